@@ -1,0 +1,21 @@
+import { existsSync, readdirSync } from 'node:fs';
+import { defineConfig } from 'vitest/config';
+
+/** One project per package that has tests. Packages are tested as they are shipped: from `dist`, by their name. */
+const projects = ['packages', 'apps']
+  .filter((room) => existsSync(room))
+  .flatMap((room) => readdirSync(room).map((name) => `${room}/${name}`))
+  .filter((root) => existsSync(`${root}/test`))
+  .map((root) => ({ test: { name: root.split('/')[1], root, include: ['test/**/*.test.ts'], testTimeout: 60_000, hookTimeout: 60_000 } }));
+
+export default defineConfig({
+  test: {
+    projects,
+    maxWorkers: 2,
+    coverage: {
+      provider: 'v8',
+      include: ['packages/*/src/**/*.ts', 'apps/*/src/**/*.ts'],
+      reporter: ['text-summary', 'json-summary'],
+    },
+  },
+});
