@@ -66,7 +66,7 @@ export class SentvecError extends Error {
   /** Whether `error` is a SentvecError, whichever copy of the package made it. With `code`, also whether it has that code. */
   static is(error: unknown, code?: ErrorCode): error is SentvecError {
     if (typeof error !== 'object' || error === null || !(marker in error)) return false;
-    return code === undefined || (error as SentvecError).code === code;
+    return code === undefined || ('code' in error && error.code === code);
   }
 
   /** The plain form in which an error crosses a thread or process boundary. */
