@@ -1,1 +1,2 @@
-export {};
+export * from './dimensions.ts';
+export type * from './operations.ts';
