@@ -1,0 +1,151 @@
+import { SentvecError } from '../errors.ts';
+
+/** Bits of one number of each type that the format knows (`safetensors/src/tensor.rs`). */
+const bitsOfType = {
+  BOOL: 8,
+  F4: 4,
+  F6_E2M3: 6,
+  F6_E3M2: 6,
+  U8: 8,
+  I8: 8,
+  F8_E5M2: 8,
+  F8_E4M3: 8,
+  F8_E8M0: 8,
+  F8_E4M3FNUZ: 8,
+  F8_E5M2FNUZ: 8,
+  I16: 16,
+  U16: 16,
+  F16: 16,
+  BF16: 16,
+  I32: 32,
+  U32: 32,
+  F32: 32,
+  C64: 64,
+  F64: 64,
+  I64: 64,
+  U64: 64,
+} as const;
+
+/** The name of a number type in a safetensors file. */
+export type TensorType = keyof typeof bitsOfType;
+
+/** One tensor of a file: `begin` and `end` are offsets into the file, checked against its size. */
+export interface TensorEntry {
+  readonly type: TensorType;
+  readonly shape: readonly number[];
+  readonly begin: number;
+  readonly end: number;
+}
+
+/** The reference reader's bound on the header, in bytes. */
+const largestHeader = 100_000_000;
+
+/**
+ * Reads and checks the header of a safetensors file: every tensor lies inside the file, has the size that its shape and type say,
+ * overlaps no other, and no byte belongs to none. Allocates nothing by the header's word.
+ * @throws SentvecError `invalid-model`, naming the file and the tensor
+ */
+export function readHeader(bytes: Uint8Array, file: string): Map<string, TensorEntry> {
+  const headerSize = readHeaderSize(bytes, file);
+  const entries = new Map<string, TensorEntry>();
+  const dataBegin = 8 + headerSize;
+  for (const [name, value] of Object.entries(parseHeader(bytes.subarray(8, dataBegin), file))) {
+    if (name !== '__metadata__') entries.set(name, readEntry(name, value, dataBegin, bytes.length, file));
+  }
+  checkCoverage(entries, dataBegin, bytes.length, file);
+  return entries;
+}
+
+function readHeaderSize(bytes: Uint8Array, file: string): number {
+  if (bytes.length < 8) throw broken(file, `is ${bytes.length} bytes long, too short for the size of its header`);
+  const size = new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true);
+  if (size > BigInt(bytes.length - 8)) {
+    throw broken(
+      file,
+      `says that its header has ${size} bytes, but the file has ${bytes.length}. It was cut short, or is no safetensors file`,
+    );
+  }
+  if (size > largestHeader) throw broken(file, `says that its header has ${size} bytes; at most ${largestHeader} are allowed`);
+  return Number(size);
+}
+
+function parseHeader(bytes: Uint8Array, file: string): Record<string, unknown> {
+  let text: string;
+  let header: unknown;
+  try {
+    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    header = JSON.parse(text);
+  } catch (cause) {
+    throw broken(file, 'has a header that is not JSON', {}, { cause });
+  }
+  if (!isRecord(header)) throw broken(file, 'has a header that is not a JSON object');
+  const repeated = repeatedName(text);
+  if (repeated !== undefined) throw broken(file, `names ${JSON.stringify(repeated)} twice in its header`, { tensor: repeated });
+  return header;
+}
+
+/** `JSON.parse` keeps the last of equal names silently; readers that keep the first would see another model. Expects valid JSON. */
+function repeatedName(json: string): string | undefined {
+  const open: (Set<string> | undefined)[] = [];
+  for (const [token, name] of json.matchAll(/("[^"\\]*(?:\\.[^"\\]*)*")\s*:|"[^"\\]*(?:\\.[^"\\]*)*"|[{}[\]]/gu)) {
+    if (token === '{') open.push(new Set());
+    else if (token === '[') open.push(undefined);
+    else if (token === '}' || token === ']') open.pop();
+    else if (name !== undefined) {
+      const names = open.at(-1);
+      const decoded: string = JSON.parse(name);
+      if (names?.has(decoded)) return decoded;
+      names?.add(decoded);
+    }
+  }
+  return undefined;
+}
+
+function readEntry(name: string, value: unknown, dataBegin: number, fileSize: number, file: string): TensorEntry {
+  const facts = { tensor: name };
+  if (!isRecord(value)) throw broken(file, `describes tensor "${name}" by something that is not an object`, facts);
+  const { dtype, shape, data_offsets: offsets } = value;
+  if (typeof dtype !== 'string' || !Object.hasOwn(bitsOfType, dtype)) {
+    throw broken(file, `gives tensor "${name}" the unknown type ${JSON.stringify(dtype)}`, facts);
+  }
+  const type = dtype as TensorType;
+  if (!isSizes(shape)) throw broken(file, `gives tensor "${name}" a shape that is not a list of sizes`, facts);
+  if (!isSizes(offsets) || offsets.length !== 2) throw broken(file, `gives tensor "${name}" offsets that are not two positions`, facts);
+  const [begin, end] = [dataBegin + offsets[0]!, dataBegin + offsets[1]!];
+  if (begin > end || end > fileSize) {
+    throw broken(
+      file,
+      `puts tensor "${name}" at bytes ${begin} to ${end} of a file of ${fileSize}. It was cut short, or its header lies`,
+      facts,
+    );
+  }
+  const bits = shape.reduce((product, size) => product * size, 1) * bitsOfType[type];
+  if (bits !== (end - begin) * 8) {
+    throw broken(file, `says that tensor "${name}" is ${type} [${shape.join(', ')}], which does not take ${end - begin} bytes`, facts);
+  }
+  return { type, shape, begin, end };
+}
+
+function checkCoverage(entries: Map<string, TensorEntry>, dataBegin: number, fileSize: number, file: string): void {
+  let covered = dataBegin;
+  const inOrder = [...entries].toSorted(([, a], [, b]) => a.begin - b.begin || a.end - b.end);
+  for (const [name, { begin, end }] of inOrder) {
+    if (begin < covered) throw broken(file, `puts tensor "${name}" over the bytes of another tensor`, { tensor: name });
+    if (begin > covered)
+      throw broken(file, `has ${begin - covered} bytes before tensor "${name}" that belong to no tensor`, { tensor: name });
+    covered = end;
+  }
+  if (covered !== fileSize) throw broken(file, `has ${fileSize - covered} bytes at its end that belong to no tensor`);
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isSizes(value: unknown): value is readonly number[] {
+  return Array.isArray(value) && value.every((size) => Number.isSafeInteger(size) && size >= 0);
+}
+
+function broken(file: string, what: string, facts: { tensor?: string } = {}, options?: ErrorOptions): SentvecError {
+  return new SentvecError('invalid-model', `${file} ${what}. Download or convert the model again.`, { file, ...facts }, options);
+}
