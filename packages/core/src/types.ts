@@ -47,6 +47,8 @@ export interface Tokenizer {
   readonly vocabularySize: number;
   /** The id that fills a batch up to its length. */
   readonly paddingId: number;
+  /** The ids that `addSpecialTokens` puts before and after those of a text. */
+  readonly specialTokens: { readonly prefix: readonly number[]; readonly suffix: readonly number[] };
   /** Never blocks the event loop for long, whatever the number and size of texts. */
   encode(texts: readonly string[], options: TokenizeOptions): Promise<TokenizedText[]>;
   dispose(): Promise<void>;
@@ -63,8 +65,13 @@ export interface Encoder {
   /** The tokens (rows × cols) of a batch at which it works best. The caller's choice wins. */
   readonly batchTokens: number;
   /**
+   * The file of the model that it took its weights from, when that is not the usual one (a quantized variant, say): it then
+   * stands for the weights in the fingerprint, instead of `model.safetensors` or `onnx/model.onnx`.
+   */
+  readonly weightsFile?: string | undefined;
+  /**
    * Token embeddings of a batch. A text's embeddings do not depend on its batch-mates beyond rounding. May be called
-   * concurrently. Batches with no rows give no rows.
+   * concurrently. Batches with no rows give no rows. The batch's arrays are left as they are: not changed, not transferred.
    * @throws SentvecError `disposed`, `aborted`, `backend-failed`
    */
   encode(batch: TokenBatch, options?: EncodeOptions): Promise<TokenEmbeddings>;
@@ -121,6 +128,10 @@ export interface ModelFiles {
   list(): Promise<readonly string[]>;
   /** @throws SentvecError `invalid-model` when there is no such file */
   read(path: string): Promise<Uint8Array>;
+  /** Hexadecimal SHA-256 of a file, from a source that can tell it without holding the file in memory. */
+  sha256?(path: string): Promise<string>;
+  /** Bytes of a file, from a source that can tell it without reading the file. */
+  size?(path: string): Promise<number>;
 }
 
 /** The built-in ways to make one vector of a text's token vectors, by their names in sentence-transformers. */
