@@ -1,0 +1,10 @@
+export { labelsOf, firstOf, pairOf, type LabelKind, type Loss } from './loss.ts';
+export * from './losses/batch-triplet.ts';
+export * from './losses/contrastive.ts';
+export * from './losses/cosine-similarity.ts';
+export * from './losses/distance.ts';
+export * from './losses/distillation.ts';
+export * from './losses/matryoshka.ts';
+export * from './losses/multiple-negatives-ranking.ts';
+export * from './losses/score-ordering.ts';
+export * from './losses/triplet.ts';

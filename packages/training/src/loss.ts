@@ -1,0 +1,67 @@
+import type { Operations } from '@sentvec/architectures';
+
+/**
+ * What a loss wants to know about each example besides its texts.
+ * - `none`: nothing, the columns say it all
+ * - `score`: a number, higher for more similar, usually 0 to 1
+ * - `binary`: 1 for similar, 0 for dissimilar
+ * - `class`: a whole number, the same for texts of one kind
+ * - `vector`: a target vector, as long as an embedding
+ * - `margin`: for each negative, how much better the positive is
+ */
+export type LabelKind = 'none' | 'score' | 'binary' | 'class' | 'vector' | 'margin';
+
+/**
+ * A function of embeddings whose value falls as similar texts come nearer to each other than dissimilar ones. Written over the
+ * tensor operations, it is recorded, differentiated and executed by whatever trains. To write your own, make such an object:
+ *
+ * ```ts
+ * const squaredDistance: Loss = {
+ *   name: 'SquaredDistance',
+ *   columns: { least: 2, most: 2 },
+ *   labels: 'none',
+ *   compute(ops, columns) {
+ *     const [anchor, positive] = pairOf(columns);
+ *     const difference = ops.subtract(anchor, positive);
+ *     return meanOf(ops, ops.multiply(difference, difference));
+ *   },
+ * };
+ * ```
+ */
+export interface Loss {
+  /** Of the built-in ones, the class name in sentence-transformers. */
+  readonly name: string;
+  /** How many columns of texts an example may have. */
+  readonly columns: { readonly least: number; readonly most: number };
+  readonly labels: LabelKind;
+  /** The fewest examples that make sense in a batch. In-batch negatives need 2. Default 1. */
+  readonly smallestBatch?: number;
+  /** Parameters, for model cards and fingerprints. */
+  readonly parameters?: Readonly<Record<string, unknown>>;
+  /**
+   * @param columns one matrix per column, `[examples, dimension]`
+   * @param labels `[examples]` floats; for `vector` `[examples, dimension]`; for `margin` `[examples, negatives]`; absent for `none`
+   * @returns a single number, shape `[]`
+   */
+  compute<Tensor>(ops: Operations<Tensor>, columns: readonly Tensor[], labels: Tensor | undefined): Tensor;
+}
+
+/** The first two columns of a loss over at least two. */
+export function pairOf<Tensor>(columns: readonly Tensor[]): [Tensor, Tensor] {
+  const [anchor, positive] = columns;
+  if (anchor === undefined || positive === undefined) throw new Error(`A loss over 2 columns was given ${columns.length}.`);
+  return [anchor, positive];
+}
+
+/** The first column of a loss over at least one. */
+export function firstOf<Tensor>(columns: readonly Tensor[]): Tensor {
+  const [first] = columns;
+  if (first === undefined) throw new Error('A loss over a column was given none.');
+  return first;
+}
+
+/** The labels of a loss that has some. */
+export function labelsOf<Tensor>(labels: Tensor | undefined): Tensor {
+  if (labels === undefined) throw new Error('A loss over labels was given none.');
+  return labels;
+}

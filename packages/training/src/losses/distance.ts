@@ -1,0 +1,57 @@
+import type { Operations } from '@sentvec/architectures';
+
+/** How far apart two embeddings are, 0 for equal ones. `cosine` is 1 - cosine similarity. */
+export type Distance = 'cosine' | 'euclidean' | 'manhattan';
+
+/** The mean of all entries, shape `[]`. */
+export function meanOf<Tensor>(ops: Operations<Tensor>, x: Tensor): Tensor {
+  const shape = ops.shape(x);
+  const total = ops.sum(
+    x,
+    shape.map((_, axis) => axis),
+  );
+  return shape.reduce<Tensor>((mean, size) => ops.divide(mean, ops.size(size)), total);
+}
+
+/** Each row divided by its Euclidean norm, at least 1e-12. `[rows, dimension]` to the same. */
+export function normalizeRows<Tensor>(ops: Operations<Tensor>, x: Tensor): Tensor {
+  const squares = ops.sum(ops.multiply(x, x), [1], true);
+  return ops.divide(x, ops.sqrt(ops.maximum(squares, 1e-24)));
+}
+
+/** Dot product of row i of `a` and row i of `b`: `[rows]`. */
+export function pairwiseDot<Tensor>(ops: Operations<Tensor>, a: Tensor, b: Tensor): Tensor {
+  return ops.sum(ops.multiply(a, b), [1]);
+}
+
+/** Cosine similarity of row i of `a` and row i of `b`: `[rows]`. */
+export function pairwiseCosine<Tensor>(ops: Operations<Tensor>, a: Tensor, b: Tensor): Tensor {
+  return pairwiseDot(ops, normalizeRows(ops, a), normalizeRows(ops, b));
+}
+
+/** Distance of row i of `a` to row i of `b`: `[rows]`. Differences are shifted by 1e-6, as `torch.nn.functional.pairwise_distance` does, which keeps the gradient finite for equal rows. */
+export function pairwiseDistance<Tensor>(ops: Operations<Tensor>, a: Tensor, b: Tensor, distance: Distance): Tensor {
+  if (distance === 'cosine') return ops.subtract(1, pairwiseCosine(ops, a, b));
+  const difference = ops.add(ops.subtract(a, b), 1e-6);
+  if (distance === 'manhattan') return ops.sum(absolute(ops, difference), [1]);
+  return ops.sqrt(ops.sum(ops.multiply(difference, difference), [1]));
+}
+
+/** Distance of every row to every row: `[rows, rows]`. Zero where rows are equal, with gradient 0 there. */
+export function distanceMatrix<Tensor>(ops: Operations<Tensor>, x: Tensor, distance: 'cosine' | 'euclidean'): Tensor {
+  if (distance === 'cosine') {
+    const unit = normalizeRows(ops, x);
+    return ops.subtract(1, ops.matmul(unit, unit, { transposeRight: true }));
+  }
+  const rows = ops.shape(x)[0]!;
+  const squares = ops.sum(ops.multiply(x, x), [1], true);
+  const products = ops.matmul(x, x, { transposeRight: true });
+  const squared = ops.subtract(ops.add(squares, ops.reshape(squares, [1, rows])), ops.multiply(2, products));
+  const apart = ops.greater(squared, 0);
+  return ops.where(apart, ops.sqrt(ops.where(apart, squared, 1)), 0);
+}
+
+/** |x| */
+export function absolute<Tensor>(ops: Operations<Tensor>, x: Tensor): Tensor {
+  return ops.maximum(x, ops.subtract(0, x));
+}

@@ -1,0 +1,53 @@
+import { productOf, type Operations, type Shape } from '@sentvec/architectures';
+import { labelsOf, pairOf, type Loss } from '../loss.ts';
+import { absolute, pairwiseCosine } from './distance.ts';
+
+/** log(1 + Σ exp(scale · (cosᵢ - cosⱼ))) over all i, j with scoreᵢ < scoreⱼ: pairs should be ordered as their scores are (CoSENT: Su, 2022). `scale` default 20. */
+export function cosentLoss({ scale = 20 }: { readonly scale?: number } = {}): Loss {
+  return orderingLoss('CoSENTLoss', scale, pairwiseCosine);
+}
+
+/** {@link cosentLoss} with the angle difference in complex space instead of the cosine (AnglE: Li and Li, 2023). The dimension has to be even. `scale` default 20. */
+export function angleLoss({ scale = 20 }: { readonly scale?: number } = {}): Loss {
+  return orderingLoss('AnglELoss', scale, pairwiseAngle);
+}
+
+function orderingLoss(name: string, scale: number, similarity: <Tensor>(ops: Operations<Tensor>, a: Tensor, b: Tensor) => Tensor): Loss {
+  return {
+    name,
+    columns: { least: 2, most: 2 },
+    labels: 'score',
+    smallestBatch: 2,
+    parameters: { scale },
+    compute(ops, columns, labels) {
+      const [a, b] = pairOf(columns);
+      const scores = labelsOf(labels);
+      const similarities = ops.multiply(similarity(ops, a, b), scale);
+      const pairs = ops.shape(scores)[0]!;
+      const inColumn: Shape = [pairs, 1];
+      const inRow: Shape = [1, pairs];
+      const shouldBeLess = ops.greater(ops.reshape(scores, inRow), ops.reshape(scores, inColumn));
+      const difference = ops.subtract(ops.reshape(similarities, inColumn), ops.reshape(similarities, inRow));
+      const excess = ops.where(shouldBeLess, difference, -1e12);
+      const flat = ops.reshape(excess, [productOf([pairs, pairs])]);
+      return ops.logSumExp(ops.concat([ops.constant(Float32Array.of(0), [1]), flat], 0), [0]);
+    },
+  };
+}
+
+/** With x = a + bi and y = c + di, the halves of each vector: |Σ (ac + bd + bc - ad)| / (|x| |y|), `[rows]`. */
+function pairwiseAngle<Tensor>(ops: Operations<Tensor>, x: Tensor, y: Tensor): Tensor {
+  const dimension = ops.shape(x)[1];
+  if (typeof dimension !== 'number' || dimension % 2 !== 0) throw new Error(`AnglE needs an even dimension, not ${dimension}.`);
+  const half = dimension / 2;
+  const [a, b] = [ops.slice(x, 1, 0, half), ops.slice(x, 1, half, half)];
+  const [c, d] = [ops.slice(y, 1, 0, half), ops.slice(y, 1, half, half)];
+  const real = ops.add(ops.multiply(a, c), ops.multiply(b, d));
+  const imaginary = ops.subtract(ops.multiply(b, c), ops.multiply(a, d));
+  const norms = ops.multiply(norm(ops, x), norm(ops, y));
+  return ops.divide(absolute(ops, ops.sum(ops.add(real, imaginary), [1])), norms);
+}
+
+function norm<Tensor>(ops: Operations<Tensor>, x: Tensor): Tensor {
+  return ops.sqrt(ops.maximum(ops.sum(ops.multiply(x, x), [1]), 1e-24));
+}
