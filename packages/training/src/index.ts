@@ -8,3 +8,5 @@ export * from './losses/matryoshka.ts';
 export * from './losses/multiple-negatives-ranking.ts';
 export * from './losses/score-ordering.ts';
 export * from './losses/triplet.ts';
+export * from './optimizer/adamw.ts';
+export * from './optimizer/parameters.ts';

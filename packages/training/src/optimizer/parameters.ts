@@ -1,0 +1,64 @@
+import { SentvecError } from '@sentvec/core';
+
+/** A trainable tensor: where it lies in the flat buffer. */
+export interface ParameterSlot {
+  readonly name: string;
+  readonly shape: readonly number[];
+  /** First entry in the flat buffer, a multiple of 4. */
+  readonly offset: number;
+  /** Number of entries. */
+  readonly size: number;
+}
+
+/** A trainable tensor with its first values. */
+export interface InitialParameter {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly data: Float32Array;
+}
+
+const pageBytes = 65_536;
+const largestMemory = 4 * 2 ** 30;
+
+/**
+ * All trainable tensors in one flat buffer, and as many entries each for gradients and the optimizer's two moments, within one
+ * WebAssembly memory: the step graph reads weights and writes gradients in place, the optimizer passes over them once.
+ * A tensor's entries are followed by zeros up to a multiple of 4.
+ */
+export class Parameters {
+  readonly slots: readonly ParameterSlot[];
+  readonly memory: WebAssembly.Memory;
+  /** Entries of each of the four buffers, padding included. */
+  readonly length: number;
+  readonly weights: Float32Array;
+  readonly gradients: Float32Array;
+  readonly firstMoments: Float32Array;
+  readonly secondMoments: Float32Array;
+
+  /** @throws SentvecError `invalid-argument` when the four buffers do not fit into 4 GiB */
+  constructor(initial: readonly InitialParameter[]) {
+    let length = 0;
+    this.slots = initial.map(({ name, shape, data }) => {
+      const slot = { name, shape, offset: length, size: data.length };
+      length += Math.ceil(data.length / 4) * 4;
+      return slot;
+    });
+    this.length = length;
+    const bytes = length * 4 * 4;
+    if (bytes > largestMemory) {
+      throw new SentvecError(
+        'invalid-argument',
+        `Training ${length} parameters takes ${bytes} bytes, more than the 4 GiB that are addressable: freeze the embeddings or some layers.`,
+      );
+    }
+    this.memory = new WebAssembly.Memory({ initial: Math.max(1, Math.ceil(bytes / pageBytes)) });
+    const part = (index: number) => new Float32Array(this.memory.buffer, index * length * 4, length);
+    [this.weights, this.gradients, this.firstMoments, this.secondMoments] = [part(0), part(1), part(2), part(3)];
+    for (const [index, slot] of this.slots.entries()) this.weights.set(initial[index]!.data, slot.offset);
+  }
+
+  /** The entries of one tensor within one of the buffers; a view, not a copy. */
+  view(buffer: Float32Array, slot: ParameterSlot): Float32Array {
+    return buffer.subarray(slot.offset, slot.offset + slot.size);
+  }
+}
