@@ -7,8 +7,8 @@ const target = new URL('../src/optimizer/kernel-bytes.ts', import.meta.url);
 
 /** The text of `kernel-bytes.ts`. */
 export async function compile() {
-  const { parseWat } = await wabt();
-  const module = parseWat('adamw.wat', readFileSync(source, 'utf8'), { simd: true });
+  const assembler = await wabt();
+  const module = assembler.parseWat('adamw.wat', readFileSync(source, 'utf8'), { simd: true });
   const bytes = Buffer.from(module.toBinary({}).buffer).toString('base64');
   return `/** kernels/adamw.wat, compiled by kernels/compile.mjs: WebAssembly with SIMD, base64. */\nexport const kernelBytes: string =\n  '${bytes}';\n`;
 }

@@ -15,8 +15,8 @@ function reference(weights: number[], decays: boolean[], gradientsOfSteps: numbe
       const g = raw * scale;
       mean[i] = 0.9 * mean[i]! + 0.1 * g;
       variance[i] = 0.999 * variance[i]! + 0.001 * g * g;
-      const mHat = mean[i]! / (1 - 0.9 ** (index + 1));
-      const vHat = variance[i]! / (1 - 0.999 ** (index + 1));
+      const mHat = mean[i] / (1 - 0.9 ** (index + 1));
+      const vHat = variance[i] / (1 - 0.999 ** (index + 1));
       if (decays[i]) weights[i]! *= 1 - learningRate * 0.01;
       weights[i]! -= (learningRate * mHat) / (Math.sqrt(vHat) + 1e-8);
     }
@@ -34,7 +34,7 @@ test('updates match AdamW in double precision, with clipping and decay on matric
   ]);
   const [first, second] = parameters.slots as [never, never];
   const optimizer = new AdamW(parameters);
-  const steps = Array.from({ length: 6 }, (_, step) => Array.from({ length: 22 }, (_, i) => random(step + 3)(i) * (step < 3 ? 2 : 0.05)));
+  const steps = Array.from({ length: 6 }, (_, step) => Array.from({ length: 22 }, (__, i) => random(step + 3)(i) * (step < 3 ? 2 : 0.05)));
   const expected = reference(
     [...matrix, ...vector],
     Array.from({ length: 22 }, (_, i) => i < 15),
