@@ -10,3 +10,6 @@ export * from './losses/score-ordering.ts';
 export * from './losses/triplet.ts';
 export * from './optimizer/adamw.ts';
 export * from './optimizer/parameters.ts';
+export * from './random.ts';
+export * from './samplers.ts';
+export * from './schedule.ts';

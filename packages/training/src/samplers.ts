@@ -1,0 +1,87 @@
+import { Random } from './random.ts';
+
+/** What a sampler may look at: texts by column, and labels where there are some. Row i of each belongs to example i. */
+export interface ExampleTable {
+  readonly columns: readonly (readonly string[])[];
+  readonly labels?: readonly number[] | undefined;
+}
+
+/** What a sampler is asked for. */
+export interface SamplingRequest {
+  readonly batchSize: number;
+  readonly seed: number;
+  /** Counted from 0. The same epoch of the same seed gives the same batches, which makes resuming exact. */
+  readonly epoch: number;
+}
+
+/** Puts the examples of an epoch into batches of example numbers. All but the last batches have `batchSize` examples. */
+export type Sampler = (examples: ExampleTable, request: SamplingRequest) => Int32Array[];
+
+/** Every example once, in random order. */
+export const shuffled: Sampler = (examples, { batchSize, seed, epoch }) => cut(shuffledOrder(examples, seed, epoch), batchSize);
+
+/** Every example once, in the order of the data. */
+export const inOrder: Sampler = (examples, { batchSize }) =>
+  cut(
+    Int32Array.from(examples.columns[0] ?? [], (_, row) => row),
+    batchSize,
+  );
+
+/**
+ * Every example once, in random order, and no text twice in a batch: with in-batch negatives a repeated text would be a false
+ * negative. An example that repeats a text waits for a later batch.
+ */
+export const noDuplicates: Sampler = (examples, { batchSize, seed, epoch }) => {
+  let waiting = [...shuffledOrder(examples, seed, epoch)];
+  const batches: Int32Array[] = [];
+  while (waiting.length > 0) {
+    const batch: number[] = [];
+    const seen = new Set<string>();
+    const passedOver: number[] = [];
+    let position = 0;
+    for (; position < waiting.length && batch.length < batchSize; position++) {
+      const row = waiting[position]!;
+      const texts = examples.columns.map((column) => column[row]!);
+      if (texts.some((text) => seen.has(text))) passedOver.push(row);
+      else {
+        batch.push(row);
+        for (const text of texts) seen.add(text);
+      }
+    }
+    batches.push(Int32Array.from(batch));
+    waiting = passedOver.length === 0 ? waiting.slice(position) : [...passedOver, ...waiting.slice(position)];
+  }
+  return batches;
+};
+
+/** Pairs of examples of one class, in random order: every text of a batch has another of its class in it, as batch-hard and batch-all triplets need. A class's odd one out sits out the epoch. */
+export const groupedByLabel: Sampler = (examples, { batchSize, seed, epoch }) => {
+  const classes = new Map<number, number[]>();
+  for (const row of shuffledOrder(examples, seed, epoch)) {
+    const label = examples.labels?.[row] ?? 0;
+    const members = classes.get(label);
+    if (members === undefined) classes.set(label, [row]);
+    else members.push(row);
+  }
+  const pairs = [...classes.values()].flatMap((members) =>
+    Array.from({ length: Math.floor(members.length / 2) }, (_, pair) => [members[2 * pair]!, members[2 * pair + 1]!]),
+  );
+  new Random(seed, 2 * epoch + 1).shuffle(pairs);
+  return cut(Int32Array.from(pairs.flat()), Math.max(2, batchSize - (batchSize % 2)));
+};
+
+/** Every example once, in batches of similar length, the batches in random order: least padding and least attention. */
+export const byLength: Sampler = (examples, { batchSize, seed, epoch }) => {
+  const lengths = (row: number) => examples.columns.reduce((sum, column) => sum + column[row]!.length, 0);
+  const order = shuffledOrder(examples, seed, epoch).sort((a, b) => lengths(a) - lengths(b));
+  return new Random(seed, 2 * epoch + 1).shuffle(cut(order, batchSize));
+};
+
+function shuffledOrder(examples: ExampleTable, seed: number, epoch: number): Int32Array {
+  const order = Int32Array.from(examples.columns[0] ?? [], (_, row) => row);
+  return new Random(seed, 2 * epoch).shuffle(order);
+}
+
+function cut(order: Int32Array, batchSize: number): Int32Array[] {
+  return Array.from({ length: Math.ceil(order.length / batchSize) }, (_, batch) => order.slice(batch * batchSize, (batch + 1) * batchSize));
+}
