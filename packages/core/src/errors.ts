@@ -31,7 +31,17 @@ export type ErrorCode =
   /** Reading or writing a file failed (full disk, permissions). */
   | 'io-failed'
   /** An optional package is not installed. */
-  | 'missing-dependency';
+  | 'missing-dependency'
+  /** A step of a workflow failed for a reason that has no code of its own; `details.step` says which. */
+  | 'step-failed'
+  /** A step of a workflow took longer than it may. */
+  | 'timed-out'
+  /** A job is malformed, too large, or names a path, bucket, model or workflow that this worker does not serve. */
+  | 'job-refused'
+  /** The queue's Redis cannot be reached, refuses the credentials, is too old, or would evict jobs. */
+  | 'queue-unavailable'
+  /** No run of that id. */
+  | 'run-not-found';
 
 /** What an error points at. Every field is optional; fields that are set are also named in the message. */
 export interface ErrorDetails {

@@ -1,2 +1,4 @@
 export * from './golden-models.ts';
 export { poolingContract, type PoolingContractOptions, type PooledText } from './pooling-contract.ts';
+export { runtimeContract, type RuntimeContractOptions } from './runtime-contract.ts';
+export type { ConnectedRuntime } from './runtime-contract-fixture.ts';

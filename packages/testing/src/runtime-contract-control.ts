@@ -1,0 +1,205 @@
+import { defineStep, defineWorkflow, runId } from '@sentvec/workflow';
+import * as v from 'valibot';
+import { expect, it } from 'vitest';
+import { allEvents, collect, Gate, reaches, type RuntimeFixture } from './runtime-contract-fixture.ts';
+
+const numbers = defineStep({
+  id: 'numbers',
+  input: v.number(),
+  output: v.number(),
+  async *run(end) {
+    for (let index = 0; index < end; index += 1) yield index;
+  },
+});
+
+/** Handles: finding, watching, pausing, cancelling, replaying. */
+export function runtimeControlContract({ connect }: RuntimeFixture): void {
+  it('takes the same request twice as one run', async () => {
+    let calls = 0;
+    const input = v.object({ a: v.number(), b: v.optional(v.number(), 2) });
+    const once = defineStep({ id: 'once', input: v.any(), output: v.number(), run: () => (calls += 1) });
+    const workflow = defineWorkflow({ id: 'same', input }).then(once);
+    const { runtime } = await connect(workflow);
+    const [first, second, other] = await Promise.all([
+      runtime.start(workflow, { a: 1, b: 2 }),
+      runtime.start(workflow, { b: 2, a: 1 }),
+      runtime.start(workflow, { a: 1, b: 3 }),
+    ]);
+    expect(second.id).toBe(first.id);
+    expect(first.id).toBe(runId('same', { a: 1, b: 2 }));
+    expect(other.id).not.toBe(first.id);
+    await Promise.all([first.result(), second.result(), other.result()]);
+    expect(await (await runtime.start(workflow, { a: 1 })).result()).toBe(await first.result());
+    expect(calls).toBe(2);
+  });
+
+  it('finds a run again by its id, from elsewhere, with its status, events and result', async () => {
+    const gate = new Gate();
+    const wait = defineStep({
+      id: 'wait',
+      input: v.string(),
+      output: v.string(),
+      run: async (name) => gate.opened.then(() => `hello ${name}`),
+    });
+    const workflow = defineWorkflow({ id: 'found', input: v.string() }).then(wait);
+    const { runtime, elsewhere } = await connect(workflow);
+    const run = await runtime.start(workflow, 'you', { id: 'by-this-name' });
+    const there = await elsewhere();
+    const found = await there.find('by-this-name');
+    expect(found?.id).toBe(run.id);
+    expect(await there.find('nobody')).toBeUndefined();
+    await reaches(found!, 'running');
+    const events = allEvents(found!);
+    gate.open();
+    expect(await found!.result()).toBe('hello you');
+    const states = (await events).flatMap((event) => (event.type === 'state' ? [event.state] : []));
+    expect(states.slice(-2)).toEqual(['running', 'completed']);
+    expect(await found!.status()).toMatchObject({ id: 'by-this-name', workflow: 'found', state: 'completed', round: 1, stage: 'wait' });
+    expect(await there.list()).toMatchObject([{ id: 'by-this-name', state: 'completed' }]);
+  });
+
+  it('tells its events in order, again for each reader, and on from any of them', async () => {
+    const pass = defineStep({ id: 'pass', input: v.number(), output: v.null(), run: () => null });
+    const workflow = defineWorkflow({ id: 'told', input: v.number() }).then(numbers).forEach(pass);
+    const { runtime } = await connect(workflow);
+    const run = await runtime.start(workflow, 5);
+    const live = await allEvents(run);
+    const again = await allEvents(run);
+    expect(again).toEqual(live);
+    const done = live.flatMap((event) => (event.type === 'items' ? [event.items.done] : []));
+    expect(done).toEqual(done.toSorted((a, b) => a - b));
+    expect(done.at(-1)).toBe(5);
+    expect(await allEvents(run, live[2]!.id)).toEqual(live.slice(3));
+    const controller = new AbortController();
+    controller.abort();
+    expect(await collect(run.events({ signal: controller.signal }))).toEqual([]);
+  });
+
+  it('begins nothing while a run is paused, and goes on when it is resumed', async () => {
+    const gates = Array.from({ length: 8 }, () => new Gate());
+    const begun: number[] = [];
+    const hold = defineStep({
+      id: 'hold',
+      input: v.number(),
+      output: v.null(),
+      run: async (index) => {
+        begun.push(index);
+        await gates[index]!.opened;
+        return null;
+      },
+    });
+    const workflow = defineWorkflow({ id: 'held', input: v.number() }).then(numbers).forEach(hold, { concurrency: 2 });
+    const { runtime, elsewhere } = await connect(workflow);
+    const run = await runtime.start(workflow, 8);
+    await expect.poll(() => begun.length, { timeout: 20_000 }).toBe(2);
+    const remote = (await (await elsewhere()).find(run.id))!;
+    await remote.pause();
+    expect((await run.status()).state).toBe('paused');
+    for (const gate of gates) gate.open();
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect(begun.length).toBe(2);
+    await remote.resume();
+    expect(await run.result()).toMatchObject({ count: 8 });
+    expect(begun.toSorted((a, b) => a - b)).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+    const states = (await allEvents(run)).flatMap((event) => (event.type === 'state' ? [event.state] : []));
+    expect(states.slice(-4)).toEqual(['running', 'paused', 'running', 'completed']);
+  });
+
+  it('cancels in the middle of a step', async () => {
+    const reached = new Gate();
+    let reason: unknown;
+    let begun = 0;
+    const stuck = defineStep({
+      id: 'stuck',
+      input: v.number(),
+      output: v.null(),
+      run: (_, { signal }) => {
+        begun += 1;
+        reached.open();
+        return new Promise<null>((_resolve, reject) => {
+          signal.addEventListener('abort', () => {
+            reason = signal.reason;
+            reject(new Error('stopped'));
+          });
+        });
+      },
+    });
+    const workflow = defineWorkflow({ id: 'cancelled', input: v.number() }).then(numbers).forEach(stuck, { concurrency: 1 });
+    const { runtime, elsewhere } = await connect(workflow);
+    const run = await runtime.start(workflow, 100);
+    await reached.opened;
+    await (await (await elsewhere()).find(run.id))!.cancel();
+    await expect(run.result()).rejects.toMatchObject({ code: 'aborted' });
+    await reaches(run, 'cancelled');
+    await expect.poll(() => reason, { timeout: 20_000 }).toMatchObject({ code: 'aborted' });
+    expect(begun).toBe(1);
+    await run.cancel();
+    await run.pause();
+    expect((await run.status()).state).toBe('cancelled');
+  });
+
+  it('stops waiting for a result without stopping the run', async () => {
+    const gate = new Gate();
+    const wait = defineStep({ id: 'wait', input: v.null(), output: v.number(), run: async () => gate.opened.then(() => 7) });
+    const workflow = defineWorkflow({ id: 'patience', input: v.null() }).then(wait);
+    const { runtime } = await connect(workflow);
+    const run = await runtime.start(workflow, null);
+    const controller = new AbortController();
+    const impatient = run.result({ signal: controller.signal });
+    controller.abort();
+    await expect(impatient).rejects.toMatchObject({ code: 'aborted' });
+    gate.open();
+    expect(await run.result()).toBe(7);
+  });
+
+  it('replays a run as its next round, with the same keys', async () => {
+    const seen: string[] = [];
+    const note = defineStep({
+      id: 'note',
+      input: v.number(),
+      output: v.number(),
+      run: (index, { round, key }) => {
+        seen.push(`${round} ${key}`);
+        if (round === 1 && index === 2) throw Object.assign(new Error('poison'), {});
+        return round;
+      },
+      retry: { attempts: 1 },
+    });
+    const fold = { initial: 0, add: (total: number, result: number) => total + result };
+    const workflow = defineWorkflow({ id: 'again', input: v.number() }).then(numbers).forEach(note, { fold, concurrency: 1 });
+    const { runtime } = await connect(workflow);
+    const run = await runtime.start(workflow, 3);
+    await expect(run.result()).rejects.toMatchObject({ code: 'step-failed' });
+    await run.replay();
+    expect(await run.result()).toMatchObject({ count: 3, total: 6 });
+    const keys = [0, 1, 2].map((index) => `${run.id}/note#${index}`);
+    expect(seen).toEqual([...keys.map((key) => `1 ${key}`), ...keys.map((key) => `2 ${key}`)]);
+    expect(await run.status()).toMatchObject({ state: 'completed', round: 2, error: undefined });
+  });
+
+  it('replays a failed run when it is requested again, and refuses to replay one that has not ended', async () => {
+    const gate = new Gate();
+    let calls = 0;
+    const fails = defineStep({
+      id: 'fails',
+      input: v.null(),
+      output: v.number(),
+      retry: { attempts: 1 },
+      run: async () => {
+        calls += 1;
+        if (calls === 1) throw new Error('not yet');
+        await gate.opened;
+        return calls;
+      },
+    });
+    const workflow = defineWorkflow({ id: 'later', input: v.null() }).then(fails);
+    const { runtime } = await connect(workflow);
+    const first = await runtime.start(workflow, null);
+    await expect(first.result()).rejects.toMatchObject({ code: 'step-failed' });
+    const second = await runtime.start(workflow, null);
+    expect(second.id).toBe(first.id);
+    await expect(second.replay()).rejects.toMatchObject({ code: 'invalid-argument' });
+    gate.open();
+    expect(await second.result()).toBe(2);
+  });
+}

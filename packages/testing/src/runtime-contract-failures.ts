@@ -1,0 +1,178 @@
+import { SentvecError } from '@sentvec/core';
+import { defineStep, defineWorkflow } from '@sentvec/workflow';
+import * as v from 'valibot';
+import { expect, it } from 'vitest';
+import { allEvents, type RuntimeFixture } from './runtime-contract-fixture.ts';
+
+const quickly = { delay: 1, jitter: 0 };
+
+/** What a runtime does when something is wrong. */
+export function runtimeFailureContract({ connect }: RuntimeFixture): void {
+  it('refuses an input that does not fit, before anything runs', async () => {
+    const never = defineStep({ id: 'never', input: v.any(), output: v.any(), run: () => expect.unreachable() });
+    const workflow = defineWorkflow({ id: 'picky', input: v.object({ size: v.number() }) }).then(never);
+    const { runtime } = await connect(workflow);
+    const start = runtime.start(workflow, { size: 'large' } as never);
+    await expect(start).rejects.toMatchObject({ code: 'invalid-argument', message: expect.stringContaining('size') });
+    expect(await runtime.list()).toEqual([]);
+  });
+
+  it('fails on a result that does not fit, or that is data rather than a reference, and does not try again', async () => {
+    for (const [id, output, result] of [
+      ['misfit', v.number(), 'seven'],
+      ['large', v.string(), 'x'.repeat(100_000)],
+      ['not-json', v.any(), 7n],
+    ] as const) {
+      let calls = 0;
+      const step = defineStep({
+        id,
+        input: v.null(),
+        output,
+        retry: quickly,
+        run: () => {
+          calls += 1;
+          return result;
+        },
+      });
+      const workflow = defineWorkflow({ id: `result-${id}`, input: v.null() }).then(step);
+      const { runtime } = await connect(workflow);
+      const run = await runtime.start(workflow, null);
+      await expect(run.result()).rejects.toMatchObject({ code: 'invalid-argument', message: expect.stringContaining(`"${id}"`) });
+      expect(calls).toBe(1);
+    }
+  });
+
+  it('tries again what may succeed, and says which attempt it is', async () => {
+    const attempts: number[] = [];
+    const shaky = defineStep({
+      id: 'shaky',
+      input: v.null(),
+      output: v.string(),
+      retry: { ...quickly, attempts: 3 },
+      run: (_, { attempt }) => {
+        attempts.push(attempt);
+        if (attempt < 3) throw new SentvecError('io-failed', 'The disk is full.');
+        return 'done';
+      },
+    });
+    const workflow = defineWorkflow({ id: 'shaky-run', input: v.null() }).then(shaky);
+    const { runtime } = await connect(workflow);
+    const run = await runtime.start(workflow, null);
+    expect(await run.result()).toBe('done');
+    expect(attempts).toEqual([1, 2, 3]);
+    const retries = (await allEvents(run)).filter((event) => event.type === 'retry');
+    expect(retries).toMatchObject([
+      { attempt: 1, error: { code: 'io-failed' } },
+      { attempt: 2, error: { code: 'io-failed' } },
+    ]);
+  });
+
+  it('gives up when the attempts are used up, with the last error', async () => {
+    let calls = 0;
+    const broken = defineStep({
+      id: 'broken',
+      input: v.null(),
+      output: v.null(),
+      retry: { ...quickly, attempts: 2 },
+      run: () => {
+        calls += 1;
+        throw new Error(`no luck ${calls}`);
+      },
+    });
+    const workflow = defineWorkflow({ id: 'hopeless', input: v.null() }).then(broken);
+    const { runtime } = await connect(workflow);
+    const run = await runtime.start(workflow, null);
+    await expect(run.result()).rejects.toMatchObject({ code: 'step-failed', message: expect.stringContaining('no luck 2') });
+    expect(calls).toBe(2);
+    expect(await run.status()).toMatchObject({ state: 'failed', error: { code: 'step-failed', details: { step: `${run.id}/broken` } } });
+  });
+
+  it('does not try again what cannot succeed', async () => {
+    let calls = 0;
+    const wrong = defineStep({
+      id: 'wrong',
+      input: v.null(),
+      output: v.null(),
+      retry: quickly,
+      run: () => {
+        calls += 1;
+        throw new SentvecError('model-not-found', 'No such model.', { file: 'there' });
+      },
+    });
+    const workflow = defineWorkflow({ id: 'wrong-run', input: v.null() }).then(wrong);
+    const { runtime } = await connect(workflow);
+    const result = (await runtime.start(workflow, null)).result();
+    await expect(result).rejects.toMatchObject({ code: 'model-not-found', details: { file: 'there' } });
+    expect(calls).toBe(1);
+  });
+
+  it('ends an attempt that takes too long, and tells the step so', async () => {
+    let fired = 0;
+    const slow = defineStep({
+      id: 'slow',
+      input: v.null(),
+      output: v.null(),
+      timeout: 30,
+      retry: { ...quickly, attempts: 2 },
+      run: (_, { signal }) => {
+        signal.addEventListener('abort', () => (fired += 1));
+        return new Promise<null>(() => {});
+      },
+    });
+    const workflow = defineWorkflow({ id: 'slow-run', input: v.null() }).then(slow);
+    const { runtime } = await connect(workflow);
+    await expect((await runtime.start(workflow, null)).result()).rejects.toMatchObject({ code: 'timed-out' });
+    expect(fired).toBe(2);
+  });
+
+  it('fails the run when an item fails for good, and begins no further items', async () => {
+    let begun = 0;
+    const source = defineStep({
+      id: 'source',
+      input: v.null(),
+      output: v.number(),
+      async *run() {
+        for (let index = 0; index < 1000; index += 1) yield index;
+      },
+    });
+    const some = defineStep({
+      id: 'some',
+      input: v.number(),
+      output: v.null(),
+      run: async (value) => {
+        begun += 1;
+        if (value === 3) throw new SentvecError('invalid-corpus', 'Row 3 is bad.', { row: 3 });
+        await new Promise((resolve) => setTimeout(resolve, 2));
+        return null;
+      },
+    });
+    const workflow = defineWorkflow({ id: 'items', input: v.null() }).then(source).forEach(some);
+    const { runtime } = await connect(workflow);
+    const run = await runtime.start(workflow, null);
+    await expect(run.result()).rejects.toMatchObject({ code: 'invalid-corpus', details: { row: 3, step: `${run.id}/some#3` } });
+    expect(begun).toBeLessThan(1000);
+  });
+
+  it('reads a source that fails in the middle again, and gives no item twice', async () => {
+    let reads = 0;
+    const source = defineStep({
+      id: 'source',
+      input: v.null(),
+      output: v.number(),
+      retry: quickly,
+      async *run(_, { attempt }) {
+        reads += 1;
+        for (let index = 0; index < 10; index += 1) {
+          if (index === 6 && attempt === 1) throw new Error('the line broke');
+          yield index;
+        }
+      },
+    });
+    const pass = defineStep({ id: 'pass', input: v.number(), output: v.number(), run: (value) => value });
+    const fold = { initial: '', add: (total: string, value: number) => total + String(value) };
+    const workflow = defineWorkflow({ id: 'broken-source', input: v.null() }).then(source).forEach(pass, { fold });
+    const { runtime } = await connect(workflow);
+    expect(await (await runtime.start(workflow, null)).result()).toMatchObject({ count: 10, total: '0123456789' });
+    expect(reads).toBe(2);
+  });
+}

@@ -1,0 +1,30 @@
+export { abortError, attemptStep, silentLogger, toRunError, type Attempt } from './attempt.ts';
+export { checkRunId, inProcessRuntime, type InProcessOptions } from './in-process.ts';
+export { hasEnded } from './local-run.ts';
+export { runItem } from './local-stages.ts';
+export { OrderedProgress } from './ordered-progress.ts';
+export { maxReferenceBytes, runId, toReference } from './reference.ts';
+export { fullRetryPolicy, isTransient, retryDelay, type FullRetryPolicy, type RetryPolicy } from './retry.ts';
+export { readSource, type LocalScope, type ReadSourceOptions } from './retrying.ts';
+export { checkInput, maxInputBytes, runStages, sourcePath, stageAt, type ForEachStage, type StageRunner } from './run-stages.ts';
+export type { RunError, RunEvent, RunHandle, RunHappening, RunItems, RunState, RunStatus, Runtime, StartOptions } from './runtime.ts';
+export { checkSchema } from './schema.ts';
+export {
+  defineStep,
+  type AnyStep,
+  type Defined,
+  type Logger,
+  type Source,
+  type Step,
+  type StepContext,
+  type StepDefinition,
+} from './step.ts';
+export {
+  defineWorkflow,
+  type AnyWorkflow,
+  type ForEachOptions,
+  type Gathered,
+  type Sequence,
+  type Stage,
+  type Workflow,
+} from './workflow.ts';

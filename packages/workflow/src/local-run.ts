@@ -1,0 +1,166 @@
+import { SentvecError } from '@sentvec/core';
+import { toRunError } from './attempt.ts';
+import { EventLog } from './event-log.ts';
+import { LocalStages } from './local-stages.ts';
+import type { LocalScope } from './retrying.ts';
+import { runStages } from './run-stages.ts';
+import type { RunEvent, RunHandle, RunHappening, RunState, RunStatus } from './runtime.ts';
+import type { AnyWorkflow } from './workflow.ts';
+import type { Logger } from './step.ts';
+
+/** Whether a run of this state has ended. */
+export function hasEnded(state: RunState): boolean {
+  return state === 'completed' || state === 'failed' || state === 'cancelled';
+}
+
+function newStatus(id: string, workflow: string): RunStatus {
+  const times = { createdAt: Date.now(), startedAt: undefined, finishedAt: undefined };
+  return { id, workflow, state: 'queued', round: 0, ...times, stage: undefined, items: undefined, total: null, error: undefined };
+}
+
+/** A run in this process. */
+export class LocalRun implements RunHandle {
+  readonly id: string;
+  readonly #workflow: AnyWorkflow;
+  readonly #input: unknown;
+  readonly #options: { readonly concurrency: number; readonly logger: Logger };
+  readonly #events = new EventLog();
+  #status: RunStatus;
+  #controller = new AbortController();
+  #paused: PromiseWithResolver | undefined;
+  #outcome: Promise<unknown> = Promise.resolve();
+
+  constructor(id: string, workflow: AnyWorkflow, input: unknown, options: { concurrency: number; logger: Logger }) {
+    this.id = id;
+    this.#workflow = workflow;
+    this.#input = input;
+    this.#options = options;
+    this.#status = newStatus(id, workflow.id);
+    this.#begin();
+  }
+
+  get state(): RunState {
+    return this.#status.state;
+  }
+
+  async status(): Promise<RunStatus> {
+    return this.#status;
+  }
+
+  events({ after, signal }: { after?: string; signal?: AbortSignal } = {}): AsyncIterable<RunEvent> {
+    return this.#events.read(after, signal);
+  }
+
+  async result({ signal }: { signal?: AbortSignal } = {}): Promise<unknown> {
+    if (!signal) return this.#outcome;
+    signal.throwIfAborted();
+    return new Promise((resolve, reject) => {
+      signal.addEventListener('abort', () => reject(new SentvecError('aborted', 'The wait for the run was aborted.')), { once: true });
+      this.#outcome.then(resolve, reject);
+    });
+  }
+
+  async pause(): Promise<void> {
+    if (this.#status.state !== 'running') return;
+    this.#paused = promiseWithResolver();
+    this.#enter('paused');
+  }
+
+  async resume(): Promise<void> {
+    if (this.#status.state !== 'paused') return;
+    this.#enter('running');
+    this.#release();
+  }
+
+  async cancel(): Promise<void> {
+    if (hasEnded(this.#status.state)) return;
+    this.#controller.abort(new SentvecError('aborted', `Run ${this.id} was cancelled.`));
+    this.#release();
+    await this.#outcome.catch(() => {});
+  }
+
+  async replay(): Promise<void> {
+    if (!hasEnded(this.#status.state)) {
+      throw new SentvecError('invalid-argument', `Run ${this.id} is ${this.#status.state}: only a run that has ended can be replayed.`);
+    }
+    this.#begin();
+  }
+
+  #begin(): void {
+    this.#controller = new AbortController();
+    this.#events.reopen();
+    const round = this.#status.round + 1;
+    this.#status = {
+      ...this.#status,
+      round,
+      startedAt: Date.now(),
+      finishedAt: undefined,
+      error: undefined,
+      items: undefined,
+      total: null,
+    };
+    this.#enter('running');
+    this.#outcome = this.#execute();
+    this.#outcome.catch(() => {});
+  }
+
+  async #execute(): Promise<unknown> {
+    const { signal } = this.#controller;
+    const scope: LocalScope = {
+      run: this.id,
+      round: this.#status.round,
+      signal,
+      logger: this.#options.logger,
+      concurrency: this.#options.concurrency,
+      mayBegin: async () => this.#paused?.promise,
+      emit: (happening) => this.#record(happening),
+    };
+    try {
+      const output = await runStages(this.#workflow, this.#input, new LocalStages(scope));
+      this.#end('completed');
+      return output;
+    } catch (error) {
+      const plain = toRunError(error, this.#status.stage ?? this.#workflow.id);
+      this.#status = { ...this.#status, error: plain };
+      this.#end(signal.aborted ? 'cancelled' : 'failed');
+      throw SentvecError.is(error) ? error : new SentvecError(plain.code, plain.message, plain.details, { cause: error });
+    }
+  }
+
+  #record(happening: RunHappening): void {
+    if (happening.type === 'stage') this.#status = { ...this.#status, stage: happening.stage };
+    if (happening.type === 'items') this.#status = { ...this.#status, items: happening.items, total: happening.total };
+    this.#events.add(happening);
+  }
+
+  #enter(state: RunState): void {
+    this.#status = { ...this.#status, state };
+    const { round, error } = this.#status;
+    this.#events.add({ type: 'state', state, round, ...(error && { error }) });
+  }
+
+  #end(state: RunState): void {
+    this.#release();
+    this.#status = { ...this.#status, finishedAt: Date.now() };
+    this.#enter(state);
+    this.#events.close();
+  }
+
+  #release(): void {
+    this.#paused?.resolve();
+    this.#paused = undefined;
+  }
+}
+
+interface PromiseWithResolver {
+  readonly promise: Promise<void>;
+  readonly resolve: () => void;
+}
+
+function promiseWithResolver(): PromiseWithResolver {
+  let resolve = () => {};
+  const promise = new Promise<void>((settle) => {
+    resolve = settle;
+  });
+  return { promise, resolve };
+}

@@ -1,0 +1,80 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { SentvecError } from '@sentvec/core';
+import { abortError, attemptSource, attemptStep, toRunError, type Attempt } from './attempt.ts';
+import { retryDelay } from './retry.ts';
+import type { RunHappening } from './runtime.ts';
+import type { AnyStep, Logger } from './step.ts';
+
+/** What steps that are executed in this process need to know of their run. */
+export interface LocalScope {
+  readonly run: string;
+  readonly round: number;
+  readonly signal: AbortSignal;
+  readonly logger: Logger;
+  /** Items in progress at once where a `forEach` does not say. */
+  readonly concurrency: number;
+  /** Resolves when work may begin: at once, unless the run is paused. */
+  readonly mayBegin: () => Promise<void>;
+  readonly emit: (happening: RunHappening) => void;
+}
+
+/** Executes a step, with the further attempts and delays that its policy allows. */
+export async function attemptWithRetries(step: AnyStep, value: unknown, key: string, scope: LocalScope): Promise<unknown> {
+  for (let attempt = 1; ; attempt += 1) {
+    await scope.mayBegin();
+    try {
+      return await attemptStep(step, value, attemptOf(key, attempt, scope));
+    } catch (error) {
+      await delayOrThrow(step, error, key, attempt, scope);
+    }
+  }
+}
+
+/** Options of {@link readSource}. */
+export interface ReadSourceOptions {
+  /** Hears how many items the source says there will be. */
+  readonly expect: (items: number) => void;
+  /** Items to leave out at the beginning. Default 0. */
+  readonly skip?: number;
+}
+
+/** The items of a source. One that fails in the middle is read again, without what it has given already. */
+export async function* readSource(
+  step: AnyStep,
+  given: unknown,
+  key: string,
+  scope: LocalScope,
+  { expect, skip = 0 }: ReadSourceOptions,
+): AsyncGenerator<unknown, void> {
+  let done = skip;
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      await scope.mayBegin();
+      for await (const item of attemptSource(step, given, { ...attemptOf(key, attempt, scope), expect }, done)) {
+        done += 1;
+        yield item;
+      }
+      return;
+    } catch (error) {
+      await delayOrThrow(step, error, key, attempt, scope);
+    }
+  }
+}
+
+function attemptOf(key: string, attempt: number, { run, round, signal, logger, emit }: LocalScope): Attempt {
+  return { run, key, attempt, round, signal, logger, progress: (value) => emit({ type: 'progress', key, value }) };
+}
+
+/** Waits until the next attempt is due, or throws the error when there is to be none. */
+async function delayOrThrow(step: AnyStep, error: unknown, key: string, attempt: number, scope: LocalScope): Promise<void> {
+  if (scope.signal.aborted) throw abortError(scope.signal);
+  const plain = toRunError(error, key);
+  if (attempt >= step.retry.attempts || !step.retry.when(error)) {
+    throw new SentvecError(plain.code, plain.message, plain.details, { cause: error });
+  }
+  scope.emit({ type: 'retry', key, attempt, error: plain });
+  scope.logger.warn({ key, attempt, error: plain }, 'a step failed and will be tried again');
+  await sleep(retryDelay(step.retry, attempt), undefined, { signal: scope.signal }).catch(() => {
+    throw abortError(scope.signal);
+  });
+}

@@ -1,0 +1,116 @@
+import type { ErrorCode, ErrorDetails } from '@sentvec/core';
+import type { Workflow } from './workflow.ts';
+
+/** Where a run stands. The last three are final, until it is replayed. */
+export type RunState = 'queued' | 'running' | 'paused' | 'completed' | 'failed' | 'cancelled';
+
+/** A run at a moment. JSON. */
+export interface RunStatus {
+  readonly id: string;
+  /** Id of the workflow. */
+  readonly workflow: string;
+  readonly state: RunState;
+  /** 1, and one more each time the run was replayed. */
+  readonly round: number;
+  /** Milliseconds since 1970. */
+  readonly createdAt: number;
+  /** When its first step of this round began. */
+  readonly startedAt: number | undefined;
+  readonly finishedAt: number | undefined;
+  /** The stage that it is at, for example `embed`, or `nested/embed`. */
+  readonly stage: string | undefined;
+  /** Of the latest `forEach`. */
+  readonly items: RunItems | undefined;
+  /** The latest fold of the latest `forEach`. */
+  readonly total: unknown;
+  readonly error: RunError | undefined;
+}
+
+/** Progress of a `forEach`. */
+export interface RunItems {
+  readonly done: number;
+  /** How many the source has given so far. */
+  readonly planned: number;
+  /** How many it said there will be; exact once it has ended. */
+  readonly expected: number | undefined;
+}
+
+/** Why a run failed, in the plain form of a SentvecError. */
+export interface RunError {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly details: ErrorDetails;
+}
+
+/** Something that happened in a run. `id`s grow; they are what `events({ after })` takes. */
+export type RunEvent = {
+  readonly id: string;
+  /** Milliseconds since 1970. */
+  readonly at: number;
+} & RunHappening;
+
+/** The kinds of {@link RunEvent}. */
+export type RunHappening =
+  /** The run came to this state. */
+  | { readonly type: 'state'; readonly state: RunState; readonly round: number; readonly error?: RunError }
+  /** It reached this stage. */
+  | { readonly type: 'stage'; readonly stage: string }
+  /** More items of a `forEach` are done. */
+  | { readonly type: 'items'; readonly stage: string; readonly items: RunItems; readonly total: unknown }
+  /** An attempt failed, and there will be another. */
+  | { readonly type: 'retry'; readonly key: string; readonly attempt: number; readonly error: RunError }
+  /** A step called `progress`. */
+  | { readonly type: 'progress'; readonly key: string; readonly value: unknown };
+
+/** A run that was started, in whatever process. */
+export interface RunHandle<Output = unknown> {
+  readonly id: string;
+  /** @throws SentvecError `run-not-found`, `queue-unavailable` */
+  status(): Promise<RunStatus>;
+  /**
+   * What happens in the run, from the beginning, or after the event of that id. Ends when the run ends. Old events of a
+   * long run are forgotten; each `items` event says it all.
+   */
+  events(options?: { readonly after?: string; readonly signal?: AbortSignal }): AsyncIterable<RunEvent>;
+  /**
+   * Waits for the end. Rejects with the error of a failed run, and with `aborted` when it was cancelled.
+   * A fired signal stops the waiting, not the run.
+   */
+  result(options?: { readonly signal?: AbortSignal }): Promise<Output>;
+  /** Lets what has begun finish and begins nothing more, until `resume`. No effect on a run that has ended. */
+  pause(): Promise<void>;
+  resume(): Promise<void>;
+  /** Stops what is in progress and begins nothing more. No effect on a run that has ended. */
+  cancel(): Promise<void>;
+  /**
+   * Runs an ended run again, as its next round: steps see `round`, and skip or repair what is there already.
+   * @throws SentvecError `invalid-argument` while it has not ended
+   */
+  replay(): Promise<void>;
+}
+
+/** Options of {@link Runtime.start}. */
+export interface StartOptions {
+  /** Default: {@link runId}, so that the same request twice is one run. At most 64 letters, digits, `-` and `_`, beginning with a letter. */
+  readonly id?: string;
+  /** 1 (first) to 1000. Default 100. In this process, runs do not wait for each other. */
+  readonly priority?: number;
+}
+
+/** Runs workflows. See `runtimeContract` in `@sentvec/testing`. */
+export interface Runtime {
+  /** For example `in-process` or `bullmq`. */
+  readonly name: string;
+  /**
+   * Begins a run and returns at once. When there is a run of that id, gives its handle; a run that failed or was
+   * cancelled is then replayed.
+   * @throws SentvecError `invalid-argument` when the input does not fit the workflow's schema, `queue-unavailable`
+   */
+  start<Input, Output>(workflow: Workflow<Input, Output>, input: Input, options?: StartOptions): Promise<RunHandle<Output>>;
+  /** The run of that id, from whatever process it was started. */
+  find(id: string): Promise<RunHandle | undefined>;
+  /** Runs, newest first. */
+  list(options?: { readonly limit?: number }): Promise<readonly RunStatus[]>;
+  /** Frees connections. In this process it also cancels what runs. */
+  close(): Promise<void>;
+}

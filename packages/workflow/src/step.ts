@@ -1,0 +1,109 @@
+import { SentvecError } from '@sentvec/core';
+import type { StandardSchemaV1 } from '@standard-schema/spec';
+import { fullRetryPolicy, type FullRetryPolicy, type RetryPolicy } from './retry.ts';
+
+/** Where steps write what they have to say. A pino logger is one. */
+export interface Logger {
+  debug(facts: object, message: string): void;
+  info(facts: object, message: string): void;
+  warn(facts: object, message: string): void;
+  error(facts: object, message: string): void;
+}
+
+/** What a step is told about the attempt that it is part of. */
+export interface StepContext {
+  /** Id of the run. */
+  readonly run: string;
+  /** Names this piece of work: the same in every attempt, in every process, in every round. For idempotent writes. */
+  readonly key: string;
+  /** 1 for the first attempt. */
+  readonly attempt: number;
+  /** 1, and one more each time the run is replayed. */
+  readonly round: number;
+  /** Fires when the run is cancelled or has failed elsewhere, when the attempt has taken too long, and when the process stops. */
+  readonly signal: AbortSignal;
+  readonly logger: Logger;
+  /** Tells watchers of the run how far this piece of work is. A small JSON value. */
+  readonly progress: (value: unknown) => void;
+  /** In a step that yields items: how many there will be, as far as is known. Lets watchers estimate the time left. */
+  readonly expect: (items: number) => void;
+}
+
+/** What {@link defineStep} takes. */
+export interface StepDefinition<Input extends StandardSchemaV1, Output extends StandardSchemaV1, Result> {
+  /** Letters, digits and `-`, unique in its workflow. */
+  readonly id: string;
+  /** Any Standard Schema. What it makes of the value is what `run` gets. */
+  readonly input: Input;
+  /** Any Standard Schema; of each item when `run` yields items. */
+  readonly output: Output;
+  readonly retry?: RetryPolicy;
+  /** Milliseconds that one attempt may take; for a step that yields items, until its next item. Default: no limit. */
+  readonly timeout?: number;
+  /**
+   * Does the work. Pure and idempotent: run twice with the same input, its effect is that of once. Takes and gives small
+   * JSON values; data goes to files. As an async generator it yields the items of the `forEach` that follows: always the
+   * same items in the same order, because it is read again from its start when the process that reads it dies.
+   */
+  readonly run: (input: StandardSchemaV1.InferOutput<Input>, context: StepContext) => Result;
+}
+
+/** The parts that a step and a source have in common, as runtimes see them. */
+export interface AnyStep {
+  readonly kind: 'step';
+  readonly id: string;
+  readonly input: StandardSchemaV1;
+  readonly output: StandardSchemaV1;
+  readonly retry: FullRetryPolicy;
+  readonly timeout: number | undefined;
+  readonly run: (input: never, context: StepContext) => unknown;
+}
+
+/** A step from one value to another. Made by {@link defineStep}. */
+export interface Step<Input, Output> extends AnyStep {
+  /** For the type checker only. */
+  readonly '~step': (input: Input) => Output;
+}
+
+/** A step that yields items, for the `forEach` that follows it. Made by {@link defineStep}. */
+export interface Source<Input, Item> extends AnyStep {
+  /** For the type checker only. */
+  readonly '~source': (input: Input) => Item;
+}
+
+/** A {@link Source} when `run` gives an async iterable, else a {@link Step}. */
+export type Defined<Input extends StandardSchemaV1, Output extends StandardSchemaV1, Result> =
+  Result extends AsyncIterable<unknown>
+    ? Source<StandardSchemaV1.InferInput<Input>, StandardSchemaV1.InferOutput<Output>>
+    : Step<StandardSchemaV1.InferInput<Input>, StandardSchemaV1.InferOutput<Output>>;
+
+/**
+ * Defines a step of a workflow.
+ *
+ * @throws SentvecError `invalid-argument` for an id, retry policy or timeout that cannot be used
+ */
+export function defineStep<
+  Input extends StandardSchemaV1,
+  Output extends StandardSchemaV1,
+  Result extends
+    | StandardSchemaV1.InferInput<Output>
+    | Promise<StandardSchemaV1.InferInput<Output>>
+    | AsyncIterable<StandardSchemaV1.InferInput<Output>>,
+>(definition: StepDefinition<Input, Output, Result>): Defined<Input, Output, Result> {
+  checkId('step', definition.id);
+  const { timeout } = definition;
+  if (timeout !== undefined && !(timeout > 0)) {
+    throw new SentvecError('invalid-argument', `The timeout of step "${definition.id}" must be more than 0 milliseconds, not ${timeout}.`);
+  }
+  const step: AnyStep = { ...definition, kind: 'step', retry: fullRetryPolicy(definition.retry), timeout };
+  return step as Defined<Input, Output, Result>;
+}
+
+/** @throws SentvecError `invalid-argument` unless the id is made of letters, digits and `-`, beginning with a letter */
+export function checkId(kind: 'step' | 'workflow', id: string): void {
+  if (/^[A-Za-z][A-Za-z0-9-]{0,63}$/.test(id)) return;
+  throw new SentvecError(
+    'invalid-argument',
+    `"${id}" cannot be the id of a ${kind}: use up to 64 letters, digits and "-", beginning with a letter.`,
+  );
+}

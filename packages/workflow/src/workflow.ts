@@ -1,0 +1,124 @@
+import { SentvecError } from '@sentvec/core';
+import type { StandardSchemaV1 } from '@standard-schema/spec';
+import { checkId, type AnyStep, type Source, type Step } from './step.ts';
+
+/** How the items of a `forEach` are worked on. */
+export interface ForEachOptions<Result = unknown, Total = unknown> {
+  /** The most items in progress at once, over all workers. Default: as many as there are hands. */
+  readonly concurrency?: number;
+  /** Makes one small value of all results, in the order of the items, as they come. Watchers of the run see it grow. */
+  readonly fold?: { readonly initial: Total; readonly add: (total: Total, result: Result) => Total };
+}
+
+/** What a `forEach` hands on. */
+export interface Gathered<Given, Total> {
+  /** The value that the source was given. */
+  readonly given: Given;
+  /** How many items there were. */
+  readonly count: number;
+  /** The fold of all results; `null` without one. */
+  readonly total: Total;
+}
+
+/** One stage of a workflow, as runtimes see it. */
+export type Stage =
+  | { readonly kind: 'step'; readonly id: string; readonly step: AnyStep }
+  | { readonly kind: 'workflow'; readonly id: string; readonly workflow: AnyWorkflow }
+  | {
+      readonly kind: 'for-each';
+      /** Of the body. */
+      readonly id: string;
+      readonly source: AnyStep;
+      readonly body: AnyStep | AnyWorkflow;
+      readonly options: ForEachOptions;
+    };
+
+/** A workflow as runtimes see it. */
+export interface AnyWorkflow {
+  readonly kind: 'workflow';
+  readonly id: string;
+  readonly input: StandardSchemaV1;
+  readonly stages: readonly Stage[];
+}
+
+/** Stages in a row. Immutable: each call gives a new workflow. Made by {@link defineWorkflow}. */
+export interface Workflow<Input, Output> extends AnyWorkflow {
+  /** For the type checker only. */
+  readonly '~workflow': (input: Input) => Output;
+  /** Adds a step: its input is what came before. */
+  then<Next>(step: Step<Output, Next>): Workflow<Input, Next>;
+  /** Adds another workflow, as one stage. */
+  then<Next>(workflow: Workflow<Output, Next>): Workflow<Input, Next>;
+  /** Adds a step that yields items; `forEach` must follow. */
+  then<Item>(source: Source<Output, Item>): Sequence<Input, Output, Item>;
+}
+
+/** A workflow whose last step yields items. */
+export interface Sequence<Input, Given, Item> {
+  /** Works on each item with a step or a workflow. Reads the items as there is room for them, and never holds them all. */
+  forEach<Result, Total = null>(
+    body: Step<Item, Result> | Workflow<Item, Result>,
+    options?: ForEachOptions<Result, Total>,
+  ): Workflow<Input, Gathered<Given, Total>>;
+}
+
+/** Begins a workflow; `then` and `forEach` go on. A workflow is data: a runtime runs it. @throws SentvecError `invalid-argument` */
+export function defineWorkflow<Input extends StandardSchemaV1>(definition: {
+  /** Letters, digits and `-`. Workers find the workflow by it. */
+  readonly id: string;
+  /** Any Standard Schema. */
+  readonly input: Input;
+}): Workflow<StandardSchemaV1.InferInput<Input>, StandardSchemaV1.InferOutput<Input>> {
+  checkId('workflow', definition.id);
+  return new WorkflowBuilder(definition.id, definition.input, []) as unknown as Workflow<
+    StandardSchemaV1.InferInput<Input>,
+    StandardSchemaV1.InferOutput<Input>
+  >;
+}
+
+class WorkflowBuilder implements AnyWorkflow {
+  readonly kind = 'workflow';
+  readonly id: string;
+  readonly input: StandardSchemaV1;
+  readonly stages: readonly Stage[];
+
+  constructor(id: string, input: StandardSchemaV1, stages: readonly Stage[]) {
+    this.id = id;
+    this.input = input;
+    this.stages = stages;
+  }
+
+  // oxlint-disable-next-line unicorn/no-thenable -- the word that reads best; a call that takes it for a promise is refused below
+  then(next: AnyStep | AnyWorkflow): WorkflowBuilder {
+    if (typeof next === 'function') {
+      throw new SentvecError(
+        'invalid-argument',
+        `Workflow "${this.id}" is not a promise: it cannot be awaited or returned from an async function. Wrap it: { workflow }.`,
+      );
+    }
+    return this.#with(
+      next.kind === 'step' ? { kind: 'step', id: next.id, step: next } : { kind: 'workflow', id: next.id, workflow: next },
+      this.stages,
+    );
+  }
+
+  forEach(body: AnyStep | AnyWorkflow, options: ForEachOptions = {}): WorkflowBuilder {
+    const source = this.stages.at(-1);
+    if (source?.kind !== 'step') {
+      throw new SentvecError('invalid-argument', `In workflow "${this.id}", forEach must follow a step that yields items.`);
+    }
+    const { concurrency } = options;
+    if (concurrency !== undefined && !(Number.isInteger(concurrency) && concurrency >= 1)) {
+      throw new SentvecError('invalid-argument', `concurrency must be a whole number of at least 1, not ${concurrency}.`);
+    }
+    return this.#with({ kind: 'for-each', id: body.id, source: source.step, body, options }, this.stages.slice(0, -1));
+  }
+
+  #with(stage: Stage, before: readonly Stage[]): WorkflowBuilder {
+    const taken = new Set(before.flatMap((other) => (other.kind === 'for-each' ? [other.id, other.source.id] : [other.id])));
+    const ids = stage.kind === 'for-each' ? [stage.source.id, stage.id] : [stage.id];
+    const twice = ids.find((id, index) => taken.has(id) || ids.indexOf(id) !== index);
+    if (twice !== undefined) throw new SentvecError('invalid-argument', `Workflow "${this.id}" has two stages with the id "${twice}".`);
+    return new WorkflowBuilder(this.id, this.input, [...before, stage]);
+  }
+}

@@ -1,0 +1,82 @@
+import {
+  checkRunId,
+  defineStep,
+  defineWorkflow,
+  retryDelay,
+  fullRetryPolicy,
+  runId,
+  type Gathered,
+  type Workflow,
+} from '@sentvec/workflow';
+import * as v from 'valibot';
+import { describe, expect, expectTypeOf, it } from 'vitest';
+
+const definition = { id: 'length', input: v.string(), output: v.number(), run: (text: string) => text.length };
+const length = defineStep(definition);
+const letters = defineStep({
+  id: 'letters',
+  input: v.object({ word: v.string() }),
+  output: v.string(),
+  async *run({ word }) {
+    yield* word;
+  },
+});
+
+describe('types', () => {
+  it('follow the values from stage to stage', () => {
+    const workflow = defineWorkflow({ id: 'typed', input: v.object({ word: v.string(), times: v.optional(v.number()) }) })
+      .then(letters)
+      .forEach(length, { fold: { initial: 0, add: (total, result) => total + result } });
+    expectTypeOf(workflow).toEqualTypeOf<
+      Workflow<{ word: string; times?: number | undefined }, Gathered<{ word: string; times?: number | undefined }, number>>
+    >();
+  });
+
+  it('refuse a step that cannot take what comes, and items without forEach', () => {
+    const number = defineWorkflow({ id: 'typed', input: v.number() });
+    // @ts-expect-error -- length takes a text
+    number.then(length);
+    const items = defineWorkflow({ id: 'typed', input: v.object({ word: v.string() }) }).then(letters);
+    // @ts-expect-error -- a sequence has no then
+    expectTypeOf(items).toExtend<Workflow<never, unknown>>();
+    // @ts-expect-error -- a result that the output schema does not take
+    defineStep({ id: 'wrong', input: v.string(), output: v.number(), run: (text) => text });
+  });
+});
+
+describe('definitions that cannot be used', () => {
+  const text = defineWorkflow({ id: 'text', input: v.string() });
+
+  it('are refused with a reason', () => {
+    expect(() => defineStep({ ...definition, id: 'a:b' })).toThrow(/letters, digits/);
+    expect(() => defineStep({ ...definition, retry: { attempts: 0 } })).toThrow(/attempts/);
+    expect(() => defineStep({ ...definition, retry: { jitter: 2 } })).toThrow(/jitter/);
+    expect(() => defineStep({ ...definition, timeout: -1 })).toThrow(/timeout/);
+    expect(() => text.then(length).then(length as never)).toThrow(/two stages with the id "length"/);
+    expect(() => (text as never as { forEach: (step: unknown) => void }).forEach(length)).toThrow(/must follow a step/);
+    expect(() => checkRunId('1:2')).toThrow(/id of a run/);
+  });
+
+  it('a workflow cannot be taken for a promise', async () => {
+    await expect(Promise.resolve(text as never)).rejects.toThrow(/not a promise/);
+  });
+});
+
+describe('run ids', () => {
+  it('depend on the workflow and the input, not on the order of keys', () => {
+    expect(runId('a', { x: 1, y: [{ p: 1, q: 2 }] })).toBe(runId('a', { y: [{ q: 2, p: 1 }], x: 1 }));
+    expect(runId('a', { x: 1 })).not.toBe(runId('b', { x: 1 }));
+    expect(runId('a', [1, 2])).not.toBe(runId('a', [2, 1]));
+  });
+});
+
+describe('retry delays', () => {
+  it('double from attempt to attempt, and leave a share to chance', () => {
+    const exact = fullRetryPolicy({ delay: 100, jitter: 0 });
+    expect([1, 2, 3, 4].map((attempt) => retryDelay(exact, attempt))).toEqual([100, 200, 400, 800]);
+    const delays = Array.from({ length: 200 }, () => retryDelay(fullRetryPolicy({ delay: 100, jitter: 0.5 }), 2));
+    expect(Math.min(...delays)).toBeGreaterThanOrEqual(100);
+    expect(Math.max(...delays)).toBeLessThanOrEqual(200);
+    expect(new Set(delays).size).toBeGreaterThan(10);
+  });
+});
