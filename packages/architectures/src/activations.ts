@@ -1,0 +1,35 @@
+import { absolute, minimum, negate } from './composed.ts';
+import type { Operations } from './operations.ts';
+
+/** A function that is applied to each entry. */
+export type ActivationFunction = <T>(ops: Operations<T>, x: T) => T;
+
+/** log(1 + exp(x)), without overflow. */
+const softplus: ActivationFunction = (ops, x) => ops.add(ops.relu(x), ops.log(ops.add(ops.exp(negate(ops, absolute(ops, x))), 1)));
+
+/** x · (1 + tanh(√(2/π) · (x + 0.044715 x³))) / 2, the approximation of GELU with which some models were trained. */
+const geluTanh: ActivationFunction = (ops, x) => {
+  const cube = ops.multiply(ops.multiply(x, x), x);
+  const inner = ops.multiply(ops.add(x, ops.multiply(cube, 0.044715)), Math.sqrt(2 / Math.PI));
+  return ops.multiply(ops.multiply(x, 0.5), ops.add(ops.tanh(inner), 1));
+};
+
+const silu: ActivationFunction = (ops, x) => ops.multiply(x, ops.sigmoid(x));
+
+/** The values that `hidden_act` has in `config.json`, by the table `ACT2FN` of transformers (activations.py). */
+export const hiddenActivations: ReadonlyMap<string, ActivationFunction> = new Map<string, ActivationFunction>([
+  ['gelu', (ops, x) => ops.gelu(x)],
+  ['gelu_python', (ops, x) => ops.gelu(x)],
+  ['gelu_new', geluTanh],
+  ['gelu_pytorch_tanh', geluTanh],
+  ['gelu_fast', geluTanh],
+  ['quick_gelu', (ops, x) => ops.multiply(x, ops.sigmoid(ops.multiply(x, 1.702)))],
+  ['relu', (ops, x) => ops.relu(x)],
+  ['relu6', (ops, x) => minimum(ops, ops.relu(x), 6)],
+  ['silu', silu],
+  ['swish', silu],
+  ['mish', (ops, x) => ops.multiply(x, ops.tanh(softplus(ops, x)))],
+  ['tanh', (ops, x) => ops.tanh(x)],
+  ['sigmoid', (ops, x) => ops.sigmoid(x)],
+  ['linear', (_, x) => x],
+]);

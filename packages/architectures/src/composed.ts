@@ -1,0 +1,41 @@
+import { productOf } from './dimensions.ts';
+import type { Operand, Operations } from './operations.ts';
+import { resolveAxes } from './shapes.ts';
+
+/** The mean over `axes`. */
+export function mean<T>(ops: Operations<T>, x: T, axes: readonly number[], keepAxes = false): T {
+  const shape = ops.shape(x);
+  const count = productOf(resolveAxes(shape, axes).map((axis) => shape[axis]!));
+  const total = ops.sum(x, axes, keepAxes);
+  return typeof count === 'number' ? ops.multiply(total, 1 / count) : ops.divide(total, ops.size(count));
+}
+
+/** The smaller one of each pair. */
+export function minimum<T>(ops: Operations<T>, a: Operand<T>, b: Operand<T>): T {
+  return negate(ops, ops.maximum(negateOperand(ops, a), negateOperand(ops, b)));
+}
+
+function negateOperand<T>(ops: Operations<T>, x: Operand<T>): Operand<T> {
+  return typeof x === 'number' ? -x : negate(ops, x);
+}
+
+/** -x */
+export function negate<T>(ops: Operations<T>, x: T): T {
+  return ops.multiply(x, -1);
+}
+
+/** |x|, with gradient 0 at 0. */
+export function absolute<T>(ops: Operations<T>, x: T): T {
+  return ops.maximum(x, negate(ops, x));
+}
+
+/** log(softmax(x)) along the last axis. */
+export function logSoftmax<T>(ops: Operations<T>, x: T): T {
+  return ops.subtract(x, ops.logSumExp(x, [-1], true));
+}
+
+/** `x` divided by its Euclidean norm along the last axis, the norm taken to be at least `smallest`, by default 1e-12. */
+export function normalizeRows<T>(ops: Operations<T>, x: T, smallest = 1e-12): T {
+  const squares = ops.sum(ops.multiply(x, x), [-1], true);
+  return ops.divide(x, ops.sqrt(ops.maximum(squares, smallest ** 2)));
+}

@@ -1,0 +1,125 @@
+import { type ModelFiles, readWeights, SentvecError, type Weights } from '@sentvec/core';
+import type { Operations } from '../operations.ts';
+import { ConfigReader } from './config.ts';
+import type { EncoderInputs, EncoderNetwork, WeightLookup } from './network.ts';
+import { architectures } from './registry.ts';
+
+/** An encoder's network together with its weights, as read from a model folder. */
+export interface EncoderDefinition {
+  /** `model_type` of `config.json`. */
+  readonly modelType: string;
+  /** Width of a token's vector. */
+  readonly hiddenSize: number;
+  /** The longest text in tokens. `Infinity` when there is no limit. */
+  readonly maxPositions: number;
+  /** One more than the largest token id. */
+  readonly vocabularySize: number;
+  /** The weight whose rows belong to the token ids. */
+  readonly tokenTable: string;
+  readonly network: EncoderNetwork;
+  /** All weights that the network uses, by their names in it, with their shapes. */
+  readonly weights: ReadonlyMap<string, readonly number[]>;
+  /** The name that a weight has in the file, which may have a prefix, or an older ending. */
+  storedName(name: string): string;
+  /** The numbers of a weight, row-major. May be a view of the file: do not write to it. */
+  weight(name: string): Float32Array;
+}
+
+/**
+ * Reads the encoder of a model folder: `config.json` decides the architecture and its sizes, `model.safetensors` (or its
+ * shards) holds the weights. All weights are checked against the sizes; weights that the architecture does not use are ignored.
+ * @throws SentvecError `unsupported-model` for an architecture, or a variant of one, that sentvec does not have;
+ * `invalid-model` when a file is missing or broken, or a weight is missing or has another shape
+ */
+export async function readEncoder(files: ModelFiles): Promise<EncoderDefinition> {
+  const config = new ConfigReader(await files.read('config.json'), `${files.name}/config.json`);
+  const modelType = config.text('model_type');
+  const architecture = architectures.get(modelType);
+  if (architecture === undefined) {
+    throw config.unsupported('model_type', modelType, `Supported architectures: ${[...architectures.keys()].join(', ')}.`);
+  }
+  const network = architecture(config);
+  const stored = await readWeights(files);
+  const found = findWeights(network, stored, `${files.name}/model.safetensors`);
+  const { hiddenSize, maxPositions, vocabularySize, tokenTable } = network;
+  return {
+    modelType,
+    hiddenSize,
+    maxPositions,
+    vocabularySize,
+    tokenTable,
+    network,
+    weights: new Map([...found].map(([name, { shape }]) => [name, shape])),
+    storedName: (name) => lookUp(found, name).storedName,
+    weight: (name) => stored.tensor(lookUp(found, name).storedName).data,
+  };
+}
+
+/** Runs the encoder of a definition over some operations, with the weights found by `weight`. See {@link EncoderNetwork.encode}. */
+export function encode<T>(ops: Operations<T>, definition: EncoderDefinition, weight: WeightLookup<T>, inputs: EncoderInputs<T>): T {
+  return definition.network.encode(ops, weight, inputs);
+}
+
+/** A lookup that gives the weights of a definition as constants, each made once. */
+export function constantWeights<T>(ops: Operations<T>, definition: EncoderDefinition): WeightLookup<T> {
+  const made = new Map<string, T>();
+  return (name) => {
+    const known = made.get(name) ?? ops.constant(definition.weight(name), definition.weights.get(name)!);
+    made.set(name, known);
+    return known;
+  };
+}
+
+interface FoundWeight {
+  readonly storedName: string;
+  readonly shape: readonly number[];
+}
+
+function lookUp(found: ReadonlyMap<string, FoundWeight>, name: string): FoundWeight {
+  const weight = found.get(name);
+  if (weight === undefined) throw new Error(`The network does not list the weight "${name}" that it looks up.`);
+  return weight;
+}
+
+function findWeights(network: EncoderNetwork, stored: Weights, file: string): Map<string, FoundWeight> {
+  const names = stored.names();
+  const prefix = commonPrefix(names, network.tokenTable);
+  if (prefix === undefined) throw missing(file, network.tokenTable);
+  const found = new Map<string, FoundWeight>();
+  for (const [name, shape] of network.weights()) {
+    const storedName = [name, olderName(name)].map((candidate) => prefix + candidate).find((candidate) => stored.has(candidate));
+    if (storedName === undefined) throw missing(file, prefix + name);
+    const actual = stored.shape(storedName);
+    if (actual.join() !== shape.join()) {
+      throw new SentvecError(
+        'invalid-model',
+        `${file}: tensor "${storedName}" has the shape [${actual.join(', ')}], but config.json makes it [${shape.join(', ')}]. ` +
+          'The two files do not belong together, or one is damaged: download the model again.',
+        { file, tensor: storedName, expected: shape, found: actual },
+      );
+    }
+    found.set(name, { storedName, shape });
+  }
+  return found;
+}
+
+/** What stands before the names of all weights: nothing, `bert.`, `0.auto_model.` and the like. */
+function commonPrefix(names: readonly string[], tokenTable: string): string | undefined {
+  const prefixes = names
+    .filter((name) => name === tokenTable || name.endsWith(`.${tokenTable}`))
+    .map((name) => name.slice(0, -tokenTable.length));
+  return prefixes.sort((a, b) => a.length - b.length)[0];
+}
+
+/** Files converted from TensorFlow call the parameters of a layer normalization gamma and beta. */
+function olderName(name: string): string {
+  return name.replace(/LayerNorm\.weight$/, 'LayerNorm.gamma').replace(/LayerNorm\.bias$/, 'LayerNorm.beta');
+}
+
+function missing(file: string, tensor: string): SentvecError {
+  return new SentvecError(
+    'invalid-model',
+    `${file} has no tensor "${tensor}", which config.json calls for. The two files do not belong together, or the download is incomplete.`,
+    { file, tensor },
+  );
+}

@@ -1,0 +1,91 @@
+import { absolute } from '../composed.ts';
+import { productOf } from '../dimensions.ts';
+import { TransformerLayers } from './layers.ts';
+import type { Architecture } from './network.ts';
+import { embed, embeddingWeights, type PostNormNames, postNormLayer, postNormWeights, readBertSizes } from './post-norm.ts';
+import { positionsAfterPadding } from './roberta.ts';
+
+const names: PostNormNames = {
+  query: 'attention.attn.q',
+  key: 'attention.attn.k',
+  value: 'attention.attn.v',
+  attentionOutput: 'attention.attn.o',
+  attentionNorm: 'attention.LayerNorm',
+  intermediate: 'intermediate.dense',
+  output: 'output.dense',
+  outputNorm: 'output.LayerNorm',
+};
+
+const paddingId = 1;
+const biasTable = 'encoder.relative_attention_bias.weight';
+/** Distances from here on share the last bucket. */
+const farthest = 128;
+
+/**
+ * The smallest distance of each bucket but the first, for one direction: whole numbers up to half of the buckets, then
+ * growing evenly in the logarithm up to `farthest` (`relative_position_bucket` of transformers; Raffel et al., 2020).
+ */
+function bucketStarts(buckets: number): number[] {
+  const exact = buckets >> 1;
+  return Array.from({ length: buckets - 1 }, (_, i) => {
+    const bucket = i + 1;
+    if (bucket <= exact) return bucket;
+    // Rounded before the ceiling, so that a power that is a whole number in theory is one.
+    const start = exact * (farthest / exact) ** ((bucket - exact) / (buckets - exact));
+    return Math.ceil(Number(start.toFixed(9)));
+  });
+}
+
+/**
+ * The bias of attention by relative position: `[1, heads, length, length]`. Buckets are found for the distances -length to
+ * length - 1 alone; the matrix of all pairs then refers to those.
+ */
+function relativeBias<T>(layers: TransformerLayers<T>, buckets: number): T {
+  const { ops, length } = layers;
+  const distances = productOf([2, length]);
+  // The distance of key from query; before the query comes the first half of the buckets.
+  const relative = ops.subtract(ops.toFloat(ops.range(distances)), ops.size(length));
+  const half = buckets >> 1;
+  const starts = ops.constant(
+    Float32Array.from(bucketStarts(half), (start) => start - 0.5),
+    [half - 1],
+  );
+  const passed = ops.sum(ops.greater(ops.reshape(absolute(ops, relative), [distances, 1]), starts), [1]);
+  const bucket = ops.add(passed, ops.multiply(ops.greater(relative, 0), half));
+  const biases = ops.gather(layers.weight(biasTable), ops.toIndex(bucket));
+  const positions = ops.toFloat(ops.range(length));
+  const fromQuery = ops.subtract(positions, ops.reshape(positions, [length, 1]));
+  const pairs = ops.gather(biases, ops.toIndex(ops.add(fromQuery, ops.size(length))));
+  const heads = ops.shape(pairs)[2]!;
+  return ops.reshape(ops.transpose(pairs, [2, 0, 1]), [1, heads, length, length]);
+}
+
+/**
+ * MPNet (Song et al., 2020), as `MPNetModel` of transformers (models/mpnet/modeling_mpnet.py), without its pooler: BERT
+ * without token types, with RoBERTa's positions and one relative position bias for all layers. Weights are named as there.
+ */
+export const mpnet: Architecture = (config) => {
+  const sizes = readBertSizes(config);
+  const buckets = config.integer('relative_attention_num_buckets', { fallback: 32, smallest: 4 });
+  return {
+    hiddenSize: sizes.hiddenSize,
+    maxPositions: config.positionsAfter(paddingId, sizes.positions),
+    vocabularySize: sizes.vocabularySize,
+    tokenTable: 'embeddings.word_embeddings.weight',
+    *weights() {
+      yield* embeddingWeights(sizes, 0);
+      yield [biasTable, [buckets, sizes.attention.heads]];
+      for (let layer = 0; layer < sizes.layers; layer += 1) yield* postNormWeights(`encoder.layer.${layer}`, sizes, names);
+    },
+    encode(ops, weight, inputs) {
+      const layers = new TransformerLayers(ops, weight, inputs);
+      const positions = layers.perRow(positionsAfterPadding(ops, inputs.ids, paddingId));
+      let x = embed(layers, positions, sizes, 0);
+      const bias = ops.add(layers.maskBias(), relativeBias(layers, buckets));
+      for (let layer = 0; layer < sizes.layers; layer += 1) {
+        x = postNormLayer(layers, `encoder.layer.${layer}`, x, bias, sizes, names);
+      }
+      return layers.result(x);
+    },
+  };
+};

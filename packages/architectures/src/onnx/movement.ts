@@ -1,0 +1,72 @@
+import { sumOf } from '../dimensions.ts';
+import type { Operations } from '../operations.ts';
+import { checkBroadcast, checkConcat, checkReshape, resolveAxis, sameShape, scatterShape, transposedShape, withSize } from '../shapes.ts';
+import type { OnnxScribe, OnnxTensor } from './scribe.ts';
+
+type Movement = Pick<
+  Operations<OnnxTensor>,
+  'reshape' | 'transpose' | 'broadcastTo' | 'concat' | 'slice' | 'pad' | 'gather' | 'scatterAdd'
+>;
+
+/** Changes of shape. What changes nothing is not written. */
+export function movement(scribe: OnnxScribe): Movement {
+  const { sizes } = scribe;
+
+  const reshape: Movement['reshape'] = (x, shape) => {
+    checkReshape(x.shape, shape);
+    if (sameShape(x.shape, shape)) return x;
+    return scribe.like(x, 'Reshape', [x.name, sizes.reshapeTarget(x.shape, shape)], shape);
+  };
+
+  return {
+    reshape,
+
+    transpose(x, permutation) {
+      const perm = permutation.map((axis) => resolveAxis(x.shape, axis));
+      return scribe.like(x, 'Transpose', [x.name], transposedShape(x.shape, perm), { perm });
+    },
+
+    broadcastTo(x, shape) {
+      checkBroadcast(x.shape, shape);
+      return sameShape(x.shape, shape) ? x : scribe.like(x, 'Expand', [x.name, sizes.vector(shape)], shape);
+    },
+
+    concat(parts, axis) {
+      const shapes = parts.map((part) => part.shape);
+      checkConcat(shapes, axis);
+      const first = parts[0]!;
+      const at = resolveAxis(first.shape, axis);
+      const shape = withSize(first.shape, at, sumOf(shapes.map((each) => each[at]!)));
+      const names = parts.map((part) => part.name);
+      return scribe.like(first, 'Concat', names, shape, { axis: at });
+    },
+
+    slice(x, axis, start, length) {
+      const at = resolveAxis(x.shape, axis);
+      if (start === 0 && length === x.shape[at]) return x;
+      const bounds = [sizes.value(start), sizes.value(sumOf([start, length])), sizes.numbers([at])];
+      return scribe.like(x, 'Slice', [x.name, ...bounds], withSize(x.shape, at, length));
+    },
+
+    pad(x, axis, start, size) {
+      const at = resolveAxis(x.shape, axis);
+      if (start === 0 && size === x.shape[at]) return x;
+      const after = scribe.node('Sub', [sizes.value(size), sizes.value(sumOf([start, x.shape[at]!]))]);
+      const others = x.shape.length - 1;
+      const zeros = (count: number): string => sizes.numbers(Array.from({ length: count }, () => 0));
+      const pads = scribe.node('Concat', [zeros(at), sizes.value(start), zeros(others), after, zeros(others - at)], { axis: 0 });
+      return scribe.like(x, 'Pad', [x.name, pads], withSize(x.shape, at, size));
+    },
+
+    gather(table, indices) {
+      return scribe.like(table, 'Gather', [table.name, indices.name], [...indices.shape, ...table.shape.slice(1)], { axis: 0 });
+    },
+
+    scatterAdd(rows, indices, size, { distinct = false } = {}) {
+      const shape = scatterShape(rows.shape, indices.shape, size);
+      const zeros = scribe.node('ConstantOfShape', [sizes.vector(shape)]);
+      const places = reshape(indices, [...indices.shape, 1]);
+      return scribe.float('ScatterND', [zeros, places.name, rows.name], shape, distinct ? {} : { reduction: 'add' });
+    },
+  };
+}

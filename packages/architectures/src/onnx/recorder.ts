@@ -1,0 +1,86 @@
+import { productOf } from '../dimensions.ts';
+import type { Operations, Shape } from '../operations.ts';
+import { elementwise } from './elementwise.ts';
+import { OnnxGraph } from './graph.ts';
+import { layers } from './layers.ts';
+import { elementTypes } from './model.ts';
+import { movement } from './movement.ts';
+import { OnnxScribe, type OnnxTensor } from './scribe.ts';
+
+/** Longer constants are not compared with each other. */
+const longestShared = 64;
+
+/**
+ * Records operations as an ONNX graph of standard operators (opset 17): declare inputs, apply `operations`, declare outputs,
+ * then `encode()`. Sizes of inputs may have names; they are then open, and equal wherever the name occurs.
+ *
+ * ```ts
+ * const recorder = new OnnxRecorder();
+ * const x = recorder.input('x', 'float', ['batch', 8]);
+ * recorder.output('y', recorder.operations.softmax(x));
+ * const model = recorder.encode();
+ * ```
+ */
+export class OnnxRecorder {
+  readonly operations: Operations<OnnxTensor>;
+  readonly #graph = new OnnxGraph();
+  readonly #scribe = new OnnxScribe(this.#graph);
+
+  constructor() {
+    this.operations = { ...creation(this.#scribe), ...elementwise(this.#scribe), ...movement(this.#scribe), ...layers(this.#scribe) };
+  }
+
+  /** Declares an input. Named sizes in `shape` can be used from then on. */
+  input(name: string, kind: 'float' | 'index', shape: Shape): OnnxTensor {
+    this.#graph.input(name, kind === 'float' ? 'float' : 'int64', shape);
+    this.#scribe.sizes.learn(name, shape);
+    return { name, kind, shape };
+  }
+
+  /** Declares an output. */
+  output(name: string, x: OnnxTensor): void {
+    this.#graph.output(name, x.name, x.kind === 'float' ? 'float' : 'int64', x.shape);
+  }
+
+  /** The model's bytes: what the outputs need, and all inputs. */
+  encode(): Uint8Array<ArrayBuffer> {
+    return this.#graph.encode();
+  }
+}
+
+type Creation = Pick<Operations<OnnxTensor>, 'shape' | 'constant' | 'size' | 'range' | 'toFloat' | 'toIndex'>;
+
+function creation(scribe: OnnxScribe): Creation {
+  const constant: Creation['constant'] = (data, shape) => {
+    if (data.length !== productOf(shape)) throw new Error(`constant: ${data.length} numbers do not fill [${shape.join(', ')}].`);
+    const kind = data instanceof Float32Array ? 'float' : 'index';
+    const stored = data instanceof Float32Array ? data : BigInt64Array.from(data, BigInt);
+    const { graph } = scribe;
+    const name = data.length > longestShared ? graph.initializer(stored, shape) : graph.sharedInitializer(stored, shape);
+    return { name, kind, shape };
+  };
+
+  return {
+    shape: (x) => x.shape,
+    constant,
+
+    size(dimension) {
+      if (typeof dimension === 'number') return scribe.operand(dimension);
+      const value = scribe.node('Cast', [scribe.sizes.value(dimension)], { to: elementTypes.float });
+      return scribe.float('Reshape', [value, scribe.sizes.numbers([])], []);
+    },
+
+    range(length) {
+      if (typeof length === 'number')
+        return constant(
+          Int32Array.from({ length }, (_, i) => i),
+          [length],
+        );
+      const limit = scribe.node('Reshape', [scribe.sizes.value(length), scribe.sizes.numbers([])]);
+      return { name: scribe.node('Range', [scribe.scalar(0), limit, scribe.scalar(1)]), kind: 'index', shape: [length] };
+    },
+
+    toFloat: (indices) => scribe.float('Cast', [indices.name], indices.shape, { to: elementTypes.float }),
+    toIndex: (x) => ({ name: scribe.node('Cast', [x.name], { to: elementTypes.int64 }), kind: 'index', shape: x.shape }),
+  };
+}

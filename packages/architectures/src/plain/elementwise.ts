@@ -1,0 +1,81 @@
+import type { Operand, Operations } from '../operations.ts';
+import { broadcastShapes } from '../shapes.ts';
+import { erf } from './erf.ts';
+import { broadcastStrides, entries, numericShape, type PlainTensor, walk } from './tensor.ts';
+
+type Elementwise = Pick<
+  Operations<PlainTensor>,
+  | 'add'
+  | 'subtract'
+  | 'multiply'
+  | 'divide'
+  | 'maximum'
+  | 'greater'
+  | 'equal'
+  | 'where'
+  | 'exp'
+  | 'log'
+  | 'sqrt'
+  | 'tanh'
+  | 'sigmoid'
+  | 'erf'
+  | 'relu'
+  | 'gelu'
+>;
+
+function toTensor(operand: Operand<PlainTensor>): PlainTensor {
+  return typeof operand === 'number' ? { data: Float64Array.of(operand), shape: [] } : operand;
+}
+
+/** The entries of `tensor` as it looks when it is repeated to `shape`. */
+export function broadcastData(tensor: PlainTensor, shape: readonly number[]): Float64Array | Int32Array {
+  const count = entries(shape);
+  if (tensor.data.length === count) return tensor.data;
+  const result = tensor.data instanceof Int32Array ? new Int32Array(count) : new Float64Array(count);
+  const { data } = tensor;
+  walk(shape, broadcastStrides(tensor.shape, shape), (offset, position) => {
+    result[position] = data[offset]!;
+  });
+  return result;
+}
+
+function binary(name: string, compute: (a: number, b: number) => number): Elementwise['add'] {
+  return (left, right) => {
+    const [a, b] = [toTensor(left), toTensor(right)];
+    const shape = numericShape(broadcastShapes(name, a.shape, b.shape));
+    const [dataA, dataB] = [broadcastData(a, shape), broadcastData(b, shape)];
+    const data = new Float64Array(entries(shape));
+    for (let i = 0; i < data.length; i += 1) data[i] = compute(dataA[i]!, dataB[i]!);
+    return { data, shape };
+  };
+}
+
+function unary(compute: (x: number) => number): Elementwise['exp'] {
+  return ({ data, shape }) => ({ data: Float64Array.from(data, compute), shape });
+}
+
+export const elementwise: Elementwise = {
+  add: binary('add', (a, b) => a + b),
+  subtract: binary('subtract', (a, b) => a - b),
+  multiply: binary('multiply', (a, b) => a * b),
+  divide: binary('divide', (a, b) => a / b),
+  maximum: binary('maximum', Math.max),
+  greater: binary('greater', (a, b) => (a > b ? 1 : 0)),
+  equal: binary('equal', (a, b) => (a === b ? 1 : 0)),
+
+  where(condition, left, right) {
+    const [a, b] = [toTensor(left), toTensor(right)];
+    const shape = numericShape(broadcastShapes('where', condition.shape, a.shape, b.shape));
+    const [chosen, dataA, dataB] = [broadcastData(condition, shape), broadcastData(a, shape), broadcastData(b, shape)];
+    return { data: Float64Array.from(dataA, (value, i) => (chosen[i] === 0 ? dataB[i]! : value)), shape };
+  },
+
+  exp: unary(Math.exp),
+  log: unary(Math.log),
+  sqrt: unary(Math.sqrt),
+  tanh: unary(Math.tanh),
+  sigmoid: unary((x) => 1 / (1 + Math.exp(-x))),
+  erf: unary(erf),
+  relu: unary((x) => Math.max(x, 0)),
+  gelu: unary((x) => (x * (1 + erf(x * Math.SQRT1_2))) / 2),
+};

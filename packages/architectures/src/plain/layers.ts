@@ -1,0 +1,107 @@
+import type { Operations } from '../operations.ts';
+import { checkLayerNorm, linearShape, matmulShape } from '../shapes.ts';
+import { entries, numericShape, type PlainTensor } from './tensor.ts';
+
+type Layers = Pick<Operations<PlainTensor>, 'softmax' | 'matmul' | 'linear' | 'layerNorm'>;
+
+type Numbers = Float64Array | Int32Array;
+
+/** Where the entries of a matrix lie: (row, col) at `start + row * rowStep + col * colStep`. */
+interface MatrixView {
+  readonly data: Numbers;
+  readonly start: number;
+  readonly rowStep: number;
+  readonly colStep: number;
+}
+
+function matrixAt(x: PlainTensor, index: number, transposed: boolean): MatrixView {
+  const [rows, cols] = x.shape.slice(-2) as [number, number];
+  const start = index * rows * cols;
+  return { data: x.data, start, rowStep: transposed ? 1 : cols, colStep: transposed ? cols : 1 };
+}
+
+function multiplyInto(
+  result: Float64Array,
+  at: number,
+  a: MatrixView,
+  b: MatrixView,
+  sizes: { rows: number; inner: number; cols: number },
+): void {
+  for (let row = 0; row < sizes.rows; row += 1) {
+    for (let col = 0; col < sizes.cols; col += 1) {
+      let sum = 0;
+      let left = a.start + row * a.rowStep;
+      let right = b.start + col * b.colStep;
+      for (let k = 0; k < sizes.inner; k += 1) {
+        sum += a.data[left]! * b.data[right]!;
+        left += a.colStep;
+        right += b.rowStep;
+      }
+      result[at + row * sizes.cols + col] = sum;
+    }
+  }
+}
+
+const matmul: Layers['matmul'] = (a, b, { transposeLeft = false, transposeRight = false } = {}) => {
+  const shape = numericShape(matmulShape(a.shape, b.shape, transposeLeft, transposeRight));
+  const [rows, cols] = shape.slice(-2) as [number, number];
+  const inner = a.shape.at(transposeLeft ? -2 : -1)!;
+  const data = new Float64Array(entries(shape));
+  for (let index = 0; index < entries(shape.slice(0, -2)); index += 1) {
+    multiplyInto(data, index * rows * cols, matrixAt(a, index, transposeLeft), matrixAt(b, index, transposeRight), { rows, inner, cols });
+  }
+  return { data, shape };
+};
+
+/** Applies `compute` to each run along the last axis; it writes its results into `output`. */
+function alongLastAxis(x: PlainTensor, compute: (input: Numbers, output: Float64Array, row: number) => void): PlainTensor {
+  const width = x.shape.at(-1)!;
+  const data = new Float64Array(x.data.length);
+  for (let start = 0; start < data.length; start += width) {
+    compute(x.data.subarray(start, start + width), data.subarray(start, start + width), start / width);
+  }
+  return { data, shape: x.shape };
+}
+
+export const layers: Layers = {
+  matmul,
+
+  softmax(x) {
+    return alongLastAxis(x, (input, output) => {
+      let largest = -Infinity;
+      for (const entry of input) largest = Math.max(largest, entry);
+      let sum = 0;
+      for (let i = 0; i < input.length; i += 1) sum += output[i] = Math.exp(input[i]! - largest);
+      for (let i = 0; i < input.length; i += 1) output[i]! /= sum;
+    });
+  },
+
+  linear(x, weight, bias) {
+    const shape = numericShape(linearShape(x.shape, weight.shape, bias?.shape));
+    const [outputs, inputs] = weight.shape as [number, number];
+    const rows = { data: x.data, shape: [x.data.length / inputs, inputs] };
+    const { data } = matmul(rows, weight, { transposeRight: true });
+    if (bias !== undefined) for (let i = 0; i < data.length; i += 1) (data[i] as number) += bias.data[i % outputs]!;
+    return { data, shape };
+  },
+
+  layerNorm(x, weight, bias, epsilon) {
+    checkLayerNorm(x.shape, weight.shape, bias.shape);
+    const width = x.shape.at(-1)!;
+    const statistics = [...x.shape.slice(0, -1), 1];
+    const mean = new Float64Array(entries(statistics));
+    const inverseDeviation = new Float64Array(mean.length);
+    const output = alongLastAxis(x, (input, result, row) => {
+      let sum = 0;
+      for (const entry of input) sum += entry;
+      const center = sum / width;
+      let squares = 0;
+      for (const entry of input) squares += (entry - center) ** 2;
+      const scale = 1 / Math.sqrt(squares / width + epsilon);
+      for (let i = 0; i < width; i += 1) result[i] = (input[i]! - center) * scale * weight.data[i]! + bias.data[i]!;
+      mean[row] = center;
+      inverseDeviation[row] = scale;
+    });
+    return { output, mean: { data: mean, shape: statistics }, inverseDeviation: { data: inverseDeviation, shape: statistics } };
+  },
+};

@@ -1,0 +1,29 @@
+import type { Operations } from '../operations.ts';
+import { elementwise } from './elementwise.ts';
+import { layers } from './layers.ts';
+import { movement } from './movement.ts';
+import { reductions } from './reductions.ts';
+import { entries, type PlainTensor } from './tensor.ts';
+
+/**
+ * The operations in plain TypeScript, computed at once in float64: the reference that other interpreters are compared with.
+ * Written to be read, not to be fast.
+ */
+export const plainOperations: Operations<PlainTensor> = {
+  ...elementwise,
+  ...layers,
+  ...movement,
+  ...reductions,
+
+  shape: (x) => x.shape,
+
+  constant(data, shape) {
+    if (data.length !== entries(shape)) throw new Error(`constant: ${data.length} numbers do not fill [${shape.join(', ')}].`);
+    return { data: data instanceof Int32Array ? data : Float64Array.from(data), shape };
+  },
+
+  size: (dimension) => ({ data: Float64Array.of(Number(dimension)), shape: [] }),
+  range: (length) => ({ data: Int32Array.from({ length: Number(length) }, (_, i) => i), shape: [Number(length)] }),
+  toFloat: ({ data, shape }) => ({ data: Float64Array.from(data), shape }),
+  toIndex: ({ data, shape }) => ({ data: Int32Array.from(data), shape }),
+};
