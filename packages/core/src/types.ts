@@ -170,7 +170,14 @@ export type Activation =
   | 'LogSigmoid'
   | 'Tanhshrink'
   | 'Hardswish'
-  | 'Hardsigmoid';
+  | 'Hardsigmoid'
+  | 'CELU'
+  | 'RReLU'
+  | 'Hardshrink'
+  | 'Softshrink'
+  | 'Softmax'
+  | 'Softmin'
+  | 'LogSoftmax';
 
 /** The fourth part of a model, a step from vectors to vectors. Data, so that every backend and the trainer can execute it. */
 export type Projection =
