@@ -1,0 +1,92 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { open, readdir, realpath, stat } from 'node:fs/promises';
+import { basename, dirname, join, sep } from 'node:path';
+import { SentvecError } from '../errors.ts';
+import { checkFilePath, noSuchFile } from '../model-files.ts';
+import type { ModelFiles } from '../types.ts';
+
+/** Options of {@link directoryModel}. */
+export interface DirectoryModelOptions {
+  /** How a person would name the model. Default: the path. */
+  readonly name?: string;
+  /** The exact version, where there is one. */
+  readonly revision?: string;
+  /**
+   * Symbolic links may lead to files anywhere in this folder. Default: the model's own folder; for a snapshot in the cache of
+   * the Hugging Face hub, whose files are links to its `blobs`, the folder of the repository.
+   */
+  readonly linksWithin?: string;
+}
+
+/** A model in a local folder. Symbolic links that leave the folder are refused: a folder from a stranger must not read other files. */
+export async function directoryModel(path: string, options: DirectoryModelOptions = {}): Promise<ModelFiles & { readonly directory: string }> {
+  const directory = await resolveDirectory(path);
+  const boundary = options.linksWithin === undefined ? await defaultBoundary(directory) : await realpath(options.linksWithin);
+  const locate = (file: string): Promise<string> => resolveFile(directory, boundary, path, checkFilePath(file));
+  return {
+    name: options.name ?? path,
+    ...(options.revision === undefined ? {} : { revision: options.revision }),
+    directory,
+    list: () => listFiles(directory),
+    read: async (file) => readWhole(await locate(file)),
+    size: async (file) => (await stat(await locate(file))).size,
+    sha256: async (file) => hashFile(await locate(file)),
+  };
+}
+
+async function resolveDirectory(path: string): Promise<string> {
+  const stats = await stat(path).catch(() => undefined);
+  if (stats?.isDirectory()) return realpath(path);
+  const what = stats ? 'is not a folder' : 'does not exist';
+  throw new SentvecError('model-not-found', `The model folder ${path} ${what}.`, { file: path });
+}
+
+async function defaultBoundary(directory: string): Promise<string> {
+  const snapshots = dirname(directory);
+  const repository = dirname(snapshots);
+  return basename(snapshots) === 'snapshots' && basename(repository).startsWith('models--') ? repository : directory;
+}
+
+/** Only where a link leads can tell whether it leaves the folder: the whole path is resolved, then compared. */
+async function resolveFile(directory: string, boundary: string, model: string, file: string): Promise<string> {
+  const resolved = await realpath(join(directory, ...file.split('/'))).catch(() => undefined);
+  if (resolved === undefined || !(await stat(resolved)).isFile()) throw noSuchFile(model, file);
+  if (resolved.startsWith(boundary + sep)) return resolved;
+  throw new SentvecError(
+    'invalid-model',
+    `${file} of the model ${model} is a link to ${resolved}, outside the model's folder. Replace the link by the file itself.`,
+    { file },
+  );
+}
+
+async function listFiles(directory: string): Promise<string[]> {
+  const entries = await readdir(directory, { recursive: true, withFileTypes: true });
+  return entries
+    .filter((entry) => !entry.isDirectory())
+    .map((entry) => join(entry.parentPath ?? entry.path, entry.name).slice(directory.length + 1).replaceAll(sep, '/'))
+    .sort();
+}
+
+/** `fs.readFile` stops at 2 GiB; shards of weights are larger. */
+async function readWhole(file: string): Promise<Uint8Array> {
+  const handle = await open(file);
+  try {
+    const { size } = await handle.stat();
+    const content = new Uint8Array(size);
+    for (let offset = 0; offset < size; ) {
+      const { bytesRead } = await handle.read(content, offset, Math.min(size - offset, 2 ** 26), offset);
+      if (bytesRead === 0) throw new SentvecError('io-failed', `${file} became shorter while it was read.`, { file });
+      offset += bytesRead;
+    }
+    return content;
+  } finally {
+    await handle.close();
+  }
+}
+
+async function hashFile(file: string): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const chunk of createReadStream(file, { highWaterMark: 2 ** 18 })) hash.update(chunk as Uint8Array);
+  return hash.digest('hex');
+}

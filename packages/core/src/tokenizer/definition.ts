@@ -1,0 +1,97 @@
+import { canonicalJson } from '../canonical-json.ts';
+import { SentvecError } from '../errors.ts';
+import { sha256 } from '../sha256.ts';
+import type { ModelFiles } from '../types.ts';
+import { bertTokenizerJson, tokenContent } from './bert-vocabulary.ts';
+import { specialTokensOf, type SpecialTokens } from './special-tokens.ts';
+import { checkTokenizerJson, isRecord, type TokenizerJson } from './tokenizer-json.ts';
+import { hashTokenizerJson } from './hash.ts';
+import { assignAddedTokenIds, tokenId, vocabularySize } from './vocabulary.ts';
+
+/** All that a tokenizer is made of, whichever library runs it. Plain data: it can be sent to a worker thread. */
+export interface TokenizerDefinition {
+  /** `tokenizer.json` without what sentvec does itself: truncation, padding, decoding. */
+  readonly json: TokenizerJson;
+  readonly vocabularySize: number;
+  readonly paddingId: number;
+  readonly specialTokens: SpecialTokens;
+  /** Which end of a long text is cut off. */
+  readonly truncationSide: 'left' | 'right';
+  /** The text is lower-cased before anything else (`do_lower_case` of `sentence_bert_config.json`). */
+  readonly lowercase: boolean;
+  /** `model_max_length` of `tokenizer_config.json`, where that is a real limit. */
+  readonly modelMaxLength: number | undefined;
+  /** Hash of all that decides which ids a text has. The order of keys in the files does not matter. */
+  readonly hash: string;
+}
+
+/**
+ * Reads the tokenizer of a model folder: `tokenizer.json`, else `vocab.txt` as BERT's, with what `tokenizer_config.json` and
+ * `special_tokens_map.json` say about it.
+ * @param options.folder where in the model the tokenizer stands. Default: the model's own folder
+ * @param options.lowercase see {@link TokenizerDefinition.lowercase}. Default false
+ * @throws SentvecError `invalid-model`, `unsupported-model`
+ */
+export async function readTokenizerDefinition(
+  model: ModelFiles,
+  options: { readonly folder?: string; readonly lowercase?: boolean } = {},
+): Promise<TokenizerDefinition> {
+  const files = new Set(await model.list());
+  const path = (name: string): string => (options.folder ? `${options.folder}/${name}` : name);
+  const readJson = async (name: string): Promise<Record<string, unknown>> => {
+    if (!files.has(path(name))) return {};
+    const value = parseJson(await readText(model, path(name)), path(name));
+    if (isRecord(value)) return value;
+    throw new SentvecError('invalid-model', `${path(name)} must hold an object.`, { file: path(name) });
+  };
+  const config = { ...(await readJson('special_tokens_map.json')), ...(await readJson('tokenizer_config.json')) };
+  if (files.has(path('tokenizer.json'))) {
+    const file = path('tokenizer.json');
+    return define(checkTokenizerJson(parseJson(await readText(model, file), file), file), config, file, options.lowercase ?? false);
+  }
+  if (files.has(path('vocab.txt'))) {
+    const file = path('vocab.txt');
+    return define(bertTokenizerJson(await readText(model, file), config, file), config, file, options.lowercase ?? false);
+  }
+  throw new SentvecError(
+    'invalid-model',
+    `${model.name} has no tokenizer: neither ${path('tokenizer.json')} nor ${path('vocab.txt')}. Save the tokenizer with transformers as a fast tokenizer to get a tokenizer.json.`,
+    { file: path('tokenizer.json') },
+  );
+}
+
+async function define(raw: TokenizerJson, config: Record<string, unknown>, file: string, lowercase: boolean): Promise<TokenizerDefinition> {
+  const json = { ...raw, added_tokens: assignAddedTokenIds(raw), truncation: null, padding: null, decoder: null };
+  const side = config['truncation_side'] ?? raw.truncation?.direction;
+  const length = config['model_max_length'];
+  const truncationSide = String(side).toLowerCase() === 'left' ? 'left' : 'right';
+  return {
+    json,
+    vocabularySize: vocabularySize(json),
+    paddingId: paddingIdOf(raw, config),
+    specialTokens: specialTokensOf(json, file),
+    truncationSide,
+    lowercase,
+    hash: await sha256(canonicalJson([await hashTokenizerJson(json), truncationSide, lowercase])),
+    modelMaxLength: typeof length === 'number' && length > 0 && length < 1e9 ? Math.floor(length) : undefined,
+  };
+}
+
+/** Padding is masked, so any id of the vocabulary serves; RoBERTa's positions, though, tell padding by its id. */
+function paddingIdOf(raw: TokenizerJson, config: Record<string, unknown>): number {
+  const named = tokenContent(config['pad_token']);
+  const usual = [named, '[PAD]', '<pad>'].find((token) => token !== undefined && tokenId(raw, token) !== undefined);
+  return (usual === undefined ? undefined : tokenId(raw, usual)) ?? raw.padding?.pad_id ?? 0;
+}
+
+async function readText(model: ModelFiles, path: string): Promise<string> {
+  return new TextDecoder().decode(await model.read(path));
+}
+
+function parseJson(text: string, file: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch (error) {
+    throw new SentvecError('invalid-model', `${file} is not valid JSON: ${(error as Error).message}.`, { file }, { cause: error });
+  }
+}

@@ -1,0 +1,73 @@
+import { SentvecError } from '../errors.ts';
+import { isRecord, type TokenizerComponent, type TokenizerJson } from './tokenizer-json.ts';
+
+/** The ids that stand before and after those of a single text. */
+export interface SpecialTokens {
+  readonly prefix: readonly number[];
+  readonly suffix: readonly number[];
+}
+
+/**
+ * Reads from the post-processor what it puts around a single text. Knowing it apart from the text lets the text be cut
+ * with its special tokens kept.
+ * @throws SentvecError `invalid-model`, `unsupported-model`
+ */
+export function specialTokensOf(json: TokenizerJson, file: string): SpecialTokens {
+  return wrapWith(json.post_processor, { prefix: [], suffix: [] }, file);
+}
+
+function wrapWith(processor: TokenizerComponent | null, inner: SpecialTokens, file: string): SpecialTokens {
+  switch (processor?.type) {
+    case undefined:
+    case 'ByteLevel':
+      return inner;
+    case 'BertProcessing':
+    case 'RobertaProcessing':
+      return { prefix: [namedId(processor, 'cls', file), ...inner.prefix], suffix: [...inner.suffix, namedId(processor, 'sep', file)] };
+    case 'TemplateProcessing':
+      return templateTokens(processor, inner, file);
+    case 'Sequence': {
+      const steps = processor['processors'];
+      if (!Array.isArray(steps)) throw invalid(file, 'a sequence without "processors"');
+      return steps.reduce<SpecialTokens>((tokens, step) => wrapWith(step as TokenizerComponent, tokens, file), inner);
+    }
+    default:
+      throw new SentvecError(
+        'unsupported-model',
+        `${file} uses the post-processor "${processor?.type}", which sentvec does not know. It knows TemplateProcessing, BertProcessing, RobertaProcessing, ByteLevel and Sequence.`,
+        { file },
+      );
+  }
+}
+
+/** `["[CLS]", 101]` */
+function namedId(processor: TokenizerComponent, name: 'cls' | 'sep', file: string): number {
+  const entry = processor[name];
+  if (!Array.isArray(entry) || !Number.isInteger(entry[1])) throw invalid(file, `${processor.type} without an id for "${name}"`);
+  return entry[1] as number;
+}
+
+function templateTokens(processor: TokenizerComponent, inner: SpecialTokens, file: string): SpecialTokens {
+  const { single, special_tokens: definitions } = processor;
+  if (!Array.isArray(single) || !isRecord(definitions)) throw invalid(file, 'TemplateProcessing without "single" or "special_tokens"');
+  const prefix: number[] = [];
+  const suffix: number[] = [];
+  let sequences = 0;
+  for (const piece of single as Record<string, { id: string }>[]) {
+    if (piece['Sequence'] !== undefined) {
+      sequences += 1;
+      continue;
+    }
+    const name = piece['SpecialToken']?.id;
+    const definition = name !== undefined && Object.hasOwn(definitions, name) ? definitions[name] : undefined;
+    const ids = isRecord(definition) ? definition['ids'] : undefined;
+    if (!Array.isArray(ids) || !ids.every(Number.isInteger)) throw invalid(file, `TemplateProcessing with the undefined token "${name}"`);
+    (sequences === 0 ? prefix : suffix).push(...(ids as number[]));
+  }
+  if (sequences !== 1) throw invalid(file, 'TemplateProcessing whose "single" does not hold the text exactly once');
+  return { prefix: [...prefix, ...inner.prefix], suffix: [...inner.suffix, ...suffix] };
+}
+
+function invalid(file: string, what: string): SentvecError {
+  return new SentvecError('invalid-model', `The post-processor in ${file} is ${what}.`, { file });
+}

@@ -1,0 +1,88 @@
+import { SentvecError } from '../errors.ts';
+
+/** A part of `tokenizer.json`: a normalizer, pre-tokenizer or post-processor, told apart by its type. */
+export interface TokenizerComponent {
+  readonly type: string;
+  readonly [field: string]: unknown;
+}
+
+/** An entry of `added_tokens`: a string that is one token wherever it stands in a text. */
+export interface AddedToken {
+  readonly id: number;
+  readonly content: string;
+  readonly special?: boolean;
+  readonly normalized?: boolean;
+  readonly single_word?: boolean;
+  readonly lstrip?: boolean;
+  readonly rstrip?: boolean;
+}
+
+/** What sentvec reads of the `model` section: the vocabulary. The rest is for the tokenizer libraries. */
+export interface TokenizerModel {
+  readonly type?: string;
+  /** Piece to id, or for Unigram a list of piece and score, where the place is the id. */
+  readonly vocab: Readonly<Record<string, number>> | readonly (readonly [string, number])[];
+  readonly [field: string]: unknown;
+}
+
+/** The contents of a `tokenizer.json`, the format of Hugging Face tokenizers. */
+export interface TokenizerJson {
+  readonly added_tokens: readonly AddedToken[];
+  readonly normalizer: TokenizerComponent | null;
+  readonly pre_tokenizer: TokenizerComponent | null;
+  readonly post_processor: TokenizerComponent | null;
+  readonly model: TokenizerModel;
+  readonly truncation?: { readonly direction?: string } | null;
+  readonly padding?: { readonly pad_id?: number } | null;
+  readonly [field: string]: unknown;
+}
+
+/**
+ * Checks the fields of a `tokenizer.json` that sentvec itself relies on; the tokenizer libraries check theirs.
+ * @param file how the file is called, for messages
+ * @throws SentvecError `invalid-model`
+ */
+export function checkTokenizerJson(value: unknown, file: string): TokenizerJson {
+  const invalid = (what: string): SentvecError =>
+    new SentvecError('invalid-model', `${file} is not a tokenizer of the Hugging Face format: ${what}.`, { file });
+  if (!isRecord(value)) throw invalid('it is not an object');
+  const { model, added_tokens: addedTokens = [] } = value;
+  if (!isRecord(model)) throw invalid('there is no "model" section');
+  const vocabularyFault = faultOfVocabulary(model['vocab']);
+  if (vocabularyFault !== undefined) throw invalid(vocabularyFault);
+  if (!Array.isArray(addedTokens) || !addedTokens.every(isAddedToken)) {
+    throw invalid('"added_tokens" must be a list of objects with "content" and a whole "id"');
+  }
+  for (const name of ['normalizer', 'pre_tokenizer', 'post_processor']) {
+    const component = value[name] ?? null;
+    if (component !== null && !(isRecord(component) && typeof component['type'] === 'string')) {
+      throw invalid(`"${name}" must be null or an object with a "type"`);
+    }
+  }
+  return { normalizer: null, pre_tokenizer: null, post_processor: null, ...value, added_tokens: addedTokens } as unknown as TokenizerJson;
+}
+
+/** Whether a value of parsed JSON is an object. */
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isAddedToken(value: unknown): boolean {
+  return isRecord(value) && typeof value['content'] === 'string' && isTokenId(value['id']);
+}
+
+/** Ten times the largest vocabulary known: an id from a file must not make us allocate without bound. */
+const largestVocabulary = 2 ** 22;
+
+function isTokenId(value: unknown): boolean {
+  return Number.isInteger(value) && (value as number) >= 0 && (value as number) < largestVocabulary;
+}
+
+function faultOfVocabulary(vocab: unknown): string | undefined {
+  if (Array.isArray(vocab)) {
+    const sound = vocab.every((entry) => Array.isArray(entry) && typeof entry[0] === 'string' && Number.isFinite(entry[1]));
+    return sound ? undefined : 'each entry of "model.vocab" must be a piece and its score';
+  }
+  if (!isRecord(vocab)) return '"model.vocab" is missing';
+  return Object.values(vocab).every(isTokenId) ? undefined : '"model.vocab" has an id that is not a whole number from 0 to 4,194,303';
+}
