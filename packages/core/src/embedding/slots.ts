@@ -1,0 +1,45 @@
+import { abortable } from './run.ts';
+
+/** Lets a fixed number of tasks run at once; the others wait in line. */
+export class Slots {
+  #free: number;
+  readonly #waiting: (() => void)[] = [];
+
+  constructor(count: number) {
+    this.#free = count;
+  }
+
+  /**
+   * Waits for a free slot and takes it.
+   * @returns gives the slot back; to be called once
+   * @throws the signal's reason, when it fires first
+   */
+  async take(signal: AbortSignal): Promise<() => void> {
+    signal.throwIfAborted();
+    if (this.#free > 0) this.#free -= 1;
+    else await this.#wait(signal);
+    return () => this.#release();
+  }
+
+  async #wait(signal: AbortSignal): Promise<void> {
+    let enter = (): void => {};
+    const turn = new Promise<void>((resolve) => {
+      enter = resolve;
+    });
+    this.#waiting.push(enter);
+    try {
+      await abortable(turn, signal);
+    } catch (error) {
+      const place = this.#waiting.indexOf(enter);
+      if (place === -1) this.#release();
+      else this.#waiting.splice(place, 1);
+      throw error;
+    }
+  }
+
+  #release(): void {
+    const next = this.#waiting.shift();
+    if (next) next();
+    else this.#free += 1;
+  }
+}

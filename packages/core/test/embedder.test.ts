@@ -1,0 +1,246 @@
+import { createEmbedder, createPooling, SentvecError, type Embedder, type StreamedVector } from '@sentvec/core';
+import { expect, test, vi } from 'vitest';
+import { characterTokenizer, expectedMean, fakeEncoder, fakeParts, tokenVectors } from './fake-parts.ts';
+
+/** Reproducible texts of 1 to 80 letters, some of them long. */
+function randomTexts(count: number, seed = 7): string[] {
+  let state = seed;
+  const next = (): number => (state = (state * 48271) % 2147483647) / 2147483647;
+  return Array.from({ length: count }, () =>
+    Array.from({ length: 1 + Math.floor(next() ** 3 * 80) }, () => String.fromCharCode(97 + Math.floor(next() * 26))).join(''),
+  );
+}
+
+function rowOf(vectors: { data: Float32Array; cols: number }, row: number): number[] {
+  return [...vectors.data.subarray(row * vectors.cols, (row + 1) * vectors.cols)];
+}
+
+async function collect(embedder: Embedder, texts: AsyncIterable<string> | Iterable<string>): Promise<StreamedVector[]> {
+  const results: StreamedVector[] = [];
+  for await (const result of embedder.embedStream(texts)) results.push(result);
+  return results;
+}
+
+test('each text gets its own vector, whatever its batch, in the order of the texts', async () => {
+  const texts = randomTexts(5000);
+  const encoder = fakeEncoder();
+  const { vectors, receipt } = await createEmbedder(fakeParts({ encoder })).embed(texts);
+  expect([vectors.rows, vectors.cols]).toEqual([5000, 4]);
+  for (const [row, text] of texts.entries()) {
+    const expected = expectedMean(text);
+    for (const [index, value] of rowOf(vectors, row).entries()) expect(Math.abs(value - expected[index]!)).toBeLessThan(1e-3 * (1 + expected[index]!));
+  }
+  const lengths = texts.map((text) => text.length + 2);
+  expect(receipt.rows).toBe(5000);
+  expect(receipt.tokens).toBe(lengths.reduce((sum, length) => sum + Math.min(length, 64), 0));
+  expect(receipt.truncated).toEqual(lengths.flatMap((length, row) => (length > 64 ? [{ row, length }] : [])));
+  const positions = encoder.calls.batches.reduce((sum, batch) => sum + batch.rows * batch.cols, 0);
+  expect(receipt.paddingWaste).toBeCloseTo(1 - receipt.tokens / positions, 12);
+  expect(receipt.paddingWaste).toBeLessThan(0.05);
+  for (const batch of encoder.calls.batches) expect(batch.rows === 1 || batch.rows * batch.cols <= 128).toBe(true);
+});
+
+test('keeps one batch more in flight than the encoder works on at once, over all calls', async () => {
+  const encoder = fakeEncoder();
+  const embedder = createEmbedder(fakeParts({ encoder }));
+  await Promise.all([embedder.embed(randomTexts(500)), embedder.embed(randomTexts(500, 8))]);
+  expect(encoder.calls.mostRunning).toBe(3);
+});
+
+test('a stream gives what embed gives, in order', async () => {
+  const texts = randomTexts(4500);
+  const embedder = createEmbedder(fakeParts());
+  const { vectors } = await embedder.embed(texts);
+  async function* source(): AsyncGenerator<string> {
+    yield* texts;
+  }
+  for (const input of [source(), texts, new Set(texts).size === texts.length ? texts : texts]) {
+    const results = await collect(embedder, input);
+    expect(results.map(({ row, text }) => [row, text])).toEqual(texts.map((text, row) => [row, text]));
+    for (const { row, vector, tokens, truncated } of results) {
+      expect([...vector]).toEqual(rowOf(vectors, row));
+      expect(tokens).toBe(Math.min(64, texts[row]!.length + 2));
+      expect(truncated).toBe(texts[row]!.length > 62);
+    }
+  }
+});
+
+test('nothing in, nothing out', async () => {
+  const embedder = createEmbedder(fakeParts());
+  const { vectors, receipt } = await embedder.embed([]);
+  expect(vectors).toEqual({ data: new Float32Array(0), rows: 0, cols: 4 });
+  expect(receipt).toMatchObject({ rows: 0, tokens: 0, truncated: [], paddingWaste: 0 });
+  expect(await collect(embedder, [])).toEqual([]);
+});
+
+test('a stream reads at most two windows ahead, and closes its source when it is left', async () => {
+  const embedder = createEmbedder(fakeParts());
+  let read = 0;
+  let closed = false;
+  async function* endless(): AsyncGenerator<string> {
+    try {
+      for (;;) yield `text ${(read += 1)}`;
+    } finally {
+      closed = true;
+    }
+  }
+  let taken = 0;
+  for await (const { row } of embedder.embedStream(endless())) {
+    expect(read - row).toBeLessThanOrEqual(2 * 2048);
+    if ((taken += 1) === 5000) break;
+  }
+  expect(closed).toBe(true);
+});
+
+test('a failing source ends the stream with its error, after the windows before it', async () => {
+  async function* failing(): AsyncGenerator<string> {
+    for (let index = 0; index < 3000; index += 1) yield `text ${index}`;
+    throw new Error('the disk is gone');
+  }
+  let rows = 0;
+  const consume = async (): Promise<void> => {
+    for await (const { row } of createEmbedder(fakeParts()).embedStream(failing())) rows = row + 1;
+  };
+  await expect(consume()).rejects.toThrow('the disk is gone');
+  expect(rows).toBe(2048);
+});
+
+test('a value that is not a text is named by its row', async () => {
+  const embedder = createEmbedder(fakeParts());
+  const texts = ['a', 'b', null, 'c'] as string[];
+  await expect(embedder.embed(texts)).rejects.toMatchObject({ code: 'invalid-text', details: { row: 2 }, message: /Row 2 is null/u });
+  await expect(collect(embedder, texts)).rejects.toMatchObject({ code: 'invalid-text', details: { row: 2 } });
+  await expect(embedder.embed(['a', 7 as unknown as string])).rejects.toMatchObject({ details: { row: 1 }, message: /number/u });
+});
+
+test('a text without any token is named by its row', async () => {
+  const embedder = createEmbedder(fakeParts({ addSpecialTokens: false }));
+  await expect(embedder.embed(['a', '  ', 'b', ''])).rejects.toMatchObject({ code: 'invalid-text', details: { row: 1, rows: [1, 3] } });
+  const { vectors } = await createEmbedder(fakeParts()).embed(['']);
+  expect(rowOf(vectors, 0)).toEqual(expectedMean(''));
+});
+
+test('prompts: by name, by text, by default, none', async () => {
+  const embedder = createEmbedder(fakeParts({ prompts: { query: 'q: ', passage: 'p: ' }, defaultPrompt: 'passage' }));
+  const first = async (options: Parameters<Embedder['embed']>[1]): Promise<number[]> => rowOf((await embedder.embed(['x'], options)).vectors, 0);
+  const close = (text: string): number[] => expectedMean(text).map((value) => Math.fround(value));
+  expect(await first({ prompt: 'query' })).toEqual(close('q: x'));
+  expect(await first({})).toEqual(close('p: x'));
+  expect(await first({ prompt: null })).toEqual(close('x'));
+  expect(await first({ promptText: 'mine: ' })).toEqual(close('mine: x'));
+  await expect(first({ prompt: 'nope' })).rejects.toMatchObject({ code: 'invalid-argument', message: /"nope".*"query", "passage"/u });
+  await expect(first({ prompt: 'toString' })).rejects.toMatchObject({ code: 'invalid-argument' });
+  await expect(first({ prompt: 'query', promptText: 'q' })).rejects.toMatchObject({ code: 'invalid-argument' });
+});
+
+test('a prompt can be left out of the pooling', async () => {
+  const head = { pooling: createPooling('mean', { includePrompt: false }), projections: [] };
+  const embedder = createEmbedder(fakeParts({ head, prompts: { query: 'ab', empty: '' } }));
+  const places = async (prompt: string | null): Promise<number> => rowOf((await embedder.embed(['xy'], { prompt })).vectors, 0)[1]!;
+  expect(await places('query')).toBe((3 + 4 + 5) / 3);
+  expect(await places('empty')).toBe((1 + 2 + 3) / 3);
+  expect(await places(null)).toBe((0 + 1 + 2 + 3) / 4);
+});
+
+test('vectors are cut on request, and normalized again when the model normalizes', async () => {
+  const plain = createEmbedder(fakeParts({ truncateDim: 3 }));
+  expect(rowOf((await plain.embed(['abc'])).vectors, 0)).toEqual(expectedMean('abc').slice(0, 3).map(Math.fround));
+  expect(rowOf((await plain.embed(['abc'], { truncateDim: 2 })).vectors, 0)).toEqual(expectedMean('abc').slice(0, 2).map(Math.fround));
+  expect((await plain.embed(['abc'], { truncateDim: 4 })).vectors.cols).toBe(4);
+  const normalizing = createEmbedder(fakeParts({ head: { pooling: createPooling('mean'), projections: [{ kind: 'normalize' }] } }));
+  const { vectors } = await normalizing.embed(['abc'], { truncateDim: 2 });
+  const [x, y] = expectedMean('abc');
+  expect(vectors.data[0]).toBeCloseTo(x! / Math.hypot(x!, y!), 6);
+  expect(vectors.data[1]).toBeCloseTo(y! / Math.hypot(x!, y!), 6);
+  for (const truncateDim of [0, 5, 1.5, Number.NaN]) await expect(plain.embed(['a'], { truncateDim })).rejects.toMatchObject({ code: 'invalid-argument' });
+});
+
+test('uses the pooling of the backend where it offers one, with the pooling mask', async () => {
+  const encodePooled = vi.fn(async (batch: { rows: number }, head: { projections: readonly unknown[] }) =>
+    head.projections.length === 0 ? { data: new Float32Array(batch.rows * 4).fill(7), rows: batch.rows, cols: 4 } : undefined,
+  );
+  const head = { pooling: createPooling('mean', { includePrompt: false }), projections: [] };
+  const embedder = createEmbedder(fakeParts({ encoder: fakeEncoder({ encodePooled }), head }));
+  expect(rowOf((await embedder.embed(['ab'], { promptText: 'q' })).vectors, 0)).toEqual([7, 7, 7, 7]);
+  expect(encodePooled.mock.calls[0]).toMatchObject([{ mask: Int32Array.of(1, 1, 1, 1, 1) }, head, { poolingMask: Int32Array.of(0, 0, 1, 1, 1) }]);
+  expect(rowOf((await embedder.embed(['ab'], { truncateDim: 2 })).vectors, 0)).toEqual(expectedMean('ab').slice(0, 2).map(Math.fround));
+  const heads = encodePooled.mock.calls.map((call) => call[1]);
+  await embedder.embed(['ab'], { truncateDim: 2 });
+  expect(encodePooled.mock.calls.at(-1)![1]).toBe(heads.at(-1));
+});
+
+test('a vector that is not finite is an error with its row', async () => {
+  const encoder = fakeEncoder({
+    encode: async (batch) => {
+      const vectors = tokenVectors(batch);
+      for (let row = 0; row < batch.rows; row += 1) if (batch.ids[row * batch.cols + 1] === 33) vectors.data[row * batch.cols * 4] = Number.NaN;
+      return vectors;
+    },
+  });
+  const texts = randomTexts(3000);
+  texts[2500] = '!';
+  await expect(createEmbedder(fakeParts({ encoder })).embed(texts)).rejects.toMatchObject({ code: 'backend-failed', details: { row: 2500 } });
+});
+
+test('any failure of an encoder is a SentvecError, and nothing is left running unseen', async () => {
+  const encoder = fakeEncoder({ encode: () => Promise.reject(new TypeError('no device')) });
+  const failure = createEmbedder(fakeParts({ encoder })).embed(randomTexts(3000));
+  await expect(failure).rejects.toMatchObject({ code: 'backend-failed', message: /no device/u });
+  const wrongShape = fakeEncoder({ encode: async () => ({ data: new Float32Array(4), rows: 1, cols: 4 }) });
+  await expect(createEmbedder(fakeParts({ encoder: wrongShape })).embed(['ab'])).rejects.toMatchObject({ code: 'backend-failed' });
+});
+
+test('abort ends at once, though a batch never ends', async () => {
+  const encoder = fakeEncoder({ delay: () => new Promise(() => {}) });
+  const embedder = createEmbedder(fakeParts({ encoder }));
+  const controller = new AbortController();
+  const embedding = embedder.embed(randomTexts(100), { signal: controller.signal });
+  const streaming = (async () => {
+    for await (const _ of embedder.embedStream(randomTexts(100), { signal: controller.signal })) throw new Error('unexpected');
+  })();
+  setTimeout(() => controller.abort(new Error('enough')), 10);
+  const failures = await Promise.allSettled([embedding, streaming]);
+  for (const failure of failures) expect(failure).toMatchObject({ reason: { code: 'aborted', cause: { message: 'enough' } } });
+  await expect(embedder.embed(['a'], { signal: controller.signal })).rejects.toMatchObject({ code: 'aborted' });
+});
+
+test('an aborted call gives its places to the others', async () => {
+  const blocked: (() => void)[] = [];
+  const encoder = fakeEncoder({ concurrency: 1, delay: () => new Promise((resolve) => blocked.push(resolve)) });
+  const embedder = createEmbedder(fakeParts({ encoder }));
+  const controller = new AbortController();
+  const aborted = embedder.embed(randomTexts(500), { signal: controller.signal });
+  const other = embedder.embed(['ab']);
+  setTimeout(() => controller.abort(), 5);
+  await expect(aborted).rejects.toMatchObject({ code: 'aborted' });
+  const release = setInterval(() => blocked.splice(0).forEach((resolve) => resolve()), 1);
+  expect((await other).vectors.rows).toBe(1);
+  clearInterval(release);
+});
+
+test('dispose may be called twice; everything after it, and what still runs, is an error', async () => {
+  const encoder = fakeEncoder({ delay: () => new Promise(() => {}) });
+  const embedder = createEmbedder(fakeParts({ encoder }));
+  const running = embedder.embed(['a']);
+  const settled = expect(running).rejects.toMatchObject({ code: 'disposed' });
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  await Promise.all([embedder.dispose(), embedder.dispose()]);
+  await settled;
+  expect(encoder.calls.disposed).toBe(1);
+  for (const use of [embedder.embed(['a']), collect(embedder, ['a']), embedder.fingerprint()]) {
+    await expect(use).rejects.toMatchObject({ code: 'disposed' });
+  }
+});
+
+test('progress counts rows and tokens up to the end', async () => {
+  const reports: { rows: number; tokens: number }[] = [];
+  const { receipt } = await createEmbedder(fakeParts()).embed(randomTexts(300), { onProgress: (progress) => reports.push(progress) });
+  expect(reports.at(-1)).toEqual({ rows: 300, tokens: receipt.tokens });
+  expect(reports.every(({ rows }, index) => index === 0 || rows > reports[index - 1]!.rows)).toBe(true);
+});
+
+test('arguments that cannot work are refused', async () => {
+  expect(() => createEmbedder(fakeParts({ maxLength: 65 }))).toThrow(SentvecError);
+  await expect(createEmbedder(fakeParts()).embed(['a'], { batchTokens: 0 })).rejects.toMatchObject({ code: 'invalid-argument' });
+  expect((await createEmbedder(fakeParts({ tokenizer: characterTokenizer() })).embed(['abc'], { batchTokens: 1 })).vectors.rows).toBe(1);
+});

@@ -1,0 +1,34 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { javaScriptTokenizer, readTokenizerDefinition } from '@sentvec/core';
+import { directoryModel, nativeTokenizer } from '@sentvec/core/node';
+import { goldenExpectation, goldenModel, goldenModelNames } from '@sentvec/testing';
+import { describe, expect, test } from 'vitest';
+
+const loaders = { javaScriptTokenizer, nativeTokenizer };
+const dataFolder = fileURLToPath(new URL('../../../../shared/data/tokenizers/', import.meta.url));
+const dataAbsent = existsSync(dataFolder) ? false : 'the tokenizer data is not part of the repository';
+
+describe.each(Object.entries(loaders))('%s', (_, load) => {
+  test.each(goldenModelNames)('gives the ids of PyTorch for %s', async (name) => {
+    const expectation = goldenExpectation(name);
+    const tokenizer = await load(await readTokenizerDefinition(goldenModel(name)));
+    const options = { maxLength: expectation.max_seq_length };
+    const cases = await tokenizer.encode(expectation.cases.map(({ text }) => text), options);
+    for (const [index, { ids, truncated }] of expectation.cases.entries()) {
+      expect([...cases[index]!.ids]).toEqual(ids);
+      expect(cases[index]!.truncated).toBe(truncated);
+    }
+    const prompted = await tokenizer.encode(expectation.prompted.map(({ prompt, text }) => prompt + text), options);
+    for (const [index, { ids }] of expectation.prompted.entries()) expect([...prompted[index]!.ids]).toEqual(ids);
+  });
+
+  test.skipIf(dataAbsent)(`gives the ids of the Rust tokenizers for published tokenizers${dataAbsent ? ` (${dataAbsent})` : ''}`, async () => {
+    for (const name of ['bert-base-uncased', 'roberta-base', 't5-small', 'use-lite']) {
+      const goldens = JSON.parse(readFileSync(`${dataFolder}${name}/golden.json`, 'utf8')) as { text: string; ids: number[] }[];
+      const tokenizer = await load(await readTokenizerDefinition(await directoryModel(dataFolder + name)));
+      const tokenized = await tokenizer.encode(goldens.map(({ text }) => text), { maxLength: Infinity });
+      for (const [index, { text, ids }] of goldens.entries()) expect([text, [...tokenized[index]!.ids]]).toEqual([text, ids]);
+    }
+  });
+});
