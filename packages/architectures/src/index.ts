@@ -1,12 +1,14 @@
 export * from './activations.ts';
 export * from './composed.ts';
 export * from './dimensions.ts';
+export { gradients, Tape, type Tracked, type ValueAndGradients } from './differentiation/tape.ts';
 export { constantWeights, encode, type EncoderDefinition, readEncoder } from './encoders/definition.ts';
 export type { EncoderInputs, EncoderNetwork, WeightLookup } from './encoders/network.ts';
+export type { SplitModel } from './onnx/model.ts';
 export { OnnxRecorder } from './onnx/recorder.ts';
 export type { OnnxTensor } from './onnx/scribe.ts';
 export type * from './operations.ts';
 export { checkTokens, plainBackend } from './plain-backend.ts';
 export { plainOperations } from './plain/operations.ts';
 export { plainIndices, type PlainTensor, plainTensor } from './plain/tensor.ts';
-export { recordEncoder } from './record-encoder.ts';
+export { recordEncoder, recordSplitEncoder } from './record-encoder.ts';

@@ -1,4 +1,5 @@
 import { constantWeights, type EncoderDefinition } from './encoders/definition.ts';
+import type { SplitModel } from './onnx/model.ts';
 import { OnnxRecorder } from './onnx/recorder.ts';
 
 /**
@@ -6,10 +7,22 @@ import { OnnxRecorder } from './onnx/recorder.ts';
  * (int64, `[batch, length]`), output `last_hidden_state` (float32, `[batch, length, hidden]`); batch and length are open.
  */
 export function recordEncoder(definition: EncoderDefinition): Uint8Array<ArrayBuffer> {
+  return record(definition).encode();
+}
+
+/**
+ * The same with the weights in a file of their own, called `location`, which is to lie beside the model: it opens several times as fast,
+ * sessions share what they do not rearrange, and the weights may have more than 2 GiB.
+ */
+export function recordSplitEncoder(definition: EncoderDefinition, location: string): SplitModel {
+  return record(definition).encodeSplit(location);
+}
+
+function record(definition: EncoderDefinition): OnnxRecorder {
   const recorder = new OnnxRecorder();
   const ids = recorder.input('input_ids', 'index', ['batch', 'length']);
   const mask = recorder.input('attention_mask', 'index', ['batch', 'length']);
   const weights = constantWeights(recorder.operations, definition);
   recorder.output('last_hidden_state', definition.network.encode(recorder.operations, weights, { ids, mask }));
-  return recorder.encode();
+  return recorder;
 }

@@ -1,5 +1,5 @@
 import type { Attribute, ElementType, GraphParts, GraphValue, Initializer, Node } from './model.ts';
-import { encodeModel } from './model.ts';
+import { encodeModel, encodeSplitModel, type SplitModel } from './model.ts';
 import type { Shape } from '../operations.ts';
 
 /**
@@ -56,6 +56,11 @@ export class OnnxGraph {
   /** The model's bytes. Only what the outputs need is written, and all inputs. */
   encode(): Uint8Array<ArrayBuffer> {
     return encodeModel(this.#neededParts());
+  }
+
+  /** The model's bytes, its large constants apart: see {@link encodeSplitModel}. */
+  encodeSplit(location: string): SplitModel {
+    return encodeSplitModel(this.#neededParts(), location);
   }
 
   #neededParts(): GraphParts {

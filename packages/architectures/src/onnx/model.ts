@@ -6,6 +6,7 @@ import {
   GraphProtoSchema,
   ModelProtoSchema,
   NodeProtoSchema,
+  TensorProto_DataLocation,
   TensorProtoSchema,
   TensorShapeProto_DimensionSchema,
   type TypeProto,
@@ -61,7 +62,43 @@ const fields = { model: { graph: 7 }, graph: { initializer: 5 }, tensor: { rawDa
  * The bytes of an ONNX model, opset 17. Everything but the constants is encoded by the protobuf library; these are spliced
  * into its output, each copied once, because they are nearly all of the file.
  */
-export function encodeModel({ nodes, initializers, inputs, outputs }: GraphParts): Uint8Array<ArrayBuffer> {
+export function encodeModel(parts: GraphParts): Uint8Array<ArrayBuffer> {
+  return join(modelChunks(parts, parts.initializers.flatMap(initializerChunks)));
+}
+
+/** A model whose large constants are in a file of their own, which onnxruntime maps into memory instead of reading it. */
+export interface SplitModel {
+  readonly model: Uint8Array<ArrayBuffer>;
+  /** What the other file holds, piece after piece. May be views of the weights: do not write to them. */
+  readonly data: readonly Uint8Array[];
+}
+
+/** Constants of fewer bytes stay in the model, where onnxruntime can compute with them while it optimizes. */
+const smallestApart = 4096;
+
+/** Where constants begin in the data file: at pages, so that they can be mapped. */
+const pageSize = 4096;
+
+/**
+ * As `encodeModel`, with the large constants apart ("external data"): a model may then have more than the 2 GiB of a protobuf message.
+ * @param location name of the data file, which lies beside the model
+ */
+export function encodeSplitModel(parts: GraphParts, location: string): SplitModel {
+  const data: Uint8Array[] = [];
+  let offset = 0;
+  const constants = parts.initializers.flatMap((initializer) => {
+    const numbers = bytesOf(initializer.data);
+    if (numbers.length < smallestApart) return initializerChunks(initializer);
+    const chunks = externalInitializerChunks(initializer, location, offset, numbers.length);
+    const padding = new Uint8Array(-numbers.length & (pageSize - 1));
+    data.push(numbers, padding);
+    offset += numbers.length + padding.length;
+    return chunks;
+  });
+  return { model: join(modelChunks(parts, constants)), data };
+}
+
+function modelChunks({ nodes, inputs, outputs }: GraphParts, constants: readonly Uint8Array[]): Uint8Array[] {
   const graph = create(GraphProtoSchema, {
     name: 'sentvec',
     node: nodes.map(encodeNode),
@@ -69,9 +106,8 @@ export function encodeModel({ nodes, initializers, inputs, outputs }: GraphParts
     output: outputs.map(encodeValue),
   });
   const model = create(ModelProtoSchema, { irVersion, producerName: 'sentvec', opsetImport: [{ domain: '', version: opset }] });
-  const constants = initializers.flatMap(initializerChunks);
   const graphChunks = [toBinary(GraphProtoSchema, graph), ...constants];
-  return join([toBinary(ModelProtoSchema, model), fieldHeader(fields.model.graph, byteLength(graphChunks)), ...graphChunks]);
+  return [toBinary(ModelProtoSchema, model), fieldHeader(fields.model.graph, byteLength(graphChunks)), ...graphChunks];
 }
 
 function encodeNode({ operator, inputs, outputs, attributes }: Node): ReturnType<typeof create<typeof NodeProtoSchema>> {
@@ -107,11 +143,27 @@ function encodeType(type: ElementType, shape: Shape): TypeProto {
 
 /** A constant as it stands in the graph: headers, then its numbers where they lie in memory. */
 function initializerChunks({ name, data, shape }: Initializer): Uint8Array[] {
-  const dataType = data instanceof Float32Array ? elementTypes.float : elementTypes.int64;
-  const start = toBinary(TensorProtoSchema, create(TensorProtoSchema, { name, dataType, dims: shape.map(BigInt) }));
-  const numbers = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  const start = toBinary(TensorProtoSchema, create(TensorProtoSchema, { name, dataType: dataTypeOf(data), dims: shape.map(BigInt) }));
+  const numbers = bytesOf(data);
   const tensor = [start, fieldHeader(fields.tensor.rawData, numbers.length), numbers];
   return [fieldHeader(fields.graph.initializer, byteLength(tensor)), ...tensor];
+}
+
+/** A constant that is elsewhere, as it stands in the graph. */
+function externalInitializerChunks({ name, data, shape }: Initializer, location: string, offset: number, length: number): Uint8Array[] {
+  const externalData = Object.entries({ location, offset, length }).map(([key, value]) => ({ key, value: String(value) }));
+  const dataLocation = TensorProto_DataLocation.EXTERNAL;
+  const proto = create(TensorProtoSchema, { name, dataType: dataTypeOf(data), dims: shape.map(BigInt), dataLocation, externalData });
+  const tensor = toBinary(TensorProtoSchema, proto);
+  return [fieldHeader(fields.graph.initializer, tensor.length), tensor];
+}
+
+function dataTypeOf(data: Initializer['data']): number {
+  return data instanceof Float32Array ? elementTypes.float : elementTypes.int64;
+}
+
+function bytesOf(data: Initializer['data']): Uint8Array {
+  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }
 
 function fieldHeader(field: number, length: number): Uint8Array {

@@ -3,7 +3,7 @@ import type { Operations, Shape } from '../operations.ts';
 import { elementwise } from './elementwise.ts';
 import { OnnxGraph } from './graph.ts';
 import { layers } from './layers.ts';
-import { elementTypes } from './model.ts';
+import { elementTypes, type SplitModel } from './model.ts';
 import { movement } from './movement.ts';
 import { OnnxScribe, type OnnxTensor } from './scribe.ts';
 
@@ -45,6 +45,11 @@ export class OnnxRecorder {
   /** The model's bytes: what the outputs need, and all inputs. */
   encode(): Uint8Array<ArrayBuffer> {
     return this.#graph.encode();
+  }
+
+  /** The same with the large constants in a file of their own, called `location`, which is to lie beside the model. */
+  encodeSplit(location: string): SplitModel {
+    return this.#graph.encodeSplit(location);
   }
 }
 
