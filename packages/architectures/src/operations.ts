@@ -47,7 +47,7 @@ export interface MatrixProductOptions {
  * - Operations never change their operands. They may return an operand itself, when that is the result.
  * - Wrong shapes throw an `Error` that names the operation and the shapes: they are a mistake in the program, not in its input.
  *
- * The gradient rule of every operation, in terms of the operations, is in `gradient-rules.ts`.
+ * The gradient rule of every operation, in terms of the operations, is in `differentiation/rules.ts`.
  */
 export interface Operations<Tensor> {
   // Tensors and their shapes

@@ -85,8 +85,7 @@ export class OnnxGraph {
   }
 }
 
-/** Unneeded outputs are unnamed, and left out at the end. */
+/** Unneeded outputs at the end are left out; the others must stay, as operators need not have them optional. */
 function wantedOutputs(outputs: readonly string[], needed: ReadonlySet<string>): readonly string[] {
-  const last = outputs.findLastIndex((output) => needed.has(output));
-  return outputs.slice(0, last + 1).map((output) => (needed.has(output) ? output : ''));
+  return outputs.slice(0, outputs.findLastIndex((output) => needed.has(output)) + 1);
 }

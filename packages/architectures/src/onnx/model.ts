@@ -22,7 +22,7 @@ export type ElementType = keyof typeof elementTypes;
 /** A node's attribute: whole numbers are INT, lists of them INTS, text STRING; a float is wrapped to tell it apart. */
 export type Attribute = number | string | readonly number[] | { readonly float: number };
 
-/** One operator of a graph. An output named '' is not wanted. */
+/** One operator of a graph. */
 export interface Node {
   readonly operator: string;
   readonly inputs: readonly string[];
@@ -113,7 +113,7 @@ function modelChunks({ nodes, inputs, outputs }: GraphParts, constants: readonly
 function encodeNode({ operator, inputs, outputs, attributes }: Node): ReturnType<typeof create<typeof NodeProtoSchema>> {
   return create(NodeProtoSchema, {
     opType: operator,
-    name: outputs.find((output) => output !== '') ?? operator,
+    name: outputs[0] ?? operator,
     input: [...inputs],
     output: [...outputs],
     attribute: Object.entries(attributes).map(([name, value]) => encodeAttribute(name, value)),

@@ -1,0 +1,143 @@
+import { describe, expect, it } from 'vitest';
+import { gradients, OnnxRecorder, type Operations, plainOperations, type PlainTensor, Tape } from '@sentvec/architectures';
+import { declareInputs, feedsOf, largestDifference, runOnnx } from './onnx-session.ts';
+import { type OperationCase, operationCases, random, valueCases } from './operation-cases.ts';
+
+/** A function of the result whose gradient is different for each entry. */
+function weightedSum<T>(ops: Operations<T>, result: T, weights: T): T {
+  return ops.sum(
+    ops.multiply(ops.reshape(result, ops.shape(weights)), weights),
+    ops.shape(weights).map((_, axis) => axis),
+  );
+}
+
+function weightsFor(result: PlainTensor): PlainTensor {
+  return result.shape.length === 0 ? random([1], 99) : random(result.shape, 99);
+}
+
+function plainResult(operation: OperationCase, parameters: readonly PlainTensor[] = operation.parameters): PlainTensor {
+  return operation.compute(plainOperations, parameters, operation.others ?? []);
+}
+
+function withEntry(tensor: PlainTensor, index: number, change: number): PlainTensor {
+  const data = Float64Array.from(tensor.data);
+  data[index]! += change;
+  return { data, shape: tensor.shape };
+}
+
+/** Central differences of the weighted sum. */
+function differences(operation: OperationCase, weights: PlainTensor): PlainTensor[] {
+  const step = 1e-5;
+  const loss = (parameters: readonly PlainTensor[]): number =>
+    weightedSum(plainOperations, plainResult(operation, parameters), weights).data[0]!;
+  return operation.parameters.map((parameter, i) => ({
+    shape: parameter.shape,
+    data: Float64Array.from(parameter.data, (_, entry) => {
+      const [more, less] = [step, -step].map((change) => operation.parameters.with(i, withEntry(parameter, entry, change)));
+      return (loss(more!) - loss(less!)) / (2 * step);
+    }),
+  }));
+}
+
+function plainGradients(operation: OperationCase, weights: PlainTensor): readonly PlainTensor[] {
+  return gradients(
+    plainOperations,
+    (ops, parameters, fixed) => {
+      const result = operation.compute(ops, parameters, (operation.others ?? []).map(fixed));
+      return weightedSum(ops, result, fixed(weights));
+    },
+    operation.parameters,
+  ).gradients;
+}
+
+describe('the gradient of', () => {
+  it.each(operationCases)('$name is that of finite differences', (operation) => {
+    const weights = weightsFor(plainResult(operation));
+    const expected = differences(operation, weights);
+    plainGradients(operation, weights).forEach((gradient, i) => expect(largestDifference(gradient, expected[i]!)).toBeLessThan(1e-5));
+  });
+
+  it('a maximum is shared by its operands where they are equal', () => {
+    const x: PlainTensor = { data: Float64Array.of(2, 1), shape: [2] };
+    const { gradients: found } = gradients(plainOperations, (ops, [p, q]) => ops.sum(ops.maximum(p!, q!), [0]), [x, { ...x }]);
+    expect(found.map(({ data }) => [...data])).toEqual([
+      [0.5, 0.5],
+      [0.5, 0.5],
+    ]);
+  });
+
+  it('a largest entry is shared by all that are equal to it', () => {
+    const x: PlainTensor = { data: Float64Array.of(2, 1, 2, 2), shape: [4] };
+    const { value, gradients: found } = gradients(plainOperations, (ops, [p]) => ops.max(p!, [0]), [x]);
+    expect([...value.data]).toEqual([2]);
+    expect([...found[0]!.data]).toEqual([1 / 3, 0, 1 / 3, 1 / 3]);
+  });
+
+  it('what is not chosen by where takes no part, even if it is infinite', () => {
+    const x: PlainTensor = { data: Float64Array.of(0, 4), shape: [2] };
+    const { value, gradients: found } = gradients(
+      plainOperations,
+      (ops, [p]) => ops.sum(ops.where(ops.greater(p!, 1), ops.log(ops.maximum(p!, 1)), 7), [0]),
+      [x],
+    );
+    expect(value.data[0]).toBeCloseTo(7 + Math.log(4), 12);
+    expect([...found[0]!.data]).toEqual([0, 0.25]);
+  });
+
+  it('a function of one parameter is zero for another', () => {
+    const [x, y] = [random([2], 1), random([3], 2)];
+    const { gradients: found } = gradients(plainOperations, (ops, [p]) => ops.sum(p!, [0]), [x, y]);
+    expect(found.map(({ data }) => [...data])).toEqual([
+      [1, 1],
+      [0, 0, 0],
+    ]);
+  });
+
+  it('a gradient is found by a tape on a tape', () => {
+    const outer = new Tape(plainOperations);
+    const x = outer.parameter({ data: Float64Array.of(1.5), shape: [] });
+    const inner = new Tape(outer.operations);
+    const y = inner.parameter(x);
+    const cube = inner.operations.multiply(inner.operations.multiply(y, y), y);
+    const [slope] = inner.gradients(cube, [y]);
+    expect(slope!.value.data[0]).toBeCloseTo(3 * 1.5 ** 2, 12);
+    expect(outer.gradients(slope!, [x])[0]!.data[0]).toBeCloseTo(6 * 1.5, 12);
+  });
+});
+
+/** The operation and its gradients as one graph. */
+function recordWithGradients(operation: OperationCase, weights: PlainTensor, open: boolean): Uint8Array {
+  const recorder = new OnnxRecorder();
+  const { parameters, others = [] } = operation;
+  const inputs = declareInputs(recorder, [...parameters, ...others, weights], open);
+  const tape = new Tape(recorder.operations);
+  const tracked = inputs.slice(0, parameters.length).map((input) => tape.parameter(input));
+  const fixed = inputs.slice(parameters.length).map((input) => tape.fixed(input));
+  const result = operation.compute(tape.operations, tracked, fixed);
+  recorder.output('result', result.value);
+  const loss = weightedSum(tape.operations, result, fixed.at(-1)!);
+  tape.gradients(loss, tracked).forEach((gradient, i) => recorder.output(`gradient${i}`, gradient));
+  return recorder.encode();
+}
+
+describe('recorded as ONNX', () => {
+  it.each(operationCases)('$name and its gradient equal the plain ones', async (operation) => {
+    const expected = plainResult(operation);
+    const weights = weightsFor(expected);
+    const feeds = feedsOf([...operation.parameters, ...(operation.others ?? []), weights]);
+    const results = await runOnnx(recordWithGradients(operation, weights, false), feeds);
+    const scale = 1 + Math.max(...expected.data);
+    expect(largestDifference(results['result']!, expected) / scale).toBeLessThan(2e-6);
+    plainGradients(operation, weights).forEach((gradient, i) => {
+      const size = 1 + Math.max(...gradient.data.map(Math.abs));
+      expect(largestDifference(results[`gradient${i}`]!, gradient) / size).toBeLessThan(5e-6);
+    });
+  });
+
+  it.each(valueCases)('$name equals the plain one', async (operation) => {
+    const recorder = new OnnxRecorder();
+    recorder.output('result', operation.compute(recorder.operations, declareInputs(recorder, operation.parameters, false), []));
+    const { result } = await runOnnx(recorder.encode(), feedsOf(operation.parameters));
+    expect(largestDifference(result!, plainResult(operation))).toBe(0);
+  });
+});
