@@ -32,19 +32,18 @@ export function createFingerprinter(parts: EmbedderParts): Fingerprinter {
   };
 }
 
-async function hashWeights({ model, encoder, encoderFolder = '' }: EmbedderParts): Promise<string> {
-  const files = weightFiles(await model.list(), encoderFolder, encoder.weightsFile);
+async function hashWeights({ model, encoder, encoderFiles = model }: EmbedderParts): Promise<string> {
   const hashes: string[] = [];
-  for (const file of files) hashes.push(await hashFile(model, file));
-  return sha256(canonicalJson({ files: hashes, config: await readConfig(model, encoderFolder) }));
+  for (const file of weightFiles(await encoderFiles.list(), encoder.weightsFile)) hashes.push(await hashFile(encoderFiles, file));
+  return sha256(canonicalJson({ files: hashes, config: await readConfig(encoderFiles) }));
 }
 
 async function hashFile(model: ModelFiles, path: string): Promise<string> {
   return model.sha256 ? model.sha256(path) : sha256(await model.read(path));
 }
 
-async function readConfig(model: ModelFiles, folder: string): Promise<Record<string, unknown>> {
-  const path = folder === '' ? 'config.json' : `${folder}/config.json`;
+async function readConfig(model: ModelFiles): Promise<Record<string, unknown>> {
+  const path = 'config.json';
   if (!(await model.list()).includes(path)) return {};
   try {
     const config = JSON.parse(new TextDecoder().decode(await model.read(path))) as Record<string, unknown>;

@@ -60,6 +60,8 @@ export interface Encoder {
   readonly hiddenSize: number;
   /** The longest text, in tokens, that the encoder has positions for. `Infinity` when it has no limit. */
   readonly maxPositions: number;
+  /** Number of token ids that it has weights for, where it knows. */
+  readonly vocabularySize?: number | undefined;
   /** How many batches it works on at once; the pipeline keeps that many, and one more each, in flight. */
   readonly concurrency: number;
   /** The tokens (rows × cols) of a batch at which it works best. The caller's choice wins. */

@@ -1,18 +1,15 @@
 /**
- * The files of a model that hold its encoder's weights, sorted: the file that the backend says it used, else
- * `model.safetensors` or its shards, else the ONNX file with its external data.
- * @param files all files of the model
- * @param folder the encoder's folder in the model, `''` for the model's own
+ * The files that hold an encoder's weights, sorted: the one that the backend says it used, else `model.safetensors` or its
+ * shards, else the ONNX file; an ONNX file with its external data.
+ * @param files all files in the encoder's folder
  * @param used see {@link Encoder.weightsFile}
  */
-export function weightFiles(files: readonly string[], folder: string, used?: string): string[] {
-  const prefix = folder === '' ? '' : `${folder}/`;
+export function weightFiles(files: readonly string[], used?: string): string[] {
   if (used !== undefined) return files.filter((file) => isPartOf(file, used));
-  const single = `${prefix}model.safetensors`;
-  if (files.includes(single)) return [single];
-  const shards = files.filter((file) => file.startsWith(prefix) && /^model-\d+-of-\d+\.safetensors$/u.test(file.slice(prefix.length)));
+  if (files.includes('model.safetensors')) return ['model.safetensors'];
+  const shards = files.filter((file) => /^model-\d+-of-\d+\.safetensors$/u.test(file));
   if (shards.length > 0) return shards.sort();
-  const graph = [`${prefix}onnx/model.onnx`, `${prefix}model.onnx`].find((file) => files.includes(file));
+  const graph = ['onnx/model.onnx', 'model.onnx'].find((file) => files.includes(file));
   return graph === undefined ? [] : files.filter((file) => isPartOf(file, graph));
 }
 

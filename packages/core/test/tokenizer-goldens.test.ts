@@ -1,11 +1,15 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { javaScriptTokenizer, readTokenizerDefinition } from '@sentvec/core';
-import { directoryModel, nativeTokenizer } from '@sentvec/core/node';
+import { directoryModel, nodeTokenizer } from '@sentvec/core/node';
 import { goldenExpectation, goldenModel, goldenModelNames } from '@sentvec/testing';
 import { describe, expect, test } from 'vitest';
 
-const loaders = { javaScriptTokenizer, nativeTokenizer };
+const loaders = {
+  'the tokenizer in JavaScript': javaScriptTokenizer,
+  'the tokenizer in JavaScript, in a thread': nodeTokenizer('javascript'),
+  'the native tokenizer': nodeTokenizer('native'),
+};
 const dataFolder = fileURLToPath(new URL('../../../../shared/data/tokenizers/', import.meta.url));
 const dataAbsent = existsSync(dataFolder) ? false : 'the tokenizer data is not part of the repository';
 

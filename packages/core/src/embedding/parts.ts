@@ -18,8 +18,8 @@ export interface EmbedderParts {
   readonly truncateDim?: number | undefined;
   /** Default `cosine`. */
   readonly similarityFunction?: SimilarityFunction | undefined;
-  /** The encoder's folder in the model, for the fingerprint. Default: the model's own folder. */
-  readonly encoderFolder?: string | undefined;
+  /** Where the encoder's weights and `config.json` stand, for the fingerprint. Default: `model`. */
+  readonly encoderFiles?: ModelFiles | undefined;
   /**
    * Hash of all that decides how the tokenizer cuts a text, for the fingerprint. Default: of its name, vocabulary size and
    * special tokens, which does not tell two tokenizers of one make apart.

@@ -12,7 +12,8 @@ type NativeTokenizer = InstanceType<Binding['Tokenizer']>;
 const groupCharacters = 2 ** 15;
 
 /**
- * The tokenizer in Rust, of the package `tokenizers`, which must be installed beside this one. It works on threads of its own.
+ * The tokenizer in Rust, of the package `tokenizers`, which must be installed beside this one. It works on threads of its
+ * own, but its results are read on the calling one.
  * @throws SentvecError `missing-dependency`, `invalid-model`
  */
 export const nativeTokenizer: TokenizerLoader = async (definition) => {

@@ -19,8 +19,6 @@ export interface TokenizerDefinition {
   readonly truncationSide: 'left' | 'right';
   /** The text is lower-cased before anything else (`do_lower_case` of `sentence_bert_config.json`). */
   readonly lowercase: boolean;
-  /** `model_max_length` of `tokenizer_config.json`, where that is a real limit. */
-  readonly modelMaxLength: number | undefined;
   /** Hash of all that decides which ids a text has. The order of keys in the files does not matter. */
   readonly hash: string;
 }
@@ -28,42 +26,40 @@ export interface TokenizerDefinition {
 /**
  * Reads the tokenizer of a model folder: `tokenizer.json`, else `vocab.txt` as BERT's, with what `tokenizer_config.json` and
  * `special_tokens_map.json` say about it.
- * @param options.folder where in the model the tokenizer stands. Default: the model's own folder
  * @param options.lowercase see {@link TokenizerDefinition.lowercase}. Default false
  * @throws SentvecError `invalid-model`, `unsupported-model`
  */
 export async function readTokenizerDefinition(
   model: ModelFiles,
-  options: { readonly folder?: string; readonly lowercase?: boolean } = {},
+  options: { readonly lowercase?: boolean } = {},
 ): Promise<TokenizerDefinition> {
   const files = new Set(await model.list());
-  const path = (name: string): string => (options.folder ? `${options.folder}/${name}` : name);
   const readJson = async (name: string): Promise<Record<string, unknown>> => {
-    if (!files.has(path(name))) return {};
-    const value = parseJson(await readText(model, path(name)), path(name));
+    if (!files.has(name)) return {};
+    const value = parseJson(await readText(model, name), name);
     if (isRecord(value)) return value;
-    throw new SentvecError('invalid-model', `${path(name)} must hold an object.`, { file: path(name) });
+    throw new SentvecError('invalid-model', `${name} must hold an object.`, { file: name });
   };
   const config = { ...(await readJson('special_tokens_map.json')), ...(await readJson('tokenizer_config.json')) };
-  if (files.has(path('tokenizer.json'))) {
-    const file = path('tokenizer.json');
-    return define(checkTokenizerJson(parseJson(await readText(model, file), file), file), config, file, options.lowercase ?? false);
+  const lowercase = options.lowercase ?? false;
+  if (files.has('tokenizer.json')) {
+    const file = 'tokenizer.json';
+    return define(checkTokenizerJson(parseJson(await readText(model, file), file), file), config, file, lowercase);
   }
-  if (files.has(path('vocab.txt'))) {
-    const file = path('vocab.txt');
-    return define(bertTokenizerJson(await readText(model, file), config, file), config, file, options.lowercase ?? false);
+  if (files.has('vocab.txt')) {
+    const file = 'vocab.txt';
+    return define(bertTokenizerJson(await readText(model, file), config, file), config, file, lowercase);
   }
   throw new SentvecError(
     'invalid-model',
-    `${model.name} has no tokenizer: neither ${path('tokenizer.json')} nor ${path('vocab.txt')}. Save the tokenizer with transformers as a fast tokenizer to get a tokenizer.json.`,
-    { file: path('tokenizer.json') },
+    `${model.name} has no tokenizer: neither tokenizer.json nor vocab.txt. Save the tokenizer with transformers as a fast tokenizer to get a tokenizer.json.`,
+    { file: 'tokenizer.json' },
   );
 }
 
 async function define(raw: TokenizerJson, config: Record<string, unknown>, file: string, lowercase: boolean): Promise<TokenizerDefinition> {
   const json = { ...raw, added_tokens: assignAddedTokenIds(raw), truncation: null, padding: null, decoder: null };
   const side = config['truncation_side'] ?? raw.truncation?.direction;
-  const length = config['model_max_length'];
   const truncationSide = String(side).toLowerCase() === 'left' ? 'left' : 'right';
   return {
     json,
@@ -73,7 +69,6 @@ async function define(raw: TokenizerJson, config: Record<string, unknown>, file:
     truncationSide,
     lowercase,
     hash: await sha256(canonicalJson([await hashTokenizerJson(json), truncationSide, lowercase])),
-    modelMaxLength: typeof length === 'number' && length > 0 && length < 1e9 ? Math.floor(length) : undefined,
   };
 }
 

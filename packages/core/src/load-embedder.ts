@@ -1,0 +1,89 @@
+import { createEmbedder } from './embedder.ts';
+import { SentvecError, throwIfAborted } from './errors.ts';
+import { readModelFolder, type ModelFolder, type ModelFolderOptions } from './model-folder/read-model-folder.ts';
+import { loadStaticEmbedding } from './static-embedding.ts';
+import { readTokenizerDefinition, type TokenizerDefinition } from './tokenizer/definition.ts';
+import { javaScriptTokenizer, type TokenizerLoader } from './tokenizer/javascript-tokenizer.ts';
+import type { Backend, Embedder, Encoder, LoadOptions, ModelFiles } from './types.ts';
+
+/** Options of {@link loadEmbedder}. */
+export interface LoadEmbedderOptions extends ModelFolderOptions, LoadOptions {
+  /** What runs the encoder. Only models of static embeddings, which have none, go without. */
+  readonly backend?: Backend | undefined;
+  /** Which library tokenizes. Default: the one in JavaScript; in Node, by `@sentvec/core/node`, the native one when it is installed. */
+  readonly tokenizer?: TokenizerLoader | undefined;
+  /** The most tokens of a text that are read, instead of what the model says. */
+  readonly maxLength?: number | undefined;
+}
+
+/**
+ * Loads a model folder: reads what its parts are, loads tokenizer and encoder, and puts them together.
+ * @throws SentvecError `invalid-model`, `unsupported-model`, `invalid-argument`, `backend-unavailable`, `backend-failed`, `missing-dependency`, `aborted`
+ */
+export async function loadEmbedder(model: ModelFiles, options: LoadEmbedderOptions = {}): Promise<Embedder> {
+  const { signal, tokenizer: loadTokenizer = javaScriptTokenizer } = options;
+  throwIfAborted(signal);
+  const folder = await readModelFolder(model, options);
+  const definition = await readTokenizerDefinition(folder.encoderFiles, { lowercase: folder.lowerCase });
+  checkVocabulary(model, definition, await configuredVocabularySize(folder));
+  throwIfAborted(signal);
+  const encoder = await loadEncoder(model, folder, options);
+  try {
+    checkVocabulary(model, definition, encoder.vocabularySize);
+    throwIfAborted(signal);
+    const { maxLength, notes } = chooseMaxLength(folder, encoder, options.maxLength);
+    const tokenizer = await loadTokenizer(definition);
+    return createEmbedder({
+      model,
+      tokenizer,
+      encoder,
+      head: folder.head,
+      maxLength,
+      addSpecialTokens: folder.addSpecialTokens,
+      prompts: folder.prompts,
+      defaultPrompt: folder.defaultPrompt,
+      truncateDim: folder.truncateDim,
+      similarityFunction: folder.similarityFunction,
+      encoderFiles: folder.encoderFiles,
+      tokenizerHash: definition.hash,
+      notes: [...folder.notes, ...notes],
+    });
+  } catch (error) {
+    await encoder.dispose();
+    throw error;
+  }
+}
+
+async function loadEncoder(model: ModelFiles, folder: ModelFolder, { backend, signal, onWarning }: LoadEmbedderOptions): Promise<Encoder> {
+  if (folder.encoder === 'static') return loadStaticEmbedding(folder.encoderFiles);
+  if (backend) return backend.load(folder.encoderFiles, { signal, onWarning });
+  throw new SentvecError('invalid-argument', `The model ${model.name} needs a backend to run its encoder; pass one, for example onnx() of @sentvec/backend-onnx.`);
+}
+
+async function configuredVocabularySize({ encoder, encoderFiles }: ModelFolder): Promise<number | undefined> {
+  if (encoder === 'static' || !(await encoderFiles.list()).includes('config.json')) return undefined;
+  const config = JSON.parse(new TextDecoder().decode(await encoderFiles.read('config.json'))) as { vocab_size?: unknown };
+  return typeof config.vocab_size === 'number' ? config.vocab_size : undefined;
+}
+
+function checkVocabulary(model: ModelFiles, definition: TokenizerDefinition, size: number | undefined): void {
+  if (size === undefined || definition.vocabularySize <= size) return;
+  throw new SentvecError(
+    'invalid-model',
+    `The tokenizer of ${model.name} gives ids up to ${definition.vocabularySize - 1}, but its encoder has weights for ${size} ids only. Are they of the same model?`,
+    { file: 'tokenizer.json' },
+  );
+}
+
+/** What the caller says, else what the folder says as far as the encoder has positions, else all the positions. */
+function chooseMaxLength(
+  folder: ModelFolder,
+  encoder: Encoder,
+  wanted: number | undefined,
+): { readonly maxLength: number; readonly notes: readonly string[] } {
+  if (wanted !== undefined) return { maxLength: wanted, notes: [] };
+  const said = folder.maxLength ?? Infinity;
+  const maxLength = Math.min(said, encoder.maxPositions);
+  const note = `The model asks for texts of up to ${said} tokens, but its encoder has positions for ${maxLength}; longer texts are cut there.`;
+  return { maxLength, notes: said > maxLength && said !== Infinity ? [note] : [] };
+}
