@@ -3,8 +3,12 @@ import type { OnnxRecorder, OnnxTensor, PlainTensor } from '@sentvec/architectur
 import { plainIndices, plainTensor } from '@sentvec/architectures';
 
 /** Feeds for a recorded graph, and what it computes, as plain tensors. */
-export async function runOnnx(model: Uint8Array, feeds: Readonly<Record<string, PlainTensor>>): Promise<Record<string, PlainTensor>> {
-  const session = await InferenceSession.create(model, { intraOpNumThreads: 1 });
+export async function runOnnx(
+  model: Uint8Array,
+  feeds: Readonly<Record<string, PlainTensor>>,
+  threads = 1,
+): Promise<Record<string, PlainTensor>> {
+  const session = await InferenceSession.create(model, { intraOpNumThreads: threads });
   const results = await session.run(Object.fromEntries(Object.entries(feeds).map(([name, tensor]) => [name, toOnnx(tensor)])));
   await session.release();
   return Object.fromEntries(

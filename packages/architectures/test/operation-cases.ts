@@ -70,6 +70,7 @@ export const operationCases: readonly OperationCase[] = [
   of('gather', [a], (ops, [x], [rows]) => ops.gather(x!, rows!), [plainIndices([2, 0, 2, 1, 2, 2], [2, 3])]),
   of('gather of distinct rows', [a], (ops, [x], [rows]) => ops.gather(x!, rows!, { distinct: true }), [plainIndices([2, 0], [2])]),
   of('scatterAdd', [random([2, 3, 4], 8)], (ops, [x], [rows]) => ops.scatterAdd(x!, rows!, 5), [plainIndices([2, 0, 2, 4, 2, 2], [2, 3])]),
+  of('scatterAdd to many places', [a], (ops, [x], [rows]) => ops.scatterAdd(x!, rows!, 3000), [plainIndices([2999, 7, 2999], [3])]),
   of('scatterAdd of distinct rows', [a], (ops, [x], [rows]) => ops.scatterAdd(x!, rows!, 7, { distinct: true }), [
     plainIndices([5, 0, 2], [3]),
   ]),

@@ -1,5 +1,14 @@
 import { describe, expect, it } from 'vitest';
-import { gradients, OnnxRecorder, type Operations, plainOperations, type PlainTensor, Tape } from '@sentvec/architectures';
+import {
+  gradients,
+  OnnxRecorder,
+  type Operations,
+  plainIndices,
+  plainOperations,
+  type PlainTensor,
+  plainTensor,
+  Tape,
+} from '@sentvec/architectures';
 import { declareInputs, feedsOf, largestDifference, runOnnx } from './onnx-session.ts';
 import { type OperationCase, operationCases, random, valueCases } from './operation-cases.ts';
 
@@ -139,5 +148,25 @@ describe('recorded as ONNX', () => {
     recorder.output('result', operation.compute(recorder.operations, declareInputs(recorder, operation.parameters, false), []));
     const { result } = await runOnnx(recorder.encode(), feedsOf(operation.parameters));
     expect(largestDifference(result!, plainResult(operation))).toBe(0);
+  });
+
+  it('scatterAdd loses nothing on several threads, however often a row occurs', async () => {
+    const recorder = new OnnxRecorder();
+    const [count, width, size] = [2048, 96, 64];
+    const rows = recorder.input('rows', 'float', ['count', width]);
+    const indices = recorder.input('indices', 'index', ['count']);
+    recorder.output('result', recorder.operations.scatterAdd(rows, indices, size));
+    const feeds = {
+      rows: plainTensor(
+        Array.from({ length: count * width }, (_, i) => i % 7),
+        [count, width],
+      ),
+      indices: plainIndices(
+        Array.from({ length: count }, (_, i) => i % size),
+        [count],
+      ),
+    };
+    const { result } = await runOnnx(recorder.encode(), feeds, 2);
+    expect(largestDifference(result!, plainOperations.scatterAdd(feeds.rows, feeds.indices, size))).toBe(0);
   });
 });

@@ -51,13 +51,13 @@ function relativeBias<T>(layers: TransformerLayers<T>, buckets: number): T {
     [half - 1],
   );
   const passed = ops.sum(ops.greater(ops.reshape(absolute(ops, relative), [distances, 1]), starts), [1]);
-  const bucket = ops.add(passed, ops.multiply(ops.greater(relative, 0), half));
-  const biases = ops.gather(layers.weight(biasTable), ops.toIndex(bucket));
+  const bucketOf = ops.toIndex(ops.add(passed, ops.multiply(ops.greater(relative, 0), half)));
   const positions = ops.toFloat(ops.range(length));
   const fromQuery = ops.subtract(positions, ops.reshape(positions, [length, 1]));
-  const pairs = ops.gather(biases, ops.toIndex(ops.add(fromQuery, ops.size(length))));
-  const heads = ops.shape(pairs)[2]!;
-  return ops.reshape(ops.transpose(pairs, [2, 0, 1]), [1, heads, length, length]);
+  const bucketOfPair = ops.gather(bucketOf, ops.toIndex(ops.add(fromQuery, ops.size(length))));
+  const biases = ops.gather(layers.weight(biasTable), bucketOfPair);
+  const heads = ops.shape(biases)[2]!;
+  return ops.reshape(ops.transpose(biases, [2, 0, 1]), [1, heads, length, length]);
 }
 
 /**

@@ -1,12 +1,19 @@
-import { sumOf } from '../dimensions.ts';
-import type { Operations } from '../operations.ts';
+import { productOf, sumOf } from '../dimensions.ts';
+import type { Dimension, Operations, Shape } from '../operations.ts';
 import { checkBroadcast, checkConcat, checkReshape, resolveAxis, sameShape, scatterShape, transposedShape, withSize } from '../shapes.ts';
+import { elementTypes } from './model.ts';
 import type { OnnxScribe, OnnxTensor } from './scribe.ts';
 
 type Movement = Pick<
   Operations<OnnxTensor>,
   'reshape' | 'transpose' | 'broadcastTo' | 'concat' | 'slice' | 'pad' | 'gather' | 'scatterAdd'
 >;
+
+/**
+ * Up to this many places, rows are added by a matrix product. Not by `ScatterND` with a reduction: onnxruntime 1.30 executes that on
+ * several threads at once without a lock, and loses additions to a row that occurs twice.
+ */
+const mostSelected = 1024;
 
 /** Changes of shape. What changes nothing is not written. */
 export function movement(scribe: OnnxScribe): Movement {
@@ -16,6 +23,28 @@ export function movement(scribe: OnnxScribe): Movement {
     checkReshape(x.shape, shape);
     if (sameShape(x.shape, shape)) return x;
     return scribe.like(x, 'Reshape', [x.name, sizes.reshapeTarget(x.shape, shape)], shape);
+  };
+
+  const zerosOf = (shape: Shape): string => scribe.node('ConstantOfShape', [sizes.vector(shape)]);
+
+  // A matrix product with a matrix of 0 and 1 that has a row for each place.
+  const selectAndSum = (rows: OnnxTensor, indices: OnnxTensor, size: number): OnnxTensor => {
+    const [count, width] = rows.shape as [Dimension, Dimension];
+    const places = scribe.graph.initializer(
+      BigInt64Array.from({ length: size }, (_, place) => BigInt(place)),
+      [size, 1],
+    );
+    const chosen = scribe.node('Equal', [places, reshape(indices, [1, count]).name]);
+    const selection = scribe.node('Cast', [chosen], { to: elementTypes.float });
+    return scribe.float('MatMul', [selection, rows.name], [size, width]);
+  };
+
+  // Entry by entry: slow, but its work does not grow with the number of places.
+  const scatterEntries = (rows: OnnxTensor, indices: OnnxTensor, size: Dimension): OnnxTensor => {
+    const [count, width] = rows.shape as [Dimension, Dimension];
+    const places = scribe.node('Expand', [reshape(indices, [count, 1]).name, sizes.vector([count, width])]);
+    const inputs = [zerosOf([size, width]), places, rows.name];
+    return scribe.float('ScatterElements', inputs, [size, width], { axis: 0, reduction: 'add' });
   };
 
   return {
@@ -64,9 +93,16 @@ export function movement(scribe: OnnxScribe): Movement {
 
     scatterAdd(rows, indices, size, { distinct = false } = {}) {
       const shape = scatterShape(rows.shape, indices.shape, size);
-      const zeros = scribe.node('ConstantOfShape', [sizes.vector(shape)]);
-      const places = reshape(indices, [...indices.shape, 1]);
-      return scribe.float('ScatterND', [zeros, places.name, rows.name], shape, distinct ? {} : { reduction: 'add' });
+      if (distinct) {
+        const places = reshape(indices, [...indices.shape, 1]);
+        return scribe.float('ScatterND', [zerosOf(shape), places.name, rows.name], shape);
+      }
+      const count = productOf(indices.shape);
+      const width = productOf(shape.slice(1));
+      const flat = reshape(rows, [count, width]);
+      const sums =
+        typeof size === 'number' && size <= mostSelected ? selectAndSum(flat, indices, size) : scatterEntries(flat, indices, size);
+      return reshape(sums, shape);
     },
   };
 }
