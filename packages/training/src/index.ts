@@ -4,6 +4,7 @@ export * from './losses/contrastive.ts';
 export * from './losses/cosine-similarity.ts';
 export * from './losses/distance.ts';
 export * from './losses/distillation.ts';
+export { lossFromName, lossNames, type LossParameters } from './losses/loss-from-name.ts';
 export * from './losses/matryoshka.ts';
 export * from './losses/multiple-negatives-ranking.ts';
 export * from './losses/score-ordering.ts';

@@ -1,22 +1,12 @@
-import type { Operations } from '@sentvec/architectures';
+import { absolute, mean, normalizeRows, type Operations } from '@sentvec/architectures';
 
 /** How far apart two embeddings are, 0 for equal ones. `cosine` is 1 - cosine similarity. */
 export type Distance = 'cosine' | 'euclidean' | 'manhattan';
 
 /** The mean of all entries, shape `[]`. */
 export function meanOf<Tensor>(ops: Operations<Tensor>, x: Tensor): Tensor {
-  const shape = ops.shape(x);
-  const total = ops.sum(
-    x,
-    shape.map((_, axis) => axis),
-  );
-  return shape.reduce<Tensor>((mean, size) => ops.divide(mean, ops.size(size)), total);
-}
-
-/** Each row divided by its Euclidean norm, at least 1e-12. `[rows, dimension]` to the same. */
-export function normalizeRows<Tensor>(ops: Operations<Tensor>, x: Tensor): Tensor {
-  const squares = ops.sum(ops.multiply(x, x), [1], true);
-  return ops.divide(x, ops.sqrt(ops.maximum(squares, 1e-24)));
+  const axes = ops.shape(x).map((_, axis) => axis);
+  return mean(ops, x, axes);
 }
 
 /** Dot product of row i of `a` and row i of `b`: `[rows]`. */
@@ -49,9 +39,4 @@ export function distanceMatrix<Tensor>(ops: Operations<Tensor>, x: Tensor, dista
   const squared = ops.subtract(ops.add(squares, ops.reshape(squares, [1, rows])), ops.multiply(2, products));
   const apart = ops.greater(squared, 0);
   return ops.where(apart, ops.sqrt(ops.where(apart, squared, 1)), 0);
-}
-
-/** |x| */
-export function absolute<Tensor>(ops: Operations<Tensor>, x: Tensor): Tensor {
-  return ops.maximum(x, ops.subtract(0, x));
 }

@@ -1,5 +1,5 @@
+import { normalizeRows } from '@sentvec/architectures';
 import type { Loss } from '../loss.ts';
-import { normalizeRows } from './distance.ts';
 
 /**
  * Another loss on the first entries of each embedding, normalized, summed over several sizes: vectors that can be cut short

@@ -1,6 +1,6 @@
-import type { Operations } from '@sentvec/architectures';
+import { normalizeRows, type Operations } from '@sentvec/architectures';
 import { pairOf, type Loss } from '../loss.ts';
-import { meanOf, normalizeRows, pairwiseDot } from './distance.ts';
+import { meanOf, pairwiseDot } from './distance.ts';
 
 /** Options of {@link multipleNegativesRankingLoss}. */
 export interface RankingOptions {

@@ -1,6 +1,6 @@
-import { productOf, type Operations, type Shape } from '@sentvec/architectures';
+import { absolute, productOf, type Operations, type Shape } from '@sentvec/architectures';
 import { labelsOf, pairOf, type Loss } from '../loss.ts';
-import { absolute, pairwiseCosine } from './distance.ts';
+import { pairwiseCosine } from './distance.ts';
 
 /** log(1 + Σ exp(scale · (cosᵢ - cosⱼ))) over all i, j with scoreᵢ < scoreⱼ: pairs should be ordered as their scores are (CoSENT: Su, 2022). `scale` default 20. */
 export function cosentLoss({ scale = 20 }: { readonly scale?: number } = {}): Loss {

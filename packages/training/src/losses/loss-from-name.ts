@@ -1,0 +1,142 @@
+import { SentvecError } from '@sentvec/core';
+import type { Loss } from '../loss.ts';
+import { batchAllTripletLoss, batchHardTripletLoss } from './batch-triplet.ts';
+import { contrastiveLoss, onlineContrastiveLoss } from './contrastive.ts';
+import { cosineSimilarityLoss } from './cosine-similarity.ts';
+import type { Distance } from './distance.ts';
+import { marginMseLoss, mseLoss } from './distillation.ts';
+import { matryoshkaLoss } from './matryoshka.ts';
+import { multipleNegativesRankingLoss, multipleNegativesSymmetricRankingLoss } from './multiple-negatives-ranking.ts';
+import { angleLoss, cosentLoss } from './score-ordering.ts';
+import { tripletLoss } from './triplet.ts';
+
+/** Parameters of a loss as a configuration file holds them: the names of sentence-transformers. */
+export type LossParameters = Readonly<Record<string, unknown>>;
+
+/** Reads the parameters of one loss; every one that is read is known, any other is an error. */
+class ParameterReader {
+  readonly #loss: string;
+  readonly #parameters: LossParameters;
+  readonly #known = new Set<string>();
+
+  constructor(loss: string, parameters: LossParameters) {
+    this.#loss = loss;
+    this.#parameters = parameters;
+  }
+
+  number(name: string, fallback: number): number {
+    const value = this.#read(name) ?? fallback;
+    if (typeof value === 'number' && Number.isFinite(value)) return value;
+    throw this.#wrong(name, 'a number');
+  }
+
+  boolean(name: string, fallback: boolean): boolean {
+    const value = this.#read(name) ?? fallback;
+    if (typeof value === 'boolean') return value;
+    throw this.#wrong(name, 'true or false');
+  }
+
+  choice<Choice extends string>(name: string, choices: readonly Choice[], fallback: Choice): Choice {
+    const value = this.#read(name) ?? fallback;
+    const found = choices.find((choice) => choice === value);
+    if (found !== undefined) return found;
+    throw this.#wrong(name, `one of ${choices.join(', ')}`);
+  }
+
+  numbers(name: string): number[] | undefined {
+    const value = this.#read(name);
+    if (value === undefined) return undefined;
+    if (Array.isArray(value) && value.length > 0 && value.every((entry) => typeof entry === 'number')) return value;
+    throw this.#wrong(name, 'a list of numbers');
+  }
+
+  text(name: string): string {
+    const value = this.#read(name);
+    if (typeof value === 'string') return value;
+    throw this.#wrong(name, 'a text');
+  }
+
+  nested(name: string): LossParameters {
+    const value = this.#read(name) ?? {};
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as LossParameters;
+    throw this.#wrong(name, 'an object');
+  }
+
+  /** @throws SentvecError `invalid-argument` for a parameter that the loss does not have */
+  finish(): void {
+    const unknown = Object.keys(this.#parameters).filter((name) => !this.#known.has(name));
+    if (unknown.length === 0) return;
+    const known = [...this.#known].join(', ') || 'none';
+    throw new SentvecError('invalid-argument', `${this.#loss} has no parameter "${unknown.join('", "')}". Its parameters: ${known}.`);
+  }
+
+  #read(name: string): unknown {
+    this.#known.add(name);
+    return this.#parameters[name];
+  }
+
+  #wrong(name: string, expected: string): SentvecError {
+    const found = JSON.stringify(this.#parameters[name]);
+    return new SentvecError('invalid-argument', `${this.#loss}: "${name}" must be ${expected}, not ${found}.`);
+  }
+}
+
+const distances: readonly Distance[] = ['cosine', 'euclidean', 'manhattan'];
+
+const makers: Readonly<Record<string, (read: ParameterReader) => Loss>> = {
+  CosineSimilarityLoss: () => cosineSimilarityLoss(),
+  TripletLoss: (read) => tripletLoss({ distance: read.choice('distance', distances, 'euclidean'), margin: read.number('margin', 5) }),
+  ContrastiveLoss: (read) => contrastiveLoss({ ...contrastive(read), sizeAverage: read.boolean('size_average', true) }),
+  OnlineContrastiveLoss: (read) => onlineContrastiveLoss(contrastive(read)),
+  MultipleNegativesRankingLoss: (read) => multipleNegativesRankingLoss(ranking(read)),
+  MultipleNegativesSymmetricRankingLoss: (read) => multipleNegativesSymmetricRankingLoss(ranking(read)),
+  CoSENTLoss: (read) => cosentLoss({ scale: read.number('scale', 20) }),
+  AnglELoss: (read) => angleLoss({ scale: read.number('scale', 20) }),
+  MSELoss: () => mseLoss(),
+  MarginMSELoss: (read) => {
+    read.choice('similarity', ['dot'], 'dot');
+    return marginMseLoss();
+  },
+  BatchHardTripletLoss: (read) => batchHardTripletLoss(batchTriplet(read)),
+  BatchAllTripletLoss: (read) => batchAllTripletLoss(batchTriplet(read)),
+  MatryoshkaLoss: (read) => matryoshka(read),
+};
+
+const contrastive = (read: ParameterReader) => ({
+  distance: read.choice('distance', distances, 'cosine'),
+  margin: read.number('margin', 0.5),
+});
+const ranking = (read: ParameterReader) => ({
+  scale: read.number('scale', 20),
+  similarity: read.choice('similarity', ['cosine', 'dot'], 'cosine'),
+});
+const batchTriplet = (read: ParameterReader) => ({
+  distance: read.choice('distance', ['cosine', 'euclidean'], 'euclidean'),
+  margin: read.number('margin', 5),
+});
+
+function matryoshka(read: ParameterReader): Loss {
+  const inner = lossFromName(read.text('loss'), read.nested('loss_params'));
+  const dims = read.numbers('dims');
+  const weights = read.numbers('weights') ?? dims?.map(() => 1);
+  if (dims === undefined)
+    throw new SentvecError('invalid-argument', 'MatryoshkaLoss needs "dims", the sizes to train, such as [512, 256, 128].');
+  if (weights?.length !== dims.length) throw new SentvecError('invalid-argument', 'MatryoshkaLoss needs as many "weights" as "dims".');
+  return matryoshkaLoss(inner, dims, weights);
+}
+
+/** The losses that {@link lossFromName} knows. */
+export const lossNames: readonly string[] = Object.keys(makers);
+
+/**
+ * A loss by its class name in sentence-transformers, with parameters by their names there.
+ * @throws SentvecError `invalid-argument` for an unknown loss, an unknown parameter, or a value of the wrong kind
+ */
+export function lossFromName(name: string, parameters: LossParameters = {}): Loss {
+  const maker = Object.hasOwn(makers, name) ? makers[name] : undefined;
+  if (maker === undefined) throw new SentvecError('invalid-argument', `There is no loss "${name}". There are: ${lossNames.join(', ')}.`);
+  const read = new ParameterReader(name, parameters);
+  const loss = maker(read);
+  read.finish();
+  return loss;
+}
