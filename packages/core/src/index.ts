@@ -9,3 +9,6 @@ export { createEmbedder, type EmbedderParts } from './embedder.ts';
 export { memoryModel } from './model-files.ts';
 export { readTokenizerDefinition, type TokenizerDefinition } from './tokenizer/definition.ts';
 export { javaScriptTokenizer, type TokenizerLoader } from './tokenizer/javascript-tokenizer.ts';
+export { loadStaticEmbedding } from './static-embedding.ts';
+export { readModelFolder, type EncoderPart, type ModelFolder, type ModelFolderOptions, type ModelSettings } from './model-folder/read-model-folder.ts';
+export { subfolder } from './model-folder/subfolder.ts';

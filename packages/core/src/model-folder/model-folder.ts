@@ -1,0 +1,47 @@
+import type { PoolingChoice, PoolingPlugin } from '../pooling-plugin.ts';
+import type { Encoder, Head, ModelFiles, SimilarityFunction } from '../types.ts';
+
+/** What a model folder says of its encoder. */
+export interface EncoderPart {
+  /** `transformer`: a backend loads the encoder from `encoderFiles`. `static`: it is `staticEncoder`. */
+  readonly encoder: 'transformer' | 'static';
+  /** Folder of encoder and tokenizer inside the model: `''`, or `0_Transformer`, say. */
+  readonly encoderPath: string;
+  /** The files in that folder. */
+  readonly encoderFiles: ModelFiles;
+  /** The encoder itself, for static embeddings: they need no backend. */
+  readonly staticEncoder: Encoder | undefined;
+  /** Length of a token's vector, when the folder says. */
+  readonly hiddenSize: number | undefined;
+  /** The most tokens of a text, special tokens included; `undefined` when the folder does not say. */
+  readonly maxLength: number | undefined;
+  /** Whether texts are put in lower case before the tokenizer, whatever it does itself. */
+  readonly lowerCase: boolean;
+  /** Whether texts get the special tokens of the model: not those of static embeddings. */
+  readonly addSpecialTokens: boolean;
+}
+
+/** What `config_sentence_transformers.json` says. */
+export interface ModelSettings {
+  /** Texts to put before the user's, by name. */
+  readonly prompts: Readonly<Record<string, string>>;
+  readonly defaultPrompt: string | undefined;
+  readonly similarityFunction: SimilarityFunction;
+  /** How many entries of a vector to keep. */
+  readonly truncateDim: number | undefined;
+}
+
+/** What a model folder says: the four parts and how to use them. */
+export interface ModelFolder extends EncoderPart, ModelSettings {
+  readonly head: Head;
+  /** What was assumed on the user's behalf, in sentences. */
+  readonly notes: readonly string[];
+}
+
+/** Options of {@link readModelFolder}. */
+export interface ModelFolderOptions {
+  /** A pooling to use instead of the folder's. */
+  readonly pooling?: PoolingChoice | undefined;
+  /** Poolings that the folder may name: as the last segment of a class path in `modules.json`, or as `pooling_mode`. */
+  readonly poolings?: readonly PoolingPlugin[] | undefined;
+}

@@ -1,0 +1,50 @@
+import { SentvecError } from '../errors.ts';
+import type { SimilarityFunction } from '../types.ts';
+import { readConfigFile, type ConfigFile, type ListedFiles } from './config-file.ts';
+import type { ModelSettings } from './model-folder.ts';
+
+const similarityFunctions: readonly SimilarityFunction[] = ['cosine', 'dot', 'euclidean', 'manhattan'];
+
+/**
+ * Reads `config_sentence_transformers.json`; without one, there are no prompts and vectors are compared by cosine.
+ * @throws SentvecError `invalid-model`, `unsupported-model` (a model that gives no dense vectors, an unknown similarity)
+ */
+export async function readModelSettings(listed: ListedFiles): Promise<ModelSettings> {
+  const config = await readConfigFile(listed, 'config_sentence_transformers.json');
+  if (config === undefined) return { prompts: {}, defaultPrompt: undefined, similarityFunction: 'cosine', truncateDim: undefined };
+  const modelType = config.string('model_type') ?? 'SentenceTransformer';
+  if (modelType !== 'SentenceTransformer') {
+    throw new SentvecError(
+      'unsupported-model',
+      `${config.file} describes a ${modelType}; sentvec reads models of type SentenceTransformer.`,
+      {
+        file: config.file,
+      },
+    );
+  }
+  const prompts = readPrompts(config);
+  const defaultPrompt = config.string('default_prompt_name');
+  if (defaultPrompt !== undefined && !Object.hasOwn(prompts, defaultPrompt)) {
+    throw new SentvecError('invalid-model', `${config.file} makes "${defaultPrompt}" the default prompt, but has no prompt of that name.`, {
+      file: config.file,
+    });
+  }
+  return { prompts, defaultPrompt, similarityFunction: readSimilarity(config), truncateDim: config.size('truncate_dim') };
+}
+
+function readPrompts(config: ConfigFile): Readonly<Record<string, string>> {
+  const prompts = config.object('prompts');
+  // A prompt that is null is one that was never filled in: it adds nothing.
+  return Object.fromEntries(Object.keys(prompts?.values ?? {}).map((name) => [name, prompts?.string(name) ?? '']));
+}
+
+function readSimilarity(config: ConfigFile): SimilarityFunction {
+  const name = config.string('similarity_fn_name') ?? 'cosine';
+  const known = similarityFunctions.find((similarity) => similarity === name);
+  if (known !== undefined) return known;
+  throw new SentvecError(
+    'unsupported-model',
+    `${config.file} names the similarity "${name}", which sentvec does not have. It has ${similarityFunctions.join(', ')}.`,
+    { file: config.file },
+  );
+}

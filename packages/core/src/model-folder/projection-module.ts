@@ -1,0 +1,116 @@
+import { isActivation } from '../activation.ts';
+import { SentvecError } from '../errors.ts';
+import { readWeights, type Weights } from '../safetensors/weights.ts';
+import type { Activation, Matrix, ModelFiles, Projection } from '../types.ts';
+import { readConfigFile, requireConfigFile, type ConfigFile, type ListedFiles } from './config-file.ts';
+import { filePath, lastSegment, type ModelModule } from './modules.ts';
+
+/** Epsilon of `torch.nn.LayerNorm`, which the module has no way to change. */
+const layerNormEpsilon = 1e-5;
+
+const readers: Readonly<Record<string, (listed: ListedFiles, module: ModelModule) => Promise<Projection | undefined>>> = {
+  Dense: readDense,
+  LayerNorm: readLayerNorm,
+  Normalize: async (listed, { path }) => {
+    const config = await readConfigFile(listed, filePath(path, 'config.json'));
+    if (config !== undefined) checkFeatures(config);
+    return { kind: 'normalize' };
+  },
+  // Dropout does nothing once a model is trained.
+  Dropout: async () => undefined,
+};
+
+/** Whether {@link readProjectionModule} knows modules of this kind. */
+export function isProjectionKind(kind: string): boolean {
+  return Object.hasOwn(readers, kind);
+}
+
+/**
+ * Reads a module that comes after the pooling; `undefined` for one without effect.
+ * @throws SentvecError `invalid-model`, `unsupported-model` (an activation, or another input than the pooled vector)
+ */
+export async function readProjectionModule(listed: ListedFiles, module: ModelModule): Promise<Projection | undefined> {
+  return readers[module.kind]?.(listed, module);
+}
+
+/** `sentence_transformers/base/modules/dense.py` */
+async function readDense(listed: ListedFiles, { path }: ModelModule): Promise<Projection> {
+  const config = await requireConfigFile(listed, filePath(path, 'config.json'));
+  checkFeatures(config);
+  const inputs = config.required('in_features', config.size('in_features'));
+  const outputs = config.required('out_features', config.size('out_features'));
+  const hasBias = config.boolean('bias') ?? true;
+  const residual = config.boolean('use_residual') ?? false;
+  const activation = readActivation(config);
+  const weights = await readModuleWeights(listed.files, path);
+  if (weights.has('linear.bias') !== hasBias) {
+    throw new SentvecError(
+      'invalid-model',
+      `${config.file} says "bias": ${hasBias}, but the weights beside it ${hasBias ? 'have no' : 'have a'} "linear.bias".`,
+      { file: config.file },
+    );
+  }
+  return {
+    kind: 'dense',
+    weight: matrixOf(weights, 'linear.weight', [outputs, inputs], config.file),
+    activation,
+    ...(hasBias && { bias: tensorOf(weights, 'linear.bias', [outputs], config.file) }),
+    ...(residual && { residual }),
+    ...(residual && inputs !== outputs && { residualWeight: matrixOf(weights, 'residual.weight', [outputs, inputs], config.file) }),
+  };
+}
+
+/** `sentence_transformers/sentence_transformer/modules/layer_norm.py` */
+async function readLayerNorm(listed: ListedFiles, { path }: ModelModule): Promise<Projection> {
+  const config = await requireConfigFile(listed, filePath(path, 'config.json'));
+  const size = config.required('dimension', config.size('dimension'));
+  const weights = await readModuleWeights(listed.files, path);
+  const weight = tensorOf(weights, 'norm.weight', [size], config.file);
+  const bias = tensorOf(weights, 'norm.bias', [size], config.file);
+  return { kind: 'layer-norm', weight, bias, epsilon: layerNormEpsilon };
+}
+
+/** A class path such as `torch.nn.modules.activation.Tanh`; without one, sentence-transformers takes Tanh. */
+function readActivation(config: ConfigFile): Activation {
+  const classPath = config.string('activation_function');
+  if (classPath === undefined) return 'Tanh';
+  const name = lastSegment(classPath);
+  if (isActivation(name)) return name;
+  throw new SentvecError('unsupported-model', `${config.file} names the activation "${classPath}", which sentvec does not have.`, {
+    file: config.file,
+    activation: classPath,
+  });
+}
+
+/** Modules may be told to work on token vectors; here they only ever see the pooled one. */
+function checkFeatures(config: ConfigFile): void {
+  for (const key of ['module_input_name', 'module_output_name']) {
+    const feature = config.string(key) ?? 'sentence_embedding';
+    if (feature === 'sentence_embedding') continue;
+    throw new SentvecError(
+      'unsupported-model',
+      `${config.file} sets "${key}" to "${feature}"; sentvec applies it to "sentence_embedding" only.`,
+      {
+        file: config.file,
+      },
+    );
+  }
+}
+
+function readModuleWeights(files: ModelFiles, path: string): Promise<Weights> {
+  return readWeights(files, filePath(path, 'model.safetensors'));
+}
+
+function tensorOf(weights: Weights, name: string, shape: readonly number[], configFile: string): Float32Array {
+  const tensor = weights.tensor(name);
+  if (tensor.shape.length === shape.length && tensor.shape.every((size, axis) => size === shape[axis])) return tensor.data;
+  throw new SentvecError(
+    'invalid-model',
+    `The tensor "${name}" beside ${configFile} has the shape [${tensor.shape.join(', ')}]; by the config it must be [${shape.join(', ')}].`,
+    { file: configFile, tensor: name },
+  );
+}
+
+function matrixOf(weights: Weights, name: string, [rows, cols]: readonly [number, number], configFile: string): Matrix {
+  return { data: tensorOf(weights, name, [rows, cols], configFile), rows, cols };
+}

@@ -1,0 +1,76 @@
+import { SentvecError } from '../errors.ts';
+import { createPooling } from '../pooling.ts';
+import { resolvePooling } from '../pooling-plugin.ts';
+import { projectionMisfit, projectionOutputSize } from '../projection.ts';
+import type { Head, Pooling, Projection } from '../types.ts';
+import { readConfigFile, requireConfigFile, type ListedFiles } from './config-file.ts';
+import type { ModelFolderOptions } from './model-folder.ts';
+import type { ModuleRoles } from './module-roles.ts';
+import { filePath, type ModelModule } from './modules.ts';
+import { readPoolingModule } from './pooling-module.ts';
+import { readProjectionModule } from './projection-module.ts';
+
+/** A head with the length of the token vectors that it is made for, when that is known. */
+export interface SizedHead {
+  readonly head: Head;
+  readonly hiddenSize: number | undefined;
+}
+
+/**
+ * Reads the modules after the encoder, and checks that each can take what the one before it gives.
+ * @param encoderSize length of the encoder's token vectors, when the folder says
+ * @throws SentvecError `invalid-model`, `unsupported-model`
+ */
+export async function readHead(
+  listed: ListedFiles,
+  { pooling: module, projections: modules }: ModuleRoles,
+  encoderSize: number | undefined,
+  options: ModelFolderOptions,
+): Promise<SizedHead> {
+  const own =
+    module === undefined ? { pooling: createPooling('mean'), hiddenSize: encoderSize } : await readPooling(listed, module, options);
+  if (encoderSize !== undefined && own.hiddenSize !== undefined && own.hiddenSize !== encoderSize) {
+    const file = `${listed.files.name}/${filePath(module?.path ?? '', 'config.json')}`;
+    throw new SentvecError('invalid-model', `${file} expects token vectors of ${own.hiddenSize}, but the encoder gives ${encoderSize}.`, {
+      file,
+    });
+  }
+  const hiddenSize = encoderSize ?? own.hiddenSize;
+  const pooling = options.pooling === undefined ? own.pooling : resolvePooling(options.pooling);
+  const projections = await readProjections(listed, modules, hiddenSize && pooling.outputSize(hiddenSize));
+  return { head: { pooling, projections }, hiddenSize };
+}
+
+async function readPooling(
+  listed: ListedFiles,
+  { kind, path }: ModelModule,
+  { poolings = [] }: ModelFolderOptions,
+): Promise<{ readonly pooling: Pooling; readonly hiddenSize: number | undefined }> {
+  const plugin = poolings.find(({ name }) => name === kind);
+  if (plugin === undefined) return readPoolingModule(await requireConfigFile(listed, filePath(path, 'config.json')), poolings);
+  const config = await readConfigFile(listed, filePath(path, 'config.json'));
+  return { pooling: plugin.create(config?.values ?? {}), hiddenSize: undefined };
+}
+
+async function readProjections(
+  listed: ListedFiles,
+  modules: readonly ModelModule[],
+  pooledSize: number | undefined,
+): Promise<Projection[]> {
+  const projections: Projection[] = [];
+  let size = pooledSize;
+  for (const module of modules) {
+    const projection = await readProjectionModule(listed, module);
+    if (projection === undefined) continue;
+    // Before the first dense layer the size may be unknown; that layer then says what it takes.
+    if (projection.kind === 'dense') size ??= projection.weight.cols;
+    const misfit = size === undefined ? undefined : projectionMisfit(projection, size);
+    if (misfit !== undefined) {
+      const file = `${listed.files.name}/${module.path}`;
+      throw new SentvecError('invalid-model', `The module in ${file} does not fit the ones before it: ${misfit}.`, { file });
+    }
+    if (size !== undefined) size = projectionOutputSize(projection, size);
+    projections.push(projection);
+  }
+  return projections;
+}

@@ -1,0 +1,71 @@
+import { SentvecError } from '../errors.ts';
+import type { ModelFiles } from '../types.ts';
+import { isObject, listFiles, readConfigFile, type ConfigFile } from './config-file.ts';
+import type { EncoderPart } from './model-folder.ts';
+import { subfolder } from './subfolder.ts';
+
+/** The names that sentence-transformers has given the module's config over time. */
+const configNames: readonly string[] = [
+  'sentence_bert_config.json',
+  'sentence_roberta_config.json',
+  'sentence_distilbert_config.json',
+  'sentence_camembert_config.json',
+  'sentence_albert_config.json',
+  'sentence_xlm-roberta_config.json',
+  'sentence_xlnet_config.json',
+];
+
+/** Tokenizers without a limit say 1e30. */
+const largestPlausibleLength = 1e9;
+
+/**
+ * Reads the configs of a Transformer module. `max_seq_length` wins over the tokenizer's `model_max_length`, as in
+ * `sentence_transformers/base/modules/transformer.py`.
+ * @throws SentvecError `invalid-model`; `unsupported-model` when the module does something else than give token vectors of a text
+ */
+export async function readTransformerModule(files: ModelFiles, encoderPath: string): Promise<EncoderPart> {
+  const encoderFiles = subfolder(files, encoderPath);
+  const listed = await listFiles(encoderFiles);
+  const name = configNames.find((candidate) => listed.present.has(candidate));
+  const module = name === undefined ? undefined : await readConfigFile(listed, name);
+  if (module !== undefined) checkTask(module);
+  const architecture = await readConfigFile(listed, 'config.json');
+  return {
+    encoder: 'transformer',
+    encoderPath,
+    encoderFiles,
+    staticEncoder: undefined,
+    hiddenSize: architecture?.size('hidden_size') ?? architecture?.size('dim') ?? architecture?.size('d_model'),
+    maxLength: module?.size('max_seq_length') ?? tokenizerLimit(await readConfigFile(listed, 'tokenizer_config.json')),
+    lowerCase: module?.boolean('do_lower_case') ?? false,
+    addSpecialTokens: true,
+  };
+}
+
+function tokenizerLimit(config: ConfigFile | undefined): number | undefined {
+  const limit = config?.number('model_max_length');
+  return limit !== undefined && Number.isInteger(limit) && limit >= 1 && limit <= largestPlausibleLength ? limit : undefined;
+}
+
+/** Since version 6 the module can run other heads, other inputs and other outputs. Only the plain case is what sentvec computes. */
+function checkTask(config: ConfigFile): void {
+  const text = config.object('modality_config')?.object('text');
+  const settings: [string, string | undefined, string][] = [
+    ['transformer_task', config.string('transformer_task'), 'feature-extraction'],
+    ['module_output_name', config.string('module_output_name'), 'token_embeddings'],
+    ['method', text?.string('method'), 'forward'],
+    ['method_output_name', text?.string('method_output_name'), 'last_hidden_state'],
+  ];
+  for (const [key, value, plain] of settings) if (value !== undefined && value !== plain) throw unsupported(config, `"${key}": "${value}"`);
+  if (config.object('modality_config') !== undefined && text === undefined) throw unsupported(config, 'a "modality_config" without "text"');
+  if (config.object('query_expansion') !== undefined) throw unsupported(config, '"query_expansion"');
+  for (const group of ['text', 'common']) {
+    const options = config.object('processing_kwargs')?.values[group];
+    const [option] = isObject(options) ? Object.keys(options) : [];
+    if (option !== undefined) throw unsupported(config, `the option "${option}" in "processing_kwargs"`);
+  }
+}
+
+function unsupported(config: ConfigFile, what: string): SentvecError {
+  return new SentvecError('unsupported-model', `${config.file} asks for ${what}, which sentvec does not do.`, { file: config.file });
+}

@@ -1,0 +1,192 @@
+import { memoryModel, readModelFolder, SentvecError, writeSafetensors, type ModelFiles } from '@sentvec/core';
+import { describe, expect, it } from 'vitest';
+import { dense, denseConfig, folder, modules, numbers, withDense } from './small-folders.ts';
+
+/** What a model is refused for. */
+async function refusalOf(model: ModelFiles): Promise<unknown> {
+  try {
+    return await readModelFolder(model);
+  } catch (error) {
+    return SentvecError.is(error) ? { code: error.code, message: error.message } : error;
+  }
+}
+
+describe('refuses', () => {
+  it.each<[string, ReturnType<typeof folder>, RegExp]>([
+    [
+      'an unknown module',
+      folder({ 'modules.json': modules('Transformer', 'WeightedLayerPooling') }),
+      /model\/modules.json names the module "sentence_transformers.models.WeightedLayerPooling"/u,
+    ],
+    ['an unknown first module', folder({ 'modules.json': modules('CLIPModel') }), /"sentence_transformers.models.CLIPModel"/u],
+    ['a router', folder({ 'modules.json': modules('sentence_transformers.base.modules.router.Router') }), /modules.router.Router"/u],
+    [
+      'a module called like a property of all objects',
+      folder({ 'modules.json': modules('Transformer', 'x.constructor') }),
+      /"x.constructor"/u,
+    ],
+    [
+      'a pooling after the projections',
+      folder({ 'modules.json': modules('Transformer', 'Normalize', 'Pooling') }),
+      /"sentence_transformers.models.Pooling" where/u,
+    ],
+    ['two poolings', folder({ 'modules.json': modules('Transformer', 'Pooling', 'Pooling') }), /Pooling" where/u],
+    ['a pooling first', folder({ 'modules.json': modules('Pooling', 'Transformer') }), /Pooling" where/u],
+    [
+      'an unknown pooling',
+      folder({ '1_Pooling/config.json': { pooling_mode: 'attention' } }),
+      /model\/1_Pooling\/config.json names the pooling "attention"/u,
+    ],
+    ['an unknown pooling in a list', folder({ '1_Pooling/config.json': { pooling_mode: ['mean', 'median'] } }), /"median"/u],
+    ['an unknown switch', folder({ '1_Pooling/config.json': { pooling_mode_median_tokens: true } }), /"pooling_mode_median_tokens"/u],
+    [
+      'an unknown activation',
+      withDense({ '2_Dense/config.json': denseConfig({ activation_function: 'my.code.Swirl' }) }),
+      /model\/2_Dense\/config.json names the activation "my.code.Swirl"/u,
+    ],
+    [
+      'an activation with weights of its own',
+      withDense({ '2_Dense/config.json': denseConfig({ activation_function: 'torch.nn.modules.activation.PReLU' }) }),
+      /activation.PReLU"/u,
+    ],
+    [
+      'a dense layer for tokens',
+      withDense({ '2_Dense/config.json': denseConfig({ module_input_name: 'token_embeddings' }) }),
+      /"module_input_name" to "token_embeddings"/u,
+    ],
+    [
+      'another kind of model',
+      folder({ 'config_sentence_transformers.json': { model_type: 'SparseEncoder' } }),
+      /describes a SparseEncoder/u,
+    ],
+    ['an unknown similarity', folder({ 'config_sentence_transformers.json': { similarity_fn_name: 'maxsim' } }), /similarity "maxsim"/u],
+    ['another task', folder({ 'sentence_bert_config.json': { transformer_task: 'fill-mask' } }), /"transformer_task": "fill-mask"/u],
+    [
+      'another output',
+      folder({ 'sentence_bert_config.json': { modality_config: { text: { method: 'forward', method_output_name: 'pooler_output' } } } }),
+      /"method_output_name": "pooler_output"/u,
+    ],
+    ['images alone', folder({ 'sentence_bert_config.json': { modality_config: { image: { method: 'forward' } } } }), /without "text"/u],
+    ['expanded queries', folder({ 'sentence_bert_config.json': { query_expansion: { strategy: 'fixed' } } }), /"query_expansion"/u],
+    [
+      'options of the tokenizer',
+      folder({ 'sentence_bert_config.json': { processing_kwargs: { text: { add_special_tokens: false } } } }),
+      /"add_special_tokens" in "processing_kwargs"/u,
+    ],
+  ])('%s, as unsupported', async (_, model, message) => {
+    expect(await refusalOf(model)).toEqual({ code: 'unsupported-model', message: expect.stringMatching(message) });
+  });
+
+  const module = (path: string) =>
+    folder({ 'modules.json': modules('Transformer', { type: 'sentence_transformers.models.Pooling', path }) });
+
+  it.each<[string, ReturnType<typeof folder>, RegExp]>([
+    ['an empty folder', memoryModel('model', {}), /neither modules.json nor config.json/u],
+    ['a path to the outside', module('../../outside'), /model\/modules.json names the path "..\/..\/outside"/u],
+    ['a path that goes back', module('1_Pooling/../../x'), /inside the model's folder/u],
+    ['an absolute path', module('/etc'), /"\/etc"/u],
+    ['a path of Windows', module('C:\\x'), /inside the model's folder/u],
+    ['a path with a NUL', module('1_Pooling\0'), /inside the model's folder/u],
+    ['modules.json cut short', folder({ 'modules.json': '[{"type": ' }), /model\/modules.json is not JSON/u],
+    ['modules.json that is no UTF-8', folder({ 'modules.json': new Uint8Array([0x5b, 0xff, 0x5d]) }), /model\/modules.json is not JSON/u],
+    ['an object as modules.json', folder({ 'modules.json': {} }), /must hold a list/u],
+    ['no modules', folder({ 'modules.json': [] }), /must hold a list/u],
+    ['modules that are no objects', folder({ 'modules.json': ['Transformer'] }), /must hold a list/u],
+    ['a module without a class', folder({ 'modules.json': [{ path: '' }] }), /has no "type"/u],
+    ['a module without a path', folder({ 'modules.json': [{ type: 'Transformer' }] }), /has no "path"/u],
+    [
+      'a module whose class is a number',
+      folder({ 'modules.json': [{ type: 3, path: '' }] }),
+      /"type" in model\/modules.json must be a string, not 3/u,
+    ],
+    ['a transformer without a pooling', folder({ 'modules.json': modules('Transformer', 'Normalize') }), /has no Pooling/u],
+    ['a missing pooling config', folder({ '1_Pooling/config.json': undefined }), /model\/1_Pooling\/config.json is missing/u],
+    ['a broken pooling config', folder({ '1_Pooling/config.json': '{' }), /model\/1_Pooling\/config.json is not JSON/u],
+    ['a list as config', folder({ '1_Pooling/config.json': [] }), /model\/1_Pooling\/config.json must hold a JSON object/u],
+    ['an empty list of poolings', folder({ '1_Pooling/config.json': { pooling_mode: [] } }), /"pooling_mode" in/u],
+    ['a pooling that is a number', folder({ '1_Pooling/config.json': { pooling_mode: 1 } }), /"pooling_mode" in/u],
+    [
+      'a switch that is a text',
+      folder({ '1_Pooling/config.json': { pooling_mode_cls_token: 'yes' } }),
+      /"pooling_mode_cls_token" in .* must be true or false/u,
+    ],
+    [
+      'a pooling for another encoder',
+      folder({ '1_Pooling/config.json': { word_embedding_dimension: 5 } }),
+      /1_Pooling\/config.json expects token vectors of 5, but the encoder gives 4/u,
+    ],
+    [
+      'a length of zero',
+      folder({ 'sentence_bert_config.json': { max_seq_length: 0 } }),
+      /"max_seq_length" in model\/sentence_bert_config.json must be a whole number from 1, not 0/u,
+    ],
+    ['a broken config.json', folder({ 'config.json': 'null' }), /model\/config.json must hold/u],
+    [
+      'a prompt that is no text',
+      folder({ 'config_sentence_transformers.json': { prompts: { query: 3 } } }),
+      /"query" in model\/config_sentence_transformers.json must be a string/u,
+    ],
+    [
+      'a default prompt that is not there',
+      folder({ 'config_sentence_transformers.json': { prompts: {}, default_prompt_name: 'toString' } }),
+      /"toString" the default prompt/u,
+    ],
+    [
+      'a dense layer for other vectors',
+      withDense({ '2_Dense/config.json': denseConfig({ in_features: 5 }), '2_Dense/model.safetensors': dense(3, 5) }),
+      /model\/2_Dense does not fit .*3 × 5 gets vectors of 4/u,
+    ],
+    [
+      'dense weights of another shape',
+      withDense({ '2_Dense/model.safetensors': dense(4, 3) }),
+      /"linear.weight" beside model\/2_Dense\/config.json has the shape \[4, 3\]; .* \[3, 4\]/u,
+    ],
+    [
+      'a dense layer without weights',
+      withDense({ '2_Dense/model.safetensors': undefined }),
+      /model\/2_Dense\/model.safetensors is missing/u,
+    ],
+    [
+      'a dense layer with weights of PyTorch',
+      withDense({ '2_Dense/model.safetensors': undefined, '2_Dense/pytorch_model.bin': '' }),
+      /holds 2_Dense\/pytorch_model.bin .*Convert/u,
+    ],
+    [
+      'a dense layer without its bias',
+      withDense({ '2_Dense/model.safetensors': writeSafetensors({ 'linear.weight': { shape: [3, 4], data: numbers(12) } }) }),
+      /have no "linear.bias"/u,
+    ],
+    ['a dense layer with a bias too many', withDense({ '2_Dense/config.json': denseConfig({ bias: false }) }), /have a "linear.bias"/u],
+    [
+      'a residual without weights',
+      withDense({ '2_Dense/config.json': denseConfig({ use_residual: true }) }),
+      /no tensor "residual.weight"/u,
+    ],
+    ['a dense layer that does not say its size', withDense({ '2_Dense/config.json': { out_features: 3 } }), /has no "in_features"/u],
+    [
+      'a layer norm for other vectors',
+      folder({
+        'modules.json': modules('Transformer', 'Pooling', 'LayerNorm'),
+        '2_LayerNorm/config.json': { dimension: 2 },
+        '2_LayerNorm/model.safetensors': writeSafetensors({
+          'norm.weight': { shape: [2], data: numbers(2) },
+          'norm.bias': { shape: [2], data: numbers(2) },
+        }),
+      }),
+      /2_LayerNorm does not fit/u,
+    ],
+    [
+      'a second dense layer that does not fit the first',
+      withDense({
+        'config.json': {},
+        '1_Pooling/config.json': {},
+        'modules.json': modules('Transformer', 'Pooling', 'Dense', 'Dense'),
+        '3_Dense/config.json': denseConfig(),
+        '3_Dense/model.safetensors': dense(3, 4),
+      }),
+      /3_Dense does not fit .*gets vectors of 3/u,
+    ],
+  ])('%s, as invalid', async (_, model, message) => {
+    expect(await refusalOf(model)).toEqual({ code: 'invalid-model', message: expect.stringMatching(message) });
+  });
+});
