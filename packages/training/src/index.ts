@@ -14,3 +14,7 @@ export * from './optimizer/parameters.ts';
 export * from './random.ts';
 export * from './samplers.ts';
 export * from './schedule.ts';
+export * from './batch.ts';
+export { GraphRunner, type OnnxRuntime } from './step/graph-runner.ts';
+export { recordEmbedding, recordStep, trainableTensors, type StepRequest, type TrainableTensor } from './step/record-step.ts';
+export type { TrainableModel } from './step/siamese.ts';
