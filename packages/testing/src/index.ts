@@ -2,3 +2,5 @@ export * from './golden-models.ts';
 export { poolingContract, type PoolingContractOptions, type PooledText } from './pooling-contract.ts';
 export { runtimeContract, type RuntimeContractOptions } from './runtime-contract.ts';
 export type { ConnectedRuntime } from './runtime-contract-fixture.ts';
+export { sinkContract, type ReadShard, type SinkContractOptions } from './sink-contract.ts';
+export { freePort, startRedis, type RedisServer, type RedisServerOptions } from './redis-server.ts';

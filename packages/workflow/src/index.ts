@@ -2,7 +2,7 @@ export { abortError, attemptStep, silentLogger, toRunError, type Attempt } from 
 export { checkRunId, inProcessRuntime, type InProcessOptions } from './in-process.ts';
 export { hasEnded } from './local-run.ts';
 export { runItem } from './local-stages.ts';
-export { OrderedProgress } from './ordered-progress.ts';
+export { addToTotal, initialTotal, OrderedProgress } from './ordered-progress.ts';
 export { maxReferenceBytes, runId, toReference } from './reference.ts';
 export { fullRetryPolicy, isTransient, retryDelay, type FullRetryPolicy, type RetryPolicy } from './retry.ts';
 export { readSource, type LocalScope, type ReadSourceOptions } from './retrying.ts';

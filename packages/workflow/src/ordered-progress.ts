@@ -1,3 +1,4 @@
+import { SentvecError } from '@sentvec/core';
 import type { RunItems } from './runtime.ts';
 import type { ForEachOptions } from './workflow.ts';
 
@@ -15,10 +16,18 @@ export class OrderedProgress {
   #expected: number | undefined;
   #total: unknown;
 
-  constructor(fold: ForEachOptions['fold'], report: (items: RunItems, total: unknown) => void) {
+  /** @param begun how many items at the beginning are done already, and the fold of them. Default: none. */
+  constructor(
+    fold: ForEachOptions['fold'],
+    report: (items: RunItems, total: unknown) => void,
+    begun: { readonly items: number; readonly total: unknown } = { items: 0, total: initialTotal(fold) },
+  ) {
     this.#fold = fold;
     this.#report = report;
-    this.#total = fold ? fold.initial : null;
+    this.#planned = begun.items;
+    this.#done = begun.items;
+    this.#folded = begun.items;
+    this.#total = begun.total;
   }
 
   /** The fold so far, over the longest finished beginning of the items. */
@@ -29,6 +38,11 @@ export class OrderedProgress {
   /** How many items lie between the first unfinished one and the last planned one. */
   get ahead(): number {
     return this.#planned - this.#folded;
+  }
+
+  /** How many items are planned and not finished. */
+  get unfinished(): number {
+    return this.#planned - this.#done;
   }
 
   /** Takes note of one more item, and gives its index. */
@@ -46,7 +60,7 @@ export class OrderedProgress {
     this.#done += 1;
     this.#waiting.set(index, result);
     while (this.#waiting.has(this.#folded)) {
-      if (this.#fold) this.#total = this.#fold.add(this.#total, this.#waiting.get(this.#folded));
+      this.#total = addToTotal(this.#fold, this.#total, this.#waiting.get(this.#folded));
       this.#waiting.delete(this.#folded);
       this.#folded += 1;
     }
@@ -62,5 +76,20 @@ export class OrderedProgress {
 
   #items(): RunItems {
     return { done: this.#done, planned: this.#planned, expected: this.#expected };
+  }
+}
+
+/** What a fold begins with: a copy, so that a fold that changes its total in place does not spoil the next run. */
+export function initialTotal(fold: ForEachOptions['fold']): unknown {
+  return fold ? structuredClone(fold.initial) : null;
+}
+
+/** @throws SentvecError `step-failed` when the workflow's own function throws */
+export function addToTotal(fold: ForEachOptions['fold'], total: unknown, result: unknown): unknown {
+  if (!fold) return total;
+  try {
+    return fold.add(total, result);
+  } catch (cause) {
+    throw new SentvecError('step-failed', `The fold of a forEach failed: ${String(cause)}.`, {}, { cause });
   }
 }

@@ -1,0 +1,74 @@
+import { SentvecError } from '@sentvec/core';
+import type { RunEvent } from '@sentvec/workflow';
+import { Queue, type Telemetry } from 'bullmq';
+import { redactUrl, within, type RedisConnection } from './connection.ts';
+import { jobIds, type RunJob } from './jobs.ts';
+import { namesOf, queueNames, type QueueNames } from './names.ts';
+import { readEvents, type ReadEventsOptions } from './run-events.ts';
+import { RunStore } from './run-store.ts';
+
+/** Milliseconds after which an action of a producer counts as failed. */
+const actionTimeout = 2000;
+
+/** Events of BullMQ that Redis keeps for each queue, about. */
+const keptQueueEvents = 1000;
+
+/** How {@link QueueClient} connects. */
+export interface QueueClientOptions {
+  readonly url: string;
+  readonly queue: string;
+  readonly retentionSeconds: number;
+  readonly telemetry?: Telemetry | undefined;
+}
+
+/** What producers and watchers share: the stored runs and the queue of runs, over one connection that fails fast. */
+export class QueueClient {
+  readonly names: QueueNames;
+  readonly #redis: RedisConnection;
+  readonly #store: RunStore;
+  readonly #queue: Queue;
+  readonly #url: string;
+
+  constructor(redis: RedisConnection, { url, queue, retentionSeconds, telemetry }: QueueClientOptions) {
+    this.names = namesOf(queue);
+    this.#redis = redis;
+    this.#url = url;
+    this.#store = new RunStore(redis, this.names, retentionSeconds);
+    const streams = { events: { maxLen: keptQueueEvents } };
+    const options = { connection: redis, prefix: this.names.prefix, skipVersionCheck: true, skipWaitingForReady: true, streams };
+    this.#queue = new Queue(queueNames.runs, { ...options, ...(telemetry && { telemetry }) });
+    this.#queue.on('error', () => {});
+  }
+
+  /** Does something with the stored runs. @throws SentvecError `queue-unavailable` when Redis does not answer in time */
+  async act<T>(action: (store: RunStore) => Promise<T>): Promise<T> {
+    return this.#inTime(action(this.#store));
+  }
+
+  /** Puts a round of a run into the queue; twice is once. @throws SentvecError `queue-unavailable` */
+  async enqueue(job: RunJob, priority: number): Promise<void> {
+    const kept = { count: 100 };
+    const options = { jobId: jobIds.run(job), priority, removeOnComplete: kept, removeOnFail: kept };
+    // A coordinator fails only when Redis does, so it may always be tried again.
+    await this.#inTime(this.#queue.add('run', job, { ...options, attempts: 1000, backoff: { type: 'fixed', delay: 1000 } }));
+  }
+
+  events(options: ReadEventsOptions): AsyncIterable<RunEvent> {
+    return readEvents(this.#redis, this.#store, this.names, options);
+  }
+
+  async close(): Promise<void> {
+    await this.#queue.close().catch(() => {});
+    this.#redis.disconnect();
+  }
+
+  async #inTime<T>(work: Promise<T>): Promise<T> {
+    try {
+      return await within(work, actionTimeout);
+    } catch (cause) {
+      if (SentvecError.is(cause)) throw cause;
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      throw new SentvecError('queue-unavailable', `The Redis at ${redactUrl(this.#url)} failed: ${reason}.`, {}, { cause });
+    }
+  }
+}

@@ -1,0 +1,90 @@
+import { SentvecError } from '@sentvec/core';
+import {
+  checkInput,
+  checkRunId,
+  runId,
+  type RunHandle,
+  type RunStatus,
+  type Runtime,
+  type StartOptions,
+  type Workflow,
+} from '@sentvec/workflow';
+import type { Telemetry } from 'bullmq';
+import { connectRedis, defaultRedisUrl } from './connection.ts';
+import { QueueClient } from './queue-client.ts';
+import { QueueRun } from './queue-run.ts';
+
+/** Options of {@link queueRuntime}. */
+export interface QueueRuntimeOptions {
+  /** See {@link connectRedis}. Default `redis://127.0.0.1:6379`. */
+  readonly url?: string;
+  /** Name of the queue. Workers serve one; several can share a Redis. Default `sentvec`. */
+  readonly queue?: string;
+  /** Seconds for which a run that has ended can still be found. Default 7 days. */
+  readonly retentionSeconds?: number;
+  /** OpenTelemetry: `new BullMQOtel(…)` of `bullmq-otel`. Traces go on in the workers. */
+  readonly telemetry?: Telemetry;
+}
+
+/** The queue that is used where none is named. */
+export const defaultQueue = 'sentvec';
+
+/** Seconds for which runs that have ended can be found, where nothing else is said. */
+export const defaultRetentionSeconds: number = 7 * 24 * 3600;
+
+/**
+ * Runs workflows on the workers of a queue. Nothing is executed in this process: see {@link startQueueWorker} for that.
+ *
+ * @throws SentvecError `queue-unavailable` within two seconds, when there is no Redis that jobs are safe with
+ */
+export async function queueRuntime(options: QueueRuntimeOptions = {}): Promise<Runtime> {
+  const { url = defaultRedisUrl, queue = defaultQueue, retentionSeconds = defaultRetentionSeconds, telemetry } = options;
+  checkQueueName(queue);
+  const redis = await connectRedis(url, 'producer');
+  return new QueueRuntime(new QueueClient(redis, { url, queue, retentionSeconds, telemetry }));
+}
+
+/** @throws SentvecError `invalid-argument` */
+export function checkQueueName(queue: string): void {
+  if (/^[A-Za-z0-9_-]{1,64}$/.test(queue)) return;
+  throw new SentvecError('invalid-argument', `"${queue}" cannot be the name of a queue: use up to 64 letters, digits, "-" and "_".`);
+}
+
+class QueueRuntime implements Runtime {
+  readonly name = 'bullmq';
+  readonly #client: QueueClient;
+
+  constructor(client: QueueClient) {
+    this.#client = client;
+  }
+
+  async start<Input, Output>(workflow: Workflow<Input, Output>, input: Input, options: StartOptions = {}): Promise<RunHandle<Output>> {
+    const checked = await checkInput(workflow, input);
+    const id = checkRunId(options.id ?? runId(workflow.id, checked));
+    const priority = checkPriority(options.priority ?? 100);
+    const state = await this.#client.act((store) => store.create({ id, workflow: workflow.id, input, priority }));
+    const run = new QueueRun(id, this.#client);
+    if (state === 'failed' || state === 'cancelled') await run.replay();
+    // Also when it was there: its producer may have died before it could put it into the queue.
+    if (state === 'queued') await this.#client.enqueue({ run: id, round: (await run.status()).round }, priority);
+    return run as RunHandle<Output>;
+  }
+
+  async find(id: string): Promise<RunHandle | undefined> {
+    const found = await this.#client.act((store) => store.readState(id));
+    return found && new QueueRun(id, this.#client);
+  }
+
+  async list({ limit = 100 }: { limit?: number } = {}): Promise<readonly RunStatus[]> {
+    return this.#client.act((store) => store.list(limit));
+  }
+
+  async close(): Promise<void> {
+    await this.#client.close();
+  }
+}
+
+function checkPriority(priority: number): number {
+  if (Number.isInteger(priority) && priority >= 1 && priority <= 1000) return priority;
+  throw new SentvecError('invalid-argument', `The priority of a run must be a whole number from 1 (first) to 1000, not ${priority}.`);
+}

@@ -1,0 +1,78 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { hasEnded, type RunEvent, type RunHappening } from '@sentvec/workflow';
+import type { RedisConnection } from './connection.ts';
+import type { QueueNames } from './names.ts';
+import type { RunStore } from './run-store.ts';
+
+const waitMilliseconds = 2000;
+
+/** Which events to read, and until when. */
+export interface ReadEventsOptions {
+  readonly id: string;
+  readonly after?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** The events of a run until it has ended. Goes on by itself after a lost connection. */
+export async function* readEvents(
+  redis: RedisConnection,
+  store: RunStore,
+  names: QueueNames,
+  { id, after = '0-0', signal }: ReadEventsOptions,
+): AsyncGenerator<RunEvent, void> {
+  // A blocking read holds its connection, so it gets one of its own.
+  const connection = redis.duplicate();
+  connection.on('error', () => {});
+  const disconnect = () => connection.disconnect();
+  signal?.addEventListener('abort', disconnect, { once: true });
+  let last = after;
+  try {
+    while (!isFired(signal)) {
+      const ended = await hasRunEnded(store, id);
+      const events = await nextEvents(connection, names.events(id), last, ended === false);
+      for (const event of events ?? []) {
+        if (isFired(signal)) return;
+        last = event.id;
+        yield event;
+      }
+      // Read after the run was seen to have ended: nothing more will come.
+      if (ended && events?.length === 0) return;
+    }
+  } finally {
+    signal?.removeEventListener('abort', disconnect);
+    disconnect();
+  }
+}
+
+function isFired(signal: AbortSignal | undefined): boolean {
+  return signal?.aborted ?? false;
+}
+
+/** Undefined when Redis does not answer. */
+async function hasRunEnded(store: RunStore, id: string): Promise<boolean | undefined> {
+  try {
+    const run = await store.readState(id);
+    return !run || hasEnded(run.state);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Undefined when Redis does not answer. */
+async function nextEvents(connection: RedisConnection, key: string, last: string, wait: boolean): Promise<RunEvent[] | undefined> {
+  try {
+    if (connection.status === 'wait') await connection.connect();
+    const reply = wait
+      ? await connection.xread('COUNT', 500, 'BLOCK', waitMilliseconds, 'STREAMS', key, last)
+      : await connection.xread('COUNT', 500, 'STREAMS', key, last);
+    return (reply?.[0]?.[1] ?? []).map(([id, fields]) => parseEvent(id, fields));
+  } catch {
+    await sleep(300);
+    return undefined;
+  }
+}
+
+function parseEvent(id: string, fields: readonly string[]): RunEvent {
+  const field = (name: string) => fields[fields.indexOf(name) + 1] ?? '';
+  return { id, at: Number(field('at')), ...(JSON.parse(field('event')) as RunHappening) };
+}

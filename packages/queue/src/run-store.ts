@@ -1,0 +1,180 @@
+import type { RunError, RunHappening, RunItems, RunState, RunStatus } from '@sentvec/workflow';
+import type { RedisConnection } from './connection.ts';
+import type { QueueNames } from './names.ts';
+import { createScript, failureScript, ownedWriteScript, replayScript, transitionScript } from './run-scripts.ts';
+
+/** A run as Redis has it. */
+export interface StoredRun {
+  readonly status: RunStatus;
+  /** As the producer gave it. Untrusted. */
+  readonly input: unknown;
+  readonly priority: number;
+  readonly output: unknown;
+}
+
+/** The facts of a run that workers look at again and again. */
+export type RunPosition = Pick<RunStatus, 'state' | 'round' | 'workflow'>;
+
+/** What {@link RunStore.create} takes. */
+export interface NewRun {
+  readonly id: string;
+  readonly workflow: string;
+  readonly input: unknown;
+  readonly priority: number;
+}
+
+/** A change of a run's state. */
+export interface Transition {
+  readonly from: readonly RunState[];
+  readonly to: RunState;
+  readonly round: number;
+  /** Only while this coordinator owns the run. Default: whoever owns it. */
+  readonly owner?: string;
+  readonly error?: RunError;
+  readonly fields?: Readonly<Record<string, string>>;
+}
+
+const ended: ReadonlySet<RunState> = new Set<RunState>(['completed', 'failed', 'cancelled']);
+
+/** The events of a run that are kept, about. */
+const keptEvents = 1000;
+
+/** Runs in Redis: their status, input, checkpoints and events. Every change is one atomic command. */
+export class RunStore {
+  readonly #redis: RedisConnection;
+  readonly #names: QueueNames;
+  readonly #retentionSeconds: number;
+
+  /** @param retentionSeconds for which a run that has ended can still be found */
+  constructor(redis: RedisConnection, names: QueueNames, retentionSeconds: number) {
+    this.#redis = redis;
+    this.#names = names;
+    this.#retentionSeconds = retentionSeconds;
+  }
+
+  /** Makes the run unless there is one of its id. Gives the state of what is there then. */
+  async create({ id, workflow, input, priority }: NewRun): Promise<RunState> {
+    const now = Date.now();
+    const event = JSON.stringify({ type: 'state', state: 'queued', round: 1 } satisfies RunHappening);
+    const fields = { id, workflow, state: 'queued', round: 1, priority, createdAt: now, input: JSON.stringify(input) };
+    const keys = [this.#names.run(id), this.#names.runs, this.#names.events(id)];
+    const reply = await this.#redis.eval(createScript, keys.length, ...keys, id, now, event, ...Object.entries(fields).flat());
+    return reply === 'created' ? 'queued' : (reply as RunState);
+  }
+
+  async read(id: string): Promise<StoredRun | undefined> {
+    return parseRun(await this.#redis.hgetall(this.#names.run(id)));
+  }
+
+  /** What workers look at before and while they work on a step. */
+  async readState(id: string): Promise<RunPosition | undefined> {
+    const [state, round, workflow] = await this.#redis.hmget(this.#names.run(id), 'state', 'round', 'workflow');
+    return state ? { state: state as RunState, round: Number(round), workflow: workflow ?? '' } : undefined;
+  }
+
+  /** The statuses of runs, newest first. */
+  async list(limit: number): Promise<readonly RunStatus[]> {
+    const ids = await this.#redis.zrevrange(this.#names.runs, 0, limit - 1);
+    const runs = await Promise.all(ids.map((id) => this.read(id)));
+    const forgotten = ids.filter((_id, index) => !runs[index]);
+    if (forgotten.length > 0) await this.#redis.zrem(this.#names.runs, ...forgotten);
+    return runs.flatMap((run) => (run ? [run.status] : []));
+  }
+
+  /** Makes a coordinator the owner of a run, whoever owned it before. */
+  async own(id: string, owner: string): Promise<void> {
+    await this.#redis.hset(this.#names.run(id), 'owner', owner);
+  }
+
+  /** Gives `ok`, or why the change was not made: the state the run is in, `superseded` or `missing`. */
+  async transition(id: string, change: Transition): Promise<'ok' | 'superseded' | 'missing' | RunState> {
+    const { from, to, round, owner = '', error, fields = {} } = change;
+    const event = JSON.stringify({ type: 'state', state: to, round, ...(error && { error }) } satisfies RunHappening);
+    const keys = [this.#names.run(id), this.#names.events(id), this.#names.checkpoints(id), this.#names.deadLetters(id)];
+    const now = Date.now();
+    const times = ended.has(to) ? { finishedAt: String(now) } : {};
+    const all = { ...fields, ...times, ...(error && { error: JSON.stringify(error) }) };
+    const expiry = ended.has(to) ? this.#retentionSeconds : 0;
+    const values = [owner, from.join(), to, event, now, expiry, ...Object.entries(all).flat()];
+    const reply = await this.#redis.eval(transitionScript, keys.length, ...keys, ...values);
+    // A command whose answer was lost is sent again: then the run is where it was to go.
+    return reply === to ? 'ok' : (reply as RunState);
+  }
+
+  /** Begins the next round. Gives its number, or the state that forbids it. */
+  async replay(id: string): Promise<number | RunState | 'missing'> {
+    const keys = [this.#names.run(id), this.#names.events(id), this.#names.checkpoints(id), this.#names.deadLetters(id)];
+    return (await this.#redis.eval(replayScript, keys.length, ...keys, Date.now())) as number | RunState | 'missing';
+  }
+
+  /** The first item that failed for good in this round. */
+  async readFailure(id: string): Promise<RunError | undefined> {
+    const failure = await this.#redis.hget(this.#names.run(id), 'failure');
+    return failure === null ? undefined : (JSON.parse(failure) as RunError);
+  }
+
+  async checkpoint(id: string, stage: string): Promise<string | null> {
+    return this.#redis.hget(this.#names.checkpoints(id), stage);
+  }
+
+  /** All checkpoints of the round, by stage. */
+  async checkpoints(id: string): Promise<Record<string, string>> {
+    return this.#redis.hgetall(this.#names.checkpoints(id));
+  }
+
+  /** False when another coordinator owns the run by now. */
+  async saveCheckpoint(id: string, owner: string, stage: string, value: string): Promise<boolean> {
+    return this.#ownedWrite(id, owner, this.#names.checkpoints(id), { [stage]: value });
+  }
+
+  /** Publishes how far the run is. False when another coordinator owns the run by now. */
+  async saveProgress(id: string, owner: string, progress: Partial<RunProgress>): Promise<boolean> {
+    return this.#ownedWrite(id, owner, this.#names.run(id), { progress: JSON.stringify(progress) });
+  }
+
+  async recordFailure(id: string, round: number, error: RunError): Promise<void> {
+    await this.#redis.eval(failureScript, 1, this.#names.run(id), round, JSON.stringify(error));
+  }
+
+  async addEvent(id: string, happening: RunHappening): Promise<void> {
+    const fields = ['at', Date.now(), 'event', JSON.stringify(happening)];
+    await this.#redis.xadd(this.#names.events(id), 'MAXLEN', '~', keptEvents, '*', ...fields);
+  }
+
+  async #ownedWrite(id: string, owner: string, key: string, fields: Record<string, string>): Promise<boolean> {
+    const reply = await this.#redis.eval(ownedWriteScript, 2, this.#names.run(id), key, owner, ...Object.entries(fields).flat());
+    return reply === 1;
+  }
+}
+
+/** How far a run is. */
+export interface RunProgress {
+  readonly stage: string;
+  readonly items?: RunItems;
+  readonly total?: unknown;
+}
+
+function parseRun(fields: Record<string, string>): StoredRun | undefined {
+  if (fields['state'] === undefined) return undefined;
+  const json = (name: string): unknown => (fields[name] === undefined ? undefined : JSON.parse(fields[name]));
+  const time = (name: string) => (fields[name] === undefined ? undefined : Number(fields[name]));
+  const progress = json('progress') as RunProgress | undefined;
+  return {
+    input: json('input'),
+    output: json('output'),
+    priority: Number(fields['priority']),
+    status: {
+      id: fields['id'] ?? '',
+      workflow: fields['workflow'] ?? '',
+      state: fields['state'] as RunState,
+      round: Number(fields['round']),
+      createdAt: Number(fields['createdAt']),
+      startedAt: time('startedAt'),
+      finishedAt: time('finishedAt'),
+      stage: progress?.stage,
+      items: progress?.items,
+      total: progress?.total ?? null,
+      error: json('error') as RunError | undefined,
+    },
+  };
+}
