@@ -165,7 +165,7 @@ describe('hostile and broken files', () => {
     ['a shape that is no list', safetensors({ a: { dtype: 'F32', shape: 4, data_offsets: [0, 16] } }, new Uint8Array(16)), /"a" a shape/u],
     ['a negative size', float(['a', entry('F32', [-2, -2], 0, 16)]), /"a" a shape/u],
     ['a size that is no whole number', float(['a', entry('F32', [1.5], 0, 6)]), /"a" a shape/u],
-    ['a shape that overflows', float(['a', entry('F32', [2 ** 40, 2 ** 40], 0, 16)]), /"a" is F32 \[1099511627776, 1099511627776\]/u],
+    ['a shape that overflows', float(['a', entry('F32', [2 ** 40, 2 ** 40], 0, 16)]), /"a" is F32 \[1099511627776,1099511627776\]/u],
     ['a shape of another size', float(['a', entry('F32', [5], 0, 16)]), /"a" is F32 \[5\], which does not take 16 bytes/u],
     ['one offset', safetensors({ a: { dtype: 'F32', shape: [0], data_offsets: [0] } }), /"a" offsets/u],
     ['offsets past the end', float(['a', entry('F32', [8], 0, 32)]), /"a" at bytes .* cut short/u],
@@ -183,6 +183,32 @@ describe('hostile and broken files', () => {
     expect(SentvecError.is(error, 'invalid-model')).toBe(true);
     expect((error as SentvecError).details.file).toBe('memory/model.safetensors');
     expect((error as Error).message).toMatch(message);
+  });
+
+  it('reads or refuses a file with any byte changed, but never fails otherwise', async () => {
+    const file = writeSafetensors({ a: { shape: [2, 1], data: new Float32Array(2) }, bc: { shape: [1], data: new Int32Array(1) } });
+    const outcomes = new Set<string>();
+    for (let position = 0; position < file.length; position++) {
+      for (const value of [0, 1, 0x22, 0x30, 0x39, 0x5b, 0x7b, 0x7d, 0x80, 0xff]) {
+        const changed = file.slice();
+        changed[position] = value;
+        outcomes.add(
+          await weightsOf(changed).then(
+            (weights) => `read ${weights.names().length}`,
+            (error: unknown) => (SentvecError.is(error) ? error.code : String(error)),
+          ),
+        );
+      }
+    }
+    expect([...outcomes].sort()).toEqual(['invalid-model', 'read 2']);
+  });
+
+  it('refuses headers that are made to exhaust the reader', async () => {
+    for (const json of ['['.repeat(500_000), `{"${'a'.repeat(4_000_000)}":1}`, `{"${'\\u0061'.repeat(500_000)}":1}`]) {
+      await expect(weightsOf(safetensors(json))).rejects.toSatisfy(
+        (error) => SentvecError.is(error, 'invalid-model') && error.message.length < 500,
+      );
+    }
   });
 
   it('says how to convert PyTorch files', async () => {

@@ -56,7 +56,9 @@ export class ConfigFile {
     const value = Object.hasOwn(this.values, key) ? this.values[key] : undefined;
     if (value === undefined || value === null) return undefined;
     if (is(value)) return value;
-    throw new SentvecError('invalid-model', `"${key}" in ${this.file} must be ${kind}, not ${JSON.stringify(value)}.`, { file: this.file });
+    throw new SentvecError('invalid-model', `"${key}" in ${this.file} must be ${kind}, not ${JSON.stringify(value).slice(0, 200)}.`, {
+      file: this.file,
+    });
   }
 }
 

@@ -70,17 +70,17 @@ function readHeaderSize(bytes: Uint8Array, file: string): number {
 }
 
 function parseHeader(bytes: Uint8Array, file: string): Record<string, unknown> {
-  let text: string;
   let header: unknown;
+  let repeated: string | undefined;
   try {
-    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
     header = JSON.parse(text);
+    repeated = repeatedName(text);
   } catch (cause) {
     throw broken(file, 'has a header that is not JSON', {}, { cause });
   }
   if (!isRecord(header)) throw broken(file, 'has a header that is not a JSON object');
-  const repeated = repeatedName(text);
-  if (repeated !== undefined) throw broken(file, `names ${JSON.stringify(repeated)} twice in its header`, { tensor: repeated });
+  if (repeated !== undefined) throw broken(file, `names ${quote(repeated)} twice in its header`, { tensor: repeated });
   return header;
 }
 
@@ -103,25 +103,26 @@ function repeatedName(json: string): string | undefined {
 
 function readEntry(name: string, value: unknown, dataBegin: number, fileSize: number, file: string): TensorEntry {
   const facts = { tensor: name };
-  if (!isRecord(value)) throw broken(file, `describes tensor "${name}" by something that is not an object`, facts);
+  if (!isRecord(value)) throw broken(file, `describes tensor ${quote(name)} by something that is not an object`, facts);
   const { dtype, shape, data_offsets: offsets } = value;
   if (typeof dtype !== 'string' || !Object.hasOwn(bitsOfType, dtype)) {
-    throw broken(file, `gives tensor "${name}" the unknown type ${JSON.stringify(dtype)}`, facts);
+    throw broken(file, `gives tensor ${quote(name)} the unknown type ${quote(dtype)}`, facts);
   }
   const type = dtype as TensorType;
-  if (!isSizes(shape)) throw broken(file, `gives tensor "${name}" a shape that is not a list of sizes`, facts);
-  if (!isSizes(offsets) || offsets.length !== 2) throw broken(file, `gives tensor "${name}" offsets that are not two positions`, facts);
+  if (!isSizes(shape)) throw broken(file, `gives tensor ${quote(name)} a shape that is not a list of sizes`, facts);
+  if (!isSizes(offsets) || offsets.length !== 2)
+    throw broken(file, `gives tensor ${quote(name)} offsets that are not two positions`, facts);
   const [begin, end] = [dataBegin + offsets[0]!, dataBegin + offsets[1]!];
   if (begin > end || end > fileSize) {
     throw broken(
       file,
-      `puts tensor "${name}" at bytes ${begin} to ${end} of a file of ${fileSize}. It was cut short, or its header lies`,
+      `puts tensor ${quote(name)} at bytes ${begin} to ${end} of a file of ${fileSize}. It was cut short, or its header lies`,
       facts,
     );
   }
   const bits = shape.reduce((product, size) => product * size, 1) * bitsOfType[type];
   if (bits !== (end - begin) * 8) {
-    throw broken(file, `says that tensor "${name}" is ${type} [${shape.join(', ')}], which does not take ${end - begin} bytes`, facts);
+    throw broken(file, `says that tensor ${quote(name)} is ${type} ${quote(shape)}, which does not take ${end - begin} bytes`, facts);
   }
   return { type, shape, begin, end };
 }
@@ -130,12 +131,18 @@ function checkCoverage(entries: Map<string, TensorEntry>, dataBegin: number, fil
   let covered = dataBegin;
   const inOrder = [...entries].toSorted(([, a], [, b]) => a.begin - b.begin || a.end - b.end);
   for (const [name, { begin, end }] of inOrder) {
-    if (begin < covered) throw broken(file, `puts tensor "${name}" over the bytes of another tensor`, { tensor: name });
+    if (begin < covered) throw broken(file, `puts tensor ${quote(name)} over the bytes of another tensor`, { tensor: name });
     if (begin > covered)
-      throw broken(file, `has ${begin - covered} bytes before tensor "${name}" that belong to no tensor`, { tensor: name });
+      throw broken(file, `has ${begin - covered} bytes before tensor ${quote(name)} that belong to no tensor`, { tensor: name });
     covered = end;
   }
   if (covered !== fileSize) throw broken(file, `has ${fileSize - covered} bytes at its end that belong to no tensor`);
+}
+
+/** A value of the file in a message: quoted, and cut, since the file may hold anything. */
+function quote(value: unknown): string {
+  const text = JSON.stringify(value) ?? 'nothing';
+  return text.length > 200 ? `${text.slice(0, 200)}…` : text;
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {
