@@ -1,7 +1,6 @@
 import { createEmbedder } from './embedder.ts';
 import { SentvecError, throwIfAborted } from './errors.ts';
 import { readModelFolder, type ModelFolder, type ModelFolderOptions } from './model-folder/read-model-folder.ts';
-import { loadStaticEmbedding } from './static-embedding.ts';
 import { readTokenizerDefinition, type TokenizerDefinition } from './tokenizer/definition.ts';
 import { javaScriptTokenizer, type TokenizerLoader } from './tokenizer/javascript-tokenizer.ts';
 import type { Backend, Embedder, Encoder, LoadOptions, ModelFiles } from './types.ts';
@@ -55,7 +54,7 @@ export async function loadEmbedder(model: ModelFiles, options: LoadEmbedderOptio
 }
 
 async function loadEncoder(model: ModelFiles, folder: ModelFolder, { backend, signal, onWarning }: LoadEmbedderOptions): Promise<Encoder> {
-  if (folder.encoder === 'static') return loadStaticEmbedding(folder.encoderFiles);
+  if (folder.staticEncoder) return folder.staticEncoder;
   if (backend) return backend.load(folder.encoderFiles, { signal, onWarning });
   throw new SentvecError('invalid-argument', `The model ${model.name} needs a backend to run its encoder; pass one, for example onnx() of @sentvec/backend-onnx.`);
 }
