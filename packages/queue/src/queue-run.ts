@@ -1,5 +1,5 @@
 import { SentvecError } from '@sentvec/core';
-import { hasEnded, type RunEvent, type RunHandle, type RunState, type RunStatus } from '@sentvec/workflow';
+import { hasEnded, type DeadLetter, type RunEvent, type RunHandle, type RunState, type RunStatus } from '@sentvec/workflow';
 import type { QueueClient } from './queue-client.ts';
 import type { StoredRun } from './run-store.ts';
 
@@ -32,6 +32,10 @@ export class QueueRun implements RunHandle {
     const { state, error } = run.status;
     if (state === 'completed') return run.output;
     throw error ? SentvecError.from(error) : new SentvecError('aborted', `Run ${this.id} was cancelled.`);
+  }
+
+  async deadLetters(): Promise<readonly DeadLetter[]> {
+    return this.#client.act((store) => store.deadLetters(this.id));
   }
 
   async pause(): Promise<void> {

@@ -49,3 +49,10 @@ return 1`;
 export const failureScript = `
 if redis.call('HGET', KEYS[1], 'round') ~= ARGV[1] then return 0 end
 return redis.call('HSETNX', KEYS[1], 'failure', ARGV[2])`;
+
+/** Keeps a dead letter under its reference, unless there are too many. */
+export const deadLetterScript = `
+if redis.call('HGET', KEYS[1], 'round') ~= ARGV[1] then return 0 end
+if redis.call('HLEN', KEYS[2]) >= tonumber(ARGV[2]) and redis.call('HEXISTS', KEYS[2], ARGV[3]) == 0 then return 0 end
+redis.call('HSET', KEYS[2], ARGV[3], ARGV[4])
+return 1`;

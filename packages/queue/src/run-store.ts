@@ -1,7 +1,7 @@
-import type { RunError, RunHappening, RunItems, RunState, RunStatus } from '@sentvec/workflow';
+import type { DeadLetter, RunError, RunHappening, RunItems, RunState, RunStatus } from '@sentvec/workflow';
 import type { RedisConnection } from './connection.ts';
 import type { QueueNames } from './names.ts';
-import { createScript, failureScript, ownedWriteScript, replayScript, transitionScript } from './run-scripts.ts';
+import { createScript, deadLetterScript, failureScript, ownedWriteScript, replayScript, transitionScript } from './run-scripts.ts';
 
 /** A run as Redis has it. */
 export interface StoredRun {
@@ -35,6 +35,9 @@ export interface Transition {
 }
 
 const ended: ReadonlySet<RunState> = new Set<RunState>(['completed', 'failed', 'cancelled']);
+
+/** How many dead letters of a run are kept. */
+const keptDeadLetters = 1000;
 
 /** The events of a run that are kept, about. */
 const keptEvents = 1000;
@@ -134,6 +137,18 @@ export class RunStore {
 
   async recordFailure(id: string, round: number, error: RunError): Promise<void> {
     await this.#redis.eval(failureScript, 1, this.#names.run(id), round, JSON.stringify(error));
+  }
+
+  async addDeadLetter(id: string, round: number, letter: DeadLetter): Promise<void> {
+    const { reference, reason } = letter;
+    const keys = [this.#names.run(id), this.#names.deadLetters(id)];
+    await this.#redis.eval(deadLetterScript, keys.length, ...keys, round, keptDeadLetters, reference, reason);
+  }
+
+  /** By their references. */
+  async deadLetters(id: string): Promise<readonly DeadLetter[]> {
+    const letters = Object.entries(await this.#redis.hgetall(this.#names.deadLetters(id)));
+    return letters.map(([reference, reason]) => ({ reference, reason })).sort((a, b) => (a.reference < b.reference ? -1 : 1));
   }
 
   async addEvent(id: string, happening: RunHappening): Promise<void> {

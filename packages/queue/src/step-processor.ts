@@ -1,5 +1,6 @@
 import { SentvecError } from '@sentvec/core';
 import {
+  attemptOf,
   attemptStep,
   checkSchema,
   runItem,
@@ -8,13 +9,13 @@ import {
   type AnyStep,
   type AnyWorkflow,
   type LocalScope,
-  type RunHappening,
 } from '@sentvec/workflow';
 import { DelayedError, UnrecoverableError, WaitingError, type Job } from 'bullmq';
 import { jobSchemas, type StepJob } from './jobs.ts';
 import { queueNames } from './names.ts';
 import { asRefusal, checkJobSize } from './refusals.ts';
 import type { WatchedRun } from './run-monitor.ts';
+import { StepTidings } from './step-tidings.ts';
 import type { StageCheckpoint } from './wave-stage.ts';
 import { Interruption, WorkInProgress } from './work-in-progress.ts';
 import { refuse, workflowOf, type StepReport, type WorkerParts } from './worker-parts.ts';
@@ -118,14 +119,15 @@ export class StepProcessor {
 
   async #attempt({ data, body, key, attempt }: StepWork, signal: AbortSignal): Promise<unknown> {
     const { run, round } = data;
-    const { logger } = this.#parts;
-    const emit = (happening: RunHappening) => this.#emit(run, happening);
-    if (body.kind === 'step') {
-      const progress = (value: unknown) => emit({ type: 'progress', key, value });
-      return attemptStep(body, data.value, { run, round, key, attempt, signal, logger, progress });
+    const { logger, store } = this.#parts;
+    const tidings = new StepTidings(store, { run, round, logger });
+    const scope: LocalScope = { run, round, signal, logger, concurrency: 2, mayBegin: async () => {}, emit: tidings.emit };
+    try {
+      if (body.kind === 'workflow') return await runItem(body, data.value, key, scope);
+      return await attemptStep(body, data.value, attemptOf(key, attempt, scope));
+    } finally {
+      await tidings.arrived();
     }
-    const scope: LocalScope = { run, round, signal, logger, concurrency: 2, mayBegin: async () => {}, emit };
-    return runItem(body, data.value, key, scope);
   }
 
   async #fail(
@@ -145,10 +147,6 @@ export class StepProcessor {
     if (plain.code === 'job-refused') await refuse(this.#parts, queueNames.steps, key, asRefusal(error));
     await this.#parts.store.recordFailure(data.run, data.round, plain);
     throw new UnrecoverableError(plain.message);
-  }
-
-  #emit(run: string, happening: RunHappening): void {
-    this.#parts.store.addEvent(run, happening).catch((error: unknown) => this.#parts.logger.warn({ error }, 'an event was lost'));
   }
 }
 

@@ -175,4 +175,28 @@ export function runtimeFailureContract({ connect }: RuntimeFixture): void {
     expect(await (await runtime.start(workflow, null)).result()).toMatchObject({ count: 10, total: '0123456789' });
     expect(reads).toBe(2);
   });
+
+  it('keeps what a step could not deal with, each once, until the next round', async () => {
+    const lines = defineStep({
+      id: 'lines',
+      input: v.null(),
+      output: v.null(),
+      retry: quickly,
+      run: (_, { attempt, round, deadLetter }) => {
+        if (round === 1) for (const row of [7, 3]) deadLetter({ reference: `corpus#${row}`, reason: `Bad in attempt ${attempt}.` });
+        if (attempt === 1) throw new Error('once more');
+        return null;
+      },
+    });
+    const workflow = defineWorkflow({ id: 'letters', input: v.null() }).then(lines);
+    const { runtime } = await connect(workflow);
+    const run = await runtime.start(workflow, null);
+    await run.result();
+    expect(await run.deadLetters()).toEqual([3, 7].map((row) => ({ reference: `corpus#${row}`, reason: 'Bad in attempt 2.' })));
+    const told = (await allEvents(run)).filter((event) => event.type === 'dead-letter');
+    expect(told.map((event) => event.letter.reference)).toEqual(['corpus#7', 'corpus#3', 'corpus#7', 'corpus#3']);
+    await run.replay();
+    await run.result();
+    expect(await run.deadLetters()).toEqual([]);
+  });
 }

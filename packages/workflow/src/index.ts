@@ -5,13 +5,14 @@ export { runItem } from './local-stages.ts';
 export { addToTotal, initialTotal, OrderedProgress } from './ordered-progress.ts';
 export { maxReferenceBytes, runId, toReference } from './reference.ts';
 export { fullRetryPolicy, isTransient, retryDelay, type FullRetryPolicy, type RetryPolicy } from './retry.ts';
-export { readSource, type LocalScope, type ReadSourceOptions } from './retrying.ts';
+export { attemptOf, readSource, type LocalScope, type ReadSourceOptions } from './retrying.ts';
 export { checkInput, maxInputBytes, runStages, sourcePath, stageAt, type ForEachStage, type StageRunner } from './run-stages.ts';
 export type { RunError, RunEvent, RunHandle, RunHappening, RunItems, RunState, RunStatus, Runtime, StartOptions } from './runtime.ts';
 export { checkSchema } from './schema.ts';
 export {
   defineStep,
   type AnyStep,
+  type DeadLetter,
   type Defined,
   type Logger,
   type Source,

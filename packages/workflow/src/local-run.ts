@@ -6,7 +6,10 @@ import type { LocalScope } from './retrying.ts';
 import { runStages } from './run-stages.ts';
 import type { RunEvent, RunHandle, RunHappening, RunState, RunStatus } from './runtime.ts';
 import type { AnyWorkflow } from './workflow.ts';
-import type { Logger } from './step.ts';
+import type { DeadLetter, Logger } from './step.ts';
+
+/** How many dead letters of a run are kept. */
+const keptDeadLetters = 1000;
 
 /** Whether a run of this state has ended. */
 export function hasEnded(state: RunState): boolean {
@@ -25,6 +28,7 @@ export class LocalRun implements RunHandle {
   readonly #input: unknown;
   readonly #options: { readonly concurrency: number; readonly logger: Logger };
   readonly #events = new EventLog();
+  readonly #deadLetters = new Map<string, DeadLetter>();
   #status: RunStatus;
   #controller = new AbortController();
   #paused: PromiseWithResolver | undefined;
@@ -60,6 +64,10 @@ export class LocalRun implements RunHandle {
     });
   }
 
+  async deadLetters(): Promise<readonly DeadLetter[]> {
+    return [...this.#deadLetters.values()].sort((a, b) => (a.reference < b.reference ? -1 : 1));
+  }
+
   async pause(): Promise<void> {
     if (this.#status.state !== 'running') return;
     this.#paused = promiseWithResolver();
@@ -89,6 +97,7 @@ export class LocalRun implements RunHandle {
   #begin(): void {
     this.#controller = new AbortController();
     this.#events.reopen();
+    this.#deadLetters.clear();
     const round = this.#status.round + 1;
     this.#status = {
       ...this.#status,
@@ -130,6 +139,9 @@ export class LocalRun implements RunHandle {
   #record(happening: RunHappening): void {
     if (happening.type === 'stage') this.#status = { ...this.#status, stage: happening.stage };
     if (happening.type === 'items') this.#status = { ...this.#status, items: happening.items, total: happening.total };
+    if (happening.type === 'dead-letter' && this.#deadLetters.size < keptDeadLetters) {
+      this.#deadLetters.set(happening.letter.reference, happening.letter);
+    }
     this.#events.add(happening);
   }
 

@@ -60,7 +60,7 @@ export async function runItem(body: AnyStep | AnyWorkflow, item: unknown, key: s
   if (body.kind === 'step') return attemptWithRetries(body, item, key, scope);
   // Stages and items within an item are not those of the run: watchers hear only what carries a key.
   const emit = (happening: RunHappening) => {
-    if (happening.type === 'retry' || happening.type === 'progress') scope.emit(happening);
+    if ('key' in happening) scope.emit(happening);
   };
   return runStages(body, item, new LocalStages({ ...scope, emit }, `${key}/`));
 }

@@ -61,8 +61,22 @@ export async function* readSource(
   }
 }
 
-function attemptOf(key: string, attempt: number, { run, round, signal, logger, emit }: LocalScope): Attempt {
-  return { run, key, attempt, round, signal, logger, progress: (value) => emit({ type: 'progress', key, value }) };
+/** An attempt whose tidings go to the scope. */
+export function attemptOf(
+  key: string,
+  attempt: number,
+  { run, round, signal, logger, emit }: Omit<LocalScope, 'concurrency' | 'mayBegin'>,
+): Attempt {
+  return {
+    run,
+    key,
+    attempt,
+    round,
+    signal,
+    logger,
+    progress: (value) => emit({ type: 'progress', key, value }),
+    deadLetter: (letter) => emit({ type: 'dead-letter', key, letter }),
+  };
 }
 
 /** Waits until the next attempt is due, or throws the error when there is to be none. */

@@ -1,4 +1,5 @@
 import type { ErrorCode, ErrorDetails } from '@sentvec/core';
+import type { DeadLetter } from './step.ts';
 import type { Workflow } from './workflow.ts';
 
 /** Where a run stands. The last three are final, until it is replayed. */
@@ -59,7 +60,9 @@ export type RunHappening =
   | { readonly type: 'items'; readonly stage: string; readonly items: RunItems; readonly total: unknown }
   /** An attempt failed, and there will be another. */
   | { readonly type: 'retry'; readonly key: string; readonly attempt: number; readonly error: RunError }
-  /** A step called `progress`. */
+  /** A step called `deadLetter`. */
+  | { readonly type: 'dead-letter'; readonly key: string; readonly letter: DeadLetter }
+  /** A step called `progress`. A runtime may leave out those that come thick and fast. */
   | { readonly type: 'progress'; readonly key: string; readonly value: unknown };
 
 /** A run that was started, in whatever process. */
@@ -77,6 +80,8 @@ export interface RunHandle<Output = unknown> {
    * A fired signal stops the waiting, not the run.
    */
   result(options?: { readonly signal?: AbortSignal }): Promise<Output>;
+  /** What steps of this round could not deal with: the first thousand, each once, by their references. */
+  deadLetters(): Promise<readonly DeadLetter[]>;
   /** Lets what has begun finish and begins nothing more, until `resume`. No effect on a run that has ended. */
   pause(): Promise<void>;
   resume(): Promise<void>;

@@ -25,8 +25,18 @@ export interface StepContext {
   readonly logger: Logger;
   /** Tells watchers of the run how far this piece of work is. A small JSON value. */
   readonly progress: (value: unknown) => void;
+  /** Records a piece of data that could not be dealt with, and that does not sink the step. The same one again replaces itself. */
+  readonly deadLetter: (letter: DeadLetter) => void;
   /** In a step that yields items: how many there will be, as far as is known. Lets watchers estimate the time left. */
   readonly expect: (items: number) => void;
+}
+
+/** A piece of data that could not be dealt with. JSON. */
+export interface DeadLetter {
+  /** Where it is, for example `corpus.jsonl#17`: a reference, not the data. */
+  readonly reference: string;
+  /** A sentence for people. */
+  readonly reason: string;
 }
 
 /** What {@link defineStep} takes. */
