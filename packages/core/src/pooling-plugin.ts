@@ -26,10 +26,16 @@ export interface PoolingPlugin {
  * The config goes into the fingerprint of the space; `include_prompt: false` in it keeps the tokens of a prompt out, as for built-in poolings.
  * @throws SentvecError `invalid-argument` when the name is empty or belongs to a built-in pooling
  * @example
- * const first = definePooling({
- *   name: 'FirstTwo',
- *   create: () => ({ pool: (tokens, batch) => … }),
+ * const scaledMean = definePooling({
+ *   name: 'ScaledMean',
+ *   create: ({ factor = 0.5 }) => ({
+ *     pool: (tokens, batch) => {
+ *       const { data, rows, cols } = createPooling('mean').pool(tokens, batch);
+ *       return { data: data.map((value) => value * Number(factor)), rows, cols };
+ *     },
+ *   }),
  * });
+ * const embedder = await loadEmbedder(model, { backend, poolings: [scaledMean] });
  */
 export function definePooling(definition: {
   readonly name: string;
