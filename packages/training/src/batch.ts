@@ -38,3 +38,28 @@ export function makeBatch(columns: readonly BatchColumn[], labels?: Float32Array
   }
   return { columns: columns.length, examples, length, ...batch, labels };
 }
+
+/** The texts of all columns in order, a few at a time, as batches of one column without labels. Each is as long as its longest text. */
+export function textsInParts(batch: TrainingBatch, most: number): TrainingBatch[] {
+  const texts = batch.columns * batch.examples;
+  return Array.from({ length: Math.ceil(texts / most) }, (_, index) => {
+    const first = index * most;
+    return cutTexts(batch, first, Math.min(most, texts - first));
+  });
+}
+
+function cutTexts({ ids, mask, poolingMask, length }: TrainingBatch, first: number, examples: number): TrainingBatch {
+  let longest = 1;
+  for (let position = 0; position < examples * length; position++) {
+    if (mask[first * length + position] !== 0) longest = Math.max(longest, (position % length) + 1);
+  }
+  const size = examples * longest;
+  const part = { ids: new Int32Array(size), mask: new Int32Array(size), poolingMask: new Float32Array(size) };
+  for (let text = 0; text < examples; text++) {
+    const from = (first + text) * length;
+    part.ids.set(ids.subarray(from, from + longest), text * longest);
+    part.mask.set(mask.subarray(from, from + longest), text * longest);
+    part.poolingMask.set(poolingMask.subarray(from, from + longest), text * longest);
+  }
+  return { columns: 1, examples, length: longest, ...part };
+}

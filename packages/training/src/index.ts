@@ -15,6 +15,18 @@ export * from './random.ts';
 export * from './samplers.ts';
 export * from './schedule.ts';
 export * from './batch.ts';
-export { GraphRunner, type OnnxRuntime } from './step/graph-runner.ts';
-export { recordEmbedding, recordStep, trainableTensors, type StepRequest, type TrainableTensor } from './step/record-step.ts';
+export type * from './engine.ts';
+export { GraphEngine, type EngineGraphs, type GraphEngineOptions } from './step/graph-engine.ts';
+export type { OnnxRuntime } from './step/graph-runner.ts';
+export { recordGraphs, type RecordOptions } from './step/record-graphs.ts';
+export {
+  recordEmbedding,
+  recordLoss,
+  recordPullback,
+  recordStep,
+  trainableTensors,
+  type Objective,
+  type TrainableParts,
+  type TrainableTensor,
+} from './step/record-step.ts';
 export type { TrainableModel } from './step/siamese.ts';

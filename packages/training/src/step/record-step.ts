@@ -1,5 +1,6 @@
-import { namedDimension, OnnxRecorder, productOf, Tape, type Dimension, type OnnxTensor, type Shape } from '@sentvec/architectures';
+import { namedDimension, OnnxRecorder, productOf, Tape, type OnnxTensor, type Shape, type Tracked } from '@sentvec/architectures';
 import type { Loss } from '../loss.ts';
+import { seededDropout } from './dropout.ts';
 import { projectionWeights } from './project.ts';
 import { embedTexts, lossOf, type TrainableModel } from './siamese.ts';
 
@@ -18,16 +19,21 @@ export function trainableTensors({ definition, head }: TrainableModel): Trainabl
   return [...encoder, ...projectionWeights(head.projections)];
 }
 
-/** What {@link recordStep} is asked for. */
-export interface StepRequest {
-  readonly model: TrainableModel;
+/** What a model is trained for: a loss, and what examples look like. */
+export interface Objective {
   readonly loss: Loss;
   /** Columns of texts in an example. */
   readonly columns: number;
   /** For losses with several numbers in a label: how many. */
   readonly labelWidth?: number | undefined;
+}
+
+/** How a model is trained, whatever for. */
+export interface TrainableParts {
   /** Names of the tensors to train. The token table's gradient comes as `gradient.tokenRows`, a row for each token. */
   readonly trained: ReadonlySet<string>;
+  /** Whether to drop out where the architecture does, at the rates of its configuration. */
+  readonly dropout: boolean;
 }
 
 /**
@@ -35,75 +41,94 @@ export interface StepRequest {
  * everything trained. It reads weights as inputs and writes none: the optimizer does that afterwards.
  *
  * Inputs: `ids`, `mask` (int64 `[columns, examples, length]`), `rows` (int64 `[tokens]`, the positions that hold a token),
- * `poolingMask` (float `[batch, length]` as `[columns, examples, length]`), `tokenRows` (float `[tokens, width]`, the token table's
- * rows), `labels` where the loss has some, and each weight but the token table by its name. Outputs: `loss` (`[]`), `gradient.NAME`.
+ * `poolingMask` (float `[columns, examples, length]`), `tokenRows` (float `[tokens, width]`, the token table's rows), `labels`
+ * where the loss has some, `dropoutSeed` (float `[]`) with dropout, and each weight but the token table by its name.
+ * Outputs: `loss` (`[]`), and `gradient.NAME` for each trained tensor.
  */
-export function recordStep(request: StepRequest): Uint8Array<ArrayBuffer> {
-  const { model, loss, columns, trained, labelWidth } = request;
+export function recordStep(
+  model: TrainableModel,
+  parts: TrainableParts,
+  { loss, columns, labelWidth }: Objective,
+): Uint8Array<ArrayBuffer> {
+  const graph = new TrainingGraph(model, parts, columns);
+  const examples = namedDimension('examples');
+  const labels = loss.labels === 'none' ? undefined : graph.input('labels', labelWidth === undefined ? [examples] : [examples, labelWidth]);
+  const value = lossOf(graph.tape.operations, loss, graph.vectors, columns, examples, labels);
+  graph.recorder.output('loss', value.value);
+  return graph.withGradients(value);
+}
+
+/**
+ * The way back alone, for losses whose batch does not fit into memory at once (gradient caching: Gao et al., 2021): inputs as of
+ * {@link recordStep} with one column, and `vectorGradients` (float `[examples, dimension]`), what the loss changes for each vector.
+ */
+export function recordPullback(model: TrainableModel, parts: TrainableParts): Uint8Array<ArrayBuffer> {
+  const graph = new TrainingGraph(model, parts, 1);
+  const incoming = graph.input('vectorGradients', graph.tape.operations.shape(graph.vectors));
+  return graph.withGradients(graph.tape.operations.multiply(graph.vectors, incoming));
+}
+
+/** A loss alone: inputs `vectors` (float `[columns, examples, dimension]`) and `labels`, outputs `loss` and `vectorGradients`, in the shape of `vectors`. */
+export function recordLoss({ loss, columns, labelWidth }: Objective, dimension: number): Uint8Array<ArrayBuffer> {
   const recorder = new OnnxRecorder();
   const tape = new Tape(recorder.operations);
   const examples = namedDimension('examples');
-  const graph = new GraphInputs(recorder, model, [columns, examples, 'length']);
-  const tracked = new Map(
-    [...graph.weights].map(([name, tensor]) => [name, trained.has(name) ? tape.parameter(tensor) : tape.fixed(tensor)]),
-  );
-  const tokenRows = trained.has(model.definition.tokenTable) ? tape.parameter(graph.tokenRows) : tape.fixed(graph.tokenRows);
-  const fixed = {
-    ids: tape.fixed(graph.ids),
-    mask: tape.fixed(graph.mask),
-    rows: tape.fixed(graph.rows),
-    poolingMask: tape.fixed(graph.poolingMask),
-  };
-  const vectors = embedTexts(tape.operations, model, (name) => tracked.get(name)!, { ...fixed, tokenRows });
-  const labels = loss.labels === 'none' ? undefined : tape.fixed(recorder.input('labels', 'float', labelShape(examples, labelWidth)));
-  const value = lossOf(tape.operations, loss, vectors, columns, examples, labels);
+  const vectors = tape.parameter(recorder.input('vectors', 'float', [columns, examples, dimension]));
+  const labelShape: Shape = labelWidth === undefined ? [examples] : [examples, labelWidth];
+  const labels = loss.labels === 'none' ? undefined : tape.fixed(recorder.input('labels', 'float', labelShape));
+  const stacked = tape.operations.reshape(vectors, [productOf([columns, examples]), dimension]);
+  const value = lossOf(tape.operations, loss, stacked, columns, examples, labels);
   recorder.output('loss', value.value);
-  const wanted: [string, typeof tokenRows][] = [...tracked].filter(([name]) => trained.has(name));
-  if (tokenRows.step !== undefined) wanted.push(['tokenRows', tokenRows]);
-  const found = tape.gradients(
-    value,
-    wanted.map(([, parameter]) => parameter),
-  );
-  for (const [index, [name]] of wanted.entries()) recorder.output(`gradient.${name}`, found[index]!);
+  recorder.output('vectorGradients', tape.gradients(value, [vectors])[0]!);
   return recorder.encode();
 }
 
-/** The forward pass alone, for evaluation: inputs as of {@link recordStep} with one column and no labels, output `vectors` (`[examples, dimension]`). */
-export function recordEmbedding(model: TrainableModel): Uint8Array<ArrayBuffer> {
-  const recorder = new OnnxRecorder();
-  const graph = new GraphInputs(recorder, model, [1, namedDimension('examples'), 'length']);
-  recorder.output(
-    'vectors',
-    embedTexts(recorder.operations, model, (name) => graph.weights.get(name)!, graph),
-  );
-  return recorder.encode();
+/**
+ * The forward pass alone: inputs as of {@link recordStep} with one column and no labels, output `vectors` (`[examples, dimension]`).
+ * @param dropout for the first pass of gradient caching, which must drop what the second drops. Default false
+ */
+export function recordEmbedding(model: TrainableModel, dropout = false): Uint8Array<ArrayBuffer> {
+  const graph = new TrainingGraph(model, { trained: new Set(), dropout }, 1);
+  graph.recorder.output('vectors', graph.vectors.value);
+  return graph.recorder.encode();
 }
 
-function labelShape(examples: Dimension, width: number | undefined): Shape {
-  return width === undefined ? [examples] : [examples, width];
-}
+/** A recording from texts to vectors, on a tape. Texts are `[columns, examples, length]` outside and `[batch, length]` inside. */
+class TrainingGraph {
+  readonly recorder = new OnnxRecorder();
+  readonly tape = new Tape(this.recorder.operations);
+  /** `[batch, dimension]` */
+  readonly vectors: Tracked<OnnxTensor>;
+  readonly #parameters: ReadonlyMap<string, Tracked<OnnxTensor>>;
 
-/** The inputs that every step graph has. Texts are `[columns, examples, length]` outside and `[batch, length]` inside. */
-class GraphInputs {
-  readonly ids: OnnxTensor;
-  readonly mask: OnnxTensor;
-  readonly poolingMask: OnnxTensor;
-  readonly rows: OnnxTensor;
-  readonly tokenRows: OnnxTensor;
-  /** All but the token table. */
-  readonly weights: ReadonlyMap<string, OnnxTensor>;
-
-  constructor(recorder: OnnxRecorder, model: TrainableModel, [columns, examples, length]: [number, Dimension, Dimension]) {
-    const batch = productOf([columns, examples]);
-    const stacked = (name: string, kind: 'float' | 'index') =>
-      recorder.operations.reshape(recorder.input(name, kind, [columns, examples, length]), [batch, length]);
-    this.ids = stacked('ids', 'index');
-    this.mask = stacked('mask', 'index');
-    this.poolingMask = stacked('poolingMask', 'float');
-    this.rows = recorder.input('rows', 'index', ['tokens']);
+  constructor(model: TrainableModel, { trained, dropout }: TrainableParts, columns: number) {
+    const { tape, recorder } = this;
     const { definition } = model;
-    this.tokenRows = recorder.input('tokenRows', 'float', ['tokens', definition.weights.get(definition.tokenTable)![1]!]);
+    const examples = namedDimension('examples');
+    const stacked = (name: string, kind: 'float' | 'index') => {
+      const outside = recorder.input(name, kind, [columns, examples, namedDimension('length')]);
+      return tape.fixed(recorder.operations.reshape(outside, [productOf([columns, examples]), 'length']));
+    };
+    const parameter = (name: string, tensor: OnnxTensor) => (trained.has(name) ? tape.parameter(tensor) : tape.fixed(tensor));
+    const [ids, mask, poolingMask] = [stacked('ids', 'index'), stacked('mask', 'index'), stacked('poolingMask', 'float')];
+    const rows = tape.fixed(recorder.input('rows', 'index', ['tokens']));
+    const width = definition.weights.get(definition.tokenTable)![1]!;
+    const tokenRows = parameter(definition.tokenTable, recorder.input('tokenRows', 'float', ['tokens', width]));
     const inputs = trainableTensors(model).filter(({ name }) => name !== definition.tokenTable);
-    this.weights = new Map(inputs.map(({ name, shape }) => [name, recorder.input(name, 'float', shape)]));
+    const weights = new Map(inputs.map(({ name, shape }) => [name, parameter(name, recorder.input(name, 'float', shape))]));
+    const drop = dropout ? { dropout: seededDropout(tape.operations, this.input('dropoutSeed', [])) } : {};
+    this.vectors = embedTexts(tape.operations, model, (name) => weights.get(name)!, { ids, mask, poolingMask, rows, tokenRows, ...drop });
+    this.#parameters = new Map([...weights, ['tokenRows', tokenRows] as const].filter(([, { step }]) => step !== undefined));
+  }
+
+  input(name: string, shape: Shape): Tracked<OnnxTensor> {
+    return this.tape.fixed(this.recorder.input(name, 'float', shape));
+  }
+
+  /** Adds the gradient of every trained tensor to the outputs and ends the recording. */
+  withGradients(result: Tracked<OnnxTensor>): Uint8Array<ArrayBuffer> {
+    const found = this.tape.gradients(result, [...this.#parameters.values()]);
+    for (const [index, name] of [...this.#parameters.keys()].entries()) this.recorder.output(`gradient.${name}`, found[index]!);
+    return this.recorder.encode();
   }
 }

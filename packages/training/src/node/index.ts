@@ -1,0 +1,1 @@
+export { onnxEngine, type OnnxEngineOptions } from './onnx-engine.ts';

@@ -1,0 +1,42 @@
+import type { AdamWOptions } from '../optimizer/adamw.ts';
+import type { EngineGraphs } from './graph-engine.ts';
+import {
+  recordEmbedding,
+  recordLoss,
+  recordPullback,
+  recordStep,
+  trainableTensors,
+  type Objective,
+  type TrainableParts,
+} from './record-step.ts';
+import type { TrainableModel } from './siamese.ts';
+
+/** What {@link recordGraphs} records. */
+export interface RecordOptions extends TrainableParts {
+  readonly objectives: readonly Objective[];
+  /** Examples that go through the model at once when the gradients of a larger batch are cached. Default: no caching. */
+  readonly cachedExamples?: number | undefined;
+  readonly optimizer?: AdamWOptions | undefined;
+}
+
+/** Records everything that a graph engine executes. Plain data: it can be sent to another thread. */
+export function recordGraphs(model: TrainableModel, dimension: number, options: RecordOptions): EngineGraphs {
+  const { objectives, cachedExamples, optimizer = {}, dropout } = options;
+  const whole = cachedExamples === undefined;
+  return {
+    tokenTable: model.definition.tokenTable,
+    tensors: trainableTensors(model).map(({ name, shape, data }) => ({ name, shape, data, trained: options.trained.has(name) })),
+    embedding: recordEmbedding(model),
+    steps: whole ? objectives.map((objective) => recordStep(model, options, objective)) : [],
+    cached: whole
+      ? undefined
+      : {
+          examples: cachedExamples,
+          embedding: recordEmbedding(model, dropout),
+          pullback: recordPullback(model, options),
+          losses: objectives.map((objective) => recordLoss(objective, dimension)),
+        },
+    optimizer,
+    dropout,
+  };
+}
