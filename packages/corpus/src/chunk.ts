@@ -1,0 +1,39 @@
+import type { ByteFormat, InputFormat } from './request.ts';
+
+/** A bounded piece of a corpus, by reference: where its rows are, never the rows. Small JSON; see {@link planCorpus}. */
+export interface CorpusChunk {
+  /** Counted from 0: the number of its shard. */
+  readonly index: number;
+  /** The input, as the user named it. */
+  readonly source: string;
+  /** The absolute path to read: the input itself, or its unpacked copy in the output folder. */
+  readonly path: string;
+  readonly format: InputFormat;
+  /** The range in the file: bytes, for Parquet rows. */
+  readonly start: number;
+  readonly end: number;
+  /** Number of its first row in the whole corpus, and in its input, each counted from 0. */
+  readonly firstRow: number;
+  readonly firstSourceRow: number;
+  /** The most rows that it can give. */
+  readonly rows: number;
+  /** The line of its first row, counted from 1. 0 for Parquet. */
+  readonly firstLine: number;
+  /** Its share of the input's size, for progress. */
+  readonly bytes: number;
+}
+
+/** A chunk whose rows are ranges of bytes. */
+export type ByteChunk = CorpusChunk & { readonly format: ByteFormat };
+
+/** A piece of one source, before it has its place in the corpus. */
+export type Cut = Pick<CorpusChunk, 'start' | 'end' | 'firstSourceRow' | 'rows' | 'firstLine' | 'bytes'>;
+
+/** The most that a chunk holds. A row that is larger than `bytes` gets a chunk of its own. */
+export interface ChunkLimits {
+  readonly rows: number;
+  readonly bytes: number;
+}
+
+/** Bytes of source at which a chunk ends, full or not. */
+export const chunkBytes: number = 8 * 1024 * 1024;

@@ -1,0 +1,75 @@
+import type { CorpusChunk } from './chunk.ts';
+import type { ChunkResult } from './steps/embed-chunk.ts';
+
+/** How far a run is. */
+export interface CorpusProgressEvent {
+  /** `unpack`: inputs that cannot be read at random are copied; only `bytes` counts. `embed`: everything else. */
+  readonly phase: 'unpack' | 'embed';
+  /** Rows with a vector. */
+  readonly rows: number;
+  /** Of these, rows that an earlier run had embedded: they must not count for the speed. */
+  readonly reusedRows: number;
+  readonly rejected: number;
+  readonly tokens: number;
+  /** Bytes of the unpacked inputs that are done, finished chunks of an earlier run included, and how many of them that run had done. */
+  readonly bytes: number;
+  readonly reusedBytes: number;
+  /** Bytes of all unpacked inputs; 0 while they are unpacked. */
+  readonly totalBytes: number;
+}
+
+/** Adds up what the chunks of a run report. */
+export class CorpusProgress {
+  readonly #report: ((event: CorpusProgressEvent) => void) | undefined;
+  readonly #partial = new Map<number, { rows: number; tokens: number; bytes: number }>();
+  readonly #done = { rows: 0, reusedRows: 0, rejected: 0, tokens: 0, bytes: 0, reusedBytes: 0 };
+  #totalBytes = 0;
+
+  constructor(report: ((event: CorpusProgressEvent) => void) | undefined) {
+    this.#report = report;
+  }
+
+  /** Inputs have been unpacked up to this many bytes. */
+  unpacked(bytes: number): void {
+    this.#report?.({ ...this.#done, phase: 'unpack', bytes, totalBytes: 0 });
+  }
+
+  /** The preparation is over. */
+  begin(totalBytes: number): void {
+    this.#totalBytes = totalBytes;
+    this.#emit();
+  }
+
+  /** A chunk has advanced. What is done again after a failure within it does not count twice. */
+  advance(chunk: CorpusChunk, { rows, tokens }: { readonly rows: number; readonly tokens: number }): void {
+    const before = this.#partial.get(chunk.index)?.rows ?? 0;
+    if (rows <= before) return;
+    this.#partial.set(chunk.index, { rows, tokens, bytes: Math.floor(chunk.bytes * Math.min(1, rows / chunk.rows)) });
+    this.#emit();
+  }
+
+  /** A chunk is finished. */
+  finish({ index, rows, rejected, tokens, bytes, reused }: ChunkResult): void {
+    this.#partial.delete(index);
+    this.#done.rows += rows;
+    this.#done.rejected += rejected;
+    this.#done.tokens += tokens;
+    this.#done.bytes += bytes;
+    if (reused) {
+      this.#done.reusedRows += rows;
+      this.#done.reusedBytes += bytes;
+    }
+    this.#emit();
+  }
+
+  #emit(): void {
+    if (!this.#report) return;
+    const sum = { ...this.#done };
+    for (const { rows, tokens, bytes } of this.#partial.values()) {
+      sum.rows += rows;
+      sum.tokens += tokens;
+      sum.bytes += bytes;
+    }
+    this.#report({ ...sum, phase: 'embed', totalBytes: this.#totalBytes });
+  }
+}

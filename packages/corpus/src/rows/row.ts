@@ -1,0 +1,89 @@
+import type { Rejection, RejectionCode } from '../rejection.ts';
+
+/** A row's name in the output; numbers are whole and exact. */
+export type RowId = number | string;
+
+/** How ids are stored. Row numbers are `int64`, ids of the corpus too when the first of them are whole numbers. */
+export type IdType = 'int64' | 'string';
+
+/** A text to embed, with what is kept beside its vector. */
+export interface Row {
+  /** Counted from 0 within its input. */
+  readonly sourceRow: number;
+  /** Counted from 1; absent for Parquet. */
+  readonly line?: number;
+  readonly id: RowId;
+  readonly text: string;
+  /** Values of the kept columns, in their order: JSON values, null where the row has none. */
+  readonly values: readonly unknown[];
+}
+
+/** What to take from a record of the corpus. */
+export interface RowFields {
+  readonly textField: string;
+  readonly idField: string | null;
+  readonly idType: IdType;
+  readonly columns: readonly string[];
+}
+
+/** Where a row stands. */
+export interface RowPlace {
+  readonly file: string;
+  readonly sourceRow: number;
+  readonly line?: number;
+  /** Its number in the whole corpus, which is its id when the corpus has none. */
+  readonly row: number;
+}
+
+/** A rejection of the row at a place. */
+export function reject(
+  { file, sourceRow, line }: Pick<RowPlace, 'file' | 'sourceRow' | 'line'>,
+  code: RejectionCode,
+  reason: string,
+): Rejection {
+  return { file, row: sourceRow, ...(line !== undefined && { line }), code, reason };
+}
+
+/** Takes a row out of a record, or says what is wrong with the record. */
+export function takeRow(record: Readonly<Record<string, unknown>>, place: RowPlace, fields: RowFields): Row | Rejection {
+  const { textField, idField } = fields;
+  if (!Object.hasOwn(record, textField)) {
+    return reject(place, 'missing-field', `There is no field "${textField}"; the row has ${listFields(Object.keys(record))}.`);
+  }
+  const text = record[textField];
+  if (typeof text !== 'string') return reject(place, 'not-text', `The field "${textField}" is ${nameType(text)}, not a text.`);
+  if (idField !== null && !Object.hasOwn(record, idField)) {
+    return reject(place, 'missing-field', `There is no field "${idField}"; the row has ${listFields(Object.keys(record))}.`);
+  }
+  const id = idField === null ? place.row : idFrom(record[idField], idField, fields.idType);
+  if (typeof id === 'object') return reject(place, 'invalid-id', id.problem);
+  const values = fields.columns.map((column) => (Object.hasOwn(record, column) ? (record[column] ?? null) : null));
+  return { sourceRow: place.sourceRow, ...(place.line !== undefined && { line: place.line }), id, text, values };
+}
+
+function idFrom(value: unknown, field: string, type: IdType): RowId | { readonly problem: string } {
+  if (typeof value === 'number' && Number.isInteger(value) && !Number.isSafeInteger(value)) {
+    return { problem: `The id in "${field}" is beyond 2^53, where numbers in JSON lose digits. Write the ids as strings.` };
+  }
+  if (type === 'string') {
+    if (typeof value === 'string') return value;
+    if (typeof value === 'number') return String(value);
+    return { problem: `The id in "${field}" is ${nameType(value)}; an id is a string or a whole number.` };
+  }
+  if (typeof value === 'number' && Number.isSafeInteger(value)) return value;
+  return {
+    problem: `The id in "${field}" is ${nameType(value)}, but the first ids of the corpus are whole numbers. Write all ids as strings.`,
+  };
+}
+
+/** Names of fields for a message, the first twenty. */
+export function listFields(names: readonly string[]): string {
+  if (names.length === 0) return 'no fields';
+  return names.length > 20 ? `${names.slice(0, 20).join(', ')} and ${names.length - 20} more` : names.join(', ');
+}
+
+function nameType(value: unknown): string {
+  if (value === null || value === undefined) return 'null';
+  if (Array.isArray(value)) return 'a list';
+  return { string: 'a text', number: 'a number', boolean: 'true or false' }[typeof value as string] ?? 'an object';
+}

@@ -1,0 +1,51 @@
+import { SentvecError, type Embedder, type EmbedOptions } from '@sentvec/core';
+import type { CorpusOptions } from '../request.ts';
+import type { CorpusRun, Space } from './corpus-run.ts';
+
+/** The part of a run's options that the embedder takes. */
+export function embedOptions({ prompt, truncateDim, batchTokens }: CorpusOptions): EmbedOptions {
+  return {
+    batchTokens,
+    ...(prompt !== 'default' && { prompt: prompt === 'none' ? null : prompt.name }),
+    ...(truncateDim !== null && { truncateDim }),
+  };
+}
+
+/**
+ * The space that an embedder makes with these options. Embeds one short text, which tells the dimension and that the model works at all.
+ *
+ * @throws SentvecError `invalid-argument` for a prompt or dimension that the model does not have, `backend-failed`
+ */
+export async function describeSpace(embedder: Embedder, options: CorpusOptions, signal?: AbortSignal): Promise<Space> {
+  const { vectors } = await embedder.embed(['a'], { ...embedOptions(options), signal });
+  const { hash, parts } = await embedder.fingerprint(embedOptions(options));
+  return {
+    model: embedder.model.name,
+    revision: embedder.model.revision ?? null,
+    fingerprint: hash,
+    fingerprintParts: parts,
+    dimension: vectors.cols,
+    similarityFunction: embedder.similarityFunction,
+  };
+}
+
+/** Makes sure that the embedder makes the vectors of a run. @throws SentvecError `space-mismatch` */
+export async function checkSpace({ space, options, output }: CorpusRun, embedder: Embedder): Promise<void> {
+  const { hash, parts } = await embedder.fingerprint(embedOptions(options));
+  if (hash === space.fingerprint) return;
+  throw spaceMismatch(output, space.model, embedder.model.name, differingParts(space.fingerprintParts, parts));
+}
+
+/** Names of the parts in which two spaces differ. */
+export function differingParts(one: Space['fingerprintParts'], other: Space['fingerprintParts']): string[] {
+  const names = new Set([...Object.keys(one), ...Object.keys(other)]) as Set<keyof Space['fingerprintParts']>;
+  return [...names].filter((name) => one[name] !== other[name]);
+}
+
+/** The error for vectors of one space where another is expected. */
+export function spaceMismatch(output: string, there: string, here: string, parts: readonly string[]): SentvecError {
+  const named = parts.length === 0 ? 'the fingerprint' : parts.join(', ');
+  const models = there === here ? `of the model ${there}` : `${there} there, ${here} here`;
+  const message = `${output} holds vectors of another space (${models}); what differs: ${named}. Choose another folder, or replace it by --overwrite.`;
+  return new SentvecError('space-mismatch', message, { file: output, parts });
+}

@@ -1,0 +1,76 @@
+import {
+  DataType,
+  Field,
+  FixedSizeList,
+  Float32,
+  Int64,
+  Int8,
+  makeData,
+  RecordBatch,
+  Schema,
+  Struct,
+  Table,
+  tableFromIPC,
+  tableToIPC,
+  Uint8,
+  Utf8,
+  vectorFromArray,
+  type Data,
+} from 'apache-arrow';
+import type { Precision } from '../request.ts';
+import type { RowId } from '../rows/row.ts';
+import { columnText, entriesOf, type Shard, type ShardLayout, type ShardVectors, type Sink } from './sink.ts';
+
+/** The file format of Arrow IPC: `id`, `embedding` (fixed-size list), kept columns as strings. One record batch, not compressed. */
+export const arrowSink: Sink = {
+  format: 'arrow',
+  endings: ['.arrow'],
+  encode: async (shard, layout) => [tableToIPC(tableOf(shard, layout), 'file')],
+  decode: async ([file], layout) => shardOf(tableFromIPC(file), layout),
+};
+
+function tableOf({ ids, vectors, columns }: Shard, { idType, precision, columnNames, metadata }: ShardLayout): Table {
+  const id = idType === 'int64' ? idData(ids) : textData(ids.map(String));
+  const children: Data[] = [id, listData(vectors, precision), ...columns.map((values) => textData(values.map(columnText)))];
+  const names = ['id', 'embedding', ...columnNames];
+  const fields = children.map(({ type }, index) => new Field(names[index]!, type, index > 1));
+  const schema = new Schema(fields, new Map(Object.entries(metadata)));
+  const struct = makeData({ type: new Struct(fields), length: ids.length, nullCount: 0, children });
+  return new Table(schema, [new RecordBatch(schema, struct)]);
+}
+
+function idData(ids: readonly RowId[]): Data {
+  return makeData({ type: new Int64(), length: ids.length, nullCount: 0, data: BigInt64Array.from(ids, (id) => BigInt(id)) });
+}
+
+function textData(values: readonly (string | null)[]): Data {
+  return values.length === 0
+    ? makeData({ type: new Utf8(), length: 0, nullCount: 0, valueOffsets: new Int32Array(1), data: new Uint8Array(0) })
+    : vectorFromArray(values, new Utf8()).data[0]!;
+}
+
+function listData({ data, rows, cols }: ShardVectors, precision: Precision): Data {
+  const type: DataType = precision === 'float32' ? new Float32() : data instanceof Int8Array ? new Int8() : new Uint8();
+  const child = makeData({ type, length: data.length, nullCount: 0, data } as never) as Data;
+  const list = new FixedSizeList(cols, new Field('item', type, false));
+  return makeData({ type: list, length: rows, nullCount: 0, child });
+}
+
+function shardOf(table: Table, { precision, cols, columnNames }: ShardLayout): Shard {
+  const rows = table.numRows;
+  const data = entriesOf(precision, rows * cols);
+  let filled = 0;
+  for (const { children, length } of table.getChild('embedding')?.data ?? []) {
+    // The buffer is padded to whole words.
+    const values = (children[0]!.values as ShardVectors['data']).subarray(0, length * cols);
+    data.set(values, filled);
+    filled += values.length;
+  }
+  if (filled !== data.length) throw new Error(`The column embedding has ${filled} entries, not ${data.length}.`);
+  const values = (name: string): unknown[] => Array.from(table.getChild(name) ?? []);
+  return {
+    ids: values('id').map((id): RowId => (typeof id === 'bigint' ? Number(id) : (id as RowId))),
+    vectors: { data, rows, cols },
+    columns: columnNames.map(values),
+  };
+}

@@ -1,0 +1,125 @@
+import { parquetMetadata, parquetReadObjects, type SchemaElement } from 'hyparquet';
+import { ByteWriter, ParquetWriter } from 'hyparquet-writer';
+import { writeColumn } from 'hyparquet-writer/src/column.js';
+import { encodeNestedValues } from 'hyparquet-writer/src/dremel.js';
+import { schemaPathResolver } from 'hyparquet-writer/src/schema.js';
+import type { Precision } from '../request.ts';
+import type { RowId } from '../rows/row.ts';
+import { readListColumn } from './parquet-list.ts';
+import { columnText, type Shard, type ShardLayout, type ShardVectors, type Sink } from './sink.ts';
+
+type EncodedColumn = Parameters<typeof writeColumn>[0];
+type Compressors = NonNullable<EncodedColumn['column']['compressors']>;
+
+/**
+ * Parquet: `id`, `embedding` (list of float, or of 8-bit integers), kept columns as strings. One row group. Vectors are not compressed (their
+ * bits are noise: docs/adr has the numbers), 8-bit entries are coded by a dictionary to a byte each, texts by Snappy.
+ */
+export const parquetSink: Sink = {
+  format: 'parquet',
+  endings: ['.parquet'],
+  encode: async (shard, layout) => {
+    const schema = schemaOf(layout);
+    const writer = new ByteWriter(shard.vectors.data.byteLength + 65_536);
+    const kvMetadata = Object.entries(layout.metadata).map(([key, value]) => ({ key, value }));
+    const file = new ParquetWriter({ writer, schema, kvMetadata, createdBy: 'sentvec' });
+    if (shard.ids.length > 0) writeRowGroup(file, shard, layout);
+    await file.finish();
+    return [new Uint8Array(writer.getBytes())];
+  },
+  decode: async ([file], layout) => decodeShard(toArrayBuffer(file!), layout),
+};
+
+function schemaOf({ idType, precision, columnNames }: ShardLayout): SchemaElement[] {
+  const text = { type: 'BYTE_ARRAY', converted_type: 'UTF8' } as const;
+  return [
+    { name: 'root', num_children: 2 + columnNames.length },
+    { name: 'id', repetition_type: 'REQUIRED', ...(idType === 'int64' ? { type: 'INT64' } : text) },
+    { name: 'embedding', repetition_type: 'REQUIRED', converted_type: 'LIST', num_children: 1 },
+    { name: 'list', repetition_type: 'REPEATED', num_children: 1 },
+    { name: 'element', repetition_type: 'REQUIRED', ...entryTypes[precision] },
+    ...columnNames.map((name): SchemaElement => ({ name, repetition_type: 'OPTIONAL', ...text })),
+  ];
+}
+
+const int8 = { type: 'INT32', converted_type: 'INT_8' } as const;
+const uint8 = { type: 'INT32', converted_type: 'UINT_8' } as const;
+const entryTypes: Readonly<Record<Precision, Pick<SchemaElement, 'type' | 'converted_type'>>> = {
+  float32: { type: 'FLOAT' },
+  int8,
+  binary: int8,
+  uint8,
+  ubinary: uint8,
+};
+
+/**
+ * Writes all columns of a shard. ParquetWriter would do this by itself, but walks every entry of every list, which takes fifteen times as long
+ * as the rest; the levels of lists of one length are known.
+ */
+function writeRowGroup(file: ParquetWriter, { ids, vectors, columns }: Shard, { idType, precision, columnNames }: ShardLayout): void {
+  const resolve = schemaPathResolver(file.schema);
+  const start = file.writer.offset;
+  const write = (path: string[], values: readonly unknown[] | ShardVectors, options: Partial<EncodedColumn['column']>) => {
+    const tree = resolve(path);
+    const schemaPath = tree.map(({ element }) => element);
+    const defaults = {
+      codec: 'SNAPPY',
+      compressors: file.compressors as Compressors,
+      stats: true,
+      pageSize: 1 << 20,
+      columnIndex: false,
+      offsetIndex: true,
+    } as const;
+    const column = { columnName: path.join('.'), element: schemaPath.at(-1)!, schemaPath, ...defaults, ...options };
+    const pageData = 'data' in values ? listPages(values) : encodeNestedValues(tree, [...values]);
+    const written = writeColumn({ writer: file.writer, column, pageData });
+    file.pendingIndexes.push(written);
+    return written.chunk;
+  };
+  const chunks = [
+    write(['id'], idType === 'int64' ? ids.map(BigInt) : ids, {}),
+    write(
+      ['embedding', 'list', 'element'],
+      vectors,
+      precision === 'float32' ? { codec: 'UNCOMPRESSED', stats: false, encoding: 'PLAIN' } : { stats: false },
+    ),
+    ...columnNames.map((name, index) => write([name], columns[index]!.map(columnText), {})),
+  ];
+  const bytes = chunks.reduce((total, { meta_data }) => total + (meta_data?.total_uncompressed_size ?? 0n), 0n);
+  file.num_rows = BigInt(ids.length);
+  file.row_groups.push({
+    columns: chunks,
+    total_byte_size: bytes,
+    num_rows: file.num_rows,
+    total_compressed_size: BigInt(file.writer.offset - start),
+  });
+}
+
+/** Entries with their levels: an entry begins a list (0) or goes on with it (1), and none is missing. */
+function listPages({ data, cols }: ShardVectors): EncodedColumn['pageData'] {
+  const repetitionLevels = new Uint8Array(data.length).fill(1);
+  for (let at = 0; at < data.length; at += cols) repetitionLevels[at] = 0;
+  return {
+    values: data instanceof Float32Array ? data : Int32Array.from(data),
+    repetitionLevels: repetitionLevels as unknown as number[],
+    definitionLevels: new Uint8Array(data.length).fill(1) as unknown as number[],
+    maxDefinitionLevel: 1,
+  };
+}
+
+async function decodeShard(file: ArrayBuffer, { precision, cols, columnNames }: ShardLayout): Promise<Shard> {
+  const metadata = parquetMetadata(file);
+  const rows = Number(metadata.num_rows);
+  const records = await parquetReadObjects({ file, metadata, columns: ['id', ...columnNames] });
+  const data = readListColumn(file, metadata, 'embedding', precision, rows * cols);
+  return {
+    ids: records.map(({ id }): RowId => (typeof id === 'bigint' ? Number(id) : (id as RowId))),
+    vectors: { data, rows, cols },
+    columns: columnNames.map((name) => records.map((record) => (record[name] as string | undefined) ?? null)),
+  };
+}
+
+function toArrayBuffer(bytes: Uint8Array): ArrayBuffer {
+  if (bytes.buffer instanceof ArrayBuffer && bytes.byteLength === bytes.buffer.byteLength) return bytes.buffer;
+  return bytes.slice().buffer;
+}

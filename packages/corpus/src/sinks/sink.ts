@@ -1,0 +1,62 @@
+import type { OutputFormat, Precision } from '../request.ts';
+import type { IdType, RowId } from '../rows/row.ts';
+
+/** Vectors of a shard, row-major: float32, or quantized. `cols` counts stored entries: of packed bits, bytes. */
+export interface ShardVectors {
+  readonly data: Float32Array | Int8Array | Uint8Array;
+  readonly rows: number;
+  readonly cols: number;
+}
+
+/** The contents of a shard. Row i of each part belongs together. */
+export interface Shard {
+  readonly ids: readonly RowId[];
+  readonly vectors: ShardVectors;
+  /** Kept columns, in the order of the layout. JSON values. */
+  readonly columns: readonly (readonly unknown[])[];
+}
+
+/** What all shards of an output folder have in common. */
+export interface ShardLayout {
+  readonly precision: Precision;
+  readonly idType: IdType;
+  /** Stored entries of a vector: `ShardVectors.cols`. */
+  readonly cols: number;
+  readonly columnNames: readonly string[];
+  /** Stamped on every shard where the format has a place for it. */
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/**
+ * A file format for shards. Equal shards give equal bytes, on any machine and at any time. Every sink passes `sinkContract` of
+ * `@sentvec/testing`.
+ */
+export interface Sink {
+  readonly format: OutputFormat;
+  /** Endings of the files of a shard: the one with the vectors first, then, where the format needs it, one with ids and kept columns. */
+  readonly endings: readonly [vectors: string, companion?: string];
+  /** The bytes of each file, in the order of `endings`. */
+  encode(shard: Shard, layout: ShardLayout): Promise<readonly Uint8Array[]>;
+  /**
+   * The inverse. Formats with typed columns store a kept value that is not a string as its JSON, and give that back.
+   * @throws an error of any kind for bytes that `encode` did not make
+   */
+  decode(files: readonly Uint8Array[], layout: ShardLayout): Promise<Shard>;
+}
+
+/** The typed array that holds entries of a precision. */
+export function entriesOf(precision: Precision, length: number): ShardVectors['data'] {
+  if (precision === 'float32') return new Float32Array(length);
+  return precision === 'int8' || precision === 'binary' ? new Int8Array(length) : new Uint8Array(length);
+}
+
+/** Stored entries of a vector of a dimension. */
+export function storedCols(precision: Precision, dimension: number): number {
+  return precision === 'binary' || precision === 'ubinary' ? Math.ceil(dimension / 8) : dimension;
+}
+
+/** A kept value as typed columns store it: texts as they are, everything else as JSON. */
+export function columnText(value: unknown): string | null {
+  if (value === null || value === undefined) return null;
+  return typeof value === 'string' ? value : JSON.stringify(value);
+}

@@ -1,0 +1,31 @@
+import type { Manifest, ShardEntry } from '../manifest.ts';
+import { readCalibration } from '../run/calibration.ts';
+import { readRunSources, type CorpusRun } from '../run/corpus-run.ts';
+
+/** The manifest of a run: complete with all its shards, or not complete without any. @throws SentvecError `invalid-output`, `io-failed` */
+export async function manifestOf(run: CorpusRun, shards?: readonly ShardEntry[]): Promise<Manifest> {
+  const { found, sources } = await readRunSources(run);
+  const calibration = await readCalibration(run);
+  const { precision, format, ...options } = run.options;
+  const total = (count: 'rows' | 'rejected' | 'truncated' | 'tokens'): number =>
+    (shards ?? []).reduce((sum, shard) => sum + shard[count], 0);
+  return {
+    sentvec: 1,
+    complete: shards !== undefined,
+    ...run.space,
+    precision,
+    format,
+    idType: run.idType,
+    rows: total('rows'),
+    rejected: total('rejected'),
+    truncated: total('truncated'),
+    tokens: total('tokens'),
+    inputs: sources.map(({ name, format: inputFormat, bytes }, index) => {
+      const { kind, bytes: size } = found[index]!;
+      return { file: name, format: inputFormat, bytes: kind === 'file' ? size : bytes };
+    }),
+    options,
+    ...(calibration && { calibration }),
+    shards: shards ?? [],
+  };
+}

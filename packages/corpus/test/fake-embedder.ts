@@ -1,0 +1,77 @@
+import { SentvecError, type Embedded, type Embedder, type EmbedOptions, type Fingerprint } from '@sentvec/core';
+
+/** What a fake embedder does besides giving each text a vector that depends on the text alone. */
+export interface FakeOptions {
+  readonly dimension?: number;
+  readonly model?: string;
+  /** Fails for batches that hold such a text, like a backend that a text makes fail. */
+  readonly poison?: (text: string) => boolean;
+  /** Called before each batch of texts. */
+  readonly onEmbed?: (texts: readonly string[]) => void | Promise<void>;
+}
+
+/** An embedder without a model: fast, deterministic, and able to fail on demand. */
+export function fakeEmbedder(options: FakeOptions = {}): Embedder {
+  const { dimension = 8, model = 'fake' } = options;
+  const sizeOf = ({ truncateDim }: EmbedOptions): number => truncateDim ?? dimension;
+  return {
+    model: { name: model, list: async () => [], read: async () => new Uint8Array() },
+    dimension,
+    maxLength: 128,
+    encoder: { hiddenSize: dimension, maxPositions: 128, concurrency: 1, batchTokens: 512 },
+    prompts: { query: 'query: ' },
+    defaultPrompt: undefined,
+    similarityFunction: 'cosine',
+    async embed(texts: readonly string[], embed: EmbedOptions = {}): Promise<Embedded> {
+      await options.onEmbed?.(texts);
+      if (embed.signal?.aborted) throw new SentvecError('aborted', 'The work was aborted by its caller.');
+      if (embed.prompt && embed.prompt !== 'query') throw new SentvecError('invalid-argument', `There is no prompt "${embed.prompt}".`);
+      if (texts.some((text) => options.poison?.(text))) throw new SentvecError('backend-failed', 'The batch with row 0 failed: poison');
+      const cols = sizeOf(embed);
+      const data = new Float32Array(texts.length * cols);
+      for (const [row, text] of texts.entries()) vectorOf(`${embed.prompt ?? ''}${text}`, data, row, cols);
+      embed.onProgress?.({ rows: texts.length, tokens: texts.length });
+      const receipt = {
+        rows: texts.length,
+        tokens: texts.length,
+        truncated: [],
+        paddingWaste: 0,
+        milliseconds: 1,
+        fingerprint: '',
+        notes: [],
+      };
+      return { vectors: { data, rows: texts.length, cols }, receipt };
+    },
+    async fingerprint(embed: EmbedOptions = {}): Promise<Fingerprint> {
+      const parts = {
+        weights: model,
+        tokenizer: 'fake',
+        pooling: 'mean',
+        projections: 'none',
+        prompt: embed.prompt ?? 'none',
+        dimension: String(sizeOf(embed)),
+      };
+      return { hash: Object.values(parts).join('/'), parts };
+    },
+    embedStream: () => {
+      throw new Error('not needed');
+    },
+    dispose: async () => {},
+  } as unknown as Embedder;
+}
+
+/** The vector that the fake gives a text: numbers from -1 to 1. */
+export function fakeVector(text: string, dimension = 8): number[] {
+  const data = new Float32Array(dimension);
+  vectorOf(text, data, 0, dimension);
+  return [...data];
+}
+
+function vectorOf(text: string, data: Float32Array, row: number, cols: number): void {
+  let state = 2_166_136_261;
+  for (let index = 0; index < text.length; index += 1) state = Math.imul(state ^ text.charCodeAt(index), 16_777_619);
+  for (let col = 0; col < cols; col += 1) {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    data[row * cols + col] = state / 2 ** 31 - 1;
+  }
+}

@@ -1,0 +1,135 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DuckDBInstance, listValue } from '@duckdb/node-api';
+import { sinks, type ShardLayout } from '@sentvec/corpus';
+import { sinkContract, type ReadShard } from '@sentvec/testing';
+import { tableFromIPC } from 'apache-arrow';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { float32Text } from '../src/sinks/float32-text.ts';
+
+let folder = '';
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'sentvec-sinks-'));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+sinkContract(sinks.parquet, { readElsewhere: readByDuckDb });
+sinkContract(sinks.arrow, { readElsewhere: readByArrow });
+sinkContract(sinks.npy, { readElsewhere: readNpy });
+sinkContract(sinks.jsonl, { readElsewhere: readLines });
+
+async function readByDuckDb([file]: readonly Uint8Array[], layout: ShardLayout): Promise<ReadShard> {
+  const path = join(folder, 'shard.parquet');
+  await writeFile(path, file!);
+  const connection = await (await DuckDBInstance.create()).connect();
+  try {
+    const reader = await connection.runAndReadAll(`select * from read_parquet('${path}')`);
+    const columns = reader.getColumnsObject() as Record<string, unknown[]>;
+    return {
+      ids: columns['id'] as bigint[],
+      vectors: (columns['embedding'] as ReturnType<typeof listValue>[]).map(({ items }) => items as number[]),
+      columns: Object.fromEntries(layout.columnNames.map((name) => [name, columns[name]!])),
+    };
+  } finally {
+    connection.closeSync();
+  }
+}
+
+async function readByArrow([file]: readonly Uint8Array[], layout: ShardLayout): Promise<ReadShard> {
+  const table = tableFromIPC(file);
+  const column = (name: string): unknown[] => Array.from(table.getChild(name)!);
+  return {
+    ids: column('id') as bigint[],
+    vectors: (column('embedding') as Iterable<number>[]).map((vector) => [...vector]),
+    columns: Object.fromEntries(layout.columnNames.map((name) => [name, column(name)])),
+  };
+}
+
+/** After the description of the format: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html */
+async function readNpy([vectors, companion]: readonly Uint8Array[], layout: ShardLayout): Promise<ReadShard> {
+  const file = Buffer.from(vectors!);
+  expect(file.subarray(0, 8).toString('latin1')).toBe('\u0093NUMPY\u0001\u0000');
+  const begin = 10 + file.readUInt16LE(8);
+  expect(begin % 64).toBe(0);
+  const header = file.subarray(10, begin).toString('latin1');
+  expect(header.endsWith('\n')).toBe(true);
+  const match = /^\{'descr': '([<|][fiu]\d)', 'fortran_order': False, 'shape': \((\d+), (\d+)\), \} *\n$/.exec(header)!;
+  const [rows, cols] = [Number(match[2]), Number(match[3])];
+  const read = {
+    '<f4': (at: number) => file.readFloatLE(begin + 4 * at),
+    '|i1': (at: number) => file.readInt8(begin + at),
+    '|u1': (at: number) => file.readUInt8(begin + at),
+  }[match[1]!]!;
+  const records = Buffer.from(companion!)
+    .toString('utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+  return {
+    ids: records.map(({ id }) => id as number),
+    vectors: Array.from({ length: rows }, (_, row) => Array.from({ length: cols }, (__, col) => read(row * cols + col))),
+    columns: Object.fromEntries(layout.columnNames.map((name) => [name, records.map((record) => record[name])])),
+  };
+}
+
+async function readLines([file]: readonly Uint8Array[], layout: ShardLayout): Promise<ReadShard> {
+  const records = Buffer.from(file!)
+    .toString('utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+  return {
+    ids: records.map(({ id }) => id as number),
+    vectors: records.map(({ embedding }) => (embedding as number[]).map(Math.fround)),
+    columns: Object.fromEntries(layout.columnNames.map((name) => [name, records.map((record) => record[name])])),
+  };
+}
+
+describe('float32 as text', () => {
+  it('has as few digits as tell it from its neighbours, and gives it back to the bit', () => {
+    const bits = new Uint32Array(1);
+    const float = new Float32Array(bits.buffer);
+    const wrong: string[] = [];
+    let state = 1;
+    for (let count = 0; count < 200_000; count += 1) {
+      state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+      // Half of them anywhere among the float32, half where entries of vectors are.
+      if (count % 2 === 0) bits[0] = state;
+      else float[0] = (state / 2 ** 32) * 2 - 1;
+      const value = float[0]!;
+      if (!Number.isFinite(value)) continue;
+      const text = float32Text(value);
+      if (!Object.is(Math.fround(JSON.parse(text) as number), value)) wrong.push(`${text} is not ${value}`);
+      if (digitsOf(text) > digitsOf(shortest(value))) wrong.push(`${text} for ${shortest(value)}`);
+    }
+    expect(wrong).toEqual([]);
+  });
+
+  it('prints what NumPy prints', () => {
+    // numpy.float32 of the value on the right, by repr.
+    const printed: Record<string, number> = {
+      '0.1': 0.1,
+      '0.33333334': 1 / 3,
+      '16777216': 16_777_217,
+      '1e-45': 1e-45,
+      '3.4028235e+38': 3.4028234663852886e38,
+      '-0': -0,
+      '123456.79': 123_456.789,
+    };
+    for (const [text, value] of Object.entries(printed)) expect(float32Text(Math.fround(value))).toBe(text);
+  });
+});
+
+/** The first precision at which the number comes back. */
+function shortest(value: number): string {
+  for (let digits = 1; digits <= 9; digits += 1) {
+    const text = value.toPrecision(digits);
+    if (Math.fround(Number(text)) === value) return String(Number(text));
+  }
+  return String(value);
+}
+
+function digitsOf(text: string): number {
+  return text.replace(/e.*$/, '').replaceAll(/[-.]/g, '').replace(/^0+/, '').replace(/0+$/, '').length;
+}

@@ -1,0 +1,53 @@
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import type { Rejection } from '@sentvec/corpus';
+import { afterEach, beforeEach } from 'vitest';
+
+/** A folder of its own for each test of the file that calls this. */
+export function workspace(): { path(name: string): string; write(name: string, content: string | Uint8Array): Promise<string> } {
+  let root = '';
+  beforeEach(async () => {
+    root = await mkdtemp(join(tmpdir(), 'sentvec-corpus-'));
+  });
+  afterEach(() => rm(root, { recursive: true, force: true }));
+  return {
+    path: (name) => join(root, name),
+    write: async (name, content) => {
+      await mkdir(dirname(join(root, name)), { recursive: true });
+      await writeFile(join(root, name), content);
+      return join(root, name);
+    },
+  };
+}
+
+/** All files of a folder with their bytes, by name. */
+export async function contents(folder: string): Promise<Record<string, string>> {
+  const names = (await readdir(folder, { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile());
+  const files = await Promise.all(
+    names.map(
+      async ({ parentPath, name }) =>
+        [join(parentPath, name).slice(folder.length + 1), await readFile(join(parentPath, name), 'latin1')] as const,
+    ),
+  );
+  return Object.fromEntries(files.sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+/** The lines of a file of JSON lines. */
+export async function readLines<T = Record<string, unknown>>(path: string): Promise<T[]> {
+  return (await readFile(path, 'utf8'))
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as T);
+}
+
+/** The rows of all shards of an output in JSON lines. */
+export async function readRows(output: string): Promise<{ id: number | string; embedding: number[]; [column: string]: unknown }[]> {
+  const names = (await readdir(output)).filter((name) => name.startsWith('shard-')).sort();
+  return (await Promise.all(names.map((name) => readLines<{ id: number; embedding: number[] }>(join(output, name))))).flat();
+}
+
+/** The rejected rows of an output. */
+export function readRejected(output: string): Promise<Rejection[]> {
+  return readLines<Rejection>(join(output, 'rejected.jsonl'));
+}
