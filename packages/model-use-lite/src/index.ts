@@ -1,1 +1,1 @@
-export {};
+export { useLite, type UseLiteOptions } from './use-lite.ts';

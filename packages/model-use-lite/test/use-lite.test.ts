@@ -1,0 +1,94 @@
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { useLite } from '@sentvec/model-use-lite';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { checkHash } from '../src/hashes.ts';
+
+let cache: string;
+
+beforeAll(async () => {
+  cache = await mkdtemp(join(tmpdir(), 'sentvec-use-lite-'));
+});
+
+afterAll(async () => {
+  await rm(cache, { recursive: true, force: true });
+});
+
+describe('useLite', () => {
+  it('makes a sentence-transformers folder in the cache', async () => {
+    const model = await useLite({ cacheDirectory: cache });
+    expect(model.name).toBe('use-lite');
+    expect(model.directory.startsWith(cache)).toBe(true);
+    expect(await model.list()).toEqual([
+      '1_Pooling/config.json',
+      '2_Dense/config.json',
+      '2_Dense/model.safetensors',
+      '3_Normalize/config.json',
+      'config.json',
+      'config_sentence_transformers.json',
+      'model.safetensors',
+      'modules.json',
+      'sentence_bert_config.json',
+      'tokenizer.json',
+      'tokenizer_config.json',
+    ]);
+  });
+
+  it('converts once', async () => {
+    const { directory } = await useLite({ cacheDirectory: cache });
+    const before = await stat(join(directory, 'model.safetensors'));
+    await useLite({ cacheDirectory: cache });
+    const after = await stat(join(directory, 'model.safetensors'));
+    expect([after.ino, after.mtimeMs]).toEqual([before.ino, before.mtimeMs]);
+  });
+
+  it('finds the cache by SENTVEC_CACHE', async () => {
+    const before = process.env['SENTVEC_CACHE'];
+    process.env['SENTVEC_CACHE'] = cache;
+    try {
+      expect((await useLite()).directory.startsWith(cache)).toBe(true);
+    } finally {
+      if (before === undefined) delete process.env['SENTVEC_CACHE'];
+      else process.env['SENTVEC_CACHE'] = before;
+    }
+  });
+
+  it.each(['model.safetensors', 'tokenizer.json', '1_Pooling/config.json'])('repairs a damaged %s', async (path) => {
+    const { directory } = await useLite({ cacheDirectory: cache });
+    const sound = await readFile(join(directory, path));
+    await writeFile(join(directory, path), sound.subarray(0, sound.length - 1));
+    await useLite({ cacheDirectory: cache });
+    expect((await readFile(join(directory, path))).equals(sound)).toBe(true);
+  });
+
+  it('is made whole by several callers at once, and leaves nothing else behind', async () => {
+    const other = join(cache, 'other');
+    const models = await Promise.all(Array.from({ length: 3 }, () => useLite({ cacheDirectory: other })));
+    expect(new Set(models.map(({ directory }) => directory)).size).toBe(1);
+    expect(await readdir(join(other, 'models'))).toHaveLength(1);
+  });
+
+  it('says what to do when the cache cannot be written', async () => {
+    const file = join(cache, 'a-file');
+    await writeFile(file, '');
+    await expect(useLite({ cacheDirectory: file })).rejects.toMatchObject({
+      code: 'io-failed',
+      message: expect.stringMatching(/a-file.*SENTVEC_CACHE/),
+    });
+  });
+
+  it('leaves nothing behind when it is aborted', async () => {
+    const other = join(cache, 'aborted');
+    await expect(useLite({ cacheDirectory: other, signal: AbortSignal.abort() })).rejects.toMatchObject({ code: 'aborted' });
+    await expect(readdir(other, { recursive: true }).catch(() => [])).resolves.not.toContainEqual(expect.stringContaining('.safetensors'));
+  });
+});
+
+describe('checkHash', () => {
+  it('tells both hashes of bytes that are not the expected ones', () => {
+    const nothing = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855';
+    expect(checkHash(new Uint8Array(), nothing)).toBeUndefined();
+    expect(checkHash(new Uint8Array(), 'ab')).toBe(`its SHA-256 is ${nothing}, not ab`);
+  });
+});
