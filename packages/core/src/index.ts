@@ -12,3 +12,22 @@ export { javaScriptTokenizer, type TokenizerLoader } from './tokenizer/javascrip
 export { loadStaticEmbedding } from './static-embedding.ts';
 export { readModelFolder, type EncoderPart, type ModelFolder, type ModelFolderOptions, type ModelSettings } from './model-folder/read-model-folder.ts';
 export { subfolder } from './model-folder/subfolder.ts';
+export { communityDetection, type CommunityDetectionOptions } from './community-detection.ts';
+export { pearsonCorrelation, ranks, spearmanCorrelation } from './correlation.ts';
+export { embeddingSimilarity, type EmbeddingSimilarityMetrics } from './embedding-similarity.ts';
+export { informationRetrieval, type InformationRetrievalOptions, type InformationRetrievalTask } from './information-retrieval.ts';
+export { paraphraseMining, type ParaphraseMiningOptions, type ParaphrasePair } from './paraphrase-mining.ts';
+export {
+  quantizationRanges,
+  quantize,
+  quantizedPrecisions,
+  type QuantizedMatrix,
+  type QuantizedPrecision,
+  type QuantizeOptions,
+} from './quantization.ts';
+export { searchQuantized, type QuantizedSearchOptions } from './quantized-search.ts';
+export type { Chunks, ScanOptions } from './score-scan.ts';
+export { semanticSearch, type SemanticSearchOptions } from './semantic-search.ts';
+export { pairwiseSimilarity, similarity, similarityFunctions } from './similarity.ts';
+export type { SearchHit } from './top-rows.ts';
+export { truncateEmbeddings, type TruncateOptions } from './truncation.ts';
