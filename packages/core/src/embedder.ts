@@ -103,7 +103,10 @@ class FourPartEmbedder implements Embedder {
     }
   }
 
-  async *embedStream(texts: AsyncIterable<string> | Iterable<string>, options: EmbedOptions = {}): AsyncGenerator<StreamedVector, void, undefined> {
+  async *embedStream(
+    texts: AsyncIterable<string> | Iterable<string>,
+    options: EmbedOptions = {},
+  ): AsyncGenerator<StreamedVector, void, undefined> {
     const { run, settings } = this.#begin(options);
     const reader = new WindowReader(texts);
     try {

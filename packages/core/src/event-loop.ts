@@ -19,12 +19,15 @@ export function sliceIsOver(): boolean {
  */
 export async function giveWay(): Promise<void> {
   while (sliceIsOver()) {
-    nextTurn ??= nextTask().then(() => {
-      nextTurn = undefined;
-      sliceStart = performance.now();
-    });
+    nextTurn ??= takeTurn();
     await nextTurn;
   }
+}
+
+async function takeTurn(): Promise<void> {
+  await nextTask();
+  nextTurn = undefined;
+  sliceStart = performance.now();
 }
 
 interface TaskQueue {

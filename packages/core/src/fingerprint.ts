@@ -49,7 +49,12 @@ async function readConfig(model: ModelFiles): Promise<Record<string, unknown>> {
     const config = JSON.parse(new TextDecoder().decode(await model.read(path))) as Record<string, unknown>;
     return Object.fromEntries(Object.entries(config).filter(([field]) => !cosmeticFields.has(field)));
   } catch (error) {
-    throw new SentvecError('invalid-model', `${path} of ${model.name} is not valid JSON: ${(error as Error).message}.`, { file: path }, { cause: error });
+    throw new SentvecError(
+      'invalid-model',
+      `${path} of ${model.name} is not valid JSON: ${(error as Error).message}.`,
+      { file: path },
+      { cause: error },
+    );
   }
 }
 

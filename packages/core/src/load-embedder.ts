@@ -56,7 +56,10 @@ export async function loadEmbedder(model: ModelFiles, options: LoadEmbedderOptio
 async function loadEncoder(model: ModelFiles, folder: ModelFolder, { backend, signal, onWarning }: LoadEmbedderOptions): Promise<Encoder> {
   if (folder.staticEncoder) return folder.staticEncoder;
   if (backend) return backend.load(folder.encoderFiles, { signal, onWarning });
-  throw new SentvecError('invalid-argument', `The model ${model.name} needs a backend to run its encoder; pass one, for example onnx() of @sentvec/backend-onnx.`);
+  throw new SentvecError(
+    'invalid-argument',
+    `The model ${model.name} needs a backend to run its encoder; pass one, for example onnx() of @sentvec/backend-onnx.`,
+  );
 }
 
 async function configuredVocabularySize({ encoder, encoderFiles }: ModelFolder): Promise<number | undefined> {

@@ -1,4 +1,13 @@
-import { createPooling, type EmbedderParts, type Encoder, type Matrix, memoryModel, SentvecError, type TokenBatch, type Tokenizer } from '@sentvec/core';
+import {
+  createPooling,
+  type EmbedderParts,
+  type Encoder,
+  type Matrix,
+  memoryModel,
+  SentvecError,
+  type TokenBatch,
+  type Tokenizer,
+} from '@sentvec/core';
 
 /** A token for each character, its code; `<` and `>` around a text when asked. A space alone gives nothing. */
 export function characterTokenizer(): Tokenizer {

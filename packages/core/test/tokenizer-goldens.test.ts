@@ -18,21 +18,33 @@ describe.each(Object.entries(loaders))('%s', (_, load) => {
     const expectation = goldenExpectation(name);
     const tokenizer = await load(await readTokenizerDefinition(goldenModel(name)));
     const options = { maxLength: expectation.max_seq_length };
-    const cases = await tokenizer.encode(expectation.cases.map(({ text }) => text), options);
+    const cases = await tokenizer.encode(
+      expectation.cases.map(({ text }) => text),
+      options,
+    );
     for (const [index, { ids, truncated }] of expectation.cases.entries()) {
       expect([...cases[index]!.ids]).toEqual(ids);
       expect(cases[index]!.truncated).toBe(truncated);
     }
-    const prompted = await tokenizer.encode(expectation.prompted.map(({ prompt, text }) => prompt + text), options);
+    const prompted = await tokenizer.encode(
+      expectation.prompted.map(({ prompt, text }) => prompt + text),
+      options,
+    );
     for (const [index, { ids }] of expectation.prompted.entries()) expect([...prompted[index]!.ids]).toEqual(ids);
   });
 
-  test.skipIf(dataAbsent)(`gives the ids of the Rust tokenizers for published tokenizers${dataAbsent ? ` (${dataAbsent})` : ''}`, async () => {
-    for (const name of ['bert-base-uncased', 'roberta-base', 't5-small', 'use-lite']) {
-      const goldens = JSON.parse(readFileSync(`${dataFolder}${name}/golden.json`, 'utf8')) as { text: string; ids: number[] }[];
-      const tokenizer = await load(await readTokenizerDefinition(await directoryModel(dataFolder + name)));
-      const tokenized = await tokenizer.encode(goldens.map(({ text }) => text), { maxLength: Infinity });
-      for (const [index, { text, ids }] of goldens.entries()) expect([text, [...tokenized[index]!.ids]]).toEqual([text, ids]);
-    }
-  });
+  test.skipIf(dataAbsent)(
+    `gives the ids of the Rust tokenizers for published tokenizers${dataAbsent ? ` (${dataAbsent})` : ''}`,
+    async () => {
+      for (const name of ['bert-base-uncased', 'roberta-base', 't5-small', 'use-lite']) {
+        const goldens = JSON.parse(readFileSync(`${dataFolder}${name}/golden.json`, 'utf8')) as { text: string; ids: number[] }[];
+        const tokenizer = await load(await readTokenizerDefinition(await directoryModel(dataFolder + name)));
+        const tokenized = await tokenizer.encode(
+          goldens.map(({ text }) => text),
+          { maxLength: Infinity },
+        );
+        for (const [index, { text, ids }] of goldens.entries()) expect([text, [...tokenized[index]!.ids]]).toEqual([text, ids]);
+      }
+    },
+  );
 });

@@ -78,7 +78,10 @@ export class Pipeline {
   async #embed(window: TextWindow, tokenized: readonly TokenizedText[], unpooledTokens: number): Promise<EmbeddedWindow> {
     const { dimension, batchTokens, head } = this.#settings;
     const vectors = new Float32Array(window.texts.length * dimension);
-    const batches = planBatches(tokenized.map((text) => text.ids.length), batchTokens);
+    const batches = planBatches(
+      tokenized.map((text) => text.ids.length),
+      batchTokens,
+    );
     const flights: Promise<void>[] = [];
     let positions = 0;
     for (const places of batches) {
@@ -98,12 +101,19 @@ export class Pipeline {
   #deliver(matrix: Matrix, window: TextWindow, places: readonly number[], texts: readonly TokenizedText[], vectors: Float32Array): void {
     const { dimension } = this.#settings;
     if (matrix.rows !== places.length || matrix.cols !== dimension) {
-      throw new SentvecError('backend-failed', `The backend gave ${matrix.rows} × ${matrix.cols} numbers for ${places.length} vectors of ${dimension}.`);
+      throw new SentvecError(
+        'backend-failed',
+        `The backend gave ${matrix.rows} × ${matrix.cols} numbers for ${places.length} vectors of ${dimension}.`,
+      );
     }
     const broken = firstBrokenRow(matrix);
     if (broken !== -1) {
       const row = window.firstRow + places[broken]!;
-      throw new SentvecError('backend-failed', `The vector of row ${row} has entries that are not finite numbers: the model does not work on this text.`, { row });
+      throw new SentvecError(
+        'backend-failed',
+        `The vector of row ${row} has entries that are not finite numbers: the model does not work on this text.`,
+        { row },
+      );
     }
     for (const [index, place] of places.entries()) {
       vectors.set(matrix.data.subarray(index * dimension, (index + 1) * dimension), place * dimension);

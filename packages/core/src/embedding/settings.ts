@@ -29,7 +29,10 @@ function truncatedHead(parts: EmbedderParts, size: number | undefined): { readon
   const full = outputSize(parts.head, parts.encoder.hiddenSize);
   if (size === undefined || size === full) return { dimension: full, head: parts.head };
   if (!Number.isInteger(size) || size < 1 || size > full) {
-    throw new SentvecError('invalid-argument', `truncateDim is ${size}; it must be a whole number from 1 to ${full}, the dimension of ${parts.model.name}.`);
+    throw new SentvecError(
+      'invalid-argument',
+      `truncateDim is ${size}; it must be a whole number from 1 to ${full}, the dimension of ${parts.model.name}.`,
+    );
   }
   const heads = truncatedHeads.get(parts.head) ?? new Map<number, Head>();
   truncatedHeads.set(parts.head, heads);
@@ -41,7 +44,10 @@ function truncatedHead(parts: EmbedderParts, size: number | undefined): { readon
 function resolvePrompt(parts: EmbedderParts, options: EmbedOptions): string | undefined {
   if (options.promptText !== undefined) {
     if (options.prompt === undefined || options.prompt === null) return options.promptText;
-    throw new SentvecError('invalid-argument', 'Both prompt and promptText were given. Give the name of a prompt of the model, or a text of your own.');
+    throw new SentvecError(
+      'invalid-argument',
+      'Both prompt and promptText were given. Give the name of a prompt of the model, or a text of your own.',
+    );
   }
   const name = options.prompt === undefined ? parts.defaultPrompt : options.prompt;
   if (name === undefined || name === null) return undefined;
@@ -49,7 +55,9 @@ function resolvePrompt(parts: EmbedderParts, options: EmbedOptions): string | un
   if (Object.hasOwn(prompts, name)) return prompts[name];
   const names = Object.keys(prompts).map((known) => JSON.stringify(known));
   const choice = names.length === 0 ? 'it has none; use promptText for one of your own' : `it has ${names.join(', ')}`;
-  throw new SentvecError('invalid-argument', `The model ${parts.model.name} has no prompt ${JSON.stringify(name)}: ${choice}.`, { prompt: name });
+  throw new SentvecError('invalid-argument', `The model ${parts.model.name} has no prompt ${JSON.stringify(name)}: ${choice}.`, {
+    prompt: name,
+  });
 }
 
 /**

@@ -25,7 +25,7 @@ export class WindowReader {
   async read(): Promise<TextWindow | undefined> {
     const firstRow = this.#row;
     const texts: string[] = [];
-    for (let characters = 0; !this.#ended && texts.length < windowTexts && characters < windowCharacters; ) {
+    for (let characters = 0; !this.#ended && texts.length < windowTexts && characters < windowCharacters;) {
       const text = await this.#next();
       if (text === undefined) break;
       texts.push(text);

@@ -20,7 +20,10 @@ export interface DirectoryModelOptions {
 }
 
 /** A model in a local folder. Symbolic links that leave the folder are refused: a folder from a stranger must not read other files. */
-export async function directoryModel(path: string, options: DirectoryModelOptions = {}): Promise<ModelFiles & { readonly directory: string }> {
+export async function directoryModel(
+  path: string,
+  options: DirectoryModelOptions = {},
+): Promise<ModelFiles & { readonly directory: string }> {
   const directory = await resolveDirectory(path);
   const boundary = options.linksWithin === undefined ? await defaultBoundary(directory) : await realpath(options.linksWithin);
   const locate = (file: string): Promise<string> => resolveFile(directory, boundary, path, checkFilePath(file));
@@ -64,7 +67,11 @@ async function listFiles(directory: string): Promise<string[]> {
   const entries = await readdir(directory, { recursive: true, withFileTypes: true });
   return entries
     .filter((entry) => !entry.isDirectory())
-    .map((entry) => join(entry.parentPath ?? entry.path, entry.name).slice(directory.length + 1).replaceAll(sep, '/'))
+    .map((entry) =>
+      join(entry.parentPath ?? entry.path, entry.name)
+        .slice(directory.length + 1)
+        .replaceAll(sep, '/'),
+    )
     .sort();
 }
 
@@ -74,7 +81,7 @@ async function readWhole(file: string): Promise<Uint8Array> {
   try {
     const { size } = await handle.stat();
     const content = new Uint8Array(size);
-    for (let offset = 0; offset < size; ) {
+    for (let offset = 0; offset < size;) {
       const { bytesRead } = await handle.read(content, offset, Math.min(size - offset, 2 ** 26), offset);
       if (bytesRead === 0) throw new SentvecError('io-failed', `${file} became shorter while it was read.`, { file });
       offset += bytesRead;

@@ -53,7 +53,12 @@ function createNativeTokenizer(binding: Binding, definition: TokenizerDefinition
   try {
     return binding.Tokenizer.fromString(JSON.stringify(definition.json));
   } catch (error) {
-    throw new SentvecError('invalid-model', `The tokenizer of this model cannot be used: ${(error as Error).message}.`, {}, { cause: error });
+    throw new SentvecError(
+      'invalid-model',
+      `The tokenizer of this model cannot be used: ${(error as Error).message}.`,
+      {},
+      { cause: error },
+    );
   }
 }
 

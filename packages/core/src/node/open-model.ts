@@ -17,7 +17,12 @@ export interface OpenModelOptions {
 export async function openModel(name: string, options: OpenModelOptions = {}): Promise<ModelFiles> {
   const stats = await stat(name).catch(() => undefined);
   if (stats) return directoryModel(name);
-  if (looksLikePath(name)) throw new SentvecError('model-not-found', `There is no model folder ${name}. Check the path, or name a model of the Hugging Face hub as "organization/name".`, { file: name });
+  if (looksLikePath(name))
+    throw new SentvecError(
+      'model-not-found',
+      `There is no model folder ${name}. Check the path, or name a model of the Hugging Face hub as "organization/name".`,
+      { file: name },
+    );
   throw new SentvecError('model-not-found', `${name}: loading from the hub is not there yet.`, { options });
 }
 

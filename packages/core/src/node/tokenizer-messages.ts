@@ -14,7 +14,13 @@ export interface TokenizerThreadData {
 
 /** To the thread: texts to tokenize, or the wish to stop a request. */
 export type TokenizerRequest =
-  | { readonly kind: 'encode'; readonly id: number; readonly texts: readonly string[]; readonly maxLength: number; readonly addSpecialTokens: boolean }
+  | {
+      readonly kind: 'encode';
+      readonly id: number;
+      readonly texts: readonly string[];
+      readonly maxLength: number;
+      readonly addSpecialTokens: boolean;
+    }
   | { readonly kind: 'abort'; readonly id: number };
 
 /** From the thread: it is ready, or cannot be; the result of a request, or its failure. */

@@ -32,7 +32,10 @@ export class TokenizerThread {
   }
 
   /** @throws SentvecError `invalid-model`, `missing-dependency` when the library cannot make a tokenizer of the definition */
-  static async start(library: TokenizerLibrary, definition: TokenizerDefinition): Promise<{ readonly thread: TokenizerThread; readonly name: string }> {
+  static async start(
+    library: TokenizerLibrary,
+    definition: TokenizerDefinition,
+  ): Promise<{ readonly thread: TokenizerThread; readonly name: string }> {
     const workerData: TokenizerThreadData = { library, definition: definitionToJson(definition) };
     const worker = new Worker(new URL('./tokenizer-worker.js', import.meta.url), { workerData, name: 'sentvec-tokenizer' });
     const first = await new Promise<TokenizerResponse>((resolve, reject) => {
@@ -43,7 +46,9 @@ export class TokenizerThread {
     for (const event of ['error', 'exit']) worker.removeAllListeners(event);
     if (first.kind === 'ready') return { thread: new TokenizerThread(worker), name: first.name };
     await worker.terminate();
-    throw first.kind === 'failure' ? SentvecError.from(first.error) : new SentvecError('backend-failed', 'The thread of the tokenizer did not get ready.');
+    throw first.kind === 'failure'
+      ? SentvecError.from(first.error)
+      : new SentvecError('backend-failed', 'The thread of the tokenizer did not get ready.');
   }
 
   async encode(texts: readonly string[], options: TokenizeOptions): Promise<TokenizedText[]> {

@@ -4,7 +4,13 @@ import type { TokenizerDefinition } from '../tokenizer/definition.ts';
 import { javaScriptTokenizer } from '../tokenizer/javascript-tokenizer.ts';
 import type { Tokenizer } from '../types.ts';
 import { nativeTokenizer } from './native-tokenizer.ts';
-import { packTexts, type TokenizerLibrary, type TokenizerRequest, type TokenizerResponse, type TokenizerThreadData } from './tokenizer-messages.ts';
+import {
+  packTexts,
+  type TokenizerLibrary,
+  type TokenizerRequest,
+  type TokenizerResponse,
+  type TokenizerThreadData,
+} from './tokenizer-messages.ts';
 
 /** The thread of a {@link nodeTokenizer}: answers requests in any order. */
 const port = parentPort as MessagePort;

@@ -14,7 +14,11 @@ export function bertTokenizerJson(vocabulary: string, config: Readonly<Record<st
     const content = tokenContent(config[name]) ?? usual;
     const id = vocab[content];
     if (id === undefined) {
-      throw new SentvecError('invalid-model', `${file} has no line "${content}", the ${name} of the tokenizer. Is it the vocabulary of this model?`, { file });
+      throw new SentvecError(
+        'invalid-model',
+        `${file} has no line "${content}", the ${name} of the tokenizer. Is it the vocabulary of this model?`,
+        { file },
+      );
     }
     return { id, content, special: true, normalized: false, single_word: false, lstrip: false, rstrip: false };
   };

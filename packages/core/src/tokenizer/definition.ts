@@ -60,7 +60,7 @@ export async function readTokenizerDefinition(
 async function define(raw: TokenizerJson, config: Record<string, unknown>, file: string, lowercase: boolean): Promise<TokenizerDefinition> {
   const json = { ...raw, added_tokens: assignAddedTokenIds(raw), truncation: null, padding: null, decoder: null };
   const side = config['truncation_side'] ?? raw.truncation?.direction;
-  const truncationSide = String(side).toLowerCase() === 'left' ? 'left' : 'right';
+  const truncationSide = typeof side === 'string' && side.toLowerCase() === 'left' ? 'left' : 'right';
   return {
     json,
     vocabularySize: vocabularySize(json),

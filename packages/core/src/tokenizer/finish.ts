@@ -22,7 +22,7 @@ export function finishIds(
   options: TokenizeOptions,
   length: number = ids.length,
 ): TokenizedText {
-  const special = options.addSpecialTokens ?? true ? definition.specialTokens : { prefix: [], suffix: [] };
+  const special = (options.addSpecialTokens ?? true) ? definition.specialTokens : { prefix: [], suffix: [] };
   const around = special.prefix.length + special.suffix.length;
   const kept = Math.min(ids.length, options.maxLength - around);
   const first = definition.truncationSide === 'left' ? ids.length - kept : 0;
@@ -36,7 +36,10 @@ export function finishIds(
 /** @throws SentvecError `invalid-argument` when `maxLength` leaves no room for a text */
 export function checkTokenizeOptions(definition: TokenizerDefinition, options: TokenizeOptions): void {
   const { prefix, suffix } = definition.specialTokens;
-  const least = options.addSpecialTokens ?? true ? prefix.length + suffix.length + 1 : 1;
+  const least = (options.addSpecialTokens ?? true) ? prefix.length + suffix.length + 1 : 1;
   if (options.maxLength >= least && (Number.isInteger(options.maxLength) || options.maxLength === Infinity)) return;
-  throw new SentvecError('invalid-argument', `maxLength is ${options.maxLength}; it must be a whole number of at least ${least}, since the special tokens count too.`);
+  throw new SentvecError(
+    'invalid-argument',
+    `maxLength is ${options.maxLength}; it must be a whole number of at least ${least}, since the special tokens count too.`,
+  );
 }

@@ -1,9 +1,9 @@
-import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
 import { SentvecError, throwIfAborted } from '../errors.ts';
 import { giveWay, sliceIsOver } from '../event-loop.ts';
 import type { TokenizedText, TokenizeOptions, Tokenizer } from '../types.ts';
 import type { TokenizerDefinition } from './definition.ts';
 import { checkTokenizeOptions, finishIds, prepareText } from './finish.ts';
+import { createLibraryTokenizer } from './javascript/library-tokenizer.ts';
 
 /** Makes a tokenizer that is ready from what the model folder says. The plug for tokenizer libraries. */
 export type TokenizerLoader = (definition: TokenizerDefinition) => Promise<Tokenizer>;
@@ -11,10 +11,10 @@ export type TokenizerLoader = (definition: TokenizerDefinition) => Promise<Token
 /**
  * The tokenizer in plain JavaScript, of `@huggingface/tokenizers`, for browsers and wherever the native one is not. It works
  * on the caller's thread, in slices of 5 ms; only a single very long text takes longer (about a millisecond for 1,000 characters).
- * @throws SentvecError `invalid-model` when the library cannot make a tokenizer of the definition
+ * @throws SentvecError `invalid-model`, `unsupported-model` when the library cannot make a tokenizer of the definition
  */
 export const javaScriptTokenizer: TokenizerLoader = async (definition) => {
-  const library = createLibraryTokenizer(definition);
+  const idsOf = createLibraryTokenizer(definition.json);
   let disposed = false;
   return {
     name: 'huggingface-js',
@@ -23,7 +23,7 @@ export const javaScriptTokenizer: TokenizerLoader = async (definition) => {
     specialTokens: definition.specialTokens,
     encode: async (texts, options) => {
       if (disposed) throw new SentvecError('disposed', 'This tokenizer was disposed and can no longer be used.');
-      return encodeInSlices(library, definition, texts, options);
+      return encodeInSlices(idsOf, definition, texts, options);
     },
     dispose: async () => {
       disposed = true;
@@ -31,22 +31,8 @@ export const javaScriptTokenizer: TokenizerLoader = async (definition) => {
   };
 };
 
-/** Ids of a text, uncut and without special tokens. */
-export interface LibraryTokenizer {
-  ids(text: string): ArrayLike<number>;
-}
-
-function createLibraryTokenizer(definition: TokenizerDefinition): LibraryTokenizer {
-  try {
-    const tokenizer = new HuggingFaceTokenizer(definition.json, {});
-    return { ids: (text) => tokenizer.encode(text, { add_special_tokens: false }).ids };
-  } catch (error) {
-    throw new SentvecError('invalid-model', `The tokenizer of this model cannot be used: ${(error as Error).message}.`, {}, { cause: error });
-  }
-}
-
 async function encodeInSlices(
-  library: LibraryTokenizer,
+  idsOf: (text: string) => ArrayLike<number>,
   definition: TokenizerDefinition,
   texts: readonly string[],
   options: TokenizeOptions,
@@ -55,7 +41,7 @@ async function encodeInSlices(
   const results: TokenizedText[] = [];
   for (const text of texts) {
     throwIfAborted(options.signal);
-    results.push(finishIds(library.ids(prepareText(text, definition)), definition, options));
+    results.push(finishIds(idsOf(prepareText(text, definition)), definition, options));
     if (sliceIsOver()) await giveWay();
   }
   return results;

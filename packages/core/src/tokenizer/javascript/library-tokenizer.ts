@@ -1,0 +1,46 @@
+import { SentvecError } from '../../errors.ts';
+import type { TokenizerJson } from '../tokenizer-json.ts';
+import { createTokenizer, type LibraryTokenizer } from './library.ts';
+import { correctNormalizer } from './normalizers.ts';
+import { correctPreTokenizer } from './pre-tokenizers.ts';
+import { createUnigramModel } from './unigram.ts';
+
+/** A vocabulary in place of one that the library need not read. */
+const emptyModel = { type: 'WordPiece', vocab: {}, unk_token: '[UNK]' };
+
+/**
+ * Makes the tokenizer of `@huggingface/tokenizers`, corrected so that its ids are those of the Rust tokenizers.
+ * @returns ids of a text, uncut and without special tokens
+ * @throws SentvecError `unsupported-model`, `invalid-model`
+ */
+export function createLibraryTokenizer(json: TokenizerJson): (text: string) => ArrayLike<number> {
+  try {
+    const tokenizer = createCorrected(json);
+    return (text) => tokenizer.encode(text, { add_special_tokens: false }).ids.map(checkId);
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    const code = /^Unknown \w+ type/u.test(message) ? 'unsupported-model' : 'invalid-model';
+    throw new SentvecError(code, `The tokenizer of this model cannot be used: ${message}.`, { file: 'tokenizer.json' }, { cause: error });
+  }
+}
+
+function createCorrected(json: TokenizerJson): LibraryTokenizer {
+  const isUnigram = Array.isArray(json.model.vocab);
+  const tokenizer = createTokenizer(isUnigram ? { ...json, model: emptyModel } : json, { unk_token: json.model['unk_token'] });
+  if (isUnigram) tokenizer.model = createUnigramModel(json.model);
+  correctNormalizer(tokenizer.normalizer, json.normalizer);
+  correctPreTokenizer(tokenizer.pre_tokenizer, json.pre_tokenizer);
+  return tokenizer;
+}
+
+/** A text with characters outside the vocabulary needs the unknown token. */
+function checkId(id: number | undefined): number {
+  if (id !== undefined) return id;
+  throw new SentvecError(
+    'invalid-model',
+    'The tokenizer of this model has no unknown token for the characters that are not in its vocabulary.',
+    {
+      file: 'tokenizer.json',
+    },
+  );
+}
