@@ -30,6 +30,8 @@ export type ErrorCode =
   | 'invalid-output'
   /** Reading or writing a file failed (full disk, permissions). */
   | 'io-failed'
+  /** Training cannot go on: the loss or a gradient stopped being a finite number, or the loss runs away. */
+  | 'training-failed'
   /** An optional package is not installed. */
   | 'missing-dependency'
   /** A step of a workflow failed for a reason that has no code of its own; `details.step` says which. */

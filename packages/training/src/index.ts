@@ -30,3 +30,10 @@ export {
   type TrainableTensor,
 } from './step/record-step.ts';
 export type { TrainableModel } from './step/siamese.ts';
+export type { EmbedTexts } from './embed-texts.ts';
+export type { Mixing } from './epoch-plan.ts';
+export type { TextReader } from './texts.ts';
+export * from './trainer.ts';
+export * from './training-history.ts';
+export type { TrainingOptions } from './training-options.ts';
+export { checkTrainingSet, type TrainingSet } from './training-set.ts';

@@ -3,7 +3,10 @@ import { Random } from './random.ts';
 /** What a sampler may look at: texts by column, and labels where there are some. Row i of each belongs to example i. */
 export interface ExampleTable {
   readonly columns: readonly (readonly string[])[];
-  readonly labels?: readonly number[] | undefined;
+  /** `labelWidth` numbers for each example. */
+  readonly labels?: ArrayLike<number> | undefined;
+  /** Default 1. */
+  readonly labelWidth?: number | undefined;
 }
 
 /** What a sampler is asked for. */

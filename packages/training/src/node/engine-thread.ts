@@ -27,7 +27,7 @@ async function answer(id: number, method: EngineCall['method'], argument: unknow
   } catch (error) {
     const plain = SentvecError.is(error)
       ? error.toJSON()
-      : { code: 'backend-failed' as const, message: `Training failed in onnxruntime: ${String(error)}` };
+      : { code: 'backend-failed' as const, details: {}, message: `Training failed in onnxruntime: ${String(error)}` };
     post({ id, error: plain });
   }
 }

@@ -93,7 +93,7 @@ class ThreadEngine implements TrainingEngine {
 
   #end(error: Error): void {
     this.#ended ??= error;
-    for (const { reject } of this.#waiting.values()) reject(this.#ended);
+    for (const waiting of this.#waiting.values()) waiting.reject(this.#ended);
     this.#waiting.clear();
   }
 }

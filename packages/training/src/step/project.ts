@@ -57,6 +57,8 @@ export function project<Tensor>(
         if (!projection.residual) return activated;
         return ops.add(activated, projection.residualWeight ? ops.linear(current, own('residualWeight')) : current);
       }
+      default:
+        return projection satisfies never;
     }
   }, vectors);
 }

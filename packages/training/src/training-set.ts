@@ -1,0 +1,65 @@
+import { SentvecError } from '@sentvec/core';
+import type { Loss } from './loss.ts';
+import type { ExampleTable, Sampler } from './samplers.ts';
+
+/** Examples, and what is to be learnt from them. */
+export interface TrainingSet {
+  /** For messages and the model card: the file, usually. */
+  readonly name: string;
+  readonly examples: ExampleTable;
+  readonly loss: Loss;
+  /** Default: `noDuplicates` for losses with in-batch negatives, `groupedByLabel` for losses over classes, else `shuffled`. */
+  readonly sampler?: Sampler | undefined;
+  /** A text to be put before the texts of each column. Default: none. */
+  readonly prompts?: readonly string[] | undefined;
+}
+
+/**
+ * Checks that a set has what its loss needs.
+ * @throws SentvecError `invalid-corpus` when it is empty, lacks columns or labels, or has labels that the loss cannot use; names the row
+ */
+export function checkTrainingSet({ name, examples, loss }: TrainingSet, batchSize: number): void {
+  const { columns, labels, labelWidth = 1 } = examples;
+  const rows = columns[0]?.length ?? 0;
+  const { least, most } = loss.columns;
+  const broken = (problem: string, row?: number) => new SentvecError('invalid-corpus', `${name}: ${problem}`, { file: name, row });
+  if (rows === 0) throw broken('there are no examples. Check the file and the names of the columns.');
+  if (columns.length < least || columns.length > most) {
+    const wanted = least === most ? `${least}` : most === Infinity ? `at least ${least}` : `${least} to ${most}`;
+    throw broken(`${loss.name} needs ${wanted} columns of texts, not ${columns.length}.`);
+  }
+  const smallest = loss.smallestBatch ?? 1;
+  if (Math.min(rows, batchSize) < smallest) {
+    throw broken(
+      `${loss.name} compares the examples of a batch with each other, which takes at least ${smallest}; there are ${rows} examples in batches of ${batchSize}.`,
+    );
+  }
+  if (loss.labels === 'none') return;
+  if (labels === undefined) throw broken(`${loss.name} needs a label for each example: name the column that holds it.`);
+  if (labels.length !== rows * labelWidth) throw broken(`there are ${labels.length / labelWidth} labels for ${rows} examples.`);
+  for (let i = 0; i < labels.length; i++) {
+    const problem = labelProblem(loss, labels[i]!);
+    if (problem) throw broken(`row ${Math.floor(i / labelWidth)} has the label ${labels[i]}, ${problem}.`, Math.floor(i / labelWidth));
+  }
+  if (loss.labels === 'class' || loss.labels === 'binary') checkClasses(labels, loss, broken);
+}
+
+function labelProblem(loss: Loss, label: number): string | undefined {
+  if (!Number.isFinite(label)) return 'which is not a finite number';
+  if (loss.labels === 'binary' && label !== 0 && label !== 1) return `but ${loss.name} wants 1 for similar and 0 for dissimilar`;
+  if (loss.labels === 'class' && !Number.isInteger(label)) return `but ${loss.name} wants the whole number of a class`;
+  if (loss.name === 'CosineSimilarityLoss' && (label < -1 || label > 1)) {
+    return `but a cosine lies between -1 and 1: divide the scores by their largest value (labelScale)`;
+  }
+  return undefined;
+}
+
+function checkClasses(labels: ArrayLike<number>, loss: Loss, broken: (problem: string) => SentvecError): void {
+  const counts = new Map<number, number>();
+  for (let i = 0; i < labels.length; i++) counts.set(labels[i]!, (counts.get(labels[i]!) ?? 0) + 1);
+  if (counts.size < 2)
+    throw broken(`all labels are ${labels[0]}. ${loss.name} learns from differences: it needs examples of at least two classes.`);
+  if (loss.labels === 'class' && ![...counts.values()].some((count) => count > 1)) {
+    throw broken(`no class has two examples. ${loss.name} needs two of a class to bring near each other.`);
+  }
+}
