@@ -15,3 +15,5 @@ export { commitCorpus } from './steps/commit-corpus.ts';
 export { embedChunk, type ChunkResult, type EmbedChunkOptions } from './steps/embed-chunk.ts';
 export { planCorpus } from './steps/plan-corpus.ts';
 export { prepareCorpus, type PrepareCorpusOptions, type PreparedCorpus } from './steps/prepare-corpus.ts';
+export { findInputs } from './sources/find-inputs.ts';
+export type { FoundInput } from './sources/source.ts';

@@ -29,3 +29,7 @@ export {
   type Stage,
   type Workflow,
 } from './workflow.ts';
+export { isBucketUri, restrictAccess, unrestrictedAccess, type Access, type AccessLimits } from './corpus/access.ts';
+export { embedCorpus, type EmbedCorpusResources } from './corpus/embed-corpus.ts';
+export type { CorpusObserver } from './corpus/prepare.ts';
+export type { CommittedCorpus, CorpusTotal, EmbedCorpusInput, EmbeddedChunk, PlannedChunk, PreparedRequest } from './corpus/schemas.ts';

@@ -17,7 +17,7 @@ import { storedCols, type Shard, type ShardLayout } from '../sinks/sink.ts';
 import { sinks } from '../sinks/sinks.ts';
 import { embedTexts } from './embed-texts.ts';
 
-/** What a chunk gave. Small JSON. */
+/** What a chunk gave. */
 export interface ChunkResult {
   readonly index: number;
   readonly rows: number;
@@ -28,6 +28,8 @@ export interface ChunkResult {
   readonly bytes: number;
   /** The chunk was finished already: nothing was computed. */
   readonly reused: boolean;
+  /** The rows without a vector; `rejected` is their number. */
+  readonly rejections: readonly Rejection[];
 }
 
 /** Options of {@link embedChunk}. */
@@ -146,7 +148,7 @@ function recordOf(
   return { chunk: { source, firstRow, rows, start, end }, entry: { ...main!, ...counts, ...(companion && { companion }) }, rejections };
 }
 
-function resultOf({ entry }: ShardRecord, { index, bytes }: CorpusChunk, reused: boolean): ChunkResult {
+function resultOf({ entry, rejections }: ShardRecord, { index, bytes }: CorpusChunk, reused: boolean): ChunkResult {
   const { rows, rejected, truncated, tokens } = entry;
-  return { index, rows, rejected, truncated, tokens, bytes, reused };
+  return { index, rows, rejected, truncated, tokens, bytes, reused, rejections };
 }

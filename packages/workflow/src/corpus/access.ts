@@ -1,0 +1,83 @@
+import { lstat, realpath } from 'node:fs/promises';
+import { basename, dirname, isAbsolute, join, resolve, sep } from 'node:path';
+import { SentvecError } from '@sentvec/core';
+
+/** What a workflow may touch on behalf of whoever asked for a run. Each check throws SentvecError `job-refused`. */
+export interface Access {
+  /** A file or folder to read. Gives its real path. */
+  checkRead(path: string): Promise<string>;
+  /** A file or folder to write, which need not exist. Gives its real path. */
+  checkWrite(path: string): Promise<string>;
+  /** A place such as `s3://bucket/key`. */
+  checkBucket(uri: string): void;
+  checkModel(model: string): void;
+}
+
+/** Allows everything: for runs that a person starts in a process of their own. */
+export const unrestrictedAccess: Access = {
+  checkRead: async (path) => path,
+  checkWrite: async (path) => path,
+  checkBucket: () => {},
+  checkModel: () => {},
+};
+
+/** What {@link restrictAccess} allows. */
+export interface AccessLimits {
+  /** Folders; everything below them may be read and written, and nothing else. Symbolic links count by where they lead. */
+  readonly roots: readonly string[];
+  /** URIs such as `s3://bucket/folder`; what begins with one of them is allowed. Default: none. */
+  readonly buckets?: readonly string[];
+  /** Names of models, as requests name them. */
+  readonly models: readonly string[];
+}
+
+/** Allows what a worker was told to allow, and nothing else: what a job asks for comes from whoever can reach Redis. */
+export function restrictAccess({ roots, buckets = [], models }: AccessLimits): Access {
+  const check = async (path: string): Promise<string> => {
+    if (!isAbsolute(path)) throw refused(`The path ${show(path)} is not absolute.`, path);
+    if (path.includes('\0')) throw refused(`The path ${show(path)} holds a NUL.`, path);
+    const real = await realPathOf(resolve(path));
+    const realRoots = await Promise.all(roots.map(async (root) => realpath(root).catch(() => root)));
+    if (realRoots.some((root) => real === root || real.startsWith(root.endsWith(sep) ? root : root + sep))) return real;
+    throw refused(`The path ${show(path)} is outside the folders that this worker may touch.`, path);
+  };
+  return {
+    checkRead: check,
+    checkWrite: check,
+    checkBucket: (uri) => {
+      const allowed = buckets.some((bucket) => uri === bucket || uri.startsWith(bucket.endsWith('/') ? bucket : `${bucket}/`));
+      if (!allowed || uri.includes('..')) throw refused(`The bucket of ${show(uri)} is not among those that this worker may touch.`, uri);
+    },
+    checkModel: (model) => {
+      if (models.includes(model)) return;
+      throw refused(`The model ${show(model)} is not among those that this worker serves: ${models.join(', ') || 'none'}.`, model);
+    },
+  };
+}
+
+/** Whether a text is the URI of something in a bucket rather than a path. */
+export function isBucketUri(text: string): boolean {
+  return /^[a-z][a-z0-9+.-]*:\/\//i.test(text);
+}
+
+/** Where a path really leads, also when its end does not exist yet. */
+async function realPathOf(path: string): Promise<string> {
+  try {
+    return await realpath(path);
+  } catch (error) {
+    const parent = dirname(path);
+    const code = error instanceof Error && 'code' in error ? error.code : undefined;
+    // Not there at all may be made; a link that leads nowhere yet may not, because it decides where.
+    const isLink = await lstat(path).then(Boolean, () => false);
+    if (parent === path || code !== 'ENOENT' || isLink) throw refused(`The path ${show(path)} cannot be followed.`, path);
+    return join(await realPathOf(parent), basename(path));
+  }
+}
+
+function show(text: string): string {
+  return JSON.stringify(text.length > 200 ? `${text.slice(0, 200)}…` : text);
+}
+
+function refused(message: string, what: string): SentvecError {
+  return new SentvecError('job-refused', message, { file: what.slice(0, 200) });
+}

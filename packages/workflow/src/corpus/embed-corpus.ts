@@ -1,0 +1,65 @@
+import type { Embedder } from '@sentvec/core';
+import { defineStep } from '../step.ts';
+import { defineWorkflow, type Workflow } from '../workflow.ts';
+import { unrestrictedAccess, type Access } from './access.ts';
+import { commitPrepared } from './commit.ts';
+import { embedPrepared } from './embed.ts';
+import { planPrepared } from './plan.ts';
+import { prepareRequest, type CorpusObserver } from './prepare.ts';
+import { addChunk, emptyTotal, schemas, type CommittedCorpus, type EmbedCorpusInput } from './schemas.ts';
+
+/** What {@link embedCorpus} works with, in the process that executes its steps. A process that only starts runs needs none of it. */
+export interface EmbedCorpusResources {
+  /** The embedder of a model, ready. Called for every chunk: it is to be kept. */
+  readonly embedder?: (model: string) => Promise<Embedder>;
+  /** What requests may touch. Default: everything. */
+  readonly access?: Access;
+  readonly observer?: CorpusObserver;
+}
+
+/**
+ * The workflow that embeds a corpus: prepare the output folder → plan (cuts the inputs into chunks, lazily) → embed each
+ * chunk → commit the manifest. What goes from step to step are references; texts and vectors stay in files that every
+ * worker can reach under the same path. The bytes of the output do not depend on who computes them.
+ *
+ * Rows that cannot be embedded become dead letters, and lines of `rejected.jsonl`; a replay embeds the chunks that have
+ * any once more. A request whose output folder holds an unfinished run of the same request goes on with it, unless
+ * `request.resume` is false.
+ */
+export function embedCorpus(resources: EmbedCorpusResources = {}): Workflow<EmbedCorpusInput, CommittedCorpus> {
+  const { access = unrestrictedAccess, embedder = noEmbedder, observer = {} } = resources;
+  const prepare = defineStep({
+    id: 'prepare',
+    input: schemas.input,
+    output: schemas.prepared,
+    run: (input, context) => prepareRequest(input, { access, embedder, observer }, context),
+  });
+  const plan = defineStep({
+    id: 'plan',
+    input: schemas.prepared,
+    output: schemas.planned,
+    run: (prepared, context) => planPrepared(prepared, { access }, context),
+  });
+  const embed = defineStep({
+    id: 'embed',
+    input: schemas.planned,
+    output: schemas.embedded,
+    retry: { attempts: 4 },
+    run: (planned, context) => embedPrepared(planned, { access, embedder, observer }, context),
+  });
+  const commit = defineStep({
+    id: 'commit',
+    input: schemas.gathered,
+    output: schemas.committed,
+    run: (gathered, context) => commitPrepared(gathered, { access }, context),
+  });
+  return defineWorkflow({ id: 'embed-corpus', input: schemas.input })
+    .then(prepare)
+    .then(plan)
+    .forEach(embed, { fold: { initial: emptyTotal, add: addChunk } })
+    .then(commit);
+}
+
+async function noEmbedder(): Promise<never> {
+  throw new TypeError('This process has no embedder: pass embedCorpus({ embedder }).');
+}

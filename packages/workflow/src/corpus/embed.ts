@@ -1,0 +1,24 @@
+import { embedChunk, openRun } from '@sentvec/corpus';
+import type { StepContext } from '../step.ts';
+import type { CorpusResources } from './prepare.ts';
+import type { EmbeddedChunk, PlannedChunk } from './schemas.ts';
+
+/** Embeds one chunk of a prepared run into its shard. */
+export async function embedPrepared(
+  { model, output, key, chunk }: PlannedChunk,
+  { access, embedder, observer }: CorpusResources,
+  { signal, progress, deadLetter }: StepContext,
+): Promise<EmbeddedChunk> {
+  access.checkModel(model);
+  await access.checkRead(chunk.path);
+  const run = await openRun(await access.checkWrite(output), key);
+  const onProgress = (done: { readonly rows: number; readonly tokens: number }) => {
+    observer.advanced?.(chunk, done);
+    progress(done);
+  };
+  const result = await embedChunk(chunk, run, await embedder(model), { signal, onProgress });
+  observer.finished?.(result);
+  for (const { file, row, reason } of result.rejections) deadLetter({ reference: `${file}#${row}`, reason });
+  const { rows, rejected, truncated, tokens, bytes, reused } = result;
+  return { rows, rejected, truncated, tokens, bytes, reused };
+}

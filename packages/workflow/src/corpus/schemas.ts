@@ -1,0 +1,144 @@
+import type { CorpusChunk, CorpusRequest } from '@sentvec/corpus';
+import * as v from 'valibot';
+
+/** What to embed, and with which model. */
+export interface EmbedCorpusInput {
+  /** A folder, a name on the hub, or `use-lite`: as `embedder` of the executing process takes it. */
+  readonly model: string;
+  readonly request: CorpusRequest;
+}
+
+/** An output folder that is ready for chunks. */
+export interface PreparedRequest {
+  readonly model: string;
+  readonly output: string;
+  /** Of the run in the output folder. */
+  readonly key: string;
+  /** Of the space; also says which committed manifest is that of this run. */
+  readonly fingerprint: string;
+  readonly totalBytes: number;
+  /** Everything was there already. */
+  readonly finished: boolean;
+}
+
+/** One chunk's work. */
+export interface PlannedChunk extends Pick<PreparedRequest, 'model' | 'output' | 'key'> {
+  readonly chunk: CorpusChunk;
+}
+
+/** What an embedded chunk adds to the total. */
+export interface EmbeddedChunk {
+  readonly rows: number;
+  readonly rejected: number;
+  readonly truncated: number;
+  readonly tokens: number;
+  readonly bytes: number;
+  /** It was there already: nothing was computed. */
+  readonly reused: boolean;
+}
+
+/** What all chunks so far have given. */
+export interface CorpusTotal extends Omit<EmbeddedChunk, 'reused'> {
+  /** Of `rows` and `bytes`, those that were there already: they must not count for the speed. */
+  readonly reusedRows: number;
+  readonly reusedBytes: number;
+}
+
+/** The result of a run. */
+export interface CommittedCorpus {
+  /** The output folder. */
+  readonly output: string;
+  readonly fingerprint: string;
+  readonly rows: number;
+  readonly rejected: number;
+  readonly truncated: number;
+  readonly tokens: number;
+  readonly shards: number;
+}
+
+/** The total before the first chunk. */
+export const emptyTotal: CorpusTotal = { rows: 0, rejected: 0, truncated: 0, tokens: 0, bytes: 0, reusedRows: 0, reusedBytes: 0 };
+
+/** The total with one more chunk. */
+export function addChunk(total: CorpusTotal, chunk: EmbeddedChunk): CorpusTotal {
+  const { rows, bytes, reused } = chunk;
+  return {
+    rows: total.rows + rows,
+    rejected: total.rejected + chunk.rejected,
+    truncated: total.truncated + chunk.truncated,
+    tokens: total.tokens + chunk.tokens,
+    bytes: total.bytes + bytes,
+    reusedRows: total.reusedRows + (reused ? rows : 0),
+    reusedBytes: total.reusedBytes + (reused ? bytes : 0),
+  };
+}
+
+const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+const text = v.pipe(v.string(), v.maxLength(4096));
+const name = v.pipe(text, v.minLength(1));
+const key = v.pipe(v.string(), v.regex(/^[0-9a-f]{8,64}$/));
+const inputFormat = v.picklist(['jsonl', 'text', 'csv', 'tsv', 'parquet']);
+
+// Only the form: what the values mean is checked where they are used.
+const request: v.GenericSchema<CorpusRequest> = v.strictObject({
+  inputs: v.array(name),
+  output: name,
+  inputFormat: v.optional(v.union([inputFormat, v.literal('auto')])),
+  split: v.optional(v.picklist(['line', 'paragraph'])),
+  textField: v.optional(text),
+  idField: v.optional(text),
+  format: v.optional(v.picklist(['parquet', 'npy', 'arrow', 'jsonl'])),
+  columns: v.optional(v.array(text)),
+  prompt: v.optional(v.nullable(text)),
+  truncateDim: v.optional(count),
+  precision: v.optional(v.picklist(['float32', 'int8', 'uint8', 'binary', 'ubinary'])),
+  batchTokens: v.optional(count),
+  chunkRows: v.optional(count),
+  strict: v.optional(v.boolean()),
+  resume: v.optional(v.boolean()),
+  overwrite: v.optional(v.boolean()),
+  retryRejected: v.optional(v.boolean()),
+});
+
+const prepared: v.GenericSchema<PreparedRequest> = v.strictObject({
+  model: name,
+  output: name,
+  key,
+  fingerprint: v.string(),
+  totalBytes: count,
+  finished: v.boolean(),
+});
+
+const chunk: v.GenericSchema<CorpusChunk> = v.strictObject({
+  index: count,
+  source: name,
+  path: name,
+  format: inputFormat,
+  start: count,
+  end: count,
+  firstRow: count,
+  firstSourceRow: count,
+  rows: count,
+  firstLine: count,
+  bytes: count,
+});
+
+const counts = { rows: count, rejected: count, truncated: count, tokens: count };
+const total: v.GenericSchema<CorpusTotal> = v.strictObject({ ...counts, bytes: count, reusedRows: count, reusedBytes: count });
+
+/** Schemas of everything that goes from step to step. */
+export const schemas: {
+  readonly input: v.GenericSchema<EmbedCorpusInput>;
+  readonly prepared: v.GenericSchema<PreparedRequest>;
+  readonly planned: v.GenericSchema<PlannedChunk>;
+  readonly embedded: v.GenericSchema<EmbeddedChunk>;
+  readonly gathered: v.GenericSchema<{ given: PreparedRequest; count: number; total: CorpusTotal }>;
+  readonly committed: v.GenericSchema<CommittedCorpus>;
+} = {
+  input: v.strictObject({ model: name, request }),
+  prepared,
+  planned: v.strictObject({ model: name, output: name, key, chunk }),
+  embedded: v.strictObject({ ...counts, bytes: count, reused: v.boolean() }),
+  gathered: v.strictObject({ given: prepared, count, total }),
+  committed: v.strictObject({ output: v.string(), fingerprint: v.string(), ...counts, shards: count }),
+};
