@@ -4,6 +4,7 @@ export * from './dimensions.ts';
 export { gradients, Tape, type Tracked, type ValueAndGradients } from './differentiation/tape.ts';
 export { constantWeights, encode, type EncoderDefinition, readEncoder } from './encoders/definition.ts';
 export type { EncoderInputs, EncoderNetwork, WeightLookup } from './encoders/network.ts';
+export { encoderNetwork } from './encoders/registry.ts';
 export type { SplitModel } from './onnx/model.ts';
 export { OnnxRecorder } from './onnx/recorder.ts';
 export type { OnnxTensor } from './onnx/scribe.ts';

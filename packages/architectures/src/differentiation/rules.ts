@@ -134,12 +134,16 @@ export function reluRule<T>(ops: Operations<T>, y: T): Pullback<T> {
   return (d) => ops.multiply(d, ops.greater(y, 0));
 }
 
-/** Φ(x) + x · φ(x), of the standard normal distribution. */
+/**
+ * Φ(x) + x · φ(x), of the standard normal distribution: with u = x / √2, (1 + erf(u) + u · 2/√π · exp(-u²)) / 2. Begins like the
+ * function itself, so that a recorder shares the steps.
+ */
 export function geluRule<T>(ops: Operations<T>, x: T): Pullback<T> {
   return (d) => {
-    const cumulative = ops.multiply(ops.add(ops.erf(ops.divide(x, Math.SQRT2)), 1), 0.5);
-    const density = ops.multiply(ops.exp(ops.multiply(ops.multiply(x, x), -0.5)), 1 / Math.sqrt(2 * Math.PI));
-    return ops.multiply(d, ops.add(cumulative, ops.multiply(x, density)));
+    const u = ops.divide(x, Math.SQRT2);
+    const cumulative = ops.add(ops.erf(u), 1);
+    const density = ops.exp(ops.subtract(Math.log(2 / Math.sqrt(Math.PI)), ops.multiply(u, u)));
+    return ops.multiply(d, ops.multiply(ops.add(cumulative, ops.multiply(u, density)), 0.5));
   };
 }
 

@@ -7,9 +7,13 @@ export class ConfigReader {
   readonly file: string;
   readonly #values: Readonly<Record<string, unknown>>;
 
-  /** @throws SentvecError `invalid-model` when `bytes` is not a JSON object */
-  constructor(bytes: Uint8Array, file: string) {
+  constructor(values: Readonly<Record<string, unknown>>, file: string) {
     this.file = file;
+    this.#values = values;
+  }
+
+  /** @throws SentvecError `invalid-model` when `bytes` is not a JSON object */
+  static parse(bytes: Uint8Array, file: string): ConfigReader {
     let values: unknown;
     try {
       values = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
@@ -19,7 +23,7 @@ export class ConfigReader {
     if (typeof values !== 'object' || values === null || Array.isArray(values)) {
       throw new SentvecError('invalid-model', `${file} does not hold a JSON object. Download the model again.`, { file });
     }
-    this.#values = { ...values };
+    return new ConfigReader({ ...values }, file);
   }
 
   /** A text. @throws SentvecError `invalid-model` when it is not one, or is missing and has no fallback */

@@ -2,7 +2,7 @@ import { type ModelFiles, readWeights, SentvecError, type Weights } from '@sentv
 import type { Operations } from '../operations.ts';
 import { ConfigReader } from './config.ts';
 import type { EncoderInputs, EncoderNetwork, WeightLookup } from './network.ts';
-import { architectures } from './registry.ts';
+import { networkOf } from './registry.ts';
 
 /** An encoder's network together with its weights, as read from a model folder. */
 export interface EncoderDefinition {
@@ -32,18 +32,13 @@ export interface EncoderDefinition {
  * `invalid-model` when a file is missing or broken, or a weight is missing or has another shape
  */
 export async function readEncoder(files: ModelFiles): Promise<EncoderDefinition> {
-  const config = new ConfigReader(await files.read('config.json'), `${files.name}/config.json`);
-  const modelType = config.text('model_type');
-  const architecture = architectures.get(modelType);
-  if (architecture === undefined) {
-    throw config.unsupported('model_type', modelType, `Supported architectures: ${[...architectures.keys()].join(', ')}.`);
-  }
-  const network = architecture(config);
+  const config = ConfigReader.parse(await files.read('config.json'), `${files.name}/config.json`);
+  const network = networkOf(config);
   const stored = await readWeights(files);
   const found = findWeights(network, stored, `${files.name}/model.safetensors`);
   const { hiddenSize, maxPositions, vocabularySize, tokenTable } = network;
   return {
-    modelType,
+    modelType: config.text('model_type'),
     hiddenSize,
     maxPositions,
     vocabularySize,

@@ -1,13 +1,14 @@
 import { bert } from './bert.ts';
+import { ConfigReader } from './config.ts';
 import { distilbert } from './distilbert.ts';
 import { mpnet } from './mpnet.ts';
-import type { Architecture } from './network.ts';
+import type { Architecture, EncoderNetwork } from './network.ts';
 import { roberta } from './roberta.ts';
 import { staticEmbedding } from './static-embedding.ts';
 import { universalSentenceEncoderLite } from './universal-sentence-encoder-lite.ts';
 
 /** All architectures, by `model_type` of `config.json`. */
-export const architectures: ReadonlyMap<string, Architecture> = new Map([
+const architectures: ReadonlyMap<string, Architecture> = new Map([
   ['bert', bert],
   ['camembert', roberta],
   ['distilbert', distilbert],
@@ -17,3 +18,21 @@ export const architectures: ReadonlyMap<string, Architecture> = new Map([
   ['universal-sentence-encoder-lite', universalSentenceEncoderLite],
   ['xlm-roberta', roberta],
 ]);
+
+/**
+ * The encoder that a `config.json` describes, without weights: what `weights()` lists can then be read, or drawn at random.
+ * @param file how a person would name the file, for messages
+ * @throws SentvecError `unsupported-model` for an architecture, or a variant of one, that sentvec does not have; `invalid-model`
+ * when a size is missing or impossible
+ */
+export function encoderNetwork(config: Readonly<Record<string, unknown>>, file = 'config.json'): EncoderNetwork {
+  return networkOf(new ConfigReader(config, file));
+}
+
+/** The same, of a configuration that is being read. */
+export function networkOf(config: ConfigReader): EncoderNetwork {
+  const modelType = config.text('model_type');
+  const architecture = architectures.get(modelType);
+  if (architecture !== undefined) return architecture(config);
+  throw config.unsupported('model_type', modelType, `Supported architectures: ${[...architectures.keys()].join(', ')}.`);
+}

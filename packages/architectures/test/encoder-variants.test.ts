@@ -1,0 +1,151 @@
+import { describe, expect, it } from 'vitest';
+import { memoryModel, writeSafetensors } from '@sentvec/core';
+import { batchOf, encodeOnnx, encodePlain, largestGap, tokensOf } from './encoding.ts';
+import { type Config, halfSafetensors, modelFolder, randomModel, randomWeights, roundedAs, tinyConfigs } from './models.ts';
+import { largestDifference } from './onnx-session.ts';
+
+const texts = [
+  [2, 7, 5, 3],
+  [2, 3],
+  [2, 10, 4, 4, 6, 8, 3],
+];
+const batch = batchOf(texts, 1, 8);
+
+describe.each(Object.entries(tinyConfigs))('%s', (_, config) => {
+  it('is the same through onnxruntime as in plain TypeScript', async () => {
+    const files = randomModel(config);
+    expect(largestDifference(await encodeOnnx(files, batch), await encodePlain(files, batch))).toBeLessThan(2e-5);
+  });
+
+  it('gives a text the same vectors in any batch', async () => {
+    const files = randomModel(config);
+    const together = await encodePlain(files, batch);
+    for (const [row, text] of texts.entries()) {
+      const alone = await encodePlain(files, batchOf([text], 1));
+      expect(largestGap(tokensOf(together, row, text.length), tokensOf(alone, 0, text.length))).toBeLessThan(1e-6);
+    }
+  });
+
+  it.each(['bert.', '0.auto_model.', 'model.encoder.'])('reads weights whose names begin with %s', async (prefix) => {
+    const renamed = await encodePlain(
+      randomModel(config, (name) => prefix + name),
+      batch,
+    );
+    expect(largestDifference(renamed, await encodePlain(randomModel(config), batch))).toBe(0);
+  });
+
+  it.each(['F16', 'BF16'] as const)('reads weights stored as %s', async (type) => {
+    const weights = randomWeights(config);
+    const rounded = Object.fromEntries(
+      [...weights].map(([name, { shape, data }]) => [name, { shape, data: data.map((entry) => roundedAs(type, entry)) }]),
+    );
+    const half = await encodePlain(modelFolder(config, halfSafetensors(type, weights)), batch);
+    expect(largestDifference(half, await encodePlain(modelFolder(config, writeSafetensors(rounded)), batch))).toBe(0);
+  });
+
+  it('reads weights from shards', async () => {
+    const weights = [...randomWeights(config)];
+    const shards = [weights.filter((__, i) => i % 2 === 0), weights.filter((__, i) => i % 2 === 1)];
+    const shardName = (i: number): string => `model-0000${i + 1}-of-00002.safetensors`;
+    const index = { weight_map: Object.fromEntries(shards.flatMap((shard, i) => shard.map(([name]) => [name, shardName(i)]))) };
+    const files = memoryModel('sharded', {
+      'config.json': JSON.stringify(config),
+      'model.safetensors.index.json': JSON.stringify(index),
+      ...Object.fromEntries(
+        shards.flatMap((shard, i) => (shard.length === 0 ? [] : [[shardName(i), writeSafetensors(Object.fromEntries(shard))]])),
+      ),
+    });
+    expect(largestDifference(await encodePlain(files, batch), await encodePlain(randomModel(config), batch))).toBe(0);
+  });
+});
+
+describe('facts that follow from the definitions', () => {
+  const bert = tinyConfigs['bert']!;
+  const names: readonly (readonly [RegExp, string])[] = [
+    [/^encoder\.layer/, 'transformer.layer'],
+    [/attention\.self\.query/, 'attention.q_lin'],
+    [/attention\.self\.key/, 'attention.k_lin'],
+    [/attention\.self\.value/, 'attention.v_lin'],
+    [/attention\.output\.dense/, 'attention.out_lin'],
+    [/attention\.output\.LayerNorm/, 'sa_layer_norm'],
+    [/intermediate\.dense/, 'ffn.lin1'],
+    [/output\.dense/, 'ffn.lin2'],
+    [/output\.LayerNorm/, 'output_layer_norm'],
+  ];
+
+  it('DistilBERT is BERT without token types, under other names', async () => {
+    const weights = randomWeights(bert);
+    const types = weights.get('embeddings.token_type_embeddings.weight')!.data.fill(0);
+    expect(types.length).toBe(12);
+    const renamed = [...weights].map(([name, tensor]) => [names.reduce((text, [from, to]) => text.replace(from, to), name), tensor]);
+    const distilbert = modelFolder(tinyConfigs['distilbert']!, writeSafetensors(Object.fromEntries(renamed)));
+    const same = modelFolder(bert, writeSafetensors(Object.fromEntries(weights)));
+    expect(largestDifference(await encodePlain(distilbert, batch), await encodePlain(same, batch))).toBe(0);
+  });
+
+  it('RoBERTa is BERT whose positions begin after the padding id', async () => {
+    const roberta: Config = { ...bert, model_type: 'roberta', pad_token_id: 1, max_position_embeddings: 11 };
+    const weights = randomWeights(roberta);
+    const moved = new Map(weights);
+    const positions = weights.get('embeddings.position_embeddings.weight')!;
+    moved.set('embeddings.position_embeddings.weight', { shape: [9, 6], data: positions.data.slice(2 * 6) });
+    const [first, second] = [
+      await encodePlain(modelFolder(roberta, writeSafetensors(Object.fromEntries(weights))), batch),
+      await encodePlain(modelFolder(bert, writeSafetensors(Object.fromEntries(moved))), batch),
+    ];
+    texts.forEach((text, row) => expect(tokensOf(first, row, text.length)).toEqual(tokensOf(second, row, text.length)));
+  });
+
+  it('MPNet whose relative bias is constant is RoBERTa without token types', async () => {
+    const mpnet = tinyConfigs['mpnet']!;
+    const weights = randomWeights(mpnet);
+    weights.get('encoder.relative_attention_bias.weight')!.data.fill(0.75);
+    const renamed = [...weights]
+      .filter(([name]) => !name.includes('relative'))
+      .map(([name, tensor]) => [
+        name
+          .replace(/attn\.q/, 'self.query')
+          .replace(/attn\.k/, 'self.key')
+          .replace(/attn\.v/, 'self.value')
+          .replace(/attn\.o/, 'output.dense')
+          .replace('attention.LayerNorm', 'attention.output.LayerNorm'),
+        tensor,
+      ]);
+    const roberta = modelFolder({ ...mpnet, model_type: 'roberta', type_vocab_size: 0 }, writeSafetensors(Object.fromEntries(renamed)));
+    const same = modelFolder(mpnet, writeSafetensors(Object.fromEntries(weights)));
+    expect(largestDifference(await encodePlain(roberta, batch), await encodePlain(same, batch))).toBeLessThan(1e-6);
+  });
+
+  it('layer normalizations may be called gamma and beta', async () => {
+    const older = randomModel(bert, (name) =>
+      name.replace('LayerNorm.weight', 'LayerNorm.gamma').replace('LayerNorm.bias', 'LayerNorm.beta'),
+    );
+    expect(largestDifference(await encodePlain(older, batch), await encodePlain(randomModel(bert), batch))).toBe(0);
+  });
+
+  it('a static embedding is the rows of its table', async () => {
+    const config = tinyConfigs['static-embedding']!;
+    const table = randomWeights(config).get('embedding.weight')!.data;
+    const result = await encodePlain(randomModel(config), batch);
+    expect(tokensOf(result, 0, 4)).toEqual([2, 7, 5, 3].flatMap((id) => [...table.subarray(id * 6, id * 6 + 6)]));
+  });
+
+  it.each([
+    'gelu',
+    'gelu_new',
+    'gelu_fast',
+    'gelu_pytorch_tanh',
+    'quick_gelu',
+    'relu',
+    'relu6',
+    'silu',
+    'swish',
+    'mish',
+    'tanh',
+    'sigmoid',
+    'linear',
+  ])('the activation %s is the same through onnxruntime', async (activation) => {
+    const files = randomModel({ ...bert, hidden_act: activation });
+    expect(largestDifference(await encodeOnnx(files, batch), await encodePlain(files, batch))).toBeLessThan(2e-5);
+  });
+});

@@ -1,0 +1,37 @@
+import { describe, expect, it } from 'vitest';
+import { goldenExpectation, goldenModel, goldenModelNames } from '@sentvec/testing';
+import { batchOf, encodeOnnx, encodePlain, largestGap, tokensOf } from './encoding.ts';
+
+const interpreters = { 'plain interpreter': encodePlain, 'recorded ONNX model': encodeOnnx };
+
+describe.each(goldenModelNames)('%s', (name) => {
+  const files = goldenModel(name);
+  const { cases, model_type: type } = goldenExpectation(name);
+  const paddingId = type === 'bert' ? 0 : 1;
+
+  it.each(Object.entries(interpreters))('gives the token embeddings of PyTorch through the %s', async (_, encode) => {
+    const withTokens = cases.filter((each) => each.token_embeddings !== undefined);
+    const batch = batchOf(
+      withTokens.map(({ ids }) => ids),
+      paddingId,
+    );
+    const result = await encode(files, batch);
+    withTokens.forEach(({ ids, token_embeddings: expected }, row) => {
+      expect(largestGap(tokensOf(result, row, ids.length), expected!.flat())).toBeLessThan(5e-5);
+    });
+  });
+
+  it.each(Object.entries(interpreters))(
+    'gives a text the same vectors alone and in any padded batch, through the %s',
+    async (_, encode) => {
+      const texts = cases.map(({ ids }) => ids).filter((ids) => ids.length > 0);
+      const together = await encode(files, batchOf(texts, paddingId, Math.max(...texts.map((ids) => ids.length)) + 1));
+      const some = [0, 1, texts.length - 1];
+      const alone = await Promise.all(some.map((row) => encode(files, batchOf([texts[row]!], paddingId))));
+      some.forEach((row, i) => {
+        const { length } = texts[row]!;
+        expect(largestGap(tokensOf(together, row, length), tokensOf(alone[i]!, 0, length))).toBeLessThan(2e-5);
+      });
+    },
+  );
+});

@@ -1,0 +1,132 @@
+import { type ModelFiles, memoryModel, writeSafetensors } from '@sentvec/core';
+import { encoderNetwork } from '@sentvec/architectures';
+import { randomNumbers } from './operation-cases.ts';
+
+/** The configuration of a model. */
+export type Config = Readonly<Record<string, unknown>>;
+
+/** Small configurations of every architecture, with sizes that are all different. */
+export const tinyConfigs: Readonly<Record<string, Config>> = {
+  bert: {
+    model_type: 'bert',
+    vocab_size: 11,
+    hidden_size: 6,
+    num_hidden_layers: 2,
+    num_attention_heads: 2,
+    intermediate_size: 5,
+    max_position_embeddings: 9,
+    type_vocab_size: 2,
+  },
+  'xlm-roberta': {
+    model_type: 'xlm-roberta',
+    vocab_size: 11,
+    hidden_size: 6,
+    num_hidden_layers: 2,
+    num_attention_heads: 3,
+    intermediate_size: 5,
+    max_position_embeddings: 10,
+    type_vocab_size: 1,
+    pad_token_id: 1,
+    layer_norm_eps: 1e-5,
+    hidden_act: 'gelu_new',
+  },
+  mpnet: {
+    model_type: 'mpnet',
+    vocab_size: 11,
+    hidden_size: 6,
+    num_hidden_layers: 2,
+    num_attention_heads: 2,
+    intermediate_size: 5,
+    max_position_embeddings: 10,
+    relative_attention_num_buckets: 8,
+    layer_norm_eps: 1e-5,
+  },
+  distilbert: {
+    model_type: 'distilbert',
+    vocab_size: 11,
+    dim: 6,
+    n_layers: 2,
+    n_heads: 2,
+    hidden_dim: 5,
+    max_position_embeddings: 9,
+    activation: 'gelu',
+  },
+  'universal-sentence-encoder-lite': {
+    model_type: 'universal-sentence-encoder-lite',
+    vocab_size: 11,
+    embedding_size: 4,
+    hidden_size: 6,
+    intermediate_size: 5,
+    num_hidden_layers: 2,
+    num_attention_heads: 2,
+    max_position_embeddings: 9,
+    hidden_act: 'relu',
+    layer_norm_eps: 1e-6,
+  },
+  'static-embedding': { model_type: 'static-embedding', vocab_size: 11, hidden_size: 6 },
+};
+
+/** Weights of random numbers for a configuration, by name. */
+export function randomWeights(config: Config, seed = 1): Map<string, { readonly shape: readonly number[]; readonly data: Float32Array }> {
+  return new Map(
+    [...encoderNetwork(config).weights()].map(([name, shape], i) => {
+      const count = shape.reduce((a, b) => a * b, 1);
+      return [name, { shape, data: Float32Array.from(randomNumbers(count, seed * 1000 + i), (x) => x / 2) }];
+    }),
+  );
+}
+
+/** A model folder in memory. */
+export function modelFolder(config: Config, weights: Uint8Array): ModelFiles {
+  return memoryModel(`tiny-${String(config['model_type'])}`, { 'config.json': JSON.stringify(config), 'model.safetensors': weights });
+}
+
+/** A model folder in memory with random weights, whose names may be changed. */
+export function randomModel(config: Config, rename: (name: string) => string = (name) => name, seed = 1): ModelFiles {
+  const tensors = Object.fromEntries([...randomWeights(config, seed)].map(([name, tensor]) => [rename(name), tensor]));
+  return modelFolder(config, writeSafetensors(tensors));
+}
+
+/** A safetensors file of one number type other than float32, from the bits of each number. */
+export function halfSafetensors(
+  type: 'F16' | 'BF16',
+  tensors: ReadonlyMap<string, { shape: readonly number[]; data: Float32Array }>,
+): Uint8Array {
+  let size = 0;
+  const header: Record<string, unknown> = {};
+  for (const [name, { shape, data }] of tensors) {
+    header[name] = { dtype: type, shape, data_offsets: [size, size + data.length * 2] };
+    size += data.length * 2;
+  }
+  const start = new TextEncoder().encode(JSON.stringify(header));
+  const file = new Uint8Array(8 + start.length + size);
+  const view = new DataView(file.buffer);
+  view.setBigUint64(0, BigInt(start.length), true);
+  file.set(start, 8);
+  let offset = 8 + start.length;
+  for (const { data } of tensors.values()) {
+    for (const entry of data) {
+      view.setUint16(offset, type === 'F16' ? float16Bits(entry) : float32Bits(entry) >>> 16, true);
+      offset += 2;
+    }
+  }
+  return file;
+}
+
+function float32Bits(entry: number): number {
+  return new Uint32Array(Float32Array.of(entry).buffer)[0]!;
+}
+
+/** Of a number between 2^-14 and 2^15 or zero, cut to 10 bits. */
+function float16Bits(entry: number): number {
+  const bits = float32Bits(entry);
+  const exponent = ((bits >>> 23) & 0xff) - 127 + 15;
+  return exponent <= 0 ? 0 : ((bits >>> 16) & 0x8000) | (exponent << 10) | ((bits >>> 13) & 0x3ff);
+}
+
+/** The value that such bits have. */
+export function roundedAs(type: 'F16' | 'BF16', entry: number): number {
+  const mask = type === 'F16' ? ~0x1fff : ~0xffff;
+  const rounded = new Float32Array(Uint32Array.of(float32Bits(entry) & mask).buffer)[0]!;
+  return type === 'F16' && Math.abs(entry) < 2 ** -14 ? 0 : rounded;
+}
