@@ -1,0 +1,99 @@
+import { describe, expect, it } from 'vitest';
+import { type ErrorCode, memoryModel, type ModelFiles, writeSafetensors } from '@sentvec/core';
+import { plainBackend, readEncoder } from '@sentvec/architectures';
+import { type Config, modelFolder, randomModel, randomWeights, tinyConfigs } from './models.ts';
+
+const bert = tinyConfigs['bert']!;
+
+function withConfig(changes: Config): ModelFiles {
+  return modelFolder({ ...bert, ...changes }, writeSafetensors(Object.fromEntries(randomWeights(bert))));
+}
+
+function withoutWeight(name: string): ModelFiles {
+  const weights = randomWeights(bert);
+  weights.delete(name);
+  return modelFolder(bert, writeSafetensors(Object.fromEntries(weights)));
+}
+
+const tables: readonly (readonly [what: string, files: ModelFiles, code: ErrorCode, says: readonly RegExp[]])[] = [
+  ['no config.json', memoryModel('m', { 'model.safetensors': '' }), 'invalid-model', [/config\.json/]],
+  [
+    'a config.json that is not JSON',
+    memoryModel('m', { 'config.json': '{"model_type":' }),
+    'invalid-model',
+    [/m\/config\.json/, /not JSON/],
+  ],
+  ['a config.json that is a list', memoryModel('m', { 'config.json': '[1]' }), 'invalid-model', [/m\/config\.json/, /object/]],
+  ['no model_type', memoryModel('m', { 'config.json': '{}' }), 'invalid-model', [/"model_type"/, /nothing/]],
+  ['an unknown architecture', withConfig({ model_type: 'deberta-v2' }), 'unsupported-model', [/"deberta-v2"/, /mpnet/]],
+  ['an architecture named like a property of objects', withConfig({ model_type: 'constructor' }), 'unsupported-model', [/"constructor"/]],
+  [
+    'relative positions',
+    withConfig({ position_embedding_type: 'relative_key' }),
+    'unsupported-model',
+    [/position_embedding_type/, /"relative_key"/],
+  ],
+  ['an unknown activation', withConfig({ hidden_act: 'xielu' }), 'unsupported-model', [/hidden_act/, /"xielu"/, /gelu_new/]],
+  ['a size that is text', withConfig({ hidden_size: '6' }), 'invalid-model', [/"hidden_size"/, /whole number/, /"6"/]],
+  ['a negative size', withConfig({ intermediate_size: -5 }), 'invalid-model', [/"intermediate_size"/, /-5/]],
+  ['a missing size', withConfig({ num_hidden_layers: null }), 'invalid-model', [/"num_hidden_layers"/, /nothing/]],
+  ['a size beyond all numbers', withConfig({ num_hidden_layers: 1e300 }), 'invalid-model', [/"num_hidden_layers"/]],
+  ['more layers than there are weights for', withConfig({ num_hidden_layers: 2 ** 50 }), 'invalid-model', [/layer\.2\./]],
+  ['heads that do not divide the width', withConfig({ num_attention_heads: 4 }), 'invalid-model', [/width of 6/, /4 attention heads/]],
+  ['a width of another model', withConfig({ hidden_size: 8 }), 'invalid-model', [/word_embeddings/, /\[11, 6\]/, /\[11, 8\]/]],
+  ['a vocabulary of another model', withConfig({ vocab_size: 12 }), 'invalid-model', [/word_embeddings/, /\[11, 6\]/, /\[12, 6\]/]],
+  ['an epsilon that is none', withConfig({ layer_norm_eps: 2 }), 'invalid-model', [/"layer_norm_eps"/]],
+  [
+    'no positions after the padding',
+    withConfig({ model_type: 'roberta', pad_token_id: 8 }),
+    'invalid-model',
+    [/9 positions/, /padding id 8/],
+  ],
+  ['a missing weight', withoutWeight('encoder.layer.1.output.dense.bias'), 'invalid-model', [/encoder\.layer\.1\.output\.dense\.bias/]],
+  ['no token table', withoutWeight('embeddings.word_embeddings.weight'), 'invalid-model', [/word_embeddings/]],
+  ['no weights', memoryModel('m', { 'config.json': JSON.stringify(bert) }), 'invalid-model', [/model\.safetensors/]],
+];
+
+describe('readEncoder refuses', () => {
+  it.each(tables)('%s', async (_, files, code, says) => {
+    const error: unknown = await readEncoder(files).catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ code });
+    for (const part of says) expect((error as Error).message).toMatch(part);
+  });
+});
+
+describe('the plain backend', () => {
+  const batch = { ids: Int32Array.of(2, 3), mask: Int32Array.of(1, 1), rows: 1, cols: 2 };
+
+  it('says that it is available', async () => {
+    expect(await plainBackend().isAvailable()).toEqual({ available: true, device: 'JavaScript' });
+  });
+
+  it('gives no rows for no rows', async () => {
+    const encoder = await plainBackend().load(randomModel(bert));
+    expect(await encoder.encode({ ids: new Int32Array(0), mask: new Int32Array(0), rows: 0, cols: 4 })).toMatchObject({ rows: 0, cols: 6 });
+  });
+
+  it('refuses ids beyond the vocabulary', async () => {
+    const encoder = await plainBackend().load(randomModel(bert));
+    const wrong = encoder.encode({ ...batch, ids: Int32Array.of(2, 11) });
+    await expect(wrong).rejects.toMatchObject({ code: 'invalid-model', message: expect.stringMatching(/id 11.*11 embeddings/) as string });
+  });
+
+  it('refuses texts beyond its positions', async () => {
+    const encoder = await plainBackend().load(randomModel(bert));
+    const wrong = encoder.encode({ ids: new Int32Array(10), mask: new Int32Array(10).fill(1), rows: 1, cols: 10 });
+    await expect(wrong).rejects.toMatchObject({
+      code: 'backend-failed',
+      message: expect.stringMatching(/10 tokens.*9 positions/) as string,
+    });
+  });
+
+  it('stops when it is aborted, and after it is disposed', async () => {
+    const encoder = await plainBackend().load(randomModel(bert));
+    await expect(encoder.encode(batch, { signal: AbortSignal.abort() })).rejects.toMatchObject({ code: 'aborted' });
+    await encoder.dispose();
+    await encoder.dispose();
+    await expect(encoder.encode(batch)).rejects.toMatchObject({ code: 'disposed' });
+  });
+});
