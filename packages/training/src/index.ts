@@ -37,3 +37,4 @@ export * from './trainer.ts';
 export * from './training-history.ts';
 export type { TrainingOptions } from './training-options.ts';
 export { checkTrainingSet, type TrainingSet } from './training-set.ts';
+export { trainedModelFiles, trainedWeights, type FileContents, type TrainedWeights } from './trained-model.ts';
