@@ -1,1 +1,2 @@
-export {};
+export { onnx } from './backend.ts';
+export type { OnnxDevice, OnnxOptions } from './options.ts';

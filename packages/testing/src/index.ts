@@ -1,3 +1,6 @@
+export { backendChecks, type BackendCheck, type BackendCheckOptions } from './backend-checks.ts';
+export { backendContract, type BackendContractOptions } from './backend-contract.ts';
+export * from './golden-expectation.ts';
 export * from './golden-models.ts';
 export { poolingContract, type PoolingContractOptions, type PooledText } from './pooling-contract.ts';
 export { runtimeContract, type RuntimeContractOptions } from './runtime-contract.ts';

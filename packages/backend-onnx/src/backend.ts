@@ -1,0 +1,86 @@
+import { SentvecError, throwIfAborted, type Backend, type Encoder, type LoadOptions, type ModelFiles } from '@sentvec/core';
+import { availability, devicesToTry, presentDevices } from './devices.ts';
+import { PooledEncoder } from './encoder.ts';
+import { checkOptions, type OnnxDevice, type OnnxOptions } from './options.ts';
+import { maxPositions } from './positions.ts';
+import { recordModel } from './recorded-model.ts';
+import { planSessions } from './session-plan.ts';
+import { SessionPool } from './session-pool.ts';
+import { findShippedModel, type ModelSource } from './shipped-model.ts';
+
+/**
+ * The backend that runs encoders with onnxruntime-node, in worker threads: the caller's event loop stays free.
+ * @throws SentvecError `invalid-argument` when an option cannot be used
+ */
+export function onnx(options: OnnxOptions = {}): Backend {
+  checkOptions(options);
+  return {
+    name: 'onnx',
+    isAvailable: () => availability(devicesToTry(options.device)),
+    load: (model, loadOptions) => load(model, options, loadOptions),
+  };
+}
+
+async function load(files: ModelFiles, options: OnnxOptions, { signal, onWarning = warn }: LoadOptions = {}): Promise<Encoder> {
+  throwIfAborted(signal);
+  const devices = await presentDevices(devicesToTry(options.device), onWarning);
+  const source = (await findShippedModel(files, options.variant)) ?? (await recordModel(files, options.cacheDirectory));
+  throwIfAborted(signal);
+  const encoder = await openOnFirst(devices, source, await maxPositions(files), options, onWarning);
+  if (signal?.aborted) await encoder.dispose();
+  throwIfAborted(signal);
+  return encoder;
+}
+
+async function openOnFirst(
+  devices: readonly OnnxDevice[],
+  source: ModelSource,
+  positions: number,
+  options: OnnxOptions,
+  onWarning: (message: string) => void,
+): Promise<Encoder> {
+  for (const [index, device] of devices.entries()) {
+    const plan = planSessions(source.size, device, options);
+    try {
+      const pool = await SessionPool.open({ ...source, device, threads: plan.threadsPerSession }, plan.sessions);
+      return new PooledEncoder(pool, source, plan, positions);
+    } catch (error) {
+      const next = devices[index + 1];
+      if (next === undefined) throw await explain(error, device, source);
+      onWarning(`onnxruntime cannot use ${device} for ${source.file}: ${reasonOf(error)} Going on with ${next}.`);
+    }
+  }
+  throw new SentvecError('invalid-argument', 'No device was named.');
+}
+
+/** When the processor cannot open the model either, the model is at fault, else the device. */
+async function explain(error: unknown, device: OnnxDevice, source: ModelSource): Promise<SentvecError> {
+  if (device !== 'cpu') {
+    if (await opensOnProcessor(source)) {
+      const message = `onnxruntime cannot use ${device}: ${reasonOf(error)} Check its driver and libraries, or use the device "cpu".`;
+      return new SentvecError('backend-unavailable', message, { device }, { cause: error });
+    }
+  }
+  if (SentvecError.is(error)) return error;
+  const message = `onnxruntime cannot open ${source.file}: ${reasonOf(error)} Is the file complete? Download or convert the model again.`;
+  return new SentvecError('invalid-model', message, { file: source.file }, { cause: error });
+}
+
+async function opensOnProcessor(source: ModelSource): Promise<boolean> {
+  try {
+    const pool = await SessionPool.open({ ...source, device: 'cpu', threads: 1 }, 1);
+    await pool.dispose();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function reasonOf(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error);
+  return /[.!?]$/u.test(message) ? message : `${message}.`;
+}
+
+function warn(message: string): void {
+  process.emitWarning(message, 'SentvecWarning');
+}

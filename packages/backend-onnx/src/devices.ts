@@ -1,0 +1,59 @@
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { SentvecError, type Availability } from '@sentvec/core';
+import type { OnnxDevice, OnnxOptions } from './options.ts';
+
+/** The devices to try, in order. When there is only one, there is no way around it. */
+export function devicesToTry(device: OnnxOptions['device'] = 'auto'): readonly OnnxDevice[] {
+  if (device === 'auto') return cudaIsInstalled() ? ['cuda', 'cpu'] : ['cpu'];
+  return typeof device === 'string' ? [device] : device;
+}
+
+/** Whether onnxruntime has one of the devices here, and which comes first. What a driver says when a session opens is not foreseen. */
+export async function availability(devices: readonly OnnxDevice[]): Promise<Availability> {
+  const here = await findDevices();
+  if ('reason' in here) return { available: false, reason: here.reason };
+  const device = devices.find((name) => here.devices.includes(name));
+  return device === undefined ? { available: false, reason: missing(devices, here.devices) } : { available: true, device };
+}
+
+/**
+ * Those of the devices that onnxruntime has here; warns of the others.
+ * @throws SentvecError `backend-unavailable` when there is none
+ */
+export async function presentDevices(devices: readonly OnnxDevice[], onWarning: (message: string) => void): Promise<readonly OnnxDevice[]> {
+  const here = await findDevices();
+  if ('reason' in here) throw new SentvecError('backend-unavailable', here.reason);
+  const present = devices.filter((name) => here.devices.includes(name));
+  if (present.length === 0) throw new SentvecError('backend-unavailable', missing(devices, here.devices), { device: devices[0] });
+  const absent = devices.filter((name) => !here.devices.includes(name));
+  if (absent.length > 0) onWarning(`${missing(absent, here.devices)} Going on with ${present[0]}.`);
+  return present;
+}
+
+async function findDevices(): Promise<{ readonly devices: readonly string[] } | { readonly reason: string }> {
+  try {
+    const { listSupportedBackends } = await import('onnxruntime-node');
+    const built = listSupportedBackends().map((backend) => backend.name);
+    return { devices: built.filter((name) => name !== 'cuda' || cudaIsInstalled()) };
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    return { reason: `onnxruntime-node cannot be loaded on ${process.platform}-${process.arch}: ${message}` };
+  }
+}
+
+function missing(wanted: readonly string[], present: readonly string[]): string {
+  const remedy =
+    wanted.includes('cuda') && process.platform === 'linux'
+      ? ' For CUDA, let the install script of onnxruntime-node run: it fetches the libraries.'
+      : '';
+  return `onnxruntime-node has no ${wanted.join(', ')} on ${process.platform}-${process.arch}; it has ${present.join(', ')}.${remedy}`;
+}
+
+/** onnxruntime-node's install script puts CUDA's provider beside its library. */
+function cudaIsInstalled(): boolean {
+  const entry = createRequire(import.meta.url).resolve('onnxruntime-node');
+  const libraries = join(dirname(entry), '..', 'bin', 'napi-v6', process.platform, process.arch);
+  return ['libonnxruntime_providers_cuda.so', 'onnxruntime_providers_cuda.dll'].some((name) => existsSync(join(libraries, name)));
+}

@@ -1,0 +1,108 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { readEncoder, recordSplitEncoder, type SplitModel } from '@sentvec/architectures';
+import type { ModelFiles } from '@sentvec/core';
+import { cacheDirectory } from '@sentvec/core/node';
+import { toShared, type ModelSource } from './shipped-model.ts';
+
+const graphFile = 'model.onnx';
+const weightsFile = 'model.onnx_data';
+
+/**
+ * An ONNX model of what the folder holds as safetensors. It is recorded once and kept in the cache, in a folder named by
+ * the content of the model and of the code that records. Without a cache that can be written to, it stays in memory.
+ * @param caches the folder for all caches; default `cacheDirectory()`
+ * @throws SentvecError `invalid-model`, `unsupported-model`; see `readEncoder`
+ */
+export async function recordModel(files: ModelFiles, caches: string = cacheDirectory()): Promise<ModelSource> {
+  const folder = join(caches, 'onnx', await recordingKey(files));
+  const cached = await findCached(files, folder);
+  if (cached !== undefined) return cached;
+  const split = recordSplitEncoder(await readEncoder(files), weightsFile);
+  if (await store(split, folder)) {
+    const stored = await findCached(files, folder);
+    if (stored !== undefined) return stored;
+  }
+  return inMemory(files, split);
+}
+
+async function findCached(files: ModelFiles, folder: string): Promise<ModelSource | undefined> {
+  try {
+    const sizes = await Promise.all([graphFile, weightsFile].map(async (name) => (await stat(join(folder, name))).size));
+    return { model: join(folder, graphFile), externalData: [], size: sizes[0]! + sizes[1]!, file: describe(files) };
+  } catch {
+    return undefined;
+  }
+}
+
+/** Writes into a folder of another name first: under its own name a folder is complete. False when that is not possible. */
+async function store({ model, data }: SplitModel, folder: string): Promise<boolean> {
+  const unfinished = `${folder}.${randomUUID()}`;
+  try {
+    await mkdir(unfinished, { recursive: true });
+    await writeFile(join(unfinished, graphFile), model);
+    await writePieces(join(unfinished, weightsFile), data);
+    await rename(unfinished, folder);
+    return true;
+  } catch {
+    await rm(unfinished, { recursive: true, force: true }).catch(() => {});
+    // Another process may have been faster.
+    return (await stat(folder).catch(() => undefined)) !== undefined;
+  }
+}
+
+async function writePieces(path: string, pieces: readonly Uint8Array[]): Promise<void> {
+  const handle = await open(path, 'wx');
+  try {
+    for (const piece of pieces) await writeFile(handle, piece);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+function inMemory(files: ModelFiles, { model, data }: SplitModel): ModelSource {
+  const size = data.reduce((sum, piece) => sum + piece.length, 0);
+  const shared = new SharedArrayBuffer(size);
+  let offset = 0;
+  for (const piece of data) {
+    new Uint8Array(shared).set(piece, offset);
+    offset += piece.length;
+  }
+  return { model: toShared(model), externalData: [{ path: weightsFile, data: shared }], size: size + model.length, file: describe(files) };
+}
+
+function describe(files: ModelFiles): string {
+  return `the ONNX model recorded from ${files.name}`;
+}
+
+/** A hash of all that decides what is recorded: configuration, weights, and the recording code. */
+async function recordingKey(files: ModelFiles): Promise<string> {
+  const inputs = (await files.list()).filter((path) => path === 'config.json' || /^[^/]+\.safetensors(\.index\.json)?$/u.test(path));
+  const hash = createHash('sha256').update(await recorderHash());
+  for (const path of inputs) hash.update(`${path}\0${await hashOf(files, path)}\0`);
+  return hash.digest('hex').slice(0, 32);
+}
+
+async function hashOf(files: ModelFiles, path: string): Promise<string> {
+  if (files.sha256 !== undefined) return files.sha256(path);
+  const digest = await crypto.subtle.digest('SHA-256', new Uint8Array(await files.read(path)));
+  return Buffer.from(digest).toString('hex');
+}
+
+let recorder: Promise<string> | undefined;
+
+/** A hash of the package that records. A version number would miss what changes between two releases. */
+function recorderHash(): Promise<string> {
+  recorder ??= (async () => {
+    const folder = dirname(fileURLToPath(import.meta.resolve('@sentvec/architectures')));
+    const hash = createHash('sha256');
+    for (const name of (await readdir(folder, { recursive: true })).filter((each) => each.endsWith('.js')).sort()) {
+      hash.update(name).update(await readFile(join(folder, name)));
+    }
+    return hash.digest('hex');
+  })();
+  return recorder;
+}

@@ -1,0 +1,54 @@
+import { availableParallelism, totalmem } from 'node:os';
+import { readFileSync } from 'node:fs';
+import type { OnnxOptions } from './options.ts';
+
+/** How many sessions share the machine, and how. */
+export interface SessionPlan {
+  readonly sessions: number;
+  readonly threadsPerSession: number;
+  /** Tokens of a batch that suit these sessions. */
+  readonly batchTokens: number;
+}
+
+/** Tokens of a batch for each thread: small enough that activations stay in the cache. See docs/adr on the session pool. */
+const tokensForEachThread = 512;
+const tokensOnGpu = 16_384;
+
+/** Bytes of a session besides its weights: onnxruntime, the thread's JavaScript, activations of a batch. */
+const besidesWeights = 64 * 2 ** 20;
+
+/**
+ * Sessions of one thread each are fastest on a processor, but each has its own copy of the weights: when the budget does
+ * not allow one for each core, there are fewer, with more threads.
+ */
+export function planSessions(weightsSize: number, device: string, options: OnnxOptions): SessionPlan {
+  if (device !== 'cpu') {
+    const { sessions = 1, threadsPerSession = 1, batchTokens = tokensOnGpu } = options;
+    return { sessions, threadsPerSession, batchTokens };
+  }
+  const cores = physicalCores();
+  const affordable = Math.floor((options.memoryBudget ?? defaultBudget()) / (weightsSize + besidesWeights));
+  const sessions = options.sessions ?? Math.max(1, Math.min(affordable, Math.floor(cores / (options.threadsPerSession ?? 1))));
+  const threadsPerSession = options.threadsPerSession ?? Math.max(1, Math.floor(cores / sessions));
+  return { sessions, threadsPerSession, batchTokens: options.batchTokens ?? tokensForEachThread * threadsPerSession };
+}
+
+/** Half of the machine's memory, or of what the process is confined to. */
+function defaultBudget(): number {
+  const confined = process.constrainedMemory?.() ?? 0;
+  return (confined > 0 ? Math.min(confined, totalmem()) : totalmem()) / 2;
+}
+
+/** Two threads of one core do not multiply matrices faster than one. Where the system does not tell, every processor counts as a core. */
+function physicalCores(): number {
+  const processors = availableParallelism();
+  const siblings = new Set<string>();
+  try {
+    for (let processor = 0; processor < processors; processor += 1) {
+      siblings.add(readFileSync(`/sys/devices/system/cpu/cpu${processor}/topology/thread_siblings_list`, 'utf8').trim());
+    }
+  } catch {
+    return processors;
+  }
+  return Math.max(1, Math.min(processors, siblings.size));
+}

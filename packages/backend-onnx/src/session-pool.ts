@@ -1,0 +1,162 @@
+import { SentvecError, throwIfAborted, type TokenBatch } from '@sentvec/core';
+import { AbortWatch } from './abort-watch.ts';
+import type { SessionSpecification } from './messages.ts';
+import { SessionThread, type Outcome, type ThreadListener } from './session-thread.ts';
+
+/** A batch that someone waits for. */
+interface Job {
+  readonly id: number;
+  readonly batch: TokenBatch;
+  settle(result: Float32Array | SentvecError): void;
+}
+
+/** Batches in a thread at once: the one it computes, and the next, so that it need not wait for the main thread. */
+const depth = 2;
+
+/** Threads that may die in a row, without a batch done in between, before the pool gives up. */
+const deathsInARow = 3;
+
+/** Sessions of one model in worker threads, and a queue of batches before them. */
+export class SessionPool implements ThreadListener {
+  readonly #specification: SessionSpecification;
+  readonly #threads: SessionThread[] = [];
+  readonly #queue: Job[] = [];
+  readonly #sent = new Map<number, Job>();
+  readonly #aborts = new AbortWatch((id, signal) => this.#abandon(id, signal));
+  #lastId = 0;
+  #deaths = 0;
+  #restarting: Promise<void> = Promise.resolve();
+  #failure: SentvecError | undefined;
+  #disposal: Promise<void> | undefined;
+
+  private constructor(specification: SessionSpecification) {
+    this.#specification = specification;
+  }
+
+  /** Opens all sessions at once. @throws Error with onnxruntime's reason when one cannot be opened */
+  static async open(specification: SessionSpecification, sessions: number): Promise<SessionPool> {
+    const pool = new SessionPool(specification);
+    const starts = await Promise.allSettled(Array.from({ length: sessions }, () => SessionThread.start(specification, pool)));
+    pool.#threads.push(...starts.filter((start) => start.status === 'fulfilled').map((start) => start.value));
+    const refusal = starts.find((start) => start.status === 'rejected');
+    if (refusal === undefined) return pool;
+    await pool.dispose();
+    throw refusal.reason;
+  }
+
+  get hiddenSize(): number {
+    return this.#threads[0]!.hiddenSize;
+  }
+
+  /**
+   * Token embeddings of a batch, row-major.
+   * @throws SentvecError `disposed`, `aborted`, `backend-failed`
+   */
+  run(batch: TokenBatch, signal?: AbortSignal): Promise<Float32Array> {
+    return new Promise((resolve, reject) => {
+      throwIfAborted(signal);
+      if (this.#failure !== undefined) throw this.#failure;
+      if (batch.rows * batch.cols === 0) return resolve(new Float32Array(0));
+      this.#lastId += 1;
+      const id = this.#lastId;
+      const settle = (result: Float32Array | SentvecError): void => {
+        this.#aborts.remove(id, signal);
+        if (result instanceof SentvecError) reject(result);
+        else resolve(result);
+      };
+      this.#aborts.add(id, signal);
+      this.#queue.push({ id, batch, settle });
+      this.#dispatch();
+    });
+  }
+
+  /** Ends all threads. What waits fails with `disposed`. May be called again. */
+  dispose(): Promise<void> {
+    this.#disposal ??= this.#end();
+    return this.#disposal;
+  }
+
+  async #end(): Promise<void> {
+    this.#fail(new SentvecError('disposed', 'The encoder was disposed of. Load the model again.'));
+    await this.#restarting;
+    await Promise.all(this.#threads.map((thread) => thread.close()));
+  }
+
+  #fail(failure: SentvecError): void {
+    this.#failure = failure;
+    for (const job of [...this.#sent.values(), ...this.#queue.splice(0)]) job.settle(failure);
+    this.#sent.clear();
+  }
+
+  #dispatch(): void {
+    while (this.#queue.length > 0) {
+      const thread = leastBusy(this.#threads);
+      if (thread === undefined || thread.inFlight.size >= depth) return;
+      const job = this.#queue.shift()!;
+      this.#sent.set(job.id, job);
+      thread.run(job.id, job.batch);
+    }
+  }
+
+  #abandon(id: number, signal: AbortSignal): void {
+    const waiting = this.#queue.findIndex((job) => job.id === id);
+    const job = waiting >= 0 ? this.#queue.splice(waiting, 1)[0] : this.#sent.get(id);
+    this.#sent.delete(id);
+    this.#threads.find((thread) => thread.inFlight.has(id))?.cancel(id);
+    job?.settle(new SentvecError('aborted', 'The work was aborted by its caller.', {}, { cause: signal.reason }));
+  }
+
+  onOutcome(_thread: SessionThread, { id, result }: Outcome): void {
+    const job = this.#sent.get(id);
+    this.#sent.delete(id);
+    if (result !== 'cancelled' && 'data' in result) {
+      this.#deaths = 0;
+      job?.settle(result.data);
+    } else if (result !== 'cancelled') {
+      job?.settle(new SentvecError('backend-failed', `onnxruntime failed on a batch: ${result.reason}`));
+    }
+    this.#dispatch();
+  }
+
+  onDeath(thread: SessionThread, reason: string): void {
+    this.#threads.splice(this.#threads.indexOf(thread), 1);
+    this.#deaths += 1;
+    const [computed, ...next] = thread.inFlight;
+    this.#reject(computed, `The worker thread that computed a batch died: ${reason}`);
+    for (const id of next.toReversed()) this.#requeue(id);
+    if (this.#failure !== undefined) return;
+    this.#restarting = this.#restarting.then(() => this.#restart(reason));
+  }
+
+  async #restart(reason: string): Promise<void> {
+    if (this.#failure !== undefined) return;
+    try {
+      if (this.#deaths >= deathsInARow) throw new Error(reason);
+      this.#threads.push(await SessionThread.start(this.#specification, this));
+      this.#dispatch();
+    } catch (error) {
+      if (this.#threads.length > 0 && this.#deaths < deathsInARow) return;
+      this.#fail(new SentvecError('backend-failed', `The worker threads of onnxruntime die again and again: ${String(error)}`));
+    }
+  }
+
+  #reject(id: number | undefined, message: string): void {
+    const job = id === undefined ? undefined : this.#sent.get(id);
+    if (job === undefined) return;
+    this.#sent.delete(job.id);
+    job.settle(new SentvecError('backend-failed', message));
+  }
+
+  #requeue(id: number): void {
+    const job = this.#sent.get(id);
+    if (job === undefined) return;
+    this.#sent.delete(id);
+    this.#queue.unshift(job);
+  }
+}
+
+function leastBusy(threads: readonly SessionThread[]): SessionThread | undefined {
+  let best: SessionThread | undefined;
+  for (const thread of threads) if (best === undefined || thread.inFlight.size < best.inFlight.size) best = thread;
+  return best;
+}

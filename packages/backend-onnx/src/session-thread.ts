@@ -1,0 +1,120 @@
+import { Worker } from 'node:worker_threads';
+import { SentvecError, type TokenBatch } from '@sentvec/core';
+import type { Reply, Request, SessionSpecification, WorkerStart } from './messages.ts';
+import { createRunState, forget, waitAtExit } from './run-state.ts';
+
+/** What becomes of a batch that was sent to a thread. */
+export interface Outcome {
+  readonly id: number;
+  /** The token embeddings; or why there are none. */
+  readonly result: { readonly data: Float32Array } | { readonly reason: string } | 'cancelled';
+}
+
+/** How a thread tells its owner. */
+export interface ThreadListener {
+  onOutcome(thread: SessionThread, outcome: Outcome): void;
+  /** The thread ended without being asked to. */
+  onDeath(thread: SessionThread, reason: string): void;
+}
+
+/**
+ * The main thread's end of a worker thread with a session. Keeps the process alive while a batch is in it, and only then, so
+ * that a program that forgets `dispose` still ends.
+ */
+export class SessionThread {
+  readonly hiddenSize: number;
+  readonly #worker: Worker;
+  readonly #inFlight = new Set<number>();
+  #closing: Promise<void> | undefined;
+
+  private constructor(worker: Worker, hiddenSize: number) {
+    this.#worker = worker;
+    this.hiddenSize = hiddenSize;
+  }
+
+  /**
+   * Starts a thread and opens its session.
+   * @throws Error with onnxruntime's reason when the session cannot be opened
+   */
+  static async start(specification: SessionSpecification, listener: ThreadListener): Promise<SessionThread> {
+    const state = createRunState();
+    const workerData: WorkerStart = { ...specification, state };
+    // The flags of the program (--input-type, loaders) are not for this file.
+    const worker = new Worker(new URL('./session-worker.js', import.meta.url), { workerData, execArgv: [], name: 'sentvec onnx session' });
+    waitAtExit(state);
+    worker.once('exit', () => forget(state));
+    const thread = new SessionThread(worker, await readiness(worker));
+    thread.#listen(listener);
+    worker.unref();
+    return thread;
+  }
+
+  /** Batches that were sent and have not come back, oldest first: the oldest is being computed. */
+  get inFlight(): ReadonlySet<number> {
+    return this.#inFlight;
+  }
+
+  /** Sends a batch. The arrays are copied: they stay the caller's. */
+  run(id: number, { ids, mask, rows, cols }: TokenBatch): void {
+    const copy = { ids: Int32Array.from(ids), mask: Int32Array.from(mask) };
+    if (this.#inFlight.size === 0) this.#worker.ref();
+    this.#inFlight.add(id);
+    this.#send({ kind: 'run', id, ...copy, rows, cols }, [copy.ids.buffer, copy.mask.buffer]);
+  }
+
+  /** Takes a batch back that the thread has not begun. Its outcome is then `cancelled`; otherwise it comes as usual. */
+  cancel(id: number): void {
+    this.#send({ kind: 'cancel', id });
+  }
+
+  /** Releases the session and ends the thread, after the batch that it is computing. */
+  close(): Promise<void> {
+    this.#closing ??= new Promise((resolve) => {
+      this.#worker.ref();
+      this.#worker.once('exit', () => resolve());
+      this.#send({ kind: 'close' });
+    });
+    return this.#closing;
+  }
+
+  #send(request: Request, transfer: ArrayBuffer[] = []): void {
+    this.#worker.postMessage(request, transfer);
+  }
+
+  #listen(listener: ThreadListener): void {
+    let reason = 'it ended by itself';
+    this.#worker.on('error', (error) => {
+      reason = error instanceof Error ? error.message : String(error);
+    });
+    this.#worker.once('exit', () => {
+      if (this.#closing === undefined) listener.onDeath(this, reason);
+    });
+    this.#worker.on('message', (reply: Reply) => {
+      if (reply.kind === 'ready' || reply.kind === 'unusable') return;
+      this.#inFlight.delete(reply.id);
+      if (this.#inFlight.size === 0 && this.#closing === undefined) this.#worker.unref();
+      listener.onOutcome(this, { id: reply.id, result: reply.kind === 'cancelled' ? reply.kind : reply });
+    });
+  }
+}
+
+function readiness(worker: Worker): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const settle = (action: () => void): void => {
+      worker.off('message', onMessage);
+      worker.off('error', onError);
+      worker.off('exit', onExit);
+      action();
+    };
+    const onMessage = (reply: Reply): void => {
+      if (reply.kind === 'ready') settle(() => resolve(reply.hiddenSize));
+      else if (reply.kind === 'unusable') settle(() => reject(new Error(reply.reason)));
+    };
+    const onError = (error: unknown): void => settle(() => reject(error instanceof Error ? error : new Error(String(error))));
+    const onExit = (): void =>
+      settle(() => reject(new SentvecError('backend-failed', 'A worker thread ended before its session was open.')));
+    worker.on('message', onMessage);
+    worker.on('error', onError);
+    worker.on('exit', onExit);
+  });
+}

@@ -1,0 +1,69 @@
+import { parentPort, workerData } from 'node:worker_threads';
+import type { Reply, Request, RunRequest, WorkerStart } from './messages.ts';
+import { enter, leave } from './run-state.ts';
+import { openSession, type TokenSession } from './token-session.ts';
+
+/** The worker thread: one session, and the batches that wait for it. `InferenceSession.run` blocks this thread and no other. */
+const port = parentPort!;
+const start: WorkerStart = workerData;
+const waiting = new Map<number, RunRequest>();
+
+/** Runs what calls onnxruntime; never settles when the process is about to exit. */
+async function inside<T>(work: () => Promise<T>): Promise<T> {
+  if (!enter(start.state)) return new Promise(() => {});
+  try {
+    return await work();
+  } finally {
+    leave(start.state);
+  }
+}
+
+function send(reply: Reply, transfer: ArrayBuffer[] = []): void {
+  port.postMessage(reply, transfer);
+}
+
+async function serve(session: TokenSession): Promise<void> {
+  let busy = false;
+  let closing = false;
+  const finish = async (): Promise<void> => {
+    await inside(() => session.release());
+    port.close();
+  };
+  const work = async (): Promise<void> => {
+    busy = true;
+    for (const request of waiting.values()) {
+      waiting.delete(request.id);
+      await answer(session, request);
+    }
+    busy = false;
+    if (closing) await finish();
+  };
+  port.on('message', (request: Request) => {
+    if (request.kind === 'run') waiting.set(request.id, request);
+    else if (request.kind === 'cancel') {
+      if (waiting.delete(request.id)) send({ kind: 'cancelled', id: request.id });
+    } else {
+      closing = true;
+      waiting.clear();
+    }
+    if (!busy) void (closing ? finish() : work());
+  });
+}
+
+async function answer(session: TokenSession, request: RunRequest): Promise<void> {
+  try {
+    const data = await inside(() => session.encode(request));
+    send({ kind: 'result', id: request.id, data }, [data.buffer as ArrayBuffer]);
+  } catch (error) {
+    send({ kind: 'failed', id: request.id, reason: error instanceof Error ? error.message : String(error) });
+  }
+}
+
+try {
+  const session = await inside(() => openSession(start));
+  await serve(session);
+  send({ kind: 'ready', hiddenSize: session.hiddenSize });
+} catch (error) {
+  send({ kind: 'unusable', reason: error instanceof Error ? error.message : String(error) });
+  port.close();
+}

@@ -1,0 +1,72 @@
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { SentvecError, type ModelFiles } from '@sentvec/core';
+import type { SessionModel } from './messages.ts';
+
+/** An ONNX model, where it came from, and how large it is. */
+export interface ModelSource extends SessionModel {
+  /** How a person would name the file. */
+  readonly file: string;
+  /** Bytes of the file and of the weights beside it. */
+  readonly size: number;
+  /** Set when the file is not the usual one; see `Encoder.weightsFile`. */
+  readonly weightsFile?: string;
+}
+
+/** The ONNX files of a model that are used without being asked for, best first. */
+const usualFiles = ['onnx/model.onnx', 'model.onnx'];
+
+/**
+ * The ONNX file that a model ships with.
+ * @param variant name of the file without its ending; `undefined` for the usual one
+ * @returns `undefined` when there is none
+ * @throws SentvecError `invalid-argument` when there is no such variant
+ */
+export async function findShippedModel(files: ModelFiles, variant: string | undefined): Promise<ModelSource | undefined> {
+  const paths = await files.list();
+  const path = chooseFile(files.name, paths, variant);
+  if (path === undefined) return undefined;
+  const beside = paths.filter((other) => other.startsWith(path) && other !== path);
+  return { ...(await openFiles(files, path, beside)), file: `${files.name}/${path}`, ...(variant !== undefined && { weightsFile: path }) };
+}
+
+function chooseFile(model: string, paths: readonly string[], variant: string | undefined): string | undefined {
+  if (variant === undefined) return usualFiles.find((path) => paths.includes(path));
+  const path = [`onnx/${variant}.onnx`, `${variant}.onnx`].find((candidate) => paths.includes(candidate));
+  if (path !== undefined) return path;
+  const present = paths.filter((other) => other.endsWith('.onnx')).map((other) => other.replace(/^onnx\//u, '').replace(/\.onnx$/u, ''));
+  const choice =
+    present.length > 0 ? `It has ${present.join(', ')}.` : 'It has no ONNX files; without a variant one is made from its safetensors.';
+  throw new SentvecError('invalid-argument', `${model} has no ONNX variant "${variant}". ${choice}`, { variant });
+}
+
+/** By path where the files are on this disk, so that onnxruntime can map them; else their bytes, in memory that all threads share. */
+async function openFiles(files: ModelFiles, path: string, beside: readonly string[]): Promise<SessionModel & { readonly size: number }> {
+  const all = [path, ...beside];
+  if (files.directory !== undefined) {
+    // Also downloads what is not here yet, and refuses links that lead out of the model.
+    const sizes = await Promise.all(all.map((file) => sizeOf(files, file)));
+    if (sizes.every((size) => size !== undefined)) {
+      return { model: join(files.directory, path), externalData: [], size: sizes.reduce((sum, size) => sum + size, 0) };
+    }
+  }
+  const [model, ...weights] = await Promise.all(all.map(async (file) => toShared(await files.read(file))));
+  const size = [model!, ...weights].reduce((sum, bytes) => sum + bytes.byteLength, 0);
+  return { model: model!, externalData: weights.map((data, index) => ({ path: beside[index]!.split('/').at(-1)!, data })), size };
+}
+
+async function sizeOf(files: ModelFiles, path: string): Promise<number | undefined> {
+  await files.size?.(path);
+  const local = join(files.directory!, path);
+  const present = await stat(local).catch(() => undefined);
+  if (present !== undefined) return present.size;
+  await files.read(path);
+  return (await stat(local).catch(() => undefined))?.size;
+}
+
+/** A copy in memory that worker threads can share. */
+export function toShared(bytes: Uint8Array): SharedArrayBuffer {
+  const shared = new SharedArrayBuffer(bytes.length);
+  new Uint8Array(shared).set(bytes);
+  return shared;
+}

@@ -1,0 +1,56 @@
+import { readModelFolder, type Backend, type Encoder, type Head, type ModelFiles } from '@sentvec/core';
+import { batchingChecks } from './backend-checks/batching.ts';
+import { goldenChecks } from './backend-checks/goldens.ts';
+import type { BackendCheck, BackendUnderTest } from './backend-checks/check.ts';
+import { lifecycleChecks } from './backend-checks/lifecycle.ts';
+import { loadingChecks } from './backend-checks/loading.ts';
+import { goldenModelNames, type GoldenSource } from './golden-expectation.ts';
+
+export type { BackendCheck } from './backend-checks/check.ts';
+
+/** What the contract asks of a backend, and what it may know. */
+export interface BackendCheckOptions {
+  /** Largest absolute difference of a number from PyTorch's in float64. Default 5e-5, which float32 on a processor keeps. */
+  readonly tolerance?: number;
+  /** Largest absolute difference between a text's embeddings alone and in company. Default 2e-5. */
+  readonly invariance?: number;
+  /** Bytes of memory that the backend's process takes now. Default: of this process, in Node; nothing else can tell by default. */
+  readonly memoryInUse?: () => number | Promise<number>;
+}
+
+/**
+ * All that a backend must do, as functions that throw: `backendContract` makes a vitest suite of them; a page in a browser
+ * may call them one by one. Nothing here needs Node or vitest.
+ */
+export function backendChecks(backend: Backend, goldens: GoldenSource, options: BackendCheckOptions = {}): BackendCheck[] {
+  const { tolerance = 5e-5, invariance = 2e-5, memoryInUse = memoryOfNode() } = options;
+  const subject: BackendUnderTest = {
+    backend,
+    goldens,
+    tolerance,
+    invariance,
+    memoryInUse,
+    withEncoder: (files, use) => withEncoder(backend, files, use),
+  };
+  return [
+    ...goldenModelNames.flatMap((name) => goldenChecks(subject, name)),
+    ...batchingChecks(subject),
+    ...lifecycleChecks(subject),
+    ...loadingChecks(subject),
+  ];
+}
+
+async function withEncoder<T>(backend: Backend, files: ModelFiles, use: (encoder: Encoder, head: Head) => Promise<T>): Promise<T> {
+  const { encoderFiles, head } = await readModelFolder(files);
+  const encoder = await backend.load(encoderFiles);
+  try {
+    return await use(encoder, head);
+  } finally {
+    await encoder.dispose();
+  }
+}
+
+function memoryOfNode(): (() => number) | undefined {
+  const { process } = globalThis as { process?: { memoryUsage?: { rss(): number } } };
+  return process?.memoryUsage && ((): number => process.memoryUsage!.rss());
+}

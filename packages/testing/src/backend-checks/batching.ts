@@ -1,0 +1,130 @@
+import type { Encoder } from '@sentvec/core';
+import { fail, type BackendCheck, type BackendUnderTest } from './check.ts';
+import { expectClose, expectSize, padded, tokensOf } from './token-batches.ts';
+
+type Texts = readonly (readonly number[])[];
+
+/** The architectures that differ in how they treat padding and positions. */
+const models = ['tiny-bert', 'tiny-roberta', 'tiny-mpnet'];
+
+/** A text's token embeddings must not depend on its company. */
+export function batchingChecks(subject: BackendUnderTest): BackendCheck[] {
+  const { goldens, invariance } = subject;
+
+  const known = new Map<string, Promise<readonly Float32Array[]>>();
+
+  /** Runs with the golden texts of each model, and what each text gives alone. */
+  const onEach = async (
+    check: (encoder: Encoder, texts: Texts, alone: readonly Float32Array[], padding: number) => Promise<void>,
+  ): Promise<void> => {
+    for (const model of models) {
+      const { cases } = await goldens.expectation(model);
+      const padding = model === 'tiny-bert' ? 0 : 1;
+      const texts = cases.map(({ ids }) => ids);
+      await subject.withEncoder(goldens.model(model), async (encoder) => {
+        known.set(model, known.get(model) ?? encodeAlone(encoder, texts));
+        await check(encoder, texts, await known.get(model)!, padding);
+      });
+    }
+  };
+
+  const expectAlike = async (
+    encoder: Encoder,
+    texts: Texts,
+    alone: readonly Float32Array[],
+    padding: number,
+    cols?: number,
+  ): Promise<void> => {
+    const batch = padded(texts, cols, padding);
+    const tokens = await encoder.encode(batch);
+    expectSize('Token embeddings', tokens, batch.rows * batch.cols, encoder.hiddenSize);
+    for (const [row, embeddings] of tokensOf(texts, batch, tokens).entries()) {
+      expectClose(`The token embeddings of text ${row} in a batch of ${batch.rows} × ${batch.cols}`, embeddings, alone[row]!, invariance);
+    }
+  };
+
+  return [
+    {
+      name: 'a text gives the same alone, in a batch and in any order',
+      run: () =>
+        onEach(async (encoder, texts, alone, padding) => {
+          await expectAlike(encoder, texts, alone, padding);
+          await expectAlike(encoder, texts.toReversed(), alone.toReversed(), padding);
+          const longestFirst = texts.map((_, place) => place).sort((a, b) => texts[b]!.length - texts[a]!.length);
+          await expectAlike(
+            encoder,
+            longestFirst.map((place) => texts[place]!),
+            longestFirst.map((place) => alone[place]!),
+            padding,
+          );
+        }),
+    },
+    {
+      name: 'padding to odd lengths changes nothing',
+      run: () =>
+        onEach(async (encoder, texts, alone, padding) => {
+          const longest = Math.max(...texts.map((text) => text.length));
+          for (const cols of [longest + 1, longest + 2, longest + 7]) await expectAlike(encoder, texts, alone, padding, cols);
+        }),
+    },
+    {
+      name: 'texts of one, two, three … tokens',
+      run: () =>
+        onEach(async (encoder, texts) => {
+          const longest = texts.reduce((best, text) => (text.length > best.length ? text : best));
+          for (let length = 1; length <= Math.min(9, longest.length); length += 1) {
+            const text = longest.slice(0, length);
+            const { data } = await encoder.encode(padded([text]));
+            await expectAlike(encoder, [text, longest], [data, (await encoder.encode(padded([longest]))).data], 1);
+          }
+        }),
+    },
+    {
+      name: 'the longest sequence, and none longer',
+      run: () =>
+        onEach(async (encoder, texts, alone, padding) => {
+          if (!Number.isFinite(encoder.maxPositions)) return;
+          const long = Array.from({ length: encoder.maxPositions }, (_, place) => 5 + (place % 90));
+          const { data } = await encoder.encode(padded([long]));
+          if (!data.every((value) => Number.isFinite(value))) fail(`A text of ${long.length} tokens gave numbers that are not finite.`);
+          await expectAlike(encoder, [texts[0]!, long], [alone[0]!, data], padding);
+          const tooLong = await encoder.encode(padded([[...long, 5]])).catch((error: unknown) => error);
+          if (!(tooLong instanceof Error))
+            fail(`A text of ${long.length + 1} tokens was encoded, but there are only ${long.length} positions.`);
+          await expectAlike(encoder, texts, alone, padding);
+        }),
+    },
+    {
+      name: 'an empty batch gives no rows',
+      run: () =>
+        onEach(async (encoder, texts) => {
+          expectSize('Token embeddings of no texts', await encoder.encode(padded([])), 0, encoder.hiddenSize);
+          expectSize(
+            'Token embeddings of no texts',
+            await encoder.encode({ ...padded([]), cols: texts[0]!.length }),
+            0,
+            encoder.hiddenSize,
+          );
+        }),
+    },
+    {
+      name: 'the arrays of a batch stay as they are, and may be parts of larger ones',
+      run: () =>
+        onEach(async (encoder, texts, alone) => {
+          const { ids, mask, rows, cols } = padded([texts[0]!]);
+          const within = (part: Int32Array): Int32Array => Int32Array.of(7, 7, 7, ...part, 7, 7).subarray(3, 3 + part.length);
+          const batch = { ids: within(ids), mask: within(mask), rows, cols };
+          const { data } = await encoder.encode(batch);
+          expectClose('Token embeddings of a batch within larger arrays', data, alone[0]!, invariance);
+          expectClose('The ids after the call', batch.ids, ids, 0);
+          expectClose('The mask after the call', batch.mask, mask, 0);
+        }),
+    },
+  ];
+}
+
+async function encodeAlone(encoder: Encoder, texts: Texts): Promise<readonly Float32Array[]> {
+  const alone: Float32Array[] = [];
+  for (const text of texts) alone.push((await encoder.encode(padded([text]))).data);
+  return alone;
+}

@@ -1,0 +1,43 @@
+import { SentvecError, type Backend, type Encoder, type Head, type ModelFiles } from '@sentvec/core';
+import type { GoldenSource } from '../golden-expectation.ts';
+
+/** One thing that a backend must do. */
+export interface BackendCheck {
+  readonly name: string;
+  /** @throws when the backend does not */
+  readonly run: () => Promise<void>;
+}
+
+/** What checks work with. */
+export interface BackendUnderTest {
+  readonly backend: Backend;
+  readonly goldens: GoldenSource;
+  readonly tolerance: number;
+  readonly invariance: number;
+  readonly memoryInUse: (() => number | Promise<number>) | undefined;
+  /** Loads the encoder of a model, lets `use` work with it, and disposes of it. */
+  readonly withEncoder: <T>(files: ModelFiles, use: (encoder: Encoder, head: Head) => Promise<T>) => Promise<T>;
+}
+
+/** Fails a check. */
+export function fail(message: string): never {
+  throw new Error(message);
+}
+
+/** Waits for a failure with one of the codes. @throws when there is none, or another */
+export async function expectError(what: string, work: Promise<unknown>, ...codes: readonly string[]): Promise<SentvecError> {
+  let error: unknown;
+  try {
+    await work;
+  } catch (thrown) {
+    error = thrown;
+  }
+  if (error === undefined) fail(`${what} succeeded, where an error ${codes.join(' or ')} was due.`);
+  if (!SentvecError.is(error)) fail(`${what} failed with what is not a SentvecError: ${describe(error)}`);
+  if (!codes.includes(error.code)) fail(`${what} failed with ${error.code}, where ${codes.join(' or ')} was due: ${error.message}`);
+  return error;
+}
+
+function describe(thrown: unknown): string {
+  return thrown instanceof Error ? `${thrown.name}: ${thrown.message}` : JSON.stringify(thrown);
+}

@@ -1,0 +1,96 @@
+import { loadEmbedder, type Encoder, type Head, type Matrix, type TokenBatch } from '@sentvec/core';
+import type { BackendCheck, BackendUnderTest } from './check.ts';
+import type { GoldenExpectation } from '../golden-expectation.ts';
+import { expectClose, expectSize, padded } from './token-batches.ts';
+
+/** Token, pooled and final vectors of one golden model, as PyTorch computes them. */
+export function goldenChecks(subject: BackendUnderTest, model: string): BackendCheck[] {
+  const { goldens, tolerance, backend } = subject;
+  const expectation = async (): Promise<GoldenExpectation> => goldens.expectation(model);
+  return [
+    {
+      name: `${model}: golden token embeddings`,
+      run: async () => {
+        const { cases } = await expectation();
+        await subject.withEncoder(goldens.model(model), async (encoder) => {
+          for (const { text, ids, token_embeddings: expected } of cases) {
+            if (expected === undefined) continue;
+            const tokens = await encoder.encode(padded([ids]));
+            expectSize('Token embeddings', tokens, ids.length, encoder.hiddenSize);
+            expectClose(`The token embeddings of ${JSON.stringify(text)}`, tokens.data, expected.flat(), tolerance);
+          }
+        });
+      },
+    },
+    {
+      name: `${model}: golden pooled vectors`,
+      run: async () => {
+        const { cases, prompted } = await expectation();
+        await subject.withEncoder(goldens.model(model), async (encoder, head) => {
+          const texts = [...cases, ...prompted];
+          const batch = padded(texts.map(({ ids }) => ids));
+          const mask = poolingMask(
+            batch,
+            head,
+            texts.map((each) => ('prompt_length' in each ? each.prompt_length : 0)),
+          );
+          const pooled = head.pooling.pool(await encoder.encode(batch), { ...batch, mask });
+          for (const [row, { text, pooled: expected }] of texts.entries()) {
+            expectClose(`The pooled vector of ${JSON.stringify(text)}`, rowOf(pooled, row), expected, tolerance);
+          }
+        });
+      },
+    },
+    {
+      name: `${model}: golden final vectors`,
+      run: async () => {
+        const { cases, prompted } = await expectation();
+        const embedder = await loadEmbedder(goldens.model(model), { backend });
+        try {
+          const { vectors } = await embedder.embed(
+            cases.map(({ text }) => text),
+            { prompt: null },
+          );
+          for (const [row, { text, embedding }] of cases.entries()) {
+            expectClose(`The vector of ${JSON.stringify(text)}`, rowOf(vectors, row), embedding, tolerance);
+          }
+          for (const { text, prompt_name: prompt, embedding } of prompted) {
+            const { vectors: one } = await embedder.embed([text], { prompt });
+            expectClose(`The vector of ${JSON.stringify(text)} with the prompt "${prompt}"`, one.data, embedding, tolerance);
+          }
+        } finally {
+          await embedder.dispose();
+        }
+      },
+    },
+    {
+      name: `${model}: pooling on the device, where offered, gives the golden vectors`,
+      run: async () => {
+        const { cases } = await expectation();
+        await subject.withEncoder(goldens.model(model), async (encoder, head) => {
+          const vectors = await pooledOnDevice(encoder, padded(cases.map(({ ids }) => ids)), head);
+          if (vectors === undefined) return;
+          for (const [row, { text, embedding }] of cases.entries()) {
+            expectClose(`The vector of ${JSON.stringify(text)}`, rowOf(vectors, row), embedding, tolerance);
+          }
+        });
+      },
+    },
+  ];
+}
+
+async function pooledOnDevice(encoder: Encoder, batch: TokenBatch, head: Head): Promise<Matrix | undefined> {
+  return encoder.encodePooled?.(batch, head);
+}
+
+function rowOf({ data, cols }: Matrix, row: number): Float32Array {
+  return data.subarray(row * cols, (row + 1) * cols);
+}
+
+/** The mask without the tokens of prompts, where the pooling leaves them out. */
+function poolingMask(batch: TokenBatch, head: Head, promptLengths: readonly number[]): Int32Array {
+  const mask = batch.mask.slice();
+  if (head.pooling.includePrompt ?? true) return mask;
+  for (const [row, length] of promptLengths.entries()) mask.fill(0, row * batch.cols, row * batch.cols + length);
+  return mask;
+}
