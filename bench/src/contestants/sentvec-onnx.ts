@@ -1,0 +1,15 @@
+import { onnx } from '@sentvec/backend-onnx';
+import { loadEmbedder } from '@sentvec/core/node';
+import type { Contestant } from '../contestant.ts';
+
+/** sentvec as a user gets it, with no option set. */
+export const sentvecOnnx: Contestant = {
+  name: 'sentvec',
+  async open(directory) {
+    const embedder = await loadEmbedder(directory, { backend: onnx() });
+    return {
+      embed: async (texts) => (await embedder.embed(texts)).vectors.data,
+      close: () => embedder.dispose(),
+    };
+  },
+};

@@ -1,0 +1,39 @@
+import { basename, dirname } from 'node:path';
+import { env, pipeline } from '@huggingface/transformers';
+import type { Contestant } from '../contestant.ts';
+
+/** Texts of a call, as the documentation of `@huggingface/transformers` and most of its users do it. */
+const batchSize = 32;
+
+/** `@huggingface/transformers`, batches of 32 in the order of the texts, on the same ONNX file in float32. */
+export const transformersJs: Contestant = {
+  name: 'transformers.js',
+  async open(directory) {
+    env.allowRemoteModels = false;
+    env.localModelPath = dirname(directory);
+    const extract = await pipeline('feature-extraction', basename(directory), { dtype: 'fp32', device: 'cpu' });
+    return {
+      embed: async (texts) => {
+        const batches: Float32Array[] = [];
+        for (let first = 0; first < texts.length; first += batchSize) {
+          const output = await extract(texts.slice(first, first + batchSize), { pooling: 'mean', normalize: true });
+          batches.push(output.data as Float32Array);
+        }
+        return concatenate(batches);
+      },
+      close: async () => {
+        await extract.dispose();
+      },
+    };
+  },
+};
+
+function concatenate(parts: readonly Float32Array[]): Float32Array {
+  const result = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let offset = 0;
+  for (const part of parts) {
+    result.set(part, offset);
+    offset += part.length;
+  }
+  return result;
+}

@@ -1,0 +1,5 @@
+import type { BenchModel } from '../bench-model.ts';
+import { miniLm } from './mini-lm.ts';
+
+/** All models. */
+export const models: readonly BenchModel[] = [miniLm];

@@ -1,0 +1,25 @@
+import { availableParallelism, cpus } from 'node:os';
+import type { Measurement } from './measure.ts';
+
+/** The machine, in a line. */
+export function describeMachine(): string {
+  return `${cpus()[0]?.model.trim() ?? 'unknown processor'}, ${availableParallelism()} cores, Node ${process.versions.node}`;
+}
+
+/** The measurements as a table in Markdown. */
+export function table(measurements: readonly Measurement[]): string {
+  const header = ['model', 'workload', 'texts', 'tokens', 'contestant', 'texts/s', 'sentvec is', 'largest difference', 'of bare products'];
+  const rows = measurements.flatMap(({ model, workload, texts, tokens, contestants, bare }) =>
+    contestants.map(({ name, textsPerSecond, ratio, difference }, index) => [
+      ...(index === 0 ? [model, workload, String(texts), String(tokens)] : ['', '', '', '']),
+      name,
+      textsPerSecond.toFixed(1),
+      index === 0 ? '' : `${ratio.toFixed(2)} × as fast`,
+      index === 0 ? '' : difference.toExponential(1),
+      index === 0 && bare ? `${bare.percent.toFixed(0)} % of ${bare.gigaflops.toFixed(0)} GFLOP/s` : '',
+    ]),
+  );
+  const widths = header.map((title, column) => Math.max(title.length, ...rows.map((row) => row[column]!.length)));
+  const line = (cells: readonly string[]): string => `| ${cells.map((cell, column) => cell.padEnd(widths[column]!)).join(' | ')} |`;
+  return [line(header), line(widths.map((width) => '-'.repeat(width))), ...rows.map(line)].join('\n');
+}

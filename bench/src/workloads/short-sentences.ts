@@ -1,0 +1,10 @@
+import { sentences } from '../moby-dick.ts';
+import { shuffled } from '../random-numbers.ts';
+import type { Workload } from '../workload.ts';
+
+/** Sentences of about 14 tokens: search queries, titles, utterances. */
+export const shortSentences: Workload = {
+  name: 'short',
+  description: '1024 sentences of about 14 tokens',
+  texts: async () => shuffled(sentences(7, 13), 1).slice(0, 1024),
+};
