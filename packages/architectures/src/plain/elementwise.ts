@@ -1,6 +1,6 @@
+import { erf } from '@sentvec/core';
 import type { Operand, Operations } from '../operations.ts';
 import { broadcastShapes } from '../shapes.ts';
-import { erf } from './erf.ts';
 import { broadcastStrides, entries, numericShape, type PlainTensor, walk } from './tensor.ts';
 
 type Elementwise = Pick<
