@@ -4,3 +4,4 @@ export { defaultQueue, queueRuntime, type QueueRuntimeOptions } from './queue-ru
 export { QueueWorker, startQueueWorker, type QueueWorkerOptions, type RecoverySettings } from './queue-worker.ts';
 export type { Refusal } from './refusals.ts';
 export type { StepReport, WorkerObserver } from './worker-parts.ts';
+export { QueueOverview, type StepCounts, type WorkerFacts } from './queue-overview.ts';

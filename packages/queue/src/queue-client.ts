@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { SentvecError } from '@sentvec/core';
 import type { RunEvent } from '@sentvec/workflow';
 import { Queue, type Telemetry } from 'bullmq';
@@ -8,7 +9,7 @@ import { readEvents, type ReadEventsOptions } from './run-events.ts';
 import { RunStore } from './run-store.ts';
 
 /** Milliseconds after which an action of a producer counts as failed. */
-const actionTimeout = 2000;
+export const actionTimeout: number = 2000;
 
 /** Events of BullMQ that Redis keeps for each queue, about. */
 const keptQueueEvents = 1000;
@@ -42,7 +43,7 @@ export class QueueClient {
 
   /** Does something with the stored runs. @throws SentvecError `queue-unavailable` when Redis does not answer in time */
   async act<T>(action: (store: RunStore) => Promise<T>): Promise<T> {
-    return this.#inTime(action(this.#store));
+    return this.#inTime(() => action(this.#store));
   }
 
   /** Puts a round of a run into the queue; twice is once. @throws SentvecError `queue-unavailable` */
@@ -50,7 +51,8 @@ export class QueueClient {
     const kept = { count: 100 };
     const options = { jobId: jobIds.run(job), priority, removeOnComplete: kept, removeOnFail: kept };
     // A coordinator fails only when Redis does, so it may always be tried again.
-    await this.#inTime(this.#queue.add('run', job, { ...options, attempts: 1000, backoff: { type: 'fixed', delay: 1000 } }));
+    const retries = { attempts: 1000, backoff: { type: 'fixed', delay: 1000 } };
+    await this.#inTime(() => this.#queue.add('run', job, { ...options, ...retries }));
   }
 
   events(options: ReadEventsOptions): AsyncIterable<RunEvent> {
@@ -62,13 +64,18 @@ export class QueueClient {
     this.#redis.disconnect();
   }
 
-  async #inTime<T>(work: Promise<T>): Promise<T> {
+  async #inTime<T>(work: () => Promise<T>): Promise<T> {
     try {
-      return await within(work, actionTimeout);
+      // A connection that was lost is tried again by itself: a moment's patience spares a needless failure.
+      return await within(connected(this.#redis).then(work), actionTimeout);
     } catch (cause) {
       if (SentvecError.is(cause)) throw cause;
       const reason = cause instanceof Error ? cause.message : String(cause);
       throw new SentvecError('queue-unavailable', `The Redis at ${redactUrl(this.#url)} failed: ${reason}.`, {}, { cause });
     }
   }
+}
+
+async function connected(redis: RedisConnection): Promise<void> {
+  if (redis.status !== 'ready') await once(redis, 'ready', { signal: AbortSignal.timeout(actionTimeout) });
 }

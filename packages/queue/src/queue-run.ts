@@ -22,12 +22,12 @@ export class QueueRun implements RunHandle {
   }
 
   async result({ signal }: { signal?: AbortSignal } = {}): Promise<unknown> {
-    let run = await this.#read();
+    let run: StoredRun | undefined;
     // The status counts, not the events: their end is only the occasion to look again.
-    while (!hasEnded(run.status.state)) {
-      for await (const event of this.events(signal && { signal })) void event;
+    while (!run || !hasEnded(run.status.state)) {
+      if (run) for await (const event of this.events(signal && { signal })) void event;
       if (signal?.aborted) throw new SentvecError('aborted', 'The wait for the run was aborted.');
-      run = await this.#read();
+      run = await this.#readPatiently();
     }
     const { state, error } = run.status;
     if (state === 'completed') return run.output;
@@ -64,6 +64,16 @@ export class QueueRun implements RunHandle {
     const { status } = await this.#read();
     const reply = await this.#client.act((store) => store.transition(this.id, { from, to, round: status.round }));
     if (reply === 'missing') throw notFound(this.id);
+  }
+
+  /** Undefined while Redis is away: whoever waits for the end of a run can wait for that, too. */
+  async #readPatiently(): Promise<StoredRun | undefined> {
+    try {
+      return await this.#read();
+    } catch (error) {
+      if (SentvecError.is(error, 'queue-unavailable')) return undefined;
+      throw error;
+    }
   }
 
   async #read(): Promise<StoredRun> {

@@ -23,6 +23,9 @@ import { refuse, workflowOf, type StepReport, type WorkerParts } from './worker-
 /** Milliseconds after which a step of a paused run looks whether it may begin. */
 const pauseDelay = 2000;
 
+/** Milliseconds for which a failed step keeps its job while the failure is written down. */
+const lockExtension = 5000;
+
 /** What a job asks for, after everything in it was checked. */
 interface StepWork {
   readonly data: StepJob;
@@ -113,6 +116,8 @@ export class StepProcessor {
         report('interrupted');
         return await giveBack(job, token, error);
       }
+      // After a freeze the step may fail of old age before the lost lock is noticed: then it is no longer for this worker to say.
+      if (!(await holdsLock(job, token))) throw new Interruption('lock lost');
       return await this.#fail(work, error, report);
     }
   }
@@ -148,6 +153,10 @@ export class StepProcessor {
     await this.#parts.store.recordFailure(data.run, data.round, plain);
     throw new UnrecoverableError(plain.message);
   }
+}
+
+async function holdsLock(job: Job, token: string | undefined): Promise<boolean> {
+  return token === undefined || (await job.extendLock(token, lockExtension)) === 1;
 }
 
 /** A stopping worker puts its work back; work whose lock is lost is somebody else's by now. */

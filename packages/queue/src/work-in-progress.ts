@@ -20,7 +20,7 @@ export class WorkInProgress {
     return this.#controllers.size;
   }
 
-  /** Runs the work with a signal that fires for an interruption, or for the other signal. */
+  /** Runs the work with a signal that fires for an interruption, or for the other signal; then its reason is what this rejects with. */
   async do<T>(jobId: string, other: AbortSignal, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const controller = new AbortController();
     const passOn = () => controller.abort(other.reason);
@@ -29,6 +29,8 @@ export class WorkInProgress {
     this.#controllers.set(jobId, controller);
     try {
       return await work(controller.signal);
+    } catch (error) {
+      throw controller.signal.aborted ? controller.signal.reason : error;
     } finally {
       other.removeEventListener('abort', passOn);
       this.#controllers.delete(jobId);

@@ -76,7 +76,8 @@ export interface RunHandle<Output = unknown> {
    */
   events(options?: { readonly after?: string; readonly signal?: AbortSignal }): AsyncIterable<RunEvent>;
   /**
-   * Waits for the end. Rejects with the error of a failed run, and with `aborted` when it was cancelled.
+   * Waits for the end, also while the queue cannot be reached. Rejects with the error of a failed run, and with `aborted`
+   * when it was cancelled.
    * A fired signal stops the waiting, not the run.
    */
   result(options?: { readonly signal?: AbortSignal }): Promise<Output>;

@@ -1,0 +1,173 @@
+import {
+  connectRedis,
+  queueNames,
+  QueueOverview,
+  queueRuntime,
+  startQueueWorker,
+  type QueueWorkerOptions,
+  type RedisConnection,
+} from '@sentvec/queue';
+import { startRedis, type RedisServer } from '@sentvec/testing';
+import { defineStep, defineWorkflow, type Runtime } from '@sentvec/workflow';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import * as v from 'valibot';
+
+let redis: RedisServer;
+let connection: RedisConnection;
+let runtime: Runtime;
+let overview: QueueOverview;
+let queue: string;
+let tests = 0;
+const closing: (() => Promise<void>)[] = [];
+
+beforeAll(async () => {
+  redis = await startRedis();
+});
+
+afterAll(() => redis.stop());
+
+beforeEach(async () => {
+  tests += 1;
+  queue = `jobs-${tests}`;
+  connection = await connectRedis(redis.url, 'worker');
+  runtime = await queueRuntime({ url: redis.url, queue });
+  overview = new QueueOverview(connection, queue);
+});
+
+afterEach(async () => {
+  for (const close of closing.splice(0)) await close();
+  await overview.close();
+  await runtime.close();
+  connection.disconnect();
+});
+
+async function serve(options: Omit<QueueWorkerOptions, 'url' | 'queue'>): Promise<void> {
+  const worker = await startQueueWorker({ url: redis.url, queue, ...options });
+  closing.push(() => worker.stop(1000));
+}
+
+const seen: number[] = [];
+const note = defineStep({
+  id: 'note',
+  input: v.number(),
+  output: v.null(),
+  run: (value) => {
+    seen.push(value);
+    return null;
+  },
+});
+const noting = defineWorkflow({ id: 'noting', input: v.number() }).then(note);
+
+beforeEach(() => {
+  seen.length = 0;
+});
+
+describe('a job that is not what it should be', () => {
+  const refusal = async (reason: RegExp) => {
+    await expect
+      .poll(async () => (await overview.refusals()).map((each) => each.reason), { timeout: 10_000 })
+      .toContainEqual(expect.stringMatching(reason));
+  };
+
+  it('is refused and recorded, and its payload is not kept', async () => {
+    await serve({ workflows: [noting] });
+    const { steps, waves, runs } = overview.queues;
+    const step = { run: 'r1', round: 1, stage: 'note', index: 0, value: 1 };
+    await steps.add('x', { ...step, value: 'x'.repeat(10_000_000) }, { jobId: 'large' });
+    await refusal(/10000\d+ bytes/);
+    await expect.poll(async () => (await steps.getJob('large'))?.data, { timeout: 5000 }).toEqual({ refused: true });
+    await steps.add('x', { ...step, texts: ['not a reference'] });
+    await refusal(/texts/);
+    await steps.add('x', { ...step, run: '../../etc/passwd' });
+    await refusal(/run/);
+    await steps.add('x', { ...step, run: 'nobody' });
+    await refusal(/no run nobody/);
+    await waves.add('x', { run: 'r1', round: 1, stage: 'note', wave: -1 });
+    await refusal(/wave/);
+    await runs.add('x', 'what?');
+    await refusal(/Object/);
+    expect(seen).toEqual([]);
+  });
+
+  it('is refused when it names a stage that the workflow does not have', async () => {
+    await serve({ workflows: [noting] });
+    await overview.queues.steps.pause();
+    const run = await runtime.start(noting, 2);
+    await overview.queues.steps.add('x', { run: run.id, round: 1, stage: 'format-the-disk', index: 0, value: null });
+    await overview.queues.steps.resume();
+    await expect(run.result()).rejects.toMatchObject({ code: 'job-refused' });
+    await refusal(/no stage "format-the-disk"/);
+  });
+
+  it('fails its run when its workflow is not served', async () => {
+    await serve({ workflows: [noting] });
+    const other = defineWorkflow({ id: 'unknown-here', input: v.number() }).then(note);
+    const run = await runtime.start(other, 1);
+    await expect(run.result()).rejects.toMatchObject({ code: 'job-refused', message: expect.stringContaining('noting') });
+    expect(await overview.refusals()).toMatchObject([
+      { queue: queueNames.runs, job: run.id, reason: expect.stringContaining('unknown-here') },
+    ]);
+  });
+
+  it('fails its run when its input does not fit the schema of the worker', async () => {
+    await serve({ workflows: [noting] });
+    const loose = defineWorkflow({ id: 'noting', input: v.any() }).then(note);
+    await expect((await runtime.start(loose, { not: 'a number' })).result()).rejects.toMatchObject({ code: 'invalid-argument' });
+    expect(seen).toEqual([]);
+  });
+});
+
+describe('the order and speed of jobs', () => {
+  it('follows priorities', async () => {
+    const low = await runtime.start(noting, 1, { priority: 500 });
+    const middle = await runtime.start(noting, 2);
+    const high = await runtime.start(noting, 3, { priority: 1 });
+    // All three coordinators put their one step into the queue before the first is taken.
+    await overview.queues.steps.pause();
+    await serve({ workflows: [noting], concurrency: 1 });
+    await expect.poll(async () => (await overview.counts()).waiting, { timeout: 10_000 }).toBe(3);
+    await overview.queues.steps.resume();
+    await Promise.all([low, middle, high].map((run) => run.result()));
+    expect(seen).toEqual([3, 2, 1]);
+  });
+
+  it('keeps to a rate limit', async () => {
+    await serve({ workflows: [noting], concurrency: 8, rateLimit: { max: 2, duration: 300 } });
+    const begun = performance.now();
+    const runs = await Promise.all([1, 2, 3, 4, 5, 6].map((value) => runtime.start(noting, value)));
+    await Promise.all(runs.map((run) => run.result()));
+    expect(seen.toSorted((a, b) => a - b)).toEqual([1, 2, 3, 4, 5, 6]);
+    expect(performance.now() - begun).toBeGreaterThan(600);
+  });
+});
+
+describe('what Redis holds', () => {
+  it('is bounded, whatever the number of items, and nothing is left of the items in the end', async () => {
+    const count = defineStep({
+      id: 'count',
+      input: v.number(),
+      output: v.number(),
+      async *run(end) {
+        for (let index = 0; index < end; index += 1) yield index;
+      },
+    });
+    let most = 0;
+    const look = defineStep({
+      id: 'look',
+      input: v.number(),
+      output: v.number(),
+      run: async (index) => {
+        if (index % 100 === 0) most = Math.max(most, (await connection.keys(`{${queue}}:steps:r*`)).length);
+        return 1;
+      },
+    });
+    const fold = { initial: 0, add: (total: number, one: number) => total + one };
+    const many = defineWorkflow({ id: 'many', input: v.number() }).then(count).forEach(look, { fold });
+    await serve({ workflows: [many], concurrency: 8, window: 64 });
+    expect(await (await runtime.start(many, 3000)).result()).toMatchObject({ count: 3000, total: 3000 });
+    // A job and its lock, for each unfinished item.
+    expect(most).toBeLessThanOrEqual(64 * 2);
+    const left = async () => (await connection.keys(`{${queue}}:*`)).filter((key) => /:(steps|waves):r/.test(key));
+    await expect.poll(left, { timeout: 5000 }).toEqual([]);
+  });
+});

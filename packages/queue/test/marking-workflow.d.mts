@@ -1,0 +1,3 @@
+import type { Gathered, Workflow } from '@sentvec/workflow';
+
+export function marking(directory: string): Workflow<number, Gathered<number, number>>;
