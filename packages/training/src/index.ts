@@ -16,6 +16,8 @@ export * from './samplers.ts';
 export * from './schedule.ts';
 export * from './batch.ts';
 export type * from './engine.ts';
+export { evaluateSts, type ScoredPairs } from './evaluation/sts.ts';
+export { evaluateTriplets, type Triplets } from './evaluation/triplet.ts';
 export { GraphEngine, type EngineGraphs, type GraphEngineOptions } from './step/graph-engine.ts';
 export type { OnnxRuntime } from './step/graph-runner.ts';
 export { recordGraphs, type RecordOptions } from './step/record-graphs.ts';

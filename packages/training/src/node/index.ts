@@ -1,3 +1,6 @@
 export { readCheckpoint, writeCheckpoint } from './checkpoint-file.ts';
+export { parseTrainingConfig, type DataConfig, type EvaluationConfig, type TrainingConfig } from './config.ts';
 export { loadTrainable, type LoadedTrainable } from './load-trainable.ts';
 export { onnxEngine, type OnnxEngineOptions } from './onnx-engine.ts';
+export { readTable, type ColumnName, type Table, type TableRequest } from './read-table.ts';
+export { trainFromConfig, type TrainedFolder, type TrainFromConfigOptions } from './train-from-config.ts';

@@ -1,5 +1,12 @@
 import { readEncoder } from '@sentvec/architectures';
-import { readModelFolder, readTokenizerDefinition, SentvecError, type ModelFiles, type ModelFolder } from '@sentvec/core';
+import {
+  projectionOutputSize,
+  readModelFolder,
+  readTokenizerDefinition,
+  SentvecError,
+  type ModelFiles,
+  type ModelFolder,
+} from '@sentvec/core';
 import { nodeTokenizer } from '@sentvec/core/node';
 import type { TrainableModel } from '../step/siamese.ts';
 import type { TextReader } from '../texts.ts';
@@ -10,6 +17,8 @@ export interface LoadedTrainable {
   readonly folder: ModelFolder;
   readonly model: TrainableModel;
   readonly reader: TextReader;
+  /** Length of a vector. */
+  readonly dimension: number;
 }
 
 /**
@@ -32,5 +41,15 @@ export async function loadTrainable(
   const tokenizer = await nodeTokenizer()(await readTokenizerDefinition(folder.encoderFiles, { lowercase: folder.lowerCase }));
   const maxLength = Math.min(options.maxLength ?? folder.maxLength ?? Infinity, definition.maxPositions);
   const { head, addSpecialTokens } = folder;
-  return { files, folder, model: { definition, head }, reader: { tokenizer, maxLength, addSpecialTokens, pooling: head.pooling } };
+  const dimension = head.projections.reduce(
+    (size, projection) => projectionOutputSize(projection, size),
+    head.pooling.outputSize(definition.hiddenSize),
+  );
+  return {
+    files,
+    folder,
+    model: { definition, head },
+    reader: { tokenizer, maxLength, addSpecialTokens, pooling: head.pooling },
+    dimension,
+  };
 }

@@ -17,6 +17,20 @@ export interface InitialParameter {
   readonly data: Float32Array;
 }
 
+/** Where tensors lie in a flat buffer: one after the other, each followed by zeros up to a multiple of 4. */
+export function slotsOf(tensors: readonly InitialParameter[]): ParameterSlot[] {
+  let offset = 0;
+  return tensors.map(({ name, shape, data }) => {
+    const slot = { name, shape, offset, size: data.length };
+    offset += paddedSize(data.length);
+    return slot;
+  });
+}
+
+function paddedSize(size: number): number {
+  return Math.ceil(size / 4) * 4;
+}
+
 const pageBytes = 65_536;
 const largestMemory = 4 * 2 ** 30;
 
@@ -37,12 +51,9 @@ export class Parameters {
 
   /** @throws SentvecError `invalid-argument` when the four buffers do not fit into 4 GiB */
   constructor(initial: readonly InitialParameter[]) {
-    let length = 0;
-    this.slots = initial.map(({ name, shape, data }) => {
-      const slot = { name, shape, offset: length, size: data.length };
-      length += Math.ceil(data.length / 4) * 4;
-      return slot;
-    });
+    this.slots = slotsOf(initial);
+    const last = this.slots.at(-1);
+    const length = last ? last.offset + paddedSize(last.size) : 0;
     this.length = length;
     const bytes = length * 4 * 4;
     if (bytes > largestMemory) {

@@ -1,0 +1,29 @@
+import type { Command } from './command.ts';
+
+/** All commands by name. Each is loaded when it is needed: starting up costs what the one command costs. */
+const commands: Readonly<Record<string, () => Promise<Command>>> = {
+  embed: async () => (await import('./commands/embed.ts')).embed,
+  similarity: async () => (await import('./commands/similarity.ts')).similarity,
+  search: async () => (await import('./commands/search.ts')).search,
+  'evaluate sts': async () => (await import('./commands/evaluate-sts.ts')).evaluateSts,
+  info: async () => (await import('./commands/info.ts')).info,
+  export: async () => (await import('./commands/export.ts')).exportModel,
+  train: async () => (await import('./commands/train.ts')).trainModel,
+  doctor: async () => (await import('./commands/doctor.ts')).doctor,
+};
+
+export const commandNames: readonly string[] = Object.keys(commands);
+
+/** Every command, for the overview. */
+export function loadAllCommands(): Promise<Command[]> {
+  return Promise.all(Object.values(commands).map((load) => load()));
+}
+
+/** The command that a command line begins with, and the words after its name. `undefined` when there is none of that name. */
+export async function findCommand(words: readonly string[]): Promise<{ command: Command; rest: readonly string[] } | undefined> {
+  for (const length of [2, 1]) {
+    const load = commands[words.slice(0, length).join(' ')];
+    if (load !== undefined && words.length >= length) return { command: await load(), rest: words.slice(length) };
+  }
+  return undefined;
+}

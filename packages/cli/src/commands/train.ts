@@ -1,0 +1,89 @@
+import { dirname } from 'node:path';
+import { readFile } from 'node:fs/promises';
+import { SentvecError } from '@sentvec/core';
+import { type Command, defineCommand } from '../command.ts';
+import { findModel } from '../model.ts';
+import { trainingProgress } from '../progress.ts';
+import { renderTable } from '../table.ts';
+import { UsageError } from '../usage-error.ts';
+
+const example = `{
+  "model": "use-lite",
+  "output": "my-model",
+  "data": [
+    {
+      "file": "stsb-train.csv", "header": false,
+      "columns": [0, 1], "label": 2, "labelScale": 5,
+      "loss": "CoSENTLoss"
+    }
+  ],
+  "evaluation": { "type": "sts", "file": "stsb-dev.csv", "header": false, "columns": [0, 1], "label": 2 },
+  "epochs": 4, "batchSize": 16, "learningRate": 1e-4, "seed": 42
+}`;
+
+export const trainModel: Command = defineCommand({
+  name: 'train',
+  summary: 'Fine-tune a model on pairs, triplets or labelled texts.',
+  args: {
+    config: { type: 'positional', required: true, description: 'The configuration, a JSON file. Its paths are relative to it.' },
+    resume: { type: 'boolean', description: 'Go on from the last checkpoint of the same configuration.' },
+  },
+  examples: [
+    { line: 'sentvec train config.json', does: 'Trains, and writes the model folder that the configuration names' },
+    { line: 'sentvec train config.json --resume', does: 'Goes on after Ctrl-C, a crash or a full disk, exactly where it stopped' },
+  ],
+  notes: [
+    `A configuration:\n\n${example}`,
+    'Also: maxSteps, gradientAccumulation, cachedExamples, schedule (linear, cosine, constant), warmup, weightDecay, clipNorm, dropout, ' +
+      'freeze (beginnings of tensor names), mixing (proportional, round-robin), evaluateEvery, patience, checkpointEvery, maxLength, threads; ' +
+      'in data: sampler (shuffled, inOrder, noDuplicates, groupedByLabel, byLength), prompts, lossParameters.',
+    'Losses by their names in sentence-transformers: CosineSimilarityLoss, CoSENTLoss, AnglELoss (a score); MultipleNegativesRankingLoss, ' +
+      'MultipleNegativesSymmetricRankingLoss, TripletLoss (no label); ContrastiveLoss, OnlineContrastiveLoss (1 or 0); BatchHardTripletLoss, ' +
+      'BatchAllTripletLoss (a class); MSELoss, MarginMSELoss (a list of numbers); MatryoshkaLoss around any of them.',
+    'Ctrl-C leaves a checkpoint beside the output. The result is a sentence-transformers folder with onnx/model.onnx, a model card and report.html.',
+  ],
+  async run(context) {
+    const { args, positionals, signal } = context;
+    if (positionals.length > 1) throw new UsageError(`Name one configuration, not ${positionals.length}.`);
+    const { parseTrainingConfig, trainFromConfig } = await import('@sentvec/training/node');
+    const config = parseTrainingConfig(await readJson(args.config), args.config);
+    const progress = await trainingProgress();
+    try {
+      const { output, outcome } = await trainFromConfig(config, {
+        openModel: (model) => findModel({ model }, context),
+        directory: dirname(args.config),
+        resume: args.resume,
+        signal,
+        onProgress: progress.update,
+        onEvaluation: ({ step, score }) => context.note(`${step === 0 ? 'Before' : `Step ${step}`}: score ${score.toFixed(4)}`),
+      });
+      const { evaluations } = outcome.history;
+      await context.print({
+        text: [
+          renderTable(
+            [{ title: 'step', align: 'right' }, { title: 'score', align: 'right' }, { title: '' }],
+            evaluations.map(({ step, score }) => [String(step), score.toFixed(4), step === outcome.bestStep ? 'kept' : '']),
+          ),
+          `The model is in ${output}; report.html there shows the curves.`,
+        ].join('\n'),
+        json: { output, steps: outcome.steps, bestStep: outcome.bestStep, stoppedEarly: outcome.stoppedEarly, evaluations },
+      });
+    } finally {
+      progress.stop();
+    }
+  },
+});
+
+async function readJson(file: string): Promise<unknown> {
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (cause) {
+    throw new SentvecError('invalid-argument', `${file} cannot be read: ${(cause as Error).message}`, { file }, { cause });
+  }
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new SentvecError('invalid-argument', `${file} is not valid JSON: ${(cause as Error).message}`, { file }, { cause });
+  }
+}
