@@ -10,7 +10,7 @@ export type { Calibration } from './run/calibration.ts';
 export { openRun, type CorpusRun, type Space } from './run/corpus-run.ts';
 export { differingParts } from './run/space.ts';
 export type { Shard, ShardLayout, ShardVectors, Sink } from './sinks/sink.ts';
-export { sinks } from './sinks/sinks.ts';
+export { loadSink } from './sinks/sinks.ts';
 export { commitCorpus } from './steps/commit-corpus.ts';
 export { embedChunk, type ChunkResult, type EmbedChunkOptions } from './steps/embed-chunk.ts';
 export { planCorpus } from './steps/plan-corpus.ts';

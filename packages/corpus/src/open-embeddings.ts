@@ -7,7 +7,7 @@ import { manifestFile, readManifest, type Manifest, type ShardEntry, type ShardF
 import type { RowId } from './rows/row.ts';
 import { rangesOf } from './run/calibration.ts';
 import { storedCols, type Shard, type ShardLayout } from './sinks/sink.ts';
-import { sinks } from './sinks/sinks.ts';
+import { loadSink } from './sinks/sinks.ts';
 
 /** Vectors of one shard. Row i of each part belongs together. */
 export interface EmbeddingBatch {
@@ -75,7 +75,8 @@ async function* readBatches(directory: string, manifest: Manifest): AsyncGenerat
 async function readShard(directory: string, entry: ShardEntry, { format }: Manifest, layout: ShardLayout): Promise<Shard> {
   const contents: Uint8Array[] = [];
   for (const file of filesOf(entry)) contents.push(await readChecked(directory, file));
-  const shard = await decode(directory, entry, () => sinks[format].decode(contents, layout));
+  const sink = await loadSink(format);
+  const shard = await decode(directory, entry, () => sink.decode(contents, layout));
   if (shard.ids.length !== entry.rows || shard.vectors.rows !== entry.rows) throw damaged(directory, entry);
   return shard;
 }

@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DuckDBInstance, listValue } from '@duckdb/node-api';
-import { sinks, type ShardLayout } from '@sentvec/corpus';
+import { loadSink, type ShardLayout } from '@sentvec/corpus';
 import { sinkContract, type ReadShard } from '@sentvec/testing';
 import { tableFromIPC } from 'apache-arrow';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -14,10 +14,10 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-sinkContract(sinks.parquet, { readElsewhere: readByDuckDb });
-sinkContract(sinks.arrow, { readElsewhere: readByArrow });
-sinkContract(sinks.npy, { readElsewhere: readNpy });
-sinkContract(sinks.jsonl, { readElsewhere: readLines });
+sinkContract(await loadSink('parquet'), { readElsewhere: readByDuckDb });
+sinkContract(await loadSink('arrow'), { readElsewhere: readByArrow });
+sinkContract(await loadSink('npy'), { readElsewhere: readNpy });
+sinkContract(await loadSink('jsonl'), { readElsewhere: readLines });
 
 async function readByDuckDb([file]: readonly Uint8Array[], layout: ShardLayout): Promise<ReadShard> {
   const path = join(folder, 'shard.parquet');

@@ -1,6 +1,5 @@
 import { SentvecError } from '@sentvec/core';
-import { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects, parquetSchema, type FileMetaData } from 'hyparquet';
-import { compressors } from 'hyparquet-compressors';
+import type { FileMetaData } from 'hyparquet';
 import { ioFailed, isSystemError } from '../files/io-error.ts';
 
 /** What the footer of a Parquet file says. */
@@ -13,6 +12,7 @@ export interface ParquetSummary {
 /** @throws SentvecError `invalid-corpus` for a broken file, `io-failed` */
 export async function readParquetMetadata(name: string, path: string): Promise<ParquetSummary> {
   return readingParquet(name, async () => {
+    const { asyncBufferFromFile, parquetMetadataAsync, parquetSchema } = await import('hyparquet');
     const metadata = await parquetMetadataAsync(await asyncBufferFromFile(path));
     const columns = parquetSchema(metadata).children.map((child) => child.element.name);
     return { metadata, rows: Number(metadata.num_rows), columns };
@@ -27,6 +27,8 @@ export async function readParquetRows(
 ): Promise<Record<string, unknown>[]> {
   const { start: rowStart, end: rowEnd, columns } = range;
   return readingParquet(name, async () => {
+    const { asyncBufferFromFile, parquetReadObjects } = await import('hyparquet');
+    const { compressors } = await import('hyparquet-compressors');
     const file = await asyncBufferFromFile(path);
     return parquetReadObjects({ file, rowStart, rowEnd, columns: [...columns], compressors, useOffsetIndex: true });
   });

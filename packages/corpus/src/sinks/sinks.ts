@@ -1,9 +1,14 @@
 import type { OutputFormat } from '../request.ts';
-import { arrowSink } from './arrow.ts';
-import { jsonlSink } from './jsonl.ts';
-import { npySink } from './npy.ts';
-import { parquetSink } from './parquet.ts';
 import type { Sink } from './sink.ts';
 
-/** The sink of each output format. A further format is one file, and one line here. */
-export const sinks: Readonly<Record<OutputFormat, Sink>> = { parquet: parquetSink, npy: npySink, arrow: arrowSink, jsonl: jsonlSink };
+const loaders: Readonly<Record<OutputFormat, () => Promise<Sink>>> = {
+  parquet: async () => (await import('./parquet.ts')).parquetSink,
+  npy: async () => (await import('./npy.ts')).npySink,
+  arrow: async () => (await import('./arrow.ts')).arrowSink,
+  jsonl: async () => (await import('./jsonl.ts')).jsonlSink,
+};
+
+/** The sink of an output format; its library is loaded when it is needed. A further format is one file, and one line above. */
+export async function loadSink(format: OutputFormat): Promise<Sink> {
+  return loaders[format]();
+}

@@ -2,7 +2,6 @@ import type { Stats } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { isAbsolute, resolve } from 'node:path';
 import { SentvecError } from '@sentvec/core';
-import { glob, isDynamicPattern } from 'tinyglobby';
 import { ioFailed, isSystemError } from '../files/io-error.ts';
 import type { FoundInput } from './source.ts';
 
@@ -23,6 +22,7 @@ async function findInput(input: string): Promise<FoundInput[]> {
   if (input === '-') return [{ name: '-', path: '', kind: 'stream', bytes: 0, modified: 0 }];
   const stats = await statFile(input);
   if (stats) return [describe(input, stats)];
+  const { glob, isDynamicPattern } = await import('tinyglobby');
   if (!isDynamicPattern(input)) {
     throw new SentvecError('invalid-corpus', `There is no file ${input}. Check the path.`, { file: input });
   }

@@ -14,7 +14,7 @@ import { runFolder } from '../run/run-folder.ts';
 import { readFinishedShard, shardName, writeShardRecord, type ShardRecord } from '../run/shard-record.ts';
 import { checkSpace, embedOptions } from '../run/space.ts';
 import { storedCols, type Shard, type ShardLayout } from '../sinks/sink.ts';
-import { sinks } from '../sinks/sinks.ts';
+import { loadSink } from '../sinks/sinks.ts';
 import { embedTexts } from './embed-texts.ts';
 
 /** What a chunk gave. */
@@ -117,7 +117,7 @@ function layoutOf({ options, idType, space }: CorpusRun): ShardLayout {
 }
 
 async function writeShard(chunk: CorpusChunk, run: CorpusRun, shard: Shard): Promise<ShardFile[]> {
-  const sink = sinks[run.options.format];
+  const sink = await loadSink(run.options.format);
   const contents = await sink.encode(shard, layoutOf(run));
   const files: ShardFile[] = [];
   for (const [index, bytes] of contents.entries()) {

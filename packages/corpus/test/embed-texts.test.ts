@@ -1,0 +1,84 @@
+import { SentvecError, type Embedded } from '@sentvec/core';
+import { describe, expect, it } from 'vitest';
+import { embedTexts } from '../src/steps/embed-texts.ts';
+
+const texts = Array.from({ length: 1000 }, (_, index) => `text ${index}`);
+
+/** Gives each text its length, after a check that may fail. Counts the texts that it was given. */
+function embedder(check: (some: readonly string[]) => void): {
+  embed: (some: readonly string[]) => Promise<Embedded>;
+  given: () => number;
+} {
+  let given = 0;
+  return {
+    given: () => given,
+    embed: async (some) => {
+      given += some.length;
+      check(some);
+      const vectors = { data: Float32Array.from(some, (text) => text.length), rows: some.length, cols: 1 };
+      const receipt = { rows: some.length, tokens: 0, truncated: [], paddingWaste: 0, milliseconds: 0, fingerprint: '', notes: [] };
+      return { vectors, receipt };
+    },
+  };
+}
+
+function failOn(bad: readonly number[], error: (rows: number[]) => Error): (some: readonly string[]) => void {
+  const set = new Set(bad.map((index) => texts[index]));
+  return (some) => {
+    const rows = some.flatMap((text, row) => (set.has(text) ? [row] : []));
+    if (rows.length > 0) throw error(rows);
+  };
+}
+
+describe('embedding texts of which some fail', () => {
+  it.each([[[]], [[0]], [[999]], [[0, 1, 2]], [[3, 500, 998]], [texts.map((_, index) => index)]])(
+    'leaves out just those: %j',
+    async (bad) => {
+      const { embed } = embedder(failOn(bad, () => new Error('poison')));
+      const { embedded, kept, failures } = await embedTexts(texts, embed);
+      expect(failures.map(({ index }) => index)).toEqual(bad);
+      const good = texts.map((_, index) => index).filter((index) => !bad.includes(index));
+      expect(kept).toEqual(good);
+      expect([...embedded.vectors.data]).toEqual(good.map((index) => texts[index]!.length));
+    },
+  );
+
+  it('costs a few times the work, not the number of texts', async () => {
+    const one = embedder(failOn([321], () => new SentvecError('backend-failed', 'poison')));
+    await embedTexts(texts, one.embed);
+    expect(one.given()).toBeLessThan(6 * texts.length);
+    // An error that names its rows needs no search.
+    const named = embedder(failOn([5, 6, 700], (rows) => new SentvecError('invalid-text', 'empty', { row: rows[0], rows })));
+    expect((await embedTexts(texts, named.embed)).failures.map(({ index }) => index)).toEqual([5, 6, 700]);
+    expect(named.given()).toBeLessThan(2 * texts.length);
+    const first = embedder(failOn([5, 6, 700], (rows) => new SentvecError('invalid-text', 'empty', { row: rows[0] })));
+    expect((await embedTexts(texts, first.embed)).failures.map(({ index }) => index)).toEqual([5, 6, 700]);
+  });
+
+  it('tries again when nothing fails alone, and gives up when that does not help', async () => {
+    let calls = 0;
+    const once = embedder(() => {
+      calls += 1;
+      if (calls === 1) throw new SentvecError('backend-failed', 'out of memory for a moment');
+    });
+    expect((await embedTexts(texts, once.embed)).kept.length).toBe(1000);
+    const large = embedder((some) => {
+      if (some.length === 1000) throw new SentvecError('backend-failed', 'too many');
+    });
+    await expect(embedTexts(texts, large.embed)).rejects.toMatchObject({ code: 'backend-failed', message: 'too many' });
+  });
+
+  it('does not blame a text when the model fails on everything, or for other reasons', async () => {
+    const dead = embedder(() => {
+      throw new SentvecError('backend-failed', 'the device is gone');
+    });
+    await expect(embedTexts(texts, dead.embed)).rejects.toMatchObject({ code: 'backend-failed' });
+    for (const code of ['aborted', 'disposed', 'invalid-argument'] as const) {
+      const stopped = embedder(() => {
+        throw new SentvecError(code, 'stop');
+      });
+      await expect(embedTexts(texts, stopped.embed)).rejects.toMatchObject({ code });
+      expect(stopped.given()).toBe(1000);
+    }
+  });
+});

@@ -1,0 +1,158 @@
+import { execFile, execFileSync, spawn } from 'node:child_process';
+import { chmod, mkdir, readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { embedCorpus, openEmbeddings, type CorpusRequest } from '@sentvec/corpus';
+import { describe, expect, it } from 'vitest';
+import { fakeEmbedder } from './fake-embedder.ts';
+import { contents, workspace } from './workspace.ts';
+
+const space = workspace();
+const run = promisify(execFile);
+const script = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
+
+async function corpus(rows: number): Promise<string> {
+  return space.write(
+    'corpus.jsonl',
+    Array.from({ length: rows }, (_, row) => `${JSON.stringify({ text: `text number ${row}` })}\n`).join(''),
+  );
+}
+
+/** What an output holds of the kind that a reader would take for finished. */
+async function complete(output: string): Promise<boolean> {
+  return (JSON.parse(await readFile(`${output}/manifest.json`, 'utf8')) as { complete: boolean }).complete;
+}
+
+interface ProcessFailure {
+  readonly stderr: string;
+}
+
+/** Embeds in a process of its own. @returns the error in its plain form */
+async function failing(request: CorpusRequest, shell: string): Promise<{ code: string; message: string }> {
+  const command = `${shell} exec "$0" "$@"`;
+  const args = ['-c', command, process.execPath, script('embed-process.mjs'), JSON.stringify(request), '0'];
+  const { stderr } = await run('sh', args).then(
+    () => ({ stderr: '{"code":"none","message":"it did not fail"}' }),
+    (error: ProcessFailure) => error,
+  );
+  return JSON.parse(stderr) as { code: string; message: string };
+}
+
+/** Why a small file system of its own cannot be mounted here, if it cannot. */
+const noMount = ((): string | undefined => {
+  if (process.platform !== 'linux' || process.getuid?.() !== 0) return 'only root on Linux may mount a small file system';
+  try {
+    execFileSync('unshare', ['-m', 'mount', '-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', '/mnt'], { stdio: 'ignore' });
+    return undefined;
+  } catch {
+    return 'this machine does not allow mounts';
+  }
+})();
+
+describe('a disk that does not take more', () => {
+  it.skipIf(noMount !== undefined)(
+    `is an error that says what to do, and the run goes on when there is room (${noMount ?? 'full disk'})`,
+    async () => {
+      const input = await corpus(20_000);
+      await mkdir(space.path('small'));
+      await mkdir(space.path('kept'));
+      // Within a mount namespace of its own, so that nothing is left mounted; what was written is copied out.
+      const mount = `mount -t tmpfs -o size=3m tmpfs ${space.path('small')};`;
+      const request = { inputs: [input], output: space.path('small/out'), chunkRows: 1000 };
+      const command = `${mount} "$0" "$@"; code=$?; cp -a ${space.path('small/out')} ${space.path('kept')}; exit $code`;
+      const args = ['-m', 'sh', '-c', command, process.execPath, script('embed-process.mjs'), JSON.stringify(request), '0'];
+      const { stderr } = await run('unshare', args).then(
+        () => ({ stderr: '{}' }),
+        (error: ProcessFailure) => error,
+      );
+      expect(JSON.parse(stderr)).toMatchObject({
+        code: 'io-failed',
+        message: expect.stringMatching(/ENOSPC.*The disk is full\. Free some space, then run the same command with --resume/) as string,
+        details: { file: expect.stringContaining('shard-') as string },
+      });
+      const output = space.path('kept/out');
+      const files = Object.keys(await contents(output));
+      expect(files.filter((name) => name.startsWith('shard-')).length).toBeGreaterThan(2);
+      expect(files.filter((name) => name.includes('/temporary/'))).toEqual([]);
+      expect(await complete(output)).toBe(false);
+      await run(process.execPath, [script('embed-process.mjs'), JSON.stringify({ ...request, output, resume: true }), '0']);
+      await run(process.execPath, [script('embed-process.mjs'), JSON.stringify({ ...request, output: space.path('undisturbed') }), '0']);
+      expect(await contents(output)).toEqual(await contents(space.path('undisturbed')));
+    },
+  );
+
+  it.skipIf(process.platform === 'win32')(
+    'leaves nothing half-written under a final name (skipped on Windows, which has no ulimit)',
+    async () => {
+      const input = await corpus(3000);
+      const output = space.path('out');
+      // A file may have 64 blocks of 512 bytes: the run's own files fit, a shard of 1,000 vectors does not.
+      const error = await failing({ inputs: [input], output, chunkRows: 1000 }, 'ulimit -f 64;');
+      expect(error).toMatchObject({ code: 'io-failed', message: expect.stringMatching(/shard-0000\d\.parquet \(EFBIG\)/) as string });
+      expect(Object.keys(await contents(output)).filter((name) => name.startsWith('shard-') || name.includes('/temporary/'))).toEqual([]);
+      expect(await complete(output)).toBe(false);
+      await expect(openEmbeddings(output)).rejects.toMatchObject({
+        code: 'invalid-output',
+        message: expect.stringContaining('not complete') as string,
+      });
+    },
+  );
+
+  it.skipIf(process.getuid?.() === 0)('may be closed to this user (skipped for root, to whom nothing is closed)', async () => {
+    const input = await corpus(10);
+    await mkdir(space.path('closed'));
+    await chmod(space.path('closed'), 0o555);
+    const request = { inputs: [input], output: space.path('closed/out') };
+    await expect(embedCorpus(request, fakeEmbedder())).rejects.toMatchObject({
+      code: 'io-failed',
+      message: expect.stringMatching(/EACCES.*Permission was denied/) as string,
+    });
+    await chmod(input, 0);
+    await expect(embedCorpus({ inputs: [input], output: space.path('out') }, fakeEmbedder())).rejects.toMatchObject({ code: 'io-failed' });
+  });
+
+  it('may have a file where the folder should be', async () => {
+    await space.write('file', 'not a folder');
+    const request = { inputs: [await corpus(10)], output: space.path('file/out') };
+    await expect(embedCorpus(request, fakeEmbedder())).rejects.toMatchObject({
+      code: 'invalid-output',
+      message: expect.stringContaining('file/out') as string,
+    });
+  });
+});
+
+describe('a process that is killed', () => {
+  it('at any moment leaves a run that ends byte-identical to an undisturbed one', async () => {
+    const request = { inputs: [await corpus(6000)], output: space.path('out'), chunkRows: 250, precision: 'uint8' as const };
+    await run(process.execPath, [script('embed-process.mjs'), JSON.stringify({ ...request, output: space.path('undisturbed') }), '0']);
+    for (const rowsBefore of [0, 400, 2500, 5000]) {
+      await killAfter(rowsBefore, { ...request, resume: true });
+      expect(await complete(request.output)).toBe(false);
+    }
+    await run(process.execPath, [script('embed-process.mjs'), JSON.stringify({ ...request, resume: true }), '0']);
+    expect(await contents(request.output)).toEqual(await contents(space.path('undisturbed')));
+  });
+});
+
+/** Starts embedding and kills the process, without a chance to clean up, when it has that many rows. */
+async function killAfter(rowsBefore: number, request: CorpusRequest): Promise<void> {
+  const child = spawn(process.execPath, [script('embed-process.mjs'), JSON.stringify(request), '20'], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  for await (const block of child.stdout) {
+    const counts = String(block).trim().split('\n').map(Number);
+    if (Math.max(...counts) >= rowsBefore) child.kill('SIGKILL');
+  }
+  await gone;
+}
+
+describe('memory', () => {
+  it('at the end is within 10 % of that at row 50,000', async () => {
+    const { stdout } = await run(process.execPath, [script('memory.mjs'), '120000']);
+    const measured = JSON.parse(stdout) as { rows: number; ratio: number; megabytes: { atEnd: number } };
+    expect(measured.rows).toBe(120_000);
+    expect(measured.ratio).toBeLessThan(1.1);
+    expect(measured.megabytes.atEnd).toBeLessThan(700);
+  });
+});

@@ -1,0 +1,90 @@
+import { describe, expect, it } from 'vitest';
+import { csvScanner } from '../src/rows/csv-scanner.ts';
+import { lineScanner, paragraphScanner, type OnRow, type RowScanner, type ScanStart } from '../src/rows/row-scanner.ts';
+
+type MakeScanner = (start: ScanStart, onRow: OnRow) => RowScanner;
+
+const scanners: Record<string, MakeScanner> = {
+  lines: (start, onRow) => lineScanner(start, onRow, { skipBlank: false }),
+  'lines that are not blank': (start, onRow) => lineScanner(start, onRow, { skipBlank: true }),
+  paragraphs: paragraphScanner,
+  CSV: (start, onRow) => csvScanner(start, onRow, 44),
+};
+
+/** Rows as text, with the line on which each begins. */
+function scan(make: MakeScanner, blocks: readonly Buffer[], position = 0): { rows: [string, number][]; unclosed: number | undefined } {
+  const whole = Buffer.concat(blocks);
+  const rows: [string, number][] = [];
+  const scanner = make({ position, line: 1 }, (start, next, line) =>
+    rows.push([whole.toString('latin1', start - position, next - position), line]),
+  );
+  for (const block of blocks) scanner.push(block);
+  return { rows, unclosed: scanner.end() };
+}
+
+/** Pieces of files that scanners may trip over, in an order that a seed decides. */
+function randomFile(seed: number): Buffer {
+  const pieces = ['\n', '\r\n', '\n\n', ' ', '\t', ',', '"', '""', 'word', 'é', '{"text":"x"}', '"a ""b"" \n c"', ' \r\n', '"x"\r\n'];
+  let state = seed;
+  let text = '';
+  for (let count = 0; count < 60; count += 1) {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    text += pieces[Math.floor((state / 2 ** 32) * pieces.length)]!;
+  }
+  return Buffer.from(text);
+}
+
+describe.each(Object.entries(scanners))('the scanner of %s', (_name, make) => {
+  it('finds the same rows however the stream is cut into blocks, and wherever it begins', () => {
+    for (let seed = 1; seed <= 300; seed += 1) {
+      const file = randomFile(seed);
+      const expected = scan(make, [file]);
+      for (const size of [1, 2, 3, 7, 64]) {
+        const blocks = Array.from({ length: Math.ceil(file.length / size) }, (_, index) => file.subarray(index * size, (index + 1) * size));
+        expect(scan(make, blocks)).toEqual(expected);
+      }
+      expect(scan(make, [file], 1000)).toEqual(expected);
+    }
+  });
+
+  it('finds the rest of the rows when it begins at any of them', () => {
+    for (let seed = 1; seed <= 300; seed += 1) {
+      const file = randomFile(seed);
+      const starts: number[] = [];
+      const scanner = make({ position: 0, line: 1 }, (start) => starts.push(start));
+      scanner.push(file);
+      scanner.end();
+      const rows = scan(make, [file]).rows.map(([row]) => row);
+      for (const [index, start] of starts.entries()) {
+        expect(scan(make, [file.subarray(start)]).rows.map(([row]) => row)).toEqual(rows.slice(index));
+      }
+    }
+  });
+});
+
+describe('lines of rows', () => {
+  it('are those of the file', () => {
+    const file = Buffer.from('\na\n\n"b\nc",d\ne\n\n  \nf "g"\n');
+    expect(scan(scanners['lines']!, [file]).rows.map(([, line]) => line)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    expect(scan(scanners['lines that are not blank']!, [file]).rows.map(([, line]) => line)).toEqual([2, 4, 5, 6, 9]);
+    expect(scan(scanners['paragraphs']!, [file]).rows.map(([, line]) => line)).toEqual([2, 4, 9]);
+    expect(scan(scanners['CSV']!, [file]).rows).toEqual([
+      ['a\n', 2],
+      ['"b\nc",d\n', 4],
+      ['e\n', 6],
+      ['  \n', 8],
+      ['f "g"\n', 9],
+    ]);
+  });
+
+  it('tell where a quote was opened that nothing closes', () => {
+    expect(scan(scanners['CSV']!, [Buffer.from('a,b\n1,"x"\n2,"y\nz\n')])).toEqual({
+      rows: [
+        ['a,b\n', 1],
+        ['1,"x"\n', 2],
+        ['2,"y\nz\n', 3],
+      ],
+      unclosed: 3,
+    });
+  });
+});
