@@ -3,11 +3,10 @@ import { isAbsolute } from 'node:path';
 import { SentvecError } from '../errors.ts';
 import type { ModelFiles } from '../types.ts';
 import { directoryModel } from './directory-model.ts';
+import { hubModel, type HubModelOptions } from './hub/hub-model.ts';
 
 /** Options of {@link openModel}: those of the hub. */
-export interface OpenModelOptions {
-  readonly revision?: string | undefined;
-}
+export type OpenModelOptions = HubModelOptions;
 
 /**
  * Finds a model by what a person calls it: a folder that exists, else a repository of the Hugging Face hub (`org/name`, or a
@@ -23,7 +22,7 @@ export async function openModel(name: string, options: OpenModelOptions = {}): P
       `There is no model folder ${name}. Check the path, or name a model of the Hugging Face hub as "organization/name".`,
       { file: name },
     );
-  throw new SentvecError('model-not-found', `${name}: loading from the hub is not there yet.`, { options });
+  return hubModel(name, options);
 }
 
 /** Names on the hub are one or two segments of letters, digits, `-`, `_` and `.`. */

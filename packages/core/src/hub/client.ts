@@ -1,0 +1,144 @@
+import { SentvecError } from '../errors.ts';
+import { checkFilePath } from '../model-files.ts';
+import { failureOf, PassingFailure, type HubExchange } from './errors.ts';
+import { roleOf, type HubFile } from './repository.ts';
+import { waitToRetry, type RetryOptions } from './retry.ts';
+
+/** An answer, from where redirects led. */
+export interface HubAnswer {
+  readonly response: Response;
+  readonly answeredBy: string;
+  /** The ETag that the hub itself gave, before it sent us elsewhere. */
+  readonly etag: string | undefined;
+}
+
+/** Makes one request, follows redirects, and shows the `authorization` to no other server. */
+export type HubFetch = (url: string, headers: Readonly<Record<string, string>>, signal: AbortSignal) => Promise<HubAnswer>;
+
+/** Options of {@link HubClient}. */
+export interface HubClientOptions extends RetryOptions {
+  /** Address of the hub, without a slash at the end. */
+  readonly endpoint: string;
+  readonly token?: string | undefined;
+  /** Default: the global `fetch`, which follows redirects itself. */
+  readonly fetch?: HubFetch | undefined;
+}
+
+/** Milliseconds without an answer, or without a further piece of it, after which a request has failed. */
+export const longestSilence = 30_000;
+
+/** Asks the hub about one model. */
+export class HubClient {
+  readonly model: string;
+  readonly options: HubClientOptions;
+
+  constructor(model: string, options: HubClientOptions) {
+    this.model = model;
+    this.options = options;
+  }
+
+  /**
+   * The commit that a revision is now.
+   * @throws SentvecError `model-not-found`, `model-access-denied`, `download-failed`, `aborted`
+   */
+  async commitOf(revision: string): Promise<string> {
+    const { modelInfo } = await import('@huggingface/hub');
+    const { sha } = await this.#ask(revision, (parameters) =>
+      modelInfo({ ...parameters, name: this.model, revision, additionalFields: ['sha'] }),
+    );
+    if (typeof sha === 'string' && /^[0-9a-zA-Z]{1,64}$/u.test(sha)) return sha;
+    throw this.#notFromAHub(`names the commit ${JSON.stringify(sha)}`);
+  }
+
+  /**
+   * The files of a commit that sentvec has a use for, sorted by path.
+   * @throws SentvecError `invalid-model`, and those of {@link commitOf}
+   */
+  async files(commit: string): Promise<HubFile[]> {
+    const { listFiles } = await import('@huggingface/hub');
+    return this.#ask(commit, async (parameters) => {
+      const files: HubFile[] = [];
+      for await (const entry of listFiles({
+        ...parameters,
+        repo: { type: 'model', name: this.model },
+        revision: commit,
+        recursive: true,
+      })) {
+        if (entry.type !== 'file' || roleOf(entry.path) === undefined) continue;
+        const size = entry.lfs?.size ?? entry.size;
+        if (!Number.isSafeInteger(size) || size < 0) throw this.#notFromAHub(`gives ${entry.path} a size of ${size}`);
+        const isLarge = entry.lfs !== undefined;
+        files.push({ path: checkFilePath(entry.path), size, ...(isLarge ? { sha256: entry.lfs?.oid } : { gitId: entry.oid }) });
+      }
+      return files.sort((a, b) => (a.path < b.path ? -1 : 1));
+    });
+  }
+
+  /**
+   * Asks once for the content of a file, from a byte on: the answer may begin at the first byte all the same (status 200 instead of 206).
+   * @param signal ends the request and the reading of its answer
+   */
+  async open(commit: string, file: string, from: number, signal: AbortSignal): Promise<HubAnswer> {
+    const path = file.split('/').map(encodeURIComponent).join('/');
+    const url = `${this.options.endpoint}/${this.model}/resolve/${encodeURIComponent(commit)}/${path}`;
+    // Compressed, the bytes would not be those that the range and the size speak of.
+    const headers = { 'accept-encoding': 'identity', ...(from > 0 && { range: `bytes=${from}-` }) };
+    const answer = await this.#request(url, headers, signal);
+    if (answer.response.ok || answer.response.status === 416) return answer;
+    throw await failureOf(answer.response, this.#exchange(url, answer, commit, file));
+  }
+
+  /** Runs a function of the hub's own library with requests that are repeated when they fail, and explains what fails for good. */
+  async #ask<T>(revision: string, ask: (parameters: { hubUrl: string; fetch: typeof fetch }) => Promise<T>): Promise<T> {
+    const parameters = {
+      hubUrl: this.options.endpoint,
+      fetch: (input: unknown, init?: RequestInit) => this.#get(String(input), init, revision),
+    };
+    try {
+      return await ask(parameters);
+    } catch (error) {
+      if (SentvecError.is(error)) throw error;
+      throw this.#notFromAHub('cannot be read', error);
+    }
+  }
+
+  async #get(url: string, init: RequestInit | undefined, revision: string): Promise<Response> {
+    const headers = Object.fromEntries(new Headers(init?.headers));
+    for (let failures = 1; ; failures++) {
+      try {
+        const answer = await this.#request(url, headers, AbortSignal.timeout(longestSilence));
+        if (!answer.response.ok) throw await failureOf(answer.response, this.#exchange(url, answer, revision));
+        // Read here, so that a connection that breaks in the middle is tried again.
+        return new Response(await answer.response.text(), { headers: answer.response.headers });
+      } catch (error) {
+        // Without an answer at all, the network is off more often than the hub: someone is waiting to hear so.
+        const { retries, signal } = this.options;
+        const patience = error instanceof PassingFailure ? retries : Math.min(retries, 2);
+        await waitToRetry(error, failures, `Asking ${new URL(url).origin} about the model ${this.model}`, { retries: patience, signal });
+      }
+    }
+  }
+
+  #request(url: string, headers: Readonly<Record<string, string>>, signal: AbortSignal): Promise<HubAnswer> {
+    const { endpoint, token, signal: callerSignal, fetch: request = fetchFollowing } = this.options;
+    const isHub = new URL(url).origin === new URL(endpoint).origin;
+    const authorized = token !== undefined && isHub ? { ...headers, authorization: `Bearer ${token}` } : headers;
+    return request(url, authorized, callerSignal ? AbortSignal.any([callerSignal, signal]) : signal);
+  }
+
+  #exchange(url: string, { answeredBy }: HubAnswer, revision: string, file?: string): HubExchange {
+    return { model: this.model, revision, file, url, answeredBy, hasToken: this.options.token !== undefined };
+  }
+
+  #notFromAHub(problem: string, cause?: unknown): SentvecError {
+    const { endpoint } = this.options;
+    const message = `${endpoint} does not answer as a hub does: its answer about the model ${this.model} ${problem}. Is HF_ENDPOINT right, and is there a proxy in between?`;
+    return new SentvecError('download-failed', message, { model: this.model }, { cause });
+  }
+}
+
+const fetchFollowing: HubFetch = async (url, headers, signal) => {
+  const response = await fetch(url, { headers, signal });
+  const etag = response.headers.get('x-linked-etag') ?? response.headers.get('etag') ?? undefined;
+  return { response, answeredBy: response.url || url, etag };
+};

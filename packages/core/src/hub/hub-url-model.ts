@@ -1,0 +1,103 @@
+import { SentvecError } from '../errors.ts';
+import { checkFilePath, noSuchFile } from '../model-files.ts';
+import { sha256 } from '../sha256.ts';
+import type { ModelFiles } from '../types.ts';
+import { HubClient } from './client.ts';
+import { downloadFile, wrongHash, type DownloadProgress, type DownloadTarget } from './download.ts';
+import { checkRepositoryName, checkRevision, defaultRevision, isCommit, type HubFile } from './repository.ts';
+
+/** Address of the Hugging Face hub. */
+export const huggingFaceEndpoint = 'https://huggingface.co';
+
+/** Options of {@link hubUrlModel}. */
+export interface HubUrlModelOptions {
+  /** A branch, tag or commit. Default `main`. */
+  readonly revision?: string | undefined;
+  /** Address of a hub. Default `https://huggingface.co`. */
+  readonly endpoint?: string | undefined;
+  /** An access token, for models that are private or gated. It is sent to the hub alone. */
+  readonly token?: string | undefined;
+  /** How often a request that failed is made again, with longer and longer waits. Default 4. */
+  readonly retries?: number | undefined;
+  /** Called while a file is on its way. */
+  readonly onProgress?: ((progress: DownloadProgress) => void) | undefined;
+  /** Ends all requests, also those of later reads. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * A model of the Hugging Face hub, read over `fetch` into memory: for browsers. In Node, `hubModel` of `@sentvec/core/node` keeps what
+ * it downloads. The revision is pinned to a commit now; files are downloaded when they are read, and checked against the hub's hashes.
+ * @param name `organization/name`
+ * @throws SentvecError `invalid-argument`, `model-not-found`, `model-access-denied`, `download-failed`, `aborted`
+ */
+export async function hubUrlModel(name: string, options: HubUrlModelOptions = {}): Promise<ModelFiles & { readonly revision: string }> {
+  const { revision = defaultRevision, token, retries = 4, signal, onProgress } = options;
+  checkRepositoryName(name);
+  checkRevision(revision);
+  const client = new HubClient(name, { endpoint: checkEndpoint(options.endpoint ?? huggingFaceEndpoint), token, retries, signal });
+  const commit = isCommit(revision) ? revision : await client.commitOf(revision);
+  const files = new Map((await client.files(commit)).map((file) => [file.path, file]));
+  const find = (path: string): HubFile => {
+    const file = files.get(checkFilePath(path));
+    if (file === undefined) throw noSuchFile(name, path);
+    return file;
+  };
+  return {
+    name,
+    revision: commit,
+    list: async () => [...files.keys()],
+    size: async (path) => find(path).size,
+    read: async (path) => readChecked(client, commit, find(path), onProgress),
+  };
+}
+
+/** @throws SentvecError `invalid-argument` when it is no address of a server */
+export function checkEndpoint(endpoint: string): string {
+  if (URL.canParse(endpoint) && /^https?:$/u.test(new URL(endpoint).protocol)) return endpoint.replace(/\/+$/u, '');
+  throw new SentvecError('invalid-argument', `${JSON.stringify(endpoint)} is no address of a hub, as ${huggingFaceEndpoint} is one.`);
+}
+
+async function readChecked(
+  client: HubClient,
+  commit: string,
+  file: HubFile,
+  onProgress: ((progress: DownloadProgress) => void) | undefined,
+): Promise<Uint8Array> {
+  const target = new MemoryTarget(file.size);
+  const expected = await downloadFile(client, commit, file, target, onProgress);
+  if (expected.sha256.length > 0) {
+    const actual = await sha256(target.bytes);
+    const wrong = expected.sha256.find((hash) => hash !== actual);
+    if (wrong !== undefined) throw wrongHash(client.model, file.path, wrong, actual);
+  }
+  return target.bytes;
+}
+
+/** Grows with what arrives: the size that a server announces is not allocated on its word. */
+class MemoryTarget implements DownloadTarget {
+  #buffer: Uint8Array;
+  received = 0;
+
+  constructor(size: number) {
+    this.#buffer = new Uint8Array(Math.min(size, 2 ** 20));
+  }
+
+  get bytes(): Uint8Array {
+    return this.#buffer.subarray(0, this.received);
+  }
+
+  async take(bytes: Uint8Array): Promise<void> {
+    if (this.received + bytes.length > this.#buffer.length) {
+      const larger = new Uint8Array(Math.max(2 * this.#buffer.length, this.received + bytes.length));
+      larger.set(this.bytes);
+      this.#buffer = larger;
+    }
+    this.#buffer.set(bytes, this.received);
+    this.received += bytes.length;
+  }
+
+  async clear(): Promise<void> {
+    this.received = 0;
+  }
+}

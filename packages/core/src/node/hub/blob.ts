@@ -1,0 +1,173 @@
+import { createHash, randomBytes, type Hash } from 'node:crypto';
+import { constants, createReadStream } from 'node:fs';
+import { open, readdir, rename, rm, stat, type FileHandle } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import type { HubClient } from '../../hub/client.ts';
+import { downloadFile, wrongHash, type DownloadProgress, type DownloadTarget, type ExpectedHashes } from '../../hub/download.ts';
+import type { HubFile } from '../../hub/repository.ts';
+import { withFileLock } from './file-lock.ts';
+import { ioFailed } from './io-failed.ts';
+
+/**
+ * Downloads a file to a path that names its content, unless it is there. What arrives lies beside it in an `.incomplete` file, which a later
+ * attempt, also of another process, takes over; only checked content gets the name. Several processes may do this at once.
+ * @throws SentvecError `download-failed`, `model-not-found`, `model-access-denied`, `aborted`
+ */
+export async function downloadBlob(
+  client: HubClient,
+  commit: string,
+  file: HubFile,
+  blob: string,
+  onProgress?: (progress: DownloadProgress) => void,
+): Promise<void> {
+  const { signal } = client.options;
+  await withFileLock(
+    `${blob}.lock`,
+    async () => {
+      if (await exists(blob)) return;
+      const partial = await takeOver(blob);
+      const begunEarlier = (await sizeOf(partial)) > 0;
+      const damage = await downloadPartial(client, commit, file, blob, partial, onProgress);
+      if (damage === undefined) return;
+      // What an earlier attempt left may have been the damaged part.
+      const again = begunEarlier ? await downloadPartial(client, commit, file, blob, partial, onProgress) : damage;
+      if (again !== undefined) throw wrongHash(client.model, file.path, again.expected, again.actual);
+    },
+    signal,
+  );
+}
+
+interface Damage {
+  readonly expected: string;
+  readonly actual: string;
+}
+
+/** Returns what is wrong with the content, which is then gone. */
+async function downloadPartial(
+  client: HubClient,
+  commit: string,
+  file: HubFile,
+  blob: string,
+  partial: string,
+  onProgress: ((progress: DownloadProgress) => void) | undefined,
+): Promise<Damage | undefined> {
+  const target = await FileTarget.open(partial, file.size);
+  let damage: Damage | undefined;
+  try {
+    const expected = await downloadFile(client, commit, file, target, onProgress);
+    damage = target.check(expected);
+    await target.flush();
+  } finally {
+    await target.close();
+  }
+  if (damage === undefined) await rename(partial, blob).catch((error: unknown) => unlessExists(blob, error));
+  else await rm(partial, { force: true });
+  return damage;
+}
+
+/** Another process took the file over, believing this one dead: then it will be, or is, finished by that one. */
+async function unlessExists(blob: string, error: unknown): Promise<void> {
+  if (!(await exists(blob))) throw error;
+}
+
+/**
+ * The path of an `.incomplete` file that belongs to this call, with what earlier ones left. Should the process that left it be alive after
+ * all, it goes on writing the same bytes at the same places, and harms nothing.
+ */
+async function takeOver(blob: string): Promise<string> {
+  const own = `${blob}.${randomBytes(4).toString('hex')}.incomplete`;
+  const prefix = `${basename(blob)}.`;
+  const left = (await readdir(dirname(blob))).filter((name) => name.startsWith(prefix) && /\.[0-9a-f]{8}\.incomplete$/u.test(name));
+  const sizes = await Promise.all(
+    left.map(async (name) => ({ path: join(dirname(blob), name), size: await sizeOf(join(dirname(blob), name)) })),
+  );
+  const [largest, ...others] = sizes.sort((a, b) => b.size - a.size);
+  if (largest) await rename(largest.path, own).catch(() => {});
+  for (const { path } of others) await rm(path, { force: true });
+  return own;
+}
+
+/** A file that is hashed while it grows. */
+class FileTarget implements DownloadTarget {
+  readonly #path: string;
+  readonly #size: number;
+  #file: FileHandle;
+  #sha256!: Hash;
+  #gitId!: Hash;
+  received = 0;
+
+  private constructor(path: string, size: number, file: FileHandle) {
+    this.#path = path;
+    this.#size = size;
+    this.#file = file;
+    this.#start();
+  }
+
+  static async open(path: string, size: number): Promise<FileTarget> {
+    const target = new FileTarget(path, size, await openAnyhow(path));
+    for await (const chunk of createReadStream(path, { highWaterMark: 2 ** 18 })) target.#count(chunk as Uint8Array);
+    return target;
+  }
+
+  async take(bytes: Uint8Array): Promise<void> {
+    await ioFailed(dirname(this.#path), async () => {
+      for (let from = 0; from < bytes.length;) {
+        const { bytesWritten } = await this.#file.write(bytes, from, bytes.length - from, this.received + from);
+        from += bytesWritten;
+      }
+    });
+    this.#count(bytes);
+  }
+
+  /** In a new file, since another process may be reading or writing the old one. */
+  async clear(): Promise<void> {
+    await ioFailed(dirname(this.#path), async () => {
+      await this.#file.close();
+      await rm(this.#path, { force: true });
+      this.#file = await openAnyhow(this.#path);
+    });
+    this.#start();
+  }
+
+  /** What is wrong with the bytes, if anything is. */
+  check(expected: ExpectedHashes): Damage | undefined {
+    const hashes = [
+      ...expected.sha256.map((hash) => ({ expected: hash, actual: this.#sha256.copy().digest('hex') })),
+      ...(expected.gitId === undefined ? [] : [{ expected: expected.gitId, actual: this.#gitId.copy().digest('hex') }]),
+    ];
+    return hashes.find((hash) => hash.expected !== hash.actual);
+  }
+
+  async flush(): Promise<void> {
+    await this.#file.sync();
+  }
+
+  async close(): Promise<void> {
+    await this.#file.close();
+  }
+
+  #start(): void {
+    this.received = 0;
+    this.#sha256 = createHash('sha256');
+    this.#gitId = createHash('sha1').update(`blob ${this.#size}\0`);
+  }
+
+  #count(bytes: Uint8Array): void {
+    this.received += bytes.length;
+    this.#sha256.update(bytes);
+    this.#gitId.update(bytes);
+  }
+}
+
+/** For reading and writing at any place, made when it is not there, never cut. */
+function openAnyhow(path: string): Promise<FileHandle> {
+  return open(path, constants.O_RDWR | constants.O_CREAT, 0o666);
+}
+
+async function exists(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined)) !== undefined;
+}
+
+async function sizeOf(path: string): Promise<number> {
+  return (await stat(path).catch(() => undefined))?.size ?? 0;
+}

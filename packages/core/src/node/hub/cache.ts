@@ -1,0 +1,114 @@
+import { randomBytes } from 'node:crypto';
+import { copyFile, mkdir, readdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { dirname, join, relative, sep } from 'node:path';
+import { checkFilePath } from '../../model-files.ts';
+import { roleOf, type HubFile } from '../../hub/repository.ts';
+
+/**
+ * A model in the cache of the hub, in the layout that `huggingface_hub` and `@huggingface/hub` share: `refs/<revision>` holds a commit,
+ * `snapshots/<commit>/` the files as links to `blobs/`, where they are named by their hash. Beside them this class keeps the list of a
+ * commit's files, in `.sentvec/`, so that a commit that was listed once needs the hub no more.
+ */
+export class HubCache {
+  /** The folder of the model. */
+  readonly directory: string;
+
+  constructor(cacheDirectory: string, model: string) {
+    this.directory = join(cacheDirectory, `models--${model.replaceAll('/', '--')}`);
+  }
+
+  snapshot(commit: string): string {
+    return join(this.directory, 'snapshots', commit);
+  }
+
+  /** Where the content of a file lies. */
+  blob({ sha256, gitId }: HubFile, commit: string, path: string): string {
+    const hash = [sha256, gitId].find((id) => id !== undefined && /^(?:[0-9a-f]{40}|[0-9a-f]{64})$/u.test(id));
+    return join(this.directory, 'blobs', hash ?? `${commit}-${path.replaceAll('/', '-')}`);
+  }
+
+  /** The commit that a revision was when it was last asked for. */
+  async commitOf(revision: string): Promise<string | undefined> {
+    const content = await readFile(join(this.directory, 'refs', ...revision.split('/')), 'utf8').catch(() => '');
+    return /^[0-9a-zA-Z]{1,64}$/u.exec(content.trim())?.[0];
+  }
+
+  async rememberCommit(revision: string, commit: string): Promise<void> {
+    await writeWhole(join(this.directory, 'refs', ...revision.split('/')), commit);
+  }
+
+  /** The files of a commit, when they were listed before. */
+  async listing(commit: string): Promise<HubFile[] | undefined> {
+    const content = await readFile(this.#listing(commit), 'utf8').catch(() => undefined);
+    return content === undefined ? undefined : parseListing(content);
+  }
+
+  async rememberListing(commit: string, files: readonly HubFile[]): Promise<void> {
+    await writeWhole(this.#listing(commit), `${JSON.stringify({ files })}\n`);
+  }
+
+  #listing(commit: string): string {
+    return join(this.directory, '.sentvec', `${commit}.json`);
+  }
+
+  /** The files of a commit that are here, whoever downloaded them. */
+  async present(commit: string): Promise<HubFile[]> {
+    const snapshot = this.snapshot(commit);
+    const entries = await readdir(snapshot, { recursive: true, withFileTypes: true }).catch(() => []);
+    const files = entries.map(async (entry) => {
+      const full = join(entry.parentPath ?? entry.path, entry.name);
+      const path = full.slice(snapshot.length + 1).replaceAll(sep, '/');
+      const stats = await stat(full).catch(() => undefined);
+      return stats?.isFile() && roleOf(path) !== undefined ? [{ path, size: stats.size }] : [];
+    });
+    return (await Promise.all(files)).flat().sort((a, b) => (a.path < b.path ? -1 : 1));
+  }
+
+  async has(commit: string, path: string): Promise<boolean> {
+    return (await stat(join(this.snapshot(commit), ...path.split('/'))).catch(() => undefined))?.isFile() === true;
+  }
+
+  /** Makes the folders that a file of a snapshot and its content need. */
+  async makeFolders(commit: string, path: string): Promise<void> {
+    await mkdir(join(this.directory, 'blobs'), { recursive: true });
+    await mkdir(dirname(join(this.snapshot(commit), ...path.split('/'))), { recursive: true });
+  }
+
+  /** Puts a file into a snapshot: a link to its content, or a copy where there are no links (Windows without developer mode). */
+  async link(commit: string, path: string, blob: string): Promise<void> {
+    const place = join(this.snapshot(commit), ...path.split('/'));
+    const temporary = temporaryName(place);
+    try {
+      await symlink(relative(dirname(place), blob), temporary).catch(() => copyFile(blob, temporary));
+      await rename(temporary, place);
+    } finally {
+      await rm(temporary, { force: true });
+    }
+  }
+}
+
+async function writeWhole(path: string, content: string): Promise<void> {
+  const temporary = temporaryName(path);
+  await mkdir(dirname(path), { recursive: true });
+  try {
+    await writeFile(temporary, content);
+    await rename(temporary, path);
+  } finally {
+    await rm(temporary, { force: true });
+  }
+}
+
+function temporaryName(path: string): string {
+  return `${path}.${randomBytes(4).toString('hex')}.temporary`;
+}
+
+/** `undefined` for what this version did not write. */
+function parseListing(content: string): HubFile[] | undefined {
+  try {
+    const { files } = JSON.parse(content) as { files: HubFile[] };
+    const sound = files.every(({ path, size }) => checkFilePath(path) === path && Number.isSafeInteger(size));
+    return sound && files.length > 0 ? files : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,130 @@
+import { mkdir } from 'node:fs/promises';
+import { SentvecError, throwIfAborted } from '../../errors.ts';
+import { HubClient } from '../../hub/client.ts';
+import type { DownloadProgress } from '../../hub/download.ts';
+import { checkEndpoint } from '../../hub/hub-url-model.ts';
+import { checkRepositoryName, checkRevision, defaultRevision, isCommit, roleOf, type HubFile } from '../../hub/repository.ts';
+import type { ModelFiles } from '../../types.ts';
+import { directoryModel } from '../directory-model.ts';
+import { HubCache } from './cache.ts';
+import { readHubEnvironment } from './environment.ts';
+import { ioFailed } from './io-failed.ts';
+import { VersionDownload } from './version-download.ts';
+import { fetchThroughRedirects } from './redirects.ts';
+
+/** Options of {@link hubModel}. */
+export interface HubModelOptions {
+  /** A branch, tag or commit. Default `main`. */
+  readonly revision?: string | undefined;
+  /** Folder of the hub's cache. Default: `HF_HUB_CACHE`, else `hub` in `HF_HOME`, else `~/.cache/huggingface/hub`. */
+  readonly cacheDir?: string | undefined;
+  /** Address of the hub. Default: `HF_ENDPOINT`, else `https://huggingface.co`. */
+  readonly endpoint?: string | undefined;
+  /** An access token, for models that are private or gated. Default: `HF_TOKEN`, else what `hf auth login` saved. It is sent to the hub alone. */
+  readonly token?: string | undefined;
+  /** Whether to use the cache only. Default: `HF_HUB_OFFLINE`. */
+  readonly offline?: boolean | undefined;
+  /** How often a request that failed is made again, with longer and longer waits. Default 4. */
+  readonly retries?: number | undefined;
+  /** Called while a file is on its way, also during later reads. */
+  readonly onProgress?: ((progress: DownloadProgress) => void) | undefined;
+  /** Ends all requests, also those of later reads. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * A model of the Hugging Face hub, kept in the hub's own cache, which Python shares. The revision is pinned to a commit now; the small
+ * files are downloaded now, weights when they are first read, so that only the ones in use are. Broken downloads go on where they broke,
+ * also in another process; content that differs from the hub's hash never enters the cache. When the hub cannot be reached, or with
+ * `offline`, the cache is used as it is.
+ * @param name `organization/name`
+ * @throws SentvecError `invalid-argument`, `model-not-found`, `model-access-denied`, `download-failed`, `io-failed`, `aborted`
+ */
+export async function hubModel(
+  name: string,
+  options: HubModelOptions = {},
+): Promise<ModelFiles & { readonly revision: string; readonly directory: string }> {
+  const { revision = defaultRevision, signal, retries = 4, onProgress } = options;
+  checkRepositoryName(name);
+  checkRevision(revision);
+  throwIfAborted(signal);
+  const environment = await readHubEnvironment();
+  const endpoint = checkEndpoint(options.endpoint ?? environment.endpoint);
+  const token = options.token ?? environment.token;
+  const client = new HubClient(name, { endpoint, token, retries, signal, fetch: fetchThroughRedirects });
+  const cache = new HubCache(options.cacheDir ?? environment.cacheDirectory, name);
+  return ioFailed(cache.directory, async () => {
+    const offline = options.offline ?? environment.offline;
+    const { commit, files } = offline ? await cachedVersion(cache, name, revision) : await currentVersion(client, cache, revision);
+    const download = new VersionDownload(client, cache, commit, files, offline, onProgress);
+    await download.all(files.filter(({ path }) => roleOf(path) === 'part'));
+    return downloadingModel(download, name, commit);
+  });
+}
+
+interface Version {
+  readonly commit: string;
+  readonly files: readonly HubFile[];
+}
+
+/** What a revision is on the hub now; from the cache when it cannot have changed, or the hub cannot be reached. */
+async function currentVersion(client: HubClient, cache: HubCache, revision: string): Promise<Version> {
+  const cached = await findCached(cache, revision);
+  if (cached?.listed && isCommit(revision)) return cached;
+  try {
+    const patient = cached === undefined ? client : new HubClient(client.model, { ...client.options, retries: 0 });
+    const commit = isCommit(revision) ? revision : await patient.commitOf(revision);
+    const files = (await cache.listing(commit)) ?? (await patient.files(commit));
+    await cache.rememberListing(commit, files);
+    if (commit !== revision) await cache.rememberCommit(revision, commit);
+    return { commit, files };
+  } catch (error) {
+    if (cached === undefined || !SentvecError.is(error, 'download-failed')) throw error;
+    return cached;
+  }
+}
+
+/** @throws SentvecError `model-not-found` */
+async function cachedVersion(cache: HubCache, name: string, revision: string): Promise<Version> {
+  const cached = await findCached(cache, revision);
+  if (cached) return cached;
+  const message = `The model ${name} (revision ${revision}) is not in the cache ${cache.directory}, and HF_HUB_OFFLINE forbids to download it. Load it once with a network.`;
+  throw new SentvecError('model-not-found', message, { model: name, revision });
+}
+
+/** A version that can be used without the hub: one that was listed, or one that another program downloaded. */
+async function findCached(cache: HubCache, revision: string): Promise<(Version & { readonly listed: boolean }) | undefined> {
+  const commit = isCommit(revision) ? revision : await cache.commitOf(revision);
+  if (commit === undefined) return undefined;
+  const present = await cache.present(commit);
+  const isModel = present.some(({ path }) => path.endsWith('config.json') || path === 'modules.json');
+  if (!isModel || !present.some(({ path }) => roleOf(path) === 'weights')) return undefined;
+  const listing = await cache.listing(commit);
+  return { commit, files: listing ?? present, listed: listing !== undefined };
+}
+
+async function downloadingModel(
+  download: VersionDownload,
+  name: string,
+  commit: string,
+): Promise<ModelFiles & { readonly revision: string; readonly directory: string }> {
+  const snapshot = download.cache.snapshot(commit);
+  await mkdir(snapshot, { recursive: true });
+  const local = await directoryModel(snapshot, { name, revision: commit, linksWithin: download.cache.directory });
+  return {
+    ...local,
+    revision: commit,
+    list: async () => [...download.files.keys()],
+    read: async (path) => {
+      await download.file(path);
+      return local.read(path);
+    },
+    size: async (path) => download.find(path).size,
+    sha256: async (path) => {
+      const known = download.find(path).sha256;
+      if (known !== undefined) return known;
+      await download.file(path);
+      return local.sha256!(path);
+    },
+  };
+}

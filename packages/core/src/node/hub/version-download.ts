@@ -1,0 +1,89 @@
+import { SentvecError } from '../../errors.ts';
+import type { HubClient } from '../../hub/client.ts';
+import type { DownloadProgress } from '../../hub/download.ts';
+import type { HubFile } from '../../hub/repository.ts';
+import { checkFilePath, noSuchFile } from '../../model-files.ts';
+import { downloadBlob } from './blob.ts';
+import type { HubCache } from './cache.ts';
+import { ioFailed } from './io-failed.ts';
+
+/** Files that are downloaded at once. */
+const concurrency = 4;
+
+/** Brings files of one version into the cache. */
+export class VersionDownload {
+  readonly cache: HubCache;
+  readonly commit: string;
+  readonly files: ReadonlyMap<string, HubFile>;
+  readonly #client: HubClient;
+  readonly #offline: boolean;
+  readonly #onProgress: ((progress: DownloadProgress) => void) | undefined;
+  readonly #running = new Map<string, Promise<void>>();
+
+  constructor(
+    client: HubClient,
+    cache: HubCache,
+    commit: string,
+    files: readonly HubFile[],
+    offline: boolean,
+    onProgress: ((progress: DownloadProgress) => void) | undefined,
+  ) {
+    this.#client = client;
+    this.cache = cache;
+    this.commit = commit;
+    this.files = new Map(files.map((file) => [file.path, file]));
+    this.#offline = offline;
+    this.#onProgress = onProgress;
+  }
+
+  /** All of some files; after a failure no further one is begun. */
+  async all(files: readonly HubFile[]): Promise<void> {
+    const waiting = [...files];
+    let failed = false;
+    const work = async (): Promise<void> => {
+      for (let file = waiting.shift(); file !== undefined && !failed; file = waiting.shift()) {
+        try {
+          await this.file(file.path);
+        } catch (error) {
+          failed = true;
+          throw error;
+        }
+      }
+    };
+    const results = await Promise.allSettled(Array.from({ length: concurrency }, work));
+    for (const result of results) if (result.status === 'rejected') throw result.reason;
+  }
+
+  /** One file, unless it is there. */
+  async file(path: string): Promise<void> {
+    const file = this.find(path);
+    if (await this.cache.has(this.commit, path)) return;
+    let running = this.#running.get(path);
+    if (running === undefined) {
+      running = this.#download(file).finally(() => this.#running.delete(path));
+      this.#running.set(path, running);
+    }
+    await running;
+  }
+
+  find(path: string): HubFile {
+    const file = this.files.get(checkFilePath(path));
+    if (file === undefined) throw noSuchFile(this.#client.model, path);
+    return file;
+  }
+
+  async #download(file: HubFile): Promise<void> {
+    const { path } = file;
+    const { model } = this.#client;
+    if (this.#offline) {
+      const message = `${path} of the model ${model} is not in the cache ${this.cache.directory}, and HF_HUB_OFFLINE forbids to download it. Load the model once with a network.`;
+      throw new SentvecError('download-failed', message, { file: path });
+    }
+    await ioFailed(this.cache.directory, async () => {
+      const blob = this.cache.blob(file, this.commit, path);
+      await this.cache.makeFolders(this.commit, path);
+      await downloadBlob(this.#client, this.commit, file, blob, this.#onProgress);
+      await this.cache.link(this.commit, path, blob);
+    });
+  }
+}

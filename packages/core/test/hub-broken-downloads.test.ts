@@ -1,0 +1,134 @@
+import { execFile } from 'node:child_process';
+import { lstat, readdir, utimes, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import type { DownloadProgress } from '@sentvec/core';
+import { hubModel } from '@sentvec/core/node';
+import { describe, expect, it } from 'vitest';
+import { sha256 } from './fake-hub.ts';
+import {
+  expectContent,
+  expectFile,
+  filesAskedFor,
+  filesBelow,
+  name,
+  rangesAskedFor,
+  repositoryFolder,
+  weights,
+  useFakeHub,
+} from './fake-hub-world.ts';
+
+const world = useFakeHub();
+
+describe('a broken download', () => {
+  it('goes on where the connection was dropped', async () => {
+    world.hub.cuts.set(weights, [1000, 500]);
+    const model = await hubModel(name, { retries: 1 });
+    await expectFile(world, model, weights);
+    const ranges = rangesAskedFor(world);
+    expect(ranges).toEqual([undefined, 'bytes=1000-', 'bytes=1500-']);
+  });
+
+  it('begins again when the server cannot go on', async () => {
+    world.hub.cuts.set(weights, [1000]);
+    world.hub.ignoresRange = true;
+    await expectFile(world, await hubModel(name), weights);
+    expect(rangesAskedFor(world)).toEqual([undefined, 'bytes=1000-']);
+  });
+
+  it('is taken up by a later attempt after it was given up', async () => {
+    world.hub.cuts.set(weights, [700, 0]);
+    const model = await hubModel(name, { retries: 0 });
+    await expect(model.read(weights)).rejects.toMatchObject({ code: 'download-failed', message: expect.stringContaining(weights) });
+    expect(await filesBelow(join(repositoryFolder(world), 'snapshots'))).not.toContain(weights);
+    expect(await readdir(join(repositoryFolder(world), 'blobs'))).not.toContain(sha256(world.content[weights]!));
+    world.hub.cuts.clear();
+    world.hub.seen.length = 0;
+    await expectFile(world, await hubModel(name), weights);
+    expect(rangesAskedFor(world)).toEqual(['bytes=700-']);
+    expect((await filesBelow(repositoryFolder(world))).filter((file) => /incomplete|lock|temporary/u.test(file))).toEqual([]);
+  });
+
+  it('is repeated after failures of the server, and given up after too many', async () => {
+    world.hub.statuses.set('revision', [503]);
+    world.hub.statuses.set('config.json', [500]);
+    const model = await hubModel(name, { retries: 1 });
+    await expectFile(world, model, 'config.json');
+    world.hub.statuses.set('tree', [502, 429]);
+    await expect(hubModel(name, { cacheDir: join(world.home, 'other'), retries: 1 })).rejects.toMatchObject({
+      code: 'download-failed',
+      message: expect.stringContaining('429'),
+    });
+  });
+
+  it('of content with another hash leaves nothing behind', async () => {
+    world.hub.damages.set(weights, 99);
+    const model = await hubModel(name);
+    await expect(model.read(weights)).rejects.toMatchObject({
+      code: 'download-failed',
+      details: { file: weights, expected: sha256(world.content[weights]!) },
+    });
+    const left = await filesBelow(repositoryFolder(world));
+    expect(left.filter((file) => file.startsWith(sha256(world.content[weights]!)) || file === weights)).toEqual([]);
+    world.hub.damages.clear();
+    await expectFile(world, model, weights);
+  });
+
+  it('of a small file with another hash leaves nothing behind', async () => {
+    world.hub.damages.set('tokenizer.json', 1);
+    await expect(hubModel(name)).rejects.toMatchObject({ code: 'download-failed', message: expect.stringContaining('tokenizer.json') });
+    await expectContent(world, await hubModel(name));
+  });
+
+  it('is begun again when what an earlier attempt left was damaged', async () => {
+    world.hub.cuts.set(weights, [900, 0]);
+    world.hub.damages.set(weights, 1);
+    await expect((await hubModel(name, { retries: 0 })).read(weights)).rejects.toMatchObject({ code: 'download-failed' });
+    world.hub.cuts.clear();
+    await expectFile(world, await hubModel(name), weights);
+  });
+
+  it('stops when it is aborted, and keeps what has arrived', async () => {
+    const controller = new AbortController();
+    world.hub.cuts.set(weights, [800]);
+    const onProgress = ({ file, loadedBytes }: DownloadProgress): void => {
+      if (file === weights && loadedBytes > 0) controller.abort();
+    };
+    const model = await hubModel(name, { signal: controller.signal, onProgress });
+    await expect(model.read(weights)).rejects.toMatchObject({ code: 'aborted' });
+    await expect(hubModel(name, { signal: controller.signal })).rejects.toMatchObject({ code: 'aborted' });
+    const incomplete = (await readdir(join(repositoryFolder(world), 'blobs'))).find((file) => file.endsWith('.incomplete'));
+    expect((await lstat(join(repositoryFolder(world), 'blobs', incomplete!))).size).toBe(800);
+  });
+
+  it('of a process that died is taken over', async () => {
+    const model = await hubModel(name);
+    const blob = join(repositoryFolder(world), 'blobs', sha256(world.content[weights]!));
+    await writeFile(`${blob}.0badcafe.incomplete`, world.content[weights]!.subarray(0, 600));
+    await writeFile(`${blob}.00000000.incomplete`, world.content[weights]!.subarray(0, 10));
+    await writeFile(`${blob}.lock`, '');
+    await utimes(`${blob}.lock`, new Date(0), new Date(0));
+    await expectFile(world, model, weights);
+    expect(rangesAskedFor(world)).toEqual(['bytes=600-']);
+    expect((await filesBelow(repositoryFolder(world))).filter((file) => /incomplete|lock|stale/u.test(file))).toEqual([]);
+  });
+
+  it('happens once when several processes ask at the same time', async () => {
+    const program = `import { hubModel } from '@sentvec/core/node';
+      const model = await hubModel('${name}');
+      for (const path of await model.list()) await model.read(path);`;
+    const run = promisify(execFile);
+    const cwd = fileURLToPath(new URL('..', import.meta.url));
+    await Promise.all([1, 2, 3].map(() => run(process.execPath, ['--input-type=module', '--eval', program], { cwd })));
+    const model = await hubModel(name);
+    await expectContent(world, model);
+    expect(filesAskedFor(world).sort()).toEqual(await model.list());
+  });
+
+  it('happens once when several ask at the same time', async () => {
+    const models = await Promise.all(Array.from({ length: 4 }, () => hubModel(name)));
+    await Promise.all(models.map((model) => expectContent(world, model)));
+    expect(filesAskedFor(world).sort()).toEqual(await models[0]!.list());
+  });
+});

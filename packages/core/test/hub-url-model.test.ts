@@ -1,0 +1,30 @@
+import { hubUrlModel, type DownloadProgress } from '@sentvec/core';
+import { describe, expect, it } from 'vitest';
+import { commit, expectContent, expectFile, name, weights, useFakeHub } from './fake-hub-world.ts';
+
+const world = useFakeHub();
+
+describe('hubUrlModel', () => {
+  it('reads the files of a pinned commit', async () => {
+    const reports: DownloadProgress[] = [];
+    const model = await hubUrlModel(name, { endpoint: world.hub.endpoint, onProgress: (progress) => reports.push(progress) });
+    expect(model).toMatchObject({ name, revision: commit });
+    await expectContent(world, model);
+    expect(await model.size!(weights)).toBe(world.content[weights]!.length);
+    expect(reports.findLast(({ file }) => file === weights)!.loadedBytes).toBe(world.content[weights]!.length);
+  });
+
+  it('goes on after a dropped connection, and refuses another hash', async () => {
+    world.hub.cuts.set(weights, [1000]);
+    const model = await hubUrlModel(name, { endpoint: world.hub.endpoint, revision: commit });
+    await expectFile(world, model, weights);
+    world.hub.damages.set(weights, 1);
+    await expect(model.read(weights)).rejects.toMatchObject({ code: 'download-failed', details: { file: weights } });
+  });
+
+  it('says what it has not', async () => {
+    const model = await hubUrlModel(name, { endpoint: world.hub.endpoint });
+    await expect(model.read('absent.json')).rejects.toMatchObject({ code: 'invalid-model' });
+    await expect(hubUrlModel('sentvec/other', { endpoint: world.hub.endpoint })).rejects.toMatchObject({ code: 'model-not-found' });
+  });
+});
