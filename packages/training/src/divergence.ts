@@ -1,26 +1,44 @@
-/** Steps over which the loss is smoothed. */
+/** Steps over which losses and gradients are smoothed. */
 const horizon = 25;
+/** Steps at the beginning that later ones are compared with. */
+const opening = 5;
+
+/** What can go wrong while every number is still finite. */
+export type Divergence = 'runaway' | 'collapse';
 
 /**
- * Notices a loss that runs away: smoothed over the last steps it is more than three times what it was at its best, and above where it began.
- * Sets with different losses are watched apart.
+ * Notices training that has gone wrong. `runaway`: the loss, smoothed, is more than three times what it was at its best, and well above where
+ * it began. `collapse`: the gradients have all but vanished while the loss is no better than at the beginning, because every text
+ * now gets the same vector. Sets with different losses are watched apart.
  */
 export class DivergenceWatch {
-  readonly #losses = new Map<number, { steps: number; first: number; smoothed: number; best: number }>();
+  readonly #watched = new Map<number, Watched>();
 
-  /** Whether training on this set has diverged. */
-  observe(set: number, loss: number): boolean {
-    const seen = this.#losses.get(set);
-    if (seen === undefined) {
-      this.#losses.set(set, { steps: 1, first: loss, smoothed: loss, best: Infinity });
-      return false;
-    }
+  /** @returns what is wrong with training on this set; `undefined` while nothing is */
+  observe(set: number, loss: number, gradientNorm: number): Divergence | undefined {
+    const seen = this.#watched.get(set) ?? { steps: 0, firstLoss: 0, firstNorm: 0, loss: 0, norm: 0, best: Infinity };
+    this.#watched.set(set, seen);
     seen.steps++;
+    if (seen.steps <= opening) {
+      seen.firstLoss += loss / opening;
+      seen.firstNorm = Math.max(seen.firstNorm, gradientNorm);
+    }
     const share = 1 / Math.min(seen.steps, horizon);
-    seen.smoothed += share * (loss - seen.smoothed);
-    if (seen.steps < horizon) return false;
-    if (seen.steps === horizon) seen.first = seen.smoothed;
-    seen.best = Math.min(seen.best, seen.smoothed);
-    return seen.smoothed > 3 * seen.best && seen.smoothed > 1.5 * seen.first;
+    seen.loss += share * (loss - seen.loss);
+    // The largest of the last steps, fading: a single small gradient is no sign.
+    seen.norm = Math.max(gradientNorm, seen.norm * 0.5);
+    if (seen.steps < horizon) return undefined;
+    seen.best = Math.min(seen.best, seen.loss);
+    if (seen.loss > 3 * seen.best && seen.loss > 1.5 * seen.firstLoss) return 'runaway';
+    return seen.norm < 1e-4 * seen.firstNorm && seen.loss > 0.9 * seen.firstLoss ? 'collapse' : undefined;
   }
+}
+
+interface Watched {
+  steps: number;
+  firstLoss: number;
+  firstNorm: number;
+  loss: number;
+  norm: number;
+  best: number;
 }

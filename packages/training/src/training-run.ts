@@ -97,13 +97,13 @@ export class TrainingRun {
         details,
       );
     }
-    if (this.#divergence.observe(batches[0]!.set, loss)) {
-      throw new SentvecError(
-        'training-failed',
-        `The loss runs away: it is more than three times its best ${where}. Use a learning rate lower than ${this.#options.learningRate}.`,
-        details,
-      );
-    }
+    const divergence = this.#divergence.observe(batches[0]!.set, loss, gradientNorm);
+    if (divergence === undefined) return;
+    const what = {
+      runaway: 'The loss runs away: it is more than three times its best',
+      collapse: 'The model has collapsed: the gradients have vanished and the loss is no better than at the beginning',
+    }[divergence];
+    throw new SentvecError('training-failed', `${what}, ${where}. Use a learning rate lower than ${this.#options.learningRate}.`, details);
   }
 
   #isTimeToEvaluate(): boolean {
@@ -152,7 +152,9 @@ export class TrainingRun {
     this.#done = step;
     this.#history.steps.push(...history.steps);
     this.#history.evaluations.push(...history.evaluations);
-    for (const [index, { loss }] of history.steps.entries()) this.#divergence.observe(this.#steps[index]!.batches[0]!.set, loss);
+    for (const [index, { loss, gradientNorm }] of history.steps.entries()) {
+      this.#divergence.observe(this.#steps[index]!.batches[0]!.set, loss, gradientNorm);
+    }
     if (best) this.#best = { ...best };
   }
 

@@ -9,7 +9,7 @@ import { recordGraphs } from '../step/record-graphs.ts';
 import { trainableTensors } from '../step/record-step.ts';
 import { train, type TrainingOutcome, type TrainingRequest } from '../trainer.ts';
 import { trainedModelFiles, trainedWeights } from '../trained-model.ts';
-import type { TrainingSet } from '../training-set.ts';
+import { checkTrainingSet, type TrainingSet } from '../training-set.ts';
 import { readCheckpoint, writeCheckpoint } from './checkpoint-file.ts';
 import type { TrainingConfig } from './config.ts';
 import { readEvaluation, readTrainingSet } from './configured-data.ts';
@@ -50,6 +50,7 @@ export async function trainFromConfig(config: TrainingConfig, options: TrainFrom
   const loaded = await loadTrainable(await options.openModel(config.model), config);
   const sets = [];
   for (const data of config.data) sets.push(await readTrainingSet(data, loaded, directory));
+  for (const set of sets) checkTrainingSet(set, config.batchSize);
   const evaluate = config.evaluation && (await readEvaluation(config.evaluation, loaded, directory));
   const trained = trainedNames(loaded, config);
   const recipe = await recipeOf(config, loaded);

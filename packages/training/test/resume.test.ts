@@ -1,0 +1,64 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { goldenPath } from '@sentvec/testing';
+import { jsonLines, samplePairs } from './sample-pairs.ts';
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'sentvec-resume-'));
+  await writeFile(join(folder, 'pairs.jsonl'), jsonLines(samplePairs(160)));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+async function writeConfig(output: string) {
+  const data = { file: 'pairs.jsonl', columns: ['a', 'b'], label: 'score' };
+  const config = {
+    model: goldenPath('models/tiny-bert'),
+    output,
+    data: [{ ...data, loss: 'CoSENTLoss' }],
+    evaluation: { ...data, type: 'sts' },
+    epochs: 3,
+    batchSize: 8,
+    learningRate: 1e-3,
+    dropout: true,
+    checkpointEvery: 4,
+    threads: 1,
+  };
+  const file = join(folder, `${output}.json`);
+  await writeFile(file, JSON.stringify(config));
+  return file;
+}
+
+/** Runs a training; kills it with -9 when it reaches `killAt`. Resolves to its exit code, or `null` when it was killed. */
+async function run(config: string, { resume = false, killAt }: { resume?: boolean; killAt?: number } = {}): Promise<number | null> {
+  const script = fileURLToPath(new URL('run-training.mjs', import.meta.url));
+  const child = spawn(process.execPath, [script, config, ...(resume ? ['resume'] : [])], { stdio: ['ignore', 'pipe', 'inherit'] });
+  createInterface({ input: child.stdout }).on('line', (line) => {
+    if (Number(line) === killAt) child.kill('SIGKILL');
+  });
+  const [code] = (await once(child, 'exit')) as [number | null];
+  return code;
+}
+
+test('killed in the middle of epochs and resumed, the weights are those of an undisturbed run, to the bit', async () => {
+  const undisturbed = await writeConfig('undisturbed');
+  const disturbed = await writeConfig('disturbed');
+  expect(await run(undisturbed)).toBe(0);
+  // 20 steps an epoch, a checkpoint every 4.
+  expect(await run(disturbed, { killAt: 7 })).toBeNull();
+  expect(await run(disturbed, { resume: true, killAt: 30 })).toBeNull();
+  expect(existsSync(join(folder, 'disturbed'))).toBe(false);
+  expect(await run(disturbed, { resume: true })).toBe(0);
+  for (const file of ['model.safetensors', 'onnx/model.onnx']) {
+    const [expected, actual] = [await readFile(join(folder, 'undisturbed', file)), await readFile(join(folder, 'disturbed', file))];
+    expect([file, actual.equals(expected)]).toEqual([file, true]);
+  }
+  expect((await readdir(folder)).filter((name) => name.includes('checkpoint') || name.includes('.tmp'))).toEqual([]);
+});
