@@ -4,8 +4,9 @@ import { PooledEncoder } from './encoder.ts';
 import { checkOptions, type OnnxDevice, type OnnxOptions } from './options.ts';
 import { maxPositions } from './positions.ts';
 import { recordModel } from './recorded-model.ts';
-import { planSessions } from './session-plan.ts';
+import { planSessions, type SessionPlan } from './session-plan.ts';
 import { SessionPool } from './session-pool.ts';
+import { startSessionThread } from './session-thread.ts';
 import { findShippedModel, type ModelSource } from './shipped-model.ts';
 
 /**
@@ -42,7 +43,7 @@ async function openOnFirst(
   for (const [index, device] of devices.entries()) {
     const plan = planSessions(source.size, device, options);
     try {
-      const pool = await SessionPool.open({ ...source, device, threads: plan.threadsPerSession }, plan.sessions);
+      const pool = await openPool(source, device, plan);
       return new PooledEncoder(pool, source, plan, positions);
     } catch (error) {
       const next = devices[index + 1];
@@ -51,6 +52,16 @@ async function openOnFirst(
     }
   }
   throw new SentvecError('invalid-argument', 'No device was named.');
+}
+
+function openPool(
+  source: ModelSource,
+  device: OnnxDevice,
+  plan: Pick<SessionPlan, 'sessions' | 'threadsPerSession'>,
+): Promise<SessionPool> {
+  const { model, externalData } = source;
+  const specification = { model, externalData, device, threads: plan.threadsPerSession };
+  return SessionPool.open((listener) => startSessionThread(specification, listener), plan.sessions);
 }
 
 /** When the processor cannot open the model either, the model is at fault, else the device. */
@@ -62,13 +73,13 @@ async function explain(error: unknown, device: OnnxDevice, source: ModelSource):
     }
   }
   if (SentvecError.is(error)) return error;
-  const message = `onnxruntime cannot open ${source.file}: ${reasonOf(error)} Is the file complete? Download or convert the model again.`;
+  const message = `onnxruntime cannot open ${source.file}: ${reasonOf(error)} ${source.remedy}`;
   return new SentvecError('invalid-model', message, { file: source.file }, { cause: error });
 }
 
 async function opensOnProcessor(source: ModelSource): Promise<boolean> {
   try {
-    const pool = await SessionPool.open({ ...source, device: 'cpu', threads: 1 }, 1);
+    const pool = await openPool(source, 'cpu', { sessions: 1, threadsPerSession: 1 });
     await pool.dispose();
     return true;
   } catch {

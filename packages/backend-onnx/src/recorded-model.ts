@@ -31,7 +31,7 @@ export async function recordModel(files: ModelFiles, caches: string = cacheDirec
 async function findCached(files: ModelFiles, folder: string): Promise<ModelSource | undefined> {
   try {
     const sizes = await Promise.all([graphFile, weightsFile].map(async (name) => (await stat(join(folder, name))).size));
-    return { model: join(folder, graphFile), externalData: [], size: sizes[0]! + sizes[1]!, file: describe(files) };
+    return { model: join(folder, graphFile), externalData: [], size: sizes[0]! + sizes[1]!, ...describe(files, folder) };
   } catch {
     return undefined;
   }
@@ -71,11 +71,13 @@ function inMemory(files: ModelFiles, { model, data }: SplitModel): ModelSource {
     new Uint8Array(shared).set(piece, offset);
     offset += piece.length;
   }
-  return { model: toShared(model), externalData: [{ path: weightsFile, data: shared }], size: size + model.length, file: describe(files) };
+  return { model: toShared(model), externalData: [{ path: weightsFile, data: shared }], size: size + model.length, ...describe(files) };
 }
 
-function describe(files: ModelFiles): string {
-  return `the ONNX model recorded from ${files.name}`;
+function describe(files: ModelFiles, folder?: string): Pick<ModelSource, 'file' | 'remedy'> {
+  const remedy =
+    folder === undefined ? 'Are the weights complete? Download the model again.' : `Delete the folder ${folder}; it is then made again.`;
+  return { file: `the ONNX model recorded from ${files.name}`, remedy };
 }
 
 /** A hash of all that decides what is recorded: configuration, weights, and the recording code. */

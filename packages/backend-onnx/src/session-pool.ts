@@ -1,7 +1,6 @@
 import { SentvecError, throwIfAborted, type TokenBatch } from '@sentvec/core';
 import { AbortWatch } from './abort-watch.ts';
-import type { SessionSpecification } from './messages.ts';
-import { SessionThread, type Outcome, type ThreadListener } from './session-thread.ts';
+import type { Outcome, SessionThread, ThreadListener } from './session-thread.ts';
 
 /** A batch that someone waits for. */
 interface Job {
@@ -9,6 +8,9 @@ interface Job {
   readonly batch: TokenBatch;
   settle(result: Float32Array | SentvecError): void;
 }
+
+/** Starts a thread with a session. It rejects with onnxruntime's reason when the session cannot be opened. */
+export type StartThread = (listener: ThreadListener) => Promise<SessionThread>;
 
 /** Batches in a thread at once: the one it computes, and the next, so that it need not wait for the main thread. */
 const depth = 2;
@@ -18,7 +20,7 @@ const deathsInARow = 3;
 
 /** Sessions of one model in worker threads, and a queue of batches before them. */
 export class SessionPool implements ThreadListener {
-  readonly #specification: SessionSpecification;
+  readonly #start: StartThread;
   readonly #threads: SessionThread[] = [];
   readonly #queue: Job[] = [];
   readonly #sent = new Map<number, Job>();
@@ -29,16 +31,16 @@ export class SessionPool implements ThreadListener {
   #failure: SentvecError | undefined;
   #disposal: Promise<void> | undefined;
 
-  private constructor(specification: SessionSpecification) {
-    this.#specification = specification;
+  private constructor(start: StartThread) {
+    this.#start = start;
   }
 
   /** Opens all sessions at once. @throws Error with onnxruntime's reason when one cannot be opened */
-  static async open(specification: SessionSpecification, sessions: number): Promise<SessionPool> {
-    const pool = new SessionPool(specification);
-    const starts = await Promise.allSettled(Array.from({ length: sessions }, () => SessionThread.start(specification, pool)));
-    pool.#threads.push(...starts.filter((start) => start.status === 'fulfilled').map((start) => start.value));
-    const refusal = starts.find((start) => start.status === 'rejected');
+  static async open(start: StartThread, sessions: number): Promise<SessionPool> {
+    const pool = new SessionPool(start);
+    const attempts = await Promise.allSettled(Array.from({ length: sessions }, () => start(pool)));
+    pool.#threads.push(...attempts.filter((attempt) => attempt.status === 'fulfilled').map((attempt) => attempt.value));
+    const refusal = attempts.find((attempt) => attempt.status === 'rejected');
     if (refusal === undefined) return pool;
     await pool.dispose();
     throw refusal.reason;
@@ -132,7 +134,7 @@ export class SessionPool implements ThreadListener {
     if (this.#failure !== undefined) return;
     try {
       if (this.#deaths >= deathsInARow) throw new Error(reason);
-      this.#threads.push(await SessionThread.start(this.#specification, this));
+      this.#threads.push(await this.#start(this));
       this.#dispatch();
     } catch (error) {
       if (this.#threads.length > 0 && this.#deaths < deathsInARow) return;

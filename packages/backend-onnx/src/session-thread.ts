@@ -10,6 +10,19 @@ export interface Outcome {
   readonly result: { readonly data: Float32Array } | { readonly reason: string } | 'cancelled';
 }
 
+/** A thread with a session, as the pool sees it. */
+export interface SessionThread {
+  readonly hiddenSize: number;
+  /** Batches that were sent and have not come back, oldest first: the oldest is being computed. */
+  readonly inFlight: ReadonlySet<number>;
+  /** Sends a batch. The arrays are copied: they stay the caller's. */
+  run(id: number, batch: TokenBatch): void;
+  /** Takes a batch back that the thread has not begun. Its outcome is then `cancelled`; otherwise it comes as usual. */
+  cancel(id: number): void;
+  /** Releases the session and ends the thread, after the batch that it is computing. May be called again. */
+  close(): Promise<void>;
+}
+
 /** How a thread tells its owner. */
 export interface ThreadListener {
   onOutcome(thread: SessionThread, outcome: Outcome): void;
@@ -18,43 +31,37 @@ export interface ThreadListener {
 }
 
 /**
- * The main thread's end of a worker thread with a session. Keeps the process alive while a batch is in it, and only then, so
- * that a program that forgets `dispose` still ends.
+ * Starts a worker thread and opens its session.
+ * @throws Error with onnxruntime's reason when the session cannot be opened
  */
-export class SessionThread {
+export async function startSessionThread(specification: SessionSpecification, listener: ThreadListener): Promise<SessionThread> {
+  const state = createRunState();
+  const workerData: WorkerStart = { ...specification, state };
+  // The flags of the program (--input-type, loaders) are not for this file.
+  const worker = new Worker(new URL('./session-worker.js', import.meta.url), { workerData, execArgv: [], name: 'sentvec onnx session' });
+  waitAtExit(state);
+  worker.once('exit', () => forget(state));
+  return new WorkerSessionThread(worker, await readiness(worker), listener);
+}
+
+/** Keeps the process alive while a batch is in the thread, and only then, so that a program that forgets `dispose` still ends. */
+class WorkerSessionThread implements SessionThread {
   readonly hiddenSize: number;
   readonly #worker: Worker;
   readonly #inFlight = new Set<number>();
   #closing: Promise<void> | undefined;
 
-  private constructor(worker: Worker, hiddenSize: number) {
+  constructor(worker: Worker, hiddenSize: number, listener: ThreadListener) {
     this.#worker = worker;
     this.hiddenSize = hiddenSize;
-  }
-
-  /**
-   * Starts a thread and opens its session.
-   * @throws Error with onnxruntime's reason when the session cannot be opened
-   */
-  static async start(specification: SessionSpecification, listener: ThreadListener): Promise<SessionThread> {
-    const state = createRunState();
-    const workerData: WorkerStart = { ...specification, state };
-    // The flags of the program (--input-type, loaders) are not for this file.
-    const worker = new Worker(new URL('./session-worker.js', import.meta.url), { workerData, execArgv: [], name: 'sentvec onnx session' });
-    waitAtExit(state);
-    worker.once('exit', () => forget(state));
-    const thread = new SessionThread(worker, await readiness(worker));
-    thread.#listen(listener);
+    this.#listen(listener);
     worker.unref();
-    return thread;
   }
 
-  /** Batches that were sent and have not come back, oldest first: the oldest is being computed. */
   get inFlight(): ReadonlySet<number> {
     return this.#inFlight;
   }
 
-  /** Sends a batch. The arrays are copied: they stay the caller's. */
   run(id: number, { ids, mask, rows, cols }: TokenBatch): void {
     const copy = { ids: Int32Array.from(ids), mask: Int32Array.from(mask) };
     if (this.#inFlight.size === 0) this.#worker.ref();
@@ -62,12 +69,10 @@ export class SessionThread {
     this.#send({ kind: 'run', id, ...copy, rows, cols }, [copy.ids.buffer, copy.mask.buffer]);
   }
 
-  /** Takes a batch back that the thread has not begun. Its outcome is then `cancelled`; otherwise it comes as usual. */
   cancel(id: number): void {
     this.#send({ kind: 'cancel', id });
   }
 
-  /** Releases the session and ends the thread, after the batch that it is computing. */
   close(): Promise<void> {
     this.#closing ??= new Promise((resolve) => {
       this.#worker.ref();

@@ -7,6 +7,8 @@ import type { SessionModel } from './messages.ts';
 export interface ModelSource extends SessionModel {
   /** How a person would name the file. */
   readonly file: string;
+  /** What to do when the file is broken, in a sentence. */
+  readonly remedy: string;
   /** Bytes of the file and of the weights beside it. */
   readonly size: number;
   /** Set when the file is not the usual one; see `Encoder.weightsFile`. */
@@ -27,7 +29,12 @@ export async function findShippedModel(files: ModelFiles, variant: string | unde
   const path = chooseFile(files.name, paths, variant);
   if (path === undefined) return undefined;
   const beside = paths.filter((other) => other.startsWith(path) && other !== path);
-  return { ...(await openFiles(files, path, beside)), file: `${files.name}/${path}`, ...(variant !== undefined && { weightsFile: path }) };
+  return {
+    ...(await openFiles(files, path, beside)),
+    file: `${files.name}/${path}`,
+    remedy: 'Is the file complete? Download or convert the model again.',
+    ...(variant !== undefined && { weightsFile: path }),
+  };
 }
 
 function chooseFile(model: string, paths: readonly string[], variant: string | undefined): string | undefined {

@@ -1,0 +1,37 @@
+import { availableParallelism } from 'node:os';
+import { describe, expect, it } from 'vitest';
+import { planSessions } from '../src/session-plan.ts';
+
+const mebibyte = 2 ** 20;
+
+describe('planSessions', () => {
+  it('takes one session of one thread for each core when memory allows', () => {
+    const { sessions, threadsPerSession, batchTokens } = planSessions(mebibyte, 'cpu', { memoryBudget: 2 ** 40 });
+    expect(sessions).toBeGreaterThanOrEqual(1);
+    expect(sessions).toBeLessThanOrEqual(availableParallelism());
+    expect({ threadsPerSession, batchTokens }).toEqual({ threadsPerSession: 1, batchTokens: 512 });
+  });
+
+  it('takes one session with all cores when memory allows no more, or not even that', () => {
+    const { sessions: cores } = planSessions(mebibyte, 'cpu', { memoryBudget: 2 ** 40 });
+    for (const memoryBudget of [1000 * mebibyte, 100 * mebibyte]) {
+      expect(planSessions(600 * mebibyte, 'cpu', { memoryBudget })).toEqual({
+        sessions: 1,
+        threadsPerSession: cores,
+        batchTokens: 512 * cores,
+      });
+    }
+  });
+
+  it('does what it is told', () => {
+    expect(planSessions(mebibyte, 'cpu', { sessions: 3, threadsPerSession: 2, batchTokens: 77 })).toEqual({
+      sessions: 3,
+      threadsPerSession: 2,
+      batchTokens: 77,
+    });
+  });
+
+  it('takes one session with large batches on a GPU', () => {
+    expect(planSessions(mebibyte, 'cuda', {})).toEqual({ sessions: 1, threadsPerSession: 1, batchTokens: 16_384 });
+  });
+});

@@ -1,0 +1,173 @@
+import { SentvecError, type TokenBatch } from '@sentvec/core';
+import { describe, expect, it } from 'vitest';
+import { SessionPool } from '../src/session-pool.ts';
+import type { SessionThread, ThreadListener } from '../src/session-thread.ts';
+
+/** A thread that computes when it is told to. */
+class FakeThread implements SessionThread {
+  readonly hiddenSize = 1;
+  readonly inFlight = new Set<number>();
+  readonly cancelled: number[] = [];
+  closed = 0;
+  readonly #listener: ThreadListener;
+
+  constructor(listener: ThreadListener) {
+    this.#listener = listener;
+  }
+
+  run(id: number): void {
+    this.inFlight.add(id);
+  }
+
+  cancel(id: number): void {
+    this.cancelled.push(id);
+    const [computing] = this.inFlight;
+    if (id !== computing && this.inFlight.delete(id)) this.#listener.onOutcome(this, { id, result: 'cancelled' });
+  }
+
+  async close(): Promise<void> {
+    this.closed += 1;
+  }
+
+  /** Ends the batch that is being computed. */
+  finish(result: { readonly data: Float32Array } | { readonly reason: string } = { data: Float32Array.of(1) }): void {
+    const [id] = this.inFlight;
+    this.inFlight.delete(id!);
+    this.#listener.onOutcome(this, { id: id!, result });
+  }
+
+  die(): void {
+    this.#listener.onDeath(this, 'out of memory');
+  }
+}
+
+const batch: TokenBatch = { ids: Int32Array.of(1), mask: Int32Array.of(1), rows: 1, cols: 1 };
+
+async function openPool(
+  sessions: number,
+  refuse: (count: number) => boolean = () => false,
+): Promise<{ pool: SessionPool; threads: FakeThread[] }> {
+  const threads: FakeThread[] = [];
+  let started = 0;
+  const start = async (listener: ThreadListener): Promise<SessionThread> => {
+    started += 1;
+    if (refuse(started)) throw new Error('no such device');
+    const thread = new FakeThread(listener);
+    threads.push(thread);
+    return thread;
+  };
+  return { pool: await SessionPool.open(start, sessions), threads };
+}
+
+const sizes = (threads: readonly FakeThread[]): number[] => threads.map((thread) => thread.inFlight.size);
+const codeOf = (work: Promise<unknown>): Promise<unknown> =>
+  work.then(
+    () => 'done',
+    (error: unknown) => (SentvecError.is(error) ? error.code : error),
+  );
+const settle = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
+
+describe('the queue', () => {
+  it('gives every thread one batch, then the next one, and holds the rest back', async () => {
+    const { pool, threads } = await openPool(2);
+    const calls = Array.from({ length: 6 }, () => pool.run(batch));
+    expect(sizes(threads)).toEqual([2, 2]);
+    threads[0]!.finish();
+    expect(sizes(threads)).toEqual([2, 2]);
+    threads[1]!.finish();
+    threads[1]!.finish();
+    expect(sizes(threads)).toEqual([2, 1]);
+    for (const thread of threads) while (thread.inFlight.size > 0) thread.finish({ data: Float32Array.of(7) });
+    expect((await Promise.all(calls)).length).toBe(6);
+  });
+
+  it('reports what fails and goes on', async () => {
+    const { pool, threads } = await openPool(1);
+    const [broken, sound] = [codeOf(pool.run(batch)), codeOf(pool.run(batch))];
+    threads[0]!.finish({ reason: 'indices out of bounds' });
+    threads[0]!.finish();
+    expect(await broken).toBe('backend-failed');
+    expect(await sound).toBe('done');
+  });
+});
+
+describe('abort', () => {
+  it('refuses at once, and does not bother a thread', async () => {
+    const { pool, threads } = await openPool(1);
+    expect(await codeOf(pool.run(batch, AbortSignal.abort()))).toBe('aborted');
+    expect(sizes(threads)).toEqual([0]);
+  });
+
+  it('ends what is computed, what is next and what waits, and leaves other calls alone', async () => {
+    const { pool, threads } = await openPool(1);
+    const controller = new AbortController();
+    const ended = Array.from({ length: 3 }, () => codeOf(pool.run(batch, controller.signal)));
+    const other = codeOf(pool.run(batch));
+    controller.abort();
+    expect(await Promise.all(ended)).toEqual(['aborted', 'aborted', 'aborted']);
+    expect(threads[0]!.cancelled.slice(0, 2)).toEqual([1, 2]);
+    threads[0]!.finish();
+    threads[0]!.finish();
+    expect(await other).toBe('done');
+  });
+});
+
+describe('a thread that dies', () => {
+  it('loses the batch that it computed; the next one is computed by another', async () => {
+    const { pool, threads } = await openPool(1);
+    const [lost, saved, waiting] = [codeOf(pool.run(batch)), codeOf(pool.run(batch)), codeOf(pool.run(batch))];
+    threads[0]!.die();
+    expect(await lost).toBe('backend-failed');
+    await settle();
+    expect(threads.length).toBe(2);
+    threads[1]!.finish();
+    threads[1]!.finish();
+    expect(await Promise.all([saved, waiting])).toEqual(['done', 'done']);
+  });
+
+  it('again and again, ends the pool', async () => {
+    const { pool, threads } = await openPool(1);
+    const calls = Array.from({ length: 6 }, () => codeOf(pool.run(batch)));
+    for (let death = 0; death < 3; death += 1) {
+      threads.at(-1)!.die();
+      await settle();
+    }
+    expect(new Set(await Promise.all(calls))).toEqual(new Set(['backend-failed']));
+    expect(await codeOf(pool.run(batch))).toBe('backend-failed');
+    expect(threads.length).toBe(3);
+    await pool.dispose();
+  });
+
+  it('and cannot be replaced leaves the work to the others', async () => {
+    const { pool, threads } = await openPool(2, (count) => count > 2);
+    threads[0]!.die();
+    await settle();
+    const call = codeOf(pool.run(batch));
+    threads[1]!.finish();
+    expect(await call).toBe('done');
+  });
+});
+
+describe('opening and disposal', () => {
+  it('closes the threads that started when one did not', async () => {
+    const threads: FakeThread[] = [];
+    let count = 0;
+    const open = SessionPool.open(async (listener) => {
+      count += 1;
+      if (count === 2) throw new Error('no such device');
+      threads.push(new FakeThread(listener));
+      return threads.at(-1)!;
+    }, 3);
+    await expect(open).rejects.toThrow('no such device');
+    expect(threads.map((thread) => thread.closed)).toEqual([1, 1]);
+  });
+
+  it('ends all calls, and every later one', async () => {
+    const { pool, threads } = await openPool(1);
+    const calls = Array.from({ length: 4 }, () => codeOf(pool.run(batch)));
+    await Promise.all([pool.dispose(), pool.dispose()]);
+    expect(new Set(await Promise.all(calls))).toEqual(new Set(['disposed']));
+    expect(await codeOf(pool.run(batch))).toBe('disposed');
+    expect(threads[0]!.closed).toBe(1);
+  });
+});

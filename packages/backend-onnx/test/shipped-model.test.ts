@@ -1,0 +1,125 @@
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { onnx, type OnnxOptions } from '@sentvec/backend-onnx';
+import { memoryModel, SentvecError, type Encoder, type ModelFiles, type TokenBatch } from '@sentvec/core';
+import { directoryModel } from '@sentvec/core/node';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { onnxModel, width } from './onnx-models.ts';
+
+let root: string;
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), 'sentvec-onnx-shipped-'));
+});
+afterAll(() => rm(root, { recursive: true, force: true }));
+
+const batch: TokenBatch = { ids: Int32Array.of(3, 9, 4, 0), mask: Int32Array.of(1, 1, 1, 0), rows: 2, cols: 2 };
+
+async function folder(files: Readonly<Record<string, Uint8Array | string>>): Promise<ModelFiles & { readonly directory: string }> {
+  const directory = await mkdtemp(join(root, 'model-'));
+  for (const [path, content] of Object.entries(files)) {
+    await mkdir(dirname(join(directory, path)), { recursive: true });
+    await writeFile(join(directory, path), content);
+  }
+  return directoryModel(directory);
+}
+
+async function using<T>(files: ModelFiles, options: OnnxOptions, use: (encoder: Encoder) => Promise<T>): Promise<T> {
+  const encoder = await onnx({ sessions: 1, ...options }).load(files);
+  try {
+    return await use(encoder);
+  } finally {
+    await encoder.dispose();
+  }
+}
+
+/** The first entry of each token's vector. */
+async function embed(files: ModelFiles, options: OnnxOptions = {}): Promise<number[]> {
+  return using(files, options, async (encoder) => {
+    const { data, rows, cols } = await encoder.encode(batch);
+    expect({ rows, cols }).toEqual({ rows: 4, cols: width });
+    return Array.from({ length: rows }, (_, row) => data[row * cols]!);
+  });
+}
+
+async function refusal(files: ModelFiles, options: OnnxOptions = {}): Promise<SentvecError> {
+  const error: unknown = await onnx({ sessions: 1, ...options })
+    .load(files)
+    .catch((thrown: unknown) => thrown);
+  if (!SentvecError.is(error)) throw new Error('The model was not refused.', { cause: error });
+  return error;
+}
+
+describe('inputs and outputs', () => {
+  it('feeds only what the session declares', async () => {
+    const { inputs, expected } = { inputs: ['attention_mask', 'position_ids', 'token_type_ids'], expected: [103, 10_109, 104, 10_000] };
+    expect(await embed(memoryModel('m', { 'onnx/model.onnx': onnxModel() }))).toEqual([3, 9, 4, 0]);
+    expect(await embed(memoryModel('m', { 'onnx/model.onnx': onnxModel({ inputs }) }))).toEqual(expected);
+  });
+
+  it.each(['last_hidden_state', 'token_embeddings', 'some_name'])('finds the output %s beside one for whole texts', async (output) => {
+    expect(await embed(memoryModel('m', { 'onnx/model.onnx': onnxModel({ output, sentenceOutput: true }) }))).toEqual([3, 9, 4, 0]);
+  });
+
+  it('refuses an input that it does not know, by its name', async () => {
+    const error = await refusal(memoryModel('m', { 'onnx/model.onnx': onnxModel({ inputs: ['pixel_values'] }) }));
+    expect(error.code).toBe('invalid-model');
+    expect(error.message).toMatch(/m\/onnx\/model\.onnx.*"pixel_values"/u);
+  });
+});
+
+describe('which file', () => {
+  const ids = { 'onnx/model.onnx': onnxModel(), 'onnx/model_quantized.onnx': onnxModel({ inputs: ['attention_mask'] }) };
+
+  it('takes onnx/model.onnx, or model.onnx at the root, from a folder or from memory', async () => {
+    for (const files of [ids, { 'model.onnx': onnxModel() }]) {
+      expect(await embed(await folder(files))).toEqual([3, 9, 4, 0]);
+      expect(await embed(memoryModel('m', files))).toEqual([3, 9, 4, 0]);
+    }
+  });
+
+  it('takes a variant that is named, and says so for the fingerprint', async () => {
+    expect(await embed(await folder(ids), { variant: 'model_quantized' })).toEqual([103, 109, 104, 0]);
+    expect(await using(await folder(ids), { variant: 'model_quantized' }, async (encoder) => encoder.weightsFile)).toBe(
+      'onnx/model_quantized.onnx',
+    );
+    expect(await using(await folder(ids), {}, async (encoder) => encoder.weightsFile)).toBeUndefined();
+  });
+
+  it('names the variants that there are when the one asked for is missing', async () => {
+    const error = await refusal(await folder(ids), { variant: 'model_fp16' });
+    expect(error.code).toBe('invalid-argument');
+    expect(error.message).toContain('model, model_quantized');
+    expect((await refusal(await folder(ids), { variant: '../../model' })).code).toBe('invalid-argument');
+  });
+});
+
+describe('broken files', () => {
+  it.each([
+    ['text', 'not an ONNX file'],
+    ['nothing', ''],
+    ['half of a model', onnxModel().subarray(0, 400)],
+  ])('refuses %s and names the file', async (_, content) => {
+    for (const files of [await folder({ 'onnx/model.onnx': content }), memoryModel('a-model', { 'onnx/model.onnx': content })]) {
+      const error = await refusal(files);
+      expect(error.code).toBe('invalid-model');
+      expect(error.message).toContain(`${files.name}/onnx/model.onnx`);
+    }
+  });
+
+  it('refuses a file that is a link out of the model', async () => {
+    const files = await folder({ 'config.json': '{}' });
+    await mkdir(join(files.directory, 'onnx'));
+    await writeFile(join(root, 'elsewhere.onnx'), onnxModel());
+    await symlink(join(root, 'elsewhere.onnx'), join(files.directory, 'onnx', 'model.onnx'));
+    expect((await refusal(await directoryModel(files.directory))).code).toBe('invalid-model');
+  });
+
+  it('reports an id that the model does not have, and goes on', async () => {
+    await using(memoryModel('m', { 'model.onnx': onnxModel({ vocabulary: 5 }) }), {}, async (encoder) => {
+      await expect(encoder.encode(batch)).rejects.toSatisfy((error) => SentvecError.is(error, 'backend-failed'));
+      const { data } = await encoder.encode({ ...batch, ids: Int32Array.of(1, 2, 3, 4) });
+      expect(data[0]).toBe(1);
+    });
+  });
+});
