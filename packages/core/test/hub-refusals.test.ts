@@ -1,3 +1,5 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { hubUrlModel } from '@sentvec/core';
@@ -44,6 +46,20 @@ describe('a model that cannot be had', () => {
     await expect(hubModel(name)).rejects.toMatchObject({ code: 'download-failed', message: expect.stringContaining('proxy') });
     world.hub.repositories.set(name, { commit, files: { 'a\\..\\config.json': new Uint8Array(3) } });
     await expect(hubModel(name)).rejects.toMatchObject({ code: 'invalid-model' });
+  });
+
+  it('because a page answers instead of a hub', async () => {
+    const server = createServer((_, response) => response.end('<html>Please log in to the network.</html>'));
+    await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
+    const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const refusal = { code: 'download-failed', message: expect.stringContaining('proxy') };
+    try {
+      await expect(hubModel(name, { endpoint })).rejects.toMatchObject(refusal);
+      await expect(hubUrlModel(name, { endpoint })).rejects.toMatchObject(refusal);
+      await expect(hubUrlModel(name, { endpoint, revision: commit })).rejects.toMatchObject(refusal);
+    } finally {
+      server.close();
+    }
   });
 
   it('because a path leads out of it; hidden folders are not read at all', async () => {

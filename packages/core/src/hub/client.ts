@@ -1,7 +1,5 @@
 import { SentvecError } from '../errors.ts';
-import { checkFilePath } from '../model-files.ts';
 import { failureOf, PassingFailure, type HubExchange } from './errors.ts';
-import { roleOf, type HubFile } from './repository.ts';
 import { waitToRetry, type RetryOptions } from './retry.ts';
 
 /** An answer, from where redirects led. */
@@ -13,7 +11,7 @@ export interface HubAnswer {
 }
 
 /** Makes one request, follows redirects, and shows the `authorization` to no other server. */
-export type HubFetch = (url: string, headers: Readonly<Record<string, string>>, signal: AbortSignal) => Promise<HubAnswer>;
+type HubFetch = (url: string, headers: Readonly<Record<string, string>>, signal: AbortSignal) => Promise<HubAnswer>;
 
 /** Options of {@link HubClient}. */
 export interface HubClientOptions extends RetryOptions {
@@ -38,43 +36,6 @@ export class HubClient {
   }
 
   /**
-   * The commit that a revision is now.
-   * @throws SentvecError `model-not-found`, `model-access-denied`, `download-failed`, `aborted`
-   */
-  async commitOf(revision: string): Promise<string> {
-    const { modelInfo } = await import('@huggingface/hub');
-    const { sha } = await this.#ask(revision, (parameters) =>
-      modelInfo({ ...parameters, name: this.model, revision, additionalFields: ['sha'] }),
-    );
-    if (typeof sha === 'string' && /^[0-9a-zA-Z]{1,64}$/u.test(sha)) return sha;
-    throw this.#notFromAHub(`names the commit ${JSON.stringify(sha)}`);
-  }
-
-  /**
-   * The files of a commit that sentvec has a use for, sorted by path.
-   * @throws SentvecError `invalid-model`, and those of {@link commitOf}
-   */
-  async files(commit: string): Promise<HubFile[]> {
-    const { listFiles } = await import('@huggingface/hub');
-    return this.#ask(commit, async (parameters) => {
-      const files: HubFile[] = [];
-      for await (const entry of listFiles({
-        ...parameters,
-        repo: { type: 'model', name: this.model },
-        revision: commit,
-        recursive: true,
-      })) {
-        if (entry.type !== 'file' || roleOf(entry.path) === undefined) continue;
-        const size = entry.lfs?.size ?? entry.size;
-        if (!Number.isSafeInteger(size) || size < 0) throw this.#notFromAHub(`gives ${entry.path} a size of ${size}`);
-        const isLarge = entry.lfs !== undefined;
-        files.push({ path: checkFilePath(entry.path), size, ...(isLarge ? { sha256: entry.lfs?.oid } : { gitId: entry.oid }) });
-      }
-      return files.sort((a, b) => (a.path < b.path ? -1 : 1));
-    });
-  }
-
-  /**
    * Asks once for the content of a file, from a byte on: the answer may begin at the first byte all the same (status 200 instead of 206).
    * @param signal ends the request and the reading of its answer
    */
@@ -88,25 +49,17 @@ export class HubClient {
     throw await failureOf(answer.response, this.#exchange(url, answer, commit, file));
   }
 
-  /** Runs a function of the hub's own library with requests that are repeated when they fail, and explains what fails for good. */
-  async #ask<T>(revision: string, ask: (parameters: { hubUrl: string; fetch: typeof fetch }) => Promise<T>): Promise<T> {
-    const parameters = {
-      hubUrl: this.options.endpoint,
-      fetch: (input: unknown, init?: RequestInit) => this.#get(String(input), init, revision),
-    };
-    try {
-      return await ask(parameters);
-    } catch (error) {
-      if (SentvecError.is(error)) throw error;
-      throw this.#notFromAHub('cannot be read', error);
-    }
-  }
-
-  async #get(url: string, init: RequestInit | undefined, revision: string): Promise<Response> {
-    const headers = Object.fromEntries(new Headers(init?.headers));
+  /**
+   * Asks about the model, again when that fails in a way that may pass.
+   * @param url an address of the hub's interface
+   * @param revision what is asked about, for the messages
+   * @returns an answer of success, read to its end
+   * @throws SentvecError `model-not-found`, `model-access-denied`, `download-failed`, `aborted`
+   */
+  async ask(url: string, revision: string): Promise<Response> {
     for (let failures = 1; ; failures++) {
       try {
-        const answer = await this.#request(url, headers, AbortSignal.timeout(longestSilence));
+        const answer = await this.#request(url, { accept: 'application/json' }, AbortSignal.timeout(longestSilence));
         if (!answer.response.ok) throw await failureOf(answer.response, this.#exchange(url, answer, revision));
         // Read here, so that a connection that breaks in the middle is tried again.
         return new Response(await answer.response.text(), { headers: answer.response.headers });
@@ -119,6 +72,13 @@ export class HubClient {
     }
   }
 
+  /** The error for an answer that no hub gives. */
+  notFromAHub(problem: string, cause?: unknown): SentvecError {
+    const { endpoint } = this.options;
+    const message = `${endpoint} does not answer as a hub does: its answer about the model ${this.model} ${problem}. Is HF_ENDPOINT right, and is there a proxy in between?`;
+    return new SentvecError('download-failed', message, { model: this.model }, { cause });
+  }
+
   #request(url: string, headers: Readonly<Record<string, string>>, signal: AbortSignal): Promise<HubAnswer> {
     const { endpoint, token, signal: callerSignal, fetch: request = fetchFollowing } = this.options;
     const isHub = new URL(url).origin === new URL(endpoint).origin;
@@ -128,12 +88,6 @@ export class HubClient {
 
   #exchange(url: string, { answeredBy }: HubAnswer, revision: string, file?: string): HubExchange {
     return { model: this.model, revision, file, url, answeredBy, hasToken: this.options.token !== undefined };
-  }
-
-  #notFromAHub(problem: string, cause?: unknown): SentvecError {
-    const { endpoint } = this.options;
-    const message = `${endpoint} does not answer as a hub does: its answer about the model ${this.model} ${problem}. Is HF_ENDPOINT right, and is there a proxy in between?`;
-    return new SentvecError('download-failed', message, { model: this.model }, { cause });
   }
 }
 

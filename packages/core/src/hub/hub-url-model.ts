@@ -4,6 +4,7 @@ import { sha256 } from '../sha256.ts';
 import type { ModelFiles } from '../types.ts';
 import { HubClient } from './client.ts';
 import { downloadFile, wrongHash, type DownloadProgress, type DownloadTarget } from './download.ts';
+import { listingByFetch } from './listing.ts';
 import { checkRepositoryName, checkRevision, defaultRevision, isCommit, type HubFile } from './repository.ts';
 
 /** Address of the Hugging Face hub. */
@@ -36,8 +37,8 @@ export async function hubUrlModel(name: string, options: HubUrlModelOptions = {}
   checkRepositoryName(name);
   checkRevision(revision);
   const client = new HubClient(name, { endpoint: checkEndpoint(options.endpoint ?? huggingFaceEndpoint), token, retries, signal });
-  const commit = isCommit(revision) ? revision : await client.commitOf(revision);
-  const files = new Map((await client.files(commit)).map((file) => [file.path, file]));
+  const commit = isCommit(revision) ? revision : await listingByFetch.commitOf(client, revision);
+  const files = new Map((await listingByFetch.files(client, commit)).map((file) => [file.path, file]));
   const find = (path: string): HubFile => {
     const file = files.get(checkFilePath(path));
     if (file === undefined) throw noSuchFile(name, path);

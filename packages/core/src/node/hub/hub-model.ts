@@ -73,8 +73,10 @@ async function currentVersion(client: HubClient, cache: HubCache, revision: stri
   if (cached?.listed && isCommit(revision)) return cached;
   try {
     const patient = cached === undefined ? client : new HubClient(client.model, { ...client.options, retries: 0 });
-    const commit = isCommit(revision) ? revision : await patient.commitOf(revision);
-    const files = (await cache.listing(commit)) ?? (await patient.files(commit));
+    // The library is loaded when it is needed: a version that is in the cache does without.
+    const { listingByLibrary } = await import('./listing-by-library.ts');
+    const commit = isCommit(revision) ? revision : await listingByLibrary.commitOf(patient, revision);
+    const files = (await cache.listing(commit)) ?? (await listingByLibrary.files(patient, commit));
     await cache.rememberListing(commit, files);
     if (commit !== revision) await cache.rememberCommit(revision, commit);
     return { commit, files };

@@ -1,0 +1,77 @@
+import { SentvecError } from '../errors.ts';
+import { checkFilePath } from '../model-files.ts';
+import type { HubClient } from './client.ts';
+import { roleOf, type HubFile } from './repository.ts';
+
+/** What the hub is asked about a model. Errors are those of {@link HubClient.ask}. */
+export interface HubListing {
+  /** The commit that a revision is now. */
+  commitOf(client: HubClient, revision: string): Promise<string>;
+  /** The files of a commit that sentvec has a use for, sorted by path. @throws also SentvecError `invalid-model` */
+  files(client: HubClient, commit: string): Promise<HubFile[]>;
+}
+
+/** An entry in the hub's list of a commit's files, as far as it can be trusted. */
+export interface ListedEntry {
+  readonly type?: unknown;
+  readonly path?: unknown;
+  readonly size?: unknown;
+  readonly oid?: unknown;
+  readonly lfs?: { readonly oid?: unknown; readonly size?: unknown } | undefined;
+}
+
+/**
+ * Asks the hub by plain requests. In Node the hub's own library does this; it has no place in a page: 270 kB, and modules of Node that not
+ * every bundler leaves out.
+ */
+export const listingByFetch: HubListing = {
+  async commitOf(client, revision) {
+    const response = await client.ask(`${modelUrl(client)}/revision/${encodeURIComponent(revision)}`, revision);
+    return checkCommit(client, ((await readJson(client, response)) as { sha?: unknown } | null)?.sha);
+  },
+  async files(client, commit) {
+    const entries: ListedEntry[] = [];
+    let url: string | undefined = `${modelUrl(client)}/tree/${encodeURIComponent(commit)}?recursive=true`;
+    while (url !== undefined) {
+      const response = await client.ask(url, commit);
+      const page = await readJson(client, response);
+      if (!Array.isArray(page)) throw client.notFromAHub('is no list of files');
+      entries.push(...(page as ListedEntry[]));
+      url = /<([^>]+)>;\s*rel="next"/u.exec(response.headers.get('link') ?? '')?.[1];
+    }
+    return toHubFiles(client, entries);
+  },
+};
+
+/** @throws SentvecError `download-failed` when it is no name of a commit: it becomes a path in the cache */
+export function checkCommit(client: HubClient, commit: unknown): string {
+  if (typeof commit === 'string' && /^[0-9a-zA-Z]{1,64}$/u.test(commit)) return commit;
+  throw client.notFromAHub(`names the commit ${JSON.stringify(commit)}`);
+}
+
+/** @throws SentvecError `download-failed`, `invalid-model` */
+export function toHubFiles(client: HubClient, entries: readonly ListedEntry[]): HubFile[] {
+  return entries.flatMap((entry) => toHubFile(client, entry)).sort((a, b) => (a.path < b.path ? -1 : 1));
+}
+
+function toHubFile(client: HubClient, { type, path, size: ownSize, oid, lfs }: ListedEntry): HubFile[] {
+  if (type !== 'file' || typeof path !== 'string' || roleOf(path) === undefined) return [];
+  const size = Number(lfs?.size ?? ownSize);
+  if (!Number.isSafeInteger(size) || size < 0) throw client.notFromAHub(`gives ${path} a size of ${String(lfs?.size ?? ownSize)}`);
+  const id = lfs?.oid ?? oid;
+  if (typeof id !== 'string') return [{ path: checkFilePath(path), size }];
+  return [{ path: checkFilePath(path), size, ...(lfs ? { sha256: id } : { gitId: id }) }];
+}
+
+function modelUrl({ options, model }: HubClient): string {
+  return `${options.endpoint}/api/models/${model}`;
+}
+
+async function readJson(client: HubClient, response: Response): Promise<unknown> {
+  try {
+    return await response.json();
+  } catch (error) {
+    if (SentvecError.is(error)) throw error;
+    throw client.notFromAHub('is not JSON', error);
+  }
+}
