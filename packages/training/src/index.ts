@@ -1,3 +1,4 @@
+export { mineHardNegatives, type HardNegativeOptions, type MinedNegatives } from './hard-negatives.ts';
 export { labelsOf, firstOf, pairOf, type LabelKind, type Loss } from './loss.ts';
 export * from './losses/batch-triplet.ts';
 export * from './losses/contrastive.ts';
@@ -16,6 +17,13 @@ export * from './samplers.ts';
 export * from './schedule.ts';
 export * from './batch.ts';
 export type * from './engine.ts';
+export { evaluateBinaryClassification, type LabelledPairs } from './evaluation/binary-classification.ts';
+export { evaluateClassification, type ClassificationOptions, type ClassifiedTexts } from './evaluation/classification.ts';
+export { evaluateClustering, kMeans, vMeasure, type ClusteringOptions } from './evaluation/clustering.ts';
+export { fitLinearProbe, type LinearProbe } from './evaluation/linear-probe.ts';
+export { evaluateParaphrases, type ParaphraseTask } from './evaluation/paraphrases.ts';
+export { evaluateReranking, type RerankingSample } from './evaluation/reranking.ts';
+export { evaluateRetrieval, type RetrievalTask } from './evaluation/retrieval.ts';
 export { evaluateSts, type ScoredPairs } from './evaluation/sts.ts';
 export { evaluateTriplets, type Triplets } from './evaluation/triplet.ts';
 export { GraphEngine, type EngineGraphs, type GraphEngineOptions } from './step/graph-engine.ts';

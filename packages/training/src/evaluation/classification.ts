@@ -1,0 +1,54 @@
+import { semanticSearch, type Matrix, type SimilarityFunction } from '@sentvec/core';
+import type { EmbedTexts } from '../embed-texts.ts';
+import type { Evaluation } from '../training-history.ts';
+import { fitLinearProbe } from './linear-probe.ts';
+
+/** Texts with the name of their class. */
+export interface ClassifiedTexts {
+  readonly texts: readonly string[];
+  readonly classes: readonly string[];
+}
+
+/** Options of {@link evaluateClassification}. */
+export interface ClassificationOptions {
+  /** Nearest neighbours that vote. Default 5. */
+  readonly neighbours?: number;
+  readonly similarity?: SimilarityFunction;
+}
+
+/**
+ * How far vectors tell classes apart, with no training of the encoder: the accuracy of the vote of the nearest neighbours, and of a linear
+ * probe (multinomial logistic regression on the vectors), which is the `score`.
+ * @param train what neighbours and probe know @param test what they are judged by
+ */
+export async function evaluateClassification(
+  embed: EmbedTexts,
+  train: ClassifiedTexts,
+  test: ClassifiedTexts,
+  { neighbours = 5, similarity = 'cosine' }: ClassificationOptions = {},
+): Promise<Evaluation> {
+  const names = [...new Set(train.classes)].sort();
+  const numbers = train.classes.map((name) => names.indexOf(name));
+  const [known, unknown] = [await embed(train.texts), await embed(test.texts)];
+  const accuracy = (guesses: readonly number[]) =>
+    guesses.reduce((right, guess, i) => right + Number(names[guess] === test.classes[i]), 0) / guesses.length;
+  const knn = accuracy(await voteOfNeighbours(known, numbers, unknown, neighbours, similarity));
+  const linear = accuracy(fitLinearProbe(known, numbers, names.length).predict(unknown));
+  return { score: linear, metrics: { knn_accuracy: knn, linear_accuracy: linear } };
+}
+
+/** The class of most neighbours; of equally many, that of the nearest. */
+async function voteOfNeighbours(
+  known: Matrix,
+  classes: readonly number[],
+  unknown: Matrix,
+  topK: number,
+  similarity: SimilarityFunction,
+): Promise<number[]> {
+  const hits = await semanticSearch(unknown, known, { topK, similarity });
+  return hits.map((neighbours) => {
+    const votes = new Map<number, number>();
+    for (const { row } of neighbours) votes.set(classes[row]!, (votes.get(classes[row]!) ?? 0) + 1);
+    return [...votes].reduce((best, vote) => (vote[1] > best[1] ? vote : best))[0];
+  });
+}

@@ -1,0 +1,31 @@
+import { informationRetrieval, type InformationRetrievalOptions, type SimilarityFunction } from '@sentvec/core';
+import type { EmbedTexts } from '../embed-texts.ts';
+import type { Evaluation } from '../training-history.ts';
+
+/** Texts by id, and which of the corpus answer which query. */
+export interface RetrievalTask {
+  readonly queries: Readonly<Record<string, string>>;
+  readonly corpus: Readonly<Record<string, string>>;
+  /** Ids of the corpus by the id of the query. */
+  readonly relevant: Readonly<Record<string, readonly string[]>>;
+}
+
+/** Search for each query: the metrics of `informationRetrieval`; `score` is NDCG at 10 of the model's own similarity. */
+export async function evaluateRetrieval(
+  embed: EmbedTexts,
+  { queries, corpus, relevant }: RetrievalTask,
+  similarity: SimilarityFunction = 'cosine',
+  options: InformationRetrievalOptions = {},
+): Promise<Evaluation> {
+  const metrics = await informationRetrieval(
+    {
+      queries: await embed(Object.values(queries)),
+      queryIds: Object.keys(queries),
+      corpus: await embed(Object.values(corpus)),
+      corpusIds: Object.keys(corpus),
+      relevant,
+    },
+    { similarities: [similarity], ...options },
+  );
+  return { score: metrics[`${similarity}_ndcg@10`] ?? Math.max(...Object.values(metrics)), metrics };
+}

@@ -1,0 +1,76 @@
+import { pairwiseSimilarity, semanticSearch, SentvecError, type Matrix, type SimilarityFunction } from '@sentvec/core';
+import { Random } from './random.ts';
+
+/** Options of {@link mineHardNegatives}. Scores are similarities of the anchor. */
+export interface HardNegativeOptions {
+  /** Negatives for each anchor. Default 3. */
+  readonly negatives?: number;
+  /** The nearest so many candidates are passed over: they may be answers that nobody marked. Default 0. */
+  readonly rangeMin?: number;
+  /** Only so many of the nearest candidates are looked at. Default 100. */
+  readonly rangeMax?: number;
+  /** Candidates that score higher are passed over. */
+  readonly maxScore?: number | undefined;
+  /** Candidates that score lower are passed over. */
+  readonly minScore?: number | undefined;
+  /** A candidate must score at least so much less than the anchor's positive. */
+  readonly margin?: number | undefined;
+  /** A candidate must score at most this share of the positive's score, 0.95 for example. */
+  readonly relativeMargin?: number | undefined;
+  /** `top`: the nearest that are left. `random`: any of them. Default `top`. */
+  readonly sampling?: 'top' | 'random';
+  /** Of `random` sampling. Default 42. */
+  readonly seed?: number;
+  readonly similarity?: SimilarityFunction;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** An anchor's hard negatives: rows of the candidates. */
+export interface MinedNegatives {
+  /** Row of the anchor and of its positive. */
+  readonly row: number;
+  readonly negatives: readonly number[];
+}
+
+/**
+ * For each anchor, candidates that are near to it though they are not its positive: what in-batch negatives learn most from. By rank, score and
+ * margin, as `mine_hard_negatives` of sentence-transformers. Anchors for which fewer are found than asked for are left out.
+ *
+ * @param anchors, positives row i belongs together
+ * @param candidates default: the positives. `isPositive` says which candidate must not be a negative of an anchor, by row
+ * @throws SentvecError `invalid-argument`
+ */
+export async function mineHardNegatives(
+  anchors: Matrix,
+  positives: Matrix,
+  { candidates, isPositive }: { readonly candidates: Matrix; readonly isPositive: (anchor: number, candidate: number) => boolean },
+  options: HardNegativeOptions = {},
+): Promise<MinedNegatives[]> {
+  const { negatives = 3, rangeMin = 0, rangeMax = 100, sampling = 'top', seed = 42, similarity = 'cosine', signal } = options;
+  if (rangeMax - rangeMin < negatives) {
+    throw new SentvecError(
+      'invalid-argument',
+      `Between rank ${rangeMin} and ${rangeMax} there are fewer than ${negatives} candidates. Widen the range.`,
+    );
+  }
+  const right = pairwiseSimilarity(anchors, positives, similarity);
+  // Positives among the nearest do not count as candidates, so look a little further than rangeMax.
+  const hits = await semanticSearch(anchors, candidates, { topK: Math.min(candidates.rows, rangeMax + 50), similarity, signal });
+  const random = new Random(seed);
+  return hits.flatMap((found, row) => {
+    const others = found.filter((hit) => !isPositive(row, hit.row)).slice(rangeMin, rangeMax);
+    const fitting = others.filter(({ score }) => fits(score, right[row]!, options)).map((hit) => hit.row);
+    const chosen = (sampling === 'random' ? random.shuffle(fitting) : fitting).slice(0, negatives);
+    return chosen.length === negatives ? [{ row, negatives: chosen }] : [];
+  });
+}
+
+function fits(
+  score: number,
+  positiveScore: number,
+  { maxScore = Infinity, minScore = -Infinity, margin, relativeMargin }: HardNegativeOptions,
+): boolean {
+  if (score > maxScore || score < minScore) return false;
+  if (margin !== undefined && score > positiveScore - margin) return false;
+  return relativeMargin === undefined || score <= positiveScore * relativeMargin;
+}
