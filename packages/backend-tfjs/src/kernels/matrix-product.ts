@@ -1,0 +1,93 @@
+import type { BackendWasm } from '@tensorflow/tfjs-backend-wasm';
+import type { KernelFunc, TensorInfo } from '@tensorflow/tfjs-core';
+import { kernelsOf } from './kernel-module.ts';
+
+interface Product {
+  readonly a: TensorInfo;
+  readonly b: TensorInfo;
+  readonly bias?: TensorInfo | undefined;
+  readonly transposeA: boolean;
+  readonly transposeB: boolean;
+}
+
+/** Matrices of a tensor, one after the other; the axes before the last two are counted through. */
+interface Matrices {
+  readonly count: number;
+  readonly rows: number;
+  readonly cols: number;
+  readonly address: number;
+}
+
+/** The kernel `BatchMatMul`: transposed operands and batches as fast as single matrices. */
+export const batchMatMul: KernelFunc = ({ inputs, attrs, backend }) =>
+  multiply(backend as BackendWasm, { ...(inputs as unknown as Product), ...(attrs as unknown as Product) });
+
+/** The kernel `_FusedMatMul`, without an activation. */
+export const fusedMatMul: KernelFunc = ({ inputs, attrs, backend }) =>
+  multiply(backend as BackendWasm, { ...(inputs as unknown as Product), ...(attrs as unknown as Product) });
+
+function multiply(backend: BackendWasm, { a, b, bias, transposeA, transposeB }: Product): TensorInfo {
+  const kernels = kernelsOf(backend);
+  const [left, right] = [matricesOf(backend, a), matricesOf(backend, b)];
+  const [rows, inner] = transposeA ? [left.cols, left.rows] : [left.rows, left.cols];
+  const cols = transposeB ? right.rows : right.cols;
+  const outer = left.count >= right.count ? a.shape.slice(0, -2) : b.shape.slice(0, -2);
+  const out = backend.makeOutput([...outer, rows, cols], 'float32');
+  const result = matricesOf(backend, out);
+  // The kernel wants the rows of both operands to run along the axis that is summed over.
+  const [leftAt, rightAt] = [new Reader(backend, left, transposeA), new Reader(backend, right, !transposeB)];
+  for (let index = 0; index < result.count; index += 1) {
+    const target = result.address + index * rows * cols * Float32Array.BYTES_PER_ELEMENT;
+    kernels.matrixProduct(
+      leftAt.address(index),
+      rightAt.address(index),
+      target,
+      bias === undefined ? 0 : addressOf(backend, bias),
+      rows,
+      cols,
+      inner,
+    );
+  }
+  leftAt.release();
+  rightAt.release();
+  return out;
+}
+
+/** Gives the address of each matrix, transposed into a place of its own where that is wanted. */
+class Reader {
+  readonly #backend: BackendWasm;
+  readonly #matrices: Matrices;
+  readonly #scratch: TensorInfo | undefined;
+  #held = -1;
+
+  constructor(backend: BackendWasm, matrices: Matrices, transposed: boolean) {
+    this.#backend = backend;
+    this.#matrices = matrices;
+    this.#scratch = transposed ? backend.makeOutput([matrices.cols, matrices.rows], 'float32') : undefined;
+  }
+
+  address(product: number): number {
+    const { count, rows, cols, address } = this.#matrices;
+    // One matrix for all products, or one for each.
+    const index = count === 1 ? 0 : product;
+    const at = address + index * rows * cols * Float32Array.BYTES_PER_ELEMENT;
+    if (this.#scratch === undefined) return at;
+    const place = addressOf(this.#backend, this.#scratch);
+    if (index !== this.#held) kernelsOf(this.#backend).transpose(at, place, rows, cols);
+    this.#held = index;
+    return place;
+  }
+
+  release(): void {
+    if (this.#scratch !== undefined) this.#backend.disposeData(this.#scratch.dataId);
+  }
+}
+
+function matricesOf(backend: BackendWasm, tensor: TensorInfo): Matrices {
+  const [rows, cols] = tensor.shape.slice(-2) as [number, number];
+  return { count: tensor.shape.slice(0, -2).reduce((count, size) => count * size, 1), rows, cols, address: addressOf(backend, tensor) };
+}
+
+function addressOf(backend: BackendWasm, { dataId }: TensorInfo): number {
+  return backend.getMemoryOffset(dataId);
+}
