@@ -9,6 +9,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   info: async () => (await import('./commands/info.ts')).info,
   export: async () => (await import('./commands/export.ts')).exportModel,
   train: async () => (await import('./commands/train.ts')).trainModel,
+  worker: async () => (await import('./commands/worker.ts')).worker,
   doctor: async () => (await import('./commands/doctor.ts')).doctor,
 };
 
@@ -22,8 +23,8 @@ export function loadAllCommands(): Promise<Command[]> {
 /** The command that a command line begins with, and the words after its name. `undefined` when there is none of that name. */
 export async function findCommand(words: readonly string[]): Promise<{ command: Command; rest: readonly string[] } | undefined> {
   for (const length of [2, 1]) {
-    const load = commands[words.slice(0, length).join(' ')];
-    if (load !== undefined && words.length >= length) return { command: await load(), rest: words.slice(length) };
+    const name = words.slice(0, length).join(' ');
+    if (words.length >= length && Object.hasOwn(commands, name)) return { command: await commands[name]!(), rest: words.slice(length) };
   }
   return undefined;
 }

@@ -1,0 +1,144 @@
+// The dashboard: asks the worker once a second how the queue is, and shows it.
+
+const period = 1000;
+/** Milliseconds over which a rate is averaged. */
+const span = 15_000;
+const shown = (id) => document.getElementById(id);
+const number = (value) => Math.round(value).toLocaleString('en');
+
+/** An element with attributes and children; texts are texts, never markup. */
+function element(name, attributes = {}, ...children) {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (key === 'onclick') made.addEventListener('click', value);
+    else if (value !== undefined) made.setAttribute(key, value);
+  }
+  made.append(...children.filter((child) => child !== undefined));
+  return made;
+}
+
+/** How fast counters grow, by name, over the last seconds. */
+class Rates {
+  #samples = new Map();
+
+  of(name, value, now) {
+    const samples = (this.#samples.get(name) ?? []).filter((sample) => sample.now > now - span && sample.value <= value);
+    samples.push({ now, value });
+    this.#samples.set(name, samples);
+    const [first] = samples;
+    return now > first.now ? ((value - first.value) * 1000) / (now - first.now) : 0;
+  }
+}
+
+const rates = new Rates();
+
+function duration(seconds) {
+  if (!Number.isFinite(seconds)) return '–';
+  if (seconds < 90) return `${Math.ceil(seconds)} s`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
+  if (seconds < 129_600) return `${(seconds / 3600).toFixed(1)} h`;
+  return `${(seconds / 86_400).toFixed(1)} days`;
+}
+
+function runView(run, now) {
+  const { id, workflow, state, items, total, stage, error, round, startedAt, finishedAt } = run;
+  const expected = items?.expected ?? items?.planned ?? 0;
+  const rowsPerSecond = total?.rows === undefined ? undefined : rates.of(`${id} ${round} rows`, total.rows, now);
+  const itemsPerSecond = items && rates.of(`${id} ${round} items`, items.done, now);
+  const elapsed = startedAt && ((finishedAt ?? now) - startedAt) / 1000;
+  const isRunning = state === 'running';
+  const fact = (label, value, style) => value !== undefined && element('span', style ? { class: style } : {}, `${label}: ${value}`);
+  const facts = [
+    fact('stage', stage),
+    fact('items', items && `${number(items.done)} of ${items.expected === undefined ? 'at least ' : ''}${number(expected)}`),
+    fact('rows', total?.rows !== undefined ? number(total.rows) : undefined),
+    fact('rows/s', isRunning && rowsPerSecond !== undefined ? number(rowsPerSecond) : undefined),
+    fact('time left', isRunning && items ? duration((expected - items.done) / itemsPerSecond) : undefined),
+    fact('took', finishedAt ? duration(elapsed) : undefined),
+    fact('dead letters', total?.rejected ? number(total.rejected) : undefined, 'bad'),
+    fact('round', round > 1 ? round : undefined),
+  ];
+  return element(
+    'article',
+    { class: 'run', 'data-run': id, 'data-state': state },
+    element(
+      'div',
+      { class: 'title' },
+      element('strong', {}, workflow),
+      element('code', {}, id),
+      element('span', { class: `state ${state}` }, state),
+      element('span', { class: 'buttons' }, ...buttons(run)),
+    ),
+    element('progress', { max: Math.max(1, expected), value: state === 'completed' ? Math.max(1, expected) : (items?.done ?? 0) }),
+    element('div', { class: 'facts' }, ...facts.filter(Boolean)),
+    error && element('p', { class: 'error' }, error.message),
+  );
+}
+
+const actionsIn = {
+  queued: ['cancel'],
+  running: ['pause', 'cancel'],
+  paused: ['resume', 'cancel'],
+  completed: ['replay'],
+  failed: ['replay'],
+  cancelled: ['replay'],
+};
+
+function buttons({ id, state }) {
+  return actionsIn[state].map((action) =>
+    element(
+      'button',
+      {
+        type: 'button',
+        onclick: async () => {
+          await fetch(`/api/runs/${encodeURIComponent(id)}/${action}`, { method: 'POST' });
+          await refresh();
+        },
+      },
+      action,
+    ),
+  );
+}
+
+function workerView({ id, since, active, concurrency, counts }, now) {
+  const cell = (text) => element('td', { class: 'number' }, text);
+  return element(
+    'tr',
+    {},
+    element('td', {}, element('code', {}, id)),
+    cell(`${active.length} of ${concurrency}`),
+    cell(number(counts.rows)),
+    cell(number(rates.of(`${id} rows`, counts.rows, now))),
+    cell(number(rates.of(`${id} tokens`, counts.tokens, now))),
+    cell(number(counts.deadLetters)),
+    cell(number(counts.failures)),
+    element('td', {}, duration((now - since) / 1000)),
+  );
+}
+
+function show({ now, queue, steps, runs, workers, refusals }) {
+  shown('queue').textContent = queue;
+  shown('steps').textContent = `steps: ${steps.active} active, ${steps.waiting} waiting, ${steps.delayed} delayed`;
+  if (runs.length > 0) shown('runs').replaceChildren(...runs.map((run) => runView(run, now)));
+  shown('workers').replaceChildren(...workers.map((worker) => workerView(worker, now)));
+  shown('refusals-section').hidden = refusals.length === 0;
+  shown('refusals').replaceChildren(
+    ...refusals.map(({ at, queue: from, job, reason }) => element('li', {}, `${new Date(at).toLocaleString()} ${from} ${job}: ${reason}`)),
+  );
+}
+
+async function refresh() {
+  try {
+    const reply = await fetch('/api/overview', { signal: AbortSignal.timeout(5000) });
+    if (!reply.ok) throw new Error(String(reply.status));
+    show(await reply.json());
+    shown('lost').hidden = true;
+  } catch {
+    shown('lost').hidden = false;
+  }
+}
+
+for (;;) {
+  await refresh();
+  await new Promise((resolve) => setTimeout(resolve, period));
+}

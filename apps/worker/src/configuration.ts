@@ -1,0 +1,123 @@
+import { isAbsolute, resolve } from 'node:path';
+import { SentvecError } from '@sentvec/core';
+import { redactUrl } from '@sentvec/queue';
+import { settings, type SettingName } from './settings.ts';
+
+/** A worker's settings, checked. */
+export interface WorkerConfiguration {
+  readonly redis: string;
+  readonly queue: string;
+  /** Absolute. */
+  readonly roots: readonly string[];
+  readonly buckets: readonly string[];
+  readonly models: readonly string[];
+  readonly threads: number | undefined;
+  readonly concurrency: number;
+  readonly window: number;
+  readonly globalConcurrency: number | undefined;
+  readonly rateLimit: { readonly max: number; readonly duration: number } | undefined;
+  readonly host: string;
+  readonly port: number;
+  readonly token: string | undefined;
+  /** Absolute paths, or names of packages. */
+  readonly plugins: readonly string[];
+  /** Milliseconds. */
+  readonly stopTimeout: number;
+  readonly logLevel: LogLevel;
+}
+
+/** See `--log-level`. */
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
+
+const logLevels: readonly LogLevel[] = ['debug', 'info', 'warn', 'error', 'silent'];
+const shortestToken = 16;
+
+/**
+ * Reads and checks the settings of a worker.
+ *
+ * @param flags values from the command line, by the names of the flags
+ * @throws SentvecError `invalid-argument` that names the flag and the variable
+ */
+export function readConfiguration(
+  flags: Readonly<Record<string, string | undefined>>,
+  environment: Readonly<Record<string, string | undefined>> = process.env,
+): WorkerConfiguration {
+  const text = (name: SettingName): string | undefined => {
+    const setting = settings[name];
+    return flags[setting.flag] ?? (environment[setting.variable] || undefined) ?? setting.default;
+  };
+  const list = (name: SettingName) =>
+    (text(name) ?? '')
+      .split(',')
+      .map((entry) => entry.trim())
+      .filter(Boolean);
+  const configuration: WorkerConfiguration = {
+    redis: text('redis')!,
+    queue: text('queue')!,
+    roots: list('roots').map((root) => resolve(root)),
+    buckets: list('buckets'),
+    models: list('models').map(absoluteModel),
+    threads: count('threads', text('threads')),
+    concurrency: count('concurrency', text('concurrency'))!,
+    window: count('window', text('window'))!,
+    globalConcurrency: count('globalConcurrency', text('globalConcurrency')),
+    rateLimit: rateLimit(text('rateLimit')),
+    host: text('host')!,
+    port: count('port', text('port'), 0)!,
+    token: text('token'),
+    plugins: list('plugins').map((plugin) => (/^[./]/.test(plugin) ? resolve(plugin) : plugin)),
+    stopTimeout: count('stopTimeout', text('stopTimeout'))! * 1000,
+    logLevel: logLevel(text('logLevel')!),
+  };
+  checkTogether(configuration);
+  return configuration;
+}
+
+/** The configuration as it may be logged: without secrets. */
+export function describeConfiguration(configuration: WorkerConfiguration): Record<string, unknown> {
+  const { redis, token, ...rest } = configuration;
+  return { redis: redactUrl(redis), token: token === undefined ? 'none' : 'set', ...rest };
+}
+
+/** Whether only this machine can reach an address. */
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
+}
+
+function checkTogether({ host, token, port }: WorkerConfiguration): void {
+  if (token === undefined && !isLoopback(host)) {
+    throw invalid('token', `is needed to listen on ${host}: anybody who reaches it could read and control the queue`);
+  }
+  if (token !== undefined && token.length < shortestToken) throw invalid('token', `must have at least ${shortestToken} characters`);
+  if (port > 65_535) throw invalid('port', `must be at most 65535, not ${port}`);
+}
+
+/** A model folder by its absolute path, as jobs have to name it; other names as they are. */
+function absoluteModel(model: string): string {
+  return /^\.{0,2}\//.test(model) && !isAbsolute(model) ? resolve(model) : model;
+}
+
+function count(name: SettingName, value: string | undefined, least = 1): number | undefined {
+  if (value === undefined) return undefined;
+  const number = /^\d+$/.test(value) ? Number(value) : NaN;
+  if (Number.isSafeInteger(number) && number >= least) return number;
+  throw invalid(name, `must be a whole number of at least ${least}, not "${value}"`);
+}
+
+function rateLimit(value: string | undefined): WorkerConfiguration['rateLimit'] {
+  if (value === undefined) return undefined;
+  const [, max, seconds] = /^([1-9]\d*)\/([1-9]\d*)$/.exec(value) ?? [];
+  if (max === undefined) throw invalid('rateLimit', `must be a number of steps and of seconds, such as 100/60, not "${value}"`);
+  return { max: Number(max), duration: Number(seconds) * 1000 };
+}
+
+function logLevel(value: string): LogLevel {
+  const level = logLevels.find((known) => known === value);
+  if (level === undefined) throw invalid('logLevel', `must be one of ${logLevels.join(', ')}, not "${value}"`);
+  return level;
+}
+
+function invalid(name: SettingName, what: string): SentvecError {
+  const { flag, variable } = settings[name];
+  return new SentvecError('invalid-argument', `--${flag} (${variable}) ${what}.`, { setting: name });
+}

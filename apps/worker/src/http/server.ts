@@ -1,0 +1,102 @@
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import type { AddressInfo } from 'node:net';
+import { createAdaptorServer, type ServerType } from '@hono/node-server';
+import { SentvecError } from '@sentvec/core';
+import type { QueueOverview } from '@sentvec/queue';
+import type { Logger, Runtime } from '@sentvec/workflow';
+import { Hono, type Context } from 'hono';
+import type { HealthCheck } from '../health.ts';
+import type { Metrics } from '../metrics.ts';
+import { bullBoard } from './bull-board.ts';
+import { guard } from './guard.ts';
+import { readOverview } from './overview.ts';
+
+/** What the HTTP server answers from. */
+export interface ServerParts {
+  readonly queue: string;
+  /** Whether the worker takes jobs. */
+  readonly isServing: () => boolean;
+  readonly runtime: Runtime;
+  readonly overview: QueueOverview;
+  readonly metrics: Metrics;
+  readonly health: HealthCheck;
+  readonly token: string | undefined;
+  readonly logger: Logger;
+}
+
+const contentSecurity =
+  "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'";
+const actions = ['pause', 'resume', 'cancel', 'replay'] as const;
+const assets = {
+  '/': ['dashboard.html', 'text/html'],
+  '/dashboard.js': ['dashboard.js', 'text/javascript'],
+  '/dashboard.css': ['dashboard.css', 'text/css'],
+};
+
+/** The routes of a worker: health, metrics, the dashboard and what it calls. */
+export function routes(parts: ServerParts): Hono {
+  const app = new Hono({ strict: false });
+  app.use(guard(parts.token));
+  app.get('/healthz', async (context) => {
+    const health = await parts.health.check();
+    return context.json(health, health.healthy ? 200 : 503);
+  });
+  app.get('/readyz', (context) => {
+    const ready = parts.isServing();
+    return context.json({ ready }, ready ? 200 : 503);
+  });
+  app.get('/metrics', async (context) => {
+    context.header('Content-Type', parts.metrics.registry.contentType);
+    return context.body(await parts.metrics.registry.metrics());
+  });
+  app.get('/api/overview', async (context) => context.json(await readOverview(parts.queue, parts.runtime, parts.overview)));
+  app.get('/api/runs/:id/dead-letters', async (context) => context.json(await (await runOf(context, parts)).deadLetters()));
+  for (const action of actions) {
+    app.post(`/api/runs/:id/${action}`, async (context) => {
+      await (await runOf(context, parts))[action]();
+      return context.body(null, 204);
+    });
+  }
+  for (const [path, [file, type]] of Object.entries(assets)) {
+    app.get(path, async (context) => {
+      context.header('Content-Security-Policy', contentSecurity);
+      return context.body(await readFile(new URL(`../../assets/${file}`, import.meta.url), 'utf8'), 200, {
+        'Content-Type': `${type}; charset=utf-8`,
+      });
+    });
+  }
+  app.route('/queues', bullBoard(parts.overview, '/queues'));
+  app.onError((error, context) => {
+    const status = SentvecError.is(error, 'run-not-found') ? 404 : SentvecError.is(error, 'invalid-argument') ? 409 : 503;
+    parts.logger.warn({ path: context.req.path, error: error.message }, 'a request failed');
+    return context.json({ error: error.message }, status);
+  });
+  return app;
+}
+
+/** Listens. @throws SentvecError `io-failed` when the address is taken */
+export async function listen(app: Hono, host: string, port: number): Promise<{ url: string; close: () => Promise<void> }> {
+  const server: ServerType = createAdaptorServer({ fetch: app.fetch });
+  server.listen(port, host);
+  try {
+    await once(server, 'listening');
+  } catch (cause) {
+    throw new SentvecError('io-failed', `Cannot listen on ${host}:${port}: ${String(cause)}. Choose another --port.`, {}, { cause });
+  }
+  const { address, port: taken, family } = server.address() as AddressInfo;
+  const close = async () => {
+    const closed = once(server, 'close');
+    server.close();
+    if ('closeAllConnections' in server) server.closeAllConnections();
+    await closed;
+  };
+  return { url: `http://${family === 'IPv6' ? `[${address}]` : address}:${taken}`, close };
+}
+
+async function runOf(context: Context, { runtime }: ServerParts) {
+  const id = context.req.param('id') ?? '';
+  const run = await runtime.find(id);
+  if (!run) throw new SentvecError('run-not-found', `There is no run ${id}.`);
+  return run;
+}

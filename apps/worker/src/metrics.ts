@@ -1,0 +1,105 @@
+import type { Embedded } from '@sentvec/core';
+import type { QueueOverview, StepReport } from '@sentvec/queue';
+import type { EmbeddedChunk } from '@sentvec/workflow';
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+
+const seconds = [0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300];
+
+/** What a worker counts, in the form that Prometheus reads. The delay of the event loop is among the defaults of prom-client. */
+export class Metrics {
+  readonly registry: Registry = new Registry();
+  /** Totals of this process, for the dashboard. */
+  readonly counts: { rows: number; tokens: number; truncated: number; deadLetters: number; failures: number } = {
+    rows: 0,
+    tokens: 0,
+    truncated: 0,
+    deadLetters: 0,
+    failures: 0,
+  };
+  readonly #rows = this.#counter('rows', 'Rows with a vector that this worker computed.');
+  readonly #tokens = this.#counter('tokens', 'Tokens that this worker encoded.');
+  readonly #truncated = this.#counter('truncated', 'Texts that were cut to the length of the model.');
+  readonly #deadLetters = this.#counter('dead_letters', 'Rows that could not be embedded.');
+  readonly #refused = this.#counter('refused_jobs', 'Jobs that were refused.');
+  readonly #recovered = this.#counter('recovered_jobs', 'Jobs of dead or frozen workers that were put back into the queue.');
+  readonly #steps: Counter<'stage' | 'outcome'>;
+  readonly #stepSeconds: Histogram<'stage'>;
+  readonly #modelSeconds: Histogram;
+  readonly #fill: Histogram;
+
+  constructor(overview: QueueOverview) {
+    const registers = [this.registry];
+    collectDefaultMetrics({ register: this.registry });
+    this.#steps = new Counter({ name: 'sentvec_steps_total', help: 'Attempts at steps.', labelNames: ['stage', 'outcome'], registers });
+    this.#stepSeconds = new Histogram({
+      name: 'sentvec_step_seconds',
+      help: 'Duration of an attempt at a step.',
+      labelNames: ['stage'],
+      buckets: seconds,
+      registers,
+    });
+    this.#modelSeconds = new Histogram({
+      name: 'sentvec_model_seconds',
+      help: 'Duration of the part of a step that tokenizes and encodes the texts of a chunk.',
+      buckets: seconds,
+      registers,
+    });
+    this.#fill = new Histogram({
+      name: 'sentvec_batch_fill',
+      help: 'Share of the computed positions that were tokens and not padding.',
+      buckets: [0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 1],
+      registers,
+    });
+    // Looked up when it is asked for: any worker can tell the depth of the whole queue.
+    const depth = new Gauge({
+      name: 'sentvec_queue_depth',
+      help: 'Steps in the queue, by where they stand.',
+      labelNames: ['state'],
+      registers: [],
+      async collect() {
+        for (const [state, count] of Object.entries(await overview.counts())) this.set({ state }, count);
+      },
+    });
+    this.registry.registerMetric(depth);
+  }
+
+  stepEnded({ stage, outcome, milliseconds, result }: StepReport): void {
+    this.#steps.inc({ stage, outcome });
+    this.#stepSeconds.observe({ stage }, milliseconds / 1000);
+    if (outcome === 'failed') this.counts.failures += 1;
+    if (outcome === 'completed' && isEmbeddedChunk(result)) this.#chunkEnded(result);
+  }
+
+  embedded({ receipt }: Embedded): void {
+    this.#modelSeconds.observe(receipt.milliseconds / 1000);
+    this.#fill.observe(1 - receipt.paddingWaste);
+  }
+
+  refused(): void {
+    this.#refused.inc();
+  }
+
+  recovered(): void {
+    this.#recovered.inc();
+  }
+
+  #chunkEnded({ rows, tokens, truncated, rejected, reused }: EmbeddedChunk): void {
+    if (reused) return;
+    this.#rows.inc(rows);
+    this.#tokens.inc(tokens);
+    this.#truncated.inc(truncated);
+    this.#deadLetters.inc(rejected);
+    this.counts.rows += rows;
+    this.counts.tokens += tokens;
+    this.counts.truncated += truncated;
+    this.counts.deadLetters += rejected;
+  }
+
+  #counter(name: string, help: string): Counter {
+    return new Counter({ name: `sentvec_${name}_total`, help, registers: [this.registry] });
+  }
+}
+
+function isEmbeddedChunk(result: unknown): result is EmbeddedChunk {
+  return typeof result === 'object' && result !== null && 'rows' in result && 'tokens' in result && 'reused' in result;
+}

@@ -1,0 +1,77 @@
+import { pathToFileURL } from 'node:url';
+import { isAbsolute } from 'node:path';
+import { SentvecError, type Embedder, type PoolingPlugin } from '@sentvec/core';
+import type { Access, AnyWorkflow, Logger } from '@sentvec/workflow';
+
+/** What a plugin may use of its worker. */
+export interface PluginTools {
+  /** A model of the worker, ready. Only those of its allow list. */
+  readonly embedder: (model: string) => Promise<Embedder>;
+  /** What jobs may touch: to be asked before a workflow opens a path that came from a job. */
+  readonly access: Access;
+  readonly logger: Logger;
+}
+
+/** A custom pooling, or a workflow. */
+export type PluginPart = PoolingPlugin | AnyWorkflow;
+
+/**
+ * What a plugin module exports as its default: a pooling (`definePooling`), a workflow (`defineWorkflow`), a list of
+ * those, or a function from {@link PluginTools} to them.
+ */
+export type Plugin = PluginPart | readonly PluginPart[] | ((tools: PluginTools) => PluginPart | readonly PluginPart[]);
+
+/** What all plugins of a worker give. */
+export interface PluginParts {
+  readonly poolings: readonly PoolingPlugin[];
+  readonly workflows: readonly AnyWorkflow[];
+}
+
+/**
+ * Loads plugins by module path or package name. They are code of whoever starts the worker, and are trusted.
+ *
+ * @throws SentvecError `invalid-argument` for a module that cannot be loaded or exports something else
+ */
+export async function loadPlugins(modules: readonly string[], tools: PluginTools): Promise<PluginParts> {
+  const poolings: PoolingPlugin[] = [];
+  const workflows: AnyWorkflow[] = [];
+  for (const module of modules) {
+    for (const part of await partsOf(module, tools)) {
+      if (isWorkflow(part)) workflows.push(part);
+      else if (isPooling(part)) poolings.push(part);
+      else throw notAPlugin(module);
+    }
+  }
+  return { poolings, workflows };
+}
+
+async function partsOf(module: string, tools: PluginTools): Promise<readonly unknown[]> {
+  const plugin = await importDefault(module);
+  const parts: unknown = typeof plugin === 'function' ? plugin(tools) : plugin;
+  return Array.isArray(parts) ? parts : [parts];
+}
+
+async function importDefault(module: string): Promise<unknown> {
+  let exports: { readonly default?: unknown };
+  try {
+    exports = (await import(isAbsolute(module) ? pathToFileURL(module).href : module)) as typeof exports;
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new SentvecError('invalid-argument', `The plugin ${module} cannot be loaded: ${reason}.`, { file: module }, { cause });
+  }
+  if (exports.default === undefined) throw notAPlugin(module);
+  return exports.default;
+}
+
+function notAPlugin(module: string): SentvecError {
+  const message = `The plugin ${module} must export a pooling (definePooling), a workflow (defineWorkflow), or a list of those, as its default.`;
+  return new SentvecError('invalid-argument', message, { file: module });
+}
+
+function isWorkflow(part: unknown): part is AnyWorkflow {
+  return typeof part === 'object' && part !== null && 'kind' in part && part.kind === 'workflow';
+}
+
+function isPooling(part: unknown): part is PoolingPlugin {
+  return typeof part === 'object' && part !== null && 'create' in part && 'name' in part && typeof part.create === 'function';
+}

@@ -1,0 +1,29 @@
+import { once } from 'node:events';
+import type { Backend } from '@sentvec/core';
+import { pino } from 'pino';
+import { describeConfiguration, type WorkerConfiguration } from './configuration.ts';
+import { startWorkerApp } from './worker-app.ts';
+
+/** Options of {@link runWorker}. */
+export interface RunWorkerOptions {
+  /** Fires when the worker is to stop. */
+  readonly signal: AbortSignal;
+  readonly backend?: Backend;
+}
+
+/**
+ * Serves until the signal fires, and stops gracefully. Writes one JSON object a line to standard error: what it was
+ * configured to do, without secrets; where it listens; then what happens.
+ *
+ * @throws SentvecError see {@link startWorkerApp}
+ */
+export async function runWorker(configuration: WorkerConfiguration, { signal, backend }: RunWorkerOptions): Promise<void> {
+  const logger = pino({ level: configuration.logLevel, base: { service: 'sentvec-worker' } }, pino.destination({ fd: 2, sync: true }));
+  logger.info({ configuration: describeConfiguration(configuration) }, 'starting');
+  const app = await startWorkerApp(configuration, { logger, ...(backend && { backend }) });
+  logger.info({ url: app.url, pid: process.pid }, 'serving');
+  if (!signal.aborted) await once(signal, 'abort');
+  logger.info({ milliseconds: configuration.stopTimeout }, 'stopping');
+  await app.stop();
+  logger.info({}, 'stopped');
+}

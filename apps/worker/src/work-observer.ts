@@ -1,0 +1,30 @@
+import type { StepReport, WorkerObserver } from '@sentvec/queue';
+import type { Metrics } from './metrics.ts';
+
+/** Hears what the queue's worker does: counts it, and knows what is in progress. */
+export class WorkObserver implements WorkerObserver {
+  readonly #metrics: Metrics;
+  readonly #active = new Set<string>();
+
+  constructor(metrics: Metrics) {
+    this.#metrics = metrics;
+  }
+
+  /** Keys of the steps in progress. */
+  get active(): readonly string[] {
+    return [...this.#active];
+  }
+
+  readonly stepBegan = ({ key }: { readonly key: string }): void => {
+    this.#active.add(key);
+  };
+
+  readonly stepEnded = (step: StepReport & { readonly key: string }): void => {
+    this.#active.delete(step.key);
+    this.#metrics.stepEnded(step);
+  };
+
+  readonly refused = (): void => this.#metrics.refused();
+
+  readonly recovered = (): void => this.#metrics.recovered();
+}

@@ -1,0 +1,44 @@
+import type { ArgsDef } from 'citty';
+import { settings } from '@sentvec/worker/settings';
+import { chooseBackend } from '../backends.ts';
+import { type Command, defineCommand } from '../command.ts';
+import { backendArguments } from '../model.ts';
+
+export const worker: Command = defineCommand({
+  name: 'worker',
+  summary: 'Serve a queue: embed what others submit.',
+  args: { ...settingArguments(), backend: backendArguments.backend },
+  examples: [
+    { line: 'sentvec worker --root /data', does: 'Serve the Redis of this machine, for corpora and outputs below /data' },
+    {
+      line: 'sentvec worker --redis rediss://user:secret@redis.example:6380 --root /data --model use-lite,/models/ours --host 0.0.0.0 --token "$TOKEN"',
+      does: 'One of a fleet, with a dashboard that others may see',
+    },
+    { line: 'sentvec worker --root /data --plugin ./my-pooling.mjs,./my-workflow.mjs', does: 'With a pooling and a workflow of your own' },
+  ],
+  notes: [
+    `Each flag can be set in the environment instead: ${Object.values(settings)
+      .map(({ variable }) => variable)
+      .join(', ')}.`,
+    'HTTP: / is a dashboard, /queues shows the jobs, /healthz embeds a text, /readyz says whether jobs are taken, /metrics is for Prometheus. OTEL_EXPORTER_OTLP_ENDPOINT turns traces on.',
+    'SIGTERM or Ctrl-C stops it: steps in progress may finish within --stop-timeout, then go back to the queue.',
+  ],
+  async run({ args, signal }) {
+    const { readConfiguration, runWorker } = await import('@sentvec/worker');
+    const given: Readonly<Record<string, unknown>> = args;
+    const flags = Object.fromEntries(Object.values(settings).map(({ flag }) => [flag, given[flag] as string | undefined]));
+    const configuration = readConfiguration(flags);
+    const backend = await chooseBackend(args.backend, { threads: configuration.threads });
+    await runWorker(configuration, { signal, backend });
+  },
+});
+
+/** No defaults here: those of the settings come after the environment. */
+function settingArguments(): ArgsDef {
+  return Object.fromEntries(
+    Object.values(settings).map(({ flag, hint, description, default: usual }) => [
+      flag,
+      { type: 'string', valueHint: hint, description: usual === undefined ? description : `${description} Default: ${usual}.` },
+    ]),
+  );
+}
