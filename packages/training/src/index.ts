@@ -48,3 +48,5 @@ export * from './training-history.ts';
 export type { TrainingOptions } from './training-options.ts';
 export { checkTrainingSet, type TrainingSet } from './training-set.ts';
 export { trainedModelFiles, trainedWeights, type FileContents, type TrainedWeights } from './trained-model.ts';
+export { fromScratch, type FromScratchOptions } from './from-scratch.ts';
+export { trainWordPiece, type WordPieceOptions } from './word-piece-trainer.ts';

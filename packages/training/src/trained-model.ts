@@ -35,12 +35,15 @@ export async function trainedModelFiles(files: ModelFiles, model: TrainableModel
   for (const path of await files.list()) {
     if (!isReplaced(path, prefix)) contents[path] = await files.read(path);
   }
-  contents[`${prefix}model.safetensors`] = await encoderWeights(folder.encoderFiles, model, trained);
+  const weights = folder.encoder === 'static' ? staticWeights : encoderWeights;
+  contents[`${prefix}model.safetensors`] = await weights(folder.encoderFiles, model, trained);
   for (const [path, index] of await projectionModules(files)) {
     contents[`${path}/model.safetensors`] = await moduleWeights(subfolder(files, path), index, trained);
   }
-  const definition = await readEncoder(subfolder(memoryModel(files.name, contents), folder.encoderPath));
-  contents[`${prefix}onnx/model.onnx`] = recordEncoder(definition);
+  if (folder.encoder === 'transformer') {
+    const definition = await readEncoder(subfolder(memoryModel(files.name, contents), folder.encoderPath));
+    contents[`${prefix}onnx/model.onnx`] = recordEncoder(definition);
+  }
   return contents;
 }
 
@@ -63,6 +66,16 @@ async function encoderWeights(files: ModelFiles, { definition }: TrainableModel,
     tensors[definition.storedName(name)] = { shape, data: trained.get(name) ?? definition.weight(name) };
   }
   return writeSafetensors(tensors, { format: 'pt' });
+}
+
+/** The table under the name it had: a mapping or weights of model2vec are part of it now. */
+async function staticWeights(files: ModelFiles, { definition }: TrainableModel, trained: TrainedWeights): Promise<Uint8Array> {
+  const name = (await readWeights(files)).has('embedding.weight') ? 'embedding.weight' : 'embeddings';
+  const table = definition.tokenTable;
+  return writeSafetensors(
+    { [name]: { shape: definition.weights.get(table)!, data: trained.get(table) ?? definition.weight(table) } },
+    { format: 'pt' },
+  );
 }
 
 function isFloat(type: string): boolean {

@@ -1,9 +1,11 @@
-import { readEncoder } from '@sentvec/architectures';
+import { readEncoder, type EncoderDefinition } from '@sentvec/architectures';
 import {
+  memoryModel,
   projectionOutputSize,
   readModelFolder,
   readTokenizerDefinition,
-  SentvecError,
+  writeSafetensors,
+  type Encoder,
   type ModelFiles,
   type ModelFolder,
 } from '@sentvec/core';
@@ -24,20 +26,14 @@ export interface LoadedTrainable {
 /**
  * Opens a sentence-transformers folder for training.
  * @param options.maxLength the most tokens of a text, instead of what the model says
- * @throws SentvecError as `loadEmbedder`, and `unsupported-model` for a folder without `model.safetensors`
+ * @throws SentvecError as `loadEmbedder`, and `invalid-model` for a folder without `model.safetensors`
  */
 export async function loadTrainable(
   files: ModelFiles,
   options: { readonly maxLength?: number | undefined } = {},
 ): Promise<LoadedTrainable> {
   const folder = await readModelFolder(files);
-  if (folder.encoder === 'static') {
-    throw new SentvecError(
-      'unsupported-model',
-      `${files.name} is a static embedding; train it through fromScratch or a transformers folder.`,
-    );
-  }
-  const definition = await readEncoder(folder.encoderFiles);
+  const definition = folder.staticEncoder ? await staticDefinition(folder.staticEncoder) : await readEncoder(folder.encoderFiles);
   const tokenizer = await nodeTokenizer()(await readTokenizerDefinition(folder.encoderFiles, { lowercase: folder.lowerCase }));
   const maxLength = Math.min(options.maxLength ?? folder.maxLength ?? Infinity, definition.maxPositions);
   const { head, addSpecialTokens } = folder;
@@ -52,4 +48,16 @@ export async function loadTrainable(
     reader: { tokenizer, maxLength, addSpecialTokens, pooling: head.pooling },
     dimension,
   };
+}
+
+/** A static embedding as a network: its table is the vector of each token id. */
+async function staticDefinition(encoder: Encoder): Promise<EncoderDefinition> {
+  const ids = Int32Array.from({ length: encoder.vocabularySize ?? 0 }, (_, id) => id);
+  const { data, rows, cols } = await encoder.encode({ ids, mask: new Int32Array(ids.length).fill(1), rows: ids.length, cols: 1 });
+  const config = { model_type: 'static-embedding', vocab_size: rows, hidden_size: cols };
+  const files = {
+    'config.json': JSON.stringify(config),
+    'model.safetensors': writeSafetensors({ 'embedding.weight': { shape: [rows, cols], data } }),
+  };
+  return await readEncoder(memoryModel('static embedding', files));
 }
