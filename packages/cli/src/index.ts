@@ -1,1 +1,1 @@
-export {};
+export { exitCode } from './exit-codes.ts';

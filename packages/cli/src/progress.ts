@@ -94,8 +94,8 @@ export async function trainingProgress(): Promise<Progress<TrainingState>> {
 async function createProgress<State>(render: (state: State, seconds: number) => string): Promise<Progress<State>> {
   if (!process.stderr.isTTY) return { update: () => {}, stop: () => {} };
   const { default: cliProgress } = await import('cli-progress');
-  const started = performance.now();
   let state: State | undefined;
+  let started = 0;
   const bar = new cliProgress.SingleBar({
     stream: process.stderr,
     fps: 8,
@@ -104,11 +104,13 @@ async function createProgress<State>(render: (state: State, seconds: number) => 
     gracefulExit: false, // Ctrl-C belongs to the command.
     format: () => (state === undefined ? '' : render(state, (performance.now() - started) / 1000)),
   });
-  bar.start(1, 0);
   return {
     update: (next) => {
+      const first = state === undefined;
       state = next;
-      bar.update(0);
+      if (!first) return bar.update(0);
+      started = performance.now();
+      bar.start(1, 0);
     },
     stop: () => bar.stop(),
   };

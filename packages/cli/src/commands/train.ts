@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { SentvecError } from '@sentvec/core';
 import { type Command, defineCommand } from '../command.ts';
 import { findModel } from '../model.ts';
-import { trainingProgress } from '../progress.ts';
+import { downloadProgress, trainingProgress } from '../progress.ts';
 import { renderTable } from '../table.ts';
 import { UsageError } from '../usage-error.ts';
 
@@ -48,9 +48,10 @@ export const trainModel: Command = defineCommand({
     const { parseTrainingConfig, trainFromConfig } = await import('@sentvec/training/node');
     const config = parseTrainingConfig(await readJson(args.config), args.config);
     const progress = await trainingProgress();
+    const download = await downloadProgress(config.model);
     try {
       const { output, outcome } = await trainFromConfig(config, {
-        openModel: (model) => findModel({ model }, context),
+        openModel: (model) => findModel({ model }, context, download.update),
         directory: dirname(args.config),
         resume: args.resume,
         signal,
@@ -70,6 +71,7 @@ export const trainModel: Command = defineCommand({
       });
     } finally {
       progress.stop();
+      download.stop();
     }
   },
 });

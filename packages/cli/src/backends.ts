@@ -1,0 +1,39 @@
+import type { Backend } from '@sentvec/core';
+import { UsageError } from './usage-error.ts';
+
+/** What the command line says about backends. */
+export interface BackendOptions {
+  /** Threads of the processor to use. Default: all cores. */
+  readonly threads: number | undefined;
+}
+
+/** Every backend that `--backend` can name, in the order in which `auto` tries them. A further one is one line. */
+const backends: Readonly<Record<string, (options: BackendOptions) => Promise<Backend>>> = {
+  onnx: async ({ threads }) =>
+    (await import('@sentvec/backend-onnx')).onnx(threads === undefined ? {} : { sessions: threads, threadsPerSession: 1 }),
+};
+
+export const backendNames: readonly string[] = Object.keys(backends);
+
+/** What `--backend` accepts. */
+export const backendChoices: string[] = ['auto', ...backendNames];
+
+/** A backend by its name, whether or not it can work here. */
+export async function createBackend(name: string, options: BackendOptions): Promise<Backend> {
+  const create = Object.hasOwn(backends, name) ? backends[name] : undefined;
+  if (create === undefined) throw new UsageError(`There is no backend ${name}. There are: ${backendChoices.join(', ')}.`);
+  return create(options);
+}
+
+/**
+ * The backend for `--backend`: the one that is named, or with `auto` the first that can work here.
+ * @throws UsageError for an unknown name; `backend-unavailable` is left to the backend, which knows the reason
+ */
+export async function chooseBackend(name: string, options: BackendOptions): Promise<Backend> {
+  if (name !== 'auto') return createBackend(name, options);
+  const candidates = await Promise.all(backendNames.map((candidate) => createBackend(candidate, options)));
+  for (const backend of candidates) {
+    if ((await backend.isAvailable()).available) return backend;
+  }
+  return candidates[0]!;
+}

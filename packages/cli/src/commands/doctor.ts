@@ -1,0 +1,103 @@
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { availableParallelism, totalmem } from 'node:os';
+import { join } from 'node:path';
+import { backendNames, createBackend } from '../backends.ts';
+import { type Command, defineCommand } from '../command.ts';
+import { exitCode } from '../exit-codes.ts';
+import { defaultModel, type LoadContext, withModel } from '../model.ts';
+
+/** What was looked at: works, does not (and sentvec with it), or is missing without harm. */
+interface Finding {
+  readonly about: string;
+  readonly state: 'ok' | 'missing' | 'broken';
+  readonly says: string;
+}
+
+export const doctor: Command = defineCommand({
+  name: 'doctor',
+  summary: 'What works on this machine, what does not, and why.',
+  args: {},
+  examples: [{ line: 'sentvec doctor', does: 'Look at everything; exit code 1 when something is broken' }],
+  async run(context) {
+    const findings = [node(), machine(), await cache(), ...(await backends()), ...(await defaultModelWorks(context)), hub()];
+    const signs = { ok: '✓', missing: '–', broken: '✗' } as const;
+    const width = Math.max(...findings.map(({ about }) => about.length));
+    const text = findings.map(({ about, state, says }) => `${signs[state]} ${about.padEnd(width)}  ${says}`).join('\n');
+    await context.print({ text, json: { findings } });
+    return findings.some(({ state }) => state === 'broken') ? exitCode.failure : exitCode.ok;
+  },
+});
+
+function node(): Finding {
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+  const newEnough = major > 20 || (major === 20 && minor >= 11);
+  const says = `${process.versions.node} on ${process.platform} ${process.arch}`;
+  return { about: 'node', state: newEnough ? 'ok' : 'broken', says: newEnough ? says : `${says}: install 20.11 or newer` };
+}
+
+function machine(): Finding {
+  return {
+    about: 'machine',
+    state: 'ok',
+    says: `${availableParallelism()} processors, ${(totalmem() / 2 ** 30).toFixed(1)} GiB of memory`,
+  };
+}
+
+async function cache(): Promise<Finding> {
+  const { cacheDirectory } = await import('@sentvec/core/node');
+  const folder = cacheDirectory();
+  const probe = join(folder, `.probe-${process.pid}`);
+  try {
+    await mkdir(folder, { recursive: true });
+    await writeFile(probe, '');
+    await rm(probe);
+    return { about: 'cache', state: 'ok', says: `${folder} can be written` };
+  } catch (error) {
+    return { about: 'cache', state: 'broken', says: `${(error as Error).message}. Name another folder in SENTVEC_CACHE` };
+  }
+}
+
+async function backends(): Promise<Finding[]> {
+  return Promise.all(
+    backendNames.map(async (name): Promise<Finding> => {
+      const about = `backend ${name}`;
+      const backend = await createBackend(name, { threads: undefined });
+      const availability = await backend.isAvailable();
+      if (availability.available) return { about, state: 'ok', says: availability.device };
+      return { about, state: 'missing', says: availability.reason };
+    }),
+  );
+}
+
+/** The whole way from text to vector, judged by whether meaning comes out. */
+async function defaultModelWorks(context: LoadContext): Promise<Finding[]> {
+  const about = 'default model';
+  try {
+    return await withModel({ model: defaultModel, backend: 'auto' }, context, async (embedder) => {
+      const { similarity } = await import('@sentvec/core');
+      const texts = ['A cat sleeps in the sun.', 'A kitten naps outside.', 'Interest rates rose.'];
+      const { vectors } = await embedder.embed(texts, { signal: context.signal });
+      const [, kitten = 0, rates = 0] = similarity(vectors, vectors).data;
+      const says = `${vectors.cols} dimensions; a cat is ${kitten.toFixed(2)} like a kitten, ${rates.toFixed(2)} like interest rates`;
+      return [tokenizer(embedder.tokenizer.name), { about, state: kitten > rates ? 'ok' : 'broken', says }];
+    });
+  } catch (error) {
+    if (context.signal.aborted) throw error;
+    return [{ about, state: 'broken', says: (error as Error).message }];
+  }
+}
+
+function tokenizer(name: string): Finding {
+  const about = 'tokenizer';
+  if (name === 'huggingface-rust') return { about, state: 'ok', says: 'native' };
+  return { about, state: 'missing', says: 'JavaScript; for the native one, several times as fast: npm install tokenizers' };
+}
+
+function hub(): Finding {
+  const { HF_ENDPOINT: endpoint = 'https://huggingface.co', HF_HUB_OFFLINE: offline, HF_TOKEN: token } = process.env;
+  const isOffline = offline !== undefined && !['', '0', 'false'].includes(offline.toLowerCase());
+  const says = isOffline
+    ? 'HF_HUB_OFFLINE is set: only what is downloaded already'
+    : `${endpoint}, ${token ? 'with' : 'without'} HF_TOKEN (not contacted)`;
+  return { about: 'hub', state: isOffline ? 'missing' : 'ok', says };
+}

@@ -1,0 +1,83 @@
+import type { Embedder, Matrix } from '@sentvec/core';
+import { type Command, defineCommand } from '../command.ts';
+import { backendArguments, modelArguments, withModel } from '../model.ts';
+import { embeddingProgress } from '../progress.ts';
+import type { PairColumns } from '../read-scored-pairs.ts';
+import { renderTable } from '../table.ts';
+import { UsageError } from '../usage-error.ts';
+
+const measures = ['cosine', 'dot', 'euclidean', 'manhattan'] as const;
+
+export const evaluateSts: Command = defineCommand({
+  name: 'evaluate sts',
+  summary: "Does the model agree with people about how alike texts are? (Spearman's and Pearson's correlation)",
+  args: {
+    file: { type: 'positional', required: true, description: 'CSV, TSV or JSON lines: a text, another text, a score.' },
+    ...modelArguments,
+    ...backendArguments,
+    columns: {
+      type: 'string',
+      valueHint: 'TEXT,TEXT,SCORE',
+      description: 'Names of the columns. Default: the first three; in JSON lines sentence1,sentence2,score.',
+    },
+    prompt: { type: 'string', valueHint: 'NAME', description: "Name of one of the model's prompts, put before each text." },
+  },
+  examples: [
+    { line: 'sentvec evaluate sts stsb-en-dev.csv', does: 'The default model on STS-B' },
+    {
+      line: 'sentvec evaluate sts pairs.jsonl --columns a,b,label --model ./my-model --json',
+      does: 'A model of your own on pairs of your own',
+    },
+  ],
+  async run(context) {
+    const { args, positionals } = context;
+    const { file } = args;
+    if (positionals.length > 1) throw new UsageError(`Name one file of scored pairs, not ${positionals.length}.`);
+    const columns = parseColumns(args.columns);
+    const [{ embeddingSimilarity }, { readScoredPairs }] = await Promise.all([import('@sentvec/core'), import('../read-scored-pairs.ts')]);
+    const { first, second, scores } = await readScoredPairs(file, columns);
+    await withModel(args, context, async (embedder) => {
+      const [a, b] = await embedPairs(embedder, first, second, { prompt: args.prompt, signal: context.signal });
+      const metrics = embeddingSimilarity(a, b, scores);
+      await context.print({
+        text: renderTable(
+          [{ title: `${scores.length} pairs` }, { title: 'Spearman', align: 'right' }, { title: 'Pearson', align: 'right' }],
+          measures.map((name) => [name, metrics[`spearman_${name}`].toFixed(4), metrics[`pearson_${name}`].toFixed(4)]),
+        ),
+        json: { model: embedder.model.name, file, pairs: scores.length, ...metrics },
+      });
+    });
+  },
+});
+
+async function embedPairs(
+  embedder: Embedder,
+  first: readonly string[],
+  second: readonly string[],
+  options: { readonly prompt: string | undefined; readonly signal: AbortSignal },
+): Promise<[Matrix, Matrix]> {
+  const progress = await embeddingProgress();
+  try {
+    const total = first.length + second.length;
+    const { vectors } = await embedder.embed([...first, ...second], {
+      ...options,
+      onProgress: ({ rows, tokens }) => progress.update({ rows, tokens, fraction: rows / total }),
+    });
+    const middle = first.length * vectors.cols;
+    return [
+      { data: vectors.data.subarray(0, middle), rows: first.length, cols: vectors.cols },
+      { data: vectors.data.subarray(middle), rows: second.length, cols: vectors.cols },
+    ];
+  } finally {
+    progress.stop();
+  }
+}
+
+function parseColumns(value: string | undefined): PairColumns {
+  if (value === undefined) return undefined;
+  const names = value.split(',').map((name) => name.trim());
+  if (names.length === 3 && names.every((name) => name !== '')) return [names[0]!, names[1]!, names[2]!];
+  throw new UsageError(
+    `--columns names two texts and a score, for example --columns sentence1,sentence2,score; it is ${JSON.stringify(value)}.`,
+  );
+}

@@ -1,0 +1,38 @@
+import { type Command, defineCommand } from '../command.ts';
+import { backendArguments, defaultModel, modelArguments, withModel } from '../model.ts';
+import { UsageError } from '../usage-error.ts';
+
+export const exportModel: Command = defineCommand({
+  name: 'export',
+  summary: 'A self-contained model folder with onnx/model.onnx, for sentence-transformers and transformers.js alike.',
+  args: {
+    model: { type: 'positional', required: false, default: defaultModel, description: modelArguments.model.description },
+    output: { type: 'string', alias: 'o', required: true, valueHint: 'DIR', description: 'The folder to make.' },
+    revision: modelArguments.revision,
+    ...backendArguments,
+  },
+  examples: [
+    { line: 'sentvec export ./my-model --output my-model-onnx', does: 'A model of your own' },
+    { line: 'sentvec export use-lite -o use-lite', does: 'The default model' },
+  ],
+  notes: [
+    "transformers.js loads the folder with pipeline('feature-extraction', folder, { dtype: 'fp32' }). It pools by itself, by its option pooling, and knows no dense layers; sentvec applies what the folder says.",
+  ],
+  async run(context) {
+    const { args, positionals, signal } = context;
+    if (positionals.length > 1) throw new UsageError(`Name one model, not ${positionals.length}.`);
+    const { mustBeFree, writeFolder } = await import('../write-folder.ts');
+    await mustBeFree(args.output);
+    await withModel(args, context, async (embedder) => {
+      const { exportedFiles } = await import('../export/exported-files.ts');
+      const files = await exportedFiles(embedder.model, embedder.maxLength);
+      await writeFolder(args.output, files, signal);
+      const { hash } = await embedder.fingerprint();
+      const paths = files.map(([path]) => path);
+      await context.print({
+        text: `${args.output}: ${embedder.model.name} in ${paths.length} files, among them onnx/model.onnx`,
+        json: { model: embedder.model.name, output: args.output, files: paths, fingerprint: hash },
+      });
+    });
+  },
+});

@@ -1,0 +1,125 @@
+import type { Embedder, ModelFiles, Projection } from '@sentvec/core';
+import { type Command, defineCommand } from '../command.ts';
+import { backendArguments, defaultModel, modelArguments, withModel } from '../model.ts';
+import { renderTable } from '../table.ts';
+import { UsageError } from '../usage-error.ts';
+
+export const info: Command = defineCommand({
+  name: 'info',
+  summary: 'What a model is made of: its four parts, sizes, prompts, the fingerprint of its space.',
+  args: {
+    model: { type: 'positional', required: false, default: defaultModel, description: modelArguments.model.description },
+    revision: modelArguments.revision,
+    ...backendArguments,
+  },
+  examples: [
+    { line: 'sentvec info', does: 'The default model' },
+    { line: 'sentvec info ./my-model --json', does: 'A folder, for a program' },
+  ],
+  async run(context) {
+    const { args, positionals } = context;
+    if (positionals.length > 1) throw new UsageError(`Name one model, not ${positionals.length}.`);
+    await withModel(args, context, async (embedder) => {
+      const facts = await describe(embedder);
+      await context.print({ text: renderFacts(facts), json: facts });
+    });
+  },
+});
+
+async function describe(embedder: Embedder) {
+  const { model, tokenizer, encoder, head } = embedder;
+  const { hash, parts } = await embedder.fingerprint();
+  return {
+    model: model.name,
+    revision: model.revision ?? null,
+    directory: model.directory ?? null,
+    tokenizer: { library: tokenizer.name, vocabularySize: tokenizer.vocabularySize, maxLength: embedder.maxLength },
+    encoder: { modelType: await modelType(model), hiddenSize: encoder.hiddenSize, parameters: await countParameters(model) },
+    pooling: { name: head.pooling.name, includePrompt: head.pooling.includePrompt ?? true },
+    projections: head.projections.map(describeProjection),
+    dimension: embedder.dimension,
+    similarity: embedder.similarityFunction,
+    prompts: embedder.prompts,
+    defaultPrompt: embedder.defaultPrompt ?? null,
+    files: await measureFiles(model),
+    fingerprint: { hash, parts },
+  };
+}
+
+type Facts = Awaited<ReturnType<typeof describe>>;
+
+async function modelType(model: ModelFiles): Promise<string | null> {
+  const { readModelFolder } = await import('@sentvec/core');
+  const { encoder, encoderFiles } = await readModelFolder(model);
+  if (encoder === 'static') return 'static embeddings';
+  if (!(await encoderFiles.list()).includes('config.json')) return null;
+  const config: { model_type?: string } = JSON.parse(new TextDecoder().decode(await encoderFiles.read('config.json')));
+  return config.model_type ?? null;
+}
+
+/** Numbers in the encoder's safetensors, unused ones included; `null` for a folder that has none. */
+async function countParameters(model: ModelFiles): Promise<number | null> {
+  const { readModelFolder, readWeights } = await import('@sentvec/core');
+  const { encoderFiles } = await readModelFolder(model);
+  if (!(await encoderFiles.list()).some((path) => /^model\.safetensors(\.index\.json)?$/.test(path))) return null;
+  const weights = await readWeights(encoderFiles);
+  return weights.names().reduce((sum, name) => sum + weights.shape(name).reduce((product, extent) => product * extent, 1), 0);
+}
+
+function describeProjection(projection: Projection) {
+  switch (projection.kind) {
+    case 'dense': {
+      const { weight, activation, bias, residual } = projection;
+      return {
+        kind: 'dense' as const,
+        inputs: weight.cols,
+        outputs: weight.rows,
+        activation,
+        bias: bias !== undefined,
+        residual: residual ?? false,
+      };
+    }
+    case 'truncate':
+      return { kind: 'truncate' as const, size: projection.size };
+    default:
+      return { kind: projection.kind };
+  }
+}
+
+async function measureFiles(model: ModelFiles): Promise<{ count: number; bytes: number }> {
+  const paths = await model.list();
+  const sizes = await Promise.all(paths.map(async (path) => (await model.size?.(path)) ?? (await model.read(path)).byteLength));
+  return { count: paths.length, bytes: sizes.reduce((sum, size) => sum + size, 0) };
+}
+
+function renderFacts({ model, revision, directory, tokenizer, encoder, pooling, projections, ...facts }: Facts): string {
+  const number = (value: number): string => value.toLocaleString('en');
+  const prompts = Object.entries(facts.prompts).map(
+    ([name, text]) => `${name}${name === facts.defaultPrompt ? ' (default)' : ''}: ${JSON.stringify(text)}`,
+  );
+  const rows: [string, string][] = [
+    ['model', revision === null ? model : `${model} (${revision})`],
+    ...(directory === null ? [] : [['folder', directory] as [string, string]]),
+    ['tokenizer', `${tokenizer.library}, ${number(tokenizer.vocabularySize)} pieces, texts of up to ${number(tokenizer.maxLength)} tokens`],
+    [
+      'encoder',
+      [
+        encoder.modelType ?? 'unnamed',
+        `${number(encoder.hiddenSize)} wide`,
+        ...(encoder.parameters === null ? [] : [`${number(encoder.parameters)} numbers`]),
+      ].join(', '),
+    ],
+    ['pooling', pooling.includePrompt ? pooling.name : `${pooling.name}, without the prompt`],
+    ['projection', projections.map(renderProjection).join(', ') || 'none'],
+    ['vectors', `${number(facts.dimension)} dimensions, compared by ${facts.similarity}`],
+    ['prompts', prompts.join('; ') || 'none'],
+    ['size', `${(facts.files.bytes / 1e6).toFixed(1)} MB in ${facts.files.count} files`],
+    ['fingerprint', facts.fingerprint.hash],
+  ];
+  return renderTable([{ title: '' }, { title: '' }], rows).trimStart();
+}
+
+function renderProjection(projection: Facts['projections'][number]): string {
+  if (projection.kind === 'dense') return `dense ${projection.inputs} → ${projection.outputs} ${projection.activation}`;
+  return projection.kind === 'truncate' ? `truncate to ${projection.size}` : projection.kind;
+}

@@ -1,0 +1,48 @@
+import { type Command, defineCommand } from '../command.ts';
+import { backendArguments, modelArguments, withModel } from '../model.ts';
+import { excerpt, outputWidth, renderTable } from '../table.ts';
+import { UsageError } from '../usage-error.ts';
+
+export const similarity: Command = defineCommand({
+  name: 'similarity',
+  summary: 'How alike are these texts? Prints a matrix.',
+  args: {
+    'text…': { type: 'positional', required: true, description: 'Two texts or more.' },
+    ...modelArguments,
+    ...backendArguments,
+    prompt: { type: 'string', valueHint: 'NAME', description: "Name of one of the model's prompts, put before each text." },
+    function: {
+      type: 'enum',
+      options: ['cosine', 'dot', 'euclidean', 'manhattan'],
+      description: 'How vectors are compared; distances are negative. Default: what the model says.',
+    },
+  },
+  examples: [
+    { line: 'sentvec similarity "A cat sleeps." "A kitten naps." "Rates rose."', does: 'Compare three texts' },
+    { line: 'sentvec similarity --json "Good morning" "Guten Morgen" --model ./my-model', does: 'For a program, with a model of your own' },
+  ],
+  async run(context) {
+    const { args, positionals: texts } = context;
+    if (texts.length < 2) throw new UsageError('A comparison needs two texts or more; there is one.');
+    const core = await import('@sentvec/core');
+    await withModel(args, context, async (embedder) => {
+      const measure = args.function ?? embedder.similarityFunction;
+      const { vectors } = await embedder.embed(texts, { prompt: args.prompt, signal: context.signal });
+      const { data } = core.similarity(vectors, vectors, measure);
+      const matrix = texts.map((_, row) => [...data.subarray(row * texts.length, (row + 1) * texts.length)]);
+      await context.print({
+        text: renderMatrix(texts, matrix),
+        json: { model: embedder.model.name, similarity: measure, texts, matrix },
+      });
+    });
+  },
+});
+
+function renderMatrix(texts: readonly string[], matrix: readonly (readonly number[])[]): string {
+  const numbers = texts.map((_, index) => String(index + 1));
+  const width = Math.max(20, outputWidth() - texts.length * 9 - 6);
+  return renderTable(
+    [{ title: '', align: 'right' }, ...numbers.map((title) => ({ title, align: 'right' as const })), { title: 'text' }],
+    matrix.map((scores, row) => [numbers[row]!, ...scores.map((score) => score.toFixed(4)), excerpt(texts[row]!, width)]),
+  );
+}

@@ -1,0 +1,87 @@
+import { type ModelFiles, readModelFolder, type ModelFolder, SentvecError } from '@sentvec/core';
+import type { FileToWrite } from '../write-folder.ts';
+import { jsonFile, readJsonObject } from './json-files.ts';
+import { onnxFiles } from './onnx-files.ts';
+import { tokenizerFiles } from './tokenizer-files.ts';
+
+/** Weights for other frameworks, and what version control and the hub put into a folder. */
+const leftOut = /^(onnx|openvino)\/|(^|\/)\.|^(pytorch_model.*\.bin.*|tf_model\.h5|flax_model\.msgpack|rust_model\.ot|model\.onnx.*)$/;
+
+/**
+ * The files of a self-contained folder of a model, for sentence-transformers, transformers.js and sentvec alike: its own, with the encoder
+ * at the top and as `onnx/model.onnx`, and a tokenizer that needs no other file.
+ * @param maxLength the most tokens of a text that the model reads
+ * @throws SentvecError `unsupported-model` for static embeddings, which have no encoder; `invalid-model`
+ */
+export async function exportedFiles(model: ModelFiles, maxLength: number): Promise<FileToWrite[]> {
+  const folder = await readModelFolder(model);
+  if (folder.encoder === 'static') {
+    const message = `${model.name} has static embeddings, which no ONNX model is needed for. Copy the folder as it is.`;
+    throw new SentvecError('unsupported-model', message, { file: model.name });
+  }
+  const onnx = await onnxFiles(folder.encoderFiles);
+  const files = new Map<string, FileToWrite[1]>();
+  for (const path of await model.list()) {
+    const target = moveToTop(path, folder.encoderPath);
+    if (!leftOut.test(target)) files.set(target, () => model.read(path));
+  }
+  const replacements = [
+    ...(await moduleFiles(model, folder)),
+    ...(await tokenizerFiles(folder, maxLength)),
+    ...(onnx.split ? [await splitConfig(folder.encoderFiles)] : []),
+    ...onnx.files,
+  ];
+  for (const [path, bytes] of replacements) files.set(path, bytes);
+  return [...files].sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
+/** Some folders keep encoder and tokenizer in `0_Transformer`; other libraries look for them at the top. */
+function moveToTop(path: string, encoderPath: string): string {
+  return encoderPath !== '' && path.startsWith(`${encoderPath}/`) ? path.slice(encoderPath.length + 1) : path;
+}
+
+async function moduleFiles(model: ModelFiles, { encoderPath, encoderFiles, head, lowerCase }: ModelFolder): Promise<FileToWrite[]> {
+  const files: FileToWrite[] = [];
+  const modules = (await model.list()).includes('modules.json') ? parseModules(await model.read('modules.json')) : undefined;
+  if (modules === undefined) {
+    const modes = head.pooling.modes ?? [];
+    files.push(
+      jsonFile('modules.json', [moduleEntry(0, '', 'Transformer'), moduleEntry(1, '1_Pooling', 'Pooling')]),
+      jsonFile('1_Pooling/config.json', {
+        pooling_mode: modes.length === 1 ? modes[0] : modes,
+        include_prompt: head.pooling.includePrompt ?? true,
+      }),
+    );
+  } else if (encoderPath !== '') {
+    files.push(
+      jsonFile(
+        'modules.json',
+        modules.map((entry) => (entry.path === encoderPath ? { ...entry, path: '' } : entry)),
+      ),
+    );
+  }
+  if (lowerCase) {
+    const names = (await encoderFiles.list()).filter((path) => /^sentence_[\w-]+_config\.json$/.test(path));
+    for (const name of names) files.push(jsonFile(name, { ...(await readJsonObject(encoderFiles, name)), do_lower_case: false }));
+  }
+  return files;
+}
+
+interface ModuleEntry {
+  readonly path: string;
+  readonly [key: string]: unknown;
+}
+
+function parseModules(bytes: Uint8Array): readonly ModuleEntry[] {
+  return JSON.parse(new TextDecoder().decode(bytes)) as readonly ModuleEntry[];
+}
+
+function moduleEntry(idx: number, path: string, type: string): ModuleEntry {
+  return { idx, name: String(idx), path, type: `sentence_transformers.models.${type}` };
+}
+
+/** Tells transformers.js that the weights are beside the model. */
+async function splitConfig(encoderFiles: ModelFiles): Promise<FileToWrite> {
+  const config = await readJsonObject(encoderFiles, 'config.json');
+  return jsonFile('config.json', { ...config, 'transformers.js_config': { use_external_data_format: { 'model.onnx': 1 } } });
+}

@@ -1,0 +1,45 @@
+import { type EncoderDefinition, readEncoder, recordEncoder, recordSplitEncoder } from '@sentvec/architectures';
+import type { ModelFiles } from '@sentvec/core';
+import type { FileToWrite } from '../write-folder.ts';
+
+/** The encoder as ONNX, and whether its weights are in a file of their own. */
+export interface OnnxFiles {
+  readonly files: readonly FileToWrite[];
+  readonly split: boolean;
+}
+
+/** Protocol buffers end at 2 GiB; the graph itself needs some of it. */
+const largestSingleFile = 2 ** 31 - 2 ** 26;
+
+/**
+ * `onnx/model.onnx`: the one that the model ships, else one recorded from its safetensors.
+ * @param largest bytes of weights up to which they stay in the same file
+ * @throws SentvecError `invalid-model`, `unsupported-model`; see `readEncoder`
+ */
+export async function onnxFiles(encoder: ModelFiles, largest: number = largestSingleFile): Promise<OnnxFiles> {
+  const shipped = await shippedFiles(encoder);
+  if (shipped.length > 0) return { files: shipped, split: shipped.length > 1 };
+  const definition = await readEncoder(encoder);
+  if (weightBytes(definition) <= largest) return { files: [['onnx/model.onnx', async () => recordEncoder(definition)]], split: false };
+  const { model, data } = recordSplitEncoder(definition, 'model.onnx_data');
+  return {
+    files: [
+      ['onnx/model.onnx', async () => model],
+      ['onnx/model.onnx_data', async () => data],
+    ],
+    split: true,
+  };
+}
+
+async function shippedFiles(encoder: ModelFiles): Promise<FileToWrite[]> {
+  const paths = await encoder.list();
+  const folder = ['onnx/', ''].find((candidate) => paths.includes(`${candidate}model.onnx`));
+  if (folder === undefined) return [];
+  return paths
+    .filter((path) => path.startsWith(`${folder}model.onnx`))
+    .map((path): FileToWrite => [`onnx/${path.slice(folder.length)}`, () => encoder.read(path)]);
+}
+
+function weightBytes({ weights }: EncoderDefinition): number {
+  return [...weights.values()].reduce((sum, shape) => sum + 4 * shape.reduce((product, extent) => product * extent, 1), 0);
+}

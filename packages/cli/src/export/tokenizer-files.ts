@@ -1,0 +1,48 @@
+import { type ModelFolder, readTokenizerDefinition, type TokenizerDefinition } from '@sentvec/core';
+import type { FileToWrite } from '../write-folder.ts';
+import { jsonFile, readJsonObject } from './json-files.ts';
+
+type Json = Readonly<Record<string, unknown>>;
+
+/**
+ * `tokenizer.json` and `tokenizer_config.json` in such a way that a library which reads nothing else tokenizes as the model does: with
+ * its length, its padding token, and in lower case where sentence-transformers would do that.
+ */
+export async function tokenizerFiles(folder: ModelFolder, maxLength: number): Promise<FileToWrite[]> {
+  const { encoderFiles: files, lowerCase } = folder;
+  const definition = await readTokenizerDefinition(files, { lowercase: lowerCase });
+  const config = await readJsonObject(files, 'tokenizer_config.json');
+  const special = await readJsonObject(files, 'special_tokens_map.json');
+  const padding = config['pad_token'] ?? special['pad_token'] ?? paddingToken(definition);
+  return [
+    ['tokenizer.json', await tokenizerJson(folder, definition)],
+    jsonFile('tokenizer_config.json', {
+      tokenizer_class: 'PreTrainedTokenizerFast',
+      ...config,
+      ...(padding === undefined ? {} : { pad_token: padding }),
+      ...(Number.isFinite(maxLength) ? { model_max_length: maxLength } : {}),
+    }),
+  ];
+}
+
+async function tokenizerJson({ encoderFiles: files, lowerCase }: ModelFolder, definition: TokenizerDefinition): Promise<FileToWrite[1]> {
+  const there = (await files.list()).includes('tokenizer.json');
+  if (there && !lowerCase) return () => files.read('tokenizer.json');
+  const json: Json = there ? await readJsonObject(files, 'tokenizer.json') : { version: '1.0', ...definition.json };
+  const normalizers = [{ type: 'Lowercase' }, ...(json['normalizer'] ? [json['normalizer']] : [])];
+  return jsonFile('tokenizer.json', lowerCase ? { ...json, normalizer: { type: 'Sequence', normalizers } } : json)[1];
+}
+
+/** The piece whose id fills up a batch, where no file names one. */
+function paddingToken({ json, paddingId }: TokenizerDefinition): string | undefined {
+  const added = json.added_tokens?.find(({ id }) => id === paddingId);
+  if (added !== undefined) return added.content;
+  const { vocab } = json.model;
+  if (isList(vocab)) return vocab[paddingId]?.[0];
+  return Object.entries(vocab).find(([, id]) => id === paddingId)?.[0];
+}
+
+/** `Array.isArray` that knows lists which must not be written to. */
+function isList<Entry>(value: readonly Entry[] | object): value is readonly Entry[] {
+  return Array.isArray(value);
+}

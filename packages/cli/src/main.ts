@@ -1,0 +1,72 @@
+import { createRequire } from 'node:module';
+import { type Command, commonArguments } from './command.ts';
+import { commandNames, findCommand } from './commands.ts';
+import { exitCode } from './exit-codes.ts';
+import { commandHelp, overview } from './help.ts';
+import { abortOnInterrupt } from './interrupt.ts';
+import { parseArguments } from './parse-arguments.ts';
+import { reportError, type ReportOptions } from './report-error.ts';
+import { handleClosedPipes, writeResult } from './standard-output.ts';
+import { suggestion, UsageError } from './usage-error.ts';
+
+/**
+ * Runs `sentvec` with these words of a command line.
+ * @returns the exit code, when everything that was asked for is done or has failed
+ */
+export async function main(words: readonly string[]): Promise<number> {
+  handleClosedPipes();
+  let name: string | undefined;
+  try {
+    const [first] = words;
+    if (first === undefined) {
+      process.stderr.write(`${await overview()}\n`);
+      return exitCode.usage;
+    }
+    if (first === '--help' || first === '-h' || first === 'help') return await show(await overview());
+    if (first === '--version' || first === '-v') return await show(version());
+    const found = await findCommand(words);
+    if (found === undefined) throw unknownCommand(words);
+    name = found.command.name;
+    return await runCommand(found.command, found.rest);
+  } catch (error) {
+    return reportError(error, reportOptions(words, name));
+  }
+}
+
+async function runCommand(command: Command, words: readonly string[]): Promise<number> {
+  const end = words.indexOf('--');
+  const flags = end < 0 ? words : words.slice(0, end);
+  if (flags.includes('--help') || flags.includes('-h')) return await show(await commandHelp(command));
+  const { args, positionals } = parseArguments(words, { ...command.args, ...commonArguments });
+  const code = await command.run({
+    args,
+    positionals,
+    signal: abortOnInterrupt(),
+    print: ({ text, json }) => writeResult(args.json ? JSON.stringify(json) : text),
+    note: (text) => void process.stderr.write(`${text}\n`),
+    report: async (error) => void (await reportError(error, reportOptions(words, command.name))),
+  });
+  return code ?? exitCode.ok;
+}
+
+function reportOptions(words: readonly string[], command: string | undefined): ReportOptions {
+  return { command, json: words.includes('--json'), debug: words.includes('--debug') };
+}
+
+async function show(text: string): Promise<number> {
+  await writeResult(text);
+  return exitCode.ok;
+}
+
+function version(): string {
+  const { version: number }: { version: string } = createRequire(import.meta.url)('../package.json');
+  return number;
+}
+
+function unknownCommand(words: readonly string[]): UsageError {
+  const [first = ''] = words;
+  if (first.startsWith('-')) return new UsageError(`The command comes first: sentvec COMMAND ${words.join(' ')}`);
+  const inGroup = commandNames.filter((name) => name.startsWith(`${first} `));
+  if (inGroup.length > 0) return new UsageError(`sentvec ${first} needs to know what: ${inGroup.join(', ')}.`);
+  return new UsageError(`There is no command ${first}.${suggestion(first, commandNames)}`);
+}

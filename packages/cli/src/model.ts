@@ -1,0 +1,78 @@
+import type { Embedder, ModelFiles } from '@sentvec/core';
+import { backendChoices, chooseBackend } from './backends.ts';
+import { wholeNumber } from './parse-arguments.ts';
+import { downloadProgress, type DownloadState } from './progress.ts';
+
+/** Name of the default model: no network and no account needed. */
+export const defaultModel = 'use-lite';
+
+/** Flags that say how a model is computed. */
+export const backendArguments = {
+  // oxlint-disable-next-line typescript/no-unnecessary-type-assertion -- isolatedDeclarations wants the type written down
+  backend: { type: 'enum', options: backendChoices as string[], default: 'auto', description: 'What computes.' },
+  threads: { type: 'string', valueHint: 'N', description: 'Threads of the processor to use. Default: all cores.' },
+} as const;
+
+/** Flags that say which model. */
+export const modelArguments = {
+  model: {
+    type: 'string',
+    alias: 'm',
+    default: 'use-lite',
+    valueHint: 'MODEL',
+    description: 'A folder, a name on the Hugging Face hub such as sentence-transformers/all-MiniLM-L6-v2, or use-lite.',
+  },
+  revision: { type: 'string', valueHint: 'COMMIT', description: 'Branch, tag or commit of a model on the hub.' },
+} as const;
+
+/** The values of {@link modelArguments} and {@link backendArguments}. */
+export interface ModelChoice {
+  readonly model: string;
+  readonly revision?: string | undefined;
+  readonly backend: string;
+  readonly threads?: string | undefined;
+}
+
+/** What loading a model needs of a command's context. */
+export interface LoadContext {
+  readonly signal: AbortSignal;
+  readonly note: (text: string) => void;
+}
+
+/**
+ * The files of a model by its name on the command line. Those of the hub are downloaded when they are first read, which may be later:
+ * `onProgress` hears of it.
+ */
+export async function findModel(
+  { model, revision }: Pick<ModelChoice, 'model' | 'revision'>,
+  { signal }: Pick<LoadContext, 'signal'>,
+  onProgress: (state: DownloadState) => void,
+): Promise<ModelFiles> {
+  if (model === defaultModel) return (await import('@sentvec/model-use-lite')).useLite({ signal });
+  return (await import('@sentvec/core/node')).openModel(model, { revision, signal, onProgress });
+}
+
+/** The model of a command, ready to embed. */
+export async function loadModel(choice: ModelChoice, context: LoadContext): Promise<Embedder> {
+  const threads = wholeNumber(choice.threads, '--threads');
+  const backend = await chooseBackend(choice.backend, { threads });
+  const { loadEmbedder } = await import('@sentvec/core/node');
+  const download = await downloadProgress(choice.model);
+  try {
+    const files = await findModel(choice, context, download.update);
+    const onWarning = (message: string): void => context.note(`Note: ${message}`);
+    return await loadEmbedder(files, { backend, signal: context.signal, onWarning });
+  } finally {
+    download.stop();
+  }
+}
+
+/** Loads the model, works with it, and disposes it whatever happens. */
+export async function withModel<T>(choice: ModelChoice, context: LoadContext, work: (embedder: Embedder) => Promise<T>): Promise<T> {
+  const embedder = await loadModel(choice, context);
+  try {
+    return await work(embedder);
+  } finally {
+    await embedder.dispose();
+  }
+}

@@ -1,0 +1,72 @@
+import { parseArgs as tokenize, stripVTControlCharacters } from 'node:util';
+import { type ArgDef, type ArgsDef, parseArgs, type ParsedArgs } from 'citty';
+import { suggestion, UsageError } from './usage-error.ts';
+
+/**
+ * The flags and positionals of a command line. Stricter than citty alone, which takes any flag for a known one.
+ * @throws UsageError for an unknown flag, one without its value, one given twice, or a value that is not among its options
+ */
+export function parseArguments<Args extends ArgsDef>(
+  words: readonly string[],
+  args: Args,
+): { args: ParsedArgs<Args>; positionals: string[] } {
+  checkFlags(words, args);
+  try {
+    const parsed = parseArgs<Args>([...words], args);
+    return { args: parsed, positionals: parsed._ };
+  } catch (error) {
+    // citty's messages are colored, even where nobody can see it, and some have no full stop.
+    const message = stripVTControlCharacters((error as Error).message);
+    throw new UsageError(message.endsWith('.') ? message : `${message}.`);
+  }
+}
+
+function checkFlags(words: readonly string[], args: ArgsDef): void {
+  const flags = Object.entries(args).filter(([, definition]) => definition.type !== 'positional');
+  const { tokens } = tokenize({
+    args: [...words],
+    options: Object.fromEntries(flags.map(([name, definition]) => [name, tokenizerOption(definition)])),
+    strict: false,
+    allowPositionals: true,
+    tokens: true,
+  });
+  const seen = new Set<string>();
+  for (const token of tokens) {
+    if (token.kind !== 'option') continue;
+    const definition = flags.find(([name]) => name === token.name)?.[1];
+    if (definition === undefined) throw unknownFlag(token.rawName, flags);
+    if (seen.has(token.name)) throw new UsageError(`${token.rawName} is given twice.`);
+    seen.add(token.name);
+    if (definition.type === 'boolean') {
+      if (token.value !== undefined) throw new UsageError(`${token.rawName} takes no value.`);
+    } else if (token.value === undefined || token.value === '' || (!token.inlineValue && token.value.startsWith('--'))) {
+      throw new UsageError(`${token.rawName} needs a value: ${token.rawName} ${valueHint(token.name, definition)}`);
+    }
+  }
+}
+
+function tokenizerOption(definition: ArgDef): { type: 'string' | 'boolean'; short?: string } {
+  const alias = 'alias' in definition && typeof definition.alias === 'string' ? { short: definition.alias } : {};
+  return { type: definition.type === 'boolean' ? 'boolean' : 'string', ...alias };
+}
+
+function valueHint(name: string, definition: ArgDef): string {
+  if (definition.type === 'enum' && definition.options !== undefined) return definition.options.join('|');
+  return definition.valueHint ?? name.toUpperCase();
+}
+
+function unknownFlag(typed: string, flags: readonly (readonly [string, ArgDef])[]): UsageError {
+  const known = flags.map(([name]) => `--${name}`);
+  return new UsageError(`There is no flag ${typed}.${suggestion(typed, known)}`);
+}
+
+/**
+ * A flag's value as a whole number, `undefined` when it is not given.
+ * @throws UsageError when it is no whole number, or less than `least` (default 1)
+ */
+export function wholeNumber(value: string | undefined, flag: string, least = 1): number | undefined {
+  if (value === undefined) return undefined;
+  const number = /^\d+$/.test(value) ? Number(value) : NaN;
+  if (Number.isSafeInteger(number) && number >= least) return number;
+  throw new UsageError(`${flag} must be a whole number, at least ${least}; it is ${JSON.stringify(value)}.`);
+}

@@ -1,0 +1,41 @@
+import { inspect } from 'node:util';
+import type { SentvecError } from '@sentvec/core';
+import { exitCode } from './exit-codes.ts';
+import { UsageError } from './usage-error.ts';
+
+/** How to show an error. */
+export interface ReportOptions {
+  /** The command that failed, for a hint at its help. */
+  readonly command: string | undefined;
+  readonly json: boolean;
+  readonly debug: boolean;
+}
+
+/** Tells a person (or with `json` a program) on standard error what went wrong. @returns the exit code */
+export async function reportError(error: unknown, { command, json, debug }: ReportOptions): Promise<number> {
+  // Loaded only now: most commands end well, and some need no more than help.
+  const { SentvecError } = await import('@sentvec/core');
+  const ours = SentvecError.is(error) ? error : undefined;
+  const message = error instanceof Error ? error.message : String(error);
+  if (json) process.stderr.write(`${JSON.stringify({ error: plainError(error, ours, message) })}\n`);
+  else process.stderr.write(`sentvec: ${message}\n`);
+  if (debug) process.stderr.write(`${inspect(error)}\n`);
+  if (error instanceof UsageError) {
+    if (!json) process.stderr.write(`See: sentvec ${command === undefined ? '' : `${command} `}--help\n`);
+    return exitCode.usage;
+  }
+  if (ours) return codeOf(ours);
+  if (!debug && !json) process.stderr.write('This was not foreseen. Add --debug to see where it happened.\n');
+  return exitCode.failure;
+}
+
+function codeOf(error: SentvecError): number {
+  if (error.code === 'aborted') return exitCode.interrupted;
+  if (error.code === 'invalid-argument') return exitCode.usage;
+  return exitCode.failure;
+}
+
+function plainError(error: unknown, ours: SentvecError | undefined, message: string): object {
+  if (ours) return ours.toJSON();
+  return { code: error instanceof UsageError ? 'usage' : 'unexpected', message };
+}

@@ -1,0 +1,40 @@
+/** How a column of a table is set. */
+export interface Column {
+  readonly title: string;
+  /** Default `left`. Numbers belong to the right. */
+  readonly align?: 'left' | 'right';
+}
+
+/** Text in columns, two spaces apart, with a line of titles. Cells are single lines already. */
+export function renderTable(columns: readonly Column[], rows: readonly (readonly string[])[]): string {
+  const lines = [columns.map(({ title }) => title), ...rows];
+  const widths = columns.map((_, column) => Math.max(...lines.map((line) => Array.from(line[column]!).length)));
+  return lines
+    .map((line) =>
+      line
+        .map((cell, column) => {
+          const filling = ' '.repeat(widths[column]! - Array.from(cell).length);
+          return columns[column]!.align === 'right' ? filling + cell : cell + filling;
+        })
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+}
+
+/** A text on one line of at most `length` characters, for a table; control characters become spaces. */
+export function excerpt(text: string, length: number): string {
+  const line = text.replaceAll(/[\p{Cc}\s]+/gu, ' ').trim();
+  const characters = Array.from(line.slice(0, length * 2));
+  return characters.length <= length
+    ? line
+    : `${characters
+        .slice(0, length - 1)
+        .join('')
+        .trimEnd()}…`;
+}
+
+/** Characters of a terminal's line; 100 when standard output is no terminal. */
+export function outputWidth(): number {
+  return process.stdout.columns ?? 100;
+}

@@ -1,0 +1,152 @@
+import { cp } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { goldenExpectation, goldenPath } from '@sentvec/testing';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { Workplace } from './sentvec.ts';
+
+const place = new Workplace();
+const sts = fileURLToPath(new URL('../../../../shared/data/stsb/stsb-en-dev.csv', import.meta.url));
+
+describe('similarity', () => {
+  const texts = ['A cat sleeps.', 'A kitten naps.', 'Interest rates rose.'];
+
+  it('prints a matrix for a person', async () => {
+    const lines = (await place.succeed(['similarity', ...texts])).trimEnd().split('\n');
+    expect(lines).toHaveLength(4);
+    expect(lines[1]).toMatch(/^1 {2}1\.0000 {2}0\.\d{4} {2}.*A cat sleeps\.$/);
+  });
+
+  it('prints numbers for a program, by the function that is asked for', async () => {
+    const cosine = JSON.parse(await place.succeed(['similarity', ...texts, '--json']));
+    const euclidean = JSON.parse(await place.succeed(['similarity', ...texts, '--json', '--function', 'euclidean']));
+    expect(cosine).toMatchObject({ model: 'use-lite', similarity: 'cosine', texts });
+    expect(cosine.matrix[0][1]).toBeGreaterThan(cosine.matrix[0][2]);
+    // Vectors of length 1: |a - b|² = 2 - 2 cos.
+    expect(euclidean.matrix[0][2] ** 2).toBeCloseTo(2 - 2 * cosine.matrix[0][2], 5);
+  });
+});
+
+describe('search', () => {
+  const rows = [
+    { id: 'cat', text: 'A cat sleeps in the sun.' },
+    { id: 'rates', text: 'The central bank raised interest rates.' },
+    { id: 'match', text: 'The football match ended in a draw.' },
+    { id: 'rain', text: 'Heavy rain is expected tomorrow.' },
+  ];
+
+  beforeAll(async () => {
+    await place.writeRows('rows.jsonl', rows);
+    await place.succeed(['embed', 'rows.jsonl', '--id', 'id', '--output', 'vectors', '--shard-rows', '3']);
+  });
+
+  it('prints a ranked table with the texts', async () => {
+    const lines = (await place.succeed(['search', 'vectors', 'a kitten is napping', '-k', '2'])).trimEnd().split('\n');
+    expect(lines).toHaveLength(3);
+    expect(lines[1]).toMatch(/^1 {2}0\.\d{4} {2}cat\s+A cat sleeps in the sun\.$/);
+  });
+
+  it('prints ids, scores and texts for a program', async () => {
+    const { hits } = JSON.parse(await place.succeed(['search', 'vectors', 'what will the weather be like?', '--json']));
+    expect(hits[0]).toMatchObject({ rank: 1, id: 'rain', text: rows[3]!.text });
+    const scores = hits.map(({ score }: { score: number }) => score);
+    expect(scores).toEqual(scores.toSorted((a: number, b: number) => b - a));
+    expect(hits).toHaveLength(4);
+  });
+
+  it.each(['int8', 'uint8', 'binary', 'ubinary'])('finds the same in %s', async (precision) => {
+    await place.succeed(['embed', 'rows.jsonl', '--id', 'id', '--precision', precision, '--output', `vectors-${precision}`]);
+    const { hits } = JSON.parse(await place.succeed(['search', `vectors-${precision}`, 'economy and money', '-k', '1', '--json']));
+    expect(hits).toMatchObject([{ id: 'rates' }]);
+  });
+
+  it('refuses a model of another space, and says what differs', async () => {
+    const { code, stdout, stderr } = await place.run(['search', 'vectors', 'x', '--model', goldenPath('models/tiny-bert')]);
+    expect(stderr).toMatch(/vectors holds vectors of another space.*weights, tokenizer/);
+    expect([code, stdout]).toEqual([1, '']);
+  });
+
+  it('says where to name a model that has moved', async () => {
+    await cp(goldenPath('models/tiny-bert'), place.path('model'), { recursive: true });
+    await place.succeed(['embed', 'rows.jsonl', '--model', './model', '--output', 'moved']);
+    await cp(place.path('model'), place.path('elsewhere'), { recursive: true });
+    const { rm } = await import('node:fs/promises');
+    await rm(place.path('model'), { recursive: true });
+    const { code, stderr } = await place.run(['search', 'moved', 'x']);
+    expect(stderr).toMatch(/\.\/model.*--model/);
+    expect(code).toBe(1);
+    await place.succeed(['search', 'moved', 'x', '--model', './elsewhere']);
+  });
+
+  it('says how to make a folder of vectors where there is none', async () => {
+    const { code, stderr } = await place.run(['search', '.', 'x']);
+    expect(stderr).toMatch(/sentvec embed/);
+    expect(code).toBe(1);
+  });
+});
+
+describe('evaluate sts', () => {
+  const pairs = [
+    ['A cat sleeps.', 'A cat is asleep.', 5],
+    ['A cat sleeps.', 'A dog sleeps.', 2.5],
+    ['A cat sleeps.', 'Interest rates rose.', 0],
+  ] as const;
+
+  it.each<[string, string, string[]]>([
+    ['CSV without a header', pairs.map(([a, b, score]) => `"${a}","${b}",${score}\n`).join(''), []],
+    [
+      'CSV with a header',
+      `score,one,two\n${pairs.map(([a, b, score]) => `${score},"${a}","${b}"\n`).join('')}`,
+      ['--columns', 'one,two,score'],
+    ],
+    ['JSON lines', pairs.map(([a, b, score]) => `${JSON.stringify({ sentence1: a, sentence2: b, score })}\n`).join(''), []],
+  ])('reads %s', async (name, content, flags) => {
+    const file = await place.write(name.startsWith('CSV') ? 'pairs.csv' : 'pairs.jsonl', content);
+    const metrics = JSON.parse(await place.succeed(['evaluate', 'sts', file, ...flags, '--json']));
+    expect(metrics).toMatchObject({ pairs: 3, spearman_cosine: expect.closeTo(1, 9) });
+    expect(metrics.pearson_cosine).toBeGreaterThan(0.9);
+  });
+
+  it('names file and row of a score that is no number', async () => {
+    const file = await place.write('bad.csv', 'a,b,1\nc,d,much\n');
+    const { code, stderr } = await place.run(['evaluate', 'sts', file]);
+    expect(stderr).toMatch(/bad\.csv, row 1: the score "much" is not a number/);
+    expect(code).toBe(1);
+  });
+
+  it.skipIf(!existsSync(sts))(
+    'agrees with people on STS-B dev (skipped where ../shared/data is absent: the data may not be copied here)',
+    async () => {
+      const metrics = JSON.parse(await place.succeed(['evaluate', 'sts', sts, '--json']));
+      expect(metrics.spearman_cosine).toBeGreaterThanOrEqual(0.783);
+    },
+  );
+});
+
+describe('info', () => {
+  it('shows the four parts of the default model', async () => {
+    const page = await place.succeed(['info']);
+    for (const line of [
+      /^model +use-lite/m,
+      /^encoder +universal-sentence-encoder-lite, 512 wide/m,
+      /^pooling +mean$/m,
+      /^projection +dense 512 → 512 Tanh, normalize$/m,
+      /^fingerprint +[0-9a-f]{64}$/m,
+    ]) {
+      expect(page).toMatch(line);
+    }
+  });
+
+  it('tells a program the prompts and dimension of a folder', async () => {
+    const facts = JSON.parse(await place.succeed(['info', goldenPath('models/tiny-mpnet'), '--json']));
+    const { dimension, similarity_fn_name: similarity, max_seq_length: maxLength } = goldenExpectation('tiny-mpnet');
+    expect(facts).toMatchObject({ dimension, similarity, tokenizer: { maxLength }, pooling: { name: 'mean', includePrompt: false } });
+    expect(Object.keys(facts.prompts)).toEqual(['query', 'document']);
+  });
+});
+
+it('doctor finds that everything needed works here', async () => {
+  const { findings } = JSON.parse(await place.succeed(['doctor', '--json']));
+  const states = Object.fromEntries(findings.map(({ about, state }: { about: string; state: string }) => [about, state]));
+  expect(states).toMatchObject({ node: 'ok', machine: 'ok', cache: 'ok', 'backend onnx': 'ok', 'default model': 'ok' });
+});

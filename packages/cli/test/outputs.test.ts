@@ -1,0 +1,161 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { gzipSync } from 'node:zlib';
+import { DuckDBInstance } from '@duckdb/node-api';
+import type { Manifest } from '@sentvec/corpus';
+import { tableFromIPC } from 'apache-arrow';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { largestDifference, Workplace } from './sentvec.ts';
+
+const place = new Workplace();
+const texts = [
+  'A cat sleeps in the sun.',
+  'Interest rates rose again.',
+  'The match ended in a draw, "2 to 2".',
+  'Zoë’s naïve café\nhas two lines',
+  'Rain is expected.',
+];
+const ids = texts.map((_, index) => `text-${index}`);
+let reference: { id: unknown; embedding: number[] }[];
+
+beforeAll(async () => {
+  await place.writeRows(
+    'texts.jsonl',
+    texts.map((text, index) => ({ key: ids[index], text, length: text.length })),
+  );
+  await place.succeed(['embed', 'texts.jsonl', '--id', 'key', '--format', 'jsonl', '--output', 'jsonl', '--shard-rows', '2']);
+  reference = await place.readVectors('jsonl');
+});
+
+async function query<T>(sql: string): Promise<T[]> {
+  const instance = await DuckDBInstance.create();
+  const connection = await instance.connect();
+  try {
+    return (await connection.runAndReadAll(sql)).getRowObjectsJson() as T[];
+  } finally {
+    connection.closeSync();
+    instance.closeSync();
+  }
+}
+
+async function shards(folder: string, ending: string): Promise<string[]> {
+  const names = (await readdir(place.path(folder))).filter((name) => name.startsWith('shard-') && name.endsWith(ending));
+  return names.sort().map((name) => place.path(`${folder}/${name}`));
+}
+
+describe('formats', () => {
+  it('JSON lines hold an id and a vector', () => {
+    expect(reference.map(({ id }) => id)).toEqual(ids);
+    expect(reference.every((row) => Object.keys(row).join() === 'id,embedding' && row.embedding.length === 512)).toBe(true);
+  });
+
+  it('Parquet is read by DuckDB, with ids and texts', async () => {
+    await place.succeed(['embed', 'texts.jsonl', '--id', 'key', '--columns', 'text,length', '--output', 'parquet', '--shard-rows', '2']);
+    const rows = await query<{ id: string; embedding: number[]; text: string; length: unknown }>(
+      `SELECT * FROM read_parquet('${place.path('parquet')}/*.parquet') ORDER BY id`,
+    );
+    expect(rows.map(({ id }) => id)).toEqual(ids);
+    expect(rows.map(({ text }) => text)).toEqual(texts);
+    expect(rows.map(({ length }) => Number(length))).toEqual(texts.map(({ length }) => length));
+    for (const [index, { embedding }] of rows.entries())
+      expect(largestDifference(embedding, reference[index]!.embedding)).toBeLessThan(1e-6);
+  });
+
+  it('Arrow is read by apache-arrow', async () => {
+    await place.succeed(['embed', 'texts.jsonl', '--id', 'key', '--format', 'arrow', '--output', 'arrow', '--shard-rows', '2']);
+    const rows = (await Promise.all((await shards('arrow', '.arrow')).map(async (file) => [...tableFromIPC(await readFile(file))]))).flat();
+    expect(rows.map((row) => row['id'])).toEqual(ids);
+    expect(rows.map((row) => row['text'])).toEqual(texts);
+    for (const [index, row] of rows.entries())
+      expect(largestDifference([...row['embedding']], reference[index]!.embedding)).toBeLessThan(1e-6);
+  });
+
+  it('npy is read by an independent reader, ids beside it', async () => {
+    await place.succeed(['embed', 'texts.jsonl', '--id', 'key', '--format', 'npy', '--output', 'npy', '--shard-rows', '2']);
+    const vectors = (await Promise.all((await shards('npy', '.npy')).map(async (file) => readNpy(await readFile(file))))).flat();
+    expect(vectors).toHaveLength(texts.length);
+    for (const [index, vector] of vectors.entries()) expect(largestDifference(vector, reference[index]!.embedding)).toBeLessThan(1e-6);
+    const companions = await place.readLines<{ id: string }>(
+      (await readdir(place.path('npy')))
+        .filter((name) => name.endsWith('.jsonl') && name.startsWith('shard-'))
+        .map((name) => `npy/${name}`)[0]!,
+    );
+    expect(companions.map(({ id }) => id)).toEqual(ids.slice(0, 2));
+  });
+
+  it.each(['parquet', 'arrow', 'npy', 'jsonl'])('%s: the same command twice writes the same bytes', async (format) => {
+    const words = ['embed', 'texts.jsonl', '--id', 'key', '--format', format, '--shard-rows', '2', '--output'];
+    await place.succeed([...words, `${format}-one`]);
+    await place.succeed([...words, `${format}-two`]);
+    const [one, two] = [await place.hashes(`${format}-one`), await place.hashes(`${format}-two`)];
+    expect(one).toEqual(two);
+    expect(Object.keys(one)).toContain('manifest.json');
+  });
+});
+
+describe('inputs', () => {
+  const csv = `key,text\n${texts.map((text, index) => `${ids[index]},"${text.replaceAll('"', '""')}"`).join('\n')}\n`;
+
+  it.each<[string, () => Promise<string[]>, string?]>([
+    ['CSV with quoted newlines', async () => [await place.write('table.csv', csv), '--id', 'key']],
+    ['gzip', async () => [await place.write('table.csv.gz', gzipSync(csv)), '--id', 'key']],
+    ['standard input', async () => ['-', '--input-format', 'csv', '--id', 'key'], csv],
+    [
+      'several files',
+      async () => [
+        await place.write('a.csv', csv.split('\n').slice(0, 3).join('\n')),
+        await place.write('b.csv', `key,text\n${csv.split('\n').slice(3).join('\n')}`),
+        '--id',
+        'key',
+      ],
+    ],
+  ])('%s', async (name, words, input) => {
+    const output = name.replaceAll(' ', '-');
+    await place.succeed(['embed', ...(await words()), '--format', 'jsonl', '--output', output], input);
+    const rows = await place.readVectors(output);
+    expect(rows.map(({ id }) => id)).toEqual(ids);
+    for (const [index, { embedding }] of rows.entries())
+      expect(largestDifference(embedding, reference[index]!.embedding)).toBeLessThan(1e-6);
+  });
+
+  it('paragraphs of plain text', async () => {
+    await place.write('plain.txt', 'A cat sleeps\nin the sun.\n\n\nInterest rates rose again.\n');
+    await place.succeed(['embed', 'plain.txt', '--split', 'paragraph', '--format', 'jsonl', '--output', 'plain']);
+    const rows = await place.readVectors('plain');
+    expect(rows).toHaveLength(2);
+    expect(largestDifference(rows[0]!.embedding, reference[0]!.embedding)).toBeLessThan(1e-6);
+  });
+});
+
+it('--truncate-dim and --precision are in the manifest, and vectors have that size', async () => {
+  const printed = await place.succeed([
+    'embed',
+    'texts.jsonl',
+    '--truncate-dim',
+    '64',
+    '--precision',
+    'ubinary',
+    '--format',
+    'jsonl',
+    '--output',
+    'small',
+    '--json',
+  ]);
+  const manifest: Manifest & { output: string } = JSON.parse(printed);
+  expect(manifest).toMatchObject({ output: 'small', complete: true, dimension: 64, precision: 'ubinary', rows: 5, rejected: 0 });
+  const rows = await place.readVectors('small');
+  expect(rows.every(({ embedding }) => embedding.length === 8 && embedding.every((byte) => byte >= 0 && byte <= 255))).toBe(true);
+});
+
+/** The NumPy format, version 1: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html */
+function readNpy(bytes: Buffer): number[][] {
+  expect(bytes.subarray(0, 8)).toEqual(Buffer.from([0x93, ...Buffer.from('NUMPY'), 1, 0]));
+  const headerLength = bytes.readUInt16LE(8);
+  const header = bytes.subarray(10, 10 + headerLength).toString('latin1');
+  expect(header).toMatch(/'descr': '<f4'/);
+  expect(header).toMatch(/'fortran_order': False/);
+  const [rows = 0, cols = 0] = /'shape': \((\d+), (\d+)\)/.exec(header)!.slice(1).map(Number);
+  const start = 10 + headerLength;
+  return Array.from({ length: rows }, (_, row) =>
+    Array.from({ length: cols }, (__, column) => bytes.readFloatLE(start + (row * cols + column) * 4)),
+  );
+}

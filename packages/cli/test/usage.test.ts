@@ -1,0 +1,89 @@
+import { stripVTControlCharacters } from 'node:util';
+import { describe, expect, it } from 'vitest';
+import { finished, Workplace } from './sentvec.ts';
+
+const place = new Workplace();
+
+describe('help', () => {
+  it('lists the commands', async () => {
+    const page = await place.succeed(['--help']);
+    for (const name of ['embed', 'similarity', 'search', 'evaluate sts', 'info', 'export', 'doctor'])
+      expect(page).toContain(`\n  ${name} `);
+    expect(page).toContain('sentvec embed quotes.txt --output vectors');
+  });
+
+  it.each(['embed', 'similarity', 'search', 'evaluate sts', 'info', 'export', 'doctor'])('explains %s with examples', async (name) => {
+    const page = await place.succeed([...name.split(' '), '--help']);
+    expect(page).toContain(`USAGE sentvec ${name}`);
+    expect(page).toMatch(/EXAMPLES\n\n {2}# .+\n {2}\w/);
+    expect(page).toContain('--json');
+    expect(page).toBe(stripVTControlCharacters(page));
+  });
+
+  it('says the version', async () => {
+    expect(await place.succeed(['--version'])).toMatch(/^\d+\.\d+\.\d+\n$/);
+  });
+});
+
+describe('a command line that makes no sense ends with 2, nothing on standard output, and a hint', () => {
+  it.each<[string[], RegExp]>([
+    [[], /COMMANDS/],
+    [['embded', 'x'], /no command embded\. Did you mean embed\?/],
+    [['evaluate'], /evaluate sts/],
+    [['--json', 'embed'], /command comes first/],
+    [['embed', 'a.txt', '--ouput', 'x'], /no flag --ouput\. Did you mean --output\?/],
+    [['embed', 'a.txt', '-o', 'x', '-q'], /no flag -q/],
+    [['embed', 'a.txt'], /--output/],
+    [['embed', '--output', 'x'], /INPUT/],
+    [['embed', 'a.txt', '--output'], /--output needs a value: --output DIR/],
+    [['embed', 'a.txt', '--output', '--resume'], /--output needs a value/],
+    [['embed', 'a.txt', '-o', 'x', '-o', 'y'], /given twice/],
+    [['embed', 'a.txt', '-o', 'x', '--resume=yes'], /--resume takes no value/],
+    [['embed', 'a.txt', '-o', 'x', '--format', 'xml'], /--format.*parquet, npy, arrow, jsonl/],
+    [['embed', 'a.txt', '-o', 'x', '--truncate-dim', 'many'], /--truncate-dim must be a whole number, at least 1; it is "many"/],
+    [['embed', 'a.txt', '-o', 'x', '--threads', '0'], /--threads/],
+    [['embed', 'a.txt', '-o', 'x', '--resume', '--overwrite'], /exclude each other/],
+    [['embed', 'a.txt', '-o', 'x', '--backend', 'abacus'], /--backend.*auto, onnx/],
+    [['similarity', 'one'], /two texts/],
+    [['search', 'folder'], /QUERY/],
+    [['search', 'folder', 'the', 'sea'], /sentvec search folder "the sea"/],
+    [['evaluate', 'sts', 'a.csv', '--columns', 'a,b'], /--columns names two texts and a score/],
+  ])('%j', async (words, hint) => {
+    const { code, stdout, stderr } = await place.run(words);
+    expect(stderr).toMatch(hint);
+    expect(code).toBe(2);
+    expect(stdout).toBe('');
+    expect(stderr).not.toMatch(/\n\s+at /);
+  });
+});
+
+describe('errors', () => {
+  const missing = ['info', './no-such-model'];
+
+  it('are a message without a stack', async () => {
+    const { code, stdout, stderr } = await place.run(missing);
+    expect(code).toBe(1);
+    expect(stdout).toBe('');
+    expect(stderr).toMatch(/^sentvec: .*no-such-model/);
+    expect(stderr).not.toMatch(/\n\s+at /);
+  });
+
+  it('have a stack with --debug', async () => {
+    const { stderr } = await place.run([...missing, '--debug']);
+    expect(stderr).toMatch(/\n\s+at /);
+  });
+
+  it('are JSON with --json', async () => {
+    const { code, stderr } = await place.run([...missing, '--json']);
+    expect(code).toBe(1);
+    expect(JSON.parse(stderr)).toMatchObject({ error: { code: 'model-not-found', message: expect.stringContaining('no-such-model') } });
+  });
+});
+
+it('ends quietly when nobody reads its output any more', async () => {
+  const child = place.start(['--help']);
+  child.stdout.destroy();
+  const { code, stderr } = await finished(child);
+  expect(stderr).toBe('');
+  expect(code).toBe(0);
+});
