@@ -27,6 +27,8 @@ export interface ServerParts {
 
 const contentSecurity =
   "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'";
+/** bull-board styles inline, and would fetch fonts from elsewhere. */
+const boardSecurity = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; base-uri 'self'";
 const actions = ['pause', 'resume', 'cancel', 'replay'] as const;
 const assets = {
   '/': ['dashboard.html', 'text/html'],
@@ -66,6 +68,10 @@ export function routes(parts: ServerParts): Hono {
       });
     });
   }
+  app.use('/queues/*', async (context, next) => {
+    context.header('Content-Security-Policy', boardSecurity);
+    await next();
+  });
   app.route('/queues', bullBoard(parts.overview, '/queues'));
   app.onError((error, context) => {
     const status = SentvecError.is(error, 'run-not-found') ? 404 : SentvecError.is(error, 'invalid-argument') ? 409 : 503;

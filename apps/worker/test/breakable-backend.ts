@@ -1,0 +1,39 @@
+import { SentvecError, type Backend, type Encoder } from '@sentvec/core';
+
+/** A backend that fails on command. */
+export interface BreakableBackend extends Backend {
+  /** Fails on every batch, until it is set back. */
+  broken: boolean;
+  /** Fails on batches that hold this token. */
+  poison: number | undefined;
+}
+
+/** Puts a fault of one's own choice into a backend. */
+export function breakable(backend: Backend): BreakableBackend {
+  const made: BreakableBackend = {
+    name: backend.name,
+    broken: false,
+    poison: undefined,
+    isAvailable: () => backend.isAvailable(),
+    load: async (model, options) => {
+      const encoder = await backend.load(model, options);
+      const guarded: Encoder = {
+        hiddenSize: encoder.hiddenSize,
+        vocabularySize: encoder.vocabularySize,
+        maxPositions: encoder.maxPositions,
+        concurrency: encoder.concurrency,
+        batchTokens: encoder.batchTokens,
+        encode: async (batch, encodeOptions) => {
+          if (made.broken) throw new SentvecError('backend-failed', 'The backend is broken.');
+          if (made.poison !== undefined && batch.ids.includes(made.poison)) {
+            throw new SentvecError('backend-failed', 'The backend cannot stand one of these texts.');
+          }
+          return encoder.encode(batch, encodeOptions);
+        },
+        dispose: () => encoder.dispose(),
+      };
+      return guarded;
+    },
+  };
+  return made;
+}

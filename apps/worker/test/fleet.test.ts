@@ -1,0 +1,88 @@
+import { onnx } from '@sentvec/backend-onnx';
+import type { Embedder } from '@sentvec/core';
+import { loadEmbedder } from '@sentvec/core/node';
+import { connectRedis, QueueOverview, queueRuntime } from '@sentvec/queue';
+import { embedCorpus, inProcessRuntime, type Runtime } from '@sentvec/workflow';
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { contents, Fleet, texts, tinyModel } from './fleet.ts';
+
+let fleet: Fleet;
+let runtime: Runtime;
+
+beforeEach(async () => {
+  fleet = await Fleet.open();
+  runtime = await queueRuntime({ url: fleet.redis.url });
+});
+
+afterEach(async () => {
+  await runtime.close();
+  await fleet.close();
+});
+
+async function embedHere(corpus: string, output: string, chunkRows: number): Promise<void> {
+  const embedder: Embedder = await loadEmbedder(tinyModel, { backend: onnx({ sessions: 1, threadsPerSession: 1 }) });
+  const here = inProcessRuntime();
+  await (
+    await here.start(embedCorpus({ embedder: async () => embedder }), {
+      model: tinyModel,
+      request: { inputs: [corpus], output, chunkRows },
+    })
+  ).result();
+  await embedder.dispose();
+}
+
+// The first load of a model records its graph, and tests should not race for that.
+beforeAll(async () => {
+  await (await loadEmbedder(tinyModel, { backend: onnx({ sessions: 1 }) })).dispose();
+});
+
+describe('one, two and four workers', () => {
+  it('write the same bytes as this process', async () => {
+    const corpus = await fleet.corpus('corpus.jsonl', texts(3000));
+    await embedHere(corpus, fleet.path('here'), 100);
+    const expected = await contents(fleet.path('here'));
+    expect(expected.size).toBe(30 + 2);
+    for (const count of [1, 2, 4]) {
+      while (fleet.workers.length < count) await fleet.start();
+      const output = fleet.path(`fleet-${count}`);
+      const run = await runtime.start(embedCorpus(), { model: tinyModel, request: { inputs: [corpus], output, chunkRows: 100 } });
+      expect(await run.result()).toMatchObject({ rows: 3000, rejected: 0, shards: 30 });
+      expect(await contents(output)).toEqual(expected);
+    }
+  });
+});
+
+describe('SIGTERM under load', () => {
+  it('ends the worker within its deadline, and loses and stalls nothing', async () => {
+    const corpus = await fleet.corpus('corpus.jsonl', texts(6000));
+    const first = await fleet.start({ SENTVEC_STOP_TIMEOUT: '20' });
+    const request = { inputs: [corpus], output: fleet.path('vectors'), chunkRows: 300 };
+    const run = await runtime.start(embedCorpus(), { model: tinyModel, request });
+    await expect.poll(async () => (await run.status()).items?.done ?? 0, { timeout: 50_000 }).toBeGreaterThan(1);
+    const second = await fleet.start();
+    first.process.kill('SIGTERM');
+    expect(await first.ended).toBe(0);
+    expect(first.log.at(-1)?.msg).toBe('stopped');
+    expect(await run.result()).toMatchObject({ rows: 6000, rejected: 0, shards: 20 });
+    expect(second.log.filter(({ msg }) => msg.includes('recovered'))).toEqual([]);
+    await embedHere(corpus, fleet.path('here'), 300);
+    expect(await contents(fleet.path('vectors'))).toEqual(await contents(fleet.path('here')));
+  });
+
+  it('gives back at the deadline what does not finish', async () => {
+    const corpus = await fleet.corpus('corpus.jsonl', texts(30_000));
+    const impatient = await fleet.start({ SENTVEC_STOP_TIMEOUT: '1' });
+    const request = { inputs: [corpus], output: fleet.path('vectors'), chunkRows: 15_000 };
+    const run = await runtime.start(embedCorpus(), { model: tinyModel, request });
+    const connection = await connectRedis(fleet.redis.url, 'producer');
+    const overview = new QueueOverview(connection, 'sentvec');
+    await expect.poll(async () => (await run.status()).stage, { timeout: 50_000 }).toBe('embed');
+    await expect.poll(async () => (await overview.counts()).active, { timeout: 20_000 }).toBe(2);
+    impatient.process.kill('SIGTERM');
+    expect(await impatient.ended).toBe(0);
+    expect(await overview.counts()).toMatchObject({ active: 0 });
+    await run.cancel();
+    await overview.close();
+    connection.disconnect();
+  });
+});

@@ -1,0 +1,163 @@
+import { request as httpRequest } from 'node:http';
+import { mkdir, symlink, writeFile } from 'node:fs/promises';
+import { onnx } from '@sentvec/backend-onnx';
+import { connectRedis, QueueOverview, queueRuntime } from '@sentvec/queue';
+import { embedCorpus, silentLogger } from '@sentvec/workflow';
+import { readConfiguration, startWorkerApp, type WorkerApp } from '@sentvec/worker';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { breakable, type BreakableBackend } from './breakable-backend.ts';
+import { Fleet, texts, tinyModel } from './fleet.ts';
+
+const token = 'a token of these tests';
+let fleet: Fleet;
+let backend: BreakableBackend;
+let guarded: WorkerApp;
+let open: WorkerApp;
+
+beforeAll(async () => {
+  fleet = await Fleet.open();
+  backend = breakable(onnx({ sessions: 1, threadsPerSession: 1 }));
+  await mkdir(fleet.path('root'));
+  const flags = { redis: fleet.redis.url, root: fleet.path('root'), model: tinyModel, port: '0' };
+  guarded = await startWorkerApp(readConfiguration({ ...flags, host: '0.0.0.0', token }, {}), { logger: silentLogger, backend });
+  open = await startWorkerApp(readConfiguration({ ...flags, queue: 'open' }, {}), { logger: silentLogger, backend });
+});
+
+afterAll(async () => {
+  await guarded.stop();
+  await open.stop();
+  await fleet.close();
+});
+
+const here = (app: WorkerApp) => app.url.replace('0.0.0.0', '127.0.0.1');
+
+/** The status of a request with headers that `fetch` does not let one choose. */
+async function statusOf(app: WorkerApp, path: string, headers: Record<string, string>, method = 'GET'): Promise<number | undefined> {
+  return new Promise((resolve, reject) => {
+    httpRequest(`${here(app)}${path}`, { method, headers }, (response) => {
+      response.resume();
+      resolve(response.statusCode);
+    })
+      .on('error', reject)
+      .end();
+  });
+}
+
+describe('health', () => {
+  it('embeds a text, and turns bad when the model breaks', async () => {
+    const health = async () => {
+      const response = await fetch(`${here(open)}/healthz`);
+      return { status: response.status, ...((await response.json()) as object) };
+    };
+    expect(await health()).toMatchObject({ status: 200, healthy: true, model: tinyModel });
+    backend.broken = true;
+    expect(await health()).toMatchObject({ status: 503, healthy: false, reason: expect.stringContaining('broken') });
+    backend.broken = false;
+    expect(await health()).toMatchObject({ status: 200, healthy: true });
+  });
+
+  it('says that jobs are taken', async () => {
+    const response = await fetch(`${here(open)}/readyz`);
+    expect([response.status, await response.json()]).toEqual([200, { ready: true }]);
+  });
+
+  it('counts for Prometheus', async () => {
+    const runtime = await queueRuntime({ url: fleet.redis.url, queue: 'open' });
+    await writeFile(
+      fleet.path('root/counted.jsonl'),
+      texts(40)
+        .map((row) => `${JSON.stringify(row)}\n`)
+        .join(''),
+    );
+    const request = { inputs: [fleet.path('root/counted.jsonl')], output: fleet.path('root/counted') };
+    await (await runtime.start(embedCorpus(), { model: tinyModel, request })).result();
+    await runtime.close();
+    const text = await (await fetch(`${here(open)}/metrics`)).text();
+    for (const line of [
+      'sentvec_rows_total 40',
+      /sentvec_tokens_total [1-9]/,
+      /sentvec_truncated_total \d/,
+      'sentvec_dead_letters_total 0',
+      /sentvec_batch_fill_count [1-9]/,
+      'sentvec_queue_depth{state="waiting"} 0',
+      /sentvec_step_seconds_count\{stage="embed"\} 1/,
+      /sentvec_model_seconds_count [1-9]/,
+      /nodejs_eventloop_lag_p99_seconds /,
+    ]) {
+      expect(text).toMatch(line);
+    }
+  });
+});
+
+describe('who may come in', () => {
+  const paths = ['/', '/dashboard.js', '/healthz', '/readyz', '/metrics', '/api/overview', '/queues', '/queues/api/queues'];
+
+  it('with a token: who carries it', async () => {
+    for (const path of paths) {
+      expect(await statusOf(guarded, path, {})).toBe(401);
+      expect(await statusOf(guarded, path, { Authorization: 'Bearer guess' })).toBe(401);
+      expect(await statusOf(guarded, path, { Authorization: `Bearer ${token}` })).toBe(200);
+    }
+    const first = await fetch(`${here(guarded)}/?token=${encodeURIComponent(token)}`, { redirect: 'manual' });
+    expect(first.status).toBe(302);
+    expect(first.headers.get('location')).toBe('/');
+    const cookie = first.headers.get('set-cookie') ?? '';
+    expect(cookie).toMatch(/HttpOnly.*SameSite=Strict|SameSite=Strict.*HttpOnly/);
+    expect(await statusOf(guarded, '/', { Cookie: cookie.split(';')[0]! })).toBe(200);
+    expect(await statusOf(guarded, `/api/runs/x/cancel?token=${encodeURIComponent(token)}`, {}, 'POST')).toBe(401);
+  });
+
+  it('without one: this machine, by its own names', async () => {
+    expect(await statusOf(open, '/', {})).toBe(200);
+    expect(await statusOf(open, '/', { Host: 'localhost:1' })).toBe(200);
+    expect(await statusOf(open, '/', { Host: 'evil.example' })).toBe(421);
+    expect(() => readConfiguration({ host: '0.0.0.0' }, {})).toThrow(/--token \(SENTVEC_TOKEN\) is needed/);
+    expect(() => readConfiguration({ host: '0.0.0.0', token: 'short' }, {})).toThrow(/16 characters/);
+  });
+
+  it('changes nothing for other web pages', async () => {
+    expect(await statusOf(open, '/api/runs/x/cancel', { Origin: 'https://evil.example' }, 'POST')).toBe(403);
+    expect(await statusOf(open, '/api/runs/x/cancel', { Origin: here(open) }, 'POST')).toBe(404);
+    expect(await statusOf(open, '/api/runs/x/cancel', {}, 'POST')).toBe(404);
+  });
+});
+
+describe('jobs that ask for what they may not have', () => {
+  it('are refused and recorded', async () => {
+    await writeFile(fleet.path('secret.jsonl'), '{"text":"secret"}\n');
+    await symlink(fleet.path('secret.jsonl'), fleet.path('root/link.jsonl'));
+    await writeFile(fleet.path('root/good.jsonl'), '{"text":"good"}\n');
+    const runtime = await queueRuntime({ url: fleet.redis.url });
+    const connection = await connectRedis(fleet.redis.url, 'producer');
+    const overview = new QueueOverview(connection, 'sentvec');
+    const good = { inputs: [fleet.path('root/good.jsonl')], output: fleet.path('root/out') };
+    const jobs: [RegExp, string, object][] = [
+      [/not absolute/, tinyModel, { ...good, inputs: ['../../etc/passwd'] }],
+      [/outside/, tinyModel, { ...good, inputs: [fleet.path('root/../../../../../../etc/passwd')] }],
+      [/outside/, tinyModel, { ...good, inputs: [fleet.path('root/link.jsonl')] }],
+      [/outside/, tinyModel, { ...good, output: '/etc/vectors' }],
+      [/model.*not among/, 'org/another-model', good],
+    ];
+    for (const [reason, model, request] of jobs) {
+      const run = await runtime.start(embedCorpus(), { model, request } as never);
+      await expect(run.result()).rejects.toMatchObject({ code: 'job-refused', message: expect.stringMatching(reason) });
+      expect((await overview.refusals(1))[0]?.reason).toMatch(reason);
+    }
+    await overview.queues.steps.add('x', { run: 'r', round: 1, stage: 'embed', index: 0, value: 'x'.repeat(10_000_000) });
+    await expect.poll(async () => (await overview.refusals(1))[0]?.reason, { timeout: 10_000 }).toMatch(/bytes/);
+    const oversize = runtime.start(embedCorpus(), {
+      model: tinyModel,
+      request: { ...good, inputs: ['x'.repeat(4000)].concat(Array(5000).fill('a'.repeat(2000))) },
+    });
+    await expect(oversize).rejects.toMatchObject({ code: 'invalid-argument', message: expect.stringContaining('bytes') });
+    const metrics = await (await fetch(`${here(guarded)}/metrics`, { headers: { Authorization: `Bearer ${token}` } })).text();
+    expect(metrics).toMatch(/sentvec_refused_jobs_total [1-9]/);
+    const shown = (await (await fetch(`${here(guarded)}/api/overview`, { headers: { Authorization: `Bearer ${token}` } })).json()) as {
+      refusals: unknown[];
+    };
+    expect(shown.refusals.length).toBeGreaterThanOrEqual(6);
+    await overview.close();
+    connection.disconnect();
+    await runtime.close();
+  });
+});
