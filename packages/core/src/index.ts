@@ -30,7 +30,13 @@ export { pairwiseSimilarity, similarity, similarityFunctions } from './similarit
 export type { SearchHit } from './top-rows.ts';
 export { truncateEmbeddings, type TruncateOptions } from './truncation.ts';
 export { loadStaticEmbedding } from './static-embedding.ts';
-export { readModelFolder, type EncoderPart, type ModelFolder, type ModelFolderOptions, type ModelSettings } from './model-folder/read-model-folder.ts';
+export {
+  readModelFolder,
+  type EncoderPart,
+  type ModelFolder,
+  type ModelFolderOptions,
+  type ModelSettings,
+} from './model-folder/read-model-folder.ts';
 export { subfolder } from './model-folder/subfolder.ts';
 export { hubUrlModel, type HubUrlModelOptions } from './hub/hub-url-model.ts';
 export type { DownloadProgress } from './hub/download.ts';

@@ -40,7 +40,7 @@ const pageBytes = 65_536;
 
 /** WebAssembly with 128-bit SIMD, or `undefined` where it is not to be had. */
 export function webAssemblyRuntime(): ScoreRuntime | undefined {
-  const { WebAssembly } = globalThis as { WebAssembly?: WebAssemblyInterface };
+  const { WebAssembly } = globalThis as unknown as { WebAssembly?: WebAssemblyInterface };
   if (!WebAssembly) return undefined;
   try {
     const module = new WebAssembly.Module(Uint8Array.from(atob(scoreKernelsBinary), (character) => character.charCodeAt(0)));

@@ -45,7 +45,7 @@ test('a trained folder scores what training said, on onnxruntime and on the plai
   const [before, ...after] = outcome.history.evaluations;
   expect(Math.max(...after.map(({ score }) => score))).toBeGreaterThan(before!.score + 0.05);
   const texts = samplePairs(6, 9).flatMap(({ a, b }) => [a, b]);
-  const vectors = [];
+  const vectors: Float32Array[] = [];
   for (const backend of [onnx(), plainBackend()]) {
     const embedder = await loadEmbedder(output, { backend });
     vectors.push((await embedder.embed(texts)).vectors.data);
