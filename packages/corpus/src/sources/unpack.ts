@@ -1,7 +1,7 @@
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { PassThrough, Readable } from 'node:stream';
+import { addAbortSignal, PassThrough, Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
 import { SentvecError, throwIfAborted } from '@sentvec/core';
@@ -40,6 +40,8 @@ async function copyUnpacked(input: FoundInput, path: string, options: UnpackOpti
   const file = await createPendingFile(path, options.temporary);
   let total = 0;
   try {
+    // The first byte may never come. Reading begins at once, so that the stream's error is heard.
+    if (options.signal) addAbortSignal(options.signal, stream);
     const { first, all } = await peek(stream);
     const unpacker = isGzip(first) ? createGunzip() : new PassThrough();
     await pipeline(
