@@ -1,7 +1,8 @@
+import { maxInputBytes } from '@sentvec/workflow';
 import * as v from 'valibot';
 
-/** The most bytes of JSON that a job may have. */
-export const maxJobBytes: number = 32 * 1024;
+/** The most bytes of JSON that a job may have. The first step of a run gets its input; all others are far smaller. */
+export const maxJobBytes: number = maxInputBytes + 4096;
 
 const runId = v.pipe(v.string(), v.regex(/^[A-Za-z][A-Za-z0-9_-]{0,63}$/));
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));

@@ -56,6 +56,9 @@ function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {
   return typeof value === 'object' && value !== null && Symbol.asyncIterator in value;
 }
 
+/** Milliseconds for which a step that was told to stop may still clean up. */
+const grace = 1000;
+
 /** Races the work against the step's timeout and the signal, so that a step that ignores its signal cannot hold the run up. */
 async function underDeadline<T>(step: AnyStep, outer: AbortSignal, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   if (outer.aborted) throw abortError(outer);
@@ -64,9 +67,12 @@ async function underDeadline<T>(step: AnyStep, outer: AbortSignal, work: (signal
   const passOn = () => inner.abort(outer.reason);
   outer.addEventListener('abort', passOn);
   const timer = step.timeout === undefined ? undefined : setTimeout(() => inner.abort(timeoutError(step)), step.timeout);
+  let patience: NodeJS.Timeout | undefined;
   try {
     return await new Promise<T>((resolve, reject) => {
-      signal.addEventListener('abort', () => reject(abortError(signal)));
+      signal.addEventListener('abort', () => {
+        patience = setTimeout(() => reject(abortError(signal)), grace);
+      });
       work(signal).then(resolve, reject);
     });
   } catch (error) {
@@ -74,6 +80,7 @@ async function underDeadline<T>(step: AnyStep, outer: AbortSignal, work: (signal
     throw signal.aborted ? abortError(signal) : error;
   } finally {
     clearTimeout(timer);
+    clearTimeout(patience);
     outer.removeEventListener('abort', passOn);
   }
 }

@@ -4,8 +4,8 @@ import { checkSchema } from './schema.ts';
 import type { AnyStep } from './step.ts';
 import type { AnyWorkflow, Gathered, Stage } from './workflow.ts';
 
-/** The most bytes of JSON of a run's input: larger than a step's value, because it is kept once. */
-export const maxInputBytes: number = 64 * 1024;
+/** The most bytes of JSON of a run's input. It is kept once, and may name many files. */
+export const maxInputBytes: number = 1024 * 1024;
 
 /** A `forEach` stage. */
 export type ForEachStage = Extract<Stage, { kind: 'for-each' }>;

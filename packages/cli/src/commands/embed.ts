@@ -62,10 +62,10 @@ export const embed: Command = defineCommand({
     const request = readRequest(context);
     try {
       const manifest = await withModel(args, context, async (embedder) => {
-        const { embedCorpus } = await import('@sentvec/corpus');
+        const { embedInProcess } = await import('../embed-in-process.ts');
         const progress = await corpusProgress();
         try {
-          return await embedCorpus(request, embedder, { signal, onProgress: progress.update });
+          return await embedInProcess(request, embedder, { signal, onProgress: progress.update });
         } finally {
           progress.stop();
         }

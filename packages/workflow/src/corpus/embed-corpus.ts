@@ -1,4 +1,5 @@
 import type { Embedder } from '@sentvec/core';
+import type { RetryPolicy } from '../retry.ts';
 import { defineStep } from '../step.ts';
 import { defineWorkflow, type Workflow } from '../workflow.ts';
 import { unrestrictedAccess, type Access } from './access.ts';
@@ -15,6 +16,8 @@ export interface EmbedCorpusResources {
   /** What requests may touch. Default: everything. */
   readonly access?: Access;
   readonly observer?: CorpusObserver;
+  /** Of each step. Default: 4 attempts. */
+  readonly retry?: RetryPolicy;
 }
 
 /**
@@ -27,30 +30,33 @@ export interface EmbedCorpusResources {
  * `request.resume` is false.
  */
 export function embedCorpus(resources: EmbedCorpusResources = {}): Workflow<EmbedCorpusInput, CommittedCorpus> {
-  const { access = unrestrictedAccess, embedder = noEmbedder, observer = {} } = resources;
+  const { access = unrestrictedAccess, embedder = noEmbedder, observer = {}, retry = { attempts: 4 } } = resources;
   const prepare = defineStep({
     id: 'prepare',
     input: schemas.input,
     output: schemas.prepared,
+    retry,
     run: (input, context) => prepareRequest(input, { access, embedder, observer }, context),
   });
   const plan = defineStep({
     id: 'plan',
     input: schemas.prepared,
     output: schemas.planned,
+    retry,
     run: (prepared, context) => planPrepared(prepared, { access }, context),
   });
   const embed = defineStep({
     id: 'embed',
     input: schemas.planned,
     output: schemas.embedded,
-    retry: { attempts: 4 },
+    retry,
     run: (planned, context) => embedPrepared(planned, { access, embedder, observer }, context),
   });
   const commit = defineStep({
     id: 'commit',
     input: schemas.gathered,
     output: schemas.committed,
+    retry,
     run: (gathered, context) => commitPrepared(gathered, { access }, context),
   });
   return defineWorkflow({ id: 'embed-corpus', input: schemas.input })
