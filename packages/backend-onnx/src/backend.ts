@@ -1,8 +1,8 @@
+import { configuredPositions } from '@sentvec/architectures';
 import { SentvecError, throwIfAborted, type Backend, type Encoder, type LoadOptions, type ModelFiles } from '@sentvec/core';
 import { availability, devicesToTry, presentDevices } from './devices.ts';
 import { PooledEncoder } from './encoder.ts';
 import { checkOptions, type OnnxDevice, type OnnxOptions } from './options.ts';
-import { maxPositions } from './positions.ts';
 import { recordModel } from './recorded-model.ts';
 import { planSessions, type SessionPlan } from './session-plan.ts';
 import { SessionPool } from './session-pool.ts';
@@ -27,7 +27,7 @@ async function load(files: ModelFiles, options: OnnxOptions, { signal, onWarning
   const devices = await presentDevices(devicesToTry(options.device), onWarning);
   const source = (await findShippedModel(files, options.variant)) ?? (await recordModel(files, options.cacheDirectory));
   throwIfAborted(signal);
-  const encoder = await openOnFirst(devices, source, await maxPositions(files), options, onWarning);
+  const encoder = await openOnFirst(devices, source, await configuredPositions(files), options, onWarning);
   if (signal?.aborted) await encoder.dispose();
   throwIfAborted(signal);
   return encoder;

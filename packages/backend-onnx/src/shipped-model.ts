@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { SentvecError, type ModelFiles } from '@sentvec/core';
+import { findShippedFile } from '@sentvec/architectures';
+import type { ModelFiles } from '@sentvec/core';
 import type { SessionModel } from './messages.ts';
 
 /** An ONNX model, where it came from, and how large it is. */
@@ -15,9 +16,6 @@ export interface ModelSource extends SessionModel {
   readonly weightsFile?: string;
 }
 
-/** The ONNX files of a model that are used without being asked for, best first. */
-const usualFiles = ['onnx/model.onnx', 'model.onnx'];
-
 /**
  * The ONNX file that a model ships with.
  * @param variant name of the file without its ending; `undefined` for the usual one
@@ -25,26 +23,15 @@ const usualFiles = ['onnx/model.onnx', 'model.onnx'];
  * @throws SentvecError `invalid-argument` when there is no such variant
  */
 export async function findShippedModel(files: ModelFiles, variant: string | undefined): Promise<ModelSource | undefined> {
-  const paths = await files.list();
-  const path = chooseFile(files.name, paths, variant);
-  if (path === undefined) return undefined;
-  const beside = paths.filter((other) => other.startsWith(path) && other !== path);
+  const shipped = findShippedFile(files.name, await files.list(), variant);
+  if (shipped === undefined) return undefined;
+  const { path, beside } = shipped;
   return {
     ...(await openFiles(files, path, beside)),
     file: `${files.name}/${path}`,
     remedy: 'Is the file complete? Download or convert the model again.',
     ...(variant !== undefined && { weightsFile: path }),
   };
-}
-
-function chooseFile(model: string, paths: readonly string[], variant: string | undefined): string | undefined {
-  if (variant === undefined) return usualFiles.find((path) => paths.includes(path));
-  const path = [`onnx/${variant}.onnx`, `${variant}.onnx`].find((candidate) => paths.includes(candidate));
-  if (path !== undefined) return path;
-  const present = paths.filter((other) => other.endsWith('.onnx')).map((other) => other.replace(/^onnx\//u, '').replace(/\.onnx$/u, ''));
-  const choice =
-    present.length > 0 ? `It has ${present.join(', ')}.` : 'It has no ONNX files; without a variant one is made from its safetensors.';
-  throw new SentvecError('invalid-argument', `${model} has no ONNX variant "${variant}". ${choice}`, { variant });
 }
 
 /** By path where the files are on this disk, so that onnxruntime can map them; else their bytes, in memory that all threads share. */
