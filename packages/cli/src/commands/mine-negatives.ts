@@ -1,0 +1,104 @@
+import { rename, rm, writeFile } from 'node:fs/promises';
+import { SentvecError } from '@sentvec/core';
+import { type Command, defineCommand } from '../command.ts';
+import { embedWithProgress } from '../evaluation/embed-with-progress.ts';
+import { backendArguments, modelArguments, withModel } from '../model.ts';
+import { UsageError } from '../usage-error.ts';
+
+export const mineNegatives: Command = defineCommand({
+  name: 'mine-negatives',
+  summary: 'Find hard negatives for pairs: texts that are near to the anchor but not its positive.',
+  args: {
+    file: { type: 'positional', required: true, description: 'CSV, TSV, JSON lines or Parquet: an anchor, its positive.' },
+    output: { type: 'string', required: true, valueHint: 'FILE', description: 'JSON lines: anchor, positive, negative_1, negative_2, …' },
+    ...modelArguments,
+    ...backendArguments,
+    columns: { type: 'string', default: 'anchor,positive', valueHint: 'ANCHOR,POSITIVE', description: 'Names of the columns.' },
+    negatives: { type: 'string', default: '3', valueHint: 'N', description: 'Negatives for each pair. Pairs with fewer are left out.' },
+    'range-min': {
+      type: 'string',
+      default: '0',
+      valueHint: 'N',
+      description: 'Pass over the nearest N: they may be right though nobody said so.',
+    },
+    'range-max': { type: 'string', default: '100', valueHint: 'N', description: 'Look at the nearest N only.' },
+    'max-score': { type: 'string', valueHint: 'X', description: 'Pass over candidates that are more similar to the anchor than this.' },
+    margin: {
+      type: 'string',
+      valueHint: 'X',
+      description: 'A negative is at least so much less similar to the anchor than the positive is.',
+    },
+    random: { type: 'boolean', description: 'Take any of the fitting candidates instead of the nearest.' },
+  },
+  examples: [
+    {
+      line: 'sentvec mine-negatives pairs.jsonl --output triplets.jsonl --negatives 1 --margin 0.1',
+      does: 'Triplets for TripletLoss or MultipleNegativesRankingLoss',
+    },
+  ],
+  async run(context) {
+    const { args, positionals, signal } = context;
+    if (positionals.length > 1) throw new UsageError(`Name one file of pairs, not ${positionals.length}.`);
+    const columns = args.columns.split(',').map((name) => name.trim());
+    if (columns.length !== 2) throw new UsageError('--columns names two columns, for example --columns question,answer.');
+    const [{ mineHardNegatives }, { readTable }] = await Promise.all([import('@sentvec/training'), import('@sentvec/training/node')]);
+    const { columns: texts } = await readTable({ file: args.file, columns });
+    const [anchors = [], positives = []] = texts;
+    const candidates = [...new Set(positives)];
+    const right = positivesOf(anchors, positives);
+    const options = {
+      negatives: numberOf(args.negatives, '--negatives'),
+      rangeMin: numberOf(args['range-min'], '--range-min'),
+      rangeMax: numberOf(args['range-max'], '--range-max'),
+      maxScore: args['max-score'] === undefined ? undefined : numberOf(args['max-score'], '--max-score'),
+      margin: args.margin === undefined ? undefined : numberOf(args.margin, '--margin'),
+      sampling: args.random ? ('random' as const) : ('top' as const),
+      signal,
+    };
+    await withModel(args, context, async (embedder) => {
+      const embed = embedWithProgress(embedder, signal, undefined);
+      const isPositive = (anchor: number, candidate: number) => right.get(anchors[anchor]!)!.has(candidates[candidate]!);
+      const pool = { candidates: await embed(candidates), isPositive };
+      const mined = await mineHardNegatives(await embed(anchors), await embed(positives), pool, {
+        ...options,
+        similarity: embedder.similarityFunction,
+      });
+      const lines = mined.map(({ row, negatives }) => {
+        const named = negatives.map((candidate, index) => [`negative_${index + 1}`, candidates[candidate]]);
+        return `${JSON.stringify({ anchor: anchors[row], positive: positives[row], ...Object.fromEntries(named) })}\n`;
+      });
+      await writeWhole(args.output, lines.join(''));
+      await context.print({
+        text: `${mined.length} of ${anchors.length} pairs with ${options.negatives} negatives each, in ${args.output}`,
+        json: { output: args.output, pairs: anchors.length, rows: mined.length, negatives: options.negatives },
+      });
+    });
+  },
+});
+
+/** All positives of an anchor that occurs in several pairs: none of them is a negative of it. The anchor itself is none either. */
+function positivesOf(anchors: readonly string[], positives: readonly string[]): Map<string, Set<string>> {
+  const all = new Map<string, Set<string>>();
+  for (const [row, anchor] of anchors.entries()) {
+    const own = all.get(anchor) ?? new Set([anchor]);
+    all.set(anchor, own.add(positives[row]!));
+  }
+  return all;
+}
+
+function numberOf(text: string, flag: string): number {
+  const value = Number(text);
+  if (text.trim() !== '' && Number.isFinite(value)) return value;
+  throw new UsageError(`${flag} is ${JSON.stringify(text)}, which is not a number.`);
+}
+
+async function writeWhole(file: string, content: string): Promise<void> {
+  const draft = `${file}.${process.pid}.tmp`;
+  try {
+    await writeFile(draft, content, { flush: true });
+    await rename(draft, file);
+  } catch (cause) {
+    await rm(draft, { force: true });
+    throw new SentvecError('io-failed', `${file} cannot be written: ${(cause as Error).message}`, { file }, { cause });
+  }
+}

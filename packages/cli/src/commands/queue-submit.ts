@@ -1,0 +1,47 @@
+import { resolve } from 'node:path';
+import type { CorpusRequest } from '@sentvec/corpus';
+import type { Command } from '../command.ts';
+import { defineCorpusCommand } from '../corpus-arguments.ts';
+import { defaultModel, modelArguments } from '../model.ts';
+import { wholeNumber } from '../parse-arguments.ts';
+import { queueArguments, withQueue } from '../queue/connection.ts';
+import { UsageError } from '../usage-error.ts';
+
+export const queueSubmit: Command = defineCorpusCommand({
+  name: 'queue submit',
+  summary: 'Have the workers of a queue embed a corpus.',
+  args: {
+    model: modelArguments.model,
+    priority: { type: 'string', valueHint: 'N', description: '1 (first) to 1000. Default: 100.' },
+    ...queueArguments,
+  },
+  examples: [
+    { line: 'sentvec queue submit /data/reviews.jsonl --text body -o /data/vectors', does: 'As sentvec embed, by workers that see /data' },
+    { line: 'sentvec queue watch "$(sentvec queue submit /data/*.jsonl -o /data/vectors)"', does: 'And watch it' },
+  ],
+  notes: [
+    'Prints the id of the run. The same request twice is one run; a run that failed or was cancelled goes on.',
+    'The workers must reach inputs and output under the same absolute paths, and allow them (sentvec worker --root) and the model (--model).',
+  ],
+  async run(request, { args, print, note }) {
+    const { embedCorpus } = await import('@sentvec/workflow');
+    const priority = wholeNumber(args.priority, '--priority');
+    const input = { model: absoluteModel(args.model), request: absolutePaths(request) };
+    await withQueue(args, async (runtime) => {
+      const run = await runtime.start(embedCorpus(), input, { ...(priority !== undefined && { priority }) });
+      const status = await run.status();
+      note(`Run ${run.id} is ${status.state}. Watch it: sentvec queue watch ${run.id}`);
+      await print({ text: run.id, json: status });
+    });
+  },
+});
+
+/** Workers have another working folder. */
+function absolutePaths(request: CorpusRequest): CorpusRequest {
+  if (request.inputs.includes('-')) throw new UsageError('Workers cannot read the standard input of this command: write it to a file.');
+  return { ...request, inputs: request.inputs.map((input) => resolve(input)), output: resolve(request.output) };
+}
+
+function absoluteModel(model: string): string {
+  return model !== defaultModel && /^\.{0,2}\//.test(model) ? resolve(model) : model;
+}

@@ -1,0 +1,78 @@
+import type { ArgsDef, ParsedArgs } from 'citty';
+import type { CorpusRequest } from '@sentvec/corpus';
+import { type Command, type CommandContext, defineArguments, type TypedCommand } from './command.ts';
+import { wholeNumber } from './parse-arguments.ts';
+import { UsageError } from './usage-error.ts';
+
+const corpusArguments = defineArguments({
+  'input…': { type: 'positional', required: true, description: 'Files or globs, plain or gzip; - is standard input.' },
+  output: { type: 'string', alias: 'o', required: true, valueHint: 'DIR', description: 'The folder for the vectors.' },
+  text: { type: 'string', valueHint: 'FIELD', description: 'The field or column with the text. Default: text.' },
+  id: { type: 'string', valueHint: 'FIELD', description: "The field or column with a row's id. Default: the row's number." },
+  columns: { type: 'string', valueHint: 'A,B', description: 'Fields to keep beside the vectors. Default: the text; with jsonl none.' },
+  'input-format': {
+    type: 'enum',
+    options: ['auto', 'jsonl', 'text', 'csv', 'tsv', 'parquet'],
+    description: 'Default: by the name of the file, else by its first bytes.',
+  },
+  split: { type: 'enum', options: ['line', 'paragraph'], description: 'What is a row of plain text. Default: line.' },
+  format: { type: 'enum', options: ['parquet', 'npy', 'arrow', 'jsonl'], description: 'Of the vectors. Default: parquet.' },
+  prompt: { type: 'string', valueHint: 'NAME', description: "Name of one of the model's prompts. Default: what the model says." },
+  'without-prompt': { type: 'boolean', description: "Without the model's default prompt." },
+  'truncate-dim': { type: 'string', valueHint: 'N', description: 'Keep the first N entries of each vector.' },
+  precision: {
+    type: 'enum',
+    options: ['float32', 'int8', 'uint8', 'binary', 'ubinary'],
+    description: 'How an entry of a vector is stored. Default: float32.',
+  },
+  'batch-tokens': { type: 'string', valueHint: 'N', description: 'Tokens (rows × longest) of a batch. Default: what suits the backend.' },
+  'shard-rows': { type: 'string', valueHint: 'N', description: 'The most rows of a shard. Default: 2048.' },
+  resume: { type: 'boolean', description: 'Continue a run that was interrupted.' },
+  overwrite: { type: 'boolean', description: 'Replace what an earlier run left in the folder.' },
+  'retry-rejected': { type: 'boolean', description: 'Embed the shards with rejected rows of a finished run again.' },
+  strict: { type: 'boolean', description: 'A row that cannot be embedded ends the run (exit code 3).' },
+});
+
+type CorpusFlags = ParsedArgs<typeof corpusArguments>;
+
+/** A command whose flags describe a corpus. Its `run` gets what they ask for; `Args` are its other flags. */
+export interface CorpusCommand<Args extends ArgsDef> extends Omit<TypedCommand<Args>, 'run'> {
+  run(request: CorpusRequest, context: CommandContext<ParsedArgs<Args>>): Promise<number | void>;
+}
+
+/** Declares a command that embeds a corpus, wherever it is computed. @throws UsageError, in its `run`, for flags that exclude each other */
+export function defineCorpusCommand<const Args extends ArgsDef>({ run, args, ...command }: CorpusCommand<Args>): Command {
+  return {
+    ...command,
+    args: { ...corpusArguments, ...args },
+    run: async (context) => {
+      const request = readRequest(context.args as CorpusFlags, context.positionals);
+      return run(request, context as CommandContext<ParsedArgs<Args>>);
+    },
+  };
+}
+
+function readRequest(args: CorpusFlags, positionals: readonly string[]): CorpusRequest {
+  if (args.prompt !== undefined && args['without-prompt']) throw new UsageError('--prompt and --without-prompt exclude each other.');
+  const exclusive = (['resume', 'overwrite', 'retry-rejected'] as const).filter((flag) => args[flag]);
+  if (exclusive.length > 1) throw new UsageError(`--${exclusive.join(' and --')} exclude each other.`);
+  return {
+    inputs: positionals,
+    output: args.output,
+    inputFormat: args['input-format'],
+    split: args.split,
+    textField: args.text,
+    idField: args.id,
+    columns: args.columns?.split(',').map((name) => name.trim()),
+    format: args.format,
+    prompt: args['without-prompt'] ? null : args.prompt,
+    truncateDim: wholeNumber(args['truncate-dim'], '--truncate-dim'),
+    precision: args.precision,
+    batchTokens: wholeNumber(args['batch-tokens'], '--batch-tokens'),
+    chunkRows: wholeNumber(args['shard-rows'], '--shard-rows'),
+    resume: args.resume,
+    overwrite: args.overwrite,
+    retryRejected: args['retry-rejected'],
+    strict: args.strict,
+  };
+}

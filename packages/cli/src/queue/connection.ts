@@ -1,0 +1,47 @@
+import type { ArgsDef } from 'citty';
+import { SentvecError } from '@sentvec/core';
+import type { RunHandle, Runtime } from '@sentvec/workflow';
+import { UsageError } from '../usage-error.ts';
+
+/** Flags of every command that talks to a queue. The environment says what they leave out. */
+export const queueArguments = {
+  redis: { type: 'string', valueHint: 'URL', description: 'Default: SENTVEC_REDIS_URL, else redis://127.0.0.1:6379.' },
+  queue: { type: 'string', valueHint: 'NAME', description: 'Default: SENTVEC_QUEUE, else sentvec.' },
+} as const satisfies ArgsDef;
+
+/** The values of {@link queueArguments}. */
+export interface QueueChoice {
+  readonly redis?: string | undefined;
+  readonly queue?: string | undefined;
+}
+
+/** Talks to a queue, and hangs up whatever happens. Traces, when the environment asks for them, begin here. */
+export async function withQueue<T>({ redis, queue }: QueueChoice, work: (runtime: Runtime) => Promise<T>): Promise<T> {
+  const [{ queueRuntime }, { startTracing }] = await Promise.all([import('@sentvec/queue'), import('@sentvec/worker/tracing')]);
+  const url = redis ?? process.env['SENTVEC_REDIS_URL'];
+  const name = queue ?? process.env['SENTVEC_QUEUE'];
+  const tracing = await startTracing('sentvec-cli');
+  try {
+    const runtime = await queueRuntime({
+      ...(url && { url }),
+      ...(name && { queue: name }),
+      ...(tracing && { telemetry: tracing.telemetry }),
+    });
+    try {
+      return await work(runtime);
+    } finally {
+      await runtime.close();
+    }
+  } finally {
+    await tracing?.close();
+  }
+}
+
+/** The one run that a command line names. @throws UsageError, SentvecError `run-not-found` */
+export async function namedRun(runtime: Runtime, positionals: readonly string[]): Promise<RunHandle> {
+  const [id, ...more] = positionals;
+  if (id === undefined || more.length > 0) throw new UsageError('Name one run, by its id: sentvec queue list shows them.');
+  const run = await runtime.find(id);
+  if (run) return run;
+  throw new SentvecError('run-not-found', `There is no run ${id} in this queue. See: sentvec queue list`, { run: id });
+}

@@ -1,0 +1,40 @@
+import type { CorpusTotal, DeadLetter, RunStatus } from '@sentvec/workflow';
+
+const shownLetters = 10;
+
+/** A run's status as lines for a person. */
+export function describeRun(status: RunStatus, letters: readonly DeadLetter[]): string {
+  const { id, workflow, state, round, stage, items, error, createdAt, startedAt, finishedAt } = status;
+  const total = totalOf(status);
+  const facts: readonly (readonly [string, string | undefined])[] = [
+    ['run', id],
+    ['workflow', workflow],
+    ['state', round > 1 ? `${state} (round ${round})` : state],
+    ['stage', stage],
+    [
+      'items',
+      items && `${count(items.done)} of ${items.expected === undefined ? 'at least ' : ''}${count(items.expected ?? items.planned)}`,
+    ],
+    ['rows', total && count(total.rows)],
+    ['tokens', total && count(total.tokens)],
+    ['truncated', total && count(total.truncated)],
+    ['dead letters', total ? count(total.rejected) : letters.length > 0 ? count(letters.length) : undefined],
+    ['submitted', new Date(createdAt).toLocaleString()],
+    ['started', startedAt === undefined ? undefined : new Date(startedAt).toLocaleString()],
+    ['ended', finishedAt === undefined ? undefined : new Date(finishedAt).toLocaleString()],
+    ['error', error?.message],
+  ];
+  const lines = facts.flatMap(([name, value]) => (value === undefined ? [] : [`${name.padEnd(13)} ${value}`]));
+  const some = letters.slice(0, shownLetters).map(({ reference, reason }) => `  ${reference}: ${reason}`);
+  const more = letters.length > shownLetters ? [`  … and ${count(letters.length - shownLetters)} more`] : [];
+  return [...lines, ...some, ...more].join('\n');
+}
+
+/** What an `embed-corpus` run has done so far; `undefined` for other workflows. */
+export function totalOf({ workflow, total }: RunStatus): CorpusTotal | undefined {
+  return workflow === 'embed-corpus' && total ? (total as CorpusTotal) : undefined;
+}
+
+function count(number: number): string {
+  return number.toLocaleString('en');
+}

@@ -1,0 +1,50 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { SentvecError } from '@sentvec/core';
+import { hasEnded, type RunHandle, type RunStatus } from '@sentvec/workflow';
+import { embeddingProgress } from '../progress.ts';
+import { totalOf } from './describe-run.ts';
+
+const period = 500;
+
+/** What watching needs of a command's context. */
+export interface WatchContext {
+  readonly signal: AbortSignal;
+  readonly note: (text: string) => void;
+}
+
+/**
+ * Shows a live bar until the run ends; waits when Redis cannot be reached. Gives its last status.
+ * @throws SentvecError `aborted` when the person has seen enough; the run goes on
+ */
+export async function watchRun(run: RunHandle, { signal, note }: WatchContext): Promise<RunStatus> {
+  let status = await run.status();
+  const progress = await embeddingProgress();
+  let connected = true;
+  try {
+    while (!hasEnded(status.state)) {
+      const { rows = 0, reusedRows = 0, tokens = 0 } = totalOf(status) ?? {};
+      const { done, expected } = status.items ?? { done: 0, expected: undefined };
+      progress.update({ rows: rows - reusedRows, tokens, fraction: expected === undefined ? undefined : done / Math.max(1, expected) });
+      await sleep(period, undefined, { signal }).catch(() => {
+        throw new SentvecError('aborted', `You no longer watch run ${run.id}; it goes on.`);
+      });
+      const next = await statusOrNothing(run);
+      if (!next && connected) note('The connection to Redis is lost. Waiting for it …');
+      if (next && !connected) note('The connection to Redis is back.');
+      connected = next !== undefined;
+      status = next ?? status;
+    }
+  } finally {
+    progress.stop();
+  }
+  return status;
+}
+
+async function statusOrNothing(run: RunHandle): Promise<RunStatus | undefined> {
+  try {
+    return await run.status();
+  } catch (error) {
+    if (SentvecError.is(error, 'queue-unavailable')) return undefined;
+    throw error;
+  }
+}

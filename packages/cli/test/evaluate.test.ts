@@ -1,0 +1,68 @@
+import { expect, it } from 'vitest';
+import { Workplace } from './sentvec.ts';
+
+const place = new Workplace();
+
+const cats = [
+  'A cat sleeps in the sun.',
+  'The kitten is napping.',
+  'My cat lies on the sofa.',
+  'A small cat dozes.',
+  'Cats sleep all day.',
+];
+const banks = [
+  'The bank raised interest rates.',
+  'Rates of interest went up.',
+  'Loans are more expensive now.',
+  'The central bank acted.',
+  'Banks charge more interest.',
+];
+const metricsOf = async (words: string[]) =>
+  (JSON.parse(await place.succeed([...words, '--json'])) as { metrics: Record<string, number> }).metrics;
+
+it('evaluate triplet: the share in the right order', async () => {
+  const rows = cats.slice(1).map((positive, i) => ({ anchor: cats[0], positive, negative: banks[i] }));
+  await place.writeRows('triplets.jsonl', [...rows, { anchor: banks[0], positive: cats[0], negative: banks[1] }]);
+  expect((await metricsOf(['evaluate', 'triplet', 'triplets.jsonl']))['accuracy_cosine']).toBeCloseTo(4 / 5, 10);
+});
+
+it('evaluate retrieval: each question among all answers', async () => {
+  await place.writeRows('questions.jsonl', [
+    { question: 'What is my cat doing?', answer: 'The kitten is napping.' },
+    { question: 'Did the interest rates change?', answer: 'The bank raised interest rates.' },
+  ]);
+  const metrics = await metricsOf(['evaluate', 'retrieval', 'questions.jsonl', '--columns', 'question,answer']);
+  expect(metrics).toMatchObject({ 'cosine_accuracy@1': 1, 'cosine_ndcg@10': 1, 'cosine_mrr@10': 1 });
+});
+
+it('evaluate classification and clustering: classes that differ in meaning', async () => {
+  const rows = cats.flatMap((cat, i) => [
+    { text: cat, label: 'cat' },
+    { text: banks[i], label: 'bank' },
+  ]);
+  await place.writeRows('classes.jsonl', rows);
+  expect(await metricsOf(['evaluate', 'classification', 'classes.jsonl'])).toEqual({ knn_accuracy: 1, linear_accuracy: 1 });
+  expect((await metricsOf(['evaluate', 'clustering', 'classes.jsonl']))['v_measure']).toBeCloseTo(1, 10);
+});
+
+it('mine-negatives: near texts that are not the positive, as rows for training', async () => {
+  const pairs = [
+    { anchor: 'What is my cat doing?', positive: cats[0] },
+    { anchor: 'What is my cat doing?', positive: cats[1] },
+    { anchor: 'Did the interest rates change?', positive: banks[0] },
+    { anchor: 'Who lies on the sofa?', positive: cats[2] },
+  ];
+  await place.writeRows('pairs.jsonl', pairs);
+  await place.succeed(['mine-negatives', 'pairs.jsonl', '--output', 'mined.jsonl', '--negatives', '1', '--range-max', '5']);
+  const mined = await place.readLines<Record<string, string>>('mined.jsonl');
+  expect(mined.map(({ anchor, positive }) => ({ anchor, positive }))).toEqual(pairs);
+  // Both answers about the cat are right, so the nearest wrong one is that on the sofa.
+  expect(mined[0]).toMatchObject({ negative_1: cats[2] });
+  expect(mined[1]).toMatchObject({ negative_1: cats[2] });
+});
+
+it('a column that is not there is named, with those that are', async () => {
+  const { code, stderr } = await place.run(['evaluate', 'triplet', 'triplets.jsonl', '--columns', 'a,b,c']);
+  expect(code).toBe(1);
+  expect(stderr).toContain('no column "a". Its columns: anchor, positive, negative');
+});
