@@ -40,8 +40,9 @@ export interface MatrixProductOptions {
  *
  * Rules that hold throughout:
  * - There are two kinds of tensor. **Floats** (float32) are what everything computes with. **Indices** (integers) only name
- *   rows; they come from `range`, `toIndex`, `constant` with an Int32Array, or an input, and go to `gather`, `scatterAdd`,
- *   `toFloat`, `reshape`. Truth values are floats, 1 or 0: "and" is `multiply`, "not" is `subtract(1, x)`.
+ *   rows; they come from `range`, `toIndex`, `constant` with an Int32Array, or an input, and go to `gather` and `scatterAdd`, to
+ *   `toFloat`, and through `reshape`, `broadcastTo` and (as a table) `gather`. Truth values are floats, 1 or 0: "and" is `multiply`,
+ *   "not" is `subtract(1, x)`.
  * - Operations with two operands broadcast as in NumPy: shapes are aligned at their ends, a size of 1 stretches.
  * - `axis` and `axes` count from 0 at the outermost axis; negative ones count from the end.
  * - Operations never change their operands. They may return an operand itself, when that is the result.
@@ -73,7 +74,7 @@ export interface Operations<Tensor> {
   reshape(x: Tensor, shape: Shape): Tensor;
   /** Axis i of the result is axis `permutation[i]` of `x`. */
   transpose(x: Tensor, permutation: readonly number[]): Tensor;
-  /** Repeats `x` along its axes of size 1, and along new axes in front, up to `shape`. */
+  /** Repeats `x` along its axes of size 1, and along new axes in front, up to `shape`. Also for indices. */
   broadcastTo(x: Tensor, shape: Shape): Tensor;
   /** One after the other along `axis`; all other sizes are equal. At least one part. */
   concat(parts: readonly Tensor[], axis: number): Tensor;
@@ -83,7 +84,7 @@ export interface Operations<Tensor> {
   pad(x: Tensor, axis: number, start: Dimension, size: Dimension): Tensor;
   /**
    * Rows of `table` (its entries along axis 0) by number: the result has the shape of `indices`, then the rest of `table`'s.
-   * Indices are within the table; what happens with others is up to the interpreter.
+   * Indices are within the table; what happens with others is up to the interpreter. The table may itself be one of indices.
    */
   gather(table: Tensor, indices: Tensor, options?: RowsOptions): Tensor;
   /**

@@ -33,6 +33,7 @@ const tables: readonly (readonly [what: string, files: ModelFiles, code: ErrorCo
     'unsupported-model',
     [/position_embedding_type/, /"relative_key"/],
   ],
+  ['a decoder', withConfig({ is_decoder: true }), 'unsupported-model', [/is_decoder/, /true/]],
   ['an unknown activation', withConfig({ hidden_act: 'xielu' }), 'unsupported-model', [/hidden_act/, /"xielu"/, /gelu_new/]],
   ['a size that is text', withConfig({ hidden_size: '6' }), 'invalid-model', [/"hidden_size"/, /whole number/, /"6"/]],
   ['a negative size', withConfig({ intermediate_size: -5 }), 'invalid-model', [/"intermediate_size"/, /-5/]],

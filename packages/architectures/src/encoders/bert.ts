@@ -8,6 +8,7 @@ import { embed, embeddingWeights, postNormLayer, postNormWeights, readBertSizes 
  */
 export const bert: Architecture = (config) => {
   config.onlySupports('position_embedding_type', 'absolute');
+  config.onlySupports('is_decoder', false);
   const sizes = readBertSizes(config);
   const types = config.integer('type_vocab_size', { fallback: 2, smallest: 0 });
   return {

@@ -19,6 +19,7 @@ export function positionsAfterPadding<T>(ops: Operations<T>, ids: T, paddingId: 
  */
 export const roberta: Architecture = (config) => {
   config.onlySupports('position_embedding_type', 'absolute');
+  config.onlySupports('is_decoder', false);
   const sizes = readBertSizes(config);
   const types = config.integer('type_vocab_size', { fallback: 1, smallest: 0 });
   const paddingId = config.integer('pad_token_id', { fallback: 1, smallest: 0 });
