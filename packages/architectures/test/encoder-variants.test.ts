@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { memoryModel, writeSafetensors } from '@sentvec/core';
+import { bucketStarts } from '../src/encoders/mpnet.ts';
 import { batchOf, encodeOnnx, encodePlain, largestGap, tokensOf } from './encoding.ts';
 import { type Config, halfSafetensors, modelFolder, randomModel, randomWeights, roundedAs, tinyConfigs } from './models.ts';
 import { largestDifference } from './onnx-session.ts';
@@ -114,6 +115,21 @@ describe('facts that follow from the definitions', () => {
     const roberta = modelFolder({ ...mpnet, model_type: 'roberta', type_vocab_size: 0 }, writeSafetensors(Object.fromEntries(renamed)));
     const same = modelFolder(mpnet, writeSafetensors(Object.fromEntries(weights)));
     expect(largestDifference(await encodePlain(roberta, batch), await encodePlain(same, batch))).toBeLessThan(1e-6);
+  });
+
+  it.each([8, 16, 32])('MPNet puts distances into the buckets of transformers, of which there are %i', (buckets) => {
+    const half = buckets / 2;
+    const exact = half / 2;
+    // models/mpnet/modeling_mpnet.py, relative_position_bucket, for one direction, in float32.
+    const expected = (distance: number): number => {
+      if (distance < exact) return distance;
+      const logarithm = Math.fround(Math.log(Math.fround(distance / exact)));
+      const steps = Math.fround(Math.fround(logarithm / Math.fround(Math.log(128 / exact))) * (half - exact));
+      return Math.min(exact + Math.trunc(steps), half - 1);
+    };
+    const distances = Array.from({ length: 600 }, (_, distance) => distance);
+    const starts = bucketStarts(half);
+    expect(distances.map((distance) => starts.filter((start) => start <= distance).length)).toEqual(distances.map(expected));
   });
 
   it('layer normalizations may be called gamma and beta', async () => {

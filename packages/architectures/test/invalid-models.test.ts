@@ -37,6 +37,12 @@ const tables: readonly (readonly [what: string, files: ModelFiles, code: ErrorCo
   ['an unknown activation', withConfig({ hidden_act: 'xielu' }), 'unsupported-model', [/hidden_act/, /"xielu"/, /gelu_new/]],
   ['a size that is text', withConfig({ hidden_size: '6' }), 'invalid-model', [/"hidden_size"/, /whole number/, /"6"/]],
   ['a negative size', withConfig({ intermediate_size: -5 }), 'invalid-model', [/"intermediate_size"/, /-5/]],
+  [
+    'more positions than fit into memory',
+    modelFolder({ ...tinyConfigs['universal-sentence-encoder-lite'], max_position_embeddings: 2 ** 40 }, new Uint8Array(0)),
+    'invalid-model',
+    [/"max_position_embeddings"/, /65536/],
+  ],
   ['a missing size', withConfig({ num_hidden_layers: null }), 'invalid-model', [/"num_hidden_layers"/, /nothing/]],
   ['a size beyond all numbers', withConfig({ num_hidden_layers: 1e300 }), 'invalid-model', [/"num_hidden_layers"/]],
   ['more layers than there are weights for', withConfig({ num_hidden_layers: 2 ** 50 }), 'invalid-model', [/layer\.2\./]],

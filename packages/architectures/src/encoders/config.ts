@@ -1,6 +1,13 @@
 import { SentvecError } from '@sentvec/core';
 import { type ActivationFunction, hiddenActivations } from '../activations.ts';
 
+/** Bounds of a whole number, and what it is when its key is missing. */
+interface IntegerOptions {
+  readonly fallback?: number;
+  readonly smallest?: number;
+  readonly largest?: number;
+}
+
 /** Reads a model's `config.json`, which is untrusted. All errors name the file and the key. */
 export class ConfigReader {
   /** How a person would name the file. */
@@ -33,11 +40,12 @@ export class ConfigReader {
     throw this.#wrong(key, 'text', value);
   }
 
-  /** A whole number of at least `smallest`. @throws SentvecError `invalid-model` */
-  integer(key: string, { fallback, smallest = 1 }: { readonly fallback?: number; readonly smallest?: number } = {}): number {
+  /** A whole number from `smallest` (default 1) to `largest`. @throws SentvecError `invalid-model` */
+  integer(key: string, { fallback, smallest = 1, largest = Infinity }: IntegerOptions = {}): number {
     const value = this.#values[key] ?? fallback;
-    if (typeof value === 'number' && Number.isSafeInteger(value) && value >= smallest) return value;
-    throw this.#wrong(key, `a whole number of at least ${smallest}`, value);
+    if (typeof value === 'number' && Number.isSafeInteger(value) && value >= smallest && value <= largest) return value;
+    const bound = largest === Infinity ? `of at least ${smallest}` : `from ${smallest} to ${largest}`;
+    throw this.#wrong(key, `a whole number ${bound}`, value);
   }
 
   /** A number from 0 to less than 1: a rate, or the epsilon of a layer normalization. @throws SentvecError `invalid-model` */

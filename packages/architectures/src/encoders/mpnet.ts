@@ -25,7 +25,7 @@ const farthest = 128;
  * The smallest distance of each bucket but the first, for one direction: whole numbers up to half of the buckets, then
  * growing evenly in the logarithm up to `farthest` (`relative_position_bucket` of transformers; Raffel et al., 2020).
  */
-function bucketStarts(buckets: number): number[] {
+export function bucketStarts(buckets: number): number[] {
   const exact = buckets >> 1;
   return Array.from({ length: buckets - 1 }, (_, i) => {
     const bucket = i + 1;

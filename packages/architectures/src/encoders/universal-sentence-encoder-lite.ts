@@ -1,6 +1,9 @@
 import { TransformerLayers } from './layers.ts';
 import { type Architecture, layerNormWeights, linearWeights } from './network.ts';
 
+/** No weight bounds the number of positions, so that a configuration could ask for more than fit into memory. */
+const mostPositions = 65_536;
+
 /**
  * The position signal of Vaswani et al. (2017) as tensor2tensor lays it out (`get_timing_signal_1d`): the sines of all
  * frequencies, then the cosines. `[positions, width]`, computed in float32 as there.
@@ -112,7 +115,7 @@ function readSizes(config: Config) {
     intermediateSize: config.integer('intermediate_size'),
     layers: config.integer('num_hidden_layers'),
     vocabularySize: config.integer('vocab_size'),
-    maxPositions: config.integer('max_position_embeddings'),
+    maxPositions: config.integer('max_position_embeddings', { largest: mostPositions }),
     activation: config.activation('hidden_act', 'relu'),
     epsilon: config.fraction('layer_norm_eps', 1e-6),
     dropout: config.fraction('hidden_dropout_prob', 0),
