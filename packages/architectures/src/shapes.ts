@@ -2,7 +2,7 @@ import { productOf } from './dimensions.ts';
 import type { Dimension, Shape } from './operations.ts';
 
 /** A shape for a message: `[batch, 128]`. */
-export function describeShape(shape: Shape): string {
+function describeShape(shape: Shape): string {
   return `[${shape.join(', ')}]`;
 }
 

@@ -7,7 +7,7 @@ import { reducedShape, resolveAxis, sameShape } from '../shapes.ts';
 export type Pullback<T> = (gradient: T) => T;
 
 /** Sums what broadcasting has repeated: the gradient of an operand of that shape. */
-export function sumTo<T>(ops: Operations<T>, gradient: T, shape: Shape): T {
+function sumTo<T>(ops: Operations<T>, gradient: T, shape: Shape): T {
   const from = ops.shape(gradient);
   if (sameShape(from, shape)) return gradient;
   const added = from.length - shape.length;
