@@ -1,0 +1,4 @@
+import { plainBackend } from '@sentvec/architectures';
+import { backendContract } from '@sentvec/testing';
+
+backendContract(plainBackend());
