@@ -1,5 +1,4 @@
 export { describeConfiguration, readConfiguration, type LogLevel, type WorkerConfiguration } from './configuration.ts';
 export type { Plugin, PluginPart, PluginTools } from './plugins.ts';
 export { runWorker, type RunWorkerOptions } from './run-worker.ts';
-export { startTracing, type Tracing } from './tracing.ts';
 export { startWorkerApp, type WorkerApp, type WorkerAppOptions } from './worker-app.ts';

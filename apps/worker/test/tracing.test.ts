@@ -3,7 +3,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { queueRuntime } from '@sentvec/queue';
 import { embedCorpus } from '@sentvec/workflow';
-import { startTracing } from '@sentvec/worker';
+import { startTracing } from '@sentvec/worker/tracing';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Fleet, texts, tinyModel } from './fleet.ts';
 

@@ -41,13 +41,13 @@ export interface CorpusCommand<Args extends ArgsDef> extends Omit<TypedCommand<A
 }
 
 /** Declares a command that embeds a corpus, wherever it is computed. @throws UsageError, in its `run`, for flags that exclude each other */
-export function defineCorpusCommand<const Args extends ArgsDef>({ run, args, ...command }: CorpusCommand<Args>): Command {
+export function defineCorpusCommand<const Args extends ArgsDef>(command: CorpusCommand<Args>): Command {
   return {
     ...command,
-    args: { ...corpusArguments, ...args },
+    args: { ...corpusArguments, ...command.args },
     run: async (context) => {
       const request = readRequest(context.args as CorpusFlags, context.positionals);
-      return run(request, context as CommandContext<ParsedArgs<Args>>);
+      return command.run(request, context as CommandContext<ParsedArgs<Args>>);
     },
   };
 }

@@ -1,4 +1,3 @@
-import type { ArgsDef } from 'citty';
 import { SentvecError } from '@sentvec/core';
 import type { RunHandle, Runtime } from '@sentvec/workflow';
 import { UsageError } from '../usage-error.ts';
@@ -7,7 +6,7 @@ import { UsageError } from '../usage-error.ts';
 export const queueArguments = {
   redis: { type: 'string', valueHint: 'URL', description: 'Default: SENTVEC_REDIS_URL, else redis://127.0.0.1:6379.' },
   queue: { type: 'string', valueHint: 'NAME', description: 'Default: SENTVEC_QUEUE, else sentvec.' },
-} as const satisfies ArgsDef;
+} as const;
 
 /** The values of {@link queueArguments}. */
 export interface QueueChoice {

@@ -1,0 +1,121 @@
+import { createInterface } from 'node:readline';
+import { goldenPath, startRedis, type RedisServer } from '@sentvec/testing';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { finished, Workplace } from './sentvec.ts';
+
+const place = new Workplace();
+const model = goldenPath('models/tiny-bert');
+let redis: RedisServer;
+let stopWorker: () => Promise<{ code: number | null; stderr: string }>;
+
+beforeAll(async () => {
+  redis = await startRedis();
+  const worker = place.start([
+    'worker',
+    '--redis',
+    redis.url,
+    '--root',
+    place.directory,
+    '--model',
+    model,
+    '--port',
+    '0',
+    '--threads',
+    '1',
+  ]);
+  const ended = finished(worker);
+  await new Promise<void>((resolve, reject) => {
+    createInterface({ input: worker.stderr }).on('line', (line) => line.includes('"serving"') && resolve());
+    void ended.then(({ stderr }) => reject(new Error(stderr)));
+  });
+  stopWorker = async () => {
+    worker.kill('SIGTERM');
+    return ended;
+  };
+});
+
+afterAll(async () => {
+  await stopWorker();
+  await redis.stop();
+});
+
+/** Runs `sentvec queue …` against the Redis of this test. */
+const queue = (...words: string[]) => place.succeed(['queue', ...words, '--redis', redis.url]);
+const json = async (...words: string[]) => JSON.parse(await queue(...words, '--json')) as Record<string, unknown>;
+
+describe('sentvec queue', () => {
+  it('submits what sentvec embed would compute here, and watches it', async () => {
+    await place.writeRows('rows.jsonl', [{ text: 'first' }, { text: 'second' }, { text: 3 }]);
+    const id = (await queue('submit', 'rows.jsonl', '--output', 'there', '--model', model)).trim();
+    expect(await json('watch', id)).toMatchObject({
+      id,
+      state: 'completed',
+      total: { rows: 2, rejected: 1 },
+      deadLetters: [{ reference: `${place.path('rows.jsonl')}#2` }],
+    });
+    await place.succeed(['embed', place.path('rows.jsonl'), '--output', 'here', '--model', model]);
+    expect(await place.hashes('there')).toEqual(await place.hashes('here'));
+    expect((await queue('submit', 'rows.jsonl', '--output', 'there', '--model', model)).trim()).toBe(id);
+
+    expect(await queue('list')).toMatch(new RegExp(`${id} +embed-corpus +completed +100 % +2 +1 `));
+    const status = await queue('status', id);
+    expect(status).toMatch(/state +completed/);
+    expect(status).toContain(`${place.path('rows.jsonl')}#2: `);
+
+    await place.writeRows('rows.jsonl', [{ text: 'first' }, { text: 'second' }, { text: 'third' }]);
+    await queue('replay', id);
+    expect(await json('watch', id)).toMatchObject({ state: 'completed', round: 2, total: { rows: 3, rejected: 0 }, deadLetters: [] });
+  });
+
+  it('pauses, resumes and cancels', async () => {
+    await place.writeRows(
+      'many.jsonl',
+      Array.from({ length: 20_000 }, (_, row) => ({ text: `Row ${row} of many, so that there is time.` })),
+    );
+    const id = (await queue('submit', 'many.jsonl', '--output', 'many', '--model', model, '--shard-rows', '200')).trim();
+    expect(await json('pause', id)).toMatchObject({ state: 'paused' });
+    expect(await json('resume', id)).toMatchObject({ state: 'running' });
+    expect(await json('cancel', id)).toMatchObject({ state: 'cancelled' });
+    const watched = await place.run(['queue', 'watch', id, '--redis', redis.url]);
+    expect(watched.code).toBe(1);
+    expect(watched.stdout).toMatch(/state +cancelled/);
+  });
+
+  it('says what is wrong', async () => {
+    const failure = async (words: string[]) => {
+      const { code, stderr } = await place.run(words);
+      return [code, stderr.split('\n')[0]];
+    };
+    const flags = ['--redis', redis.url];
+    expect(await failure(['queue', 'status', 'nobody', ...flags])).toEqual([1, expect.stringContaining('no run nobody')]);
+    expect(await failure(['queue', 'status', 'one', 'two', ...flags])).toEqual([2, expect.stringContaining('by its id')]);
+    expect(await failure(['queue', 'submit', '-', '-o', 'x', ...flags])).toEqual([2, expect.stringContaining('standard input')]);
+    expect(await failure(['queue', 'list', '--redis', 'redis://127.0.0.1:1'])).toEqual([
+      1,
+      expect.stringMatching(/No Redis at .*127\.0\.0\.1:1/),
+    ]);
+    expect(await failure(['worker', '--host', '0.0.0.0'])).toEqual([2, expect.stringContaining('--token')]);
+    const id = (await queue('submit', 'rows.jsonl', '--output', '/elsewhere', '--model', model)).trim();
+    const refused = await place.run(['queue', 'watch', id, ...flags]);
+    expect([refused.code, refused.stdout]).toEqual([1, expect.stringMatching(/error +The path "\/elsewhere" is outside/)]);
+  });
+
+  it('survives a lost connection while it watches', async () => {
+    const id = (await queue('submit', 'many.jsonl', '--output', 'lost', '--model', model, '--shard-rows', '500')).trim();
+    const watching = place.start(['queue', 'watch', id, '--redis', redis.url, '--json']);
+    const end = finished(watching);
+    await expect.poll(async () => (await json('status', id))['state'], { timeout: 30_000 }).toBe('running');
+    await redis.kill();
+    await new Promise((resolve) => setTimeout(resolve, 3000));
+    await redis.restart();
+    const { code, stdout, stderr } = await end;
+    expect(JSON.parse(stdout)).toMatchObject({ id, state: 'completed', total: { rows: 20_000 } });
+    expect(code).toBe(0);
+    expect(stderr).toMatch(/lost[\s\S]*back/);
+  });
+
+  it('stops the worker at SIGTERM', async () => {
+    const { code, stderr } = await stopWorker();
+    expect([code, stderr]).toEqual([0, expect.stringContaining('"msg":"stopped"')]);
+  });
+});
