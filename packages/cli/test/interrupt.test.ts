@@ -53,14 +53,15 @@ it('Ctrl-C in the middle, then --resume: the same bytes as a run that was never 
 it.each([
   ['before it says anything', ''],
   ['in the middle of it', '{"id": "a", "text": "the first of many"}\n'],
-])('Ctrl-C while standard input is awaited, %s, leaves nothing behind', async (_, input) => {
-  const child = place.start(['embed', '-', '--input-format', 'jsonl', ...flags, '--output', 'early']);
+])('Ctrl-C while standard input is awaited, %s, leaves nothing behind', async (moment, input) => {
+  const output = moment.replaceAll(' ', '-');
+  const child = place.start(['embed', '-', '--input-format', 'jsonl', ...flags, '--output', output]);
   const end = finished(child);
   child.stdin.write(input);
-  await until(async () => existsSync(place.path('early')));
+  await until(async () => existsSync(place.path(output)));
   child.kill('SIGINT');
   const { code, stdout, stderr } = await end;
   expect([code, stdout]).toEqual([130, '']);
   expect(stderr).toContain('Stopped.');
-  expect(existsSync(place.path('early'))).toBe(false);
+  expect(existsSync(place.path(output))).toBe(false);
 });

@@ -18,8 +18,8 @@ export async function tokenizerFiles(folder: ModelFolder, maxLength: number): Pr
     ['tokenizer.json', await tokenizerJson(folder, definition)],
     jsonFile('tokenizer_config.json', {
       tokenizer_class: 'PreTrainedTokenizerFast',
-      ...config,
-      ...(padding === undefined ? {} : { pad_token: padding }),
+      ...Object.fromEntries(Object.entries(config).map(([key, value]) => [key, key.endsWith('_token') ? marked(value) : value])),
+      ...(padding === undefined ? {} : { pad_token: marked(padding) }),
       ...(Number.isFinite(maxLength) ? { model_max_length: maxLength } : {}),
     }),
   ];
@@ -31,6 +31,11 @@ async function tokenizerJson({ encoderFiles: files, lowerCase }: ModelFolder, de
   const json: Json = there ? await readJsonObject(files, 'tokenizer.json') : { version: '1.0', ...definition.json };
   const normalizers = [{ type: 'Lowercase' }, ...(json['normalizer'] ? [json['normalizer']] : [])];
   return jsonFile('tokenizer.json', lowerCase ? { ...json, normalizer: { type: 'Sequence', normalizers } } : json)[1];
+}
+
+/** transformers.js knows a token that is written as an object only by this mark. */
+function marked(token: unknown): unknown {
+  return typeof token === 'object' && token !== null ? { ...token, __type: 'AddedToken' } : token;
 }
 
 /** The piece whose id fills up a batch, where no file names one. */

@@ -1,0 +1,155 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { plainBackend } from '@sentvec/architectures';
+import { onnx } from '@sentvec/backend-onnx';
+import { loadEmbedder, memoryModel, type ModelFiles, writeSafetensors } from '@sentvec/core';
+import { loadEmbedder as loadInNode } from '@sentvec/core/node';
+import { goldenExpectation, goldenModel } from '@sentvec/testing';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { exportedFiles } from '../src/export/exported-files.ts';
+import { onnxFiles } from '../src/export/onnx-files.ts';
+import { writeFolder } from '../src/write-folder.ts';
+import { largestDifference } from './sentvec.ts';
+
+type Files = Record<string, Uint8Array | string>;
+
+const texts = ['A man is playing a guitar.', 'THIS IS WRITTEN IN UPPER CASE', 'Ünïcödé café'];
+
+async function filesOf(golden: string): Promise<Files> {
+  const model = goldenModel(golden);
+  const paths = (await model.list()).filter((path) => path !== 'expected.json');
+  return Object.fromEntries(await Promise.all(paths.map(async (path) => [path, await model.read(path)] as const)));
+}
+
+function parse(
+  content: Uint8Array | string | undefined,
+): any /* oxlint-disable-line typescript/no-explicit-any -- JSON of a file that the test knows */ {
+  return JSON.parse(typeof content === 'string' ? content : new TextDecoder().decode(content));
+}
+
+async function exported(model: ModelFiles, maxLength = 64): Promise<Files> {
+  const files = await exportedFiles(model, maxLength);
+  return Object.fromEntries(await Promise.all(files.map(async ([path, bytes]) => [path, (await bytes()) as Uint8Array] as const)));
+}
+
+async function vectorsOf(model: ModelFiles): Promise<{ data: Float32Array; fingerprint: string }> {
+  const embedder = await loadEmbedder(model, { backend: plainBackend() });
+  const { vectors, receipt } = await embedder.embed(texts);
+  await embedder.dispose();
+  return { data: vectors.data, fingerprint: receipt.fingerprint };
+}
+
+/** Exports a model and checks that the result gives the same vectors. @returns its files */
+async function exportUnchanged(files: Files): Promise<Files> {
+  const model = memoryModel('original', files);
+  const result = await exported(model);
+  const [one, two] = [await vectorsOf(model), await vectorsOf(memoryModel('exported', result))];
+  expect(largestDifference(two.data, one.data)).toBe(0);
+  return result;
+}
+
+describe('exportedFiles', () => {
+  it('leaves out the weights of other frameworks', async () => {
+    const others = [
+      'pytorch_model.bin',
+      'tf_model.h5',
+      'flax_model.msgpack',
+      'openvino/openvino_model.xml',
+      '.gitattributes',
+      'onnx/model_quantized.onnx',
+    ];
+    const result = await exportUnchanged({ ...(await filesOf('tiny-bert')), ...Object.fromEntries(others.map((path) => [path, 'x'])) });
+    expect(Object.keys(result).filter((path) => others.includes(path))).toEqual([]);
+    expect(Object.keys(result)).toContain('onnx/model.onnx');
+  });
+
+  it('writes down the mean that a folder without modules.json is pooled by', async () => {
+    const { 'modules.json': _, '1_Pooling/config.json': __, ...plain } = await filesOf('tiny-bert');
+    const result = await exportUnchanged(plain);
+    expect(parse(result['1_Pooling/config.json'])).toMatchObject({ pooling_mode: 'mean' });
+  });
+
+  it('brings an encoder in a folder of its own to the top', async () => {
+    const files = await filesOf('tiny-roberta');
+    const own = [
+      'config.json',
+      'tokenizer.json',
+      'tokenizer_config.json',
+      'special_tokens_map.json',
+      'model.safetensors',
+      'sentence_bert_config.json',
+    ];
+    const moved = Object.entries(files).map(([path, content]) => [own.includes(path) ? `0_Transformer/${path}` : path, content]);
+    const modules = parse(files['modules.json']);
+    modules[0].path = '0_Transformer';
+    const result = await exportUnchanged({ ...(Object.fromEntries(moved) as Files), 'modules.json': JSON.stringify(modules) });
+    for (const path of own) expect(Object.keys(result)).toContain(path);
+    expect(Object.keys(result).some((path) => path.startsWith('0_Transformer'))).toBe(false);
+    expect(parse(result['modules.json'])[0].path).toBe('');
+  });
+
+  it('makes a tokenizer.json of vocab.txt', async () => {
+    const { 'tokenizer.json': tokenizer, ...files } = await filesOf('tiny-bert');
+    const vocabulary = Object.entries(parse(tokenizer).model.vocab as Record<string, number>).sort(([, a], [, b]) => a - b);
+    const result = await exportUnchanged({ ...files, 'vocab.txt': vocabulary.map(([piece]) => `${piece}\n`).join('') });
+    expect(parse(result['tokenizer.json']).model.vocab).toEqual(Object.fromEntries(vocabulary));
+  });
+
+  it('puts lower case into the tokenizer, where every library finds it', async () => {
+    const files = await filesOf('tiny-roberta');
+    const settings = { ...parse(files['sentence_bert_config.json']), do_lower_case: true };
+    const result = await exportUnchanged({ ...files, 'sentence_bert_config.json': JSON.stringify(settings) });
+    expect(parse(result['tokenizer.json']).normalizer.normalizers[0]).toEqual({ type: 'Lowercase' });
+    expect(parse(result['sentence_bert_config.json']).do_lower_case).toBe(false);
+  });
+
+  it('names the length and the padding token where the folder does not', async () => {
+    const { 'special_tokens_map.json': _, 'tokenizer_config.json': __, ...files } = await filesOf('tiny-bert');
+    expect(parse((await exportUnchanged(files))['tokenizer_config.json'])).toMatchObject({ pad_token: '[PAD]', model_max_length: 64 });
+  });
+
+  it('keeps the ONNX model that a folder ships', async () => {
+    const files = { ...(await filesOf('tiny-bert')), 'onnx/model.onnx': 'the graph', 'onnx/model.onnx_data': 'the numbers' };
+    const result = await exported(memoryModel('shipped', files));
+    expect(new TextDecoder().decode(result['onnx/model.onnx'] as Uint8Array)).toBe('the graph');
+    expect(new TextDecoder().decode(result['onnx/model.onnx_data'] as Uint8Array)).toBe('the numbers');
+    expect(parse(result['config.json'])['transformers.js_config']).toEqual({ use_external_data_format: { 'model.onnx': 1 } });
+  });
+
+  it('refuses static embeddings, which have no encoder', async () => {
+    const { 'tokenizer.json': tokenizer } = await filesOf('tiny-bert');
+    const size = Object.keys(parse(tokenizer).model.vocab).length;
+    const weights = writeSafetensors({ embeddings: { shape: [size, 2], data: new Float32Array(size * 2) } });
+    const files = {
+      'config.json': '{"model_type": "model2vec", "normalize": true}',
+      'tokenizer.json': tokenizer!,
+      'model.safetensors': weights,
+    };
+    await expect(exportedFiles(memoryModel('static', files), 64)).rejects.toMatchObject({ code: 'unsupported-model' });
+  });
+});
+
+describe('weights beyond what one file may hold', () => {
+  let directory: string;
+
+  beforeAll(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'sentvec-export-'));
+  });
+  afterAll(() => rm(directory, { recursive: true, force: true }));
+
+  it('are in a file beside the model, and give the same vectors', async () => {
+    const golden = goldenModel('tiny-bert');
+    const { files, split } = await onnxFiles(golden, 1000);
+    expect(split).toBe(true);
+    expect(files.map(([path]) => path)).toEqual(['onnx/model.onnx', 'onnx/model.onnx_data']);
+    const own = Object.entries(await filesOf('tiny-bert')).map(([path, content]) => [path, async () => content as Uint8Array] as const);
+    const folder = join(directory, 'split');
+    await writeFolder(folder, [...own, ...files], new AbortController().signal);
+    const { cases } = goldenExpectation('tiny-bert');
+    const embedder = await loadInNode(folder, { backend: onnx({ sessions: 1 }) });
+    const { vectors } = await embedder.embed([cases[2]!.text]);
+    await embedder.dispose();
+    expect(largestDifference(vectors.data, cases[2]!.embedding)).toBeLessThan(5e-5);
+  });
+});
