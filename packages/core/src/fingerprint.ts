@@ -10,7 +10,15 @@ import { weightFiles } from './weight-files.ts';
 export type Fingerprinter = (settings: EmbedSettings) => Promise<Fingerprint>;
 
 /** Fields of `config.json` that say where a model comes from, not what it computes. Saving a model again changes them. */
-const cosmeticFields = new Set(['_name_or_path', 'architectures', 'dtype', 'torch_dtype', 'transformers_version', 'transformers.js_config', 'use_cache']);
+const cosmeticFields = new Set([
+  '_name_or_path',
+  'architectures',
+  'dtype',
+  'torch_dtype',
+  'transformers_version',
+  'transformers.js_config',
+  'use_cache',
+]);
 
 /**
  * Makes the function that fingerprints the spaces of an embedder. The model's files are hashed at its first call; they do not
