@@ -40,3 +40,4 @@ export {
 export { subfolder } from './model-folder/subfolder.ts';
 export { hubUrlModel, type HubUrlModelOptions } from './hub/hub-url-model.ts';
 export type { DownloadProgress } from './hub/download.ts';
+export { urlModel, type UrlModelOptions } from './url-model.ts';

@@ -1,0 +1,24 @@
+import { memoryModel, SentvecError } from '@sentvec/core';
+import { expect, it } from 'vitest';
+import { configuredPositions } from '@sentvec/architectures';
+
+const positionsOf = (config: unknown): Promise<number> =>
+  configuredPositions(memoryModel('model', { 'config.json': JSON.stringify(config) }));
+
+it('counts from 0, or from behind the padding token', async () => {
+  expect(await positionsOf({ model_type: 'bert', max_position_embeddings: 512, pad_token_id: 0 })).toBe(512);
+  expect(await positionsOf({ model_type: 'xlm-roberta', max_position_embeddings: 514, pad_token_id: 1 })).toBe(512);
+  expect(await positionsOf({ model_type: 'mpnet', max_position_embeddings: 514 })).toBe(512);
+});
+
+it('knows no limit when the configuration has none', async () => {
+  expect(await positionsOf({ model_type: 't5' })).toBe(Infinity);
+  expect(await configuredPositions(memoryModel('model', {}))).toBe(Infinity);
+});
+
+it('refuses a configuration that is not JSON', async () => {
+  const broken = configuredPositions(memoryModel('a-model', { 'config.json': '{"max_position' }));
+  await expect(broken).rejects.toSatisfy(
+    (error) => SentvecError.is(error, 'invalid-model') && error.message.includes('a-model/config.json'),
+  );
+});

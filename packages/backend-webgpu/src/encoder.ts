@@ -1,0 +1,113 @@
+import {
+  SentvecError,
+  throwIfAborted,
+  type EncodeOptions,
+  type Encoder,
+  type Head,
+  type Matrix,
+  type TokenBatch,
+  type TokenEmbeddings,
+} from '@sentvec/core';
+import type { DeviceHeads } from './head/device-head.ts';
+import { padForDevice, widen } from './padding.ts';
+import type { TokenSession, TokenTensor } from './token-session.ts';
+
+/** What an encoder is told about itself. */
+export interface EncoderSettings {
+  readonly maxPositions: number;
+  readonly batchTokens: number;
+  readonly weightsFile: string | undefined;
+}
+
+/** The encoder over a session on WebAssembly, or on a GPU: there it pools, too, and only vectors are read back. */
+export class WebEncoder implements Encoder {
+  readonly hiddenSize: number;
+  readonly maxPositions: number;
+  /** The page has one onnxruntime, which does one thing at a time. */
+  readonly concurrency: number = 1;
+  readonly batchTokens: number;
+  readonly weightsFile: string | undefined;
+  readonly #session: TokenSession;
+  readonly #heads: DeviceHeads | undefined;
+  #released: Promise<void> | undefined;
+
+  /** @param heads of the device that the session computes on; none on WebAssembly */
+  constructor(session: TokenSession, heads: DeviceHeads | undefined, { maxPositions, batchTokens, weightsFile }: EncoderSettings) {
+    this.#heads = heads;
+    this.#session = session;
+    this.hiddenSize = session.hiddenSize;
+    this.maxPositions = maxPositions;
+    this.batchTokens = batchTokens;
+    this.weightsFile = weightsFile;
+  }
+
+  async encode(batch: TokenBatch, { signal }: EncodeOptions = {}): Promise<TokenEmbeddings> {
+    const { rows, cols } = batch;
+    const size = this.hiddenSize;
+    this.#check(signal);
+    if (rows * cols === 0) return { data: new Float32Array(0), rows: 0, cols: size };
+    const padded = this.#pad(batch);
+    const data = await this.#run(padded, signal, async (tokens) => (await tokens.getData()) as Float32Array);
+    return { data: padded === batch ? data : withoutPadding(data, batch, padded.cols, size), rows: rows * cols, cols: size };
+  }
+
+  async encodePooled(
+    batch: TokenBatch,
+    head: Head,
+    { signal, poolingMask = batch.mask }: EncodeOptions & { readonly poolingMask?: Int32Array } = {},
+  ): Promise<Matrix | undefined> {
+    this.#check(signal);
+    const deviceHead = batch.rows * batch.cols === 0 ? undefined : this.#heads?.get(head, this.hiddenSize);
+    if (deviceHead === undefined) return undefined;
+    const padded = this.#pad(batch);
+    const mask = padded === batch ? poolingMask : widen(poolingMask, batch, padded.cols);
+    const vectors = await this.#run(padded, signal, async ({ gpuBuffer: buffer }) =>
+      deviceHead.submit({ buffer, rows: padded.rows, cols: padded.cols }, mask),
+    );
+    return vectors();
+  }
+
+  dispose(): Promise<void> {
+    this.#released ??= this.#session.release().then(() => this.#heads?.dispose());
+    return this.#released;
+  }
+
+  async #run<T>(batch: TokenBatch, signal: AbortSignal | undefined, read: (tokens: TokenTensor) => Promise<T>): Promise<T> {
+    if (batch.cols > this.maxPositions) {
+      const message = `A batch is ${batch.cols} tokens long; the model has positions for ${this.maxPositions}. Cut the texts.`;
+      throw new SentvecError('backend-failed', message);
+    }
+    try {
+      return await this.#session.use(batch, () => this.#check(signal), read);
+    } catch (error) {
+      this.#check(signal);
+      if (SentvecError.is(error)) throw error;
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new SentvecError(
+        'backend-failed',
+        `onnxruntime-web failed on ${batch.rows} × ${batch.cols} tokens: ${reason}`,
+        {},
+        { cause: error },
+      );
+    }
+  }
+
+  #pad(batch: TokenBatch): TokenBatch {
+    return this.#heads === undefined ? batch : padForDevice(batch, this.maxPositions);
+  }
+
+  #check(signal: AbortSignal | undefined): void {
+    if (this.#released !== undefined) throw new SentvecError('disposed', 'The encoder was used after dispose().');
+    throwIfAborted(signal);
+  }
+}
+
+/** The embeddings of the first `batch.cols` of each text's `length` positions. */
+function withoutPadding(data: Float32Array, { rows, cols }: TokenBatch, length: number, size: number): Float32Array {
+  const result = new Float32Array(rows * cols * size);
+  for (let row = 0; row < rows; row += 1) {
+    const start = row * length * size;
+    result.set(data.subarray(start, start + cols * size), row * cols * size);
+  }
+  return result;
+}

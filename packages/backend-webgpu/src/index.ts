@@ -1,0 +1,2 @@
+export { webgpu } from './backend.ts';
+export type { WebGpuOptions } from './options.ts';

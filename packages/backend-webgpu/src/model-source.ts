@@ -1,0 +1,44 @@
+import { findShippedFile, readEncoder, recordEncoder } from '@sentvec/architectures';
+import type { ModelFiles } from '@sentvec/core';
+
+/** An ONNX model in memory. */
+export interface ModelSource {
+  readonly model: Uint8Array;
+  readonly externalData: readonly { readonly path: string; readonly data: Uint8Array }[];
+  /** How a person would name the file. */
+  readonly file: string;
+  /** What to do when the file is broken, in a sentence. */
+  readonly remedy: string;
+  /** Whether it came with the model: then nothing is known of its contents. */
+  readonly shipped: boolean;
+  /** See `Encoder.weightsFile`. */
+  readonly weightsFile: string | undefined;
+}
+
+/**
+ * The ONNX file of a model: the one it ships, else one recorded from its safetensors.
+ * @throws SentvecError `invalid-argument` when it has no such variant; `invalid-model`, `unsupported-model`
+ */
+export async function readModelSource(files: ModelFiles, variant: string | undefined): Promise<ModelSource> {
+  const shipped = findShippedFile(files.name, await files.list(), variant);
+  if (shipped === undefined) {
+    return {
+      model: recordEncoder(await readEncoder(files)),
+      externalData: [],
+      file: `the ONNX model recorded from ${files.name}`,
+      remedy: 'Are the weights complete? Download the model again.',
+      shipped: false,
+      weightsFile: undefined,
+    };
+  }
+  const { path, beside } = shipped;
+  const [model, ...weights] = await Promise.all([path, ...beside].map((file) => files.read(file)));
+  return {
+    model: model!,
+    externalData: weights.map((data, index) => ({ path: beside[index]!.split('/').at(-1)!, data })),
+    file: `${files.name}/${path}`,
+    remedy: 'Is the file complete? Download or convert the model again.',
+    shipped: true,
+    weightsFile: variant === undefined ? undefined : path,
+  };
+}

@@ -1,0 +1,88 @@
+import { tokenInputs, tokenOutput } from '@sentvec/architectures/token-values';
+import type { TokenBatch } from '@sentvec/core';
+import { InferenceSession, Tensor } from 'onnxruntime-web/webgpu';
+import type { ModelSource } from './model-source.ts';
+import { inTurn } from './turns.ts';
+
+/** Token embeddings, where the session left them. */
+export type TokenTensor = Tensor;
+
+/** A session of onnxruntime-web that gives token embeddings, whatever its inputs and outputs are called. */
+export class TokenSession {
+  readonly hiddenSize: number;
+  readonly #session: InferenceSession;
+  readonly #output: string;
+
+  private constructor(session: InferenceSession, output: string, hiddenSize: number) {
+    this.#session = session;
+    this.#output = output;
+    this.hiddenSize = hiddenSize;
+  }
+
+  /**
+   * Opens the model and tries it with one token.
+   * @param device where to compute, and where to leave the token embeddings; `undefined`: WebAssembly
+   * @throws Error that says what does not fit
+   */
+  static async open(source: ModelSource, device: GPUDevice | undefined): Promise<TokenSession> {
+    const session = await inTurn(() => InferenceSession.create(source.model, sessionOptions(source, device)));
+    try {
+      const output = tokenOutput(session.outputMetadata);
+      const { dims, type } = await use(session, output, singleToken, async (probe) => probe);
+      if (type !== 'float32' || dims.length !== 3) {
+        throw new Error(`Its output "${output}" is ${type} [${dims.join(', ')}], not float32 [texts, tokens, width].`);
+      }
+      return new TokenSession(session, output, dims[2]!);
+    } catch (error) {
+      await inTurn(() => session.release());
+      throw error;
+    }
+  }
+
+  /**
+   * Computes token embeddings, `[rows, cols, hiddenSize]`, and lets `read` make something of them before they are freed.
+   * @param before called when the turn has come; it may throw
+   */
+  use<T>(batch: TokenBatch, before: () => void, read: (tokens: TokenTensor) => Promise<T>): Promise<T> {
+    return use(this.#session, this.#output, batch, read, before);
+  }
+
+  release(): Promise<void> {
+    return inTurn(() => this.#session.release());
+  }
+}
+
+const singleToken: TokenBatch = { ids: Int32Array.of(0), mask: Int32Array.of(1), rows: 1, cols: 1 };
+
+function use<T>(
+  session: InferenceSession,
+  output: string,
+  batch: TokenBatch,
+  read: (tokens: TokenTensor) => Promise<T>,
+  before?: () => void,
+): Promise<T> {
+  return inTurn(async () => {
+    before?.();
+    const feeds = tokenInputs(session.inputMetadata, batch).map(
+      ({ name, type, data, dims }) => [name, new Tensor(type, data, dims)] as const,
+    );
+    const { [output]: tokens } = await session.run(Object.fromEntries(feeds), [output]);
+    try {
+      return await read(tokens as TokenTensor);
+    } finally {
+      tokens!.dispose();
+    }
+  });
+}
+
+function sessionOptions({ externalData }: ModelSource, device: GPUDevice | undefined): InferenceSession.SessionOptions {
+  return {
+    executionProviders: device === undefined ? ['wasm'] : [{ name: 'webgpu', device }],
+    ...(device !== undefined && { preferredOutputLocation: 'gpu-buffer' }),
+    ...(externalData.length > 0 && { externalData }),
+    graphOptimizationLevel: 'all',
+    // It would keep a plan for every combination of rows and length ever seen.
+    enableMemPattern: false,
+    logSeverityLevel: 3,
+  };
+}

@@ -1,0 +1,43 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { chromium, type Browser } from 'playwright-core';
+
+const executables = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
+
+/** No sandbox, since tests may run as root; nothing in the background; WebGPU on the software adapter that Chromium brings. */
+const quiet = [
+  '--no-sandbox',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+];
+const softwareGpu = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'];
+
+/** Starts Chromium. @param gpu whether it has WebGPU. Default true */
+export async function startBrowser(gpu = true): Promise<Browser> {
+  const executablePath = process.env['CHROMIUM'] ?? executables.find((path) => existsSync(path));
+  if (executablePath === undefined)
+    throw new Error('There is no Chromium: install it (apt-get install chromium), or name it in the variable CHROMIUM.');
+  return chromium.launch({ executablePath, args: [...quiet, ...(gpu ? softwareGpu : ['--disable-gpu', '--disable-features=WebGPU'])] });
+}
+
+/** Bytes that all processes of a browser have in memory. */
+export async function memoryOf(browser: Browser): Promise<number> {
+  const session = await browser.newBrowserCDPSession();
+  try {
+    const { processInfo } = await session.send('SystemInfo.getProcessInfo');
+    return processInfo.reduce((sum, { id }) => sum + residentBytes(id), 0);
+  } finally {
+    await session.detach();
+  }
+}
+
+/** The second number of statm counts pages of 4 KiB. */
+function residentBytes(process: number): number {
+  try {
+    return Number(readFileSync(`/proc/${process}/statm`, 'utf8').split(' ')[1]) * 4096;
+  } catch {
+    return 0;
+  }
+}

@@ -1,0 +1,55 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { goldenFiles, goldenPath } from '@sentvec/testing';
+import { backendChecks } from '@sentvec/testing/backend-checks';
+import { webgpu } from '@sentvec/backend-webgpu';
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { memoryOf, startBrowser } from './browser.ts';
+import { buildPage } from './build-page.ts';
+import { startStaticServer, type StaticServer } from './static-server.ts';
+
+let folder: string;
+let server: StaticServer;
+let browser: Browser;
+let page: Page;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'sentvec-webgpu-contract-'));
+  await buildPage('contract-page', folder);
+  server = await startStaticServer({ '/': folder, '/goldens/': goldenPath('') });
+  browser = await startBrowser();
+  page = await browser.newPage();
+  page.on('console', (message) => console.log(`page: ${message.text()}`));
+  page.on('pageerror', (error) => console.log(`page: ${error.message}`));
+  const session = await page.context().newCDPSession(page);
+  await page.exposeFunction('memoryInUse', async () => {
+    await session.send('HeapProfiler.collectGarbage');
+    return memoryOf(browser);
+  });
+  await page.exposeFunction('listGoldenModel', (name: string) => goldenFiles.model(name).list());
+  await page.goto(server.url);
+  await page.waitForFunction(() => 'check' in window);
+}, 120_000);
+
+afterAll(async () => {
+  await browser?.close();
+  await server?.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+it('the page is isolated and computes on an adapter of WebGPU', async () => {
+  expect(await page.evaluate(() => crossOriginIsolated)).toBe(true);
+  const availability = await page.evaluate(() => window.backends['webgpu']!.isAvailable());
+  expect(availability).toEqual({ available: true, device: expect.stringMatching(/^WebGPU \(/u) });
+});
+
+const names = backendChecks(webgpu(), goldenFiles).map(({ name }) => name);
+
+describe.each(['wasm', 'webgpu'])('backend contract of %s in Chromium', (backend) => {
+  it.each(names)('%s', { timeout: 120_000 }, async (name) => {
+    const failure = await page.evaluate(([kind, check]) => window.check(kind!, check!), [backend, name]);
+    expect(failure).toBeUndefined();
+  });
+});
