@@ -1,8 +1,8 @@
 import { bytes, each, get, i32, locals, loopWhileBelow, minus, plus, set, smaller, sumOfLanes, times } from './wasm-text.ts';
 
-/** A tile is 4 rows of the left matrix × 2 of the right: 6 vectors loaded give 8 products, and all sums stay in registers. */
-const left = [0, 1, 2, 3];
-const right = [0, 1];
+/** A tile is 2 rows of the left matrix × 4 of the right: 6 vectors loaded give 8 products, and all sums stay in registers. */
+const left = [0, 1];
+const right = [0, 1, 2, 3];
 
 /** Rows of the left matrix that are multiplied with all of the right before the next: they stay in the second-level cache. */
 const rowsOfBlock = 64;

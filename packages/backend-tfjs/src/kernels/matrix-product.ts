@@ -1,6 +1,6 @@
 import type { BackendWasm } from '@tensorflow/tfjs-backend-wasm';
 import type { KernelFunc, TensorInfo } from '@tensorflow/tfjs-core';
-import { kernelsOf } from './kernel-module.ts';
+import { addressOf, kernelsOf } from './kernel-module.ts';
 
 interface Product {
   readonly a: TensorInfo;
@@ -32,6 +32,9 @@ function multiply(backend: BackendWasm, { a, b, bias, transposeA, transposeB }: 
   const [rows, inner] = transposeA ? [left.cols, left.rows] : [left.rows, left.cols];
   const cols = transposeB ? right.rows : right.cols;
   const outer = left.count >= right.count ? a.shape.slice(0, -2) : b.shape.slice(0, -2);
+  if (![1, right.count].includes(left.count) && right.count !== 1) {
+    throw new Error(`BatchMatMul: [${a.shape.join(', ')}] and [${b.shape.join(', ')}] hold different numbers of matrices.`);
+  }
   const out = backend.makeOutput([...outer, rows, cols], 'float32');
   const result = matricesOf(backend, out);
   // The kernel wants the rows of both operands to run along the axis that is summed over.
@@ -86,8 +89,4 @@ class Reader {
 function matricesOf(backend: BackendWasm, tensor: TensorInfo): Matrices {
   const [rows, cols] = tensor.shape.slice(-2) as [number, number];
   return { count: tensor.shape.slice(0, -2).reduce((count, size) => count * size, 1), rows, cols, address: addressOf(backend, tensor) };
-}
-
-function addressOf(backend: BackendWasm, { dataId }: TensorInfo): number {
-  return backend.getMemoryOffset(dataId);
 }

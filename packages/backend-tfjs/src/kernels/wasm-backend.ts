@@ -1,9 +1,10 @@
 import type { BackendWasm } from '@tensorflow/tfjs-backend-wasm';
-import { type KernelFunc } from '@tensorflow/tfjs-core';
+import type { KernelFunc, NamedAttrMap } from '@tensorflow/tfjs-core';
 import type { TensorFlow } from '../tensor-flow.ts';
 import { attachKernels } from './kernel-module.ts';
+import { erf, gelu, geluKernel, layerNorm, layerNormKernel } from './layers.ts';
 import { batchMatMul, fusedMatMul } from './matrix-product.ts';
-import { unsortedSegmentSum } from './segment-sum.ts';
+import { gatherRows, unsortedSegmentSum } from './rows.ts';
 
 /** Where the files of `@tensorflow/tfjs-backend-wasm` are served: a folder's URL, or a URL for each file name. Node finds them itself. */
 export type WasmPaths = string | Readonly<Record<string, string>>;
@@ -11,11 +12,16 @@ export type WasmPaths = string | Readonly<Record<string, string>>;
 /** The name under which TensorFlow.js knows its WebAssembly backend with the kernels of this package. */
 export const wasmBackend = 'sentvec-wasm';
 
-const kernels: Readonly<Record<string, KernelFunc>> = {
-  BatchMatMul: batchMatMul,
-  _FusedMatMul: fusedMatMul,
-  UnsortedSegmentSum: unsortedSegmentSum,
-};
+/** Kernels, and for which attributes they stand in for the one of that name. Default: all. */
+const kernels: readonly { readonly name: string; readonly compute: KernelFunc; readonly only?: (attributes: NamedAttrMap) => boolean }[] = [
+  { name: 'BatchMatMul', compute: batchMatMul },
+  { name: '_FusedMatMul', compute: fusedMatMul, only: ({ activation }) => activation === 'linear' },
+  { name: 'UnsortedSegmentSum', compute: unsortedSegmentSum },
+  { name: 'GatherV2', compute: gatherRows, only: ({ axis, batchDims }) => axis === 0 && !batchDims },
+  { name: 'Erf', compute: erf },
+  { name: layerNormKernel, compute: layerNorm },
+  { name: geluKernel, compute: gelu },
+];
 
 /**
  * Makes the backend known to TensorFlow.js, which starts it when it is chosen. It is a backend of its own: `wasm`, which a page may
@@ -31,9 +37,15 @@ export async function registerWasmBackend(tf: TensorFlow, paths?: WasmPaths): Pr
   });
   if (!first) return;
   tf.copyRegisteredKernels('wasm', wasmBackend);
-  for (const [kernelName, kernelFunc] of Object.entries(kernels)) {
-    if (tf.getKernel(kernelName, wasmBackend) !== undefined) tf.unregisterKernel(kernelName, wasmBackend);
-    tf.registerKernel({ kernelName, kernelFunc, backendName: wasmBackend });
+  for (const { name, compute, only } of kernels) {
+    const usual = tf.getKernel(name, wasmBackend);
+    if (usual !== undefined) tf.unregisterKernel(name, wasmBackend);
+    tf.registerKernel({
+      ...usual,
+      kernelName: name,
+      backendName: wasmBackend,
+      kernelFunc: (call) => (usual === undefined || (only?.(call.attrs!) ?? true) ? compute(call) : usual.kernelFunc(call)),
+    });
   }
 }
 

@@ -35,3 +35,8 @@ export function sumTo(tf: TensorFlow, gradient: TfTensor, shape: number[]): TfTe
   const axes = tf.broadcast_util.getReductionAxes(shape, gradient.shape);
   return axes.length === 0 ? gradient : tf.reshape(tf.sum(gradient, axes), shape);
 }
+
+/** Whether the present backend has a kernel. */
+export function hasKernel(tf: TensorFlow, name: string): boolean {
+  return tf.getKernel(name, tf.getBackend()) !== undefined;
+}

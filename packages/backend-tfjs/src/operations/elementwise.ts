@@ -1,6 +1,7 @@
 import type { Operand, Operations } from '@sentvec/architectures';
 import type { TensorFlow, TfTensor } from '../tensor-flow.ts';
-import { detached, differentiable, sumTo } from './differentiable.ts';
+import { geluKernel } from '../kernels/layers.ts';
+import { detached, differentiable, hasKernel, sumTo } from './differentiable.ts';
 
 type Elementwise = Pick<
   Operations<TfTensor>,
@@ -78,7 +79,7 @@ export function elementwise(tf: TensorFlow): Elementwise {
     gelu(x) {
       const cumulative = (at: TfTensor): TfTensor => tf.mul(tf.add(tf.erf(tf.mul(at, Math.SQRT1_2)), 1), 0.5);
       return differentiable(tf, [x], () => ({
-        value: tf.mul(x, cumulative(x)),
+        value: hasKernel(tf, geluKernel) ? tf.engine().runKernel(geluKernel, { x }) : tf.mul(x, cumulative(x)),
         saved: [x],
         gradients: (d, [at]) => {
           const density = tf.mul(tf.exp(tf.mul(tf.square(at!), -0.5)), 1 / Math.sqrt(2 * Math.PI));

@@ -1,6 +1,7 @@
 import type { Normalized, Operations } from '@sentvec/architectures';
 import type { TensorFlow, TfTensor } from '../tensor-flow.ts';
-import { differentiable, sumTo } from './differentiable.ts';
+import { layerNormKernel } from '../kernels/layers.ts';
+import { differentiable, hasKernel, sumTo } from './differentiable.ts';
 
 type Layers = Pick<Operations<TfTensor>, 'softmax' | 'matmul' | 'linear' | 'layerNorm'>;
 
@@ -31,22 +32,20 @@ class LayerNorm implements Normalized<TfTensor> {
     this.#tf = tf;
     this.#x = x;
     this.#epsilon = epsilon;
-    this.output = differentiable(tf, [x, weight, bias], () => {
-      const centered = tf.sub(x, this.mean);
-      const inverseDeviation = inverseDeviationOf(tf, centered, epsilon);
-      const standardized = tf.mul(centered, inverseDeviation);
-      return {
-        value: tf.add(tf.mul(standardized, weight), bias),
-        saved: [standardized, inverseDeviation, weight],
-        gradients: (d, [z, scale, by]) => {
-          const direct = tf.mul(d, by!);
-          const throughMean = tf.mean(direct, -1, true);
-          const throughDeviation = tf.mul(z!, tf.mean(tf.mul(direct, z!), -1, true));
-          const towardsInput = tf.mul(scale!, tf.sub(tf.sub(direct, throughMean), throughDeviation));
-          return [towardsInput, sumTo(tf, tf.mul(d, z!), by!.shape), sumTo(tf, d, by!.shape)];
-        },
-      };
-    });
+    this.output = differentiable(tf, [x, weight, bias], () => ({
+      value: hasKernel(tf, layerNormKernel)
+        ? tf.engine().runKernel(layerNormKernel, { x, weight, bias }, { epsilon })
+        : tf.add(tf.mul(standardize(tf, x, epsilon).standardized, weight), bias),
+      saved: [x, weight],
+      gradients: (d, [at, by]) => {
+        const { standardized, inverseDeviation } = standardize(tf, at!, epsilon);
+        const direct = tf.mul(d, by!);
+        const throughMean = tf.mean(direct, -1, true);
+        const throughDeviation = tf.mul(standardized, tf.mean(tf.mul(direct, standardized), -1, true));
+        const towardsInput = tf.mul(inverseDeviation, tf.sub(tf.sub(direct, throughMean), throughDeviation));
+        return [towardsInput, sumTo(tf, tf.mul(d, standardized), by!.shape), sumTo(tf, d, by!.shape)];
+      },
+    }));
   }
 
   get mean(): TfTensor {
@@ -54,10 +53,12 @@ class LayerNorm implements Normalized<TfTensor> {
   }
 
   get inverseDeviation(): TfTensor {
-    return inverseDeviationOf(this.#tf, this.#tf.sub(this.#x, this.mean), this.#epsilon);
+    return standardize(this.#tf, this.#x, this.#epsilon).inverseDeviation;
   }
 }
 
-function inverseDeviationOf(tf: TensorFlow, centered: TfTensor, epsilon: number): TfTensor {
-  return tf.rsqrt(tf.add(tf.mean(tf.square(centered), -1, true), epsilon));
+function standardize(tf: TensorFlow, x: TfTensor, epsilon: number): { standardized: TfTensor; inverseDeviation: TfTensor } {
+  const centered = tf.sub(x, tf.mean(x, -1, true));
+  const inverseDeviation = tf.rsqrt(tf.add(tf.mean(tf.square(centered), -1, true), epsilon));
+  return { standardized: tf.mul(centered, inverseDeviation), inverseDeviation };
 }
