@@ -113,7 +113,8 @@ for (const one of cases) {
   const peak = residentMegabytes(process.pid);
   const theirs = await byPyTorch(order);
   const lines = [`\n${one.name}`, `  sentvec  ${median(ours.milliseconds).toFixed(0)} ms a step, ${peak} MB`];
-  if (theirs === undefined) lines.push('  PyTorch  not installed: apt-get install python3-torch');
+  if (theirs === undefined)
+    lines.push('  PyTorch  not installed: apt-get install python3-torch libopenblas0-pthread (without OpenBLAS it is many times slower)');
   else {
     const apart = Math.max(...ours.losses.map((loss, step) => Math.abs(loss / theirs.losses[step]! - 1)));
     const ratio = median(ours.milliseconds) / median(theirs.milliseconds);
