@@ -18,6 +18,9 @@ const strippingMarks = tokenizers.stripAccentsNormalizer();
 const splitting = tokenizers.bertPreTokenizer();
 const decomposing = tokenizers.nfdNormalizer();
 const compatible = tokenizers.nfkdNormalizer();
+const takingWords = tokenizers.whitespacePreTokenizer();
+const wordCharacter = /[\p{Alphabetic}\p{M}\p{N}\p{Pc}]/u;
+const otherNumber = /^\p{No}$/u;
 
 /** Whether a character takes part in canonical reordering: it moves before U+0315 (class 232), or U+0334 (class 1) moves before it. */
 const reorders = (normalize, code) =>
@@ -46,6 +49,11 @@ const classes = {
   punctuation: {
     about: 'What BertPreTokenizer and Punctuation cut out: ASCII punctuation and the category P.',
     has: (code) => splitting.preTokenizeString(`a${text(code)}b`).length === 3,
+  },
+  newerWordCharacters: {
+    about: 'Letters, marks and numbers of newer versions of Unicode, which regular expressions take for symbols.',
+    has: (code) =>
+      wordCharacter.test(text(code)) && !otherNumber.test(text(code)) && takingWords.preTokenizeString(`a${text(code)}`).length === 2,
   },
   inertInNormalization: {
     about: 'Characters of newer versions of Unicode, which the normalizations NFC, NFD, NFKC and NFKD leave as and where they are.',

@@ -1,6 +1,12 @@
 import { windowCharacters, windowTexts } from '../batching.ts';
 import { SentvecError } from '../errors.ts';
 
+/**
+ * The most UTF-16 code units of a text. To report its true length all of it is tokenized, which takes some 200 bytes for each. Far beyond
+ * what any model reads: a novel has a million.
+ */
+const longestText = 2 ** 22;
+
 /** Consecutive texts of a stream. */
 export interface TextWindow {
   readonly firstRow: number;
@@ -64,9 +70,16 @@ export class WindowReader {
   }
 }
 
-/** @throws SentvecError `invalid-text` when the value is not a string */
+/** @throws SentvecError `invalid-text` when the value is not a string, or too long to be tokenized in bounded memory */
 export function checkText(value: unknown, row: number): asserts value is string {
-  if (typeof value === 'string') return;
-  const kind = value === null ? 'null' : Array.isArray(value) ? 'an array' : `of type ${typeof value}`;
-  throw new SentvecError('invalid-text', `Row ${row} is ${kind}, not a text. Leave it out, or make a string of it.`, { row });
+  if (typeof value !== 'string') {
+    const kind = value === null ? 'null' : Array.isArray(value) ? 'an array' : `of type ${typeof value}`;
+    throw new SentvecError('invalid-text', `Row ${row} is ${kind}, not a text. Leave it out, or make a string of it.`, { row });
+  }
+  if (value.length <= longestText) return;
+  throw new SentvecError(
+    'invalid-text',
+    `Row ${row} has ${value.length} characters; a text may have at most ${longestText}. Cut it into parts: a model reads the first ones only.`,
+    { row },
+  );
 }

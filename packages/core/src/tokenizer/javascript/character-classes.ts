@@ -9,6 +9,7 @@ export const chineseCharacters: string = characterClass(tables.chineseCharacters
 export const nonspacingMarks: string = characterClass(tables.nonspacingMarks);
 export const marks: string = characterClass(tables.marks);
 export const punctuation: string = characterClass(tables.punctuation);
+export const newerWordCharacters: string = characterClass(tables.newerWordCharacters);
 export const inertInNormalization: string = characterClass(tables.inertInNormalization);
 
 function characterClass(table: string): string {

@@ -1,8 +1,10 @@
 import { SentvecError } from '../../errors.ts';
-import type { TokenizerJson } from '../tokenizer-json.ts';
-import { createTokenizer, type LibraryTokenizer } from './library.ts';
+import type { TokenizerJson, TokenizerModel } from '../tokenizer-json.ts';
+import { createTokenizer, type LibraryModel, type LibraryTokenizer } from './library.ts';
 import { correctNormalizer } from './normalizers.ts';
 import { correctPreTokenizer } from './pre-tokenizers.ts';
+import { createBpeModel } from './bpe.ts';
+import { createWordPieceModel } from './wordpiece.ts';
 import { createUnigramModel } from './unigram.ts';
 
 /** A vocabulary in place of one that the library need not read. */
@@ -25,12 +27,21 @@ export function createLibraryTokenizer(json: TokenizerJson): (text: string) => A
 }
 
 function createCorrected(json: TokenizerJson): LibraryTokenizer {
-  const isUnigram = Array.isArray(json.model.vocab);
-  const tokenizer = createTokenizer(isUnigram ? { ...json, model: emptyModel } : json, { unk_token: json.model['unk_token'] });
-  if (isUnigram) tokenizer.model = createUnigramModel(json.model);
+  const model = createModel(json.model);
+  const tokenizer = createTokenizer(model ? { ...json, model: emptyModel } : json, { unk_token: json.model['unk_token'] });
+  if (model) tokenizer.model = model;
   correctNormalizer(tokenizer.normalizer, json.normalizer);
   correctPreTokenizer(tokenizer.pre_tokenizer, json.pre_tokenizer);
   return tokenizer;
+}
+
+/** The models that the library has, but not for long texts. Old files do not name the type of a model. */
+function createModel(model: TokenizerModel): LibraryModel | undefined {
+  if (Array.isArray(model.vocab)) return createUnigramModel(model);
+  if (model.type === 'BPE' || (model.type === undefined && Array.isArray(model['merges']))) return createBpeModel(model);
+  return model.type === 'WordPiece' || (model.type === undefined && 'max_input_chars_per_word' in model)
+    ? createWordPieceModel(model)
+    : undefined;
 }
 
 /** A text with characters outside the vocabulary needs the unknown token. */

@@ -1,21 +1,23 @@
 import type { TokenizerComponent } from '../tokenizer-json.ts';
-import { punctuation, whitespace } from './character-classes.ts';
+import { newerWordCharacters, punctuation, whitespace } from './character-classes.ts';
 import type { LibraryPreTokenizer } from './library.ts';
 
 const bertWords = new RegExp(`[^${whitespace}${punctuation}]+|[${punctuation}]`, 'gu');
-const wordsOrSymbols = new RegExp(
-  `[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\p{Join_Control}]+|[^${whitespace}\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\p{Join_Control}]+`,
-  'gu',
-);
 const nonWhitespace = new RegExp(`[^${whitespace}]+`, 'gu');
 const punctuationMark = new RegExp(`[${punctuation}]`, 'gu');
-const numeral = /\p{N}/gu;
-const numerals = /\p{N}+/gu;
 
-/** The pattern of GPT-2, with the whitespace of Unicode. */
+const newer = `[${newerWordCharacters}]`;
+const letter = `[\\p{L}--${newer}]`;
+const number = `[\\p{N}--${newer}]`;
+const wordCharacter = `[[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\p{Join_Control}]--${newer}]`;
+const numeral = new RegExp(number, 'gv');
+const numerals = new RegExp(`${number}+`, 'gv');
+const wordsOrSymbols = new RegExp(`${wordCharacter}+|[^${whitespace}${wordCharacter}]+`, 'gv');
+
+/** The pattern of GPT-2, with the whitespace and the letters of the original. */
 const byteLevelWords = new RegExp(
-  `'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^${whitespace}\\p{L}\\p{N}]+|${whitespace}+(?![^${whitespace}])|${whitespace}+`,
-  'gu',
+  `'s|'t|'re|'ve|'m|'ll|'d| ?${letter}+| ?${number}+| ?[^${whitespace}${letter}${number}]+|${whitespace}+(?![^${whitespace}])|${whitespace}+`,
+  'gv',
 );
 
 /** What becomes of the separators that a pattern finds: the names of the Rust tokenizers. */

@@ -28,6 +28,11 @@ export const marks: string =
 export const punctuation: string =
   'x e b 6 r 5 r 3 z 0 6 0 4 0 b 1 4 0 4 0 jj 0 9 0 cz 5 16 1 1g 0 2 0 3 0 3 0 19 1 l 1 2 1 e 0 3 1 23 3 2v 0 18 d 6i 2 1j e w 0 7a 1 b 0 ao 0 lg 0 2j 0 b 1 4p e 2 0 12 3 20 0 23 4 5 1 34 5 4s 0 h1 8 48 0 h9 1 19 1 27 2 20 1 4e 2 2 2 12 a 8q 1 61 1 3l 6 2 5 4t 6 4c 3 1o 4 1r 1 1t 7 c 0 n1 n 9 j 2 c 2 b v 1 f 1 hm 3 u 1 u6 d 28 1 w 9 b8 l 1s 3 x 1 l8 3 2 1 35 0 40 1a 2 i cf 2 5 9 3 b h 0 d 0 2r 0 2j 0 mwz 1 7i 2 2s 0 b 0 38 5 al 3 2f 1 15 2 2 0 1e 1 1c 0 2q c h 1 3h 3 3j 1 h 1 6y 0 g2b 1 5t 9 n y 2 d 2 0 5 0 2 1 46 2 2 5 2 3 b 1 4 1 r 2 2 0 s 0 2 0 2 6 bf 2 il 0 1d 0 bj 0 ko 0 5k 0 w 0 7l 8 13 0 35 6 1v 6 2i 3 x7 6 32 1 2 3 3j 3 1d 1 28 4 4 0 e 0 2 2 2h 5 30 0 f1 0 6z m 2y 2 6x 2 2lu 4 dtm 1 3q 0 1u 4 9 0 g2j 0 5wo 4';
 
+/** Letters, marks and numbers of newer versions of Unicode, which regular expressions take for symbols. */
+// oxfmt-ignore
+export const newerWordCharacters: string =
+  '1ov 0 r1 0 3k 0 2r7 e 3 b rtv 1 3 0 2 0 t 0 j7z p 12k 2 1f 1 2g5 7 g9 17 5 9 fxz o 3 o 7z 4 4qq 7 zu l 2q 36 hji u 2 l 9 1 154r 5 4mb b gsj 3bd';
+
 /** Characters of newer versions of Unicode, which the normalizations NFC, NFD, NFKC and NFKD leave as and where they are. */
 // oxfmt-ignore
 export const inertInNormalization: string =

@@ -1,4 +1,5 @@
 import type { TokenizerModel } from '../tokenizer-json.ts';
+import { bytePieces } from './byte-pieces.ts';
 import type { LibraryModel } from './library.ts';
 
 /** Below the least probable piece: the score of a character that is in no piece. (`K_UNK_PENALTY` of the Rust tokenizers.) */
@@ -72,7 +73,7 @@ class Unigram {
   }
 
   #addUnknown(text: string, pieces: string[]): void {
-    const bytes = this.#byteFallback ? Array.from(new TextEncoder().encode(text), bytePiece) : [];
+    const bytes = this.#byteFallback && !this.ids.has(text) ? bytePieces(text) : [];
     if (bytes.length > 0 && bytes.every((piece) => this.ids.has(piece))) for (const piece of bytes) pieces.push(piece);
     else pieces.push(text);
   }
@@ -127,8 +128,4 @@ function buildTrie(pieces: readonly string[]): Trie {
     if (node !== 0) pieceAt[node] = id;
   }
   return { next, pieceAt };
-}
-
-function bytePiece(byte: number): string {
-  return `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`;
 }

@@ -1,0 +1,236 @@
+import { javaScriptTokenizer, memoryModel, readTokenizerDefinition, type Tokenizer } from '@sentvec/core';
+import { nodeTokenizer } from '@sentvec/core/node';
+import { goldenModel } from '@sentvec/testing';
+import { describe, expect, test } from 'vitest';
+
+/** A tokenizer.json in which each cut shows: letters merge with their neighbours, and unknown characters fuse. */
+function tokenizerJson(parts: Record<string, unknown>): Record<string, unknown> {
+  const letters = Array.from('abcdefghijklmnopqrstuvwxyzσ0123456789 .!▁ĠÃ');
+  const pairs = ['ab', 'bb', 'ba', '▁a', 'Ġa', ' a', '12', '!!', 'b ', 'éa'];
+  const vocab = Object.fromEntries(['<unk>', '[T]', ...letters, 'é', ...pairs].map((piece, id) => [piece, id]));
+  const merges = pairs.map((pair) => Array.from(pair));
+  return {
+    added_tokens: [],
+    normalizer: null,
+    pre_tokenizer: null,
+    post_processor: null,
+    decoder: null,
+    model: { type: 'BPE', unk_token: '<unk>', fuse_unk: true, vocab, merges },
+    ...parts,
+  };
+}
+
+async function bothTokenizers(json: Record<string, unknown>): Promise<Tokenizer[]> {
+  const definition = await readTokenizerDefinition(memoryModel('made', { 'tokenizer.json': JSON.stringify(json) }));
+  return Promise.all([javaScriptTokenizer(definition), nodeTokenizer('native')(definition)]);
+}
+
+/** Texts whose ids differ between the tokenizers, with both ids. */
+async function disagreements(tokenizers: readonly Tokenizer[], texts: readonly string[]): Promise<unknown[]> {
+  const [ours, theirs] = await Promise.all(tokenizers.map((tokenizer) => tokenizer.encode(texts, { maxLength: Infinity })));
+  return texts.flatMap((text, index) => {
+    const [a, b] = [ours![index]!.ids.join(' '), theirs![index]!.ids.join(' ')];
+    return a === b ? [] : [{ text, a, b }];
+  });
+}
+
+/** Every character with neighbours of several kinds: between letters, after a space, at a mark. Of ideographs and Hangul every 32nd. */
+function everyCharacter(): string[] {
+  const texts: string[] = [];
+  let text = '';
+  for (
+    let code = 1;
+    code < 0xe0200;
+    code += /[\u3400-\u9fff\uac00-\ud7ff\u{17000}-\u{18cff}\u{20000}-\u{e0000}]/u.test(String.fromCodePoint(code)) ? 32 : 1
+  ) {
+    if (code >= 0xd800 && code < 0xf000) code = 0xf000;
+    const character = String.fromCodePoint(code);
+    text += `a${character}b ${character}1${character}! `;
+    if (text.length <= 300) continue;
+    texts.push(text);
+    text = '';
+  }
+  return [...texts, text];
+}
+
+/** Reproducible texts that stay in a script for a while, then change it; with lone surrogates. */
+function randomTexts(count: number, seed: number): string[] {
+  let state = seed;
+  const next = (limit: number): number => (state = (state * 48271) % 2147483647) % limit;
+  const scripts: (() => number)[] = [
+    () => 0x20 + next(95),
+    () => 97 + next(3),
+    () => 32,
+    () => [9, 10, 13, 0x85, 0xa0, 0xfeff, 0x2028, 0x3000][next(8)]!,
+    () => 0xa0 + next(0x500),
+    () => 0x300 + next(0x70),
+    () => 0x370 + next(0x90),
+    () => 0x600 + next(0x100),
+    () => 0x900 + next(0x400),
+    () => 0x2000 + next(0x80),
+    () => 0x3040 + next(0x200),
+    () => 0x4e00 + next(0x5000),
+    () => 0xac00 + next(0x2ba0),
+    () => 0xd800 + next(0x800),
+    () => 0x1f300 + next(0x400),
+    () => 0x20000 + next(0x1000),
+  ];
+  return Array.from({ length: count }, () => {
+    let script = scripts[next(scripts.length)]!;
+    let text = '';
+    for (let left = 1 + next(30); left > 0; left -= 1) {
+      if (next(10) < 3) script = scripts[next(scripts.length)]!;
+      text += String.fromCodePoint(script());
+    }
+    return text;
+  });
+}
+
+describe('the tokenizer in JavaScript agrees with the one in Rust', () => {
+  const sequence = (...normalizers: unknown[]): unknown => ({ type: 'Sequence', normalizers });
+  const bert = { type: 'BertNormalizer', clean_text: true, handle_chinese_chars: true, strip_accents: null, lowercase: true };
+  const normalizers: Record<string, unknown> = {
+    bert,
+    'bert, cased': { ...bert, lowercase: false },
+    'bert, accents kept': { ...bert, strip_accents: false, handle_chinese_chars: false },
+    'bert, accents stripped only': { ...bert, clean_text: false, strip_accents: true, lowercase: false },
+    lowercase: { type: 'Lowercase' },
+    NFC: { type: 'NFC' },
+    NFD: { type: 'NFD' },
+    NFKC: { type: 'NFKC' },
+    NFKD: { type: 'NFKD' },
+    'strip accents': sequence({ type: 'NFD' }, { type: 'StripAccents' }),
+    strip: { type: 'Strip', strip_left: true, strip_right: true },
+    'prepend and replace': sequence({ type: 'Prepend', prepend: '▁' }, { type: 'Replace', pattern: { String: ' ' }, content: '▁' }),
+    'replace by pattern': { type: 'Replace', pattern: { Regex: ' {2,}' }, content: ' ' },
+  };
+  const split = (behavior: string, invert = false): unknown => ({ type: 'Split', pattern: { Regex: '[ab]+' }, behavior, invert });
+  const preTokenizers: Record<string, unknown> = {
+    bert: { type: 'BertPreTokenizer' },
+    whitespace: { type: 'Whitespace' },
+    'whitespace split': { type: 'WhitespaceSplit' },
+    'byte level': { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true },
+    'byte level with a prefix': { type: 'ByteLevel', add_prefix_space: true, trim_offsets: true, use_regex: true },
+    digits: { type: 'Digits', individual_digits: false },
+    'single digits': { type: 'Digits', individual_digits: true },
+    punctuation: { type: 'Punctuation', behavior: 'Isolated' },
+    'punctuation, together': { type: 'Punctuation', behavior: 'Contiguous' },
+    metaspace: { type: 'Metaspace', replacement: '▁', prepend_scheme: 'always', split: true },
+    'metaspace, first': { type: 'Metaspace', replacement: '▁', prepend_scheme: 'first', split: true },
+    'metaspace, never': { type: 'Metaspace', replacement: '▁', prepend_scheme: 'never', split: false },
+    'whitespace split, then metaspace': {
+      type: 'Sequence',
+      pretokenizers: [{ type: 'WhitespaceSplit' }, { type: 'Metaspace', replacement: '▁', prepend_scheme: 'always', split: true }],
+    },
+    'split, removed': split('Removed'),
+    'split, isolated': split('Isolated'),
+    'split, contiguous': split('Contiguous'),
+    'split, with previous': split('MergedWithPrevious'),
+    'split, with next': split('MergedWithNext'),
+    'split, inverted': split('Removed', true),
+  };
+  const texts = randomTexts(2000, 11);
+
+  test.each(Object.entries(normalizers))('normalizer: %s', async (_, normalizer) => {
+    expect(await disagreements(await bothTokenizers(tokenizerJson({ normalizer })), texts)).toEqual([]);
+  });
+
+  test.each(Object.entries(preTokenizers))('pre-tokenizer: %s', async (_, preTokenizer) => {
+    expect(await disagreements(await bothTokenizers(tokenizerJson({ pre_tokenizer: preTokenizer })), texts)).toEqual([]);
+  });
+
+  test('models', async () => {
+    const { model } = tokenizerJson({}) as { model: Record<string, unknown> };
+    const bytes = Array.from({ length: 256 }, (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`);
+    const spelled = Object.fromEntries([...Object.keys(model['vocab'] as object), ...bytes].map((piece, id) => [piece, id]));
+    const scored = Object.keys(spelled).map((piece) => [piece, piece.length === 1 ? -5 : piece.length === 2 ? -8 : -9]);
+    const models: Record<string, unknown>[] = [
+      { ...model, fuse_unk: false },
+      { ...model, unk_token: null },
+      { ...model, vocab: spelled, byte_fallback: true },
+      { ...model, ignore_merges: true },
+      { type: 'Unigram', unk_id: 0, vocab: scored.slice(0, 50) },
+      { type: 'Unigram', unk_id: 0, vocab: scored, byte_fallback: true },
+      { type: 'WordLevel', unk_token: '<unk>', vocab: model['vocab'] },
+      { type: 'WordPiece', unk_token: '<unk>', continuing_subword_prefix: '', max_input_chars_per_word: 4, vocab: model['vocab'] },
+    ];
+    for (const other of models) {
+      const tokenizers = await bothTokenizers(
+        tokenizerJson({ model: other, pre_tokenizer: { type: 'Metaspace', replacement: '▁', prepend_scheme: 'always' } }),
+      );
+      expect(await disagreements(tokenizers, texts)).toEqual([]);
+    }
+  });
+
+  test('suffixes and prefixes of byte pairs', async () => {
+    const vocab = Object.fromEntries(
+      ['<unk>', 'a', 'b', 'a</w>', 'b</w>', 'ab</w>', 'ab', 'ba', '##a', '##b', 'a##', 'bab</w>'].map((piece, id) => [piece, id]),
+    );
+    const merges = [
+      ['a', 'b</w>'],
+      ['a', 'b'],
+      ['b', 'a'],
+      ['b', 'ab</w>'],
+    ];
+    const suffix = { type: 'BPE', unk_token: '<unk>', end_of_word_suffix: '</w>', vocab, merges };
+    const prefix = {
+      type: 'BPE',
+      unk_token: '<unk>',
+      continuing_subword_prefix: '##',
+      vocab,
+      merges: [
+        ['a', '##b'],
+        ['b', '##a'],
+      ],
+    };
+    const words = ['ab', 'a', 'b', 'abab', 'babab ab aab', 'xax', 'bbbabababbbaaab', ''];
+    for (const model of [suffix, prefix]) {
+      expect(
+        await disagreements(await bothTokenizers(tokenizerJson({ model, pre_tokenizer: { type: 'WhitespaceSplit' } })), words),
+      ).toEqual([]);
+    }
+  });
+
+  test('added tokens', async () => {
+    const added = (id: number, content: string, flags: Record<string, boolean> = {}): unknown => ({
+      id,
+      content,
+      special: true,
+      normalized: false,
+      single_word: false,
+      lstrip: false,
+      rstrip: false,
+      ...flags,
+    });
+    const json = tokenizerJson({
+      normalizer: { type: 'Lowercase' },
+      added_tokens: [
+        added(1, '[T]'),
+        added(900, '<left>', { lstrip: true }),
+        added(901, '<right>', { rstrip: true }),
+        added(902, 'New York', { normalized: true, special: false }),
+        added(903, '<left>er'),
+      ],
+    });
+    const withTokens = [
+      'a[T]b',
+      '[T][T]',
+      'a  <left> b',
+      'a <right>  b',
+      'in new york a',
+      'New York',
+      '<left>er a',
+      ' <left> <right> ',
+      '<left><right>',
+      '[t]',
+    ];
+    expect(await disagreements(await bothTokenizers(json), withTokens)).toEqual([]);
+  });
+
+  test.each(['tiny-bert', 'tiny-roberta', 'tiny-mpnet'])('every character, and random texts: %s', async (name) => {
+    const definition = await readTokenizerDefinition(goldenModel(name));
+    const tokenizers = await Promise.all([javaScriptTokenizer(definition), nodeTokenizer('native')(definition)]);
+    expect(await disagreements(tokenizers, everyCharacter())).toEqual([]);
+    expect(await disagreements(tokenizers, randomTexts(5000, 3))).toEqual([]);
+  });
+});
