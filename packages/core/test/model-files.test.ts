@@ -1,0 +1,83 @@
+import { createHash } from 'node:crypto';
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { memoryModel } from '@sentvec/core';
+import { directoryModel, openModel } from '@sentvec/core/node';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+
+let root = '';
+
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), 'sentvec-model-files-'));
+  await mkdir(join(root, 'model', '1_Pooling'), { recursive: true });
+  await writeFile(join(root, 'model', 'config.json'), '{}');
+  await writeFile(join(root, 'model', '1_Pooling', 'config.json'), 'pool');
+  await writeFile(join(root, 'secret.txt'), 'secret');
+});
+
+afterEach(() => rm(root, { recursive: true, force: true }));
+
+const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
+
+test('a folder: its files, their contents, sizes and hashes', async () => {
+  const model = await directoryModel(join(root, 'model'));
+  expect(await model.list()).toEqual(['1_Pooling/config.json', 'config.json']);
+  expect(text(await model.read('1_Pooling/config.json'))).toBe('pool');
+  expect(await model.size?.('1_Pooling/config.json')).toBe(4);
+  expect(await model.sha256?.('1_Pooling/config.json')).toBe(createHash('sha256').update('pool').digest('hex'));
+  await expect(model.read('nothing.json')).rejects.toMatchObject({ code: 'invalid-model', message: /no file nothing\.json/u });
+  await expect(model.read('1_Pooling')).rejects.toMatchObject({ code: 'invalid-model' });
+});
+
+test.each(['../secret.txt', '/etc/passwd', 'a//b', './config.json', '1_Pooling/../config.json', 'C:/x', 'a\\b', '', 'a\0b'])(
+  'no path leaves the model: %j',
+  async (path) => {
+    const model = await directoryModel(join(root, 'model'));
+    for (const files of [model, memoryModel('memory', { 'config.json': '{}' })])
+      await expect(files.read(path)).rejects.toMatchObject({ code: 'invalid-model' });
+  },
+);
+
+test('links may lead elsewhere in the model, not out of it', async () => {
+  await symlink(join(root, 'secret.txt'), join(root, 'model', 'vocab.txt'));
+  await symlink(join(root, 'model', 'config.json'), join(root, 'model', 'same.json'));
+  await symlink(root, join(root, 'model', 'up'));
+  const model = await directoryModel(join(root, 'model'));
+  expect(text(await model.read('same.json'))).toBe('{}');
+  for (const path of ['vocab.txt', 'up/secret.txt']) {
+    await expect(model.read(path)).rejects.toMatchObject({ code: 'invalid-model', message: /outside the model's folder/u });
+    await expect(model.sha256?.(path)).rejects.toMatchObject({ code: 'invalid-model' });
+  }
+});
+
+test('a snapshot in the cache of the hub links to the blobs of its repository, and no further', async () => {
+  const repository = join(root, 'models--org--name');
+  const snapshot = join(repository, 'snapshots', 'abc');
+  await mkdir(snapshot, { recursive: true });
+  await mkdir(join(repository, 'blobs'));
+  await writeFile(join(repository, 'blobs', '1234'), 'blob');
+  await symlink('../../blobs/1234', join(snapshot, 'config.json'));
+  await symlink(join(root, 'secret.txt'), join(snapshot, 'vocab.txt'));
+  const model = await directoryModel(snapshot);
+  expect(text(await model.read('config.json'))).toBe('blob');
+  await expect(model.read('vocab.txt')).rejects.toMatchObject({ code: 'invalid-model' });
+});
+
+test('a model is opened by its folder; a path that leads nowhere is said to', async () => {
+  expect((await openModel(join(root, 'model'))).directory).toBe((await directoryModel(join(root, 'model'))).directory);
+  await expect(openModel(join(root, 'config.json'))).rejects.toMatchObject({ code: 'model-not-found' });
+  await expect(openModel(join(root, 'secret.txt'))).rejects.toMatchObject({ code: 'model-not-found', message: /is not a folder/u });
+  for (const name of ['./nowhere', '../nowhere', '/no/where', '~/nowhere', 'a/b/c', 'with space']) {
+    await expect(openModel(name)).rejects.toMatchObject({ code: 'model-not-found', message: /no model folder/u });
+  }
+});
+
+test('a model in memory', async () => {
+  const model = memoryModel('tiny', { 'b.txt': 'ü', 'a.bin': Uint8Array.of(1, 2) });
+  expect(await model.list()).toEqual(['a.bin', 'b.txt']);
+  expect(text(await model.read('b.txt'))).toBe('ü');
+  expect([await model.size?.('a.bin'), await model.size?.('b.txt')]).toEqual([2, 2]);
+  await expect(model.read('c')).rejects.toMatchObject({ code: 'invalid-model' });
+  expect(() => memoryModel('bad', { '../x': '' })).toThrow(/stay inside/u);
+});
