@@ -1,3 +1,6 @@
+export { tfjs } from './backend.ts';
+export type { WasmPaths } from './kernels/wasm-backend.ts';
 export { tfjsOperations } from './operations/operations.ts';
-export { registerWasmBackend, wasmBackend } from './kernels/wasm-backend.ts';
+export type { TfjsDevice, TfjsOptions } from './options.ts';
+export { openRuntime, type Runtime } from './runtime.ts';
 export type { TensorFlow, TfTensor } from './tensor-flow.ts';

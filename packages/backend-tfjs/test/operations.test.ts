@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { gradients, type Operations, plainOperations, type PlainTensor } from '@sentvec/architectures';
-import { registerWasmBackend, tfjsOperations, type TfTensor, wasmBackend } from '@sentvec/backend-tfjs';
+import { openRuntime, tfjsOperations, type TfTensor } from '@sentvec/backend-tfjs';
 import { type OperationCase, operationCases, random, valueCases } from '../../architectures/test/operation-cases.ts';
 import { fromPlain, largestDifference, tidied, toPlain } from './plain-tensors.ts';
 
@@ -28,12 +28,11 @@ function plainGradients(operation: OperationCase, weights: PlainTensor): readonl
   ).gradients;
 }
 
-describe.each(['cpu', wasmBackend])('operations on %s', (backend) => {
+describe.each(['cpu', 'wasm'] as const)('operations on %s', (device) => {
   const ops = tfjsOperations(tf);
 
   beforeAll(async () => {
-    await registerWasmBackend(tf);
-    await tf.setBackend(backend);
+    await openRuntime(device);
   });
 
   afterEach(() => {

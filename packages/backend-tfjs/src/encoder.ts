@@ -1,0 +1,97 @@
+import { type EncodeOptions, type Encoder, SentvecError, throwIfAborted, type TokenBatch, type TokenEmbeddings } from '@sentvec/core';
+import type { Place, PlacedEncoder } from './placement.ts';
+
+interface Job {
+  readonly batch: TokenBatch;
+  settle(result: Float32Array | Error): void;
+}
+
+/** Batches in the place at once: the one that is computed, and the next, so that it need not wait for this thread. */
+const depth = 2;
+
+/** The encoder of a model that TensorFlow.js executes in its place, and the batches that wait for it. */
+export class TfjsEncoder implements Encoder {
+  readonly hiddenSize: number;
+  readonly maxPositions: number;
+  readonly vocabularySize: number;
+  readonly concurrency = 1;
+  readonly batchTokens: number;
+  readonly #place: Place;
+  readonly #placed: PlacedEncoder;
+  readonly #waiting: Job[] = [];
+  readonly #running = new Set<Job>();
+  #disposal: Promise<void> | undefined;
+
+  constructor(place: Place, placed: PlacedEncoder, batchTokens: number) {
+    this.hiddenSize = placed.hiddenSize;
+    this.maxPositions = placed.maxPositions;
+    this.vocabularySize = placed.vocabularySize;
+    this.batchTokens = batchTokens;
+    this.#place = place;
+    this.#placed = placed;
+  }
+
+  async encode(batch: TokenBatch, { signal }: EncodeOptions = {}): Promise<TokenEmbeddings> {
+    throwIfAborted(signal);
+    if (this.#disposal !== undefined) throw disposed();
+    const [rows, cols] = [batch.rows * batch.cols, this.hiddenSize];
+    return { data: await this.#run(batch, signal), rows, cols };
+  }
+
+  /** Frees the weights. What waits fails with `disposed`. */
+  dispose(): Promise<void> {
+    this.#disposal ??= this.#end();
+    return this.#disposal;
+  }
+
+  #run(batch: TokenBatch, signal: AbortSignal | undefined): Promise<Float32Array> {
+    return new Promise((resolve, reject) => {
+      const settle = (result: Float32Array | Error): void => {
+        signal?.removeEventListener('abort', onAbort);
+        if (result instanceof Error) reject(result);
+        else resolve(result);
+      };
+      const job: Job = { batch, settle };
+      const onAbort = (): void => {
+        const place = this.#waiting.indexOf(job);
+        if (place >= 0) this.#waiting.splice(place, 1);
+        settle(new SentvecError('aborted', 'The work was aborted by its caller.', {}, { cause: signal?.reason }));
+      };
+      signal?.addEventListener('abort', onAbort, { once: true });
+      this.#waiting.push(job);
+      this.#dispatch();
+    });
+  }
+
+  #dispatch(): void {
+    while (this.#running.size < depth && this.#disposal === undefined) {
+      const job = this.#waiting.shift();
+      if (job === undefined) return;
+      this.#running.add(job);
+      void this.#perform(job);
+    }
+  }
+
+  async #perform(job: Job): Promise<void> {
+    const result = await this.#placed.encode(job.batch).catch((error: unknown) => asError(error));
+    this.#running.delete(job);
+    job.settle(result);
+    this.#dispatch();
+  }
+
+  async #end(): Promise<void> {
+    for (const job of [...this.#running, ...this.#waiting.splice(0)]) job.settle(disposed());
+    await this.#placed.dispose();
+    await this.#place.close();
+  }
+}
+
+function disposed(): SentvecError {
+  return new SentvecError('disposed', 'The encoder was disposed of. Load the model again.');
+}
+
+function asError(error: unknown): SentvecError {
+  if (SentvecError.is(error)) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  return new SentvecError('backend-failed', `TensorFlow.js failed on a batch: ${message}`, {}, { cause: error });
+}

@@ -1,0 +1,65 @@
+import { checkTokens, type EncoderNetwork, type Operations, readEncoder } from '@sentvec/architectures';
+import type { ModelFiles, TokenBatch } from '@sentvec/core';
+import { tfjsOperations } from './operations/operations.ts';
+import type { Runtime } from './runtime.ts';
+import type { TfTensor } from './tensor-flow.ts';
+
+/** An encoder whose weights are tensors of this thread's TensorFlow.js. It computes at once, and blocks its thread. */
+export class LocalEncoder {
+  readonly network: EncoderNetwork;
+  readonly #runtime: Runtime;
+  readonly #operations: Operations<TfTensor>;
+  readonly #weights: ReadonlyMap<string, TfTensor>;
+
+  private constructor(runtime: Runtime, network: EncoderNetwork, weights: ReadonlyMap<string, TfTensor>) {
+    this.#runtime = runtime;
+    this.network = network;
+    this.#operations = tfjsOperations(runtime.tf);
+    this.#weights = weights;
+  }
+
+  /** @throws SentvecError `invalid-model`, `unsupported-model` */
+  static async open(runtime: Runtime, files: ModelFiles): Promise<LocalEncoder> {
+    const definition = await readEncoder(files);
+    const weights = onBackend(runtime, () => {
+      const { tf } = runtime;
+      return new Map([...definition.weights].map(([name, shape]) => [name, tf.tensor(definition.weight(name), [...shape], 'float32')]));
+    });
+    return new LocalEncoder(runtime, definition.network, weights);
+  }
+
+  /** Token embeddings, row-major: rows × cols × hidden size. @throws SentvecError `backend-failed`, `invalid-model` */
+  encode(batch: TokenBatch): Float32Array {
+    const { rows, cols, ids, mask } = batch;
+    if (rows * cols === 0) return new Float32Array(0);
+    checkTokens(this.network, batch);
+    const ops = this.#operations;
+    return onBackend(this.#runtime, () => {
+      const { tf } = this.#runtime;
+      const result = tf.tidy(() => {
+        const inputs = { ids: ops.constant(ids, [rows, cols]), mask: ops.constant(mask, [rows, cols]) };
+        return this.network.encode(ops, (name) => this.#weights.get(name)!, inputs);
+      });
+      // Outside of `tidy`, which would look for tensors in every entry of an array.
+      const data = result.dataSync<'float32'>();
+      result.dispose();
+      return data;
+    });
+  }
+
+  dispose(): void {
+    onBackend(this.#runtime, () => this.#runtime.tf.dispose([...this.#weights.values()]));
+  }
+}
+
+/** A page may use TensorFlow.js on another backend for its own work, which finds it as it was. */
+function onBackend<T>({ tf, backend }: Runtime, work: () => T): T {
+  const before = tf.getBackend();
+  // Takes effect at once for a backend that has been started.
+  if (before !== backend) void tf.setBackend(backend);
+  try {
+    return work();
+  } finally {
+    if (before !== backend) void tf.setBackend(before);
+  }
+}

@@ -1,0 +1,35 @@
+import { SentvecError } from '@sentvec/core';
+import type { WasmPaths } from './kernels/wasm-backend.ts';
+
+/** What TensorFlow.js can run on: two native libraries for Node, WebAssembly, plain JavaScript. */
+export type TfjsDevice = 'tfjs-node-gpu' | 'tfjs-node' | 'wasm' | 'cpu';
+
+/** Options of {@link tfjs}. */
+export interface TfjsOptions {
+  /**
+   * What to run on. A name: that, or the error `backend-unavailable`. Default `auto`: `@tensorflow/tfjs-node-gpu` where it is installed
+   * with its native half, else `@tensorflow/tfjs-node`, else WebAssembly. `cpu`, some 50 times slower, is used only when it is named.
+   */
+  readonly device?: 'auto' | TfjsDevice;
+  /** Where a page finds the files of `@tensorflow/tfjs-backend-wasm`. Default: beside the script. Node finds them itself. */
+  readonly wasmPaths?: WasmPaths;
+  /** Tokens (rows × longest) of a batch that the pipeline should aim at. Default: 512; 8192 with a native library. */
+  readonly batchTokens?: number;
+}
+
+const devices: readonly TfjsDevice[] = ['tfjs-node-gpu', 'tfjs-node', 'wasm', 'cpu'];
+
+/** @throws SentvecError `invalid-argument` when an option cannot be used */
+export function checkOptions({ device = 'auto', batchTokens }: TfjsOptions): void {
+  if (device !== 'auto' && !devices.includes(device)) {
+    throw new SentvecError('invalid-argument', `tfjs({ device }) knows no "${device}". It knows auto, ${devices.join(', ')}.`);
+  }
+  if (batchTokens !== undefined && !(Number.isSafeInteger(batchTokens) && batchTokens > 0)) {
+    throw new SentvecError('invalid-argument', `tfjs({ batchTokens }) wants a whole number above 0, not ${String(batchTokens)}.`);
+  }
+}
+
+/** Whether a device is a native library, of which a process can hold only one copy. */
+export function isNative(device: TfjsDevice): boolean {
+  return device === 'tfjs-node-gpu' || device === 'tfjs-node';
+}

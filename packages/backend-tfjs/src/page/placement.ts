@@ -1,0 +1,37 @@
+import { SentvecError } from '@sentvec/core';
+import { LocalEncoder } from '../local-encoder.ts';
+import { isNative, type TfjsDevice } from '../options.ts';
+import type { OpenPlace, Place, PlacedEncoder } from '../placement.ts';
+import { openRuntime } from '../runtime.ts';
+
+/** Why a device is out of the question here. */
+export function absence(device: TfjsDevice): string | undefined {
+  return isNative(device) ? `@tensorflow/${device} is for Node` : undefined;
+}
+
+/** In the page itself. */
+export const openPlace: OpenPlace = async (device, wasmPaths): Promise<Place> => {
+  const runtime = await openRuntime(device, wasmPaths).catch((cause: unknown) => {
+    throw new SentvecError('backend-unavailable', `TensorFlow.js cannot use ${device} here: ${String(cause)}`, { device }, { cause });
+  });
+  return {
+    description: runtime.description,
+    load: async (files) => inPage(await LocalEncoder.open(runtime, files)),
+    close: async () => {},
+  };
+};
+
+function inPage(encoder: LocalEncoder): PlacedEncoder {
+  const { hiddenSize, maxPositions, vocabularySize } = encoder.network;
+  return {
+    hiddenSize,
+    maxPositions,
+    vocabularySize,
+    encode: async (batch) => {
+      // Lets the page draw and answer between two batches.
+      await new Promise((resolve) => setTimeout(resolve, 0));
+      return encoder.encode(batch);
+    },
+    dispose: async () => encoder.dispose(),
+  };
+}
