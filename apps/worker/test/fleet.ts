@@ -50,7 +50,7 @@ export class Fleet {
       SENTVEC_THREADS: '1',
       ...environment,
     };
-    const started = spawn(process.execPath, [join(import.meta.dirname, 'worker-process.mjs')], {
+    const started = spawn(process.execPath, [join(import.meta.dirname, '../chaos/worker.mjs')], {
       env: { ...process.env, ...settings },
       stdio: ['ignore', 'inherit', 'pipe'],
     });

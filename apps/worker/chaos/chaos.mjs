@@ -1,0 +1,165 @@
+// Embeds a corpus with a fleet of workers while it kills and freezes them, and Redis too, and compares the output with that of
+// an undisturbed run, byte for byte. The same seed chooses the same disasters at the same moments of progress.
+import { mkdtemp, rm } from 'node:fs/promises';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { onnx } from '@sentvec/backend-onnx';
+import { loadEmbedder } from '@sentvec/core/node';
+import { connectRedis, QueueOverview, queueRuntime } from '@sentvec/queue';
+import { goldenPath, startRedis } from '@sentvec/testing';
+import { embedCorpus, hasEnded, inProcessRuntime } from '@sentvec/workflow';
+import { hashes, writeCorpus } from './corpus.mjs';
+import { Disasters } from './disasters.mjs';
+import { seededRandom } from './random.mjs';
+import { startWorker } from './workers.mjs';
+
+const { values } = parseArgs({
+  options: {
+    seed: { type: 'string', default: String(Date.now() % 1_000_000) },
+    rows: { type: 'string', default: '50000' },
+    kills: { type: 'string', default: '10' },
+    'redis-kills': { type: 'string', default: '2' },
+    freezes: { type: 'string', default: '1' },
+    workers: { type: 'string', default: '3' },
+    'chunk-rows': { type: 'string', default: '250' },
+    rate: { type: 'string', default: '' },
+  },
+});
+const counts = Object.fromEntries(Object.entries(values).map(([name, value]) => [name, Number(value)]));
+const model = goldenPath('models/tiny-bert');
+const say = (line) => process.stdout.write(`${line}\n`);
+const seconds = (milliseconds) => `${(milliseconds / 1000).toFixed(1)} s`;
+
+const root = await mkdtemp(join(tmpdir(), 'sentvec-chaos-'));
+const redis = await startRedis();
+const workers = [];
+let failure;
+try {
+  await main();
+} catch (error) {
+  failure = error;
+} finally {
+  for (const worker of workers) worker.kill('SIGKILL');
+  await redis.stop();
+  await rm(root, { recursive: true, force: true });
+}
+if (failure) {
+  process.stderr.write(`chaos: ${failure.stack ?? failure}\n`);
+  process.exit(1);
+}
+
+async function main() {
+  const { rows, workers: fleet } = counts;
+  say(`seed ${counts.seed}: ${rows} rows, ${fleet} workers on ${availableParallelism()} cores (--seed ${counts.seed} repeats this)`);
+  const corpus = join(root, 'corpus.jsonl');
+  await writeCorpus(corpus, rows);
+  const request = (output) => ({ inputs: [corpus], output: join(root, output), chunkRows: counts['chunk-rows'] });
+
+  const begun = performance.now();
+  await undisturbed(request('undisturbed'));
+  say(`undisturbed, in one process: ${seconds(performance.now() - begun)}`);
+  await disturbed(request('disturbed'));
+
+  const [expected, actual] = [await hashes(join(root, 'undisturbed')), await hashes(join(root, 'disturbed'))];
+  const names = new Set([...Object.keys(expected), ...Object.keys(actual)]);
+  const different = [...names].filter((name) => expected[name] !== actual[name]);
+  if (different.length > 0) throw new Error(`These files differ from the undisturbed run: ${different.join(', ')}.`);
+  say(`all ${names.size} files are identical to those of the undisturbed run, byte for byte`);
+}
+
+async function undisturbed(request) {
+  const embedder = await loadEmbedder(model, { backend: onnx({ sessions: 1, threadsPerSession: 1 }) });
+  const run = await inProcessRuntime().start(embedCorpus({ embedder: async () => embedder }), { model, request });
+  await run.result();
+  await embedder.dispose();
+}
+
+async function disturbed(request) {
+  const settings = {
+    SENTVEC_REDIS_URL: redis.url,
+    SENTVEC_ROOTS: root,
+    SENTVEC_MODELS: model,
+    SENTVEC_PORT: '0',
+    SENTVEC_THREADS: '1',
+    SENTVEC_RATE_LIMIT: values.rate,
+  };
+  workers.push(...(await Promise.all(Array.from({ length: counts.workers }, () => startWorker(settings)))));
+  const runtime = await queueRuntime({ url: redis.url });
+  const connection = await connectRedis(redis.url, 'worker');
+  connection.on('error', () => {});
+  const overview = new QueueOverview(connection, 'sentvec');
+  const begun = performance.now();
+  const run = await runtime.start(embedCorpus(), { model, request });
+  let position = { done: 0, ended: false };
+  const look = async () => {
+    // Redis may be away just now: then the run is where it was.
+    const status = await run.status().catch(() => undefined);
+    if (status) position = { done: status.items?.done ?? 0, ended: hasEnded(status.state) };
+    return position;
+  };
+  const random = seededRandom(counts.seed);
+  const replace = async (victim) => {
+    workers.splice(workers.indexOf(victim), 1, await startWorker(settings));
+  };
+  const disasters = new Disasters({ random, redis, steps: overview.queues.steps, workers, replace, position: look });
+  const happened = [];
+  for (const { kind, at } of plan(random)) {
+    while ((await look()).done < at && !position.ended) await sleep(50);
+    if (position.ended) throw new Error('The run ended before all disasters had happened: use more rows.');
+    const disaster = await disasters[kind]();
+    happened.push(disaster);
+    const { what, pid, progressAfter } = disaster;
+    say(`  at chunk ${position.done}: ${what}${pid ? ` (process ${pid})` : `; progress again ${seconds(progressAfter)} after its return`}`);
+  }
+  const result = await run.result();
+  const milliseconds = performance.now() - begun;
+  await report(happened, milliseconds);
+  await check(run, result, connection);
+  await overview.close();
+  connection.disconnect();
+  await runtime.close();
+}
+
+/** Disasters in random order, at random chunks between the first and the last tenth. */
+function plan(random) {
+  const chunks = Math.ceil(counts.rows / counts['chunk-rows']);
+  const kinds = [
+    ...Array.from({ length: counts.kills }, () => 'kill'),
+    ...Array.from({ length: counts['redis-kills'] }, () => 'restartRedis'),
+    ...Array.from({ length: counts.freezes }, () => 'freeze'),
+  ];
+  const shuffled = kinds.map((kind) => ({ kind, order: random() })).sort((a, b) => a.order - b.order);
+  const moments = kinds.map(() => Math.floor((0.02 + 0.75 * random()) * chunks)).sort((a, b) => a - b);
+  return shuffled.map(({ kind }, index) => ({ kind, at: moments[index] }));
+}
+
+async function report(happened, milliseconds) {
+  const times = (await Promise.all(happened.map(({ recovered }) => recovered))).flat().sort((a, b) => a - b);
+  const number = (what) => happened.filter((disaster) => disaster.what === what).length;
+  say(
+    `${number('worker killed')} workers killed, Redis killed ${number('Redis killed')} times, ${number('worker frozen')} workers frozen; the run took ${seconds(milliseconds)}`,
+  );
+  if (times.length === 0) return;
+  say(`${times.length} chunks recovered; time to recover: median ${seconds(times[times.length >> 1])}, longest ${seconds(times.at(-1))}`);
+}
+
+async function check(run, result, connection) {
+  const { items, total, state } = await run.status();
+  if (
+    state !== 'completed' ||
+    total.rows !== counts.rows ||
+    result.rows !== counts.rows ||
+    result.rejected !== 0 ||
+    items.done !== items.planned
+  ) {
+    throw new Error(`The counts are wrong: ${JSON.stringify({ state, items, total, result })}.`);
+  }
+  const left = async () => (await connection.keys('*')).filter((key) => /:(steps|waves):r/.test(key));
+  for (let attempt = 0; (await left()).length > 0; attempt += 1) {
+    if (attempt > 300) throw new Error(`Jobs were left in Redis: ${(await left()).join(', ')}.`);
+    await sleep(100);
+  }
+  say(`${items.done} chunks, ${total.rows} rows, no dead letters; no job is left in Redis`);
+}

@@ -1,0 +1,22 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+
+const program = fileURLToPath(new URL('worker.mjs', import.meta.url));
+
+/** Starts a worker in a process of its own, and waits until it serves. */
+export async function startWorker(environment) {
+  const worker = spawn(process.execPath, [program], { env: { ...process.env, ...environment }, stdio: ['ignore', 'ignore', 'pipe'] });
+  const log = [];
+  const ended = once(worker, 'exit');
+  await new Promise((resolve, reject) => {
+    createInterface({ input: worker.stderr }).on('line', (line) => {
+      log.push(line);
+      if (log.length > 200) log.shift();
+      if (line.includes('"serving"')) resolve();
+    });
+    ended.then(() => reject(new Error(`A worker ended:\n${log.join('\n')}`)), reject);
+  });
+  return { pid: worker.pid, kill: (signal) => worker.kill(signal), ended };
+}
