@@ -7,13 +7,14 @@ import { models } from './models/index.ts';
 import { describeMachine, table } from './report.ts';
 import { workloads } from './workloads/index.ts';
 
-const usage = `pnpm bench [--rounds N] [--model NAME] [--workload NAME] [--json]
+const usage = `pnpm bench [--rounds N] [--model NAME] [--workload NAME] [--contestant NAME] [--json]
 
 Times sentvec beside others on the same texts and the same ONNX file, in turns, and prints the medians.
---rounds    rounds that count; default 5
---model     only models whose name contains this
---workload  only workloads whose name contains this
---json      the measurements as JSON on standard output
+--rounds      rounds that count; default 5
+--model       only models whose name contains this
+--workload    only workloads whose name contains this
+--contestant  only sentvec and contestants whose name contains this
+--json        the measurements as JSON on standard output
 `;
 
 const { values } = parseArgs({
@@ -21,6 +22,7 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '5' },
     model: { type: 'string', default: '' },
     workload: { type: 'string', default: '' },
+    contestant: { type: 'string', default: '' },
     json: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
@@ -31,12 +33,13 @@ if (values.help) {
 } else {
   const rounds = Number(values.rounds);
   if (!Number.isSafeInteger(rounds) || rounds < 1) throw new Error(`--rounds wants a whole number above 0, not ${values.rounds}.`);
+  const chosen = contestants.filter(({ name }, place) => place === 0 || name.includes(values.contestant));
   const measurements: Measurement[] = [];
   for (const model of models.filter(({ name }) => name.includes(values.model))) {
     const directory = await model.prepare(join(cacheDirectory(), 'bench'));
     for (const workload of workloads.filter(({ name }) => name.includes(values.workload))) {
       console.error(`${model.name}: ${workload.description} …`);
-      measurements.push(await measure(model, directory, workload, contestants, rounds));
+      measurements.push(await measure(model, directory, workload, chosen, rounds));
     }
   }
   if (values.json) process.stdout.write(`${JSON.stringify({ machine: describeMachine(), rounds, measurements }, undefined, 2)}\n`);

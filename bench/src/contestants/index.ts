@@ -1,6 +1,6 @@
 import type { Contestant } from '../contestant.ts';
 import { sentvecOnnx } from './sentvec-onnx.ts';
-import { transformersJs } from './transformers-js.ts';
+import { transformersJs, transformersJsAllCores } from './transformers-js.ts';
 
 /** All contestants; the others are compared with the first. */
-export const contestants: readonly Contestant[] = [sentvecOnnx, transformersJs];
+export const contestants: readonly Contestant[] = [sentvecOnnx, transformersJs, transformersJsAllCores];

@@ -1,5 +1,6 @@
 import type { BenchModel } from '../bench-model.ts';
 import { miniLm } from './mini-lm.ts';
+import { useLite } from './use-lite.ts';
 
 /** All models. */
-export const models: readonly BenchModel[] = [miniLm];
+export const models: readonly BenchModel[] = [miniLm, useLite];

@@ -5,6 +5,6 @@ import type { Workload } from '../workload.ts';
 /** Sentences of about 14 tokens: search queries, titles, utterances. */
 export const shortSentences: Workload = {
   name: 'short',
-  description: '1024 sentences of about 14 tokens',
-  texts: async () => shuffled(sentences(7, 13), 1).slice(0, 1024),
+  description: '2048 sentences of about 14 tokens',
+  texts: async () => shuffled(sentences(7, 13), 1).slice(0, 2048),
 };
