@@ -21,7 +21,6 @@ beforeAll(async () => {
   server = await startStaticServer({ '/': folder, '/goldens/': goldenPath('') });
   browser = await startBrowser();
   page = await browser.newPage();
-  page.on('console', (message) => console.log(`page: ${message.text()}`));
   page.on('pageerror', (error) => console.log(`page: ${error.message}`));
   const session = await page.context().newCDPSession(page);
   await page.exposeFunction('memoryInUse', async () => {
@@ -43,6 +42,17 @@ it('the page is isolated and computes on an adapter of WebGPU', async () => {
   expect(await page.evaluate(() => crossOriginIsolated)).toBe(true);
   const availability = await page.evaluate(() => window.backends['webgpu']!.isAvailable());
   expect(availability).toEqual({ available: true, device: expect.stringMatching(/^WebGPU \(/u) });
+});
+
+it('keeps the files of a model in Cache storage, apart for each version', async () => {
+  const expected = new TextDecoder().decode(await goldenFiles.model('tiny-bert').read('config.json'));
+  const readings = await page.evaluate(async () => [
+    await window.readCached('1'),
+    await window.readCached('1'),
+    await window.readCached('2'),
+  ]);
+  expect(readings.map(({ text }) => text)).toEqual([expected, expected, expected]);
+  expect(readings.map(({ downloads }) => downloads > 0)).toEqual([true, false, true]);
 });
 
 const names = backendChecks(webgpu(), goldenFiles).map(({ name }) => name);

@@ -7,6 +7,7 @@ import { loadingChecks } from './backend-checks/loading.ts';
 import { goldenModelNames, type GoldenSource } from './golden-expectation.ts';
 
 export type { BackendCheck } from './backend-checks/check.ts';
+export type { GoldenExpectation, GoldenSource } from './golden-expectation.ts';
 
 /** What the contract asks of a backend, and what it may know. */
 export interface BackendCheckOptions {

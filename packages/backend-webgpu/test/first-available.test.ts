@@ -1,0 +1,36 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { onnx } from '@sentvec/backend-onnx';
+import { firstAvailable, SentvecError, type Backend } from '@sentvec/core';
+import { backendContract, goldenModel } from '@sentvec/testing';
+import { afterAll, describe, expect, it } from 'vitest';
+
+const cacheDirectory = await mkdtemp(join(tmpdir(), 'sentvec-first-available-'));
+afterAll(() => rm(cacheDirectory, { recursive: true, force: true }));
+
+const missing = (name: string): Backend => ({
+  name,
+  isAvailable: async () => ({ available: false, reason: `There is no ${name} here.` }),
+  load: () => Promise.reject(new Error('must not be asked')),
+});
+
+backendContract(firstAvailable([missing('gpu'), onnx({ cacheDirectory, sessions: 1 })]));
+
+describe('firstAvailable', () => {
+  it('names the backend that it stands for', async () => {
+    const availability = await firstAvailable([missing('gpu'), onnx({ cacheDirectory })]).isAvailable();
+    expect(availability).toEqual({ available: true, device: expect.stringMatching(/^onnx: /u) });
+  });
+  it('gives the reason of each when none can work', async () => {
+    const backend = firstAvailable([missing('gpu'), missing('npu')]);
+    const reason = 'No backend can work here. gpu: There is no gpu here. npu: There is no npu here.';
+    expect(await backend.isAvailable()).toEqual({ available: false, reason });
+    await expect(backend.load(goldenModel('tiny-bert'))).rejects.toSatisfy(
+      (error) => SentvecError.is(error, 'backend-unavailable') && error.message === reason,
+    );
+  });
+  it('refuses an empty list', () => {
+    expect(() => firstAvailable([])).toThrow('at least one');
+  });
+});
