@@ -1,0 +1,12 @@
+import type { Embedder } from '@sentvec/core';
+import type { Access, Gathered, Workflow } from '@sentvec/workflow';
+
+interface Site {
+  readonly folder: string;
+  readonly index: string;
+}
+
+export default function pages(tools: {
+  readonly embedder: (model: string) => Promise<Embedder>;
+  readonly access: Access;
+}): Workflow<Site, Gathered<Site, number>>;
