@@ -1,4 +1,4 @@
-/** Texts that are tokenized and sorted together. Larger windows pad less and answer later; see docs/adr on batches. */
+/** Texts that are tokenized and sorted together. Larger windows pad less and answer later; see docs/adr/0016-batches.md. */
 export const windowTexts: number = 2048;
 
 /** A window ends before `windowTexts` when its texts have this many characters together, so that long texts do not fill the memory. */
