@@ -6,5 +6,5 @@ import type { Workload } from '../workload.ts';
 export const shortSentences: Workload = {
   name: 'short',
   description: '2048 sentences of about 14 tokens',
-  texts: async () => shuffled(sentences(7, 13), 1).slice(0, 2048),
+  texts: async () => shuffled(sentences(4, 12), 1).slice(0, 2048),
 };
