@@ -9,7 +9,7 @@ import {
 } from '@sentvec/core';
 import { absence, openPlace } from '#placement';
 import { TfjsEncoder } from './encoder.ts';
-import { checkOptions, isNative, type TfjsDevice, type TfjsOptions } from './options.ts';
+import { automaticDevices, checkOptions, isNative, type TfjsDevice, type TfjsOptions } from './options.ts';
 import type { Place } from './placement.ts';
 
 /**
@@ -34,7 +34,7 @@ interface Choice {
 
 async function choose({ device = 'auto', wasmPaths }: TfjsOptions): Promise<Choice> {
   const passedOver: { reason: string; installed: boolean }[] = [];
-  for (const candidate of device === 'auto' ? (['tfjs-node-gpu', 'tfjs-node', 'wasm'] as const) : [device]) {
+  for (const candidate of device === 'auto' ? automaticDevices : [device]) {
     const missing = absence(candidate);
     if (missing !== undefined) {
       passedOver.push({ reason: missing, installed: false });

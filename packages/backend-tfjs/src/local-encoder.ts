@@ -1,7 +1,7 @@
 import { checkTokens, type EncoderNetwork, type Operations, readEncoder } from '@sentvec/architectures';
 import type { ModelFiles, TokenBatch } from '@sentvec/core';
 import { tfjsOperations } from './operations/operations.ts';
-import type { Runtime } from './runtime.ts';
+import { onBackend, type Runtime } from './runtime.ts';
 import type { TfTensor } from './tensor-flow.ts';
 
 /** An encoder whose weights are tensors of this thread's TensorFlow.js. It computes at once, and blocks its thread. */
@@ -49,17 +49,5 @@ export class LocalEncoder {
 
   dispose(): void {
     onBackend(this.#runtime, () => this.#runtime.tf.dispose([...this.#weights.values()]));
-  }
-}
-
-/** A page may use TensorFlow.js on another backend for its own work, which finds it as it was. */
-function onBackend<T>({ tf, backend }: Runtime, work: () => T): T {
-  const before = tf.getBackend();
-  // Takes effect at once for a backend that has been started.
-  if (before !== backend) void tf.setBackend(backend);
-  try {
-    return work();
-  } finally {
-    if (before !== backend) void tf.setBackend(before);
   }
 }

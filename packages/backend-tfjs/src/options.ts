@@ -17,6 +17,9 @@ export interface TfjsOptions {
   readonly batchTokens?: number;
 }
 
+/** What `auto` tries, in order. */
+export const automaticDevices: readonly TfjsDevice[] = ['tfjs-node-gpu', 'tfjs-node', 'wasm'];
+
 const devices: readonly TfjsDevice[] = ['tfjs-node-gpu', 'tfjs-node', 'wasm', 'cpu'];
 
 /** @throws SentvecError `invalid-argument` when an option cannot be used */

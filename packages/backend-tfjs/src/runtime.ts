@@ -61,3 +61,18 @@ async function started(tf: TensorFlow, backend: string, place: string): Promise<
 function describe(tf: TensorFlow, backend: string, place: string): Runtime {
   return { tf, backend, description: `TensorFlow.js ${tf.version_core}, ${place}` };
 }
+
+/**
+ * Does some work on the runtime's backend, which must not wait for anything. A page may use TensorFlow.js on another backend for its own
+ * work, which finds it as it was.
+ */
+export function onBackend<T>({ tf, backend }: Runtime, work: () => T): T {
+  const before = tf.getBackend();
+  // Takes effect at once for a backend that has been started.
+  if (before !== backend) void tf.setBackend(backend);
+  try {
+    return work();
+  } finally {
+    if (before !== backend) void tf.setBackend(before);
+  }
+}

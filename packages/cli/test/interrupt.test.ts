@@ -19,7 +19,7 @@ async function shardsIn(output: string): Promise<number> {
   return (await readdir(place.path(output))).filter((name) => name.startsWith('shard-')).length;
 }
 
-it('Ctrl-C in the middle, then --resume: the same bytes as a run that was never stopped', { timeout: 240_000 }, async () => {
+it('Ctrl-C in the middle, then --resume: the same bytes as a run that was never stopped', async () => {
   await place.writeRows(
     'rows.jsonl',
     Array.from({ length: rows }, (_, row) => ({

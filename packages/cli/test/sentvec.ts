@@ -4,7 +4,10 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll } from 'vitest';
+import { afterAll, beforeAll, vi } from 'vitest';
+
+// Each command starts a process of its own, which takes its time on a busy machine: no test here is about speed.
+vi.setConfig({ testTimeout: 600_000, hookTimeout: 600_000 });
 
 const program = fileURLToPath(new URL('../bin/sentvec.mjs', import.meta.url));
 

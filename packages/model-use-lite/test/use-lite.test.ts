@@ -2,8 +2,11 @@ import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promise
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { useLite } from '@sentvec/model-use-lite';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { checkHash } from '../src/hashes.ts';
+
+// Converting and embedding take their time on a busy machine: no test here is about speed.
+vi.setConfig({ testTimeout: 600_000, hookTimeout: 600_000 });
 
 let cache: string;
 

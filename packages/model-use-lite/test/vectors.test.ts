@@ -7,7 +7,7 @@ import { onnx } from '@sentvec/backend-onnx';
 import { type Embedder, embeddingSimilarity } from '@sentvec/core';
 import { loadEmbedder } from '@sentvec/core/node';
 import { useLite } from '@sentvec/model-use-lite';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { ReferenceEncoder } from './reference-encoder.ts';
 
 interface ReferenceVector {
@@ -20,6 +20,9 @@ interface ReferenceVector {
 const references: ReferenceVector[] = JSON.parse(readFileSync(new URL('reference-vectors.json', import.meta.url), 'utf8'));
 const data = new URL('../../../../shared/data/', import.meta.url);
 const absence = existsSync(data) ? undefined : 'the evaluation data may not be copied into this repository, and ../shared/data is not here';
+
+// Converting and embedding take their time on a busy machine: no test here is about speed.
+vi.setConfig({ testTimeout: 600_000, hookTimeout: 600_000 });
 
 let cache: string;
 let embedder: Embedder;

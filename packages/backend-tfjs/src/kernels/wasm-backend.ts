@@ -31,7 +31,7 @@ export async function registerWasmBackend(tf: TensorFlow, paths?: WasmPaths): Pr
   const { setWasmPaths } = await import('@tensorflow/tfjs-backend-wasm');
   if (paths !== undefined) setWasmPaths(paths);
   const first = tf.registerBackend(wasmBackend, async () => {
-    const backend = (await withoutThreads(tf, () => tf.findBackendFactory('wasm')())) as BackendWasm;
+    const backend = (await withoutListeners(() => withoutThreads(tf, () => tf.findBackendFactory('wasm')()))) as BackendWasm;
     await attachKernels(backend);
     return backend;
   });
@@ -58,5 +58,22 @@ async function withoutThreads<T>(tf: TensorFlow, start: () => T | Promise<T>): P
     return await start();
   } finally {
     tf.env().set(flag, usual);
+  }
+}
+
+const failures = ['uncaughtException', 'unhandledRejection'] as const;
+
+/** In Node the module listens for the failures of the whole program, and throws them again from its own code. They are not its own. */
+async function withoutListeners<T>(start: () => Promise<T>): Promise<T> {
+  const { process } = globalThis as { process?: NodeJS.Process };
+  const before = failures.map((event) => new Set(process?.listeners?.(event as 'uncaughtException')));
+  try {
+    return await start();
+  } finally {
+    for (const [index, event] of failures.entries()) {
+      for (const listener of process?.listeners?.(event as 'uncaughtException') ?? []) {
+        if (!before[index]!.has(listener)) process!.off(event, listener);
+      }
+    }
   }
 }

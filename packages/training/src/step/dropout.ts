@@ -17,6 +17,12 @@ export function seededDropout<Tensor>(ops: Operations<Tensor>, seed: Tensor): (x
   };
 }
 
+/** The seed of a step as {@link seededDropout} takes it: in [0, 1), far apart for neighbouring steps. */
+export function dropoutSeed(step: number): number {
+  const spread = step * 0.754_877_666_246_692_8;
+  return spread - Math.floor(spread);
+}
+
 /** Uniform in [0, 1), in the shape of `x`. */
 function noiseOf<Tensor>(ops: Operations<Tensor>, x: Tensor, seed: Tensor): Tensor {
   const shape = ops.shape(x);

@@ -6,6 +6,7 @@ import { AdamW, type AdamWOptions } from '../optimizer/adamw.ts';
 import { Parameters, type InitialParameter } from '../optimizer/parameters.ts';
 import { WholeBatch, type BatchGradients } from './batch-gradients.ts';
 import { CachedBatch } from './cached-batch.ts';
+import { dropoutSeed } from './dropout.ts';
 import { add, scale } from './flat-arrays.ts';
 import { GraphRunner, type ModelWeights, type OnnxRuntime } from './graph-runner.ts';
 import { matrixOf } from './tensors.ts';
@@ -113,11 +114,9 @@ export class GraphEngine implements TrainingEngine {
     for (const objective of this.#objectives) await objective.dispose();
   }
 
-  /** A number in [0, 1) for each step, far apart for neighbouring ones. */
   #seedInput(seed: number): Record<string, Tensor> {
     if (!this.#dropout) return {};
-    const spread = seed * 0.754_877_666_246_692_8;
-    return { dropoutSeed: new this.#runtime.Tensor('float32', Float32Array.of(spread - Math.floor(spread)), []) };
+    return { dropoutSeed: new this.#runtime.Tensor('float32', Float32Array.of(dropoutSeed(seed)), []) };
   }
 }
 

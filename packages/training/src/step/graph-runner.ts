@@ -127,7 +127,7 @@ export class GraphRunner {
 }
 
 /** Which positions of a batch hold a token, counted through all of it. */
-function positionsOfTokens(mask: Int32Array): Int32Array {
+export function positionsOfTokens(mask: Int32Array): Int32Array {
   const positions = new Int32Array(mask.length);
   let count = 0;
   for (let position = 0; position < mask.length; position++) {

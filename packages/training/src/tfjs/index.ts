@@ -1,0 +1,1 @@
+export { tfjsEngine, type TfjsEngineOptions } from './tfjs-engine.ts';
