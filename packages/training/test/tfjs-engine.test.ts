@@ -38,7 +38,10 @@ test.each(['tiny-bert', 'tiny-roberta', 'tiny-mpnet', 'tiny-bert-multipool'])('%
   const vectors = Float32Array.from(expected.cases.flatMap(({ embedding }) => embedding));
   expect(largest(embedded.data, vectors)).toBeLessThan(5e-5);
   for (let step = 0; step < 3; step += 1) {
-    const [ours, theirs] = [await tensorFlow.step({ batches: [batch], learningRate: 1e-4 }), await graphs.step({ batches: [batch], learningRate: 1e-4 })];
+    const [ours, theirs] = [
+      await tensorFlow.step({ batches: [batch], learningRate: 1e-4 }),
+      await graphs.step({ batches: [batch], learningRate: 1e-4 }),
+    ];
     expect(ours.loss / theirs.loss).toBeCloseTo(1, 3);
     expect(ours.gradientNorm / theirs.gradientNorm).toBeCloseTo(1, 3);
   }
@@ -53,7 +56,12 @@ test('cached gradients are those of the whole batch, and several batches are ave
     [1, 2, 3, 4, 5],
     [6, 7, 8, 9, 10],
   ].map((rows) => makeBatch([column(expected.cases, rows), column(expected.cases, rows.toReversed())]));
-  const options = { objectives: [{ loss: multipleNegativesRankingLoss(), columns: 2 }], trained: all, dropout: false, device: 'wasm' as const };
+  const options = {
+    objectives: [{ loss: multipleNegativesRankingLoss(), columns: 2 }],
+    trained: all,
+    dropout: false,
+    device: 'wasm' as const,
+  };
   const states = [];
   for (const cachedExamples of [undefined, 3]) {
     const engine = await tfjsEngine(model, { ...options, cachedExamples });
@@ -78,7 +86,9 @@ test('dropout follows the seed, frozen tensors stay, and without a finite loss n
   expect(losses[0]).not.toBe(losses[1]);
   expect(losses[2]).toBe(losses[0]);
   const before = await engine.state();
-  expect(before.weights.length).toBe(trainableTensors(model).reduce((sum, { name, data }) => sum + (trained.has(name) ? data.length : 0), 0));
+  expect(before.weights.length).toBe(
+    trainableTensors(model).reduce((sum, { name, data }) => sum + (trained.has(name) ? data.length : 0), 0),
+  );
   const broken = await engine.step({ batches: [makeBatch(columns, Float32Array.of(0, Number.NaN, 1))], learningRate: 1e-3 });
   expect(broken.loss).toBeNaN();
   expect((await engine.state()).weights).toEqual(before.weights);
