@@ -6,7 +6,9 @@ const projects = ['packages', 'apps']
   .filter((room) => existsSync(room))
   .flatMap((room) => readdirSync(room).map((name) => `${room}/${name}`))
   .filter((root) => existsSync(`${root}/test`))
-  .map((root) => ({ test: { name: root.split('/')[1], root, include: ['test/**/*.test.ts'], testTimeout: 60_000, hookTimeout: 60_000 } }));
+  .map((root) => ({
+    test: { name: root.split('/')[1], root, include: ['test/**/*.test.ts'], testTimeout: 240_000, hookTimeout: 240_000 },
+  }));
 
 export default defineConfig({
   test: {
