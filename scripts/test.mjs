@@ -19,7 +19,7 @@ const checks = {
   packages: () => pnpm('exec', 'turbo', 'run', 'publint', 'attw', '--output-logs=errors-only'),
   size: () => pnpm('exec', 'size-limit'),
   vitest: () => runVitest(),
-  // Not by default: it takes half as long again.
+  // Not by default: it makes the tests slower.
   coverage: () => runVitest('--coverage'),
 };
 const onRequest = ['coverage'];
