@@ -22,7 +22,7 @@ const checks = {
   // Not by default: it makes the tests slower.
   coverage: () => runVitest('--coverage'),
 };
-const onRequest = ['coverage'];
+const onRequest = new Set(['coverage']);
 
 function runVitest(...options) {
   ensureSystemPackages();
@@ -49,7 +49,7 @@ const { values, positionals } = parseArgs({ allowPositionals: true, options: { o
 if (values.list) {
   console.log(Object.keys(checks).join('\n'));
 } else {
-  const chosen = values.only ? positionals : Object.keys(checks).filter((name) => !onRequest.includes(name));
+  const chosen = values.only ? positionals : Object.keys(checks).filter((name) => !onRequest.has(name));
   const unknown = chosen.filter((name) => !(name in checks));
   if (unknown.length > 0) {
     console.error(`No check named ${unknown.join(', ')}. There are: ${Object.keys(checks).join(', ')}`);
