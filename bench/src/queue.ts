@@ -85,12 +85,9 @@ async function writeCorpus(path: string, rows: number): Promise<string> {
   return path;
 }
 
-/** A worker in a process of its own, as `sentvec worker` is one. */
+/** Starts the worker's process, and waits until it serves. */
 async function startWorker(environment: Readonly<Record<string, string>>): Promise<ChildProcess> {
-  const program = `import { readConfiguration, runWorker } from '@sentvec/worker';
-    await runWorker(readConfiguration({}), { signal: new AbortController().signal });`;
-  const worker = spawn(process.execPath, ['--input-type=module', '--eval', program], {
-    cwd: import.meta.dirname,
+  const worker = spawn(process.execPath, [join(import.meta.dirname, 'queue-worker.js')], {
     env: { ...process.env, ...environment },
     stdio: ['ignore', 'ignore', 'pipe'],
   });
