@@ -24,7 +24,8 @@ const { values } = parseArgs({
     freezes: { type: 'string', default: '1' },
     workers: { type: 'string', default: '3' },
     'chunk-rows': { type: 'string', default: '250' },
-    rate: { type: 'string', default: '' },
+    // Chunks in so many seconds: slow enough that all disasters find a run to disturb, on a fast machine too.
+    rate: { type: 'string', default: '2/1' },
   },
 });
 const counts = Object.fromEntries(Object.entries(values).map(([name, value]) => [name, Number(value)]));

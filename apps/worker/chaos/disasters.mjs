@@ -22,18 +22,16 @@ export class Disasters {
 
   /** `kill -9`, and a new worker in its place. */
   async kill() {
-    const victim = this.#victim();
-    const held = await this.#heldBy(victim);
+    const victim = await this.#victim();
     victim.kill('SIGKILL');
-    const recovered = this.#track(this.#recoveries(held, victim));
+    const recovered = this.#track(this.#recoveries(victim, victim.ended));
     await this.#context.replace(victim);
     return { what: 'worker killed', pid: victim.pid, recovered };
   }
 
   /** SIGSTOP past the lock, then SIGCONT. */
   async freeze() {
-    const victim = this.#victim();
-    const held = await this.#heldBy(victim);
+    const victim = await this.#victim();
     victim.kill('SIGSTOP');
     this.#frozen.add(victim);
     const thaw = async () => {
@@ -41,7 +39,7 @@ export class Disasters {
       victim.kill('SIGCONT');
       this.#frozen.delete(victim);
     };
-    const recovered = this.#track(Promise.all([this.#recoveries(held, victim), thaw()]).then(([times]) => times));
+    const recovered = this.#track(Promise.all([this.#recoveries(victim), thaw()]).then(([times]) => times));
     return { what: 'worker frozen', pid: victim.pid, recovered };
   }
 
@@ -58,12 +56,18 @@ export class Disasters {
     return { what: 'Redis killed', recovered: Promise.resolve([]), progressAfter: performance.now() - begun };
   }
 
-  #victim() {
-    const { random, workers } = this.#context;
-    return pick(
-      random,
-      workers.filter((worker) => !this.#frozen.has(worker)),
-    );
+  /** A worker at random, in the middle of a chunk: there is little to see when an idle one dies. */
+  async #victim() {
+    const { random, workers, steps } = this.#context;
+    const begun = performance.now();
+    for (;;) {
+      const active = await steps.getActive();
+      const awake = workers.filter((worker) => !this.#frozen.has(worker));
+      const busy = awake.filter((worker) => active.some((job) => isHeldBy(job, worker)));
+      if (busy.length > 0) return pick(random, busy);
+      if (performance.now() - begun > patience) return pick(random, awake);
+      await sleep(5);
+    }
   }
 
   #track(recovery) {
@@ -72,20 +76,16 @@ export class Disasters {
     return recovery;
   }
 
-  /** Steps in the hands of a worker. Its id holds its process id. */
-  async #heldBy({ pid }) {
-    const active = await this.#context.steps.getActive();
-    return active.filter((job) => job?.processedBy?.includes(`-${pid}-`)).map((job) => job.id);
-  }
-
-  async #recoveries(ids, { pid }) {
+  /** How long it takes until every step in the hands of a worker that has stopped is in others', or done. */
+  async #recoveries(victim, stopped) {
+    const { steps } = this.#context;
     const begun = performance.now();
-    const waiting = new Set(ids);
+    await stopped;
+    const waiting = new Set((await steps.getActive()).filter((job) => isHeldBy(job, victim)).map((job) => job.id));
     const times = [];
     while (waiting.size > 0) {
       for (const id of waiting) {
-        const job = await this.#context.steps.getJob(id);
-        if (job?.processedBy?.includes(`-${pid}-`)) continue;
+        if (isHeldBy(await steps.getJob(id), victim)) continue;
         waiting.delete(id);
         times.push(performance.now() - begun);
       }
@@ -94,4 +94,9 @@ export class Disasters {
     }
     return times;
   }
+}
+
+/** Whether a job is in the hands of a worker, whose id holds the id of its process. */
+function isHeldBy(job, { pid }) {
+  return job?.processedBy?.includes(`-${pid}-`) ?? false;
 }
