@@ -68,7 +68,8 @@ describe('a disk that does not take more', () => {
       expect(JSON.parse(stderr)).toMatchObject({
         code: 'io-failed',
         message: expect.stringMatching(/ENOSPC.*The disk is full\. Free some space, then run the same command with --resume/) as string,
-        details: { file: expect.stringContaining('shard-') as string },
+        // Which file was the last that fitted depends on how the file system counts: a shard, or the note of a finished chunk.
+        details: { file: expect.stringMatching(/shard-|chunks\//) as string },
       });
       const output = space.path('kept/out');
       const files = Object.keys(await contents(output));

@@ -15,7 +15,7 @@ export type ConnectionRole =
 export const defaultRedisUrl = 'redis://127.0.0.1:6379';
 
 /** Milliseconds after which a producer gives up. */
-export const producerTimeout: number = 1500;
+export const producerTimeout: number = 1000;
 
 const oldestVersion = [6, 2] as const;
 
@@ -50,6 +50,8 @@ function createConnection(url: string, role: ConnectionRole): RedisConnection {
   const options: RedisOptions = {
     lazyConnect: true,
     connectTimeout: producerTimeout,
+    // A program that was refused would stay for as long as this before it ends.
+    disconnectTimeout: 200,
     maxRetriesPerRequest: null,
     enableOfflineQueue: role === 'worker',
     retryStrategy: (times) => Math.min(times * 100, 1000),
