@@ -6,6 +6,7 @@ import { checkOptions, type OnnxDevice, type OnnxOptions } from './options.ts';
 import { recordModel } from './recorded-model.ts';
 import { planSessions, type SessionPlan } from './session-plan.ts';
 import { SessionPool } from './session-pool.ts';
+import { reference } from './reference.ts';
 import { startSessionThread } from './session-thread.ts';
 import { findShippedModel, type ModelSource } from './shipped-model.ts';
 
@@ -19,6 +20,7 @@ export function onnx(options: OnnxOptions = {}): Backend {
     name: 'onnx',
     isAvailable: () => availability(devicesToTry(options.device)),
     load: (model, loadOptions) => load(model, options, loadOptions),
+    reference,
   };
 }
 
@@ -44,7 +46,7 @@ async function openOnFirst(
     const plan = planSessions(source.size, device, options);
     try {
       const pool = await openPool(source, device, plan);
-      return new PooledEncoder(pool, source, plan, positions);
+      return new PooledEncoder(pool, source, plan, { positions, device });
     } catch (error) {
       const next = devices[index + 1];
       if (next === undefined) throw await explain(error, device, source);

@@ -1,6 +1,10 @@
 import { SentvecError, type EncodeOptions, type Encoder, type TokenBatch, type TokenEmbeddings } from '@sentvec/core';
+import type { OnnxDevice } from './options.ts';
 import type { SessionPlan } from './session-plan.ts';
 import type { SessionPool } from './session-pool.ts';
+
+/** CUDA multiplies with the 10 bits of TF32 unless told otherwise, CoreML and DirectML with half precision where they can. */
+const acceleratorError = 5e-3;
 
 /** The encoder of a model whose sessions are in a pool. */
 export class PooledEncoder implements Encoder {
@@ -9,14 +13,21 @@ export class PooledEncoder implements Encoder {
   readonly concurrency: number;
   readonly batchTokens: number;
   readonly weightsFile: string | undefined;
+  readonly roundingError: number | undefined;
   readonly #pool: SessionPool;
 
-  constructor(pool: SessionPool, source: { readonly weightsFile?: string }, plan: SessionPlan, maxPositions: number) {
+  constructor(
+    pool: SessionPool,
+    source: { readonly weightsFile?: string },
+    plan: SessionPlan,
+    { positions, device }: { readonly positions: number; readonly device: OnnxDevice },
+  ) {
     this.hiddenSize = pool.hiddenSize;
-    this.maxPositions = maxPositions;
+    this.maxPositions = positions;
     this.concurrency = plan.sessions;
     this.batchTokens = plan.batchTokens;
     this.weightsFile = source.weightsFile;
+    this.roundingError = device === 'cpu' ? undefined : acceleratorError;
     this.#pool = pool;
   }
 

@@ -1,3 +1,4 @@
+import { plainReference } from '@sentvec/architectures';
 import {
   type Availability,
   type Backend,
@@ -22,6 +23,7 @@ export function tfjs(options: TfjsOptions = {}): Backend {
     name: 'tfjs',
     isAvailable: () => availability(options),
     load: (model, loadOptions) => load(model, options, loadOptions),
+    reference: plainReference,
   };
 }
 

@@ -9,6 +9,9 @@ interface Job {
 /** Batches in the place at once: the one that is computed, and the next, so that it need not wait for this thread. */
 const depth = 2;
 
+/** TensorFlow multiplies with the 10 bits of TF32 on GPUs that can. */
+const gpuError = 5e-3;
+
 /** The encoder of a model that TensorFlow.js executes in its place, and the batches that wait for it. */
 export class TfjsEncoder implements Encoder {
   readonly hiddenSize: number;
@@ -16,6 +19,7 @@ export class TfjsEncoder implements Encoder {
   readonly vocabularySize: number;
   readonly concurrency = 1;
   readonly batchTokens: number;
+  readonly roundingError: number | undefined;
   readonly #place: Place;
   readonly #placed: PlacedEncoder;
   readonly #waiting: Job[] = [];
@@ -27,6 +31,7 @@ export class TfjsEncoder implements Encoder {
     this.maxPositions = placed.maxPositions;
     this.vocabularySize = placed.vocabularySize;
     this.batchTokens = batchTokens;
+    this.roundingError = place.gpu ? gpuError : undefined;
     this.#place = place;
     this.#placed = placed;
   }

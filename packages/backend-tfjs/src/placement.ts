@@ -19,6 +19,7 @@ export interface PlacedEncoder extends EncoderSizes {
 /** TensorFlow.js on a device, in its place. */
 export interface Place {
   readonly description: string;
+  readonly gpu: boolean;
   /** @throws SentvecError `invalid-model`, `unsupported-model` */
   load(files: ModelFiles, options: Pick<LoadOptions, 'signal'>): Promise<PlacedEncoder>;
   /** Ends it, unless it is shared with others. What was loaded is gone. */

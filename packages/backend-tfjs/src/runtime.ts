@@ -7,6 +7,8 @@ export interface Runtime {
   readonly tf: TensorFlow;
   /** The name of the backend in TensorFlow.js. */
   readonly backend: string;
+  /** Whether it computes on a GPU. */
+  readonly gpu: boolean;
   /** Versions and device, for a person. */
   readonly description: string;
 }
@@ -50,7 +52,12 @@ async function native(module: unknown, device: TfjsDevice): Promise<Runtime> {
     readonly isUsingGpuDevice?: boolean;
   };
   const place = isUsingGpuDevice ? 'on a GPU' : 'on the processor';
-  return describe(tf, 'tensorflow', `${device} with libtensorflow ${binding?.TF_Version ?? 'of unknown version'} ${place}`);
+  return describe(
+    tf,
+    'tensorflow',
+    `${device} with libtensorflow ${binding?.TF_Version ?? 'of unknown version'} ${place}`,
+    isUsingGpuDevice,
+  );
 }
 
 async function started(tf: TensorFlow, backend: string, place: string): Promise<Runtime> {
@@ -58,8 +65,8 @@ async function started(tf: TensorFlow, backend: string, place: string): Promise<
   return describe(tf, backend, place);
 }
 
-function describe(tf: TensorFlow, backend: string, place: string): Runtime {
-  return { tf, backend, description: `TensorFlow.js ${tf.version_core}, ${place}` };
+function describe(tf: TensorFlow, backend: string, place: string, gpu = false): Runtime {
+  return { tf, backend, gpu, description: `TensorFlow.js ${tf.version_core}, ${place}` };
 }
 
 /**

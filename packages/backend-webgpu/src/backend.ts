@@ -1,4 +1,4 @@
-import { configuredPositions, hasHalfPrecisionWeights } from '@sentvec/architectures';
+import { configuredPositions, findShippedFile, hasHalfPrecisionWeights, plainReference } from '@sentvec/architectures';
 import {
   SentvecError,
   throwIfAborted,
@@ -7,6 +7,7 @@ import {
   type Encoder,
   type LoadOptions,
   type ModelFiles,
+  type TokenBatch,
 } from '@sentvec/core';
 import { describeDevice, sharedDevice } from './device.ts';
 import { WebEncoder } from './encoder.ts';
@@ -27,8 +28,18 @@ export function webgpu(options: WebGpuOptions = {}): Backend {
     name: 'webgpu',
     isAvailable: () => availability(options),
     load: (model, loadOptions) => load(model, options, loadOptions),
+    reference: (model, batch) => reference(model, batch, options),
   };
 }
+
+/** Float32 on a GPU, whose exponentials and square roots are approximations. */
+const gpuError = 2e-4;
+
+/** Where an ONNX file is used, the safetensors would be downloaded for nothing else. */
+const reference = async (files: ModelFiles, batch: TokenBatch, { variant }: WebGpuOptions): ReturnType<typeof plainReference> => {
+  if (findShippedFile(files.name, await files.list(), variant) === undefined) return plainReference(files, batch);
+  return { reason: `${files.name} has an ONNX file and no canary.json, which sentvec export writes.` };
+};
 
 async function availability(options: WebGpuOptions): Promise<Availability> {
   const device = await chooseDevice(options, () => {});
@@ -52,6 +63,7 @@ async function load(files: ModelFiles, options: WebGpuOptions, { signal, onWarni
     maxPositions: await configuredPositions(files),
     batchTokens: options.batchTokens ?? (device === undefined ? 512 * wasmThreads() : 4096),
     weightsFile: source.weightsFile,
+    roundingError: device === undefined ? undefined : gpuError,
   });
   if (signal?.aborted) await encoder.dispose();
   throwIfAborted(signal);

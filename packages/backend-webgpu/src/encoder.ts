@@ -17,6 +17,7 @@ export interface EncoderSettings {
   readonly maxPositions: number;
   readonly batchTokens: number;
   readonly weightsFile: string | undefined;
+  readonly roundingError: number | undefined;
 }
 
 /** The encoder over a session on WebAssembly, or on a GPU: there it pools, too, and only vectors are read back. */
@@ -27,18 +28,24 @@ export class WebEncoder implements Encoder {
   readonly concurrency: number = 1;
   readonly batchTokens: number;
   readonly weightsFile: string | undefined;
+  readonly roundingError: number | undefined;
   readonly #session: TokenSession;
   readonly #heads: DeviceHeads | undefined;
   #released: Promise<void> | undefined;
 
   /** @param heads of the device that the session computes on; none on WebAssembly */
-  constructor(session: TokenSession, heads: DeviceHeads | undefined, { maxPositions, batchTokens, weightsFile }: EncoderSettings) {
+  constructor(
+    session: TokenSession,
+    heads: DeviceHeads | undefined,
+    { maxPositions, batchTokens, weightsFile, roundingError }: EncoderSettings,
+  ) {
     this.#heads = heads;
     this.#session = session;
     this.hiddenSize = session.hiddenSize;
     this.maxPositions = maxPositions;
     this.batchTokens = batchTokens;
     this.weightsFile = weightsFile;
+    this.roundingError = roundingError;
   }
 
   async encode(batch: TokenBatch, { signal }: EncodeOptions = {}): Promise<TokenEmbeddings> {

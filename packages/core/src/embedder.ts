@@ -8,6 +8,7 @@ import { checkText, WindowReader } from './embedding/windows.ts';
 import { SentvecError } from './errors.ts';
 import { createFingerprinter, type Fingerprinter } from './fingerprint.ts';
 import type {
+  CanaryResult,
   Embedded,
   Embedder,
   EmbedOptions,
@@ -42,6 +43,7 @@ class FourPartEmbedder implements Embedder {
   readonly prompts: Readonly<Record<string, string>>;
   readonly defaultPrompt: string | undefined;
   readonly similarityFunction: SimilarityFunction;
+  readonly canary: CanaryResult | undefined;
   readonly #parts: EmbedderParts;
   readonly #slots: Slots;
   readonly #fingerprinter: Fingerprinter;
@@ -64,6 +66,7 @@ class FourPartEmbedder implements Embedder {
     this.prompts = parts.prompts ?? {};
     this.defaultPrompt = parts.defaultPrompt;
     this.similarityFunction = parts.similarityFunction ?? 'cosine';
+    this.canary = parts.canary;
     this.#parts = parts;
     this.#slots = new Slots(parts.encoder.concurrency + 1);
     this.#fingerprinter = createFingerprinter(parts);

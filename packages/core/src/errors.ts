@@ -16,6 +16,8 @@ export type ErrorCode =
   | 'backend-unavailable'
   /** A backend failed while it computed. */
   | 'backend-failed'
+  /** A backend computes something else than the model says; it was refused when the model was loaded. The message says by how much. */
+  | 'backend-wrong'
   /** Something was used after `dispose()`. */
   | 'disposed'
   /** The caller aborted. */

@@ -26,6 +26,10 @@ export function firstAvailable(backends: readonly Backend[]): Backend {
       if (backend !== undefined) return backend.load(model, options);
       throw new SentvecError('backend-unavailable', availability.reason);
     },
+    reference: async (model, batch) => {
+      const { backend } = await choose();
+      return backend?.reference?.(model, batch) ?? { reason: `The backend ${backend?.name ?? ''} has no reference for the canary.` };
+    },
   };
 }
 

@@ -9,6 +9,8 @@ export { createEmbedder, type EmbedderParts } from './embedder.ts';
 export { memoryModel } from './model-files.ts';
 export { readTokenizerDefinition, type TokenizerDefinition } from './tokenizer/definition.ts';
 export { javaScriptTokenizer, type TokenizerLoader } from './tokenizer/javascript-tokenizer.ts';
+export { canaryIds, canaryText } from './canary/canary-batch.ts';
+export { canaryFile, encodeCanary, type CanaryValues } from './canary/stored-canary.ts';
 export { cachedModel, type CachedModelOptions } from './cached-model.ts';
 export { firstAvailable } from './first-available.ts';
 export { loadEmbedder, type LoadEmbedderOptions } from './load-embedder.ts';

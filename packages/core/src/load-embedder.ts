@@ -1,9 +1,11 @@
+import { checkEncoder } from './canary/canary.ts';
+import { keepWeights } from './canary/kept-weights.ts';
 import { createEmbedder } from './embedder.ts';
 import { SentvecError, throwIfAborted } from './errors.ts';
 import { readModelFolder, type ModelFolder, type ModelFolderOptions } from './model-folder/read-model-folder.ts';
 import { readTokenizerDefinition, type TokenizerDefinition } from './tokenizer/definition.ts';
 import { javaScriptTokenizer, type TokenizerLoader } from './tokenizer/javascript-tokenizer.ts';
-import type { Backend, Embedder, Encoder, LoadOptions, ModelFiles } from './types.ts';
+import type { Backend, CanaryResult, Embedder, Encoder, LoadOptions, ModelFiles, Tokenizer } from './types.ts';
 
 /** Options of {@link loadEmbedder}. */
 export interface LoadEmbedderOptions extends ModelFolderOptions, LoadOptions {
@@ -13,16 +15,23 @@ export interface LoadEmbedderOptions extends ModelFolderOptions, LoadOptions {
   readonly tokenizer?: TokenizerLoader | undefined;
   /** The most tokens of a text that are read, instead of what the model says. */
   readonly maxLength?: number | undefined;
+  /**
+   * Whether the encoder is checked before it is used: it embeds a short text, and what differs from the model's own values is refused.
+   * Default true.
+   */
+  readonly canary?: boolean | undefined;
 }
 
 /**
  * Loads a model folder: reads what its parts are, loads tokenizer and encoder, and puts them together.
- * @throws SentvecError `invalid-model`, `unsupported-model`, `invalid-argument`, `backend-unavailable`, `backend-failed`, `missing-dependency`, `aborted`
+ * @throws SentvecError `invalid-model`, `unsupported-model`, `invalid-argument`, `backend-unavailable`, `backend-failed`, `backend-wrong`, `missing-dependency`,
+ * `aborted`
  */
 export async function loadEmbedder(model: ModelFiles, options: LoadEmbedderOptions = {}): Promise<Embedder> {
   const { signal, tokenizer: loadTokenizer = javaScriptTokenizer } = options;
   throwIfAborted(signal);
-  const folder = await readModelFolder(model, options);
+  const read = await readModelFolder(model, options);
+  const folder = { ...read, encoderFiles: keepWeights(read.encoderFiles) };
   const definition = await readTokenizerDefinition(folder.encoderFiles, { lowercase: folder.lowerCase });
   checkVocabulary(model, definition, await configuredVocabularySize(folder));
   throwIfAborted(signal);
@@ -32,25 +41,44 @@ export async function loadEmbedder(model: ModelFiles, options: LoadEmbedderOptio
     throwIfAborted(signal);
     const { maxLength, notes } = chooseMaxLength(folder, encoder, options.maxLength);
     const tokenizer = await loadTokenizer(definition);
-    return createEmbedder({
-      model,
-      tokenizer,
-      encoder,
-      head: folder.head,
-      maxLength,
-      addSpecialTokens: folder.addSpecialTokens,
-      prompts: folder.prompts,
-      defaultPrompt: folder.defaultPrompt,
-      truncateDim: folder.truncateDim,
-      similarityFunction: folder.similarityFunction,
-      encoderFiles: folder.encoderFiles,
-      tokenizerHash: definition.hash,
-      notes: [...folder.notes, ...notes],
-    });
+    try {
+      const canary = await checkBackend(folder, encoder, tokenizer, options);
+      return createEmbedder({
+        model,
+        tokenizer,
+        encoder,
+        head: folder.head,
+        maxLength,
+        addSpecialTokens: folder.addSpecialTokens,
+        prompts: folder.prompts,
+        defaultPrompt: folder.defaultPrompt,
+        truncateDim: folder.truncateDim,
+        similarityFunction: folder.similarityFunction,
+        encoderFiles: read.encoderFiles,
+        tokenizerHash: definition.hash,
+        canary,
+        notes: [...folder.notes, ...notes],
+      });
+    } catch (error) {
+      await tokenizer.dispose();
+      throw error;
+    }
   } catch (error) {
     await encoder.dispose();
     throw error;
   }
+}
+
+/** Static embeddings are computed here, by code that has no other version to compare with. */
+async function checkBackend(
+  folder: ModelFolder,
+  encoder: Encoder,
+  tokenizer: Tokenizer,
+  { backend, canary = true, signal, onWarning }: LoadEmbedderOptions,
+): Promise<CanaryResult | undefined> {
+  if (!canary || backend === undefined || folder.staticEncoder !== undefined) return undefined;
+  const { encoderFiles: files, head, addSpecialTokens } = folder;
+  return checkEncoder({ backend, encoder, files, head, tokenizer, addSpecialTokens, signal, onWarning });
 }
 
 async function loadEncoder(model: ModelFiles, folder: ModelFolder, { backend, signal, onWarning }: LoadEmbedderOptions): Promise<Encoder> {

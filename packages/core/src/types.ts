@@ -72,6 +72,11 @@ export interface Encoder {
    */
   readonly weightsFile?: string | undefined;
   /**
+   * The largest difference of a token's vector from the exact one, in lengths of that vector, that rounding explains on its device: the
+   * canary refuses more. Default 5e-5, for float32 on a processor.
+   */
+  readonly roundingError?: number | undefined;
+  /**
    * Token embeddings of a batch. A text's embeddings do not depend on its batch-mates beyond rounding. May be called
    * concurrently. Batches with no rows give no rows. The batch's arrays are left as they are: not changed, not transferred.
    * @throws SentvecError `disposed`, `aborted`, `backend-failed`
@@ -109,7 +114,27 @@ export interface Backend {
    * @throws SentvecError `invalid-model`, `unsupported-model`, `backend-unavailable`, `backend-failed`
    */
   load(model: ModelFiles, options?: LoadOptions): Promise<Encoder>;
+  /**
+   * Token embeddings of a short batch, computed in another way than the encoder's: what the canary compares with when the model folder
+   * holds no values of its own. `plainReference` of `@sentvec/architectures` serves any backend. A reason, when there is no such way, or
+   * it would cost more than it is worth (a download, minutes).
+   */
+  reference?(model: ModelFiles, batch: TokenBatch): Promise<TokenEmbeddings | { readonly reason: string }>;
 }
+
+/** What became of the canary: the check, when a model is loaded, of what the backend computes. */
+export type CanaryResult =
+  | {
+      readonly state: 'passed';
+      /** `stored`: the values are those of the model folder. `computed`: by the backend's slow reference. */
+      readonly reference: 'stored' | 'computed';
+      /** The largest difference of a vector, in lengths of that vector. */
+      readonly difference: number;
+      /** The difference beyond which the backend would have been refused. */
+      readonly tolerance: number;
+      readonly milliseconds: number;
+    }
+  | { readonly state: 'skipped'; readonly reason: string };
 
 /** Options of {@link Backend.load}. */
 export interface LoadOptions {
@@ -267,6 +292,8 @@ export interface Embedder {
   readonly prompts: Readonly<Record<string, string>>;
   readonly defaultPrompt: string | undefined;
   readonly similarityFunction: SimilarityFunction;
+  /** How the check of the backend ended when the model was loaded. `undefined` when there was none to make, or it was turned off. */
+  readonly canary?: CanaryResult | undefined;
   /** @throws SentvecError `invalid-text` (details.row), `invalid-argument`, `aborted`, `disposed`, `backend-failed` */
   embed(texts: readonly string[], options?: EmbedOptions): Promise<Embedded>;
   /** In the order of `texts`, in constant memory: reads ahead by a bounded window. */

@@ -22,6 +22,7 @@ const permanent: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'invalid-model',
   'unsupported-model',
   'backend-unavailable',
+  'backend-wrong',
   'disposed',
   'aborted',
   'invalid-text',

@@ -28,7 +28,7 @@ function toTensor(operand: Operand<PlainTensor>): PlainTensor {
 }
 
 /** The entries of `tensor` as it looks when it is repeated to `shape`. */
-export function broadcastData(tensor: PlainTensor, shape: readonly number[]): Float64Array | Int32Array {
+export function broadcastData(tensor: PlainTensor, shape: readonly number[]): PlainTensor['data'] {
   const count = entries(shape);
   if (tensor.data.length === count) return tensor.data;
   const result = tensor.data instanceof Int32Array ? new Int32Array(count) : new Float64Array(count);

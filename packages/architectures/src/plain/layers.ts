@@ -4,7 +4,7 @@ import { entries, numericShape, type PlainTensor } from './tensor.ts';
 
 type Layers = Pick<Operations<PlainTensor>, 'softmax' | 'matmul' | 'linear' | 'layerNorm'>;
 
-type Numbers = Float64Array | Int32Array;
+type Numbers = PlainTensor['data'];
 
 /** Where the entries of a matrix lie: (row, col) at `start + row * rowStep + col * colStep`. */
 interface MatrixView {
@@ -27,19 +27,25 @@ function multiplyInto(
   b: MatrixView,
   sizes: { rows: number; inner: number; cols: number },
 ): void {
-  for (let row = 0; row < sizes.rows; row += 1) {
-    for (let col = 0; col < sizes.cols; col += 1) {
-      let sum = 0;
-      let left = a.start + row * a.rowStep;
-      let right = b.start + col * b.colStep;
-      for (let k = 0; k < sizes.inner; k += 1) {
-        sum += a.data[left]! * b.data[right]!;
-        left += a.colStep;
-        right += b.rowStep;
-      }
-      result[at + row * sizes.cols + col] = sum;
+  const { rows, inner, cols } = sizes;
+  for (let row = 0; row < rows; row += 1) {
+    for (let col = 0; col < cols; col += 1) {
+      result[at + row * cols + col] = scalarProduct(a, a.start + row * a.rowStep, b, b.start + col * b.colStep, inner);
     }
   }
+}
+
+/** Row times column, each beginning at its place. */
+function scalarProduct(
+  { data: x, colStep }: MatrixView,
+  left: number,
+  { data: y, rowStep }: MatrixView,
+  right: number,
+  count: number,
+): number {
+  let sum = 0;
+  for (let k = 0; k < count; k += 1) sum += x[left + k * colStep]! * y[right + k * rowStep]!;
+  return sum;
 }
 
 const matmul: Layers['matmul'] = (a, b, { transposeLeft = false, transposeRight = false } = {}) => {

@@ -19,7 +19,7 @@ export const plainOperations: Operations<PlainTensor> = {
 
   constant(data, shape) {
     if (data.length !== entries(shape)) throw new Error(`constant: ${data.length} numbers do not fill [${shape.join(', ')}].`);
-    return { data: data instanceof Int32Array ? data : Float64Array.from(data), shape };
+    return { data: data instanceof Int32Array ? data : new Float64Array(data), shape };
   },
 
   size: (dimension) => ({ data: Float64Array.of(Number(dimension)), shape: [] }),

@@ -1,8 +1,8 @@
 import type { Shape } from '../operations.ts';
 
-/** A tensor in memory, row-major. Floats are Float64Array, indices Int32Array. */
+/** A tensor in memory, row-major. Floats are Float64Array, or Float32Array where they are read from a file; indices are Int32Array. */
 export interface PlainTensor {
-  readonly data: Float64Array | Int32Array;
+  readonly data: Float64Array | Float32Array | Int32Array;
   readonly shape: readonly number[];
 }
 

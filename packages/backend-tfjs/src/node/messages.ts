@@ -27,7 +27,7 @@ export type Request =
 
 /** From the thread. `wanted`: a file of a model, or without `path` the list of its files. */
 export type Reply =
-  | { readonly kind: 'ready'; readonly description: string }
+  | { readonly kind: 'ready'; readonly description: string; readonly gpu: boolean }
   | { readonly kind: 'unavailable'; readonly reason: string }
   | { readonly kind: 'done'; readonly id: number; readonly result: unknown }
   | { readonly kind: 'failed'; readonly id: number; readonly error: PlainError }

@@ -31,6 +31,7 @@ export const openPlace: OpenPlace = async (device, wasmPaths): Promise<Place> =>
   const thread = isNative(device) ? await sharedThread(device) : await TensorFlowThread.start({ device, wasmPaths });
   return {
     description: thread.description,
+    gpu: thread.gpu,
     load: (files) => load(thread, files),
     close: async () => (isNative(device) ? undefined : thread.close()),
   };

@@ -13,6 +13,7 @@ interface Waiting {
  */
 export class TensorFlowThread {
   readonly description: string;
+  readonly gpu: boolean;
   readonly #worker: Worker;
   readonly #waiting = new Map<number, Waiting>();
   readonly #files = new Map<number, ModelFiles>();
@@ -20,9 +21,10 @@ export class TensorFlowThread {
   #lastModel = 0;
   #ended: SentvecError | undefined;
 
-  private constructor(worker: Worker, description: string) {
+  private constructor(worker: Worker, { description, gpu }: Extract<Reply, { kind: 'ready' }>) {
     this.#worker = worker;
     this.description = description;
+    this.gpu = gpu;
     worker.on('message', (reply: Reply) => this.#receive(reply));
     worker.on('error', (error) => this.#end(`The thread of TensorFlow.js failed: ${messageOf(error)}`));
     worker.on('exit', () => this.#end('The thread of TensorFlow.js ended by itself. Load the model again.'));
@@ -39,7 +41,7 @@ export class TensorFlowThread {
       worker.once('exit', () => resolve({ kind: 'unavailable', reason: 'its thread ended before it was ready' }));
     });
     for (const event of ['message', 'error', 'exit']) worker.removeAllListeners(event);
-    if (first.kind === 'ready') return new TensorFlowThread(worker, first.description);
+    if (first.kind === 'ready') return new TensorFlowThread(worker, first);
     const reason = first.kind === 'unavailable' ? first.reason : 'it did not get ready';
     throw new SentvecError('backend-unavailable', `TensorFlow.js cannot use ${workerData.device} here: ${reason}`, {
       device: workerData.device,

@@ -81,7 +81,7 @@ function receive(runtime: Runtime, request: Request): void {
 try {
   const runtime = await openRuntime(device, wasmPaths);
   port.on('message', (request: Request) => receive(runtime, request));
-  send({ kind: 'ready', description: runtime.description });
+  send({ kind: 'ready', description: runtime.description, gpu: runtime.gpu });
 } catch (error) {
   send({ kind: 'unavailable', reason: error instanceof Error ? error.message : String(error) });
   port.close();

@@ -16,6 +16,7 @@ export const openPlace: OpenPlace = async (device, wasmPaths): Promise<Place> =>
   });
   return {
     description: runtime.description,
+    gpu: runtime.gpu,
     load: async (files) => inPage(await LocalEncoder.open(runtime, files)),
     close: async () => {},
   };

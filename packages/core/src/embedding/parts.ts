@@ -1,4 +1,4 @@
-import type { Encoder, Head, ModelFiles, SimilarityFunction, Tokenizer } from '../types.ts';
+import type { CanaryResult, Encoder, Head, ModelFiles, SimilarityFunction, Tokenizer } from '../types.ts';
 
 /** What an embedder is put together from; see {@link createEmbedder}. */
 export interface EmbedderParts {
@@ -25,6 +25,8 @@ export interface EmbedderParts {
    * special tokens, which does not tell two tokenizers of one make apart.
    */
   readonly tokenizerHash?: string | undefined;
+  /** See {@link Embedder.canary}. */
+  readonly canary?: CanaryResult | undefined;
   /** What was assumed on the user's behalf, in sentences, for the receipts. */
   readonly notes?: readonly string[] | undefined;
 }

@@ -1,0 +1,35 @@
+import type { ModelFiles, TokenBatch, TokenEmbeddings } from '@sentvec/core';
+import { type EncoderDefinition, readEncoder } from '../encoders/definition.ts';
+import type { EncoderNetwork } from '../encoders/network.ts';
+import { plainOperations } from '../plain/operations.ts';
+import { plainIndices, type PlainTensor } from '../plain/tensor.ts';
+
+/** Runs an encoder in plain TypeScript. Of the token table only the rows of the batch are read. */
+export async function computeReference(files: ModelFiles, { ids, mask, rows, cols }: TokenBatch): Promise<TokenEmbeddings> {
+  const definition = await readEncoder(files);
+  const { hiddenSize, network } = definition;
+  // As they are in the file: to widen them would take more time than to multiply with them.
+  const weight = (name: string): PlainTensor => ({ data: definition.weight(name), shape: definition.weights.get(name)! });
+  const shape = [rows, cols];
+  const { data } = network.encode(plainOperations, weight, {
+    ids: plainIndices(ids, shape),
+    mask: plainIndices(mask, shape),
+    tokenRows: tokenRows(definition, ids),
+  });
+  return { data: new Float32Array(data), rows: rows * cols, cols: hiddenSize };
+}
+
+/** About how many multiplications that takes. */
+export function multiplications(network: EncoderNetwork, { rows, cols }: TokenBatch): number {
+  const others = [...network.weights()].filter(([name]) => name !== network.tokenTable);
+  return rows * cols * others.reduce((sum, [, shape]) => sum + shape.reduce((product, size) => product * size, 1), 0);
+}
+
+function tokenRows(definition: EncoderDefinition, ids: Int32Array): PlainTensor {
+  const { tokenTable } = definition;
+  const [, width = 0] = definition.weights.get(tokenTable)!;
+  const table = definition.weight(tokenTable);
+  const rows = new Float32Array(ids.length * width);
+  for (const [place, id] of ids.entries()) rows.set(table.subarray(id * width, (id + 1) * width), place * width);
+  return { data: rows, shape: [ids.length, width] };
+}

@@ -1,0 +1,34 @@
+import type { ModelFiles, TokenBatch, TokenEmbeddings } from '@sentvec/core';
+import { computePlace } from '#reference-place';
+import { ConfigReader } from '../encoders/config.ts';
+import { networkOf } from '../encoders/registry.ts';
+import { computeReference, multiplications } from './compute-reference.ts';
+
+/** Some seconds of plain TypeScript. */
+const mostMultiplications = 2 ** 31;
+
+/** About ten milliseconds: less than it takes to start a thread. */
+const fewMultiplications = 2 ** 22;
+
+/**
+ * Token embeddings of a short batch in plain TypeScript, in float64: what the canary of a backend compares with; see `Backend.reference` of
+ * `@sentvec/core`. Takes the weights from the model's safetensors, in Node from a thread of its own when they are many and on this disk.
+ * @returns a reason instead for a model without safetensors, or one that would take long
+ * @throws SentvecError `invalid-model`, `unsupported-model`
+ */
+export async function plainReference(files: ModelFiles, batch: TokenBatch): Promise<TokenEmbeddings | { readonly reason: string }> {
+  const present = await files.list();
+  if (!present.some((path) => /^model\.safetensors(\.index\.json)?$/u.test(path))) {
+    return {
+      reason: `${files.name} has no safetensors to compute reference values from. A canary.json, which sentvec export writes, would do.`,
+    };
+  }
+  const network = networkOf(ConfigReader.parse(await files.read('config.json'), `${files.name}/config.json`));
+  const count = multiplications(network, batch);
+  if (count > mostMultiplications) {
+    return {
+      reason: `${files.name} is too large to compute reference values at every load. A canary.json, which sentvec export writes, has them.`,
+    };
+  }
+  return count <= fewMultiplications ? computeReference(files, batch) : computePlace(files, batch);
+}

@@ -1,0 +1,55 @@
+import { SentvecError } from '../errors.ts';
+import type { ModelFiles, TokenEmbeddings } from '../types.ts';
+
+/** Ids of a short text, and the embeddings of its tokens by the model itself: a row for each id. */
+export interface CanaryValues {
+  readonly ids: readonly number[];
+  readonly embeddings: TokenEmbeddings;
+}
+
+/** Where a model folder keeps its canary: beside the weights of the encoder. */
+export const canaryFile = 'canary.json';
+
+/** The most ids that are read from a file. */
+const mostIds = 64;
+
+/** The content of `canary.json`: the ids, and the embeddings as little-endian float32 in base64. */
+export function encodeCanary({ ids, embeddings }: CanaryValues): string {
+  const bytes = new DataView(new ArrayBuffer(embeddings.data.length * 4));
+  for (const [index, value] of embeddings.data.entries()) bytes.setFloat32(index * 4, value, true);
+  const text = Array.from(new Uint8Array(bytes.buffer), (byte) => String.fromCharCode(byte)).join('');
+  return `${JSON.stringify({ version: 1, ids, hidden_size: embeddings.cols, token_embeddings: btoa(text) }, undefined, 2)}\n`;
+}
+
+/**
+ * The canary that a model folder holds, `undefined` when it holds none.
+ * @throws SentvecError `invalid-model` for a broken one
+ */
+export async function readStoredCanary(files: ModelFiles): Promise<CanaryValues | undefined> {
+  if (!(await files.list()).includes(canaryFile)) return undefined;
+  const text = new TextDecoder().decode(await files.read(canaryFile));
+  return decode(text) ?? refuse(`${files.name}/${canaryFile}`);
+}
+
+function decode(text: string): CanaryValues | undefined {
+  try {
+    const stored = JSON.parse(text) as Readonly<Record<string, unknown>>;
+    const { version, ids, hidden_size: cols, token_embeddings: encoded } = stored;
+    if (version !== 1 || !isIds(ids) || typeof cols !== 'number' || typeof encoded !== 'string') return undefined;
+    const bytes = Uint8Array.from(atob(encoded), (character) => character.charCodeAt(0));
+    if (bytes.length !== ids.length * cols * 4) return undefined;
+    const view = new DataView(bytes.buffer);
+    const data = Float32Array.from({ length: ids.length * cols }, (_, index) => view.getFloat32(index * 4, true));
+    return { ids, embeddings: { data, rows: ids.length, cols } };
+  } catch {
+    return undefined;
+  }
+}
+
+function isIds(value: unknown): value is number[] {
+  return Array.isArray(value) && value.length > 0 && value.length <= mostIds && value.every((id) => Number.isInteger(id) && id >= 0);
+}
+
+function refuse(file: string): never {
+  throw new SentvecError('invalid-model', `${file} is no canary of sentvec. Delete it, or download the model again.`, { file });
+}
