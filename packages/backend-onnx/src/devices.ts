@@ -15,7 +15,9 @@ export async function availability(devices: readonly OnnxDevice[]): Promise<Avai
   const here = await findDevices();
   if ('reason' in here) return { available: false, reason: here.reason };
   const device = devices.find((name) => here.devices.includes(name));
-  return device === undefined ? { available: false, reason: missing(devices, here.devices) } : { available: true, device };
+  return device === undefined
+    ? { available: false, reason: missing(devices, here.devices) }
+    : { available: true, device: `${device}, onnxruntime ${here.version}` };
 }
 
 /**
@@ -32,11 +34,11 @@ export async function presentDevices(devices: readonly OnnxDevice[], onWarning: 
   return present;
 }
 
-async function findDevices(): Promise<{ readonly devices: readonly string[] } | { readonly reason: string }> {
+async function findDevices(): Promise<{ readonly devices: readonly string[]; readonly version: string } | { readonly reason: string }> {
   try {
-    const { listSupportedBackends } = await import('onnxruntime-node');
+    const { env, listSupportedBackends } = await import('onnxruntime-node');
     const built = listSupportedBackends().map((backend) => backend.name);
-    return { devices: built.filter((name) => name !== 'cuda' || cudaIsInstalled()) };
+    return { devices: built.filter((name) => name !== 'cuda' || cudaIsInstalled()), version: env.versions.node ?? 'of unknown version' };
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     return { reason: `onnxruntime-node cannot be loaded on ${process.platform}-${process.arch}: ${message}` };

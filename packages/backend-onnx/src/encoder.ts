@@ -1,10 +1,27 @@
-import { SentvecError, type EncodeOptions, type Encoder, type TokenBatch, type TokenEmbeddings } from '@sentvec/core';
+import {
+  SentvecError,
+  type EncodeOptions,
+  type Encoder,
+  type Head,
+  type Matrix,
+  type TokenBatch,
+  type TokenEmbeddings,
+} from '@sentvec/core';
 import type { OnnxDevice } from './options.ts';
 import type { SessionPlan } from './session-plan.ts';
 import type { SessionPool } from './session-pool.ts';
 
-/** CUDA multiplies with the 10 bits of TF32 unless told otherwise, CoreML and DirectML with half precision where they can. */
-const acceleratorError = 5e-3;
+/**
+ * See `Encoder.roundingError`. CUDA multiplies with the 10 bits of TF32 unless told otherwise, CoreML and DirectML with half precision where
+ * they can; WebGPU keeps float32, with approximations of exponentials and square roots.
+ */
+const roundingErrors: Readonly<Record<OnnxDevice, number | undefined>> = {
+  cpu: undefined,
+  webgpu: 2e-4,
+  cuda: 5e-3,
+  coreml: 5e-3,
+  dml: 5e-3,
+};
 
 /** The encoder of a model whose sessions are in a pool. */
 export class PooledEncoder implements Encoder {
@@ -27,20 +44,32 @@ export class PooledEncoder implements Encoder {
     this.concurrency = plan.sessions;
     this.batchTokens = plan.batchTokens;
     this.weightsFile = source.weightsFile;
-    this.roundingError = device === 'cpu' ? undefined : acceleratorError;
+    this.roundingError = roundingErrors[device];
     this.#pool = pool;
   }
 
   async encode(batch: TokenBatch, { signal }: EncodeOptions = {}): Promise<TokenEmbeddings> {
-    const { rows, cols } = batch;
-    if (cols > this.maxPositions) {
-      throw new SentvecError(
-        'backend-failed',
-        `A batch is ${cols} tokens long; the model has positions for ${this.maxPositions}. Cut the texts.`,
-      );
-    }
+    this.#checkLength(batch);
     const data = await this.#pool.run(batch, signal);
-    return { data, rows: rows * cols, cols: this.hiddenSize };
+    return { data, rows: batch.rows * batch.cols, cols: this.hiddenSize };
+  }
+
+  /** Pools and projects in the thread of the session, so that the caller's thread neither computes nor collects token embeddings. */
+  async encodePooled(
+    batch: TokenBatch,
+    { pooling, projections }: Head,
+    { signal, poolingMask = batch.mask }: EncodeOptions & { readonly poolingMask?: Int32Array } = {},
+  ): Promise<Matrix | undefined> {
+    if (pooling.modes === undefined || batch.rows * batch.cols === 0) return undefined;
+    this.#checkLength(batch);
+    const data = await this.#pool.run(batch, signal, { modes: pooling.modes, mask: poolingMask, projections });
+    return { data, rows: batch.rows, cols: data.length / batch.rows };
+  }
+
+  #checkLength({ cols }: TokenBatch): void {
+    if (cols <= this.maxPositions) return;
+    const message = `A batch is ${cols} tokens long; the model has positions for ${this.maxPositions}. Cut the texts.`;
+    throw new SentvecError('backend-failed', message);
   }
 
   dispose(): Promise<void> {

@@ -1,3 +1,5 @@
+import type { PoolingMode, Projection } from '@sentvec/core';
+
 /** What the threads of the session pool say to each other. All of it survives a structured clone. */
 
 /** An ONNX model as a session opens it. */
@@ -29,9 +31,24 @@ export interface RunRequest {
   readonly mask: Int32Array;
   readonly rows: number;
   readonly cols: number;
+  /** What to make of the token embeddings; nothing, when they are the result themselves. */
+  readonly head: ThreadHead | undefined;
 }
 
-export type Request = RunRequest | { readonly kind: 'cancel'; readonly id: number } | { readonly kind: 'close' };
+/** A head as it goes to a thread with each batch: its projections went before, once each, as `project` requests. */
+export interface ThreadHead {
+  readonly modes: readonly PoolingMode[];
+  /** Which tokens take part in pooling. */
+  readonly mask: Int32Array;
+  /** Places in the order in which the thread got projections. */
+  readonly projections: readonly number[];
+}
+
+export type Request =
+  | RunRequest
+  | { readonly kind: 'project'; readonly projection: Projection }
+  | { readonly kind: 'cancel'; readonly id: number }
+  | { readonly kind: 'close' };
 
 export type Reply =
   | { readonly kind: 'ready'; readonly hiddenSize: number }

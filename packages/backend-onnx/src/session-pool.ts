@@ -1,11 +1,12 @@
 import { SentvecError, throwIfAborted, type TokenBatch } from '@sentvec/core';
 import { AbortWatch } from './abort-watch.ts';
-import type { Outcome, SessionThread, ThreadListener } from './session-thread.ts';
+import type { Outcome, PooledHead, SessionThread, ThreadListener } from './session-thread.ts';
 
 /** A batch that someone waits for. */
 interface Job {
   readonly id: number;
   readonly batch: TokenBatch;
+  readonly head: PooledHead | undefined;
   settle(result: Float32Array | SentvecError): void;
 }
 
@@ -51,10 +52,10 @@ export class SessionPool implements ThreadListener {
   }
 
   /**
-   * Token embeddings of a batch, row-major.
+   * Token embeddings of a batch, or what a head makes of them, row-major.
    * @throws SentvecError `disposed`, `aborted`, `backend-failed`
    */
-  run(batch: TokenBatch, signal?: AbortSignal): Promise<Float32Array> {
+  run(batch: TokenBatch, signal?: AbortSignal, head?: PooledHead): Promise<Float32Array> {
     return new Promise((resolve, reject) => {
       throwIfAborted(signal);
       if (this.#failure !== undefined) throw this.#failure;
@@ -67,7 +68,7 @@ export class SessionPool implements ThreadListener {
         else resolve(result);
       };
       this.#aborts.add(id, signal);
-      this.#queue.push({ id, batch, settle });
+      this.#queue.push({ id, batch, head, settle });
       this.#dispatch();
     });
   }
@@ -96,7 +97,7 @@ export class SessionPool implements ThreadListener {
       if (thread === undefined || thread.inFlight.size >= depth) return;
       const job = this.#queue.shift()!;
       this.#sent.set(job.id, job);
-      thread.run(job.id, job.batch);
+      thread.run(job.id, job.batch, job.head);
     }
   }
 

@@ -1,12 +1,12 @@
 import { Worker } from 'node:worker_threads';
-import { SentvecError, type TokenBatch } from '@sentvec/core';
-import type { Reply, Request, SessionSpecification, WorkerStart } from './messages.ts';
+import { SentvecError, type Projection, type TokenBatch } from '@sentvec/core';
+import type { Reply, Request, SessionSpecification, ThreadHead, WorkerStart } from './messages.ts';
 import { createRunState, forget, waitAtExit } from './run-state.ts';
 
 /** What becomes of a batch that was sent to a thread. */
 export interface Outcome {
   readonly id: number;
-  /** The token embeddings; or why there are none. */
+  /** The token embeddings, or the vectors that the head made of them; or why there are none. */
   readonly result: { readonly data: Float32Array } | { readonly reason: string } | 'cancelled';
 }
 
@@ -15,12 +15,20 @@ export interface SessionThread {
   readonly hiddenSize: number;
   /** Batches that were sent and have not come back, oldest first: the oldest is being computed. */
   readonly inFlight: ReadonlySet<number>;
-  /** Sends a batch. The arrays are copied: they stay the caller's. */
-  run(id: number, batch: TokenBatch): void;
+  /** Sends a batch, and a head that the thread is to apply. The arrays are copied: they stay the caller's. */
+  run(id: number, batch: TokenBatch, head?: PooledHead): void;
   /** Takes a batch back that the thread has not begun. Its outcome is then `cancelled`; otherwise it comes as usual. */
   cancel(id: number): void;
   /** Releases the session and ends the thread, after the batch that it is computing. May be called again. */
   close(): Promise<void>;
+}
+
+/** A head with a built-in pooling, which a thread can apply. */
+export interface PooledHead {
+  readonly modes: ThreadHead['modes'];
+  /** Which tokens take part in pooling. */
+  readonly mask: Int32Array;
+  readonly projections: readonly Projection[];
 }
 
 /** How a thread tells its owner. */
@@ -49,6 +57,8 @@ class WorkerSessionThread implements SessionThread {
   readonly hiddenSize: number;
   readonly #worker: Worker;
   readonly #inFlight = new Set<number>();
+  /** Projections that the thread has got, in order. */
+  readonly #projections: Projection[] = [];
   #closing: Promise<void> | undefined;
 
   constructor(worker: Worker, hiddenSize: number, listener: ThreadListener) {
@@ -62,11 +72,20 @@ class WorkerSessionThread implements SessionThread {
     return this.#inFlight;
   }
 
-  run(id: number, { ids, mask, rows, cols }: TokenBatch): void {
+  run(id: number, { ids, mask, rows, cols }: TokenBatch, pooledHead?: PooledHead): void {
     const copy = { ids: Int32Array.from(ids), mask: Int32Array.from(mask) };
+    const head = pooledHead && { ...pooledHead, projections: pooledHead.projections.map((projection) => this.#place(projection)) };
     if (this.#inFlight.size === 0) this.#worker.ref();
     this.#inFlight.add(id);
-    this.#send({ kind: 'run', id, ...copy, rows, cols }, [copy.ids.buffer, copy.mask.buffer]);
+    this.#send({ kind: 'run', id, ...copy, rows, cols, head }, [copy.ids.buffer, copy.mask.buffer]);
+  }
+
+  /** The place of a projection among those of the thread, which gets it when it is new. Equal small ones, which are made anew for each call, share a place. */
+  #place(projection: Projection): number {
+    const place = this.#projections.findIndex((known) => known === projection || isSameSmallOne(known, projection));
+    if (place >= 0) return place;
+    this.#send({ kind: 'project', projection });
+    return this.#projections.push(projection) - 1;
   }
 
   cancel(id: number): void {
@@ -101,6 +120,11 @@ class WorkerSessionThread implements SessionThread {
       listener.onOutcome(this, { id: reply.id, result: reply.kind === 'cancelled' ? reply.kind : reply });
     });
   }
+}
+
+function isSameSmallOne(one: Projection, other: Projection): boolean {
+  if (one.kind === 'normalize') return other.kind === 'normalize';
+  return one.kind === 'truncate' && other.kind === 'truncate' && one.size === other.size;
 }
 
 function readiness(worker: Worker): Promise<number> {

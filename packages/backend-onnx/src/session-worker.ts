@@ -1,5 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
-import type { Reply, Request, RunRequest, WorkerStart } from './messages.ts';
+import { applyProjections, createPooling, type Projection, type TokenBatch } from '@sentvec/core';
+import type { Reply, Request, RunRequest, ThreadHead, WorkerStart } from './messages.ts';
 import { enter, leave } from './run-state.ts';
 import { openSession, type TokenSession } from './token-session.ts';
 
@@ -7,6 +8,7 @@ import { openSession, type TokenSession } from './token-session.ts';
 const port = parentPort!;
 const start: WorkerStart = workerData;
 const waiting = new Map<number, RunRequest>();
+const projections: Projection[] = [];
 
 /** Runs what calls onnxruntime; never settles when the process is about to exit. */
 async function inside<T>(work: () => Promise<T>): Promise<T> {
@@ -40,6 +42,7 @@ async function serve(session: TokenSession): Promise<void> {
   };
   port.on('message', (request: Request) => {
     if (request.kind === 'run') waiting.set(request.id, request);
+    else if (request.kind === 'project') projections.push(request.projection);
     else if (request.kind === 'cancel') {
       if (waiting.delete(request.id)) send({ kind: 'cancelled', id: request.id });
     } else {
@@ -52,11 +55,23 @@ async function serve(session: TokenSession): Promise<void> {
 
 async function answer(session: TokenSession, request: RunRequest): Promise<void> {
   try {
-    const data = await inside(() => session.encode(request));
+    const data =
+      request.head === undefined
+        ? await inside(() => session.encode(request))
+        : pool(request, request.head, await inside(() => session.encodeInPlace(request)), session.hiddenSize);
     send({ kind: 'result', id: request.id, data }, [data.buffer as ArrayBuffer]);
   } catch (error) {
     send({ kind: 'failed', id: request.id, reason: error instanceof Error ? error.message : String(error) });
   }
+}
+
+/** The final vectors of a batch: what the pipeline would make of the token embeddings, by the same functions. */
+function pool(batch: TokenBatch, head: ThreadHead, data: Float32Array, cols: number): Float32Array {
+  const pooled = createPooling(head.modes).pool({ data, rows: batch.rows * batch.cols, cols }, { ...batch, mask: head.mask });
+  return applyProjections(
+    head.projections.map((place) => projections[place]!),
+    pooled,
+  ).data;
 }
 
 try {

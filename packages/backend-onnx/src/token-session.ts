@@ -9,6 +9,8 @@ export interface TokenSession {
   readonly hiddenSize: number;
   /** Token embeddings, row-major, rows × cols × hiddenSize. */
   encode(batch: TokenBatch): Promise<Float32Array>;
+  /** The same in space of the session, good until the next call: no garbage, which a thread without memory pressure would collect late. */
+  encodeInPlace(batch: TokenBatch): Promise<Float32Array>;
   release(): Promise<void>;
 }
 
@@ -32,8 +34,18 @@ export async function openSession(specification: SessionSpecification): Promise<
   if (type !== 'float32' || dims.length !== 3) {
     throw new Error(`Its output "${output}" is ${type} [${dims.join(', ')}], not float32 [texts, tokens, width].`);
   }
+  const hiddenSize = dims[2]!;
+  let space = new Float32Array(0);
   return {
-    hiddenSize: dims[2]!,
+    hiddenSize,
+    encodeInPlace: async (batch) => {
+      const dimensions = [batch.rows, batch.cols, hiddenSize];
+      const length = batch.rows * batch.cols * hiddenSize;
+      if (space.length < length) space = new Float32Array(length);
+      const data = space.subarray(0, length);
+      await session.run(feeds(runtime, session, batch), { [output]: new runtime.Tensor('float32', data, dimensions) });
+      return data;
+    },
     encode: async (batch) => {
       const { [output]: embeddings } = await session.run(feeds(runtime, session, batch), [output]);
       return embeddings!.data as Float32Array;
