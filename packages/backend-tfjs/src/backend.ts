@@ -23,7 +23,7 @@ export function tfjs(options: TfjsOptions = {}): Backend {
     name: 'tfjs',
     isAvailable: () => availability(options),
     load: (model, loadOptions) => load(model, options, loadOptions),
-    reference: plainReference,
+    reference: async (model, batch) => plainReference(model, batch),
   };
 }
 
@@ -59,7 +59,7 @@ async function availability(options: TfjsOptions): Promise<Availability> {
     const { place, passedOver } = await choose(options);
     const { description } = place;
     await place.close();
-    return { available: true, device: [description, ...passedOver.map(({ reason }) => firstLine(reason))].join('; ') };
+    return { available: true, device: [description, ...passedOver.map(({ reason }) => firstLine(reason).slice(0, -1))].join('; ') };
   } catch (error) {
     return { available: false, reason: error instanceof Error ? error.message : String(error) };
   }

@@ -11,6 +11,8 @@ export interface BackendOptions {
 const backends: Readonly<Record<string, (options: BackendOptions) => Promise<Backend>>> = {
   onnx: async ({ threads }) =>
     (await import('@sentvec/backend-onnx')).onnx(threads === undefined ? {} : { sessions: threads, threadsPerSession: 1 }),
+  tfjs: async () => (await import('@sentvec/backend-tfjs')).tfjs(),
+  webgpu: async () => (await import('./webgpu-in-node.ts')).webgpuInNode(),
 };
 
 export const backendNames: readonly string[] = Object.keys(backends);
@@ -22,6 +24,8 @@ export const backendChoices: string[] = ['auto', ...backendNames];
 export async function createBackend(name: string, options: BackendOptions): Promise<Backend> {
   const create = Object.hasOwn(backends, name) ? backends[name] : undefined;
   if (create === undefined) throw new UsageError(`There is no backend ${name}. There are: ${backendChoices.join(', ')}.`);
+  if (options.threads !== undefined && name !== 'onnx')
+    throw new UsageError(`The backend ${name} has no threads to choose: leave out --threads.`);
   return create(options);
 }
 
@@ -31,9 +35,11 @@ export async function createBackend(name: string, options: BackendOptions): Prom
  */
 export async function chooseBackend(name: string, options: BackendOptions): Promise<Backend> {
   if (name !== 'auto') return createBackend(name, options);
-  const candidates = await Promise.all(backendNames.map((candidate) => createBackend(candidate, options)));
-  for (const backend of candidates) {
+  const first = await createBackend(backendNames[0]!, options);
+  if ((await first.isAvailable()).available) return first;
+  for (const candidate of backendNames.slice(1)) {
+    const backend = await createBackend(candidate, { threads: undefined });
     if ((await backend.isAvailable()).available) return backend;
   }
-  return candidates[0]!;
+  return first;
 }

@@ -23,6 +23,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   'queue cancel': async () => (await import('./commands/queue-control.ts')).queueCancel,
   'queue replay': async () => (await import('./commands/queue-control.ts')).queueReplay,
   worker: async () => (await import('./commands/worker.ts')).worker,
+  parity: async () => (await import('./commands/parity.ts')).parity,
   doctor: async () => (await import('./commands/doctor.ts')).doctor,
 };
 

@@ -11,6 +11,12 @@ export const backendArguments = {
   // oxlint-disable-next-line typescript/no-unnecessary-type-assertion -- isolatedDeclarations wants the type written down
   backend: { type: 'enum', options: backendChoices as string[], default: 'auto', description: 'What computes.' },
   threads: { type: 'string', valueHint: 'N', description: 'Threads of the processor to use. Default: all cores.' },
+  canary: {
+    type: 'boolean',
+    default: true,
+    description: 'Check what the backend computes when the model is loaded.',
+    negativeDescription: 'Use the backend even when it computes something else than the model says.',
+  },
 } as const;
 
 /** Flags that say which model. */
@@ -31,6 +37,7 @@ export interface ModelChoice {
   readonly revision?: string | undefined;
   readonly backend: string;
   readonly threads?: string | undefined;
+  readonly canary?: boolean | undefined;
 }
 
 /** What loading a model needs of a command's context. */
@@ -61,7 +68,7 @@ export async function loadModel(choice: ModelChoice, context: LoadContext): Prom
   try {
     const files = await findModel(choice, context, download.update);
     const onWarning = (message: string): void => context.note(`Note: ${message}`);
-    return await loadEmbedder(files, { backend, signal: context.signal, onWarning });
+    return await loadEmbedder(files, { backend, canary: choice.canary, signal: context.signal, onWarning });
   } finally {
     download.stop();
   }

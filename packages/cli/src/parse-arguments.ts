@@ -22,7 +22,9 @@ export function parseArguments<Args extends ArgsDef>(
 }
 
 function checkFlags(words: readonly string[], args: ArgsDef): void {
-  const flags = Object.entries(args).filter(([, definition]) => definition.type !== 'positional');
+  const flags = Object.entries(args)
+    .filter(([, definition]) => definition.type !== 'positional')
+    .flatMap(([name, definition]) => spellings(name, definition).map((spelling) => [spelling, definition] as const));
   const { tokens } = tokenize({
     args: [...words],
     options: Object.fromEntries(flags.map(([name, definition]) => [name, tokenizerOption(definition)])),
@@ -43,6 +45,11 @@ function checkFlags(words: readonly string[], args: ArgsDef): void {
       throw new UsageError(`${token.rawName} needs a value: ${token.rawName} ${valueHint(token.name, definition)}`);
     }
   }
+}
+
+/** A flag that is on unless told otherwise is turned off by `--no-NAME`. */
+function spellings(name: string, definition: ArgDef): readonly string[] {
+  return definition.type === 'boolean' && definition.default === true ? [name, `no-${name}`] : [name];
 }
 
 function tokenizerOption(definition: ArgDef): { type: 'string' | 'boolean'; short?: string } {

@@ -145,8 +145,25 @@ describe('info', () => {
   });
 });
 
-it('doctor finds that everything needed works here', async () => {
-  const { findings } = JSON.parse(await place.succeed(['doctor', '--json']));
+it('doctor finds that everything needed works here, and how fast each backend is', async () => {
+  const { findings, backends } = JSON.parse(await place.succeed(['doctor', '--json']));
   const states = Object.fromEntries(findings.map(({ about, state }: { about: string; state: string }) => [about, state]));
-  expect(states).toMatchObject({ node: 'ok', machine: 'ok', cache: 'ok', 'backend onnx': 'ok', 'default model': 'ok' });
+  expect(states).toMatchObject({
+    node: 'ok',
+    machine: 'ok',
+    cache: 'ok',
+    'backend onnx': 'ok',
+    'backend tfjs': 'ok',
+    'default model': 'ok',
+  });
+  expect(backends.map(({ backend }: { backend: string }) => backend)).toEqual(['onnx', 'tfjs', 'webgpu']);
+  const [onnx, tfjs, webgpu] = backends;
+  expect(onnx).toMatchObject({
+    device: expect.stringMatching(/onnxruntime \d/),
+    difference: expect.any(Number),
+    sentencesPerSecond: expect.any(Number),
+  });
+  expect(tfjs).toMatchObject({ device: expect.stringMatching(/TensorFlow\.js \d/), sentencesPerSecond: expect.any(Number) });
+  // Whether there is an adapter depends on the machine.
+  expect(webgpu.state === 'ok' || webgpu.reason.includes('@sentvec/backend-webgpu')).toBe(true);
 });

@@ -5,7 +5,7 @@ import { networkOf } from '../encoders/registry.ts';
 import { computeReference, multiplications } from './compute-reference.ts';
 
 /** Some seconds of plain TypeScript. */
-const mostMultiplications = 2 ** 31;
+const usualLimit = 2 ** 31;
 
 /** About ten milliseconds: less than it takes to start a thread. */
 const fewMultiplications = 2 ** 22;
@@ -13,10 +13,15 @@ const fewMultiplications = 2 ** 22;
 /**
  * Token embeddings of a short batch in plain TypeScript, in float64: what the canary of a backend compares with; see `Backend.reference` of
  * `@sentvec/core`. Takes the weights from the model's safetensors, in Node from a thread of its own when they are many and on this disk.
+ * @param limit the most multiplications, about, that it may take: a billion is some seconds. Default 2^31
  * @returns a reason instead for a model without safetensors, or one that would take long
  * @throws SentvecError `invalid-model`, `unsupported-model`
  */
-export async function plainReference(files: ModelFiles, batch: TokenBatch): Promise<TokenEmbeddings | { readonly reason: string }> {
+export async function plainReference(
+  files: ModelFiles,
+  batch: TokenBatch,
+  limit: number = usualLimit,
+): Promise<TokenEmbeddings | { readonly reason: string }> {
   const present = await files.list();
   if (!present.some((path) => /^model\.safetensors(\.index\.json)?$/u.test(path))) {
     return {
@@ -25,7 +30,7 @@ export async function plainReference(files: ModelFiles, batch: TokenBatch): Prom
   }
   const network = networkOf(ConfigReader.parse(await files.read('config.json'), `${files.name}/config.json`));
   const count = multiplications(network, batch);
-  if (count > mostMultiplications) {
+  if (count > limit) {
     return {
       reason: `${files.name} is too large to compute reference values at every load. A canary.json, which sentvec export writes, has them.`,
     };

@@ -1,9 +1,10 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';
-import { backendNames, createBackend } from '../backends.ts';
+import { backendNames } from '../backends.ts';
 import { type Command, defineCommand } from '../command.ts';
 import { exitCode } from '../exit-codes.ts';
+import { type BackendReport, examineBackend } from '../examine-backend.ts';
 import { defaultModel, type LoadContext, withModel } from '../model.ts';
 
 /** What was looked at: works, does not (and sentvec with it), or is missing without harm. */
@@ -19,11 +20,14 @@ export const doctor: Command = defineCommand({
   args: {},
   examples: [{ line: 'sentvec doctor', does: 'Look at everything; exit code 1 when something is broken' }],
   async run(context) {
-    const findings = [node(), machine(), await cache(), ...(await backends()), ...(await defaultModelWorks(context)), hub()];
+    const backends: BackendReport[] = [];
+    // One after the other, so that each has the machine to itself.
+    for (const name of backendNames) backends.push(await examineBackend(name, context));
+    const findings = [node(), machine(), await cache(), ...backends.map(backend), ...(await defaultModelWorks(context)), hub()];
     const signs = { ok: '✓', missing: '–', broken: '✗' } as const;
     const width = Math.max(...findings.map(({ about }) => about.length));
     const text = findings.map(({ about, state, says }) => `${signs[state]} ${about.padEnd(width)}  ${says}`).join('\n');
-    await context.print({ text, json: { findings } });
+    await context.print({ text, json: { findings, backends } });
     return findings.some(({ state }) => state === 'broken') ? exitCode.failure : exitCode.ok;
   },
 });
@@ -57,16 +61,12 @@ async function cache(): Promise<Finding> {
   }
 }
 
-async function backends(): Promise<Finding[]> {
-  return Promise.all(
-    backendNames.map(async (name): Promise<Finding> => {
-      const about = `backend ${name}`;
-      const backend = await createBackend(name, { threads: undefined });
-      const availability = await backend.isAvailable();
-      if (availability.available) return { about, state: 'ok', says: availability.device };
-      return { about, state: 'missing', says: availability.reason };
-    }),
-  );
+function backend(report: BackendReport): Finding {
+  const about = `backend ${report.backend}`;
+  if (report.state !== 'ok') return { about, state: report.state, says: report.reason.split('\n')[0]! };
+  const { device, sentencesPerSecond, difference } = report;
+  const check = difference === null ? '' : `; off the model's own values by ${difference.toExponential(1)}`;
+  return { about, state: 'ok', says: `${device}; ${sentencesPerSecond.toFixed(0)} sentences/s${check}` };
 }
 
 /** The whole way from text to vector, judged by whether meaning comes out. */

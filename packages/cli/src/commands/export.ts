@@ -24,8 +24,13 @@ export const exportModel: Command = defineCommand({
     const { mustBeFree, writeFolder } = await import('../write-folder.ts');
     await mustBeFree(args.output);
     await withModel(args, context, async (embedder) => {
-      const { exportedFiles } = await import('../export/exported-files.ts');
-      const files = await exportedFiles(embedder.model, embedder.maxLength);
+      const [{ canaryFiles }, { exportedFiles }] = await Promise.all([
+        import('../export/canary-file.ts'),
+        import('../export/exported-files.ts'),
+      ]);
+      const canary = await canaryFiles(embedder);
+      const exported = new Map([...(await exportedFiles(embedder.model, embedder.maxLength)), ...canary]);
+      const files = [...exported].sort(([a], [b]) => (a < b ? -1 : 1));
       await writeFolder(args.output, files, signal);
       const { hash } = await embedder.fingerprint();
       const paths = files.map(([path]) => path);

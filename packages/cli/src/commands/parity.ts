@@ -1,0 +1,121 @@
+import type { Embedder, Matrix } from '@sentvec/core';
+import { backendNames } from '../backends.ts';
+import { type Command, defineCommand } from '../command.ts';
+import { exitCode } from '../exit-codes.ts';
+import { defaultModel, type LoadContext, modelArguments, type ModelChoice, withModel } from '../model.ts';
+import { parityTexts } from '../parity-texts.ts';
+import { renderTable } from '../table.ts';
+import { UsageError } from '../usage-error.ts';
+
+/** Largest difference of two entries: between processors, and where a GPU takes part. */
+const tolerances = { processor: 1e-5, gpu: 1e-4 } as const;
+
+export const parity: Command = defineCommand({
+  name: 'parity',
+  summary: 'Does every backend give the same vectors? Prints the largest difference of each pair.',
+  args: {
+    model: { type: 'positional', required: false, default: defaultModel, description: modelArguments.model.description },
+    revision: modelArguments.revision,
+    tolerance: {
+      type: 'string',
+      valueHint: 'X',
+      description: `The largest difference of an entry that is allowed. Default: ${tolerances.processor.toExponential()}, with a GPU ${tolerances.gpu.toExponential()}.`,
+    },
+  },
+  examples: [
+    { line: 'sentvec parity', does: 'The default model on every backend that can work here' },
+    { line: 'sentvec parity ./my-model --json', does: 'A model of your own, for a program' },
+  ],
+  notes: ['Exit code 1 when a pair differs by more than is allowed, or fewer than two backends can work here.'],
+  async run(context) {
+    const { args, positionals } = context;
+    if (positionals.length > 1) throw new UsageError(`Name one model, not ${positionals.length}.`);
+    const allowed = args.tolerance === undefined ? undefined : positiveNumber(args.tolerance);
+    const runs: BackendRun[] = [];
+    const missing: { backend: string; reason: string }[] = [];
+    for (const backend of backendNames) {
+      const run = await embedOn(backend, args, context);
+      if ('reason' in run) missing.push(run);
+      else runs.push(run);
+    }
+    const pairs = runs.flatMap((a, index) => runs.slice(index + 1).map((b) => comparePair(a, b, allowed)));
+    const same = pairs.length > 0 && pairs.every(({ ok }) => ok);
+    const texts = runs[0]?.vectors.rows ?? 0;
+    await context.print({ text: render(pairs, missing, texts), json: { model: args.model, texts, pairs, missing, same } });
+    return same ? exitCode.ok : exitCode.failure;
+  },
+});
+
+interface BackendRun {
+  readonly backend: string;
+  readonly vectors: Matrix;
+  readonly gpu: boolean;
+}
+
+interface Pair {
+  readonly backends: readonly [string, string];
+  /** Largest absolute difference of an entry. */
+  readonly difference: number;
+  /** The smallest cosine of two vectors of one text. */
+  readonly cosine: number;
+  readonly tolerance: number;
+  readonly ok: boolean;
+}
+
+async function embedOn(
+  backend: string,
+  choice: Omit<ModelChoice, 'backend'>,
+  context: LoadContext,
+): Promise<BackendRun | { readonly backend: string; readonly reason: string }> {
+  const { SentvecError } = await import('@sentvec/core');
+  try {
+    // Without the canary: a backend that is wrong is to be measured, not refused.
+    return await withModel({ model: choice.model, revision: choice.revision, backend, canary: false }, context, async (embedder) => {
+      const { vectors } = await embedder.embed(await readableTexts(embedder), { signal: context.signal });
+      return { backend, vectors, gpu: embedder.encoder.roundingError !== undefined };
+    });
+  } catch (error) {
+    if (!SentvecError.is(error, 'backend-unavailable')) throw error;
+    return { backend, reason: error.message };
+  }
+}
+
+/** Some tokenizers know nothing of blanks and of some scripts: a text without tokens has no vector. */
+async function readableTexts({ tokenizer, maxLength }: Embedder): Promise<readonly string[]> {
+  const tokenized = await tokenizer.encode(parityTexts, { maxLength: Math.min(maxLength, 512), addSpecialTokens: false });
+  return parityTexts.filter((_, index) => tokenized[index]!.ids.length > 0);
+}
+
+function comparePair(a: BackendRun, b: BackendRun, allowed: number | undefined): Pair {
+  const tolerance = allowed ?? (a.gpu || b.gpu ? tolerances.gpu : tolerances.processor);
+  let difference = 0;
+  let cosine = 1;
+  for (let row = 0; row < a.vectors.rows; row += 1) {
+    const [x, y] = [a, b].map(({ vectors: { data, cols } }) => data.subarray(row * cols, (row + 1) * cols)) as [Float32Array, Float32Array];
+    for (const [index, entry] of x.entries()) difference = Math.max(difference, Math.abs(entry - y[index]!));
+    cosine = Math.min(cosine, dot(x, y) / Math.sqrt(dot(x, x) * dot(y, y)));
+  }
+  return { backends: [a.backend, b.backend], difference, cosine, tolerance, ok: difference <= tolerance };
+}
+
+function dot(x: Float32Array, y: Float32Array): number {
+  return x.reduce((sum, entry, index) => sum + entry * y[index]!, 0);
+}
+
+function render(pairs: readonly Pair[], missing: readonly { backend: string; reason: string }[], texts: number): string {
+  const rows = pairs.map(({ backends, difference, cosine, tolerance, ok }) => [
+    backends.join(' – '),
+    difference.toExponential(1),
+    cosine.toFixed(9),
+    ok ? `the same within ${tolerance.toExponential()}` : `NOT the same: more than ${tolerance.toExponential()}`,
+  ]);
+  const columns = [{ title: `${texts} texts` }, { title: 'difference' }, { title: 'cosine' }, { title: '' }];
+  const notes = missing.map(({ backend, reason }) => `${backend} cannot work here: ${reason.split('\n')[0]!}`);
+  return [...(rows.length === 0 ? ['There are no two backends to compare.'] : [renderTable(columns, rows)]), ...notes].join('\n');
+}
+
+function positiveNumber(text: string): number {
+  const value = Number(text);
+  if (value > 0 && Number.isFinite(value)) return value;
+  throw new UsageError(`--tolerance must be a number above 0; it is ${JSON.stringify(text)}.`);
+}

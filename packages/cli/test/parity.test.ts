@@ -1,0 +1,62 @@
+import { readFile, rm, writeFile } from 'node:fs/promises';
+import { goldenPath } from '@sentvec/testing';
+import { describe, expect, it } from 'vitest';
+import { Workplace } from './sentvec.ts';
+
+const place = new Workplace();
+
+interface Parity {
+  readonly texts: number;
+  readonly same: boolean;
+  readonly pairs: readonly {
+    readonly backends: readonly string[];
+    readonly difference: number;
+    readonly cosine: number;
+    readonly ok: boolean;
+  }[];
+}
+
+/** The pair that every machine has: whether there is WebGPU depends on it. */
+const pairOf = ({ pairs }: Parity) => pairs.find(({ backends }) => backends.join() === 'onnx,tfjs')!;
+
+describe('parity', () => {
+  it('finds the same vectors on every backend', async () => {
+    const found = JSON.parse(await place.succeed(['parity', goldenPath('models/tiny-mpnet'), '--json'])) as Parity;
+    expect(found).toMatchObject({ same: true, texts: 13 });
+    expect(pairOf(found).difference).toBeLessThan(1e-5);
+    expect(pairOf(found).difference).toBeGreaterThan(0);
+    expect(pairOf(found).cosine).toBeCloseTo(1, 9);
+  });
+
+  it('ends with 1, and says so, when they differ by more than is allowed', async () => {
+    const { code, stdout } = await place.run(['parity', goldenPath('models/tiny-roberta'), '--tolerance', '1e-12']);
+    expect(code).toBe(1);
+    expect(stdout).toMatch(/onnx – tfjs +\d\.\de-\d+ +[01]\.\d+ +NOT the same: more than 1e-12/);
+  });
+
+  it('wants a tolerance above 0', async () => {
+    const { code, stderr } = await place.run(['parity', '--tolerance', 'some']);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/--tolerance must be a number above 0/);
+  });
+});
+
+describe('a folder whose canary the backend does not reproduce', () => {
+  it('is refused with the size of the difference, and used all the same with --no-canary', async () => {
+    await place.succeed(['export', goldenPath('models/tiny-bert'), '--output', 'exported']);
+    const file = place.path('exported/canary.json');
+    const canary = JSON.parse(await readFile(file, 'utf8')) as { token_embeddings: string };
+    const values = Buffer.from(canary.token_embeddings, 'base64');
+    for (let at = 0; at < values.length; at += 8) values.writeFloatLE(values.readFloatLE(at) * 1.002, at);
+    await writeFile(file, JSON.stringify({ ...canary, token_embeddings: values.toString('base64') }));
+    // Only the ONNX file is left, so that nothing else says what is right.
+    await rm(place.path('exported/model.safetensors'));
+    const words = ['similarity', 'a cat', 'a dog', '--model', 'exported'];
+    const { code, stderr } = await place.run([...words, '--json']);
+    expect(code).toBe(1);
+    expect(JSON.parse(stderr)).toMatchObject({
+      error: { code: 'backend-wrong', message: expect.stringMatching(/onnx .*differ by 1\.\de-3 .*--no-canary/) },
+    });
+    expect(await place.succeed([...words, '--no-canary'])).toMatch(/1\.0000/);
+  });
+});
