@@ -9,13 +9,18 @@ export type ConnectionRole =
   /** Fails within two seconds: somebody waits for the answer. */
   | 'producer'
   /** Waits for as long as it takes: the work goes on when Redis is back. */
-  | 'worker';
+  | 'worker'
+  /** Begins like a worker, and then fails within two seconds: it only looks, and can look again. */
+  | 'watcher';
 
 /** The Redis of a machine of one's own. */
 export const defaultRedisUrl = 'redis://127.0.0.1:6379';
 
 /** Milliseconds after which a producer gives up. */
 export const producerTimeout: number = 1000;
+
+/** Milliseconds for which a worker that starts waits for a Redis that is not there yet. */
+const workerTimeout = 15_000;
 
 const oldestVersion = [6, 2] as const;
 
@@ -24,14 +29,15 @@ const oldestVersion = [6, 2] as const;
  *
  * @param url `redis://[user:password@]host[:port][/database]`; `rediss://` for TLS; `redis+cluster://` or
  * `rediss+cluster://` for a Redis Cluster, with further hosts separated by commas
- * @throws SentvecError `invalid-argument` for a URL that cannot be used, `queue-unavailable` with what to do
+ * @throws SentvecError `invalid-argument` for a URL that cannot be used; `queue-unavailable` with what to do, of a worker after 15 seconds
  */
 export async function connectRedis(url: string, role: ConnectionRole): Promise<RedisConnection> {
   const connection = createConnection(url, role);
   let lastError: Error | undefined;
   connection.on('error', (error: Error) => (lastError = error));
   try {
-    await within(connection.connect(), role === 'producer' ? producerTimeout : 15_000);
+    if (role === 'producer') await within(connection.connect(), producerTimeout);
+    else await within(untilReady(connection), workerTimeout);
     checkServer(await infoOf(connection), redactUrl(url));
   } catch (error) {
     connection.disconnect();
@@ -41,19 +47,35 @@ export async function connectRedis(url: string, role: ConnectionRole): Promise<R
   return connection;
 }
 
-/** The URL without its password, for messages. */
+/** The URL for messages: without its password, and without a query, which may hold one. Also for what is no proper URL. */
 export function redactUrl(url: string): string {
-  return url.replace(/(:\/\/)([^@/]*)@/, (_all, scheme: string, credentials: string) => `${scheme}${credentials.split(':')[0]}:***@`);
+  return url
+    .replace(/(:\/\/)(.*)@/s, (_all, scheme: string, credentials: string) => `${scheme}${credentials.split(':')[0]}:***@`)
+    .replace(/\?.*/s, '');
+}
+
+/** Connects however many attempts it takes, unless the server says that it will not have us. */
+async function untilReady(connection: RedisConnection): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    connection.once('ready', resolve);
+    connection.on('error', (error: Error) => isDenial(error.message) && reject(error));
+    connection.connect().catch(() => {});
+  });
+}
+
+function isDenial(reason: string): boolean {
+  return /AUTH|WRONGPASS|NOPERM|certificate/.test(reason);
 }
 
 function createConnection(url: string, role: ConnectionRole): RedisConnection {
   const options: RedisOptions = {
     lazyConnect: true,
-    connectTimeout: producerTimeout,
+    connectTimeout: role === 'producer' ? producerTimeout : workerTimeout / 3,
     // A program that was refused would stay for as long as this before it ends.
     disconnectTimeout: 200,
     maxRetriesPerRequest: null,
     enableOfflineQueue: role === 'worker',
+    ...(role === 'watcher' && { commandTimeout: 2 * producerTimeout }),
     retryStrategy: (times) => Math.min(times * 100, 1000),
   };
   const scheme = /^(rediss?)(\+cluster)?:\/\//.exec(url);
@@ -61,9 +83,19 @@ function createConnection(url: string, role: ConnectionRole): RedisConnection {
     const message = `"${redactUrl(url)}" is not the URL of a Redis: it must begin with redis://, rediss://, redis+cluster:// or rediss+cluster://.`;
     throw new SentvecError('invalid-argument', message);
   }
-  if (scheme[2] === undefined) return new Redis(url, options);
-  const [first = '', ...others] = url.slice(scheme[0].length).split(',');
-  const { username, password, hostname, port } = new URL(`${scheme[1]}://${first}`);
+  try {
+    return scheme[2] === undefined
+      ? new Redis(url, options)
+      : openCluster(url.slice(scheme[0].length), scheme[1] === 'rediss', role, options);
+  } catch {
+    // Without its cause, which would show the password.
+    throw new SentvecError('invalid-argument', `"${redactUrl(url)}" is not a URL: are special characters of the password written as %XX?`);
+  }
+}
+
+function openCluster(hosts: string, isSecure: boolean, role: ConnectionRole, options: RedisOptions): Cluster {
+  const [first = '', ...others] = hosts.split(',');
+  const { username, password, hostname, port } = new URL(`redis://${first}`);
   const nodes = [{ host: hostname, port: Number(port || 6379) }, ...others.map(hostAndPort)];
   const credentials = {
     ...(username && { username: decodeURIComponent(username) }),
@@ -73,7 +105,7 @@ function createConnection(url: string, role: ConnectionRole): RedisConnection {
     lazyConnect: true,
     enableOfflineQueue: role === 'worker',
     clusterRetryStrategy: (times) => (role === 'producer' && times > 2 ? null : Math.min(times * 100, 1000)),
-    redisOptions: { ...options, ...credentials, ...(scheme[1] === 'rediss' && { tls: {} }) },
+    redisOptions: { ...options, ...credentials, ...(isSecure && { tls: {} }) },
   });
 }
 
@@ -114,7 +146,7 @@ export async function isDurable(connection: RedisConnection): Promise<boolean> {
 
 function unreachable(url: string, cause: unknown): SentvecError {
   const reason = cause instanceof Error ? cause.message || String((cause as NodeJS.ErrnoException).code) : String(cause);
-  const hint = /NOAUTH|WRONGPASS|AUTH/.test(reason) ? 'Put the user and password into the URL.' : 'Is it running, and is the URL right?';
+  const hint = /AUTH|WRONGPASS/.test(reason) ? 'Put the user and password into the URL.' : 'Is it running, and is the URL right?';
   return new SentvecError('queue-unavailable', `No Redis at ${redactUrl(url)}: ${reason}. ${hint}`, {}, { cause });
 }
 

@@ -11,7 +11,7 @@ import {
 } from '@sentvec/workflow';
 import type { Telemetry } from 'bullmq';
 import { connectRedis, defaultRedisUrl } from './connection.ts';
-import { QueueClient } from './queue-client.ts';
+import type { QueueClient } from './queue-client.ts';
 import { QueueRun } from './queue-run.ts';
 
 /** Options of {@link queueRuntime}. */
@@ -41,6 +41,8 @@ export async function queueRuntime(options: QueueRuntimeOptions = {}): Promise<R
   const { url = defaultRedisUrl, queue = defaultQueue, retentionSeconds = defaultRetentionSeconds, telemetry } = options;
   checkQueueName(queue);
   const redis = await connectRedis(url, 'producer');
+  // BullMQ takes half a second to load: whoever has no Redis is told so before that.
+  const { QueueClient } = await import('./queue-client.ts');
   return new QueueRuntime(new QueueClient(redis, { url, queue, retentionSeconds, telemetry }));
 }
 

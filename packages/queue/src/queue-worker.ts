@@ -129,9 +129,9 @@ export class QueueWorker {
   }
 
   /**
-   * Takes no more jobs; waits for its steps until the deadline, and gives what is left back to the queue.
+   * Takes no more jobs; waits for its steps until shortly before the deadline, and gives what is left back to the queue.
    *
-   * @param deadline milliseconds for the steps. Default 30,000.
+   * @param deadline milliseconds for everything: at least half of them, and all but three seconds, are for the steps. Default 30,000.
    */
   async stop(deadline = 30_000): Promise<void> {
     this.#stopping ??= this.#stop(deadline);
@@ -142,14 +142,21 @@ export class QueueWorker {
     await Promise.all(this.#workers.map((worker) => worker.pause(true)));
     // Coordinators have nothing to finish: another worker goes on from their checkpoints at once.
     this.#runs.work.interrupt('stopping');
-    const ended = Promise.all(this.#workers.map((worker) => worker.close()));
-    await within(ended, deadline).catch(() => this.#steps.work.interrupt('stopping'));
+    const patience = Math.max(deadline / 2, deadline - 3000);
+    // BullMQ ends gracefully only with a Redis. Without one, there is nobody to wait for but the steps in progress.
+    const isGraceful = this.redis.status === 'ready';
+    const ended = isGraceful ? this.#close(false) : this.#steps.work.ended();
+    await within(ended, patience).catch(() => this.#steps.work.interrupt('stopping'));
     // What still does not end does not heed its signal. Its lock will expire.
-    await within(ended, 2000).catch((error: unknown) => this.#parts.logger.warn({ error }, 'steps were left behind'));
+    await within(ended, 1500).catch((error: unknown) => this.#parts.logger.warn({ error }, 'steps were left behind'));
     this.#parts.monitor.close();
-    await within(Promise.all([this.#parts.queue.close(), this.#events.close()]), 2000).catch(() => {});
-    await Promise.all(this.#workers.map((worker) => within(worker.close(true), 1000).catch(() => {})));
+    const closed = [this.#parts.queue.close(), this.#events.close(), isGraceful ? ended : this.#close(true)];
+    await within(Promise.allSettled(closed), 1000).catch(() => {});
     this.redis.disconnect();
+  }
+
+  async #close(force: boolean): Promise<void> {
+    await Promise.all(this.#workers.map((worker) => worker.close(force)));
   }
 
   #worker(name: string, processor: Processor, { telemetry, limiter, ...options }: WorkerSettings): Worker {

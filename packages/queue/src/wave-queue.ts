@@ -57,11 +57,12 @@ export class WaveQueue {
   /**
    * The results so far: pairs of an item's index and its result.
    *
-   * @throws SentvecError `step-failed` when the wave has failed, which an item does that goes down with its worker again and again
+   * @throws SentvecError `step-failed` when the wave has failed, which an item does that goes down with its worker again and again;
+   * Error when there is no such wave: a Redis that crashed with its machine may have lost its last second
    */
   async results(scope: WaveScope, { wave }: Wave): Promise<readonly (readonly [number, unknown])[]> {
     const job = await this.#job(scope, wave);
-    if (!job) return [];
+    if (!job) throw new Error(`Wave ${wave} of stage "${scope.stage}" of run ${scope.run} is gone from Redis.`);
     if (job.failedReason) {
       const step = `${scope.run}/${scope.stage}`;
       throw new SentvecError('step-failed', `An item of stage "${scope.stage}" could not be finished: ${job.failedReason}.`, { step });

@@ -59,6 +59,8 @@ export class WaveStage {
   readonly #waveSize: number;
   readonly #progress: OrderedProgress;
   readonly #results = new Map<number, unknown>();
+  /** Numbers of the waves that are in Redis: one that was announced is not yet. */
+  readonly #added = new Set<number>();
   readonly #room = new Wakeup();
   readonly #news = new Wakeup();
   #checkpoint: StageCheckpoint;
@@ -129,12 +131,14 @@ export class WaveStage {
     this.#plan(wave.count);
     await this.#advance({ waves: [...waves, wave], next: next + 1 });
     await this.#host.queue.add(this.#host.scope, wave, items, this.#host.options);
+    this.#added.add(wave.wave);
   }
 
   /** A wave that was announced by an earlier coordinator, which may have died before it added it. */
   async #readd(wave: Wave, items: readonly unknown[]): Promise<void> {
     const { queue, scope, options } = this.#host;
     if (!(await queue.exists(scope, wave))) await queue.add(scope, wave, items, options);
+    this.#added.add(wave.wave);
   }
 
   #plan(count: number): void {
@@ -155,6 +159,7 @@ export class WaveStage {
   }
 
   async #look(wave: Wave): Promise<void> {
+    if (!this.#added.has(wave.wave)) return;
     for (const [index, result] of await this.#host.queue.results(this.#host.scope, wave)) {
       if (this.#results.has(index)) continue;
       this.#results.set(index, result);
@@ -170,6 +175,7 @@ export class WaveStage {
         total = addToTotal(this.#fold, total, this.#results.get(index));
         this.#results.delete(index);
       }
+      this.#added.delete(wave.wave);
       items += wave.count;
       waves = waves.slice(1);
       this.#collected.push(wave);

@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+
 /** This worker stops; it lost its lock on the job; another coordinator owns the run. */
 export type InterruptionReason = 'stopping' | 'lock lost' | 'superseded';
 
@@ -15,6 +17,7 @@ export class Interruption extends Error {
 /** The jobs of one BullMQ worker that are being processed, each with a way to interrupt it. */
 export class WorkInProgress {
   readonly #controllers = new Map<string, AbortController>();
+  readonly #changes = new EventTarget();
 
   get size(): number {
     return this.#controllers.size;
@@ -34,7 +37,13 @@ export class WorkInProgress {
     } finally {
       other.removeEventListener('abort', passOn);
       this.#controllers.delete(jobId);
+      this.#changes.dispatchEvent(new Event('end'));
     }
+  }
+
+  /** Resolves when nothing is in progress. */
+  async ended(): Promise<void> {
+    while (this.size > 0) await once(this.#changes, 'end');
   }
 
   /** Interrupts some jobs, or all. */

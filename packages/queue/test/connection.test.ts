@@ -1,12 +1,15 @@
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { once } from 'node:events';
+import { inspect, promisify } from 'node:util';
 import { connectRedis, isDurable, queueRuntime, redactUrl, startQueueWorker } from '@sentvec/queue';
 import { freePort, startRedis, type RedisServer } from '@sentvec/testing';
 import { defineStep, defineWorkflow } from '@sentvec/workflow';
+import { Redis } from 'ioredis';
+import { generate } from 'selfsigned';
 import * as v from 'valibot';
 import { afterEach, describe, expect, it } from 'vitest';
 import { checkServer, producerTimeout } from '../src/connection.ts';
@@ -50,6 +53,14 @@ async function runsThrough(url: string): Promise<void> {
   }
 }
 
+/** Makes a cluster of one node, which has all slots. */
+async function makeCluster({ url }: RedisServer): Promise<void> {
+  const node = new Redis(url);
+  await node.cluster('ADDSLOTS', ...Array.from({ length: 16_384 }, (_, slot) => slot));
+  await expect.poll(async () => node.cluster('INFO'), { timeout: 20_000 }).toContain('cluster_state:ok');
+  node.disconnect();
+}
+
 describe('a producer without its Redis', () => {
   it('gives up within two seconds', () => {
     expect(producerTimeout).toBeLessThan(2000);
@@ -67,6 +78,13 @@ describe('a producer without its Redis', () => {
     const { port } = silent.address() as { port: number };
     await expect(queueRuntime({ url: `redis://127.0.0.1:${port}` })).rejects.toMatchObject({ code: 'queue-unavailable' });
     silent.close();
+  });
+
+  it('is told so before BullMQ is loaded', async () => {
+    const program = join(import.meta.dirname, 'loaded-modules.mjs');
+    const url = `redis://127.0.0.1:${await freePort()}`;
+    const { stdout } = await promisify(execFile)(process.execPath, [program, url]);
+    expect(stdout.trim()).toBe('queue-unavailable; BullMQ loaded: false, then true');
   });
 
   it('fails when Redis goes away later, and works again when it is back', async () => {
@@ -89,6 +107,19 @@ describe('a producer without its Redis', () => {
   });
 });
 
+describe('a worker without its Redis', () => {
+  it('waits for it when it starts', async () => {
+    const server = await redis();
+    await server.kill();
+    const starting = startQueueWorker({ url: server.url, workflows: [workflow] });
+    await expect(queueRuntime({ url: server.url })).rejects.toMatchObject({ code: 'queue-unavailable' });
+    await server.restart();
+    const worker = await starting;
+    expect(worker.isServing).toBe(true);
+    await worker.stop(1000);
+  });
+});
+
 describe('a Redis that jobs are not safe with', () => {
   it('is refused when it evicts keys', async () => {
     const { url } = await redis('--maxmemory-policy', 'allkeys-lru');
@@ -106,6 +137,24 @@ describe('a Redis that jobs are not safe with', () => {
     for (const version of ['6.2.0', '7.0.15', '8.2.1', '10.0.0']) expect(() => checkServer(info(version), 'redis://new')).not.toThrow();
   });
 
+  it('is refused by producers and workers that meet one', async () => {
+    const info = '# Server\r\nredis_version:6.0.16\r\nmaxmemory_policy:noeviction\r\n';
+    const old = createServer((socket) => {
+      // Gives its INFO to whatever it is asked.
+      socket.on('data', (data: Buffer) => {
+        const commands = data.toString().match(/^\*\d+\r$/gm) ?? [];
+        socket.write(`$${info.length}\r\n${info}\r\n`.repeat(commands.length));
+      });
+    }).listen(0, '127.0.0.1');
+    await once(old, 'listening');
+    const { port } = old.address() as { port: number };
+    const refusal = { code: 'queue-unavailable', message: expect.stringContaining('6.0.16; the queue needs 6.2') };
+    const url = `redis://127.0.0.1:${port}`;
+    await expect(queueRuntime({ url })).rejects.toMatchObject(refusal);
+    await expect(startQueueWorker({ url, workflows: [] })).rejects.toMatchObject(refusal);
+    old.close();
+  });
+
   it('is told from one that is', async () => {
     const connection = await connectRedis((await redis()).url, 'producer');
     expect(await isDurable(connection)).toBe(true);
@@ -117,11 +166,24 @@ describe('URLs', () => {
   it('must be those of a Redis', async () => {
     await expect(queueRuntime({ url: 'http://127.0.0.1' })).rejects.toMatchObject({ code: 'invalid-argument' });
     await expect(queueRuntime({ queue: 'a:b' })).rejects.toMatchObject({ code: 'invalid-argument' });
+    for (const url of [
+      'redis://:se/cret@127.0.0.1:1',
+      'redis+cluster://:se/cret@127.0.0.1:1',
+      'redis://:se?cret@127.0.0.1:1',
+      'redis://host:port',
+    ]) {
+      const error = await queueRuntime({ url }).catch((reason: unknown) => reason);
+      expect(error).toMatchObject({ code: 'invalid-argument', message: expect.stringContaining('%XX') });
+      expect(inspect(error)).not.toContain('cret');
+    }
   });
 
   it('are shown without their passwords', () => {
     expect(redactUrl('rediss://user:p%40ss@host:6380/2')).toBe('rediss://user:***@host:6380/2');
     expect(redactUrl('redis://host')).toBe('redis://host');
+    expect(redactUrl('redis://:p@ss/word?@host')).toBe('redis://:***@host');
+    expect(redactUrl('redis://host?password=secret')).toBe('redis://host');
+    expect(redactUrl('redis+cluster://user:one@first,second')).toBe('redis+cluster://user:***@first,second');
   });
 
   it('carry credentials', async () => {
@@ -134,50 +196,56 @@ describe('URLs', () => {
     await runsThrough(url.replace('//', '//:open%20sesame@'));
   });
 
-  it('ask for TLS', async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'sentvec-tls-'));
-    const key = join(folder, 'key.pem');
-    const certificate = join(folder, 'certificate.pem');
-    const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1'];
-    execFileSync(
-      'openssl',
-      ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-keyout', key, '-out', certificate, ...subject],
-      {
-        stdio: 'ignore',
-      },
+  it('carry a user, who needs no more than the keys of the queue', async () => {
+    const { url } = await redis(
+      '--user',
+      'default',
+      'off',
+      '--user',
+      'embedder',
+      ...'on >open:sesame ~{sentvec}:* &* +@all -@admin +info'.split(' '),
     );
+    await expect(startQueueWorker({ url, workflows: [] })).rejects.toMatchObject({ code: 'queue-unavailable' });
+    await runsThrough(url.replace('//', '//embedder:open%3Asesame@'));
+  });
+
+  it('ask for TLS, also of a cluster', async (context) => {
+    const folder = mkdtempSync(join(tmpdir(), 'sentvec-tls-'));
+    const [key, certificate] = [join(folder, 'key.pem'), join(folder, 'certificate.pem')];
+    const names = [{ type: 7 as const, ip: '127.0.0.1' }];
+    const pair = await generate([{ name: 'commonName', value: '127.0.0.1' }], {
+      extensions: [{ name: 'subjectAltName', altNames: names }],
+    });
+    writeFileSync(key, pair.private);
+    writeFileSync(certificate, pair.cert);
     const tlsPort = await freePort();
     const files = ['--tls-cert-file', certificate, '--tls-key-file', key, '--tls-ca-cert-file', certificate, '--tls-auth-clients', 'no'];
-    await redis('--tls-port', String(tlsPort), ...files);
-    const secure = `rediss://127.0.0.1:${tlsPort}`;
-    await expect(queueRuntime({ url: secure })).rejects.toMatchObject({
+    const cluster = ['--cluster-enabled', 'yes', '--tls-cluster', 'yes', '--cluster-announce-ip', '127.0.0.1'];
+    const server = await redis('--tls-port', String(tlsPort), ...files, ...cluster).catch((error: unknown) => error);
+    context.skip(/tls-port|TLS/.test(String(server)), 'this redis-server was built without TLS');
+    await makeCluster(server as RedisServer);
+    const secure = `127.0.0.1:${tlsPort}`;
+    await expect(queueRuntime({ url: `rediss://${secure}` })).rejects.toMatchObject({
       code: 'queue-unavailable',
       message: expect.stringMatching(/certificate/),
     });
-    const script = `
-      import { queueRuntime } from '@sentvec/queue';
-      const runtime = await queueRuntime({ url: process.argv[1] });
-      console.log((await runtime.list()).length);
-      await runtime.close();`;
+    // Node reads the certificates that it trusts when it starts.
+    const program = join(import.meta.dirname, 'list-runs.mjs');
     const environment = { ...process.env, NODE_EXTRA_CA_CERTS: certificate };
-    const output = execFileSync(process.execPath, ['--input-type=module', '-e', script, secure], {
-      cwd: import.meta.dirname,
-      env: environment,
-      encoding: 'utf8',
-    });
-    expect(output.trim()).toBe('0');
+    const runsOf = async (url: string) => (await promisify(execFile)(process.execPath, [program, url], { env: environment })).stdout.trim();
+    expect(await runsOf(`rediss://${secure}`)).toBe('0 runs');
+    expect(await runsOf(`rediss+cluster://${secure}`)).toBe('0 runs');
     rmSync(folder, { recursive: true });
   });
 
   it('name a cluster, whose keys all lie in one slot', async () => {
     const server = await redis('--cluster-enabled', 'yes', '--cluster-announce-ip', '127.0.0.1');
-    execFileSync('redis-cli', ['-p', String(server.port), 'cluster', 'addslotsrange', '0', '16383']);
-    const state = () => execFileSync('redis-cli', ['-p', String(server.port), 'cluster', 'info'], { encoding: 'utf8' });
-    await expect.poll(state, { timeout: 10_000 }).toContain('cluster_state:ok');
+    await makeCluster(server);
     await runsThrough(server.url.replace('redis://', 'redis+cluster://'));
-    const keys = execFileSync('redis-cli', ['-p', String(server.port), 'keys', '*'], { encoding: 'utf8' })
-      .trim()
-      .split('\n');
+    const connection = await connectRedis(server.url, 'producer');
+    const keys = await connection.keys('*');
+    connection.disconnect();
+    expect(keys.length).toBeGreaterThan(5);
     expect(keys.every((key) => key.startsWith('{sentvec}:'))).toBe(true);
   });
 });

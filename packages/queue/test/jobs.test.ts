@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
   connectRedis,
   queueNames,
@@ -46,6 +47,14 @@ async function serve(options: Omit<QueueWorkerOptions, 'url' | 'queue'>): Promis
   closing.push(() => worker.stop(1000));
 }
 
+const count = defineStep({
+  id: 'count',
+  input: v.number(),
+  output: v.number(),
+  async *run(end) {
+    for (let index = 0; index < end; index += 1) yield index;
+  },
+});
 const seen: number[] = [];
 const note = defineStep({
   id: 'note',
@@ -141,16 +150,64 @@ describe('the order and speed of jobs', () => {
   });
 });
 
-describe('what Redis holds', () => {
-  it('is bounded, whatever the number of items, and nothing is left of the items in the end', async () => {
-    const count = defineStep({
-      id: 'count',
+describe('a step that fails', () => {
+  it('is tried again after a delay that grows and differs from step to step', async () => {
+    const fails = defineStep({
+      id: 'fails',
       input: v.number(),
-      output: v.number(),
-      async *run(end) {
-        for (let index = 0; index < end; index += 1) yield index;
+      output: v.null(),
+      retry: { attempts: 5, delay: 60_000, jitter: 0.5 },
+      run: () => {
+        throw new Error('not now');
       },
     });
+    const many = defineWorkflow({ id: 'fleet', input: v.number() }).then(count).forEach(fails);
+    await serve({ workflows: [many], concurrency: 20 });
+    const run = await runtime.start(many, 20);
+    await expect.poll(async () => (await overview.counts()).delayed, { timeout: 20_000 }).toBe(20);
+    const delays = (await overview.queues.steps.getDelayed()).map(({ delay }) => delay);
+    expect(Math.min(...delays)).toBeGreaterThanOrEqual(30_000);
+    expect(Math.max(...delays)).toBeLessThanOrEqual(60_000);
+    expect(new Set(delays).size).toBeGreaterThan(10);
+    await run.cancel();
+  });
+});
+
+describe('a Redis that lost its last moments with its machine', () => {
+  it('gets the items again that it does not have', async () => {
+    let isHeld = true;
+    const hold = defineStep({
+      id: 'hold',
+      input: v.number(),
+      output: v.number(),
+      run: async (index, { signal }) => {
+        while (isHeld) await sleep(20, undefined, { signal });
+        return index;
+      },
+    });
+    const fold = { initial: 0, add: (total: number, index: number) => total + index };
+    const many = defineWorkflow({ id: 'held', input: v.number() }).then(count).forEach(hold, { fold });
+    await serve({ workflows: [many], concurrency: 2, window: 16 });
+    const run = await runtime.start(many, 40);
+    const waves = async () => connection.keys(`{${queue}}:waves:r*`);
+    await expect.poll(async () => (await waves()).length, { timeout: 20_000 }).toBeGreaterThan(3);
+    // The newest wave was never written: its parent, its items and their places in the queue are gone.
+    const newest = [...(await waves())].sort().at(-1)!;
+    const number = Number(/\.w(\d+)/.exec(newest)?.[1]);
+    const items = [0, 1, 2, 3].map((offset) => `${run.id}.1.hold.${number * 4 + offset}`);
+    const { prefix } = overview.names;
+    await connection.del(...(await connection.keys(`${prefix}:waves:${run.id}.1.hold.w${number}*`)));
+    for (const id of items) {
+      await connection.del(`${prefix}:steps:${id}`);
+      await connection.zrem(`${prefix}:steps:prioritized`, id);
+    }
+    isHeld = false;
+    expect(await run.result()).toMatchObject({ count: 40, total: (39 * 40) / 2 });
+  });
+});
+
+describe('what Redis holds', () => {
+  it('is bounded, whatever the number of items, and nothing is left of the items in the end', async () => {
     let most = 0;
     const look = defineStep({
       id: 'look',

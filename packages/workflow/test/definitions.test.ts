@@ -2,14 +2,17 @@ import {
   checkRunId,
   defineStep,
   defineWorkflow,
+  inProcessRuntime,
   retryDelay,
   fullRetryPolicy,
   runId,
   type Gathered,
   type Workflow,
 } from '@sentvec/workflow';
+import { type } from 'arktype';
 import * as v from 'valibot';
 import { describe, expect, expectTypeOf, it } from 'vitest';
+import { z } from 'zod';
 
 const definition = { id: 'length', input: v.string(), output: v.number(), run: (text: string) => text.length };
 const length = defineStep(definition);
@@ -41,6 +44,38 @@ describe('types', () => {
     expectTypeOf(items).toExtend<Workflow<never, unknown>>();
     // @ts-expect-error -- a result that the output schema does not take
     defineStep({ id: 'wrong', input: v.string(), output: v.number(), run: (text) => text });
+  });
+});
+
+describe('schemas', () => {
+  it('may be of any Standard Schema library, and be mixed', async () => {
+    const workflow = defineWorkflow({ id: 'mixed', input: z.object({ word: z.string(), times: z.number().default(2) }) })
+      .then(
+        defineStep({
+          id: 'repeat',
+          input: type({ word: 'string > 0', times: 'number' }),
+          output: z.string(),
+          run: ({ word, times }) => word.repeat(times),
+        }),
+      )
+      .then(defineStep({ id: 'length', input: v.pipe(v.string(), v.trim()), output: type('number < 9'), run: (text) => text.length }));
+    expectTypeOf(workflow).toEqualTypeOf<Workflow<{ word: string; times?: number | undefined }, number>>();
+    const runtime = inProcessRuntime();
+    const resultOf = async (input: { word: string; times?: number }) => (await runtime.start(workflow, input)).result();
+    expect(await resultOf({ word: ' abc' })).toBe(7);
+    expect(await resultOf({ word: 'abc', times: 1 })).toBe(3);
+    await expect(resultOf({ word: 1 } as never)).rejects.toMatchObject({
+      code: 'invalid-argument',
+      message: expect.stringMatching(/workflow "mixed".*word:/),
+    });
+    await expect(resultOf({ word: '' })).rejects.toMatchObject({
+      code: 'invalid-argument',
+      message: expect.stringMatching(/input of step "repeat".*word:/),
+    });
+    await expect(resultOf({ word: 'abc', times: 3 })).rejects.toMatchObject({
+      code: 'invalid-argument',
+      message: expect.stringMatching(/output of step "length"/),
+    });
   });
 });
 

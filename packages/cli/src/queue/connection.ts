@@ -16,7 +16,7 @@ export interface QueueChoice {
 
 /** Talks to a queue, and hangs up whatever happens. Traces, when the environment asks for them, begin here. */
 export async function withQueue<T>({ redis, queue }: QueueChoice, work: (runtime: Runtime) => Promise<T>): Promise<T> {
-  const [{ queueRuntime }, { startTracing }] = await Promise.all([import('@sentvec/queue'), import('@sentvec/worker/tracing')]);
+  const [{ queueRuntime }, { startTracing }] = await Promise.all([import('@sentvec/queue/producer'), import('@sentvec/worker/tracing')]);
   const url = redis ?? process.env['SENTVEC_REDIS_URL'];
   const name = queue ?? process.env['SENTVEC_QUEUE'];
   const tracing = await startTracing('sentvec-cli');

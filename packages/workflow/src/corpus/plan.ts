@@ -5,7 +5,7 @@ import type { PlannedChunk, PreparedRequest } from './schemas.ts';
 
 /** Cuts the inputs of a prepared run into chunks. */
 export async function* planPrepared(
-  { model, output, key, totalBytes, finished }: PreparedRequest,
+  { model, output, key, fingerprint, totalBytes, finished }: PreparedRequest,
   { access }: { access: Access },
   { signal, expect }: StepContext,
 ): AsyncGenerator<PlannedChunk, void> {
@@ -15,6 +15,6 @@ export async function* planPrepared(
   for await (const chunk of planCorpus(run, { signal })) {
     bytes += chunk.bytes;
     expect(Math.max(chunk.index + 1, Math.round((totalBytes * (chunk.index + 1)) / Math.max(1, bytes))));
-    yield { model, output, key, chunk };
+    yield { model, output, key, fingerprint, chunk };
   }
 }

@@ -22,7 +22,7 @@ export interface PreparedRequest {
 }
 
 /** One chunk's work. */
-export interface PlannedChunk extends Pick<PreparedRequest, 'model' | 'output' | 'key'> {
+export interface PlannedChunk extends Pick<PreparedRequest, 'model' | 'output' | 'key' | 'fingerprint'> {
   readonly chunk: CorpusChunk;
 }
 
@@ -137,7 +137,7 @@ export const schemas: {
 } = {
   input: v.strictObject({ model: name, request }),
   prepared,
-  planned: v.strictObject({ model: name, output: name, key, chunk }),
+  planned: v.strictObject({ model: name, output: name, key, fingerprint: v.string(), chunk }),
   embedded: v.strictObject({ ...counts, bytes: count, reused: v.boolean() }),
   gathered: v.strictObject({ given: prepared, count, total }),
   committed: v.strictObject({ output: v.string(), fingerprint: v.string(), ...counts, shards: count }),
