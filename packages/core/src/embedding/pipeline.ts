@@ -1,5 +1,6 @@
 import { planBatches } from '../batching.ts';
 import { SentvecError } from '../errors.ts';
+import { giveWay } from '../event-loop.ts';
 import type { EmbedOptions, Matrix, TokenizedText } from '../types.ts';
 import { encodeBatch, firstBrokenRow } from './encode-batch.ts';
 import type { EmbedderParts } from './parts.ts';
@@ -56,6 +57,7 @@ export class Pipeline {
     const window = await abortable(reader.read(), this.#run.signal);
     if (window === undefined) return undefined;
     const tokenized = await abortable(this.#tokenize(window), this.#run.signal);
+    await giveWay();
     const finished = this.#embed(window, tokenized, unpooledTokens);
     finished.catch(() => {});
     return { finished };

@@ -1,5 +1,6 @@
 import { windowCharacters, windowTexts } from '../batching.ts';
 import { SentvecError } from '../errors.ts';
+import { giveWay, sliceIsOver } from '../event-loop.ts';
 
 /**
  * The most UTF-16 code units of a text. To report its true length all of it is tokenized, which takes some 200 bytes for each. Far beyond
@@ -36,6 +37,7 @@ export class WindowReader {
       if (text === undefined) break;
       texts.push(text);
       characters += text.length;
+      if (sliceIsOver()) await giveWay();
     }
     return texts.length === 0 ? undefined : { firstRow, texts };
   }

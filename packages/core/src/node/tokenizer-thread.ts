@@ -11,6 +11,9 @@ import {
   type TokenizerThreadData,
 } from './tokenizer-messages.ts';
 
+/** Texts of a request. The results of several requests come in several turns of the event loop, that of one in one. */
+const requestTexts = 512;
+
 interface Pending {
   resolve(texts: TokenizedText[]): void;
   reject(error: unknown): void;
@@ -52,6 +55,15 @@ export class TokenizerThread {
   }
 
   async encode(texts: readonly string[], options: TokenizeOptions): Promise<TokenizedText[]> {
+    if (texts.length <= requestTexts) return this.#request(texts, options);
+    const requests: Promise<TokenizedText[]>[] = [];
+    for (let first = 0; first < texts.length; first += requestTexts) {
+      requests.push(this.#request(texts.slice(first, first + requestTexts), options));
+    }
+    return (await Promise.all(requests)).flat();
+  }
+
+  async #request(texts: readonly string[], options: TokenizeOptions): Promise<TokenizedText[]> {
     if (this.#ended) throw this.#ended;
     const id = (this.#nextId += 1);
     const { maxLength, addSpecialTokens = true, signal } = options;
