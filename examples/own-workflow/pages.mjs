@@ -13,44 +13,34 @@ export default function pages({ embedder, access }) {
     input: site,
     output: page,
     async *run({ folder, index }) {
-      const files = (await readdir(await access.checkRead(folder))).filter((file) => file.endsWith('.html')).sort();
-      for (const file of files) yield { folder, index, file };
+      await mkdir(await access.checkWrite(index), { recursive: true });
+      for (const file of (await readdir(await access.checkRead(folder))).sort()) if (file.endsWith('.html')) yield { folder, index, file };
     },
   });
   const embed = defineStep({
     id: 'embed',
     input: page,
     output: v.number(),
-    run: async ({ folder, index, file }, { signal }) => {
-      const html = await readFile(await access.checkRead(join(folder, file)), 'utf8');
+    async run({ folder, index, file }, { signal }) {
       const model = await embedder('use-lite');
-      const texts = await cut(
-        html
-          .replaceAll(/<[^>]*>/g, ' ')
-          .replaceAll(/\s+/g, ' ')
-          .trim(),
-        model,
-      );
+      const html = await readFile(await access.checkRead(join(folder, file)), 'utf8');
+      const texts = await cut(html.replaceAll(/<[^>]*>/g, ' '), model);
       const { vectors } = await model.embed(texts, { signal });
-      const entries = texts.map((text, row) => ({
-        file,
-        text,
-        embedding: [...vectors.data.subarray(row * vectors.cols, (row + 1) * vectors.cols)],
-      }));
-      const folderOfIndex = await access.checkWrite(index);
-      await mkdir(folderOfIndex, { recursive: true });
-      await writeFile(join(folderOfIndex, `${file}.jsonl`), entries.map((entry) => `${JSON.stringify(entry)}\n`).join(''));
-      return entries.length;
+      const vectorOf = (row) => [...vectors.data.subarray(row * vectors.cols, (row + 1) * vectors.cols)];
+      const lines = texts.map((text, row) => `${JSON.stringify({ file, text, embedding: vectorOf(row) })}\n`);
+      await writeFile(await access.checkWrite(join(index, `${file}.jsonl`)), lines.join(''));
+      return texts.length;
     },
   });
-  const fold = { initial: 0, add: (sum, count) => sum + count };
-  return defineWorkflow({ id: 'index-pages', input: site }).then(crawl).forEach(embed, { fold });
+  return defineWorkflow({ id: 'index-pages', input: site })
+    .then(crawl)
+    .forEach(embed, { fold: { initial: 0, add: (sum, count) => sum + count } });
 }
 
 /** A text in pieces of at most as many tokens as the model reads. */
 async function cut(text, { tokenizer, maxLength }) {
   const pieces = [''];
-  for (const word of text.split(' ')) {
+  for (const word of text.trim().split(/\s+/)) {
     const longer = `${pieces.at(-1)} ${word}`.trim();
     const [{ truncated }] = await tokenizer.encode([longer], { maxLength });
     if (truncated) pieces.push(word);

@@ -13,7 +13,7 @@ import { embedCorpus, hasEnded, inProcessRuntime } from '@sentvec/workflow';
 import { hashes, writeCorpus } from './corpus.mjs';
 import { Disasters } from './disasters.mjs';
 import { seededRandom } from './random.mjs';
-import { startWorker } from './workers.mjs';
+import { killWorkers, startWorker } from './workers.mjs';
 
 const { values } = parseArgs({
   options: {
@@ -42,7 +42,7 @@ try {
 } catch (error) {
   failure = error;
 } finally {
-  for (const worker of workers) worker.kill('SIGKILL');
+  killWorkers();
   await redis.stop();
   await rm(root, { recursive: true, force: true });
 }
@@ -102,7 +102,8 @@ async function disturbed(request) {
   };
   const random = seededRandom(counts.seed);
   const replace = async (victim) => {
-    workers.splice(workers.indexOf(victim), 1, await startWorker(settings));
+    workers.splice(workers.indexOf(victim), 1);
+    workers.push(await startWorker(settings));
   };
   const disasters = new Disasters({ random, redis, steps: overview.queues.steps, workers, replace, position: look });
   const happened = [];

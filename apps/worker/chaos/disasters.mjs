@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pick } from './random.mjs';
 
-/** Milliseconds that a frozen worker sleeps: longer than its lock lives and the next look for lost jobs takes. */
-const freeze = 20_000;
+/** Milliseconds that a frozen worker sleeps at least: longer than its lock lives. It is woken when others have its steps. */
+const freeze = 12_000;
 /** Milliseconds after which a job that nobody took over counts as lost. */
 const patience = 120_000;
 
@@ -24,8 +24,8 @@ export class Disasters {
   async kill() {
     const victim = await this.#victim();
     victim.kill('SIGKILL');
-    const recovered = this.#track(this.#recoveries(victim, victim.ended));
-    await this.#context.replace(victim);
+    const replaced = this.#context.replace(victim);
+    const recovered = this.#track(Promise.all([this.#recoveries(victim, victim.ended), replaced]).then(([times]) => times));
     return { what: 'worker killed', pid: victim.pid, recovered };
   }
 
@@ -35,11 +35,12 @@ export class Disasters {
     victim.kill('SIGSTOP');
     this.#frozen.add(victim);
     const thaw = async () => {
-      await sleep(freeze);
+      const [times] = await Promise.all([this.#recoveries(victim), sleep(freeze)]);
       victim.kill('SIGCONT');
       this.#frozen.delete(victim);
+      return times;
     };
-    const recovered = this.#track(Promise.all([this.#recoveries(victim), thaw()]).then(([times]) => times));
+    const recovered = this.#track(thaw());
     return { what: 'worker frozen', pid: victim.pid, recovered };
   }
 

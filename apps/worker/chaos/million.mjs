@@ -9,7 +9,7 @@ import { connectRedis, queueRuntime } from '@sentvec/queue';
 import { goldenPath, startRedis } from '@sentvec/testing';
 import { embedCorpus, hasEnded } from '@sentvec/workflow';
 import { writeCorpus } from './corpus.mjs';
-import { startWorker } from './workers.mjs';
+import { killWorkers, startWorker } from './workers.mjs';
 
 const { values } = parseArgs({
   options: {
@@ -29,7 +29,7 @@ const workers = [];
 try {
   await main();
 } finally {
-  for (const worker of workers) worker.kill('SIGKILL');
+  killWorkers();
   await redis.stop();
   await rm(root, { recursive: true, force: true });
 }

@@ -3,11 +3,13 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
+const started = new Set();
 const program = fileURLToPath(new URL('worker.mjs', import.meta.url));
 
 /** Starts a worker in a process of its own, and waits until it serves. */
 export async function startWorker(environment) {
   const worker = spawn(process.execPath, [program], { env: { ...process.env, ...environment }, stdio: ['ignore', 'ignore', 'pipe'] });
+  started.add(worker);
   const log = [];
   const ended = once(worker, 'exit');
   await new Promise((resolve, reject) => {
@@ -19,4 +21,9 @@ export async function startWorker(environment) {
     ended.then(() => reject(new Error(`A worker ended:\n${log.join('\n')}`)), reject);
   });
   return { pid: worker.pid, kill: (signal) => worker.kill(signal), ended };
+}
+
+/** Ends all workers at once, also those that do not serve yet. */
+export function killWorkers() {
+  for (const worker of started) worker.kill('SIGKILL');
 }

@@ -57,7 +57,10 @@ export class Metrics {
       labelNames: ['state'],
       registers: [],
       async collect() {
-        for (const [state, count] of Object.entries(await overview.counts())) this.set({ state }, count);
+        this.reset();
+        // While Redis is away nobody knows: the worker's own numbers are told all the same.
+        const counts = await overview.counts().catch(() => ({}));
+        for (const [state, count] of Object.entries(counts)) this.set({ state }, count);
       },
     });
     this.registry.registerMetric(depth);

@@ -13,12 +13,13 @@ export interface RunWorkerOptions {
 
 /**
  * Serves until the signal fires, and stops gracefully. Writes one JSON object a line to standard error: what it was
- * configured to do, without secrets; where it listens; then what happens.
+ * configured to do, without secrets; where it listens; then what happens. The process ends a second later at most.
  *
  * @throws SentvecError see {@link startWorkerApp}
  */
 export async function runWorker(configuration: WorkerConfiguration, { signal, backend }: RunWorkerOptions): Promise<void> {
-  const logger = pino({ level: configuration.logLevel, base: { service: 'sentvec-worker' } }, pino.destination({ fd: 2, sync: true }));
+  const options = { level: configuration.logLevel, base: { service: 'sentvec-worker' }, serializers: { error: pino.stdSerializers.err } };
+  const logger = pino(options, pino.destination({ fd: 2, sync: true }));
   logger.info({ configuration: describeConfiguration(configuration) }, 'starting');
   const app = await startWorkerApp(configuration, { logger, ...(backend && { backend }) });
   logger.info({ url: app.url, pid: process.pid }, 'serving');
@@ -26,4 +27,6 @@ export async function runWorker(configuration: WorkerConfiguration, { signal, ba
   logger.info({ milliseconds: configuration.stopTimeout }, 'stopping');
   await app.stop();
   logger.info({}, 'stopped');
+  // Nothing that cannot be closed, such as a connection to a Redis that is away, may keep the process.
+  setTimeout(() => process.exit(), 1000).unref();
 }

@@ -111,7 +111,7 @@ export const settings: Readonly<Record<SettingName, Setting>> = {
     flag: 'stop-timeout',
     variable: 'SENTVEC_STOP_TIMEOUT',
     hint: 'SECONDS',
-    description: 'How long steps may take to finish after SIGTERM; then they go back to the queue.',
+    description: 'How long stopping may take after SIGTERM. Steps that have not finished shortly before go back to the queue.',
     default: '30',
   },
   logLevel: {

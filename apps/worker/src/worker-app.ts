@@ -57,7 +57,7 @@ async function start(configuration: WorkerConfiguration, { logger, backend }: Wo
   const tracing = await startTracing('sentvec-worker');
   if (tracing) undo.push(tracing.close);
   const telemetry = tracing && { telemetry: tracing.telemetry };
-  const redis = await connectRedis(url, 'worker');
+  const redis = await connectRedis(url, 'watcher');
   undo.push(async () => redis.disconnect());
   if (!(await isDurable(redis))) logger.warn({}, 'this Redis has no append-only file: a crash of it loses runs. Set appendonly yes.');
   const overview = new QueueOverview(redis, queue);

@@ -52,6 +52,24 @@ describe('one, two and four workers', () => {
   });
 });
 
+describe('a run that is cancelled', () => {
+  it('stops in the middle of a chunk, and goes on later to the same bytes', async () => {
+    const corpus = await fleet.corpus('corpus.jsonl', texts(12_000));
+    const worker = await fleet.start({ SENTVEC_CONCURRENCY: '1' });
+    const request = { inputs: [corpus], output: fleet.path('vectors'), chunkRows: 6000 };
+    const run = await runtime.start(embedCorpus(), { model: tinyModel, request });
+    for await (const event of run.events()) if (event.type === 'progress') break;
+    await run.cancel();
+    const metrics = async () => (await fetch(`${worker.url}/metrics`)).text();
+    await expect.poll(metrics, { timeout: 20_000 }).toContain('sentvec_steps_total{stage="embed",outcome="cancelled"} 1');
+    expect(await metrics()).not.toContain('sentvec_steps_total{stage="embed",outcome="completed"}');
+    await run.replay();
+    expect(await run.result()).toMatchObject({ rows: 12_000 });
+    await embedHere(corpus, fleet.path('here'), 6000);
+    expect(await contents(fleet.path('vectors'))).toEqual(await contents(fleet.path('here')));
+  });
+});
+
 describe('SIGTERM under load', () => {
   it('ends the worker within its deadline, and loses and stalls nothing', async () => {
     const corpus = await fleet.corpus('corpus.jsonl', texts(6000));

@@ -10,7 +10,7 @@ export type ConnectionRole =
   | 'producer'
   /** Waits for as long as it takes: the work goes on when Redis is back. */
   | 'worker'
-  /** Begins like a worker, and then fails within two seconds: it only looks, and can look again. */
+  /** Begins like a worker, and then fails: at once when Redis is away, in ten seconds when it does not answer. It only looks, and can look again. */
   | 'watcher';
 
 /** The Redis of a machine of one's own. */
@@ -75,7 +75,7 @@ function createConnection(url: string, role: ConnectionRole): RedisConnection {
     disconnectTimeout: 200,
     maxRetriesPerRequest: null,
     enableOfflineQueue: role === 'worker',
-    ...(role === 'watcher' && { commandTimeout: 2 * producerTimeout }),
+    ...(role === 'watcher' && { commandTimeout: 10 * producerTimeout }),
     retryStrategy: (times) => Math.min(times * 100, 1000),
   };
   const scheme = /^(rediss?)(\+cluster)?:\/\//.exec(url);
