@@ -7,7 +7,7 @@ import type { Operations } from '@sentvec/architectures';
  * - `binary`: 1 for similar, 0 for dissimilar
  * - `class`: a whole number, the same for texts of one kind
  * - `vector`: a target vector, as long as an embedding
- * - `margin`: for each negative, how much better the positive is
+ * - `margin`: for each negative, how much better the positive is; or how good the positive and each negative are
  */
 export type LabelKind = 'none' | 'score' | 'binary' | 'class' | 'vector' | 'margin';
 
@@ -36,11 +36,13 @@ export interface Loss {
   readonly labels: LabelKind;
   /** The fewest examples that make sense in a batch. In-batch negatives need 2. Default 1. */
   readonly smallestBatch?: number;
+  /** What keeps it from working on vectors of this length, in words; `undefined` when nothing does. Default: any length will do. */
+  problemWith?(dimension: number): string | undefined;
   /** Parameters, for model cards and fingerprints. */
   readonly parameters?: Readonly<Record<string, unknown>>;
   /**
    * @param columns one matrix per column, `[examples, dimension]`
-   * @param labels `[examples]` floats; for `vector` `[examples, dimension]`; for `margin` `[examples, negatives]`; absent for `none`
+   * @param labels `[examples]` floats; for `vector` `[examples, dimension]`; for `margin` `[examples, negatives]` or `[examples, 1 + negatives]`; absent for `none`
    * @returns a single number, shape `[]`
    */
   compute<Tensor>(ops: Operations<Tensor>, columns: readonly Tensor[], labels: Tensor | undefined): Tensor;

@@ -37,11 +37,24 @@ export function checkTrainingSet({ name, examples, loss }: TrainingSet, batchSiz
   if (loss.labels === 'none') return;
   if (labels === undefined) throw broken(`${loss.name} needs a label for each example: name the column that holds it.`);
   if (labels.length !== rows * labelWidth) throw broken(`there are ${labels.length / labelWidth} labels for ${rows} examples.`);
+  const widthProblem = labelWidthProblem(loss, examples);
+  if (widthProblem !== undefined) throw broken(widthProblem);
   for (let i = 0; i < labels.length; i++) {
     const problem = labelProblem(loss, labels[i]!);
     if (problem) throw broken(`row ${Math.floor(i / labelWidth)} has the label ${labels[i]}, ${problem}.`, Math.floor(i / labelWidth));
   }
   if (loss.labels === 'class' || loss.labels === 'binary') checkClasses(labels, loss, broken);
+}
+
+/** Lists of numbers, or single ones, where the loss wants the other. */
+function labelWidthProblem(loss: Loss, { columns, labelWidth }: ExampleTable): string | undefined {
+  const width = labelWidth ?? 1;
+  if (loss.labels === 'vector')
+    return labelWidth === undefined ? `${loss.name} wants a vector, a list of numbers, for each example` : undefined;
+  if (loss.labels !== 'margin') return width === 1 ? undefined : `${loss.name} wants one number for each example, not a list of ${width}.`;
+  const negatives = columns.length - 2;
+  if (width === negatives || width === negatives + 1) return undefined;
+  return `${loss.name} wants ${negatives} numbers for each example, one for each negative (or ${negatives + 1}: first one for the positive), not ${width}.`;
 }
 
 function labelProblem(loss: Loss, label: number): string | undefined {

@@ -9,6 +9,14 @@ export interface ParaphraseTask {
   readonly duplicates: readonly (readonly [number, number])[];
 }
 
+/** The task of finding, among all different texts of both columns, the pairs that stand in a row. */
+export function paraphraseTask(first: readonly string[], second: readonly string[]): ParaphraseTask {
+  const texts = [...new Set([...first, ...second])];
+  const rowOf = new Map(texts.map((text, row) => [text, row]));
+  const duplicates = first.map((text, row) => [rowOf.get(text)!, rowOf.get(second[row]!)!] as const);
+  return { texts, duplicates: duplicates.filter(([a, b]) => a !== b) };
+}
+
 /**
  * Finds the paraphrases among all pairs: average precision (`score`), best F1 with its precision, recall and threshold. Pairs that mining does
  * not return count as not found. As `ParaphraseMiningEvaluator` of sentence-transformers.

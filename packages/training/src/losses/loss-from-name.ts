@@ -3,7 +3,7 @@ import type { Loss } from '../loss.ts';
 import { batchAllTripletLoss, batchHardTripletLoss } from './batch-triplet.ts';
 import { contrastiveLoss, onlineContrastiveLoss } from './contrastive.ts';
 import { cosineSimilarityLoss } from './cosine-similarity.ts';
-import type { Distance } from './distance.ts';
+import type { Distance, PairSimilarity } from './distance.ts';
 import { marginMseLoss, mseLoss } from './distillation.ts';
 import { matryoshkaLoss } from './matryoshka.ts';
 import { multipleNegativesRankingLoss, multipleNegativesSymmetricRankingLoss } from './multiple-negatives-ranking.ts';
@@ -82,6 +82,7 @@ class ParameterReader {
 }
 
 const distances: readonly Distance[] = ['cosine', 'euclidean', 'manhattan'];
+const similarities: readonly PairSimilarity[] = ['cosine', 'dot', 'euclidean', 'manhattan'];
 
 const makers: Readonly<Record<string, (read: ParameterReader) => Loss>> = {
   CosineSimilarityLoss: () => cosineSimilarityLoss(),
@@ -90,13 +91,10 @@ const makers: Readonly<Record<string, (read: ParameterReader) => Loss>> = {
   OnlineContrastiveLoss: (read) => onlineContrastiveLoss(contrastive(read)),
   MultipleNegativesRankingLoss: (read) => multipleNegativesRankingLoss(ranking(read)),
   MultipleNegativesSymmetricRankingLoss: (read) => multipleNegativesSymmetricRankingLoss(ranking(read)),
-  CoSENTLoss: (read) => cosentLoss({ scale: read.number('scale', 20) }),
+  CoSENTLoss: (read) => cosentLoss({ scale: read.number('scale', 20), similarity: read.choice('similarity', similarities, 'cosine') }),
   AnglELoss: (read) => angleLoss({ scale: read.number('scale', 20) }),
   MSELoss: () => mseLoss(),
-  MarginMSELoss: (read) => {
-    read.choice('similarity', ['dot'], 'dot');
-    return marginMseLoss();
-  },
+  MarginMSELoss: (read) => marginMseLoss({ similarity: read.choice('similarity', similarities, 'dot') }),
   BatchHardTripletLoss: (read) => batchHardTripletLoss(batchTriplet(read)),
   BatchAllTripletLoss: (read) => batchAllTripletLoss(batchTriplet(read)),
   MatryoshkaLoss: (read) => matryoshka(read),
@@ -121,6 +119,8 @@ function matryoshka(read: ParameterReader): Loss {
   const weights = read.numbers('weights') ?? dims?.map(() => 1);
   if (dims === undefined)
     throw new SentvecError('invalid-argument', 'MatryoshkaLoss needs "dims", the sizes to train, such as [512, 256, 128].');
+  if (!dims.every((size) => Number.isInteger(size) && size >= 1))
+    throw new SentvecError('invalid-argument', `MatryoshkaLoss: "dims" are whole numbers of at least 1, not ${JSON.stringify(dims)}.`);
   if (weights?.length !== dims.length) throw new SentvecError('invalid-argument', 'MatryoshkaLoss needs as many "weights" as "dims".');
   return matryoshkaLoss(inner, dims, weights);
 }

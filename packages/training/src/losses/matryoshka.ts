@@ -13,10 +13,17 @@ export function matryoshkaLoss(loss: Loss, dims: readonly number[], weights: rea
     ...loss,
     name: 'MatryoshkaLoss',
     parameters: { dims, weights, loss: loss.name, loss_params: loss.parameters ?? {} },
+    problemWith(dimension) {
+      const largest = Math.max(...dims);
+      if (largest > dimension) return `"dims" has ${largest}, but the vectors have ${dimension} entries`;
+      return dims.map((size) => loss.problemWith?.(size)).find((problem) => problem !== undefined);
+    },
     compute(ops, columns, labels) {
       const terms = dims.map((size, index) => {
-        const cut = columns.map((column) => normalizeRows(ops, ops.slice(column, 1, 0, size)));
-        return ops.multiply(loss.compute(ops, cut, labels), weights[index] ?? 1);
+        const cut = (vectors: (typeof columns)[number]) => normalizeRows(ops, ops.slice(vectors, 1, 0, size));
+        // Target vectors are cut like those that are to become like them.
+        const targets = labels !== undefined && loss.labels === 'vector' ? cut(labels) : labels;
+        return ops.multiply(loss.compute(ops, columns.map(cut), targets), weights[index] ?? 1);
       });
       return terms.reduce((sum, term) => ops.add(sum, term));
     },

@@ -1,28 +1,43 @@
 import { absolute, productOf, type Operations, type Shape } from '@sentvec/architectures';
 import { labelsOf, pairOf, type Loss } from '../loss.ts';
-import { pairwiseCosine } from './distance.ts';
+import { pairwiseSimilarityOf, type PairSimilarity } from './distance.ts';
 
-/** log(1 + Σ exp(scale · (cosᵢ - cosⱼ))) over all i, j with scoreᵢ < scoreⱼ: pairs should be ordered as their scores are (CoSENT: Su, 2022). `scale` default 20. */
-export function cosentLoss({ scale = 20 }: { readonly scale?: number } = {}): Loss {
-  return orderingLoss('CoSENTLoss', scale, pairwiseCosine);
+/** Options of {@link cosentLoss}. */
+export interface CosentOptions {
+  /** Multiplies similarities: the inverse of the temperature. Default 20. */
+  readonly scale?: number;
+  /** Default `cosine`. */
+  readonly similarity?: PairSimilarity;
+}
+
+/** log(1 + Σ exp(scale · (sᵢ - sⱼ))) over all i, j with scoreᵢ < scoreⱼ: pairs should be ordered as their scores are (CoSENT: Su, 2022). s is the similarity. */
+export function cosentLoss({ scale = 20, similarity = 'cosine' }: CosentOptions = {}): Loss {
+  return orderingLoss('CoSENTLoss', { scale, similarity }, (ops, a, b) => pairwiseSimilarityOf(ops, a, b, similarity));
 }
 
 /** {@link cosentLoss} with the angle difference in complex space instead of the cosine (AnglE: Li and Li, 2023). The dimension has to be even. `scale` default 20. */
 export function angleLoss({ scale = 20 }: { readonly scale?: number } = {}): Loss {
-  return orderingLoss('AnglELoss', scale, pairwiseAngle);
+  return {
+    ...orderingLoss('AnglELoss', { scale }, pairwiseAngle),
+    problemWith: (dimension) => (dimension % 2 === 0 ? undefined : `it needs an even number of entries, not ${dimension}`),
+  };
 }
 
-function orderingLoss(name: string, scale: number, similarity: <Tensor>(ops: Operations<Tensor>, a: Tensor, b: Tensor) => Tensor): Loss {
+function orderingLoss(
+  name: string,
+  parameters: CosentOptions & { readonly scale: number },
+  similarity: <Tensor>(ops: Operations<Tensor>, a: Tensor, b: Tensor) => Tensor,
+): Loss {
   return {
     name,
     columns: { least: 2, most: 2 },
     labels: 'score',
     smallestBatch: 2,
-    parameters: { scale },
+    parameters: { ...parameters },
     compute(ops, columns, labels) {
       const [a, b] = pairOf(columns);
       const scores = labelsOf(labels);
-      const similarities = ops.multiply(similarity(ops, a, b), scale);
+      const similarities = ops.multiply(similarity(ops, a, b), parameters.scale);
       const pairs = ops.shape(scores)[0]!;
       const inColumn: Shape = [pairs, 1];
       const inRow: Shape = [1, pairs];

@@ -1,13 +1,16 @@
 import * as v from 'valibot';
-import { SentvecError } from '@sentvec/core';
+import { poolingModes, SentvecError } from '@sentvec/core';
 import { lossFromName } from '../losses/loss-from-name.ts';
 import type { Loss } from '../loss.ts';
+import type { FromScratchOptions } from '../from-scratch/from-scratch.ts';
+import { checkEvaluationConfig, column, count, evaluationSchema, type EvaluationConfig } from './evaluation-config.ts';
 import type { ColumnName } from './read-table.ts';
 
+/** A model with random weights; see `fromScratch`. Its seed is that of the run. */
+export type ScratchConfig = Omit<FromScratchOptions, 'seed'>;
+
 const positive = v.pipe(v.number(), v.gtValue(0));
-const count = v.pipe(v.number(), v.integer(), v.minValue(1));
 const share = v.pipe(v.number(), v.minValue(0), v.maxValue(1));
-const column = v.union([v.string(), v.pipe(v.number(), v.integer(), v.minValue(0))]);
 
 /** One data set of a configuration. */
 export interface DataConfig {
@@ -28,20 +31,10 @@ export interface DataConfig {
   readonly prompts?: readonly (string | null)[] | undefined;
 }
 
-/** What a model is judged by while it trains. */
-export interface EvaluationConfig {
-  /** `sts`: Spearman of cosine and label. `triplet`: share of anchors nearer to their positive than to their negative. */
-  readonly type: 'sts' | 'triplet';
-  readonly file: string;
-  readonly columns: readonly ColumnName[];
-  readonly label?: ColumnName | undefined;
-  readonly header: boolean;
-}
-
 /** A training configuration as in a file, checked, with defaults. Options of `train` mean what they mean there. */
 export interface TrainingConfig {
-  /** A folder, a name on the Hugging Face hub, or use-lite, the default model. */
-  readonly model: string;
+  /** A folder, a name on the Hugging Face hub, use-lite, the default model, or a new model with a tokenizer learnt from the data. */
+  readonly model: string | { readonly fromScratch: ScratchConfig };
   /** The folder that gets the trained model. */
   readonly output: string;
   readonly data: readonly DataConfig[];
@@ -84,16 +77,18 @@ const dataSchema = v.strictObject({
   prompts: v.optional(v.array(v.nullable(v.string()))),
 });
 
-const evaluationSchema = v.strictObject({
-  type: v.picklist(['sts', 'triplet']),
-  file: v.string(),
-  columns: v.pipe(v.array(column), v.minLength(2)),
-  label: v.optional(column),
-  header: v.optional(v.boolean(), true),
+const scratchSchema = v.strictObject({
+  config: v.optional(v.record(v.string(), v.unknown())),
+  vocabularySize: v.optional(count),
+  pooling: v.optional(v.picklist(poolingModes)),
+  maxLength: v.optional(count),
+  tokenNorms: v.optional(v.picklist(['equal', 'idf'])),
 });
 
-const configSchema: v.GenericSchema<unknown, TrainingConfig> = v.strictObject({
-  model: v.optional(v.string(), 'use-lite'),
+/** What a file may hold; editors check against its JSON Schema form. */
+export const configSchema: v.GenericSchema<unknown, TrainingConfig & { readonly $schema?: string | undefined }> = v.strictObject({
+  $schema: v.optional(v.string()),
+  model: v.optional(v.union([v.string(), v.strictObject({ fromScratch: scratchSchema })]), 'use-lite'),
   output: v.string(),
   data: v.pipe(v.array(dataSchema), v.minLength(1)),
   evaluation: v.optional(evaluationSchema),
@@ -126,8 +121,8 @@ const configSchema: v.GenericSchema<unknown, TrainingConfig> = v.strictObject({
 export function parseTrainingConfig(value: unknown, name: string): TrainingConfig {
   const result = v.safeParse(configSchema, value);
   if (!result.success) {
-    const problems = result.issues.map((issue) => `  ${v.getDotPath(issue) ?? 'the file'}: ${describe(issue)}`);
-    throw new SentvecError('invalid-argument', `${name} is no training configuration:\n${problems.join('\n')}`, { file: name });
+    const problems = problemsOf(result.issues).join('\n');
+    throw new SentvecError('invalid-argument', `${name} is no training configuration:\n${problems}`, { file: name });
   }
   for (const [index, data] of result.output.data.entries()) {
     if (data.prompts && data.prompts.length !== data.columns.length) {
@@ -135,12 +130,23 @@ export function parseTrainingConfig(value: unknown, name: string): TrainingConfi
     }
     lossOf(data);
   }
-  return result.output;
+  checkEvaluationConfig(result.output.evaluation, name);
+  const { $schema: _, ...config } = result.output;
+  return config;
 }
 
 /** The loss of a data set. @throws SentvecError `invalid-argument` */
 export function lossOf({ loss, lossParameters }: DataConfig): Loss {
   return lossFromName(loss, lossParameters);
+}
+
+/** A line for each problem. Where one of several forms was almost met, what is wrong with that form. */
+function problemsOf(issues: readonly v.BaseIssue<unknown>[], within?: string): string[] {
+  return issues.flatMap((issue) => {
+    const path = [within, v.getDotPath(issue)].filter((part) => part).join('.');
+    const nested = issue.type === 'union' ? (issue.issues ?? []).filter((each) => each.path !== undefined) : [];
+    return nested.length > 0 ? problemsOf(nested, path) : [`  ${path || 'the file'}: ${describe(issue)}`];
+  });
 }
 
 function describe(issue: v.BaseIssue<unknown>): string {

@@ -1,11 +1,8 @@
 import { resolve } from 'node:path';
 import { SentvecError } from '@sentvec/core';
-import { evaluateSts } from '../evaluation/sts.ts';
-import { evaluateTriplets } from '../evaluation/triplet.ts';
 import { byLength, groupedByLabel, inOrder, noDuplicates, shuffled, type Sampler } from '../samplers.ts';
-import type { TrainingRequest } from '../trainer.ts';
 import type { TrainingSet } from '../training-set.ts';
-import { lossOf, type DataConfig, type EvaluationConfig } from './config.ts';
+import { lossOf, type DataConfig } from './config.ts';
 import type { LoadedTrainable } from './load-trainable.ts';
 import { readTable, type Table } from './read-table.ts';
 
@@ -17,36 +14,29 @@ const samplers: Readonly<Record<NonNullable<DataConfig['sampler']>, Sampler>> = 
   byLength,
 };
 
-/** Reads the examples of a data set. @throws SentvecError `invalid-corpus`, `invalid-argument` */
-export async function readTrainingSet(data: DataConfig, { folder }: LoadedTrainable, directory: string): Promise<TrainingSet> {
-  const table = await readTable({ ...data, file: resolve(directory, data.file) });
-  const labels = flatLabels(table, data);
-  return {
-    name: data.file,
-    examples: { columns: table.columns, ...labels },
-    loss: lossOf(data),
-    sampler: data.sampler && samplers[data.sampler],
-    prompts: data.prompts?.map((name) => promptText(name, folder.prompts)),
-  };
+/** Examples of a configuration as they stand in their file. */
+export type ConfiguredExamples = Omit<TrainingSet, 'prompts'>;
+
+/** Reads the examples of a data set. @throws SentvecError `invalid-corpus` */
+export async function readExamples(data: DataConfig, directory: string): Promise<ConfiguredExamples> {
+  const loss = lossOf(data);
+  const labelKind = loss.labels === 'class' ? 'class' : 'number';
+  const table = await readTable({ ...data, labelKind, file: resolve(directory, data.file) });
+  const labels = table.classes ? { labels: classNumbers(table.classes) } : flatLabels(table, data);
+  return { name: data.file, examples: { columns: table.columns, ...labels }, loss, sampler: data.sampler && samplers[data.sampler] };
 }
 
-/** Makes the judge of a configuration. @throws SentvecError `invalid-corpus`, `invalid-argument` */
-export async function readEvaluation(
-  { type, columns, label, header, file }: EvaluationConfig,
-  { folder }: LoadedTrainable,
-  directory: string,
-): Promise<NonNullable<TrainingRequest['evaluate']>> {
-  const table = await readTable({ file: resolve(directory, file), columns, label, header });
-  const [first = [], second = [], third] = table.columns;
-  const similarity = folder.similarityFunction;
-  if (type === 'triplet') {
-    if (third === undefined) throw new SentvecError('invalid-argument', 'evaluation: triplet needs 3 columns: anchor, positive, negative.');
-    return (embed) => evaluateTriplets(embed, { anchors: first, positives: second, negatives: third }, similarity);
-  }
-  if (table.labels === undefined)
-    throw new SentvecError('invalid-argument', 'evaluation: sts needs a "label", the column with the scores.');
-  const scores = Float32Array.from(table.labels, Number);
-  return (embed) => evaluateSts(embed, { first, second, scores }, similarity);
+/** Puts the texts of the model's prompts to the examples. @throws SentvecError `invalid-argument` for a prompt that the model does not have */
+export function withPrompts(examples: ConfiguredExamples, { prompts }: DataConfig, { folder }: LoadedTrainable): TrainingSet {
+  return { ...examples, prompts: prompts?.map((name) => promptText(name, folder.prompts)) };
+}
+
+/** Numbers as they are; other names are numbered in their order. */
+function classNumbers(classes: readonly string[]): Float32Array {
+  const numbers = classes.map(Number);
+  if (!numbers.some(Number.isNaN)) return Float32Array.from(numbers);
+  const names = new Map([...new Set(classes)].sort().map((name, index) => [name, index]));
+  return Float32Array.from(classes, (name) => names.get(name)!);
 }
 
 function flatLabels({ labels }: Table, { labelScale, file }: DataConfig): { labels?: Float32Array; labelWidth?: number } {

@@ -1,5 +1,7 @@
 export { readCheckpoint, writeCheckpoint } from './checkpoint-file.ts';
-export { parseTrainingConfig, type DataConfig, type EvaluationConfig, type TrainingConfig } from './config.ts';
+export { parseTrainingConfig, type DataConfig, type ScratchConfig, type TrainingConfig } from './config.ts';
+export { evaluationTypes, type EvaluationConfig, type EvaluationType } from './evaluation-config.ts';
+export { trainingConfigSchema } from './config-schema.ts';
 export { loadTrainable, type LoadedTrainable } from './load-trainable.ts';
 export { onnxEngine, type OnnxEngineOptions } from './onnx-engine.ts';
 export { readTable, type ColumnName, type Table, type TableRequest } from './read-table.ts';

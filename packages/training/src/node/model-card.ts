@@ -5,6 +5,13 @@ import type { RunDescription } from './run-description.ts';
 export function modelCard(run: RunDescription): string {
   const { config, model, dimension, maxLength } = run;
   const name = basename(config.output);
+  const begun =
+    typeof config.model === 'string'
+      ? {
+          metadata: `base_model: ${JSON.stringify(model.name)}\n`,
+          words: `fine-tuned from ${code(model.name)}${model.revision ? ` (${model.revision})` : ''}`,
+        }
+      : { metadata: '', words: 'trained from random weights, with a tokenizer learnt from the data,' };
   return `---
 library_name: sentence-transformers
 pipeline_tag: sentence-similarity
@@ -12,12 +19,11 @@ tags:
   - sentence-transformers
   - sentence-similarity
   - feature-extraction
-base_model: ${JSON.stringify(model.name)}
----
+${begun.metadata}---
 
 # ${name}
 
-A sentence transformer, fine-tuned from \`${model.name}\`${model.revision ? ` (${model.revision})` : ''} with sentvec. It maps texts of up to ${maxLength} tokens to
+A sentence transformer, ${begun.words} with sentvec. It maps texts of up to ${maxLength} tokens to
 vectors of ${dimension} numbers.
 
 ## Use
@@ -50,6 +56,10 @@ ${scores(run)}
 
 The curves are in \`report.html\`.
 `;
+}
+
+function code(text: string): string {
+  return `\`${text}\``;
 }
 
 function dataRows({ sets }: RunDescription): string[][] {

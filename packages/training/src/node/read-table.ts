@@ -15,6 +15,8 @@ export interface TableRequest {
   readonly file: string;
   readonly columns: readonly ColumnName[];
   readonly label?: ColumnName | undefined;
+  /** `number`: a label is a number or a list of numbers. `class`: the name of a class; numbers are names too. Default `number`. */
+  readonly labelKind?: 'number' | 'class' | undefined;
   /** Default true. CSV and TSV only. */
   readonly header?: boolean | undefined;
 }
@@ -23,6 +25,8 @@ export interface TableRequest {
 export interface Table {
   readonly columns: readonly (readonly string[])[];
   readonly labels?: readonly (number | readonly number[])[] | undefined;
+  /** Names of classes, as `labelKind` asks. */
+  readonly classes?: readonly string[] | undefined;
 }
 
 /**
@@ -33,13 +37,17 @@ export interface Table {
 export async function readTable(request: TableRequest): Promise<Table> {
   const columns: string[][] = request.columns.map(() => []);
   const labels: (number | readonly number[])[] = [];
+  const classes: string[] = [];
+  const byClass = request.labelKind === 'class';
   let row = 0;
   for await (const record of readRecords(request)) {
     for (const [index, name] of request.columns.entries()) columns[index]!.push(textOf(record, name, request.file, row));
-    if (request.label !== undefined) labels.push(labelOf(record, request.label, request.file, row));
+    if (request.label !== undefined && byClass) classes.push(classOf(record, request.label, request.file, row));
+    else if (request.label !== undefined) labels.push(labelOf(record, request.label, request.file, row));
     row++;
   }
-  return { columns, labels: request.label === undefined ? undefined : labels };
+  if (request.label === undefined) return { columns };
+  return byClass ? { columns, classes } : { columns, labels };
 }
 
 type TableRecord = Readonly<Record<string, unknown>>;
@@ -126,6 +134,17 @@ function labelOf(record: TableRecord, name: ColumnName, file: string, row: numbe
   throw new SentvecError(
     'invalid-corpus',
     `${file}: row ${row} has the label ${JSON.stringify(value) ?? 'nothing'} in "${name}", which is not a number.`,
+    { file, row },
+  );
+}
+
+function classOf(record: TableRecord, name: ColumnName, file: string, row: number): string {
+  const value = fieldOf(record, name, file, row);
+  if (typeof value === 'string' && value.trim() !== '') return value;
+  if (typeof value === 'number' || typeof value === 'bigint' || typeof value === 'boolean') return String(value);
+  throw new SentvecError(
+    'invalid-corpus',
+    `${file}: row ${row} has ${JSON.stringify(value) ?? 'nothing'} in "${name}", where the name of a class belongs.`,
     { file, row },
   );
 }

@@ -4,6 +4,7 @@ import { resolve } from 'node:path';
 import { pairwiseSimilarity, SentvecError, type ModelFiles } from '@sentvec/core';
 import { embedWith } from '../embed-texts.ts';
 import type { TrainingEngine } from '../engine.ts';
+import { fromScratch } from '../from-scratch/from-scratch.ts';
 import { slotsOf } from '../optimizer/parameters.ts';
 import { recordGraphs } from '../step/record-graphs.ts';
 import { trainableTensors } from '../step/record-step.ts';
@@ -12,7 +13,8 @@ import { trainedModelFiles, trainedWeights } from '../trained-model.ts';
 import { checkTrainingSet, type TrainingSet } from '../training-set.ts';
 import { readCheckpoint, writeCheckpoint } from './checkpoint-file.ts';
 import type { TrainingConfig } from './config.ts';
-import { readEvaluation, readTrainingSet } from './configured-data.ts';
+import { readExamples, withPrompts, type ConfiguredExamples } from './configured-data.ts';
+import { readEvaluation } from './configured-evaluation.ts';
 import { loadTrainable, type LoadedTrainable } from './load-trainable.ts';
 import { modelCard } from './model-card.ts';
 import { onnxEngine } from './onnx-engine.ts';
@@ -47,11 +49,13 @@ export async function trainFromConfig(config: TrainingConfig, options: TrainFrom
   const checkpoint = `${output}.checkpoint.safetensors`;
   await mustBeFree(output);
   if (!options.resume) await mustBeFree(checkpoint, 'Continue it with --resume, or remove it.');
-  const loaded = await loadTrainable(await options.openModel(config.model), config);
-  const sets = [];
-  for (const data of config.data) sets.push(await readTrainingSet(data, loaded, directory));
-  for (const set of sets) checkTrainingSet(set, config.batchSize);
-  const evaluate = config.evaluation && (await readEvaluation(config.evaluation, loaded, directory));
+  const examples: ConfiguredExamples[] = [];
+  for (const data of config.data) examples.push(await readExamples(data, directory));
+  for (const set of examples) checkTrainingSet(set, config.batchSize);
+  const loaded = await loadTrainable(await modelOf(config, examples, options), config);
+  const sets = config.data.map((data, index) => withPrompts(examples[index]!, data, loaded));
+  for (const set of sets) checkTargetVectors(set, loaded.dimension);
+  const evaluate = config.evaluation && (await readEvaluation(config.evaluation, loaded.folder.similarityFunction, directory));
   const trained = trainedNames(loaded, config);
   const recipe = await recipeOf(config, loaded);
   const resumeFrom = options.resume ? await readCheckpoint(checkpoint, recipe) : undefined;
@@ -85,6 +89,26 @@ export async function trainFromConfig(config: TrainingConfig, options: TrainFrom
     await engine.dispose();
     await loaded.reader.tokenizer.dispose();
   }
+}
+
+/** The model that a configuration names, or a new one whose tokenizer is learnt from the examples. */
+async function modelOf(
+  { model, seed }: TrainingConfig,
+  sets: readonly ConfiguredExamples[],
+  { openModel }: TrainFromConfigOptions,
+): Promise<ModelFiles> {
+  if (typeof model === 'string') return openModel(model);
+  const texts = sets.flatMap(({ examples }) => examples.columns.flat());
+  return fromScratch('random weights', texts, { ...model.fromScratch, seed });
+}
+
+function checkTargetVectors({ name, loss, examples }: TrainingSet, dimension: number): void {
+  if (loss.labels !== 'vector' || examples.labelWidth === dimension) return;
+  throw new SentvecError(
+    'invalid-corpus',
+    `${name}: the labels are vectors of ${examples.labelWidth} numbers, but this model's have ${dimension}. ${loss.name} needs both to be equally long.`,
+    { file: name },
+  );
 }
 
 function engineFor(

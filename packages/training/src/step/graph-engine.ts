@@ -1,4 +1,4 @@
-import type { InferenceSession, Tensor } from 'onnxruntime-common';
+import type { Tensor } from 'onnxruntime-common';
 import type { Matrix } from '@sentvec/core';
 import type { TrainingBatch } from '../batch.ts';
 import type { StepOrder, StepResult, TrainingEngine, TrainingState } from '../engine.ts';
@@ -8,7 +8,7 @@ import { WholeBatch, type BatchGradients } from './batch-gradients.ts';
 import { CachedBatch } from './cached-batch.ts';
 import { dropoutSeed } from './dropout.ts';
 import { add, scale } from './flat-arrays.ts';
-import { GraphRunner, type ModelWeights, type OnnxRuntime } from './graph-runner.ts';
+import { GraphRunner, type ModelWeights, type OnnxRuntime, type RunnerOptions } from './graph-runner.ts';
 import { matrixOf } from './tensors.ts';
 
 /** What a graph engine executes; see `recordGraphs`. Graphs are the bytes of ONNX models. */
@@ -26,9 +26,8 @@ export interface EngineGraphs {
 }
 
 /** How a {@link GraphEngine} runs. */
-export interface GraphEngineOptions {
+export interface GraphEngineOptions extends RunnerOptions {
   readonly name: string;
-  readonly session?: InferenceSession.SessionOptions;
 }
 
 /** Executes recorded step graphs with onnxruntime, on the thread that it lives on. */
@@ -53,11 +52,11 @@ export class GraphEngine implements TrainingEngine {
     this.#objectives = sessions.objectives;
   }
 
-  static async create(runtime: OnnxRuntime, graphs: EngineGraphs, { name, session = {} }: GraphEngineOptions): Promise<GraphEngine> {
+  static async create(runtime: OnnxRuntime, graphs: EngineGraphs, { name, ...options }: GraphEngineOptions): Promise<GraphEngine> {
     const parameters = new Parameters(graphs.tensors.filter(({ trained }) => trained));
     const frozen = graphs.tensors.filter(({ trained }) => !trained);
     const weights = { parameters, frozen, tokenTable: graphs.tokenTable };
-    const runner = (graph: Uint8Array) => GraphRunner.create(runtime, graph, weights, session);
+    const runner = (graph: Uint8Array) => GraphRunner.create(runtime, graph, weights, options);
     const embedding = await runner(graphs.embedding);
     const objectives: BatchGradients[] = [];
     for (const step of graphs.steps) objectives.push(new WholeBatch(runtime, await runner(step)));
@@ -65,7 +64,7 @@ export class GraphEngine implements TrainingEngine {
       const { examples, pullback, losses } = graphs.cached;
       const shared = { examples, embedding: await runner(graphs.cached.embedding), pullback: await runner(pullback) };
       for (const loss of losses)
-        objectives.push(new CachedBatch(runtime, parameters, shared, await runtime.InferenceSession.create(loss, session)));
+        objectives.push(new CachedBatch(runtime, parameters, shared, await runtime.InferenceSession.create(loss, options.session)));
     }
     return new GraphEngine(runtime, name, weights, graphs, { embedding, objectives });
   }

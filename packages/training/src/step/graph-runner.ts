@@ -8,6 +8,16 @@ export interface OnnxRuntime {
   readonly Tensor: TensorConstructor;
 }
 
+/** How graphs are run. */
+export interface RunnerOptions {
+  readonly session?: InferenceSession.SessionOptions;
+  /**
+   * Whether the runtime writes results into arrays that it is given, as onnxruntime-node does. onnxruntime-web takes them and leaves
+   * them as they were. Default true.
+   */
+  readonly writesInPlace?: boolean;
+}
+
 /** The weights that graphs read: trained ones in the flat buffers, frozen ones where they are. */
 export interface ModelWeights {
   readonly parameters: Parameters;
@@ -33,9 +43,12 @@ export class GraphRunner {
   readonly #table: TokenTable;
   readonly #tableName: string;
   readonly #weights: Readonly<Record<string, Tensor>>;
+  readonly #writesInPlace: boolean;
 
-  private constructor(runtime: OnnxRuntime, session: InferenceSession, { parameters, frozen, tokenTable }: ModelWeights) {
+  private constructor(runtime: OnnxRuntime, session: InferenceSession, weights: ModelWeights, writesInPlace: boolean) {
+    const { parameters, frozen, tokenTable } = weights;
     this.#runtime = runtime;
+    this.#writesInPlace = writesInPlace;
     this.#session = session;
     this.#parameters = parameters;
     const trained = parameters.slots.map((slot) => ({ ...slot, data: parameters.view(parameters.weights, slot) }));
@@ -53,9 +66,9 @@ export class GraphRunner {
     runtime: OnnxRuntime,
     graph: Uint8Array,
     weights: ModelWeights,
-    options: InferenceSession.SessionOptions = {},
+    { session = {}, writesInPlace = true }: RunnerOptions = {},
   ): Promise<GraphRunner> {
-    return new GraphRunner(runtime, await runtime.InferenceSession.create(graph, options), weights);
+    return new GraphRunner(runtime, await runtime.InferenceSession.create(graph, session), weights, writesInPlace);
   }
 
   /**
@@ -70,11 +83,12 @@ export class GraphRunner {
   ): Promise<Record<string, OnnxValue>> {
     const positions = positionsOfTokens(batch.mask);
     const feeds: Readonly<Record<string, Tensor>> = { ...this.#weights, ...this.#feeds(batch, positions), ...more };
-    const places = gradients ? this.#gradientTensors(gradients) : {};
+    const places = gradients && this.#writesInPlace ? this.#gradientTensors(gradients) : {};
     const results = await this.#session.run(
       Object.fromEntries(this.#session.inputNames.map((name) => [name, feeds[name]!])),
       Object.fromEntries(this.#session.outputNames.map((name) => [name, places[name] ?? null])),
     );
+    if (gradients && !this.#writesInPlace) this.#copyGradients(results, gradients);
     const tokenGradients = results['gradient.tokenRows'];
     if (tokenGradients && gradients) this.#addTokenGradients(batch, positions, tokenGradients.data as Float32Array, gradients);
     return results;
@@ -114,6 +128,13 @@ export class GraphRunner {
     for (let token = 0; token < positions.length; token++) {
       const to = batch.ids[positions[token]!]! * width;
       for (let i = 0; i < width; i++) table[to + i] = table[to + i]! + found[token * width + i]!;
+    }
+  }
+
+  #copyGradients(results: Readonly<Record<string, OnnxValue>>, gradients: Float32Array): void {
+    for (const slot of this.#parameters.slots) {
+      const found = results[`gradient.${slot.name}`];
+      if (found) this.#parameters.view(gradients, slot).set(found.data as Float32Array);
     }
   }
 

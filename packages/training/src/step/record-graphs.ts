@@ -1,3 +1,4 @@
+import { SentvecError } from '@sentvec/core';
 import type { AdamWOptions } from '../optimizer/adamw.ts';
 import type { EngineGraphs } from './graph-engine.ts';
 import {
@@ -19,9 +20,16 @@ export interface RecordOptions extends TrainableParts {
   readonly optimizer?: AdamWOptions | undefined;
 }
 
-/** Records everything that a graph engine executes. Plain data: it can be sent to another thread. */
+/**
+ * Records everything that a graph engine executes. Plain data: it can be sent to another thread.
+ * @throws SentvecError `invalid-argument` for a loss that cannot work on vectors of this length
+ */
 export function recordGraphs(model: TrainableModel, dimension: number, options: RecordOptions): EngineGraphs {
   const { objectives, cachedExamples, optimizer = {}, dropout } = options;
+  for (const { loss } of objectives) {
+    const problem = loss.problemWith?.(dimension);
+    if (problem !== undefined) throw new SentvecError('invalid-argument', `${loss.name} cannot train this model: ${problem}.`);
+  }
   const whole = cachedExamples === undefined;
   return {
     tokenTable: model.definition.tokenTable,

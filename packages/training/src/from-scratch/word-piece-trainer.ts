@@ -86,7 +86,9 @@ class PairCounts {
 
   constructor(words: readonly CountedWord[]) {
     this.#words = words;
-    for (const index of words.keys()) this.#count(index, 1);
+    const changes = new Map<string, number>();
+    for (const index of words.keys()) this.#count(index, 1, changes);
+    this.#apply(changes);
   }
 
   mostFrequent(): Pair | undefined {
@@ -102,27 +104,41 @@ class PairCounts {
   /** Joins the pair wherever it occurs. @returns the new piece */
   merge({ left, right }: Pair): string {
     const merged = left + right.slice(continuing.length);
+    const changes = new Map<string, number>();
     for (const index of this.#places.get(`${left} ${right}`) ?? []) {
-      this.#count(index, -1);
-      this.#words[index]!.pieces = joined(this.#words[index]!.pieces, left, right, merged);
-      this.#count(index, 1);
+      const word = this.#words[index]!;
+      const pieces = joined(word.pieces, left, right, merged);
+      if (pieces.length === word.pieces.length) continue;
+      this.#count(index, -1, changes);
+      word.pieces = pieces;
+      this.#count(index, 1, changes);
     }
     this.#places.delete(`${left} ${right}`);
+    this.#apply(changes);
     return merged;
   }
 
-  #count(index: number, sign: 1 | -1): void {
+  /** Adds the pairs of a word to the changes, or takes them away. */
+  #count(index: number, sign: 1 | -1, changes: Map<string, number>): void {
     const { pieces, count } = this.#words[index]!;
     for (let i = 1; i < pieces.length; i++) {
       const key = `${pieces[i - 1]} ${pieces[i]}`;
-      const total = (this.#counts.get(key) ?? 0) + sign * count;
-      if (total > 0) this.#counts.set(key, total);
-      else this.#counts.delete(key);
-      this.#queue.push({ key, count: total });
+      changes.set(key, (changes.get(key) ?? 0) + sign * count);
       if (sign === -1) continue;
       const places = this.#places.get(key);
       if (places) places.add(index);
       else this.#places.set(key, new Set([index]));
+    }
+  }
+
+  /** One entry in the queue for each pair that changed, however many words it changed in. */
+  #apply(changes: ReadonlyMap<string, number>): void {
+    for (const [key, change] of changes) {
+      if (change === 0) continue;
+      const count = (this.#counts.get(key) ?? 0) + change;
+      if (count > 0) this.#queue.push({ key, count });
+      if (count > 0) this.#counts.set(key, count);
+      else this.#counts.delete(key);
     }
   }
 }

@@ -1,0 +1,93 @@
+import { spawn } from 'node:child_process';
+import { createWriteStream } from 'node:fs';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { goldenPath } from '@sentvec/testing';
+
+const usage = `pnpm bench memory [--rows N] [--model FOLDER]
+
+Embeds a corpus with \`sentvec embed\` and prints every 50,000 rows what memory the process takes. Linux only.
+--rows   default 1,000,000
+--model  default: the tiny BERT of the tests
+`;
+
+const step = 50_000;
+/** Rows of a chunk, as \`sentvec embed\` cuts a corpus by default. */
+const chunkRows = 2048;
+
+const { values } = parseArgs({
+  options: {
+    rows: { type: 'string', default: '1000000' },
+    model: { type: 'string', default: goldenPath('models/tiny-bert') },
+    help: { type: 'boolean', default: false },
+  },
+});
+
+if (values.help) process.stdout.write(usage);
+else await main(Number(values.rows), values.model);
+
+async function main(rows: number, model: string): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), 'sentvec-memory-'));
+  try {
+    const input = join(folder, 'corpus.jsonl');
+    await pipeline(Readable.from(lines(rows)), createWriteStream(input));
+    const measured = await watch(input, join(folder, 'vectors'), model);
+    const [first, last] = [measured[0], measured.at(-1)];
+    if (first === undefined || last === undefined) throw new Error(`A run of ${rows} rows is too short: it needs ${2 * step}.`);
+    const ratio = (last / first).toFixed(2);
+    process.stdout.write(`${megabytes(first)} at row ${step}, ${megabytes(last)} at the end: ${ratio} times as much\n`);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** @returns bytes in memory each time that `step` more rows were done */
+async function watch(input: string, output: string, model: string): Promise<number[]> {
+  const cli = fileURLToPath(new URL('../../packages/cli/bin/sentvec.mjs', import.meta.url));
+  const command = [cli, 'embed', input, '--model', model, '--output', output];
+  const child = spawn(process.execPath, command, { stdio: ['ignore', 'ignore', 'inherit'] });
+  const code = new Promise<number | null>((resolve) => child.once('exit', resolve));
+  const measured: number[] = [];
+  const started = performance.now();
+  let last = 0;
+  while (child.exitCode === null) {
+    await sleep(100);
+    const now = await residentMemory(child.pid!).catch(() => 0);
+    if (now > 0) last = now;
+    const done = (await finishedChunks(output)) * chunkRows;
+    if (done < (measured.length + 1) * step) continue;
+    measured.push(last);
+    const seconds = Math.round((performance.now() - started) / 1000);
+    process.stdout.write(`row ${measured.length * step}: ${megabytes(last)} after ${seconds} s\n`);
+  }
+  if ((await code) !== 0) throw new Error('sentvec embed failed.');
+  return [...measured, last];
+}
+
+/** Chunks that a run has finished: the notes that it keeps of them. */
+async function finishedChunks(output: string): Promise<number> {
+  const names = await readdir(output).catch(() => []);
+  const unfinished = names.find((name) => name.startsWith('.unfinished-'));
+  return unfinished === undefined ? 0 : (await readdir(join(output, unfinished, 'chunks')).catch(() => [])).length;
+}
+
+async function residentMemory(pid: number): Promise<number> {
+  return 1024 * Number(/VmRSS:\s+(\d+)/u.exec(await readFile(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0);
+}
+
+function* lines(rows: number): Generator<string> {
+  for (let row = 0; row < rows; row += 1) {
+    const text = `Row ${row} of a corpus: ${'some words that differ in number '.repeat(1 + (row % 5))}`;
+    yield `${JSON.stringify({ text })}\n`;
+  }
+}
+
+function megabytes(bytes: number): string {
+  return `${(bytes / 1e6).toFixed(0)} MB`;
+}

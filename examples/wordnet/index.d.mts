@@ -1,0 +1,14 @@
+/** A meaning, with the words that have it. */
+export interface Synset {
+  /** Part of speech (`n`, `v`, `a`, `r`) and number. */
+  readonly id: string;
+  readonly words: readonly string[];
+  readonly definition: string;
+  readonly examples: readonly string[];
+  /** Ids of what it is a kind of. */
+  readonly parents: readonly string[];
+}
+
+export function readSynsets(partsOfSpeech?: readonly ('noun' | 'verb' | 'adj' | 'adv')[]): Promise<Synset[]>;
+export function ancestry(synsets: readonly Synset[]): Map<string, string[]>;
+export function nearness(first: readonly string[], second: readonly string[]): number;

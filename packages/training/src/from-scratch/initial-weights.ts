@@ -1,0 +1,46 @@
+import type { EncoderNetwork } from '@sentvec/architectures';
+import { javaScriptTokenizer, type TokenizerDefinition } from '@sentvec/core';
+import { Random } from '../random.ts';
+
+/** A tensor whose numbers may still change. */
+interface InitialTensor {
+  readonly shape: readonly number[];
+  readonly data: Float32Array<ArrayBuffer>;
+}
+
+/** Matrices are random, normal with deviation 0.02; of vectors, those that scale a layer normalization are 1 and the others 0. */
+export function randomWeights(network: EncoderNetwork, seed: number): Record<string, InitialTensor> {
+  const random = new Random(seed);
+  const tensors: Record<string, InitialTensor> = {};
+  for (const [name, shape] of network.weights()) {
+    const data = new Float32Array(shape.reduce((product, size) => product * size, 1));
+    if (shape.length > 1) for (let i = 0; i < data.length; i++) data[i] = 0.02 * random.normal();
+    else if (name.endsWith('.weight')) data.fill(1);
+    tensors[name] = { shape, data };
+  }
+  return tensors;
+}
+
+/** log((texts + 1) / (texts with the token + 1)) of each token id. */
+export async function inverseDocumentFrequencies(
+  definition: TokenizerDefinition,
+  texts: readonly string[],
+  vocabularySize: number,
+): Promise<Float64Array> {
+  const tokenizer = await javaScriptTokenizer(definition);
+  const occurrences = new Float64Array(vocabularySize);
+  const block = 4096;
+  for (let start = 0; start < texts.length; start += block) {
+    const tokenized = await tokenizer.encode(texts.slice(start, start + block), { maxLength: Infinity, addSpecialTokens: false });
+    for (const { ids } of tokenized) for (const id of new Set(ids)) occurrences[id]!++;
+  }
+  await tokenizer.dispose();
+  return occurrences.map((count) => Math.log((texts.length + 1) / (count + 1)));
+}
+
+/** Multiplies each row by its factor, as a share of the largest. */
+export function scaleRows({ shape, data }: InitialTensor, factors: Float64Array): void {
+  const width = shape[1]!;
+  const largest = factors.reduce((most, factor) => Math.max(most, factor), 1e-12);
+  for (let i = 0; i < data.length; i++) data[i]! *= factors[Math.floor(i / width)]! / largest;
+}

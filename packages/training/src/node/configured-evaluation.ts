@@ -1,0 +1,102 @@
+import { resolve } from 'node:path';
+import { SentvecError, type SimilarityFunction } from '@sentvec/core';
+import type { EmbedTexts } from '../embed-texts.ts';
+import { evaluateBinaryClassification } from '../evaluation/binary-classification.ts';
+import { evaluateClassification, type ClassifiedTexts } from '../evaluation/classification.ts';
+import { evaluateClustering } from '../evaluation/clustering.ts';
+import { evaluateParaphrases, paraphraseTask } from '../evaluation/paraphrases.ts';
+import { evaluateReranking, rerankingSamples } from '../evaluation/reranking.ts';
+import { evaluateRetrieval, retrievalTask } from '../evaluation/retrieval.ts';
+import { evaluateSts } from '../evaluation/sts.ts';
+import { evaluateTriplets } from '../evaluation/triplet.ts';
+import type { Evaluation } from '../training-history.ts';
+import type { EvaluationConfig, EvaluationType } from './evaluation-config.ts';
+import { readTable, type Table } from './read-table.ts';
+
+/** Judges the vectors that a model gives at the moment. */
+type Judge = (embed: EmbedTexts) => Promise<Evaluation>;
+
+/** What a judge is made of: texts by column, labels, and the classified texts that a classifier learns from. */
+interface JudgedData {
+  readonly columns: readonly (readonly string[])[];
+  readonly labels: Float32Array;
+  readonly classes: readonly string[];
+  readonly known: ClassifiedTexts | undefined;
+  readonly similarity: SimilarityFunction;
+}
+
+/** Makes the judge of a configuration. @throws SentvecError `invalid-corpus` */
+export async function readEvaluation(config: EvaluationConfig, similarity: SimilarityFunction, directory: string): Promise<Judge> {
+  const labelKind = config.type === 'classification' || config.type === 'clustering' ? 'class' : 'number';
+  const read = async (file: string): Promise<Table> => readTable({ ...config, labelKind, file: resolve(directory, file) });
+  const table = await read(config.file);
+  const labels = Float32Array.from(table.labels ?? [], Number);
+  const { classes = [], columns } = table;
+  checkJudgedData(config, columns, labels, classes);
+  const teaching = config.known === undefined ? undefined : await read(config.known);
+  const known = teaching && { texts: teaching.columns[0]!, classes: teaching.classes! };
+  return judges[config.type]({ columns, labels, classes, known, similarity });
+}
+
+const judges: Readonly<Record<EvaluationType, (data: JudgedData) => Judge>> = {
+  sts: ({ columns, labels: scores, similarity }) => {
+    const pairs = { first: columns[0]!, second: columns[1]!, scores };
+    return (embed) => evaluateSts(embed, pairs, similarity);
+  },
+  triplet: ({ columns, similarity }) => {
+    const triplets = { anchors: columns[0]!, positives: columns[1]!, negatives: columns[2]! };
+    return (embed) => evaluateTriplets(embed, triplets, similarity);
+  },
+  binary: ({ columns, labels, similarity }) => {
+    const pairs = { first: columns[0]!, second: columns[1]!, labels };
+    return (embed) => evaluateBinaryClassification(embed, pairs, similarity);
+  },
+  retrieval: ({ columns, similarity }) => {
+    const task = retrievalTask(columns[0]!, columns[1]!);
+    return (embed) => evaluateRetrieval(embed, task, similarity);
+  },
+  reranking: ({ columns, labels, similarity }) => {
+    const samples = rerankingSamples(columns[0]!, columns[1]!, labels);
+    return (embed) => evaluateReranking(embed, samples, similarity);
+  },
+  paraphrases: ({ columns, similarity }) => {
+    const task = paraphraseTask(columns[0]!, columns[1]!);
+    return (embed) => evaluateParaphrases(embed, task, similarity);
+  },
+  classification: ({ columns, classes, known, similarity }) => {
+    const all = { texts: columns[0]!, classes };
+    const [teaching, judging] = known ? [known, all] : [everyFifth(all, false), everyFifth(all, true)];
+    return (embed) => evaluateClassification(embed, teaching, judging, { similarity });
+  },
+  clustering: ({ columns, classes }) => {
+    const all = { texts: columns[0]!, classes };
+    return (embed) => evaluateClustering(embed, all);
+  },
+};
+
+/** Every fifth row, or all the others. */
+function everyFifth({ texts, classes }: ClassifiedTexts, chosen: boolean): ClassifiedTexts {
+  const isChosen = (_: string, row: number) => (row % 5 === 4) === chosen;
+  return { texts: texts.filter(isChosen), classes: classes.filter(isChosen) };
+}
+
+/** Labels that an evaluator can make nothing of, before an hour of training depends on it. */
+function checkJudgedData(
+  { type, file, known }: EvaluationConfig,
+  columns: readonly (readonly string[])[],
+  labels: Float32Array,
+  classes: readonly string[],
+): void {
+  const broken = (problem: string, row?: number) => new SentvecError('invalid-corpus', `${file}: evaluation: ${problem}`, { file, row });
+  const rows = columns[0]!.length;
+  const fewest = type === 'classification' && known === undefined ? 5 : type === 'sts' ? 2 : 1;
+  if (rows < fewest) throw broken(`${type} needs at least ${fewest} rows; there are ${rows}.`);
+  const odd = labels.findIndex((label) => !Number.isFinite(label) || (type !== 'sts' && label !== 0 && label !== 1));
+  if (odd >= 0) throw broken(`row ${odd} has the label ${labels[odd]}, where ${type === 'sts' ? 'a number' : '1 or 0'} belongs.`, odd);
+  if (type === 'sts' && labels.every((label) => label === labels[0]))
+    throw broken(`all scores are ${labels[0]}, so there is no order to compare with.`);
+  if ((type === 'binary' || type === 'reranking') && !(labels.includes(0) && labels.includes(1)))
+    throw broken(`all labels are ${labels[0]}; ${type} compares rows of 1 with rows of 0.`);
+  if (classes.length > 0 && new Set(classes).size < 2)
+    throw broken(`all rows are of the class "${classes[0]}"; ${type} needs at least two.`);
+}

@@ -1,0 +1,189 @@
+import { expect, test } from 'vitest';
+import { memoryModel, readWeights, SentvecError, writeSafetensors, type ModelFiles } from '@sentvec/core';
+import { directoryModel } from '@sentvec/core/node';
+import { lossFromName, train, type StepResult, type TrainingCheckpoint, type TrainingEngine, type TrainingState } from '@sentvec/training';
+import { loadTrainable } from '@sentvec/training/node';
+import { goldenModel } from '@sentvec/testing';
+import { jsonLines, samplePairs } from './sample-pairs.ts';
+import { errorOf, pairs, TrainingFolder } from './training-folder.ts';
+
+const place = new TrainingFolder();
+const classes = ['x', 'y', 'y'].flatMap((name, i) => [{ text: `one ${i}`, name, list: [1, 2] }]);
+
+test.each([
+  ['an unknown key', { learningrate: 1 }, 'invalid-argument', 'learningrate'],
+  [
+    'a missing column',
+    { data: [{ ...pairs, columns: ['a', 'c'], loss: 'CoSENTLoss' }] },
+    'invalid-corpus',
+    'no column "c". Its columns: a, b, score',
+  ],
+  ['an unknown loss', { data: [{ ...pairs, loss: 'NoLoss' }] }, 'invalid-argument', 'CosineSimilarityLoss'],
+  [
+    'an unknown parameter of a loss',
+    { data: [{ ...pairs, loss: 'CoSENTLoss', lossParameters: { temperature: 1 } }] },
+    'invalid-argument',
+    'scale',
+  ],
+  ['a label out of range', { data: [{ ...pairs, labelScale: 0.1, loss: 'CosineSimilarityLoss' }] }, 'invalid-corpus', 'row '],
+  [
+    'labels that are numbers but no classes',
+    { data: [{ ...pairs, columns: ['a'], loss: 'BatchHardTripletLoss' }] },
+    'invalid-corpus',
+    'whole number of a class',
+  ],
+  [
+    'a batch of one for in-batch negatives',
+    { batchSize: 1, data: [{ ...pairs, loss: 'MultipleNegativesRankingLoss' }] },
+    'invalid-corpus',
+    'at least 2',
+  ],
+  ['too few columns', { data: [{ ...pairs, loss: 'TripletLoss' }] }, 'invalid-corpus', 'needs 3 columns'],
+  ['no label', { data: [{ ...pairs, label: undefined, loss: 'CoSENTLoss' }] }, 'invalid-corpus', 'label'],
+  ['a file that is not there', { data: [{ ...pairs, file: 'no.jsonl', loss: 'CoSENTLoss' }] }, 'invalid-corpus', 'no.jsonl'],
+  ['a frozen tensor that is none', { freeze: ['nothing.'] }, 'invalid-argument', 'nothing.'],
+  ['everything frozen', { freeze: ['embeddings', 'encoder', 'projection'] }, 'invalid-argument', 'nothing to train'],
+  [
+    'a list of numbers where one belongs',
+    { data: [{ file: 'classes.jsonl', columns: ['text', 'text'], label: 'list', loss: 'CoSENTLoss' }] },
+    'invalid-corpus',
+    'not a list of 2',
+  ],
+  ['a number where a vector belongs', { data: [{ ...pairs, loss: 'MSELoss' }] }, 'invalid-corpus', 'wants a vector'],
+  [
+    'a target vector of another length',
+    { data: [{ file: 'classes.jsonl', columns: ['text'], label: 'list', loss: 'MSELoss' }] },
+    'invalid-corpus',
+    "vectors of 2 numbers, but this model's have 40",
+  ],
+  [
+    'margins for other negatives',
+    { data: [{ ...pairs, columns: ['a', 'b', 'a', 'b', 'a'], loss: 'MarginMSELoss' }] },
+    'invalid-corpus',
+    'wants 3 numbers',
+  ],
+  [
+    'a Matryoshka size beyond the vectors',
+    { data: [{ ...pairs, loss: 'MatryoshkaLoss', lossParameters: { loss: 'CoSENTLoss', dims: [64, 8] } }] },
+    'invalid-argument',
+    'the vectors have 40 entries',
+  ],
+  [
+    'AnglE on an odd size',
+    { data: [{ ...pairs, loss: 'MatryoshkaLoss', lossParameters: { loss: 'AnglELoss', dims: [40, 7] } }] },
+    'invalid-argument',
+    'even number of entries, not 7',
+  ],
+  ['an evaluation that is none', { evaluation: { ...pairs, type: 'accuracy' } }, 'invalid-argument', 'evaluation.type'],
+  [
+    'an evaluation without its label',
+    { evaluation: { ...pairs, label: undefined, type: 'binary' } },
+    'invalid-argument',
+    'binary needs a "label"',
+  ],
+  [
+    'an evaluation with too few columns',
+    { evaluation: { ...pairs, label: undefined, type: 'triplet' } },
+    'invalid-argument',
+    'anchor, positive, negative',
+  ],
+  ['an evaluation with labels out of range', { evaluation: { ...pairs, type: 'reranking' } }, 'invalid-corpus', 'row '],
+  ['an unknown key of a new model', { model: { fromScratch: { layers: 3 } } }, 'invalid-argument', 'model.fromScratch.layers'],
+  ['an architecture that is none', { model: { fromScratch: { config: { model_type: 'gpt' } } } }, 'unsupported-model', 'model_type "gpt"'],
+  ['a vocabulary that is too small', { model: { fromScratch: { vocabularySize: 9 } } }, 'invalid-argument', 'too small'],
+  ['a learning rate out of range', { learningRate: 5 }, 'invalid-argument', 'learningRate'],
+])('%s is a clear error', async (_, changes, code, words) => {
+  await place.write('classes.jsonl', jsonLines(classes));
+  const error = await errorOf(async () => place.run(place.config('broken', changes)));
+  expect(error.code).toBe(code);
+  expect(error.message).toContain(words);
+});
+
+test.each([
+  ['empty', '', 'no examples'],
+  ['of one class', jsonLines(samplePairs(10).map((pair) => ({ ...pair, score: 1 }))), 'at least two classes'],
+])('data that is %s is a clear error', async (name, content, words) => {
+  const file = `${name}.jsonl`;
+  await place.write(file, content);
+  const error = await errorOf(() => place.run(place.config('broken', { data: [{ ...pairs, file, loss: 'ContrastiveLoss' }] })));
+  expect(error.code).toBe('invalid-corpus');
+  expect(error.message).toContain(words);
+});
+
+test('a learning rate that diverges stops the run, says where, and leaves no model', async () => {
+  const config = place.config('diverged', {
+    learningRate: 1,
+    epochs: 20,
+    clipNorm: 0,
+    warmup: 0.9,
+    data: [{ ...pairs, loss: 'CoSENTLoss' }],
+  });
+  const error = await errorOf(() => place.run(config));
+  expect(error.code).toBe('training-failed');
+  expect(error.message).toMatch(/step \d+, rows .* of pairs.jsonl.*lower/s);
+  await expect(directoryModel(place.file('diverged'))).rejects.toThrow(SentvecError);
+});
+
+/** An engine that computes nothing and says what it is told to. */
+function engineThatSays(results: (step: number) => Partial<StepResult>): TrainingEngine {
+  let steps = 0;
+  const state = (): TrainingState => {
+    const one = () => Float32Array.of(steps);
+    return { steps, weights: one(), firstMoments: one(), secondMoments: one() };
+  };
+  return {
+    name: 'told',
+    step: async () => ({ loss: 1, gradientNorm: 1, ...results(steps++) }),
+    embed: async ({ examples }) => ({ data: new Float32Array(examples), rows: examples, cols: 1 }),
+    state: async () => state(),
+    restore: async () => undefined,
+    dispose: async () => undefined,
+  };
+}
+
+test.each([
+  ['not a number', { loss: Number.NaN }, 'The loss is NaN at step 6'],
+  ['infinite', { loss: Infinity }, 'The loss is Infinity at step 6'],
+  ['finite, with gradients that are not', { gradientNorm: Infinity }, 'The norm of the gradients is Infinity at step 6'],
+])('a loss that is %s stops the run, names step and rows, and keeps the last good checkpoint', async (_, broken, words) => {
+  const { reader } = await loadTrainable(goldenModel('tiny-bert'));
+  const examples = samplePairs(40);
+  const columns = [examples.map(({ a }) => a), examples.map(({ b }) => b)];
+  const checkpoints: TrainingCheckpoint[] = [];
+  const set = { name: 'pairs.jsonl', loss: lossFromName('CoSENTLoss'), examples: { columns, labels: examples.map(({ score }) => score) } };
+  const request = {
+    engine: engineThatSays((step) => (step === 5 ? broken : {})),
+    reader,
+    sets: [set],
+    options: { batchSize: 4, checkpointEvery: 2 },
+    onCheckpoint: async (checkpoint: TrainingCheckpoint) => void checkpoints.push(checkpoint),
+  };
+  const error = await errorOf(() => train(request));
+  expect(error.code).toBe('training-failed');
+  expect(error.message).toContain(words);
+  expect(error.message).toMatch(/rows \d+, \d+, \d+, \d+ of pairs.jsonl.*Use a lower learning rate, or look at those rows/s);
+  expect(error.details).toMatchObject({ file: 'pairs.jsonl', step: 6, rows: expect.any(Array) as unknown });
+  expect(checkpoints.map(({ step }) => step)).toEqual([2, 4]);
+});
+
+test('weights that overflow are told at the first step, and nothing looks like a model', async () => {
+  const golden = goldenModel('tiny-bert');
+  const overflowing = async (): Promise<ModelFiles> => {
+    const weights = await readWeights(golden);
+    const floats = weights.names().filter((name) => weights.type(name) === 'F32');
+    const tensors = floats.map((name) => {
+      const { shape, data } = weights.tensor(name);
+      return [name, { shape, data: name.includes('layer.1.output.dense.weight') ? data.map(() => 3e38) : data }] as const;
+    });
+    const entries = await Promise.all((await golden.list()).map(async (path) => [path, await golden.read(path)] as const));
+    return memoryModel('overflowing', {
+      ...Object.fromEntries(entries),
+      'model.safetensors': writeSafetensors(Object.fromEntries(tensors)),
+    });
+  };
+  const error = await errorOf(() => place.run(place.config('overflowed', { evaluation: undefined }), { openModel: overflowing }));
+  expect(error.code).toBe('training-failed');
+  expect(error.message).toMatch(/NaN|Infinity/);
+  expect(error.message).toMatch(/at step 1, rows .* of pairs.jsonl/);
+  await expect(directoryModel(place.file('overflowed'))).rejects.toThrow(SentvecError);
+});

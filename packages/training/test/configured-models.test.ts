@@ -1,0 +1,67 @@
+import { expect, test } from 'vitest';
+import { onnx } from '@sentvec/backend-onnx';
+import { loadEmbedder } from '@sentvec/core/node';
+import { evaluationTypes, parseTrainingConfig, trainingConfigSchema } from '@sentvec/training/node';
+import { jsonLines, samplePairs } from './sample-pairs.ts';
+import { pairs, TrainingFolder } from './training-folder.ts';
+
+const place = new TrainingFolder();
+
+/** Pairs with columns for every kind of evaluation. */
+const rows = samplePairs(60, 3).map(({ a, b, score }, row) => ({
+  a,
+  b,
+  other: `${b} units`,
+  score,
+  same: Number(score > 0.5),
+  class: row % 2 === 0 ? 'even' : 'odd',
+}));
+
+test.each([
+  ['sts', { columns: ['a', 'b'], label: 'score' }, 'spearman_cosine'],
+  ['triplet', { columns: ['a', 'b', 'other'] }, 'accuracy_cosine'],
+  ['binary', { columns: ['a', 'b'], label: 'same' }, 'cosine_ap'],
+  ['retrieval', { columns: ['a', 'b'] }, 'dot_ndcg@10'],
+  ['reranking', { columns: ['class', 'b'], label: 'same' }, 'map'],
+  ['paraphrases', { columns: ['a', 'b'] }, 'average_precision'],
+  ['classification', { columns: ['a'], label: 'class' }, 'knn_accuracy'],
+  ['classification', { columns: ['a'], label: 'class', known: 'judged.jsonl' }, 'linear_accuracy'],
+  ['clustering', { columns: ['a'], label: 'class' }, 'v_measure'],
+])('%s judges a training: %j', async (type, columns, metric) => {
+  await place.write('judged.jsonl', jsonLines(rows));
+  const evaluation = { type, file: 'judged.jsonl', ...columns };
+  const { outcome } = await place.run(place.config(`judged-by-${metric}`, { evaluation, maxSteps: 2 }));
+  expect(outcome.history.evaluations.map(({ step }) => step)).toEqual([0, 2]);
+  for (const { score, metrics } of outcome.history.evaluations) {
+    expect(score).toBeGreaterThanOrEqual(-1);
+    expect(score).toBeLessThanOrEqual(1);
+    expect(metrics).toHaveProperty([metric]);
+  }
+});
+
+test('classes may have names', async () => {
+  await place.write('intents.jsonl', jsonLines(rows));
+  const data = [{ file: 'intents.jsonl', columns: ['a'], label: 'class', loss: 'BatchHardTripletLoss' }];
+  const { outcome } = await place.run(place.config('intents', { data, evaluation: undefined, maxSteps: 3 }));
+  expect(outcome.steps).toBe(3);
+});
+
+test('a model from scratch: a tokenizer and random weights from the data, trained and written as a folder', async () => {
+  const model = {
+    fromScratch: { config: { hidden_size: 32, num_hidden_layers: 1, intermediate_size: 64 }, vocabularySize: 120, maxLength: 32 },
+  };
+  const { output, outcome } = await place.run(place.config('scratch', { model }));
+  const [before, ...after] = outcome.history.evaluations;
+  expect(Math.max(...after.map(({ score }) => score))).toBeGreaterThan(before!.score);
+  const embedder = await loadEmbedder(output, { backend: onnx() });
+  expect([embedder.dimension, embedder.maxLength]).toEqual([32, 32]);
+  await embedder.dispose();
+});
+
+test('a configuration has a JSON Schema, and may name it', () => {
+  const schema = trainingConfigSchema() as { properties: Record<string, { properties?: Record<string, { enum?: unknown }> }> };
+  expect(Object.keys(schema.properties)).toEqual(expect.arrayContaining(['model', 'data', 'evaluation', 'learningRate']));
+  expect(schema.properties['evaluation']!.properties!['type']!.enum).toEqual(evaluationTypes);
+  const config = { $schema: './sentvec.schema.json', output: 'out', data: [{ ...pairs, loss: 'CoSENTLoss' }] };
+  expect(parseTrainingConfig(config, 'config.json')).toMatchObject({ model: 'use-lite', epochs: 1 });
+});
