@@ -39,7 +39,8 @@ async function main(rows: number, model: string): Promise<void> {
     await pipeline(Readable.from(lines(rows)), createWriteStream(input));
     const measured = await watch(input, join(folder, 'vectors'), model);
     const [first, last] = [measured[0], measured.at(-1)];
-    if (first === undefined || last === undefined) throw new Error(`A run of ${rows} rows is too short: it needs ${2 * step}.`);
+    if (first === undefined || last === undefined || measured.length < 2)
+      throw new Error(`A run of ${rows} rows is too short: it needs ${2 * step}.`);
     const ratio = (last / first).toFixed(2);
     process.stdout.write(`${megabytes(first)} at row ${step}, ${megabytes(last)} at the end: ${ratio} times as much\n`);
   } finally {
@@ -47,7 +48,7 @@ async function main(rows: number, model: string): Promise<void> {
   }
 }
 
-/** @returns bytes in memory each time that `step` more rows were done */
+/** @returns bytes in memory each time that `step` more rows were done, and just before the end */
 async function watch(input: string, output: string, model: string): Promise<number[]> {
   const cli = fileURLToPath(new URL('../../packages/cli/bin/sentvec.mjs', import.meta.url));
   const command = [cli, 'embed', input, '--model', model, '--output', output];
@@ -58,9 +59,9 @@ async function watch(input: string, output: string, model: string): Promise<numb
   let last = 0;
   while (child.exitCode === null) {
     await sleep(100);
-    const now = await residentMemory(child.pid!).catch(() => 0);
-    if (now > 0) last = now;
-    const done = (await finishedChunks(output)) * chunkRows;
+    const finished = await finishedChunks(output);
+    if (finished > 0) last = await residentMemory(child.pid!).catch(() => last);
+    const done = finished * chunkRows;
     if (done < (measured.length + 1) * step) continue;
     measured.push(last);
     const seconds = Math.round((performance.now() - started) / 1000);

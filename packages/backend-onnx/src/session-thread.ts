@@ -45,8 +45,14 @@ export interface ThreadListener {
 export async function startSessionThread(specification: SessionSpecification, listener: ThreadListener): Promise<SessionThread> {
   const state = createRunState();
   const workerData: WorkerStart = { ...specification, state };
-  // The flags of the program (--input-type, loaders) are not for this file.
-  const worker = new Worker(new URL('./session-worker.js', import.meta.url), { workerData, execArgv: [], name: 'sentvec onnx session' });
+  const worker = new Worker(new URL('./session-worker.js', import.meta.url), {
+    workerData,
+    // The flags of the program (--input-type, loaders) are not for this file.
+    execArgv: [],
+    // It makes little garbage, which V8 would let grow to 48 MB before it looks.
+    resourceLimits: { maxYoungGenerationSizeMb: 4 },
+    name: 'sentvec onnx session',
+  });
   waitAtExit(state);
   worker.once('exit', () => forget(state));
   return new WorkerSessionThread(worker, await readiness(worker), listener);

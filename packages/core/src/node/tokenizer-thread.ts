@@ -40,7 +40,12 @@ export class TokenizerThread {
     definition: TokenizerDefinition,
   ): Promise<{ readonly thread: TokenizerThread; readonly name: string }> {
     const workerData: TokenizerThreadData = { library, definition: definitionToJson(definition) };
-    const worker = new Worker(new URL('./tokenizer-worker.js', import.meta.url), { workerData, name: 'sentvec-tokenizer' });
+    const worker = new Worker(new URL('./tokenizer-worker.js', import.meta.url), {
+      workerData,
+      // What it makes dies young: V8 would let it grow to 48 MB before it looks.
+      resourceLimits: { maxYoungGenerationSizeMb: 8 },
+      name: 'sentvec-tokenizer',
+    });
     const first = await new Promise<TokenizerResponse>((resolve, reject) => {
       worker.once('message', resolve);
       worker.once('error', (error) => reject(describeEnd(error)));
