@@ -1,7 +1,7 @@
 import { readModelFolder, type Backend, type Encoder, type Head, type ModelFiles } from '@sentvec/core';
 import { batchingChecks } from './backend-checks/batching.ts';
 import { goldenChecks } from './backend-checks/goldens.ts';
-import type { BackendCheck, BackendUnderTest } from './backend-checks/check.ts';
+import { fullEffort, smallEffort, type BackendCheck, type BackendUnderTest } from './backend-checks/check.ts';
 import { lifecycleChecks } from './backend-checks/lifecycle.ts';
 import { loadingChecks } from './backend-checks/loading.ts';
 import { goldenModelNames, type GoldenSource } from './golden-expectation.ts';
@@ -15,6 +15,8 @@ export interface BackendCheckOptions {
   readonly tolerance?: number;
   /** Largest absolute difference between a text's embeddings alone and in company. Default 2e-5. */
   readonly invariance?: number;
+  /** Whether the device is very slow, as a GPU in software is: every check is made, but with fewer texts, lengths, calls and loads. Default false. */
+  readonly slowDevice?: boolean;
   /** Bytes of memory that the backend's process takes now. Default: of this process, in Node; nothing else can tell by default. */
   readonly memoryInUse?: () => number | Promise<number>;
 }
@@ -24,12 +26,13 @@ export interface BackendCheckOptions {
  * may call them one by one. Nothing here needs Node or vitest.
  */
 export function backendChecks(backend: Backend, goldens: GoldenSource, options: BackendCheckOptions = {}): BackendCheck[] {
-  const { tolerance = 5e-5, invariance = 2e-5, memoryInUse = memoryOfNode() } = options;
+  const { tolerance = 5e-5, invariance = 2e-5, slowDevice = false, memoryInUse = memoryOfNode() } = options;
   const subject: BackendUnderTest = {
     backend,
     goldens,
     tolerance,
     invariance,
+    effort: slowDevice ? smallEffort : fullEffort,
     memoryInUse,
     withEncoder: (files, use) => withEncoder(backend, files, use),
   };

@@ -8,12 +8,29 @@ export interface BackendCheck {
   readonly run: () => Promise<void>;
 }
 
+/** How much a check tries; what it checks is the same. */
+export interface Effort {
+  /** Of the golden texts, batching and calls at once take every so many. */
+  readonly textStep: number;
+  /** Texts are tried with one token, two … up to so many. */
+  readonly lengths: number;
+  readonly callsAtOnce: number;
+  /** Loads of a model before its memory is measured, and between measurements. */
+  readonly loadsBefore: number;
+  readonly loadsBetween: number;
+}
+
+export const fullEffort: Effort = { textStep: 1, lengths: 9, callsAtOnce: 48, loadsBefore: 5, loadsBetween: 10 };
+/** For devices that take a tenth of a second for the smallest batch. */
+export const smallEffort: Effort = { textStep: 3, lengths: 5, callsAtOnce: 12, loadsBefore: 2, loadsBetween: 4 };
+
 /** What checks work with. */
 export interface BackendUnderTest {
   readonly backend: Backend;
   readonly goldens: GoldenSource;
   readonly tolerance: number;
   readonly invariance: number;
+  readonly effort: Effort;
   readonly memoryInUse: (() => number | Promise<number>) | undefined;
   /** Loads the encoder of a model, lets `use` work with it, and disposes of it. */
   readonly withEncoder: <T>(files: ModelFiles, use: (encoder: Encoder, head: Head) => Promise<T>) => Promise<T>;

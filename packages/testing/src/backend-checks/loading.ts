@@ -3,12 +3,11 @@ import { expectError, fail, type BackendCheck, type BackendUnderTest } from './c
 import { largeModel, largeModelSize } from './large-model.ts';
 import { padded } from './token-batches.ts';
 
-const loadsBefore = 5;
-const loadsBetween = 10;
 const rounds = 4;
 
 /** Models that cannot be loaded, and one that is loaded again and again. */
-export function loadingChecks({ backend, goldens, memoryInUse, withEncoder }: BackendUnderTest): BackendCheck[] {
+export function loadingChecks({ backend, goldens, effort, memoryInUse, withEncoder }: BackendUnderTest): BackendCheck[] {
+  const { loadsBefore, loadsBetween } = effort;
   const tiny = (): ModelFiles => goldens.model('tiny-bert');
   const refuse = async (what: string, files: ModelFiles, ...codes: readonly string[]): Promise<void> => {
     const error = await expectError(`Loading ${what}`, backend.load(files), ...codes);
