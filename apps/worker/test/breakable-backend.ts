@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { SentvecError, type Backend, type Encoder } from '@sentvec/core';
 
 /** A backend that fails on command. */
@@ -6,6 +7,8 @@ export interface BreakableBackend extends Backend {
   broken: boolean;
   /** Fails on batches that hold this token. */
   poison: number | undefined;
+  /** Milliseconds that each batch takes longer. */
+  delay: number;
 }
 
 /** Puts a fault of one's own choice into a backend. */
@@ -14,6 +17,7 @@ export function breakable(backend: Backend): BreakableBackend {
     name: backend.name,
     broken: false,
     poison: undefined,
+    delay: 0,
     isAvailable: () => backend.isAvailable(),
     load: async (model, options) => {
       const encoder = await backend.load(model, options);
@@ -24,6 +28,7 @@ export function breakable(backend: Backend): BreakableBackend {
         concurrency: encoder.concurrency,
         batchTokens: encoder.batchTokens,
         encode: async (batch, encodeOptions) => {
+          if (made.delay > 0) await sleep(made.delay);
           if (made.broken) throw new SentvecError('backend-failed', 'The backend is broken.');
           if (made.poison !== undefined && batch.ids.includes(made.poison)) {
             throw new SentvecError('backend-failed', 'The backend cannot stand one of these texts.');

@@ -2,8 +2,10 @@ import { onnx } from '@sentvec/backend-onnx';
 import type { Embedder } from '@sentvec/core';
 import { loadEmbedder } from '@sentvec/core/node';
 import { connectRedis, QueueOverview, queueRuntime } from '@sentvec/queue';
-import { embedCorpus, inProcessRuntime, type Runtime } from '@sentvec/workflow';
+import { readConfiguration, startWorkerApp } from '@sentvec/worker';
+import { embedCorpus, inProcessRuntime, silentLogger, type Runtime } from '@sentvec/workflow';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { breakable } from './breakable-backend.ts';
 import { contents, Fleet, texts, tinyModel } from './fleet.ts';
 
 let fleet: Fleet;
@@ -19,13 +21,13 @@ afterEach(async () => {
   await fleet.close();
 });
 
-async function embedHere(corpus: string, output: string, chunkRows: number): Promise<void> {
+async function embedHere(corpus: string, output: string, chunkRows: number, more: { batchTokens?: number } = {}): Promise<void> {
   const embedder: Embedder = await loadEmbedder(tinyModel, { backend: onnx({ sessions: 1, threadsPerSession: 1 }) });
   const here = inProcessRuntime();
   await (
     await here.start(embedCorpus({ embedder: async () => embedder }), {
       model: tinyModel,
-      request: { inputs: [corpus], output, chunkRows },
+      request: { inputs: [corpus], output, chunkRows, ...more },
     })
   ).result();
   await embedder.dispose();
@@ -54,18 +56,27 @@ describe('one, two and four workers', () => {
 
 describe('a run that is cancelled', () => {
   it('stops in the middle of a chunk, and goes on later to the same bytes', async () => {
-    const corpus = await fleet.corpus('corpus.jsonl', texts(12_000));
-    const worker = await fleet.start({ SENTVEC_CONCURRENCY: '1' });
-    const request = { inputs: [corpus], output: fleet.path('vectors'), chunkRows: 6000 };
+    const corpus = await fleet.corpus('corpus.jsonl', texts(2000));
+    const backend = breakable(onnx({ sessions: 1, threadsPerSession: 1 }));
+    // Some fifty batches: five seconds.
+    backend.delay = 100;
+    const configuration = readConfiguration(
+      { redis: fleet.redis.url, root: fleet.root, model: tinyModel, port: '0', concurrency: '1' },
+      {},
+    );
+    const app = await startWorkerApp(configuration, { logger: silentLogger, backend });
+    const request = { inputs: [corpus], output: fleet.path('vectors'), chunkRows: 1000, batchTokens: 256 };
     const run = await runtime.start(embedCorpus(), { model: tinyModel, request });
     for await (const event of run.events()) if (event.type === 'progress') break;
     await run.cancel();
-    const metrics = async () => (await fetch(`${worker.url}/metrics`)).text();
-    await expect.poll(metrics, { timeout: 20_000 }).toContain('sentvec_steps_total{stage="embed",outcome="cancelled"} 1');
+    const metrics = async () => (await fetch(`${app.url}/metrics`)).text();
+    await expect.poll(metrics, { timeout: 60_000 }).toContain('sentvec_steps_total{stage="embed",outcome="cancelled"} 1');
     expect(await metrics()).not.toContain('sentvec_steps_total{stage="embed",outcome="completed"}');
+    backend.delay = 0;
     await run.replay();
-    expect(await run.result()).toMatchObject({ rows: 12_000 });
-    await embedHere(corpus, fleet.path('here'), 6000);
+    expect(await run.result()).toMatchObject({ rows: 2000 });
+    await app.stop();
+    await embedHere(corpus, fleet.path('here'), 1000, { batchTokens: 256 });
     expect(await contents(fleet.path('vectors'))).toEqual(await contents(fleet.path('here')));
   });
 });
