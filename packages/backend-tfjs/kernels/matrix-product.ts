@@ -7,15 +7,18 @@ const right = [0, 1, 2, 3];
 /** Rows of the left matrix that are multiplied with all of the right before the next: they stay in the second-level cache. */
 const rowsOfBlock = 64;
 
+/** `sum + x · y` of vectors: rounded once with relaxed SIMD (where the processor has it), else twice. */
+export type MultiplyAdd = (x: string, y: string, sum: string) => string;
+
 const eachPair = (write: (row: number, col: number) => string): string => each(left, (row) => each(right, (col) => write(row, col)));
 
 /** Beyond the end of a matrix its last row is taken again: it is computed and written twice, which needs no second kind of tile. */
 const clamped = (index: string, offset: number, count: string): string => smaller(plus(get(index), i32(offset)), minus(get(count), i32(1)));
 
-const vectorStep = `
+const vectorStep = (multiplyAdd: MultiplyAdd): string => `
   ${each(right, (col) => set(`y${col}`, `(v128.load ${plus(get(`b${col}`), get('k'))})`))}
   ${each(left, (row) => set(`x${row}`, `(v128.load ${plus(get(`a${row}`), get('k'))})`))}
-  ${eachPair((row, col) => set(`v${row}${col}`, `(f32x4.add ${get(`v${row}${col}`)} (f32x4.mul ${get(`x${row}`)} ${get(`y${col}`)}))`))}`;
+  ${eachPair((row, col) => set(`v${row}${col}`, multiplyAdd(get(`x${row}`), get(`y${col}`), get(`v${row}${col}`))))}`;
 
 /** What is left of a row when its length is not a multiple of 4. */
 const scalarStep = eachPair((row, col) => {
@@ -23,7 +26,7 @@ const scalarStep = eachPair((row, col) => {
   return set(`s${row}${col}`, `(f32.add ${get(`s${row}${col}`)} ${product})`);
 });
 
-const tile = `
+const tile = (multiplyAdd: MultiplyAdd): string => `
   ${each(left, (row) => {
     const index = `(local.tee $t ${clamped('row', row, 'rows')})`;
     return `${set(`a${row}`, plus(get('a'), times(index, get('innerBytes'))))}
@@ -31,12 +34,12 @@ const tile = `
   })}
   ${eachPair((row, col) => set(`v${row}${col}`, '(v128.const i32x4 0 0 0 0)'))}
   ${set('k', i32(0))}
-  ${loopWhileBelow('k', get('vectorBytes'), i32(16), vectorStep)}
+  ${loopWhileBelow('k', get('vectorBytes'), i32(16), vectorStep(multiplyAdd))}
   ${eachPair((row, col) => set(`s${row}${col}`, sumOfLanes(get(`v${row}${col}`))))}
   (if (i32.lt_u ${get('k')} ${get('innerBytes')}) (then ${loopWhileBelow('k', get('innerBytes'), i32(4), scalarStep).replaceAll('k_loop', 'rest_loop')}))
   ${eachPair((row, col) => `(f32.store ${plus(get(`c${row}`), get(`o${col}`))} (f32.add ${get(`s${row}${col}`)} ${get(`bias${col}`)}))`)}`;
 
-const columns = `
+const columns = (multiplyAdd: MultiplyAdd): string => `
   ${each(right, (col) => {
     const index = `(local.tee $t ${clamped('col', col, 'cols')})`;
     return `${set(`b${col}`, plus(get('b'), times(index, get('innerBytes'))))}
@@ -44,7 +47,7 @@ const columns = `
       (if ${get('bias')} (then ${set(`bias${col}`, `(f32.load ${plus(get('bias'), get(`o${col}`))})`)}))`;
   })}
   ${set('row', get('block'))}
-  ${loopWhileBelow('row', get('blockEnd'), i32(left.length), tile)}`;
+  ${loopWhileBelow('row', get('blockEnd'), i32(left.length), tile(multiplyAdd))}`;
 
 const names = (prefix: string, indices: readonly number[]): string[] => indices.map((index) => `${prefix}${index}`);
 const pairs = (prefix: string): string[] => left.flatMap((row) => right.map((col) => `${prefix}${row}${col}`));
@@ -53,7 +56,7 @@ const pairs = (prefix: string): string[] => left.flatMap((row) => right.map((col
  * c = a · bᵀ + bias. `a` is [rows, inner], `b` is [cols, inner], `c` is [rows, cols], `bias` is [cols]; all are addresses, 0 for no bias.
  * A row's result does not depend on the other rows, to the last bit.
  */
-export const matrixProduct: string = `
+export const matrixProduct = (multiplyAdd: MultiplyAdd): string => `
 (func (export "matrixProduct") (param $a i32) (param $b i32) (param $c i32) (param $bias i32) (param $rows i32) (param $cols i32) (param $inner i32)
   ${locals('i32', ['innerBytes', 'vectorBytes', 'block', 'blockEnd', 'row', 'col', 'k', 't'])}
   ${locals('i32', [...names('a', left), ...names('c', left), ...names('b', right), ...names('o', right)])}
@@ -67,5 +70,5 @@ export const matrixProduct: string = `
     i32(rowsOfBlock),
     `${set('blockEnd', smaller(plus(get('block'), i32(rowsOfBlock)), get('rows')))}
     ${set('col', i32(0))}
-    ${loopWhileBelow('col', get('cols'), i32(right.length), columns)}`,
+    ${loopWhileBelow('col', get('cols'), i32(right.length), columns(multiplyAdd))}`,
   )})`;

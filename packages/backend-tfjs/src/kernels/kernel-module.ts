@@ -1,6 +1,7 @@
 import type { BackendWasm } from '@tensorflow/tfjs-backend-wasm';
 import type { TensorInfo } from '@tensorflow/tfjs-core';
-import { kernelModuleBinary } from './kernel-module-binary.ts';
+import { withRelaxedSimd } from '#relaxed-simd';
+import { kernelModuleBinary, relaxedKernelModuleBinary } from './kernel-module-binary.ts';
 
 /** The functions of kernels/, over addresses in the memory of TensorFlow.js. Sizes count entries; everything is float32, row-major. */
 export interface KernelModule {
@@ -22,9 +23,18 @@ const modules = new WeakMap<BackendWasm, KernelModule>();
 export async function attachKernels(backend: BackendWasm): Promise<void> {
   const { memory } = (backend.wasm as unknown as { readonly asm: { readonly memory?: WebAssembly.Memory } }).asm;
   if (memory === undefined) throw new Error('The WebAssembly backend of TensorFlow.js does not give access to its memory.');
-  const binary = Uint8Array.from(atob(kernelModuleBinary), (character) => character.charCodeAt(0));
-  const { instance } = await WebAssembly.instantiate(binary, { tensorflow: { memory } });
-  modules.set(backend, instance.exports as unknown as KernelModule);
+  const { exports } = await WebAssembly.instantiate(compileKernels(), { tensorflow: { memory } });
+  modules.set(backend, exports as unknown as KernelModule);
+}
+
+/** They are small: some kilobytes, compiled in a millisecond. */
+function compileKernels(): WebAssembly.Module {
+  const relaxed = bytesOf(relaxedKernelModuleBinary);
+  return withRelaxedSimd(() => new WebAssembly.Module(WebAssembly.validate(relaxed) ? relaxed : bytesOf(kernelModuleBinary)));
+}
+
+function bytesOf(base64: string): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
 }
 
 /** The kernels that were attached to the backend. */

@@ -28,6 +28,7 @@ const kernels: readonly { readonly name: string; readonly compute: KernelFunc; r
  * use for other things, stays as it is.
  */
 export async function registerWasmBackend(tf: TensorFlow, paths?: WasmPaths): Promise<void> {
+  if (tf.findBackendFactory(wasmBackend) !== null) return;
   const { setWasmPaths } = await import('@tensorflow/tfjs-backend-wasm');
   if (paths !== undefined) setWasmPaths(paths);
   const first = tf.registerBackend(wasmBackend, async () => {
@@ -35,6 +36,7 @@ export async function registerWasmBackend(tf: TensorFlow, paths?: WasmPaths): Pr
     await attachKernels(backend);
     return backend;
   });
+  // Another call may have been quicker.
   if (!first) return;
   tf.copyRegisteredKernels('wasm', wasmBackend);
   for (const { name, compute, only } of kernels) {

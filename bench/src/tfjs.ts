@@ -1,0 +1,103 @@
+import { parseArgs } from 'node:util';
+import { readEncoder } from '@sentvec/architectures';
+import { onnx } from '@sentvec/backend-onnx';
+import { tfjs } from '@sentvec/backend-tfjs';
+import { loadEmbedder } from '@sentvec/core/node';
+import { useLite } from '@sentvec/model-use-lite';
+import { describeMachine, markdownTable } from './report.ts';
+import { median, medianRatio, timeInTurns } from './rounds.ts';
+import { measureOperations } from './tfjs-operations.ts';
+import { workloads } from './workloads/index.ts';
+
+const usage = `pnpm bench tfjs [--rounds N] [--json]
+
+Times TensorFlow.js on WebAssembly beside onnxruntime on one thread, the default model on the same texts, in turns; then what the operations
+of a batch take on WebAssembly. Run it on a quiet machine.
+`;
+
+const { values } = parseArgs({
+  options: {
+    rounds: { type: 'string', default: '5' },
+    json: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
+  },
+});
+
+/** Of the short sentences: WebAssembly would take long for all. */
+const texts = 512;
+
+/** Tokens of a batch: the pipeline aims at that many. */
+const batches = [
+  { rows: 28, cols: 18 },
+  { rows: 4, cols: 120 },
+] as const;
+
+if (values.help) process.stdout.write(usage);
+else await main(Number(values.rounds));
+
+async function main(rounds: number): Promise<void> {
+  const model = await useLite();
+  const speeds = await compare(rounds);
+  const definition = await readEncoder(model);
+  const operations = [];
+  for (const batch of batches) operations.push(await measureOperations(definition, batch));
+  if (values.json) {
+    process.stdout.write(`${JSON.stringify({ machine: describeMachine(), rounds, speeds, operations }, undefined, 2)}\n`);
+    return;
+  }
+  const speedTable = markdownTable(
+    ['workload', 'texts', 'tokens', 'onnxruntime, one thread: texts/s', 'TensorFlow.js, wasm: texts/s', 'wasm of onnxruntime'],
+    speeds.map((speed) => [
+      speed.workload,
+      String(speed.texts),
+      String(speed.tokens),
+      speed.onnx.toFixed(0),
+      speed.wasm.toFixed(0),
+      `${(100 * speed.ratio).toFixed(0)} %`,
+    ]),
+  );
+  process.stdout.write(`${describeMachine()}; medians of ${rounds} rounds\n\n${speedTable}\n`);
+  for (const { batch, milliseconds, gigaflops, shares } of operations) {
+    const title = `A batch of ${batch.rows} × ${batch.cols} tokens: ${milliseconds.toFixed(1)} ms, linear layers at ${gigaflops.toFixed(0)} GFLOP/s`;
+    const table = markdownTable(
+      ['operation', 'calls', 'ms', 'share'],
+      shares.map(({ name, calls, time }) => [name, String(calls), time.toFixed(2), `${((100 * time) / milliseconds).toFixed(1)} %`]),
+    );
+    process.stdout.write(`\n${title}\n\n${table}\n`);
+  }
+}
+
+/** @throws Error when the two do not give the same vectors */
+async function compare(rounds: number) {
+  const model = await useLite();
+  const [first, second] = [
+    await loadEmbedder(model, { backend: onnx({ sessions: 1, threadsPerSession: 1 }) }),
+    await loadEmbedder(model, { backend: tfjs({ device: 'wasm' }) }),
+  ];
+  const results = [];
+  for (const { name, texts: all } of workloads) {
+    const sample = (await all()).slice(0, texts);
+    const { vectors, receipt } = await first.embed(sample);
+    const other = (await second.embed(sample)).vectors;
+    const difference = vectors.data.reduce((worst, value, index) => Math.max(worst, Math.abs(value - other.data[index]!)), 0);
+    if (!(difference <= 1e-5)) throw new Error(`The vectors differ by up to ${difference}.`);
+    const timings = await timeInTurns(
+      [
+        { name: 'onnx', run: async () => void (await first.embed(sample)) },
+        { name: 'wasm', run: async () => void (await second.embed(sample)) },
+      ],
+      rounds,
+    );
+    results.push({
+      workload: name,
+      texts: sample.length,
+      tokens: receipt.tokens,
+      onnx: (1000 * sample.length) / median(timings.get('onnx')!),
+      wasm: (1000 * sample.length) / median(timings.get('wasm')!),
+      ratio: 1 / medianRatio(timings, 'wasm', 'onnx'),
+      difference,
+    });
+  }
+  await Promise.all([first.dispose(), second.dispose()]);
+  return results;
+}
