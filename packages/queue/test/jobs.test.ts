@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import {
   connectRedis,
   queueNames,
@@ -175,13 +174,14 @@ describe('a step that fails', () => {
 
 describe('a Redis that lost its last moments with its machine', () => {
   it('gets the items again that it does not have', async () => {
-    let isHeld = true;
+    let release = () => {};
+    const released = new Promise<void>((resolve) => (release = resolve));
     const hold = defineStep({
       id: 'hold',
       input: v.number(),
       output: v.number(),
-      run: async (index, { signal }) => {
-        while (isHeld) await sleep(20, undefined, { signal });
+      run: async (index) => {
+        await released;
         return index;
       },
     });
@@ -201,7 +201,7 @@ describe('a Redis that lost its last moments with its machine', () => {
       await connection.del(`${prefix}:steps:${id}`);
       await connection.zrem(`${prefix}:steps:prioritized`, id);
     }
-    isHeld = false;
+    release();
     expect(await run.result()).toMatchObject({ count: 40, total: (39 * 40) / 2 });
   });
 });
