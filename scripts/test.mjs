@@ -18,13 +18,10 @@ const checks = {
   unused: () => pnpm('exec', 'knip', '--no-progress'),
   packages: () => pnpm('exec', 'turbo', 'run', 'publint', 'attw', '--output-logs=errors-only'),
   size: () => pnpm('exec', 'size-limit'),
-  vitest: () => runVitest(),
-  // Not by default: it makes the tests slower.
-  coverage: () => runVitest('--coverage'),
+  vitest: runVitest,
 };
-const onRequest = new Set(['coverage']);
 
-function runVitest(...options) {
+function runVitest() {
   ensureSystemPackages();
   const folder = mkdtempSync(join(tmpdir(), 'sentvec-test-'));
   const report = join(folder, 'vitest.json');
@@ -32,7 +29,7 @@ function runVitest(...options) {
     printTotals(report);
     rmSync(folder, { recursive: true, force: true });
   });
-  pnpm('exec', 'vitest', 'run', ...options, '--reporter=default', '--reporter=json', `--outputFile.json=${report}`);
+  pnpm('exec', 'vitest', 'run', '--coverage', '--reporter=default', '--reporter=json', `--outputFile.json=${report}`);
 }
 
 /** The closing line, in a form that other programs read: `tests: N passed, N failed, N skipped`. */
@@ -49,7 +46,7 @@ const { values, positionals } = parseArgs({ allowPositionals: true, options: { o
 if (values.list) {
   console.log(Object.keys(checks).join('\n'));
 } else {
-  const chosen = values.only ? positionals : Object.keys(checks).filter((name) => !onRequest.has(name));
+  const chosen = values.only ? positionals : Object.keys(checks);
   const unknown = chosen.filter((name) => !(name in checks));
   if (unknown.length > 0) {
     console.error(`No check named ${unknown.join(', ')}. There are: ${Object.keys(checks).join(', ')}`);
