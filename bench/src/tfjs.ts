@@ -75,8 +75,8 @@ async function compare(rounds: number) {
     await loadEmbedder(model, { backend: tfjs({ device: 'wasm' }) }),
   ];
   const results = [];
-  for (const { name, texts: all } of workloads) {
-    const sample = (await all()).slice(0, texts);
+  for (const workload of workloads) {
+    const sample = (await workload.texts()).slice(0, texts);
     const { vectors, receipt } = await first.embed(sample);
     const other = (await second.embed(sample)).vectors;
     const difference = vectors.data.reduce((worst, value, index) => Math.max(worst, Math.abs(value - other.data[index]!)), 0);
@@ -89,7 +89,7 @@ async function compare(rounds: number) {
       rounds,
     );
     results.push({
-      workload: name,
+      workload: workload.name,
       texts: sample.length,
       tokens: receipt.tokens,
       onnx: (1000 * sample.length) / median(timings.get('onnx')!),
