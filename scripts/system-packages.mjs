@@ -3,7 +3,12 @@ import { spawnSync } from 'node:child_process';
 
 const programs = [
   { names: ['redis-server'], packages: ['redis-server'], why: 'the queue tests talk to a real Redis' },
-  { names: ['chromium', 'chromium-browser', 'google-chrome'], packages: ['chromium'], why: 'the browser tests drive a real Chromium' },
+  {
+    names: ['chromium', 'chromium-browser', 'google-chrome'],
+    // Chromium brings the software adapter; WebGPU in Node loads it through the system's libvulkan.
+    packages: ['chromium', 'libvulkan1'],
+    why: 'the browser tests drive a real Chromium',
+  },
 ];
 
 const onPath = (name) => spawnSync('sh', ['-c', `command -v ${name}`]).status === 0;
