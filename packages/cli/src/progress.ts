@@ -67,9 +67,10 @@ export interface TrainingState {
   readonly examples: number;
 }
 
-/** A bar with the loss, examples a second, and the time left. Steps that an earlier run had done do not count for the speed. */
-export async function trainingProgress(): Promise<Progress<TrainingState>> {
+/** A bar with the loss, the latest score, examples a second, and the time left. Steps that an earlier run had done do not count for the speed. */
+export async function trainingProgress(): Promise<Progress<TrainingState> & { readonly score: (score: number) => void }> {
   let earlier: number | undefined;
+  let latest: number | undefined;
   let examples = 0;
   const progress = await createProgress<TrainingState>(({ step, totalSteps, loss }, seconds) => {
     const done = step - (earlier ?? 0);
@@ -77,12 +78,14 @@ export async function trainingProgress(): Promise<Progress<TrainingState>> {
       renderBar(step / totalSteps),
       `step ${step} of ${totalSteps}`,
       `loss ${loss.toFixed(4)}`,
+      ...(latest === undefined ? [] : [`score ${latest.toFixed(4)}`]),
       `${Math.round(examples / Math.max(seconds, 0.001))} examples/s`,
       `${formatDuration((seconds / Math.max(done, 1)) * (totalSteps - step))} left`,
     ].join('  ');
   });
   return {
     stop: progress.stop,
+    score: (score) => (latest = score),
     update: (state) => {
       earlier ??= state.step - 1;
       examples += state.examples;

@@ -2,8 +2,10 @@ import { dirname } from 'node:path';
 import { readFile } from 'node:fs/promises';
 import { SentvecError } from '@sentvec/core';
 import { type Command, defineCommand } from '../command.ts';
+import { exitCode } from '../exit-codes.ts';
 import { findModel } from '../model.ts';
 import { downloadProgress, trainingProgress } from '../progress.ts';
+import { shellWords } from '../shell-words.ts';
 import { renderTable } from '../table.ts';
 import { UsageError } from '../usage-error.ts';
 
@@ -25,18 +27,27 @@ export const trainModel: Command = defineCommand({
   name: 'train',
   summary: 'Fine-tune a model on pairs, triplets or labelled texts.',
   args: {
-    config: { type: 'positional', required: true, description: 'The configuration, a JSON file. Its paths are relative to it.' },
+    config: { type: 'positional', required: false, description: 'The configuration, a JSON file. Its paths are relative to it.' },
     resume: { type: 'boolean', description: 'Go on from the last checkpoint of the same configuration.' },
+    schema: { type: 'boolean', description: 'Print the JSON Schema of a configuration, by which editors check and complete it.' },
   },
   examples: [
     { line: 'sentvec train config.json', does: 'Trains, and writes the model folder that the configuration names' },
     { line: 'sentvec train config.json --resume', does: 'Goes on after Ctrl-C, a crash or a full disk, exactly where it stopped' },
+    {
+      line: 'sentvec train --schema > schema.json',
+      does: 'With "$schema": "./schema.json" in the configuration, an editor knows every key',
+    },
   ],
   notes: [
     `A configuration:\n\n${example}`,
     'Also: maxSteps, gradientAccumulation, cachedExamples, schedule (linear, cosine, constant), warmup, weightDecay, clipNorm, dropout, ' +
       'freeze (beginnings of tensor names), mixing (proportional, round-robin), evaluateEvery, patience, checkpointEvery, maxLength, threads; ' +
       'in data: sampler (shuffled, inOrder, noDuplicates, groupedByLabel, byLength), prompts, lossParameters.',
+    'Evaluation types: sts, triplet, binary (1 or 0), retrieval (query, document), reranking (query, document, 1 or 0), paraphrases, ' +
+      'classification and clustering (a text, its class). --schema says what each wants.',
+    'No pretrained model for the domain? "model": { "fromScratch": { "config": { "model_type": "static-embedding", "hidden_size": 512 }, ' +
+      '"vocabularySize": 16000 } } makes one with random weights and a tokenizer learnt from the data; config holds the keys of transformers.',
     'Losses by their names in sentence-transformers: CosineSimilarityLoss, CoSENTLoss, AnglELoss (a score); MultipleNegativesRankingLoss, ' +
       'MultipleNegativesSymmetricRankingLoss, TripletLoss (no label); ContrastiveLoss, OnlineContrastiveLoss (1 or 0); BatchHardTripletLoss, ' +
       'BatchAllTripletLoss (a class); MSELoss, MarginMSELoss (a list of numbers); MatryoshkaLoss around any of them.',
@@ -44,11 +55,16 @@ export const trainModel: Command = defineCommand({
   ],
   async run(context) {
     const { args, positionals, signal } = context;
-    if (positionals.length > 1) throw new UsageError(`Name one configuration, not ${positionals.length}.`);
-    const { parseTrainingConfig, trainFromConfig } = await import('@sentvec/training/node');
+    const { parseTrainingConfig, trainFromConfig, trainingConfigSchema } = await import('@sentvec/training/node');
+    if (args.schema) {
+      const schema = trainingConfigSchema();
+      await context.print({ text: JSON.stringify(schema, undefined, 2), json: schema });
+      return exitCode.ok;
+    }
+    if (positionals.length !== 1 || args.config === undefined) throw new UsageError(`Name one configuration, not ${positionals.length}.`);
     const config = parseTrainingConfig(await readJson(args.config), args.config);
     const progress = await trainingProgress();
-    const download = await downloadProgress(config.model);
+    const download = await downloadProgress(typeof config.model === 'string' ? config.model : '');
     try {
       const { output, outcome } = await trainFromConfig(config, {
         openModel: (model) => findModel({ model }, context, download.update),
@@ -56,7 +72,10 @@ export const trainModel: Command = defineCommand({
         resume: args.resume,
         signal,
         onProgress: progress.update,
-        onEvaluation: ({ step, score }) => context.note(`${step === 0 ? 'Before' : `Step ${step}`}: score ${score.toFixed(4)}`),
+        onEvaluation: ({ step, score }) => {
+          progress.score(score);
+          context.note(`${step === 0 ? 'Before' : `Step ${step}`}: score ${score.toFixed(4)}`);
+        },
       });
       const { evaluations } = outcome.history;
       await context.print({
@@ -69,6 +88,13 @@ export const trainModel: Command = defineCommand({
         ].join('\n'),
         json: { output, steps: outcome.steps, bestStep: outcome.bestStep, stoppedEarly: outcome.stoppedEarly, evaluations },
       });
+      return exitCode.ok;
+    } catch (error) {
+      if (!SentvecError.is(error, 'aborted')) throw error;
+      context.note(
+        `Stopped. What is trained so far is kept beside the output; go on with: sentvec train ${shellWords([args.config, '--resume'])}`,
+      );
+      return exitCode.interrupted;
     } finally {
       progress.stop();
       download.stop();

@@ -1,0 +1,75 @@
+import { existsSync } from 'node:fs';
+import { readdir, readFile } from 'node:fs/promises';
+import { goldenPath } from '@sentvec/testing';
+import { expect, it } from 'vitest';
+import { finished, Workplace } from './sentvec.ts';
+
+const place = new Workplace();
+const pairs = Array.from({ length: 120 }, (_, row) => ({
+  a: `a man plays song ${row}`,
+  b: row % 2 === 0 ? `a man is playing song ${row}` : `rates of interest rose by ${row}`,
+  score: row % 2 === 0 ? 1 : 0,
+}));
+
+async function writeConfig(output: string, changes: object = {}): Promise<string> {
+  await place.writeRows('pairs.jsonl', pairs);
+  const data = { file: 'pairs.jsonl', columns: ['a', 'b'], label: 'score' };
+  const config = {
+    model: goldenPath('models/tiny-bert'),
+    output,
+    data: [{ ...data, loss: 'CoSENTLoss' }],
+    evaluation: { ...data, type: 'binary' },
+    learningRate: 1e-3,
+    batchSize: 8,
+    ...changes,
+  };
+  return place.write(`${output}.json`, JSON.stringify(config));
+}
+
+it('train: a model folder that scores what was said, from one command', async () => {
+  const config = await writeConfig('trained', { epochs: 2 });
+  const { evaluations, bestStep } = JSON.parse(await place.succeed(['train', config, '--json'])) as {
+    evaluations: { step: number; score: number }[];
+    bestStep: number;
+  };
+  const best = evaluations.find(({ step }) => step === bestStep)!;
+  expect(best.score).toBeGreaterThan(evaluations[0]!.score);
+  expect(await readdir(place.path('trained'))).toEqual(expect.arrayContaining(['README.md', 'model.safetensors', 'onnx', 'report.html']));
+  const triplets = pairs.flatMap(({ a, b, score }, row) =>
+    score === 1 ? [{ anchor: a, positive: b, negative: pairs[(row + 1) % 120]!.b }] : [],
+  );
+  await place.writeRows('triplets.jsonl', triplets);
+  const { metrics } = JSON.parse(await place.succeed(['evaluate', 'triplet', 'triplets.jsonl', '--model', './trained', '--json'])) as {
+    metrics: Record<string, number>;
+  };
+  expect(metrics['accuracy_cosine']).toBeGreaterThan(0.9);
+});
+
+it('Ctrl-C leaves a checkpoint and says how to go on; the resumed run ends as an undisturbed one', async () => {
+  const changes = { epochs: 8, threads: 1, evaluation: undefined };
+  await place.succeed(['train', await writeConfig('whole', changes)]);
+  const config = await writeConfig('stopped', { ...changes, evaluateEvery: 10, evaluation: undefined, checkpointEvery: 5 });
+  const child = place.start(['train', config]);
+  const end = finished(child);
+  while (!existsSync(place.path('stopped.checkpoint.safetensors'))) await new Promise((resolve) => setTimeout(resolve, 5));
+  child.kill('SIGINT');
+  const { code, stderr } = await end;
+  expect(code).toBe(130);
+  expect(stderr).toContain('go on with: sentvec train stopped.json --resume');
+  expect(existsSync(place.path('stopped'))).toBe(false);
+  await place.succeed(['train', config, '--resume']);
+  expect((await readFile(place.path('stopped/model.safetensors'))).equals(await readFile(place.path('whole/model.safetensors')))).toBe(
+    true,
+  );
+});
+
+it('--schema prints a JSON Schema; --help shows a configuration that is one', async () => {
+  const schema = JSON.parse(await place.succeed(['train', '--schema'])) as { properties: object };
+  expect(Object.keys(schema.properties)).toEqual(expect.arrayContaining(['model', 'output', 'data']));
+  const help = await place.succeed(['train', '--help']);
+  const { parseTrainingConfig } = await import('@sentvec/training/node');
+  const example: unknown = JSON.parse(/^\{[^]*?^\}/m.exec(help)![0]);
+  expect(parseTrainingConfig(example, 'help')).toMatchObject({ model: 'use-lite', epochs: 4 });
+  const { code, stderr } = await place.run(['train']);
+  expect([code, stderr]).toEqual([2, expect.stringContaining('Name one configuration')]);
+});
