@@ -18,7 +18,7 @@ export interface WebGpuOptions {
   readonly threads?: number;
   /**
    * A file under `onnx/`, without its ending: `model_fp16`, say. Default: `onnx/model.onnx` or `model.onnx` when the model has one, else
-   * one is recorded from its safetensors.
+   * one is recorded from its safetensors. A `urlModel` has to be told of such a file, by its option `files`.
    */
   readonly variant?: string;
   /** Tokens (rows × longest) of a batch that the pipeline should aim at. Default: 4,096 on a GPU; 512 for each thread of WebAssembly. */
