@@ -1,8 +1,17 @@
-import { type EncodeOptions, type Encoder, SentvecError, throwIfAborted, type TokenBatch, type TokenEmbeddings } from '@sentvec/core';
+import {
+  type EncodeOptions,
+  type Encoder,
+  type Head,
+  type Matrix,
+  SentvecError,
+  throwIfAborted,
+  type TokenBatch,
+  type TokenEmbeddings,
+} from '@sentvec/core';
 import type { Place, PlacedEncoder } from './placement.ts';
 
 interface Job {
-  readonly batch: TokenBatch;
+  readonly compute: () => Promise<Float32Array>;
   settle(result: Float32Array | Error): void;
 }
 
@@ -24,6 +33,7 @@ export class TfjsEncoder implements Encoder {
   readonly #placed: PlacedEncoder;
   readonly #waiting: Job[] = [];
   readonly #running = new Set<Job>();
+  readonly #heads = new WeakMap<Head, Promise<number>>();
   #disposal: Promise<void> | undefined;
 
   constructor(place: Place, placed: PlacedEncoder, batchTokens: number) {
@@ -37,10 +47,23 @@ export class TfjsEncoder implements Encoder {
   }
 
   async encode(batch: TokenBatch, { signal }: EncodeOptions = {}): Promise<TokenEmbeddings> {
-    throwIfAborted(signal);
-    if (this.#disposal !== undefined) throw disposed();
-    const [rows, cols] = [batch.rows * batch.cols, this.hiddenSize];
-    return { data: await this.#run(batch, signal), rows, cols };
+    const data = await this.#run(() => this.#placed.encode(batch), signal);
+    return { data, rows: batch.rows * batch.cols, cols: this.hiddenSize };
+  }
+
+  /** Pools and projects where the encoder runs, so that only the vectors of texts come back. */
+  async encodePooled(
+    batch: TokenBatch,
+    head: Head,
+    { signal, poolingMask = batch.mask }: EncodeOptions & { readonly poolingMask?: Int32Array } = {},
+  ): Promise<Matrix | undefined> {
+    const { modes } = head.pooling;
+    if (modes === undefined || batch.rows * batch.cols === 0) return undefined;
+    const { projections } = head;
+    const number = this.#heads.get(head) ?? this.#placed.addHead({ modes, projections });
+    this.#heads.set(head, number);
+    const data = await this.#run(async () => this.#placed.encodePooled(batch, await number, poolingMask), signal);
+    return { data, rows: batch.rows, cols: data.length / batch.rows };
   }
 
   /** Frees the weights. What waits fails with `disposed`. */
@@ -49,14 +72,16 @@ export class TfjsEncoder implements Encoder {
     return this.#disposal;
   }
 
-  #run(batch: TokenBatch, signal: AbortSignal | undefined): Promise<Float32Array> {
+  async #run(compute: () => Promise<Float32Array>, signal: AbortSignal | undefined): Promise<Float32Array> {
+    throwIfAborted(signal);
+    if (this.#disposal !== undefined) throw disposed();
     return new Promise((resolve, reject) => {
       const settle = (result: Float32Array | Error): void => {
         signal?.removeEventListener('abort', onAbort);
         if (result instanceof Error) reject(result);
         else resolve(result);
       };
-      const job: Job = { batch, settle };
+      const job: Job = { compute, settle };
       const onAbort = (): void => {
         const place = this.#waiting.indexOf(job);
         if (place >= 0) this.#waiting.splice(place, 1);
@@ -78,7 +103,7 @@ export class TfjsEncoder implements Encoder {
   }
 
   async #perform(job: Job): Promise<void> {
-    const result = await this.#placed.encode(job.batch).catch((error: unknown) => asError(error));
+    const result = await job.compute().catch((error: unknown) => asError(error));
     this.#running.delete(job);
     job.settle(result);
     this.#dispatch();

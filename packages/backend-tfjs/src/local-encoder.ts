@@ -1,5 +1,6 @@
 import { checkTokens, type EncoderNetwork, type Operations, readEncoder } from '@sentvec/architectures';
 import type { ModelFiles, TokenBatch } from '@sentvec/core';
+import { LocalHead, type PlainHead } from './local-head.ts';
 import { tfjsOperations } from './operations/operations.ts';
 import { onBackend, type Runtime } from './runtime.ts';
 import type { TfTensor } from './tensor-flow.ts';
@@ -10,6 +11,7 @@ export class LocalEncoder {
   readonly #runtime: Runtime;
   readonly #operations: Operations<TfTensor>;
   readonly #weights: ReadonlyMap<string, TfTensor>;
+  readonly #heads: LocalHead[] = [];
 
   private constructor(runtime: Runtime, network: EncoderNetwork, weights: ReadonlyMap<string, TfTensor>) {
     this.#runtime = runtime;
@@ -47,7 +49,20 @@ export class LocalEncoder {
     });
   }
 
+  /** Prepares a head. @returns its number, for `encodePooled` */
+  addHead(head: PlainHead): number {
+    this.#heads.push(new LocalHead(this.#runtime, head));
+    return this.#heads.length - 1;
+  }
+
+  /** The final vectors, row-major. `mask` says which tokens take part in pooling. @throws SentvecError as `encode` */
+  encodePooled(batch: TokenBatch, head: number, mask: Int32Array): Float32Array {
+    const tokens = { data: this.encode(batch), rows: batch.rows * batch.cols, cols: this.network.hiddenSize };
+    return this.#heads[head]!.apply(tokens, { ...batch, mask }).data;
+  }
+
   dispose(): void {
+    for (const head of this.#heads) head.dispose();
     onBackend(this.#runtime, () => this.#runtime.tf.dispose([...this.#weights.values()]));
   }
 }

@@ -1,4 +1,5 @@
 import type { LoadOptions, ModelFiles, TokenBatch } from '@sentvec/core';
+import type { PlainHead } from './local-head.ts';
 import type { TfjsDevice } from './options.ts';
 import type { WasmPaths } from './kernels/wasm-backend.ts';
 
@@ -13,6 +14,10 @@ export interface EncoderSizes {
 export interface PlacedEncoder extends EncoderSizes {
   /** @throws SentvecError `backend-failed`, `invalid-model` */
   encode(batch: TokenBatch): Promise<Float32Array>;
+  /** Prepares a head. @returns its number, for `encodePooled` */
+  addHead(head: PlainHead): Promise<number>;
+  /** The final vectors. `mask` says which tokens take part in pooling. @throws SentvecError as `encode` */
+  encodePooled(batch: TokenBatch, head: number, mask: Int32Array): Promise<Float32Array>;
   dispose(): Promise<void>;
 }
 

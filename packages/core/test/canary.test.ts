@@ -136,6 +136,11 @@ describe('a backend that is right', () => {
     const { canary } = await loadEmbedder(goldenModel('tiny-bert'), { backend: perturbed(0.2, { weightsFile }) });
     expect(canary).toMatchObject({ state: 'passed', tolerance: 0.5 });
     expect((await refusal(perturbed(1, { weightsFile }))).message).toMatch(/onnx\/model_q4\.onnx.*another variant/);
+    const pooled: Partial<Encoder> = {
+      weightsFile,
+      encodePooled: async ({ rows }) => ({ data: Float32Array.from({ length: rows * 32 }, (_, index) => Math.sin(index)), rows, cols: 32 }),
+    };
+    expect((await refusal(changed(() => pooled))).code).toBe('backend-wrong');
   });
 });
 

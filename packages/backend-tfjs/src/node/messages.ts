@@ -1,4 +1,5 @@
 import type { SentvecError, TokenBatch } from '@sentvec/core';
+import type { PlainHead } from '../local-head.ts';
 import type { WasmPaths } from '../kernels/wasm-backend.ts';
 import type { TfjsDevice } from '../options.ts';
 
@@ -14,6 +15,8 @@ export interface ThreadStart {
 export type Task =
   | { readonly kind: 'load'; readonly model: number; readonly name: string }
   | { readonly kind: 'encode'; readonly model: number; readonly batch: TokenBatch }
+  | { readonly kind: 'head'; readonly model: number; readonly head: PlainHead }
+  | { readonly kind: 'pooled'; readonly model: number; readonly batch: TokenBatch; readonly head: number; readonly mask: Int32Array }
   | { readonly kind: 'release'; readonly model: number }
   | { readonly kind: 'close' };
 

@@ -46,6 +46,10 @@ async function perform(runtime: Runtime, task: Task): Promise<unknown> {
     }
     case 'encode':
       return models.get(task.model)!.encode(task.batch);
+    case 'head':
+      return models.get(task.model)!.addHead(task.head);
+    case 'pooled':
+      return models.get(task.model)!.encodePooled(task.batch, task.head, task.mask);
     case 'release':
       models.get(task.model)?.dispose();
       models.delete(task.model);

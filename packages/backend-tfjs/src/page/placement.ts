@@ -33,6 +33,11 @@ function inPage(encoder: LocalEncoder): PlacedEncoder {
       await new Promise((resolve) => setTimeout(resolve, 0));
       return encoder.encode(batch);
     },
+    addHead: async (head) => encoder.addHead(head),
+    encodePooled: async (batch, head, mask) => {
+      await new Promise((resolve) => setTimeout(resolve, 0));
+      return encoder.encodePooled(batch, head, mask);
+    },
     dispose: async () => encoder.dispose(),
   };
 }

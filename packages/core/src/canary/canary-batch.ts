@@ -16,19 +16,19 @@ export async function canaryIds(
   return [...tokenized!.ids];
 }
 
-/** Rows of the batch that hold the text; the one between is longer, so that both are padded. */
-export const canaryRows: readonly number[] = [0, 2];
+/** The row of the batch that holds the text. */
+export const canaryRow = 1;
 
 /**
- * The text twice, padded, with one of twice its length between: mixing up rows, reading padding as text, or a wrong number of any
- * kind shows, while only the one short text needs a reference.
+ * A longer text, then the text, padded: mixing up rows, reading padding as text, or a wrong number of any kind shows, while only the one
+ * short text needs a reference.
  */
 export function canaryBatch(ids: readonly number[], paddingId: number, maxPositions: number): TokenBatch {
-  const cols = Math.min(2 * ids.length, maxPositions);
-  const padding = Array.from({ length: cols - ids.length }, () => paddingId);
-  const rows = [[...ids, ...padding], [...ids, ...ids].slice(0, cols), [...ids, ...padding]];
-  const mask = rows.flatMap((row, index) => row.map((_, place) => (place < ids.length || !canaryRows.includes(index) ? 1 : 0)));
-  return { ids: Int32Array.from(rows.flat()), mask: Int32Array.from(mask), rows: rows.length, cols };
+  const cols = Math.min(ids.length + 1, maxPositions);
+  const longer = [...ids, ids[0]!].slice(0, cols);
+  const padded = [...ids, paddingId].slice(0, cols);
+  const mask = Array.from({ length: 2 * cols }, (_, place) => (place < cols + ids.length ? 1 : 0));
+  return { ids: Int32Array.from([...longer, ...padded]), mask: Int32Array.from(mask), rows: 2, cols };
 }
 
 /** The text alone. */

@@ -1,0 +1,70 @@
+import {
+  applyActivation,
+  applyProjections,
+  createPooling,
+  type Matrix,
+  type PoolingMode,
+  type Projection,
+  type TokenBatch,
+  type TokenEmbeddings,
+} from '@sentvec/core';
+import { onBackend, type Runtime } from './runtime.ts';
+import type { TfTensor } from './tensor-flow.ts';
+
+/** A head whose pooling is one of the built-in ones, as it goes to where an encoder runs. */
+export interface PlainHead {
+  readonly modes: readonly PoolingMode[];
+  readonly projections: readonly Projection[];
+}
+
+/** A head beside its encoder: it does what core does, by the same functions, except the products of dense layers, which TensorFlow.js does. */
+export class LocalHead {
+  readonly #runtime: Runtime;
+  readonly #head: PlainHead;
+  readonly #weights: readonly (readonly TfTensor[])[];
+
+  constructor(runtime: Runtime, head: PlainHead) {
+    this.#runtime = runtime;
+    this.#head = head;
+    const { tf } = runtime;
+    this.#weights = onBackend(runtime, () =>
+      head.projections.map((projection) => {
+        if (projection.kind !== 'dense' || projection.residual === true) return [];
+        const { weight, bias } = projection;
+        return [tf.tensor2d(weight.data, [weight.rows, weight.cols]), ...(bias === undefined ? [] : [tf.tensor1d(bias)])];
+      }),
+    );
+  }
+
+  /** The final vectors of a batch. `batch.mask` says which tokens take part in pooling. */
+  apply(tokens: TokenEmbeddings, batch: TokenBatch): Matrix {
+    const { modes, projections } = this.#head;
+    let vectors = createPooling(modes).pool(tokens, batch);
+    for (const [index, projection] of projections.entries()) {
+      const [weight, bias] = this.#weights[index]!;
+      if (projection.kind !== 'dense' || weight === undefined) vectors = applyProjections([projection], vectors);
+      else {
+        const data = this.#product(vectors, weight, bias);
+        applyActivation(projection.activation, data, projection.weight.rows);
+        vectors = { data, rows: vectors.rows, cols: projection.weight.rows };
+      }
+    }
+    return vectors;
+  }
+
+  dispose(): void {
+    onBackend(this.#runtime, () => this.#runtime.tf.dispose(this.#weights.flat()));
+  }
+
+  #product({ data, rows, cols }: Matrix, weight: TfTensor, bias: TfTensor | undefined): Float32Array {
+    const { tf } = this.#runtime;
+    return onBackend(this.#runtime, () => {
+      const product = tf.tidy(() =>
+        tf.fused.matMul({ a: tf.tensor2d(data, [rows, cols]), b: weight, transposeB: true, ...(bias && { bias }) }),
+      );
+      const result = product.dataSync<'float32'>();
+      product.dispose();
+      return result;
+    });
+  }
+}
