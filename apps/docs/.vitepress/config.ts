@@ -1,0 +1,51 @@
+import { existsSync, readdirSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { defineConfig } from 'vitepress';
+
+const reference = fileURLToPath(new URL('../reference/@sentvec', import.meta.url));
+
+/** The pages that typedoc has written, one for each package. */
+const packages = existsSync(reference) ? readdirSync(reference).toSorted() : [];
+
+// Threads share memory, which browsers allow to isolated pages only. Whatever serves the built site should send these headers, too.
+const isolation = { 'cross-origin-opener-policy': 'same-origin', 'cross-origin-embedder-policy': 'require-corp' };
+
+export default defineConfig({
+  title: 'sentvec',
+  description: 'Sentence transformers for TypeScript, from a browser tab to a fleet of workers',
+  cleanUrls: true,
+  srcExclude: ['README.md'],
+  // Pages of the reference link to sources, which are not part of the site.
+  ignoreDeadLinks: [/^\.?\.?\/.*\/src\//u],
+  themeConfig: {
+    nav: [
+      { text: 'Guide', link: '/guide/getting-started' },
+      { text: 'Playground', link: '/playground' },
+      ...(packages.length === 0 ? [] : [{ text: 'Reference', link: '/reference/' }]),
+    ],
+    search: { provider: 'local' },
+    sidebar: {
+      '/guide/': [
+        { text: 'Getting started', link: '/guide/getting-started' },
+        { text: 'Models', link: '/guide/models' },
+        { text: 'Backends', link: '/guide/backends' },
+        { text: 'In the browser', link: '/guide/browser' },
+        { text: 'Similarity and search', link: '/guide/search' },
+        { text: 'Whole corpora', link: '/guide/corpora' },
+        { text: 'A fleet of workers', link: '/guide/fleet' },
+        { text: 'Fine-tuning', link: '/guide/fine-tuning' },
+        { text: 'Losses', link: '/guide/losses' },
+        { text: 'Your own parts', link: '/guide/own-parts' },
+        { text: 'Errors', link: '/guide/errors' },
+      ],
+      '/reference/': packages.map((name) => ({ text: `@sentvec/${name}`, link: `/reference/@sentvec/${name}/` })),
+    },
+  },
+  vite: {
+    // onnxruntime-web then leaves its WebAssembly to the page, which hands both files over as `wasmPaths`.
+    resolve: { conditions: ['onnxruntime-web-use-extern-wasm'] },
+    build: { assetsInlineLimit: 0, target: 'es2022' },
+    server: { headers: isolation },
+    preview: { headers: isolation },
+  },
+});

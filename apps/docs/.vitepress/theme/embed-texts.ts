@@ -1,0 +1,36 @@
+import { webgpu } from '@sentvec/backend-webgpu';
+import { cachedModel, loadEmbedder, similarity, urlModel, type Embedder } from '@sentvec/core';
+import mjs from 'onnxruntime-web/ort-wasm-simd-threaded.asyncify.mjs?url';
+import wasm from 'onnxruntime-web/ort-wasm-simd-threaded.asyncify.wasm?url';
+
+/** A model that is ready, and where it computes. */
+export interface PageModel {
+  readonly embedder: Embedder;
+  readonly device: string;
+}
+
+/**
+ * Loads the model that the site serves, once a browser: it stays in the Cache storage.
+ * @param onProgress megabytes that have come
+ */
+export async function loadModel(address: string, onProgress: (megabytes: number) => void): Promise<PageModel> {
+  const absolute = (path: string): string => new URL(path, location.href).href;
+  const backend = webgpu({ wasmPaths: { wasm: absolute(wasm), mjs: absolute(mjs) } });
+  const arrived = new Map<string, number>();
+  const model = urlModel(address, {
+    onProgress: ({ file, loadedBytes }) => {
+      arrived.set(file, loadedBytes);
+      onProgress([...arrived.values()].reduce((sum, bytes) => sum + bytes, 0) / 1e6);
+    },
+  });
+  const embedder = await loadEmbedder(cachedModel(model, { version: '1' }), { backend });
+  const availability = await backend.isAvailable();
+  return { embedder, device: availability.available ? availability.device : availability.reason };
+}
+
+/** Cosine similarity of each text with each. */
+export async function compare({ embedder }: PageModel, texts: readonly string[]): Promise<number[][]> {
+  const { vectors } = await embedder.embed([...texts]);
+  const { data, rows, cols } = similarity(vectors, vectors, 'cosine');
+  return Array.from({ length: rows }, (_, row) => [...data.subarray(row * cols, (row + 1) * cols)]);
+}
