@@ -1,73 +1,126 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { goldenFiles, goldenPath } from '@sentvec/testing';
+import { onnx } from '@sentvec/backend-onnx';
+import { loadEmbedder } from '@sentvec/core/node';
+import { useLite } from '@sentvec/model-use-lite';
+import { goldenExpectation, goldenFiles } from '@sentvec/testing';
 import { backendChecks } from '@sentvec/testing/backend-checks';
 import { webgpu } from '@sentvec/backend-webgpu';
-import type { Browser, Page } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { memoryOf, startBrowser } from './browser.ts';
-import { buildPage } from './build-page.ts';
-import { startStaticServer, type StaticServer } from './static-server.ts';
+import type { Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { openContractPage, type ContractPage } from './contract-page.ts';
+import type { EmbedOrder, EmbedReport } from './contract-page/main.ts';
 
-/**
- * A software adapter compiles shaders for seconds at each new shape, so that the whole contract takes many minutes without a GPU.
- * `SENTVEC_BROWSER_CONTRACT=1` runs it. The values of a real page are compared with Node's in `example-pages.test.ts` always.
- */
-const isAskedFor = process.env['SENTVEC_BROWSER_CONTRACT'] === '1';
-const reason = isAskedFor ? '' : ' (skipped: takes many minutes on a software adapter; SENTVEC_BROWSER_CONTRACT=1 runs it)';
+// Browsers take their time on a busy machine: no test here is about speed.
+vi.setConfig({ testTimeout: 600_000, hookTimeout: 600_000 });
 
-let folder: string;
-let server: StaticServer;
-let browser: Browser;
+/** Absolute, for float32: on a processor, and on a GPU. */
+const tolerances = { wasm: 1e-5, webgpu: 1e-4 } as const;
+const backends = ['wasm', 'webgpu'] as const;
+
+let contract: ContractPage;
 let page: Page;
 
 beforeAll(async () => {
-  if (!isAskedFor) return;
-  folder = await mkdtemp(join(tmpdir(), 'sentvec-webgpu-contract-'));
-  await buildPage('contract-page', folder);
-  server = await startStaticServer({ '/': folder, '/goldens/': goldenPath('') });
-  browser = await startBrowser();
-  page = await browser.newPage();
-  page.on('pageerror', (error) => console.log(`page: ${error.message}`));
-  const session = await page.context().newCDPSession(page);
-  await page.exposeFunction('memoryInUse', async () => {
-    await session.send('HeapProfiler.collectGarbage');
-    return memoryOf(browser);
-  });
-  await page.exposeFunction('listGoldenModel', (name: string) => goldenFiles.model(name).list());
-  await page.goto(server.url);
-  await page.waitForFunction(() => 'check' in window);
-}, 120_000);
-
-afterAll(async () => {
-  await browser?.close();
-  await server?.close();
-  if (isAskedFor) await rm(folder, { recursive: true, force: true });
+  contract = await openContractPage();
+  page = await contract.open();
 });
+afterAll(() => contract?.close());
 
-it.skipIf(!isAskedFor)(`the page is isolated and computes on an adapter of WebGPU${reason}`, async () => {
+const embed = async (order: EmbedOrder): Promise<EmbedReport> => {
+  const report = await page.evaluate((each) => window.embed(each), order);
+  if ('code' in report) throw new Error(report.message);
+  return report;
+};
+
+/** The largest difference of an entry; infinite when the sizes differ. */
+function largestDifference(found: readonly (readonly number[])[], expected: readonly (readonly number[])[]): number {
+  const [a, b] = [found.flat(), expected.flat()];
+  return a.length === b.length ? a.reduce((most, entry, index) => Math.max(most, Math.abs(entry - b[index]!)), 0) : Infinity;
+}
+
+it('the page is isolated and computes on an adapter of WebGPU', async () => {
   expect(await page.evaluate(() => crossOriginIsolated)).toBe(true);
-  const availability = await page.evaluate(() => window.backends['webgpu']!.isAvailable());
+  const availability = await page.evaluate(() => window.backends['webgpu']!().isAvailable());
   expect(availability).toEqual({ available: true, device: expect.stringMatching(/^WebGPU \(/u) });
 });
 
-it.skipIf(!isAskedFor)(`keeps the files of a model in Cache storage, apart for each version${reason}`, async () => {
-  const expected = new TextDecoder().decode(await goldenFiles.model('tiny-bert').read('config.json'));
-  const readings = await page.evaluate(async () => [
-    await window.readCached('1'),
-    await window.readCached('1'),
-    await window.readCached('2'),
-  ]);
-  expect(readings.map(({ text }) => text)).toEqual([expected, expected, expected]);
-  expect(readings.map(({ downloads }) => downloads > 0)).toEqual([true, false, true]);
-});
-
-const names = backendChecks(webgpu(), goldenFiles).map(({ name }) => name);
-
-describe.skipIf(!isAskedFor).each(['wasm', 'webgpu'])(`backend contract of %s in Chromium${reason}`, (backend) => {
-  it.each(names)('%s', { timeout: 240_000 }, async (name) => {
+describe.each(backends)('backend contract of %s in Chromium', (backend) => {
+  it.each(backendChecks(webgpu(), goldenFiles).map(({ name }) => name))('%s', async (name) => {
     const failure = await page.evaluate(([kind, check]) => window.check(kind!, check!), [backend, name]);
     expect(failure).toBeUndefined();
   });
+});
+
+describe('the default model', () => {
+  const texts = ['A cat sleeps on the stove.', 'Two kittens nap near the oven while it snows outside.', 'Stocks fell.'];
+  let inNode: readonly (readonly number[])[];
+
+  beforeAll(async () => {
+    const embedder = await loadEmbedder(await useLite(), { backend: onnx({ sessions: 1 }) });
+    const { vectors } = await embedder.embed(texts);
+    await embedder.dispose();
+    inNode = texts.map((_, row) => [...vectors.data.subarray(row * vectors.cols, (row + 1) * vectors.cols)]);
+  });
+
+  it.each(backends)('gives on %s the vectors of Node', async (backend) => {
+    const { vectors, canary } = await embed({ backend, model: '/models/use-lite/', texts });
+    expect(canary).toBe('passed');
+    expect(largestDifference(vectors, inNode)).toBeLessThan(tolerances[backend]);
+  });
+});
+
+describe('on the GPU', () => {
+  it('leaves the token embeddings there and reads back only a vector for each text', async () => {
+    const { cases, dimension } = goldenExpectation('tiny-bert');
+    const texts = cases.map(({ text }) => text);
+    const report = await embed({ backend: 'webgpu', model: '/goldens/models/tiny-bert/', texts });
+    expect(report.outputLocations).toEqual(['gpu-buffer']);
+    expect(report.bytesRead).toBe(texts.length * dimension * 4);
+    const expected = cases.map(({ embedding }) => embedding);
+    expect(largestDifference(report.vectors, expected)).toBeLessThan(tolerances.webgpu);
+  });
+
+  it('refuses weights of 16 bits where the device cannot compute with them; WebAssembly takes them', async () => {
+    const files = (await contract.listModel('table')).filter((path) => path !== 'onnx/model.onnx');
+    const order = { model: '/models/table/', texts: ['A cat sleeps.'], variant: 'model_fp16', files };
+    expect(await page.evaluate((each) => window.embed(each), { ...order, backend: 'webgpu' })).toEqual({
+      code: 'backend-unavailable',
+      message: expect.stringMatching(/model_fp16\.onnx holds 16-bit floats.*shader-f16/u),
+    });
+    const { vectors } = await embed({ ...order, backend: 'wasm' });
+    expect(vectors).toEqual((await embed({ backend: 'wasm', model: '/models/table/', texts: order.texts })).vectors);
+  });
+
+  it("computes on a device of the page's own, and leaves it to the page", async () => {
+    const submits = await page.evaluate(async () => {
+      const device = await (await navigator.gpu.requestAdapter())!.requestDevice();
+      window.ownDevice = device;
+      const calls = { count: 0 };
+      const submit = device.queue.submit.bind(device.queue);
+      device.queue.submit = (commands): void => {
+        calls.count++;
+        submit(commands);
+      };
+      await window.embed({ backend: 'own', model: '/models/table/', texts: ['A cat sleeps.'] });
+      await device.queue.onSubmittedWorkDone();
+      const lost = await Promise.race([device.lost.then(() => true), Promise.resolve(false)]);
+      return lost ? 0 : calls.count;
+    });
+    expect(submits).toBeGreaterThan(0);
+  });
+});
+
+it('keeps a model in Cache storage: downloaded once for each version, with progress', async () => {
+  const order = { backend: 'wasm', model: '/models/table/', texts: ['A cat sleeps.'] };
+  const downloaded = async (version: string): Promise<Map<string, EmbedReport['progress'][number]>> =>
+    new Map((await embed({ ...order, version })).progress.map((each) => [each.file, each]));
+  const first = await downloaded('1');
+  const size = async (path: string): Promise<number> => (await stat(join(contract.modelFolder('table'), path))).size;
+  for (const path of ['onnx/model.onnx', 'tokenizer.json', 'config.json']) {
+    expect(first.get(path)).toEqual({ file: path, loadedBytes: await size(path), totalBytes: await size(path) });
+  }
+  // The list of the modules is read again, to know which files there are.
+  expect([...(await downloaded('1')).keys()]).toEqual(['modules.json']);
+  expect([...(await downloaded('2')).keys()].sort()).toEqual([...first.keys()].sort());
 });

@@ -1,9 +1,32 @@
-// The page in which the contract of backends runs; the test calls what it puts on `window`.
+// The page in which the contract of backends runs; tests call what it puts on `window`. `?paths=ADDRESS` is where onnxruntime's files are.
 import { webgpu } from '@sentvec/backend-webgpu';
-import { cachedModel, urlModel, type Backend, type ModelFiles } from '@sentvec/core';
+import { cachedModel, loadEmbedder, SentvecError, urlModel, type Backend, type DownloadProgress, type ModelFiles } from '@sentvec/core';
 import { backendChecks, type BackendCheck, type GoldenExpectation, type GoldenSource } from '@sentvec/testing/backend-checks';
 import mjs from 'onnxruntime-web/ort-wasm-simd-threaded.asyncify.mjs?url';
 import wasm from 'onnxruntime-web/ort-wasm-simd-threaded.asyncify.wasm?url';
+import { keepPipelines } from './keep-pipelines.ts';
+import { reportGpu, watchGpu, type GpuReport } from './watch-gpu.ts';
+
+/** What the page is asked to embed. */
+export interface EmbedOrder {
+  readonly backend: string;
+  /** Address of the model's folder. */
+  readonly model: string;
+  readonly texts: readonly string[];
+  /** Default: the folder's usual file. */
+  readonly variant?: string;
+  /** All files of the folder. Default: the server is asked for the usual ones. */
+  readonly files?: readonly string[];
+  /** Keeps the model in Cache storage, under this version. Default: does not keep it. */
+  readonly version?: string;
+}
+
+/** What came of it. */
+export interface EmbedReport extends GpuReport {
+  readonly vectors: readonly (readonly number[])[];
+  readonly canary: string | undefined;
+  readonly progress: readonly DownloadProgress[];
+}
 
 declare global {
   interface Window {
@@ -11,50 +34,67 @@ declare global {
     memoryInUse(): Promise<number>;
     /** Set by the test: the files of a golden model. */
     listGoldenModel(name: string): Promise<string[]>;
-    backends: Readonly<Record<string, Backend>>;
-    /** Reads a golden model's configuration through the cache. */
-    readCached(version: string): Promise<{ readonly text: string; readonly downloads: number }>;
+    /** Set by the test: a device that is not the backend's. */
+    ownDevice?: GPUDevice;
+    backends: Readonly<Record<string, (variant?: string) => Backend>>;
+    /** Embeds texts, all in one call; the error's code and message when that fails. */
+    embed(order: EmbedOrder): Promise<EmbedReport | { readonly code: string; readonly message: string }>;
     /** Makes one check; the reason of its failure, or nothing. */
     check(backend: string, name: string): Promise<string | undefined>;
   }
 }
 
-const wasmPaths = { wasm: new URL(wasm, location.href).href, mjs: new URL(mjs, location.href).href };
-const goldens: GoldenSource & { expectation(name: string): Promise<GoldenExpectation> } = {
-  model: (name: string): ModelFiles => ({
+watchGpu();
+if ('GPUDevice' in globalThis) keepPipelines();
+
+const address = new URLSearchParams(location.search).get('paths');
+const wasmPaths = address ?? { wasm: new URL(wasm, location.href).href, mjs: new URL(mjs, location.href).href };
+const variantOf = (variant: string | undefined): { variant?: string } => (variant === undefined ? {} : { variant });
+
+const backends: Window['backends'] = {
+  webgpu: (variant) => webgpu({ wasmPaths, ...variantOf(variant) }),
+  wasm: (variant) => webgpu({ wasmPaths, preferWasm: true, ...variantOf(variant) }),
+  /** On a device of the page's own. */
+  own: (variant) => webgpu({ wasmPaths, device: window.ownDevice!, ...variantOf(variant) }),
+};
+window.backends = backends;
+
+const goldens: GoldenSource = {
+  model: (name): ModelFiles => ({
     ...urlModel(`/goldens/models/${name}/`, { name }),
     list: () => window.listGoldenModel(name),
   }),
-  expectation: async (name: string) => (await fetch(`/goldens/models/${name}/expected.json`)).json(),
-};
-/** A software adapter takes seconds to compile the shaders of each shape, so that the GPU gets fewer texts. */
-const fewerGoldens: GoldenSource = {
-  ...goldens,
-  expectation: async (name) => {
-    const all = await goldens.expectation(name);
-    return { ...all, cases: all.cases.filter((each, index) => each.token_embeddings !== undefined || index % 4 === 0) };
-  },
+  expectation: async (name): Promise<GoldenExpectation> => (await fetch(`/goldens/models/${name}/expected.json`)).json(),
 };
 const memoryInUse = (): Promise<number> => window.memoryInUse();
-
-const backends = { webgpu: webgpu({ wasmPaths }), wasm: webgpu({ wasmPaths, preferWasm: true }) };
-const checks: Readonly<Record<string, BackendCheck[]>> = {
-  webgpu: backendChecks(backends.webgpu, fewerGoldens, { tolerance: 1e-4, memoryInUse }),
-  wasm: backendChecks(backends.wasm, goldens, { tolerance: 1e-5, memoryInUse }),
+const checks: Readonly<Record<string, readonly BackendCheck[]>> = {
+  webgpu: backendChecks(backends['webgpu']!(), goldens, { tolerance: 1e-4, slowDevice: true, memoryInUse }),
+  wasm: backendChecks(backends['wasm']!(), goldens, { tolerance: 1e-5, memoryInUse }),
 };
 
-window.backends = backends;
-window.readCached = async (version) => {
-  let downloads = 0;
-  const model = urlModel('/goldens/models/tiny-bert/', { name: 'tiny-bert', onProgress: () => downloads++ });
-  const bytes = await cachedModel(model, { version }).read('config.json');
-  return { text: new TextDecoder().decode(bytes), downloads };
-};
 window.check = async (backend, name) => {
   try {
     await checks[backend]!.find((each) => each.name === name)!.run();
     return undefined;
   } catch (error) {
     return error instanceof Error ? (error.stack ?? error.message) : String(error);
+  }
+};
+
+window.embed = async ({ backend, model, texts, variant, files: paths, version }) => {
+  const progress: DownloadProgress[] = [];
+  const remote = urlModel(model, { files: paths, onProgress: (each) => progress.push(each) });
+  const files = version === undefined ? remote : cachedModel(remote, { version });
+  try {
+    const embedder = await loadEmbedder(files, { backend: backends[backend]!(variant) });
+    reportGpu();
+    const { vectors } = await embedder.embed(texts);
+    const report = reportGpu();
+    await embedder.dispose();
+    const rows = texts.map((_, row) => [...vectors.data.subarray(row * vectors.cols, (row + 1) * vectors.cols)]);
+    return { ...report, vectors: rows, canary: embedder.canary?.state, progress };
+  } catch (error) {
+    if (SentvecError.is(error)) return { code: error.code, message: error.message };
+    throw error;
   }
 };
