@@ -1,5 +1,6 @@
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { splitByTokens } from '@sentvec/core';
 import { defineStep, defineWorkflow } from '@sentvec/workflow';
 import * as v from 'valibot';
 
@@ -24,7 +25,7 @@ export default function pages({ embedder, access }) {
     async run({ folder, index, file }, { signal }) {
       const model = await embedder('use-lite');
       const html = await readFile(await access.checkRead(join(folder, file)), 'utf8');
-      const texts = await cut(html.replaceAll(/<[^>]*>/g, ' '), model);
+      const texts = await splitByTokens(html.replaceAll(/<[^>]*>/g, ' '), model);
       const { vectors } = await model.embed(texts, { signal });
       const vectorOf = (row) => [...vectors.data.subarray(row * vectors.cols, (row + 1) * vectors.cols)];
       const lines = texts.map((text, row) => `${JSON.stringify({ file, text, embedding: vectorOf(row) })}\n`);
@@ -35,16 +36,4 @@ export default function pages({ embedder, access }) {
   return defineWorkflow({ id: 'index-pages', input: site })
     .then(crawl)
     .forEach(embed, { fold: { initial: 0, add: (sum, count) => sum + count } });
-}
-
-/** A text in pieces of at most as many tokens as the model reads. */
-async function cut(text, { tokenizer, maxLength }) {
-  const pieces = [''];
-  for (const word of text.trim().split(/\s+/)) {
-    const longer = `${pieces.at(-1)} ${word}`.trim();
-    const [{ truncated }] = await tokenizer.encode([longer], { maxLength });
-    if (truncated) pieces.push(word);
-    else pieces[pieces.length - 1] = longer;
-  }
-  return pieces;
 }

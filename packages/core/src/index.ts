@@ -32,6 +32,7 @@ export type { Chunks, ScanOptions } from './score-scan.ts';
 export { semanticSearch, type SemanticSearchOptions } from './semantic-search.ts';
 export { pairwiseSimilarity, similarity, similarityFunctions } from './similarity.ts';
 export type { SearchHit } from './top-rows.ts';
+export { splitByTokens, type SplitByTokensOptions } from './text-pieces.ts';
 export { truncateEmbeddings, type TruncateOptions } from './truncation.ts';
 export { loadStaticEmbedding } from './static-embedding.ts';
 export {

@@ -1,0 +1,65 @@
+import { readTokenizerDefinition, splitByTokens, type Tokenizer } from '@sentvec/core';
+import { nodeTokenizer } from '@sentvec/core/node';
+import { goldenModel } from '@sentvec/testing';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+const sentence = 'The ship went on through the night, and nobody slept; the sea was calm. ';
+
+describe.each(['tiny-bert', 'tiny-roberta', 'tiny-mpnet'])('pieces of a text for %s', (name) => {
+  let tokenizer: Tokenizer;
+  beforeAll(async () => {
+    tokenizer = await nodeTokenizer('javascript')(await readTokenizerDefinition(goldenModel(name)));
+  });
+  afterAll(() => tokenizer.dispose());
+
+  /** Tokens of each piece, special ones included. */
+  const lengths = async (pieces: readonly string[]): Promise<number[]> =>
+    (await tokenizer.encode(pieces, { maxLength: 100_000 })).map(({ length }) => length);
+
+  it.each([8, 20, 64])('fit into %d tokens, and are the text when they are put together', async (maxLength) => {
+    const text = sentence.repeat(12).trim();
+    const pieces = await splitByTokens(text, { tokenizer, maxLength });
+    expect(pieces.join(' ')).toBe(text);
+    const counts = await lengths(pieces);
+    expect(Math.max(...counts)).toBeLessThanOrEqual(maxLength);
+    // No piece but the last has room for the next word, unless that is a long one.
+    for (const [place, piece] of pieces.slice(0, -1).entries()) {
+      const [longer] = await lengths([`${piece} ${pieces[place + 1]!.split(' ')[0]}`]);
+      expect(longer).toBeGreaterThan(maxLength);
+    }
+  });
+
+  it('begin with the end of the one before, where they overlap', async () => {
+    const words = Array.from({ length: 200 }, (_, place) => `w${place}`);
+    const pieces = await splitByTokens(words.join(' '), { tokenizer, maxLength: 40 }, { overlapTokens: 12 });
+    const firsts = pieces.map((piece) => words.indexOf(piece.split(' ')[0]!));
+    const lasts = pieces.map((piece) => words.indexOf(piece.split(' ').at(-1)!));
+    for (const [place, first] of firsts.slice(1).entries()) {
+      expect(first).toBeLessThanOrEqual(lasts[place]!);
+      expect(first).toBeGreaterThan(firsts[place]!);
+    }
+    expect(lasts.at(-1)).toBe(199);
+  });
+
+  it('cut a word that does not fit, between characters', async () => {
+    const word = '👩‍🚀abcdefghij'.repeat(30);
+    const pieces = await splitByTokens(`before ${word} after`, { tokenizer, maxLength: 16 });
+    expect(pieces.join('').replaceAll(' ', '')).toBe(`before${word}after`);
+    expect(pieces.some((piece) => /\p{Surrogate}/u.test(piece))).toBe(false);
+    expect(Math.max(...(await lengths(pieces)))).toBeLessThanOrEqual(16);
+  });
+
+  it('are none for a text without words', async () => {
+    expect(await splitByTokens(' \n\t ', { tokenizer, maxLength: 16 })).toEqual([]);
+  });
+
+  it('leave no room for nothing', async () => {
+    await expect(splitByTokens('text', { tokenizer, maxLength: 2 })).rejects.toMatchObject({ code: 'invalid-argument' });
+    await expect(splitByTokens('text', { tokenizer, maxLength: 10 }, { overlapTokens: 8 })).rejects.toMatchObject({
+      code: 'invalid-argument',
+    });
+    await expect(splitByTokens('text', { tokenizer, maxLength: 10 }, { signal: AbortSignal.abort() })).rejects.toMatchObject({
+      code: 'aborted',
+    });
+  });
+});
