@@ -1,9 +1,17 @@
-// Speed beside others': builds the workspace and runs bench/. `pnpm bench` embeds, `pnpm bench training` trains, `pnpm bench tfjs` embeds on WebAssembly, `pnpm bench queue` embeds through Redis, `pnpm bench memory` and `pnpm bench event-loop` watch what they name; options are passed on, `--help` names them.
+// Speed beside others': builds the workspace and runs bench/. `pnpm bench` embeds, `pnpm bench training` trains, `pnpm bench sts-b` fine-tunes, `pnpm bench from-scratch` trains from random weights, `pnpm bench tfjs` embeds on WebAssembly, `pnpm bench queue` embeds through Redis, `pnpm bench memory` and `pnpm bench event-loop` watch what they name; options are passed on, `--help` names them.
 import { pnpm, run } from './pnpm.mjs';
 import { setUp } from './setup.mjs';
 
 const [first, ...rest] = process.argv.slice(2);
-const others = { training: 'training.js', tfjs: 'tfjs.js', queue: 'queue.js', memory: 'memory.js', 'event-loop': 'event-loop.js' };
+const others = {
+  training: 'training.js',
+  'from-scratch': 'from-scratch.js',
+  'sts-b': 'sts-b.js',
+  tfjs: 'tfjs.js',
+  queue: 'queue.js',
+  memory: 'memory.js',
+  'event-loop': 'event-loop.js',
+};
 const [program, options] = Object.hasOwn(others, first ?? '') ? [others[first], rest] : ['main.js', process.argv.slice(2)];
 setUp();
 pnpm('exec', 'tsc', '-b', 'bench');
