@@ -30,7 +30,10 @@ describe('a device that is not there', () => {
     const encoder = await onnx({ sessions: 1, device: [absent, 'cpu'] }).load(model, { onWarning: (message) => warnings.push(message) });
     await encoder.dispose();
     expect(warnings).toEqual([expect.stringMatching(new RegExp(`${absent}.*Going on with cpu`, 'u'))]);
-    expect(await onnx({ device: [absent, 'cpu'] }).isAvailable()).toEqual({ available: true, device: expect.stringMatching(/^cpu, onnxruntime 1\./u) });
+    expect(await onnx({ device: [absent, 'cpu'] }).isAvailable()).toEqual({
+      available: true,
+      device: expect.stringMatching(/^cpu, onnxruntime 1\./u),
+    });
   });
 
   it.skipIf(!withoutCuda || process.platform !== 'linux')(
