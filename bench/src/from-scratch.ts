@@ -11,12 +11,12 @@ import { describeMachine } from './report.ts';
 const { values: flags } = parseArgs({
   options: {
     encoder: { type: 'string', default: 'static-embedding' },
-    size: { type: 'string', default: '1024' },
+    size: { type: 'string', default: '512' },
     vocabulary: { type: 'string', default: '30000' },
-    'batch-size': { type: 'string', default: '256' },
-    'learning-rate': { type: 'string', default: '2e-4' },
+    'batch-size': { type: 'string', default: '1024' },
+    'learning-rate': { type: 'string', default: '4e-4' },
     epochs: { type: 'string', default: '1' },
-    'max-steps': { type: 'string', default: '400' },
+    'max-steps': { type: 'string', default: '200' },
     'without-wordnet': { type: 'boolean' },
     'sts-train': { type: 'boolean' },
   },

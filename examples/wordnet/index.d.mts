@@ -12,3 +12,16 @@ export interface Synset {
 export function readSynsets(partsOfSpeech?: readonly ('noun' | 'verb' | 'adj' | 'adv')[]): Promise<Synset[]>;
 export function ancestry(synsets: readonly Synset[]): Map<string, string[]>;
 export function nearness(first: readonly string[], second: readonly string[]): number;
+
+/** Two definitions, and how near their meanings are, 0 to 1. */
+export interface ScoredDefinitions {
+  readonly first: string;
+  readonly second: string;
+  readonly score: number;
+}
+
+export function scoredDefinitions(
+  synsets: readonly Synset[],
+  count: number,
+  random: { readonly below: (count: number) => number },
+): ScoredDefinitions[];

@@ -58,3 +58,25 @@ export function nearness(first, second) {
   while (common < first.length && common < second.length && first[common] === second[common]) common++;
   return (2 * common) / (first.length + second.length);
 }
+
+/**
+ * Pairs of definitions of nouns with how near their meanings are, 0 to 1. Half of the pairs are from one corner of WordNet, half are any two.
+ * @param random has `below(n)`, a whole number from 0 to n - 1
+ */
+export function scoredDefinitions(synsets, count, random) {
+  const paths = ancestry(synsets);
+  const nouns = synsets.filter(({ definition, id }) => id.startsWith('n') && definition.length > 20 && paths.get(id).length > 4);
+  const corners = new Map();
+  const cornerOf = ({ id }) => paths.get(id).at(-3);
+  for (const noun of nouns) {
+    const corner = corners.get(cornerOf(noun)) ?? [];
+    corners.set(cornerOf(noun), corner);
+    corner.push(noun);
+  }
+  return Array.from({ length: count }, (_, row) => {
+    const first = nouns[random.below(nouns.length)];
+    const others = row % 2 === 0 ? corners.get(cornerOf(first)) : nouns;
+    const second = others[random.below(others.length)];
+    return { first: first.definition, second: second.definition, score: nearness(paths.get(first.id), paths.get(second.id)) };
+  });
+}

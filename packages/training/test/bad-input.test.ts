@@ -1,10 +1,11 @@
 import { expect, test } from 'vitest';
 import { memoryModel, readWeights, SentvecError, writeSafetensors, type ModelFiles } from '@sentvec/core';
 import { directoryModel } from '@sentvec/core/node';
-import { lossFromName, train, type StepResult, type TrainingCheckpoint, type TrainingEngine, type TrainingState } from '@sentvec/training';
+import { lossFromName, train, type TrainingCheckpoint } from '@sentvec/training';
 import { loadTrainable } from '@sentvec/training/node';
 import { goldenModel } from '@sentvec/testing';
 import { jsonLines, samplePairs } from './sample-pairs.ts';
+import { engineThatSays } from './told-engine.ts';
 import { errorOf, pairs, TrainingFolder } from './training-folder.ts';
 
 const place = new TrainingFolder();
@@ -123,23 +124,6 @@ test('a learning rate that diverges stops the run, says where, and leaves no mod
   expect(error.message).toMatch(/step \d+, rows .* of pairs.jsonl.*lower/s);
   await expect(directoryModel(place.file('diverged'))).rejects.toThrow(SentvecError);
 });
-
-/** An engine that computes nothing and says what it is told to. */
-function engineThatSays(results: (step: number) => Partial<StepResult>): TrainingEngine {
-  let steps = 0;
-  const state = (): TrainingState => {
-    const one = () => Float32Array.of(steps);
-    return { steps, weights: one(), firstMoments: one(), secondMoments: one() };
-  };
-  return {
-    name: 'told',
-    step: async () => ({ loss: 1, gradientNorm: 1, ...results(steps++) }),
-    embed: async ({ examples }) => ({ data: new Float32Array(examples), rows: examples, cols: 1 }),
-    state: async () => state(),
-    restore: async () => undefined,
-    dispose: async () => undefined,
-  };
-}
 
 test.each([
   ['not a number', { loss: Number.NaN }, 'The loss is NaN at step 6'],

@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
@@ -7,7 +7,9 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { goldenPath } from '@sentvec/testing';
+import { goldenModel, goldenPath } from '@sentvec/testing';
+import { trainableTensors } from '@sentvec/training';
+import { loadTrainable } from '@sentvec/training/node';
 import { jsonLines, samplePairs } from './sample-pairs.ts';
 
 let folder: string;
@@ -17,13 +19,13 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-async function writeConfig(output: string) {
+async function writeConfig(output: string, evaluated = true) {
   const data = { file: 'pairs.jsonl', columns: ['a', 'b'], label: 'score' };
   const config = {
     model: goldenPath('models/tiny-bert'),
     output,
     data: [{ ...data, loss: 'CoSENTLoss' }],
-    evaluation: { ...data, type: 'sts' },
+    ...(evaluated ? { evaluation: { ...data, type: 'sts' } } : {}),
     epochs: 3,
     batchSize: 8,
     learningRate: 1e-3,
@@ -31,7 +33,7 @@ async function writeConfig(output: string) {
     checkpointEvery: 4,
     threads: 1,
   };
-  const file = join(folder, `${output}.json`);
+  const file = join(folder, `${output.replace('/', '-')}.json`);
   await writeFile(file, JSON.stringify(config));
   return file;
 }
@@ -62,3 +64,40 @@ test('killed in the middle of epochs and resumed, the weights are those of an un
   }
   expect((await readdir(folder)).filter((name) => name.includes('checkpoint') || name.includes('.tmp'))).toEqual([]);
 });
+
+/** Why a small file system of its own cannot be mounted here, if it cannot. */
+const noMount = ((): string | undefined => {
+  if (process.platform !== 'linux' || process.getuid?.() !== 0) return 'only root on Linux may mount a small file system';
+  try {
+    execFileSync('unshare', ['-m', 'mount', '-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', '/mnt'], { stdio: 'ignore' });
+    return undefined;
+  } catch {
+    return 'this machine does not allow mounts';
+  }
+})();
+
+test.skipIf(noMount !== undefined)(
+  `a disk that is full at the second checkpoint keeps the first, says so, and the run goes on from it (${noMount ?? 'full disk'})`,
+  async () => {
+    const { model } = await loadTrainable(goldenModel('tiny-bert'));
+    const bytes = trainableTensors(model).reduce((sum, { data }) => sum + 3 * data.byteLength, 0);
+    const small = await mkdtemp(join(folder, 'small-'));
+    const kept = await mkdtemp(join(folder, 'kept-'));
+    const config = await writeConfig(join(small, 'out').slice(folder.length + 1), false);
+    // Room for a checkpoint and a half. Within a mount namespace of its own, so that nothing is left mounted; what was written is copied out.
+    const mount = `mount -t tmpfs -o size=${Math.round(1.5 * bytes)} tmpfs ${small}; "$0" "$@"; code=$?; cp -a ${small}/. ${kept}; exit $code`;
+    const script = fileURLToPath(new URL('run-training.mjs', import.meta.url));
+    const full = spawnSync('unshare', ['-m', 'sh', '-c', mount, process.execPath, script, config], { encoding: 'utf8' });
+    expect(full.status).toBe(1);
+    expect(full.stderr).toMatch(
+      /checkpoint .*out\.checkpoint\.safetensors could not be written\. The disk is full: free some space\. The checkpoint before it is kept; run the same command with --resume/,
+    );
+    expect(full.stdout.trim().split('\n').at(-1)).toBe('8');
+    expect(await readdir(kept)).toEqual(['out.checkpoint.safetensors']);
+    const resumed = await writeConfig(join(kept, 'out').slice(folder.length + 1), false);
+    expect(await run(resumed, { resume: true })).toBe(0);
+    expect(await run(await writeConfig('with-room', false))).toBe(0);
+    const weights = (output: string) => readFile(join(output, 'model.safetensors'));
+    expect((await weights(join(kept, 'out'))).equals(await weights(join(folder, 'with-room')))).toBe(true);
+  },
+);

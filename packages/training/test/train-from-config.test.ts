@@ -29,6 +29,8 @@ test('a trained folder scores what training said, on onnxruntime and on the plai
   const report = await readFile(join(output, 'report.html'), 'utf8');
   expect(report).toContain('<polyline');
   expect(report).not.toMatch(/https?:\/\//);
+  expect(card).toContain('](curves.svg)');
+  expect((await readFile(join(output, 'curves.svg'), 'utf8')).match(/<polyline/g)).toHaveLength(4);
 });
 
 test('aborted, it leaves a checkpoint and nothing that looks like a model', async () => {

@@ -1,8 +1,7 @@
-import { mkdir, readFile } from 'node:fs/promises';
-import { dirname } from 'node:path';
-import writeFileAtomic from 'write-file-atomic';
+import { readFile } from 'node:fs/promises';
 import { memoryModel, readWeights, SentvecError, writeSafetensors, type Weights } from '@sentvec/core';
 import type { TrainingCheckpoint, TrainingHistory } from '../training-history.ts';
+import { replaceFile } from './write-folder.ts';
 
 /** What the header of a checkpoint says besides its tensors. */
 interface CheckpointRecord {
@@ -31,8 +30,7 @@ export async function writeCheckpoint(path: string, recipe: string, { step, hist
   };
   const bytes = writeSafetensors(tensors, { checkpoint: JSON.stringify(record) });
   try {
-    await mkdir(dirname(path), { recursive: true });
-    await writeFileAtomic(path, Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
+    await replaceFile(path, bytes);
   } catch (cause) {
     const { code, message } = cause as NodeJS.ErrnoException;
     const remedy = code === 'ENOSPC' ? 'The disk is full: free some space.' : message;

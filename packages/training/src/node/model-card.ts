@@ -54,7 +54,11 @@ ${table(['setting', 'value'], recipeRows(run))}
 
 ${scores(run)}
 
-The curves are in \`report.html\`.
+## Curves
+
+![Loss, score, learning rate and norm of the gradients over the steps](curves.svg)
+
+\`report.html\` shows them beside some pairs before and after.
 `;
 }
 

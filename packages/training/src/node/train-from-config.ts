@@ -18,6 +18,7 @@ import { readEvaluation } from './configured-evaluation.ts';
 import { loadTrainable, type LoadedTrainable } from './load-trainable.ts';
 import { modelCard } from './model-card.ts';
 import { onnxEngine } from './onnx-engine.ts';
+import { curvesImage } from './training-curves.ts';
 import { trainingReport, type PairComparison } from './training-report.ts';
 import { mustBeFree, writeFolder } from './write-folder.ts';
 
@@ -82,7 +83,12 @@ export async function trainFromConfig(config: TrainingConfig, options: TrainFrom
       after: after[index]!.similarity,
     }));
     const described = { config, outcome, sets, model: loaded.files, dimension: loaded.dimension, maxLength: loaded.reader.maxLength };
-    await writeFolder(output, { ...files, 'README.md': modelCard(described), 'report.html': trainingReport(described, pairs) });
+    await writeFolder(output, {
+      ...files,
+      'README.md': modelCard(described),
+      'curves.svg': curvesImage(outcome.history),
+      'report.html': trainingReport(described, pairs),
+    });
     await rm(checkpoint, { force: true });
     return { output, outcome };
   } finally {

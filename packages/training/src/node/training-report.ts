@@ -1,5 +1,6 @@
 import { basename } from 'node:path';
 import type { RunDescription } from './run-description.ts';
+import { chartHeight, chartWidth, curvesOf, describeCurve, drawCurve, type Curve } from './training-curves.ts';
 
 /** How similar two texts were to the model before it was trained, and are now. */
 export interface PairComparison {
@@ -9,21 +10,9 @@ export interface PairComparison {
   readonly after: number;
 }
 
-interface Curve {
-  readonly title: string;
-  readonly points: readonly (readonly [step: number, value: number])[];
-}
-
 /** A page about a run that reads without a network: curves of loss, learning rate, gradient norm and score, and a few pairs before and after. */
 export function trainingReport(run: RunDescription, pairs: readonly PairComparison[]): string {
   const { config, outcome, model } = run;
-  const { steps, evaluations } = outcome.history;
-  const curves: Curve[] = [
-    { title: 'Loss (mean of 25 steps)', points: smoothed(steps.map(({ step, loss }) => [step, loss])) },
-    { title: 'Score', points: evaluations.map(({ step, score }) => [step, score]) },
-    { title: 'Learning rate', points: steps.map(({ step, learningRate }) => [step, learningRate]) },
-    { title: 'Gradient norm (mean of 25 steps)', points: smoothed(steps.map(({ step, gradientNorm }) => [step, gradientNorm])) },
-  ];
   return `<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -40,7 +29,7 @@ export function trainingReport(run: RunDescription, pairs: readonly PairComparis
 <h1>${escape(basename(config.output))}</h1>
 <p>Trained from ${escape(model.name)} in ${outcome.steps} steps${outcome.stoppedEarly ? ', stopped early' : ''}; the weights of step ${outcome.bestStep} were kept.</p>
 <section class="curves">
-${curves.map(figure).join('\n')}
+${curvesOf(outcome.history).map(figure).join('\n')}
 </section>
 <h2>Pairs before and after</h2>
 <table>
@@ -53,36 +42,15 @@ ${pairs.map(pairRow).join('\n')}
 `;
 }
 
-function smoothed(points: [number, number][]): [number, number][] {
-  return points.map(([step], index) => {
-    const window = points.slice(Math.max(0, index - 24), index + 1);
-    return [step, window.reduce((sum, [, value]) => sum + value, 0) / window.length];
-  });
-}
-
-const [width, height, left, bottom] = [520, 220, 60, 24];
-
-function figure({ title, points }: Curve): string {
-  if (points.length === 0) return `<figure><figcaption>${title}</figcaption><p>None.</p></figure>`;
-  const steps = points.map(([step]) => step);
-  const values = points.map(([, value]) => value);
-  const [firstStep, lastStep] = [Math.min(...steps), Math.max(...steps)];
-  const [low, high] = [Math.min(...values), Math.max(...values)];
-  const x = (step: number) => left + ((step - firstStep) / (lastStep - firstStep || 1)) * (width - left - 8);
-  const y = (value: number) => 8 + ((high - value) / (high - low || 1)) * (height - bottom - 16);
-  const line = thinned(points).map(([step, value]) => `${x(step).toFixed(1)},${y(value).toFixed(1)}`);
-  const label = (value: number) => (Math.abs(value) >= 0.001 || value === 0 ? value.toFixed(4) : value.toExponential(1));
-  return `<figure><figcaption>${title}</figcaption><svg viewBox="0 0 ${width} ${height}" role="img" aria-label="${title}: from ${label(values[0]!)} to ${label(values.at(-1)!)}">
-<line x1="${left}" y1="${height - bottom}" x2="${width - 8}" y2="${height - bottom}"/><line x1="${left}" y1="8" x2="${left}" y2="${height - bottom}"/>
-<text x="${left - 4}" y="14" text-anchor="end">${label(high)}</text><text x="${left - 4}" y="${height - bottom}" text-anchor="end">${label(low)}</text>
-<text x="${left}" y="${height - 6}">${firstStep}</text><text x="${width - 8}" y="${height - 6}" text-anchor="end">step ${lastStep}</text>
-<polyline points="${line.join(' ')}"/></svg></figure>`;
-}
-
-/** At most about a thousand points: more cannot be seen. */
-function thinned<Point>(points: readonly Point[]): readonly Point[] {
-  const stride = Math.ceil(points.length / 1000);
-  return points.filter((_, index) => index % stride === 0 || index === points.length - 1);
+function figure(curve: Curve): string {
+  const { title, points } = curve;
+  const drawn =
+    points.length === 0
+      ? '<p>None.</p>'
+      : `<svg viewBox="0 0 ${chartWidth} ${chartHeight}" role="img" aria-label="${describeCurve(curve)}">
+${drawCurve(curve)}
+</svg>`;
+  return `<figure><figcaption>${title}</figcaption>${drawn}</figure>`;
 }
 
 function pairRow({ first, second, before, after }: PairComparison): string {

@@ -20,14 +20,25 @@ export async function writeFolder(folder: string, files: Readonly<Record<string,
     await rmdir(folder).catch(() => undefined); // An empty folder in its place.
     await rename(draft, folder);
   } catch (cause) {
-    throw new SentvecError(
-      'io-failed',
-      `${folder} could not be written: ${(cause as Error).message}. Nothing was left there.`,
-      { file: folder },
-      { cause },
-    );
+    const { code, message } = cause as NodeJS.ErrnoException;
+    const remedy = code === 'ENOSPC' ? 'The disk is full: free some space, then go on from the last checkpoint with --resume.' : message;
+    throw new SentvecError('io-failed', `${folder} could not be written. ${remedy} Nothing was left there.`, { file: folder }, { cause });
   } finally {
     await rm(draft, { recursive: true, force: true });
+  }
+}
+
+/**
+ * Puts a file in the place of another, all or nothing: the earlier one stays until the new one is flushed. (The package write-file-atomic does not
+ * notice when a full disk takes only a part of the bytes, and puts that part in place.)
+ */
+export async function replaceFile(path: string, content: Uint8Array): Promise<void> {
+  const draft = `${path}.${randomUUID()}.tmp`;
+  try {
+    await writeFlushed(draft, content);
+    await rename(draft, path);
+  } finally {
+    await rm(draft, { force: true });
   }
 }
 

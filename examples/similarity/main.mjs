@@ -1,0 +1,47 @@
+// node main.mjs [FOLDER]: the default model learns how near WordNet's meanings are to each other, from pairs of definitions with a score.
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { readSynsets, scoredDefinitions } from '@sentvec/example-wordnet';
+import { useLite } from '@sentvec/model-use-lite';
+import { Random } from '@sentvec/training';
+import { parseTrainingConfig, trainFromConfig } from '@sentvec/training/node';
+
+const folder = resolve(process.argv[2] ?? 'similarity');
+const { PAIRS: count = '6000', BATCH_SIZE: batchSize = '32' } = process.env;
+
+console.log('Reading WordNet …');
+const synsets = await readSynsets(['noun']);
+const pairs = scoredDefinitions(synsets, Math.round(Number(count) * 1.2), new Random(7));
+// A definition that is trained on is not judged by.
+const judged = pairs.slice(Number(count));
+const seen = new Set(judged.flatMap(({ first, second }) => [first, second]));
+const trained = pairs.slice(0, Number(count)).filter(({ first, second }) => !seen.has(first) && !seen.has(second));
+await mkdir(folder, { recursive: true });
+const jsonLines = (rows) => rows.map((row) => `${JSON.stringify(row)}\n`).join('');
+await writeFile(join(folder, 'train.jsonl'), jsonLines(trained));
+await writeFile(join(folder, 'dev.jsonl'), jsonLines(judged));
+console.log(`${trained.length} pairs to train on, ${judged.length} to judge by: ${folder}/*.jsonl`);
+
+const columns = { columns: ['first', 'second'], label: 'score' };
+const config = {
+  model: 'use-lite',
+  output: 'model',
+  data: [{ ...columns, file: 'train.jsonl', loss: 'CoSENTLoss' }],
+  evaluation: { ...columns, file: 'dev.jsonl', type: 'sts' },
+  epochs: 2,
+  batchSize: Number(batchSize),
+  learningRate: 1e-4,
+};
+// The same as the command: sentvec train config.json
+await writeFile(join(folder, 'config.json'), `${JSON.stringify(config, undefined, 2)}\n`);
+const { output, outcome } = await trainFromConfig(parseTrainingConfig(config, 'config.json'), {
+  openModel: useLite,
+  directory: folder,
+  onEvaluation: ({ step, score }) => console.log(`step ${step}: Spearman's correlation with WordNet ${score.toFixed(3)}`),
+  onProgress: ({ step, totalSteps, loss }) => {
+    if (step % 50 === 0) console.log(`step ${step} of ${totalSteps}, loss ${loss.toFixed(3)}`);
+  },
+});
+const scores = outcome.history.evaluations.map(({ score }) => score);
+console.log(`before ${scores[0].toFixed(3)}, after ${Math.max(...scores).toFixed(3)}`);
+console.log(`The model: ${output}; its curves and some pairs before and after: ${join(output, 'report.html')}`);
