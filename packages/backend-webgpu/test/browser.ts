@@ -12,6 +12,8 @@ const quiet = [
   '--disable-component-update',
   '--disable-sync',
 ];
+/** To optimize onnxruntime's WebAssembly takes half a minute of computing, which short tests never earn back. */
+const quickCompilation = ['--js-flags=--liftoff-only'];
 const softwareGpu = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'];
 
 /** Starts Chromium. @param gpu whether it has WebGPU. Default true */
@@ -19,7 +21,10 @@ export async function startBrowser(gpu = true): Promise<Browser> {
   const executablePath = process.env['CHROMIUM'] ?? executables.find((path) => existsSync(path));
   if (executablePath === undefined)
     throw new Error('There is no Chromium: install it (apt-get install chromium), or name it in the variable CHROMIUM.');
-  return chromium.launch({ executablePath, args: [...quiet, ...(gpu ? softwareGpu : ['--disable-gpu', '--disable-features=WebGPU'])] });
+  return chromium.launch({
+    executablePath,
+    args: [...quiet, ...quickCompilation, ...(gpu ? softwareGpu : ['--disable-gpu', '--disable-features=WebGPU'])],
+  });
 }
 
 /** Bytes that all processes of a browser have in memory. */
