@@ -1,3 +1,4 @@
+import type { ChildProcessWithoutNullStreams } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { goldenPath, startRedis, type RedisServer } from '@sentvec/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -6,23 +7,12 @@ import { finished, Workplace } from './sentvec.ts';
 const place = new Workplace();
 const model = goldenPath('models/tiny-bert');
 let redis: RedisServer;
+let worker: ChildProcessWithoutNullStreams;
 let stopWorker: () => Promise<{ code: number | null; stderr: string }>;
 
 beforeAll(async () => {
   redis = await startRedis();
-  const worker = place.start([
-    'worker',
-    '--redis',
-    redis.url,
-    '--root',
-    place.directory,
-    '--model',
-    model,
-    '--port',
-    '0',
-    '--threads',
-    '1',
-  ]);
+  worker = place.start(['worker', '--redis', redis.url, '--root', place.directory, '--model', model, '--port', '0', '--threads', '1']);
   const ended = finished(worker);
   await new Promise<void>((resolve, reject) => {
     createInterface({ input: worker.stderr }).on('line', (line) => line.includes('"serving"') && resolve());
@@ -101,13 +91,18 @@ describe('sentvec queue', () => {
   });
 
   it('survives a lost connection while it watches', async () => {
+    // So that the run is not over before somebody watches it.
+    worker.kill('SIGSTOP');
     const id = (await queue('submit', 'many.jsonl', '--output', 'lost', '--model', model, '--shard-rows', '500')).trim();
     const watching = place.start(['queue', 'watch', id, '--redis', redis.url, '--json']);
     const end = finished(watching);
-    await expect.poll(async () => (await json('status', id))['state'], { timeout: 30_000 }).toBe('running');
+    await new Promise<void>((resolve) => {
+      createInterface({ input: watching.stderr }).on('line', (line) => line.includes('Watching run') && resolve());
+    });
     await redis.kill();
     await new Promise((resolve) => setTimeout(resolve, 3000));
     await redis.restart();
+    worker.kill('SIGCONT');
     const { code, stdout, stderr } = await end;
     expect(JSON.parse(stdout)).toMatchObject({ id, state: 'completed', total: { rows: 20_000 } });
     expect(code).toBe(0);

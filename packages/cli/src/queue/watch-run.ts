@@ -18,6 +18,7 @@ export interface WatchContext {
  */
 export async function watchRun(run: RunHandle, { signal, note }: WatchContext): Promise<RunStatus> {
   let status = await run.status();
+  if (!hasEnded(status.state)) note(`Watching run ${run.id}. Ctrl-C ends the watching, not the run.`);
   const progress = await embeddingProgress();
   let connected = true;
   try {
