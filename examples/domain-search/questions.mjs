@@ -1,7 +1,7 @@
 import { ancestry, readSynsets } from '@sentvec/example-wordnet';
 
 /** What belongs to medicine, as WordNet has it. */
-const topics = [
+const topics = new Set([
   'ill health',
   'symptom',
   'medicine',
@@ -10,7 +10,7 @@ const topics = [
   'medical instrument',
   'body part',
   'body substance',
-];
+]);
 
 /**
  * Questions and answers about medicine. An answer is a definition; it is asked for by each word that means it. Of every meaning with several
@@ -19,7 +19,7 @@ const topics = [
 export async function medicalQuestions() {
   const synsets = await readSynsets(['noun']);
   const paths = ancestry(synsets);
-  const roots = new Set(synsets.filter(({ words }) => topics.includes(words[0])).map(({ id }) => id));
+  const roots = new Set(synsets.filter(({ words }) => topics.has(words[0])).map(({ id }) => id));
   const medical = synsets.filter(({ id, definition }) => definition !== '' && paths.get(id).some((ancestor) => roots.has(ancestor)));
   const question = (word, row) => [`What is ${word}?`, `${word}: what does it mean?`, `Tell me about ${word}`][row % 3];
   const known = [];

@@ -109,7 +109,8 @@ export const references: Readonly<Record<string, Reference>> = {
   MarginMSELoss: ([query, positive, ...negatives], labels, { similarity }) =>
     mean(
       query!.flatMap((row, i) => {
-        const given = [labels[i]!].flat() as number[];
+        const label = labels[i]!;
+        const given = typeof label === 'number' ? [label] : label;
         const margins = given.length > negatives.length ? given.slice(1).map((score) => given[0]! - score) : given;
         const right = alike(similarity, row, positive![i]!);
         return negatives.map((negative, k) => (right - alike(similarity, row, negative[i]!) - margins[k]!) ** 2);

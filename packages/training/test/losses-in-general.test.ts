@@ -95,7 +95,7 @@ function worst(actual: ArrayLike<number>, expected: readonly number[]): number {
 }
 
 const flat = (values: readonly (number | readonly number[])[]) => Float32Array.from(values.flat());
-const labelShapeOf = ({ labels }: LossCase) => [labels.length, ...(Array.isArray(labels[0]) ? [labels[0].length as number] : [])];
+const labelShapeOf = ({ labels }: LossCase) => [labels.length, ...(Array.isArray(labels[0]) ? [labels[0].length] : [])];
 const withLabels = ({ loss, parameters }: LossCase) => lossFromName(loss, parameters).labels !== 'none';
 
 function plain(one: LossCase) {

@@ -1,10 +1,13 @@
 import { existsSync, readFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { useLite } from '@sentvec/model-use-lite';
 import { goldenPath } from '@sentvec/testing';
-import { lossFromName, makeBatch, recordGraphs, trainableTensors } from '@sentvec/training';
+import { lossFromName, makeBatch, recordGraphs, trainableTensors, type RecordOptions, type TrainingEngine } from '@sentvec/training';
 import { loadTrainable, onnxEngine, readTable } from '@sentvec/training/node';
+import { tfjsEngine } from '@sentvec/training/tfjs';
+import { makeNativeTraining, nativeAbsence } from './native-training.ts';
 
 interface GoldenRun {
   readonly lr: number;
@@ -37,32 +40,69 @@ async function stsbPairs(): Promise<{ columns: readonly (readonly string[])[]; l
   return { columns, labels: labels!.map((label) => Number(label) / 5) };
 }
 
-test.skipIf(absent)(
-  `ten steps of the default model have PyTorch's losses${absent ? `: ${absent}` : ''}`,
-  { timeout: 300_000 },
-  async () => {
-    const { model, reader, dimension } = await loadTrainable(await useLite());
-    const trained = new Set(trainableTensors(model).map(({ name }) => name));
-    const runs = [
-      { key: 'cosine_similarity', loss: 'CosineSimilarityLoss', ...(await stsbPairs()) },
-      { key: 'cosent', loss: 'CoSENTLoss', ...(await stsbPairs()) },
-      { key: 'multiple_negatives', loss: 'MultipleNegativesRankingLoss', columns: snliTriplets(), labels: undefined },
-    ];
-    for (const { key, loss, columns, labels } of runs) {
-      const { lr, batch, losses, grad_norms: norms } = golden[key]!;
-      const engine = onnxEngine(
-        recordGraphs(model, dimension, { objectives: [{ loss: lossFromName(loss), columns: columns.length }], trained, dropout: false }),
-      );
-      for (const [step, expected] of losses.entries()) {
-        const rows = [step * batch, (step + 1) * batch] as const;
-        const texts = [];
-        for (const column of columns) texts.push({ texts: await reader.tokenizer.encode(column.slice(...rows), reader) });
-        const order = { batches: [makeBatch(texts, labels && Float32Array.from(labels.slice(...rows)))], learningRate: lr };
-        const result = await engine.step(order);
-        expect.soft(Math.abs(result.loss / expected - 1), `${key}, loss of step ${step}`).toBeLessThan(1e-3);
-        expect.soft(Math.abs(result.gradientNorm / norms[step]! - 1), `${key}, gradient norm of step ${step}`).toBeLessThan(5e-3);
-      }
-      await engine.dispose();
+type Model = Awaited<ReturnType<typeof loadTrainable>>;
+type MakeEngine = (model: Model, options: RecordOptions) => Promise<TrainingEngine>;
+
+/** The runs of the goldens: which loss, on which texts. */
+async function goldenRuns() {
+  return {
+    cosine_similarity: { loss: 'CosineSimilarityLoss', ...(await stsbPairs()) },
+    cosent: { loss: 'CoSENTLoss', ...(await stsbPairs()) },
+    multiple_negatives: { loss: 'MultipleNegativesRankingLoss', columns: snliTriplets(), labels: undefined },
+  };
+}
+
+/** Ten steps of each of these runs. @returns which losses and gradient norms are not PyTorch's, and by how much */
+async function compareSteps(makeEngine: MakeEngine, keys: readonly (keyof Awaited<ReturnType<typeof goldenRuns>>)[]): Promise<string[]> {
+  const off: string[] = [];
+  const compare = (what: string, actual: number, wanted: number, tolerance: number) => {
+    const difference = Math.abs(actual / wanted - 1);
+    if (!(difference < tolerance)) off.push(`${what}: ${actual} instead of ${wanted}`);
+  };
+  const loaded = await loadTrainable(await useLite());
+  const { model, reader } = loaded;
+  const trained = new Set(trainableTensors(model).map(({ name }) => name));
+  const runs = await goldenRuns();
+  for (const key of keys) {
+    const { loss, columns, labels } = runs[key];
+    const { lr, batch, losses, grad_norms: norms } = golden[key]!;
+    const objectives = [{ loss: lossFromName(loss), columns: columns.length }];
+    const engine = await makeEngine(loaded, { objectives, trained, dropout: false });
+    for (const [step, expected] of losses.entries()) {
+      const rows = [step * batch, (step + 1) * batch] as const;
+      const texts = [];
+      for (const column of columns) texts.push({ texts: await reader.tokenizer.encode(column.slice(...rows), reader) });
+      const order = { batches: [makeBatch(texts, labels && Float32Array.from(labels.slice(...rows)))], learningRate: lr };
+      const result = await engine.step(order);
+      compare(`${key}, loss of step ${step}`, result.loss, expected, 1e-3);
+      compare(`${key}, gradient norm of step ${step}`, result.gradientNorm, norms[step]!, 5e-3);
     }
-  },
-);
+    await engine.dispose();
+  }
+  return off;
+}
+
+const options = { timeout: 600_000 };
+const because = absent ? `: ${absent}` : '';
+
+test.skipIf(absent)(`ten steps of the default model have PyTorch's losses on onnxruntime${because}`, options, async () => {
+  const makeEngine: MakeEngine = async ({ model, dimension }, parts) => onnxEngine(recordGraphs(model, dimension, parts));
+  expect(await compareSteps(makeEngine, ['cosine_similarity', 'cosent', 'multiple_negatives'])).toEqual([]);
+});
+
+test.skipIf(absent)(`and on TensorFlow.js, WebAssembly${because}`, options, async () => {
+  const makeEngine: MakeEngine = async ({ model }, parts) => tfjsEngine(model, { ...parts, device: 'wasm' });
+  expect(await compareSteps(makeEngine, ['cosent'])).toEqual([]);
+});
+
+const noNative = absent || nativeAbsence;
+test.skipIf(noNative)(`and on TensorFlow.js, native${noNative ? `: ${noNative}` : ''}`, options, async () => {
+  const project = await makeNativeTraining();
+  try {
+    const { tfjsEngine: nativeEngine } = project;
+    const makeEngine: MakeEngine = async ({ model }, parts) => nativeEngine(model, { ...parts, device: 'tfjs-node-gpu' });
+    expect(await compareSteps(makeEngine, ['cosine_similarity', 'cosent', 'multiple_negatives'])).toEqual([]);
+  } finally {
+    await rm(project.folder, { recursive: true, force: true });
+  }
+});

@@ -27,24 +27,25 @@ async function vectorsOf(backend: Backend): Promise<Float32Array> {
   return vectors.data;
 }
 
-function expectEqual(actual: ArrayLike<number>): void {
-  expect(actual.length).toBe(expected.length);
-  expect(expected.reduce((most, value, i) => Math.max(most, Math.abs(value - actual[i]!)), 0)).toBeLessThan(1e-5);
+/** The largest difference from the plain interpreter's vectors. */
+function worst(actual: ArrayLike<number>): number {
+  if (actual.length !== expected.length) return Infinity;
+  return expected.reduce((most, value, i) => Math.max(most, Math.abs(value - actual[i]!)), 0);
 }
 
 test('a trained folder gives the same vectors on onnxruntime as on the plain interpreter', async () => {
-  expectEqual(await vectorsOf(onnx()));
+  expect(worst(await vectorsOf(onnx()))).toBeLessThan(1e-5);
 });
 
 test('and on TensorFlow.js, WebAssembly', async () => {
-  expectEqual(await vectorsOf(tfjs({ device: 'wasm' })));
+  expect(worst(await vectorsOf(tfjs({ device: 'wasm' })))).toBeLessThan(1e-5);
 });
 
 test.skipIf(nativeAbsence)(`and on TensorFlow.js, native${nativeAbsence ? `: ${nativeAbsence}` : ''}`, async () => {
   const { folder, entry } = await makeNativeProject();
   try {
     const native = (await import(entry.href)) as typeof import('@sentvec/backend-tfjs');
-    expectEqual(await vectorsOf(native.tfjs({ device: 'tfjs-node-gpu' })));
+    expect(worst(await vectorsOf(native.tfjs({ device: 'tfjs-node-gpu' })))).toBeLessThan(1e-5);
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
@@ -57,5 +58,5 @@ test('and in @huggingface/transformers, from its onnx/model.onnx', async () => {
   const pooled = await extractor(texts, { pooling: 'mean' });
   await extractor.dispose();
   const [rows = 0, cols = 0] = pooled.dims;
-  expectEqual(applyProjections([{ kind: 'normalize' }], { data: pooled.data as Float32Array, rows, cols }).data);
+  expect(worst(applyProjections([{ kind: 'normalize' }], { data: pooled.data as Float32Array, rows, cols }).data)).toBeLessThan(1e-5);
 });

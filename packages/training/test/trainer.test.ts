@@ -59,8 +59,10 @@ test('several sets: in proportion to their size, or in turn', () => {
   const sets = [setOf('large', 64), setOf('small', 16)];
   const turns = (mixing: 'proportional' | 'round-robin') => planEpoch(sets, { batchSize: 8, seed: 1, mixing }, 0).map(({ set }) => set);
   expect(turns('round-robin')).toEqual([0, 1, 0, 1]);
-  expect(turns('proportional').toSorted()).toEqual([0, 0, 0, 0, 0, 0, 0, 0, 1, 1]);
-  expect(turns('proportional')).not.toEqual(turns('proportional').toSorted());
+  const mixed = turns('proportional');
+  const sorted = mixed.toSorted((a, b) => a - b);
+  expect(sorted).toEqual([0, 0, 0, 0, 0, 0, 0, 0, 1, 1]);
+  expect(mixed).not.toEqual(sorted);
 });
 
 test.each(['bert', 'roberta', 'xlm-roberta', 'camembert', 'mpnet', 'distilbert', 'static-embedding', 'universal-sentence-encoder-lite'])(
@@ -75,7 +77,7 @@ test.each(['bert', 'roberta', 'xlm-roberta', 'camembert', 'mpnet', 'distilbert',
       const length = Math.hypot(...vectors.data.subarray(row * 256, (row + 1) * 256));
       expect(length).toBeCloseTo(1, 4);
     }
-    if (modelType !== 'static-embedding') expect(embedder.maxLength).toBe(24);
+    expect(modelType === 'static-embedding' || embedder.maxLength === 24).toBe(true);
     await embedder.dispose();
   },
 );

@@ -37,7 +37,8 @@ export interface FromScratchOptions {
 export async function fromScratch(name: string, texts: Iterable<string>, options: FromScratchOptions = {}): Promise<ModelFiles> {
   const { pooling = 'mean', maxLength = 128, seed = 42, vocabularySize } = options;
   const corpus = [...texts];
-  const modelType = String(options.config?.['model_type'] ?? 'bert');
+  const asked = options.config?.['model_type'];
+  const modelType = typeof asked === 'string' ? asked : 'bert';
   const vocabulary = trainWordPiece(corpus, vocabularySize === undefined ? {} : { size: vocabularySize });
   // MPNet has its padding at 1, whatever its configuration says.
   if (modelType === 'mpnet') vocabulary.splice(0, 2, '[UNK]', '[PAD]');

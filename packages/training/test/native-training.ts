@@ -1,0 +1,19 @@
+import { cp } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import type * as TfjsTraining from '@sentvec/training/tfjs';
+import { makeNativeProject } from '../../backend-tfjs/test/native-project.ts';
+
+export { nativeAbsence } from '../../backend-tfjs/test/native-project.ts';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+
+/** The TensorFlow.js engine in a project that has `tfjs-node-gpu` with a native library for the processor; the caller removes the folder. */
+export async function makeNativeTraining(): Promise<{ readonly folder: string; readonly tfjsEngine: typeof TfjsTraining.tfjsEngine }> {
+  const { folder } = await makeNativeProject();
+  const own = join(folder, 'node_modules/@sentvec/training');
+  await cp(join(root, 'dist'), join(own, 'dist'), { recursive: true });
+  await cp(join(root, 'package.json'), join(own, 'package.json'));
+  const { tfjsEngine } = (await import(pathToFileURL(join(own, 'dist/tfjs/index.js')).href)) as typeof TfjsTraining;
+  return { folder, tfjsEngine };
+}
