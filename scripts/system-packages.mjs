@@ -1,23 +1,28 @@
-// Programs that the tests drive for real and that npm does not carry: installed through apt when missing and possible.
+// What the tests use for real and npm does not carry: installed through apt when missing and possible.
 import { spawnSync } from 'node:child_process';
 
-const programs = [
-  { names: ['redis-server'], packages: ['redis-server'], why: 'the queue tests talk to a real Redis' },
+const onPath = (name) => spawnSync('sh', ['-c', `command -v ${name}`]).status === 0;
+const libraries = () => spawnSync('sh', ['-c', 'PATH="$PATH:/sbin:/usr/sbin" ldconfig -p'], { encoding: 'utf8' }).stdout ?? '';
+
+const parts = [
+  { name: 'redis-server', why: 'the queue tests talk to a real Redis', isThere: () => onPath('redis-server') },
   {
-    names: ['chromium', 'chromium-browser', 'google-chrome'],
-    // Chromium brings the software adapter; WebGPU in Node loads it through the system's libvulkan.
-    packages: ['chromium', 'libvulkan1'],
+    name: 'chromium',
     why: 'the browser tests drive a real Chromium',
+    isThere: () => ['chromium', 'chromium-browser', 'google-chrome'].some(onPath),
+  },
+  {
+    name: 'libvulkan1',
+    why: 'WebGPU in Node loads its software adapter through it',
+    isThere: () => process.platform !== 'linux' || libraries().includes('libvulkan.so.1'),
   },
 ];
 
-const onPath = (name) => spawnSync('sh', ['-c', `command -v ${name}`]).status === 0;
-
 /** Installs what is missing; says clearly what to do where it cannot. Tests that need a missing program fail with that reason. */
 export function ensureSystemPackages() {
-  const missing = programs.filter(({ names }) => !names.some(onPath));
+  const missing = parts.filter(({ isThere }) => !isThere());
   if (missing.length === 0) return;
-  const packages = missing.flatMap((program) => program.packages);
+  const packages = missing.map(({ name }) => name);
   const canInstall = onPath('apt-get') && (process.getuid?.() === 0 || onPath('sudo'));
   if (canInstall) {
     console.error(`Installing ${packages.join(', ')} through apt …`);
@@ -29,7 +34,7 @@ export function ensureSystemPackages() {
     if (result.status === 0) return;
     console.error(result.stderr);
   }
-  for (const { names, why } of missing) {
-    console.error(`${names[0]} is not installed, and ${why}: those tests will fail. Install it: apt-get install ${packages.join(' ')}`);
+  for (const { name, why } of missing) {
+    console.error(`${name} is not installed, and ${why}: those tests will fail. Install it: apt-get install ${packages.join(' ')}`);
   }
 }
