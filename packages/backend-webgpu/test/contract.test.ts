@@ -98,10 +98,10 @@ describe('on the GPU', () => {
       window.ownDevice = device;
       const calls = { count: 0 };
       const submit = device.queue.submit.bind(device.queue);
-      device.queue.submit = (commands): void => {
+      device.queue.submit = ((commands: Iterable<GPUCommandBuffer>) => {
         calls.count++;
-        submit(commands);
-      };
+        return submit(commands);
+      }) as typeof submit;
       await window.embed({ backend: 'own', model: '/models/table/', texts: ['A cat sleeps.'] });
       await device.queue.onSubmittedWorkDone();
       const lost = await Promise.race([device.lost.then(() => true), Promise.resolve(false)]);

@@ -20,10 +20,12 @@ export function watchGpu(): void {
   if (!('GPUBuffer' in globalThis)) return;
   // oxlint-disable-next-line typescript/unbound-method -- Called on its object below.
   const { mapAsync } = GPUBuffer.prototype;
-  GPUBuffer.prototype.mapAsync = function (this: GPUBuffer, mode, offset = 0, size = this.size - offset): Promise<void> {
-    if ((mode & read) !== 0) bytesRead += size;
-    return mapAsync.call(this, mode, offset, size);
-  };
+  Object.assign(GPUBuffer.prototype, {
+    mapAsync(this: GPUBuffer, mode: number, offset = 0, size = this.size - offset) {
+      if ((mode & read) !== 0) bytesRead += size;
+      return mapAsync.call(this, mode, offset, size);
+    },
+  });
 }
 
 function watchRuns(): void {
