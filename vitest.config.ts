@@ -13,8 +13,7 @@ const projects = ['packages', 'apps']
 export default defineConfig({
   test: {
     projects,
-    // Many tests wait for processes of their own: more than there are cores.
-    maxWorkers: 3,
+    maxWorkers: 2,
     coverage: {
       provider: 'v8',
       // What the tests load is what ships; source maps lead from there to the sources.
