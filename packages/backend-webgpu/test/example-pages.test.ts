@@ -6,8 +6,8 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { onnx } from '@sentvec/backend-onnx';
 import { pairwiseSimilarity, type Matrix } from '@sentvec/core';
-import { loadEmbedder } from '@sentvec/core/node';
-import { useLite } from '@sentvec/model-use-lite';
+import { directoryModel, loadEmbedder } from '@sentvec/core/node';
+import { goldenPath } from '@sentvec/testing';
 import type { Browser } from 'playwright-core';
 import { build } from 'vite';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -35,9 +35,9 @@ let inNode: number;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'sentvec-example-pages-'));
-  const files = await useLite();
-  model = files.directory;
-  const embedder = await loadEmbedder(files, { backend: onnx({ sessions: 1 }) });
+  // The default model in a page is tested with the contract; here the pages are.
+  model = goldenPath('models/tiny-bert');
+  const embedder = await loadEmbedder(await directoryModel(model), { backend: onnx({ sessions: 1 }) });
   const { vectors } = await embedder.embed(sentences);
   await embedder.dispose();
   inNode = pairwiseSimilarity(rowOf(vectors, 0), rowOf(vectors, 1))[0]!;

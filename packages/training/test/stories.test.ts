@@ -23,20 +23,20 @@ async function tell(story: string, settings: Readonly<Record<string, string>>): 
 }
 
 test('similarity: the default model learns from scored pairs', async () => {
-  const told = await tell('similarity', { PAIRS: '160' });
+  const told = await tell('similarity', { PAIRS: '96' });
   const [, before, after] = /before (\S+), after (\S+)/.exec(told)!.map(Number);
   expect(after).toBeGreaterThanOrEqual(before!);
   expect(await readdir(join(folder, 'similarity/model'))).toEqual(expect.arrayContaining(['report.html', 'model.safetensors', 'onnx']));
 });
 
 test('domain-search: new questions find their answers better than before', async () => {
-  const told = await tell('domain-search', { ANSWERS: '80', EPOCHS: '1' });
+  const told = await tell('domain-search', { ANSWERS: '60', EPOCHS: '1' });
   const ofQuestions = (when: string) => Number(new RegExp(`^${when}: NDCG at 10 of the new questions (\\S+)`, 'm').exec(told)![1]);
   expect(ofQuestions('after')).toBeGreaterThan(ofQuestions('before'));
 });
 
 test('what-training-buys: a table and a plot of five encoders', async () => {
-  const told = await tell('what-training-buys', { PAIRS: '160', JUDGED: '60' });
+  const told = await tell('what-training-buys', { PAIRS: '96', JUDGED: '60' });
   const row = (name: string) => new RegExp(`^${name} +(\\S+) +(\\S+)$`, 'm').exec(told)!.slice(1).map(Number) as [number, number];
   const encoders = ['raw token means', 'untrained encoder', 'trained from scratch', 'default model', 'default model, fine-tuned'];
   for (const score of encoders.flatMap(row)) expect(Math.abs(score)).toBeLessThanOrEqual(1);

@@ -22,7 +22,7 @@ export interface Effort {
 
 export const fullEffort: Effort = { textStep: 1, lengths: 9, callsAtOnce: 48, loadsBefore: 5, loadsBetween: 10 };
 /** For devices that take a tenth of a second for the smallest batch. */
-export const smallEffort: Effort = { textStep: 3, lengths: 5, callsAtOnce: 12, loadsBefore: 2, loadsBetween: 4 };
+export const smallEffort: Effort = { textStep: 5, lengths: 3, callsAtOnce: 6, loadsBefore: 1, loadsBetween: 2 };
 
 /** What checks work with. */
 export interface BackendUnderTest {
