@@ -42,6 +42,12 @@ const { output, outcome } = await trainFromConfig(parseTrainingConfig(config, 'c
     if (step % 50 === 0) console.log(`step ${step} of ${totalSteps}, loss ${loss.toFixed(3)}`);
   },
 });
-const scores = outcome.history.evaluations.map(({ score }) => score);
-console.log(`before ${scores[0].toFixed(3)}, after ${Math.max(...scores).toFixed(3)}`);
+const { evaluations, steps } = outcome.history;
+const meanLoss = (part) => part.reduce((sum, { loss }) => sum + loss, 0) / part.length;
+const epoch = steps.length / config.epochs;
+console.log(
+  `loss in the first epoch ${meanLoss(steps.slice(0, epoch)).toFixed(3)}, in the last ${meanLoss(steps.slice(-epoch)).toFixed(3)}`,
+);
+const [before, ...later] = evaluations.map(({ score }) => score.toFixed(3));
+console.log(`before ${before}, after each epoch ${later.join(', ')}; the best of them is kept`);
 console.log(`The model: ${output}; its curves and some pairs before and after: ${join(output, 'report.html')}`);

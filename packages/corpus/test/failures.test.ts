@@ -1,10 +1,11 @@
-import { execFile, execFileSync, spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { chmod, mkdir, readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { embedCorpus, openEmbeddings, type CorpusRequest } from '@sentvec/corpus';
 import { describe, expect, it } from 'vitest';
 import { fakeEmbedder } from './fake-embedder.ts';
+import { noMount } from './small-disk.ts';
 import { contents, workspace } from './workspace.ts';
 
 const space = workspace();
@@ -37,17 +38,6 @@ async function failing(request: CorpusRequest, shell: string): Promise<{ code: s
   );
   return JSON.parse(stderr) as { code: string; message: string };
 }
-
-/** Why a small file system of its own cannot be mounted here, if it cannot. */
-const noMount = ((): string | undefined => {
-  if (process.platform !== 'linux' || process.getuid?.() !== 0) return 'only root on Linux may mount a small file system';
-  try {
-    execFileSync('unshare', ['-m', 'mount', '-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', '/mnt'], { stdio: 'ignore' });
-    return undefined;
-  } catch {
-    return 'this machine does not allow mounts';
-  }
-})();
 
 describe('a disk that does not take more', () => {
   it.skipIf(noMount !== undefined)(

@@ -1,8 +1,6 @@
 import * as onnxruntime from 'onnxruntime-node';
 import { expect, test } from 'vitest';
-import { gradients, plainIndices, plainOperations, plainTensor, readEncoder } from '@sentvec/architectures';
-import { readModelFolder } from '@sentvec/core';
-import { goldenExpectation, goldenModel } from '@sentvec/testing';
+import { gradients, plainIndices, plainOperations, plainTensor } from '@sentvec/architectures';
 import {
   cosentLoss,
   GraphEngine,
@@ -13,18 +11,8 @@ import {
   trainableTensors,
 } from '@sentvec/training';
 import { embedTexts, lossOf } from '../src/step/siamese.ts';
+import { column, tiny } from './tiny-model.ts';
 
-async function tiny(name: string) {
-  const folder = await readModelFolder(goldenModel(name));
-  const model = { definition: await readEncoder(folder.encoderFiles), head: folder.head };
-  const expected = goldenExpectation(name);
-  return { model, expected, all: new Set(trainableTensors(model).map((tensor) => tensor.name)) };
-}
-
-type Cases = ReturnType<typeof goldenExpectation>['cases'];
-const column = (cases: Cases, rows: readonly number[]) => ({
-  texts: rows.map((row) => ({ ids: Int32Array.from(cases[row]!.ids), length: cases[row]!.ids.length, truncated: false })),
-});
 const engineOf = (graphs: Parameters<typeof GraphEngine.create>[1]) => GraphEngine.create(onnxruntime, graphs, { name: 'test' });
 
 test.each(['tiny-bert', 'tiny-roberta', 'tiny-mpnet', 'tiny-bert-multipool'])(

@@ -1,31 +1,10 @@
-import { readFileSync } from 'node:fs';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { describe, expect, test } from 'vitest';
 import { gradients, OnnxRecorder, plainOperations, plainTensor } from '@sentvec/architectures';
-import { goldenPath } from '@sentvec/testing';
 import { lossFromName } from '@sentvec/training';
+import { difference, flat, goldenLosses } from './golden-losses.ts';
 
-interface GoldenLoss {
-  readonly loss: string;
-  readonly params: Record<string, unknown>;
-  readonly columns: readonly string[];
-  readonly embeddings: readonly (readonly (readonly number[])[])[];
-  readonly labels: readonly (number | readonly number[])[] | null;
-  readonly value: number;
-  readonly gradients: readonly (readonly (readonly number[])[])[];
-}
-
-const { cases } = JSON.parse(readFileSync(goldenPath('losses.json'), 'utf8')) as { cases: GoldenLoss[] };
-const flat = (matrix: readonly (number | readonly number[])[]) => Float32Array.from(matrix.flat());
-
-/** The largest difference of an entry, as a share of the largest expected entry. */
-function difference(actual: ArrayLike<number>, expected: Float32Array): number {
-  if (actual.length !== expected.length) return Infinity;
-  const largest = expected.reduce((most, entry) => Math.max(most, Math.abs(entry)), 0);
-  return Math.max(...expected.map((entry, i) => Math.abs(entry - actual[i]!))) / largest;
-}
-
-describe.each(cases.map((golden) => [`${golden.loss} ${JSON.stringify(golden.params)}`, golden] as const))('%s', (_, golden) => {
+describe.each(goldenLosses)('%s', (_, golden) => {
   const loss = lossFromName(golden.loss, golden.params);
   const shape = [golden.embeddings[0]!.length, golden.embeddings[0]![0]!.length];
   const labelShape = golden.labels && [golden.labels.length, ...(Array.isArray(golden.labels[0]) ? [golden.labels[0].length] : [])];

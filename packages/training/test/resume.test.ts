@@ -1,4 +1,4 @@
-import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
@@ -10,6 +10,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { goldenModel, goldenPath } from '@sentvec/testing';
 import { trainableTensors } from '@sentvec/training';
 import { loadTrainable } from '@sentvec/training/node';
+import { noMount } from '../../corpus/test/small-disk.ts';
 import { jsonLines, samplePairs } from './sample-pairs.ts';
 
 let folder: string;
@@ -64,17 +65,6 @@ test('killed in the middle of epochs and resumed, the weights are those of an un
   }
   expect((await readdir(folder)).filter((name) => name.includes('checkpoint') || name.includes('.tmp'))).toEqual([]);
 });
-
-/** Why a small file system of its own cannot be mounted here, if it cannot. */
-const noMount = ((): string | undefined => {
-  if (process.platform !== 'linux' || process.getuid?.() !== 0) return 'only root on Linux may mount a small file system';
-  try {
-    execFileSync('unshare', ['-m', 'mount', '-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', '/mnt'], { stdio: 'ignore' });
-    return undefined;
-  } catch {
-    return 'this machine does not allow mounts';
-  }
-})();
 
 test.skipIf(noMount !== undefined)(
   `a disk that is full at the second checkpoint keeps the first, says so, and the run goes on from it (${noMount ?? 'full disk'})`,

@@ -1,9 +1,6 @@
 import * as onnxruntime from 'onnxruntime-node';
 import * as tf from '@tensorflow/tfjs';
 import { expect, test } from 'vitest';
-import { readEncoder } from '@sentvec/architectures';
-import { readModelFolder } from '@sentvec/core';
-import { goldenExpectation, goldenModel } from '@sentvec/testing';
 import {
   cosentLoss,
   GraphEngine,
@@ -14,18 +11,8 @@ import {
   trainableTensors,
 } from '@sentvec/training';
 import { tfjsEngine } from '@sentvec/training/tfjs';
+import { column, tiny } from './tiny-model.ts';
 
-async function tiny(name: string) {
-  const folder = await readModelFolder(goldenModel(name));
-  const model = { definition: await readEncoder(folder.encoderFiles), head: folder.head };
-  const expected = goldenExpectation(name);
-  return { model, expected, all: new Set(trainableTensors(model).map((tensor) => tensor.name)) };
-}
-
-type Cases = ReturnType<typeof goldenExpectation>['cases'];
-const column = (cases: Cases, rows: readonly number[]) => ({
-  texts: rows.map((row) => ({ ids: Int32Array.from(cases[row]!.ids), length: cases[row]!.ids.length, truncated: false })),
-});
 const largest = (a: Float32Array, b: Float32Array) => a.reduce((most, entry, i) => Math.max(most, Math.abs(entry - b[i]!)), 0);
 
 test.each(['tiny-bert', 'tiny-roberta', 'tiny-mpnet', 'tiny-bert-multipool'])('%s: steps are those of onnxruntime', async (name) => {

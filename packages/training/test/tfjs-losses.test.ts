@@ -1,28 +1,8 @@
-import { readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
 import '@tensorflow/tfjs';
 import { openRuntime, type Runtime, tfjsOperations, type TfTensor } from '@sentvec/backend-tfjs';
-import { goldenPath } from '@sentvec/testing';
 import { lossFromName } from '@sentvec/training';
-
-interface GoldenLoss {
-  readonly loss: string;
-  readonly params: Record<string, unknown>;
-  readonly embeddings: readonly (readonly (readonly number[])[])[];
-  readonly labels: readonly (number | readonly number[])[] | null;
-  readonly value: number;
-  readonly gradients: readonly (readonly (readonly number[])[])[];
-}
-
-const { cases } = JSON.parse(readFileSync(goldenPath('losses.json'), 'utf8')) as { cases: GoldenLoss[] };
-const flat = (matrix: readonly (number | readonly number[])[]) => Float32Array.from(matrix.flat());
-
-/** The largest difference of an entry, as a share of the largest expected entry. */
-function difference(actual: ArrayLike<number>, expected: Float32Array): number {
-  if (actual.length !== expected.length) return Infinity;
-  const largest = expected.reduce((most, entry) => Math.max(most, Math.abs(entry)), 0);
-  return Math.max(...expected.map((entry, i) => Math.abs(entry - actual[i]!))) / largest;
-}
+import { difference, flat, goldenLosses } from './golden-losses.ts';
 
 describe('losses on TensorFlow.js, with its own gradients', () => {
   let runtime: Runtime;
@@ -31,7 +11,7 @@ describe('losses on TensorFlow.js, with its own gradients', () => {
     runtime = await openRuntime('wasm');
   });
 
-  test.each(cases.map((golden) => [`${golden.loss} ${JSON.stringify(golden.params)}`, golden] as const))('%s', (_, golden) => {
+  test.each(goldenLosses)('%s', (_, golden) => {
     const { tf } = runtime;
     const ops = tfjsOperations(tf);
     const loss = lossFromName(golden.loss, golden.params);

@@ -1,0 +1,28 @@
+import { readFileSync } from 'node:fs';
+import { goldenPath } from '@sentvec/testing';
+
+/** A loss of PyTorch's on given embeddings, with its gradients by them. */
+export interface GoldenLoss {
+  readonly loss: string;
+  readonly params: Record<string, unknown>;
+  readonly columns: readonly string[];
+  readonly embeddings: readonly (readonly (readonly number[])[])[];
+  readonly labels: readonly (number | readonly number[])[] | null;
+  readonly value: number;
+  readonly gradients: readonly (readonly (readonly number[])[])[];
+}
+
+/** All cases of the goldens, with names for tests. */
+export const goldenLosses: readonly (readonly [string, GoldenLoss])[] = (
+  JSON.parse(readFileSync(goldenPath('losses.json'), 'utf8')) as { cases: GoldenLoss[] }
+).cases.map((golden) => [`${golden.loss} ${JSON.stringify(golden.params)}`, golden]);
+
+/** A matrix, or a list, row after row. */
+export const flat = (matrix: readonly (number | readonly number[])[]): Float32Array => Float32Array.from(matrix.flat());
+
+/** The largest difference of an entry, as a share of the largest expected entry. */
+export function difference(actual: ArrayLike<number>, expected: Float32Array): number {
+  if (actual.length !== expected.length) return Infinity;
+  const largest = expected.reduce((most, entry) => Math.max(most, Math.abs(entry)), 0);
+  return Math.max(...expected.map((entry, i) => Math.abs(entry - actual[i]!))) / largest;
+}
