@@ -86,9 +86,9 @@ class WorkerSessionThread implements SessionThread {
     this.#send({ kind: 'run', id, ...copy, rows, cols, head }, [copy.ids.buffer, copy.mask.buffer]);
   }
 
-  /** The place of a projection among those of the thread, which gets it when it is new. Equal small ones, which are made anew for each call, share a place. */
+  /** The place of a projection among those of the thread, which gets it when it is new. */
   #place(projection: Projection): number {
-    const place = this.#projections.findIndex((known) => known === projection || isSameSmallOne(known, projection));
+    const place = this.#projections.indexOf(projection);
     if (place >= 0) return place;
     this.#send({ kind: 'project', projection });
     return this.#projections.push(projection) - 1;
@@ -126,11 +126,6 @@ class WorkerSessionThread implements SessionThread {
       listener.onOutcome(this, { id: reply.id, result: reply.kind === 'cancelled' ? reply.kind : reply });
     });
   }
-}
-
-function isSameSmallOne(one: Projection, other: Projection): boolean {
-  if (one.kind === 'normalize') return other.kind === 'normalize';
-  return one.kind === 'truncate' && other.kind === 'truncate' && one.size === other.size;
 }
 
 function readiness(worker: Worker): Promise<number> {
