@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { pnpm, root } from './pnpm.mjs';
+import { pnpm, root, run } from './pnpm.mjs';
 import { setUp } from './setup.mjs';
 import { ensureSystemPackages } from './system-packages.mjs';
 
@@ -16,7 +16,10 @@ const checks = {
   lint: () => pnpm('exec', 'oxlint', '--type-aware', '--deny-warnings'),
   versions: () => pnpm('exec', 'sherif'),
   unused: () => pnpm('exec', 'knip', '--no-progress'),
-  packages: () => pnpm('exec', 'turbo', 'run', 'publint', 'attw', '--output-logs=errors-only'),
+  packages: () => {
+    pnpm('exec', 'turbo', 'run', 'packed', '--output-logs=errors-only');
+    run([process.execPath, join(root, 'scripts/check-packages.mjs')]);
+  },
   size: () => pnpm('exec', 'size-limit'),
   vitest: runVitest,
 };

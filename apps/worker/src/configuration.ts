@@ -14,6 +14,7 @@ export interface WorkerConfiguration {
   readonly threads: number | undefined;
   readonly concurrency: number;
   readonly window: number;
+  /** 0 lifts a limit. */
   readonly globalConcurrency: number | undefined;
   readonly rateLimit: { readonly max: number; readonly duration: number } | undefined;
   readonly host: string;
@@ -60,7 +61,7 @@ export function readConfiguration(
     threads: count('threads', text('threads')),
     concurrency: count('concurrency', text('concurrency'))!,
     window: count('window', text('window'))!,
-    globalConcurrency: count('globalConcurrency', text('globalConcurrency')),
+    globalConcurrency: count('globalConcurrency', text('globalConcurrency'), 0),
     rateLimit: rateLimit(text('rateLimit')),
     host: text('host')!,
     port: count('port', text('port'), 0)!,

@@ -1,14 +1,12 @@
 import { once } from 'node:events';
-import type { Backend } from '@sentvec/core';
 import { pino } from 'pino';
 import { describeConfiguration, type WorkerConfiguration } from './configuration.ts';
-import { startWorkerApp } from './worker-app.ts';
+import { startWorkerApp, type WorkerAppOptions } from './worker-app.ts';
 
 /** Options of {@link runWorker}. */
-export interface RunWorkerOptions {
+export interface RunWorkerOptions extends Pick<WorkerAppOptions, 'backend' | 'canary'> {
   /** Fires when the worker is to stop. */
   readonly signal: AbortSignal;
-  readonly backend?: Backend;
 }
 
 /**
@@ -17,11 +15,11 @@ export interface RunWorkerOptions {
  *
  * @throws SentvecError see {@link startWorkerApp}
  */
-export async function runWorker(configuration: WorkerConfiguration, { signal, backend }: RunWorkerOptions): Promise<void> {
+export async function runWorker(configuration: WorkerConfiguration, { signal, ...computing }: RunWorkerOptions): Promise<void> {
   const options = { level: configuration.logLevel, base: { service: 'sentvec-worker' }, serializers: { error: pino.stdSerializers.err } };
   const logger = pino(options, pino.destination({ fd: 2, sync: true }));
   logger.info({ configuration: describeConfiguration(configuration) }, 'starting');
-  const app = await startWorkerApp(configuration, { logger, ...(backend && { backend }) });
+  const app = await startWorkerApp(configuration, { logger, ...computing });
   logger.info({ url: app.url, pid: process.pid }, 'serving');
   if (!signal.aborted) await once(signal, 'abort');
   logger.info({ milliseconds: configuration.stopTimeout }, 'stopping');

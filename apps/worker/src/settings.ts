@@ -79,7 +79,7 @@ export const settings: Readonly<Record<SettingName, Setting>> = {
     flag: 'global-concurrency',
     variable: 'SENTVEC_GLOBAL_CONCURRENCY',
     hint: 'N',
-    description: 'Steps at once in all workers of the queue. Default: no limit.',
+    description: 'Steps at once in all workers of the queue; 0 lifts the limit that another worker has set. Default: as it is.',
   },
   rateLimit: {
     flag: 'rate-limit',

@@ -19,6 +19,8 @@ export interface WorkerAppOptions {
   readonly logger: Logger;
   /** What computes. Default: onnxruntime, with the configured threads. */
   readonly backend?: Backend;
+  /** Whether a model is refused when the backend computes something else than the model says. Default: true. */
+  readonly canary?: boolean;
 }
 
 /** A worker that serves. */
@@ -52,7 +54,7 @@ export async function startWorkerApp(configuration: WorkerConfiguration, options
   }
 }
 
-async function start(configuration: WorkerConfiguration, { logger, backend }: WorkerAppOptions, undo: Undo): Promise<string> {
+async function start(configuration: WorkerConfiguration, { logger, backend, canary }: WorkerAppOptions, undo: Undo): Promise<string> {
   const { redis: url, queue, models, token } = configuration;
   const tracing = await startTracing('sentvec-worker');
   if (tracing) undo.push(tracing.close);
@@ -67,7 +69,7 @@ async function start(configuration: WorkerConfiguration, { logger, backend }: Wo
 
   const metrics = new Metrics(overview);
   const poolings: PoolingPlugin[] = [];
-  const shelf = modelShelf(configuration, { backend, poolings, metrics, logger });
+  const shelf = modelShelf(configuration, { backend, canary, poolings, metrics, logger });
   undo.push(() => shelf.close());
   const access = restrictAccess(configuration);
   const embedder = async (model: string) => {
@@ -100,22 +102,23 @@ async function start(configuration: WorkerConfiguration, { logger, backend }: Wo
   });
   const { id } = worker;
   undo.push(async () => worker?.stop(stopTimeout));
-  if (globalConcurrency !== undefined) await overview.limitConcurrency(globalConcurrency);
+  if (globalConcurrency !== undefined) await overview.limitConcurrency(globalConcurrency === 0 ? undefined : globalConcurrency);
   undo.push(announce(overview, () => ({ id, concurrency, active: observer.active, counts: metrics.counts })));
   return server.url;
 }
 
 interface ShelfParts {
   readonly backend: Backend | undefined;
+  readonly canary: boolean | undefined;
   readonly poolings: readonly PoolingPlugin[];
   readonly metrics: Metrics;
   readonly logger: Logger;
 }
 
-function modelShelf({ threads }: WorkerConfiguration, { backend, poolings, metrics, logger }: ShelfParts): ModelShelf {
+function modelShelf({ threads }: WorkerConfiguration, { backend, canary, poolings, metrics, logger }: ShelfParts): ModelShelf {
   return new ModelShelf({
     open: (model, signal) => (model === 'use-lite' ? useLite({ signal }) : openModel(model, { signal })),
-    load: loadEmbedder,
+    load: (files, loadOptions) => loadEmbedder(files, { canary, ...loadOptions }),
     backend: backend ?? onnx(threads === undefined ? {} : { sessions: threads, threadsPerSession: 1 }),
     poolings,
     embedded: (_model, embedded) => metrics.embedded(embedded),

@@ -20,8 +20,8 @@ export async function findDifference(folder: string, hashes: Readonly<Record<str
 }
 
 /**
- * Puts a folder with `files` in place at once: it is written beside its place under another name, then renamed. What was there
- * before is replaced. Processes that do this at the same time do not disturb each other.
+ * Puts a folder with `files` in place at once: it is written beside its place under another name, then renamed. In a folder that is
+ * there already, each file is replaced. Processes that do this at the same time do not disturb each other.
  * @throws SentvecError `io-failed`, `aborted`
  */
 export async function placeFolder(folder: string, files: ReadonlyMap<string, Uint8Array>, signal?: AbortSignal): Promise<void> {
@@ -32,7 +32,7 @@ export async function placeFolder(folder: string, files: ReadonlyMap<string, Uin
       await mkdir(dirname(join(temporary, path)), { recursive: true });
       await writeFile(join(temporary, path), bytes, { flush: true });
     }
-    await replaceFolder(temporary, folder);
+    await moveInPlace(temporary, folder, files.keys());
   } catch (cause) {
     if (SentvecError.is(cause)) throw cause;
     const message = `The default model cannot be written to ${folder}: ${(cause as Error).message}. Free some space, or name another folder in SENTVEC_CACHE.`;
@@ -42,19 +42,15 @@ export async function placeFolder(folder: string, files: ReadonlyMap<string, Uin
   }
 }
 
-async function replaceFolder(temporary: string, folder: string): Promise<void> {
-  const old = `${temporary}.old`;
-  // A folder cannot be renamed onto another one that has files: that one moves out of the way first.
-  await rename(folder, old).catch(ignoreMissing);
+async function moveInPlace(temporary: string, folder: string, paths: Iterable<string>): Promise<void> {
   try {
-    await rename(temporary, folder);
+    return await rename(temporary, folder);
   } catch (cause) {
-    // Another process was quicker; what it wrote has the same bytes.
     if (!['ENOTEMPTY', 'EEXIST', 'EPERM'].includes((cause as NodeJS.ErrnoException).code ?? '')) throw cause;
   }
-  await rm(old, { recursive: true, force: true });
-}
-
-function ignoreMissing(error: NodeJS.ErrnoException): void {
-  if (error.code !== 'ENOENT') throw error;
+  // One is there: damaged, or of a process that was quicker and may be read already. File by file, none is missing for a moment.
+  for (const path of paths) {
+    await mkdir(dirname(join(folder, path)), { recursive: true });
+    await rename(join(temporary, path), join(folder, path));
+  }
 }

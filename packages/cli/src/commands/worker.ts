@@ -7,7 +7,7 @@ import { backendArguments } from '../model.ts';
 export const worker: Command = defineCommand({
   name: 'worker',
   summary: 'Serve a queue: embed what others submit.',
-  args: { ...settingArguments(), backend: backendArguments.backend },
+  args: { ...settingArguments(), backend: backendArguments.backend, canary: backendArguments.canary },
   examples: [
     { line: 'sentvec worker --root /data', does: 'Serve the Redis of this machine, for corpora and outputs below /data' },
     {
@@ -29,7 +29,7 @@ export const worker: Command = defineCommand({
     const flags = Object.fromEntries(Object.values(settings).map(({ flag }) => [flag, given[flag] as string | undefined]));
     const configuration = readConfiguration(flags);
     const backend = await chooseBackend(args.backend, { threads: configuration.threads });
-    await runWorker(configuration, { signal, backend });
+    await runWorker(configuration, { signal, backend, canary: args.canary });
   },
 });
 

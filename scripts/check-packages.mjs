@@ -1,0 +1,32 @@
+// What npm would publish of each package, looked at by publint and by attw ("are the types wrong?"). turbo has packed them, those that changed.
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { checkPackage, createPackageFromTarballData } from '@arethetypeswrong/core';
+import { problemAffectsResolutionKind, problemKindInfo } from '@arethetypeswrong/core/problems';
+import { publint } from 'publint';
+import { formatMessage } from 'publint/utils';
+import { root } from './pnpm.mjs';
+
+/** How programs find a package that is ESM alone: not by Node before 12, and not by `require`. */
+const resolutions = ['node16-esm', 'bundler'];
+
+async function problemsOf(manifest, tarball) {
+  const analysis = await checkPackage(createPackageFromTarballData(tarball));
+  const inTypes = (analysis.problems ?? [])
+    .filter((problem) => resolutions.some((resolution) => problemAffectsResolutionKind(problem, resolution, analysis)))
+    .map((problem) => `${problemKindInfo[problem.kind].title} ${JSON.stringify(problem)}`);
+  const { messages } = await publint({ strict: true, pack: { tarball: new Uint8Array(tarball).buffer } });
+  return [...inTypes, ...messages.map((message) => formatMessage(message, manifest))];
+}
+
+let failed = false;
+for (const folder of ['packages', 'apps'].flatMap((room) => readdirSync(join(root, room)).map((name) => join(root, room, name)))) {
+  const packed = join(folder, 'package.tgz');
+  const manifest = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
+  if (manifest.private) continue;
+  if (!existsSync(packed)) throw new Error(`${manifest.name} is not packed: it needs the script "packed", as the other packages have it.`);
+  const problems = await problemsOf(manifest, readFileSync(packed));
+  for (const problem of problems) console.error(`${manifest.name}: ${problem}`);
+  failed ||= problems.length > 0;
+}
+process.exitCode = failed ? 1 : 0;
