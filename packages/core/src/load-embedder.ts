@@ -35,38 +35,43 @@ export async function loadEmbedder(model: ModelFiles, options: LoadEmbedderOptio
   const definition = await readTokenizerDefinition(folder.encoderFiles, { lowercase: folder.lowerCase });
   checkVocabulary(model, definition, await configuredVocabularySize(folder));
   throwIfAborted(signal);
-  const encoder = await loadEncoder(model, folder, options);
+  const { encoder, tokenizer } = await loadTogether(loadEncoder(model, folder, options), loadTokenizer(definition));
   try {
-    checkVocabulary(model, definition, encoder.vocabularySize);
     throwIfAborted(signal);
+    checkVocabulary(model, definition, encoder.vocabularySize);
     const { maxLength, notes } = chooseMaxLength(folder, encoder, options.maxLength);
-    const tokenizer = await loadTokenizer(definition);
-    try {
-      const canary = await checkBackend(folder, encoder, tokenizer, options);
-      return createEmbedder({
-        model,
-        tokenizer,
-        encoder,
-        head: folder.head,
-        maxLength,
-        addSpecialTokens: folder.addSpecialTokens,
-        prompts: folder.prompts,
-        defaultPrompt: folder.defaultPrompt,
-        truncateDim: folder.truncateDim,
-        similarityFunction: folder.similarityFunction,
-        encoderFiles: read.encoderFiles,
-        tokenizerHash: definition.hash,
-        canary,
-        notes: [...folder.notes, ...notes],
-      });
-    } catch (error) {
-      await tokenizer.dispose();
-      throw error;
-    }
+    const canary = await checkBackend(folder, encoder, tokenizer, options);
+    return createEmbedder({
+      model,
+      tokenizer,
+      encoder,
+      head: folder.head,
+      maxLength,
+      addSpecialTokens: folder.addSpecialTokens,
+      prompts: folder.prompts,
+      defaultPrompt: folder.defaultPrompt,
+      truncateDim: folder.truncateDim,
+      similarityFunction: folder.similarityFunction,
+      encoderFiles: read.encoderFiles,
+      tokenizerHash: definition.hash,
+      canary,
+      notes: [...folder.notes, ...notes],
+    });
   } catch (error) {
-    await encoder.dispose();
+    await Promise.all([encoder.dispose(), tokenizer.dispose()]);
     throw error;
   }
+}
+
+/** Both start in threads of their own, which takes a while. When one fails, the other is disposed. */
+async function loadTogether(
+  encoderLoading: Promise<Encoder>,
+  tokenizerLoading: Promise<Tokenizer>,
+): Promise<{ readonly encoder: Encoder; readonly tokenizer: Tokenizer }> {
+  const [encoder, tokenizer] = await Promise.allSettled([encoderLoading, tokenizerLoading]);
+  if (encoder.status === 'fulfilled' && tokenizer.status === 'fulfilled') return { encoder: encoder.value, tokenizer: tokenizer.value };
+  await Promise.all([encoder, tokenizer].map((part) => part.status === 'fulfilled' && part.value.dispose()));
+  throw encoder.status === 'rejected' ? encoder.reason : (tokenizer as PromiseRejectedResult).reason;
 }
 
 /** Static embeddings are computed here, by code that has no other version to compare with. */
