@@ -7,8 +7,7 @@ export type { EncoderInputs, EncoderNetwork, WeightLookup } from './encoders/net
 export { encoderNetwork } from './encoders/registry.ts';
 export type { SplitModel } from './onnx/model.ts';
 export { hasHalfPrecisionWeights } from './onnx-files/half-precision.ts';
-export { configuredPositions } from './onnx-files/positions.ts';
-export { findShippedFile, type ShippedFile } from './onnx-files/shipped-file.ts';
+export * from './onnx-files/index.ts';
 export { OnnxRecorder } from './onnx/recorder.ts';
 export type { OnnxTensor } from './onnx/scribe.ts';
 export type * from './operations.ts';

@@ -1,4 +1,4 @@
-import { configuredPositions } from '@sentvec/architectures';
+import { configuredPositions } from '@sentvec/architectures/onnx-files';
 import { SentvecError, throwIfAborted, type Backend, type Encoder, type LoadOptions, type ModelFiles } from '@sentvec/core';
 import { availability, devicesToTry, presentDevices } from './devices.ts';
 import { PooledEncoder } from './encoder.ts';

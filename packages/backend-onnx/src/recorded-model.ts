@@ -2,7 +2,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { readEncoder, recordSplitEncoder, type SplitModel } from '@sentvec/architectures';
+import type { SplitModel } from '@sentvec/architectures';
 import type { ModelFiles } from '@sentvec/core';
 import { cacheDirectory } from '@sentvec/core/node';
 import { toShared, type ModelSource } from './shipped-model.ts';
@@ -20,6 +20,7 @@ export async function recordModel(files: ModelFiles, caches: string = cacheDirec
   const folder = join(caches, 'onnx', await recordingKey(files));
   const cached = await findCached(files, folder);
   if (cached !== undefined) return cached;
+  const { readEncoder, recordSplitEncoder } = await import('@sentvec/architectures');
   const split = recordSplitEncoder(await readEncoder(files), weightsFile);
   if (await store(split, folder)) {
     const stored = await findCached(files, folder);

@@ -1,5 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
-import { applyProjections, createPooling, type Projection, type TokenBatch } from '@sentvec/core';
+import type { Projection, TokenBatch } from '@sentvec/core';
+import { applyProjections, createPooling } from '@sentvec/core/head';
 import type { Reply, Request, RunRequest, ThreadHead, WorkerStart } from './messages.ts';
 import { enter, leave } from './run-state.ts';
 import { openSession, type TokenSession } from './token-session.ts';

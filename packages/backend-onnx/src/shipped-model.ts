@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { findShippedFile } from '@sentvec/architectures';
+import { findShippedFile } from '@sentvec/architectures/onnx-files';
 import type { ModelFiles } from '@sentvec/core';
 import type { SessionModel } from './messages.ts';
 

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { applyProjections, createPooling, type Embedder, type Matrix } from '@sentvec/core';
+import { applyProjections, createPooling, rowOf, type Embedder } from '@sentvec/core';
 import { loadEmbedder } from '@sentvec/core/node';
 import { onnx } from '@sentvec/backend-onnx';
 import { goldenExpectation, goldenPath } from '@sentvec/testing';
@@ -23,10 +23,6 @@ async function extract(folder: string, texts: string[], pooling: 'none' | 'mean'
   } finally {
     await extractor.dispose();
   }
-}
-
-function rowOf(matrix: Matrix, row: number): Float32Array {
-  return matrix.data.subarray(row * matrix.cols, (row + 1) * matrix.cols);
 }
 
 /** transformers.js cuts a long text without keeping the special token at its end; a text without tokens it cannot batch. */

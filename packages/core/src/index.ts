@@ -6,6 +6,7 @@ export { definePooling, resolvePooling, type PoolingChoice, type PoolingFunction
 export { applyActivation, erf } from './activation.ts';
 export { applyProjections, projectionOutputSize } from './projection.ts';
 export { createEmbedder, type EmbedderParts } from './embedder.ts';
+export { rowOf } from './matrix-rows.ts';
 export { memoryModel } from './model-files.ts';
 export { readTokenizerDefinition, type TokenizerDefinition } from './tokenizer/definition.ts';
 export { javaScriptTokenizer, type TokenizerLoader } from './tokenizer/javascript-tokenizer.ts';

@@ -70,7 +70,7 @@ async function loadTogether(
 ): Promise<{ readonly encoder: Encoder; readonly tokenizer: Tokenizer }> {
   const [encoder, tokenizer] = await Promise.allSettled([encoderLoading, tokenizerLoading]);
   if (encoder.status === 'fulfilled' && tokenizer.status === 'fulfilled') return { encoder: encoder.value, tokenizer: tokenizer.value };
-  await Promise.all([encoder, tokenizer].map((part) => part.status === 'fulfilled' && part.value.dispose()));
+  await Promise.all([encoder, tokenizer].map(async (part) => part.status === 'fulfilled' && part.value.dispose()));
   throw encoder.status === 'rejected' ? encoder.reason : (tokenizer as PromiseRejectedResult).reason;
 }
 

@@ -1,5 +1,6 @@
 import { SentvecError } from './errors.ts';
 import { giveWay, sliceIsOver } from './event-loop.ts';
+import { rowOf } from './matrix-rows.ts';
 import { QuantizedScorer } from './quantized-scorer.ts';
 import type { QuantizedMatrix } from './quantization.ts';
 import { chunkSizes, scanScores, type Chunks, type ScanOptions } from './score-scan.ts';
@@ -111,10 +112,6 @@ function unpack({ precision, data, cols, dimension }: QuantizedMatrix, row: numb
   if (precision === 'int8' || precision === 'uint8') return bytes;
   const offset = precision === 'binary' ? 128 : 0;
   return Uint8Array.from({ length: dimension }, (_, i) => ((bytes[i >> 3]! + offset) >> (7 - (i & 7))) & 1);
-}
-
-function rowOf({ data, cols }: Matrix, row: number): Float32Array {
-  return data.subarray(row * cols, (row + 1) * cols);
 }
 
 function dot(x: Vector, y: Vector): number {

@@ -1,4 +1,4 @@
-import type { Matrix, TokenBatch, TokenEmbeddings } from '@sentvec/core';
+import { rowOf, type Matrix, type TokenBatch, type TokenEmbeddings } from '@sentvec/core';
 
 /** A batch of texts with a vector for each token. */
 export interface PaddedTexts {
@@ -46,8 +46,8 @@ export function fillMasked({ tokens, batch }: PaddedTexts, value: number): Padde
 }
 
 /** The rows of a matrix as arrays. */
-export function rowsOf({ data, rows, cols }: Matrix): number[][] {
-  return Array.from({ length: rows }, (_, row) => [...data.subarray(row * cols, (row + 1) * cols)]);
+export function rowsOf(matrix: Matrix): number[][] {
+  return Array.from({ length: matrix.rows }, (_, row) => [...rowOf(matrix, row)]);
 }
 
 function longest(texts: readonly number[][][]): number {

@@ -1,4 +1,4 @@
-import type { Matrix } from '@sentvec/core';
+import { rowOf, type Matrix } from '@sentvec/core';
 import { makeBatch } from './batch.ts';
 import type { TrainingEngine } from './engine.ts';
 import { tokenizeColumn, type TextReader } from './texts.ts';
@@ -27,7 +27,7 @@ export function embedWith(engine: TrainingEngine, reader: TextReader): EmbedText
         cols = part.cols;
         vectors = new Float32Array(texts.length * cols);
       }
-      for (const [index, row] of rows.entries()) vectors.set(part.data.subarray(index * cols, (index + 1) * cols), row * cols);
+      for (const [index, row] of rows.entries()) vectors.set(rowOf(part, index), row * cols);
       start = end;
     }
     return { data: vectors, rows: texts.length, cols };

@@ -1,5 +1,5 @@
 import { webgpu } from '@sentvec/backend-webgpu';
-import { cachedModel, loadEmbedder, similarity, urlModel, type Embedder } from '@sentvec/core';
+import { cachedModel, loadEmbedder, rowOf, similarity, urlModel, type Embedder } from '@sentvec/core';
 import mjs from 'onnxruntime-web/ort-wasm-simd-threaded.asyncify.mjs?url';
 import wasm from 'onnxruntime-web/ort-wasm-simd-threaded.asyncify.wasm?url';
 
@@ -31,6 +31,6 @@ export async function loadModel(address: string, onProgress: (megabytes: number)
 /** Cosine similarity of each text with each. */
 export async function compare({ embedder }: PageModel, texts: readonly string[]): Promise<number[][]> {
   const { vectors } = await embedder.embed([...texts]);
-  const { data, rows, cols } = similarity(vectors, vectors, 'cosine');
-  return Array.from({ length: rows }, (_, row) => [...data.subarray(row * cols, (row + 1) * cols)]);
+  const cosines = similarity(vectors, vectors, 'cosine');
+  return texts.map((_, row) => [...rowOf(cosines, row)]);
 }

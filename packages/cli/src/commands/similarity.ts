@@ -28,8 +28,8 @@ export const similarity: Command = defineCommand({
     await withModel(args, context, async (embedder) => {
       const measure = args.function ?? embedder.similarityFunction;
       const { vectors } = await embedder.embed(texts, { prompt: args.prompt, signal: context.signal });
-      const { data } = core.similarity(vectors, vectors, measure);
-      const matrix = texts.map((_, row) => [...data.subarray(row * texts.length, (row + 1) * texts.length)]);
+      const similarities = core.similarity(vectors, vectors, measure);
+      const matrix = texts.map((_, row) => [...core.rowOf(similarities, row)]);
       await context.print({
         text: renderMatrix(texts, matrix),
         json: { model: embedder.model.name, similarity: measure, texts, matrix },

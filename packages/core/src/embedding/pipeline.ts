@@ -1,6 +1,7 @@
 import { planBatches } from '../batching.ts';
 import { SentvecError } from '../errors.ts';
 import { giveWay } from '../event-loop.ts';
+import { rowOf } from '../matrix-rows.ts';
 import type { EmbedOptions, Matrix, TokenizedText } from '../types.ts';
 import { encodeBatch, firstBrokenRow } from './encode-batch.ts';
 import type { EmbedderParts } from './parts.ts';
@@ -117,9 +118,7 @@ export class Pipeline {
         { row },
       );
     }
-    for (const [index, place] of places.entries()) {
-      vectors.set(matrix.data.subarray(index * dimension, (index + 1) * dimension), place * dimension);
-    }
+    for (const [index, place] of places.entries()) vectors.set(rowOf(matrix, index), place * dimension);
     this.#done.rows += texts.length;
     for (const text of texts) this.#done.tokens += text.ids.length;
     if (!this.#run.signal.aborted) this.#onProgress?.({ ...this.#done });

@@ -1,4 +1,4 @@
-import { loadEmbedder, type Encoder, type Head, type Matrix, type TokenBatch } from '@sentvec/core';
+import { loadEmbedder, rowOf, type Encoder, type Head, type Matrix, type TokenBatch } from '@sentvec/core';
 import type { BackendCheck, BackendUnderTest } from './check.ts';
 import type { GoldenExpectation } from '../golden-expectation.ts';
 import { expectClose, expectSize, padded } from './token-batches.ts';
@@ -81,10 +81,6 @@ export function goldenChecks(subject: BackendUnderTest, model: string): BackendC
 
 async function pooledOnDevice(encoder: Encoder, batch: TokenBatch, head: Head): Promise<Matrix | undefined> {
   return encoder.encodePooled?.(batch, head);
-}
-
-function rowOf({ data, cols }: Matrix, row: number): Float32Array {
-  return data.subarray(row * cols, (row + 1) * cols);
 }
 
 /** The mask without the tokens of prompts, where the pooling leaves them out. */

@@ -1,4 +1,4 @@
-import type { Matrix } from '@sentvec/core';
+import { rowOf, type Matrix } from '@sentvec/core';
 import type { EmbedTexts } from '../embed-texts.ts';
 import { Random } from '../random.ts';
 import type { Evaluation } from '../training-history.ts';
@@ -61,7 +61,7 @@ interface Clustering {
 }
 
 function firstCentres(vectors: Matrix, count: number, random: Random): Float64Array[] {
-  const rowAt = (row: number) => Float64Array.from(vectors.data.subarray(row * vectors.cols, (row + 1) * vectors.cols));
+  const rowAt = (row: number) => Float64Array.from(rowOf(vectors, row));
   const centres = [rowAt(random.below(vectors.rows))];
   const nearest = new Float64Array(vectors.rows).fill(Infinity);
   while (centres.length < count) {
