@@ -45,7 +45,7 @@ async function openOnFirst(
   for (const [index, device] of devices.entries()) {
     const plan = planSessions(source.size, device, options);
     try {
-      const pool = await openPool(source, device, plan);
+      const pool = await openPool(source, device, plan, onWarning);
       return new PooledEncoder(pool, source, plan, { positions, device });
     } catch (error) {
       const next = devices[index + 1];
@@ -60,10 +60,11 @@ function openPool(
   source: ModelSource,
   device: OnnxDevice,
   plan: Pick<SessionPlan, 'sessions' | 'threadsPerSession'>,
+  onWarning: (message: string) => void,
 ): Promise<SessionPool> {
   const { model, externalData } = source;
   const specification = { model, externalData, device, threads: plan.threadsPerSession };
-  return SessionPool.open((listener) => startSessionThread(specification, listener), plan.sessions);
+  return SessionPool.open((listener) => startSessionThread(specification, listener), plan.sessions, onWarning);
 }
 
 /** When the processor cannot open the model either, the model is at fault, else the device. */
@@ -81,7 +82,7 @@ async function explain(error: unknown, device: OnnxDevice, source: ModelSource):
 
 async function opensOnProcessor(source: ModelSource): Promise<boolean> {
   try {
-    const pool = await openPool(source, 'cpu', { sessions: 1, threadsPerSession: 1 });
+    const pool = await openPool(source, 'cpu', { sessions: 1, threadsPerSession: 1 }, warn);
     await pool.dispose();
     return true;
   } catch {

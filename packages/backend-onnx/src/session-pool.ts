@@ -19,32 +19,41 @@ const depth = 2;
 /** Threads that may die in a row, without a batch done in between, before the pool gives up. */
 const deathsInARow = 3;
 
-/** Sessions of one model in worker threads, and a queue of batches before them. */
+/**
+ * Sessions of one model in worker threads, and a queue of batches before them. It opens with one session; the others follow when there
+ * is work for them, so that a few texts neither wait for all nor pay their memory.
+ */
 export class SessionPool implements ThreadListener {
   readonly #start: StartThread;
+  readonly #onWarning: (message: string) => void;
+  /** Sessions that are still to be opened. */
+  #further: number;
   readonly #threads: SessionThread[] = [];
   readonly #queue: Job[] = [];
   readonly #sent = new Map<number, Job>();
   readonly #aborts = new AbortWatch((id, signal) => this.#abandon(id, signal));
   #lastId = 0;
   #deaths = 0;
-  #restarting: Promise<void> = Promise.resolve();
+  /** Ends when no thread is being started. */
+  #starting: Promise<unknown> = Promise.resolve();
   #failure: SentvecError | undefined;
   #disposal: Promise<void> | undefined;
 
-  private constructor(start: StartThread) {
+  private constructor(start: StartThread, sessions: number, onWarning: (message: string) => void) {
     this.#start = start;
+    this.#further = sessions - 1;
+    this.#onWarning = onWarning;
   }
 
-  /** Opens all sessions at once. @throws Error with onnxruntime's reason when one cannot be opened */
-  static async open(start: StartThread, sessions: number): Promise<SessionPool> {
-    const pool = new SessionPool(start);
-    const attempts = await Promise.allSettled(Array.from({ length: sessions }, () => start(pool)));
-    pool.#threads.push(...attempts.filter((attempt) => attempt.status === 'fulfilled').map((attempt) => attempt.value));
-    const refusal = attempts.find((attempt) => attempt.status === 'rejected');
-    if (refusal === undefined) return pool;
-    await pool.dispose();
-    throw refusal.reason;
+  /**
+   * Opens the first session.
+   * @param onWarning hears of further sessions that cannot be opened; the work goes on with those that are open
+   * @throws Error with onnxruntime's reason when it cannot be opened
+   */
+  static async open(start: StartThread, sessions: number, onWarning: (message: string) => void): Promise<SessionPool> {
+    const pool = new SessionPool(start, sessions, onWarning);
+    pool.#threads.push(await start(pool));
+    return pool;
   }
 
   get hiddenSize(): number {
@@ -81,7 +90,7 @@ export class SessionPool implements ThreadListener {
 
   async #end(): Promise<void> {
     this.#fail(new SentvecError('disposed', 'The encoder was disposed of. Load the model again.'));
-    await this.#restarting;
+    await this.#starting;
     await Promise.all(this.#threads.map((thread) => thread.close()));
   }
 
@@ -94,10 +103,26 @@ export class SessionPool implements ThreadListener {
   #dispatch(): void {
     while (this.#queue.length > 0) {
       const thread = leastBusy(this.#threads);
+      if (thread !== undefined && thread.inFlight.size > 0) this.#grow();
       if (thread === undefined || thread.inFlight.size >= depth) return;
       const job = this.#queue.shift()!;
       this.#sent.set(job.id, job);
       thread.run(job.id, job.batch, job.head);
+    }
+  }
+
+  #grow(): void {
+    const threads = Array.from({ length: this.#further }, () => this.#add());
+    this.#further = 0;
+    if (threads.length > 0) this.#starting = Promise.all([this.#starting, ...threads]);
+  }
+
+  async #add(): Promise<void> {
+    try {
+      this.#threads.push(await this.#start(this));
+      this.#dispatch();
+    } catch (error) {
+      this.#onWarning(`A further session of onnxruntime cannot be opened; going on with ${this.#threads.length}. ${String(error)}`);
     }
   }
 
@@ -128,7 +153,7 @@ export class SessionPool implements ThreadListener {
     this.#reject(computed, `The worker thread that computed a batch died: ${reason}`);
     for (const id of next.toReversed()) this.#requeue(id);
     if (this.#failure !== undefined) return;
-    this.#restarting = this.#restarting.then(() => this.#restart(reason));
+    this.#starting = this.#starting.then(() => this.#restart(reason));
   }
 
   async #restart(reason: string): Promise<void> {

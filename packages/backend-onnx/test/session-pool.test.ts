@@ -46,8 +46,9 @@ const batch: TokenBatch = { ids: Int32Array.of(1), mask: Int32Array.of(1), rows:
 async function openPool(
   sessions: number,
   refuse: (count: number) => boolean = () => false,
-): Promise<{ pool: SessionPool; threads: FakeThread[] }> {
+): Promise<{ pool: SessionPool; threads: FakeThread[]; warnings: string[] }> {
   const threads: FakeThread[] = [];
+  const warnings: string[] = [];
   let started = 0;
   const start = async (listener: ThreadListener): Promise<SessionThread> => {
     started += 1;
@@ -56,7 +57,7 @@ async function openPool(
     threads.push(thread);
     return thread;
   };
-  return { pool: await SessionPool.open(start, sessions), threads };
+  return { pool: await SessionPool.open(start, sessions, (message) => void warnings.push(message)), threads, warnings };
 }
 
 const sizes = (threads: readonly FakeThread[]): number[] => threads.map((thread) => thread.inFlight.size);
@@ -71,6 +72,7 @@ describe('the queue', () => {
   it('gives every thread one batch, then the next one, and holds the rest back', async () => {
     const { pool, threads } = await openPool(2);
     const calls = Array.from({ length: 6 }, () => pool.run(batch));
+    await settle();
     expect(sizes(threads)).toEqual([2, 2]);
     threads[0]!.finish();
     expect(sizes(threads)).toEqual([2, 2]);
@@ -140,6 +142,10 @@ describe('a thread that dies', () => {
 
   it('and cannot be replaced leaves the work to the others', async () => {
     const { pool, threads } = await openPool(2, (count) => count > 2);
+    const calls = [pool.run(batch), pool.run(batch)];
+    await settle();
+    while (threads[0]!.inFlight.size > 0) threads[0]!.finish();
+    await Promise.all(calls);
     threads[0]!.die();
     await settle();
     const call = codeOf(pool.run(batch));
@@ -149,16 +155,42 @@ describe('a thread that dies', () => {
 });
 
 describe('opening and disposal', () => {
-  it('closes the threads that started when one did not', async () => {
-    const threads: FakeThread[] = [];
-    let count = 0;
-    const open = SessionPool.open(async (listener) => {
-      count += 1;
-      if (count === 2) throw new Error('no such device');
-      threads.push(new FakeThread(listener));
-      return threads.at(-1)!;
-    }, 3);
-    await expect(open).rejects.toThrow('no such device');
+  it('starts one thread, and the others when there is work for them', async () => {
+    const { pool, threads } = await openPool(3);
+    for (let call = 0; call < 2; call += 1) {
+      const done = pool.run(batch);
+      threads[0]!.finish();
+      await done;
+    }
+    expect(threads.length).toBe(1);
+    const calls = [pool.run(batch), pool.run(batch)];
+    await settle();
+    expect(threads.length).toBe(3);
+    while (threads[0]!.inFlight.size > 0) threads[0]!.finish();
+    await Promise.all(calls);
+    await pool.dispose();
+    expect(threads.map((thread) => thread.closed)).toEqual([1, 1, 1]);
+  });
+
+  it('fails with the reason of the first thread', async () => {
+    await expect(openPool(3, (count) => count === 1)).rejects.toThrow('no such device');
+  });
+
+  it('goes on with the threads that start when others do not, and says so', async () => {
+    const { pool, threads, warnings } = await openPool(3, (count) => count === 2);
+    const calls = Array.from({ length: 4 }, () => pool.run(batch));
+    await settle();
+    expect(sizes(threads)).toEqual([2, 2]);
+    expect(warnings).toEqual([expect.stringContaining('no such device')]);
+    for (const thread of threads) while (thread.inFlight.size > 0) thread.finish();
+    expect((await Promise.all(calls)).length).toBe(4);
+  });
+
+  it('closes a thread that was being started', async () => {
+    const { pool, threads } = await openPool(2);
+    const calls = [codeOf(pool.run(batch)), codeOf(pool.run(batch))];
+    await pool.dispose();
+    expect(await Promise.all(calls)).toEqual(['disposed', 'disposed']);
     expect(threads.map((thread) => thread.closed)).toEqual([1, 1]);
   });
 

@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { once } from 'node:events';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Worker } from 'node:worker_threads';
 import { onnx } from '@sentvec/backend-onnx';
@@ -33,8 +34,14 @@ describe('a worker thread that ends', () => {
   /** An encoder of two sessions, and the worker threads that were started for it so far. */
   async function loadAndCatchWorkers(): Promise<{ encoder: Encoder; workers: Worker[] }> {
     const workers: Worker[] = [];
-    process.on('worker', (worker) => workers.push(worker));
+    const ready: Promise<unknown>[] = [];
+    process.on('worker', (worker) => {
+      workers.push(worker);
+      ready.push(once(worker, 'message'));
+    });
     const encoder = await onnx({ sessions: 2 }).load(memoryModel('m', { 'model.onnx': onnxModel() }));
+    await Promise.all([encoder.encode(batch), encoder.encode(batch)]);
+    await Promise.all(ready);
     return { encoder, workers };
   }
 });

@@ -29,7 +29,9 @@ export async function useLite(options: UseLiteOptions = {}): Promise<ModelFiles 
     checkConversion(files);
     await placeFolder(folder, files, options.signal);
   }
-  return directoryModel(folder, { name: 'use-lite', revision: '0.2.0' });
+  const model = await directoryModel(folder, { name: 'use-lite', revision: '0.2.0' });
+  // The hashes were checked just now: who asks for them need not read 30 MB again.
+  return { ...model, sha256: async (path) => folderHashes[path] ?? model.sha256!(path) };
 }
 
 function checkConversion(files: ReadonlyMap<string, Uint8Array>): void {
