@@ -16,8 +16,11 @@ export type ConnectionRole =
 /** The Redis of a machine of one's own. */
 export const defaultRedisUrl = 'redis://127.0.0.1:6379';
 
-/** Milliseconds after which a producer gives up. */
-export const producerTimeout: number = 1000;
+/** Milliseconds for all that a producer waits for before its first action: the connection and what the server says of itself. */
+export const producerTimeout: number = 800;
+
+/** Milliseconds for which a watcher waits for an answer. */
+const watcherTimeout = 10_000;
 
 /** Milliseconds for which a worker that starts waits for a Redis that is not there yet. */
 const workerTimeout = 15_000;
@@ -36,9 +39,8 @@ export async function connectRedis(url: string, role: ConnectionRole): Promise<R
   let lastError: Error | undefined;
   connection.on('error', (error: Error) => (lastError = error));
   try {
-    if (role === 'producer') await within(connection.connect(), producerTimeout);
-    else await within(untilReady(connection), workerTimeout);
-    checkServer(await infoOf(connection), redactUrl(url));
+    const info = await within(introduction(connection, role), role === 'producer' ? producerTimeout : workerTimeout);
+    checkServer(info, redactUrl(url));
   } catch (error) {
     connection.disconnect();
     if (SentvecError.is(error)) throw error;
@@ -52,6 +54,12 @@ export function redactUrl(url: string): string {
   return url
     .replace(/(:\/\/)(.*)@/s, (_all, scheme: string, credentials: string) => `${scheme}${credentials.split(':')[0]}:***@`)
     .replace(/\?.*/s, '');
+}
+
+/** What the server says of itself, as soon as there is a connection. */
+async function introduction(connection: RedisConnection, role: ConnectionRole): Promise<string> {
+  await (role === 'producer' ? connection.connect() : untilReady(connection));
+  return connection.info();
 }
 
 /** Connects however many attempts it takes, unless the server says that it will not have us. */
@@ -71,11 +79,11 @@ function createConnection(url: string, role: ConnectionRole): RedisConnection {
   const options: RedisOptions = {
     lazyConnect: true,
     connectTimeout: role === 'producer' ? producerTimeout : workerTimeout / 3,
-    // A program that was refused would stay for as long as this before it ends.
-    disconnectTimeout: 200,
+    // For as long as this, a server that does not hang up too keeps a program from its end. Nobody is to wait for a producer that gave up.
+    disconnectTimeout: role === 'producer' ? 0 : 200,
     maxRetriesPerRequest: null,
     enableOfflineQueue: role === 'worker',
-    ...(role === 'watcher' && { commandTimeout: 10 * producerTimeout }),
+    ...(role === 'watcher' && { commandTimeout: watcherTimeout }),
     retryStrategy: (times) => Math.min(times * 100, 1000),
   };
   const scheme = /^(rediss?)(\+cluster)?:\/\//.exec(url);
@@ -112,10 +120,6 @@ function openCluster(hosts: string, isSecure: boolean, role: ConnectionRole, opt
 function hostAndPort(text: string): { host: string; port: number } {
   const { hostname, port } = new URL(`redis://${text}`);
   return { host: hostname, port: Number(port || 6379) };
-}
-
-async function infoOf(connection: RedisConnection): Promise<string> {
-  return within(connection.info(), producerTimeout);
 }
 
 /** @throws SentvecError `queue-unavailable` for a server on which jobs are not safe */

@@ -9,7 +9,7 @@ import { readEvents, type ReadEventsOptions } from './run-events.ts';
 import { RunStore } from './run-store.ts';
 
 /** Milliseconds after which an action of a producer counts as failed. */
-export const actionTimeout: number = 2000;
+export const actionTimeout: number = 1500;
 
 /** Events of BullMQ that Redis keeps for each queue, about. */
 const keptQueueEvents = 1000;
