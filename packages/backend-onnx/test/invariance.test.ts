@@ -35,9 +35,7 @@ const sentences = Array.from({ length: 48 }, (_, index) => {
 
 const settings: readonly OnnxOptions[] = [
   { sessions: 1, threadsPerSession: 1 },
-  { sessions: 1, threadsPerSession: 2 },
   { sessions: 1, threadsPerSession: 3 },
-  { sessions: 2, threadsPerSession: 1 },
   { sessions: 3, threadsPerSession: 1 },
 ];
 

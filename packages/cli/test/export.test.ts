@@ -38,7 +38,6 @@ describe.each(['tiny-bert', 'tiny-roberta', 'tiny-mpnet', 'tiny-bert-multipool',
   let exported: Embedder;
 
   beforeAll(async () => {
-    process.env['SENTVEC_CACHE'] = place.path('cache');
     const model = name === 'use-lite' ? 'use-lite' : goldenPath(`models/${name}`);
     await place.succeed(['export', model, '--output', name]);
     const { useLite } = await import('@sentvec/model-use-lite');

@@ -18,7 +18,7 @@ export interface Result {
   readonly stderr: string;
 }
 
-/** A folder for one test file; commands run in it, with a cache of their own. Removed at the end. */
+/** A folder for one test file; commands run in it. Removed at the end. */
 export class Workplace {
   directory = '';
 
@@ -56,7 +56,7 @@ export class Workplace {
   }
 
   #environment(more: Readonly<Record<string, string>>): NodeJS.ProcessEnv {
-    return { ...process.env, SENTVEC_CACHE: this.path('cache'), HF_HUB_OFFLINE: '1', NO_COLOR: '1', ...more };
+    return { ...process.env, HF_HUB_OFFLINE: '1', NO_COLOR: '1', ...more };
   }
 
   /** Runs the built command to its end. `input` is its standard input. */
