@@ -79,7 +79,7 @@ class WorkerSessionThread implements SessionThread {
   }
 
   run(id: number, { ids, mask, rows, cols }: TokenBatch, pooledHead?: PooledHead): void {
-    const copy = { ids: Int32Array.from(ids), mask: Int32Array.from(mask) };
+    const copy = { ids: ids.slice(), mask: mask.slice() };
     const head = pooledHead && { ...pooledHead, projections: pooledHead.projections.map((projection) => this.#place(projection)) };
     if (this.#inFlight.size === 0) this.#worker.ref();
     this.#inFlight.add(id);

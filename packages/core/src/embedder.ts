@@ -4,7 +4,7 @@ import { Run } from './embedding/run.ts';
 import { outputSize } from './embedding/head.ts';
 import { resolveSettings, type EmbedSettings } from './embedding/settings.ts';
 import { Slots } from './embedding/slots.ts';
-import { checkText, WindowReader } from './embedding/windows.ts';
+import { checkTexts, WindowReader } from './embedding/windows.ts';
 import { SentvecError } from './errors.ts';
 import { createFingerprinter, type Fingerprinter } from './fingerprint.ts';
 import type {
@@ -76,14 +76,15 @@ class FourPartEmbedder implements Embedder {
     const started = performance.now();
     const { run, settings } = this.#begin(options);
     try {
-      for (const [row, text] of texts.entries()) checkText(text, row);
-      const vectors = new Float32Array(texts.length * settings.dimension);
+      await checkTexts(texts);
+      const { dimension } = settings;
+      const vectors = new Float32Array(texts.length * dimension);
       const truncated: { row: number; length: number }[] = [];
       let tokens = 0;
       let positions = 0;
-      const pipeline = new Pipeline(this.#parts, settings, run, this.#slots, options.onProgress);
+      const allocate = (firstRow: number, rows: number) => vectors.subarray(firstRow * dimension, (firstRow + rows) * dimension);
+      const pipeline = new Pipeline(this.#parts, settings, run, this.#slots, { allocate, onProgress: options.onProgress });
       for await (const window of pipeline.windows(new WindowReader(texts))) {
-        vectors.set(window.vectors.data, window.firstRow * settings.dimension);
         positions += window.positions;
         for (const [index, text] of window.tokenized.entries()) {
           tokens += text.ids.length;
@@ -100,7 +101,7 @@ class FourPartEmbedder implements Embedder {
         fingerprint: hash,
         notes: this.#parts.notes ?? [],
       };
-      return { vectors: { data: vectors, rows: texts.length, cols: settings.dimension }, receipt };
+      return { vectors: { data: vectors, rows: texts.length, cols: dimension }, receipt };
     } finally {
       this.#end(run);
     }
@@ -113,7 +114,8 @@ class FourPartEmbedder implements Embedder {
     const { run, settings } = this.#begin(options);
     const reader = new WindowReader(texts);
     try {
-      const pipeline = new Pipeline(this.#parts, settings, run, this.#slots, options.onProgress);
+      const allocate = (_firstRow: number, rows: number) => new Float32Array(rows * settings.dimension);
+      const pipeline = new Pipeline(this.#parts, settings, run, this.#slots, { allocate, onProgress: options.onProgress });
       for await (const { firstRow, texts: window, tokenized, vectors } of pipeline.windows(reader)) {
         for (const [index, text] of window.entries()) {
           const vector = vectors.data.slice(index * vectors.cols, (index + 1) * vectors.cols);

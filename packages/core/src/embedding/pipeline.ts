@@ -18,6 +18,13 @@ export interface EmbeddedWindow extends TextWindow {
   readonly positions: number;
 }
 
+/** What becomes of the vectors. */
+export interface PipelineOutput {
+  /** Space for the vectors of a window, rows × dimension. They are written batch by batch: memory that is touched all at once holds up the thread. */
+  readonly allocate: (firstRow: number, rows: number) => Float32Array;
+  readonly onProgress: EmbedOptions['onProgress'];
+}
+
 /** A window whose batches are on their way. */
 interface LaunchedWindow {
   readonly finished: Promise<EmbeddedWindow>;
@@ -32,15 +39,15 @@ export class Pipeline {
   readonly #settings: EmbedSettings;
   readonly #run: Run;
   readonly #slots: Slots;
-  readonly #onProgress: EmbedOptions['onProgress'];
+  readonly #output: PipelineOutput;
   readonly #done = { rows: 0, tokens: 0 };
 
-  constructor(parts: EmbedderParts, settings: EmbedSettings, run: Run, slots: Slots, onProgress: EmbedOptions['onProgress']) {
+  constructor(parts: EmbedderParts, settings: EmbedSettings, run: Run, slots: Slots, output: PipelineOutput) {
     this.#parts = parts;
     this.#settings = settings;
     this.#run = run;
     this.#slots = slots;
-    this.#onProgress = onProgress;
+    this.#output = output;
   }
 
   async *windows(reader: WindowReader): AsyncGenerator<EmbeddedWindow, void, undefined> {
@@ -80,7 +87,7 @@ export class Pipeline {
 
   async #embed(window: TextWindow, tokenized: readonly TokenizedText[], unpooledTokens: number): Promise<EmbeddedWindow> {
     const { dimension, batchTokens, head } = this.#settings;
-    const vectors = new Float32Array(window.texts.length * dimension);
+    const vectors = this.#output.allocate(window.firstRow, window.texts.length);
     const batches = planBatches(
       tokenized.map((text) => text.ids.length),
       batchTokens,
@@ -121,7 +128,7 @@ export class Pipeline {
     for (const [index, place] of places.entries()) vectors.set(rowOf(matrix, index), place * dimension);
     this.#done.rows += texts.length;
     for (const text of texts) this.#done.tokens += text.ids.length;
-    if (!this.#run.signal.aborted) this.#onProgress?.({ ...this.#done });
+    if (!this.#run.signal.aborted) this.#output.onProgress?.({ ...this.#done });
   }
 
   async #unpooledTokens(): Promise<number> {

@@ -72,8 +72,16 @@ export class WindowReader {
   }
 }
 
+/** Finds a bad text before any is embedded. @throws SentvecError `invalid-text` */
+export async function checkTexts(texts: readonly unknown[]): Promise<void> {
+  for (let row = 0; row < texts.length; row += 1) {
+    checkText(texts[row], row);
+    if (sliceIsOver()) await giveWay();
+  }
+}
+
 /** @throws SentvecError `invalid-text` when the value is not a string, or too long to be tokenized in bounded memory */
-export function checkText(value: unknown, row: number): asserts value is string {
+function checkText(value: unknown, row: number): asserts value is string {
   if (typeof value !== 'string') {
     const kind = value === null ? 'null' : Array.isArray(value) ? 'an array' : `of type ${typeof value}`;
     throw new SentvecError('invalid-text', `Row ${row} is ${kind}, not a text. Leave it out, or make a string of it.`, { row });
