@@ -1,7 +1,8 @@
 export { connectRedis, defaultRedisUrl, isDurable, redactUrl, type ConnectionRole, type RedisConnection } from './connection.ts';
 export { namesOf, queueNames, type QueueNames } from './names.ts';
 export { defaultQueue, queueRuntime, type QueueRuntimeOptions } from './queue-runtime.ts';
-export { QueueWorker, startQueueWorker, type QueueWorkerOptions, type RecoverySettings } from './queue-worker.ts';
+export { QueueWorker, startQueueWorker, type QueueWorkerOptions } from './queue-worker.ts';
+export type { RecoverySettings } from './recovery-settings.ts';
 export type { Refusal } from './refusals.ts';
 export type { StepReport, WorkerObserver } from './worker-parts.ts';
 export { QueueOverview, type StepCounts, type WorkerFacts } from './queue-overview.ts';

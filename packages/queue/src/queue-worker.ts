@@ -5,6 +5,7 @@ import { QueueEvents, Worker, type Processor, type Telemetry } from 'bullmq';
 import { connectRedis, defaultRedisUrl, within, type RedisConnection } from './connection.ts';
 import { namesOf, queueNames, type QueueNames } from './names.ts';
 import { checkQueueName, defaultQueue, defaultRetentionSeconds } from './queue-runtime.ts';
+import { defaultRecovery, lockRenewTime, type RecoverySettings } from './recovery-settings.ts';
 import { Refusals } from './refusals.ts';
 import { RunMonitor } from './run-monitor.ts';
 import { RunProcessor } from './run-processor.ts';
@@ -30,24 +31,13 @@ export interface QueueWorkerOptions {
   readonly rateLimit?: { readonly max: number; readonly duration: number };
   /** Seconds for which a run that has ended can still be found. Default 7 days. */
   readonly retentionSeconds?: number;
+  /** How quickly the work of a dead worker is taken over. */
   readonly recovery?: Partial<RecoverySettings>;
   readonly logger?: Logger;
   readonly observer?: WorkerObserver;
   /** OpenTelemetry: `new BullMQOtel(…)` of `bullmq-otel`. */
   readonly telemetry?: Telemetry;
 }
-
-/** How quickly the work of a dead worker is taken over. */
-export interface RecoverySettings {
-  /** Milliseconds after which a worker that gave no sign of life has lost its jobs. Default 10,000. */
-  readonly lockDuration: number;
-  /** Milliseconds between two looks for lost jobs. Default 5000. */
-  readonly stalledInterval: number;
-  /** How many workers a step may take down with it before it counts as failed. Default 20. */
-  readonly maxStalledCount: number;
-}
-
-const defaultRecovery: RecoverySettings = { lockDuration: 10_000, stalledInterval: 5000, maxStalledCount: 20 };
 
 /** Runs coordinated by one worker at once. They wait most of the time. */
 const coordinations = 32;
@@ -163,6 +153,7 @@ export class QueueWorker {
     const { logger, observer } = this.#parts;
     const worker = new Worker(name, processor, {
       ...options,
+      lockRenewTime: lockRenewTime(options),
       ...(telemetry && { telemetry }),
       ...(limiter && { limiter }),
       connection: this.redis,
