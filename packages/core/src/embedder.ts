@@ -7,20 +7,8 @@ import { Slots } from './embedding/slots.ts';
 import { checkTexts, WindowReader } from './embedding/windows.ts';
 import { SentvecError } from './errors.ts';
 import { createFingerprinter, type Fingerprinter } from './fingerprint.ts';
-import type {
-  CanaryResult,
-  Embedded,
-  Embedder,
-  EmbedOptions,
-  Encoder,
-  Fingerprint,
-  Head,
-  ModelFiles,
-  Receipt,
-  SimilarityFunction,
-  StreamedVector,
-  Tokenizer,
-} from './types.ts';
+import type { Embedded, Embedder, EmbedOptions, Fingerprint, Receipt, StreamedVector } from './embedder-types.ts';
+import type { CanaryResult, Encoder, Head, ModelFiles, SimilarityFunction, Tokenizer } from './types.ts';
 
 export type { EmbedderParts } from './embedding/parts.ts';
 

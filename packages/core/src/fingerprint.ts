@@ -3,7 +3,8 @@ import type { EmbedderParts } from './embedding/parts.ts';
 import type { EmbedSettings } from './embedding/settings.ts';
 import { SentvecError } from './errors.ts';
 import { sha256 } from './sha256.ts';
-import type { Fingerprint, ModelFiles, Projection } from './types.ts';
+import type { Fingerprint } from './embedder-types.ts';
+import type { ModelFiles, Projection } from './types.ts';
 import { weightFiles } from './weight-files.ts';
 
 /** See {@link Embedder.fingerprint}. */

@@ -5,7 +5,8 @@ import { SentvecError, throwIfAborted } from './errors.ts';
 import { readModelFolder, type ModelFolder, type ModelFolderOptions } from './model-folder/read-model-folder.ts';
 import { readTokenizerDefinition, type TokenizerDefinition } from './tokenizer/definition.ts';
 import { javaScriptTokenizer, type TokenizerLoader } from './tokenizer/javascript-tokenizer.ts';
-import type { Backend, CanaryResult, Embedder, Encoder, LoadOptions, ModelFiles, Tokenizer } from './types.ts';
+import type { Embedder } from './embedder-types.ts';
+import type { Backend, CanaryResult, Encoder, LoadOptions, ModelFiles, Tokenizer } from './types.ts';
 
 /** Options of {@link loadEmbedder}. */
 export interface LoadEmbedderOptions extends ModelFolderOptions, LoadOptions {

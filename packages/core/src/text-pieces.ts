@@ -1,5 +1,5 @@
 import { SentvecError, throwIfAborted } from './errors.ts';
-import type { Embedder } from './types.ts';
+import type { Embedder } from './embedder-types.ts';
 import { checkCount } from './vector-checks.ts';
 
 /** Options of {@link splitByTokens}. */

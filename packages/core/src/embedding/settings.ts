@@ -1,5 +1,6 @@
 import { SentvecError } from '../errors.ts';
-import type { EmbedOptions, Head, Tokenizer } from '../types.ts';
+import type { EmbedOptions } from '../embedder-types.ts';
+import type { Head, Tokenizer } from '../types.ts';
 import { outputSize, truncateHead } from './head.ts';
 import type { EmbedderParts } from './parts.ts';
 
