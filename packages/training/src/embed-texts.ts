@@ -9,6 +9,17 @@ export type EmbedTexts = (
   options?: { readonly prompt?: string; readonly signal?: AbortSignal | undefined },
 ) => Promise<Matrix>;
 
+/** Texts that are put before each query and before each document of a search. Default: none, but what the embedding does by itself. */
+export interface SearchPrompts {
+  readonly queryPrompt?: string | undefined;
+  readonly corpusPrompt?: string | undefined;
+}
+
+/** The same embedding with a prompt before each text, unless another is asked for. */
+export function withPrompt(embed: EmbedTexts, prompt: string | undefined): EmbedTexts {
+  return prompt === undefined ? embed : (texts, options) => embed(texts, { prompt, ...options });
+}
+
 /** Tokens of a batch: small enough to stay in cache, as in serving. */
 const batchTokens = 2048;
 

@@ -40,7 +40,7 @@ export {
   type TrainableTensor,
 } from './step/record-step.ts';
 export type { TrainableModel } from './step/siamese.ts';
-export type { EmbedTexts } from './embed-texts.ts';
+export type { EmbedTexts, SearchPrompts } from './embed-texts.ts';
 export type { Mixing } from './epoch-plan.ts';
 export type { TextReader } from './texts.ts';
 export * from './trainer.ts';

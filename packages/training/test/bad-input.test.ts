@@ -88,6 +88,18 @@ test.each([
     'invalid-argument',
     'anchor, positive, negative',
   ],
+  [
+    'an evaluation with a prompt that the model does not have',
+    { evaluation: { ...pairs, type: 'sts', prompt: 'passage' } },
+    'invalid-argument',
+    'no prompt "passage"',
+  ],
+  [
+    'an evaluation with the prompts of another',
+    { evaluation: { ...pairs, type: 'sts', queryPrompt: 'query' } },
+    'invalid-argument',
+    'sts has "prompt"',
+  ],
   ['an evaluation with labels out of range', { evaluation: { ...pairs, type: 'reranking' } }, 'invalid-corpus', 'row '],
   ['an unknown key of a new model', { model: { fromScratch: { layers: 3 } } }, 'invalid-argument', 'model.fromScratch.layers'],
   ['an architecture that is none', { model: { fromScratch: { config: { model_type: 'gpt' } } } }, 'unsupported-model', 'model_type "gpt"'],

@@ -1,5 +1,5 @@
 import { similarity as similarityMatrix, type SimilarityFunction } from '@sentvec/core';
-import type { EmbedTexts } from '../embed-texts.ts';
+import { withPrompt, type EmbedTexts, type SearchPrompts } from '../embed-texts.ts';
 import type { Evaluation } from '../training-history.ts';
 import { averagePrecision, discountedGain, rankLabels } from './ranked-labels.ts';
 
@@ -27,12 +27,14 @@ export async function evaluateReranking(
   samples: readonly RerankingSample[],
   similarity: SimilarityFunction = 'cosine',
   k = 10,
+  { queryPrompt, corpusPrompt }: SearchPrompts = {},
 ): Promise<Evaluation> {
   const usable = samples.filter(({ positive, negative }) => positive.length > 0 && negative.length > 0);
+  const [embedQuery, embedDocuments] = [withPrompt(embed, queryPrompt), withPrompt(embed, corpusPrompt)];
   const totals = { map: 0, [`mrr@${k}`]: 0, [`ndcg@${k}`]: 0 };
   for (const { query, positive, negative } of usable) {
     const documents = [...positive, ...negative];
-    const scores = similarityMatrix(await embed([query]), await embed(documents), similarity).data;
+    const scores = similarityMatrix(await embedQuery([query]), await embedDocuments(documents), similarity).data;
     const ranked = rankLabels(
       scores,
       Array.from(documents, (_, i) => Number(i < positive.length)),

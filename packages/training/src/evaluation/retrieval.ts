@@ -1,5 +1,5 @@
 import { informationRetrieval, type InformationRetrievalOptions, type SimilarityFunction } from '@sentvec/core';
-import type { EmbedTexts } from '../embed-texts.ts';
+import { withPrompt, type EmbedTexts, type SearchPrompts } from '../embed-texts.ts';
 import type { Evaluation } from '../training-history.ts';
 
 /** Texts by id, and which of the corpus answer which query. */
@@ -33,13 +33,13 @@ export async function evaluateRetrieval(
   embed: EmbedTexts,
   { queries, corpus, relevant }: RetrievalTask,
   similarity: SimilarityFunction = 'cosine',
-  options: InformationRetrievalOptions = {},
+  { queryPrompt, corpusPrompt, ...options }: InformationRetrievalOptions & SearchPrompts = {},
 ): Promise<Evaluation> {
   const metrics = await informationRetrieval(
     {
-      queries: await embed(Object.values(queries)),
+      queries: await withPrompt(embed, queryPrompt)(Object.values(queries)),
       queryIds: Object.keys(queries),
-      corpus: await embed(Object.values(corpus)),
+      corpus: await withPrompt(embed, corpusPrompt)(Object.values(corpus)),
       corpusIds: Object.keys(corpus),
       relevant,
     },

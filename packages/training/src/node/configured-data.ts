@@ -48,7 +48,8 @@ function flatLabels({ labels }: Table, { labelScale, file }: DataConfig): { labe
   return { labels: flat, ...(width === undefined ? {} : { labelWidth: width }) };
 }
 
-function promptText(name: string | null, prompts: Readonly<Record<string, string>>): string {
+/** The text of a prompt; of none, nothing. @throws SentvecError `invalid-argument` for a prompt that the model does not have */
+export function promptText(name: string | null, prompts: Readonly<Record<string, string>>): string {
   if (name === null) return '';
   if (Object.hasOwn(prompts, name)) return prompts[name]!;
   throw new SentvecError('invalid-argument', `The model has no prompt "${name}"; it has ${Object.keys(prompts).join(', ') || 'none'}.`);

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { SentvecError, type SimilarityFunction } from '@sentvec/core';
-import type { EmbedTexts } from '../embed-texts.ts';
+import { withPrompt, type EmbedTexts, type SearchPrompts } from '../embed-texts.ts';
 import { evaluateBinaryClassification } from '../evaluation/binary-classification.ts';
 import { evaluateClassification, type ClassifiedTexts } from '../evaluation/classification.ts';
 import { evaluateClustering } from '../evaluation/clustering.ts';
@@ -10,11 +10,18 @@ import { evaluateRetrieval, retrievalTask } from '../evaluation/retrieval.ts';
 import { evaluateSts } from '../evaluation/sts.ts';
 import { evaluateTriplets } from '../evaluation/triplet.ts';
 import type { Evaluation } from '../training-history.ts';
+import { promptText } from './configured-data.ts';
 import type { EvaluationConfig, EvaluationType } from './evaluation-config.ts';
+import type { LoadedTrainable } from './load-trainable.ts';
 import { readTable, type Table } from './read-table.ts';
 
 /** Judges the vectors that a model gives at the moment. */
 type Judge = (embed: EmbedTexts) => Promise<Evaluation>;
+
+/** What a judge must know of the model. */
+interface JudgedModel {
+  readonly folder: Pick<LoadedTrainable['folder'], 'prompts' | 'similarityFunction'>;
+}
 
 /** What a judge is made of: texts by column, labels, and the classified texts that a classifier learns from. */
 interface JudgedData {
@@ -23,10 +30,17 @@ interface JudgedData {
   readonly classes: readonly string[];
   readonly known: ClassifiedTexts | undefined;
   readonly similarity: SimilarityFunction;
+  readonly searchPrompts: SearchPrompts;
 }
 
-/** Makes the judge of a configuration. @throws SentvecError `invalid-corpus` */
-export async function readEvaluation(config: EvaluationConfig, similarity: SimilarityFunction, directory: string): Promise<Judge> {
+/**
+ * Makes the judge of a configuration, with the similarity and the prompts of the model.
+ * @throws SentvecError `invalid-corpus`; `invalid-argument` for a prompt that the model does not have
+ */
+export async function readEvaluation(config: EvaluationConfig, { folder }: JudgedModel, directory: string): Promise<Judge> {
+  const textOf = (name: string | undefined) => (name === undefined ? undefined : promptText(name, folder.prompts));
+  const prompt = textOf(config.prompt);
+  const searchPrompts: SearchPrompts = { queryPrompt: textOf(config.queryPrompt), corpusPrompt: textOf(config.corpusPrompt) };
   const labelKind = config.type === 'classification' || config.type === 'clustering' ? 'class' : 'number';
   const read = async (file: string): Promise<Table> => readTable({ ...config, labelKind, file: resolve(directory, file) });
   const table = await read(config.file);
@@ -35,7 +49,8 @@ export async function readEvaluation(config: EvaluationConfig, similarity: Simil
   checkJudgedData(config, columns, labels, classes);
   const teaching = config.known === undefined ? undefined : await read(config.known);
   const known = teaching && { texts: teaching.columns[0]!, classes: teaching.classes! };
-  return judges[config.type]({ columns, labels, classes, known, similarity });
+  const judge = judges[config.type]({ columns, labels, classes, known, similarity: folder.similarityFunction, searchPrompts });
+  return (embed) => judge(withPrompt(embed, prompt));
 }
 
 const judges: Readonly<Record<EvaluationType, (data: JudgedData) => Judge>> = {
@@ -51,13 +66,13 @@ const judges: Readonly<Record<EvaluationType, (data: JudgedData) => Judge>> = {
     const pairs = { first: columns[0]!, second: columns[1]!, labels };
     return (embed) => evaluateBinaryClassification(embed, pairs, similarity);
   },
-  retrieval: ({ columns, similarity }) => {
+  retrieval: ({ columns, similarity, searchPrompts }) => {
     const task = retrievalTask(columns[0]!, columns[1]!);
-    return (embed) => evaluateRetrieval(embed, task, similarity);
+    return (embed) => evaluateRetrieval(embed, task, similarity, searchPrompts);
   },
-  reranking: ({ columns, labels, similarity }) => {
+  reranking: ({ columns, labels, similarity, searchPrompts }) => {
     const samples = rerankingSamples(columns[0]!, columns[1]!, labels);
-    return (embed) => evaluateReranking(embed, samples, similarity);
+    return (embed) => evaluateReranking(embed, samples, similarity, undefined, searchPrompts);
   },
   paraphrases: ({ columns, similarity }) => {
     const task = paraphraseTask(columns[0]!, columns[1]!);

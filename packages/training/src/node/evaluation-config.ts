@@ -42,6 +42,12 @@ export interface EvaluationConfig {
   readonly header: boolean;
   /** For `classification`: the file that the classifier learns from, with the same columns. Default: every fifth row of `file` judges, the others teach. */
   readonly known?: string | undefined;
+  /** Name of one of the model's prompts, put before each text. */
+  readonly prompt?: string | undefined;
+  /** For `retrieval` and `reranking`: name of the prompt before each query, in place of `prompt`. */
+  readonly queryPrompt?: string | undefined;
+  /** For `retrieval` and `reranking`: name of the prompt before each document, in place of `prompt`. */
+  readonly corpusPrompt?: string | undefined;
 }
 
 /** The part of a configuration that says what judges. */
@@ -52,6 +58,9 @@ export const evaluationSchema: v.GenericSchema<unknown, EvaluationConfig> = v.st
   label: v.optional(column),
   header: v.optional(v.boolean(), true),
   known: v.optional(v.string()),
+  prompt: v.optional(v.string()),
+  queryPrompt: v.optional(v.string()),
+  corpusPrompt: v.optional(v.string()),
 });
 
 /** Columns of texts of each type, and what its label is. */
@@ -69,7 +78,7 @@ const shapes: Readonly<Record<EvaluationType, { readonly columns: readonly strin
 /** @throws SentvecError `invalid-argument` when the columns are not those of the type */
 export function checkEvaluationConfig(evaluation: EvaluationConfig | undefined, name: string): void {
   if (evaluation === undefined) return;
-  const { type, columns, label, known } = evaluation;
+  const { type, columns, label, known, queryPrompt, corpusPrompt } = evaluation;
   const { columns: wanted, label: wantedLabel } = shapes[type];
   const broken = (problem: string) => new SentvecError('invalid-argument', `${name}: evaluation: ${problem}`, { file: name });
   if (columns.length !== wanted.length)
@@ -77,4 +86,6 @@ export function checkEvaluationConfig(evaluation: EvaluationConfig | undefined, 
   if (wantedLabel !== undefined && label === undefined) throw broken(`${type} needs a "label", the column with ${wantedLabel}.`);
   if (wantedLabel === undefined && label !== undefined) throw broken(`${type} has no label; leave "label" out.`);
   if (known !== undefined && type !== 'classification') throw broken(`"known" belongs to classification, not to ${type}.`);
+  if ((queryPrompt !== undefined || corpusPrompt !== undefined) && type !== 'retrieval' && type !== 'reranking')
+    throw broken(`"queryPrompt" and "corpusPrompt" belong to retrieval and reranking; ${type} has "prompt".`);
 }

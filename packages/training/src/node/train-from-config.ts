@@ -56,7 +56,7 @@ export async function trainFromConfig(config: TrainingConfig, options: TrainFrom
   const loaded = await loadTrainable(await modelOf(config, examples, options), config);
   const sets = config.data.map((data, index) => withPrompts(examples[index]!, data, loaded));
   for (const set of sets) checkTargetVectors(set, loaded.dimension);
-  const evaluate = config.evaluation && (await readEvaluation(config.evaluation, loaded.folder.similarityFunction, directory));
+  const evaluate = config.evaluation && (await readEvaluation(config.evaluation, loaded, directory));
   const trained = trainedNames(loaded, config);
   const recipe = await recipeOf(config, loaded);
   const resumeFrom = options.resume ? await readCheckpoint(checkpoint, recipe) : undefined;
