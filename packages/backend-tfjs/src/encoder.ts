@@ -8,7 +8,14 @@ import {
   type TokenBatch,
   type TokenEmbeddings,
 } from '@sentvec/core';
+import type { PlainHead } from './local-head.ts';
 import type { Place, PlacedEncoder } from './placement.ts';
+
+/** A head that was sent to where the encoder runs. */
+interface PlacedHead {
+  readonly number: number;
+  readonly added: Promise<void>;
+}
 
 interface Job {
   readonly compute: () => Promise<Float32Array>;
@@ -33,7 +40,8 @@ export class TfjsEncoder implements Encoder {
   readonly #placed: PlacedEncoder;
   readonly #waiting: Job[] = [];
   readonly #running = new Set<Job>();
-  readonly #heads = new WeakMap<Head, Promise<number>>();
+  readonly #heads = new WeakMap<Head, PlacedHead>();
+  #lastHead = 0;
   #disposal: Promise<void> | undefined;
 
   constructor(place: Place, placed: PlacedEncoder, batchTokens: number) {
@@ -59,11 +67,18 @@ export class TfjsEncoder implements Encoder {
   ): Promise<Matrix | undefined> {
     const { modes } = head.pooling;
     if (modes === undefined || batch.rows * batch.cols === 0) return undefined;
-    const { projections } = head;
-    const number = this.#heads.get(head) ?? this.#placed.addHead({ modes, projections });
-    this.#heads.set(head, number);
-    const data = await this.#run(async () => this.#placed.encodePooled(batch, await number, poolingMask), signal);
+    const { number, added } = this.#heads.get(head) ?? this.#addHead(head, { modes, projections: head.projections });
+    const compute = async () => (await Promise.all([this.#placed.encodePooled(batch, number, poolingMask), added]))[0];
+    const data = await this.#run(compute, signal);
     return { data, rows: batch.rows, cols: data.length / batch.rows };
+  }
+
+  #addHead(head: Head, plain: PlainHead): PlacedHead {
+    this.#lastHead += 1;
+    const placed = { number: this.#lastHead, added: this.#placed.addHead(this.#lastHead, plain) };
+    placed.added.catch(() => {}); // Each batch that needs it tells.
+    this.#heads.set(head, placed);
+    return placed;
   }
 
   /** Frees the weights. What waits fails with `disposed`. */

@@ -11,7 +11,7 @@ export class LocalEncoder {
   readonly #runtime: Runtime;
   readonly #operations: Operations<TfTensor>;
   readonly #weights: ReadonlyMap<string, TfTensor>;
-  readonly #heads: LocalHead[] = [];
+  readonly #heads = new Map<number, LocalHead>();
 
   private constructor(runtime: Runtime, network: EncoderNetwork, weights: ReadonlyMap<string, TfTensor>) {
     this.#runtime = runtime;
@@ -49,20 +49,19 @@ export class LocalEncoder {
     });
   }
 
-  /** Prepares a head. @returns its number, for `encodePooled` */
-  addHead(head: PlainHead): number {
-    this.#heads.push(new LocalHead(this.#runtime, head));
-    return this.#heads.length - 1;
+  /** Prepares a head under a number, for `encodePooled`. */
+  addHead(number: number, head: PlainHead): void {
+    this.#heads.set(number, new LocalHead(this.#runtime, head));
   }
 
   /** The final vectors, row-major. `mask` says which tokens take part in pooling. @throws SentvecError as `encode` */
   encodePooled(batch: TokenBatch, head: number, mask: Int32Array): Float32Array {
     const tokens = { data: this.encode(batch), rows: batch.rows * batch.cols, cols: this.network.hiddenSize };
-    return this.#heads[head]!.apply(tokens, { ...batch, mask }).data;
+    return this.#heads.get(head)!.apply(tokens, { ...batch, mask }).data;
   }
 
   dispose(): void {
-    for (const head of this.#heads) head.dispose();
+    for (const head of this.#heads.values()) head.dispose();
     onBackend(this.#runtime, () => this.#runtime.tf.dispose([...this.#weights.values()]));
   }
 }

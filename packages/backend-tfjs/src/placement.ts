@@ -14,8 +14,8 @@ export interface EncoderSizes {
 export interface PlacedEncoder extends EncoderSizes {
   /** @throws SentvecError `backend-failed`, `invalid-model` */
   encode(batch: TokenBatch): Promise<Float32Array>;
-  /** Prepares a head. @returns its number, for `encodePooled` */
-  addHead(head: PlainHead): Promise<number>;
+  /** Prepares a head under a number, for `encodePooled`, which need not wait for it. */
+  addHead(number: number, head: PlainHead): Promise<void>;
   /** The final vectors. `mask` says which tokens take part in pooling. @throws SentvecError as `encode` */
   encodePooled(batch: TokenBatch, head: number, mask: Int32Array): Promise<Float32Array>;
   dispose(): Promise<void>;

@@ -41,7 +41,7 @@ describe('a command line that makes no sense ends with 2, nothing on standard ou
     [['embed', 'a.txt', '-o', 'x', '--resume=yes'], /--resume takes no value/],
     [['embed', 'a.txt', '-o', 'x', '--format', 'xml'], /--format.*parquet, npy, arrow, jsonl/],
     [['embed', 'a.txt', '-o', 'x', '--truncate-dim', 'many'], /--truncate-dim must be a whole number, at least 1; it is "many"/],
-    [['embed', 'a.txt', '-o', 'x', '--threads', '0'], /--threads/],
+    [['similarity', 'one', 'two', '--threads', '0'], /--threads/],
     [['embed', 'a.txt', '-o', 'x', '--resume', '--overwrite'], /exclude each other/],
     [['embed', 'a.txt', '-o', 'x', '--backend', 'abacus'], /--backend.*auto, onnx/],
     [['similarity', 'one'], /two texts/],

@@ -44,7 +44,9 @@ async function load(thread: TensorFlowThread, files: ModelFiles): Promise<Placed
     return {
       ...sizes,
       encode: async (batch) => (await thread.perform({ kind: 'encode', model, ...copied(batch) })) as Float32Array,
-      addHead: async (head) => (await thread.perform({ kind: 'head', model, head })) as number,
+      addHead: async (number, head) => {
+        await thread.perform({ kind: 'head', model, number, head });
+      },
       encodePooled: async (batch, head, mask) =>
         (await thread.perform({ kind: 'pooled', model, head, mask: mask.slice(), ...copied(batch) })) as Float32Array,
       dispose: async () => {

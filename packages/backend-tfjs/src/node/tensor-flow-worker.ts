@@ -47,7 +47,7 @@ async function perform(runtime: Runtime, task: Task): Promise<unknown> {
     case 'encode':
       return models.get(task.model)!.encode(task.batch);
     case 'head':
-      return models.get(task.model)!.addHead(task.head);
+      return models.get(task.model)!.addHead(task.number, task.head);
     case 'pooled':
       return models.get(task.model)!.encodePooled(task.batch, task.head, task.mask);
     case 'release':

@@ -33,7 +33,7 @@ function inPage(encoder: LocalEncoder): PlacedEncoder {
       await new Promise((resolve) => setTimeout(resolve, 0));
       return encoder.encode(batch);
     },
-    addHead: async (head) => encoder.addHead(head),
+    addHead: async (number, head) => encoder.addHead(number, head),
     encodePooled: async (batch, head, mask) => {
       await new Promise((resolve) => setTimeout(resolve, 0));
       return encoder.encodePooled(batch, head, mask);

@@ -25,6 +25,8 @@ export const embed: Command = defineCorpusCommand({
   async run(request, context) {
     const { args, signal, note } = context;
     try {
+      // A misspelled name is told before a model is downloaded and loaded.
+      await (await import('@sentvec/corpus')).findInputs(request.inputs);
       const manifest = await withModel(args, context, async (embedder) => {
         const { embedInProcess } = await import('../embed-in-process.ts');
         const progress = await corpusProgress();

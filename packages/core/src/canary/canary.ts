@@ -78,9 +78,11 @@ async function measure(
   { ids, embeddings }: CanaryValues,
 ): Promise<{ readonly difference: number; readonly pooled: boolean }> {
   const batch = canaryBatch(ids, tokenizer.paddingId, encoder.maxPositions);
-  const vectors = await encoder.encodePooled?.(batch, head, { signal });
-  if (vectors !== undefined) {
-    const expected = await applyHead(head, embeddings, canaryText(ids));
+  const pooling = encoder.encodePooled?.(batch, head, { signal });
+  // While the backend computes.
+  const expecting = pooling && applyHead(head, embeddings, canaryText(ids));
+  const [vectors, expected] = await Promise.all([pooling, expecting]);
+  if (vectors !== undefined && expected !== undefined) {
     return { difference: largestError(rowsOf(vectors, canaryRow, 1), expected), pooled: true };
   }
   const tokens = await encoder.encode(batch, { signal });

@@ -36,10 +36,12 @@ function decode(text: string): CanaryValues | undefined {
     const stored = JSON.parse(text) as Readonly<Record<string, unknown>>;
     const { version, ids, hidden_size: cols, token_embeddings: encoded } = stored;
     if (version !== 1 || !isIds(ids) || typeof cols !== 'number' || typeof encoded !== 'string') return undefined;
-    const bytes = Uint8Array.from(atob(encoded), (character) => character.charCodeAt(0));
+    const bytes = atob(encoded);
     if (bytes.length !== ids.length * cols * 4) return undefined;
-    const view = new DataView(bytes.buffer);
-    const data = Float32Array.from({ length: ids.length * cols }, (_, index) => view.getFloat32(index * 4, true));
+    const view = new DataView(new ArrayBuffer(bytes.length));
+    for (let index = 0; index < bytes.length; index += 1) view.setUint8(index, bytes.charCodeAt(index));
+    const data = new Float32Array(ids.length * cols);
+    for (let index = 0; index < data.length; index += 1) data[index] = view.getFloat32(index * 4, true);
     return { ids, embeddings: { data, rows: ids.length, cols } };
   } catch {
     return undefined;
