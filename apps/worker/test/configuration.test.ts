@@ -32,6 +32,10 @@ describe('the configuration of a worker', () => {
     expect(variables.every((name) => name.startsWith('SENTVEC_'))).toBe(true);
   });
 
+  it('lifts a global limit by 0', () => {
+    expect(readConfiguration({ 'global-concurrency': '0' }, {}).globalConcurrency).toBe(0);
+  });
+
   it('is refused where it is wrong, by the names of the setting', () => {
     const mistakes: [string, string][] = [
       ['concurrency', '0'],
