@@ -15,7 +15,7 @@ const { values } = parseArgs({
   options: {
     rows: { type: 'string', default: '1000000' },
     step: { type: 'string', default: '50000' },
-    growth: { type: 'string', default: '1.25' },
+    growth: { type: 'string', default: '1.15' },
   },
 });
 const [rows, step] = [Number(values.rows), Number(values.step)];
