@@ -12,19 +12,30 @@ const quiet = [
   '--disable-component-update',
   '--disable-sync',
 ];
-/** To optimize onnxruntime's WebAssembly takes half a minute of computing, which short tests never earn back. */
-const quickCompilation = ['--js-flags=--liftoff-only'];
+/** To optimize onnxruntime's WebAssembly, and to compile what is never called, takes long, which short tests never earn back. */
+const quickCompilation = ['--js-flags=--liftoff-only --wasm-lazy-compilation'];
 const softwareGpu = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'];
+/**
+ * Memory that a workgroup shares begins as zeros. To compile that takes the software adapter one to two seconds for each of onnxruntime's
+ * matrix products, nine tenths of the whole, and those kernels write what they read. Without it, one that does not would show.
+ */
+const quickShaders = ['--enable-dawn-features=disable_workgroup_init'];
 
-/** Starts Chromium. @param gpu whether it has WebGPU. Default true */
-export async function startBrowser(gpu = true): Promise<Browser> {
+/** How to start Chromium. */
+export interface BrowserOptions {
+  /** Whether it has WebGPU. Default true. */
+  readonly gpu?: boolean;
+  /** Whether it compiles shaders just as users' browsers do, which takes long. Default false. */
+  readonly shadersAsShipped?: boolean;
+}
+
+/** Starts Chromium. */
+export async function startBrowser({ gpu = true, shadersAsShipped = false }: BrowserOptions = {}): Promise<Browser> {
   const executablePath = process.env['CHROMIUM'] ?? executables.find((path) => existsSync(path));
   if (executablePath === undefined)
     throw new Error('There is no Chromium: install it (apt-get install chromium), or name it in the variable CHROMIUM.');
-  return chromium.launch({
-    executablePath,
-    args: [...quiet, ...quickCompilation, ...(gpu ? softwareGpu : ['--disable-gpu', '--disable-features=WebGPU'])],
-  });
+  const graphics = gpu ? [...softwareGpu, ...(shadersAsShipped ? [] : quickShaders)] : ['--disable-gpu', '--disable-features=WebGPU'];
+  return chromium.launch({ executablePath, args: [...quiet, ...quickCompilation, ...graphics] });
 }
 
 /** Bytes that all processes of a browser have in memory. */

@@ -48,7 +48,7 @@ export async function openContractPage(gpu = true): Promise<ContractPage> {
     '/onnxruntime/': runtimeFiles,
   };
   const servers: StaticServer[] = [];
-  const browser = await startBrowser(gpu);
+  const browser = await startBrowser({ gpu });
   return {
     browser,
     modelFolder: (name) => models[name],

@@ -1,25 +1,28 @@
 /**
- * Lets each device compile a shader once, however often sessions ask for it. Browsers keep what real GPUs compile; the software
- * adapter's work is gone with the session that asked for it, and takes seconds.
+ * Lets each device translate and compile a shader once, however often sessions ask for it. Browsers keep what real GPUs compile; the
+ * software adapter's work is gone with the session that asked for it, and takes long.
  */
 export function keepPipelines(): void {
-  const sources = new WeakMap<GPUShaderModule, string>();
-  const kept = new WeakMap<GPUDevice, Map<string, Promise<GPUComputePipeline>>>();
+  const shaders = new WeakMap<GPUDevice, Map<string, GPUShaderModule>>();
+  const pipelines = new WeakMap<GPUShaderModule, Map<string, Promise<GPUComputePipeline>>>();
   // oxlint-disable-next-line typescript/unbound-method -- Called on its object below.
   const { createShaderModule, createComputePipelineAsync } = GPUDevice.prototype;
   GPUDevice.prototype.createShaderModule = function (descriptor): GPUShaderModule {
-    const shader = createShaderModule.call(this, descriptor);
-    sources.set(shader, descriptor.code);
-    return shader;
+    const ofDevice = shaders.get(this) ?? new Map<string, GPUShaderModule>();
+    shaders.set(this, ofDevice);
+    return kept(ofDevice, descriptor.code, () => createShaderModule.call(this, descriptor));
   };
   // The layout follows from the shader: onnxruntime makes both of one list of buffers.
   GPUDevice.prototype.createComputePipelineAsync = function (descriptor): Promise<GPUComputePipeline> {
     const { module: shader, entryPoint, constants } = descriptor.compute;
-    const pipelines = kept.get(this) ?? new Map<string, Promise<GPUComputePipeline>>();
-    kept.set(this, pipelines);
-    const key = JSON.stringify([sources.get(shader), entryPoint, constants]);
-    const pipeline = pipelines.get(key) ?? createComputePipelineAsync.call(this, descriptor);
-    pipelines.set(key, pipeline);
-    return pipeline;
+    const ofShader = pipelines.get(shader) ?? new Map<string, Promise<GPUComputePipeline>>();
+    pipelines.set(shader, ofShader);
+    return kept(ofShader, JSON.stringify([entryPoint, constants]), () => createComputePipelineAsync.call(this, descriptor));
   };
+}
+
+function kept<T>(store: Map<string, T>, key: string, make: () => T): T {
+  const found = store.get(key) ?? make();
+  store.set(key, found);
+  return found;
 }

@@ -4,6 +4,7 @@ import { cachedModel, loadEmbedder, SentvecError, urlModel, type Backend, type D
 import { backendChecks, type BackendCheck, type GoldenExpectation, type GoldenSource } from '@sentvec/testing/backend-checks';
 import mjs from 'onnxruntime-web/ort-wasm-simd-threaded.asyncify.mjs?url';
 import wasm from 'onnxruntime-web/ort-wasm-simd-threaded.asyncify.wasm?url';
+import { keepFiles } from './keep-files.ts';
 import { keepPipelines } from './keep-pipelines.ts';
 import { reportGpu, watchGpu, type GpuReport } from './watch-gpu.ts';
 
@@ -59,11 +60,14 @@ const backends: Window['backends'] = {
 };
 window.backends = backends;
 
+const goldenModels = new Map<string, ModelFiles>();
 const goldens: GoldenSource = {
-  model: (name): ModelFiles => ({
-    ...urlModel(`/goldens/models/${name}/`, { name }),
-    list: () => window.listGoldenModel(name),
-  }),
+  model: (name): ModelFiles => {
+    const remote = { ...urlModel(`/goldens/models/${name}/`, { name }), list: () => window.listGoldenModel(name) };
+    const model = goldenModels.get(name) ?? keepFiles(remote);
+    goldenModels.set(name, model);
+    return model;
+  },
   expectation: async (name): Promise<GoldenExpectation> => (await fetch(`/goldens/models/${name}/expected.json`)).json(),
 };
 const memoryInUse = (): Promise<number> => window.memoryInUse();
