@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onnx } from '@sentvec/backend-onnx';
 import { firstAvailable, SentvecError, type Backend } from '@sentvec/core';
-import { backendContract, goldenModel } from '@sentvec/testing';
+import { goldenFiles, goldenModel } from '@sentvec/testing';
+import { backendChecks } from '@sentvec/testing/backend-checks';
 import { afterAll, describe, expect, it } from 'vitest';
 
 const cacheDirectory = await mkdtemp(join(tmpdir(), 'sentvec-first-available-'));
@@ -15,7 +16,17 @@ const missing = (name: string): Backend => ({
   load: () => Promise.reject(new Error('must not be asked')),
 });
 
-backendContract(firstAvailable([missing('gpu'), onnx({ cacheDirectory, sessions: 1 })]));
+describe('backend contract of firstAvailable', () => {
+  const backend = firstAvailable([missing('gpu'), onnx({ cacheDirectory, sessions: 1 })]);
+  // Every check, with few repetitions: what it hands over to makes all of them in its own tests. Only many loads show what memory they leave.
+  const thorough = backendChecks(backend, goldenFiles);
+  const checks = backendChecks(backend, goldenFiles, { slowDevice: true }).map((check, place) =>
+    check.name.includes('memory') ? thorough[place]! : check,
+  );
+  it.each(checks.map(({ name, run }) => [name, run] as const))('%s', async (_, run) => {
+    await expect(run()).resolves.toBeUndefined();
+  });
+});
 
 describe('firstAvailable', () => {
   it('names the backend that it stands for', async () => {
