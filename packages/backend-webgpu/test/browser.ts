@@ -12,8 +12,8 @@ const quiet = [
   '--disable-component-update',
   '--disable-sync',
 ];
-/** To optimize onnxruntime's WebAssembly, and to compile what is never called, takes long, which short tests never earn back. */
-const quickCompilation = ['--js-flags=--liftoff-only --wasm-lazy-compilation'];
+/** To optimize onnxruntime's WebAssembly takes half a minute of computing, which short tests never earn back. */
+const quickCompilation = ['--js-flags=--liftoff-only'];
 const softwareGpu = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'];
 /**
  * Memory that a workgroup shares begins as zeros. To compile that takes the software adapter one to two seconds for each of onnxruntime's
