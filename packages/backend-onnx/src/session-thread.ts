@@ -1,5 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import { SentvecError, type Projection, type TokenBatch } from '@sentvec/core';
+import { sharedProjection } from '@sentvec/core/node';
 import type { Reply, Request, SessionSpecification, ThreadHead, WorkerStart } from './messages.ts';
 import { createRunState, forget, waitAtExit } from './run-state.ts';
 
@@ -90,7 +91,7 @@ class WorkerSessionThread implements SessionThread {
   #place(projection: Projection): number {
     const place = this.#projections.indexOf(projection);
     if (place >= 0) return place;
-    this.#send({ kind: 'project', projection });
+    this.#send({ kind: 'project', projection: sharedProjection(projection) });
     return this.#projections.push(projection) - 1;
   }
 

@@ -1,5 +1,6 @@
 import { checkEncoder } from './canary/canary.ts';
 import { keepWeights } from './canary/kept-weights.ts';
+import { readStoredCanary } from './canary/stored-canary.ts';
 import { createEmbedder } from './embedder.ts';
 import { SentvecError, throwIfAborted } from './errors.ts';
 import { readModelFolder, type ModelFolder, type ModelFolderOptions } from './model-folder/read-model-folder.ts';
@@ -36,12 +37,13 @@ export async function loadEmbedder(model: ModelFiles, options: LoadEmbedderOptio
   const definition = await readTokenizerDefinition(folder.encoderFiles, { lowercase: folder.lowerCase });
   checkVocabulary(model, definition, await configuredVocabularySize(folder));
   throwIfAborted(signal);
+  const check = backendCheck(folder, options);
   const { encoder, tokenizer } = await loadTogether(loadEncoder(model, folder, options), loadTokenizer(definition));
   try {
     throwIfAborted(signal);
     checkVocabulary(model, definition, encoder.vocabularySize);
     const { maxLength, notes } = chooseMaxLength(folder, encoder, options.maxLength);
-    const canary = await checkBackend(folder, encoder, tokenizer, options);
+    const canary = await check?.(encoder, tokenizer);
     return createEmbedder({
       model,
       tokenizer,
@@ -75,16 +77,19 @@ async function loadTogether(
   throw encoder.status === 'rejected' ? encoder.reason : (tokenizer as PromiseRejectedResult).reason;
 }
 
-/** Static embeddings are computed here, by code that has no other version to compare with. */
-async function checkBackend(
+/**
+ * The check of a backend, which reads what the folder holds for it while the encoder is loaded. None for static embeddings: those are
+ * computed here, by code that has no other version to compare with.
+ */
+function backendCheck(
   folder: ModelFolder,
-  encoder: Encoder,
-  tokenizer: Tokenizer,
   { backend, canary = true, signal, onWarning }: LoadEmbedderOptions,
-): Promise<CanaryResult | undefined> {
+): ((encoder: Encoder, tokenizer: Tokenizer) => Promise<CanaryResult>) | undefined {
   if (!canary || backend === undefined || folder.staticEncoder !== undefined) return undefined;
   const { encoderFiles: files, head, addSpecialTokens } = folder;
-  return checkEncoder({ backend, encoder, files, head, tokenizer, addSpecialTokens, signal, onWarning });
+  const stored = readStoredCanary(files);
+  stored.catch(() => {}); // The check tells.
+  return (encoder, tokenizer) => checkEncoder({ backend, encoder, files, stored, head, tokenizer, addSpecialTokens, signal, onWarning });
 }
 
 async function loadEncoder(model: ModelFiles, folder: ModelFolder, { backend, signal, onWarning }: LoadEmbedderOptions): Promise<Encoder> {

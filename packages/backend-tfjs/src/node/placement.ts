@@ -1,4 +1,5 @@
 import { type ModelFiles, type TokenBatch } from '@sentvec/core';
+import { sharedProjection } from '@sentvec/core/node';
 import { isNative, type TfjsDevice } from '../options.ts';
 import type { EncoderSizes, OpenPlace, Place, PlacedEncoder } from '../placement.ts';
 import { TensorFlowThread } from './tensor-flow-thread.ts';
@@ -45,7 +46,7 @@ async function load(thread: TensorFlowThread, files: ModelFiles): Promise<Placed
       ...sizes,
       encode: async (batch) => (await thread.perform({ kind: 'encode', model, ...copied(batch) })) as Float32Array,
       addHead: async (number, head) => {
-        await thread.perform({ kind: 'head', model, number, head });
+        await thread.perform({ kind: 'head', model, number, head: { ...head, projections: head.projections.map(sharedProjection) } });
       },
       encodePooled: async (batch, head, mask) =>
         (await thread.perform({ kind: 'pooled', model, head, mask: mask.slice(), ...copied(batch) })) as Float32Array,

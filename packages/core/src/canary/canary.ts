@@ -2,7 +2,7 @@ import { applyHead } from '../embedding/head.ts';
 import { SentvecError } from '../errors.ts';
 import type { Backend, CanaryResult, Encoder, Head, Matrix, ModelFiles, TokenEmbeddings, Tokenizer } from '../types.ts';
 import { canaryBatch, canaryIds, canaryRow, canaryText } from './canary-batch.ts';
-import { canaryFile, readStoredCanary, type CanaryValues } from './stored-canary.ts';
+import { canaryFile, type CanaryValues } from './stored-canary.ts';
 
 /** What is checked, and with what. */
 export interface CanarySubject {
@@ -10,6 +10,8 @@ export interface CanarySubject {
   readonly encoder: Encoder;
   /** Those of the encoder. */
   readonly files: ModelFiles;
+  /** What `readStoredCanary` reads of them, begun while the encoder was loaded. */
+  readonly stored: Promise<CanaryValues | undefined>;
   readonly head: Head;
   readonly tokenizer: Tokenizer;
   readonly addSpecialTokens: boolean;
@@ -35,7 +37,7 @@ const headFactor = 4;
 export async function checkEncoder(subject: CanarySubject): Promise<CanaryResult> {
   const started = performance.now();
   const { encoder, files, tokenizer } = subject;
-  const stored = await readStoredCanary(files);
+  const stored = await subject.stored;
   const ids = stored?.ids ?? (await canaryIds(tokenizer, { ...subject, maxPositions: encoder.maxPositions }));
   const reference = stored?.embeddings ?? (await computeReference(subject, ids));
   if ('reason' in reference) return { state: 'skipped', reason: reference.reason };
