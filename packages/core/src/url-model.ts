@@ -1,3 +1,4 @@
+import { canaryFile } from './canary/stored-canary.ts';
 import { SentvecError, throwIfAborted } from './errors.ts';
 import { checkFilePath, noSuchFile } from './model-files.ts';
 import type { DownloadProgress } from './hub/download.ts';
@@ -19,6 +20,7 @@ export interface UrlModelOptions {
 
 /** Files that the folder of an encoder, a tokenizer or another module may have. */
 const folderFiles: readonly string[] = [
+  canaryFile,
   'config.json',
   'config_sentence_transformers.json',
   'model.onnx',

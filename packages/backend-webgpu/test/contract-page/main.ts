@@ -1,6 +1,15 @@
 // The page in which the contract of backends runs; tests call what it puts on `window`. `?paths=ADDRESS` is where onnxruntime's files are.
 import { webgpu } from '@sentvec/backend-webgpu';
-import { cachedModel, loadEmbedder, SentvecError, urlModel, type Backend, type DownloadProgress, type ModelFiles } from '@sentvec/core';
+import {
+  cachedModel,
+  loadEmbedder,
+  SentvecError,
+  urlModel,
+  type Backend,
+  type CanaryResult,
+  type DownloadProgress,
+  type ModelFiles,
+} from '@sentvec/core';
 import { backendChecks, type BackendCheck, type GoldenExpectation, type GoldenSource } from '@sentvec/testing/backend-checks';
 import mjs from 'onnxruntime-web/ort-wasm-simd-threaded.asyncify.mjs?url';
 import wasm from 'onnxruntime-web/ort-wasm-simd-threaded.asyncify.wasm?url';
@@ -25,7 +34,7 @@ export interface EmbedOrder {
 /** What came of it. */
 export interface EmbedReport extends GpuReport {
   readonly vectors: readonly (readonly number[])[];
-  readonly canary: string | undefined;
+  readonly canary: CanaryResult | undefined;
   readonly progress: readonly DownloadProgress[];
 }
 
@@ -96,7 +105,7 @@ window.embed = async ({ backend, model, texts, variant, files: paths, version })
     const report = reportGpu();
     await embedder.dispose();
     const rows = texts.map((_, row) => [...vectors.data.subarray(row * vectors.cols, (row + 1) * vectors.cols)]);
-    return { ...report, vectors: rows, canary: embedder.canary?.state, progress };
+    return { ...report, vectors: rows, canary: embedder.canary, progress };
   } catch (error) {
     if (SentvecError.is(error)) return { code: error.code, message: error.message };
     throw error;
