@@ -111,10 +111,12 @@ export class SessionPool implements ThreadListener {
     }
   }
 
+  /** Opens the sessions that are still missing. */
   #grow(): void {
+    if (this.#further === 0) return;
     const threads = Array.from({ length: this.#further }, () => this.#add());
     this.#further = 0;
-    if (threads.length > 0) this.#starting = Promise.all([this.#starting, ...threads]);
+    this.#starting = Promise.all([this.#starting, ...threads]);
   }
 
   async #add(): Promise<void> {

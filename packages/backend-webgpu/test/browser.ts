@@ -17,7 +17,7 @@ const quickCompilation = ['--js-flags=--liftoff-only'];
 const softwareGpu = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'];
 /**
  * Memory that a workgroup shares begins as zeros. To compile that takes the software adapter one to two seconds for each of onnxruntime's
- * matrix products, nine tenths of the whole, and those kernels write what they read. Without it, one that does not would show.
+ * matrix products, nine tenths of the whole, and those kernels write what they read. One example page compiles as users' browsers do.
  */
 const quickShaders = ['--enable-dawn-features=disable_workgroup_init'];
 
