@@ -1,6 +1,7 @@
 import { request as httpRequest } from 'node:http';
 import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { onnx } from '@sentvec/backend-onnx';
+import type { Backend, Encoder } from '@sentvec/core';
 import { connectRedis, QueueOverview, queueRuntime } from '@sentvec/queue';
 import { embedCorpus, silentLogger } from '@sentvec/workflow';
 import { readConfiguration, startWorkerApp, type WorkerApp } from '@sentvec/worker';
@@ -54,6 +55,31 @@ describe('health', () => {
     expect(await health()).toMatchObject({ status: 503, healthy: false, reason: expect.stringContaining('broken') });
     backend.broken = false;
     expect(await health()).toMatchObject({ status: 200, healthy: true });
+  });
+
+  it('is bad with a backend that computes something else than the model says, unless the canary is off', async () => {
+    const sound = onnx({ sessions: 1, threadsPerSession: 1 });
+    const wrong: Backend = {
+      ...sound,
+      load: async (files, options) => {
+        const encoder = await sound.load(files, options);
+        const encode: Encoder['encode'] = async (batch) => {
+          const tokens = await encoder.encode(batch);
+          return { ...tokens, data: tokens.data.map((entry) => entry + 1) };
+        };
+        const { hiddenSize, maxPositions, concurrency, batchTokens } = encoder;
+        return { hiddenSize, maxPositions, concurrency, batchTokens, encode, dispose: () => encoder.dispose() };
+      },
+    };
+    const flags = { redis: fleet.redis.url, root: fleet.path('root'), model: tinyModel, port: '0', queue: 'wrong' };
+    for (const [canary, status] of [
+      [true, 503],
+      [false, 200],
+    ] as const) {
+      const app = await startWorkerApp(readConfiguration(flags, {}), { logger: silentLogger, backend: wrong, canary });
+      expect((await fetch(`${here(app)}/healthz`)).status).toBe(status);
+      await app.stop();
+    }
   });
 
   it('says that jobs are taken', async () => {
