@@ -7,7 +7,13 @@ const projects = ['packages', 'apps']
   .flatMap((room) => readdirSync(room).map((name) => `${room}/${name}`))
   .filter((root) => existsSync(`${root}/test`))
   .map((root) => ({
-    test: { name: root.split('/')[1], root, include: ['test/**/*.test.ts'], testTimeout: 240_000, hookTimeout: 240_000 },
+    test: {
+      name: root.split('/')[1],
+      root,
+      include: ['test/**/*.test.ts'],
+      testTimeout: 240_000,
+      hookTimeout: 240_000,
+    },
   }));
 
 export default defineConfig({

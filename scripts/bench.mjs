@@ -1,4 +1,7 @@
-// Speed beside others': builds the workspace and runs bench/. `pnpm bench` embeds, `pnpm bench training` trains, `pnpm bench sts-b` fine-tunes, `pnpm bench from-scratch` trains from random weights, `pnpm bench tfjs` embeds on WebAssembly, `pnpm bench queue` embeds through Redis, `pnpm bench memory` and `pnpm bench event-loop` watch what they name; options are passed on, `--help` names them.
+// Speed beside others': builds the workspace and runs bench/. `pnpm bench` embeds, `pnpm bench training` trains, `pnpm
+// bench sts-b` fine-tunes, `pnpm bench from-scratch` trains from random weights, `pnpm bench tfjs` embeds on
+// WebAssembly, `pnpm bench queue` embeds through Redis, `pnpm bench memory` and `pnpm bench event-loop` watch what they
+// name; options are passed on, `--help` names them.
 import { pnpm, run } from './pnpm.mjs';
 import { setUp } from './setup.mjs';
 
@@ -12,7 +15,9 @@ const others = {
   memory: 'memory.js',
   'event-loop': 'event-loop.js',
 };
-const [program, options] = Object.hasOwn(others, first ?? '') ? [others[first], rest] : ['main.js', process.argv.slice(2)];
+const [program, options] = Object.hasOwn(others, first ?? '')
+  ? [others[first], rest]
+  : ['main.js', process.argv.slice(2)];
 setUp();
 pnpm('exec', 'tsc', '-b', 'bench');
 run([process.execPath, `bench/dist/${program}`, ...options]);

@@ -1,4 +1,5 @@
-// What npm would publish of each package, looked at by publint and by attw ("are the types wrong?"). turbo has packed them, those that changed.
+// What npm would publish of each package, looked at by publint and by attw ("are the types wrong?"). turbo has packed
+// them, those that changed.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { checkPackage, createPackageFromTarballData } from '@arethetypeswrong/core';
@@ -20,11 +21,14 @@ async function problemsOf(manifest, tarball) {
 }
 
 let failed = false;
-for (const folder of ['packages', 'apps'].flatMap((room) => readdirSync(join(root, room)).map((name) => join(root, room, name)))) {
+for (const folder of ['packages', 'apps'].flatMap((room) =>
+  readdirSync(join(root, room)).map((name) => join(root, room, name)),
+)) {
   const packed = join(folder, 'package.tgz');
   const manifest = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
   if (manifest.private) continue;
-  if (!existsSync(packed)) throw new Error(`${manifest.name} is not packed: it needs the script "packed", as the other packages have it.`);
+  if (!existsSync(packed))
+    throw new Error(`${manifest.name} is not packed: it needs the script "packed", as the other packages have it.`);
   const problems = await problemsOf(manifest, readFileSync(packed));
   for (const problem of problems) console.error(`${manifest.name}: ${problem}`);
   failed ||= problems.length > 0;

@@ -1,4 +1,5 @@
-// pnpm for a machine that may not have it: the one on PATH when its major version fits, else the pinned one through npx.
+// pnpm for a machine that may not have it: the one on PATH when its major version fits, else the pinned one through
+// npx.
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';

@@ -2,7 +2,8 @@
 import { spawnSync } from 'node:child_process';
 
 const onPath = (name) => spawnSync('sh', ['-c', `command -v ${name}`]).status === 0;
-const libraries = () => spawnSync('sh', ['-c', 'PATH="$PATH:/sbin:/usr/sbin" ldconfig -p'], { encoding: 'utf8' }).stdout ?? '';
+const libraries = () =>
+  spawnSync('sh', ['-c', 'PATH="$PATH:/sbin:/usr/sbin" ldconfig -p'], { encoding: 'utf8' }).stdout ?? '';
 
 const parts = [
   { name: 'redis-server', why: 'the queue tests talk to a real Redis', isThere: () => onPath('redis-server') },
@@ -18,7 +19,10 @@ const parts = [
   },
 ];
 
-/** Installs what is missing; says clearly what to do where it cannot. Tests that need a missing program fail with that reason. */
+/**
+ * Installs what is missing; says clearly what to do where it cannot. Tests that need a missing program fail with that
+ * reason.
+ */
 export function ensureSystemPackages() {
   const missing = parts.filter(({ isThere }) => !isThere());
   if (missing.length === 0) return;
@@ -35,6 +39,8 @@ export function ensureSystemPackages() {
     console.error(result.stderr);
   }
   for (const { name, why } of missing) {
-    console.error(`${name} is not installed, and ${why}: those tests will fail. Install it: apt-get install ${packages.join(' ')}`);
+    console.error(
+      `${name} is not installed, and ${why}: those tests will fail. Install it: apt-get install ${packages.join(' ')}`,
+    );
   }
 }

@@ -35,7 +35,9 @@ function runVitest() {
     printTotals(reports);
     rmSync(folder, { recursive: true, force: true });
   });
-  const tested = ['packages', 'apps'].flatMap((room) => readdirSync(room).filter((name) => existsSync(join(room, name, 'test'))));
+  const tested = ['packages', 'apps'].flatMap((room) =>
+    readdirSync(room).filter((name) => existsSync(join(room, name, 'test'))),
+  );
   const projects = (names) => names.flatMap((name) => ['--project', name]);
   const vitest = (report, ...options) =>
     pnpm('exec', 'vitest', 'run', ...options, '--reporter=default', '--reporter=json', `--outputFile.json=${report}`);
@@ -47,10 +49,15 @@ function runVitest() {
 function printTotals(files) {
   const reports = files.filter((file) => existsSync(file)).map((file) => JSON.parse(readFileSync(file, 'utf8')));
   const sum = (key) => reports.reduce((total, report) => total + report[key], 0);
-  console.log(`tests: ${sum('numPassedTests')} passed, ${sum('numFailedTests')} failed, ${sum('numPendingTests')} skipped`);
+  console.log(
+    `tests: ${sum('numPassedTests')} passed, ${sum('numFailedTests')} failed, ${sum('numPendingTests')} skipped`,
+  );
 }
 
-const { values, positionals } = parseArgs({ allowPositionals: true, options: { only: { type: 'boolean' }, list: { type: 'boolean' } } });
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { only: { type: 'boolean' }, list: { type: 'boolean' } },
+});
 if (values.list) {
   console.log(Object.keys(checks).join('\n'));
 } else {

@@ -64,8 +64,8 @@ export function operationsOf({ layers, hidden, intermediate }: TransformerSizes,
 }
 
 /**
- * The products of a transformer in a row, each of its own weights: four of hidden × hidden and two of hidden × intermediate in a
- * layer, and the two of attention. Weights and inputs are such that numbers keep their size.
+ * The products of a transformer in a row, each of its own weights: four of hidden × hidden and two of hidden ×
+ * intermediate in a layer, and the two of attention. Weights and inputs are such that numbers keep their size.
  */
 function recordProducts({ layers, hidden, intermediate, heads }: TransformerSizes): Uint8Array {
   const recorder = new OnnxRecorder();

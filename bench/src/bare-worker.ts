@@ -7,7 +7,10 @@ const { model, sizes } = workerData as BareWork;
 const session = await InferenceSession.create(model, { intraOpNumThreads: 1, interOpNumThreads: 1 });
 const next = uniform(11);
 
-parentPort!.on('message', ({ batches, taken }: { batches: readonly BatchShape[]; taken: Int32Array }) => void work(batches, taken));
+parentPort!.on(
+  'message',
+  ({ batches, taken }: { batches: readonly BatchShape[]; taken: Int32Array }) => void work(batches, taken),
+);
 parentPort!.postMessage('ready');
 
 /** Takes batches from a list that all workers share, until there is none left. */

@@ -49,7 +49,8 @@ function ascending(one: number, other: number): number {
 }
 
 function describe({ late, computed }: Gaps): string {
-  const at = (times: readonly number[], share: number): string => times[Math.floor((times.length - 1) * share)]!.toFixed(1);
+  const at = (times: readonly number[], share: number): string =>
+    times[Math.floor((times.length - 1) * share)]!.toFixed(1);
   return (
     `${late.length} turns; computed between two at most ${at(computed, 1)} ms (99.9 %: ${at(computed, 0.999)}); ` +
     `late by at most ${at(late, 1)} ms (99.9 %: ${at(late, 0.999)})`
@@ -69,6 +70,8 @@ for (const model of models.toReversed()) {
   const directory = await model.prepare(join(cacheDirectory(), 'bench'));
   const embedder = await loadEmbedder(directory, { backend: onnx() });
   const corpus = texts();
-  process.stdout.write(`${model.name}, ${corpus.length} texts: ${describe(await gapsDuring(() => embedder.embed(corpus)))}\n`);
+  process.stdout.write(
+    `${model.name}, ${corpus.length} texts: ${describe(await gapsDuring(() => embedder.embed(corpus)))}\n`,
+  );
   await embedder.dispose();
 }

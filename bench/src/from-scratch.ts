@@ -1,8 +1,17 @@
-// Does training from scratch, on public pairs alone, beat the bag of tokens weighted by idf on STS-B dev? See README.md.
+// Does training from scratch, on public pairs alone, beat the bag of tokens weighted by idf on STS-B dev? See
+// README.md.
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { evaluateSts, fromScratch, lossFromName, recordGraphs, train, trainableTensors, type TrainingSet } from '@sentvec/training';
+import {
+  evaluateSts,
+  fromScratch,
+  lossFromName,
+  recordGraphs,
+  train,
+  trainableTensors,
+  type TrainingSet,
+} from '@sentvec/training';
 import { loadTrainable, onnxEngine, readTable } from '@sentvec/training/node';
 import { scoreOfBags } from './from-scratch/bag-of-tokens.ts';
 import { snliTriplets, wordNetPairs, wordNetSentences } from './from-scratch/training-pairs.ts';
@@ -28,7 +37,12 @@ if (!existsSync(`${data}stsb`)) {
 }
 
 const readSts = async (part: string) => {
-  const { columns, labels = [] } = await readTable({ file: `${data}stsb/stsb-en-${part}.csv`, columns: [0, 1], label: 2, header: false });
+  const { columns, labels = [] } = await readTable({
+    file: `${data}stsb/stsb-en-${part}.csv`,
+    columns: [0, 1],
+    label: 2,
+    header: false,
+  });
   return { first: columns[0]!, second: columns[1]!, scores: Float32Array.from(labels, (label) => Number(label) / 5) };
 };
 const dev = await readSts('dev');
@@ -50,7 +64,9 @@ const texts = [
 
 const ways = [true, false].flatMap((present) => [true, false].map((punctuation) => ({ present, punctuation })));
 const bag = Math.max(...ways.map((way) => scoreOfBags(dev, texts, way)));
-console.log(`${describeMachine()}\nbag of tokens weighted by idf (the best of ${ways.length} ways to count): ${bag.toFixed(4)}`);
+console.log(
+  `${describeMachine()}\nbag of tokens weighted by idf (the best of ${ways.length} ways to count): ${bag.toFixed(4)}`,
+);
 
 const seconds = (
   (start) => () =>

@@ -32,7 +32,8 @@ if (values.help) {
   process.stdout.write(usage);
 } else {
   const rounds = Number(values.rounds);
-  if (!Number.isSafeInteger(rounds) || rounds < 1) throw new Error(`--rounds wants a whole number above 0, not ${values.rounds}.`);
+  if (!Number.isSafeInteger(rounds) || rounds < 1)
+    throw new Error(`--rounds wants a whole number above 0, not ${values.rounds}.`);
   const chosen = contestants.filter(({ name }, place) => place === 0 || name.includes(values.contestant));
   const measurements: Measurement[] = [];
   for (const model of models.filter(({ name }) => name.includes(values.model))) {
@@ -42,6 +43,7 @@ if (values.help) {
       measurements.push(await measure(model, directory, workload, chosen, rounds));
     }
   }
-  if (values.json) process.stdout.write(`${JSON.stringify({ machine: describeMachine(), rounds, measurements }, undefined, 2)}\n`);
+  if (values.json)
+    process.stdout.write(`${JSON.stringify({ machine: describeMachine(), rounds, measurements }, undefined, 2)}\n`);
   else process.stdout.write(`${describeMachine()}; medians of ${rounds} rounds\n\n${table(measurements)}\n`);
 }

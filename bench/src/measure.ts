@@ -48,11 +48,15 @@ export async function measure(
   const texts = await workload.texts();
   const { batches, tokens } = await cutTexts(directory, texts);
   const open: { readonly name: string; readonly contestant: OpenContestant }[] = [];
-  for (const contestant of contestants) open.push({ name: contestant.name, contestant: await contestant.open(directory) });
+  for (const contestant of contestants)
+    open.push({ name: contestant.name, contestant: await contestant.open(directory) });
   const bare = model.sizes && (await openBareProducts(model.sizes));
   try {
     const differences = await compareVectors(open, texts);
-    const entries: Timed[] = open.map(({ name, contestant }) => ({ name, run: async () => void (await contestant.embed(texts)) }));
+    const entries: Timed[] = open.map(({ name, contestant }) => ({
+      name,
+      run: async () => void (await contestant.embed(texts)),
+    }));
     if (bare) entries.push({ name: bareName, run: () => bare.run(batches) });
     const timings = await timeInTurns(entries, rounds);
     const first = contestants[0]!.name;
@@ -70,7 +74,10 @@ export async function measure(
       tokens,
       contestants: results,
       ...(bare && {
-        bare: { gigaflops: flops / median(timings.get(bareName)!) / 1e6, percent: 100 * medianRatio(timings, bareName, first) },
+        bare: {
+          gigaflops: flops / median(timings.get(bareName)!) / 1e6,
+          percent: 100 * medianRatio(timings, bareName, first),
+        },
       }),
     };
   } finally {
@@ -90,7 +97,10 @@ async function compareVectors(
     reference ??= vectors;
     if (vectors.length !== reference.length)
       throw new Error(`${name} gave ${vectors.length} numbers, ${open[0]!.name} ${reference.length}.`);
-    const difference = vectors.reduce((worst, value, index) => Math.max(worst, Math.abs(value - reference![index]!)), 0);
+    const difference = vectors.reduce(
+      (worst, value, index) => Math.max(worst, Math.abs(value - reference![index]!)),
+      0,
+    );
     if (!(difference <= largestDifference))
       throw new Error(`The vectors of ${name} differ from those of ${open[0]!.name} by up to ${difference}.`);
     differences.push(difference);

@@ -35,7 +35,12 @@ async function main(rounds: number, rows: number): Promise<void> {
   const root = await mkdtemp(join(tmpdir(), 'sentvec-bench-queue-'));
   const redis = await startRedis();
   const embedder = await loadEmbedder(model, { backend: onnx() });
-  const worker = await startWorker({ SENTVEC_REDIS_URL: redis.url, SENTVEC_ROOTS: root, SENTVEC_MODELS: model, SENTVEC_PORT: '0' });
+  const worker = await startWorker({
+    SENTVEC_REDIS_URL: redis.url,
+    SENTVEC_ROOTS: root,
+    SENTVEC_MODELS: model,
+    SENTVEC_PORT: '0',
+  });
   const through = await queueRuntime({ url: redis.url });
   try {
     const corpus = await writeCorpus(join(root, 'corpus.jsonl'), rows);
@@ -69,8 +74,10 @@ async function main(rounds: number, rows: number): Promise<void> {
 function report(rows: number, here: readonly number[], through: readonly number[]): void {
   const median = (times: readonly number[]) => times.toSorted((a, b) => a - b)[times.length >> 1]!;
   const ratios = here.map((seconds, round) => (100 * seconds) / through[round]!);
-  const line = (name: string, seconds: number) => `${name}  ${(rows / seconds).toFixed(0).padStart(6)} rows/s  ${seconds.toFixed(1)} s`;
-  process.stdout.write(`${describeMachine()}; ${miniLm.name}, ${rows} rows of ${shortSentences.description}, ${here.length} rounds
+  const line = (name: string, seconds: number) =>
+    `${name}  ${(rows / seconds).toFixed(0).padStart(6)} rows/s  ${seconds.toFixed(1)} s`;
+  process.stdout
+    .write(`${describeMachine()}; ${miniLm.name}, ${rows} rows of ${shortSentences.description}, ${here.length} rounds
 
 ${line('in this process ', median(here))}
 ${line('through Redis   ', median(through))}

@@ -8,7 +8,17 @@ export function describeMachine(): string {
 
 /** The measurements as a table in Markdown. */
 export function table(measurements: readonly Measurement[]): string {
-  const header = ['model', 'workload', 'texts', 'tokens', 'contestant', 'texts/s', 'sentvec is', 'largest difference', 'of bare products'];
+  const header = [
+    'model',
+    'workload',
+    'texts',
+    'tokens',
+    'contestant',
+    'texts/s',
+    'sentvec is',
+    'largest difference',
+    'of bare products',
+  ];
   const cells = measurements.flatMap(({ model, workload, texts, tokens, contestants, bare }) =>
     contestants.map(({ name, textsPerSecond, ratio, difference }, index) => [
       ...(index === 0 ? [model, workload, String(texts), String(tokens)] : ['', '', '', '']),
@@ -25,6 +35,7 @@ export function table(measurements: readonly Measurement[]): string {
 /** A table in Markdown. */
 export function markdownTable(header: readonly string[], cells: readonly (readonly string[])[]): string {
   const widths = header.map((title, column) => Math.max(title.length, ...cells.map((row) => row[column]!.length)));
-  const line = (row: readonly string[]): string => `| ${row.map((cell, column) => cell.padEnd(widths[column]!)).join(' | ')} |`;
+  const line = (row: readonly string[]): string =>
+    `| ${row.map((cell, column) => cell.padEnd(widths[column]!)).join(' | ')} |`;
   return [line(header), line(widths.map((width) => '-'.repeat(width))), ...cells.map(line)].join('\n');
 }

@@ -8,8 +8,9 @@ export interface Timed {
 export type Timings = ReadonlyMap<string, readonly number[]>;
 
 /**
- * Times all in turns, round after round, so that whatever slows the machine down for a while slows all of them down. One round
- * before the first is not counted. Every other round goes backwards: none is always the one after a certain other.
+ * Times all in turns, round after round, so that whatever slows the machine down for a while slows all of them down.
+ * One round before the first is not counted. Every other round goes backwards: none is always the one after a certain
+ * other.
  */
 export async function timeInTurns(entries: readonly Timed[], rounds: number): Promise<Timings> {
   const timings = new Map<string, number[]>(entries.map(({ name }) => [name, []]));

@@ -27,7 +27,9 @@ export async function measureOperations(definition: EncoderDefinition, batch: Ba
   return onBackend(runtime, () => {
     const { tf } = runtime;
     const stopwatch = new Stopwatch(tfjsOperations(tf));
-    const weights = new Map([...definition.weights].map(([name, shape]) => [name, tf.tensor(definition.weight(name), [...shape])]));
+    const weights = new Map(
+      [...definition.weights].map(([name, shape]) => [name, tf.tensor(definition.weight(name), [...shape])]),
+    );
     const count = batch.rows * batch.cols;
     const shape = [batch.rows, batch.cols];
     const ids = Int32Array.from({ length: count }, (_, index) => 6 + ((index * 37) % (definition.vocabularySize - 6)));
@@ -72,7 +74,11 @@ class Stopwatch {
   }
 
   read(runs: number): Pick<OperationTimes, 'gigaflops' | 'shares'> {
-    const shares = [...this.#times].map(([name, { calls, time }]) => ({ name, calls: calls / runs, time: time / runs }));
+    const shares = [...this.#times].map(([name, { calls, time }]) => ({
+      name,
+      calls: calls / runs,
+      time: time / runs,
+    }));
     const gigaflops = this.#flops / (this.#times.get('linear')?.time ?? Infinity) / 1e6;
     return { gigaflops, shares: shares.sort((a, b) => b.time - a.time) };
   }

@@ -42,11 +42,20 @@ async function main(rounds: number): Promise<void> {
   const operations = [];
   for (const batch of batches) operations.push(await measureOperations(definition, batch));
   if (values.json) {
-    process.stdout.write(`${JSON.stringify({ machine: describeMachine(), rounds, speeds, operations }, undefined, 2)}\n`);
+    process.stdout.write(
+      `${JSON.stringify({ machine: describeMachine(), rounds, speeds, operations }, undefined, 2)}\n`,
+    );
     return;
   }
   const speedTable = markdownTable(
-    ['workload', 'texts', 'tokens', 'onnxruntime, one thread: texts/s', 'TensorFlow.js, wasm: texts/s', 'wasm of onnxruntime'],
+    [
+      'workload',
+      'texts',
+      'tokens',
+      'onnxruntime, one thread: texts/s',
+      'TensorFlow.js, wasm: texts/s',
+      'wasm of onnxruntime',
+    ],
     speeds.map((speed) => [
       speed.workload,
       String(speed.texts),
@@ -61,7 +70,12 @@ async function main(rounds: number): Promise<void> {
     const title = `A batch of ${batch.rows} × ${batch.cols} tokens: ${milliseconds.toFixed(1)} ms, linear layers at ${gigaflops.toFixed(0)} GFLOP/s`;
     const table = markdownTable(
       ['operation', 'calls', 'ms', 'share'],
-      shares.map(({ name, calls, time }) => [name, String(calls), time.toFixed(2), `${((100 * time) / milliseconds).toFixed(1)} %`]),
+      shares.map(({ name, calls, time }) => [
+        name,
+        String(calls),
+        time.toFixed(2),
+        `${((100 * time) / milliseconds).toFixed(1)} %`,
+      ]),
     );
     process.stdout.write(`\n${title}\n\n${table}\n`);
   }
@@ -79,7 +93,10 @@ async function compare(rounds: number) {
     const sample = (await workload.texts()).slice(0, texts);
     const { vectors, receipt } = await first.embed(sample);
     const other = (await second.embed(sample)).vectors;
-    const difference = vectors.data.reduce((worst, value, index) => Math.max(worst, Math.abs(value - other.data[index]!)), 0);
+    const difference = vectors.data.reduce(
+      (worst, value, index) => Math.max(worst, Math.abs(value - other.data[index]!)),
+      0,
+    );
     if (!(difference <= 1e-5)) throw new Error(`The vectors differ by up to ${difference}.`);
     const timings = await timeInTurns(
       [

@@ -34,8 +34,20 @@ interface Answer {
 const defaultModel = async () => (await useLite()).directory;
 const miniLmModel = () => miniLm.prepare(join(cacheDirectory(), 'bench'));
 const cases: readonly TrainingCase[] = [
-  { name: 'default model, 64 texts of 32 tokens', model: defaultModel, loss: 'MultipleNegativesRankingLoss', pairs: 32, length: () => 32 },
-  { name: 'MiniLM size, 64 texts of 32 tokens', model: miniLmModel, loss: 'MultipleNegativesRankingLoss', pairs: 32, length: () => 32 },
+  {
+    name: 'default model, 64 texts of 32 tokens',
+    model: defaultModel,
+    loss: 'MultipleNegativesRankingLoss',
+    pairs: 32,
+    length: () => 32,
+  },
+  {
+    name: 'MiniLM size, 64 texts of 32 tokens',
+    model: miniLmModel,
+    loss: 'MultipleNegativesRankingLoss',
+    pairs: 32,
+    length: () => 32,
+  },
   {
     name: 'default model, 16 pairs of 6 to 26 tokens',
     model: defaultModel,
@@ -96,9 +108,15 @@ function residentMegabytes(pid: number): number {
 
 function makeOrder(one: TrainingCase, folder: string): Order {
   const random = new Random(1);
-  const texts = () => Array.from({ length: one.pairs }, () => Array.from({ length: one.length(random) }, () => 10 + random.below(7900)));
-  const labels = () => (one.loss === 'CosineSimilarityLoss' ? Array.from({ length: one.pairs }, () => random.uniform()) : null);
-  return { folder, threads, batches: Array.from({ length: steps }, () => ({ a: texts(), b: texts(), labels: labels() })) };
+  const texts = () =>
+    Array.from({ length: one.pairs }, () => Array.from({ length: one.length(random) }, () => 10 + random.below(7900)));
+  const labels = () =>
+    one.loss === 'CosineSimilarityLoss' ? Array.from({ length: one.pairs }, () => random.uniform()) : null;
+  return {
+    folder,
+    threads,
+    batches: Array.from({ length: steps }, () => ({ a: texts(), b: texts(), labels: labels() })),
+  };
 }
 
 function median(values: readonly number[]): number {
@@ -114,7 +132,9 @@ for (const one of cases) {
   const theirs = await byPyTorch(order);
   const lines = [`\n${one.name}`, `  sentvec  ${median(ours.milliseconds).toFixed(0)} ms a step, ${peak} MB`];
   if (theirs === undefined)
-    lines.push('  PyTorch  not installed: apt-get install python3-torch libopenblas0-pthread (without OpenBLAS it is many times slower)');
+    lines.push(
+      '  PyTorch  not installed: apt-get install python3-torch libopenblas0-pthread (without OpenBLAS it is many times slower)',
+    );
   else {
     const apart = Math.max(...ours.losses.map((loss, step) => Math.abs(loss / theirs.losses[step]! - 1)));
     const ratio = median(ours.milliseconds) / median(theirs.milliseconds);

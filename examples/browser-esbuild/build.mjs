@@ -1,4 +1,5 @@
-// node build.mjs FOLDER: the page, ready to be served. The server has to send the headers that isolate a page; see ../browser-vite.
+// node build.mjs FOLDER: the page, ready to be served. The server has to send the headers that isolate a page; see
+// ../browser-vite.
 import { copyFile, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';

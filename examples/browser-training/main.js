@@ -12,7 +12,11 @@ const absolute = (address) => new URL(address, location.href).href;
 onnxruntime.env.wasm.wasmPaths = { wasm: absolute(wasm), mjs: absolute(mjs) };
 
 const openEngine = (graphs) =>
-  GraphEngine.create(onnxruntime, graphs, { name: backend, session: { executionProviders: [backend] }, writesInPlace: false });
+  GraphEngine.create(onnxruntime, graphs, {
+    name: backend,
+    session: { executionProviders: [backend] },
+    writesInPlace: false,
+  });
 
 function showStep({ step, loss }) {
   const row = document.querySelector('#losses').insertRow();

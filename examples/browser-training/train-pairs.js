@@ -3,7 +3,10 @@ import { javaScriptTokenizer, projectionOutputSize, readModelFolder, readTokeniz
 import { cosineSimilarityLoss, inOrder, recordGraphs, train, trainableTensors } from '@sentvec/training';
 import { pairs } from './pairs.js';
 
-/** Opens a model folder with whatever makes an engine of its step graphs, and trains it for 20 steps. Runs in pages and in Node. */
+/**
+ * Opens a model folder with whatever makes an engine of its step graphs, and trains it for 20 steps. Runs in pages and
+ * in Node.
+ */
 export async function trainPairs(files, openEngine, onProgress) {
   const { encoderFiles, head, lowerCase, maxLength, addSpecialTokens } = await readModelFolder(files);
   const definition = await readEncoder(encoderFiles);
@@ -22,7 +25,9 @@ export async function trainPairs(files, openEngine, onProgress) {
     head.pooling.outputSize(definition.hiddenSize),
   );
   const trained = new Set(trainableTensors(model).map(({ name }) => name));
-  const engine = await openEngine(recordGraphs(model, dimension, { objectives: [{ loss, columns: 2 }], trained, dropout: false }));
+  const engine = await openEngine(
+    recordGraphs(model, dimension, { objectives: [{ loss, columns: 2 }], trained, dropout: false }),
+  );
 
   const columns = [0, 1].map((column) => pairs.map((pair) => pair[column]));
   const examples = { columns, labels: Float32Array.from(pairs, ([, , label]) => label) };

@@ -11,7 +11,11 @@ const backend = webgpu({ wasmPaths: { wasm: absolute(wasm), mjs: absolute(mjs) }
 const embedder = await loadEmbedder(urlModel('models/use-lite'), { backend });
 const { vectors } = await embedder.embed([first, second]);
 
-const row = (index) => ({ data: vectors.data.subarray(index * vectors.cols, (index + 1) * vectors.cols), rows: 1, cols: vectors.cols });
+const row = (index) => ({
+  data: vectors.data.subarray(index * vectors.cols, (index + 1) * vectors.cols),
+  rows: 1,
+  cols: vectors.cols,
+});
 const [similarity] = pairwiseSimilarity(row(0), row(1));
 const availability = await backend.isAvailable();
 document.querySelector('#device').textContent = availability.available ? availability.device : availability.reason;

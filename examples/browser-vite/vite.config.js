@@ -1,6 +1,7 @@
 import { defaultClientConditions, defineConfig } from 'vite';
 
-// Threads share memory, which browsers allow to isolated pages only. Whatever serves the built page must send these headers, too.
+// Threads share memory, which browsers allow to isolated pages only. Whatever serves the built page must send these
+// headers, too.
 const isolation = { 'cross-origin-opener-policy': 'same-origin', 'cross-origin-embedder-policy': 'require-corp' };
 
 export default defineConfig({

@@ -1,4 +1,5 @@
-// node main.mjs [FOLDER]: a search of medicine. The default model learns from questions and answers, and from the answers that it mistook for right.
+// node main.mjs [FOLDER]: a search of medicine. The default model learns from questions and answers, and from the
+// answers that it mistook for right.
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { onnx } from '@sentvec/backend-onnx';
@@ -15,7 +16,9 @@ const jsonLines = (rows) => rows.map((row) => `${JSON.stringify(row)}\n`).join('
 
 const everything = await medicalQuestions();
 const answers = everything.answers.slice(0, Number(most));
-const [known, asked] = [everything.known, everything.asked].map((rows) => rows.filter(({ answer }) => answers.includes(answer)));
+const [known, asked] = [everything.known, everything.asked].map((rows) =>
+  rows.filter(({ answer }) => answers.includes(answer)),
+);
 console.log(
   `${answers.length} answers about medicine, ${known.length} known questions, ${asked.length} new ones in words that nobody used before`,
 );

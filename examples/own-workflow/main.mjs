@@ -1,4 +1,5 @@
-// node main.mjs FOLDER INDEX [REDIS_URL]: in this process, or with a Redis by `sentvec worker --plugin ./pages.mjs --root …`.
+// node main.mjs FOLDER INDEX [REDIS_URL]: in this process, or with a Redis by `sentvec worker --plugin ./pages.mjs
+// --root …`.
 import { resolve } from 'node:path';
 import { onnx } from '@sentvec/backend-onnx';
 import { loadEmbedder } from '@sentvec/core/node';

@@ -11,7 +11,8 @@ const page = v.object({ ...site.entries, file: v.string() });
 export default function pages({ embedder, access }) {
   async function* crawl({ folder, index }) {
     await mkdir(await access.checkWrite(index), { recursive: true });
-    for (const file of (await readdir(await access.checkRead(folder))).sort()) if (file.endsWith('.html')) yield { folder, index, file };
+    for (const file of (await readdir(await access.checkRead(folder))).sort())
+      if (file.endsWith('.html')) yield { folder, index, file };
   }
   async function embed({ folder, index, file }, { signal }) {
     const html = await readFile(await access.checkRead(join(folder, file)), 'utf8');
@@ -24,5 +25,7 @@ export default function pages({ embedder, access }) {
   }
   return defineWorkflow({ id: 'index-pages', input: site })
     .then(defineStep({ id: 'crawl', input: site, output: page, run: crawl }))
-    .forEach(defineStep({ id: 'embed', input: page, output: v.number(), run: embed }), { fold: { initial: 0, add: (sum, n) => sum + n } });
+    .forEach(defineStep({ id: 'embed', input: page, output: v.number(), run: embed }), {
+      fold: { initial: 0, add: (sum, n) => sum + n },
+    });
 }

@@ -1,4 +1,5 @@
-// node main.mjs [FOLDER]: the default model learns how near WordNet's meanings are to each other, from pairs of definitions with a score.
+// node main.mjs [FOLDER]: the default model learns how near WordNet's meanings are to each other, from pairs of
+// definitions with a score.
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { readSynsets, scoredDefinitions } from '@sentvec/example-wordnet';
@@ -37,7 +38,8 @@ await writeFile(join(folder, 'config.json'), `${JSON.stringify(config, undefined
 const { output, outcome } = await trainFromConfig(parseTrainingConfig(config, 'config.json'), {
   openModel: useLite,
   directory: folder,
-  onEvaluation: ({ step, score }) => console.log(`step ${step}: Spearman's correlation with WordNet ${score.toFixed(3)}`),
+  onEvaluation: ({ step, score }) =>
+    console.log(`step ${step}: Spearman's correlation with WordNet ${score.toFixed(3)}`),
   onProgress: ({ step, totalSteps, loss }) => {
     if (step % 50 === 0) console.log(`step ${step} of ${totalSteps}, loss ${loss.toFixed(3)}`);
   },

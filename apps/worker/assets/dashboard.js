@@ -22,7 +22,9 @@ class Rates {
   #samples = new Map();
 
   of(name, value, now) {
-    const samples = (this.#samples.get(name) ?? []).filter((sample) => sample.now > now - span && sample.value <= value);
+    const samples = (this.#samples.get(name) ?? []).filter(
+      (sample) => sample.now > now - span && sample.value <= value,
+    );
     samples.push({ now, value });
     this.#samples.set(name, samples);
     const [first] = samples;
@@ -47,10 +49,14 @@ function runView(run, now) {
   const itemsPerSecond = items && rates.of(`${id} ${round} items`, items.done, now);
   const elapsed = startedAt && ((finishedAt ?? now) - startedAt) / 1000;
   const isRunning = state === 'running';
-  const fact = (label, value, style) => value !== undefined && element('span', style ? { class: style } : {}, `${label}: ${value}`);
+  const fact = (label, value, style) =>
+    value !== undefined && element('span', style ? { class: style } : {}, `${label}: ${value}`);
   const facts = [
     fact('stage', stage),
-    fact('items', items && `${number(items.done)} of ${items.expected === undefined ? 'at least ' : ''}${number(expected)}`),
+    fact(
+      'items',
+      items && `${number(items.done)} of ${items.expected === undefined ? 'at least ' : ''}${number(expected)}`,
+    ),
     fact('rows', total?.rows !== undefined ? number(total.rows) : undefined),
     fact('rows/s', isRunning && rowsPerSecond !== undefined ? number(rowsPerSecond) : undefined),
     fact('time left', isRunning && items ? duration((expected - items.done) / itemsPerSecond) : undefined),
@@ -69,7 +75,10 @@ function runView(run, now) {
       element('span', { class: `state ${state}` }, state),
       element('span', { class: 'buttons' }, ...buttons(run)),
     ),
-    element('progress', { max: Math.max(1, expected), value: state === 'completed' ? Math.max(1, expected) : (items?.done ?? 0) }),
+    element('progress', {
+      max: Math.max(1, expected),
+      value: state === 'completed' ? Math.max(1, expected) : (items?.done ?? 0),
+    }),
     element('div', { class: 'facts' }, ...facts.filter(Boolean)),
     error && element('p', { class: 'error' }, error.message),
   );
@@ -123,7 +132,9 @@ function show({ now, queue, steps, runs, workers, refusals }) {
   shown('workers').replaceChildren(...workers.map((worker) => workerView(worker, now)));
   shown('refusals-section').hidden = refusals.length === 0;
   shown('refusals').replaceChildren(
-    ...refusals.map(({ at, queue: from, job, reason }) => element('li', {}, `${new Date(at).toLocaleString()} ${from} ${job}: ${reason}`)),
+    ...refusals.map(({ at, queue: from, job, reason }) =>
+      element('li', {}, `${new Date(at).toLocaleString()} ${from} ${job}: ${reason}`),
+    ),
   );
 }
 

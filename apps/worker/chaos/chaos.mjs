@@ -1,5 +1,5 @@
-// Embeds a corpus with a fleet of workers while it kills and freezes them, and Redis too, and compares the output with that of
-// an undisturbed run, byte for byte. The same seed chooses the same disasters at the same moments of progress.
+// Embeds a corpus with a fleet of workers while it kills and freezes them, and Redis too, and compares the output with
+// that of an undisturbed run, byte for byte. The same seed chooses the same disasters at the same moments of progress.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -53,7 +53,9 @@ if (failure) {
 
 async function main() {
   const { rows, workers: fleet } = counts;
-  say(`seed ${counts.seed}: ${rows} rows, ${fleet} workers on ${availableParallelism()} cores (--seed ${counts.seed} repeats this)`);
+  say(
+    `seed ${counts.seed}: ${rows} rows, ${fleet} workers on ${availableParallelism()} cores (--seed ${counts.seed} repeats this)`,
+  );
   const corpus = join(root, 'corpus.jsonl');
   await writeCorpus(corpus, rows);
   const request = (output) => ({ inputs: [corpus], output: join(root, output), chunkRows: counts['chunk-rows'] });
@@ -113,7 +115,9 @@ async function disturbed(request) {
     const disaster = await disasters[kind]();
     happened.push(disaster);
     const { what, pid, progressAfter } = disaster;
-    say(`  at chunk ${position.done}: ${what}${pid ? ` (process ${pid})` : `; progress again ${seconds(progressAfter)} after its return`}`);
+    say(
+      `  at chunk ${position.done}: ${what}${pid ? ` (process ${pid})` : `; progress again ${seconds(progressAfter)} after its return`}`,
+    );
   }
   const result = await run.result();
   const milliseconds = performance.now() - begun;
@@ -144,7 +148,9 @@ async function report(happened, milliseconds) {
     `${number('worker killed')} workers killed, Redis killed ${number('Redis killed')} times, ${number('worker frozen')} workers frozen; the run took ${seconds(milliseconds)}`,
   );
   if (times.length === 0) return;
-  say(`${times.length} chunks recovered; time to recover: median ${seconds(times[times.length >> 1])}, longest ${seconds(times.at(-1))}`);
+  say(
+    `${times.length} chunks recovered; time to recover: median ${seconds(times[times.length >> 1])}, longest ${seconds(times.at(-1))}`,
+  );
 }
 
 async function check(run, result, connection) {

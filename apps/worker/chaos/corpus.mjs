@@ -5,7 +5,10 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { finished } from 'node:stream/promises';
 
-const words = 'the sea was calm that night and nobody on board had slept when a light rose out of the fog far ahead of us'.split(' ');
+const words =
+  'the sea was calm that night and nobody on board had slept when a light rose out of the fog far ahead of us'.split(
+    ' ',
+  );
 
 /** Writes a corpus of JSON lines, of texts of different lengths, in constant memory. */
 export async function writeCorpus(path, rows) {

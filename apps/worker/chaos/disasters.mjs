@@ -1,21 +1,27 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pick } from './random.mjs';
 
-/** Milliseconds that a frozen worker sleeps at least: longer than its lock lives. It is woken when others have its steps. */
+/**
+ * Milliseconds that a frozen worker sleeps at least: longer than its lock lives. It is woken when others have its
+ * steps.
+ */
 const freeze = 12_000;
 /** Milliseconds after which a job that nobody took over counts as lost. */
 const patience = 120_000;
 
 /**
- * What can happen to a fleet. Each gives what it was at once, with a promise of the milliseconds after which every step that
- * was in the victim's hands was in others', or done: meanwhile the next may happen.
+ * What can happen to a fleet. Each gives what it was at once, with a promise of the milliseconds after which every step
+ * that was in the victim's hands was in others', or done: meanwhile the next may happen.
  */
 export class Disasters {
   #context;
   #frozen = new Set();
   #underway = new Set();
 
-  /** @param context `{ random, redis, steps, workers, replace, position }`; `position` gives `{ done, ended }` of the run */
+  /**
+   * @param context `{ random, redis, steps, workers, replace, position }`; `position` gives `{ done, ended }` of the
+   * run
+   */
   constructor(context) {
     this.#context = context;
   }
@@ -25,7 +31,9 @@ export class Disasters {
     const victim = await this.#victim();
     victim.kill('SIGKILL');
     const replaced = this.#context.replace(victim);
-    const recovered = this.#track(Promise.all([this.#recoveries(victim, victim.ended), replaced]).then(([times]) => times));
+    const recovered = this.#track(
+      Promise.all([this.#recoveries(victim, victim.ended), replaced]).then(([times]) => times),
+    );
     return { what: 'worker killed', pid: victim.pid, recovered };
   }
 
@@ -44,7 +52,10 @@ export class Disasters {
     return { what: 'worker frozen', pid: victim.pid, recovered };
   }
 
-  /** `kill -9` of Redis; back from its append-only file after a moment. Not while others still recover: that is measured by itself. */
+  /**
+   * `kill -9` of Redis; back from its append-only file after a moment. Not while others still recover: that is measured
+   * by itself.
+   */
   async restartRedis() {
     const { random, redis, position } = this.#context;
     await Promise.all(this.#underway);

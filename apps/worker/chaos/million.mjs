@@ -1,5 +1,6 @@
-// Sends a million rows (or --rows N) through Redis with two workers, and prints every 50,000 rows what memory Redis and the
-// workers take. Fails when Redis holds more than 20 MB over its start, or a worker grows by more than --growth after the first step.
+// Sends a million rows (or --rows N) through Redis with two workers, and prints every 50,000 rows what memory Redis and
+// the workers take. Fails when Redis holds more than 20 MB over its start, or a worker grows by more than --growth
+// after the first step.
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -36,14 +37,23 @@ try {
 
 async function main() {
   await writeCorpus(join(root, 'corpus.jsonl'), rows);
-  const settings = { SENTVEC_REDIS_URL: redis.url, SENTVEC_ROOTS: root, SENTVEC_MODELS: model, SENTVEC_PORT: '0', SENTVEC_THREADS: '1' };
+  const settings = {
+    SENTVEC_REDIS_URL: redis.url,
+    SENTVEC_ROOTS: root,
+    SENTVEC_MODELS: model,
+    SENTVEC_PORT: '0',
+    SENTVEC_THREADS: '1',
+  };
   const connection = await connectRedis(redis.url, 'worker');
   const used = async () => Number(/used_memory:(\d+)/.exec(await connection.info('memory'))[1]);
   const start = await used();
   workers.push(await startWorker(settings), await startWorker(settings));
   const runtime = await queueRuntime({ url: redis.url });
   const begun = performance.now();
-  const run = await runtime.start(embedCorpus(), { model, request: { inputs: [join(root, 'corpus.jsonl')], output: join(root, 'out') } });
+  const run = await runtime.start(embedCorpus(), {
+    model,
+    request: { inputs: [join(root, 'corpus.jsonl')], output: join(root, 'out') },
+  });
   let most = 0;
   const samples = [];
   for (let status = await run.status(); ; status = await run.status()) {
@@ -52,7 +62,9 @@ async function main() {
     if (done >= (samples.length + 1) * step) {
       const memory = await Promise.all(workers.map(({ pid }) => residentMemory(pid)));
       samples.push(memory);
-      say(`${done} rows: Redis ${megabytes(most)} MB over its start at most, workers ${memory.map(megabytes).join(' and ')} MB`);
+      say(
+        `${done} rows: Redis ${megabytes(most)} MB over its start at most, workers ${memory.map(megabytes).join(' and ')} MB`,
+      );
     }
     if (hasEnded(status.state)) break;
     await sleep(200);
@@ -63,10 +75,13 @@ async function main() {
   );
   const [first, last] = [samples[0], samples.at(-1)];
   const growth = first.map((memory, index) => last[index] / memory);
-  say(`memory of the workers at the end over that after ${step} rows: ${growth.map((ratio) => ratio.toFixed(2)).join(' and ')}`);
+  say(
+    `memory of the workers at the end over that after ${step} rows: ${growth.map((ratio) => ratio.toFixed(2)).join(' and ')}`,
+  );
   connection.disconnect();
   await runtime.close();
-  if (result.rows !== rows || most > 20e6 || growth.some((ratio) => ratio > Number(values.growth))) process.exitCode = 1;
+  if (result.rows !== rows || most > 20e6 || growth.some((ratio) => ratio > Number(values.growth)))
+    process.exitCode = 1;
 }
 
 async function residentMemory(pid) {

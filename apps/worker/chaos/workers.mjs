@@ -8,7 +8,10 @@ const program = fileURLToPath(new URL('worker.mjs', import.meta.url));
 
 /** Starts a worker in a process of its own, and waits until it serves. */
 export async function startWorker(environment) {
-  const worker = spawn(process.execPath, [program], { env: { ...process.env, ...environment }, stdio: ['ignore', 'ignore', 'pipe'] });
+  const worker = spawn(process.execPath, [program], {
+    env: { ...process.env, ...environment },
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
   started.add(worker);
   const log = [];
   const ended = once(worker, 'exit');

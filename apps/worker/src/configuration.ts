@@ -89,7 +89,8 @@ function checkTogether({ host, token, port }: WorkerConfiguration): void {
   if (token === undefined && !isLoopback(host)) {
     throw invalid('token', `is needed to listen on ${host}: anybody who reaches it could read and control the queue`);
   }
-  if (token !== undefined && token.length < shortestToken) throw invalid('token', `must have at least ${shortestToken} characters`);
+  if (token !== undefined && token.length < shortestToken)
+    throw invalid('token', `must have at least ${shortestToken} characters`);
   if (port > 65_535) throw invalid('port', `must be at most 65535, not ${port}`);
 }
 
@@ -108,7 +109,8 @@ function count(name: SettingName, value: string | undefined, least = 1): number 
 function rateLimit(value: string | undefined): WorkerConfiguration['rateLimit'] {
   if (value === undefined) return undefined;
   const [, max, seconds] = /^([1-9]\d*)\/([1-9]\d*)$/.exec(value) ?? [];
-  if (max === undefined) throw invalid('rateLimit', `must be a number of steps and of seconds, such as 100/60, not "${value}"`);
+  if (max === undefined)
+    throw invalid('rateLimit', `must be a number of steps and of seconds, such as 100/60, not "${value}"`);
   return { max: Number(max), duration: Number(seconds) * 1000 };
 }
 

@@ -32,7 +32,9 @@ export class HealthCheck {
   async #run(): Promise<Health> {
     const begun = performance.now();
     const timer = new AbortController();
-    const late = sleep(deadline, `no vector within ${deadline / 1000} s`, { signal: timer.signal }).catch(() => undefined);
+    const late = sleep(deadline, `no vector within ${deadline / 1000} s`, { signal: timer.signal }).catch(
+      () => undefined,
+    );
     const reason = await Promise.race([this.#embed(), late]);
     timer.abort();
     const facts = { model: this.#model, milliseconds: Math.round(performance.now() - begun) };
@@ -44,7 +46,8 @@ export class HealthCheck {
     try {
       const embedder = await this.#embedder(this.#model);
       const { vectors } = await embedder.embed([text]);
-      const sound = vectors.data.length > 0 && vectors.data.every(Number.isFinite) && vectors.data.some((entry) => entry !== 0);
+      const sound =
+        vectors.data.length > 0 && vectors.data.every(Number.isFinite) && vectors.data.some((entry) => entry !== 0);
       return sound ? undefined : 'the vector is not one of numbers';
     } catch (error) {
       return error instanceof Error ? error.message : String(error);

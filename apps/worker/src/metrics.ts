@@ -5,7 +5,10 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom
 
 const seconds = [0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300];
 
-/** What a worker counts, in the form that Prometheus reads. The delay of the event loop is among the defaults of prom-client. */
+/**
+ * What a worker counts, in the form that Prometheus reads. The delay of the event loop is among the defaults of
+ * prom-client.
+ */
 export class Metrics {
   readonly registry: Registry = new Registry();
   /** Totals of this process, for the dashboard. */
@@ -21,7 +24,10 @@ export class Metrics {
   readonly #truncated = this.#counter('truncated', 'Texts that were cut to the length of the model.');
   readonly #deadLetters = this.#counter('dead_letters', 'Rows that could not be embedded.');
   readonly #refused = this.#counter('refused_jobs', 'Jobs that were refused.');
-  readonly #recovered = this.#counter('recovered_jobs', 'Jobs of dead or frozen workers that were put back into the queue.');
+  readonly #recovered = this.#counter(
+    'recovered_jobs',
+    'Jobs of dead or frozen workers that were put back into the queue.',
+  );
   readonly #steps: Counter<'stage' | 'outcome'>;
   readonly #stepSeconds: Histogram<'stage'>;
   readonly #modelSeconds: Histogram;
@@ -30,7 +36,12 @@ export class Metrics {
   constructor(overview: QueueOverview) {
     const registers = [this.registry];
     collectDefaultMetrics({ register: this.registry });
-    this.#steps = new Counter({ name: 'sentvec_steps_total', help: 'Attempts at steps.', labelNames: ['stage', 'outcome'], registers });
+    this.#steps = new Counter({
+      name: 'sentvec_steps_total',
+      help: 'Attempts at steps.',
+      labelNames: ['stage', 'outcome'],
+      registers,
+    });
     this.#stepSeconds = new Histogram({
       name: 'sentvec_step_seconds',
       help: 'Duration of an attempt at a step.',

@@ -1,4 +1,11 @@
-import { SentvecError, type Backend, type Embedded, type Embedder, type ModelFiles, type PoolingPlugin } from '@sentvec/core';
+import {
+  SentvecError,
+  type Backend,
+  type Embedded,
+  type Embedder,
+  type ModelFiles,
+  type PoolingPlugin,
+} from '@sentvec/core';
 
 /** How the shelf gets a model. */
 export interface ModelShelfOptions {
@@ -50,7 +57,12 @@ export class ModelShelf {
   async #load(model: string): Promise<Embedder> {
     const { open, backend, poolings, embedded, onWarning, load } = this.#options;
     const { signal } = this.#closing;
-    const embedder = await load(await open(model, signal), { backend, poolings, signal, ...(onWarning && { onWarning }) });
+    const embedder = await load(await open(model, signal), {
+      backend,
+      poolings,
+      signal,
+      ...(onWarning && { onWarning }),
+    });
     return embedded ? watched(embedder, (result) => embedded(model, result)) : embedder;
   }
 }

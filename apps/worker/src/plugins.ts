@@ -57,7 +57,12 @@ async function importDefault(module: string): Promise<unknown> {
     exports = (await import(isAbsolute(module) ? pathToFileURL(module).href : module)) as typeof exports;
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new SentvecError('invalid-argument', `The plugin ${module} cannot be loaded: ${reason}.`, { file: module }, { cause });
+    throw new SentvecError(
+      'invalid-argument',
+      `The plugin ${module} cannot be loaded: ${reason}.`,
+      { file: module },
+      { cause },
+    );
   }
   if (exports.default === undefined) throw notAPlugin(module);
   return exports.default;
@@ -73,5 +78,7 @@ function isWorkflow(part: unknown): part is AnyWorkflow {
 }
 
 function isPooling(part: unknown): part is PoolingPlugin {
-  return typeof part === 'object' && part !== null && 'create' in part && 'name' in part && typeof part.create === 'function';
+  return (
+    typeof part === 'object' && part !== null && 'create' in part && 'name' in part && typeof part.create === 'function'
+  );
 }

@@ -15,8 +15,15 @@ export interface RunWorkerOptions extends Pick<WorkerAppOptions, 'backend' | 'ca
  *
  * @throws SentvecError see {@link startWorkerApp}
  */
-export async function runWorker(configuration: WorkerConfiguration, { signal, ...computing }: RunWorkerOptions): Promise<void> {
-  const options = { level: configuration.logLevel, base: { service: 'sentvec-worker' }, serializers: { error: pino.stdSerializers.err } };
+export async function runWorker(
+  configuration: WorkerConfiguration,
+  { signal, ...computing }: RunWorkerOptions,
+): Promise<void> {
+  const options = {
+    level: configuration.logLevel,
+    base: { service: 'sentvec-worker' },
+    serializers: { error: pino.stdSerializers.err },
+  };
   const logger = pino(options, pino.destination({ fd: 2, sync: true }));
   logger.info({ configuration: describeConfiguration(configuration) }, 'starting');
   const app = await startWorkerApp(configuration, { logger, ...computing });

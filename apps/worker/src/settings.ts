@@ -35,7 +35,13 @@ export const settings: Readonly<Record<SettingName, Setting>> = {
     description: 'Redis: redis://user:password@host:port/db, rediss:// for TLS, redis+cluster:// for a cluster.',
     default: 'redis://127.0.0.1:6379',
   },
-  queue: { flag: 'queue', variable: 'SENTVEC_QUEUE', hint: 'NAME', description: 'The queue to serve.', default: 'sentvec' },
+  queue: {
+    flag: 'queue',
+    variable: 'SENTVEC_QUEUE',
+    hint: 'NAME',
+    description: 'The queue to serve.',
+    default: 'sentvec',
+  },
   roots: {
     flag: 'root',
     variable: 'SENTVEC_ROOTS',
@@ -79,7 +85,8 @@ export const settings: Readonly<Record<SettingName, Setting>> = {
     flag: 'global-concurrency',
     variable: 'SENTVEC_GLOBAL_CONCURRENCY',
     hint: 'N',
-    description: 'Steps at once in all workers of the queue; 0 lifts the limit that another worker has set. Default: as it is.',
+    description:
+      'Steps at once in all workers of the queue; 0 lifts the limit that another worker has set. Default: as it is.',
   },
   rateLimit: {
     flag: 'rate-limit',
@@ -94,7 +101,13 @@ export const settings: Readonly<Record<SettingName, Setting>> = {
     description: 'Where to listen for HTTP. Beyond this machine a token is needed.',
     default: '127.0.0.1',
   },
-  port: { flag: 'port', variable: 'SENTVEC_PORT', hint: 'N', description: 'Port for HTTP; 0 takes a free one.', default: '7766' },
+  port: {
+    flag: 'port',
+    variable: 'SENTVEC_PORT',
+    hint: 'N',
+    description: 'Port for HTTP; 0 takes a free one.',
+    default: '7766',
+  },
   token: {
     flag: 'token',
     variable: 'SENTVEC_TOKEN',
@@ -111,7 +124,8 @@ export const settings: Readonly<Record<SettingName, Setting>> = {
     flag: 'stop-timeout',
     variable: 'SENTVEC_STOP_TIMEOUT',
     hint: 'SECONDS',
-    description: 'How long stopping may take after SIGTERM. Steps that have not finished shortly before go back to the queue.',
+    description:
+      'How long stopping may take after SIGTERM. Steps that have not finished shortly before go back to the queue.',
     default: '30',
   },
   logLevel: {

@@ -2,7 +2,14 @@ import { onnx } from '@sentvec/backend-onnx';
 import type { Backend, PoolingPlugin } from '@sentvec/core';
 import { loadEmbedder, openModel } from '@sentvec/core/node';
 import { useLite } from '@sentvec/model-use-lite';
-import { connectRedis, isDurable, QueueOverview, queueRuntime, startQueueWorker, type QueueWorker } from '@sentvec/queue';
+import {
+  connectRedis,
+  isDurable,
+  QueueOverview,
+  queueRuntime,
+  startQueueWorker,
+  type QueueWorker,
+} from '@sentvec/queue';
 import { embedCorpus, restrictAccess, type Logger } from '@sentvec/workflow';
 import type { WorkerConfiguration } from './configuration.ts';
 import { HealthCheck } from './health.ts';
@@ -27,7 +34,9 @@ export interface WorkerAppOptions {
 export interface WorkerApp {
   /** Where its HTTP server listens. */
   readonly url: string;
-  /** Finishes or gives back what is in progress, within the configured time, and frees everything. May be called again. */
+  /**
+   * Finishes or gives back what is in progress, within the configured time, and frees everything. May be called again.
+   */
   stop(): Promise<void>;
 }
 
@@ -39,7 +48,10 @@ type Undo = (() => Promise<unknown>)[];
  *
  * @throws SentvecError `queue-unavailable`, `invalid-argument` for a plugin, `io-failed` for a taken port
  */
-export async function startWorkerApp(configuration: WorkerConfiguration, options: WorkerAppOptions): Promise<WorkerApp> {
+export async function startWorkerApp(
+  configuration: WorkerConfiguration,
+  options: WorkerAppOptions,
+): Promise<WorkerApp> {
   const undo: Undo = [];
   const stop = async () => {
     for (const step of undo.splice(0).toReversed()) {
@@ -54,14 +66,19 @@ export async function startWorkerApp(configuration: WorkerConfiguration, options
   }
 }
 
-async function start(configuration: WorkerConfiguration, { logger, backend, canary }: WorkerAppOptions, undo: Undo): Promise<string> {
+async function start(
+  configuration: WorkerConfiguration,
+  { logger, backend, canary }: WorkerAppOptions,
+  undo: Undo,
+): Promise<string> {
   const { redis: url, queue, models, token } = configuration;
   const tracing = await startTracing('sentvec-worker');
   if (tracing) undo.push(tracing.close);
   const telemetry = tracing && { telemetry: tracing.telemetry };
   const redis = await connectRedis(url, 'watcher');
   undo.push(async () => redis.disconnect());
-  if (!(await isDurable(redis))) logger.warn({}, 'this Redis has no append-only file: a crash of it loses runs. Set appendonly yes.');
+  if (!(await isDurable(redis)))
+    logger.warn({}, 'this Redis has no append-only file: a crash of it loses runs. Set appendonly yes.');
   const overview = new QueueOverview(redis, queue);
   undo.push(() => overview.close());
   const runtime = await queueRuntime({ url, queue, ...telemetry });
@@ -102,7 +119,8 @@ async function start(configuration: WorkerConfiguration, { logger, backend, cana
   });
   const { id } = worker;
   undo.push(async () => worker?.stop(stopTimeout));
-  if (globalConcurrency !== undefined) await overview.limitConcurrency(globalConcurrency === 0 ? undefined : globalConcurrency);
+  if (globalConcurrency !== undefined)
+    await overview.limitConcurrency(globalConcurrency === 0 ? undefined : globalConcurrency);
   undo.push(announce(overview, () => ({ id, concurrency, active: observer.active, counts: metrics.counts })));
   return server.url;
 }
@@ -115,7 +133,10 @@ interface ShelfParts {
   readonly logger: Logger;
 }
 
-function modelShelf({ threads }: WorkerConfiguration, { backend, canary, poolings, metrics, logger }: ShelfParts): ModelShelf {
+function modelShelf(
+  { threads }: WorkerConfiguration,
+  { backend, canary, poolings, metrics, logger }: ShelfParts,
+): ModelShelf {
   return new ModelShelf({
     open: (model, signal) => (model === 'use-lite' ? useLite({ signal }) : openModel(model, { signal })),
     load: (files, loadOptions) => loadEmbedder(files, { canary, ...loadOptions }),

@@ -4,7 +4,12 @@ import { settings } from '../src/settings.ts';
 
 describe('the configuration of a worker', () => {
   it('comes from flags, then the environment, then the defaults', () => {
-    const environment = { SENTVEC_CONCURRENCY: '3', SENTVEC_QUEUE: 'theirs', SENTVEC_MODELS: '', SENTVEC_ROOTS: '/data, /more' };
+    const environment = {
+      SENTVEC_CONCURRENCY: '3',
+      SENTVEC_QUEUE: 'theirs',
+      SENTVEC_MODELS: '',
+      SENTVEC_ROOTS: '/data, /more',
+    };
     expect(readConfiguration({ concurrency: '5', 'rate-limit': '10/60', 'stop-timeout': '7' }, environment)).toEqual({
       redis: 'redis://127.0.0.1:6379',
       queue: 'theirs',

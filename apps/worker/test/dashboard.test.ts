@@ -16,10 +16,20 @@ beforeAll(async () => {
   await fleet.start({ SENTVEC_TOKEN: 'a token of these tests', SENTVEC_RATE_LIMIT: '2/1' });
   runtime = await queueRuntime({ url: fleet.redis.url });
   const names = ['chromium', 'chromium-browser', 'google-chrome'];
-  const path = names.map((name) => spawnSync('sh', ['-c', `command -v ${name}`], { encoding: 'utf8' }).stdout.trim()).find(Boolean);
+  const path = names
+    .map((name) => spawnSync('sh', ['-c', `command -v ${name}`], { encoding: 'utf8' }).stdout.trim())
+    .find(Boolean);
   if (path === undefined)
-    throw new Error('Chromium is not installed, and this test looks at the dashboard in one: apt-get install chromium.');
-  const quiet = ['--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
+    throw new Error(
+      'Chromium is not installed, and this test looks at the dashboard in one: apt-get install chromium.',
+    );
+  const quiet = [
+    '--disable-quic',
+    '--no-first-run',
+    '--disable-background-networking',
+    '--disable-component-update',
+    '--disable-sync',
+  ];
   browser = await chromium.launch({ executablePath: path, args: ['--no-sandbox', ...quiet] });
 });
 
@@ -31,7 +41,11 @@ afterAll(async () => {
 
 it('shows the progress of a running job, and controls it', async () => {
   const corpus = await fleet.corpus('corpus.jsonl', [...texts(6000), { text: 1 }, { text: 2 }]);
-  const earlier = { inputs: [await fleet.corpus('earlier.jsonl', [...texts(500), {}])], output: fleet.path('earlier'), chunkRows: 200 };
+  const earlier = {
+    inputs: [await fleet.corpus('earlier.jsonl', [...texts(500), {}])],
+    output: fleet.path('earlier'),
+    chunkRows: 200,
+  };
   await (await runtime.start(embedCorpus(), { model: tinyModel, request: earlier })).result();
   const request = { inputs: [corpus], output: fleet.path('vectors'), chunkRows: 200 };
   const run = await runtime.start(embedCorpus(), { model: tinyModel, request });
@@ -48,7 +62,9 @@ it('shows the progress of a running job, and controls it', async () => {
   const before = await done();
   await expect.poll(done, { timeout: 40_000, interval: 100 }).toBeGreaterThan(before);
   expect(await page.locator('#workers tr').count()).toBe(2);
-  await expect.poll(() => shown.locator('.facts').textContent(), { timeout: 20_000 }).toMatch(/rows\/s: [1-9].*time left: \d/);
+  await expect
+    .poll(() => shown.locator('.facts').textContent(), { timeout: 20_000 })
+    .toMatch(/rows\/s: [1-9].*time left: \d/);
   const picture = process.env['SENTVEC_SCREENSHOT'];
   if (picture) await page.screenshot({ path: picture });
 

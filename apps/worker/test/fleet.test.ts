@@ -21,7 +21,12 @@ afterEach(async () => {
   await fleet.close();
 });
 
-async function embedHere(corpus: string, output: string, chunkRows: number, more: { batchTokens?: number } = {}): Promise<void> {
+async function embedHere(
+  corpus: string,
+  output: string,
+  chunkRows: number,
+  more: { batchTokens?: number } = {},
+): Promise<void> {
   const embedder: Embedder = await loadEmbedder(tinyModel, { backend: onnx({ sessions: 1, threadsPerSession: 1 }) });
   const here = inProcessRuntime();
   await (
@@ -47,7 +52,10 @@ describe('one, two and four workers', () => {
     for (const count of [1, 2, 4]) {
       while (fleet.workers.length < count) await fleet.start();
       const output = fleet.path(`fleet-${count}`);
-      const run = await runtime.start(embedCorpus(), { model: tinyModel, request: { inputs: [corpus], output, chunkRows: 100 } });
+      const run = await runtime.start(embedCorpus(), {
+        model: tinyModel,
+        request: { inputs: [corpus], output, chunkRows: 100 },
+      });
       expect(await run.result()).toMatchObject({ rows: 3000, rejected: 0, shards: 30 });
       expect(await contents(output)).toEqual(expected);
     }
@@ -70,7 +78,9 @@ describe('a run that is cancelled', () => {
     for await (const event of run.events()) if (event.type === 'progress') break;
     await run.cancel();
     const metrics = async () => (await fetch(`${app.url}/metrics`)).text();
-    await expect.poll(metrics, { timeout: 60_000 }).toContain('sentvec_steps_total{stage="embed",outcome="cancelled"} 1');
+    await expect
+      .poll(metrics, { timeout: 60_000 })
+      .toContain('sentvec_steps_total{stage="embed",outcome="cancelled"} 1');
     expect(await metrics()).not.toContain('sentvec_steps_total{stage="embed",outcome="completed"}');
     backend.delay = 0;
     await run.replay();

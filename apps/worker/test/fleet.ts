@@ -98,12 +98,17 @@ export class Fleet {
 
 /** Texts of different lengths, all different. */
 export function texts(count: number): { text: string }[] {
-  const words = 'the sea was calm that night and nobody on board had slept when a light rose out of the fog far ahead'.split(' ');
-  return Array.from({ length: count }, (_, row) => ({ text: `${row} ${words.slice(0, 3 + ((row * 7) % (words.length - 3))).join(' ')}` }));
+  const words =
+    'the sea was calm that night and nobody on board had slept when a light rose out of the fog far ahead'.split(' ');
+  return Array.from({ length: count }, (_, row) => ({
+    text: `${row} ${words.slice(0, 3 + ((row * 7) % (words.length - 3))).join(' ')}`,
+  }));
 }
 
 /** Every file of a folder, by name, whole. */
 export async function contents(folder: string): Promise<Map<string, string>> {
   const names = (await readdir(folder)).sort();
-  return new Map(await Promise.all(names.map(async (name) => [name, await readFile(join(folder, name), 'base64')] as const)));
+  return new Map(
+    await Promise.all(names.map(async (name) => [name, await readFile(join(folder, name), 'base64')] as const)),
+  );
 }

@@ -20,7 +20,10 @@ beforeAll(async () => {
   backend = breakable(onnx({ sessions: 1, threadsPerSession: 1 }));
   await mkdir(fleet.path('root'));
   const flags = { redis: fleet.redis.url, root: fleet.path('root'), model: tinyModel, port: '0' };
-  guarded = await startWorkerApp(readConfiguration({ ...flags, host: '0.0.0.0', token }, {}), { logger: silentLogger, backend });
+  guarded = await startWorkerApp(readConfiguration({ ...flags, host: '0.0.0.0', token }, {}), {
+    logger: silentLogger,
+    backend,
+  });
   open = await startWorkerApp(readConfiguration({ ...flags, queue: 'open' }, {}), { logger: silentLogger, backend });
 });
 
@@ -33,7 +36,12 @@ afterAll(async () => {
 const here = (app: WorkerApp) => app.url.replace('0.0.0.0', '127.0.0.1');
 
 /** The status of a request with headers that `fetch` does not let one choose. */
-async function statusOf(app: WorkerApp, path: string, headers: Record<string, string>, method = 'GET'): Promise<number | undefined> {
+async function statusOf(
+  app: WorkerApp,
+  path: string,
+  headers: Record<string, string>,
+  method = 'GET',
+): Promise<number | undefined> {
   return new Promise((resolve, reject) => {
     httpRequest(`${here(app)}${path}`, { method, headers }, (response) => {
       response.resume();
@@ -119,7 +127,8 @@ describe('a Redis that is away', () => {
   it('is no reason for a worker to keep its numbers to itself, or to stay when it is told to stop', async () => {
     const lonely = await Fleet.open();
     const worker = await lonely.start();
-    const statusAt = async (path: string) => (await fetch(worker.url + path, { signal: AbortSignal.timeout(60_000) })).status;
+    const statusAt = async (path: string) =>
+      (await fetch(worker.url + path, { signal: AbortSignal.timeout(60_000) })).status;
     await lonely.redis.kill();
     await expect.poll(() => statusAt('/readyz'), { timeout: 60_000 }).toBe(503);
     expect(await statusAt('/healthz')).toBe(200);
@@ -136,7 +145,16 @@ describe('a Redis that is away', () => {
 });
 
 describe('who may come in', () => {
-  const paths = ['/', '/dashboard.js', '/healthz', '/readyz', '/metrics', '/api/overview', '/queues', '/queues/api/queues'];
+  const paths = [
+    '/',
+    '/dashboard.js',
+    '/healthz',
+    '/readyz',
+    '/metrics',
+    '/api/overview',
+    '/queues',
+    '/queues/api/queues',
+  ];
 
   it('with a token: who carries it', async () => {
     for (const path of paths) {
@@ -191,24 +209,43 @@ describe('jobs that ask for what they may not have', () => {
     }
     // A job for a chunk that no plan has made, slipped into a run that is under way.
     await overview.queues.steps.pause();
-    const run = await runtime.start(embedCorpus(), { model: tinyModel, request: { ...good, output: fleet.path('root/more') } });
+    const run = await runtime.start(embedCorpus(), {
+      model: tinyModel,
+      request: { ...good, output: fleet.path('root/more') },
+    });
     const place = { index: 0, start: 0, end: 9, firstRow: 0, firstSourceRow: 0, rows: 1, firstLine: 1, bytes: 9 };
     const chunk = { source: 'x', path: '/etc/passwd', format: 'text', ...place };
     const value = { model: tinyModel, output: fleet.path('root/more'), key: '00000000', fingerprint: 'x', chunk };
     await overview.queues.steps.add('embed', { run: run.id, round: 1, stage: 'embed', index: 7, value });
     await overview.queues.steps.resume();
-    await expect(run.result()).rejects.toMatchObject({ code: 'job-refused', message: expect.stringMatching(/etc\/passwd.*outside/) });
+    await expect(run.result()).rejects.toMatchObject({
+      code: 'job-refused',
+      message: expect.stringMatching(/etc\/passwd.*outside/),
+    });
     expect(JSON.stringify(await overview.refusals(2))).toMatch(/etc\/passwd.*outside/);
-    await overview.queues.steps.add('x', { run: 'r', round: 1, stage: 'embed', index: 0, value: 'x'.repeat(10_000_000) });
+    await overview.queues.steps.add('x', {
+      run: 'r',
+      round: 1,
+      stage: 'embed',
+      index: 0,
+      value: 'x'.repeat(10_000_000),
+    });
     await expect.poll(async () => (await overview.refusals(1))[0]?.reason, { timeout: 10_000 }).toMatch(/bytes/);
     const oversize = runtime.start(embedCorpus(), {
       model: tinyModel,
       request: { ...good, inputs: ['x'.repeat(4000)].concat(Array(5000).fill('a'.repeat(2000))) },
     });
-    await expect(oversize).rejects.toMatchObject({ code: 'invalid-argument', message: expect.stringContaining('bytes') });
-    const metrics = await (await fetch(`${here(guarded)}/metrics`, { headers: { Authorization: `Bearer ${token}` } })).text();
+    await expect(oversize).rejects.toMatchObject({
+      code: 'invalid-argument',
+      message: expect.stringContaining('bytes'),
+    });
+    const metrics = await (
+      await fetch(`${here(guarded)}/metrics`, { headers: { Authorization: `Bearer ${token}` } })
+    ).text();
     expect(metrics).toMatch(/sentvec_refused_jobs_total [1-9]/);
-    const shown = (await (await fetch(`${here(guarded)}/api/overview`, { headers: { Authorization: `Bearer ${token}` } })).json()) as {
+    const shown = (await (
+      await fetch(`${here(guarded)}/api/overview`, { headers: { Authorization: `Bearer ${token}` } })
+    ).json()) as {
       refusals: unknown[];
     };
     expect(shown.refusals.length).toBeGreaterThanOrEqual(6);

@@ -27,10 +27,16 @@ it('the example of a workflow of one’s own gives the same index in this proces
     expect(result.count).toBe(2);
     expect(result.total).toBeGreaterThan(3);
 
-    const configuration = readConfiguration({ redis: fleet.redis.url, root: fleet.root, port: '0', plugin: example }, {});
+    const configuration = readConfiguration(
+      { redis: fleet.redis.url, root: fleet.root, port: '0', plugin: example },
+      {},
+    );
     const app = await startWorkerApp(configuration, { logger: silentLogger, backend });
     const runtime = await queueRuntime({ url: fleet.redis.url });
-    expect(await (await runtime.start(definition, input('there'))).result()).toMatchObject({ count: 2, total: result.total });
+    expect(await (await runtime.start(definition, input('there'))).result()).toMatchObject({
+      count: 2,
+      total: result.total,
+    });
     expect(await contents(fleet.path('there'))).toEqual(await contents(fleet.path('here')));
     await runtime.close();
     await app.stop();

@@ -34,11 +34,21 @@ describe('plugins', () => {
   it('a pooling of one’s own gives the same vectors through Redis as in this process', async () => {
     const model = await modelWithOwnPooling();
     const corpus = await fleet.corpus('corpus.jsonl', texts(500));
-    const request = (output: string) => ({ inputs: [corpus], output: fleet.path(output), chunkRows: 64, format: 'npy' as const });
-    const embedder = await loadEmbedder(model, { backend: onnx({ sessions: 1, threadsPerSession: 1 }), poolings: [firstAndLast] });
+    const request = (output: string) => ({
+      inputs: [corpus],
+      output: fleet.path(output),
+      chunkRows: 64,
+      format: 'npy' as const,
+    });
+    const embedder = await loadEmbedder(model, {
+      backend: onnx({ sessions: 1, threadsPerSession: 1 }),
+      poolings: [firstAndLast],
+    });
     expect(embedder.dimension).toBe(64);
     const here = inProcessRuntime();
-    await (await here.start(embedCorpus({ embedder: async () => embedder }), { model, request: request('here') })).result();
+    await (
+      await here.start(embedCorpus({ embedder: async () => embedder }), { model, request: request('here') })
+    ).result();
     await embedder.dispose();
 
     await fleet.start({ SENTVEC_MODELS: model, SENTVEC_PLUGINS: plugin('first-and-last.mjs') });
@@ -53,7 +63,14 @@ describe('plugins', () => {
   it('a workflow of one’s own uses the models of the worker, and only what it may touch', async () => {
     const { excerpt } = await import('./excerpt-workflow.mjs');
     const configuration = readConfiguration(
-      { redis: fleet.redis.url, queue: 'own', root: fleet.root, model: tinyModel, port: '0', plugin: plugin('excerpt-workflow.mjs') },
+      {
+        redis: fleet.redis.url,
+        queue: 'own',
+        root: fleet.root,
+        model: tinyModel,
+        port: '0',
+        plugin: plugin('excerpt-workflow.mjs'),
+      },
       {},
     );
     const app = await startWorkerApp(configuration, { logger: silentLogger });

@@ -9,7 +9,10 @@ import { expect, it } from 'vitest';
 import { breakable } from './breakable-backend.ts';
 import { contents, Fleet, texts } from './fleet.ts';
 
-/** Twenty rows that cannot be embedded, by their numbers: of wrong types, unreadable, empty to the tokenizer, and one that the backend fails on. */
+/**
+ * Twenty rows that cannot be embedded, by their numbers: of wrong types, unreadable, empty to the tokenizer, and one
+ * that the backend fails on.
+ */
 const poison = new Map<number, string>([
   ...[0, 17, 31].map((row) => [row, '{"text": 7}'] as const),
   ...[64, 65, 66].map((row) => [row, '{"text": null}'] as const),

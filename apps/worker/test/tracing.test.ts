@@ -20,7 +20,9 @@ let fleet: Fleet;
 
 interface ExportedTraces {
   readonly resourceSpans: readonly {
-    readonly resource: { readonly attributes: readonly { readonly key: string; readonly value: { readonly stringValue?: string } }[] };
+    readonly resource: {
+      readonly attributes: readonly { readonly key: string; readonly value: { readonly stringValue?: string } }[];
+    };
     readonly scopeSpans: readonly { readonly spans: readonly { readonly traceId: string; readonly name: string }[] }[];
   }[];
 }
@@ -58,7 +60,9 @@ it('a trace goes from the producer through the worker', async () => {
   const corpus = await fleet.corpus('corpus.jsonl', texts(50));
   await fleet.start({ OTEL_EXPORTER_OTLP_ENDPOINT: endpoint });
   const runtime = await queueRuntime({ url: fleet.redis.url, ...(tracing && { telemetry: tracing.telemetry }) });
-  await (await runtime.start(embedCorpus(), { model: tinyModel, request: { inputs: [corpus], output: fleet.path('out') } })).result();
+  await (
+    await runtime.start(embedCorpus(), { model: tinyModel, request: { inputs: [corpus], output: fleet.path('out') } })
+  ).result();
   await runtime.close();
   await tracing?.close();
   await fleet.stopWorkers();

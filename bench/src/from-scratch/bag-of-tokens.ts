@@ -19,17 +19,22 @@ function tokensOf(text: string, punctuation: boolean): string[] {
 }
 
 /**
- * What needs no model: cosine of bags of tokens, each token weighted by its inverse document frequency in a corpus. Spearman's correlation
- * with people's scores.
+ * What needs no model: cosine of bags of tokens, each token weighted by its inverse document frequency in a corpus.
+ * Spearman's correlation with people's scores.
  */
-export function scoreOfBags({ first, second, scores }: ScoredPairs, corpus: readonly string[], { present, punctuation }: Counting): number {
+export function scoreOfBags(
+  { first, second, scores }: ScoredPairs,
+  corpus: readonly string[],
+  { present, punctuation }: Counting,
+): number {
   const frequencies = new Map<string, number>();
   for (const text of corpus)
     for (const token of new Set(tokensOf(text, punctuation))) frequencies.set(token, (frequencies.get(token) ?? 0) + 1);
   const idf = (token: string) => Math.log((corpus.length + 1) / ((frequencies.get(token) ?? 0) + 1));
   const bagOf = (text: string) => {
     const bag = new Map<string, number>();
-    for (const token of tokensOf(text, punctuation)) bag.set(token, present ? idf(token) : (bag.get(token) ?? 0) + idf(token));
+    for (const token of tokensOf(text, punctuation))
+      bag.set(token, present ? idf(token) : (bag.get(token) ?? 0) + idf(token));
     return bag;
   };
   const cosines = first.map((text, row) => cosine(bagOf(text), bagOf(second[row]!)));
@@ -37,7 +42,8 @@ export function scoreOfBags({ first, second, scores }: ScoredPairs, corpus: read
 }
 
 function cosine(a: ReadonlyMap<string, number>, b: ReadonlyMap<string, number>): number {
-  const squares = (bag: ReadonlyMap<string, number>) => [...bag.values()].reduce((sum, weight) => sum + weight * weight, 0);
+  const squares = (bag: ReadonlyMap<string, number>) =>
+    [...bag.values()].reduce((sum, weight) => sum + weight * weight, 0);
   let product = 0;
   for (const [token, weight] of a) product += weight * (b.get(token) ?? 0);
   return product / Math.sqrt(squares(a) * squares(b) || 1);

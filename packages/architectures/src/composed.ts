@@ -34,7 +34,9 @@ export function logSoftmax<T>(ops: Operations<T>, x: T): T {
   return ops.subtract(x, ops.logSumExp(x, [-1], true));
 }
 
-/** `x` divided by its Euclidean norm along the last axis, the norm taken to be at least `smallest`, by default 1e-12. */
+/**
+ * `x` divided by its Euclidean norm along the last axis, the norm taken to be at least `smallest`, by default 1e-12.
+ */
 export function normalizeRows<T>(ops: Operations<T>, x: T, smallest = 1e-12): T {
   const squares = ops.sum(ops.multiply(x, x), [-1], true);
   return ops.divide(x, ops.sqrt(ops.maximum(squares, smallest ** 2)));

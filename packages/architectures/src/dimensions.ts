@@ -1,6 +1,9 @@
 import type { Dimension, Shape } from './operations.ts';
 
-/** A polynomial in named sizes: from a product of names (sorted, joined by `*`; empty for the constant) to its coefficient. */
+/**
+ * A polynomial in named sizes: from a product of names (sorted, joined by `*`; empty for the constant) to its
+ * coefficient.
+ */
 type Polynomial = ReadonlyMap<string, number>;
 
 function parse(dimension: Dimension): Polynomial {
@@ -23,7 +26,9 @@ function format(polynomial: Polynomial): Dimension {
   const [first] = terms;
   if (terms.length === 1 && first?.[0] === '') return first[1];
   return terms
-    .map(([names, coefficient]) => [...(coefficient === 1 && names ? [] : [coefficient]), ...(names ? [names] : [])].join('*'))
+    .map(([names, coefficient]) =>
+      [...(coefficient === 1 && names ? [] : [coefficient]), ...(names ? [names] : [])].join('*'),
+    )
     .join('+');
 }
 
@@ -60,7 +65,15 @@ export function sumOf(dimensions: Shape): Dimension {
   return format(result);
 }
 
-/** The terms of a dimension, for an interpreter that must compute it: each the product of a whole number and named sizes. */
-export function termsOf(dimension: Dimension): readonly { readonly coefficient: number; readonly names: readonly string[] }[] {
-  return [...parse(dimension)].map(([names, coefficient]) => ({ coefficient, names: names.split('*').filter(Boolean) }));
+/**
+ * The terms of a dimension, for an interpreter that must compute it: each the product of a whole number and named
+ * sizes.
+ */
+export function termsOf(
+  dimension: Dimension,
+): readonly { readonly coefficient: number; readonly names: readonly string[] }[] {
+  return [...parse(dimension)].map(([names, coefficient]) => ({
+    coefficient,
+    names: names.split('*').filter(Boolean),
+  }));
 }

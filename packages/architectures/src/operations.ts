@@ -1,8 +1,8 @@
 /**
  * The size of one axis. A number, or, while a graph is recorded whose sizes are not known yet, an expression over named
- * sizes in the canonical form that `dimensions.ts` makes: `batch`, `batch*length`, `2*pairs`, `negatives+pairs`. Two axes
- * have the same size exactly when their dimensions are `===`. Interpreters that compute at once only ever see numbers.
- * Never put such a string together by hand: use `productOf` and `sumOf`.
+ * sizes in the canonical form that `dimensions.ts` makes: `batch`, `batch*length`, `2*pairs`, `negatives+pairs`. Two
+ * axes have the same size exactly when their dimensions are `===`. Interpreters that compute at once only ever see
+ * numbers. Never put such a string together by hand: use `productOf` and `sumOf`.
  */
 export type Dimension = number | string;
 
@@ -39,14 +39,15 @@ export interface MatrixProductOptions {
  * minimum, cosine or log-softmax, is put together from these (`composed.ts`).
  *
  * Rules that hold throughout:
- * - There are two kinds of tensor. **Floats** (float32) are what everything computes with. **Indices** (integers) only name
- *   rows; they come from `range`, `toIndex`, `constant` with an Int32Array, or an input, and go to `gather` and `scatterAdd`, to
- *   `toFloat`, and through `reshape`, `broadcastTo` and (as a table) `gather`. Truth values are floats, 1 or 0: "and" is `multiply`,
- *   "not" is `subtract(1, x)`.
+ * - There are two kinds of tensor. **Floats** (float32) are what everything computes with. **Indices** (integers) only
+ *   name rows; they come from `range`, `toIndex`, `constant` with an Int32Array, or an input, and go to `gather` and
+ *   `scatterAdd`, to `toFloat`, and through `reshape`, `broadcastTo` and (as a table) `gather`. Truth values are
+ *   floats, 1 or 0: "and" is `multiply`, "not" is `subtract(1, x)`.
  * - Operations with two operands broadcast as in NumPy: shapes are aligned at their ends, a size of 1 stretches.
  * - `axis` and `axes` count from 0 at the outermost axis; negative ones count from the end.
  * - Operations never change their operands. They may return an operand itself, when that is the result.
- * - Wrong shapes throw an `Error` that names the operation and the shapes: they are a mistake in the program, not in its input.
+ * - Wrong shapes throw an `Error` that names the operation and the shapes: they are a mistake in the program, not in
+ *   its input.
  *
  * The gradient rule of every operation, in terms of the operations, is in `differentiation/rules.ts`.
  */
@@ -55,8 +56,8 @@ export interface Operations<Tensor> {
 
   shape(x: Tensor): Shape;
   /**
-   * A tensor with known entries, row-major: floats from a Float32Array, indices from an Int32Array. The array must not change
-   * afterwards: interpreters may keep it instead of copying it.
+   * A tensor with known entries, row-major: floats from a Float32Array, indices from an Int32Array. The array must not
+   * change afterwards: interpreters may keep it instead of copying it.
    */
   constant(data: Float32Array | Int32Array, shape: readonly number[]): Tensor;
   /** A dimension as a float, shape `[]`: the divisor of a mean, for example. */
@@ -83,8 +84,9 @@ export interface Operations<Tensor> {
   /** The inverse of `slice`: `x` within zeros, beginning at `start` of an axis that becomes `size` long. */
   pad(x: Tensor, axis: number, start: Dimension, size: Dimension): Tensor;
   /**
-   * Rows of `table` (its entries along axis 0) by number: the result has the shape of `indices`, then the rest of `table`'s.
-   * Indices are within the table; what happens with others is up to the interpreter. The table may itself be one of indices.
+   * Rows of `table` (its entries along axis 0) by number: the result has the shape of `indices`, then the rest of
+   * `table`'s. Indices are within the table; what happens with others is up to the interpreter. The table may itself be
+   * one of indices.
    */
   gather(table: Tensor, indices: Tensor, options?: RowsOptions): Tensor;
   /**
@@ -106,8 +108,8 @@ export interface Operations<Tensor> {
   /** 1 where a = b, else 0. No gradient. */
   equal(a: Operand<Tensor>, b: Operand<Tensor>): Tensor;
   /**
-   * `a` where `condition` is not 0, `b` where it is 0; all three broadcast. What is not chosen takes no part: neither its
-   * value, even if it is infinite, nor a gradient.
+   * `a` where `condition` is not 0, `b` where it is 0; all three broadcast. What is not chosen takes no part: neither
+   * its value, even if it is infinite, nor a gradient.
    */
   where(condition: Tensor, a: Operand<Tensor>, b: Operand<Tensor>): Tensor;
 
@@ -143,18 +145,18 @@ export interface Operations<Tensor> {
   /** exp(x) / Σ exp(x) along the last axis, without overflow. */
   softmax(x: Tensor): Tensor;
   /**
-   * Matrix products of the last two axes, for each entry of the axes before them. Both operands have the same number of axes,
-   * at least two, and equal sizes in all but the last two.
+   * Matrix products of the last two axes, for each entry of the axes before them. Both operands have the same number of
+   * axes, at least two, and equal sizes in all but the last two.
    */
   matmul(a: Tensor, b: Tensor, options?: MatrixProductOptions): Tensor;
   /**
-   * x · weightᵀ + bias. `x` is `[…, in]` with at least two axes, `weight` is `[out, in]` as PyTorch stores it, `bias` is
-   * `[out]`. The one operation in which nearly all time is spent.
+   * x · weightᵀ + bias. `x` is `[…, in]` with at least two axes, `weight` is `[out, in]` as PyTorch stores it, `bias`
+   * is `[out]`. The one operation in which nearly all time is spent.
    */
   linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor;
   /**
-   * (x - mean) / sqrt(variance + epsilon) · weight + bias along the last axis, with the biased variance (Ba et al., 2016).
-   * `weight` and `bias` are `[last size of x]`.
+   * (x - mean) / sqrt(variance + epsilon) · weight + bias along the last axis, with the biased variance (Ba et al.,
+   * 2016). `weight` and `bias` are `[last size of x]`.
    */
   layerNorm(x: Tensor, weight: Tensor, bias: Tensor, epsilon: number): Normalized<Tensor>;
 }

@@ -3,16 +3,17 @@ import type { SplitModel } from './onnx/model.ts';
 import { OnnxRecorder } from './onnx/recorder.ts';
 
 /**
- * An encoder as an ONNX model of standard operators, opset 17, its weights inside. Inputs `input_ids` and `attention_mask`
- * (int64, `[batch, length]`), output `last_hidden_state` (float32, `[batch, length, hidden]`); batch and length are open.
+ * An encoder as an ONNX model of standard operators, opset 17, its weights inside. Inputs `input_ids` and
+ * `attention_mask` (int64, `[batch, length]`), output `last_hidden_state` (float32, `[batch, length, hidden]`); batch
+ * and length are open.
  */
 export function recordEncoder(definition: EncoderDefinition): Uint8Array<ArrayBuffer> {
   return record(definition).encode();
 }
 
 /**
- * The same with the weights in a file of their own, called `location`, which is to lie beside the model: it opens several times as fast,
- * sessions share what they do not rearrange, and the weights may have more than 2 GiB.
+ * The same with the weights in a file of their own, called `location`, which is to lie beside the model: it opens
+ * several times as fast, sessions share what they do not rearrange, and the weights may have more than 2 GiB.
  */
 export function recordSplitEncoder(definition: EncoderDefinition, location: string): SplitModel {
   return record(definition).encodeSplit(location);

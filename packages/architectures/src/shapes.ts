@@ -22,7 +22,9 @@ export function resolveAxes(shape: Shape, axes: readonly number[]): readonly num
 /** `shape` without `axes`, or with 1 in their places. */
 export function reducedShape(shape: Shape, axes: readonly number[], keepAxes: boolean): Shape {
   const resolved = resolveAxes(shape, axes);
-  return keepAxes ? shape.map((size, axis) => (resolved.includes(axis) ? 1 : size)) : shape.filter((_, axis) => !resolved.includes(axis));
+  return keepAxes
+    ? shape.map((size, axis) => (resolved.includes(axis) ? 1 : size))
+    : shape.filter((_, axis) => !resolved.includes(axis));
 }
 
 /** `shape` with another size of one axis. */
@@ -55,7 +57,8 @@ export function checkBroadcast(from: Shape, to: Shape): void {
 
 /** @throws Error when the two shapes hold different numbers of entries */
 export function checkReshape(from: Shape, to: Shape): void {
-  if (productOf(from) !== productOf(to)) throw new Error(`reshape: ${describeShape(from)} cannot become ${describeShape(to)}.`);
+  if (productOf(from) !== productOf(to))
+    throw new Error(`reshape: ${describeShape(from)} cannot become ${describeShape(to)}.`);
 }
 
 /** `shape` with its axes in another order. @throws Error when `permutation` does not name each axis once */
@@ -86,7 +89,8 @@ function lastTwo(shape: Shape, transpose: boolean): Shape {
 /** The shape of a linear layer's result. @throws Error when the operands do not fit */
 export function linearShape(x: Shape, weight: Shape, bias: Shape | undefined): Shape {
   const [outputs, inputs] = weight;
-  const fits = weight.length === 2 && x.length >= 2 && x.at(-1) === inputs && (bias === undefined || sameShape(bias, [outputs!]));
+  const fits =
+    weight.length === 2 && x.length >= 2 && x.at(-1) === inputs && (bias === undefined || sameShape(bias, [outputs!]));
   if (fits) return withSize(x, -1, outputs!);
   const shapes = [x, weight, ...(bias === undefined ? [] : [bias])].map(describeShape);
   throw new Error(`linear: ${shapes.join(', ')} do not fit together.`);
@@ -102,7 +106,9 @@ export function checkLayerNorm(x: Shape, weight: Shape, bias: Shape): void {
 /** The shape of `scatterAdd`'s result. @throws Error when rows and indices do not fit */
 export function scatterShape(rows: Shape, indices: Shape, size: Dimension): Shape {
   if (!sameShape(rows.slice(0, indices.length), indices)) {
-    throw new Error(`scatterAdd: rows ${describeShape(rows)} do not begin with the shape ${describeShape(indices)} of their indices.`);
+    throw new Error(
+      `scatterAdd: rows ${describeShape(rows)} do not begin with the shape ${describeShape(indices)} of their indices.`,
+    );
   }
   return [size, ...rows.slice(indices.length)];
 }
@@ -111,6 +117,9 @@ export function scatterShape(rows: Shape, indices: Shape, size: Dimension): Shap
 export function checkConcat(shapes: readonly Shape[], axis: number): void {
   const [first] = shapes;
   if (first === undefined) throw new Error('concat: no parts.');
-  const fits = shapes.every((shape) => shape.length === first.length && sameShape(withSize(shape, axis, 0), withSize(first, axis, 0)));
-  if (!fits) throw new Error(`concat: shapes ${shapes.map(describeShape).join(', ')} do not fit together along axis ${axis}.`);
+  const fits = shapes.every(
+    (shape) => shape.length === first.length && sameShape(withSize(shape, axis, 0), withSize(first, axis, 0)),
+  );
+  if (!fits)
+    throw new Error(`concat: shapes ${shapes.map(describeShape).join(', ')} do not fit together along axis ${axis}.`);
 }

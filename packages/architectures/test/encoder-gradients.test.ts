@@ -55,7 +55,9 @@ function lossOf<T>(
   const places = productOf([batchSize!, length!]);
   const all = packed
     ? network.encode(ops, lookUp, { ids, mask, rows })
-    : ops.gather(ops.reshape(network.encode(ops, lookUp, { ids, mask }), [places, network.hiddenSize]), rows, { distinct: true });
+    : ops.gather(ops.reshape(network.encode(ops, lookUp, { ids, mask }), [places, network.hiddenSize]), rows, {
+        distinct: true,
+      });
   return ops.sum(ops.multiply(normalizeRows(ops, all), weights), [0, 1]);
 }
 
@@ -135,7 +137,9 @@ describe.each(Object.entries(tinyConfigs))('the gradient of %s', (_, config) => 
 
   it('is the same whether tokens are packed or padded', () => {
     const padded = plainGradients(model, false);
-    plainGradients(model, true).forEach((gradient, i) => expect(largestDifference(gradient, padded[i]!)).toBeLessThan(1e-12));
+    plainGradients(model, true).forEach((gradient, i) =>
+      expect(largestDifference(gradient, padded[i]!)).toBeLessThan(1e-12),
+    );
   });
 
   it('is the same through onnxruntime', async () => {
@@ -143,7 +147,9 @@ describe.each(Object.entries(tinyConfigs))('the gradient of %s', (_, config) => 
     const results = await runOnnx(recordStep(model), { ...feeds, ...plainInputs, 'loss.weights': model.weights }, 2);
     expect(Math.abs(results['loss']!.data[0]! - plainLoss(model, model.parameters))).toBeLessThan(1e-5);
     const expected = plainGradients(model, true);
-    const wrong = model.names.filter((name, i) => !(largestDifference(results[`gradient of ${name}`]!, expected[i]!) < 2e-5));
+    const wrong = model.names.filter(
+      (name, i) => !(largestDifference(results[`gradient of ${name}`]!, expected[i]!) < 2e-5),
+    );
     expect(wrong).toEqual([]);
   });
 });
@@ -163,14 +169,21 @@ describe('rows of the token table that were looked up outside', () => {
       plainOperations,
       (ops, [rows], fixed) => {
         const lookUp = (name: string): ReturnType<typeof fixed> => fixed(parameters[names.indexOf(name)]!);
-        const inputs = { ids: fixed(plainInputs.ids), mask: fixed(plainInputs.mask), rows: fixed(plainInputs.rows), tokenRows: rows! };
+        const inputs = {
+          ids: fixed(plainInputs.ids),
+          mask: fixed(plainInputs.mask),
+          rows: fixed(plainInputs.rows),
+          tokenRows: rows!,
+        };
         return ops.sum(ops.multiply(normalizeRows(ops, network.encode(ops, lookUp, inputs)), fixed(weights)), [0, 1]);
       },
       [tokenRows],
     );
     expect(value.data[0]).toBeCloseTo(plainLoss(model, parameters), 12);
     const scattered = plainOperations.scatterAdd(found[0]!, ids, table.shape[0]!);
-    expect(largestDifference(scattered, plainGradients(model, true)[names.indexOf(network.tokenTable)]!)).toBeLessThan(1e-12);
+    expect(largestDifference(scattered, plainGradients(model, true)[names.indexOf(network.tokenTable)]!)).toBeLessThan(
+      1e-12,
+    );
   });
 
   it('meet dropout wherever the architecture has it, with its rate', () => {

@@ -2,7 +2,15 @@ import { describe, expect, it } from 'vitest';
 import { memoryModel, writeSafetensors } from '@sentvec/core';
 import { bucketStarts } from '../src/encoders/mpnet.ts';
 import { batchOf, encodeOnnx, encodePlain, largestGap, tokensOf } from './encoding.ts';
-import { type Config, halfSafetensors, modelFolder, randomModel, randomWeights, roundedAs, tinyConfigs } from './models.ts';
+import {
+  type Config,
+  halfSafetensors,
+  modelFolder,
+  randomModel,
+  randomWeights,
+  roundedAs,
+  tinyConfigs,
+} from './models.ts';
 import { largestDifference } from './onnx-session.ts';
 
 const texts = [
@@ -38,7 +46,10 @@ describe.each(Object.entries(tinyConfigs))('%s', (_, config) => {
   it.each(['F16', 'BF16'] as const)('reads weights stored as %s', async (type) => {
     const weights = randomWeights(config);
     const rounded = Object.fromEntries(
-      [...weights].map(([name, { shape, data }]) => [name, { shape, data: data.map((entry) => roundedAs(type, entry)) }]),
+      [...weights].map(([name, { shape, data }]) => [
+        name,
+        { shape, data: data.map((entry) => roundedAs(type, entry)) },
+      ]),
     );
     const half = await encodePlain(modelFolder(config, halfSafetensors(type, weights)), batch);
     expect(largestDifference(half, await encodePlain(modelFolder(config, writeSafetensors(rounded)), batch))).toBe(0);
@@ -48,12 +59,16 @@ describe.each(Object.entries(tinyConfigs))('%s', (_, config) => {
     const weights = [...randomWeights(config)];
     const shards = [weights.filter((__, i) => i % 2 === 0), weights.filter((__, i) => i % 2 === 1)];
     const shardName = (i: number): string => `model-0000${i + 1}-of-00002.safetensors`;
-    const index = { weight_map: Object.fromEntries(shards.flatMap((shard, i) => shard.map(([name]) => [name, shardName(i)]))) };
+    const index = {
+      weight_map: Object.fromEntries(shards.flatMap((shard, i) => shard.map(([name]) => [name, shardName(i)]))),
+    };
     const files = memoryModel('sharded', {
       'config.json': JSON.stringify(config),
       'model.safetensors.index.json': JSON.stringify(index),
       ...Object.fromEntries(
-        shards.flatMap((shard, i) => (shard.length === 0 ? [] : [[shardName(i), writeSafetensors(Object.fromEntries(shard))]])),
+        shards.flatMap((shard, i) =>
+          shard.length === 0 ? [] : [[shardName(i), writeSafetensors(Object.fromEntries(shard))]],
+        ),
       ),
     });
     expect(largestDifference(await encodePlain(files, batch), await encodePlain(randomModel(config), batch))).toBe(0);
@@ -78,7 +93,10 @@ describe('facts that follow from the definitions', () => {
     const weights = randomWeights(bert);
     const types = weights.get('embeddings.token_type_embeddings.weight')!.data.fill(0);
     expect(types.length).toBe(12);
-    const renamed = [...weights].map(([name, tensor]) => [names.reduce((text, [from, to]) => text.replace(from, to), name), tensor]);
+    const renamed = [...weights].map(([name, tensor]) => [
+      names.reduce((text, [from, to]) => text.replace(from, to), name),
+      tensor,
+    ]);
     const distilbert = modelFolder(tinyConfigs['distilbert']!, writeSafetensors(Object.fromEntries(renamed)));
     const same = modelFolder(bert, writeSafetensors(Object.fromEntries(weights)));
     expect(largestDifference(await encodePlain(distilbert, batch), await encodePlain(same, batch))).toBe(0);
@@ -112,7 +130,10 @@ describe('facts that follow from the definitions', () => {
           .replace('attention.LayerNorm', 'attention.output.LayerNorm'),
         tensor,
       ]);
-    const roberta = modelFolder({ ...mpnet, model_type: 'roberta', type_vocab_size: 0 }, writeSafetensors(Object.fromEntries(renamed)));
+    const roberta = modelFolder(
+      { ...mpnet, model_type: 'roberta', type_vocab_size: 0 },
+      writeSafetensors(Object.fromEntries(renamed)),
+    );
     const same = modelFolder(mpnet, writeSafetensors(Object.fromEntries(weights)));
     expect(largestDifference(await encodePlain(roberta, batch), await encodePlain(same, batch))).toBeLessThan(1e-6);
   });
@@ -129,7 +150,9 @@ describe('facts that follow from the definitions', () => {
     };
     const distances = Array.from({ length: 600 }, (_, distance) => distance);
     const starts = bucketStarts(half);
-    expect(distances.map((distance) => starts.filter((start) => start <= distance).length)).toEqual(distances.map(expected));
+    expect(distances.map((distance) => starts.filter((start) => start <= distance).length)).toEqual(
+      distances.map(expected),
+    );
   });
 
   it('layer normalizations may be called gamma and beta', async () => {

@@ -5,7 +5,9 @@ import { runOnnx } from './onnx-session.ts';
 /** Texts of token ids, padded to one length (at least `cols`). */
 export function batchOf(texts: readonly (readonly number[])[], paddingId: number, cols = 0): TokenBatch {
   const length = Math.max(cols, ...texts.map((text) => text.length));
-  const padded = texts.flatMap((text) => Array.from({ length }, (_, i) => [text[i] ?? paddingId, i < text.length ? 1 : 0] as const));
+  const padded = texts.flatMap((text) =>
+    Array.from({ length }, (_, i) => [text[i] ?? paddingId, i < text.length ? 1 : 0] as const),
+  );
   return {
     ids: Int32Array.from(padded, ([id]) => id),
     mask: Int32Array.from(padded, ([, real]) => real),
@@ -26,7 +28,10 @@ export async function encodePlain(files: ModelFiles, batch: TokenBatch): Promise
 export async function encodeOnnx(files: ModelFiles, batch: TokenBatch): Promise<PlainTensor> {
   const model = recordEncoder(await readEncoder(files));
   const shape = [batch.rows, batch.cols];
-  const results = await runOnnx(model, { input_ids: plainIndices(batch.ids, shape), attention_mask: plainIndices(batch.mask, shape) });
+  const results = await runOnnx(model, {
+    input_ids: plainIndices(batch.ids, shape),
+    attention_mask: plainIndices(batch.mask, shape),
+  });
   return results['last_hidden_state']!;
 }
 

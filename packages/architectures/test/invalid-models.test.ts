@@ -23,10 +23,20 @@ const tables: readonly (readonly [what: string, files: ModelFiles, code: ErrorCo
     'invalid-model',
     [/m\/config\.json/, /not JSON/],
   ],
-  ['a config.json that is a list', memoryModel('m', { 'config.json': '[1]' }), 'invalid-model', [/m\/config\.json/, /object/]],
+  [
+    'a config.json that is a list',
+    memoryModel('m', { 'config.json': '[1]' }),
+    'invalid-model',
+    [/m\/config\.json/, /object/],
+  ],
   ['no model_type', memoryModel('m', { 'config.json': '{}' }), 'invalid-model', [/"model_type"/, /nothing/]],
   ['an unknown architecture', withConfig({ model_type: 'deberta-v2' }), 'unsupported-model', [/"deberta-v2"/, /mpnet/]],
-  ['an architecture named like a property of objects', withConfig({ model_type: 'constructor' }), 'unsupported-model', [/"constructor"/]],
+  [
+    'an architecture named like a property of objects',
+    withConfig({ model_type: 'constructor' }),
+    'unsupported-model',
+    [/"constructor"/],
+  ],
   [
     'relative positions',
     withConfig({ position_embedding_type: 'relative_key' }),
@@ -34,21 +44,49 @@ const tables: readonly (readonly [what: string, files: ModelFiles, code: ErrorCo
     [/position_embedding_type/, /"relative_key"/],
   ],
   ['a decoder', withConfig({ is_decoder: true }), 'unsupported-model', [/is_decoder/, /true/]],
-  ['an unknown activation', withConfig({ hidden_act: 'xielu' }), 'unsupported-model', [/hidden_act/, /"xielu"/, /gelu_new/]],
+  [
+    'an unknown activation',
+    withConfig({ hidden_act: 'xielu' }),
+    'unsupported-model',
+    [/hidden_act/, /"xielu"/, /gelu_new/],
+  ],
   ['a size that is text', withConfig({ hidden_size: '6' }), 'invalid-model', [/"hidden_size"/, /whole number/, /"6"/]],
   ['a negative size', withConfig({ intermediate_size: -5 }), 'invalid-model', [/"intermediate_size"/, /-5/]],
   [
     'more positions than fit into memory',
-    modelFolder({ ...tinyConfigs['universal-sentence-encoder-lite'], max_position_embeddings: 2 ** 40 }, new Uint8Array(0)),
+    modelFolder(
+      { ...tinyConfigs['universal-sentence-encoder-lite'], max_position_embeddings: 2 ** 40 },
+      new Uint8Array(0),
+    ),
     'invalid-model',
     [/"max_position_embeddings"/, /65536/],
   ],
   ['a missing size', withConfig({ num_hidden_layers: null }), 'invalid-model', [/"num_hidden_layers"/, /nothing/]],
   ['a size beyond all numbers', withConfig({ num_hidden_layers: 1e300 }), 'invalid-model', [/"num_hidden_layers"/]],
-  ['more layers than there are weights for', withConfig({ num_hidden_layers: 2 ** 50 }), 'invalid-model', [/layer\.2\./]],
-  ['heads that do not divide the width', withConfig({ num_attention_heads: 4 }), 'invalid-model', [/width of 6/, /4 attention heads/]],
-  ['a width of another model', withConfig({ hidden_size: 8 }), 'invalid-model', [/word_embeddings/, /\[11, 6\]/, /\[11, 8\]/]],
-  ['a vocabulary of another model', withConfig({ vocab_size: 12 }), 'invalid-model', [/word_embeddings/, /\[11, 6\]/, /\[12, 6\]/]],
+  [
+    'more layers than there are weights for',
+    withConfig({ num_hidden_layers: 2 ** 50 }),
+    'invalid-model',
+    [/layer\.2\./],
+  ],
+  [
+    'heads that do not divide the width',
+    withConfig({ num_attention_heads: 4 }),
+    'invalid-model',
+    [/width of 6/, /4 attention heads/],
+  ],
+  [
+    'a width of another model',
+    withConfig({ hidden_size: 8 }),
+    'invalid-model',
+    [/word_embeddings/, /\[11, 6\]/, /\[11, 8\]/],
+  ],
+  [
+    'a vocabulary of another model',
+    withConfig({ vocab_size: 12 }),
+    'invalid-model',
+    [/word_embeddings/, /\[11, 6\]/, /\[12, 6\]/],
+  ],
   ['an epsilon that is none', withConfig({ layer_norm_eps: 2 }), 'invalid-model', [/"layer_norm_eps"/]],
   [
     'no positions after the padding',
@@ -56,7 +94,12 @@ const tables: readonly (readonly [what: string, files: ModelFiles, code: ErrorCo
     'invalid-model',
     [/9 positions/, /padding id 8/],
   ],
-  ['a missing weight', withoutWeight('encoder.layer.1.output.dense.bias'), 'invalid-model', [/encoder\.layer\.1\.output\.dense\.bias/]],
+  [
+    'a missing weight',
+    withoutWeight('encoder.layer.1.output.dense.bias'),
+    'invalid-model',
+    [/encoder\.layer\.1\.output\.dense\.bias/],
+  ],
   ['no token table', withoutWeight('embeddings.word_embeddings.weight'), 'invalid-model', [/word_embeddings/]],
   ['no weights', memoryModel('m', { 'config.json': JSON.stringify(bert) }), 'invalid-model', [/model\.safetensors/]],
 ];
@@ -78,13 +121,19 @@ describe('the plain backend', () => {
 
   it('gives no rows for no rows', async () => {
     const encoder = await plainBackend().load(randomModel(bert));
-    expect(await encoder.encode({ ids: new Int32Array(0), mask: new Int32Array(0), rows: 0, cols: 4 })).toMatchObject({ rows: 0, cols: 6 });
+    expect(await encoder.encode({ ids: new Int32Array(0), mask: new Int32Array(0), rows: 0, cols: 4 })).toMatchObject({
+      rows: 0,
+      cols: 6,
+    });
   });
 
   it('refuses ids beyond the vocabulary', async () => {
     const encoder = await plainBackend().load(randomModel(bert));
     const wrong = encoder.encode({ ...batch, ids: Int32Array.of(2, 11) });
-    await expect(wrong).rejects.toMatchObject({ code: 'invalid-model', message: expect.stringMatching(/id 11.*11 embeddings/) as string });
+    await expect(wrong).rejects.toMatchObject({
+      code: 'invalid-model',
+      message: expect.stringMatching(/id 11.*11 embeddings/) as string,
+    });
   });
 
   it('refuses texts beyond its positions', async () => {

@@ -29,7 +29,8 @@ interface GoldenLoss {
 
 type Loss = <T>(ops: Operations<T>, columns: readonly T[], labels: T | undefined) => T;
 
-const cosine = <T>(ops: Operations<T>, a: T, b: T): T => ops.sum(ops.multiply(normalizeRows(ops, a), normalizeRows(ops, b)), [1]);
+const cosine = <T>(ops: Operations<T>, a: T, b: T): T =>
+  ops.sum(ops.multiply(normalizeRows(ops, a), normalizeRows(ops, b)), [1]);
 const all = <T>(ops: Operations<T>, x: T): readonly number[] => ops.shape(x).map((_, axis) => axis);
 
 const cosineSimilarity: Loss = (ops, [a, b], labels) => {
@@ -76,9 +77,12 @@ const halves: Loss = (ops, [a, b]) => {
   return ops.sum(ops.sqrt(ops.maximum(product, 1e-6)), all(ops, product));
 };
 
-const { cases } = JSON.parse(readFileSync(goldenPath('losses.json'), 'utf8')) as { readonly cases: readonly GoldenLoss[] };
+const { cases } = JSON.parse(readFileSync(goldenPath('losses.json'), 'utf8')) as {
+  readonly cases: readonly GoldenLoss[];
+};
 
-const tensor = (rows: readonly (readonly number[])[]): PlainTensor => plainTensor(rows.flat(), [rows.length, rows[0]!.length]);
+const tensor = (rows: readonly (readonly number[])[]): PlainTensor =>
+  plainTensor(rows.flat(), [rows.length, rows[0]!.length]);
 
 function plainStep(
   loss: Loss,
@@ -117,7 +121,10 @@ describe('a loss written over the operations, with its gradient', () => {
     const golden = cases.find((each) => each.name === name)!;
     const columns = golden.embeddings.map(tensor);
     const labels = golden.labels === null ? undefined : plainTensor(golden.labels, [golden.labels.length]);
-    for (const { value, gradients: found } of [plainStep(loss, columns, labels), await onnxStep(loss, columns, labels)]) {
+    for (const { value, gradients: found } of [
+      plainStep(loss, columns, labels),
+      await onnxStep(loss, columns, labels),
+    ]) {
       expect(value.shape).toEqual([]);
       expect(Math.abs(value.data[0]! / golden.value - 1)).toBeLessThan(1e-4);
       golden.gradients.forEach((expected, i) => {
@@ -137,6 +144,8 @@ describe('a loss written over the operations, with its gradient', () => {
     const expected = plainStep(loss, used, labels);
     const found = await onnxStep(loss, used, labels);
     expect(largestDifference(found.value, expected.value)).toBeLessThan(1e-5);
-    expected.gradients.forEach((gradient, i) => expect(largestDifference(found.gradients[i]!, gradient)).toBeLessThan(1e-5));
+    expected.gradients.forEach((gradient, i) =>
+      expect(largestDifference(found.gradients[i]!, gradient)).toBeLessThan(1e-5),
+    );
   });
 });

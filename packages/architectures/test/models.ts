@@ -67,7 +67,10 @@ export const tinyConfigs: Readonly<Record<string, Config>> = {
 };
 
 /** Weights of random numbers for a configuration, by name. */
-export function randomWeights(config: Config, seed = 1): Map<string, { readonly shape: readonly number[]; readonly data: Float32Array }> {
+export function randomWeights(
+  config: Config,
+  seed = 1,
+): Map<string, { readonly shape: readonly number[]; readonly data: Float32Array }> {
   return new Map(
     [...encoderNetwork(config).weights()].map(([name, shape], i) => {
       const count = shape.reduce((a, b) => a * b, 1);
@@ -78,7 +81,10 @@ export function randomWeights(config: Config, seed = 1): Map<string, { readonly 
 
 /** A model folder in memory. */
 export function modelFolder(config: Config, weights: Uint8Array): ModelFiles {
-  return memoryModel(`tiny-${String(config['model_type'])}`, { 'config.json': JSON.stringify(config), 'model.safetensors': weights });
+  return memoryModel(`tiny-${String(config['model_type'])}`, {
+    'config.json': JSON.stringify(config),
+    'model.safetensors': weights,
+  });
 }
 
 /** A model folder in memory with random weights, whose names may be changed. */

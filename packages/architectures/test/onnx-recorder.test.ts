@@ -62,7 +62,11 @@ describe('the ONNX recorder', () => {
   });
 
   it.each([
-    ['two inputs of one name', (recorder: OnnxRecorder) => recorder.input('x', 'float', [2]), /already has an input "x"/],
+    [
+      'two inputs of one name',
+      (recorder: OnnxRecorder) => recorder.input('x', 'float', [2]),
+      /already has an input "x"/,
+    ],
     ['two outputs of one name', (recorder: OnnxRecorder, x) => recorder.output('y', x), /already has an output "y"/],
     ['a size that no input has', (recorder: OnnxRecorder) => recorder.operations.range('examples'), /size "examples"/],
     [
@@ -71,16 +75,21 @@ describe('the ONNX recorder', () => {
       /\[rows\] and \[3\]/,
     ],
     ['an axis that is not there', ({ operations: ops }: OnnxRecorder, x) => ops.sum(x, [1]), /axis 1 in \[rows\]/],
-    ['constants that do not fill their shape', ({ operations: ops }: OnnxRecorder) => ops.constant(new Float32Array(3), [4]), /3 numbers/],
-  ] as readonly (readonly [string, (recorder: OnnxRecorder, x: ReturnType<OnnxRecorder['input']>) => unknown, RegExp])[])(
-    'refuses %s',
-    (_, act, message) => {
-      const recorder = new OnnxRecorder();
-      const x = recorder.input('x', 'float', ['rows']);
-      recorder.output('y', x);
-      expect(() => act(recorder, x)).toThrow(message);
-    },
-  );
+    [
+      'constants that do not fill their shape',
+      ({ operations: ops }: OnnxRecorder) => ops.constant(new Float32Array(3), [4]),
+      /3 numbers/,
+    ],
+  ] as readonly (readonly [
+    string,
+    (recorder: OnnxRecorder, x: ReturnType<OnnxRecorder['input']>) => unknown,
+    RegExp,
+  ])[])('refuses %s', (_, act, message) => {
+    const recorder = new OnnxRecorder();
+    const x = recorder.input('x', 'float', ['rows']);
+    recorder.output('y', x);
+    expect(() => act(recorder, x)).toThrow(message);
+  });
 });
 
 describe('a recorded encoder', () => {
@@ -115,7 +124,9 @@ describe('a recorded encoder', () => {
     const entries = Object.fromEntries(outside[0]!.externalData.map(({ key, value }) => [key, value]));
     const [offset, length] = [Number(entries['offset']), Number(entries['length'])];
     expect(entries['location']).toBe('weights.bin');
-    expect(file.subarray(offset, offset + length)).toEqual(Buffer.from(whole.find(({ name }) => name === outside[0]!.name)!.rawData));
+    expect(file.subarray(offset, offset + length)).toEqual(
+      Buffer.from(whole.find(({ name }) => name === outside[0]!.name)!.rawData),
+    );
   });
 });
 
@@ -136,7 +147,9 @@ function recordGradients(config: Config): Uint8Array {
   return recorder.encode();
 }
 
-const python = ['python3', '/usr/bin/python3'].find((command) => spawnSync(command, ['-c', 'import onnx']).status === 0);
+const python = ['python3', '/usr/bin/python3'].find(
+  (command) => spawnSync(command, ['-c', 'import onnx']).status === 0,
+);
 
 describe('the checker of ONNX', () => {
   it.skipIf(python === undefined)(

@@ -9,7 +9,9 @@ export async function runOnnx(
   threads = 1,
 ): Promise<Record<string, PlainTensor>> {
   const session = await InferenceSession.create(model, { intraOpNumThreads: threads });
-  const results = await session.run(Object.fromEntries(Object.entries(feeds).map(([name, tensor]) => [name, toOnnx(tensor)])));
+  const results = await session.run(
+    Object.fromEntries(Object.entries(feeds).map(([name, tensor]) => [name, toOnnx(tensor)])),
+  );
   await session.release();
   return Object.fromEntries(
     Object.entries(results).map(([name, { data, dims, type }]) => {
@@ -25,7 +27,8 @@ function toOnnx({ data, shape }: PlainTensor): Tensor {
 }
 
 /**
- * Declares one input for each tensor, `x0`, `x1` …. Sizes are written as names where `open` is true: the same name for equal sizes.
+ * Declares one input for each tensor, `x0`, `x1` …. Sizes are written as names where `open` is true: the same name for
+ * equal sizes.
  */
 export function declareInputs(recorder: OnnxRecorder, tensors: readonly PlainTensor[], open: boolean): OnnxTensor[] {
   return tensors.map(({ data, shape }, i) =>

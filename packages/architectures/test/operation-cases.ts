@@ -68,9 +68,15 @@ export const operationCases: readonly OperationCase[] = [
   of('pad', [a], (ops, [x]) => ops.pad(x!, 0, 2, 6)),
   of('pad of inner axis', [left], (ops, [x]) => ops.pad(x!, 2, 1, 7)),
   of('gather', [a], (ops, [x], [rows]) => ops.gather(x!, rows!), [plainIndices([2, 0, 2, 1, 2, 2], [2, 3])]),
-  of('gather of distinct rows', [a], (ops, [x], [rows]) => ops.gather(x!, rows!, { distinct: true }), [plainIndices([2, 0], [2])]),
-  of('scatterAdd', [random([2, 3, 4], 8)], (ops, [x], [rows]) => ops.scatterAdd(x!, rows!, 5), [plainIndices([2, 0, 2, 4, 2, 2], [2, 3])]),
-  of('scatterAdd to many places', [a], (ops, [x], [rows]) => ops.scatterAdd(x!, rows!, 3000), [plainIndices([2999, 7, 2999], [3])]),
+  of('gather of distinct rows', [a], (ops, [x], [rows]) => ops.gather(x!, rows!, { distinct: true }), [
+    plainIndices([2, 0], [2]),
+  ]),
+  of('scatterAdd', [random([2, 3, 4], 8)], (ops, [x], [rows]) => ops.scatterAdd(x!, rows!, 5), [
+    plainIndices([2, 0, 2, 4, 2, 2], [2, 3]),
+  ]),
+  of('scatterAdd to many places', [a], (ops, [x], [rows]) => ops.scatterAdd(x!, rows!, 3000), [
+    plainIndices([2999, 7, 2999], [3]),
+  ]),
   of('scatterAdd of distinct rows', [a], (ops, [x], [rows]) => ops.scatterAdd(x!, rows!, 7, { distinct: true }), [
     plainIndices([5, 0, 2], [3]),
   ]),
@@ -103,21 +109,30 @@ export const operationCases: readonly OperationCase[] = [
   of('softmax', [left], (ops, [x]) => ops.softmax(x!)),
   of('matmul', [left, right], (ops, [x, y]) => ops.matmul(x!, y!)),
   of('matmul, left transposed', [exchanged(left), right], (ops, [x, y]) => ops.matmul(x!, y!, { transposeLeft: true })),
-  of('matmul, right transposed', [left, exchanged(right)], (ops, [x, y]) => ops.matmul(x!, y!, { transposeRight: true })),
+  of('matmul, right transposed', [left, exchanged(right)], (ops, [x, y]) =>
+    ops.matmul(x!, y!, { transposeRight: true }),
+  ),
   of('matmul, both transposed', [exchanged(left), exchanged(right)], (ops, [x, y]) =>
     ops.matmul(x!, y!, { transposeLeft: true, transposeRight: true }),
   ),
   of('matmul of matrices', [a, b], (ops, [x, y]) => ops.matmul(x!, y!, { transposeLeft: true })),
   of('linear', [a, random([2, 4], 13), random([2], 14)], (ops, [x, weight, bias]) => ops.linear(x!, weight!, bias)),
   of('linear without bias, more axes', [left, random([2, 5], 15)], (ops, [x, weight]) => ops.linear(x!, weight!)),
-  of('layerNorm', [left, random([5], 16), random([5], 17)], (ops, [x, weight, bias]) => ops.layerNorm(x!, weight!, bias!, 1e-5).output),
+  of(
+    'layerNorm',
+    [left, random([5], 16), random([5], 17)],
+    (ops, [x, weight, bias]) => ops.layerNorm(x!, weight!, bias!, 1e-5).output,
+  ),
   of('layerNorm statistics', [a, row], (ops, [x, weight]) => {
     const { mean, inverseDeviation } = ops.layerNorm(x!, weight!, weight!, 1e-3);
     return ops.multiply(mean, inverseDeviation);
   }),
 ];
 
-/** Uses at which a function has no derivative, or that give no floats: compared between interpreters, not differentiated. */
+/**
+ * Uses at which a function has no derivative, or that give no floats: compared between interpreters, not
+ * differentiated.
+ */
 export const valueCases: readonly OperationCase[] = [
   of('greater', [a, row], (ops, [x, y]) => ops.greater(x!, y!)),
   of('equal', [withTies], (ops, [x]) => ops.equal(x!, ops.max(x!, [1], true))),

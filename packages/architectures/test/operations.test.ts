@@ -1,5 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { gradients, OnnxRecorder, plainIndices, plainOperations, type PlainTensor, plainTensor, Tape } from '@sentvec/architectures';
+import {
+  gradients,
+  OnnxRecorder,
+  plainIndices,
+  plainOperations,
+  type PlainTensor,
+  plainTensor,
+  Tape,
+} from '@sentvec/architectures';
 import { declareInputs, feedsOf, largestDifference, runOnnx } from './onnx-session.ts';
 import { type OperationCase, operationCases, random, valueCases } from './operation-cases.ts';
 
@@ -28,7 +36,9 @@ function differences(operation: OperationCase, weights: PlainTensor): PlainTenso
   return operation.parameters.map((parameter, i) => ({
     shape: parameter.shape,
     data: Float64Array.from(parameter.data, (_, entry) => {
-      const [more, less] = [step, -step].map((change) => operation.parameters.with(i, withEntry(parameter, entry, change)));
+      const [more, less] = [step, -step].map((change) =>
+        operation.parameters.with(i, withEntry(parameter, entry, change)),
+      );
       return (loss(more!) - loss(less!)) / (2 * step);
     }),
   }));
@@ -49,12 +59,17 @@ describe('the gradient of', () => {
   it.each(operationCases)('$name is that of finite differences', (operation) => {
     const weights = weightsFor(plainResult(operation));
     const expected = differences(operation, weights);
-    plainGradients(operation, weights).forEach((gradient, i) => expect(largestDifference(gradient, expected[i]!)).toBeLessThan(1e-5));
+    plainGradients(operation, weights).forEach((gradient, i) =>
+      expect(largestDifference(gradient, expected[i]!)).toBeLessThan(1e-5),
+    );
   });
 
   it('a maximum is shared by its operands where they are equal', () => {
     const x: PlainTensor = { data: Float64Array.of(2, 1), shape: [2] };
-    const { gradients: found } = gradients(plainOperations, (ops, [p, q]) => ops.sum(ops.maximum(p!, q!), [0]), [x, { ...x }]);
+    const { gradients: found } = gradients(plainOperations, (ops, [p, q]) => ops.sum(ops.maximum(p!, q!), [0]), [
+      x,
+      { ...x },
+    ]);
     expect(found.map(({ data }) => [...data])).toEqual([
       [0.5, 0.5],
       [0.5, 0.5],
@@ -124,22 +139,28 @@ const recorded = operationCases.flatMap((operation) => [
 ]);
 
 describe('recorded as ONNX', () => {
-  it.each(recorded)('$operation.name ($sizes sizes) and its gradient equal the plain ones', async ({ operation, sizes }) => {
-    const expected = plainResult(operation);
-    const weights = weightsFor(expected);
-    const feeds = { ...feedsOf([...operation.parameters, ...(operation.others ?? [])]), weights };
-    const results = await runOnnx(recordWithGradients(operation, sizes === 'open'), feeds);
-    const scale = 1 + Math.max(...expected.data);
-    expect(largestDifference(results['result']!, expected) / scale).toBeLessThan(2e-6);
-    plainGradients(operation, weights).forEach((gradient, i) => {
-      const size = 1 + Math.max(...gradient.data.map(Math.abs));
-      expect(largestDifference(results[`gradient${i}`]!, gradient) / size).toBeLessThan(5e-6);
-    });
-  });
+  it.each(recorded)(
+    '$operation.name ($sizes sizes) and its gradient equal the plain ones',
+    async ({ operation, sizes }) => {
+      const expected = plainResult(operation);
+      const weights = weightsFor(expected);
+      const feeds = { ...feedsOf([...operation.parameters, ...(operation.others ?? [])]), weights };
+      const results = await runOnnx(recordWithGradients(operation, sizes === 'open'), feeds);
+      const scale = 1 + Math.max(...expected.data);
+      expect(largestDifference(results['result']!, expected) / scale).toBeLessThan(2e-6);
+      plainGradients(operation, weights).forEach((gradient, i) => {
+        const size = 1 + Math.max(...gradient.data.map(Math.abs));
+        expect(largestDifference(results[`gradient${i}`]!, gradient) / size).toBeLessThan(5e-6);
+      });
+    },
+  );
 
   it.each(valueCases)('$name equals the plain one', async (operation) => {
     const recorder = new OnnxRecorder();
-    recorder.output('result', operation.compute(recorder.operations, declareInputs(recorder, operation.parameters, false), []));
+    recorder.output(
+      'result',
+      operation.compute(recorder.operations, declareInputs(recorder, operation.parameters, false), []),
+    );
     const { result } = await runOnnx(recorder.encode(), feedsOf(operation.parameters));
     expect(largestDifference(result!, plainResult(operation))).toBe(0);
   });

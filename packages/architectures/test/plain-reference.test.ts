@@ -32,9 +32,11 @@ it('is computed in a thread from the files of a folder, with the same numbers', 
 it('says why there is none', async () => {
   const model = randomModel(tinyConfigs['bert']!);
   const config = new TextDecoder().decode(await model.read('config.json'));
-  expect(await plainReference(memoryModel('shipped', { 'config.json': config, 'onnx/model.onnx': '' }), batch)).toEqual({
-    reason: expect.stringMatching(/shipped has no safetensors/),
-  });
+  expect(await plainReference(memoryModel('shipped', { 'config.json': config, 'onnx/model.onnx': '' }), batch)).toEqual(
+    {
+      reason: expect.stringMatching(/shipped has no safetensors/),
+    },
+  );
   const huge = { ...wide, hidden_size: 8192, intermediate_size: 32_768, num_hidden_layers: 40 };
   const files = memoryModel('huge', { 'config.json': JSON.stringify(huge), 'model.safetensors': '' });
   expect(await plainReference(files, batch)).toEqual({ reason: expect.stringMatching(/huge is too large/) });

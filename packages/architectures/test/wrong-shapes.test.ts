@@ -4,18 +4,42 @@ import { OnnxRecorder, type Operations, plainOperations } from '@sentvec/archite
 type Mistake = <T>(ops: Operations<T>, tensor: (...shape: number[]) => T) => unknown;
 
 const mistakes: readonly (readonly [what: string, make: Mistake, says: RegExp])[] = [
-  ['constants that do not fill their shape', (ops) => ops.constant(new Float32Array(3), [2]), /constant: 3 numbers do not fill \[2\]/],
-  ['a reshape that loses entries', (ops, tensor) => ops.reshape(tensor(2, 3), [5]), /reshape: \[2, 3\] cannot become \[5\]/],
+  [
+    'constants that do not fill their shape',
+    (ops) => ops.constant(new Float32Array(3), [2]),
+    /constant: 3 numbers do not fill \[2\]/,
+  ],
+  [
+    'a reshape that loses entries',
+    (ops, tensor) => ops.reshape(tensor(2, 3), [5]),
+    /reshape: \[2, 3\] cannot become \[5\]/,
+  ],
   ['an axis twice in a transposition', (ops, tensor) => ops.transpose(tensor(2, 3), [0, 0]), /transpose: \[0, 0\]/],
   ['a size repeated that is not 1', (ops, tensor) => ops.broadcastTo(tensor(2, 3), [4, 3]), /broadcastTo/],
   ['a repetition that drops an axis', (ops, tensor) => ops.broadcastTo(tensor(2, 3), [3]), /broadcastTo/],
-  ['sizes that do not broadcast', (ops, tensor) => ops.multiply(tensor(2, 3), tensor(4)), /\[2, 3\] and \[4\] do not fit/],
+  [
+    'sizes that do not broadcast',
+    (ops, tensor) => ops.multiply(tensor(2, 3), tensor(4)),
+    /\[2, 3\] and \[4\] do not fit/,
+  ],
   ['no parts', (ops) => ops.concat([], 0), /concat: no parts/],
-  ['parts of other sizes', (ops, tensor) => ops.concat([tensor(2, 3), tensor(2, 4)], 0), /concat: shapes \[2, 3\], \[2, 4\]/],
-  ['rows without an index each', (ops, tensor) => ops.scatterAdd(tensor(2, 3), ops.range(3), 5), /scatterAdd: rows \[2, 3\]/],
+  [
+    'parts of other sizes',
+    (ops, tensor) => ops.concat([tensor(2, 3), tensor(2, 4)], 0),
+    /concat: shapes \[2, 3\], \[2, 4\]/,
+  ],
+  [
+    'rows without an index each',
+    (ops, tensor) => ops.scatterAdd(tensor(2, 3), ops.range(3), 5),
+    /scatterAdd: rows \[2, 3\]/,
+  ],
   ['an axis that is not there', (ops, tensor) => ops.max(tensor(2, 3), [2]), /no axis 2 in \[2, 3\]/],
   ['a reduction over nothing', (ops, tensor) => ops.sum(tensor(2, 3), []), /No axis of \[2, 3\]/],
-  ['matrices that do not fit', (ops, tensor) => ops.matmul(tensor(2, 3), tensor(2, 3)), /matmul: \[2, 3\] and \[2, 3\]/],
+  [
+    'matrices that do not fit',
+    (ops, tensor) => ops.matmul(tensor(2, 3), tensor(2, 3)),
+    /matmul: \[2, 3\] and \[2, 3\]/,
+  ],
   ['stacks of matrices of other sizes', (ops, tensor) => ops.matmul(tensor(2, 3, 3), tensor(4, 3, 3)), /matmul/],
   ['a weight of another width', (ops, tensor) => ops.linear(tensor(2, 3), tensor(5, 4)), /linear: \[2, 3\], \[5, 4\]/],
   ['a bias of another width', (ops, tensor) => ops.linear(tensor(2, 3), tensor(5, 3), tensor(4)), /linear: .*\[4\]/],
@@ -26,7 +50,10 @@ const mistakes: readonly (readonly [what: string, make: Mistake, says: RegExp])[
   ],
 ];
 
-const interpreters = { 'plain TypeScript': () => plainOperations, 'the ONNX recorder': () => new OnnxRecorder().operations };
+const interpreters = {
+  'plain TypeScript': () => plainOperations,
+  'the ONNX recorder': () => new OnnxRecorder().operations,
+};
 
 describe.each(Object.entries(interpreters))('%s refuses', (_, interpreter) => {
   it.each(mistakes)('%s', (__, make, says) => {
@@ -47,7 +74,11 @@ describe('plain TypeScript, which sees the numbers, refuses', () => {
       () => plainOperations.gather(table, plainOperations.constant(Int32Array.of(3), [1])),
       /Row 3 does not exist/,
     ],
-    ['a size that has only a name', () => plainOperations.broadcastTo(table, ['batch', 3, 2]), /size "batch" has no value/],
+    [
+      'a size that has only a name',
+      () => plainOperations.broadcastTo(table, ['batch', 3, 2]),
+      /size "batch" has no value/,
+    ],
   ])('%s', (_, act, says) => {
     expect(act).toThrow(says);
   });

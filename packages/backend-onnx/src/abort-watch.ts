@@ -1,6 +1,6 @@
 /**
- * Listens to the abort signals of many jobs: once to each signal, however many jobs share it. A listener for each job would make Node
- * warn of a leak.
+ * Listens to the abort signals of many jobs: once to each signal, however many jobs share it. A listener for each job
+ * would make Node warn of a leak.
  */
 export class AbortWatch {
   readonly #jobsOf = new Map<AbortSignal, { readonly jobs: Set<number>; readonly listener: () => void }>();

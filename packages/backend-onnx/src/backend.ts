@@ -1,5 +1,12 @@
 import { configuredPositions } from '@sentvec/architectures/onnx-files';
-import { SentvecError, throwIfAborted, type Backend, type Encoder, type LoadOptions, type ModelFiles } from '@sentvec/core';
+import {
+  SentvecError,
+  throwIfAborted,
+  type Backend,
+  type Encoder,
+  type LoadOptions,
+  type ModelFiles,
+} from '@sentvec/core';
 import { availability, devicesToTry, presentDevices } from './devices.ts';
 import { PooledEncoder } from './encoder.ts';
 import { checkOptions, type OnnxDevice, type OnnxOptions } from './options.ts';
@@ -24,7 +31,11 @@ export function onnx(options: OnnxOptions = {}): Backend {
   };
 }
 
-async function load(files: ModelFiles, options: OnnxOptions, { signal, onWarning = warn }: LoadOptions = {}): Promise<Encoder> {
+async function load(
+  files: ModelFiles,
+  options: OnnxOptions,
+  { signal, onWarning = warn }: LoadOptions = {},
+): Promise<Encoder> {
   throwIfAborted(signal);
   const devices = await presentDevices(devicesToTry(options.device), onWarning);
   const source = (await findShippedModel(files, options.variant)) ?? (await recordModel(files, options.cacheDirectory));

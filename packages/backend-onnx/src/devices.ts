@@ -10,7 +10,10 @@ export function devicesToTry(device: OnnxOptions['device'] = 'auto'): readonly O
   return typeof device === 'string' ? [device] : device;
 }
 
-/** Whether onnxruntime has one of the devices here, and which comes first. What a driver says when a session opens is not foreseen. */
+/**
+ * Whether onnxruntime has one of the devices here, and which comes first. What a driver says when a session opens is
+ * not foreseen.
+ */
 export async function availability(devices: readonly OnnxDevice[]): Promise<Availability> {
   const here = await findDevices();
   if ('reason' in here) return { available: false, reason: here.reason };
@@ -24,21 +27,30 @@ export async function availability(devices: readonly OnnxDevice[]): Promise<Avai
  * Those of the devices that onnxruntime has here; warns of the others.
  * @throws SentvecError `backend-unavailable` when there is none
  */
-export async function presentDevices(devices: readonly OnnxDevice[], onWarning: (message: string) => void): Promise<readonly OnnxDevice[]> {
+export async function presentDevices(
+  devices: readonly OnnxDevice[],
+  onWarning: (message: string) => void,
+): Promise<readonly OnnxDevice[]> {
   const here = await findDevices();
   if ('reason' in here) throw new SentvecError('backend-unavailable', here.reason);
   const present = devices.filter((name) => here.devices.includes(name));
-  if (present.length === 0) throw new SentvecError('backend-unavailable', missing(devices, here.devices), { device: devices[0] });
+  if (present.length === 0)
+    throw new SentvecError('backend-unavailable', missing(devices, here.devices), { device: devices[0] });
   const absent = devices.filter((name) => !here.devices.includes(name));
   if (absent.length > 0) onWarning(`${missing(absent, here.devices)} Going on with ${present[0]}.`);
   return present;
 }
 
-async function findDevices(): Promise<{ readonly devices: readonly string[]; readonly version: string } | { readonly reason: string }> {
+async function findDevices(): Promise<
+  { readonly devices: readonly string[]; readonly version: string } | { readonly reason: string }
+> {
   try {
     const { env, listSupportedBackends } = await import('onnxruntime-node');
     const built = listSupportedBackends().map((backend) => backend.name);
-    return { devices: built.filter((name) => name !== 'cuda' || cudaIsInstalled()), version: env.versions.node ?? 'of unknown version' };
+    return {
+      devices: built.filter((name) => name !== 'cuda' || cudaIsInstalled()),
+      version: env.versions.node ?? 'of unknown version',
+    };
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     return { reason: `onnxruntime-node cannot be loaded on ${process.platform}-${process.arch}: ${message}` };
@@ -57,5 +69,7 @@ function missing(wanted: readonly string[], present: readonly string[]): string 
 function cudaIsInstalled(): boolean {
   const entry = createRequire(import.meta.url).resolve('onnxruntime-node');
   const libraries = join(dirname(entry), '..', 'bin', 'napi-v6', process.platform, process.arch);
-  return ['libonnxruntime_providers_cuda.so', 'onnxruntime_providers_cuda.dll'].some((name) => existsSync(join(libraries, name)));
+  return ['libonnxruntime_providers_cuda.so', 'onnxruntime_providers_cuda.dll'].some((name) =>
+    existsSync(join(libraries, name)),
+  );
 }

@@ -12,8 +12,8 @@ import type { SessionPlan } from './session-plan.ts';
 import type { SessionPool } from './session-pool.ts';
 
 /**
- * See `Encoder.roundingError`. CUDA multiplies with the 10 bits of TF32 unless told otherwise, CoreML and DirectML with half precision where
- * they can; WebGPU keeps float32, with approximations of exponentials and square roots.
+ * See `Encoder.roundingError`. CUDA multiplies with the 10 bits of TF32 unless told otherwise, CoreML and DirectML with
+ * half precision where they can; WebGPU keeps float32, with approximations of exponentials and square roots.
  */
 const roundingErrors: Readonly<Record<OnnxDevice, number | undefined>> = {
   cpu: undefined,
@@ -54,7 +54,10 @@ export class PooledEncoder implements Encoder {
     return { data, rows: batch.rows * batch.cols, cols: this.hiddenSize };
   }
 
-  /** Pools and projects in the thread of the session, so that the caller's thread neither computes nor collects token embeddings. */
+  /**
+   * Pools and projects in the thread of the session, so that the caller's thread neither computes nor collects token
+   * embeddings.
+   */
   async encodePooled(
     batch: TokenBatch,
     { pooling, projections }: Head,

@@ -1,29 +1,43 @@
 import { SentvecError } from '@sentvec/core';
 
-/** Where onnxruntime-node can compute: the processor, NVIDIA's CUDA, Apple's CoreML, DirectML on Windows, WebGPU through Dawn. */
+/**
+ * Where onnxruntime-node can compute: the processor, NVIDIA's CUDA, Apple's CoreML, DirectML on Windows, WebGPU through
+ * Dawn.
+ */
 export type OnnxDevice = 'cpu' | 'cuda' | 'coreml' | 'dml' | 'webgpu';
 
 /** Options of {@link onnx}. */
 export interface OnnxOptions {
   /**
-   * Where to compute. A name: there, or the error `backend-unavailable`. A list: the first that works, with a warning for
-   * each that does not. Default `auto`: CUDA where its libraries are installed, else the processor.
+   * Where to compute. A name: there, or the error `backend-unavailable`. A list: the first that works, with a warning
+   * for each that does not. Default `auto`: CUDA where its libraries are installed, else the processor.
    */
   readonly device?: 'auto' | OnnxDevice | readonly OnnxDevice[];
   /**
-   * A file under `onnx/`, without its ending: `model_quantized` or `model_fp16`, say. Default: `onnx/model.onnx` or `model.onnx`
-   * when the model has one, else one is recorded from its safetensors and cached.
+   * A file under `onnx/`, without its ending: `model_quantized` or `model_fp16`, say. Default: `onnx/model.onnx` or
+   * `model.onnx` when the model has one, else one is recorded from its safetensors and cached.
    */
   readonly variant?: string;
-  /** Sessions, each in a worker thread with its own weights. Default: one for each core, as far as `memoryBudget` allows; one on a GPU. */
+  /**
+   * Sessions, each in a worker thread with its own weights. Default: one for each core, as far as `memoryBudget`
+   * allows; one on a GPU.
+   */
   readonly sessions?: number;
   /** Threads of each session. Default: the cores divided by the sessions. */
   readonly threadsPerSession?: number;
-  /** Bytes that all sessions together may take, estimated from the size of the weights. Default: half of the memory that this process may have. */
+  /**
+   * Bytes that all sessions together may take, estimated from the size of the weights. Default: half of the memory that
+   * this process may have.
+   */
   readonly memoryBudget?: number;
-  /** Tokens (rows × longest) of a batch that the pipeline should aim at. Default: 512 for each thread of a session; 16,384 on a GPU. */
+  /**
+   * Tokens (rows × longest) of a batch that the pipeline should aim at. Default: 512 for each thread of a session;
+   * 16,384 on a GPU.
+   */
   readonly batchTokens?: number;
-  /** Where recorded models are kept. Default: `cacheDirectory()` of `@sentvec/core/node`, which `SENTVEC_CACHE` decides. */
+  /**
+   * Where recorded models are kept. Default: `cacheDirectory()` of `@sentvec/core/node`, which `SENTVEC_CACHE` decides.
+   */
   readonly cacheDirectory?: string;
 }
 
@@ -41,7 +55,11 @@ export function checkOptions(options: OnnxOptions): void {
   for (const name of typeof device === 'string' ? [device] : device) {
     if (name === 'auto' && name === device) continue;
     if (devices.includes(name as OnnxDevice)) continue;
-    throw new SentvecError('invalid-argument', `onnx({ device }) knows no "${name}". It knows auto, ${devices.join(', ')}.`);
+    throw new SentvecError(
+      'invalid-argument',
+      `onnx({ device }) knows no "${name}". It knows auto, ${devices.join(', ')}.`,
+    );
   }
-  if (device.length === 0) throw new SentvecError('invalid-argument', 'onnx({ device }) got an empty list. Name at least one device.');
+  if (device.length === 0)
+    throw new SentvecError('invalid-argument', 'onnx({ device }) got an empty list. Name at least one device.');
 }

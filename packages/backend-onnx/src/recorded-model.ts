@@ -11,8 +11,8 @@ const graphFile = 'model.onnx';
 const weightsFile = 'model.onnx_data';
 
 /**
- * An ONNX model of what the folder holds as safetensors. It is recorded once and kept in the cache, in a folder named by
- * the content of the model and of the code that records. Without a cache that can be written to, it stays in memory.
+ * An ONNX model of what the folder holds as safetensors. It is recorded once and kept in the cache, in a folder named
+ * by the content of the model and of the code that records. Without a cache that can be written to, it stays in memory.
  * @param caches the folder for all caches; default `cacheDirectory()`
  * @throws SentvecError `invalid-model`, `unsupported-model`; see `readEncoder`
  */
@@ -31,14 +31,23 @@ export async function recordModel(files: ModelFiles, caches: string = cacheDirec
 
 async function findCached(files: ModelFiles, folder: string): Promise<ModelSource | undefined> {
   try {
-    const sizes = await Promise.all([graphFile, weightsFile].map(async (name) => (await stat(join(folder, name))).size));
-    return { model: join(folder, graphFile), externalData: [], size: sizes[0]! + sizes[1]!, ...describe(files, folder) };
+    const sizes = await Promise.all(
+      [graphFile, weightsFile].map(async (name) => (await stat(join(folder, name))).size),
+    );
+    return {
+      model: join(folder, graphFile),
+      externalData: [],
+      size: sizes[0]! + sizes[1]!,
+      ...describe(files, folder),
+    };
   } catch {
     return undefined;
   }
 }
 
-/** Writes into a folder of another name first: under its own name a folder is complete. False when that is not possible. */
+/**
+ * Writes into a folder of another name first: under its own name a folder is complete. False when that is not possible.
+ */
 async function store({ model, data }: SplitModel, folder: string): Promise<boolean> {
   const unfinished = `${folder}.${randomUUID()}`;
   try {
@@ -72,18 +81,27 @@ function inMemory(files: ModelFiles, { model, data }: SplitModel): ModelSource {
     new Uint8Array(shared).set(piece, offset);
     offset += piece.length;
   }
-  return { model: toShared(model), externalData: [{ path: weightsFile, data: shared }], size: size + model.length, ...describe(files) };
+  return {
+    model: toShared(model),
+    externalData: [{ path: weightsFile, data: shared }],
+    size: size + model.length,
+    ...describe(files),
+  };
 }
 
 function describe(files: ModelFiles, folder?: string): Pick<ModelSource, 'file' | 'remedy'> {
   const remedy =
-    folder === undefined ? 'Are the weights complete? Download the model again.' : `Delete the folder ${folder}; it is then made again.`;
+    folder === undefined
+      ? 'Are the weights complete? Download the model again.'
+      : `Delete the folder ${folder}; it is then made again.`;
   return { file: `the ONNX model recorded from ${files.name}`, remedy };
 }
 
 /** A hash of all that decides what is recorded: configuration, weights, and the recording code. */
 async function recordingKey(files: ModelFiles): Promise<string> {
-  const inputs = (await files.list()).filter((path) => path === 'config.json' || /^[^/]+\.safetensors(\.index\.json)?$/u.test(path));
+  const inputs = (await files.list()).filter(
+    (path) => path === 'config.json' || /^[^/]+\.safetensors(\.index\.json)?$/u.test(path),
+  );
   const hash = createHash('sha256').update(await recorderHash());
   for (const path of inputs) hash.update(`${path}\0${await hashOf(files, path)}\0`);
   return hash.digest('hex').slice(0, 32);

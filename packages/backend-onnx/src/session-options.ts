@@ -2,7 +2,10 @@ import type { InferenceSession } from 'onnxruntime-node';
 import type { SessionSpecification } from './messages.ts';
 
 /** The settings of a session. Those that are not onnxruntime's own were measured: see docs/adr on the session pool. */
-export function sessionOptions({ device, threads }: Pick<SessionSpecification, 'device' | 'threads'>): InferenceSession.SessionOptions {
+export function sessionOptions({
+  device,
+  threads,
+}: Pick<SessionSpecification, 'device' | 'threads'>): InferenceSession.SessionOptions {
   return {
     executionProviders: device === 'cpu' ? ['cpu'] : [device, 'cpu'],
     graphOptimizationLevel: 'all',

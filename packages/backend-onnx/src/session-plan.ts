@@ -10,7 +10,9 @@ export interface SessionPlan {
   readonly batchTokens: number;
 }
 
-/** Tokens of a batch for each thread: small enough that activations stay in the cache. See docs/adr on the session pool. */
+/**
+ * Tokens of a batch for each thread: small enough that activations stay in the cache. See docs/adr on the session pool.
+ */
 const tokensForEachThread = 512;
 const tokensOnGpu = 16_384;
 
@@ -18,8 +20,8 @@ const tokensOnGpu = 16_384;
 const besidesWeights = 64 * 2 ** 20;
 
 /**
- * Sessions of one thread each are fastest on a processor, but each has its own copy of the weights: when the budget does
- * not allow one for each core, there are fewer, with more threads.
+ * Sessions of one thread each are fastest on a processor, but each has its own copy of the weights: when the budget
+ * does not allow one for each core, there are fewer, with more threads.
  */
 export function planSessions(weightsSize: number, device: string, options: OnnxOptions): SessionPlan {
   if (device !== 'cpu') {
@@ -28,7 +30,8 @@ export function planSessions(weightsSize: number, device: string, options: OnnxO
   }
   const cores = physicalCores();
   const affordable = Math.floor((options.memoryBudget ?? defaultBudget()) / (weightsSize + besidesWeights));
-  const sessions = options.sessions ?? Math.max(1, Math.min(affordable, Math.floor(cores / (options.threadsPerSession ?? 1))));
+  const sessions =
+    options.sessions ?? Math.max(1, Math.min(affordable, Math.floor(cores / (options.threadsPerSession ?? 1))));
   const threadsPerSession = options.threadsPerSession ?? Math.max(1, Math.floor(cores / sessions));
   return { sessions, threadsPerSession, batchTokens: options.batchTokens ?? tokensForEachThread * threadsPerSession };
 }
@@ -39,13 +42,18 @@ function defaultBudget(): number {
   return (confined > 0 ? Math.min(confined, totalmem()) : totalmem()) / 2;
 }
 
-/** Two threads of one core do not multiply matrices faster than one. Where the system does not tell, every processor counts as a core. */
+/**
+ * Two threads of one core do not multiply matrices faster than one. Where the system does not tell, every processor
+ * counts as a core.
+ */
 function physicalCores(): number {
   const processors = availableParallelism();
   const siblings = new Set<string>();
   try {
     for (let processor = 0; processor < processors; processor += 1) {
-      siblings.add(readFileSync(`/sys/devices/system/cpu/cpu${processor}/topology/thread_siblings_list`, 'utf8').trim());
+      siblings.add(
+        readFileSync(`/sys/devices/system/cpu/cpu${processor}/topology/thread_siblings_list`, 'utf8').trim(),
+      );
     }
   } catch {
     return processors;

@@ -20,8 +20,8 @@ const depth = 2;
 const deathsInARow = 3;
 
 /**
- * Sessions of one model in worker threads, and a queue of batches before them. It opens with one session; the others follow when there
- * is work for them, so that a few texts neither wait for all nor pay their memory.
+ * Sessions of one model in worker threads, and a queue of batches before them. It opens with one session; the others
+ * follow when there is work for them, so that a few texts neither wait for all nor pay their memory.
  */
 export class SessionPool implements ThreadListener {
   readonly #start: StartThread;
@@ -124,7 +124,9 @@ export class SessionPool implements ThreadListener {
       this.#threads.push(await this.#start(this));
       this.#dispatch();
     } catch (error) {
-      this.#onWarning(`A further session of onnxruntime cannot be opened; going on with ${this.#threads.length}. ${String(error)}`);
+      this.#onWarning(
+        `A further session of onnxruntime cannot be opened; going on with ${this.#threads.length}. ${String(error)}`,
+      );
     }
   }
 
@@ -166,7 +168,9 @@ export class SessionPool implements ThreadListener {
       this.#dispatch();
     } catch (error) {
       if (this.#threads.length > 0 && this.#deaths < deathsInARow) return;
-      this.#fail(new SentvecError('backend-failed', `The worker threads of onnxruntime die again and again: ${String(error)}`));
+      this.#fail(
+        new SentvecError('backend-failed', `The worker threads of onnxruntime die again and again: ${String(error)}`),
+      );
     }
   }
 

@@ -43,7 +43,10 @@ export interface ThreadListener {
  * Starts a worker thread and opens its session.
  * @throws Error with onnxruntime's reason when the session cannot be opened
  */
-export async function startSessionThread(specification: SessionSpecification, listener: ThreadListener): Promise<SessionThread> {
+export async function startSessionThread(
+  specification: SessionSpecification,
+  listener: ThreadListener,
+): Promise<SessionThread> {
   const state = createRunState();
   const workerData: WorkerStart = { ...specification, state };
   const worker = new Worker(new URL('./session-worker.js', import.meta.url), {
@@ -59,7 +62,10 @@ export async function startSessionThread(specification: SessionSpecification, li
   return new WorkerSessionThread(worker, await readiness(worker), listener);
 }
 
-/** Keeps the process alive while a batch is in the thread, and only then, so that a program that forgets `dispose` still ends. */
+/**
+ * Keeps the process alive while a batch is in the thread, and only then, so that a program that forgets `dispose` still
+ * ends.
+ */
 class WorkerSessionThread implements SessionThread {
   readonly hiddenSize: number;
   readonly #worker: Worker;
@@ -81,7 +87,10 @@ class WorkerSessionThread implements SessionThread {
 
   run(id: number, { ids, mask, rows, cols }: TokenBatch, pooledHead?: PooledHead): void {
     const copy = { ids: ids.slice(), mask: mask.slice() };
-    const head = pooledHead && { ...pooledHead, projections: pooledHead.projections.map((projection) => this.#place(projection)) };
+    const head = pooledHead && {
+      ...pooledHead,
+      projections: pooledHead.projections.map((projection) => this.#place(projection)),
+    };
     if (this.#inFlight.size === 0) this.#worker.ref();
     this.#inFlight.add(id);
     this.#send({ kind: 'run', id, ...copy, rows, cols, head }, [copy.ids.buffer, copy.mask.buffer]);
@@ -141,7 +150,8 @@ function readiness(worker: Worker): Promise<number> {
       if (reply.kind === 'ready') settle(() => resolve(reply.hiddenSize));
       else if (reply.kind === 'unusable') settle(() => reject(new Error(reply.reason)));
     };
-    const onError = (error: unknown): void => settle(() => reject(error instanceof Error ? error : new Error(String(error))));
+    const onError = (error: unknown): void =>
+      settle(() => reject(error instanceof Error ? error : new Error(String(error))));
     const onExit = (): void =>
       settle(() => reject(new SentvecError('backend-failed', 'A worker thread ended before its session was open.')));
     worker.on('message', onMessage);

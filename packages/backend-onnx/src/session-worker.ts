@@ -5,7 +5,10 @@ import type { Reply, Request, RunRequest, ThreadHead, WorkerStart } from './mess
 import { enter, leave } from './run-state.ts';
 import { openSession, type TokenSession } from './token-session.ts';
 
-/** The worker thread: one session, and the batches that wait for it. `InferenceSession.run` blocks this thread and no other. */
+/**
+ * The worker thread: one session, and the batches that wait for it. `InferenceSession.run` blocks this thread and no
+ * other.
+ */
 const port = parentPort!;
 const start: WorkerStart = workerData;
 const waiting = new Map<number, RunRequest>();
@@ -68,7 +71,10 @@ async function answer(session: TokenSession, request: RunRequest): Promise<void>
 
 /** The final vectors of a batch: what the pipeline would make of the token embeddings, by the same functions. */
 function pool(batch: TokenBatch, head: ThreadHead, data: Float32Array, cols: number): Float32Array {
-  const pooled = createPooling(head.modes).pool({ data, rows: batch.rows * batch.cols, cols }, { ...batch, mask: head.mask });
+  const pooled = createPooling(head.modes).pool(
+    { data, rows: batch.rows * batch.cols, cols },
+    { ...batch, mask: head.mask },
+  );
   return applyProjections(
     head.projections.map((place) => projections[place]!),
     pooled,

@@ -22,7 +22,10 @@ export interface ModelSource extends SessionModel {
  * @returns `undefined` when there is none
  * @throws SentvecError `invalid-argument` when there is no such variant
  */
-export async function findShippedModel(files: ModelFiles, variant: string | undefined): Promise<ModelSource | undefined> {
+export async function findShippedModel(
+  files: ModelFiles,
+  variant: string | undefined,
+): Promise<ModelSource | undefined> {
   const shipped = findShippedFile(files.name, await files.list(), variant);
   if (shipped === undefined) return undefined;
   const { path, beside } = shipped;
@@ -34,8 +37,15 @@ export async function findShippedModel(files: ModelFiles, variant: string | unde
   };
 }
 
-/** By path where the files are on this disk, so that onnxruntime can map them; else their bytes, in memory that all threads share. */
-async function openFiles(files: ModelFiles, path: string, beside: readonly string[]): Promise<SessionModel & { readonly size: number }> {
+/**
+ * By path where the files are on this disk, so that onnxruntime can map them; else their bytes, in memory that all
+ * threads share.
+ */
+async function openFiles(
+  files: ModelFiles,
+  path: string,
+  beside: readonly string[],
+): Promise<SessionModel & { readonly size: number }> {
   const all = [path, ...beside];
   if (files.directory !== undefined) {
     // Also downloads what is not here yet, and refuses links that lead out of the model.
@@ -46,7 +56,11 @@ async function openFiles(files: ModelFiles, path: string, beside: readonly strin
   }
   const [model, ...weights] = await Promise.all(all.map(async (file) => toShared(await files.read(file))));
   const size = [model!, ...weights].reduce((sum, bytes) => sum + bytes.byteLength, 0);
-  return { model: model!, externalData: weights.map((data, index) => ({ path: beside[index]!.split('/').at(-1)!, data })), size };
+  return {
+    model: model!,
+    externalData: weights.map((data, index) => ({ path: beside[index]!.split('/').at(-1)!, data })),
+    size,
+  };
 }
 
 async function sizeOf(files: ModelFiles, path: string): Promise<number | undefined> {

@@ -9,7 +9,10 @@ export interface TokenSession {
   readonly hiddenSize: number;
   /** Token embeddings, row-major, rows × cols × hiddenSize. */
   encode(batch: TokenBatch): Promise<Float32Array>;
-  /** The same in space of the session, good until the next call: no garbage, which a thread without memory pressure would collect late. */
+  /**
+   * The same in space of the session, good until the next call: no garbage, which a thread without memory pressure
+   * would collect late.
+   */
   encodeInPlace(batch: TokenBatch): Promise<Float32Array>;
   release(): Promise<void>;
 }
@@ -26,7 +29,9 @@ export async function openSession(specification: SessionSpecification): Promise<
       ? await runtime.InferenceSession.create(model, options)
       : await runtime.InferenceSession.create(ownCopy(model), {
           ...options,
-          ...(externalData.length > 0 && { externalData: externalData.map(({ path, data }) => ({ path, data: ownCopy(data) })) }),
+          ...(externalData.length > 0 && {
+            externalData: externalData.map(({ path, data }) => ({ path, data: ownCopy(data) })),
+          }),
         });
   const output = tokenOutput(session.outputMetadata);
   const probe = await session.run(feeds(runtime, session, singleToken), [output]);

@@ -22,12 +22,17 @@ describe('a device that is not there', () => {
     const error = await refusal({ device: absent });
     expect(error.code).toBe('backend-unavailable');
     expect(error.message).toContain(absent);
-    expect(await onnx({ device: absent }).isAvailable()).toEqual({ available: false, reason: expect.stringContaining(absent) });
+    expect(await onnx({ device: absent }).isAvailable()).toEqual({
+      available: false,
+      reason: expect.stringContaining(absent),
+    });
   });
 
   it('is a warning when another one may take its place', async () => {
     const warnings: string[] = [];
-    const encoder = await onnx({ sessions: 1, device: [absent, 'cpu'] }).load(model, { onWarning: (message) => warnings.push(message) });
+    const encoder = await onnx({ sessions: 1, device: [absent, 'cpu'] }).load(model, {
+      onWarning: (message) => warnings.push(message),
+    });
     await encoder.dispose();
     expect(warnings).toEqual([expect.stringMatching(new RegExp(`${absent}.*Going on with cpu`, 'u'))]);
     expect(await onnx({ device: [absent, 'cpu'] }).isAvailable()).toEqual({
@@ -53,10 +58,16 @@ describe('a device that is not there', () => {
   });
 });
 
-it.each([{ sessions: 0 }, { threadsPerSession: 1.5 }, { memoryBudget: -1 }, { batchTokens: NaN }, { device: 'tpu' }, { device: [] }])(
-  'refuses the options %o',
-  (options) => {
-    const make = (): unknown => onnx(options as OnnxOptions);
-    expect(make).toThrow(expect.objectContaining({ code: 'invalid-argument', message: expect.stringContaining(Object.keys(options)[0]!) }));
-  },
-);
+it.each([
+  { sessions: 0 },
+  { threadsPerSession: 1.5 },
+  { memoryBudget: -1 },
+  { batchTokens: NaN },
+  { device: 'tpu' },
+  { device: [] },
+])('refuses the options %o', (options) => {
+  const make = (): unknown => onnx(options as OnnxOptions);
+  expect(make).toThrow(
+    expect.objectContaining({ code: 'invalid-argument', message: expect.stringContaining(Object.keys(options)[0]!) }),
+  );
+});

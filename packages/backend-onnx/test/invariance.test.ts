@@ -39,7 +39,10 @@ const settings: readonly OnnxOptions[] = [
   { sessions: 3, threadsPerSession: 1 },
 ];
 
-/** The largest difference between a text's vector alone on one thread and in any batch, in any order, at any number of sessions and threads. */
+/**
+ * The largest difference between a text's vector alone on one thread and in any batch, in any order, at any number of
+ * sessions and threads.
+ */
 async function largestDifference(model: ModelFiles, texts: readonly string[]): Promise<number> {
   const expected = await using(model, settings[0]!, async (embedder) => {
     const alone: Float32Array[] = [];
@@ -99,7 +102,8 @@ it('the event loop keeps turning while 10,000 texts are embedded', async () => {
       `event loop while 10,000 texts are embedded: ${turns} turns for ${batches} batches, a timer late by at most ${milliseconds(delay.max)} ms ` +
         `(99.9 %: ${milliseconds(delay.percentile(99.9))} ms), waiting for its resolution of 1 ms included`,
     );
-    // A clock would measure the machine as well. Were a window of 2048 texts tokenized, or a batch computed, on this thread, there would be few turns.
+    // A clock would measure the machine as well. Were a window of 2048 texts tokenized, or a batch computed, on this
+    // thread, there would be few turns.
     expect(turns).toBeGreaterThan(batches / 2);
   });
 });

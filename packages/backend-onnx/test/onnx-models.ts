@@ -5,7 +5,10 @@ export const width = 4;
 
 /** What an ONNX file for a test is like. */
 export interface OnnxModelOptions {
-  /** Inputs besides `input_ids`. Each is added to the embedding: number × 100 ^ its place, so that a test sees what it was fed. */
+  /**
+   * Inputs besides `input_ids`. Each is added to the embedding: number × 100 ^ its place, so that a test sees what it
+   * was fed.
+   */
   readonly inputs?: readonly string[];
   readonly output?: string;
   /** Output a vector for each text as well, before the one for each token. */

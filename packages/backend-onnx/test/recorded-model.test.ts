@@ -2,7 +2,14 @@ import { mkdir, mkdtemp, readdir, rm, stat, truncate, writeFile } from 'node:fs/
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onnx } from '@sentvec/backend-onnx';
-import { memoryModel, readWeights, SentvecError, writeSafetensors, type ModelFiles, type TokenBatch } from '@sentvec/core';
+import {
+  memoryModel,
+  readWeights,
+  SentvecError,
+  writeSafetensors,
+  type ModelFiles,
+  type TokenBatch,
+} from '@sentvec/core';
 import { directoryModel } from '@sentvec/core/node';
 import { goldenModel } from '@sentvec/testing';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -34,7 +41,10 @@ it('records once, whatever the model is called and wherever it lies', async () =
   const [recording, ...others] = await recordings(cache);
   expect(others).toEqual([]);
   const written = await stat(join(cache, 'onnx', recording!, 'model.onnx'));
-  const contents = { 'config.json': await tiny.read('config.json'), 'model.safetensors': await tiny.read('model.safetensors') };
+  const contents = {
+    'config.json': await tiny.read('config.json'),
+    'model.safetensors': await tiny.read('model.safetensors'),
+  };
   for (const files of [await directoryModel(tiny.directory), memoryModel('copy', contents)])
     expect(await embed(files, cache)).toEqual(first);
   expect(await recordings(cache)).toEqual([recording]);
@@ -43,7 +53,10 @@ it('records once, whatever the model is called and wherever it lies', async () =
 
 it('records again when configuration or weights differ', async () => {
   const cache = await freshCache();
-  const config = { ...(JSON.parse(Buffer.from(await tiny.read('config.json')).toString()) as object), layer_norm_eps: 1e-3 };
+  const config = {
+    ...(JSON.parse(Buffer.from(await tiny.read('config.json')).toString()) as object),
+    layer_norm_eps: 1e-3,
+  };
   const weights = await readWeights(tiny);
   const halved = Object.fromEntries(
     weights.names().map((name) => {
@@ -52,7 +65,10 @@ it('records again when configuration or weights differ', async () => {
       return [name, { shape, data: data.map((value) => value / 2) }];
     }),
   );
-  const original = { 'config.json': await tiny.read('config.json'), 'model.safetensors': await tiny.read('model.safetensors') };
+  const original = {
+    'config.json': await tiny.read('config.json'),
+    'model.safetensors': await tiny.read('model.safetensors'),
+  };
   const results = [
     await embed(memoryModel('m', original), cache),
     await embed(memoryModel('m', { ...original, 'config.json': JSON.stringify(config) }), cache),

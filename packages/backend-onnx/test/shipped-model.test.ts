@@ -15,7 +15,9 @@ afterAll(() => rm(root, { recursive: true, force: true }));
 
 const batch: TokenBatch = { ids: Int32Array.of(3, 9, 4, 0), mask: Int32Array.of(1, 1, 1, 0), rows: 2, cols: 2 };
 
-async function folder(files: Readonly<Record<string, Uint8Array | string>>): Promise<ModelFiles & { readonly directory: string }> {
+async function folder(
+  files: Readonly<Record<string, Uint8Array | string>>,
+): Promise<ModelFiles & { readonly directory: string }> {
   const directory = await mkdtemp(join(root, 'model-'));
   for (const [path, content] of Object.entries(files)) {
     await mkdir(dirname(join(directory, path)), { recursive: true });
@@ -52,14 +54,22 @@ async function refusal(files: ModelFiles, options: OnnxOptions = {}): Promise<Se
 
 describe('inputs and outputs', () => {
   it('feeds only what the session declares', async () => {
-    const { inputs, expected } = { inputs: ['attention_mask', 'position_ids', 'token_type_ids'], expected: [103, 10_109, 104, 10_000] };
+    const { inputs, expected } = {
+      inputs: ['attention_mask', 'position_ids', 'token_type_ids'],
+      expected: [103, 10_109, 104, 10_000],
+    };
     expect(await embed(memoryModel('m', { 'onnx/model.onnx': onnxModel() }))).toEqual([3, 9, 4, 0]);
     expect(await embed(memoryModel('m', { 'onnx/model.onnx': onnxModel({ inputs }) }))).toEqual(expected);
   });
 
-  it.each(['last_hidden_state', 'token_embeddings', 'some_name'])('finds the output %s beside one for whole texts', async (output) => {
-    expect(await embed(memoryModel('m', { 'onnx/model.onnx': onnxModel({ output, sentenceOutput: true }) }))).toEqual([3, 9, 4, 0]);
-  });
+  it.each(['last_hidden_state', 'token_embeddings', 'some_name'])(
+    'finds the output %s beside one for whole texts',
+    async (output) => {
+      expect(await embed(memoryModel('m', { 'onnx/model.onnx': onnxModel({ output, sentenceOutput: true }) }))).toEqual(
+        [3, 9, 4, 0],
+      );
+    },
+  );
 
   it('refuses an input that it does not know, by its name', async () => {
     const error = await refusal(memoryModel('m', { 'onnx/model.onnx': onnxModel({ inputs: ['pixel_values'] }) }));
@@ -69,7 +79,10 @@ describe('inputs and outputs', () => {
 });
 
 describe('which file', () => {
-  const ids = { 'onnx/model.onnx': onnxModel(), 'onnx/model_quantized.onnx': onnxModel({ inputs: ['attention_mask'] }) };
+  const ids = {
+    'onnx/model.onnx': onnxModel(),
+    'onnx/model_quantized.onnx': onnxModel({ inputs: ['attention_mask'] }),
+  };
 
   it('takes onnx/model.onnx, or model.onnx at the root, from a folder or from memory', async () => {
     for (const files of [ids, { 'model.onnx': onnxModel() }]) {
@@ -100,7 +113,10 @@ describe('broken files', () => {
     ['nothing', ''],
     ['half of a model', onnxModel().subarray(0, 400)],
   ])('refuses %s and names the file', async (_, content) => {
-    for (const files of [await folder({ 'onnx/model.onnx': content }), memoryModel('a-model', { 'onnx/model.onnx': content })]) {
+    for (const files of [
+      await folder({ 'onnx/model.onnx': content }),
+      memoryModel('a-model', { 'onnx/model.onnx': content }),
+    ]) {
       const error = await refusal(files);
       expect(error.code).toBe('invalid-model');
       expect(error.message).toContain(`${files.name}/onnx/model.onnx`);

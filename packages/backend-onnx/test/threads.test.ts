@@ -56,9 +56,14 @@ function runProgram(body: string): Promise<{ code: unknown; output: string }> {
     ${body}
   `;
   return new Promise((resolve) => {
-    execFile(process.execPath, ['--input-type=module', '--eval', program], { timeout: 50_000 }, (error, stdout, stderr) => {
-      resolve({ code: error === null ? 0 : (error.code ?? error.signal), output: stdout + stderr });
-    });
+    execFile(
+      process.execPath,
+      ['--input-type=module', '--eval', program],
+      { timeout: 50_000 },
+      (error, stdout, stderr) => {
+        resolve({ code: error === null ? 0 : (error.code ?? error.signal), output: stdout + stderr });
+      },
+    );
   });
 }
 

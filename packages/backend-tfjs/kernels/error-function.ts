@@ -1,8 +1,8 @@
 import { bytes, get, i32, locals, loopWhileBelow, plus, set } from './wasm-text.ts';
 
 /**
- * erf(x) ≈ x · P(x²) / Q(x²) for |x| ≤ 3.8, and as at 3.8 beyond. Coefficients from the lowest power up, fitted by weighted least squares
- * with Lawson's weights. The largest error is 1e-8 in exact arithmetic and 4e-7 in float32.
+ * erf(x) ≈ x · P(x²) / Q(x²) for |x| ≤ 3.8, and as at 3.8 beyond. Coefficients from the lowest power up, fitted by
+ * weighted least squares with Lawson's weights. The largest error is 1e-8 in exact arithmetic and 4e-7 in float32.
  */
 const numerator = [1.12837907, 0.188116151, 0.0525473357, 0.00369361237, 0.000287999516, 2.1321336e-6];
 const denominator = [1, 0.500045855, 0.113254885, 0.0148229255, 0.00115374508, 3.9097874e-5];

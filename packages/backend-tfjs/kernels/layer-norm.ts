@@ -41,7 +41,9 @@ const row = `
   ${set('from', plus(get('from'), get('rowBytes')))}
   ${set('to', plus(get('to'), get('rowBytes')))}`;
 
-/** Layer normalization of [rows, width] at `from`, written to `to`; `weight` and `bias` are [width]. All are addresses. */
+/**
+ * Layer normalization of [rows, width] at `from`, written to `to`; `weight` and `bias` are [width]. All are addresses.
+ */
 export const layerNorm: string = `
 (func (export "layerNorm") (param $from i32) (param $to i32) (param $weight i32) (param $bias i32) (param $rows i32) (param $width i32) (param $epsilon f32)
   ${locals('i32', ['row', 'i', 'rowBytes', 'vectorBytes'])}

@@ -1,19 +1,43 @@
-import { bytes, each, get, i32, locals, loopWhileBelow, minus, plus, set, smaller, sumOfLanes, times } from './wasm-text.ts';
+import {
+  bytes,
+  each,
+  get,
+  i32,
+  locals,
+  loopWhileBelow,
+  minus,
+  plus,
+  set,
+  smaller,
+  sumOfLanes,
+  times,
+} from './wasm-text.ts';
 
-/** A tile is 2 rows of the left matrix × 4 of the right: 6 vectors loaded give 8 products, and all sums stay in registers. */
+/**
+ * A tile is 2 rows of the left matrix × 4 of the right: 6 vectors loaded give 8 products, and all sums stay in
+ * registers.
+ */
 const left = [0, 1];
 const right = [0, 1, 2, 3];
 
-/** Rows of the left matrix that are multiplied with all of the right before the next: they stay in the second-level cache. */
+/**
+ * Rows of the left matrix that are multiplied with all of the right before the next: they stay in the second-level
+ * cache.
+ */
 const rowsOfBlock = 64;
 
 /** `sum + x · y` of vectors: rounded once with relaxed SIMD (where the processor has it), else twice. */
 export type MultiplyAdd = (x: string, y: string, sum: string) => string;
 
-const eachPair = (write: (row: number, col: number) => string): string => each(left, (row) => each(right, (col) => write(row, col)));
+const eachPair = (write: (row: number, col: number) => string): string =>
+  each(left, (row) => each(right, (col) => write(row, col)));
 
-/** Beyond the end of a matrix its last row is taken again: it is computed and written twice, which needs no second kind of tile. */
-const clamped = (index: string, offset: number, count: string): string => smaller(plus(get(index), i32(offset)), minus(get(count), i32(1)));
+/**
+ * Beyond the end of a matrix its last row is taken again: it is computed and written twice, which needs no second kind
+ * of tile.
+ */
+const clamped = (index: string, offset: number, count: string): string =>
+  smaller(plus(get(index), i32(offset)), minus(get(count), i32(1)));
 
 const vectorStep = (multiplyAdd: MultiplyAdd): string => `
   ${each(right, (col) => set(`y${col}`, `(v128.load ${plus(get(`b${col}`), get('k'))})`))}
@@ -53,8 +77,8 @@ const names = (prefix: string, indices: readonly number[]): string[] => indices.
 const pairs = (prefix: string): string[] => left.flatMap((row) => right.map((col) => `${prefix}${row}${col}`));
 
 /**
- * c = a · bᵀ + bias. `a` is [rows, inner], `b` is [cols, inner], `c` is [rows, cols], `bias` is [cols]; all are addresses, 0 for no bias.
- * A row's result does not depend on the other rows, to the last bit.
+ * c = a · bᵀ + bias. `a` is [rows, inner], `b` is [cols, inner], `c` is [rows, cols], `bias` is [cols]; all are
+ * addresses, 0 for no bias. A row's result does not depend on the other rows, to the last bit.
  */
 export const matrixProduct = (multiplyAdd: MultiplyAdd): string => `
 (func (export "matrixProduct") (param $a i32) (param $b i32) (param $c i32) (param $bias i32) (param $rows i32) (param $cols i32) (param $inner i32)

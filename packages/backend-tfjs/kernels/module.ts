@@ -6,7 +6,9 @@ import { transpose } from './transpose.ts';
 const inTwoSteps: MultiplyAdd = (x, y, sum) => `(f32x4.add ${sum} (f32x4.mul ${x} ${y}))`;
 const inOneStep: MultiplyAdd = (x, y, sum) => `(f32x4.relaxed_madd ${x} ${y} ${sum})`;
 
-/** The module in WebAssembly text. Its memory is that of TensorFlow.js: the import `memory` of the module `tensorflow`. */
+/**
+ * The module in WebAssembly text. Its memory is that of TensorFlow.js: the import `memory` of the module `tensorflow`.
+ */
 function moduleOf(multiplyAdd: MultiplyAdd): string {
   const functions = [matrixProduct(multiplyAdd), transpose, layerNorm, erf, gelu];
   return `(module (import "tensorflow" "memory" (memory 1)) ${functions.join('')})`;
@@ -15,5 +17,8 @@ function moduleOf(multiplyAdd: MultiplyAdd): string {
 /** For every engine with SIMD. */
 export const moduleText: string = moduleOf(inTwoSteps);
 
-/** For engines with relaxed SIMD: on a processor whose cores share their units, a product takes three quarters of the time. */
+/**
+ * For engines with relaxed SIMD: on a processor whose cores share their units, a product takes three quarters of the
+ * time.
+ */
 export const relaxedModuleText: string = moduleOf(inOneStep);

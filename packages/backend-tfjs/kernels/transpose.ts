@@ -28,7 +28,10 @@ const entry = (row: string, col: string): string => `
 
 const wholeFours = (count: string): string => `(i32.and ${get(count)} (i32.const -4))`;
 
-/** Writes the matrix [rows, cols] at `from` as [cols, rows] to `to`: in blocks of 4 × 4, then the columns and the rows that are left. */
+/**
+ * Writes the matrix [rows, cols] at `from` as [cols, rows] to `to`: in blocks of 4 × 4, then the columns and the rows
+ * that are left.
+ */
 export const transpose: string = `
 (func (export "transpose") (param $from i32) (param $to i32) (param $rows i32) (param $cols i32)
   ${locals('i32', ['row', 'col', 'restRow', 'restCol', 'source', 'target'])}

@@ -11,7 +11,8 @@ export const smaller = (a: string, b: string): string => `(select ${a} ${b} (i32
 export const each = <T>(items: readonly T[], write: (item: T) => string): string => items.map(write).join('\n');
 
 /** Declares locals of one type. */
-export const locals = (type: string, names: readonly string[]): string => each(names, (name) => `(local $${name} ${type})`);
+export const locals = (type: string, names: readonly string[]): string =>
+  each(names, (name) => `(local $${name} ${type})`);
 
 /** The sum of the four lanes of a vector, pairwise. */
 export function sumOfLanes(vector: string): string {

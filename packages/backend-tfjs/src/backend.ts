@@ -49,9 +49,13 @@ async function choose({ device = 'auto', wasmPaths }: TfjsOptions): Promise<Choi
     }
   }
   const reasons = passedOver.map(({ reason }) => reason).join('; ');
-  throw new SentvecError('backend-unavailable', `${reasons}. Install what is missing, or choose another device of tfjs({ device }).`, {
-    device,
-  });
+  throw new SentvecError(
+    'backend-unavailable',
+    `${reasons}. Install what is missing, or choose another device of tfjs({ device }).`,
+    {
+      device,
+    },
+  );
 }
 
 async function availability(options: TfjsOptions): Promise<Availability> {
@@ -59,17 +63,25 @@ async function availability(options: TfjsOptions): Promise<Availability> {
     const { place, passedOver } = await choose(options);
     const { description } = place;
     await place.close();
-    return { available: true, device: [description, ...passedOver.map(({ reason }) => firstLine(reason).slice(0, -1))].join('; ') };
+    return {
+      available: true,
+      device: [description, ...passedOver.map(({ reason }) => firstLine(reason).slice(0, -1))].join('; '),
+    };
   } catch (error) {
     return { available: false, reason: error instanceof Error ? error.message : String(error) };
   }
 }
 
-async function load(files: ModelFiles, options: TfjsOptions, { signal, onWarning = warn }: LoadOptions = {}): Promise<Encoder> {
+async function load(
+  files: ModelFiles,
+  options: TfjsOptions,
+  { signal, onWarning = warn }: LoadOptions = {},
+): Promise<Encoder> {
   throwIfAborted(signal);
   const { device, place, passedOver } = await choose(options);
   // That a package is not installed is nobody's mistake; that one is installed and does not work should be known.
-  for (const { reason } of passedOver.filter(({ installed }) => installed)) onWarning(`${firstLine(reason)} Going on with ${device}.`);
+  for (const { reason } of passedOver.filter(({ installed }) => installed))
+    onWarning(`${firstLine(reason)} Going on with ${device}.`);
   try {
     throwIfAborted(signal);
     const placed = await place.load(files, { signal });

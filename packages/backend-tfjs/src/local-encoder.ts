@@ -25,7 +25,12 @@ export class LocalEncoder {
     const definition = await readEncoder(files);
     const weights = onBackend(runtime, () => {
       const { tf } = runtime;
-      return new Map([...definition.weights].map(([name, shape]) => [name, tf.tensor(definition.weight(name), [...shape], 'float32')]));
+      return new Map(
+        [...definition.weights].map(([name, shape]) => [
+          name,
+          tf.tensor(definition.weight(name), [...shape], 'float32'),
+        ]),
+      );
     });
     return new LocalEncoder(runtime, definition.network, weights);
   }

@@ -17,7 +17,10 @@ export interface PlainHead {
   readonly projections: readonly Projection[];
 }
 
-/** A head beside its encoder: it does what core does, by the same functions, except the products of dense layers, which TensorFlow.js does. */
+/**
+ * A head beside its encoder: it does what core does, by the same functions, except the products of dense layers, which
+ * TensorFlow.js does.
+ */
 export class LocalHead {
   readonly #runtime: Runtime;
   readonly #head: PlainHead;
@@ -31,7 +34,10 @@ export class LocalHead {
       head.projections.map((projection) => {
         if (projection.kind !== 'dense' || projection.residual === true) return [];
         const { weight, bias } = projection;
-        return [tf.tensor2d(weight.data, [weight.rows, weight.cols]), ...(bias === undefined ? [] : [tf.tensor1d(bias)])];
+        return [
+          tf.tensor2d(weight.data, [weight.rows, weight.cols]),
+          ...(bias === undefined ? [] : [tf.tensor1d(bias)]),
+        ];
       }),
     );
   }

@@ -7,11 +7,15 @@ export type TfjsDevice = 'tfjs-node-gpu' | 'tfjs-node' | 'wasm' | 'cpu';
 /** Options of {@link tfjs}. */
 export interface TfjsOptions {
   /**
-   * What to run on. A name: that, or the error `backend-unavailable`. Default `auto`: `@tensorflow/tfjs-node-gpu` where it is installed
-   * with its native half, else `@tensorflow/tfjs-node`, else WebAssembly. `cpu`, some 50 times slower, is used only when it is named.
+   * What to run on. A name: that, or the error `backend-unavailable`. Default `auto`: `@tensorflow/tfjs-node-gpu` where
+   * it is installed with its native half, else `@tensorflow/tfjs-node`, else WebAssembly. `cpu`, some 50 times slower,
+   * is used only when it is named.
    */
   readonly device?: 'auto' | TfjsDevice;
-  /** Where a page finds the files of `@tensorflow/tfjs-backend-wasm`. Default: beside the script. Node finds them itself. */
+  /**
+   * Where a page finds the files of `@tensorflow/tfjs-backend-wasm`. Default: beside the script. Node finds them
+   * itself.
+   */
   readonly wasmPaths?: WasmPaths;
   /** Tokens (rows × longest) of a batch that the pipeline should aim at. Default: 512; 8192 with a native library. */
   readonly batchTokens?: number;
@@ -25,10 +29,16 @@ const devices: readonly TfjsDevice[] = ['tfjs-node-gpu', 'tfjs-node', 'wasm', 'c
 /** @throws SentvecError `invalid-argument` when an option cannot be used */
 export function checkOptions({ device = 'auto', batchTokens }: TfjsOptions): void {
   if (device !== 'auto' && !devices.includes(device)) {
-    throw new SentvecError('invalid-argument', `tfjs({ device }) knows no "${device}". It knows auto, ${devices.join(', ')}.`);
+    throw new SentvecError(
+      'invalid-argument',
+      `tfjs({ device }) knows no "${device}". It knows auto, ${devices.join(', ')}.`,
+    );
   }
   if (batchTokens !== undefined && !(Number.isSafeInteger(batchTokens) && batchTokens > 0)) {
-    throw new SentvecError('invalid-argument', `tfjs({ batchTokens }) wants a whole number above 0, not ${String(batchTokens)}.`);
+    throw new SentvecError(
+      'invalid-argument',
+      `tfjs({ batchTokens }) wants a whole number above 0, not ${String(batchTokens)}.`,
+    );
   }
 }
 

@@ -70,8 +70,8 @@ function describe(tf: TensorFlow, backend: string, place: string, gpu = false): 
 }
 
 /**
- * Does some work on the runtime's backend, which must not wait for anything. A page may use TensorFlow.js on another backend for its own
- * work, which finds it as it was.
+ * Does some work on the runtime's backend, which must not wait for anything. A page may use TensorFlow.js on another
+ * backend for its own work, which finds it as it was.
  */
 export function onBackend<T>({ tf, backend }: Runtime, work: () => T): T {
   const before = tf.getBackend();

@@ -43,7 +43,12 @@ function modelOf(config: Config): Model {
 }
 
 /** A number that depends on every real token in a way of its own, and on every weight. */
-function lossOf<T>(ops: Operations<T>, { network, names, factors }: Model, weights: readonly T[], constant: (tensor: PlainTensor) => T): T {
+function lossOf<T>(
+  ops: Operations<T>,
+  { network, names, factors }: Model,
+  weights: readonly T[],
+  constant: (tensor: PlainTensor) => T,
+): T {
   const inputs = { ids: constant(ids), mask: constant(mask) };
   const tokens = network.encode(ops, (name) => weights[names.indexOf(name)]!, inputs);
   const rows = ops.gather(ops.reshape(tokens, [8, network.hiddenSize]), constant(realRows));
@@ -88,7 +93,11 @@ describe.each(['wasm', 'cpu'] as const)('encoders on %s', (device) => {
     const model = modelOf(config);
 
     it('has the gradient that the tape has in float64', () => {
-      const expected = gradients(plainOperations, (ops, weights, fixed) => lossOf(ops, model, weights, fixed), model.weights).gradients;
+      const expected = gradients(
+        plainOperations,
+        (ops, weights, fixed) => lossOf(ops, model, weights, fixed),
+        model.weights,
+      ).gradients;
       const found = gradientsOf(model);
       const wrong = model.names.filter((__, index) => {
         const scale = 1 + Math.max(...expected[index]!.data.map(Math.abs));
@@ -98,21 +107,27 @@ describe.each(['wasm', 'cpu'] as const)('encoders on %s', (device) => {
     });
 
     it('has the gradient that finite differences have, along a random direction of each weight', () => {
-      // A step may cross the kink of a relu, where no difference is a derivative. Its gradient is compared with the tape's above.
+      // A step may cross the kink of a relu, where no difference is a derivative. Its gradient is compared with the
+      // tape's above.
       const smooth = config['hidden_act'] === 'relu' ? modelOf({ ...config, hidden_act: 'gelu_new' }) : model;
       const found = gradientsOf(smooth);
       const wrong = smooth.names.flatMap((name, index) => {
         const direction = unitDirection(smooth.weights[index]!, index);
         const slope = dot(found[index]!, direction);
         const measured = slopeAlong((distance) => lossAt(smooth, moved(smooth.weights, index, direction, distance)));
-        return Math.abs(measured - slope) < 5e-4 * (1 + Math.abs(slope)) ? [] : [`${name}: ${slope}, measured ${measured}`];
+        return Math.abs(measured - slope) < 5e-4 * (1 + Math.abs(slope))
+          ? []
+          : [`${name}: ${slope}, measured ${measured}`];
       });
       expect(wrong).toEqual([]);
     });
   });
 });
 
-/** The derivative at 0 by four points: the error is of the fourth power of the step, whose size keeps float32's rounding at some 1e-5. */
+/**
+ * The derivative at 0 by four points: the error is of the fourth power of the step, whose size keeps float32's rounding
+ * at some 1e-5.
+ */
 function slopeAlong(compute: (distance: number) => number): number {
   const step = 0.01;
   const difference = (distance: number): number => compute(distance) - compute(-distance);
@@ -128,7 +143,12 @@ function unitDirection({ shape: sizes }: PlainTensor, seed: number): PlainTensor
   );
 }
 
-function moved(weights: readonly PlainTensor[], index: number, direction: PlainTensor, distance: number): readonly PlainTensor[] {
+function moved(
+  weights: readonly PlainTensor[],
+  index: number,
+  direction: PlainTensor,
+  distance: number,
+): readonly PlainTensor[] {
   const { data, shape: sizes } = weights[index]!;
   return weights.with(
     index,

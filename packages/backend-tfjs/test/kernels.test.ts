@@ -19,7 +19,10 @@ beforeAll(async () => {
 /** Float32 sums in another order. */
 const tolerance = 2e-6;
 
-/** The largest difference of what both backends make of it, relative to the largest entry. `Infinity` when a tensor is left behind. */
+/**
+ * The largest difference of what both backends make of it, relative to the largest entry. `Infinity` when a tensor is
+ * left behind.
+ */
 function differenceFromCpu(compute: (tf: Runtime['tf']) => readonly TfTensor[]): number {
   const [found, expected] = [wasm, cpu].map((runtime) =>
     onBackend(runtime, () => tidied(runtime.tf, () => compute(runtime.tf).map((tensor) => toPlain(tensor)))),
@@ -49,20 +52,26 @@ describe.each(sizes)('products of [%i, %i] and [.., %i]', (rows, inner, cols) =>
   it.each(ways)('transposed: %s, %s', (left, right) => {
     const a = random(left ? [inner, rows] : [rows, inner], 1);
     const b = random(right ? [cols, inner] : [inner, cols], 2);
-    expect(differenceFromCpu((tf) => [tf.matMul(fromPlain(tf, a), fromPlain(tf, b), left, right)])).toBeLessThan(tolerance);
+    expect(differenceFromCpu((tf) => [tf.matMul(fromPlain(tf, a), fromPlain(tf, b), left, right)])).toBeLessThan(
+      tolerance,
+    );
   });
 
   it.each(ways)('in batches, transposed: %s, %s', (left, right) => {
     const batches = [2, 3];
     const a = random([...batches, ...(left ? [inner, rows] : [rows, inner])], 3);
     const b = random([...batches, ...(right ? [cols, inner] : [inner, cols])], 4);
-    expect(differenceFromCpu((tf) => [tf.matMul(fromPlain(tf, a), fromPlain(tf, b), left, right)])).toBeLessThan(tolerance);
+    expect(differenceFromCpu((tf) => [tf.matMul(fromPlain(tf, a), fromPlain(tf, b), left, right)])).toBeLessThan(
+      tolerance,
+    );
   });
 
   it('of one matrix with many, either way round', () => {
     const [one, many] = [random([1, rows, inner], 5), random([4, inner, cols], 6)];
     expect(differenceFromCpu((tf) => [tf.matMul(fromPlain(tf, one), fromPlain(tf, many))])).toBeLessThan(tolerance);
-    expect(differenceFromCpu((tf) => [tf.matMul(fromPlain(tf, many), fromPlain(tf, one), true, true)])).toBeLessThan(tolerance);
+    expect(differenceFromCpu((tf) => [tf.matMul(fromPlain(tf, many), fromPlain(tf, one), true, true)])).toBeLessThan(
+      tolerance,
+    );
   });
 
   it('with a bias', () => {
@@ -80,7 +89,8 @@ describe.each(sizes)('products of [%i, %i] and [.., %i]', (rows, inner, cols) =>
     const factors = random([2, rows, cols], 12);
     expect(
       differenceFromCpu((tf) => {
-        const loss = (x: TfTensor, y: TfTensor): TfTensor => tf.sum(tf.mul(tf.matMul(x, y, false, true), fromPlain(tf, factors)));
+        const loss = (x: TfTensor, y: TfTensor): TfTensor =>
+          tf.sum(tf.mul(tf.matMul(x, y, false, true), fromPlain(tf, factors)));
         return tf.grads(loss)([fromPlain(tf, a), fromPlain(tf, b)]);
       }),
     ).toBeLessThan(tolerance);
@@ -96,7 +106,10 @@ describe('rows of a table', () => {
       differenceFromCpu((tf) => {
         const rows = (from: TfTensor): TfTensor => tf.gather(from, tf.tensor1d(indices, 'int32'), 0);
         const parameter = fromPlain(tf, table);
-        return [rows(parameter), tf.grad((from: TfTensor) => tf.sum(tf.mul(rows(from), fromPlain(tf, factors))))(parameter)];
+        return [
+          rows(parameter),
+          tf.grad((from: TfTensor) => tf.sum(tf.mul(rows(from), fromPlain(tf, factors))))(parameter),
+        ];
       }),
     ).toBeLessThan(tolerance);
   });
@@ -113,7 +126,9 @@ describe('rows of a table', () => {
 
   it('that are not there are refused, instead of read from somewhere in memory', () => {
     const gather = (row: number) => () =>
-      onBackend(wasm, () => tidied(wasm.tf, () => wasm.tf.gather(wasm.tf.zeros([6, 3]), wasm.tf.tensor1d([row], 'int32')).dataSync()));
+      onBackend(wasm, () =>
+        tidied(wasm.tf, () => wasm.tf.gather(wasm.tf.zeros([6, 3]), wasm.tf.tensor1d([row], 'int32')).dataSync()),
+      );
     expect(gather(5)).not.toThrow();
     expect(gather(6)).toThrow(/no row 6; there are 6/u);
     expect(gather(-1)).toThrow(/no row -1/u);
@@ -123,7 +138,9 @@ describe('rows of a table', () => {
 describe.each([1, 4, 5, 23])('functions of %i entries', (count) => {
   it('erf, also far from 0', () => {
     const x = random([3, count], 5);
-    expect(differenceFromCpu((tf) => [tf.erf(tf.mul(fromPlain(tf, x), 4)), tf.erf(tf.mul(fromPlain(tf, x), 1e4))])).toBeLessThan(tolerance);
+    expect(
+      differenceFromCpu((tf) => [tf.erf(tf.mul(fromPlain(tf, x), 4)), tf.erf(tf.mul(fromPlain(tf, x), 1e4))]),
+    ).toBeLessThan(tolerance);
   });
 });
 
@@ -141,7 +158,8 @@ describe.each(Object.entries(binaries))('the module for engines %s', (name, base
         Float32Array.from(data),
       );
       const places = [64, 64 + a!.byteLength, 64 + a!.byteLength + b!.byteLength] as const;
-      for (const [index, data] of [a, b, bias].entries()) new Float32Array(memory.buffer, places[index], data!.length).set(data!);
+      for (const [index, data] of [a, b, bias].entries())
+        new Float32Array(memory.buffer, places[index], data!.length).set(data!);
       const target = places[2] + bias!.byteLength;
       kernels.matrixProduct(places[0], places[1], target, places[2], rows, cols, inner);
       const found = new Float32Array(memory.buffer, target, rows * cols);

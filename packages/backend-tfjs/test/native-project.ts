@@ -14,12 +14,15 @@ const require = createRequire(import.meta.url);
 
 /** Why the library cannot be loaded on this machine; `undefined` where it can. */
 export const nativeAbsence: string | undefined =
-  process.platform === 'linux' && process.arch === 'x64' ? undefined : 'the libtensorflow that npm has is for linux-x64';
+  process.platform === 'linux' && process.arch === 'x64'
+    ? undefined
+    : 'the libtensorflow that npm has is for linux-x64';
 
 /**
- * A project as a user's who has installed this package and `@tensorflow/tfjs-node-gpu` with its native half: `node_modules` with a copy of
- * this package, so that it finds that one, and links to what it depends on. The native half is libtensorflow 1.15 for the processor, with
- * the binding to it, from `tfjs-node-lambda-releases`: the code is that of tfjs-node-gpu, the device is not.
+ * A project as a user's who has installed this package and `@tensorflow/tfjs-node-gpu` with its native half:
+ * `node_modules` with a copy of this package, so that it finds that one, and links to what it depends on. The native
+ * half is libtensorflow 1.15 for the processor, with the binding to it, from `tfjs-node-lambda-releases`: the code is
+ * that of tfjs-node-gpu, the device is not.
  *
  * @returns the folder, and the URL of this package's entry in it
  */
@@ -39,7 +42,8 @@ async function fill(modules: string): Promise<URL> {
   await mkdir(join(modules, '@tensorflow'), { recursive: true });
   await cp(join(root, 'dist'), join(own, 'dist'), { recursive: true });
   await cp(join(root, 'package.json'), join(own, 'package.json'));
-  for (const name of ['@sentvec/core', '@sentvec/architectures']) await link(join(root, 'node_modules', name), join(modules, name));
+  for (const name of ['@sentvec/core', '@sentvec/architectures'])
+    await link(join(root, 'node_modules', name), join(modules, name));
   for (const name of ['tfjs', 'tfjs-core', 'tfjs-backend-cpu', 'tfjs-backend-wasm']) {
     await link(join(root, 'node_modules/@tensorflow', name), join(modules, '@tensorflow', name));
   }
@@ -60,12 +64,17 @@ async function link(from: string, to: string): Promise<void> {
   await symlink(await realpath(from), to);
 }
 
-/** Puts the library into `deps/lib` of the package, and the binding where node-pre-gyp looks for it on this version of Node. */
+/**
+ * Puts the library into `deps/lib` of the package, and the binding where node-pre-gyp looks for it on this version of
+ * Node.
+ */
 async function extractLibrary(target: string): Promise<void> {
   const archive = join(dirname(require.resolve('tfjs-node-lambda-releases')), 'nodejs12.x-tf2.7.0.br');
   const inside = 'node_modules/@tensorflow/tfjs-node';
   const parts = [`${inside}/deps/lib`, `${inside}/lib/napi-v6`];
-  const tar = spawn('tar', ['-x', '-C', target, '--strip-components=3', ...parts], { stdio: ['pipe', 'ignore', 'inherit'] });
+  const tar = spawn('tar', ['-x', '-C', target, '--strip-components=3', ...parts], {
+    stdio: ['pipe', 'ignore', 'inherit'],
+  });
   const exit = once(tar, 'exit') as Promise<[number | null]>;
   await pipeline(createReadStream(archive), createBrotliDecompress(), tar.stdin);
   const [code] = await exit;

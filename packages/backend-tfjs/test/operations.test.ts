@@ -23,7 +23,8 @@ function plainResult(operation: OperationCase): PlainTensor {
 function plainGradients(operation: OperationCase, weights: PlainTensor): readonly PlainTensor[] {
   return gradients(
     plainOperations,
-    (ops, tracked, fixed) => weightedSum(ops, operation.compute(ops, tracked, (operation.others ?? []).map(fixed)), fixed(weights)),
+    (ops, tracked, fixed) =>
+      weightedSum(ops, operation.compute(ops, tracked, (operation.others ?? []).map(fixed)), fixed(weights)),
     operation.parameters,
   ).gradients;
 }

@@ -2,7 +2,9 @@ import { plainIndices, plainTensor, type PlainTensor } from '@sentvec/architectu
 import type { TensorFlow, TfTensor } from '@sentvec/backend-tfjs';
 
 export function fromPlain(tf: TensorFlow, { data, shape }: PlainTensor): TfTensor {
-  return data instanceof Int32Array ? tf.tensor(data, [...shape], 'int32') : tf.tensor(Float32Array.from(data), [...shape], 'float32');
+  return data instanceof Int32Array
+    ? tf.tensor(data, [...shape], 'int32')
+    : tf.tensor(Float32Array.from(data), [...shape], 'float32');
 }
 
 export function toPlain(tensor: TfTensor): PlainTensor {

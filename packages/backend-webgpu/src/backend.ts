@@ -18,8 +18,8 @@ import { prepareRuntime, wasmThreads } from './runtime.ts';
 import { TokenSession } from './token-session.ts';
 
 /**
- * The backend that runs encoders with onnxruntime-web: on WebGPU when there is a GPU, else on WebAssembly, and says so. WebAssembly
- * computes in the calling thread: load the model in a web worker where that must stay free.
+ * The backend that runs encoders with onnxruntime-web: on WebGPU when there is a GPU, else on WebAssembly, and says so.
+ * WebAssembly computes in the calling thread: load the model in a web worker where that must stay free.
  * @throws SentvecError `invalid-argument` when an option cannot be used
  */
 export function webgpu(options: WebGpuOptions = {}): Backend {
@@ -36,7 +36,11 @@ export function webgpu(options: WebGpuOptions = {}): Backend {
 const gpuError = 2e-4;
 
 /** Where an ONNX file is used, the safetensors would be downloaded for nothing else. */
-const reference = async (files: ModelFiles, batch: TokenBatch, { variant }: WebGpuOptions): ReturnType<typeof plainReference> => {
+const reference = async (
+  files: ModelFiles,
+  batch: TokenBatch,
+  { variant }: WebGpuOptions,
+): ReturnType<typeof plainReference> => {
   if (findShippedFile(files.name, await files.list(), variant) === undefined) return plainReference(files, batch);
   return { reason: `${files.name} has an ONNX file and no canary.json, which sentvec export writes.` };
 };
@@ -47,11 +51,16 @@ async function availability(options: WebGpuOptions): Promise<Availability> {
   const threads = wasmThreads();
   return {
     available: true,
-    device: device === undefined ? `WebAssembly, ${threads} ${threads === 1 ? 'thread' : 'threads'}` : describeDevice(device),
+    device:
+      device === undefined ? `WebAssembly, ${threads} ${threads === 1 ? 'thread' : 'threads'}` : describeDevice(device),
   };
 }
 
-async function load(files: ModelFiles, options: WebGpuOptions, { signal, onWarning = warn }: LoadOptions = {}): Promise<Encoder> {
+async function load(
+  files: ModelFiles,
+  options: WebGpuOptions,
+  { signal, onWarning = warn }: LoadOptions = {},
+): Promise<Encoder> {
   throwIfAborted(signal);
   prepareRuntime(options);
   const source = await readModelSource(files, options.variant);
@@ -71,7 +80,10 @@ async function load(files: ModelFiles, options: WebGpuOptions, { signal, onWarni
 }
 
 /** `undefined`: WebAssembly. */
-async function chooseDevice(options: WebGpuOptions, onWarning: (message: string) => void): Promise<GPUDevice | undefined> {
+async function chooseDevice(
+  options: WebGpuOptions,
+  onWarning: (message: string) => void,
+): Promise<GPUDevice | undefined> {
   if (options.preferWasm === true) return undefined;
   if (options.device !== undefined) return options.device;
   const device = await sharedDevice();

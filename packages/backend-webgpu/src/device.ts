@@ -40,11 +40,15 @@ async function openDevice(): Promise<GPUDevice | NoDevice> {
   // Typed as always there, but browsers without WebGPU, insecure pages and Node have none.
   const gpu = (globalThis.navigator as Partial<Navigator> | undefined)?.gpu;
   if (gpu === undefined) {
-    return { reason: 'There is no WebGPU here: it takes a browser that has it, and a page that was served by https or from localhost.' };
+    return {
+      reason:
+        'There is no WebGPU here: it takes a browser that has it, and a page that was served by https or from localhost.',
+    };
   }
   try {
     const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
-    if (adapter === null) return { reason: 'WebGPU offers no adapter: the browser does not know this GPU, or blocks its driver.' };
+    if (adapter === null)
+      return { reason: 'WebGPU offers no adapter: the browser does not know this GPU, or blocks its driver.' };
     return await adapter.requestDevice({
       requiredFeatures: usefulFeatures.filter((feature) => adapter.features.has(feature)),
       requiredLimits: Object.fromEntries(usefulLimits.map((name) => [name, adapter.limits[name]])),

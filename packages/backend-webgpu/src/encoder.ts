@@ -55,7 +55,11 @@ export class WebEncoder implements Encoder {
     if (rows * cols === 0) return { data: new Float32Array(0), rows: 0, cols: size };
     const padded = this.#pad(batch);
     const data = await this.#run(padded, signal, async (tokens) => (await tokens.getData()) as Float32Array);
-    return { data: padded === batch ? data : withoutPadding(data, batch, padded.cols, size), rows: rows * cols, cols: size };
+    return {
+      data: padded === batch ? data : withoutPadding(data, batch, padded.cols, size),
+      rows: rows * cols,
+      cols: size,
+    };
   }
 
   async encodePooled(
@@ -79,7 +83,11 @@ export class WebEncoder implements Encoder {
     return this.#released;
   }
 
-  async #run<T>(batch: TokenBatch, signal: AbortSignal | undefined, read: (tokens: TokenTensor) => Promise<T>): Promise<T> {
+  async #run<T>(
+    batch: TokenBatch,
+    signal: AbortSignal | undefined,
+    read: (tokens: TokenTensor) => Promise<T>,
+  ): Promise<T> {
     if (batch.cols > this.maxPositions) {
       const message = `A batch is ${batch.cols} tokens long; the model has positions for ${this.maxPositions}. Cut the texts.`;
       throw new SentvecError('backend-failed', message);

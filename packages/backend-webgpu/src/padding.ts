@@ -1,9 +1,14 @@
 import type { TokenBatch } from '@sentvec/core';
 
-/** Kernels of the GPU read four numbers at a time, and some are wrong about attention over a length that four does not divide. */
+/**
+ * Kernels of the GPU read four numbers at a time, and some are wrong about attention over a length that four does not
+ * divide.
+ */
 const step = 4;
 
-/** The batch, padded to a length that suits the GPU, as far as the model has positions; itself where it fits already. */
+/**
+ * The batch, padded to a length that suits the GPU, as far as the model has positions; itself where it fits already.
+ */
 export function padForDevice(batch: TokenBatch, maxPositions: number): TokenBatch {
   const { rows, cols } = batch;
   const length = Math.max(cols, Math.min(Math.ceil(cols / step) * step, maxPositions));

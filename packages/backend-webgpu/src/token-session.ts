@@ -40,7 +40,8 @@ export class TokenSession {
   }
 
   /**
-   * Computes token embeddings, `[rows, cols, hiddenSize]`, and lets `read` make something of them before they are freed.
+   * Computes token embeddings, `[rows, cols, hiddenSize]`, and lets `read` make something of them before they are
+   * freed.
    * @param before called when the turn has come; it may throw
    */
   use<T>(batch: TokenBatch, before: () => void, read: (tokens: TokenTensor) => Promise<T>): Promise<T> {

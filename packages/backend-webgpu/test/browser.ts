@@ -3,7 +3,10 @@ import { chromium, type Browser } from 'playwright-core';
 
 const executables = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
 
-/** No sandbox, since tests may run as root; nothing in the background; WebGPU on the software adapter that Chromium brings. */
+/**
+ * No sandbox, since tests may run as root; nothing in the background; WebGPU on the software adapter that Chromium
+ * brings.
+ */
 const quiet = [
   '--no-sandbox',
   '--disable-quic',
@@ -16,8 +19,9 @@ const quiet = [
 const quickCompilation = ['--js-flags=--liftoff-only'];
 const softwareGpu = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'];
 /**
- * Memory that a workgroup shares begins as zeros. To compile that takes the software adapter one to two seconds for each of onnxruntime's
- * matrix products, nine tenths of the whole, and those kernels write what they read. One example page compiles as users' browsers do.
+ * Memory that a workgroup shares begins as zeros. To compile that takes the software adapter one to two seconds for
+ * each of onnxruntime's matrix products, nine tenths of the whole, and those kernels write what they read. One example
+ * page compiles as users' browsers do.
  */
 const quickShaders = ['--enable-dawn-features=disable_workgroup_init'];
 
@@ -33,8 +37,12 @@ export interface BrowserOptions {
 export async function startBrowser({ gpu = true, shadersAsShipped = false }: BrowserOptions = {}): Promise<Browser> {
   const executablePath = process.env['CHROMIUM'] ?? executables.find((path) => existsSync(path));
   if (executablePath === undefined)
-    throw new Error('There is no Chromium: install it (apt-get install chromium), or name it in the variable CHROMIUM.');
-  const graphics = gpu ? [...softwareGpu, ...(shadersAsShipped ? [] : quickShaders)] : ['--disable-gpu', '--disable-features=WebGPU'];
+    throw new Error(
+      'There is no Chromium: install it (apt-get install chromium), or name it in the variable CHROMIUM.',
+    );
+  const graphics = gpu
+    ? [...softwareGpu, ...(shadersAsShipped ? [] : quickShaders)]
+    : ['--disable-gpu', '--disable-features=WebGPU'];
   return chromium.launch({ executablePath, args: [...quiet, ...quickCompilation, ...graphics] });
 }
 

@@ -32,7 +32,9 @@ export interface ContractPage {
   close(): Promise<void>;
 }
 
-const runtimeFiles = fileURLToPath(new URL('.', import.meta.resolve('onnxruntime-web/ort-wasm-simd-threaded.asyncify.wasm')));
+const runtimeFiles = fileURLToPath(
+  new URL('.', import.meta.resolve('onnxruntime-web/ort-wasm-simd-threaded.asyncify.wasm')),
+);
 
 /** @param gpu whether the browser has WebGPU. Default true */
 export async function openContractPage(gpu = true): Promise<ContractPage> {
@@ -54,7 +56,9 @@ export async function openContractPage(gpu = true): Promise<ContractPage> {
     modelFolder: (name) => models[name],
     listModel: async (name) => {
       const entries = await readdir(models[name], { recursive: true, withFileTypes: true });
-      return entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name).slice(models[name].length + 1));
+      return entries
+        .filter((entry) => entry.isFile())
+        .map((entry) => join(entry.parentPath, entry.name).slice(models[name].length + 1));
     },
     open: async ({ query = '', isolated = true, webGpu = true } = {}) => {
       const server = await startStaticServer(folders, isolated);

@@ -36,7 +36,9 @@ const embed = async (order: EmbedOrder): Promise<EmbedReport> => {
 /** The largest difference of an entry; infinite when the sizes differ. */
 function largestDifference(found: readonly (readonly number[])[], expected: readonly (readonly number[])[]): number {
   const [a, b] = [found.flat(), expected.flat()];
-  return a.length === b.length ? a.reduce((most, entry, index) => Math.max(most, Math.abs(entry - b[index]!)), 0) : Infinity;
+  return a.length === b.length
+    ? a.reduce((most, entry, index) => Math.max(most, Math.abs(entry - b[index]!)), 0)
+    : Infinity;
 }
 
 it('the page is isolated and computes on an adapter of WebGPU', async () => {

@@ -1,4 +1,12 @@
-import { applyProjections, createPooling, definePooling, poolingModes, type Head, type Matrix, type Projection } from '@sentvec/core';
+import {
+  applyProjections,
+  createPooling,
+  definePooling,
+  poolingModes,
+  type Head,
+  type Matrix,
+  type Projection,
+} from '@sentvec/core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DeviceHeads } from '../src/head/device-head.ts';
 import { bufferUsage } from '../src/head/buffer-usage.ts';
@@ -54,16 +62,23 @@ async function both(head: Head): Promise<{ host: Matrix; device: Matrix }> {
 /** The largest difference between host and device; infinite when their sizes differ. */
 async function difference(head: Head): Promise<number> {
   const { host, device } = await both(head);
-  if (device.rows !== host.rows || device.cols !== host.cols || device.data.length !== host.data.length) return Infinity;
+  if (device.rows !== host.rows || device.cols !== host.cols || device.data.length !== host.data.length)
+    return Infinity;
   return host.data.reduce((worst, value, index) => Math.max(worst, Math.abs(device.data[index]! - value)), 0);
 }
 
 describe('poolings on the device', () => {
-  it.each([...poolingModes.map((mode) => [mode]), ['cls', 'max', 'mean'], ['lasttoken', 'weightedmean']])('%s %s %s', async (...modes) => {
-    expect(
-      await difference({ pooling: createPooling(modes.filter((mode) => mode !== undefined) as typeof poolingModes), projections: [] }),
-    ).toBeLessThan(1e-6);
-  });
+  it.each([...poolingModes.map((mode) => [mode]), ['cls', 'max', 'mean'], ['lasttoken', 'weightedmean']])(
+    '%s %s %s',
+    async (...modes) => {
+      expect(
+        await difference({
+          pooling: createPooling(modes.filter((mode) => mode !== undefined) as typeof poolingModes),
+          projections: [],
+        }),
+      ).toBeLessThan(1e-6);
+    },
+  );
 });
 
 describe('projections on the device', () => {
@@ -83,7 +98,10 @@ describe('projections on the device', () => {
   it('dense without a bias, layer norm, truncate, normalize, in a row', async () => {
     const layerNorm = { kind: 'layer-norm', weight: numbers(40), bias: numbers(40), epsilon: 1e-5 } as const;
     expect(
-      await difference({ pooling, projections: [dense('Tanh', false), layerNorm, { kind: 'truncate', size: 16 }, { kind: 'normalize' }] }),
+      await difference({
+        pooling,
+        projections: [dense('Tanh', false), layerNorm, { kind: 'truncate', size: 16 }, { kind: 'normalize' }],
+      }),
     ).toBeLessThan(1e-6);
   });
   it('normalize leaves zeros as they are', async () => {

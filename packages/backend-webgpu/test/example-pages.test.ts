@@ -47,23 +47,31 @@ function rowOf({ data, cols }: Matrix, row: number): Matrix {
   return { data: data.subarray(row * cols, (row + 1) * cols), rows: 1, cols };
 }
 
-it.each(Object.keys(builders))('%s shows on WebGPU the similarity that Node computes', { timeout: 120_000 }, async (name) => {
-  const built = join(folder, name);
-  await builders[name]!(built);
-  const server = await startStaticServer({ '/': built, '/models/use-lite/': model });
-  // One of the pages in the browser as users have it: others need not wait so long for the same kernels.
-  const browser = await startBrowser({ shadersAsShipped: name === 'browser-vite' });
-  try {
-    const page = await browser.newPage();
-    const errors: string[] = [];
-    page.on('pageerror', (error) => errors.push(error.message));
-    await page.goto(`${server.url}?${new URLSearchParams(sentences.map((sentence) => ['sentence', sentence])).toString()}`);
-    await page.waitForFunction(() => document.querySelector('#similarity')!.textContent !== '…', undefined, { timeout: 100_000 });
-    expect(errors).toEqual([]);
-    expect(await page.textContent('#device')).toMatch(/^WebGPU \(/u);
-    expect(Math.abs(Number(await page.textContent('#similarity')) - inNode)).toBeLessThan(1e-4);
-  } finally {
-    await browser.close();
-    await server.close();
-  }
-});
+it.each(Object.keys(builders))(
+  '%s shows on WebGPU the similarity that Node computes',
+  { timeout: 120_000 },
+  async (name) => {
+    const built = join(folder, name);
+    await builders[name]!(built);
+    const server = await startStaticServer({ '/': built, '/models/use-lite/': model });
+    // One of the pages in the browser as users have it: others need not wait so long for the same kernels.
+    const browser = await startBrowser({ shadersAsShipped: name === 'browser-vite' });
+    try {
+      const page = await browser.newPage();
+      const errors: string[] = [];
+      page.on('pageerror', (error) => errors.push(error.message));
+      await page.goto(
+        `${server.url}?${new URLSearchParams(sentences.map((sentence) => ['sentence', sentence])).toString()}`,
+      );
+      await page.waitForFunction(() => document.querySelector('#similarity')!.textContent !== '…', undefined, {
+        timeout: 100_000,
+      });
+      expect(errors).toEqual([]);
+      expect(await page.textContent('#device')).toMatch(/^WebGPU \(/u);
+      expect(Math.abs(Number(await page.textContent('#similarity')) - inNode)).toBeLessThan(1e-4);
+    } finally {
+      await browser.close();
+      await server.close();
+    }
+  },
+);

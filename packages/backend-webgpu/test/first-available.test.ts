@@ -18,7 +18,8 @@ const missing = (name: string): Backend => ({
 
 describe('backend contract of firstAvailable', () => {
   const backend = firstAvailable([missing('gpu'), onnx({ cacheDirectory, sessions: 1 })]);
-  // Every check, with few repetitions: what it hands over to makes all of them in its own tests. Only many loads show what memory they leave.
+  // Every check, with few repetitions: what it hands over to makes all of them in its own tests. Only many loads show
+  // what memory they leave.
   const thorough = backendChecks(backend, goldenFiles);
   const checks = backendChecks(backend, goldenFiles, { slowDevice: true }).map((check, place) =>
     check.name.includes('memory') ? thorough[place]! : check,

@@ -8,13 +8,16 @@ const drivers = ['/usr/lib/chromium/vk_swiftshader_icd.json', '/usr/lib/chromium
 export async function softwareDevice(): Promise<{ readonly device: GPUDevice; readonly gpu: GPU }> {
   const driver = process.env['VK_ICD_FILENAMES'] ?? drivers.find((path) => existsSync(path));
   if (driver === undefined)
-    throw new Error('There is no software adapter for WebGPU: install chromium and libvulkan1 (apt-get install chromium libvulkan1).');
+    throw new Error(
+      'There is no software adapter for WebGPU: install chromium and libvulkan1 (apt-get install chromium libvulkan1).',
+    );
   process.env['VK_ICD_FILENAMES'] = driver;
   // Imported late: the environment decides which driver it loads.
   const dawn = createRequire(import.meta.url)('webgpu') as { create(options: string[]): GPU };
   const gpu = dawn.create([]);
   const adapter = await gpu.requestAdapter();
-  if (adapter === null) throw new Error('Dawn offers no adapter: is libvulkan1 installed (apt-get install libvulkan1)?');
+  if (adapter === null)
+    throw new Error('Dawn offers no adapter: is libvulkan1 installed (apt-get install libvulkan1)?');
   // Whoever lets go of `gpu` while the device is used aborts the process.
   return { device: await adapter.requestDevice(), gpu };
 }

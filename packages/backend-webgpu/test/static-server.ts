@@ -22,7 +22,10 @@ const types: Readonly<Record<string, string>> = {
 const isolation = { 'cross-origin-opener-policy': 'same-origin', 'cross-origin-embedder-policy': 'require-corp' };
 
 /** Serves folders by the path that their addresses begin with; the longest that fits wins. */
-export async function startStaticServer(folders: Readonly<Record<string, string>>, isolated = true): Promise<StaticServer> {
+export async function startStaticServer(
+  folders: Readonly<Record<string, string>>,
+  isolated = true,
+): Promise<StaticServer> {
   const prefixes = Object.keys(folders).sort((a, b) => b.length - a.length);
   const server = createServer((request, response) => {
     void (async () => {
@@ -34,8 +37,14 @@ export async function startStaticServer(folders: Readonly<Record<string, string>
         (entry) => (entry.isFile() ? entry.size : undefined),
         () => undefined,
       );
-      const headers = { ...(isolated && isolation), 'content-type': types[extname(file)] ?? 'application/octet-stream' };
-      response.writeHead(size === undefined ? 404 : 200, size === undefined ? headers : { ...headers, 'content-length': size });
+      const headers = {
+        ...(isolated && isolation),
+        'content-type': types[extname(file)] ?? 'application/octet-stream',
+      };
+      response.writeHead(
+        size === undefined ? 404 : 200,
+        size === undefined ? headers : { ...headers, 'content-length': size },
+      );
       if (size === undefined || request.method === 'HEAD') response.end();
       else createReadStream(file).pipe(response);
     })();

@@ -20,12 +20,13 @@ const width = 32;
 
 /** Numbers from 1 to 2, which floats of 16 bits hold exactly: the fraction's ten bits. */
 const fractions = Uint16Array.from({ length: vocabulary * width }, (_, index) => (index * 7919) % 1024);
-const floats = (): Uint8Array<ArrayBuffer> => new Uint8Array(Float32Array.from(fractions, (fraction) => 1 + fraction / 1024).buffer);
+const floats = (): Uint8Array<ArrayBuffer> =>
+  new Uint8Array(Float32Array.from(fractions, (fraction) => 1 + fraction / 1024).buffer);
 const halves = (): Uint8Array<ArrayBuffer> => new Uint8Array(fractions.map((fraction) => 0x3c00 + fraction).buffer);
 
 /**
- * Writes the folder of a model that looks up a vector for each token and no more, as `onnx/model.onnx` and, with weights of 16 bits,
- * `onnx/model_fp16.onnx`. What else it has is of tiny-bert.
+ * Writes the folder of a model that looks up a vector for each token and no more, as `onnx/model.onnx` and, with
+ * weights of 16 bits, `onnx/model_fp16.onnx`. What else it has is of tiny-bert.
  */
 export async function writeTableModel(folder: string): Promise<void> {
   await cp(goldenPath('models/tiny-bert'), folder, { recursive: true });
@@ -38,9 +39,17 @@ export async function writeTableModel(folder: string): Promise<void> {
 function encodeTable(dataType: DataType, rawData: Uint8Array<ArrayBuffer>): Uint8Array {
   const graph = create(GraphProtoSchema, {
     name: 'table',
-    initializer: [create(TensorProtoSchema, { name: 'table', dataType, dims: [BigInt(vocabulary), BigInt(width)], rawData })],
-    input: [value('input_ids', DataType.INT64, ['rows', 'cols']), value('attention_mask', DataType.INT64, ['rows', 'cols'])],
-    node: [node('Gather', ['table', 'input_ids'], 'found', 'axis', 0), node('Cast', ['found'], 'last_hidden_state', 'to', DataType.FLOAT)],
+    initializer: [
+      create(TensorProtoSchema, { name: 'table', dataType, dims: [BigInt(vocabulary), BigInt(width)], rawData }),
+    ],
+    input: [
+      value('input_ids', DataType.INT64, ['rows', 'cols']),
+      value('attention_mask', DataType.INT64, ['rows', 'cols']),
+    ],
+    node: [
+      node('Gather', ['table', 'input_ids'], 'found', 'axis', 0),
+      node('Cast', ['found'], 'last_hidden_state', 'to', DataType.FLOAT),
+    ],
     output: [value('last_hidden_state', DataType.FLOAT, ['rows', 'cols', width])],
   });
   const model = create(ModelProtoSchema, { irVersion: 8n, opsetImport: [{ domain: '', version: 17n }], graph });

@@ -15,11 +15,15 @@ import { startStaticServer, type StaticServer } from './static-server.ts';
 // Browsers take their time on a busy machine: no test here is about speed.
 vi.setConfig({ testTimeout: 600_000, hookTimeout: 600_000 });
 
-const example = (path: string): string => fileURLToPath(new URL(`../../../examples/browser-training/${path}`, import.meta.url));
+const example = (path: string): string =>
+  fileURLToPath(new URL(`../../../examples/browser-training/${path}`, import.meta.url));
 
 /** What the page runs, too. */
 interface TrainPairs {
-  readonly trainPairs: (files: ModelFiles, openEngine: (graphs: EngineGraphs) => Promise<GraphEngine>) => Promise<TrainingOutcome>;
+  readonly trainPairs: (
+    files: ModelFiles,
+    openEngine: (graphs: EngineGraphs) => Promise<GraphEngine>,
+  ) => Promise<TrainingOutcome>;
 }
 
 /** Two layers, four poolings and a dense layer, all of which are trained. */
@@ -64,7 +68,9 @@ it.each(['wasm', 'webgpu'])('a page trains on %s with the losses of Node', async
   const errors: string[] = [];
   page.on('pageerror', (error) => errors.push(error.message));
   await page.goto(`${server.url}?backend=${backend}&model=models/tiny`);
-  await page.waitForFunction(() => document.querySelector('#state')!.textContent !== '…', undefined, { timeout: 590_000 });
+  await page.waitForFunction(() => document.querySelector('#state')!.textContent !== '…', undefined, {
+    timeout: 590_000,
+  });
   expect(errors).toEqual([]);
   expect(await page.textContent('#state')).toBe(`Trained on ${backend}.`);
   const losses = (await page.locator('#losses td:nth-child(2)').allTextContents()).map(Number);

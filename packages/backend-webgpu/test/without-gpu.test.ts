@@ -16,7 +16,9 @@ afterAll(() => contract?.close());
 async function embedOn(page: Page) {
   const warnings: string[] = [];
   page.on('console', (message) => message.type() === 'warning' && warnings.push(message.text()));
-  const report = await page.evaluate(() => window.embed({ backend: 'webgpu', model: '/models/table/', texts: ['A cat sleeps.'] }));
+  const report = await page.evaluate(() =>
+    window.embed({ backend: 'webgpu', model: '/models/table/', texts: ['A cat sleeps.'] }),
+  );
   const availability = await page.evaluate(() => window.backends['webgpu']!().isAvailable());
   return { report, warnings, availability, workers: page.workers().length };
 }
@@ -30,14 +32,19 @@ it('without an adapter it warns and goes on with WebAssembly, on threads where t
   expect(report).toMatchObject({ vectors: [expect.any(Array)], outputLocations: ['cpu'], bytesRead: 0 });
   expect(warnings).toContainEqual(expect.stringMatching(/^WebGPU offers no adapter.*Going on with WebAssembly/u));
   const threads = Math.min(8, cores);
-  expect(availability).toEqual({ available: true, device: `WebAssembly, ${threads} thread${threads === 1 ? '' : 's'}` });
+  expect(availability).toEqual({
+    available: true,
+    device: `WebAssembly, ${threads} thread${threads === 1 ? '' : 's'}`,
+  });
   expect(workers).toBe(threads - 1);
   // The files came from where the page said.
   expect(requests).toContain('/onnxruntime/ort-wasm-simd-threaded.asyncify.wasm');
 });
 
 it('without WebGPU it warns and goes on with WebAssembly, on one thread where the page is not isolated', async () => {
-  const { report, warnings, availability, workers } = await embedOn(await contract.open({ isolated: false, webGpu: false }));
+  const { report, warnings, availability, workers } = await embedOn(
+    await contract.open({ isolated: false, webGpu: false }),
+  );
   expect(warnings).toContainEqual(expect.stringMatching(/^There is no WebGPU here.*Going on with WebAssembly/u));
   expect(report).toHaveProperty('vectors');
   expect(availability).toEqual({ available: true, device: 'WebAssembly, 1 thread' });

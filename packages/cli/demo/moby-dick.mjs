@@ -10,7 +10,11 @@ const program = fileURLToPath(new URL('../bin/sentvec.mjs', import.meta.url));
 const output = 'demo-output';
 const corpus = `${output}/moby-dick.jsonl`;
 const vectors = `${output}/vectors`;
-const queries = ['Why is the color white so frightening?', 'sharing a bed with a stranger', 'a storm at sea with lightning'];
+const queries = [
+  'Why is the color white so frightening?',
+  'sharing a bed with a stranger',
+  'a storm at sea with lightning',
+];
 
 function print(text) {
   process.stdout.write(`${text}\n`);

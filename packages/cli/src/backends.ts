@@ -10,7 +10,9 @@ export interface BackendOptions {
 /** Every backend that `--backend` can name, in the order in which `auto` tries them. A further one is one line. */
 const backends: Readonly<Record<string, (options: BackendOptions) => Promise<Backend>>> = {
   onnx: async ({ threads }) =>
-    (await import('@sentvec/backend-onnx')).onnx(threads === undefined ? {} : { sessions: threads, threadsPerSession: 1 }),
+    (await import('@sentvec/backend-onnx')).onnx(
+      threads === undefined ? {} : { sessions: threads, threadsPerSession: 1 },
+    ),
   tfjs: async () => (await import('@sentvec/backend-tfjs')).tfjs(),
   webgpu: async () => (await import('./webgpu-in-node.ts')).webgpuInNode(),
 };
@@ -23,7 +25,8 @@ export const backendChoices: string[] = ['auto', ...backendNames];
 /** A backend by its name, whether or not it can work here. */
 export async function createBackend(name: string, options: BackendOptions): Promise<Backend> {
   const create = Object.hasOwn(backends, name) ? backends[name] : undefined;
-  if (create === undefined) throw new UsageError(`There is no backend ${name}. There are: ${backendChoices.join(', ')}.`);
+  if (create === undefined)
+    throw new UsageError(`There is no backend ${name}. There are: ${backendChoices.join(', ')}.`);
   if (options.threads !== undefined && name !== 'onnx')
     throw new UsageError(`The backend ${name} has no threads to choose: leave out --threads.`);
   return create(options);

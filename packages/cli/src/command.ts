@@ -44,7 +44,9 @@ export function defineCommand<const Args extends ArgsDef>(command: TypedCommand<
   return command;
 }
 
-/** Declares flags on their own, for a command whose parts need their types: `CommandContext<ParsedArgs<typeof flags>>`. */
+/**
+ * Declares flags on their own, for a command whose parts need their types: `CommandContext<ParsedArgs<typeof flags>>`.
+ */
 export function defineArguments<const Args extends ArgsDef>(args: Args): Args {
   return args;
 }

@@ -34,11 +34,17 @@ export function loadAllCommands(): Promise<Command[]> {
   return Promise.all(Object.values(commands).map((load) => load()));
 }
 
-/** The command that a command line begins with, and the words after its name. `undefined` when there is none of that name. */
-export async function findCommand(words: readonly string[]): Promise<{ command: Command; rest: readonly string[] } | undefined> {
+/**
+ * The command that a command line begins with, and the words after its name. `undefined` when there is none of that
+ * name.
+ */
+export async function findCommand(
+  words: readonly string[],
+): Promise<{ command: Command; rest: readonly string[] } | undefined> {
   for (const length of [2, 1]) {
     const name = words.slice(0, length).join(' ');
-    if (words.length >= length && Object.hasOwn(commands, name)) return { command: await commands[name]!(), rest: words.slice(length) };
+    if (words.length >= length && Object.hasOwn(commands, name))
+      return { command: await commands[name]!(), rest: words.slice(length) };
   }
   return undefined;
 }

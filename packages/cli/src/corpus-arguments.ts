@@ -8,16 +8,32 @@ const corpusArguments = defineArguments({
   'input…': { type: 'positional', required: true, description: 'Files or globs, plain or gzip; - is standard input.' },
   output: { type: 'string', alias: 'o', required: true, valueHint: 'DIR', description: 'The folder for the vectors.' },
   text: { type: 'string', valueHint: 'FIELD', description: 'The field or column with the text. Default: text.' },
-  id: { type: 'string', valueHint: 'FIELD', description: "The field or column with a row's id. Default: the row's number." },
-  columns: { type: 'string', valueHint: 'A,B', description: 'Fields to keep beside the vectors. Default: the text; with jsonl none.' },
+  id: {
+    type: 'string',
+    valueHint: 'FIELD',
+    description: "The field or column with a row's id. Default: the row's number.",
+  },
+  columns: {
+    type: 'string',
+    valueHint: 'A,B',
+    description: 'Fields to keep beside the vectors. Default: the text; with jsonl none.',
+  },
   'input-format': {
     type: 'enum',
     options: ['auto', 'jsonl', 'text', 'csv', 'tsv', 'parquet'],
     description: 'Default: by the name of the file, else by its first bytes.',
   },
   split: { type: 'enum', options: ['line', 'paragraph'], description: 'What is a row of plain text. Default: line.' },
-  format: { type: 'enum', options: ['parquet', 'npy', 'arrow', 'jsonl'], description: 'Of the vectors. Default: parquet.' },
-  prompt: { type: 'string', valueHint: 'NAME', description: "Name of one of the model's prompts. Default: what the model says." },
+  format: {
+    type: 'enum',
+    options: ['parquet', 'npy', 'arrow', 'jsonl'],
+    description: 'Of the vectors. Default: parquet.',
+  },
+  prompt: {
+    type: 'string',
+    valueHint: 'NAME',
+    description: "Name of one of the model's prompts. Default: what the model says.",
+  },
   'without-prompt': { type: 'boolean', description: "Without the model's default prompt." },
   'truncate-dim': { type: 'string', valueHint: 'N', description: 'Keep the first N entries of each vector.' },
   precision: {
@@ -25,7 +41,11 @@ const corpusArguments = defineArguments({
     options: ['float32', 'int8', 'uint8', 'binary', 'ubinary'],
     description: 'How an entry of a vector is stored. Default: float32.',
   },
-  'batch-tokens': { type: 'string', valueHint: 'N', description: 'Tokens (rows × longest) of a batch. Default: what suits the backend.' },
+  'batch-tokens': {
+    type: 'string',
+    valueHint: 'N',
+    description: 'Tokens (rows × longest) of a batch. Default: what suits the backend.',
+  },
   'shard-rows': { type: 'string', valueHint: 'N', description: 'The most rows of a shard. Default: 2048.' },
   resume: { type: 'boolean', description: 'Continue a run that was interrupted.' },
   overwrite: { type: 'boolean', description: 'Replace what an earlier run left in the folder.' },
@@ -40,7 +60,10 @@ export interface CorpusCommand<Args extends ArgsDef> extends Omit<TypedCommand<A
   run(request: CorpusRequest, context: CommandContext<ParsedArgs<Args>>): Promise<number | void>;
 }
 
-/** Declares a command that embeds a corpus, wherever it is computed. @throws UsageError, in its `run`, for flags that exclude each other */
+/**
+ * Declares a command that embeds a corpus, wherever it is computed. @throws UsageError, in its `run`, for flags that
+ * exclude each other
+ */
 export function defineCorpusCommand<const Args extends ArgsDef>(command: CorpusCommand<Args>): Command {
   return {
     ...command,
@@ -53,7 +76,8 @@ export function defineCorpusCommand<const Args extends ArgsDef>(command: CorpusC
 }
 
 function readRequest(args: CorpusFlags, positionals: readonly string[]): CorpusRequest {
-  if (args.prompt !== undefined && args['without-prompt']) throw new UsageError('--prompt and --without-prompt exclude each other.');
+  if (args.prompt !== undefined && args['without-prompt'])
+    throw new UsageError('--prompt and --without-prompt exclude each other.');
   const exclusive = (['resume', 'overwrite', 'retry-rejected'] as const).filter((flag) => args[flag]);
   if (exclusive.length > 1) throw new UsageError(`--${exclusive.join(' and --')} exclude each other.`);
   return {

@@ -1,5 +1,11 @@
 import { SentvecError, type Embedder } from '@sentvec/core';
-import { CorpusProgress, readManifest, type CorpusProgressEvent, type CorpusRequest, type Manifest } from '@sentvec/corpus';
+import {
+  CorpusProgress,
+  readManifest,
+  type CorpusProgressEvent,
+  type CorpusRequest,
+  type Manifest,
+} from '@sentvec/corpus';
 import { embedCorpus, inProcessRuntime } from '@sentvec/workflow';
 
 /** Options of {@link embedInProcess}. */
@@ -9,10 +15,14 @@ export interface EmbedInProcessOptions {
 }
 
 /**
- * Runs the workflow that embeds a corpus in this process: the same one that `sentvec queue submit` gives to workers. A person
- * waits, so what fails is not tried again behind their back.
+ * Runs the workflow that embeds a corpus in this process: the same one that `sentvec queue submit` gives to workers. A
+ * person waits, so what fails is not tried again behind their back.
  */
-export async function embedInProcess(request: CorpusRequest, embedder: Embedder, options: EmbedInProcessOptions): Promise<Manifest> {
+export async function embedInProcess(
+  request: CorpusRequest,
+  embedder: Embedder,
+  options: EmbedInProcessOptions,
+): Promise<Manifest> {
   const progress = new CorpusProgress(options.onProgress);
   const workflow = embedCorpus({
     embedder: async () => embedder,

@@ -10,7 +10,12 @@ export async function commandHelp(command: Command): Promise<string> {
     args: { ...command.args, ...commonArguments },
   });
   const examples = command.examples.map(({ line, does }) => `  # ${does}\n  ${line}`);
-  return [withoutColor(usage).replaceAll(/ +$/gm, '').trimEnd(), 'EXAMPLES', ...examples, ...(command.notes ?? [])].join('\n\n');
+  return [
+    withoutColor(usage).replaceAll(/ +$/gm, '').trimEnd(),
+    'EXAMPLES',
+    ...examples,
+    ...(command.notes ?? []),
+  ].join('\n\n');
 }
 
 /** The page that `sentvec --help` prints. */

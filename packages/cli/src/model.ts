@@ -26,7 +26,8 @@ export const modelArguments = {
     alias: 'm',
     default: 'use-lite',
     valueHint: 'MODEL',
-    description: 'A folder, a name on the Hugging Face hub such as sentence-transformers/all-MiniLM-L6-v2, or use-lite.',
+    description:
+      'A folder, a name on the Hugging Face hub such as sentence-transformers/all-MiniLM-L6-v2, or use-lite.',
   },
   revision: { type: 'string', valueHint: 'COMMIT', description: 'Branch, tag or commit of a model on the hub.' },
 } as const;
@@ -47,8 +48,8 @@ export interface LoadContext {
 }
 
 /**
- * The files of a model by its name on the command line. Those of the hub are downloaded when they are first read, which may be later:
- * `onProgress` hears of it.
+ * The files of a model by its name on the command line. Those of the hub are downloaded when they are first read, which
+ * may be later: `onProgress` hears of it.
  */
 export async function findModel(
   { model, revision }: Pick<ModelChoice, 'model' | 'revision'>,
@@ -75,7 +76,11 @@ export async function loadModel(choice: ModelChoice, context: LoadContext): Prom
 }
 
 /** Loads the model, works with it, and disposes it whatever happens. */
-export async function withModel<T>(choice: ModelChoice, context: LoadContext, work: (embedder: Embedder) => Promise<T>): Promise<T> {
+export async function withModel<T>(
+  choice: ModelChoice,
+  context: LoadContext,
+  work: (embedder: Embedder) => Promise<T>,
+): Promise<T> {
   const embedder = await loadModel(choice, context);
   try {
     return await work(embedder);

@@ -4,7 +4,8 @@ import { suggestion, UsageError } from './usage-error.ts';
 
 /**
  * The flags and positionals of a command line. Stricter than citty alone, which takes any flag for a known one.
- * @throws UsageError for an unknown flag, one without its value, one given twice, or a value that is not among its options
+ * @throws UsageError for an unknown flag, one without its value, one given twice, or a value that is not among its
+ * options
  */
 export function parseArguments<Args extends ArgsDef>(
   words: readonly string[],
@@ -41,7 +42,11 @@ function checkFlags(words: readonly string[], args: ArgsDef): void {
     seen.add(token.name);
     if (definition.type === 'boolean') {
       if (token.value !== undefined) throw new UsageError(`${token.rawName} takes no value.`);
-    } else if (token.value === undefined || token.value === '' || (!token.inlineValue && token.value.startsWith('--'))) {
+    } else if (
+      token.value === undefined ||
+      token.value === '' ||
+      (!token.inlineValue && token.value.startsWith('--'))
+    ) {
       throw new UsageError(`${token.rawName} needs a value: ${token.rawName} ${valueHint(token.name, definition)}`);
     }
   }

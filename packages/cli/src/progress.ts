@@ -23,14 +23,21 @@ export interface DownloadState {
   readonly totalBytes?: number | undefined;
 }
 
-/** The same for a corpus, whose end is known in bytes; rows that an earlier run had embedded do not count for the speed. */
+/**
+ * The same for a corpus, whose end is known in bytes; rows that an earlier run had embedded do not count for the speed.
+ */
 export async function corpusProgress(): Promise<Progress<CorpusProgressEvent>> {
   const progress = await embeddingProgress();
   return {
     stop: progress.stop,
     update: ({ phase, rows, reusedRows, tokens, bytes, reusedBytes, totalBytes }) => {
       if (phase === 'unpack') progress.update({ rows: 0, tokens: 0, fraction: undefined });
-      else progress.update({ rows: rows - reusedRows, tokens, fraction: (bytes - reusedBytes) / Math.max(1, totalBytes - reusedBytes) });
+      else
+        progress.update({
+          rows: rows - reusedRows,
+          tokens,
+          fraction: (bytes - reusedBytes) / Math.max(1, totalBytes - reusedBytes),
+        });
     },
   };
 }
@@ -67,8 +74,13 @@ export interface TrainingState {
   readonly examples: number;
 }
 
-/** A bar with the loss, the latest score, examples a second, and the time left. Steps that an earlier run had done do not count for the speed. */
-export async function trainingProgress(): Promise<Progress<TrainingState> & { readonly score: (score: number) => void }> {
+/**
+ * A bar with the loss, the latest score, examples a second, and the time left. Steps that an earlier run had done do
+ * not count for the speed.
+ */
+export async function trainingProgress(): Promise<
+  Progress<TrainingState> & { readonly score: (score: number) => void }
+> {
   let earlier: number | undefined;
   let latest: number | undefined;
   let examples = 0;

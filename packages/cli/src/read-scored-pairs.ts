@@ -9,7 +9,10 @@ export interface ScoredPairs {
   readonly scores: readonly number[];
 }
 
-/** The names under which the two texts and the score are found; `undefined`: the first three columns, or the usual names. */
+/**
+ * The names under which the two texts and the score are found; `undefined`: the first three columns, or the usual
+ * names.
+ */
 export type PairColumns = readonly [first: string, second: string, score: string] | undefined;
 
 type Row = readonly [number: number, first: unknown, second: unknown, score: unknown];
@@ -17,8 +20,8 @@ type Row = readonly [number: number, first: unknown, second: unknown, score: unk
 const usualNames = ['sentence1', 'sentence2', 'score'] as const;
 
 /**
- * Reads scored pairs from CSV, TSV (by the ending `.tsv`) or JSON lines (`.jsonl`, `.ndjson`). A first row of CSV whose score is no
- * number is taken for a header.
+ * Reads scored pairs from CSV, TSV (by the ending `.tsv`) or JSON lines (`.jsonl`, `.ndjson`). A first row of CSV whose
+ * score is no number is taken for a header.
  * @throws SentvecError `io-failed`, `invalid-corpus` naming file and row
  */
 export async function readScoredPairs(file: string, columns: PairColumns): Promise<ScoredPairs> {
@@ -30,9 +33,15 @@ export async function readScoredPairs(file: string, columns: PairColumns): Promi
       throw new SentvecError('invalid-corpus', `${file} is not UTF-8. Convert it first.`, { file }, { cause });
     throw new SentvecError('io-failed', `${file} cannot be read: ${(cause as Error).message}.`, { file }, { cause });
   }
-  const rows = /\.(jsonl|ndjson)$/i.test(file) ? jsonRows(text, file, columns ?? usualNames) : csvRows(text, file, columns);
+  const rows = /\.(jsonl|ndjson)$/i.test(file)
+    ? jsonRows(text, file, columns ?? usualNames)
+    : csvRows(text, file, columns);
   if (rows.length < 2)
-    throw new SentvecError('invalid-corpus', `${file} has ${rows.length} scored pairs; a correlation needs at least 2.`, { file });
+    throw new SentvecError(
+      'invalid-corpus',
+      `${file} has ${rows.length} scored pairs; a correlation needs at least 2.`,
+      { file },
+    );
   return {
     first: rows.map((row) => textOf(row, 1, file)),
     second: rows.map((row) => textOf(row, 2, file)),
@@ -63,7 +72,12 @@ function jsonRows(text: string, file: string, names: readonly [string, string, s
 function csvRows(text: string, file: string, columns: PairColumns): Row[] {
   let table: string[][];
   try {
-    table = parse(text, { bom: true, delimiter: /\.tsv$/i.test(file) ? '\t' : ',', relax_column_count: true, skip_empty_lines: true });
+    table = parse(text, {
+      bom: true,
+      delimiter: /\.tsv$/i.test(file) ? '\t' : ',',
+      relax_column_count: true,
+      skip_empty_lines: true,
+    });
   } catch (cause) {
     throw new SentvecError('invalid-corpus', `${file} is not CSV: ${(cause as Error).message}.`, { file }, { cause });
   }
@@ -78,10 +92,14 @@ function csvRows(text: string, file: string, columns: PairColumns): Row[] {
 function columnPosition(header: readonly string[], name: string, file: string): number {
   const position = header.indexOf(name);
   if (position >= 0) return position;
-  throw new SentvecError('invalid-corpus', `${file} has no column ${JSON.stringify(name)}. Its first row is: ${header.join(', ')}.`, {
-    file,
-    row: 0,
-  });
+  throw new SentvecError(
+    'invalid-corpus',
+    `${file} has no column ${JSON.stringify(name)}. Its first row is: ${header.join(', ')}.`,
+    {
+      file,
+      row: 0,
+    },
+  );
 }
 
 function textOf(row: Row, part: 1 | 2, file: string): string {

@@ -1,8 +1,8 @@
 import { type Backend, SentvecError } from '@sentvec/core';
 
 /**
- * WebGPU in Node: the provider of onnxruntime-node, which is Dawn. Browsers have another backend for it, `@sentvec/backend-webgpu`. That there
- * is no adapter shows when a model is loaded.
+ * WebGPU in Node: the provider of onnxruntime-node, which is Dawn. Browsers have another backend for it,
+ * `@sentvec/backend-webgpu`. That there is no adapter shows when a model is loaded.
  */
 export async function webgpuInNode(): Promise<Backend> {
   const { onnx } = await import('@sentvec/backend-onnx');
@@ -15,7 +15,9 @@ export async function webgpuInNode(): Promise<Backend> {
         return await backend.load(model, options);
       } catch (error) {
         if (!SentvecError.is(error, 'backend-unavailable')) throw error;
-        throw new SentvecError('backend-unavailable', `${explain(error.message)} ${remedy}`, error.details, { cause: error });
+        throw new SentvecError('backend-unavailable', `${explain(error.message)} ${remedy}`, error.details, {
+          cause: error,
+        });
       }
     },
   };

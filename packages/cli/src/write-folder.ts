@@ -36,7 +36,11 @@ export async function writeFolder(folder: string, files: readonly FileToWrite[],
 
 /** @throws SentvecError `invalid-output` when a new folder cannot be made at this path */
 export async function mustBeFree(folder: string): Promise<void> {
-  const entries = await readdir(folder).catch((error: NodeJS.ErrnoException) => (error.code === 'ENOTDIR' ? ['a file'] : []));
+  const entries = await readdir(folder).catch((error: NodeJS.ErrnoException) =>
+    error.code === 'ENOTDIR' ? ['a file'] : [],
+  );
   if (entries.length === 0) return;
-  throw new SentvecError('invalid-output', `${folder} is there already. Choose another folder, or remove it first.`, { file: folder });
+  throw new SentvecError('invalid-output', `${folder} is there already. Choose another folder, or remove it first.`, {
+    file: folder,
+  });
 }

@@ -47,7 +47,14 @@ describe('rows that cannot be embedded', () => {
 
   it('end the run with 3 under --strict, and nothing looks finished', async () => {
     await place.write('rows.jsonl', content);
-    const { code, stdout, stderr } = await place.run(['embed', 'rows.jsonl', ...flags, '--output', 'strict', '--strict']);
+    const { code, stdout, stderr } = await place.run([
+      'embed',
+      'rows.jsonl',
+      ...flags,
+      '--output',
+      'strict',
+      '--strict',
+    ]);
     expect(stderr).toMatch(/rows\.jsonl, row 2 \(line 3\).*--strict/);
     expect(code).toBe(3);
     expect(stdout).toBe('');
@@ -70,7 +77,9 @@ it('a line of 10 MB has a vector, or is rejected by name', async () => {
 it('texts without any token are rejected by the default model, which has no special tokens', async () => {
   await place.writeRows('empty.jsonl', [{ text: 'something' }, { text: '' }]);
   await place.succeed(['embed', 'empty.jsonl', '--format', 'jsonl', '--output', 'empty']);
-  expect(await place.readLines<Rejection>('empty/rejected.jsonl')).toMatchObject([{ file: 'empty.jsonl', row: 1, code: 'invalid-text' }]);
+  expect(await place.readLines<Rejection>('empty/rejected.jsonl')).toMatchObject([
+    { file: 'empty.jsonl', row: 1, code: 'invalid-text' },
+  ]);
 });
 
 describe('inputs that cannot be read at all', () => {
@@ -93,7 +102,17 @@ describe('output folders that are in the way', () => {
     await place.write('text.txt', 'hello\n');
     await place.succeed(['embed', 'text.txt', ...flags, '--output', 'space']);
     const before = await place.hashes('space');
-    const other = ['embed', 'text.txt', '--format', 'jsonl', '--model', goldenPath('models/tiny-mpnet'), '--output', 'space', '--resume'];
+    const other = [
+      'embed',
+      'text.txt',
+      '--format',
+      'jsonl',
+      '--model',
+      goldenPath('models/tiny-mpnet'),
+      '--output',
+      'space',
+      '--resume',
+    ];
     const { code, stderr } = await place.run(other);
     expect(stderr).toMatch(/space holds vectors of another space.*weights.*--overwrite/s);
     expect(code).toBe(1);

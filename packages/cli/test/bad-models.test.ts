@@ -19,7 +19,10 @@ type Module = Record<string, unknown>;
 const weights = 'model.safetensors';
 
 /** Changes the header of a safetensors file; its numbers stay as they are. */
-async function editHeader(folder: string, edit: (header: Record<string, { shape: number[]; data_offsets: [number, number] }>) => void) {
+async function editHeader(
+  folder: string,
+  edit: (header: Record<string, { shape: number[]; data_offsets: [number, number] }>) => void,
+) {
   const bytes = await readFile(join(folder, weights));
   const size = Number(bytes.readBigUInt64LE(0));
   const header = JSON.parse(bytes.subarray(8, 8 + size).toString());
@@ -46,7 +49,8 @@ const cases: Record<string, Damage> = {
   },
   'safetensors cut short': {
     golden: 'tiny-bert',
-    damage: async (folder) => writeFile(join(folder, weights), (await readFile(join(folder, weights))).subarray(0, -100)),
+    damage: async (folder) =>
+      writeFile(join(folder, weights), (await readFile(join(folder, weights))).subarray(0, -100)),
     names: /model\.safetensors.*cut short/,
   },
   'a header that lies about a size': {
@@ -61,7 +65,8 @@ const cases: Record<string, Damage> = {
     golden: 'tiny-bert',
     damage: (folder) =>
       editHeader(folder, (header) => {
-        header['encoder.layer.0.output.dense.bias']!.data_offsets = header['encoder.layer.1.output.dense.bias']!.data_offsets;
+        header['encoder.layer.0.output.dense.bias']!.data_offsets =
+          header['encoder.layer.1.output.dense.bias']!.data_offsets;
       }),
     names: /model\.safetensors/,
   },
@@ -89,7 +94,8 @@ const cases: Record<string, Damage> = {
   },
   'a dense layer whose shape does not fit': {
     golden: 'tiny-roberta',
-    damage: (folder) => cp(goldenPath('models/tiny-bert-multipool/2_Dense'), join(folder, '2_Dense'), { recursive: true }),
+    damage: (folder) =>
+      cp(goldenPath('models/tiny-bert-multipool/2_Dense'), join(folder, '2_Dense'), { recursive: true }),
     names: /2_Dense/,
   },
   'a tokenizer with ids beyond the vocabulary': {
@@ -113,7 +119,14 @@ it.each(Object.keys(cases))('sentvec embed refuses %s, and leaves no output', as
   await cp(goldenPath(`models/${golden}`), place.path(folder), { recursive: true });
   await damage(place.path(folder));
   await place.write('text.txt', 'hello\n');
-  const { code, stdout, stderr } = await place.run(['embed', 'text.txt', '--model', `./${folder}`, '--output', `${folder}-vectors`]);
+  const { code, stdout, stderr } = await place.run([
+    'embed',
+    'text.txt',
+    '--model',
+    `./${folder}`,
+    '--output',
+    `${folder}-vectors`,
+  ]);
   expect(stderr).toMatch(names);
   expect(stderr).toContain(folder);
   expect(stderr).toMatch(/^sentvec: [^\n]+\n$/);

@@ -55,13 +55,30 @@ describe('search', () => {
   });
 
   it.each(['int8', 'uint8', 'binary', 'ubinary'])('finds the same in %s', async (precision) => {
-    await place.succeed(['embed', 'rows.jsonl', '--id', 'id', '--precision', precision, '--output', `vectors-${precision}`]);
-    const { hits } = JSON.parse(await place.succeed(['search', `vectors-${precision}`, 'economy and money', '-k', '1', '--json']));
+    await place.succeed([
+      'embed',
+      'rows.jsonl',
+      '--id',
+      'id',
+      '--precision',
+      precision,
+      '--output',
+      `vectors-${precision}`,
+    ]);
+    const { hits } = JSON.parse(
+      await place.succeed(['search', `vectors-${precision}`, 'economy and money', '-k', '1', '--json']),
+    );
     expect(hits).toMatchObject([{ id: 'rates' }]);
   });
 
   it('refuses a model of another space, and says what differs', async () => {
-    const { code, stdout, stderr } = await place.run(['search', 'vectors', 'x', '--model', goldenPath('models/tiny-bert')]);
+    const { code, stdout, stderr } = await place.run([
+      'search',
+      'vectors',
+      'x',
+      '--model',
+      goldenPath('models/tiny-bert'),
+    ]);
     expect(stderr).toMatch(/vectors holds vectors of another space.*weights, tokenizer/);
     expect([code, stdout]).toEqual([1, '']);
   });
@@ -99,7 +116,11 @@ describe('evaluate sts', () => {
       `score,one,two\n${pairs.map(([a, b, score]) => `${score},"${a}","${b}"\n`).join('')}`,
       ['--columns', 'one,two,score'],
     ],
-    ['JSON lines', pairs.map(([a, b, score]) => `${JSON.stringify({ sentence1: a, sentence2: b, score })}\n`).join(''), []],
+    [
+      'JSON lines',
+      pairs.map(([a, b, score]) => `${JSON.stringify({ sentence1: a, sentence2: b, score })}\n`).join(''),
+      [],
+    ],
   ])('reads %s', async (name, content, flags) => {
     const file = await place.write(name.startsWith('CSV') ? 'pairs.csv' : 'pairs.jsonl', content);
     const metrics = JSON.parse(await place.succeed(['evaluate', 'sts', file, ...flags, '--json']));
@@ -140,14 +161,21 @@ describe('info', () => {
   it('tells a program the prompts and dimension of a folder', async () => {
     const facts = JSON.parse(await place.succeed(['info', goldenPath('models/tiny-mpnet'), '--json']));
     const { dimension, similarity_fn_name: similarity, max_seq_length: maxLength } = goldenExpectation('tiny-mpnet');
-    expect(facts).toMatchObject({ dimension, similarity, tokenizer: { maxLength }, pooling: { name: 'mean', includePrompt: false } });
+    expect(facts).toMatchObject({
+      dimension,
+      similarity,
+      tokenizer: { maxLength },
+      pooling: { name: 'mean', includePrompt: false },
+    });
     expect(Object.keys(facts.prompts)).toEqual(['query', 'document']);
   });
 });
 
 it('doctor finds that everything needed works here, and how fast each backend is', async () => {
   const { findings, backends } = JSON.parse(await place.succeed(['doctor', '--json']));
-  const states = Object.fromEntries(findings.map(({ about, state }: { about: string; state: string }) => [about, state]));
+  const states = Object.fromEntries(
+    findings.map(({ about, state }: { about: string; state: string }) => [about, state]),
+  );
   expect(states).toMatchObject({
     node: 'ok',
     machine: 'ok',
@@ -163,7 +191,10 @@ it('doctor finds that everything needed works here, and how fast each backend is
     difference: expect.any(Number),
     sentencesPerSecond: expect.any(Number),
   });
-  expect(tfjs).toMatchObject({ device: expect.stringMatching(/TensorFlow\.js \d/), sentencesPerSecond: expect.any(Number) });
+  expect(tfjs).toMatchObject({
+    device: expect.stringMatching(/TensorFlow\.js \d/),
+    sentencesPerSecond: expect.any(Number),
+  });
   // Whether there is an adapter depends on the machine.
   expect(webgpu.state === 'ok' || webgpu.reason.includes('@sentvec/backend-webgpu')).toBe(true);
 });

@@ -41,7 +41,10 @@ it('evaluate classification and clustering: classes that differ in meaning', asy
     { text: banks[i], label: 'bank' },
   ]);
   await place.writeRows('classes.jsonl', rows);
-  expect(await metricsOf(['evaluate', 'classification', 'classes.jsonl'])).toEqual({ knn_accuracy: 1, linear_accuracy: 1 });
+  expect(await metricsOf(['evaluate', 'classification', 'classes.jsonl'])).toEqual({
+    knn_accuracy: 1,
+    linear_accuracy: 1,
+  });
   expect((await metricsOf(['evaluate', 'clustering', 'classes.jsonl']))['v_measure']).toBeCloseTo(1, 10);
 });
 
@@ -53,7 +56,16 @@ it('mine-negatives: near texts that are not the positive, as rows for training',
     { anchor: 'Who lies on the sofa?', positive: cats[2] },
   ];
   await place.writeRows('pairs.jsonl', pairs);
-  await place.succeed(['mine-negatives', 'pairs.jsonl', '--output', 'mined.jsonl', '--negatives', '1', '--range-max', '5']);
+  await place.succeed([
+    'mine-negatives',
+    'pairs.jsonl',
+    '--output',
+    'mined.jsonl',
+    '--negatives',
+    '1',
+    '--range-max',
+    '5',
+  ]);
   const mined = await place.readLines<Record<string, string>>('mined.jsonl');
   expect(mined.map(({ anchor, positive }) => ({ anchor, positive }))).toEqual(pairs);
   // Both answers about the cat are right, so the nearest wrong one is that on the sofa.

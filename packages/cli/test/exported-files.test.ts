@@ -30,7 +30,9 @@ function parse(
 
 async function exported(model: ModelFiles, maxLength = 64): Promise<Files> {
   const files = await exportedFiles(model, maxLength);
-  return Object.fromEntries(await Promise.all(files.map(async ([path, bytes]) => [path, (await bytes()) as Uint8Array] as const)));
+  return Object.fromEntries(
+    await Promise.all(files.map(async ([path, bytes]) => [path, (await bytes()) as Uint8Array] as const)),
+  );
 }
 
 async function vectorsOf(model: ModelFiles): Promise<{ data: Float32Array; fingerprint: string }> {
@@ -59,7 +61,10 @@ describe('exportedFiles', () => {
       '.gitattributes',
       'onnx/model_quantized.onnx',
     ];
-    const result = await exportUnchanged({ ...(await filesOf('tiny-bert')), ...Object.fromEntries(others.map((path) => [path, 'x'])) });
+    const result = await exportUnchanged({
+      ...(await filesOf('tiny-bert')),
+      ...Object.fromEntries(others.map((path) => [path, 'x'])),
+    });
     expect(Object.keys(result).filter((path) => others.includes(path))).toEqual([]);
     expect(Object.keys(result)).toContain('onnx/model.onnx');
   });
@@ -80,10 +85,16 @@ describe('exportedFiles', () => {
       'model.safetensors',
       'sentence_bert_config.json',
     ];
-    const moved = Object.entries(files).map(([path, content]) => [own.includes(path) ? `0_Transformer/${path}` : path, content]);
+    const moved = Object.entries(files).map(([path, content]) => [
+      own.includes(path) ? `0_Transformer/${path}` : path,
+      content,
+    ]);
     const modules = parse(files['modules.json']);
     modules[0].path = '0_Transformer';
-    const result = await exportUnchanged({ ...(Object.fromEntries(moved) as Files), 'modules.json': JSON.stringify(modules) });
+    const result = await exportUnchanged({
+      ...(Object.fromEntries(moved) as Files),
+      'modules.json': JSON.stringify(modules),
+    });
     for (const path of own) expect(Object.keys(result)).toContain(path);
     expect(Object.keys(result).some((path) => path.startsWith('0_Transformer'))).toBe(false);
     expect(parse(result['modules.json'])[0].path).toBe('');
@@ -91,7 +102,9 @@ describe('exportedFiles', () => {
 
   it('makes a tokenizer.json of vocab.txt', async () => {
     const { 'tokenizer.json': tokenizer, ...files } = await filesOf('tiny-bert');
-    const vocabulary = Object.entries(parse(tokenizer).model.vocab as Record<string, number>).sort(([, a], [, b]) => a - b);
+    const vocabulary = Object.entries(parse(tokenizer).model.vocab as Record<string, number>).sort(
+      ([, a], [, b]) => a - b,
+    );
     const result = await exportUnchanged({ ...files, 'vocab.txt': vocabulary.map(([piece]) => `${piece}\n`).join('') });
     expect(parse(result['tokenizer.json']).model.vocab).toEqual(Object.fromEntries(vocabulary));
   });
@@ -106,15 +119,24 @@ describe('exportedFiles', () => {
 
   it('names the length and the padding token where the folder does not', async () => {
     const { 'special_tokens_map.json': _, 'tokenizer_config.json': __, ...files } = await filesOf('tiny-bert');
-    expect(parse((await exportUnchanged(files))['tokenizer_config.json'])).toMatchObject({ pad_token: '[PAD]', model_max_length: 64 });
+    expect(parse((await exportUnchanged(files))['tokenizer_config.json'])).toMatchObject({
+      pad_token: '[PAD]',
+      model_max_length: 64,
+    });
   });
 
   it('keeps the ONNX model that a folder ships', async () => {
-    const files = { ...(await filesOf('tiny-bert')), 'onnx/model.onnx': 'the graph', 'onnx/model.onnx_data': 'the numbers' };
+    const files = {
+      ...(await filesOf('tiny-bert')),
+      'onnx/model.onnx': 'the graph',
+      'onnx/model.onnx_data': 'the numbers',
+    };
     const result = await exported(memoryModel('shipped', files));
     expect(new TextDecoder().decode(result['onnx/model.onnx'] as Uint8Array)).toBe('the graph');
     expect(new TextDecoder().decode(result['onnx/model.onnx_data'] as Uint8Array)).toBe('the numbers');
-    expect(parse(result['config.json'])['transformers.js_config']).toEqual({ use_external_data_format: { 'model.onnx': 1 } });
+    expect(parse(result['config.json'])['transformers.js_config']).toEqual({
+      use_external_data_format: { 'model.onnx': 1 },
+    });
   });
 
   it('refuses static embeddings, which have no encoder', async () => {
@@ -143,7 +165,9 @@ describe('weights beyond what one file may hold', () => {
     const { files, split } = await onnxFiles(golden, 1000);
     expect(split).toBe(true);
     expect(files.map(([path]) => path)).toEqual(['onnx/model.onnx', 'onnx/model.onnx_data']);
-    const own = Object.entries(await filesOf('tiny-bert')).map(([path, content]) => [path, async () => content as Uint8Array] as const);
+    const own = Object.entries(await filesOf('tiny-bert')).map(
+      ([path, content]) => [path, async () => content as Uint8Array] as const,
+    );
     const folder = join(directory, 'split');
     await writeFolder(folder, [...own, ...files], new AbortController().signal);
     const { cases } = goldenExpectation('tiny-bert');

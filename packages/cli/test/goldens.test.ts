@@ -37,17 +37,31 @@ describe.each(goldenModelNames)('sentvec embed with %s', (name) => {
     }
   });
 
-  it.each([...new Set(prompted.map(({ prompt_name: prompt }) => prompt))])('gives those of its prompt %s', async (prompt) => {
-    const group = prompted.filter(({ prompt_name: each }) => each === prompt);
-    const input = await place.writeRows(
-      `${name}-${prompt}.jsonl`,
-      group.map(({ text }) => ({ text })),
-    );
-    const output = `${name}-${prompt}-vectors`;
-    await place.succeed(['embed', input, '--model', model, '--prompt', prompt, '--format', 'jsonl', '--output', output]);
-    const rows = await place.readVectors(output);
-    expect(rows).toHaveLength(group.length);
-    for (const [index, { embedding }] of rows.entries())
-      expect(largestDifference(embedding, group[index]!.embedding)).toBeLessThan(tolerance);
-  });
+  it.each([...new Set(prompted.map(({ prompt_name: prompt }) => prompt))])(
+    'gives those of its prompt %s',
+    async (prompt) => {
+      const group = prompted.filter(({ prompt_name: each }) => each === prompt);
+      const input = await place.writeRows(
+        `${name}-${prompt}.jsonl`,
+        group.map(({ text }) => ({ text })),
+      );
+      const output = `${name}-${prompt}-vectors`;
+      await place.succeed([
+        'embed',
+        input,
+        '--model',
+        model,
+        '--prompt',
+        prompt,
+        '--format',
+        'jsonl',
+        '--output',
+        output,
+      ]);
+      const rows = await place.readVectors(output);
+      expect(rows).toHaveLength(group.length);
+      for (const [index, { embedding }] of rows.entries())
+        expect(largestDifference(embedding, group[index]!.embedding)).toBeLessThan(tolerance);
+    },
+  );
 });

@@ -49,14 +49,18 @@ async function query<T>(sql: string): Promise<T[]> {
 }
 
 async function shards(folder: string, ending: string): Promise<string[]> {
-  const names = (await readdir(place.path(folder))).filter((name) => name.startsWith('shard-') && name.endsWith(ending));
+  const names = (await readdir(place.path(folder))).filter(
+    (name) => name.startsWith('shard-') && name.endsWith(ending),
+  );
   return names.sort().map((name) => place.path(`${folder}/${name}`));
 }
 
 describe('formats, the same bytes each time', () => {
   it('JSON lines hold an id and a vector', () => {
     expect(reference.map(({ id }) => id)).toEqual(ids);
-    expect(reference.every((row) => Object.keys(row).join() === 'id,embedding' && row.embedding.length === 32)).toBe(true);
+    expect(reference.every((row) => Object.keys(row).join() === 'id,embedding' && row.embedding.length === 32)).toBe(
+      true,
+    );
   });
 
   it('Parquet is read by DuckDB, with ids and texts', async () => {
@@ -73,7 +77,9 @@ describe('formats, the same bytes each time', () => {
 
   it('Arrow is read by apache-arrow', async () => {
     await embedTwice('arrow', '--format', 'arrow');
-    const rows = (await Promise.all((await shards('arrow', '.arrow')).map(async (file) => [...tableFromIPC(await readFile(file))]))).flat();
+    const rows = (
+      await Promise.all((await shards('arrow', '.arrow')).map(async (file) => [...tableFromIPC(await readFile(file))]))
+    ).flat();
     expect(rows.map((row) => row['id'])).toEqual(ids);
     expect(rows.map((row) => row['text'])).toEqual(texts);
     for (const [index, row] of rows.entries())
@@ -82,9 +88,12 @@ describe('formats, the same bytes each time', () => {
 
   it('npy is read by an independent reader, ids beside it', async () => {
     await embedTwice('npy', '--format', 'npy');
-    const vectors = (await Promise.all((await shards('npy', '.npy')).map(async (file) => readNpy(await readFile(file))))).flat();
+    const vectors = (
+      await Promise.all((await shards('npy', '.npy')).map(async (file) => readNpy(await readFile(file))))
+    ).flat();
     expect(vectors).toHaveLength(texts.length);
-    for (const [index, vector] of vectors.entries()) expect(largestDifference(vector, reference[index]!.embedding)).toBeLessThan(1e-6);
+    for (const [index, vector] of vectors.entries())
+      expect(largestDifference(vector, reference[index]!.embedding)).toBeLessThan(1e-6);
     const companions = await place.readLines<{ id: string }>(
       (await readdir(place.path('npy')))
         .filter((name) => name.endsWith('.jsonl') && name.startsWith('shard-'))
@@ -112,7 +121,10 @@ describe('inputs', () => {
     ],
   ])('%s', async (name, words, input) => {
     const output = name.replaceAll(' ', '-');
-    await place.succeed(['embed', ...(await words()), '--model', model, '--format', 'jsonl', '--output', output], input);
+    await place.succeed(
+      ['embed', ...(await words()), '--model', model, '--format', 'jsonl', '--output', output],
+      input,
+    );
     const rows = await place.readVectors(output);
     expect(rows.map(({ id }) => id)).toEqual(ids);
     for (const [index, { embedding }] of rows.entries())
@@ -121,7 +133,18 @@ describe('inputs', () => {
 
   it('paragraphs of plain text', async () => {
     await place.write('plain.txt', 'A cat sleeps\nin the sun.\n\n\nInterest rates rose again.\n');
-    await place.succeed(['embed', 'plain.txt', '--model', model, '--split', 'paragraph', '--format', 'jsonl', '--output', 'plain']);
+    await place.succeed([
+      'embed',
+      'plain.txt',
+      '--model',
+      model,
+      '--split',
+      'paragraph',
+      '--format',
+      'jsonl',
+      '--output',
+      'plain',
+    ]);
     const rows = await place.readVectors('plain');
     expect(rows).toHaveLength(2);
     expect(largestDifference(rows[0]!.embedding, reference[0]!.embedding)).toBeLessThan(1e-6);
@@ -145,9 +168,18 @@ it('--truncate-dim and --precision are in the manifest, and vectors have that si
     '--json',
   ]);
   const manifest: Manifest & { output: string } = JSON.parse(printed);
-  expect(manifest).toMatchObject({ output: 'small', complete: true, dimension: 16, precision: 'ubinary', rows: 5, rejected: 0 });
+  expect(manifest).toMatchObject({
+    output: 'small',
+    complete: true,
+    dimension: 16,
+    precision: 'ubinary',
+    rows: 5,
+    rejected: 0,
+  });
   const rows = await place.readVectors('small');
-  expect(rows.every(({ embedding }) => embedding.length === 2 && embedding.every((byte) => byte >= 0 && byte <= 255))).toBe(true);
+  expect(
+    rows.every(({ embedding }) => embedding.length === 2 && embedding.every((byte) => byte >= 0 && byte <= 255)),
+  ).toBe(true);
 });
 
 /** The NumPy format, version 1: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html */

@@ -12,7 +12,19 @@ let stopWorker: () => Promise<{ code: number | null; stderr: string }>;
 
 beforeAll(async () => {
   redis = await startRedis();
-  worker = place.start(['worker', '--redis', redis.url, '--root', place.directory, '--model', model, '--port', '0', '--threads', '1']);
+  worker = place.start([
+    'worker',
+    '--redis',
+    redis.url,
+    '--root',
+    place.directory,
+    '--model',
+    model,
+    '--port',
+    '0',
+    '--threads',
+    '1',
+  ]);
   const ended = finished(worker);
   await new Promise<void>((resolve, reject) => {
     createInterface({ input: worker.stderr }).on('line', (line) => line.includes('"serving"') && resolve());
@@ -54,7 +66,12 @@ describe('sentvec queue', () => {
 
     await place.writeRows('rows.jsonl', [{ text: 'first' }, { text: 'second' }, { text: 'third' }]);
     await queue('replay', id);
-    expect(await json('watch', id)).toMatchObject({ state: 'completed', round: 2, total: { rows: 3, rejected: 0 }, deadLetters: [] });
+    expect(await json('watch', id)).toMatchObject({
+      state: 'completed',
+      round: 2,
+      total: { rows: 3, rejected: 0 },
+      deadLetters: [],
+    });
   });
 
   it('pauses, resumes and cancels', async () => {
@@ -62,7 +79,9 @@ describe('sentvec queue', () => {
       'many.jsonl',
       Array.from({ length: 20_000 }, (_, row) => ({ text: `Row ${row} of many, so that there is time.` })),
     );
-    const id = (await queue('submit', 'many.jsonl', '--output', 'many', '--model', model, '--shard-rows', '200')).trim();
+    const id = (
+      await queue('submit', 'many.jsonl', '--output', 'many', '--model', model, '--shard-rows', '200')
+    ).trim();
     expect(await json('pause', id)).toMatchObject({ state: 'paused' });
     expect(await json('resume', id)).toMatchObject({ state: 'running' });
     expect(await json('cancel', id)).toMatchObject({ state: 'cancelled' });
@@ -77,9 +96,18 @@ describe('sentvec queue', () => {
       return [code, stderr.split('\n')[0]];
     };
     const flags = ['--redis', redis.url];
-    expect(await failure(['queue', 'status', 'nobody', ...flags])).toEqual([1, expect.stringContaining('no run nobody')]);
-    expect(await failure(['queue', 'status', 'one', 'two', ...flags])).toEqual([2, expect.stringContaining('by its id')]);
-    expect(await failure(['queue', 'submit', '-', '-o', 'x', ...flags])).toEqual([2, expect.stringContaining('standard input')]);
+    expect(await failure(['queue', 'status', 'nobody', ...flags])).toEqual([
+      1,
+      expect.stringContaining('no run nobody'),
+    ]);
+    expect(await failure(['queue', 'status', 'one', 'two', ...flags])).toEqual([
+      2,
+      expect.stringContaining('by its id'),
+    ]);
+    expect(await failure(['queue', 'submit', '-', '-o', 'x', ...flags])).toEqual([
+      2,
+      expect.stringContaining('standard input'),
+    ]);
     expect(await failure(['queue', 'list', '--redis', 'redis://127.0.0.1:1'])).toEqual([
       1,
       expect.stringMatching(/No Redis at .*127\.0\.0\.1:1/),
@@ -87,13 +115,18 @@ describe('sentvec queue', () => {
     expect(await failure(['worker', '--host', '0.0.0.0'])).toEqual([2, expect.stringContaining('--token')]);
     const id = (await queue('submit', 'rows.jsonl', '--output', '/elsewhere', '--model', model)).trim();
     const refused = await place.run(['queue', 'watch', id, ...flags]);
-    expect([refused.code, refused.stdout]).toEqual([1, expect.stringMatching(/error +The path "\/elsewhere" is outside/)]);
+    expect([refused.code, refused.stdout]).toEqual([
+      1,
+      expect.stringMatching(/error +The path "\/elsewhere" is outside/),
+    ]);
   });
 
   it('survives a lost connection while it watches', async () => {
     // So that the run is not over before somebody watches it.
     worker.kill('SIGSTOP');
-    const id = (await queue('submit', 'many.jsonl', '--output', 'lost', '--model', model, '--shard-rows', '500')).trim();
+    const id = (
+      await queue('submit', 'many.jsonl', '--output', 'lost', '--model', model, '--shard-rows', '500')
+    ).trim();
     const watching = place.start(['queue', 'watch', id, '--redis', redis.url, '--json']);
     const end = finished(watching);
     await new Promise<void>((resolve) => {

@@ -52,7 +52,10 @@ export class Workplace {
   startLimited(words: readonly string[], kibibytes: number): ChildProcessWithoutNullStreams {
     // POSIX counts in blocks of 512 bytes.
     const script = `trap '' XFSZ; ulimit -f ${kibibytes * 2}; exec "$@"`;
-    return spawn('sh', ['-c', script, 'sh', process.execPath, program, ...words], { cwd: this.directory, env: this.#environment({}) });
+    return spawn('sh', ['-c', script, 'sh', process.execPath, program, ...words], {
+      cwd: this.directory,
+      env: this.#environment({}),
+    });
   }
 
   #environment(more: Readonly<Record<string, string>>): NodeJS.ProcessEnv {
@@ -84,8 +87,12 @@ export class Workplace {
 
   /** The rows of an output folder in JSON lines, shard after shard. */
   async readVectors(folder: string): Promise<{ id: unknown; embedding: number[] }[]> {
-    const shards = (await readdir(this.path(folder))).filter((name) => name.endsWith('.jsonl') && name.startsWith('shard-')).sort();
-    return (await Promise.all(shards.map((name) => this.readLines<{ id: unknown; embedding: number[] }>(`${folder}/${name}`)))).flat();
+    const shards = (await readdir(this.path(folder)))
+      .filter((name) => name.endsWith('.jsonl') && name.startsWith('shard-'))
+      .sort();
+    return (
+      await Promise.all(shards.map((name) => this.readLines<{ id: unknown; embedding: number[] }>(`${folder}/${name}`)))
+    ).flat();
   }
 
   /** SHA-256 of every file in a folder, by name. */

@@ -34,12 +34,16 @@ it('train: a model folder that scores what was said, from one command', async ()
   };
   const best = evaluations.find(({ step }) => step === bestStep)!;
   expect(best.score).toBeGreaterThan(evaluations[0]!.score);
-  expect(await readdir(place.path('trained'))).toEqual(expect.arrayContaining(['README.md', 'model.safetensors', 'onnx', 'report.html']));
+  expect(await readdir(place.path('trained'))).toEqual(
+    expect.arrayContaining(['README.md', 'model.safetensors', 'onnx', 'report.html']),
+  );
   const triplets = pairs.flatMap(({ a, b, score }, row) =>
     score === 1 ? [{ anchor: a, positive: b, negative: pairs[(row + 1) % 120]!.b }] : [],
   );
   await place.writeRows('triplets.jsonl', triplets);
-  const { metrics } = JSON.parse(await place.succeed(['evaluate', 'triplet', 'triplets.jsonl', '--model', './trained', '--json'])) as {
+  const { metrics } = JSON.parse(
+    await place.succeed(['evaluate', 'triplet', 'triplets.jsonl', '--model', './trained', '--json']),
+  ) as {
     metrics: Record<string, number>;
   };
   expect(metrics['accuracy_cosine']).toBeGreaterThan(0.9);
@@ -48,19 +52,27 @@ it('train: a model folder that scores what was said, from one command', async ()
 it('Ctrl-C leaves a checkpoint and says how to go on; the resumed run ends as an undisturbed one', async () => {
   const changes = { epochs: 8, threads: 1, evaluation: undefined };
   await place.succeed(['train', await writeConfig('whole', changes)]);
-  const config = await writeConfig('stopped', { ...changes, evaluateEvery: 10, evaluation: undefined, checkpointEvery: 5 });
+  const config = await writeConfig('stopped', {
+    ...changes,
+    evaluateEvery: 10,
+    evaluation: undefined,
+    checkpointEvery: 5,
+  });
   const child = place.start(['train', config]);
   const end = finished(child);
-  while (!existsSync(place.path('stopped.checkpoint.safetensors'))) await new Promise((resolve) => setTimeout(resolve, 5));
+  while (!existsSync(place.path('stopped.checkpoint.safetensors')))
+    await new Promise((resolve) => setTimeout(resolve, 5));
   child.kill('SIGINT');
   const { code, stderr } = await end;
   expect(code).toBe(130);
   expect(stderr).toContain('go on with: sentvec train stopped.json --resume');
   expect(existsSync(place.path('stopped'))).toBe(false);
   await place.succeed(['train', config, '--resume']);
-  expect((await readFile(place.path('stopped/model.safetensors'))).equals(await readFile(place.path('whole/model.safetensors')))).toBe(
-    true,
-  );
+  expect(
+    (await readFile(place.path('stopped/model.safetensors'))).equals(
+      await readFile(place.path('whole/model.safetensors')),
+    ),
+  ).toBe(true);
 });
 
 it('--schema prints a JSON Schema; --help shows a configuration that is one', async () => {

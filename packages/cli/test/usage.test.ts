@@ -12,13 +12,16 @@ describe('help', () => {
     expect(page).toContain('sentvec embed quotes.txt --output vectors');
   });
 
-  it.each(['embed', 'similarity', 'search', 'evaluate sts', 'info', 'export', 'doctor'])('explains %s with examples', async (name) => {
-    const page = await place.succeed([...name.split(' '), '--help']);
-    expect(page).toContain(`USAGE sentvec ${name}`);
-    expect(page).toMatch(/EXAMPLES\n\n {2}# .+\n {2}\w/);
-    expect(page).toContain('--json');
-    expect(page).toBe(stripVTControlCharacters(page));
-  });
+  it.each(['embed', 'similarity', 'search', 'evaluate sts', 'info', 'export', 'doctor'])(
+    'explains %s with examples',
+    async (name) => {
+      const page = await place.succeed([...name.split(' '), '--help']);
+      expect(page).toContain(`USAGE sentvec ${name}`);
+      expect(page).toMatch(/EXAMPLES\n\n {2}# .+\n {2}\w/);
+      expect(page).toContain('--json');
+      expect(page).toBe(stripVTControlCharacters(page));
+    },
+  );
 
   it('says the version', async () => {
     expect(await place.succeed(['--version'])).toMatch(/^\d+\.\d+\.\d+\n$/);
@@ -40,7 +43,10 @@ describe('a command line that makes no sense ends with 2, nothing on standard ou
     [['embed', 'a.txt', '-o', 'x', '-o', 'y'], /given twice/],
     [['embed', 'a.txt', '-o', 'x', '--resume=yes'], /--resume takes no value/],
     [['embed', 'a.txt', '-o', 'x', '--format', 'xml'], /--format.*parquet, npy, arrow, jsonl/],
-    [['embed', 'a.txt', '-o', 'x', '--truncate-dim', 'many'], /--truncate-dim must be a whole number, at least 1; it is "many"/],
+    [
+      ['embed', 'a.txt', '-o', 'x', '--truncate-dim', 'many'],
+      /--truncate-dim must be a whole number, at least 1; it is "many"/,
+    ],
     [['similarity', 'one', 'two', '--threads', '0'], /--threads/],
     [['embed', 'a.txt', '-o', 'x', '--resume', '--overwrite'], /exclude each other/],
     [['embed', 'a.txt', '-o', 'x', '--backend', 'abacus'], /--backend.*auto, onnx/],
@@ -76,7 +82,9 @@ describe('errors', () => {
   it('are JSON with --json', async () => {
     const { code, stderr } = await place.run([...missing, '--json']);
     expect(code).toBe(1);
-    expect(JSON.parse(stderr)).toMatchObject({ error: { code: 'model-not-found', message: expect.stringContaining('no-such-model') } });
+    expect(JSON.parse(stderr)).toMatchObject({
+      error: { code: 'model-not-found', message: expect.stringContaining('no-such-model') },
+    });
   });
 });
 

@@ -1,10 +1,11 @@
 /**
- * The source of `src/score-kernels-binary.ts`: WebAssembly text of the functions that score vectors against queries. They differ in how a
- * vector is read and what two entries contribute; the loops around that are written here once. A tile is 4 queries × 2 rows, so that 16
- * numbers loaded give 32 products and all sums stay in registers.
+ * The source of `src/score-kernels-binary.ts`: WebAssembly text of the functions that score vectors against queries.
+ * They differ in how a vector is read and what two entries contribute; the loops around that are written here once. A
+ * tile is 4 queries × 2 rows, so that 16 numbers loaded give 32 products and all sums stay in registers.
  *
- * Every function has the signature (queries, rows, scores, stride, queryCount, rowCount): three addresses; the bytes from one vector to the
- * next, a multiple of the function's step; counts that are multiples of the tile. Scores are 4 bytes each, a row of them for each query.
+ * Every function has the signature (queries, rows, scores, stride, queryCount, rowCount): three addresses; the bytes
+ * from one vector to the next, a multiple of the function's step; counts that are multiples of the tile. Scores are 4
+ * bytes each, a row of them for each query.
  */
 const queryTile = [0, 1, 2, 3];
 const rowTile = [0, 1];
@@ -31,7 +32,13 @@ const kernels: readonly Kernel[] = [
     lane: 'f32',
     term: (x, y) => `(f32x4.mul (local.tee $d ${difference(x, y)}) (local.get $d))`,
   },
-  { name: 'absolute-distance', load: 'v128.load', step: 16, lane: 'f32', term: (x, y) => `(f32x4.abs ${difference(x, y)})` },
+  {
+    name: 'absolute-distance',
+    load: 'v128.load',
+    step: 16,
+    lane: 'f32',
+    term: (x, y) => `(f32x4.abs ${difference(x, y)})`,
+  },
   { name: 'dot-int8', load: 'v128.load8x8_s', step: 8, lane: 'i32', term: (x, y) => `(i32x4.dot_i16x8_s ${x} ${y})` },
   { name: 'dot-uint8', load: 'v128.load8x8_u', step: 8, lane: 'i32', term: (x, y) => `(i32x4.dot_i16x8_s ${x} ${y})` },
   {
@@ -39,7 +46,8 @@ const kernels: readonly Kernel[] = [
     load: 'v128.load',
     step: 16,
     lane: 'i32',
-    term: (x, y) => `(i32x4.extadd_pairwise_i16x8_u (i16x8.extadd_pairwise_i8x16_u (i8x16.popcnt (v128.xor ${x} ${y}))))`,
+    term: (x, y) =>
+      `(i32x4.extadd_pairwise_i16x8_u (i16x8.extadd_pairwise_i8x16_u (i8x16.popcnt (v128.xor ${x} ${y}))))`,
   },
 ];
 
@@ -47,11 +55,14 @@ const get = (local: string): string => `(local.get ${local})`;
 const set = (local: string, value: string): string => `(local.set ${local} ${value})`;
 const sum = (query: number, row: number): string => `$sum${query}${row}`;
 const each = <T>(items: readonly T[], write: (item: T) => string): string => items.map(write).join('\n');
-const eachPair = (write: (query: number, row: number) => string): string => each(queryTile, (q) => each(rowTile, (r) => write(q, r)));
+const eachPair = (write: (query: number, row: number) => string): string =>
+  each(queryTile, (q) => each(rowTile, (r) => write(q, r)));
 
 /** The registers `$q0…` or `$r0…` point at consecutive vectors from `first` on. */
 function pointAt(prefix: string, count: number, first: string): string {
-  const rest = Array.from({ length: count - 1 }, (_, i) => set(`${prefix}${i + 1}`, `(i32.add ${get(`${prefix}${i}`)} ${get('$stride')})`));
+  const rest = Array.from({ length: count - 1 }, (_, i) =>
+    set(`${prefix}${i + 1}`, `(i32.add ${get(`${prefix}${i}`)} ${get('$stride')})`),
+  );
   return [set(`${prefix}0`, get(first)), ...rest].join('\n');
 }
 
@@ -92,7 +103,9 @@ function functionText(kernel: Kernel): string {
       ${set('$score', get('$scores'))}
       ${each(
         queryTile,
-        (q) => `${each(rowTile, (r) => `(${kernel.lane}.store offset=${r * 4} ${get('$score')} ${addLanes(kernel, sum(q, r))})`)}
+        (
+          q,
+        ) => `${each(rowTile, (r) => `(${kernel.lane}.store offset=${r * 4} ${get('$score')} ${addLanes(kernel, sum(q, r))})`)}
         ${advance('$score', get('$scoreStride'))}`,
       )}
       ${advance('$scores', `(i32.const ${rowTile.length * 4})`)}

@@ -1,7 +1,8 @@
 /**
- * Writes src/tokenizer/javascript/unicode-tables.ts: the character classes of the Rust tokenizers, which follow older versions
- * of Unicode than JavaScript engines do. Asks the native `tokenizers` about each code point. Run it again, with a JavaScript
- * engine of the newest Unicode, when that package changes; test/tokenizer-agreement.test.ts says when.
+ * Writes src/tokenizer/javascript/unicode-tables.ts: the character classes of the Rust tokenizers, which follow older
+ * versions of Unicode than JavaScript engines do. Asks the native `tokenizers` about each code point. Run it again,
+ * with a JavaScript engine of the newest Unicode, when that package changes; test/tokenizer-agreement.test.ts says
+ * when.
  */
 import { writeFileSync } from 'node:fs';
 import tokenizers from 'tokenizers';
@@ -9,7 +10,13 @@ import tokenizers from 'tokenizers';
 const codePoints = Array.from({ length: 0x110000 }, (_, code) => code).filter((code) => code < 0xd800 || code > 0xdfff);
 const text = (code) => String.fromCodePoint(code);
 const only = (options) =>
-  tokenizers.bertNormalizer({ cleanText: false, handleChineseChars: false, stripAccents: false, lowercase: false, ...options });
+  tokenizers.bertNormalizer({
+    cleanText: false,
+    handleChineseChars: false,
+    stripAccents: false,
+    lowercase: false,
+    ...options,
+  });
 
 const cleaning = only({ cleanText: true });
 const strippingNonspacing = only({ stripAccents: true });
@@ -22,7 +29,10 @@ const takingWords = tokenizers.whitespacePreTokenizer();
 const wordCharacter = /[\p{Alphabetic}\p{M}\p{N}\p{Pc}]/u;
 const otherNumber = /^\p{No}$/u;
 
-/** Whether a character takes part in canonical reordering: it moves before U+0315 (class 232), or U+0334 (class 1) moves before it. */
+/**
+ * Whether a character takes part in canonical reordering: it moves before U+0315 (class 232), or U+0334 (class 1) moves
+ * before it.
+ */
 const reorders = (normalize, code) =>
   normalize(text(code)) === text(code) &&
   (normalize(`\u0315${text(code)}`)[0] !== '\u0315' || !normalize(`${text(code)}\u0334`).endsWith('\u0334'));
@@ -31,7 +41,8 @@ const rust = (normalizer) => (string) => normalizer.normalizeString(string);
 
 const classes = {
   controlCharacters: {
-    about: 'What `clean_text` of BertNormalizer removes: U+FFFD and the categories Cc, Cf and Co, but for tab and newlines.',
+    about:
+      'What `clean_text` of BertNormalizer removes: U+FFFD and the categories Cc, Cf and Co, but for tab and newlines.',
     has: (code) => cleaning.normalizeString(`a${text(code)}b`) === 'ab',
   },
   chineseCharacters: {
@@ -53,10 +64,13 @@ const classes = {
   newerWordCharacters: {
     about: 'Letters, marks and numbers of newer versions of Unicode, which regular expressions take for symbols.',
     has: (code) =>
-      wordCharacter.test(text(code)) && !otherNumber.test(text(code)) && takingWords.preTokenizeString(`a${text(code)}`).length === 2,
+      wordCharacter.test(text(code)) &&
+      !otherNumber.test(text(code)) &&
+      takingWords.preTokenizeString(`a${text(code)}`).length === 2,
   },
   inertInNormalization: {
-    about: 'Characters of newer versions of Unicode, which the normalizations NFC, NFD, NFKC and NFKD leave as and where they are.',
+    about:
+      'Characters of newer versions of Unicode, which the normalizations NFC, NFD, NFKC and NFKD leave as and where they are.',
     has: (code) =>
       compatible.normalizeString(text(code)) !== text(code).normalize('NFKD') ||
       (reorders(here('NFD'), code) && !reorders(rust(decomposing), code)),
@@ -70,7 +84,12 @@ function encodeRanges(has) {
   for (let index = 0; index < codePoints.length; index += 1) {
     if (!has(codePoints[index])) continue;
     const start = codePoints[index];
-    while (index + 1 < codePoints.length && codePoints[index + 1] === codePoints[index] + 1 && has(codePoints[index + 1])) index += 1;
+    while (
+      index + 1 < codePoints.length &&
+      codePoints[index + 1] === codePoints[index] + 1 &&
+      has(codePoints[index + 1])
+    )
+      index += 1;
     distances.push(start - end, codePoints[index] - start);
     end = codePoints[index];
   }

@@ -4,14 +4,16 @@ type NumberActivation = Exclude<Activation, RowActivation>;
 type RowActivation = 'Softmax' | 'Softmin' | 'LogSoftmax';
 
 /**
- * Applies an activation in place, with the default parameters of its class in `torch.nn` (sentence-transformers saves the class alone):
- * GELU is the exact form with erf, RReLU that of evaluation. Softmax, Softmin and LogSoftmax work on each row.
+ * Applies an activation in place, with the default parameters of its class in `torch.nn` (sentence-transformers saves
+ * the class alone): GELU is the exact form with erf, RReLU that of evaluation. Softmax, Softmin and LogSoftmax work on
+ * each row.
  * @param data rows of `cols` numbers each
  */
 export function applyActivation(activation: Activation, data: Float32Array, cols: number): void {
   if (activation === 'Identity') return;
   if (isRowActivation(activation)) {
-    for (let start = 0; start < data.length; start += cols) rowActivations[activation](data.subarray(start, start + cols));
+    for (let start = 0; start < data.length; start += cols)
+      rowActivations[activation](data.subarray(start, start + cols));
     return;
   }
   const ofNumber = numberActivations[activation];
@@ -24,8 +26,8 @@ export function isActivation(name: string): name is Activation {
 }
 
 /**
- * The error function, to the precision of a double: by its series of positive terms, which loses nothing to cancellation
- * (Abramowitz and Stegun 7.1.6). Beyond 6 it is 1 in double precision.
+ * The error function, to the precision of a double: by its series of positive terms, which loses nothing to
+ * cancellation (Abramowitz and Stegun 7.1.6). Beyond 6 it is 1 in double precision.
  */
 export function erf(x: number): number {
   if (Math.abs(x) >= 6) return Math.sign(x);

@@ -7,20 +7,30 @@ export interface CachedModelOptions {
   readonly version?: string | undefined;
   /** Name of the cache among those of the page's origin. Default `sentvec-models`. */
   readonly cacheName?: string | undefined;
-  /** Called with one sentence when a file cannot be kept, for lack of space say; the model works all the same. Default: `console.warn`. */
+  /**
+   * Called with one sentence when a file cannot be kept, for lack of space say; the model works all the same. Default:
+   * `console.warn`.
+   */
   readonly onWarning?: ((message: string) => void) | undefined;
 }
 
-/** What is used of the browser's Cache storage, whose types a package for Node does not have. Insecure pages and Node have none. */
+/**
+ * What is used of the browser's Cache storage, whose types a package for Node does not have. Insecure pages and Node
+ * have none.
+ */
 interface CacheStorage {
-  open(name: string): Promise<{ match(key: string): Promise<Response | undefined>; put(key: string, response: Response): Promise<void> }>;
+  open(name: string): Promise<{
+    match(key: string): Promise<Response | undefined>;
+    put(key: string, response: Response): Promise<void>;
+  }>;
 }
 
 /**
- * A model whose files are kept in the browser's Cache storage when they are read, under name, version and path: they are downloaded once.
- * What is kept is whole: the browser stores a file or nothing. A model without a version is refused, since a file that changed on the
- * server would never be noticed.
- * @throws SentvecError `invalid-argument` without a version; `backend-unavailable` where there is no Cache storage: it takes https or localhost
+ * A model whose files are kept in the browser's Cache storage when they are read, under name, version and path: they
+ * are downloaded once. What is kept is whole: the browser stores a file or nothing. A model without a version is
+ * refused, since a file that changed on the server would never be noticed.
+ * @throws SentvecError `invalid-argument` without a version; `backend-unavailable` where there is no Cache storage: it
+ * takes https or localhost
  */
 export function cachedModel<Model extends ModelFiles>(model: Model, options: CachedModelOptions = {}): Model {
   const { version = model.revision, cacheName = 'sentvec-models', onWarning = warn } = options;
@@ -47,7 +57,9 @@ export function cachedModel<Model extends ModelFiles>(model: Model, options: Cac
     try {
       await cache.put(key, new Response(new Uint8Array(bytes)));
     } catch (error) {
-      onWarning(`${path} of ${model.name} could not be kept: ${error instanceof Error ? error.message : String(error)}`);
+      onWarning(
+        `${path} of ${model.name} could not be kept: ${error instanceof Error ? error.message : String(error)}`,
+      );
     }
     return bytes;
   };

@@ -1,5 +1,6 @@
 /**
- * JSON whose text does not depend on the order of keys, for hashing. For small values: it takes about a microsecond a field.
+ * JSON whose text does not depend on the order of keys, for hashing. For small values: it takes about a microsecond a
+ * field.
  * @param value JSON values only; `undefined` fields are left out
  */
 export function canonicalJson(value: unknown): string {

@@ -22,20 +22,24 @@ export interface CommunityDetectionOptions {
 const mostNeighbours = 2 ** 20;
 
 /**
- * Groups of rows that are near to a common central row. The rows with a cosine of at least `threshold` to a row are its neighbourhood,
- * nearest first; the largest neighbourhoods are taken first (of equal ones that of the lowest row), without the rows taken already.
- * As `community_detection` in `sentence_transformers/util/retrieval.py`.
+ * Groups of rows that are near to a common central row. The rows with a cosine of at least `threshold` to a row are its
+ * neighbourhood, nearest first; the largest neighbourhoods are taken first (of equal ones that of the lowest row),
+ * without the rows taken already. As `community_detection` in `sentence_transformers/util/retrieval.py`.
  *
- * Neighbourhoods are counted first, and found again in the order in which they are taken: twice the work at most, but memory does not grow
- * with the square of the rows.
+ * Neighbourhoods are counted first, and found again in the order in which they are taken: twice the work at most, but
+ * memory does not grow with the square of the rows.
  * @returns row numbers of each community, largest community first, the central row first
  * @throws SentvecError `invalid-argument`, `aborted`
  */
-export async function communityDetection(embeddings: Matrix, options: CommunityDetectionOptions = {}): Promise<number[][]> {
+export async function communityDetection(
+  embeddings: Matrix,
+  options: CommunityDetectionOptions = {},
+): Promise<number[][]> {
   const { threshold = 0.75, minCommunitySize = 10, signal, onProgress } = options;
   checkMatrix(embeddings, 'The embeddings');
   checkCount(minCommunitySize, 'minCommunitySize');
-  if (!Number.isFinite(threshold)) throw new SentvecError('invalid-argument', `threshold must be a number, not ${threshold}.`);
+  if (!Number.isFinite(threshold))
+    throw new SentvecError('invalid-argument', `threshold must be a number, not ${threshold}.`);
   const least = Math.min(minCommunitySize, embeddings.rows);
   const sizes = await countNeighbours(embeddings, threshold, { signal, onProgress });
   const centers = largestFirst(sizes, least);
@@ -56,7 +60,10 @@ export async function communityDetection(embeddings: Matrix, options: CommunityD
   return communities.sort((a, b) => b.length - a.length);
 }
 
-/** The rows with at least `least` neighbours; of equal numbers the lowest row first. Sorted as numbers, which is ten times as fast as by comparing rows. */
+/**
+ * The rows with at least `least` neighbours; of equal numbers the lowest row first. Sorted as numbers, which is ten
+ * times as fast as by comparing rows.
+ */
 function largestFirst(sizes: Uint32Array, least: number): number[] {
   const keys: number[] = [];
   sizes.forEach((size, row) => size >= least && keys.push((sizes.length - size) * sizes.length + row));

@@ -32,7 +32,10 @@ export function spearmanCorrelation(x: ArrayLike<number>, y: ArrayLike<number>):
   return pearsonCorrelation(ranks(x), ranks(y));
 }
 
-/** The place of each number in ascending order, from 1; equal numbers share the mean of their places. When one is not a number, none has a place. */
+/**
+ * The place of each number in ascending order, from 1; equal numbers share the mean of their places. When one is not a
+ * number, none has a place.
+ */
 export function ranks(numbers: ArrayLike<number>): Float64Array {
   const places = new Float64Array(numbers.length);
   const order = Array.from(numbers, (_, i) => i).sort((a, b) => numbers[a]! - numbers[b]!);

@@ -4,13 +4,16 @@ import type { Matrix } from './types.ts';
 /** Rows of the input that are multiplied at once. */
 const rowsOfBlock = 32;
 
-/** By the numbers of the weights: a kernel keeps a copy of them in its own memory, which takes longer than one product. */
+/**
+ * By the numbers of the weights: a kernel keeps a copy of them in its own memory, which takes longer than one product.
+ */
 const kernels = new WeakMap<Float32Array, ScoreKernel>();
 
 /**
- * `input · weightᵀ`, where `weight` has a row for each output: the dot product of each row with each row, which is what the search computes,
- * so by the same kernel (15 to 20 billion products a second on one core where loops in TypeScript reach 2). A row's result does not
- * depend on the other rows, to the last bit. The weights are copied at their first use: later changes of them have no effect.
+ * `input · weightᵀ`, where `weight` has a row for each output: the dot product of each row with each row, which is what
+ * the search computes, so by the same kernel (15 to 20 billion products a second on one core where loops in TypeScript
+ * reach 2). A row's result does not depend on the other rows, to the last bit. The weights are copied at their first
+ * use: later changes of them have no effect.
  */
 export function productWithTransposed(input: Matrix, weight: Matrix): Matrix {
   const kernel = kernels.get(weight.data) ?? loadKernel(weight);
@@ -37,5 +40,8 @@ function loadKernel(weight: Matrix): ScoreKernel {
 }
 
 function packed({ data, cols }: Matrix): PackedVectors {
-  return { bytes: new Uint8Array(data.buffer, data.byteOffset, data.byteLength), bytesPerVector: cols * data.BYTES_PER_ELEMENT };
+  return {
+    bytes: new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
+    bytesPerVector: cols * data.BYTES_PER_ELEMENT,
+  };
 }

@@ -22,7 +22,10 @@ export interface EmbedOptions {
   readonly prompt?: string | null | undefined;
   /** A prompt of your own, put before each text. Excludes `prompt`. */
   readonly promptText?: string | undefined;
-  /** Keeps the first entries of each vector; normalizes again when the model normalizes. Default: the model's `truncate_dim`. */
+  /**
+   * Keeps the first entries of each vector; normalizes again when the model normalizes. Default: the model's
+   * `truncate_dim`.
+   */
   readonly truncateDim?: number | undefined;
   /** Tokens (rows × longest) of a batch. Default: the backend's preference. */
   readonly batchTokens?: number | undefined;
@@ -60,7 +63,10 @@ export interface Embedder {
   readonly prompts: Readonly<Record<string, string>>;
   readonly defaultPrompt: string | undefined;
   readonly similarityFunction: SimilarityFunction;
-  /** How the check of the backend ended when the model was loaded. `undefined` when there was none to make, or it was turned off. */
+  /**
+   * How the check of the backend ended when the model was loaded. `undefined` when there was none to make, or it was
+   * turned off.
+   */
   readonly canary?: CanaryResult | undefined;
   /** @throws SentvecError `invalid-text` (details.row), `invalid-argument`, `aborted`, `disposed`, `backend-failed` */
   embed(texts: readonly string[], options?: EmbedOptions): Promise<Embedded>;
@@ -78,5 +84,7 @@ export interface Embedder {
 export interface Fingerprint {
   /** Hexadecimal SHA-256 over the parts. */
   readonly hash: string;
-  readonly parts: Readonly<Record<'weights' | 'tokenizer' | 'pooling' | 'projections' | 'prompt' | 'dimension', string>>;
+  readonly parts: Readonly<
+    Record<'weights' | 'tokenizer' | 'pooling' | 'projections' | 'prompt' | 'dimension', string>
+  >;
 }

@@ -13,8 +13,8 @@ import type { CanaryResult, Encoder, Head, ModelFiles, SimilarityFunction, Token
 export type { EmbedderParts } from './embedding/parts.ts';
 
 /**
- * Puts the four parts of a model together. {@link loadEmbedder} does this for a model folder; directly it serves for parts of
- * your own. The embedder owns its parts: its `dispose` disposes them.
+ * Puts the four parts of a model together. {@link loadEmbedder} does this for a model folder; directly it serves for
+ * parts of your own. The embedder owns its parts: its `dispose` disposes them.
  * @throws SentvecError `invalid-argument` when `maxLength` is more than the encoder has positions for
  */
 export function createEmbedder(parts: EmbedderParts): Embedder {
@@ -70,8 +70,12 @@ class FourPartEmbedder implements Embedder {
       const truncated: { row: number; length: number }[] = [];
       let tokens = 0;
       let positions = 0;
-      const allocate = (firstRow: number, rows: number) => vectors.subarray(firstRow * dimension, (firstRow + rows) * dimension);
-      const pipeline = new Pipeline(this.#parts, settings, run, this.#slots, { allocate, onProgress: options.onProgress });
+      const allocate = (firstRow: number, rows: number) =>
+        vectors.subarray(firstRow * dimension, (firstRow + rows) * dimension);
+      const pipeline = new Pipeline(this.#parts, settings, run, this.#slots, {
+        allocate,
+        onProgress: options.onProgress,
+      });
       for await (const window of pipeline.windows(new WindowReader(texts))) {
         positions += window.positions;
         for (const [index, text] of window.tokenized.entries()) {
@@ -103,7 +107,10 @@ class FourPartEmbedder implements Embedder {
     const reader = new WindowReader(texts);
     try {
       const allocate = (_firstRow: number, rows: number) => new Float32Array(rows * settings.dimension);
-      const pipeline = new Pipeline(this.#parts, settings, run, this.#slots, { allocate, onProgress: options.onProgress });
+      const pipeline = new Pipeline(this.#parts, settings, run, this.#slots, {
+        allocate,
+        onProgress: options.onProgress,
+      });
       for await (const { firstRow, texts: window, tokenized, vectors } of pipeline.windows(reader)) {
         for (const [index, text] of window.entries()) {
           const vector = vectors.data.slice(index * vectors.cols, (index + 1) * vectors.cols);

@@ -10,13 +10,18 @@ export type ErrorCode =
   | 'download-failed'
   /** A model folder is incomplete, contradicts itself, or holds a broken file. */
   | 'invalid-model'
-  /** The model folder is sound, but names a part that sentvec does not have (module, activation, pooling, architecture). */
+  /**
+   * The model folder is sound, but names a part that sentvec does not have (module, activation, pooling, architecture).
+   */
   | 'unsupported-model'
   /** A backend cannot work on this machine. */
   | 'backend-unavailable'
   /** A backend failed while it computed. */
   | 'backend-failed'
-  /** A backend computes something else than the model says; it was refused when the model was loaded. The message says by how much. */
+  /**
+   * A backend computes something else than the model says; it was refused when the model was loaded. The message says
+   * by how much.
+   */
   | 'backend-wrong'
   /** Something was used after `dispose()`. */
   | 'disposed'
@@ -62,8 +67,8 @@ const marker = Symbol.for('@sentvec/core.error');
 /**
  * The one error class of sentvec. The message says what is wrong, where, and what to do; `code` is for programs.
  *
- * `SentvecError.is(error)` also recognizes errors of another installed copy of this package, and errors that came from a
- * worker thread through {@link SentvecError.from}.
+ * `SentvecError.is(error)` also recognizes errors of another installed copy of this package, and errors that came from
+ * a worker thread through {@link SentvecError.from}.
  */
 export class SentvecError extends Error {
   override readonly name = 'SentvecError';
@@ -77,7 +82,10 @@ export class SentvecError extends Error {
     this.details = details;
   }
 
-  /** Whether `error` is a SentvecError, whichever copy of the package made it. With `code`, also whether it has that code. */
+  /**
+   * Whether `error` is a SentvecError, whichever copy of the package made it. With `code`, also whether it has that
+   * code.
+   */
   static is(error: unknown, code?: ErrorCode): error is SentvecError {
     if (typeof error !== 'object' || error === null || !(marker in error)) return false;
     return code === undefined || ('code' in error && error.code === code);
@@ -96,5 +104,6 @@ export class SentvecError extends Error {
 
 /** Throws an `aborted` error when the signal has fired. */
 export function throwIfAborted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted) throw new SentvecError('aborted', 'The work was aborted by its caller.', {}, { cause: signal.reason });
+  if (signal?.aborted)
+    throw new SentvecError('aborted', 'The work was aborted by its caller.', {}, { cause: signal.reason });
 }

@@ -1,4 +1,7 @@
-/** Milliseconds of work after which the event loop gets its turn. A timer of the caller is late by little more than this. */
+/**
+ * Milliseconds of work after which the event loop gets its turn. A timer of the caller is late by little more than
+ * this.
+ */
 const longestSlice = 5;
 
 /**
@@ -34,7 +37,10 @@ interface TaskQueue {
   setImmediate?: (task: () => void) => unknown;
 }
 
-/** Resolves in a new task, behind timers and input and output that are due: a resolved promise alone would not let them run. */
+/**
+ * Resolves in a new task, behind timers and input and output that are due: a resolved promise alone would not let them
+ * run.
+ */
 function nextTask(): Promise<void> {
   const { setImmediate } = globalThis as TaskQueue;
   if (setImmediate) return new Promise((resolve) => void setImmediate(() => resolve()));

@@ -10,7 +10,9 @@ import { weightFiles } from './weight-files.ts';
 /** See {@link Embedder.fingerprint}. */
 export type Fingerprinter = (settings: EmbedSettings) => Promise<Fingerprint>;
 
-/** Fields of `config.json` that say where a model comes from, not what it computes. Saving a model again changes them. */
+/**
+ * Fields of `config.json` that say where a model comes from, not what it computes. Saving a model again changes them.
+ */
 const cosmeticFields = new Set([
   '_name_or_path',
   'architectures',
@@ -22,8 +24,8 @@ const cosmeticFields = new Set([
 ]);
 
 /**
- * Makes the function that fingerprints the spaces of an embedder. The model's files are hashed at its first call; they do not
- * change with the settings.
+ * Makes the function that fingerprints the spaces of an embedder. The model's files are hashed at its first call; they
+ * do not change with the settings.
  */
 export function createFingerprinter(parts: EmbedderParts): Fingerprinter {
   let weights: Promise<string> | undefined;
@@ -43,7 +45,8 @@ export function createFingerprinter(parts: EmbedderParts): Fingerprinter {
 
 async function hashWeights({ model, encoder, encoderFiles = model }: EmbedderParts): Promise<string> {
   const hashes: string[] = [];
-  for (const file of weightFiles(await encoderFiles.list(), encoder.weightsFile)) hashes.push(await hashFile(encoderFiles, file));
+  for (const file of weightFiles(await encoderFiles.list(), encoder.weightsFile))
+    hashes.push(await hashFile(encoderFiles, file));
   return sha256(canonicalJson({ files: hashes, config: await readConfig(encoderFiles) }));
 }
 
@@ -80,7 +83,9 @@ async function hashPooling({ head: { pooling } }: EmbedSettings): Promise<string
 }
 
 async function describeProjection(projection: Projection): Promise<unknown> {
-  const fields = Object.entries(projection).map(async ([name, value]: [string, unknown]) => [name, await describeField(value)] as const);
+  const fields = Object.entries(projection).map(
+    async ([name, value]: [string, unknown]) => [name, await describeField(value)] as const,
+  );
   return Object.fromEntries(await Promise.all(fields));
 }
 

@@ -2,13 +2,14 @@ import { SentvecError } from './errors.ts';
 import type { Availability, Backend } from './types.ts';
 
 /**
- * A backend that stands for the first of several that can work here. Which one that is, is found out once, at its first use; what
- * goes wrong later goes wrong: a model that one backend cannot load is not tried on the next.
+ * A backend that stands for the first of several that can work here. Which one that is, is found out once, at its first
+ * use; what goes wrong later goes wrong: a model that one backend cannot load is not tried on the next.
  * @param backends the best first
  * @throws SentvecError `invalid-argument` when there are none
  */
 export function firstAvailable(backends: readonly Backend[]): Backend {
-  if (backends.length === 0) throw new SentvecError('invalid-argument', 'firstAvailable() got no backends. Name at least one.');
+  if (backends.length === 0)
+    throw new SentvecError('invalid-argument', 'firstAvailable() got no backends. Name at least one.');
   let choice: Promise<Choice> | undefined;
   const choose = (): Promise<Choice> => {
     choice ??= findAvailable(backends).then((found) => {
@@ -28,7 +29,11 @@ export function firstAvailable(backends: readonly Backend[]): Backend {
     },
     reference: async (model, batch) => {
       const { backend } = await choose();
-      return backend?.reference?.(model, batch) ?? { reason: `The backend ${backend?.name ?? ''} has no reference for the canary.` };
+      return (
+        backend?.reference?.(model, batch) ?? {
+          reason: `The backend ${backend?.name ?? ''} has no reference for the canary.`,
+        }
+      );
     },
   };
 }
@@ -42,8 +47,12 @@ async function findAvailable(backends: readonly Backend[]): Promise<Choice> {
   const reasons: string[] = [];
   for (const backend of backends) {
     const availability = await backend.isAvailable();
-    if (availability.available) return { backend, availability: { available: true, device: `${backend.name}: ${availability.device}` } };
+    if (availability.available)
+      return { backend, availability: { available: true, device: `${backend.name}: ${availability.device}` } };
     reasons.push(`${backend.name}: ${availability.reason}`);
   }
-  return { backend: undefined, availability: { available: false, reason: `No backend can work here. ${reasons.join(' ')}` } };
+  return {
+    backend: undefined,
+    availability: { available: false, reason: `No backend can work here. ${reasons.join(' ')}` },
+  };
 }

@@ -3,7 +3,13 @@ export type * from './types.ts';
 export type * from './embedder-types.ts';
 export * from './safetensors.ts';
 export { createPooling, poolingModes } from './pooling.ts';
-export { definePooling, resolvePooling, type PoolingChoice, type PoolingFunctions, type PoolingPlugin } from './pooling-plugin.ts';
+export {
+  definePooling,
+  resolvePooling,
+  type PoolingChoice,
+  type PoolingFunctions,
+  type PoolingPlugin,
+} from './pooling-plugin.ts';
 export { applyActivation, erf } from './activation.ts';
 export { applyProjections, projectionOutputSize } from './projection.ts';
 export { createEmbedder, type EmbedderParts } from './embedder.ts';
@@ -19,7 +25,11 @@ export { loadEmbedder, type LoadEmbedderOptions } from './load-embedder.ts';
 export { communityDetection, type CommunityDetectionOptions } from './community-detection.ts';
 export { pearsonCorrelation, ranks, spearmanCorrelation } from './correlation.ts';
 export { embeddingSimilarity, type EmbeddingSimilarityMetrics } from './embedding-similarity.ts';
-export { informationRetrieval, type InformationRetrievalOptions, type InformationRetrievalTask } from './information-retrieval.ts';
+export {
+  informationRetrieval,
+  type InformationRetrievalOptions,
+  type InformationRetrievalTask,
+} from './information-retrieval.ts';
 export { paraphraseMining, type ParaphraseMiningOptions, type ParaphrasePair } from './paraphrase-mining.ts';
 export {
   quantizationRanges,

@@ -13,8 +13,8 @@ export interface InformationRetrievalTask {
   /** An id for each row of `corpus`, no two the same. */
   readonly corpusIds: readonly string[];
   /**
-   * The ids of the documents that answer a query, by its id. Queries without any are left out of all metrics; documents that are not in the
-   * corpus count as not found.
+   * The ids of the documents that answer a query, by its id. Queries without any are left out of all metrics; documents
+   * that are not in the corpus count as not found.
    */
   readonly relevant: Readonly<Record<string, readonly string[]>>;
 }
@@ -55,9 +55,10 @@ const metrics: Readonly<Record<string, Metric>> = {
 };
 
 /**
- * How well a search for the queries finds their relevant documents: accuracy (whether any is among the first k), precision, recall,
- * normalized discounted cumulative gain, mean reciprocal rank, mean average precision (over min(k, relevant documents)). Equal scores are
- * ranked by corpus id, ascending as strings. As `InformationRetrievalEvaluator` of sentence-transformers.
+ * How well a search for the queries finds their relevant documents: accuracy (whether any is among the first k),
+ * precision, recall, normalized discounted cumulative gain, mean reciprocal rank, mean average precision (over min(k,
+ * relevant documents)). Equal scores are ranked by corpus id, ascending as strings. As `InformationRetrievalEvaluator`
+ * of sentence-transformers.
  * @returns metrics named `<similarity>_<metric>@<k>`, as `cosine_ndcg@10`
  * @throws SentvecError `invalid-argument`, `aborted`
  */
@@ -76,7 +77,10 @@ export async function informationRetrieval(
     const relevance = hits.map((found, query) => found.map(({ row }) => judged.relevant[query]!.has(corpus.ids[row]!)));
     for (const [name, counts] of Object.entries(atK)) {
       for (const k of counts) {
-        const sum = relevance.reduce((total, found, query) => total + metrics[name]!(found, judged.relevant[query]!.size, k), 0);
+        const sum = relevance.reduce(
+          (total, found, query) => total + metrics[name]!(found, judged.relevant[query]!.size, k),
+          0,
+        );
         results[`${similarity}_${name}@${k}`] = sum / relevance.length;
       }
     }
@@ -98,7 +102,10 @@ function countsOfMetrics(options: InformationRetrievalOptions): Record<string, r
   return counts;
 }
 
-function judgedQueries(task: InformationRetrievalTask): { readonly queries: Matrix; readonly relevant: readonly ReadonlySet<string>[] } {
+function judgedQueries(task: InformationRetrievalTask): {
+  readonly queries: Matrix;
+  readonly relevant: readonly ReadonlySet<string>[];
+} {
   const { queries, queryIds } = task;
   checkMatrix(queries, 'The queries');
   checkSameCount(queries.rows, 'queries', queryIds.length, 'queryIds');
@@ -107,7 +114,10 @@ function judgedQueries(task: InformationRetrievalTask): { readonly queries: Matr
     return relevant.size > 0 ? [{ row, relevant }] : [];
   });
   if (judged.length === 0)
-    throw new SentvecError('invalid-argument', 'No query has a relevant document, so that there is nothing to measure.');
+    throw new SentvecError(
+      'invalid-argument',
+      'No query has a relevant document, so that there is nothing to measure.',
+    );
   const data = gatherRows(
     queries,
     judged.map(({ row }) => row),

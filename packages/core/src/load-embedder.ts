@@ -13,21 +13,24 @@ import type { Backend, CanaryResult, Encoder, LoadOptions, ModelFiles, Tokenizer
 export interface LoadEmbedderOptions extends ModelFolderOptions, LoadOptions {
   /** What runs the encoder. Only models of static embeddings, which have none, go without. */
   readonly backend?: Backend | undefined;
-  /** Which library tokenizes. Default: the one in JavaScript; in Node, by `@sentvec/core/node`, the native one when it is installed. */
+  /**
+   * Which library tokenizes. Default: the one in JavaScript; in Node, by `@sentvec/core/node`, the native one when it
+   * is installed.
+   */
   readonly tokenizer?: TokenizerLoader | undefined;
   /** The most tokens of a text that are read, instead of what the model says. */
   readonly maxLength?: number | undefined;
   /**
-   * Whether the encoder is checked before it is used: it embeds a short text, and what differs from the model's own values is refused.
-   * Default true.
+   * Whether the encoder is checked before it is used: it embeds a short text, and what differs from the model's own
+   * values is refused. Default true.
    */
   readonly canary?: boolean | undefined;
 }
 
 /**
  * Loads a model folder: reads what its parts are, loads tokenizer and encoder, and puts them together.
- * @throws SentvecError `invalid-model`, `unsupported-model`, `invalid-argument`, `backend-unavailable`, `backend-failed`, `backend-wrong`, `missing-dependency`,
- * `aborted`
+ * @throws SentvecError `invalid-model`, `unsupported-model`, `invalid-argument`, `backend-unavailable`,
+ * `backend-failed`, `backend-wrong`, `missing-dependency`, `aborted`
  */
 export async function loadEmbedder(model: ModelFiles, options: LoadEmbedderOptions = {}): Promise<Embedder> {
   const { signal, tokenizer: loadTokenizer = javaScriptTokenizer } = options;
@@ -72,14 +75,15 @@ async function loadTogether(
   tokenizerLoading: Promise<Tokenizer>,
 ): Promise<{ readonly encoder: Encoder; readonly tokenizer: Tokenizer }> {
   const [encoder, tokenizer] = await Promise.allSettled([encoderLoading, tokenizerLoading]);
-  if (encoder.status === 'fulfilled' && tokenizer.status === 'fulfilled') return { encoder: encoder.value, tokenizer: tokenizer.value };
+  if (encoder.status === 'fulfilled' && tokenizer.status === 'fulfilled')
+    return { encoder: encoder.value, tokenizer: tokenizer.value };
   await Promise.all([encoder, tokenizer].map(async (part) => part.status === 'fulfilled' && part.value.dispose()));
   throw encoder.status === 'rejected' ? encoder.reason : (tokenizer as PromiseRejectedResult).reason;
 }
 
 /**
- * The check of a backend, which reads what the folder holds for it while the encoder is loaded. None for static embeddings: those are
- * computed here, by code that has no other version to compare with.
+ * The check of a backend, which reads what the folder holds for it while the encoder is loaded. None for static
+ * embeddings: those are computed here, by code that has no other version to compare with.
  */
 function backendCheck(
   folder: ModelFolder,
@@ -89,10 +93,15 @@ function backendCheck(
   const { encoderFiles: files, head, addSpecialTokens } = folder;
   const stored = readStoredCanary(files);
   stored.catch(() => {}); // The check tells.
-  return (encoder, tokenizer) => checkEncoder({ backend, encoder, files, stored, head, tokenizer, addSpecialTokens, signal, onWarning });
+  return (encoder, tokenizer) =>
+    checkEncoder({ backend, encoder, files, stored, head, tokenizer, addSpecialTokens, signal, onWarning });
 }
 
-async function loadEncoder(model: ModelFiles, folder: ModelFolder, { backend, signal, onWarning }: LoadEmbedderOptions): Promise<Encoder> {
+async function loadEncoder(
+  model: ModelFiles,
+  folder: ModelFolder,
+  { backend, signal, onWarning }: LoadEmbedderOptions,
+): Promise<Encoder> {
   if (folder.staticEncoder) return folder.staticEncoder;
   if (backend) return backend.load(folder.encoderFiles, { signal, onWarning });
   throw new SentvecError(
@@ -103,7 +112,9 @@ async function loadEncoder(model: ModelFiles, folder: ModelFolder, { backend, si
 
 async function configuredVocabularySize({ encoder, encoderFiles }: ModelFolder): Promise<number | undefined> {
   if (encoder === 'static' || !(await encoderFiles.list()).includes('config.json')) return undefined;
-  const config = JSON.parse(new TextDecoder().decode(await encoderFiles.read('config.json'))) as { vocab_size?: unknown };
+  const config = JSON.parse(new TextDecoder().decode(await encoderFiles.read('config.json'))) as {
+    vocab_size?: unknown;
+  };
   return typeof config.vocab_size === 'number' ? config.vocab_size : undefined;
 }
 

@@ -29,7 +29,9 @@ export function memoryModel(name: string, files: Readonly<Record<string, Uint8Ar
  * @throws SentvecError `invalid-model`
  */
 export function checkFilePath(path: string): string {
-  const sound = !/^[a-z]:|[\0\\]/iu.test(path) && path.split('/').every((segment) => segment !== '' && segment !== '.' && segment !== '..');
+  const sound =
+    !/^[a-z]:|[\0\\]/iu.test(path) &&
+    path.split('/').every((segment) => segment !== '' && segment !== '.' && segment !== '..');
   if (sound) return path;
   throw new SentvecError(
     'invalid-model',
@@ -40,5 +42,7 @@ export function checkFilePath(path: string): string {
 
 /** The error of {@link ModelFiles.read} for a file that is not there. */
 export function noSuchFile(model: string, path: string): SentvecError {
-  return new SentvecError('invalid-model', `The model ${model} has no file ${path}. Is the folder complete?`, { file: path });
+  return new SentvecError('invalid-model', `The model ${model} has no file ${path}. Is the folder complete?`, {
+    file: path,
+  });
 }

@@ -1,8 +1,8 @@
 import { SentvecError } from './errors.ts';
 
 /**
- * Joins a folder inside a model and a path that a file of the model names. Both use `/`; the result has no `.`, and no `/` at either end.
- * `''` is the model's own folder.
+ * Joins a folder inside a model and a path that a file of the model names. Both use `/`; the result has no `.`, and no
+ * `/` at either end. `''` is the model's own folder.
  * @param source the file that names the path, for the message
  * @throws SentvecError `invalid-model` when the path is absolute or leaves the model
  */

@@ -10,7 +10,10 @@ import { checkChoice, checkCount, checkMatrix } from './vector-checks.ts';
 export interface ParaphraseMiningOptions {
   /** The nearest other rows of a row that may be its partners. Default 100. */
   readonly topK?: number | undefined;
-  /** The most candidates that are kept, (i, j) and (j, i) counted each; so between half as many and as many pairs. Default 500,000. */
+  /**
+   * The most candidates that are kept, (i, j) and (j, i) counted each; so between half as many and as many pairs.
+   * Default 500,000.
+   */
   readonly maxPairs?: number | undefined;
   /** Default `cosine`. */
   readonly similarity?: SimilarityFunction | undefined;
@@ -30,12 +33,15 @@ export interface ParaphrasePair {
 const rowsPerSearch = 1024;
 
 /**
- * The pairs of rows that are nearest to each other, best first; equal scores in the order of rows. Compares all rows with all
- * rows. As `paraphrase_mining_embeddings` in `sentence_transformers/util/retrieval.py`, with one chunk of corpus: pairs of a
- * cosine of -1 are left out there too.
+ * The pairs of rows that are nearest to each other, best first; equal scores in the order of rows. Compares all rows
+ * with all rows. As `paraphrase_mining_embeddings` in `sentence_transformers/util/retrieval.py`, with one chunk of
+ * corpus: pairs of a cosine of -1 are left out there too.
  * @throws SentvecError `invalid-argument`, `aborted`
  */
-export async function paraphraseMining(embeddings: Matrix, options: ParaphraseMiningOptions = {}): Promise<ParaphrasePair[]> {
+export async function paraphraseMining(
+  embeddings: Matrix,
+  options: ParaphraseMiningOptions = {},
+): Promise<ParaphrasePair[]> {
   const { topK = 100, maxPairs = 500_000, similarity = 'cosine', signal, onProgress } = options;
   checkMatrix(embeddings, 'The embeddings');
   checkCount(topK, 'topK');
@@ -69,8 +75,15 @@ function dropLeast(candidates: ScoreHeap, score: number, key: number): number {
   return leastScore;
 }
 
-/** Each pair once, with the better of its scores. Half a million candidates are long in sorting: the event loop has its turns. */
-async function uniquePairs(candidates: ScoreHeap, rows: number, signal: AbortSignal | undefined): Promise<ParaphrasePair[]> {
+/**
+ * Each pair once, with the better of its scores. Half a million candidates are long in sorting: the event loop has its
+ * turns.
+ */
+async function uniquePairs(
+  candidates: ScoreHeap,
+  rows: number,
+  signal: AbortSignal | undefined,
+): Promise<ParaphrasePair[]> {
   const seen = new Set<number>();
   const bestLast: ParaphrasePair[] = [];
   while (candidates.size > 0) {

@@ -7,13 +7,16 @@ export interface PoolingFunctions {
   /** Length of a text's vector, from that of a token's. Default: the same. */
   outputSize?(hiddenSize: number): number;
   /**
-   * One row for each row of `batch`. Tokens with mask 0 must not take part; a row without any token gives zeros; a row does not depend
-   * on the other rows. `poolingContract` in `@sentvec/testing` checks this.
+   * One row for each row of `batch`. Tokens with mask 0 must not take part; a row without any token gives zeros; a row
+   * does not depend on the other rows. `poolingContract` in `@sentvec/testing` checks this.
    */
   pool(tokens: TokenEmbeddings, batch: TokenBatch): Matrix;
 }
 
-/** A kind of pooling that is not built in. Pass it to whatever reads a model: as `poolings`, or as `pooling` to use it at once. */
+/**
+ * A kind of pooling that is not built in. Pass it to whatever reads a model: as `poolings`, or as `pooling` to use it
+ * at once.
+ */
 export interface PoolingPlugin {
   /** The last segment of the class path in `modules.json`, or the `pooling_mode`, that it stands for. */
   readonly name: string;
@@ -22,8 +25,9 @@ export interface PoolingPlugin {
 }
 
 /**
- * Defines a pooling of your own. `create` gets the module's `config.json` and should refuse what it cannot use by throwing.
- * The config goes into the fingerprint of the space; `include_prompt: false` in it keeps the tokens of a prompt out, as for built-in poolings.
+ * Defines a pooling of your own. `create` gets the module's `config.json` and should refuse what it cannot use by
+ * throwing. The config goes into the fingerprint of the space; `include_prompt: false` in it keeps the tokens of a
+ * prompt out, as for built-in poolings.
  * @throws SentvecError `invalid-argument` when the name is empty or belongs to a built-in pooling
  * @example
  * const scaledMean = definePooling({

@@ -2,21 +2,35 @@ import { SentvecError } from './errors.ts';
 import type { Matrix, Pooling, PoolingMode, TokenBatch, TokenEmbeddings } from './types.ts';
 
 /** All built-in modes, in the order in which the old boolean switches of sentence-transformers concatenate them. */
-export const poolingModes: readonly PoolingMode[] = ['cls', 'max', 'mean', 'mean_sqrt_len_tokens', 'weightedmean', 'lasttoken'];
+export const poolingModes: readonly PoolingMode[] = [
+  'cls',
+  'max',
+  'mean',
+  'mean_sqrt_len_tokens',
+  'weightedmean',
+  'lasttoken',
+];
 
 /**
- * A built-in pooling: the results of one mode, or of several side by side. Only tokens with mask 1 take part, wherever the padding is;
- * a text without any gives zeros. Weights of `weightedmean` are the token's column in the batch, counted from 1, so that padding on the
- * left changes them. Follows `sentence_transformers/sentence_transformer/modules/pooling.py`.
+ * A built-in pooling: the results of one mode, or of several side by side. Only tokens with mask 1 take part, wherever
+ * the padding is; a text without any gives zeros. Weights of `weightedmean` are the token's column in the batch,
+ * counted from 1, so that padding on the left changes them. Follows
+ * `sentence_transformers/sentence_transformer/modules/pooling.py`.
  * @param modes in the order of their results
  * @param options.includePrompt whether the tokens of a prompt take part. Default true
  * @throws SentvecError `invalid-argument` for an unknown mode, or none
  */
-export function createPooling(modes: PoolingMode | readonly PoolingMode[], options: { readonly includePrompt?: boolean } = {}): Pooling {
+export function createPooling(
+  modes: PoolingMode | readonly PoolingMode[],
+  options: { readonly includePrompt?: boolean } = {},
+): Pooling {
   const list: readonly PoolingMode[] = typeof modes === 'string' ? [modes] : [...modes];
   const unknown = list.find((mode) => !poolingModes.includes(mode));
   if (list.length === 0 || unknown !== undefined) {
-    throw new SentvecError('invalid-argument', `There is no pooling mode "${unknown ?? ''}". Choose from ${poolingModes.join(', ')}.`);
+    throw new SentvecError(
+      'invalid-argument',
+      `There is no pooling mode "${unknown ?? ''}". Choose from ${poolingModes.join(', ')}.`,
+    );
   }
   return {
     name: list.join('+'),
@@ -67,7 +81,8 @@ function poolAll(modes: readonly PoolingMode[], tokens: TokenEmbeddings, batch: 
 
 const poolOne: Readonly<Record<PoolingMode, (text: Text, to: Float32Array, offset: number) => void>> = {
   cls: ({ from, at, size }, to, offset) => to.set(from.subarray(at[0], at[0]! + size), offset),
-  lasttoken: ({ from, at, size, count }, to, offset) => to.set(from.subarray(at[count - 1], at[count - 1]! + size), offset),
+  lasttoken: ({ from, at, size, count }, to, offset) =>
+    to.set(from.subarray(at[count - 1], at[count - 1]! + size), offset),
   max: largest,
   mean: (text, to, offset) => scaledSum(text, 1 / text.count, to, offset),
   mean_sqrt_len_tokens: (text, to, offset) => scaledSum(text, 1 / Math.sqrt(text.count), to, offset),
@@ -79,7 +94,8 @@ function largest({ from, size, at, count }: Text, to: Float32Array, offset: numb
   let token = 1;
   for (; token + 3 < count; token += 4) {
     const [a, b, c, d] = [at[token]!, at[token + 1]!, at[token + 2]!, at[token + 3]!];
-    for (let i = 0; i < size; i++) to[offset + i] = Math.max(to[offset + i]!, from[a + i]!, from[b + i]!, from[c + i]!, from[d + i]!);
+    for (let i = 0; i < size; i++)
+      to[offset + i] = Math.max(to[offset + i]!, from[a + i]!, from[b + i]!, from[c + i]!, from[d + i]!);
   }
   for (; token < count; token++) {
     const start = at[token]!;

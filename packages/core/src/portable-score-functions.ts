@@ -4,7 +4,8 @@ import type { ScoreFunction, Scoring } from './score-functions.ts';
 type Compare<Entries> = (entries: Entries, x: number, y: number, length: number) => number;
 
 /**
- * The functions of `kernels/score-kernels.ts` in plain TypeScript. The sum runs in four lanes of float32, as there, so that the bits agree.
+ * The functions of `kernels/score-kernels.ts` in plain TypeScript. The sum runs in four lanes of float32, as there, so
+ * that the bits agree.
  * @param memory where the addresses point
  */
 export function portableScoreFunctions(memory: ArrayBuffer): Readonly<Record<Scoring, ScoreFunction>> {
@@ -30,7 +31,8 @@ function everyPair<Entries extends { readonly BYTES_PER_ELEMENT: number }>(
     let result = scores / 4;
     for (let query = 0; query < queryCount; query++) {
       const x = (queries + query * stride) / size;
-      for (let row = 0; row < rowCount; row++) results[result++] = compare(entries, x, (rows + row * stride) / size, stride / size);
+      for (let row = 0; row < rowCount; row++)
+        results[result++] = compare(entries, x, (rows + row * stride) / size, stride / size);
     }
   };
 }

@@ -34,7 +34,8 @@ export function projectionMisfit(projection: Projection, inputSize: number): str
   if (projection.kind !== 'dense') return undefined;
   const { weight, bias, residual = false, residualWeight } = projection;
   if (weight.cols !== inputSize) return `a dense layer of ${weight.rows} × ${weight.cols} gets vectors of ${inputSize}`;
-  if (bias !== undefined && bias.length !== weight.rows) return `a dense layer of ${weight.rows} outputs has ${bias.length} biases`;
+  if (bias !== undefined && bias.length !== weight.rows)
+    return `a dense layer of ${weight.rows} outputs has ${bias.length} biases`;
   if (!residual) return undefined;
   const through = residualWeight ?? { rows: inputSize, cols: inputSize };
   if (through.rows === weight.rows && through.cols === inputSize) return undefined;
@@ -42,8 +43,9 @@ export function projectionMisfit(projection: Projection, inputSize: number): str
 }
 
 /**
- * The vectors after all projections, in order; `vectors` itself when there are none, else a new matrix. A row's result does not
- * depend on the other rows, to the last bit. The weights of dense layers are copied at their first use: do not change them afterwards.
+ * The vectors after all projections, in order; `vectors` itself when there are none, else a new matrix. A row's result
+ * does not depend on the other rows, to the last bit. The weights of dense layers are copied at their first use: do not
+ * change them afterwards.
  * @throws SentvecError `invalid-argument` when a projection does not fit
  */
 export function applyProjections(projections: readonly Projection[], vectors: Matrix): Matrix {

@@ -2,7 +2,10 @@ import { SentvecError } from './errors.ts';
 import type { Matrix } from './types.ts';
 import { checkChoice, checkMatrix, checkSameLength } from './vector-checks.ts';
 
-/** How an entry of a quantized vector is stored: in 8 bits, as a step of its dimension's range, or in one bit, whether it is positive. */
+/**
+ * How an entry of a quantized vector is stored: in 8 bits, as a step of its dimension's range, or in one bit, whether
+ * it is positive.
+ */
 export type QuantizedPrecision = 'int8' | 'uint8' | 'binary' | 'ubinary';
 
 /** The precisions that vectors can be quantized to. */
@@ -26,20 +29,27 @@ export interface QuantizedMatrix {
 export interface QuantizeOptions {
   /** The ends of each dimension for `int8` and `uint8`: row 0 lower, row 1 upper. Default: from `calibration`. */
   readonly ranges?: Matrix | undefined;
-  /** Vectors whose least and largest entries are the ranges. Default: the embeddings themselves, which wants at least a hundred of them. */
+  /**
+   * Vectors whose least and largest entries are the ranges. Default: the embeddings themselves, which wants at least a
+   * hundred of them.
+   */
   readonly calibration?: Matrix | undefined;
 }
 
 /**
  * Vectors in a quarter of the space (`int8`, `uint8`) or a 32nd (`binary`, `ubinary`).
  *
- * `uint8` is the step, of 256 between the ends of the dimension's range, that an entry falls in; entries outside take the nearest step.
- * `int8` is that minus 128. `ubinary` has a bit for each entry, 1 when it is positive, the first in the highest bit, zeros at the end
- * to fill the byte; `binary` is that byte minus 128. Single precision, as `quantize_embeddings` in
- * `sentence_transformers/util/quantization.py`.
+ * `uint8` is the step, of 256 between the ends of the dimension's range, that an entry falls in; entries outside take
+ * the nearest step. `int8` is that minus 128. `ubinary` has a bit for each entry, 1 when it is positive, the first in
+ * the highest bit, zeros at the end to fill the byte; `binary` is that byte minus 128. Single precision, as
+ * `quantize_embeddings` in `sentence_transformers/util/quantization.py`.
  * @throws SentvecError `invalid-argument` (ranges that do not fit, an entry that is not a number)
  */
-export function quantize(embeddings: Matrix, precision: QuantizedPrecision, options: QuantizeOptions = {}): QuantizedMatrix {
+export function quantize(
+  embeddings: Matrix,
+  precision: QuantizedPrecision,
+  options: QuantizeOptions = {},
+): QuantizedMatrix {
   checkChoice(precision, quantizedPrecisions, 'precision');
   checkMatrix(embeddings, 'The embeddings', 0);
   if (precision === 'binary' || precision === 'ubinary') return quantizeToBits(embeddings, precision);
@@ -50,12 +60,16 @@ export function quantize(embeddings: Matrix, precision: QuantizedPrecision, opti
 
 function checkRanges(ranges: Matrix, embeddings: Matrix): void {
   checkMatrix(ranges, 'The ranges');
-  if (ranges.rows !== 2) throw new SentvecError('invalid-argument', `ranges must have 2 rows (lower, upper), not ${ranges.rows}.`);
+  if (ranges.rows !== 2)
+    throw new SentvecError('invalid-argument', `ranges must have 2 rows (lower, upper), not ${ranges.rows}.`);
   checkSameLength(embeddings.cols, 'embeddings', ranges.cols, 'ranges');
   for (let i = 0; i < ranges.cols; i++) {
     const [lower, upper] = [ranges.data[i]!, ranges.data[ranges.cols + i]!];
     if (lower <= upper) continue;
-    throw new SentvecError('invalid-argument', `The range of dimension ${i} has the lower end ${lower} and the upper end ${upper}.`);
+    throw new SentvecError(
+      'invalid-argument',
+      `The range of dimension ${i} has the lower end ${lower} and the upper end ${upper}.`,
+    );
   }
 }
 
@@ -97,7 +111,11 @@ function quantizeToSteps(embeddings: Matrix, precision: 'int8' | 'uint8', ranges
 }
 
 function notANumber(row: number, dimension: number): SentvecError {
-  return new SentvecError('invalid-argument', `Entry ${dimension} of row ${row} is not a number, and has no step in its range.`, { row });
+  return new SentvecError(
+    'invalid-argument',
+    `Entry ${dimension} of row ${row} is not a number, and has no step in its range.`,
+    { row },
+  );
 }
 
 function quantizeToBits(embeddings: Matrix, precision: 'binary' | 'ubinary'): QuantizedMatrix {

@@ -13,14 +13,19 @@ const scorings: Readonly<Record<QuantizedPrecision, Scoring>> = {
   ubinary: 'hamming',
 };
 
-/** Scores quantized vectors: larger is nearer, so that the number of bits that differ is negative. The first chunk says how queries are quantized. */
+/**
+ * Scores quantized vectors: larger is nearer, so that the number of bits that differ is negative. The first chunk says
+ * how queries are quantized.
+ */
 export class QuantizedScorer implements BlockScorer<QuantizedMatrix> {
   readonly queryCount: number;
   readonly #queries: Matrix;
   readonly #queryCapacity: number;
   readonly #ranges: Matrix | undefined;
   readonly #runtime: ScoreRuntime | undefined;
-  #prepared: { readonly kernel: ScoreKernel; readonly queries: QuantizedMatrix; readonly values: Float64Array } | undefined;
+  #prepared:
+    | { readonly kernel: ScoreKernel; readonly queries: QuantizedMatrix; readonly values: Float64Array }
+    | undefined;
   #selected = 0;
   rowCapacity = 0;
 
@@ -36,7 +41,10 @@ export class QuantizedScorer implements BlockScorer<QuantizedMatrix> {
   prepare(chunk: QuantizedMatrix): void {
     const { precision, cols, dimension, rows, data } = chunk;
     checkSameLength(this.#queries.cols, 'queries', dimension, 'corpus');
-    if (data.length !== rows * cols || cols !== (scorings[precision] === 'hamming' ? Math.ceil(dimension / 8) : dimension)) {
+    if (
+      data.length !== rows * cols ||
+      cols !== (scorings[precision] === 'hamming' ? Math.ceil(dimension / 8) : dimension)
+    ) {
       throw new SentvecError(
         'invalid-argument',
         `The corpus: ${rows} ${precision} vectors of ${dimension} entries do not fill ${data.length} bytes.`,

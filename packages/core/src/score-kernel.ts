@@ -6,20 +6,27 @@ export interface PackedVectors {
   readonly bytesPerVector: number;
 }
 
-/** Scores of the loaded queries and rows: those of query q and row r at `values[q * stride + r]`. Overwritten by the next call. */
+/**
+ * Scores of the loaded queries and rows: those of query q and row r at `values[q * stride + r]`. Overwritten by the
+ * next call.
+ */
 export interface ScoreTile {
   readonly values: Float32Array | Int32Array;
   readonly stride: number;
 }
 
-/** The step of the SIMD functions, in bytes: vectors are padded with zeros to a multiple of it, which adds nothing to any score. */
+/**
+ * The step of the SIMD functions, in bytes: vectors are padded with zeros to a multiple of it, which adds nothing to
+ * any score.
+ */
 const alignment = 16;
 const queriesPerTile = 4;
 const rowsPerTile = 2;
 
 /**
- * Scores blocks of rows against blocks of queries, in a memory of its own that vectors are copied into. The score of a pair does not
- * depend on which other rows and queries are in the blocks, and (x, y) scores the same as (y, x), to the bit.
+ * Scores blocks of rows against blocks of queries, in a memory of its own that vectors are copied into. The score of a
+ * pair does not depend on which other rows and queries are in the blocks, and (x, y) scores the same as (y, x), to the
+ * bit.
  */
 export class ScoreKernel {
   readonly #memory: ScoreMemory;
@@ -32,7 +39,12 @@ export class ScoreKernel {
   #rowCount = 0;
 
   /** @param queryCapacity the most queries, and `rowCapacity` the most rows, that will be loaded at once */
-  constructor(bytesPerVector: number, queryCapacity: number, rowCapacity: number, runtime: ScoreRuntime = bestRuntime()) {
+  constructor(
+    bytesPerVector: number,
+    queryCapacity: number,
+    rowCapacity: number,
+    runtime: ScoreRuntime = bestRuntime(),
+  ) {
     this.#stride = roundUp(bytesPerVector, alignment);
     const queries = roundUp(queryCapacity, queriesPerTile);
     const rows = roundUp(rowCapacity, rowsPerTile);
@@ -56,7 +68,10 @@ export class ScoreKernel {
     return this.#compute(scoring, this.#queries, this.#queryCount);
   }
 
-  /** The squared length of each loaded row, of float32 entries: its squared distance from zero. Overwritten by the next call. */
+  /**
+   * The squared length of each loaded row, of float32 entries: its squared distance from zero. Overwritten by the next
+   * call.
+   */
   squaredLengths(): Float32Array | Int32Array {
     return this.#compute('squared-distance', 0, queriesPerTile).values;
   }
@@ -64,17 +79,26 @@ export class ScoreKernel {
   #compute(scoring: Scoring, queries: number, queryCount: number): ScoreTile {
     this.#memory.functions[scoring](queries, this.#rows, this.#scores, this.#stride, queryCount, this.#rowCount);
     const Values = scoring === 'hamming' || scoring.startsWith('dot-') ? Int32Array : Float32Array;
-    return { values: new Values(this.#memory.buffer, this.#scores, queryCount * this.#rowCount), stride: this.#rowCount };
+    return {
+      values: new Values(this.#memory.buffer, this.#scores, queryCount * this.#rowCount),
+      stride: this.#rowCount,
+    };
   }
 
-  /** Returns the number of vectors, rounded up to whole tiles. What fills the last tile is left over from before: no one reads its scores. */
+  /**
+   * Returns the number of vectors, rounded up to whole tiles. What fills the last tile is left over from before: no one
+   * reads its scores.
+   */
   #load({ bytes, bytesPerVector }: PackedVectors, from: number, to: number, address: number, perTile: number): number {
     const memory = new Uint8Array(this.#memory.buffer);
     if (bytesPerVector === this.#stride) {
       memory.set(bytes.subarray(from * bytesPerVector, to * bytesPerVector), address);
     } else {
       for (let row = from; row < to; row++) {
-        memory.set(bytes.subarray(row * bytesPerVector, (row + 1) * bytesPerVector), address + (row - from) * this.#stride);
+        memory.set(
+          bytes.subarray(row * bytesPerVector, (row + 1) * bytesPerVector),
+          address + (row - from) * this.#stride,
+        );
       }
     }
     return roundUp(to - from, perTile);

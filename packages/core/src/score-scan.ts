@@ -6,7 +6,10 @@ import { checkCount } from './vector-checks.ts';
 export interface ScanOptions {
   /** Queries that are compared with a block of the corpus together. Changes speed, never results. Default 100. */
   readonly queryChunkSize?: number | undefined;
-  /** Rows of the corpus after which the next queries have their turn, and progress is reported. Changes speed, never results. Default 8192. */
+  /**
+   * Rows of the corpus after which the next queries have their turn, and progress is reported. Changes speed, never
+   * results. Default 8192.
+   */
   readonly corpusChunkSize?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Called with the number of rows of the corpus that are done, after each chunk of it. */
@@ -35,14 +38,17 @@ export interface BlockScorer<Chunk> {
   score(chunk: Chunk, from: number, to: number): { readonly values: Float64Array; readonly stride: number };
 }
 
-/** A corpus in one piece, or piece by piece in the order of its rows. A piece is read until the next one is asked for. */
+/**
+ * A corpus in one piece, or piece by piece in the order of its rows. A piece is read until the next one is asked for.
+ */
 export type Chunks<Chunk> = Chunk | Iterable<Chunk> | AsyncIterable<Chunk>;
 
 /**
- * Shows the scores of all queries with all rows to `visit`, block by block; the rows in ascending order for each query. The event loop has
- * its turn every few milliseconds, and memory does not grow with the corpus.
+ * Shows the scores of all queries with all rows to `visit`, block by block; the rows in ascending order for each query.
+ * The event loop has its turn every few milliseconds, and memory does not grow with the corpus.
  * @param checkChunk called with each piece of the corpus before it is read
- * @param afterChunk called with each piece after all of its scores were shown, and the row of the corpus that it begins with
+ * @param afterChunk called with each piece after all of its scores were shown, and the row of the corpus that it begins
+ * with
  * @returns the number of rows of the corpus
  * @throws SentvecError `aborted`, `invalid-argument`
  */
@@ -67,7 +73,13 @@ export async function scanScores<Chunk extends { readonly rows: number }>(
         scorer.selectQueries(firstQuery, firstQuery + queryCount);
         for (let from = chunkStart; from < chunkEnd; from += scorer.rowCapacity) {
           const to = Math.min(from + scorer.rowCapacity, chunkEnd);
-          visit({ ...scorer.score(chunk, from, to), firstQuery, queryCount, firstRow: rowsBefore + from, rowCount: to - from });
+          visit({
+            ...scorer.score(chunk, from, to),
+            firstQuery,
+            queryCount,
+            firstRow: rowsBefore + from,
+            rowCount: to - from,
+          });
           if (sliceIsOver()) await giveWay();
           throwIfAborted(signal);
         }
@@ -81,19 +93,25 @@ export async function scanScores<Chunk extends { readonly rows: number }>(
 }
 
 /** The chunk sizes that hold when the caller names none. */
-export function chunkSizes(options: ScanOptions): { readonly queryChunkSize: number; readonly corpusChunkSize: number } {
+export function chunkSizes(options: ScanOptions): {
+  readonly queryChunkSize: number;
+  readonly corpusChunkSize: number;
+} {
   const { queryChunkSize = 100, corpusChunkSize = 8192 } = options;
   checkCount(queryChunkSize, 'queryChunkSize');
   checkCount(corpusChunkSize, 'corpusChunkSize');
   return { queryChunkSize, corpusChunkSize };
 }
 
-function eachChunk<Chunk extends { readonly rows: number }>(corpus: Chunks<Chunk>): Iterable<Chunk> | AsyncIterable<Chunk> {
+function eachChunk<Chunk extends { readonly rows: number }>(
+  corpus: Chunks<Chunk>,
+): Iterable<Chunk> | AsyncIterable<Chunk> {
   return 'rows' in corpus ? [corpus] : corpus;
 }
 
 /**
- * The rows of a block, so that a block with its queries takes about a quarter of a millisecond and the block stays in the cache of a core.
+ * The rows of a block, so that a block with its queries takes about a quarter of a millisecond and the block stays in
+ * the cache of a core.
  * @param length entries of a vector
  */
 export function rowsPerBlock(length: number, bytesPerVector: number, queryChunkSize: number): number {

@@ -16,19 +16,23 @@ export interface SemanticSearchOptions extends ScanOptions {
 }
 
 /**
- * The rows of a corpus that are nearest to each query: all rows are compared, in single precision. Equal scores are in the order of
- * rows; a row whose score is not a number is never a hit. A corpus that does not fit in memory comes in pieces, as matrices
- * of any number of rows. Runs on the caller's thread, lets the event loop have its turn every few milliseconds, and holds
- * beside the hits only a block of the corpus.
+ * The rows of a corpus that are nearest to each query: all rows are compared, in single precision. Equal scores are in
+ * the order of rows; a row whose score is not a number is never a hit. A corpus that does not fit in memory comes in
+ * pieces, as matrices of any number of rows. Runs on the caller's thread, lets the event loop have its turn every few
+ * milliseconds, and holds beside the hits only a block of the corpus.
  *
- * Measured on one core (AVX2, Node 20), a million rows of 384 entries: 100 queries in 2.7 s (29 GFLOP/s), one query in 0.3 s. The
- * results of `semantic_search` in `sentence_transformers/util/retrieval.py`.
+ * Measured on one core (AVX2, Node 20), a million rows of 384 entries: 100 queries in 2.7 s (29 GFLOP/s), one query in
+ * 0.3 s. The results of `semantic_search` in `sentence_transformers/util/retrieval.py`.
  * @param queries a row for each query
  * @param corpus rows of the same length as the queries
  * @returns for each query its hits, best first
  * @throws SentvecError `invalid-argument` (vectors of different lengths, no rows, topK below 1), `aborted`
  */
-export async function semanticSearch(queries: Matrix, corpus: Chunks<Matrix>, options: SemanticSearchOptions = {}): Promise<SearchHit[][]> {
+export async function semanticSearch(
+  queries: Matrix,
+  corpus: Chunks<Matrix>,
+  options: SemanticSearchOptions = {},
+): Promise<SearchHit[][]> {
   const { topK = 10, similarity = 'cosine' } = options;
   checkMatrix(queries, 'The queries');
   checkCount(topK, 'topK');
@@ -73,7 +77,8 @@ export async function sortEach(tops: readonly TopRows[]): Promise<SearchHit[][]>
 
 /** @throws SentvecError `invalid-argument` when a whole corpus had no rows */
 export function checkNotEmpty(rows: number): void {
-  if (rows === 0) throw new SentvecError('invalid-argument', 'The corpus has no rows, so that there is nothing to search.');
+  if (rows === 0)
+    throw new SentvecError('invalid-argument', 'The corpus has no rows, so that there is nothing to search.');
 }
 
 function checkChunk(chunk: Matrix, queries: Matrix): void {

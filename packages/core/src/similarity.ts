@@ -4,12 +4,16 @@ import { checkChoice, checkMatrix, checkSameCount, checkSameLength } from './vec
 /** The functions by which vectors are compared. */
 export const similarityFunctions: readonly SimilarityFunction[] = ['cosine', 'dot', 'euclidean', 'manhattan'];
 
-/** The least length that a vector is divided by, as in `torch.nn.functional.normalize`: the cosine with a vector of zeros is 0. */
+/**
+ * The least length that a vector is divided by, as in `torch.nn.functional.normalize`: the cosine with a vector of
+ * zeros is 0.
+ */
 export const leastLength = 1e-12;
 
 /**
- * How near each row of `a` is to each row of `b`; larger is nearer, distances are negative. Computed in double precision. Blocks until
- * it is done; for large matrices see {@link semanticSearch}. Follows `sentence_transformers/util/similarity.py`.
+ * How near each row of `a` is to each row of `b`; larger is nearer, distances are negative. Computed in double
+ * precision. Blocks until it is done; for large matrices see {@link semanticSearch}. Follows
+ * `sentence_transformers/util/similarity.py`.
  * @returns `a.rows` × `b.rows`
  * @throws SentvecError `invalid-argument` when the vectors differ in length, or there are none
  */
@@ -53,7 +57,8 @@ const comparisons: Readonly<Record<SimilarityFunction, Compare>> = {
   dot,
   cosine: (a, x, b, y, length) =>
     dot(a, x, b, y, length) /
-    (Math.max(Math.sqrt(dot(a, x, a, x, length)), leastLength) * Math.max(Math.sqrt(dot(b, y, b, y, length)), leastLength)),
+    (Math.max(Math.sqrt(dot(a, x, a, x, length)), leastLength) *
+      Math.max(Math.sqrt(dot(b, y, b, y, length)), leastLength)),
   euclidean: (a, x, b, y, length) => {
     let sum = 0;
     for (let i = 0; i < length; i++) sum += (a[x + i]! - b[y + i]!) ** 2;
@@ -74,7 +79,9 @@ function dot(a: Float32Array, x: number, b: Float32Array, y: number, length: num
 
 function lengths(vectors: Matrix): Float64Array {
   const { data, rows, cols } = vectors;
-  return Float64Array.from({ length: rows }, (_, row) => Math.max(Math.sqrt(dot(data, row * cols, data, row * cols, cols)), leastLength));
+  return Float64Array.from({ length: rows }, (_, row) =>
+    Math.max(Math.sqrt(dot(data, row * cols, data, row * cols, cols)), leastLength),
+  );
 }
 
 function divideByLengths(products: Float32Array, a: Float64Array, b: Float64Array): void {

@@ -82,7 +82,8 @@ class StaticEmbedding implements Encoder {
     await this.#giveWay(options);
     for (let token = 0; token < batch.ids.length; token++) {
       if (token % tokensOfStep === tokensOfStep - 1) await this.#giveWay(options);
-      if (batch.mask[token] !== 0) copyVector(this.#aliveTable(), batch.ids[token]!, data.subarray(token * size, (token + 1) * size));
+      if (batch.mask[token] !== 0)
+        copyVector(this.#aliveTable(), batch.ids[token]!, data.subarray(token * size, (token + 1) * size));
     }
     return { data, rows: batch.ids.length, cols: size };
   }
@@ -145,9 +146,13 @@ class StaticEmbedding implements Encoder {
 /** Where the vector of a token id begins in the table. */
 function startOf({ file, vectors, rowOfId, vocabularySize }: TokenTable, id: number): number {
   if (id >= 0 && id < vocabularySize) return (rowOfId === undefined ? id : rowOfId[id]!) * vectors.cols;
-  throw new SentvecError('invalid-model', `The tokenizer gave the id ${id}, but ${file} has vectors for 0 to ${vocabularySize - 1} only.`, {
-    file,
-  });
+  throw new SentvecError(
+    'invalid-model',
+    `The tokenizer gave the id ${id}, but ${file} has vectors for 0 to ${vocabularySize - 1} only.`,
+    {
+      file,
+    },
+  );
 }
 
 function addVector(table: TokenTable, id: number, sums: Float64Array): void {

@@ -19,8 +19,8 @@ interface Word {
 }
 
 /**
- * A long text in pieces that a model reads whole: each as many words as fit, from word to word as they stand in the text, white space
- * around a piece left out. A word that does not fit alone is cut between characters.
+ * A long text in pieces that a model reads whole: each as many words as fit, from word to word as they stand in the
+ * text, white space around a piece left out. A word that does not fit alone is cut between characters.
  * @param model whose tokenizer counts
  * @returns no pieces for a text without words
  * @throws SentvecError `invalid-argument` when the special tokens alone fill a piece, or the overlap does; `aborted`
@@ -75,14 +75,20 @@ class TokenCounter {
   }
 
   async words(text: string): Promise<Word[]> {
-    const places = [...text.matchAll(/\S+/gu)].map(({ index, 0: word }) => ({ start: index, end: index + word.length }));
+    const places = [...text.matchAll(/\S+/gu)].map(({ index, 0: word }) => ({
+      start: index,
+      end: index + word.length,
+    }));
     // With the space that is before it in the text, which some tokenizers make part of the word.
     const counts = await this.count(places.map(({ start, end }) => (start === 0 ? '' : ' ') + text.slice(start, end)));
     return places.map((place, index) => ({ ...place, tokens: counts[index]! }));
   }
 }
 
-/** The most words that fit by the sum of their tokens, fewer when the piece turns out longer than that; a part of the first word when it does not fit alone. */
+/**
+ * The most words that fit by the sum of their tokens, fewer when the piece turns out longer than that; a part of the
+ * first word when it does not fit alone.
+ */
 async function longestPiece(
   text: string,
   words: readonly Word[],
@@ -103,7 +109,10 @@ async function longestPiece(
   return { count: 0, piece: await longestBeginning(text.slice(start, end), budget, counter) };
 }
 
-/** The longest beginning of a word that fits, found by halving; at least one character, so that the text comes to an end. */
+/**
+ * The longest beginning of a word that fits, found by halving; at least one character, so that the text comes to an
+ * end.
+ */
 async function longestBeginning(word: string, budget: number, counter: TokenCounter): Promise<string> {
   const characters = Array.from(word);
   let [fits, tooLong] = [1, characters.length];

@@ -10,8 +10,8 @@ export interface TruncateOptions {
 }
 
 /**
- * The first `dimension` entries of each row, normalized again: for embeddings of a model that was trained so that they carry the most
- * (Matryoshka Representation Learning, Kusupati et al. 2022).
+ * The first `dimension` entries of each row, normalized again: for embeddings of a model that was trained so that they
+ * carry the most (Matryoshka Representation Learning, Kusupati et al. 2022).
  * @throws SentvecError `invalid-argument` when the rows have fewer entries
  */
 export function truncateEmbeddings(embeddings: Matrix, dimension: number, options: TruncateOptions = {}): Matrix {

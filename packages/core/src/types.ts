@@ -17,7 +17,10 @@ export interface TokenBatch {
   readonly cols: number;
 }
 
-/** One vector for each token of a batch: `rows` = batch.rows × batch.cols, `cols` = hidden size. Rows at padding are arbitrary. */
+/**
+ * One vector for each token of a batch: `rows` = batch.rows × batch.cols, `cols` = hidden size. Rows at padding are
+ * arbitrary.
+ */
 export interface TokenEmbeddings extends Matrix {}
 
 /** The token ids of one text, special tokens included. */
@@ -67,18 +70,19 @@ export interface Encoder {
   /** The tokens (rows × cols) of a batch at which it works best. The caller's choice wins. */
   readonly batchTokens: number;
   /**
-   * The file of the model that it took its weights from, when that is not the usual one (a quantized variant, say): it then
-   * stands for the weights in the fingerprint, instead of `model.safetensors` or `onnx/model.onnx`.
+   * The file of the model that it took its weights from, when that is not the usual one (a quantized variant, say): it
+   * then stands for the weights in the fingerprint, instead of `model.safetensors` or `onnx/model.onnx`.
    */
   readonly weightsFile?: string | undefined;
   /**
-   * The largest difference of a token's vector from the exact one, in lengths of that vector, that rounding explains on its device: the
-   * canary refuses more. Default 5e-5, for float32 on a processor.
+   * The largest difference of a token's vector from the exact one, in lengths of that vector, that rounding explains on
+   * its device: the canary refuses more. Default 5e-5, for float32 on a processor.
    */
   readonly roundingError?: number | undefined;
   /**
    * Token embeddings of a batch. A text's embeddings do not depend on its batch-mates beyond rounding. May be called
-   * concurrently. Batches with no rows give no rows. The batch's arrays are left as they are: not changed, not transferred.
+   * concurrently. Batches with no rows give no rows. The batch's arrays are left as they are: not changed, not
+   * transferred.
    * @throws SentvecError `disposed`, `aborted`, `backend-failed`
    */
   encode(batch: TokenBatch, options?: EncodeOptions): Promise<TokenEmbeddings>;
@@ -102,9 +106,14 @@ export interface EncodeOptions {
 }
 
 /** Whether a backend can work here; when not, why, in words that say what to do. */
-export type Availability = { readonly available: true; readonly device: string } | { readonly available: false; readonly reason: string };
+export type Availability =
+  | { readonly available: true; readonly device: string }
+  | { readonly available: false; readonly reason: string };
 
-/** A runtime that can execute encoders. The one plug that backends implement; see `backendContract` in `@sentvec/testing`. */
+/**
+ * A runtime that can execute encoders. The one plug that backends implement; see `backendContract` in
+ * `@sentvec/testing`.
+ */
 export interface Backend {
   /** For example `onnx`, `tfjs`, `webgpu`. */
   readonly name: string;
@@ -115,9 +124,9 @@ export interface Backend {
    */
   load(model: ModelFiles, options?: LoadOptions): Promise<Encoder>;
   /**
-   * Token embeddings of a short batch, computed in another way than the encoder's: what the canary compares with when the model folder
-   * holds no values of its own. `plainReference` of `@sentvec/architectures` serves any backend. A reason, when there is no such way, or
-   * it would cost more than it is worth (a download, minutes).
+   * Token embeddings of a short batch, computed in another way than the encoder's: what the canary compares with when
+   * the model folder holds no values of its own. `plainReference` of `@sentvec/architectures` serves any backend. A
+   * reason, when there is no such way, or it would cost more than it is worth (a download, minutes).
    */
   reference?(model: ModelFiles, batch: TokenBatch): Promise<TokenEmbeddings | { readonly reason: string }>;
 }
@@ -139,11 +148,17 @@ export type CanaryResult =
 /** Options of {@link Backend.load}. */
 export interface LoadOptions {
   readonly signal?: AbortSignal | undefined;
-  /** Called with one sentence when something works differently than asked (a provider that is missing, say). Default: `process.emitWarning` or `console.warn`. */
+  /**
+   * Called with one sentence when something works differently than asked (a provider that is missing, say). Default:
+   * `process.emitWarning` or `console.warn`.
+   */
   readonly onWarning?: ((message: string) => void) | undefined;
 }
 
-/** The files of a model, wherever they are: a folder, a URL, the hub, memory. Paths are relative, with `/`, and never leave the model. */
+/**
+ * The files of a model, wherever they are: a folder, a URL, the hub, memory. Paths are relative, with `/`, and never
+ * leave the model.
+ */
 export interface ModelFiles {
   /** How a person would name the model: a folder, `org/name`, a URL. */
   readonly name: string;
@@ -167,7 +182,10 @@ export type PoolingMode = 'cls' | 'max' | 'mean' | 'mean_sqrt_len_tokens' | 'wei
 /** The third part of a model: one vector of a text's token vectors. */
 export interface Pooling {
   readonly name: string;
-  /** Set on built-in poolings: the modes whose results are concatenated, in order. A backend may compute them on its device. */
+  /**
+   * Set on built-in poolings: the modes whose results are concatenated, in order. A backend may compute them on its
+   * device.
+   */
   readonly modes?: readonly PoolingMode[];
   /** Whether the tokens of a prompt take part. Default true. */
   readonly includePrompt?: boolean;
@@ -178,7 +196,10 @@ export interface Pooling {
   pool(tokens: TokenEmbeddings, batch: TokenBatch): Matrix;
 }
 
-/** Functions that a dense projection may end with: the names of the classes in `torch.nn` that sentence-transformers saves. */
+/**
+ * Functions that a dense projection may end with: the names of the classes in `torch.nn` that sentence-transformers
+ * saves.
+ */
 export type Activation =
   | 'Identity'
   | 'Tanh'
@@ -206,9 +227,15 @@ export type Activation =
   | 'Softmin'
   | 'LogSoftmax';
 
-/** The fourth part of a model, a step from vectors to vectors. Data, so that every backend and the trainer can execute it. */
+/**
+ * The fourth part of a model, a step from vectors to vectors. Data, so that every backend and the trainer can execute
+ * it.
+ */
 export type Projection =
-  /** `activation(x · weightᵀ + bias)`, plus `x` (through `residualWeight` when the sizes differ) with `residual`. `weight` has one row for each output. */
+  /**
+   * `activation(x · weightᵀ + bias)`, plus `x` (through `residualWeight` when the sizes differ) with `residual`.
+   * `weight` has one row for each output.
+   */
   | {
       readonly kind: 'dense';
       readonly weight: Matrix;
@@ -219,7 +246,12 @@ export type Projection =
     }
   /** Divides by the Euclidean norm, at least 1e-12. */
   | { readonly kind: 'normalize' }
-  | { readonly kind: 'layer-norm'; readonly weight: Float32Array; readonly bias: Float32Array; readonly epsilon: number }
+  | {
+      readonly kind: 'layer-norm';
+      readonly weight: Float32Array;
+      readonly bias: Float32Array;
+      readonly epsilon: number;
+    }
   /** Keeps the first `size` entries. */
   | { readonly kind: 'truncate'; readonly size: number };
 
@@ -229,5 +261,8 @@ export interface Head {
   readonly projections: readonly Projection[];
 }
 
-/** How two vectors are compared: the names of sentence-transformers. Distances are negative, so that larger is always nearer. */
+/**
+ * How two vectors are compared: the names of sentence-transformers. Distances are negative, so that larger is always
+ * nearer.
+ */
 export type SimilarityFunction = 'cosine' | 'dot' | 'euclidean' | 'manhattan';

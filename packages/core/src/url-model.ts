@@ -10,7 +10,9 @@ export interface UrlModelOptions {
   readonly name?: string | undefined;
   /** Its version, where the server keeps several: part of the key under which `cachedModel` keeps it. */
   readonly revision?: string | undefined;
-  /** All files of the folder. Default: the server is asked for each file that a model of sentence-transformers may have. */
+  /**
+   * All files of the folder. Default: the server is asked for each file that a model of sentence-transformers may have.
+   */
   readonly files?: readonly string[] | undefined;
   /** Called while a file is on its way. */
   readonly onProgress?: ((progress: DownloadProgress) => void) | undefined;
@@ -46,7 +48,8 @@ export function urlModel(url: string, options: UrlModelOptions = {}): ModelFiles
   const folder = folderAddress(url);
   const { name = url, revision, signal, onProgress } = options;
   let listing: Promise<readonly string[]> | undefined = options.files && Promise.resolve([...options.files].sort());
-  const read = (path: string): Promise<Uint8Array> => download(name, path, new URL(checkFilePath(path), folder), signal, onProgress);
+  const read = (path: string): Promise<Uint8Array> =>
+    download(name, path, new URL(checkFilePath(path), folder), signal, onProgress);
   return {
     name,
     revision,
@@ -58,7 +61,8 @@ export function urlModel(url: string, options: UrlModelOptions = {}): ModelFiles
 function folderAddress(url: string): URL {
   const { document, location } = globalThis as { document?: { baseURI: string }; location?: { href: string } };
   const page = document?.baseURI ?? location?.href;
-  if (!URL.canParse(url, page)) throw new SentvecError('invalid-argument', `${JSON.stringify(url)} is no address of a model folder.`);
+  if (!URL.canParse(url, page))
+    throw new SentvecError('invalid-argument', `${JSON.stringify(url)} is no address of a model folder.`);
   const folder = new URL(url, page);
   if (!folder.pathname.endsWith('/')) folder.pathname += '/';
   return folder;
@@ -71,7 +75,9 @@ async function findFiles(
   signal: AbortSignal | undefined,
 ): Promise<readonly string[]> {
   const present = async (paths: readonly string[]): Promise<string[]> => {
-    const found = await Promise.all(paths.map(async (path) => ((await exists(new URL(path, folder), signal)) ? [path] : [])));
+    const found = await Promise.all(
+      paths.map(async (path) => ((await exists(new URL(path, folder), signal)) ? [path] : [])),
+    );
     return found.flat();
   };
   const top = await present(folderFiles);

@@ -10,10 +10,16 @@ import type { Matrix } from './types.ts';
 export function checkMatrix(matrix: Matrix, name: string, leastRows = 1): void {
   const { rows, cols, data } = matrix;
   if (!Number.isSafeInteger(rows) || rows < leastRows || !Number.isSafeInteger(cols) || cols < 1) {
-    throw new SentvecError('invalid-argument', `${name}: a matrix of ${rows} × ${cols} is too small: at least ${leastRows} × 1 is needed.`);
+    throw new SentvecError(
+      'invalid-argument',
+      `${name}: a matrix of ${rows} × ${cols} is too small: at least ${leastRows} × 1 is needed.`,
+    );
   }
   if (data.length !== rows * cols) {
-    throw new SentvecError('invalid-argument', `${name}: a matrix of ${rows} × ${cols} needs ${rows * cols} numbers, not ${data.length}.`);
+    throw new SentvecError(
+      'invalid-argument',
+      `${name}: a matrix of ${rows} × ${cols} needs ${rows * cols} numbers, not ${data.length}.`,
+    );
   }
 }
 
@@ -29,7 +35,10 @@ export function checkSameLength(length: number, name: string, otherLength: numbe
 /** @throws SentvecError `invalid-argument` when lists that belong together row by row have different numbers of rows */
 export function checkSameCount(count: number, name: string, otherCount: number, otherName: string): void {
   if (count === otherCount) return;
-  throw new SentvecError('invalid-argument', `Rows are compared in pairs, but ${name} has ${count} and ${otherName} has ${otherCount}.`);
+  throw new SentvecError(
+    'invalid-argument',
+    `Rows are compared in pairs, but ${name} has ${count} and ${otherName} has ${otherCount}.`,
+  );
 }
 
 /** @throws SentvecError `invalid-argument` when a count that a caller gave is not a whole number of at least `least` */
@@ -41,5 +50,8 @@ export function checkCount(count: number, name: string, least = 1): void {
 /** @throws SentvecError `invalid-argument` when a value is none of those there are */
 export function checkChoice<T extends string>(value: T, choices: readonly T[], name: string): void {
   if (choices.includes(value)) return;
-  throw new SentvecError('invalid-argument', `${name} cannot be ${JSON.stringify(value)}. Choose from ${choices.join(', ')}.`);
+  throw new SentvecError(
+    'invalid-argument',
+    `${name} cannot be ${JSON.stringify(value)}. Choose from ${choices.join(', ')}.`,
+  );
 }

@@ -56,7 +56,10 @@ export class VectorScorer implements BlockScorer<Matrix> {
     return { values: this.#values, stride };
   }
 
-  /** Both lengths come from the same function, and their product does not depend on the order: the cosine of (x, y) is that of (y, x). */
+  /**
+   * Both lengths come from the same function, and their product does not depend on the order: the cosine of (x, y) is
+   * that of (y, x).
+   */
   #writeScales(scales: Float64Array): void {
     const squares = this.#kernel.squaredLengths();
     for (let row = 0; row < scales.length; row++) scales[row] = 1 / Math.max(Math.sqrt(squares[row]!), leastLength);
@@ -86,5 +89,8 @@ export class VectorScorer implements BlockScorer<Matrix> {
 }
 
 function packed({ data, cols }: Matrix): PackedVectors {
-  return { bytes: new Uint8Array(data.buffer, data.byteOffset, data.byteLength), bytesPerVector: cols * data.BYTES_PER_ELEMENT };
+  return {
+    bytes: new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
+    bytesPerVector: cols * data.BYTES_PER_ELEMENT,
+  };
 }

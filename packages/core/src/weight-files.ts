@@ -1,6 +1,6 @@
 /**
- * The files that hold an encoder's weights, sorted: the one that the backend says it used, else `model.safetensors` or its
- * shards, else the ONNX file; an ONNX file with its external data.
+ * The files that hold an encoder's weights, sorted: the one that the backend says it used, else `model.safetensors` or
+ * its shards, else the ONNX file; an ONNX file with its external data.
  * @param files all files in the encoder's folder
  * @param used see {@link Encoder.weightsFile}
  */

@@ -5,7 +5,9 @@ import { planBatches } from '../src/batching.ts';
 function randomLengths(count: number, seed: number): number[] {
   let state = seed;
   const next = (): number => (state = (state * 48271) % 2147483647) / 2147483647;
-  return Array.from({ length: count }, () => (next() < 0.7 ? 4 + Math.floor(next() * 20) : 4 + Math.floor(next() ** 2 * 500)));
+  return Array.from({ length: count }, () =>
+    next() < 0.7 ? 4 + Math.floor(next() * 20) : 4 + Math.floor(next() ** 2 * 500),
+  );
 }
 
 test.each([1, 64, 512, 8192])('every text once, within a budget of %d, longest first', (budget) => {

@@ -23,7 +23,15 @@ function changed(change: (encoder: Encoder) => Partial<Encoder>, backend: Backen
     const encoder = await backend.load(files, options);
     const { hiddenSize, maxPositions, concurrency, batchTokens } = encoder;
     const encode: Encoder['encode'] = (batch) => encoder.encode(batch);
-    return { hiddenSize, maxPositions, concurrency, batchTokens, encode, dispose: () => encoder.dispose(), ...change(encoder) };
+    return {
+      hiddenSize,
+      maxPositions,
+      concurrency,
+      batchTokens,
+      encode,
+      dispose: () => encoder.dispose(),
+      ...change(encoder),
+    };
   };
   return { ...backend, name: 'changed', load };
 }
@@ -34,7 +42,10 @@ function scaled<M extends Matrix>(matrix: M, factor: number): M {
 
 /** Wrong by so much of a vector's length, about. */
 const perturbed = (size: number, fields: Partial<Encoder> = {}): Backend =>
-  changed((encoder) => ({ encode: async (batch) => scaled(await encoder.encode(batch), 1 + size * Math.SQRT2), ...fields }));
+  changed((encoder) => ({
+    encode: async (batch) => scaled(await encoder.encode(batch), 1 + size * Math.SQRT2),
+    ...fields,
+  }));
 
 async function refusal(backend: Backend, files: ModelFiles = goldenModel('tiny-bert')): Promise<SentvecError> {
   const error: unknown = await loadEmbedder(files, { backend }).then(
@@ -63,14 +74,19 @@ describe('a backend that computes something else is refused when it loads a mode
   it('with its name, the size of the difference, and what to do', async () => {
     const { code, message, details } = await refusal(perturbed(1e-3));
     expect(code).toBe('backend-wrong');
-    expect(message).toMatch(/backend changed does not compute what tiny-bert says.*differ by 1\.\de-3 of a vector's length.*canary: false/);
+    expect(message).toMatch(
+      /backend changed does not compute what tiny-bert says.*differ by 1\.\de-3 of a vector's length.*canary: false/,
+    );
     expect(details).toMatchObject({ backend: 'changed', tolerance: 5e-5 });
     expect(details['difference']).toBeGreaterThan(5e-4);
     expect(details['difference']).toBeLessThan(2e-3);
   });
 
   it.each<[string, (encoder: Encoder) => Partial<Encoder>]>([
-    ['reads padding as text', (encoder) => ({ encode: (batch) => encoder.encode({ ...batch, mask: batch.mask.map(() => 1) }) })],
+    [
+      'reads padding as text',
+      (encoder) => ({ encode: (batch) => encoder.encode({ ...batch, mask: batch.mask.map(() => 1) }) }),
+    ],
     [
       'mixes up texts',
       (encoder) => ({
@@ -93,13 +109,17 @@ describe('a backend that computes something else is refused when it loads a mode
     ['gives vectors of another size', (encoder) => ({ encode: async () => encoder.encode(canaryText([2])) })],
     [
       'pools wrongly on its device',
-      () => ({ encodePooled: async ({ rows }: TokenBatch) => ({ data: new Float32Array(rows * 32).fill(0.1), rows, cols: 32 }) }),
+      () => ({
+        encodePooled: async ({ rows }: TokenBatch) => ({ data: new Float32Array(rows * 32).fill(0.1), rows, cols: 32 }),
+      }),
     ],
   ])('that %s', async (_, change) => {
     const backend = changed(change);
     expect((await refusal(backend)).code).toBe('backend-wrong');
     const stored = await copyWith({ 'canary.json': await canaryOf('tiny-bert') });
-    expect((await refusal({ ...backend, reference: async () => ({ reason: 'none' }) }, stored)).code).toBe('backend-wrong');
+    expect((await refusal({ ...backend, reference: async () => ({ reason: 'none' }) }, stored)).code).toBe(
+      'backend-wrong',
+    );
   });
 
   it('and disposed of', async () => {
@@ -117,7 +137,12 @@ describe('a backend that computes something else is refused when it loads a mode
 describe('a backend that is right', () => {
   it.each(goldenModelNames)('passes with values that its reference computes: %s', async (name) => {
     const { canary } = await loadEmbedder(goldenModel(name), { backend: right });
-    expect(canary).toMatchObject({ state: 'passed', reference: 'computed', tolerance: 5e-5, difference: expect.any(Number) });
+    expect(canary).toMatchObject({
+      state: 'passed',
+      reference: 'computed',
+      tolerance: 5e-5,
+      difference: expect.any(Number),
+    });
   });
 
   it.each(goldenModelNames)('passes with the values of the folder: %s', async (name) => {
@@ -127,7 +152,9 @@ describe('a backend that is right', () => {
   });
 
   it('passes with the rounding that it owns up to', async () => {
-    const { canary } = await loadEmbedder(goldenModel('tiny-bert'), { backend: perturbed(1e-4, { roundingError: 2e-4 }) });
+    const { canary } = await loadEmbedder(goldenModel('tiny-bert'), {
+      backend: perturbed(1e-4, { roundingError: 2e-4 }),
+    });
     expect(canary).toMatchObject({ state: 'passed', tolerance: 2e-4 });
   });
 
@@ -138,7 +165,11 @@ describe('a backend that is right', () => {
     expect((await refusal(perturbed(1, { weightsFile }))).message).toMatch(/onnx\/model_q4\.onnx.*another variant/);
     const pooled: Partial<Encoder> = {
       weightsFile,
-      encodePooled: async ({ rows }) => ({ data: Float32Array.from({ length: rows * 32 }, (_, index) => Math.sin(index)), rows, cols: 32 }),
+      encodePooled: async ({ rows }) => ({
+        data: Float32Array.from({ length: rows * 32 }, (_, index) => Math.sin(index)),
+        rows,
+        cols: 32,
+      }),
     };
     expect((await refusal(changed(() => pooled))).code).toBe('backend-wrong');
   });
@@ -148,7 +179,10 @@ describe('the values of the folder', () => {
   it('are not believed when the weights contradict them: the folder may have been trained since', async () => {
     const warnings: string[] = [];
     const files = await copyWith({ 'canary.json': await canaryOf('tiny-bert-multipool') });
-    const { canary } = await loadEmbedder(files, { backend: right, onWarning: (message) => void warnings.push(message) });
+    const { canary } = await loadEmbedder(files, {
+      backend: right,
+      onWarning: (message) => void warnings.push(message),
+    });
     expect(canary).toMatchObject({ state: 'passed', reference: 'computed' });
     expect(warnings.join()).toMatch(/canary\.json of tiny-bert holds the values of other weights/);
     expect((await refusal(perturbed(1e-3), files)).code).toBe('backend-wrong');

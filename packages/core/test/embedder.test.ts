@@ -1,4 +1,11 @@
-import { createEmbedder, createPooling, SentvecError, type Embedder, type Encoder, type StreamedVector } from '@sentvec/core';
+import {
+  createEmbedder,
+  createPooling,
+  SentvecError,
+  type Embedder,
+  type Encoder,
+  type StreamedVector,
+} from '@sentvec/core';
 import { expect, test, vi } from 'vitest';
 import { characterTokenizer, expectedMean, fakeEncoder, fakeParts, tokenVectors } from './fake-parts.ts';
 
@@ -7,7 +14,9 @@ function randomTexts(count: number, seed = 7): string[] {
   let state = seed;
   const next = (): number => (state = (state * 48271) % 2147483647) / 2147483647;
   return Array.from({ length: count }, () =>
-    Array.from({ length: 1 + Math.floor(next() ** 3 * 80) }, () => String.fromCharCode(97 + Math.floor(next() * 26))).join(''),
+    Array.from({ length: 1 + Math.floor(next() ** 3 * 80) }, () =>
+      String.fromCharCode(97 + Math.floor(next() * 26)),
+    ).join(''),
   );
 }
 
@@ -109,14 +118,24 @@ test('a failing source ends the stream with its error, after the windows before 
 test('a value that is not a text is named by its row', async () => {
   const embedder = createEmbedder(fakeParts());
   const texts = ['a', 'b', null, 'c'] as string[];
-  await expect(embedder.embed(texts)).rejects.toMatchObject({ code: 'invalid-text', details: { row: 2 }, message: /Row 2 is null/u });
+  await expect(embedder.embed(texts)).rejects.toMatchObject({
+    code: 'invalid-text',
+    details: { row: 2 },
+    message: /Row 2 is null/u,
+  });
   await expect(collect(embedder, texts)).rejects.toMatchObject({ code: 'invalid-text', details: { row: 2 } });
-  await expect(embedder.embed(['a', 7 as unknown as string])).rejects.toMatchObject({ details: { row: 1 }, message: /number/u });
+  await expect(embedder.embed(['a', 7 as unknown as string])).rejects.toMatchObject({
+    details: { row: 1 },
+    message: /number/u,
+  });
 });
 
 test('a text without any token is named by its row', async () => {
   const embedder = createEmbedder(fakeParts({ addSpecialTokens: false }));
-  await expect(embedder.embed(['a', '  ', 'b', ''])).rejects.toMatchObject({ code: 'invalid-text', details: { row: 1, rows: [1, 3] } });
+  await expect(embedder.embed(['a', '  ', 'b', ''])).rejects.toMatchObject({
+    code: 'invalid-text',
+    details: { row: 1, rows: [1, 3] },
+  });
   const { vectors } = await createEmbedder(fakeParts()).embed(['']);
   expect(rowOf(vectors, 0)).toEqual(expectedMean(''));
 });
@@ -130,7 +149,10 @@ test('prompts: by name, by text, by default, none', async () => {
   expect(await first({})).toEqual(close('p: x'));
   expect(await first({ prompt: null })).toEqual(close('x'));
   expect(await first({ promptText: 'mine: ' })).toEqual(close('mine: x'));
-  await expect(first({ prompt: 'nope' })).rejects.toMatchObject({ code: 'invalid-argument', message: /"nope".*"query", "passage"/u });
+  await expect(first({ prompt: 'nope' })).rejects.toMatchObject({
+    code: 'invalid-argument',
+    message: /"nope".*"query", "passage"/u,
+  });
   await expect(first({ prompt: 'toString' })).rejects.toMatchObject({ code: 'invalid-argument' });
   await expect(first({ prompt: 'query', promptText: 'q' })).rejects.toMatchObject({ code: 'invalid-argument' });
 });
@@ -138,7 +160,8 @@ test('prompts: by name, by text, by default, none', async () => {
 test('a prompt can be left out of the pooling', async () => {
   const head = { pooling: createPooling('mean', { includePrompt: false }), projections: [] };
   const embedder = createEmbedder(fakeParts({ head, prompts: { query: 'ab', empty: '' } }));
-  const places = async (prompt: string | null): Promise<number> => rowOf((await embedder.embed(['xy'], { prompt })).vectors, 0)[1]!;
+  const places = async (prompt: string | null): Promise<number> =>
+    rowOf((await embedder.embed(['xy'], { prompt })).vectors, 0)[1]!;
   expect(await places('query')).toBe((3 + 4 + 5) / 3);
   expect(await places('empty')).toBe((1 + 2 + 3) / 3);
   expect(await places(null)).toBe((0 + 1 + 2 + 3) / 4);
@@ -147,9 +170,13 @@ test('a prompt can be left out of the pooling', async () => {
 test('vectors are cut on request, and normalized again when the model normalizes', async () => {
   const plain = createEmbedder(fakeParts({ truncateDim: 3 }));
   expect(rowOf((await plain.embed(['abc'])).vectors, 0)).toEqual(expectedMean('abc').slice(0, 3).map(Math.fround));
-  expect(rowOf((await plain.embed(['abc'], { truncateDim: 2 })).vectors, 0)).toEqual(expectedMean('abc').slice(0, 2).map(Math.fround));
+  expect(rowOf((await plain.embed(['abc'], { truncateDim: 2 })).vectors, 0)).toEqual(
+    expectedMean('abc').slice(0, 2).map(Math.fround),
+  );
   expect((await plain.embed(['abc'], { truncateDim: 4 })).vectors.cols).toBe(4);
-  const normalizing = createEmbedder(fakeParts({ head: { pooling: createPooling('mean'), projections: [{ kind: 'normalize' }] } }));
+  const normalizing = createEmbedder(
+    fakeParts({ head: { pooling: createPooling('mean'), projections: [{ kind: 'normalize' }] } }),
+  );
   const { vectors } = await normalizing.embed(['abc'], { truncateDim: 2 });
   const [x, y] = expectedMean('abc');
   expect(vectors.data[0]).toBeCloseTo(x! / Math.hypot(x!, y!), 6);
@@ -160,7 +187,9 @@ test('vectors are cut on request, and normalized again when the model normalizes
 
 test('uses the pooling of the backend where it offers one, with the pooling mask', async () => {
   const encodePooled = vi.fn<NonNullable<Encoder['encodePooled']>>(async (batch, head) =>
-    head.projections.length === 0 ? { data: new Float32Array(batch.rows * 4).fill(7), rows: batch.rows, cols: 4 } : undefined,
+    head.projections.length === 0
+      ? { data: new Float32Array(batch.rows * 4).fill(7), rows: batch.rows, cols: 4 }
+      : undefined,
   );
   const head = { pooling: createPooling('mean', { includePrompt: false }), projections: [] };
   const embedder = createEmbedder(fakeParts({ encoder: fakeEncoder({ encodePooled }), head }));
@@ -170,7 +199,9 @@ test('uses the pooling of the backend where it offers one, with the pooling mask
     head,
     { poolingMask: Int32Array.of(0, 0, 1, 1, 1) },
   ]);
-  expect(rowOf((await embedder.embed(['ab'], { truncateDim: 2 })).vectors, 0)).toEqual(expectedMean('ab').slice(0, 2).map(Math.fround));
+  expect(rowOf((await embedder.embed(['ab'], { truncateDim: 2 })).vectors, 0)).toEqual(
+    expectedMean('ab').slice(0, 2).map(Math.fround),
+  );
   const heads = encodePooled.mock.calls.map((call) => call[1]);
   await embedder.embed(['ab'], { truncateDim: 2 });
   expect(encodePooled.mock.calls.at(-1)![1]).toBe(heads.at(-1));
@@ -198,7 +229,9 @@ test('any failure of an encoder is a SentvecError, and nothing is left running u
   const failure = createEmbedder(fakeParts({ encoder })).embed(randomTexts(3000));
   await expect(failure).rejects.toMatchObject({ code: 'backend-failed', message: /no device/u });
   const wrongShape = fakeEncoder({ encode: async () => ({ data: new Float32Array(4), rows: 1, cols: 4 }) });
-  await expect(createEmbedder(fakeParts({ encoder: wrongShape })).embed(['ab'])).rejects.toMatchObject({ code: 'backend-failed' });
+  await expect(createEmbedder(fakeParts({ encoder: wrongShape })).embed(['ab'])).rejects.toMatchObject({
+    code: 'backend-failed',
+  });
 });
 
 test('abort ends at once, though a batch never ends', async () => {
@@ -207,11 +240,13 @@ test('abort ends at once, though a batch never ends', async () => {
   const controller = new AbortController();
   const embedding = embedder.embed(randomTexts(100), { signal: controller.signal });
   const streaming = (async () => {
-    for await (const _ of embedder.embedStream(randomTexts(100), { signal: controller.signal })) throw new Error('unexpected');
+    for await (const _ of embedder.embedStream(randomTexts(100), { signal: controller.signal }))
+      throw new Error('unexpected');
   })();
   setTimeout(() => controller.abort(new Error('enough')), 10);
   const failures = await Promise.allSettled([embedding, streaming]);
-  for (const failure of failures) expect(failure).toMatchObject({ reason: { code: 'aborted', cause: { message: 'enough' } } });
+  for (const failure of failures)
+    expect(failure).toMatchObject({ reason: { code: 'aborted', cause: { message: 'enough' } } });
   await expect(embedder.embed(['a'], { signal: controller.signal })).rejects.toMatchObject({ code: 'aborted' });
 });
 
@@ -245,13 +280,20 @@ test('dispose may be called twice; everything after it, and what still runs, is 
 
 test('progress counts rows and tokens up to the end', async () => {
   const reports: { rows: number; tokens: number }[] = [];
-  const { receipt } = await createEmbedder(fakeParts()).embed(randomTexts(300), { onProgress: (progress) => reports.push(progress) });
+  const { receipt } = await createEmbedder(fakeParts()).embed(randomTexts(300), {
+    onProgress: (progress) => reports.push(progress),
+  });
   expect(reports.at(-1)).toEqual({ rows: 300, tokens: receipt.tokens });
   expect(reports.every(({ rows }, index) => index === 0 || rows > reports[index - 1]!.rows)).toBe(true);
 });
 
 test('arguments that cannot work are refused', async () => {
   expect(() => createEmbedder(fakeParts({ maxLength: 65 }))).toThrow(SentvecError);
-  await expect(createEmbedder(fakeParts()).embed(['a'], { batchTokens: 0 })).rejects.toMatchObject({ code: 'invalid-argument' });
-  expect((await createEmbedder(fakeParts({ tokenizer: characterTokenizer() })).embed(['abc'], { batchTokens: 1 })).vectors.rows).toBe(1);
+  await expect(createEmbedder(fakeParts()).embed(['a'], { batchTokens: 0 })).rejects.toMatchObject({
+    code: 'invalid-argument',
+  });
+  expect(
+    (await createEmbedder(fakeParts({ tokenizer: characterTokenizer() })).embed(['abc'], { batchTokens: 1 })).vectors
+      .rows,
+  ).toBe(1);
 });

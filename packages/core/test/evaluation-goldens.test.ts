@@ -29,7 +29,11 @@ interface RetrievalGolden {
 }
 
 interface EvaluationGoldens {
-  readonly similarity_matrices: { readonly a: Rows; readonly b: Rows; readonly similarity: Readonly<Record<SimilarityFunction, Rows>> };
+  readonly similarity_matrices: {
+    readonly a: Rows;
+    readonly b: Rows;
+    readonly similarity: Readonly<Record<SimilarityFunction, Rows>>;
+  };
   readonly embedding_similarity: {
     readonly embeddings1: Rows;
     readonly embeddings2: Rows;
@@ -43,7 +47,9 @@ interface EvaluationGoldens {
     readonly corpus: Rows;
     readonly top_k: number;
     readonly results: Readonly<
-      Partial<Record<SimilarityFunction, readonly (readonly { readonly corpus_id: number; readonly score: number }[])[]>>
+      Partial<
+        Record<SimilarityFunction, readonly (readonly { readonly corpus_id: number; readonly score: number }[])[]>
+      >
     >;
   };
   readonly paraphrase_mining: {
@@ -57,7 +63,11 @@ interface EvaluationGoldens {
   };
   readonly community_detection: {
     readonly embeddings: Rows;
-    readonly runs: readonly { readonly threshold: number; readonly min_community_size: number; readonly communities: Rows }[];
+    readonly runs: readonly {
+      readonly threshold: number;
+      readonly min_community_size: number;
+      readonly communities: Rows;
+    }[];
   };
   readonly quantization: {
     readonly embeddings: Rows;
@@ -66,7 +76,10 @@ interface EvaluationGoldens {
     readonly results: Readonly<Record<'int8_ranges' | 'uint8_ranges' | 'int8_calibration' | 'int8_own', Rows>>;
     readonly binary: { readonly embeddings: Rows; readonly binary: Rows; readonly ubinary: Rows };
   };
-  readonly truncation: { readonly embeddings: Rows; readonly runs: readonly { readonly dimension: number; readonly embeddings: Rows }[] };
+  readonly truncation: {
+    readonly embeddings: Rows;
+    readonly runs: readonly { readonly dimension: number; readonly embeddings: Rows }[];
+  };
 }
 
 const goldens = JSON.parse(readFileSync(goldenPath('evaluation.json'), 'utf8')) as EvaluationGoldens;
@@ -86,7 +99,10 @@ function largestDeviation(actual: ArrayLike<number>, expected: ArrayLike<number>
 }
 
 /** Of values with the same names. */
-function largestNamedDeviation(actual: Readonly<Record<string, number>>, expected: Readonly<Record<string, number>>): number {
+function largestNamedDeviation(
+  actual: Readonly<Record<string, number>>,
+  expected: Readonly<Record<string, number>>,
+): number {
   if (Object.keys(actual).sort().join() !== Object.keys(expected).sort().join()) return Infinity;
   return Math.max(...Object.entries(expected).map(([name, value]) => Math.abs(actual[name]! - value)));
 }
@@ -152,9 +168,13 @@ describe('results of sentence-transformers', () => {
   it.each(['information_retrieval', 'information_retrieval_ties'] as const)('%s', async (name) => {
     const golden = goldens[name];
     const at = (metric: string): number[] => [
-      ...new Set(Object.keys(golden.metrics).flatMap((key) => (key.includes(`_${metric}@`) ? [Number(key.split('@')[1])] : []))),
+      ...new Set(
+        Object.keys(golden.metrics).flatMap((key) => (key.includes(`_${metric}@`) ? [Number(key.split('@')[1])] : [])),
+      ),
     ];
-    const similarities = similarityFunctions.filter((measure) => Object.keys(golden.metrics).some((key) => key.startsWith(measure)));
+    const similarities = similarityFunctions.filter((measure) =>
+      Object.keys(golden.metrics).some((key) => key.startsWith(measure)),
+    );
     const result = await informationRetrieval(
       {
         queries: matrix(golden.queries),
@@ -175,28 +195,42 @@ describe('results of sentence-transformers', () => {
     expect(largestNamedDeviation(result, golden.metrics)).toBeLessThanOrEqual(tolerance);
   });
 
-  describe.each(Object.keys(goldens.semantic_search.results) as SimilarityFunction[])('semantic search by %s', (measure) => {
-    const { queries, corpus, top_k: topK, results } = goldens.semantic_search;
-    const chunks = [{}, { queryChunkSize: 1, corpusChunkSize: 1 }, { queryChunkSize: 3, corpusChunkSize: 5 }];
+  describe.each(Object.keys(goldens.semantic_search.results) as SimilarityFunction[])(
+    'semantic search by %s',
+    (measure) => {
+      const { queries, corpus, top_k: topK, results } = goldens.semantic_search;
+      const chunks = [{}, { queryChunkSize: 1, corpusChunkSize: 1 }, { queryChunkSize: 3, corpusChunkSize: 5 }];
 
-    it.each(chunks)('with chunks %o', async (chunkSizes) => {
-      const hits = await semanticSearch(matrix(queries), matrix(corpus), { topK, similarity: measure, ...chunkSizes });
-      const expected = results[measure]!;
-      expect(hits.map((found) => found.map(({ row }) => row))).toEqual(expected.map((found) => found.map((hit) => hit.corpus_id)));
-      expect(
-        largestDeviation(
-          hits.flat().map(({ score }) => score),
-          expected.flat().map(({ score }) => score),
-        ),
-      ).toBeLessThanOrEqual(tolerance);
-    });
-  });
+      it.each(chunks)('with chunks %o', async (chunkSizes) => {
+        const hits = await semanticSearch(matrix(queries), matrix(corpus), {
+          topK,
+          similarity: measure,
+          ...chunkSizes,
+        });
+        const expected = results[measure]!;
+        expect(hits.map((found) => found.map(({ row }) => row))).toEqual(
+          expected.map((found) => found.map((hit) => hit.corpus_id)),
+        );
+        expect(
+          largestDeviation(
+            hits.flat().map(({ score }) => score),
+            expected.flat().map(({ score }) => score),
+          ),
+        ).toBeLessThanOrEqual(tolerance);
+      });
+    },
+  );
 
   it.each(goldens.paraphrase_mining.runs)('paraphrase mining, $top_k nearest, $max_pairs candidates', async (run) => {
-    const pairs = await paraphraseMining(matrix(goldens.paraphrase_mining.embeddings), { topK: run.top_k, maxPairs: run.max_pairs });
+    const pairs = await paraphraseMining(matrix(goldens.paraphrase_mining.embeddings), {
+      topK: run.top_k,
+      maxPairs: run.max_pairs,
+    });
     expect(pairs).toHaveLength(run.total ?? run.pairs.length);
     const listed = pairs.slice(0, run.pairs.length);
-    expect(listed.map(({ first, second }) => [first, second])).toEqual(run.pairs.map(([, first, second]) => [first, second]));
+    expect(listed.map(({ first, second }) => [first, second])).toEqual(
+      run.pairs.map(([, first, second]) => [first, second]),
+    );
     expect(
       largestDeviation(
         listed.map(({ score }) => score),
@@ -205,13 +239,16 @@ describe('results of sentence-transformers', () => {
     ).toBeLessThanOrEqual(tolerance);
   });
 
-  it.each(goldens.community_detection.runs)('communities from $threshold, of at least $min_community_size', async (run) => {
-    const communities = await communityDetection(matrix(goldens.community_detection.embeddings), {
-      threshold: run.threshold,
-      minCommunitySize: run.min_community_size,
-    });
-    expect(communities).toEqual(run.communities);
-  });
+  it.each(goldens.community_detection.runs)(
+    'communities from $threshold, of at least $min_community_size',
+    async (run) => {
+      const communities = await communityDetection(matrix(goldens.community_detection.embeddings), {
+        threshold: run.threshold,
+        minCommunitySize: run.min_community_size,
+      });
+      expect(communities).toEqual(run.communities);
+    },
+  );
 
   it('quantization to 8 bits', () => {
     const { embeddings, ranges, calibration, results } = goldens.quantization;
@@ -224,7 +261,9 @@ describe('results of sentence-transformers', () => {
   });
 
   it.each(['binary', 'ubinary'] as const)('quantization to bits: %s', (precision) => {
-    expect(rowsOf(quantize(matrix(goldens.quantization.binary.embeddings), precision))).toEqual(goldens.quantization.binary[precision]);
+    expect(rowsOf(quantize(matrix(goldens.quantization.binary.embeddings), precision))).toEqual(
+      goldens.quantization.binary[precision],
+    );
   });
 
   it.each(goldens.truncation.runs)('truncation to $dimension entries', ({ dimension, embeddings }) => {

@@ -47,7 +47,9 @@ describe('correlation', () => {
 
   it('of embeddings wants a score for each pair', () => {
     const vectors = randomMatrix(3, 4, 1);
-    expect(() => embeddingSimilarity(vectors, vectors, [1, 2])).toThrow(expect.objectContaining({ code: 'invalid-argument' }));
+    expect(() => embeddingSimilarity(vectors, vectors, [1, 2])).toThrow(
+      expect.objectContaining({ code: 'invalid-argument' }),
+    );
   });
 });
 
@@ -90,6 +92,8 @@ describe('truncateEmbeddings', () => {
   });
 
   it.each([0, 1.5, 5])('refuses a dimension of %d', (dimension) => {
-    expect(() => truncateEmbeddings(randomMatrix(2, 4, 1), dimension)).toThrow(expect.objectContaining({ code: 'invalid-argument' }));
+    expect(() => truncateEmbeddings(randomMatrix(2, 4, 1), dimension)).toThrow(
+      expect.objectContaining({ code: 'invalid-argument' }),
+    );
   });
 });

@@ -1,4 +1,11 @@
-import { createEmbedder, createPooling, javaScriptTokenizer, readTokenizerDefinition, type Matrix, type TokenBatch } from '@sentvec/core';
+import {
+  createEmbedder,
+  createPooling,
+  javaScriptTokenizer,
+  readTokenizerDefinition,
+  type Matrix,
+  type TokenBatch,
+} from '@sentvec/core';
 import { nodeTokenizer } from '@sentvec/core/node';
 import { goldenModel } from '@sentvec/testing';
 import { expect, test } from 'vitest';
@@ -8,12 +15,16 @@ const hiddenSize = 128;
 
 /** Token vectors without any computation, wide enough that pooling them takes time. */
 async function instantVectors(batch: TokenBatch): Promise<Matrix> {
-  return { data: new Float32Array(batch.rows * batch.cols * hiddenSize).fill(1), rows: batch.rows * batch.cols, cols: hiddenSize };
+  return {
+    data: new Float32Array(batch.rows * batch.cols * hiddenSize).fill(1),
+    rows: batch.rows * batch.cols,
+    cols: hiddenSize,
+  };
 }
 
 /**
- * Turns that the event loop had, in proportion to those that it could have had at one each 20 ms. Not a limit on a single gap: a
- * machine that is busy with other things stops us for longer than that by itself.
+ * Turns that the event loop had, in proportion to those that it could have had at one each 20 ms. Not a limit on a
+ * single gap: a machine that is busy with other things stops us for longer than that by itself.
  */
 async function turnsDuring(work: () => Promise<unknown>): Promise<{ turns: number; milliseconds: number }> {
   let turns = 0;
@@ -36,7 +47,10 @@ test.each(['in a thread', 'on the same thread'])(
     const tokenizer = await (place === 'in a thread' ? nodeTokenizer('javascript') : javaScriptTokenizer)(definition);
     const encoder = fakeEncoder({ hiddenSize, encode: instantVectors, batchTokens: 4096 });
     const weight = { data: new Float32Array(256 * hiddenSize), rows: 256, cols: hiddenSize };
-    const head = { pooling: createPooling('mean'), projections: [{ kind: 'dense', weight, activation: 'Tanh' } as const] };
+    const head = {
+      pooling: createPooling('mean'),
+      projections: [{ kind: 'dense', weight, activation: 'Tanh' } as const],
+    };
     const embedder = createEmbedder(fakeParts({ tokenizer, encoder, head, maxLength: 32 }));
     const texts = Array.from({ length: 10_000 }, (_, row) =>
       `the quick brown fox number ${row} jumps over the lazy dog `.repeat(1 + (row % 3)),

@@ -31,7 +31,10 @@ const variables = [
   'HUGGING_FACE_HUB_TOKEN',
 ];
 
-/** Gives each test of a file a fake hub with the model tiny-bert and an empty cache, and an environment that points at them. */
+/**
+ * Gives each test of a file a fake hub with the model tiny-bert and an empty cache, and an environment that points at
+ * them.
+ */
 export function useFakeHub(): HubWorld {
   const world = {} as HubWorld;
   const before = new Map(variables.map((variable) => [variable, process.env[variable]]));
@@ -39,7 +42,11 @@ export function useFakeHub(): HubWorld {
     world.home = await mkdtemp(join(tmpdir(), 'sentvec-hub-'));
     world.hub = await new FakeHub().start();
     world.content = await goldenContent();
-    const foreign = { 'pytorch_model.bin': new Uint8Array(10), 'README.md': new Uint8Array(5), 'openvino/config.json': new Uint8Array(2) };
+    const foreign = {
+      'pytorch_model.bin': new Uint8Array(10),
+      'README.md': new Uint8Array(5),
+      'openvino/config.json': new Uint8Array(2),
+    };
     world.hub.repositories.set(name, { commit, files: { ...world.content, ...foreign } });
     for (const variable of variables) delete process.env[variable];
     process.env['HF_HOME'] = world.home;
@@ -58,7 +65,9 @@ export function useFakeHub(): HubWorld {
 
 async function goldenContent(): Promise<Record<string, Uint8Array>> {
   const golden = goldenModel('tiny-bert');
-  return Object.fromEntries(await Promise.all((await golden.list()).map(async (path) => [path, await golden.read(path)] as const)));
+  return Object.fromEntries(
+    await Promise.all((await golden.list()).map(async (path) => [path, await golden.read(path)] as const)),
+  );
 }
 
 /** The folder of the model in the cache. */

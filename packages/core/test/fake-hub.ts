@@ -5,7 +5,10 @@ import type { AddressInfo } from 'node:net';
 /** A repository of the fake hub. */
 export interface FakeRepository {
   readonly commit: string;
-  /** Content by path. Names that end in `.safetensors` or `.onnx` are large files: served by another server, with a SHA-256. */
+  /**
+   * Content by path. Names that end in `.safetensors` or `.onnx` are large files: served by another server, with a
+   * SHA-256.
+   */
   readonly files: Readonly<Record<string, Uint8Array>>;
   /** Who may read it. */
   readonly token?: string;
@@ -22,8 +25,9 @@ export interface SeenRequest {
 }
 
 /**
- * A local server that answers like the Hugging Face hub: `api/models/NAME/revision/REVISION`, `api/models/NAME/tree/COMMIT` (in pages), and
- * `NAME/resolve/COMMIT/PATH`, which sends large files on to a second server, as the hub does to its storage. It can break in several ways.
+ * A local server that answers like the Hugging Face hub: `api/models/NAME/revision/REVISION`,
+ * `api/models/NAME/tree/COMMIT` (in pages), and `NAME/resolve/COMMIT/PATH`, which sends large files on to a second
+ * server, as the hub does to its storage. It can break in several ways.
  */
 export class FakeHub {
   readonly repositories = new Map<string, FakeRepository>();
@@ -39,7 +43,8 @@ export class FakeHub {
   readonly #storage: Server = createServer((request, response) => this.#answer('storage', request, response));
 
   async start(): Promise<this> {
-    for (const server of [this.#hub, this.#storage]) await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
+    for (const server of [this.#hub, this.#storage])
+      await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
     return this;
   }
 
@@ -79,7 +84,8 @@ export class FakeHub {
     if (revision !== repository.commit && !(repository.branches ?? ['main']).includes(revision)) {
       return this.#refuse(response, 404, 'RevisionNotFound');
     }
-    if (api?.[2] === 'revision') return this.#json(response, { _id: '1', id: api[1], sha: repository.commit, lastModified: '2026-01-01' });
+    if (api?.[2] === 'revision')
+      return this.#json(response, { _id: '1', id: api[1], sha: repository.commit, lastModified: '2026-01-01' });
     if (api) return this.#list(repository, Number(searchParams.get('cursor') ?? 0), path, response);
     return this.#resolve(repository, resolve![3]!, range, response);
   }
@@ -88,10 +94,13 @@ export class FakeHub {
   #list(repository: FakeRepository, cursor: number, path: string, response: ServerResponse): void {
     const entries = Object.entries(repository.files).map(([file, content]) => {
       const entry = { type: 'file', path: file, size: content.length, oid: gitId(content) };
-      return isLarge(file) ? { ...entry, lfs: { oid: sha256(content), size: content.length, pointerSize: 130 } } : entry;
+      return isLarge(file)
+        ? { ...entry, lfs: { oid: sha256(content), size: content.length, pointerSize: 130 } }
+        : entry;
     });
     const all = [{ type: 'directory', path: '1_Pooling', size: 0, oid: '0' }, ...entries];
-    if (cursor + 3 < all.length) response.setHeader('link', `<${this.endpoint}${path}?recursive=true&cursor=${cursor + 3}>; rel="next"`);
+    if (cursor + 3 < all.length)
+      response.setHeader('link', `<${this.endpoint}${path}?recursive=true&cursor=${cursor + 3}>; rel="next"`);
     this.#json(response, all.slice(cursor, cursor + 3));
   }
 
@@ -116,7 +125,9 @@ export class FakeHub {
     response: ServerResponse,
     headers: Record<string, string>,
   ): void {
-    const content = Buffer.from(this.#damaged(file) ? repository.files[file]!.map((byte) => byte ^ 1) : repository.files[file]!);
+    const content = Buffer.from(
+      this.#damaged(file) ? repository.files[file]!.map((byte) => byte ^ 1) : repository.files[file]!,
+    );
     const from = this.ignoresRange ? 0 : Number(/^bytes=(\d+)-/u.exec(range ?? '')?.[1] ?? 0);
     const ranged = from > 0 && { 'content-range': `bytes ${from}-${content.length - 1}/${content.length}` };
     response.writeHead(from > 0 ? 206 : 200, { ...headers, ...ranged, 'content-length': content.length - from });

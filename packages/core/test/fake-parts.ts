@@ -36,8 +36,13 @@ export interface Calls {
   disposed: number;
 }
 
-/** An encoder whose token vectors are made of the id, the place, and the text's length: mixing up rows or counting padding shows. */
-export function fakeEncoder(options: Partial<Encoder> & { delay?: (batch: TokenBatch) => Promise<void> } = {}): Encoder & { calls: Calls } {
+/**
+ * An encoder whose token vectors are made of the id, the place, and the text's length: mixing up rows or counting
+ * padding shows.
+ */
+export function fakeEncoder(
+  options: Partial<Encoder> & { delay?: (batch: TokenBatch) => Promise<void> } = {},
+): Encoder & { calls: Calls } {
   const calls: Calls = { batches: [], running: 0, mostRunning: 0, disposed: 0 };
   const { delay, ...fields } = options;
   return {

@@ -17,8 +17,15 @@ beforeEach(async () => {
 
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
-async function fingerprintOf(model: string | ModelFiles, options: Parameters<typeof loadEmbedder>[1] = {}): Promise<Fingerprint> {
-  const embedder = await loadEmbedder(model, { backend: plainBackend(), tokenizer: nodeTokenizer('javascript'), ...options });
+async function fingerprintOf(
+  model: string | ModelFiles,
+  options: Parameters<typeof loadEmbedder>[1] = {},
+): Promise<Fingerprint> {
+  const embedder = await loadEmbedder(model, {
+    backend: plainBackend(),
+    tokenizer: nodeTokenizer('javascript'),
+    ...options,
+  });
   try {
     return await embedder.fingerprint();
   } finally {
@@ -34,7 +41,9 @@ async function change(file: string, edit: (content: Record<string, never>) => un
 /** Names of the parts that differ. */
 function differences(a: Fingerprint, b: Fingerprint): string[] {
   expect(a.hash === b.hash).toBe(JSON.stringify(a.parts) === JSON.stringify(b.parts));
-  return Object.keys(a.parts).filter((part) => a.parts[part as keyof Fingerprint['parts']] !== b.parts[part as keyof Fingerprint['parts']]);
+  return Object.keys(a.parts).filter(
+    (part) => a.parts[part as keyof Fingerprint['parts']] !== b.parts[part as keyof Fingerprint['parts']],
+  );
 }
 
 function reversed(value: unknown): unknown {
@@ -50,7 +59,8 @@ function reversed(value: unknown): unknown {
 test('neither the place of a folder, nor the order of keys, nor the tokenizer library matters', async () => {
   const original = await fingerprintOf(goldenPath('models/tiny-mpnet'));
   expect(original.hash).toMatch(/^[0-9a-f]{64}$/u);
-  for (const file of ['tokenizer.json', 'config.json', 'tokenizer_config.json', '1_Pooling/config.json']) await change(file, reversed);
+  for (const file of ['tokenizer.json', 'config.json', 'tokenizer_config.json', '1_Pooling/config.json'])
+    await change(file, reversed);
   await change('config.json', (config) => ({ ...config, transformers_version: '9.9.9', _name_or_path: 'elsewhere' }));
   await change('tokenizer.json', (tokenizer) => ({ ...tokenizer, truncation: null, padding: null }));
   const files = await directoryModel(folder);
@@ -81,7 +91,9 @@ test('prompt and dimension are parts of the space', async () => {
   const original = await embedder.fingerprint();
   expect(differences(original, await embedder.fingerprint({ prompt: 'query' }))).toEqual(['prompt']);
   expect(differences(original, await embedder.fingerprint({ truncateDim: 8 }))).toEqual(['projections', 'dimension']);
-  expect(await embedder.fingerprint({ promptText: embedder.prompts['query']! })).toEqual(await embedder.fingerprint({ prompt: 'query' }));
+  expect(await embedder.fingerprint({ promptText: embedder.prompts['query']! })).toEqual(
+    await embedder.fingerprint({ prompt: 'query' }),
+  );
   expect((await embedder.embed(['a text'], { prompt: 'query' })).receipt.fingerprint).toBe(
     (await embedder.fingerprint({ prompt: 'query' })).hash,
   );
@@ -96,23 +108,37 @@ test('the weights are those that the encoder says it used', async () => {
     'model.safetensors': 'd',
   });
   const weightsOf = async (weightsFile: string | undefined, files = model): Promise<string> =>
-    (await createEmbedder(fakeParts({ model: files, encoder: fakeEncoder({ weightsFile }) })).fingerprint()).parts.weights;
+    (await createEmbedder(fakeParts({ model: files, encoder: fakeEncoder({ weightsFile }) })).fingerprint()).parts
+      .weights;
   const graphOnly = memoryModel('other', { 'onnx/model.onnx': 'a', 'onnx/model.onnx_data': 'b' });
-  const hashes = await Promise.all([weightsOf(undefined), weightsOf('onnx/model.onnx'), weightsOf('onnx/model_quantized.onnx')]);
+  const hashes = await Promise.all([
+    weightsOf(undefined),
+    weightsOf('onnx/model.onnx'),
+    weightsOf('onnx/model_quantized.onnx'),
+  ]);
   expect(new Set(hashes).size).toBe(3);
   expect(await weightsOf(undefined, graphOnly)).toBe(hashes[1]);
-  expect(await weightsOf(undefined, memoryModel('other', { 'onnx/model.onnx': 'a', 'onnx/model.onnx_data': 'B' }))).not.toBe(hashes[1]);
   expect(
-    await weightsOf(undefined, memoryModel('shards', { 'model-00001-of-00002.safetensors': 'x', 'model-00002-of-00002.safetensors': 'y' })),
+    await weightsOf(undefined, memoryModel('other', { 'onnx/model.onnx': 'a', 'onnx/model.onnx_data': 'B' })),
+  ).not.toBe(hashes[1]);
+  expect(
+    await weightsOf(
+      undefined,
+      memoryModel('shards', { 'model-00001-of-00002.safetensors': 'x', 'model-00002-of-00002.safetensors': 'y' }),
+    ),
   ).not.toBe(
-    await weightsOf(undefined, memoryModel('shards', { 'model-00001-of-00002.safetensors': 'x', 'model-00002-of-00002.safetensors': 'z' })),
+    await weightsOf(
+      undefined,
+      memoryModel('shards', { 'model-00001-of-00002.safetensors': 'x', 'model-00002-of-00002.safetensors': 'z' }),
+    ),
   );
 });
 
 test('a pooling of one’s own is told apart by its name and configuration', async () => {
   const pooling = createPooling('mean');
   const partOf = async (fields: object): Promise<string> =>
-    (await createEmbedder(fakeParts({ head: { pooling: { ...pooling, ...fields }, projections: [] } })).fingerprint()).parts.pooling;
+    (await createEmbedder(fakeParts({ head: { pooling: { ...pooling, ...fields }, projections: [] } })).fingerprint())
+      .parts.pooling;
   const hashes = await Promise.all([
     partOf({}),
     partOf({ name: 'mine' }),

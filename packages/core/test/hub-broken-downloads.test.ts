@@ -40,14 +40,19 @@ describe('a broken download', () => {
   it('is taken up by a later attempt after it was given up', async () => {
     world.hub.cuts.set(weights, [700, 0]);
     const model = await hubModel(name, { retries: 0 });
-    await expect(model.read(weights)).rejects.toMatchObject({ code: 'download-failed', message: expect.stringContaining(weights) });
+    await expect(model.read(weights)).rejects.toMatchObject({
+      code: 'download-failed',
+      message: expect.stringContaining(weights),
+    });
     expect(await filesBelow(join(repositoryFolder(world), 'snapshots'))).not.toContain(weights);
     expect(await readdir(join(repositoryFolder(world), 'blobs'))).not.toContain(sha256(world.content[weights]!));
     world.hub.cuts.clear();
     world.hub.seen.length = 0;
     await expectFile(world, await hubModel(name), weights);
     expect(rangesAskedFor(world)).toEqual(['bytes=700-']);
-    expect((await filesBelow(repositoryFolder(world))).filter((file) => /incomplete|lock|temporary/u.test(file))).toEqual([]);
+    expect(
+      (await filesBelow(repositoryFolder(world))).filter((file) => /incomplete|lock|temporary/u.test(file)),
+    ).toEqual([]);
   });
 
   it('is repeated after failures of the server, and given up after too many', async () => {
@@ -77,14 +82,19 @@ describe('a broken download', () => {
 
   it('of a small file with another hash leaves nothing behind', async () => {
     world.hub.damages.set('tokenizer.json', 1);
-    await expect(hubModel(name)).rejects.toMatchObject({ code: 'download-failed', message: expect.stringContaining('tokenizer.json') });
+    await expect(hubModel(name)).rejects.toMatchObject({
+      code: 'download-failed',
+      message: expect.stringContaining('tokenizer.json'),
+    });
     await expectContent(world, await hubModel(name));
   });
 
   it('is begun again when what an earlier attempt left was damaged', async () => {
     world.hub.cuts.set(weights, [900, 0]);
     world.hub.damages.set(weights, 1);
-    await expect((await hubModel(name, { retries: 0 })).read(weights)).rejects.toMatchObject({ code: 'download-failed' });
+    await expect((await hubModel(name, { retries: 0 })).read(weights)).rejects.toMatchObject({
+      code: 'download-failed',
+    });
     world.hub.cuts.clear();
     await expectFile(world, await hubModel(name), weights);
   });
@@ -98,7 +108,9 @@ describe('a broken download', () => {
     const model = await hubModel(name, { signal: controller.signal, onProgress });
     await expect(model.read(weights)).rejects.toMatchObject({ code: 'aborted' });
     await expect(hubModel(name, { signal: controller.signal })).rejects.toMatchObject({ code: 'aborted' });
-    const incomplete = (await readdir(join(repositoryFolder(world), 'blobs'))).find((file) => file.endsWith('.incomplete'));
+    const incomplete = (await readdir(join(repositoryFolder(world), 'blobs'))).find((file) =>
+      file.endsWith('.incomplete'),
+    );
     expect((await lstat(join(repositoryFolder(world), 'blobs', incomplete!))).size).toBe(800);
   });
 
@@ -111,7 +123,9 @@ describe('a broken download', () => {
     await utimes(`${blob}.lock`, new Date(0), new Date(0));
     await expectFile(world, model, weights);
     expect(rangesAskedFor(world)).toEqual(['bytes=600-']);
-    expect((await filesBelow(repositoryFolder(world))).filter((file) => /incomplete|lock|stale/u.test(file))).toEqual([]);
+    expect((await filesBelow(repositoryFolder(world))).filter((file) => /incomplete|lock|stale/u.test(file))).toEqual(
+      [],
+    );
   });
 
   it('happens once when several processes ask at the same time', async () => {

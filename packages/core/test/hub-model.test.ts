@@ -21,7 +21,9 @@ describe('hubModel', () => {
       join('..', '..', '..', 'blobs', gitId(world.content['1_Pooling/config.json']!)),
     );
     expect(await readFile(join(repositoryFolder(world), 'refs', 'main'), 'utf8')).toBe(commit);
-    expect(await readdir(join(repositoryFolder(world), 'blobs'))).toHaveLength(new Set(Object.values(world.content).map(sha256)).size);
+    expect(await readdir(join(repositoryFolder(world), 'blobs'))).toHaveLength(
+      new Set(Object.values(world.content).map(sha256)).size,
+    );
   });
 
   it('tells sizes and hashes of large files without downloading them', async () => {
@@ -64,7 +66,11 @@ describe('hubModel', () => {
     world.hub.repositories.set(name, { commit, files: world.content, token: 'secret' });
     process.env['HF_ENDPOINT'] = 'http://127.0.0.1:1';
     process.env['HF_TOKEN'] = 'wrong';
-    const model = await hubModel(name, { endpoint: `${world.hub.endpoint}/`, token: 'secret', cacheDir: join(world.home, 'elsewhere') });
+    const model = await hubModel(name, {
+      endpoint: `${world.hub.endpoint}/`,
+      token: 'secret',
+      cacheDir: join(world.home, 'elsewhere'),
+    });
     expect(model.directory).toContain(join('elsewhere', 'models--sentvec--tiny-bert', 'snapshots', commit));
   });
 

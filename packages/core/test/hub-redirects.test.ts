@@ -51,7 +51,9 @@ describe('fetchThroughRedirects', () => {
   });
 
   it('refuses circles, and addresses that are none of a server', async () => {
-    await expect(fetchThroughRedirects(`http://127.0.0.1:${port}/circle`, {}, signal)).rejects.toThrow('more than 10 times');
+    await expect(fetchThroughRedirects(`http://127.0.0.1:${port}/circle`, {}, signal)).rejects.toThrow(
+      'more than 10 times',
+    );
     await expect(fetchThroughRedirects(`http://127.0.0.1:${port}/file`, {}, signal)).rejects.toThrow('not encrypted');
   });
 });

@@ -43,7 +43,10 @@ describe('a model that cannot be had', () => {
 
   it('because something else answers', async () => {
     world.hub.repositories.set(name, { commit: '../../outside', files: world.content });
-    await expect(hubModel(name)).rejects.toMatchObject({ code: 'download-failed', message: expect.stringContaining('proxy') });
+    await expect(hubModel(name)).rejects.toMatchObject({
+      code: 'download-failed',
+      message: expect.stringContaining('proxy'),
+    });
     world.hub.repositories.set(name, { commit, files: { 'a\\..\\config.json': new Uint8Array(3) } });
     await expect(hubModel(name)).rejects.toMatchObject({ code: 'invalid-model' });
   });
@@ -68,7 +71,10 @@ describe('a model that cannot be had', () => {
       files: { ...world.content, '../../outside/config.json': new Uint8Array(3), '/etc/vocab.txt': new Uint8Array(3) },
     });
     await expect(hubModel(name)).rejects.toMatchObject({ code: 'invalid-model' });
-    world.hub.repositories.set(name, { commit, files: { ...world.content, '../../outside/config.json': new Uint8Array(3) } });
+    world.hub.repositories.set(name, {
+      commit,
+      files: { ...world.content, '../../outside/config.json': new Uint8Array(3) },
+    });
     await expectContent(world, await hubModel(name));
   });
 

@@ -7,7 +7,10 @@ const world = useFakeHub();
 describe('hubUrlModel', () => {
   it('reads the files of a pinned commit', async () => {
     const reports: DownloadProgress[] = [];
-    const model = await hubUrlModel(name, { endpoint: world.hub.endpoint, onProgress: (progress) => reports.push(progress) });
+    const model = await hubUrlModel(name, {
+      endpoint: world.hub.endpoint,
+      onProgress: (progress) => reports.push(progress),
+    });
     expect(model).toMatchObject({ name, revision: commit });
     await expectContent(world, model);
     expect(await model.size!(weights)).toBe(world.content[weights]!.length);
@@ -25,6 +28,8 @@ describe('hubUrlModel', () => {
   it('says what it has not', async () => {
     const model = await hubUrlModel(name, { endpoint: world.hub.endpoint });
     await expect(model.read('absent.json')).rejects.toMatchObject({ code: 'invalid-model' });
-    await expect(hubUrlModel('sentvec/other', { endpoint: world.hub.endpoint })).rejects.toMatchObject({ code: 'model-not-found' });
+    await expect(hubUrlModel('sentvec/other', { endpoint: world.hub.endpoint })).rejects.toMatchObject({
+      code: 'model-not-found',
+    });
   });
 });

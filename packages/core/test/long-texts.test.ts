@@ -1,4 +1,10 @@
-import { createEmbedder, javaScriptTokenizer, memoryModel, readTokenizerDefinition, type Tokenizer } from '@sentvec/core';
+import {
+  createEmbedder,
+  javaScriptTokenizer,
+  memoryModel,
+  readTokenizerDefinition,
+  type Tokenizer,
+} from '@sentvec/core';
 import { nodeTokenizer } from '@sentvec/core/node';
 import { goldenModel } from '@sentvec/testing';
 import { afterAll, describe, expect, test } from 'vitest';
@@ -82,7 +88,10 @@ test('the event loop keeps turning while a long text is tokenized, and goes on w
   clearInterval(timer);
   expect(turns).toBeGreaterThan(10);
   const controller = new AbortController();
-  const aborted = tokenizer.encode(['a', texts['words']!, texts['words']!, texts['words']!], { maxLength: 32, signal: controller.signal });
+  const aborted = tokenizer.encode(['a', texts['words']!, texts['words']!, texts['words']!], {
+    maxLength: 32,
+    signal: controller.signal,
+  });
   controller.abort();
   await expect(aborted).rejects.toMatchObject({ code: 'aborted' });
   expect((await tokenizer.encode(['hello'], { maxLength: 32 }))[0]!.ids.length).toBeGreaterThan(2);

@@ -5,7 +5,9 @@ import { randomMatrix } from './random-vectors.ts';
 /** Rows around a few centers, so that there are near ones. */
 function clustered(rows: number, cols: number, clusters: number, spread: number): Matrix {
   const [centers, noise] = [randomMatrix(clusters, cols, 21), randomMatrix(rows, cols, 22)];
-  const data = noise.data.map((entry, i) => centers.data[(Math.floor(i / cols) % clusters) * cols + (i % cols)]! + entry * spread);
+  const data = noise.data.map(
+    (entry, i) => centers.data[(Math.floor(i / cols) % clusters) * cols + (i % cols)]! + entry * spread,
+  );
   return { data, rows, cols };
 }
 
@@ -60,7 +62,9 @@ describe('paraphraseMining', () => {
   });
 
   it('stops when it is aborted', async () => {
-    await expect(paraphraseMining(randomMatrix(10, 4, 1), { signal: AbortSignal.abort() })).rejects.toMatchObject({ code: 'aborted' });
+    await expect(paraphraseMining(randomMatrix(10, 4, 1), { signal: AbortSignal.abort() })).rejects.toMatchObject({
+      code: 'aborted',
+    });
   });
 
   it.each([{ topK: 0 }, { maxPairs: 0 }, { similarity: 'none' as 'dot' }])('refuses %o', async (options) => {
@@ -103,10 +107,14 @@ describe('communityDetection', () => {
   });
 
   it('stops when it is aborted', async () => {
-    await expect(communityDetection(randomMatrix(10, 4, 1), { signal: AbortSignal.abort() })).rejects.toMatchObject({ code: 'aborted' });
+    await expect(communityDetection(randomMatrix(10, 4, 1), { signal: AbortSignal.abort() })).rejects.toMatchObject({
+      code: 'aborted',
+    });
   });
 
   it.each([{ threshold: NaN }, { minCommunitySize: 0 }])('refuses %o', async (options) => {
-    await expect(communityDetection(randomMatrix(3, 4, 1), options)).rejects.toMatchObject({ code: 'invalid-argument' });
+    await expect(communityDetection(randomMatrix(3, 4, 1), options)).rejects.toMatchObject({
+      code: 'invalid-argument',
+    });
   });
 });

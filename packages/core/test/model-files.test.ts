@@ -26,18 +26,28 @@ test('a folder: its files, their contents, sizes and hashes', async () => {
   expect(text(await model.read('1_Pooling/config.json'))).toBe('pool');
   expect(await model.size?.('1_Pooling/config.json')).toBe(4);
   expect(await model.sha256?.('1_Pooling/config.json')).toBe(createHash('sha256').update('pool').digest('hex'));
-  await expect(model.read('nothing.json')).rejects.toMatchObject({ code: 'invalid-model', message: /no file nothing\.json/u });
+  await expect(model.read('nothing.json')).rejects.toMatchObject({
+    code: 'invalid-model',
+    message: /no file nothing\.json/u,
+  });
   await expect(model.read('1_Pooling')).rejects.toMatchObject({ code: 'invalid-model' });
 });
 
-test.each(['../secret.txt', '/etc/passwd', 'a//b', './config.json', '1_Pooling/../config.json', 'C:/x', 'a\\b', '', 'a\0b'])(
-  'no path leaves the model: %j',
-  async (path) => {
-    const model = await directoryModel(join(root, 'model'));
-    for (const files of [model, memoryModel('memory', { 'config.json': '{}' })])
-      await expect(files.read(path)).rejects.toMatchObject({ code: 'invalid-model' });
-  },
-);
+test.each([
+  '../secret.txt',
+  '/etc/passwd',
+  'a//b',
+  './config.json',
+  '1_Pooling/../config.json',
+  'C:/x',
+  'a\\b',
+  '',
+  'a\0b',
+])('no path leaves the model: %j', async (path) => {
+  const model = await directoryModel(join(root, 'model'));
+  for (const files of [model, memoryModel('memory', { 'config.json': '{}' })])
+    await expect(files.read(path)).rejects.toMatchObject({ code: 'invalid-model' });
+});
 
 test('links may lead elsewhere in the model, not out of it', async () => {
   await symlink(join(root, 'secret.txt'), join(root, 'model', 'vocab.txt'));
@@ -46,7 +56,10 @@ test('links may lead elsewhere in the model, not out of it', async () => {
   const model = await directoryModel(join(root, 'model'));
   expect(text(await model.read('same.json'))).toBe('{}');
   for (const path of ['vocab.txt', 'up/secret.txt']) {
-    await expect(model.read(path)).rejects.toMatchObject({ code: 'invalid-model', message: /outside the model's folder/u });
+    await expect(model.read(path)).rejects.toMatchObject({
+      code: 'invalid-model',
+      message: /outside the model's folder/u,
+    });
     await expect(model.sha256?.(path)).rejects.toMatchObject({ code: 'invalid-model' });
   }
 });
@@ -67,7 +80,10 @@ test('a snapshot in the cache of the hub links to the blobs of its repository, a
 test('a model is opened by its folder; a path that leads nowhere is said to', async () => {
   expect((await openModel(join(root, 'model'))).directory).toBe((await directoryModel(join(root, 'model'))).directory);
   await expect(openModel(join(root, 'config.json'))).rejects.toMatchObject({ code: 'model-not-found' });
-  await expect(openModel(join(root, 'secret.txt'))).rejects.toMatchObject({ code: 'model-not-found', message: /is not a folder/u });
+  await expect(openModel(join(root, 'secret.txt'))).rejects.toMatchObject({
+    code: 'model-not-found',
+    message: /is not a folder/u,
+  });
   for (const name of ['./nowhere', '../nowhere', '/no/where', '~/nowhere', 'a/b/c', 'with space']) {
     await expect(openModel(name)).rejects.toMatchObject({ code: 'model-not-found', message: /no model folder/u });
   }

@@ -18,8 +18,16 @@ describe('refuses', () => {
       folder({ 'modules.json': modules('Transformer', 'WeightedLayerPooling') }),
       /model\/modules.json names the module "sentence_transformers.models.WeightedLayerPooling"/u,
     ],
-    ['an unknown first module', folder({ 'modules.json': modules('CLIPModel') }), /"sentence_transformers.models.CLIPModel"/u],
-    ['a router', folder({ 'modules.json': modules('sentence_transformers.base.modules.router.Router') }), /modules.router.Router"/u],
+    [
+      'an unknown first module',
+      folder({ 'modules.json': modules('CLIPModel') }),
+      /"sentence_transformers.models.CLIPModel"/u,
+    ],
+    [
+      'a router',
+      folder({ 'modules.json': modules('sentence_transformers.base.modules.router.Router') }),
+      /modules.router.Router"/u,
+    ],
     [
       'a module called like a property of all objects',
       folder({ 'modules.json': modules('Transformer', 'x.constructor') }),
@@ -37,8 +45,16 @@ describe('refuses', () => {
       folder({ '1_Pooling/config.json': { pooling_mode: 'attention' } }),
       /model\/1_Pooling\/config.json names the pooling "attention"/u,
     ],
-    ['an unknown pooling in a list', folder({ '1_Pooling/config.json': { pooling_mode: ['mean', 'median'] } }), /"median"/u],
-    ['an unknown switch', folder({ '1_Pooling/config.json': { pooling_mode_median_tokens: true } }), /"pooling_mode_median_tokens"/u],
+    [
+      'an unknown pooling in a list',
+      folder({ '1_Pooling/config.json': { pooling_mode: ['mean', 'median'] } }),
+      /"median"/u,
+    ],
+    [
+      'an unknown switch',
+      folder({ '1_Pooling/config.json': { pooling_mode_median_tokens: true } }),
+      /"pooling_mode_median_tokens"/u,
+    ],
     [
       'an unknown activation',
       withDense({ '2_Dense/config.json': denseConfig({ activation_function: 'my.code.Swirl' }) }),
@@ -59,15 +75,35 @@ describe('refuses', () => {
       folder({ 'config_sentence_transformers.json': { model_type: 'SparseEncoder' } }),
       /describes a SparseEncoder/u,
     ],
-    ['an unknown similarity', folder({ 'config_sentence_transformers.json': { similarity_fn_name: 'maxsim' } }), /similarity "maxsim"/u],
-    ['another task', folder({ 'sentence_bert_config.json': { transformer_task: 'fill-mask' } }), /"transformer_task": "fill-mask"/u],
+    [
+      'an unknown similarity',
+      folder({ 'config_sentence_transformers.json': { similarity_fn_name: 'maxsim' } }),
+      /similarity "maxsim"/u,
+    ],
+    [
+      'another task',
+      folder({ 'sentence_bert_config.json': { transformer_task: 'fill-mask' } }),
+      /"transformer_task": "fill-mask"/u,
+    ],
     [
       'another output',
-      folder({ 'sentence_bert_config.json': { modality_config: { text: { method: 'forward', method_output_name: 'pooler_output' } } } }),
+      folder({
+        'sentence_bert_config.json': {
+          modality_config: { text: { method: 'forward', method_output_name: 'pooler_output' } },
+        },
+      }),
       /"method_output_name": "pooler_output"/u,
     ],
-    ['images alone', folder({ 'sentence_bert_config.json': { modality_config: { image: { method: 'forward' } } } }), /without "text"/u],
-    ['expanded queries', folder({ 'sentence_bert_config.json': { query_expansion: { strategy: 'fixed' } } }), /"query_expansion"/u],
+    [
+      'images alone',
+      folder({ 'sentence_bert_config.json': { modality_config: { image: { method: 'forward' } } } }),
+      /without "text"/u,
+    ],
+    [
+      'expanded queries',
+      folder({ 'sentence_bert_config.json': { query_expansion: { strategy: 'fixed' } } }),
+      /"query_expansion"/u,
+    ],
     [
       'options of the tokenizer',
       folder({ 'sentence_bert_config.json': { processing_kwargs: { text: { add_special_tokens: false } } } }),
@@ -88,7 +124,11 @@ describe('refuses', () => {
     ['a path of Windows', module('C:\\x'), /inside the model's folder/u],
     ['a path with a NUL', module('1_Pooling\0'), /inside the model's folder/u],
     ['modules.json cut short', folder({ 'modules.json': '[{"type": ' }), /model\/modules.json is not JSON/u],
-    ['modules.json that is no UTF-8', folder({ 'modules.json': new Uint8Array([0x5b, 0xff, 0x5d]) }), /model\/modules.json is not JSON/u],
+    [
+      'modules.json that is no UTF-8',
+      folder({ 'modules.json': new Uint8Array([0x5b, 0xff, 0x5d]) }),
+      /model\/modules.json is not JSON/u,
+    ],
     ['an object as modules.json', folder({ 'modules.json': {} }), /must hold a list/u],
     ['no modules', folder({ 'modules.json': [] }), /must hold a list/u],
     ['modules that are no objects', folder({ 'modules.json': ['Transformer'] }), /must hold a list/u],
@@ -99,10 +139,22 @@ describe('refuses', () => {
       folder({ 'modules.json': [{ type: 3, path: '' }] }),
       /"type" in model\/modules.json must be a string, not 3/u,
     ],
-    ['a transformer without a pooling', folder({ 'modules.json': modules('Transformer', 'Normalize') }), /has no Pooling/u],
-    ['a missing pooling config', folder({ '1_Pooling/config.json': undefined }), /model\/1_Pooling\/config.json is missing/u],
+    [
+      'a transformer without a pooling',
+      folder({ 'modules.json': modules('Transformer', 'Normalize') }),
+      /has no Pooling/u,
+    ],
+    [
+      'a missing pooling config',
+      folder({ '1_Pooling/config.json': undefined }),
+      /model\/1_Pooling\/config.json is missing/u,
+    ],
     ['a broken pooling config', folder({ '1_Pooling/config.json': '{' }), /model\/1_Pooling\/config.json is not JSON/u],
-    ['a list as config', folder({ '1_Pooling/config.json': [] }), /model\/1_Pooling\/config.json must hold a JSON object/u],
+    [
+      'a list as config',
+      folder({ '1_Pooling/config.json': [] }),
+      /model\/1_Pooling\/config.json must hold a JSON object/u,
+    ],
     ['an empty list of poolings', folder({ '1_Pooling/config.json': { pooling_mode: [] } }), /"pooling_mode" in/u],
     ['a pooling that is a number', folder({ '1_Pooling/config.json': { pooling_mode: 1 } }), /"pooling_mode" in/u],
     [
@@ -153,16 +205,26 @@ describe('refuses', () => {
     ],
     [
       'a dense layer without its bias',
-      withDense({ '2_Dense/model.safetensors': writeSafetensors({ 'linear.weight': { shape: [3, 4], data: numbers(12) } }) }),
+      withDense({
+        '2_Dense/model.safetensors': writeSafetensors({ 'linear.weight': { shape: [3, 4], data: numbers(12) } }),
+      }),
       /have no "linear.bias"/u,
     ],
-    ['a dense layer with a bias too many', withDense({ '2_Dense/config.json': denseConfig({ bias: false }) }), /have a "linear.bias"/u],
+    [
+      'a dense layer with a bias too many',
+      withDense({ '2_Dense/config.json': denseConfig({ bias: false }) }),
+      /have a "linear.bias"/u,
+    ],
     [
       'a residual without weights',
       withDense({ '2_Dense/config.json': denseConfig({ use_residual: true }) }),
       /no tensor "residual.weight"/u,
     ],
-    ['a dense layer that does not say its size', withDense({ '2_Dense/config.json': { out_features: 3 } }), /has no "in_features"/u],
+    [
+      'a dense layer that does not say its size',
+      withDense({ '2_Dense/config.json': { out_features: 3 } }),
+      /has no "in_features"/u,
+    ],
     [
       'a layer norm for other vectors',
       folder({

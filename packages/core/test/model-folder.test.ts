@@ -33,7 +33,11 @@ describe('golden models', () => {
     expect(read.head.pooling.outputSize(read.hiddenSize ?? 0)).toBe(expected.pooled_dimension);
     const all = [...expected.cases, ...expected.prompted];
     for (const { prompt_name: prompt, prompt: text } of expected.prompted) expect(read.prompts[prompt]).toBe(text);
-    const pooled = { data: Float32Array.from(all.flatMap((one) => one.pooled)), rows: all.length, cols: expected.pooled_dimension };
+    const pooled = {
+      data: Float32Array.from(all.flatMap((one) => one.pooled)),
+      rows: all.length,
+      cols: expected.pooled_dimension,
+    };
     const final = applyProjections(read.head.projections, pooled);
     expect(final.cols).toBe(expected.dimension);
     const differences = all.flatMap((one) => one.embedding).map((value, i) => Math.abs(value - (final.data[i] ?? NaN)));
@@ -46,15 +50,28 @@ describe('pooling', () => {
     (await readModelFolder(folder({ '1_Pooling/config.json': config }), options)).head.pooling;
 
   it('takes the old switches in their fixed order', async () => {
-    const on = { pooling_mode_lasttoken: true, pooling_mode_weightedmean_tokens: true, pooling_mode_mean_sqrt_len_tokens: true };
+    const on = {
+      pooling_mode_lasttoken: true,
+      pooling_mode_weightedmean_tokens: true,
+      pooling_mode_mean_sqrt_len_tokens: true,
+    };
     const more = { pooling_mode_mean_tokens: true, pooling_mode_max_tokens: true, pooling_mode_cls_token: true };
-    expect((await modesOf({ ...on, ...more })).modes).toEqual(['cls', 'max', 'mean', 'mean_sqrt_len_tokens', 'weightedmean', 'lasttoken']);
+    expect((await modesOf({ ...on, ...more })).modes).toEqual([
+      'cls',
+      'max',
+      'mean',
+      'mean_sqrt_len_tokens',
+      'weightedmean',
+      'lasttoken',
+    ]);
     expect((await modesOf({ pooling_mode_mean_tokens: false })).modes).toEqual(['mean']);
   });
 
   it('takes the new form, which wins, in its own order', async () => {
     expect((await modesOf({ pooling_mode: 'max', pooling_mode_cls_token: true })).modes).toEqual(['max']);
-    expect(await modesOf({ embedding_dimension: 4, pooling_mode: ['lasttoken', 'cls'], include_prompt: false })).toMatchObject({
+    expect(
+      await modesOf({ embedding_dimension: 4, pooling_mode: ['lasttoken', 'cls'], include_prompt: false }),
+    ).toMatchObject({
       modes: ['lasttoken', 'cls'],
       includePrompt: false,
     });
@@ -64,7 +81,11 @@ describe('pooling', () => {
     name: 'SumPooling',
     create: (config) => ({
       outputSize: (size) => size * 2,
-      pool: ({ cols }, { rows }) => ({ data: new Float32Array(rows * cols * 2).fill(Number(config['fill'])), rows, cols: cols * 2 }),
+      pool: ({ cols }, { rows }) => ({
+        data: new Float32Array(rows * cols * 2).fill(Number(config['fill'])),
+        rows,
+        cols: cols * 2,
+      }),
     }),
   });
 
@@ -80,7 +101,9 @@ describe('pooling', () => {
       pooling_mode: 'SumPooling',
       fill: 8,
     });
-    await expect(readModelFolder(model)).rejects.toThrow(/names the module "my_code.pooling.SumPooling".*definePooling/u);
+    await expect(readModelFolder(model)).rejects.toThrow(
+      /names the module "my_code.pooling.SumPooling".*definePooling/u,
+    );
   });
 
   it('can be replaced, and the layers after it must then fit', async () => {
@@ -97,7 +120,10 @@ describe('projections', () => {
     const { head } = await readModelFolder(
       folder({
         'modules.json': modules('Transformer', 'Pooling', 'Dropout', 'Dense', 'LayerNorm', 'Normalize'),
-        '3_Dense/config.json': denseConfig({ module_input_name: 'sentence_embedding', module_output_name: 'sentence_embedding' }),
+        '3_Dense/config.json': denseConfig({
+          module_input_name: 'sentence_embedding',
+          module_output_name: 'sentence_embedding',
+        }),
         '3_Dense/model.safetensors': dense(3, 4),
         '4_LayerNorm/config.json': { dimension: 3 },
         '4_LayerNorm/model.safetensors': writeSafetensors({
@@ -121,7 +147,9 @@ describe('projections', () => {
     [null, 'Tanh'],
     [undefined, 'Tanh'],
   ])('reads the activation %s', async (activation, expected) => {
-    const read = await readModelFolder(withDense({ '2_Dense/config.json': denseConfig({ activation_function: activation }) }));
+    const read = await readModelFolder(
+      withDense({ '2_Dense/config.json': denseConfig({ activation_function: activation }) }),
+    );
     expect(read.head.projections[0]).toMatchObject({ activation: expected });
   });
 
@@ -135,9 +163,14 @@ describe('projections', () => {
       }),
     );
     const matrix = { data: numbers(12), rows: 3, cols: 4 };
-    expect(read.head.projections).toEqual([{ kind: 'dense', weight: matrix, activation: 'Tanh', residual: true, residualWeight: matrix }]);
+    expect(read.head.projections).toEqual([
+      { kind: 'dense', weight: matrix, activation: 'Tanh', residual: true, residualWeight: matrix },
+    ]);
     const square = await readModelFolder(
-      withDense({ '2_Dense/config.json': denseConfig({ out_features: 4, use_residual: true }), '2_Dense/model.safetensors': dense(4, 4) }),
+      withDense({
+        '2_Dense/config.json': denseConfig({ out_features: 4, use_residual: true }),
+        '2_Dense/model.safetensors': dense(4, 4),
+      }),
     );
     expect(square.head.projections[0]).not.toHaveProperty('residualWeight');
     expect(square.head.projections[0]).toHaveProperty('residual', true);
@@ -162,14 +195,22 @@ describe('the encoder', () => {
   });
 
   it.each<[string, Folder, number | undefined]>([
-    ['max_seq_length first', { 'sentence_bert_config.json': { max_seq_length: 9 }, 'tokenizer_config.json': { model_max_length: 5 } }, 9],
+    [
+      'max_seq_length first',
+      { 'sentence_bert_config.json': { max_seq_length: 9 }, 'tokenizer_config.json': { model_max_length: 5 } },
+      9,
+    ],
     ['an older name of the file', { 'sentence_roberta_config.json': { max_seq_length: 9 } }, 9],
     [
       'the tokenizer otherwise',
       { 'sentence_bert_config.json': { max_seq_length: null }, 'tokenizer_config.json': { model_max_length: 5 } },
       5,
     ],
-    ['no limit that is none', { 'tokenizer_config.json': '{"model_max_length": 1000000000000000019884624838656}' }, undefined],
+    [
+      'no limit that is none',
+      { 'tokenizer_config.json': '{"model_max_length": 1000000000000000019884624838656}' },
+      undefined,
+    ],
     ['nothing when nothing is said', {}, undefined],
   ])('takes the length from %s', async (_, files, maxLength) => {
     expect((await readModelFolder(folder(files))).maxLength).toBe(maxLength);
@@ -210,7 +251,9 @@ describe('a folder without modules.json', () => {
     const config = { architectures: ['Qwen3ForCausalLM'], hidden_size: 4 };
     const read = await readModelFolder(folder({ 'modules.json': undefined, 'config.json': config }));
     expect(read.head.pooling.modes).toEqual(['lasttoken']);
-    const both = await readModelFolder(folder({ 'modules.json': undefined, 'config.json': { ...config, is_causal: false } }));
+    const both = await readModelFolder(
+      folder({ 'modules.json': undefined, 'config.json': { ...config, is_causal: false } }),
+    );
     expect(both.head.pooling.modes).toEqual(['mean']);
   });
 
@@ -235,7 +278,9 @@ describe('subfolder', () => {
   it('keeps what the source can and cannot do', async () => {
     const plain: ModelFiles = { name: files.name, list: () => files.list(), read: (path) => files.read(path) };
     expect(subfolder(plain, 'a')).not.toHaveProperty('size');
-    expect(await subfolder({ ...files, sha256: async (path) => `hash of ${path}` }, 'a').sha256?.('x.txt')).toBe('hash of a/x.txt');
+    expect(await subfolder({ ...files, sha256: async (path) => `hash of ${path}` }, 'a').sha256?.('x.txt')).toBe(
+      'hash of a/x.txt',
+    );
     expect(subfolder(files, '.')).toBe(files);
     expect(() => subfolder(files, '..')).toThrow(SentvecError);
   });

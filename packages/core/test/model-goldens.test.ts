@@ -5,11 +5,15 @@ import { goldenExpectation, goldenModel, goldenModelNames } from '@sentvec/testi
 import { afterAll, describe, expect, test } from 'vitest';
 
 /** Largest difference between the vectors and those of PyTorch. */
-function largestDifference(vectors: { data: Float32Array; cols: number }, expected: readonly (readonly number[])[]): number {
+function largestDifference(
+  vectors: { data: Float32Array; cols: number },
+  expected: readonly (readonly number[])[],
+): number {
   let largest = 0;
   for (const [row, values] of expected.entries()) {
     expect(values.length).toBe(vectors.cols);
-    for (const [index, value] of values.entries()) largest = Math.max(largest, Math.abs(value - vectors.data[row * vectors.cols + index]!));
+    for (const [index, value] of values.entries())
+      largest = Math.max(largest, Math.abs(value - vectors.data[row * vectors.cols + index]!));
   }
   return largest;
 }
@@ -25,7 +29,9 @@ describe.each(goldenModelNames)('%s', (name) => {
   const texts = expectation.cases.map(({ text }) => text);
   const loaded = new Map<string, Promise<Embedder>>();
   const load = (library: keyof typeof tokenizers): Promise<Embedder> => {
-    const embedder = loaded.get(library) ?? loadEmbedder(goldenModel(name), { backend: plainBackend(), tokenizer: tokenizers[library] });
+    const embedder =
+      loaded.get(library) ??
+      loadEmbedder(goldenModel(name), { backend: plainBackend(), tokenizer: tokenizers[library] });
     loaded.set(library, embedder);
     return embedder;
   };
@@ -33,17 +39,22 @@ describe.each(goldenModelNames)('%s', (name) => {
     for (const embedder of loaded.values()) await (await embedder).dispose();
   });
 
-  test.each(Object.keys(tokenizers) as (keyof typeof tokenizers)[])('the vectors of PyTorch, tokenizer: %s', async (library) => {
-    const { vectors, receipt } = await (await load(library)).embed(texts);
-    expect(
-      largestDifference(
-        vectors,
-        expectation.cases.map(({ embedding }) => embedding),
-      ),
-    ).toBeLessThan(5e-5);
-    expect(receipt.truncated.map(({ row }) => row)).toEqual(expectation.cases.flatMap(({ truncated }, row) => (truncated ? [row] : [])));
-    expect(receipt.tokens).toBe(expectation.cases.reduce((sum, { ids }) => sum + ids.length, 0));
-  });
+  test.each(Object.keys(tokenizers) as (keyof typeof tokenizers)[])(
+    'the vectors of PyTorch, tokenizer: %s',
+    async (library) => {
+      const { vectors, receipt } = await (await load(library)).embed(texts);
+      expect(
+        largestDifference(
+          vectors,
+          expectation.cases.map(({ embedding }) => embedding),
+        ),
+      ).toBeLessThan(5e-5);
+      expect(receipt.truncated.map(({ row }) => row)).toEqual(
+        expectation.cases.flatMap(({ truncated }, row) => (truncated ? [row] : [])),
+      );
+      expect(receipt.tokens).toBe(expectation.cases.reduce((sum, { ids }) => sum + ids.length, 0));
+    },
+  );
 
   test('with prompts', async () => {
     const embedder = await load('javascript');
@@ -56,7 +67,9 @@ describe.each(goldenModelNames)('%s', (name) => {
   test('a vector does not depend on batch, order or neighbours', async () => {
     const embedder = await load('javascript');
     const { vectors } = await embedder.embed(texts);
-    const rowOf = (row: number): readonly number[] => [...vectors.data.subarray(row * vectors.cols, (row + 1) * vectors.cols)];
+    const rowOf = (row: number): readonly number[] => [
+      ...vectors.data.subarray(row * vectors.cols, (row + 1) * vectors.cols),
+    ];
     const rows = texts.map((_, row) => rowOf(row));
     expect(largestDifference((await embedder.embed(texts.toReversed())).vectors, rows.toReversed())).toBeLessThan(2e-5);
     expect(largestDifference((await embedder.embed(texts, { batchTokens: 1 })).vectors, rows)).toBeLessThan(2e-5);

@@ -1,4 +1,11 @@
-import { createPooling, definePooling, poolingModes, resolvePooling, SentvecError, type PoolingMode } from '@sentvec/core';
+import {
+  createPooling,
+  definePooling,
+  poolingModes,
+  resolvePooling,
+  SentvecError,
+  type PoolingMode,
+} from '@sentvec/core';
 import { goldenExpectation, goldenModelNames, poolingContract } from '@sentvec/testing';
 import { describe, expect, it } from 'vitest';
 
@@ -22,7 +29,10 @@ const norm = definePooling({
     },
   }),
 });
-poolingContract(norm.create({}), { hiddenSize: 5, reference: ({ vectors: [first = []] }) => [...first, Math.hypot(...first)] });
+poolingContract(norm.create({}), {
+  hiddenSize: 5,
+  reference: ({ vectors: [first = []] }) => [...first, Math.hypot(...first)],
+});
 
 describe('values', () => {
   // Two texts of two and three tokens, the first padded on the right.
@@ -47,7 +57,10 @@ describe('values', () => {
   });
 
   it.each(goldenModelNames)('of the golden model %s follow from its token embeddings', (name) => {
-    const modes: Record<string, PoolingMode[]> = { 'tiny-roberta': ['cls'], 'tiny-bert-multipool': ['cls', 'max', 'mean'] };
+    const modes: Record<string, PoolingMode[]> = {
+      'tiny-roberta': ['cls'],
+      'tiny-bert-multipool': ['cls', 'max', 'mean'],
+    };
     const pooling = createPooling(modes[name] ?? 'mean');
     const cases = goldenExpectation(name).cases.filter((golden) => golden.token_embeddings);
     expect(cases.length).toBeGreaterThan(0);
@@ -55,7 +68,10 @@ describe('values', () => {
       const cols = vectors!.length;
       const data = Float32Array.from(vectors!.flat());
       const one = new Int32Array(cols).fill(1);
-      const result = pooling.pool({ data, rows: cols, cols: data.length / cols }, { ids: one, mask: one, rows: 1, cols });
+      const result = pooling.pool(
+        { data, rows: cols, cols: data.length / cols },
+        { ids: one, mask: one, rows: 1, cols },
+      );
       expect(Math.max(...pooled.map((value, i) => Math.abs(value - (result.data[i] ?? NaN))))).toBeLessThan(1e-6);
     }
   });
@@ -70,7 +86,11 @@ describe('values', () => {
 
 describe('custom pooling', () => {
   it('carries its config, which says whether prompts take part', () => {
-    expect(norm.create({ scale: 2 })).toMatchObject({ name: 'FirstAndNorm', config: { scale: 2 }, includePrompt: true });
+    expect(norm.create({ scale: 2 })).toMatchObject({
+      name: 'FirstAndNorm',
+      config: { scale: 2 },
+      includePrompt: true,
+    });
     expect(norm.create({ include_prompt: false }).includePrompt).toBe(false);
     expect(norm.create({}).modes).toBeUndefined();
   });
@@ -84,7 +104,10 @@ describe('custom pooling', () => {
   });
 
   it('is stopped when it breaks its promise', () => {
-    const wrong = definePooling({ name: 'Wrong', create: () => ({ pool: () => ({ data: new Float32Array(2), rows: 1, cols: 2 }) }) });
+    const wrong = definePooling({
+      name: 'Wrong',
+      create: () => ({ pool: () => ({ data: new Float32Array(2), rows: 1, cols: 2 }) }),
+    });
     const batch = { ids: new Int32Array(1), mask: new Int32Array(1), rows: 1, cols: 1 };
     expect(() => wrong.create({}).pool({ data: new Float32Array(3), rows: 1, cols: 3 }, batch)).toThrow(
       /"Wrong" gave 1 × 2 .* promised 1 × 3/u,

@@ -7,10 +7,14 @@ const matrix = (rows: readonly (readonly number[])[]): Matrix => ({
   rows: rows.length,
   cols: rows[0]?.length ?? 0,
 });
-const rowsOf = ({ data, rows, cols }: Matrix) => Array.from({ length: rows }, (_, row) => [...data.subarray(row * cols, (row + 1) * cols)]);
+const rowsOf = ({ data, rows, cols }: Matrix) =>
+  Array.from({ length: rows }, (_, row) => [...data.subarray(row * cols, (row + 1) * cols)]);
 const numbers = (rows: number, cols: number, seed: number) =>
-  Array.from({ length: rows }, (_, r) => Array.from({ length: cols }, (__, c) => Math.fround(Math.sin(seed + 12.9898 * r + 78.233 * c))));
-const product = (x: number[][], w: number[][]) => x.map((row) => w.map((out) => out.reduce((sum, value, i) => sum + value * row[i]!, 0)));
+  Array.from({ length: rows }, (_, r) =>
+    Array.from({ length: cols }, (__, c) => Math.fround(Math.sin(seed + 12.9898 * r + 78.233 * c))),
+  );
+const product = (x: number[][], w: number[][]) =>
+  x.map((row) => w.map((out) => out.reduce((sum, value, i) => sum + value * row[i]!, 0)));
 
 /** Infinite when the sizes differ; NaN when there is one, which no bound accepts. */
 function difference(actual: Matrix, expected: readonly (readonly number[])[]): number {
@@ -47,7 +51,15 @@ describe('dense', () => {
     expect(
       difference(
         applyProjections(
-          [{ kind: 'dense', weight: matrix(w.slice(1)), activation: 'ReLU', residual: true, residualWeight: matrix(r) }],
+          [
+            {
+              kind: 'dense',
+              weight: matrix(w.slice(1)),
+              activation: 'ReLU',
+              residual: true,
+              residualWeight: matrix(r),
+            },
+          ],
           matrix(x),
         ),
         product(x, w.slice(1)).map((row, i) => row.map((value, j) => Math.max(0, value) + through[i]![j]!)),
@@ -110,7 +122,9 @@ describe('the others', () => {
         ],
       ),
     ).toBeLessThanOrEqual(1e-6);
-    expect(difference(applyProjections([{ kind: 'truncate', size: 9 }], matrix([[1, 2, 3]])), [[1, 2, 3]])).toBeLessThanOrEqual(1e-6);
+    expect(
+      difference(applyProjections([{ kind: 'truncate', size: 9 }], matrix([[1, 2, 3]])), [[1, 2, 3]]),
+    ).toBeLessThanOrEqual(1e-6);
   });
 });
 
@@ -135,11 +149,15 @@ describe('a chain', () => {
   it('gives a row the same bits alone and in any company', () => {
     const rows = numbers(9, 6, 1);
     const together = rowsOf(applyProjections(chain, matrix(rows)));
-    for (const [index, row] of rows.entries()) expect(rowsOf(applyProjections(chain, matrix([row])))[0]).toEqual(together[index]);
+    for (const [index, row] of rows.entries())
+      expect(rowsOf(applyProjections(chain, matrix([row])))[0]).toEqual(together[index]);
   });
 
   it('takes no rows', () => {
-    expect(applyProjections(chain, { data: new Float32Array(0), rows: 0, cols: 6 })).toMatchObject({ rows: 0, cols: 5 });
+    expect(applyProjections(chain, { data: new Float32Array(0), rows: 0, cols: 6 })).toMatchObject({
+      rows: 0,
+      cols: 5,
+    });
   });
 
   it('knows its sizes', () => {
@@ -149,35 +167,64 @@ describe('a chain', () => {
 
 it.each<[string, Projection, RegExp]>([
   ['another width', { kind: 'dense', weight: matrix([[1, 2]]), activation: 'Identity' }, /1 × 2 gets vectors of 3/u],
-  ['too few biases', { kind: 'dense', weight: matrix([[1, 2, 3]]), bias: new Float32Array(2), activation: 'Identity' }, /2 biases/u],
-  ['no residual weights', { kind: 'dense', weight: matrix([[1, 2, 3]]), activation: 'Tanh', residual: true }, /residual of 3 × 3/u],
+  [
+    'too few biases',
+    { kind: 'dense', weight: matrix([[1, 2, 3]]), bias: new Float32Array(2), activation: 'Identity' },
+    /2 biases/u,
+  ],
+  [
+    'no residual weights',
+    { kind: 'dense', weight: matrix([[1, 2, 3]]), activation: 'Tanh', residual: true },
+    /residual of 3 × 3/u,
+  ],
   [
     'other residual weights',
-    { kind: 'dense', weight: matrix([[1, 2, 3]]), activation: 'Tanh', residual: true, residualWeight: matrix([[1, 2]]) },
+    {
+      kind: 'dense',
+      weight: matrix([[1, 2, 3]]),
+      activation: 'Tanh',
+      residual: true,
+      residualWeight: matrix([[1, 2]]),
+    },
     /residual of 1 × 2/u,
   ],
-  ['another layer norm', { kind: 'layer-norm', weight: new Float32Array(3), bias: new Float32Array(2), epsilon: 0 }, /3 and 2 entries/u],
+  [
+    'another layer norm',
+    { kind: 'layer-norm', weight: new Float32Array(3), bias: new Float32Array(2), epsilon: 0 },
+    /3 and 2 entries/u,
+  ],
 ])('refuses vectors that do not fit: %s', (_, projection, message) => {
   expect(() => projectionOutputSize(projection, 3)).toThrow(message);
   expect(() => applyProjections([projection], matrix([[1, 2, 3]]))).toThrow(message);
 });
 
-it.each(['tiny-roberta', 'tiny-bert-multipool'])('makes the final vectors of the golden model %s of its pooled ones', async (name) => {
-  const weights = await readWeights(goldenModel(name), '2_Dense/model.safetensors');
-  const {
-    shape: [rows = 0, cols = 0],
-    data,
-  } = weights.tensor('linear.weight');
-  const bias = weights.tensor('linear.bias').data;
-  const normalized = name === 'tiny-roberta';
-  const dense: Projection = { kind: 'dense', weight: { data, rows, cols }, bias, activation: normalized ? 'Tanh' : 'Identity' };
-  const { cases, prompted } = goldenExpectation(name);
-  const all = [...cases, ...prompted];
-  const result = applyProjections(normalized ? [dense, { kind: 'normalize' }] : [dense], matrix(all.map((golden) => golden.pooled)));
-  expect(
-    difference(
-      result,
-      all.map((golden) => golden.embedding),
-    ),
-  ).toBeLessThanOrEqual(2e-6);
-});
+it.each(['tiny-roberta', 'tiny-bert-multipool'])(
+  'makes the final vectors of the golden model %s of its pooled ones',
+  async (name) => {
+    const weights = await readWeights(goldenModel(name), '2_Dense/model.safetensors');
+    const {
+      shape: [rows = 0, cols = 0],
+      data,
+    } = weights.tensor('linear.weight');
+    const bias = weights.tensor('linear.bias').data;
+    const normalized = name === 'tiny-roberta';
+    const dense: Projection = {
+      kind: 'dense',
+      weight: { data, rows, cols },
+      bias,
+      activation: normalized ? 'Tanh' : 'Identity',
+    };
+    const { cases, prompted } = goldenExpectation(name);
+    const all = [...cases, ...prompted];
+    const result = applyProjections(
+      normalized ? [dense, { kind: 'normalize' }] : [dense],
+      matrix(all.map((golden) => golden.pooled)),
+    );
+    expect(
+      difference(
+        result,
+        all.map((golden) => golden.embedding),
+      ),
+    ).toBeLessThanOrEqual(2e-6);
+  },
+);

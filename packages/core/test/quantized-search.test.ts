@@ -27,17 +27,28 @@ function dot(x: readonly number[], y: readonly number[]): number {
 function numbers(quantized: QuantizedMatrix, at: number): number[] {
   if (!quantized.precision.endsWith('binary')) return row(quantized, at);
   return row(quantized, at)
-    .flatMap((byte) => Array.from(((byte + 256 + (quantized.precision === 'binary' ? 128 : 0)) % 256).toString(2).padStart(8, '0'), Number))
+    .flatMap((byte) =>
+      Array.from(
+        ((byte + 256 + (quantized.precision === 'binary' ? 128 : 0)) % 256).toString(2).padStart(8, '0'),
+        Number,
+      ),
+    )
     .slice(0, dimension);
 }
 
-function searchByHand(quantized: QuantizedMatrix, topK: number, rescore: 'not' | 'with itself' | 'with the corpus'): SearchHit[][] {
+function searchByHand(
+  quantized: QuantizedMatrix,
+  topK: number,
+  rescore: 'not' | 'with itself' | 'with the corpus',
+): SearchHit[][] {
   const quantizedQueries = quantize(queries, quantized.precision, { ranges: quantized.ranges });
   return Array.from({ length: queries.rows }, (_, query) => {
     const vector = numbers(quantizedQueries, query);
     const scored = Array.from({ length: quantized.rows }, (__, at) => {
       const other = numbers(quantized, at);
-      const score = quantized.precision.endsWith('binary') ? 0 - vector.filter((bit, i) => bit !== other[i]).length : dot(vector, other);
+      const score = quantized.precision.endsWith('binary')
+        ? 0 - vector.filter((bit, i) => bit !== other[i]).length
+        : dot(vector, other);
       return { row: at, score };
     }).sort((a, b) => b.score - a.score || a.row - b.row);
     if (rescore === 'not') return scored.slice(0, topK);
@@ -56,14 +67,18 @@ describe.each(quantizedPrecisions)('searchQuantized, %s', (precision) => {
   const quantized = quantize(corpus, precision);
 
   it('finds what comparing everything finds, without rescoring', async () => {
-    expect(await searchQuantized(queries, quantized, { topK: 9, rescore: false })).toEqual(searchByHand(quantized, 9, 'not'));
+    expect(await searchQuantized(queries, quantized, { topK: 9, rescore: false })).toEqual(
+      searchByHand(quantized, 9, 'not'),
+    );
   });
 
   it.each(['with itself', 'with the corpus'] as const)('rescored %s', async (how) => {
     const rescoreWith = how === 'with the corpus' ? corpus : undefined;
     const expected = searchByHand(quantized, 9, how);
     const hits = await searchQuantized(queries, quantized, { topK: 9, rescoreWith });
-    expect(hits.map((found) => found.map((hit) => hit.row))).toEqual(expected.map((found) => found.map((hit) => hit.row)));
+    expect(hits.map((found) => found.map((hit) => hit.row))).toEqual(
+      expected.map((found) => found.map((hit) => hit.row)),
+    );
     for (const [i, { score }] of hits.flat().entries()) expect(score).toBeCloseTo(expected.flat()[i]!.score, 4);
   });
 
@@ -86,7 +101,11 @@ describe.each(quantizedPrecisions)('searchQuantized, %s', (precision) => {
 describe('rescoring', () => {
   it('with the corpus and all rows as candidates is the exact search', async () => {
     const exact = similarity(queries, corpus, 'dot');
-    const hits = await searchQuantized(queries, quantize(corpus, 'ubinary'), { topK: 5, rescoreMultiplier: 100, rescoreWith: corpus });
+    const hits = await searchQuantized(queries, quantize(corpus, 'ubinary'), {
+      topK: 5,
+      rescoreMultiplier: 100,
+      rescoreWith: corpus,
+    });
     for (const [query, found] of hits.entries()) {
       const best = row(exact, query)
         .map((score, at) => ({ score, at }))
@@ -138,10 +157,22 @@ describe('bad arguments', () => {
     ['a corpus of another dimension', () => searchQuantized(queries, quantize(one, 'binary'))],
     ['no rows', () => searchQuantized(queries, [])],
     ['bytes that do not fill the rows', () => searchQuantized(queries, { ...quantize(corpus, 'binary'), rows: 7 })],
-    ['pieces of two precisions', () => searchQuantized(queries, [quantize(corpus, 'binary'), quantize(corpus, 'ubinary')])],
-    ['pieces of two ranges', () => searchQuantized(queries, [quantize(corpus, 'int8'), quantize(randomMatrix(9, dimension, 1), 'int8')])],
-    ['other vectors to rescore with', () => searchQuantized(queries, quantize(corpus, 'int8'), { rescoreWith: queries })],
-    ['vectors of another dimension to rescore with', () => searchQuantized(queries, quantize(corpus, 'int8'), { rescoreWith: one })],
+    [
+      'pieces of two precisions',
+      () => searchQuantized(queries, [quantize(corpus, 'binary'), quantize(corpus, 'ubinary')]),
+    ],
+    [
+      'pieces of two ranges',
+      () => searchQuantized(queries, [quantize(corpus, 'int8'), quantize(randomMatrix(9, dimension, 1), 'int8')]),
+    ],
+    [
+      'other vectors to rescore with',
+      () => searchQuantized(queries, quantize(corpus, 'int8'), { rescoreWith: queries }),
+    ],
+    [
+      'vectors of another dimension to rescore with',
+      () => searchQuantized(queries, quantize(corpus, 'int8'), { rescoreWith: one }),
+    ],
     [
       'no ranges',
       () => {

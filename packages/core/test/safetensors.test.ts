@@ -24,14 +24,21 @@ function safetensors(header: unknown, numbers: Uint8Array = new Uint8Array(0), h
   return file;
 }
 
-const entry = (dtype: string, shape: number[], begin: number, end: number) => ({ dtype, shape, data_offsets: [begin, end] });
+const entry = (dtype: string, shape: number[], begin: number, end: number) => ({
+  dtype,
+  shape,
+  data_offsets: [begin, end],
+});
 const weightsOf = (file: Uint8Array) => readWeights(inMemory({ 'model.safetensors': file }));
 const bytesOf = (numbers: ArrayBufferView) => new Uint8Array(numbers.buffer, numbers.byteOffset, numbers.byteLength);
 
 describe('reading', () => {
   it('gives back what was written, whatever the position of the file in memory', async () => {
     const file = writeSafetensors(
-      { b: { shape: [2, 3], data: new Float32Array([1, -2, 3.5, 1e-40, Infinity, 0]) }, a: { shape: [2], data: new Int32Array([7, -8]) } },
+      {
+        b: { shape: [2, 3], data: new Float32Array([1, -2, 3.5, 1e-40, Infinity, 0]) },
+        a: { shape: [2], data: new Int32Array([7, -8]) },
+      },
       { format: 'pt' },
     );
     for (const shift of [0, 1, 2, 3]) {
@@ -59,9 +66,22 @@ describe('reading', () => {
     const double = new Float64Array([Math.PI, -1e300, 2 ** -149]);
     const numbers = new Uint8Array([...bytesOf(half), ...bytesOf(brain), ...bytesOf(double)]);
     const weights = await weightsOf(
-      safetensors({ half: entry('F16', [9], 0, 18), brain: entry('BF16', [2, 2], 18, 26), double: entry('F64', [3], 26, 50) }, numbers),
+      safetensors(
+        { half: entry('F16', [9], 0, 18), brain: entry('BF16', [2, 2], 18, 26), double: entry('F64', [3], 26, 50) },
+        numbers,
+      ),
     );
-    expect([...weights.tensor('half').data]).toEqual([1, -2, 2 ** -24, -1023 * 2 ** -24, 65504, Infinity, -Infinity, 0.333251953125, -0]);
+    expect([...weights.tensor('half').data]).toEqual([
+      1,
+      -2,
+      2 ** -24,
+      -1023 * 2 ** -24,
+      65504,
+      Infinity,
+      -Infinity,
+      0.333251953125,
+      -0,
+    ]);
     expect([...weights.tensor('brain').data]).toEqual([1, -3.140625, Infinity, 2 ** -133]);
     expect([...weights.tensor('double').data]).toEqual([Math.fround(Math.PI), -Infinity, 2 ** -149]);
   });
@@ -140,7 +160,8 @@ describe('shards', () => {
 
 describe('hostile and broken files', () => {
   const whole = writeSafetensors({ a: { shape: [4], data: new Float32Array(4) } });
-  const float = (...tensors: [string, ReturnType<typeof entry>][]) => safetensors(Object.fromEntries(tensors), new Uint8Array(16));
+  const float = (...tensors: [string, ReturnType<typeof entry>][]) =>
+    safetensors(Object.fromEntries(tensors), new Uint8Array(16));
 
   it.each([
     ['an empty file', new Uint8Array(0), /0 bytes long/u],
@@ -148,31 +169,61 @@ describe('hostile and broken files', () => {
     ['a file cut in its header', whole.slice(0, 30), /cut short/u],
     ['a file cut in its numbers', whole.slice(0, -1), /tensor "a" at bytes .* cut short/u],
     ['a header of 2^63 bytes', safetensors('{}', new Uint8Array(64), 2n ** 63n), /9223372036854775808 bytes/u],
-    ['a header of 2^64 - 1 bytes', safetensors('{}', new Uint8Array(64), 2n ** 64n - 1n), /18446744073709551615 bytes/u],
+    [
+      'a header of 2^64 - 1 bytes',
+      safetensors('{}', new Uint8Array(64), 2n ** 64n - 1n),
+      /18446744073709551615 bytes/u,
+    ],
     ['a header a byte too long', safetensors('{}', new Uint8Array(0), 3n), /3 bytes/u],
     ['a header that is not JSON', safetensors('{"a":'), /not JSON/u],
     ['a header that is not UTF-8', safetensors('{}', new Uint8Array([255]), 3n), /not JSON/u],
     ['a header that is a list', safetensors([]), /not a JSON object/u],
     [
       'equal names',
-      safetensors(`{"a":${JSON.stringify(entry('F32', [0], 0, 0))},"\\u0061":${JSON.stringify(entry('F32', [0], 0, 0))}}`),
+      safetensors(
+        `{"a":${JSON.stringify(entry('F32', [0], 0, 0))},"\\u0061":${JSON.stringify(entry('F32', [0], 0, 0))}}`,
+      ),
       /"a" twice/u,
     ],
-    ['equal keys inside a tensor', safetensors('{"a":{"dtype":"F32","dtype":"F64","shape":[0],"data_offsets":[0,0]}}'), /"dtype" twice/u],
+    [
+      'equal keys inside a tensor',
+      safetensors('{"a":{"dtype":"F32","dtype":"F64","shape":[0],"data_offsets":[0,0]}}'),
+      /"dtype" twice/u,
+    ],
     ['an unknown type', float(['a', entry('F31', [4], 0, 16)]), /"a" the unknown type "F31"/u],
     ['a type from the prototype', float(['a', entry('toString', [4], 0, 16)]), /"a" the unknown type "toString"/u],
     ['a tensor that is no object', safetensors({ a: 3 }), /"a" by something/u],
-    ['a shape that is no list', safetensors({ a: { dtype: 'F32', shape: 4, data_offsets: [0, 16] } }, new Uint8Array(16)), /"a" a shape/u],
+    [
+      'a shape that is no list',
+      safetensors({ a: { dtype: 'F32', shape: 4, data_offsets: [0, 16] } }, new Uint8Array(16)),
+      /"a" a shape/u,
+    ],
     ['a negative size', float(['a', entry('F32', [-2, -2], 0, 16)]), /"a" a shape/u],
     ['a size that is no whole number', float(['a', entry('F32', [1.5], 0, 6)]), /"a" a shape/u],
-    ['a shape that overflows', float(['a', entry('F32', [2 ** 40, 2 ** 40], 0, 16)]), /"a" is F32 \[1099511627776,1099511627776\]/u],
-    ['a shape of another size', float(['a', entry('F32', [5], 0, 16)]), /"a" is F32 \[5\], which does not take 16 bytes/u],
+    [
+      'a shape that overflows',
+      float(['a', entry('F32', [2 ** 40, 2 ** 40], 0, 16)]),
+      /"a" is F32 \[1099511627776,1099511627776\]/u,
+    ],
+    [
+      'a shape of another size',
+      float(['a', entry('F32', [5], 0, 16)]),
+      /"a" is F32 \[5\], which does not take 16 bytes/u,
+    ],
     ['one offset', safetensors({ a: { dtype: 'F32', shape: [0], data_offsets: [0] } }), /"a" offsets/u],
     ['offsets past the end', float(['a', entry('F32', [8], 0, 32)]), /"a" at bytes .* cut short/u],
     ['offsets beyond 2^53', float(['a', entry('F32', [4], 2 ** 60, 2 ** 60 + 16)]), /"a" offsets/u],
     ['offsets in the wrong order', float(['a', entry('F32', [4], 16, 0)]), /"a" at bytes/u],
-    ['overlapping tensors', float(['a', entry('F32', [3], 0, 12)], ['b', entry('F32', [2], 8, 16)]), /"b" over the bytes/u],
-    ['a tensor inside another', float(['a', entry('F32', [4], 0, 16)], ['b', entry('F32', [1], 4, 8)]), /"b" over the bytes/u],
+    [
+      'overlapping tensors',
+      float(['a', entry('F32', [3], 0, 12)], ['b', entry('F32', [2], 8, 16)]),
+      /"b" over the bytes/u,
+    ],
+    [
+      'a tensor inside another',
+      float(['a', entry('F32', [4], 0, 16)], ['b', entry('F32', [1], 4, 8)]),
+      /"b" over the bytes/u,
+    ],
     ['a hole', float(['a', entry('F32', [1], 0, 4)], ['b', entry('F32', [2], 8, 16)]), /4 bytes before tensor "b"/u],
     ['bytes at the end', float(['a', entry('F32', [2], 0, 8)]), /8 bytes at its end/u],
   ])('refuses %s', async (_, file, message) => {
@@ -186,7 +237,10 @@ describe('hostile and broken files', () => {
   });
 
   it('reads or refuses a file with any byte changed, but never fails otherwise', async () => {
-    const file = writeSafetensors({ a: { shape: [2, 1], data: new Float32Array(2) }, bc: { shape: [1], data: new Int32Array(1) } });
+    const file = writeSafetensors({
+      a: { shape: [2, 1], data: new Float32Array(2) },
+      bc: { shape: [1], data: new Int32Array(1) },
+    });
     const outcomes = new Set<string>();
     for (let position = 0; position < file.length; position++) {
       for (const value of [0, 1, 0x22, 0x30, 0x39, 0x5b, 0x7b, 0x7d, 0x80, 0xff]) {
@@ -212,10 +266,14 @@ describe('hostile and broken files', () => {
   });
 
   it('says how to convert PyTorch files', async () => {
-    await expect(readWeights(inMemory({ '2_Dense/pytorch_model.bin': '' }), '2_Dense/model.safetensors')).rejects.toThrow(
+    await expect(
+      readWeights(inMemory({ '2_Dense/pytorch_model.bin': '' }), '2_Dense/model.safetensors'),
+    ).rejects.toThrow(
       /holds 2_Dense\/pytorch_model.bin but not 2_Dense\/model.safetensors.*Convert the model once: python/u,
     );
-    await expect(readWeights(inMemory({ 'config.json': '{}' }))).rejects.toThrow(/memory\/model.safetensors is missing/u);
+    await expect(readWeights(inMemory({ 'config.json': '{}' }))).rejects.toThrow(
+      /memory\/model.safetensors is missing/u,
+    );
   });
 });
 

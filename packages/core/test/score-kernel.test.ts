@@ -27,18 +27,29 @@ export const scoreKernelsBinary: string =
     { queries: 9, rows: 31, entries: 384 },
   ];
 
-  const scorings: readonly Scoring[] = ['dot', 'squared-distance', 'absolute-distance', 'dot-int8', 'dot-uint8', 'hamming'];
+  const scorings: readonly Scoring[] = [
+    'dot',
+    'squared-distance',
+    'absolute-distance',
+    'dot-int8',
+    'dot-uint8',
+    'hamming',
+  ];
   const cases = shapes.flatMap((shape) => scorings.map((scoring) => ({ ...shape, scoring })));
 
   it.each(cases)(
     '$scoring: the same bits in WebAssembly and in TypeScript, $queries × $rows of $entries',
     ({ queries, rows, entries, scoring }) => {
       const [x, y] = [entriesFor(scoring, queries * entries, 1), entriesFor(scoring, rows * entries, 2)];
-      const [fast, portable] = [webAssembly, portableRuntime].map((runtime) => scoreAll(runtime, scoring, x, y, entries));
+      const [fast, portable] = [webAssembly, portableRuntime].map((runtime) =>
+        scoreAll(runtime, scoring, x, y, entries),
+      );
       expect(fast).toEqual(portable);
       const reference = Array.from({ length: queries * rows }, (_, pair) => {
         const [i, j] = [Math.floor(pair / rows), pair % rows];
-        return Array.from({ length: entries }, (__, k) => term(scoring, x[i * entries + k]!, y[j * entries + k]!)).reduce((a, b) => a + b);
+        return Array.from({ length: entries }, (__, k) =>
+          term(scoring, x[i * entries + k]!, y[j * entries + k]!),
+        ).reduce((a, b) => a + b);
       });
       expect(Math.max(...reference.map((score, pair) => Math.abs(score - fast![pair]!)))).toBeLessThan(1e-4);
     },
@@ -74,7 +85,9 @@ function term(scoring: Scoring, x: number, y: number): number {
 
 function entriesFor(scoring: Scoring, length: number, seed: number): Float32Array | Int8Array | Uint8Array {
   if (scoring === 'dot-int8') return new Int8Array(randomBytes(length, seed).buffer);
-  return scoring === 'dot-uint8' || scoring === 'hamming' ? randomBytes(length, seed) : randomMatrix(1, length, seed).data;
+  return scoring === 'dot-uint8' || scoring === 'hamming'
+    ? randomBytes(length, seed)
+    : randomMatrix(1, length, seed).data;
 }
 
 function scoreAll(
@@ -90,5 +103,7 @@ function scoreAll(
   kernel.loadQueries({ bytes: new Uint8Array(x.buffer), bytesPerVector }, 0, queries);
   kernel.loadRows({ bytes: new Uint8Array(y.buffer), bytesPerVector }, 0, rows);
   const { values, stride } = kernel.score(scoring);
-  return Array.from({ length: queries }, (_, query) => [...values.subarray(query * stride, query * stride + rows)]).flat();
+  return Array.from({ length: queries }, (_, query) => [
+    ...values.subarray(query * stride, query * stride + rows),
+  ]).flat();
 }

@@ -1,4 +1,11 @@
-import { pairwiseSimilarity, semanticSearch, similarity, similarityFunctions, type Matrix, type SearchHit } from '@sentvec/core';
+import {
+  pairwiseSimilarity,
+  semanticSearch,
+  similarity,
+  similarityFunctions,
+  type Matrix,
+  type SearchHit,
+} from '@sentvec/core';
 import { describe, expect, it } from 'vitest';
 import { portableRuntime } from '../src/score-functions.ts';
 import { scanScores } from '../src/score-scan.ts';
@@ -6,7 +13,12 @@ import { VectorScorer } from '../src/vector-scorer.ts';
 import { randomMatrix } from './random-vectors.ts';
 
 /** The same by comparing everything and sorting it all. */
-function searchByHand(queries: Matrix, corpus: Matrix, topK: number, measure: (typeof similarityFunctions)[number]): SearchHit[][] {
+function searchByHand(
+  queries: Matrix,
+  corpus: Matrix,
+  topK: number,
+  measure: (typeof similarityFunctions)[number],
+): SearchHit[][] {
   const scores = similarity(queries, corpus, measure);
   return Array.from({ length: queries.rows }, (_, query) =>
     Array.from({ length: corpus.rows }, (__, row) => ({ row, score: scores.data[query * corpus.rows + row]! }))
@@ -29,10 +41,18 @@ async function* asynchronous<T>(items: Iterable<T>): AsyncGenerator<T> {
 describe('semanticSearch', () => {
   it.each(similarityFunctions)('finds what comparing everything finds: %s', async (measure) => {
     const [queries, corpus] = [randomMatrix(13, 37, 1), randomMatrix(3001, 37, 2)];
-    const hits = await semanticSearch(queries, corpus, { topK: 20, similarity: measure, queryChunkSize: 5, corpusChunkSize: 700 });
+    const hits = await semanticSearch(queries, corpus, {
+      topK: 20,
+      similarity: measure,
+      queryChunkSize: 5,
+      corpusChunkSize: 700,
+    });
     const expected = searchByHand(queries, corpus, 20, measure);
-    expect(hits.map((found) => found.map(({ row }) => row))).toEqual(expected.map((found) => found.map(({ row }) => row)));
-    for (const [i, { score }] of hits.flat().entries()) expect(Math.abs(score - expected.flat()[i]!.score)).toBeLessThan(1e-5);
+    expect(hits.map((found) => found.map(({ row }) => row))).toEqual(
+      expected.map((found) => found.map(({ row }) => row)),
+    );
+    for (const [i, { score }] of hits.flat().entries())
+      expect(Math.abs(score - expected.flat()[i]!.score)).toBeLessThan(1e-5);
   });
 
   it('takes the corpus in pieces of any size, at once or as they come', async () => {
@@ -48,7 +68,11 @@ describe('semanticSearch', () => {
 
   it('keeps equal scores in the order of rows, also at the end of the list', async () => {
     const same = randomMatrix(1, 8, 5);
-    const corpus: Matrix = { data: Float32Array.from({ length: 50 * 8 }, (_, i) => same.data[i % 8]!), rows: 50, cols: 8 };
+    const corpus: Matrix = {
+      data: Float32Array.from({ length: 50 * 8 }, (_, i) => same.data[i % 8]!),
+      rows: 50,
+      cols: 8,
+    };
     const [hits] = await semanticSearch(same, corpus, { topK: 7, corpusChunkSize: 3 });
     expect(hits!.map(({ row }) => row)).toEqual([0, 1, 2, 3, 4, 5, 6]);
     expect(new Set(hits!.map(({ score }) => score)).size).toBe(1);
@@ -85,7 +109,9 @@ describe('semanticSearch', () => {
       done.push(rows);
       if (rows >= 600) controller.abort();
     };
-    await expect(semanticSearch(queries, corpus, { corpusChunkSize: 300, onProgress, signal: controller.signal })).rejects.toMatchObject({
+    await expect(
+      semanticSearch(queries, corpus, { corpusChunkSize: 300, onProgress, signal: controller.signal }),
+    ).rejects.toMatchObject({
       code: 'aborted',
     });
     expect(done).toEqual([300, 600]);
@@ -97,8 +123,12 @@ describe('semanticSearch', () => {
         closed = true;
       }
     })();
-    await expect(semanticSearch(queries, source, { signal: AbortSignal.abort() })).rejects.toMatchObject({ code: 'aborted' });
-    await expect(semanticSearch(queries, source, { onProgress: () => controller.signal.throwIfAborted() })).rejects.toThrow('aborted');
+    await expect(semanticSearch(queries, source, { signal: AbortSignal.abort() })).rejects.toMatchObject({
+      code: 'aborted',
+    });
+    await expect(
+      semanticSearch(queries, source, { onProgress: () => controller.signal.throwIfAborted() }),
+    ).rejects.toThrow('aborted');
     expect(closed).toBe(true);
   });
 
@@ -125,7 +155,10 @@ describe('semanticSearch', () => {
   const two = randomMatrix(2, 4, 12);
   const bad: readonly (readonly [string, () => Promise<unknown>])[] = [
     ['vectors of other lengths', () => semanticSearch(two, randomMatrix(2, 5, 1))],
-    ['vectors of other lengths in a later piece', () => semanticSearch(two, [randomMatrix(2, 4, 1), randomMatrix(2, 5, 1)])],
+    [
+      'vectors of other lengths in a later piece',
+      () => semanticSearch(two, [randomMatrix(2, 4, 1), randomMatrix(2, 5, 1)]),
+    ],
     ['no queries', () => semanticSearch({ data: new Float32Array(0), rows: 0, cols: 4 }, two)],
     ['no entries', () => semanticSearch({ data: new Float32Array(0), rows: 2, cols: 0 }, two)],
     ['no rows in the corpus', () => semanticSearch(two, { data: new Float32Array(0), rows: 0, cols: 4 })],

@@ -2,7 +2,10 @@ import { memoryModel, writeSafetensors, type ModelFiles } from '@sentvec/core';
 
 export type Folder = Record<string, unknown>;
 
-/** A small sentence-transformers folder; `changes` replace or (undefined) remove files. Values that are no bytes become JSON. */
+/**
+ * A small sentence-transformers folder; `changes` replace or (undefined) remove files. Values that are no bytes become
+ * JSON.
+ */
 export function folder(changes: Folder = {}): ModelFiles {
   const files: Folder = {
     'modules.json': modules('Transformer', 'Pooling'),
@@ -15,7 +18,10 @@ export function folder(changes: Folder = {}): ModelFiles {
     Object.fromEntries(
       Object.entries(files)
         .filter(([, content]) => content !== undefined)
-        .map(([path, content]) => [path, content instanceof Uint8Array || typeof content === 'string' ? content : JSON.stringify(content)]),
+        .map(([path, content]) => [
+          path,
+          content instanceof Uint8Array || typeof content === 'string' ? content : JSON.stringify(content),
+        ]),
     ),
   );
 }
@@ -26,7 +32,12 @@ export function modules(...types: (string | { type: string; path: string })[]) {
     const type = typeof entry === 'string' ? entry : entry.type;
     const kind = type.split('.').at(-1);
     const path = typeof entry === 'string' ? (idx === 0 ? '' : `${idx}_${kind}`) : entry.path;
-    return { idx, name: String(idx), path, type: type.includes('.') || type === '' ? type : `sentence_transformers.models.${type}` };
+    return {
+      idx,
+      name: String(idx),
+      path,
+      type: type.includes('.') || type === '' ? type : `sentence_transformers.models.${type}`,
+    };
   });
 }
 

@@ -29,7 +29,9 @@ const batch: TokenBatch = {
   cols: 5,
 };
 const meanOf = (ids: readonly number[], rows = table) =>
-  Array.from({ length: size }, (_, i) => (ids.length === 0 ? 0 : ids.reduce((sum, id) => sum + rows[id]![i]!, 0) / ids.length));
+  Array.from({ length: size }, (_, i) =>
+    ids.length === 0 ? 0 : ids.reduce((sum, id) => sum + rows[id]![i]!, 0) / ids.length,
+  );
 const difference = (actual: Float32Array | undefined, expected: readonly number[]) =>
   actual?.length === expected.length ? Math.max(...expected.map((value, i) => Math.abs(value - actual[i]!))) : Infinity;
 const meanHead: Head = { pooling: createPooling('mean'), projections: [] };
@@ -96,7 +98,11 @@ describe('values', () => {
 
   it('of other poolings are left to the caller', async () => {
     const encoder = await load({ 'embedding.weight': embedding });
-    for (const pooling of [createPooling('max'), createPooling(['mean', 'max']), { ...createPooling('mean'), modes: [] }]) {
+    for (const pooling of [
+      createPooling('max'),
+      createPooling(['mean', 'max']),
+      { ...createPooling('mean'), modes: [] },
+    ]) {
       expect(await encoder.encodePooled?.(batch, { pooling, projections: [] })).toBeUndefined();
     }
   });
@@ -138,7 +144,9 @@ describe('model2vec', () => {
     ];
     const read = [
       await readModelFolder(memoryModel('m', { ...weights, 'modules.json': JSON.stringify(modules) })),
-      await readModelFolder(memoryModel('m', { ...weights, 'config.json': '{"model_type": "model2vec", "normalize": true}' })),
+      await readModelFolder(
+        memoryModel('m', { ...weights, 'config.json': '{"model_type": "model2vec", "normalize": true}' }),
+      ),
     ];
     for (const folder of read) {
       expect(folder).toMatchObject({
@@ -152,13 +160,18 @@ describe('model2vec', () => {
       });
       expect(folder.staticEncoder?.vocabularySize).toBe(vocabulary);
     }
-    const plain = await readModelFolder(memoryModel('m', { ...weights, 'config.json': '{"model_type": "model2vec", "normalize": false}' }));
+    const plain = await readModelFolder(
+      memoryModel('m', { ...weights, 'config.json': '{"model_type": "model2vec", "normalize": false}' }),
+    );
     expect(plain.head.projections).toEqual([]);
   });
 
   it('is checked against the layers behind it', async () => {
     const modules = [
-      { path: '0_StaticEmbedding', type: 'sentence_transformers.sentence_transformer.modules.static_embedding.StaticEmbedding' },
+      {
+        path: '0_StaticEmbedding',
+        type: 'sentence_transformers.sentence_transformer.modules.static_embedding.StaticEmbedding',
+      },
       { path: '1_Dense', type: 'sentence_transformers.models.Dense' },
     ];
     const model = memoryModel('m', {
@@ -178,14 +191,26 @@ describe('refuses', () => {
   it.each<[string, Parameters<typeof writeSafetensors>[0], RegExp]>([
     ['other tensors', { other: vector }, /no tensor "embeddings"/u],
     ['a table of one dimension', { 'embedding.weight': vector }, /"embedding.weight" has the shape \[3\]/u],
-    ['an empty table', { embeddings: { shape: [0, 3], data: new Float32Array(0) } }, /"embeddings" has the shape \[0, 3\]/u],
+    [
+      'an empty table',
+      { embeddings: { shape: [0, 3], data: new Float32Array(0) } },
+      /"embeddings" has the shape \[0, 3\]/u,
+    ],
     [
       'a mapping beyond the table',
       { embeddings: rows, mapping: { shape: [2], data: new Int32Array([0, 3]) } },
       /"mapping" points outside the 3 rows/u,
     ],
-    ['a negative mapping', { embeddings: rows, mapping: { shape: [1], data: new Int32Array([-1]) } }, /"mapping" points outside/u],
-    ['too few weights', { embeddings: rows, weights: { shape: [2], data: new Float32Array(2) } }, /"weights" has 2 entries for 3 tokens/u],
+    [
+      'a negative mapping',
+      { embeddings: rows, mapping: { shape: [1], data: new Int32Array([-1]) } },
+      /"mapping" points outside/u,
+    ],
+    [
+      'too few weights',
+      { embeddings: rows, weights: { shape: [2], data: new Float32Array(2) } },
+      /"weights" has 2 entries for 3 tokens/u,
+    ],
   ])('%s', async (_, tensors, message) => {
     await expect(load(tensors)).rejects.toThrow(message);
   });
@@ -202,11 +227,15 @@ describe('refuses', () => {
     const encoder = await load({ 'embedding.weight': embedding });
     const signal = AbortSignal.abort();
     await expect(encoder.encode(batch, { signal })).rejects.toSatisfy((error) => SentvecError.is(error, 'aborted'));
-    await expect(encoder.encodePooled?.(batch, meanHead, { signal })).rejects.toSatisfy((error) => SentvecError.is(error, 'aborted'));
+    await expect(encoder.encodePooled?.(batch, meanHead, { signal })).rejects.toSatisfy((error) =>
+      SentvecError.is(error, 'aborted'),
+    );
     await encoder.dispose();
     await encoder.dispose();
     await expect(encoder.encode(batch)).rejects.toSatisfy((error) => SentvecError.is(error, 'disposed'));
-    await expect(encoder.encodePooled?.(batch, meanHead)).rejects.toSatisfy((error) => SentvecError.is(error, 'disposed'));
+    await expect(encoder.encodePooled?.(batch, meanHead)).rejects.toSatisfy((error) =>
+      SentvecError.is(error, 'disposed'),
+    );
   });
 });
 

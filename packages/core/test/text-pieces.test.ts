@@ -54,11 +54,15 @@ describe.each(['tiny-bert', 'tiny-roberta', 'tiny-mpnet'])('pieces of a text for
   });
 
   it('leave no room for nothing', async () => {
-    await expect(splitByTokens('text', { tokenizer, maxLength: 2 })).rejects.toMatchObject({ code: 'invalid-argument' });
+    await expect(splitByTokens('text', { tokenizer, maxLength: 2 })).rejects.toMatchObject({
+      code: 'invalid-argument',
+    });
     await expect(splitByTokens('text', { tokenizer, maxLength: 10 }, { overlapTokens: 8 })).rejects.toMatchObject({
       code: 'invalid-argument',
     });
-    await expect(splitByTokens('text', { tokenizer, maxLength: 10 }, { signal: AbortSignal.abort() })).rejects.toMatchObject({
+    await expect(
+      splitByTokens('text', { tokenizer, maxLength: 10 }, { signal: AbortSignal.abort() }),
+    ).rejects.toMatchObject({
       code: 'aborted',
     });
   });

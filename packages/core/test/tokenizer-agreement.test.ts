@@ -27,21 +27,28 @@ async function bothTokenizers(json: Record<string, unknown>): Promise<Tokenizer[
 
 /** Texts whose ids differ between the tokenizers, with both ids. */
 async function disagreements(tokenizers: readonly Tokenizer[], texts: readonly string[]): Promise<unknown[]> {
-  const [ours, theirs] = await Promise.all(tokenizers.map((tokenizer) => tokenizer.encode(texts, { maxLength: Infinity })));
+  const [ours, theirs] = await Promise.all(
+    tokenizers.map((tokenizer) => tokenizer.encode(texts, { maxLength: Infinity })),
+  );
   return texts.flatMap((text, index) => {
     const [a, b] = [ours![index]!.ids.join(' '), theirs![index]!.ids.join(' ')];
     return a === b ? [] : [{ text, a, b }];
   });
 }
 
-/** Every character with neighbours of several kinds: between letters, after a space, at a mark. Of ideographs and Hangul every 32nd. */
+/**
+ * Every character with neighbours of several kinds: between letters, after a space, at a mark. Of ideographs and Hangul
+ * every 32nd.
+ */
 function everyCharacter(): string[] {
   const texts: string[] = [];
   let text = '';
   for (
     let code = 1;
     code < 0xe0200;
-    code += /[\u3400-\u9fff\uac00-\ud7ff\u{17000}-\u{18cff}\u{20000}-\u{e0000}]/u.test(String.fromCodePoint(code)) ? 32 : 1
+    code += /[\u3400-\u9fff\uac00-\ud7ff\u{17000}-\u{18cff}\u{20000}-\u{e0000}]/u.test(String.fromCodePoint(code))
+      ? 32
+      : 1
   ) {
     if (code >= 0xd800 && code < 0xf000) code = 0xf000;
     const character = String.fromCodePoint(code);
@@ -88,7 +95,13 @@ function randomTexts(count: number, seed: number): string[] {
 
 describe('the tokenizer in JavaScript agrees with the one in Rust', () => {
   const sequence = (...normalizers: unknown[]): unknown => ({ type: 'Sequence', normalizers });
-  const bert = { type: 'BertNormalizer', clean_text: true, handle_chinese_chars: true, strip_accents: null, lowercase: true };
+  const bert = {
+    type: 'BertNormalizer',
+    clean_text: true,
+    handle_chinese_chars: true,
+    strip_accents: null,
+    lowercase: true,
+  };
   const normalizers: Record<string, unknown> = {
     bert,
     'bert, cased': { ...bert, lowercase: false },
@@ -101,10 +114,18 @@ describe('the tokenizer in JavaScript agrees with the one in Rust', () => {
     NFKD: { type: 'NFKD' },
     'strip accents': sequence({ type: 'NFD' }, { type: 'StripAccents' }),
     strip: { type: 'Strip', strip_left: true, strip_right: true },
-    'prepend and replace': sequence({ type: 'Prepend', prepend: '▁' }, { type: 'Replace', pattern: { String: ' ' }, content: '▁' }),
+    'prepend and replace': sequence(
+      { type: 'Prepend', prepend: '▁' },
+      { type: 'Replace', pattern: { String: ' ' }, content: '▁' },
+    ),
     'replace by pattern': { type: 'Replace', pattern: { Regex: ' {2,}' }, content: ' ' },
   };
-  const split = (behavior: string, invert = false): unknown => ({ type: 'Split', pattern: { Regex: '[ab]+' }, behavior, invert });
+  const split = (behavior: string, invert = false): unknown => ({
+    type: 'Split',
+    pattern: { Regex: '[ab]+' },
+    behavior,
+    invert,
+  });
   const preTokenizers: Record<string, unknown> = {
     bert: { type: 'BertPreTokenizer' },
     whitespace: { type: 'Whitespace' },
@@ -120,7 +141,10 @@ describe('the tokenizer in JavaScript agrees with the one in Rust', () => {
     'metaspace, never': { type: 'Metaspace', replacement: '▁', prepend_scheme: 'never', split: false },
     'whitespace split, then metaspace': {
       type: 'Sequence',
-      pretokenizers: [{ type: 'WhitespaceSplit' }, { type: 'Metaspace', replacement: '▁', prepend_scheme: 'always', split: true }],
+      pretokenizers: [
+        { type: 'WhitespaceSplit' },
+        { type: 'Metaspace', replacement: '▁', prepend_scheme: 'always', split: true },
+      ],
     },
     'split, removed': split('Removed'),
     'split, isolated': split('Isolated'),
@@ -136,13 +160,17 @@ describe('the tokenizer in JavaScript agrees with the one in Rust', () => {
   });
 
   test.each(Object.entries(preTokenizers))('pre-tokenizer: %s', async (_, preTokenizer) => {
-    expect(await disagreements(await bothTokenizers(tokenizerJson({ pre_tokenizer: preTokenizer })), texts)).toEqual([]);
+    expect(await disagreements(await bothTokenizers(tokenizerJson({ pre_tokenizer: preTokenizer })), texts)).toEqual(
+      [],
+    );
   });
 
   test('models', async () => {
     const { model } = tokenizerJson({}) as { model: Record<string, unknown> };
     const bytes = Array.from({ length: 256 }, (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`);
-    const spelled = Object.fromEntries([...Object.keys(model['vocab'] as object), ...bytes].map((piece, id) => [piece, id]));
+    const spelled = Object.fromEntries(
+      [...Object.keys(model['vocab'] as object), ...bytes].map((piece, id) => [piece, id]),
+    );
     const scored = Object.keys(spelled).map((piece) => [piece, piece.length === 1 ? -5 : piece.length === 2 ? -8 : -9]);
     const models: Record<string, unknown>[] = [
       { ...model, fuse_unk: false },
@@ -152,11 +180,20 @@ describe('the tokenizer in JavaScript agrees with the one in Rust', () => {
       { type: 'Unigram', unk_id: 0, vocab: scored.slice(0, 50) },
       { type: 'Unigram', unk_id: 0, vocab: scored, byte_fallback: true },
       { type: 'WordLevel', unk_token: '<unk>', vocab: model['vocab'] },
-      { type: 'WordPiece', unk_token: '<unk>', continuing_subword_prefix: '', max_input_chars_per_word: 4, vocab: model['vocab'] },
+      {
+        type: 'WordPiece',
+        unk_token: '<unk>',
+        continuing_subword_prefix: '',
+        max_input_chars_per_word: 4,
+        vocab: model['vocab'],
+      },
     ];
     for (const other of models) {
       const tokenizers = await bothTokenizers(
-        tokenizerJson({ model: other, pre_tokenizer: { type: 'Metaspace', replacement: '▁', prepend_scheme: 'always' } }),
+        tokenizerJson({
+          model: other,
+          pre_tokenizer: { type: 'Metaspace', replacement: '▁', prepend_scheme: 'always' },
+        }),
       );
       expect(await disagreements(tokenizers, texts)).toEqual([]);
     }
@@ -164,7 +201,10 @@ describe('the tokenizer in JavaScript agrees with the one in Rust', () => {
 
   test('suffixes and prefixes of byte pairs', async () => {
     const vocab = Object.fromEntries(
-      ['<unk>', 'a', 'b', 'a</w>', 'b</w>', 'ab</w>', 'ab', 'ba', '##a', '##b', 'a##', 'bab</w>'].map((piece, id) => [piece, id]),
+      ['<unk>', 'a', 'b', 'a</w>', 'b</w>', 'ab</w>', 'ab', 'ba', '##a', '##b', 'a##', 'bab</w>'].map((piece, id) => [
+        piece,
+        id,
+      ]),
     );
     const merges = [
       ['a', 'b</w>'],
@@ -186,7 +226,10 @@ describe('the tokenizer in JavaScript agrees with the one in Rust', () => {
     const words = ['ab', 'a', 'b', 'abab', 'babab ab aab', 'xax', 'bbbabababbbaaab', ''];
     for (const model of [suffix, prefix]) {
       expect(
-        await disagreements(await bothTokenizers(tokenizerJson({ model, pre_tokenizer: { type: 'WhitespaceSplit' } })), words),
+        await disagreements(
+          await bothTokenizers(tokenizerJson({ model, pre_tokenizer: { type: 'WhitespaceSplit' } })),
+          words,
+        ),
       ).toEqual([]);
     }
   });

@@ -37,13 +37,17 @@ describe.each(Object.entries(loaders))('%s', (_, load) => {
     `gives the ids of the Rust tokenizers for published tokenizers${dataAbsent ? ` (${dataAbsent})` : ''}`,
     async () => {
       for (const name of ['bert-base-uncased', 'roberta-base', 't5-small', 'use-lite']) {
-        const goldens = JSON.parse(readFileSync(`${dataFolder}${name}/golden.json`, 'utf8')) as { text: string; ids: number[] }[];
+        const goldens = JSON.parse(readFileSync(`${dataFolder}${name}/golden.json`, 'utf8')) as {
+          text: string;
+          ids: number[];
+        }[];
         const tokenizer = await load(await readTokenizerDefinition(await directoryModel(dataFolder + name)));
         const tokenized = await tokenizer.encode(
           goldens.map(({ text }) => text),
           { maxLength: Infinity },
         );
-        for (const [index, { text, ids }] of goldens.entries()) expect([text, [...tokenized[index]!.ids]]).toEqual([text, ids]);
+        for (const [index, { text, ids }] of goldens.entries())
+          expect([text, [...tokenized[index]!.ids]]).toEqual([text, ids]);
       }
     },
   );

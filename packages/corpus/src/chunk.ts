@@ -1,6 +1,8 @@
 import type { ByteFormat, InputFormat } from './request.ts';
 
-/** A bounded piece of a corpus, by reference: where its rows are, never the rows. Small JSON; see {@link planCorpus}. */
+/**
+ * A bounded piece of a corpus, by reference: where its rows are, never the rows. Small JSON; see {@link planCorpus}.
+ */
 export interface CorpusChunk {
   /** Counted from 0: the number of its shard. */
   readonly index: number;

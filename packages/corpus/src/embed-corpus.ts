@@ -19,21 +19,30 @@ export interface EmbedCorpusOptions {
 }
 
 /**
- * Chunks that are worked on at once: while the last batches of one are computed, those of the next keep the backend busy, and shards are
- * written meanwhile.
+ * Chunks that are worked on at once: while the last batches of one are computed, those of the next keep the backend
+ * busy, and shards are written meanwhile.
  */
 const chunksInFlight = 2;
 
 /**
- * Embeds a corpus in this process: a few chunks at a time, in constant memory. After an abort or an error the output folder holds the finished
- * shards and a manifest that is not complete; the same request with `resume` goes on from there.
+ * Embeds a corpus in this process: a few chunks at a time, in constant memory. After an abort or an error the output
+ * folder holds the finished shards and a manifest that is not complete; the same request with `resume` goes on from
+ * there.
  *
  * @throws SentvecError see {@link prepareCorpus}, {@link planCorpus}, {@link embedChunk}
  */
-export async function embedCorpus(request: CorpusRequest, embedder: Embedder, options: EmbedCorpusOptions = {}): Promise<Manifest> {
+export async function embedCorpus(
+  request: CorpusRequest,
+  embedder: Embedder,
+  options: EmbedCorpusOptions = {},
+): Promise<Manifest> {
   const { signal, standardInput } = options;
   const progress = new CorpusProgress(options.onProgress);
-  const prepared = await prepareCorpus(request, embedder, { signal, standardInput, onProgress: (bytes) => progress.unpacked(bytes) });
+  const prepared = await prepareCorpus(request, embedder, {
+    signal,
+    standardInput,
+    onProgress: (bytes) => progress.unpacked(bytes),
+  });
   if (prepared.finished) return prepared.manifest;
   const { run } = prepared;
   progress.begin(run.totalBytes);
@@ -41,7 +50,12 @@ export async function embedCorpus(request: CorpusRequest, embedder: Embedder, op
   return commitCorpus(run, { signal });
 }
 
-async function embedChunks(run: CorpusRun, embedder: Embedder, progress: CorpusProgress, signal: AbortSignal | undefined): Promise<void> {
+async function embedChunks(
+  run: CorpusRun,
+  embedder: Embedder,
+  progress: CorpusProgress,
+  signal: AbortSignal | undefined,
+): Promise<void> {
   // One failing chunk stops the others.
   const stop = new AbortController();
   const either = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
@@ -49,7 +63,10 @@ async function embedChunks(run: CorpusRun, embedder: Embedder, progress: CorpusP
   let failure: { readonly error: unknown } | undefined;
   const embed = async (chunk: CorpusChunk): Promise<void> => {
     try {
-      const result = await embedChunk(chunk, run, embedder, { signal: either, onProgress: (done) => progress.advance(chunk, done) });
+      const result = await embedChunk(chunk, run, embedder, {
+        signal: either,
+        onProgress: (done) => progress.advance(chunk, done),
+      });
       progress.finish(result);
     } catch (error) {
       failure ??= { error };

@@ -1,6 +1,13 @@
 export { chunkBytes, type CorpusChunk } from './chunk.ts';
 export { embedCorpus, type EmbedCorpusOptions } from './embed-corpus.ts';
-export { manifestFile, readManifest, rejectedFile, type Manifest, type ShardEntry, type ShardFile } from './manifest.ts';
+export {
+  manifestFile,
+  readManifest,
+  rejectedFile,
+  type Manifest,
+  type ShardEntry,
+  type ShardFile,
+} from './manifest.ts';
 export { openEmbeddings, type EmbeddingBatch, type Embeddings } from './open-embeddings.ts';
 export { CorpusProgress, type CorpusProgressEvent } from './progress.ts';
 export type { Rejection, RejectionCode } from './rejection.ts';

@@ -34,8 +34,8 @@ export interface ShardEntry extends ShardFile {
 }
 
 /**
- * `manifest.json`: everything that a reader of the vectors must know, and nothing that changes between runs of the same command, so that equal
- * runs write equal bytes.
+ * `manifest.json`: everything that a reader of the vectors must know, and nothing that changes between runs of the same
+ * command, so that equal runs write equal bytes.
  */
 export interface Manifest extends Space {
   /** Version of this file's layout. */
@@ -61,7 +61,10 @@ export interface Manifest extends Space {
 /** Name of the manifest in an output folder. */
 export const manifestFile = 'manifest.json';
 
-/** Name of the list of rejected rows in an output folder: a {@link Rejection} a line. Written when the run is committed, empty when all is well. */
+/**
+ * Name of the list of rejected rows in an output folder: a {@link Rejection} a line. Written when the run is committed,
+ * empty when all is well.
+ */
 export const rejectedFile = 'rejected.jsonl';
 
 /**
@@ -120,5 +123,10 @@ function isShardEntry(entry: unknown): boolean {
 function isShardFile(entry: unknown): entry is ShardFile {
   if (typeof entry !== 'object' || entry === null) return false;
   const { file, bytes, sha256 } = entry as Partial<ShardFile>;
-  return typeof file === 'string' && /^shard-\d+[\w.]*$/.test(file) && Number.isSafeInteger(bytes) && typeof sha256 === 'string';
+  return (
+    typeof file === 'string' &&
+    /^shard-\d+[\w.]*$/.test(file) &&
+    Number.isSafeInteger(bytes) &&
+    typeof sha256 === 'string'
+  );
 }

@@ -37,21 +37,34 @@ export interface Embeddings {
 /**
  * Opens the output of {@link embedCorpus}.
  *
- * @throws SentvecError `invalid-output` when there is none, it is not complete, or a shard is missing or of another size; `io-failed`
+ * @throws SentvecError `invalid-output` when there is none, it is not complete, or a shard is missing or of another
+ * size; `io-failed`
  */
 export async function openEmbeddings(directory: string): Promise<Embeddings> {
   const manifest = await readManifest(directory);
   if (manifest === undefined)
-    throw broken(directory, `There are no embeddings in ${directory}: it has no ${manifestFile}. Make them by sentvec embed.`);
+    throw broken(
+      directory,
+      `There are no embeddings in ${directory}: it has no ${manifestFile}. Make them by sentvec embed.`,
+    );
   if (!manifest.complete)
-    throw broken(directory, `The embeddings in ${directory} are not complete. Finish them by the same command with --resume.`);
+    throw broken(
+      directory,
+      `The embeddings in ${directory} are not complete. Finish them by the same command with --resume.`,
+    );
   for (const shard of manifest.shards) for (const file of filesOf(shard)) await checkSize(directory, file);
   return { manifest, batches: () => readBatches(directory, manifest) };
 }
 
 async function* readBatches(directory: string, manifest: Manifest): AsyncGenerator<EmbeddingBatch, void> {
   const { precision, dimension, idType, options, calibration } = manifest;
-  const layout: ShardLayout = { precision, idType, cols: storedCols(precision, dimension), columnNames: options.columns, metadata: {} };
+  const layout: ShardLayout = {
+    precision,
+    idType,
+    cols: storedCols(precision, dimension),
+    columnNames: options.columns,
+    metadata: {},
+  };
   const ranges = calibration && rangesOf(calibration);
   let offset = 0;
   for (const entry of manifest.shards) {
@@ -72,7 +85,12 @@ async function* readBatches(directory: string, manifest: Manifest): AsyncGenerat
   }
 }
 
-async function readShard(directory: string, entry: ShardEntry, { format }: Manifest, layout: ShardLayout): Promise<Shard> {
+async function readShard(
+  directory: string,
+  entry: ShardEntry,
+  { format }: Manifest,
+  layout: ShardLayout,
+): Promise<Shard> {
   const contents: Uint8Array[] = [];
   for (const file of filesOf(entry)) contents.push(await readChecked(directory, file));
   const sink = await loadSink(format);
@@ -106,7 +124,8 @@ async function checkSize(directory: string, file: ShardFile): Promise<void> {
   try {
     if ((await stat(path)).size === file.bytes) return;
   } catch (error) {
-    if (isSystemError(error, 'ENOENT')) throw broken(path, `${path} is missing. Fetch the folder again, or embed again with --overwrite.`);
+    if (isSystemError(error, 'ENOENT'))
+      throw broken(path, `${path} is missing. Fetch the folder again, or embed again with --overwrite.`);
     throw ioFailed(error, 'Reading', path);
   }
   throw damaged(directory, file);

@@ -11,7 +11,10 @@ export interface CorpusProgressEvent {
   readonly reusedRows: number;
   readonly rejected: number;
   readonly tokens: number;
-  /** Bytes of the unpacked inputs that are done, finished chunks of an earlier run included, and how many of them that run had done. */
+  /**
+   * Bytes of the unpacked inputs that are done, finished chunks of an earlier run included, and how many of them that
+   * run had done.
+   */
   readonly bytes: number;
   readonly reusedBytes: number;
   /** Bytes of all unpacked inputs; 0 while they are unpacked. */

@@ -30,7 +30,10 @@ export function rejectionOf(error: unknown): Pick<Rejection, 'code' | 'reason'> 
   return { code: SentvecError.is(error) ? error.code : 'backend-failed', reason: withoutRow(message) };
 }
 
-/** The embedder counts rows within the list that it was given, which says nothing to the reader of a rejection: that has the row of the file. */
+/**
+ * The embedder counts rows within the list that it was given, which says nothing to the reader of a rejection: that has
+ * the row of the file.
+ */
 function withoutRow(message: string): string {
   return message.replace(/^Row \d+/, 'The text').replaceAll(/\brow \d+/g, 'the text');
 }

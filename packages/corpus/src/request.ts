@@ -14,13 +14,19 @@ export type Precision = 'float32' | QuantizedPrecision;
 
 /** What to embed, and how. */
 export interface CorpusRequest {
-  /** Files, globs, or `-` for standard input; plain or gzip. Read in this order, files of a glob sorted; a file is read once, however often it is named. */
+  /**
+   * Files, globs, or `-` for standard input; plain or gzip. Read in this order, files of a glob sorted; a file is read
+   * once, however often it is named.
+   */
   readonly inputs: readonly string[];
   /** The folder that gets the shards and the manifest. Made when it does not exist. */
   readonly output: string;
   /** Default `auto`: by the file's name, else by its first bytes. */
   readonly inputFormat?: InputFormat | 'auto' | undefined;
-  /** What is a row of plain text: a `line`, or a `paragraph` (lines up to a blank one, joined by spaces). Default `line`. */
+  /**
+   * What is a row of plain text: a `line`, or a `paragraph` (lines up to a blank one, joined by spaces). Default
+   * `line`.
+   */
   readonly split?: 'line' | 'paragraph' | undefined;
   /** The field or column that holds the text. Default `text`. Plain text has only this column. */
   readonly textField?: string | undefined;
@@ -28,7 +34,9 @@ export interface CorpusRequest {
   readonly idField?: string | undefined;
   /** Default `parquet`. */
   readonly format?: OutputFormat | undefined;
-  /** Fields that are written beside the vectors. Default: the text, so that a search can show it; for `jsonl` nothing. */
+  /**
+   * Fields that are written beside the vectors. Default: the text, so that a search can show it; for `jsonl` nothing.
+   */
   readonly columns?: readonly string[] | undefined;
   /** Name of one of the model's prompts. Default: the model's default prompt, if it has one. `null`: none. */
   readonly prompt?: string | null | undefined;
@@ -78,11 +86,13 @@ const largestChunk = 65_536;
 /**
  * Checks a request and fills in the defaults.
  *
- * @param preferredBatchTokens what the backend likes best. It is pinned here, so that every worker cuts the same batches.
+ * @param preferredBatchTokens what the backend likes best. It is pinned here, so that every worker cuts the same
+ * batches.
  * @throws SentvecError `invalid-argument`
  */
 export function resolveOptions(request: CorpusRequest, preferredBatchTokens: number): CorpusOptions {
-  for (const name of ['inputFormat', 'split', 'format', 'precision'] as const) mustBeOneOf(name, request[name], choices[name]);
+  for (const name of ['inputFormat', 'split', 'format', 'precision'] as const)
+    mustBeOneOf(name, request[name], choices[name]);
   for (const name of ['truncateDim', 'batchTokens', 'chunkRows'] as const) mustBeCount(name, request[name]);
   const { inputs, output, textField = 'text', format = 'parquet', chunkRows = 2048 } = request;
   if (inputs.length === 0) invalid('There is nothing to embed: name at least one input file, or - for standard input.');
@@ -93,7 +103,8 @@ export function resolveOptions(request: CorpusRequest, preferredBatchTokens: num
   }
   const columns = [...new Set(request.columns ?? (format === 'jsonl' ? [] : [textField]))];
   for (const column of columns) {
-    if (column === 'id' || column === 'embedding') invalid(`The column "${column}" cannot be kept: the output has a column of that name.`);
+    if (column === 'id' || column === 'embedding')
+      invalid(`The column "${column}" cannot be kept: the output has a column of that name.`);
   }
   return {
     inputFormat: request.inputFormat ?? 'auto',
@@ -111,7 +122,8 @@ export function resolveOptions(request: CorpusRequest, preferredBatchTokens: num
 }
 
 function mustBeOneOf(name: string, value: string | undefined, allowed: readonly string[]): void {
-  if (value !== undefined && !allowed.includes(value)) invalid(`${name} is "${value}"; it can be ${allowed.join(', ')}.`);
+  if (value !== undefined && !allowed.includes(value))
+    invalid(`${name} is "${value}"; it can be ${allowed.join(', ')}.`);
 }
 
 function mustBeCount(name: string, value: number | undefined): void {

@@ -16,7 +16,15 @@ function embedder(check: (some: readonly string[]) => void): {
       given += some.length;
       check(some);
       const vectors = { data: Float32Array.from(some, (text) => text.length), rows: some.length, cols: 1 };
-      const receipt = { rows: some.length, tokens: 0, truncated: [], paddingWaste: 0, milliseconds: 0, fingerprint: '', notes: [] };
+      const receipt = {
+        rows: some.length,
+        tokens: 0,
+        truncated: [],
+        paddingWaste: 0,
+        milliseconds: 0,
+        fingerprint: '',
+        notes: [],
+      };
       return { vectors, receipt };
     },
   };
@@ -48,7 +56,9 @@ describe('embedding texts of which some fail', () => {
     await embedTexts(texts, one.embed);
     expect(one.given()).toBeLessThan(6 * texts.length);
     // An error that names its rows needs no search.
-    const named = embedder(failOn([5, 6, 700], (rows) => new SentvecError('invalid-text', 'empty', { row: rows[0], rows })));
+    const named = embedder(
+      failOn([5, 6, 700], (rows) => new SentvecError('invalid-text', 'empty', { row: rows[0], rows })),
+    );
     expect((await embedTexts(texts, named.embed)).failures.map(({ index }) => index)).toEqual([5, 6, 700]);
     expect(named.given()).toBeLessThan(2 * texts.length);
     const first = embedder(failOn([5, 6, 700], (rows) => new SentvecError('invalid-text', 'empty', { row: rows[0] })));

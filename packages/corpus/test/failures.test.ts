@@ -50,15 +50,27 @@ describe('a disk that does not take more', () => {
       const mount = `mount -t tmpfs -o size=3m tmpfs ${space.path('small')};`;
       const request = { inputs: [input], output: space.path('small/out'), chunkRows: 1000 };
       const command = `${mount} "$0" "$@"; code=$?; cp -a ${space.path('small/out')} ${space.path('kept')}; exit $code`;
-      const args = ['-m', 'sh', '-c', command, process.execPath, script('embed-process.mjs'), JSON.stringify(request), '0'];
+      const args = [
+        '-m',
+        'sh',
+        '-c',
+        command,
+        process.execPath,
+        script('embed-process.mjs'),
+        JSON.stringify(request),
+        '0',
+      ];
       const { stderr } = await run('unshare', args).then(
         () => ({ stderr: '{}' }),
         (error: ProcessFailure) => error,
       );
       expect(JSON.parse(stderr)).toMatchObject({
         code: 'io-failed',
-        message: expect.stringMatching(/ENOSPC.*The disk is full\. Free some space, then run the same command with --resume/) as string,
-        // Which file was the last that fitted depends on how the file system counts: a shard, or the note of a finished chunk.
+        message: expect.stringMatching(
+          /ENOSPC.*The disk is full\. Free some space, then run the same command with --resume/,
+        ) as string,
+        // Which file was the last that fitted depends on how the file system counts: a shard, or the note of a finished
+        // chunk.
         details: { file: expect.stringMatching(/shard-|chunks\//) as string },
       });
       const output = space.path('kept/out');
@@ -66,8 +78,16 @@ describe('a disk that does not take more', () => {
       expect(files.filter((name) => name.startsWith('shard-')).length).toBeGreaterThan(2);
       expect(files.filter((name) => name.includes('/temporary/'))).toEqual([]);
       expect(await complete(output)).toBe(false);
-      await run(process.execPath, [script('embed-process.mjs'), JSON.stringify({ ...request, output, resume: true }), '0']);
-      await run(process.execPath, [script('embed-process.mjs'), JSON.stringify({ ...request, output: space.path('undisturbed') }), '0']);
+      await run(process.execPath, [
+        script('embed-process.mjs'),
+        JSON.stringify({ ...request, output, resume: true }),
+        '0',
+      ]);
+      await run(process.execPath, [
+        script('embed-process.mjs'),
+        JSON.stringify({ ...request, output: space.path('undisturbed') }),
+        '0',
+      ]);
       expect(await contents(output)).toEqual(await contents(space.path('undisturbed')));
     },
   );
@@ -79,8 +99,13 @@ describe('a disk that does not take more', () => {
       const output = space.path('out');
       // A file may have 64 blocks of 512 bytes: the run's own files fit, a shard of 1,000 vectors does not.
       const error = await failing({ inputs: [input], output, chunkRows: 1000 }, 'ulimit -f 64;');
-      expect(error).toMatchObject({ code: 'io-failed', message: expect.stringMatching(/shard-0000\d\.parquet \(EFBIG\)/) as string });
-      expect(Object.keys(await contents(output)).filter((name) => name.startsWith('shard-') || name.includes('/temporary/'))).toEqual([]);
+      expect(error).toMatchObject({
+        code: 'io-failed',
+        message: expect.stringMatching(/shard-0000\d\.parquet \(EFBIG\)/) as string,
+      });
+      expect(
+        Object.keys(await contents(output)).filter((name) => name.startsWith('shard-') || name.includes('/temporary/')),
+      ).toEqual([]);
       expect(await complete(output)).toBe(false);
       await expect(openEmbeddings(output)).rejects.toMatchObject({
         code: 'invalid-output',
@@ -89,18 +114,23 @@ describe('a disk that does not take more', () => {
     },
   );
 
-  it.skipIf(process.getuid?.() === 0)('may be closed to this user (skipped for root, to whom nothing is closed)', async () => {
-    const input = await corpus(10);
-    await mkdir(space.path('closed'));
-    await chmod(space.path('closed'), 0o555);
-    const request = { inputs: [input], output: space.path('closed/out') };
-    await expect(embedCorpus(request, fakeEmbedder())).rejects.toMatchObject({
-      code: 'io-failed',
-      message: expect.stringMatching(/EACCES.*Permission was denied/) as string,
-    });
-    await chmod(input, 0);
-    await expect(embedCorpus({ inputs: [input], output: space.path('out') }, fakeEmbedder())).rejects.toMatchObject({ code: 'io-failed' });
-  });
+  it.skipIf(process.getuid?.() === 0)(
+    'may be closed to this user (skipped for root, to whom nothing is closed)',
+    async () => {
+      const input = await corpus(10);
+      await mkdir(space.path('closed'));
+      await chmod(space.path('closed'), 0o555);
+      const request = { inputs: [input], output: space.path('closed/out') };
+      await expect(embedCorpus(request, fakeEmbedder())).rejects.toMatchObject({
+        code: 'io-failed',
+        message: expect.stringMatching(/EACCES.*Permission was denied/) as string,
+      });
+      await chmod(input, 0);
+      await expect(embedCorpus({ inputs: [input], output: space.path('out') }, fakeEmbedder())).rejects.toMatchObject({
+        code: 'io-failed',
+      });
+    },
+  );
 
   it('may have a file where the folder should be', async () => {
     await space.write('file', 'not a folder');
@@ -114,8 +144,17 @@ describe('a disk that does not take more', () => {
 
 describe('a process that is killed', () => {
   it('at any moment leaves a run that ends byte-identical to an undisturbed one', async () => {
-    const request = { inputs: [await corpus(6000)], output: space.path('out'), chunkRows: 250, precision: 'uint8' as const };
-    await run(process.execPath, [script('embed-process.mjs'), JSON.stringify({ ...request, output: space.path('undisturbed') }), '0']);
+    const request = {
+      inputs: [await corpus(6000)],
+      output: space.path('out'),
+      chunkRows: 250,
+      precision: 'uint8' as const,
+    };
+    await run(process.execPath, [
+      script('embed-process.mjs'),
+      JSON.stringify({ ...request, output: space.path('undisturbed') }),
+      '0',
+    ]);
     for (const rowsBefore of [0, 400, 2500, 5000]) {
       await killAfter(rowsBefore, { ...request, resume: true });
       expect(await complete(request.output)).toBe(false);

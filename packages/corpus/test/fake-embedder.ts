@@ -25,8 +25,10 @@ export function fakeEmbedder(options: FakeOptions = {}): Embedder {
     async embed(texts: readonly string[], embed: EmbedOptions = {}): Promise<Embedded> {
       await options.onEmbed?.(texts);
       if (embed.signal?.aborted) throw new SentvecError('aborted', 'The work was aborted by its caller.');
-      if (embed.prompt && embed.prompt !== 'query') throw new SentvecError('invalid-argument', `There is no prompt "${embed.prompt}".`);
-      if (texts.some((text) => options.poison?.(text))) throw new SentvecError('backend-failed', 'The batch with row 0 failed: poison');
+      if (embed.prompt && embed.prompt !== 'query')
+        throw new SentvecError('invalid-argument', `There is no prompt "${embed.prompt}".`);
+      if (texts.some((text) => options.poison?.(text)))
+        throw new SentvecError('backend-failed', 'The batch with row 0 failed: poison');
       const cols = sizeOf(embed);
       const data = new Float32Array(texts.length * cols);
       for (const [row, text] of texts.entries()) vectorOf(`${embed.prompt ?? ''}${text}`, data, row, cols);

@@ -10,9 +10,15 @@ import { contents, readRejected, readRows, workspace } from './workspace.ts';
 const space = workspace();
 
 /** Embeds into JSON lines that hold the text. */
-async function embed(inputs: readonly string[], request: Partial<CorpusRequest> = {}, standardInput?: Readable): Promise<Manifest> {
+async function embed(
+  inputs: readonly string[],
+  request: Partial<CorpusRequest> = {},
+  standardInput?: Readable,
+): Promise<Manifest> {
   const columns = [request.textField ?? 'text'];
-  return embedCorpus({ inputs, output: space.path('out'), format: 'jsonl', columns, ...request }, fakeEmbedder(), { standardInput });
+  return embedCorpus({ inputs, output: space.path('out'), format: 'jsonl', columns, ...request }, fakeEmbedder(), {
+    standardInput,
+  });
 }
 
 async function texts(): Promise<unknown[]> {
@@ -62,7 +68,10 @@ describe('JSON lines', () => {
       '{"text":"lone \\ud800 surrogate"}',
       '{"text":""}',
     ];
-    const input = await space.write('bad.jsonl', Buffer.concat(lines.flatMap((line) => [Buffer.from(line), Buffer.from('\n')])));
+    const input = await space.write(
+      'bad.jsonl',
+      Buffer.concat(lines.flatMap((line) => [Buffer.from(line), Buffer.from('\n')])),
+    );
     const manifest = await embed([input]);
     expect(await texts()).toEqual(['good', 'NUL \u0000 is kept', 'lone \ud800 surrogate', '']);
     expect(await rejections()).toEqual([
@@ -89,7 +98,10 @@ describe('JSON lines', () => {
       ) as string,
       details: { file: input, row: 1, line: 2 },
     });
-    expect(JSON.parse(await readFile(space.path('out/manifest.json'), 'utf8'))).toMatchObject({ complete: false, shards: [] });
+    expect(JSON.parse(await readFile(space.path('out/manifest.json'), 'utf8'))).toMatchObject({
+      complete: false,
+      shards: [],
+    });
   });
 
   it('says which fields there are when the name of the text field is wrong, before anything is embedded', async () => {
@@ -111,7 +123,10 @@ describe('JSON lines', () => {
     await embed([numbers], { idField: 'key' });
     expect((await readRows(space.path('out'))).map(({ id }) => id)).toEqual(['7', '9007199254740991']);
     expect(await rejections()).toEqual(['row 2, line 3: invalid-id']);
-    const strings = await space.write('s.jsonl', '{"text":"a","key":"x"}\n{"text":"b","key":7}\n{"text":"c","key":null}\n{"text":"d"}\n');
+    const strings = await space.write(
+      's.jsonl',
+      '{"text":"a","key":"x"}\n{"text":"b","key":7}\n{"text":"c","key":null}\n{"text":"d"}\n',
+    );
     await embed([strings], { idField: 'key', overwrite: true });
     expect((await readRows(space.path('out'))).map(({ id }) => id)).toEqual(['x', '7']);
     expect(await rejections()).toEqual(['row 2, line 3: invalid-id', 'row 3, line 4: missing-field']);
@@ -164,7 +179,8 @@ describe('plain text', () => {
 
 describe('CSV and TSV', () => {
   it('reads quoted delimiters, quotes and newlines, and numbers rows and lines', async () => {
-    const csv = '\uFEFFid,text\r\na,"one, ""quoted"""\r\n\r\nb,"two\nlines"\r\nc,three "inches"\r\nd,too,many\r\ne,"five"\r\n';
+    const csv =
+      '\uFEFFid,text\r\na,"one, ""quoted"""\r\n\r\nb,"two\nlines"\r\nc,three "inches"\r\nd,too,many\r\ne,"five"\r\n';
     const input = await space.write('a.csv', csv);
     await embed([input], { idField: 'id' });
     expect((await readRows(space.path('out'))).map(({ id, text }) => [id, text])).toEqual([
@@ -234,7 +250,12 @@ describe('Parquet', () => {
       case when i = 5 then null else i end as gap, 9007199254740993 + i as large from range(9000) t(i)`;
     for (const codec of ['snappy', 'zstd', 'gzip']) {
       const input = await writeParquet(`${codec}.parquet`, select, `, row_group_size 2048, codec '${codec}'`);
-      await embed([input], { idField: 'key', columns: ['text', 'score', 'day', 'list', 'gap', 'large'], chunkRows: 1000, overwrite: true });
+      await embed([input], {
+        idField: 'key',
+        columns: ['text', 'score', 'day', 'list', 'gap', 'large'],
+        chunkRows: 1000,
+        overwrite: true,
+      });
       const rows = await readRows(space.path('out'));
       expect(rows.length).toBe(9000);
       expect(rows[5]).toMatchObject({
@@ -246,12 +267,17 @@ describe('Parquet', () => {
         gap: null,
         large: '9007199254740998',
       });
-      expect(rows.map(({ id, text }) => `${id} ${text as string}`)).toEqual(Array.from({ length: 9000 }, (_, row) => `${row} text ${row}`));
+      expect(rows.map(({ id, text }) => `${id} ${text as string}`)).toEqual(
+        Array.from({ length: 9000 }, (_, row) => `${row} text ${row}`),
+      );
     }
   });
 
   it('rejects rows without a text, and files that are broken', async () => {
-    const input = await writeParquet('a.parquet', "select case when i = 2 then null else 'x' || i end as text from range(4) t(i)");
+    const input = await writeParquet(
+      'a.parquet',
+      "select case when i = 2 then null else 'x' || i end as text from range(4) t(i)",
+    );
     await embed([input]);
     expect(await texts()).toEqual(['x0', 'x1', 'x3']);
     expect(await readRejected(space.path('out'))).toEqual([
@@ -269,10 +295,14 @@ describe('Parquet', () => {
         details: { file: path },
       });
     }
-    await expect(embed([await space.write('no.parquet', 'text\n')], { output: space.path('other') })).rejects.toMatchObject({
+    await expect(
+      embed([await space.write('no.parquet', 'text\n')], { output: space.path('other') }),
+    ).rejects.toMatchObject({
       code: 'invalid-corpus',
     });
-    await expect(embed([await writeParquet('b.parquet', 'select 1 as n')], { output: space.path('other') })).rejects.toMatchObject({
+    await expect(
+      embed([await writeParquet('b.parquet', 'select 1 as n')], { output: space.path('other') }),
+    ).rejects.toMatchObject({
       message: expect.stringContaining('no column "text"; it has n.') as string,
     });
   });
@@ -282,7 +312,10 @@ describe('several inputs', () => {
   it('reads files, globs and gzip in order, each file once, with rows numbered through', async () => {
     await space.write('data/b.jsonl', '{"text":"b0"}\nbroken\n{"text":"b2"}\n');
     await space.write('data/a.jsonl', '{"text":"a0"}\n');
-    const packed = await space.write('packed.jsonl.gz', Buffer.concat([gzipSync('{"text":"z0"}\n'), gzipSync('{"text":"z1"}\nbad\n')]));
+    const packed = await space.write(
+      'packed.jsonl.gz',
+      Buffer.concat([gzipSync('{"text":"z0"}\n'), gzipSync('{"text":"z1"}\nbad\n')]),
+    );
     const manifest = await embed([packed, space.path('data/*.jsonl'), space.path('data/a.jsonl')]);
     expect((await readRows(space.path('out'))).map(({ id, text }) => [id, text])).toEqual([
       [0, 'z0'],
@@ -295,7 +328,11 @@ describe('several inputs', () => {
       { file: packed, row: 2, line: 3 },
       { file: space.path('data/b.jsonl'), row: 1, line: 2 },
     ]);
-    expect(manifest.inputs.map(({ file }) => file)).toEqual([packed, space.path('data/a.jsonl'), space.path('data/b.jsonl')]);
+    expect(manifest.inputs.map(({ file }) => file)).toEqual([
+      packed,
+      space.path('data/a.jsonl'),
+      space.path('data/b.jsonl'),
+    ]);
     expect(Object.keys(await contents(space.path('out')))).toEqual([
       'manifest.json',
       'rejected.jsonl',
@@ -315,7 +352,9 @@ describe('several inputs', () => {
     ] as const) {
       const manifest = await embed(['-'], { overwrite: true }, Readable.from([Buffer.from(content)]));
       expect(await texts()).toEqual(expected);
-      expect(manifest.inputs).toMatchObject([{ file: '-', bytes: typeof content === 'string' ? content.length : lines.length }]);
+      expect(manifest.inputs).toMatchObject([
+        { file: '-', bytes: typeof content === 'string' ? content.length : lines.length },
+      ]);
     }
   });
 

@@ -1,5 +1,6 @@
-// Embeds a corpus of many rows and prints what memory that takes: node packages/corpus/test/memory.mjs [ROWS [FORMAT [DIMENSION]]]
-// A stand-in takes the place of the model, so that all memory is that of the corpus: reading, cutting, writing, committing.
+// Embeds a corpus of many rows and prints what memory that takes: node packages/corpus/test/memory.mjs [ROWS [FORMAT
+// [DIMENSION]]] A stand-in takes the place of the model, so that all memory is that of the corpus: reading, cutting,
+// writing, committing.
 import { createWriteStream } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -23,7 +24,9 @@ try {
     if (done >= (memory.length + 1) * step) memory.push(process.memoryUsage.rss());
   };
   const started = performance.now();
-  const manifest = await embedCorpus({ inputs: [input], output: join(folder, 'out'), format }, standIn({ dimension }), { onProgress });
+  const manifest = await embedCorpus({ inputs: [input], output: join(folder, 'out'), format }, standIn({ dimension }), {
+    onProgress,
+  });
   const seconds = (performance.now() - started) / 1000;
   const [first] = memory;
   const last = process.memoryUsage.rss();

@@ -15,22 +15,30 @@ async function corpus(rows: number): Promise<string> {
 }
 
 describe('reading back', () => {
-  it.each(['parquet', 'npy', 'arrow', 'jsonl'] as const)('gives ids, texts and vectors in order: %s', async (format) => {
-    const input = await space.write('a.jsonl', ['{"text":"a","n":1}', 'broken', '{"text":"b"}', '{"text":"c","n":"x"}'].join('\n'));
-    const output = space.path('out');
-    await embedCorpus({ inputs: [input], output, format, chunkRows: 2, columns: ['text', 'n'] }, fakeEmbedder());
-    const embeddings = await openEmbeddings(output);
-    expect(embeddings.manifest).toMatchObject({ rows: 3, rejected: 1 });
-    const read = [];
-    for await (const batch of embeddings.batches()) read.push(batch);
-    expect(read.map(({ offset, firstRow, ids, texts }) => ({ offset, firstRow, ids, texts }))).toEqual([
-      { offset: 0, firstRow: 0, ids: [0], texts: ['a'] },
-      { offset: 1, firstRow: 2, ids: [2, 3], texts: ['b', 'c'] },
-    ]);
-    const typed = format === 'jsonl' || format === 'npy';
-    expect(read.flatMap(({ columns }) => columns['n'])).toEqual([typed ? 1 : '1', null, 'x']);
-    expect(read.flatMap(({ vectors }) => [...vectors.data])).toEqual(['a', 'b', 'c'].flatMap((text) => fakeVector(text)));
-  });
+  it.each(['parquet', 'npy', 'arrow', 'jsonl'] as const)(
+    'gives ids, texts and vectors in order: %s',
+    async (format) => {
+      const input = await space.write(
+        'a.jsonl',
+        ['{"text":"a","n":1}', 'broken', '{"text":"b"}', '{"text":"c","n":"x"}'].join('\n'),
+      );
+      const output = space.path('out');
+      await embedCorpus({ inputs: [input], output, format, chunkRows: 2, columns: ['text', 'n'] }, fakeEmbedder());
+      const embeddings = await openEmbeddings(output);
+      expect(embeddings.manifest).toMatchObject({ rows: 3, rejected: 1 });
+      const read = [];
+      for await (const batch of embeddings.batches()) read.push(batch);
+      expect(read.map(({ offset, firstRow, ids, texts }) => ({ offset, firstRow, ids, texts }))).toEqual([
+        { offset: 0, firstRow: 0, ids: [0], texts: ['a'] },
+        { offset: 1, firstRow: 2, ids: [2, 3], texts: ['b', 'c'] },
+      ]);
+      const typed = format === 'jsonl' || format === 'npy';
+      expect(read.flatMap(({ columns }) => columns['n'])).toEqual([typed ? 1 : '1', null, 'x']);
+      expect(read.flatMap(({ vectors }) => [...vectors.data])).toEqual(
+        ['a', 'b', 'c'].flatMap((text) => fakeVector(text)),
+      );
+    },
+  );
 
   it('gives quantized vectors with what they were scaled by', async () => {
     const input = await corpus(100);
@@ -56,9 +64,14 @@ describe('reading back', () => {
 
   it('lists every shard with its size and hash, and takes no shard that is not so', async () => {
     const output = space.path('out');
-    const manifest = await embedCorpus({ inputs: [await corpus(100)], output, chunkRows: 40, format: 'npy' }, fakeEmbedder());
+    const manifest = await embedCorpus(
+      { inputs: [await corpus(100)], output, chunkRows: 40, format: 'npy' },
+      fakeEmbedder(),
+    );
     const files = manifest.shards.flatMap((shard) => [shard, shard.companion!]);
-    expect(files.map(({ file }) => file)).toEqual(['0', '1', '2'].flatMap((n) => [`shard-0000${n}.npy`, `shard-0000${n}.ids.jsonl`]));
+    expect(files.map(({ file }) => file)).toEqual(
+      ['0', '1', '2'].flatMap((n) => [`shard-0000${n}.npy`, `shard-0000${n}.ids.jsonl`]),
+    );
     for (const { file, bytes, sha256 } of files) {
       const content = await readFile(`${output}/${file}`);
       expect([content.length, createHash('sha256').update(content).digest('hex')]).toEqual([bytes, sha256]);

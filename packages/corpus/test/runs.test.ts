@@ -77,12 +77,21 @@ describe('the same request', () => {
     const { embedder, signal } = impatient(4);
     await expect(embedCorpus(request(input), embedder, { signal })).rejects.toMatchObject({ code: 'aborted' });
     const remedy = expect.stringMatching(/--resume .*--overwrite/) as string;
-    await expect(embedCorpus(request(input), fakeEmbedder())).rejects.toMatchObject({ code: 'invalid-output', message: remedy });
+    await expect(embedCorpus(request(input), fakeEmbedder())).rejects.toMatchObject({
+      code: 'invalid-output',
+      message: remedy,
+    });
     const first = await embedCorpus(request(input, { resume: true }), fakeEmbedder());
-    await expect(embedCorpus(request(input), fakeEmbedder())).rejects.toMatchObject({ code: 'invalid-output', message: remedy });
+    await expect(embedCorpus(request(input), fakeEmbedder())).rejects.toMatchObject({
+      code: 'invalid-output',
+      message: remedy,
+    });
     const before = await contents(space.path('out'));
     const texts: string[] = [];
-    const again = await embedCorpus(request(input, { resume: true }), fakeEmbedder({ onEmbed: (some) => void texts.push(...some) }));
+    const again = await embedCorpus(
+      request(input, { resume: true }),
+      fakeEmbedder({ onEmbed: (some) => void texts.push(...some) }),
+    );
     expect(again).toEqual(first);
     expect(texts).toEqual(['a']);
     expect(await contents(space.path('out'))).toEqual(before);
@@ -97,7 +106,9 @@ describe('the same request', () => {
     const texts: string[] = [];
     const events: CorpusProgressEvent[] = [];
     const onEmbed = (some: readonly string[]): void => void texts.push(...some);
-    await embedCorpus(request(input, { resume: true }), fakeEmbedder({ onEmbed }), { onProgress: (event) => events.push(event) });
+    await embedCorpus(request(input, { resume: true }), fakeEmbedder({ onEmbed }), {
+      onProgress: (event) => events.push(event),
+    });
     const last = events.at(-1)!;
     expect(last).toMatchObject({ phase: 'embed', rows: 990, rejected: 10, tokens: 990 });
     expect(last.bytes).toBe(last.totalBytes);
@@ -118,7 +129,9 @@ describe('the steps', () => {
     expect(await openRun(run.output, run.key)).toEqual(run);
     const chunks = await planned(run);
     expect(await planned(run)).toEqual(chunks);
-    expect(chunks.map(({ firstRow, rows }) => [firstRow, rows])).toEqual(Array.from({ length: 10 }, (_, index) => [index * 100, 100]));
+    expect(chunks.map(({ firstRow, rows }) => [firstRow, rows])).toEqual(
+      Array.from({ length: 10 }, (_, index) => [index * 100, 100]),
+    );
     const workers = [fakeEmbedder(), fakeEmbedder(), fakeEmbedder()];
     const jobs = [...chunks, ...chunks].sort((a, b) => ((a.index * 7) % 10) - ((b.index * 7) % 10));
     await Promise.all(jobs.map((chunk, index) => embedChunk(chunk, run, workers[index % 3]!)));
@@ -186,7 +199,10 @@ describe('the steps', () => {
     await embedCorpus(request(input, { overwrite: true, truncateDim: 4 }), fakeEmbedder());
     const after = await contents(space.path('out'));
     wake();
-    await expect(late).rejects.toMatchObject({ code: 'invalid-output', message: expect.stringContaining('no longer open') as string });
+    await expect(late).rejects.toMatchObject({
+      code: 'invalid-output',
+      message: expect.stringContaining('no longer open') as string,
+    });
     expect(await contents(space.path('out'))).toEqual(after);
   });
 });
@@ -203,7 +219,9 @@ describe('an output folder that is in the way', () => {
       });
     }
     await writeFile(space.path('out/manifest.json'), '{"name":"a web app"}');
-    await expect(embedCorpus(request(input, { overwrite: true }), fakeEmbedder())).rejects.toMatchObject({ code: 'invalid-output' });
+    await expect(embedCorpus(request(input, { overwrite: true }), fakeEmbedder())).rejects.toMatchObject({
+      code: 'invalid-output',
+    });
     expect(Object.keys(await contents(space.path('out')))).toEqual(['manifest.json', 'thesis.doc']);
     await writeFile(space.path('file'), '');
     await expect(embedCorpus(request(input, { output: space.path('file') }), fakeEmbedder())).rejects.toMatchObject({
@@ -217,18 +235,22 @@ describe('an output folder that is in the way', () => {
     await embedCorpus(request(input), fakeEmbedder());
     const { embedder, signal } = impatient(3);
     const output = space.path('unfinished');
-    await expect(embedCorpus(request(input, { output }), embedder, { signal })).rejects.toMatchObject({ code: 'aborted' });
+    await expect(embedCorpus(request(input, { output }), embedder, { signal })).rejects.toMatchObject({
+      code: 'aborted',
+    });
     for (const folder of [space.path('out'), output]) {
       for (const flags of [{}, { resume: true }]) {
         const parts = async (more: Partial<CorpusRequest>, fake: FakeOptions = {}): Promise<unknown> =>
-          embedCorpus(request(input, { output: folder, ...flags, ...more }), fakeEmbedder(fake)).catch(({ code, details }) => [
-            code,
-            (details as { parts: unknown }).parts,
-          ]);
+          embedCorpus(request(input, { output: folder, ...flags, ...more }), fakeEmbedder(fake)).catch(
+            ({ code, details }) => [code, (details as { parts: unknown }).parts],
+          );
         expect(await parts({}, { model: 'other' })).toEqual(['space-mismatch', ['weights']]);
         expect(await parts({ prompt: 'query' })).toEqual(['space-mismatch', ['prompt']]);
         expect(await parts({ truncateDim: 4 })).toEqual(['space-mismatch', ['dimension']]);
-        expect(await parts({ precision: 'binary', truncateDim: 4 })).toEqual(['space-mismatch', ['dimension', 'precision']]);
+        expect(await parts({ precision: 'binary', truncateDim: 4 })).toEqual([
+          'space-mismatch',
+          ['dimension', 'precision'],
+        ]);
       }
     }
   });
@@ -244,7 +266,9 @@ describe('an output folder that is in the way', () => {
       );
     expect(await message({ chunkRows: 50 })).toMatch(/other options: chunkRows was 100 and is 50/);
     expect(await message({ format: 'arrow', columns: [] })).toMatch(/format was "parquet" and is "arrow"; columns was/);
-    expect(await message({ inputs: [await space.write('b.jsonl', '{"text":"x"}\n')], columns: ['text', 'key'] })).toMatch(/other inputs/);
+    expect(
+      await message({ inputs: [await space.write('b.jsonl', '{"text":"x"}\n')], columns: ['text', 'key'] }),
+    ).toMatch(/other inputs/);
     await utimes(input, new Date(0), new Date(0));
     expect(await message({})).toMatch(/corpus\.jsonl has changed/);
     await embedCorpus(request(input, { overwrite: true }), fakeEmbedder());
@@ -256,7 +280,9 @@ describe('an output folder that is in the way', () => {
     const input = await corpus();
     await embedCorpus(request(input), fakeEmbedder());
     const before = await contents(space.path('out'));
-    await expect(embedCorpus(request(input, { overwrite: true, textField: 'nothing' }), fakeEmbedder())).rejects.toMatchObject({
+    await expect(
+      embedCorpus(request(input, { overwrite: true, textField: 'nothing' }), fakeEmbedder()),
+    ).rejects.toMatchObject({
       code: 'invalid-corpus',
     });
     expect(await contents(space.path('out'))).toEqual(before);
@@ -268,7 +294,9 @@ describe('an output folder that is in the way', () => {
     const whole = await contents(space.path('out'));
     const { embedder, signal } = impatient(3);
     const output = space.path('gone');
-    await expect(embedCorpus(request(input, { output }), embedder, { signal })).rejects.toMatchObject({ code: 'aborted' });
+    await expect(embedCorpus(request(input, { output }), embedder, { signal })).rejects.toMatchObject({
+      code: 'aborted',
+    });
     const run = Object.keys(await contents(output))
       .find((name) => name.startsWith('.unfinished-'))!
       .split('/')[0]!;
@@ -332,7 +360,10 @@ describe('texts that the model cannot embed', () => {
     );
     await embedCorpus(request(input), fakeEmbedder({ poison }));
     const embedded: string[] = [];
-    await embedCorpus(request(input, { retryRejected: true }), fakeEmbedder({ onEmbed: (texts) => void embedded.push(...texts) }));
+    await embedCorpus(
+      request(input, { retryRejected: true }),
+      fakeEmbedder({ onEmbed: (texts) => void embedded.push(...texts) }),
+    );
     expect(embedded.length).toBe(301);
     expect((await readRejected(space.path('out'))).length).toBe(0);
   });
@@ -356,7 +387,9 @@ describe('texts that the model cannot embed', () => {
 
   it('are an error when strict', async () => {
     const input = await space.write('a.jsonl', '{"text":"fine"}\n{"text":"text 7"}\n');
-    await expect(embedCorpus({ ...request(input, { strict: true }), columns: [] }, fakeEmbedder({ poison }))).rejects.toMatchObject({
+    await expect(
+      embedCorpus({ ...request(input, { strict: true }), columns: [] }, fakeEmbedder({ poison })),
+    ).rejects.toMatchObject({
       code: 'invalid-corpus',
       details: { file: input, row: 1, line: 2, rejection: 'backend-failed' },
     });

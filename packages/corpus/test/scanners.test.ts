@@ -12,7 +12,11 @@ const scanners: Record<string, MakeScanner> = {
 };
 
 /** Rows as text, with the line on which each begins. */
-function scan(make: MakeScanner, blocks: readonly Buffer[], position = 0): { rows: [string, number][]; unclosed: number | undefined } {
+function scan(
+  make: MakeScanner,
+  blocks: readonly Buffer[],
+  position = 0,
+): { rows: [string, number][]; unclosed: number | undefined } {
   const whole = Buffer.concat(blocks);
   const rows: [string, number][] = [];
   const scanner = make({ position, line: 1 }, (start, next, line) =>
@@ -24,7 +28,22 @@ function scan(make: MakeScanner, blocks: readonly Buffer[], position = 0): { row
 
 /** Pieces of files that scanners may trip over, in an order that a seed decides. */
 function randomFile(seed: number): Buffer {
-  const pieces = ['\n', '\r\n', '\n\n', ' ', '\t', ',', '"', '""', 'word', 'é', '{"text":"x"}', '"a ""b"" \n c"', ' \r\n', '"x"\r\n'];
+  const pieces = [
+    '\n',
+    '\r\n',
+    '\n\n',
+    ' ',
+    '\t',
+    ',',
+    '"',
+    '""',
+    'word',
+    'é',
+    '{"text":"x"}',
+    '"a ""b"" \n c"',
+    ' \r\n',
+    '"x"\r\n',
+  ];
   let state = seed;
   let text = '';
   for (let count = 0; count < 60; count += 1) {
@@ -40,7 +59,9 @@ describe.each(Object.entries(scanners))('the scanner of %s', (_name, make) => {
       const file = randomFile(seed);
       const expected = scan(make, [file]);
       for (const size of [1, 2, 3, 7, 64]) {
-        const blocks = Array.from({ length: Math.ceil(file.length / size) }, (_, index) => file.subarray(index * size, (index + 1) * size));
+        const blocks = Array.from({ length: Math.ceil(file.length / size) }, (_, index) =>
+          file.subarray(index * size, (index + 1) * size),
+        );
         expect(scan(make, blocks)).toEqual(expected);
       }
       expect(scan(make, [file], 1000)).toEqual(expected);

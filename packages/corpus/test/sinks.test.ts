@@ -68,7 +68,9 @@ async function readNpy([vectors, companion]: readonly Uint8Array[], layout: Shar
     .map((line) => JSON.parse(line) as Record<string, unknown>);
   return {
     ids: records.map(({ id }) => id as number),
-    vectors: Array.from({ length: rows }, (_, row) => Array.from({ length: cols }, (__, col) => read(row * cols + col))),
+    vectors: Array.from({ length: rows }, (_, row) =>
+      Array.from({ length: cols }, (__, col) => read(row * cols + col)),
+    ),
     columns: Object.fromEntries(layout.columnNames.map((name) => [name, records.map((record) => record[name])])),
   };
 }

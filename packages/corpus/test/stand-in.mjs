@@ -6,7 +6,14 @@ import { setTimeout } from 'node:timers/promises';
  * @param {{ dimension: number, milliseconds?: number }} options milliseconds: how long a call of embed takes at least
  */
 export function standIn({ dimension, milliseconds = 0 }) {
-  const parts = { weights: 'w', tokenizer: 't', pooling: 'p', projections: 'p', prompt: 'p', dimension: String(dimension) };
+  const parts = {
+    weights: 'w',
+    tokenizer: 't',
+    pooling: 'p',
+    projections: 'p',
+    prompt: 'p',
+    dimension: String(dimension),
+  };
   return {
     model: { name: 'stand-in' },
     encoder: { hiddenSize: dimension, maxPositions: 512, concurrency: 1, batchTokens: 512 },

@@ -5,7 +5,10 @@ import type { Rejection } from '@sentvec/corpus';
 import { afterEach, beforeEach } from 'vitest';
 
 /** A folder of its own for each test of the file that calls this. */
-export function workspace(): { path(name: string): string; write(name: string, content: string | Uint8Array): Promise<string> } {
+export function workspace(): {
+  path(name: string): string;
+  write(name: string, content: string | Uint8Array): Promise<string>;
+} {
   let root = '';
   beforeEach(async () => {
     root = await mkdtemp(join(tmpdir(), 'sentvec-corpus-'));
@@ -42,9 +45,13 @@ export async function readLines<T = Record<string, unknown>>(path: string): Prom
 }
 
 /** The rows of all shards of an output in JSON lines. */
-export async function readRows(output: string): Promise<{ id: number | string; embedding: number[]; [column: string]: unknown }[]> {
+export async function readRows(
+  output: string,
+): Promise<{ id: number | string; embedding: number[]; [column: string]: unknown }[]> {
   const names = (await readdir(output)).filter((name) => name.startsWith('shard-')).sort();
-  return (await Promise.all(names.map((name) => readLines<{ id: number; embedding: number[] }>(join(output, name))))).flat();
+  return (
+    await Promise.all(names.map((name) => readLines<{ id: number; embedding: number[] }>(join(output, name))))
+  ).flat();
 }
 
 /** The rejected rows of an output. */

@@ -5,7 +5,10 @@ import { SentvecError, throwIfAborted } from '@sentvec/core';
 import { checkHash } from './hashes.ts';
 
 /** Why the files of `folder` are not those with the given hashes, or `undefined` when they are. */
-export async function findDifference(folder: string, hashes: Readonly<Record<string, string>>): Promise<string | undefined> {
+export async function findDifference(
+  folder: string,
+  hashes: Readonly<Record<string, string>>,
+): Promise<string | undefined> {
   for (const [path, expected] of Object.entries(hashes)) {
     let bytes: Uint8Array;
     try {
@@ -20,11 +23,16 @@ export async function findDifference(folder: string, hashes: Readonly<Record<str
 }
 
 /**
- * Puts a folder with `files` in place at once: it is written beside its place under another name, then renamed. In a folder that is
- * there already, each file is replaced. Processes that do this at the same time do not disturb each other.
+ * Puts a folder with `files` in place at once: it is written beside its place under another name, then renamed. In a
+ * folder that is there already, each file is replaced. Processes that do this at the same time do not disturb each
+ * other.
  * @throws SentvecError `io-failed`, `aborted`
  */
-export async function placeFolder(folder: string, files: ReadonlyMap<string, Uint8Array>, signal?: AbortSignal): Promise<void> {
+export async function placeFolder(
+  folder: string,
+  files: ReadonlyMap<string, Uint8Array>,
+  signal?: AbortSignal,
+): Promise<void> {
   const temporary = `${folder}.${process.pid}.${randomUUID()}.tmp`;
   try {
     for (const [path, bytes] of files) {
@@ -48,7 +56,8 @@ async function moveInPlace(temporary: string, folder: string, paths: Iterable<st
   } catch (cause) {
     if (!['ENOTEMPTY', 'EEXIST', 'EPERM'].includes((cause as NodeJS.ErrnoException).code ?? '')) throw cause;
   }
-  // One is there: damaged, or of a process that was quicker and may be read already. File by file, none is missing for a moment.
+  // One is there: damaged, or of a process that was quicker and may be read already. File by file, none is missing for
+  // a moment.
   for (const path of paths) {
     await mkdir(dirname(join(folder, path)), { recursive: true });
     await rename(join(temporary, path), join(folder, path));

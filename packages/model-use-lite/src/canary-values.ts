@@ -1,6 +1,6 @@
 /**
- * `canary.json`: the embeddings of a short text's tokens, by which a backend is checked when it loads the model. Computed by `plainReference`
- * of `@sentvec/architectures` in float64.
+ * `canary.json`: the embeddings of a short text's tokens, by which a backend is checked when it loads the model.
+ * Computed by `plainReference` of `@sentvec/architectures` in float64.
  */
 export const canary: Readonly<Record<string, unknown>> = {
   version: 1,

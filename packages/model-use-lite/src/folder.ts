@@ -25,11 +25,22 @@ export async function convertFolder(): Promise<ReadonlyMap<string, Uint8Array>> 
     ],
     ['modules.json', json(modules)],
     ['sentence_bert_config.json', json({ max_seq_length: maxLength, do_lower_case: false })],
-    ['config_sentence_transformers.json', json({ prompts: {}, default_prompt_name: null, similarity_fn_name: 'cosine' })],
-    ['1_Pooling/config.json', json({ word_embedding_dimension: dimension, pooling_mode_mean_tokens: true, ...otherPoolingModes })],
+    [
+      'config_sentence_transformers.json',
+      json({ prompts: {}, default_prompt_name: null, similarity_fn_name: 'cosine' }),
+    ],
+    [
+      '1_Pooling/config.json',
+      json({ word_embedding_dimension: dimension, pooling_mode_mean_tokens: true, ...otherPoolingModes }),
+    ],
     [
       '2_Dense/config.json',
-      json({ in_features: dimension, out_features: dimension, bias: true, activation_function: 'torch.nn.modules.activation.Tanh' }),
+      json({
+        in_features: dimension,
+        out_features: dimension,
+        bias: true,
+        activation_function: 'torch.nn.modules.activation.Tanh',
+      }),
     ],
     ['2_Dense/model.safetensors', denseWeights(tensors)],
     ['3_Normalize/config.json', json({})],
@@ -44,7 +55,10 @@ const modules = ['Transformer', 'Pooling', 'Dense', 'Normalize'].map((type, idx)
 }));
 
 const otherPoolingModes = Object.fromEntries(
-  ['cls_token', 'max_tokens', 'mean_sqrt_len_tokens', 'weightedmean_tokens', 'lasttoken'].map((mode) => [`pooling_mode_${mode}`, false]),
+  ['cls_token', 'max_tokens', 'mean_sqrt_len_tokens', 'weightedmean_tokens', 'lasttoken'].map((mode) => [
+    `pooling_mode_${mode}`,
+    false,
+  ]),
 );
 
 function json(value: object): Uint8Array {

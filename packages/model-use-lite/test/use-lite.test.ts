@@ -84,8 +84,12 @@ describe('useLite', () => {
 
   it('leaves nothing behind when it is aborted', async () => {
     const other = join(cache, 'aborted');
-    await expect(useLite({ cacheDirectory: other, signal: AbortSignal.abort() })).rejects.toMatchObject({ code: 'aborted' });
-    await expect(readdir(other, { recursive: true }).catch(() => [])).resolves.not.toContainEqual(expect.stringContaining('.safetensors'));
+    await expect(useLite({ cacheDirectory: other, signal: AbortSignal.abort() })).rejects.toMatchObject({
+      code: 'aborted',
+    });
+    await expect(readdir(other, { recursive: true }).catch(() => [])).resolves.not.toContainEqual(
+      expect.stringContaining('.safetensors'),
+    );
   });
 });
 

@@ -17,9 +17,13 @@ interface ReferenceVector {
   readonly embedding: readonly number[];
 }
 
-const references: ReferenceVector[] = JSON.parse(readFileSync(new URL('reference-vectors.json', import.meta.url), 'utf8'));
+const references: ReferenceVector[] = JSON.parse(
+  readFileSync(new URL('reference-vectors.json', import.meta.url), 'utf8'),
+);
 const data = new URL('../../../../shared/data/', import.meta.url);
-const absence = existsSync(data) ? undefined : 'the evaluation data may not be copied into this repository, and ../shared/data is not here';
+const absence = existsSync(data)
+  ? undefined
+  : 'the evaluation data may not be copied into this repository, and ../shared/data is not here';
 
 // Converting and embedding take their time on a busy machine: no test here is about speed.
 vi.setConfig({ testTimeout: 600_000, hookTimeout: 600_000 });
@@ -84,39 +88,49 @@ describe('vectors of the default model', () => {
     const together = await embedder.embed(texts, { batchTokens: 4096 });
     for (const [row, text] of texts.entries()) {
       const alone = await embedder.embed([text]);
-      expect(largestDifference(alone.vectors.data, together.vectors.data.subarray(row * 512, (row + 1) * 512))).toBeLessThan(1e-6);
+      expect(
+        largestDifference(alone.vectors.data, together.vectors.data.subarray(row * 512, (row + 1) * 512)),
+      ).toBeLessThan(1e-6);
     }
   });
 });
 
-describe.skipIf(absence !== undefined)(`against data beside the repository${absence === undefined ? '' : ` (skipped: ${absence})`}`, () => {
-  it('tokenizer.json is the one in the common format', async () => {
-    const made = JSON.parse(new TextDecoder().decode(await embedder.model.read('tokenizer.json')));
-    expect(made).toEqual(JSON.parse(readFileSync(new URL('tokenizers/use-lite/tokenizer.json', data), 'utf8')));
-  });
+describe.skipIf(absence !== undefined)(
+  `against data beside the repository${absence === undefined ? '' : ` (skipped: ${absence})`}`,
+  () => {
+    it('tokenizer.json is the one in the common format', async () => {
+      const made = JSON.parse(new TextDecoder().decode(await embedder.model.read('tokenizer.json')));
+      expect(made).toEqual(JSON.parse(readFileSync(new URL('tokenizers/use-lite/tokenizer.json', data), 'utf8')));
+    });
 
-  it('token ids are those of the Rust tokenizers', async () => {
-    const golden: { text: string; ids: number[] }[] = JSON.parse(readFileSync(new URL('tokenizers/use-lite/golden.json', data), 'utf8'));
-    const tokenized = await embedder.tokenizer.encode(
-      golden.map(({ text }) => text),
-      { maxLength: 100_000 },
-    );
-    expect(tokenized.map(({ ids }) => [...ids])).toEqual(golden.map(({ ids }) => ids));
-  });
+    it('token ids are those of the Rust tokenizers', async () => {
+      const golden: { text: string; ids: number[] }[] = JSON.parse(
+        readFileSync(new URL('tokenizers/use-lite/golden.json', data), 'utf8'),
+      );
+      const tokenized = await embedder.tokenizer.encode(
+        golden.map(({ text }) => text),
+        { maxLength: 100_000 },
+      );
+      expect(tokenized.map(({ ids }) => [...ids])).toEqual(golden.map(({ ids }) => ids));
+    });
 
-  it('agrees with people on STS-B dev: Spearman of cosine at least 0.783', async () => {
-    const rows = parseCsv(readFileSync(new URL('stsb/stsb-en-dev.csv', data), 'utf8'));
-    expect(rows).toHaveLength(1500);
-    const [first, second] = [await embedder.embed(rows.map(([text]) => text!)), await embedder.embed(rows.map(([, text]) => text!))];
-    const metrics = embeddingSimilarity(
-      first.vectors,
-      second.vectors,
-      rows.map(([, , score]) => Number(score)),
-    );
-    expect(metrics.spearman_cosine).toBeGreaterThanOrEqual(0.783);
-    expect(metrics.spearman_cosine).toBeCloseTo(0.784, 3);
-  });
-});
+    it('agrees with people on STS-B dev: Spearman of cosine at least 0.783', async () => {
+      const rows = parseCsv(readFileSync(new URL('stsb/stsb-en-dev.csv', data), 'utf8'));
+      expect(rows).toHaveLength(1500);
+      const [first, second] = [
+        await embedder.embed(rows.map(([text]) => text!)),
+        await embedder.embed(rows.map(([, text]) => text!)),
+      ];
+      const metrics = embeddingSimilarity(
+        first.vectors,
+        second.vectors,
+        rows.map(([, , score]) => Number(score)),
+      );
+      expect(metrics.spearman_cosine).toBeGreaterThanOrEqual(0.783);
+      expect(metrics.spearman_cosine).toBeCloseTo(0.784, 3);
+    });
+  },
+);
 
 /** Lines of three fields, quoted where they hold a comma or a quote. */
 function parseCsv(text: string): string[][] {
@@ -124,6 +138,8 @@ function parseCsv(text: string): string[][] {
     .trimEnd()
     .split('\n')
     .map((line) =>
-      [...line.matchAll(/(?:^|,)(?:"((?:[^"]|"")*)"|([^,\r]*))/g)].map(([, quoted, plain]) => quoted?.replaceAll('""', '"') ?? plain!),
+      [...line.matchAll(/(?:^|,)(?:"((?:[^"]|"")*)"|([^,\r]*))/g)].map(
+        ([, quoted, plain]) => quoted?.replaceAll('""', '"') ?? plain!,
+      ),
     );
 }

@@ -10,13 +10,19 @@ export type ConnectionRole =
   | 'producer'
   /** Waits for as long as it takes: the work goes on when Redis is back. */
   | 'worker'
-  /** Begins like a worker, and then fails: at once when Redis is away, in ten seconds when it does not answer. It only looks, and can look again. */
+  /**
+   * Begins like a worker, and then fails: at once when Redis is away, in ten seconds when it does not answer. It only
+   * looks, and can look again.
+   */
   | 'watcher';
 
 /** The Redis of a machine of one's own. */
 export const defaultRedisUrl = 'redis://127.0.0.1:6379';
 
-/** Milliseconds for all that a producer waits for before its first action: the connection and what the server says of itself. */
+/**
+ * Milliseconds for all that a producer waits for before its first action: the connection and what the server says of
+ * itself.
+ */
 export const producerTimeout: number = 800;
 
 /** Milliseconds for which a watcher waits for an answer. */
@@ -32,7 +38,8 @@ const oldestVersion = [6, 2] as const;
  *
  * @param url `redis://[user:password@]host[:port][/database]`; `rediss://` for TLS; `redis+cluster://` or
  * `rediss+cluster://` for a Redis Cluster, with further hosts separated by commas
- * @throws SentvecError `invalid-argument` for a URL that cannot be used; `queue-unavailable` with what to do, of a worker after 15 seconds
+ * @throws SentvecError `invalid-argument` for a URL that cannot be used; `queue-unavailable` with what to do, of a
+ * worker after 15 seconds
  */
 export async function connectRedis(url: string, role: ConnectionRole): Promise<RedisConnection> {
   const connection = createConnection(url, role);
@@ -49,10 +56,15 @@ export async function connectRedis(url: string, role: ConnectionRole): Promise<R
   return connection;
 }
 
-/** The URL for messages: without its password, and without a query, which may hold one. Also for what is no proper URL. */
+/**
+ * The URL for messages: without its password, and without a query, which may hold one. Also for what is no proper URL.
+ */
 export function redactUrl(url: string): string {
   return url
-    .replace(/(:\/\/)(.*)@/s, (_all, scheme: string, credentials: string) => `${scheme}${credentials.split(':')[0]}:***@`)
+    .replace(
+      /(:\/\/)(.*)@/s,
+      (_all, scheme: string, credentials: string) => `${scheme}${credentials.split(':')[0]}:***@`,
+    )
     .replace(/\?.*/s, '');
 }
 
@@ -79,7 +91,8 @@ function createConnection(url: string, role: ConnectionRole): RedisConnection {
   const options: RedisOptions = {
     lazyConnect: true,
     connectTimeout: role === 'producer' ? producerTimeout : workerTimeout / 3,
-    // For as long as this, a server that does not hang up too keeps a program from its end. Nobody is to wait for a producer that gave up.
+    // For as long as this, a server that does not hang up too keeps a program from its end. Nobody is to wait for a
+    // producer that gave up.
     disconnectTimeout: role === 'producer' ? 0 : 200,
     maxRetriesPerRequest: null,
     enableOfflineQueue: role === 'worker',
@@ -97,7 +110,10 @@ function createConnection(url: string, role: ConnectionRole): RedisConnection {
       : openCluster(url.slice(scheme[0].length), scheme[1] === 'rediss', role, options);
   } catch {
     // Without its cause, which would show the password.
-    throw new SentvecError('invalid-argument', `"${redactUrl(url)}" is not a URL: are special characters of the password written as %XX?`);
+    throw new SentvecError(
+      'invalid-argument',
+      `"${redactUrl(url)}" is not a URL: are special characters of the password written as %XX?`,
+    );
   }
 }
 
@@ -149,8 +165,11 @@ export async function isDurable(connection: RedisConnection): Promise<boolean> {
 }
 
 function unreachable(url: string, cause: unknown): SentvecError {
-  const reason = cause instanceof Error ? cause.message || String((cause as NodeJS.ErrnoException).code) : String(cause);
-  const hint = /AUTH|WRONGPASS/.test(reason) ? 'Put the user and password into the URL.' : 'Is it running, and is the URL right?';
+  const reason =
+    cause instanceof Error ? cause.message || String((cause as NodeJS.ErrnoException).code) : String(cause);
+  const hint = /AUTH|WRONGPASS/.test(reason)
+    ? 'Put the user and password into the URL.'
+    : 'Is it running, and is the URL right?';
   return new SentvecError('queue-unavailable', `No Redis at ${redactUrl(url)}: ${reason}. ${hint}`, {}, { cause });
 }
 

@@ -39,8 +39,9 @@ interface StageItems extends Omit<WaveStageOptions, 'checkpoint'> {
 }
 
 /**
- * Takes one round of a run through its stages, in a worker. Does none of the work: it puts items into the queue and folds
- * their results. When it dies, another takes over from the checkpoints; of two, only the one that owns the run can write.
+ * Takes one round of a run through its stages, in a worker. Does none of the work: it puts items into the queue and
+ * folds their results. When it dies, another takes over from the checkpoints; of two, only the one that owns the run
+ * can write.
  */
 export class Coordinator implements StageRunner {
   /** The name by which it owns the run. */
@@ -72,7 +73,15 @@ export class Coordinator implements StageRunner {
     const { id: run, round } = watched;
     const { concurrency = window, fold } = stage.options;
     const mayBegin = () => watched.untilResumed();
-    const scope = { run, round, signal, logger, concurrency: 1, mayBegin, emit: (happening: RunHappening) => this.#emit(happening) };
+    const scope = {
+      run,
+      round,
+      signal,
+      logger,
+      concurrency: 1,
+      mayBegin,
+      emit: (happening: RunHappening) => this.#emit(happening),
+    };
     const read = (skip: number, expect: (items: number) => void) =>
       readSource(stage.source, given, `${run}/${sourcePath(path, stage)}`, scope, { expect, skip });
     const done = await this.#run(path, { body: stage.body, read, fold, window: Math.min(concurrency, window) }, true);
@@ -93,7 +102,8 @@ export class Coordinator implements StageRunner {
         options: { body, priority },
         save: async (value) => this.#mustOwn(await store.saveCheckpoint(run, this.owner, path, JSON.stringify(value))),
         report: async (items, total) => {
-          if (countsItems) await this.#publish({ stage: path, items, total }, { type: 'items', stage: path, items, total });
+          if (countsItems)
+            await this.#publish({ stage: path, items, total }, { type: 'items', stage: path, items, total });
         },
         mayAdd: async () => watched.untilResumed(),
         mayGoOn: async () => this.#mayGoOn(),

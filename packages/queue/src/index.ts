@@ -1,4 +1,11 @@
-export { connectRedis, defaultRedisUrl, isDurable, redactUrl, type ConnectionRole, type RedisConnection } from './connection.ts';
+export {
+  connectRedis,
+  defaultRedisUrl,
+  isDurable,
+  redactUrl,
+  type ConnectionRole,
+  type RedisConnection,
+} from './connection.ts';
 export { namesOf, queueNames, type QueueNames } from './names.ts';
 export { defaultQueue, queueRuntime, type QueueRuntimeOptions } from './queue-runtime.ts';
 export { QueueWorker, startQueueWorker, type QueueWorkerOptions } from './queue-worker.ts';

@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Reads items in groups. A group that is slow to fill is given early, so that a slow source does not idle the workers. */
+/**
+ * Reads items in groups. A group that is slow to fill is given early, so that a slow source does not idle the workers.
+ */
 export class ItemReader {
   readonly #items: AsyncGenerator<unknown, void>;
   #pending: Promise<IteratorResult<unknown, void>> | undefined;

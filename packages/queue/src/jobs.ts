@@ -42,7 +42,8 @@ export const jobSchemas: {
 /** Ids of jobs follow from what the jobs are, so that adding one twice adds it once. BullMQ forbids `:` in them. */
 export const jobIds = {
   run: ({ run, round: number }: RunJob): string => `${run}.${number}`,
-  wave: ({ run, round: number, stage: path, wave }: WaveJob): string => `${run}.${number}.${path.replaceAll('/', '.')}.w${wave}`,
+  wave: ({ run, round: number, stage: path, wave }: WaveJob): string =>
+    `${run}.${number}.${path.replaceAll('/', '.')}.w${wave}`,
   step: ({ run, round: number, stage: path, index }: Omit<StepJob, 'value'>): string =>
     `${run}.${number}.${path.replaceAll('/', '.')}.${index}`,
 };

@@ -1,3 +1,4 @@
-// What a program needs that only starts and watches runs. Does not load BullMQ before Redis has answered, so that it fails sooner.
+// What a program needs that only starts and watches runs. Does not load BullMQ before Redis has answered, so that it
+// fails sooner.
 export { defaultRedisUrl, redactUrl } from './connection.ts';
 export { defaultQueue, queueRuntime, type QueueRuntimeOptions } from './queue-runtime.ts';

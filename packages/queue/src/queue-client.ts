@@ -36,12 +36,20 @@ export class QueueClient {
     this.#url = url;
     this.#store = new RunStore(redis, this.names, retentionSeconds);
     const streams = { events: { maxLen: keptQueueEvents } };
-    const options = { connection: redis, prefix: this.names.prefix, skipVersionCheck: true, skipWaitingForReady: true, streams };
+    const options = {
+      connection: redis,
+      prefix: this.names.prefix,
+      skipVersionCheck: true,
+      skipWaitingForReady: true,
+      streams,
+    };
     this.#queue = new Queue(queueNames.runs, { ...options, ...(telemetry && { telemetry }) });
     this.#queue.on('error', () => {});
   }
 
-  /** Does something with the stored runs. @throws SentvecError `queue-unavailable` when Redis does not answer in time */
+  /**
+   * Does something with the stored runs. @throws SentvecError `queue-unavailable` when Redis does not answer in time
+   */
   async act<T>(action: (store: RunStore) => Promise<T>): Promise<T> {
     return this.#inTime(() => action(this.#store));
   }
@@ -71,7 +79,12 @@ export class QueueClient {
     } catch (cause) {
       if (SentvecError.is(cause)) throw cause;
       const reason = cause instanceof Error ? cause.message : String(cause);
-      throw new SentvecError('queue-unavailable', `The Redis at ${redactUrl(this.#url)} failed: ${reason}.`, {}, { cause });
+      throw new SentvecError(
+        'queue-unavailable',
+        `The Redis at ${redactUrl(this.#url)} failed: ${reason}.`,
+        {},
+        { cause },
+      );
     }
   }
 }

@@ -1,5 +1,12 @@
 import { SentvecError } from '@sentvec/core';
-import { hasEnded, type DeadLetter, type RunEvent, type RunHandle, type RunState, type RunStatus } from '@sentvec/workflow';
+import {
+  hasEnded,
+  type DeadLetter,
+  type RunEvent,
+  type RunHandle,
+  type RunState,
+  type RunStatus,
+} from '@sentvec/workflow';
 import type { QueueClient } from './queue-client.ts';
 import type { StoredRun } from './run-store.ts';
 
@@ -54,7 +61,10 @@ export class QueueRun implements RunHandle {
     const reply = await this.#client.act((store) => store.replay(this.id));
     if (reply === 'missing') throw notFound(this.id);
     if (typeof reply === 'string') {
-      throw new SentvecError('invalid-argument', `Run ${this.id} is ${reply}: only a run that has ended can be replayed.`);
+      throw new SentvecError(
+        'invalid-argument',
+        `Run ${this.id} is ${reply}: only a run that has ended can be replayed.`,
+      );
     }
     const { priority } = await this.#read();
     await this.#client.enqueue({ run: this.id, round: reply }, priority);
@@ -84,7 +94,11 @@ export class QueueRun implements RunHandle {
 }
 
 function notFound(id: string): SentvecError {
-  return new SentvecError('run-not-found', `There is no run ${id} in this queue. Runs that ended are forgotten after a while.`, {
-    run: id,
-  });
+  return new SentvecError(
+    'run-not-found',
+    `There is no run ${id} in this queue. Runs that ended are forgotten after a while.`,
+    {
+      run: id,
+    },
+  );
 }

@@ -38,7 +38,12 @@ export const defaultRetentionSeconds: number = 7 * 24 * 3600;
  * @throws SentvecError `queue-unavailable` within two seconds, when there is no Redis that jobs are safe with
  */
 export async function queueRuntime(options: QueueRuntimeOptions = {}): Promise<Runtime> {
-  const { url = defaultRedisUrl, queue = defaultQueue, retentionSeconds = defaultRetentionSeconds, telemetry } = options;
+  const {
+    url = defaultRedisUrl,
+    queue = defaultQueue,
+    retentionSeconds = defaultRetentionSeconds,
+    telemetry,
+  } = options;
   checkQueueName(queue);
   const redis = await connectRedis(url, 'producer');
   // BullMQ takes half a second to load: whoever has no Redis is told so before that.
@@ -49,7 +54,10 @@ export async function queueRuntime(options: QueueRuntimeOptions = {}): Promise<R
 /** @throws SentvecError `invalid-argument` */
 export function checkQueueName(queue: string): void {
   if (/^[A-Za-z0-9_-]{1,64}$/.test(queue)) return;
-  throw new SentvecError('invalid-argument', `"${queue}" cannot be the name of a queue: use up to 64 letters, digits, "-" and "_".`);
+  throw new SentvecError(
+    'invalid-argument',
+    `"${queue}" cannot be the name of a queue: use up to 64 letters, digits, "-" and "_".`,
+  );
 }
 
 class QueueRuntime implements Runtime {
@@ -60,7 +68,11 @@ class QueueRuntime implements Runtime {
     this.#client = client;
   }
 
-  async start<Input, Output>(workflow: Workflow<Input, Output>, input: Input, options: StartOptions = {}): Promise<RunHandle<Output>> {
+  async start<Input, Output>(
+    workflow: Workflow<Input, Output>,
+    input: Input,
+    options: StartOptions = {},
+  ): Promise<RunHandle<Output>> {
     const checked = await checkInput(workflow, input);
     const id = checkRunId(options.id ?? runId(workflow.id, checked));
     const priority = checkPriority(options.priority ?? 100);
@@ -88,5 +100,8 @@ class QueueRuntime implements Runtime {
 
 function checkPriority(priority: number): number {
   if (Number.isInteger(priority) && priority >= 1 && priority <= 1000) return priority;
-  throw new SentvecError('invalid-argument', `The priority of a run must be a whole number from 1 (first) to 1000, not ${priority}.`);
+  throw new SentvecError(
+    'invalid-argument',
+    `The priority of a run must be a whole number from 1 (first) to 1000, not ${priority}.`,
+  );
 }

@@ -25,7 +25,10 @@ export interface QueueWorkerOptions {
   readonly queue?: string;
   /** Steps at once. Default 2. */
   readonly concurrency?: number;
-  /** The most unfinished items of a stage in Redis. At least twice the hands of the whole fleet keeps all busy. Default 512. */
+  /**
+   * The most unfinished items of a stage in Redis. At least twice the hands of the whole fleet keeps all busy. Default
+   * 512.
+   */
   readonly window?: number;
   /** The most steps that begin in so many milliseconds, over all workers of the queue. Default: no limit. */
   readonly rateLimit?: { readonly max: number; readonly duration: number };
@@ -69,7 +72,13 @@ export class QueueWorker {
   #stopping: Promise<void> | undefined;
 
   constructor(redis: RedisConnection, options: QueueWorkerOptions) {
-    const { workflows, concurrency = 2, window = 512, retentionSeconds = defaultRetentionSeconds, logger = silentLogger } = options;
+    const {
+      workflows,
+      concurrency = 2,
+      window = 512,
+      retentionSeconds = defaultRetentionSeconds,
+      logger = silentLogger,
+    } = options;
     this.redis = redis;
     this.names = namesOf(options.queue ?? defaultQueue);
     const store = new RunStore(redis, this.names, retentionSeconds);
@@ -98,7 +107,11 @@ export class QueueWorker {
     runsWorker.on('lockRenewalFailed', (ids) => this.#runs.work.interrupt('lock lost', ids));
     stepsWorker.on('lockRenewalFailed', (ids) => this.#steps.work.interrupt('lock lost', ids));
     this.#workers = [stepsWorker, runsWorker, wavesWorker];
-    this.#events = new QueueEvents(queueNames.waves, { connection: redis, prefix: this.names.prefix, skipVersionCheck: true });
+    this.#events = new QueueEvents(queueNames.waves, {
+      connection: redis,
+      prefix: this.names.prefix,
+      skipVersionCheck: true,
+    });
     this.#events.on('error', () => {});
     this.#events.on('completed', ({ jobId }) => this.#runs.wake(jobId));
     this.#events.on('failed', ({ jobId }) => this.#runs.wake(jobId));
@@ -111,7 +124,11 @@ export class QueueWorker {
 
   /** Whether it takes jobs and Redis can be reached. */
   get isServing(): boolean {
-    return this.#stopping === undefined && this.redis.status === 'ready' && this.#workers.every((worker) => worker.isRunning());
+    return (
+      this.#stopping === undefined &&
+      this.redis.status === 'ready' &&
+      this.#workers.every((worker) => worker.isRunning())
+    );
   }
 
   async ready(): Promise<void> {
@@ -119,9 +136,11 @@ export class QueueWorker {
   }
 
   /**
-   * Takes no more jobs; waits for its steps until shortly before the deadline, and gives what is left back to the queue.
+   * Takes no more jobs; waits for its steps until shortly before the deadline, and gives what is left back to the
+   * queue.
    *
-   * @param deadline milliseconds for everything: at least half of them, and all but three seconds, are for the steps. Default 30,000.
+   * @param deadline milliseconds for everything: at least half of them, and all but three seconds, are for the steps.
+   * Default 30,000.
    */
   async stop(deadline = 30_000): Promise<void> {
     this.#stopping ??= this.#stop(deadline);

@@ -29,7 +29,11 @@ export class Refusals {
 
   async add(refusal: Refusal): Promise<void> {
     // A reason may quote what it refuses.
-    const entry = JSON.stringify({ ...refusal, reason: refusal.reason.slice(0, longestReason), job: refusal.job.slice(0, longestReason) });
+    const entry = JSON.stringify({
+      ...refusal,
+      reason: refusal.reason.slice(0, longestReason),
+      job: refusal.job.slice(0, longestReason),
+    });
     await this.#redis
       .multi()
       .lpush(this.#names.refused, entry)

@@ -59,7 +59,12 @@ async function hasRunEnded(store: RunStore, id: string): Promise<boolean | undef
 }
 
 /** Undefined when Redis does not answer. */
-async function nextEvents(connection: RedisConnection, key: string, last: string, wait: boolean): Promise<RunEvent[] | undefined> {
+async function nextEvents(
+  connection: RedisConnection,
+  key: string,
+  last: string,
+  wait: boolean,
+): Promise<RunEvent[] | undefined> {
   try {
     if (connection.status === 'wait') await connection.connect();
     const reply = wait

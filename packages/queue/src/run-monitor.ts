@@ -6,7 +6,9 @@ import { Wakeup } from './wakeup.ts';
 /** Milliseconds between two looks at the states of runs that this worker works on. */
 const lookInterval = 500;
 
-/** Tells whoever works on a run in this process when it is paused, resumed or over. One look serves all work on a run. */
+/**
+ * Tells whoever works on a run in this process when it is paused, resumed or over. One look serves all work on a run.
+ */
 export class RunMonitor {
   readonly #store: RunStore;
   readonly #watched = new Map<string, Set<WatchedRun>>();

@@ -79,7 +79,13 @@ export class RunProcessor {
     const { store, logger } = this.#parts;
     await store.own(id, coordinator.owner);
     const { owner } = coordinator;
-    await store.transition(id, { from: ['queued'], to: 'running', round, owner, fields: { startedAt: String(Date.now()) } });
+    await store.transition(id, {
+      from: ['queued'],
+      to: 'running',
+      round,
+      owner,
+      fields: { startedAt: String(Date.now()) },
+    });
     logger.info({ run: id, round, workflow: status.workflow }, 'coordinating a run');
     const output = await runStages(workflowOf(this.#parts, status.workflow), input, coordinator);
     const fields = { output: JSON.stringify(output ?? null) };

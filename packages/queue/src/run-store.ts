@@ -1,7 +1,14 @@
 import type { DeadLetter, RunError, RunHappening, RunItems, RunState, RunStatus } from '@sentvec/workflow';
 import type { RedisConnection } from './connection.ts';
 import type { QueueNames } from './names.ts';
-import { createScript, deadLetterScript, failureScript, ownedWriteScript, replayScript, transitionScript } from './run-scripts.ts';
+import {
+  createScript,
+  deadLetterScript,
+  failureScript,
+  ownedWriteScript,
+  replayScript,
+  transitionScript,
+} from './run-scripts.ts';
 
 /** A run as Redis has it. */
 export interface StoredRun {
@@ -61,7 +68,15 @@ export class RunStore {
     const event = JSON.stringify({ type: 'state', state: 'queued', round: 1 } satisfies RunHappening);
     const fields = { id, workflow, state: 'queued', round: 1, priority, createdAt: now, input: JSON.stringify(input) };
     const keys = [this.#names.run(id), this.#names.runs, this.#names.events(id)];
-    const reply = await this.#redis.eval(createScript, keys.length, ...keys, id, now, event, ...Object.entries(fields).flat());
+    const reply = await this.#redis.eval(
+      createScript,
+      keys.length,
+      ...keys,
+      id,
+      now,
+      event,
+      ...Object.entries(fields).flat(),
+    );
     return reply === 'created' ? 'queued' : (reply as RunState);
   }
 
@@ -93,7 +108,12 @@ export class RunStore {
   async transition(id: string, change: Transition): Promise<'ok' | 'superseded' | 'missing' | RunState> {
     const { from, to, round, owner = '', error, fields = {} } = change;
     const event = JSON.stringify({ type: 'state', state: to, round, ...(error && { error }) } satisfies RunHappening);
-    const keys = [this.#names.run(id), this.#names.events(id), this.#names.checkpoints(id), this.#names.deadLetters(id)];
+    const keys = [
+      this.#names.run(id),
+      this.#names.events(id),
+      this.#names.checkpoints(id),
+      this.#names.deadLetters(id),
+    ];
     const now = Date.now();
     const times = ended.has(to) ? { finishedAt: String(now) } : {};
     const all = { ...fields, ...times, ...(error && { error: JSON.stringify(error) }) };
@@ -106,7 +126,12 @@ export class RunStore {
 
   /** Begins the next round. Gives its number, or the state that forbids it. */
   async replay(id: string): Promise<number | RunState | 'missing'> {
-    const keys = [this.#names.run(id), this.#names.events(id), this.#names.checkpoints(id), this.#names.deadLetters(id)];
+    const keys = [
+      this.#names.run(id),
+      this.#names.events(id),
+      this.#names.checkpoints(id),
+      this.#names.deadLetters(id),
+    ];
     return (await this.#redis.eval(replayScript, keys.length, ...keys, Date.now())) as number | RunState | 'missing';
   }
 
@@ -148,7 +173,9 @@ export class RunStore {
   /** By their references. */
   async deadLetters(id: string): Promise<readonly DeadLetter[]> {
     const letters = Object.entries(await this.#redis.hgetall(this.#names.deadLetters(id)));
-    return letters.map(([reference, reason]) => ({ reference, reason })).sort((a, b) => (a.reference < b.reference ? -1 : 1));
+    return letters
+      .map(([reference, reason]) => ({ reference, reason }))
+      .sort((a, b) => (a.reference < b.reference ? -1 : 1));
   }
 
   async addEvent(id: string, happening: RunHappening): Promise<void> {
@@ -157,7 +184,14 @@ export class RunStore {
   }
 
   async #ownedWrite(id: string, owner: string, key: string, fields: Record<string, string>): Promise<boolean> {
-    const reply = await this.#redis.eval(ownedWriteScript, 2, this.#names.run(id), key, owner, ...Object.entries(fields).flat());
+    const reply = await this.#redis.eval(
+      ownedWriteScript,
+      2,
+      this.#names.run(id),
+      key,
+      owner,
+      ...Object.entries(fields).flat(),
+    );
     return reply === 1;
   }
 }

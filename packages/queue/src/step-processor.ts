@@ -100,7 +100,12 @@ export class StepProcessor {
     const { observer } = this.#parts;
     observer.stepBegan?.({ key: work.key, stage: work.data.stage });
     const report = (outcome: StepReport['outcome'], more: Pick<StepReport, 'result' | 'error'> = {}) => {
-      const facts = { key: work.key, workflow: work.workflow, stage: work.data.stage, milliseconds: performance.now() - begun };
+      const facts = {
+        key: work.key,
+        workflow: work.workflow,
+        stage: work.data.stage,
+        milliseconds: performance.now() - begun,
+      };
       observer.stepEnded?.({ ...facts, outcome, ...more });
     };
     try {
@@ -116,7 +121,8 @@ export class StepProcessor {
         report('interrupted');
         return await giveBack(job, token, error);
       }
-      // After a freeze the step may fail of old age before the lost lock is noticed: then it is no longer for this worker to say.
+      // After a freeze the step may fail of old age before the lost lock is noticed: then it is no longer for this
+      // worker to say.
       if (!(await holdsLock(job, token))) throw new Interruption('lock lost');
       return await this.#fail(work, error, report);
     }
@@ -126,7 +132,15 @@ export class StepProcessor {
     const { run, round } = data;
     const { logger, store } = this.#parts;
     const tidings = new StepTidings(store, { run, round, logger });
-    const scope: LocalScope = { run, round, signal, logger, concurrency: 2, mayBegin: async () => {}, emit: tidings.emit };
+    const scope: LocalScope = {
+      run,
+      round,
+      signal,
+      logger,
+      concurrency: 2,
+      mayBegin: async () => {},
+      emit: tidings.emit,
+    };
     try {
       if (body.kind === 'workflow') return await runItem(body, data.value, key, scope);
       return await attemptStep(body, data.value, attemptOf(key, attempt, scope));

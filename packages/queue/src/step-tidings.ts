@@ -26,7 +26,8 @@ export class StepTidings {
       if (now - this.#lastProgress < progressInterval) return;
       this.#lastProgress = now;
     }
-    if (happening.type === 'dead-letter') this.#send(this.#store.addDeadLetter(this.#run, this.#round, happening.letter));
+    if (happening.type === 'dead-letter')
+      this.#send(this.#store.addDeadLetter(this.#run, this.#round, happening.letter));
     this.#send(this.#store.addEvent(this.#run, happening));
   };
 

@@ -1,4 +1,6 @@
-/** A doorbell: lets one loop wait until another has news, or some time has passed. A ring before the wait is not lost. */
+/**
+ * A doorbell: lets one loop wait until another has news, or some time has passed. A ring before the wait is not lost.
+ */
 export class Wakeup {
   #rung = false;
   #answer: (() => void) | undefined;

@@ -6,7 +6,10 @@ import { asRefusal, checkJobSize } from './refusals.ts';
 import type { StageCheckpoint } from './wave-stage.ts';
 import { refuse, type WorkerParts } from './worker-parts.ts';
 
-/** Ends the parents of waves. There is nothing to do in them: the coordinator reads the results that BullMQ has put there. */
+/**
+ * Ends the parents of waves. There is nothing to do in them: the coordinator reads the results that BullMQ has put
+ * there.
+ */
 export class WaveProcessor {
   readonly #parts: WorkerParts;
 

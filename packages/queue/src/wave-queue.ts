@@ -25,7 +25,10 @@ export interface WaveOptions {
 
 const keptFailures = { count: 1000, age: 7 * 24 * 3600 };
 
-/** Waves as BullMQ flows: added whole or not at all, and their parents keep the children's results until they are taken away. */
+/**
+ * Waves as BullMQ flows: added whole or not at all, and their parents keep the children's results until they are taken
+ * away.
+ */
 export class WaveQueue {
   readonly #flows: FlowProducer;
   readonly #waves: Queue;
@@ -39,14 +42,30 @@ export class WaveQueue {
   }
 
   /** Adds a wave with its items; adding it twice adds it once. */
-  async add(scope: WaveScope, { wave, first }: Wave, items: readonly unknown[], { body, priority }: WaveOptions): Promise<void> {
-    const options = { ...attemptsOf(body), priority, failParentOnFailure: true, removeOnComplete: true, removeOnFail: keptFailures };
+  async add(
+    scope: WaveScope,
+    { wave, first }: Wave,
+    items: readonly unknown[],
+    { body, priority }: WaveOptions,
+  ): Promise<void> {
+    const options = {
+      ...attemptsOf(body),
+      priority,
+      failParentOnFailure: true,
+      removeOnComplete: true,
+      removeOnFail: keptFailures,
+    };
     const children = items.map((value, offset) => {
       const data: StepJob = { ...scope, index: first + offset, value };
       return { name: scope.stage, queueName: queueNames.steps, data, opts: { ...options, jobId: jobIds.step(data) } };
     });
     const data: WaveJob = { ...scope, wave };
-    const opts = { jobId: jobIds.wave(data), removeOnFail: keptFailures, attempts: 1000, backoff: { type: 'fixed', delay: 1000 } };
+    const opts = {
+      jobId: jobIds.wave(data),
+      removeOnFail: keptFailures,
+      attempts: 1000,
+      backoff: { type: 'fixed', delay: 1000 },
+    };
     await this.#flows.add({ name: scope.stage, queueName: queueNames.waves, data, opts, children });
   }
 
@@ -57,15 +76,20 @@ export class WaveQueue {
   /**
    * The results so far: pairs of an item's index and its result.
    *
-   * @throws SentvecError `step-failed` when the wave has failed, which an item does that goes down with its worker again and again;
-   * Error when there is no such wave: a Redis that crashed with its machine may have lost its last second
+   * @throws SentvecError `step-failed` when the wave has failed, which an item does that goes down with its worker
+   * again and again; Error when there is no such wave: a Redis that crashed with its machine may have lost its last
+   * second
    */
   async results(scope: WaveScope, { wave }: Wave): Promise<readonly (readonly [number, unknown])[]> {
     const job = await this.#job(scope, wave);
     if (!job) throw new Error(`Wave ${wave} of stage "${scope.stage}" of run ${scope.run} is gone from Redis.`);
     if (job.failedReason) {
       const step = `${scope.run}/${scope.stage}`;
-      throw new SentvecError('step-failed', `An item of stage "${scope.stage}" could not be finished: ${job.failedReason}.`, { step });
+      throw new SentvecError(
+        'step-failed',
+        `An item of stage "${scope.stage}" could not be finished: ${job.failedReason}.`,
+        { step },
+      );
     }
     return Object.entries(await job.getChildrenValues()).map(([key, result]) => [indexOf(key), result]);
   }

@@ -48,9 +48,9 @@ const patience = 100;
 const mostWaves = 32;
 
 /**
- * Brings the items of one stage through the queue, in waves: never more than a window of them is unfinished in Redis, at
- * any size of the corpus. A wave is announced in the checkpoint before it is added, so that after a crash it is known
- * which items were on their way.
+ * Brings the items of one stage through the queue, in waves: never more than a window of them is unfinished in Redis,
+ * at any size of the corpus. A wave is announced in the checkpoint before it is added, so that after a crash it is
+ * known which items were on their way.
  */
 export class WaveStage {
   readonly #host: StageHost;
@@ -77,7 +77,10 @@ export class WaveStage {
     this.#waveSize = Math.max(1, Math.floor(window / 4));
     this.#checkpoint = checkpoint ?? { items: 0, total: initialTotal(fold), waves: [], next: 0, complete: false };
     const { items, total } = this.#checkpoint;
-    this.#progress = new OrderedProgress(fold, (counts, sum) => (this.#report = () => host.report(counts, sum)), { items, total });
+    this.#progress = new OrderedProgress(fold, (counts, sum) => (this.#report = () => host.report(counts, sum)), {
+      items,
+      total,
+    });
     for (const wave of this.#checkpoint.waves) this.#plan(wave.count);
   }
 
@@ -127,7 +130,11 @@ export class WaveStage {
   async #add(items: readonly unknown[]): Promise<void> {
     const { waves, next } = this.#checkpoint;
     const last = waves.at(-1);
-    const wave: Wave = { wave: next, first: last ? last.first + last.count : this.#checkpoint.items, count: items.length };
+    const wave: Wave = {
+      wave: next,
+      first: last ? last.first + last.count : this.#checkpoint.items,
+      count: items.length,
+    };
     this.#plan(wave.count);
     await this.#advance({ waves: [...waves, wave], next: next + 1 });
     await this.#host.queue.add(this.#host.scope, wave, items, this.#host.options);
@@ -181,8 +188,11 @@ export class WaveStage {
       this.#collected.push(wave);
     }
     if (items !== this.#checkpoint.items) await this.#advance({ items, total, waves });
-    // Only what the checkpoint says to be folded may be taken away. A parent that a worker holds is left for the next time.
-    const left = await Promise.all(this.#collected.map(async (wave) => !(await this.#host.queue.remove(this.#host.scope, wave))));
+    // Only what the checkpoint says to be folded may be taken away. A parent that a worker holds is left for the next
+    // time.
+    const left = await Promise.all(
+      this.#collected.map(async (wave) => !(await this.#host.queue.remove(this.#host.scope, wave))),
+    );
     this.#collected = this.#collected.filter((_wave, index) => left[index]);
   }
 

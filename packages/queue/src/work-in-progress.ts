@@ -23,7 +23,10 @@ export class WorkInProgress {
     return this.#controllers.size;
   }
 
-  /** Runs the work with a signal that fires for an interruption, or for the other signal; then its reason is what this rejects with. */
+  /**
+   * Runs the work with a signal that fires for an interruption, or for the other signal; then its reason is what this
+   * rejects with.
+   */
   async do<T>(jobId: string, other: AbortSignal, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const controller = new AbortController();
     const passOn = () => controller.abort(other.reason);

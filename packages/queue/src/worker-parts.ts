@@ -44,7 +44,9 @@ export function workflowOf(parts: WorkerParts, id: string): AnyWorkflow {
   const workflow = parts.workflows.get(id);
   if (workflow) return workflow;
   const known = [...parts.workflows.keys()].join(', ') || 'none';
-  throw new SentvecError('job-refused', `This worker does not serve workflow "${id}"; it serves: ${known}.`, { workflow: id });
+  throw new SentvecError('job-refused', `This worker does not serve workflow "${id}"; it serves: ${known}.`, {
+    workflow: id,
+  });
 }
 
 /** Records that a job was not touched. */

@@ -70,7 +70,10 @@ describe('a producer without its Redis', () => {
 
   it('fails when nothing listens', async () => {
     const runtime = queueRuntime({ url: `redis://127.0.0.1:${await freePort()}` });
-    await expect(runtime).rejects.toMatchObject({ code: 'queue-unavailable', message: expect.stringContaining('ECONNREFUSED') });
+    await expect(runtime).rejects.toMatchObject({
+      code: 'queue-unavailable',
+      message: expect.stringContaining('ECONNREFUSED'),
+    });
   });
 
   it.each(['redis', 'redis+cluster'])('fails when something listens to %s:// and never answers', async (scheme) => {
@@ -162,7 +165,8 @@ describe('a Redis that jobs are not safe with', () => {
     const info = (version: string) => `# Server\r\nredis_version:${version}\r\nmaxmemory_policy:noeviction\r\n`;
     expect(() => checkServer(info('5.0.14'), 'redis://old')).toThrow(/version 5\.0\.14.*6\.2/);
     expect(() => checkServer(info('6.0.20'), 'redis://old')).toThrow(/6\.2/);
-    for (const version of ['6.2.0', '7.0.15', '8.2.1', '10.0.0']) expect(() => checkServer(info(version), 'redis://new')).not.toThrow();
+    for (const version of ['6.2.0', '7.0.15', '8.2.1', '10.0.0'])
+      expect(() => checkServer(info(version), 'redis://new')).not.toThrow();
   });
 
   it('is refused by producers and workers that meet one', async () => {
@@ -216,7 +220,10 @@ describe('URLs', () => {
 
   it('carry credentials', async () => {
     const { url } = await redis('--requirepass', 'open sesame');
-    await expect(queueRuntime({ url })).rejects.toMatchObject({ code: 'queue-unavailable', message: expect.stringContaining('password') });
+    await expect(queueRuntime({ url })).rejects.toMatchObject({
+      code: 'queue-unavailable',
+      message: expect.stringContaining('password'),
+    });
     const wrong = url.replace('//', '//:guess@');
     const error = await queueRuntime({ url: wrong }).catch((reason: unknown) => reason);
     expect(error).toMatchObject({ code: 'queue-unavailable' });
@@ -247,7 +254,16 @@ describe('URLs', () => {
     writeFileSync(key, pair.private);
     writeFileSync(certificate, pair.cert);
     const tlsPort = await freePort();
-    const files = ['--tls-cert-file', certificate, '--tls-key-file', key, '--tls-ca-cert-file', certificate, '--tls-auth-clients', 'no'];
+    const files = [
+      '--tls-cert-file',
+      certificate,
+      '--tls-key-file',
+      key,
+      '--tls-ca-cert-file',
+      certificate,
+      '--tls-auth-clients',
+      'no',
+    ];
     const cluster = ['--cluster-enabled', 'yes', '--tls-cluster', 'yes', '--cluster-announce-ip', '127.0.0.1'];
     const server = await redis('--tls-port', String(tlsPort), ...files, ...cluster).catch((error: unknown) => error);
     context.skip(/tls-port|TLS/.test(String(server)), 'this redis-server was built without TLS');
@@ -260,7 +276,8 @@ describe('URLs', () => {
     // Node reads the certificates that it trusts when it starts.
     const program = join(import.meta.dirname, 'list-runs.mjs');
     const environment = { ...process.env, NODE_EXTRA_CA_CERTS: certificate };
-    const runsOf = async (url: string) => (await promisify(execFile)(process.execPath, [program, url], { env: environment })).stdout.trim();
+    const runsOf = async (url: string) =>
+      (await promisify(execFile)(process.execPath, [program, url], { env: environment })).stdout.trim();
     expect(await runsOf(`rediss://${secure}`)).toBe('0 runs');
     expect(await runsOf(`rediss+cluster://${secure}`)).toBe('0 runs');
     rmSync(folder, { recursive: true });

@@ -111,7 +111,10 @@ describe('a job that is not what it should be', () => {
     await serve({ workflows: [noting] });
     const other = defineWorkflow({ id: 'unknown-here', input: v.number() }).then(note);
     const run = await runtime.start(other, 1);
-    await expect(run.result()).rejects.toMatchObject({ code: 'job-refused', message: expect.stringContaining('noting') });
+    await expect(run.result()).rejects.toMatchObject({
+      code: 'job-refused',
+      message: expect.stringContaining('noting'),
+    });
     expect(await overview.refusals()).toMatchObject([
       { queue: queueNames.runs, job: run.id, reason: expect.stringContaining('unknown-here') },
     ]);
@@ -120,7 +123,9 @@ describe('a job that is not what it should be', () => {
   it('fails its run when its input does not fit the schema of the worker', async () => {
     await serve({ workflows: [noting] });
     const loose = defineWorkflow({ id: 'noting', input: v.any() }).then(note);
-    await expect((await runtime.start(loose, { not: 'a number' })).result()).rejects.toMatchObject({ code: 'invalid-argument' });
+    await expect((await runtime.start(loose, { not: 'a number' })).result()).rejects.toMatchObject({
+      code: 'invalid-argument',
+    });
     expect(seen).toEqual([]);
   });
 });

@@ -1,4 +1,5 @@
-// Says how a producer fails, and whether it has loaded BullMQ for that. One of BullMQ's dependencies, a CommonJS module, tells.
+// Says how a producer fails, and whether it has loaded BullMQ for that. One of BullMQ's dependencies, a CommonJS
+// module, tells.
 import { createRequire } from 'node:module';
 import { queueRuntime } from '@sentvec/queue/producer';
 

@@ -46,7 +46,9 @@ interface Mark {
 async function marks(): Promise<Mark[]> {
   const text = await readFile(join(directory, 'marks'), 'utf8').catch(() => '');
   const lines = text.split('\n').filter(Boolean);
-  return lines.map((line) => line.split(' ')).map(([what, index, pid]) => ({ what: what!, index: Number(index), pid: Number(pid) }));
+  return lines
+    .map((line) => line.split(' '))
+    .map(([what, index, pid]) => ({ what: what!, index: Number(index), pid: Number(pid) }));
 }
 
 const ended = async () => (await marks()).filter(({ what }) => what === 'end');
@@ -124,7 +126,9 @@ describe('the whole queue', () => {
     await Promise.all([startWorker(), startWorker()]);
     await (await runtime.start(marking(directory), 12)).result();
     const all = await marks();
-    expect(all.map(({ what }) => what)).toEqual(Array.from({ length: 24 }, (_, index) => (index % 2 === 0 ? 'begin' : 'end')));
+    expect(all.map(({ what }) => what)).toEqual(
+      Array.from({ length: 24 }, (_, index) => (index % 2 === 0 ? 'begin' : 'end')),
+    );
     await overview.limitConcurrency(undefined);
     await overview.close();
     connection.disconnect();

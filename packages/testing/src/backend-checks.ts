@@ -11,21 +11,34 @@ export type { GoldenExpectation, GoldenSource } from './golden-expectation.ts';
 
 /** What the contract asks of a backend, and what it may know. */
 export interface BackendCheckOptions {
-  /** Largest absolute difference of a number from PyTorch's in float64. Default 5e-5, which float32 on a processor keeps. */
+  /**
+   * Largest absolute difference of a number from PyTorch's in float64. Default 5e-5, which float32 on a processor
+   * keeps.
+   */
   readonly tolerance?: number;
   /** Largest absolute difference between a text's embeddings alone and in company. Default 2e-5. */
   readonly invariance?: number;
-  /** Whether the device is very slow, as a GPU in software is: every check is made, but with fewer texts, lengths, calls and loads. Default false. */
+  /**
+   * Whether the device is very slow, as a GPU in software is: every check is made, but with fewer texts, lengths, calls
+   * and loads. Default false.
+   */
   readonly slowDevice?: boolean;
-  /** Bytes of memory that the backend's process takes now. Default: of this process, in Node; nothing else can tell by default. */
+  /**
+   * Bytes of memory that the backend's process takes now. Default: of this process, in Node; nothing else can tell by
+   * default.
+   */
   readonly memoryInUse?: () => number | Promise<number>;
 }
 
 /**
- * All that a backend must do, as functions that throw: `backendContract` makes a vitest suite of them; a page in a browser
- * may call them one by one. Nothing here needs Node or vitest.
+ * All that a backend must do, as functions that throw: `backendContract` makes a vitest suite of them; a page in a
+ * browser may call them one by one. Nothing here needs Node or vitest.
  */
-export function backendChecks(backend: Backend, goldens: GoldenSource, options: BackendCheckOptions = {}): BackendCheck[] {
+export function backendChecks(
+  backend: Backend,
+  goldens: GoldenSource,
+  options: BackendCheckOptions = {},
+): BackendCheck[] {
   const { tolerance = 5e-5, invariance = 2e-5, slowDevice = false, memoryInUse = memoryOfNode() } = options;
   const subject: BackendUnderTest = {
     backend,
@@ -44,7 +57,11 @@ export function backendChecks(backend: Backend, goldens: GoldenSource, options: 
   ];
 }
 
-async function withEncoder<T>(backend: Backend, files: ModelFiles, use: (encoder: Encoder, head: Head) => Promise<T>): Promise<T> {
+async function withEncoder<T>(
+  backend: Backend,
+  files: ModelFiles,
+  use: (encoder: Encoder, head: Head) => Promise<T>,
+): Promise<T> {
   const { encoderFiles, head } = await readModelFolder(files);
   const encoder = await backend.load(encoderFiles);
   try {

@@ -15,8 +15,8 @@ export interface BackendContractOptions extends BackendCheckOptions {
 
 /**
  * A vitest suite that every backend must pass; call it at the top level of a test file. It compares token embeddings,
- * pooled and final vectors of the golden models with PyTorch's values, and tries batches, order, lengths, calls at once, abort, disposal,
- * models that cannot be loaded, and memory over many loads.
+ * pooled and final vectors of the golden models with PyTorch's values, and tries batches, order, lengths, calls at
+ * once, abort, disposal, models that cannot be loaded, and memory over many loads.
  *
  * ```ts
  * backendContract(onnx(), { skip: { 'fill the memory': 'the driver keeps freed memory' } });

@@ -27,7 +27,10 @@ export function padLeft(texts: readonly number[][][], size: number): PaddedTexts
   return pad(texts, size, cols, (text) => cols - text.length);
 }
 
-/** Masks the first token of each text that has more (a prompt that does not take part), and one in the middle of a longer one. */
+/**
+ * Masks the first token of each text that has more (a prompt that does not take part), and one in the middle of a
+ * longer one.
+ */
 export function withHoles({ tokens, batch }: PaddedTexts): PaddedTexts {
   const mask = batch.mask.slice();
   for (let row = 0; row < batch.rows; row++) {
@@ -41,7 +44,8 @@ export function withHoles({ tokens, batch }: PaddedTexts): PaddedTexts {
 /** The same batch with `value` in the vectors of all masked tokens. */
 export function fillMasked({ tokens, batch }: PaddedTexts, value: number): PaddedTexts {
   const data = tokens.data.slice();
-  for (const [token, bit] of batch.mask.entries()) if (bit === 0) data.fill(value, token * tokens.cols, (token + 1) * tokens.cols);
+  for (const [token, bit] of batch.mask.entries())
+    if (bit === 0) data.fill(value, token * tokens.cols, (token + 1) * tokens.cols);
   return { tokens: { ...tokens, data }, batch };
 }
 
@@ -54,7 +58,12 @@ function longest(texts: readonly number[][][]): number {
   return Math.max(0, ...texts.map((text) => text.length));
 }
 
-function pad(texts: readonly number[][][], size: number, cols: number, begin: (text: number[][]) => number): PaddedTexts {
+function pad(
+  texts: readonly number[][][],
+  size: number,
+  cols: number,
+  begin: (text: number[][]) => number,
+): PaddedTexts {
   const rows = texts.length;
   const data = new Float32Array(rows * cols * size);
   const mask = new Int32Array(rows * cols);

@@ -14,13 +14,17 @@ export interface PoolingContractOptions {
   readonly hiddenSize?: number;
   /** The expected vector of a text, computed in the plainest way. Built-in modes need none. */
   readonly reference?: (text: PooledText) => readonly number[];
-  /** The pooling looks at the column in which a token stands, so that padding on the left may change its result. Default false. */
+  /**
+   * The pooling looks at the column in which a token stands, so that padding on the left may change its result. Default
+   * false.
+   */
   readonly dependsOnColumn?: boolean;
 }
 
 /**
- * A vitest suite that every pooling must pass, built in or not; call it at the top level of a test file. A text's vector must be a function
- * of its unmasked tokens alone: not of what stands at padding, of the other rows, or of the side of the padding.
+ * A vitest suite that every pooling must pass, built in or not; call it at the top level of a test file. A text's
+ * vector must be a function of its unmasked tokens alone: not of what stands at padding, of the other rows, or of the
+ * side of the padding.
  */
 export function poolingContract(pooling: Pooling, options: PoolingContractOptions = {}): void {
   const { hiddenSize: size = 16, reference = naiveReference(pooling) } = options;
@@ -34,7 +38,11 @@ export function poolingContract(pooling: Pooling, options: PoolingContractOption
         const { tokens, batch } = padRight(few, size);
         const { data, rows, cols } = pooling.pool(tokens, batch);
         const promised = pooling.outputSize(size);
-        expect({ rows, cols, entries: data.length }).toEqual({ rows: few.length, cols: promised, entries: few.length * promised });
+        expect({ rows, cols, entries: data.length }).toEqual({
+          rows: few.length,
+          cols: promised,
+          entries: few.length * promised,
+        });
       }
     });
 
@@ -60,9 +68,12 @@ export function poolingContract(pooling: Pooling, options: PoolingContractOption
       for (const rows of [alone, reversed]) expect(largestDifference(rows, together)).toBeLessThanOrEqual(1e-6);
     });
 
-    it.skipIf(dependsOnColumn)('does not depend on the side of the padding (skipped for poolings that look at columns)', () => {
-      expect(largestDifference(pool(padLeft(texts, size)), pool(padRight(texts, size)))).toBeLessThanOrEqual(1e-6);
-    });
+    it.skipIf(dependsOnColumn)(
+      'does not depend on the side of the padding (skipped for poolings that look at columns)',
+      () => {
+        expect(largestDifference(pool(padLeft(texts, size)), pool(padRight(texts, size)))).toBeLessThanOrEqual(1e-6);
+      },
+    );
 
     it('gives zeros for a text of which no token takes part, and leaves the others alone', () => {
       const { tokens, batch } = padRight(texts, size);
@@ -102,19 +113,24 @@ function naiveReference({ modes }: Pooling): ((text: PooledText) => number[]) | 
 }
 
 function weightedSum({ vectors, columns }: PooledText, weight: (column: number) => number, divisor: number): number[] {
-  return vectors[0]!.map((_, i) => vectors.reduce((total, vector, at) => total + vector[i]! * weight(columns[at]!), 0) / divisor);
+  return vectors[0]!.map(
+    (_, i) => vectors.reduce((total, vector, at) => total + vector[i]! * weight(columns[at]!), 0) / divisor,
+  );
 }
 
 function pooledTexts({ tokens, batch: { mask, rows, cols } }: PaddedTexts): PooledText[] {
   const vectors = rowsOf(tokens);
   return Array.from({ length: rows }, (_, row) => {
-    const columns = Array.from({ length: cols }, (__, column) => column).filter((column) => mask[row * cols + column] === 1);
+    const columns = Array.from({ length: cols }, (__, column) => column).filter(
+      (column) => mask[row * cols + column] === 1,
+    );
     return { vectors: columns.map((column) => vectors[row * cols + column]!), columns };
   });
 }
 
 /** NaN when there is one in either, so that no bound accepts it; infinite when the sizes differ. */
 function largestDifference(actual: readonly (readonly number[])[], expected: readonly (readonly number[])[]): number {
-  if (actual.length !== expected.length || actual.some((row, index) => row.length !== expected[index]!.length)) return Infinity;
+  if (actual.length !== expected.length || actual.some((row, index) => row.length !== expected[index]!.length))
+    return Infinity;
   return Math.max(0, ...actual.flatMap((row, index) => row.map((value, i) => Math.abs(value - expected[index]![i]!))));
 }

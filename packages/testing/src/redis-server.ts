@@ -32,7 +32,9 @@ export interface RedisServer {
  */
 export async function startRedis(options: RedisServerOptions = {}): Promise<RedisServer> {
   if (spawnSync('redis-server', ['--version']).status !== 0) {
-    throw new Error('redis-server is not installed, and this test talks to a real Redis: apt-get install redis-server.');
+    throw new Error(
+      'redis-server is not installed, and this test talks to a real Redis: apt-get install redis-server.',
+    );
   }
   const directory = await mkdtemp(join(tmpdir(), 'sentvec-redis-'));
   const port = await freePort();
@@ -68,7 +70,11 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
-async function launch(port: number, directory: string, { arguments: more = [] }: RedisServerOptions): Promise<ChildProcess> {
+async function launch(
+  port: number,
+  directory: string,
+  { arguments: more = [] }: RedisServerOptions,
+): Promise<ChildProcess> {
   const settings = { port, bind: '127.0.0.1', dir: directory, appendonly: 'yes', appendfsync: 'everysec', save: '' };
   const flags = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, String(value)]);
   const server = spawn('redis-server', [...flags, ...more], { stdio: ['ignore', 'pipe', 'inherit'] });

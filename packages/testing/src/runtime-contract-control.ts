@@ -54,7 +54,13 @@ export function runtimeControlContract({ connect }: RuntimeFixture): void {
     expect(await found!.result()).toBe('hello you');
     const states = (await events).flatMap((event) => (event.type === 'state' ? [event.state] : []));
     expect(states.slice(-2)).toEqual(['running', 'completed']);
-    expect(await found!.status()).toMatchObject({ id: 'by-this-name', workflow: 'found', state: 'completed', round: 1, stage: 'wait' });
+    expect(await found!.status()).toMatchObject({
+      id: 'by-this-name',
+      workflow: 'found',
+      state: 'completed',
+      round: 1,
+      stage: 'wait',
+    });
     expect(await there.list()).toMatchObject([{ id: 'by-this-name', state: 'completed' }]);
   });
 
@@ -124,7 +130,9 @@ export function runtimeControlContract({ connect }: RuntimeFixture): void {
         });
       },
     });
-    const workflow = defineWorkflow({ id: 'cancelled', input: v.number() }).then(numbers).forEach(stuck, { concurrency: 1 });
+    const workflow = defineWorkflow({ id: 'cancelled', input: v.number() })
+      .then(numbers)
+      .forEach(stuck, { concurrency: 1 });
     const { runtime, elsewhere } = await connect(workflow);
     const run = await runtime.start(workflow, 100);
     await reached.opened;
@@ -140,7 +148,12 @@ export function runtimeControlContract({ connect }: RuntimeFixture): void {
 
   it('stops waiting for a result without stopping the run', async () => {
     const gate = new Gate();
-    const wait = defineStep({ id: 'wait', input: v.null(), output: v.number(), run: async () => gate.opened.then(() => 7) });
+    const wait = defineStep({
+      id: 'wait',
+      input: v.null(),
+      output: v.number(),
+      run: async () => gate.opened.then(() => 7),
+    });
     const workflow = defineWorkflow({ id: 'patience', input: v.null() }).then(wait);
     const { runtime } = await connect(workflow);
     const run = await runtime.start(workflow, null);
@@ -166,7 +179,9 @@ export function runtimeControlContract({ connect }: RuntimeFixture): void {
       retry: { attempts: 1 },
     });
     const fold = { initial: 0, add: (total: number, result: number) => total + result };
-    const workflow = defineWorkflow({ id: 'again', input: v.number() }).then(numbers).forEach(note, { fold, concurrency: 1 });
+    const workflow = defineWorkflow({ id: 'again', input: v.number() })
+      .then(numbers)
+      .forEach(note, { fold, concurrency: 1 });
     const { runtime } = await connect(workflow);
     const run = await runtime.start(workflow, 3);
     await expect(run.result()).rejects.toMatchObject({ code: 'step-failed' });

@@ -37,7 +37,10 @@ export function runtimeFailureContract({ connect }: RuntimeFixture): void {
       const workflow = defineWorkflow({ id: `result-${id}`, input: v.null() }).then(step);
       const { runtime } = await connect(workflow);
       const run = await runtime.start(workflow, null);
-      await expect(run.result()).rejects.toMatchObject({ code: 'invalid-argument', message: expect.stringContaining(`"${id}"`) });
+      await expect(run.result()).rejects.toMatchObject({
+        code: 'invalid-argument',
+        message: expect.stringContaining(`"${id}"`),
+      });
       expect(calls).toBe(1);
     }
   });
@@ -82,9 +85,15 @@ export function runtimeFailureContract({ connect }: RuntimeFixture): void {
     const workflow = defineWorkflow({ id: 'hopeless', input: v.null() }).then(broken);
     const { runtime } = await connect(workflow);
     const run = await runtime.start(workflow, null);
-    await expect(run.result()).rejects.toMatchObject({ code: 'step-failed', message: expect.stringContaining('no luck 2') });
+    await expect(run.result()).rejects.toMatchObject({
+      code: 'step-failed',
+      message: expect.stringContaining('no luck 2'),
+    });
     expect(calls).toBe(2);
-    expect(await run.status()).toMatchObject({ state: 'failed', error: { code: 'step-failed', details: { step: `${run.id}/broken` } } });
+    expect(await run.status()).toMatchObject({
+      state: 'failed',
+      error: { code: 'step-failed', details: { step: `${run.id}/broken` } },
+    });
   });
 
   it('does not try again what cannot succeed', async () => {
@@ -149,7 +158,10 @@ export function runtimeFailureContract({ connect }: RuntimeFixture): void {
     const workflow = defineWorkflow({ id: 'items', input: v.null() }).then(source).forEach(some);
     const { runtime } = await connect(workflow);
     const run = await runtime.start(workflow, null);
-    await expect(run.result()).rejects.toMatchObject({ code: 'invalid-corpus', details: { row: 3, step: `${run.id}/some#3` } });
+    await expect(run.result()).rejects.toMatchObject({
+      code: 'invalid-corpus',
+      details: { row: 3, step: `${run.id}/some#3` },
+    });
     expect(begun).toBeLessThan(1000);
   });
 
@@ -183,7 +195,8 @@ export function runtimeFailureContract({ connect }: RuntimeFixture): void {
       output: v.null(),
       retry: quickly,
       run: (_, { attempt, round, deadLetter }) => {
-        if (round === 1) for (const row of [7, 3]) deadLetter({ reference: `corpus#${row}`, reason: `Bad in attempt ${attempt}.` });
+        if (round === 1)
+          for (const row of [7, 3]) deadLetter({ reference: `corpus#${row}`, reason: `Bad in attempt ${attempt}.` });
         if (attempt === 1) throw new Error('once more');
         return null;
       },
@@ -192,7 +205,9 @@ export function runtimeFailureContract({ connect }: RuntimeFixture): void {
     const { runtime } = await connect(workflow);
     const run = await runtime.start(workflow, null);
     await run.result();
-    expect(await run.deadLetters()).toEqual([3, 7].map((row) => ({ reference: `corpus#${row}`, reason: 'Bad in attempt 2.' })));
+    expect(await run.deadLetters()).toEqual(
+      [3, 7].map((row) => ({ reference: `corpus#${row}`, reason: 'Bad in attempt 2.' })),
+    );
     const told = (await allEvents(run)).filter((event) => event.type === 'dead-letter');
     expect(told.map((event) => event.letter.reference)).toEqual(['corpus#7', 'corpus#3', 'corpus#7', 'corpus#3']);
     await run.replay();

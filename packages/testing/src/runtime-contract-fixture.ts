@@ -4,7 +4,10 @@ import { expect } from 'vitest';
 /** A runtime that serves some workflows. */
 export interface ConnectedRuntime {
   readonly runtime: Runtime;
-  /** The same runs as another process sees them: a runtime of its own connection. A runtime that lives in one process gives itself. */
+  /**
+   * The same runs as another process sees them: a runtime of its own connection. A runtime that lives in one process
+   * gives itself.
+   */
   readonly elsewhere: () => Promise<Runtime>;
   readonly close: () => Promise<void>;
 }

@@ -67,20 +67,33 @@ export function runtimeOrderContract({ connect, readsAhead }: RuntimeFixture): v
     const { runtime } = await connect(workflow);
     const gathered = await (await runtime.start(workflow, { count: 50 })).result();
     const numbers = Array.from({ length: 50 }, (_, index) => index);
-    expect(gathered).toEqual({ given: { count: 50 }, count: 50, total: numbers.map((value) => `${value * value} `).join('') });
+    expect(gathered).toEqual({
+      given: { count: 50 },
+      count: 50,
+      total: numbers.map((value) => `${value * value} `).join(''),
+    });
     expect(seen.toSorted((a, b) => a - b)).toEqual(numbers);
   });
 
   it('goes on behind a forEach without items and without a fold', async () => {
     const workflow = defineWorkflow({ id: 'none', input: count }).then(countTo()).forEach(double);
     const { runtime } = await connect(workflow);
-    expect(await (await runtime.start(workflow, { count: 0 })).result()).toEqual({ given: { count: 0 }, count: 0, total: null });
+    expect(await (await runtime.start(workflow, { count: 0 })).result()).toEqual({
+      given: { count: 0 },
+      count: 0,
+      total: null,
+    });
   });
 
   it('never takes more from a source than it has room for', async () => {
     const gate = new Gate();
     let taken = 0;
-    const hold = defineStep({ id: 'hold', input: v.number(), output: v.null(), run: async () => gate.opened.then(() => null) });
+    const hold = defineStep({
+      id: 'hold',
+      input: v.number(),
+      output: v.null(),
+      run: async () => gate.opened.then(() => null),
+    });
     const endless = countTo(() => (taken += 1));
     const workflow = defineWorkflow({ id: 'endless', input: count }).then(endless).forEach(hold);
     const { runtime } = await connect(workflow);
@@ -122,7 +135,12 @@ export function runtimeOrderContract({ connect, readsAhead }: RuntimeFixture): v
     const inner = defineWorkflow({ id: 'inner', input: v.number() }).then(double).then(text);
     const fold = { initial: '', add: (total: string, result: string) => total + result };
     const many = defineWorkflow({ id: 'many', input: count }).then(countTo()).forEach(inner, { fold });
-    const total = defineStep({ id: 'total', input: v.object({ total: v.string() }), output: v.string(), run: (all) => all.total });
+    const total = defineStep({
+      id: 'total',
+      input: v.object({ total: v.string() }),
+      output: v.string(),
+      run: (all) => all.total,
+    });
     const outer = defineWorkflow({ id: 'outer', input: count }).then(many).then(total);
     const { runtime } = await connect(outer);
     expect(await (await runtime.start(outer, { count: 4 })).result()).toBe('<0><2><4><6>');
@@ -146,7 +164,9 @@ export function runtimeOrderContract({ connect, readsAhead }: RuntimeFixture): v
     const events = await allEvents(run);
     expect(keys.toSorted()).toEqual([0, 1, 2].map((index) => `${run.id}/report#${index}`));
     const progress = events.flatMap((event) => (event.type === 'progress' ? [[event.key, event.value] as const] : []));
-    expect(new Map(progress)).toEqual(new Map([0, 1, 2].map((index) => [`${run.id}/report#${index}`, { half: index / 2 }])));
+    expect(new Map(progress)).toEqual(
+      new Map([0, 1, 2].map((index) => [`${run.id}/report#${index}`, { half: index / 2 }])),
+    );
     const last = events.findLast((event) => event.type === 'items');
     expect(last).toMatchObject({ stage: 'report', items: { done: 3, planned: 3, expected: 3 } });
   });

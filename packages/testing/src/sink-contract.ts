@@ -47,11 +47,21 @@ const hardTexts = [
   'x'.repeat(100_000),
 ];
 
-const hardValues = [null, 0, -1.5, true, false, [1, 'two', null], { nested: { text: '🙂' } }, 'text', '{"looks":"like JSON"}'];
+const hardValues = [
+  null,
+  0,
+  -1.5,
+  true,
+  false,
+  [1, 'two', null],
+  { nested: { text: '🙂' } },
+  'text',
+  '{"looks":"like JSON"}',
+];
 
 /**
- * A vitest suite that every sink must pass. Call it at the top level of a test file. What is written is read back to the bit, by the sink and by
- * other software, and equal shards give equal bytes.
+ * A vitest suite that every sink must pass. Call it at the top level of a test file. What is written is read back to
+ * the bit, by the sink and by other software, and equal shards give equal bytes.
  */
 export function sinkContract(sink: Sink, options: SinkContractOptions = {}): void {
   describe(`sink contract of ${sink.format}`, () => {
@@ -101,17 +111,23 @@ export function sinkContract(sink: Sink, options: SinkContractOptions = {}): voi
       expect(shard).toEqual(before);
     });
 
-    it.skipIf(options.readElsewhere === undefined)('is read alike by other software (skipped when none is given)', async () => {
-      for (const [precision, idType] of [...precisions.map((each) => [each, 'int64'] as const), ['float32', 'string'] as const]) {
-        const { shard, layout } = exampleShard(precision, 500, 24, idType);
-        const { ids, vectors, columns } = await options.readElsewhere!(await sink.encode(shard, layout), layout);
-        expect(ids.map(String)).toEqual(shard.ids.map(String));
-        expect(vectors).toEqual(rowsOf(shard.vectors));
-        if (!columns) continue;
-        for (const [index, name] of layout.columnNames.entries())
-          expect(columns[name]!.map(textOf)).toEqual(shard.columns[index]!.map(textOf));
-      }
-    });
+    it.skipIf(options.readElsewhere === undefined)(
+      'is read alike by other software (skipped when none is given)',
+      async () => {
+        for (const [precision, idType] of [
+          ...precisions.map((each) => [each, 'int64'] as const),
+          ['float32', 'string'] as const,
+        ]) {
+          const { shard, layout } = exampleShard(precision, 500, 24, idType);
+          const { ids, vectors, columns } = await options.readElsewhere!(await sink.encode(shard, layout), layout);
+          expect(ids.map(String)).toEqual(shard.ids.map(String));
+          expect(vectors).toEqual(rowsOf(shard.vectors));
+          if (!columns) continue;
+          for (const [index, name] of layout.columnNames.entries())
+            expect(columns[name]!.map(textOf)).toEqual(shard.columns[index]!.map(textOf));
+        }
+      },
+    );
   });
 }
 
@@ -130,7 +146,9 @@ function exampleShard(
   const vectors = vectorsOf(precision, rows, dimension);
   const textAt = (row: number): string => (row < hardTexts.length ? hardTexts[row]! : `row ${row}`);
   const shard = {
-    ids: Array.from({ length: rows }, (_, row) => (idType === 'int64' ? row * 3 : `id ${row} ${textAt(row).slice(0, 40)}`)),
+    ids: Array.from({ length: rows }, (_, row) =>
+      idType === 'int64' ? row * 3 : `id ${row} ${textAt(row).slice(0, 40)}`,
+    ),
     vectors,
     columns: [
       Array.from({ length: rows }, (_, row) => textAt(row)),
@@ -138,11 +156,17 @@ function exampleShard(
     ],
   };
   const metadata = { 'sentvec.fingerprint': 'abc', 'sentvec.model': 'an "odd" näme' };
-  return { shard, layout: { precision, idType, cols: vectors.cols, columnNames: ['text', 'odd "name", ünd so'], metadata } };
+  return {
+    shard,
+    layout: { precision, idType, cols: vectors.cols, columnNames: ['text', 'odd "name", ünd so'], metadata },
+  };
 }
 
 function vectorsOf(precision: Precision, rows: number, dimension: number): ShardVectors {
-  const data = Float32Array.from({ length: rows * dimension }, (_, index) => Math.sin(index * 12.9898) * Math.cos(index * 0.37));
+  const data = Float32Array.from(
+    { length: rows * dimension },
+    (_, index) => Math.sin(index * 12.9898) * Math.cos(index * 0.37),
+  );
   const matrix: Matrix = { data, rows, cols: dimension };
   if (precision === 'float32') return matrix;
   const sample: Matrix = {

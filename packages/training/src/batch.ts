@@ -16,7 +16,10 @@ export interface TrainingBatch {
   readonly labels?: Float32Array | undefined;
 }
 
-/** Texts of one column. `pooledFrom`: the first token that takes part in pooling, after a prompt that does not. Default 0. */
+/**
+ * Texts of one column. `pooledFrom`: the first token that takes part in pooling, after a prompt that does not. Default
+ * 0.
+ */
 export interface BatchColumn {
   readonly texts: readonly TokenizedText[];
   readonly pooledFrom?: number | undefined;
@@ -25,7 +28,10 @@ export interface BatchColumn {
 /** Puts tokenized texts, one list for each column and all of one length, into a batch. */
 export function makeBatch(columns: readonly BatchColumn[], labels?: Float32Array): TrainingBatch {
   const examples = columns[0]?.texts.length ?? 0;
-  const length = columns.reduce((longest, { texts }) => texts.reduce((most, text) => Math.max(most, text.ids.length), longest), 1);
+  const length = columns.reduce(
+    (longest, { texts }) => texts.reduce((most, text) => Math.max(most, text.ids.length), longest),
+    1,
+  );
   const size = columns.length * examples * length;
   const batch = { ids: new Int32Array(size), mask: new Int32Array(size), poolingMask: new Float32Array(size) };
   for (const [column, { texts, pooledFrom = 0 }] of columns.entries()) {
@@ -39,7 +45,10 @@ export function makeBatch(columns: readonly BatchColumn[], labels?: Float32Array
   return { columns: columns.length, examples, length, ...batch, labels };
 }
 
-/** The texts of all columns in order, a few at a time, as batches of one column without labels. Each is as long as its longest text. */
+/**
+ * The texts of all columns in order, a few at a time, as batches of one column without labels. Each is as long as its
+ * longest text.
+ */
 export function textsInParts(batch: TrainingBatch, most: number): TrainingBatch[] {
   const texts = batch.columns * batch.examples;
   return Array.from({ length: Math.ceil(texts / most) }, (_, index) => {

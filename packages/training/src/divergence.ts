@@ -7,9 +7,9 @@ const opening = 5;
 export type Divergence = 'runaway' | 'collapse';
 
 /**
- * Notices training that has gone wrong. `runaway`: the loss, smoothed, is more than three times what it was at its best, and well above where
- * it began. `collapse`: the gradients have all but vanished while the loss is no better than at the beginning, because every text
- * now gets the same vector. Sets with different losses are watched apart.
+ * Notices training that has gone wrong. `runaway`: the loss, smoothed, is more than three times what it was at its
+ * best, and well above where it began. `collapse`: the gradients have all but vanished while the loss is no better than
+ * at the beginning, because every text now gets the same vector. Sets with different losses are watched apart.
  */
 export class DivergenceWatch {
   readonly #watched = new Map<number, Watched>();

@@ -9,7 +9,10 @@ export type EmbedTexts = (
   options?: { readonly prompt?: string; readonly signal?: AbortSignal | undefined },
 ) => Promise<Matrix>;
 
-/** Texts that are put before each query and before each document of a search. Default: none, but what the embedding does by itself. */
+/**
+ * Texts that are put before each query and before each document of a search. Default: none, but what the embedding does
+ * by itself.
+ */
 export interface SearchPrompts {
   readonly queryPrompt?: string | undefined;
   readonly corpusPrompt?: string | undefined;

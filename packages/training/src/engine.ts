@@ -19,7 +19,10 @@ export interface StepOrder {
   readonly seed?: number;
 }
 
-/** Everything that a step changes. Restoring it and repeating the same orders repeats the same numbers, to the bit, on the same machine. */
+/**
+ * Everything that a step changes. Restoring it and repeating the same orders repeats the same numbers, to the bit, on
+ * the same machine.
+ */
 export interface TrainingState {
   readonly steps: number;
   /** The flat buffers of {@link Parameters}. */
@@ -28,13 +31,16 @@ export interface TrainingState {
   readonly secondMoments: Float32Array;
 }
 
-/** Executes training steps. Implementations: onnxruntime-node in a thread of its own, onnxruntime-web in a page, TensorFlow.js. */
+/**
+ * Executes training steps. Implementations: onnxruntime-node in a thread of its own, onnxruntime-web in a page,
+ * TensorFlow.js.
+ */
 export interface TrainingEngine {
   /** For example `onnxruntime-node`. */
   readonly name: string;
   /**
-   * Loss, gradients, update. When the loss or the gradient is not finite, the weights stay as they are, and the result says so by its
-   * numbers.
+   * Loss, gradients, update. When the loss or the gradient is not finite, the weights stay as they are, and the result
+   * says so by its numbers.
    */
   step(order: StepOrder): Promise<StepResult>;
   /** The final vectors of a batch of one column, without dropout: `[examples, dimension]`. */

@@ -21,8 +21,15 @@ export interface PlanOptions {
   readonly mixing: Mixing;
 }
 
-/** The batches of an epoch, in order. The same sets, options and epoch give the same plan, which is what makes resuming exact. */
-export function planEpoch(sets: readonly TrainingSet[], { batchSize, seed, mixing }: PlanOptions, epoch: number): PlannedBatch[] {
+/**
+ * The batches of an epoch, in order. The same sets, options and epoch give the same plan, which is what makes resuming
+ * exact.
+ */
+export function planEpoch(
+  sets: readonly TrainingSet[],
+  { batchSize, seed, mixing }: PlanOptions,
+  epoch: number,
+): PlannedBatch[] {
   const bySet = sets.map((set, index) => {
     const sampler = set.sampler ?? defaultSampler(set);
     const smallest = set.loss.smallestBatch ?? 1;

@@ -33,20 +33,33 @@ export interface MinedNegatives {
 }
 
 /**
- * For each anchor, candidates that are near to it though they are not its positive: what in-batch negatives learn most from. By rank, score and
- * margin, as `mine_hard_negatives` of sentence-transformers. Anchors for which fewer are found than asked for are left out.
+ * For each anchor, candidates that are near to it though they are not its positive: what in-batch negatives learn most
+ * from. By rank, score and margin, as `mine_hard_negatives` of sentence-transformers. Anchors for which fewer are found
+ * than asked for are left out.
  *
  * @param anchors, positives row i belongs together
- * @param candidates default: the positives. `isPositive` says which candidate must not be a negative of an anchor, by row
+ * @param candidates default: the positives. `isPositive` says which candidate must not be a negative of an anchor, by
+ * row
  * @throws SentvecError `invalid-argument`
  */
 export async function mineHardNegatives(
   anchors: Matrix,
   positives: Matrix,
-  { candidates, isPositive }: { readonly candidates: Matrix; readonly isPositive: (anchor: number, candidate: number) => boolean },
+  {
+    candidates,
+    isPositive,
+  }: { readonly candidates: Matrix; readonly isPositive: (anchor: number, candidate: number) => boolean },
   options: HardNegativeOptions = {},
 ): Promise<MinedNegatives[]> {
-  const { negatives = 3, rangeMin = 0, rangeMax = 100, sampling = 'top', seed = 42, similarity = 'cosine', signal } = options;
+  const {
+    negatives = 3,
+    rangeMin = 0,
+    rangeMax = 100,
+    sampling = 'top',
+    seed = 42,
+    similarity = 'cosine',
+    signal,
+  } = options;
   if (rangeMax - rangeMin < negatives) {
     throw new SentvecError(
       'invalid-argument',
@@ -55,7 +68,11 @@ export async function mineHardNegatives(
   }
   const right = pairwiseSimilarity(anchors, positives, similarity);
   // Positives among the nearest do not count as candidates, so look a little further than rangeMax.
-  const hits = await semanticSearch(anchors, candidates, { topK: Math.min(candidates.rows, rangeMax + 50), similarity, signal });
+  const hits = await semanticSearch(anchors, candidates, {
+    topK: Math.min(candidates.rows, rangeMax + 50),
+    similarity,
+    signal,
+  });
   const random = new Random(seed);
   return hits.flatMap((found, row) => {
     const others = found.filter((hit) => !isPositive(row, hit.row)).slice(rangeMin, rangeMax);

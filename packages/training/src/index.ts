@@ -18,7 +18,11 @@ export * from './schedule.ts';
 export * from './batch.ts';
 export type * from './engine.ts';
 export { evaluateBinaryClassification, type LabelledPairs } from './evaluation/binary-classification.ts';
-export { evaluateClassification, type ClassificationOptions, type ClassifiedTexts } from './evaluation/classification.ts';
+export {
+  evaluateClassification,
+  type ClassificationOptions,
+  type ClassifiedTexts,
+} from './evaluation/classification.ts';
 export { evaluateClustering, kMeans, vMeasure, type ClusteringOptions } from './evaluation/clustering.ts';
 export { fitLinearProbe, type LinearProbe } from './evaluation/linear-probe.ts';
 export { evaluateParaphrases, paraphraseTask, type ParaphraseTask } from './evaluation/paraphrases.ts';

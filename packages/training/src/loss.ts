@@ -12,8 +12,9 @@ import type { Operations } from '@sentvec/architectures';
 export type LabelKind = 'none' | 'score' | 'binary' | 'class' | 'vector' | 'margin';
 
 /**
- * A function of embeddings whose value falls as similar texts come nearer to each other than dissimilar ones. Written over the
- * tensor operations, it is recorded, differentiated and executed by whatever trains. To write your own, make such an object:
+ * A function of embeddings whose value falls as similar texts come nearer to each other than dissimilar ones. Written
+ * over the tensor operations, it is recorded, differentiated and executed by whatever trains. To write your own, make
+ * such an object:
  *
  * ```ts
  * const squaredDistance: Loss = {
@@ -36,13 +37,17 @@ export interface Loss {
   readonly labels: LabelKind;
   /** The fewest examples that make sense in a batch. In-batch negatives need 2. Default 1. */
   readonly smallestBatch?: number;
-  /** What keeps it from working on vectors of this length, in words; `undefined` when nothing does. Default: any length will do. */
+  /**
+   * What keeps it from working on vectors of this length, in words; `undefined` when nothing does. Default: any length
+   * will do.
+   */
   problemWith?(dimension: number): string | undefined;
   /** Parameters, for model cards and fingerprints. */
   readonly parameters?: Readonly<Record<string, unknown>>;
   /**
    * @param columns one matrix per column, `[examples, dimension]`
-   * @param labels `[examples]` floats; for `vector` `[examples, dimension]`; for `margin` `[examples, negatives]` or `[examples, 1 + negatives]`; absent for `none`
+   * @param labels `[examples]` floats; for `vector` `[examples, dimension]`; for `margin` `[examples, negatives]` or
+   * `[examples, 1 + negatives]`; absent for `none`
    * @returns a single number, shape `[]`
    */
   compute<Tensor>(ops: Operations<Tensor>, columns: readonly Tensor[], labels: Tensor | undefined): Tensor;
@@ -51,7 +56,8 @@ export interface Loss {
 /** The first two columns of a loss over at least two. */
 export function pairOf<Tensor>(columns: readonly Tensor[]): [Tensor, Tensor] {
   const [anchor, positive] = columns;
-  if (anchor === undefined || positive === undefined) throw new Error(`A loss over 2 columns was given ${columns.length}.`);
+  if (anchor === undefined || positive === undefined)
+    throw new Error(`A loss over 2 columns was given ${columns.length}.`);
   return [anchor, positive];
 }
 

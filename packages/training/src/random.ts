@@ -1,6 +1,7 @@
 /**
- * Random numbers that are the same on every machine: xoshiro128** (Blackman and Vigna, 2018), seeded through SplitMix32.
- * Different `stream`s of one seed (an epoch, a purpose) are independent, so a run can be resumed anywhere without saving state.
+ * Random numbers that are the same on every machine: xoshiro128** (Blackman and Vigna, 2018), seeded through
+ * SplitMix32. Different `stream`s of one seed (an epoch, a purpose) are independent, so a run can be resumed anywhere
+ * without saving state.
  */
 export class Random {
   #a: number;

@@ -17,11 +17,14 @@ export interface SamplingRequest {
   readonly epoch: number;
 }
 
-/** Puts the examples of an epoch into batches of example numbers. All but the last batches have `batchSize` examples. */
+/**
+ * Puts the examples of an epoch into batches of example numbers. All but the last batches have `batchSize` examples.
+ */
 export type Sampler = (examples: ExampleTable, request: SamplingRequest) => Int32Array[];
 
 /** Every example once, in random order. */
-export const shuffled: Sampler = (examples, { batchSize, seed, epoch }) => cut(shuffledOrder(examples, seed, epoch), batchSize);
+export const shuffled: Sampler = (examples, { batchSize, seed, epoch }) =>
+  cut(shuffledOrder(examples, seed, epoch), batchSize);
 
 /** Every example once, in the order of the data. */
 export const inOrder: Sampler = (examples, { batchSize }) =>
@@ -31,8 +34,8 @@ export const inOrder: Sampler = (examples, { batchSize }) =>
   );
 
 /**
- * Every example once, in random order, and no text twice in a batch: with in-batch negatives a repeated text would be a false
- * negative. An example that repeats a text waits for a later batch.
+ * Every example once, in random order, and no text twice in a batch: with in-batch negatives a repeated text would be a
+ * false negative. An example that repeats a text waits for a later batch.
  */
 export const noDuplicates: Sampler = (examples, { batchSize, seed, epoch }) => {
   let waiting = [...shuffledOrder(examples, seed, epoch)];
@@ -57,7 +60,10 @@ export const noDuplicates: Sampler = (examples, { batchSize, seed, epoch }) => {
   return batches;
 };
 
-/** Pairs of examples of one class, in random order: every text of a batch has another of its class in it, as batch-hard and batch-all triplets need. A class's odd one out sits out the epoch. */
+/**
+ * Pairs of examples of one class, in random order: every text of a batch has another of its class in it, as batch-hard
+ * and batch-all triplets need. A class's odd one out sits out the epoch.
+ */
 export const groupedByLabel: Sampler = (examples, { batchSize, seed, epoch }) => {
   const classes = new Map<number, number[]>();
   for (const row of shuffledOrder(examples, seed, epoch)) {
@@ -86,5 +92,7 @@ function shuffledOrder(examples: ExampleTable, seed: number, epoch: number): Int
 }
 
 function cut(order: Int32Array, batchSize: number): Int32Array[] {
-  return Array.from({ length: Math.ceil(order.length / batchSize) }, (_, batch) => order.slice(batch * batchSize, (batch + 1) * batchSize));
+  return Array.from({ length: Math.ceil(order.length / batchSize) }, (_, batch) =>
+    order.slice(batch * batchSize, (batch + 1) * batchSize),
+  );
 }

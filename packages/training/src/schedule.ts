@@ -1,4 +1,6 @@
-/** How the learning rate goes on after the warm-up: down to 0 in a straight line or along half a cosine, or not at all. */
+/**
+ * How the learning rate goes on after the warm-up: down to 0 in a straight line or along half a cosine, or not at all.
+ */
 export type ScheduleKind = 'linear' | 'cosine' | 'constant';
 
 /** What {@link learningRateAt} needs. */

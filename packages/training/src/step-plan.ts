@@ -14,7 +14,8 @@ export function planSteps(sets: readonly TrainingSet[], options: ResolvedOptions
   const steps: PlannedStep[] = [];
   for (let epoch = 0; epoch < options.epochs; epoch++) {
     const groups = groupBySet(planEpoch(sets, options, epoch), options.gradientAccumulation);
-    for (const [index, batches] of groups.entries()) steps.push({ epoch, lastOfEpoch: index === groups.length - 1, batches });
+    for (const [index, batches] of groups.entries())
+      steps.push({ epoch, lastOfEpoch: index === groups.length - 1, batches });
   }
   return options.maxSteps === undefined ? steps : steps.slice(0, options.maxSteps);
 }

@@ -33,7 +33,10 @@ export async function tokenizeColumn(
   return { texts: texts.map((text) => byText.get(text)!), pooledFrom: await promptTokens(reader, prompt) };
 }
 
-/** The opening special tokens and the ids of the prompt, where pooling leaves the prompt out: as sentence-transformers counts `prompt_length`. */
+/**
+ * The opening special tokens and the ids of the prompt, where pooling leaves the prompt out: as sentence-transformers
+ * counts `prompt_length`.
+ */
 async function promptTokens({ tokenizer, pooling, addSpecialTokens }: TextReader, prompt: string): Promise<number> {
   if (prompt === '' || (pooling.includePrompt ?? true)) return 0;
   const [alone] = await tokenizer.encode([prompt], { maxLength: Infinity, addSpecialTokens });

@@ -20,15 +20,23 @@ export type FileContents = Readonly<Record<string, Uint8Array>>;
 export type TrainedWeights = ReadonlyMap<string, Float32Array>;
 
 /** The numbers of each tensor from the flat buffer of a state; views. */
-export function trainedWeights(slots: readonly ParameterSlot[], { weights }: Pick<TrainingState, 'weights'>): TrainedWeights {
+export function trainedWeights(
+  slots: readonly ParameterSlot[],
+  { weights }: Pick<TrainingState, 'weights'>,
+): TrainedWeights {
   return new Map(slots.map(({ name, offset, size }) => [name, weights.subarray(offset, offset + size)]));
 }
 
 /**
- * The files of a model with trained weights in place of its own: the encoder's `model.safetensors`, the weights of dense and layer-norm
- * modules, and `onnx/model.onnx` recorded anew. Everything else is carried over: configuration, tokenizer, modules.
+ * The files of a model with trained weights in place of its own: the encoder's `model.safetensors`, the weights of
+ * dense and layer-norm modules, and `onnx/model.onnx` recorded anew. Everything else is carried over: configuration,
+ * tokenizer, modules.
  */
-export async function trainedModelFiles(files: ModelFiles, model: TrainableModel, trained: TrainedWeights): Promise<FileContents> {
+export async function trainedModelFiles(
+  files: ModelFiles,
+  model: TrainableModel,
+  trained: TrainedWeights,
+): Promise<FileContents> {
   const folder = await readModelFolder(files);
   const prefix = folder.encoderPath === '' ? '' : `${folder.encoderPath}/`;
   const contents: Record<string, Uint8Array> = {};
@@ -58,7 +66,11 @@ function isReplaced(path: string, prefix: string): boolean {
   );
 }
 
-async function encoderWeights(files: ModelFiles, { definition }: TrainableModel, trained: TrainedWeights): Promise<Uint8Array> {
+async function encoderWeights(
+  files: ModelFiles,
+  { definition }: TrainableModel,
+  trained: TrainedWeights,
+): Promise<Uint8Array> {
   const tensors: Record<string, WritableTensor> = {};
   const stored = await readWeights(files);
   for (const name of stored.names().filter((each) => isFloat(stored.type(each)))) tensors[name] = stored.tensor(name);
@@ -69,7 +81,11 @@ async function encoderWeights(files: ModelFiles, { definition }: TrainableModel,
 }
 
 /** The table under the name it had: a mapping or weights of model2vec are part of it now. */
-async function staticWeights(files: ModelFiles, { definition }: TrainableModel, trained: TrainedWeights): Promise<Uint8Array> {
+async function staticWeights(
+  files: ModelFiles,
+  { definition }: TrainableModel,
+  trained: TrainedWeights,
+): Promise<Uint8Array> {
   const name = (await readWeights(files)).has('embedding.weight') ? 'embedding.weight' : 'embeddings';
   const table = definition.tokenTable;
   return writeSafetensors(
@@ -85,9 +101,14 @@ function isFloat(type: string): boolean {
 /** The folders of modules that are projections with weights, with their number among all projections. */
 async function projectionModules(files: ModelFiles): Promise<[path: string, index: number][]> {
   if (!(await files.list()).includes('modules.json')) return [];
-  const modules = JSON.parse(new TextDecoder().decode(await files.read('modules.json'))) as { type: string; path: string }[];
+  const modules = JSON.parse(new TextDecoder().decode(await files.read('modules.json'))) as {
+    type: string;
+    path: string;
+  }[];
   const projections = modules.filter(({ type }) => /\.(Dense|LayerNorm|Normalize)$/.test(type));
-  return projections.flatMap(({ type, path }, index) => (type.endsWith('.Normalize') ? [] : [[path, index] as [string, number]]));
+  return projections.flatMap(({ type, path }, index) =>
+    type.endsWith('.Normalize') ? [] : [[path, index] as [string, number]],
+  );
 }
 
 /** How sentence-transformers calls the tensors of a projection. */
@@ -104,7 +125,9 @@ async function moduleWeights(files: ModelFiles, index: number, trained: TrainedW
   const tensors = stored.names().map((name): [string, WritableTensor] => {
     const part = storedNames.get(name);
     if (part === undefined)
-      throw new SentvecError('invalid-model', `${files.name} has a tensor "${name}" that no projection has.`, { file: files.name });
+      throw new SentvecError('invalid-model', `${files.name} has a tensor "${name}" that no projection has.`, {
+        file: files.name,
+      });
     const { shape, data } = stored.tensor(name);
     return [name, { shape, data: trained.get(`projection.${index}.${part}`) ?? data }];
   });

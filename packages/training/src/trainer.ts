@@ -3,7 +3,13 @@ import type { EmbedTexts } from './embed-texts.ts';
 import type { TrainingEngine } from './engine.ts';
 import { planSteps } from './step-plan.ts';
 import type { TextReader } from './texts.ts';
-import type { Evaluation, HistoryEvaluation, TrainingCheckpoint, TrainingHistory, TrainingProgress } from './training-history.ts';
+import type {
+  Evaluation,
+  HistoryEvaluation,
+  TrainingCheckpoint,
+  TrainingHistory,
+  TrainingProgress,
+} from './training-history.ts';
 import { resolveTrainingOptions, type TrainingOptions } from './training-options.ts';
 import { TrainingRun } from './training-run.ts';
 import { checkTrainingSet, type TrainingSet } from './training-set.ts';
@@ -33,8 +39,8 @@ export interface TrainingOutcome {
 }
 
 /**
- * Trains a model on its engine: sampled batches, schedule, evaluation, best weights kept, checkpoints. The same request on the same machine
- * with the same number of threads gives the same weights to the bit, resumed or not.
+ * Trains a model on its engine: sampled batches, schedule, evaluation, best weights kept, checkpoints. The same request
+ * on the same machine with the same number of threads gives the same weights to the bit, resumed or not.
  * @throws SentvecError `invalid-corpus`, `invalid-argument`, `training-failed` (step and rows in `details`), `aborted`
  */
 export async function train(request: TrainingRequest): Promise<TrainingOutcome> {
@@ -42,6 +48,9 @@ export async function train(request: TrainingRequest): Promise<TrainingOutcome> 
   for (const set of request.sets) checkTrainingSet(set, options.batchSize);
   const steps = planSteps(request.sets, options);
   if (steps.length === 0)
-    throw new SentvecError('invalid-corpus', 'There is nothing to train: no batch has enough examples. Use a smaller batch size.');
+    throw new SentvecError(
+      'invalid-corpus',
+      'There is nothing to train: no batch has enough examples. Use a smaller batch size.',
+    );
   return await new TrainingRun(request, options, steps).run();
 }

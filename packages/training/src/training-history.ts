@@ -1,6 +1,8 @@
 import type { TrainingState } from './engine.ts';
 
-/** The result of an evaluator: one number to choose the best model by, higher is better, and whatever else was measured. */
+/**
+ * The result of an evaluator: one number to choose the best model by, higher is better, and whatever else was measured.
+ */
 export interface Evaluation {
   readonly score: number;
   readonly metrics?: Readonly<Record<string, number>>;

@@ -53,7 +53,8 @@ export class TrainingRun {
     const all: TokenizedColumn[][] = [];
     for (const { examples, prompts } of sets) {
       const columns: TokenizedColumn[] = [];
-      for (const [index, texts] of examples.columns.entries()) columns.push(await tokenizeColumn(reader, texts, prompts?.[index], signal));
+      for (const [index, texts] of examples.columns.entries())
+        columns.push(await tokenizeColumn(reader, texts, prompts?.[index], signal));
       all.push(columns);
     }
     return all;
@@ -63,9 +64,17 @@ export class TrainingRun {
     const { engine, sets, onProgress } = this.#request;
     const { learningRate: peak, schedule, warmup, seed } = this.#options;
     const totalSteps = this.#steps.length;
-    const learningRate = learningRateAt({ kind: schedule, peak, totalSteps, warmupSteps: Math.round(warmup * totalSteps) }, this.#done);
+    const learningRate = learningRateAt(
+      { kind: schedule, peak, totalSteps, warmupSteps: Math.round(warmup * totalSteps) },
+      this.#done,
+    );
     const { set } = batches[0]!;
-    const order = { batches: batches.map((batch) => this.#batch(batch)), objective: set, learningRate, seed: seed + this.#done };
+    const order = {
+      batches: batches.map((batch) => this.#batch(batch)),
+      objective: set,
+      learningRate,
+      seed: seed + this.#done,
+    };
     const result = await engine.step(order);
     this.#checkResult(result, batches, sets[set]!);
     this.#done++;
@@ -76,7 +85,10 @@ export class TrainingRun {
 
   #batch({ set, rows }: PlannedBatch): TrainingBatch {
     const { labels, labelWidth = 1 } = this.#request.sets[set]!.examples;
-    const columns = this.#columns[set]!.map(({ texts, pooledFrom }) => ({ pooledFrom, texts: Array.from(rows, (row) => texts[row]!) }));
+    const columns = this.#columns[set]!.map(({ texts, pooledFrom }) => ({
+      pooledFrom,
+      texts: Array.from(rows, (row) => texts[row]!),
+    }));
     if (labels === undefined || this.#request.sets[set]!.loss.labels === 'none') return makeBatch(columns);
     const chosen = new Float32Array(rows.length * labelWidth);
     for (const [index, row] of rows.entries()) {
@@ -103,7 +115,11 @@ export class TrainingRun {
       runaway: 'The loss runs away: it is more than three times its best',
       collapse: 'The model has collapsed: the gradients have vanished and the loss is no better than at the beginning',
     }[divergence];
-    throw new SentvecError('training-failed', `${what}, ${where}. Use a learning rate lower than ${this.#options.learningRate}.`, details);
+    throw new SentvecError(
+      'training-failed',
+      `${what}, ${where}. Use a learning rate lower than ${this.#options.learningRate}.`,
+      details,
+    );
   }
 
   #isTimeToEvaluate(): boolean {
@@ -161,7 +177,8 @@ export class TrainingRun {
   async #finish(stoppedEarly: boolean): Promise<TrainingOutcome> {
     const { engine } = this.#request;
     const bestStep = this.#best?.step ?? this.#done;
-    if (this.#best && bestStep !== this.#done) await engine.restore({ ...(await engine.state()), weights: this.#best.weights });
+    if (this.#best && bestStep !== this.#done)
+      await engine.restore({ ...(await engine.state()), weights: this.#best.weights });
     return { history: this.#history, steps: this.#done, bestStep, stoppedEarly };
   }
 }

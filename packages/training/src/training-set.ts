@@ -8,7 +8,10 @@ export interface TrainingSet {
   readonly name: string;
   readonly examples: ExampleTable;
   readonly loss: Loss;
-  /** Default: `noDuplicates` for losses with in-batch negatives, `groupedByLabel` for losses over classes, else `shuffled`. */
+  /**
+   * Default: `noDuplicates` for losses with in-batch negatives, `groupedByLabel` for losses over classes, else
+   * `shuffled`.
+   */
   readonly sampler?: Sampler | undefined;
   /** A text to be put before the texts of each column. Default: none. */
   readonly prompts?: readonly string[] | undefined;
@@ -16,13 +19,15 @@ export interface TrainingSet {
 
 /**
  * Checks that a set has what its loss needs.
- * @throws SentvecError `invalid-corpus` when it is empty, lacks columns or labels, or has labels that the loss cannot use; names the row
+ * @throws SentvecError `invalid-corpus` when it is empty, lacks columns or labels, or has labels that the loss cannot
+ * use; names the row
  */
 export function checkTrainingSet({ name, examples, loss }: TrainingSet, batchSize: number): void {
   const { columns, labels, labelWidth = 1 } = examples;
   const rows = columns[0]?.length ?? 0;
   const { least, most } = loss.columns;
-  const broken = (problem: string, row?: number) => new SentvecError('invalid-corpus', `${name}: ${problem}`, { file: name, row });
+  const broken = (problem: string, row?: number) =>
+    new SentvecError('invalid-corpus', `${name}: ${problem}`, { file: name, row });
   if (rows === 0) throw broken('there are no examples. Check the file and the names of the columns.');
   if (columns.length < least || columns.length > most) {
     const wanted = least === most ? `${least}` : most === Infinity ? `at least ${least}` : `${least} to ${most}`;
@@ -36,12 +41,17 @@ export function checkTrainingSet({ name, examples, loss }: TrainingSet, batchSiz
   }
   if (loss.labels === 'none') return;
   if (labels === undefined) throw broken(`${loss.name} needs a label for each example: name the column that holds it.`);
-  if (labels.length !== rows * labelWidth) throw broken(`there are ${labels.length / labelWidth} labels for ${rows} examples.`);
+  if (labels.length !== rows * labelWidth)
+    throw broken(`there are ${labels.length / labelWidth} labels for ${rows} examples.`);
   const widthProblem = labelWidthProblem(loss, examples);
   if (widthProblem !== undefined) throw broken(widthProblem);
   for (let i = 0; i < labels.length; i++) {
     const problem = labelProblem(loss, labels[i]!);
-    if (problem) throw broken(`row ${Math.floor(i / labelWidth)} has the label ${labels[i]}, ${problem}.`, Math.floor(i / labelWidth));
+    if (problem)
+      throw broken(
+        `row ${Math.floor(i / labelWidth)} has the label ${labels[i]}, ${problem}.`,
+        Math.floor(i / labelWidth),
+      );
   }
   if (loss.labels === 'class' || loss.labels === 'binary') checkClasses(labels, loss, broken);
 }
@@ -51,7 +61,8 @@ function labelWidthProblem(loss: Loss, { columns, labelWidth }: ExampleTable): s
   const width = labelWidth ?? 1;
   if (loss.labels === 'vector')
     return labelWidth === undefined ? `${loss.name} wants a vector, a list of numbers, for each example` : undefined;
-  if (loss.labels !== 'margin') return width === 1 ? undefined : `${loss.name} wants one number for each example, not a list of ${width}.`;
+  if (loss.labels !== 'margin')
+    return width === 1 ? undefined : `${loss.name} wants one number for each example, not a list of ${width}.`;
   const negatives = columns.length - 2;
   if (width === negatives || width === negatives + 1) return undefined;
   return `${loss.name} wants ${negatives} numbers for each example, one for each negative (or ${negatives + 1}: first one for the positive), not ${width}.`;
@@ -59,7 +70,8 @@ function labelWidthProblem(loss: Loss, { columns, labelWidth }: ExampleTable): s
 
 function labelProblem(loss: Loss, label: number): string | undefined {
   if (!Number.isFinite(label)) return 'which is not a finite number';
-  if (loss.labels === 'binary' && label !== 0 && label !== 1) return `but ${loss.name} wants 1 for similar and 0 for dissimilar`;
+  if (loss.labels === 'binary' && label !== 0 && label !== 1)
+    return `but ${loss.name} wants 1 for similar and 0 for dissimilar`;
   if (loss.labels === 'class' && !Number.isInteger(label)) return `but ${loss.name} wants the whole number of a class`;
   if (loss.name === 'CosineSimilarityLoss' && (label < -1 || label > 1)) {
     return `but a cosine lies between -1 and 1: divide the scores by their largest value (labelScale)`;
@@ -71,7 +83,9 @@ function checkClasses(labels: ArrayLike<number>, loss: Loss, broken: (problem: s
   const counts = new Map<number, number>();
   for (let i = 0; i < labels.length; i++) counts.set(labels[i]!, (counts.get(labels[i]!) ?? 0) + 1);
   if (counts.size < 2)
-    throw broken(`all labels are ${labels[0]}. ${loss.name} learns from differences: it needs examples of at least two classes.`);
+    throw broken(
+      `all labels are ${labels[0]}. ${loss.name} learns from differences: it needs examples of at least two classes.`,
+    );
   if (loss.labels === 'class' && ![...counts.values()].some((count) => count > 1)) {
     throw broken(`no class has two examples. ${loss.name} needs two of a class to bring near each other.`);
   }

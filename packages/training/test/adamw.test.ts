@@ -34,7 +34,9 @@ test('updates match AdamW in double precision, with clipping and decay on matric
   ]);
   const [first, second] = parameters.slots as [never, never];
   const optimizer = new AdamW(parameters);
-  const steps = Array.from({ length: 6 }, (_, step) => Array.from({ length: 22 }, (__, i) => random(step + 3)(i) * (step < 3 ? 2 : 0.05)));
+  const steps = Array.from({ length: 6 }, (_, step) =>
+    Array.from({ length: 22 }, (__, i) => random(step + 3)(i) * (step < 3 ? 2 : 0.05)),
+  );
   const expected = reference(
     [...matrix, ...vector],
     Array.from({ length: 22 }, (_, i) => i < 15),

@@ -26,7 +26,12 @@ test.each([
     'invalid-argument',
     'scale',
   ],
-  ['a label out of range', { data: [{ ...pairs, labelScale: 0.1, loss: 'CosineSimilarityLoss' }] }, 'invalid-corpus', 'row '],
+  [
+    'a label out of range',
+    { data: [{ ...pairs, labelScale: 0.1, loss: 'CosineSimilarityLoss' }] },
+    'invalid-corpus',
+    'row ',
+  ],
   [
     'labels that are numbers but no classes',
     { data: [{ ...pairs, columns: ['a'], loss: 'BatchHardTripletLoss' }] },
@@ -41,7 +46,12 @@ test.each([
   ],
   ['too few columns', { data: [{ ...pairs, loss: 'TripletLoss' }] }, 'invalid-corpus', 'needs 3 columns'],
   ['no label', { data: [{ ...pairs, label: undefined, loss: 'CoSENTLoss' }] }, 'invalid-corpus', 'label'],
-  ['a file that is not there', { data: [{ ...pairs, file: 'no.jsonl', loss: 'CoSENTLoss' }] }, 'invalid-corpus', 'no.jsonl'],
+  [
+    'a file that is not there',
+    { data: [{ ...pairs, file: 'no.jsonl', loss: 'CoSENTLoss' }] },
+    'invalid-corpus',
+    'no.jsonl',
+  ],
   ['a frozen tensor that is none', { freeze: ['nothing.'] }, 'invalid-argument', 'nothing.'],
   ['everything frozen', { freeze: ['embeddings', 'encoder', 'projection'] }, 'invalid-argument', 'nothing to train'],
   [
@@ -101,9 +111,24 @@ test.each([
     'sts has "prompt"',
   ],
   ['an evaluation with labels out of range', { evaluation: { ...pairs, type: 'reranking' } }, 'invalid-corpus', 'row '],
-  ['an unknown key of a new model', { model: { fromScratch: { layers: 3 } } }, 'invalid-argument', 'model.fromScratch.layers'],
-  ['an architecture that is none', { model: { fromScratch: { config: { model_type: 'gpt' } } } }, 'unsupported-model', 'model_type "gpt"'],
-  ['a vocabulary that is too small', { model: { fromScratch: { vocabularySize: 9 } } }, 'invalid-argument', 'too small'],
+  [
+    'an unknown key of a new model',
+    { model: { fromScratch: { layers: 3 } } },
+    'invalid-argument',
+    'model.fromScratch.layers',
+  ],
+  [
+    'an architecture that is none',
+    { model: { fromScratch: { config: { model_type: 'gpt' } } } },
+    'unsupported-model',
+    'model_type "gpt"',
+  ],
+  [
+    'a vocabulary that is too small',
+    { model: { fromScratch: { vocabularySize: 9 } } },
+    'invalid-argument',
+    'too small',
+  ],
   ['a learning rate out of range', { learningRate: 5 }, 'invalid-argument', 'learningRate'],
 ])('%s is a clear error', async (_, changes, code, words) => {
   await place.write('classes.jsonl', jsonLines(classes));
@@ -118,7 +143,9 @@ test.each([
 ])('data that is %s is a clear error', async (name, content, words) => {
   const file = `${name}.jsonl`;
   await place.write(file, content);
-  const error = await errorOf(() => place.run(place.config('broken', { data: [{ ...pairs, file, loss: 'ContrastiveLoss' }] })));
+  const error = await errorOf(() =>
+    place.run(place.config('broken', { data: [{ ...pairs, file, loss: 'ContrastiveLoss' }] })),
+  );
   expect(error.code).toBe('invalid-corpus');
   expect(error.message).toContain(words);
 });
@@ -140,27 +167,40 @@ test('a learning rate that diverges stops the run, says where, and leaves no mod
 test.each([
   ['not a number', { loss: Number.NaN }, 'The loss is NaN at step 6'],
   ['infinite', { loss: Infinity }, 'The loss is Infinity at step 6'],
-  ['finite, with gradients that are not', { gradientNorm: Infinity }, 'The norm of the gradients is Infinity at step 6'],
-])('a loss that is %s stops the run, names step and rows, and keeps the last good checkpoint', async (_, broken, words) => {
-  const { reader } = await loadTrainable(goldenModel('tiny-bert'));
-  const examples = samplePairs(40);
-  const columns = [examples.map(({ a }) => a), examples.map(({ b }) => b)];
-  const checkpoints: TrainingCheckpoint[] = [];
-  const set = { name: 'pairs.jsonl', loss: lossFromName('CoSENTLoss'), examples: { columns, labels: examples.map(({ score }) => score) } };
-  const request = {
-    engine: engineThatSays((step) => (step === 5 ? broken : {})),
-    reader,
-    sets: [set],
-    options: { batchSize: 4, checkpointEvery: 2 },
-    onCheckpoint: async (checkpoint: TrainingCheckpoint) => void checkpoints.push(checkpoint),
-  };
-  const error = await errorOf(() => train(request));
-  expect(error.code).toBe('training-failed');
-  expect(error.message).toContain(words);
-  expect(error.message).toMatch(/rows \d+, \d+, \d+, \d+ of pairs.jsonl.*Use a lower learning rate, or look at those rows/s);
-  expect(error.details).toMatchObject({ file: 'pairs.jsonl', step: 6, rows: expect.any(Array) as unknown });
-  expect(checkpoints.map(({ step }) => step)).toEqual([2, 4]);
-});
+  [
+    'finite, with gradients that are not',
+    { gradientNorm: Infinity },
+    'The norm of the gradients is Infinity at step 6',
+  ],
+])(
+  'a loss that is %s stops the run, names step and rows, and keeps the last good checkpoint',
+  async (_, broken, words) => {
+    const { reader } = await loadTrainable(goldenModel('tiny-bert'));
+    const examples = samplePairs(40);
+    const columns = [examples.map(({ a }) => a), examples.map(({ b }) => b)];
+    const checkpoints: TrainingCheckpoint[] = [];
+    const set = {
+      name: 'pairs.jsonl',
+      loss: lossFromName('CoSENTLoss'),
+      examples: { columns, labels: examples.map(({ score }) => score) },
+    };
+    const request = {
+      engine: engineThatSays((step) => (step === 5 ? broken : {})),
+      reader,
+      sets: [set],
+      options: { batchSize: 4, checkpointEvery: 2 },
+      onCheckpoint: async (checkpoint: TrainingCheckpoint) => void checkpoints.push(checkpoint),
+    };
+    const error = await errorOf(() => train(request));
+    expect(error.code).toBe('training-failed');
+    expect(error.message).toContain(words);
+    expect(error.message).toMatch(
+      /rows \d+, \d+, \d+, \d+ of pairs.jsonl.*Use a lower learning rate, or look at those rows/s,
+    );
+    expect(error.details).toMatchObject({ file: 'pairs.jsonl', step: 6, rows: expect.any(Array) as unknown });
+    expect(checkpoints.map(({ step }) => step)).toEqual([2, 4]);
+  },
+);
 
 test('weights that overflow are told at the first step, and nothing looks like a model', async () => {
   const golden = goldenModel('tiny-bert');
@@ -169,15 +209,22 @@ test('weights that overflow are told at the first step, and nothing looks like a
     const floats = weights.names().filter((name) => weights.type(name) === 'F32');
     const tensors = floats.map((name) => {
       const { shape, data } = weights.tensor(name);
-      return [name, { shape, data: name.includes('layer.1.output.dense.weight') ? data.map(() => 3e38) : data }] as const;
+      return [
+        name,
+        { shape, data: name.includes('layer.1.output.dense.weight') ? data.map(() => 3e38) : data },
+      ] as const;
     });
-    const entries = await Promise.all((await golden.list()).map(async (path) => [path, await golden.read(path)] as const));
+    const entries = await Promise.all(
+      (await golden.list()).map(async (path) => [path, await golden.read(path)] as const),
+    );
     return memoryModel('overflowing', {
       ...Object.fromEntries(entries),
       'model.safetensors': writeSafetensors(Object.fromEntries(tensors)),
     });
   };
-  const error = await errorOf(() => place.run(place.config('overflowed', { evaluation: undefined }), { openModel: overflowing }));
+  const error = await errorOf(() =>
+    place.run(place.config('overflowed', { evaluation: undefined }), { openModel: overflowing }),
+  );
   expect(error.code).toBe('training-failed');
   expect(error.message).toMatch(/NaN|Infinity/);
   expect(error.message).toMatch(/at step 1, rows .* of pairs.jsonl/);

@@ -31,7 +31,12 @@ async function embedded(evaluation: object): Promise<string[]> {
 }
 
 test('an evaluation puts the prompt that it names before each text', async () => {
-  expect(await embedded({ type: 'sts', label: 'yes', prompt: 'query' })).toEqual(['query: who', 'query: who', 'query: he', 'query: it']);
+  expect(await embedded({ type: 'sts', label: 'yes', prompt: 'query' })).toEqual([
+    'query: who',
+    'query: who',
+    'query: he',
+    'query: it',
+  ]);
   expect(await embedded({ type: 'sts', label: 'yes' })).toEqual(['who', 'who', 'he', 'it']);
 });
 
@@ -40,6 +45,8 @@ test('queries and documents of a search have prompts of their own', async () => 
   const expected = ['query: who', 'passage: he', 'passage: it'];
   expect(await embedded({ type: 'retrieval', ...both })).toEqual(expected);
   expect(await embedded({ type: 'reranking', label: 'yes', ...both })).toEqual(expected);
-  expect(await embedded({ type: 'reranking', label: 'yes', prompt: 'passage', queryPrompt: 'query' })).toEqual(expected);
+  expect(await embedded({ type: 'reranking', label: 'yes', prompt: 'passage', queryPrompt: 'query' })).toEqual(
+    expected,
+  );
   expect(await embedded({ type: 'retrieval', corpusPrompt: 'passage' })).toEqual(['who', 'passage: he', 'passage: it']);
 });

@@ -48,7 +48,11 @@ test('classes may have names', async () => {
 
 test('a model from scratch: a tokenizer and random weights from the data, trained and written as a folder', async () => {
   const model = {
-    fromScratch: { config: { hidden_size: 32, num_hidden_layers: 1, intermediate_size: 64 }, vocabularySize: 120, maxLength: 32 },
+    fromScratch: {
+      config: { hidden_size: 32, num_hidden_layers: 1, intermediate_size: 64 },
+      vocabularySize: 120,
+      maxLength: 32,
+    },
   };
   const { output, outcome } = await place.run(place.config('scratch', { model }));
   const [before, ...after] = outcome.history.evaluations;
@@ -59,8 +63,12 @@ test('a model from scratch: a tokenizer and random weights from the data, traine
 });
 
 test('a configuration has a JSON Schema, and may name it', () => {
-  const schema = trainingConfigSchema() as { properties: Record<string, { properties?: Record<string, { enum?: unknown }> }> };
-  expect(Object.keys(schema.properties)).toEqual(expect.arrayContaining(['model', 'data', 'evaluation', 'learningRate']));
+  const schema = trainingConfigSchema() as {
+    properties: Record<string, { properties?: Record<string, { enum?: unknown }> }>;
+  };
+  expect(Object.keys(schema.properties)).toEqual(
+    expect.arrayContaining(['model', 'data', 'evaluation', 'learningRate']),
+  );
   expect(schema.properties['evaluation']!.properties!['type']!.enum).toEqual(evaluationTypes);
   const config = { $schema: './sentvec.schema.json', output: 'out', data: [{ ...pairs, loss: 'CoSENTLoss' }] };
   expect(parseTrainingConfig(config, 'config.json')).toMatchObject({ model: 'use-lite', epochs: 1 });

@@ -23,7 +23,11 @@ const embed: EmbedTexts = async (texts) => {
 const numbered = (texts: readonly (number | string)[]) => texts.map(String);
 
 test('semantic similarity: correlation with scores', async () => {
-  const pairs = { first: numbered([0, 0, 0, 0]), second: numbered([10, 40, 20, 80]), scores: Float32Array.of(5, 2, 4, 1) };
+  const pairs = {
+    first: numbered([0, 0, 0, 0]),
+    second: numbered([10, 40, 20, 80]),
+    scores: Float32Array.of(5, 2, 4, 1),
+  };
   const { score, metrics } = await evaluateSts(embed, pairs);
   expect(score).toBeCloseTo(1, 6);
   expect(metrics!['spearman_euclidean']).toBeCloseTo(1, 6);
@@ -32,7 +36,11 @@ test('semantic similarity: correlation with scores', async () => {
 });
 
 test('triplets: the share in the right order', async () => {
-  const triplets = { anchors: numbered([0, 0, 0, 0]), positives: numbered([5, 30, 10, 50]), negatives: numbered([20, 20, 90, 60]) };
+  const triplets = {
+    anchors: numbered([0, 0, 0, 0]),
+    positives: numbered([5, 30, 10, 50]),
+    negatives: numbered([20, 20, 90, 60]),
+  };
   expect((await evaluateTriplets(embed, triplets)).score).toBe(0.75);
 });
 
@@ -101,7 +109,8 @@ test('hard negatives by rank, score and margin', async () => {
   const positives = await embed(['10', '100']);
   const candidates = await embed(numbered([10, 20, 40, 70, 100]));
   const isPositive = (anchor: number, candidate: number) => (anchor === 0 ? candidate === 0 : candidate === 4);
-  const mine = (options: object) => mineHardNegatives(anchors, positives, { candidates, isPositive }, { negatives: 1, ...options });
+  const mine = (options: object) =>
+    mineHardNegatives(anchors, positives, { candidates, isPositive }, { negatives: 1, ...options });
   expect(await mine({})).toEqual([
     { row: 0, negatives: [1] },
     { row: 1, negatives: [3] },

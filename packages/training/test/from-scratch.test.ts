@@ -20,7 +20,10 @@ import { slotsOf } from '../src/optimizer/parameters.ts';
 import { samplePairs } from './sample-pairs.ts';
 
 test('WordPiece learns the most frequent merges', () => {
-  const pieces = trainWordPiece(['low low low low lower lower', 'newest newest newest widest, Widest!'], { size: 30, minFrequency: 2 });
+  const pieces = trainWordPiece(['low low low low lower lower', 'newest newest newest widest, Widest!'], {
+    size: 30,
+    minFrequency: 2,
+  });
   expect(pieces.slice(0, 5)).toEqual(['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]']);
   // "##ow" occurs 6 times, as "lo" does, but comes first in code-point order; "##es" 5 times, as "##st".
   const at = (piece: string) => pieces.indexOf(piece);
@@ -35,7 +38,11 @@ async function trainOn(files: ModelFiles): Promise<{ before: number; after: numb
   const { model, reader, dimension } = await loadTrainable(files);
   const tensors = trainableTensors(model);
   const objectives = [{ loss: lossFromName('CoSENTLoss'), columns: 2 }];
-  const graphs = recordGraphs(model, dimension, { objectives, trained: new Set(tensors.map(({ name }) => name)), dropout: false });
+  const graphs = recordGraphs(model, dimension, {
+    objectives,
+    trained: new Set(tensors.map(({ name }) => name)),
+    dropout: false,
+  });
   const engine = await GraphEngine.create(onnxruntime, graphs, { name: 'test' });
   const pairs = samplePairs(300);
   const [first, second, labels] = [pairs.map(({ a }) => a), pairs.map(({ b }) => b), pairs.map(({ score }) => score)];
@@ -52,13 +59,24 @@ async function trainOn(files: ModelFiles): Promise<{ before: number; after: numb
     options: { epochs: 3, learningRate: 1e-3 },
     evaluate: (embed) => evaluateSts(embed, scored),
   });
-  const trained = memoryModel('trained', await trainedModelFiles(files, model, trainedWeights(slotsOf(tensors), await engine.state())));
+  const trained = memoryModel(
+    'trained',
+    await trainedModelFiles(files, model, trainedWeights(slotsOf(tensors), await engine.state())),
+  );
   await engine.dispose();
-  return { before: history.evaluations[0]!.score, after: Math.max(...history.evaluations.map(({ score }) => score)), trained };
+  return {
+    before: history.evaluations[0]!.score,
+    after: Math.max(...history.evaluations.map(({ score }) => score)),
+    trained,
+  };
 }
 
 test.each([
-  ['distilbert', { dim: 48, n_layers: 2, n_heads: 4, hidden_dim: 96, activation: 'gelu', max_position_embeddings: 64 }, 48],
+  [
+    'distilbert',
+    { dim: 48, n_layers: 2, n_heads: 4, hidden_dim: 96, activation: 'gelu', max_position_embeddings: 64 },
+    48,
+  ],
   ['static-embedding', { hidden_size: 32 }, 32],
 ])('%s from random weights learns, and its folder is served', async (modelType, config, dimension) => {
   const texts = samplePairs(300).flatMap(({ a, b }) => [a, b]);

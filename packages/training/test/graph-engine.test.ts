@@ -13,13 +13,16 @@ import {
 import { embedTexts, lossOf } from '../src/step/siamese.ts';
 import { column, tiny } from './tiny-model.ts';
 
-const engineOf = (graphs: Parameters<typeof GraphEngine.create>[1]) => GraphEngine.create(onnxruntime, graphs, { name: 'test' });
+const engineOf = (graphs: Parameters<typeof GraphEngine.create>[1]) =>
+  GraphEngine.create(onnxruntime, graphs, { name: 'test' });
 
 test.each(['tiny-bert', 'tiny-roberta', 'tiny-mpnet', 'tiny-bert-multipool'])(
   '%s: the forward graph gives the golden vectors',
   async (name) => {
     const { model, expected, all } = await tiny(name);
-    const engine = await engineOf(recordGraphs(model, expected.dimension, { objectives: [], trained: all, dropout: false }));
+    const engine = await engineOf(
+      recordGraphs(model, expected.dimension, { objectives: [], trained: all, dropout: false }),
+    );
     const { data } = await engine.embed(makeBatch([column(expected.cases, [...expected.cases.keys()])]));
     const differences = expected.cases.flatMap(({ embedding }, row) =>
       embedding.map((entry, i) => Math.abs(entry - data[row * expected.dimension + i]!)),
@@ -29,49 +32,55 @@ test.each(['tiny-bert', 'tiny-roberta', 'tiny-mpnet', 'tiny-bert-multipool'])(
   },
 );
 
-test.each(['tiny-bert', 'tiny-mpnet', 'tiny-bert-multipool'])('%s: a step changes each weight as its plain gradient says', async (name) => {
-  const { model, expected, all } = await tiny(name);
-  const batch = makeBatch([column(expected.cases, [1, 2, 3]), column(expected.cases, [4, 5, 6])], Float32Array.of(0.2, 0.9, 0.5));
-  const tensors = trainableTensors(model);
-  const [examples, length] = [batch.examples, batch.length];
-  const positions = [...batch.mask.keys()].filter((position) => batch.mask[position] === 1);
-  const plain = gradients(
-    plainOperations,
-    (ops, tracked, fixed) => {
-      const weight = (wanted: string) => tracked[tensors.findIndex((tensor) => tensor.name === wanted)]!;
-      const shape = [2 * examples, length];
-      const vectors = embedTexts(ops, model, weight, {
-        ids: fixed(plainIndices(batch.ids, shape)),
-        mask: fixed(plainIndices(batch.mask, shape)),
-        poolingMask: fixed(plainTensor(batch.poolingMask, shape)),
-        rows: fixed(plainIndices(positions, [positions.length])),
-      });
-      return lossOf(ops, cosentLoss(), vectors, 2, examples, fixed(plainTensor(batch.labels!, [examples])));
-    },
-    tensors.map(({ data, shape }) => plainTensor(data, shape)),
-  );
-  const graphs = recordGraphs(model, expected.dimension, {
-    objectives: [{ loss: cosentLoss(), columns: 2 }],
-    trained: all,
-    dropout: false,
-  });
-  const engine = await engineOf(graphs);
-  const { loss, gradientNorm } = await engine.step({ batches: [batch], learningRate: 0 });
-  expect(loss).toBeCloseTo(plain.value.data[0]!, 3);
-  const squares = plain.gradients.flatMap(({ data }) => [...data]).reduce((sum, entry) => sum + entry * entry, 0);
-  expect(gradientNorm / Math.sqrt(squares)).toBeCloseTo(1, 3);
-  // After one step the first moment is a tenth of the clipped gradient.
-  const { firstMoments } = await engine.state();
-  const clip = Math.min(1, 1 / (gradientNorm + 1e-6)) * 0.1;
-  let offset = 0;
-  for (const [index, { name: tensor, data }] of tensors.entries()) {
-    const expectedMoments = [...plain.gradients[index]!.data].map((entry) => entry * clip);
-    const worst = Math.max(...expectedMoments.map((entry, i) => Math.abs(entry - firstMoments[offset + i]!)));
-    expect.soft(worst, tensor).toBeLessThan(2e-5);
-    offset += Math.ceil(data.length / 4) * 4;
-  }
-  await engine.dispose();
-});
+test.each(['tiny-bert', 'tiny-mpnet', 'tiny-bert-multipool'])(
+  '%s: a step changes each weight as its plain gradient says',
+  async (name) => {
+    const { model, expected, all } = await tiny(name);
+    const batch = makeBatch(
+      [column(expected.cases, [1, 2, 3]), column(expected.cases, [4, 5, 6])],
+      Float32Array.of(0.2, 0.9, 0.5),
+    );
+    const tensors = trainableTensors(model);
+    const [examples, length] = [batch.examples, batch.length];
+    const positions = [...batch.mask.keys()].filter((position) => batch.mask[position] === 1);
+    const plain = gradients(
+      plainOperations,
+      (ops, tracked, fixed) => {
+        const weight = (wanted: string) => tracked[tensors.findIndex((tensor) => tensor.name === wanted)]!;
+        const shape = [2 * examples, length];
+        const vectors = embedTexts(ops, model, weight, {
+          ids: fixed(plainIndices(batch.ids, shape)),
+          mask: fixed(plainIndices(batch.mask, shape)),
+          poolingMask: fixed(plainTensor(batch.poolingMask, shape)),
+          rows: fixed(plainIndices(positions, [positions.length])),
+        });
+        return lossOf(ops, cosentLoss(), vectors, 2, examples, fixed(plainTensor(batch.labels!, [examples])));
+      },
+      tensors.map(({ data, shape }) => plainTensor(data, shape)),
+    );
+    const graphs = recordGraphs(model, expected.dimension, {
+      objectives: [{ loss: cosentLoss(), columns: 2 }],
+      trained: all,
+      dropout: false,
+    });
+    const engine = await engineOf(graphs);
+    const { loss, gradientNorm } = await engine.step({ batches: [batch], learningRate: 0 });
+    expect(loss).toBeCloseTo(plain.value.data[0]!, 3);
+    const squares = plain.gradients.flatMap(({ data }) => [...data]).reduce((sum, entry) => sum + entry * entry, 0);
+    expect(gradientNorm / Math.sqrt(squares)).toBeCloseTo(1, 3);
+    // After one step the first moment is a tenth of the clipped gradient.
+    const { firstMoments } = await engine.state();
+    const clip = Math.min(1, 1 / (gradientNorm + 1e-6)) * 0.1;
+    let offset = 0;
+    for (const [index, { name: tensor, data }] of tensors.entries()) {
+      const expectedMoments = [...plain.gradients[index]!.data].map((entry) => entry * clip);
+      const worst = Math.max(...expectedMoments.map((entry, i) => Math.abs(entry - firstMoments[offset + i]!)));
+      expect.soft(worst, tensor).toBeLessThan(2e-5);
+      offset += Math.ceil(data.length / 4) * 4;
+    }
+    await engine.dispose();
+  },
+);
 
 test('cached gradients are those of the whole batch', async () => {
   const { model, expected, all } = await tiny('tiny-bert');
@@ -79,7 +88,9 @@ test('cached gradients are those of the whole batch', async () => {
   const objectives = [{ loss: multipleNegativesRankingLoss(), columns: 2 }];
   const states = [];
   for (const cachedExamples of [undefined, 3]) {
-    const engine = await engineOf(recordGraphs(model, expected.dimension, { objectives, trained: all, dropout: false, cachedExamples }));
+    const engine = await engineOf(
+      recordGraphs(model, expected.dimension, { objectives, trained: all, dropout: false, cachedExamples }),
+    );
     const result = await engine.step({ batches: [batch], learningRate: 1e-3 });
     states.push({ ...result, ...(await engine.state()) });
     await engine.dispose();
@@ -87,7 +98,10 @@ test('cached gradients are those of the whole batch', async () => {
   const [whole, cached] = states as [(typeof states)[0], (typeof states)[0]];
   expect(cached.loss).toBeCloseTo(whole.loss, 4);
   expect(cached.gradientNorm).toBeCloseTo(whole.gradientNorm, 3);
-  const worst = whole.firstMoments.reduce((most, entry, i) => Math.max(most, Math.abs(entry - cached.firstMoments[i]!)), 0);
+  const worst = whole.firstMoments.reduce(
+    (most, entry, i) => Math.max(most, Math.abs(entry - cached.firstMoments[i]!)),
+    0,
+  );
   expect(worst).toBeLessThan(1e-6);
 });
 
@@ -117,7 +131,10 @@ test('dropout is random from step to step and the same for a seed; without a fin
   expect(losses[0]).not.toBe(losses[1]);
   expect(losses[2]).toBe(losses[0]);
   const before = await engine.state();
-  const broken = await engine.step({ batches: [makeBatch(columns, Float32Array.of(0, Number.NaN, 1))], learningRate: 1e-3 });
+  const broken = await engine.step({
+    batches: [makeBatch(columns, Float32Array.of(0, Number.NaN, 1))],
+    learningRate: 1e-3,
+  });
   expect(broken.loss).toBeNaN();
   expect((await engine.state()).weights).toEqual(before.weights);
   await engine.dispose();

@@ -1,5 +1,5 @@
-// The losses again, entry by entry in double precision, after their formulas: slow, and written to be read. What they have in common with `src`
-// is the mathematics alone.
+// The losses again, entry by entry in double precision, after their formulas: slow, and written to be read. What they
+// have in common with `src` is the mathematics alone.
 
 type Vector = readonly number[];
 type Matrix = readonly Vector[];
@@ -31,7 +31,9 @@ const numbers = (labels: readonly (number | Vector)[]) => labels.map(Number);
 
 /** log(1 + Σ exp(scale · (sᵢ - sⱼ))) over labelᵢ < labelⱼ. */
 function ordering(similarities: readonly number[], labels: readonly number[], scale: number): number {
-  const excess = similarities.flatMap((si, i) => similarities.flatMap((sj, j) => (labels[i]! < labels[j]! ? [scale * (si - sj)] : [])));
+  const excess = similarities.flatMap((si, i) =>
+    similarities.flatMap((sj, j) => (labels[i]! < labels[j]! ? [scale * (si - sj)] : [])),
+  );
   return logSumExp([0, ...excess]);
 }
 
@@ -45,12 +47,20 @@ function ranking(columns: readonly Matrix[], { scale, similarity }: Parameters):
   const [anchors, positives] = columns as [Matrix, Matrix];
   const candidates = columns.slice(1).flat();
   const score = (a: Vector, b: Vector) => Number(scale) * alike(similarity, a, b);
-  const forward = anchors.map((anchor, i) => logSumExp(candidates.map((each) => score(anchor, each))) - score(anchor, positives[i]!));
-  const backward = positives.map((positive, i) => logSumExp(anchors.map((each) => score(each, positive))) - score(anchors[i]!, positive));
+  const forward = anchors.map(
+    (anchor, i) => logSumExp(candidates.map((each) => score(anchor, each))) - score(anchor, positives[i]!),
+  );
+  const backward = positives.map(
+    (positive, i) => logSumExp(anchors.map((each) => score(each, positive))) - score(anchors[i]!, positive),
+  );
   return { forward: mean(forward), backward: mean(backward) };
 }
 
-function onlineContrastive([first, second]: readonly Matrix[], labels: readonly number[], { distance, margin }: Parameters): number {
+function onlineContrastive(
+  [first, second]: readonly Matrix[],
+  labels: readonly number[],
+  { distance, margin }: Parameters,
+): number {
   const pairs = first!.map((a, i) => ({ distance: apart(distance, a, second![i]!), similar: labels[i] === 1 }));
   const positives = pairs.filter(({ similar }) => similar).map((pair) => pair.distance);
   const negatives = pairs.filter(({ similar }) => !similar).map((pair) => pair.distance);
@@ -105,7 +115,11 @@ export const references: Readonly<Record<string, Reference>> = {
       Number(scale),
     ),
   MSELoss: (columns, labels) =>
-    mean(columns.map((column) => mean(column.flatMap((row, i) => row.map((value, k) => (value - (labels[i] as Vector)[k]!) ** 2))))),
+    mean(
+      columns.map((column) =>
+        mean(column.flatMap((row, i) => row.map((value, k) => (value - (labels[i] as Vector)[k]!) ** 2))),
+      ),
+    ),
   MarginMSELoss: ([query, positive, ...negatives], labels, { similarity }) =>
     mean(
       query!.flatMap((row, i) => {
@@ -119,7 +133,9 @@ export const references: Readonly<Record<string, Reference>> = {
   BatchHardTripletLoss: ([rows], labels, parameters) =>
     mean(tripletsOfBatch(rows!, numbers(labels), parameters).map(({ hardest }) => hardest)),
   BatchAllTripletLoss: ([rows], labels, parameters) => {
-    const positive = tripletsOfBatch(rows!, numbers(labels), parameters).flatMap(({ all }) => all.filter((cost) => cost > 1e-16));
+    const positive = tripletsOfBatch(rows!, numbers(labels), parameters).flatMap(({ all }) =>
+      all.filter((cost) => cost > 1e-16),
+    );
     return positive.length === 0 ? 0 : mean(positive);
   },
   MatryoshkaLoss: (columns, labels, parameters) => {

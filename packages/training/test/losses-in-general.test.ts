@@ -6,7 +6,8 @@ import { references } from './loss-reference.ts';
 
 const width = 6;
 const random = new Random(5);
-const column = (rows: number) => Array.from({ length: rows }, () => Array.from({ length: width }, () => random.normal()));
+const column = (rows: number) =>
+  Array.from({ length: rows }, () => Array.from({ length: width }, () => random.normal()));
 const vectors = (rows: number) => column(rows);
 
 interface LossCase {
@@ -17,12 +18,23 @@ interface LossCase {
 }
 
 /** Random columns of so many rows. */
-function of(loss: string, parameters: object, columns: number, rows: number, labels: LossCase['labels'] = []): LossCase {
+function of(
+  loss: string,
+  parameters: object,
+  columns: number,
+  rows: number,
+  labels: LossCase['labels'] = [],
+): LossCase {
   return { loss, parameters: { ...parameters }, columns: Array.from({ length: columns }, () => column(rows)), labels };
 }
 
 const scores = [0.2, 0.9, 0.9, 0.4, 0.2];
-const matryoshka = (loss: string, inner: object, weights = [1, 0.5]) => ({ loss, loss_params: inner, dims: [6, 4], weights });
+const matryoshka = (loss: string, inner: object, weights = [1, 0.5]) => ({
+  loss,
+  loss_params: inner,
+  dims: [6, 4],
+  weights,
+});
 const cases: LossCase[] = [
   of('CosineSimilarityLoss', {}, 2, 1, [0.3]),
   of('CosineSimilarityLoss', {}, 2, 5, scores),
@@ -114,13 +126,20 @@ async function recorded(one: LossCase) {
   const loss = lossFromName(one.loss, one.parameters);
   const recorder = new OnnxRecorder();
   const columns = one.columns.map((_, i) => recorder.input(`column ${i}`, 'float', ['examples', width]));
-  const labels = withLabels(one) ? recorder.input('labels', 'float', ['examples', ...labelShapeOf(one).slice(1)]) : undefined;
-  const graph = gradients(recorder.operations, (ops, tracked, fixed) => loss.compute(ops, tracked, labels && fixed(labels)), columns);
+  const labels = withLabels(one)
+    ? recorder.input('labels', 'float', ['examples', ...labelShapeOf(one).slice(1)])
+    : undefined;
+  const graph = gradients(
+    recorder.operations,
+    (ops, tracked, fixed) => loss.compute(ops, tracked, labels && fixed(labels)),
+    columns,
+  );
   recorder.output('loss', graph.value);
   for (const [i, gradient] of graph.gradients.entries()) recorder.output(`gradient ${i}`, gradient);
   const session = await InferenceSession.create(recorder.encode());
   const feeds: Record<string, Tensor> = {};
-  for (const [i, matrix] of one.columns.entries()) feeds[`column ${i}`] = new Tensor('float32', flat(matrix), [matrix.length, width]);
+  for (const [i, matrix] of one.columns.entries())
+    feeds[`column ${i}`] = new Tensor('float32', flat(matrix), [matrix.length, width]);
   if (labels) feeds['labels'] = new Tensor('float32', flat(one.labels), labelShapeOf(one));
   const results = await session.run(feeds);
   await session.release();
@@ -138,12 +157,17 @@ describe.each([
 ])('losses in other shapes and with other parameters, %s', (_, run) => {
   test.each(
     cases.map(
-      (one) => [`${one.loss} ${JSON.stringify(one.parameters)} × ${one.columns.length} of ${one.columns[0]!.length}`, one] as const,
+      (one) =>
+        [
+          `${one.loss} ${JSON.stringify(one.parameters)} × ${one.columns.length} of ${one.columns[0]!.length}`,
+          one,
+        ] as const,
     ),
   )('%s', async (__, one) => {
     const result = await run(one);
     expect(worst(result.value, [references[one.loss]!(one.columns, one.labels, one.parameters)])).toBeLessThan(1e-4);
-    for (const [i, expected] of differences(one).entries()) expect(worst(result.gradients[i]!, expected)).toBeLessThan(1e-4);
+    for (const [i, expected] of differences(one).entries())
+      expect(worst(result.gradients[i]!, expected)).toBeLessThan(1e-4);
   });
 
   test.each(cases.map((one) => [`${one.loss} ${JSON.stringify(one.parameters)}`, one] as const))(

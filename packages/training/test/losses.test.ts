@@ -7,7 +7,10 @@ import { difference, flat, goldenLosses } from './golden-losses.ts';
 describe.each(goldenLosses)('%s', (_, golden) => {
   const loss = lossFromName(golden.loss, golden.params);
   const shape = [golden.embeddings[0]!.length, golden.embeddings[0]![0]!.length];
-  const labelShape = golden.labels && [golden.labels.length, ...(Array.isArray(golden.labels[0]) ? [golden.labels[0].length] : [])];
+  const labelShape = golden.labels && [
+    golden.labels.length,
+    ...(Array.isArray(golden.labels[0]) ? [golden.labels[0].length] : []),
+  ];
 
   test('value and gradients, plain', () => {
     const columns = golden.embeddings.map((matrix) => plainTensor(flat(matrix), shape));
@@ -32,15 +35,19 @@ describe.each(goldenLosses)('%s', (_, golden) => {
       columns,
     );
     recorder.output('loss', recorded.value);
-    for (const [i, gradient] of recorded.gradients.entries()) recorder.output(`gradient ${golden.columns[i]}`, gradient);
+    for (const [i, gradient] of recorded.gradients.entries())
+      recorder.output(`gradient ${golden.columns[i]}`, gradient);
     const session = await InferenceSession.create(recorder.encode());
     const feeds: Record<string, Tensor> = {};
-    for (const [i, name] of golden.columns.entries()) feeds[name] = new Tensor('float32', flat(golden.embeddings[i]!), shape);
+    for (const [i, name] of golden.columns.entries())
+      feeds[name] = new Tensor('float32', flat(golden.embeddings[i]!), shape);
     if (golden.labels) feeds['labels'] = new Tensor('float32', flat(golden.labels), labelShape!);
     const results = await session.run(feeds);
     expect(difference(results['loss']!.data as Float32Array, Float32Array.of(golden.value))).toBeLessThan(1e-4);
     for (const [i, name] of golden.columns.entries())
-      expect(difference(results[`gradient ${name}`]!.data as Float32Array, flat(golden.gradients[i]!))).toBeLessThan(1e-4);
+      expect(difference(results[`gradient ${name}`]!.data as Float32Array, flat(golden.gradients[i]!))).toBeLessThan(
+        1e-4,
+      );
     await session.release();
   });
 });

@@ -8,8 +8,14 @@ export { nativeAbsence } from '../../backend-tfjs/test/native-project.ts';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
-/** The TensorFlow.js engine in a project that has `tfjs-node-gpu` with a native library for the processor; the caller removes the folder. */
-export async function makeNativeTraining(): Promise<{ readonly folder: string; readonly tfjsEngine: typeof TfjsTraining.tfjsEngine }> {
+/**
+ * The TensorFlow.js engine in a project that has `tfjs-node-gpu` with a native library for the processor; the caller
+ * removes the folder.
+ */
+export async function makeNativeTraining(): Promise<{
+  readonly folder: string;
+  readonly tfjsEngine: typeof TfjsTraining.tfjsEngine;
+}> {
   const { folder } = await makeNativeProject();
   const own = join(folder, 'node_modules/@sentvec/training');
   await cp(join(root, 'dist'), join(own, 'dist'), { recursive: true });

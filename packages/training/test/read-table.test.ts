@@ -48,7 +48,10 @@ test('a file without a header is read by numbers; labels may be names or lists',
   await writeFile(join(folder, 'bare.csv'), csv(','));
   const request = { file: join(folder, 'bare.csv'), columns: [1], header: false, label: 2 };
   expect(await readTable(request)).toEqual({ columns: [second], labels });
-  expect(await readTable({ ...request, labelKind: 'class' })).toEqual({ columns: [second], classes: ['0.5', '1', '0'] });
+  expect(await readTable({ ...request, labelKind: 'class' })).toEqual({
+    columns: [second],
+    classes: ['0.5', '1', '0'],
+  });
   await writeFile(join(folder, 'lists.jsonl'), '{"a":"x","v":[1,2]}\n{"a":"y","v":[3,4]}\n');
   const lists = [
     [1, 2],

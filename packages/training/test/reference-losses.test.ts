@@ -4,7 +4,14 @@ import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { useLite } from '@sentvec/model-use-lite';
 import { goldenPath } from '@sentvec/testing';
-import { lossFromName, makeBatch, recordGraphs, trainableTensors, type RecordOptions, type TrainingEngine } from '@sentvec/training';
+import {
+  lossFromName,
+  makeBatch,
+  recordGraphs,
+  trainableTensors,
+  type RecordOptions,
+  type TrainingEngine,
+} from '@sentvec/training';
 import { loadTrainable, onnxEngine, readTable } from '@sentvec/training/node';
 import { tfjsEngine } from '@sentvec/training/tfjs';
 import { makeNativeTraining, nativeAbsence } from './native-training.ts';
@@ -20,7 +27,10 @@ const data = fileURLToPath(new URL('../../../../shared/data/', import.meta.url))
 const absent = existsSync(data) ? false : 'the data sets (STS-B, SNLI) may not be distributed with the project';
 const golden = JSON.parse(readFileSync(goldenPath('training.json'), 'utf8')) as Record<string, GoldenRun>;
 
-/** The i-th entailment of a premise with its i-th contradiction, premises in order of first appearance: anchors, positives, negatives. */
+/**
+ * The i-th entailment of a premise with its i-th contradiction, premises in order of first appearance: anchors,
+ * positives, negatives.
+ */
 function snliTriplets(): string[][] {
   const premises = new Map<string, { entailment: string[]; contradiction: string[] }>();
   for (const row of readFileSync(`${data}nli/snli-dev.jsonl`, 'utf8').trim().split('\n')) {
@@ -30,13 +40,20 @@ function snliTriplets(): string[][] {
     if (label === 'entailment' || label === 'contradiction') found[label].push(hypothesis);
   }
   const triplets = [...premises].flatMap(([premise, { entailment, contradiction }]) =>
-    entailment.flatMap((positive, i) => (contradiction[i] === undefined ? [] : [[premise, positive, contradiction[i]]])),
+    entailment.flatMap((positive, i) =>
+      contradiction[i] === undefined ? [] : [[premise, positive, contradiction[i]]],
+    ),
   );
   return [0, 1, 2].map((column) => triplets.map((triplet) => triplet[column]!));
 }
 
 async function stsbPairs(): Promise<{ columns: readonly (readonly string[])[]; labels: number[] }> {
-  const { columns, labels } = await readTable({ file: `${data}stsb/stsb-en-train.csv`, columns: [0, 1], label: 2, header: false });
+  const { columns, labels } = await readTable({
+    file: `${data}stsb/stsb-en-train.csv`,
+    columns: [0, 1],
+    label: 2,
+    header: false,
+  });
   return { columns, labels: labels!.map((label) => Number(label) / 5) };
 }
 
@@ -53,7 +70,10 @@ async function goldenRuns() {
 }
 
 /** Ten steps of each of these runs. @returns which losses and gradient norms are not PyTorch's, and by how much */
-async function compareSteps(makeEngine: MakeEngine, keys: readonly (keyof Awaited<ReturnType<typeof goldenRuns>>)[]): Promise<string[]> {
+async function compareSteps(
+  makeEngine: MakeEngine,
+  keys: readonly (keyof Awaited<ReturnType<typeof goldenRuns>>)[],
+): Promise<string[]> {
   const off: string[] = [];
   const compare = (what: string, actual: number, wanted: number, tolerance: number) => {
     const difference = Math.abs(actual / wanted - 1);
@@ -72,7 +92,10 @@ async function compareSteps(makeEngine: MakeEngine, keys: readonly (keyof Awaite
       const rows = [step * batch, (step + 1) * batch] as const;
       const texts = [];
       for (const column of columns) texts.push({ texts: await reader.tokenizer.encode(column.slice(...rows), reader) });
-      const order = { batches: [makeBatch(texts, labels && Float32Array.from(labels.slice(...rows)))], learningRate: lr };
+      const order = {
+        batches: [makeBatch(texts, labels && Float32Array.from(labels.slice(...rows)))],
+        learningRate: lr,
+      };
       const result = await engine.step(order);
       compare(`${key}, loss of step ${step}`, result.loss, expected, 1e-3);
       compare(`${key}, gradient norm of step ${step}`, result.gradientNorm, norms[step]!, 5e-3);
@@ -85,10 +108,15 @@ async function compareSteps(makeEngine: MakeEngine, keys: readonly (keyof Awaite
 const options = { timeout: 600_000 };
 const because = absent ? `: ${absent}` : '';
 
-test.skipIf(absent)(`ten steps of the default model have PyTorch's losses on onnxruntime${because}`, options, async () => {
-  const makeEngine: MakeEngine = async ({ model, dimension }, parts) => onnxEngine(recordGraphs(model, dimension, parts));
-  expect(await compareSteps(makeEngine, ['cosine_similarity', 'cosent', 'multiple_negatives'])).toEqual([]);
-});
+test.skipIf(absent)(
+  `ten steps of the default model have PyTorch's losses on onnxruntime${because}`,
+  options,
+  async () => {
+    const makeEngine: MakeEngine = async ({ model, dimension }, parts) =>
+      onnxEngine(recordGraphs(model, dimension, parts));
+    expect(await compareSteps(makeEngine, ['cosine_similarity', 'cosent', 'multiple_negatives'])).toEqual([]);
+  },
+);
 
 test.skipIf(absent)(`and on TensorFlow.js, WebAssembly${because}`, options, async () => {
   const makeEngine: MakeEngine = async ({ model }, parts) => tfjsEngine(model, { ...parts, device: 'wasm' });
@@ -100,7 +128,8 @@ test.skipIf(noNative)(`and on TensorFlow.js, native${noNative ? `: ${noNative}` 
   const project = await makeNativeTraining();
   try {
     const { tfjsEngine: nativeEngine } = project;
-    const makeEngine: MakeEngine = async ({ model }, parts) => nativeEngine(model, { ...parts, device: 'tfjs-node-gpu' });
+    const makeEngine: MakeEngine = async ({ model }, parts) =>
+      nativeEngine(model, { ...parts, device: 'tfjs-node-gpu' });
     expect(await compareSteps(makeEngine, ['cosine_similarity', 'cosent', 'multiple_negatives'])).toEqual([]);
   } finally {
     await rm(project.folder, { recursive: true, force: true });

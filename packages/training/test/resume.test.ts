@@ -39,10 +39,17 @@ async function writeConfig(output: string, evaluated = true) {
   return file;
 }
 
-/** Runs a training; kills it with -9 when it reaches `killAt`. Resolves to its exit code, or `null` when it was killed. */
-async function run(config: string, { resume = false, killAt }: { resume?: boolean; killAt?: number } = {}): Promise<number | null> {
+/**
+ * Runs a training; kills it with -9 when it reaches `killAt`. Resolves to its exit code, or `null` when it was killed.
+ */
+async function run(
+  config: string,
+  { resume = false, killAt }: { resume?: boolean; killAt?: number } = {},
+): Promise<number | null> {
   const script = fileURLToPath(new URL('run-training.mjs', import.meta.url));
-  const child = spawn(process.execPath, [script, config, ...(resume ? ['resume'] : [])], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, [script, config, ...(resume ? ['resume'] : [])], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   createInterface({ input: child.stdout }).on('line', (line) => {
     if (Number(line) === killAt) child.kill('SIGKILL');
   });
@@ -60,7 +67,10 @@ test('killed in the middle of epochs and resumed, the weights are those of an un
   expect(existsSync(join(folder, 'disturbed'))).toBe(false);
   expect(await run(disturbed, { resume: true })).toBe(0);
   for (const file of ['model.safetensors', 'onnx/model.onnx']) {
-    const [expected, actual] = [await readFile(join(folder, 'undisturbed', file)), await readFile(join(folder, 'disturbed', file))];
+    const [expected, actual] = [
+      await readFile(join(folder, 'undisturbed', file)),
+      await readFile(join(folder, 'disturbed', file)),
+    ];
     expect([file, actual.equals(expected)]).toEqual([file, true]);
   }
   expect((await readdir(folder)).filter((name) => name.includes('checkpoint') || name.includes('.tmp'))).toEqual([]);
@@ -74,10 +84,13 @@ test.skipIf(noMount !== undefined)(
     const small = await mkdtemp(join(folder, 'small-'));
     const kept = await mkdtemp(join(folder, 'kept-'));
     const config = await writeConfig(join(small, 'out').slice(folder.length + 1), false);
-    // Room for a checkpoint and a half. Within a mount namespace of its own, so that nothing is left mounted; what was written is copied out.
+    // Room for a checkpoint and a half. Within a mount namespace of its own, so that nothing is left mounted; what was
+    // written is copied out.
     const mount = `mount -t tmpfs -o size=${Math.round(1.5 * bytes)} tmpfs ${small}; "$0" "$@"; code=$?; cp -a ${small}/. ${kept}; exit $code`;
     const script = fileURLToPath(new URL('run-training.mjs', import.meta.url));
-    const full = spawnSync('unshare', ['-m', 'sh', '-c', mount, process.execPath, script, config], { encoding: 'utf8' });
+    const full = spawnSync('unshare', ['-m', 'sh', '-c', mount, process.execPath, script, config], {
+      encoding: 'utf8',
+    });
     expect(full.status).toBe(1);
     expect(full.stderr).toMatch(
       /checkpoint .*out\.checkpoint\.safetensors could not be written\. The disk is full: free some space\. The checkpoint before it is kept; run the same command with --resume/,

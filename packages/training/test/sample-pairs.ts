@@ -1,6 +1,9 @@
 import { Random } from '@sentvec/training';
 
-const words = 'the quick brown fox jumps over lazy dog man plays guitar stage music query paris france capital cost units'.split(' ');
+const words =
+  'the quick brown fox jumps over lazy dog man plays guitar stage music query paris france capital cost units'.split(
+    ' ',
+  );
 
 /** A made-up pair: the share of words at the beginning that the two texts have in common is its score. */
 export interface SamplePair {

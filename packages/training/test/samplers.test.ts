@@ -26,7 +26,12 @@ test('epochs and seeds differ', () => {
 });
 
 test('no text is twice in a batch, and no example is lost', () => {
-  const few = { columns: [Array.from({ length: 60 }, (_, i) => `anchor ${i % 6}`), Array.from({ length: 60 }, (_, i) => `positive ${i}`)] };
+  const few = {
+    columns: [
+      Array.from({ length: 60 }, (_, i) => `anchor ${i % 6}`),
+      Array.from({ length: 60 }, (_, i) => `positive ${i}`),
+    ],
+  };
   const batches = noDuplicates(few, request);
   expect(sorted(batches)).toEqual([...few.columns[0]!.keys()]);
   for (const batch of batches) expect(new Set([...batch].map((row) => few.columns[0]![row])).size).toBe(batch.length);
@@ -35,7 +40,8 @@ test('no text is twice in a batch, and no example is lost', () => {
 test('every example of a batch has another of its class', () => {
   const batches = groupedByLabel(table, request);
   for (const batch of batches) {
-    for (const row of batch) expect([...batch].filter((other) => table.labels[other] === table.labels[row]).length).toBeGreaterThan(1);
+    for (const row of batch)
+      expect([...batch].filter((other) => table.labels[other] === table.labels[row]).length).toBeGreaterThan(1);
   }
   // 103 examples in 7 classes: five classes have 15, two have 14, so five examples sit out.
   expect(sorted(batches)).toHaveLength(98);

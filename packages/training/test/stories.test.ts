@@ -6,7 +6,8 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 
-// Each story starts a process of its own and reads WordNet, which takes its time on a busy machine: no test here is about speed.
+// Each story starts a process of its own and reads WordNet, which takes its time on a busy machine: no test here is
+// about speed.
 vi.setConfig({ testTimeout: 600_000 });
 
 let folder: string;
@@ -18,7 +19,9 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 /** Runs a story of `examples/`, in short. @returns what it printed */
 async function tell(story: string, settings: Readonly<Record<string, string>>): Promise<string> {
   const script = fileURLToPath(new URL(`../../../examples/${story}/main.mjs`, import.meta.url));
-  const { stdout } = await promisify(execFile)(process.execPath, [script, join(folder, story)], { env: { ...process.env, ...settings } });
+  const { stdout } = await promisify(execFile)(process.execPath, [script, join(folder, story)], {
+    env: { ...process.env, ...settings },
+  });
   return stdout;
 }
 
@@ -26,19 +29,29 @@ test('similarity: the default model learns from scored pairs', async () => {
   const told = await tell('similarity', { PAIRS: '96' });
   const [, first, last] = /first epoch (\S+), in the last (\S+)/.exec(told)!.map(Number);
   expect(last).toBeLessThan(first!);
-  expect(await readdir(join(folder, 'similarity/model'))).toEqual(expect.arrayContaining(['report.html', 'model.safetensors', 'onnx']));
+  expect(await readdir(join(folder, 'similarity/model'))).toEqual(
+    expect.arrayContaining(['report.html', 'model.safetensors', 'onnx']),
+  );
 });
 
 test('domain-search: new questions find their answers better than before', async () => {
   const told = await tell('domain-search', { ANSWERS: '60', EPOCHS: '1' });
-  const ofQuestions = (when: string) => Number(new RegExp(`^${when}: NDCG at 10 of the new questions (\\S+)`, 'm').exec(told)![1]);
+  const ofQuestions = (when: string) =>
+    Number(new RegExp(`^${when}: NDCG at 10 of the new questions (\\S+)`, 'm').exec(told)![1]);
   expect(ofQuestions('after')).toBeGreaterThan(ofQuestions('before'));
 });
 
 test('what-training-buys: a table and a plot of five encoders', async () => {
   const told = await tell('what-training-buys', { PAIRS: '96', JUDGED: '60' });
-  const row = (name: string) => new RegExp(`^${name} +(\\S+) +(\\S+)$`, 'm').exec(told)!.slice(1).map(Number) as [number, number];
-  const encoders = ['raw token means', 'untrained encoder', 'trained from scratch', 'default model', 'default model, fine-tuned'];
+  const row = (name: string) =>
+    new RegExp(`^${name} +(\\S+) +(\\S+)$`, 'm').exec(told)!.slice(1).map(Number) as [number, number];
+  const encoders = [
+    'raw token means',
+    'untrained encoder',
+    'trained from scratch',
+    'default model',
+    'default model, fine-tuned',
+  ];
   for (const score of encoders.flatMap(row)) expect(Math.abs(score)).toBeLessThanOrEqual(1);
   // Words and their definition share no tokens: only a trained encoder finds one by the other.
   expect(row('default model')[1]).toBeGreaterThan(row('untrained encoder')[1]);

@@ -18,13 +18,17 @@ describe('losses on TensorFlow.js, with its own gradients', () => {
     const width = golden.embeddings[0]![0]!.length;
     tf.engine().startScope();
     const columns = golden.embeddings.map((matrix) => tf.tensor2d(flat(matrix), [matrix.length, width]) as TfTensor);
-    const labelShape = golden.labels && [golden.labels.length, ...(Array.isArray(golden.labels[0]) ? [golden.labels[0].length] : [])];
+    const labelShape = golden.labels && [
+      golden.labels.length,
+      ...(Array.isArray(golden.labels[0]) ? [golden.labels[0].length] : []),
+    ];
     const labels = golden.labels ? tf.tensor(flat(golden.labels), labelShape!) : undefined;
     const { value, grads } = tf.engine().gradients(() => loss.compute(ops, columns, labels), columns);
     const found = { value: value.dataSync(), gradients: grads.map((gradient) => gradient.dataSync()) };
     tf.engine().endScope();
     expect(difference(found.value, Float32Array.of(golden.value))).toBeLessThan(1e-4);
-    for (const [i, gradient] of found.gradients.entries()) expect(difference(gradient, flat(golden.gradients[i]!))).toBeLessThan(1e-4);
+    for (const [i, gradient] of found.gradients.entries())
+      expect(difference(gradient, flat(golden.gradients[i]!))).toBeLessThan(1e-4);
     expect(tf.memory().numTensors).toBe(0);
   });
 });

@@ -15,5 +15,9 @@ type Cases = ReturnType<typeof goldenExpectation>['cases'];
 
 /** Some of the texts as a column of a batch. */
 export const column = (cases: Cases, rows: readonly number[]) => ({
-  texts: rows.map((row) => ({ ids: Int32Array.from(cases[row]!.ids), length: cases[row]!.ids.length, truncated: false })),
+  texts: rows.map((row) => ({
+    ids: Int32Array.from(cases[row]!.ids),
+    length: cases[row]!.ids.length,
+    truncated: false,
+  })),
 });

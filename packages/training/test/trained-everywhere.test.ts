@@ -58,5 +58,7 @@ test('and in @huggingface/transformers, from its onnx/model.onnx', async () => {
   const pooled = await extractor(texts, { pooling: 'mean' });
   await extractor.dispose();
   const [rows = 0, cols = 0] = pooled.dims;
-  expect(worst(applyProjections([{ kind: 'normalize' }], { data: pooled.data as Float32Array, rows, cols }).data)).toBeLessThan(1e-5);
+  expect(
+    worst(applyProjections([{ kind: 'normalize' }], { data: pooled.data as Float32Array, rows, cols }).data),
+  ).toBeLessThan(1e-5);
 });

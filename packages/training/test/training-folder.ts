@@ -5,7 +5,12 @@ import { afterAll, beforeAll } from 'vitest';
 import { SentvecError } from '@sentvec/core';
 import { directoryModel } from '@sentvec/core/node';
 import { goldenPath } from '@sentvec/testing';
-import { parseTrainingConfig, trainFromConfig, type TrainedFolder, type TrainFromConfigOptions } from '@sentvec/training/node';
+import {
+  parseTrainingConfig,
+  trainFromConfig,
+  type TrainedFolder,
+  type TrainFromConfigOptions,
+} from '@sentvec/training/node';
 import { jsonLines, samplePairs } from './sample-pairs.ts';
 
 /** Columns and label of `pairs.jsonl`, which every training folder has. */
@@ -47,7 +52,11 @@ export class TrainingFolder {
   }
 
   run(config: unknown, options: Partial<TrainFromConfigOptions> = {}): Promise<TrainedFolder> {
-    return trainFromConfig(parseTrainingConfig(config, 'config.json'), { openModel: directoryModel, directory: this.path, ...options });
+    return trainFromConfig(parseTrainingConfig(config, 'config.json'), {
+      openModel: directoryModel,
+      directory: this.path,
+      ...options,
+    });
   }
 }
 

@@ -25,11 +25,19 @@ export async function attemptStep(step: AnyStep, input: unknown, attempt: Attemp
 }
 
 /** Like {@link attemptStep} for a step that yields items. Leaves out the first `skip` of them. */
-export async function* attemptSource(step: AnyStep, input: unknown, attempt: Attempt, skip: number): AsyncGenerator<unknown, void> {
+export async function* attemptSource(
+  step: AnyStep,
+  input: unknown,
+  attempt: Attempt,
+  skip: number,
+): AsyncGenerator<unknown, void> {
   const checked = await checkSchema(step.input, input, `The input of step "${step.id}"`);
   const items = step.run(checked as never, { ...attempt, expect: attempt.expect ?? (() => {}) });
   if (!isAsyncIterable(items)) {
-    throw new SentvecError('invalid-argument', `Step "${step.id}" stands before forEach, so its run must be an async generator.`);
+    throw new SentvecError(
+      'invalid-argument',
+      `Step "${step.id}" stands before forEach, so its run must be an async generator.`,
+    );
   }
   const iterator = items[Symbol.asyncIterator]();
   try {
@@ -59,14 +67,22 @@ function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {
 /** Milliseconds for which a step that was told to stop may still clean up. */
 const grace = 1000;
 
-/** Races the work against the step's timeout and the signal, so that a step that ignores its signal cannot hold the run up. */
-async function underDeadline<T>(step: AnyStep, outer: AbortSignal, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+/**
+ * Races the work against the step's timeout and the signal, so that a step that ignores its signal cannot hold the run
+ * up.
+ */
+async function underDeadline<T>(
+  step: AnyStep,
+  outer: AbortSignal,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
   if (outer.aborted) throw abortError(outer);
   const inner = new AbortController();
   const { signal } = inner;
   const passOn = () => inner.abort(outer.reason);
   outer.addEventListener('abort', passOn);
-  const timer = step.timeout === undefined ? undefined : setTimeout(() => inner.abort(timeoutError(step)), step.timeout);
+  const timer =
+    step.timeout === undefined ? undefined : setTimeout(() => inner.abort(timeoutError(step)), step.timeout);
   let patience: NodeJS.Timeout | undefined;
   try {
     return await new Promise<T>((resolve, reject) => {
@@ -86,7 +102,9 @@ async function underDeadline<T>(step: AnyStep, outer: AbortSignal, work: (signal
 }
 
 function timeoutError(step: AnyStep): SentvecError {
-  return new SentvecError('timed-out', `Step "${step.id}" took longer than its timeout of ${step.timeout} ms.`, { step: step.id });
+  return new SentvecError('timed-out', `Step "${step.id}" took longer than its timeout of ${step.timeout} ms.`, {
+    step: step.id,
+  });
 }
 
 /** The reason of a fired signal, as an error. */
@@ -95,7 +113,10 @@ export function abortError(signal: AbortSignal): SentvecError {
   return new SentvecError('aborted', 'The work was aborted by its caller.', {}, { cause: signal.reason });
 }
 
-/** Any thrown value as a SentvecError in plain form; what has no code of its own is `step-failed`. `details.step` says where. */
+/**
+ * Any thrown value as a SentvecError in plain form; what has no code of its own is `step-failed`. `details.step` says
+ * where.
+ */
 export function toRunError(error: unknown, step: string): RunError {
   if (SentvecError.is(error)) return { code: error.code, message: error.message, details: { step, ...error.details } };
   const message = error instanceof Error ? error.message : String(error);

@@ -32,7 +32,11 @@ class InProcessRuntime implements Runtime {
     this.#options = options;
   }
 
-  async start<Input, Output>(workflow: Workflow<Input, Output>, input: Input, options: StartOptions = {}): Promise<RunHandle<Output>> {
+  async start<Input, Output>(
+    workflow: Workflow<Input, Output>,
+    input: Input,
+    options: StartOptions = {},
+  ): Promise<RunHandle<Output>> {
     const checked = await checkInput(workflow, input);
     const id = checkRunId(options.id ?? runId(workflow.id, checked));
     let run = this.#runs.get(id);

@@ -6,8 +6,26 @@ export { addToTotal, initialTotal, OrderedProgress } from './ordered-progress.ts
 export { maxReferenceBytes, runId, toReference } from './reference.ts';
 export { fullRetryPolicy, isTransient, retryDelay, type FullRetryPolicy, type RetryPolicy } from './retry.ts';
 export { attemptOf, readSource, type LocalScope, type ReadSourceOptions } from './retrying.ts';
-export { checkInput, maxInputBytes, runStages, sourcePath, stageAt, type ForEachStage, type StageRunner } from './run-stages.ts';
-export type { RunError, RunEvent, RunHandle, RunHappening, RunItems, RunState, RunStatus, Runtime, StartOptions } from './runtime.ts';
+export {
+  checkInput,
+  maxInputBytes,
+  runStages,
+  sourcePath,
+  stageAt,
+  type ForEachStage,
+  type StageRunner,
+} from './run-stages.ts';
+export type {
+  RunError,
+  RunEvent,
+  RunHandle,
+  RunHappening,
+  RunItems,
+  RunState,
+  RunStatus,
+  Runtime,
+  StartOptions,
+} from './runtime.ts';
 export { checkSchema } from './schema.ts';
 export {
   defineStep,
@@ -32,4 +50,11 @@ export {
 export { isBucketUri, restrictAccess, unrestrictedAccess, type Access, type AccessLimits } from './corpus/access.ts';
 export { embedCorpus, type EmbedCorpusResources } from './corpus/embed-corpus.ts';
 export type { CorpusObserver } from './corpus/prepare.ts';
-export type { CommittedCorpus, CorpusTotal, EmbedCorpusInput, EmbeddedChunk, PlannedChunk, PreparedRequest } from './corpus/schemas.ts';
+export type {
+  CommittedCorpus,
+  CorpusTotal,
+  EmbedCorpusInput,
+  EmbeddedChunk,
+  PlannedChunk,
+  PreparedRequest,
+} from './corpus/schemas.ts';

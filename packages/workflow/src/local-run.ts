@@ -18,7 +18,17 @@ export function hasEnded(state: RunState): boolean {
 
 function newStatus(id: string, workflow: string): RunStatus {
   const times = { createdAt: Date.now(), startedAt: undefined, finishedAt: undefined };
-  return { id, workflow, state: 'queued', round: 0, ...times, stage: undefined, items: undefined, total: null, error: undefined };
+  return {
+    id,
+    workflow,
+    state: 'queued',
+    round: 0,
+    ...times,
+    stage: undefined,
+    items: undefined,
+    total: null,
+    error: undefined,
+  };
 }
 
 /** A run in this process. */
@@ -59,7 +69,9 @@ export class LocalRun implements RunHandle {
     if (!signal) return this.#outcome;
     signal.throwIfAborted();
     return new Promise((resolve, reject) => {
-      signal.addEventListener('abort', () => reject(new SentvecError('aborted', 'The wait for the run was aborted.')), { once: true });
+      signal.addEventListener('abort', () => reject(new SentvecError('aborted', 'The wait for the run was aborted.')), {
+        once: true,
+      });
       this.#outcome.then(resolve, reject);
     });
   }
@@ -89,7 +101,10 @@ export class LocalRun implements RunHandle {
 
   async replay(): Promise<void> {
     if (!hasEnded(this.#status.state)) {
-      throw new SentvecError('invalid-argument', `Run ${this.id} is ${this.#status.state}: only a run that has ended can be replayed.`);
+      throw new SentvecError(
+        'invalid-argument',
+        `Run ${this.id} is ${this.#status.state}: only a run that has ended can be replayed.`,
+      );
     }
     this.#begin();
   }
@@ -132,7 +147,9 @@ export class LocalRun implements RunHandle {
       const plain = toRunError(error, this.#status.stage ?? this.#workflow.id);
       this.#status = { ...this.#status, error: plain };
       this.#end(signal.aborted ? 'cancelled' : 'failed');
-      throw SentvecError.is(error) ? error : new SentvecError(plain.code, plain.message, plain.details, { cause: error });
+      throw SentvecError.is(error)
+        ? error
+        : new SentvecError(plain.code, plain.message, plain.details, { cause: error });
     }
   }
 

@@ -40,10 +40,17 @@ export class LocalStages implements StageRunner {
     // One slow item must not let the finished ones behind it pile up.
     const farthest = concurrency * 8;
     try {
-      for await (const item of readSource(stage.source, given, this.#keyPrefix + sourcePath(path, stage), scope, progress)) {
+      for await (const item of readSource(
+        stage.source,
+        given,
+        this.#keyPrefix + sourcePath(path, stage),
+        scope,
+        progress,
+      )) {
         const task: Promise<void> = work(progress.plan(), item).finally(() => active.delete(task));
         active.add(task);
-        while (!failed.signal.aborted && (active.size >= concurrency || progress.ahead >= farthest)) await Promise.race(active);
+        while (!failed.signal.aborted && (active.size >= concurrency || progress.ahead >= farthest))
+          await Promise.race(active);
         if (failed.signal.aborted) break;
       }
     } catch (error) {
@@ -56,7 +63,12 @@ export class LocalStages implements StageRunner {
 }
 
 /** Works on one item of a `forEach`: with a step, or with a whole workflow in this process. */
-export async function runItem(body: AnyStep | AnyWorkflow, item: unknown, key: string, scope: LocalScope): Promise<unknown> {
+export async function runItem(
+  body: AnyStep | AnyWorkflow,
+  item: unknown,
+  key: string,
+  scope: LocalScope,
+): Promise<unknown> {
   if (body.kind === 'step') return attemptWithRetries(body, item, key, scope);
   // Stages and items within an item are not those of the run: watchers hear only what carries a key.
   const emit = (happening: RunHappening) => {

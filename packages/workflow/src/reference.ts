@@ -5,7 +5,8 @@ import { SentvecError } from '@sentvec/core';
 export const maxReferenceBytes: number = 16 * 1024;
 
 /**
- * The value as its JSON form has it, so that every runtime hands on the same: a `Date` becomes a string, `undefined` becomes `null`.
+ * The value as its JSON form has it, so that every runtime hands on the same: a `Date` becomes a string, `undefined`
+ * becomes `null`.
  *
  * @throws SentvecError `invalid-argument` for what JSON cannot hold, and for more than `maxBytes` of it
  */
@@ -31,8 +32,8 @@ function stringify(value: unknown, what: string): string {
 }
 
 /**
- * The id of a run, from what it is to do: the same workflow with an equal input has the same id, whatever the order of keys.
- * 32 hexadecimal digits of SHA-256 behind an `r`, which makes it a job id that BullMQ accepts.
+ * The id of a run, from what it is to do: the same workflow with an equal input has the same id, whatever the order of
+ * keys. 32 hexadecimal digits of SHA-256 behind an `r`, which makes it a job id that BullMQ accepts.
  */
 export function runId(workflow: string, input: unknown): string {
   const hash = createHash('sha256')

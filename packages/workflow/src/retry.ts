@@ -34,7 +34,10 @@ const permanent: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'run-not-found',
 ]);
 
-/** Whether an error may go away by itself: a full disk, a lost connection, a timeout, anything unknown. What cannot succeed is not retried. */
+/**
+ * Whether an error may go away by itself: a full disk, a lost connection, a timeout, anything unknown. What cannot
+ * succeed is not retried.
+ */
 export function isTransient(error: unknown): boolean {
   return !(SentvecError.is(error) && permanent.has(error.code));
 }
@@ -43,9 +46,13 @@ export function isTransient(error: unknown): boolean {
 export function fullRetryPolicy(policy: RetryPolicy = {}): FullRetryPolicy {
   const full = { attempts: 3, delay: 1000, jitter: 0.5, when: isTransient, ...policy };
   if (!Number.isInteger(full.attempts) || full.attempts < 1) {
-    throw new SentvecError('invalid-argument', `retry.attempts must be a whole number of at least 1, not ${full.attempts}.`);
+    throw new SentvecError(
+      'invalid-argument',
+      `retry.attempts must be a whole number of at least 1, not ${full.attempts}.`,
+    );
   }
-  if (!(full.delay >= 0)) throw new SentvecError('invalid-argument', `retry.delay must be at least 0 milliseconds, not ${full.delay}.`);
+  if (!(full.delay >= 0))
+    throw new SentvecError('invalid-argument', `retry.delay must be at least 0 milliseconds, not ${full.delay}.`);
   if (!(full.jitter >= 0 && full.jitter <= 1)) {
     throw new SentvecError('invalid-argument', `retry.jitter must be between 0 and 1, not ${full.jitter}.`);
   }

@@ -19,7 +19,12 @@ export interface LocalScope {
 }
 
 /** Executes a step, with the further attempts and delays that its policy allows. */
-export async function attemptWithRetries(step: AnyStep, value: unknown, key: string, scope: LocalScope): Promise<unknown> {
+export async function attemptWithRetries(
+  step: AnyStep,
+  value: unknown,
+  key: string,
+  scope: LocalScope,
+): Promise<unknown> {
   for (let attempt = 1; ; attempt += 1) {
     await scope.mayBegin();
     try {
@@ -80,7 +85,13 @@ export function attemptOf(
 }
 
 /** Waits until the next attempt is due, or throws the error when there is to be none. */
-async function delayOrThrow(step: AnyStep, error: unknown, key: string, attempt: number, scope: LocalScope): Promise<void> {
+async function delayOrThrow(
+  step: AnyStep,
+  error: unknown,
+  key: string,
+  attempt: number,
+  scope: LocalScope,
+): Promise<void> {
   if (scope.signal.aborted) throw abortError(scope.signal);
   const plain = toRunError(error, key);
   if (attempt >= step.retry.attempts || !step.retry.when(error)) {

@@ -16,8 +16,15 @@ export interface StageRunner {
   forEach(path: string, stage: ForEachStage, given: unknown): Promise<Gathered<unknown, unknown>>;
 }
 
-/** Runs the stages of a workflow one after the other and gives the last one's value. What every runtime has in common. */
-export async function runStages(workflow: AnyWorkflow, input: unknown, runner: StageRunner, prefix = ''): Promise<unknown> {
+/**
+ * Runs the stages of a workflow one after the other and gives the last one's value. What every runtime has in common.
+ */
+export async function runStages(
+  workflow: AnyWorkflow,
+  input: unknown,
+  runner: StageRunner,
+  prefix = '',
+): Promise<unknown> {
   let value = await checkInput(workflow, input);
   for (const stage of workflow.stages) {
     const path = prefix + stage.id;
@@ -40,7 +47,10 @@ export function stageAt(workflow: AnyWorkflow, path: string): Exclude<Stage, { k
   const stage = workflow.stages.find((candidate) => candidate.id === id);
   if (stage?.kind === 'workflow' && rest.length > 0) return stageAt(stage.workflow, rest.join('/'));
   if (stage && stage.kind !== 'workflow' && rest.length === 0) return stage;
-  throw new SentvecError('job-refused', `Workflow "${workflow.id}" has no stage "${path}". Do producer and worker have the same version?`);
+  throw new SentvecError(
+    'job-refused',
+    `Workflow "${workflow.id}" has no stage "${path}". Do producer and worker have the same version?`,
+  );
 }
 
 /** The path of a `forEach` stage's source: beside that of its body. */

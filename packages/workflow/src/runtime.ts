@@ -76,9 +76,8 @@ export interface RunHandle<Output = unknown> {
    */
   events(options?: { readonly after?: string; readonly signal?: AbortSignal }): AsyncIterable<RunEvent>;
   /**
-   * Waits for the end, also while the queue cannot be reached. Rejects with the error of a failed run, and with `aborted`
-   * when it was cancelled.
-   * A fired signal stops the waiting, not the run.
+   * Waits for the end, also while the queue cannot be reached. Rejects with the error of a failed run, and with
+   * `aborted` when it was cancelled. A fired signal stops the waiting, not the run.
    */
   result(options?: { readonly signal?: AbortSignal }): Promise<Output>;
   /** What steps of this round could not deal with: the first thousand, each once, by their references. */
@@ -97,7 +96,10 @@ export interface RunHandle<Output = unknown> {
 
 /** Options of {@link Runtime.start}. */
 export interface StartOptions {
-  /** Default: {@link runId}, so that the same request twice is one run. At most 64 letters, digits, `-` and `_`, beginning with a letter. */
+  /**
+   * Default: {@link runId}, so that the same request twice is one run. At most 64 letters, digits, `-` and `_`,
+   * beginning with a letter.
+   */
   readonly id?: string;
   /** 1 (first) to 1000. Default 100. In this process, runs do not wait for each other. */
   readonly priority?: number;
@@ -112,7 +114,11 @@ export interface Runtime {
    * cancelled is then replayed.
    * @throws SentvecError `invalid-argument` when the input does not fit the workflow's schema, `queue-unavailable`
    */
-  start<Input, Output>(workflow: Workflow<Input, Output>, input: Input, options?: StartOptions): Promise<RunHandle<Output>>;
+  start<Input, Output>(
+    workflow: Workflow<Input, Output>,
+    input: Input,
+    options?: StartOptions,
+  ): Promise<RunHandle<Output>>;
   /** The run of that id, from whatever process it was started. */
   find(id: string): Promise<RunHandle | undefined>;
   /** Runs, newest first. */

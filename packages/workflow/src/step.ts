@@ -20,12 +20,18 @@ export interface StepContext {
   readonly attempt: number;
   /** 1, and one more each time the run is replayed. */
   readonly round: number;
-  /** Fires when the run is cancelled or has failed elsewhere, when the attempt has taken too long, and when the process stops. */
+  /**
+   * Fires when the run is cancelled or has failed elsewhere, when the attempt has taken too long, and when the process
+   * stops.
+   */
   readonly signal: AbortSignal;
   readonly logger: Logger;
   /** Tells watchers of the run how far this piece of work is. A small JSON value. */
   readonly progress: (value: unknown) => void;
-  /** Records a piece of data that could not be dealt with, and that does not sink the step. The same one again replaces itself. */
+  /**
+   * Records a piece of data that could not be dealt with, and that does not sink the step. The same one again replaces
+   * itself.
+   */
   readonly deadLetter: (letter: DeadLetter) => void;
   /** In a step that yields items: how many there will be, as far as is known. Lets watchers estimate the time left. */
   readonly expect: (items: number) => void;
@@ -51,9 +57,10 @@ export interface StepDefinition<Input extends StandardSchemaV1, Output extends S
   /** Milliseconds that one attempt may take; for a step that yields items, until its next item. Default: no limit. */
   readonly timeout?: number;
   /**
-   * Does the work. Pure and idempotent: run twice with the same input, its effect is that of once. Takes and gives small
-   * JSON values; data goes to files. As an async generator it yields the items of the `forEach` that follows: always the
-   * same items in the same order, because it is read again from its start when the process that reads it dies.
+   * Does the work. Pure and idempotent: run twice with the same input, its effect is that of once. Takes and gives
+   * small JSON values; data goes to files. As an async generator it yields the items of the `forEach` that follows:
+   * always the same items in the same order, because it is read again from its start when the process that reads it
+   * dies.
    */
   readonly run: (input: StandardSchemaV1.InferOutput<Input>, context: StepContext) => Result;
 }
@@ -103,7 +110,10 @@ export function defineStep<
   checkId('step', definition.id);
   const { timeout } = definition;
   if (timeout !== undefined && !(timeout > 0)) {
-    throw new SentvecError('invalid-argument', `The timeout of step "${definition.id}" must be more than 0 milliseconds, not ${timeout}.`);
+    throw new SentvecError(
+      'invalid-argument',
+      `The timeout of step "${definition.id}" must be more than 0 milliseconds, not ${timeout}.`,
+    );
   }
   const step: AnyStep = { ...definition, kind: 'step', retry: fullRetryPolicy(definition.retry), timeout };
   return step as Defined<Input, Output, Result>;

@@ -55,14 +55,19 @@ export interface Workflow<Input, Output> extends AnyWorkflow {
 
 /** A workflow whose last step yields items. */
 export interface Sequence<Input, Given, Item> {
-  /** Works on each item with a step or a workflow. Reads the items as there is room for them, and never holds them all. */
+  /**
+   * Works on each item with a step or a workflow. Reads the items as there is room for them, and never holds them all.
+   */
   forEach<Result, Total = null>(
     body: Step<Item, Result> | Workflow<Item, Result>,
     options?: ForEachOptions<Result, Total>,
   ): Workflow<Input, Gathered<Given, Total>>;
 }
 
-/** Begins a workflow; `then` and `forEach` go on. A workflow is data: a runtime runs it. @throws SentvecError `invalid-argument` */
+/**
+ * Begins a workflow; `then` and `forEach` go on. A workflow is data: a runtime runs it. @throws SentvecError
+ * `invalid-argument`
+ */
 export function defineWorkflow<Input extends StandardSchemaV1>(definition: {
   /** Letters, digits and `-`. Workers find the workflow by it. */
   readonly id: string;
@@ -97,7 +102,9 @@ class WorkflowBuilder implements AnyWorkflow {
       );
     }
     return this.#with(
-      next.kind === 'step' ? { kind: 'step', id: next.id, step: next } : { kind: 'workflow', id: next.id, workflow: next },
+      next.kind === 'step'
+        ? { kind: 'step', id: next.id, step: next }
+        : { kind: 'workflow', id: next.id, workflow: next },
       this.stages,
     );
   }
@@ -105,20 +112,29 @@ class WorkflowBuilder implements AnyWorkflow {
   forEach(body: AnyStep | AnyWorkflow, options: ForEachOptions = {}): WorkflowBuilder {
     const source = this.stages.at(-1);
     if (source?.kind !== 'step') {
-      throw new SentvecError('invalid-argument', `In workflow "${this.id}", forEach must follow a step that yields items.`);
+      throw new SentvecError(
+        'invalid-argument',
+        `In workflow "${this.id}", forEach must follow a step that yields items.`,
+      );
     }
     const { concurrency } = options;
     if (concurrency !== undefined && !(Number.isInteger(concurrency) && concurrency >= 1)) {
-      throw new SentvecError('invalid-argument', `concurrency must be a whole number of at least 1, not ${concurrency}.`);
+      throw new SentvecError(
+        'invalid-argument',
+        `concurrency must be a whole number of at least 1, not ${concurrency}.`,
+      );
     }
     return this.#with({ kind: 'for-each', id: body.id, source: source.step, body, options }, this.stages.slice(0, -1));
   }
 
   #with(stage: Stage, before: readonly Stage[]): WorkflowBuilder {
-    const taken = new Set(before.flatMap((other) => (other.kind === 'for-each' ? [other.id, other.source.id] : [other.id])));
+    const taken = new Set(
+      before.flatMap((other) => (other.kind === 'for-each' ? [other.id, other.source.id] : [other.id])),
+    );
     const ids = stage.kind === 'for-each' ? [stage.source.id, stage.id] : [stage.id];
     const twice = ids.find((id, index) => taken.has(id) || ids.indexOf(id) !== index);
-    if (twice !== undefined) throw new SentvecError('invalid-argument', `Workflow "${this.id}" has two stages with the id "${twice}".`);
+    if (twice !== undefined)
+      throw new SentvecError('invalid-argument', `Workflow "${this.id}" has two stages with the id "${twice}".`);
     return new WorkflowBuilder(this.id, this.input, [...before, stage]);
   }
 }

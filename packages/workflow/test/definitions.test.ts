@@ -27,11 +27,17 @@ const letters = defineStep({
 
 describe('types', () => {
   it('follow the values from stage to stage', () => {
-    const workflow = defineWorkflow({ id: 'typed', input: v.object({ word: v.string(), times: v.optional(v.number()) }) })
+    const workflow = defineWorkflow({
+      id: 'typed',
+      input: v.object({ word: v.string(), times: v.optional(v.number()) }),
+    })
       .then(letters)
       .forEach(length, { fold: { initial: 0, add: (total, result) => total + result } });
     expectTypeOf(workflow).toEqualTypeOf<
-      Workflow<{ word: string; times?: number | undefined }, Gathered<{ word: string; times?: number | undefined }, number>>
+      Workflow<
+        { word: string; times?: number | undefined },
+        Gathered<{ word: string; times?: number | undefined }, number>
+      >
     >();
   });
 
@@ -49,7 +55,10 @@ describe('types', () => {
 
 describe('schemas', () => {
   it('may be of any Standard Schema library, and be mixed', async () => {
-    const workflow = defineWorkflow({ id: 'mixed', input: z.object({ word: z.string(), times: z.number().default(2) }) })
+    const workflow = defineWorkflow({
+      id: 'mixed',
+      input: z.object({ word: z.string(), times: z.number().default(2) }),
+    })
       .then(
         defineStep({
           id: 'repeat',
@@ -58,7 +67,14 @@ describe('schemas', () => {
           run: ({ word, times }) => word.repeat(times),
         }),
       )
-      .then(defineStep({ id: 'length', input: v.pipe(v.string(), v.trim()), output: type('number < 9'), run: (text) => text.length }));
+      .then(
+        defineStep({
+          id: 'length',
+          input: v.pipe(v.string(), v.trim()),
+          output: type('number < 9'),
+          run: (text) => text.length,
+        }),
+      );
     expectTypeOf(workflow).toEqualTypeOf<Workflow<{ word: string; times?: number | undefined }, number>>();
     const runtime = inProcessRuntime();
     const resultOf = async (input: { word: string; times?: number }) => (await runtime.start(workflow, input)).result();

@@ -38,7 +38,9 @@ function lines(values: readonly unknown[]): string {
 
 async function contents(output: string): Promise<Map<string, string>> {
   const names = (await readdir(output)).sort();
-  return new Map(await Promise.all(names.map(async (name) => [name, await readFile(join(output, name), 'base64')] as const)));
+  return new Map(
+    await Promise.all(names.map(async (name) => [name, await readFile(join(output, name), 'base64')] as const)),
+  );
 }
 
 /** An embedder that fails on texts with a certain word, as a broken backend would. */
@@ -47,7 +49,8 @@ function poisonedBy(word: string): Embedder {
     ...embedder,
     fingerprint: (options) => embedder.fingerprint(options),
     embed: async (texts, options) => {
-      if (texts.some((text) => text.includes(word))) throw new SentvecError('backend-failed', `The backend cannot stand "${word}".`);
+      if (texts.some((text) => text.includes(word)))
+        throw new SentvecError('backend-failed', `The backend cannot stand "${word}".`);
       return embedder.embed(texts, options);
     },
   };
@@ -80,7 +83,10 @@ describe('embedCorpus in this process', () => {
     const run = await runtime.start(failing, { model: 'tiny', request: request('broken') });
     await expect(run.result()).rejects.toMatchObject({ code: 'invalid-model' });
     const again = inProcessRuntime();
-    const second = await again.start(embedCorpus({ embedder: async () => embedder }), { model: 'tiny', request: request('broken') });
+    const second = await again.start(embedCorpus({ embedder: async () => embedder }), {
+      model: 'tiny',
+      request: request('broken'),
+    });
     await second.result();
     expect(((await second.status()).total as CorpusTotal).reusedRows).toBeGreaterThan(0);
     await embedDirectly(request('whole'), embedder);
@@ -88,9 +94,15 @@ describe('embedCorpus in this process', () => {
   });
 
   it('makes dead letters of poisonous rows, and a replay after a cure completes the output', async () => {
-    await writeFile(corpus, lines([{ text: 'fine' }, { text: 7 }, { text: 'arsenic here' }, { title: 'no text' }, { text: 'also fine' }]));
+    await writeFile(
+      corpus,
+      lines([{ text: 'fine' }, { text: 7 }, { text: 'arsenic here' }, { title: 'no text' }, { text: 'also fine' }]),
+    );
     let current = poisonedBy('arsenic');
-    const run = await runtime.start(embedCorpus({ embedder: async () => current }), { model: 'tiny', request: request('poison') });
+    const run = await runtime.start(embedCorpus({ embedder: async () => current }), {
+      model: 'tiny',
+      request: request('poison'),
+    });
     expect(await run.result()).toMatchObject({ rows: 2, rejected: 3 });
     expect(await run.deadLetters()).toEqual([
       { reference: `${corpus}#1`, reason: expect.stringMatching(/text/i) },
@@ -100,7 +112,10 @@ describe('embedCorpus in this process', () => {
     current = embedder;
     await run.replay();
     expect(await run.result()).toMatchObject({ rows: 3, rejected: 2 });
-    await writeFile(corpus, lines(['fine', 'cured', 'arsenic here', 'cured too', 'also fine'].map((text) => ({ text }))));
+    await writeFile(
+      corpus,
+      lines(['fine', 'cured', 'arsenic here', 'cured too', 'also fine'].map((text) => ({ text }))),
+    );
     await run.replay();
     expect(await run.result()).toMatchObject({ rows: 5, rejected: 0 });
     expect(await run.deadLetters()).toEqual([]);
@@ -142,7 +157,10 @@ describe('restricted access', () => {
       ['standard input', { model: 'tiny', request: { ...good, inputs: ['-'] } }],
       ['other bucket', { model: 'tiny', request: { ...good, inputs: ['s3://theirs/corpus.jsonl'] } }],
       ['output outside', { model: 'tiny', request: { ...good, output: join(folder, 'elsewhere') } }],
-      ['output through a link to nowhere', { model: 'tiny', request: { ...good, output: join(inside, 'dangling/out') } }],
+      [
+        'output through a link to nowhere',
+        { model: 'tiny', request: { ...good, output: join(inside, 'dangling/out') } },
+      ],
       ['output at a link to nowhere', { model: 'tiny', request: { ...good, output: join(inside, 'dangling') } }],
     ];
     for (const [what, input] of refusals) {

@@ -6,9 +6,9 @@ import { isLoopback } from '../configuration.ts';
 const cookie = 'sentvec_token';
 
 /**
- * Lets only those in who may. With a token: who carries it, as a bearer, in the cookie, or once as `?token=` in a browser,
- * which then gets the cookie. Without one the server listens on this machine alone; then only its own names count, so that
- * no web page can reach it under another.
+ * Lets only those in who may. With a token: who carries it, as a bearer, in the cookie, or once as `?token=` in a
+ * browser, which then gets the cookie. Without one the server listens on this machine alone; then only its own names
+ * count, so that no web page can reach it under another.
  */
 export function guard(token: string | undefined): MiddlewareHandler {
   return async (context, next) => {
@@ -18,7 +18,8 @@ export function guard(token: string | undefined): MiddlewareHandler {
     const { host } = new URL(context.req.url);
     const [, bearer] = /^Bearer (.+)$/.exec(context.req.header('Authorization') ?? '') ?? [];
     if (token === undefined) {
-      if (!isLoopback(hostname(context.req.header('Host') ?? ''))) return context.text('Call this server by localhost.\n', 421);
+      if (!isLoopback(hostname(context.req.header('Host') ?? '')))
+        return context.text('Call this server by localhost.\n', 421);
     } else if (!isToken(bearer, token) && !isToken(getCookie(context, cookie), token)) {
       const asked = context.req.query('token');
       if (context.req.method !== 'GET' || !isToken(asked, token)) {
@@ -50,7 +51,9 @@ function isSafe(method: string): boolean {
   return method === 'GET' || method === 'HEAD';
 }
 
-/** Browsers say where a request that changes something comes from; other programs say nothing, and cannot be tricked. */
+/**
+ * Browsers say where a request that changes something comes from; other programs say nothing, and cannot be tricked.
+ */
 function isSameOrigin(origin: string | undefined, host: string): boolean {
   return origin === undefined || (URL.canParse(origin) && new URL(origin).host === host);
 }

@@ -17,7 +17,11 @@ const shownRuns = 50;
 const shownRefusals = 20;
 
 /** Everything that the dashboard shows, read at one moment. */
-export async function readOverview(queue: string, runtime: Runtime, overview: QueueOverview): Promise<DashboardOverview> {
+export async function readOverview(
+  queue: string,
+  runtime: Runtime,
+  overview: QueueOverview,
+): Promise<DashboardOverview> {
   const [steps, runs, workers, refusals] = await Promise.all([
     overview.counts(),
     runtime.list({ limit: shownRuns }),

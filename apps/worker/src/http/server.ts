@@ -52,8 +52,12 @@ export function routes(parts: ServerParts): Hono {
     context.header('Content-Type', parts.metrics.registry.contentType);
     return context.body(await parts.metrics.registry.metrics());
   });
-  app.get('/api/overview', async (context) => context.json(await readOverview(parts.queue, parts.runtime, parts.overview)));
-  app.get('/api/runs/:id/dead-letters', async (context) => context.json(await (await runOf(context, parts)).deadLetters()));
+  app.get('/api/overview', async (context) =>
+    context.json(await readOverview(parts.queue, parts.runtime, parts.overview)),
+  );
+  app.get('/api/runs/:id/dead-letters', async (context) =>
+    context.json(await (await runOf(context, parts)).deadLetters()),
+  );
   for (const action of actions) {
     app.post(`/api/runs/:id/${action}`, async (context) => {
       await (await runOf(context, parts))[action]();
@@ -74,7 +78,11 @@ export function routes(parts: ServerParts): Hono {
   });
   app.route('/queues', bullBoard(parts.overview, '/queues'));
   app.onError((error, context) => {
-    const status = SentvecError.is(error, 'run-not-found') ? 404 : SentvecError.is(error, 'invalid-argument') ? 409 : 503;
+    const status = SentvecError.is(error, 'run-not-found')
+      ? 404
+      : SentvecError.is(error, 'invalid-argument')
+        ? 409
+        : 503;
     parts.logger.warn({ path: context.req.path, error: error.message }, 'a request failed');
     return context.json({ error: error.message }, status);
   });
@@ -82,13 +90,22 @@ export function routes(parts: ServerParts): Hono {
 }
 
 /** Listens. @throws SentvecError `io-failed` when the address is taken */
-export async function listen(app: Hono, host: string, port: number): Promise<{ url: string; close: () => Promise<void> }> {
+export async function listen(
+  app: Hono,
+  host: string,
+  port: number,
+): Promise<{ url: string; close: () => Promise<void> }> {
   const server: ServerType = createAdaptorServer({ fetch: app.fetch });
   server.listen(port, host);
   try {
     await once(server, 'listening');
   } catch (cause) {
-    throw new SentvecError('io-failed', `Cannot listen on ${host}:${port}: ${String(cause)}. Choose another --port.`, {}, { cause });
+    throw new SentvecError(
+      'io-failed',
+      `Cannot listen on ${host}:${port}: ${String(cause)}. Choose another --port.`,
+      {},
+      { cause },
+    );
   }
   const { address, port: taken, family } = server.address() as AddressInfo;
   const close = async () => {

@@ -1,6 +1,14 @@
 import { mean, negate } from '../composed.ts';
 import { productOf } from '../dimensions.ts';
-import type { Dimension, MatrixProductOptions, Normalized, Operand, Operations, RowsOptions, Shape } from '../operations.ts';
+import type {
+  Dimension,
+  MatrixProductOptions,
+  Normalized,
+  Operand,
+  Operations,
+  RowsOptions,
+  Shape,
+} from '../operations.ts';
 import { reducedShape, resolveAxis, sameShape } from '../shapes.ts';
 
 /** From the gradient of an operation's result to that of one of its operands (a vector-Jacobian product). */
@@ -11,7 +19,9 @@ function sumTo<T>(ops: Operations<T>, gradient: T, shape: Shape): T {
   const from = ops.shape(gradient);
   if (sameShape(from, shape)) return gradient;
   const added = from.length - shape.length;
-  const axes = from.map((_, axis) => axis).filter((axis) => axis < added || (shape[axis - added] === 1 && from[axis] !== 1));
+  const axes = from
+    .map((_, axis) => axis)
+    .filter((axis) => axis < added || (shape[axis - added] === 1 && from[axis] !== 1));
   return ops.reshape(axes.length === 0 ? gradient : ops.sum(gradient, axes, true), shape);
 }
 
@@ -81,7 +91,10 @@ export function subtractRule<T>(ops: Operations<T>, a: Operand<T>, b: Operand<T>
 }
 
 export function multiplyRule<T>(ops: Operations<T>, a: Operand<T>, b: Operand<T>): Pair<T> {
-  return [(d) => sumTo(ops, ops.multiply(d, b), shapeOf(ops, a)), (d) => sumTo(ops, ops.multiply(d, a), shapeOf(ops, b))];
+  return [
+    (d) => sumTo(ops, ops.multiply(d, b), shapeOf(ops, a)),
+    (d) => sumTo(ops, ops.multiply(d, a), shapeOf(ops, b)),
+  ];
 }
 
 export function divideRule<T>(ops: Operations<T>, a: Operand<T>, b: Operand<T>, quotient: T): Pair<T> {
@@ -101,7 +114,10 @@ export function maximumRule<T>(ops: Operations<T>, a: Operand<T>, b: Operand<T>)
 }
 
 export function whereRule<T>(ops: Operations<T>, condition: T, a: Operand<T>, b: Operand<T>): Pair<T> {
-  return [(d) => sumTo(ops, ops.where(condition, d, 0), shapeOf(ops, a)), (d) => sumTo(ops, ops.where(condition, 0, d), shapeOf(ops, b))];
+  return [
+    (d) => sumTo(ops, ops.where(condition, d, 0), shapeOf(ops, a)),
+    (d) => sumTo(ops, ops.where(condition, 0, d), shapeOf(ops, b)),
+  ];
 }
 
 // Entry by entry, one operand. `y` is the result.
@@ -135,8 +151,8 @@ export function reluRule<T>(ops: Operations<T>, y: T): Pullback<T> {
 }
 
 /**
- * Φ(x) + x · φ(x), of the standard normal distribution: with u = x / √2, (1 + erf(u) + u · 2/√π · exp(-u²)) / 2. Begins like the
- * function itself, so that a recorder shares the steps.
+ * Φ(x) + x · φ(x), of the standard normal distribution: with u = x / √2, (1 + erf(u) + u · 2/√π · exp(-u²)) / 2. Begins
+ * like the function itself, so that a recorder shares the steps.
  */
 export function geluRule<T>(ops: Operations<T>, x: T): Pullback<T> {
   return (d) => {
@@ -236,6 +252,7 @@ export function statisticsRule<T>(
   const cube = (): T => ops.multiply(ops.multiply(inverseDeviation, inverseDeviation), inverseDeviation);
   return {
     mean: (d) => ops.broadcastTo(ops.divide(d, width), ops.shape(x)),
-    inverseDeviation: (d) => negate(ops, ops.multiply(ops.divide(ops.multiply(d, cube()), width), ops.subtract(x, center))),
+    inverseDeviation: (d) =>
+      negate(ops, ops.multiply(ops.divide(ops.multiply(d, cube()), width), ops.subtract(x, center))),
   };
 }

@@ -19,9 +19,9 @@ export interface Tracked<T> {
 export type TrackedOperand<T> = readonly [operand: Tracked<T>, pullback: Pullback<T>];
 
 /**
- * Reverse-mode differentiation of anything that is written over the operations. Its `operations` do what those it wraps do, and
- * remember how; `gradients` then walks back. The gradients are computed by the wrapped operations: at once if these compute at
- * once, as part of the graph if these record.
+ * Reverse-mode differentiation of anything that is written over the operations. Its `operations` do what those it wraps
+ * do, and remember how; `gradients` then walks back. The gradients are computed by the wrapped operations: at once if
+ * these compute at once, as part of the graph if these record.
  *
  * ```ts
  * const tape = new Tape(plainOperations);
@@ -45,20 +45,23 @@ export class Tape<T> {
     return { value, step: this.#step([]) };
   }
 
-  /** A tensor that is taken as it is: no gradient flows into it. Also stops the gradient of a tracked tensor's `value`. */
+  /**
+   * A tensor that is taken as it is: no gradient flows into it. Also stops the gradient of a tracked tensor's `value`.
+   */
   fixed(value: T): Tracked<T> {
     return { value };
   }
 
   /**
-   * The gradient of the sum of all entries of `result` with respect to each parameter, in the parameter's shape; zeros for those that
-   * it does not depend on. A `result` that is a loss has one entry, whose shape is `[]`.
+   * The gradient of the sum of all entries of `result` with respect to each parameter, in the parameter's shape; zeros
+   * for those that it does not depend on. A `result` that is a loss has one entry, whose shape is `[]`.
    * @param weights what each entry of `result` counts in the sum, in its shape. Default 1
    */
   gradients(result: Tracked<T>, parameters: readonly Tracked<T>[], weights?: T): T[] {
     const ops = this.#ops;
     const found = new Map<TapeStep<T>, T>();
-    const filled = (entry: number, like: T): T => ops.broadcastTo(ops.constant(Float32Array.of(entry), []), ops.shape(like));
+    const filled = (entry: number, like: T): T =>
+      ops.broadcastTo(ops.constant(Float32Array.of(entry), []), ops.shape(like));
     if (result.step !== undefined) {
       found.set(result.step, weights ?? filled(1, result.value));
       this.#walkBack(result.step, found);
@@ -98,12 +101,16 @@ export interface ValueAndGradients<T> {
 }
 
 /**
- * The value of a function of some tensors, and its gradient with respect to each of them, in their shapes. `compute` gets
- * operations that remember, and the parameters; tensors from elsewhere enter it through `fixed`.
+ * The value of a function of some tensors, and its gradient with respect to each of them, in their shapes. `compute`
+ * gets operations that remember, and the parameters; tensors from elsewhere enter it through `fixed`.
  */
 export function gradients<T>(
   ops: Operations<T>,
-  compute: (ops: Operations<Tracked<T>>, parameters: readonly Tracked<T>[], fixed: (value: T) => Tracked<T>) => Tracked<T>,
+  compute: (
+    ops: Operations<Tracked<T>>,
+    parameters: readonly Tracked<T>[],
+    fixed: (value: T) => Tracked<T>,
+  ) => Tracked<T>,
   parameters: readonly T[],
 ): ValueAndGradients<T> {
   const tape = new Tape(ops);

@@ -15,7 +15,13 @@ function valueOf<T>(operand: Operand<Tracked<T>>): Operand<T> {
 
 /** Operations on tracked tensors: those of `ops`, each noted by `record` with its rule. */
 export function trackedOperations<T>(ops: Operations<T>, record: Recorder<T>): Operations<Tracked<T>> {
-  return { ...untracked(ops), ...movement(ops, record), ...elementwise(ops, record), ...reductions(ops, record), ...layers(ops, record) };
+  return {
+    ...untracked(ops),
+    ...movement(ops, record),
+    ...elementwise(ops, record),
+    ...reductions(ops, record),
+    ...layers(ops, record),
+  };
 }
 
 type Family<T, Names extends keyof Operations<T>> = Pick<Operations<Tracked<T>>, Names>;
@@ -42,7 +48,8 @@ function movement<T>(
 ): Family<T, 'reshape' | 'transpose' | 'broadcastTo' | 'concat' | 'slice' | 'pad' | 'gather' | 'scatterAdd'> {
   return {
     reshape: (x, shape) => record(ops.reshape(x.value, shape), [[x, rules.reshapeRule(ops, x.value)]]),
-    transpose: (x, permutation) => record(ops.transpose(x.value, permutation), [[x, rules.transposeRule(ops, x.value, permutation)]]),
+    transpose: (x, permutation) =>
+      record(ops.transpose(x.value, permutation), [[x, rules.transposeRule(ops, x.value, permutation)]]),
     broadcastTo: (x, shape) => record(ops.broadcastTo(x.value, shape), [[x, rules.broadcastToRule(ops, x.value)]]),
 
     concat(parts, axis) {
@@ -57,12 +64,18 @@ function movement<T>(
       return record(ops.concat(values, axis), operands);
     },
 
-    slice: (x, axis, start, length) => record(ops.slice(x.value, axis, start, length), [[x, rules.sliceRule(ops, x.value, axis, start)]]),
-    pad: (x, axis, start, size) => record(ops.pad(x.value, axis, start, size), [[x, rules.padRule(ops, x.value, axis, start)]]),
+    slice: (x, axis, start, length) =>
+      record(ops.slice(x.value, axis, start, length), [[x, rules.sliceRule(ops, x.value, axis, start)]]),
+    pad: (x, axis, start, size) =>
+      record(ops.pad(x.value, axis, start, size), [[x, rules.padRule(ops, x.value, axis, start)]]),
     gather: (table, indices, options) =>
-      record(ops.gather(table.value, indices.value, options), [[table, rules.gatherRule(ops, table.value, indices.value, options)]]),
+      record(ops.gather(table.value, indices.value, options), [
+        [table, rules.gatherRule(ops, table.value, indices.value, options)],
+      ]),
     scatterAdd: (rows, indices, size, options) =>
-      record(ops.scatterAdd(rows.value, indices.value, size, options), [[rows, rules.scatterAddRule(ops, indices.value, options)]]),
+      record(ops.scatterAdd(rows.value, indices.value, size, options), [
+        [rows, rules.scatterAddRule(ops, indices.value, options)],
+      ]),
   };
 }
 
@@ -71,7 +84,20 @@ function elementwise<T>(
   record: Recorder<T>,
 ): Family<
   T,
-  'add' | 'subtract' | 'multiply' | 'divide' | 'maximum' | 'where' | 'exp' | 'log' | 'sqrt' | 'tanh' | 'sigmoid' | 'erf' | 'relu' | 'gelu'
+  | 'add'
+  | 'subtract'
+  | 'multiply'
+  | 'divide'
+  | 'maximum'
+  | 'where'
+  | 'exp'
+  | 'log'
+  | 'sqrt'
+  | 'tanh'
+  | 'sigmoid'
+  | 'erf'
+  | 'relu'
+  | 'gelu'
 > {
   const binary =
     (
@@ -114,7 +140,10 @@ function elementwise<T>(
 
     where(condition, a, b) {
       const [left, right] = [valueOf(a), valueOf(b)];
-      return record(ops.where(condition.value, left, right), pairs([a, b], rules.whereRule(ops, condition.value, left, right)));
+      return record(
+        ops.where(condition.value, left, right),
+        pairs([a, b], rules.whereRule(ops, condition.value, left, right)),
+      );
     },
 
     exp: unary(
@@ -153,11 +182,17 @@ function elementwise<T>(
 }
 
 /** Operands that are tensors, each with its pullback. */
-function pairs<T>(operands: readonly Operand<Tracked<T>>[], pullbacks: readonly rules.Pullback<T>[]): TrackedOperand<T>[] {
+function pairs<T>(
+  operands: readonly Operand<Tracked<T>>[],
+  pullbacks: readonly rules.Pullback<T>[],
+): TrackedOperand<T>[] {
   return operands.flatMap((operand, i) => (typeof operand === 'number' ? [] : [[operand, pullbacks[i]!] as const]));
 }
 
-function reductions<T>(ops: Operations<T>, record: Recorder<T>): Family<T, 'sum' | 'max' | 'logSumExp' | 'cumulativeSum'> {
+function reductions<T>(
+  ops: Operations<T>,
+  record: Recorder<T>,
+): Family<T, 'sum' | 'max' | 'logSumExp' | 'cumulativeSum'> {
   return {
     sum: (x, axes, keepAxes) => record(ops.sum(x.value, axes, keepAxes), [[x, rules.sumRule(ops, x.value, axes)]]),
 
@@ -187,14 +222,20 @@ function layers<T>(ops: Operations<T>, record: Recorder<T>): Family<T, 'softmax'
 
     linear(x, weight, bias) {
       const operands = [x, weight, ...(bias === undefined ? [] : [bias])];
-      return record(ops.linear(x.value, weight.value, bias?.value), pairs(operands, rules.linearRule(ops, x.value, weight.value)));
+      return record(
+        ops.linear(x.value, weight.value, bias?.value),
+        pairs(operands, rules.linearRule(ops, x.value, weight.value)),
+      );
     },
 
     layerNorm(x, weight, bias, epsilon) {
       const result = ops.layerNorm(x.value, weight.value, bias.value, epsilon);
       const statistics = rules.statisticsRule(ops, x.value, result);
       return {
-        output: record(result.output, pairs([x, weight, bias], rules.layerNormRule(ops, x.value, weight.value, result))),
+        output: record(
+          result.output,
+          pairs([x, weight, bias], rules.layerNormRule(ops, x.value, weight.value, result)),
+        ),
         mean: record(result.mean, [[x, statistics.mean]]),
         inverseDeviation: record(result.inverseDeviation, [[x, statistics.inverseDeviation]]),
       };

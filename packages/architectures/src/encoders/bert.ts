@@ -24,7 +24,8 @@ export const bert: Architecture = (config) => {
       const layers = new TransformerLayers(ops, weight, inputs);
       let x = embed(layers, layers.perRow(ops.range(layers.length)), sizes, types);
       const bias = layers.maskBias();
-      for (let layer = 0; layer < sizes.layers; layer += 1) x = postNormLayer(layers, `encoder.layer.${layer}`, x, bias, sizes);
+      for (let layer = 0; layer < sizes.layers; layer += 1)
+        x = postNormLayer(layers, `encoder.layer.${layer}`, x, bias, sizes);
       return layers.result(x);
     },
   };

@@ -28,7 +28,9 @@ export class ConfigReader {
       throw new SentvecError('invalid-model', `${file} is not JSON. Download the model again.`, { file }, { cause });
     }
     if (typeof values !== 'object' || values === null || Array.isArray(values)) {
-      throw new SentvecError('invalid-model', `${file} does not hold a JSON object. Download the model again.`, { file });
+      throw new SentvecError('invalid-model', `${file} does not hold a JSON object. Download the model again.`, {
+        file,
+      });
     }
     return new ConfigReader({ ...values }, file);
   }
@@ -48,14 +50,20 @@ export class ConfigReader {
     throw this.#wrong(key, `a whole number ${bound}`, value);
   }
 
-  /** A number from 0 to less than 1: a rate, or the epsilon of a layer normalization. @throws SentvecError `invalid-model` */
+  /**
+   * A number from 0 to less than 1: a rate, or the epsilon of a layer normalization. @throws SentvecError
+   * `invalid-model`
+   */
   fraction(key: string, fallback: number): number {
     const value = this.#values[key] ?? fallback;
     if (typeof value === 'number' && value >= 0 && value < 1) return value;
     throw this.#wrong(key, 'a number from 0 to 1', value);
   }
 
-  /** An activation, by its name in transformers. @throws SentvecError `unsupported-model` when there is none of that name */
+  /**
+   * An activation, by its name in transformers. @throws SentvecError `unsupported-model` when there is none of that
+   * name
+   */
   activation(key: string, fallback: string): ActivationFunction {
     const name = this.text(key, fallback);
     const activation = hiddenActivations.get(name);
@@ -67,18 +75,29 @@ export class ConfigReader {
   /** The size of a head: `width` must be a multiple of the number of heads. @throws SentvecError `invalid-model` */
   headSize(width: number, heads: number): number {
     if (width % heads === 0) return width / heads;
-    throw new SentvecError('invalid-model', `${this.file}: a width of ${width} cannot be divided among ${heads} attention heads.`, {
-      file: this.file,
-    });
+    throw new SentvecError(
+      'invalid-model',
+      `${this.file}: a width of ${width} cannot be divided among ${heads} attention heads.`,
+      {
+        file: this.file,
+      },
+    );
   }
 
-  /** How many positions are left when numbering begins after that of the padding. @throws SentvecError `invalid-model` when none is */
+  /**
+   * How many positions are left when numbering begins after that of the padding. @throws SentvecError `invalid-model`
+   * when none is
+   */
   positionsAfter(paddingId: number, positions: number): number {
     const left = positions - paddingId - 1;
     if (left > 0) return left;
-    throw new SentvecError('invalid-model', `${this.file}: ${positions} positions leave none after the padding id ${paddingId}.`, {
-      file: this.file,
-    });
+    throw new SentvecError(
+      'invalid-model',
+      `${this.file}: ${positions} positions leave none after the padding id ${paddingId}.`,
+      {
+        file: this.file,
+      },
+    );
   }
 
   /** @throws SentvecError `unsupported-model` when the key is there with another value than these */
@@ -90,14 +109,21 @@ export class ConfigReader {
 
   /** The error for a value that is sound, but that sentvec does not have. */
   unsupported(key: string, value: unknown, remedy: string): SentvecError {
-    return new SentvecError('unsupported-model', `${this.file}: ${key} ${JSON.stringify(value)} is not supported. ${remedy}`, {
-      file: this.file,
-      key,
-    });
+    return new SentvecError(
+      'unsupported-model',
+      `${this.file}: ${key} ${JSON.stringify(value)} is not supported. ${remedy}`,
+      {
+        file: this.file,
+        key,
+      },
+    );
   }
 
   #wrong(key: string, expected: string, value: unknown): SentvecError {
     const found = value === undefined ? 'nothing' : JSON.stringify(value).slice(0, 80);
-    return new SentvecError('invalid-model', `${this.file}: "${key}" must be ${expected}, found ${found}.`, { file: this.file, key });
+    return new SentvecError('invalid-model', `${this.file}: "${key}" must be ${expected}, found ${found}.`, {
+      file: this.file,
+      key,
+    });
   }
 }

@@ -26,8 +26,9 @@ export interface EncoderDefinition {
 }
 
 /**
- * Reads the encoder of a model folder: `config.json` decides the architecture and its sizes, `model.safetensors` (or its
- * shards) holds the weights. All weights are checked against the sizes; weights that the architecture does not use are ignored.
+ * Reads the encoder of a model folder: `config.json` decides the architecture and its sizes, `model.safetensors` (or
+ * its shards) holds the weights. All weights are checked against the sizes; weights that the architecture does not use
+ * are ignored.
  * @throws SentvecError `unsupported-model` for an architecture, or a variant of one, that sentvec does not have;
  * `invalid-model` when a file is missing or broken, or a weight is missing or has another shape
  */
@@ -50,8 +51,16 @@ export async function readEncoder(files: ModelFiles): Promise<EncoderDefinition>
   };
 }
 
-/** Runs the encoder of a definition over some operations, with the weights found by `weight`. See {@link EncoderNetwork.encode}. */
-export function encode<T>(ops: Operations<T>, definition: EncoderDefinition, weight: WeightLookup<T>, inputs: EncoderInputs<T>): T {
+/**
+ * Runs the encoder of a definition over some operations, with the weights found by `weight`. See {@link
+ * EncoderNetwork.encode}.
+ */
+export function encode<T>(
+  ops: Operations<T>,
+  definition: EncoderDefinition,
+  weight: WeightLookup<T>,
+  inputs: EncoderInputs<T>,
+): T {
   return definition.network.encode(ops, weight, inputs);
 }
 
@@ -82,7 +91,9 @@ function findWeights(network: EncoderNetwork, stored: Weights, file: string): Ma
   if (prefix === undefined) throw missing(file, network.tokenTable);
   const found = new Map<string, FoundWeight>();
   for (const [name, shape] of network.weights()) {
-    const storedName = [name, olderName(name)].map((candidate) => prefix + candidate).find((candidate) => stored.has(candidate));
+    const storedName = [name, olderName(name)]
+      .map((candidate) => prefix + candidate)
+      .find((candidate) => stored.has(candidate));
     if (storedName === undefined) throw missing(file, prefix + name);
     const actual = stored.shape(storedName);
     if (actual.join() !== shape.join()) {

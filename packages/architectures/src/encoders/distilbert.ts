@@ -1,6 +1,13 @@
 import { TransformerLayers } from './layers.ts';
 import type { Architecture } from './network.ts';
-import { type BertSizes, embed, embeddingWeights, type PostNormNames, postNormLayer, postNormWeights } from './post-norm.ts';
+import {
+  type BertSizes,
+  embed,
+  embeddingWeights,
+  type PostNormNames,
+  postNormLayer,
+  postNormWeights,
+} from './post-norm.ts';
 
 const names: PostNormNames = {
   query: 'attention.q_lin',
@@ -14,8 +21,8 @@ const names: PostNormNames = {
 };
 
 /**
- * DistilBERT (Sanh et al., 2019), as `DistilBertModel` of transformers (models/distilbert/modeling_distilbert.py): BERT without
- * token types. Weights are named as there; sinusoidal positions are stored like learned ones.
+ * DistilBERT (Sanh et al., 2019), as `DistilBertModel` of transformers (models/distilbert/modeling_distilbert.py): BERT
+ * without token types. Weights are named as there; sinusoidal positions are stored like learned ones.
  */
 export const distilbert: Architecture = (config) => {
   const hiddenSize = config.integer('dim');
@@ -24,7 +31,11 @@ export const distilbert: Architecture = (config) => {
     hiddenSize,
     intermediateSize: config.integer('hidden_dim'),
     layers: config.integer('n_layers'),
-    attention: { heads, headSize: config.headSize(hiddenSize, heads), dropout: config.fraction('attention_dropout', 0.1) },
+    attention: {
+      heads,
+      headSize: config.headSize(hiddenSize, heads),
+      dropout: config.fraction('attention_dropout', 0.1),
+    },
     activation: config.activation('activation', 'gelu'),
     epsilon: 1e-12,
     dropout: config.fraction('dropout', 0.1),
@@ -38,7 +49,8 @@ export const distilbert: Architecture = (config) => {
     tokenTable: 'embeddings.word_embeddings.weight',
     *weights() {
       yield* embeddingWeights(sizes, 0);
-      for (let layer = 0; layer < sizes.layers; layer += 1) yield* postNormWeights(`transformer.layer.${layer}`, sizes, names);
+      for (let layer = 0; layer < sizes.layers; layer += 1)
+        yield* postNormWeights(`transformer.layer.${layer}`, sizes, names);
     },
     encode(ops, weight, inputs) {
       const layers = new TransformerLayers(ops, weight, inputs);

@@ -14,8 +14,8 @@ export interface AttentionSizes {
 }
 
 /**
- * What the layers of a transformer share while they compute one batch. Between layers, tokens are rows of a matrix: one for
- * each position, or, packed, one for each real token.
+ * What the layers of a transformer share while they compute one batch. Between layers, tokens are rows of a matrix: one
+ * for each position, or, packed, one for each real token.
  */
 export class TransformerLayers<T> {
   readonly ops: Operations<T>;
@@ -98,6 +98,8 @@ export class TransformerLayers<T> {
 
   #unpack(packed: T): T {
     const { rows } = this.#inputs;
-    return rows === undefined ? packed : this.ops.scatterAdd(packed, rows, productOf([this.batch, this.length]), { distinct: true });
+    return rows === undefined
+      ? packed
+      : this.ops.scatterAdd(packed, rows, productOf([this.batch, this.length]), { distinct: true });
   }
 }

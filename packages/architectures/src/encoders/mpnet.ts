@@ -2,7 +2,14 @@ import { absolute } from '../composed.ts';
 import { productOf } from '../dimensions.ts';
 import { TransformerLayers } from './layers.ts';
 import type { Architecture } from './network.ts';
-import { embed, embeddingWeights, type PostNormNames, postNormLayer, postNormWeights, readBertSizes } from './post-norm.ts';
+import {
+  embed,
+  embeddingWeights,
+  type PostNormNames,
+  postNormLayer,
+  postNormWeights,
+  readBertSizes,
+} from './post-norm.ts';
 import { positionsAfterPadding } from './roberta.ts';
 
 const names: PostNormNames = {
@@ -37,8 +44,8 @@ export function bucketStarts(buckets: number): number[] {
 }
 
 /**
- * The bias of attention by relative position: `[1, heads, length, length]`. Buckets are found for the distances -length to
- * length - 1 alone; the matrix of all pairs then refers to those.
+ * The bias of attention by relative position: `[1, heads, length, length]`. Buckets are found for the distances -length
+ * to length - 1 alone; the matrix of all pairs then refers to those.
  */
 function relativeBias<T>(layers: TransformerLayers<T>, buckets: number): T {
   const { ops, length } = layers;
@@ -62,7 +69,8 @@ function relativeBias<T>(layers: TransformerLayers<T>, buckets: number): T {
 
 /**
  * MPNet (Song et al., 2020), as `MPNetModel` of transformers (models/mpnet/modeling_mpnet.py), without its pooler: BERT
- * without token types, with RoBERTa's positions and one relative position bias for all layers. Weights are named as there.
+ * without token types, with RoBERTa's positions and one relative position bias for all layers. Weights are named as
+ * there.
  */
 export const mpnet: Architecture = (config) => {
   const sizes = readBertSizes(config);
@@ -75,7 +83,8 @@ export const mpnet: Architecture = (config) => {
     *weights() {
       yield* embeddingWeights(sizes, 0);
       yield [biasTable, [buckets, sizes.attention.heads]];
-      for (let layer = 0; layer < sizes.layers; layer += 1) yield* postNormWeights(`encoder.layer.${layer}`, sizes, names);
+      for (let layer = 0; layer < sizes.layers; layer += 1)
+        yield* postNormWeights(`encoder.layer.${layer}`, sizes, names);
     },
     encode(ops, weight, inputs) {
       const layers = new TransformerLayers(ops, weight, inputs);

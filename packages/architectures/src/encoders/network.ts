@@ -8,14 +8,15 @@ export interface EncoderInputs<Tensor> {
   /** 1 for a real token, 0 for padding: indices `[batch, length]`. */
   readonly mask: Tensor;
   /**
-   * Which positions hold a token, counted through the batch (row · length + column): indices `[tokens]`, each once. When
-   * given, only those are computed ("packed"), and the result is `[tokens, hidden]`. Default: all positions, the result
-   * is `[batch, length, hidden]`.
+   * Which positions hold a token, counted through the batch (row · length + column): indices `[tokens]`, each once.
+   * When given, only those are computed ("packed"), and the result is `[tokens, hidden]`. Default: all positions, the
+   * result is `[batch, length, hidden]`.
    */
   readonly rows?: Tensor;
   /**
-   * The rows of the token table that belong to the tokens, looked up already: floats `[tokens, width]`, or
-   * `[batch * length, width]` without `rows`. Training gives them, to get a gradient for these rows alone instead of the whole table.
+   * The rows of the token table that belong to the tokens, looked up already: floats `[tokens, width]`, or `[batch *
+   * length, width]` without `rows`. Training gives them, to get a gradient for these rows alone instead of the whole
+   * table.
    */
   readonly tokenRows?: Tensor;
   /** Applied, with a rate, wherever the architecture has dropout. Default: none, as outside of training. */
@@ -37,7 +38,9 @@ export interface EncoderNetwork {
   readonly tokenTable: string;
   /** All weights that `encode` looks up, with their shapes. */
   weights(): Iterable<readonly [name: string, shape: readonly number[]]>;
-  /** The last hidden state: `[batch, length, hidden]`, or `[tokens, hidden]` with `rows`. Rows at padding are arbitrary. */
+  /**
+   * The last hidden state: `[batch, length, hidden]`, or `[tokens, hidden]` with `rows`. Rows at padding are arbitrary.
+   */
   encode<T>(ops: Operations<T>, weight: WeightLookup<T>, inputs: EncoderInputs<T>): T;
 }
 

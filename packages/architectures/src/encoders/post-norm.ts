@@ -62,7 +62,11 @@ const bertNames: PostNormNames = {
 };
 
 /** The weights of the layer called `layer`. */
-export function postNormWeights(layer: string, sizes: BertSizes, names: PostNormNames = bertNames): [string, readonly number[]][] {
+export function postNormWeights(
+  layer: string,
+  sizes: BertSizes,
+  names: PostNormNames = bertNames,
+): [string, readonly number[]][] {
   const { hiddenSize, intermediateSize } = sizes;
   return [
     ...[names.query, names.key, names.value, names.attentionOutput].flatMap((name) =>
@@ -86,7 +90,13 @@ export function postNormLayer<T>(
 ): T {
   const { ops } = layers;
   const linear = (name: string, input: T): T => layers.linear(`${layer}.${name}`, input);
-  const attended = layers.attention(linear(names.query, x), linear(names.key, x), linear(names.value, x), bias, sizes.attention);
+  const attended = layers.attention(
+    linear(names.query, x),
+    linear(names.key, x),
+    linear(names.value, x),
+    bias,
+    sizes.attention,
+  );
   const mixed = layers.dropout(linear(names.attentionOutput, attended), sizes.dropout);
   const middle = layers.layerNorm(`${layer}.${names.attentionNorm}`, ops.add(mixed, x), sizes.epsilon);
   const grown = sizes.activation(ops, linear(names.intermediate, middle));
@@ -99,7 +109,9 @@ export function embeddingWeights(sizes: BertSizes, types: number): [string, read
   return [
     ['embeddings.word_embeddings.weight', [sizes.vocabularySize, sizes.hiddenSize]],
     ['embeddings.position_embeddings.weight', [sizes.positions, sizes.hiddenSize]],
-    ...(types === 0 ? [] : [['embeddings.token_type_embeddings.weight', [types, sizes.hiddenSize]] as [string, readonly number[]]]),
+    ...(types === 0
+      ? []
+      : [['embeddings.token_type_embeddings.weight', [types, sizes.hiddenSize]] as [string, readonly number[]]]),
     ...layerNormWeights('embeddings.LayerNorm', sizes.hiddenSize),
   ];
 }

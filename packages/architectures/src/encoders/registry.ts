@@ -20,10 +20,11 @@ const architectures: ReadonlyMap<string, Architecture> = new Map([
 ]);
 
 /**
- * The encoder that a `config.json` describes, without weights: what `weights()` lists can then be read, or drawn at random.
+ * The encoder that a `config.json` describes, without weights: what `weights()` lists can then be read, or drawn at
+ * random.
  * @param file how a person would name the file, for messages
- * @throws SentvecError `unsupported-model` for an architecture, or a variant of one, that sentvec does not have; `invalid-model`
- * when a size is missing or impossible
+ * @throws SentvecError `unsupported-model` for an architecture, or a variant of one, that sentvec does not have;
+ * `invalid-model` when a size is missing or impossible
  */
 export function encoderNetwork(config: Readonly<Record<string, unknown>>, file = 'config.json'): EncoderNetwork {
   return networkOf(new ConfigReader(config, file));
@@ -34,5 +35,9 @@ export function networkOf(config: ConfigReader): EncoderNetwork {
   const modelType = config.text('model_type');
   const architecture = architectures.get(modelType);
   if (architecture !== undefined) return architecture(config);
-  throw config.unsupported('model_type', modelType, `Supported architectures: ${[...architectures.keys()].join(', ')}.`);
+  throw config.unsupported(
+    'model_type',
+    modelType,
+    `Supported architectures: ${[...architectures.keys()].join(', ')}.`,
+  );
 }

@@ -4,8 +4,8 @@ import type { Architecture } from './network.ts';
 import { embed, embeddingWeights, postNormLayer, postNormWeights, readBertSizes } from './post-norm.ts';
 
 /**
- * Position numbers that begin after the padding's own: the padding id at padding, and padding id + 1, + 2, … at the other
- * tokens (`create_position_ids_from_input_ids` of transformers, which goes by the ids, not by the mask).
+ * Position numbers that begin after the padding's own: the padding id at padding, and padding id + 1, + 2, … at the
+ * other tokens (`create_position_ids_from_input_ids` of transformers, which goes by the ids, not by the mask).
  */
 export function positionsAfterPadding<T>(ops: Operations<T>, ids: T, paddingId: number): T {
   const real = ops.subtract(1, ops.equal(ops.toFloat(ids), paddingId));
@@ -14,8 +14,8 @@ export function positionsAfterPadding<T>(ops: Operations<T>, ids: T, paddingId: 
 }
 
 /**
- * RoBERTa (Liu et al., 2019), XLM-RoBERTa and CamemBERT, as `RobertaModel` of transformers (models/roberta/modeling_roberta.py),
- * without its pooler: BERT with other positions. Weights are named as there.
+ * RoBERTa (Liu et al., 2019), XLM-RoBERTa and CamemBERT, as `RobertaModel` of transformers
+ * (models/roberta/modeling_roberta.py), without its pooler: BERT with other positions. Weights are named as there.
  */
 export const roberta: Architecture = (config) => {
   config.onlySupports('position_embedding_type', 'absolute');
@@ -37,7 +37,8 @@ export const roberta: Architecture = (config) => {
       const positions = layers.perRow(positionsAfterPadding(ops, inputs.ids, paddingId));
       let x = embed(layers, positions, sizes, types);
       const bias = layers.maskBias();
-      for (let layer = 0; layer < sizes.layers; layer += 1) x = postNormLayer(layers, `encoder.layer.${layer}`, x, bias, sizes);
+      for (let layer = 0; layer < sizes.layers; layer += 1)
+        x = postNormLayer(layers, `encoder.layer.${layer}`, x, bias, sizes);
       return layers.result(x);
     },
   };

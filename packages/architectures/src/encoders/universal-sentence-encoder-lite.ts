@@ -24,9 +24,9 @@ function timingSignal(positions: number, width: number): Float32Array {
 }
 
 /**
- * Universal Sentence Encoder Lite (Cer et al., 2018), version 2, up to its token vectors: twice the token embedding plus a
- * position signal, then layers that normalize before attention and before the dense layers. The mean, the dense layer with
- * tanh and the normalization that follow are the model folder's pooling and projections.
+ * Universal Sentence Encoder Lite (Cer et al., 2018), version 2, up to its token vectors: twice the token embedding
+ * plus a position signal, then layers that normalize before attention and before the dense layers. The mean, the dense
+ * layer with tanh and the normalization that follow are the model folder's pooling and projections.
  *
  * `config.json`, with the values of the published model:
  *
@@ -36,8 +36,8 @@ function timingSignal(positions: number, width: number): Float32Array {
  *   "hidden_act": "relu", "layer_norm_eps": 1e-6, "hidden_dropout_prob": 0, "attention_probs_dropout_prob": 0 }
  * ```
  *
- * Weights of `model.safetensors`, as PyTorch lays out linear layers (`[out, in]`); `in` is `embedding_size` in layer 0 and
- * `hidden_size` in the others; attention works at that width:
+ * Weights of `model.safetensors`, as PyTorch lays out linear layers (`[out, in]`); `in` is `embedding_size` in layer 0
+ * and `hidden_size` in the others; attention works at that width:
  *
  * | name | shape |
  * |---|---|
@@ -59,7 +59,11 @@ export const universalSentenceEncoderLite: Architecture = (config) => {
     const { ops } = layers;
     const [attention, feedForward] = [`encoder.layer.${layer}.attention`, `encoder.layer.${layer}.feed_forward`];
     const input = layers.layerNorm(`${attention}.LayerNorm`, x, epsilon);
-    const [q, k, v] = ['query', 'key', 'value'].map((name) => layers.linear(`${attention}.${name}`, input)) as [T, T, T];
+    const [q, k, v] = ['query', 'key', 'value'].map((name) => layers.linear(`${attention}.${name}`, input)) as [
+      T,
+      T,
+      T,
+    ];
     const headSize = inputOf(layer) / sizes.heads;
     const attended = layers.attention(q, k, v, bias, { heads: sizes.heads, headSize, dropout: sizes.attentionDropout });
     const residual = inputOf(layer) === hiddenSize ? x : layers.linear(`${attention}.residual`, x);

@@ -34,6 +34,11 @@ function parseConfig(bytes: Uint8Array, file: string): Record<string, unknown> {
     if (typeof config === 'object' && config !== null) return config as Record<string, unknown>;
     throw new TypeError('It is not an object.');
   } catch (cause) {
-    throw new SentvecError('invalid-model', `${file} is not a JSON object. Download the model again.`, { file }, { cause });
+    throw new SentvecError(
+      'invalid-model',
+      `${file} is not a JSON object. Download the model again.`,
+      { file },
+      { cause },
+    );
   }
 }

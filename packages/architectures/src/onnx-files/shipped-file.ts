@@ -18,16 +18,27 @@ const usualFiles = ['onnx/model.onnx', 'model.onnx'];
  * @returns `undefined` when there is none
  * @throws SentvecError `invalid-argument` when there is no such variant
  */
-export function findShippedFile(model: string, paths: readonly string[], variant: string | undefined): ShippedFile | undefined {
-  const path = variant === undefined ? usualFiles.find((each) => paths.includes(each)) : findVariant(model, paths, variant);
-  return path === undefined ? undefined : { path, beside: paths.filter((other) => other.startsWith(path) && other !== path) };
+export function findShippedFile(
+  model: string,
+  paths: readonly string[],
+  variant: string | undefined,
+): ShippedFile | undefined {
+  const path =
+    variant === undefined ? usualFiles.find((each) => paths.includes(each)) : findVariant(model, paths, variant);
+  return path === undefined
+    ? undefined
+    : { path, beside: paths.filter((other) => other.startsWith(path) && other !== path) };
 }
 
 function findVariant(model: string, paths: readonly string[], variant: string): string {
   const path = [`onnx/${variant}.onnx`, `${variant}.onnx`].find((candidate) => paths.includes(candidate));
   if (path !== undefined) return path;
-  const present = paths.filter((other) => other.endsWith('.onnx')).map((other) => other.replace(/^onnx\//u, '').replace(/\.onnx$/u, ''));
+  const present = paths
+    .filter((other) => other.endsWith('.onnx'))
+    .map((other) => other.replace(/^onnx\//u, '').replace(/\.onnx$/u, ''));
   const choice =
-    present.length > 0 ? `It has ${present.join(', ')}.` : 'It has no ONNX files; without a variant one is made from its safetensors.';
+    present.length > 0
+      ? `It has ${present.join(', ')}.`
+      : 'It has no ONNX files; without a variant one is made from its safetensors.';
   throw new SentvecError('invalid-argument', `${model} has no ONNX variant "${variant}". ${choice}`, { variant });
 }

@@ -3,7 +3,12 @@ import type { TokenBatch } from '@sentvec/core';
 
 /** What onnxruntime tells of an input or output, in Node as in browsers. */
 export type SessionValue =
-  | { readonly name: string; readonly isTensor: true; readonly type: string; readonly shape: readonly (number | string)[] }
+  | {
+      readonly name: string;
+      readonly isTensor: true;
+      readonly type: string;
+      readonly shape: readonly (number | string)[];
+    }
   | { readonly name: string; readonly isTensor: false };
 
 /** A tensor's parts, as the constructor of onnxruntime's `Tensor` takes them. */
@@ -59,6 +64,8 @@ function inputContent(name: string, { ids, mask, rows, cols }: TokenBatch): Int3
     case 'position_ids':
       return Int32Array.from({ length: rows * cols }, (_, index) => index % cols);
     default:
-      throw new Error(`It wants an input "${name}", which is not one of input_ids, attention_mask, token_type_ids, position_ids.`);
+      throw new Error(
+        `It wants an input "${name}", which is not one of input_ids, attention_mask, token_type_ids, position_ids.`,
+      );
   }
 }

@@ -44,7 +44,11 @@ export function elementwise(scribe: OnnxScribe): Elementwise {
     where(condition, a, b) {
       const [left, right] = [scribe.operand(a), scribe.operand(b)];
       const truth = condition.truth ?? scribe.node('Cast', [condition.name], { to: elementTypes.bool });
-      return scribe.float('Where', [truth, left.name, right.name], broadcastShapes('where', condition.shape, left.shape, right.shape));
+      return scribe.float(
+        'Where',
+        [truth, left.name, right.name],
+        broadcastShapes('where', condition.shape, left.shape, right.shape),
+      );
     },
 
     exp: unary('Exp'),

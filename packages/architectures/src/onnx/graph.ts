@@ -15,7 +15,12 @@ export class OnnxGraph {
   #values = 0;
 
   /** Adds a node, or finds the one that computes the same, and returns the names of its outputs. */
-  node(operator: string, inputs: readonly string[], attributes: Readonly<Record<string, Attribute>> = {}, outputs = 1): readonly string[] {
+  node(
+    operator: string,
+    inputs: readonly string[],
+    attributes: Readonly<Record<string, Attribute>> = {},
+    outputs = 1,
+  ): readonly string[] {
     const key = JSON.stringify([operator, inputs, attributes, outputs]);
     const known = this.#known.get(key);
     if (known !== undefined) return known;
@@ -48,7 +53,8 @@ export class OnnxGraph {
   }
 
   output(name: string, value: string, type: ElementType, shape: Shape): void {
-    if (this.#outputs.some((output) => output.name === name)) throw new Error(`The graph already has an output "${name}".`);
+    if (this.#outputs.some((output) => output.name === name))
+      throw new Error(`The graph already has an output "${name}".`);
     this.#nodes.push({ operator: 'Identity', inputs: [value], outputs: [name], attributes: {} });
     this.#outputs.push({ name, type, shape });
   }

@@ -1,10 +1,21 @@
 import { productOf } from '../dimensions.ts';
 import type { Operations } from '../operations.ts';
-import { checkLayerNorm, linearShape, matmulShape, reducedShape, resolveAxes, resolveAxis, withSize } from '../shapes.ts';
+import {
+  checkLayerNorm,
+  linearShape,
+  matmulShape,
+  reducedShape,
+  resolveAxes,
+  resolveAxis,
+  withSize,
+} from '../shapes.ts';
 import { movement } from './movement.ts';
 import type { OnnxScribe, OnnxTensor } from './scribe.ts';
 
-type Layers = Pick<Operations<OnnxTensor>, 'sum' | 'max' | 'logSumExp' | 'cumulativeSum' | 'softmax' | 'matmul' | 'linear' | 'layerNorm'>;
+type Layers = Pick<
+  Operations<OnnxTensor>,
+  'sum' | 'max' | 'logSumExp' | 'cumulativeSum' | 'softmax' | 'matmul' | 'linear' | 'layerNorm'
+>;
 
 /** Reductions and layers. */
 export function layers(scribe: OnnxScribe): Layers {
@@ -42,14 +53,18 @@ export function layers(scribe: OnnxScribe): Layers {
     matmul(a, b, { transposeLeft = false, transposeRight = false } = {}) {
       const shape = matmulShape(a.shape, b.shape, transposeLeft, transposeRight);
       if (shape.length === 2 && (transposeLeft || transposeRight)) {
-        return scribe.float('Gemm', [a.name, b.name], shape, { transA: Number(transposeLeft), transB: Number(transposeRight) });
+        return scribe.float('Gemm', [a.name, b.name], shape, {
+          transA: Number(transposeLeft),
+          transB: Number(transposeRight),
+        });
       }
       const left = transposeLeft ? lastAxesExchanged(a) : a;
       const right = transposeRight ? lastAxesExchanged(b) : b;
       return scribe.float('MatMul', [left.name, right.name], shape);
     },
 
-    // One Gemm over all rows: onnxruntime multiplies and adds the bias in one pass, and the weight stays as it is stored.
+    // One Gemm over all rows: onnxruntime multiplies and adds the bias in one pass, and the weight stays as it is
+    // stored.
     linear(x, weight, bias) {
       const shape = linearShape(x.shape, weight.shape, bias?.shape);
       const rows = reshape(x, [productOf(x.shape.slice(0, -1)), x.shape.at(-1)!]);

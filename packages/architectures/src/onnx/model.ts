@@ -59,14 +59,16 @@ const opset = 17n;
 const fields = { model: { graph: 7 }, graph: { initializer: 5 }, tensor: { rawData: 9 } } as const;
 
 /**
- * The bytes of an ONNX model, opset 17. Everything but the constants is encoded by the protobuf library; these are spliced
- * into its output, each copied once, because they are nearly all of the file.
+ * The bytes of an ONNX model, opset 17. Everything but the constants is encoded by the protobuf library; these are
+ * spliced into its output, each copied once, because they are nearly all of the file.
  */
 export function encodeModel(parts: GraphParts): Uint8Array<ArrayBuffer> {
   return join(modelChunks(parts, parts.initializers.flatMap(initializerChunks)));
 }
 
-/** A model whose large constants are in a file of their own, which onnxruntime maps into memory instead of reading it. */
+/**
+ * A model whose large constants are in a file of their own, which onnxruntime maps into memory instead of reading it.
+ */
 export interface SplitModel {
   readonly model: Uint8Array<ArrayBuffer>;
   /** What the other file holds, piece after piece. May be views of the weights: do not write to them. */
@@ -80,7 +82,8 @@ const smallestApart = 4096;
 const pageSize = 4096;
 
 /**
- * As `encodeModel`, with the large constants apart ("external data"): a model may then have more than the 2 GiB of a protobuf message.
+ * As `encodeModel`, with the large constants apart ("external data"): a model may then have more than the 2 GiB of a
+ * protobuf message.
  * @param location name of the data file, which lies beside the model
  */
 export function encodeSplitModel(parts: GraphParts, location: string): SplitModel {
@@ -105,12 +108,21 @@ function modelChunks({ nodes, inputs, outputs }: GraphParts, constants: readonly
     input: inputs.map(encodeValue),
     output: outputs.map(encodeValue),
   });
-  const model = create(ModelProtoSchema, { irVersion, producerName: 'sentvec', opsetImport: [{ domain: '', version: opset }] });
+  const model = create(ModelProtoSchema, {
+    irVersion,
+    producerName: 'sentvec',
+    opsetImport: [{ domain: '', version: opset }],
+  });
   const graphChunks = [toBinary(GraphProtoSchema, graph), ...constants];
   return [toBinary(ModelProtoSchema, model), fieldHeader(fields.model.graph, byteLength(graphChunks)), ...graphChunks];
 }
 
-function encodeNode({ operator, inputs, outputs, attributes }: Node): ReturnType<typeof create<typeof NodeProtoSchema>> {
+function encodeNode({
+  operator,
+  inputs,
+  outputs,
+  attributes,
+}: Node): ReturnType<typeof create<typeof NodeProtoSchema>> {
   return create(NodeProtoSchema, {
     opType: operator,
     name: outputs[0] ?? operator,
@@ -121,7 +133,8 @@ function encodeNode({ operator, inputs, outputs, attributes }: Node): ReturnType
 }
 
 function encodeAttribute(name: string, value: Attribute): ReturnType<typeof create<typeof AttributeProtoSchema>> {
-  if (typeof value === 'number') return create(AttributeProtoSchema, { name, type: AttributeType.INT, i: BigInt(value) });
+  if (typeof value === 'number')
+    return create(AttributeProtoSchema, { name, type: AttributeType.INT, i: BigInt(value) });
   if (typeof value === 'string')
     return create(AttributeProtoSchema, { name, type: AttributeType.STRING, s: new TextEncoder().encode(value) });
   if ('float' in value) return create(AttributeProtoSchema, { name, type: AttributeType.FLOAT, f: value.float });
@@ -138,22 +151,41 @@ function encodeType(type: ElementType, shape: Shape): TypeProto {
       value: typeof size === 'number' ? { case: 'dimValue', value: BigInt(size) } : { case: 'dimParam', value: size },
     }),
   );
-  return create(TypeProtoSchema, { value: { case: 'tensorType', value: { elemType: elementTypes[type], shape: { dim } } } });
+  return create(TypeProtoSchema, {
+    value: { case: 'tensorType', value: { elemType: elementTypes[type], shape: { dim } } },
+  });
 }
 
 /** A constant as it stands in the graph: headers, then its numbers where they lie in memory. */
 function initializerChunks({ name, data, shape }: Initializer): Uint8Array[] {
-  const start = toBinary(TensorProtoSchema, create(TensorProtoSchema, { name, dataType: dataTypeOf(data), dims: shape.map(BigInt) }));
+  const start = toBinary(
+    TensorProtoSchema,
+    create(TensorProtoSchema, { name, dataType: dataTypeOf(data), dims: shape.map(BigInt) }),
+  );
   const numbers = bytesOf(data);
   const tensor = [start, fieldHeader(fields.tensor.rawData, numbers.length), numbers];
   return [fieldHeader(fields.graph.initializer, byteLength(tensor)), ...tensor];
 }
 
 /** A constant that is elsewhere, as it stands in the graph. */
-function externalInitializerChunks({ name, data, shape }: Initializer, location: string, offset: number, length: number): Uint8Array[] {
-  const externalData = Object.entries({ location, offset, length }).map(([key, value]) => ({ key, value: String(value) }));
+function externalInitializerChunks(
+  { name, data, shape }: Initializer,
+  location: string,
+  offset: number,
+  length: number,
+): Uint8Array[] {
+  const externalData = Object.entries({ location, offset, length }).map(([key, value]) => ({
+    key,
+    value: String(value),
+  }));
   const dataLocation = TensorProto_DataLocation.EXTERNAL;
-  const proto = create(TensorProtoSchema, { name, dataType: dataTypeOf(data), dims: shape.map(BigInt), dataLocation, externalData });
+  const proto = create(TensorProtoSchema, {
+    name,
+    dataType: dataTypeOf(data),
+    dims: shape.map(BigInt),
+    dataLocation,
+    externalData,
+  });
   const tensor = toBinary(TensorProtoSchema, proto);
   return [fieldHeader(fields.graph.initializer, tensor.length), tensor];
 }

@@ -1,6 +1,15 @@
 import { productOf, sumOf } from '../dimensions.ts';
 import type { Dimension, Operations, Shape } from '../operations.ts';
-import { checkBroadcast, checkConcat, checkReshape, resolveAxis, sameShape, scatterShape, transposedShape, withSize } from '../shapes.ts';
+import {
+  checkBroadcast,
+  checkConcat,
+  checkReshape,
+  resolveAxis,
+  sameShape,
+  scatterShape,
+  transposedShape,
+  withSize,
+} from '../shapes.ts';
 import { elementTypes } from './model.ts';
 import type { OnnxScribe, OnnxTensor } from './scribe.ts';
 
@@ -10,8 +19,8 @@ type Movement = Pick<
 >;
 
 /**
- * Up to this many places, rows are added by a matrix product. Not by `ScatterND` with a reduction: onnxruntime 1.30 executes that on
- * several threads at once without a lock, and loses additions to a row that occurs twice.
+ * Up to this many places, rows are added by a matrix product. Not by `ScatterND` with a reduction: onnxruntime 1.30
+ * executes that on several threads at once without a lock, and loses additions to a row that occurs twice.
  */
 const mostSelected = 1024;
 
@@ -83,12 +92,16 @@ export function movement(scribe: OnnxScribe): Movement {
       const after = scribe.node('Sub', [sizes.value(size), sizes.value(sumOf([start, x.shape[at]!]))]);
       const others = x.shape.length - 1;
       const zeros = (count: number): string => sizes.numbers(Array.from({ length: count }, () => 0));
-      const pads = scribe.node('Concat', [zeros(at), sizes.value(start), zeros(others), after, zeros(others - at)], { axis: 0 });
+      const pads = scribe.node('Concat', [zeros(at), sizes.value(start), zeros(others), after, zeros(others - at)], {
+        axis: 0,
+      });
       return scribe.like(x, 'Pad', [x.name, pads], withSize(x.shape, at, size));
     },
 
     gather(table, indices) {
-      return scribe.like(table, 'Gather', [table.name, indices.name], [...indices.shape, ...table.shape.slice(1)], { axis: 0 });
+      return scribe.like(table, 'Gather', [table.name, indices.name], [...indices.shape, ...table.shape.slice(1)], {
+        axis: 0,
+      });
     },
 
     scatterAdd(rows, indices, size, { distinct = false } = {}) {
@@ -101,7 +114,9 @@ export function movement(scribe: OnnxScribe): Movement {
       const width = productOf(shape.slice(1));
       const flat = reshape(rows, [count, width]);
       const sums =
-        typeof size === 'number' && size <= mostSelected ? selectAndSum(flat, indices, size) : scatterEntries(flat, indices, size);
+        typeof size === 'number' && size <= mostSelected
+          ? selectAndSum(flat, indices, size)
+          : scatterEntries(flat, indices, size);
       return reshape(sums, shape);
     },
   };

@@ -11,8 +11,8 @@ import { OnnxScribe, type OnnxTensor } from './scribe.ts';
 const longestShared = 64;
 
 /**
- * Records operations as an ONNX graph of standard operators (opset 17): declare inputs, apply `operations`, declare outputs,
- * then `encode()`. Sizes of inputs may have names; they are then open, and equal wherever the name occurs.
+ * Records operations as an ONNX graph of standard operators (opset 17): declare inputs, apply `operations`, declare
+ * outputs, then `encode()`. Sizes of inputs may have names; they are then open, and equal wherever the name occurs.
  *
  * ```ts
  * const recorder = new OnnxRecorder();
@@ -27,7 +27,12 @@ export class OnnxRecorder {
   readonly #scribe = new OnnxScribe(this.#graph);
 
   constructor() {
-    this.operations = { ...creation(this.#scribe), ...elementwise(this.#scribe), ...movement(this.#scribe), ...layers(this.#scribe) };
+    this.operations = {
+      ...creation(this.#scribe),
+      ...elementwise(this.#scribe),
+      ...movement(this.#scribe),
+      ...layers(this.#scribe),
+    };
   }
 
   /** Declares an input. Named sizes in `shape` can be used from then on. */
@@ -57,11 +62,13 @@ type Creation = Pick<Operations<OnnxTensor>, 'shape' | 'constant' | 'size' | 'ra
 
 function creation(scribe: OnnxScribe): Creation {
   const constant: Creation['constant'] = (data, shape) => {
-    if (data.length !== productOf(shape)) throw new Error(`constant: ${data.length} numbers do not fill [${shape.join(', ')}].`);
+    if (data.length !== productOf(shape))
+      throw new Error(`constant: ${data.length} numbers do not fill [${shape.join(', ')}].`);
     const kind = data instanceof Float32Array ? 'float' : 'index';
     const stored = data instanceof Float32Array ? data : BigInt64Array.from(data, BigInt);
     const { graph } = scribe;
-    const name = data.length > longestShared ? graph.initializer(stored, shape) : graph.sharedInitializer(stored, shape);
+    const name =
+      data.length > longestShared ? graph.initializer(stored, shape) : graph.sharedInitializer(stored, shape);
     return { name, kind, shape };
   };
 
@@ -82,10 +89,18 @@ function creation(scribe: OnnxScribe): Creation {
           [length],
         );
       const limit = scribe.node('Reshape', [scribe.sizes.value(length), scribe.sizes.numbers([])]);
-      return { name: scribe.node('Range', [scribe.scalar(0), limit, scribe.scalar(1)]), kind: 'index', shape: [length] };
+      return {
+        name: scribe.node('Range', [scribe.scalar(0), limit, scribe.scalar(1)]),
+        kind: 'index',
+        shape: [length],
+      };
     },
 
     toFloat: (indices) => scribe.float('Cast', [indices.name], indices.shape, { to: elementTypes.float }),
-    toIndex: (x) => ({ name: scribe.node('Cast', [x.name], { to: elementTypes.int64 }), kind: 'index', shape: x.shape }),
+    toIndex: (x) => ({
+      name: scribe.node('Cast', [x.name], { to: elementTypes.int64 }),
+      kind: 'index',
+      shape: x.shape,
+    }),
   };
 }

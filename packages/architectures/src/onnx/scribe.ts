@@ -37,7 +37,13 @@ export class OnnxScribe {
   }
 
   /** An operator that gives the kind of tensor that `x` is. */
-  like(x: OnnxTensor, operator: string, inputs: readonly string[], shape: Shape, attributes: Attributes = {}): OnnxTensor {
+  like(
+    x: OnnxTensor,
+    operator: string,
+    inputs: readonly string[],
+    shape: Shape,
+    attributes: Attributes = {},
+  ): OnnxTensor {
     return { name: this.node(operator, inputs, attributes), kind: x.kind, shape };
   }
 

@@ -42,8 +42,8 @@ export class OnnxSizes {
   }
 
   /**
-   * What `Reshape` is told in order to reach `target`: constants where possible, since it can copy a size of its input (0)
-   * and infer one (-1).
+   * What `Reshape` is told in order to reach `target`: constants where possible, since it can copy a size of its input
+   * (0) and infer one (-1).
    */
   reshapeTarget(from: Shape, target: Shape): string {
     const copied = target.map((size, axis) => (typeof size === 'string' && size === from[axis] ? 0 : size));

@@ -54,13 +54,20 @@ const matmul: Layers['matmul'] = (a, b, { transposeLeft = false, transposeRight 
   const inner = a.shape.at(transposeLeft ? -2 : -1)!;
   const data = new Float64Array(entries(shape));
   for (let index = 0; index < entries(shape.slice(0, -2)); index += 1) {
-    multiplyInto(data, index * rows * cols, matrixAt(a, index, transposeLeft), matrixAt(b, index, transposeRight), { rows, inner, cols });
+    multiplyInto(data, index * rows * cols, matrixAt(a, index, transposeLeft), matrixAt(b, index, transposeRight), {
+      rows,
+      inner,
+      cols,
+    });
   }
   return { data, shape };
 };
 
 /** Applies `compute` to each run along the last axis; it writes its results into `output`. */
-function alongLastAxis(x: PlainTensor, compute: (input: Numbers, output: Float64Array, row: number) => void): PlainTensor {
+function alongLastAxis(
+  x: PlainTensor,
+  compute: (input: Numbers, output: Float64Array, row: number) => void,
+): PlainTensor {
   const width = x.shape.at(-1)!;
   const data = new Float64Array(x.data.length);
   for (let start = 0; start < data.length; start += width) {
@@ -108,6 +115,10 @@ export const layers: Layers = {
       mean[row] = center;
       inverseDeviation[row] = scale;
     });
-    return { output, mean: { data: mean, shape: statistics }, inverseDeviation: { data: inverseDeviation, shape: statistics } };
+    return {
+      output,
+      mean: { data: mean, shape: statistics },
+      inverseDeviation: { data: inverseDeviation, shape: statistics },
+    };
   },
 };

@@ -1,6 +1,14 @@
 import type { Operations } from '../operations.ts';
 import { sumOf } from '../dimensions.ts';
-import { checkBroadcast, checkConcat, checkReshape, resolveAxis, scatterShape, transposedShape, withSize } from '../shapes.ts';
+import {
+  checkBroadcast,
+  checkConcat,
+  checkReshape,
+  resolveAxis,
+  scatterShape,
+  transposedShape,
+  withSize,
+} from '../shapes.ts';
 import { broadcastData } from './elementwise.ts';
 import { entries, numericShape, type PlainTensor, strides, walk } from './tensor.ts';
 
@@ -21,7 +29,14 @@ function blocks(shape: readonly number[], axis: number): { outer: number; size: 
 }
 
 /** Copies runs of the axis: `length` entries beginning at `from` in `source`, to `to` in `target`. */
-function copyAlong(source: PlainTensor, target: PlainTensor, axis: number, from: number, to: number, length: number): void {
+function copyAlong(
+  source: PlainTensor,
+  target: PlainTensor,
+  axis: number,
+  from: number,
+  to: number,
+  length: number,
+): void {
   const read = blocks(source.shape, axis);
   const write = blocks(target.shape, axis);
   for (let block = 0; block < read.outer; block += 1) {

@@ -6,8 +6,8 @@ import { reductions } from './reductions.ts';
 import { entries, type PlainTensor } from './tensor.ts';
 
 /**
- * The operations in plain TypeScript, computed at once in float64: the reference that other interpreters are compared with.
- * Written to be read, not to be fast.
+ * The operations in plain TypeScript, computed at once in float64: the reference that other interpreters are compared
+ * with. Written to be read, not to be fast.
  */
 export const plainOperations: Operations<PlainTensor> = {
   ...elementwise,
@@ -18,7 +18,8 @@ export const plainOperations: Operations<PlainTensor> = {
   shape: (x) => x.shape,
 
   constant(data, shape) {
-    if (data.length !== entries(shape)) throw new Error(`constant: ${data.length} numbers do not fill [${shape.join(', ')}].`);
+    if (data.length !== entries(shape))
+      throw new Error(`constant: ${data.length} numbers do not fill [${shape.join(', ')}].`);
     return { data: data instanceof Int32Array ? data : new Float64Array(data), shape };
   },
 

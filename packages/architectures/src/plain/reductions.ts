@@ -5,7 +5,12 @@ import { entries, numericShape, type PlainTensor, strides, walk } from './tensor
 type Reductions = Pick<Operations<PlainTensor>, 'sum' | 'max' | 'logSumExp' | 'cumulativeSum'>;
 
 /** Combines all entries that fall on the same place when `axes` are removed, beginning with `initial`. */
-function reduce(x: PlainTensor, axes: readonly number[], initial: number, combine: (sum: number, entry: number) => number): Float64Array {
+function reduce(
+  x: PlainTensor,
+  axes: readonly number[],
+  initial: number,
+  combine: (sum: number, entry: number) => number,
+): Float64Array {
   const resolved = resolveAxes(x.shape, axes);
   const kept = numericShape(reducedShape(x.shape, axes, true));
   const steps = strides(kept).map((step, axis) => (resolved.includes(axis) ? 0 : step));
@@ -18,7 +23,10 @@ function reduce(x: PlainTensor, axes: readonly number[], initial: number, combin
 
 export const reductions: Reductions = {
   sum(x, axes, keepAxes = false) {
-    return { data: reduce(x, axes, 0, (sum, entry) => sum + entry), shape: numericShape(reducedShape(x.shape, axes, keepAxes)) };
+    return {
+      data: reduce(x, axes, 0, (sum, entry) => sum + entry),
+      shape: numericShape(reducedShape(x.shape, axes, keepAxes)),
+    };
   },
 
   max(x, axes, keepAxes = false) {
@@ -34,7 +42,10 @@ export const reductions: Reductions = {
     walk(x.shape, steps, (offset, position) => {
       sums[offset]! += Math.exp(x.data[position]! - largest[offset]!);
     });
-    return { data: sums.map((sum, i) => Math.log(sum) + largest[i]!), shape: numericShape(reducedShape(x.shape, axes, keepAxes)) };
+    return {
+      data: sums.map((sum, i) => Math.log(sum) + largest[i]!),
+      shape: numericShape(reducedShape(x.shape, axes, keepAxes)),
+    };
   },
 
   cumulativeSum(x, axis) {

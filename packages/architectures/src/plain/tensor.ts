@@ -1,6 +1,9 @@
 import type { Shape } from '../operations.ts';
 
-/** A tensor in memory, row-major. Floats are Float64Array, or Float32Array where they are read from a file; indices are Int32Array. */
+/**
+ * A tensor in memory, row-major. Floats are Float64Array, or Float32Array where they are read from a file; indices are
+ * Int32Array.
+ */
 export interface PlainTensor {
   readonly data: Float64Array | Float32Array | Int32Array;
   readonly shape: readonly number[];
@@ -46,7 +49,11 @@ export function broadcastStrides(from: readonly number[], to: readonly number[])
 }
 
 /** Calls `visit` with the offset of each entry of `shape`, in row-major order, when read with `steps` as strides. */
-export function walk(shape: readonly number[], steps: readonly number[], visit: (offset: number, position: number) => void): void {
+export function walk(
+  shape: readonly number[],
+  steps: readonly number[],
+  visit: (offset: number, position: number) => void,
+): void {
   const total = entries(shape);
   const counters = shape.map(() => 0);
   let offset = 0;

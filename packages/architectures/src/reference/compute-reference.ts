@@ -5,11 +5,17 @@ import { plainOperations } from '../plain/operations.ts';
 import { plainIndices, type PlainTensor } from '../plain/tensor.ts';
 
 /** Runs an encoder in plain TypeScript. Of the token table only the rows of the batch are read. */
-export async function computeReference(files: ModelFiles, { ids, mask, rows, cols }: TokenBatch): Promise<TokenEmbeddings> {
+export async function computeReference(
+  files: ModelFiles,
+  { ids, mask, rows, cols }: TokenBatch,
+): Promise<TokenEmbeddings> {
   const definition = await readEncoder(files);
   const { hiddenSize, network } = definition;
   // As they are in the file: to widen them would take more time than to multiply with them.
-  const weight = (name: string): PlainTensor => ({ data: definition.weight(name), shape: definition.weights.get(name)! });
+  const weight = (name: string): PlainTensor => ({
+    data: definition.weight(name),
+    shape: definition.weights.get(name)!,
+  });
   const shape = [rows, cols];
   const { data } = network.encode(plainOperations, weight, {
     ids: plainIndices(ids, shape),

@@ -11,8 +11,9 @@ const usualLimit = 2 ** 31;
 const fewMultiplications = 2 ** 22;
 
 /**
- * Token embeddings of a short batch in plain TypeScript, in float64: what the canary of a backend compares with; see `Backend.reference` of
- * `@sentvec/core`. Takes the weights from the model's safetensors, in Node from a thread of its own when they are many and on this disk.
+ * Token embeddings of a short batch in plain TypeScript, in float64: what the canary of a backend compares with; see
+ * `Backend.reference` of `@sentvec/core`. Takes the weights from the model's safetensors, in Node from a thread of its
+ * own when they are many and on this disk.
  * @param limit the most multiplications, about, that it may take: a billion is some seconds. Default 2^31
  * @returns a reason instead for a model without safetensors, or one that would take long
  * @throws SentvecError `invalid-model`, `unsupported-model`

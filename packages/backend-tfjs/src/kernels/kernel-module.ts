@@ -3,7 +3,10 @@ import type { TensorInfo } from '@tensorflow/tfjs-core';
 import { withRelaxedSimd } from '#relaxed-simd';
 import { kernelModuleBinary, relaxedKernelModuleBinary } from './kernel-module-binary.ts';
 
-/** The functions of kernels/, over addresses in the memory of TensorFlow.js. Sizes count entries; everything is float32, row-major. */
+/**
+ * The functions of kernels/, over addresses in the memory of TensorFlow.js. Sizes count entries; everything is float32,
+ * row-major.
+ */
 export interface KernelModule {
   /** c = a · bᵀ + bias, where a is [rows, inner], b is [cols, inner] and bias is [cols], or 0 for none. */
   matrixProduct(a: number, b: number, c: number, bias: number, rows: number, cols: number, inner: number): void;
@@ -19,10 +22,13 @@ export interface KernelModule {
 
 const modules = new WeakMap<BackendWasm, KernelModule>();
 
-/** Puts the kernels beside those of the backend, in the same memory. @throws Error when the backend does not share it */
+/**
+ * Puts the kernels beside those of the backend, in the same memory. @throws Error when the backend does not share it
+ */
 export async function attachKernels(backend: BackendWasm): Promise<void> {
   const { memory } = (backend.wasm as unknown as { readonly asm: { readonly memory?: WebAssembly.Memory } }).asm;
-  if (memory === undefined) throw new Error('The WebAssembly backend of TensorFlow.js does not give access to its memory.');
+  if (memory === undefined)
+    throw new Error('The WebAssembly backend of TensorFlow.js does not give access to its memory.');
   const { exports } = await WebAssembly.instantiate(compileKernels(), { tensorflow: { memory } });
   modules.set(backend, exports as unknown as KernelModule);
 }
@@ -30,7 +36,9 @@ export async function attachKernels(backend: BackendWasm): Promise<void> {
 /** They are small: some kilobytes, compiled in a millisecond. */
 function compileKernels(): WebAssembly.Module {
   const relaxed = bytesOf(relaxedKernelModuleBinary);
-  return withRelaxedSimd(() => new WebAssembly.Module(WebAssembly.validate(relaxed) ? relaxed : bytesOf(kernelModuleBinary)));
+  return withRelaxedSimd(
+    () => new WebAssembly.Module(WebAssembly.validate(relaxed) ? relaxed : bytesOf(kernelModuleBinary)),
+  );
 }
 
 function bytesOf(base64: string): Uint8Array<ArrayBuffer> {

@@ -2,7 +2,9 @@ import type { BackendWasm } from '@tensorflow/tfjs-backend-wasm';
 import type { KernelFunc, TensorInfo } from '@tensorflow/tfjs-core';
 import { addressOf, kernelsOf, sizeOf } from './kernel-module.ts';
 
-/** Names of kernels that TensorFlow.js has not: where a backend has them, operations use them instead of several others. */
+/**
+ * Names of kernels that TensorFlow.js has not: where a backend has them, operations use them instead of several others.
+ */
 export const layerNormKernel = 'SentvecLayerNorm';
 export const geluKernel = 'SentvecGelu';
 
@@ -12,7 +14,12 @@ export const layerNorm: KernelFunc = ({ inputs, attrs, backend: given }) => {
   const { x, weight, bias } = inputs as { x: TensorInfo; weight: TensorInfo; bias: TensorInfo };
   const { epsilon } = attrs as { epsilon: number };
   const out = backend.makeOutput(x.shape, 'float32');
-  const [from, to, by, plus] = [x, out, weight, bias].map((tensor) => addressOf(backend, tensor)) as [number, number, number, number];
+  const [from, to, by, plus] = [x, out, weight, bias].map((tensor) => addressOf(backend, tensor)) as [
+    number,
+    number,
+    number,
+    number,
+  ];
   const width = sizeOf(weight);
   kernelsOf(backend).layerNorm(from, to, by, plus, sizeOf(x) / width, width, epsilon);
   return out;

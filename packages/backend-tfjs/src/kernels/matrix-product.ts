@@ -33,7 +33,9 @@ function multiply(backend: BackendWasm, { a, b, bias, transposeA, transposeB }: 
   const cols = transposeB ? right.rows : right.cols;
   const outer = left.count >= right.count ? a.shape.slice(0, -2) : b.shape.slice(0, -2);
   if (![1, right.count].includes(left.count) && right.count !== 1) {
-    throw new Error(`BatchMatMul: [${a.shape.join(', ')}] and [${b.shape.join(', ')}] hold different numbers of matrices.`);
+    throw new Error(
+      `BatchMatMul: [${a.shape.join(', ')}] and [${b.shape.join(', ')}] hold different numbers of matrices.`,
+    );
   }
   const out = backend.makeOutput([...outer, rows, cols], 'float32');
   const result = matricesOf(backend, out);
@@ -88,5 +90,10 @@ class Reader {
 
 function matricesOf(backend: BackendWasm, tensor: TensorInfo): Matrices {
   const [rows, cols] = tensor.shape.slice(-2) as [number, number];
-  return { count: tensor.shape.slice(0, -2).reduce((count, size) => count * size, 1), rows, cols, address: addressOf(backend, tensor) };
+  return {
+    count: tensor.shape.slice(0, -2).reduce((count, size) => count * size, 1),
+    rows,
+    cols,
+    address: addressOf(backend, tensor),
+  };
 }

@@ -6,14 +6,21 @@ import { erf, gelu, geluKernel, layerNorm, layerNormKernel } from './layers.ts';
 import { batchMatMul, fusedMatMul } from './matrix-product.ts';
 import { gatherRows, unsortedSegmentSum } from './rows.ts';
 
-/** Where the files of `@tensorflow/tfjs-backend-wasm` are served: a folder's URL, or a URL for each file name. Node finds them itself. */
+/**
+ * Where the files of `@tensorflow/tfjs-backend-wasm` are served: a folder's URL, or a URL for each file name. Node
+ * finds them itself.
+ */
 export type WasmPaths = string | Readonly<Record<string, string>>;
 
 /** The name under which TensorFlow.js knows its WebAssembly backend with the kernels of this package. */
 export const wasmBackend = 'sentvec-wasm';
 
 /** Kernels, and for which attributes they stand in for the one of that name. Default: all. */
-const kernels: readonly { readonly name: string; readonly compute: KernelFunc; readonly only?: (attributes: NamedAttrMap) => boolean }[] = [
+const kernels: readonly {
+  readonly name: string;
+  readonly compute: KernelFunc;
+  readonly only?: (attributes: NamedAttrMap) => boolean;
+}[] = [
   { name: 'BatchMatMul', compute: batchMatMul },
   { name: '_FusedMatMul', compute: fusedMatMul, only: ({ activation }) => activation === 'linear' },
   { name: 'UnsortedSegmentSum', compute: unsortedSegmentSum },
@@ -24,15 +31,17 @@ const kernels: readonly { readonly name: string; readonly compute: KernelFunc; r
 ];
 
 /**
- * Makes the backend known to TensorFlow.js, which starts it when it is chosen. It is a backend of its own: `wasm`, which a page may
- * use for other things, stays as it is.
+ * Makes the backend known to TensorFlow.js, which starts it when it is chosen. It is a backend of its own: `wasm`,
+ * which a page may use for other things, stays as it is.
  */
 export async function registerWasmBackend(tf: TensorFlow, paths?: WasmPaths): Promise<void> {
   if (tf.findBackendFactory(wasmBackend) !== null) return;
   const { setWasmPaths } = await import('@tensorflow/tfjs-backend-wasm');
   if (paths !== undefined) setWasmPaths(paths);
   const first = tf.registerBackend(wasmBackend, async () => {
-    const backend = (await withoutListeners(() => withoutThreads(tf, () => tf.findBackendFactory('wasm')()))) as BackendWasm;
+    const backend = (await withoutListeners(() =>
+      withoutThreads(tf, () => tf.findBackendFactory('wasm')()),
+    )) as BackendWasm;
     await attachKernels(backend);
     return backend;
   });
@@ -46,7 +55,8 @@ export async function registerWasmBackend(tf: TensorFlow, paths?: WasmPaths): Pr
       ...usual,
       kernelName: name,
       backendName: wasmBackend,
-      kernelFunc: (call) => (usual === undefined || (only?.(call.attrs!) ?? true) ? compute(call) : usual.kernelFunc(call)),
+      kernelFunc: (call) =>
+        usual === undefined || (only?.(call.attrs!) ?? true) ? compute(call) : usual.kernelFunc(call),
     });
   }
 }
@@ -65,7 +75,10 @@ async function withoutThreads<T>(tf: TensorFlow, start: () => T | Promise<T>): P
 
 const failures = ['uncaughtException', 'unhandledRejection'] as const;
 
-/** In Node the module listens for the failures of the whole program, and throws them again from its own code. They are not its own. */
+/**
+ * In Node the module listens for the failures of the whole program, and throws them again from its own code. They are
+ * not its own.
+ */
 async function withoutListeners<T>(start: () => Promise<T>): Promise<T> {
   const { process } = globalThis as { process?: NodeJS.Process };
   const before = failures.map((event) => new Set(process?.listeners?.(event as 'uncaughtException')));

@@ -16,7 +16,13 @@ export type Task =
   | { readonly kind: 'load'; readonly model: number; readonly name: string }
   | { readonly kind: 'encode'; readonly model: number; readonly batch: TokenBatch }
   | { readonly kind: 'head'; readonly model: number; readonly number: number; readonly head: PlainHead }
-  | { readonly kind: 'pooled'; readonly model: number; readonly batch: TokenBatch; readonly head: number; readonly mask: Int32Array }
+  | {
+      readonly kind: 'pooled';
+      readonly model: number;
+      readonly batch: TokenBatch;
+      readonly head: number;
+      readonly mask: Int32Array;
+    }
   | { readonly kind: 'release'; readonly model: number }
   | { readonly kind: 'close' };
 

@@ -16,8 +16,9 @@ export function absence(device: TfjsDevice): string | undefined {
 }
 
 /**
- * Threads with a native library. There is one for all models, and it stays until the process ends: libtensorflow cannot be loaded a second
- * time after the thread that loaded it has ended (it aborts the process), and on a GPU each copy would want the memory for itself.
+ * Threads with a native library. There is one for all models, and it stays until the process ends: libtensorflow cannot
+ * be loaded a second time after the thread that loaded it has ended (it aborts the process), and on a GPU each copy
+ * would want the memory for itself.
  */
 const shared = new Map<TfjsDevice, Promise<TensorFlowThread>>();
 
@@ -46,7 +47,12 @@ async function load(thread: TensorFlowThread, files: ModelFiles): Promise<Placed
       ...sizes,
       encode: async (batch) => (await thread.perform({ kind: 'encode', model, ...copied(batch) })) as Float32Array,
       addHead: async (number, head) => {
-        await thread.perform({ kind: 'head', model, number, head: { ...head, projections: head.projections.map(sharedProjection) } });
+        await thread.perform({
+          kind: 'head',
+          model,
+          number,
+          head: { ...head, projections: head.projections.map(sharedProjection) },
+        });
       },
       encodePooled: async (batch, head, mask) =>
         (await thread.perform({ kind: 'pooled', model, head, mask: mask.slice(), ...copied(batch) })) as Float32Array,

@@ -4,8 +4,8 @@ import { setFlagsFromString } from 'node:v8';
 const firstWithout = [11, 4] as const;
 
 /**
- * Does some work, which must not wait for anything, with relaxed SIMD switched on: Node 20 has it behind a flag of V8. A module that is
- * compiled meanwhile keeps it; what else the process compiles, before and after, is as ever.
+ * Does some work, which must not wait for anything, with relaxed SIMD switched on: Node 20 has it behind a flag of V8.
+ * A module that is compiled meanwhile keeps it; what else the process compiles, before and after, is as ever.
  */
 export function withRelaxedSimd<T>(work: () => T): T {
   const [major = 0, minor = 0] = process.versions.v8.split('.').map(Number);

@@ -8,8 +8,8 @@ interface Waiting {
 }
 
 /**
- * The main thread's end of a thread with TensorFlow.js in it. It keeps the process alive while there is something to do in it, and only
- * then, so that a program that forgets `dispose` still ends.
+ * The main thread's end of a thread with TensorFlow.js in it. It keeps the process alive while there is something to do
+ * in it, and only then, so that a program that forgets `dispose` still ends.
  */
 export class TensorFlowThread {
   readonly description: string;
@@ -34,7 +34,11 @@ export class TensorFlowThread {
   /** @throws SentvecError `backend-unavailable` with the reason */
   static async start(workerData: ThreadStart): Promise<TensorFlowThread> {
     // The flags of the program (--input-type, loaders) are not for this file.
-    const worker = new Worker(new URL('./tensor-flow-worker.js', import.meta.url), { workerData, execArgv: [], name: 'sentvec tfjs' });
+    const worker = new Worker(new URL('./tensor-flow-worker.js', import.meta.url), {
+      workerData,
+      execArgv: [],
+      name: 'sentvec tfjs',
+    });
     const first = await new Promise<Reply>((resolve) => {
       worker.once('message', resolve);
       worker.once('error', (error) => resolve({ kind: 'unavailable', reason: messageOf(error) }));

@@ -8,7 +8,10 @@ import type { PlainError, Reply, Request, Task, ThreadStart } from './messages.t
 const port = parentPort!;
 const { device, wasmPaths } = workerData as ThreadStart;
 const models = new Map<number, LocalEncoder>();
-const wanted = new Map<number, { resolve(content: Uint8Array | readonly string[]): void; reject(error: Error): void }>();
+const wanted = new Map<
+  number,
+  { resolve(content: Uint8Array | readonly string[]): void; reject(error: Error): void }
+>();
 let lastWanted = 0;
 
 function send(reply: Reply, transfer: ArrayBuffer[] = []): void {

@@ -9,8 +9,8 @@ export interface Differentiable {
 }
 
 /**
- * An operation whose gradient is not the one that TensorFlow.js would put together: because that one is wrong (a sum along an
- * inner axis, ties of a maximum), missing, or far slower (a broadcast).
+ * An operation whose gradient is not the one that TensorFlow.js would put together: because that one is wrong (a sum
+ * along an inner axis, ties of a maximum), missing, or far slower (a broadcast).
  */
 export function differentiable(tf: TensorFlow, inputs: readonly TfTensor[], compute: () => Differentiable): TfTensor {
   const operation = tf.customGrad((...tensorsAndSave) => {

@@ -26,8 +26,10 @@ type Elementwise = Pick<
 type Compare = 'greater' | 'equal';
 
 export function elementwise(tf: TensorFlow): Elementwise {
-  const fixed = (operand: Operand<TfTensor>): TfTensor | number => (typeof operand === 'number' ? operand : detached(tf, operand));
-  const compare = (kind: Compare, a: Operand<TfTensor>, b: Operand<TfTensor>): TfTensor => tf.cast(tf[kind](fixed(a), fixed(b)), 'float32');
+  const fixed = (operand: Operand<TfTensor>): TfTensor | number =>
+    typeof operand === 'number' ? operand : detached(tf, operand);
+  const compare = (kind: Compare, a: Operand<TfTensor>, b: Operand<TfTensor>): TfTensor =>
+    tf.cast(tf[kind](fixed(a), fixed(b)), 'float32');
 
   /** 1 for the larger one, a half for equal ones. */
   const share = (chosen: Operand<TfTensor>, other: Operand<TfTensor>): TfTensor =>
@@ -46,7 +48,10 @@ export function elementwise(tf: TensorFlow): Elementwise {
         saved: tensors,
         gradients: (d, saved) => {
           const kept = [...saved];
-          const [left, right] = [a, b].map((operand) => (typeof operand === 'number' ? operand : kept.shift()!)) as [typeof a, typeof b];
+          const [left, right] = [a, b].map((operand) => (typeof operand === 'number' ? operand : kept.shift()!)) as [
+            typeof a,
+            typeof b,
+          ];
           const ways = [
             [left, right],
             [right, left],
@@ -64,7 +69,9 @@ export function elementwise(tf: TensorFlow): Elementwise {
     where(condition, a, b) {
       const shapes = [condition, a, b].map((operand) => (typeof operand === 'number' ? [] : operand.shape));
       const shape = shapes.reduce((broadcast, each) => tf.broadcast_util.assertAndGetBroadcastShape(broadcast, each));
-      const [chosen, left, right] = [tf.notEqual(detached(tf, condition), 0), a, b].map((operand) => spread(tf, operand, shape));
+      const [chosen, left, right] = [tf.notEqual(detached(tf, condition), 0), a, b].map((operand) =>
+        spread(tf, operand, shape),
+      );
       return tf.where(chosen!, left!, right!);
     },
 

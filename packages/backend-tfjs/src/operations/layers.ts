@@ -8,7 +8,8 @@ type Layers = Pick<Operations<TfTensor>, 'softmax' | 'matmul' | 'linear' | 'laye
 export function layers(tf: TensorFlow): Layers {
   return {
     softmax: (x) => tf.softmax(x),
-    matmul: (a, b, { transposeLeft = false, transposeRight = false } = {}) => tf.matMul(a, b, transposeLeft, transposeRight),
+    matmul: (a, b, { transposeLeft = false, transposeRight = false } = {}) =>
+      tf.matMul(a, b, transposeLeft, transposeRight),
 
     linear(x, weight, bias) {
       const [outputs, inputs] = weight.shape as [number, number];
@@ -57,7 +58,11 @@ class LayerNorm implements Normalized<TfTensor> {
   }
 }
 
-function standardize(tf: TensorFlow, x: TfTensor, epsilon: number): { standardized: TfTensor; inverseDeviation: TfTensor } {
+function standardize(
+  tf: TensorFlow,
+  x: TfTensor,
+  epsilon: number,
+): { standardized: TfTensor; inverseDeviation: TfTensor } {
   const centered = tf.sub(x, tf.mean(x, -1, true));
   const inverseDeviation = tf.rsqrt(tf.add(tf.mean(tf.square(centered), -1, true), epsilon));
   return { standardized: tf.mul(centered, inverseDeviation), inverseDeviation };

@@ -3,7 +3,10 @@ import type { TensorFlow, TfTensor } from '../tensor-flow.ts';
 import { differentiable } from './differentiable.ts';
 import { spread } from './elementwise.ts';
 
-type Movement = Pick<Operations<TfTensor>, 'reshape' | 'transpose' | 'broadcastTo' | 'concat' | 'slice' | 'pad' | 'gather' | 'scatterAdd'>;
+type Movement = Pick<
+  Operations<TfTensor>,
+  'reshape' | 'transpose' | 'broadcastTo' | 'concat' | 'slice' | 'pad' | 'gather' | 'scatterAdd'
+>;
 
 export function movement(tf: TensorFlow): Movement {
   return {
@@ -38,7 +41,11 @@ export function movement(tf: TensorFlow): Movement {
     scatterAdd(rows, indices, size) {
       const rest = rows.shape.slice(indices.rank);
       return differentiable(tf, [rows], () => ({
-        value: tf.unsortedSegmentSum(tf.reshape(rows, [indices.size, ...rest]), tf.reshape(indices, [indices.size]), Number(size)),
+        value: tf.unsortedSegmentSum(
+          tf.reshape(rows, [indices.size, ...rest]),
+          tf.reshape(indices, [indices.size]),
+          Number(size),
+        ),
         saved: [indices],
         gradients: (d, [places]) => [tf.gather(d, places!, 0)],
       }));

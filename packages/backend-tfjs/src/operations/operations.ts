@@ -7,9 +7,9 @@ import { movement } from './movement.ts';
 import { reductions } from './reductions.ts';
 
 /**
- * The tensor operations, executed at once by TensorFlow.js on its present backend. Call them within `tf.tidy`. Their gradients
- * are those of TensorFlow.js (`tf.grads`), which `@tensorflow/tfjs` registers when it is imported, and `@tensorflow/tfjs-core` alone
- * does not.
+ * The tensor operations, executed at once by TensorFlow.js on its present backend. Call them within `tf.tidy`. Their
+ * gradients are those of TensorFlow.js (`tf.grads`), which `@tensorflow/tfjs` registers when it is imported, and
+ * `@tensorflow/tfjs-core` alone does not.
  */
 export function tfjsOperations(tf: TensorFlow): Operations<TfTensor> {
   return {

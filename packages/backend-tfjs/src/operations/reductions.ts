@@ -36,7 +36,9 @@ export function reductions(tf: TensorFlow): Reductions {
         return {
           value,
           saved: [x, value],
-          gradients: (d, [at, result]) => [tf.mul(restore(d, at!.shape, axes), tf.exp(tf.sub(at!, restore(result!, at!.shape, axes))))],
+          gradients: (d, [at, result]) => [
+            tf.mul(restore(d, at!.shape, axes), tf.exp(tf.sub(at!, restore(result!, at!.shape, axes)))),
+          ],
         };
       }),
 

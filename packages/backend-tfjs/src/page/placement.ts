@@ -12,7 +12,12 @@ export function absence(device: TfjsDevice): string | undefined {
 /** In the page itself. */
 export const openPlace: OpenPlace = async (device, wasmPaths): Promise<Place> => {
   const runtime = await openRuntime(device, wasmPaths).catch((cause: unknown) => {
-    throw new SentvecError('backend-unavailable', `TensorFlow.js cannot use ${device} here: ${String(cause)}`, { device }, { cause });
+    throw new SentvecError(
+      'backend-unavailable',
+      `TensorFlow.js cannot use ${device} here: ${String(cause)}`,
+      { device },
+      { cause },
+    );
   });
   return {
     description: runtime.description,

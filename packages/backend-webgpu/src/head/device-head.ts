@@ -29,7 +29,10 @@ export class DeviceHeads {
     this.#device = device;
   }
 
-  /** The head on the device; `undefined` when a part of it only runs on the host: a custom pooling, or a rare activation. */
+  /**
+   * The head on the device; `undefined` when a part of it only runs on the host: a custom pooling, or a rare
+   * activation.
+   */
   get(head: Head, hiddenSize: number): DeviceHead | undefined {
     if (!this.#heads.has(head)) this.#heads.set(head, this.#prepare(head, hiddenSize));
     return this.#heads.get(head);
@@ -49,7 +52,12 @@ export class DeviceHeads {
       const inputSize = size;
       size = projectionOutputSize(projection, size);
       const { kernel, constants } = kernels[index]!;
-      return { kernel, constants: constants.map((values) => upload(this.#device, values)), inputSize, outputSize: size };
+      return {
+        kernel,
+        constants: constants.map((values) => upload(this.#device, values)),
+        inputSize,
+        outputSize: size,
+      };
     });
     return new DeviceHead(this.#device, (kernel) => this.#pipeline(kernel), modes, steps, hiddenSize);
   }
@@ -58,7 +66,11 @@ export class DeviceHeads {
     const known = this.#pipelines.get(name);
     if (known !== undefined) return known;
     const module = this.#device.createShaderModule({ label: name, code });
-    const pipeline = this.#device.createComputePipeline({ label: name, layout: 'auto', compute: { module, entryPoint: 'main' } });
+    const pipeline = this.#device.createComputePipeline({
+      label: name,
+      layout: 'auto',
+      compute: { module, entryPoint: 'main' },
+    });
     this.#pipelines.set(name, pipeline);
     return pipeline;
   }
@@ -101,7 +113,10 @@ export class DeviceHead {
     };
     const commands = this.#device.createCommandEncoder();
     // onnxruntime's buffers are as large as their bucket, so that the size is said here.
-    const inputs = [{ buffer: tokens.buffer, size: rows * cols * size * 4 }, { buffer: keep(upload(this.#device, mask)) }];
+    const inputs = [
+      { buffer: tokens.buffer, size: rows * cols * size * 4 },
+      { buffer: keep(upload(this.#device, mask)) },
+    ];
     let width = this.#modes.length * size;
     let vectors = keep(this.#result(rows * width));
     for (const [place, mode] of this.#modes.entries()) {
@@ -115,7 +130,9 @@ export class DeviceHead {
       this.#dispatch(commands, kernel, sizes, sources, next, keep);
       [vectors, width] = [next, outputSize];
     }
-    const landing = keep(this.#device.createBuffer({ size: rows * width * 4, usage: bufferUsage.copyDestination | bufferUsage.mapRead }));
+    const landing = keep(
+      this.#device.createBuffer({ size: rows * width * 4, usage: bufferUsage.copyDestination | bufferUsage.mapRead }),
+    );
     commands.copyBufferToBuffer(vectors, 0, landing, 0, rows * width * 4);
     this.#device.queue.submit([commands.finish()]);
     return async () => {
@@ -159,8 +176,16 @@ export class DeviceHead {
   }
 }
 
-function upload(device: GPUDevice, values: Float32Array | Int32Array | Uint32Array, usage: number = bufferUsage.storage): GPUBuffer {
-  const buffer = device.createBuffer({ size: values.byteLength, usage: usage | bufferUsage.copyDestination, mappedAtCreation: true });
+function upload(
+  device: GPUDevice,
+  values: Float32Array | Int32Array | Uint32Array,
+  usage: number = bufferUsage.storage,
+): GPUBuffer {
+  const buffer = device.createBuffer({
+    size: values.byteLength,
+    usage: usage | bufferUsage.copyDestination,
+    mappedAtCreation: true,
+  });
   const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
   new Uint8Array(buffer.getMappedRange()).set(bytes);
   buffer.unmap();

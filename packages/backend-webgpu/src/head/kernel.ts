@@ -34,7 +34,12 @@ const mostWorkgroups = 65_535;
  * A kernel over one number of the result for each invocation. Bound are the sizes, the inputs in order, and the output;
  * `body` computes `result` for the entry `column` of the text `row`.
  */
-export function elementKernel(name: string, inputs: Readonly<Record<string, 'f32' | 'u32'>>, functions: string, body: string): Kernel {
+export function elementKernel(
+  name: string,
+  inputs: Readonly<Record<string, 'f32' | 'u32'>>,
+  functions: string,
+  body: string,
+): Kernel {
   const bindings = Object.entries(inputs).map(
     ([input, type], index) => `@group(0) @binding(${index + 1}) var<storage, read> ${input}: array<${type}>;`,
   );

@@ -2,9 +2,9 @@ import type { PoolingMode } from '@sentvec/core';
 import { elementKernel, type Kernel } from './kernel.ts';
 
 /**
- * Poolings over `tokens` (rows × length × width) and `mask` (rows × length); a text without tokens gives zeros. Every invocation walks over
- * the tokens of one text, for one entry of their vectors: neighbours read neighbours. Sums are compensated (Kahan), as the host adds in
- * double precision. They follow `createPooling` of `@sentvec/core`.
+ * Poolings over `tokens` (rows × length × width) and `mask` (rows × length); a text without tokens gives zeros. Every
+ * invocation walks over the tokens of one text, for one entry of their vectors: neighbours read neighbours. Sums are
+ * compensated (Kahan), as the host adds in double precision. They follow `createPooling` of `@sentvec/core`.
  */
 const bodies: Readonly<Record<PoolingMode, string>> = {
   cls: over('if (count == 1u) { result = value; }'),
@@ -17,7 +17,10 @@ const bodies: Readonly<Record<PoolingMode, string>> = {
 
 /** The kernel of each mode. */
 export const poolingKernels: Readonly<Record<PoolingMode, Kernel>> = Object.fromEntries(
-  Object.entries(bodies).map(([mode, body]) => [mode, elementKernel(`pooling ${mode}`, { tokens: 'f32', mask: 'u32' }, '', body)]),
+  Object.entries(bodies).map(([mode, body]) => [
+    mode,
+    elementKernel(`pooling ${mode}`, { tokens: 'f32', mask: 'u32' }, '', body),
+  ]),
 ) as Record<PoolingMode, Kernel>;
 
 function over(step: string): string {

@@ -38,7 +38,12 @@ const normalizeKernel = elementKernel(
    result = vectors[index] / max(sqrt(squares), 1e-12);`,
 );
 
-const truncateKernel = elementKernel('truncate', { vectors: 'f32' }, '', 'result = vectors[row * sizes.width + column];');
+const truncateKernel = elementKernel(
+  'truncate',
+  { vectors: 'f32' },
+  '',
+  'result = vectors[row * sizes.width + column];',
+);
 
 const layerNormKernel = elementKernel(
   'layer norm',

@@ -1,6 +1,6 @@
 /**
- * Lets each device translate and compile a shader once, however often sessions ask for it. Browsers keep what real GPUs compile; the
- * software adapter's work is gone with the session that asked for it, and takes long.
+ * Lets each device translate and compile a shader once, however often sessions ask for it. Browsers keep what real GPUs
+ * compile; the software adapter's work is gone with the session that asked for it, and takes long.
  */
 export function keepPipelines(): void {
   const shaders = new WeakMap<GPUDevice, Map<string, GPUShaderModule>>();
@@ -17,7 +17,9 @@ export function keepPipelines(): void {
     const { module: shader, entryPoint, constants } = descriptor.compute;
     const ofShader = pipelines.get(shader) ?? new Map<string, Promise<GPUComputePipeline>>();
     pipelines.set(shader, ofShader);
-    return kept(ofShader, JSON.stringify([entryPoint, constants]), () => createComputePipelineAsync.call(this, descriptor));
+    return kept(ofShader, JSON.stringify([entryPoint, constants]), () =>
+      createComputePipelineAsync.call(this, descriptor),
+    );
   };
 }
 

@@ -1,4 +1,5 @@
-// The page in which the contract of backends runs; tests call what it puts on `window`. `?paths=ADDRESS` is where onnxruntime's files are.
+// The page in which the contract of backends runs; tests call what it puts on `window`. `?paths=ADDRESS` is where
+// onnxruntime's files are.
 import { webgpu } from '@sentvec/backend-webgpu';
 import {
   cachedModel,
@@ -10,7 +11,12 @@ import {
   type DownloadProgress,
   type ModelFiles,
 } from '@sentvec/core';
-import { backendChecks, type BackendCheck, type GoldenExpectation, type GoldenSource } from '@sentvec/testing/backend-checks';
+import {
+  backendChecks,
+  type BackendCheck,
+  type GoldenExpectation,
+  type GoldenSource,
+} from '@sentvec/testing/backend-checks';
 import mjs from 'onnxruntime-web/ort-wasm-simd-threaded.asyncify.mjs?url';
 import wasm from 'onnxruntime-web/ort-wasm-simd-threaded.asyncify.wasm?url';
 import { keepFiles } from './keep-files.ts';
@@ -77,7 +83,8 @@ const goldens: GoldenSource = {
     goldenModels.set(name, model);
     return model;
   },
-  expectation: async (name): Promise<GoldenExpectation> => (await fetch(`/goldens/models/${name}/expected.json`)).json(),
+  expectation: async (name): Promise<GoldenExpectation> =>
+    (await fetch(`/goldens/models/${name}/expected.json`)).json(),
 };
 const memoryInUse = (): Promise<number> => window.memoryInUse();
 const checks: Readonly<Record<string, readonly BackendCheck[]>> = {

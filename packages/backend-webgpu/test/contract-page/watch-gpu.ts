@@ -30,7 +30,9 @@ export function watchGpu(): void {
 
 function watchRuns(): void {
   // Its types know only how to create one.
-  const { prototype } = InferenceSession as unknown as { prototype: { run: (...inputs: unknown[]) => Promise<Record<string, Tensor>> } };
+  const { prototype } = InferenceSession as unknown as {
+    prototype: { run: (...inputs: unknown[]) => Promise<Record<string, Tensor>> };
+  };
   const { run } = prototype;
   prototype.run = async function (...inputs): Promise<Record<string, Tensor>> {
     const outputs = await run.apply(this, inputs);

@@ -23,7 +23,14 @@ export const doctor: Command = defineCommand({
     const backends: BackendReport[] = [];
     // One after the other, so that each has the machine to itself.
     for (const name of backendNames) backends.push(await examineBackend(name, context));
-    const findings = [node(), machine(), await cache(), ...backends.map(backend), ...(await defaultModelWorks(context)), hub()];
+    const findings = [
+      node(),
+      machine(),
+      await cache(),
+      ...backends.map(backend),
+      ...(await defaultModelWorks(context)),
+      hub(),
+    ];
     const signs = { ok: '✓', missing: '–', broken: '✗' } as const;
     const width = Math.max(...findings.map(({ about }) => about.length));
     const text = findings.map(({ about, state, says }) => `${signs[state]} ${about.padEnd(width)}  ${says}`).join('\n');
@@ -36,7 +43,11 @@ function node(): Finding {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
   const newEnough = major > 20 || (major === 20 && minor >= 11);
   const says = `${process.versions.node} on ${process.platform} ${process.arch}`;
-  return { about: 'node', state: newEnough ? 'ok' : 'broken', says: newEnough ? says : `${says}: install 20.11 or newer` };
+  return {
+    about: 'node',
+    state: newEnough ? 'ok' : 'broken',
+    says: newEnough ? says : `${says}: install 20.11 or newer`,
+  };
 }
 
 function machine(): Finding {
@@ -57,7 +68,11 @@ async function cache(): Promise<Finding> {
     await rm(probe);
     return { about: 'cache', state: 'ok', says: `${folder} can be written` };
   } catch (error) {
-    return { about: 'cache', state: 'broken', says: `${(error as Error).message}. Name another folder in SENTVEC_CACHE` };
+    return {
+      about: 'cache',
+      state: 'broken',
+      says: `${(error as Error).message}. Name another folder in SENTVEC_CACHE`,
+    };
   }
 }
 
@@ -90,7 +105,11 @@ async function defaultModelWorks(context: LoadContext): Promise<Finding[]> {
 function tokenizer(name: string): Finding {
   const about = 'tokenizer';
   if (name === 'huggingface-rust') return { about, state: 'ok', says: 'native' };
-  return { about, state: 'missing', says: 'JavaScript; for the native one, several times as fast: npm install tokenizers' };
+  return {
+    about,
+    state: 'missing',
+    says: 'JavaScript; for the native one, several times as fast: npm install tokenizers',
+  };
 }
 
 function hub(): Finding {

@@ -13,10 +13,19 @@ export const embed: Command = defineCorpusCommand({
   args: { ...modelArguments, ...backendArguments },
   examples: [
     { line: 'sentvec embed quotes.txt --output vectors', does: 'A text on each line, as Parquet' },
-    { line: 'sentvec embed reviews.jsonl --text body --id review_id -o vectors', does: 'JSON lines, with the ids of the file' },
+    {
+      line: 'sentvec embed reviews.jsonl --text body --id review_id -o vectors',
+      does: 'JSON lines, with the ids of the file',
+    },
     { line: "sentvec embed 'chapters/*.txt' --split paragraph -o vectors", does: 'A vector for each paragraph' },
-    { line: 'zcat log.csv.gz | sentvec embed - --input-format csv --text message --format npy -o vectors', does: 'From another program' },
-    { line: 'sentvec embed reviews.jsonl --text body --id review_id -o vectors --resume', does: 'Go on after an interruption' },
+    {
+      line: 'zcat log.csv.gz | sentvec embed - --input-format csv --text message --format npy -o vectors',
+      does: 'From another program',
+    },
+    {
+      line: 'sentvec embed reviews.jsonl --text body --id review_id -o vectors --resume',
+      does: 'Go on after an interruption',
+    },
   ],
   notes: [
     'The folder holds shards of vectors, manifest.json (model, fingerprint of the space, a hash of each shard), and rejected.jsonl: the rows that could not be embedded, with file, row and reason. The same command writes the same bytes.',
@@ -41,10 +50,13 @@ export const embed: Command = defineCorpusCommand({
       return exitCode.ok;
     } catch (error) {
       if (SentvecError.is(error, 'aborted')) {
-        note(`Stopped. What is finished is kept; go on with: sentvec embed ${shellWords(resumeWords(process.argv.slice(3)))}`);
+        note(
+          `Stopped. What is finished is kept; go on with: sentvec embed ${shellWords(resumeWords(process.argv.slice(3)))}`,
+        );
         return exitCode.interrupted;
       }
-      const rejected = request.strict === true && SentvecError.is(error, 'invalid-corpus') && error.details.row !== undefined;
+      const rejected =
+        request.strict === true && SentvecError.is(error, 'invalid-corpus') && error.details.row !== undefined;
       if (!rejected) throw error;
       await context.report(error);
       return exitCode.rejectedRows;
@@ -58,7 +70,8 @@ function resumeWords(words: readonly string[]): string[] {
 }
 
 function remark({ rejected, truncated }: Manifest, output: string, note: (text: string) => void): void {
-  if (rejected > 0) note(`${count(rejected, 'row was', 'rows were')} rejected: ${output}/rejected.jsonl says which and why.`);
+  if (rejected > 0)
+    note(`${count(rejected, 'row was', 'rows were')} rejected: ${output}/rejected.jsonl says which and why.`);
   if (truncated > 0) note(`${count(truncated, 'text was', 'texts were')} longer than the model reads, and cut.`);
 }
 

@@ -8,7 +8,10 @@ export const evaluateClassification: Command = evaluationCommand({
     'CSV, TSV, JSON lines or Parquet: a text and its class. First what is known, then what to judge by; of one file every fifth row judges.',
   columns: ['text', 'label'],
   count: [1, 2],
-  example: { line: 'sentvec evaluate classification train.csv test.csv --columns text,category', does: 'Accuracy of both classifiers' },
+  example: {
+    line: 'sentvec evaluate classification train.csv test.csv --columns text,category',
+    does: 'Accuracy of both classifiers',
+  },
   async evaluate(embed, [known, judge], embedder) {
     const { evaluateClassification: evaluate } = await import('@sentvec/training');
     const everyFifth = (_: string, row: number) => row % 5 === 4;

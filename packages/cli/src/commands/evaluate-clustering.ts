@@ -7,7 +7,10 @@ export const evaluateClustering: Command = evaluationCommand({
   files: 'CSV, TSV, JSON lines or Parquet: a text and its class.',
   columns: ['text', 'label'],
   count: [1, 1],
-  example: { line: 'sentvec evaluate clustering intents.csv --columns text,category', does: 'Homogeneity, completeness and their mean' },
+  example: {
+    line: 'sentvec evaluate clustering intents.csv --columns text,category',
+    does: 'Homogeneity, completeness and their mean',
+  },
   async evaluate(embed, [table]) {
     const { evaluateClustering: evaluate } = await import('@sentvec/training');
     const [texts = [], classes = []] = table ?? [];

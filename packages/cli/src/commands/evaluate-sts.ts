@@ -20,7 +20,11 @@ export const evaluateSts: Command = defineCommand({
       valueHint: 'TEXT,TEXT,SCORE',
       description: 'Names of the columns. Default: the first three; in JSON lines sentence1,sentence2,score.',
     },
-    prompt: { type: 'string', valueHint: 'NAME', description: "Name of one of the model's prompts, put before each text." },
+    prompt: {
+      type: 'string',
+      valueHint: 'NAME',
+      description: "Name of one of the model's prompts, put before each text.",
+    },
   },
   examples: [
     { line: 'sentvec evaluate sts stsb-en-dev.csv', does: 'The default model on STS-B' },
@@ -34,14 +38,21 @@ export const evaluateSts: Command = defineCommand({
     const { file } = args;
     if (positionals.length > 1) throw new UsageError(`Name one file of scored pairs, not ${positionals.length}.`);
     const columns = parseColumns(args.columns);
-    const [{ embeddingSimilarity }, { readScoredPairs }] = await Promise.all([import('@sentvec/core'), import('../read-scored-pairs.ts')]);
+    const [{ embeddingSimilarity }, { readScoredPairs }] = await Promise.all([
+      import('@sentvec/core'),
+      import('../read-scored-pairs.ts'),
+    ]);
     const { first, second, scores } = await readScoredPairs(file, columns);
     await withModel(args, context, async (embedder) => {
       const [a, b] = await embedPairs(embedder, first, second, { prompt: args.prompt, signal: context.signal });
       const metrics = embeddingSimilarity(a, b, scores);
       await context.print({
         text: renderTable(
-          [{ title: `${scores.length} pairs` }, { title: 'Spearman', align: 'right' }, { title: 'Pearson', align: 'right' }],
+          [
+            { title: `${scores.length} pairs` },
+            { title: 'Spearman', align: 'right' },
+            { title: 'Pearson', align: 'right' },
+          ],
           measures.map((name) => [name, metrics[`spearman_${name}`].toFixed(4), metrics[`pearson_${name}`].toFixed(4)]),
         ),
         json: { model: embedder.model.name, file, pairs: scores.length, ...metrics },

@@ -7,7 +7,10 @@ export const evaluateTriplet: Command = evaluationCommand({
   files: 'CSV, TSV, JSON lines or Parquet: an anchor, a positive, a negative.',
   columns: ['anchor', 'positive', 'negative'],
   count: [1, 1],
-  example: { line: 'sentvec evaluate triplet triplets.jsonl --model ./my-model', does: 'The share of triplets in the right order' },
+  example: {
+    line: 'sentvec evaluate triplet triplets.jsonl --model ./my-model',
+    does: 'The share of triplets in the right order',
+  },
   async evaluate(embed, [table], embedder) {
     const { evaluateTriplets } = await import('@sentvec/training');
     const [anchors = [], positives = [], negatives = []] = table ?? [];

@@ -6,7 +6,12 @@ export const exportModel: Command = defineCommand({
   name: 'export',
   summary: 'A self-contained model folder with onnx/model.onnx, for sentence-transformers and transformers.js alike.',
   args: {
-    model: { type: 'positional', required: false, default: defaultModel, description: modelArguments.model.description },
+    model: {
+      type: 'positional',
+      required: false,
+      default: defaultModel,
+      description: modelArguments.model.description,
+    },
     output: { type: 'string', alias: 'o', required: true, valueHint: 'DIR', description: 'The folder to make.' },
     revision: modelArguments.revision,
     ...backendArguments,

@@ -8,7 +8,12 @@ export const info: Command = defineCommand({
   name: 'info',
   summary: 'What a model is made of: its four parts, sizes, prompts, the fingerprint of its space.',
   args: {
-    model: { type: 'positional', required: false, default: defaultModel, description: modelArguments.model.description },
+    model: {
+      type: 'positional',
+      required: false,
+      default: defaultModel,
+      description: modelArguments.model.description,
+    },
     revision: modelArguments.revision,
     ...backendArguments,
   },
@@ -34,7 +39,11 @@ async function describe(embedder: Embedder) {
     revision: model.revision ?? null,
     directory: model.directory ?? null,
     tokenizer: { library: tokenizer.name, vocabularySize: tokenizer.vocabularySize, maxLength: embedder.maxLength },
-    encoder: { modelType: await modelType(model), hiddenSize: encoder.hiddenSize, parameters: await countParameters(model) },
+    encoder: {
+      modelType: await modelType(model),
+      hiddenSize: encoder.hiddenSize,
+      parameters: await countParameters(model),
+    },
     pooling: { name: head.pooling.name, includePrompt: head.pooling.includePrompt ?? true },
     projections: head.projections.map(describeProjection),
     dimension: embedder.dimension,
@@ -63,7 +72,9 @@ async function countParameters(model: ModelFiles): Promise<number | null> {
   const { encoderFiles } = await readModelFolder(model);
   if (!(await encoderFiles.list()).some((path) => /^model\.safetensors(\.index\.json)?$/.test(path))) return null;
   const weights = await readWeights(encoderFiles);
-  return weights.names().reduce((sum, name) => sum + weights.shape(name).reduce((product, extent) => product * extent, 1), 0);
+  return weights
+    .names()
+    .reduce((sum, name) => sum + weights.shape(name).reduce((product, extent) => product * extent, 1), 0);
 }
 
 function describeProjection(projection: Projection) {
@@ -88,11 +99,22 @@ function describeProjection(projection: Projection) {
 
 async function measureFiles(model: ModelFiles): Promise<{ count: number; bytes: number }> {
   const paths = await model.list();
-  const sizes = await Promise.all(paths.map(async (path) => (await model.size?.(path)) ?? (await model.read(path)).byteLength));
+  const sizes = await Promise.all(
+    paths.map(async (path) => (await model.size?.(path)) ?? (await model.read(path)).byteLength),
+  );
   return { count: paths.length, bytes: sizes.reduce((sum, size) => sum + size, 0) };
 }
 
-function renderFacts({ model, revision, directory, tokenizer, encoder, pooling, projections, ...facts }: Facts): string {
+function renderFacts({
+  model,
+  revision,
+  directory,
+  tokenizer,
+  encoder,
+  pooling,
+  projections,
+  ...facts
+}: Facts): string {
   const number = (value: number): string => value.toLocaleString('en');
   const prompts = Object.entries(facts.prompts).map(
     ([name, text]) => `${name}${name === facts.defaultPrompt ? ' (default)' : ''}: ${JSON.stringify(text)}`,
@@ -100,7 +122,10 @@ function renderFacts({ model, revision, directory, tokenizer, encoder, pooling, 
   const rows: [string, string][] = [
     ['model', revision === null ? model : `${model} (${revision})`],
     ...(directory === null ? [] : [['folder', directory] as [string, string]]),
-    ['tokenizer', `${tokenizer.library}, ${number(tokenizer.vocabularySize)} pieces, texts of up to ${number(tokenizer.maxLength)} tokens`],
+    [
+      'tokenizer',
+      `${tokenizer.library}, ${number(tokenizer.vocabularySize)} pieces, texts of up to ${number(tokenizer.maxLength)} tokens`,
+    ],
     [
       'encoder',
       [

@@ -9,12 +9,31 @@ export const mineNegatives: Command = defineCommand({
   name: 'mine-negatives',
   summary: 'Find hard negatives for pairs: texts that are near to the anchor but not its positive.',
   args: {
-    file: { type: 'positional', required: true, description: 'CSV, TSV, JSON lines or Parquet: an anchor, its positive.' },
-    output: { type: 'string', required: true, valueHint: 'FILE', description: 'JSON lines: anchor, positive, negative_1, negative_2, …' },
+    file: {
+      type: 'positional',
+      required: true,
+      description: 'CSV, TSV, JSON lines or Parquet: an anchor, its positive.',
+    },
+    output: {
+      type: 'string',
+      required: true,
+      valueHint: 'FILE',
+      description: 'JSON lines: anchor, positive, negative_1, negative_2, …',
+    },
     ...modelArguments,
     ...backendArguments,
-    columns: { type: 'string', default: 'anchor,positive', valueHint: 'ANCHOR,POSITIVE', description: 'Names of the columns.' },
-    negatives: { type: 'string', default: '3', valueHint: 'N', description: 'Negatives for each pair. Pairs with fewer are left out.' },
+    columns: {
+      type: 'string',
+      default: 'anchor,positive',
+      valueHint: 'ANCHOR,POSITIVE',
+      description: 'Names of the columns.',
+    },
+    negatives: {
+      type: 'string',
+      default: '3',
+      valueHint: 'N',
+      description: 'Negatives for each pair. Pairs with fewer are left out.',
+    },
     'range-min': {
       type: 'string',
       default: '0',
@@ -22,7 +41,11 @@ export const mineNegatives: Command = defineCommand({
       description: 'Pass over the nearest N: they may be right though nobody said so.',
     },
     'range-max': { type: 'string', default: '100', valueHint: 'N', description: 'Look at the nearest N only.' },
-    'max-score': { type: 'string', valueHint: 'X', description: 'Pass over candidates that are more similar to the anchor than this.' },
+    'max-score': {
+      type: 'string',
+      valueHint: 'X',
+      description: 'Pass over candidates that are more similar to the anchor than this.',
+    },
     margin: {
       type: 'string',
       valueHint: 'X',
@@ -40,8 +63,12 @@ export const mineNegatives: Command = defineCommand({
     const { args, positionals, signal } = context;
     if (positionals.length > 1) throw new UsageError(`Name one file of pairs, not ${positionals.length}.`);
     const columns = args.columns.split(',').map((name) => name.trim());
-    if (columns.length !== 2) throw new UsageError('--columns names two columns, for example --columns question,answer.');
-    const [{ mineHardNegatives }, { readTable }] = await Promise.all([import('@sentvec/training'), import('@sentvec/training/node')]);
+    if (columns.length !== 2)
+      throw new UsageError('--columns names two columns, for example --columns question,answer.');
+    const [{ mineHardNegatives }, { readTable }] = await Promise.all([
+      import('@sentvec/training'),
+      import('@sentvec/training/node'),
+    ]);
     const { columns: texts } = await readTable({ file: args.file, columns });
     const [anchors = [], positives = []] = texts;
     const candidates = [...new Set(positives)];
@@ -57,7 +84,8 @@ export const mineNegatives: Command = defineCommand({
     };
     await withModel(args, context, async (embedder) => {
       const embed = embedWithProgress(embedder, signal, undefined);
-      const isPositive = (anchor: number, candidate: number) => right.get(anchors[anchor]!)!.has(candidates[candidate]!);
+      const isPositive = (anchor: number, candidate: number) =>
+        right.get(anchors[anchor]!)!.has(candidates[candidate]!);
       const pool = { candidates: await embed(candidates), isPositive };
       const mined = await mineHardNegatives(await embed(anchors), await embed(positives), pool, {
         ...options,
@@ -76,7 +104,10 @@ export const mineNegatives: Command = defineCommand({
   },
 });
 
-/** All positives of an anchor that occurs in several pairs: none of them is a negative of it. The anchor itself is none either. */
+/**
+ * All positives of an anchor that occurs in several pairs: none of them is a negative of it. The anchor itself is none
+ * either.
+ */
 function positivesOf(anchors: readonly string[], positives: readonly string[]): Map<string, Set<string>> {
   const all = new Map<string, Set<string>>();
   for (const [row, anchor] of anchors.entries()) {

@@ -14,7 +14,12 @@ export const parity: Command = defineCommand({
   name: 'parity',
   summary: 'Does every backend give the same vectors? Prints the largest difference of each pair.',
   args: {
-    model: { type: 'positional', required: false, default: defaultModel, description: modelArguments.model.description },
+    model: {
+      type: 'positional',
+      required: false,
+      default: defaultModel,
+      description: modelArguments.model.description,
+    },
     revision: modelArguments.revision,
     tolerance: {
       type: 'string',
@@ -41,7 +46,10 @@ export const parity: Command = defineCommand({
     const pairs = runs.flatMap((a, index) => runs.slice(index + 1).map((b) => comparePair(a, b, allowed)));
     const same = pairs.length > 0 && pairs.every(({ ok }) => ok);
     const texts = runs[0]?.vectors.rows ?? 0;
-    await context.print({ text: render(pairs, missing, texts), json: { model: args.model, texts, pairs, missing, same } });
+    await context.print({
+      text: render(pairs, missing, texts),
+      json: { model: args.model, texts, pairs, missing, same },
+    });
     return same ? exitCode.ok : exitCode.failure;
   },
 });
@@ -70,10 +78,14 @@ async function embedOn(
   const { SentvecError } = await import('@sentvec/core');
   try {
     // Without the canary: a backend that is wrong is to be measured, not refused.
-    return await withModel({ model: choice.model, revision: choice.revision, backend, canary: false }, context, async (embedder) => {
-      const { vectors } = await embedder.embed(await readableTexts(embedder), { signal: context.signal });
-      return { backend, vectors, gpu: embedder.encoder.roundingError !== undefined };
-    });
+    return await withModel(
+      { model: choice.model, revision: choice.revision, backend, canary: false },
+      context,
+      async (embedder) => {
+        const { vectors } = await embedder.embed(await readableTexts(embedder), { signal: context.signal });
+        return { backend, vectors, gpu: embedder.encoder.roundingError !== undefined };
+      },
+    );
   } catch (error) {
     if (!SentvecError.is(error, 'backend-unavailable')) throw error;
     return { backend, reason: error.message };
@@ -82,7 +94,10 @@ async function embedOn(
 
 /** Some tokenizers know nothing of blanks and of some scripts: a text without tokens has no vector. */
 async function readableTexts({ tokenizer, maxLength }: Embedder): Promise<readonly string[]> {
-  const tokenized = await tokenizer.encode(parityTexts, { maxLength: Math.min(maxLength, 512), addSpecialTokens: false });
+  const tokenized = await tokenizer.encode(parityTexts, {
+    maxLength: Math.min(maxLength, 512),
+    addSpecialTokens: false,
+  });
   return parityTexts.filter((_, index) => tokenized[index]!.ids.length > 0);
 }
 
@@ -91,7 +106,10 @@ function comparePair(a: BackendRun, b: BackendRun, allowed: number | undefined):
   let difference = 0;
   let cosine = 1;
   for (let row = 0; row < a.vectors.rows; row += 1) {
-    const [x, y] = [a, b].map(({ vectors: { data, cols } }) => data.subarray(row * cols, (row + 1) * cols)) as [Float32Array, Float32Array];
+    const [x, y] = [a, b].map(({ vectors: { data, cols } }) => data.subarray(row * cols, (row + 1) * cols)) as [
+      Float32Array,
+      Float32Array,
+    ];
     for (const [index, entry] of x.entries()) difference = Math.max(difference, Math.abs(entry - y[index]!));
     cosine = Math.min(cosine, dot(x, y) / Math.sqrt(dot(x, x) * dot(y, y)));
   }
@@ -102,7 +120,11 @@ function dot(x: Float32Array, y: Float32Array): number {
   return x.reduce((sum, entry, index) => sum + entry * y[index]!, 0);
 }
 
-function render(pairs: readonly Pair[], missing: readonly { backend: string; reason: string }[], texts: number): string {
+function render(
+  pairs: readonly Pair[],
+  missing: readonly { backend: string; reason: string }[],
+  texts: number,
+): string {
   const rows = pairs.map(({ backends, difference, cosine, tolerance, ok }) => [
     backends.join(' – '),
     difference.toExponential(1),
@@ -111,7 +133,10 @@ function render(pairs: readonly Pair[], missing: readonly { backend: string; rea
   ]);
   const columns = [{ title: `${texts} texts` }, { title: 'difference' }, { title: 'cosine' }, { title: '' }];
   const notes = missing.map(({ backend, reason }) => `${backend} cannot work here: ${reason.split('\n')[0]!}`);
-  return [...(rows.length === 0 ? ['There are no two backends to compare.'] : [renderTable(columns, rows)]), ...notes].join('\n');
+  return [
+    ...(rows.length === 0 ? ['There are no two backends to compare.'] : [renderTable(columns, rows)]),
+    ...notes,
+  ].join('\n');
 }
 
 function positiveNumber(text: string): number {

@@ -8,9 +8,13 @@ export const queueResume: Command = control('resume', 'Let a paused run go on.')
 export const queueCancel: Command = control('cancel', 'Stop a run, in the middle of a chunk.', [
   'The finished chunks stay in the output folder: submitting the same request again, or sentvec queue replay, goes on from them.',
 ]);
-export const queueReplay: Command = control('replay', 'Run an ended run again: its dead letters, or what it did not get to.', [
-  'Of a completed run, the chunks with dead letters are embedded again, and the manifest is written anew. Correct the inputs first.',
-]);
+export const queueReplay: Command = control(
+  'replay',
+  'Run an ended run again: its dead letters, or what it did not get to.',
+  [
+    'Of a completed run, the chunks with dead letters are embedded again, and the manifest is written anew. Correct the inputs first.',
+  ],
+);
 
 function control(action: Action, summary: string, notes: readonly string[] = []): Command {
   return defineCommand({

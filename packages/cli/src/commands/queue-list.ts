@@ -33,7 +33,15 @@ function renderRuns(runs: readonly RunStatus[]): string {
       const { id, workflow, state, items, createdAt } = status;
       const total = totalOf(status);
       const done = items?.expected ? `${Math.floor((100 * items.done) / items.expected)} %` : '';
-      return [id, workflow, state, done, number(total?.rows), number(total?.rejected), new Date(createdAt).toLocaleString()];
+      return [
+        id,
+        workflow,
+        state,
+        done,
+        number(total?.rows),
+        number(total?.rejected),
+        new Date(createdAt).toLocaleString(),
+      ];
     }),
   );
 }

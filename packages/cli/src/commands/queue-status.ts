@@ -8,7 +8,10 @@ export const queueStatus: Command = defineCommand({
   args: { run: { type: 'positional', required: true, description: 'The id of a run.' }, ...queueArguments },
   examples: [
     { line: 'sentvec queue status r1f0c…', does: 'For a person' },
-    { line: 'sentvec queue status r1f0c… --json | jq .deadLetters', does: 'The rows that could not be embedded, each with its reason' },
+    {
+      line: 'sentvec queue status r1f0c… --json | jq .deadLetters',
+      does: 'The rows that could not be embedded, each with its reason',
+    },
   ],
   async run({ args, positionals, print }) {
     await withQueue(args, async (runtime) => {

@@ -16,7 +16,10 @@ export const queueSubmit: Command = defineCorpusCommand({
     ...queueArguments,
   },
   examples: [
-    { line: 'sentvec queue submit /data/reviews.jsonl --text body -o /data/vectors', does: 'As sentvec embed, by workers that see /data' },
+    {
+      line: 'sentvec queue submit /data/reviews.jsonl --text body -o /data/vectors',
+      does: 'As sentvec embed, by workers that see /data',
+    },
     { line: 'sentvec queue watch "$(sentvec queue submit /data/*.jsonl -o /data/vectors)"', does: 'And watch it' },
   ],
   notes: [
@@ -38,7 +41,8 @@ export const queueSubmit: Command = defineCorpusCommand({
 
 /** Workers have another working folder. */
 function absolutePaths(request: CorpusRequest): CorpusRequest {
-  if (request.inputs.includes('-')) throw new UsageError('Workers cannot read the standard input of this command: write it to a file.');
+  if (request.inputs.includes('-'))
+    throw new UsageError('Workers cannot read the standard input of this command: write it to a file.');
   return { ...request, inputs: request.inputs.map((input) => resolve(input)), output: resolve(request.output) };
 }
 

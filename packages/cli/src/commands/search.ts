@@ -22,7 +22,12 @@ export const search: Command = defineCommand({
     directory: { type: 'positional', required: true, description: 'A folder that sentvec embed made.' },
     query: { type: 'positional', required: true, description: 'What to look for, in quotes.' },
     top: { type: 'string', alias: 'k', valueHint: 'N', description: 'How many rows to show. Default: 5.' },
-    model: { type: 'string', alias: 'm', valueHint: 'MODEL', description: 'Where the model is now. Default: where it was.' },
+    model: {
+      type: 'string',
+      alias: 'm',
+      valueHint: 'MODEL',
+      description: 'Where the model is now. Default: where it was.',
+    },
     prompt: {
       type: 'string',
       valueHint: 'NAME',
@@ -39,7 +44,8 @@ export const search: Command = defineCommand({
     const { args, positionals, signal } = context;
     const { directory, query } = args;
     const rest = positionals.slice(2);
-    if (rest.length > 0) throw new UsageError(`Put the query in quotes: sentvec search ${directory} "${[query, ...rest].join(' ')}"`);
+    if (rest.length > 0)
+      throw new UsageError(`Put the query in quotes: sentvec search ${directory} "${[query, ...rest].join(' ')}"`);
     const topK = wholeNumber(args.top, '--top') ?? 5;
     const { openEmbeddings } = await import('@sentvec/corpus');
     const embeddings = await openEmbeddings(directory);
@@ -54,9 +60,14 @@ export const search: Command = defineCommand({
       const { vectors } = await embedder.embed([query], { ...queryOptions(embedder, manifest, args.prompt), signal });
       return findHits(embeddings, vectors, topK, signal);
     }).catch((error: unknown) => {
-      throw args.model === undefined && SentvecError.is(error, 'model-not-found') ? movedModel(directory, error) : error;
+      throw args.model === undefined && SentvecError.is(error, 'model-not-found')
+        ? movedModel(directory, error)
+        : error;
     });
-    await context.print({ text: renderHits(hits), json: { query, model: manifest.model, similarity: manifest.similarityFunction, hits } });
+    await context.print({
+      text: renderHits(hits),
+      json: { query, model: manifest.model, similarity: manifest.similarityFunction, hits },
+    });
   },
 });
 
@@ -89,7 +100,11 @@ function queryOptions(embedder: Embedder, manifest: Manifest, prompt: string | u
 }
 
 function movedModel(directory: string, { code, message, details }: SentvecError): SentvecError {
-  return new SentvecError(code, `${message} It made the vectors in ${directory}; say where it is now: --model FOLDER`, details);
+  return new SentvecError(
+    code,
+    `${message} It made the vectors in ${directory}; say where it is now: --model FOLDER`,
+    details,
+  );
 }
 
 /** Searches shard after shard, so that the texts of the hits are at hand and memory does not grow with the corpus. */

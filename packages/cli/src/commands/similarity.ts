@@ -10,7 +10,11 @@ export const similarity: Command = defineCommand({
     'text…': { type: 'positional', required: true, description: 'Two texts or more.' },
     ...modelArguments,
     ...backendArguments,
-    prompt: { type: 'string', valueHint: 'NAME', description: "Name of one of the model's prompts, put before each text." },
+    prompt: {
+      type: 'string',
+      valueHint: 'NAME',
+      description: "Name of one of the model's prompts, put before each text.",
+    },
     function: {
       type: 'enum',
       options: ['cosine', 'dot', 'euclidean', 'manhattan'],
@@ -19,7 +23,10 @@ export const similarity: Command = defineCommand({
   },
   examples: [
     { line: 'sentvec similarity "A cat sleeps." "A kitten naps." "Rates rose."', does: 'Compare three texts' },
-    { line: 'sentvec similarity --json "Good morning" "Guten Morgen" --model ./my-model', does: 'For a program, with a model of your own' },
+    {
+      line: 'sentvec similarity --json "Good morning" "Guten Morgen" --model ./my-model',
+      does: 'For a program, with a model of your own',
+    },
   ],
   async run(context) {
     const { args, positionals: texts } = context;
@@ -43,6 +50,10 @@ function renderMatrix(texts: readonly string[], matrix: readonly (readonly numbe
   const width = Math.max(20, outputWidth() - texts.length * 9 - 6);
   return renderTable(
     [{ title: '', align: 'right' }, ...numbers.map((title) => ({ title, align: 'right' as const })), { title: 'text' }],
-    matrix.map((scores, row) => [numbers[row]!, ...scores.map((score) => score.toFixed(4)), excerpt(texts[row]!, width)]),
+    matrix.map((scores, row) => [
+      numbers[row]!,
+      ...scores.map((score) => score.toFixed(4)),
+      excerpt(texts[row]!, width),
+    ]),
   );
 }

@@ -27,13 +27,23 @@ export const trainModel: Command = defineCommand({
   name: 'train',
   summary: 'Fine-tune a model on pairs, triplets or labelled texts.',
   args: {
-    config: { type: 'positional', required: false, description: 'The configuration, a JSON file. Its paths are relative to it.' },
+    config: {
+      type: 'positional',
+      required: false,
+      description: 'The configuration, a JSON file. Its paths are relative to it.',
+    },
     resume: { type: 'boolean', description: 'Go on from the last checkpoint of the same configuration.' },
-    schema: { type: 'boolean', description: 'Print the JSON Schema of a configuration, by which editors check and complete it.' },
+    schema: {
+      type: 'boolean',
+      description: 'Print the JSON Schema of a configuration, by which editors check and complete it.',
+    },
   },
   examples: [
     { line: 'sentvec train config.json', does: 'Trains, and writes the model folder that the configuration names' },
-    { line: 'sentvec train config.json --resume', does: 'Goes on after Ctrl-C, a crash or a full disk, exactly where it stopped' },
+    {
+      line: 'sentvec train config.json --resume',
+      does: 'Goes on after Ctrl-C, a crash or a full disk, exactly where it stopped',
+    },
     {
       line: 'sentvec train --schema > schema.json',
       does: 'With "$schema": "./schema.json" in the configuration, an editor knows every key',
@@ -62,7 +72,8 @@ export const trainModel: Command = defineCommand({
       await context.print({ text: JSON.stringify(schema, undefined, 2), json: schema });
       return exitCode.ok;
     }
-    if (positionals.length !== 1 || args.config === undefined) throw new UsageError(`Name one configuration, not ${positionals.length}.`);
+    if (positionals.length !== 1 || args.config === undefined)
+      throw new UsageError(`Name one configuration, not ${positionals.length}.`);
     const config = parseTrainingConfig(await readJson(args.config), args.config);
     const progress = await trainingProgress();
     const download = await downloadProgress(typeof config.model === 'string' ? config.model : '');
@@ -83,11 +94,21 @@ export const trainModel: Command = defineCommand({
         text: [
           renderTable(
             [{ title: 'step', align: 'right' }, { title: 'score', align: 'right' }, { title: '' }],
-            evaluations.map(({ step, score }) => [String(step), score.toFixed(4), step === outcome.bestStep ? 'kept' : '']),
+            evaluations.map(({ step, score }) => [
+              String(step),
+              score.toFixed(4),
+              step === outcome.bestStep ? 'kept' : '',
+            ]),
           ),
           `The model is in ${output}; report.html there shows the curves.`,
         ].join('\n'),
-        json: { output, steps: outcome.steps, bestStep: outcome.bestStep, stoppedEarly: outcome.stoppedEarly, evaluations },
+        json: {
+          output,
+          steps: outcome.steps,
+          bestStep: outcome.bestStep,
+          stoppedEarly: outcome.stoppedEarly,
+          evaluations,
+        },
       });
       return exitCode.ok;
     } catch (error) {
@@ -108,11 +129,21 @@ async function readJson(file: string): Promise<unknown> {
   try {
     text = await readFile(file, 'utf8');
   } catch (cause) {
-    throw new SentvecError('invalid-argument', `${file} cannot be read: ${(cause as Error).message}`, { file }, { cause });
+    throw new SentvecError(
+      'invalid-argument',
+      `${file} cannot be read: ${(cause as Error).message}`,
+      { file },
+      { cause },
+    );
   }
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw new SentvecError('invalid-argument', `${file} is not valid JSON: ${(cause as Error).message}`, { file }, { cause });
+    throw new SentvecError(
+      'invalid-argument',
+      `${file} is not valid JSON: ${(cause as Error).message}`,
+      { file },
+      { cause },
+    );
   }
 }

@@ -9,12 +9,18 @@ export const worker: Command = defineCommand({
   summary: 'Serve a queue: embed what others submit.',
   args: { ...settingArguments(), backend: backendArguments.backend, canary: backendArguments.canary },
   examples: [
-    { line: 'sentvec worker --root /data', does: 'Serve the Redis of this machine, for corpora and outputs below /data' },
+    {
+      line: 'sentvec worker --root /data',
+      does: 'Serve the Redis of this machine, for corpora and outputs below /data',
+    },
     {
       line: 'sentvec worker --redis rediss://user:secret@redis.example:6380 --root /data --model use-lite,/models/ours --host 0.0.0.0 --token "$TOKEN"',
       does: 'One of a fleet, with a dashboard that others may see',
     },
-    { line: 'sentvec worker --root /data --plugin ./my-pooling.mjs,./my-workflow.mjs', does: 'With a pooling and a workflow of your own' },
+    {
+      line: 'sentvec worker --root /data --plugin ./my-pooling.mjs,./my-workflow.mjs',
+      does: 'With a pooling and a workflow of your own',
+    },
   ],
   notes: [
     `Each flag can be set in the environment instead: ${Object.values(settings)
@@ -26,7 +32,9 @@ export const worker: Command = defineCommand({
   async run({ args, signal }) {
     const { readConfiguration, runWorker } = await import('@sentvec/worker');
     const given: Readonly<Record<string, unknown>> = args;
-    const flags = Object.fromEntries(Object.values(settings).map(({ flag }) => [flag, given[flag] as string | undefined]));
+    const flags = Object.fromEntries(
+      Object.values(settings).map(({ flag }) => [flag, given[flag] as string | undefined]),
+    );
     const configuration = readConfiguration(flags);
     const backend = await chooseBackend(args.backend, { threads: configuration.threads });
     await runWorker(configuration, { signal, backend, canary: args.canary });
@@ -38,7 +46,11 @@ function settingArguments(): ArgsDef {
   return Object.fromEntries(
     Object.values(settings).map(({ flag, hint, description, default: usual }) => [
       flag,
-      { type: 'string', valueHint: hint, description: usual === undefined ? description : `${description} Default: ${usual}.` },
+      {
+        type: 'string',
+        valueHint: hint,
+        description: usual === undefined ? description : `${description} Default: ${usual}.`,
+      },
     ]),
   );
 }

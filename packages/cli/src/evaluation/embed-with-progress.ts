@@ -2,7 +2,9 @@ import type { Embedder } from '@sentvec/core';
 import type { EmbedTexts } from '@sentvec/training';
 import { embeddingProgress } from '../progress.ts';
 
-/** What evaluators are given, from a model: texts to vectors, with a bar. The caller's prompt is put before every text. */
+/**
+ * What evaluators are given, from a model: texts to vectors, with a bar. The caller's prompt is put before every text.
+ */
 export function embedWithProgress(embedder: Embedder, signal: AbortSignal, prompt: string | undefined): EmbedTexts {
   return async (texts) => {
     const progress = await embeddingProgress();

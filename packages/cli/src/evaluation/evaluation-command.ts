@@ -18,7 +18,11 @@ export interface EvaluationTask {
   readonly count: readonly [least: number, most: number];
   readonly example: { readonly line: string; readonly does: string };
   /** @param tables the texts of each file, by column */
-  evaluate(embed: EmbedTexts, tables: readonly (readonly (readonly string[])[])[], embedder: Embedder): Promise<Evaluation>;
+  evaluate(
+    embed: EmbedTexts,
+    tables: readonly (readonly (readonly string[])[])[],
+    embedder: Embedder,
+  ): Promise<Evaluation>;
 }
 
 /** A command that reads texts by column, evaluates a model on them, and prints a metric a line. */
@@ -36,7 +40,11 @@ export function evaluationCommand(task: EvaluationTask): Command {
         description: `Names of the columns, or their numbers from 0 in a CSV without a header. Default: ${task.columns.join(',')}.`,
       },
       'no-header': { type: 'boolean', description: 'The first row of a CSV is data.' },
-      prompt: { type: 'string', valueHint: 'NAME', description: "Name of one of the model's prompts, put before each text." },
+      prompt: {
+        type: 'string',
+        valueHint: 'NAME',
+        description: "Name of one of the model's prompts, put before each text.",
+      },
     },
     examples: [task.example],
     async run(context) {
@@ -52,9 +60,14 @@ export function evaluationCommand(task: EvaluationTask): Command {
         throw new UsageError(`--columns names ${task.columns.length} columns: ${task.columns.join(',')}.`);
       const { readTable } = await import('@sentvec/training/node');
       const tables: (readonly (readonly string[])[])[] = [];
-      for (const file of positionals) tables.push((await readTable({ file, columns, header: !args['no-header'] })).columns);
+      for (const file of positionals)
+        tables.push((await readTable({ file, columns, header: !args['no-header'] })).columns);
       await withModel(args, context, async (embedder) => {
-        const { score, metrics = {} } = await task.evaluate(embedWithProgress(embedder, signal, args.prompt), tables, embedder);
+        const { score, metrics = {} } = await task.evaluate(
+          embedWithProgress(embedder, signal, args.prompt),
+          tables,
+          embedder,
+        );
         await context.print({
           text: renderTable(
             [{ title: 'metric' }, { title: '', align: 'right' }],

@@ -3,8 +3,9 @@ import { canaryFile, canaryIds, canaryText, type Embedder, encodeCanary, readMod
 import type { FileToWrite } from '../write-folder.ts';
 
 /**
- * `canary.json` of a model, by which backends are checked when they load it: stored, it costs nothing at load, and also serves where only
- * the ONNX file is read. None for a model without safetensors, whose values nothing here can tell apart from a backend's.
+ * `canary.json` of a model, by which backends are checked when they load it: stored, it costs nothing at load, and also
+ * serves where only the ONNX file is read. None for a model without safetensors, whose values nothing here can tell
+ * apart from a backend's.
  */
 export async function canaryFiles({ model, tokenizer, encoder }: Embedder): Promise<FileToWrite[]> {
   const { encoderFiles, addSpecialTokens } = await readModelFolder(model);

@@ -5,11 +5,12 @@ import { onnxFiles } from './onnx-files.ts';
 import { tokenizerFiles } from './tokenizer-files.ts';
 
 /** Weights for other frameworks, and what version control and the hub put into a folder. */
-const leftOut = /^(onnx|openvino)\/|(^|\/)\.|^(pytorch_model.*\.bin.*|tf_model\.h5|flax_model\.msgpack|rust_model\.ot|model\.onnx.*)$/;
+const leftOut =
+  /^(onnx|openvino)\/|(^|\/)\.|^(pytorch_model.*\.bin.*|tf_model\.h5|flax_model\.msgpack|rust_model\.ot|model\.onnx.*)$/;
 
 /**
- * The files of a self-contained folder of a model, for sentence-transformers, transformers.js and sentvec alike: its own, with the encoder
- * at the top and as `onnx/model.onnx`, and a tokenizer that needs no other file.
+ * The files of a self-contained folder of a model, for sentence-transformers, transformers.js and sentvec alike: its
+ * own, with the encoder at the top and as `onnx/model.onnx`, and a tokenizer that needs no other file.
  * @param maxLength the most tokens of a text that the model reads
  * @throws SentvecError `unsupported-model` for static embeddings, which have no encoder; `invalid-model`
  */
@@ -40,9 +41,14 @@ function moveToTop(path: string, encoderPath: string): string {
   return encoderPath !== '' && path.startsWith(`${encoderPath}/`) ? path.slice(encoderPath.length + 1) : path;
 }
 
-async function moduleFiles(model: ModelFiles, { encoderPath, encoderFiles, head, lowerCase }: ModelFolder): Promise<FileToWrite[]> {
+async function moduleFiles(
+  model: ModelFiles,
+  { encoderPath, encoderFiles, head, lowerCase }: ModelFolder,
+): Promise<FileToWrite[]> {
   const files: FileToWrite[] = [];
-  const modules = (await model.list()).includes('modules.json') ? parseModules(await model.read('modules.json')) : undefined;
+  const modules = (await model.list()).includes('modules.json')
+    ? parseModules(await model.read('modules.json'))
+    : undefined;
   if (modules === undefined) {
     const modes = head.pooling.modes ?? [];
     files.push(
@@ -62,7 +68,8 @@ async function moduleFiles(model: ModelFiles, { encoderPath, encoderFiles, head,
   }
   if (lowerCase) {
     const names = (await encoderFiles.list()).filter((path) => /^sentence_[\w-]+_config\.json$/.test(path));
-    for (const name of names) files.push(jsonFile(name, { ...(await readJsonObject(encoderFiles, name)), do_lower_case: false }));
+    for (const name of names)
+      files.push(jsonFile(name, { ...(await readJsonObject(encoderFiles, name)), do_lower_case: false }));
   }
   return files;
 }
@@ -83,5 +90,8 @@ function moduleEntry(idx: number, path: string, type: string): ModuleEntry {
 /** Tells transformers.js that the weights are beside the model. */
 async function splitConfig(encoderFiles: ModelFiles): Promise<FileToWrite> {
   const config = await readJsonObject(encoderFiles, 'config.json');
-  return jsonFile('config.json', { ...config, 'transformers.js_config': { use_external_data_format: { 'model.onnx': 1 } } });
+  return jsonFile('config.json', {
+    ...config,
+    'transformers.js_config': { use_external_data_format: { 'model.onnx': 1 } },
+  });
 }

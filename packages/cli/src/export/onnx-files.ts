@@ -20,7 +20,8 @@ export async function onnxFiles(encoder: ModelFiles, largest: number = largestSi
   const shipped = await shippedFiles(encoder);
   if (shipped.length > 0) return { files: shipped, split: shipped.length > 1 };
   const definition = await readEncoder(encoder);
-  if (weightBytes(definition) <= largest) return { files: [['onnx/model.onnx', async () => recordEncoder(definition)]], split: false };
+  if (weightBytes(definition) <= largest)
+    return { files: [['onnx/model.onnx', async () => recordEncoder(definition)]], split: false };
   const { model, data } = recordSplitEncoder(definition, 'model.onnx_data');
   return {
     files: [
@@ -41,5 +42,8 @@ async function shippedFiles(encoder: ModelFiles): Promise<FileToWrite[]> {
 }
 
 function weightBytes({ weights }: EncoderDefinition): number {
-  return [...weights.values()].reduce((sum, shape) => sum + 4 * shape.reduce((product, extent) => product * extent, 1), 0);
+  return [...weights.values()].reduce(
+    (sum, shape) => sum + 4 * shape.reduce((product, extent) => product * extent, 1),
+    0,
+  );
 }

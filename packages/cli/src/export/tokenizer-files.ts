@@ -5,8 +5,8 @@ import { jsonFile, readJsonObject } from './json-files.ts';
 type Json = Readonly<Record<string, unknown>>;
 
 /**
- * `tokenizer.json` and `tokenizer_config.json` in such a way that a library which reads nothing else tokenizes as the model does: with
- * its length, its padding token, and in lower case where sentence-transformers would do that.
+ * `tokenizer.json` and `tokenizer_config.json` in such a way that a library which reads nothing else tokenizes as the
+ * model does: with its length, its padding token, and in lower case where sentence-transformers would do that.
  */
 export async function tokenizerFiles(folder: ModelFolder, maxLength: number): Promise<FileToWrite[]> {
   const { encoderFiles: files, lowerCase } = folder;
@@ -18,14 +18,19 @@ export async function tokenizerFiles(folder: ModelFolder, maxLength: number): Pr
     ['tokenizer.json', await tokenizerJson(folder, definition)],
     jsonFile('tokenizer_config.json', {
       tokenizer_class: 'PreTrainedTokenizerFast',
-      ...Object.fromEntries(Object.entries(config).map(([key, value]) => [key, key.endsWith('_token') ? marked(value) : value])),
+      ...Object.fromEntries(
+        Object.entries(config).map(([key, value]) => [key, key.endsWith('_token') ? marked(value) : value]),
+      ),
       ...(padding === undefined ? {} : { pad_token: marked(padding) }),
       ...(Number.isFinite(maxLength) ? { model_max_length: maxLength } : {}),
     }),
   ];
 }
 
-async function tokenizerJson({ encoderFiles: files, lowerCase }: ModelFolder, definition: TokenizerDefinition): Promise<FileToWrite[1]> {
+async function tokenizerJson(
+  { encoderFiles: files, lowerCase }: ModelFolder,
+  definition: TokenizerDefinition,
+): Promise<FileToWrite[1]> {
   const there = (await files.list()).includes('tokenizer.json');
   if (there && !lowerCase) return () => files.read('tokenizer.json');
   const json: Json = there ? await readJsonObject(files, 'tokenizer.json') : { version: '1.0', ...definition.json };

@@ -16,7 +16,10 @@ export interface QueueChoice {
 
 /** Talks to a queue, and hangs up whatever happens. Traces, when the environment asks for them, begin here. */
 export async function withQueue<T>({ redis, queue }: QueueChoice, work: (runtime: Runtime) => Promise<T>): Promise<T> {
-  const [{ queueRuntime }, { startTracing }] = await Promise.all([import('@sentvec/queue/producer'), import('@sentvec/worker/tracing')]);
+  const [{ queueRuntime }, { startTracing }] = await Promise.all([
+    import('@sentvec/queue/producer'),
+    import('@sentvec/worker/tracing'),
+  ]);
   const url = redis ?? process.env['SENTVEC_REDIS_URL'];
   const name = queue ?? process.env['SENTVEC_QUEUE'];
   const tracing = await startTracing('sentvec-cli');
@@ -39,7 +42,8 @@ export async function withQueue<T>({ redis, queue }: QueueChoice, work: (runtime
 /** The one run that a command line names. @throws UsageError, SentvecError `run-not-found` */
 export async function namedRun(runtime: Runtime, positionals: readonly string[]): Promise<RunHandle> {
   const [id, ...more] = positionals;
-  if (id === undefined || more.length > 0) throw new UsageError('Name one run, by its id: sentvec queue list shows them.');
+  if (id === undefined || more.length > 0)
+    throw new UsageError('Name one run, by its id: sentvec queue list shows them.');
   const run = await runtime.find(id);
   if (run) return run;
   throw new SentvecError('run-not-found', `There is no run ${id} in this queue. See: sentvec queue list`, { run: id });

@@ -13,7 +13,8 @@ export function describeRun(status: RunStatus, letters: readonly DeadLetter[]): 
     ['stage', stage],
     [
       'items',
-      items && `${count(items.done)} of ${items.expected === undefined ? 'at least ' : ''}${count(items.expected ?? items.planned)}`,
+      items &&
+        `${count(items.done)} of ${items.expected === undefined ? 'at least ' : ''}${count(items.expected ?? items.planned)}`,
     ],
     ['rows', total && count(total.rows)],
     ['tokens', total && count(total.tokens)],

@@ -25,7 +25,11 @@ export async function watchRun(run: RunHandle, { signal, note }: WatchContext): 
     while (!hasEnded(status.state)) {
       const { rows = 0, reusedRows = 0, tokens = 0 } = totalOf(status) ?? {};
       const { done, expected } = status.items ?? { done: 0, expected: undefined };
-      progress.update({ rows: rows - reusedRows, tokens, fraction: expected === undefined ? undefined : done / Math.max(1, expected) });
+      progress.update({
+        rows: rows - reusedRows,
+        tokens,
+        fraction: expected === undefined ? undefined : done / Math.max(1, expected),
+      });
       await sleep(period, undefined, { signal }).catch(() => {
         throw new SentvecError('aborted', `You no longer watch run ${run.id}; it goes on.`);
       });

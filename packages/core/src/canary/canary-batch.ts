@@ -1,13 +1,18 @@
 import type { Tokenizer, TokenBatch } from '../types.ts';
 
-/** What the canary says when the model has none of its own. Cut to `shortest` tokens, it is still a text to any model. */
+/**
+ * What the canary says when the model has none of its own. Cut to `shortest` tokens, it is still a text to any model.
+ */
 const text = 'A canary sings.';
 const shortest = 4;
 
 /** Ids of the short text of a model's canary, special tokens included. Empty for a tokenizer that knows none of it. */
 export async function canaryIds(
   tokenizer: Tokenizer,
-  { addSpecialTokens = true, maxPositions }: { readonly addSpecialTokens?: boolean | undefined; readonly maxPositions: number },
+  {
+    addSpecialTokens = true,
+    maxPositions,
+  }: { readonly addSpecialTokens?: boolean | undefined; readonly maxPositions: number },
 ): Promise<readonly number[]> {
   const maxLength = Math.min(shortest, maxPositions);
   const around = addSpecialTokens ? tokenizer.specialTokens.prefix.length + tokenizer.specialTokens.suffix.length : 0;
@@ -20,8 +25,8 @@ export async function canaryIds(
 export const canaryRow = 1;
 
 /**
- * A longer text, then the text, padded: mixing up rows, reading padding as text, or a wrong number of any kind shows, while only the one
- * short text needs a reference.
+ * A longer text, then the text, padded: mixing up rows, reading padding as text, or a wrong number of any kind shows,
+ * while only the one short text needs a reference.
  */
 export function canaryBatch(ids: readonly number[], paddingId: number, maxPositions: number): TokenBatch {
   const cols = Math.min(ids.length + 1, maxPositions);

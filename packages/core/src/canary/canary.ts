@@ -19,20 +19,27 @@ export interface CanarySubject {
   readonly onWarning?: ((message: string) => void) | undefined;
 }
 
-/** Float32 on a processor stays below 2e-6 on models of 2 to 6 layers; deep ones lose more. See docs/adr on the canary. */
+/**
+ * Float32 on a processor stays below 2e-6 on models of 2 to 6 layers; deep ones lose more. See docs/adr on the canary.
+ */
 const usualError = 5e-5;
 
 /** A variant that the user chose may be quantized to 4 bits: only what has little to do with the model is refused. */
 const variantError = 0.5;
 
-/** A mean and a dense layer cancel what their inputs have in common, but not their errors: of vectors of whole texts more is allowed. */
+/**
+ * A mean and a dense layer cancel what their inputs have in common, but not their errors: of vectors of whole texts
+ * more is allowed.
+ */
 const headFactor = 4;
 
 /**
- * Lets a new encoder embed a short text and compares with the values that the model folder holds, or else with those that the backend's
- * slow reference computes: by the way that the pipeline will take, so of the whole text where the backend pools itself, else of each token.
+ * Lets a new encoder embed a short text and compares with the values that the model folder holds, or else with those
+ * that the backend's slow reference computes: by the way that the pipeline will take, so of the whole text where the
+ * backend pools itself, else of each token.
  * @returns what was found; `skipped` when there is nothing to compare with
- * @throws SentvecError `backend-wrong` when they differ by more than rounding explains; `invalid-model` for a broken canary
+ * @throws SentvecError `backend-wrong` when they differ by more than rounding explains; `invalid-model` for a broken
+ * canary
  */
 export async function checkEncoder(subject: CanarySubject): Promise<CanaryResult> {
   const started = performance.now();
@@ -55,7 +62,9 @@ export async function checkEncoder(subject: CanarySubject): Promise<CanaryResult
     const computed = await computeReference(subject, ids);
     if ('reason' in computed) throw error;
     const result = await passed({ ids, embeddings: computed }, 'computed');
-    subject.onWarning?.(`${canaryFile} of ${files.name} holds the values of other weights. Delete it, or export the model again.`);
+    subject.onWarning?.(
+      `${canaryFile} of ${files.name} holds the values of other weights. Delete it, or export the model again.`,
+    );
     return result;
   }
 }
@@ -66,7 +75,9 @@ async function computeReference(
 ): Promise<TokenEmbeddings | { readonly reason: string }> {
   if (ids.length === 0) return { reason: 'The tokenizer knows none of the canary text.' };
   if (backend.reference !== undefined) return backend.reference(files, canaryText(ids));
-  return { reason: `${files.name} has no ${canaryFile}, and the backend ${backend.name} has no reference to compute one with.` };
+  return {
+    reason: `${files.name} has no ${canaryFile}, and the backend ${backend.name} has no reference to compute one with.`,
+  };
 }
 
 function toleranceOf({ weightsFile, roundingError = usualError }: Encoder, pooled: boolean): number {
@@ -74,7 +85,10 @@ function toleranceOf({ weightsFile, roundingError = usualError }: Encoder, poole
   return pooled ? roundingError * headFactor : roundingError;
 }
 
-/** The largest difference of a vector from its reference, in lengths of that vector. `Infinity` for anything but numbers. */
+/**
+ * The largest difference of a vector from its reference, in lengths of that vector. `Infinity` for anything but
+ * numbers.
+ */
 async function measure(
   { encoder, head, tokenizer, signal }: CanarySubject,
   { ids, embeddings }: CanaryValues,
@@ -114,7 +128,9 @@ function largestError(found: Matrix, expected: Matrix): number {
 function wrong({ backend, encoder, files }: CanarySubject, difference: number, tolerance: number): SentvecError {
   const { weightsFile } = encoder;
   const what = weightsFile === undefined ? files.name : `${files.name}/${weightsFile}`;
-  const size = Number.isFinite(difference) ? `by ${difference.toExponential(1)} of a vector's length` : 'beyond measure';
+  const size = Number.isFinite(difference)
+    ? `by ${difference.toExponential(1)} of a vector's length`
+    : 'beyond measure';
   const advice =
     weightsFile === undefined
       ? 'Choose another backend or device, or update its library and driver.'
@@ -123,6 +139,11 @@ function wrong({ backend, encoder, files }: CanarySubject, difference: number, t
     'backend-wrong',
     `The backend ${backend.name} does not compute what ${what} says: the vectors of a known text differ ${size}, where ${tolerance} is allowed. ${advice} ` +
       'With canary: false (on the command line --no-canary) it is used all the same.',
-    { backend: backend.name, model: files.name, difference: Number.isFinite(difference) ? difference : null, tolerance },
+    {
+      backend: backend.name,
+      model: files.name,
+      difference: Number.isFinite(difference) ? difference : null,
+      tolerance,
+    },
   );
 }

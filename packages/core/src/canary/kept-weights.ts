@@ -1,8 +1,8 @@
 import type { ModelFiles } from '../types.ts';
 
 /**
- * The files of a model, remembering its safetensors once they were read, so that what is loaded from them and checked against them is
- * not downloaded twice. Files on this disk are read again instead: they take no memory then.
+ * The files of a model, remembering its safetensors once they were read, so that what is loaded from them and checked
+ * against them is not downloaded twice. Files on this disk are read again instead: they take no memory then.
  */
 export function keepWeights(files: ModelFiles): ModelFiles {
   if (files.directory !== undefined) return files;

@@ -49,9 +49,16 @@ function decode(text: string): CanaryValues | undefined {
 }
 
 function isIds(value: unknown): value is number[] {
-  return Array.isArray(value) && value.length > 0 && value.length <= mostIds && value.every((id) => Number.isInteger(id) && id >= 0);
+  return (
+    Array.isArray(value) &&
+    value.length > 0 &&
+    value.length <= mostIds &&
+    value.every((id) => Number.isInteger(id) && id >= 0)
+  );
 }
 
 function refuse(file: string): never {
-  throw new SentvecError('invalid-model', `${file} is no canary of sentvec. Delete it, or download the model again.`, { file });
+  throw new SentvecError('invalid-model', `${file} is no canary of sentvec. Delete it, or download the model again.`, {
+    file,
+  });
 }

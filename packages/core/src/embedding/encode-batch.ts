@@ -54,6 +54,7 @@ function padBatch(texts: readonly TokenizedText[], paddingId: number): TokenBatc
 
 function withoutPrompt(batch: TokenBatch, unpooledTokens: number): Int32Array {
   const mask = batch.mask.slice();
-  for (let row = 0; row < batch.rows; row += 1) mask.fill(0, row * batch.cols, row * batch.cols + Math.min(unpooledTokens, batch.cols));
+  for (let row = 0; row < batch.rows; row += 1)
+    mask.fill(0, row * batch.cols, row * batch.cols + Math.min(unpooledTokens, batch.cols));
   return mask;
 }

@@ -7,8 +7,8 @@ import type { Head, Matrix, Projection, TokenBatch, TokenEmbeddings } from '../t
 const stepCost = 2 ** 20;
 
 /**
- * Pools a batch and projects the result, some rows at a time, so that the event loop gets its turns. Rows do not depend on
- * each other, so the numbers are those of one go.
+ * Pools a batch and projects the result, some rows at a time, so that the event loop gets its turns. Rows do not depend
+ * on each other, so the numbers are those of one go.
  */
 export async function applyHead(head: Head, tokens: TokenEmbeddings, batch: TokenBatch): Promise<Matrix> {
   const rowsOfStep = Math.max(1, Math.floor(stepCost / rowCost(head, batch.cols, tokens.cols)));
@@ -25,7 +25,10 @@ export async function applyHead(head: Head, tokens: TokenEmbeddings, batch: Toke
 
 /** Length of the vectors of a head. */
 export function outputSize(head: Head, hiddenSize: number): number {
-  return head.projections.reduce((size, projection) => projectionOutputSize(projection, size), head.pooling.outputSize(hiddenSize));
+  return head.projections.reduce(
+    (size, projection) => projectionOutputSize(projection, size),
+    head.pooling.outputSize(hiddenSize),
+  );
 }
 
 /**
@@ -35,7 +38,10 @@ export function outputSize(head: Head, hiddenSize: number): number {
 export function truncateHead(head: Head, size: number): Head {
   const cut: Projection = { kind: 'truncate', size };
   const normalizes = head.projections.findLast((projection) => projection.kind !== 'truncate')?.kind === 'normalize';
-  return { pooling: head.pooling, projections: [...head.projections, cut, ...(normalizes ? [{ kind: 'normalize' } as const] : [])] };
+  return {
+    pooling: head.pooling,
+    projections: [...head.projections, cut, ...(normalizes ? [{ kind: 'normalize' } as const] : [])],
+  };
 }
 
 function poolRows(head: Head, tokens: TokenEmbeddings, batch: TokenBatch, row: number, count: number): Matrix {

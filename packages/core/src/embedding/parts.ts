@@ -6,7 +6,10 @@ export interface EmbedderParts {
   readonly tokenizer: Tokenizer;
   readonly encoder: Encoder;
   readonly head: Head;
-  /** The most tokens of a text that are read, special tokens included; more are cut. At most what the encoder has positions for. */
+  /**
+   * The most tokens of a text that are read, special tokens included; more are cut. At most what the encoder has
+   * positions for.
+   */
   readonly maxLength: number;
   /** Whether texts get the special tokens of the model. Default true. */
   readonly addSpecialTokens?: boolean | undefined;
@@ -21,8 +24,8 @@ export interface EmbedderParts {
   /** Where the encoder's weights and `config.json` stand, for the fingerprint. Default: `model`. */
   readonly encoderFiles?: ModelFiles | undefined;
   /**
-   * Hash of all that decides how the tokenizer cuts a text, for the fingerprint. Default: of its name, vocabulary size and
-   * special tokens, which does not tell two tokenizers of one make apart.
+   * Hash of all that decides how the tokenizer cuts a text, for the fingerprint. Default: of its name, vocabulary size
+   * and special tokens, which does not tell two tokenizers of one make apart.
    */
   readonly tokenizerHash?: string | undefined;
   /** See {@link Embedder.canary}. */

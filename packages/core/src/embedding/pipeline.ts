@@ -21,7 +21,10 @@ export interface EmbeddedWindow extends TextWindow {
 
 /** What becomes of the vectors. */
 export interface PipelineOutput {
-  /** Space for the vectors of a window, rows × dimension. They are written batch by batch: memory that is touched all at once holds up the thread. */
+  /**
+   * Space for the vectors of a window, rows × dimension. They are written batch by batch: memory that is touched all at
+   * once holds up the thread.
+   */
   readonly allocate: (firstRow: number, rows: number) => Float32Array;
   readonly onProgress: EmbedOptions['onProgress'];
 }
@@ -32,8 +35,8 @@ interface LaunchedWindow {
 }
 
 /**
- * From texts to vectors, window by window, in order. While one window is computed the next is read and tokenized, so the
- * encoder never waits, and none is read beyond that until the consumer has come for it.
+ * From texts to vectors, window by window, in order. While one window is computed the next is read and tokenized, so
+ * the encoder never waits, and none is read beyond that until the consumer has come for it.
  */
 export class Pipeline {
   readonly #parts: EmbedderParts;
@@ -86,7 +89,11 @@ export class Pipeline {
     );
   }
 
-  async #embed(window: TextWindow, tokenized: readonly TokenizedText[], unpooledTokens: number): Promise<EmbeddedWindow> {
+  async #embed(
+    window: TextWindow,
+    tokenized: readonly TokenizedText[],
+    unpooledTokens: number,
+  ): Promise<EmbeddedWindow> {
     const { dimension, batchTokens, head } = this.#settings;
     const vectors = this.#output.allocate(window.firstRow, window.texts.length);
     const batches = planBatches(
@@ -109,7 +116,13 @@ export class Pipeline {
     return { ...window, tokenized, vectors: { data: vectors, rows: window.texts.length, cols: dimension }, positions };
   }
 
-  #deliver(matrix: Matrix, window: TextWindow, places: readonly number[], texts: readonly TokenizedText[], vectors: Float32Array): void {
+  #deliver(
+    matrix: Matrix,
+    window: TextWindow,
+    places: readonly number[],
+    texts: readonly TokenizedText[],
+    vectors: Float32Array,
+  ): void {
     const { dimension } = this.#settings;
     if (matrix.rows !== places.length || matrix.cols !== dimension) {
       throw new SentvecError(

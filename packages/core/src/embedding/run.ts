@@ -1,8 +1,8 @@
 import { SentvecError } from '../errors.ts';
 
 /**
- * One call of `embed` or `embedStream`, as far as it can be ended from outside: by the caller's signal, by a failure in one of
- * its parts, by the disposal of the embedder. Whatever comes first is the error of all that still runs.
+ * One call of `embed` or `embedStream`, as far as it can be ended from outside: by the caller's signal, by a failure in
+ * one of its parts, by the disposal of the embedder. Whatever comes first is the error of all that still runs.
  */
 export class Run {
   readonly #controller = new AbortController();

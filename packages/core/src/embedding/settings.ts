@@ -6,7 +6,9 @@ import type { EmbedderParts } from './parts.ts';
 
 /** Options of one embedding, checked and with the model's defaults filled in. */
 export interface EmbedSettings {
-  /** Put before each text; `undefined` without a prompt, which differs from an empty one when prompts are not pooled. */
+  /**
+   * Put before each text; `undefined` without a prompt, which differs from an empty one when prompts are not pooled.
+   */
   readonly prompt: string | undefined;
   readonly head: Head;
   readonly dimension: number;
@@ -19,14 +21,18 @@ export interface EmbedSettings {
 export function resolveSettings(parts: EmbedderParts, options: EmbedOptions): EmbedSettings {
   const { dimension, head } = truncatedHead(parts, options.truncateDim ?? parts.truncateDim);
   const batchTokens = options.batchTokens ?? parts.encoder.batchTokens;
-  if (!(batchTokens >= 1)) throw new SentvecError('invalid-argument', `batchTokens is ${batchTokens}; it must be at least 1.`);
+  if (!(batchTokens >= 1))
+    throw new SentvecError('invalid-argument', `batchTokens is ${batchTokens}; it must be at least 1.`);
   return { prompt: resolvePrompt(parts, options), head, dimension, batchTokens };
 }
 
 /** Heads by dimension, so that a backend that prepares something for a head sees the same one in each call. */
 const truncatedHeads = new WeakMap<Head, Map<number, Head>>();
 
-function truncatedHead(parts: EmbedderParts, size: number | undefined): { readonly dimension: number; readonly head: Head } {
+function truncatedHead(
+  parts: EmbedderParts,
+  size: number | undefined,
+): { readonly dimension: number; readonly head: Head } {
   const full = outputSize(parts.head, parts.encoder.hiddenSize);
   if (size === undefined || size === full) return { dimension: full, head: parts.head };
   if (!Number.isInteger(size) || size < 1 || size > full) {
@@ -56,14 +62,18 @@ function resolvePrompt(parts: EmbedderParts, options: EmbedOptions): string | un
   if (Object.hasOwn(prompts, name)) return prompts[name];
   const names = Object.keys(prompts).map((known) => JSON.stringify(known));
   const choice = names.length === 0 ? 'it has none; use promptText for one of your own' : `it has ${names.join(', ')}`;
-  throw new SentvecError('invalid-argument', `The model ${parts.model.name} has no prompt ${JSON.stringify(name)}: ${choice}.`, {
-    prompt: name,
-  });
+  throw new SentvecError(
+    'invalid-argument',
+    `The model ${parts.model.name} has no prompt ${JSON.stringify(name)}: ${choice}.`,
+    {
+      prompt: name,
+    },
+  );
 }
 
 /**
- * Number of leading tokens that pooling leaves out when it leaves out the prompt: the opening special tokens and the ids of the
- * prompt, without the closing special token. (`_get_prompt_length` of SentenceTransformer.)
+ * Number of leading tokens that pooling leaves out when it leaves out the prompt: the opening special tokens and the
+ * ids of the prompt, without the closing special token. (`_get_prompt_length` of SentenceTransformer.)
  */
 export async function countPromptTokens(
   prompt: string,

@@ -3,8 +3,8 @@ import { SentvecError } from '../errors.ts';
 import { giveWay, sliceIsOver } from '../event-loop.ts';
 
 /**
- * The most UTF-16 code units of a text. To report its true length all of it is tokenized, which takes some 200 bytes for each. Far beyond
- * what any model reads: a novel has a million.
+ * The most UTF-16 code units of a text. To report its true length all of it is tokenized, which takes some 200 bytes
+ * for each. Far beyond what any model reads: a novel has a million.
  */
 const longestText = 2 ** 22;
 
@@ -42,7 +42,10 @@ export class WindowReader {
     return texts.length === 0 ? undefined : { firstRow, texts };
   }
 
-  /** Tells the source that no more is wanted, so that it can close its files. A source that is being read may never answer, so it is not waited for. */
+  /**
+   * Tells the source that no more is wanted, so that it can close its files. A source that is being read may never
+   * answer, so it is not waited for.
+   */
   async close(): Promise<void> {
     if (this.#ended) return;
     this.#ended = true;
@@ -84,7 +87,9 @@ export async function checkTexts(texts: readonly unknown[]): Promise<void> {
 function checkText(value: unknown, row: number): asserts value is string {
   if (typeof value !== 'string') {
     const kind = value === null ? 'null' : Array.isArray(value) ? 'an array' : `of type ${typeof value}`;
-    throw new SentvecError('invalid-text', `Row ${row} is ${kind}, not a text. Leave it out, or make a string of it.`, { row });
+    throw new SentvecError('invalid-text', `Row ${row} is ${kind}, not a text. Leave it out, or make a string of it.`, {
+      row,
+    });
   }
   if (value.length <= longestText) return;
   throw new SentvecError(

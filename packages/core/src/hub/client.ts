@@ -36,7 +36,8 @@ export class HubClient {
   }
 
   /**
-   * Asks once for the content of a file, from a byte on: the answer may begin at the first byte all the same (status 200 instead of 206).
+   * Asks once for the content of a file, from a byte on: the answer may begin at the first byte all the same (status
+   * 200 instead of 206).
    * @param signal ends the request and the reading of its answer
    */
   async open(commit: string, file: string, from: number, signal: AbortSignal): Promise<HubAnswer> {
@@ -67,7 +68,10 @@ export class HubClient {
         // Without an answer at all, the network is off more often than the hub: someone is waiting to hear so.
         const { retries, signal } = this.options;
         const patience = error instanceof PassingFailure ? retries : Math.min(retries, 2);
-        await waitToRetry(error, failures, `Asking ${new URL(url).origin} about the model ${this.model}`, { retries: patience, signal });
+        await waitToRetry(error, failures, `Asking ${new URL(url).origin} about the model ${this.model}`, {
+          retries: patience,
+          signal,
+        });
       }
     }
   }

@@ -28,8 +28,8 @@ export interface DownloadProgress {
 }
 
 /**
- * Downloads what a target does not have yet of a file. A connection that breaks, or is silent for half a minute, is taken up again at the
- * byte that was reached; only failures in a row without a further byte count against the retries.
+ * Downloads what a target does not have yet of a file. A connection that breaks, or is silent for half a minute, is
+ * taken up again at the byte that was reached; only failures in a row without a further byte count against the retries.
  * @throws SentvecError `download-failed`, `model-not-found`, `model-access-denied`, `aborted`, and those of the target
  */
 export async function downloadFile(
@@ -89,7 +89,8 @@ async function receive(
       throwIfAborted(client.options.signal);
       report();
     }
-    if (target.received < file.size) throw new PassingFailure(`the connection ended after ${target.received} of ${file.size} bytes`);
+    if (target.received < file.size)
+      throw new PassingFailure(`the connection ended after ${target.received} of ${file.size} bytes`);
   } finally {
     clearTimeout(timer);
   }

@@ -40,7 +40,10 @@ export async function failureOf(response: Response, exchange: HubExchange): Prom
   if (status === 401 || status === 403) return denied(exchange, status, said);
   if (status === 404 || status === 410) return notFound(exchange, headers.get('x-error-code'), said);
   const what = file === undefined ? `the model ${model}` : `${file} of the model ${model}`;
-  return new SentvecError('download-failed', `The hub does not give ${what}: ${answeredBy} answered ${said}.`, { file, status });
+  return new SentvecError('download-failed', `The hub does not give ${what}: ${answeredBy} answered ${said}.`, {
+    file,
+    status,
+  });
 }
 
 function denied({ model, url, hasToken }: HubExchange, status: number, said: string): SentvecError {
@@ -48,7 +51,10 @@ function denied({ model, url, hasToken }: HubExchange, status: number, said: str
   const remedy = hasToken
     ? `Accept the model's licence on ${origin}/${model} if it is gated, or set HF_TOKEN to the token of someone who may read it.`
     : `Check the name. If the model is private or gated, accept its licence on ${origin}/${model} and set HF_TOKEN to a token from ${origin}/settings/tokens.`;
-  return new SentvecError('model-access-denied', `The hub gives no access to the model ${model} (${said}). ${remedy}`, { model, status });
+  return new SentvecError('model-access-denied', `The hub gives no access to the model ${model} (${said}). ${remedy}`, {
+    model,
+    status,
+  });
 }
 
 function notFound({ model, revision, url, file }: HubExchange, code: string | null, said: string): SentvecError {
@@ -56,7 +62,11 @@ function notFound({ model, revision, url, file }: HubExchange, code: string | nu
   let what = `There is no model ${model} on ${origin}, or no revision ${revision} of it`;
   if (file !== undefined) what = `The model ${model} has no file ${file} at the revision ${revision}`;
   else if (code === 'RevisionNotFound') what = `The model ${model} has no revision ${revision}`;
-  return new SentvecError('model-not-found', `${what} (${said}). Check the name and the revision.`, { model, revision, file });
+  return new SentvecError('model-not-found', `${what} (${said}). Check the name and the revision.`, {
+    model,
+    revision,
+    file,
+  });
 }
 
 /** `Retry-After` in milliseconds, at most a minute. */

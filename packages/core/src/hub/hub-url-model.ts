@@ -27,16 +27,25 @@ export interface HubUrlModelOptions {
 }
 
 /**
- * A model of the Hugging Face hub, read over `fetch` into memory: for browsers. In Node, `hubModel` of `@sentvec/core/node` keeps what
- * it downloads. The revision is pinned to a commit now; files are downloaded when they are read, and checked against the hub's hashes.
+ * A model of the Hugging Face hub, read over `fetch` into memory: for browsers. In Node, `hubModel` of
+ * `@sentvec/core/node` keeps what it downloads. The revision is pinned to a commit now; files are downloaded when they
+ * are read, and checked against the hub's hashes.
  * @param name `organization/name`
  * @throws SentvecError `invalid-argument`, `model-not-found`, `model-access-denied`, `download-failed`, `aborted`
  */
-export async function hubUrlModel(name: string, options: HubUrlModelOptions = {}): Promise<ModelFiles & { readonly revision: string }> {
+export async function hubUrlModel(
+  name: string,
+  options: HubUrlModelOptions = {},
+): Promise<ModelFiles & { readonly revision: string }> {
   const { revision = defaultRevision, token, retries = 4, signal, onProgress } = options;
   checkRepositoryName(name);
   checkRevision(revision);
-  const client = new HubClient(name, { endpoint: checkEndpoint(options.endpoint ?? huggingFaceEndpoint), token, retries, signal });
+  const client = new HubClient(name, {
+    endpoint: checkEndpoint(options.endpoint ?? huggingFaceEndpoint),
+    token,
+    retries,
+    signal,
+  });
   const commit = isCommit(revision) ? revision : await listingByFetch.commitOf(client, revision);
   const files = new Map((await listingByFetch.files(client, commit)).map((file) => [file.path, file]));
   const find = (path: string): HubFile => {
@@ -56,7 +65,10 @@ export async function hubUrlModel(name: string, options: HubUrlModelOptions = {}
 /** @throws SentvecError `invalid-argument` when it is no address of a server */
 export function checkEndpoint(endpoint: string): string {
   if (URL.canParse(endpoint) && /^https?:$/u.test(new URL(endpoint).protocol)) return endpoint.replace(/\/+$/u, '');
-  throw new SentvecError('invalid-argument', `${JSON.stringify(endpoint)} is no address of a hub, as ${huggingFaceEndpoint} is one.`);
+  throw new SentvecError(
+    'invalid-argument',
+    `${JSON.stringify(endpoint)} is no address of a hub, as ${huggingFaceEndpoint} is one.`,
+  );
 }
 
 async function readChecked(

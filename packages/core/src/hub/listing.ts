@@ -21,8 +21,8 @@ export interface ListedEntry {
 }
 
 /**
- * Asks the hub by plain requests. In Node the hub's own library does this; it has no place in a page: 270 kB, and modules of Node that not
- * every bundler leaves out.
+ * Asks the hub by plain requests. In Node the hub's own library does this; it has no place in a page: 270 kB, and
+ * modules of Node that not every bundler leaves out.
  */
 export const listingByFetch: HubListing = {
   async commitOf(client, revision) {
@@ -57,7 +57,8 @@ export function toHubFiles(client: HubClient, entries: readonly ListedEntry[]): 
 function toHubFile(client: HubClient, { type, path, size: ownSize, oid, lfs }: ListedEntry): HubFile[] {
   if (type !== 'file' || typeof path !== 'string' || roleOf(path) === undefined) return [];
   const size = Number(lfs?.size ?? ownSize);
-  if (!Number.isSafeInteger(size) || size < 0) throw client.notFromAHub(`gives ${path} a size of ${String(lfs?.size ?? ownSize)}`);
+  if (!Number.isSafeInteger(size) || size < 0)
+    throw client.notFromAHub(`gives ${path} a size of ${String(lfs?.size ?? ownSize)}`);
   const id = lfs?.oid ?? oid;
   if (typeof id !== 'string') return [{ path: checkFilePath(path), size }];
   return [{ path: checkFilePath(path), size, ...(lfs ? { sha256: id } : { gitId: id }) }];

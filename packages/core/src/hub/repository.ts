@@ -20,7 +20,9 @@ export const defaultRevision = 'main';
  */
 export function checkRepositoryName(name: string): void {
   const segments = name.split('/');
-  const sound = segments.length <= 2 && segments.every((segment) => /^\w(?:[\w.-]{0,94}\w)?$/u.test(segment) && !/--|\.\./u.test(segment));
+  const sound =
+    segments.length <= 2 &&
+    segments.every((segment) => /^\w(?:[\w.-]{0,94}\w)?$/u.test(segment) && !/--|\.\./u.test(segment));
   if (sound) return;
   throw new SentvecError(
     'invalid-argument',
@@ -33,9 +35,14 @@ export function checkRepositoryName(name: string): void {
  * @throws SentvecError `invalid-argument`
  */
 export function checkRevision(revision: string): void {
-  const sound = revision.length <= 250 && revision.split('/').every((segment) => /^\w[\w.+-]*$/u.test(segment) && !segment.includes('..'));
+  const sound =
+    revision.length <= 250 &&
+    revision.split('/').every((segment) => /^\w[\w.+-]*$/u.test(segment) && !segment.includes('..'));
   if (sound) return;
-  throw new SentvecError('invalid-argument', `${JSON.stringify(revision)} cannot be a revision. Give a branch, a tag or a commit.`);
+  throw new SentvecError(
+    'invalid-argument',
+    `${JSON.stringify(revision)} cannot be a revision. Give a branch, a tag or a commit.`,
+  );
 }
 
 /** Whether a revision is the full id of a commit, whose files never change. */
@@ -50,14 +57,15 @@ export type HubFileRole = 'part' | 'weights';
 const foreignFolders = /^(?:openvino|coreml|\.|checkpoint-)/u;
 
 /**
- * What sentvec uses of a repository: configurations, vocabularies and tokenizers, safetensors, and ONNX files with their external data.
- * Weights of PyTorch, TensorFlow, Flax, OpenVINO and others it never reads.
+ * What sentvec uses of a repository: configurations, vocabularies and tokenizers, safetensors, and ONNX files with
+ * their external data. Weights of PyTorch, TensorFlow, Flax, OpenVINO and others it never reads.
  */
 export function roleOf(path: string): HubFileRole | undefined {
   const folders = path.split('/');
   const name = folders.pop()!;
   if (folders.some((folder) => foreignFolders.test(folder))) return undefined;
-  if (/^model(?:-\d+-of-\d+)?\.safetensors$/u.test(name) || /\.onnx(?:[._]data(?:_\d+)?)?$/u.test(name)) return 'weights';
+  if (/^model(?:-\d+-of-\d+)?\.safetensors$/u.test(name) || /\.onnx(?:[._]data(?:_\d+)?)?$/u.test(name))
+    return 'weights';
   const isPart = !folders.includes('onnx') && (name.endsWith('.json') || name === 'vocab.txt' || name === 'merges.txt');
   return isPart ? 'part' : undefined;
 }

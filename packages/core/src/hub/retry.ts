@@ -13,13 +13,18 @@ const firstWait = 500;
 const longestWait = 8000;
 
 /**
- * Waits before something is tried again; or throws, when its failure will not pass or there have been too many. All failures pass but
- * SentvecErrors: what a broken network makes of `fetch` has no class of its own.
+ * Waits before something is tried again; or throws, when its failure will not pass or there have been too many. All
+ * failures pass but SentvecErrors: what a broken network makes of `fetch` has no class of its own.
  * @param failures how many there have been in a row, this one included
  * @param what the thing that fails, for the message
  * @throws SentvecError `aborted`, `download-failed`, or the failure itself
  */
-export async function waitToRetry(failure: unknown, failures: number, what: string, { retries, signal }: RetryOptions): Promise<void> {
+export async function waitToRetry(
+  failure: unknown,
+  failures: number,
+  what: string,
+  { retries, signal }: RetryOptions,
+): Promise<void> {
   throwIfAborted(signal);
   if (SentvecError.is(failure)) throw failure;
   if (failures > retries) {

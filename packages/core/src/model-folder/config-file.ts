@@ -34,7 +34,11 @@ export class ConfigFile {
 
   /** A whole number of at least 1. */
   size(key: string): number | undefined {
-    return this.#read(key, 'a whole number from 1', (value): value is number => Number.isSafeInteger(value) && Number(value) >= 1);
+    return this.#read(
+      key,
+      'a whole number from 1',
+      (value): value is number => Number.isSafeInteger(value) && Number(value) >= 1,
+    );
   }
 
   number(key: string): number | undefined {
@@ -56,9 +60,13 @@ export class ConfigFile {
     const value = Object.hasOwn(this.values, key) ? this.values[key] : undefined;
     if (value === undefined || value === null) return undefined;
     if (is(value)) return value;
-    throw new SentvecError('invalid-model', `"${key}" in ${this.file} must be ${kind}, not ${JSON.stringify(value).slice(0, 200)}.`, {
-      file: this.file,
-    });
+    throw new SentvecError(
+      'invalid-model',
+      `"${key}" in ${this.file} must be ${kind}, not ${JSON.stringify(value).slice(0, 200)}.`,
+      {
+        file: this.file,
+      },
+    );
   }
 }
 
@@ -73,7 +81,12 @@ export async function readJson({ files, present }: ListedFiles, path: string): P
     return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
   } catch (cause) {
     const file = `${files.name}/${path}`;
-    throw new SentvecError('invalid-model', `${file} is not JSON. Was it cut short? Download the model again.`, { file }, { cause });
+    throw new SentvecError(
+      'invalid-model',
+      `${file} is not JSON. Was it cut short? Download the model again.`,
+      { file },
+      { cause },
+    );
   }
 }
 

@@ -7,11 +7,13 @@ const similarityFunctions: readonly SimilarityFunction[] = ['cosine', 'dot', 'eu
 
 /**
  * Reads `config_sentence_transformers.json`; without one, there are no prompts and vectors are compared by cosine.
- * @throws SentvecError `invalid-model`, `unsupported-model` (a model that gives no dense vectors, an unknown similarity)
+ * @throws SentvecError `invalid-model`, `unsupported-model` (a model that gives no dense vectors, an unknown
+ * similarity)
  */
 export async function readModelSettings(listed: ListedFiles): Promise<ModelSettings> {
   const config = await readConfigFile(listed, 'config_sentence_transformers.json');
-  if (config === undefined) return { prompts: {}, defaultPrompt: undefined, similarityFunction: 'cosine', truncateDim: undefined };
+  if (config === undefined)
+    return { prompts: {}, defaultPrompt: undefined, similarityFunction: 'cosine', truncateDim: undefined };
   const modelType = config.string('model_type') ?? 'SentenceTransformer';
   if (modelType !== 'SentenceTransformer') {
     throw new SentvecError(
@@ -25,11 +27,20 @@ export async function readModelSettings(listed: ListedFiles): Promise<ModelSetti
   const prompts = readPrompts(config);
   const defaultPrompt = config.string('default_prompt_name');
   if (defaultPrompt !== undefined && !Object.hasOwn(prompts, defaultPrompt)) {
-    throw new SentvecError('invalid-model', `${config.file} makes "${defaultPrompt}" the default prompt, but has no prompt of that name.`, {
-      file: config.file,
-    });
+    throw new SentvecError(
+      'invalid-model',
+      `${config.file} makes "${defaultPrompt}" the default prompt, but has no prompt of that name.`,
+      {
+        file: config.file,
+      },
+    );
   }
-  return { prompts, defaultPrompt, similarityFunction: readSimilarity(config), truncateDim: config.size('truncate_dim') };
+  return {
+    prompts,
+    defaultPrompt,
+    similarityFunction: readSimilarity(config),
+    truncateDim: config.size('truncate_dim'),
+  };
 }
 
 function readPrompts(config: ConfigFile): Readonly<Record<string, string>> {

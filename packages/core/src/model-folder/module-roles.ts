@@ -14,9 +14,14 @@ export interface ModuleRoles {
 /**
  * Sorts modules into encoder, pooling and projections.
  * @param file the file that lists them, for messages
- * @throws SentvecError `unsupported-model` for a module that sentvec does not have, or has in another place; `invalid-model` without a pooling
+ * @throws SentvecError `unsupported-model` for a module that sentvec does not have, or has in another place;
+ * `invalid-model` without a pooling
  */
-export function assignRoles(file: string, modules: readonly ModelModule[], plugins: readonly PoolingPlugin[]): ModuleRoles {
+export function assignRoles(
+  file: string,
+  modules: readonly ModelModule[],
+  plugins: readonly PoolingPlugin[],
+): ModuleRoles {
   const isPooling = ({ kind }: ModelModule): boolean => kind === 'Pooling' || plugins.some(({ name }) => name === kind);
   const isEncoder = ({ kind }: ModelModule): boolean => kind === 'Transformer' || kind === 'StaticEmbedding';
   const unknown = modules.find((module) => !isEncoder(module) && !isPooling(module) && !isProjectionKind(module.kind));

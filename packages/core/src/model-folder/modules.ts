@@ -36,6 +36,10 @@ export async function readModules(listed: ListedFiles): Promise<readonly ModelMo
   return entries.map((values) => {
     const entry = new ConfigFile(file, values);
     const type = entry.required('type', entry.string('type'));
-    return { kind: lastSegment(type), type, path: joinModelPath('', entry.required('path', entry.string('path')), file) };
+    return {
+      kind: lastSegment(type),
+      type,
+      path: joinModelPath('', entry.required('path', entry.string('path')), file),
+    };
   });
 }

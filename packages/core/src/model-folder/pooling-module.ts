@@ -37,7 +37,10 @@ export function readPoolingModule(config: ConfigFile, plugins: readonly PoolingP
       { file: config.file, pooling: unknown },
     );
   }
-  return { pooling: createPooling(names.filter(isMode), { includePrompt: config.boolean('include_prompt') ?? true }), hiddenSize };
+  return {
+    pooling: createPooling(names.filter(isMode), { includePrompt: config.boolean('include_prompt') ?? true }),
+    hiddenSize,
+  };
 }
 
 function modeNames(config: ConfigFile): readonly string[] {
@@ -45,10 +48,16 @@ function modeNames(config: ConfigFile): readonly string[] {
   if (typeof mode === 'string') return [mode];
   if (Array.isArray(mode) && mode.length > 0 && mode.every((name) => typeof name === 'string')) return mode;
   if (mode !== undefined) {
-    throw new SentvecError('invalid-model', `"pooling_mode" in ${config.file} must be a name or a list of names.`, { file: config.file });
+    throw new SentvecError('invalid-model', `"pooling_mode" in ${config.file} must be a name or a list of names.`, {
+      file: config.file,
+    });
   }
-  const unknown = Object.keys(config.values).filter((key) => key.startsWith('pooling_mode_') && !Object.hasOwn(switches, key));
-  const on = [...Object.keys(switches), ...unknown].filter((key) => config.boolean(key)).map((key) => switches[key] ?? key);
+  const unknown = Object.keys(config.values).filter(
+    (key) => key.startsWith('pooling_mode_') && !Object.hasOwn(switches, key),
+  );
+  const on = [...Object.keys(switches), ...unknown]
+    .filter((key) => config.boolean(key))
+    .map((key) => switches[key] ?? key);
   // sentence-transformers takes the mean when every switch is off.
   return on.length === 0 ? ['mean'] : on;
 }

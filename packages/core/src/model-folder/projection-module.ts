@@ -8,17 +8,18 @@ import { filePath, lastSegment, type ModelModule } from './modules.ts';
 /** Epsilon of `torch.nn.LayerNorm`, which the module has no way to change. */
 const layerNormEpsilon = 1e-5;
 
-const readers: Readonly<Record<string, (listed: ListedFiles, module: ModelModule) => Promise<Projection | undefined>>> = {
-  Dense: readDense,
-  LayerNorm: readLayerNorm,
-  Normalize: async (listed, { path }) => {
-    const config = await readConfigFile(listed, filePath(path, 'config.json'));
-    if (config !== undefined) checkFeatures(config);
-    return { kind: 'normalize' };
-  },
-  // Dropout does nothing once a model is trained.
-  Dropout: async () => undefined,
-};
+const readers: Readonly<Record<string, (listed: ListedFiles, module: ModelModule) => Promise<Projection | undefined>>> =
+  {
+    Dense: readDense,
+    LayerNorm: readLayerNorm,
+    Normalize: async (listed, { path }) => {
+      const config = await readConfigFile(listed, filePath(path, 'config.json'));
+      if (config !== undefined) checkFeatures(config);
+      return { kind: 'normalize' };
+    },
+    // Dropout does nothing once a model is trained.
+    Dropout: async () => undefined,
+  };
 
 /** Whether {@link readProjectionModule} knows modules of this kind. */
 export function isProjectionKind(kind: string): boolean {
@@ -56,7 +57,8 @@ async function readDense(listed: ListedFiles, { path }: ModelModule): Promise<Pr
     activation,
     ...(hasBias && { bias: tensorOf(weights, 'linear.bias', [outputs], config.file) }),
     ...(residual && { residual }),
-    ...(residual && inputs !== outputs && { residualWeight: matrixOf(weights, 'residual.weight', [outputs, inputs], config.file) }),
+    ...(residual &&
+      inputs !== outputs && { residualWeight: matrixOf(weights, 'residual.weight', [outputs, inputs], config.file) }),
   };
 }
 
@@ -76,10 +78,14 @@ function readActivation(config: ConfigFile): Activation {
   if (classPath === undefined) return 'Tanh';
   const name = lastSegment(classPath);
   if (isActivation(name)) return name;
-  throw new SentvecError('unsupported-model', `${config.file} names the activation "${classPath}", which sentvec does not have.`, {
-    file: config.file,
-    activation: classPath,
-  });
+  throw new SentvecError(
+    'unsupported-model',
+    `${config.file} names the activation "${classPath}", which sentvec does not have.`,
+    {
+      file: config.file,
+      activation: classPath,
+    },
+  );
 }
 
 /** Modules may be told to work on token vectors; here they only ever see the pooled one. */
@@ -103,7 +109,8 @@ function readModuleWeights(files: ModelFiles, path: string): Promise<Weights> {
 
 function tensorOf(weights: Weights, name: string, shape: readonly number[], configFile: string): Float32Array {
   const tensor = weights.tensor(name);
-  if (tensor.shape.length === shape.length && tensor.shape.every((size, axis) => size === shape[axis])) return tensor.data;
+  if (tensor.shape.length === shape.length && tensor.shape.every((size, axis) => size === shape[axis]))
+    return tensor.data;
   throw new SentvecError(
     'invalid-model',
     `The tensor "${name}" beside ${configFile} has the shape [${tensor.shape.join(', ')}]; by the config it must be [${shape.join(', ')}].`,

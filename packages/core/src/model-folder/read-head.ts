@@ -28,12 +28,18 @@ export async function readHead(
   options: ModelFolderOptions,
 ): Promise<SizedHead> {
   const own =
-    module === undefined ? { pooling: createPooling('mean'), hiddenSize: encoderSize } : await readPooling(listed, module, options);
+    module === undefined
+      ? { pooling: createPooling('mean'), hiddenSize: encoderSize }
+      : await readPooling(listed, module, options);
   if (encoderSize !== undefined && own.hiddenSize !== undefined && own.hiddenSize !== encoderSize) {
     const file = `${listed.files.name}/${filePath(module?.path ?? '', 'config.json')}`;
-    throw new SentvecError('invalid-model', `${file} expects token vectors of ${own.hiddenSize}, but the encoder gives ${encoderSize}.`, {
-      file,
-    });
+    throw new SentvecError(
+      'invalid-model',
+      `${file} expects token vectors of ${own.hiddenSize}, but the encoder gives ${encoderSize}.`,
+      {
+        file,
+      },
+    );
   }
   const hiddenSize = encoderSize ?? own.hiddenSize;
   const pooling = options.pooling === undefined ? own.pooling : resolvePooling(options.pooling);
@@ -47,7 +53,8 @@ async function readPooling(
   { poolings = [] }: ModelFolderOptions,
 ): Promise<{ readonly pooling: Pooling; readonly hiddenSize: number | undefined }> {
   const plugin = poolings.find(({ name }) => name === kind);
-  if (plugin === undefined) return readPoolingModule(await requireConfigFile(listed, filePath(path, 'config.json')), poolings);
+  if (plugin === undefined)
+    return readPoolingModule(await requireConfigFile(listed, filePath(path, 'config.json')), poolings);
   const config = await readConfigFile(listed, filePath(path, 'config.json'));
   return { pooling: plugin.create(config?.values ?? {}), hiddenSize: undefined };
 }
@@ -67,7 +74,9 @@ async function readProjections(
     const misfit = size === undefined ? undefined : projectionMisfit(projection, size);
     if (misfit !== undefined) {
       const file = `${listed.files.name}/${module.path}`;
-      throw new SentvecError('invalid-model', `The module in ${file} does not fit the ones before it: ${misfit}.`, { file });
+      throw new SentvecError('invalid-model', `The module in ${file} does not fit the ones before it: ${misfit}.`, {
+        file,
+      });
     }
     if (size !== undefined) size = projectionOutputSize(projection, size);
     projections.push(projection);

@@ -13,16 +13,18 @@ import { subfolder } from './subfolder.ts';
 import { readTransformerModule } from './transformer-module.ts';
 
 /**
- * Reads a model folder: as sentence-transformers writes it (versions 2 to 6), a model2vec folder, or a plain transformers folder.
- * The folder is untrusted: nothing in it is executed, and no path leaves it.
- * @throws SentvecError `invalid-model` for a folder that is incomplete, broken or contradicts itself; `unsupported-model` for a module,
- * activation, pooling or setting that sentvec does not have. The message names it and the file.
+ * Reads a model folder: as sentence-transformers writes it (versions 2 to 6), a model2vec folder, or a plain
+ * transformers folder. The folder is untrusted: nothing in it is executed, and no path leaves it.
+ * @throws SentvecError `invalid-model` for a folder that is incomplete, broken or contradicts itself;
+ * `unsupported-model` for a module, activation, pooling or setting that sentvec does not have. The message names it and
+ * the file.
  */
 export async function readModelFolder(files: ModelFiles, options: ModelFolderOptions = {}): Promise<ModelFolder> {
   const listed = await listFiles(files);
   const settings = await readModelSettings(listed);
   const modules = await readModules(listed);
-  const parts = modules === undefined ? await readPlainFolder(listed, options) : await readModuleFolder(listed, modules, options);
+  const parts =
+    modules === undefined ? await readPlainFolder(listed, options) : await readModuleFolder(listed, modules, options);
   return { ...settings, ...parts };
 }
 
@@ -30,33 +32,54 @@ export type { EncoderPart, ModelFolder, ModelFolderOptions, ModelSettings } from
 
 type Parts = EncoderPart & Pick<ModelFolder, 'head' | 'notes'>;
 
-async function readModuleFolder(listed: ListedFiles, modules: readonly ModelModule[], options: ModelFolderOptions): Promise<Parts> {
+async function readModuleFolder(
+  listed: ListedFiles,
+  modules: readonly ModelModule[],
+  options: ModelFolderOptions,
+): Promise<Parts> {
   const roles = assignRoles(`${listed.files.name}/modules.json`, modules, options.poolings ?? []);
   const read = roles.encoder.kind === 'StaticEmbedding' ? readStaticModule : readTransformerModule;
   const encoder = await read(listed.files, roles.encoder.path);
   return { ...encoder, ...(await readHead(listed, roles, encoder.hiddenSize, options)), notes: [] };
 }
 
-/** A folder without `modules.json`: the encoder is all there is, and sentence-transformers would pool by the mean too. */
+/**
+ * A folder without `modules.json`: the encoder is all there is, and sentence-transformers would pool by the mean too.
+ */
 async function readPlainFolder(listed: ListedFiles, options: ModelFolderOptions): Promise<Parts> {
   const { files } = listed;
   const config = await readConfigFile(listed, 'config.json');
   if (config === undefined) {
-    throw new SentvecError('invalid-model', `${files.name} is no model folder: it has neither modules.json nor config.json.`, {
-      file: files.name,
-    });
+    throw new SentvecError(
+      'invalid-model',
+      `${files.name} is no model folder: it has neither modules.json nor config.json.`,
+      {
+        file: files.name,
+      },
+    );
   }
   const asked = options.pooling === undefined ? undefined : resolvePooling(options.pooling);
   if (config.string('model_type') === 'model2vec') {
     const projections: Head['projections'] = config.boolean('normalize') ? [{ kind: 'normalize' }] : [];
-    return { ...(await readStaticModule(files, '')), head: { pooling: asked ?? createPooling('mean'), projections }, notes: [] };
+    return {
+      ...(await readStaticModule(files, '')),
+      head: { pooling: asked ?? createPooling('mean'), projections },
+      notes: [],
+    };
   }
   const mode = isCausal(config) ? 'lasttoken' : 'mean';
   const notes = asked === undefined ? [`${files.name} has no modules.json, so the pooling "${mode}" was assumed.`] : [];
-  return { ...(await readTransformerModule(files, '')), head: { pooling: asked ?? createPooling(mode), projections: [] }, notes };
+  return {
+    ...(await readTransformerModule(files, '')),
+    head: { pooling: asked ?? createPooling(mode), projections: [] },
+    notes,
+  };
 }
 
-/** sentence-transformers takes the last token of models that were made to predict the next one, unless they attend both ways. */
+/**
+ * sentence-transformers takes the last token of models that were made to predict the next one, unless they attend both
+ * ways.
+ */
 function isCausal(config: ConfigFile): boolean {
   const names = config.values['architectures'];
   const first: unknown = Array.isArray(names) ? names[0] : undefined;

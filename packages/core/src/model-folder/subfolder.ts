@@ -14,7 +14,8 @@ export function subfolder(files: ModelFiles, path: string): ModelFiles {
     name: `${files.name}/${folder}`,
     revision: files.revision,
     directory: files.directory && `${files.directory}/${folder}`,
-    list: async () => (await files.list()).filter((file) => file.startsWith(`${folder}/`)).map((file) => file.slice(folder.length + 1)),
+    list: async () =>
+      (await files.list()).filter((file) => file.startsWith(`${folder}/`)).map((file) => file.slice(folder.length + 1)),
     read: async (file) => files.read(inFolder(file)),
     ...(files.sha256 && { sha256: async (file: string) => files.sha256!(inFolder(file)) }),
     ...(files.size && { size: async (file: string) => files.size!(inFolder(file)) }),

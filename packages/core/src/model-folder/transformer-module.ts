@@ -21,7 +21,8 @@ const largestPlausibleLength = 1e9;
 /**
  * Reads the configs of a Transformer module. `max_seq_length` wins over the tokenizer's `model_max_length`, as in
  * `sentence_transformers/base/modules/transformer.py`.
- * @throws SentvecError `invalid-model`; `unsupported-model` when the module does something else than give token vectors of a text
+ * @throws SentvecError `invalid-model`; `unsupported-model` when the module does something else than give token vectors
+ * of a text
  */
 export async function readTransformerModule(files: ModelFiles, encoderPath: string): Promise<EncoderPart> {
   const encoderFiles = subfolder(files, encoderPath);
@@ -44,10 +45,15 @@ export async function readTransformerModule(files: ModelFiles, encoderPath: stri
 
 function tokenizerLimit(config: ConfigFile | undefined): number | undefined {
   const limit = config?.number('model_max_length');
-  return limit !== undefined && Number.isInteger(limit) && limit >= 1 && limit <= largestPlausibleLength ? limit : undefined;
+  return limit !== undefined && Number.isInteger(limit) && limit >= 1 && limit <= largestPlausibleLength
+    ? limit
+    : undefined;
 }
 
-/** Since version 6 the module can run other heads, other inputs and other outputs. Only the plain case is what sentvec computes. */
+/**
+ * Since version 6 the module can run other heads, other inputs and other outputs. Only the plain case is what sentvec
+ * computes.
+ */
 function checkTask(config: ConfigFile): void {
   const text = config.object('modality_config')?.object('text');
   const settings: [string, string | undefined, string][] = [
@@ -56,8 +62,10 @@ function checkTask(config: ConfigFile): void {
     ['method', text?.string('method'), 'forward'],
     ['method_output_name', text?.string('method_output_name'), 'last_hidden_state'],
   ];
-  for (const [key, value, plain] of settings) if (value !== undefined && value !== plain) throw unsupported(config, `"${key}": "${value}"`);
-  if (config.object('modality_config') !== undefined && text === undefined) throw unsupported(config, 'a "modality_config" without "text"');
+  for (const [key, value, plain] of settings)
+    if (value !== undefined && value !== plain) throw unsupported(config, `"${key}": "${value}"`);
+  if (config.object('modality_config') !== undefined && text === undefined)
+    throw unsupported(config, 'a "modality_config" without "text"');
   if (config.object('query_expansion') !== undefined) throw unsupported(config, '"query_expansion"');
   for (const group of ['text', 'common']) {
     const options = config.object('processing_kwargs')?.values[group];
@@ -67,5 +75,7 @@ function checkTask(config: ConfigFile): void {
 }
 
 function unsupported(config: ConfigFile, what: string): SentvecError {
-  return new SentvecError('unsupported-model', `${config.file} asks for ${what}, which sentvec does not do.`, { file: config.file });
+  return new SentvecError('unsupported-model', `${config.file} asks for ${what}, which sentvec does not do.`, {
+    file: config.file,
+  });
 }

@@ -13,19 +13,23 @@ export interface DirectoryModelOptions {
   /** The exact version, where there is one. */
   readonly revision?: string;
   /**
-   * Symbolic links may lead to files anywhere in this folder. Default: the model's own folder; for a snapshot in the cache of
-   * the Hugging Face hub, whose files are links to its `blobs`, the folder of the repository.
+   * Symbolic links may lead to files anywhere in this folder. Default: the model's own folder; for a snapshot in the
+   * cache of the Hugging Face hub, whose files are links to its `blobs`, the folder of the repository.
    */
   readonly linksWithin?: string;
 }
 
-/** A model in a local folder. Symbolic links that leave the folder are refused: a folder from a stranger must not read other files. */
+/**
+ * A model in a local folder. Symbolic links that leave the folder are refused: a folder from a stranger must not read
+ * other files.
+ */
 export async function directoryModel(
   path: string,
   options: DirectoryModelOptions = {},
 ): Promise<ModelFiles & { readonly directory: string }> {
   const directory = await resolveDirectory(path);
-  const boundary = options.linksWithin === undefined ? await defaultBoundary(directory) : await realpath(options.linksWithin);
+  const boundary =
+    options.linksWithin === undefined ? await defaultBoundary(directory) : await realpath(options.linksWithin);
   const locate = (file: string): Promise<string> => resolveFile(directory, boundary, path, checkFilePath(file));
   return {
     name: options.name ?? path,

@@ -9,7 +9,10 @@ import { openModel, type OpenModelOptions } from './open-model.ts';
  * `@sentvec/core`, with the native tokenizer when the package `tokenizers` is installed, in a thread of its own.
  * @throws SentvecError as there, and `model-not-found`, `model-access-denied`, `download-failed`
  */
-export async function loadEmbedder(model: string | ModelFiles, options: LoadEmbedderOptions & OpenModelOptions = {}): Promise<Embedder> {
+export async function loadEmbedder(
+  model: string | ModelFiles,
+  options: LoadEmbedderOptions & OpenModelOptions = {},
+): Promise<Embedder> {
   const files = typeof model === 'string' ? await openModel(model, options) : model;
   return loadModel(files, { tokenizer: nodeTokenizer(), ...options });
 }

@@ -8,12 +8,15 @@ import type { TokenizedText, TokenizeOptions } from '../types.ts';
 type Binding = typeof import('tokenizers');
 type NativeTokenizer = InstanceType<Binding['Tokenizer']>;
 
-/** Characters of the texts that are given to the binding at once: enough to pay for the call, little enough to read back in one slice. */
+/**
+ * Characters of the texts that are given to the binding at once: enough to pay for the call, little enough to read back
+ * in one slice.
+ */
 const groupCharacters = 2 ** 15;
 
 /**
- * The tokenizer in Rust, of the package `tokenizers`, which must be installed beside this one. It works on threads of its
- * own, but its results are read on the calling one.
+ * The tokenizer in Rust, of the package `tokenizers`, which must be installed beside this one. It works on threads of
+ * its own, but its results are read on the calling one.
  * @throws SentvecError `missing-dependency`, `invalid-model`
  */
 export const nativeTokenizer: TokenizerLoader = async (definition) => {

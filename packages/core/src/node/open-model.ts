@@ -9,8 +9,8 @@ import { hubModel, type HubModelOptions } from './hub/hub-model.ts';
 export type OpenModelOptions = HubModelOptions;
 
 /**
- * Finds a model by what a person calls it: a folder that exists, else a repository of the Hugging Face hub (`org/name`, or a
- * bare `name`), from its cache or downloaded.
+ * Finds a model by what a person calls it: a folder that exists, else a repository of the Hugging Face hub (`org/name`,
+ * or a bare `name`), from its cache or downloaded.
  * @throws SentvecError `model-not-found`, and those of `hubModel`
  */
 export async function openModel(name: string, options: OpenModelOptions = {}): Promise<ModelFiles> {

@@ -30,11 +30,16 @@ export class TokenizerThread {
     this.#worker = worker;
     worker.on('message', (response: TokenizerResponse) => this.#receive(response));
     worker.on('error', (error) => this.#end(describeEnd(error)));
-    worker.on('exit', () => this.#end(new SentvecError('backend-failed', 'The thread of the tokenizer ended. Load the model again.')));
+    worker.on('exit', () =>
+      this.#end(new SentvecError('backend-failed', 'The thread of the tokenizer ended. Load the model again.')),
+    );
     worker.unref();
   }
 
-  /** @throws SentvecError `invalid-model`, `missing-dependency` when the library cannot make a tokenizer of the definition */
+  /**
+   * @throws SentvecError `invalid-model`, `missing-dependency` when the library cannot make a tokenizer of the
+   * definition
+   */
   static async start(
     library: TokenizerLibrary,
     definition: TokenizerDefinition,

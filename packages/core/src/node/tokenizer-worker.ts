@@ -22,7 +22,10 @@ function answer(response: TokenizerResponse, transfer: ArrayBuffer[] = []): void
 
 function plainError(error: unknown): ReturnType<SentvecError['toJSON']> {
   if (SentvecError.is(error)) return error.toJSON();
-  return new SentvecError('backend-failed', `The tokenizer failed: ${error instanceof Error ? error.message : String(error)}`).toJSON();
+  return new SentvecError(
+    'backend-failed',
+    `The tokenizer failed: ${error instanceof Error ? error.message : String(error)}`,
+  ).toJSON();
 }
 
 async function loadTokenizer(library: TokenizerLibrary, definition: TokenizerDefinition): Promise<Tokenizer> {
@@ -40,7 +43,9 @@ async function encode(tokenizer: Tokenizer, request: TokenizerRequest & { readon
   running.set(request.id, controller);
   try {
     const { maxLength, addSpecialTokens } = request;
-    const packed = packTexts(await tokenizer.encode(request.texts, { maxLength, addSpecialTokens, signal: controller.signal }));
+    const packed = packTexts(
+      await tokenizer.encode(request.texts, { maxLength, addSpecialTokens, signal: controller.signal }),
+    );
     answer({ kind: 'result', id: request.id, packed }, [packed.ids.buffer, packed.lengths.buffer]);
   } catch (error) {
     answer({ kind: 'failure', id: request.id, error: plainError(error) });

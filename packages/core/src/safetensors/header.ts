@@ -41,8 +41,8 @@ export interface TensorEntry {
 const largestHeader = 100_000_000;
 
 /**
- * Reads and checks the header of a safetensors file: every tensor lies inside the file, has the size that its shape and type say,
- * overlaps no other, and no byte belongs to none. Allocates nothing by the header's word.
+ * Reads and checks the header of a safetensors file: every tensor lies inside the file, has the size that its shape and
+ * type say, overlaps no other, and no byte belongs to none. Allocates nothing by the header's word.
  * @throws SentvecError `invalid-model`, naming the file and the tensor
  */
 export function readHeader(bytes: Uint8Array, file: string): Map<string, TensorEntry> {
@@ -65,7 +65,8 @@ function readHeaderSize(bytes: Uint8Array, file: string): number {
       `says that its header has ${size} bytes, but the file has ${bytes.length}. It was cut short, or is no safetensors file`,
     );
   }
-  if (size > largestHeader) throw broken(file, `says that its header has ${size} bytes; at most ${largestHeader} are allowed`);
+  if (size > largestHeader)
+    throw broken(file, `says that its header has ${size} bytes; at most ${largestHeader} are allowed`);
   return Number(size);
 }
 
@@ -84,7 +85,10 @@ function parseHeader(bytes: Uint8Array, file: string): Record<string, unknown> {
   return header;
 }
 
-/** `JSON.parse` keeps the last of equal names silently; readers that keep the first would see another model. Expects valid JSON. */
+/**
+ * `JSON.parse` keeps the last of equal names silently; readers that keep the first would see another model. Expects
+ * valid JSON.
+ */
 function repeatedName(json: string): string | undefined {
   const open: (Set<string> | undefined)[] = [];
   for (const [token, name] of json.matchAll(/("[^"\\]*(?:\\.[^"\\]*)*")\s*:|"[^"\\]*(?:\\.[^"\\]*)*"|[{}[\]]/gu)) {
@@ -122,7 +126,11 @@ function readEntry(name: string, value: unknown, dataBegin: number, fileSize: nu
   }
   const bits = shape.reduce((product, size) => product * size, 1) * bitsOfType[type];
   if (bits !== (end - begin) * 8) {
-    throw broken(file, `says that tensor ${quote(name)} is ${type} ${quote(shape)}, which does not take ${end - begin} bytes`, facts);
+    throw broken(
+      file,
+      `says that tensor ${quote(name)} is ${type} ${quote(shape)}, which does not take ${end - begin} bytes`,
+      facts,
+    );
   }
   return { type, shape, begin, end };
 }
@@ -131,9 +139,12 @@ function checkCoverage(entries: Map<string, TensorEntry>, dataBegin: number, fil
   let covered = dataBegin;
   const inOrder = [...entries].toSorted(([, a], [, b]) => a.begin - b.begin || a.end - b.end);
   for (const [name, { begin, end }] of inOrder) {
-    if (begin < covered) throw broken(file, `puts tensor ${quote(name)} over the bytes of another tensor`, { tensor: name });
+    if (begin < covered)
+      throw broken(file, `puts tensor ${quote(name)} over the bytes of another tensor`, { tensor: name });
     if (begin > covered)
-      throw broken(file, `has ${begin - covered} bytes before tensor ${quote(name)} that belong to no tensor`, { tensor: name });
+      throw broken(file, `has ${begin - covered} bytes before tensor ${quote(name)} that belong to no tensor`, {
+        tensor: name,
+      });
     covered = end;
   }
   if (covered !== fileSize) throw broken(file, `has ${fileSize - covered} bytes at its end that belong to no tensor`);
@@ -154,5 +165,10 @@ function isSizes(value: unknown): value is readonly number[] {
 }
 
 function broken(file: string, what: string, facts: { tensor?: string } = {}, options?: ErrorOptions): SentvecError {
-  return new SentvecError('invalid-model', `${file} ${what}. Download or convert the model again.`, { file, ...facts }, options);
+  return new SentvecError(
+    'invalid-model',
+    `${file} ${what}. Download or convert the model again.`,
+    { file, ...facts },
+    options,
+  );
 }

@@ -1,6 +1,6 @@
 /**
- * The bytes of little-endian numbers as Float32Array: a view of the same memory for F32 at an aligned position, converted otherwise.
- * `undefined` for a type that is not made of floating-point numbers that Float32 covers.
+ * The bytes of little-endian numbers as Float32Array: a view of the same memory for F32 at an aligned position,
+ * converted otherwise. `undefined` for a type that is not made of floating-point numbers that Float32 covers.
  */
 export function toFloat32(bytes: Uint8Array, type: string): Float32Array | undefined {
   switch (type) {

@@ -7,8 +7,8 @@ export interface WritableTensor {
 }
 
 /**
- * A safetensors file, as the reference writes it: a JSON header, then the numbers, little-endian, in the order of their names.
- * Equal input gives equal bytes.
+ * A safetensors file, as the reference writes it: a JSON header, then the numbers, little-endian, in the order of their
+ * names. Equal input gives equal bytes.
  * @param metadata free text by name, kept in the header. PyTorch readers expect `{ format: 'pt' }`
  * @throws SentvecError `invalid-argument` when a shape does not fit its numbers
  */
@@ -27,7 +27,10 @@ export function writeSafetensors(
         `Tensor "${name}" has ${data.length} numbers, which is not its shape [${shape.join(', ')}].`,
       );
     }
-    entries.push([name, { dtype: data instanceof Float32Array ? 'F32' : 'I32', shape, data_offsets: [size, size + data.byteLength] }]);
+    entries.push([
+      name,
+      { dtype: data instanceof Float32Array ? 'F32' : 'I32', shape, data_offsets: [size, size + data.byteLength] },
+    ]);
     size += data.byteLength;
   }
   const header = new TextEncoder().encode(JSON.stringify(Object.fromEntries(entries)));

@@ -2,13 +2,18 @@ import { SentvecError } from '../errors.ts';
 import type { AddedToken, TokenizerJson } from './tokenizer-json.ts';
 
 /**
- * Makes of a `vocab.txt` (one piece a line, the line number is the id) the `tokenizer.json` that transformers would: BERT's
- * normalizer and pre-tokenizer, WordPiece, `[CLS]` and `[SEP]` around the text.
- * @param config `tokenizer_config.json`; it may turn `do_lower_case` (default true), `tokenize_chinese_chars` (default true) and
+ * Makes of a `vocab.txt` (one piece a line, the line number is the id) the `tokenizer.json` that transformers would:
+ * BERT's normalizer and pre-tokenizer, WordPiece, `[CLS]` and `[SEP]` around the text.
+ * @param config `tokenizer_config.json`; it may turn `do_lower_case` (default true), `tokenize_chinese_chars` (default
+ * true) and
  *   `strip_accents` (default: as lower-casing), and rename the special tokens
  * @throws SentvecError `invalid-model` when a special token is not in the vocabulary
  */
-export function bertTokenizerJson(vocabulary: string, config: Readonly<Record<string, unknown>>, file: string): TokenizerJson {
+export function bertTokenizerJson(
+  vocabulary: string,
+  config: Readonly<Record<string, unknown>>,
+  file: string,
+): TokenizerJson {
   const vocab = parseVocabulary(vocabulary);
   const special = (name: string, usual: string): AddedToken => {
     const content = tokenContent(config[name]) ?? usual;
@@ -26,7 +31,8 @@ export function bertTokenizerJson(vocabulary: string, config: Readonly<Record<st
   const unknown = special('unk_token', '[UNK]');
   const opening = special('cls_token', '[CLS]');
   const closing = special('sep_token', '[SEP]');
-  const mask = vocab[tokenContent(config['mask_token']) ?? '[MASK]'] === undefined ? [] : [special('mask_token', '[MASK]')];
+  const mask =
+    vocab[tokenContent(config['mask_token']) ?? '[MASK]'] === undefined ? [] : [special('mask_token', '[MASK]')];
   return {
     version: '1.0',
     truncation: null,
@@ -42,14 +48,21 @@ export function bertTokenizerJson(vocabulary: string, config: Readonly<Record<st
     pre_tokenizer: { type: 'BertPreTokenizer' },
     post_processor: { type: 'BertProcessing', sep: [closing.content, closing.id], cls: [opening.content, opening.id] },
     decoder: null,
-    model: { type: 'WordPiece', unk_token: unknown.content, continuing_subword_prefix: '##', max_input_chars_per_word: 100, vocab },
+    model: {
+      type: 'WordPiece',
+      unk_token: unknown.content,
+      continuing_subword_prefix: '##',
+      max_input_chars_per_word: 100,
+      vocab,
+    },
   };
 }
 
 /** The text of a token in a configuration, where it stands as a string or as an object with `content`. */
 export function tokenContent(token: unknown): string | undefined {
   if (typeof token === 'string') return token;
-  if (typeof token === 'object' && token !== null && 'content' in token && typeof token.content === 'string') return token.content;
+  if (typeof token === 'object' && token !== null && 'content' in token && typeof token.content === 'string')
+    return token.content;
   return undefined;
 }
 

@@ -24,8 +24,8 @@ export interface TokenizerDefinition {
 }
 
 /**
- * Reads the tokenizer of a model folder: `tokenizer.json`, else `vocab.txt` as BERT's, with what `tokenizer_config.json` and
- * `special_tokens_map.json` say about it.
+ * Reads the tokenizer of a model folder: `tokenizer.json`, else `vocab.txt` as BERT's, with what
+ * `tokenizer_config.json` and `special_tokens_map.json` say about it.
  * @param options.lowercase see {@link TokenizerDefinition.lowercase}. Default false
  * @throws SentvecError `invalid-model`, `unsupported-model`
  */
@@ -57,7 +57,12 @@ export async function readTokenizerDefinition(
   );
 }
 
-async function define(raw: TokenizerJson, config: Record<string, unknown>, file: string, lowercase: boolean): Promise<TokenizerDefinition> {
+async function define(
+  raw: TokenizerJson,
+  config: Record<string, unknown>,
+  file: string,
+  lowercase: boolean,
+): Promise<TokenizerDefinition> {
   const json = { ...raw, added_tokens: assignAddedTokenIds(raw), truncation: null, padding: null, decoder: null };
   const side = config['truncation_side'] ?? raw.truncation?.direction;
   const truncationSide = typeof side === 'string' && side.toLowerCase() === 'left' ? 'left' : 'right';
@@ -87,6 +92,11 @@ function parseJson(text: string, file: string): unknown {
   try {
     return JSON.parse(text) as unknown;
   } catch (error) {
-    throw new SentvecError('invalid-model', `${file} is not valid JSON: ${(error as Error).message}.`, { file }, { cause: error });
+    throw new SentvecError(
+      'invalid-model',
+      `${file} is not valid JSON: ${(error as Error).message}.`,
+      { file },
+      { cause: error },
+    );
   }
 }

@@ -3,8 +3,8 @@ import type { TokenizedText, TokenizeOptions } from '../types.ts';
 import type { TokenizerDefinition } from './definition.ts';
 
 /**
- * What is done to a text before a tokenizer library sees it. Lone surrogates become U+FFFD: they have no UTF-8 form, and the
- * libraries would differ in what they make of them.
+ * What is done to a text before a tokenizer library sees it. Lone surrogates become U+FFFD: they have no UTF-8 form,
+ * and the libraries would differ in what they make of them.
  */
 export function prepareText(text: string, definition: TokenizerDefinition): string {
   const wellFormed = text.replaceAll(/\p{Surrogate}/gu, '\uFFFD');

@@ -3,8 +3,8 @@ import { sha256 } from '../sha256.ts';
 import type { TokenizerJson } from './tokenizer-json.ts';
 
 /**
- * Hash of a tokenizer, whatever the order of the keys in its file. Vocabularies of 250,000 pieces are common, and sorting one
- * by its pieces would block the event loop for long; its ids put it in order in one pass.
+ * Hash of a tokenizer, whatever the order of the keys in its file. Vocabularies of 250,000 pieces are common, and
+ * sorting one by its pieces would block the event loop for long; its ids put it in order in one pass.
  */
 export async function hashTokenizerJson(json: TokenizerJson): Promise<string> {
   const { vocab, merges, ...model } = json.model;
@@ -14,7 +14,9 @@ export async function hashTokenizerJson(json: TokenizerJson): Promise<string> {
       ...rest,
       added_tokens: json.added_tokens,
       model,
-      vocab: await sha256(JSON.stringify(Array.isArray(vocab) ? vocab : piecesById(vocab as Readonly<Record<string, number>>))),
+      vocab: await sha256(
+        JSON.stringify(Array.isArray(vocab) ? vocab : piecesById(vocab as Readonly<Record<string, number>>)),
+      ),
       merges: await sha256(JSON.stringify(merges ?? null)),
     }),
   );

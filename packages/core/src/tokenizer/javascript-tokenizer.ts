@@ -9,8 +9,9 @@ import { createLibraryTokenizer } from './javascript/library-tokenizer.ts';
 export type TokenizerLoader = (definition: TokenizerDefinition) => Promise<Tokenizer>;
 
 /**
- * The tokenizer in plain JavaScript, of `@huggingface/tokenizers`, for browsers and wherever the native one is not. It works
- * on the caller's thread, in slices of 5 ms; only a single very long text takes longer (about a millisecond for 1,000 characters).
+ * The tokenizer in plain JavaScript, of `@huggingface/tokenizers`, for browsers and wherever the native one is not. It
+ * works on the caller's thread, in slices of 5 ms; only a single very long text takes longer (about a millisecond for
+ * 1,000 characters).
  * @throws SentvecError `invalid-model`, `unsupported-model` when the library cannot make a tokenizer of the definition
  */
 export const javaScriptTokenizer: TokenizerLoader = async (definition) => {

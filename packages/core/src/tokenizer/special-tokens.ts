@@ -23,7 +23,10 @@ function wrapWith(processor: TokenizerComponent | null, inner: SpecialTokens, fi
       return inner;
     case 'BertProcessing':
     case 'RobertaProcessing':
-      return { prefix: [namedId(processor, 'cls', file), ...inner.prefix], suffix: [...inner.suffix, namedId(processor, 'sep', file)] };
+      return {
+        prefix: [namedId(processor, 'cls', file), ...inner.prefix],
+        suffix: [...inner.suffix, namedId(processor, 'sep', file)],
+      };
     case 'TemplateProcessing':
       return templateTokens(processor, inner, file);
     case 'Sequence': {
@@ -43,13 +46,15 @@ function wrapWith(processor: TokenizerComponent | null, inner: SpecialTokens, fi
 /** `["[CLS]", 101]` */
 function namedId(processor: TokenizerComponent, name: 'cls' | 'sep', file: string): number {
   const entry = processor[name];
-  if (!Array.isArray(entry) || !Number.isInteger(entry[1])) throw invalid(file, `${processor.type} without an id for "${name}"`);
+  if (!Array.isArray(entry) || !Number.isInteger(entry[1]))
+    throw invalid(file, `${processor.type} without an id for "${name}"`);
   return entry[1] as number;
 }
 
 function templateTokens(processor: TokenizerComponent, inner: SpecialTokens, file: string): SpecialTokens {
   const { single, special_tokens: definitions } = processor;
-  if (!Array.isArray(single) || !isRecord(definitions)) throw invalid(file, 'TemplateProcessing without "single" or "special_tokens"');
+  if (!Array.isArray(single) || !isRecord(definitions))
+    throw invalid(file, 'TemplateProcessing without "single" or "special_tokens"');
   const prefix: number[] = [];
   const suffix: number[] = [];
   let sequences = 0;
@@ -61,7 +66,8 @@ function templateTokens(processor: TokenizerComponent, inner: SpecialTokens, fil
     const name = piece['SpecialToken']?.id;
     const definition = name !== undefined && Object.hasOwn(definitions, name) ? definitions[name] : undefined;
     const ids = isRecord(definition) ? definition['ids'] : undefined;
-    if (!Array.isArray(ids) || !ids.every(Number.isInteger)) throw invalid(file, `TemplateProcessing with the undefined token "${name}"`);
+    if (!Array.isArray(ids) || !ids.every(Number.isInteger))
+      throw invalid(file, `TemplateProcessing with the undefined token "${name}"`);
     (sequences === 0 ? prefix : suffix).push(...(ids as number[]));
   }
   if (sequences !== 1) throw invalid(file, 'TemplateProcessing whose "single" does not hold the text exactly once');

@@ -59,7 +59,13 @@ export function checkTokenizerJson(value: unknown, file: string): TokenizerJson 
       throw invalid(`"${name}" must be null or an object with a "type"`);
     }
   }
-  return { normalizer: null, pre_tokenizer: null, post_processor: null, ...value, added_tokens: addedTokens } as unknown as TokenizerJson;
+  return {
+    normalizer: null,
+    pre_tokenizer: null,
+    post_processor: null,
+    ...value,
+    added_tokens: addedTokens,
+  } as unknown as TokenizerJson;
 }
 
 /** Whether a value of parsed JSON is an object. */
@@ -80,9 +86,13 @@ function isTokenId(value: unknown): boolean {
 
 function faultOfVocabulary(vocab: unknown): string | undefined {
   if (Array.isArray(vocab)) {
-    const sound = vocab.every((entry) => Array.isArray(entry) && typeof entry[0] === 'string' && Number.isFinite(entry[1]));
+    const sound = vocab.every(
+      (entry) => Array.isArray(entry) && typeof entry[0] === 'string' && Number.isFinite(entry[1]),
+    );
     return sound ? undefined : 'each entry of "model.vocab" must be a piece and its score';
   }
   if (!isRecord(vocab)) return '"model.vocab" is missing';
-  return Object.values(vocab).every(isTokenId) ? undefined : '"model.vocab" has an id that is not a whole number from 0 to 4,194,303';
+  return Object.values(vocab).every(isTokenId)
+    ? undefined
+    : '"model.vocab" has an id that is not a whole number from 0 to 4,194,303';
 }

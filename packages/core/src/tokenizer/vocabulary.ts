@@ -34,7 +34,8 @@ export function assignAddedTokenIds(json: TokenizerJson): AddedToken[] {
 }
 
 function modelTokenId(model: TokenizerModel, token: string): number | undefined {
-  if (!Array.isArray(model.vocab)) return Object.hasOwn(model.vocab, token) ? (model.vocab as Record<string, number>)[token] : undefined;
+  if (!Array.isArray(model.vocab))
+    return Object.hasOwn(model.vocab, token) ? (model.vocab as Record<string, number>)[token] : undefined;
   const id = model.vocab.findIndex(([piece]) => piece === token);
   return id === -1 ? undefined : id;
 }

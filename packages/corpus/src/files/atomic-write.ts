@@ -13,8 +13,8 @@ export interface PendingFile {
 }
 
 /**
- * Opens a file that appears at `path` whole or not at all: it is written under a name of its own in `temporary`, a folder of the same file
- * system, flushed to the disk and then renamed.
+ * Opens a file that appears at `path` whole or not at all: it is written under a name of its own in `temporary`, a
+ * folder of the same file system, flushed to the disk and then renamed.
  *
  * @throws SentvecError `io-failed`
  */

@@ -29,7 +29,9 @@ export async function* byteBlocks(path: string, start: number, end: number): Asy
   try {
     const buffer = Buffer.allocUnsafe(Math.min(blockBytes, Math.max(end - start, 1)));
     for (let position = start; position < end;) {
-      const { bytesRead } = await reading(path, () => handle.read(buffer, 0, Math.min(buffer.byteLength, end - position), position));
+      const { bytesRead } = await reading(path, () =>
+        handle.read(buffer, 0, Math.min(buffer.byteLength, end - position), position),
+      );
       if (bytesRead === 0) {
         throw new SentvecError(
           'invalid-corpus',

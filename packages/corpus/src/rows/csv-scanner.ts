@@ -11,7 +11,8 @@ const quoted = 2;
 const quoteInQuoted = 3;
 
 /**
- * Rows are records of CSV (RFC 4180), whose quoted fields may hold newlines. A quote opens a field only at its start. Blank lines are no rows.
+ * Rows are records of CSV (RFC 4180), whose quoted fields may hold newlines. A quote opens a field only at its start.
+ * Blank lines are no rows.
  */
 export function csvScanner({ position, line }: ScanStart, onRow: OnRow, delimiter: number): RowScanner {
   let recordStart = position;

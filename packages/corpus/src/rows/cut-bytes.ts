@@ -6,8 +6,8 @@ import type { Source } from '../sources/source.ts';
 import { scannerOf } from './scanner-of.ts';
 
 /**
- * Cuts a file whose rows are ranges of bytes into pieces within the limits. Reads the file once, a block at a time; where it is cut depends on
- * the file and the limits alone.
+ * Cuts a file whose rows are ranges of bytes into pieces within the limits. Reads the file once, a block at a time;
+ * where it is cut depends on the file and the limits alone.
  *
  * @throws SentvecError `invalid-corpus` for a quote that nothing closes, `io-failed`
  */
@@ -19,15 +19,20 @@ export async function* cutBytes(
   const done: Cut[] = [];
   let open: Cut | undefined;
   let rows = 0;
-  const scanner = scannerOf(source.format, split, { position: source.start, line: source.firstLine }, (start, next, line) => {
-    if (open && (open.rows === limits.rows || next - open.start > limits.bytes)) {
-      done.push(open);
-      open = undefined;
-    }
-    const from = open ?? { start, firstSourceRow: rows, rows: 0, firstLine: line };
-    open = { ...from, end: next, rows: from.rows + 1, bytes: next - from.start };
-    rows += 1;
-  });
+  const scanner = scannerOf(
+    source.format,
+    split,
+    { position: source.start, line: source.firstLine },
+    (start, next, line) => {
+      if (open && (open.rows === limits.rows || next - open.start > limits.bytes)) {
+        done.push(open);
+        open = undefined;
+      }
+      const from = open ?? { start, firstSourceRow: rows, rows: 0, firstLine: line };
+      open = { ...from, end: next, rows: from.rows + 1, bytes: next - from.start };
+      rows += 1;
+    },
+  );
   for await (const block of byteBlocks(source.path, source.start, source.bytes)) {
     scanner.push(block);
     yield* done.splice(0);

@@ -3,11 +3,16 @@ import type { Source } from '../sources/source.ts';
 import { readParquetMetadata } from './parquet-file.ts';
 
 /**
- * Cuts a Parquet file into ranges of rows. The limit of bytes is kept on average: the footer says how large the columns are, not the rows.
+ * Cuts a Parquet file into ranges of rows. The limit of bytes is kept on average: the footer says how large the columns
+ * are, not the rows.
  *
  * @throws SentvecError `invalid-corpus` for a broken file, `io-failed`
  */
-export async function* cutParquet(source: Source, columns: readonly string[], limits: ChunkLimits): AsyncGenerator<Cut, void> {
+export async function* cutParquet(
+  source: Source,
+  columns: readonly string[],
+  limits: ChunkLimits,
+): AsyncGenerator<Cut, void> {
   const { metadata, rows } = await readParquetMetadata(source.name, source.path);
   let size = 0;
   for (const { meta_data: column } of metadata.row_groups.flatMap((group) => group.columns)) {

@@ -6,7 +6,9 @@ import { parseCsv } from './parse-csv.ts';
 import { delimiters } from './scanner-of.ts';
 
 /** A record, or what is wrong with its bytes. */
-export type Decoded = { readonly record: Readonly<Record<string, unknown>> } | { readonly code: RejectionCode; readonly reason: string };
+export type Decoded =
+  | { readonly record: Readonly<Record<string, unknown>> }
+  | { readonly code: RejectionCode; readonly reason: string };
 
 /** Makes a record of a row's bytes, which are valid UTF-8. `index` counts the rows of the chunk. */
 export type Decode = (bytes: Buffer, index: number) => Decoded;
@@ -41,16 +43,21 @@ function decodeJson(bytes: Buffer): Decoded {
   try {
     value = JSON.parse(bytes.toString('utf8'));
   } catch (error) {
-    return { code: 'invalid-json', reason: `The line is not valid JSON: ${error instanceof Error ? error.message : String(error)}.` };
+    return {
+      code: 'invalid-json',
+      reason: `The line is not valid JSON: ${error instanceof Error ? error.message : String(error)}.`,
+    };
   }
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return { record: value as Record<string, unknown> };
+  if (typeof value === 'object' && value !== null && !Array.isArray(value))
+    return { record: value as Record<string, unknown> };
   return { code: 'invalid-json', reason: 'The line is not a JSON object with a field for the text.' };
 }
 
 function csvDecoder(columns: readonly string[], records: readonly (readonly string[] | Error)[]): Decode {
   return (_bytes, index) => {
     const record = records[index]!;
-    if (record instanceof Error) return { code: 'invalid-csv', reason: `The record cannot be read: ${record.message}.` };
+    if (record instanceof Error)
+      return { code: 'invalid-csv', reason: `The record cannot be read: ${record.message}.` };
     if (record.length !== columns.length) {
       const reason = `The record has ${record.length} fields, but the header has ${columns.length}. Quote a field that holds a delimiter.`;
       return { code: 'invalid-csv', reason };

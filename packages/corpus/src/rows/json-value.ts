@@ -1,6 +1,6 @@
 /**
- * A value from a column of a typed file as JSON has it: whole numbers as numbers while those are exact, else as strings of digits; times in
- * ISO 8601; bytes in base64.
+ * A value from a column of a typed file as JSON has it: whole numbers as numbers while those are exact, else as strings
+ * of digits; times in ISO 8601; bytes in base64.
  */
 export function jsonValue(value: unknown): unknown {
   if (value === null || value === undefined) return null;
@@ -9,6 +9,7 @@ export function jsonValue(value: unknown): unknown {
   if (typeof value !== 'object') return value;
   if (value instanceof Date) return Number.isNaN(value.getTime()) ? null : value.toISOString();
   if (value instanceof Uint8Array) return Buffer.from(value).toString('base64');
-  if (Array.isArray(value) || ArrayBuffer.isView(value)) return Array.from(value as unknown as ArrayLike<unknown>, jsonValue);
+  if (Array.isArray(value) || ArrayBuffer.isView(value))
+    return Array.from(value as unknown as ArrayLike<unknown>, jsonValue);
   return Object.fromEntries(Object.entries(value).map(([name, entry]) => [name, jsonValue(entry)]));
 }

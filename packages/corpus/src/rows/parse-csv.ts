@@ -1,8 +1,16 @@
 import { parse } from 'csv-parse/sync';
 
-/** The fields of each record, or why a record cannot be read. A quote within an unquoted field is a part of the text. */
+/**
+ * The fields of each record, or why a record cannot be read. A quote within an unquoted field is a part of the text.
+ */
 export function parseCsv(records: readonly Buffer[], delimiter: string): (readonly string[] | Error)[] {
-  const options = { delimiter, relax_quotes: true, relax_column_count: true, skip_empty_lines: true, record_delimiter: ['\r\n', '\n'] };
+  const options = {
+    delimiter,
+    relax_quotes: true,
+    relax_column_count: true,
+    skip_empty_lines: true,
+    record_delimiter: ['\r\n', '\n'],
+  };
   try {
     const all = parse(Buffer.concat(records.flatMap((record) => [record, Buffer.from('\n')])), options);
     if (all.length === records.length) return all;

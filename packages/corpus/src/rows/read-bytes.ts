@@ -23,10 +23,20 @@ interface RawRow {
  *
  * @throws SentvecError `invalid-corpus` when the file has changed since it was planned, `io-failed`
  */
-export async function readByteRows(chunk: ByteChunk, split: CorpusOptions['split'], fields: RowFields): Promise<(Row | Rejection)[]> {
+export async function readByteRows(
+  chunk: ByteChunk,
+  split: CorpusOptions['split'],
+  fields: RowFields,
+): Promise<(Row | Rejection)[]> {
   const size = chunk.end - chunk.start;
   if (size > largestRow) {
-    return [reject(placeOf(chunk, 0, chunk.firstLine), 'too-long', `The row has ${size} bytes; at most ${largestRow} are read.`)];
+    return [
+      reject(
+        placeOf(chunk, 0, chunk.firstLine),
+        'too-long',
+        `The row has ${size} bytes; at most ${largestRow} are read.`,
+      ),
+    ];
   }
   const raw = findRows(await readByteRange(chunk.path, chunk.start, chunk.end), chunk, split);
   const records = raw.map(({ bytes }) => bytes);

@@ -15,11 +15,19 @@ export interface ChunkRows {
 /**
  * Reads the rows of a chunk.
  *
- * @throws SentvecError `invalid-corpus` when the file has changed since it was planned or cannot be read at all, `io-failed`
+ * @throws SentvecError `invalid-corpus` when the file has changed since it was planned or cannot be read at all,
+ * `io-failed`
  */
-export async function readChunk(chunk: CorpusChunk, split: CorpusOptions['split'], fields: RowFields): Promise<ChunkRows> {
+export async function readChunk(
+  chunk: CorpusChunk,
+  split: CorpusOptions['split'],
+  fields: RowFields,
+): Promise<ChunkRows> {
   const { format } = chunk;
-  const items = format === 'parquet' ? await readFromParquet(chunk, fields) : await readByteRows({ ...chunk, format }, split, fields);
+  const items =
+    format === 'parquet'
+      ? await readFromParquet(chunk, fields)
+      : await readByteRows({ ...chunk, format }, split, fields);
   const rows: Row[] = [];
   const rejections: Rejection[] = [];
   for (const item of items) {

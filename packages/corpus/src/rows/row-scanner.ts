@@ -1,9 +1,12 @@
-/** Called for each row: the bytes from `start` to `next`, its line terminator included, and the line on which it begins, from 1. */
+/**
+ * Called for each row: the bytes from `start` to `next`, its line terminator included, and the line on which it begins,
+ * from 1.
+ */
 export type OnRow = (start: number, next: number, line: number) => void;
 
 /**
- * Finds rows in a stream of bytes. Planning and reading use the same scanner, so that both see the same rows. Offsets count from the position
- * that the scanner was made with.
+ * Finds rows in a stream of bytes. Planning and reading use the same scanner, so that both see the same rows. Offsets
+ * count from the position that the scanner was made with.
  */
 export interface RowScanner {
   push(block: Buffer): void;

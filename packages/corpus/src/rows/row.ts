@@ -45,15 +45,28 @@ export function reject(
 }
 
 /** Takes a row out of a record, or says what is wrong with the record. */
-export function takeRow(record: Readonly<Record<string, unknown>>, place: RowPlace, fields: RowFields): Row | Rejection {
+export function takeRow(
+  record: Readonly<Record<string, unknown>>,
+  place: RowPlace,
+  fields: RowFields,
+): Row | Rejection {
   const { textField, idField } = fields;
   if (!Object.hasOwn(record, textField)) {
-    return reject(place, 'missing-field', `There is no field "${textField}"; the row has ${listFields(Object.keys(record))}.`);
+    return reject(
+      place,
+      'missing-field',
+      `There is no field "${textField}"; the row has ${listFields(Object.keys(record))}.`,
+    );
   }
   const text = record[textField];
-  if (typeof text !== 'string') return reject(place, 'not-text', `The field "${textField}" is ${nameType(text)}, not a text.`);
+  if (typeof text !== 'string')
+    return reject(place, 'not-text', `The field "${textField}" is ${nameType(text)}, not a text.`);
   if (idField !== null && !Object.hasOwn(record, idField)) {
-    return reject(place, 'missing-field', `There is no field "${idField}"; the row has ${listFields(Object.keys(record))}.`);
+    return reject(
+      place,
+      'missing-field',
+      `There is no field "${idField}"; the row has ${listFields(Object.keys(record))}.`,
+    );
   }
   const id = idField === null ? place.row : idFrom(record[idField], idField, fields.idType);
   if (typeof id === 'object') return reject(place, 'invalid-id', id.problem);
@@ -63,7 +76,9 @@ export function takeRow(record: Readonly<Record<string, unknown>>, place: RowPla
 
 function idFrom(value: unknown, field: string, type: IdType): RowId | { readonly problem: string } {
   if (typeof value === 'number' && Number.isInteger(value) && !Number.isSafeInteger(value)) {
-    return { problem: `The id in "${field}" is beyond 2^53, where numbers in JSON lose digits. Write the ids as strings.` };
+    return {
+      problem: `The id in "${field}" is beyond 2^53, where numbers in JSON lose digits. Write the ids as strings.`,
+    };
   }
   if (type === 'string') {
     if (typeof value === 'string') return value;

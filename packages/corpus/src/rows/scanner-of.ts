@@ -6,8 +6,14 @@ import { lineScanner, paragraphScanner, type OnRow, type RowScanner, type ScanSt
 export const delimiters = { csv: ',', tsv: '\t' } as const;
 
 /** The scanner that finds the rows of a format. */
-export function scannerOf(format: ByteFormat, split: CorpusOptions['split'], start: ScanStart, onRow: OnRow): RowScanner {
+export function scannerOf(
+  format: ByteFormat,
+  split: CorpusOptions['split'],
+  start: ScanStart,
+  onRow: OnRow,
+): RowScanner {
   if (format === 'jsonl') return lineScanner(start, onRow, { skipBlank: true });
-  if (format === 'text') return split === 'line' ? lineScanner(start, onRow, { skipBlank: false }) : paragraphScanner(start, onRow);
+  if (format === 'text')
+    return split === 'line' ? lineScanner(start, onRow, { skipBlank: false }) : paragraphScanner(start, onRow);
   return csvScanner(start, onRow, delimiters[format].charCodeAt(0));
 }

@@ -18,9 +18,14 @@ export function isCalibrated(precision: Precision): boolean {
   return precision === 'int8' || precision === 'uint8';
 }
 
-/** The ranges of a run; `undefined` for a precision without, and for a corpus without a text. @throws SentvecError `io-failed` */
+/**
+ * The ranges of a run; `undefined` for a precision without, and for a corpus without a text. @throws SentvecError
+ * `io-failed`
+ */
 export async function readCalibration(run: CorpusRun): Promise<Calibration | undefined> {
-  return isCalibrated(run.options.precision) ? readJson<Calibration>(runFolder(run.output, run.key).calibration) : undefined;
+  return isCalibrated(run.options.precision)
+    ? readJson<Calibration>(runFolder(run.output, run.key).calibration)
+    : undefined;
 }
 
 /** The ranges as {@link quantize} takes them: row 0 the lower, row 1 the upper ends. */
@@ -29,7 +34,11 @@ export function rangesOf({ lower, upper }: Calibration): Matrix {
 }
 
 /** Vectors in the precision in which they are stored. */
-export function quantizeVectors(vectors: Matrix, precision: Precision, calibration: Calibration | undefined): ShardVectors {
+export function quantizeVectors(
+  vectors: Matrix,
+  precision: Precision,
+  calibration: Calibration | undefined,
+): ShardVectors {
   if (precision === 'float32') return vectors;
   if (vectors.rows === 0) return { data: entriesOf(precision, 0), rows: 0, cols: vectors.cols };
   return quantize(vectors, precision, { ranges: calibration && rangesOf(calibration) });

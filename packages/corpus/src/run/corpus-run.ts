@@ -20,7 +20,10 @@ export interface Space {
 
 /** A run that is ready to be planned and embedded, by any process that sees the output folder. Small JSON. */
 export interface CorpusRun {
-  /** Identifies the run: a hash of inputs, space and options. The same request has the same key while its inputs stay as they are. */
+  /**
+   * Identifies the run: a hash of inputs, space and options. The same request has the same key while its inputs stay as
+   * they are.
+   */
   readonly key: string;
   /** Absolute path of the output folder. */
   readonly output: string;
@@ -45,7 +48,8 @@ export function runKey(space: Space, options: CorpusOptions, inputs: readonly Fo
 }
 
 /**
- * The unfinished run with this key in an output folder, as {@link prepareCorpus} left it: for a process that was told only these two.
+ * The unfinished run with this key in an output folder, as {@link prepareCorpus} left it: for a process that was told
+ * only these two.
  *
  * @throws SentvecError `invalid-output` when there is no such run, because it was committed or replaced, `io-failed`
  */

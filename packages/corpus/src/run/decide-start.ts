@@ -22,7 +22,8 @@ export type Start =
   | { readonly kind: 'finished'; readonly manifest: Manifest };
 
 /**
- * Decides what a request means for what is in its output folder: nothing is ever mixed with vectors of another space, or replaced unasked.
+ * Decides what a request means for what is in its output folder: nothing is ever mixed with vectors of another space,
+ * or replaced unasked.
  *
  * @throws SentvecError `space-mismatch`, `invalid-output`
  */
@@ -42,16 +43,28 @@ function ofFinished({ resume, retryRejected }: CorpusRequest, wanted: WantedRun,
   }
   mustBeSameOptions(output, { ...manifest.options, precision, format }, options);
   const there = manifest.inputs.map(({ file, bytes }) => ({ name: file, bytes }));
-  mustBeSameInputs(output, there, inputs, (one, other) => retryRejected === true || other.kind === 'stream' || one.bytes === other.bytes);
+  mustBeSameInputs(
+    output,
+    there,
+    inputs,
+    (one, other) => retryRejected === true || other.kind === 'stream' || one.bytes === other.bytes,
+  );
   if (resume || manifest.rejected === 0) return { kind: 'finished', manifest };
   return { kind: 'begin', keep: false, retried: manifest };
 }
 
-async function ofUnfinished({ resume }: CorpusRequest, wanted: WantedRun, { manifest, unfinished }: OutputState): Promise<Start> {
+async function ofUnfinished(
+  { resume }: CorpusRequest,
+  wanted: WantedRun,
+  { manifest, unfinished }: OutputState,
+): Promise<Start> {
   const { output, key } = wanted;
   const ready = await readyRuns(output, unfinished);
   if (!resume && (manifest || ready.length > 0)) {
-    throw inTheWay(output, `${output} holds an unfinished run: --resume continues it, --overwrite starts anew; or choose another folder.`);
+    throw inTheWay(
+      output,
+      `${output} holds an unfinished run: --resume continues it, --overwrite starts anew; or choose another folder.`,
+    );
   }
   if (ready.some((run) => run.key === key)) return { kind: 'continue' };
   const [other] = ready;
@@ -78,14 +91,23 @@ async function explainDifference(run: CorpusRun, wanted: WantedRun): Promise<voi
   mustBeSameSpace({ ...run.space, precision: run.options.precision }, wanted);
   mustBeSameOptions(output, run.options, wanted.options);
   const { found } = await readRunSources(run);
-  mustBeSameInputs(output, found, wanted.inputs, (one, other) => one.bytes === other.bytes && one.modified === other.modified);
+  mustBeSameInputs(
+    output,
+    found,
+    wanted.inputs,
+    (one, other) => one.bytes === other.bytes && one.modified === other.modified,
+  );
   throw inTheWay(output, `${output} holds an unfinished run of another version of sentvec. --overwrite starts anew.`);
 }
 
-function mustBeSameSpace(there: Space & { readonly precision: CorpusOptions['precision'] }, { output, space, options }: WantedRun): void {
+function mustBeSameSpace(
+  there: Space & { readonly precision: CorpusOptions['precision'] },
+  { output, space, options }: WantedRun,
+): void {
   const parts = differingParts(there.fingerprintParts, space.fingerprintParts);
   if (there.precision !== options.precision) parts.push('precision');
-  if (parts.length > 0 || there.fingerprint !== space.fingerprint) throw spaceMismatch(output, there.model, space.model, parts);
+  if (parts.length > 0 || there.fingerprint !== space.fingerprint)
+    throw spaceMismatch(output, there.model, space.model, parts);
 }
 
 function mustBeSameOptions(output: string, there: CorpusOptions, here: CorpusOptions): void {
@@ -94,7 +116,10 @@ function mustBeSameOptions(output: string, there: CorpusOptions, here: CorpusOpt
     .filter((name) => JSON.stringify(there[name]) !== JSON.stringify(here[name]))
     .map((name) => `${name} was ${JSON.stringify(there[name])} and is ${JSON.stringify(here[name])}`);
   if (differences.length === 0) return;
-  throw inTheWay(output, `${output} was started with other options: ${differences.join('; ')}. Use the same ones, or --overwrite.`);
+  throw inTheWay(
+    output,
+    `${output} was started with other options: ${differences.join('; ')}. Use the same ones, or --overwrite.`,
+  );
 }
 
 function mustBeSameInputs<T extends { readonly name: string }>(
@@ -104,7 +129,8 @@ function mustBeSameInputs<T extends { readonly name: string }>(
   same: (there: T, here: FoundInput) => boolean,
 ): void {
   const names = (inputs: readonly { readonly name: string }[]): string => inputs.map(({ name }) => name).join('\n');
-  if (names(there) !== names(here)) throw inTheWay(output, `${output} was started with other inputs. Use the same ones, or --overwrite.`);
+  if (names(there) !== names(here))
+    throw inTheWay(output, `${output} was started with other inputs. Use the same ones, or --overwrite.`);
   const changed = here.find((input, index) => !same(there[index]!, input));
   if (!changed) return;
   const message = `${changed.name} has changed since ${output} was started. --overwrite starts anew with the file as it is now.`;

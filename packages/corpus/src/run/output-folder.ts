@@ -28,12 +28,17 @@ export async function inspectOutput(output: string): Promise<OutputState> {
   const foreign = names.filter((name) => !isRunFolder(name));
   if (manifest === undefined && foreign.length > 0) {
     const some = foreign.slice(0, 3).join(', ') + (foreign.length > 3 ? ', …' : '');
-    throw new SentvecError('invalid-output', `${output} holds other files (${some}). Name a new or empty folder.`, { file: output });
+    throw new SentvecError('invalid-output', `${output} holds other files (${some}). Name a new or empty folder.`, {
+      file: output,
+    });
   }
   return { exists: true, manifest, unfinished: await unfinishedRuns(output) };
 }
 
-/** Makes the folder of a run within the output folder. Keeps what an earlier attempt at the same run has left there when `keep` is set. */
+/**
+ * Makes the folder of a run within the output folder. Keeps what an earlier attempt at the same run has left there when
+ * `keep` is set.
+ */
 export async function makeRunFolder(output: string, key: string, keep: boolean): Promise<void> {
   const folder = runFolder(output, key);
   try {
@@ -52,8 +57,8 @@ export async function removeRunFolder(output: string, key: string, madeOutput: b
 }
 
 /**
- * Makes the output folder that of a run: its manifest says that the run is not complete, other runs are gone. Shards and rejections of an
- * earlier run go too, unless `keepShards` is set.
+ * Makes the output folder that of a run: its manifest says that the run is not complete, other runs are gone. Shards
+ * and rejections of an earlier run go too, unless `keepShards` is set.
  *
  * @throws SentvecError `io-failed`
  */

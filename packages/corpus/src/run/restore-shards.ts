@@ -3,8 +3,8 @@ import type { CorpusRun } from './corpus-run.ts';
 import { writeShardRecord } from './shard-record.ts';
 
 /**
- * Takes over the shards of a finished run that have no rejected rows, so that only the others are computed again. Which rows they hold is known
- * by their numbers; bytes may have moved when a rejected row was corrected.
+ * Takes over the shards of a finished run that have no rejected rows, so that only the others are computed again. Which
+ * rows they hold is known by their numbers; bytes may have moved when a rejected row was corrected.
  *
  * @throws SentvecError `io-failed`
  */

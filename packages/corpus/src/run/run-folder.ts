@@ -20,7 +20,10 @@ export interface RunFolder {
   readonly temporary: string;
 }
 
-/** The folder of the run with this key. Runs with other keys never touch it, so a worker that wakes up late cannot spoil another run. */
+/**
+ * The folder of the run with this key. Runs with other keys never touch it, so a worker that wakes up late cannot spoil
+ * another run.
+ */
 export function runFolder(output: string, key: string): RunFolder {
   const root = join(output, prefix + key);
   return {

@@ -20,7 +20,10 @@ export function shardName(index: number): string {
   return `shard-${String(index).padStart(5, '0')}`;
 }
 
-/** The record of a chunk, when its shard is there in full and was made of just this chunk. @throws SentvecError `io-failed` */
+/**
+ * The record of a chunk, when its shard is there in full and was made of just this chunk. @throws SentvecError
+ * `io-failed`
+ */
 export async function readFinishedShard(run: CorpusRun, chunk: CorpusChunk): Promise<ShardRecord | undefined> {
   const record = await readShardRecord(run, chunk.index);
   if (record === undefined || !isOf(record.chunk, chunk)) return undefined;

@@ -12,7 +12,8 @@ export function embedOptions({ prompt, truncateDim, batchTokens }: CorpusOptions
 }
 
 /**
- * The space that an embedder makes with these options. Embeds one short text, which tells the dimension and that the model works at all.
+ * The space that an embedder makes with these options. Embeds one short text, which tells the dimension and that the
+ * model works at all.
  *
  * @throws SentvecError `invalid-argument` for a prompt or dimension that the model does not have, `backend-failed`
  */

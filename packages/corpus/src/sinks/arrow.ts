@@ -21,7 +21,10 @@ import type { Precision } from '../request.ts';
 import type { RowId } from '../rows/row.ts';
 import { columnText, entriesOf, type Shard, type ShardLayout, type ShardVectors, type Sink } from './sink.ts';
 
-/** The file format of Arrow IPC: `id`, `embedding` (fixed-size list), kept columns as strings. One record batch, not compressed. */
+/**
+ * The file format of Arrow IPC: `id`, `embedding` (fixed-size list), kept columns as strings. One record batch, not
+ * compressed.
+ */
 export const arrowSink: Sink = {
   format: 'arrow',
   endings: ['.arrow'],
@@ -31,7 +34,11 @@ export const arrowSink: Sink = {
 
 function tableOf({ ids, vectors, columns }: Shard, { idType, precision, columnNames, metadata }: ShardLayout): Table {
   const id = idType === 'int64' ? idData(ids) : textData(ids.map(String));
-  const children: Data[] = [id, listData(vectors, precision), ...columns.map((values) => textData(values.map(columnText)))];
+  const children: Data[] = [
+    id,
+    listData(vectors, precision),
+    ...columns.map((values) => textData(values.map(columnText))),
+  ];
   const names = ['id', 'embedding', ...columnNames];
   const fields = children.map(({ type }, index) => new Field(names[index]!, type, index > 1));
   const schema = new Schema(fields, new Map(Object.entries(metadata)));
@@ -40,7 +47,12 @@ function tableOf({ ids, vectors, columns }: Shard, { idType, precision, columnNa
 }
 
 function idData(ids: readonly RowId[]): Data {
-  return makeData({ type: new Int64(), length: ids.length, nullCount: 0, data: BigInt64Array.from(ids, (id) => BigInt(id)) });
+  return makeData({
+    type: new Int64(),
+    length: ids.length,
+    nullCount: 0,
+    data: BigInt64Array.from(ids, (id) => BigInt(id)),
+  });
 }
 
 function textData(values: readonly (string | null)[]): Data {

@@ -1,8 +1,8 @@
 const powersOfTen = Array.from({ length: 23 }, (_, exponent) => 10 ** exponent);
 
 /**
- * The shortest decimal number that is nearest to this float32, as JSON: the digits that NumPy prints. A float32 widened to a double prints up to
- * 17 digits, of which at most 9 mean something.
+ * The shortest decimal number that is nearest to this float32, as JSON: the digits that NumPy prints. A float32 widened
+ * to a double prints up to 17 digits, of which at most 9 mean something.
  *
  * @param value a finite float32
  */
@@ -13,7 +13,9 @@ export function float32Text(value: number): string {
   return value < 0 ? `-${text}` : text;
 }
 
-/** A fraction with seven to nine digits, as nearly all entries of vectors are. Six times as fast as printing a double. */
+/**
+ * A fraction with seven to nine digits, as nearly all entries of vectors are. Six times as fast as printing a double.
+ */
 function fractionText(magnitude: number): string | undefined {
   if (magnitude < 1e-6 || magnitude >= 1) return undefined;
   let zeros = 0;
@@ -34,7 +36,8 @@ function shortestText(magnitude: number): string {
   // A power of ten may have its logarithm off by one, hence ten instead of nine.
   for (let digits = 1; digits <= 10; digits += 1) {
     const scale = powersOfTen[digits - 1 - leading];
-    // A whole number below 10^10 divided by an exact power of ten is the double nearest to that decimal, which prints as just its digits.
+    // A whole number below 10^10 divided by an exact power of ten is the double nearest to that decimal, which prints
+    // as just its digits.
     const rounded = scale === undefined ? Number(magnitude.toPrecision(digits)) : Math.round(magnitude * scale) / scale;
     if (Math.fround(rounded) === magnitude) return String(rounded);
   }

@@ -6,7 +6,10 @@ import { entriesOf, type Shard, type ShardLayout, type Sink } from './sink.ts';
 /** Rows between two turns of the event loop. */
 const sliceRows = 64;
 
-/** JSON lines: `{"id": …, "embedding": […]}` and the kept columns. Kept values keep their types. About five times the size of the others. */
+/**
+ * JSON lines: `{"id": …, "embedding": […]}` and the kept columns. Kept values keep their types. About five times the
+ * size of the others.
+ */
 export const jsonlSink: Sink = {
   format: 'jsonl',
   endings: ['.jsonl'],
@@ -31,7 +34,9 @@ function formatRow({ ids, vectors, columns }: Shard, { precision, columnNames }:
     if (at > row * cols) entries += ',';
     entries += precision === 'float32' ? float32Text(data[at]!) : data[at]!;
   }
-  const kept = columnNames.map((name, index) => `,${JSON.stringify(name)}:${JSON.stringify(columns[index]![row] ?? null)}`).join('');
+  const kept = columnNames
+    .map((name, index) => `,${JSON.stringify(name)}:${JSON.stringify(columns[index]![row] ?? null)}`)
+    .join('');
   return `{"id":${JSON.stringify(ids[row])},"embedding":[${entries}]${kept}}\n`;
 }
 

@@ -3,8 +3,8 @@ import type { RowId } from '../rows/row.ts';
 import { entriesOf, type Shard, type ShardLayout, type Sink } from './sink.ts';
 
 /**
- * NumPy's format for the vectors (version 1.0 of `numpy/lib/format.py`: little endian, rows first), and JSON lines for ids and kept columns:
- * line i belongs to vector i.
+ * NumPy's format for the vectors (version 1.0 of `numpy/lib/format.py`: little endian, rows first), and JSON lines for
+ * ids and kept columns: line i belongs to vector i.
  */
 export const npySink: Sink = {
   format: 'npy',
@@ -18,10 +18,17 @@ export const npySink: Sink = {
     });
     return [Buffer.concat([header(precision, rows, cols), entries]), Buffer.from(lines.join(''))];
   },
-  decode: async ([vectors, companion], layout) => parseShard(vectors!, Buffer.from(companion!).toString('utf8'), layout),
+  decode: async ([vectors, companion], layout) =>
+    parseShard(vectors!, Buffer.from(companion!).toString('utf8'), layout),
 };
 
-const types: Readonly<Record<Precision, string>> = { float32: '<f4', int8: '|i1', binary: '|i1', uint8: '|u1', ubinary: '|u1' };
+const types: Readonly<Record<Precision, string>> = {
+  float32: '<f4',
+  int8: '|i1',
+  binary: '|i1',
+  uint8: '|u1',
+  ubinary: '|u1',
+};
 
 /** Padded so that the entries begin at a multiple of 64 bytes. */
 function header(precision: Precision, rows: number, cols: number): Buffer {

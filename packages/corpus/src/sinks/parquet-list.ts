@@ -9,8 +9,8 @@ import { entriesOf, type ShardVectors } from './sink.ts';
 type ColumnDecoder = Parameters<typeof readPage>[2];
 
 /**
- * The entries of a column of lists, one after the other, from a file that the Parquet sink has written. Reading it as rows would make an array
- * of each list first, which takes some fifty times as long.
+ * The entries of a column of lists, one after the other, from a file that the Parquet sink has written. Reading it as
+ * rows would make an array of each list first, which takes some fifty times as long.
  */
 export function readListColumn(
   file: ArrayBuffer,
@@ -53,6 +53,11 @@ function* pagesOf(view: DataView, decoder: ColumnDecoder): Generator<ArrayLike<n
     const bytes = new Uint8Array(view.buffer, view.byteOffset + reader.offset, header.compressed_page_size);
     reader.offset += header.compressed_page_size;
     const { dataPage } = readDataPageV2(bytes, header, decoder);
-    yield convertWithDictionary(dataPage, dictionary, header.data_page_header_v2!.encoding, decoder) as ArrayLike<number>;
+    yield convertWithDictionary(
+      dataPage,
+      dictionary,
+      header.data_page_header_v2!.encoding,
+      decoder,
+    ) as ArrayLike<number>;
   }
 }

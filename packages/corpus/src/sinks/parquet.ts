@@ -12,8 +12,9 @@ type EncodedColumn = Parameters<typeof writeColumn>[0];
 type Compressors = NonNullable<EncodedColumn['column']['compressors']>;
 
 /**
- * Parquet: `id`, `embedding` (list of float, or of 8-bit integers), kept columns as strings. One row group. Vectors are not compressed (their
- * bits are noise: docs/adr has the numbers), 8-bit entries are coded by a dictionary to a byte each, texts by Snappy.
+ * Parquet: `id`, `embedding` (list of float, or of 8-bit integers), kept columns as strings. One row group. Vectors are
+ * not compressed (their bits are noise: docs/adr has the numbers), 8-bit entries are coded by a dictionary to a byte
+ * each, texts by Snappy.
  */
 export const parquetSink: Sink = {
   format: 'parquet',
@@ -53,13 +54,21 @@ const entryTypes: Readonly<Record<Precision, Pick<SchemaElement, 'type' | 'conve
 };
 
 /**
- * Writes all columns of a shard. ParquetWriter would do this by itself, but walks every entry of every list, which takes fifteen times as long
- * as the rest; the levels of lists of one length are known.
+ * Writes all columns of a shard. ParquetWriter would do this by itself, but walks every entry of every list, which
+ * takes fifteen times as long as the rest; the levels of lists of one length are known.
  */
-function writeRowGroup(file: ParquetWriter, { ids, vectors, columns }: Shard, { idType, precision, columnNames }: ShardLayout): void {
+function writeRowGroup(
+  file: ParquetWriter,
+  { ids, vectors, columns }: Shard,
+  { idType, precision, columnNames }: ShardLayout,
+): void {
   const resolve = schemaPathResolver(file.schema);
   const start = file.writer.offset;
-  const write = (path: string[], values: readonly unknown[] | ShardVectors, options: Partial<EncodedColumn['column']>) => {
+  const write = (
+    path: string[],
+    values: readonly unknown[] | ShardVectors,
+    options: Partial<EncodedColumn['column']>,
+  ) => {
     const tree = resolve(path);
     const schemaPath = tree.map(({ element }) => element);
     const defaults = {

@@ -28,12 +28,15 @@ export interface ShardLayout {
 }
 
 /**
- * A file format for shards. Equal shards give equal bytes, on any machine and at any time. Every sink passes `sinkContract` of
- * `@sentvec/testing`.
+ * A file format for shards. Equal shards give equal bytes, on any machine and at any time. Every sink passes
+ * `sinkContract` of `@sentvec/testing`.
  */
 export interface Sink {
   readonly format: OutputFormat;
-  /** Endings of the files of a shard: the one with the vectors first, then, where the format needs it, one with ids and kept columns. */
+  /**
+   * Endings of the files of a shard: the one with the vectors first, then, where the format needs it, one with ids and
+   * kept columns.
+   */
   readonly endings: readonly [vectors: string, companion?: string];
   /** The bytes of each file, in the order of `endings`. */
   encode(shard: Shard, layout: ShardLayout): Promise<readonly Uint8Array[]>;

@@ -8,7 +8,10 @@ const loaders: Readonly<Record<OutputFormat, () => Promise<Sink>>> = {
   jsonl: async () => (await import('./jsonl.ts')).jsonlSink,
 };
 
-/** The sink of an output format; its library is loaded when it is needed. A further format is one file, and one line above. */
+/**
+ * The sink of an output format; its library is loaded when it is needed. A further format is one file, and one line
+ * above.
+ */
 export async function loadSink(format: OutputFormat): Promise<Sink> {
   return loaders[format]();
 }

@@ -6,7 +6,8 @@ import { ioFailed, isSystemError } from '../files/io-error.ts';
 import type { FoundInput } from './source.ts';
 
 /**
- * The inputs of a request, in its order; the files of a glob are sorted by name. A file that is named twice is read once.
+ * The inputs of a request, in its order; the files of a glob are sorted by name. A file that is named twice is read
+ * once.
  *
  * @throws SentvecError `invalid-corpus` when there is no such file, `io-failed`
  */
@@ -27,7 +28,8 @@ async function findInput(input: string): Promise<FoundInput[]> {
     throw new SentvecError('invalid-corpus', `There is no file ${input}. Check the path.`, { file: input });
   }
   const names = (await glob(input, { onlyFiles: true, expandDirectories: false, absolute: isAbsolute(input) })).sort();
-  if (names.length === 0) throw new SentvecError('invalid-corpus', `No file matches ${input}. Check the pattern.`, { file: input });
+  if (names.length === 0)
+    throw new SentvecError('invalid-corpus', `No file matches ${input}. Check the pattern.`, { file: input });
   return Promise.all(names.map(async (name) => describe(name, await stat(name))));
 }
 

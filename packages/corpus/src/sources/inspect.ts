@@ -35,7 +35,9 @@ const byteOrderMark = Buffer.from([0xef, 0xbb, 0xbf]);
 
 async function inspectParquet(name: string, file: { path: string; bytes: number }, head: Buffer): Promise<Source> {
   if (!isParquet(head)) {
-    throw new SentvecError('invalid-corpus', `${name} is not a Parquet file. Name its format by --input-format.`, { file: name });
+    throw new SentvecError('invalid-corpus', `${name} is not a Parquet file. Name its format by --input-format.`, {
+      file: name,
+    });
   }
   const { columns } = await readParquetMetadata(name, file.path);
   return { name, path: file.path, format: 'parquet', start: 0, firstLine: 0, bytes: file.bytes, columns };
@@ -44,8 +46,16 @@ async function inspectParquet(name: string, file: { path: string; bytes: number 
 async function skipHeader(source: Source, format: InputFormat & keyof typeof delimiters): Promise<Source> {
   let end: number | undefined;
   const delimiter = delimiters[format];
-  const scanner = csvScanner({ position: source.start, line: 1 }, (_start, next) => (end ??= next), delimiter.charCodeAt(0));
-  for await (const block of byteBlocks(source.path, source.start, Math.min(source.bytes, source.start + longestHeader))) {
+  const scanner = csvScanner(
+    { position: source.start, line: 1 },
+    (_start, next) => (end ??= next),
+    delimiter.charCodeAt(0),
+  );
+  for await (const block of byteBlocks(
+    source.path,
+    source.start,
+    Math.min(source.bytes, source.start + longestHeader),
+  )) {
     scanner.push(block);
     if (end !== undefined) break;
   }
@@ -65,6 +75,11 @@ function headerColumns(name: string, bytes: Buffer, delimiter: string): string[]
     const [columns] = parse(bytes, { delimiter, relax_quotes: true, skip_empty_lines: true });
     return columns ?? [];
   } catch (cause) {
-    throw new SentvecError('invalid-corpus', `${name}: the header cannot be read: ${String(cause)}.`, { file: name, line: 1 }, { cause });
+    throw new SentvecError(
+      'invalid-corpus',
+      `${name}: the header cannot be read: ${String(cause)}.`,
+      { file: name, line: 1 },
+      { cause },
+    );
   }
 }

@@ -8,7 +8,10 @@ export interface FoundInput {
   readonly path: string;
   /** `stream`: standard input, a pipe or a device, which can be read only once. */
   readonly kind: 'file' | 'stream';
-  /** Size and time of change (milliseconds), by which a resumed run knows that the file is still the same. 0 for streams. */
+  /**
+   * Size and time of change (milliseconds), by which a resumed run knows that the file is still the same. 0 for
+   * streams.
+   */
   readonly bytes: number;
   readonly modified: number;
 }

@@ -23,12 +23,16 @@ export interface UnpackOptions {
 }
 
 /**
- * The path at which an input can be read from any position: its own, or that of a copy when it is packed with gzip or can be read only once.
- * A copy from an earlier, interrupted run is used again. Constant memory.
+ * The path at which an input can be read from any position: its own, or that of a copy when it is packed with gzip or
+ * can be read only once. A copy from an earlier, interrupted run is used again. Constant memory.
  *
  * @throws SentvecError `invalid-corpus` for a broken gzip, `io-failed`, `aborted`
  */
-export async function makeReadable(input: FoundInput, index: number, options: UnpackOptions): Promise<{ path: string; bytes: number }> {
+export async function makeReadable(
+  input: FoundInput,
+  index: number,
+  options: UnpackOptions,
+): Promise<{ path: string; bytes: number }> {
   if (input.kind === 'file' && !isGzip(await firstBytes(input.path))) return { path: input.path, bytes: input.bytes };
   const path = join(options.folder, String(index).padStart(5, '0'));
   const earlier = await stat(path).catch(() => undefined);

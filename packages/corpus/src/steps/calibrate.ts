@@ -12,8 +12,8 @@ import { embedTexts } from './embed-texts.ts';
 const calibrationRows = 1024;
 
 /**
- * The ranges of the entries of vectors, from the first texts of the corpus: by them every chunk is quantized alike, whoever computes it.
- * `undefined` when the corpus has no text that can be embedded.
+ * The ranges of the entries of vectors, from the first texts of the corpus: by them every chunk is quantized alike,
+ * whoever computes it. `undefined` when the corpus has no text that can be embedded.
  *
  * @throws SentvecError `invalid-corpus`, `backend-failed`, `io-failed`, `aborted`
  */

@@ -10,8 +10,8 @@ import { cutSource, fieldsOf, placeCut } from './cut-source.ts';
 const sampleRows = 1000;
 
 /**
- * Makes sure that the fields of a request are in its sources, so that a wrong name is one clear error and not a rejection of every row, and
- * finds out how ids are stored: as whole numbers when the first ids of every source are.
+ * Makes sure that the fields of a request are in its sources, so that a wrong name is one clear error and not a
+ * rejection of every row, and finds out how ids are stored: as whole numbers when the first ids of every source are.
  *
  * @throws SentvecError `invalid-corpus` that lists the fields that there are, `invalid-argument`
  */
@@ -64,7 +64,12 @@ async function readSample(source: Source, options: CorpusOptions): Promise<Chunk
   const { textField, idField } = options;
   for await (const cut of cutSource(source, options, { rows: sampleRows, bytes: chunkBytes })) {
     const chunk = placeCut(cut, source, { index: 0, firstRow: 0 });
-    return readChunk(chunk, options.split, { textField, idField: null, idType: 'int64', columns: idField === null ? [] : [idField] });
+    return readChunk(chunk, options.split, {
+      textField,
+      idField: null,
+      idType: 'int64',
+      columns: idField === null ? [] : [idField],
+    });
   }
   return { rows: [], rejections: [] };
 }

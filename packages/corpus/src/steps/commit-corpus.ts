@@ -3,7 +3,14 @@ import { join } from 'node:path';
 import { SentvecError, throwIfAborted } from '@sentvec/core';
 import { createPendingFile, flushFolder, writeAtomically } from '../files/atomic-write.ts';
 import { ioFailed } from '../files/io-error.ts';
-import { formatManifest, manifestFile, readManifest, rejectedFile, type Manifest, type ShardEntry } from '../manifest.ts';
+import {
+  formatManifest,
+  manifestFile,
+  readManifest,
+  rejectedFile,
+  type Manifest,
+  type ShardEntry,
+} from '../manifest.ts';
 import { notOpen, readJson, readRunSources, type CorpusRun } from '../run/corpus-run.ts';
 import { runFolder } from '../run/run-folder.ts';
 import { readShardRecord, type ShardRecord } from '../run/shard-record.ts';
@@ -11,12 +18,16 @@ import { manifestOf } from './manifest-of.ts';
 import type { PlanEnd } from './plan-corpus.ts';
 
 /**
- * Finishes a run: writes `rejected.jsonl` and, last of all, the complete manifest, and removes what the run needed in between. May be called
- * again.
+ * Finishes a run: writes `rejected.jsonl` and, last of all, the complete manifest, and removes what the run needed in
+ * between. May be called again.
  *
- * @throws SentvecError `invalid-output` when a chunk is missing, or the run was replaced by another; `io-failed`, `aborted`
+ * @throws SentvecError `invalid-output` when a chunk is missing, or the run was replaced by another; `io-failed`,
+ * `aborted`
  */
-export async function commitCorpus(run: CorpusRun, options: { readonly signal?: AbortSignal | undefined } = {}): Promise<Manifest> {
+export async function commitCorpus(
+  run: CorpusRun,
+  options: { readonly signal?: AbortSignal | undefined } = {},
+): Promise<Manifest> {
   const folder = runFolder(run.output, run.key);
   const end = await readJson<PlanEnd>(folder.plan);
   if (end === undefined) return committedBefore(run);
@@ -67,11 +78,20 @@ async function finishedRecord(run: CorpusRun, index: number, firstRow: number): 
 /** The manifest, when this very run was committed already: its folder is gone then. */
 async function committedBefore(run: CorpusRun): Promise<Manifest> {
   const manifest = await readManifest(run.output);
-  if (manifest?.complete && manifest.fingerprint === run.space.fingerprint && manifest.precision === run.options.precision) return manifest;
+  if (
+    manifest?.complete &&
+    manifest.fingerprint === run.space.fingerprint &&
+    manifest.precision === run.options.precision
+  )
+    return manifest;
   if (manifest?.complete) throw notOpen(run.output);
-  throw new SentvecError('invalid-output', `The plan of the run in ${run.output} has not reached its end. --resume goes on with it.`, {
-    file: run.output,
-  });
+  throw new SentvecError(
+    'invalid-output',
+    `The plan of the run in ${run.output} has not reached its end. --resume goes on with it.`,
+    {
+      file: run.output,
+    },
+  );
 }
 
 async function removeRun(run: CorpusRun): Promise<void> {

@@ -12,7 +12,11 @@ export function cutSource(source: Source, options: CorpusOptions, limits: ChunkL
 }
 
 /** A piece in its place in the corpus. */
-export function placeCut(cut: Cut, source: Source, place: { readonly index: number; readonly firstRow: number }): CorpusChunk {
+export function placeCut(
+  cut: Cut,
+  source: Source,
+  place: { readonly index: number; readonly firstRow: number },
+): CorpusChunk {
   const { name, path, format } = source;
   return { ...place, source: name, path, format, ...cut };
 }

@@ -40,12 +40,13 @@ export interface EmbedChunkOptions {
 }
 
 /**
- * Embeds one chunk and writes its shard: whole, or not at all. The bytes depend on the chunk, the run and the model alone, so it may be called
- * again, by anybody, at any time; a chunk that is finished already is not computed again. A text that the model cannot embed is left out and
- * recorded.
+ * Embeds one chunk and writes its shard: whole, or not at all. The bytes depend on the chunk, the run and the model
+ * alone, so it may be called again, by anybody, at any time; a chunk that is finished already is not computed again. A
+ * text that the model cannot embed is left out and recorded.
  *
- * @throws SentvecError `invalid-corpus` for an input that has changed and, when the run is strict, for the first row without a vector;
- * `space-mismatch` for another model than that of the run; `invalid-output` when the run is no longer open; `backend-failed`, `io-failed`, `aborted`
+ * @throws SentvecError `invalid-corpus` for an input that has changed and, when the run is strict, for the first row
+ * without a vector; `space-mismatch` for another model than that of the run; `invalid-output` when the run is no longer
+ * open; `backend-failed`, `io-failed`, `aborted`
  */
 export async function embedChunk(
   chunk: CorpusChunk,
@@ -77,7 +78,12 @@ export async function embedChunk(
   return resultOf(record, chunk, false);
 }
 
-async function embedSome(texts: readonly string[], run: CorpusRun, embedder: Embedder, options: EmbedChunkOptions): Promise<Embedded> {
+async function embedSome(
+  texts: readonly string[],
+  run: CorpusRun,
+  embedder: Embedder,
+  options: EmbedChunkOptions,
+): Promise<Embedded> {
   try {
     return await embedder.embed(texts, { ...embedOptions(run.options), ...options });
   } catch (error) {
@@ -97,7 +103,12 @@ function throwIfRejected({ strict }: CorpusRun, [first]: readonly Rejection[]): 
   const { file, row, line, code, reason } = first;
   const place = line === undefined ? `row ${row}` : `row ${row} (line ${line})`;
   const remedy = 'Correct it, or leave out --strict to have such rows listed in rejected.jsonl.';
-  throw new SentvecError('invalid-corpus', `${file}, ${place} has no vector. ${reason} ${remedy}`, { file, row, line, rejection: code });
+  throw new SentvecError('invalid-corpus', `${file}, ${place} has no vector. ${reason} ${remedy}`, {
+    file,
+    row,
+    line,
+    rejection: code,
+  });
 }
 
 async function shardOf(run: CorpusRun, rows: readonly Row[], { vectors }: Embedded): Promise<Shard> {
@@ -111,7 +122,11 @@ async function shardOf(run: CorpusRun, rows: readonly Row[], { vectors }: Embedd
 
 /** What all shards of a run have in common. */
 function layoutOf({ options, idType, space }: CorpusRun): ShardLayout {
-  const metadata = { 'sentvec.model': space.model, 'sentvec.fingerprint': space.fingerprint, 'sentvec.precision': options.precision };
+  const metadata = {
+    'sentvec.model': space.model,
+    'sentvec.fingerprint': space.fingerprint,
+    'sentvec.precision': options.precision,
+  };
   const cols = storedCols(options.precision, space.dimension);
   return { precision: options.precision, idType, cols, columnNames: options.columns, metadata };
 }
@@ -122,7 +137,9 @@ async function writeShard(chunk: CorpusChunk, run: CorpusRun, shard: Shard): Pro
   const files: ShardFile[] = [];
   for (const [index, bytes] of contents.entries()) {
     const file = shardName(chunk.index) + sink.endings[index]!;
-    await openStill(run, () => writeAtomically(join(run.output, file), bytes, runFolder(run.output, run.key).temporary));
+    await openStill(run, () =>
+      writeAtomically(join(run.output, file), bytes, runFolder(run.output, run.key).temporary),
+    );
     files.push({ file, bytes: bytes.byteLength, sha256: sha256(bytes) });
   }
   return files;
@@ -144,8 +161,18 @@ function recordOf(
   rejections: readonly Rejection[],
 ): ShardRecord {
   const { source, firstRow, rows, start, end } = chunk;
-  const counts = { firstRow, rows: receipt.rows, rejected: rejections.length, truncated: receipt.truncated.length, tokens: receipt.tokens };
-  return { chunk: { source, firstRow, rows, start, end }, entry: { ...main!, ...counts, ...(companion && { companion }) }, rejections };
+  const counts = {
+    firstRow,
+    rows: receipt.rows,
+    rejected: rejections.length,
+    truncated: receipt.truncated.length,
+    tokens: receipt.tokens,
+  };
+  return {
+    chunk: { source, firstRow, rows, start, end },
+    entry: { ...main!, ...counts, ...(companion && { companion }) },
+    rejections,
+  };
 }
 
 function resultOf({ entry, rejections }: ShardRecord, { index, bytes }: CorpusChunk, reused: boolean): ChunkResult {

@@ -23,10 +23,11 @@ const harmlessText = 'a';
 const attempts = 2;
 
 /**
- * Embeds texts of which some may be poisonous: finds those by bisection and leaves them out. The others are embedded together, so that their
- * vectors do not depend on the way in which the poisonous ones were found.
+ * Embeds texts of which some may be poisonous: finds those by bisection and leaves them out. The others are embedded
+ * together, so that their vectors do not depend on the way in which the poisonous ones were found.
  *
- * @throws whatever `embed` throws when the fault is not that of a text: an abort, a wrong argument, a backend that fails on a harmless text too
+ * @throws whatever `embed` throws when the fault is not that of a text: an abort, a wrong argument, a backend that
+ * fails on a harmless text too
  */
 export async function embedTexts(texts: readonly string[], embed: Embed): Promise<EmbeddedTexts> {
   const failures: EmbeddingFailure[] = [];
@@ -57,12 +58,18 @@ function namedRows(error: unknown, kept: readonly number[]): EmbeddingFailure[] 
   if (!SentvecError.is(error, 'invalid-text')) return undefined;
   const { row, rows = [row] } = error.details;
   if (!Array.isArray(rows)) return undefined;
-  const places = rows.flatMap((place: unknown) => (typeof place === 'number' && kept[place] !== undefined ? [kept[place]] : []));
+  const places = rows.flatMap((place: unknown) =>
+    typeof place === 'number' && kept[place] !== undefined ? [kept[place]] : [],
+  );
   return places.length === 0 ? undefined : places.map((index) => ({ index, error }));
 }
 
 /** Bisects down to the texts that fail alone. */
-async function findFailures(indices: readonly number[], texts: readonly string[], embed: Embed): Promise<EmbeddingFailure[]> {
+async function findFailures(
+  indices: readonly number[],
+  texts: readonly string[],
+  embed: Embed,
+): Promise<EmbeddingFailure[]> {
   const middle = Math.ceil(indices.length / 2);
   const halves = indices.length === 1 ? [indices] : [indices.slice(0, middle), indices.slice(middle)];
   const found: EmbeddingFailure[] = [];

@@ -2,7 +2,10 @@ import type { Manifest, ShardEntry } from '../manifest.ts';
 import { readCalibration } from '../run/calibration.ts';
 import { readRunSources, type CorpusRun } from '../run/corpus-run.ts';
 
-/** The manifest of a run: complete with all its shards, or not complete without any. @throws SentvecError `invalid-output`, `io-failed` */
+/**
+ * The manifest of a run: complete with all its shards, or not complete without any. @throws SentvecError
+ * `invalid-output`, `io-failed`
+ */
 export async function manifestOf(run: CorpusRun, shards?: readonly ShardEntry[]): Promise<Manifest> {
   const { found, sources } = await readRunSources(run);
   const calibration = await readCalibration(run);

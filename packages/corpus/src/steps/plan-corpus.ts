@@ -12,10 +12,12 @@ export interface PlanEnd {
 }
 
 /**
- * Cuts the corpus of a run into chunks, lazily and in constant memory. The chunks depend on the inputs and the options alone: planning again
- * gives the same ones. When the last chunk has been taken, the plan's end is recorded for {@link commitCorpus}.
+ * Cuts the corpus of a run into chunks, lazily and in constant memory. The chunks depend on the inputs and the options
+ * alone: planning again gives the same ones. When the last chunk has been taken, the plan's end is recorded for {@link
+ * commitCorpus}.
  *
- * @throws SentvecError `invalid-corpus` for an input that cannot be cut, `invalid-output` when the run is no longer open, `io-failed`, `aborted`
+ * @throws SentvecError `invalid-corpus` for an input that cannot be cut, `invalid-output` when the run is no longer
+ * open, `io-failed`, `aborted`
  */
 export async function* planCorpus(
   run: CorpusRun,

@@ -34,11 +34,13 @@ export type PreparedCorpus =
   | { readonly finished: true; readonly manifest: Manifest };
 
 /**
- * Checks a request and makes everything ready for its chunks: unpacks inputs that cannot be read at random, checks that they have the fields,
- * takes the ranges for int8 and uint8, and claims the output folder. When it fails, the output folder is as it was.
+ * Checks a request and makes everything ready for its chunks: unpacks inputs that cannot be read at random, checks that
+ * they have the fields, takes the ranges for int8 and uint8, and claims the output folder. When it fails, the output
+ * folder is as it was.
  *
- * @throws SentvecError `invalid-argument`; `invalid-corpus` for inputs that are not there or not what they seem; `space-mismatch` and
- * `invalid-output` for an output folder that is in the way, with what to do; `io-failed`, `aborted`
+ * @throws SentvecError `invalid-argument`; `invalid-corpus` for inputs that are not there or not what they seem;
+ * `space-mismatch` and `invalid-output` for an output folder that is in the way, with what to do; `io-failed`,
+ * `aborted`
  */
 export async function prepareCorpus(
   request: CorpusRequest,
@@ -123,9 +125,15 @@ async function readySources(
 }
 
 /** The run itself comes last: once it is there, the run can be continued. */
-async function writeRun(run: CorpusRun, sources: RunSources, embedder: Embedder, signal: AbortSignal | undefined): Promise<void> {
+async function writeRun(
+  run: CorpusRun,
+  sources: RunSources,
+  embedder: Embedder,
+  signal: AbortSignal | undefined,
+): Promise<void> {
   const folder = runFolder(run.output, run.key);
-  const write = (path: string, value: unknown): Promise<void> => writeAtomically(path, JSON.stringify(value), folder.temporary);
+  const write = (path: string, value: unknown): Promise<void> =>
+    writeAtomically(path, JSON.stringify(value), folder.temporary);
   if (isCalibrated(run.options.precision)) {
     const calibration = await calibrate(sources.sources, run.options, embedder, signal);
     if (calibration) await write(folder.calibration, calibration);

@@ -39,7 +39,12 @@ export function batchingChecks(subject: BackendUnderTest): BackendCheck[] {
     const tokens = await encoder.encode(batch);
     expectSize('Token embeddings', tokens, batch.rows * batch.cols, encoder.hiddenSize);
     for (const [row, embeddings] of tokensOf(texts, batch, tokens).entries()) {
-      expectClose(`The token embeddings of text ${row} in a batch of ${batch.rows} × ${batch.cols}`, embeddings, alone[row]!, invariance);
+      expectClose(
+        `The token embeddings of text ${row} in a batch of ${batch.rows} × ${batch.cols}`,
+        embeddings,
+        alone[row]!,
+        invariance,
+      );
     }
   };
 
@@ -64,7 +69,8 @@ export function batchingChecks(subject: BackendUnderTest): BackendCheck[] {
       run: () =>
         onEach(async (encoder, texts, alone, padding) => {
           const longest = Math.max(...texts.map((text) => text.length));
-          for (const cols of [longest + 1, longest + 2, longest + 7]) await expectAlike(encoder, texts, alone, padding, cols);
+          for (const cols of [longest + 1, longest + 2, longest + 7])
+            await expectAlike(encoder, texts, alone, padding, cols);
         }),
     },
     {
@@ -87,7 +93,8 @@ export function batchingChecks(subject: BackendUnderTest): BackendCheck[] {
           if (!Number.isFinite(encoder.maxPositions)) return;
           const long = Array.from({ length: encoder.maxPositions }, (_, place) => 5 + (place % 90));
           const { data } = await encoder.encode(padded([long]));
-          if (!data.every((value) => Number.isFinite(value))) fail(`A text of ${long.length} tokens gave numbers that are not finite.`);
+          if (!data.every((value) => Number.isFinite(value)))
+            fail(`A text of ${long.length} tokens gave numbers that are not finite.`);
           await expectAlike(encoder, [texts[0]!, long], [alone[0]!, data], padding);
           const tooLong = await encoder.encode(padded([[...long, 5]])).catch((error: unknown) => error);
           if (!(tooLong instanceof Error))
@@ -113,7 +120,8 @@ export function batchingChecks(subject: BackendUnderTest): BackendCheck[] {
       run: () =>
         onEach(async (encoder, texts, alone) => {
           const { ids, mask, rows, cols } = padded([texts[0]!]);
-          const within = (part: Int32Array): Int32Array => Int32Array.of(7, 7, 7, ...part, 7, 7).subarray(3, 3 + part.length);
+          const within = (part: Int32Array): Int32Array =>
+            Int32Array.of(7, 7, 7, ...part, 7, 7).subarray(3, 3 + part.length);
           const batch = { ids: within(ids), mask: within(mask), rows, cols };
           const { data } = await encoder.encode(batch);
           expectClose('Token embeddings of a batch within larger arrays', data, alone[0]!, invariance);

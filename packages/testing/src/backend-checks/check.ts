@@ -42,7 +42,11 @@ export function fail(message: string): never {
 }
 
 /** Waits for a failure with one of the codes. @throws when there is none, or another */
-export async function expectError(what: string, work: Promise<unknown>, ...codes: readonly string[]): Promise<SentvecError> {
+export async function expectError(
+  what: string,
+  work: Promise<unknown>,
+  ...codes: readonly string[]
+): Promise<SentvecError> {
   let error: unknown;
   try {
     await work;
@@ -51,7 +55,8 @@ export async function expectError(what: string, work: Promise<unknown>, ...codes
   }
   if (error === undefined) fail(`${what} succeeded, where an error ${codes.join(' or ')} was due.`);
   if (!SentvecError.is(error)) fail(`${what} failed with what is not a SentvecError: ${describe(error)}`);
-  if (!codes.includes(error.code)) fail(`${what} failed with ${error.code}, where ${codes.join(' or ')} was due: ${error.message}`);
+  if (!codes.includes(error.code))
+    fail(`${what} failed with ${error.code}, where ${codes.join(' or ')} was due: ${error.message}`);
   return error;
 }
 

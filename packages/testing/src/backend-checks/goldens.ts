@@ -56,7 +56,12 @@ export function goldenChecks(subject: BackendUnderTest, model: string): BackendC
           }
           for (const { text, prompt_name: prompt, embedding } of prompted) {
             const { vectors: one } = await embedder.embed([text], { prompt });
-            expectClose(`The vector of ${JSON.stringify(text)} with the prompt "${prompt}"`, one.data, embedding, tolerance);
+            expectClose(
+              `The vector of ${JSON.stringify(text)} with the prompt "${prompt}"`,
+              one.data,
+              embedding,
+              tolerance,
+            );
           }
         } finally {
           await embedder.dispose();

@@ -8,7 +8,10 @@ const positions = 32;
 /** Bytes of the weights of {@link largeModel}: enough that a few copies of them are seen in the memory of a process. */
 export const largeModelSize: number = 4 * vocabulary * hidden;
 
-/** A BERT of one layer with a large table of token embeddings, in memory; all weights are small numbers of a simple pattern. */
+/**
+ * A BERT of one layer with a large table of token embeddings, in memory; all weights are small numbers of a simple
+ * pattern.
+ */
 export function largeModel(): ModelFiles {
   const tensors: Record<string, WritableTensor> = {};
   const matrix = (name: string, ...shape: number[]): void => {
@@ -28,7 +31,8 @@ export function largeModel(): ModelFiles {
   matrix('embeddings.token_type_embeddings.weight', 2, hidden);
   norm('embeddings.LayerNorm');
   const layer = 'encoder.layer.0';
-  for (const part of ['self.query', 'self.key', 'self.value', 'output.dense']) linear(`${layer}.attention.${part}`, hidden, hidden);
+  for (const part of ['self.query', 'self.key', 'self.value', 'output.dense'])
+    linear(`${layer}.attention.${part}`, hidden, hidden);
   norm(`${layer}.attention.output.LayerNorm`);
   linear(`${layer}.intermediate.dense`, hidden, intermediate);
   linear(`${layer}.output.dense`, intermediate, hidden);
@@ -44,5 +48,8 @@ export function largeModel(): ModelFiles {
     type_vocab_size: 2,
     pad_token_id: 0,
   };
-  return memoryModel('large-model', { 'config.json': JSON.stringify(config), 'model.safetensors': writeSafetensors(tensors) });
+  return memoryModel('large-model', {
+    'config.json': JSON.stringify(config),
+    'model.safetensors': writeSafetensors(tensors),
+  });
 }

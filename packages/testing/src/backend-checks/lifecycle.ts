@@ -14,7 +14,11 @@ export function lifecycleChecks(subject: BackendUnderTest): BackendCheck[] {
   };
 
   /** Many calls at once, each with one text. */
-  const callsAtOnce = (encoder: Encoder, ids: readonly (readonly number[])[], signal?: AbortSignal): Promise<Float32Array>[] =>
+  const callsAtOnce = (
+    encoder: Encoder,
+    ids: readonly (readonly number[])[],
+    signal?: AbortSignal,
+  ): Promise<Float32Array>[] =>
     Array.from(
       { length: effort.callsAtOnce },
       async (_, call) => (await encoder.encode(padded([ids[call % ids.length]!]), { signal })).data,
@@ -27,11 +31,14 @@ export function lifecycleChecks(subject: BackendUnderTest): BackendCheck[] {
         const availability = await backend.isAvailable();
         if (!availability.available) fail(`The backend is not available here: ${availability.reason}`);
         if (availability.device === '') fail('The backend does not name its device.');
-        await subject.withEncoder(goldens.model(model), async ({ hiddenSize, maxPositions, concurrency, batchTokens }) => {
-          for (const [name, value] of Object.entries({ hiddenSize, maxPositions, concurrency, batchTokens })) {
-            if (!(value >= 1)) fail(`The encoder's ${name} is ${value}; it must be at least 1.`);
-          }
-        });
+        await subject.withEncoder(
+          goldens.model(model),
+          async ({ hiddenSize, maxPositions, concurrency, batchTokens }) => {
+            for (const [name, value] of Object.entries({ hiddenSize, maxPositions, concurrency, batchTokens })) {
+              if (!(value >= 1)) fail(`The encoder's ${name} is ${value}; it must be at least 1.`);
+            }
+          },
+        );
       },
     },
     {
@@ -68,8 +75,17 @@ export function lifecycleChecks(subject: BackendUnderTest): BackendCheck[] {
             if (call.status === 'rejected' && !SentvecError.is(call.reason, 'aborted'))
               fail(`A call failed with ${String(call.reason)} instead of "aborted".`);
           }
-          await expectError('A call with an aborted signal', encoder.encode(padded([ids[0]!]), { signal: controller.signal }), 'aborted');
-          expectClose('The embeddings after an abort', (await encoder.encode(padded([ids[0]!]))).data, expected, invariance);
+          await expectError(
+            'A call with an aborted signal',
+            encoder.encode(padded([ids[0]!]), { signal: controller.signal }),
+            'aborted',
+          );
+          expectClose(
+            'The embeddings after an abort',
+            (await encoder.encode(padded([ids[0]!]))).data,
+            expected,
+            invariance,
+          );
         });
       },
     },

@@ -6,7 +6,13 @@ import { padded } from './token-batches.ts';
 const rounds = 4;
 
 /** Models that cannot be loaded, and one that is loaded again and again. */
-export function loadingChecks({ backend, goldens, effort, memoryInUse, withEncoder }: BackendUnderTest): BackendCheck[] {
+export function loadingChecks({
+  backend,
+  goldens,
+  effort,
+  memoryInUse,
+  withEncoder,
+}: BackendUnderTest): BackendCheck[] {
   const { loadsBefore, loadsBetween } = effort;
   const tiny = (): ModelFiles => goldens.model('tiny-bert');
   const refuse = async (what: string, files: ModelFiles, ...codes: readonly string[]): Promise<void> => {
@@ -19,7 +25,11 @@ export function loadingChecks({ backend, goldens, effort, memoryInUse, withEncod
       name: 'a model whose weights do not fit its configuration is refused',
       run: async () => {
         const config = await readConfig(tiny());
-        await refuse('a model of another width', await changed(tiny(), { 'config.json': { ...config, hidden_size: 64 } }), 'invalid-model');
+        await refuse(
+          'a model of another width',
+          await changed(tiny(), { 'config.json': { ...config, hidden_size: 64 } }),
+          'invalid-model',
+        );
         await refuse(
           'a model of more layers',
           await changed(tiny(), { 'config.json': { ...config, num_hidden_layers: 9 } }),
@@ -38,7 +48,11 @@ export function loadingChecks({ backend, goldens, effort, memoryInUse, withEncod
       name: 'a model without weights, or with broken ones, is refused',
       run: async () => {
         const weights = await tiny().read('model.safetensors');
-        await refuse('a model without weights', await changed(tiny(), { 'model.safetensors': undefined }), 'invalid-model');
+        await refuse(
+          'a model without weights',
+          await changed(tiny(), { 'model.safetensors': undefined }),
+          'invalid-model',
+        );
         await refuse(
           'weights that were cut short',
           await changed(tiny(), { 'model.safetensors': weights.slice(0, weights.length / 2) }),
@@ -68,7 +82,9 @@ export function loadingChecks({ backend, goldens, effort, memoryInUse, withEncod
           growths.push((await memoryInUse()) - before);
           if (growths.at(-1)! <= allowed) return;
         }
-        fail(`${loadsBetween} loads of ${largeModelSize} bytes left ${growths.join(', then ')} bytes behind; ${allowed} are allowed.`);
+        fail(
+          `${loadsBetween} loads of ${largeModelSize} bytes left ${growths.join(', then ')} bytes behind; ${allowed} are allowed.`,
+        );
       },
     },
   ];

@@ -16,7 +16,11 @@ export function padded(
 }
 
 /** The embeddings of the real tokens of each text. */
-export function tokensOf(texts: readonly (readonly number[])[], batch: TokenBatch, { data, cols }: TokenEmbeddings): Float32Array[] {
+export function tokensOf(
+  texts: readonly (readonly number[])[],
+  batch: TokenBatch,
+  { data, cols }: TokenEmbeddings,
+): Float32Array[] {
   return texts.map((ids, row) => data.slice(row * batch.cols * cols, (row * batch.cols + ids.length) * cols));
 }
 
@@ -32,16 +36,25 @@ export function largestDifference(actual: ArrayLike<number>, expected: ArrayLike
 }
 
 /** @throws when the numbers differ by more than `tolerance`; says by how much */
-export function expectClose(what: string, actual: ArrayLike<number>, expected: ArrayLike<number>, tolerance: number): void {
+export function expectClose(
+  what: string,
+  actual: ArrayLike<number>,
+  expected: ArrayLike<number>,
+  tolerance: number,
+): void {
   const difference = largestDifference(actual, expected);
   if (difference <= tolerance) return;
   const numbers =
-    actual.length === expected.length ? `differ by ${difference}` : `are ${actual.length} numbers instead of ${expected.length}`;
+    actual.length === expected.length
+      ? `differ by ${difference}`
+      : `are ${actual.length} numbers instead of ${expected.length}`;
   throw new Error(`${what} ${numbers}; ${tolerance} is allowed.`);
 }
 
 /** @throws when the matrix is not of this size */
 export function expectSize(what: string, matrix: Matrix, rows: number, cols: number): void {
   if (matrix.rows === rows && matrix.cols === cols && matrix.data.length === rows * cols) return;
-  throw new Error(`${what} are ${matrix.rows} × ${matrix.cols} with ${matrix.data.length} numbers, not ${rows} × ${cols}.`);
+  throw new Error(
+    `${what} are ${matrix.rows} × ${matrix.cols} with ${matrix.data.length} numbers, not ${rows} × ${cols}.`,
+  );
 }

@@ -11,8 +11,9 @@ export interface LabelledPairs {
 }
 
 /**
- * Whether a threshold on the similarity tells matches from others: best accuracy, best F1 with its precision and recall, average precision,
- * for all four similarities; `score` is the average precision of the model's own. As `BinaryClassificationEvaluator` of sentence-transformers.
+ * Whether a threshold on the similarity tells matches from others: best accuracy, best F1 with its precision and
+ * recall, average precision, for all four similarities; `score` is the average precision of the model's own. As
+ * `BinaryClassificationEvaluator` of sentence-transformers.
  */
 export async function evaluateBinaryClassification(
   embed: EmbedTexts,

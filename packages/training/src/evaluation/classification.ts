@@ -17,8 +17,8 @@ export interface ClassificationOptions {
 }
 
 /**
- * How far vectors tell classes apart, with no training of the encoder: the accuracy of the vote of the nearest neighbours, and of a linear
- * probe (multinomial logistic regression on the vectors), which is the `score`.
+ * How far vectors tell classes apart, with no training of the encoder: the accuracy of the vote of the nearest
+ * neighbours, and of a linear probe (multinomial logistic regression on the vectors), which is the `score`.
  * @param train what neighbours and probe know @param test what they are judged by
  */
 export async function evaluateClassification(

@@ -12,7 +12,10 @@ export interface ClusteringOptions {
   readonly restarts?: number;
 }
 
-/** Clusters the vectors by k-means into as many clusters as there are classes and compares: v-measure (`score`), homogeneity, completeness. */
+/**
+ * Clusters the vectors by k-means into as many clusters as there are classes and compares: v-measure (`score`),
+ * homogeneity, completeness.
+ */
 export async function evaluateClustering(
   embed: EmbedTexts,
   { texts, classes }: ClassifiedTexts,
@@ -25,7 +28,10 @@ export async function evaluateClustering(
   return { score: metrics.v_measure, metrics: { ...metrics } };
 }
 
-/** Harmonic mean of homogeneity (a cluster holds one class) and completeness (a class lies in one cluster) (Rosenberg and Hirschberg, 2007). */
+/**
+ * Harmonic mean of homogeneity (a cluster holds one class) and completeness (a class lies in one cluster) (Rosenberg
+ * and Hirschberg, 2007).
+ */
 export function vMeasure(
   classes: readonly unknown[],
   clusters: readonly unknown[],
@@ -41,10 +47,15 @@ export function vMeasure(
 function entropy(values: readonly unknown[]): number {
   const counts = new Map<unknown, number>();
   for (const value of values) counts.set(value, (counts.get(value) ?? 0) + 1);
-  return [...counts.values()].reduce((sum, count) => sum - (count / values.length) * Math.log(count / values.length), 0);
+  return [...counts.values()].reduce(
+    (sum, count) => sum - (count / values.length) * Math.log(count / values.length),
+    0,
+  );
 }
 
-/** Lloyd's algorithm from k-means++ centres (Arthur and Vassilvitskii, 2007). @returns the number of each row's cluster */
+/**
+ * Lloyd's algorithm from k-means++ centres (Arthur and Vassilvitskii, 2007). @returns the number of each row's cluster
+ */
 export function kMeans(vectors: Matrix, count: number, seed: number, restarts: number): number[] {
   let best: Clustering | undefined;
   for (let restart = 0; restart < restarts; restart++) {
@@ -66,7 +77,8 @@ function firstCentres(vectors: Matrix, count: number, random: Random): Float64Ar
   const nearest = new Float64Array(vectors.rows).fill(Infinity);
   while (centres.length < count) {
     const latest = centres.at(-1)!;
-    for (let row = 0; row < vectors.rows; row++) nearest[row] = Math.min(nearest[row]!, squaredDistance(vectors, row, latest));
+    for (let row = 0; row < vectors.rows; row++)
+      nearest[row] = Math.min(nearest[row]!, squaredDistance(vectors, row, latest));
     let left = random.uniform() * nearest.reduce((sum, distance) => sum + distance, 0);
     const chosen = nearest.findIndex((distance) => (left -= distance) <= 0);
     centres.push(rowAt(Math.max(0, chosen)));
@@ -83,7 +95,10 @@ function lloyd(vectors: Matrix, centres: Float64Array[]): Clustering {
     if (settled) break;
     moveCentres(vectors, clusters, centres);
   }
-  return { clusters, spread: clusters.reduce((sum, cluster, row) => sum + squaredDistance(vectors, row, centres[cluster]!), 0) };
+  return {
+    clusters,
+    spread: clusters.reduce((sum, cluster, row) => sum + squaredDistance(vectors, row, centres[cluster]!), 0),
+  };
 }
 
 function nearestCentre(vectors: Matrix, row: number, centres: readonly Float64Array[]): number {

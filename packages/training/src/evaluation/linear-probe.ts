@@ -9,8 +9,8 @@ export interface LinearProbe {
 const [iterations, learningRate, decay] = [200, 0.05, 1e-4] as const;
 
 /**
- * Multinomial logistic regression with a small L2 penalty, fitted by Adam on all examples at once. Vectors are standardized by column
- * first. Deterministic.
+ * Multinomial logistic regression with a small L2 penalty, fitted by Adam on all examples at once. Vectors are
+ * standardized by column first. Deterministic.
  * @param classes the number of the class of each row, 0 to `count - 1`
  */
 export function fitLinearProbe(vectors: Matrix, classes: readonly number[], count: number): LinearProbe {
@@ -25,7 +25,8 @@ export function fitLinearProbe(vectors: Matrix, classes: readonly number[], coun
       const g = gradient[i]! + decay * weights[i]!;
       mean[i] = 0.9 * mean[i]! + 0.1 * g;
       variance[i] = 0.999 * variance[i]! + 0.001 * g * g;
-      weights[i]! -= (learningRate * (mean[i]! / (1 - 0.9 ** step))) / (Math.sqrt(variance[i]! / (1 - 0.999 ** step)) + 1e-8);
+      weights[i]! -=
+        (learningRate * (mean[i]! / (1 - 0.9 ** step))) / (Math.sqrt(variance[i]! / (1 - 0.999 ** step)) + 1e-8);
     }
   }
   return {
@@ -59,7 +60,8 @@ function columnScaling({ data, rows, cols }: Matrix): Scaling {
 function standardize({ data, rows, cols }: Matrix, { mean, inverseDeviation }: Scaling): Matrix {
   const result = new Float32Array(rows * (cols + 1)).fill(1);
   for (let row = 0; row < rows; row++) {
-    for (let i = 0; i < cols; i++) result[row * (cols + 1) + i] = (data[row * cols + i]! - mean[i]!) * inverseDeviation[i]!;
+    for (let i = 0; i < cols; i++)
+      result[row * (cols + 1) + i] = (data[row * cols + i]! - mean[i]!) * inverseDeviation[i]!;
   }
   return { data: result, rows, cols: cols + 1 };
 }

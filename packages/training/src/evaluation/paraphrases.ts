@@ -18,8 +18,8 @@ export function paraphraseTask(first: readonly string[], second: readonly string
 }
 
 /**
- * Finds the paraphrases among all pairs: average precision (`score`), best F1 with its precision, recall and threshold. Pairs that mining does
- * not return count as not found. As `ParaphraseMiningEvaluator` of sentence-transformers.
+ * Finds the paraphrases among all pairs: average precision (`score`), best F1 with its precision, recall and threshold.
+ * Pairs that mining does not return count as not found. As `ParaphraseMiningEvaluator` of sentence-transformers.
  */
 export async function evaluateParaphrases(
   embed: EmbedTexts,
@@ -36,5 +36,8 @@ export async function evaluateParaphrases(
   const recall = best.recall * found;
   const f1 = best.precision + recall === 0 ? 0 : (2 * best.precision * recall) / (best.precision + recall);
   const ap = averagePrecision(ranked) * found;
-  return { score: ap, metrics: { average_precision: ap, f1, precision: best.precision, recall, threshold: best.threshold } };
+  return {
+    score: ap,
+    metrics: { average_precision: ap, f1, precision: best.precision, recall, threshold: best.threshold },
+  };
 }

@@ -16,7 +16,9 @@ export function rankLabels(scores: ArrayLike<number>, labels: ArrayLike<number>)
   return { scores: order.map((i) => scores[i]!), labels: order.map((i) => labels[i]!) };
 }
 
-/** The highest share of right decisions that a threshold reaches. Thresholds lie half-way between neighbouring scores. */
+/**
+ * The highest share of right decisions that a threshold reaches. Thresholds lie half-way between neighbouring scores.
+ */
 export function bestAccuracy({ scores, labels }: RankedLabels): Threshold {
   let negativesLeft = labels.filter((label) => label === 0).length;
   let positivesSoFar = 0;
@@ -31,7 +33,10 @@ export function bestAccuracy({ scores, labels }: RankedLabels): Threshold {
 }
 
 /** The highest F1 that a threshold reaches, with its precision and recall. */
-export function bestF1({ scores, labels }: RankedLabels): Threshold & { readonly precision: number; readonly recall: number } {
+export function bestF1({
+  scores,
+  labels,
+}: RankedLabels): Threshold & { readonly precision: number; readonly recall: number } {
   const positives = labels.filter((label) => label === 1).length;
   let best = { value: 0, threshold: 0, precision: 0, recall: 0 };
   let right = 0;
@@ -45,7 +50,10 @@ export function bestF1({ scores, labels }: RankedLabels): Threshold & { readonly
   return best;
 }
 
-/** The area under precision over recall, in steps: Σ (Rₙ - Rₙ₋₁) Pₙ over the distinct scores, as `average_precision_score` of scikit-learn. 0 without positives. */
+/**
+ * The area under precision over recall, in steps: Σ (Rₙ - Rₙ₋₁) Pₙ over the distinct scores, as
+ * `average_precision_score` of scikit-learn. 0 without positives.
+ */
 export function averagePrecision({ scores, labels }: RankedLabels): number {
   const positives = labels.filter((label) => label === 1).length;
   let right = 0;
@@ -62,7 +70,8 @@ export function averagePrecision({ scores, labels }: RankedLabels): number {
 
 /** Σ 1 / log₂(rank + 1) over the right items of the first k, divided by what the best order would give. */
 export function discountedGain(labels: readonly number[], k: number): number {
-  const gain = (list: readonly number[]) => list.slice(0, k).reduce((sum, label, i) => sum + label / Math.log2(i + 2), 0);
+  const gain = (list: readonly number[]) =>
+    list.slice(0, k).reduce((sum, label, i) => sum + label / Math.log2(i + 2), 0);
   const ideal = gain(labels.toSorted((a, b) => b - a));
   return ideal === 0 ? 0 : gain(labels) / ideal;
 }

@@ -11,7 +11,11 @@ export interface RerankingSample {
 }
 
 /** A sample for each different query, of rows with a query, a document, and 1 when it answers or 0 when it does not. */
-export function rerankingSamples(queries: readonly string[], documents: readonly string[], labels: ArrayLike<number>): RerankingSample[] {
+export function rerankingSamples(
+  queries: readonly string[],
+  documents: readonly string[],
+  labels: ArrayLike<number>,
+): RerankingSample[] {
   const samples = new Map<string, { query: string; positive: string[]; negative: string[] }>();
   for (const [row, query] of queries.entries()) {
     const sample = samples.get(query) ?? { query, positive: [], negative: [] };
@@ -21,7 +25,10 @@ export function rerankingSamples(queries: readonly string[], documents: readonly
   return [...samples.values()];
 }
 
-/** Orders the documents of each query: mean average precision (`score`), MRR and NDCG at k, default 10. As `RerankingEvaluator` of sentence-transformers. */
+/**
+ * Orders the documents of each query: mean average precision (`score`), MRR and NDCG at k, default 10. As
+ * `RerankingEvaluator` of sentence-transformers.
+ */
 export async function evaluateReranking(
   embed: EmbedTexts,
   samples: readonly RerankingSample[],

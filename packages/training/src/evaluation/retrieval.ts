@@ -10,12 +10,16 @@ export interface RetrievalTask {
   readonly relevant: Readonly<Record<string, readonly string[]>>;
 }
 
-/** The task of finding, for each query, the documents that stand in a row with it. The documents of all rows are the corpus; row i of both belongs together. */
+/**
+ * The task of finding, for each query, the documents that stand in a row with it. The documents of all rows are the
+ * corpus; row i of both belongs together.
+ */
 export function retrievalTask(queries: readonly string[], documents: readonly string[]): RetrievalTask {
   const corpusIds = idsOf(documents);
   const queryIds = idsOf(queries);
   const relevant: Record<string, string[]> = {};
-  for (const [row, query] of queries.entries()) (relevant[queryIds.get(query)!] ??= []).push(corpusIds.get(documents[row]!)!);
+  for (const [row, query] of queries.entries())
+    (relevant[queryIds.get(query)!] ??= []).push(corpusIds.get(documents[row]!)!);
   return { queries: byId(queryIds), corpus: byId(corpusIds), relevant };
 }
 
@@ -28,7 +32,9 @@ function byId(ids: ReadonlyMap<string, string>): Record<string, string> {
   return Object.fromEntries([...ids].map(([text, id]) => [id, text]));
 }
 
-/** Search for each query: the metrics of `informationRetrieval`; `score` is NDCG at 10 of the model's own similarity. */
+/**
+ * Search for each query: the metrics of `informationRetrieval`; `score` is NDCG at 10 of the model's own similarity.
+ */
 export async function evaluateRetrieval(
   embed: EmbedTexts,
   { queries, corpus, relevant }: RetrievalTask,

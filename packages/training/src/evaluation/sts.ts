@@ -10,8 +10,9 @@ export interface ScoredPairs {
 }
 
 /**
- * Semantic textual similarity: correlation of similarities with people's scores. `score` is Spearman's for the model's own similarity;
- * `metrics` has Spearman's and Pearson's for all four. As `EmbeddingSimilarityEvaluator` of sentence-transformers.
+ * Semantic textual similarity: correlation of similarities with people's scores. `score` is Spearman's for the model's
+ * own similarity; `metrics` has Spearman's and Pearson's for all four. As `EmbeddingSimilarityEvaluator` of
+ * sentence-transformers.
  */
 export async function evaluateSts(
   embed: EmbedTexts,

@@ -9,13 +9,20 @@ export interface Triplets {
   readonly negatives: readonly string[];
 }
 
-/** The share of triplets in the right order, by each similarity; `score` by the model's own. As `TripletEvaluator` of sentence-transformers. */
+/**
+ * The share of triplets in the right order, by each similarity; `score` by the model's own. As `TripletEvaluator` of
+ * sentence-transformers.
+ */
 export async function evaluateTriplets(
   embed: EmbedTexts,
   triplets: Triplets,
   similarity: SimilarityFunction = 'cosine',
 ): Promise<Evaluation> {
-  const [anchors, positives, negatives] = [await embed(triplets.anchors), await embed(triplets.positives), await embed(triplets.negatives)];
+  const [anchors, positives, negatives] = [
+    await embed(triplets.anchors),
+    await embed(triplets.positives),
+    await embed(triplets.negatives),
+  ];
   const metrics: Record<string, number> = {};
   for (const name of similarityFunctions) {
     const near = pairwiseSimilarity(anchors, positives, name);

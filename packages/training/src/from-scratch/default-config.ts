@@ -17,8 +17,8 @@ const bert = {
 };
 
 /**
- * A `config.json` without `vocab_size`, with the keys of transformers and a position for each of `maxLength` tokens. Of an
- * architecture that is not known here, only what all have: reading it will say what is missing.
+ * A `config.json` without `vocab_size`, with the keys of transformers and a position for each of `maxLength` tokens. Of
+ * an architecture that is not known here, only what all have: reading it will say what is missing.
  */
 export function defaultConfig(modelType: string, maxLength: number): Readonly<Record<string, unknown>> {
   const own = defaults.get(modelType)?.(maxLength) ?? {};
@@ -28,14 +28,26 @@ export function defaultConfig(modelType: string, maxLength: number): Readonly<Re
 type ConfigOfLength = (maxLength: number) => Readonly<Record<string, unknown>>;
 
 /** Numbering of positions begins after the padding's id. */
-const roberta: ConfigOfLength = (maxLength) => ({ ...bert, max_position_embeddings: maxLength + paddingId + 1, type_vocab_size: 1 });
+const roberta: ConfigOfLength = (maxLength) => ({
+  ...bert,
+  max_position_embeddings: maxLength + paddingId + 1,
+  type_vocab_size: 1,
+});
 
 const defaults: ReadonlyMap<string, ConfigOfLength> = new Map<string, ConfigOfLength>([
   ['bert', (maxLength) => ({ ...bert, max_position_embeddings: maxLength, type_vocab_size: 2 })],
   ['camembert', roberta],
   ['roberta', roberta],
   ['xlm-roberta', roberta],
-  ['mpnet', (maxLength) => ({ ...bert, pad_token_id: 1, max_position_embeddings: maxLength + 2, relative_attention_num_buckets: 32 })],
+  [
+    'mpnet',
+    (maxLength) => ({
+      ...bert,
+      pad_token_id: 1,
+      max_position_embeddings: maxLength + 2,
+      relative_attention_num_buckets: 32,
+    }),
+  ],
   [
     'distilbert',
     (maxLength) => ({

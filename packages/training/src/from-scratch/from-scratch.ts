@@ -1,5 +1,11 @@
 import { encoderNetwork } from '@sentvec/architectures';
-import { memoryModel, readTokenizerDefinition, writeSafetensors, type ModelFiles, type PoolingMode } from '@sentvec/core';
+import {
+  memoryModel,
+  readTokenizerDefinition,
+  writeSafetensors,
+  type ModelFiles,
+  type PoolingMode,
+} from '@sentvec/core';
 import { defaultConfig } from './default-config.ts';
 import { inverseDocumentFrequencies, randomWeights, scaleRows } from './initial-weights.ts';
 import { trainWordPiece } from './word-piece-trainer.ts';
@@ -7,9 +13,9 @@ import { trainWordPiece } from './word-piece-trainer.ts';
 /** Options of {@link fromScratch}. */
 export interface FromScratchOptions {
   /**
-   * `config.json` of the encoder with the keys of transformers, as far as it is not the default. Default: a BERT of 4 layers, 256 wide, 4 heads;
-   * with another `model_type` that architecture in about the same size, with `static-embedding` a StaticEmbedding of 256. `vocab_size` is set
-   * by the tokenizer.
+   * `config.json` of the encoder with the keys of transformers, as far as it is not the default. Default: a BERT of 4
+   * layers, 256 wide, 4 heads; with another `model_type` that architecture in about the same size, with
+   * `static-embedding` a StaticEmbedding of 256. `vocab_size` is set by the tokenizer.
    */
   readonly config?: Readonly<Record<string, unknown>> | undefined;
   /** Pieces of the tokenizer. Default 8000. */
@@ -19,9 +25,10 @@ export interface FromScratchOptions {
   /** The most tokens of a text. Default 128. */
   readonly maxLength?: number | undefined;
   /**
-   * How long the random vectors of tokens are. `equal`: about equally long. `idf`: in proportion to the token's inverse document frequency in the
-   * texts, so that a StaticEmbedding begins as a bag of tokens weighted by idf, which is a strong start: its cosine then goes by the rare tokens
-   * that two texts share. Default `idf` for `static-embedding`, else `equal`.
+   * How long the random vectors of tokens are. `equal`: about equally long. `idf`: in proportion to the token's inverse
+   * document frequency in the texts, so that a StaticEmbedding begins as a bag of tokens weighted by idf, which is a
+   * strong start: its cosine then goes by the rare tokens that two texts share. Default `idf` for `static-embedding`,
+   * else `equal`.
    */
   readonly tokenNorms?: 'equal' | 'idf' | undefined;
   /** Of the weights. Default 42. */
@@ -29,12 +36,16 @@ export interface FromScratchOptions {
 }
 
 /**
- * A model for a domain that has no pretrained one: an encoder with random weights (normal with deviation 0.02, as BERT's) and a WordPiece tokenizer
- * learnt from the texts. A sentence-transformers folder in memory, to be trained.
+ * A model for a domain that has no pretrained one: an encoder with random weights (normal with deviation 0.02, as
+ * BERT's) and a WordPiece tokenizer learnt from the texts. A sentence-transformers folder in memory, to be trained.
  * @param texts what the tokenizer learns from
  * @throws SentvecError `invalid-argument`, `unsupported-model` for a `model_type` that sentvec does not have
  */
-export async function fromScratch(name: string, texts: Iterable<string>, options: FromScratchOptions = {}): Promise<ModelFiles> {
+export async function fromScratch(
+  name: string,
+  texts: Iterable<string>,
+  options: FromScratchOptions = {},
+): Promise<ModelFiles> {
   const { pooling = 'mean', maxLength = 128, seed = 42, vocabularySize } = options;
   const corpus = [...texts];
   const asked = options.config?.['model_type'];
@@ -45,7 +56,11 @@ export async function fromScratch(name: string, texts: Iterable<string>, options
   const config = { ...defaultConfig(modelType, maxLength), ...options.config, vocab_size: vocabulary.length };
   const tokenizer = {
     'vocab.txt': `${vocabulary.join('\n')}\n`,
-    'tokenizer_config.json': json({ tokenizer_class: 'BertTokenizer', do_lower_case: true, model_max_length: maxLength }),
+    'tokenizer_config.json': json({
+      tokenizer_class: 'BertTokenizer',
+      do_lower_case: true,
+      model_max_length: maxLength,
+    }),
   };
   const definition = await readTokenizerDefinition(memoryModel(name, tokenizer), {});
   const isStatic = modelType === 'static-embedding';
@@ -66,12 +81,20 @@ export async function fromScratch(name: string, texts: Iterable<string>, options
     ? { [`${encoderPath}/`]: 'StaticEmbedding', '1_Normalize/': 'Normalize' }
     : { '': 'Transformer', '1_Pooling/': 'Pooling', '2_Normalize/': 'Normalize' };
   return memoryModel(name, {
-    ...Object.fromEntries(Object.entries(files).map(([path, content]) => [encoderPath === '' ? path : `${encoderPath}/${path}`, content])),
-    'modules.json': json(Object.entries(moduleFiles).map(([path, kind], idx) => moduleEntry(idx, path.replace(/\/$/, ''), kind))),
+    ...Object.fromEntries(
+      Object.entries(files).map(([path, content]) => [encoderPath === '' ? path : `${encoderPath}/${path}`, content]),
+    ),
+    'modules.json': json(
+      Object.entries(moduleFiles).map(([path, kind], idx) => moduleEntry(idx, path.replace(/\/$/, ''), kind)),
+    ),
     ...(isStatic
       ? {}
       : {
-          '1_Pooling/config.json': json({ word_embedding_dimension: network.hiddenSize, pooling_mode: pooling, include_prompt: true }),
+          '1_Pooling/config.json': json({
+            word_embedding_dimension: network.hiddenSize,
+            pooling_mode: pooling,
+            include_prompt: true,
+          }),
           'sentence_bert_config.json': json({ max_seq_length: maxLength, do_lower_case: false }),
         }),
     'config_sentence_transformers.json': json({ prompts: {}, default_prompt_name: null, similarity_fn_name: 'cosine' }),

@@ -8,7 +8,10 @@ interface InitialTensor {
   readonly data: Float32Array<ArrayBuffer>;
 }
 
-/** Matrices are random, normal with deviation 0.02; of vectors, those that scale a layer normalization are 1 and the others 0. */
+/**
+ * Matrices are random, normal with deviation 0.02; of vectors, those that scale a layer normalization are 1 and the
+ * others 0.
+ */
 export function randomWeights(network: EncoderNetwork, seed: number): Record<string, InitialTensor> {
   const random = new Random(seed);
   const tensors: Record<string, InitialTensor> = {};
@@ -31,7 +34,10 @@ export async function inverseDocumentFrequencies(
   const occurrences = new Float64Array(vocabularySize);
   const block = 4096;
   for (let start = 0; start < texts.length; start += block) {
-    const tokenized = await tokenizer.encode(texts.slice(start, start + block), { maxLength: Infinity, addSpecialTokens: false });
+    const tokenized = await tokenizer.encode(texts.slice(start, start + block), {
+      maxLength: Infinity,
+      addSpecialTokens: false,
+    });
     for (const { ids } of tokenized) for (const id of new Set(ids)) occurrences[id]!++;
   }
   await tokenizer.dispose();

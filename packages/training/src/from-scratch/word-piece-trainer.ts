@@ -16,13 +16,16 @@ export interface WordPieceOptions {
 }
 
 /**
- * Learns a WordPiece vocabulary from texts: words as BERT's tokenizer cuts them (lower case, no accents, punctuation apart), then
- * the most frequent pair of neighbouring pieces is merged until there are enough (Sennrich et al., 2016, as the tokenizers library trains
- * WordPiece). Deterministic: of equally frequent pairs the first in code-point order.
+ * Learns a WordPiece vocabulary from texts: words as BERT's tokenizer cuts them (lower case, no accents, punctuation
+ * apart), then the most frequent pair of neighbouring pieces is merged until there are enough (Sennrich et al., 2016,
+ * as the tokenizers library trains WordPiece). Deterministic: of equally frequent pairs the first in code-point order.
  * @returns the pieces in the order of their ids, as in `vocab.txt`
  * @throws SentvecError `invalid-argument` when the texts have more characters than `size` has room for
  */
-export function trainWordPiece(texts: Iterable<string>, { size = 8000, minFrequency = 2 }: WordPieceOptions = {}): string[] {
+export function trainWordPiece(
+  texts: Iterable<string>,
+  { size = 8000, minFrequency = 2 }: WordPieceOptions = {},
+): string[] {
   const words = [...countWords(texts)].map(([word, count]) => ({ pieces: piecesOf(word), count }));
   const alphabet = [...new Set(words.flatMap(({ pieces }) => pieces))].sort();
   const vocabulary = [...specialTokens, ...alphabet];
@@ -64,7 +67,8 @@ function countWords(texts: Iterable<string>): Map<string, number> {
       .toLowerCase()
       .normalize('NFD')
       .replaceAll(/\p{Mn}/gu, '');
-    for (const [word] of plain.matchAll(/[\p{P}\p{S}]|[^\s\p{P}\p{S}\p{C}]+/gu)) counts.set(word, (counts.get(word) ?? 0) + 1);
+    for (const [word] of plain.matchAll(/[\p{P}\p{S}]|[^\s\p{P}\p{S}\p{C}]+/gu))
+      counts.set(word, (counts.get(word) ?? 0) + 1);
   }
   return counts;
 }

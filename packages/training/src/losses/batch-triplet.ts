@@ -10,7 +10,10 @@ export interface BatchTripletOptions {
   readonly margin?: number;
 }
 
-/** For each text of a class, relu(farthest of its class - nearest of another + margin); their mean (Hermans et al., 2017). */
+/**
+ * For each text of a class, relu(farthest of its class - nearest of another + margin); their mean (Hermans et al.,
+ * 2017).
+ */
 export function batchHardTripletLoss({ distance = 'euclidean', margin = 5 }: BatchTripletOptions = {}): Loss {
   return batchLoss('BatchHardTripletLoss', { distance, margin }, (ops, distances, { positive, different }) => {
     const farthest = ops.max(ops.multiply(positive, distances), [1]);
@@ -21,7 +24,10 @@ export function batchHardTripletLoss({ distance = 'euclidean', margin = 5 }: Bat
   });
 }
 
-/** relu(d(anchor, positive) - d(anchor, negative) + margin) over all triplets of a batch; the mean of those above zero (Hermans et al., 2017). */
+/**
+ * relu(d(anchor, positive) - d(anchor, negative) + margin) over all triplets of a batch; the mean of those above zero
+ * (Hermans et al., 2017).
+ */
 export function batchAllTripletLoss({ distance = 'euclidean', margin = 5 }: BatchTripletOptions = {}): Loss {
   return batchLoss('BatchAllTripletLoss', { distance, margin }, (ops, distances, { positive, different }) => {
     const rows = ops.shape(distances)[0]!;

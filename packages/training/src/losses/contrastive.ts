@@ -31,9 +31,9 @@ export function contrastiveLoss(
 }
 
 /**
- * Contrastive loss over the hard pairs of a batch only, summed: dissimilar pairs nearer than the farthest similar one, similar
- * pairs farther apart than the nearest dissimilar one. With at most one similar pair the mean of the dissimilar distances
- * stands in for it, and the other way round. Follows `OnlineContrastiveLoss` of sentence-transformers.
+ * Contrastive loss over the hard pairs of a batch only, summed: dissimilar pairs nearer than the farthest similar one,
+ * similar pairs farther apart than the nearest dissimilar one. With at most one similar pair the mean of the dissimilar
+ * distances stands in for it, and the other way round. Follows `OnlineContrastiveLoss` of sentence-transformers.
  */
 export function onlineContrastiveLoss({ distance = 'cosine', margin = 0.5 }: ContrastiveOptions = {}): Loss {
   return {

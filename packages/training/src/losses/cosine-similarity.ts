@@ -1,7 +1,10 @@
 import { labelsOf, pairOf, type Loss } from '../loss.ts';
 import { meanOf, pairwiseCosine } from './distance.ts';
 
-/** Mean squared difference between the cosine of two texts and their score. The regression objective of Sentence-BERT (Reimers and Gurevych, 2019). */
+/**
+ * Mean squared difference between the cosine of two texts and their score. The regression objective of Sentence-BERT
+ * (Reimers and Gurevych, 2019).
+ */
 export function cosineSimilarityLoss(): Loss {
   return {
     name: 'CosineSimilarityLoss',

@@ -19,17 +19,27 @@ export function pairwiseCosine<Tensor>(ops: Operations<Tensor>, a: Tensor, b: Te
   return pairwiseDot(ops, normalizeRows(ops, a), normalizeRows(ops, b));
 }
 
-/** How two embeddings are compared where larger is nearer: the names of `SimilarityFunction`, distances are negative. */
+/**
+ * How two embeddings are compared where larger is nearer: the names of `SimilarityFunction`, distances are negative.
+ */
 export type PairSimilarity = 'cosine' | 'dot' | 'euclidean' | 'manhattan';
 
 /** Similarity of row i of `a` and row i of `b`: `[rows]`. */
-export function pairwiseSimilarityOf<Tensor>(ops: Operations<Tensor>, a: Tensor, b: Tensor, similarity: PairSimilarity): Tensor {
+export function pairwiseSimilarityOf<Tensor>(
+  ops: Operations<Tensor>,
+  a: Tensor,
+  b: Tensor,
+  similarity: PairSimilarity,
+): Tensor {
   if (similarity === 'cosine') return pairwiseCosine(ops, a, b);
   if (similarity === 'dot') return pairwiseDot(ops, a, b);
   return ops.subtract(0, pairwiseDistance(ops, a, b, similarity));
 }
 
-/** Distance of row i of `a` to row i of `b`: `[rows]`. Differences are shifted by 1e-6, as `torch.nn.functional.pairwise_distance` does, which keeps the gradient finite for equal rows. */
+/**
+ * Distance of row i of `a` to row i of `b`: `[rows]`. Differences are shifted by 1e-6, as
+ * `torch.nn.functional.pairwise_distance` does, which keeps the gradient finite for equal rows.
+ */
 export function pairwiseDistance<Tensor>(ops: Operations<Tensor>, a: Tensor, b: Tensor, distance: Distance): Tensor {
   if (distance === 'cosine') return ops.subtract(1, pairwiseCosine(ops, a, b));
   const difference = ops.add(ops.subtract(a, b), 1e-6);

@@ -2,7 +2,10 @@ import type { Operations } from '@sentvec/architectures';
 import { labelsOf, pairOf, type Loss } from '../loss.ts';
 import { meanOf, pairwiseSimilarityOf, type PairSimilarity } from './distance.ts';
 
-/** Mean squared difference between embeddings and target vectors, over all entries and columns: a student learns a teacher's vectors (Reimers and Gurevych, 2020). */
+/**
+ * Mean squared difference between embeddings and target vectors, over all entries and columns: a student learns a
+ * teacher's vectors (Reimers and Gurevych, 2020).
+ */
 export function mseLoss(): Loss {
   return {
     name: 'MSELoss',
@@ -23,9 +26,10 @@ export function mseLoss(): Loss {
 }
 
 /**
- * Mean squared difference between the margins of similarities, query to positive less query to negative, and a teacher's margins
- * (Hofstätter et al., 2020). Columns: query, positive, then any number of negatives. A label has a margin for each negative, or one
- * number more: the teacher's scores of the positive and of each negative, whose differences are the margins.
+ * Mean squared difference between the margins of similarities, query to positive less query to negative, and a
+ * teacher's margins (Hofstätter et al., 2020). Columns: query, positive, then any number of negatives. A label has a
+ * margin for each negative, or one number more: the teacher's scores of the positive and of each negative, whose
+ * differences are the margins.
  * @param options.similarity default `dot`
  */
 export function marginMseLoss({ similarity = 'dot' }: { readonly similarity?: PairSimilarity } = {}): Loss {
@@ -42,7 +46,10 @@ export function marginMseLoss({ similarity = 'dot' }: { readonly similarity?: Pa
         return ops.reshape(margin, [ops.shape(margin)[0]!, 1]);
       });
       const predicted = ops.concat(margins, 1);
-      const error = ops.subtract(predicted, ops.reshape(marginsOf(ops, labelsOf(labels), margins.length), ops.shape(predicted)));
+      const error = ops.subtract(
+        predicted,
+        ops.reshape(marginsOf(ops, labelsOf(labels), margins.length), ops.shape(predicted)),
+      );
       return meanOf(ops, ops.multiply(error, error));
     },
   };

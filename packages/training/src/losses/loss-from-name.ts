@@ -67,7 +67,10 @@ class ParameterReader {
     const unknown = Object.keys(this.#parameters).filter((name) => !this.#known.has(name));
     if (unknown.length === 0) return;
     const known = [...this.#known].join(', ') || 'none';
-    throw new SentvecError('invalid-argument', `${this.#loss} has no parameter "${unknown.join('", "')}". Its parameters: ${known}.`);
+    throw new SentvecError(
+      'invalid-argument',
+      `${this.#loss} has no parameter "${unknown.join('", "')}". Its parameters: ${known}.`,
+    );
   }
 
   #read(name: string): unknown {
@@ -86,12 +89,14 @@ const similarities: readonly PairSimilarity[] = ['cosine', 'dot', 'euclidean', '
 
 const makers: Readonly<Record<string, (read: ParameterReader) => Loss>> = {
   CosineSimilarityLoss: () => cosineSimilarityLoss(),
-  TripletLoss: (read) => tripletLoss({ distance: read.choice('distance', distances, 'euclidean'), margin: read.number('margin', 5) }),
+  TripletLoss: (read) =>
+    tripletLoss({ distance: read.choice('distance', distances, 'euclidean'), margin: read.number('margin', 5) }),
   ContrastiveLoss: (read) => contrastiveLoss({ ...contrastive(read), sizeAverage: read.boolean('size_average', true) }),
   OnlineContrastiveLoss: (read) => onlineContrastiveLoss(contrastive(read)),
   MultipleNegativesRankingLoss: (read) => multipleNegativesRankingLoss(ranking(read)),
   MultipleNegativesSymmetricRankingLoss: (read) => multipleNegativesSymmetricRankingLoss(ranking(read)),
-  CoSENTLoss: (read) => cosentLoss({ scale: read.number('scale', 20), similarity: read.choice('similarity', similarities, 'cosine') }),
+  CoSENTLoss: (read) =>
+    cosentLoss({ scale: read.number('scale', 20), similarity: read.choice('similarity', similarities, 'cosine') }),
   AnglELoss: (read) => angleLoss({ scale: read.number('scale', 20) }),
   MSELoss: () => mseLoss(),
   MarginMSELoss: (read) => marginMseLoss({ similarity: read.choice('similarity', similarities, 'dot') }),
@@ -118,10 +123,17 @@ function matryoshka(read: ParameterReader): Loss {
   const dims = read.numbers('dims');
   const weights = read.numbers('weights') ?? dims?.map(() => 1);
   if (dims === undefined)
-    throw new SentvecError('invalid-argument', 'MatryoshkaLoss needs "dims", the sizes to train, such as [512, 256, 128].');
+    throw new SentvecError(
+      'invalid-argument',
+      'MatryoshkaLoss needs "dims", the sizes to train, such as [512, 256, 128].',
+    );
   if (!dims.every((size) => Number.isInteger(size) && size >= 1))
-    throw new SentvecError('invalid-argument', `MatryoshkaLoss: "dims" are whole numbers of at least 1, not ${JSON.stringify(dims)}.`);
-  if (weights?.length !== dims.length) throw new SentvecError('invalid-argument', 'MatryoshkaLoss needs as many "weights" as "dims".');
+    throw new SentvecError(
+      'invalid-argument',
+      `MatryoshkaLoss: "dims" are whole numbers of at least 1, not ${JSON.stringify(dims)}.`,
+    );
+  if (weights?.length !== dims.length)
+    throw new SentvecError('invalid-argument', 'MatryoshkaLoss needs as many "weights" as "dims".');
   return matryoshkaLoss(inner, dims, weights);
 }
 
@@ -134,7 +146,8 @@ export const lossNames: readonly string[] = Object.keys(makers);
  */
 export function lossFromName(name: string, parameters: LossParameters = {}): Loss {
   const maker = Object.hasOwn(makers, name) ? makers[name] : undefined;
-  if (maker === undefined) throw new SentvecError('invalid-argument', `There is no loss "${name}". There are: ${lossNames.join(', ')}.`);
+  if (maker === undefined)
+    throw new SentvecError('invalid-argument', `There is no loss "${name}". There are: ${lossNames.join(', ')}.`);
   const read = new ParameterReader(name, parameters);
   const loss = maker(read);
   read.finish();

@@ -11,8 +11,9 @@ export interface RankingOptions {
 }
 
 /**
- * In-batch negatives: cross entropy of finding an anchor's positive among all positives and all hard negatives of the batch
- * (Henderson et al., 2017; InfoNCE of van den Oord et al., 2018). Columns: anchor, positive, then any number of hard negatives.
+ * In-batch negatives: cross entropy of finding an anchor's positive among all positives and all hard negatives of the
+ * batch (Henderson et al., 2017; InfoNCE of van den Oord et al., 2018). Columns: anchor, positive, then any number of
+ * hard negatives.
  */
 export function multipleNegativesRankingLoss({ scale = 20, similarity = 'cosine' }: RankingOptions = {}): Loss {
   return {
@@ -28,8 +29,14 @@ export function multipleNegativesRankingLoss({ scale = 20, similarity = 'cosine'
   };
 }
 
-/** The mean of {@link multipleNegativesRankingLoss} and of its opposite direction: finding a positive's anchor among all anchors (CLIP: Radford et al., 2021). */
-export function multipleNegativesSymmetricRankingLoss({ scale = 20, similarity = 'cosine' }: RankingOptions = {}): Loss {
+/**
+ * The mean of {@link multipleNegativesRankingLoss} and of its opposite direction: finding a positive's anchor among all
+ * anchors (CLIP: Radford et al., 2021).
+ */
+export function multipleNegativesSymmetricRankingLoss({
+  scale = 20,
+  similarity = 'cosine',
+}: RankingOptions = {}): Loss {
   return {
     name: 'MultipleNegativesSymmetricRankingLoss',
     columns: { least: 2, most: Infinity },
@@ -46,8 +53,16 @@ export function multipleNegativesSymmetricRankingLoss({ scale = 20, similarity =
   };
 }
 
-/** `all`: scaled similarity of each anchor to each candidate, `[pairs, candidates]`, positives first; `right`: to its own positive. */
-function scoresOf<Tensor>(ops: Operations<Tensor>, columns: readonly Tensor[], scale: number, similarity: 'cosine' | 'dot') {
+/**
+ * `all`: scaled similarity of each anchor to each candidate, `[pairs, candidates]`, positives first; `right`: to its
+ * own positive.
+ */
+function scoresOf<Tensor>(
+  ops: Operations<Tensor>,
+  columns: readonly Tensor[],
+  scale: number,
+  similarity: 'cosine' | 'dot',
+) {
   const comparable = similarity === 'cosine' ? columns.map((column) => normalizeRows(ops, column)) : columns;
   const [anchor, positive] = pairOf(comparable);
   const candidates = ops.concat(comparable.slice(1), 0);

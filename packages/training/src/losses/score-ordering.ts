@@ -10,16 +10,23 @@ export interface CosentOptions {
   readonly similarity?: PairSimilarity;
 }
 
-/** log(1 + Σ exp(scale · (sᵢ - sⱼ))) over all i, j with scoreᵢ < scoreⱼ: pairs should be ordered as their scores are (CoSENT: Su, 2022). s is the similarity. */
+/**
+ * log(1 + Σ exp(scale · (sᵢ - sⱼ))) over all i, j with scoreᵢ < scoreⱼ: pairs should be ordered as their scores are
+ * (CoSENT: Su, 2022). s is the similarity.
+ */
 export function cosentLoss({ scale = 20, similarity = 'cosine' }: CosentOptions = {}): Loss {
   return orderingLoss('CoSENTLoss', { scale, similarity }, (ops, a, b) => pairwiseSimilarityOf(ops, a, b, similarity));
 }
 
-/** {@link cosentLoss} with the angle difference in complex space instead of the cosine (AnglE: Li and Li, 2023). The dimension has to be even. `scale` default 20. */
+/**
+ * {@link cosentLoss} with the angle difference in complex space instead of the cosine (AnglE: Li and Li, 2023). The
+ * dimension has to be even. `scale` default 20.
+ */
 export function angleLoss({ scale = 20 }: { readonly scale?: number } = {}): Loss {
   return {
     ...orderingLoss('AnglELoss', { scale }, pairwiseAngle),
-    problemWith: (dimension) => (dimension % 2 === 0 ? undefined : `it needs an even number of entries, not ${dimension}`),
+    problemWith: (dimension) =>
+      dimension % 2 === 0 ? undefined : `it needs an even number of entries, not ${dimension}`,
   };
 }
 
@@ -53,7 +60,8 @@ function orderingLoss(
 /** With x = a + bi and y = c + di, the halves of each vector: |Σ (ac + bd + bc - ad)| / (|x| |y|), `[rows]`. */
 function pairwiseAngle<Tensor>(ops: Operations<Tensor>, x: Tensor, y: Tensor): Tensor {
   const dimension = ops.shape(x)[1];
-  if (typeof dimension !== 'number' || dimension % 2 !== 0) throw new Error(`AnglE needs an even dimension, not ${dimension}.`);
+  if (typeof dimension !== 'number' || dimension % 2 !== 0)
+    throw new Error(`AnglE needs an even dimension, not ${dimension}.`);
   const half = dimension / 2;
   const [a, b] = [ops.slice(x, 1, 0, half), ops.slice(x, 1, half, half)];
   const [c, d] = [ops.slice(y, 1, 0, half), ops.slice(y, 1, half, half)];

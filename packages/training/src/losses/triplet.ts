@@ -5,7 +5,10 @@ import { meanOf, pairwiseDistance, type Distance } from './distance.ts';
 export interface TripletOptions {
   /** Default `euclidean`. */
   readonly distance?: Distance;
-  /** How much nearer the positive has to be than the negative. Default 5, as in sentence-transformers; choose about 0.5 with `cosine`. */
+  /**
+   * How much nearer the positive has to be than the negative. Default 5, as in sentence-transformers; choose about 0.5
+   * with `cosine`.
+   */
   readonly margin?: number;
 }
 

@@ -19,8 +19,19 @@ interface CheckpointRecord {
  * @param recipe names what is trained, on what and how; a checkpoint of another recipe cannot be resumed
  * @throws SentvecError `io-failed`, a full disk for example; the earlier checkpoint is kept
  */
-export async function writeCheckpoint(path: string, recipe: string, { step, history, state, best }: TrainingCheckpoint): Promise<void> {
-  const record: CheckpointRecord = { version: 1, recipe, step, optimizerSteps: state.steps, bestStep: best?.step ?? null, history };
+export async function writeCheckpoint(
+  path: string,
+  recipe: string,
+  { step, history, state, best }: TrainingCheckpoint,
+): Promise<void> {
+  const record: CheckpointRecord = {
+    version: 1,
+    recipe,
+    step,
+    optimizerSteps: state.steps,
+    bestStep: best?.step ?? null,
+    history,
+  };
   const flat = (data: Float32Array) => ({ shape: [data.length], data });
   const tensors = {
     weights: flat(state.weights),
@@ -50,7 +61,12 @@ export async function writeCheckpoint(path: string, recipe: string, { step, hist
 export async function readCheckpoint(path: string, recipe: string): Promise<TrainingCheckpoint | undefined> {
   const bytes = await readFile(path).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return undefined;
-    throw new SentvecError('io-failed', `The checkpoint ${path} cannot be read: ${error.message}`, { file: path }, { cause: error });
+    throw new SentvecError(
+      'io-failed',
+      `The checkpoint ${path} cannot be read: ${error.message}`,
+      { file: path },
+      { cause: error },
+    );
   });
   if (bytes === undefined) return undefined;
   const file = await readWeights(memoryModel(path, { 'checkpoint.safetensors': bytes }), 'checkpoint.safetensors');
@@ -81,7 +97,8 @@ function readRecord(bytes: Uint8Array, path: string): CheckpointRecord {
     Record<string, { readonly checkpoint?: string }>
   >;
   const text = header['__metadata__']?.checkpoint;
-  if (text === undefined) throw new SentvecError('invalid-model', `${path} is not a checkpoint of sentvec.`, { file: path });
+  if (text === undefined)
+    throw new SentvecError('invalid-model', `${path} is not a checkpoint of sentvec.`, { file: path });
   return JSON.parse(text) as CheckpointRecord;
 }
 

@@ -16,7 +16,10 @@ const share = v.pipe(v.number(), v.minValue(0), v.maxValue(1));
 export interface DataConfig {
   /** JSON lines, CSV, TSV or Parquet, plain or gzip. */
   readonly file: string;
-  /** The columns of texts, in the order the loss wants them: names, or numbers counted from 0 for a file without a header. */
+  /**
+   * The columns of texts, in the order the loss wants them: names, or numbers counted from 0 for a file without a
+   * header.
+   */
   readonly columns: readonly ColumnName[];
   readonly label?: ColumnName | undefined;
   /** Labels are divided by it: 5 for scores from 0 to 5. Default 1. */
@@ -33,7 +36,10 @@ export interface DataConfig {
 
 /** A training configuration as in a file, checked, with defaults. Options of `train` mean what they mean there. */
 export interface TrainingConfig {
-  /** A folder, a name on the Hugging Face hub, use-lite, the default model, or a new model with a tokenizer learnt from the data. */
+  /**
+   * A folder, a name on the Hugging Face hub, use-lite, the default model, or a new model with a tokenizer learnt from
+   * the data.
+   */
   readonly model: string | { readonly fromScratch: ScratchConfig };
   /** The folder that gets the trained model. */
   readonly output: string;
@@ -43,7 +49,10 @@ export interface TrainingConfig {
   readonly maxSteps?: number | undefined;
   readonly batchSize: number;
   readonly gradientAccumulation: number;
-  /** Examples that go through the model at once, for in-batch negatives with a batch that does not fit into memory. Default: all. */
+  /**
+   * Examples that go through the model at once, for in-batch negatives with a batch that does not fit into memory.
+   * Default: all.
+   */
   readonly cachedExamples?: number | undefined;
   readonly learningRate: number;
   readonly schedule: 'linear' | 'cosine' | 'constant';
@@ -86,32 +95,33 @@ const scratchSchema = v.strictObject({
 });
 
 /** What a file may hold; editors check against its JSON Schema form. */
-export const configSchema: v.GenericSchema<unknown, TrainingConfig & { readonly $schema?: string | undefined }> = v.strictObject({
-  $schema: v.optional(v.string()),
-  model: v.optional(v.union([v.string(), v.strictObject({ fromScratch: scratchSchema })]), 'use-lite'),
-  output: v.string(),
-  data: v.pipe(v.array(dataSchema), v.minLength(1)),
-  evaluation: v.optional(evaluationSchema),
-  epochs: v.optional(count, 1),
-  maxSteps: v.optional(count),
-  batchSize: v.optional(count, 16),
-  gradientAccumulation: v.optional(count, 1),
-  cachedExamples: v.optional(count),
-  learningRate: v.optional(v.pipe(v.number(), v.gtValue(0), v.maxValue(1)), 2e-5),
-  schedule: v.optional(v.picklist(['linear', 'cosine', 'constant']), 'linear'),
-  warmup: v.optional(share, 0.1),
-  weightDecay: v.optional(v.pipe(v.number(), v.minValue(0)), 0.01),
-  clipNorm: v.optional(v.pipe(v.number(), v.minValue(0)), 1),
-  dropout: v.optional(v.boolean(), false),
-  freeze: v.optional(v.array(v.string()), []),
-  mixing: v.optional(v.picklist(['proportional', 'round-robin']), 'proportional'),
-  seed: v.optional(v.pipe(v.number(), v.integer()), 42),
-  evaluateEvery: v.optional(v.union([v.literal('epoch'), count]), 'epoch'),
-  patience: v.optional(count),
-  checkpointEvery: v.optional(count, 500),
-  maxLength: v.optional(count),
-  threads: v.optional(count),
-});
+export const configSchema: v.GenericSchema<unknown, TrainingConfig & { readonly $schema?: string | undefined }> =
+  v.strictObject({
+    $schema: v.optional(v.string()),
+    model: v.optional(v.union([v.string(), v.strictObject({ fromScratch: scratchSchema })]), 'use-lite'),
+    output: v.string(),
+    data: v.pipe(v.array(dataSchema), v.minLength(1)),
+    evaluation: v.optional(evaluationSchema),
+    epochs: v.optional(count, 1),
+    maxSteps: v.optional(count),
+    batchSize: v.optional(count, 16),
+    gradientAccumulation: v.optional(count, 1),
+    cachedExamples: v.optional(count),
+    learningRate: v.optional(v.pipe(v.number(), v.gtValue(0), v.maxValue(1)), 2e-5),
+    schedule: v.optional(v.picklist(['linear', 'cosine', 'constant']), 'linear'),
+    warmup: v.optional(share, 0.1),
+    weightDecay: v.optional(v.pipe(v.number(), v.minValue(0)), 0.01),
+    clipNorm: v.optional(v.pipe(v.number(), v.minValue(0)), 1),
+    dropout: v.optional(v.boolean(), false),
+    freeze: v.optional(v.array(v.string()), []),
+    mixing: v.optional(v.picklist(['proportional', 'round-robin']), 'proportional'),
+    seed: v.optional(v.pipe(v.number(), v.integer()), 42),
+    evaluateEvery: v.optional(v.union([v.literal('epoch'), count]), 'epoch'),
+    patience: v.optional(count),
+    checkpointEvery: v.optional(count, 500),
+    maxLength: v.optional(count),
+    threads: v.optional(count),
+  });
 
 /**
  * Checks a configuration and fills in the defaults.
@@ -126,7 +136,9 @@ export function parseTrainingConfig(value: unknown, name: string): TrainingConfi
   }
   for (const [index, data] of result.output.data.entries()) {
     if (data.prompts && data.prompts.length !== data.columns.length) {
-      throw new SentvecError('invalid-argument', `${name}: data.${index}.prompts must have an entry for each column.`, { file: name });
+      throw new SentvecError('invalid-argument', `${name}: data.${index}.prompts must have an entry for each column.`, {
+        file: name,
+      });
     }
     lossOf(data);
   }

@@ -23,11 +23,23 @@ export async function readExamples(data: DataConfig, directory: string): Promise
   const labelKind = loss.labels === 'class' ? 'class' : 'number';
   const table = await readTable({ ...data, labelKind, file: resolve(directory, data.file) });
   const labels = table.classes ? { labels: classNumbers(table.classes) } : flatLabels(table, data);
-  return { name: data.file, examples: { columns: table.columns, ...labels }, loss, sampler: data.sampler && samplers[data.sampler] };
+  return {
+    name: data.file,
+    examples: { columns: table.columns, ...labels },
+    loss,
+    sampler: data.sampler && samplers[data.sampler],
+  };
 }
 
-/** Puts the texts of the model's prompts to the examples. @throws SentvecError `invalid-argument` for a prompt that the model does not have */
-export function withPrompts(examples: ConfiguredExamples, { prompts }: DataConfig, { folder }: LoadedTrainable): TrainingSet {
+/**
+ * Puts the texts of the model's prompts to the examples. @throws SentvecError `invalid-argument` for a prompt that the
+ * model does not have
+ */
+export function withPrompts(
+  examples: ConfiguredExamples,
+  { prompts }: DataConfig,
+  { folder }: LoadedTrainable,
+): TrainingSet {
   return { ...examples, prompts: prompts?.map((name) => promptText(name, folder.prompts)) };
 }
 
@@ -39,18 +51,28 @@ function classNumbers(classes: readonly string[]): Float32Array {
   return Float32Array.from(classes, (name) => names.get(name)!);
 }
 
-function flatLabels({ labels }: Table, { labelScale, file }: DataConfig): { labels?: Float32Array; labelWidth?: number } {
+function flatLabels(
+  { labels }: Table,
+  { labelScale, file }: DataConfig,
+): { labels?: Float32Array; labelWidth?: number } {
   if (labels === undefined) return {};
   const widths = new Set(labels.map((label) => (typeof label === 'number' ? undefined : label.length)));
-  if (widths.size > 1) throw new SentvecError('invalid-corpus', `${file}: the labels of different rows have different lengths.`, { file });
+  if (widths.size > 1)
+    throw new SentvecError('invalid-corpus', `${file}: the labels of different rows have different lengths.`, { file });
   const [width] = widths;
   const flat = Float32Array.from(labels.flat(), (label) => label / labelScale);
   return { labels: flat, ...(width === undefined ? {} : { labelWidth: width }) };
 }
 
-/** The text of a prompt; of none, nothing. @throws SentvecError `invalid-argument` for a prompt that the model does not have */
+/**
+ * The text of a prompt; of none, nothing. @throws SentvecError `invalid-argument` for a prompt that the model does not
+ * have
+ */
 export function promptText(name: string | null, prompts: Readonly<Record<string, string>>): string {
   if (name === null) return '';
   if (Object.hasOwn(prompts, name)) return prompts[name]!;
-  throw new SentvecError('invalid-argument', `The model has no prompt "${name}"; it has ${Object.keys(prompts).join(', ') || 'none'}.`);
+  throw new SentvecError(
+    'invalid-argument',
+    `The model has no prompt "${name}"; it has ${Object.keys(prompts).join(', ') || 'none'}.`,
+  );
 }

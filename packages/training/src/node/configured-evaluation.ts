@@ -37,19 +37,34 @@ interface JudgedData {
  * Makes the judge of a configuration, with the similarity and the prompts of the model.
  * @throws SentvecError `invalid-corpus`; `invalid-argument` for a prompt that the model does not have
  */
-export async function readEvaluation(config: EvaluationConfig, { folder }: JudgedModel, directory: string): Promise<Judge> {
+export async function readEvaluation(
+  config: EvaluationConfig,
+  { folder }: JudgedModel,
+  directory: string,
+): Promise<Judge> {
   const textOf = (name: string | undefined) => (name === undefined ? undefined : promptText(name, folder.prompts));
   const prompt = textOf(config.prompt);
-  const searchPrompts: SearchPrompts = { queryPrompt: textOf(config.queryPrompt), corpusPrompt: textOf(config.corpusPrompt) };
+  const searchPrompts: SearchPrompts = {
+    queryPrompt: textOf(config.queryPrompt),
+    corpusPrompt: textOf(config.corpusPrompt),
+  };
   const labelKind = config.type === 'classification' || config.type === 'clustering' ? 'class' : 'number';
-  const read = async (file: string): Promise<Table> => readTable({ ...config, labelKind, file: resolve(directory, file) });
+  const read = async (file: string): Promise<Table> =>
+    readTable({ ...config, labelKind, file: resolve(directory, file) });
   const table = await read(config.file);
   const labels = Float32Array.from(table.labels ?? [], Number);
   const { classes = [], columns } = table;
   checkJudgedData(config, columns, labels, classes);
   const teaching = config.known === undefined ? undefined : await read(config.known);
   const known = teaching && { texts: teaching.columns[0]!, classes: teaching.classes! };
-  const judge = judges[config.type]({ columns, labels, classes, known, similarity: folder.similarityFunction, searchPrompts });
+  const judge = judges[config.type]({
+    columns,
+    labels,
+    classes,
+    known,
+    similarity: folder.similarityFunction,
+    searchPrompts,
+  });
   return (embed) => judge(withPrompt(embed, prompt));
 }
 
@@ -102,12 +117,17 @@ function checkJudgedData(
   labels: Float32Array,
   classes: readonly string[],
 ): void {
-  const broken = (problem: string, row?: number) => new SentvecError('invalid-corpus', `${file}: evaluation: ${problem}`, { file, row });
+  const broken = (problem: string, row?: number) =>
+    new SentvecError('invalid-corpus', `${file}: evaluation: ${problem}`, { file, row });
   const rows = columns[0]!.length;
   const fewest = type === 'classification' && known === undefined ? 5 : type === 'sts' ? 2 : 1;
   if (rows < fewest) throw broken(`${type} needs at least ${fewest} rows; there are ${rows}.`);
   const odd = labels.findIndex((label) => !Number.isFinite(label) || (type !== 'sts' && label !== 0 && label !== 1));
-  if (odd >= 0) throw broken(`row ${odd} has the label ${labels[odd]}, where ${type === 'sts' ? 'a number' : '1 or 0'} belongs.`, odd);
+  if (odd >= 0)
+    throw broken(
+      `row ${odd} has the label ${labels[odd]}, where ${type === 'sts' ? 'a number' : '1 or 0'} belongs.`,
+      odd,
+    );
   if (type === 'sts' && labels.every((label) => label === labels[0]))
     throw broken(`all scores are ${labels[0]}, so there is no order to compare with.`);
   if ((type === 'binary' || type === 'reranking') && !(labels.includes(0) && labels.includes(1)))

@@ -8,7 +8,12 @@ import type { EngineCall, EngineReply } from './onnx-engine.ts';
 const { graphs, threads, name } = workerData as { graphs: EngineGraphs; threads: number; name: string };
 const port = parentPort!;
 // Spinning threads would take the core that the main thread, or the next operator, needs.
-const session = { intraOpNumThreads: threads, interOpNumThreads: 1, executionMode: 'sequential' as const, logSeverityLevel: 3 as const };
+const session = {
+  intraOpNumThreads: threads,
+  interOpNumThreads: 1,
+  executionMode: 'sequential' as const,
+  logSeverityLevel: 3 as const,
+};
 const engine = GraphEngine.create(onnxruntime, graphs, { name, session });
 let queue: Promise<unknown> = engine;
 

@@ -5,7 +5,10 @@ import type { ColumnName } from './read-table.ts';
 /** A whole number of at least 1. */
 export const count: v.GenericSchema<number> = v.pipe(v.number(), v.integer(), v.minValue(1));
 /** A column by its name, or by its number in a file without a header. */
-export const column: v.GenericSchema<ColumnName> = v.union([v.string(), v.pipe(v.number(), v.integer(), v.minValue(0))]);
+export const column: v.GenericSchema<ColumnName> = v.union([
+  v.string(),
+  v.pipe(v.number(), v.integer(), v.minValue(0)),
+]);
 
 /** How a model may be judged while it trains: the evaluators by their names. */
 export const evaluationTypes = [
@@ -40,7 +43,10 @@ export interface EvaluationConfig {
   readonly columns: readonly ColumnName[];
   readonly label?: ColumnName | undefined;
   readonly header: boolean;
-  /** For `classification`: the file that the classifier learns from, with the same columns. Default: every fifth row of `file` judges, the others teach. */
+  /**
+   * For `classification`: the file that the classifier learns from, with the same columns. Default: every fifth row of
+   * `file` judges, the others teach.
+   */
   readonly known?: string | undefined;
   /** Name of one of the model's prompts, put before each text. */
   readonly prompt?: string | undefined;
@@ -80,12 +86,15 @@ export function checkEvaluationConfig(evaluation: EvaluationConfig | undefined, 
   if (evaluation === undefined) return;
   const { type, columns, label, known, queryPrompt, corpusPrompt } = evaluation;
   const { columns: wanted, label: wantedLabel } = shapes[type];
-  const broken = (problem: string) => new SentvecError('invalid-argument', `${name}: evaluation: ${problem}`, { file: name });
+  const broken = (problem: string) =>
+    new SentvecError('invalid-argument', `${name}: evaluation: ${problem}`, { file: name });
   if (columns.length !== wanted.length)
     throw broken(`${type} needs ${wanted.length} columns (${wanted.join(', ')}), not ${columns.length}.`);
-  if (wantedLabel !== undefined && label === undefined) throw broken(`${type} needs a "label", the column with ${wantedLabel}.`);
+  if (wantedLabel !== undefined && label === undefined)
+    throw broken(`${type} needs a "label", the column with ${wantedLabel}.`);
   if (wantedLabel === undefined && label !== undefined) throw broken(`${type} has no label; leave "label" out.`);
-  if (known !== undefined && type !== 'classification') throw broken(`"known" belongs to classification, not to ${type}.`);
+  if (known !== undefined && type !== 'classification')
+    throw broken(`"known" belongs to classification, not to ${type}.`);
   if ((queryPrompt !== undefined || corpusPrompt !== undefined) && type !== 'retrieval' && type !== 'reranking')
     throw broken(`"queryPrompt" and "corpusPrompt" belong to retrieval and reranking; ${type} has "prompt".`);
 }

@@ -33,8 +33,12 @@ export async function loadTrainable(
   options: { readonly maxLength?: number | undefined } = {},
 ): Promise<LoadedTrainable> {
   const folder = await readModelFolder(files);
-  const definition = folder.staticEncoder ? await staticDefinition(folder.staticEncoder) : await readEncoder(folder.encoderFiles);
-  const tokenizer = await nodeTokenizer()(await readTokenizerDefinition(folder.encoderFiles, { lowercase: folder.lowerCase }));
+  const definition = folder.staticEncoder
+    ? await staticDefinition(folder.staticEncoder)
+    : await readEncoder(folder.encoderFiles);
+  const tokenizer = await nodeTokenizer()(
+    await readTokenizerDefinition(folder.encoderFiles, { lowercase: folder.lowerCase }),
+  );
   const maxLength = Math.min(options.maxLength ?? folder.maxLength ?? Infinity, definition.maxPositions);
   const { head, addSpecialTokens } = folder;
   const dimension = head.projections.reduce(
@@ -53,7 +57,12 @@ export async function loadTrainable(
 /** A static embedding as a network: its table is the vector of each token id. */
 async function staticDefinition(encoder: Encoder): Promise<EncoderDefinition> {
   const ids = Int32Array.from({ length: encoder.vocabularySize ?? 0 }, (_, id) => id);
-  const { data, rows, cols } = await encoder.encode({ ids, mask: new Int32Array(ids.length).fill(1), rows: ids.length, cols: 1 });
+  const { data, rows, cols } = await encoder.encode({
+    ids,
+    mask: new Int32Array(ids.length).fill(1),
+    rows: ids.length,
+    cols: 1,
+  });
   const config = { model_type: 'static-embedding', vocab_size: rows, hidden_size: cols };
   const files = {
     'config.json': JSON.stringify(config),

@@ -76,7 +76,19 @@ function dataRows({ sets }: RunDescription): string[][] {
 }
 
 function recipeRows({ config, outcome }: RunDescription): string[][] {
-  const { epochs, batchSize, gradientAccumulation, learningRate, schedule, warmup, weightDecay, clipNorm, dropout, freeze, seed } = config;
+  const {
+    epochs,
+    batchSize,
+    gradientAccumulation,
+    learningRate,
+    schedule,
+    warmup,
+    weightDecay,
+    clipNorm,
+    dropout,
+    freeze,
+    seed,
+  } = config;
   const settings = {
     epochs,
     batchSize,

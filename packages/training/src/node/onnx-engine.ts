@@ -26,7 +26,10 @@ export interface OnnxEngineOptions {
 }
 
 /** A graph engine on onnxruntime-node, in a thread of its own, so that the caller's event loop stays free. */
-export function onnxEngine(graphs: EngineGraphs, { threads = availableParallelism() }: OnnxEngineOptions = {}): TrainingEngine {
+export function onnxEngine(
+  graphs: EngineGraphs,
+  { threads = availableParallelism() }: OnnxEngineOptions = {},
+): TrainingEngine {
   return new ThreadEngine(graphs, threads);
 }
 
@@ -43,7 +46,9 @@ class ThreadEngine implements TrainingEngine {
   #ended: Error | undefined;
 
   constructor(graphs: EngineGraphs, threads: number) {
-    this.#worker = new Worker(new URL('./engine-thread.js', import.meta.url), { workerData: { graphs, threads, name: this.name } });
+    this.#worker = new Worker(new URL('./engine-thread.js', import.meta.url), {
+      workerData: { graphs, threads, name: this.name },
+    });
     this.#worker.on('message', ({ id, result, error }: EngineReply) => {
       const waiting = this.#waiting.get(id);
       this.#waiting.delete(id);
@@ -51,7 +56,9 @@ class ThreadEngine implements TrainingEngine {
       else waiting?.resolve(result);
     });
     this.#worker.on('error', (error: Error) =>
-      this.#end(new SentvecError('backend-failed', `The training thread failed: ${error.message}`, {}, { cause: error })),
+      this.#end(
+        new SentvecError('backend-failed', `The training thread failed: ${error.message}`, {}, { cause: error }),
+      ),
     );
     this.#worker.on('exit', () => this.#end(new SentvecError('disposed', 'The training engine has ended.')));
     this.#worker.unref();

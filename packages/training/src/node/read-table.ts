@@ -15,7 +15,10 @@ export interface TableRequest {
   readonly file: string;
   readonly columns: readonly ColumnName[];
   readonly label?: ColumnName | undefined;
-  /** `number`: a label is a number or a list of numbers. `class`: the name of a class; numbers are names too. Default `number`. */
+  /**
+   * `number`: a label is a number or a list of numbers. `class`: the name of a class; numbers are names too. Default
+   * `number`.
+   */
   readonly labelKind?: 'number' | 'class' | undefined;
   /** Default true. CSV and TSV only. */
   readonly header?: boolean | undefined;
@@ -31,8 +34,8 @@ export interface Table {
 
 /**
  * Reads examples from JSON lines, CSV, TSV or Parquet, plain or gzip, by the file's name.
- * @throws SentvecError `invalid-corpus` for a file that is not there or is broken, an unknown column, a field that is not text, a label that is
- * not a number; names file and row
+ * @throws SentvecError `invalid-corpus` for a file that is not there or is broken, an unknown column, a field that is
+ * not text, a label that is not a number; names file and row
  */
 export async function readTable(request: TableRequest): Promise<Table> {
   const columns: string[][] = request.columns.map(() => []);
@@ -41,7 +44,8 @@ export async function readTable(request: TableRequest): Promise<Table> {
   const byClass = request.labelKind === 'class';
   let row = 0;
   for await (const record of readRecords(request)) {
-    for (const [index, name] of request.columns.entries()) columns[index]!.push(textOf(record, name, request.file, row));
+    for (const [index, name] of request.columns.entries())
+      columns[index]!.push(textOf(record, name, request.file, row));
     if (request.label !== undefined && byClass) classes.push(classOf(record, request.label, request.file, row));
     else if (request.label !== undefined) labels.push(labelOf(record, request.label, request.file, row));
     row++;
@@ -62,9 +66,13 @@ async function* readRecords({ file, header = true }: TableRequest): AsyncIterabl
   } else if (/\.(jsonl|ndjson|json)$/.test(name)) {
     yield* readJsonLines(file);
   } else {
-    throw new SentvecError('invalid-corpus', `${file}: examples are read from .jsonl, .csv, .tsv or .parquet files, plain or .gz.`, {
-      file,
-    });
+    throw new SentvecError(
+      'invalid-corpus',
+      `${file}: examples are read from .jsonl, .csv, .tsv or .parquet files, plain or .gz.`,
+      {
+        file,
+      },
+    );
   }
 }
 
@@ -73,7 +81,12 @@ async function mustExist(file: string): Promise<void> {
   try {
     handle = await open(file);
   } catch (cause) {
-    throw new SentvecError('invalid-corpus', `${file} cannot be read: ${(cause as Error).message}`, { file }, { cause });
+    throw new SentvecError(
+      'invalid-corpus',
+      `${file} cannot be read: ${(cause as Error).message}`,
+      { file },
+      { cause },
+    );
   } finally {
     await handle?.close();
   }
@@ -88,9 +101,12 @@ function bytesOf(file: string): Readable {
 }
 
 async function* readDelimited(file: string, delimiter: string, header: boolean): AsyncIterable<TableRecord> {
-  const parser = bytesOf(file).pipe(parse({ delimiter, columns: header, bom: true, skip_empty_lines: true, relax_column_count: true }));
+  const parser = bytesOf(file).pipe(
+    parse({ delimiter, columns: header, bom: true, skip_empty_lines: true, relax_column_count: true }),
+  );
   try {
-    for await (const record of parser) yield (header ? record : Object.fromEntries((record as string[]).entries())) as TableRecord;
+    for await (const record of parser)
+      yield (header ? record : Object.fromEntries((record as string[]).entries())) as TableRecord;
   } catch (cause) {
     throw new SentvecError('invalid-corpus', `${file}: ${(cause as Error).message}`, { file }, { cause });
   }
@@ -128,7 +144,12 @@ function textOf(record: TableRecord, name: ColumnName, file: string, row: number
 
 function labelOf(record: TableRecord, name: ColumnName, file: string, row: number): number | readonly number[] {
   const value = fieldOf(record, name, file, row);
-  const label = typeof value === 'string' && value.trim() !== '' ? Number(value) : typeof value === 'bigint' ? Number(value) : value;
+  const label =
+    typeof value === 'string' && value.trim() !== ''
+      ? Number(value)
+      : typeof value === 'bigint'
+        ? Number(value)
+        : value;
   if (typeof label === 'number' && !Number.isNaN(label)) return label;
   if (Array.isArray(label) && label.length > 0 && label.every((entry) => typeof entry === 'number')) return label;
   throw new SentvecError(
@@ -152,5 +173,8 @@ function classOf(record: TableRecord, name: ColumnName, file: string, row: numbe
 function fieldOf(record: TableRecord, name: ColumnName, file: string, row: number): unknown {
   if (Object.hasOwn(record, String(name))) return record[String(name)];
   const names = Object.keys(record).join(', ');
-  throw new SentvecError('invalid-corpus', `${file}: row ${row} has no column "${name}". Its columns: ${names}.`, { file, row });
+  throw new SentvecError('invalid-corpus', `${file}: row ${row} has no column "${name}". Its columns: ${names}.`, {
+    file,
+    row,
+  });
 }

@@ -40,8 +40,9 @@ export interface TrainedFolder {
 }
 
 /**
- * Trains a model as a configuration says, and writes it as a sentence-transformers folder with `onnx/model.onnx`, a model card
- * (`README.md`) and `report.html`. While it trains, its checkpoint lies beside the output, in `OUTPUT.checkpoint.safetensors`.
+ * Trains a model as a configuration says, and writes it as a sentence-transformers folder with `onnx/model.onnx`, a
+ * model card (`README.md`) and `report.html`. While it trains, its checkpoint lies beside the output, in
+ * `OUTPUT.checkpoint.safetensors`.
  * @throws SentvecError as `train`, and `invalid-output` when the output folder or a checkpoint is in the way
  */
 export async function trainFromConfig(config: TrainingConfig, options: TrainFromConfigOptions): Promise<TrainedFolder> {
@@ -75,14 +76,25 @@ export async function trainFromConfig(config: TrainingConfig, options: TrainFrom
     });
     const after = await comparePairs(engine, loaded, sets[0]!);
     const tensors = trainableTensors(loaded.model).filter(({ name }) => trained.has(name));
-    const files = await trainedModelFiles(loaded.files, loaded.model, trainedWeights(slotsOf(tensors), await engine.state()));
+    const files = await trainedModelFiles(
+      loaded.files,
+      loaded.model,
+      trainedWeights(slotsOf(tensors), await engine.state()),
+    );
     const pairs = before.map((pair, index): PairComparison => ({
       first: pair.first,
       second: pair.second,
       before: pair.similarity,
       after: after[index]!.similarity,
     }));
-    const described = { config, outcome, sets, model: loaded.files, dimension: loaded.dimension, maxLength: loaded.reader.maxLength };
+    const described = {
+      config,
+      outcome,
+      sets,
+      model: loaded.files,
+      dimension: loaded.dimension,
+      maxLength: loaded.reader.maxLength,
+    };
     await writeFolder(output, {
       ...files,
       'README.md': modelCard(described),
@@ -123,7 +135,11 @@ function engineFor(
   sets: readonly TrainingSet[],
   trained: ReadonlySet<string>,
 ): TrainingEngine {
-  const objectives = sets.map(({ loss, examples }) => ({ loss, columns: examples.columns.length, labelWidth: examples.labelWidth }));
+  const objectives = sets.map(({ loss, examples }) => ({
+    loss,
+    columns: examples.columns.length,
+    labelWidth: examples.labelWidth,
+  }));
   const { dropout, cachedExamples, weightDecay, clipNorm } = config;
   const optimizer = { weightDecay, clipNorm: clipNorm === 0 ? Infinity : clipNorm };
   const graphs = recordGraphs(model, dimension, { objectives, trained, dropout, cachedExamples, optimizer });
@@ -144,11 +160,15 @@ function trainedNames({ model }: LoadedTrainable, { freeze }: TrainingConfig): R
   return new Set(trained);
 }
 
-/** Names what decides the numbers of a run: a checkpoint belongs to one recipe. Where the result goes, and how often it is saved, does not matter. */
+/**
+ * Names what decides the numbers of a run: a checkpoint belongs to one recipe. Where the result goes, and how often it
+ * is saved, does not matter.
+ */
 async function recipeOf(config: TrainingConfig, { files }: LoadedTrainable): Promise<string> {
   const decisive = { ...config, output: undefined, checkpointEvery: undefined };
   const hash = createHash('sha256').update(JSON.stringify(decisive));
-  for (const path of (await files.list()).filter((name) => name.endsWith('.safetensors'))) hash.update(await files.read(path));
+  for (const path of (await files.list()).filter((name) => name.endsWith('.safetensors')))
+    hash.update(await files.read(path));
   return hash.digest('hex');
 }
 

@@ -12,7 +12,10 @@ export function curvesOf({ steps, evaluations }: TrainingHistory): Curve[] {
     { title: 'Loss (mean of 25 steps)', points: smoothed(steps.map(({ step, loss }) => [step, loss])) },
     { title: 'Score', points: evaluations.map(({ step, score }) => [step, score]) },
     { title: 'Learning rate', points: steps.map(({ step, learningRate }) => [step, learningRate]) },
-    { title: 'Gradient norm (mean of 25 steps)', points: smoothed(steps.map(({ step, gradientNorm }) => [step, gradientNorm])) },
+    {
+      title: 'Gradient norm (mean of 25 steps)',
+      points: smoothed(steps.map(({ step, gradientNorm }) => [step, gradientNorm])),
+    },
   ];
 }
 
@@ -54,7 +57,10 @@ export function curvesImage(history: TrainingHistory): string {
   const curves = curvesOf(history).filter(({ points }) => points.length > 0);
   const rowHeight = chartHeight + 24;
   const rows = curves.map(
-    (curve, row) => `<g transform="translate(0 ${row * rowHeight})"><text class="title" x="8" y="16">${curve.title}</text>
+    (
+      curve,
+      row,
+    ) => `<g transform="translate(0 ${row * rowHeight})"><text class="title" x="8" y="16">${curve.title}</text>
 <g transform="translate(0 24)">
 ${drawCurve(curve)}
 </g></g>`,

@@ -10,7 +10,10 @@ export interface PairComparison {
   readonly after: number;
 }
 
-/** A page about a run that reads without a network: curves of loss, learning rate, gradient norm and score, and a few pairs before and after. */
+/**
+ * A page about a run that reads without a network: curves of loss, learning rate, gradient norm and score, and a few
+ * pairs before and after.
+ */
 export function trainingReport(run: RunDescription, pairs: readonly PairComparison[]): string {
   const { config, outcome, model } = run;
   return `<!doctype html>

@@ -9,7 +9,10 @@ export interface AdamWOptions {
   readonly beta2?: number;
   /** Added to the denominator. Default 1e-8. */
   readonly epsilon?: number;
-  /** How much of a weight is taken away per step, times the learning rate; applied to tensors with more than one axis only. Default 0.01. */
+  /**
+   * How much of a weight is taken away per step, times the learning rate; applied to tensors with more than one axis
+   * only. Default 0.01.
+   */
   readonly weightDecay?: number;
   /** Gradients are scaled down to this global norm when theirs is larger. `Infinity`: never. Default 1. */
   readonly clipNorm?: number;
@@ -21,8 +24,9 @@ interface Kernel {
 }
 
 /**
- * Adam with decoupled weight decay (Loshchilov and Hutter, 2019) and clipping by global norm, as `torch.optim.AdamW` computes it,
- * over the flat buffers of {@link Parameters}. WebAssembly SIMD: 7 million parameters take about 6 ms on one core.
+ * Adam with decoupled weight decay (Loshchilov and Hutter, 2019) and clipping by global norm, as `torch.optim.AdamW`
+ * computes it, over the flat buffers of {@link Parameters}. WebAssembly SIMD: 7 million parameters take about 6 ms on
+ * one core.
  */
 export class AdamW {
   /** Steps taken so far; part of a checkpoint. */
@@ -62,7 +66,9 @@ export class AdamW {
     const correction = 1 / Math.sqrt(1 - beta2 ** this.steps);
     for (const { offset, count, decays } of this.#runs) {
       const keep = decays ? 1 - learningRate * weightDecay : 1;
-      const addresses = [weights, firstMoments, secondMoments, gradients].map((buffer) => buffer.byteOffset + offset * 4);
+      const addresses = [weights, firstMoments, secondMoments, gradients].map(
+        (buffer) => buffer.byteOffset + offset * 4,
+      );
       this.#kernel.update(...addresses, count, scale, beta1, beta2, keep, step, correction, epsilon);
     }
   }

@@ -35,9 +35,9 @@ const pageBytes = 65_536;
 const largestMemory = 4 * 2 ** 30;
 
 /**
- * All trainable tensors in one flat buffer, and as many entries each for gradients and the optimizer's two moments, within one
- * WebAssembly memory: the step graph reads weights and writes gradients in place, the optimizer passes over them once.
- * A tensor's entries are followed by zeros up to a multiple of 4.
+ * All trainable tensors in one flat buffer, and as many entries each for gradients and the optimizer's two moments,
+ * within one WebAssembly memory: the step graph reads weights and writes gradients in place, the optimizer passes over
+ * them once. A tensor's entries are followed by zeros up to a multiple of 4.
  */
 export class Parameters {
   readonly slots: readonly ParameterSlot[];

@@ -14,8 +14,9 @@ export interface CachedPasses {
 }
 
 /**
- * Gradient caching (Gao et al., 2021): embeds the batch a few texts at a time, finds the loss of all vectors and what each vector
- * counts in it, then goes a second time over the texts to bring that back to the weights. Memory is that of a few texts.
+ * Gradient caching (Gao et al., 2021): embeds the batch a few texts at a time, finds the loss of all vectors and what
+ * each vector counts in it, then goes a second time over the texts to bring that back to the weights. Memory is that of
+ * a few texts.
  */
 export class CachedBatch implements BatchGradients {
   readonly #runtime: OnnxRuntime;

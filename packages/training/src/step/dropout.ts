@@ -1,9 +1,10 @@
 import { productOf, type Operations } from '@sentvec/architectures';
 
 /**
- * Dropout over the tensor operations: each entry is 0 with probability `rate`, else divided by `1 - rate`. Which ones is decided by
- * a hash of the entry's number, the place in the network and the seed, so that a run can be repeated and a recorded graph needs
- * one number as input. The hash is arithmetic on floats in [0, 1), mixed as in Hoskins' "Hash without Sine" (2014).
+ * Dropout over the tensor operations: each entry is 0 with probability `rate`, else divided by `1 - rate`. Which ones
+ * is decided by a hash of the entry's number, the place in the network and the seed, so that a run can be repeated and
+ * a recorded graph needs one number as input. The hash is arithmetic on floats in [0, 1), mixed as in Hoskins' "Hash
+ * without Sine" (2014).
  *
  * @param seed shape `[]`, a number in [0, 1) that differs from step to step
  */
@@ -30,7 +31,10 @@ function noiseOf<Tensor>(ops: Operations<Tensor>, x: Tensor, seed: Tensor): Tens
   const rows = productOf(shape.slice(0, -1));
   // Rows and columns are hashed apart first: their numbers stay small enough to be exact in float32.
   const row = hash(ops, ops.add(ops.multiply(ops.reshape(ops.toFloat(ops.range(rows)), [rows, 1]), 0.1031), seed));
-  const column = hash(ops, ops.add(ops.multiply(ops.reshape(ops.toFloat(ops.range(columns)), [1, columns]), 0.103), seed));
+  const column = hash(
+    ops,
+    ops.add(ops.multiply(ops.reshape(ops.toFloat(ops.range(columns)), [1, columns]), 0.103), seed),
+  );
   const mixed = fraction(
     ops,
     ops.multiply(ops.add(row, ops.add(column, 33.33)), ops.add(ops.multiply(column, 17.7), ops.multiply(row, 91.3))),

@@ -19,7 +19,12 @@ export interface EngineGraphs {
   /** A step graph for each objective. Empty when gradients are cached. */
   readonly steps: readonly Uint8Array[];
   readonly cached?:
-    | { readonly examples: number; readonly embedding: Uint8Array; readonly pullback: Uint8Array; readonly losses: readonly Uint8Array[] }
+    | {
+        readonly examples: number;
+        readonly embedding: Uint8Array;
+        readonly pullback: Uint8Array;
+        readonly losses: readonly Uint8Array[];
+      }
     | undefined;
   readonly optimizer: AdamWOptions;
   readonly dropout: boolean;
@@ -42,7 +47,13 @@ export class GraphEngine implements TrainingEngine {
   /** Gradients of one batch of several, before they are added to the others'. */
   #further: Float32Array | undefined;
 
-  private constructor(runtime: OnnxRuntime, name: string, weights: ModelWeights, graphs: EngineGraphs, sessions: Sessions) {
+  private constructor(
+    runtime: OnnxRuntime,
+    name: string,
+    weights: ModelWeights,
+    graphs: EngineGraphs,
+    sessions: Sessions,
+  ) {
     this.name = name;
     this.#runtime = runtime;
     this.#weights = weights;
@@ -52,7 +63,11 @@ export class GraphEngine implements TrainingEngine {
     this.#objectives = sessions.objectives;
   }
 
-  static async create(runtime: OnnxRuntime, graphs: EngineGraphs, { name, ...options }: GraphEngineOptions): Promise<GraphEngine> {
+  static async create(
+    runtime: OnnxRuntime,
+    graphs: EngineGraphs,
+    { name, ...options }: GraphEngineOptions,
+  ): Promise<GraphEngine> {
     const parameters = new Parameters(graphs.tensors.filter(({ trained }) => trained));
     const frozen = graphs.tensors.filter(({ trained }) => !trained);
     const weights = { parameters, frozen, tokenTable: graphs.tokenTable };
@@ -64,7 +79,9 @@ export class GraphEngine implements TrainingEngine {
       const { examples, pullback, losses } = graphs.cached;
       const shared = { examples, embedding: await runner(graphs.cached.embedding), pullback: await runner(pullback) };
       for (const loss of losses)
-        objectives.push(new CachedBatch(runtime, parameters, shared, await runtime.InferenceSession.create(loss, options.session)));
+        objectives.push(
+          new CachedBatch(runtime, parameters, shared, await runtime.InferenceSession.create(loss, options.session)),
+        );
     }
     return new GraphEngine(runtime, name, weights, graphs, { embedding, objectives });
   }

@@ -1,4 +1,10 @@
-import type { InferenceSession, InferenceSessionFactory, OnnxValue, Tensor, TensorConstructor } from 'onnxruntime-common';
+import type {
+  InferenceSession,
+  InferenceSessionFactory,
+  OnnxValue,
+  Tensor,
+  TensorConstructor,
+} from 'onnxruntime-common';
 import type { TrainingBatch } from '../batch.ts';
 import type { InitialParameter, Parameters } from '../optimizer/parameters.ts';
 
@@ -12,8 +18,8 @@ export interface OnnxRuntime {
 export interface RunnerOptions {
   readonly session?: InferenceSession.SessionOptions;
   /**
-   * Whether the runtime writes results into arrays that it is given, as onnxruntime-node does. onnxruntime-web takes them and leaves
-   * them as they were. Default true.
+   * Whether the runtime writes results into arrays that it is given, as onnxruntime-node does. onnxruntime-web takes
+   * them and leaves them as they were. Default true.
    */
   readonly writesInPlace?: boolean;
 }
@@ -33,8 +39,8 @@ interface TokenTable {
 }
 
 /**
- * Feeds a recorded graph from the flat parameter buffers and takes its gradients into them, without copying weights. The rows of the
- * token table are looked up before a run, and their gradients added up after it.
+ * Feeds a recorded graph from the flat parameter buffers and takes its gradients into them, without copying weights.
+ * The rows of the token table are looked up before a run, and their gradients added up after it.
  */
 export class GraphRunner {
   readonly #runtime: OnnxRuntime;
@@ -58,7 +64,9 @@ export class GraphRunner {
     this.#table = { weights: table.data, width: table.shape[1]! };
     this.#tableName = tokenTable;
     this.#weights = Object.fromEntries(
-      all.filter((weight) => weight !== table).map(({ name, shape, data }) => [name, new runtime.Tensor('float32', data, shape)]),
+      all
+        .filter((weight) => weight !== table)
+        .map(({ name, shape, data }) => [name, new runtime.Tensor('float32', data, shape)]),
     );
   }
 
@@ -72,8 +80,8 @@ export class GraphRunner {
   }
 
   /**
-   * Runs the graph on a batch. The gradients that it gives go into `gradients`, a buffer laid out as the parameters'. Returns the other
-   * outputs.
+   * Runs the graph on a batch. The gradients that it gives go into `gradients`, a buffer laid out as the parameters'.
+   * Returns the other outputs.
    * @param more inputs that only some graphs have
    */
   async run(
@@ -90,7 +98,8 @@ export class GraphRunner {
     );
     if (gradients && !this.#writesInPlace) this.#copyGradients(results, gradients);
     const tokenGradients = results['gradient.tokenRows'];
-    if (tokenGradients && gradients) this.#addTokenGradients(batch, positions, tokenGradients.data as Float32Array, gradients);
+    if (tokenGradients && gradients)
+      this.#addTokenGradients(batch, positions, tokenGradients.data as Float32Array, gradients);
     return results;
   }
 
@@ -142,7 +151,10 @@ export class GraphRunner {
     return Object.fromEntries(
       this.#parameters.slots
         .filter(({ name }) => name !== this.#tableName)
-        .map((slot) => [`gradient.${slot.name}`, new this.#runtime.Tensor('float32', this.#parameters.view(gradients, slot), slot.shape)]),
+        .map((slot) => [
+          `gradient.${slot.name}`,
+          new this.#runtime.Tensor('float32', this.#parameters.view(gradients, slot), slot.shape),
+        ]),
     );
   }
 }

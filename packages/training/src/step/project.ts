@@ -20,7 +20,11 @@ export interface ProjectionWeight {
 /** The trainable tensors of a head. */
 export function projectionWeights(projections: readonly Projection[]): ProjectionWeight[] {
   return projections.flatMap((projection, index) => {
-    const named = (part: string, shape: readonly number[], data: Float32Array) => ({ name: `projection.${index}.${part}`, shape, data });
+    const named = (part: string, shape: readonly number[], data: Float32Array) => ({
+      name: `projection.${index}.${part}`,
+      shape,
+      data,
+    });
     if (projection.kind === 'layer-norm') {
       const shape = [projection.weight.length];
       return [named('weight', shape, projection.weight), named('bias', shape, projection.bias)];
@@ -30,12 +34,17 @@ export function projectionWeights(projections: readonly Projection[]): Projectio
     return [
       named('weight', [weight.rows, weight.cols], weight.data),
       ...(bias ? [named('bias', [bias.length], bias)] : []),
-      ...(residualWeight ? [named('residualWeight', [residualWeight.rows, residualWeight.cols], residualWeight.data)] : []),
+      ...(residualWeight
+        ? [named('residualWeight', [residualWeight.rows, residualWeight.cols], residualWeight.data)]
+        : []),
     ];
   });
 }
 
-/** The projections over the tensor operations: the same results as `applyProjections`, with a gradient. `vectors` is `[batch, size]`. */
+/**
+ * The projections over the tensor operations: the same results as `applyProjections`, with a gradient. `vectors` is
+ * `[batch, size]`.
+ */
 export function project<Tensor>(
   ops: Operations<Tensor>,
   projections: readonly Projection[],
@@ -73,8 +82,10 @@ function activationOf(name: Activation): ActivationFunction {
 }
 
 const expMinusOne: ActivationFunction = (ops, x) => ops.subtract(ops.exp(minimum(ops, x, 0)), 1);
-const softplus: ActivationFunction = (ops, x) => ops.add(ops.relu(x), ops.log(ops.add(ops.exp(negate(ops, absolute(ops, x))), 1)));
-const clamp = <Tensor>(ops: Operations<Tensor>, x: Tensor, low: number, high: number) => minimum(ops, ops.maximum(x, low), high);
+const softplus: ActivationFunction = (ops, x) =>
+  ops.add(ops.relu(x), ops.log(ops.add(ops.exp(negate(ops, absolute(ops, x))), 1)));
+const clamp = <Tensor>(ops: Operations<Tensor>, x: Tensor, low: number, high: number) =>
+  minimum(ops, ops.maximum(x, low), high);
 
 /** Of `torch.nn`, with its default parameters. */
 const activations: Readonly<Partial<Record<Activation, ActivationFunction>>> = {

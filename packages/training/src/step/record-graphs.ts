@@ -15,7 +15,9 @@ import type { TrainableModel } from './siamese.ts';
 /** What {@link recordGraphs} records. */
 export interface RecordOptions extends TrainableParts {
   readonly objectives: readonly Objective[];
-  /** Examples that go through the model at once when the gradients of a larger batch are cached. Default: no caching. */
+  /**
+   * Examples that go through the model at once when the gradients of a larger batch are cached. Default: no caching.
+   */
   readonly cachedExamples?: number | undefined;
   readonly optimizer?: AdamWOptions | undefined;
 }
@@ -28,12 +30,18 @@ export function recordGraphs(model: TrainableModel, dimension: number, options: 
   const { objectives, cachedExamples, optimizer = {}, dropout } = options;
   for (const { loss } of objectives) {
     const problem = loss.problemWith?.(dimension);
-    if (problem !== undefined) throw new SentvecError('invalid-argument', `${loss.name} cannot train this model: ${problem}.`);
+    if (problem !== undefined)
+      throw new SentvecError('invalid-argument', `${loss.name} cannot train this model: ${problem}.`);
   }
   const whole = cachedExamples === undefined;
   return {
     tokenTable: model.definition.tokenTable,
-    tensors: trainableTensors(model).map(({ name, shape, data }) => ({ name, shape, data, trained: options.trained.has(name) })),
+    tensors: trainableTensors(model).map(({ name, shape, data }) => ({
+      name,
+      shape,
+      data,
+      trained: options.trained.has(name),
+    })),
     embedding: recordEmbedding(model),
     steps: whole ? objectives.map((objective) => recordStep(model, options, objective)) : [],
     cached: whole

@@ -1,4 +1,12 @@
-import { namedDimension, OnnxRecorder, productOf, Tape, type OnnxTensor, type Shape, type Tracked } from '@sentvec/architectures';
+import {
+  namedDimension,
+  OnnxRecorder,
+  productOf,
+  Tape,
+  type OnnxTensor,
+  type Shape,
+  type Tracked,
+} from '@sentvec/architectures';
 import type { Loss } from '../loss.ts';
 import { seededDropout } from './dropout.ts';
 import { projectionWeights } from './project.ts';
@@ -12,9 +20,14 @@ export interface TrainableTensor {
   readonly data: Float32Array;
 }
 
-/** The tensors of a model: the encoder's by their names in its network, then the projections'. The token table comes first. */
+/**
+ * The tensors of a model: the encoder's by their names in its network, then the projections'. The token table comes
+ * first.
+ */
 export function trainableTensors({ definition, head }: TrainableModel): TrainableTensor[] {
-  const names = [...definition.weights.keys()].sort((a, b) => Number(b === definition.tokenTable) - Number(a === definition.tokenTable));
+  const names = [...definition.weights.keys()].sort(
+    (a, b) => Number(b === definition.tokenTable) - Number(a === definition.tokenTable),
+  );
   const encoder = names.map((name) => ({ name, shape: definition.weights.get(name)!, data: definition.weight(name) }));
   return [...encoder, ...projectionWeights(head.projections)];
 }
@@ -37,13 +50,13 @@ export interface TrainableParts {
 }
 
 /**
- * A training step as an ONNX graph of standard operators: forward of all columns through one encoder, loss, and the gradients of
- * everything trained. It reads weights as inputs and writes none: the optimizer does that afterwards.
+ * A training step as an ONNX graph of standard operators: forward of all columns through one encoder, loss, and the
+ * gradients of everything trained. It reads weights as inputs and writes none: the optimizer does that afterwards.
  *
- * Inputs: `ids`, `mask` (int64 `[columns, examples, length]`), `rows` (int64 `[tokens]`, the positions that hold a token),
- * `poolingMask` (float `[columns, examples, length]`), `tokenRows` (float `[tokens, width]`, the token table's rows), `labels`
- * where the loss has some, `dropoutSeed` (float `[]`) with dropout, and each weight but the token table by its name.
- * Outputs: `loss` (`[]`), and `gradient.NAME` for each trained tensor.
+ * Inputs: `ids`, `mask` (int64 `[columns, examples, length]`), `rows` (int64 `[tokens]`, the positions that hold a
+ * token), `poolingMask` (float `[columns, examples, length]`), `tokenRows` (float `[tokens, width]`, the token table's
+ * rows), `labels` where the loss has some, `dropoutSeed` (float `[]`) with dropout, and each weight but the token table
+ * by its name. Outputs: `loss` (`[]`), and `gradient.NAME` for each trained tensor.
  */
 export function recordStep(
   model: TrainableModel,
@@ -52,15 +65,19 @@ export function recordStep(
 ): Uint8Array<ArrayBuffer> {
   const graph = new TrainingGraph(model, parts, columns);
   const examples = namedDimension('examples');
-  const labels = loss.labels === 'none' ? undefined : graph.input('labels', labelWidth === undefined ? [examples] : [examples, labelWidth]);
+  const labels =
+    loss.labels === 'none'
+      ? undefined
+      : graph.input('labels', labelWidth === undefined ? [examples] : [examples, labelWidth]);
   const value = lossOf(graph.tape.operations, loss, graph.vectors, columns, examples, labels);
   graph.recorder.output('loss', value.value);
   return graph.withGradients(value);
 }
 
 /**
- * The way back alone, for losses whose batch does not fit into memory at once (gradient caching: Gao et al., 2021): inputs as of
- * {@link recordStep} with one column, and `vectorGradients` (float `[examples, dimension]`), what the loss changes for each vector.
+ * The way back alone, for losses whose batch does not fit into memory at once (gradient caching: Gao et al., 2021):
+ * inputs as of {@link recordStep} with one column, and `vectorGradients` (float `[examples, dimension]`), what the loss
+ * changes for each vector.
  */
 export function recordPullback(model: TrainableModel, parts: TrainableParts): Uint8Array<ArrayBuffer> {
   const graph = new TrainingGraph(model, parts, 1);
@@ -68,7 +85,10 @@ export function recordPullback(model: TrainableModel, parts: TrainableParts): Ui
   return graph.withGradients(graph.tape.operations.multiply(graph.vectors, incoming));
 }
 
-/** A loss alone: inputs `vectors` (float `[columns, examples, dimension]`) and `labels`, outputs `loss` and `vectorGradients`, in the shape of `vectors`. */
+/**
+ * A loss alone: inputs `vectors` (float `[columns, examples, dimension]`) and `labels`, outputs `loss` and
+ * `vectorGradients`, in the shape of `vectors`.
+ */
 export function recordLoss({ loss, columns, labelWidth }: Objective, dimension: number): Uint8Array<ArrayBuffer> {
   const recorder = new OnnxRecorder();
   const tape = new Tape(recorder.operations);
@@ -84,7 +104,8 @@ export function recordLoss({ loss, columns, labelWidth }: Objective, dimension: 
 }
 
 /**
- * The forward pass alone: inputs as of {@link recordStep} with one column and no labels, output `vectors` (`[examples, dimension]`).
+ * The forward pass alone: inputs as of {@link recordStep} with one column and no labels, output `vectors` (`[examples,
+ * dimension]`).
  * @param dropout for the first pass of gradient caching, which must drop what the second drops. Default false
  */
 export function recordEmbedding(model: TrainableModel, dropout = false): Uint8Array<ArrayBuffer> {
@@ -93,7 +114,10 @@ export function recordEmbedding(model: TrainableModel, dropout = false): Uint8Ar
   return graph.recorder.encode();
 }
 
-/** A recording from texts to vectors, on a tape. Texts are `[columns, examples, length]` outside and `[batch, length]` inside. */
+/**
+ * A recording from texts to vectors, on a tape. Texts are `[columns, examples, length]` outside and `[batch, length]`
+ * inside.
+ */
 class TrainingGraph {
   readonly recorder = new OnnxRecorder();
   readonly tape = new Tape(this.recorder.operations);
@@ -109,16 +133,32 @@ class TrainingGraph {
       const outside = recorder.input(name, kind, [columns, examples, namedDimension('length')]);
       return tape.fixed(recorder.operations.reshape(outside, [productOf([columns, examples]), 'length']));
     };
-    const parameter = (name: string, tensor: OnnxTensor) => (trained.has(name) ? tape.parameter(tensor) : tape.fixed(tensor));
-    const [ids, mask, poolingMask] = [stacked('ids', 'index'), stacked('mask', 'index'), stacked('poolingMask', 'float')];
+    const parameter = (name: string, tensor: OnnxTensor) =>
+      trained.has(name) ? tape.parameter(tensor) : tape.fixed(tensor);
+    const [ids, mask, poolingMask] = [
+      stacked('ids', 'index'),
+      stacked('mask', 'index'),
+      stacked('poolingMask', 'float'),
+    ];
     const rows = tape.fixed(recorder.input('rows', 'index', ['tokens']));
     const width = definition.weights.get(definition.tokenTable)![1]!;
     const tokenRows = parameter(definition.tokenTable, recorder.input('tokenRows', 'float', ['tokens', width]));
     const inputs = trainableTensors(model).filter(({ name }) => name !== definition.tokenTable);
-    const weights = new Map(inputs.map(({ name, shape }) => [name, parameter(name, recorder.input(name, 'float', shape))]));
+    const weights = new Map(
+      inputs.map(({ name, shape }) => [name, parameter(name, recorder.input(name, 'float', shape))]),
+    );
     const drop = dropout ? { dropout: seededDropout(tape.operations, this.input('dropoutSeed', [])) } : {};
-    this.vectors = embedTexts(tape.operations, model, (name) => weights.get(name)!, { ids, mask, poolingMask, rows, tokenRows, ...drop });
-    this.#parameters = new Map([...weights, ['tokenRows', tokenRows] as const].filter(([, { step }]) => step !== undefined));
+    this.vectors = embedTexts(tape.operations, model, (name) => weights.get(name)!, {
+      ids,
+      mask,
+      poolingMask,
+      rows,
+      tokenRows,
+      ...drop,
+    });
+    this.#parameters = new Map(
+      [...weights, ['tokenRows', tokenRows] as const].filter(([, { step }]) => step !== undefined),
+    );
   }
 
   input(name: string, shape: Shape): Tracked<OnnxTensor> {
@@ -128,7 +168,8 @@ class TrainingGraph {
   /** Adds the gradient of every trained tensor to the outputs and ends the recording. */
   withGradients(result: Tracked<OnnxTensor>): Uint8Array<ArrayBuffer> {
     const found = this.tape.gradients(result, [...this.#parameters.values()]);
-    for (const [index, name] of [...this.#parameters.keys()].entries()) this.recorder.output(`gradient.${name}`, found[index]!);
+    for (const [index, name] of [...this.#parameters.keys()].entries())
+      this.recorder.output(`gradient.${name}`, found[index]!);
     return this.recorder.encode();
   }
 }

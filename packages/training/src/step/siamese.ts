@@ -12,7 +12,10 @@ import type { Loss } from '../loss.ts';
 import { poolTokens } from './pool.ts';
 import { project } from './project.ts';
 
-/** A sentence transformer as something to differentiate: encoder, pooling and projections over the same tensor operations. */
+/**
+ * A sentence transformer as something to differentiate: encoder, pooling and projections over the same tensor
+ * operations.
+ */
 export interface TrainableModel {
   readonly definition: EncoderDefinition;
   readonly head: Head;
@@ -49,6 +52,8 @@ export function lossOf<Tensor>(
   examples: Dimension,
   labels: Tensor | undefined,
 ): Tensor {
-  const parts = Array.from({ length: columns }, (_, column) => ops.slice(vectors, 0, productOf([column, examples]), examples));
+  const parts = Array.from({ length: columns }, (_, column) =>
+    ops.slice(vectors, 0, productOf([column, examples]), examples),
+  );
   return loss.compute(ops, parts, labels);
 }

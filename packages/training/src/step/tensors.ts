@@ -4,7 +4,10 @@ import type { TrainingBatch } from '../batch.ts';
 import type { OnnxRuntime } from './graph-runner.ts';
 
 /** The input `labels`, where a batch has some. */
-export function labelInput(TensorClass: OnnxRuntime['Tensor'], { labels, examples }: TrainingBatch): Record<string, Tensor> {
+export function labelInput(
+  TensorClass: OnnxRuntime['Tensor'],
+  { labels, examples }: TrainingBatch,
+): Record<string, Tensor> {
   if (labels === undefined) return {};
   const width = labels.length / examples;
   return { labels: new TensorClass('float32', labels, width === 1 ? [examples] : [examples, width]) };

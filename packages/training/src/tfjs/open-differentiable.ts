@@ -3,9 +3,13 @@ import { SentvecError } from '@sentvec/core';
 
 /**
  * TensorFlow.js in this thread, with its gradients.
- * @throws SentvecError `missing-dependency` without `@tensorflow/tfjs`; `backend-unavailable` when no device works, with the reasons
+ * @throws SentvecError `missing-dependency` without `@tensorflow/tfjs`; `backend-unavailable` when no device works,
+ * with the reasons
  */
-export async function openDifferentiable(device: 'auto' | TfjsDevice, wasmPaths: WasmPaths | undefined): Promise<Runtime> {
+export async function openDifferentiable(
+  device: 'auto' | TfjsDevice,
+  wasmPaths: WasmPaths | undefined,
+): Promise<Runtime> {
   await registerGradients();
   const reasons: string[] = [];
   for (const candidate of device === 'auto' ? automaticDevices : [device]) {
@@ -18,7 +22,10 @@ export async function openDifferentiable(device: 'auto' | TfjsDevice, wasmPaths:
   throw new SentvecError('backend-unavailable', `TensorFlow.js cannot train here. ${reasons.join('; ')}`, { device });
 }
 
-/** The core of TensorFlow.js comes without the gradients of its kernels; the whole of it registers them when it is loaded. */
+/**
+ * The core of TensorFlow.js comes without the gradients of its kernels; the whole of it registers them when it is
+ * loaded.
+ */
 async function registerGradients(): Promise<void> {
   try {
     await import('@tensorflow/tfjs');

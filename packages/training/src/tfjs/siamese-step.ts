@@ -10,7 +10,10 @@ import { embedTexts, lossOf, type TrainableModel } from '../step/siamese.ts';
 /** A loss, or vectors, of a batch from the weights, by name. */
 type Compute = (weight: (name: string) => TfTensor) => TfTensor;
 
-/** Computes with the weights in the flat buffers, on TensorFlow.js. Nothing of it is left in the memory of TensorFlow.js afterwards. */
+/**
+ * Computes with the weights in the flat buffers, on TensorFlow.js. Nothing of it is left in the memory of TensorFlow.js
+ * afterwards.
+ */
 export class SiameseStep {
   readonly #runtime: Runtime;
   readonly #ops: Operations<TfTensor>;
@@ -97,7 +100,8 @@ export class SiameseStep {
       mask: ops.constant(batch.mask, shape),
       poolingMask: ops.constant(batch.poolingMask, shape),
       rows: ops.constant(positions, [positions.length]),
-      ...(this.#dropout && seed !== undefined && { dropout: seededDropout(ops, ops.constant(Float32Array.of(dropoutSeed(seed)), [])) }),
+      ...(this.#dropout &&
+        seed !== undefined && { dropout: seededDropout(ops, ops.constant(Float32Array.of(dropoutSeed(seed)), [])) }),
     });
   }
 

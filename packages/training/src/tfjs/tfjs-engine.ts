@@ -20,8 +20,9 @@ export interface TfjsEngineOptions extends RecordOptions {
 }
 
 /**
- * An engine on TensorFlow.js, with the gradients of TensorFlow.js. It works on the calling thread, whose event loop stands still during a
- * step. Its state is that of the other engines: a run may go on with another one, within rounding.
+ * An engine on TensorFlow.js, with the gradients of TensorFlow.js. It works on the calling thread, whose event loop
+ * stands still during a step. Its state is that of the other engines: a run may go on with another one, within
+ * rounding.
  * @throws SentvecError `missing-dependency` without `@tensorflow/tfjs`, `backend-unavailable`
  */
 export async function tfjsEngine(model: TrainableModel, options: TfjsEngineOptions): Promise<TrainingEngine> {
@@ -100,7 +101,13 @@ class TfjsEngine implements TrainingEngine {
   }
 
   /** Gradient caching (Gao et al., 2021): see `CachedBatch`. */
-  #cachedGradients(batch: TrainingBatch, objective: Objective, into: Float32Array, seed: number, examples: number): number {
+  #cachedGradients(
+    batch: TrainingBatch,
+    objective: Objective,
+    into: Float32Array,
+    seed: number,
+    examples: number,
+  ): number {
     const parts = textsInParts(batch, examples);
     const vectors = joined(parts.map((part) => this.#step.embed(part, seed)));
     const { loss, gradients } = this.#step.vectorGradients(vectors, batch, objective);

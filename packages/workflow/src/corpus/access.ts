@@ -23,7 +23,9 @@ export const unrestrictedAccess: Access = {
 
 /** What {@link restrictAccess} allows. */
 export interface AccessLimits {
-  /** Folders; everything below them may be read and written, and nothing else. Symbolic links count by where they lead. */
+  /**
+   * Folders; everything below them may be read and written, and nothing else. Symbolic links count by where they lead.
+   */
   readonly roots: readonly string[];
   /** URIs such as `s3://bucket/folder`; what begins with one of them is allowed. Default: none. */
   readonly buckets?: readonly string[];
@@ -45,12 +47,18 @@ export function restrictAccess({ roots, buckets = [], models }: AccessLimits): A
     checkRead: check,
     checkWrite: check,
     checkBucket: (uri) => {
-      const allowed = buckets.some((bucket) => uri === bucket || uri.startsWith(bucket.endsWith('/') ? bucket : `${bucket}/`));
-      if (!allowed || uri.includes('..')) throw refused(`The bucket of ${show(uri)} is not among those that this worker may touch.`, uri);
+      const allowed = buckets.some(
+        (bucket) => uri === bucket || uri.startsWith(bucket.endsWith('/') ? bucket : `${bucket}/`),
+      );
+      if (!allowed || uri.includes('..'))
+        throw refused(`The bucket of ${show(uri)} is not among those that this worker may touch.`, uri);
     },
     checkModel: (model) => {
       if (models.includes(model)) return;
-      throw refused(`The model ${show(model)} is not among those that this worker serves: ${models.join(', ') || 'none'}.`, model);
+      throw refused(
+        `The model ${show(model)} is not among those that this worker serves: ${models.join(', ') || 'none'}.`,
+        model,
+      );
     },
   };
 }
@@ -69,7 +77,8 @@ async function realPathOf(path: string): Promise<string> {
     const code = error instanceof Error && 'code' in error ? error.code : undefined;
     // Not there at all may be made; a link that leads nowhere yet may not, because it decides where.
     const isLink = await lstat(path).then(Boolean, () => false);
-    if (parent === path || code !== 'ENOENT' || isLink) throw refused(`The path ${show(path)} cannot be followed.`, path);
+    if (parent === path || code !== 'ENOENT' || isLink)
+      throw refused(`The path ${show(path)} cannot be followed.`, path);
     return join(await realPathOf(parent), basename(path));
   }
 }

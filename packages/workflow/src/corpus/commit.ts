@@ -14,7 +14,11 @@ export async function commitPrepared(
   return { output: given.output, fingerprint, rows, rejected, truncated, tokens, shards: shards.length };
 }
 
-async function commit({ output, key, fingerprint, finished }: PreparedRequest, access: Access, signal: AbortSignal): Promise<Manifest> {
+async function commit(
+  { output, key, fingerprint, finished }: PreparedRequest,
+  access: Access,
+  signal: AbortSignal,
+): Promise<Manifest> {
   const folder = await access.checkWrite(output);
   const before = async () => {
     const manifest = await readManifest(folder);

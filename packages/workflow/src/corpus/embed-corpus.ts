@@ -9,7 +9,10 @@ import { planPrepared } from './plan.ts';
 import { prepareRequest, type CorpusObserver } from './prepare.ts';
 import { addChunk, emptyTotal, schemas, type CommittedCorpus, type EmbedCorpusInput } from './schemas.ts';
 
-/** What {@link embedCorpus} works with, in the process that executes its steps. A process that only starts runs needs none of it. */
+/**
+ * What {@link embedCorpus} works with, in the process that executes its steps. A process that only starts runs needs
+ * none of it.
+ */
 export interface EmbedCorpusResources {
   /** The embedder of a model, ready. Called for every chunk: it is to be kept. */
   readonly embedder?: (model: string) => Promise<Embedder>;
@@ -21,9 +24,9 @@ export interface EmbedCorpusResources {
 }
 
 /**
- * The workflow that embeds a corpus: prepare the output folder → plan (cuts the inputs into chunks, lazily) → embed each
- * chunk → commit the manifest. What goes from step to step are references; texts and vectors stay in files that every
- * worker can reach under the same path. The bytes of the output do not depend on who computes them.
+ * The workflow that embeds a corpus: prepare the output folder → plan (cuts the inputs into chunks, lazily) → embed
+ * each chunk → commit the manifest. What goes from step to step are references; texts and vectors stay in files that
+ * every worker can reach under the same path. The bytes of the output do not depend on who computes them.
  *
  * Rows that cannot be embedded become dead letters, and lines of `rejected.jsonl`; a replay embeds the chunks that have
  * any once more. A request whose output folder holds an unfinished run of the same request goes on with it, unless

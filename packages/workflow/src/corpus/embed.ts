@@ -7,7 +7,8 @@ import type { EmbeddedChunk, PlannedChunk } from './schemas.ts';
 /**
  * Embeds one chunk of a prepared run into its shard.
  *
- * @throws SentvecError `space-mismatch` unless the chunk, the run and the model of this process are of one embedding space
+ * @throws SentvecError `space-mismatch` unless the chunk, the run and the model of this process are of one embedding
+ * space
  */
 export async function embedPrepared(
   { model, output, key, fingerprint, chunk }: PlannedChunk,
@@ -18,9 +19,13 @@ export async function embedPrepared(
   await access.checkRead(chunk.path);
   const run = await openRun(await access.checkWrite(output), key);
   if (run.space.fingerprint !== fingerprint) {
-    throw new SentvecError('space-mismatch', `The run in ${output} is for another embedding space than this chunk of it.`, {
-      file: output,
-    });
+    throw new SentvecError(
+      'space-mismatch',
+      `The run in ${output} is for another embedding space than this chunk of it.`,
+      {
+        file: output,
+      },
+    );
   }
   const onProgress = (done: { readonly rows: number; readonly tokens: number }) => {
     observer.advanced?.(chunk, done);

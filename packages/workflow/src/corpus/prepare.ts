@@ -39,7 +39,10 @@ export async function prepareRequest(
   access.checkModel(model);
   await checkInputs(request.inputs, access);
   const output = await access.checkWrite(request.output);
-  const prepared = await prepareRound({ ...request, output }, round, await embedder(model), { signal, onProgress: observer.unpacked });
+  const prepared = await prepareRound({ ...request, output }, round, await embedder(model), {
+    signal,
+    onProgress: observer.unpacked,
+  });
   const space = prepared.finished ? prepared.manifest : prepared.run.space;
   const { fingerprint } = space;
   if (prepared.finished) return { model, output, key: '00000000', fingerprint, totalBytes: 0, finished: true };

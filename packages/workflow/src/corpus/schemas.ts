@@ -57,7 +57,15 @@ export interface CommittedCorpus {
 }
 
 /** The total before the first chunk. */
-export const emptyTotal: CorpusTotal = { rows: 0, rejected: 0, truncated: 0, tokens: 0, bytes: 0, reusedRows: 0, reusedBytes: 0 };
+export const emptyTotal: CorpusTotal = {
+  rows: 0,
+  rejected: 0,
+  truncated: 0,
+  tokens: 0,
+  bytes: 0,
+  reusedRows: 0,
+  reusedBytes: 0,
+};
 
 /** The total with one more chunk. */
 export function addChunk(total: CorpusTotal, chunk: EmbeddedChunk): CorpusTotal {
@@ -124,7 +132,12 @@ const chunk: v.GenericSchema<CorpusChunk> = v.strictObject({
 });
 
 const counts = { rows: count, rejected: count, truncated: count, tokens: count };
-const total: v.GenericSchema<CorpusTotal> = v.strictObject({ ...counts, bytes: count, reusedRows: count, reusedBytes: count });
+const total: v.GenericSchema<CorpusTotal> = v.strictObject({
+  ...counts,
+  bytes: count,
+  reusedRows: count,
+  reusedBytes: count,
+});
 
 /** Schemas of everything that goes from step to step. */
 export const schemas: {

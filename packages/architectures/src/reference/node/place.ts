@@ -9,7 +9,11 @@ export const computePlace: ComputePlace = async (files, batch) => {
   if (files.directory === undefined) return computeReference(files, batch);
   const workerData: ThreadOrder = { directory: files.directory, name: files.name, batch };
   // The flags of the program (--input-type, loaders) are not for this file.
-  const worker = new Worker(new URL('./reference-worker.js', import.meta.url), { workerData, execArgv: [], name: 'sentvec reference' });
+  const worker = new Worker(new URL('./reference-worker.js', import.meta.url), {
+    workerData,
+    execArgv: [],
+    name: 'sentvec reference',
+  });
   const answer = await new Promise<ThreadAnswer>((resolve) => {
     worker.once('message', resolve);
     worker.once('error', (error) => resolve({ error: plain(error) }));
@@ -22,5 +26,9 @@ export const computePlace: ComputePlace = async (files, batch) => {
 
 function plain(error: unknown): ReturnType<SentvecError['toJSON']> {
   const message = error instanceof Error ? error.message : String(error);
-  return { code: 'backend-failed', message: `The reference values of the canary could not be computed: ${message}`, details: {} };
+  return {
+    code: 'backend-failed',
+    message: `The reference values of the canary could not be computed: ${message}`,
+    details: {},
+  };
 }

@@ -3,14 +3,21 @@ import { constants, createReadStream } from 'node:fs';
 import { open, readdir, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { HubClient } from '../../hub/client.ts';
-import { downloadFile, wrongHash, type DownloadProgress, type DownloadTarget, type ExpectedHashes } from '../../hub/download.ts';
+import {
+  downloadFile,
+  wrongHash,
+  type DownloadProgress,
+  type DownloadTarget,
+  type ExpectedHashes,
+} from '../../hub/download.ts';
 import type { HubFile } from '../../hub/repository.ts';
 import { withFileLock } from './file-lock.ts';
 import { ioFailed } from './io-failed.ts';
 
 /**
- * Downloads a file to a path that names its content, unless it is there. What arrives lies beside it in an `.incomplete` file, which a later
- * attempt, also of another process, takes over; only checked content gets the name. Several processes may do this at once.
+ * Downloads a file to a path that names its content, unless it is there. What arrives lies beside it in an
+ * `.incomplete` file, which a later attempt, also of another process, takes over; only checked content gets the name.
+ * Several processes may do this at once.
  * @throws SentvecError `download-failed`, `model-not-found`, `model-access-denied`, `aborted`
  */
 export async function downloadBlob(
@@ -71,13 +78,15 @@ async function unlessExists(blob: string, error: unknown): Promise<void> {
 }
 
 /**
- * The path of an `.incomplete` file that belongs to this call, with what earlier ones left. Should the process that left it be alive after
- * all, it goes on writing the same bytes at the same places, and harms nothing.
+ * The path of an `.incomplete` file that belongs to this call, with what earlier ones left. Should the process that
+ * left it be alive after all, it goes on writing the same bytes at the same places, and harms nothing.
  */
 async function takeOver(blob: string): Promise<string> {
   const own = `${blob}.${randomBytes(4).toString('hex')}.incomplete`;
   const prefix = `${basename(blob)}.`;
-  const left = (await readdir(dirname(blob))).filter((name) => name.startsWith(prefix) && /\.[0-9a-f]{8}\.incomplete$/u.test(name));
+  const left = (await readdir(dirname(blob))).filter(
+    (name) => name.startsWith(prefix) && /\.[0-9a-f]{8}\.incomplete$/u.test(name),
+  );
   const sizes = await Promise.all(
     left.map(async (name) => ({ path: join(dirname(blob), name), size: await sizeOf(join(dirname(blob), name)) })),
   );

@@ -5,9 +5,10 @@ import { checkFilePath } from '../../model-files.ts';
 import { roleOf, type HubFile } from '../../hub/repository.ts';
 
 /**
- * A model in the cache of the hub, in the layout that `huggingface_hub` and `@huggingface/hub` share: `refs/<revision>` holds a commit,
- * `snapshots/<commit>/` the files as links to `blobs/`, where they are named by their hash. Beside them this class keeps the list of a
- * commit's files, in `.sentvec/`, so that a commit that was listed once needs the hub no more.
+ * A model in the cache of the hub, in the layout that `huggingface_hub` and `@huggingface/hub` share: `refs/<revision>`
+ * holds a commit, `snapshots/<commit>/` the files as links to `blobs/`, where they are named by their hash. Beside them
+ * this class keeps the list of a commit's files, in `.sentvec/`, so that a commit that was listed once needs the hub no
+ * more.
  */
 export class HubCache {
   /** The folder of the model. */
@@ -74,7 +75,10 @@ export class HubCache {
     await mkdir(dirname(join(this.snapshot(commit), ...path.split('/'))), { recursive: true });
   }
 
-  /** Puts a file into a snapshot: a link to its content, or a copy where there are no links (Windows without developer mode). */
+  /**
+   * Puts a file into a snapshot: a link to its content, or a copy where there are no links (Windows without developer
+   * mode).
+   */
   async link(commit: string, path: string, blob: string): Promise<void> {
     const place = join(this.snapshot(commit), ...path.split('/'));
     const temporary = temporaryName(place);

@@ -14,15 +14,21 @@ export interface HubEnvironment {
   readonly cacheDirectory: string;
   /** `HF_HUB_OFFLINE` (also `TRANSFORMERS_OFFLINE`). */
   readonly offline: boolean;
-  /** `HF_TOKEN`, or the content of the file that `huggingface-cli login` writes (`HF_TOKEN_PATH`, or `token` in `HF_HOME`). */
+  /**
+   * `HF_TOKEN`, or the content of the file that `huggingface-cli login` writes (`HF_TOKEN_PATH`, or `token` in
+   * `HF_HOME`).
+   */
   readonly token: string | undefined;
 }
 
 export async function readHubEnvironment(environment: Environment = process.env): Promise<HubEnvironment> {
-  const home = environment['HF_HOME'] || join(environment['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'huggingface');
+  const home =
+    environment['HF_HOME'] || join(environment['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'huggingface');
   return {
     endpoint: environment['HF_ENDPOINT'] || huggingFaceEndpoint,
-    cacheDirectory: expandHome(environment['HF_HUB_CACHE'] || environment['HUGGINGFACE_HUB_CACHE'] || join(home, 'hub')),
+    cacheDirectory: expandHome(
+      environment['HF_HUB_CACHE'] || environment['HUGGINGFACE_HUB_CACHE'] || join(home, 'hub'),
+    ),
     offline: isTrue(environment['HF_HUB_OFFLINE']) || isTrue(environment['TRANSFORMERS_OFFLINE']),
     token:
       environment['HF_TOKEN']?.trim() ||

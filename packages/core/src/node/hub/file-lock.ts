@@ -7,8 +7,9 @@ const staleAfter = 20_000;
 const lookEvery = 150;
 
 /**
- * Runs `work` while no other process that locks the same path does. The lock is a file; one whose holder has died is taken away after 20
- * seconds. A holder that was asleep for so long may wake up beside another: the lock saves double work, it is not what keeps files sound.
+ * Runs `work` while no other process that locks the same path does. The lock is a file; one whose holder has died is
+ * taken away after 20 seconds. A holder that was asleep for so long may wake up beside another: the lock saves double
+ * work, it is not what keeps files sound.
  * @throws SentvecError `aborted` while waiting, and the errors of `work`
  */
 export async function withFileLock<T>(path: string, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
@@ -38,7 +39,9 @@ async function tryLock(path: string): Promise<boolean> {
   }
 }
 
-/** By a name of its own first: of two that find the same stale lock, one removes it, and not the next lock in its place. */
+/**
+ * By a name of its own first: of two that find the same stale lock, one removes it, and not the next lock in its place.
+ */
 async function removeStale(path: string): Promise<void> {
   const stats = await stat(path).catch(() => undefined);
   if (stats === undefined || Date.now() - stats.mtimeMs < staleAfter) return;

@@ -3,7 +3,14 @@ import { SentvecError, throwIfAborted } from '../../errors.ts';
 import { HubClient } from '../../hub/client.ts';
 import type { DownloadProgress } from '../../hub/download.ts';
 import { checkEndpoint } from '../../hub/hub-url-model.ts';
-import { checkRepositoryName, checkRevision, defaultRevision, isCommit, roleOf, type HubFile } from '../../hub/repository.ts';
+import {
+  checkRepositoryName,
+  checkRevision,
+  defaultRevision,
+  isCommit,
+  roleOf,
+  type HubFile,
+} from '../../hub/repository.ts';
 import type { ModelFiles } from '../../types.ts';
 import { directoryModel } from '../directory-model.ts';
 import { HubCache } from './cache.ts';
@@ -20,7 +27,10 @@ export interface HubModelOptions {
   readonly cacheDir?: string | undefined;
   /** Address of the hub. Default: `HF_ENDPOINT`, else `https://huggingface.co`. */
   readonly endpoint?: string | undefined;
-  /** An access token, for models that are private or gated. Default: `HF_TOKEN`, else what `hf auth login` saved. It is sent to the hub alone. */
+  /**
+   * An access token, for models that are private or gated. Default: `HF_TOKEN`, else what `hf auth login` saved. It is
+   * sent to the hub alone.
+   */
   readonly token?: string | undefined;
   /** Whether to use the cache only. Default: `HF_HUB_OFFLINE`. */
   readonly offline?: boolean | undefined;
@@ -33,12 +43,13 @@ export interface HubModelOptions {
 }
 
 /**
- * A model of the Hugging Face hub, kept in the hub's own cache, which Python shares. The revision is pinned to a commit now; the small
- * files are downloaded now, weights when they are first read, so that only the ones in use are. Broken downloads go on where they broke,
- * also in another process; content that differs from the hub's hash never enters the cache. When the hub cannot be reached, or with
- * `offline`, the cache is used as it is.
+ * A model of the Hugging Face hub, kept in the hub's own cache, which Python shares. The revision is pinned to a commit
+ * now; the small files are downloaded now, weights when they are first read, so that only the ones in use are. Broken
+ * downloads go on where they broke, also in another process; content that differs from the hub's hash never enters the
+ * cache. When the hub cannot be reached, or with `offline`, the cache is used as it is.
  * @param name `organization/name`
- * @throws SentvecError `invalid-argument`, `model-not-found`, `model-access-denied`, `download-failed`, `io-failed`, `aborted`
+ * @throws SentvecError `invalid-argument`, `model-not-found`, `model-access-denied`, `download-failed`, `io-failed`,
+ * `aborted`
  */
 export async function hubModel(
   name: string,
@@ -55,7 +66,9 @@ export async function hubModel(
   const cache = new HubCache(options.cacheDir ?? environment.cacheDirectory, name);
   return ioFailed(cache.directory, async () => {
     const offline = options.offline ?? environment.offline;
-    const { commit, files } = offline ? await cachedVersion(cache, name, revision) : await currentVersion(client, cache, revision);
+    const { commit, files } = offline
+      ? await cachedVersion(cache, name, revision)
+      : await currentVersion(client, cache, revision);
     const download = new VersionDownload(client, cache, commit, files, offline, onProgress);
     await download.all(files.filter(({ path }) => roleOf(path) === 'part'));
     return downloadingModel(download, name, commit);
@@ -95,7 +108,10 @@ async function cachedVersion(cache: HubCache, name: string, revision: string): P
 }
 
 /** A version that can be used without the hub: one that was listed, or one that another program downloaded. */
-async function findCached(cache: HubCache, revision: string): Promise<(Version & { readonly listed: boolean }) | undefined> {
+async function findCached(
+  cache: HubCache,
+  revision: string,
+): Promise<(Version & { readonly listed: boolean }) | undefined> {
   const commit = isCommit(revision) ? revision : await cache.commitOf(revision);
   if (commit === undefined) return undefined;
   const present = await cache.present(commit);

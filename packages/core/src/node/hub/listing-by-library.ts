@@ -3,24 +3,36 @@ import { SentvecError } from '../../errors.ts';
 import type { HubClient } from '../../hub/client.ts';
 import { checkCommit, toHubFiles, type HubListing, type ListedEntry } from '../../hub/listing.ts';
 
-/** Asks the hub through its own library, which makes its requests through the client: that repeats them, and explains what fails. */
+/**
+ * Asks the hub through its own library, which makes its requests through the client: that repeats them, and explains
+ * what fails.
+ */
 export const listingByLibrary: HubListing = {
   commitOf: (client, revision) =>
     explain(client, async () => {
-      const { sha } = await modelInfo({ ...parameters(client, revision), name: client.model, revision, additionalFields: ['sha'] });
+      const { sha } = await modelInfo({
+        ...parameters(client, revision),
+        name: client.model,
+        revision,
+        additionalFields: ['sha'],
+      });
       return checkCommit(client, sha);
     }),
   files: (client, commit) =>
     explain(client, async () => {
       const entries: ListedEntry[] = [];
       const repo = { type: 'model', name: client.model } as const;
-      for await (const entry of listFiles({ ...parameters(client, commit), repo, revision: commit, recursive: true })) entries.push(entry);
+      for await (const entry of listFiles({ ...parameters(client, commit), repo, revision: commit, recursive: true }))
+        entries.push(entry);
       return toHubFiles(client, entries);
     }),
 };
 
 function parameters(client: HubClient, revision: string): { hubUrl: string; fetch: typeof fetch } {
-  return { hubUrl: client.options.endpoint, fetch: (input) => client.ask(input instanceof Request ? input.url : String(input), revision) };
+  return {
+    hubUrl: client.options.endpoint,
+    fetch: (input) => client.ask(input instanceof Request ? input.url : String(input), revision),
+  };
 }
 
 /** What the library cannot make sense of is no answer of a hub. */

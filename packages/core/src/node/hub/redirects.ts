@@ -4,8 +4,9 @@ import type { HubAnswer } from '../../hub/client.ts';
 const mostRedirects = 10;
 
 /**
- * Follows redirects by hand. The hub sends large files from another server, which gives an ETag of its own: the one that names the content
- * (`X-Linked-Etag`) is in the hub's redirect. The token stays with the server that it was meant for.
+ * Follows redirects by hand. The hub sends large files from another server, which gives an ETag of its own: the one
+ * that names the content (`X-Linked-Etag`) is in the hub's redirect. The token stays with the server that it was meant
+ * for.
  */
 export async function fetchThroughRedirects(
   url: string,

@@ -15,13 +15,17 @@ interface Merge {
 }
 
 /**
- * The model `BPE`, in place of the library's, which needs 10 s and more than a gigabyte for a million characters without a space.
- * The result is what a model of the library is: a function from words to tokens, with the ids of the tokens.
+ * The model `BPE`, in place of the library's, which needs 10 s and more than a gigabyte for a million characters
+ * without a space. The result is what a model of the library is: a function from words to tokens, with the ids of the
+ * tokens.
  * @throws SentvecError `invalid-model` when a merge names a piece that is not in the vocabulary
  */
 export function createBpeModel(model: TokenizerModel): LibraryModel {
   const bpe = new BytePairEncoding(model);
-  return Object.assign((words: readonly string[]) => bpe.encode(words), { tokens_to_ids: bpe.ids, unk_token_id: bpe.unknownId });
+  return Object.assign((words: readonly string[]) => bpe.encode(words), {
+    tokens_to_ids: bpe.ids,
+    unk_token_id: bpe.unknownId,
+  });
 }
 
 /** Byte pair encoding (Sennrich et al. 2016): symbols that are neighbours are merged, the pair of lowest rank first. */
@@ -48,7 +52,8 @@ class BytePairEncoding {
 
   encode(words: readonly string[]): string[] {
     const tokens: string[] = [];
-    for (const word of words) for (const token of this.#known.get(word, (unknown) => this.#encodeWord(unknown))) tokens.push(token);
+    for (const word of words)
+      for (const token of this.#known.get(word, (unknown) => this.#encodeWord(unknown))) tokens.push(token);
     return tokens;
   }
 
@@ -57,13 +62,16 @@ class BytePairEncoding {
     return this.#merge(this.#symbols(word)).map((id) => this.#pieces[id]!);
   }
 
-  /** The ids of a word's characters. Those without one are spelled by bytes, or unknown, or left out, as the model says. */
+  /**
+   * The ids of a word's characters. Those without one are spelled by bytes, or unknown, or left out, as the model says.
+   */
   #symbols(word: string): number[] {
     const symbols: number[] = [];
     const characters = Array.from(word);
     let afterUnknown = false;
     for (const [index, character] of characters.entries()) {
-      const piece = (index === 0 ? '' : this.#prefix) + character + (index === characters.length - 1 ? this.#suffix : '');
+      const piece =
+        (index === 0 ? '' : this.#prefix) + character + (index === characters.length - 1 ? this.#suffix : '');
       const id = this.ids.get(piece);
       const spelled = id === undefined ? this.#spell(piece) : [id];
       if (spelled === undefined && this.unknownId !== undefined && !(afterUnknown && this.#model['fuse_unk'] === true))
@@ -94,7 +102,8 @@ class BytePairEncoding {
     while (queue.size > 0) {
       const { place, merged } = queue.pop();
       const right = next[place]!;
-      if (symbols[place] === -1 || right === -1 || this.#mergeOf(symbols[place]!, symbols[right]!)?.merged !== merged) continue;
+      if (symbols[place] === -1 || right === -1 || this.#mergeOf(symbols[place]!, symbols[right]!)?.merged !== merged)
+        continue;
       symbols[place] = merged;
       symbols[right] = -1;
       next[place] = next[right]!;
@@ -115,7 +124,10 @@ class BytePairEncoding {
       const [left = '', right = ''] = typeof entry === 'string' ? entry.split(' ') : entry;
       const ids = [left, right, left + right.slice(this.#prefix.length)].map((piece) => this.ids.get(piece));
       if (ids.some((id) => id === undefined)) {
-        throw new SentvecError('invalid-model', `merge ${rank} of "${left}" and "${right}" is of pieces outside the vocabulary`);
+        throw new SentvecError(
+          'invalid-model',
+          `merge ${rank} of "${left}" and "${right}" is of pieces outside the vocabulary`,
+        );
       }
       result.set(ids[0]! * idLimit + ids[1]!, { rank, merged: ids[2]! });
     }

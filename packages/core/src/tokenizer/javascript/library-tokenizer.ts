@@ -22,13 +22,20 @@ export function createLibraryTokenizer(json: TokenizerJson): (text: string) => A
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     const code = /^Unknown \w+ type/u.test(message) ? 'unsupported-model' : 'invalid-model';
-    throw new SentvecError(code, `The tokenizer of this model cannot be used: ${message}.`, { file: 'tokenizer.json' }, { cause: error });
+    throw new SentvecError(
+      code,
+      `The tokenizer of this model cannot be used: ${message}.`,
+      { file: 'tokenizer.json' },
+      { cause: error },
+    );
   }
 }
 
 function createCorrected(json: TokenizerJson): LibraryTokenizer {
   const model = createModel(json.model);
-  const tokenizer = createTokenizer(model ? { ...json, model: emptyModel } : json, { unk_token: json.model['unk_token'] });
+  const tokenizer = createTokenizer(model ? { ...json, model: emptyModel } : json, {
+    unk_token: json.model['unk_token'],
+  });
   if (model) tokenizer.model = model;
   correctNormalizer(tokenizer.normalizer, json.normalizer);
   correctPreTokenizer(tokenizer.pre_tokenizer, json.pre_tokenizer);
@@ -38,7 +45,8 @@ function createCorrected(json: TokenizerJson): LibraryTokenizer {
 /** The models that the library has, but not for long texts. Old files do not name the type of a model. */
 function createModel(model: TokenizerModel): LibraryModel | undefined {
   if (Array.isArray(model.vocab)) return createUnigramModel(model);
-  if (model.type === 'BPE' || (model.type === undefined && Array.isArray(model['merges']))) return createBpeModel(model);
+  if (model.type === 'BPE' || (model.type === undefined && Array.isArray(model['merges'])))
+    return createBpeModel(model);
   return model.type === 'WordPiece' || (model.type === undefined && 'max_input_chars_per_word' in model)
     ? createWordPieceModel(model)
     : undefined;

@@ -1,8 +1,8 @@
 import * as library from '@huggingface/tokenizers';
 
 /**
- * What sentvec uses of `@huggingface/tokenizers` 0.2, whose own declarations do not resolve under Node's rules. The parts of a
- * tokenizer are functions with methods; a method that is assigned takes the place of the library's.
+ * What sentvec uses of `@huggingface/tokenizers` 0.2, whose own declarations do not resolve under Node's rules. The
+ * parts of a tokenizer are functions with methods; a method that is assigned takes the place of the library's.
  */
 export interface LibraryTokenizer {
   normalizer: LibraryNormalizer | null;

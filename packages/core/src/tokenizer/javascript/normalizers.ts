@@ -1,4 +1,11 @@
-import { chineseCharacters, controlCharacters, inertInNormalization, marks, nonspacingMarks, whitespace } from './character-classes.ts';
+import {
+  chineseCharacters,
+  controlCharacters,
+  inertInNormalization,
+  marks,
+  nonspacingMarks,
+  whitespace,
+} from './character-classes.ts';
 import type { TokenizerComponent } from '../tokenizer-json.ts';
 import type { LibraryNormalizer } from './library.ts';
 import { PrecompiledCharsmap } from './precompiled-charsmap.ts';
@@ -16,13 +23,15 @@ const allInert = new RegExp(`([${inertInNormalization}])`, 'gu');
 const anyInert = new RegExp(`[${inertInNormalization}]`, 'u');
 
 /**
- * Makes a normalizer of the library give what its original in Rust gives, in the places where it does not: other versions of
- * Unicode, final sigma, whitespace, ideographs beyond U+FFFF, and the table of Precompiled, which the library only imitates.
+ * Makes a normalizer of the library give what its original in Rust gives, in the places where it does not: other
+ * versions of Unicode, final sigma, whitespace, ideographs beyond U+FFFF, and the table of Precompiled, which the
+ * library only imitates.
  */
 export function correctNormalizer(normalizer: LibraryNormalizer | null, config: TokenizerComponent | null): void {
   if (normalizer === null || config === null) return;
   const steps = config['normalizers'] as readonly TokenizerComponent[] | undefined;
-  if (config.type === 'Sequence') normalizer.normalizers?.forEach((step, index) => correctNormalizer(step, steps?.[index] ?? null));
+  if (config.type === 'Sequence')
+    normalizer.normalizers?.forEach((step, index) => correctNormalizer(step, steps?.[index] ?? null));
   else normalizer.normalize = correctedNormalize(config) ?? normalizer.normalize.bind(normalizer);
 }
 

@@ -24,14 +24,18 @@ const byteLevelWords = new RegExp(
 type SplitBehavior = 'Removed' | 'Isolated' | 'MergedWithPrevious' | 'MergedWithNext' | 'Contiguous';
 
 /**
- * Makes a pre-tokenizer of the library cut where its original in Rust cuts, in the places where it does not: whitespace, words
- * and digits outside ASCII, punctuation of other versions of Unicode, the behaviours of Split, the cuts of Metaspace.
+ * Makes a pre-tokenizer of the library cut where its original in Rust cuts, in the places where it does not:
+ * whitespace, words and digits outside ASCII, punctuation of other versions of Unicode, the behaviours of Split, the
+ * cuts of Metaspace.
  */
 export function correctPreTokenizer(preTokenizer: LibraryPreTokenizer | null, config: TokenizerComponent | null): void {
   if (preTokenizer === null || config === null) return;
   const steps = config['pretokenizers'] as readonly TokenizerComponent[] | undefined;
-  if (config.type === 'Sequence') preTokenizer.tokenizers?.forEach((step, index) => correctPreTokenizer(step, steps?.[index] ?? null));
-  else preTokenizer.pre_tokenize_text = correctedSplit(preTokenizer, config) ?? preTokenizer.pre_tokenize_text.bind(preTokenizer);
+  if (config.type === 'Sequence')
+    preTokenizer.tokenizers?.forEach((step, index) => correctPreTokenizer(step, steps?.[index] ?? null));
+  else
+    preTokenizer.pre_tokenize_text =
+      correctedSplit(preTokenizer, config) ?? preTokenizer.pre_tokenize_text.bind(preTokenizer);
 }
 
 function correctedSplit(
@@ -51,23 +55,32 @@ function correctedSplit(
     case 'Digits':
       return (text) => splitAt(text, config['individual_digits'] ? numeral : numerals, 'Isolated', false);
     case 'Punctuation':
-      return (text) => splitAt(text, punctuationMark, (config['behavior'] as SplitBehavior | undefined) ?? 'Isolated', false);
+      return (text) =>
+        splitAt(text, punctuationMark, (config['behavior'] as SplitBehavior | undefined) ?? 'Isolated', false);
     case 'Split':
       return patternSplit(preTokenizer, config);
     case 'Metaspace':
-      return config['split'] === false ? undefined : metaspaceSplit(preTokenizer, (config['replacement'] as string | undefined) ?? '▁');
+      return config['split'] === false
+        ? undefined
+        : metaspaceSplit(preTokenizer, (config['replacement'] as string | undefined) ?? '▁');
     default:
       return undefined;
   }
 }
 
-function patternSplit({ pattern }: LibraryPreTokenizer, config: TokenizerComponent): LibraryPreTokenizer['pre_tokenize_text'] | undefined {
+function patternSplit(
+  { pattern }: LibraryPreTokenizer,
+  config: TokenizerComponent,
+): LibraryPreTokenizer['pre_tokenize_text'] | undefined {
   const { behavior, invert } = config as { readonly behavior?: SplitBehavior; readonly invert?: boolean };
   return pattern && behavior ? (text) => splitAt(text, pattern, behavior, invert ?? false) : undefined;
 }
 
 /** Puts the replacement for spaces, and cuts before each. */
-function metaspaceSplit(preTokenizer: LibraryPreTokenizer, replacement: string): LibraryPreTokenizer['pre_tokenize_text'] {
+function metaspaceSplit(
+  preTokenizer: LibraryPreTokenizer,
+  replacement: string,
+): LibraryPreTokenizer['pre_tokenize_text'] {
   const replace = preTokenizer.pre_tokenize_text.bind(preTokenizer);
   return (text, options) => [replace(text, options)].flat().flatMap((piece) => cutBefore(piece, replacement));
 }
@@ -99,7 +112,10 @@ function splitAt(text: string, pattern: RegExp, behavior: SplitBehavior, invert:
   return joinSeparators(parts, behavior);
 }
 
-function joinSeparators(parts: readonly { readonly text: string; readonly separates: boolean }[], behavior: SplitBehavior): string[] {
+function joinSeparators(
+  parts: readonly { readonly text: string; readonly separates: boolean }[],
+  behavior: SplitBehavior,
+): string[] {
   const pieces: string[] = [];
   let previous: boolean | undefined;
   for (const { text, separates } of parts) {

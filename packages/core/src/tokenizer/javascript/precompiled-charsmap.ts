@@ -4,24 +4,34 @@ const extending =
   '[\\p{Grapheme_Extend}\\p{Emoji_Modifier}\\p{Mc}\\u200D\\u0E33\\u0EB3]';
 const preceding =
   '[\\u0600-\\u0605\\u06DD\\u070F\\u0890\\u0891\\u08E2\\u0D4E\\u{110BD}\\u{110CD}\\u{111C2}\\u{111C3}\\u{113D1}\\u{1193F}\\u{11941}\\u{11A3A}\\u{11A84}-\\u{11A89}\\u{11D46}\\u{11F02}]';
-/** Never part of a grapheme with others: the property Control. Unassigned characters of it are those that display as nothing. */
+/**
+ * Never part of a grapheme with others: the property Control. Unassigned characters of it are those that display as
+ * nothing.
+ */
 const control = '(?:(?![\\u200C\\u200D])[\\p{Cc}\\p{Zl}\\p{Zp}\\p{Cf}]|(?=\\p{Cn})\\p{Default_Ignorable_Code_Point})';
 const base = `(?:\\p{Extended_Pictographic}(?:(?:${extending})*?\\u200D\\p{Extended_Pictographic})*|(?!${control})[^])`;
 
 /**
- * Graphemes of several characters, else single characters. `Intl.Segmenter` would be right too, but takes 12 µs a grapheme, and
- * minutes for 80,000 characters. Hangul in parts, flags and conjuncts of Indic scripts are left in pieces: they have six
- * bytes or more, and so are replaced by characters anyway.
+ * Graphemes of several characters, else single characters. `Intl.Segmenter` would be right too, but takes 12 µs a
+ * grapheme, and minutes for 80,000 characters. Hangul in parts, flags and conjuncts of Indic scripts are left in
+ * pieces: they have six bytes or more, and so are replaced by characters anyway.
  */
-const graphemes = new RegExp(`\\r\\n|(?:${preceding})+(?:${base}(?:${extending})*)?|${base}(?:${extending})+|[^]`, 'gu');
-/** Without a match in a text, each of its characters is a grapheme: to know is worth it, for to look for graphemes is slow. */
+const graphemes = new RegExp(
+  `\\r\\n|(?:${preceding})+(?:${base}(?:${extending})*)?|${base}(?:${extending})+|[^]`,
+  'gu',
+);
+/**
+ * Without a match in a text, each of its characters is a grapheme: to know is worth it, for to look for graphemes is
+ * slow.
+ */
 const joining = new RegExp(`\\r\\n|${preceding}|${extending}`, 'u');
 const anyCharacter = /[^]/gu;
 const beyondAscii = /[^ -~]/gu;
 
 /**
  * The table of replacements that SentencePiece compiles into a model (`precompiled_charsmap`): a double-array trie over
- * UTF-8 bytes (Darts, https://github.com/s-yata/darts-clone), and behind it the replacements, each ended by a zero byte.
+ * UTF-8 bytes (Darts, https://github.com/s-yata/darts-clone), and behind it the replacements, each ended by a zero
+ * byte.
  */
 export class PrecompiledCharsmap {
   readonly #trie: Uint32Array;
@@ -45,7 +55,10 @@ export class PrecompiledCharsmap {
     );
   }
 
-  /** Replaces what the table has, as the normalizer `Precompiled` of the Rust tokenizers does: by graphemes of less than six bytes, else by characters. */
+  /**
+   * Replaces what the table has, as the normalizer `Precompiled` of the Rust tokenizers does: by graphemes of less than
+   * six bytes, else by characters.
+   */
   normalize(text: string): string {
     const characters = this.#replacesAscii ? anyCharacter : beyondAscii;
     return text.replaceAll(joining.test(text) ? graphemes : characters, (grapheme) => this.#replace(grapheme));
@@ -56,7 +69,8 @@ export class PrecompiledCharsmap {
     if (known !== undefined) return known;
     const bytes = this.#encoder.encode(grapheme);
     const whole = bytes.length < 6 ? this.#search(bytes) : undefined;
-    const replaced = whole ?? Array.from(grapheme, (character) => this.#search(this.#encoder.encode(character)) ?? character).join('');
+    const replaced =
+      whole ?? Array.from(grapheme, (character) => this.#search(this.#encoder.encode(character)) ?? character).join('');
     if (bytes.length < 6 && this.#known.size < 2 ** 16) this.#known.set(grapheme, replaced);
     return replaced;
   }

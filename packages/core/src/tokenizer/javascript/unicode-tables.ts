@@ -1,6 +1,6 @@
 /**
- * Character classes of the Rust tokenizers 0.23, written by scripts/write-unicode-tables.mjs; do not edit. Each is a list of
- * ranges in base 36: the distance from the end of the range before to its start, then that to its end.
+ * Character classes of the Rust tokenizers 0.23, written by scripts/write-unicode-tables.mjs; do not edit. Each is a
+ * list of ranges in base 36: the distance from the end of the range before to its start, then that to its end.
  */
 
 /** What `clean_text` of BertNormalizer removes: U+FFFD and the categories Cc, Cf and Co, but for tab and newlines. */
@@ -33,7 +33,10 @@ export const punctuation: string =
 export const newerWordCharacters: string =
   '1ov 0 r1 0 3k 0 2r7 e 3 b rtv 1 3 0 2 0 t 0 j7z p 12k 2 1f 1 2g5 7 g9 17 5 9 fxz o 3 o 7z 4 4qq 7 zu l 2q 36 hji u 2 l 9 1 154r 5 4mb b gsj 3bd';
 
-/** Characters of newer versions of Unicode, which the normalizations NFC, NFD, NFKC and NFKD leave as and where they are. */
+/**
+ * Characters of newer versions of Unicode, which the normalizations NFC, NFD, NFKC and NFKD leave as and where they
+ * are.
+ */
 // oxfmt-ignore
 export const inertInNormalization: string =
   '1kt 0 4a 8 17 9 8b 0 fy 0 73 1 am 0 1nf 0 q2 u 3 b ln 4 45h 0 n3m 3 1k 0 n1 0 huo 0 r 0 bh 4 2 15 2 8 12i 3 1u 4 8u 1 26 1 2 2 1z a 1e 3 6j 0 jv 0 20 0 2 0 9 0 3 0 1g 0 2 1 6 2 3y 0 rf 1 72 0 5 1 5 0 4d 0 2c 0 j 0 2a 0 ix 0 2 1 2a 0 bu 1 d0f 7 7 0 2ex 2 hy 1 icl z 3sn 1p y 0 4h 6 ag 0 1q 3 e5 3 73 1 6s 0 3 0 8 1 6 0 22f 0 22s 9';

@@ -2,7 +2,10 @@ import type { TokenizerModel } from '../tokenizer-json.ts';
 import { bytePieces } from './byte-pieces.ts';
 import type { LibraryModel } from './library.ts';
 
-/** Below the least probable piece: the score of a character that is in no piece. (`K_UNK_PENALTY` of the Rust tokenizers.) */
+/**
+ * Below the least probable piece: the score of a character that is in no piece. (`K_UNK_PENALTY` of the Rust
+ * tokenizers.)
+ */
 const unknownPenalty = 10;
 
 /** Slots of a node in the arrays of a trie. */
@@ -14,8 +17,8 @@ interface Trie {
 }
 
 /**
- * The model `Unigram`, in place of the library's, which needs gigabytes for a long text and fails beyond some 100,000 pieces.
- * The result is what a model of the library is: a function from texts to tokens, with the ids of the tokens.
+ * The model `Unigram`, in place of the library's, which needs gigabytes for a long text and fails beyond some 100,000
+ * pieces. The result is what a model of the library is: a function from texts to tokens, with the ids of the tokens.
  */
 export function createUnigramModel(model: TokenizerModel): LibraryModel {
   const unigram = new Unigram(model);
@@ -26,7 +29,9 @@ export function createUnigramModel(model: TokenizerModel): LibraryModel {
   });
 }
 
-/** Of all ways to cut a text into pieces, the one with the largest sum of scores (Kudo 2018, by Viterbi's algorithm). */
+/**
+ * Of all ways to cut a text into pieces, the one with the largest sum of scores (Kudo 2018, by Viterbi's algorithm).
+ */
 class Unigram {
   /** Ids of the pieces. */
   readonly ids: Map<string, number>;

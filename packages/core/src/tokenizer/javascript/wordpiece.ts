@@ -3,8 +3,8 @@ import type { LibraryModel } from './library.ts';
 import { WordCache } from './word-cache.ts';
 
 /**
- * The model `WordPiece`, in place of the library's, whose time grows with the cube of a word's length. The result is what a model
- * of the library is: a function from words to tokens, with the ids of the tokens.
+ * The model `WordPiece`, in place of the library's, whose time grows with the cube of a word's length. The result is
+ * what a model of the library is: a function from words to tokens, with the ids of the tokens.
  */
 export function createWordPieceModel(model: TokenizerModel): LibraryModel {
   const ids = new Map(Object.entries(model.vocab as Readonly<Record<string, number>>));
@@ -22,7 +22,12 @@ export function createWordPieceModel(model: TokenizerModel): LibraryModel {
 }
 
 /** From the left, always the longest piece that fits (Wu et al. 2016); `undefined` when none fits somewhere. */
-function longestPieces(word: string, ids: ReadonlyMap<string, number>, prefix: string, longestPiece: number): string[] | undefined {
+function longestPieces(
+  word: string,
+  ids: ReadonlyMap<string, number>,
+  prefix: string,
+  longestPiece: number,
+): string[] | undefined {
   const pieces: string[] = [];
   for (let start = 0; start < word.length;) {
     const lead = start === 0 ? '' : prefix;
