@@ -13,7 +13,7 @@ export interface CutTexts {
 /** Embeds the texts and notes the batches that reach the encoder. */
 export async function cutTexts(directory: string, texts: readonly string[]): Promise<CutTexts> {
   const batches: BatchShape[] = [];
-  const embedder = await loadEmbedder(directory, { backend: noting(onnx(), batches), canary: false });
+  const embedder = await loadEmbedder(directory, { backend: noting(onnx(), batches), selfCheck: false });
   const { receipt } = await embedder.embed(texts);
   await embedder.dispose();
   return { batches, tokens: receipt.tokens };

@@ -4,7 +4,7 @@ import { describeConfiguration, type WorkerConfiguration } from './configuration
 import { startWorkerApp, type WorkerAppOptions } from './worker-app.ts';
 
 /** Options of {@link runWorker}. */
-export interface RunWorkerOptions extends Pick<WorkerAppOptions, 'backend' | 'canary'> {
+export interface RunWorkerOptions extends Pick<WorkerAppOptions, 'backend' | 'selfCheck'> {
   /** Fires when the worker is to stop. */
   readonly signal: AbortSignal;
 }

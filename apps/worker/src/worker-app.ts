@@ -27,7 +27,7 @@ export interface WorkerAppOptions {
   /** What computes. Default: onnxruntime, with the configured threads. */
   readonly backend?: Backend;
   /** Whether a model is refused when the backend computes something else than the model says. Default: true. */
-  readonly canary?: boolean;
+  readonly selfCheck?: boolean;
 }
 
 /** A worker that serves. */
@@ -68,7 +68,7 @@ export async function startWorkerApp(
 
 async function start(
   configuration: WorkerConfiguration,
-  { logger, backend, canary }: WorkerAppOptions,
+  { logger, backend, selfCheck }: WorkerAppOptions,
   undo: Undo,
 ): Promise<string> {
   const { redis: url, queue, models, token } = configuration;
@@ -86,7 +86,7 @@ async function start(
 
   const metrics = new Metrics(overview);
   const poolings: PoolingPlugin[] = [];
-  const shelf = modelShelf(configuration, { backend, canary, poolings, metrics, logger });
+  const shelf = modelShelf(configuration, { backend, selfCheck, poolings, metrics, logger });
   undo.push(() => shelf.close());
   const access = restrictAccess(configuration);
   const embedder = async (model: string) => {
@@ -127,7 +127,7 @@ async function start(
 
 interface ShelfParts {
   readonly backend: Backend | undefined;
-  readonly canary: boolean | undefined;
+  readonly selfCheck: boolean | undefined;
   readonly poolings: readonly PoolingPlugin[];
   readonly metrics: Metrics;
   readonly logger: Logger;
@@ -135,11 +135,11 @@ interface ShelfParts {
 
 function modelShelf(
   { threads }: WorkerConfiguration,
-  { backend, canary, poolings, metrics, logger }: ShelfParts,
+  { backend, selfCheck, poolings, metrics, logger }: ShelfParts,
 ): ModelShelf {
   return new ModelShelf({
     open: (model, signal) => (model === 'use-lite' ? useLite({ signal }) : openModel(model, { signal })),
-    load: (files, loadOptions) => loadEmbedder(files, { canary, ...loadOptions }),
+    load: (files, loadOptions) => loadEmbedder(files, { selfCheck, ...loadOptions }),
     backend: backend ?? onnx(threads === undefined ? {} : { sessions: threads, threadsPerSession: 1 }),
     poolings,
     embedded: (_model, embedded) => metrics.embedded(embedded),

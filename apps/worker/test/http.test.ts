@@ -65,7 +65,7 @@ describe('health', () => {
     expect(await health()).toMatchObject({ status: 200, healthy: true });
   });
 
-  it('is bad with a backend that computes something else than the model says, unless the canary is off', async () => {
+  it('is bad with a backend that computes something else than the model says, unless the self-check is off', async () => {
     const sound = onnx({ sessions: 1, threadsPerSession: 1 });
     const wrong: Backend = {
       ...sound,
@@ -80,11 +80,15 @@ describe('health', () => {
       },
     };
     const flags = { redis: fleet.redis.url, root: fleet.path('root'), model: tinyModel, port: '0', queue: 'wrong' };
-    for (const [canary, status] of [
+    for (const [selfCheck, status] of [
       [true, 503],
       [false, 200],
     ] as const) {
-      const app = await startWorkerApp(readConfiguration(flags, {}), { logger: silentLogger, backend: wrong, canary });
+      const app = await startWorkerApp(readConfiguration(flags, {}), {
+        logger: silentLogger,
+        backend: wrong,
+        selfCheck,
+      });
       expect((await fetch(`${here(app)}/healthz`)).status).toBe(status);
       await app.stop();
     }

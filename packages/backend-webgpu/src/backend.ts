@@ -42,7 +42,7 @@ const reference = async (
   { variant }: WebGpuOptions,
 ): ReturnType<typeof plainReference> => {
   if (findShippedFile(files.name, await files.list(), variant) === undefined) return plainReference(files, batch);
-  return { reason: `${files.name} has an ONNX file and no canary.json, which sentvec export writes.` };
+  return { reason: `${files.name} has an ONNX file and no self-check.json, which sentvec export writes.` };
 };
 
 async function availability(options: WebGpuOptions): Promise<Availability> {

@@ -66,9 +66,9 @@ describe('the default model', () => {
   });
 
   it.each(backends)('gives on %s the vectors of Node', async (backend) => {
-    const { vectors, canary } = await embed({ backend, model: '/models/use-lite/', texts });
-    expect(canary).toMatchObject({ state: 'passed', reference: 'stored' });
-    console.log(`canary of the default model in Chromium, ${backend}: ${JSON.stringify(canary)}`);
+    const { vectors, selfCheck } = await embed({ backend, model: '/models/use-lite/', texts });
+    expect(selfCheck).toMatchObject({ state: 'passed', reference: 'stored' });
+    console.log(`self-check of the default model in Chromium, ${backend}: ${JSON.stringify(selfCheck)}`);
     expect(largestDifference(vectors, inNode)).toBeLessThan(tolerances[backend]);
   });
 });

@@ -27,7 +27,7 @@ export async function examineBackend(name: string, context: LoadContext): Promis
       state: 'ok',
       device: availability.device,
       sentencesPerSecond: await measureSpeed(embedder, context.signal),
-      difference: embedder.canary?.state === 'passed' ? embedder.canary.difference : null,
+      difference: embedder.selfCheck?.state === 'passed' ? embedder.selfCheck.difference : null,
     }));
   } catch (error) {
     if (context.signal.aborted) throw error;

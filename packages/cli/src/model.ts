@@ -11,7 +11,7 @@ export const backendArguments = {
   // oxlint-disable-next-line typescript/no-unnecessary-type-assertion -- isolatedDeclarations wants the type written down
   backend: { type: 'enum', options: backendChoices as string[], default: 'auto', description: 'What computes.' },
   threads: { type: 'string', valueHint: 'N', description: 'Threads of the processor to use. Default: all cores.' },
-  canary: {
+  'self-check': {
     type: 'boolean',
     default: true,
     description: 'Check what the backend computes when the model is loaded.',
@@ -38,7 +38,7 @@ export interface ModelChoice {
   readonly revision?: string | undefined;
   readonly backend: string;
   readonly threads?: string | undefined;
-  readonly canary?: boolean | undefined;
+  readonly selfCheck?: boolean | undefined;
 }
 
 /** What loading a model needs of a command's context. */
@@ -69,7 +69,7 @@ export async function loadModel(choice: ModelChoice, context: LoadContext): Prom
   try {
     const files = await findModel(choice, context, download.update);
     const onWarning = (message: string): void => context.note(`Note: ${message}`);
-    return await loadEmbedder(files, { backend, canary: choice.canary, signal: context.signal, onWarning });
+    return await loadEmbedder(files, { backend, selfCheck: choice.selfCheck, signal: context.signal, onWarning });
   } finally {
     download.stop();
   }

@@ -41,22 +41,22 @@ describe('parity', () => {
   });
 });
 
-describe('a folder whose canary the backend does not reproduce', () => {
-  it('is refused with the size of the difference, and used all the same with --no-canary', async () => {
+describe('a folder whose self-check the backend does not reproduce', () => {
+  it('is refused with the size of the difference, and used all the same with --no-self-check', async () => {
     await place.succeed(['export', goldenPath('models/tiny-bert'), '--output', 'exported']);
-    const file = place.path('exported/canary.json');
-    const canary = JSON.parse(await readFile(file, 'utf8')) as { token_embeddings: string };
-    const values = Buffer.from(canary.token_embeddings, 'base64');
+    const file = place.path('exported/self-check.json');
+    const selfCheck = JSON.parse(await readFile(file, 'utf8')) as { token_embeddings: string };
+    const values = Buffer.from(selfCheck.token_embeddings, 'base64');
     for (let at = 0; at < values.length; at += 8) values.writeFloatLE(values.readFloatLE(at) * 1.002, at);
-    await writeFile(file, JSON.stringify({ ...canary, token_embeddings: values.toString('base64') }));
+    await writeFile(file, JSON.stringify({ ...selfCheck, token_embeddings: values.toString('base64') }));
     // Only the ONNX file is left, so that nothing else says what is right.
     await rm(place.path('exported/model.safetensors'));
     const words = ['similarity', 'a cat', 'a dog', '--model', 'exported'];
     const { code, stderr } = await place.run([...words, '--json']);
     expect(code).toBe(1);
     expect(JSON.parse(stderr)).toMatchObject({
-      error: { code: 'backend-wrong', message: expect.stringMatching(/onnx .*differ by 1\.\de-3 .*--no-canary/) },
+      error: { code: 'backend-wrong', message: expect.stringMatching(/onnx .*differ by 1\.\de-3 .*--no-self-check/) },
     });
-    expect(await place.succeed([...words, '--no-canary'])).toMatch(/1\.0000/);
+    expect(await place.succeed([...words, '--no-self-check'])).toMatch(/1\.0000/);
   });
 });

@@ -1,3 +1,3 @@
 // An entry of its own with few imports: worker threads load it, which need nothing else of this package.
-export { createPooling } from './pooling.ts';
-export { applyProjections } from './projection.ts';
+export { createPooling } from './pooling/pooling.ts';
+export { applyProjections } from './projection/projection.ts';

@@ -1,36 +1,38 @@
 export * from './errors.ts';
 export type * from './types.ts';
-export type * from './embedder-types.ts';
-export * from './safetensors.ts';
-export { createPooling, poolingModes } from './pooling.ts';
+export type * from './embedder/embedder-types.ts';
+export type { TensorType } from './weights/safetensors-header.ts';
+export { readWeights, type Weights } from './weights/read-weights.ts';
+export { writeSafetensors, type WritableTensor } from './weights/write-safetensors.ts';
+export { createPooling, poolingModes } from './pooling/pooling.ts';
 export {
   definePooling,
   resolvePooling,
   type PoolingChoice,
   type PoolingFunctions,
   type PoolingPlugin,
-} from './pooling-plugin.ts';
-export { applyActivation, erf } from './activation.ts';
-export { applyProjections, projectionOutputSize } from './projection.ts';
-export { createEmbedder, type EmbedderParts } from './embedder.ts';
-export { rowOf } from './matrix-rows.ts';
-export { memoryModel } from './model-files.ts';
+} from './pooling/pooling-plugin.ts';
+export { applyActivation, erf } from './projection/activation.ts';
+export { applyProjections, projectionOutputSize } from './projection/projection.ts';
+export { createEmbedder, type EmbedderParts } from './embedder/embedder.ts';
+export { rowOf } from './search/matrix-rows.ts';
+export { memoryModel } from './model-folder/model-files.ts';
 export { readTokenizerDefinition, type TokenizerDefinition } from './tokenizer/definition.ts';
 export { javaScriptTokenizer, type TokenizerLoader } from './tokenizer/javascript-tokenizer.ts';
-export { canaryIds, canaryText } from './canary/canary-batch.ts';
-export { canaryFile, encodeCanary, type CanaryValues } from './canary/stored-canary.ts';
-export { cachedModel, type CachedModelOptions } from './cached-model.ts';
-export { firstAvailable } from './first-available.ts';
-export { loadEmbedder, type LoadEmbedderOptions } from './load-embedder.ts';
-export { communityDetection, type CommunityDetectionOptions } from './community-detection.ts';
-export { pearsonCorrelation, ranks, spearmanCorrelation } from './correlation.ts';
-export { embeddingSimilarity, type EmbeddingSimilarityMetrics } from './embedding-similarity.ts';
+export { selfCheckIds, selfCheckText } from './self-check/self-check-batch.ts';
+export { selfCheckFile, encodeSelfCheck, type SelfCheckValues } from './self-check/stored-self-check.ts';
+export { cachedModel, type CachedModelOptions } from './model-folder/cached-model.ts';
+export { firstAvailable } from './embedder/first-available.ts';
+export { loadEmbedder, type LoadEmbedderOptions } from './embedder/load-embedder.ts';
+export { communityDetection, type CommunityDetectionOptions } from './search/community-detection.ts';
+export { pearsonCorrelation, ranks, spearmanCorrelation } from './search/correlation.ts';
+export { embeddingSimilarity, type EmbeddingSimilarityMetrics } from './search/embedding-similarity.ts';
 export {
   informationRetrieval,
   type InformationRetrievalOptions,
   type InformationRetrievalTask,
-} from './information-retrieval.ts';
-export { paraphraseMining, type ParaphraseMiningOptions, type ParaphrasePair } from './paraphrase-mining.ts';
+} from './search/information-retrieval.ts';
+export { paraphraseMining, type ParaphraseMiningOptions, type ParaphrasePair } from './search/paraphrase-mining.ts';
 export {
   quantizationRanges,
   quantize,
@@ -38,15 +40,15 @@ export {
   type QuantizedMatrix,
   type QuantizedPrecision,
   type QuantizeOptions,
-} from './quantization.ts';
-export { searchQuantized, type QuantizedSearchOptions } from './quantized-search.ts';
-export type { Chunks, ScanOptions } from './score-scan.ts';
-export { semanticSearch, type SemanticSearchOptions } from './semantic-search.ts';
-export { pairwiseSimilarity, similarity, similarityFunctions } from './similarity.ts';
-export type { SearchHit } from './top-rows.ts';
-export { splitByTokens, type SplitByTokensOptions } from './text-pieces.ts';
-export { truncateEmbeddings, type TruncateOptions } from './truncation.ts';
-export { loadStaticEmbedding } from './static-embedding.ts';
+} from './search/quantization.ts';
+export { searchQuantized, type QuantizedSearchOptions } from './search/quantized-search.ts';
+export type { Chunks, ScanOptions } from './search/score-scan.ts';
+export { semanticSearch, type SemanticSearchOptions } from './search/semantic-search.ts';
+export { pairwiseSimilarity, similarity, similarityFunctions } from './search/similarity.ts';
+export type { SearchHit } from './search/top-rows.ts';
+export { splitByTokens, type SplitByTokensOptions } from './embedder/text-pieces.ts';
+export { truncateEmbeddings, type TruncateOptions } from './search/truncation.ts';
+export { loadStaticEmbedding } from './embedder/static-embedding.ts';
 export {
   readModelFolder,
   type EncoderPart,
@@ -57,4 +59,4 @@ export {
 export { subfolder } from './model-folder/subfolder.ts';
 export { hubUrlModel, type HubUrlModelOptions } from './hub/hub-url-model.ts';
 export type { DownloadProgress } from './hub/download.ts';
-export { urlModel, type UrlModelOptions } from './url-model.ts';
+export { urlModel, type UrlModelOptions } from './model-folder/url-model.ts';

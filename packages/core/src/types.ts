@@ -76,7 +76,7 @@ export interface Encoder {
   readonly weightsFile?: string | undefined;
   /**
    * The largest difference of a token's vector from the exact one, in lengths of that vector, that rounding explains on
-   * its device: the canary refuses more. Default 5e-5, for float32 on a processor.
+   * its device: the self-check refuses more. Default 5e-5, for float32 on a processor.
    */
   readonly roundingError?: number | undefined;
   /**
@@ -124,15 +124,15 @@ export interface Backend {
    */
   load(model: ModelFiles, options?: LoadOptions): Promise<Encoder>;
   /**
-   * Token embeddings of a short batch, computed in another way than the encoder's: what the canary compares with when
+   * Token embeddings of a short batch, computed in another way than the encoder's: what the self-check compares with when
    * the model folder holds no values of its own. `plainReference` of `@sentvec/architectures` serves any backend. A
    * reason, when there is no such way, or it would cost more than it is worth (a download, minutes).
    */
   reference?(model: ModelFiles, batch: TokenBatch): Promise<TokenEmbeddings | { readonly reason: string }>;
 }
 
-/** What became of the canary: the check, when a model is loaded, of what the backend computes. */
-export type CanaryResult =
+/** What became of the selfCheck: the check, when a model is loaded, of what the backend computes. */
+export type SelfCheckResult =
   | {
       readonly state: 'passed';
       /** `stored`: the values are those of the model folder. `computed`: by the backend's slow reference. */

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { planBatches } from '../src/batching.ts';
+import { planBatches } from '../src/embedder/batching.ts';
 
 /** Reproducible lengths: mostly short, some long. */
 function randomLengths(count: number, seed: number): number[] {

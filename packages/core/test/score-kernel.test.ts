@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import loadWabt from 'wabt';
 import { scoreKernelsText } from '../kernels/score-kernels.ts';
-import { portableRuntime, webAssemblyRuntime, type ScoreRuntime, type Scoring } from '../src/score-functions.ts';
-import { ScoreKernel } from '../src/score-kernel.ts';
+import { portableRuntime, webAssemblyRuntime, type ScoreRuntime, type Scoring } from '../src/search/score-functions.ts';
+import { ScoreKernel } from '../src/search/score-kernel.ts';
 import { randomBytes, randomMatrix } from './random-vectors.ts';
 
 const webAssembly = webAssemblyRuntime()!;

@@ -7,9 +7,9 @@ import {
   type SearchHit,
 } from '@sentvec/core';
 import { describe, expect, it } from 'vitest';
-import { portableRuntime } from '../src/score-functions.ts';
-import { scanScores } from '../src/score-scan.ts';
-import { VectorScorer } from '../src/vector-scorer.ts';
+import { portableRuntime } from '../src/search/score-functions.ts';
+import { scanScores } from '../src/search/score-scan.ts';
+import { VectorScorer } from '../src/search/vector-scorer.ts';
 import { randomMatrix } from './random-vectors.ts';
 
 /** The same by comparing everything and sorting it all. */

@@ -1,4 +1,4 @@
-import { canary } from './canary-values.ts';
+import { selfCheck } from './self-check-values.ts';
 import { readSource } from './source.ts';
 import { tokenizerJson } from './tokenizer.ts';
 import { denseWeights, encoderConfig, encoderWeights } from './weights.ts';
@@ -16,7 +16,7 @@ export async function convertFolder(): Promise<ReadonlyMap<string, Uint8Array>> 
   return new Map([
     ['config.json', json(encoderConfig)],
     ['model.safetensors', encoderWeights(tensors)],
-    ['canary.json', json(canary)],
+    ['self-check.json', json(selfCheck)],
     ['tokenizer.json', json(tokenizerJson(vocabulary))],
     // The padding token is one of the reserved pieces, which no text contains; the mask hides it.
     [

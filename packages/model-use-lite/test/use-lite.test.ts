@@ -28,7 +28,7 @@ describe('useLite', () => {
       '2_Dense/config.json',
       '2_Dense/model.safetensors',
       '3_Normalize/config.json',
-      'canary.json',
+      'self-check.json',
       'config.json',
       'config_sentence_transformers.json',
       'model.safetensors',

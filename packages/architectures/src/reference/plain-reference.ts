@@ -11,7 +11,7 @@ const usualLimit = 2 ** 31;
 const fewMultiplications = 2 ** 22;
 
 /**
- * Token embeddings of a short batch in plain TypeScript, in float64: what the canary of a backend compares with; see
+ * Token embeddings of a short batch in plain TypeScript, in float64: what the self-check of a backend compares with; see
  * `Backend.reference` of `@sentvec/core`. Takes the weights from the model's safetensors, in Node from a thread of its
  * own when they are many and on this disk.
  * @param limit the most multiplications, about, that it may take: a billion is some seconds. Default 2^31
@@ -26,14 +26,14 @@ export async function plainReference(
   const present = await files.list();
   if (!present.some((path) => /^model\.safetensors(\.index\.json)?$/u.test(path))) {
     return {
-      reason: `${files.name} has no safetensors to compute reference values from. A canary.json, which sentvec export writes, would do.`,
+      reason: `${files.name} has no safetensors to compute reference values from. A self-check.json, which sentvec export writes, would do.`,
     };
   }
   const network = networkOf(ConfigReader.parse(await files.read('config.json'), `${files.name}/config.json`));
   const count = multiplications(network, batch);
   if (count > limit) {
     return {
-      reason: `${files.name} is too large to compute reference values at every load. A canary.json, which sentvec export writes, has them.`,
+      reason: `${files.name} is too large to compute reference values at every load. A self-check.json, which sentvec export writes, has them.`,
     };
   }
   return count <= fewMultiplications ? computeReference(files, batch) : computePlace(files, batch);

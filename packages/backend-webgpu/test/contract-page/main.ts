@@ -7,7 +7,7 @@ import {
   SentvecError,
   urlModel,
   type Backend,
-  type CanaryResult,
+  type SelfCheckResult,
   type DownloadProgress,
   type ModelFiles,
 } from '@sentvec/core';
@@ -40,7 +40,7 @@ export interface EmbedOrder {
 /** What came of it. */
 export interface EmbedReport extends GpuReport {
   readonly vectors: readonly (readonly number[])[];
-  readonly canary: CanaryResult | undefined;
+  readonly selfCheck: SelfCheckResult | undefined;
   readonly progress: readonly DownloadProgress[];
 }
 
@@ -112,7 +112,7 @@ window.embed = async ({ backend, model, texts, variant, files: paths, version })
     const report = reportGpu();
     await embedder.dispose();
     const rows = texts.map((_, row) => [...vectors.data.subarray(row * vectors.cols, (row + 1) * vectors.cols)]);
-    return { ...report, vectors: rows, canary: embedder.canary, progress };
+    return { ...report, vectors: rows, selfCheck: embedder.selfCheck, progress };
   } catch (error) {
     if (SentvecError.is(error)) return { code: error.code, message: error.message };
     throw error;

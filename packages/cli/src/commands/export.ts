@@ -29,12 +29,12 @@ export const exportModel: Command = defineCommand({
     const { mustBeFree, writeFolder } = await import('../write-folder.ts');
     await mustBeFree(args.output);
     await withModel(args, context, async (embedder) => {
-      const [{ canaryFiles }, { exportedFiles }] = await Promise.all([
-        import('../export/canary-file.ts'),
+      const [{ selfCheckFiles }, { exportedFiles }] = await Promise.all([
+        import('../export/self-check-file.ts'),
         import('../export/exported-files.ts'),
       ]);
-      const canary = await canaryFiles(embedder);
-      const exported = new Map([...(await exportedFiles(embedder.model, embedder.maxLength)), ...canary]);
+      const selfCheck = await selfCheckFiles(embedder);
+      const exported = new Map([...(await exportedFiles(embedder.model, embedder.maxLength)), ...selfCheck]);
       const files = [...exported].sort(([a], [b]) => (a < b ? -1 : 1));
       await writeFolder(args.output, files, signal);
       const { hash } = await embedder.fingerprint();

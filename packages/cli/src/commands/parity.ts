@@ -77,9 +77,9 @@ async function embedOn(
 ): Promise<BackendRun | { readonly backend: string; readonly reason: string }> {
   const { SentvecError } = await import('@sentvec/core');
   try {
-    // Without the canary: a backend that is wrong is to be measured, not refused.
+    // Without the selfCheck: a backend that is wrong is to be measured, not refused.
     return await withModel(
-      { model: choice.model, revision: choice.revision, backend, canary: false },
+      { model: choice.model, revision: choice.revision, backend, selfCheck: false },
       context,
       async (embedder) => {
         const { vectors } = await embedder.embed(await readableTexts(embedder), { signal: context.signal });

@@ -7,7 +7,7 @@ import { backendArguments } from '../model.ts';
 export const worker: Command = defineCommand({
   name: 'worker',
   summary: 'Serve a queue: embed what others submit.',
-  args: { ...settingArguments(), backend: backendArguments.backend, canary: backendArguments.canary },
+  args: { ...settingArguments(), backend: backendArguments.backend, 'self-check': backendArguments['self-check'] },
   examples: [
     {
       line: 'sentvec worker --root /data',
@@ -37,7 +37,7 @@ export const worker: Command = defineCommand({
     );
     const configuration = readConfiguration(flags);
     const backend = await chooseBackend(args.backend, { threads: configuration.threads });
-    await runWorker(configuration, { signal, backend, canary: args.canary });
+    await runWorker(configuration, { signal, backend, selfCheck: args['self-check'] });
   },
 });
 

@@ -1,5 +1,5 @@
 import { SentvecError } from '../errors.ts';
-import { checkFilePath, noSuchFile } from '../model-files.ts';
+import { checkFilePath, noSuchFile } from '../model-folder/model-files.ts';
 import { sha256 } from '../sha256.ts';
 import type { ModelFiles } from '../types.ts';
 import { HubClient } from './client.ts';

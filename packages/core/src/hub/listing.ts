@@ -1,5 +1,5 @@
 import { SentvecError } from '../errors.ts';
-import { checkFilePath } from '../model-files.ts';
+import { checkFilePath } from '../model-folder/model-files.ts';
 import type { HubClient } from './client.ts';
 import { roleOf, type HubFile } from './repository.ts';
 

@@ -1,4 +1,4 @@
-import type { PoolingChoice, PoolingPlugin } from '../pooling-plugin.ts';
+import type { PoolingChoice, PoolingPlugin } from '../pooling/pooling-plugin.ts';
 import type { Encoder, Head, ModelFiles, SimilarityFunction } from '../types.ts';
 
 /** What a model folder says of its encoder. */

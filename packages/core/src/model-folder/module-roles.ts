@@ -1,5 +1,5 @@
 import { SentvecError } from '../errors.ts';
-import type { PoolingPlugin } from '../pooling-plugin.ts';
+import type { PoolingPlugin } from '../pooling/pooling-plugin.ts';
 import type { ModelModule } from './modules.ts';
 import { isProjectionKind } from './projection-module.ts';
 

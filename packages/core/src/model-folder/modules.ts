@@ -1,5 +1,5 @@
 import { SentvecError } from '../errors.ts';
-import { joinModelPath } from '../model-path.ts';
+import { joinModelPath } from './model-path.ts';
 import { ConfigFile, isObject, readJson, type ListedFiles } from './config-file.ts';
 
 /** One entry of `modules.json`. */

@@ -1,6 +1,6 @@
 import { SentvecError } from '../errors.ts';
-import { createPooling, poolingModes } from '../pooling.ts';
-import type { PoolingPlugin } from '../pooling-plugin.ts';
+import { createPooling, poolingModes } from '../pooling/pooling.ts';
+import type { PoolingPlugin } from '../pooling/pooling-plugin.ts';
 import type { Pooling, PoolingMode } from '../types.ts';
 import type { ConfigFile } from './config-file.ts';
 

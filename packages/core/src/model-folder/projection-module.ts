@@ -1,6 +1,6 @@
-import { isActivation } from '../activation.ts';
+import { isActivation } from '../projection/activation.ts';
 import { SentvecError } from '../errors.ts';
-import { readWeights, type Weights } from '../safetensors/weights.ts';
+import { readWeights, type Weights } from '../weights/read-weights.ts';
 import type { Activation, Matrix, ModelFiles, Projection } from '../types.ts';
 import { readConfigFile, requireConfigFile, type ConfigFile, type ListedFiles } from './config-file.ts';
 import { filePath, lastSegment, type ModelModule } from './modules.ts';

@@ -1,7 +1,7 @@
 import { SentvecError } from '../errors.ts';
-import { createPooling } from '../pooling.ts';
-import { resolvePooling } from '../pooling-plugin.ts';
-import { projectionMisfit, projectionOutputSize } from '../projection.ts';
+import { createPooling } from '../pooling/pooling.ts';
+import { resolvePooling } from '../pooling/pooling-plugin.ts';
+import { projectionMisfit, projectionOutputSize } from '../projection/projection.ts';
 import type { Head, Pooling, Projection } from '../types.ts';
 import { readConfigFile, requireConfigFile, type ListedFiles } from './config-file.ts';
 import type { ModelFolderOptions } from './model-folder.ts';

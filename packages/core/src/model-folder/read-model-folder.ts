@@ -1,7 +1,7 @@
 import { SentvecError } from '../errors.ts';
-import { createPooling } from '../pooling.ts';
-import { resolvePooling } from '../pooling-plugin.ts';
-import { loadStaticEmbedding } from '../static-embedding.ts';
+import { createPooling } from '../pooling/pooling.ts';
+import { resolvePooling } from '../pooling/pooling-plugin.ts';
+import { loadStaticEmbedding } from '../embedder/static-embedding.ts';
 import type { Head, ModelFiles } from '../types.ts';
 import { listFiles, readConfigFile, type ConfigFile, type ListedFiles } from './config-file.ts';
 import type { EncoderPart, ModelFolder, ModelFolderOptions } from './model-folder.ts';

@@ -1,4 +1,4 @@
-import { joinModelPath } from '../model-path.ts';
+import { joinModelPath } from './model-path.ts';
 import type { ModelFiles } from '../types.ts';
 
 /**

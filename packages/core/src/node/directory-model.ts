@@ -3,7 +3,7 @@ import { createReadStream } from 'node:fs';
 import { open, readdir, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join, sep } from 'node:path';
 import { SentvecError } from '../errors.ts';
-import { checkFilePath, noSuchFile } from '../model-files.ts';
+import { checkFilePath, noSuchFile } from '../model-folder/model-files.ts';
 import type { ModelFiles } from '../types.ts';
 
 /** Options of {@link directoryModel}. */

@@ -1,5 +1,5 @@
-import { loadEmbedder as loadModel, type LoadEmbedderOptions } from '../load-embedder.ts';
-import type { Embedder } from '../embedder-types.ts';
+import { loadEmbedder as loadModel, type LoadEmbedderOptions } from '../embedder/load-embedder.ts';
+import type { Embedder } from '../embedder/embedder-types.ts';
 import type { ModelFiles } from '../types.ts';
 import { nodeTokenizer } from './node-tokenizer.ts';
 import { openModel, type OpenModelOptions } from './open-model.ts';

@@ -28,7 +28,7 @@ function plain(error: unknown): ReturnType<SentvecError['toJSON']> {
   const message = error instanceof Error ? error.message : String(error);
   return {
     code: 'backend-failed',
-    message: `The reference values of the canary could not be computed: ${message}`,
+    message: `The reference values of the self-check could not be computed: ${message}`,
     details: {},
   };
 }

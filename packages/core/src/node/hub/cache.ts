@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { copyFile, mkdir, readdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join, relative, sep } from 'node:path';
-import { checkFilePath } from '../../model-files.ts';
+import { checkFilePath } from '../../model-folder/model-files.ts';
 import { roleOf, type HubFile } from '../../hub/repository.ts';
 
 /**

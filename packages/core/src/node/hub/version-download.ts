@@ -2,7 +2,7 @@ import { SentvecError } from '../../errors.ts';
 import type { HubClient } from '../../hub/client.ts';
 import type { DownloadProgress } from '../../hub/download.ts';
 import type { HubFile } from '../../hub/repository.ts';
-import { checkFilePath, noSuchFile } from '../../model-files.ts';
+import { checkFilePath, noSuchFile } from '../../model-folder/model-files.ts';
 import { downloadBlob } from './blob.ts';
 import type { HubCache } from './cache.ts';
 import { ioFailed } from './io-failed.ts';

@@ -1,0 +1,58 @@
+import { SentvecError } from '../errors.ts';
+import type { Availability, Backend } from '../types.ts';
+
+/**
+ * A backend that stands for the first of several that can work here. Which one that is, is found out once, at its first
+ * use; what goes wrong later goes wrong: a model that one backend cannot load is not tried on the next.
+ * @param backends the best first
+ * @throws SentvecError `invalid-argument` when there are none
+ */
+export function firstAvailable(backends: readonly Backend[]): Backend {
+  if (backends.length === 0)
+    throw new SentvecError('invalid-argument', 'firstAvailable() got no backends. Name at least one.');
+  let choice: Promise<Choice> | undefined;
+  const choose = (): Promise<Choice> => {
+    choice ??= findAvailable(backends).then((found) => {
+      // What is missing now may be there later.
+      if (found.backend === undefined) choice = undefined;
+      return found;
+    });
+    return choice;
+  };
+  return {
+    name: `first of ${backends.map(({ name }) => name).join(', ')}`,
+    isAvailable: async () => (await choose()).availability,
+    load: async (model, options) => {
+      const { backend, availability } = await choose();
+      if (backend !== undefined) return backend.load(model, options);
+      throw new SentvecError('backend-unavailable', availability.reason);
+    },
+    reference: async (model, batch) => {
+      const { backend } = await choose();
+      return (
+        backend?.reference?.(model, batch) ?? {
+          reason: `The backend ${backend?.name ?? ''} has no reference for the self-check.`,
+        }
+      );
+    },
+  };
+}
+
+/** A backend that can work and what it offers; or none, and why. */
+type Choice =
+  | { readonly backend: Backend; readonly availability: Availability }
+  | { readonly backend: undefined; readonly availability: Extract<Availability, { available: false }> };
+
+async function findAvailable(backends: readonly Backend[]): Promise<Choice> {
+  const reasons: string[] = [];
+  for (const backend of backends) {
+    const availability = await backend.isAvailable();
+    if (availability.available)
+      return { backend, availability: { available: true, device: `${backend.name}: ${availability.device}` } };
+    reasons.push(`${backend.name}: ${availability.reason}`);
+  }
+  return {
+    backend: undefined,
+    availability: { available: false, reason: `No backend can work here. ${reasons.join(' ')}` },
+  };
+}

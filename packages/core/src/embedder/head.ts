@@ -1,0 +1,71 @@
+import { SentvecError } from '../errors.ts';
+import { giveWay, sliceIsOver } from '../event-loop.ts';
+import { applyProjections, projectionOutputSize } from '../projection/projection.ts';
+import type { Head, Matrix, Projection, TokenBatch, TokenEmbeddings } from '../types.ts';
+
+/** Multiplications, or numbers read, that a step may take: about 2 ms. */
+const stepCost = 2 ** 20;
+
+/**
+ * Pools a batch and projects the result, some rows at a time, so that the event loop gets its turns. Rows do not depend
+ * on each other, so the numbers are those of one go.
+ */
+export async function applyHead(head: Head, tokens: TokenEmbeddings, batch: TokenBatch): Promise<Matrix> {
+  const rowsOfStep = Math.max(1, Math.floor(stepCost / rowCost(head, batch.cols, tokens.cols)));
+  let result: Matrix | undefined;
+  for (let row = 0; row < batch.rows; row += rowsOfStep) {
+    if (sliceIsOver()) await giveWay();
+    const count = Math.min(rowsOfStep, batch.rows - row);
+    const vectors = applyProjections(head.projections, poolRows(head, tokens, batch, row, count));
+    result ??= { data: new Float32Array(batch.rows * vectors.cols), rows: batch.rows, cols: vectors.cols };
+    result.data.set(vectors.data, row * vectors.cols);
+  }
+  return result ?? { data: new Float32Array(0), rows: 0, cols: 0 };
+}
+
+/** Length of the vectors of a head. */
+export function outputSize(head: Head, hiddenSize: number): number {
+  return head.projections.reduce(
+    (size, projection) => projectionOutputSize(projection, size),
+    head.pooling.outputSize(hiddenSize),
+  );
+}
+
+/**
+ * The head with its vectors cut to `size` entries, and normalized again when the head ends with a normalization.
+ * (Kusupati et al. 2022, Matryoshka Representation Learning.)
+ */
+export function truncateHead(head: Head, size: number): Head {
+  const cut: Projection = { kind: 'truncate', size };
+  const normalizes = head.projections.findLast((projection) => projection.kind !== 'truncate')?.kind === 'normalize';
+  return {
+    pooling: head.pooling,
+    projections: [...head.projections, cut, ...(normalizes ? [{ kind: 'normalize' } as const] : [])],
+  };
+}
+
+function poolRows(head: Head, tokens: TokenEmbeddings, batch: TokenBatch, row: number, count: number): Matrix {
+  const first = row * batch.cols;
+  const last = (row + count) * batch.cols;
+  const pooled = head.pooling.pool(
+    { data: tokens.data.subarray(first * tokens.cols, last * tokens.cols), rows: last - first, cols: tokens.cols },
+    { ids: batch.ids.subarray(first, last), mask: batch.mask.subarray(first, last), rows: count, cols: batch.cols },
+  );
+  const size = head.pooling.outputSize(tokens.cols);
+  if (pooled.rows === count && pooled.cols === size && pooled.data.length === count * size) return pooled;
+  throw new SentvecError(
+    'backend-failed',
+    `The pooling "${head.pooling.name}" gave ${pooled.rows} × ${pooled.cols} numbers for ${count} texts, where its outputSize says ${count} × ${size}.`,
+  );
+}
+
+function rowCost(head: Head, length: number, hiddenSize: number): number {
+  let size = head.pooling.outputSize(hiddenSize);
+  let cost = Math.max(1, length * hiddenSize, length * size);
+  for (const projection of head.projections) {
+    const next = projectionOutputSize(projection, size);
+    if (projection.kind === 'dense') cost += size * next * (projection.residualWeight ? 2 : 1);
+    size = next;
+  }
+  return cost;
+}

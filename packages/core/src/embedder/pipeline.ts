@@ -1,0 +1,166 @@
+import { planBatches } from './batching.ts';
+import { SentvecError } from '../errors.ts';
+import { giveWay } from '../event-loop.ts';
+import { rowOf } from '../search/matrix-rows.ts';
+import type { EmbedOptions } from './embedder-types.ts';
+import type { Matrix, TokenizedText } from '../types.ts';
+import { encodeBatch, firstBrokenRow } from './encode-batch.ts';
+import type { EmbedderParts } from './parts.ts';
+import { abortable, type Run } from './run.ts';
+import { countPromptTokens, type EmbedSettings } from './settings.ts';
+import type { Slots } from './slots.ts';
+import type { TextWindow, WindowReader } from './windows.ts';
+
+/** A window of texts with the vector of each. */
+export interface EmbeddedWindow extends TextWindow {
+  readonly tokenized: readonly TokenizedText[];
+  readonly vectors: Matrix;
+  /** Positions that the encoder computed, padding included. */
+  readonly positions: number;
+}
+
+/** What becomes of the vectors. */
+export interface PipelineOutput {
+  /**
+   * Space for the vectors of a window, rows × dimension. They are written batch by batch: memory that is touched all at
+   * once holds up the thread.
+   */
+  readonly allocate: (firstRow: number, rows: number) => Float32Array;
+  readonly onProgress: EmbedOptions['onProgress'];
+}
+
+/** A window whose batches are on their way. */
+interface LaunchedWindow {
+  readonly finished: Promise<EmbeddedWindow>;
+}
+
+/**
+ * From texts to vectors, window by window, in order. While one window is computed the next is read and tokenized, so
+ * the encoder never waits, and none is read beyond that until the consumer has come for it.
+ */
+export class Pipeline {
+  readonly #parts: EmbedderParts;
+  readonly #settings: EmbedSettings;
+  readonly #run: Run;
+  readonly #slots: Slots;
+  readonly #output: PipelineOutput;
+  readonly #done = { rows: 0, tokens: 0 };
+
+  constructor(parts: EmbedderParts, settings: EmbedSettings, run: Run, slots: Slots, output: PipelineOutput) {
+    this.#parts = parts;
+    this.#settings = settings;
+    this.#run = run;
+    this.#slots = slots;
+    this.#output = output;
+  }
+
+  async *windows(reader: WindowReader): AsyncGenerator<EmbeddedWindow, void, undefined> {
+    const unpooledTokens = await abortable(this.#unpooledTokens(), this.#run.signal);
+    let launched = await this.#launchNext(reader, unpooledTokens);
+    while (launched) {
+      const following = this.#launchNext(reader, unpooledTokens);
+      following.catch(() => {});
+      yield await launched.finished;
+      launched = await following;
+    }
+  }
+
+  async #launchNext(reader: WindowReader, unpooledTokens: number): Promise<LaunchedWindow | undefined> {
+    const window = await abortable(reader.read(), this.#run.signal);
+    if (window === undefined) return undefined;
+    const tokenized = await abortable(this.#tokenize(window), this.#run.signal);
+    await giveWay();
+    const finished = this.#embed(window, tokenized, unpooledTokens);
+    finished.catch(() => {});
+    return { finished };
+  }
+
+  async #tokenize(window: TextWindow): Promise<TokenizedText[]> {
+    const { tokenizer } = this.#parts;
+    const prompt = this.#settings.prompt ?? '';
+    const texts = prompt === '' ? window.texts : window.texts.map((text) => prompt + text);
+    const tokenized = await tokenizer.encode(texts, this.#tokenizeOptions());
+    const empty = tokenized.flatMap((text, index) => (text.ids.length === 0 ? [window.firstRow + index] : []));
+    if (empty.length === 0) return tokenized;
+    throw new SentvecError(
+      'invalid-text',
+      `Row ${empty[0]} has nothing in it that the model reads: the tokenizer gives no token for it. Leave out empty texts.`,
+      { row: empty[0], rows: empty },
+    );
+  }
+
+  async #embed(
+    window: TextWindow,
+    tokenized: readonly TokenizedText[],
+    unpooledTokens: number,
+  ): Promise<EmbeddedWindow> {
+    const { dimension, batchTokens, head } = this.#settings;
+    const vectors = this.#output.allocate(window.firstRow, window.texts.length);
+    const batches = planBatches(
+      tokenized.map((text) => text.ids.length),
+      batchTokens,
+    );
+    const flights: Promise<void>[] = [];
+    let positions = 0;
+    for (const places of batches) {
+      const release = await this.#slots.take(this.#run.signal);
+      const texts = places.map((place) => tokenized[place]!);
+      positions += texts.length * texts[0]!.ids.length;
+      const job = { texts, paddingId: this.#parts.tokenizer.paddingId, head, unpooledTokens, signal: this.#run.signal };
+      const flight = encodeBatch(this.#parts.encoder, job)
+        .then((matrix) => this.#deliver(matrix, window, places, texts, vectors))
+        .finally(release);
+      flights.push(flight.catch((error: unknown) => this.#run.fail(describeFailure(error, window, places))));
+    }
+    await abortable(Promise.all(flights), this.#run.signal);
+    return { ...window, tokenized, vectors: { data: vectors, rows: window.texts.length, cols: dimension }, positions };
+  }
+
+  #deliver(
+    matrix: Matrix,
+    window: TextWindow,
+    places: readonly number[],
+    texts: readonly TokenizedText[],
+    vectors: Float32Array,
+  ): void {
+    const { dimension } = this.#settings;
+    if (matrix.rows !== places.length || matrix.cols !== dimension) {
+      throw new SentvecError(
+        'backend-failed',
+        `The backend gave ${matrix.rows} × ${matrix.cols} numbers for ${places.length} vectors of ${dimension}.`,
+      );
+    }
+    const broken = firstBrokenRow(matrix);
+    if (broken !== -1) {
+      const row = window.firstRow + places[broken]!;
+      throw new SentvecError(
+        'backend-failed',
+        `The vector of row ${row} has entries that are not finite numbers: the model does not work on this text.`,
+        { row },
+      );
+    }
+    for (const [index, place] of places.entries()) vectors.set(rowOf(matrix, index), place * dimension);
+    this.#done.rows += texts.length;
+    for (const text of texts) this.#done.tokens += text.ids.length;
+    if (!this.#run.signal.aborted) this.#output.onProgress?.({ ...this.#done });
+  }
+
+  async #unpooledTokens(): Promise<number> {
+    const { prompt, head } = this.#settings;
+    if (prompt === undefined || (head.pooling.includePrompt ?? true)) return 0;
+    return countPromptTokens(prompt, this.#parts.tokenizer, this.#tokenizeOptions());
+  }
+
+  #tokenizeOptions(): { maxLength: number; addSpecialTokens: boolean; signal: AbortSignal } {
+    const { maxLength, addSpecialTokens = true } = this.#parts;
+    return { maxLength, addSpecialTokens, signal: this.#run.signal };
+  }
+}
+
+/** Encoders and poolings of others may throw anything; the caller of `embed` gets a SentvecError. */
+function describeFailure(error: unknown, window: TextWindow, places: readonly number[]): unknown {
+  if (SentvecError.is(error)) return error;
+  const row = window.firstRow + Math.min(...places);
+  const message = error instanceof Error ? error.message : String(error);
+  return new SentvecError('backend-failed', `The batch with row ${row} failed: ${message}`, { row }, { cause: error });
+}

@@ -1,0 +1,189 @@
+import { selfCheckFile } from '../self-check/stored-self-check.ts';
+import { SentvecError, throwIfAborted } from '../errors.ts';
+import { checkFilePath, noSuchFile } from './model-files.ts';
+import type { DownloadProgress } from '../hub/download.ts';
+import type { ModelFiles } from '../types.ts';
+
+/** Options of {@link urlModel}. */
+export interface UrlModelOptions {
+  /** How to name the model. Default: its address. */
+  readonly name?: string | undefined;
+  /** Its version, where the server keeps several: part of the key under which `cachedModel` keeps it. */
+  readonly revision?: string | undefined;
+  /**
+   * All files of the folder. Default: the server is asked for each file that a model of sentence-transformers may have.
+   */
+  readonly files?: readonly string[] | undefined;
+  /** Called while a file is on its way. */
+  readonly onProgress?: ((progress: DownloadProgress) => void) | undefined;
+  /** Ends all requests, also those of later reads. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Files that the folder of an encoder, a tokenizer or another module may have. */
+const folderFiles: readonly string[] = [
+  selfCheckFile,
+  'config.json',
+  'config_sentence_transformers.json',
+  'model.onnx',
+  'model.onnx_data',
+  'model.safetensors',
+  'model.safetensors.index.json',
+  'modules.json',
+  'onnx/model.onnx',
+  'onnx/model.onnx_data',
+  'sentence_bert_config.json',
+  'special_tokens_map.json',
+  'tokenizer.json',
+  'tokenizer_config.json',
+  'vocab.txt',
+];
+
+/**
+ * A model folder on a web server, read by plain requests into memory: for browsers, from any server of static files.
+ * @param url address of the folder; relative to the page, where there is one
+ * @throws SentvecError `invalid-argument` when it is no address
+ */
+export function urlModel(url: string, options: UrlModelOptions = {}): ModelFiles {
+  const folder = folderAddress(url);
+  const { name = url, revision, signal, onProgress } = options;
+  let listing: Promise<readonly string[]> | undefined = options.files && Promise.resolve([...options.files].sort());
+  const read = (path: string): Promise<Uint8Array> =>
+    download(name, path, new URL(checkFilePath(path), folder), signal, onProgress);
+  return {
+    name,
+    revision,
+    list: () => (listing ??= findFiles(folder, read, signal)),
+    read,
+  };
+}
+
+function folderAddress(url: string): URL {
+  const { document, location } = globalThis as { document?: { baseURI: string }; location?: { href: string } };
+  const page = document?.baseURI ?? location?.href;
+  if (!URL.canParse(url, page))
+    throw new SentvecError('invalid-argument', `${JSON.stringify(url)} is no address of a model folder.`);
+  const folder = new URL(url, page);
+  if (!folder.pathname.endsWith('/')) folder.pathname += '/';
+  return folder;
+}
+
+/** Asks for what may be there: in the folder, in the folders of its modules, and for the shards of its weights. */
+async function findFiles(
+  folder: URL,
+  read: (path: string) => Promise<Uint8Array>,
+  signal: AbortSignal | undefined,
+): Promise<readonly string[]> {
+  const present = async (paths: readonly string[]): Promise<string[]> => {
+    const found = await Promise.all(
+      paths.map(async (path) => ((await exists(new URL(path, folder), signal)) ? [path] : [])),
+    );
+    return found.flat();
+  };
+  const top = await present(folderFiles);
+  const below = top.includes('modules.json') ? moduleFolders(await read('modules.json')) : [];
+  const files = [...top, ...(await present(below.flatMap((path) => folderFiles.map((file) => `${path}/${file}`))))];
+  const indices = files.filter((path) => path.endsWith('.safetensors.index.json'));
+  const shards = await Promise.all(indices.map(async (path) => shardPaths(path, await read(path))));
+  return [...new Set([...files, ...shards.flat()])].sort();
+}
+
+async function exists(url: URL, signal: AbortSignal | undefined): Promise<boolean> {
+  const response = await request(url, { method: 'HEAD' }, signal);
+  return response.ok && !isPage(response);
+}
+
+/** Servers of applications answer with their page for whatever they do not have. */
+function isPage(response: Response): boolean {
+  return response.headers.get('content-type')?.startsWith('text/html') ?? false;
+}
+
+/** What cannot be read is left to those who read the file for its contents: they say what is wrong. */
+function moduleFolders(modules: Uint8Array): string[] {
+  const entries = parse(modules);
+  const paths = Array.isArray(entries) ? entries.map((entry: { path?: unknown } | null) => entry?.path) : [];
+  return paths.filter((path): path is string => typeof path === 'string' && isFilePath(path));
+}
+
+function shardPaths(index: string, bytes: Uint8Array): string[] {
+  const map = (parse(bytes) as { weight_map?: unknown } | null)?.weight_map;
+  const folder = index.slice(0, index.lastIndexOf('/') + 1);
+  const names = typeof map === 'object' && map !== null ? Object.values(map) : [];
+  return names
+    .filter((name): name is string => typeof name === 'string')
+    .map((name) => folder + name)
+    .filter(isFilePath);
+}
+
+function parse(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder().decode(bytes));
+  } catch {
+    return null;
+  }
+}
+
+function isFilePath(path: string): boolean {
+  try {
+    return checkFilePath(path) !== '';
+  } catch {
+    return false;
+  }
+}
+
+async function download(
+  model: string,
+  path: string,
+  url: URL,
+  signal: AbortSignal | undefined,
+  onProgress: ((progress: DownloadProgress) => void) | undefined,
+): Promise<Uint8Array> {
+  const response = await request(url, {}, signal);
+  if (response.status === 404 || (response.ok && isPage(response))) throw noSuchFile(model, path);
+  if (!response.ok || response.body === null) throw failed(url, `the server answered ${response.status}`);
+  const announced = Number(response.headers.get('content-length') ?? 0);
+  const pieces: Uint8Array[] = [];
+  let loadedBytes = 0;
+  try {
+    for (const reader = response.body.getReader(); ;) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      pieces.push(value);
+      loadedBytes += value.length;
+      onProgress?.({ file: path, loadedBytes, totalBytes: Math.max(announced, loadedBytes) });
+    }
+  } catch (error) {
+    throwIfAborted(signal);
+    throw failed(url, 'the connection ended early', error);
+  }
+  return join(pieces, loadedBytes);
+}
+
+function join(pieces: readonly Uint8Array[], length: number): Uint8Array {
+  const result = new Uint8Array(length);
+  let offset = 0;
+  for (const piece of pieces) {
+    result.set(piece, offset);
+    offset += piece.length;
+  }
+  return result;
+}
+
+async function request(url: URL, init: RequestInit, signal: AbortSignal | undefined): Promise<Response> {
+  throwIfAborted(signal);
+  try {
+    return await fetch(url, signal === undefined ? init : { ...init, signal });
+  } catch (error) {
+    throwIfAborted(signal);
+    throw failed(url, error instanceof Error ? error.message : String(error), error);
+  }
+}
+
+function failed(url: URL, reason: string, cause?: unknown): SentvecError {
+  return new SentvecError(
+    'download-failed',
+    `${url.href} could not be read: ${reason}. Check the address and the network.`,
+    { file: url.href },
+    { cause },
+  );
+}

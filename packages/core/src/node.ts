@@ -1,0 +1,8 @@
+export * from './node/cache-directory.ts';
+export { directoryModel, type DirectoryModelOptions } from './node/directory-model.ts';
+export { loadEmbedder } from './node/load-embedder.ts';
+export { nodeTokenizer } from './node/node-tokenizer.ts';
+export type { TokenizerLibrary } from './node/tokenizer-messages.ts';
+export { openModel, type OpenModelOptions } from './node/open-model.ts';
+export { sharedProjection } from './node/shared-projection.ts';
+export { hubModel, type HubModelOptions } from './node/hub/hub-model.ts';

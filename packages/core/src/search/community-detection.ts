@@ -1,0 +1,162 @@
+import { SentvecError } from '../errors.ts';
+import { giveWay, sliceIsOver } from '../event-loop.ts';
+import { gatherRows } from './matrix-rows.ts';
+import { chunkSizes, scanScores, type ScanOptions } from './score-scan.ts';
+import { byScoreThenRow, type SearchHit } from './top-rows.ts';
+import type { Matrix } from '../types.ts';
+import { checkCount, checkMatrix } from './vector-checks.ts';
+import { VectorScorer } from './vector-scorer.ts';
+
+/** Options of {@link communityDetection}. */
+export interface CommunityDetectionOptions {
+  /** Rows of at least this cosine are neighbours. Default 0.75. */
+  readonly threshold?: number | undefined;
+  /** Rows that a community needs, the central one counted; at most the number of rows there are. Default 10. */
+  readonly minCommunitySize?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Called while the neighbours of all rows are counted, which is at least half of the work. */
+  readonly onProgress?: ((progress: { readonly rows: number }) => void) | undefined;
+}
+
+/** Neighbours that are held at once, unless one row alone has more. */
+const mostNeighbours = 2 ** 20;
+
+/**
+ * Groups of rows that are near to a common central row. The rows with a cosine of at least `threshold` to a row are its
+ * neighbourhood, nearest first; the largest neighbourhoods are taken first (of equal ones that of the lowest row),
+ * without the rows taken already. As `community_detection` in `sentence_transformers/util/retrieval.py`.
+ *
+ * Neighbourhoods are counted first, and found again in the order in which they are taken: twice the work at most, but
+ * memory does not grow with the square of the rows.
+ * @returns row numbers of each community, largest community first, the central row first
+ * @throws SentvecError `invalid-argument`, `aborted`
+ */
+export async function communityDetection(
+  embeddings: Matrix,
+  options: CommunityDetectionOptions = {},
+): Promise<number[][]> {
+  const { threshold = 0.75, minCommunitySize = 10, signal, onProgress } = options;
+  checkMatrix(embeddings, 'The embeddings');
+  checkCount(minCommunitySize, 'minCommunitySize');
+  if (!Number.isFinite(threshold))
+    throw new SentvecError('invalid-argument', `threshold must be a number, not ${threshold}.`);
+  const least = Math.min(minCommunitySize, embeddings.rows);
+  const sizes = await countNeighbours(embeddings, threshold, { signal, onProgress });
+  const centers = largestFirst(sizes, least);
+  const remaining = new RemainingRows(embeddings);
+  const communities: number[][] = [];
+  for (let from = 0; from < centers.length;) {
+    const to = endOfBatch(centers, from, sizes, remaining.count);
+    const batch = gatherRows(embeddings, centers.slice(from, to));
+    for (const neighbours of await findNeighbours(batch, remaining, threshold, signal)) {
+      const community = neighbours.map(({ row }) => row).filter((row) => !remaining.isTaken(row));
+      if (community.length < least) continue;
+      remaining.take(community);
+      communities.push(community);
+    }
+    remaining.compact();
+    from = to;
+  }
+  return communities.sort((a, b) => b.length - a.length);
+}
+
+/**
+ * The rows with at least `least` neighbours; of equal numbers the lowest row first. Sorted as numbers, which is ten
+ * times as fast as by comparing rows.
+ */
+function largestFirst(sizes: Uint32Array, least: number): number[] {
+  const keys: number[] = [];
+  sizes.forEach((size, row) => size >= least && keys.push((sizes.length - size) * sizes.length + row));
+  return Array.from(Float64Array.from(keys).sort(), (key) => key % sizes.length);
+}
+
+async function countNeighbours(embeddings: Matrix, threshold: number, options: ScanOptions): Promise<Uint32Array> {
+  const sizes = new Uint32Array(embeddings.rows);
+  await scan(embeddings, embeddings, threshold, options, (query) => sizes[query]!++);
+  return sizes;
+}
+
+/** For each center the rows, of those that remain, with at least the threshold, nearest first. */
+async function findNeighbours(
+  centers: Matrix,
+  remaining: RemainingRows,
+  threshold: number,
+  signal: AbortSignal | undefined,
+): Promise<SearchHit[][]> {
+  const neighbours: SearchHit[][] = Array.from({ length: centers.rows }, () => []);
+  if (remaining.count === 0) return neighbours;
+  await scan(centers, remaining.vectors, threshold, { signal }, (query, at, score) =>
+    neighbours[query]!.push({ row: remaining.rows[at]!, score }),
+  );
+  for (const hits of neighbours) {
+    hits.sort(byScoreThenRow);
+    if (sliceIsOver()) await giveWay();
+  }
+  return neighbours;
+}
+
+async function scan(
+  queries: Matrix,
+  corpus: Matrix,
+  threshold: number,
+  options: ScanOptions,
+  visit: (query: number, row: number, score: number) => void,
+): Promise<void> {
+  const scorer = new VectorScorer(queries, 'cosine', chunkSizes(options).queryChunkSize);
+  await scanScores(
+    scorer,
+    corpus,
+    options,
+    ({ values, stride, firstQuery, queryCount, firstRow, rowCount }) => {
+      for (let i = 0; i < queryCount; i++) {
+        for (let j = 0; j < rowCount; j++) {
+          const score = values[i * stride + j]!;
+          if (score >= threshold) visit(firstQuery + i, firstRow + j, score);
+        }
+      }
+    },
+    () => {},
+  );
+}
+
+function endOfBatch(centers: readonly number[], from: number, sizes: Uint32Array, remaining: number): number {
+  let neighbours = 0;
+  let to = from;
+  do neighbours += Math.min(sizes[centers[to++]!]!, remaining);
+  while (to < centers.length && neighbours + Math.min(sizes[centers[to]!]!, remaining) <= mostNeighbours);
+  return to;
+}
+
+/** The rows that no community has taken, and some that one has. */
+class RemainingRows {
+  vectors: Matrix;
+  rows: Uint32Array;
+  /** Rows that are not taken. */
+  count: number;
+  readonly #taken: Uint8Array;
+
+  constructor(vectors: Matrix) {
+    this.vectors = vectors;
+    this.rows = Uint32Array.from({ length: vectors.rows }, (_, row) => row);
+    this.count = vectors.rows;
+    this.#taken = new Uint8Array(vectors.rows);
+  }
+
+  isTaken(row: number): boolean {
+    return this.#taken[row] === 1;
+  }
+
+  take(rows: readonly number[]): void {
+    for (const row of rows) this.#taken[row] = 1;
+    this.count -= rows.length;
+  }
+
+  /** Lets go of taken rows when they are the larger part: they would be compared in vain. */
+  compact(): void {
+    if (this.count * 2 > this.rows.length || this.count === 0) return;
+    const kept: number[] = [];
+    this.rows.forEach((row, at) => this.isTaken(row) || kept.push(at));
+    this.vectors = gatherRows(this.vectors, kept);
+    this.rows = Uint32Array.from(kept, (at) => this.rows[at]!);
+  }
+}

@@ -1,0 +1,14 @@
+import type { Matrix } from '../types.ts';
+
+/** One row of a matrix, a view of its data. */
+export function rowOf({ data, cols }: Matrix, row: number): Float32Array {
+  return data.subarray(row * cols, (row + 1) * cols);
+}
+
+/** Some rows of a matrix, in the order given, as a matrix of their own. */
+export function gatherRows(matrix: Matrix, rows: readonly number[]): Matrix {
+  const { cols } = matrix;
+  const gathered = new Float32Array(rows.length * cols);
+  rows.forEach((row, i) => gathered.set(rowOf(matrix, row), i * cols));
+  return { data: gathered, rows: rows.length, cols };
+}

@@ -1,0 +1,122 @@
+import { SentvecError } from '../errors.ts';
+import { giveWay, sliceIsOver } from '../event-loop.ts';
+import { rowOf } from './matrix-rows.ts';
+import { QuantizedScorer } from './quantized-scorer.ts';
+import type { QuantizedMatrix } from './quantization.ts';
+import { chunkSizes, scanScores, type Chunks, type ScanOptions } from './score-scan.ts';
+import { checkNotEmpty, keepBest, sortEach } from './semantic-search.ts';
+import { byScoreThenRow, TopRows, type SearchHit } from './top-rows.ts';
+import type { Matrix } from '../types.ts';
+import { checkCount, checkMatrix, checkSameLength } from './vector-checks.ts';
+
+/** Options of {@link searchQuantized}. */
+export interface QuantizedSearchOptions extends ScanOptions {
+  /** Hits for each query; all rows when the corpus has fewer. Default 10. */
+  readonly topK?: number | undefined;
+  /** Whether the best candidates are ordered anew by the queries as they are. Default true. */
+  readonly rescore?: boolean | undefined;
+  /** Candidates for each hit, when rescoring. Default 2. */
+  readonly rescoreMultiplier?: number | undefined;
+  /** The corpus before it was quantized, to rescore with. Default: the quantized corpus. */
+  readonly rescoreWith?: Matrix | undefined;
+  /** What the queries are scaled by, for `int8` and `uint8`. Default: the ranges of the corpus. */
+  readonly ranges?: Matrix | undefined;
+}
+
+/**
+ * The rows of a quantized corpus that are nearest to each query: all rows are compared, in whole numbers. The queries
+ * are quantized like the corpus, then compared by dot product (`int8`, `uint8`) or by the number of bits that differ,
+ * as a negative number (`binary`, `ubinary`). With `rescore`, `topK` times `rescoreMultiplier` candidates are found so,
+ * and ordered anew by the dot product of the query in full precision with the candidate: with its row of `rescoreWith`,
+ * else with its whole numbers, or its bits as 0 and 1. As `semantic_search_faiss` and `semantic_search_usearch` in
+ * `sentence_transformers/util/quantization.py`. Otherwise as {@link semanticSearch}.
+ * @param queries in full precision
+ * @param corpus of {@link quantize}; or in pieces, all of the same precision and ranges
+ * @returns for each query its hits, best first
+ * @throws SentvecError `invalid-argument`, `aborted`
+ */
+export async function searchQuantized(
+  queries: Matrix,
+  corpus: Chunks<QuantizedMatrix>,
+  options: QuantizedSearchOptions = {},
+): Promise<SearchHit[][]> {
+  const { topK = 10, rescore = true, rescoreMultiplier = 2, rescoreWith } = options;
+  checkMatrix(queries, 'The queries');
+  checkCount(topK, 'topK');
+  checkCount(rescoreMultiplier, 'rescoreMultiplier');
+  if (rescoreWith) checkSameLength(queries.cols, 'queries', rescoreWith.cols, 'rescoreWith');
+  const tops = Array.from({ length: queries.rows }, () => new TopRows(rescore ? topK * rescoreMultiplier : topK));
+  const scorer = new QuantizedScorer(queries, chunkSizes(options).queryChunkSize, options.ranges);
+  const candidates = new CandidateRows('rows' in corpus ? corpus : undefined);
+  const rows = await scanScores(
+    scorer,
+    corpus,
+    options,
+    (block) => keepBest(tops, block),
+    (chunk) => scorer.prepare(chunk),
+    (chunk, firstRow) => rescore && !rescoreWith && candidates.hold(tops, chunk, firstRow),
+  );
+  checkNotEmpty(rows);
+  if (!rescore) return sortEach(tops);
+  if (rescoreWith && rescoreWith.rows !== rows) {
+    throw new SentvecError('invalid-argument', `The corpus has ${rows} rows, but rescoreWith has ${rescoreWith.rows}.`);
+  }
+  const vectorOf = rescoreWith ? (row: number) => rowOf(rescoreWith, row) : (row: number) => candidates.vector(row);
+  return rescoreEach(queries, tops, topK, vectorOf);
+}
+
+type Vector = ArrayLike<number>;
+
+async function rescoreEach(
+  queries: Matrix,
+  tops: readonly TopRows[],
+  topK: number,
+  vectorOf: (row: number) => Vector,
+): Promise<SearchHit[][]> {
+  const hits: SearchHit[][] = [];
+  for (const [query, top] of tops.entries()) {
+    const vector = rowOf(queries, query);
+    const rescored = top.rows().map((row) => ({ row, score: dot(vector, vectorOf(row)) }));
+    hits.push(rescored.sort(byScoreThenRow).slice(0, topK));
+    if (sliceIsOver()) await giveWay();
+  }
+  return hits;
+}
+
+/** The quantized vectors of the candidates: those of a corpus in pieces are held from when their piece has gone by. */
+class CandidateRows {
+  readonly #corpus: QuantizedMatrix | undefined;
+  #held = new Map<number, Vector>();
+
+  constructor(corpus: QuantizedMatrix | undefined) {
+    this.#corpus = corpus;
+  }
+
+  /** Copies the rows of a piece that are candidates, and lets go of rows that no longer are. */
+  hold(tops: readonly TopRows[], chunk: QuantizedMatrix, firstRow: number): void {
+    if (this.#corpus) return;
+    const held = new Map<number, Vector>();
+    for (const top of tops) {
+      for (const row of top.rows()) held.set(row, this.#held.get(row) ?? unpack(chunk, row - firstRow));
+    }
+    this.#held = held;
+  }
+
+  vector(row: number): Vector {
+    return this.#corpus ? unpack(this.#corpus, row) : this.#held.get(row)!;
+  }
+}
+
+/** A quantized vector as numbers, bits as 0 and 1. */
+function unpack({ precision, data, cols, dimension }: QuantizedMatrix, row: number): Vector {
+  const bytes = data.slice(row * cols, (row + 1) * cols);
+  if (precision === 'int8' || precision === 'uint8') return bytes;
+  const offset = precision === 'binary' ? 128 : 0;
+  return Uint8Array.from({ length: dimension }, (_, i) => ((bytes[i >> 3]! + offset) >> (7 - (i & 7))) & 1);
+}
+
+function dot(x: Vector, y: Vector): number {
+  let sum = 0;
+  for (let i = 0; i < x.length; i++) sum += x[i]! * y[i]!;
+  return sum;
+}

@@ -1,0 +1,57 @@
+import { SentvecError } from '../errors.ts';
+import type { Matrix } from '../types.ts';
+
+/**
+ * Checks a matrix that a caller gave.
+ * @param name what the caller calls it, for the message
+ * @param leastRows default 1
+ * @throws SentvecError `invalid-argument` when it is too small, or its data do not fill it
+ */
+export function checkMatrix(matrix: Matrix, name: string, leastRows = 1): void {
+  const { rows, cols, data } = matrix;
+  if (!Number.isSafeInteger(rows) || rows < leastRows || !Number.isSafeInteger(cols) || cols < 1) {
+    throw new SentvecError(
+      'invalid-argument',
+      `${name}: a matrix of ${rows} × ${cols} is too small: at least ${leastRows} × 1 is needed.`,
+    );
+  }
+  if (data.length !== rows * cols) {
+    throw new SentvecError(
+      'invalid-argument',
+      `${name}: a matrix of ${rows} × ${cols} needs ${rows * cols} numbers, not ${data.length}.`,
+    );
+  }
+}
+
+/** @throws SentvecError `invalid-argument` when vectors of two kinds have different lengths */
+export function checkSameLength(length: number, name: string, otherLength: number, otherName: string): void {
+  if (length === otherLength) return;
+  throw new SentvecError(
+    'invalid-argument',
+    `Vectors of ${length} and ${otherLength} entries cannot be compared (${name}, ${otherName}). Do both come from the same model?`,
+  );
+}
+
+/** @throws SentvecError `invalid-argument` when lists that belong together row by row have different numbers of rows */
+export function checkSameCount(count: number, name: string, otherCount: number, otherName: string): void {
+  if (count === otherCount) return;
+  throw new SentvecError(
+    'invalid-argument',
+    `Rows are compared in pairs, but ${name} has ${count} and ${otherName} has ${otherCount}.`,
+  );
+}
+
+/** @throws SentvecError `invalid-argument` when a count that a caller gave is not a whole number of at least `least` */
+export function checkCount(count: number, name: string, least = 1): void {
+  if (Number.isSafeInteger(count) && count >= least) return;
+  throw new SentvecError('invalid-argument', `${name} must be a whole number of at least ${least}, not ${count}.`);
+}
+
+/** @throws SentvecError `invalid-argument` when a value is none of those there are */
+export function checkChoice<T extends string>(value: T, choices: readonly T[], name: string): void {
+  if (choices.includes(value)) return;
+  throw new SentvecError(
+    'invalid-argument',
+    `${name} cannot be ${JSON.stringify(value)}. Choose from ${choices.join(', ')}.`,
+  );
+}

@@ -1,0 +1,96 @@
+import { ScoreKernel, type PackedVectors } from './score-kernel.ts';
+import { rowsPerBlock, type BlockScorer } from './score-scan.ts';
+import type { ScoreRuntime, Scoring } from './score-functions.ts';
+import { leastLength } from './similarity.ts';
+import type { Matrix, SimilarityFunction } from '../types.ts';
+
+const scorings: Readonly<Record<SimilarityFunction, Scoring>> = {
+  cosine: 'dot',
+  dot: 'dot',
+  euclidean: 'squared-distance',
+  manhattan: 'absolute-distance',
+};
+
+/** Scores float32 vectors by one of the similarity functions, in single precision. */
+export class VectorScorer implements BlockScorer<Matrix> {
+  readonly queryCount: number;
+  readonly rowCapacity: number;
+  readonly #queries: PackedVectors;
+  readonly #similarity: SimilarityFunction;
+  readonly #kernel: ScoreKernel;
+  readonly #values: Float64Array;
+  /** One over the length of each selected query, and of each row of the block. */
+  readonly #queryScales: Float64Array;
+  readonly #rowScales: Float64Array;
+  #selected = 0;
+
+  constructor(queries: Matrix, similarity: SimilarityFunction, queryChunkSize: number, runtime?: ScoreRuntime) {
+    const queryCapacity = Math.min(queryChunkSize, queries.rows);
+    this.queryCount = queries.rows;
+    this.#queries = packed(queries);
+    this.#similarity = similarity;
+    this.rowCapacity = rowsPerBlock(queries.cols, this.#queries.bytesPerVector, queryCapacity);
+    this.#kernel = new ScoreKernel(this.#queries.bytesPerVector, queryCapacity, this.rowCapacity, runtime);
+    this.#values = new Float64Array(queryCapacity * this.rowCapacity);
+    this.#queryScales = new Float64Array(queryCapacity);
+    this.#rowScales = new Float64Array(this.rowCapacity);
+  }
+
+  selectQueries(from: number, to: number): void {
+    this.#kernel.loadQueries(this.#queries, from, to);
+    this.#selected = to - from;
+    if (this.#similarity !== 'cosine') return;
+    for (let start = from; start < to; start += this.rowCapacity) {
+      const end = Math.min(start + this.rowCapacity, to);
+      this.#kernel.loadRows(this.#queries, start, end);
+      this.#writeScales(this.#queryScales.subarray(start - from, end - from));
+    }
+  }
+
+  score(chunk: Matrix, from: number, to: number): { readonly values: Float64Array; readonly stride: number } {
+    const stride = to - from;
+    this.#kernel.loadRows(packed(chunk), from, to);
+    if (this.#similarity === 'cosine') this.#writeScales(this.#rowScales.subarray(0, stride));
+    const tile = this.#kernel.score(scorings[this.#similarity]);
+    for (let query = 0; query < this.#selected; query++) this.#finish(tile.values, query * tile.stride, query, stride);
+    return { values: this.#values, stride };
+  }
+
+  /**
+   * Both lengths come from the same function, and their product does not depend on the order: the cosine of (x, y) is
+   * that of (y, x).
+   */
+  #writeScales(scales: Float64Array): void {
+    const squares = this.#kernel.squaredLengths();
+    for (let row = 0; row < scales.length; row++) scales[row] = 1 / Math.max(Math.sqrt(squares[row]!), leastLength);
+  }
+
+  #finish(raw: Float32Array | Int32Array, at: number, query: number, count: number): void {
+    const values = this.#values;
+    const start = query * count;
+    switch (this.#similarity) {
+      case 'cosine': {
+        const scale = this.#queryScales[query]!;
+        const scales = this.#rowScales;
+        for (let row = 0; row < count; row++) values[start + row] = raw[at + row]! * (scale * scales[row]!);
+        break;
+      }
+      case 'dot':
+        for (let row = 0; row < count; row++) values[start + row] = raw[at + row]!;
+        break;
+      case 'euclidean':
+        for (let row = 0; row < count; row++) values[start + row] = 0 - Math.sqrt(raw[at + row]!);
+        break;
+      case 'manhattan':
+        for (let row = 0; row < count; row++) values[start + row] = 0 - raw[at + row]!;
+        break;
+    }
+  }
+}
+
+function packed({ data, cols }: Matrix): PackedVectors {
+  return {
+    bytes: new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
+    bytesPerVector: cols * data.BYTES_PER_ELEMENT,
+  };
+}

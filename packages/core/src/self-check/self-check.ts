@@ -1,0 +1,158 @@
+import { applyHead } from '../embedder/head.ts';
+import { SentvecError } from '../errors.ts';
+import type {
+  Backend,
+  SelfCheckResult,
+  Encoder,
+  Head,
+  Matrix,
+  ModelFiles,
+  TokenEmbeddings,
+  Tokenizer,
+} from '../types.ts';
+import { selfCheckBatch, selfCheckIds, selfCheckRow, selfCheckText } from './self-check-batch.ts';
+import { selfCheckFile, type SelfCheckValues } from './stored-self-check.ts';
+
+/** What is checked, and with what. */
+export interface SelfCheckSubject {
+  readonly backend: Backend;
+  readonly encoder: Encoder;
+  /** Those of the encoder. */
+  readonly files: ModelFiles;
+  /** What `readStoredSelfCheck` reads of them, begun while the encoder was loaded. */
+  readonly stored: Promise<SelfCheckValues | undefined>;
+  readonly head: Head;
+  readonly tokenizer: Tokenizer;
+  readonly addSpecialTokens: boolean;
+  readonly signal?: AbortSignal | undefined;
+  readonly onWarning?: ((message: string) => void) | undefined;
+}
+
+/**
+ * Float32 on a processor stays below 2e-6 on models of 2 to 6 layers; deep ones lose more. See docs/adr on the self-check.
+ */
+const usualError = 5e-5;
+
+/** A variant that the user chose may be quantized to 4 bits: only what has little to do with the model is refused. */
+const variantError = 0.5;
+
+/**
+ * A mean and a dense layer cancel what their inputs have in common, but not their errors: of vectors of whole texts
+ * more is allowed.
+ */
+const headFactor = 4;
+
+/**
+ * Lets a new encoder embed a short text and compares with the values that the model folder holds, or else with those
+ * that the backend's slow reference computes: by the way that the pipeline will take, so of the whole text where the
+ * backend pools itself, else of each token.
+ * @returns what was found; `skipped` when there is nothing to compare with
+ * @throws SentvecError `backend-wrong` when they differ by more than rounding explains; `invalid-model` for a broken
+ * self-check
+ */
+export async function checkEncoder(subject: SelfCheckSubject): Promise<SelfCheckResult> {
+  const started = performance.now();
+  const { encoder, files, tokenizer } = subject;
+  const stored = await subject.stored;
+  const ids = stored?.ids ?? (await selfCheckIds(tokenizer, { ...subject, maxPositions: encoder.maxPositions }));
+  const reference = stored?.embeddings ?? (await computeReference(subject, ids));
+  if ('reason' in reference) return { state: 'skipped', reason: reference.reason };
+  const passed = async (values: SelfCheckValues, source: 'stored' | 'computed'): Promise<SelfCheckResult> => {
+    const { difference, pooled } = await measure(subject, values);
+    const tolerance = toleranceOf(encoder, pooled);
+    if (!(difference <= tolerance)) throw wrong(subject, difference, tolerance);
+    return { state: 'passed', reference: source, difference, tolerance, milliseconds: performance.now() - started };
+  };
+  try {
+    return await passed({ ids, embeddings: reference }, stored === undefined ? 'computed' : 'stored');
+  } catch (error) {
+    if (stored === undefined || !SentvecError.is(error, 'backend-wrong')) throw error;
+    // The folder may hold the self-check of other weights: of those before a training, say.
+    const computed = await computeReference(subject, ids);
+    if ('reason' in computed) throw error;
+    const result = await passed({ ids, embeddings: computed }, 'computed');
+    subject.onWarning?.(
+      `${selfCheckFile} of ${files.name} holds the values of other weights. Delete it, or export the model again.`,
+    );
+    return result;
+  }
+}
+
+async function computeReference(
+  { backend, files }: SelfCheckSubject,
+  ids: readonly number[],
+): Promise<TokenEmbeddings | { readonly reason: string }> {
+  if (ids.length === 0) return { reason: 'The tokenizer knows none of the self-check text.' };
+  if (backend.reference !== undefined) return backend.reference(files, selfCheckText(ids));
+  return {
+    reason: `${files.name} has no ${selfCheckFile}, and the backend ${backend.name} has no reference to compute one with.`,
+  };
+}
+
+function toleranceOf({ weightsFile, roundingError = usualError }: Encoder, pooled: boolean): number {
+  if (weightsFile !== undefined) return variantError;
+  return pooled ? roundingError * headFactor : roundingError;
+}
+
+/**
+ * The largest difference of a vector from its reference, in lengths of that vector. `Infinity` for anything but
+ * numbers.
+ */
+async function measure(
+  { encoder, head, tokenizer, signal }: SelfCheckSubject,
+  { ids, embeddings }: SelfCheckValues,
+): Promise<{ readonly difference: number; readonly pooled: boolean }> {
+  const batch = selfCheckBatch(ids, tokenizer.paddingId, encoder.maxPositions);
+  const pooling = encoder.encodePooled?.(batch, head, { signal });
+  // While the backend computes.
+  const expecting = pooling && applyHead(head, embeddings, selfCheckText(ids));
+  const [vectors, expected] = await Promise.all([pooling, expecting]);
+  if (vectors !== undefined && expected !== undefined) {
+    return { difference: largestError(rowsOf(vectors, selfCheckRow, 1), expected), pooled: true };
+  }
+  const tokens = await encoder.encode(batch, { signal });
+  return { difference: largestError(rowsOf(tokens, selfCheckRow * batch.cols, ids.length), embeddings), pooled: false };
+}
+
+function rowsOf({ data, cols }: Matrix, first: number, rows: number): Matrix {
+  return { data: data.subarray(first * cols, (first + rows) * cols), rows, cols };
+}
+
+function largestError(found: Matrix, expected: Matrix): number {
+  if (found.cols !== expected.cols || found.data.length !== expected.data.length) return Infinity;
+  let largest = 0;
+  for (let row = 0; row < expected.rows; row += 1) {
+    let error = 0;
+    let length = 0;
+    for (let index = row * expected.cols; index < (row + 1) * expected.cols; index += 1) {
+      error += (found.data[index]! - expected.data[index]!) ** 2;
+      length += expected.data[index]! ** 2;
+    }
+    const relative = Math.sqrt(error / (length === 0 ? 1 : length));
+    largest = Number.isNaN(relative) ? Infinity : Math.max(largest, relative);
+  }
+  return largest;
+}
+
+function wrong({ backend, encoder, files }: SelfCheckSubject, difference: number, tolerance: number): SentvecError {
+  const { weightsFile } = encoder;
+  const what = weightsFile === undefined ? files.name : `${files.name}/${weightsFile}`;
+  const size = Number.isFinite(difference)
+    ? `by ${difference.toExponential(1)} of a vector's length`
+    : 'beyond measure';
+  const advice =
+    weightsFile === undefined
+      ? 'Choose another backend or device, or update its library and driver.'
+      : 'Choose another variant of the model, or another backend or device.';
+  return new SentvecError(
+    'backend-wrong',
+    `The backend ${backend.name} does not compute what ${what} says: the vectors of a known text differ ${size}, where ${tolerance} is allowed. ${advice} ` +
+      'With selfCheck: false (on the command line --no-self-check) it is used all the same.',
+    {
+      backend: backend.name,
+      model: files.name,
+      difference: Number.isFinite(difference) ? difference : null,
+      tolerance,
+    },
+  );
+}

@@ -1,0 +1,68 @@
+import { SentvecError } from '../errors.ts';
+import type { ModelFiles, TokenEmbeddings } from '../types.ts';
+
+/** Ids of a short text, and the embeddings of its tokens by the model itself: a row for each id. */
+export interface SelfCheckValues {
+  readonly ids: readonly number[];
+  readonly embeddings: TokenEmbeddings;
+}
+
+/** Where a model folder keeps its selfCheck: beside the weights of the encoder. */
+export const selfCheckFile = 'self-check.json';
+
+/** The most ids that are read from a file. */
+const mostIds = 64;
+
+/** The content of `self-check.json`: the ids, and the embeddings as little-endian float32 in base64. */
+export function encodeSelfCheck({ ids, embeddings }: SelfCheckValues): string {
+  const bytes = new DataView(new ArrayBuffer(embeddings.data.length * 4));
+  for (const [index, value] of embeddings.data.entries()) bytes.setFloat32(index * 4, value, true);
+  const text = Array.from(new Uint8Array(bytes.buffer), (byte) => String.fromCharCode(byte)).join('');
+  return `${JSON.stringify({ version: 1, ids, hidden_size: embeddings.cols, token_embeddings: btoa(text) }, undefined, 2)}\n`;
+}
+
+/**
+ * The self-check that a model folder holds, `undefined` when it holds none.
+ * @throws SentvecError `invalid-model` for a broken one
+ */
+export async function readStoredSelfCheck(files: ModelFiles): Promise<SelfCheckValues | undefined> {
+  if (!(await files.list()).includes(selfCheckFile)) return undefined;
+  const text = new TextDecoder().decode(await files.read(selfCheckFile));
+  return decode(text) ?? refuse(`${files.name}/${selfCheckFile}`);
+}
+
+function decode(text: string): SelfCheckValues | undefined {
+  try {
+    const stored = JSON.parse(text) as Readonly<Record<string, unknown>>;
+    const { version, ids, hidden_size: cols, token_embeddings: encoded } = stored;
+    if (version !== 1 || !isIds(ids) || typeof cols !== 'number' || typeof encoded !== 'string') return undefined;
+    const bytes = atob(encoded);
+    if (bytes.length !== ids.length * cols * 4) return undefined;
+    const view = new DataView(new ArrayBuffer(bytes.length));
+    for (let index = 0; index < bytes.length; index += 1) view.setUint8(index, bytes.charCodeAt(index));
+    const data = new Float32Array(ids.length * cols);
+    for (let index = 0; index < data.length; index += 1) data[index] = view.getFloat32(index * 4, true);
+    return { ids, embeddings: { data, rows: ids.length, cols } };
+  } catch {
+    return undefined;
+  }
+}
+
+function isIds(value: unknown): value is number[] {
+  return (
+    Array.isArray(value) &&
+    value.length > 0 &&
+    value.length <= mostIds &&
+    value.every((id) => Number.isInteger(id) && id >= 0)
+  );
+}
+
+function refuse(file: string): never {
+  throw new SentvecError(
+    'invalid-model',
+    `${file} is no self-check of sentvec. Delete it, or download the model again.`,
+    {
+      file,
+    },
+  );
+}

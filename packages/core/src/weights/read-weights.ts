@@ -1,0 +1,204 @@
+import { SentvecError } from '../errors.ts';
+import { joinModelPath } from '../model-folder/model-path.ts';
+import type { ModelFiles } from '../types.ts';
+import { readHeader, type TensorEntry, type TensorType } from './safetensors-header.ts';
+import { toFloat32, toInt32 } from './numbers.ts';
+
+/** The named tensors of a model, from one safetensors file or several. */
+export interface Weights {
+  /** Sorted. */
+  names(): readonly string[];
+  has(name: string): boolean;
+  /** @throws SentvecError `invalid-model` when there is no such tensor */
+  shape(name: string): readonly number[];
+  /** The type in which the numbers are stored. @throws SentvecError `invalid-model` when there is no such tensor */
+  type(name: string): TensorType;
+  /**
+   * The numbers, row-major. F32 is a view of the file's memory where it is aligned (do not write to it); F16, BF16 and
+   * F64 are converted.
+   * @throws SentvecError `invalid-model` when there is no such tensor, `unsupported-model` when it is of another type
+   */
+  tensor(name: string): { readonly shape: readonly number[]; readonly data: Float32Array };
+  /**
+   * The numbers of an integer tensor (BOOL, I8 to I64, U8 to U64), row-major, as a copy.
+   * @throws SentvecError `invalid-model` when there is no such tensor or a number does not fit, `unsupported-model`
+   * when it is of another type
+   */
+  integers(name: string): { readonly shape: readonly number[]; readonly data: Int32Array };
+}
+
+interface StoredTensor extends TensorEntry {
+  readonly file: string;
+  readonly bytes: Uint8Array;
+}
+
+/**
+ * Reads weights in the safetensors format: `path`, or else the shards that `path` + `.index.json` lists (they lie
+ * beside it). The files are untrusted: everything is checked before it is used
+ * (https://github.com/huggingface/safetensors#format).
+ * @param path of the file inside the model. Default `model.safetensors`
+ * @throws SentvecError `invalid-model` when there are no weights, only PyTorch's, or a file is broken; names file and
+ * tensor
+ */
+export async function readWeights(files: ModelFiles, path = 'model.safetensors'): Promise<Weights> {
+  const present = new Set(await files.list());
+  const tensors = new Map<string, StoredTensor>();
+  const index = `${path}.index.json`;
+  if (present.has(path)) await readFile(files, path, tensors);
+  else if (present.has(index)) await readShards(files, index, present, tensors);
+  else throw noWeights(files, path, present);
+  return new StoredWeights(`${files.name}/${path}`, tensors);
+}
+
+async function readFile(files: ModelFiles, path: string, into: Map<string, StoredTensor>): Promise<void> {
+  const file = `${files.name}/${path}`;
+  const bytes = await files.read(path);
+  for (const [name, entry] of readHeader(bytes, file)) {
+    const other = into.get(name);
+    if (other !== undefined) {
+      throw new SentvecError('invalid-model', `${file} and ${other.file} both hold tensor "${name}".`, {
+        file,
+        tensor: name,
+      });
+    }
+    into.set(name, { ...entry, file, bytes: bytes.subarray(entry.begin, entry.end) });
+  }
+}
+
+async function readShards(
+  files: ModelFiles,
+  index: string,
+  present: ReadonlySet<string>,
+  into: Map<string, StoredTensor>,
+): Promise<void> {
+  const source = `${files.name}/${index}`;
+  const shardOf = parseIndex(await files.read(index), source);
+  const folder = index.split('/').slice(0, -1).join('/');
+  const paths = new Map(shardOf.map(([, shard]) => [shard, joinModelPath(folder, shard, source)]));
+  for (const path of new Set(paths.values())) {
+    if (!present.has(path)) {
+      throw new SentvecError(
+        'invalid-model',
+        `${source} lists the shard ${path}, which is missing. Download the model again.`,
+        {
+          file: source,
+          path,
+        },
+      );
+    }
+    await readFile(files, path, into);
+  }
+  for (const [name, shard] of shardOf) {
+    if (into.get(name)?.file === `${files.name}/${paths.get(shard)}`) continue;
+    throw new SentvecError(
+      'invalid-model',
+      `${source} says that tensor "${name}" is in ${shard}, which does not hold it.`,
+      {
+        file: source,
+        tensor: name,
+      },
+    );
+  }
+}
+
+function parseIndex(bytes: Uint8Array, file: string): [name: string, shard: string][] {
+  let index: { weight_map?: unknown } | null;
+  try {
+    index = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+  } catch (cause) {
+    throw new SentvecError('invalid-model', `${file} is not JSON. Download the model again.`, { file }, { cause });
+  }
+  const map = index?.weight_map;
+  const entries: [string, unknown][] = typeof map === 'object' && map !== null ? Object.entries(map) : [];
+  if (entries.length === 0 || !entries.every((entry): entry is [string, string] => typeof entry[1] === 'string')) {
+    throw new SentvecError(
+      'invalid-model',
+      `${file} has no "weight_map" from tensor names to files. Download the model again.`,
+      { file },
+    );
+  }
+  return entries;
+}
+
+function noWeights(files: ModelFiles, path: string, present: ReadonlySet<string>): SentvecError {
+  const file = `${files.name}/${path}`;
+  const folder = path.slice(0, path.lastIndexOf('/') + 1);
+  const pickled = ['pytorch_model.bin', 'pytorch_model.bin.index.json']
+    .map((name) => folder + name)
+    .find((name) => present.has(name));
+  if (pickled === undefined)
+    return new SentvecError('invalid-model', `There are no weights: ${file} is missing.`, { file });
+  return new SentvecError(
+    'invalid-model',
+    `${files.name} holds ${pickled} but not ${path}. PyTorch's own format can execute code when it is read, so sentvec does not read it. ` +
+      `Convert the model once: python -c "from sentence_transformers import SentenceTransformer as S; S('MODEL').save('CONVERTED')"`,
+    { file },
+  );
+}
+
+class StoredWeights implements Weights {
+  readonly #file: string;
+  readonly #tensors: ReadonlyMap<string, StoredTensor>;
+
+  constructor(file: string, tensors: ReadonlyMap<string, StoredTensor>) {
+    this.#file = file;
+    this.#tensors = tensors;
+  }
+
+  names(): readonly string[] {
+    return [...this.#tensors.keys()].sort();
+  }
+
+  has(name: string): boolean {
+    return this.#tensors.has(name);
+  }
+
+  shape(name: string): readonly number[] {
+    return this.#stored(name).shape;
+  }
+
+  type(name: string): TensorType {
+    return this.#stored(name).type;
+  }
+
+  tensor(name: string): { readonly shape: readonly number[]; readonly data: Float32Array } {
+    const { bytes, type, shape, file } = this.#stored(name);
+    const data = toFloat32(bytes, type);
+    if (data === undefined) {
+      throw new SentvecError(
+        'unsupported-model',
+        `Tensor "${name}" of ${file} has type ${type}. Weights must be F32, F16, BF16 or F64.`,
+        {
+          file,
+          tensor: name,
+        },
+      );
+    }
+    return { shape, data };
+  }
+
+  integers(name: string): { readonly shape: readonly number[]; readonly data: Int32Array } {
+    const { bytes, type, shape, file } = this.#stored(name);
+    const facts = { file, tensor: name };
+    let data: Int32Array | undefined;
+    try {
+      data = toInt32(bytes, type);
+    } catch (cause) {
+      throw new SentvecError('invalid-model', `Tensor "${name}" of ${file} holds a number beyond 32 bits.`, facts, {
+        cause,
+      });
+    }
+    if (data === undefined)
+      throw new SentvecError('unsupported-model', `Tensor "${name}" of ${file} has type ${type}, no integers.`, facts);
+    return { shape, data };
+  }
+
+  #stored(name: string): StoredTensor {
+    const stored = this.#tensors.get(name);
+    if (stored !== undefined) return stored;
+    throw new SentvecError('invalid-model', `${this.#file} has no tensor "${name}".`, {
+      file: this.#file,
+      tensor: name,
+    });
+  }
+}

@@ -1,0 +1,225 @@
+import { plainBackend, plainReference } from '@sentvec/architectures';
+import {
+  type Backend,
+  selfCheckText,
+  encodeSelfCheck,
+  type Encoder,
+  firstAvailable,
+  loadEmbedder,
+  type Matrix,
+  memoryModel,
+  type ModelFiles,
+  SentvecError,
+  type TokenBatch,
+} from '@sentvec/core';
+import { goldenModel, goldenModelNames } from '@sentvec/testing';
+import { describe, expect, it } from 'vitest';
+
+const right: Backend = { ...plainBackend(), reference: plainReference };
+
+/** The plain backend with something changed in its encoders. */
+function changed(change: (encoder: Encoder) => Partial<Encoder>, backend: Backend = right): Backend {
+  const load: Backend['load'] = async (files, options) => {
+    const encoder = await backend.load(files, options);
+    const { hiddenSize, maxPositions, concurrency, batchTokens } = encoder;
+    const encode: Encoder['encode'] = (batch) => encoder.encode(batch);
+    return {
+      hiddenSize,
+      maxPositions,
+      concurrency,
+      batchTokens,
+      encode,
+      dispose: () => encoder.dispose(),
+      ...change(encoder),
+    };
+  };
+  return { ...backend, name: 'changed', load };
+}
+
+function scaled<M extends Matrix>(matrix: M, factor: number): M {
+  return { ...matrix, data: matrix.data.map((value, index) => (index % 2 === 0 ? value * factor : value)) };
+}
+
+/** Wrong by so much of a vector's length, about. */
+const perturbed = (size: number, fields: Partial<Encoder> = {}): Backend =>
+  changed((encoder) => ({
+    encode: async (batch) => scaled(await encoder.encode(batch), 1 + size * Math.SQRT2),
+    ...fields,
+  }));
+
+async function refusal(backend: Backend, files: ModelFiles = goldenModel('tiny-bert')): Promise<SentvecError> {
+  const error: unknown = await loadEmbedder(files, { backend }).then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  );
+  if (!SentvecError.is(error)) throw new Error(`No SentvecError: ${String(error)}`);
+  return error;
+}
+
+/** A copy of a golden model in memory with further files. */
+async function copyWith(files: Readonly<Record<string, string>>, name = 'tiny-bert'): Promise<ModelFiles> {
+  const golden = goldenModel(name);
+  const contents: Record<string, Uint8Array | string> = {};
+  for (const path of await golden.list()) contents[path] = await golden.read(path);
+  return memoryModel(name, { ...contents, ...files });
+}
+
+async function selfCheckOf(name: string, ids: readonly number[] = [2, 7, 3]): Promise<string> {
+  const embeddings = await plainReference(goldenModel(name), selfCheckText(ids));
+  if ('reason' in embeddings) throw new Error(embeddings.reason);
+  return encodeSelfCheck({ ids, embeddings });
+}
+
+describe('a backend that computes something else is refused when it loads a model', () => {
+  it('with its name, the size of the difference, and what to do', async () => {
+    const { code, message, details } = await refusal(perturbed(1e-3));
+    expect(code).toBe('backend-wrong');
+    expect(message).toMatch(
+      /backend changed does not compute what tiny-bert says.*differ by 1\.\de-3 of a vector's length.*selfCheck: false/,
+    );
+    expect(details).toMatchObject({ backend: 'changed', tolerance: 5e-5 });
+    expect(details['difference']).toBeGreaterThan(5e-4);
+    expect(details['difference']).toBeLessThan(2e-3);
+  });
+
+  it.each<[string, (encoder: Encoder) => Partial<Encoder>]>([
+    [
+      'reads padding as text',
+      (encoder) => ({ encode: (batch) => encoder.encode({ ...batch, mask: batch.mask.map(() => 1) }) }),
+    ],
+    [
+      'mixes up texts',
+      (encoder) => ({
+        encode: async (batch) => {
+          const { data, rows, cols } = await encoder.encode(batch);
+          const half = (batch.cols * cols) / 2;
+          return { data: Float32Array.from(data, (_, index) => data[(index + half) % data.length]!), rows, cols };
+        },
+      }),
+    ],
+    [
+      'gives no numbers',
+      (encoder) => ({
+        encode: async (batch) => {
+          const tokens = await encoder.encode(batch);
+          return { ...tokens, data: tokens.data.map(() => NaN) };
+        },
+      }),
+    ],
+    ['gives vectors of another size', (encoder) => ({ encode: async () => encoder.encode(selfCheckText([2])) })],
+    [
+      'pools wrongly on its device',
+      () => ({
+        encodePooled: async ({ rows }: TokenBatch) => ({ data: new Float32Array(rows * 32).fill(0.1), rows, cols: 32 }),
+      }),
+    ],
+  ])('that %s', async (_, change) => {
+    const backend = changed(change);
+    expect((await refusal(backend)).code).toBe('backend-wrong');
+    const stored = await copyWith({ 'self-check.json': await selfCheckOf('tiny-bert') });
+    expect((await refusal({ ...backend, reference: async () => ({ reason: 'none' }) }, stored)).code).toBe(
+      'backend-wrong',
+    );
+  });
+
+  it('and disposed of', async () => {
+    let disposed = 0;
+    const backend = perturbed(1e-3, { dispose: async () => void (disposed += 1) });
+    await refusal(backend);
+    expect(disposed).toBe(1);
+  });
+
+  it('whichever of several it is', async () => {
+    expect((await refusal(firstAvailable([perturbed(1e-3)]))).message).toMatch(/first of changed/);
+  });
+});
+
+describe('a backend that is right', () => {
+  it.each(goldenModelNames)('passes with values that its reference computes: %s', async (name) => {
+    const { selfCheck } = await loadEmbedder(goldenModel(name), { backend: right });
+    expect(selfCheck).toMatchObject({
+      state: 'passed',
+      reference: 'computed',
+      tolerance: 5e-5,
+      difference: expect.any(Number),
+    });
+  });
+
+  it.each(goldenModelNames)('passes with the values of the folder: %s', async (name) => {
+    const files = await copyWith({ 'self-check.json': await selfCheckOf(name) }, name);
+    const { selfCheck } = await loadEmbedder(files, { backend: plainBackend() });
+    expect(selfCheck).toMatchObject({ state: 'passed', reference: 'stored' });
+  });
+
+  it('passes with the rounding that it owns up to', async () => {
+    const { selfCheck } = await loadEmbedder(goldenModel('tiny-bert'), {
+      backend: perturbed(1e-4, { roundingError: 2e-4 }),
+    });
+    expect(selfCheck).toMatchObject({ state: 'passed', tolerance: 2e-4 });
+  });
+
+  it('passes with a quantized variant that the user chose, unless that is nothing like the model', async () => {
+    const weightsFile = 'onnx/model_q4.onnx';
+    const { selfCheck } = await loadEmbedder(goldenModel('tiny-bert'), { backend: perturbed(0.2, { weightsFile }) });
+    expect(selfCheck).toMatchObject({ state: 'passed', tolerance: 0.5 });
+    expect((await refusal(perturbed(1, { weightsFile }))).message).toMatch(/onnx\/model_q4\.onnx.*another variant/);
+    const pooled: Partial<Encoder> = {
+      weightsFile,
+      encodePooled: async ({ rows }) => ({
+        data: Float32Array.from({ length: rows * 32 }, (_, index) => Math.sin(index)),
+        rows,
+        cols: 32,
+      }),
+    };
+    expect((await refusal(changed(() => pooled))).code).toBe('backend-wrong');
+  });
+});
+
+describe('the values of the folder', () => {
+  it('are not believed when the weights contradict them: the folder may have been trained since', async () => {
+    const warnings: string[] = [];
+    const files = await copyWith({ 'self-check.json': await selfCheckOf('tiny-bert-multipool') });
+    const { selfCheck } = await loadEmbedder(files, {
+      backend: right,
+      onWarning: (message) => void warnings.push(message),
+    });
+    expect(selfCheck).toMatchObject({ state: 'passed', reference: 'computed' });
+    expect(warnings.join()).toMatch(/self-check\.json of tiny-bert holds the values of other weights/);
+    expect((await refusal(perturbed(1e-3), files)).code).toBe('backend-wrong');
+  });
+
+  it.each(['{', '{}', '{"version":1,"ids":[1],"hidden_size":32,"token_embeddings":"AAAA"}', '[]', 'null'])(
+    'are refused when broken: %s',
+    async (text) => {
+      const error = await refusal(right, await copyWith({ 'self-check.json': text }));
+      expect(error.code).toBe('invalid-model');
+      expect(error.message).toMatch(/self-check\.json/);
+    },
+  );
+});
+
+describe('nothing is checked', () => {
+  it('when it is turned off', async () => {
+    const { selfCheck } = await loadEmbedder(goldenModel('tiny-bert'), { backend: perturbed(1e-3), selfCheck: false });
+    expect(selfCheck).toBeUndefined();
+  });
+
+  it('when there is nothing to compare with, and this is said', async () => {
+    const { selfCheck } = await loadEmbedder(goldenModel('tiny-bert'), { backend: plainBackend() });
+    expect(selfCheck).toEqual({ state: 'skipped', reason: expect.stringMatching(/tiny-bert has no self-check\.json/) });
+  });
+});
+
+it('reads weights that are not on this disk once', async () => {
+  const files = await copyWith({});
+  const read: string[] = [];
+  const counted: ModelFiles = {
+    ...files,
+    read: (path) => {
+      read.push(path);
+      return files.read(path);
+    },
+  };
+  await loadEmbedder(counted, { backend: right });
+  expect(read.filter((path) => path === 'model.safetensors')).toHaveLength(1);
+});
