@@ -17,7 +17,7 @@ describe('score kernels', () => {
 export const scoreKernelsBinary: string =
   '${Buffer.from(buffer).toString('base64')}';
 `;
-    await expect(source).toMatchFileSnapshot('../src/score-kernels-binary.ts');
+    await expect(source).toMatchFileSnapshot('../src/search/score-kernels-binary.ts');
   });
 
   const shapes = [
