@@ -8,7 +8,7 @@ import { onnx } from '@sentvec/backend-onnx';
 import { cacheDirectory, loadEmbedder } from '@sentvec/core/node';
 import { queueRuntime } from '@sentvec/queue';
 import { startRedis } from '@sentvec/testing';
-import { embedCorpus, inProcessRuntime, type Runtime } from '@sentvec/workflow';
+import { embedCorpusWorkflow, inProcessRuntime, type Runtime } from '@sentvec/workflow';
 import { miniLm } from './models/mini-lm.ts';
 import { describeMachine } from './report.ts';
 import { shortSentences } from './workloads/short-sentences.ts';
@@ -46,7 +46,7 @@ async function main(rounds: number, rows: number): Promise<void> {
     const corpus = await writeCorpus(join(root, 'corpus.jsonl'), rows);
     const request = (name: string) => ({ inputs: [corpus], output: join(root, name), chunkRows: 512 });
     const here = inProcessRuntime();
-    const workflow = embedCorpus({ embedder: async () => embedder });
+    const workflow = embedCorpusWorkflow({ embedder: async () => embedder });
     const timesHere: number[] = [];
     const timesThrough: number[] = [];
     for (let round = 0; round <= rounds; round += 1) {

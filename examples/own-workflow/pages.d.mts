@@ -1,5 +1,5 @@
 import type { Embedder } from '@sentvec/core';
-import type { Access, Gathered, Workflow } from '@sentvec/workflow';
+import type { Access, ForEachResult, Workflow } from '@sentvec/workflow';
 
 interface Site {
   readonly folder: string;
@@ -9,4 +9,4 @@ interface Site {
 export default function pages(tools: {
   readonly embedder: (model: string) => Promise<Embedder>;
   readonly access: Access;
-}): Workflow<Site, Gathered<Site, number>>;
+}): Workflow<Site, ForEachResult<Site, number>>;

@@ -24,7 +24,7 @@ export default function pages({ embedder, access }) {
     return texts.length;
   }
   return defineWorkflow({ id: 'index-pages', input: site })
-    .then(defineStep({ id: 'crawl', input: site, output: page, run: crawl }))
+    .step(defineStep({ id: 'crawl', input: site, output: page, run: crawl }))
     .forEach(defineStep({ id: 'embed', input: page, output: v.number(), run: embed }), {
       fold: { initial: 0, add: (sum, n) => sum + n },
     });

@@ -9,7 +9,7 @@ import { onnx } from '@sentvec/backend-onnx';
 import { loadEmbedder } from '@sentvec/core/node';
 import { connectRedis, QueueOverview, queueRuntime } from '@sentvec/queue';
 import { goldenPath, startRedis } from '@sentvec/testing';
-import { embedCorpus, hasEnded, inProcessRuntime } from '@sentvec/workflow';
+import { embedCorpusWorkflow, hasEnded, inProcessRuntime } from '@sentvec/workflow';
 import { hashes, writeCorpus } from './corpus.mjs';
 import { Disasters } from './disasters.mjs';
 import { seededRandom } from './random.mjs';
@@ -74,7 +74,10 @@ async function main() {
 
 async function undisturbed(request) {
   const embedder = await loadEmbedder(model, { backend: onnx({ sessions: 1, threadsPerSession: 1 }) });
-  const run = await inProcessRuntime().start(embedCorpus({ embedder: async () => embedder }), { model, request });
+  const run = await inProcessRuntime().start(embedCorpusWorkflow({ embedder: async () => embedder }), {
+    model,
+    request,
+  });
   await run.result();
   await embedder.dispose();
 }
@@ -94,7 +97,7 @@ async function disturbed(request) {
   connection.on('error', () => {});
   const overview = new QueueOverview(connection, 'sentvec');
   const begun = performance.now();
-  const run = await runtime.start(embedCorpus(), { model, request });
+  const run = await runtime.start(embedCorpusWorkflow(), { model, request });
   let position = { done: 0, ended: false };
   const look = async () => {
     // Redis may be away just now: then the run is where it was.

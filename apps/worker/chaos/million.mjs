@@ -8,7 +8,7 @@ import { parseArgs } from 'node:util';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connectRedis, queueRuntime } from '@sentvec/queue';
 import { goldenPath, startRedis } from '@sentvec/testing';
-import { embedCorpus, hasEnded } from '@sentvec/workflow';
+import { embedCorpusWorkflow, hasEnded } from '@sentvec/workflow';
 import { writeCorpus } from './corpus.mjs';
 import { killWorkers, startWorker } from './workers.mjs';
 
@@ -50,7 +50,7 @@ async function main() {
   workers.push(await startWorker(settings), await startWorker(settings));
   const runtime = await queueRuntime({ url: redis.url });
   const begun = performance.now();
-  const run = await runtime.start(embedCorpus(), {
+  const run = await runtime.start(embedCorpusWorkflow(), {
     model,
     request: { inputs: [join(root, 'corpus.jsonl')], output: join(root, 'out') },
   });

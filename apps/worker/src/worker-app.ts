@@ -10,7 +10,7 @@ import {
   startQueueWorker,
   type QueueWorker,
 } from '@sentvec/queue';
-import { embedCorpus, restrictAccess, type Logger } from '@sentvec/workflow';
+import { embedCorpusWorkflow, restrictAccess, type Logger } from '@sentvec/workflow';
 import type { WorkerConfiguration } from './configuration.ts';
 import { HealthCheck } from './health.ts';
 import { announce } from './heartbeat.ts';
@@ -104,7 +104,7 @@ async function start(
   undo.push(server.close);
 
   const observer = new WorkObserver(metrics);
-  const workflows = [embedCorpus({ embedder, access }), ...plugins.workflows];
+  const workflows = [embedCorpusWorkflow({ embedder, access }), ...plugins.workflows];
   const { concurrency, window, rateLimit, globalConcurrency, stopTimeout } = configuration;
   worker = await startQueueWorker({
     url,

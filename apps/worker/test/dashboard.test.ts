@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { queueRuntime } from '@sentvec/queue';
-import { embedCorpus, type Runtime } from '@sentvec/workflow';
+import { embedCorpusWorkflow, type Runtime } from '@sentvec/workflow';
 import { chromium, type Browser } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Fleet, texts, tinyModel, type FleetWorker } from './fleet.ts';
@@ -46,9 +46,9 @@ it('shows the progress of a running job, and controls it', async () => {
     output: fleet.path('earlier'),
     chunkRows: 200,
   };
-  await (await runtime.start(embedCorpus(), { model: tinyModel, request: earlier })).result();
+  await (await runtime.start(embedCorpusWorkflow(), { model: tinyModel, request: earlier })).result();
   const request = { inputs: [corpus], output: fleet.path('vectors'), chunkRows: 200 };
-  const run = await runtime.start(embedCorpus(), { model: tinyModel, request });
+  const run = await runtime.start(embedCorpusWorkflow(), { model: tinyModel, request });
   const page = await browser.newPage({ viewport: { width: 1100, height: 620 } });
   const faults: string[] = [];
   page.on('pageerror', (error) => faults.push(String(error)));

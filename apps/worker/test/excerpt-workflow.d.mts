@@ -1,8 +1,8 @@
-import type { Gathered, Workflow } from '@sentvec/workflow';
+import type { ForEachResult, Workflow } from '@sentvec/workflow';
 
 interface ExcerptInput {
   readonly model: string;
   readonly file: string;
 }
 
-export function excerpt(): Workflow<ExcerptInput, Gathered<ExcerptInput, number>>;
+export function excerpt(): Workflow<ExcerptInput, ForEachResult<ExcerptInput, number>>;

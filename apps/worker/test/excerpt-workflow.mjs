@@ -22,7 +22,7 @@ export function excerpt({ embedder, access } = {}) {
     run: async ({ model, line }) => (await (await embedder(model)).embed([line])).vectors.cols,
   });
   const fold = { initial: 0, add: (total, cols) => total + cols };
-  return defineWorkflow({ id: 'excerpt', input: anything }).then(lines).forEach(embed, { fold });
+  return defineWorkflow({ id: 'excerpt', input: anything }).step(lines).forEach(embed, { fold });
 }
 
 export default excerpt;

@@ -3,7 +3,7 @@ import type { Embedder } from '@sentvec/core';
 import { loadEmbedder } from '@sentvec/core/node';
 import { connectRedis, QueueOverview, queueRuntime } from '@sentvec/queue';
 import { readConfiguration, startWorkerApp } from '@sentvec/worker';
-import { embedCorpus, inProcessRuntime, silentLogger, type Runtime } from '@sentvec/workflow';
+import { embedCorpusWorkflow, inProcessRuntime, silentLogger, type Runtime } from '@sentvec/workflow';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { breakable } from './breakable-backend.ts';
 import { contents, Fleet, texts, tinyModel } from './fleet.ts';
@@ -30,7 +30,7 @@ async function embedHere(
   const embedder: Embedder = await loadEmbedder(tinyModel, { backend: onnx({ sessions: 1, threadsPerSession: 1 }) });
   const here = inProcessRuntime();
   await (
-    await here.start(embedCorpus({ embedder: async () => embedder }), {
+    await here.start(embedCorpusWorkflow({ embedder: async () => embedder }), {
       model: tinyModel,
       request: { inputs: [corpus], output, chunkRows, ...more },
     })
@@ -52,7 +52,7 @@ describe('one, two and four workers', () => {
     for (const count of [1, 2, 4]) {
       while (fleet.workers.length < count) await fleet.start();
       const output = fleet.path(`fleet-${count}`);
-      const run = await runtime.start(embedCorpus(), {
+      const run = await runtime.start(embedCorpusWorkflow(), {
         model: tinyModel,
         request: { inputs: [corpus], output, chunkRows: 100 },
       });
@@ -74,7 +74,7 @@ describe('a run that is cancelled', () => {
     );
     const app = await startWorkerApp(configuration, { logger: silentLogger, backend });
     const request = { inputs: [corpus], output: fleet.path('vectors'), chunkRows: 1000, batchTokens: 256 };
-    const run = await runtime.start(embedCorpus(), { model: tinyModel, request });
+    const run = await runtime.start(embedCorpusWorkflow(), { model: tinyModel, request });
     for await (const event of run.events()) if (event.type === 'progress') break;
     await run.cancel();
     const metrics = async () => (await fetch(`${app.url}/metrics`)).text();
@@ -96,7 +96,7 @@ describe('SIGTERM under load', () => {
     const corpus = await fleet.corpus('corpus.jsonl', texts(6000));
     const first = await fleet.start({ SENTVEC_STOP_TIMEOUT: '20' });
     const request = { inputs: [corpus], output: fleet.path('vectors'), chunkRows: 300 };
-    const run = await runtime.start(embedCorpus(), { model: tinyModel, request });
+    const run = await runtime.start(embedCorpusWorkflow(), { model: tinyModel, request });
     await expect.poll(async () => (await run.status()).items?.done ?? 0, { timeout: 50_000 }).toBeGreaterThan(1);
     const second = await fleet.start();
     first.process.kill('SIGTERM');
@@ -112,7 +112,7 @@ describe('SIGTERM under load', () => {
     const corpus = await fleet.corpus('corpus.jsonl', texts(30_000));
     const impatient = await fleet.start({ SENTVEC_STOP_TIMEOUT: '1' });
     const request = { inputs: [corpus], output: fleet.path('vectors'), chunkRows: 15_000 };
-    const run = await runtime.start(embedCorpus(), { model: tinyModel, request });
+    const run = await runtime.start(embedCorpusWorkflow(), { model: tinyModel, request });
     const connection = await connectRedis(fleet.redis.url, 'producer');
     const overview = new QueueOverview(connection, 'sentvec');
     await expect.poll(async () => (await run.status()).stage, { timeout: 50_000 }).toBe('embed');

@@ -3,7 +3,7 @@ import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { onnx } from '@sentvec/backend-onnx';
 import type { Backend, Encoder } from '@sentvec/core';
 import { connectRedis, QueueOverview, queueRuntime } from '@sentvec/queue';
-import { embedCorpus, silentLogger } from '@sentvec/workflow';
+import { embedCorpusWorkflow, silentLogger } from '@sentvec/workflow';
 import { readConfiguration, startWorkerApp, type WorkerApp } from '@sentvec/worker';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { breakable, type BreakableBackend } from './breakable-backend.ts';
@@ -108,7 +108,7 @@ describe('health', () => {
         .join(''),
     );
     const request = { inputs: [fleet.path('root/counted.jsonl')], output: fleet.path('root/counted') };
-    await (await runtime.start(embedCorpus(), { model: tinyModel, request })).result();
+    await (await runtime.start(embedCorpusWorkflow(), { model: tinyModel, request })).result();
     await runtime.close();
     const text = await (await fetch(`${here(open)}/metrics`)).text();
     for (const line of [
@@ -207,13 +207,13 @@ describe('jobs that ask for what they may not have', () => {
       [/model.*not among/, 'org/another-model', good],
     ];
     for (const [reason, model, request] of jobs) {
-      const run = await runtime.start(embedCorpus(), { model, request } as never);
+      const run = await runtime.start(embedCorpusWorkflow(), { model, request } as never);
       await expect(run.result()).rejects.toMatchObject({ code: 'job-refused', message: expect.stringMatching(reason) });
       expect((await overview.refusals(1))[0]?.reason).toMatch(reason);
     }
     // A job for a chunk that no plan has made, slipped into a run that is under way.
     await overview.queues.steps.pause();
-    const run = await runtime.start(embedCorpus(), {
+    const run = await runtime.start(embedCorpusWorkflow(), {
       model: tinyModel,
       request: { ...good, output: fleet.path('root/more') },
     });
@@ -235,7 +235,7 @@ describe('jobs that ask for what they may not have', () => {
       value: 'x'.repeat(10_000_000),
     });
     await expect.poll(async () => (await overview.refusals(1))[0]?.reason, { timeout: 10_000 }).toMatch(/bytes/);
-    const oversize = runtime.start(embedCorpus(), {
+    const oversize = runtime.start(embedCorpusWorkflow(), {
       model: tinyModel,
       request: { ...good, inputs: ['x'.repeat(4000)].concat(Array(5000).fill('a'.repeat(2000))) },
     });

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { onnx } from '@sentvec/backend-onnx';
 import { loadEmbedder } from '@sentvec/core/node';
 import { queueRuntime } from '@sentvec/queue';
-import { embedCorpus, inProcessRuntime, silentLogger } from '@sentvec/workflow';
+import { embedCorpusWorkflow, inProcessRuntime, silentLogger } from '@sentvec/workflow';
 import { readConfiguration, startWorkerApp } from '@sentvec/worker';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import firstAndLast from './first-and-last.mjs';
@@ -47,14 +47,14 @@ describe('plugins', () => {
     expect(embedder.dimension).toBe(64);
     const here = inProcessRuntime();
     await (
-      await here.start(embedCorpus({ embedder: async () => embedder }), { model, request: request('here') })
+      await here.start(embedCorpusWorkflow({ embedder: async () => embedder }), { model, request: request('here') })
     ).result();
     await embedder.dispose();
 
     await fleet.start({ SENTVEC_MODELS: model, SENTVEC_PLUGINS: plugin('first-and-last.mjs') });
     await fleet.start({ SENTVEC_MODELS: model, SENTVEC_PLUGINS: plugin('first-and-last.mjs') });
     const runtime = await queueRuntime({ url: fleet.redis.url });
-    await (await runtime.start(embedCorpus(), { model, request: request('fleet') })).result();
+    await (await runtime.start(embedCorpusWorkflow(), { model, request: request('fleet') })).result();
     await runtime.close();
     expect(await contents(fleet.path('fleet'))).toEqual(await contents(fleet.path('here')));
     await fleet.stopWorkers();

@@ -3,7 +3,7 @@ import { onnx } from '@sentvec/backend-onnx';
 import { loadEmbedder } from '@sentvec/core/node';
 import { useLite } from '@sentvec/model-use-lite';
 import { queueRuntime } from '@sentvec/queue';
-import { embedCorpus, inProcessRuntime, silentLogger } from '@sentvec/workflow';
+import { embedCorpusWorkflow, inProcessRuntime, silentLogger } from '@sentvec/workflow';
 import { readConfiguration, startWorkerApp } from '@sentvec/worker';
 import { expect, it } from 'vitest';
 import { breakable } from './breakable-backend.ts';
@@ -41,7 +41,7 @@ it('twenty poisonous rows become dead letters, and a replay after their cure com
     await writeFile(corpus, lines.map((line, row) => `${poison.get(row) ?? line}\n`).join(''));
     backend.poison = Math.max(...arsenic!.ids);
     const request = { inputs: [corpus], output: fleet.path('vectors'), chunkRows: 50 };
-    const run = await runtime.start(embedCorpus(), { model: 'use-lite', request });
+    const run = await runtime.start(embedCorpusWorkflow(), { model: 'use-lite', request });
     expect(await run.result()).toMatchObject({ rows: rows - 20, rejected: 20 });
     const letters = await run.deadLetters();
     const numbers = letters.map(({ reference }) => Number(reference.slice(`${corpus}#`.length)));
@@ -57,7 +57,7 @@ it('twenty poisonous rows become dead letters, and a replay after their cure com
     expect(await run.deadLetters()).toEqual([]);
     const here = inProcessRuntime();
     const healthy = { model: 'use-lite', request: { ...request, output: fleet.path('healthy') } };
-    await (await here.start(embedCorpus({ embedder: async () => embedder }), healthy)).result();
+    await (await here.start(embedCorpusWorkflow({ embedder: async () => embedder }), healthy)).result();
     expect(await contents(fleet.path('vectors'))).toEqual(await contents(fleet.path('healthy')));
   } finally {
     await runtime.close();

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { queueRuntime } from '@sentvec/queue';
-import { embedCorpus } from '@sentvec/workflow';
+import { embedCorpusWorkflow } from '@sentvec/workflow';
 import { startTracing } from '@sentvec/worker/tracing';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Fleet, texts, tinyModel } from './fleet.ts';
@@ -61,7 +61,10 @@ it('a trace goes from the producer through the worker', async () => {
   await fleet.start({ OTEL_EXPORTER_OTLP_ENDPOINT: endpoint });
   const runtime = await queueRuntime({ url: fleet.redis.url, ...(tracing && { telemetry: tracing.telemetry }) });
   await (
-    await runtime.start(embedCorpus(), { model: tinyModel, request: { inputs: [corpus], output: fleet.path('out') } })
+    await runtime.start(embedCorpusWorkflow(), {
+      model: tinyModel,
+      request: { inputs: [corpus], output: fleet.path('out') },
+    })
   ).result();
   await runtime.close();
   await tracing?.close();

@@ -6,7 +6,7 @@ import {
   type CorpusRequest,
   type Manifest,
 } from '@sentvec/corpus';
-import { embedCorpus, inProcessRuntime } from '@sentvec/workflow';
+import { embedCorpusWorkflow, inProcessRuntime } from '@sentvec/workflow';
 
 /** Options of {@link embedInProcess}. */
 export interface EmbedInProcessOptions {
@@ -24,7 +24,7 @@ export async function embedInProcess(
   options: EmbedInProcessOptions,
 ): Promise<Manifest> {
   const progress = new CorpusProgress(options.onProgress);
-  const workflow = embedCorpus({
+  const workflow = embedCorpusWorkflow({
     embedder: async () => embedder,
     retry: { attempts: 1 },
     observer: {

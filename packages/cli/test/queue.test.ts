@@ -68,7 +68,7 @@ describe('sentvec queue', () => {
     await queue('replay', id);
     expect(await json('watch', id)).toMatchObject({
       state: 'completed',
-      round: 2,
+      attempt: 2,
       total: { rows: 3, rejected: 0 },
       deadLetters: [],
     });

@@ -6,9 +6,9 @@ import {
   type AnyStep,
   type AnyWorkflow,
   type ForEachStage,
-  type Gathered,
+  type ForEachResult,
   type Logger,
-  type RunHappening,
+  type RunEventPayload,
   type StageRunner,
 } from '@sentvec/workflow';
 import type { WatchedRun } from './run-monitor.ts';
@@ -68,24 +68,23 @@ export class Coordinator implements StageRunner {
     return (await this.#run(path, { body: step, read, fold, window: 1 })).total;
   }
 
-  async forEach(path: string, stage: ForEachStage, given: unknown): Promise<Gathered<unknown, unknown>> {
+  async forEach(path: string, stage: ForEachStage, input: unknown): Promise<ForEachResult<unknown, unknown>> {
     const { watched, signal, logger, window } = this.#parts;
     const { id: run, round } = watched;
     const { concurrency = window, fold } = stage.options;
-    const mayBegin = () => watched.untilResumed();
     const scope = {
       run,
-      round,
+      runAttempt: round,
       signal,
       logger,
       concurrency: 1,
-      mayBegin,
-      emit: (happening: RunHappening) => this.#emit(happening),
+      untilResumed: () => watched.untilResumed(),
+      emit: (payload: RunEventPayload) => this.#emit(payload),
     };
     const read = (skip: number, expect: (items: number) => void) =>
-      readSource(stage.source, given, `${run}/${sourcePath(path, stage)}`, scope, { expect, skip });
+      readSource(stage.source, input, `${run}/${sourcePath(path, stage)}`, scope, { expect, skip });
     const done = await this.#run(path, { body: stage.body, read, fold, window: Math.min(concurrency, window) }, true);
-    return { given, count: done.items, total: done.total };
+    return { input, count: done.items, total: done.total };
   }
 
   async #run(path: string, { body, read, fold, window }: StageItems, countsItems = false): Promise<StageCheckpoint> {
@@ -120,19 +119,19 @@ export class Coordinator implements StageRunner {
     if (failure) throw SentvecError.from(failure);
   }
 
-  async #publish(progress: RunProgress, happening: RunHappening): Promise<void> {
+  async #publish(progress: RunProgress, payload: RunEventPayload): Promise<void> {
     const { store, watched } = this.#parts;
     this.#progress = { ...this.#progress, ...progress };
     this.#mustOwn(await store.saveProgress(watched.id, this.owner, this.#progress));
-    await store.addEvent(watched.id, happening);
+    await store.addEvent(watched.id, payload);
   }
 
   #mustOwn(owned: boolean): void {
     if (!owned) throw new Interruption('superseded');
   }
 
-  #emit(happening: RunHappening): void {
+  #emit(payload: RunEventPayload): void {
     const { store, watched, logger } = this.#parts;
-    store.addEvent(watched.id, happening).catch((error: unknown) => logger.warn({ error }, 'an event was lost'));
+    store.addEvent(watched.id, payload).catch((error: unknown) => logger.warn({ error }, 'an event was lost'));
   }
 }

@@ -72,7 +72,7 @@ export class QueueRun implements RunHandle {
 
   async #change(from: readonly RunState[], to: RunState): Promise<void> {
     const { status } = await this.#read();
-    const reply = await this.#client.act((store) => store.transition(this.id, { from, to, round: status.round }));
+    const reply = await this.#client.act((store) => store.transition(this.id, { from, to, round: status.attempt }));
     if (reply === 'missing') throw notFound(this.id);
   }
 

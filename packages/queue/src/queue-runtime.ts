@@ -80,7 +80,7 @@ class QueueRuntime implements Runtime {
     const run = new QueueRun(id, this.#client);
     if (state === 'failed' || state === 'cancelled') await run.replay();
     // Also when it was there: its producer may have died before it could put it into the queue.
-    if (state === 'queued') await this.#client.enqueue({ run: id, round: (await run.status()).round }, priority);
+    if (state === 'queued') await this.#client.enqueue({ run: id, round: (await run.status()).attempt }, priority);
     return run as RunHandle<Output>;
   }
 

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { hasEnded, type RunEvent, type RunHappening } from '@sentvec/workflow';
+import { hasEnded, type RunEvent, type RunEventPayload } from '@sentvec/workflow';
 import type { RedisConnection } from './connection.ts';
 import type { QueueNames } from './names.ts';
 import type { RunStore } from './run-store.ts';
@@ -79,5 +79,5 @@ async function nextEvents(
 
 function parseEvent(id: string, fields: readonly string[]): RunEvent {
   const field = (name: string) => fields[fields.indexOf(name) + 1] ?? '';
-  return { id, at: Number(field('at')), ...(JSON.parse(field('event')) as RunHappening) };
+  return { id, at: Number(field('at')), ...(JSON.parse(field('event')) as RunEventPayload) };
 }

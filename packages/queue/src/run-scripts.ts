@@ -36,7 +36,7 @@ redis.call('HDEL', KEYS[1], 'startedAt', 'finishedAt', 'error', 'failure', 'outp
 redis.call('DEL', KEYS[3], KEYS[4])
 redis.call('PERSIST', KEYS[1])
 redis.call('PERSIST', KEYS[2])
-redis.call('XADD', KEYS[2], 'MAXLEN', '~', 1000, '*', 'at', ARGV[1], 'event', cjson.encode({ type = 'state', state = 'queued', round = round }))
+redis.call('XADD', KEYS[2], 'MAXLEN', '~', 1000, '*', 'at', ARGV[1], 'event', cjson.encode({ type = 'state', state = 'queued', attempt = round }))
 return round`;
 
 /** Writes fields of KEYS[2] when the caller still owns the run. Gives 1 or 0. */

@@ -1,4 +1,4 @@
-import type { DeadLetter, RunError, RunHappening, RunItems, RunState, RunStatus } from '@sentvec/workflow';
+import type { DeadLetter, RunError, RunEventPayload, RunItems, RunState, RunStatus } from '@sentvec/workflow';
 import type { RedisConnection } from './connection.ts';
 import type { QueueNames } from './names.ts';
 import {
@@ -20,7 +20,10 @@ export interface StoredRun {
 }
 
 /** The facts of a run that workers look at again and again. */
-export type RunPosition = Pick<RunStatus, 'state' | 'round' | 'workflow'>;
+export interface RunPosition extends Pick<RunStatus, 'state' | 'workflow'> {
+  /** The run's attempt. */
+  readonly round: number;
+}
 
 /** What {@link RunStore.create} takes. */
 export interface NewRun {
@@ -65,7 +68,7 @@ export class RunStore {
   /** Makes the run unless there is one of its id. Gives the state of what is there then. */
   async create({ id, workflow, input, priority }: NewRun): Promise<RunState> {
     const now = Date.now();
-    const event = JSON.stringify({ type: 'state', state: 'queued', round: 1 } satisfies RunHappening);
+    const event = JSON.stringify({ type: 'state', state: 'queued', attempt: 1 } satisfies RunEventPayload);
     const fields = { id, workflow, state: 'queued', round: 1, priority, createdAt: now, input: JSON.stringify(input) };
     const keys = [this.#names.run(id), this.#names.runs, this.#names.events(id)];
     const reply = await this.#redis.eval(
@@ -107,7 +110,12 @@ export class RunStore {
   /** Gives `ok`, or why the change was not made: the state the run is in, `superseded` or `missing`. */
   async transition(id: string, change: Transition): Promise<'ok' | 'superseded' | 'missing' | RunState> {
     const { from, to, round, owner = '', error, fields = {} } = change;
-    const event = JSON.stringify({ type: 'state', state: to, round, ...(error && { error }) } satisfies RunHappening);
+    const event = JSON.stringify({
+      type: 'state',
+      state: to,
+      attempt: round,
+      ...(error && { error }),
+    } satisfies RunEventPayload);
     const keys = [
       this.#names.run(id),
       this.#names.events(id),
@@ -178,8 +186,8 @@ export class RunStore {
       .sort((a, b) => (a.reference < b.reference ? -1 : 1));
   }
 
-  async addEvent(id: string, happening: RunHappening): Promise<void> {
-    const fields = ['at', Date.now(), 'event', JSON.stringify(happening)];
+  async addEvent(id: string, payload: RunEventPayload): Promise<void> {
+    const fields = ['at', Date.now(), 'event', JSON.stringify(payload)];
     await this.#redis.xadd(this.#names.events(id), 'MAXLEN', '~', keptEvents, '*', ...fields);
   }
 
@@ -216,7 +224,7 @@ function parseRun(fields: Record<string, string>): StoredRun | undefined {
       id: fields['id'] ?? '',
       workflow: fields['workflow'] ?? '',
       state: fields['state'] as RunState,
-      round: Number(fields['round']),
+      attempt: Number(fields['round']),
       createdAt: Number(fields['createdAt']),
       startedAt: time('startedAt'),
       finishedAt: time('finishedAt'),

@@ -1,6 +1,6 @@
 import { SentvecError } from '@sentvec/core';
 import {
-  attemptOf,
+  createAttempt,
   attemptStep,
   checkSchema,
   runItem,
@@ -134,16 +134,16 @@ export class StepProcessor {
     const tidings = new StepTidings(store, { run, round, logger });
     const scope: LocalScope = {
       run,
-      round,
+      runAttempt: round,
       signal,
       logger,
       concurrency: 2,
-      mayBegin: async () => {},
+      untilResumed: async () => {},
       emit: tidings.emit,
     };
     try {
       if (body.kind === 'workflow') return await runItem(body, data.value, key, scope);
-      return await attemptStep(body, data.value, attemptOf(key, attempt, scope));
+      return await attemptStep(body, data.value, createAttempt(key, attempt, scope));
     } finally {
       await tidings.arrived();
     }

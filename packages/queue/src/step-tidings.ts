@@ -1,4 +1,4 @@
-import type { Logger, RunHappening } from '@sentvec/workflow';
+import type { Logger, RunEventPayload } from '@sentvec/workflow';
 import type { RunStore } from './run-store.ts';
 
 /** Milliseconds between two progress events of one step. */
@@ -20,15 +20,14 @@ export class StepTidings {
     this.#logger = logger;
   }
 
-  readonly emit = (happening: RunHappening): void => {
-    if (happening.type === 'progress') {
+  readonly emit = (payload: RunEventPayload): void => {
+    if (payload.type === 'progress') {
       const now = performance.now();
       if (now - this.#lastProgress < progressInterval) return;
       this.#lastProgress = now;
     }
-    if (happening.type === 'dead-letter')
-      this.#send(this.#store.addDeadLetter(this.#run, this.#round, happening.letter));
-    this.#send(this.#store.addEvent(this.#run, happening));
+    if (payload.type === 'dead-letter') this.#send(this.#store.addDeadLetter(this.#run, this.#round, payload.letter));
+    this.#send(this.#store.addEvent(this.#run, payload));
   };
 
   async arrived(): Promise<void> {

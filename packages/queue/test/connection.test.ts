@@ -37,7 +37,7 @@ const numbers = defineStep({
   },
 });
 const workflow = defineWorkflow({ id: 'doubles', input: v.number() })
-  .then(numbers)
+  .step(numbers)
   .forEach(double, { fold: { initial: 0, add: (total: number, value: number) => total + value } });
 
 async function runsThrough(url: string): Promise<void> {

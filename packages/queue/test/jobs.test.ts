@@ -64,7 +64,7 @@ const note = defineStep({
     return null;
   },
 });
-const noting = defineWorkflow({ id: 'noting', input: v.number() }).then(note);
+const noting = defineWorkflow({ id: 'noting', input: v.number() }).step(note);
 
 beforeEach(() => {
   seen.length = 0;
@@ -109,7 +109,7 @@ describe('a job that is not what it should be', () => {
 
   it('fails its run when its workflow is not served', async () => {
     await serve({ workflows: [noting] });
-    const other = defineWorkflow({ id: 'unknown-here', input: v.number() }).then(note);
+    const other = defineWorkflow({ id: 'unknown-here', input: v.number() }).step(note);
     const run = await runtime.start(other, 1);
     await expect(run.result()).rejects.toMatchObject({
       code: 'job-refused',
@@ -122,7 +122,7 @@ describe('a job that is not what it should be', () => {
 
   it('fails its run when its input does not fit the schema of the worker', async () => {
     await serve({ workflows: [noting] });
-    const loose = defineWorkflow({ id: 'noting', input: v.any() }).then(note);
+    const loose = defineWorkflow({ id: 'noting', input: v.any() }).step(note);
     await expect((await runtime.start(loose, { not: 'a number' })).result()).rejects.toMatchObject({
       code: 'invalid-argument',
     });
@@ -165,7 +165,7 @@ describe('a step that fails', () => {
         throw new Error('not now');
       },
     });
-    const many = defineWorkflow({ id: 'fleet', input: v.number() }).then(count).forEach(fails);
+    const many = defineWorkflow({ id: 'fleet', input: v.number() }).step(count).forEach(fails);
     await serve({ workflows: [many], concurrency: 20 });
     const run = await runtime.start(many, 20);
     await expect.poll(async () => (await overview.counts()).delayed, { timeout: 20_000 }).toBe(20);
@@ -191,7 +191,7 @@ describe('a Redis that lost its last moments with its machine', () => {
       },
     });
     const fold = { initial: 0, add: (total: number, index: number) => total + index };
-    const many = defineWorkflow({ id: 'held', input: v.number() }).then(count).forEach(hold, { fold });
+    const many = defineWorkflow({ id: 'held', input: v.number() }).step(count).forEach(hold, { fold });
     await serve({ workflows: [many], concurrency: 2, window: 16 });
     const run = await runtime.start(many, 40);
     const waves = async () => connection.keys(`{${queue}}:waves:r*`);
@@ -224,7 +224,7 @@ describe('what Redis holds', () => {
       },
     });
     const fold = { initial: 0, add: (total: number, one: number) => total + one };
-    const many = defineWorkflow({ id: 'many', input: v.number() }).then(count).forEach(look, { fold });
+    const many = defineWorkflow({ id: 'many', input: v.number() }).step(count).forEach(look, { fold });
     await serve({ workflows: [many], concurrency: 8, window: 64 });
     expect(await (await runtime.start(many, 3000)).result()).toMatchObject({ count: 3000, total: 3000 });
     // A job and its lock, for each unfinished item.

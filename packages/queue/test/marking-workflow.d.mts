@@ -1,3 +1,3 @@
-import type { Gathered, Workflow } from '@sentvec/workflow';
+import type { ForEachResult, Workflow } from '@sentvec/workflow';
 
-export function marking(directory: string): Workflow<number, Gathered<number, number>>;
+export function marking(directory: string): Workflow<number, ForEachResult<number, number>>;

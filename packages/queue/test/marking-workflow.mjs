@@ -26,5 +26,5 @@ export function marking(directory) {
     },
   });
   const fold = { initial: 0, add: (total, index) => total + index };
-  return defineWorkflow({ id: 'marking', input: v.number() }).then(count).forEach(mark, { fold });
+  return defineWorkflow({ id: 'marking', input: v.number() }).step(count).forEach(mark, { fold });
 }

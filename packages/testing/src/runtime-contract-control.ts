@@ -18,7 +18,7 @@ export function runtimeControlContract({ connect }: RuntimeFixture): void {
     let calls = 0;
     const input = v.object({ a: v.number(), b: v.optional(v.number(), 2) });
     const once = defineStep({ id: 'once', input: v.any(), output: v.number(), run: () => (calls += 1) });
-    const workflow = defineWorkflow({ id: 'same', input }).then(once);
+    const workflow = defineWorkflow({ id: 'same', input }).step(once);
     const { runtime } = await connect(workflow);
     const [first, second, other] = await Promise.all([
       runtime.start(workflow, { a: 1, b: 2 }),
@@ -41,7 +41,7 @@ export function runtimeControlContract({ connect }: RuntimeFixture): void {
       output: v.string(),
       run: async (name) => gate.opened.then(() => `hello ${name}`),
     });
-    const workflow = defineWorkflow({ id: 'found', input: v.string() }).then(wait);
+    const workflow = defineWorkflow({ id: 'found', input: v.string() }).step(wait);
     const { runtime, elsewhere } = await connect(workflow);
     const run = await runtime.start(workflow, 'you', { id: 'by-this-name' });
     const there = await elsewhere();
@@ -58,7 +58,7 @@ export function runtimeControlContract({ connect }: RuntimeFixture): void {
       id: 'by-this-name',
       workflow: 'found',
       state: 'completed',
-      round: 1,
+      attempt: 1,
       stage: 'wait',
     });
     expect(await there.list()).toMatchObject([{ id: 'by-this-name', state: 'completed' }]);
@@ -66,7 +66,7 @@ export function runtimeControlContract({ connect }: RuntimeFixture): void {
 
   it('tells its events in order, again for each reader, and on from any of them', async () => {
     const pass = defineStep({ id: 'pass', input: v.number(), output: v.null(), run: () => null });
-    const workflow = defineWorkflow({ id: 'told', input: v.number() }).then(numbers).forEach(pass);
+    const workflow = defineWorkflow({ id: 'told', input: v.number() }).step(numbers).forEach(pass);
     const { runtime } = await connect(workflow);
     const run = await runtime.start(workflow, 5);
     const live = await allEvents(run);
@@ -94,7 +94,7 @@ export function runtimeControlContract({ connect }: RuntimeFixture): void {
         return null;
       },
     });
-    const workflow = defineWorkflow({ id: 'held', input: v.number() }).then(numbers).forEach(hold, { concurrency: 2 });
+    const workflow = defineWorkflow({ id: 'held', input: v.number() }).step(numbers).forEach(hold, { concurrency: 2 });
     const { runtime, elsewhere } = await connect(workflow);
     const run = await runtime.start(workflow, 8);
     await expect.poll(() => begun.length, { timeout: 20_000 }).toBe(2);
@@ -131,7 +131,7 @@ export function runtimeControlContract({ connect }: RuntimeFixture): void {
       },
     });
     const workflow = defineWorkflow({ id: 'cancelled', input: v.number() })
-      .then(numbers)
+      .step(numbers)
       .forEach(stuck, { concurrency: 1 });
     const { runtime, elsewhere } = await connect(workflow);
     const run = await runtime.start(workflow, 100);
@@ -154,7 +154,7 @@ export function runtimeControlContract({ connect }: RuntimeFixture): void {
       output: v.number(),
       run: async () => gate.opened.then(() => 7),
     });
-    const workflow = defineWorkflow({ id: 'patience', input: v.null() }).then(wait);
+    const workflow = defineWorkflow({ id: 'patience', input: v.null() }).step(wait);
     const { runtime } = await connect(workflow);
     const run = await runtime.start(workflow, null);
     const controller = new AbortController();
@@ -165,22 +165,22 @@ export function runtimeControlContract({ connect }: RuntimeFixture): void {
     expect(await run.result()).toBe(7);
   });
 
-  it('replays a run as its next round, with the same keys', async () => {
+  it('replays a run as its next attempt, with the same keys', async () => {
     const seen: string[] = [];
     const note = defineStep({
       id: 'note',
       input: v.number(),
       output: v.number(),
-      run: (index, { round, key }) => {
-        seen.push(`${round} ${key}`);
-        if (round === 1 && index === 2) throw Object.assign(new Error('poison'), {});
-        return round;
+      run: (index, { runAttempt, key }) => {
+        seen.push(`${runAttempt} ${key}`);
+        if (runAttempt === 1 && index === 2) throw Object.assign(new Error('poison'), {});
+        return runAttempt;
       },
       retry: { attempts: 1 },
     });
     const fold = { initial: 0, add: (total: number, result: number) => total + result };
     const workflow = defineWorkflow({ id: 'again', input: v.number() })
-      .then(numbers)
+      .step(numbers)
       .forEach(note, { fold, concurrency: 1 });
     const { runtime } = await connect(workflow);
     const run = await runtime.start(workflow, 3);
@@ -189,7 +189,7 @@ export function runtimeControlContract({ connect }: RuntimeFixture): void {
     expect(await run.result()).toMatchObject({ count: 3, total: 6 });
     const keys = [0, 1, 2].map((index) => `${run.id}/note#${index}`);
     expect(seen).toEqual([...keys.map((key) => `1 ${key}`), ...keys.map((key) => `2 ${key}`)]);
-    expect(await run.status()).toMatchObject({ state: 'completed', round: 2, error: undefined });
+    expect(await run.status()).toMatchObject({ state: 'completed', attempt: 2, error: undefined });
   });
 
   it('replays a failed run when it is requested again, and refuses to replay one that has not ended', async () => {
@@ -207,7 +207,7 @@ export function runtimeControlContract({ connect }: RuntimeFixture): void {
         return calls;
       },
     });
-    const workflow = defineWorkflow({ id: 'later', input: v.null() }).then(fails);
+    const workflow = defineWorkflow({ id: 'later', input: v.null() }).step(fails);
     const { runtime } = await connect(workflow);
     const first = await runtime.start(workflow, null);
     await expect(first.result()).rejects.toMatchObject({ code: 'step-failed' });

@@ -10,7 +10,7 @@ const quickly = { delay: 1, jitter: 0 };
 export function runtimeFailureContract({ connect }: RuntimeFixture): void {
   it('refuses an input that does not fit, before anything runs', async () => {
     const never = defineStep({ id: 'never', input: v.any(), output: v.any(), run: () => expect.unreachable() });
-    const workflow = defineWorkflow({ id: 'picky', input: v.object({ size: v.number() }) }).then(never);
+    const workflow = defineWorkflow({ id: 'picky', input: v.object({ size: v.number() }) }).step(never);
     const { runtime } = await connect(workflow);
     const start = runtime.start(workflow, { size: 'large' } as never);
     await expect(start).rejects.toMatchObject({ code: 'invalid-argument', message: expect.stringContaining('size') });
@@ -34,7 +34,7 @@ export function runtimeFailureContract({ connect }: RuntimeFixture): void {
           return result;
         },
       });
-      const workflow = defineWorkflow({ id: `result-${id}`, input: v.null() }).then(step);
+      const workflow = defineWorkflow({ id: `result-${id}`, input: v.null() }).step(step);
       const { runtime } = await connect(workflow);
       const run = await runtime.start(workflow, null);
       await expect(run.result()).rejects.toMatchObject({
@@ -58,7 +58,7 @@ export function runtimeFailureContract({ connect }: RuntimeFixture): void {
         return 'done';
       },
     });
-    const workflow = defineWorkflow({ id: 'shaky-run', input: v.null() }).then(shaky);
+    const workflow = defineWorkflow({ id: 'shaky-run', input: v.null() }).step(shaky);
     const { runtime } = await connect(workflow);
     const run = await runtime.start(workflow, null);
     expect(await run.result()).toBe('done');
@@ -82,7 +82,7 @@ export function runtimeFailureContract({ connect }: RuntimeFixture): void {
         throw new Error(`no luck ${calls}`);
       },
     });
-    const workflow = defineWorkflow({ id: 'hopeless', input: v.null() }).then(broken);
+    const workflow = defineWorkflow({ id: 'hopeless', input: v.null() }).step(broken);
     const { runtime } = await connect(workflow);
     const run = await runtime.start(workflow, null);
     await expect(run.result()).rejects.toMatchObject({
@@ -108,7 +108,7 @@ export function runtimeFailureContract({ connect }: RuntimeFixture): void {
         throw new SentvecError('model-not-found', 'No such model.', { file: 'there' });
       },
     });
-    const workflow = defineWorkflow({ id: 'wrong-run', input: v.null() }).then(wrong);
+    const workflow = defineWorkflow({ id: 'wrong-run', input: v.null() }).step(wrong);
     const { runtime } = await connect(workflow);
     const result = (await runtime.start(workflow, null)).result();
     await expect(result).rejects.toMatchObject({ code: 'model-not-found', details: { file: 'there' } });
@@ -128,7 +128,7 @@ export function runtimeFailureContract({ connect }: RuntimeFixture): void {
         return new Promise<null>(() => {});
       },
     });
-    const workflow = defineWorkflow({ id: 'slow-run', input: v.null() }).then(slow);
+    const workflow = defineWorkflow({ id: 'slow-run', input: v.null() }).step(slow);
     const { runtime } = await connect(workflow);
     await expect((await runtime.start(workflow, null)).result()).rejects.toMatchObject({ code: 'timed-out' });
     expect(fired).toBe(2);
@@ -155,7 +155,7 @@ export function runtimeFailureContract({ connect }: RuntimeFixture): void {
         return null;
       },
     });
-    const workflow = defineWorkflow({ id: 'items', input: v.null() }).then(source).forEach(some);
+    const workflow = defineWorkflow({ id: 'items', input: v.null() }).step(source).forEach(some);
     const { runtime } = await connect(workflow);
     const run = await runtime.start(workflow, null);
     await expect(run.result()).rejects.toMatchObject({
@@ -182,26 +182,26 @@ export function runtimeFailureContract({ connect }: RuntimeFixture): void {
     });
     const pass = defineStep({ id: 'pass', input: v.number(), output: v.number(), run: (value) => value });
     const fold = { initial: '', add: (total: string, value: number) => total + String(value) };
-    const workflow = defineWorkflow({ id: 'broken-source', input: v.null() }).then(source).forEach(pass, { fold });
+    const workflow = defineWorkflow({ id: 'broken-source', input: v.null() }).step(source).forEach(pass, { fold });
     const { runtime } = await connect(workflow);
     expect(await (await runtime.start(workflow, null)).result()).toMatchObject({ count: 10, total: '0123456789' });
     expect(reads).toBe(2);
   });
 
-  it('keeps what a step could not deal with, each once, until the next round', async () => {
+  it('keeps what a step could not deal with, each once, until the run is replayed', async () => {
     const lines = defineStep({
       id: 'lines',
       input: v.null(),
       output: v.null(),
       retry: quickly,
-      run: (_, { attempt, round, deadLetter }) => {
-        if (round === 1)
+      run: (_, { attempt, runAttempt, deadLetter }) => {
+        if (runAttempt === 1)
           for (const row of [7, 3]) deadLetter({ reference: `corpus#${row}`, reason: `Bad in attempt ${attempt}.` });
         if (attempt === 1) throw new Error('once more');
         return null;
       },
     });
-    const workflow = defineWorkflow({ id: 'letters', input: v.null() }).then(lines);
+    const workflow = defineWorkflow({ id: 'letters', input: v.null() }).step(lines);
     const { runtime } = await connect(workflow);
     const run = await runtime.start(workflow, null);
     await run.result();

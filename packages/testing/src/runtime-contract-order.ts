@@ -27,7 +27,7 @@ export function runtimeOrderContract({ connect, readsAhead }: RuntimeFixture): v
   const text = defineStep({ id: 'text', input: v.number(), output: v.string(), run: (value) => `<${value}>` });
 
   it('hands each value on to the next step', async () => {
-    const workflow = defineWorkflow({ id: 'row', input: v.number() }).then(double).then(text);
+    const workflow = defineWorkflow({ id: 'row', input: v.number() }).step(double).step(text);
     const { runtime } = await connect(workflow);
     expect(await (await runtime.start(workflow, 21)).result()).toBe('<42>');
   });
@@ -45,7 +45,7 @@ export function runtimeOrderContract({ connect, readsAhead }: RuntimeFixture): v
       output: v.date(),
       run: ({ day }) => new Date(day.getTime()),
     });
-    const workflow = defineWorkflow({ id: 'dates', input: v.string() }).then(read).then(year);
+    const workflow = defineWorkflow({ id: 'dates', input: v.string() }).step(read).step(year);
     const { runtime } = await connect(workflow);
     expect(await (await runtime.start(workflow, '  2026-11-24 ')).result()).toBe('2026-11-24T00:00:00.000Z');
   });
@@ -63,12 +63,12 @@ export function runtimeOrderContract({ connect, readsAhead }: RuntimeFixture): v
       },
     });
     const fold = { initial: '', add: (total: string, result: number) => `${total}${result} ` };
-    const workflow = defineWorkflow({ id: 'squares', input: count }).then(countTo()).forEach(square, { fold });
+    const workflow = defineWorkflow({ id: 'squares', input: count }).step(countTo()).forEach(square, { fold });
     const { runtime } = await connect(workflow);
     const gathered = await (await runtime.start(workflow, { count: 50 })).result();
     const numbers = Array.from({ length: 50 }, (_, index) => index);
     expect(gathered).toEqual({
-      given: { count: 50 },
+      input: { count: 50 },
       count: 50,
       total: numbers.map((value) => `${value * value} `).join(''),
     });
@@ -76,10 +76,10 @@ export function runtimeOrderContract({ connect, readsAhead }: RuntimeFixture): v
   });
 
   it('goes on behind a forEach without items and without a fold', async () => {
-    const workflow = defineWorkflow({ id: 'none', input: count }).then(countTo()).forEach(double);
+    const workflow = defineWorkflow({ id: 'none', input: count }).step(countTo()).forEach(double);
     const { runtime } = await connect(workflow);
     expect(await (await runtime.start(workflow, { count: 0 })).result()).toEqual({
-      given: { count: 0 },
+      input: { count: 0 },
       count: 0,
       total: null,
     });
@@ -95,7 +95,7 @@ export function runtimeOrderContract({ connect, readsAhead }: RuntimeFixture): v
       run: async () => gate.opened.then(() => null),
     });
     const endless = countTo(() => (taken += 1));
-    const workflow = defineWorkflow({ id: 'endless', input: count }).then(endless).forEach(hold);
+    const workflow = defineWorkflow({ id: 'endless', input: count }).step(endless).forEach(hold);
     const { runtime } = await connect(workflow);
     const run = await runtime.start(workflow, { count: 1e9 });
     await expect.poll(() => taken).toBeGreaterThan(1);
@@ -123,7 +123,7 @@ export function runtimeOrderContract({ connect, readsAhead }: RuntimeFixture): v
     for (const concurrency of [1, 2]) {
       most = 0;
       const workflow = defineWorkflow({ id: `width-${concurrency}`, input: count })
-        .then(countTo())
+        .step(countTo())
         .forEach(work, { concurrency });
       const { runtime } = await connect(workflow);
       await (await runtime.start(workflow, { count: 12 })).result();
@@ -132,16 +132,16 @@ export function runtimeOrderContract({ connect, readsAhead }: RuntimeFixture): v
   });
 
   it('runs workflows within workflows, as a stage and for each item', async () => {
-    const inner = defineWorkflow({ id: 'inner', input: v.number() }).then(double).then(text);
+    const inner = defineWorkflow({ id: 'inner', input: v.number() }).step(double).step(text);
     const fold = { initial: '', add: (total: string, result: string) => total + result };
-    const many = defineWorkflow({ id: 'many', input: count }).then(countTo()).forEach(inner, { fold });
+    const many = defineWorkflow({ id: 'many', input: count }).step(countTo()).forEach(inner, { fold });
     const total = defineStep({
       id: 'total',
       input: v.object({ total: v.string() }),
       output: v.string(),
       run: (all) => all.total,
     });
-    const outer = defineWorkflow({ id: 'outer', input: count }).then(many).then(total);
+    const outer = defineWorkflow({ id: 'outer', input: count }).step(many).step(total);
     const { runtime } = await connect(outer);
     expect(await (await runtime.start(outer, { count: 4 })).result()).toBe('<0><2><4><6>');
   });
@@ -158,7 +158,7 @@ export function runtimeOrderContract({ connect, readsAhead }: RuntimeFixture): v
         return null;
       },
     });
-    const workflow = defineWorkflow({ id: 'keys', input: count }).then(countTo()).forEach(report);
+    const workflow = defineWorkflow({ id: 'keys', input: count }).step(countTo()).forEach(report);
     const { runtime } = await connect(workflow);
     const run = await runtime.start(workflow, { count: 3 });
     const events = await allEvents(run);

@@ -1,5 +1,5 @@
 import { SentvecError } from '@sentvec/core';
-import { toReference } from './reference.ts';
+import { toJsonValue } from './reference.ts';
 import type { RunError } from './runtime.ts';
 import { checkSchema } from './schema.ts';
 import type { AnyStep, Logger, StepContext } from './step.ts';
@@ -57,7 +57,7 @@ async function checkOutput(step: AnyStep, output: unknown): Promise<unknown> {
     throw new SentvecError('invalid-argument', `Step "${step.id}" yields items: put a forEach behind it.`);
   }
   const what = `The output of step "${step.id}"`;
-  return toReference(await checkSchema(step.output, output, what), what);
+  return toJsonValue(await checkSchema(step.output, output, what), what);
 }
 
 function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {

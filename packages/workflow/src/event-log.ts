@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import type { RunEvent, RunHappening } from './runtime.ts';
+import type { RunEvent, RunEventPayload } from './runtime.ts';
 
 const kept = 1000;
 
@@ -10,8 +10,8 @@ export class EventLog {
   #next = 1;
   #open = true;
 
-  add(happening: RunHappening): void {
-    this.#events.push({ id: String(this.#next), at: Date.now(), ...happening });
+  add(payload: RunEventPayload): void {
+    this.#events.push({ id: String(this.#next), at: Date.now(), ...payload });
     this.#next += 1;
     if (this.#events.length > 2 * kept) this.#events = this.#events.slice(-kept);
     this.#changes.dispatchEvent(new Event('change'));

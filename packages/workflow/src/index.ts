@@ -3,9 +3,9 @@ export { checkRunId, inProcessRuntime, type InProcessOptions } from './in-proces
 export { hasEnded } from './local-run.ts';
 export { runItem } from './local-stages.ts';
 export { addToTotal, initialTotal, OrderedProgress } from './ordered-progress.ts';
-export { maxReferenceBytes, runId, toReference } from './reference.ts';
+export { maxValueBytes, runId, toJsonValue } from './reference.ts';
 export { fullRetryPolicy, isTransient, retryDelay, type FullRetryPolicy, type RetryPolicy } from './retry.ts';
-export { attemptOf, readSource, type LocalScope, type ReadSourceOptions } from './retrying.ts';
+export { createAttempt, readSource, type LocalScope, type ReadSourceOptions } from './retrying.ts';
 export {
   checkInput,
   maxInputBytes,
@@ -19,7 +19,7 @@ export type {
   RunError,
   RunEvent,
   RunHandle,
-  RunHappening,
+  RunEventPayload,
   RunItems,
   RunState,
   RunStatus,
@@ -31,7 +31,7 @@ export {
   defineStep,
   type AnyStep,
   type DeadLetter,
-  type Defined,
+  type DefinedStep,
   type Logger,
   type Source,
   type Step,
@@ -42,13 +42,13 @@ export {
   defineWorkflow,
   type AnyWorkflow,
   type ForEachOptions,
-  type Gathered,
+  type ForEachResult,
   type Sequence,
   type Stage,
   type Workflow,
 } from './workflow.ts';
 export { isBucketUri, restrictAccess, unrestrictedAccess, type Access, type AccessLimits } from './corpus/access.ts';
-export { embedCorpus, type EmbedCorpusResources } from './corpus/embed-corpus.ts';
+export { embedCorpusWorkflow, type EmbedCorpusResources } from './corpus/embed-corpus-workflow.ts';
 export type { CorpusObserver } from './corpus/prepare.ts';
 export type {
   CommittedCorpus,

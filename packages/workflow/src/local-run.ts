@@ -4,7 +4,7 @@ import { EventLog } from './event-log.ts';
 import { LocalStages } from './local-stages.ts';
 import type { LocalScope } from './retrying.ts';
 import { runStages } from './run-stages.ts';
-import type { RunEvent, RunHandle, RunHappening, RunState, RunStatus } from './runtime.ts';
+import type { RunEvent, RunHandle, RunEventPayload, RunState, RunStatus } from './runtime.ts';
 import type { AnyWorkflow } from './workflow.ts';
 import type { DeadLetter, Logger } from './step.ts';
 
@@ -22,7 +22,7 @@ function newStatus(id: string, workflow: string): RunStatus {
     id,
     workflow,
     state: 'queued',
-    round: 0,
+    attempt: 0,
     ...times,
     stage: undefined,
     items: undefined,
@@ -113,10 +113,10 @@ export class LocalRun implements RunHandle {
     this.#controller = new AbortController();
     this.#events.reopen();
     this.#deadLetters.clear();
-    const round = this.#status.round + 1;
+    const attempt = this.#status.attempt + 1;
     this.#status = {
       ...this.#status,
-      round,
+      attempt,
       startedAt: Date.now(),
       finishedAt: undefined,
       error: undefined,
@@ -132,12 +132,12 @@ export class LocalRun implements RunHandle {
     const { signal } = this.#controller;
     const scope: LocalScope = {
       run: this.id,
-      round: this.#status.round,
+      runAttempt: this.#status.attempt,
       signal,
       logger: this.#options.logger,
       concurrency: this.#options.concurrency,
-      mayBegin: async () => this.#paused?.promise,
-      emit: (happening) => this.#record(happening),
+      untilResumed: async () => this.#paused?.promise,
+      emit: (payload) => this.#record(payload),
     };
     try {
       const output = await runStages(this.#workflow, this.#input, new LocalStages(scope));
@@ -153,19 +153,19 @@ export class LocalRun implements RunHandle {
     }
   }
 
-  #record(happening: RunHappening): void {
-    if (happening.type === 'stage') this.#status = { ...this.#status, stage: happening.stage };
-    if (happening.type === 'items') this.#status = { ...this.#status, items: happening.items, total: happening.total };
-    if (happening.type === 'dead-letter' && this.#deadLetters.size < keptDeadLetters) {
-      this.#deadLetters.set(happening.letter.reference, happening.letter);
+  #record(payload: RunEventPayload): void {
+    if (payload.type === 'stage') this.#status = { ...this.#status, stage: payload.stage };
+    if (payload.type === 'items') this.#status = { ...this.#status, items: payload.items, total: payload.total };
+    if (payload.type === 'dead-letter' && this.#deadLetters.size < keptDeadLetters) {
+      this.#deadLetters.set(payload.letter.reference, payload.letter);
     }
-    this.#events.add(happening);
+    this.#events.add(payload);
   }
 
   #enter(state: RunState): void {
     this.#status = { ...this.#status, state };
-    const { round, error } = this.#status;
-    this.#events.add({ type: 'state', state, round, ...(error && { error }) });
+    const { attempt, error } = this.#status;
+    this.#events.add({ type: 'state', state, attempt, ...(error && { error }) });
   }
 
   #end(state: RunState): void {

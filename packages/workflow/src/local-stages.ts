@@ -1,9 +1,9 @@
 import { OrderedProgress } from './ordered-progress.ts';
 import { attemptWithRetries, readSource, type LocalScope } from './retrying.ts';
 import { runStages, sourcePath, type ForEachStage, type StageRunner } from './run-stages.ts';
-import type { RunHappening } from './runtime.ts';
+import type { RunEventPayload } from './runtime.ts';
 import type { AnyStep } from './step.ts';
-import type { AnyWorkflow, Gathered } from './workflow.ts';
+import type { AnyWorkflow, ForEachResult } from './workflow.ts';
 
 /** Executes stages in this process. `keyPrefix` is what the keys of its steps begin with. */
 export class LocalStages implements StageRunner {
@@ -20,7 +20,7 @@ export class LocalStages implements StageRunner {
     return attemptWithRetries(step, value, this.#keyPrefix + path, this.#scope);
   }
 
-  async forEach(path: string, stage: ForEachStage, given: unknown): Promise<Gathered<unknown, unknown>> {
+  async forEach(path: string, stage: ForEachStage, input: unknown): Promise<ForEachResult<unknown, unknown>> {
     this.#scope.emit({ type: 'stage', stage: path });
     const key = this.#keyPrefix + path;
     const progress = new OrderedProgress(stage.options.fold, (items, total) =>
@@ -42,7 +42,7 @@ export class LocalStages implements StageRunner {
     try {
       for await (const item of readSource(
         stage.source,
-        given,
+        input,
         this.#keyPrefix + sourcePath(path, stage),
         scope,
         progress,
@@ -58,7 +58,7 @@ export class LocalStages implements StageRunner {
     }
     await Promise.all(active);
     if (failed.signal.aborted) throw failed.signal.reason;
-    return { given, count: progress.end(), total: progress.total };
+    return { input, count: progress.end(), total: progress.total };
   }
 }
 
@@ -71,8 +71,8 @@ export async function runItem(
 ): Promise<unknown> {
   if (body.kind === 'step') return attemptWithRetries(body, item, key, scope);
   // Stages and items within an item are not those of the run: watchers hear only what carries a key.
-  const emit = (happening: RunHappening) => {
-    if ('key' in happening) scope.emit(happening);
+  const emit = (payload: RunEventPayload) => {
+    if ('key' in payload) scope.emit(payload);
   };
   return runStages(body, item, new LocalStages({ ...scope, emit }, `${key}/`));
 }

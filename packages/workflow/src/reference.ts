@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { SentvecError } from '@sentvec/core';
 
 /** The most bytes of JSON that a step may take or give: values are references to data, never the data. */
-export const maxReferenceBytes: number = 16 * 1024;
+export const maxValueBytes: number = 16 * 1024;
 
 /**
  * The value as its JSON form has it, so that every runtime hands on the same: a `Date` becomes a string, `undefined`
@@ -10,7 +10,7 @@ export const maxReferenceBytes: number = 16 * 1024;
  *
  * @throws SentvecError `invalid-argument` for what JSON cannot hold, and for more than `maxBytes` of it
  */
-export function toReference(value: unknown, what: string, maxBytes: number = maxReferenceBytes): unknown {
+export function toJsonValue(value: unknown, what: string, maxBytes: number = maxValueBytes): unknown {
   const json = stringify(value, what);
   const bytes = Buffer.byteLength(json);
   if (bytes > maxBytes) {

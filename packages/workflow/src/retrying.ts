@@ -2,20 +2,20 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { SentvecError } from '@sentvec/core';
 import { abortError, attemptSource, attemptStep, toRunError, type Attempt } from './attempt.ts';
 import { retryDelay } from './retry.ts';
-import type { RunHappening } from './runtime.ts';
+import type { RunEventPayload } from './runtime.ts';
 import type { AnyStep, Logger } from './step.ts';
 
 /** What steps that are executed in this process need to know of their run. */
 export interface LocalScope {
   readonly run: string;
-  readonly round: number;
+  readonly runAttempt: number;
   readonly signal: AbortSignal;
   readonly logger: Logger;
   /** Items in progress at once where a `forEach` does not say. */
   readonly concurrency: number;
-  /** Resolves when work may begin: at once, unless the run is paused. */
-  readonly mayBegin: () => Promise<void>;
-  readonly emit: (happening: RunHappening) => void;
+  /** Resolves when work may begin: at once, or when a paused run is resumed. */
+  readonly untilResumed: () => Promise<void>;
+  readonly emit: (payload: RunEventPayload) => void;
 }
 
 /** Executes a step, with the further attempts and delays that its policy allows. */
@@ -26,9 +26,9 @@ export async function attemptWithRetries(
   scope: LocalScope,
 ): Promise<unknown> {
   for (let attempt = 1; ; attempt += 1) {
-    await scope.mayBegin();
+    await scope.untilResumed();
     try {
-      return await attemptStep(step, value, attemptOf(key, attempt, scope));
+      return await attemptStep(step, value, createAttempt(key, attempt, scope));
     } catch (error) {
       await delayOrThrow(step, error, key, attempt, scope);
     }
@@ -46,7 +46,7 @@ export interface ReadSourceOptions {
 /** The items of a source. One that fails in the middle is read again, without what it has given already. */
 export async function* readSource(
   step: AnyStep,
-  given: unknown,
+  input: unknown,
   key: string,
   scope: LocalScope,
   { expect, skip = 0 }: ReadSourceOptions,
@@ -54,8 +54,8 @@ export async function* readSource(
   let done = skip;
   for (let attempt = 1; ; attempt += 1) {
     try {
-      await scope.mayBegin();
-      for await (const item of attemptSource(step, given, { ...attemptOf(key, attempt, scope), expect }, done)) {
+      await scope.untilResumed();
+      for await (const item of attemptSource(step, input, { ...createAttempt(key, attempt, scope), expect }, done)) {
         done += 1;
         yield item;
       }
@@ -66,17 +66,17 @@ export async function* readSource(
   }
 }
 
-/** An attempt whose tidings go to the scope. */
-export function attemptOf(
+/** An attempt that sends its progress and dead letters to the scope's `emit`. */
+export function createAttempt(
   key: string,
   attempt: number,
-  { run, round, signal, logger, emit }: Omit<LocalScope, 'concurrency' | 'mayBegin'>,
+  { run, runAttempt, signal, logger, emit }: Omit<LocalScope, 'concurrency' | 'untilResumed'>,
 ): Attempt {
   return {
     run,
     key,
     attempt,
-    round,
+    runAttempt,
     signal,
     logger,
     progress: (value) => emit({ type: 'progress', key, value }),

@@ -1,8 +1,8 @@
 import { SentvecError } from '@sentvec/core';
-import { toReference } from './reference.ts';
+import { toJsonValue } from './reference.ts';
 import { checkSchema } from './schema.ts';
 import type { AnyStep } from './step.ts';
-import type { AnyWorkflow, Gathered, Stage } from './workflow.ts';
+import type { AnyWorkflow, ForEachResult, Stage } from './workflow.ts';
 
 /** The most bytes of JSON of a run's input. It is kept once, and may name many files. */
 export const maxInputBytes: number = 1024 * 1024;
@@ -13,7 +13,7 @@ export type ForEachStage = Extract<Stage, { kind: 'for-each' }>;
 /** How a runtime executes the two kinds of stage. `path` names the stage in the run: ids joined by `/`. */
 export interface StageRunner {
   step(path: string, step: AnyStep, value: unknown): Promise<unknown>;
-  forEach(path: string, stage: ForEachStage, given: unknown): Promise<Gathered<unknown, unknown>>;
+  forEach(path: string, stage: ForEachStage, input: unknown): Promise<ForEachResult<unknown, unknown>>;
 }
 
 /**
@@ -38,7 +38,7 @@ export async function runStages(
 /** The input as the workflow's schema and JSON have it. @throws SentvecError `invalid-argument` */
 export async function checkInput(workflow: AnyWorkflow, input: unknown): Promise<unknown> {
   const what = `The input of workflow "${workflow.id}"`;
-  return toReference(await checkSchema(workflow.input, input, what), what, maxInputBytes);
+  return toJsonValue(await checkSchema(workflow.input, input, what), what, maxInputBytes);
 }
 
 /** The `forEach` stage or step at a path of the workflow. @throws SentvecError `job-refused` when there is none */

@@ -11,11 +11,11 @@ export interface RunStatus {
   /** Id of the workflow. */
   readonly workflow: string;
   readonly state: RunState;
-  /** 1, and one more each time the run was replayed. */
-  readonly round: number;
+  /** Which attempt of the run it is, from 1. Each replay is one more. */
+  readonly attempt: number;
   /** Milliseconds since 1970. */
   readonly createdAt: number;
-  /** When its first step of this round began. */
+  /** When the first step of this attempt began. Milliseconds since 1970, as `finishedAt`. */
   readonly startedAt: number | undefined;
   readonly finishedAt: number | undefined;
   /** The stage that it is at, for example `embed`, or `nested/embed`. */
@@ -48,12 +48,12 @@ export type RunEvent = {
   readonly id: string;
   /** Milliseconds since 1970. */
   readonly at: number;
-} & RunHappening;
+} & RunEventPayload;
 
-/** The kinds of {@link RunEvent}. */
-export type RunHappening =
+/** What a {@link RunEvent} says, by its `type`. */
+export type RunEventPayload =
   /** The run came to this state. */
-  | { readonly type: 'state'; readonly state: RunState; readonly round: number; readonly error?: RunError }
+  | { readonly type: 'state'; readonly state: RunState; readonly attempt: number; readonly error?: RunError }
   /** It reached this stage. */
   | { readonly type: 'stage'; readonly stage: string }
   /** More items of a `forEach` are done. */
@@ -80,7 +80,7 @@ export interface RunHandle<Output = unknown> {
    * `aborted` when it was cancelled. A fired signal stops the waiting, not the run.
    */
   result(options?: { readonly signal?: AbortSignal }): Promise<Output>;
-  /** What steps of this round could not deal with: the first thousand, each once, by their references. */
+  /** What the steps of this attempt could not process: the first thousand, each once, by their references. */
   deadLetters(): Promise<readonly DeadLetter[]>;
   /** Lets what has begun finish and begins nothing more, until `resume`. No effect on a run that has ended. */
   pause(): Promise<void>;
@@ -88,7 +88,7 @@ export interface RunHandle<Output = unknown> {
   /** Stops what is in progress and begins nothing more. No effect on a run that has ended. */
   cancel(): Promise<void>;
   /**
-   * Runs an ended run again, as its next round: steps see `round`, and skip or repair what is there already.
+   * Runs an ended run again, as its next attempt. Steps see `runAttempt`, and skip or repair what is there already.
    * @throws SentvecError `invalid-argument` while it has not ended
    */
   replay(): Promise<void>;

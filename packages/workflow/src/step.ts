@@ -14,12 +14,12 @@ export interface Logger {
 export interface StepContext {
   /** Id of the run. */
   readonly run: string;
-  /** Names this piece of work: the same in every attempt, in every process, in every round. For idempotent writes. */
+  /** Names this piece of work: the same in every attempt and in every process. For idempotent writes. */
   readonly key: string;
-  /** 1 for the first attempt. */
+  /** Which attempt at this step it is, from 1. */
   readonly attempt: number;
-  /** 1, and one more each time the run is replayed. */
-  readonly round: number;
+  /** Which attempt of the run it is, from 1. Each replay is one more. See {@link RunStatus.attempt}. */
+  readonly runAttempt: number;
   /**
    * Fires when the run is cancelled or has failed elsewhere, when the attempt has taken too long, and when the process
    * stops.
@@ -89,7 +89,7 @@ export interface Source<Input, Item> extends AnyStep {
 }
 
 /** A {@link Source} when `run` gives an async iterable, else a {@link Step}. */
-export type Defined<Input extends StandardSchemaV1, Output extends StandardSchemaV1, Result> =
+export type DefinedStep<Input extends StandardSchemaV1, Output extends StandardSchemaV1, Result> =
   Result extends AsyncIterable<unknown>
     ? Source<StandardSchemaV1.InferInput<Input>, StandardSchemaV1.InferOutput<Output>>
     : Step<StandardSchemaV1.InferInput<Input>, StandardSchemaV1.InferOutput<Output>>;
@@ -106,7 +106,7 @@ export function defineStep<
     | StandardSchemaV1.InferInput<Output>
     | Promise<StandardSchemaV1.InferInput<Output>>
     | AsyncIterable<StandardSchemaV1.InferInput<Output>>,
->(definition: StepDefinition<Input, Output, Result>): Defined<Input, Output, Result> {
+>(definition: StepDefinition<Input, Output, Result>): DefinedStep<Input, Output, Result> {
   checkId('step', definition.id);
   const { timeout } = definition;
   if (timeout !== undefined && !(timeout > 0)) {
@@ -116,7 +116,7 @@ export function defineStep<
     );
   }
   const step: AnyStep = { ...definition, kind: 'step', retry: fullRetryPolicy(definition.retry), timeout };
-  return step as Defined<Input, Output, Result>;
+  return step as DefinedStep<Input, Output, Result>;
 }
 
 /** @throws SentvecError `invalid-argument` unless the id is made of letters, digits and `-`, beginning with a letter */

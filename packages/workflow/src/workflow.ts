@@ -4,16 +4,16 @@ import { checkId, type AnyStep, type Source, type Step } from './step.ts';
 
 /** How the items of a `forEach` are worked on. */
 export interface ForEachOptions<Result = unknown, Total = unknown> {
-  /** The most items in progress at once, over all workers. Default: as many as there are hands. */
+  /** The most items in progress at once, over all workers. By default the runtime decides. */
   readonly concurrency?: number;
   /** Makes one small value of all results, in the order of the items, as they come. Watchers of the run see it grow. */
   readonly fold?: { readonly initial: Total; readonly add: (total: Total, result: Result) => Total };
 }
 
-/** What a `forEach` hands on. */
-export interface Gathered<Given, Total> {
-  /** The value that the source was given. */
-  readonly given: Given;
+/** The value of a `forEach` stage: what the next stage gets. */
+export interface ForEachResult<Input, Total> {
+  /** The input of the step that yielded the items. */
+  readonly input: Input;
   /** How many items there were. */
   readonly count: number;
   /** The fold of all results; `null` without one. */
@@ -45,28 +45,29 @@ export interface AnyWorkflow {
 export interface Workflow<Input, Output> extends AnyWorkflow {
   /** For the type checker only. */
   readonly '~workflow': (input: Input) => Output;
-  /** Adds a step: its input is what came before. */
-  then<Next>(step: Step<Output, Next>): Workflow<Input, Next>;
+  /** Adds a step. Its input is the output of the stage before it. */
+  step<Next>(step: Step<Output, Next>): Workflow<Input, Next>;
   /** Adds another workflow, as one stage. */
-  then<Next>(workflow: Workflow<Output, Next>): Workflow<Input, Next>;
-  /** Adds a step that yields items; `forEach` must follow. */
-  then<Item>(source: Source<Output, Item>): Sequence<Input, Output, Item>;
+  step<Next>(workflow: Workflow<Output, Next>): Workflow<Input, Next>;
+  /** Adds a step that yields items. `forEach` must follow. */
+  step<Item>(source: Source<Output, Item>): Sequence<Input, Output, Item>;
 }
 
 /** A workflow whose last step yields items. */
-export interface Sequence<Input, Given, Item> {
+export interface Sequence<Input, SourceInput, Item> {
   /**
    * Works on each item with a step or a workflow. Reads the items as there is room for them, and never holds them all.
    */
   forEach<Result, Total = null>(
     body: Step<Item, Result> | Workflow<Item, Result>,
     options?: ForEachOptions<Result, Total>,
-  ): Workflow<Input, Gathered<Given, Total>>;
+  ): Workflow<Input, ForEachResult<SourceInput, Total>>;
 }
 
 /**
- * Begins a workflow; `then` and `forEach` go on. A workflow is data: a runtime runs it. @throws SentvecError
- * `invalid-argument`
+ * Begins a workflow. Add stages with `step` and `forEach`. A workflow is data: a runtime executes it.
+ *
+ * @throws SentvecError `invalid-argument`
  */
 export function defineWorkflow<Input extends StandardSchemaV1>(definition: {
   /** Letters, digits and `-`. Workers find the workflow by it. */
@@ -93,14 +94,7 @@ class WorkflowBuilder implements AnyWorkflow {
     this.stages = stages;
   }
 
-  // oxlint-disable-next-line unicorn/no-thenable -- the word that reads best; a call that takes it for a promise is refused below
-  then(next: AnyStep | AnyWorkflow): WorkflowBuilder {
-    if (typeof next === 'function') {
-      throw new SentvecError(
-        'invalid-argument',
-        `Workflow "${this.id}" is not a promise: it cannot be awaited or returned from an async function. Wrap it: { workflow }.`,
-      );
-    }
+  step(next: AnyStep | AnyWorkflow): WorkflowBuilder {
     return this.#with(
       next.kind === 'step'
         ? { kind: 'step', id: next.id, step: next }

@@ -6,7 +6,7 @@ import {
   retryDelay,
   fullRetryPolicy,
   runId,
-  type Gathered,
+  type ForEachResult,
   type Workflow,
 } from '@sentvec/workflow';
 import { type } from 'arktype';
@@ -31,12 +31,12 @@ describe('types', () => {
       id: 'typed',
       input: v.object({ word: v.string(), times: v.optional(v.number()) }),
     })
-      .then(letters)
+      .step(letters)
       .forEach(length, { fold: { initial: 0, add: (total, result) => total + result } });
     expectTypeOf(workflow).toEqualTypeOf<
       Workflow<
         { word: string; times?: number | undefined },
-        Gathered<{ word: string; times?: number | undefined }, number>
+        ForEachResult<{ word: string; times?: number | undefined }, number>
       >
     >();
   });
@@ -44,9 +44,9 @@ describe('types', () => {
   it('refuse a step that cannot take what comes, and items without forEach', () => {
     const number = defineWorkflow({ id: 'typed', input: v.number() });
     // @ts-expect-error -- length takes a text
-    number.then(length);
-    const items = defineWorkflow({ id: 'typed', input: v.object({ word: v.string() }) }).then(letters);
-    // @ts-expect-error -- a sequence has no then
+    number.step(length);
+    const items = defineWorkflow({ id: 'typed', input: v.object({ word: v.string() }) }).step(letters);
+    // @ts-expect-error -- a sequence has no step
     expectTypeOf(items).toExtend<Workflow<never, unknown>>();
     // @ts-expect-error -- a result that the output schema does not take
     defineStep({ id: 'wrong', input: v.string(), output: v.number(), run: (text) => text });
@@ -59,7 +59,7 @@ describe('schemas', () => {
       id: 'mixed',
       input: z.object({ word: z.string(), times: z.number().default(2) }),
     })
-      .then(
+      .step(
         defineStep({
           id: 'repeat',
           input: type({ word: 'string > 0', times: 'number' }),
@@ -67,7 +67,7 @@ describe('schemas', () => {
           run: ({ word, times }) => word.repeat(times),
         }),
       )
-      .then(
+      .step(
         defineStep({
           id: 'length',
           input: v.pipe(v.string(), v.trim()),
@@ -103,13 +103,9 @@ describe('definitions that cannot be used', () => {
     expect(() => defineStep({ ...definition, retry: { attempts: 0 } })).toThrow(/attempts/);
     expect(() => defineStep({ ...definition, retry: { jitter: 2 } })).toThrow(/jitter/);
     expect(() => defineStep({ ...definition, timeout: -1 })).toThrow(/timeout/);
-    expect(() => text.then(length).then(length as never)).toThrow(/two stages with the id "length"/);
+    expect(() => text.step(length).step(length as never)).toThrow(/two stages with the id "length"/);
     expect(() => (text as never as { forEach: (step: unknown) => void }).forEach(length)).toThrow(/must follow a step/);
     expect(() => checkRunId('1:2')).toThrow(/id of a run/);
-  });
-
-  it('a workflow cannot be taken for a promise', async () => {
-    await expect(Promise.resolve(text as never)).rejects.toThrow(/not a promise/);
   });
 });
 

@@ -27,11 +27,11 @@ export const queueSubmit: Command = defineCorpusCommand({
     'The workers must reach inputs and output under the same absolute paths, and allow them (sentvec worker --root) and the model (--model).',
   ],
   async run(request, { args, print, note }) {
-    const { embedCorpus } = await import('@sentvec/workflow');
+    const { embedCorpusWorkflow } = await import('@sentvec/workflow');
     const priority = wholeNumber(args.priority, '--priority');
     const input = { model: absoluteModel(args.model), request: absolutePaths(request) };
     await withQueue(args, async (runtime) => {
-      const run = await runtime.start(embedCorpus(), input, { ...(priority !== undefined && { priority }) });
+      const run = await runtime.start(embedCorpusWorkflow(), input, { ...(priority !== undefined && { priority }) });
       const status = await run.status();
       note(`Run ${run.id} is ${status.state}. Watch it: sentvec queue watch ${run.id}`);
       await print({ text: run.id, json: status });

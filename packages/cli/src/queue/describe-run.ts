@@ -4,12 +4,12 @@ const shownLetters = 10;
 
 /** A run's status as lines for a person. */
 export function describeRun(status: RunStatus, letters: readonly DeadLetter[]): string {
-  const { id, workflow, state, round, stage, items, error, createdAt, startedAt, finishedAt } = status;
+  const { id, workflow, state, attempt, stage, items, error, createdAt, startedAt, finishedAt } = status;
   const total = totalOf(status);
   const facts: readonly (readonly [string, string | undefined])[] = [
     ['run', id],
     ['workflow', workflow],
-    ['state', round > 1 ? `${state} (round ${round})` : state],
+    ['state', attempt > 1 ? `${state} (attempt ${attempt})` : state],
     ['stage', stage],
     [
       'items',

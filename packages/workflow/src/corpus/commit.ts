@@ -6,12 +6,12 @@ import type { CommittedCorpus, PreparedRequest } from './schemas.ts';
 
 /** Commits a run all of whose chunks are embedded. Once more is no harm. */
 export async function commitPrepared(
-  { given }: { given: PreparedRequest },
+  { input }: { input: PreparedRequest },
   { access }: { access: Access },
   { signal }: StepContext,
 ): Promise<CommittedCorpus> {
-  const { fingerprint, rows, rejected, truncated, tokens, shards } = await commit(given, access, signal);
-  return { output: given.output, fingerprint, rows, rejected, truncated, tokens, shards: shards.length };
+  const { fingerprint, rows, rejected, truncated, tokens, shards } = await commit(input, access, signal);
+  return { output: input.output, fingerprint, rows, rejected, truncated, tokens, shards: shards.length };
 }
 
 async function commit(

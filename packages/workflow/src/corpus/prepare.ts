@@ -34,12 +34,12 @@ export interface CorpusObserver {
 export async function prepareRequest(
   { model, request }: EmbedCorpusInput,
   { access, embedder, observer }: CorpusResources,
-  { signal, round }: StepContext,
+  { signal, runAttempt }: StepContext,
 ): Promise<PreparedRequest> {
   access.checkModel(model);
   await checkInputs(request.inputs, access);
   const output = await access.checkWrite(request.output);
-  const prepared = await prepareRound({ ...request, output }, round, await embedder(model), {
+  const prepared = await prepareAttempt({ ...request, output }, runAttempt, await embedder(model), {
     signal,
     onProgress: observer.unpacked,
   });
@@ -69,23 +69,23 @@ function searchedFolder(input: string): string {
   return input.slice(0, input.lastIndexOf('/', magic) + 1) || '.';
 }
 
-async function prepareRound(
+async function prepareAttempt(
   request: CorpusRequest,
-  round: number,
+  runAttempt: number,
   embedder: Embedder,
   options: PrepareCorpusOptions,
 ): Promise<PreparedCorpus> {
   const prepare = (flags: Pick<CorpusRequest, 'resume' | 'overwrite' | 'retryRejected'>) =>
     prepareCorpus({ ...request, resume: false, overwrite: false, retryRejected: false, ...flags }, embedder, options);
   const { resume, overwrite, retryRejected } = request;
-  if (round > 1) return replay(prepare);
+  if (runAttempt > 1) return replay(prepare);
   if (resume !== undefined || overwrite || retryRejected) return prepare({ resume, overwrite, retryRejected });
   const prepared = await prepare({ resume: true });
   // What is finished is in the way of a request that did not ask to resume: this says so.
   return prepared.finished ? prepare({}) : prepared;
 }
 
-/** A later round finishes what is unfinished, and of what is finished embeds the chunks with dead letters again. */
+/** A later attempt finishes what is unfinished, and of what is finished embeds the chunks with dead letters again. */
 async function replay(
   prepare: (flags: Pick<CorpusRequest, 'resume' | 'retryRejected'>) => Promise<PreparedCorpus>,
 ): Promise<PreparedCorpus> {

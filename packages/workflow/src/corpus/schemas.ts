@@ -145,13 +145,13 @@ export const schemas: {
   readonly prepared: v.GenericSchema<PreparedRequest>;
   readonly planned: v.GenericSchema<PlannedChunk>;
   readonly embedded: v.GenericSchema<EmbeddedChunk>;
-  readonly gathered: v.GenericSchema<{ given: PreparedRequest; count: number; total: CorpusTotal }>;
+  readonly forEachResult: v.GenericSchema<{ input: PreparedRequest; count: number; total: CorpusTotal }>;
   readonly committed: v.GenericSchema<CommittedCorpus>;
 } = {
   input: v.strictObject({ model: name, request }),
   prepared,
   planned: v.strictObject({ model: name, output: name, key, fingerprint: v.string(), chunk }),
   embedded: v.strictObject({ ...counts, bytes: count, reused: v.boolean() }),
-  gathered: v.strictObject({ given: prepared, count, total }),
+  forEachResult: v.strictObject({ input: prepared, count, total }),
   committed: v.strictObject({ output: v.string(), fingerprint: v.string(), ...counts, shards: count }),
 };

@@ -10,7 +10,7 @@ import { prepareRequest, type CorpusObserver } from './prepare.ts';
 import { addChunk, emptyTotal, schemas, type CommittedCorpus, type EmbedCorpusInput } from './schemas.ts';
 
 /**
- * What {@link embedCorpus} works with, in the process that executes its steps. A process that only starts runs needs
+ * What {@link embedCorpusWorkflow} works with, in the process that executes its steps. A process that only starts runs needs
  * none of it.
  */
 export interface EmbedCorpusResources {
@@ -32,7 +32,7 @@ export interface EmbedCorpusResources {
  * any once more. A request whose output folder holds an unfinished run of the same request goes on with it, unless
  * `request.resume` is false.
  */
-export function embedCorpus(resources: EmbedCorpusResources = {}): Workflow<EmbedCorpusInput, CommittedCorpus> {
+export function embedCorpusWorkflow(resources: EmbedCorpusResources = {}): Workflow<EmbedCorpusInput, CommittedCorpus> {
   const { access = unrestrictedAccess, embedder = noEmbedder, observer = {}, retry = { attempts: 4 } } = resources;
   const prepare = defineStep({
     id: 'prepare',
@@ -57,18 +57,18 @@ export function embedCorpus(resources: EmbedCorpusResources = {}): Workflow<Embe
   });
   const commit = defineStep({
     id: 'commit',
-    input: schemas.gathered,
+    input: schemas.forEachResult,
     output: schemas.committed,
     retry,
-    run: (gathered, context) => commitPrepared(gathered, { access }, context),
+    run: (result, context) => commitPrepared(result, { access }, context),
   });
   return defineWorkflow({ id: 'embed-corpus', input: schemas.input })
-    .then(prepare)
-    .then(plan)
+    .step(prepare)
+    .step(plan)
     .forEach(embed, { fold: { initial: emptyTotal, add: addChunk } })
-    .then(commit);
+    .step(commit);
 }
 
 async function noEmbedder(): Promise<never> {
-  throw new TypeError('This process has no embedder: pass embedCorpus({ embedder }).');
+  throw new TypeError('This process has no embedder: pass embedCorpusWorkflow({ embedder }).');
 }

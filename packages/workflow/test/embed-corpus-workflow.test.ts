@@ -6,7 +6,7 @@ import { SentvecError, type Embedder } from '@sentvec/core';
 import { loadEmbedder } from '@sentvec/core/node';
 import { embedCorpus as embedDirectly } from '@sentvec/corpus';
 import { goldenModel } from '@sentvec/testing';
-import { embedCorpus, inProcessRuntime, restrictAccess, type CorpusTotal } from '@sentvec/workflow';
+import { embedCorpusWorkflow, inProcessRuntime, restrictAccess, type CorpusTotal } from '@sentvec/workflow';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 
 let embedder: Embedder;
@@ -58,9 +58,9 @@ function poisonedBy(word: string): Embedder {
 
 const request = (output: string) => ({ inputs: [corpus], output: join(folder, output), chunkRows: 64 });
 
-describe('embedCorpus in this process', () => {
+describe('embedCorpusWorkflow in this process', () => {
   it('writes what the corpus package writes, byte for byte, and adds up what the chunks gave', async () => {
-    const workflow = embedCorpus({ embedder: async () => embedder });
+    const workflow = embedCorpusWorkflow({ embedder: async () => embedder });
     const run = await runtime.start(workflow, { model: 'tiny', request: request('workflow') });
     const result = await run.result();
     expect(result).toMatchObject({ output: join(folder, 'workflow'), rows, rejected: 0, shards: 5 });
@@ -73,7 +73,7 @@ describe('embedCorpus in this process', () => {
 
   it('goes on with an unfinished run of the same request', async () => {
     let chunks = 0;
-    const failing = embedCorpus({
+    const failing = embedCorpusWorkflow({
       embedder: async () => {
         chunks += 1;
         if (chunks > 3) throw new SentvecError('invalid-model', 'The model is gone.');
@@ -83,7 +83,7 @@ describe('embedCorpus in this process', () => {
     const run = await runtime.start(failing, { model: 'tiny', request: request('broken') });
     await expect(run.result()).rejects.toMatchObject({ code: 'invalid-model' });
     const again = inProcessRuntime();
-    const second = await again.start(embedCorpus({ embedder: async () => embedder }), {
+    const second = await again.start(embedCorpusWorkflow({ embedder: async () => embedder }), {
       model: 'tiny',
       request: request('broken'),
     });
@@ -99,7 +99,7 @@ describe('embedCorpus in this process', () => {
       lines([{ text: 'fine' }, { text: 7 }, { text: 'arsenic here' }, { title: 'no text' }, { text: 'also fine' }]),
     );
     let current = poisonedBy('arsenic');
-    const run = await runtime.start(embedCorpus({ embedder: async () => current }), {
+    const run = await runtime.start(embedCorpusWorkflow({ embedder: async () => current }), {
       model: 'tiny',
       request: request('poison'),
     });
@@ -124,7 +124,7 @@ describe('embedCorpus in this process', () => {
   });
 
   it('refuses what is finished, unless it is asked to resume', async () => {
-    const workflow = embedCorpus({ embedder: async () => embedder });
+    const workflow = embedCorpusWorkflow({ embedder: async () => embedder });
     await (await runtime.start(workflow, { model: 'tiny', request: request('done') })).result();
     const other = inProcessRuntime();
     const again = await other.start(workflow, { model: 'tiny', request: request('done') });
@@ -144,7 +144,7 @@ describe('restricted access', () => {
     await symlink(secret, join(inside, 'link.jsonl'));
     await symlink(join(folder, 'not-yet'), join(inside, 'dangling'));
     const access = restrictAccess({ roots: [inside], models: ['tiny'], buckets: ['s3://ours/data'] });
-    const workflow = embedCorpus({ embedder: async () => embedder, access });
+    const workflow = embedCorpusWorkflow({ embedder: async () => embedder, access });
     const good = { inputs: [join(inside, 'good.jsonl')], output: join(inside, 'out') };
     const refusals: [string, object][] = [
       ['other model', { model: 'other', request: good }],
