@@ -14,6 +14,7 @@ export {
 } from './pooling/pooling-plugin.ts';
 export { applyActivation, erf } from './projection/activation.ts';
 export { applyProjections, projectionOutputSize } from './projection/projection.ts';
+export { countUnpooledTokens, maskForPooling, padBatch, planBatches } from './embedder/batching.ts';
 export { createEmbedder, type EmbedderParts } from './embedder/embedder.ts';
 export { rowOf } from './search/matrix-rows.ts';
 export { memoryModel } from './model-folder/model-files.ts';

@@ -1,5 +1,13 @@
 import { expect, test } from 'vitest';
-import { planBatches } from '../src/embedder/batching.ts';
+import {
+  countUnpooledTokens,
+  createPooling,
+  maskForPooling,
+  padBatch,
+  planBatches,
+  type Tokenizer,
+} from '@sentvec/core';
+import { characterTokenizer } from './fake-parts.ts';
 
 /** Reproducible lengths: mostly short, some long. */
 function randomLengths(count: number, seed: number): number[] {
@@ -42,4 +50,42 @@ test('in a shuffled mix of short and long texts, less than 3 % is padding', () =
   const tokens = lengths.reduce((sum, length) => sum + length, 0);
   const positions = planBatches(lengths, 512).reduce((sum, batch) => sum + batch.length * lengths[batch[0]!]!, 0);
   expect(1 - tokens / positions).toBeLessThan(0.03);
+});
+
+test('texts are padded on the right to the longest, wherever it stands', () => {
+  const text = (...ids: number[]) => ({ ids: Int32Array.from(ids), length: ids.length, truncated: false });
+  const batch = padBatch([text(5), text(1, 2, 3), text(8, 9)], 7);
+  expect(batch).toEqual({
+    ids: Int32Array.of(5, 7, 7, 1, 2, 3, 8, 9, 7),
+    mask: Int32Array.of(1, 0, 0, 1, 1, 1, 1, 1, 0),
+    rows: 3,
+    cols: 3,
+  });
+  expect(maskForPooling(batch, 1)).toEqual(Int32Array.of(0, 0, 0, 0, 1, 1, 0, 1, 0));
+  expect(maskForPooling(batch, [0, 2, 9])).toEqual(Int32Array.of(1, 0, 0, 0, 0, 1, 0, 0, 0));
+  expect(padBatch([], 7)).toMatchObject({ rows: 0, cols: 0 });
+});
+
+test('tokens that pooling leaves out: those of the prompt and the opening ones, all but the last as in sentence-transformers', async () => {
+  const inner = characterTokenizer();
+  // Two closing tokens: sentence-transformers takes one of them away.
+  const closing: Tokenizer = {
+    ...inner,
+    specialTokens: { prefix: [60], suffix: [62, 62] },
+    encode: async (texts, options) =>
+      (await inner.encode(texts, { ...options, addSpecialTokens: false })).map(({ ids }) => {
+        const around = (options.addSpecialTokens ?? true) ? [60, ...ids, 62, 62] : [...ids];
+        return { ids: Int32Array.from(around), length: around.length, truncated: false };
+      }),
+  };
+  const leftOut = createPooling('mean', { includePrompt: false });
+  const count = (tokenizer: Tokenizer, prompt: string | undefined, addSpecialTokens: boolean, pooling = leftOut) =>
+    countUnpooledTokens(prompt, pooling, tokenizer, { maxLength: 10, addSpecialTokens });
+  expect(await count(inner, 'abc', true)).toBe(4);
+  expect(await count(inner, 'abc', false)).toBe(3);
+  expect(await count(closing, 'abc', true)).toBe(5);
+  expect(await count(closing, 'abc', false)).toBe(3);
+  expect(await count(inner, 'a prompt that is cut', true)).toBe(9);
+  for (const prompt of ['', undefined]) expect(await count(inner, prompt, true)).toBe(0);
+  expect(await count(inner, 'abc', true, createPooling('mean'))).toBe(0);
 });

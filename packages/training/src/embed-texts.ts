@@ -1,4 +1,4 @@
-import { rowOf, type Matrix } from '@sentvec/core';
+import { planBatches, rowOf, throwIfAborted, type Matrix } from '@sentvec/core';
 import { makeBatch } from './batch.ts';
 import type { TrainingEngine } from './engine.ts';
 import { tokenizeColumn, type TextReader } from './texts.ts';
@@ -26,31 +26,22 @@ export function withPrompt(embed: EmbedTexts, prompt: string | undefined): Embed
 /** Tokens of a batch: small enough to stay in cache, as in serving. */
 const batchTokens = 2048;
 
-/** Embedding with the weights of an engine, texts of similar length together. */
+/** Embedding with the weights of an engine, texts of alike length together. */
 export function embedWith(engine: TrainingEngine, reader: TextReader): EmbedTexts {
   return async (texts, { prompt = '', signal } = {}) => {
-    const { texts: tokenized, pooledFrom } = await tokenizeColumn(reader, texts, prompt, signal);
-    const order = [...tokenized.keys()].sort((a, b) => tokenized[a]!.ids.length - tokenized[b]!.ids.length);
+    const { texts: tokenized, unpooledTokens } = await tokenizeColumn(reader, texts, prompt, signal);
+    const lengths = tokenized.map(({ ids }) => ids.length);
     let vectors = new Float32Array(0);
     let cols = 0;
-    for (let start = 0; start < order.length;) {
-      const end = endOfBatch(order, start, (row) => tokenized[row]!.ids.length);
-      const rows = order.slice(start, end);
-      const part = await engine.embed(makeBatch([{ texts: rows.map((row) => tokenized[row]!), pooledFrom }]));
+    for (const rows of planBatches(lengths, batchTokens)) {
+      throwIfAborted(signal);
+      const part = await engine.embed(makeBatch([{ texts: rows.map((row) => tokenized[row]!), unpooledTokens }]));
       if (cols === 0) {
         cols = part.cols;
         vectors = new Float32Array(texts.length * cols);
       }
       for (const [index, row] of rows.entries()) vectors.set(rowOf(part, index), row * cols);
-      start = end;
     }
     return { data: vectors, rows: texts.length, cols };
   };
-}
-
-/** The texts are in ascending order of length, so the last one of a batch is its longest. */
-function endOfBatch(order: readonly number[], start: number, length: (row: number) => number): number {
-  let end = start + 1;
-  while (end < order.length && (end + 1 - start) * length(order[end]!) <= batchTokens) end++;
-  return end;
 }

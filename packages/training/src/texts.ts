@@ -1,4 +1,4 @@
-import type { Pooling, TokenizedText, Tokenizer } from '@sentvec/core';
+import { countUnpooledTokens, type Pooling, type TokenizedText, type Tokenizer } from '@sentvec/core';
 
 /** How texts become the token ids that a model is trained on. */
 export interface TextReader {
@@ -12,8 +12,8 @@ export interface TextReader {
 /** Tokenized texts of a column. */
 export interface TokenizedColumn {
   readonly texts: readonly TokenizedText[];
-  /** The first token that pooling sees. */
-  readonly pooledFrom: number;
+  /** Leading tokens that take no part in pooling. */
+  readonly unpooledTokens: number;
 }
 
 /** Texts as token ids, each after the prompt. Each different text is tokenized once. */
@@ -23,22 +23,16 @@ export async function tokenizeColumn(
   prompt = '',
   signal?: AbortSignal,
 ): Promise<TokenizedColumn> {
-  const { tokenizer, maxLength, addSpecialTokens } = reader;
+  const { tokenizer, pooling, maxLength, addSpecialTokens } = reader;
+  const options = { maxLength, addSpecialTokens, signal };
   const different = [...new Set(texts)];
   const tokenized = await tokenizer.encode(
     different.map((text) => prompt + text),
-    { maxLength, addSpecialTokens, signal },
+    options,
   );
   const byText = new Map(different.map((text, index) => [text, tokenized[index]!]));
-  return { texts: texts.map((text) => byText.get(text)!), pooledFrom: await promptTokens(reader, prompt) };
-}
-
-/**
- * The opening special tokens and the ids of the prompt, where pooling leaves the prompt out: as sentence-transformers
- * counts `prompt_length`.
- */
-async function promptTokens({ tokenizer, pooling, addSpecialTokens }: TextReader, prompt: string): Promise<number> {
-  if (prompt === '' || (pooling.includePrompt ?? true)) return 0;
-  const [alone] = await tokenizer.encode([prompt], { maxLength: Infinity, addSpecialTokens });
-  return alone!.ids.length - (addSpecialTokens ? tokenizer.specialTokens.suffix.length : 0);
+  return {
+    texts: texts.map((text) => byText.get(text)!),
+    unpooledTokens: await countUnpooledTokens(prompt, pooling, tokenizer, options),
+  };
 }

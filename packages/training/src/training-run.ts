@@ -85,8 +85,8 @@ export class TrainingRun {
 
   #batch({ set, rows }: PlannedBatch): TrainingBatch {
     const { labels, labelWidth = 1 } = this.#request.sets[set]!.examples;
-    const columns = this.#columns[set]!.map(({ texts, pooledFrom }) => ({
-      pooledFrom,
+    const columns = this.#columns[set]!.map(({ texts, unpooledTokens }) => ({
+      unpooledTokens,
       texts: Array.from(rows, (row) => texts[row]!),
     }));
     if (labels === undefined || this.#request.sets[set]!.loss.labels === 'none') return makeBatch(columns);

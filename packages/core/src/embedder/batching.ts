@@ -1,3 +1,6 @@
+// Batches of texts of alike length: which texts go together, how they are padded, and which of their tokens pooling sees.
+import type { Pooling, TokenBatch, TokenizedText, Tokenizer, TokenizeOptions } from '../types.ts';
+
 /**
  * Texts that are tokenized and sorted together. Larger windows pad less and answer later; see docs/adr/0016-batches.md.
  */
@@ -41,4 +44,51 @@ export function planBatches(lengths: readonly number[], batchTokens: number): nu
     padding += longest - length;
   }
   return batches;
+}
+
+/** Token ids of the texts, padded on the right to the length of the longest. Without texts: no rows and no columns. */
+export function padBatch(texts: readonly TokenizedText[], paddingId: number): TokenBatch {
+  const rows = texts.length;
+  const cols = texts.reduce((longest, { ids }) => Math.max(longest, ids.length), 0);
+  const ids = new Int32Array(rows * cols).fill(paddingId);
+  const mask = new Int32Array(rows * cols);
+  for (const [row, text] of texts.entries()) {
+    ids.set(text.ids, row * cols);
+    mask.fill(1, row * cols, row * cols + text.ids.length);
+  }
+  return { ids, mask, rows, cols };
+}
+
+/**
+ * The mask of a batch as pooling sees it: without the leading tokens that it leaves out.
+ * @param unpooledTokens as {@link countUnpooledTokens} gives them: one number for all rows, or one for each
+ */
+export function maskForPooling(
+  { mask, rows, cols }: TokenBatch,
+  unpooledTokens: number | readonly number[],
+): Int32Array {
+  const pooled = mask.slice();
+  for (let row = 0; row < rows; row += 1) {
+    const left = typeof unpooledTokens === 'number' ? unpooledTokens : unpooledTokens[row]!;
+    pooled.fill(0, row * cols, row * cols + Math.min(left, cols));
+  }
+  return pooled;
+}
+
+/**
+ * Leading tokens of a text with this prompt that pooling leaves out: with `include_prompt: false` the opening special
+ * tokens and those of the prompt; otherwise none. An empty prompt is no prompt. Counted as sentence-transformers does
+ * (`_get_prompt_length`): the ids of the prompt alone, without the last one where the model closes a text with special
+ * tokens.
+ */
+export async function countUnpooledTokens(
+  prompt: string | undefined,
+  pooling: Pooling,
+  tokenizer: Tokenizer,
+  options: TokenizeOptions,
+): Promise<number> {
+  if (prompt === undefined || prompt === '' || (pooling.includePrompt ?? true)) return 0;
+  const [alone] = await tokenizer.encode([prompt], options);
+  const closed = (options.addSpecialTokens ?? true) && tokenizer.specialTokens.suffix.length > 0;
+  return alone!.ids.length - (closed ? 1 : 0);
 }

@@ -1,4 +1,4 @@
-import { planBatches } from './batching.ts';
+import { countUnpooledTokens, planBatches } from './batching.ts';
 import { SentvecError } from '../errors.ts';
 import { giveWay } from '../event-loop.ts';
 import { rowOf } from '../search/matrix-rows.ts';
@@ -7,7 +7,7 @@ import type { Matrix, TokenizedText } from '../types.ts';
 import { encodeBatch, firstBrokenRow } from './encode-batch.ts';
 import type { EmbedderParts } from './parts.ts';
 import { abortable, type Run } from './run.ts';
-import { countPromptTokens, type EmbedSettings } from './settings.ts';
+import type { EmbedSettings } from './settings.ts';
 import type { Slots } from './slots.ts';
 import type { TextWindow, WindowReader } from './windows.ts';
 
@@ -55,7 +55,9 @@ export class Pipeline {
   }
 
   async *windows(reader: WindowReader): AsyncGenerator<EmbeddedWindow, void, undefined> {
-    const unpooledTokens = await abortable(this.#unpooledTokens(), this.#run.signal);
+    const { prompt, head } = this.#settings;
+    const counted = countUnpooledTokens(prompt, head.pooling, this.#parts.tokenizer, this.#tokenizeOptions());
+    const unpooledTokens = await abortable(counted, this.#run.signal);
     let launched = await this.#launchNext(reader, unpooledTokens);
     while (launched) {
       const following = this.#launchNext(reader, unpooledTokens);
@@ -143,12 +145,6 @@ export class Pipeline {
     this.#done.rows += texts.length;
     for (const text of texts) this.#done.tokens += text.ids.length;
     if (!this.#run.signal.aborted) this.#output.onProgress?.({ ...this.#done });
-  }
-
-  async #unpooledTokens(): Promise<number> {
-    const { prompt, head } = this.#settings;
-    if (prompt === undefined || (head.pooling.includePrompt ?? true)) return 0;
-    return countPromptTokens(prompt, this.#parts.tokenizer, this.#tokenizeOptions());
   }
 
   #tokenizeOptions(): { maxLength: number; addSpecialTokens: boolean; signal: AbortSignal } {

@@ -1,14 +1,12 @@
 import { SentvecError } from '../errors.ts';
 import type { EmbedOptions } from './embedder-types.ts';
-import type { Head, Tokenizer } from '../types.ts';
+import type { Head } from '../types.ts';
 import { outputSize, truncateHead } from './head.ts';
 import type { EmbedderParts } from './parts.ts';
 
 /** Options of one embedding, checked and with the model's defaults filled in. */
 export interface EmbedSettings {
-  /**
-   * Put before each text; `undefined` without a prompt, which differs from an empty one when prompts are not pooled.
-   */
+  /** Put before each text. An empty one is no prompt. */
   readonly prompt: string | undefined;
   readonly head: Head;
   readonly dimension: number;
@@ -69,18 +67,4 @@ function resolvePrompt(parts: EmbedderParts, options: EmbedOptions): string | un
       prompt: name,
     },
   );
-}
-
-/**
- * Number of leading tokens that pooling leaves out when it leaves out the prompt: the opening special tokens and the
- * ids of the prompt, without the closing special token. (`_get_prompt_length` of SentenceTransformer.)
- */
-export async function countPromptTokens(
-  prompt: string,
-  tokenizer: Tokenizer,
-  options: { readonly maxLength: number; readonly addSpecialTokens: boolean; readonly signal: AbortSignal },
-): Promise<number> {
-  const [tokenized] = await tokenizer.encode([prompt], options);
-  const closing = options.addSpecialTokens && tokenizer.specialTokens.suffix.length > 0 ? 1 : 0;
-  return tokenized!.ids.length - closing;
 }
