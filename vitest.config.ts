@@ -1,6 +1,9 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { defineConfig } from 'vitest/config';
 
+// Tests that compare with onnxruntime-node by hand do not report usage to Microsoft either.
+process.env['ORT_DISABLE_TELEMETRY'] ??= '1';
+
 /** One project per package that has tests. Packages are tested as they are shipped: from `dist`, by their name. */
 const projects = ['packages', 'apps']
   .filter((room) => existsSync(room))

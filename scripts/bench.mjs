@@ -18,6 +18,8 @@ const others = {
 const [program, options] = Object.hasOwn(others, first ?? '')
   ? [others[first], rest]
   : ['main.js', process.argv.slice(2)];
+// Others load onnxruntime-node, too: none of them reports usage from here.
+process.env.ORT_DISABLE_TELEMETRY ??= '1';
 setUp();
 pnpm('exec', 'tsc', '-b', 'bench');
 run([process.execPath, `bench/dist/${program}`, ...options]);

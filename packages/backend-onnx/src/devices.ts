@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { SentvecError, type Availability } from '@sentvec/core';
+import { loadOnnxRuntime } from './onnx-runtime.ts';
 import type { OnnxDevice, OnnxOptions } from './options.ts';
 
 /** The devices to try, in order. When there is only one, there is no way around it. */
@@ -45,7 +46,7 @@ async function findDevices(): Promise<
   { readonly devices: readonly string[]; readonly version: string } | { readonly reason: string }
 > {
   try {
-    const { env, listSupportedBackends } = await import('onnxruntime-node');
+    const { env, listSupportedBackends } = await loadOnnxRuntime();
     const built = listSupportedBackends().map((backend) => backend.name);
     return {
       devices: built.filter((name) => name !== 'cuda' || cudaIsInstalled()),

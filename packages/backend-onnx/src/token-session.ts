@@ -2,6 +2,7 @@ import { tokenInputs, tokenOutput } from '@sentvec/architectures/token-values';
 import type { TokenBatch } from '@sentvec/core';
 import type { InferenceSession, Tensor } from 'onnxruntime-node';
 import type { SessionSpecification } from './messages.ts';
+import type { OnnxRuntime } from './onnx-runtime.ts';
 import { sessionOptions } from './session-options.ts';
 
 /** A session of onnxruntime that gives token embeddings, whatever its inputs and outputs are called. */
@@ -17,11 +18,10 @@ export interface TokenSession {
   release(): Promise<void>;
 }
 
-type OnnxRuntime = typeof import('onnxruntime-node');
-
 /** Opens the model and tries it with one token. @throws Error that says what does not fit */
 export async function openSession(specification: SessionSpecification): Promise<TokenSession> {
-  const runtime = await import('onnxruntime-node');
+  // oxlint-disable-next-line no-restricted-imports -- the thread that started this one has called `loadOnnxRuntime`
+  const runtime: OnnxRuntime = await import('onnxruntime-node');
   const { model, externalData } = specification;
   const options = sessionOptions(specification);
   const session =

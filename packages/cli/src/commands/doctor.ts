@@ -30,6 +30,7 @@ export const doctor: Command = defineCommand({
       ...backends.map(backend),
       ...(await defaultModelWorks(context)),
       hub(),
+      usageReports(),
     ];
     const signs = { ok: '✓', missing: '–', broken: '✗' } as const;
     const width = Math.max(...findings.map(({ about }) => about.length));
@@ -119,4 +120,13 @@ function hub(): Finding {
     ? 'HF_HUB_OFFLINE is set: only what is downloaded already'
     : `${endpoint}, ${token ? 'with' : 'without'} HF_TOKEN (not contacted)`;
   return { about: 'hub', state: isOffline ? 'missing' : 'ok', says };
+}
+
+/** What onnxruntime-node tells Microsoft. sentvec sets the variable, unless it is set, when it loads the library. */
+function usageReports(): Finding {
+  const { ORT_DISABLE_TELEMETRY: disabled = '1' } = process.env;
+  const says = /^(?:1|true|yes|y|on)$/iu.test(disabled)
+    ? 'onnxruntime reports nothing to Microsoft'
+    : `onnxruntime reports usage to Microsoft, because ORT_DISABLE_TELEMETRY=${disabled}`;
+  return { about: 'telemetry', state: 'ok', says };
 }

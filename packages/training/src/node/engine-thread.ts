@@ -1,6 +1,6 @@
 // The thread that trains: onnxruntime blocks it while it computes, and nobody else.
 import { parentPort, workerData } from 'node:worker_threads';
-import * as onnxruntime from 'onnxruntime-node';
+import { loadOnnxRuntime } from '@sentvec/backend-onnx/onnx-runtime';
 import { SentvecError } from '@sentvec/core';
 import { GraphEngine, type EngineGraphs } from '../step/graph-engine.ts';
 import type { EngineCall, EngineReply } from './onnx-engine.ts';
@@ -14,7 +14,7 @@ const session = {
   executionMode: 'sequential' as const,
   logSeverityLevel: 3 as const,
 };
-const engine = GraphEngine.create(onnxruntime, graphs, { name, session });
+const engine = loadOnnxRuntime().then((onnxruntime) => GraphEngine.create(onnxruntime, graphs, { name, session }));
 let queue: Promise<unknown> = engine;
 
 port.on('message', ({ id, method, argument }: EngineCall) => {
