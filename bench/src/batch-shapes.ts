@@ -21,6 +21,7 @@ export async function cutTexts(directory: string, texts: readonly string[]): Pro
 
 function noting(backend: Backend, batches: BatchShape[]): Backend {
   return {
+    specificationVersion: 1,
     name: backend.name,
     isAvailable: () => backend.isAvailable(),
     async load(model, options): Promise<Encoder> {

@@ -14,6 +14,7 @@ export interface BreakableBackend extends Backend {
 /** Puts a fault of one's own choice into a backend. */
 export function breakable(backend: Backend): BreakableBackend {
   const made: BreakableBackend = {
+    specificationVersion: 1,
     name: backend.name,
     broken: false,
     poison: undefined,

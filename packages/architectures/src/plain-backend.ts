@@ -17,6 +17,7 @@ import { plainIndices, type PlainTensor } from './plain/tensor.ts';
  */
 export function plainBackend(): Backend {
   return {
+    specificationVersion: 1,
     name: 'plain',
     isAvailable: async () => ({ available: true, device: 'JavaScript' }),
     load: async (model, options) => {

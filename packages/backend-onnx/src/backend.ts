@@ -24,6 +24,7 @@ import { findShippedModel, type ModelSource } from './shipped-model.ts';
 export function onnx(options: OnnxOptions = {}): Backend {
   checkOptions(options);
   return {
+    specificationVersion: 1,
     name: 'onnx',
     isAvailable: () => availability(devicesToTry(options.device)),
     load: (model, loadOptions) => load(model, options, loadOptions),

@@ -1,6 +1,7 @@
 import {
   SentvecError,
   type EncodeOptions,
+  type EncodePooledOptions,
   type Encoder,
   type Head,
   type Matrix,
@@ -61,7 +62,7 @@ export class PooledEncoder implements Encoder {
   async encodePooled(
     batch: TokenBatch,
     { pooling, projections }: Head,
-    { signal, poolingMask = batch.mask }: EncodeOptions & { readonly poolingMask?: Int32Array } = {},
+    { signal, poolingMask = batch.mask }: EncodePooledOptions = {},
   ): Promise<Matrix | undefined> {
     if (pooling.modes === undefined || batch.rows * batch.cols === 0) return undefined;
     this.#checkLength(batch);

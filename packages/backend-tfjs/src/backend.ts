@@ -20,6 +20,7 @@ import type { Place } from './placement.ts';
 export function tfjs(options: TfjsOptions = {}): Backend {
   checkOptions(options);
   return {
+    specificationVersion: 1,
     name: 'tfjs',
     isAvailable: () => availability(options),
     load: (model, loadOptions) => load(model, options, loadOptions),

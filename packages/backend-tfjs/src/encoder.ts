@@ -1,5 +1,6 @@
 import {
   type EncodeOptions,
+  type EncodePooledOptions,
   type Encoder,
   type Head,
   type Matrix,
@@ -63,7 +64,7 @@ export class TfjsEncoder implements Encoder {
   async encodePooled(
     batch: TokenBatch,
     head: Head,
-    { signal, poolingMask = batch.mask }: EncodeOptions & { readonly poolingMask?: Int32Array } = {},
+    { signal, poolingMask = batch.mask }: EncodePooledOptions = {},
   ): Promise<Matrix | undefined> {
     const { modes } = head.pooling;
     if (modes === undefined || batch.rows * batch.cols === 0) return undefined;

@@ -25,6 +25,7 @@ import { TokenSession } from './token-session.ts';
 export function webgpu(options: WebGpuOptions = {}): Backend {
   checkOptions(options);
   return {
+    specificationVersion: 1,
     name: 'webgpu',
     isAvailable: () => availability(options),
     load: (model, loadOptions) => load(model, options, loadOptions),

@@ -2,6 +2,7 @@ import {
   SentvecError,
   throwIfAborted,
   type EncodeOptions,
+  type EncodePooledOptions,
   type Encoder,
   type Head,
   type Matrix,
@@ -65,7 +66,7 @@ export class WebEncoder implements Encoder {
   async encodePooled(
     batch: TokenBatch,
     head: Head,
-    { signal, poolingMask = batch.mask }: EncodeOptions & { readonly poolingMask?: Int32Array } = {},
+    { signal, poolingMask = batch.mask }: EncodePooledOptions = {},
   ): Promise<Matrix | undefined> {
     this.#check(signal);
     const deviceHead = batch.rows * batch.cols === 0 ? undefined : this.#heads?.get(head, this.hiddenSize);

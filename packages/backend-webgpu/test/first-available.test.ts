@@ -11,6 +11,7 @@ const cacheDirectory = await mkdtemp(join(tmpdir(), 'sentvec-first-available-'))
 afterAll(() => rm(cacheDirectory, { recursive: true, force: true }));
 
 const missing = (name: string): Backend => ({
+  specificationVersion: 1,
   name,
   isAvailable: async () => ({ available: false, reason: `There is no ${name} here.` }),
   load: () => Promise.reject(new Error('must not be asked')),

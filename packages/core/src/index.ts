@@ -1,5 +1,6 @@
 export * from './errors.ts';
 export type * from './types.ts';
+export type * from './backend.ts';
 export type * from './embedder/embedder-types.ts';
 export type { TensorType } from './weights/safetensors-header.ts';
 export { readWeights, type Weights } from './weights/read-weights.ts';
@@ -17,7 +18,6 @@ export { applyProjections, projectionOutputSize } from './projection/projection.
 export { countUnpooledTokens, maskForPooling, padBatch, planBatches } from './embedder/batching.ts';
 export { createEmbedder, type EmbedderParts } from './embedder/embedder.ts';
 export { rowOf } from './search/matrix-rows.ts';
-export { memoryModel } from './model-folder/model-files.ts';
 export { readTokenizerDefinition, type TokenizerDefinition } from './tokenizer/definition.ts';
 export { javaScriptTokenizer, type TokenizerLoader } from './tokenizer/javascript-tokenizer.ts';
 export { selfCheckIds, selfCheckText } from './self-check/self-check-batch.ts';
@@ -57,7 +57,8 @@ export {
   type ModelFolderOptions,
   type ModelSettings,
 } from './model-folder/read-model-folder.ts';
-export { subfolder } from './model-folder/subfolder.ts';
+export { memoryModel, subfolder } from './model-folder/model-files.ts';
+export { isObject, parseJson, readJson, readJsonObject } from './model-folder/json.ts';
 export { hubUrlModel, type HubUrlModelOptions } from './hub/hub-url-model.ts';
 export type { DownloadProgress } from './hub/download.ts';
 export { urlModel, type UrlModelOptions } from './model-folder/url-model.ts';

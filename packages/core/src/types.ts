@@ -57,80 +57,6 @@ export interface Tokenizer {
   dispose(): Promise<void>;
 }
 
-/** The second part of a model: a vector in its context for each token. This is what a backend supplies. */
-export interface Encoder {
-  /** Width of a token's vector. */
-  readonly hiddenSize: number;
-  /** The longest text, in tokens, that the encoder has positions for. `Infinity` when it has no limit. */
-  readonly maxPositions: number;
-  /** Number of token ids that it has weights for, where it knows. */
-  readonly vocabularySize?: number | undefined;
-  /** How many batches it works on at once; the pipeline keeps that many, and one more each, in flight. */
-  readonly concurrency: number;
-  /** The tokens (rows × cols) of a batch at which it works best. The caller's choice wins. */
-  readonly batchTokens: number;
-  /**
-   * The file of the model that it took its weights from, when that is not the usual one (a quantized variant, say): it
-   * then stands for the weights in the fingerprint, instead of `model.safetensors` or `onnx/model.onnx`.
-   */
-  readonly weightsFile?: string | undefined;
-  /**
-   * The largest difference of a token's vector from the exact one, in lengths of that vector, that rounding explains on
-   * its device: the self-check refuses more. Default 5e-5, for float32 on a processor.
-   */
-  readonly roundingError?: number | undefined;
-  /**
-   * Token embeddings of a batch. A text's embeddings do not depend on its batch-mates beyond rounding. May be called
-   * concurrently. Batches with no rows give no rows. The batch's arrays are left as they are: not changed, not
-   * transferred.
-   * @throws SentvecError `disposed`, `aborted`, `backend-failed`
-   */
-  encode(batch: TokenBatch, options?: EncodeOptions): Promise<TokenEmbeddings>;
-  /**
-   * The final vectors in one go, for a backend that pools on its own device. Returns `undefined` when it cannot do this
-   * head: then the pipeline calls `encode` and applies the head itself. Must give the same numbers.
-   * `poolingMask` has the shape of `batch.mask` and says which tokens take part in pooling.
-   */
-  encodePooled?(
-    batch: TokenBatch,
-    head: Head,
-    options?: EncodeOptions & { readonly poolingMask?: Int32Array },
-  ): Promise<Matrix | undefined>;
-  /** Frees everything. May be called twice. */
-  dispose(): Promise<void>;
-}
-
-/** Options of {@link Encoder.encode}. */
-export interface EncodeOptions {
-  readonly signal?: AbortSignal | undefined;
-}
-
-/** Whether a backend can work here; when not, why, in words that say what to do. */
-export type Availability =
-  | { readonly available: true; readonly device: string }
-  | { readonly available: false; readonly reason: string };
-
-/**
- * A runtime that can execute encoders. The one plug that backends implement; see `backendContract` in
- * `@sentvec/testing`.
- */
-export interface Backend {
-  /** For example `onnx`, `tfjs`, `webgpu`. */
-  readonly name: string;
-  isAvailable(): Promise<Availability>;
-  /**
-   * Reads the encoder of a model folder and makes it ready to run.
-   * @throws SentvecError `invalid-model`, `unsupported-model`, `backend-unavailable`, `backend-failed`
-   */
-  load(model: ModelFiles, options?: LoadOptions): Promise<Encoder>;
-  /**
-   * Token embeddings of a short batch, computed in another way than the encoder's: what the self-check compares with when
-   * the model folder holds no values of its own. `plainReference` of `@sentvec/architectures` serves any backend. A
-   * reason, when there is no such way, or it would cost more than it is worth (a download, minutes).
-   */
-  reference?(model: ModelFiles, batch: TokenBatch): Promise<TokenEmbeddings | { readonly reason: string }>;
-}
-
 /** What became of the selfCheck: the check, when a model is loaded, of what the backend computes. */
 export type SelfCheckResult =
   | {
@@ -144,16 +70,6 @@ export type SelfCheckResult =
       readonly milliseconds: number;
     }
   | { readonly state: 'skipped'; readonly reason: string };
-
-/** Options of {@link Backend.load}. */
-export interface LoadOptions {
-  readonly signal?: AbortSignal | undefined;
-  /**
-   * Called with one sentence when something works differently than asked (a provider that is missing, say). Default:
-   * `process.emitWarning` or `console.warn`.
-   */
-  readonly onWarning?: ((message: string) => void) | undefined;
-}
 
 /**
  * The files of a model, wherever they are: a folder, a URL, the hub, memory. Paths are relative, with `/`, and never

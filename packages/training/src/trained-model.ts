@@ -1,6 +1,7 @@
 import { readEncoder, recordEncoder } from '@sentvec/architectures';
 import {
   memoryModel,
+  readJson,
   readModelFolder,
   readWeights,
   SentvecError,
@@ -100,11 +101,7 @@ function isFloat(type: string): boolean {
 
 /** The folders of modules that are projections with weights, with their number among all projections. */
 async function projectionModules(files: ModelFiles): Promise<[path: string, index: number][]> {
-  if (!(await files.list()).includes('modules.json')) return [];
-  const modules = JSON.parse(new TextDecoder().decode(await files.read('modules.json'))) as {
-    type: string;
-    path: string;
-  }[];
+  const modules = ((await readJson(files, 'modules.json')) ?? []) as { type: string; path: string }[];
   const projections = modules.filter(({ type }) => /\.(Dense|LayerNorm|Normalize)$/.test(type));
   return projections.flatMap(({ type, path }, index) =>
     type.endsWith('.Normalize') ? [] : [[path, index] as [string, number]],

@@ -1,4 +1,4 @@
-import { SentvecError } from '@sentvec/core';
+import { isObject, parseJson, SentvecError } from '@sentvec/core';
 import { type ActivationFunction, hiddenActivations } from '../activations.ts';
 
 /** Bounds of a whole number, and what it is when its key is missing. */
@@ -21,13 +21,8 @@ export class ConfigReader {
 
   /** @throws SentvecError `invalid-model` when `bytes` is not a JSON object */
   static parse(bytes: Uint8Array, file: string): ConfigReader {
-    let values: unknown;
-    try {
-      values = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-    } catch (cause) {
-      throw new SentvecError('invalid-model', `${file} is not JSON. Download the model again.`, { file }, { cause });
-    }
-    if (typeof values !== 'object' || values === null || Array.isArray(values)) {
+    const values = parseJson(bytes, file);
+    if (!isObject(values)) {
       throw new SentvecError('invalid-model', `${file} does not hold a JSON object. Download the model again.`, {
         file,
       });

@@ -58,12 +58,11 @@ async function describe(embedder: Embedder) {
 type Facts = Awaited<ReturnType<typeof describe>>;
 
 async function modelType(model: ModelFiles): Promise<string | null> {
-  const { readModelFolder } = await import('@sentvec/core');
+  const { readJsonObject, readModelFolder } = await import('@sentvec/core');
   const { encoder, encoderFiles } = await readModelFolder(model);
   if (encoder === 'static') return 'static embeddings';
-  if (!(await encoderFiles.list()).includes('config.json')) return null;
-  const config: { model_type?: string } = JSON.parse(new TextDecoder().decode(await encoderFiles.read('config.json')));
-  return config.model_type ?? null;
+  const type = (await readJsonObject(encoderFiles, 'config.json'))?.['model_type'];
+  return typeof type === 'string' ? type : null;
 }
 
 /** Numbers in the encoder's safetensors, unused ones included; `null` for a folder that has none. */

@@ -1,6 +1,13 @@
-import { type ModelFiles, readModelFolder, type ModelFolder, SentvecError } from '@sentvec/core';
+import {
+  type ModelFiles,
+  readJson,
+  readJsonObject,
+  readModelFolder,
+  type ModelFolder,
+  SentvecError,
+} from '@sentvec/core';
 import type { FileToWrite } from '../write-folder.ts';
-import { jsonFile, readJsonObject } from './json-files.ts';
+import { jsonFile } from './json-files.ts';
 import { onnxFiles } from './onnx-files.ts';
 import { tokenizerFiles } from './tokenizer-files.ts';
 
@@ -46,9 +53,7 @@ async function moduleFiles(
   { encoderPath, encoderFiles, head, lowerCase }: ModelFolder,
 ): Promise<FileToWrite[]> {
   const files: FileToWrite[] = [];
-  const modules = (await model.list()).includes('modules.json')
-    ? parseModules(await model.read('modules.json'))
-    : undefined;
+  const modules = (await readJson(model, 'modules.json')) as readonly ModuleEntry[] | undefined;
   if (modules === undefined) {
     const modes = head.pooling.modes ?? [];
     files.push(
@@ -77,10 +82,6 @@ async function moduleFiles(
 interface ModuleEntry {
   readonly path: string;
   readonly [key: string]: unknown;
-}
-
-function parseModules(bytes: Uint8Array): readonly ModuleEntry[] {
-  return JSON.parse(new TextDecoder().decode(bytes)) as readonly ModuleEntry[];
 }
 
 function moduleEntry(idx: number, path: string, type: string): ModuleEntry {

@@ -1,6 +1,6 @@
-import { type ModelFolder, readTokenizerDefinition, type TokenizerDefinition } from '@sentvec/core';
+import { type ModelFolder, readJsonObject, readTokenizerDefinition, type TokenizerDefinition } from '@sentvec/core';
 import type { FileToWrite } from '../write-folder.ts';
-import { jsonFile, readJsonObject } from './json-files.ts';
+import { jsonFile } from './json-files.ts';
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -11,8 +11,8 @@ type Json = Readonly<Record<string, unknown>>;
 export async function tokenizerFiles(folder: ModelFolder, maxLength: number): Promise<FileToWrite[]> {
   const { encoderFiles: files, lowerCase } = folder;
   const definition = await readTokenizerDefinition(files, { lowercase: lowerCase });
-  const config = await readJsonObject(files, 'tokenizer_config.json');
-  const special = await readJsonObject(files, 'special_tokens_map.json');
+  const config = (await readJsonObject(files, 'tokenizer_config.json')) ?? {};
+  const special = (await readJsonObject(files, 'special_tokens_map.json')) ?? {};
   const padding = config['pad_token'] ?? special['pad_token'] ?? paddingToken(definition);
   return [
     ['tokenizer.json', await tokenizerJson(folder, definition)],
@@ -31,9 +31,9 @@ async function tokenizerJson(
   { encoderFiles: files, lowerCase }: ModelFolder,
   definition: TokenizerDefinition,
 ): Promise<FileToWrite[1]> {
-  const there = (await files.list()).includes('tokenizer.json');
-  if (there && !lowerCase) return () => files.read('tokenizer.json');
-  const json: Json = there ? await readJsonObject(files, 'tokenizer.json') : { version: '1.0', ...definition.json };
+  const stored = await readJsonObject(files, 'tokenizer.json');
+  if (stored !== undefined && !lowerCase) return () => files.read('tokenizer.json');
+  const json: Json = stored ?? { version: '1.0', ...definition.json };
   const normalizers = [{ type: 'Lowercase' }, ...(json['normalizer'] ? [json['normalizer']] : [])];
   return jsonFile('tokenizer.json', lowerCase ? { ...json, normalizer: { type: 'Sequence', normalizers } } : json)[1];
 }

@@ -23,16 +23,16 @@ const paddingAllowance = 64;
  * × longest) each, with little padding. A text longer than `batchTokens` has a batch of its own. The cut depends on the
  * lengths and the budget alone, so the same texts are batched alike by whoever embeds them.
  * @param lengths token count of each text
- * @returns for each batch the places of its texts in `lengths`, longest first
+ * @returns for each batch the indices of its texts in `lengths`, longest first
  */
 export function planBatches(lengths: readonly number[], batchTokens: number): number[][] {
-  const order = lengths.map((_, place) => place).sort((a, b) => lengths[b]! - lengths[a]! || a - b);
+  const order = lengths.map((_, index) => index).sort((a, b) => lengths[b]! - lengths[a]! || a - b);
   const batches: number[][] = [];
   let batch: number[] = [];
   let longest = 0;
   let padding = 0;
-  for (const place of order) {
-    const length = lengths[place]!;
+  for (const index of order) {
+    const length = lengths[index]!;
     const fits = (batch.length + 1) * longest <= batchTokens && padding + longest - length <= paddingAllowance;
     if (batch.length === 0 || !fits) {
       batch = [];
@@ -40,7 +40,7 @@ export function planBatches(lengths: readonly number[], batchTokens: number): nu
       longest = length;
       padding = 0;
     }
-    batch.push(place);
+    batch.push(index);
     padding += longest - length;
   }
   return batches;

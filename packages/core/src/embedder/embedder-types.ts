@@ -1,4 +1,5 @@
-import type { SelfCheckResult, Encoder, Head, Matrix, ModelFiles, SimilarityFunction, Tokenizer } from '../types.ts';
+import type { Encoder } from '../backend.ts';
+import type { SelfCheckResult, Head, Matrix, ModelFiles, SimilarityFunction, Tokenizer } from '../types.ts';
 
 /** What an embedding cost, and how far it can be trusted. */
 export interface Receipt {

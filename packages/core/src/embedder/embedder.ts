@@ -1,14 +1,15 @@
 import type { EmbedderParts } from './parts.ts';
 import { Pipeline } from './pipeline.ts';
-import { Run } from './run.ts';
+import { EmbedCall } from './embed-call.ts';
 import { outputSize } from './head.ts';
 import { resolveSettings, type EmbedSettings } from './settings.ts';
-import { Slots } from './slots.ts';
+import { Semaphore } from './semaphore.ts';
 import { checkTexts, WindowReader } from './windows.ts';
 import { SentvecError } from '../errors.ts';
 import { createFingerprinter, type Fingerprinter } from './fingerprint.ts';
 import type { Embedded, Embedder, EmbedOptions, Fingerprint, Receipt, StreamedVector } from './embedder-types.ts';
-import type { SelfCheckResult, Encoder, Head, ModelFiles, SimilarityFunction, Tokenizer } from '../types.ts';
+import type { Encoder } from '../backend.ts';
+import type { SelfCheckResult, Head, ModelFiles, SimilarityFunction, Tokenizer } from '../types.ts';
 
 export type { EmbedderParts } from './parts.ts';
 
@@ -18,10 +19,10 @@ export type { EmbedderParts } from './parts.ts';
  * @throws SentvecError `invalid-argument` when `maxLength` is more than the encoder has positions for
  */
 export function createEmbedder(parts: EmbedderParts): Embedder {
-  return new FourPartEmbedder(parts);
+  return new SentenceEmbedder(parts);
 }
 
-class FourPartEmbedder implements Embedder {
+class SentenceEmbedder implements Embedder {
   readonly model: ModelFiles;
   readonly dimension: number;
   readonly maxLength: number;
@@ -33,9 +34,9 @@ class FourPartEmbedder implements Embedder {
   readonly similarityFunction: SimilarityFunction;
   readonly selfCheck: SelfCheckResult | undefined;
   readonly #parts: EmbedderParts;
-  readonly #slots: Slots;
+  readonly #semaphore: Semaphore;
   readonly #fingerprinter: Fingerprinter;
-  readonly #runs = new Set<Run>();
+  readonly #calls = new Set<EmbedCall>();
   #disposal: Promise<void> | undefined;
 
   constructor(parts: EmbedderParts) {
@@ -56,13 +57,13 @@ class FourPartEmbedder implements Embedder {
     this.similarityFunction = parts.similarityFunction ?? 'cosine';
     this.selfCheck = parts.selfCheck;
     this.#parts = parts;
-    this.#slots = new Slots(parts.encoder.concurrency + 1);
+    this.#semaphore = new Semaphore(parts.encoder.concurrency + 1);
     this.#fingerprinter = createFingerprinter(parts);
   }
 
   async embed(texts: readonly string[], options: EmbedOptions = {}): Promise<Embedded> {
     const started = performance.now();
-    const { run, settings } = this.#begin(options);
+    const { call, settings } = this.#begin(options);
     try {
       await checkTexts(texts);
       const { dimension } = settings;
@@ -72,7 +73,7 @@ class FourPartEmbedder implements Embedder {
       let positions = 0;
       const allocate = (firstRow: number, rows: number) =>
         vectors.subarray(firstRow * dimension, (firstRow + rows) * dimension);
-      const pipeline = new Pipeline(this.#parts, settings, run, this.#slots, {
+      const pipeline = new Pipeline(this.#parts, settings, call, this.#semaphore, {
         allocate,
         onProgress: options.onProgress,
       });
@@ -95,7 +96,7 @@ class FourPartEmbedder implements Embedder {
       };
       return { vectors: { data: vectors, rows: texts.length, cols: dimension }, receipt };
     } finally {
-      this.#end(run);
+      this.#end(call);
     }
   }
 
@@ -103,11 +104,11 @@ class FourPartEmbedder implements Embedder {
     texts: AsyncIterable<string> | Iterable<string>,
     options: EmbedOptions = {},
   ): AsyncGenerator<StreamedVector, void, undefined> {
-    const { run, settings } = this.#begin(options);
+    const { call, settings } = this.#begin(options);
     const reader = new WindowReader(texts);
     try {
       const allocate = (_firstRow: number, rows: number) => new Float32Array(rows * settings.dimension);
-      const pipeline = new Pipeline(this.#parts, settings, run, this.#slots, {
+      const pipeline = new Pipeline(this.#parts, settings, call, this.#semaphore, {
         allocate,
         onProgress: options.onProgress,
       });
@@ -119,7 +120,7 @@ class FourPartEmbedder implements Embedder {
         }
       }
     } finally {
-      this.#end(run);
+      this.#end(call);
       await reader.close();
     }
   }
@@ -135,21 +136,21 @@ class FourPartEmbedder implements Embedder {
   }
 
   async #disposeParts(): Promise<void> {
-    for (const run of this.#runs) run.fail(disposedError());
+    for (const call of this.#calls) call.fail(disposedError());
     await Promise.all([this.tokenizer.dispose(), this.encoder.dispose()]);
   }
 
-  #begin(options: EmbedOptions): { readonly run: Run; readonly settings: EmbedSettings } {
+  #begin(options: EmbedOptions): { readonly call: EmbedCall; readonly settings: EmbedSettings } {
     this.#checkAlive();
     const settings = resolveSettings(this.#parts, options);
-    const run = new Run(options.signal);
-    this.#runs.add(run);
-    return { run, settings };
+    const call = new EmbedCall(options.signal);
+    this.#calls.add(call);
+    return { call, settings };
   }
 
-  #end(run: Run): void {
-    this.#runs.delete(run);
-    run.close();
+  #end(call: EmbedCall): void {
+    this.#calls.delete(call);
+    call.close();
   }
 
   #checkAlive(): void {

@@ -1,5 +1,6 @@
 import { SentvecError } from '../errors.ts';
-import type { Encoder, Head, Matrix, TokenizedText } from '../types.ts';
+import type { Encoder } from '../backend.ts';
+import type { Head, Matrix, TokenizedText } from '../types.ts';
 import { maskForPooling, padBatch } from './batching.ts';
 import { applyHead } from './head.ts';
 

@@ -1,7 +1,7 @@
 import { canonicalJson } from '../canonical-json.ts';
 import type { EmbedderParts } from './parts.ts';
 import type { EmbedSettings } from './settings.ts';
-import { SentvecError } from '../errors.ts';
+import { readJsonObject } from '../model-folder/json.ts';
 import { sha256 } from '../sha256.ts';
 import type { Fingerprint } from './embedder-types.ts';
 import type { ModelFiles, Projection } from '../types.ts';
@@ -55,19 +55,8 @@ async function hashFile(model: ModelFiles, path: string): Promise<string> {
 }
 
 async function readConfig(model: ModelFiles): Promise<Record<string, unknown>> {
-  const path = 'config.json';
-  if (!(await model.list()).includes(path)) return {};
-  try {
-    const config = JSON.parse(new TextDecoder().decode(await model.read(path))) as Record<string, unknown>;
-    return Object.fromEntries(Object.entries(config).filter(([field]) => !cosmeticFields.has(field)));
-  } catch (error) {
-    throw new SentvecError(
-      'invalid-model',
-      `${path} of ${model.name} is not valid JSON: ${(error as Error).message}.`,
-      { file: path },
-      { cause: error },
-    );
-  }
+  const config = (await readJsonObject(model, 'config.json')) ?? {};
+  return Object.fromEntries(Object.entries(config).filter(([field]) => !cosmeticFields.has(field)));
 }
 
 /** Where texts are cut belongs to the tokenizer: it decides which tokens a long text has. */

@@ -1,15 +1,18 @@
 import { SentvecError } from '../errors.ts';
-import type { Availability, Backend } from '../types.ts';
+import { checkBackendVersion } from './backend-version.ts';
+import type { Availability, Backend } from '../backend.ts';
 
 /**
  * A backend that stands for the first of several that can work here. Which one that is, is found out once, at its first
  * use; what goes wrong later goes wrong: a model that one backend cannot load is not tried on the next.
  * @param backends the best first
- * @throws SentvecError `invalid-argument` when there are none
+ * @throws SentvecError `invalid-argument` when there are none; `backend-unavailable` when one is of another version of
+ * the interface
  */
 export function firstAvailable(backends: readonly Backend[]): Backend {
   if (backends.length === 0)
     throw new SentvecError('invalid-argument', 'firstAvailable() got no backends. Name at least one.');
+  for (const backend of backends) checkBackendVersion(backend);
   let choice: Promise<Choice> | undefined;
   const choose = (): Promise<Choice> => {
     choice ??= findAvailable(backends).then((found) => {
@@ -20,6 +23,7 @@ export function firstAvailable(backends: readonly Backend[]): Backend {
     return choice;
   };
   return {
+    specificationVersion: 1,
     name: `first of ${backends.map(({ name }) => name).join(', ')}`,
     isAvailable: async () => (await choose()).availability,
     load: async (model, options) => {

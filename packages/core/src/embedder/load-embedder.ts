@@ -1,13 +1,16 @@
 import { checkEncoder } from '../self-check/self-check.ts';
-import { keepWeights } from '../self-check/cached-weights.ts';
 import { readStoredSelfCheck } from '../self-check/stored-self-check.ts';
 import { createEmbedder } from './embedder.ts';
 import { SentvecError, throwIfAborted } from '../errors.ts';
+import { checkBackendVersion } from './backend-version.ts';
+import { readConfigFile } from '../model-folder/config-file.ts';
+import { listedOnce, withCachedWeights } from '../model-folder/model-files.ts';
 import { readModelFolder, type ModelFolder, type ModelFolderOptions } from '../model-folder/read-model-folder.ts';
 import { readTokenizerDefinition, type TokenizerDefinition } from '../tokenizer/definition.ts';
 import { javaScriptTokenizer, type TokenizerLoader } from '../tokenizer/javascript-tokenizer.ts';
 import type { Embedder } from './embedder-types.ts';
-import type { Backend, SelfCheckResult, Encoder, LoadOptions, ModelFiles, Tokenizer } from '../types.ts';
+import type { Backend, Encoder, LoadOptions } from '../backend.ts';
+import type { SelfCheckResult, ModelFiles, Tokenizer } from '../types.ts';
 
 /** Options of {@link loadEmbedder}. */
 export interface LoadEmbedderOptions extends ModelFolderOptions, LoadOptions {
@@ -34,9 +37,10 @@ export interface LoadEmbedderOptions extends ModelFolderOptions, LoadOptions {
  */
 export async function loadEmbedder(model: ModelFiles, options: LoadEmbedderOptions = {}): Promise<Embedder> {
   const { signal, tokenizer: loadTokenizer = javaScriptTokenizer } = options;
+  if (options.backend !== undefined) checkBackendVersion(options.backend);
   throwIfAborted(signal);
-  const read = await readModelFolder(model, options);
-  const folder = { ...read, encoderFiles: keepWeights(read.encoderFiles) };
+  const read = await readModelFolder(listedOnce(model), options);
+  const folder = { ...read, encoderFiles: withCachedWeights(read.encoderFiles) };
   const definition = await readTokenizerDefinition(folder.encoderFiles, { lowercase: folder.lowerCase });
   checkVocabulary(model, definition, await configuredVocabularySize(folder));
   throwIfAborted(signal);
@@ -111,11 +115,8 @@ async function loadEncoder(
 }
 
 async function configuredVocabularySize({ encoder, encoderFiles }: ModelFolder): Promise<number | undefined> {
-  if (encoder === 'static' || !(await encoderFiles.list()).includes('config.json')) return undefined;
-  const config = JSON.parse(new TextDecoder().decode(await encoderFiles.read('config.json'))) as {
-    vocab_size?: unknown;
-  };
-  return typeof config.vocab_size === 'number' ? config.vocab_size : undefined;
+  if (encoder === 'static') return undefined;
+  return (await readConfigFile(encoderFiles, 'config.json'))?.size('vocab_size');
 }
 
 function checkVocabulary(model: ModelFiles, definition: TokenizerDefinition, size: number | undefined): void {

@@ -1,4 +1,5 @@
-import type { SelfCheckResult, Encoder, Head, ModelFiles, SimilarityFunction, Tokenizer } from '../types.ts';
+import type { Encoder } from '../backend.ts';
+import type { SelfCheckResult, Head, ModelFiles, SimilarityFunction, Tokenizer } from '../types.ts';
 
 /** What an embedder is put together from; see {@link createEmbedder}. */
 export interface EmbedderParts {

@@ -6,9 +6,9 @@ import type { EmbedOptions } from './embedder-types.ts';
 import type { Matrix, TokenizedText } from '../types.ts';
 import { encodeBatch, firstBrokenRow } from './encode-batch.ts';
 import type { EmbedderParts } from './parts.ts';
-import { abortable, type Run } from './run.ts';
+import { abortable, type EmbedCall } from './embed-call.ts';
 import type { EmbedSettings } from './settings.ts';
-import type { Slots } from './slots.ts';
+import type { Semaphore } from './semaphore.ts';
 import type { TextWindow, WindowReader } from './windows.ts';
 
 /** A window of texts with the vector of each. */
@@ -41,23 +41,29 @@ interface LaunchedWindow {
 export class Pipeline {
   readonly #parts: EmbedderParts;
   readonly #settings: EmbedSettings;
-  readonly #run: Run;
-  readonly #slots: Slots;
+  readonly #call: EmbedCall;
+  readonly #semaphore: Semaphore;
   readonly #output: PipelineOutput;
   readonly #done = { rows: 0, tokens: 0 };
 
-  constructor(parts: EmbedderParts, settings: EmbedSettings, run: Run, slots: Slots, output: PipelineOutput) {
+  constructor(
+    parts: EmbedderParts,
+    settings: EmbedSettings,
+    call: EmbedCall,
+    semaphore: Semaphore,
+    output: PipelineOutput,
+  ) {
     this.#parts = parts;
     this.#settings = settings;
-    this.#run = run;
-    this.#slots = slots;
+    this.#call = call;
+    this.#semaphore = semaphore;
     this.#output = output;
   }
 
   async *windows(reader: WindowReader): AsyncGenerator<EmbeddedWindow, void, undefined> {
     const { prompt, head } = this.#settings;
     const counted = countUnpooledTokens(prompt, head.pooling, this.#parts.tokenizer, this.#tokenizeOptions());
-    const unpooledTokens = await abortable(counted, this.#run.signal);
+    const unpooledTokens = await abortable(counted, this.#call.signal);
     let launched = await this.#launchNext(reader, unpooledTokens);
     while (launched) {
       const following = this.#launchNext(reader, unpooledTokens);
@@ -68,9 +74,9 @@ export class Pipeline {
   }
 
   async #launchNext(reader: WindowReader, unpooledTokens: number): Promise<LaunchedWindow | undefined> {
-    const window = await abortable(reader.read(), this.#run.signal);
+    const window = await abortable(reader.read(), this.#call.signal);
     if (window === undefined) return undefined;
-    const tokenized = await abortable(this.#tokenize(window), this.#run.signal);
+    const tokenized = await abortable(this.#tokenize(window), this.#call.signal);
     await giveWay();
     const finished = this.#embed(window, tokenized, unpooledTokens);
     finished.catch(() => {});
@@ -102,61 +108,72 @@ export class Pipeline {
       tokenized.map((text) => text.ids.length),
       batchTokens,
     );
-    const flights: Promise<void>[] = [];
-    let positions = 0;
-    for (const places of batches) {
-      const release = await this.#slots.take(this.#run.signal);
-      const texts = places.map((place) => tokenized[place]!);
-      positions += texts.length * texts[0]!.ids.length;
-      const job = { texts, paddingId: this.#parts.tokenizer.paddingId, head, unpooledTokens, signal: this.#run.signal };
-      const flight = encodeBatch(this.#parts.encoder, job)
-        .then((matrix) => this.#deliver(matrix, window, places, texts, vectors))
+    const inFlight: Promise<void>[] = [];
+    let computedPositions = 0;
+    for (const indices of batches) {
+      const release = await this.#semaphore.acquire(this.#call.signal);
+      const texts = indices.map((index) => tokenized[index]!);
+      computedPositions += texts.length * texts[0]!.ids.length;
+      const job = {
+        texts,
+        paddingId: this.#parts.tokenizer.paddingId,
+        head,
+        unpooledTokens,
+        signal: this.#call.signal,
+      };
+      const computed = encodeBatch(this.#parts.encoder, job)
+        .then((matrix) => this.#deliver(matrix, window, indices, texts, vectors))
         .finally(release);
-      flights.push(flight.catch((error: unknown) => this.#run.fail(describeFailure(error, window, places))));
+      inFlight.push(computed.catch((error: unknown) => this.#call.fail(describeFailure(error, window, indices))));
     }
-    await abortable(Promise.all(flights), this.#run.signal);
-    return { ...window, tokenized, vectors: { data: vectors, rows: window.texts.length, cols: dimension }, positions };
+    await abortable(Promise.all(inFlight), this.#call.signal);
+    return {
+      ...window,
+      tokenized,
+      vectors: { data: vectors, rows: window.texts.length, cols: dimension },
+      positions: computedPositions,
+    };
   }
 
   #deliver(
     matrix: Matrix,
     window: TextWindow,
-    places: readonly number[],
+    indices: readonly number[],
     texts: readonly TokenizedText[],
     vectors: Float32Array,
   ): void {
     const { dimension } = this.#settings;
-    if (matrix.rows !== places.length || matrix.cols !== dimension) {
+    if (matrix.rows !== indices.length || matrix.cols !== dimension) {
       throw new SentvecError(
         'backend-failed',
-        `The backend gave ${matrix.rows} × ${matrix.cols} numbers for ${places.length} vectors of ${dimension}.`,
+        `The backend gave ${matrix.rows} × ${matrix.cols} numbers for ${indices.length} vectors of ${dimension}.`,
       );
     }
     const broken = firstBrokenRow(matrix);
     if (broken !== -1) {
-      const row = window.firstRow + places[broken]!;
+      const row = window.firstRow + indices[broken]!;
       throw new SentvecError(
         'backend-failed',
         `The vector of row ${row} has entries that are not finite numbers: the model does not work on this text.`,
         { row },
       );
     }
-    for (const [index, place] of places.entries()) vectors.set(rowOf(matrix, index), place * dimension);
+    for (const [row, index] of indices.entries()) vectors.set(rowOf(matrix, row), index * dimension);
     this.#done.rows += texts.length;
     for (const text of texts) this.#done.tokens += text.ids.length;
-    if (!this.#run.signal.aborted) this.#output.onProgress?.({ ...this.#done });
+    if (!this.#call.signal.aborted) this.#output.onProgress?.({ ...this.#done });
   }
 
   #tokenizeOptions(): { maxLength: number; addSpecialTokens: boolean; signal: AbortSignal } {
     const { maxLength, addSpecialTokens = true } = this.#parts;
-    return { maxLength, addSpecialTokens, signal: this.#run.signal };
+    return { maxLength, addSpecialTokens, signal: this.#call.signal };
   }
 }
 
 /** Encoders and poolings of others may throw anything; the caller of `embed` gets a SentvecError. */
-function describeFailure(error: unknown, window: TextWindow, places: readonly number[]): unknown {
+function describeFailure(error: unknown, window: TextWindow, indices: readonly number[]): unknown {
   if (SentvecError.is(error)) return error;
-  const row = window.firstRow + Math.min(...places);
+  const row = window.firstRow + Math.min(...indices);
   const message = error instanceof Error ? error.message : String(error);
   return new SentvecError('backend-failed', `The batch with row ${row} failed: ${message}`, { row }, { cause: error });
 }

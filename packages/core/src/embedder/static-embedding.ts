@@ -3,7 +3,8 @@ import { outputSize } from './head.ts';
 import { giveWay, sliceIsOver } from '../event-loop.ts';
 import { applyProjections } from '../projection/projection.ts';
 import { readWeights, type Weights } from '../weights/read-weights.ts';
-import type { EncodeOptions, Encoder, Head, Matrix, ModelFiles, TokenBatch, TokenEmbeddings } from '../types.ts';
+import type { EncodeOptions, EncodePooledOptions, Encoder } from '../backend.ts';
+import type { Head, Matrix, ModelFiles, TokenBatch, TokenEmbeddings } from '../types.ts';
 
 /** A vector for each token id, wherever the token stands. */
 interface TokenTable {
@@ -89,11 +90,7 @@ class StaticEmbedding implements Encoder {
   }
 
   /** The mean without a vector for each token in between; other poolings are left to the caller. */
-  async encodePooled(
-    batch: TokenBatch,
-    head: Head,
-    options: EncodeOptions & { readonly poolingMask?: Int32Array } = {},
-  ): Promise<Matrix | undefined> {
+  async encodePooled(batch: TokenBatch, head: Head, options: EncodePooledOptions = {}): Promise<Matrix | undefined> {
     if (head.pooling.modes?.join() !== 'mean') return undefined;
     await this.#giveWay(options);
     const means = await this.#means(batch, options.poolingMask ?? batch.mask, options);

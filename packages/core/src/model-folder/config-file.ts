@@ -1,16 +1,7 @@
+/** Typed, checked reading of the values of a configuration. */
 import { SentvecError } from '../errors.ts';
 import type { ModelFiles } from '../types.ts';
-
-/** A model's files, with their list read once. */
-export interface ListedFiles {
-  readonly files: ModelFiles;
-  readonly present: ReadonlySet<string>;
-}
-
-/** Lists the files of a model. */
-export async function listFiles(files: ModelFiles): Promise<ListedFiles> {
-  return { files, present: new Set(await files.list()) };
-}
+import { isObject, readJsonObject } from './json.ts';
 
 /** A JSON object of a model folder, read value by value. `null` counts as absent. */
 export class ConfigFile {
@@ -71,49 +62,21 @@ export class ConfigFile {
 }
 
 /**
- * The JSON file at `path`, whatever it holds; `undefined` when there is no such file.
- * @throws SentvecError `invalid-model` when it is not JSON
- */
-export async function readJson({ files, present }: ListedFiles, path: string): Promise<unknown> {
-  if (!present.has(path)) return undefined;
-  const bytes = await files.read(path);
-  try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-  } catch (cause) {
-    const file = `${files.name}/${path}`;
-    throw new SentvecError(
-      'invalid-model',
-      `${file} is not JSON. Was it cut short? Download the model again.`,
-      { file },
-      { cause },
-    );
-  }
-}
-
-/**
  * The JSON object at `path`; `undefined` when there is no such file.
  * @throws SentvecError `invalid-model` when it is something else
  */
-export async function readConfigFile(listed: ListedFiles, path: string): Promise<ConfigFile | undefined> {
-  const values = await readJson(listed, path);
-  if (values === undefined) return undefined;
-  const file = `${listed.files.name}/${path}`;
-  if (isObject(values)) return new ConfigFile(file, values);
-  throw new SentvecError('invalid-model', `${file} must hold a JSON object.`, { file });
+export async function readConfigFile(files: ModelFiles, path: string): Promise<ConfigFile | undefined> {
+  const values = await readJsonObject(files, path);
+  return values && new ConfigFile(`${files.name}/${path}`, values);
 }
 
 /**
  * The JSON object at `path`.
  * @throws SentvecError `invalid-model` when there is none
  */
-export async function requireConfigFile(listed: ListedFiles, path: string): Promise<ConfigFile> {
-  const config = await readConfigFile(listed, path);
+export async function requireConfigFile(files: ModelFiles, path: string): Promise<ConfigFile> {
+  const config = await readConfigFile(files, path);
   if (config !== undefined) return config;
-  const file = `${listed.files.name}/${path}`;
+  const file = `${files.name}/${path}`;
   throw new SentvecError('invalid-model', `${file} is missing. Is the folder complete?`, { file });
-}
-
-/** Whether a JSON value is an object, no array and not null. */
-export function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

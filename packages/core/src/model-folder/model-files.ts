@@ -1,3 +1,4 @@
+/** Files of a model: in memory, in a folder of another model, with answers remembered; and the paths that they have. */
 import { SentvecError } from '../errors.ts';
 import type { ModelFiles } from '../types.ts';
 
@@ -7,20 +8,74 @@ import type { ModelFiles } from '../types.ts';
  */
 export function memoryModel(name: string, files: Readonly<Record<string, Uint8Array | string>>): ModelFiles {
   const contents = new Map(Object.entries(files).map(([path, content]) => [checkFilePath(path), content]));
+  const read = async (path: string): Promise<Uint8Array> => {
+    const content = contents.get(checkFilePath(path));
+    if (content === undefined) throw noSuchFile(name, path);
+    return typeof content === 'string' ? new TextEncoder().encode(content) : content;
+  };
   return {
     name,
     list: async () => [...contents.keys()].sort(),
-    read: async (path) => {
-      const content = contents.get(checkFilePath(path));
-      if (content === undefined) throw noSuchFile(name, path);
-      return typeof content === 'string' ? new TextEncoder().encode(content) : content;
-    },
-    size: async (path) => {
-      const content = contents.get(checkFilePath(path));
-      if (content === undefined) throw noSuchFile(name, path);
-      return typeof content === 'string' ? new TextEncoder().encode(content).byteLength : content.byteLength;
-    },
+    read,
+    size: async (path) => (await read(path)).byteLength,
   };
+}
+
+/**
+ * The files below a folder of a model, as files of a model of their own.
+ * @param path relative, with `/`; `''` and `.` are the model itself
+ * @throws SentvecError `invalid-model` when the path leaves the model
+ */
+export function subfolder(files: ModelFiles, path: string): ModelFiles {
+  const folder = joinModelPath('', path, files.name);
+  if (folder === '') return files;
+  const inFolder = (file: string): string => joinModelPath(folder, file, files.name);
+  return {
+    name: `${files.name}/${folder}`,
+    revision: files.revision,
+    directory: files.directory && `${files.directory}/${folder}`,
+    list: async () =>
+      (await files.list()).filter((file) => file.startsWith(`${folder}/`)).map((file) => file.slice(folder.length + 1)),
+    read: async (file) => files.read(inFolder(file)),
+    ...(files.sha256 && { sha256: async (file: string) => files.sha256!(inFolder(file)) }),
+    ...(files.size && { size: async (file: string) => files.size!(inFolder(file)) }),
+  };
+}
+
+/** The same model with another way to list or to read its files. */
+export function withChanges(files: ModelFiles, changes: Partial<Pick<ModelFiles, 'list' | 'read'>>): ModelFiles {
+  return {
+    name: files.name,
+    revision: files.revision,
+    directory: files.directory,
+    list: () => files.list(),
+    read: (path) => files.read(path),
+    ...(files.sha256 && { sha256: (path: string) => files.sha256!(path) }),
+    ...(files.size && { size: (path: string) => files.size!(path) }),
+    ...changes,
+  };
+}
+
+/** The same model, asked for the list of its files once. */
+export function listedOnce(files: ModelFiles): ModelFiles {
+  let listing: Promise<readonly string[]> | undefined;
+  return withChanges(files, { list: () => (listing ??= files.list()) });
+}
+
+/**
+ * The same model, remembering its safetensors once they were read, so that what is loaded from them and checked against
+ * them is not downloaded twice. Files on this disk are read again instead: they take no memory then.
+ */
+export function withCachedWeights(files: ModelFiles): ModelFiles {
+  if (files.directory !== undefined) return files;
+  const cached = new Map<string, Promise<Uint8Array>>();
+  const read = (path: string): Promise<Uint8Array> => {
+    if (!path.endsWith('.safetensors')) return files.read(path);
+    const known = cached.get(path) ?? files.read(path);
+    cached.set(path, known);
+    return known;
+  };
+  return withChanges(files, { read });
 }
 
 /**
@@ -37,6 +92,30 @@ export function checkFilePath(path: string): string {
     'invalid-model',
     `The path ${JSON.stringify(path)} cannot be a file of a model: such paths are relative, with "/", and stay inside the model's folder.`,
     { file: path },
+  );
+}
+
+/**
+ * Joins a folder inside a model and a path that a file of the model names. Both use `/`; the result has no `.`, and no
+ * `/` at either end. `''` is the model's own folder.
+ * @param source the file that names the path, for the message
+ * @throws SentvecError `invalid-model` when the path is absolute or leaves the model
+ */
+export function joinModelPath(folder: string, path: string, source: string): string {
+  const segments = folder === '' ? [] : folder.split('/');
+  if (/^[/\\]|^[a-z]:|[\0\\]/iu.test(path)) throw leavesModel(path, source);
+  for (const segment of path.split('/')) {
+    if (segment === '..') throw leavesModel(path, source);
+    if (segment !== '' && segment !== '.') segments.push(segment);
+  }
+  return segments.join('/');
+}
+
+function leavesModel(path: string, source: string): SentvecError {
+  return new SentvecError(
+    'invalid-model',
+    `${source} names the path ${JSON.stringify(path)}. Paths in a model must be relative, with "/", and stay inside the model's folder.`,
+    { file: source, path },
   );
 }
 

@@ -1,5 +1,6 @@
 import type { PoolingChoice, PoolingPlugin } from '../pooling/pooling-plugin.ts';
-import type { Encoder, Head, ModelFiles, SimilarityFunction } from '../types.ts';
+import type { Encoder } from '../backend.ts';
+import type { Head, ModelFiles, SimilarityFunction } from '../types.ts';
 
 /** What a model folder says of its encoder. */
 export interface EncoderPart {

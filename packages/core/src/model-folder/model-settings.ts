@@ -1,6 +1,6 @@
 import { SentvecError } from '../errors.ts';
-import type { SimilarityFunction } from '../types.ts';
-import { readConfigFile, type ConfigFile, type ListedFiles } from './config-file.ts';
+import type { ModelFiles, SimilarityFunction } from '../types.ts';
+import { readConfigFile, type ConfigFile } from './config-file.ts';
 import type { ModelSettings } from './model-folder.ts';
 
 const similarityFunctions: readonly SimilarityFunction[] = ['cosine', 'dot', 'euclidean', 'manhattan'];
@@ -10,8 +10,8 @@ const similarityFunctions: readonly SimilarityFunction[] = ['cosine', 'dot', 'eu
  * @throws SentvecError `invalid-model`, `unsupported-model` (a model that gives no dense vectors, an unknown
  * similarity)
  */
-export async function readModelSettings(listed: ListedFiles): Promise<ModelSettings> {
-  const config = await readConfigFile(listed, 'config_sentence_transformers.json');
+export async function readModelSettings(files: ModelFiles): Promise<ModelSettings> {
+  const config = await readConfigFile(files, 'config_sentence_transformers.json');
   if (config === undefined)
     return { prompts: {}, defaultPrompt: undefined, similarityFunction: 'cosine', truncateDim: undefined };
   const modelType = config.string('model_type') ?? 'SentenceTransformer';

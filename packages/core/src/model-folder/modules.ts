@@ -1,6 +1,8 @@
 import { SentvecError } from '../errors.ts';
-import { joinModelPath } from './model-path.ts';
-import { ConfigFile, isObject, readJson, type ListedFiles } from './config-file.ts';
+import type { ModelFiles } from '../types.ts';
+import { joinModelPath } from './model-files.ts';
+import { ConfigFile } from './config-file.ts';
+import { isObject, readJson } from './json.ts';
 
 /** One entry of `modules.json`. */
 export interface ModelModule {
@@ -26,10 +28,10 @@ export function lastSegment(classPath: string): string {
  * The modules of a sentence-transformers folder in order; `undefined` when it has no `modules.json`.
  * @throws SentvecError `invalid-model` when the file is broken or a path leaves the model
  */
-export async function readModules(listed: ListedFiles): Promise<readonly ModelModule[] | undefined> {
-  const entries = await readJson(listed, 'modules.json');
+export async function readModules(files: ModelFiles): Promise<readonly ModelModule[] | undefined> {
+  const entries = await readJson(files, 'modules.json');
   if (entries === undefined) return undefined;
-  const file = `${listed.files.name}/modules.json`;
+  const file = `${files.name}/modules.json`;
   if (!Array.isArray(entries) || entries.length === 0 || !entries.every(isObject)) {
     throw new SentvecError('invalid-model', `${file} must hold a list of modules.`, { file });
   }

@@ -2,24 +2,23 @@ import { isActivation } from '../projection/activation.ts';
 import { SentvecError } from '../errors.ts';
 import { readWeights, type Weights } from '../weights/read-weights.ts';
 import type { Activation, Matrix, ModelFiles, Projection } from '../types.ts';
-import { readConfigFile, requireConfigFile, type ConfigFile, type ListedFiles } from './config-file.ts';
+import { readConfigFile, requireConfigFile, type ConfigFile } from './config-file.ts';
 import { filePath, lastSegment, type ModelModule } from './modules.ts';
 
 /** Epsilon of `torch.nn.LayerNorm`, which the module has no way to change. */
 const layerNormEpsilon = 1e-5;
 
-const readers: Readonly<Record<string, (listed: ListedFiles, module: ModelModule) => Promise<Projection | undefined>>> =
-  {
-    Dense: readDense,
-    LayerNorm: readLayerNorm,
-    Normalize: async (listed, { path }) => {
-      const config = await readConfigFile(listed, filePath(path, 'config.json'));
-      if (config !== undefined) checkFeatures(config);
-      return { kind: 'normalize' };
-    },
-    // Dropout does nothing once a model is trained.
-    Dropout: async () => undefined,
-  };
+const readers: Readonly<Record<string, (files: ModelFiles, module: ModelModule) => Promise<Projection | undefined>>> = {
+  Dense: readDense,
+  LayerNorm: readLayerNorm,
+  Normalize: async (files, { path }) => {
+    const config = await readConfigFile(files, filePath(path, 'config.json'));
+    if (config !== undefined) checkFeatures(config);
+    return { kind: 'normalize' };
+  },
+  // Dropout does nothing once a model is trained.
+  Dropout: async () => undefined,
+};
 
 /** Whether {@link readProjectionModule} knows modules of this kind. */
 export function isProjectionKind(kind: string): boolean {
@@ -30,20 +29,20 @@ export function isProjectionKind(kind: string): boolean {
  * Reads a module that comes after the pooling; `undefined` for one without effect.
  * @throws SentvecError `invalid-model`, `unsupported-model` (an activation, or another input than the pooled vector)
  */
-export async function readProjectionModule(listed: ListedFiles, module: ModelModule): Promise<Projection | undefined> {
-  return readers[module.kind]?.(listed, module);
+export async function readProjectionModule(files: ModelFiles, module: ModelModule): Promise<Projection | undefined> {
+  return readers[module.kind]?.(files, module);
 }
 
 /** `sentence_transformers/base/modules/dense.py` */
-async function readDense(listed: ListedFiles, { path }: ModelModule): Promise<Projection> {
-  const config = await requireConfigFile(listed, filePath(path, 'config.json'));
+async function readDense(files: ModelFiles, { path }: ModelModule): Promise<Projection> {
+  const config = await requireConfigFile(files, filePath(path, 'config.json'));
   checkFeatures(config);
   const inputs = config.required('in_features', config.size('in_features'));
   const outputs = config.required('out_features', config.size('out_features'));
   const hasBias = config.boolean('bias') ?? true;
   const residual = config.boolean('use_residual') ?? false;
   const activation = readActivation(config);
-  const weights = await readModuleWeights(listed.files, path);
+  const weights = await readModuleWeights(files, path);
   if (weights.has('linear.bias') !== hasBias) {
     throw new SentvecError(
       'invalid-model',
@@ -63,10 +62,10 @@ async function readDense(listed: ListedFiles, { path }: ModelModule): Promise<Pr
 }
 
 /** `sentence_transformers/sentence_transformer/modules/layer_norm.py` */
-async function readLayerNorm(listed: ListedFiles, { path }: ModelModule): Promise<Projection> {
-  const config = await requireConfigFile(listed, filePath(path, 'config.json'));
+async function readLayerNorm(files: ModelFiles, { path }: ModelModule): Promise<Projection> {
+  const config = await requireConfigFile(files, filePath(path, 'config.json'));
   const size = config.required('dimension', config.size('dimension'));
-  const weights = await readModuleWeights(listed.files, path);
+  const weights = await readModuleWeights(files, path);
   const weight = tensorOf(weights, 'norm.weight', [size], config.file);
   const bias = tensorOf(weights, 'norm.bias', [size], config.file);
   return { kind: 'layer-norm', weight, bias, epsilon: layerNormEpsilon };

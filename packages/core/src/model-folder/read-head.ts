@@ -2,8 +2,8 @@ import { SentvecError } from '../errors.ts';
 import { createPooling } from '../pooling/pooling.ts';
 import { resolvePooling } from '../pooling/pooling-plugin.ts';
 import { projectionMisfit, projectionOutputSize } from '../projection/projection.ts';
-import type { Head, Pooling, Projection } from '../types.ts';
-import { readConfigFile, requireConfigFile, type ListedFiles } from './config-file.ts';
+import type { Head, ModelFiles, Pooling, Projection } from '../types.ts';
+import { readConfigFile, requireConfigFile } from './config-file.ts';
 import type { ModelFolderOptions } from './model-folder.ts';
 import type { ModuleRoles } from './module-roles.ts';
 import { filePath, type ModelModule } from './modules.ts';
@@ -22,7 +22,7 @@ export interface SizedHead {
  * @throws SentvecError `invalid-model`, `unsupported-model`
  */
 export async function readHead(
-  listed: ListedFiles,
+  files: ModelFiles,
   { pooling: module, projections: modules }: ModuleRoles,
   encoderSize: number | undefined,
   options: ModelFolderOptions,
@@ -30,9 +30,9 @@ export async function readHead(
   const own =
     module === undefined
       ? { pooling: createPooling('mean'), hiddenSize: encoderSize }
-      : await readPooling(listed, module, options);
+      : await readPooling(files, module, options);
   if (encoderSize !== undefined && own.hiddenSize !== undefined && own.hiddenSize !== encoderSize) {
-    const file = `${listed.files.name}/${filePath(module?.path ?? '', 'config.json')}`;
+    const file = `${files.name}/${filePath(module?.path ?? '', 'config.json')}`;
     throw new SentvecError(
       'invalid-model',
       `${file} expects token vectors of ${own.hiddenSize}, but the encoder gives ${encoderSize}.`,
@@ -43,37 +43,37 @@ export async function readHead(
   }
   const hiddenSize = encoderSize ?? own.hiddenSize;
   const pooling = options.pooling === undefined ? own.pooling : resolvePooling(options.pooling);
-  const projections = await readProjections(listed, modules, hiddenSize && pooling.outputSize(hiddenSize));
+  const projections = await readProjections(files, modules, hiddenSize && pooling.outputSize(hiddenSize));
   return { head: { pooling, projections }, hiddenSize };
 }
 
 async function readPooling(
-  listed: ListedFiles,
+  files: ModelFiles,
   { kind, path }: ModelModule,
   { poolings = [] }: ModelFolderOptions,
 ): Promise<{ readonly pooling: Pooling; readonly hiddenSize: number | undefined }> {
   const plugin = poolings.find(({ name }) => name === kind);
   if (plugin === undefined)
-    return readPoolingModule(await requireConfigFile(listed, filePath(path, 'config.json')), poolings);
-  const config = await readConfigFile(listed, filePath(path, 'config.json'));
+    return readPoolingModule(await requireConfigFile(files, filePath(path, 'config.json')), poolings);
+  const config = await readConfigFile(files, filePath(path, 'config.json'));
   return { pooling: plugin.create(config?.values ?? {}), hiddenSize: undefined };
 }
 
 async function readProjections(
-  listed: ListedFiles,
+  files: ModelFiles,
   modules: readonly ModelModule[],
   pooledSize: number | undefined,
 ): Promise<Projection[]> {
   const projections: Projection[] = [];
   let size = pooledSize;
   for (const module of modules) {
-    const projection = await readProjectionModule(listed, module);
+    const projection = await readProjectionModule(files, module);
     if (projection === undefined) continue;
     // Before the first dense layer the size may be unknown; that layer then says what it takes.
     if (projection.kind === 'dense') size ??= projection.weight.cols;
     const misfit = size === undefined ? undefined : projectionMisfit(projection, size);
     if (misfit !== undefined) {
-      const file = `${listed.files.name}/${module.path}`;
+      const file = `${files.name}/${module.path}`;
       throw new SentvecError('invalid-model', `The module in ${file} does not fit the ones before it: ${misfit}.`, {
         file,
       });

@@ -3,13 +3,13 @@ import { createPooling } from '../pooling/pooling.ts';
 import { resolvePooling } from '../pooling/pooling-plugin.ts';
 import { loadStaticEmbedding } from '../embedder/static-embedding.ts';
 import type { Head, ModelFiles } from '../types.ts';
-import { listFiles, readConfigFile, type ConfigFile, type ListedFiles } from './config-file.ts';
+import { readConfigFile, type ConfigFile } from './config-file.ts';
 import type { EncoderPart, ModelFolder, ModelFolderOptions } from './model-folder.ts';
 import { readModelSettings } from './model-settings.ts';
 import { assignRoles } from './module-roles.ts';
 import { readModules, type ModelModule } from './modules.ts';
 import { readHead } from './read-head.ts';
-import { subfolder } from './subfolder.ts';
+import { subfolder } from './model-files.ts';
 import { readTransformerModule } from './transformer-module.ts';
 
 /**
@@ -20,11 +20,10 @@ import { readTransformerModule } from './transformer-module.ts';
  * the file.
  */
 export async function readModelFolder(files: ModelFiles, options: ModelFolderOptions = {}): Promise<ModelFolder> {
-  const listed = await listFiles(files);
-  const settings = await readModelSettings(listed);
-  const modules = await readModules(listed);
+  const settings = await readModelSettings(files);
+  const modules = await readModules(files);
   const parts =
-    modules === undefined ? await readPlainFolder(listed, options) : await readModuleFolder(listed, modules, options);
+    modules === undefined ? await readPlainFolder(files, options) : await readModuleFolder(files, modules, options);
   return { ...settings, ...parts };
 }
 
@@ -33,22 +32,21 @@ export type { EncoderPart, ModelFolder, ModelFolderOptions, ModelSettings } from
 type Parts = EncoderPart & Pick<ModelFolder, 'head' | 'notes'>;
 
 async function readModuleFolder(
-  listed: ListedFiles,
+  files: ModelFiles,
   modules: readonly ModelModule[],
   options: ModelFolderOptions,
 ): Promise<Parts> {
-  const roles = assignRoles(`${listed.files.name}/modules.json`, modules, options.poolings ?? []);
+  const roles = assignRoles(`${files.name}/modules.json`, modules, options.poolings ?? []);
   const read = roles.encoder.kind === 'StaticEmbedding' ? readStaticModule : readTransformerModule;
-  const encoder = await read(listed.files, roles.encoder.path);
-  return { ...encoder, ...(await readHead(listed, roles, encoder.hiddenSize, options)), notes: [] };
+  const encoder = await read(files, roles.encoder.path);
+  return { ...encoder, ...(await readHead(files, roles, encoder.hiddenSize, options)), notes: [] };
 }
 
 /**
  * A folder without `modules.json`: the encoder is all there is, and sentence-transformers would pool by the mean too.
  */
-async function readPlainFolder(listed: ListedFiles, options: ModelFolderOptions): Promise<Parts> {
-  const { files } = listed;
-  const config = await readConfigFile(listed, 'config.json');
+async function readPlainFolder(files: ModelFiles, options: ModelFolderOptions): Promise<Parts> {
+  const config = await readConfigFile(files, 'config.json');
   if (config === undefined) {
     throw new SentvecError(
       'invalid-model',

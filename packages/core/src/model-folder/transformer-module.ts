@@ -1,8 +1,9 @@
 import { SentvecError } from '../errors.ts';
 import type { ModelFiles } from '../types.ts';
-import { isObject, listFiles, readConfigFile, type ConfigFile } from './config-file.ts';
+import { readConfigFile, type ConfigFile } from './config-file.ts';
+import { isObject } from './json.ts';
 import type { EncoderPart } from './model-folder.ts';
-import { subfolder } from './subfolder.ts';
+import { subfolder } from './model-files.ts';
 
 /** The names that sentence-transformers has given the module's config over time. */
 const configNames: readonly string[] = [
@@ -26,18 +27,19 @@ const largestPlausibleLength = 1e9;
  */
 export async function readTransformerModule(files: ModelFiles, encoderPath: string): Promise<EncoderPart> {
   const encoderFiles = subfolder(files, encoderPath);
-  const listed = await listFiles(encoderFiles);
-  const name = configNames.find((candidate) => listed.present.has(candidate));
-  const module = name === undefined ? undefined : await readConfigFile(listed, name);
+  const present = await encoderFiles.list();
+  const name = configNames.find((candidate) => present.includes(candidate));
+  const module = name === undefined ? undefined : await readConfigFile(encoderFiles, name);
   if (module !== undefined) checkTask(module);
-  const architecture = await readConfigFile(listed, 'config.json');
+  const architecture = await readConfigFile(encoderFiles, 'config.json');
   return {
     encoder: 'transformer',
     encoderPath,
     encoderFiles,
     staticEncoder: undefined,
     hiddenSize: architecture?.size('hidden_size') ?? architecture?.size('dim') ?? architecture?.size('d_model'),
-    maxLength: module?.size('max_seq_length') ?? tokenizerLimit(await readConfigFile(listed, 'tokenizer_config.json')),
+    maxLength:
+      module?.size('max_seq_length') ?? tokenizerLimit(await readConfigFile(encoderFiles, 'tokenizer_config.json')),
     lowerCase: module?.boolean('do_lower_case') ?? false,
     addSpecialTokens: true,
   };

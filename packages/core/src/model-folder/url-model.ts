@@ -1,5 +1,6 @@
 import { selfCheckFile } from '../self-check/stored-self-check.ts';
 import { SentvecError, throwIfAborted } from '../errors.ts';
+import { parseJson } from './json.ts';
 import { checkFilePath, noSuchFile } from './model-files.ts';
 import type { DownloadProgress } from '../hub/download.ts';
 import type { ModelFiles } from '../types.ts';
@@ -100,13 +101,13 @@ function isPage(response: Response): boolean {
 
 /** What cannot be read is left to those who read the file for its contents: they say what is wrong. */
 function moduleFolders(modules: Uint8Array): string[] {
-  const entries = parse(modules);
+  const entries = parseOrNothing(modules, 'modules.json');
   const paths = Array.isArray(entries) ? entries.map((entry: { path?: unknown } | null) => entry?.path) : [];
   return paths.filter((path): path is string => typeof path === 'string' && isFilePath(path));
 }
 
 function shardPaths(index: string, bytes: Uint8Array): string[] {
-  const map = (parse(bytes) as { weight_map?: unknown } | null)?.weight_map;
+  const map = (parseOrNothing(bytes, index) as { weight_map?: unknown } | null)?.weight_map;
   const folder = index.slice(0, index.lastIndexOf('/') + 1);
   const names = typeof map === 'object' && map !== null ? Object.values(map) : [];
   return names
@@ -115,9 +116,9 @@ function shardPaths(index: string, bytes: Uint8Array): string[] {
     .filter(isFilePath);
 }
 
-function parse(bytes: Uint8Array): unknown {
+function parseOrNothing(bytes: Uint8Array, file: string): unknown {
   try {
-    return JSON.parse(new TextDecoder().decode(bytes));
+    return parseJson(bytes, file);
   } catch {
     return null;
   }

@@ -1,15 +1,7 @@
 import { applyHead } from '../embedder/head.ts';
 import { SentvecError } from '../errors.ts';
-import type {
-  Backend,
-  SelfCheckResult,
-  Encoder,
-  Head,
-  Matrix,
-  ModelFiles,
-  TokenEmbeddings,
-  Tokenizer,
-} from '../types.ts';
+import type { Backend, Encoder } from '../backend.ts';
+import type { SelfCheckResult, Head, Matrix, ModelFiles, TokenEmbeddings, Tokenizer } from '../types.ts';
 import { selfCheckBatch, selfCheckIds, selfCheckRow, selfCheckText } from './self-check-batch.ts';
 import { selfCheckFile, type SelfCheckValues } from './stored-self-check.ts';
 

@@ -1,4 +1,5 @@
 import { SentvecError } from '../errors.ts';
+import { readJsonObject } from '../model-folder/json.ts';
 import type { ModelFiles, TokenEmbeddings } from '../types.ts';
 
 /** Ids of a short text, and the embeddings of its tokens by the model itself: a row for each id. */
@@ -26,14 +27,12 @@ export function encodeSelfCheck({ ids, embeddings }: SelfCheckValues): string {
  * @throws SentvecError `invalid-model` for a broken one
  */
 export async function readStoredSelfCheck(files: ModelFiles): Promise<SelfCheckValues | undefined> {
-  if (!(await files.list()).includes(selfCheckFile)) return undefined;
-  const text = new TextDecoder().decode(await files.read(selfCheckFile));
-  return decode(text) ?? refuse(`${files.name}/${selfCheckFile}`);
+  const stored = await readJsonObject(files, selfCheckFile);
+  return stored && (decode(stored) ?? refuse(`${files.name}/${selfCheckFile}`));
 }
 
-function decode(text: string): SelfCheckValues | undefined {
+function decode(stored: Readonly<Record<string, unknown>>): SelfCheckValues | undefined {
   try {
-    const stored = JSON.parse(text) as Readonly<Record<string, unknown>>;
     const { version, ids, hidden_size: cols, token_embeddings: encoded } = stored;
     if (version !== 1 || !isIds(ids) || typeof cols !== 'number' || typeof encoded !== 'string') return undefined;
     const bytes = atob(encoded);

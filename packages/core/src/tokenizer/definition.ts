@@ -1,10 +1,11 @@
 import { canonicalJson } from '../canonical-json.ts';
 import { SentvecError } from '../errors.ts';
+import { readJson, readJsonObject } from '../model-folder/json.ts';
 import { sha256 } from '../sha256.ts';
 import type { ModelFiles } from '../types.ts';
 import { bertTokenizerJson, tokenContent } from './bert-vocabulary.ts';
 import { specialTokensOf, type SpecialTokens } from './special-tokens.ts';
-import { checkTokenizerJson, isRecord, type TokenizerJson } from './tokenizer-json.ts';
+import { checkTokenizerJson, type TokenizerJson } from './tokenizer-json.ts';
 import { hashTokenizerJson } from './hash.ts';
 import { assignAddedTokenIds, tokenId, vocabularySize } from './vocabulary.ts';
 
@@ -34,17 +35,14 @@ export async function readTokenizerDefinition(
   options: { readonly lowercase?: boolean } = {},
 ): Promise<TokenizerDefinition> {
   const files = new Set(await model.list());
-  const readJson = async (name: string): Promise<Record<string, unknown>> => {
-    if (!files.has(name)) return {};
-    const value = parseJson(await readText(model, name), name);
-    if (isRecord(value)) return value;
-    throw new SentvecError('invalid-model', `${name} must hold an object.`, { file: name });
+  const config = {
+    ...(await readJsonObject(model, 'special_tokens_map.json')),
+    ...(await readJsonObject(model, 'tokenizer_config.json')),
   };
-  const config = { ...(await readJson('special_tokens_map.json')), ...(await readJson('tokenizer_config.json')) };
   const lowercase = options.lowercase ?? false;
   if (files.has('tokenizer.json')) {
     const file = 'tokenizer.json';
-    return define(checkTokenizerJson(parseJson(await readText(model, file), file), file), config, file, lowercase);
+    return define(checkTokenizerJson(await readJson(model, file), file), config, file, lowercase);
   }
   if (files.has('vocab.txt')) {
     const file = 'vocab.txt';
@@ -86,17 +84,4 @@ function paddingIdOf(raw: TokenizerJson, config: Record<string, unknown>): numbe
 
 async function readText(model: ModelFiles, path: string): Promise<string> {
   return new TextDecoder().decode(await model.read(path));
-}
-
-function parseJson(text: string, file: string): unknown {
-  try {
-    return JSON.parse(text) as unknown;
-  } catch (error) {
-    throw new SentvecError(
-      'invalid-model',
-      `${file} is not valid JSON: ${(error as Error).message}.`,
-      { file },
-      { cause: error },
-    );
-  }
 }

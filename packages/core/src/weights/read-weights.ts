@@ -1,5 +1,6 @@
 import { SentvecError } from '../errors.ts';
-import { joinModelPath } from '../model-folder/model-path.ts';
+import { joinModelPath } from '../model-folder/model-files.ts';
+import { isObject, parseJson } from '../model-folder/json.ts';
 import type { ModelFiles } from '../types.ts';
 import { readHeader, type TensorEntry, type TensorType } from './safetensors-header.ts';
 import { toFloat32, toInt32 } from './numbers.ts';
@@ -102,14 +103,9 @@ async function readShards(
 }
 
 function parseIndex(bytes: Uint8Array, file: string): [name: string, shard: string][] {
-  let index: { weight_map?: unknown } | null;
-  try {
-    index = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-  } catch (cause) {
-    throw new SentvecError('invalid-model', `${file} is not JSON. Download the model again.`, { file }, { cause });
-  }
-  const map = index?.weight_map;
-  const entries: [string, unknown][] = typeof map === 'object' && map !== null ? Object.entries(map) : [];
+  const index = parseJson(bytes, file);
+  const map = isObject(index) ? index['weight_map'] : undefined;
+  const entries: [string, unknown][] = isObject(map) ? Object.entries(map) : [];
   if (entries.length === 0 || !entries.every((entry): entry is [string, string] => typeof entry[1] === 'string')) {
     throw new SentvecError(
       'invalid-model',

@@ -1,4 +1,5 @@
 import { SentvecError } from '../errors.ts';
+import { isObject, parseJson } from '../model-folder/json.ts';
 
 /** Bits of one number of each type that the format knows (`safetensors/src/tensor.rs`). */
 const bitsOfType = {
@@ -71,16 +72,9 @@ function readHeaderSize(bytes: Uint8Array, file: string): number {
 }
 
 function parseHeader(bytes: Uint8Array, file: string): Record<string, unknown> {
-  let header: unknown;
-  let repeated: string | undefined;
-  try {
-    const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-    header = JSON.parse(text);
-    repeated = repeatedName(text);
-  } catch (cause) {
-    throw broken(file, 'has a header that is not JSON', {}, { cause });
-  }
-  if (!isRecord(header)) throw broken(file, 'has a header that is not a JSON object');
+  const header = parseJson(bytes, file, `The header of ${file}`);
+  if (!isObject(header)) throw broken(file, 'has a header that is not a JSON object');
+  const repeated = repeatedName(new TextDecoder().decode(bytes));
   if (repeated !== undefined) throw broken(file, `names ${quote(repeated)} twice in its header`, { tensor: repeated });
   return header;
 }
@@ -107,7 +101,7 @@ function repeatedName(json: string): string | undefined {
 
 function readEntry(name: string, value: unknown, dataBegin: number, fileSize: number, file: string): TensorEntry {
   const facts = { tensor: name };
-  if (!isRecord(value)) throw broken(file, `describes tensor ${quote(name)} by something that is not an object`, facts);
+  if (!isObject(value)) throw broken(file, `describes tensor ${quote(name)} by something that is not an object`, facts);
   const { dtype, shape, data_offsets: offsets } = value;
   if (typeof dtype !== 'string' || !Object.hasOwn(bitsOfType, dtype)) {
     throw broken(file, `gives tensor ${quote(name)} the unknown type ${quote(dtype)}`, facts);
@@ -156,19 +150,13 @@ function quote(value: unknown): string {
   return text.length > 200 ? `${text.slice(0, 200)}…` : text;
 }
 
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
 function isSizes(value: unknown): value is readonly number[] {
   return Array.isArray(value) && value.every((size) => Number.isSafeInteger(size) && size >= 0);
 }
 
-function broken(file: string, what: string, facts: { tensor?: string } = {}, options?: ErrorOptions): SentvecError {
-  return new SentvecError(
-    'invalid-model',
-    `${file} ${what}. Download or convert the model again.`,
-    { file, ...facts },
-    options,
-  );
+function broken(file: string, what: string, facts: { tensor?: string } = {}): SentvecError {
+  return new SentvecError('invalid-model', `${file} ${what}. Download or convert the model again.`, {
+    file,
+    ...facts,
+  });
 }

@@ -1,4 +1,4 @@
-import { memoryModel, type ModelFiles } from '@sentvec/core';
+import { memoryModel, readJsonObject, type ModelFiles } from '@sentvec/core';
 import { expectError, fail, type BackendCheck, type BackendUnderTest } from './check.ts';
 import { largeModel, largeModelSize } from './large-model.ts';
 import { padded } from './token-batches.ts';
@@ -24,7 +24,7 @@ export function loadingChecks({
     {
       name: 'a model whose weights do not fit its configuration is refused',
       run: async () => {
-        const config = await readConfig(tiny());
+        const config = await readJsonObject(tiny(), 'config.json');
         await refuse(
           'a model of another width',
           await changed(tiny(), { 'config.json': { ...config, hidden_size: 64 } }),
@@ -40,7 +40,7 @@ export function loadingChecks({
     {
       name: 'a model of an unknown architecture is refused',
       run: async () => {
-        const config = { ...(await readConfig(tiny())), model_type: 'no-such-architecture' };
+        const config = { ...(await readJsonObject(tiny(), 'config.json')), model_type: 'no-such-architecture' };
         await refuse('an unknown architecture', await changed(tiny(), { 'config.json': config }), 'unsupported-model');
       },
     },
@@ -88,10 +88,6 @@ export function loadingChecks({
       },
     },
   ];
-}
-
-async function readConfig(files: ModelFiles): Promise<Record<string, unknown>> {
-  return JSON.parse(new TextDecoder().decode(await files.read('config.json'))) as Record<string, unknown>;
 }
 
 /** A copy in memory with some files replaced, as bytes or as JSON, or taken away. */

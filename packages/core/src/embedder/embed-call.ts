@@ -4,7 +4,7 @@ import { SentvecError } from '../errors.ts';
  * One call of `embed` or `embedStream`, as far as it can be ended from outside: by the caller's signal, by a failure in
  * one of its parts, by the disposal of the embedder. Whatever comes first is the error of all that still runs.
  */
-export class Run {
+export class EmbedCall {
   readonly #controller = new AbortController();
   readonly #outer: AbortSignal | undefined;
   readonly #onAbort = (): void =>
@@ -16,12 +16,12 @@ export class Run {
     else outer?.addEventListener('abort', this.#onAbort, { once: true });
   }
 
-  /** Fires with the error that ends the run as its reason. */
+  /** Fires with the error that ends the call as its reason. */
   get signal(): AbortSignal {
     return this.#controller.signal;
   }
 
-  /** Ends the run with an error, unless it has ended before. */
+  /** Ends the call with an error, unless it has ended before. */
   fail(error: unknown): void {
     this.#controller.abort(error);
   }

@@ -1,7 +1,7 @@
-import { abortable } from './run.ts';
+import { abortable } from './embed-call.ts';
 
 /** Lets a fixed number of tasks run at once; the others wait in line. */
-export class Slots {
+export class Semaphore {
   #free: number;
   readonly #waiting: (() => void)[] = [];
 
@@ -10,11 +10,11 @@ export class Slots {
   }
 
   /**
-   * Waits for a free slot and takes it.
-   * @returns gives the slot back; to be called once
+   * Waits for a permit.
+   * @returns gives the permit back; to be called once
    * @throws the signal's reason, when it fires first
    */
-  async take(signal: AbortSignal): Promise<() => void> {
+  async acquire(signal: AbortSignal): Promise<() => void> {
     signal.throwIfAborted();
     if (this.#free > 0) this.#free -= 1;
     else await this.#wait(signal);
@@ -30,9 +30,10 @@ export class Slots {
     try {
       await abortable(turn, signal);
     } catch (error) {
-      const place = this.#waiting.indexOf(enter);
-      if (place === -1) this.#release();
-      else this.#waiting.splice(place, 1);
+      const position = this.#waiting.indexOf(enter);
+      // Already let in: the permit goes to the next in line.
+      if (position === -1) this.#release();
+      else this.#waiting.splice(position, 1);
       throw error;
     }
   }

@@ -1,0 +1,22 @@
+import { plainBackend } from '@sentvec/architectures';
+import { firstAvailable, loadEmbedder, type Backend } from '@sentvec/core';
+import { goldenModel } from '@sentvec/testing';
+import { expect, it } from 'vitest';
+
+const ofVersion = (version: unknown): Backend => ({
+  ...plainBackend(),
+  name: 'next',
+  specificationVersion: version as Backend['specificationVersion'],
+});
+
+it.each([
+  [
+    2,
+    'The backend next implements version 2 of the interface Backend; this release of @sentvec/core works with version 1.',
+  ],
+  [undefined, 'The backend next names no version of the interface Backend'],
+])('a backend of specification version %s is refused by name', async (version, message) => {
+  const refusal = expect.objectContaining({ code: 'backend-unavailable', message: expect.stringContaining(message) });
+  await expect(loadEmbedder(goldenModel('tiny-bert'), { backend: ofVersion(version) })).rejects.toEqual(refusal);
+  expect(() => firstAvailable([plainBackend(), ofVersion(version)])).toThrow(refusal);
+});
