@@ -3,6 +3,7 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { readTable } from '@sentvec/corpus';
 import {
   evaluateSts,
   fromScratch,
@@ -12,7 +13,7 @@ import {
   trainableTensors,
   type TrainingSet,
 } from '@sentvec/training';
-import { loadTrainable, onnxEngine, readTable } from '@sentvec/training/node';
+import { loadTrainable, onnxEngine } from '@sentvec/training/node';
 import { scoreOfBags } from './from-scratch/bag-of-tokens.ts';
 import { snliTriplets, wordNetPairs, wordNetSentences } from './from-scratch/training-pairs.ts';
 import { describeMachine } from './report.ts';

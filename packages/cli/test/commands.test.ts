@@ -131,7 +131,7 @@ describe('evaluate sts', () => {
   it('names file and row of a score that is no number', async () => {
     const file = await place.write('bad.csv', 'a,b,1\nc,d,much\n');
     const { code, stderr } = await place.run(['evaluate', 'sts', file]);
-    expect(stderr).toMatch(/bad\.csv, row 1: the score "much" is not a number/);
+    expect(stderr).toMatch(/bad\.csv, row 1 \(line 2\): The label in "2" is "much", not a number/);
     expect(code).toBe(1);
   });
 

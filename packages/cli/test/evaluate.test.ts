@@ -76,5 +76,5 @@ it('mine-negatives: near texts that are not the positive, as rows for training',
 it('a column that is not there is named, with those that are', async () => {
   const { code, stderr } = await place.run(['evaluate', 'triplet', 'triplets.jsonl', '--columns', 'a,b,c']);
   expect(code).toBe(1);
-  expect(stderr).toContain('no column "a". Its columns: anchor, positive, negative');
+  expect(stderr).toContain('row 0 (line 1): There is no field "a"; the row has anchor, positive, negative');
 });

@@ -10,6 +10,7 @@ export {
 } from './manifest.ts';
 export { openEmbeddings, type EmbeddingBatch, type Embeddings } from './open-embeddings.ts';
 export { CorpusProgress, type CorpusProgressEvent } from './progress.ts';
+export { readTable, type ColumnName, type Table, type TableRequest } from './read-table.ts';
 export type { Rejection, RejectionCode } from './rejection.ts';
 export type { CorpusOptions, CorpusRequest, InputFormat, OutputFormat, Precision } from './request.ts';
 export type { IdType, RowId } from './rows/row.ts';

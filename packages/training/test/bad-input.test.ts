@@ -17,7 +17,7 @@ test.each([
     'a missing column',
     { data: [{ ...pairs, columns: ['a', 'c'], loss: 'CoSENTLoss' }] },
     'invalid-corpus',
-    'no column "c". Its columns: a, b, score',
+    'row 0 (line 1): There is no field "c"; the row has a, b, score',
   ],
   ['an unknown loss', { data: [{ ...pairs, loss: 'NoLoss' }] }, 'invalid-argument', 'CosineSimilarityLoss'],
   [

@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
+import { readTable } from '@sentvec/corpus';
 import { useLite } from '@sentvec/model-use-lite';
 import { goldenPath } from '@sentvec/testing';
 import {
@@ -12,7 +13,7 @@ import {
   type RecordOptions,
   type TrainingEngine,
 } from '@sentvec/training';
-import { loadTrainable, onnxEngine, readTable } from '@sentvec/training/node';
+import { loadTrainable, onnxEngine } from '@sentvec/training/node';
 import { tfjsEngine } from '@sentvec/training/tfjs';
 import { makeNativeTraining, nativeAbsence } from './native-training.ts';
 

@@ -1,8 +1,8 @@
-import type { Embedder, Matrix } from '@sentvec/core';
+import { SentvecError, type Embedder, type Matrix } from '@sentvec/core';
+import type { ColumnName } from '@sentvec/corpus';
 import { type Command, defineCommand } from '../command.ts';
 import { backendArguments, modelArguments, withModel } from '../model.ts';
 import { embeddingProgress } from '../progress.ts';
-import type { PairColumns } from '../read-scored-pairs.ts';
 import { renderTable } from '../table.ts';
 import { UsageError } from '../usage-error.ts';
 
@@ -12,7 +12,11 @@ export const evaluateSts: Command = defineCommand({
   name: 'evaluate sts',
   summary: "Does the model agree with people about how alike texts are? (Spearman's and Pearson's correlation)",
   args: {
-    file: { type: 'positional', required: true, description: 'CSV, TSV or JSON lines: a text, another text, a score.' },
+    file: {
+      type: 'positional',
+      required: true,
+      description: 'CSV, TSV, JSON lines or Parquet: a text, another text, a score.',
+    },
     ...modelArguments,
     ...backendArguments,
     columns: {
@@ -37,12 +41,8 @@ export const evaluateSts: Command = defineCommand({
     const { args, positionals } = context;
     const { file } = args;
     if (positionals.length > 1) throw new UsageError(`Name one file of scored pairs, not ${positionals.length}.`);
-    const columns = parseColumns(args.columns);
-    const [{ embeddingSimilarity }, { readScoredPairs }] = await Promise.all([
-      import('@sentvec/core'),
-      import('../read-scored-pairs.ts'),
-    ]);
-    const { first, second, scores } = await readScoredPairs(file, columns);
+    const { first, second, scores } = await readScoredPairs(file, parseColumns(args.columns));
+    const { embeddingSimilarity } = await import('@sentvec/core');
     await withModel(args, context, async (embedder) => {
       const [a, b] = await embedPairs(embedder, first, second, { prompt: args.prompt, signal: context.signal });
       const metrics = embeddingSimilarity(a, b, scores);
@@ -84,7 +84,36 @@ async function embedPairs(
   }
 }
 
-function parseColumns(value: string | undefined): PairColumns {
+/** Pairs of texts with the score that people gave them. */
+interface ScoredPairs {
+  readonly first: readonly string[];
+  readonly second: readonly string[];
+  readonly scores: readonly number[];
+}
+
+type PairColumns = readonly [first: ColumnName, second: ColumnName, score: ColumnName];
+
+async function readScoredPairs(file: string, named: PairColumns | undefined): Promise<ScoredPairs> {
+  const { readTable } = await import('@sentvec/corpus');
+  const usual = /\.(jsonl|ndjson)(\.gz)?$/i.test(file)
+    ? (['sentence1', 'sentence2', 'score'] as const)
+    : ([0, 1, 2] as const);
+  const [one, two, label] = named ?? usual;
+  const { columns, labels = [] } = await readTable({ file, columns: [one, two], label, header: named ? true : 'auto' });
+  const [first = [], second = []] = columns;
+  const list = labels.findIndex((score) => !Number.isFinite(score));
+  if (list >= 0) {
+    const message = `${file}, row ${list}: the score is ${JSON.stringify(labels[list])}, not a number. Name the columns with --columns.`;
+    throw new SentvecError('invalid-corpus', message, { file, row: list });
+  }
+  if (labels.length < 2) {
+    const message = `${file} has ${labels.length} scored pairs; a correlation needs at least 2.`;
+    throw new SentvecError('invalid-corpus', message, { file });
+  }
+  return { first, second, scores: labels.map(Number) };
+}
+
+function parseColumns(value: string | undefined): PairColumns | undefined {
   if (value === undefined) return undefined;
   const names = value.split(',').map((name) => name.trim());
   if (names.length === 3 && names.every((name) => name !== '')) return [names[0]!, names[1]!, names[2]!];

@@ -67,7 +67,7 @@ export const mineNegatives: Command = defineCommand({
       throw new UsageError('--columns names two columns, for example --columns question,answer.');
     const [{ mineHardNegatives }, { readTable }] = await Promise.all([
       import('@sentvec/training'),
-      import('@sentvec/training/node'),
+      import('@sentvec/corpus'),
     ]);
     const { columns: texts } = await readTable({ file: args.file, columns });
     const [anchors = [], positives = []] = texts;

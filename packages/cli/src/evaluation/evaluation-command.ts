@@ -58,7 +58,7 @@ export function evaluationCommand(task: EvaluationTask): Command {
       const columns = args.columns?.split(',').map((name) => name.trim()) ?? task.columns;
       if (columns.length !== task.columns.length)
         throw new UsageError(`--columns names ${task.columns.length} columns: ${task.columns.join(',')}.`);
-      const { readTable } = await import('@sentvec/training/node');
+      const { readTable } = await import('@sentvec/corpus');
       const tables: (readonly (readonly string[])[])[] = [];
       for (const file of positionals)
         tables.push((await readTable({ file, columns, header: !args['no-header'] })).columns);

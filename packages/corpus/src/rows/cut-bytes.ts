@@ -1,9 +1,8 @@
-import { SentvecError } from '@sentvec/core';
 import type { ChunkLimits, Cut } from '../chunk.ts';
 import { byteBlocks } from '../files/byte-range.ts';
 import type { ByteFormat, CorpusOptions } from '../request.ts';
 import type { Source } from '../sources/source.ts';
-import { scannerOf } from './scanner-of.ts';
+import { scannerOf, unclosedQuoteError } from './scanner-of.ts';
 
 /**
  * Cuts a file whose rows are ranges of bytes into pieces within the limits. Reads the file once, a block at a time;
@@ -38,10 +37,7 @@ export async function* cutBytes(
     yield* done.splice(0);
   }
   const unclosed = scanner.end();
-  if (unclosed !== undefined) {
-    const message = `${source.name}: the quote that opens a field on line ${unclosed} is never closed. Close it, or double it if it is part of the text.`;
-    throw new SentvecError('invalid-corpus', message, { file: source.name, line: unclosed });
-  }
+  if (unclosed !== undefined) throw unclosedQuoteError(source.name, unclosed);
   if (open) done.push(open);
   yield* done;
 }

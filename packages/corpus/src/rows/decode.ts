@@ -1,8 +1,9 @@
-import type { ByteChunk } from '../chunk.ts';
+/** Makes records of the bytes of rows: of JSON lines, plain text, CSV and TSV. */
+import { isUtf8 } from 'node:buffer';
+import { SentvecError } from '@sentvec/core';
+import { parse } from 'csv-parse/sync';
 import type { RejectionCode } from '../rejection.ts';
-import type { CorpusOptions } from '../request.ts';
-import { inspectSource } from '../sources/inspect.ts';
-import { parseCsv } from './parse-csv.ts';
+import type { ByteFormat, CorpusOptions } from '../request.ts';
 import { delimiters } from './scanner-of.ts';
 
 /** A record, or what is wrong with its bytes. */
@@ -10,38 +11,41 @@ export type Decoded =
   | { readonly record: Readonly<Record<string, unknown>> }
   | { readonly code: RejectionCode; readonly reason: string };
 
-/** Makes a record of a row's bytes, which are valid UTF-8. `index` counts the rows of the chunk. */
-export type Decode = (bytes: Buffer, index: number) => Decoded;
-
-/** How the rows of a chunk become records. */
-export async function decoderOf(
-  chunk: ByteChunk,
-  split: CorpusOptions['split'],
-  textField: string,
-  rows: readonly Buffer[],
-): Promise<Decode> {
-  const { format } = chunk;
-  if (format === 'jsonl') return decodeJson;
-  if (format === 'text') return split === 'line' ? decodeLine(textField) : decodeParagraph(textField);
-  const { columns = [] } = await inspectSource(chunk.source, { path: chunk.path, bytes: chunk.end }, format);
-  return csvDecoder(columns, parseCsv(rows, delimiters[format]));
+/** How the bytes of rows are to be read. */
+export interface RowEncoding {
+  readonly format: ByteFormat;
+  readonly split: CorpusOptions['split'];
+  /** The only field of a row of plain text. */
+  readonly textField: string;
+  /** The columns of CSV. Without them the fields of a record are called 0, 1, 2 and so on, and may be any number. */
+  readonly columns?: readonly string[] | undefined;
 }
 
-function decodeLine(textField: string): Decode {
-  return (bytes) => ({ record: { [textField]: bytes.toString('utf8') } });
+/** Makes a record of each row. The bytes of a row are those between line terminators. */
+export function decodeRows(rows: readonly Buffer[], encoding: RowEncoding): Decoded[] {
+  const { format, split, textField, columns } = encoding;
+  const csv = format === 'csv' || format === 'tsv' ? parseCsv(rows, delimiters[format]) : [];
+  return rows.map((bytes, index) => {
+    if (!isUtf8(bytes))
+      return { code: 'invalid-utf8', reason: 'The row is not valid UTF-8. Convert the file to UTF-8.' };
+    if (format === 'jsonl') return decodeJson(bytes.toString('utf8'));
+    if (format === 'text') return { record: { [textField]: plainText(bytes.toString('utf8'), split) } };
+    return decodeCsv(csv[index]!, columns);
+  });
 }
 
-function decodeParagraph(textField: string): Decode {
-  return (bytes) => {
-    const lines = bytes.toString('utf8').split('\n');
-    return { record: { [textField]: lines.map((line) => line.trim()).join(' ') } };
-  };
+function plainText(text: string, split: CorpusOptions['split']): string {
+  if (split === 'line') return text;
+  return text
+    .split('\n')
+    .map((line) => line.trim())
+    .join(' ');
 }
 
-function decodeJson(bytes: Buffer): Decoded {
+function decodeJson(text: string): Decoded {
   let value: unknown;
   try {
-    value = JSON.parse(bytes.toString('utf8'));
+    value = JSON.parse(text);
   } catch (error) {
     return {
       code: 'invalid-json',
@@ -50,18 +54,54 @@ function decodeJson(bytes: Buffer): Decoded {
   }
   if (typeof value === 'object' && value !== null && !Array.isArray(value))
     return { record: value as Record<string, unknown> };
-  return { code: 'invalid-json', reason: 'The line is not a JSON object with a field for the text.' };
+  return { code: 'invalid-json', reason: 'The line is not a JSON object.' };
 }
 
-function csvDecoder(columns: readonly string[], records: readonly (readonly string[] | Error)[]): Decode {
-  return (_bytes, index) => {
-    const record = records[index]!;
-    if (record instanceof Error)
-      return { code: 'invalid-csv', reason: `The record cannot be read: ${record.message}.` };
-    if (record.length !== columns.length) {
-      const reason = `The record has ${record.length} fields, but the header has ${columns.length}. Quote a field that holds a delimiter.`;
-      return { code: 'invalid-csv', reason };
-    }
-    return { record: Object.fromEntries(columns.map((column, at) => [column, record[at]])) };
+function decodeCsv(cells: readonly string[] | Error, columns: readonly string[] | undefined): Decoded {
+  if (cells instanceof Error) return { code: 'invalid-csv', reason: `The record cannot be read: ${cells.message}.` };
+  if (columns === undefined) return { record: Object.fromEntries(cells.entries()) };
+  if (cells.length !== columns.length) {
+    const reason = `The record has ${cells.length} fields, but the header has ${columns.length}. Quote a field that holds a delimiter.`;
+    return { code: 'invalid-csv', reason };
+  }
+  return { record: Object.fromEntries(columns.map((column, at) => [column, cells[at]])) };
+}
+
+/**
+ * The names of columns in the header of a CSV file.
+ *
+ * @throws SentvecError `invalid-corpus` for a header that cannot be read
+ */
+export function parseHeader(file: string, header: Buffer, delimiter: string): readonly string[] {
+  const [columns = []] = parseCsv([header], delimiter);
+  if (!(columns instanceof Error)) return columns;
+  const message = `${file}: the header cannot be read: ${columns.message}.`;
+  throw new SentvecError('invalid-corpus', message, { file, line: 1 }, { cause: columns });
+}
+
+/**
+ * The fields of each record, or why a record cannot be read. A quote within an unquoted field is a part of the text.
+ */
+function parseCsv(records: readonly Buffer[], delimiter: string): (readonly string[] | Error)[] {
+  const options = {
+    delimiter,
+    relax_quotes: true,
+    relax_column_count: true,
+    skip_empty_lines: true,
+    record_delimiter: ['\r\n', '\n'],
   };
+  try {
+    const all = parse(Buffer.concat(records.flatMap((record) => [record, Buffer.from('\n')])), options);
+    if (all.length === records.length) return all;
+  } catch {
+    // One of the records is broken. The loop below finds out which.
+  }
+  return records.map((record) => {
+    try {
+      const [fields = [''], ...more] = parse(record, options);
+      return more.length === 0 ? fields : new Error('its quotes do not pair up');
+    } catch (error) {
+      return error instanceof Error ? error : new Error(String(error));
+    }
+  });
 }

@@ -1,10 +1,10 @@
-import { isUtf8 } from 'node:buffer';
 import { SentvecError } from '@sentvec/core';
 import type { ByteChunk } from '../chunk.ts';
 import { readByteRange } from '../files/byte-range.ts';
 import type { Rejection } from '../rejection.ts';
 import type { CorpusOptions } from '../request.ts';
-import { decoderOf } from './decode.ts';
+import { inspectSource } from '../sources/inspect.ts';
+import { decodeRows } from './decode.ts';
 import { reject, takeRow, type Row, type RowFields, type RowPlace } from './row.ts';
 import { newline } from './row-scanner.ts';
 import { scannerOf } from './scanner-of.ts';
@@ -12,8 +12,8 @@ import { scannerOf } from './scanner-of.ts';
 /** A larger row is rejected unread. */
 export const largestRow: number = 64 * 1024 * 1024;
 
-/** The bytes of a row, without the line terminator, and the line on which it begins. */
-interface RawRow {
+/** The bytes of a row, without the line terminator, and the line on which it begins, from 1. */
+export interface RawRow {
   readonly bytes: Buffer;
   readonly line: number;
 }
@@ -39,14 +39,22 @@ export async function readByteRows(
     ];
   }
   const raw = findRows(await readByteRange(chunk.path, chunk.start, chunk.end), chunk, split);
-  const records = raw.map(({ bytes }) => bytes);
-  const decode = await decoderOf(chunk, split, fields.textField, records);
-  return raw.map(({ bytes, line }, index) => {
-    const place = placeOf(chunk, index, line);
-    if (!isUtf8(bytes)) return reject(place, 'invalid-utf8', 'The row is not valid UTF-8. Convert the file to UTF-8.');
-    const decoded = decode(bytes, index);
-    return 'record' in decoded ? takeRow(decoded.record, place, fields) : reject(place, decoded.code, decoded.reason);
+  const columns = await columnsOf(chunk);
+  const encoding = { format: chunk.format, split, textField: fields.textField, columns };
+  const decoded = decodeRows(
+    raw.map(({ bytes }) => bytes),
+    encoding,
+  );
+  return decoded.map((row, index) => {
+    const place = placeOf(chunk, index, raw[index]!.line);
+    return 'record' in row ? takeRow(row.record, place, fields) : reject(place, row.code, row.reason);
   });
+}
+
+/** The columns of a chunk of CSV. */
+async function columnsOf({ format, source, path, end }: ByteChunk): Promise<readonly string[] | undefined> {
+  if (format !== 'csv' && format !== 'tsv') return undefined;
+  return (await inspectSource(source, { path, bytes: end }, format)).columns;
 }
 
 function placeOf(chunk: ByteChunk, index: number, line: number): RowPlace {
@@ -67,7 +75,7 @@ function findRows(buffer: Buffer, chunk: ByteChunk, split: CorpusOptions['split'
   return rows;
 }
 
-function withoutTerminator(bytes: Buffer): Buffer {
+export function withoutTerminator(bytes: Buffer): Buffer {
   let end = bytes.length;
   if (bytes[end - 1] === newline) end -= 1;
   if (bytes[end - 1] === 13) end -= 1;

@@ -52,21 +52,12 @@ export function takeRow(
 ): Row | Rejection {
   const { textField, idField } = fields;
   if (!Object.hasOwn(record, textField)) {
-    return reject(
-      place,
-      'missing-field',
-      `There is no field "${textField}"; the row has ${listFields(Object.keys(record))}.`,
-    );
+    return reject(place, 'missing-field', missingField(textField, record));
   }
   const text = record[textField];
-  if (typeof text !== 'string')
-    return reject(place, 'not-text', `The field "${textField}" is ${nameType(text)}, not a text.`);
+  if (typeof text !== 'string') return reject(place, 'not-text', notText(textField, text));
   if (idField !== null && !Object.hasOwn(record, idField)) {
-    return reject(
-      place,
-      'missing-field',
-      `There is no field "${idField}"; the row has ${listFields(Object.keys(record))}.`,
-    );
+    return reject(place, 'missing-field', missingField(idField, record));
   }
   const id = idField === null ? place.row : idFrom(record[idField], idField, fields.idType);
   if (typeof id === 'object') return reject(place, 'invalid-id', id.problem);
@@ -89,6 +80,16 @@ function idFrom(value: unknown, field: string, type: IdType): RowId | { readonly
   return {
     problem: `The id in "${field}" is ${nameType(value)}, but the first ids of the corpus are whole numbers. Write all ids as strings.`,
   };
+}
+
+/** What is wrong with a record that lacks a field. */
+export function missingField(field: string, record: Readonly<Record<string, unknown>>): string {
+  return `There is no field "${field}"; the row has ${listFields(Object.keys(record))}.`;
+}
+
+/** What is wrong with a field that should hold a text. */
+export function notText(field: string, value: unknown): string {
+  return `The field "${field}" is ${nameType(value)}, not a text.`;
 }
 
 /** Names of fields for a message, the first twenty. */

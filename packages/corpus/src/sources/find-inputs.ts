@@ -24,13 +24,22 @@ async function findInput(input: string): Promise<FoundInput[]> {
   const stats = await statFile(input);
   if (stats) return [describe(input, stats)];
   const { glob, isDynamicPattern } = await import('tinyglobby');
-  if (!isDynamicPattern(input)) {
-    throw new SentvecError('invalid-corpus', `There is no file ${input}. Check the path.`, { file: input });
-  }
+  if (!isDynamicPattern(input)) throw missingFileError(input);
   const names = (await glob(input, { onlyFiles: true, expandDirectories: false, absolute: isAbsolute(input) })).sort();
   if (names.length === 0)
     throw new SentvecError('invalid-corpus', `No file matches ${input}. Check the pattern.`, { file: input });
   return Promise.all(names.map(async (name) => describe(name, await stat(name))));
+}
+
+/** One file, which must exist. @throws SentvecError `invalid-corpus` when it is not there or is a folder, `io-failed` */
+export async function findFile(file: string): Promise<FoundInput> {
+  const stats = await statFile(file);
+  if (stats) return describe(file, stats);
+  throw missingFileError(file);
+}
+
+function missingFileError(file: string): SentvecError {
+  return new SentvecError('invalid-corpus', `There is no file ${file}. Check the path.`, { file });
 }
 
 async function statFile(path: string): Promise<Stats | undefined> {

@@ -1,6 +1,6 @@
 import { SentvecError } from '@sentvec/core';
-import { parse } from 'csv-parse/sync';
 import { csvScanner } from '../rows/csv-scanner.ts';
+import { parseHeader } from '../rows/decode.ts';
 import { readParquetMetadata } from '../rows/parquet-file.ts';
 import { delimiters } from '../rows/scanner-of.ts';
 import type { CorpusOptions, InputFormat } from '../request.ts';
@@ -31,7 +31,8 @@ export async function inspectSource(
   return format === 'csv' || format === 'tsv' ? skipHeader(source, format) : source;
 }
 
-const byteOrderMark = Buffer.from([0xef, 0xbb, 0xbf]);
+/** The first bytes of some files in UTF-8. They belong to no row. */
+export const byteOrderMark: Buffer = Buffer.from([0xef, 0xbb, 0xbf]);
 
 async function inspectParquet(name: string, file: { path: string; bytes: number }, head: Buffer): Promise<Source> {
   if (!isParquet(head)) {
@@ -60,26 +61,14 @@ async function skipHeader(source: Source, format: InputFormat & keyof typeof del
     if (end !== undefined) break;
   }
   scanner.end();
-  if (end === undefined)
-    throw new SentvecError('invalid-corpus', `${source.name} has no header. Its first line must name the columns.`, {
-      file: source.name,
-      line: 1,
-    });
+  if (end === undefined) throw missingHeaderError(source.name);
   const bytes = await readByteRange(source.path, source.start, end);
   const lines = bytes.reduce((count, byte) => count + (byte === 10 ? 1 : 0), 0);
-  return { ...source, start: end, firstLine: 1 + lines, columns: headerColumns(source.name, bytes, delimiter) };
+  return { ...source, start: end, firstLine: 1 + lines, columns: parseHeader(source.name, bytes, delimiter) };
 }
 
-function headerColumns(name: string, bytes: Buffer, delimiter: string): string[] {
-  try {
-    const [columns] = parse(bytes, { delimiter, relax_quotes: true, skip_empty_lines: true });
-    return columns ?? [];
-  } catch (cause) {
-    throw new SentvecError(
-      'invalid-corpus',
-      `${name}: the header cannot be read: ${String(cause)}.`,
-      { file: name, line: 1 },
-      { cause },
-    );
-  }
+/** The error for a CSV file without a single line. */
+export function missingHeaderError(file: string): SentvecError {
+  const message = `${file} has no header. Its first line must name the columns.`;
+  return new SentvecError('invalid-corpus', message, { file, line: 1 });
 }

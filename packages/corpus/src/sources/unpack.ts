@@ -1,8 +1,7 @@
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { addAbortSignal, PassThrough, Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
+import { addAbortSignal, pipeline, Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { SentvecError, throwIfAborted } from '@sentvec/core';
 import { createPendingFile } from '../files/atomic-write.ts';
@@ -44,45 +43,50 @@ async function copyUnpacked(input: FoundInput, path: string, options: UnpackOpti
   const file = await createPendingFile(path, options.temporary);
   let total = 0;
   try {
-    // The first byte may never come. Reading begins at once, so that the stream's error is heard.
-    if (options.signal) addAbortSignal(options.signal, stream);
-    const { first, all } = await peek(stream);
-    const unpacker = isGzip(first) ? createGunzip() : new PassThrough();
-    await pipeline(
-      Readable.from(all, { objectMode: false }),
-      unpacker,
-      async (blocks: AsyncIterable<Buffer>) => {
-        for await (const block of blocks) {
-          await file.write(block);
-          total += block.byteLength;
-          options.onProgress?.(total);
-        }
-      },
-      { signal: options.signal },
-    );
+    for await (const block of await unpackedBlocks(stream, options.signal)) {
+      await file.write(block);
+      total += block.byteLength;
+      options.onProgress?.(total);
+    }
     await file.publish();
   } catch (error) {
     await file.discard();
     throwIfAborted(options.signal);
-    throw unpackError(error, input);
+    throw unpackError(error, input.name);
   } finally {
     stream.destroy();
   }
   return total;
 }
 
-/** The first bytes of a stream, and all of it, those included. */
-async function peek(stream: Readable): Promise<{ first: Buffer; all: AsyncIterable<Buffer> }> {
-  const blocks: AsyncIterator<Buffer | string> = stream[Symbol.asyncIterator]();
+/** The bytes of a stream, unpacked when they are gzip. */
+export async function unpackedBlocks(stream: Readable, signal?: AbortSignal): Promise<AsyncIterable<Buffer>> {
+  // The first byte may never come. Reading begins at once, so that the stream's error is heard.
+  if (signal) addAbortSignal(signal, stream);
+  const { first, all } = await peek(stream, 2);
+  if (!isGzip(first)) return all;
+  return pipeline(Readable.from(all, { objectMode: false }), createGunzip(), () => stream.destroy());
+}
+
+/** The first bytes of a stream, at least so many unless it is shorter; and all of its bytes, those included. */
+export async function peek(
+  stream: AsyncIterable<Buffer | string>,
+  least: number,
+): Promise<{ first: Buffer; all: AsyncIterable<Buffer> }> {
+  const blocks = stream[Symbol.asyncIterator]();
   let first = Buffer.alloc(0);
   let next = await blocks.next();
   for (; next.done !== true; next = await blocks.next()) {
     first = Buffer.concat([first, asBuffer(next.value)]);
-    if (first.length >= 2) break;
+    if (first.length >= least) break;
   }
   async function* everything(): AsyncGenerator<Buffer, void> {
-    if (first.length > 0) yield first;
-    for (next = await blocks.next(); next.done !== true; next = await blocks.next()) yield asBuffer(next.value);
+    try {
+      if (first.length > 0) yield first;
+      for (next = await blocks.next(); next.done !== true; next = await blocks.next()) yield asBuffer(next.value);
+    } finally {
+      await blocks.return?.();
+    }
   }
   return { first, all: everything() };
 }
@@ -95,10 +99,11 @@ function isGzip(bytes: Buffer): boolean {
   return bytes[0] === 0x1f && bytes[1] === 0x8b;
 }
 
-function unpackError(error: unknown, input: FoundInput): unknown {
+/** What made {@link unpackedBlocks} fail, as an error that names the file. */
+export function unpackError(error: unknown, file: string): unknown {
   if (error instanceof Error && 'code' in error && String(error.code).startsWith('Z_')) {
-    const message = `${input.name} is a broken gzip file (${error.message}). Fetch or pack it again.`;
-    return new SentvecError('invalid-corpus', message, { file: input.name }, { cause: error });
+    const message = `${file} is a broken gzip file (${error.message}). Fetch or pack it again.`;
+    return new SentvecError('invalid-corpus', message, { file }, { cause: error });
   }
-  return ioFailed(error, 'Reading', input.name);
+  return ioFailed(error, 'Reading', file);
 }

@@ -1,10 +1,10 @@
 import * as v from 'valibot';
 import { poolingModes, SentvecError } from '@sentvec/core';
+import type { ColumnName } from '@sentvec/corpus';
 import { lossFromName } from '../losses/loss-from-name.ts';
 import type { Loss } from '../loss.ts';
 import type { FromScratchOptions } from '../from-scratch/from-scratch.ts';
 import { checkEvaluationConfig, column, count, evaluationSchema, type EvaluationConfig } from './evaluation-config.ts';
-import type { ColumnName } from './read-table.ts';
 
 /** A model with random weights; see `fromScratch`. Its seed is that of the run. */
 export type ScratchConfig = Omit<FromScratchOptions, 'seed'>;

@@ -1,10 +1,10 @@
 import { resolve } from 'node:path';
 import { SentvecError } from '@sentvec/core';
+import { readTable, type Table } from '@sentvec/corpus';
 import { byLength, groupedByLabel, inOrder, noDuplicates, shuffled, type Sampler } from '../samplers.ts';
 import type { TrainingSet } from '../training-set.ts';
 import { lossOf, type DataConfig } from './config.ts';
 import type { LoadedTrainable } from './load-trainable.ts';
-import { readTable, type Table } from './read-table.ts';
 
 const samplers: Readonly<Record<NonNullable<DataConfig['sampler']>, Sampler>> = {
   shuffled,

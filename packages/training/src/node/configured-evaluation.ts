@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import { SentvecError, type SimilarityFunction } from '@sentvec/core';
+import { readTable, type Table } from '@sentvec/corpus';
 import { withPrompt, type EmbedTexts, type SearchPrompts } from '../embed-texts.ts';
 import { evaluateBinaryClassification } from '../evaluation/binary-classification.ts';
 import { evaluateClassification, type ClassifiedTexts } from '../evaluation/classification.ts';
@@ -13,7 +14,6 @@ import type { Evaluation } from '../training-history.ts';
 import { promptText } from './configured-data.ts';
 import type { EvaluationConfig, EvaluationType } from './evaluation-config.ts';
 import type { LoadedTrainable } from './load-trainable.ts';
-import { readTable, type Table } from './read-table.ts';
 
 /** Judges the vectors that a model gives at the moment. */
 type Judge = (embed: EmbedTexts) => Promise<Evaluation>;

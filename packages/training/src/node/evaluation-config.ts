@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import { SentvecError } from '@sentvec/core';
-import type { ColumnName } from './read-table.ts';
+import type { ColumnName } from '@sentvec/corpus';
 
 /** A whole number of at least 1. */
 export const count: v.GenericSchema<number> = v.pipe(v.number(), v.integer(), v.minValue(1));

@@ -4,5 +4,4 @@ export { evaluationTypes, type EvaluationConfig, type EvaluationType } from './e
 export { trainingConfigSchema } from './config-schema.ts';
 export { loadTrainable, type LoadedTrainable } from './load-trainable.ts';
 export { onnxEngine, type OnnxEngineOptions } from './onnx-engine.ts';
-export { readTable, type ColumnName, type Table, type TableRequest } from './read-table.ts';
 export { trainFromConfig, type TrainedFolder, type TrainFromConfigOptions } from './train-from-config.ts';

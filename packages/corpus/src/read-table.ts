@@ -1,0 +1,214 @@
+/** Reads files of examples (texts by column, with a label) from JSON lines, CSV, TSV and Parquet. */
+import { createReadStream } from 'node:fs';
+import { SentvecError } from '@sentvec/core';
+import { decodeRows, parseHeader } from './rows/decode.ts';
+import { jsonValue } from './rows/json-value.ts';
+import { readParquetMetadata, readParquetRows } from './rows/parquet-file.ts';
+import { listFields, missingField, notText } from './rows/row.ts';
+import { delimiters } from './rows/scanner-of.ts';
+import { streamRows } from './rows/stream-rows.ts';
+import { findFile } from './sources/find-inputs.ts';
+import { missingHeaderError } from './sources/inspect.ts';
+import { recogniseFormat, refuseUnreadable } from './sources/recognise-format.ts';
+import { peek, unpackedBlocks, unpackError } from './sources/unpack.ts';
+
+/** A column by its name, or by its number, counted from 0. JSON lines have no numbered columns. */
+export type ColumnName = string | number;
+
+/** What to read of a file of examples. */
+export interface TableRequest {
+  /** JSON lines, CSV, TSV or Parquet, plain or gzip: by the file's name, else by its first bytes. */
+  readonly file: string;
+  /** The columns of texts. */
+  readonly columns: readonly ColumnName[];
+  readonly label?: ColumnName | undefined;
+  /**
+   * `number`: a label is a number or a list of numbers. `class`: the name of a class; numbers are names too.
+   * @default 'number'
+   */
+  readonly labelKind?: 'number' | 'class' | undefined;
+  /**
+   * Whether the first row of CSV names the columns. `auto`: it does unless its label is a number, which takes a
+   * numbered label. Other formats know their columns.
+   * @default true
+   */
+  readonly header?: boolean | 'auto' | undefined;
+}
+
+/** Texts by column, and labels. */
+export interface Table {
+  readonly columns: readonly (readonly string[])[];
+  /** The labels with `labelKind: 'number'`: a number a row, or a list of numbers a row. */
+  readonly labels?: readonly (number | readonly number[])[] | undefined;
+  /** The labels with `labelKind: 'class'`. */
+  readonly classes?: readonly string[] | undefined;
+}
+
+/**
+ * Reads a file of examples whole.
+ *
+ * @throws SentvecError `invalid-corpus` for a file that is not there or is broken, a column that is not there, a field
+ * that is not text, a label that is not a number. It names the file, and the row (counted from 0) and line
+ */
+export async function readTable(request: TableRequest): Promise<Table> {
+  const { columns: names, label, labelKind = 'number' } = request;
+  const columns = names.map((): string[] => []);
+  const labels: (number | readonly number[])[] = [];
+  const classes: string[] = [];
+  for await (const row of readRows(request)) {
+    for (const [index, name] of names.entries()) columns[index]!.push(textOf(row, name));
+    if (label === undefined) continue;
+    if (labelKind === 'class') classes.push(classOf(row, label));
+    else labels.push(labelOf(row, label));
+  }
+  if (label === undefined) return { columns };
+  return labelKind === 'class' ? { columns, classes } : { columns, labels };
+}
+
+/** A row of a file, as named values. */
+interface TableRow {
+  readonly file: string;
+  /** Counted from 0. A header is no row. */
+  readonly row: number;
+  /** Counted from 1. Parquet has none. */
+  readonly line?: number | undefined;
+  readonly record: Readonly<Record<string, unknown>>;
+  /** The columns in order, where the format has them in one place: CSV with a header, and Parquet. */
+  readonly columns?: readonly string[] | undefined;
+}
+
+async function* readRows(request: TableRequest): AsyncGenerator<TableRow, void> {
+  const { file } = request;
+  const { path } = await findFile(file);
+  const stream = createReadStream(path);
+  try {
+    const { first, all } = await peek(await unpackedBlocks(stream), 4096);
+    refuseUnreadable(file, first);
+    const format = recogniseFormat(file, first);
+    if (format === 'text') throw notTableError(file);
+    if (format === 'parquet') yield* readParquetTable(request, path);
+    else yield* readTextTable(request, format, all);
+  } catch (error) {
+    throw unpackError(error, file);
+  } finally {
+    stream.destroy();
+  }
+}
+
+async function* readTextTable(
+  request: TableRequest,
+  format: 'jsonl' | 'csv' | 'tsv',
+  blocks: AsyncIterable<Buffer>,
+): AsyncGenerator<TableRow, void> {
+  const { file } = request;
+  let columns: readonly string[] | undefined;
+  let beforeHeader = format !== 'jsonl';
+  let row = 0;
+  for await (const found of streamRows(file, format, blocks)) {
+    let rows = found;
+    if (beforeHeader && format !== 'jsonl') {
+      const cells = parseHeader(file, rows[0]!.bytes, delimiters[format]);
+      beforeHeader = false;
+      if (hasHeader(request, cells)) {
+        columns = cells;
+        wantedColumns(request, columns);
+        rows = rows.slice(1);
+      }
+    }
+    const encoding = { format, split: 'line', textField: '', columns } as const;
+    const decoded = decodeRows(
+      rows.map(({ bytes }) => bytes),
+      encoding,
+    );
+    for (const [index, each] of decoded.entries()) {
+      const { line } = rows[index]!;
+      if ('code' in each) throw rowError({ file, row, line }, each.reason);
+      yield { file, row, line, record: each.record, columns };
+      row += 1;
+    }
+  }
+  if (beforeHeader && request.header !== false && request.header !== 'auto') throw missingHeaderError(file);
+}
+
+function hasHeader({ header = true, label }: TableRequest, cells: readonly string[]): boolean {
+  if (header !== 'auto') return header;
+  return typeof label !== 'number' || !isNumeric(cells[label]);
+}
+
+async function* readParquetTable(request: TableRequest, path: string): AsyncGenerator<TableRow, void> {
+  const { file } = request;
+  const summary = await readParquetMetadata(file, path);
+  const wanted = wantedColumns(request, summary.columns);
+  let start = 0;
+  for (const group of summary.metadata.row_groups) {
+    const end = start + Number(group.num_rows);
+    const records = await readParquetRows(file, path, { start, end, columns: wanted });
+    for (const [index, record] of records.entries()) {
+      yield {
+        file,
+        row: start + index,
+        record: jsonValue(record) as Record<string, unknown>,
+        columns: summary.columns,
+      };
+    }
+    start = end;
+  }
+}
+
+/** The names of the columns that a request wants, each once. @throws SentvecError `invalid-corpus` for a missing one */
+function wantedColumns({ file, columns, label }: TableRequest, there: readonly string[]): string[] {
+  const wanted = new Set([...columns, ...(label === undefined ? [] : [label])].map((column) => nameOf(column, there)));
+  for (const name of wanted) {
+    if (there.includes(name) && there.indexOf(name) === there.lastIndexOf(name)) continue;
+    const problem = there.includes(name) ? `two columns "${name}"` : `no column "${name}"`;
+    const message = `${file} has ${problem}. Its columns: ${listFields(there)}.`;
+    throw new SentvecError('invalid-corpus', message, { file, fields: there });
+  }
+  return [...wanted];
+}
+
+function textOf(row: TableRow, column: ColumnName): string {
+  const { name, value } = fieldOf(row, column);
+  if (typeof value === 'string') return value;
+  throw rowError(row, notText(name, value));
+}
+
+function labelOf(row: TableRow, column: ColumnName): number | readonly number[] {
+  const { name, value } = fieldOf(row, column);
+  if (isNumeric(value)) return Number(value);
+  if (Array.isArray(value) && value.length > 0 && value.every((entry) => typeof entry === 'number')) return value;
+  throw rowError(row, `The label in "${name}" is ${JSON.stringify(value)}, not a number.`);
+}
+
+function classOf(row: TableRow, column: ColumnName): string {
+  const { name, value } = fieldOf(row, column);
+  if (typeof value === 'string' && value.trim() !== '') return value;
+  if (typeof value === 'number' || typeof value === 'boolean') return String(value);
+  throw rowError(row, `The label in "${name}" is ${JSON.stringify(value)}, not the name of a class.`);
+}
+
+function fieldOf(row: TableRow, column: ColumnName): { readonly name: string; readonly value: unknown } {
+  const name = nameOf(column, row.columns);
+  if (Object.hasOwn(row.record, name)) return { name, value: row.record[name] };
+  throw rowError(row, missingField(name, row.record));
+}
+
+/** The name of a numbered column is its place in the header. Without a header the number is the name. */
+function nameOf(column: ColumnName, columns: readonly string[] | undefined): string {
+  return typeof column === 'number' ? (columns?.[column] ?? String(column)) : column;
+}
+
+function isNumeric(value: unknown): boolean {
+  if (typeof value === 'string') return value.trim() !== '' && !Number.isNaN(Number(value));
+  return typeof value === 'number' && !Number.isNaN(value);
+}
+
+function rowError({ file, row, line }: Pick<TableRow, 'file' | 'row' | 'line'>, reason: string): SentvecError {
+  const position = line === undefined ? `row ${row}` : `row ${row} (line ${line})`;
+  return new SentvecError('invalid-corpus', `${file}, ${position}: ${reason}`, { file, row, line });
+}
+
+function notTableError(file: string): SentvecError {
+  const message = `${file} is not a table. Examples are read from .jsonl, .csv, .tsv and .parquet files, plain or .gz.`;
+  return new SentvecError('invalid-corpus', message, { file });
+}
