@@ -1,8 +1,7 @@
-import { canonicalJson } from '../canonical-json.ts';
+import { canonicalJson, sha256 } from '@sentvec/platform';
 import type { EmbedderParts } from './parts.ts';
 import type { EmbedSettings } from './settings.ts';
 import { readJsonObject } from '../model-folder/json.ts';
-import { sha256 } from '../sha256.ts';
 import type { Fingerprint } from './embedder-types.ts';
 import type { ModelFiles, Projection } from '../types.ts';
 import { weightFiles } from '../weights/weight-files.ts';

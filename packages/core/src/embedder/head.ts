@@ -1,5 +1,5 @@
+import { shouldYield, yieldToEventLoop } from '@sentvec/platform';
 import { SentvecError } from '../errors.ts';
-import { giveWay, sliceIsOver } from '../event-loop.ts';
 import { applyProjections, projectionOutputSize } from '../projection/projection.ts';
 import type { Head, Matrix, Projection, TokenBatch, TokenEmbeddings } from '../types.ts';
 
@@ -14,7 +14,7 @@ export async function applyHead(head: Head, tokens: TokenEmbeddings, batch: Toke
   const rowsOfStep = Math.max(1, Math.floor(stepCost / rowCost(head, batch.cols, tokens.cols)));
   let result: Matrix | undefined;
   for (let row = 0; row < batch.rows; row += rowsOfStep) {
-    if (sliceIsOver()) await giveWay();
+    if (shouldYield()) await yieldToEventLoop();
     const count = Math.min(rowsOfStep, batch.rows - row);
     const vectors = applyProjections(head.projections, poolRows(head, tokens, batch, row, count));
     result ??= { data: new Float32Array(batch.rows * vectors.cols), rows: batch.rows, cols: vectors.cols };

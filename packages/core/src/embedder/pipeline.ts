@@ -1,6 +1,6 @@
+import { yieldToEventLoop } from '@sentvec/platform';
 import { countUnpooledTokens, planBatches } from './batching.ts';
 import { SentvecError } from '../errors.ts';
-import { giveWay } from '../event-loop.ts';
 import { rowOf } from '../search/matrix-rows.ts';
 import type { EmbedOptions } from './embedder-types.ts';
 import type { Matrix, TokenizedText } from '../types.ts';
@@ -77,7 +77,7 @@ export class Pipeline {
     const window = await abortable(reader.read(), this.#call.signal);
     if (window === undefined) return undefined;
     const tokenized = await abortable(this.#tokenize(window), this.#call.signal);
-    await giveWay();
+    await yieldToEventLoop();
     const finished = this.#embed(window, tokenized, unpooledTokens);
     finished.catch(() => {});
     return { finished };

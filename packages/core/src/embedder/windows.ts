@@ -1,6 +1,6 @@
+import { shouldYield, yieldToEventLoop } from '@sentvec/platform';
 import { windowCharacters, windowTexts } from './batching.ts';
 import { SentvecError } from '../errors.ts';
-import { giveWay, sliceIsOver } from '../event-loop.ts';
 
 /**
  * The most UTF-16 code units of a text. To report its true length all of it is tokenized, which takes some 200 bytes
@@ -37,7 +37,7 @@ export class WindowReader {
       if (text === undefined) break;
       texts.push(text);
       characters += text.length;
-      if (sliceIsOver()) await giveWay();
+      if (shouldYield()) await yieldToEventLoop();
     }
     return texts.length === 0 ? undefined : { firstRow, texts };
   }
@@ -79,7 +79,7 @@ export class WindowReader {
 export async function checkTexts(texts: readonly unknown[]): Promise<void> {
   for (let row = 0; row < texts.length; row += 1) {
     checkText(texts[row], row);
-    if (sliceIsOver()) await giveWay();
+    if (shouldYield()) await yieldToEventLoop();
   }
 }
 

@@ -1,6 +1,6 @@
+import { sha256 } from '@sentvec/platform';
 import { SentvecError } from '../errors.ts';
 import { checkFilePath, noSuchFile } from '../model-folder/model-files.ts';
-import { sha256 } from '../sha256.ts';
 import type { ModelFiles } from '../types.ts';
 import { HubClient } from './client.ts';
 import { downloadFile, wrongHash, type DownloadProgress, type DownloadTarget } from './download.ts';

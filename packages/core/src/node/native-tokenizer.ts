@@ -1,5 +1,5 @@
+import { shouldYield, yieldToEventLoop } from '@sentvec/platform';
 import { SentvecError, throwIfAborted } from '../errors.ts';
-import { giveWay, sliceIsOver } from '../event-loop.ts';
 import type { TokenizerDefinition } from '../tokenizer/definition.ts';
 import { checkTokenizeOptions, finishIds, prepareText } from '../tokenizer/finish.ts';
 import type { TokenizerLoader } from '../tokenizer/javascript-tokenizer.ts';
@@ -78,7 +78,7 @@ async function encodeInGroups(
     const group = nextGroup(texts, results.length, definition);
     for (const encoding of await library.encodeBatch(group, { addSpecialTokens: false })) {
       results.push(finishIds(encoding.getIds(), definition, options));
-      if (sliceIsOver()) await giveWay();
+      if (shouldYield()) await yieldToEventLoop();
     }
   }
   return results;

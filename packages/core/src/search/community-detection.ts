@@ -1,5 +1,5 @@
+import { shouldYield, yieldToEventLoop } from '@sentvec/platform';
 import { SentvecError } from '../errors.ts';
-import { giveWay, sliceIsOver } from '../event-loop.ts';
 import { gatherRows } from './matrix-rows.ts';
 import { chunkSizes, scanScores, type ScanOptions } from './score-scan.ts';
 import { byScoreThenRow, type SearchHit } from './top-rows.ts';
@@ -90,7 +90,7 @@ async function findNeighbours(
   );
   for (const hits of neighbours) {
     hits.sort(byScoreThenRow);
-    if (sliceIsOver()) await giveWay();
+    if (shouldYield()) await yieldToEventLoop();
   }
   return neighbours;
 }

@@ -1,5 +1,5 @@
+import { shouldYield, yieldToEventLoop } from '@sentvec/platform';
 import { throwIfAborted } from '../errors.ts';
-import { giveWay, sliceIsOver } from '../event-loop.ts';
 import { ScoreHeap } from './score-heap.ts';
 import { semanticSearch } from './semantic-search.ts';
 import { similarityFunctions } from './similarity.ts';
@@ -94,7 +94,7 @@ async function uniquePairs(
       seen.add(first * rows + second);
       bestLast.push({ score, first, second });
     }
-    if (candidates.size % 256 === 0 && sliceIsOver()) await giveWay();
+    if (candidates.size % 256 === 0 && shouldYield()) await yieldToEventLoop();
     throwIfAborted(signal);
   }
   return reverseScores(bestLast);

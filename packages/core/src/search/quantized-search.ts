@@ -1,5 +1,5 @@
+import { shouldYield, yieldToEventLoop } from '@sentvec/platform';
 import { SentvecError } from '../errors.ts';
-import { giveWay, sliceIsOver } from '../event-loop.ts';
 import { rowOf } from './matrix-rows.ts';
 import { QuantizedScorer } from './quantized-scorer.ts';
 import type { QuantizedMatrix } from './quantization.ts';
@@ -78,7 +78,7 @@ async function rescoreEach(
     const vector = rowOf(queries, query);
     const rescored = top.rows().map((row) => ({ row, score: dot(vector, vectorOf(row)) }));
     hits.push(rescored.sort(byScoreThenRow).slice(0, topK));
-    if (sliceIsOver()) await giveWay();
+    if (shouldYield()) await yieldToEventLoop();
   }
   return hits;
 }

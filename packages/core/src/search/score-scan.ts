@@ -1,5 +1,5 @@
+import { shouldYield, yieldToEventLoop } from '@sentvec/platform';
 import { throwIfAborted } from '../errors.ts';
-import { giveWay, sliceIsOver } from '../event-loop.ts';
 import { checkCount } from './vector-checks.ts';
 
 /** Options of everything that compares queries with a corpus in blocks. */
@@ -80,7 +80,7 @@ export async function scanScores<Chunk extends { readonly rows: number }>(
             firstRow: rowsBefore + from,
             rowCount: to - from,
           });
-          if (sliceIsOver()) await giveWay();
+          if (shouldYield()) await yieldToEventLoop();
           throwIfAborted(signal);
         }
       }

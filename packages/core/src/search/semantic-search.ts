@@ -1,5 +1,5 @@
+import { shouldYield, yieldToEventLoop } from '@sentvec/platform';
 import { SentvecError } from '../errors.ts';
-import { giveWay, sliceIsOver } from '../event-loop.ts';
 import { chunkSizes, scanScores, type Chunks, type ScanOptions, type ScoredBlock } from './score-scan.ts';
 import { similarityFunctions } from './similarity.ts';
 import { TopRows, type SearchHit } from './top-rows.ts';
@@ -70,7 +70,7 @@ export async function sortEach(tops: readonly TopRows[]): Promise<SearchHit[][]>
   const hits: SearchHit[][] = [];
   for (const top of tops) {
     hits.push(top.sorted());
-    if (sliceIsOver()) await giveWay();
+    if (shouldYield()) await yieldToEventLoop();
   }
   return hits;
 }

@@ -1,7 +1,6 @@
-import { canonicalJson } from '../canonical-json.ts';
+import { canonicalJson, sha256 } from '@sentvec/platform';
 import { SentvecError } from '../errors.ts';
 import { readJson, readJsonObject } from '../model-folder/json.ts';
-import { sha256 } from '../sha256.ts';
 import type { ModelFiles } from '../types.ts';
 import { bertTokenizerJson, tokenContent } from './bert-vocabulary.ts';
 import { specialTokensOf, type SpecialTokens } from './special-tokens.ts';

@@ -1,5 +1,4 @@
-import { canonicalJson } from '../canonical-json.ts';
-import { sha256 } from '../sha256.ts';
+import { canonicalJson, sha256 } from '@sentvec/platform';
 import type { TokenizerJson } from './tokenizer-json.ts';
 
 /**

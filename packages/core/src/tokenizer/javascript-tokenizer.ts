@@ -1,5 +1,5 @@
+import { shouldYield, yieldToEventLoop } from '@sentvec/platform';
 import { SentvecError, throwIfAborted } from '../errors.ts';
-import { giveWay, sliceIsOver } from '../event-loop.ts';
 import type { TokenizedText, TokenizeOptions, Tokenizer } from '../types.ts';
 import type { TokenizerDefinition } from './definition.ts';
 import { checkTokenizeOptions, finishIds, prepareText } from './finish.ts';
@@ -43,7 +43,7 @@ async function encodeInSlices(
   for (const text of texts) {
     throwIfAborted(options.signal);
     results.push(finishIds(idsOf(prepareText(text, definition)), definition, options));
-    if (sliceIsOver()) await giveWay();
+    if (shouldYield()) await yieldToEventLoop();
   }
   return results;
 }
