@@ -36,11 +36,10 @@ async function recordCalls(work: () => Promise<void>): Promise<string[]> {
   const probe = await open(root);
   const prototype = Object.getPrototypeOf(probe) as { sync(): Promise<void>; stat(): Promise<fs.Stats> };
   await probe.close();
-  const { sync } = prototype;
   const { rename } = fs.promises;
-  vi.spyOn(prototype, 'sync').mockImplementation(async function (this: typeof prototype) {
+  const spy = vi.spyOn(prototype, 'sync');
+  spy.mockImplementation(async function (this: typeof prototype) {
     calls.push((await this.stat()).isDirectory() ? 'sync folder' : 'sync file');
-    await sync.call(this);
   });
   fs.promises.rename = async (from, to) => {
     calls.push('rename');
@@ -50,7 +49,7 @@ async function recordCalls(work: () => Promise<void>): Promise<string[]> {
   try {
     await work();
   } finally {
-    vi.restoreAllMocks();
+    spy.mockRestore();
     fs.promises.rename = rename;
     syncBuiltinESMExports();
   }
