@@ -1,7 +1,9 @@
-import { execFileSync, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import fs from 'node:fs';
 import { mkdir, mkdtemp, open, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -114,15 +116,17 @@ describe('a file', () => {
     });
   });
 
-  test('never takes the place of a pipe, a device or a folder', async () => {
-    execFileSync('mkfifo', [join(root, 'pipe')]);
+  test('never takes the place of a socket, a device or a folder', async () => {
+    const server = createServer().listen(join(root, 'socket'));
+    await once(server, 'listening');
     await mkdir(join(root, 'folder'));
-    for (const path of [join(root, 'pipe'), join(root, 'folder'), '/dev/null']) {
+    for (const path of [join(root, 'socket'), join(root, 'folder'), '/dev/null']) {
       await expect(writeFileAtomically(path, 'x')).rejects.toMatchObject({
         code: 'invalid-output',
         message: `${path} is there and is not a file. Choose another path.`,
       });
     }
+    server.close();
     expect(await contents()).toEqual({});
   });
 
