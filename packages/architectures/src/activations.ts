@@ -1,4 +1,4 @@
-import { absolute, minimum, negate } from './composed.ts';
+import { absolute, minimum, negate } from './derived-operations.ts';
 import type { Operations } from './operations.ts';
 
 /** A function that is applied to each entry. */

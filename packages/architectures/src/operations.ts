@@ -36,7 +36,7 @@ export interface MatrixProductOptions {
  * The closed set of tensor operations over which encoders, heads and losses are written, each once, generic over the
  * tensor type. An interpreter decides what a tensor is: numbers in memory (`plainOperations`), a value in an ONNX graph
  * (`OnnxRecorder`), a TensorFlow.js tensor; `Tape` wraps any of them and differentiates. Everything else, such as mean,
- * minimum, cosine or log-softmax, is put together from these (`composed.ts`).
+ * minimum, cosine or log-softmax, is put together from these (`derived-operations.ts`).
  *
  * Rules that hold throughout:
  * - There are two kinds of tensor. **Floats** (float32) are what everything computes with. **Indices** (integers) only

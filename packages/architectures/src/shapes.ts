@@ -55,6 +55,11 @@ export function checkBroadcast(from: Shape, to: Shape): void {
   }
 }
 
+/** @throws Error when a constant does not have as many numbers as its shape */
+export function checkConstant({ length }: ArrayLike<number>, shape: Shape): void {
+  if (length !== productOf(shape)) throw new Error(`constant: ${length} numbers do not fill ${describeShape(shape)}.`);
+}
+
 /** @throws Error when the two shapes hold different numbers of entries */
 export function checkReshape(from: Shape, to: Shape): void {
   if (productOf(from) !== productOf(to))

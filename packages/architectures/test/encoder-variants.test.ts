@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { memoryModel, writeSafetensors } from '@sentvec/core';
+import { readEncoder } from '@sentvec/architectures';
 import { bucketStarts } from '../src/encoders/mpnet.ts';
 import { batchOf, encodeOnnx, encodePlain, largestGap, tokensOf } from './encoding.ts';
 import {
@@ -160,6 +161,17 @@ describe('facts that follow from the definitions', () => {
       name.replace('LayerNorm.weight', 'LayerNorm.gamma').replace('LayerNorm.bias', 'LayerNorm.beta'),
     );
     expect(largestDifference(await encodePlain(older, batch), await encodePlain(randomModel(bert), batch))).toBe(0);
+  });
+
+  it('a weight may stand in the file under two names, and is known by both', async () => {
+    const weights = randomWeights(bert);
+    const norm = weights.get('embeddings.LayerNorm.weight')!;
+    weights.set('embeddings.LayerNorm.gamma', norm);
+    const definition = await readEncoder(modelFolder(bert, writeSafetensors(Object.fromEntries(weights))));
+    expect(definition.storedNames('embeddings.LayerNorm.weight')).toEqual([
+      'embeddings.LayerNorm.weight',
+      'embeddings.LayerNorm.gamma',
+    ]);
   });
 
   it('a static embedding is the rows of its table', async () => {

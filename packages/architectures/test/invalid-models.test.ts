@@ -63,11 +63,12 @@ const tables: readonly (readonly [what: string, files: ModelFiles, code: ErrorCo
   ],
   ['a missing size', withConfig({ num_hidden_layers: null }), 'invalid-model', [/"num_hidden_layers"/, /nothing/]],
   ['a size beyond all numbers', withConfig({ num_hidden_layers: 1e300 }), 'invalid-model', [/"num_hidden_layers"/]],
+  ['more layers than there are weights for', withConfig({ num_hidden_layers: 3 }), 'invalid-model', [/layer\.2\./]],
   [
-    'more layers than there are weights for',
+    'more layers than any model has',
     withConfig({ num_hidden_layers: 2 ** 50 }),
     'invalid-model',
-    [/layer\.2\./],
+    [/"num_hidden_layers"/, /1 to 1024/],
   ],
   [
     'heads that do not divide the width',
@@ -99,6 +100,12 @@ const tables: readonly (readonly [what: string, files: ModelFiles, code: ErrorCo
     withoutWeight('encoder.layer.1.output.dense.bias'),
     'invalid-model',
     [/encoder\.layer\.1\.output\.dense\.bias/],
+  ],
+  [
+    'a size under the name that the architecture has for it',
+    modelFolder({ ...tinyConfigs['distilbert'], dim: 'six' }, new Uint8Array(0)),
+    'invalid-model',
+    [/"dim"/, /"six"/],
   ],
   ['no token table', withoutWeight('embeddings.word_embeddings.weight'), 'invalid-model', [/word_embeddings/]],
   ['no weights', memoryModel('m', { 'config.json': JSON.stringify(bert) }), 'invalid-model', [/model\.safetensors/]],

@@ -72,7 +72,7 @@ export function randomWeights(
   seed = 1,
 ): Map<string, { readonly shape: readonly number[]; readonly data: Float32Array }> {
   return new Map(
-    [...encoderNetwork(config).weights()].map(([name, shape], i) => {
+    [...encoderNetwork(config).weights].map(([name, { shape }], i) => {
       const count = shape.reduce((a, b) => a * b, 1);
       return [name, { shape, data: Float32Array.from(randomNumbers(count, seed * 1000 + i), (x) => x / 2) }];
     }),

@@ -8,6 +8,7 @@ import {
   plainTensor,
   Tape,
 } from '@sentvec/architectures';
+import { shapeOperations } from '../src/shape-operations.ts';
 import { declareInputs, feedsOf, largestDifference, runOnnx } from './onnx-session.ts';
 import { type OperationCase, operationCases, random, valueCases } from './operation-cases.ts';
 
@@ -112,6 +113,14 @@ describe('the gradient of', () => {
     const [slope] = inner.gradients(cube, [y]);
     expect(slope!.value.data[0]).toBeCloseTo(3 * 1.5 ** 2, 12);
     expect(outer.gradients(slope!, [x])[0]!.data[0]).toBeCloseTo(6 * 1.5, 12);
+  });
+});
+
+describe('on shapes alone', () => {
+  it.each([...operationCases, ...valueCases])('$name gives the shape of the plain result', (operation) => {
+    const shapesOf = (tensors: readonly PlainTensor[] = []) => tensors.map(({ shape }) => shape);
+    const found = operation.compute(shapeOperations, shapesOf(operation.parameters), shapesOf(operation.others));
+    expect(found).toEqual(plainResult(operation).shape);
   });
 });
 

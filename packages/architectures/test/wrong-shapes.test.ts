@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { OnnxRecorder, type Operations, plainOperations } from '@sentvec/architectures';
+import { shapeOperations } from '../src/shape-operations.ts';
 
 type Mistake = <T>(ops: Operations<T>, tensor: (...shape: number[]) => T) => unknown;
 
@@ -53,6 +54,7 @@ const mistakes: readonly (readonly [what: string, make: Mistake, says: RegExp])[
 const interpreters = {
   'plain TypeScript': () => plainOperations,
   'the ONNX recorder': () => new OnnxRecorder().operations,
+  'the interpreter of shapes': () => shapeOperations,
 };
 
 describe.each(Object.entries(interpreters))('%s refuses', (_, interpreter) => {

@@ -76,7 +76,8 @@ async function encoderWeights(
   const stored = await readWeights(files);
   for (const name of stored.names().filter((each) => isFloat(stored.type(each)))) tensors[name] = stored.tensor(name);
   for (const [name, shape] of definition.weights) {
-    tensors[definition.storedName(name)] = { shape, data: trained.get(name) ?? definition.weight(name) };
+    const tensor = { shape, data: trained.get(name) ?? definition.weight(name) };
+    for (const storedName of definition.storedNames(name)) tensors[storedName] = tensor;
   }
   return writeSafetensors(tensors, { format: 'pt' });
 }

@@ -1,4 +1,4 @@
-import { mean, negate } from '../composed.ts';
+import { mean, negate } from '../derived-operations.ts';
 import { productOf } from '../dimensions.ts';
 import type {
   Dimension,

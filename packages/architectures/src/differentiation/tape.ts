@@ -1,22 +1,6 @@
+// Reverse-mode differentiation over any interpreter of the operations.
 import type { Operations } from '../operations.ts';
-import type { Pullback } from './rules.ts';
-import { trackedOperations } from './tracked-operations.ts';
-
-/** A step of the computation that a gradient flows back through. */
-export interface TapeStep<T> {
-  readonly position: number;
-  /** The operands that gradients are wanted for, and how each gets its share. */
-  readonly operands: readonly { readonly step: TapeStep<T>; readonly pullback: Pullback<T> }[];
-}
-
-/** A tensor on a tape. Without `step` it does not depend on any parameter. */
-export interface Tracked<T> {
-  readonly value: T;
-  readonly step?: TapeStep<T>;
-}
-
-/** An operand of an operation together with its pullback. */
-export type TrackedOperand<T> = readonly [operand: Tracked<T>, pullback: Pullback<T>];
+import { type TapeStep, type Tracked, trackedOperations, type TrackedOperand } from './tracked-operations.ts';
 
 /**
  * Reverse-mode differentiation of anything that is written over the operations. Its `operations` do what those it wraps

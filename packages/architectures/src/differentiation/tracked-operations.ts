@@ -1,8 +1,23 @@
+// The operations on tensors that remember how they came about, which is what a tape walks back along.
 import { sumOf } from '../dimensions.ts';
 import type { Dimension, Operand, Operations } from '../operations.ts';
 import { resolveAxis } from '../shapes.ts';
 import * as rules from './rules.ts';
-import type { Tracked, TrackedOperand } from './tape.ts';
+/** A step of the computation that a gradient flows back through. */
+export interface TapeStep<T> {
+  readonly position: number;
+  /** The operands that gradients are wanted for, and how each gets its share. */
+  readonly operands: readonly { readonly step: TapeStep<T>; readonly pullback: rules.Pullback<T> }[];
+}
+
+/** A tensor on a tape. Without `step` it does not depend on any parameter. */
+export interface Tracked<T> {
+  readonly value: T;
+  readonly step?: TapeStep<T> | undefined;
+}
+
+/** An operand of an operation together with its pullback. */
+export type TrackedOperand<T> = readonly [operand: Tracked<T>, pullback: rules.Pullback<T>];
 
 /** Notes a result with its operands and their pullbacks. */
 type Recorder<T> = (value: T, operands: readonly TrackedOperand<T>[]) => Tracked<T>;

@@ -1,22 +1,43 @@
+// Reads the values of a model's config.json, which nobody has checked: each by its kind and bounds.
 import { isObject, parseJson, SentvecError } from '@sentvec/core';
 import { type ActivationFunction, hiddenActivations } from '../activations.ts';
 
-/** Bounds of a whole number, and what it is when its key is missing. */
-interface IntegerOptions {
-  readonly fallback?: number;
-  readonly smallest?: number;
-  readonly largest?: number;
+/** Bounds of a number, and what it is when its key is missing. */
+interface NumberOptions {
+  readonly fallback?: number | undefined;
+  readonly smallest?: number | undefined;
+  readonly largest?: number | undefined;
 }
 
-/** Reads a model's `config.json`, which is untrusted. All errors name the file and the key. */
+/** More layers than any model has: a configuration that asks for more is damaged. */
+const mostLayers = 1024;
+
+/** Where a reader stands in the file. */
+interface Position {
+  /** What stands before the keys in messages: `rope_parameters.`, for example. */
+  readonly path: string;
+  /** What the file calls a key. See {@link ConfigReader.withKeys}. */
+  readonly keys: ReadonlyMap<string, string>;
+}
+
+/**
+ * Reads a model's `config.json`, which is untrusted. A value of null counts as missing. All errors name the file and the
+ * key.
+ */
 export class ConfigReader {
   /** How a person would name the file. */
   readonly file: string;
   readonly #values: Readonly<Record<string, unknown>>;
+  readonly #position: Position;
 
-  constructor(values: Readonly<Record<string, unknown>>, file: string) {
+  constructor(
+    values: Readonly<Record<string, unknown>>,
+    file: string,
+    position: Position = { path: '', keys: new Map() },
+  ) {
     this.file = file;
     this.#values = values;
+    this.#position = position;
   }
 
   /** @throws SentvecError `invalid-model` when `bytes` is not a JSON object */
@@ -30,19 +51,62 @@ export class ConfigReader {
     return new ConfigReader({ ...values }, file);
   }
 
+  /**
+   * The same configuration for an architecture that has other names for some keys, from the usual key to its own. A
+   * configuration may have either: its own counts first.
+   */
+  withKeys(keys: Readonly<Record<string, string>>): ConfigReader {
+    return new ConfigReader(this.#values, this.file, { ...this.#position, keys: new Map(Object.entries(keys)) });
+  }
+
+  /** The object under a key, such as `rope_parameters`; `undefined` when there is none. @throws SentvecError `invalid-model` */
+  section(key: string): ConfigReader | undefined {
+    const { name, value } = this.#find(key);
+    if (value === undefined) return undefined;
+    if (!isObject(value)) throw this.#wrong(name, 'an object', value);
+    return new ConfigReader({ ...value }, this.file, { path: `${this.#position.path}${name}.`, keys: new Map() });
+  }
+
   /** A text. @throws SentvecError `invalid-model` when it is not one, or is missing and has no fallback */
   text(key: string, fallback?: string): string {
-    const value = this.#values[key] ?? fallback;
+    const { name, value = fallback } = this.#find(key);
     if (typeof value === 'string') return value;
-    throw this.#wrong(key, 'text', value);
+    throw this.#wrong(name, 'text', value);
+  }
+
+  /** A list of texts, such as `layer_types`; `undefined` when there is none. @throws SentvecError `invalid-model` */
+  texts(key: string): readonly string[] | undefined {
+    const { name, value } = this.#find(key);
+    if (value === undefined) return undefined;
+    if (Array.isArray(value) && value.every((each) => typeof each === 'string')) return value;
+    throw this.#wrong(name, 'a list of texts', value);
+  }
+
+  /** True or false. @throws SentvecError `invalid-model` */
+  flag(key: string, fallback: boolean): boolean {
+    const { name, value = fallback } = this.#find(key);
+    if (typeof value === 'boolean') return value;
+    throw this.#wrong(name, 'true or false', value);
   }
 
   /** A whole number from `smallest` (default 1) to `largest`. @throws SentvecError `invalid-model` */
-  integer(key: string, { fallback, smallest = 1, largest = Infinity }: IntegerOptions = {}): number {
-    const value = this.#values[key] ?? fallback;
+  integer(key: string, { fallback, smallest = 1, largest = Infinity }: NumberOptions = {}): number {
+    const { name, value = fallback } = this.#find(key);
     if (typeof value === 'number' && Number.isSafeInteger(value) && value >= smallest && value <= largest) return value;
     const bound = largest === Infinity ? `of at least ${smallest}` : `from ${smallest} to ${largest}`;
-    throw this.#wrong(key, `a whole number ${bound}`, value);
+    throw this.#wrong(name, `a whole number ${bound}`, value);
+  }
+
+  /** A number of layers. @throws SentvecError `invalid-model` */
+  layers(key: string): number {
+    return this.integer(key, { largest: mostLayers });
+  }
+
+  /** A finite number greater than 0, such as the base of rotary positions. @throws SentvecError `invalid-model` */
+  positive(key: string, fallback?: number): number {
+    const { name, value = fallback } = this.#find(key);
+    if (typeof value === 'number' && value > 0 && Number.isFinite(value)) return value;
+    throw this.#wrong(name, 'a number greater than 0', value);
   }
 
   /**
@@ -50,9 +114,9 @@ export class ConfigReader {
    * `invalid-model`
    */
   fraction(key: string, fallback: number): number {
-    const value = this.#values[key] ?? fallback;
+    const { name, value = fallback } = this.#find(key);
     if (typeof value === 'number' && value >= 0 && value < 1) return value;
-    throw this.#wrong(key, 'a number from 0 to 1', value);
+    throw this.#wrong(name, 'a number from 0 to 1', value);
   }
 
   /**
@@ -97,7 +161,7 @@ export class ConfigReader {
 
   /** @throws SentvecError `unsupported-model` when the key is there with another value than these */
   onlySupports(key: string, ...values: readonly unknown[]): void {
-    const value = this.#values[key] ?? values[0];
+    const { value = values[0] } = this.#find(key);
     if (!values.includes(value))
       throw this.unsupported(key, value, `sentvec supports ${values.map((each) => JSON.stringify(each)).join(', ')}.`);
   }
@@ -106,16 +170,22 @@ export class ConfigReader {
   unsupported(key: string, value: unknown, remedy: string): SentvecError {
     return new SentvecError(
       'unsupported-model',
-      `${this.file}: ${key} ${JSON.stringify(value)} is not supported. ${remedy}`,
-      {
-        file: this.file,
-        key,
-      },
+      `${this.file}: ${this.#position.path}${this.#find(key).name} ${JSON.stringify(value)} is not supported. ${remedy}`,
+      { file: this.file, key },
     );
   }
 
-  #wrong(key: string, expected: string, value: unknown): SentvecError {
+  /** The value of a key, and what the file calls it. */
+  #find(key: string): { readonly name: string; readonly value?: unknown } {
+    const own = this.#position.keys.get(key);
+    const names = own === undefined ? [key] : [own, key];
+    const name = names.find((each) => (this.#values[each] ?? undefined) !== undefined) ?? names[0]!;
+    return { name, value: this.#values[name] ?? undefined };
+  }
+
+  #wrong(name: string, expected: string, value: unknown): SentvecError {
     const found = value === undefined ? 'nothing' : JSON.stringify(value).slice(0, 80);
+    const key = this.#position.path + name;
     return new SentvecError('invalid-model', `${this.file}: "${key}" must be ${expected}, found ${found}.`, {
       file: this.file,
       key,

@@ -1,3 +1,4 @@
+// The encoder of a model folder: the architecture that its config.json names, with the weights that its files hold.
 import { type ModelFiles, readWeights, SentvecError, type Weights } from '@sentvec/core';
 import type { Operations } from '../operations.ts';
 import { ConfigReader } from './config.ts';
@@ -19,8 +20,8 @@ export interface EncoderDefinition {
   readonly network: EncoderNetwork;
   /** All weights that the network uses, by their names in it, with their shapes. */
   readonly weights: ReadonlyMap<string, readonly number[]>;
-  /** The name that a weight has in the file, which may have a prefix, or an older ending. */
-  storedName(name: string): string;
+  /** The names under which the file has a weight, at least one: with a prefix, with an older ending, or tied. */
+  storedNames(name: string): readonly string[];
   /** The numbers of a weight, row-major. May be a view of the file: do not write to it. */
   weight(name: string): Float32Array;
 }
@@ -46,8 +47,8 @@ export async function readEncoder(files: ModelFiles): Promise<EncoderDefinition>
     tokenTable,
     network,
     weights: new Map([...found].map(([name, { shape }]) => [name, shape])),
-    storedName: (name) => lookUp(found, name).storedName,
-    weight: (name) => stored.tensor(lookUp(found, name).storedName).data,
+    storedNames: (name) => lookUp(found, name).storedNames,
+    weight: (name) => stored.tensor(lookUp(found, name).storedNames[0]).data,
   };
 }
 
@@ -75,51 +76,51 @@ export function constantWeights<T>(ops: Operations<T>, definition: EncoderDefini
 }
 
 interface FoundWeight {
-  readonly storedName: string;
+  readonly storedNames: readonly [string, ...string[]];
   readonly shape: readonly number[];
 }
 
 function lookUp(found: ReadonlyMap<string, FoundWeight>, name: string): FoundWeight {
   const weight = found.get(name);
-  if (weight === undefined) throw new Error(`The network does not list the weight "${name}" that it looks up.`);
+  if (weight === undefined) throw new Error(`The network does not list the weight "${name}".`);
   return weight;
 }
 
 function findWeights(network: EncoderNetwork, stored: Weights, file: string): Map<string, FoundWeight> {
-  const names = stored.names();
-  const prefix = commonPrefix(names, network.tokenTable);
-  if (prefix === undefined) throw missing(file, network.tokenTable);
+  const prefix = commonPrefix(stored.names(), namesOf(network, network.tokenTable));
   const found = new Map<string, FoundWeight>();
-  for (const [name, shape] of network.weights()) {
-    const storedName = [name, olderName(name)]
-      .map((candidate) => prefix + candidate)
-      .find((candidate) => stored.has(candidate));
+  for (const [name, { shape }] of network.weights) {
+    const present = namesOf(network, name)
+      .map((each) => prefix + each)
+      .filter((each) => stored.has(each));
+    const [storedName, ...others] = present;
     if (storedName === undefined) throw missing(file, prefix + name);
-    const actual = stored.shape(storedName);
-    if (actual.join() !== shape.join()) {
-      throw new SentvecError(
-        'invalid-model',
-        `${file}: tensor "${storedName}" has the shape [${actual.join(', ')}], but config.json makes it [${shape.join(', ')}]. ` +
-          'The two files do not belong together, or one is damaged: download the model again.',
-        { file, tensor: storedName, expected: shape, found: actual },
-      );
-    }
-    found.set(name, { storedName, shape });
+    for (const each of present) checkShape(file, each, stored.shape(each), shape);
+    found.set(name, { storedNames: [storedName, ...others], shape });
   }
   return found;
 }
 
-/** What stands before the names of all weights: nothing, `bert.`, `0.auto_model.` and the like. */
-function commonPrefix(names: readonly string[], tokenTable: string): string | undefined {
-  const prefixes = names
-    .filter((name) => name === tokenTable || name.endsWith(`.${tokenTable}`))
-    .map((name) => name.slice(0, -tokenTable.length));
-  return prefixes.sort((a, b) => a.length - b.length)[0];
+function namesOf({ weights }: EncoderNetwork, name: string): string[] {
+  return [name, ...(weights.get(name)?.otherNames ?? [])];
 }
 
-/** Files converted from TensorFlow call the parameters of a layer normalization gamma and beta. */
-function olderName(name: string): string {
-  return name.replace(/LayerNorm\.weight$/, 'LayerNorm.gamma').replace(/LayerNorm\.bias$/, 'LayerNorm.beta');
+/** What stands before the names of all weights: nothing, `bert.`, `0.auto_model.` and the like. */
+function commonPrefix(names: readonly string[], tokenTable: readonly string[]): string {
+  const prefixes = tokenTable.flatMap((table) =>
+    names.filter((name) => name === table || name.endsWith(`.${table}`)).map((name) => name.slice(0, -table.length)),
+  );
+  return prefixes.sort((a, b) => a.length - b.length)[0] ?? '';
+}
+
+function checkShape(file: string, tensor: string, found: readonly number[], expected: readonly number[]): void {
+  if (found.join() === expected.join()) return;
+  throw new SentvecError(
+    'invalid-model',
+    `${file}: tensor "${tensor}" has the shape [${found.join(', ')}], but config.json makes it [${expected.join(', ')}]. ` +
+      'The two files do not belong together, or one is damaged: download the model again.',
+    { file, tensor, expected, found },
+  );
 }
 
 function missing(file: string, tensor: string): SentvecError {

@@ -1,15 +1,19 @@
-import { TransformerLayers } from './layers.ts';
-import type { Architecture } from './network.ts';
-import {
-  type BertSizes,
-  embed,
-  embeddingWeights,
-  type PostNormNames,
-  postNormLayer,
-  postNormWeights,
-} from './post-norm.ts';
+import type { Architecture } from './architecture.ts';
+import { bertTokenTable, embed, type PostNormNames, postNormLayers, readBertSizes } from './post-norm.ts';
+
+/** DistilBERT's keys for what BERT's configuration has under others (`attribute_map` of transformers). */
+const keys = {
+  hidden_size: 'dim',
+  intermediate_size: 'hidden_dim',
+  num_hidden_layers: 'n_layers',
+  num_attention_heads: 'n_heads',
+  hidden_act: 'activation',
+  hidden_dropout_prob: 'dropout',
+  attention_probs_dropout_prob: 'attention_dropout',
+};
 
 const names: PostNormNames = {
+  layer: 'transformer.layer',
   query: 'attention.q_lin',
   key: 'attention.k_lin',
   value: 'attention.v_lin',
@@ -25,41 +29,14 @@ const names: PostNormNames = {
  * without token types. Weights are named as there; sinusoidal positions are stored like learned ones.
  */
 export const distilbert: Architecture = (config) => {
-  const hiddenSize = config.integer('dim');
-  const heads = config.integer('n_heads');
-  const sizes: BertSizes = {
-    hiddenSize,
-    intermediateSize: config.integer('hidden_dim'),
-    layers: config.integer('n_layers'),
-    attention: {
-      heads,
-      headSize: config.headSize(hiddenSize, heads),
-      dropout: config.fraction('attention_dropout', 0.1),
-    },
-    activation: config.activation('activation', 'gelu'),
-    epsilon: 1e-12,
-    dropout: config.fraction('dropout', 0.1),
-    vocabularySize: config.integer('vocab_size'),
-    positions: config.integer('max_position_embeddings'),
-  };
+  const sizes = { ...readBertSizes(config.withKeys(keys)), epsilon: 1e-12 };
   return {
-    hiddenSize,
     maxPositions: sizes.positions,
     vocabularySize: sizes.vocabularySize,
-    tokenTable: 'embeddings.word_embeddings.weight',
-    *weights() {
-      yield* embeddingWeights(sizes, 0);
-      for (let layer = 0; layer < sizes.layers; layer += 1)
-        yield* postNormWeights(`transformer.layer.${layer}`, sizes, names);
-    },
-    encode(ops, weight, inputs) {
-      const layers = new TransformerLayers(ops, weight, inputs);
-      let x = embed(layers, layers.perRow(ops.range(layers.length)), sizes, 0);
-      const bias = layers.maskBias();
-      for (let layer = 0; layer < sizes.layers; layer += 1) {
-        x = postNormLayer(layers, `transformer.layer.${layer}`, x, bias, sizes, names);
-      }
-      return layers.result(x);
+    tokenTable: bertTokenTable,
+    encode(layers) {
+      const embeddings = embed(layers, layers.perRow(layers.ops.range(layers.length)), sizes);
+      return postNormLayers(layers, embeddings, layers.maskBias(), sizes, names);
     },
   };
 };

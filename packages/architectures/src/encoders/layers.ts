@@ -1,6 +1,7 @@
+// The layers that transformers have in common, over the tensor operations: what an architecture is written with.
 import { productOf } from '../dimensions.ts';
 import type { Dimension, Operations } from '../operations.ts';
-import type { EncoderInputs, WeightLookup } from './network.ts';
+import type { EncoderInputs } from './network.ts';
 
 /** Added to the attention scores of padding; its exponential is 0. */
 const maskedScore = -10_000;
@@ -13,28 +14,48 @@ export interface AttentionSizes {
   readonly dropout: number;
 }
 
+/** The name of a weight; in a list, followed by other names that files have for it: older ones, or of a tied weight. */
+export type WeightName = string | readonly [name: string, ...others: string[]];
+
+/** What layers compute with. */
+interface LayerSources<T> {
+  readonly tokenTable: WeightName;
+  readonly vocabularySize: number;
+  readonly ops: Operations<T>;
+  readonly inputs: EncoderInputs<T>;
+  weight(names: WeightName, shape: readonly number[]): T;
+  constant(shape: readonly number[], compute: () => Float32Array): T;
+}
+
 /**
  * What the layers of a transformer share while they compute one batch. Between layers, tokens are rows of a matrix: one
- * for each position, or, packed, one for each real token.
+ * for each position, or, packed, one for each real token. Weights are stored as PyTorch stores them.
  */
 export class TransformerLayers<T> {
   readonly ops: Operations<T>;
   readonly batch: Dimension;
   readonly length: Dimension;
-  readonly #weight: WeightLookup<T>;
-  readonly #inputs: EncoderInputs<T>;
+  /** Token ids: indices `[batch, length]`. */
+  readonly ids: T;
+  readonly #sources: LayerSources<T>;
 
-  constructor(ops: Operations<T>, weight: WeightLookup<T>, inputs: EncoderInputs<T>) {
-    this.ops = ops;
-    this.#weight = weight;
-    this.#inputs = inputs;
-    const [batch, length] = ops.shape(inputs.ids);
+  constructor(sources: LayerSources<T>) {
+    this.#sources = sources;
+    this.ops = sources.ops;
+    this.ids = sources.inputs.ids;
+    const [batch, length] = this.ops.shape(this.ids);
     this.batch = batch!;
     this.length = length!;
   }
 
-  weight(name: string): T {
-    return this.#weight(name);
+  /** A weight. A model file that has it in another shape is refused. */
+  weight(names: WeightName, shape: readonly number[]): T {
+    return this.#sources.weight(names, shape);
+  }
+
+  /** Numbers that follow from the configuration, such as a table of sines. Computed only when a batch is. */
+  constant(shape: readonly number[], compute: () => Float32Array): T {
+    return this.#sources.constant(shape, compute);
   }
 
   /** One entry for each row of what has one for each position: `[batch, length]` or anything that broadcasts to it. */
@@ -43,26 +64,39 @@ export class TransformerLayers<T> {
     return this.#pack(this.ops.reshape(all, [productOf([this.batch, this.length])]));
   }
 
-  /** The token table's row of each token. */
-  tokenRows(table: string): T {
-    return this.#inputs.tokenRows ?? this.ops.gather(this.weight(table), this.perRow(this.#inputs.ids));
+  /** The row of each token in the token table, which is `width` wide. */
+  tokenRows(width: number): T {
+    const { tokenTable, vocabularySize, inputs } = this.#sources;
+    return inputs.tokenRows ?? this.ops.gather(this.weight(tokenTable, [vocabularySize, width]), this.perRow(this.ids));
   }
 
-  linear(name: string, x: T): T {
-    return this.ops.linear(x, this.weight(`${name}.weight`), this.weight(`${name}.bias`));
+  /** A linear layer with bias, from the width of `x` to `outputs`: weights `name.weight`, `name.bias`. */
+  linear(name: string, x: T, outputs: number): T {
+    return this.ops.linear(
+      x,
+      this.weight(`${name}.weight`, [outputs, this.#width(x)]),
+      this.weight(`${name}.bias`, [outputs]),
+    );
   }
 
+  /**
+   * A layer normalization: weights `name.weight`, `name.bias`, which files converted from TensorFlow call gamma and
+   * beta.
+   */
   layerNorm(name: string, x: T, epsilon: number): T {
-    return this.ops.layerNorm(x, this.weight(`${name}.weight`), this.weight(`${name}.bias`), epsilon).output;
+    const width = this.#width(x);
+    const weight = this.weight([`${name}.weight`, `${name}.gamma`], [width]);
+    const bias = this.weight([`${name}.bias`, `${name}.beta`], [width]);
+    return this.ops.layerNorm(x, weight, bias, epsilon).output;
   }
 
   dropout(x: T, rate: number): T {
-    return rate === 0 ? x : (this.#inputs.dropout?.(x, rate) ?? x);
+    return rate === 0 ? x : (this.#sources.inputs.dropout?.(x, rate) ?? x);
   }
 
   /** What keeps padding out of attention: `[batch, 1, 1, length]`, to be added to the scores. */
   maskBias(): T {
-    const real = this.ops.toFloat(this.ops.reshape(this.#inputs.mask, [this.batch, 1, 1, this.length]));
+    const real = this.ops.toFloat(this.ops.reshape(this.#sources.inputs.mask, [this.batch, 1, 1, this.length]));
     return this.ops.multiply(this.ops.subtract(1, real), maskedScore);
   }
 
@@ -79,10 +113,15 @@ export class TransformerLayers<T> {
     return this.#pack(ops.reshape(mixed, [productOf([this.batch, this.length]), heads * headSize]));
   }
 
-  /** Rows as `encode` returns them. */
+  /** Rows in the shape that `EncoderNetwork.encode` returns. */
   result(rows: T): T {
-    const width = this.ops.shape(rows).at(-1)!;
-    return this.#inputs.rows === undefined ? this.ops.reshape(rows, [this.batch, this.length, width]) : rows;
+    return this.#sources.inputs.rows === undefined
+      ? this.ops.reshape(rows, [this.batch, this.length, this.#width(rows)])
+      : rows;
+  }
+
+  #width(rows: T): number {
+    return Number(this.ops.shape(rows).at(-1));
   }
 
   /** `[batch, heads, length, headSize]` */
@@ -92,12 +131,12 @@ export class TransformerLayers<T> {
   }
 
   #pack(positions: T): T {
-    const { rows } = this.#inputs;
+    const { rows } = this.#sources.inputs;
     return rows === undefined ? positions : this.ops.gather(positions, rows, { distinct: true });
   }
 
   #unpack(packed: T): T {
-    const { rows } = this.#inputs;
+    const { rows } = this.#sources.inputs;
     return rows === undefined
       ? packed
       : this.ops.scatterAdd(packed, rows, productOf([this.batch, this.length]), { distinct: true });

@@ -1,18 +1,12 @@
-import { absolute } from '../composed.ts';
+import { absolute } from '../derived-operations.ts';
 import { productOf } from '../dimensions.ts';
-import { TransformerLayers } from './layers.ts';
-import type { Architecture } from './network.ts';
-import {
-  embed,
-  embeddingWeights,
-  type PostNormNames,
-  postNormLayer,
-  postNormWeights,
-  readBertSizes,
-} from './post-norm.ts';
+import type { Architecture } from './architecture.ts';
+import type { TransformerLayers } from './layers.ts';
+import { bertTokenTable, embed, type PostNormNames, postNormLayers, readBertSizes } from './post-norm.ts';
 import { positionsAfterPadding } from './roberta.ts';
 
 const names: PostNormNames = {
+  layer: 'encoder.layer',
   query: 'attention.attn.q',
   key: 'attention.attn.k',
   value: 'attention.attn.v',
@@ -24,7 +18,6 @@ const names: PostNormNames = {
 };
 
 const paddingId = 1;
-const biasTable = 'encoder.relative_attention_bias.weight';
 /** Distances from here on share the last bucket. */
 const farthest = 128;
 
@@ -47,23 +40,20 @@ export function bucketStarts(buckets: number): number[] {
  * The bias of attention by relative position: `[1, heads, length, length]`. Buckets are found for the distances -length
  * to length - 1 alone; the matrix of all pairs then refers to those.
  */
-function relativeBias<T>(layers: TransformerLayers<T>, buckets: number): T {
+function relativeBias<T>(layers: TransformerLayers<T>, buckets: number, heads: number): T {
   const { ops, length } = layers;
   const distances = productOf([2, length]);
   // The distance of key from query; before the query comes the first half of the buckets.
   const relative = ops.subtract(ops.toFloat(ops.range(distances)), ops.size(length));
   const half = buckets >> 1;
-  const starts = ops.constant(
-    Float32Array.from(bucketStarts(half), (start) => start - 0.5),
-    [half - 1],
-  );
+  const starts = layers.constant([half - 1], () => Float32Array.from(bucketStarts(half), (start) => start - 0.5));
   const passed = ops.sum(ops.greater(ops.reshape(absolute(ops, relative), [distances, 1]), starts), [1]);
   const bucketOf = ops.toIndex(ops.add(passed, ops.multiply(ops.greater(relative, 0), half)));
   const positions = ops.toFloat(ops.range(length));
   const fromQuery = ops.subtract(positions, ops.reshape(positions, [length, 1]));
   const bucketOfPair = ops.gather(bucketOf, ops.toIndex(ops.add(fromQuery, ops.size(length))));
-  const biases = ops.gather(layers.weight(biasTable), bucketOfPair);
-  const heads = ops.shape(biases)[2]!;
+  const table = layers.weight('encoder.relative_attention_bias.weight', [buckets, heads]);
+  const biases = ops.gather(table, bucketOfPair);
   return ops.reshape(ops.transpose(biases, [2, 0, 1]), [1, heads, length, length]);
 }
 
@@ -76,25 +66,14 @@ export const mpnet: Architecture = (config) => {
   const sizes = readBertSizes(config);
   const buckets = config.integer('relative_attention_num_buckets', { fallback: 32, smallest: 4 });
   return {
-    hiddenSize: sizes.hiddenSize,
     maxPositions: config.positionsAfter(paddingId, sizes.positions),
     vocabularySize: sizes.vocabularySize,
-    tokenTable: 'embeddings.word_embeddings.weight',
-    *weights() {
-      yield* embeddingWeights(sizes, 0);
-      yield [biasTable, [buckets, sizes.attention.heads]];
-      for (let layer = 0; layer < sizes.layers; layer += 1)
-        yield* postNormWeights(`encoder.layer.${layer}`, sizes, names);
-    },
-    encode(ops, weight, inputs) {
-      const layers = new TransformerLayers(ops, weight, inputs);
-      const positions = layers.perRow(positionsAfterPadding(ops, inputs.ids, paddingId));
-      let x = embed(layers, positions, sizes, 0);
-      const bias = ops.add(layers.maskBias(), relativeBias(layers, buckets));
-      for (let layer = 0; layer < sizes.layers; layer += 1) {
-        x = postNormLayer(layers, `encoder.layer.${layer}`, x, bias, sizes, names);
-      }
-      return layers.result(x);
+    tokenTable: bertTokenTable,
+    encode(layers) {
+      const positions = layers.perRow(positionsAfterPadding(layers.ops, layers.ids, paddingId));
+      const embeddings = embed(layers, positions, sizes);
+      const bias = layers.ops.add(layers.maskBias(), relativeBias(layers, buckets, sizes.attention.heads));
+      return postNormLayers(layers, embeddings, bias, sizes, names);
     },
   };
 };

@@ -1,7 +1,7 @@
+// BERT's embeddings and layers, which its descendants share: they differ in names, positions and token types.
 import type { ActivationFunction } from '../activations.ts';
 import type { ConfigReader } from './config.ts';
 import type { AttentionSizes, TransformerLayers } from './layers.ts';
-import { layerNormWeights, linearWeights } from './network.ts';
 
 /** Sizes that BERT and its descendants have in common. */
 export interface BertSizes {
@@ -15,16 +15,18 @@ export interface BertSizes {
   readonly dropout: number;
   readonly vocabularySize: number;
   readonly positions: number;
+  /** How many token types the model has; 0 for none. */
+  readonly tokenTypes: number;
 }
 
-/** Reads them by the keys of BERT's configuration. */
+/** Reads them by the keys of BERT's configuration, without token types. */
 export function readBertSizes(config: ConfigReader): BertSizes {
   const hiddenSize = config.integer('hidden_size');
   const heads = config.integer('num_attention_heads');
   return {
     hiddenSize,
     intermediateSize: config.integer('intermediate_size'),
-    layers: config.integer('num_hidden_layers'),
+    layers: config.layers('num_hidden_layers'),
     attention: {
       heads,
       headSize: config.headSize(hiddenSize, heads),
@@ -35,11 +37,13 @@ export function readBertSizes(config: ConfigReader): BertSizes {
     dropout: config.fraction('hidden_dropout_prob', 0.1),
     vocabularySize: config.integer('vocab_size'),
     positions: config.integer('max_position_embeddings'),
+    tokenTypes: 0,
   };
 }
 
-/** How a post-norm layer names its parts, below the layer's own name. */
+/** How a model names its layers (`layer`, then their number) and the parts of a layer. */
 export interface PostNormNames {
+  readonly layer: string;
   readonly query: string;
   readonly key: string;
   readonly value: string;
@@ -51,6 +55,7 @@ export interface PostNormNames {
 }
 
 const bertNames: PostNormNames = {
+  layer: 'encoder.layer',
   query: 'attention.self.query',
   key: 'attention.self.key',
   value: 'attention.self.value',
@@ -61,66 +66,60 @@ const bertNames: PostNormNames = {
   outputNorm: 'output.LayerNorm',
 };
 
-/** The weights of the layer called `layer`. */
-export function postNormWeights(
-  layer: string,
+/** What BERT and its descendants call the token table. */
+export const bertTokenTable = 'embeddings.word_embeddings.weight';
+
+/** The sum of the embeddings, normalized. `positions` are indices, one for each row. All tokens have type 0. */
+export function embed<T>(layers: TransformerLayers<T>, positions: T, sizes: BertSizes): T {
+  const { ops } = layers;
+  const { hiddenSize, tokenTypes } = sizes;
+  const tokens = layers.tokenRows(hiddenSize);
+  const positionTable = layers.weight('embeddings.position_embeddings.weight', [sizes.positions, hiddenSize]);
+  let sum = ops.add(tokens, ops.gather(positionTable, positions));
+  if (tokenTypes > 0) {
+    const typeTable = layers.weight('embeddings.token_type_embeddings.weight', [tokenTypes, hiddenSize]);
+    sum = ops.add(sum, ops.slice(typeTable, 0, 0, 1));
+  }
+  return layers.dropout(layers.layerNorm('embeddings.LayerNorm', sum, sizes.epsilon), sizes.dropout);
+}
+
+/** All layers, one after the other. `bias` is added to the attention scores of each. */
+export function postNormLayers<T>(
+  layers: TransformerLayers<T>,
+  embeddings: T,
+  bias: T,
   sizes: BertSizes,
   names: PostNormNames = bertNames,
-): [string, readonly number[]][] {
-  const { hiddenSize, intermediateSize } = sizes;
-  return [
-    ...[names.query, names.key, names.value, names.attentionOutput].flatMap((name) =>
-      linearWeights(`${layer}.${name}`, hiddenSize, hiddenSize),
-    ),
-    ...layerNormWeights(`${layer}.${names.attentionNorm}`, hiddenSize),
-    ...linearWeights(`${layer}.${names.intermediate}`, hiddenSize, intermediateSize),
-    ...linearWeights(`${layer}.${names.output}`, intermediateSize, hiddenSize),
-    ...layerNormWeights(`${layer}.${names.outputNorm}`, hiddenSize),
-  ];
+): T {
+  let x = embeddings;
+  for (let layer = 0; layer < sizes.layers; layer += 1) {
+    x = postNormLayer(layers, `${names.layer}.${layer}`, x, bias, sizes, names);
+  }
+  return x;
 }
 
 /** A layer that normalizes after each residual (Devlin et al., 2018): attention, then two dense layers. */
-export function postNormLayer<T>(
+function postNormLayer<T>(
   layers: TransformerLayers<T>,
   layer: string,
   x: T,
   bias: T,
   sizes: BertSizes,
-  names: PostNormNames = bertNames,
+  names: PostNormNames,
 ): T {
   const { ops } = layers;
-  const linear = (name: string, input: T): T => layers.linear(`${layer}.${name}`, input);
+  const { hiddenSize } = sizes;
+  const linear = (name: string, input: T, outputs: number): T => layers.linear(`${layer}.${name}`, input, outputs);
   const attended = layers.attention(
-    linear(names.query, x),
-    linear(names.key, x),
-    linear(names.value, x),
+    linear(names.query, x, hiddenSize),
+    linear(names.key, x, hiddenSize),
+    linear(names.value, x, hiddenSize),
     bias,
     sizes.attention,
   );
-  const mixed = layers.dropout(linear(names.attentionOutput, attended), sizes.dropout);
+  const mixed = layers.dropout(linear(names.attentionOutput, attended, hiddenSize), sizes.dropout);
   const middle = layers.layerNorm(`${layer}.${names.attentionNorm}`, ops.add(mixed, x), sizes.epsilon);
-  const grown = sizes.activation(ops, linear(names.intermediate, middle));
-  const output = layers.dropout(linear(names.output, grown), sizes.dropout);
+  const grown = sizes.activation(ops, linear(names.intermediate, middle, sizes.intermediateSize));
+  const output = layers.dropout(linear(names.output, grown, hiddenSize), sizes.dropout);
   return layers.layerNorm(`${layer}.${names.outputNorm}`, ops.add(output, middle), sizes.epsilon);
-}
-
-/** The weights of token, position and token type embeddings. `types` 0: the model has no token types. */
-export function embeddingWeights(sizes: BertSizes, types: number): [string, readonly number[]][] {
-  return [
-    ['embeddings.word_embeddings.weight', [sizes.vocabularySize, sizes.hiddenSize]],
-    ['embeddings.position_embeddings.weight', [sizes.positions, sizes.hiddenSize]],
-    ...(types === 0
-      ? []
-      : [['embeddings.token_type_embeddings.weight', [types, sizes.hiddenSize]] as [string, readonly number[]]]),
-    ...layerNormWeights('embeddings.LayerNorm', sizes.hiddenSize),
-  ];
-}
-
-/** The sum of the embeddings, normalized. `positions` are indices, one for each row. All tokens have type 0. */
-export function embed<T>(layers: TransformerLayers<T>, positions: T, sizes: BertSizes, types: number): T {
-  const { ops } = layers;
-  const tokens = layers.tokenRows('embeddings.word_embeddings.weight');
-  let sum = ops.add(tokens, ops.gather(layers.weight('embeddings.position_embeddings.weight'), positions));
-  if (types > 0) sum = ops.add(sum, ops.slice(layers.weight('embeddings.token_type_embeddings.weight'), 0, 0, 1));
-  return layers.dropout(layers.layerNorm('embeddings.LayerNorm', sum, sizes.epsilon), sizes.dropout);
 }

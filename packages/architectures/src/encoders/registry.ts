@@ -1,8 +1,10 @@
+// The architectures that sentvec has, a line for each `model_type`, and the encoder that a configuration asks for.
+import { type Architecture, makeNetwork } from './architecture.ts';
 import { bert } from './bert.ts';
 import { ConfigReader } from './config.ts';
 import { distilbert } from './distilbert.ts';
 import { mpnet } from './mpnet.ts';
-import type { Architecture, EncoderNetwork } from './network.ts';
+import type { EncoderNetwork } from './network.ts';
 import { roberta } from './roberta.ts';
 import { staticEmbedding } from './static-embedding.ts';
 import { universalSentenceEncoderLite } from './universal-sentence-encoder-lite.ts';
@@ -20,7 +22,7 @@ const architectures: ReadonlyMap<string, Architecture> = new Map([
 ]);
 
 /**
- * The encoder that a `config.json` describes, without weights: what `weights()` lists can then be read, or drawn at
+ * The encoder that a `config.json` describes, without weights: what `weights` lists can then be read, or drawn at
  * random.
  * @param file how a person would name the file, for messages
  * @throws SentvecError `unsupported-model` for an architecture, or a variant of one, that sentvec does not have;
@@ -30,11 +32,11 @@ export function encoderNetwork(config: Readonly<Record<string, unknown>>, file =
   return networkOf(new ConfigReader(config, file));
 }
 
-/** The same, of a configuration that is being read. */
+/** The same, from a reader. */
 export function networkOf(config: ConfigReader): EncoderNetwork {
   const modelType = config.text('model_type');
   const architecture = architectures.get(modelType);
-  if (architecture !== undefined) return architecture(config);
+  if (architecture !== undefined) return makeNetwork(architecture(config));
   throw config.unsupported(
     'model_type',
     modelType,

@@ -1,7 +1,6 @@
 import type { Operations } from '../operations.ts';
-import { TransformerLayers } from './layers.ts';
-import type { Architecture } from './network.ts';
-import { embed, embeddingWeights, postNormLayer, postNormWeights, readBertSizes } from './post-norm.ts';
+import type { Architecture } from './architecture.ts';
+import { bertTokenTable, embed, postNormLayers, readBertSizes } from './post-norm.ts';
 
 /**
  * Position numbers that begin after the padding's own: the padding id at padding, and padding id + 1, + 2, … at the
@@ -20,26 +19,16 @@ export function positionsAfterPadding<T>(ops: Operations<T>, ids: T, paddingId: 
 export const roberta: Architecture = (config) => {
   config.onlySupports('position_embedding_type', 'absolute');
   config.onlySupports('is_decoder', false);
-  const sizes = readBertSizes(config);
-  const types = config.integer('type_vocab_size', { fallback: 1, smallest: 0 });
+  const tokenTypes = config.integer('type_vocab_size', { fallback: 1, smallest: 0 });
+  const sizes = { ...readBertSizes(config), tokenTypes };
   const paddingId = config.integer('pad_token_id', { fallback: 1, smallest: 0 });
   return {
-    hiddenSize: sizes.hiddenSize,
     maxPositions: config.positionsAfter(paddingId, sizes.positions),
     vocabularySize: sizes.vocabularySize,
-    tokenTable: 'embeddings.word_embeddings.weight',
-    *weights() {
-      yield* embeddingWeights(sizes, types);
-      for (let layer = 0; layer < sizes.layers; layer += 1) yield* postNormWeights(`encoder.layer.${layer}`, sizes);
-    },
-    encode(ops, weight, inputs) {
-      const layers = new TransformerLayers(ops, weight, inputs);
-      const positions = layers.perRow(positionsAfterPadding(ops, inputs.ids, paddingId));
-      let x = embed(layers, positions, sizes, types);
-      const bias = layers.maskBias();
-      for (let layer = 0; layer < sizes.layers; layer += 1)
-        x = postNormLayer(layers, `encoder.layer.${layer}`, x, bias, sizes);
-      return layers.result(x);
+    tokenTable: bertTokenTable,
+    encode(layers) {
+      const positions = layers.perRow(positionsAfterPadding(layers.ops, layers.ids, paddingId));
+      return postNormLayers(layers, embed(layers, positions, sizes), layers.maskBias(), sizes);
     },
   };
 };

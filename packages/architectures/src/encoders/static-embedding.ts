@@ -1,5 +1,4 @@
-import { TransformerLayers } from './layers.ts';
-import type { Architecture } from './network.ts';
+import type { Architecture } from './architecture.ts';
 
 /**
  * A table of token vectors and nothing else, as `StaticEmbedding` of sentence-transformers and model2vec: a token's
@@ -8,16 +7,10 @@ import type { Architecture } from './network.ts';
  */
 export const staticEmbedding: Architecture = (config) => {
   const hiddenSize = config.integer('hidden_size');
-  const vocabularySize = config.integer('vocab_size');
   return {
-    hiddenSize,
     maxPositions: Infinity,
-    vocabularySize,
+    vocabularySize: config.integer('vocab_size'),
     tokenTable: 'embedding.weight',
-    weights: () => [['embedding.weight', [vocabularySize, hiddenSize]]],
-    encode(ops, weight, inputs) {
-      const layers = new TransformerLayers(ops, weight, inputs);
-      return layers.result(layers.tokenRows('embedding.weight'));
-    },
+    encode: (layers) => layers.tokenRows(hiddenSize),
   };
 };

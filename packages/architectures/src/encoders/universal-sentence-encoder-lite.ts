@@ -1,5 +1,6 @@
-import { TransformerLayers } from './layers.ts';
-import { type Architecture, layerNormWeights, linearWeights } from './network.ts';
+import type { Architecture } from './architecture.ts';
+import type { ConfigReader } from './config.ts';
+import type { TransformerLayers } from './layers.ts';
 
 /** No weight bounds the number of positions, so that a configuration could ask for more than fit into memory. */
 const mostPositions = 65_536;
@@ -52,61 +53,49 @@ function timingSignal(positions: number, width: number): Float32Array {
  */
 export const universalSentenceEncoderLite: Architecture = (config) => {
   const sizes = readSizes(config);
-  const { embeddingSize, hiddenSize, intermediateSize, layers: count, epsilon, dropout, maxPositions } = sizes;
-  const inputOf = (layer: number): number => (layer === 0 ? embeddingSize : hiddenSize);
-
-  const encodeLayer = <T>(layers: TransformerLayers<T>, layer: number, x: T, bias: T): T => {
-    const { ops } = layers;
-    const [attention, feedForward] = [`encoder.layer.${layer}.attention`, `encoder.layer.${layer}.feed_forward`];
-    const input = layers.layerNorm(`${attention}.LayerNorm`, x, epsilon);
-    const [q, k, v] = ['query', 'key', 'value'].map((name) => layers.linear(`${attention}.${name}`, input)) as [
-      T,
-      T,
-      T,
-    ];
-    const headSize = inputOf(layer) / sizes.heads;
-    const attended = layers.attention(q, k, v, bias, { heads: sizes.heads, headSize, dropout: sizes.attentionDropout });
-    const residual = inputOf(layer) === hiddenSize ? x : layers.linear(`${attention}.residual`, x);
-    const middle = ops.add(layers.dropout(layers.linear(`${attention}.output`, attended), dropout), residual);
-    const normalized = layers.layerNorm(`${feedForward}.LayerNorm`, middle, epsilon);
-    const grown = sizes.activation(ops, layers.linear(`${feedForward}.intermediate`, normalized));
-    return ops.add(layers.dropout(layers.linear(`${feedForward}.output`, grown), dropout), middle);
-  };
-
+  const { embeddingSize, maxPositions, dropout } = sizes;
   return {
-    hiddenSize,
     maxPositions,
     vocabularySize: sizes.vocabularySize,
     tokenTable: 'embeddings.word_embeddings.weight',
-    *weights() {
-      yield ['embeddings.word_embeddings.weight', [sizes.vocabularySize, embeddingSize]];
-      for (let layer = 0; layer < count; layer += 1) {
-        const [input, name] = [inputOf(layer), `encoder.layer.${layer}`];
-        yield* layerNormWeights(`${name}.attention.LayerNorm`, input);
-        for (const part of ['query', 'key', 'value']) yield* linearWeights(`${name}.attention.${part}`, input, input);
-        yield* linearWeights(`${name}.attention.output`, input, hiddenSize);
-        if (input !== hiddenSize) yield* linearWeights(`${name}.attention.residual`, input, hiddenSize);
-        yield* layerNormWeights(`${name}.feed_forward.LayerNorm`, hiddenSize);
-        yield* linearWeights(`${name}.feed_forward.intermediate`, hiddenSize, intermediateSize);
-        yield* linearWeights(`${name}.feed_forward.output`, intermediateSize, hiddenSize);
-      }
-    },
-    encode(ops, weight, inputs) {
-      const layers = new TransformerLayers(ops, weight, inputs);
-      const signal = ops.constant(timingSignal(maxPositions, embeddingSize), [maxPositions, embeddingSize]);
+    encode(layers) {
+      const { ops } = layers;
+      const tokens = ops.multiply(layers.tokenRows(embeddingSize), 2);
+      const signal = layers.constant([maxPositions, embeddingSize], () => timingSignal(maxPositions, embeddingSize));
       const positions = ops.gather(signal, layers.perRow(ops.range(layers.length)));
-      const tokens = ops.multiply(layers.tokenRows('embeddings.word_embeddings.weight'), 2);
       let x = layers.dropout(ops.add(tokens, positions), dropout);
       const bias = layers.maskBias();
-      for (let layer = 0; layer < count; layer += 1) x = encodeLayer(layers, layer, x, bias);
-      return layers.result(x);
+      for (let layer = 0; layer < sizes.layers; layer += 1) {
+        const width = layer === 0 ? embeddingSize : sizes.hiddenSize;
+        x = encodeLayer(layers, `encoder.layer.${layer}`, x, bias, width, sizes);
+      }
+      return x;
     },
   };
 };
 
-type Config = Parameters<Architecture>[0];
+/** A layer that normalizes before attention and before the dense layers; `width` is that of `x`. */
+function encodeLayer<T>(layers: TransformerLayers<T>, layer: string, x: T, bias: T, width: number, sizes: Sizes): T {
+  const { ops } = layers;
+  const { heads, hiddenSize, epsilon, dropout } = sizes;
+  const [attention, feedForward] = [`${layer}.attention`, `${layer}.feed_forward`];
+  const input = layers.layerNorm(`${attention}.LayerNorm`, x, epsilon);
+  const query = layers.linear(`${attention}.query`, input, width);
+  const key = layers.linear(`${attention}.key`, input, width);
+  const value = layers.linear(`${attention}.value`, input, width);
+  const attentionSizes = { heads, headSize: width / heads, dropout: sizes.attentionDropout };
+  const attended = layers.attention(query, key, value, bias, attentionSizes);
+  const mixed = layers.dropout(layers.linear(`${attention}.output`, attended, hiddenSize), dropout);
+  const residual = width === hiddenSize ? x : layers.linear(`${attention}.residual`, x, hiddenSize);
+  const middle = ops.add(mixed, residual);
+  const normalized = layers.layerNorm(`${feedForward}.LayerNorm`, middle, epsilon);
+  const grown = sizes.activation(ops, layers.linear(`${feedForward}.intermediate`, normalized, sizes.intermediateSize));
+  return ops.add(layers.dropout(layers.linear(`${feedForward}.output`, grown, hiddenSize), dropout), middle);
+}
 
-function readSizes(config: Config) {
+type Sizes = ReturnType<typeof readSizes>;
+
+function readSizes(config: ConfigReader) {
   const embeddingSize = config.integer('embedding_size');
   const hiddenSize = config.integer('hidden_size');
   const heads = config.integer('num_attention_heads');
@@ -117,7 +106,7 @@ function readSizes(config: Config) {
     hiddenSize,
     heads,
     intermediateSize: config.integer('intermediate_size'),
-    layers: config.integer('num_hidden_layers'),
+    layers: config.layers('num_hidden_layers'),
     vocabularySize: config.integer('vocab_size'),
     maxPositions: config.integer('max_position_embeddings', { largest: mostPositions }),
     activation: config.activation('hidden_act', 'relu'),

@@ -1,7 +1,7 @@
 import type { Operations } from '../operations.ts';
 import { broadcastShapes } from '../shapes.ts';
 import { elementTypes } from './model.ts';
-import type { OnnxScribe, OnnxTensor } from './scribe.ts';
+import type { GraphBuilder, OnnxTensor } from './graph-builder.ts';
 
 type Elementwise = Pick<
   Operations<OnnxTensor>,
@@ -23,28 +23,28 @@ type Elementwise = Pick<
   | 'gelu'
 >;
 
-export function elementwise(scribe: OnnxScribe): Elementwise {
+export function elementwise(graph: GraphBuilder): Elementwise {
   const unary =
     (operator: string): Elementwise['exp'] =>
     (x) =>
-      scribe.float(operator, [x.name], x.shape);
+      graph.float(operator, [x.name], x.shape);
   const binary =
     (operator: string): Elementwise['add'] =>
     (a, b) =>
-      scribe.binary(operator, a, b);
+      graph.binary(operator, a, b);
   return {
     add: binary('Add'),
     subtract: binary('Sub'),
     multiply: binary('Mul'),
     divide: binary('Div'),
     maximum: binary('Max'),
-    greater: (a, b) => scribe.comparison('Greater', a, b),
-    equal: (a, b) => scribe.comparison('Equal', a, b),
+    greater: (a, b) => graph.comparison('Greater', a, b),
+    equal: (a, b) => graph.comparison('Equal', a, b),
 
     where(condition, a, b) {
-      const [left, right] = [scribe.operand(a), scribe.operand(b)];
-      const truth = condition.truth ?? scribe.node('Cast', [condition.name], { to: elementTypes.bool });
-      return scribe.float(
+      const [left, right] = [graph.operand(a), graph.operand(b)];
+      const truth = condition.truth ?? graph.value('Cast', [condition.name], { to: elementTypes.bool });
+      return graph.float(
         'Where',
         [truth, left.name, right.name],
         broadcastShapes('where', condition.shape, left.shape, right.shape),
@@ -61,8 +61,8 @@ export function elementwise(scribe: OnnxScribe): Elementwise {
 
     // The form that onnxruntime replaces by one kernel.
     gelu(x) {
-      const grown = scribe.binary('Add', scribe.float('Erf', [scribe.binary('Div', x, Math.SQRT2).name], x.shape), 1);
-      return scribe.binary('Mul', scribe.binary('Mul', x, grown), 0.5);
+      const grown = graph.binary('Add', graph.float('Erf', [graph.binary('Div', x, Math.SQRT2).name], x.shape), 1);
+      return graph.binary('Mul', graph.binary('Mul', x, grown), 0.5);
     },
   };
 }

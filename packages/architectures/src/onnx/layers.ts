@@ -10,7 +10,7 @@ import {
   withSize,
 } from '../shapes.ts';
 import { movement } from './movement.ts';
-import type { OnnxScribe, OnnxTensor } from './scribe.ts';
+import type { GraphBuilder, OnnxTensor } from './graph-builder.ts';
 
 type Layers = Pick<
   Operations<OnnxTensor>,
@@ -18,8 +18,8 @@ type Layers = Pick<
 >;
 
 /** Reductions and layers. */
-export function layers(scribe: OnnxScribe): Layers {
-  const { reshape, transpose } = movement(scribe);
+export function layers(graph: GraphBuilder): Layers {
+  const { reshape, transpose } = movement(graph);
 
   const lastAxesExchanged = (x: OnnxTensor): OnnxTensor => {
     const axes = x.shape.map((_, axis) => axis);
@@ -30,37 +30,37 @@ export function layers(scribe: OnnxScribe): Layers {
     (operator: string): Layers['max'] =>
     (x, axes, keepAxes = false) => {
       const attributes = { axes: resolveAxes(x.shape, axes), keepdims: Number(keepAxes) };
-      return scribe.float(operator, [x.name], reducedShape(x.shape, axes, keepAxes), attributes);
+      return graph.float(operator, [x.name], reducedShape(x.shape, axes, keepAxes), attributes);
     };
 
   return {
     sum(x, axes, keepAxes = false) {
-      const inputs = [x.name, scribe.sizes.numbers(resolveAxes(x.shape, axes))];
-      return scribe.float('ReduceSum', inputs, reducedShape(x.shape, axes, keepAxes), { keepdims: Number(keepAxes) });
+      const inputs = [x.name, graph.sizes.numbers(resolveAxes(x.shape, axes))];
+      return graph.float('ReduceSum', inputs, reducedShape(x.shape, axes, keepAxes), { keepdims: Number(keepAxes) });
     },
 
     max: reduction('ReduceMax'),
     logSumExp: reduction('ReduceLogSumExp'),
 
     cumulativeSum(x, axis) {
-      return scribe.float('CumSum', [x.name, scribe.scalar(resolveAxis(x.shape, axis))], x.shape);
+      return graph.float('CumSum', [x.name, graph.scalar(resolveAxis(x.shape, axis))], x.shape);
     },
 
     softmax(x) {
-      return scribe.float('Softmax', [x.name], x.shape, { axis: -1 });
+      return graph.float('Softmax', [x.name], x.shape, { axis: -1 });
     },
 
     matmul(a, b, { transposeLeft = false, transposeRight = false } = {}) {
       const shape = matmulShape(a.shape, b.shape, transposeLeft, transposeRight);
       if (shape.length === 2 && (transposeLeft || transposeRight)) {
-        return scribe.float('Gemm', [a.name, b.name], shape, {
+        return graph.float('Gemm', [a.name, b.name], shape, {
           transA: Number(transposeLeft),
           transB: Number(transposeRight),
         });
       }
       const left = transposeLeft ? lastAxesExchanged(a) : a;
       const right = transposeRight ? lastAxesExchanged(b) : b;
-      return scribe.float('MatMul', [left.name, right.name], shape);
+      return graph.float('MatMul', [left.name, right.name], shape);
     },
 
     // One Gemm over all rows: onnxruntime multiplies and adds the bias in one pass, and the weight stays as it is
@@ -69,14 +69,14 @@ export function layers(scribe: OnnxScribe): Layers {
       const shape = linearShape(x.shape, weight.shape, bias?.shape);
       const rows = reshape(x, [productOf(x.shape.slice(0, -1)), x.shape.at(-1)!]);
       const inputs = [rows, weight, ...(bias === undefined ? [] : [bias])].map(({ name }) => name);
-      const product = scribe.float('Gemm', inputs, [rows.shape[0]!, shape.at(-1)!], { transB: 1 });
+      const product = graph.float('Gemm', inputs, [rows.shape[0]!, shape.at(-1)!], { transB: 1 });
       return reshape(product, shape);
     },
 
     layerNorm(x, weight, bias, epsilon) {
       checkLayerNorm(x.shape, weight.shape, bias.shape);
       const inputs = [x.name, weight.name, bias.name];
-      const [output, mean, inverseDeviation] = scribe.graph.node(
+      const [output, mean, inverseDeviation] = graph.node(
         'LayerNormalization',
         inputs,
         { axis: -1, epsilon: { float: epsilon } },

@@ -11,7 +11,7 @@ import {
   withSize,
 } from '../shapes.ts';
 import { elementTypes } from './model.ts';
-import type { OnnxScribe, OnnxTensor } from './scribe.ts';
+import type { GraphBuilder, OnnxTensor } from './graph-builder.ts';
 
 type Movement = Pick<
   Operations<OnnxTensor>,
@@ -25,35 +25,35 @@ type Movement = Pick<
 const mostSelected = 1024;
 
 /** Changes of shape. What changes nothing is not written. */
-export function movement(scribe: OnnxScribe): Movement {
-  const { sizes } = scribe;
+export function movement(graph: GraphBuilder): Movement {
+  const { sizes } = graph;
 
   const reshape: Movement['reshape'] = (x, shape) => {
     checkReshape(x.shape, shape);
     if (sameShape(x.shape, shape)) return x;
-    return scribe.like(x, 'Reshape', [x.name, sizes.reshapeTarget(x.shape, shape)], shape);
+    return graph.like(x, 'Reshape', [x.name, sizes.reshapeTarget(x.shape, shape)], shape);
   };
 
-  const zerosOf = (shape: Shape): string => scribe.node('ConstantOfShape', [sizes.vector(shape)]);
+  const zerosOf = (shape: Shape): string => graph.value('ConstantOfShape', [sizes.vector(shape)]);
 
   // A matrix product with a matrix of 0 and 1 that has a row for each place.
   const selectAndSum = (rows: OnnxTensor, indices: OnnxTensor, size: number): OnnxTensor => {
     const [count, width] = rows.shape as [Dimension, Dimension];
-    const places = scribe.graph.initializer(
+    const places = graph.initializer(
       BigInt64Array.from({ length: size }, (_, place) => BigInt(place)),
       [size, 1],
     );
-    const chosen = scribe.node('Equal', [places, reshape(indices, [1, count]).name]);
-    const selection = scribe.node('Cast', [chosen], { to: elementTypes.float });
-    return scribe.float('MatMul', [selection, rows.name], [size, width]);
+    const chosen = graph.value('Equal', [places, reshape(indices, [1, count]).name]);
+    const selection = graph.value('Cast', [chosen], { to: elementTypes.float });
+    return graph.float('MatMul', [selection, rows.name], [size, width]);
   };
 
   // Entry by entry: slow, but its work does not grow with the number of places.
   const scatterEntries = (rows: OnnxTensor, indices: OnnxTensor, size: Dimension): OnnxTensor => {
     const [count, width] = rows.shape as [Dimension, Dimension];
-    const places = scribe.node('Expand', [reshape(indices, [count, 1]).name, sizes.vector([count, width])]);
+    const places = graph.value('Expand', [reshape(indices, [count, 1]).name, sizes.vector([count, width])]);
     const inputs = [zerosOf([size, width]), places, rows.name];
-    return scribe.float('ScatterElements', inputs, [size, width], { axis: 0, reduction: 'add' });
+    return graph.float('ScatterElements', inputs, [size, width], { axis: 0, reduction: 'add' });
   };
 
   return {
@@ -61,12 +61,12 @@ export function movement(scribe: OnnxScribe): Movement {
 
     transpose(x, permutation) {
       const perm = permutation.map((axis) => resolveAxis(x.shape, axis));
-      return scribe.like(x, 'Transpose', [x.name], transposedShape(x.shape, perm), { perm });
+      return graph.like(x, 'Transpose', [x.name], transposedShape(x.shape, perm), { perm });
     },
 
     broadcastTo(x, shape) {
       checkBroadcast(x.shape, shape);
-      return sameShape(x.shape, shape) ? x : scribe.like(x, 'Expand', [x.name, sizes.vector(shape)], shape);
+      return sameShape(x.shape, shape) ? x : graph.like(x, 'Expand', [x.name, sizes.vector(shape)], shape);
     },
 
     concat(parts, axis) {
@@ -76,30 +76,30 @@ export function movement(scribe: OnnxScribe): Movement {
       const at = resolveAxis(first.shape, axis);
       const shape = withSize(first.shape, at, sumOf(shapes.map((each) => each[at]!)));
       const names = parts.map((part) => part.name);
-      return scribe.like(first, 'Concat', names, shape, { axis: at });
+      return graph.like(first, 'Concat', names, shape, { axis: at });
     },
 
     slice(x, axis, start, length) {
       const at = resolveAxis(x.shape, axis);
       if (start === 0 && length === x.shape[at]) return x;
       const bounds = [sizes.value(start), sizes.value(sumOf([start, length])), sizes.numbers([at])];
-      return scribe.like(x, 'Slice', [x.name, ...bounds], withSize(x.shape, at, length));
+      return graph.like(x, 'Slice', [x.name, ...bounds], withSize(x.shape, at, length));
     },
 
     pad(x, axis, start, size) {
       const at = resolveAxis(x.shape, axis);
       if (start === 0 && size === x.shape[at]) return x;
-      const after = scribe.node('Sub', [sizes.value(size), sizes.value(sumOf([start, x.shape[at]!]))]);
+      const after = graph.value('Sub', [sizes.value(size), sizes.value(sumOf([start, x.shape[at]!]))]);
       const others = x.shape.length - 1;
       const zeros = (count: number): string => sizes.numbers(Array.from({ length: count }, () => 0));
-      const pads = scribe.node('Concat', [zeros(at), sizes.value(start), zeros(others), after, zeros(others - at)], {
+      const pads = graph.value('Concat', [zeros(at), sizes.value(start), zeros(others), after, zeros(others - at)], {
         axis: 0,
       });
-      return scribe.like(x, 'Pad', [x.name, pads], withSize(x.shape, at, size));
+      return graph.like(x, 'Pad', [x.name, pads], withSize(x.shape, at, size));
     },
 
     gather(table, indices) {
-      return scribe.like(table, 'Gather', [table.name, indices.name], [...indices.shape, ...table.shape.slice(1)], {
+      return graph.like(table, 'Gather', [table.name, indices.name], [...indices.shape, ...table.shape.slice(1)], {
         axis: 0,
       });
     },
@@ -108,7 +108,7 @@ export function movement(scribe: OnnxScribe): Movement {
       const shape = scatterShape(rows.shape, indices.shape, size);
       if (distinct) {
         const places = reshape(indices, [...indices.shape, 1]);
-        return scribe.float('ScatterND', [zerosOf(shape), places.name, rows.name], shape);
+        return graph.float('ScatterND', [zerosOf(shape), places.name, rows.name], shape);
       }
       const count = productOf(indices.shape);
       const width = productOf(shape.slice(1));

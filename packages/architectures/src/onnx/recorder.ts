@@ -1,11 +1,10 @@
-import { productOf } from '../dimensions.ts';
 import type { Operations, Shape } from '../operations.ts';
+import { checkConstant } from '../shapes.ts';
 import { elementwise } from './elementwise.ts';
-import { OnnxGraph } from './graph.ts';
 import { layers } from './layers.ts';
 import { elementTypes, type SplitModel } from './model.ts';
 import { movement } from './movement.ts';
-import { OnnxScribe, type OnnxTensor } from './scribe.ts';
+import { GraphBuilder, type OnnxTensor } from './graph-builder.ts';
 
 /** Longer constants are not compared with each other. */
 const longestShared = 64;
@@ -23,22 +22,21 @@ const longestShared = 64;
  */
 export class OnnxRecorder {
   readonly operations: Operations<OnnxTensor>;
-  readonly #graph = new OnnxGraph();
-  readonly #scribe = new OnnxScribe(this.#graph);
+  readonly #graph = new GraphBuilder();
 
   constructor() {
     this.operations = {
-      ...creation(this.#scribe),
-      ...elementwise(this.#scribe),
-      ...movement(this.#scribe),
-      ...layers(this.#scribe),
+      ...creation(this.#graph),
+      ...elementwise(this.#graph),
+      ...movement(this.#graph),
+      ...layers(this.#graph),
     };
   }
 
   /** Declares an input. Named sizes in `shape` can be used from then on. */
   input(name: string, kind: 'float' | 'index', shape: Shape): OnnxTensor {
     this.#graph.input(name, kind === 'float' ? 'float' : 'int64', shape);
-    this.#scribe.sizes.learn(name, shape);
+    this.#graph.sizes.learn(name, shape);
     return { name, kind, shape };
   }
 
@@ -60,13 +58,11 @@ export class OnnxRecorder {
 
 type Creation = Pick<Operations<OnnxTensor>, 'shape' | 'constant' | 'size' | 'range' | 'toFloat' | 'toIndex'>;
 
-function creation(scribe: OnnxScribe): Creation {
+function creation(graph: GraphBuilder): Creation {
   const constant: Creation['constant'] = (data, shape) => {
-    if (data.length !== productOf(shape))
-      throw new Error(`constant: ${data.length} numbers do not fill [${shape.join(', ')}].`);
+    checkConstant(data, shape);
     const kind = data instanceof Float32Array ? 'float' : 'index';
     const stored = data instanceof Float32Array ? data : BigInt64Array.from(data, BigInt);
-    const { graph } = scribe;
     const name =
       data.length > longestShared ? graph.initializer(stored, shape) : graph.sharedInitializer(stored, shape);
     return { name, kind, shape };
@@ -77,9 +73,9 @@ function creation(scribe: OnnxScribe): Creation {
     constant,
 
     size(dimension) {
-      if (typeof dimension === 'number') return scribe.operand(dimension);
-      const value = scribe.node('Cast', [scribe.sizes.value(dimension)], { to: elementTypes.float });
-      return scribe.float('Reshape', [value, scribe.sizes.numbers([])], []);
+      if (typeof dimension === 'number') return graph.operand(dimension);
+      const value = graph.value('Cast', [graph.sizes.value(dimension)], { to: elementTypes.float });
+      return graph.float('Reshape', [value, graph.sizes.numbers([])], []);
     },
 
     range(length) {
@@ -88,17 +84,17 @@ function creation(scribe: OnnxScribe): Creation {
           Int32Array.from({ length }, (_, i) => i),
           [length],
         );
-      const limit = scribe.node('Reshape', [scribe.sizes.value(length), scribe.sizes.numbers([])]);
+      const limit = graph.value('Reshape', [graph.sizes.value(length), graph.sizes.numbers([])]);
       return {
-        name: scribe.node('Range', [scribe.scalar(0), limit, scribe.scalar(1)]),
+        name: graph.value('Range', [graph.scalar(0), limit, graph.scalar(1)]),
         kind: 'index',
         shape: [length],
       };
     },
 
-    toFloat: (indices) => scribe.float('Cast', [indices.name], indices.shape, { to: elementTypes.float }),
+    toFloat: (indices) => graph.float('Cast', [indices.name], indices.shape, { to: elementTypes.float }),
     toIndex: (x) => ({
-      name: scribe.node('Cast', [x.name], { to: elementTypes.int64 }),
+      name: graph.value('Cast', [x.name], { to: elementTypes.int64 }),
       kind: 'index',
       shape: x.shape,
     }),

@@ -1,9 +1,10 @@
 import type { Operations } from '../operations.ts';
+import { checkConstant } from '../shapes.ts';
 import { elementwise } from './elementwise.ts';
 import { layers } from './layers.ts';
 import { movement } from './movement.ts';
 import { reductions } from './reductions.ts';
-import { entries, type PlainTensor } from './tensor.ts';
+import type { PlainTensor } from './tensor.ts';
 
 /**
  * The operations in plain TypeScript, computed at once in float64: the reference that other interpreters are compared
@@ -18,8 +19,7 @@ export const plainOperations: Operations<PlainTensor> = {
   shape: (x) => x.shape,
 
   constant(data, shape) {
-    if (data.length !== entries(shape))
-      throw new Error(`constant: ${data.length} numbers do not fill [${shape.join(', ')}].`);
+    checkConstant(data, shape);
     return { data: data instanceof Int32Array ? data : new Float64Array(data), shape };
   },
 

@@ -27,8 +27,10 @@ export async function computeReference(
 
 /** About how many multiplications that takes. */
 export function multiplications(network: EncoderNetwork, { rows, cols }: TokenBatch): number {
-  const others = [...network.weights()].filter(([name]) => name !== network.tokenTable);
-  return rows * cols * others.reduce((sum, [, shape]) => sum + shape.reduce((product, size) => product * size, 1), 0);
+  const others = [...network.weights].filter(([name]) => name !== network.tokenTable);
+  return (
+    rows * cols * others.reduce((sum, [, { shape }]) => sum + shape.reduce((product, size) => product * size, 1), 0)
+  );
 }
 
 function tokenRows(definition: EncoderDefinition, ids: Int32Array): PlainTensor {

@@ -15,7 +15,7 @@ interface InitialTensor {
 export function randomWeights(network: EncoderNetwork, seed: number): Record<string, InitialTensor> {
   const random = new Random(seed);
   const tensors: Record<string, InitialTensor> = {};
-  for (const [name, shape] of network.weights()) {
+  for (const [name, { shape }] of network.weights) {
     const data = new Float32Array(shape.reduce((product, size) => product * size, 1));
     if (shape.length > 1) for (let i = 0; i < data.length; i++) data[i] = 0.02 * random.normal();
     else if (name.endsWith('.weight')) data.fill(1);

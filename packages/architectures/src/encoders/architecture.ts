@@ -1,0 +1,64 @@
+// What the file of an architecture writes down, and the encoder that follows from it.
+import { namedDimension } from '../dimensions.ts';
+import type { Shape } from '../operations.ts';
+import { shapeOperations } from '../shape-operations.ts';
+import type { ConfigReader } from './config.ts';
+import { TransformerLayers, type WeightName } from './layers.ts';
+import type { EncoderNetwork, WeightDeclaration } from './network.ts';
+
+/** What the file of an architecture writes down; the rest of an `EncoderNetwork` follows from it. */
+export interface EncoderProgram {
+  /** The longest text in tokens. `Infinity` when there is no limit. */
+  readonly maxPositions: number;
+  /** One more than the largest token id. */
+  readonly vocabularySize: number;
+  /** The weight whose rows belong to the token ids. */
+  readonly tokenTable: WeightName;
+  /** The last hidden state: a row for each token, as the layers compute with them. */
+  encode<T>(layers: TransformerLayers<T>): T;
+}
+
+/** Makes the program of a model's `config.json`. @throws SentvecError `invalid-model`, `unsupported-model` */
+export type Architecture = (config: ConfigReader) => EncoderProgram;
+
+/** An encoder from its program. The program runs once on shapes alone, which lists its weights and the width. */
+export function makeNetwork(program: EncoderProgram): EncoderNetwork {
+  const { maxPositions, vocabularySize, tokenTable } = program;
+  const table = { tokenTable, vocabularySize };
+  const weights = new Map<string, WeightDeclaration>();
+  const declare = (names: WeightName, shape: readonly number[]): Shape => {
+    const [name, ...otherNames] = typeof names === 'string' ? [names] : names;
+    weights.set(name, { shape, otherNames });
+    return shape;
+  };
+  const positions = [namedDimension('batch'), namedDimension('length')];
+  const traced = new TransformerLayers({
+    ...table,
+    ops: shapeOperations,
+    inputs: { ids: positions, mask: positions },
+    weight: declare,
+    constant: (shape) => shape,
+  });
+  const hiddenSize = Number(program.encode(traced).at(-1));
+  return {
+    hiddenSize,
+    maxPositions,
+    vocabularySize,
+    tokenTable: nameOf(tokenTable),
+    weights,
+    encode(ops, weight, inputs) {
+      const layers = new TransformerLayers({
+        ...table,
+        ops,
+        inputs,
+        weight: (names) => weight(nameOf(names)),
+        constant: (shape, compute) => ops.constant(compute(), shape),
+      });
+      return layers.result(program.encode(layers));
+    },
+  };
+}
+
+function nameOf(names: WeightName): string {
+  return typeof names === 'string' ? names : names[0];
+}
