@@ -1,4 +1,4 @@
-// The dashboard: asks the worker once a second how the queue is, and shows it.
+// The dashboard: reads the overview once a second and shows it.
 
 const period = 1000;
 /** Milliseconds over which a rate is averaged. */
@@ -6,7 +6,7 @@ const span = 15_000;
 const shown = (id) => document.getElementById(id);
 const number = (value) => Math.round(value).toLocaleString('en');
 
-/** An element with attributes and children; texts are texts, never markup. */
+/** An element with attributes and children. Strings become text, never markup. */
 function element(name, attributes = {}, ...children) {
   const made = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
@@ -17,7 +17,7 @@ function element(name, attributes = {}, ...children) {
   return made;
 }
 
-/** How fast counters grow, by name, over the last seconds. */
+/** How fast counters grow, by name, averaged over the last seconds. */
 class Rates {
   #samples = new Map();
 
@@ -43,10 +43,10 @@ function duration(seconds) {
 }
 
 function runView(run, now) {
-  const { id, workflow, state, items, total, stage, error, round, startedAt, finishedAt } = run;
+  const { id, workflow, state, items, total, stage, error, attempt, startedAt, finishedAt } = run;
   const expected = items?.expected ?? items?.planned ?? 0;
-  const rowsPerSecond = total?.rows === undefined ? undefined : rates.of(`${id} ${round} rows`, total.rows, now);
-  const itemsPerSecond = items && rates.of(`${id} ${round} items`, items.done, now);
+  const rowsPerSecond = total?.rows === undefined ? undefined : rates.of(`${id} ${attempt} rows`, total.rows, now);
+  const itemsPerSecond = items && rates.of(`${id} ${attempt} items`, items.done, now);
   const elapsed = startedAt && ((finishedAt ?? now) - startedAt) / 1000;
   const isRunning = state === 'running';
   const fact = (label, value, style) =>
@@ -62,7 +62,7 @@ function runView(run, now) {
     fact('time left', isRunning && items ? duration((expected - items.done) / itemsPerSecond) : undefined),
     fact('took', finishedAt ? duration(elapsed) : undefined),
     fact('dead letters', total?.rejected ? number(total.rejected) : undefined, 'bad'),
-    fact('round', round > 1 ? round : undefined),
+    fact('attempt', attempt > 1 ? attempt : undefined),
   ];
   return element(
     'article',
@@ -109,7 +109,7 @@ function buttons({ id, state }) {
   );
 }
 
-function workerView({ id, since, active, concurrency, counts }, now) {
+function workerView({ id, startedAt, active, concurrency, counts }, now) {
   const cell = (text) => element('td', { class: 'number' }, text);
   return element(
     'tr',
@@ -121,18 +121,18 @@ function workerView({ id, since, active, concurrency, counts }, now) {
     cell(number(rates.of(`${id} tokens`, counts.tokens, now))),
     cell(number(counts.deadLetters)),
     cell(number(counts.failures)),
-    element('td', {}, duration((now - since) / 1000)),
+    element('td', {}, duration((now - startedAt) / 1000)),
   );
 }
 
-function show({ now, queue, steps, runs, workers, refusals }) {
+function show({ now, queue, steps, runs, workers, refusedJobs }) {
   shown('queue').textContent = queue;
   shown('steps').textContent = `steps: ${steps.active} active, ${steps.waiting} waiting, ${steps.delayed} delayed`;
   if (runs.length > 0) shown('runs').replaceChildren(...runs.map((run) => runView(run, now)));
   shown('workers').replaceChildren(...workers.map((worker) => workerView(worker, now)));
-  shown('refusals-section').hidden = refusals.length === 0;
-  shown('refusals').replaceChildren(
-    ...refusals.map(({ at, queue: from, job, reason }) =>
+  shown('refused-jobs-section').hidden = refusedJobs.length === 0;
+  shown('refused-jobs').replaceChildren(
+    ...refusedJobs.map(({ at, queue: from, job, reason }) =>
       element('li', {}, `${new Date(at).toLocaleString()} ${from} ${job}: ${reason}`),
     ),
   );

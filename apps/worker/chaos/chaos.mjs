@@ -167,7 +167,7 @@ async function check(run, result, connection) {
   ) {
     throw new Error(`The counts are wrong: ${JSON.stringify({ state, items, total, result })}.`);
   }
-  const left = async () => (await connection.keys('*')).filter((key) => /:(steps|waves):r/.test(key));
+  const left = async () => (await connection.keys('*')).filter((key) => /:(steps|batches):r/.test(key));
   for (let attempt = 0; (await left()).length > 0; attempt += 1) {
     if (attempt > 300) throw new Error(`Jobs were left in Redis: ${(await left()).join(', ')}.`);
     await sleep(100);

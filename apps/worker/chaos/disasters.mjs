@@ -6,12 +6,12 @@ import { pick } from './random.mjs';
  * steps.
  */
 const freeze = 12_000;
-/** Milliseconds after which a job that nobody took over counts as lost. */
-const patience = 120_000;
+/** Milliseconds after which a job that no worker has taken over counts as lost. */
+const takeoverTimeout = 120_000;
 
 /**
- * What can happen to a fleet. Each gives what it was at once, with a promise of the milliseconds after which every step
- * that was in the victim's hands was in others', or done: meanwhile the next may happen.
+ * What can happen to a fleet. Each method says at once what it did, and gives a promise of the milliseconds after which
+ * another worker had, or had done, every step of the victim. The next disaster may happen before that.
  */
 export class Disasters {
   #context;
@@ -37,7 +37,7 @@ export class Disasters {
     return { what: 'worker killed', pid: victim.pid, recovered };
   }
 
-  /** SIGSTOP past the lock, then SIGCONT. */
+  /** SIGSTOP until the locks have expired, then SIGCONT. */
   async freeze() {
     const victim = await this.#victim();
     victim.kill('SIGSTOP');
@@ -77,7 +77,7 @@ export class Disasters {
       const awake = workers.filter((worker) => !this.#frozen.has(worker));
       const busy = awake.filter((worker) => active.some((job) => isHeldBy(job, worker)));
       if (busy.length > 0) return pick(random, busy);
-      if (performance.now() - begun > patience) return pick(random, awake);
+      if (performance.now() - begun > takeoverTimeout) return pick(random, awake);
       await sleep(5);
     }
   }
@@ -88,7 +88,7 @@ export class Disasters {
     return recovery;
   }
 
-  /** How long it takes until every step in the hands of a worker that has stopped is in others', or done. */
+  /** How long it takes until other workers have, or have done, every step of a worker that has stopped. */
   async #recoveries(victim, stopped) {
     const { steps } = this.#context;
     const begun = performance.now();
@@ -101,14 +101,14 @@ export class Disasters {
         waiting.delete(id);
         times.push(performance.now() - begun);
       }
-      if (performance.now() - begun > patience) throw new Error(`Nobody took over ${[...waiting].join(', ')}.`);
+      if (performance.now() - begun > takeoverTimeout) throw new Error(`Nobody took over ${[...waiting].join(', ')}.`);
       await sleep(100);
     }
     return times;
   }
 }
 
-/** Whether a job is in the hands of a worker, whose id holds the id of its process. */
+/** Whether a worker has a job: the id of the worker contains that of its process. */
 function isHeldBy(job, { pid }) {
   return job?.processedBy?.includes(`-${pid}-`) ?? false;
 }

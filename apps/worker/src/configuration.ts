@@ -1,3 +1,4 @@
+// Reads the settings of a worker from flags and the environment, and checks them.
 import { isAbsolute, resolve } from 'node:path';
 import { SentvecError } from '@sentvec/core';
 import { redactUrl } from '@sentvec/queue';
@@ -14,7 +15,7 @@ export interface WorkerConfiguration {
   readonly threads: number | undefined;
   readonly concurrency: number;
   readonly window: number;
-  /** 0 lifts a limit. */
+  /** 0 lifts the limit that is set. */
   readonly globalConcurrency: number | undefined;
   readonly rateLimit: { readonly max: number; readonly duration: number } | undefined;
   readonly host: string;
@@ -87,7 +88,10 @@ export function isLoopback(host: string): boolean {
 
 function checkTogether({ host, token, port }: WorkerConfiguration): void {
   if (token === undefined && !isLoopback(host)) {
-    throw invalid('token', `is needed to listen on ${host}: anybody who reaches it could read and control the queue`);
+    throw invalid(
+      'token',
+      `is needed to listen on ${host}: without one, anybody who reaches it could read and control the queue`,
+    );
   }
   if (token !== undefined && token.length < shortestToken)
     throw invalid('token', `must have at least ${shortestToken} characters`);

@@ -1,19 +1,21 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Embedder } from '@sentvec/core';
 
-/** How a worker is. */
+/** Whether a worker can embed. */
 export interface Health {
   readonly healthy: boolean;
   /** What is wrong, for people. */
-  readonly reason?: string;
+  readonly reason?: string | undefined;
   readonly model: string;
   readonly milliseconds: number;
 }
 
-const text = 'How are you?';
-const deadline = 15_000;
+const probeText = 'How are you?';
 
-/** Finds out whether a model works, by embedding a text with it. Questions that come meanwhile get the same answer. */
+/** Milliseconds within which the vector must come. */
+const timeout = 15_000;
+
+/** Checks whether a model works, by embedding a text with it. Checks at the same time share one embedding. */
 export class HealthCheck {
   readonly #model: string;
   readonly #embedder: (model: string) => Promise<Embedder>;
@@ -32,23 +34,23 @@ export class HealthCheck {
   async #run(): Promise<Health> {
     const begun = performance.now();
     const timer = new AbortController();
-    const late = sleep(deadline, `no vector within ${deadline / 1000} s`, { signal: timer.signal }).catch(
+    const expired = sleep(timeout, `no vector within ${timeout / 1000} s`, { signal: timer.signal }).catch(
       () => undefined,
     );
-    const reason = await Promise.race([this.#embed(), late]);
+    const reason = await Promise.race([this.#embed(), expired]);
     timer.abort();
     const facts = { model: this.#model, milliseconds: Math.round(performance.now() - begun) };
     return reason === undefined ? { healthy: true, ...facts } : { healthy: false, reason, ...facts };
   }
 
-  /** What is wrong, or nothing. */
+  /** What is wrong; `undefined` when nothing is. */
   async #embed(): Promise<string | undefined> {
     try {
       const embedder = await this.#embedder(this.#model);
-      const { vectors } = await embedder.embed([text]);
-      const sound =
+      const { vectors } = await embedder.embed([probeText]);
+      const isSound =
         vectors.data.length > 0 && vectors.data.every(Number.isFinite) && vectors.data.some((entry) => entry !== 0);
-      return sound ? undefined : 'the vector is not one of numbers';
+      return isSound ? undefined : 'the vector is empty, zero or not finite';
     } catch (error) {
       return error instanceof Error ? error.message : String(error);
     }

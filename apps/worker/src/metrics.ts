@@ -1,3 +1,4 @@
+// The Prometheus metrics of a worker.
 import type { Embedded } from '@sentvec/core';
 import type { QueueOverview, StepReport } from '@sentvec/queue';
 import type { EmbeddedChunk } from '@sentvec/workflow';
@@ -5,10 +6,7 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom
 
 const seconds = [0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300];
 
-/**
- * What a worker counts, in the form that Prometheus reads. The delay of the event loop is among the defaults of
- * prom-client.
- */
+/** Counts what a worker does. The default metrics of prom-client include the delay of the event loop. */
 export class Metrics {
   readonly registry: Registry = new Registry();
   /** Totals of this process, for the dashboard. */
@@ -21,7 +19,7 @@ export class Metrics {
   };
   readonly #rows = this.#counter('rows', 'Rows with a vector that this worker computed.');
   readonly #tokens = this.#counter('tokens', 'Tokens that this worker encoded.');
-  readonly #truncated = this.#counter('truncated', 'Texts that were cut to the length of the model.');
+  readonly #truncated = this.#counter('truncated', "Texts that were truncated to the model's maximum length.");
   readonly #deadLetters = this.#counter('dead_letters', 'Rows that could not be embedded.');
   readonly #refused = this.#counter('refused_jobs', 'Jobs that were refused.');
   readonly #recovered = this.#counter(
@@ -38,7 +36,7 @@ export class Metrics {
     collectDefaultMetrics({ register: this.registry });
     this.#steps = new Counter({
       name: 'sentvec_steps_total',
-      help: 'Attempts at steps.',
+      help: 'Attempts at steps, by outcome.',
       labelNames: ['stage', 'outcome'],
       registers,
     });
@@ -51,25 +49,25 @@ export class Metrics {
     });
     this.#modelSeconds = new Histogram({
       name: 'sentvec_model_seconds',
-      help: 'Duration of the part of a step that tokenizes and encodes the texts of a chunk.',
+      help: 'Duration of tokenizing and encoding the texts of a chunk.',
       buckets: seconds,
       registers,
     });
     this.#fill = new Histogram({
       name: 'sentvec_batch_fill',
-      help: 'Share of the computed positions that were tokens and not padding.',
+      help: 'Share of the computed positions that held tokens, not padding.',
       buckets: [0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 1],
       registers,
     });
-    // Looked up when it is asked for: any worker can tell the depth of the whole queue.
+    // Read at each scrape, by any worker: it is the depth of the whole queue.
     const depth = new Gauge({
       name: 'sentvec_queue_depth',
-      help: 'Steps in the queue, by where they stand.',
+      help: 'Steps in the queue, by their state.',
       labelNames: ['state'],
       registers: [],
       async collect() {
         this.reset();
-        // While Redis is away nobody knows: the worker's own numbers are told all the same.
+        // While Redis is away the depth is unknown; the worker's own numbers are reported all the same.
         const counts = await overview.counts().catch(() => ({}));
         for (const [state, count] of Object.entries(counts)) this.set({ state }, count);
       },

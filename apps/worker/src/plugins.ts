@@ -1,3 +1,4 @@
+// Loads the plugins of a worker: modules with poolings and workflows.
 import { pathToFileURL } from 'node:url';
 import { isAbsolute } from 'node:path';
 import { SentvecError, type Embedder, type PoolingPlugin } from '@sentvec/core';
@@ -5,14 +6,14 @@ import type { Access, AnyWorkflow, Logger } from '@sentvec/workflow';
 
 /** What a plugin may use of its worker. */
 export interface PluginTools {
-  /** A model of the worker, ready. Only those of its allow list. */
+  /** The loaded embedder of a model. Only models that the worker allows. */
   readonly embedder: (model: string) => Promise<Embedder>;
-  /** What jobs may touch: to be asked before a workflow opens a path that came from a job. */
+  /** What jobs may use. A workflow must check each path that comes from a job before it opens it. */
   readonly access: Access;
   readonly logger: Logger;
 }
 
-/** A custom pooling, or a workflow. */
+/** A pooling or a workflow. */
 export type PluginPart = PoolingPlugin | AnyWorkflow;
 
 /**
@@ -21,14 +22,14 @@ export type PluginPart = PoolingPlugin | AnyWorkflow;
  */
 export type Plugin = PluginPart | readonly PluginPart[] | ((tools: PluginTools) => PluginPart | readonly PluginPart[]);
 
-/** What all plugins of a worker give. */
+/** The parts of all plugins of a worker. */
 export interface PluginParts {
   readonly poolings: readonly PoolingPlugin[];
   readonly workflows: readonly AnyWorkflow[];
 }
 
 /**
- * Loads plugins by module path or package name. They are code of whoever starts the worker, and are trusted.
+ * Loads plugins by module path or package name. They are trusted: whoever starts the worker chooses them.
  *
  * @throws SentvecError `invalid-argument` for a module that cannot be loaded or exports something else
  */

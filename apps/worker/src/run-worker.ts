@@ -5,13 +5,13 @@ import { startWorkerApp, type WorkerAppOptions } from './worker-app.ts';
 
 /** Options of {@link runWorker}. */
 export interface RunWorkerOptions extends Pick<WorkerAppOptions, 'backend' | 'selfCheck'> {
-  /** Fires when the worker is to stop. */
+  /** Stops the worker when it fires. */
   readonly signal: AbortSignal;
 }
 
 /**
- * Serves until the signal fires, and stops gracefully. Writes one JSON object a line to standard error: what it was
- * configured to do, without secrets; where it listens; then what happens. The process ends a second later at most.
+ * Serves a queue until the signal fires, then stops gracefully. Logs one JSON object a line to standard error: first
+ * the configuration, without secrets, and the URL of its HTTP server. The process ends a second after that at most.
  *
  * @throws SentvecError see {@link startWorkerApp}
  */
@@ -32,6 +32,6 @@ export async function runWorker(
   logger.info({ milliseconds: configuration.stopTimeout }, 'stopping');
   await app.stop();
   logger.info({}, 'stopped');
-  // Nothing that cannot be closed, such as a connection to a Redis that is away, may keep the process.
+  // What cannot be closed, such as a connection to a Redis that is away, must not keep the process alive.
   setTimeout(() => process.exit(), 1000).unref();
 }

@@ -1,10 +1,12 @@
-/** How a setting is written: as a flag, in the environment, for people. */
+// All settings of a worker, with the texts of `sentvec worker --help`.
+
+/** A setting: its flag, its environment variable, and what help says about it. */
 export interface Setting {
   readonly flag: string;
   readonly variable: string;
   readonly hint: string;
   readonly description: string;
-  readonly default?: string;
+  readonly default?: string | undefined;
 }
 
 /** Name of a setting. */
@@ -26,7 +28,7 @@ export type SettingName =
   | 'stopTimeout'
   | 'logLevel';
 
-/** All settings of a worker. A flag wins over the environment. Lists are separated by commas. */
+/** All settings of a worker. A flag takes precedence over the environment. Lists are separated by commas. */
 export const settings: Readonly<Record<SettingName, Setting>> = {
   redis: {
     flag: 'redis',
@@ -46,39 +48,39 @@ export const settings: Readonly<Record<SettingName, Setting>> = {
     flag: 'root',
     variable: 'SENTVEC_ROOTS',
     hint: 'DIR,…',
-    description: 'Folders that jobs may read and write. Without one, no job may touch a file.',
+    description: 'Folders that jobs may read and write. Without one, jobs cannot touch any file.',
   },
   buckets: {
     flag: 'bucket',
     variable: 'SENTVEC_BUCKETS',
     hint: 'URI,…',
-    description: 'Buckets that workflows of plugins may touch: s3://name/folder.',
+    description: 'Buckets that workflows of plugins may use: s3://name/folder.',
   },
   models: {
     flag: 'model',
     variable: 'SENTVEC_MODELS',
     hint: 'MODEL,…',
-    description: 'Models that jobs may name: folders, names on the hub, use-lite.',
+    description: 'Models that jobs may use: folders, names on the hub, use-lite.',
     default: 'use-lite',
   },
   threads: {
     flag: 'threads',
     variable: 'SENTVEC_THREADS',
     hint: 'N',
-    description: 'Threads of the processor for a model. Default: all cores.',
+    description: 'CPU threads for a model. Default: all cores.',
   },
   concurrency: {
     flag: 'concurrency',
     variable: 'SENTVEC_CONCURRENCY',
     hint: 'N',
-    description: 'Steps at once in this process.',
+    description: 'How many steps this process executes at once.',
     default: '2',
   },
   window: {
     flag: 'window',
     variable: 'SENTVEC_WINDOW',
     hint: 'N',
-    description: 'Chunks of a run in Redis at once: at least twice the steps at once of all workers.',
+    description: 'The most unfinished chunks of a run in Redis. Twice the concurrency of all workers keeps them busy.',
     default: '512',
   },
   globalConcurrency: {
@@ -86,46 +88,46 @@ export const settings: Readonly<Record<SettingName, Setting>> = {
     variable: 'SENTVEC_GLOBAL_CONCURRENCY',
     hint: 'N',
     description:
-      'Steps at once in all workers of the queue; 0 lifts the limit that another worker has set. Default: as it is.',
+      'How many steps all workers of the queue execute at once; 0 lifts the limit. Default: leaves it as it is.',
   },
   rateLimit: {
     flag: 'rate-limit',
     variable: 'SENTVEC_RATE_LIMIT',
     hint: 'N/SECONDS',
-    description: 'Steps that begin in so many seconds, in all workers of the queue. Default: no limit.',
+    description: 'How many steps all workers of the queue begin in so many seconds. Default: no limit.',
   },
   host: {
     flag: 'host',
     variable: 'SENTVEC_HOST',
     hint: 'ADDRESS',
-    description: 'Where to listen for HTTP. Beyond this machine a token is needed.',
+    description: 'Address of the HTTP server. Any but that of this machine needs a token.',
     default: '127.0.0.1',
   },
   port: {
     flag: 'port',
     variable: 'SENTVEC_PORT',
     hint: 'N',
-    description: 'Port for HTTP; 0 takes a free one.',
+    description: 'Port of the HTTP server; 0 takes a free one.',
     default: '7766',
   },
   token: {
     flag: 'token',
     variable: 'SENTVEC_TOKEN',
     hint: 'SECRET',
-    description: 'What HTTP requests must carry: Authorization: Bearer SECRET. At least 16 characters.',
+    description: 'HTTP requests must send it as Authorization: Bearer SECRET. At least 16 characters.',
   },
   plugins: {
     flag: 'plugin',
     variable: 'SENTVEC_PLUGINS',
     hint: 'MODULE,…',
-    description: 'Modules with poolings and workflows of your own.',
+    description: 'Modules with your own poolings and workflows.',
   },
   stopTimeout: {
     flag: 'stop-timeout',
     variable: 'SENTVEC_STOP_TIMEOUT',
     hint: 'SECONDS',
     description:
-      'How long stopping may take after SIGTERM. Steps that have not finished shortly before go back to the queue.',
+      'How long stopping may take after SIGTERM. Steps that are still active shortly before go back into the queue.',
     default: '30',
   },
   logLevel: {

@@ -1,15 +1,15 @@
 import type { Telemetry } from 'bullmq';
 
-/** Traces of this process. */
+/** The OpenTelemetry traces of this process. */
 export interface Tracing {
   readonly telemetry: Telemetry;
-  /** Sends what is not yet sent. */
+  /** Sends the remaining traces. */
   readonly close: () => Promise<void>;
 }
 
 /**
  * OpenTelemetry traces, when `OTEL_EXPORTER_OTLP_ENDPOINT` (or `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`) says where to send
- * them. A trace begins where a run is started, and goes on through the workers that take part in it.
+ * them. A trace begins where a run is started, and continues in the workers that take part in it.
  *
  * @param service name of the service, unless `OTEL_SERVICE_NAME` says otherwise
  */

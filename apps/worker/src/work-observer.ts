@@ -1,7 +1,7 @@
 import type { StepReport, WorkerObserver } from '@sentvec/queue';
 import type { Metrics } from './metrics.ts';
 
-/** Hears what the queue's worker does: counts it, and knows what is in progress. */
+/** Counts what the worker does, and knows which steps are active. */
 export class WorkObserver implements WorkerObserver {
   readonly #metrics: Metrics;
   readonly #active = new Set<string>();
@@ -10,7 +10,7 @@ export class WorkObserver implements WorkerObserver {
     this.#metrics = metrics;
   }
 
-  /** Keys of the steps in progress. */
+  /** Keys of the active steps. */
   get active(): readonly string[] {
     return [...this.#active];
   }

@@ -1,3 +1,4 @@
+// Puts a worker together: models, plugins, HTTP server, metrics and traces around the queue's worker.
 import { onnx } from '@sentvec/backend-onnx';
 import type { Backend, PoolingPlugin } from '@sentvec/core';
 import { loadEmbedder, openModel } from '@sentvec/core/node';
@@ -9,14 +10,14 @@ import {
   queueRuntime,
   startQueueWorker,
   type QueueWorker,
+  type WorkerFacts,
 } from '@sentvec/queue';
 import { embedCorpusWorkflow, restrictAccess, type Logger } from '@sentvec/workflow';
 import type { WorkerConfiguration } from './configuration.ts';
 import { HealthCheck } from './health.ts';
-import { announce } from './heartbeat.ts';
 import { listen, routes } from './http/server.ts';
 import { Metrics } from './metrics.ts';
-import { ModelShelf } from './model-shelf.ts';
+import { ModelRegistry } from './model-registry.ts';
 import { loadPlugins } from './plugins.ts';
 import { startTracing } from './tracing.ts';
 import { WorkObserver } from './work-observer.ts';
@@ -24,24 +25,32 @@ import { WorkObserver } from './work-observer.ts';
 /** What {@link startWorkerApp} takes besides its configuration. */
 export interface WorkerAppOptions {
   readonly logger: Logger;
-  /** What computes. Default: onnxruntime, with the configured threads. */
-  readonly backend?: Backend;
-  /** Whether a model is refused when the backend computes something else than the model says. Default: true. */
-  readonly selfCheck?: boolean;
+  /** @default onnxruntime, with the configured threads */
+  readonly backend?: Backend | undefined;
+  /**
+   * Whether a model is refused when the backend does not compute what the model says.
+   *
+   * @default true
+   */
+  readonly selfCheck?: boolean | undefined;
 }
 
-/** A worker that serves. */
+/** A running worker. */
 export interface WorkerApp {
   /** Where its HTTP server listens. */
   readonly url: string;
   /**
-   * Finishes or gives back what is in progress, within the configured time, and frees everything. May be called again.
+   * Waits for the active steps or puts them back into the queue, within the configured time, and frees everything. May
+   * be called again.
    */
   stop(): Promise<void>;
 }
 
-/** What has to be undone when the worker stops, or when it cannot start: the latest first. */
-type Undo = (() => Promise<unknown>)[];
+/** What to run, in reverse order, when the worker stops or cannot start. */
+type Cleanups = (() => Promise<unknown>)[];
+
+/** Milliseconds between two heartbeats. */
+const heartbeatInterval = 2000;
 
 /**
  * Starts a worker with everything around it: models, plugins, HTTP server, metrics, traces.
@@ -52,14 +61,14 @@ export async function startWorkerApp(
   configuration: WorkerConfiguration,
   options: WorkerAppOptions,
 ): Promise<WorkerApp> {
-  const undo: Undo = [];
+  const cleanups: Cleanups = [];
   const stop = async () => {
-    for (const step of undo.splice(0).toReversed()) {
-      await step().catch((error: unknown) => options.logger.warn({ error }, 'stopping left something behind'));
+    for (const cleanup of cleanups.splice(0).toReversed()) {
+      await cleanup().catch((error: unknown) => options.logger.warn({ error }, 'something could not be closed'));
     }
   };
   try {
-    return { url: await start(configuration, options, undo), stop };
+    return { url: await start(configuration, options, cleanups), stop };
   } catch (error) {
     await stop();
     throw error;
@@ -69,39 +78,39 @@ export async function startWorkerApp(
 async function start(
   configuration: WorkerConfiguration,
   { logger, backend, selfCheck }: WorkerAppOptions,
-  undo: Undo,
+  cleanups: Cleanups,
 ): Promise<string> {
   const { redis: url, queue, models, token } = configuration;
   const tracing = await startTracing('sentvec-worker');
-  if (tracing) undo.push(tracing.close);
+  if (tracing) cleanups.push(tracing.close);
   const telemetry = tracing && { telemetry: tracing.telemetry };
   const redis = await connectRedis(url, 'watcher');
-  undo.push(async () => redis.disconnect());
+  cleanups.push(async () => redis.disconnect());
   if (!(await isDurable(redis)))
-    logger.warn({}, 'this Redis has no append-only file: a crash of it loses runs. Set appendonly yes.');
+    logger.warn({}, 'this Redis has no append-only file, so it loses runs when it crashes: set appendonly yes');
   const overview = new QueueOverview(redis, queue);
-  undo.push(() => overview.close());
+  cleanups.push(() => overview.close());
   const runtime = await queueRuntime({ url, queue, ...telemetry });
-  undo.push(() => runtime.close());
+  cleanups.push(() => runtime.close());
 
   const metrics = new Metrics(overview);
   const poolings: PoolingPlugin[] = [];
-  const shelf = modelShelf(configuration, { backend, selfCheck, poolings, metrics, logger });
-  undo.push(() => shelf.close());
+  const registry = modelRegistry(configuration, { backend, selfCheck, poolings, metrics, logger });
+  cleanups.push(() => registry.close());
   const access = restrictAccess(configuration);
   const embedder = async (model: string) => {
     access.checkModel(model);
-    return shelf.get(model);
+    return registry.get(model);
   };
   const plugins = await loadPlugins(configuration.plugins, { embedder, access, logger });
   poolings.push(...plugins.poolings);
 
   let worker: QueueWorker | undefined;
   const isServing = () => worker?.isServing ?? false;
-  const health = new HealthCheck(models[0] ?? 'use-lite', shelf.get);
+  const health = new HealthCheck(models[0] ?? 'use-lite', registry.get);
   const app = routes({ queue, isServing, runtime, overview, metrics, health, token, logger });
   const server = await listen(app, configuration.host, configuration.port);
-  undo.push(server.close);
+  cleanups.push(server.close);
 
   const observer = new WorkObserver(metrics);
   const workflows = [embedCorpusWorkflow({ embedder, access }), ...plugins.workflows];
@@ -118,14 +127,31 @@ async function start(
     ...telemetry,
   });
   const { id } = worker;
-  undo.push(async () => worker?.stop(stopTimeout));
+  cleanups.push(async () => worker?.stop(stopTimeout));
   if (globalConcurrency !== undefined)
     await overview.limitConcurrency(globalConcurrency === 0 ? undefined : globalConcurrency);
-  undo.push(announce(overview, () => ({ id, concurrency, active: observer.active, counts: metrics.counts })));
+  const facts = () => ({ id, concurrency, active: observer.active, counts: metrics.counts });
+  cleanups.push(startHeartbeats(overview, facts));
   return server.url;
 }
 
-interface ShelfParts {
+/** Sends heartbeats until the returned function is called, which removes the worker from the registered ones. */
+function startHeartbeats(
+  overview: QueueOverview,
+  facts: () => Omit<WorkerFacts, 'startedAt' | 'seenAt'>,
+): () => Promise<void> {
+  const startedAt = Date.now();
+  // While Redis is away a heartbeat is lost; the next one says it all.
+  const beat = () => overview.heartbeat({ ...facts(), startedAt, seenAt: Date.now() }).catch(() => {});
+  const timer = setInterval(() => void beat(), heartbeatInterval);
+  void beat();
+  return async () => {
+    clearInterval(timer);
+    await overview.deregister(facts().id);
+  };
+}
+
+interface RegistryParts {
   readonly backend: Backend | undefined;
   readonly selfCheck: boolean | undefined;
   readonly poolings: readonly PoolingPlugin[];
@@ -133,16 +159,16 @@ interface ShelfParts {
   readonly logger: Logger;
 }
 
-function modelShelf(
+function modelRegistry(
   { threads }: WorkerConfiguration,
-  { backend, selfCheck, poolings, metrics, logger }: ShelfParts,
-): ModelShelf {
-  return new ModelShelf({
+  { backend, selfCheck, poolings, metrics, logger }: RegistryParts,
+): ModelRegistry {
+  return new ModelRegistry({
     open: (model, signal) => (model === 'use-lite' ? useLite({ signal }) : openModel(model, { signal })),
     load: (files, loadOptions) => loadEmbedder(files, { selfCheck, ...loadOptions }),
     backend: backend ?? onnx(threads === undefined ? {} : { sessions: threads, threadsPerSession: 1 }),
     poolings,
-    embedded: (_model, embedded) => metrics.embedded(embedded),
+    onEmbedded: (embedded) => metrics.embedded(embedded),
     onWarning: (message) => logger.warn({}, message),
   });
 }

@@ -110,15 +110,15 @@ describe('SIGTERM under load', () => {
 
   it('gives back at the deadline what does not finish', async () => {
     const corpus = await fleet.corpus('corpus.jsonl', texts(30_000));
-    const impatient = await fleet.start({ SENTVEC_STOP_TIMEOUT: '1' });
+    const hurried = await fleet.start({ SENTVEC_STOP_TIMEOUT: '1' });
     const request = { inputs: [corpus], output: fleet.path('vectors'), chunkRows: 15_000 };
     const run = await runtime.start(embedCorpusWorkflow(), { model: tinyModel, request });
     const connection = await connectRedis(fleet.redis.url, 'producer');
     const overview = new QueueOverview(connection, 'sentvec');
     await expect.poll(async () => (await run.status()).stage, { timeout: 50_000 }).toBe('embed');
     await expect.poll(async () => (await overview.counts()).active, { timeout: 20_000 }).toBe(2);
-    impatient.process.kill('SIGTERM');
-    expect(await impatient.ended).toBe(0);
+    hurried.process.kill('SIGTERM');
+    expect(await hurried.ended).toBe(0);
     expect(await overview.counts()).toMatchObject({ active: 0 });
     await run.cancel();
     await overview.close();

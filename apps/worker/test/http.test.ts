@@ -129,22 +129,22 @@ describe('health', () => {
 
 describe('a Redis that is away', () => {
   it('is no reason for a worker to keep its numbers to itself, or to stay when it is told to stop', async () => {
-    const lonely = await Fleet.open();
-    const worker = await lonely.start();
+    const ownFleet = await Fleet.open();
+    const worker = await ownFleet.start();
     const statusAt = async (path: string) =>
       (await fetch(worker.url + path, { signal: AbortSignal.timeout(60_000) })).status;
-    await lonely.redis.kill();
+    await ownFleet.redis.kill();
     await expect.poll(() => statusAt('/readyz'), { timeout: 60_000 }).toBe(503);
     expect(await statusAt('/healthz')).toBe(200);
     expect(await statusAt('/metrics')).toBe(200);
     expect(await statusAt('/api/overview')).toBe(503);
-    await lonely.redis.restart();
+    await ownFleet.redis.restart();
     await expect.poll(() => statusAt('/readyz'), { timeout: 60_000 }).toBe(200);
-    await lonely.redis.kill();
+    await ownFleet.redis.kill();
     worker.process.kill('SIGTERM');
     expect(await worker.ended).toBe(0);
     expect(worker.log.at(-1)?.msg).toBe('stopped');
-    await lonely.close();
+    await ownFleet.close();
   });
 });
 
@@ -209,7 +209,7 @@ describe('jobs that ask for what they may not have', () => {
     for (const [reason, model, request] of jobs) {
       const run = await runtime.start(embedCorpusWorkflow(), { model, request } as never);
       await expect(run.result()).rejects.toMatchObject({ code: 'job-refused', message: expect.stringMatching(reason) });
-      expect((await overview.refusals(1))[0]?.reason).toMatch(reason);
+      expect((await overview.refusedJobs(1))[0]?.reason).toMatch(reason);
     }
     // A job for a chunk that no plan has made, slipped into a run that is under way.
     await overview.queues.steps.pause();
@@ -220,21 +220,21 @@ describe('jobs that ask for what they may not have', () => {
     const place = { index: 0, start: 0, end: 9, firstRow: 0, firstSourceRow: 0, rows: 1, firstLine: 1, bytes: 9 };
     const chunk = { source: 'x', path: '/etc/passwd', format: 'text', ...place };
     const value = { model: tinyModel, output: fleet.path('root/more'), key: '00000000', fingerprint: 'x', chunk };
-    await overview.queues.steps.add('embed', { run: run.id, round: 1, stage: 'embed', index: 7, value });
+    await overview.queues.steps.add('embed', { run: run.id, attempt: 1, stage: 'embed', index: 7, value });
     await overview.queues.steps.resume();
     await expect(run.result()).rejects.toMatchObject({
       code: 'job-refused',
       message: expect.stringMatching(/etc\/passwd.*outside/),
     });
-    expect(JSON.stringify(await overview.refusals(2))).toMatch(/etc\/passwd.*outside/);
+    expect(JSON.stringify(await overview.refusedJobs(2))).toMatch(/etc\/passwd.*outside/);
     await overview.queues.steps.add('x', {
       run: 'r',
-      round: 1,
+      attempt: 1,
       stage: 'embed',
       index: 0,
       value: 'x'.repeat(10_000_000),
     });
-    await expect.poll(async () => (await overview.refusals(1))[0]?.reason, { timeout: 10_000 }).toMatch(/bytes/);
+    await expect.poll(async () => (await overview.refusedJobs(1))[0]?.reason, { timeout: 10_000 }).toMatch(/bytes/);
     const oversize = runtime.start(embedCorpusWorkflow(), {
       model: tinyModel,
       request: { ...good, inputs: ['x'.repeat(4000)].concat(Array(5000).fill('a'.repeat(2000))) },
@@ -250,9 +250,9 @@ describe('jobs that ask for what they may not have', () => {
     const shown = (await (
       await fetch(`${here(guarded)}/api/overview`, { headers: { Authorization: `Bearer ${token}` } })
     ).json()) as {
-      refusals: unknown[];
+      refusedJobs: unknown[];
     };
-    expect(shown.refusals.length).toBeGreaterThanOrEqual(6);
+    expect(shown.refusedJobs.length).toBeGreaterThanOrEqual(6);
     await overview.close();
     connection.disconnect();
     await runtime.close();

@@ -27,7 +27,7 @@ const poison = new Map<number, string>([
 const rows = 400;
 const lines = texts(rows).map((row) => JSON.stringify(row));
 
-it('twenty poisonous rows become dead letters, and a replay after their cure completes the output', async () => {
+it('twenty poison rows become dead letters, and a replay after they are corrected completes the output', async () => {
   expect(poison.size).toBe(20);
   const fleet = await Fleet.open();
   const backend = breakable(onnx({ sessions: 1, threadsPerSession: 1 }));

@@ -1,3 +1,4 @@
+// Connections to Redis: URLs, deadlines, and the checks that a server must pass.
 import { SentvecError } from '@sentvec/core';
 import { Cluster, Redis, type RedisOptions } from 'ioredis';
 
@@ -6,29 +7,26 @@ export type RedisConnection = Redis | Cluster;
 
 /** How a connection behaves when Redis is away. */
 export type ConnectionRole =
-  /** Fails within two seconds: somebody waits for the answer. */
+  /** Fails within two seconds, because somebody waits for the answer. */
   | 'producer'
-  /** Waits for as long as it takes: the work goes on when Redis is back. */
+  /** Waits for as long as it takes, and goes on when Redis is back. */
   | 'worker'
   /**
-   * Begins like a worker, and then fails: at once when Redis is away, in ten seconds when it does not answer. It only
-   * looks, and can look again.
+   * Waits for Redis at the start like a worker. Later commands fail: at once when Redis is away, after ten seconds when
+   * it does not answer.
    */
   | 'watcher';
 
-/** The Redis of a machine of one's own. */
+/** The Redis of this machine. */
 export const defaultRedisUrl = 'redis://127.0.0.1:6379';
 
-/**
- * Milliseconds for all that a producer waits for before its first action: the connection and what the server says of
- * itself.
- */
+/** Milliseconds that a producer has for everything before its first action: the connection and the server check. */
 export const producerTimeout: number = 800;
 
 /** Milliseconds for which a watcher waits for an answer. */
 const watcherTimeout = 10_000;
 
-/** Milliseconds for which a worker that starts waits for a Redis that is not there yet. */
+/** Milliseconds for which a starting worker waits for Redis. */
 const workerTimeout = 15_000;
 
 const oldestVersion = [6, 2] as const;
@@ -46,7 +44,7 @@ export async function connectRedis(url: string, role: ConnectionRole): Promise<R
   let lastError: Error | undefined;
   connection.on('error', (error: Error) => (lastError = error));
   try {
-    const info = await within(introduction(connection, role), role === 'producer' ? producerTimeout : workerTimeout);
+    const info = await within(serverInfo(connection, role), role === 'producer' ? producerTimeout : workerTimeout);
     checkServer(info, redactUrl(url));
   } catch (error) {
     connection.disconnect();
@@ -57,7 +55,7 @@ export async function connectRedis(url: string, role: ConnectionRole): Promise<R
 }
 
 /**
- * The URL for messages: without its password, and without a query, which may hold one. Also for what is no proper URL.
+ * The URL for messages: without its password, and without a query, which may hold one. Works for malformed URLs too.
  */
 export function redactUrl(url: string): string {
   return url
@@ -68,13 +66,13 @@ export function redactUrl(url: string): string {
     .replace(/\?.*/s, '');
 }
 
-/** What the server says of itself, as soon as there is a connection. */
-async function introduction(connection: RedisConnection, role: ConnectionRole): Promise<string> {
+/** Connects, and reads what the server says about itself. */
+async function serverInfo(connection: RedisConnection, role: ConnectionRole): Promise<string> {
   await (role === 'producer' ? connection.connect() : untilReady(connection));
   return connection.info();
 }
 
-/** Connects however many attempts it takes, unless the server says that it will not have us. */
+/** Connects with as many attempts as it takes, unless the server denies access. */
 async function untilReady(connection: RedisConnection): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     connection.once('ready', resolve);
@@ -91,8 +89,7 @@ function createConnection(url: string, role: ConnectionRole): RedisConnection {
   const options: RedisOptions = {
     lazyConnect: true,
     connectTimeout: role === 'producer' ? producerTimeout : workerTimeout / 3,
-    // For as long as this, a server that does not hang up too keeps a program from its end. Nobody is to wait for a
-    // producer that gave up.
+    // A server that does not close the connection keeps the process alive for this long.
     disconnectTimeout: role === 'producer' ? 0 : 200,
     maxRetriesPerRequest: null,
     enableOfflineQueue: role === 'worker',
@@ -109,10 +106,10 @@ function createConnection(url: string, role: ConnectionRole): RedisConnection {
       ? new Redis(url, options)
       : openCluster(url.slice(scheme[0].length), scheme[1] === 'rediss', role, options);
   } catch {
-    // Without its cause, which would show the password.
+    // Without the cause, which would show the password.
     throw new SentvecError(
       'invalid-argument',
-      `"${redactUrl(url)}" is not a URL: are special characters of the password written as %XX?`,
+      `"${redactUrl(url)}" is not a URL. Write special characters of the password as %XX.`,
     );
   }
 }
@@ -153,7 +150,7 @@ export function checkServer(info: string, name: string): void {
   if (policy !== undefined && policy !== 'noeviction') {
     throw new SentvecError(
       'queue-unavailable',
-      `The Redis at ${name} has maxmemory-policy ${policy}: it would throw jobs away when its memory is full. ` +
+      `The Redis at ${name} has maxmemory-policy ${policy}: it would delete jobs when its memory is full. ` +
         'Set it to noeviction: redis-cli config set maxmemory-policy noeviction.',
     );
   }
@@ -176,11 +173,11 @@ function unreachable(url: string, cause: unknown): SentvecError {
 /** The promise, or a rejection after so many milliseconds. */
 export async function within<T>(promise: Promise<T>, milliseconds: number): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
+  const timeout = new Promise<never>((_resolve, reject) => {
     timer = setTimeout(() => reject(new Error(`no answer within ${milliseconds} ms`)), milliseconds);
   });
   try {
-    return await Promise.race([promise, late]);
+    return await Promise.race([promise, timeout]);
   } finally {
     clearTimeout(timer);
   }

@@ -10,6 +10,6 @@ export { namesOf, queueNames, type QueueNames } from './names.ts';
 export { defaultQueue, queueRuntime, type QueueRuntimeOptions } from './queue-runtime.ts';
 export { QueueWorker, startQueueWorker, type QueueWorkerOptions } from './queue-worker.ts';
 export type { RecoverySettings } from './recovery-settings.ts';
-export type { Refusal } from './refusals.ts';
+export type { RefusedJob } from './refused-jobs.ts';
 export type { StepReport, WorkerObserver } from './worker-parts.ts';
 export { QueueOverview, type StepCounts, type WorkerFacts } from './queue-overview.ts';

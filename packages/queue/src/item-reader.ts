@@ -1,8 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/**
- * Reads items in groups. A group that is slow to fill is given early, so that a slow source does not idle the workers.
- */
+/** Reads items in groups. A group that fills slowly is given early, so that a slow source does not idle the workers. */
 export class ItemReader {
   readonly #items: AsyncGenerator<unknown, void>;
   #pending: Promise<IteratorResult<unknown, void>> | undefined;
@@ -11,7 +9,7 @@ export class ItemReader {
     this.#items = items;
   }
 
-  /** Exactly so many, or fewer at the end. */
+  /** The next `count` items, or fewer at the end. */
   async take(count: number): Promise<unknown[]> {
     const group: unknown[] = [];
     while (group.length < count) {
@@ -22,17 +20,17 @@ export class ItemReader {
     return group;
   }
 
-  /** At most so many: what has come within `patience` milliseconds after the first. None only at the end. */
-  async takeSome(count: number, patience: number): Promise<unknown[]> {
+  /** The next items: at most `count`, those that come within `milliseconds` after the first. None only at the end. */
+  async takeWithin(count: number, milliseconds: number): Promise<unknown[]> {
     const group = await this.take(1);
     if (group.length === 0) return group;
     const timer = new AbortController();
-    const late = sleep(patience, 'late' as const, { signal: timer.signal }).catch(() => 'late' as const);
+    const timeout = sleep(milliseconds, 'timeout' as const, { signal: timer.signal }).catch(() => 'timeout' as const);
     try {
       while (group.length < count) {
         this.#pending ??= this.#items.next();
-        const next = await Promise.race([this.#pending, late]);
-        if (next === 'late') break;
+        const next = await Promise.race([this.#pending, timeout]);
+        if (next === 'timeout') break;
         this.#pending = undefined;
         if (next.done === true) break;
         group.push(next.value);
@@ -43,7 +41,7 @@ export class ItemReader {
     return group;
   }
 
-  /** Lets the source go. */
+  /** Ends the source. */
   async close(): Promise<void> {
     this.#pending?.catch(() => {});
     await this.#items.return().catch(() => {});

@@ -6,49 +6,55 @@ export const maxJobBytes: number = maxInputBytes + 4096;
 
 const runId = v.pipe(v.string(), v.regex(/^[A-Za-z][A-Za-z0-9_-]{0,63}$/));
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
-const round = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
+const attempt = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
 const stage = v.pipe(v.string(), v.regex(/^[A-Za-z][A-Za-z0-9-]*(\/[A-Za-z][A-Za-z0-9-]*)*$/), v.maxLength(512));
 
-/** A job of the queue of runs: the coordination of one round. */
+/** A job in the queue of runs: coordinates one attempt of a run. */
 export interface RunJob {
   readonly run: string;
-  readonly round: number;
+  /** The attempt of the run, from 1. */
+  readonly attempt: number;
 }
 
-/** A job of the queue of waves: the parent of some items. */
-export interface WaveJob extends RunJob {
+/** A job in the queue of batches: the parent of some items. */
+export interface BatchJob extends RunJob {
   readonly stage: string;
-  readonly wave: number;
+  /** Counted from 0 within the stage. */
+  readonly batch: number;
 }
 
-/** A job of the queue of steps: one item of a stage. */
+/** A job in the queue of steps: one item of a stage. */
 export interface StepJob extends RunJob {
   readonly stage: string;
   readonly index: number;
   readonly value: unknown;
 }
 
-/** What jobs must look like. They come from Redis, and anybody may have written there. */
+/** What jobs must look like. They come from Redis, where others may have written too. */
 export const jobSchemas: {
   readonly run: v.GenericSchema<unknown, RunJob>;
-  readonly wave: v.GenericSchema<unknown, WaveJob>;
+  readonly batch: v.GenericSchema<unknown, BatchJob>;
   readonly step: v.GenericSchema<unknown, StepJob>;
 } = {
-  run: v.strictObject({ run: runId, round }),
-  wave: v.strictObject({ run: runId, round, stage, wave: count }),
-  step: v.strictObject({ run: runId, round, stage, index: count, value: v.unknown() }),
+  run: v.strictObject({ run: runId, attempt }),
+  batch: v.strictObject({ run: runId, attempt, stage, batch: count }),
+  step: v.strictObject({ run: runId, attempt, stage, index: count, value: v.unknown() }),
 };
 
 /** Ids of jobs follow from what the jobs are, so that adding one twice adds it once. BullMQ forbids `:` in them. */
 export const jobIds = {
-  run: ({ run, round: number }: RunJob): string => `${run}.${number}`,
-  wave: ({ run, round: number, stage: path, wave }: WaveJob): string =>
-    `${run}.${number}.${path.replaceAll('/', '.')}.w${wave}`,
-  step: ({ run, round: number, stage: path, index }: Omit<StepJob, 'value'>): string =>
-    `${run}.${number}.${path.replaceAll('/', '.')}.${index}`,
+  run: (job: RunJob): string => `${job.run}.${job.attempt}`,
+  batch: (job: BatchJob): string => `${job.run}.${job.attempt}.${job.stage.replaceAll('/', '.')}.b${job.batch}`,
+  step: (job: Omit<StepJob, 'value'>): string =>
+    `${job.run}.${job.attempt}.${job.stage.replaceAll('/', '.')}.${job.index}`,
 };
 
-/** The index of an item in the id or key of its job. */
-export function indexOf(stepJobKey: string): number {
+/** The run that a job belongs to, by the id of the job. */
+export function runOfJob(jobId: string): string {
+  return jobId.slice(0, jobId.indexOf('.'));
+}
+
+/** The index of an item, by the id or key of its job. */
+export function indexOfJob(stepJobKey: string): number {
   return Number(stepJobKey.slice(stepJobKey.lastIndexOf('.') + 1));
 }

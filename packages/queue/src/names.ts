@@ -1,27 +1,29 @@
-/** Names of everything that the queue keeps in Redis, all in one hash slot of a cluster. */
+/** The Redis keys of a queue. All of them lie in one hash slot of a cluster. */
 export interface QueueNames {
   /** What all keys begin with: `{name}`. */
   readonly prefix: string;
-  /** Runs by the time of their creation. */
+  /** Sorted set of run ids, by the time of their creation. */
   readonly runs: string;
-  /** Jobs that workers refused, newest first. */
+  /** List of refused jobs, newest first. */
   readonly refused: string;
-  /** Workers by the time of their last sign of life. */
+  /** Sorted set of worker ids, by the time of their last heartbeat. */
   readonly workers: string;
-  /** A worker's own facts. */
+  /** What a worker says about itself in its heartbeats. */
   worker(id: string): string;
-  /** A run's status and input. */
+  /** Hash: status and input of a run. */
   run(id: string): string;
-  /** How far a run's stages are: what a coordinator goes on from. */
+  /** Hash: a checkpoint for each stage of a run. A coordinator goes on from there. */
   checkpoints(id: string): string;
+  /** Stream of a run's events. */
   events(id: string): string;
+  /** Hash: the dead letters of a run. */
   deadLetters(id: string): string;
 }
 
-/** BullMQ queues: of runs, of waves of items, of the steps themselves. */
-export const queueNames = { runs: 'runs', waves: 'waves', steps: 'steps' } as const;
+/** The names of the BullMQ queues: of runs, of batches of items, of the steps themselves. */
+export const queueNames = { runs: 'runs', batches: 'batches', steps: 'steps' } as const;
 
-/** The names for a queue; several queues can share a Redis. */
+/** The keys of a queue. Several queues can share a Redis. */
 export function namesOf(queue: string): QueueNames {
   const prefix = `{${queue}}`;
   return {

@@ -1,3 +1,4 @@
+// The connection of a program that starts and watches runs. Every action fails fast when Redis is away.
 import { once } from 'node:events';
 import { SentvecError } from '@sentvec/core';
 import type { RunEvent } from '@sentvec/workflow';
@@ -8,10 +9,10 @@ import { namesOf, queueNames, type QueueNames } from './names.ts';
 import { readEvents, type ReadEventsOptions } from './run-events.ts';
 import { RunStore } from './run-store.ts';
 
-/** Milliseconds after which an action of a producer counts as failed. */
+/** The most milliseconds that an action of a producer may take. */
 export const actionTimeout: number = 1500;
 
-/** Events of BullMQ that Redis keeps for each queue, about. */
+/** About how many of BullMQ's own events Redis keeps for each queue. */
 const keptQueueEvents = 1000;
 
 /** How {@link QueueClient} connects. */
@@ -22,7 +23,7 @@ export interface QueueClientOptions {
   readonly telemetry?: Telemetry | undefined;
 }
 
-/** What producers and watchers share: the stored runs and the queue of runs, over one connection that fails fast. */
+/** The stored runs and the queue of runs, over one connection. */
 export class QueueClient {
   readonly names: QueueNames;
   readonly #redis: RedisConnection;
@@ -48,17 +49,17 @@ export class QueueClient {
   }
 
   /**
-   * Does something with the stored runs. @throws SentvecError `queue-unavailable` when Redis does not answer in time
+   * Reads or changes the stored runs. @throws SentvecError `queue-unavailable` when Redis does not answer in time
    */
-  async act<T>(action: (store: RunStore) => Promise<T>): Promise<T> {
+  async withStore<T>(action: (store: RunStore) => Promise<T>): Promise<T> {
     return this.#inTime(() => action(this.#store));
   }
 
-  /** Puts a round of a run into the queue; twice is once. @throws SentvecError `queue-unavailable` */
+  /** Adds an attempt of a run to the queue; adding it twice adds it once. @throws SentvecError `queue-unavailable` */
   async enqueue(job: RunJob, priority: number): Promise<void> {
     const kept = { count: 100 };
     const options = { jobId: jobIds.run(job), priority, removeOnComplete: kept, removeOnFail: kept };
-    // A coordinator fails only when Redis does, so it may always be tried again.
+    // A coordinator fails only when Redis does, so its job is always tried again.
     const retries = { attempts: 1000, backoff: { type: 'fixed', delay: 1000 } };
     await this.#inTime(() => this.#queue.add('run', job, { ...options, ...retries }));
   }
@@ -74,7 +75,7 @@ export class QueueClient {
 
   async #inTime<T>(work: () => Promise<T>): Promise<T> {
     try {
-      // A connection that was lost is tried again by itself: a moment's patience spares a needless failure.
+      // A lost connection comes back by itself, often within the timeout.
       return await within(connected(this.#redis).then(work), actionTimeout);
     } catch (cause) {
       if (SentvecError.is(cause)) throw cause;

@@ -1,51 +1,52 @@
 import { Queue } from 'bullmq';
 import type { RedisConnection } from './connection.ts';
 import { namesOf, queueNames, type QueueNames } from './names.ts';
-import { Refusals, type Refusal } from './refusals.ts';
+import { RefusedJobs, type RefusedJob } from './refused-jobs.ts';
 
-/** Jobs of the queue of steps, by where they stand. */
+/** How many jobs the queue of steps has, by their state. */
 export interface StepCounts {
   readonly waiting: number;
   readonly active: number;
-  /** Wait for their next attempt, or for a paused run. */
+  /** Waiting for their next attempt, or for a paused run. */
   readonly delayed: number;
   readonly failed: number;
 }
 
-/** What a worker says about itself. JSON. */
+/** What a worker says about itself in each heartbeat. JSON. */
 export interface WorkerFacts {
   readonly id: string;
-  /** When it began, and when it last gave a sign of life: milliseconds since 1970. */
-  readonly since: number;
-  readonly seen: number;
+  /** When it started: milliseconds since 1970. */
+  readonly startedAt: number;
+  /** When it sent this heartbeat: milliseconds since 1970. */
+  readonly seenAt: number;
   readonly concurrency: number;
-  /** Keys of the steps in progress. */
+  /** Keys of the active steps. */
   readonly active: readonly string[];
-  /** Whatever else its application counts. */
+  /** Counters of its application. */
   readonly counts: Readonly<Record<string, number>>;
 }
 
-/** Seconds after which a silent worker is no longer listed. */
-const silence = 30;
+/** Seconds without a heartbeat after which a worker is no longer listed. */
+const heartbeatTimeout = 30;
 
-/** Looks at a whole queue: how much there is, who works on it, what was refused. */
+/** A view of a whole queue: its jobs, its workers, and what they refused. */
 export class QueueOverview {
   readonly names: QueueNames;
-  /** The queues of BullMQ, for tools that know those. */
-  readonly queues: { readonly runs: Queue; readonly waves: Queue; readonly steps: Queue };
+  /** The BullMQ queues, for tools that work with those. */
+  readonly queues: { readonly runs: Queue; readonly batches: Queue; readonly steps: Queue };
   readonly #redis: RedisConnection;
-  readonly #refusals: Refusals;
+  readonly #refusedJobs: RefusedJobs;
 
   constructor(redis: RedisConnection, queue: string) {
     this.names = namesOf(queue);
     this.#redis = redis;
-    this.#refusals = new Refusals(redis, this.names);
+    this.#refusedJobs = new RefusedJobs(redis, this.names);
     const open = (name: string) => {
       const opened = new Queue(name, { connection: redis, prefix: this.names.prefix, skipVersionCheck: true });
       opened.on('error', () => {});
       return opened;
     };
-    this.queues = { runs: open(queueNames.runs), waves: open(queueNames.waves), steps: open(queueNames.steps) };
+    this.queues = { runs: open(queueNames.runs), batches: open(queueNames.batches), steps: open(queueNames.steps) };
   }
 
   async counts(): Promise<StepCounts> {
@@ -54,34 +55,34 @@ export class QueueOverview {
     return { waiting: of('wait', 'prioritized'), active: of('active'), delayed: of('delayed'), failed: of('failed') };
   }
 
-  /** The most steps in progress at once, over all workers; `undefined` for no limit. */
-  async limitConcurrency(most: number | undefined): Promise<void> {
-    if (most === undefined) await this.queues.steps.removeGlobalConcurrency();
-    else await this.queues.steps.setGlobalConcurrency(most);
+  /** Limits how many steps are active at once in all workers together; `undefined` lifts the limit. */
+  async limitConcurrency(max: number | undefined): Promise<void> {
+    if (max === undefined) await this.queues.steps.removeGlobalConcurrency();
+    else await this.queues.steps.setGlobalConcurrency(max);
   }
 
   /** Newest first. */
-  async refusals(limit = 100): Promise<readonly Refusal[]> {
-    return this.#refusals.list(limit);
+  async refusedJobs(limit = 100): Promise<readonly RefusedJob[]> {
+    return this.#refusedJobs.list(limit);
   }
 
-  /** A worker's sign of life. */
-  async announce(facts: WorkerFacts): Promise<void> {
+  /** Registers a worker, or keeps it registered for another 30 seconds. */
+  async heartbeat(facts: WorkerFacts): Promise<void> {
     const key = this.names.worker(facts.id);
     await this.#redis
       .multi()
-      .set(key, JSON.stringify(facts), 'EX', silence)
-      .zadd(this.names.workers, facts.seen, facts.id)
-      .zremrangebyscore(this.names.workers, 0, facts.seen - silence * 1000)
+      .set(key, JSON.stringify(facts), 'EX', heartbeatTimeout)
+      .zadd(this.names.workers, facts.seenAt, facts.id)
+      .zremrangebyscore(this.names.workers, 0, facts.seenAt - heartbeatTimeout * 1000)
       .exec();
   }
 
-  /** A worker's farewell. */
-  async dismiss(id: string): Promise<void> {
+  /** Removes a worker that stops. */
+  async deregister(id: string): Promise<void> {
     await this.#redis.multi().del(this.names.worker(id)).zrem(this.names.workers, id).exec();
   }
 
-  /** The workers that gave a sign of life lately. */
+  /** The registered workers. */
   async workers(): Promise<readonly WorkerFacts[]> {
     const ids = await this.#redis.zrange(this.names.workers, 0, -1);
     const facts = await Promise.all(ids.map((id) => this.#redis.get(this.names.worker(id))));

@@ -24,17 +24,20 @@ export class QueueRun implements RunHandle {
     return (await this.#read()).status;
   }
 
-  events({ after, signal }: { after?: string; signal?: AbortSignal } = {}): AsyncIterable<RunEvent> {
+  events({
+    after,
+    signal,
+  }: { after?: string | undefined; signal?: AbortSignal | undefined } = {}): AsyncIterable<RunEvent> {
     return this.#client.events({ id: this.id, after, signal });
   }
 
-  async result({ signal }: { signal?: AbortSignal } = {}): Promise<unknown> {
+  async result({ signal }: { signal?: AbortSignal | undefined } = {}): Promise<unknown> {
     let run: StoredRun | undefined;
-    // The status counts, not the events: their end is only the occasion to look again.
+    // The status decides; the end of the events only says when to read it again.
     while (!run || !hasEnded(run.status.state)) {
-      if (run) for await (const event of this.events(signal && { signal })) void event;
+      if (run) for await (const event of this.events({ signal })) void event;
       if (signal?.aborted) throw new SentvecError('aborted', 'The wait for the run was aborted.');
-      run = await this.#readPatiently();
+      run = await this.#readWhenConnected();
     }
     const { state, error } = run.status;
     if (state === 'completed') return run.output;
@@ -42,7 +45,7 @@ export class QueueRun implements RunHandle {
   }
 
   async deadLetters(): Promise<readonly DeadLetter[]> {
-    return this.#client.act((store) => store.deadLetters(this.id));
+    return this.#client.withStore((store) => store.deadLetters(this.id));
   }
 
   async pause(): Promise<void> {
@@ -58,7 +61,7 @@ export class QueueRun implements RunHandle {
   }
 
   async replay(): Promise<void> {
-    const reply = await this.#client.act((store) => store.replay(this.id));
+    const reply = await this.#client.withStore((store) => store.replay(this.id));
     if (reply === 'missing') throw notFound(this.id);
     if (typeof reply === 'string') {
       throw new SentvecError(
@@ -67,17 +70,19 @@ export class QueueRun implements RunHandle {
       );
     }
     const { priority } = await this.#read();
-    await this.#client.enqueue({ run: this.id, round: reply }, priority);
+    await this.#client.enqueue({ run: this.id, attempt: reply }, priority);
   }
 
   async #change(from: readonly RunState[], to: RunState): Promise<void> {
     const { status } = await this.#read();
-    const reply = await this.#client.act((store) => store.transition(this.id, { from, to, round: status.attempt }));
+    const reply = await this.#client.withStore((store) =>
+      store.transition(this.id, { from, to, attempt: status.attempt }),
+    );
     if (reply === 'missing') throw notFound(this.id);
   }
 
-  /** Undefined while Redis is away: whoever waits for the end of a run can wait for that, too. */
-  async #readPatiently(): Promise<StoredRun | undefined> {
+  /** `undefined` while Redis is away: waiting for the end of a run includes waiting for Redis. */
+  async #readWhenConnected(): Promise<StoredRun | undefined> {
     try {
       return await this.#read();
     } catch (error) {
@@ -87,7 +92,7 @@ export class QueueRun implements RunHandle {
   }
 
   async #read(): Promise<StoredRun> {
-    const run = await this.#client.act((store) => store.read(this.id));
+    const run = await this.#client.withStore((store) => store.read(this.id));
     if (!run) throw notFound(this.id);
     return run;
   }

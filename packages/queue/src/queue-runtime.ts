@@ -16,20 +16,32 @@ import { QueueRun } from './queue-run.ts';
 
 /** Options of {@link queueRuntime}. */
 export interface QueueRuntimeOptions {
-  /** See {@link connectRedis}. Default `redis://127.0.0.1:6379`. */
-  readonly url?: string;
-  /** Name of the queue. Workers serve one; several can share a Redis. Default `sentvec`. */
-  readonly queue?: string;
-  /** Seconds for which a run that has ended can still be found. Default 7 days. */
-  readonly retentionSeconds?: number;
-  /** OpenTelemetry: `new BullMQOtel(…)` of `bullmq-otel`. Traces go on in the workers. */
-  readonly telemetry?: Telemetry;
+  /**
+   * See {@link connectRedis}.
+   *
+   * @default 'redis://127.0.0.1:6379'
+   */
+  readonly url?: string | undefined;
+  /**
+   * Name of the queue. A worker serves one queue; several queues can share a Redis.
+   *
+   * @default 'sentvec'
+   */
+  readonly queue?: string | undefined;
+  /**
+   * Seconds for which a run can be found after it has ended.
+   *
+   * @default 604800, 7 days
+   */
+  readonly retentionSeconds?: number | undefined;
+  /** OpenTelemetry: `new BullMQOtel(…)` of `bullmq-otel`. The traces continue in the workers. */
+  readonly telemetry?: Telemetry | undefined;
 }
 
-/** The queue that is used where none is named. */
+/** Name of the queue where none is given. */
 export const defaultQueue = 'sentvec';
 
-/** Seconds for which runs that have ended can be found, where nothing else is said. */
+/** Seconds for which a run can be found after it has ended, by default: 7 days. */
 export const defaultRetentionSeconds: number = 7 * 24 * 3600;
 
 /**
@@ -46,7 +58,7 @@ export async function queueRuntime(options: QueueRuntimeOptions = {}): Promise<R
   } = options;
   checkQueueName(queue);
   const redis = await connectRedis(url, 'producer');
-  // BullMQ takes half a second to load: whoever has no Redis is told so before that.
+  // BullMQ takes half a second to load. A missing Redis is reported before that.
   const { QueueClient } = await import('./queue-client.ts');
   return new QueueRuntime(new QueueClient(redis, { url, queue, retentionSeconds, telemetry }));
 }
@@ -76,21 +88,21 @@ class QueueRuntime implements Runtime {
     const checked = await checkInput(workflow, input);
     const id = checkRunId(options.id ?? runId(workflow.id, checked));
     const priority = checkPriority(options.priority ?? 100);
-    const state = await this.#client.act((store) => store.create({ id, workflow: workflow.id, input, priority }));
+    const state = await this.#client.withStore((store) => store.create({ id, workflow: workflow.id, input, priority }));
     const run = new QueueRun(id, this.#client);
     if (state === 'failed' || state === 'cancelled') await run.replay();
-    // Also when it was there: its producer may have died before it could put it into the queue.
-    if (state === 'queued') await this.#client.enqueue({ run: id, round: (await run.status()).attempt }, priority);
+    // Also when the run existed: its producer may have died before it added the run to the queue.
+    if (state === 'queued') await this.#client.enqueue({ run: id, attempt: (await run.status()).attempt }, priority);
     return run as RunHandle<Output>;
   }
 
   async find(id: string): Promise<RunHandle | undefined> {
-    const found = await this.#client.act((store) => store.readState(id));
+    const found = await this.#client.withStore((store) => store.readState(id));
     return found && new QueueRun(id, this.#client);
   }
 
   async list({ limit = 100 }: { limit?: number } = {}): Promise<readonly RunStatus[]> {
-    return this.#client.act((store) => store.list(limit));
+    return this.#client.withStore((store) => store.list(limit));
   }
 
   async close(): Promise<void> {

@@ -1,3 +1,4 @@
+// A worker: takes jobs from the three queues and hands them to their processors, until it is stopped.
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { silentLogger, type AnyWorkflow, type Logger } from '@sentvec/workflow';
@@ -6,47 +7,64 @@ import { connectRedis, defaultRedisUrl, within, type RedisConnection } from './c
 import { namesOf, queueNames, type QueueNames } from './names.ts';
 import { checkQueueName, defaultQueue, defaultRetentionSeconds } from './queue-runtime.ts';
 import { defaultRecovery, lockRenewTime, type RecoverySettings } from './recovery-settings.ts';
-import { Refusals } from './refusals.ts';
-import { RunMonitor } from './run-monitor.ts';
+import { RefusedJobs } from './refused-jobs.ts';
+import { RunWatcher } from './run-watcher.ts';
 import { RunProcessor } from './run-processor.ts';
 import { RunStore } from './run-store.ts';
 import { StepProcessor } from './step-processor.ts';
-import { WaveProcessor } from './wave-processor.ts';
-import { WaveQueue } from './wave-queue.ts';
+import { BatchProcessor } from './batch-processor.ts';
+import { BatchQueue } from './batch-queue.ts';
 import type { WorkerObserver, WorkerParts } from './worker-parts.ts';
 
 /** Options of {@link startQueueWorker}. */
 export interface QueueWorkerOptions {
-  /** What the worker can run. A job of another workflow is refused. */
+  /** The workflows that the worker serves. It refuses jobs of others. */
   readonly workflows: readonly AnyWorkflow[];
-  /** See {@link connectRedis}. Default `redis://127.0.0.1:6379`. */
-  readonly url?: string;
-  /** Default `sentvec`. */
-  readonly queue?: string;
-  /** Steps at once. Default 2. */
-  readonly concurrency?: number;
   /**
-   * The most unfinished items of a stage in Redis. At least twice the hands of the whole fleet keeps all busy. Default
-   * 512.
+   * See {@link connectRedis}.
+   *
+   * @default 'redis://127.0.0.1:6379'
    */
-  readonly window?: number;
-  /** The most steps that begin in so many milliseconds, over all workers of the queue. Default: no limit. */
-  readonly rateLimit?: { readonly max: number; readonly duration: number };
-  /** Seconds for which a run that has ended can still be found. Default 7 days. */
-  readonly retentionSeconds?: number;
-  /** How quickly the work of a dead worker is taken over. */
-  readonly recovery?: Partial<RecoverySettings>;
-  readonly logger?: Logger;
-  readonly observer?: WorkerObserver;
+  readonly url?: string | undefined;
+  /** @default 'sentvec' */
+  readonly queue?: string | undefined;
+  /**
+   * How many steps the worker executes at once.
+   *
+   * @default 2
+   */
+  readonly concurrency?: number | undefined;
+  /**
+   * The most unfinished items of a stage in Redis. Twice the concurrency of all workers together keeps them busy.
+   *
+   * @default 512
+   */
+  readonly window?: number | undefined;
+  /**
+   * The most steps that all workers of the queue together begin in `duration` milliseconds.
+   *
+   * @default no limit
+   */
+  readonly rateLimit?: { readonly max: number; readonly duration: number } | undefined;
+  /**
+   * Seconds for which a run can be found after it has ended.
+   *
+   * @default 604800, 7 days
+   */
+  readonly retentionSeconds?: number | undefined;
+  readonly recovery?: Partial<RecoverySettings> | undefined;
+  /** @default logs nothing */
+  readonly logger?: Logger | undefined;
+  readonly observer?: WorkerObserver | undefined;
   /** OpenTelemetry: `new BullMQOtel(…)` of `bullmq-otel`. */
-  readonly telemetry?: Telemetry;
+  readonly telemetry?: Telemetry | undefined;
 }
 
-/** Runs coordinated by one worker at once. They wait most of the time. */
-const coordinations = 32;
+/** How many runs a worker coordinates at once. A coordinator waits most of the time. */
+const runConcurrency = 32;
 
 /**
- * Serves a queue: takes its jobs and executes their steps in this process, until it is stopped.
+ * Starts a worker that executes the steps of a queue in this process, until it is stopped.
  *
  * @throws SentvecError `queue-unavailable`, `invalid-argument`
  */
@@ -85,9 +103,9 @@ export class QueueWorker {
     this.#parts = {
       id: this.id,
       store,
-      queue: new WaveQueue(redis, this.names.prefix, options.telemetry),
-      monitor: new RunMonitor(store),
-      refusals: new Refusals(redis, this.names),
+      queue: new BatchQueue(redis, this.names.prefix, options.telemetry),
+      watcher: new RunWatcher(store),
+      refusedJobs: new RefusedJobs(redis, this.names),
       workflows: new Map(workflows.map((workflow) => [workflow.id, workflow])),
       logger,
       observer: options.observer ?? {},
@@ -95,19 +113,25 @@ export class QueueWorker {
     };
     this.#runs = new RunProcessor(this.#parts);
     this.#steps = new StepProcessor(this.#parts);
-    const waves = new WaveProcessor(this.#parts);
+    const batches = new BatchProcessor(this.#parts);
     const base = { ...defaultRecovery, ...options.recovery, telemetry: options.telemetry };
-    // A coordinator is never to blame for the death of its worker.
-    const patient = { ...base, maxStalledCount: 1_000_000 };
+    // A coordinator may be lost with its worker any number of times: it executes nothing that could be the cause.
+    const neverStalled = { ...base, maxStalledCount: 1_000_000 };
     const limited = { ...base, concurrency, limiter: options.rateLimit };
-    const runsWorker = this.#worker(queueNames.runs, this.#runs.process, { ...patient, concurrency: coordinations });
-    const wavesWorker = this.#worker(queueNames.waves, waves.process, { ...patient, concurrency: coordinations });
+    const runsWorker = this.#worker(queueNames.runs, this.#runs.process, {
+      ...neverStalled,
+      concurrency: runConcurrency,
+    });
+    const batchesWorker = this.#worker(queueNames.batches, batches.process, {
+      ...neverStalled,
+      concurrency: runConcurrency,
+    });
     const stepsWorker = this.#worker(queueNames.steps, this.#steps.process, limited);
-    wavesWorker.on('completed', (job) => void waves.completed(job));
-    runsWorker.on('lockRenewalFailed', (ids) => this.#runs.work.interrupt('lock lost', ids));
-    stepsWorker.on('lockRenewalFailed', (ids) => this.#steps.work.interrupt('lock lost', ids));
-    this.#workers = [stepsWorker, runsWorker, wavesWorker];
-    this.#events = new QueueEvents(queueNames.waves, {
+    batchesWorker.on('completed', (job) => void batches.completed(job));
+    runsWorker.on('lockRenewalFailed', (ids) => this.#runs.active.interrupt('lock lost', ids));
+    stepsWorker.on('lockRenewalFailed', (ids) => this.#steps.active.interrupt('lock lost', ids));
+    this.#workers = [stepsWorker, runsWorker, batchesWorker];
+    this.#events = new QueueEvents(queueNames.batches, {
       connection: redis,
       prefix: this.names.prefix,
       skipVersionCheck: true,
@@ -117,12 +141,12 @@ export class QueueWorker {
     this.#events.on('failed', ({ jobId }) => this.#runs.wake(jobId));
   }
 
-  /** Steps in progress. */
+  /** How many steps are active. */
   get active(): number {
-    return this.#steps.work.size;
+    return this.#steps.active.size;
   }
 
-  /** Whether it takes jobs and Redis can be reached. */
+  /** Whether the worker takes jobs and Redis can be reached. */
   get isServing(): boolean {
     return (
       this.#stopping === undefined &&
@@ -136,11 +160,11 @@ export class QueueWorker {
   }
 
   /**
-   * Takes no more jobs; waits for its steps until shortly before the deadline, and gives what is left back to the
-   * queue.
+   * Takes no more jobs, waits for the active steps until shortly before the deadline, then puts the remaining ones back
+   * into the queue.
    *
-   * @param deadline milliseconds for everything: at least half of them, and all but three seconds, are for the steps.
-   * Default 30,000.
+   * @param deadline milliseconds for everything. The steps get half of them, or all but three seconds when that is more.
+   *   @default 30_000
    */
   async stop(deadline = 30_000): Promise<void> {
     this.#stopping ??= this.#stop(deadline);
@@ -149,16 +173,18 @@ export class QueueWorker {
 
   async #stop(deadline: number): Promise<void> {
     await Promise.all(this.#workers.map((worker) => worker.pause(true)));
-    // Coordinators have nothing to finish: another worker goes on from their checkpoints at once.
-    this.#runs.work.interrupt('stopping');
-    const patience = Math.max(deadline / 2, deadline - 3000);
-    // BullMQ ends gracefully only with a Redis. Without one, there is nobody to wait for but the steps in progress.
+    // A coordinator has nothing to finish: another worker goes on from its checkpoints at once.
+    this.#runs.active.interrupt('stopping');
+    const stepTimeout = Math.max(deadline / 2, deadline - 3000);
+    // BullMQ closes gracefully only with Redis. Without it, only the active steps are waited for.
     const isGraceful = this.redis.status === 'ready';
-    const ended = isGraceful ? this.#close(false) : this.#steps.work.ended();
-    await within(ended, patience).catch(() => this.#steps.work.interrupt('stopping'));
-    // What still does not end does not heed its signal. Its lock will expire.
-    await within(ended, 1500).catch((error: unknown) => this.#parts.logger.warn({ error }, 'steps were left behind'));
-    this.#parts.monitor.close();
+    const ended = isGraceful ? this.#close(false) : this.#steps.active.idle();
+    await within(ended, stepTimeout).catch(() => this.#steps.active.interrupt('stopping'));
+    // A step that is still active ignores its signal. Its lock will expire.
+    await within(ended, 1500).catch((error: unknown) =>
+      this.#parts.logger.warn({ error }, 'steps did not end before the deadline'),
+    );
+    this.#parts.watcher.close();
     const closed = [this.#parts.queue.close(), this.#events.close(), isGraceful ? ended : this.#close(true)];
     await within(Promise.allSettled(closed), 1000).catch(() => {});
     this.redis.disconnect();
@@ -181,9 +207,9 @@ export class QueueWorker {
       skipVersionCheck: true,
       runRetryDelay: 1000,
     });
-    worker.on('error', (error) => logger.warn({ queue: name, error: error.message }, 'the queue reports an error'));
+    worker.on('error', (error) => logger.warn({ queue: name, error: error.message }, 'BullMQ reports an error'));
     worker.on('stalled', (job) => {
-      logger.warn({ queue: name, job }, 'a job of a dead or frozen worker was recovered');
+      logger.warn({ queue: name, job }, 'recovered a job of a dead or frozen worker');
       observer.recovered?.(job);
     });
     return worker;

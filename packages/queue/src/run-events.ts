@@ -4,7 +4,8 @@ import type { RedisConnection } from './connection.ts';
 import type { QueueNames } from './names.ts';
 import type { RunStore } from './run-store.ts';
 
-const waitMilliseconds = 2000;
+/** Milliseconds for which one read waits for new events. */
+const blockTimeout = 2000;
 
 /** Which events to read, and until when. */
 export interface ReadEventsOptions {
@@ -13,29 +14,29 @@ export interface ReadEventsOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** The events of a run until it has ended. Goes on by itself after a lost connection. */
+/** The events of a run until it has ended. Reconnects by itself. */
 export async function* readEvents(
   redis: RedisConnection,
   store: RunStore,
   names: QueueNames,
   { id, after = '0-0', signal }: ReadEventsOptions,
 ): AsyncGenerator<RunEvent, void> {
-  // A blocking read holds its connection, so it gets one of its own.
+  // A blocking read occupies its connection.
   const connection = redis.duplicate();
   connection.on('error', () => {});
   const disconnect = () => connection.disconnect();
   signal?.addEventListener('abort', disconnect, { once: true });
   let last = after;
   try {
-    while (!isFired(signal)) {
+    while (!isAborted(signal)) {
       const ended = await hasRunEnded(store, id);
       const events = await nextEvents(connection, names.events(id), last, ended === false);
       for (const event of events ?? []) {
-        if (isFired(signal)) return;
+        if (isAborted(signal)) return;
         last = event.id;
         yield event;
       }
-      // Read after the run was seen to have ended: nothing more will come.
+      // The run had ended before this read, so no event can follow.
       if (ended && events?.length === 0) return;
     }
   } finally {
@@ -44,11 +45,11 @@ export async function* readEvents(
   }
 }
 
-function isFired(signal: AbortSignal | undefined): boolean {
+function isAborted(signal: AbortSignal | undefined): boolean {
   return signal?.aborted ?? false;
 }
 
-/** Undefined when Redis does not answer. */
+/** `undefined` when Redis does not answer. */
 async function hasRunEnded(store: RunStore, id: string): Promise<boolean | undefined> {
   try {
     const run = await store.readState(id);
@@ -58,7 +59,7 @@ async function hasRunEnded(store: RunStore, id: string): Promise<boolean | undef
   }
 }
 
-/** Undefined when Redis does not answer. */
+/** `undefined` when Redis does not answer. */
 async function nextEvents(
   connection: RedisConnection,
   key: string,
@@ -68,7 +69,7 @@ async function nextEvents(
   try {
     if (connection.status === 'wait') await connection.connect();
     const reply = wait
-      ? await connection.xread('COUNT', 500, 'BLOCK', waitMilliseconds, 'STREAMS', key, last)
+      ? await connection.xread('COUNT', 500, 'BLOCK', blockTimeout, 'STREAMS', key, last)
       : await connection.xread('COUNT', 500, 'STREAMS', key, last);
     return (reply?.[0]?.[1] ?? []).map(([id, fields]) => parseEvent(id, fields));
   } catch {

@@ -1,3 +1,4 @@
+// Runs in Redis: status, input, checkpoints, events and dead letters. Every change is one atomic command.
 import type { DeadLetter, RunError, RunEventPayload, RunItems, RunState, RunStatus } from '@sentvec/workflow';
 import type { RedisConnection } from './connection.ts';
 import type { QueueNames } from './names.ts';
@@ -19,11 +20,8 @@ export interface StoredRun {
   readonly output: unknown;
 }
 
-/** The facts of a run that workers look at again and again. */
-export interface RunPosition extends Pick<RunStatus, 'state' | 'workflow'> {
-  /** The run's attempt. */
-  readonly round: number;
-}
+/** The part of a run's status that workers poll. */
+export type RunPosition = Pick<RunStatus, 'state' | 'attempt' | 'workflow'>;
 
 /** What {@link RunStore.create} takes. */
 export interface NewRun {
@@ -37,22 +35,22 @@ export interface NewRun {
 export interface Transition {
   readonly from: readonly RunState[];
   readonly to: RunState;
-  readonly round: number;
-  /** Only while this coordinator owns the run. Default: whoever owns it. */
-  readonly owner?: string;
-  readonly error?: RunError;
-  readonly fields?: Readonly<Record<string, string>>;
+  readonly attempt: number;
+  /** Only while this coordinator owns the run. Without it, whoever owns the run. */
+  readonly owner?: string | undefined;
+  readonly error?: RunError | undefined;
+  readonly fields?: Readonly<Record<string, string>> | undefined;
 }
 
 const ended: ReadonlySet<RunState> = new Set<RunState>(['completed', 'failed', 'cancelled']);
 
-/** How many dead letters of a run are kept. */
-const keptDeadLetters = 1000;
+/** The most dead letters of a run that are kept. */
+const maxDeadLetters = 1000;
 
-/** The events of a run that are kept, about. */
-const keptEvents = 1000;
+/** About how many events of a run are kept. */
+const maxEvents = 1000;
 
-/** Runs in Redis: their status, input, checkpoints and events. Every change is one atomic command. */
+/** Reads and changes the runs of a queue. */
 export class RunStore {
   readonly #redis: RedisConnection;
   readonly #names: QueueNames;
@@ -65,11 +63,19 @@ export class RunStore {
     this.#retentionSeconds = retentionSeconds;
   }
 
-  /** Makes the run unless there is one of its id. Gives the state of what is there then. */
+  /** Creates the run unless there is one with its id. Gives the state of the run that is there. */
   async create({ id, workflow, input, priority }: NewRun): Promise<RunState> {
     const now = Date.now();
     const event = JSON.stringify({ type: 'state', state: 'queued', attempt: 1 } satisfies RunEventPayload);
-    const fields = { id, workflow, state: 'queued', round: 1, priority, createdAt: now, input: JSON.stringify(input) };
+    const fields = {
+      id,
+      workflow,
+      state: 'queued',
+      attempt: 1,
+      priority,
+      createdAt: now,
+      input: JSON.stringify(input),
+    };
     const keys = [this.#names.run(id), this.#names.runs, this.#names.events(id)];
     const reply = await this.#redis.eval(
       createScript,
@@ -87,18 +93,18 @@ export class RunStore {
     return parseRun(await this.#redis.hgetall(this.#names.run(id)));
   }
 
-  /** What workers look at before and while they work on a step. */
+  /** What workers poll before and while they execute a step. */
   async readState(id: string): Promise<RunPosition | undefined> {
-    const [state, round, workflow] = await this.#redis.hmget(this.#names.run(id), 'state', 'round', 'workflow');
-    return state ? { state: state as RunState, round: Number(round), workflow: workflow ?? '' } : undefined;
+    const [state, attempt, workflow] = await this.#redis.hmget(this.#names.run(id), 'state', 'attempt', 'workflow');
+    return state ? { state: state as RunState, attempt: Number(attempt), workflow: workflow ?? '' } : undefined;
   }
 
   /** The statuses of runs, newest first. */
   async list(limit: number): Promise<readonly RunStatus[]> {
     const ids = await this.#redis.zrevrange(this.#names.runs, 0, limit - 1);
     const runs = await Promise.all(ids.map((id) => this.read(id)));
-    const forgotten = ids.filter((_id, index) => !runs[index]);
-    if (forgotten.length > 0) await this.#redis.zrem(this.#names.runs, ...forgotten);
+    const expired = ids.filter((_id, index) => !runs[index]);
+    if (expired.length > 0) await this.#redis.zrem(this.#names.runs, ...expired);
     return runs.flatMap((run) => (run ? [run.status] : []));
   }
 
@@ -109,11 +115,11 @@ export class RunStore {
 
   /** Gives `ok`, or why the change was not made: the state the run is in, `superseded` or `missing`. */
   async transition(id: string, change: Transition): Promise<'ok' | 'superseded' | 'missing' | RunState> {
-    const { from, to, round, owner = '', error, fields = {} } = change;
+    const { from, to, attempt, owner = '', error, fields = {} } = change;
     const event = JSON.stringify({
       type: 'state',
       state: to,
-      attempt: round,
+      attempt,
       ...(error && { error }),
     } satisfies RunEventPayload);
     const keys = [
@@ -128,11 +134,11 @@ export class RunStore {
     const expiry = ended.has(to) ? this.#retentionSeconds : 0;
     const values = [owner, from.join(), to, event, now, expiry, ...Object.entries(all).flat()];
     const reply = await this.#redis.eval(transitionScript, keys.length, ...keys, ...values);
-    // A command whose answer was lost is sent again: then the run is where it was to go.
+    // A command whose reply was lost is sent again. Then the run is in the new state already.
     return reply === to ? 'ok' : (reply as RunState);
   }
 
-  /** Begins the next round. Gives its number, or the state that forbids it. */
+  /** Begins the next attempt. Gives its number, or the state that forbids it. */
   async replay(id: string): Promise<number | RunState | 'missing'> {
     const keys = [
       this.#names.run(id),
@@ -143,7 +149,7 @@ export class RunStore {
     return (await this.#redis.eval(replayScript, keys.length, ...keys, Date.now())) as number | RunState | 'missing';
   }
 
-  /** The first item that failed for good in this round. */
+  /** The first item that failed for good in this attempt. */
   async readFailure(id: string): Promise<RunError | undefined> {
     const failure = await this.#redis.hget(this.#names.run(id), 'failure');
     return failure === null ? undefined : (JSON.parse(failure) as RunError);
@@ -153,32 +159,32 @@ export class RunStore {
     return this.#redis.hget(this.#names.checkpoints(id), stage);
   }
 
-  /** All checkpoints of the round, by stage. */
+  /** All checkpoints of the attempt, by stage. */
   async checkpoints(id: string): Promise<Record<string, string>> {
     return this.#redis.hgetall(this.#names.checkpoints(id));
   }
 
-  /** False when another coordinator owns the run by now. */
+  /** `false` when another coordinator owns the run. */
   async saveCheckpoint(id: string, owner: string, stage: string, value: string): Promise<boolean> {
     return this.#ownedWrite(id, owner, this.#names.checkpoints(id), { [stage]: value });
   }
 
-  /** Publishes how far the run is. False when another coordinator owns the run by now. */
+  /** Writes how far the run is. `false` when another coordinator owns the run. */
   async saveProgress(id: string, owner: string, progress: Partial<RunProgress>): Promise<boolean> {
     return this.#ownedWrite(id, owner, this.#names.run(id), { progress: JSON.stringify(progress) });
   }
 
-  async recordFailure(id: string, round: number, error: RunError): Promise<void> {
-    await this.#redis.eval(failureScript, 1, this.#names.run(id), round, JSON.stringify(error));
+  async recordFailure(id: string, attempt: number, error: RunError): Promise<void> {
+    await this.#redis.eval(failureScript, 1, this.#names.run(id), attempt, JSON.stringify(error));
   }
 
-  async addDeadLetter(id: string, round: number, letter: DeadLetter): Promise<void> {
+  async addDeadLetter(id: string, attempt: number, letter: DeadLetter): Promise<void> {
     const { reference, reason } = letter;
     const keys = [this.#names.run(id), this.#names.deadLetters(id)];
-    await this.#redis.eval(deadLetterScript, keys.length, ...keys, round, keptDeadLetters, reference, reason);
+    await this.#redis.eval(deadLetterScript, keys.length, ...keys, attempt, maxDeadLetters, reference, reason);
   }
 
-  /** By their references. */
+  /** Sorted by reference. */
   async deadLetters(id: string): Promise<readonly DeadLetter[]> {
     const letters = Object.entries(await this.#redis.hgetall(this.#names.deadLetters(id)));
     return letters
@@ -188,7 +194,7 @@ export class RunStore {
 
   async addEvent(id: string, payload: RunEventPayload): Promise<void> {
     const fields = ['at', Date.now(), 'event', JSON.stringify(payload)];
-    await this.#redis.xadd(this.#names.events(id), 'MAXLEN', '~', keptEvents, '*', ...fields);
+    await this.#redis.xadd(this.#names.events(id), 'MAXLEN', '~', maxEvents, '*', ...fields);
   }
 
   async #ownedWrite(id: string, owner: string, key: string, fields: Record<string, string>): Promise<boolean> {
@@ -207,7 +213,7 @@ export class RunStore {
 /** How far a run is. */
 export interface RunProgress {
   readonly stage: string;
-  readonly items?: RunItems;
+  readonly items?: RunItems | undefined;
   readonly total?: unknown;
 }
 
@@ -224,7 +230,7 @@ function parseRun(fields: Record<string, string>): StoredRun | undefined {
       id: fields['id'] ?? '',
       workflow: fields['workflow'] ?? '',
       state: fields['state'] as RunState,
-      attempt: Number(fields['round']),
+      attempt: Number(fields['attempt']),
       createdAt: Number(fields['createdAt']),
       startedAt: time('startedAt'),
       finishedAt: time('finishedAt'),

@@ -1,8 +1,8 @@
 import { SentvecError } from '@sentvec/core';
 import {
-  createAttempt,
   attemptStep,
   checkSchema,
+  createAttempt,
   runItem,
   stageAt,
   toRunError,
@@ -11,34 +11,35 @@ import {
   type LocalScope,
 } from '@sentvec/workflow';
 import { DelayedError, UnrecoverableError, WaitingError, type Job } from 'bullmq';
+import { ActiveJobs, Interruption } from './active-jobs.ts';
+import type { StageCheckpoint } from './batch-stage.ts';
 import { jobSchemas, type StepJob } from './jobs.ts';
 import { queueNames } from './names.ts';
-import { asRefusal, checkJobSize } from './refusals.ts';
-import type { WatchedRun } from './run-monitor.ts';
-import { StepTidings } from './step-tidings.ts';
-import type { StageCheckpoint } from './wave-stage.ts';
-import { Interruption, WorkInProgress } from './work-in-progress.ts';
-import { refuse, workflowOf, type StepReport, type WorkerParts } from './worker-parts.ts';
+import { checkJobSize, jobRefusedError } from './refused-jobs.ts';
+import type { RunAttempt } from './run-watcher.ts';
+import { StepEventPublisher } from './step-event-publisher.ts';
+import { refuseJob, workflowOf, type StepReport, type WorkerParts } from './worker-parts.ts';
 
-/** Milliseconds after which a step of a paused run looks whether it may begin. */
+/** Milliseconds after which the step of a paused run is looked at again. */
 const pauseDelay = 2000;
 
-/** Milliseconds for which a failed step keeps its job while the failure is written down. */
+/** Milliseconds for which a failed step keeps its lock while the failure is written. */
 const lockExtension = 5000;
 
-/** What a job asks for, after everything in it was checked. */
+/** What a job asks for, once everything in it is checked. */
 interface StepWork {
   readonly data: StepJob;
   readonly workflow: string;
   readonly body: AnyStep | AnyWorkflow;
   readonly key: string;
-  readonly attempt: number;
-  readonly attempts: number;
+  /** Which attempt at this step it is, from 1. */
+  readonly stepAttempt: number;
+  readonly maxAttempts: number;
 }
 
-/** Executes the steps that a worker was given. */
+/** Executes the steps whose jobs this worker has taken. */
 export class StepProcessor {
-  readonly work: WorkInProgress = new WorkInProgress();
+  readonly active: ActiveJobs = new ActiveJobs();
   readonly #parts: WorkerParts;
 
   constructor(parts: WorkerParts) {
@@ -47,18 +48,18 @@ export class StepProcessor {
 
   readonly process = async (job: Job, token?: string): Promise<unknown> => {
     const data = await this.#check(job);
-    const watched = await this.#parts.monitor.watch(data.run, data.round);
+    const run = await this.#parts.watcher.watch(data.run, data.attempt);
     try {
-      if (!watched) return await this.#refuse(job, new SentvecError('job-refused', `There is no run ${data.run}.`));
-      if (watched.paused) {
+      if (!run) return await this.#refuse(job, new SentvecError('job-refused', `There is no run ${data.run}.`));
+      if (run.paused) {
         await job.moveToDelayed(Date.now() + pauseDelay, token);
         throw new DelayedError();
       }
-      // Left over from a coordinator or a round that was overtaken: nobody waits for its result.
-      if (watched.signal.aborted || (await this.#isFolded(data))) return null;
-      return await this.#execute(await this.#resolve(job, data, watched), job, watched, token);
+      // Added by a coordinator or an attempt that has been replaced: nobody waits for the result.
+      if (run.signal.aborted || (await this.#isFolded(data))) return null;
+      return await this.#execute(await this.#resolve(job, data, run), job, run, token);
     } finally {
-      watched?.release();
+      run?.release();
     }
   };
 
@@ -67,25 +68,25 @@ export class StepProcessor {
       checkJobSize(job.data);
       return await checkSchema(jobSchemas.step, job.data, 'The job');
     } catch (error) {
-      return this.#refuse(job, asRefusal(error));
+      return this.#refuse(job, jobRefusedError(error));
     }
   }
 
-  async #resolve(job: Job, data: StepJob, { workflow }: WatchedRun): Promise<StepWork> {
+  async #resolve(job: Job, data: StepJob, { workflow }: RunAttempt): Promise<StepWork> {
     try {
       const stage = stageAt(workflowOf(this.#parts, workflow), data.stage);
       const body = stage.kind === 'step' ? stage.step : stage.body;
       const key = `${data.run}/${data.stage}${stage.kind === 'step' ? '' : `#${data.index}`}`;
-      return { data, workflow, body, key, attempt: job.attemptsMade + 1, attempts: job.opts.attempts ?? 1 };
+      return { data, workflow, body, key, stepAttempt: job.attemptsMade + 1, maxAttempts: job.opts.attempts ?? 1 };
     } catch (error) {
-      await this.#parts.store.recordFailure(data.run, data.round, toRunError(error, data.stage));
-      return this.#refuse(job, asRefusal(error));
+      await this.#parts.store.recordFailure(data.run, data.attempt, toRunError(error, data.stage));
+      return this.#refuse(job, jobRefusedError(error));
     }
   }
 
-  /** Records the refusal and does away with the payload, which may be large or not for other eyes. */
+  /** Records the refusal and deletes the payload, which may be large or confidential. */
   async #refuse(job: Job, error: SentvecError): Promise<never> {
-    await refuse(this.#parts, queueNames.steps, job.id ?? '', error);
+    await refuseJob(this.#parts, queueNames.steps, job.id ?? '', error);
     await job.updateData({ refused: true });
     throw new UnrecoverableError(error.message.slice(0, 500));
   }
@@ -95,57 +96,53 @@ export class StepProcessor {
     return checkpoint !== null && index < (JSON.parse(checkpoint) as StageCheckpoint).items;
   }
 
-  async #execute(work: StepWork, job: Job, watched: WatchedRun, token: string | undefined): Promise<unknown> {
+  async #execute(work: StepWork, job: Job, run: RunAttempt, token: string | undefined): Promise<unknown> {
     const begun = performance.now();
     const { observer } = this.#parts;
-    observer.stepBegan?.({ key: work.key, stage: work.data.stage });
+    const { key, workflow, data } = work;
+    observer.stepBegan?.({ key, stage: data.stage });
     const report = (outcome: StepReport['outcome'], more: Pick<StepReport, 'result' | 'error'> = {}) => {
-      const facts = {
-        key: work.key,
-        workflow: work.workflow,
-        stage: work.data.stage,
-        milliseconds: performance.now() - begun,
-      };
-      observer.stepEnded?.({ ...facts, outcome, ...more });
+      const milliseconds = performance.now() - begun;
+      observer.stepEnded?.({ key, workflow, stage: data.stage, milliseconds, outcome, ...more });
     };
     try {
-      const result = await this.work.do(job.id ?? '', watched.signal, (signal) => this.#attempt(work, signal));
+      const result = await this.active.run(job.id ?? '', run.signal, (signal) => this.#attempt(work, signal));
       report('completed', { result });
       return result ?? null;
     } catch (error) {
-      if (watched.signal.aborted) {
+      if (run.signal.aborted) {
         report('cancelled');
-        throw new UnrecoverableError('The run is over.');
+        throw new UnrecoverableError('The attempt of the run is over.');
       }
       if (error instanceof Interruption) {
         report('interrupted');
         return await giveBack(job, token, error);
       }
-      // After a freeze the step may fail of old age before the lost lock is noticed: then it is no longer for this
-      // worker to say.
+      // A worker that was frozen may see its step time out before it notices that it lost the lock. Then another
+      // worker has the step, and this failure does not count.
       if (!(await holdsLock(job, token))) throw new Interruption('lock lost');
       return await this.#fail(work, error, report);
     }
   }
 
-  async #attempt({ data, body, key, attempt }: StepWork, signal: AbortSignal): Promise<unknown> {
-    const { run, round } = data;
+  async #attempt({ data, body, key, stepAttempt }: StepWork, signal: AbortSignal): Promise<unknown> {
+    const { run, attempt } = data;
     const { logger, store } = this.#parts;
-    const tidings = new StepTidings(store, { run, round, logger });
+    const events = new StepEventPublisher(store, { run, attempt, logger });
     const scope: LocalScope = {
       run,
-      runAttempt: round,
+      runAttempt: attempt,
       signal,
       logger,
       concurrency: 2,
       untilResumed: async () => {},
-      emit: tidings.emit,
+      emit: events.emit,
     };
     try {
       if (body.kind === 'workflow') return await runItem(body, data.value, key, scope);
-      return await attemptStep(body, data.value, createAttempt(key, attempt, scope));
+      return await attemptStep(body, data.value, createAttempt(key, stepAttempt, scope));
     } finally {
-      await tidings.arrived();
+      await events.flush();
     }
   }
 
@@ -154,18 +151,18 @@ export class StepProcessor {
     error: unknown,
     report: (outcome: StepReport['outcome'], more: Pick<StepReport, 'error'>) => void,
   ): Promise<never> {
-    const { key, data, attempt, attempts, body } = work;
-    const plain = toRunError(error, key);
-    const mayRetry = body.kind === 'step' && attempt < attempts && body.retry.when(error);
-    report(mayRetry ? 'retried' : 'failed', { error: plain });
-    this.#parts.logger.warn({ key, attempt, mayRetry, error: plain }, 'a step failed');
+    const { key, data, stepAttempt, maxAttempts, body } = work;
+    const runError = toRunError(error, key);
+    const mayRetry = body.kind === 'step' && stepAttempt < maxAttempts && body.retry.when(error);
+    report(mayRetry ? 'retried' : 'failed', { error: runError });
+    this.#parts.logger.warn({ key, attempt: stepAttempt, mayRetry, error: runError }, 'a step failed');
     if (mayRetry) {
-      await this.#parts.store.addEvent(data.run, { type: 'retry', key, attempt, error: plain });
+      await this.#parts.store.addEvent(data.run, { type: 'retry', key, attempt: stepAttempt, error: runError });
       throw error;
     }
-    if (plain.code === 'job-refused') await refuse(this.#parts, queueNames.steps, key, asRefusal(error));
-    await this.#parts.store.recordFailure(data.run, data.round, plain);
-    throw new UnrecoverableError(plain.message);
+    if (runError.code === 'job-refused') await refuseJob(this.#parts, queueNames.steps, key, jobRefusedError(error));
+    await this.#parts.store.recordFailure(data.run, data.attempt, runError);
+    throw new UnrecoverableError(runError.message);
   }
 }
 
@@ -173,7 +170,7 @@ async function holdsLock(job: Job, token: string | undefined): Promise<boolean> 
   return token === undefined || (await job.extendLock(token, lockExtension)) === 1;
 }
 
-/** A stopping worker puts its work back; work whose lock is lost is somebody else's by now. */
+/** A worker that stops puts its steps back into the queue. A step whose lock is lost belongs to another worker. */
 async function giveBack(job: Job, token: string | undefined, interruption: Interruption): Promise<never> {
   if (interruption.reason !== 'stopping') throw interruption;
   await job.moveToWait(token);

@@ -180,10 +180,10 @@ describe('a Redis that jobs are not safe with', () => {
     }).listen(0, '127.0.0.1');
     await once(old, 'listening');
     const { port } = old.address() as { port: number };
-    const refusal = { code: 'queue-unavailable', message: expect.stringContaining('6.0.16; the queue needs 6.2') };
+    const error = { code: 'queue-unavailable', message: expect.stringContaining('6.0.16; the queue needs 6.2') };
     const url = `redis://127.0.0.1:${port}`;
-    await expect(queueRuntime({ url })).rejects.toMatchObject(refusal);
-    await expect(startQueueWorker({ url, workflows: [] })).rejects.toMatchObject(refusal);
+    await expect(queueRuntime({ url })).rejects.toMatchObject(error);
+    await expect(startQueueWorker({ url, workflows: [] })).rejects.toMatchObject(error);
     old.close();
   });
 

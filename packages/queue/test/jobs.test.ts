@@ -71,29 +71,29 @@ beforeEach(() => {
 });
 
 describe('a job that is not what it should be', () => {
-  const refusal = async (reason: RegExp) => {
+  const refusedFor = async (reason: RegExp) => {
     await expect
-      .poll(async () => (await overview.refusals()).map((each) => each.reason), { timeout: 10_000 })
+      .poll(async () => (await overview.refusedJobs()).map((each) => each.reason), { timeout: 10_000 })
       .toContainEqual(expect.stringMatching(reason));
   };
 
   it('is refused and recorded, and its payload is not kept', async () => {
     await serve({ workflows: [noting] });
-    const { steps, waves, runs } = overview.queues;
-    const step = { run: 'r1', round: 1, stage: 'note', index: 0, value: 1 };
+    const { steps, batches, runs } = overview.queues;
+    const step = { run: 'r1', attempt: 1, stage: 'note', index: 0, value: 1 };
     await steps.add('x', { ...step, value: 'x'.repeat(10_000_000) }, { jobId: 'large' });
-    await refusal(/10000\d+ bytes/);
+    await refusedFor(/10000\d+ bytes/);
     await expect.poll(async () => (await steps.getJob('large'))?.data, { timeout: 5000 }).toEqual({ refused: true });
     await steps.add('x', { ...step, texts: ['not a reference'] });
-    await refusal(/texts/);
+    await refusedFor(/texts/);
     await steps.add('x', { ...step, run: '../../etc/passwd' });
-    await refusal(/run/);
+    await refusedFor(/run/);
     await steps.add('x', { ...step, run: 'nobody' });
-    await refusal(/no run nobody/);
-    await waves.add('x', { run: 'r1', round: 1, stage: 'note', wave: -1 });
-    await refusal(/wave/);
+    await refusedFor(/no run nobody/);
+    await batches.add('x', { run: 'r1', attempt: 1, stage: 'note', batch: -1 });
+    await refusedFor(/batch/);
     await runs.add('x', 'what?');
-    await refusal(/Object/);
+    await refusedFor(/Object/);
     expect(seen).toEqual([]);
   });
 
@@ -101,10 +101,10 @@ describe('a job that is not what it should be', () => {
     await serve({ workflows: [noting] });
     await overview.queues.steps.pause();
     const run = await runtime.start(noting, 2);
-    await overview.queues.steps.add('x', { run: run.id, round: 1, stage: 'format-the-disk', index: 0, value: null });
+    await overview.queues.steps.add('x', { run: run.id, attempt: 1, stage: 'format-the-disk', index: 0, value: null });
     await overview.queues.steps.resume();
     await expect(run.result()).rejects.toMatchObject({ code: 'job-refused' });
-    await refusal(/no stage "format-the-disk"/);
+    await refusedFor(/no stage "format-the-disk"/);
   });
 
   it('fails its run when its workflow is not served', async () => {
@@ -115,7 +115,7 @@ describe('a job that is not what it should be', () => {
       code: 'job-refused',
       message: expect.stringContaining('noting'),
     });
-    expect(await overview.refusals()).toMatchObject([
+    expect(await overview.refusedJobs()).toMatchObject([
       { queue: queueNames.runs, job: run.id, reason: expect.stringContaining('unknown-here') },
     ]);
   });
@@ -194,14 +194,14 @@ describe('a Redis that lost its last moments with its machine', () => {
     const many = defineWorkflow({ id: 'held', input: v.number() }).step(count).forEach(hold, { fold });
     await serve({ workflows: [many], concurrency: 2, window: 16 });
     const run = await runtime.start(many, 40);
-    const waves = async () => connection.keys(`{${queue}}:waves:r*`);
-    await expect.poll(async () => (await waves()).length, { timeout: 20_000 }).toBeGreaterThan(3);
-    // The newest wave was never written: its parent, its items and their places in the queue are gone.
-    const newest = [...(await waves())].sort().at(-1)!;
-    const number = Number(/\.w(\d+)/.exec(newest)?.[1]);
+    const batches = async () => connection.keys(`{${queue}}:batches:r*`);
+    await expect.poll(async () => (await batches()).length, { timeout: 20_000 }).toBeGreaterThan(3);
+    // The newest batch was never written: its parent, its items and their places in the queue are gone.
+    const newest = [...(await batches())].sort().at(-1)!;
+    const number = Number(/\.b(\d+)/.exec(newest)?.[1]);
     const items = [0, 1, 2, 3].map((offset) => `${run.id}.1.hold.${number * 4 + offset}`);
     const { prefix } = overview.names;
-    await connection.del(...(await connection.keys(`${prefix}:waves:${run.id}.1.hold.w${number}*`)));
+    await connection.del(...(await connection.keys(`${prefix}:batches:${run.id}.1.hold.b${number}*`)));
     for (const id of items) {
       await connection.del(`${prefix}:steps:${id}`);
       await connection.zrem(`${prefix}:steps:prioritized`, id);
@@ -229,7 +229,7 @@ describe('what Redis holds', () => {
     expect(await (await runtime.start(many, 3000)).result()).toMatchObject({ count: 3000, total: 3000 });
     // A job and its lock, for each unfinished item.
     expect(most).toBeLessThanOrEqual(64 * 2);
-    const left = async () => (await connection.keys(`{${queue}}:*`)).filter((key) => /:(steps|waves):r/.test(key));
+    const left = async () => (await connection.keys(`{${queue}}:*`)).filter((key) => /:(steps|batches):r/.test(key));
     await expect.poll(left, { timeout: 5000 }).toEqual([]);
   });
 });

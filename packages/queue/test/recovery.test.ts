@@ -58,7 +58,7 @@ async function leftInRedis(): Promise<string[]> {
   const connection = await connectRedis(redis.url, 'producer');
   const keys = await connection.keys('*');
   connection.disconnect();
-  return keys.filter((key) => /:(steps|waves):r[0-9a-f]/.test(key));
+  return keys.filter((key) => /:(steps|batches):r[0-9a-f]/.test(key));
 }
 
 describe('a fleet that loses workers', () => {
@@ -72,7 +72,7 @@ describe('a fleet that loses workers', () => {
     expect(await run.result()).toMatchObject({ count: 60, total: sum(60) });
     const done = await ended();
     expect(new Set(done.map(({ index }) => index)).size).toBe(60);
-    // What had ended before the kill is not done again; only what was in the killed worker's hands is.
+    // Only the steps that were active in the killed worker are done again.
     expect(done.length).toBeLessThanOrEqual(60 + 2);
     expect(done.some(({ pid }) => pid === second.pid)).toBe(true);
     await expect.poll(leftInRedis, { timeout: 10_000 }).toEqual([]);

@@ -154,13 +154,13 @@ export function runtimeControlContract({ connect }: RuntimeFixture): void {
       output: v.number(),
       run: async () => gate.opened.then(() => 7),
     });
-    const workflow = defineWorkflow({ id: 'patience', input: v.null() }).step(wait);
+    const workflow = defineWorkflow({ id: 'waits', input: v.null() }).step(wait);
     const { runtime } = await connect(workflow);
     const run = await runtime.start(workflow, null);
     const controller = new AbortController();
-    const impatient = run.result({ signal: controller.signal });
+    const waiting = run.result({ signal: controller.signal });
     controller.abort();
-    await expect(impatient).rejects.toMatchObject({ code: 'aborted' });
+    await expect(waiting).rejects.toMatchObject({ code: 'aborted' });
     gate.open();
     expect(await run.result()).toBe(7);
   });

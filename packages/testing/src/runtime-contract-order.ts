@@ -26,7 +26,7 @@ export function runtimeOrderContract({ connect, readsAhead }: RuntimeFixture): v
   const double = defineStep({ id: 'double', input: v.number(), output: v.number(), run: async (value) => value * 2 });
   const text = defineStep({ id: 'text', input: v.number(), output: v.string(), run: (value) => `<${value}>` });
 
-  it('hands each value on to the next step', async () => {
+  it('passes each value on to the next step', async () => {
     const workflow = defineWorkflow({ id: 'row', input: v.number() }).step(double).step(text);
     const { runtime } = await connect(workflow);
     expect(await (await runtime.start(workflow, 21)).result()).toBe('<42>');

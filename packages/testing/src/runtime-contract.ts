@@ -10,7 +10,7 @@ export interface RuntimeContractOptions {
   readonly name: string;
   /** The most items that it takes from a source before the first of them is done. Make it small, for speed. */
   readonly readsAhead: number;
-  /** A runtime, empty, that can run these workflows with at least two hands. Called for each test. */
+  /** A runtime, empty, that can run these workflows at least two steps at once. Called for each test. */
   readonly connect: (workflows: readonly AnyWorkflow[]) => Promise<ConnectedRuntime>;
 }
 

@@ -6,9 +6,9 @@ import { isLoopback } from '../configuration.ts';
 const cookie = 'sentvec_token';
 
 /**
- * Lets only those in who may. With a token: who carries it, as a bearer, in the cookie, or once as `?token=` in a
- * browser, which then gets the cookie. Without one the server listens on this machine alone; then only its own names
- * count, so that no web page can reach it under another.
+ * Authorizes requests. With a token, a request must carry it: as a bearer token, in the cookie, or once as `?token=` in
+ * a browser, which then gets the cookie. Without a token the server listens on this machine only, and accepts only
+ * loopback host names, so that no web page can reach it by a name of its own (DNS rebinding).
  */
 export function guard(token: string | undefined): MiddlewareHandler {
   return async (context, next) => {
@@ -30,7 +30,7 @@ export function guard(token: string | undefined): MiddlewareHandler {
       return context.redirect(context.req.path);
     }
     if (!isSafe(context.req.method) && bearer === undefined && !isSameOrigin(context.req.header('Origin'), host)) {
-      return context.text('This must come from the dashboard itself.\n', 403);
+      return context.text('Only the dashboard itself may do this.\n', 403);
     }
     return next();
   };
@@ -40,7 +40,7 @@ function hostname(host: string): string {
   return host.startsWith('[') ? host.slice(1, host.indexOf(']')) : host.replace(/:\d+$/, '');
 }
 
-/** Compares in a time that says nothing about the token. */
+/** Compares in constant time. */
 function isToken(given: string | undefined, token: string): given is string {
   if (given === undefined) return false;
   const digest = (text: string) => createHash('sha256').update(text).digest();
@@ -51,9 +51,7 @@ function isSafe(method: string): boolean {
   return method === 'GET' || method === 'HEAD';
 }
 
-/**
- * Browsers say where a request that changes something comes from; other programs say nothing, and cannot be tricked.
- */
+/** Browsers send the origin of a request that changes something. Other programs send none, and run no foreign page. */
 function isSameOrigin(origin: string | undefined, host: string): boolean {
   return origin === undefined || (URL.canParse(origin) && new URL(origin).host === host);
 }

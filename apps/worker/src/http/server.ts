@@ -1,18 +1,21 @@
+// The HTTP server of a worker: health, metrics, the dashboard and its API, bull-board.
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
+import { createBullBoard } from '@bull-board/api';
+import { BullMQAdapter } from '@bull-board/api/bullMQAdapter';
+import { HonoAdapter } from '@bull-board/hono';
 import { createAdaptorServer, type ServerType } from '@hono/node-server';
+import { serveStatic } from '@hono/node-server/serve-static';
 import { SentvecError } from '@sentvec/core';
-import type { QueueOverview } from '@sentvec/queue';
-import type { Logger, Runtime } from '@sentvec/workflow';
+import type { QueueOverview, RefusedJob, StepCounts, WorkerFacts } from '@sentvec/queue';
+import type { Logger, RunStatus, Runtime } from '@sentvec/workflow';
 import { Hono, type Context } from 'hono';
 import type { HealthCheck } from '../health.ts';
 import type { Metrics } from '../metrics.ts';
-import { bullBoard } from './bull-board.ts';
 import { guard } from './guard.ts';
-import { readOverview } from './overview.ts';
 
-/** What the HTTP server answers from. */
+/** What the HTTP server works with. */
 export interface ServerParts {
   readonly queue: string;
   /** Whether the worker takes jobs. */
@@ -25,9 +28,24 @@ export interface ServerParts {
   readonly logger: Logger;
 }
 
+/** Everything that the dashboard shows, read at one moment. JSON. */
+export interface DashboardOverview {
+  /** Milliseconds since 1970. */
+  readonly now: number;
+  readonly queue: string;
+  readonly steps: StepCounts;
+  /** Newest first. */
+  readonly runs: readonly RunStatus[];
+  readonly workers: readonly WorkerFacts[];
+  /** Newest first. */
+  readonly refusedJobs: readonly RefusedJob[];
+}
+
+const shownRuns = 50;
+const shownRefusedJobs = 20;
 const contentSecurity =
   "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'";
-/** bull-board styles inline, and would fetch fonts from elsewhere. */
+/** bull-board has inline styles, and would load fonts from another host. */
 const boardSecurity = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; base-uri 'self'";
 const actions = ['pause', 'resume', 'cancel', 'replay'] as const;
 const assets = {
@@ -36,7 +54,7 @@ const assets = {
   '/dashboard.css': ['dashboard.css', 'text/css'],
 };
 
-/** The routes of a worker: health, metrics, the dashboard and what it calls. */
+/** The routes of a worker. */
 export function routes(parts: ServerParts): Hono {
   const app = new Hono({ strict: false });
   app.use(guard(parts.token));
@@ -52,9 +70,7 @@ export function routes(parts: ServerParts): Hono {
     context.header('Content-Type', parts.metrics.registry.contentType);
     return context.body(await parts.metrics.registry.metrics());
   });
-  app.get('/api/overview', async (context) =>
-    context.json(await readOverview(parts.queue, parts.runtime, parts.overview)),
-  );
+  app.get('/api/overview', async (context) => context.json(await readOverview(parts)));
   app.get('/api/runs/:id/dead-letters', async (context) =>
     context.json(await (await runOf(context, parts)).deadLetters()),
   );
@@ -115,6 +131,28 @@ export async function listen(
     await closed;
   };
   return { url: `http://${family === 'IPv6' ? `[${address}]` : address}:${taken}`, close };
+}
+
+async function readOverview({ queue, runtime, overview }: ServerParts): Promise<DashboardOverview> {
+  const [steps, runs, workers, refusedJobs] = await Promise.all([
+    overview.counts(),
+    runtime.list({ limit: shownRuns }),
+    overview.workers(),
+    overview.refusedJobs(shownRefusedJobs),
+  ]);
+  return { now: Date.now(), queue, steps, runs, workers, refusedJobs };
+}
+
+/** bull-board over the BullMQ queues, read-only: runs are controlled from the dashboard. */
+function bullBoard({ queues }: QueueOverview, path: string): Hono {
+  const server = new HonoAdapter(serveStatic);
+  server.setBasePath(path);
+  createBullBoard({
+    queues: Object.values(queues).map((queue) => new BullMQAdapter(queue, { readOnlyMode: true })),
+    serverAdapter: server,
+    options: { uiConfig: { boardTitle: 'sentvec queues' } },
+  });
+  return server.registerPlugin();
 }
 
 async function runOf(context: Context, { runtime }: ServerParts) {

@@ -3,22 +3,22 @@ import type { RedisConnection } from './connection.ts';
 import type { QueueNames } from './names.ts';
 import { maxJobBytes } from './jobs.ts';
 
-/** A job that a worker did not touch. JSON. */
-export interface Refusal {
+/** A job that a worker refused to execute. JSON. */
+export interface RefusedJob {
   /** Milliseconds since 1970. */
   readonly at: number;
   readonly queue: string;
   readonly job: string;
   readonly reason: string;
-  /** The worker that refused. */
+  /** Id of the worker that refused it. */
   readonly worker: string;
 }
 
-const keptRefusals = 1000;
-const longestReason = 500;
+const keptRefusedJobs = 1000;
+const maxReasonLength = 500;
 
-/** Jobs that were refused, for whoever watches over the queue. */
-export class Refusals {
+/** The list of refused jobs in Redis, for whoever watches the queue. */
+export class RefusedJobs {
   readonly #redis: RedisConnection;
   readonly #names: QueueNames;
 
@@ -27,36 +27,36 @@ export class Refusals {
     this.#names = names;
   }
 
-  async add(refusal: Refusal): Promise<void> {
-    // A reason may quote what it refuses.
+  async add(refused: RefusedJob): Promise<void> {
+    // A reason may quote the job, which may be large.
     const entry = JSON.stringify({
-      ...refusal,
-      reason: refusal.reason.slice(0, longestReason),
-      job: refusal.job.slice(0, longestReason),
+      ...refused,
+      reason: refused.reason.slice(0, maxReasonLength),
+      job: refused.job.slice(0, maxReasonLength),
     });
     await this.#redis
       .multi()
       .lpush(this.#names.refused, entry)
-      .ltrim(this.#names.refused, 0, keptRefusals - 1)
+      .ltrim(this.#names.refused, 0, keptRefusedJobs - 1)
       .exec();
   }
 
   /** Newest first. */
-  async list(limit: number): Promise<readonly Refusal[]> {
+  async list(limit: number): Promise<readonly RefusedJob[]> {
     const entries = await this.#redis.lrange(this.#names.refused, 0, limit - 1);
-    return entries.map((entry) => JSON.parse(entry) as Refusal);
+    return entries.map((entry) => JSON.parse(entry) as RefusedJob);
   }
 }
 
-/** @throws SentvecError `job-refused` for a job that is larger than any of ours */
+/** @throws SentvecError `job-refused` when the job is larger than any of ours */
 export function checkJobSize(data: unknown): void {
   const bytes = Buffer.byteLength(JSON.stringify(data) ?? '');
   if (bytes <= maxJobBytes) return;
   throw new SentvecError('job-refused', `The job has ${bytes} bytes; at most ${maxJobBytes} are allowed.`, { bytes });
 }
 
-/** A schema's complaint about a job, as a refusal. */
-export function asRefusal(error: unknown): SentvecError {
+/** The error as one with the code `job-refused`. */
+export function jobRefusedError(error: unknown): SentvecError {
   const message = error instanceof Error ? error.message : String(error);
   return SentvecError.is(error, 'job-refused') ? error : new SentvecError('job-refused', message, {}, { cause: error });
 }

@@ -1,9 +1,9 @@
 import { once } from 'node:events';
 
-/** This worker stops; it lost its lock on the job; another coordinator owns the run. */
+/** The worker stops; it lost the job's lock; another coordinator owns the run. */
 export type InterruptionReason = 'stopping' | 'lock lost' | 'superseded';
 
-/** Why work is given up without its own fault: it goes back into the queue, or another worker has it already. */
+/** Ends work that did nothing wrong: its job goes back into the queue, or another worker has it already. */
 export class Interruption extends Error {
   override readonly name = 'Interruption';
   readonly reason: InterruptionReason;
@@ -14,8 +14,8 @@ export class Interruption extends Error {
   }
 }
 
-/** The jobs of one BullMQ worker that are being processed, each with a way to interrupt it. */
-export class WorkInProgress {
+/** The jobs that one BullMQ worker is processing, each with a way to interrupt it. */
+export class ActiveJobs {
   readonly #controllers = new Map<string, AbortController>();
   readonly #changes = new EventTarget();
 
@@ -24,32 +24,35 @@ export class WorkInProgress {
   }
 
   /**
-   * Runs the work with a signal that fires for an interruption, or for the other signal; then its reason is what this
-   * rejects with.
+   * Runs the work of a job.
+   *
+   * @param outer a signal that also ends the work
+   * @param work gets a signal that fires when the job is interrupted or `outer` fires; `run` then rejects with the
+   *   reason of that signal, whatever the work rejects with
    */
-  async do<T>(jobId: string, other: AbortSignal, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  async run<T>(jobId: string, outer: AbortSignal, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const controller = new AbortController();
-    const passOn = () => controller.abort(other.reason);
-    if (other.aborted) passOn();
-    other.addEventListener('abort', passOn);
+    const forward = () => controller.abort(outer.reason);
+    if (outer.aborted) forward();
+    outer.addEventListener('abort', forward);
     this.#controllers.set(jobId, controller);
     try {
       return await work(controller.signal);
     } catch (error) {
       throw controller.signal.aborted ? controller.signal.reason : error;
     } finally {
-      other.removeEventListener('abort', passOn);
+      outer.removeEventListener('abort', forward);
       this.#controllers.delete(jobId);
       this.#changes.dispatchEvent(new Event('end'));
     }
   }
 
-  /** Resolves when nothing is in progress. */
-  async ended(): Promise<void> {
+  /** Resolves when no job is active. */
+  async idle(): Promise<void> {
     while (this.size > 0) await once(this.#changes, 'end');
   }
 
-  /** Interrupts some jobs, or all. */
+  /** Interrupts some jobs, by default all. */
   interrupt(reason: InterruptionReason, jobIds: readonly string[] = [...this.#controllers.keys()]): void {
     for (const id of jobIds) this.#controllers.get(id)?.abort(new Interruption(reason));
   }

@@ -1,0 +1,125 @@
+import { SentvecError } from '@sentvec/core';
+import type { AnyStep, AnyWorkflow } from '@sentvec/workflow';
+import { FlowProducer, Job, Queue, type Telemetry } from 'bullmq';
+import type { RedisConnection } from './connection.ts';
+import { indexOfJob, jobIds, type BatchJob, type StepJob } from './jobs.ts';
+import { queueNames } from './names.ts';
+
+/** Items of a stage that are added to the queue together: the children of one BullMQ flow. */
+export interface JobBatch {
+  /** Counted from 0 within the stage. */
+  readonly number: number;
+  /** Index of its first item. */
+  readonly first: number;
+  /** How many items it has. */
+  readonly count: number;
+}
+
+/** The stage, of an attempt of a run, that a batch belongs to. */
+export type BatchScope = Pick<BatchJob, 'run' | 'attempt' | 'stage'>;
+
+/** What the jobs of a batch have in common. */
+export interface BatchOptions {
+  readonly body: AnyStep | AnyWorkflow;
+  readonly priority: number;
+}
+
+const keptFailures = { count: 1000, age: 7 * 24 * 3600 };
+
+/**
+ * Batches of jobs as BullMQ flows. A flow is added whole or not at all, and its parent keeps the results of its
+ * children until the batch is removed.
+ */
+export class BatchQueue {
+  readonly #flows: FlowProducer;
+  readonly #batches: Queue;
+
+  constructor(connection: RedisConnection, prefix: string, telemetry: Telemetry | undefined) {
+    const options = { connection, prefix, skipVersionCheck: true, ...(telemetry && { telemetry }) };
+    this.#flows = new FlowProducer(options);
+    this.#batches = new Queue(queueNames.batches, options);
+    this.#flows.on('error', () => {});
+    this.#batches.on('error', () => {});
+  }
+
+  /** Adds a batch with its items; adding it twice adds it once. */
+  async add(
+    scope: BatchScope,
+    { number, first }: JobBatch,
+    items: readonly unknown[],
+    { body, priority }: BatchOptions,
+  ): Promise<void> {
+    const options = {
+      ...attemptsOf(body),
+      priority,
+      failParentOnFailure: true,
+      removeOnComplete: true,
+      removeOnFail: keptFailures,
+    };
+    const children = items.map((value, offset) => {
+      const data: StepJob = { ...scope, index: first + offset, value };
+      return { name: scope.stage, queueName: queueNames.steps, data, opts: { ...options, jobId: jobIds.step(data) } };
+    });
+    const data: BatchJob = { ...scope, batch: number };
+    const opts = {
+      jobId: jobIds.batch(data),
+      removeOnFail: keptFailures,
+      attempts: 1000,
+      backoff: { type: 'fixed', delay: 1000 },
+    };
+    await this.#flows.add({ name: scope.stage, queueName: queueNames.batches, data, opts, children });
+  }
+
+  async exists(scope: BatchScope, batch: JobBatch): Promise<boolean> {
+    return (await this.#job(scope, batch)) !== undefined;
+  }
+
+  /**
+   * The results so far: pairs of an item's index and its result.
+   *
+   * @throws SentvecError `step-failed` when the batch has failed: one of its items ended the process of its worker too
+   *   often. Error when the batch is not in Redis: a Redis whose machine crashed may have lost its last second.
+   */
+  async results(scope: BatchScope, batch: JobBatch): Promise<readonly (readonly [number, unknown])[]> {
+    const job = await this.#job(scope, batch);
+    if (!job) {
+      throw new Error(`Batch ${batch.number} of stage "${scope.stage}" of run ${scope.run} is no longer in Redis.`);
+    }
+    if (job.failedReason) {
+      throw new SentvecError(
+        'step-failed',
+        `An item of stage "${scope.stage}" could not be finished: ${job.failedReason}.`,
+        { step: `${scope.run}/${scope.stage}` },
+      );
+    }
+    return Object.entries(await job.getChildrenValues()).map(([key, result]) => [indexOfJob(key), result]);
+  }
+
+  /** Removes a batch with its remaining items. `false` while a worker holds the lock of one of them. */
+  async remove(scope: BatchScope, batch: Pick<JobBatch, 'number'>): Promise<boolean> {
+    const job = await this.#job(scope, batch);
+    if (!job) return true;
+    try {
+      await job.removeUnprocessedChildren();
+      await job.remove({ removeChildren: true });
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.#flows.close(), this.#batches.close()].map((closed) => closed.catch(() => {})));
+  }
+
+  async #job(scope: BatchScope, { number }: Pick<JobBatch, 'number'>): Promise<Job | undefined> {
+    return Job.fromId(this.#batches, jobIds.batch({ ...scope, batch: number }));
+  }
+}
+
+/** The worker that has the item of a nested workflow retries the steps of that workflow itself. */
+function attemptsOf(body: AnyStep | AnyWorkflow) {
+  if (body.kind === 'workflow') return { attempts: 1 };
+  const { attempts, delay, jitter } = body.retry;
+  return { attempts, backoff: { type: 'exponential', delay, jitter } };
+}

@@ -1,0 +1,208 @@
+// Brings the items of one stage through the queue in batches, in constant memory. See docs/adr/0011.
+import { addToTotal, initialTotal, OrderedProgress, type ForEachOptions, type RunItems } from '@sentvec/workflow';
+import type { BatchOptions, BatchQueue, BatchScope, JobBatch } from './batch-queue.ts';
+import { ItemReader } from './item-reader.ts';
+import { Signal } from './signal.ts';
+
+/** How far a stage is: everything that another coordinator needs to go on. JSON, of bounded size. */
+export interface StageCheckpoint {
+  /** How many items, from the first, are folded into `total` and removed. */
+  readonly items: number;
+  /** The fold of them. */
+  readonly total: unknown;
+  /** The batches that follow, in order. The last one may not be in the queue yet. */
+  readonly batches: readonly JobBatch[];
+  /** The number of the next batch. */
+  readonly next: number;
+  readonly complete: boolean;
+}
+
+/** What a stage needs of its coordinator. Each function rejects when the coordinator must stop working on the run. */
+export interface StageHost {
+  readonly queue: BatchQueue;
+  readonly scope: BatchScope;
+  readonly options: BatchOptions;
+  readonly save: (checkpoint: StageCheckpoint) => Promise<void>;
+  readonly report: (items: RunItems, total: unknown) => Promise<void>;
+  /** Resolves when items may be added: at once, unless the run is paused. */
+  readonly untilResumed: () => Promise<void>;
+  /** Rejects with the reason when an item has failed or the attempt is over. */
+  readonly checkRun: () => Promise<void>;
+}
+
+/** Options of {@link BatchStage}. */
+export interface BatchStageOptions {
+  /** The most unfinished items in the queue at once. */
+  readonly window: number;
+  readonly fold: ForEachOptions['fold'];
+  /** Where an earlier coordinator stopped. */
+  readonly checkpoint: StageCheckpoint | undefined;
+}
+
+/** Milliseconds between two polls of the results, when no event comes first. */
+const pollInterval = 500;
+
+/** The most milliseconds that a batch waits for more items after its first. */
+const fillTimeout = 100;
+
+/** The most batches at once: those behind a slow item wait for it. */
+const maxBatches = 32;
+
+/**
+ * One stage in the queue. Never more than a window of its items is unfinished in Redis, whatever the size of the
+ * corpus. A batch is written to the checkpoint before it is added to the queue, so that the next coordinator knows
+ * after a crash which items may be in progress.
+ */
+export class BatchStage {
+  readonly #host: StageHost;
+  readonly #fold: ForEachOptions['fold'];
+  readonly #window: number;
+  readonly #batchSize: number;
+  readonly #progress: OrderedProgress;
+  readonly #results = new Map<number, unknown>();
+  /** Numbers of the batches that are in the queue. */
+  readonly #added = new Set<number>();
+  readonly #room = new Signal();
+  readonly #changed = new Signal();
+  #checkpoint: StageCheckpoint;
+  #folded: JobBatch[] = [];
+  #report: (() => Promise<void>) | undefined;
+  #exhausted = false;
+  #ended = false;
+
+  constructor(host: StageHost, { window, fold, checkpoint }: BatchStageOptions) {
+    this.#host = host;
+    this.#fold = fold;
+    this.#window = window;
+    // Four batches at once: while one waits for its last item, three keep the workers busy.
+    this.#batchSize = Math.max(1, Math.floor(window / 4));
+    this.#checkpoint = checkpoint ?? { items: 0, total: initialTotal(fold), batches: [], next: 0, complete: false };
+    const { items, total } = this.#checkpoint;
+    this.#progress = new OrderedProgress(fold, (counts, sum) => (this.#report = () => host.report(counts, sum)), {
+      items,
+      total,
+    });
+    for (const batch of this.#checkpoint.batches) this.#plan(batch.count);
+  }
+
+  /** Sets how many items there will be. */
+  readonly expect = (items: number): void => this.#progress.expect(items);
+
+  /** Polls the results now, because a batch has changed. */
+  readonly wake = (): void => this.#changed.notify();
+
+  /** @param read gives the items, without the first `skip` */
+  async run(read: (skip: number) => AsyncGenerator<unknown, void>): Promise<StageCheckpoint> {
+    if (this.#checkpoint.complete) return this.#checkpoint;
+    const reader = new ItemReader(read(this.#checkpoint.items));
+    try {
+      const filling = this.#fill(reader).catch((error: unknown) => {
+        this.#changed.notify();
+        throw error;
+      });
+      await Promise.all([filling, this.#collect()]);
+    } finally {
+      this.#ended = true;
+      this.#room.notify();
+      await reader.close();
+    }
+    return this.#checkpoint;
+  }
+
+  async #fill(reader: ItemReader): Promise<void> {
+    for (const batch of this.#checkpoint.batches) await this.#addMissing(batch, await reader.take(batch.count));
+    for (;;) {
+      while (!this.#ended && !this.#hasRoom()) await this.#room.wait(pollInterval);
+      if (this.#ended) return;
+      await this.#host.untilResumed();
+      const items = await reader.takeWithin(this.#batchSize, fillTimeout);
+      if (this.#ended || items.length === 0) break;
+      await this.#add(items);
+    }
+    this.#exhausted = true;
+    this.#progress.end();
+    this.#changed.notify();
+  }
+
+  #hasRoom(): boolean {
+    return this.#progress.unfinished + this.#batchSize <= this.#window && this.#checkpoint.batches.length < maxBatches;
+  }
+
+  async #add(items: readonly unknown[]): Promise<void> {
+    const { batches, next } = this.#checkpoint;
+    const last = batches.at(-1);
+    const first = last ? last.first + last.count : this.#checkpoint.items;
+    const batch: JobBatch = { number: next, first, count: items.length };
+    this.#plan(batch.count);
+    await this.#advance({ batches: [...batches, batch], next: next + 1 });
+    await this.#host.queue.add(this.#host.scope, batch, items, this.#host.options);
+    this.#added.add(batch.number);
+  }
+
+  /** Adds a batch of the checkpoint, unless the coordinator that wrote the checkpoint has added it. */
+  async #addMissing(batch: JobBatch, items: readonly unknown[]): Promise<void> {
+    const { queue, scope, options } = this.#host;
+    if (!(await queue.exists(scope, batch))) await queue.add(scope, batch, items, options);
+    this.#added.add(batch.number);
+  }
+
+  #plan(count: number): void {
+    for (let index = 0; index < count; index += 1) this.#progress.plan();
+  }
+
+  async #collect(): Promise<void> {
+    while (!this.#exhausted || this.#checkpoint.batches.length > 0 || this.#folded.length > 0) {
+      await this.#changed.wait(pollInterval);
+      if (this.#ended) return;
+      await this.#host.checkRun();
+      for (const batch of this.#checkpoint.batches) if (!this.#isFinished(batch)) await this.#readResults(batch);
+      await this.#foldFinishedBatches();
+      await this.#report?.();
+      this.#report = undefined;
+    }
+    await this.#advance({ complete: true });
+  }
+
+  async #readResults(batch: JobBatch): Promise<void> {
+    if (!this.#added.has(batch.number)) return;
+    for (const [index, result] of await this.#host.queue.results(this.#host.scope, batch)) {
+      if (this.#results.has(index)) continue;
+      this.#results.set(index, result);
+      this.#progress.finish(index, result);
+      this.#room.notify();
+    }
+  }
+
+  async #foldFinishedBatches(): Promise<void> {
+    let { items, total, batches } = this.#checkpoint;
+    for (let batch = batches[0]; batch && this.#isFinished(batch); batch = batches[0]) {
+      for (const index of indices(batch)) {
+        total = addToTotal(this.#fold, total, this.#results.get(index));
+        this.#results.delete(index);
+      }
+      this.#added.delete(batch.number);
+      items += batch.count;
+      batches = batches.slice(1);
+      this.#folded.push(batch);
+    }
+    if (items !== this.#checkpoint.items) await this.#advance({ items, total, batches });
+    // A batch may be removed only when the checkpoint holds its fold. One that a worker has locked is tried again.
+    const isLeft = await Promise.all(
+      this.#folded.map(async (batch) => !(await this.#host.queue.remove(this.#host.scope, batch))),
+    );
+    this.#folded = this.#folded.filter((_batch, index) => isLeft[index]);
+  }
+
+  #isFinished(batch: JobBatch): boolean {
+    return indices(batch).every((index) => this.#results.has(index));
+  }
+
+  async #advance(change: Partial<StageCheckpoint>): Promise<void> {
+    this.#checkpoint = { ...this.#checkpoint, ...change };
+    await this.#host.save(this.#checkpoint);
+  }
+}
+
+function indices({ first, count }: JobBatch): number[] {
+  return Array.from({ length: count }, (_, offset) => first + offset);
+}

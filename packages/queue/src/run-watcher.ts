@@ -1,0 +1,98 @@
+// Follows the states of the runs that this process works on, by asking Redis twice a second.
+import { SentvecError } from '@sentvec/core';
+import { hasEnded, type RunState } from '@sentvec/workflow';
+import type { RunPosition, RunStore } from './run-store.ts';
+import { Signal } from './signal.ts';
+
+/** Milliseconds between two polls. */
+const pollInterval = 500;
+
+/** Tells everything in this process that works on a run when the run is paused, resumed or over. */
+export class RunWatcher {
+  readonly #store: RunStore;
+  readonly #watched = new Map<string, Set<RunAttempt>>();
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(store: RunStore) {
+    this.#store = store;
+  }
+
+  /** Begins to watch an attempt of a run. `undefined` when there is no such run. */
+  async watch(id: string, attempt: number): Promise<RunAttempt | undefined> {
+    const position = await this.#store.readState(id);
+    if (!position) return undefined;
+    const watched = new RunAttempt(id, attempt, position, () => this.#release(watched));
+    const ofRun = this.#watched.get(id) ?? new Set();
+    this.#watched.set(id, ofRun.add(watched));
+    this.#timer ??= setInterval(() => void this.poll(), pollInterval).unref();
+    return watched;
+  }
+
+  /** Reads the states of all watched runs now. */
+  async poll(): Promise<void> {
+    const ids = [...this.#watched.keys()];
+    // While Redis is away nothing is known, and nothing changes.
+    const positions = await Promise.all(ids.map((id) => this.#store.readState(id).catch(() => undefined)));
+    ids.forEach((id, index) => {
+      const position = positions[index];
+      if (position) for (const watched of this.#watched.get(id) ?? []) watched.update(position);
+    });
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+  }
+
+  #release(watched: RunAttempt): void {
+    const ofRun = this.#watched.get(watched.id);
+    ofRun?.delete(watched);
+    if (ofRun?.size === 0) this.#watched.delete(watched.id);
+  }
+}
+
+/** An attempt of a run that something in this process works on. */
+export class RunAttempt {
+  /** Of the run. */
+  readonly id: string;
+  readonly attempt: number;
+  /** Id of the workflow. */
+  readonly workflow: string;
+  /** Ends the watching. */
+  readonly release: () => void;
+  readonly #controller = new AbortController();
+  readonly #changes = new Signal();
+  #state: RunState = 'running';
+
+  constructor(id: string, attempt: number, position: RunPosition, release: () => void) {
+    this.id = id;
+    this.attempt = attempt;
+    this.workflow = position.workflow;
+    this.release = release;
+    this.update(position);
+  }
+
+  /** Fires, with a SentvecError `aborted`, when the attempt is over: cancelled, ended elsewhere, replayed. */
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  get paused(): boolean {
+    return this.#state === 'paused';
+  }
+
+  /** Resolves when the run is not paused. Rejects with the signal's reason when the attempt is over. */
+  async untilResumed(): Promise<void> {
+    while (this.paused && !this.signal.aborted) await this.#changes.wait(pollInterval);
+    this.signal.throwIfAborted();
+  }
+
+  update({ state, attempt }: RunPosition): void {
+    this.#state = state;
+    const isReplayed = attempt !== this.attempt;
+    if ((isReplayed || hasEnded(state)) && !this.signal.aborted) {
+      const what = isReplayed ? 'was replayed' : state === 'cancelled' ? 'was cancelled' : `has ${state}`;
+      this.#controller.abort(new SentvecError('aborted', `Run ${this.id} ${what}.`, { run: this.id }));
+    }
+    this.#changes.notify();
+  }
+}

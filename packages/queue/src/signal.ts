@@ -1,0 +1,25 @@
+/** Lets one loop sleep until another notifies it, or until some time has passed. */
+export class Signal {
+  #notified = false;
+  #wake: (() => void) | undefined;
+
+  /** Ends the wait in progress; without one, the next wait ends at once. */
+  readonly notify = (): void => {
+    this.#notified = true;
+    this.#wake?.();
+  };
+
+  async wait(maxMilliseconds: number): Promise<void> {
+    if (!this.#notified) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, maxMilliseconds);
+        this.#wake = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+    }
+    this.#wake = undefined;
+    this.#notified = false;
+  }
+}
