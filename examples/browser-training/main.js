@@ -1,6 +1,6 @@
 // ?backend=wasm trains on WebAssembly; ?model=ADDRESS another model.
 import { urlModel } from '@sentvec/core';
-import { GraphEngine } from '@sentvec/training';
+import { graphEngine } from '@sentvec/training';
 import * as onnxruntime from 'onnxruntime-web/webgpu';
 import mjs from 'onnxruntime-web/ort-wasm-simd-threaded.asyncify.mjs?url';
 import wasm from 'onnxruntime-web/ort-wasm-simd-threaded.asyncify.wasm?url';
@@ -12,7 +12,7 @@ const absolute = (address) => new URL(address, location.href).href;
 onnxruntime.env.wasm.wasmPaths = { wasm: absolute(wasm), mjs: absolute(mjs) };
 
 const openEngine = (graphs) =>
-  GraphEngine.create(onnxruntime, graphs, {
+  graphEngine(onnxruntime, graphs, {
     name: backend,
     session: { executionProviders: [backend] },
     writesInPlace: false,

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { ModelFiles } from '@sentvec/core';
 import { goldenModel, goldenPath } from '@sentvec/testing';
-import { GraphEngine, type EngineGraphs, type TrainingOutcome } from '@sentvec/training';
+import { graphEngine, type EngineGraphs, type TrainingEngine, type TrainingOutcome } from '@sentvec/training';
 import * as onnxruntime from 'onnxruntime-node';
 import type { Browser } from 'playwright-core';
 import { build } from 'vite';
@@ -22,7 +22,7 @@ const example = (path: string): string =>
 interface TrainPairs {
   readonly trainPairs: (
     files: ModelFiles,
-    openEngine: (graphs: EngineGraphs) => Promise<GraphEngine>,
+    openEngine: (graphs: EngineGraphs) => Promise<TrainingEngine>,
   ) => Promise<TrainingOutcome>;
 }
 
@@ -38,7 +38,7 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'sentvec-training-page-'));
   const { trainPairs } = (await import(example('train-pairs.js'))) as TrainPairs;
   const { history } = await trainPairs(goldenModel(model), (graphs) =>
-    GraphEngine.create(onnxruntime, graphs, { name: 'onnxruntime-node' }),
+    graphEngine(onnxruntime, graphs, { name: 'onnxruntime-node' }),
   );
   inNode = history.steps.map(({ loss }) => loss);
   await build({

@@ -30,7 +30,8 @@ export { evaluateReranking, rerankingSamples, type RerankingSample } from './eva
 export { evaluateRetrieval, retrievalTask, type RetrievalTask } from './evaluation/retrieval.ts';
 export { evaluateSts, type ScoredPairs } from './evaluation/sts.ts';
 export { evaluateTriplets, type Triplets } from './evaluation/triplet.ts';
-export { GraphEngine, type EngineGraphs, type GraphEngineOptions } from './step/graph-engine.ts';
+export { GradientEngine, type BatchGradients, type GradientEngineOptions } from './step/gradient-engine.ts';
+export { graphEngine, type EngineGraphs, type GraphEngineOptions } from './step/graph-gradients.ts';
 export type { OnnxRuntime } from './step/graph-runner.ts';
 export { recordGraphs, type RecordOptions } from './step/record-graphs.ts';
 export {

@@ -6,7 +6,7 @@ import { onnx } from '@sentvec/backend-onnx';
 import {
   evaluateSts,
   fromScratch,
-  GraphEngine,
+  graphEngine,
   lossFromName,
   recordGraphs,
   train,
@@ -43,7 +43,7 @@ async function trainOn(files: ModelFiles): Promise<{ before: number; after: numb
     trained: new Set(tensors.map(({ name }) => name)),
     dropout: false,
   });
-  const engine = await GraphEngine.create(onnxruntime, graphs, { name: 'test' });
+  const engine = await graphEngine(onnxruntime, graphs, { name: 'test' });
   const pairs = samplePairs(300);
   const [first, second, labels] = [pairs.map(({ a }) => a), pairs.map(({ b }) => b), pairs.map(({ score }) => score)];
   const unseen = samplePairs(200, 7);

@@ -3,18 +3,18 @@ import { expect, test } from 'vitest';
 import { gradients, plainIndices, plainOperations, plainTensor } from '@sentvec/architectures';
 import {
   cosentLoss,
-  GraphEngine,
+  graphEngine,
   lossFromName,
   makeBatch,
   multipleNegativesRankingLoss,
   recordGraphs,
   trainableTensors,
+  type EngineGraphs,
 } from '@sentvec/training';
 import { embedTexts, lossOf } from '../src/step/siamese.ts';
 import { column, tiny } from './tiny-model.ts';
 
-const engineOf = (graphs: Parameters<typeof GraphEngine.create>[1]) =>
-  GraphEngine.create(onnxruntime, graphs, { name: 'test' });
+const engineOf = (graphs: EngineGraphs) => graphEngine(onnxruntime, graphs, { name: 'test' });
 
 test.each(['tiny-bert', 'tiny-roberta', 'tiny-mpnet', 'tiny-bert-multipool'])(
   '%s: the forward graph gives the golden vectors',
@@ -138,4 +138,39 @@ test('dropout is random from step to step and the same for a seed; without a fin
   expect(broken.loss).toBeNaN();
   expect((await engine.state()).weights).toEqual(before.weights);
   await engine.dispose();
+});
+
+test('cached gradients drop other entries in each part, so that a text differs from itself: unsupervised SimCSE', async () => {
+  const { model, expected, all } = await tiny('tiny-bert');
+  const objectives = [{ loss: lossFromName('CosineSimilarityLoss'), columns: 2 }];
+  const texts = column(expected.cases, [1, 2, 3]);
+  const batch = makeBatch([texts, texts], Float32Array.of(1, 1, 1));
+  const lossWith = async (dropout: boolean, cachedExamples?: number) => {
+    const engine = await engineOf(
+      recordGraphs(model, expected.dimension, { objectives, trained: all, dropout, cachedExamples }),
+    );
+    const { loss } = await engine.step({ batches: [batch], learningRate: 0, seed: 3 });
+    await engine.dispose();
+    return loss;
+  };
+  expect(await lossWith(false, 3)).toBeLessThan(1e-10);
+  for (const cachedExamples of [undefined, 3, 1])
+    expect([cachedExamples, (await lossWith(true, cachedExamples)) > 1e-4]).toEqual([cachedExamples, true]);
+});
+
+test('labels that are lists of one number', async () => {
+  const { model, expected, all } = await tiny('tiny-bert');
+  const columns = [column(expected.cases, [1, 2]), column(expected.cases, [3, 4]), column(expected.cases, [5, 6])];
+  const losses = [];
+  for (const [labelWidth, cachedExamples] of [[undefined], [1], [1, 2]] as const) {
+    const objectives = [{ loss: lossFromName('MarginMSELoss'), columns: 3, labelWidth }];
+    const engine = await engineOf(
+      recordGraphs(model, expected.dimension, { objectives, trained: all, dropout: false, cachedExamples }),
+    );
+    const batches = [makeBatch(columns, Float32Array.of(0.5, -1))];
+    losses.push((await engine.step({ batches, learningRate: 0 })).loss);
+    await engine.dispose();
+  }
+  expect(losses[1]).toBeCloseTo(losses[0]!, 5);
+  expect(losses[2]).toBeCloseTo(losses[0]!, 4);
 });

@@ -2,7 +2,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { loadOnnxRuntime } from '@sentvec/backend-onnx/onnx-runtime';
 import { SentvecError } from '@sentvec/core';
-import { GraphEngine, type EngineGraphs } from '../step/graph-engine.ts';
+import { graphEngine, type EngineGraphs } from '../step/graph-gradients.ts';
 import type { EngineCall, EngineReply } from './onnx-engine.ts';
 
 const { graphs, threads, name } = workerData as { graphs: EngineGraphs; threads: number; name: string };
@@ -14,7 +14,7 @@ const session = {
   executionMode: 'sequential' as const,
   logSeverityLevel: 3 as const,
 };
-const engine = loadOnnxRuntime().then((onnxruntime) => GraphEngine.create(onnxruntime, graphs, { name, session }));
+const engine = loadOnnxRuntime().then((onnxruntime) => graphEngine(onnxruntime, graphs, { name, session }));
 let queue: Promise<unknown> = engine;
 
 port.on('message', ({ id, method, argument }: EngineCall) => {

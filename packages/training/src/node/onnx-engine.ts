@@ -3,7 +3,7 @@ import { Worker } from 'node:worker_threads';
 import { SentvecError, type Matrix } from '@sentvec/core';
 import type { TrainingBatch } from '../batch.ts';
 import type { StepOrder, StepResult, TrainingEngine, TrainingState } from '../engine.ts';
-import type { EngineGraphs } from '../step/graph-engine.ts';
+import type { EngineGraphs } from '../step/graph-gradients.ts';
 
 /** A method of the engine that the thread is asked to run. */
 export interface EngineCall {

@@ -1,3 +1,4 @@
+// Runs a recorded graph on a batch: weights in from the flat buffers, gradients out into them.
 import type {
   InferenceSession,
   InferenceSessionFactory,
@@ -5,6 +6,7 @@ import type {
   Tensor,
   TensorConstructor,
 } from 'onnxruntime-common';
+import type { Matrix } from '@sentvec/core';
 import type { TrainingBatch } from '../batch.ts';
 import type { InitialParameter, Parameters } from '../optimizer/parameters.ts';
 
@@ -16,12 +18,13 @@ export interface OnnxRuntime {
 
 /** How graphs are run. */
 export interface RunnerOptions {
-  readonly session?: InferenceSession.SessionOptions;
+  readonly session?: InferenceSession.SessionOptions | undefined;
   /**
    * Whether the runtime writes results into arrays that it is given, as onnxruntime-node does. onnxruntime-web takes
-   * them and leaves them as they were. Default true.
+   * them and leaves them as they were.
+   * @default true
    */
-  readonly writesInPlace?: boolean;
+  readonly writesInPlace?: boolean | undefined;
 }
 
 /** The weights that graphs read: trained ones in the flat buffers, frozen ones where they are. */
@@ -32,7 +35,7 @@ export interface ModelWeights {
   readonly tokenTable: string;
 }
 
-/** The token table: outside of the graphs, so that they get and give only the rows of a batch's tokens. */
+/** The token table stays outside of the graphs, so that they get and give only the rows of a batch's tokens. */
 interface TokenTable {
   readonly weights: Float32Array;
   readonly width: number;
@@ -80,21 +83,23 @@ export class GraphRunner {
   }
 
   /**
-   * Runs the graph on a batch. The gradients that it gives go into `gradients`, a buffer laid out as the parameters'.
-   * Returns the other outputs.
-   * @param more inputs that only some graphs have
+   * Runs the graph on a batch. Returns the outputs that are no gradients.
+   * @param options.gradients what gets the gradients, a buffer laid out as the parameters'
+   * @param options.more inputs that only some graphs have
    */
   async run(
     batch: TrainingBatch,
-    gradients?: Float32Array,
-    more: Readonly<Record<string, Tensor>> = {},
+    {
+      gradients,
+      more = {},
+    }: { readonly gradients?: Float32Array; readonly more?: Readonly<Record<string, Tensor>> } = {},
   ): Promise<Record<string, OnnxValue>> {
     const positions = positionsOfTokens(batch.mask);
     const feeds: Readonly<Record<string, Tensor>> = { ...this.#weights, ...this.#feeds(batch, positions), ...more };
-    const places = gradients && this.#writesInPlace ? this.#gradientTensors(gradients) : {};
+    const inPlace = gradients && this.#writesInPlace ? this.#gradientTensors(gradients) : {};
     const results = await this.#session.run(
       Object.fromEntries(this.#session.inputNames.map((name) => [name, feeds[name]!])),
-      Object.fromEntries(this.#session.outputNames.map((name) => [name, places[name] ?? null])),
+      Object.fromEntries(this.#session.outputNames.map((name) => [name, inPlace[name] ?? null])),
     );
     if (gradients && !this.#writesInPlace) this.#copyGradients(results, gradients);
     const tokenGradients = results['gradient.tokenRows'];
@@ -167,4 +172,15 @@ export function positionsOfTokens(mask: Int32Array): Int32Array {
     if (mask[position] !== 0) positions[count++] = position;
   }
   return positions.subarray(0, count);
+}
+
+/** An output of two axes as a matrix. */
+export function matrixOf(value: OnnxValue): Matrix {
+  const [rows, cols] = value.dims as [number, number];
+  return { data: value.data as Float32Array, rows, cols };
+}
+
+/** An output of shape `[]`. */
+export function numberOf(value: OnnxValue): number {
+  return (value.data as Float32Array)[0]!;
 }

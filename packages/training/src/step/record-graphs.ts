@@ -1,6 +1,6 @@
 import { SentvecError } from '@sentvec/core';
 import type { AdamWOptions } from '../optimizer/adamw.ts';
-import type { EngineGraphs } from './graph-engine.ts';
+import type { EngineGraphs } from './graph-gradients.ts';
 import {
   recordEmbedding,
   recordLoss,
@@ -16,14 +16,14 @@ import type { TrainableModel } from './siamese.ts';
 export interface RecordOptions extends TrainableParts {
   readonly objectives: readonly Objective[];
   /**
-   * Examples that go through the model at once when the gradients of a larger batch are cached. Default: no caching.
+   * Texts that go through the model at once when the gradients of a larger batch are cached. Default: no caching.
    */
   readonly cachedExamples?: number | undefined;
   readonly optimizer?: AdamWOptions | undefined;
 }
 
 /**
- * Records everything that a graph engine executes. Plain data: it can be sent to another thread.
+ * Records everything that {@link graphEngine} executes. Plain data: it can be sent to another thread.
  * @throws SentvecError `invalid-argument` for a loss that cannot work on vectors of this length
  */
 export function recordGraphs(model: TrainableModel, dimension: number, options: RecordOptions): EngineGraphs {
@@ -42,6 +42,7 @@ export function recordGraphs(model: TrainableModel, dimension: number, options: 
       data,
       trained: options.trained.has(name),
     })),
+    objectives: objectives.map(({ labelWidth }) => ({ labelWidth })),
     embedding: recordEmbedding(model),
     steps: whole ? objectives.map((objective) => recordStep(model, options, objective)) : [],
     cached: whole

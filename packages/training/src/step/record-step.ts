@@ -8,7 +8,7 @@ import {
   type Tracked,
 } from '@sentvec/architectures';
 import type { Loss } from '../loss.ts';
-import { seededDropout } from './dropout.ts';
+import { dropoutKeySize, keyedDropout } from './dropout.ts';
 import { projectionWeights } from './project.ts';
 import { embedTexts, lossOf, type TrainableModel } from './siamese.ts';
 
@@ -55,7 +55,7 @@ export interface TrainableParts {
  *
  * Inputs: `ids`, `mask` (int64 `[columns, examples, length]`), `rows` (int64 `[tokens]`, the positions that hold a
  * token), `poolingMask` (float `[columns, examples, length]`), `tokenRows` (float `[tokens, width]`, the token table's
- * rows), `labels` where the loss has some, `dropoutSeed` (float `[]`) with dropout, and each weight but the token table
+ * rows), `labels` where the loss has some, `dropoutKey` (float `[4]`, see `dropoutKey`) with dropout, and each weight but the token table
  * by its name. Outputs: `loss` (`[]`), and `gradient.NAME` for each trained tensor.
  */
 export function recordStep(
@@ -147,7 +147,8 @@ class TrainingGraph {
     const weights = new Map(
       inputs.map(({ name, shape }) => [name, parameter(name, recorder.input(name, 'float', shape))]),
     );
-    const drop = dropout ? { dropout: seededDropout(tape.operations, this.input('dropoutSeed', [])) } : {};
+    const key = dropout ? this.input('dropoutKey', [dropoutKeySize]) : undefined;
+    const drop = key && { dropout: keyedDropout(tape.operations, key) };
     this.vectors = embedTexts(tape.operations, model, (name) => weights.get(name)!, {
       ids,
       mask,

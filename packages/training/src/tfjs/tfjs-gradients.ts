@@ -1,0 +1,139 @@
+// Training on TensorFlow.js: gradients of a batch by its own differentiation, with the weights in the flat buffers.
+import { onBackend, type Runtime, tfjsOperations, type TfTensor } from '@sentvec/backend-tfjs';
+import type { Operations } from '@sentvec/architectures';
+import type { Matrix } from '@sentvec/core';
+import type { TrainingBatch } from '../batch.ts';
+import type { InitialParameter, Parameters } from '../optimizer/parameters.ts';
+import { keyedDropout } from '../step/dropout.ts';
+import type { BatchGradients } from '../step/gradient-engine.ts';
+import { positionsOfTokens } from '../step/graph-runner.ts';
+import type { Objective } from '../step/record-step.ts';
+import { embedTexts, lossOf, type TrainableModel } from '../step/siamese.ts';
+
+/** What {@link TfjsGradients} trains: tensors in the flat buffers, others as they are, and the losses. */
+export interface TfjsTraining {
+  readonly model: TrainableModel;
+  readonly parameters: Parameters;
+  readonly frozen: readonly InitialParameter[];
+  readonly objectives: readonly Objective[];
+}
+
+type Weights = (name: string) => TfTensor;
+
+/**
+ * Gradients of a batch on TensorFlow.js. It works on the calling thread; before each computation timers and signals
+ * have their turn. Nothing is left in the memory of TensorFlow.js afterwards.
+ */
+export class TfjsGradients implements BatchGradients {
+  readonly #runtime: Runtime;
+  readonly #ops: Operations<TfTensor>;
+  readonly #training: TfjsTraining;
+
+  constructor(runtime: Runtime, training: TfjsTraining) {
+    this.#runtime = runtime;
+    this.#ops = tfjsOperations(runtime.tf);
+    this.#training = training;
+  }
+
+  embed(batch: TrainingBatch, dropout?: Float32Array): Promise<Matrix> {
+    return this.#scoped(() => {
+      const vectors = this.#vectors(batch, this.#weights().weight, dropout);
+      const [rows, cols] = vectors.shape as [number, number];
+      return { data: vectors.dataSync<'float32'>(), rows, cols };
+    });
+  }
+
+  lossGradients(batch: TrainingBatch, objective: number, into: Float32Array, dropout?: Float32Array): Promise<number> {
+    return this.#gradients((weight) => this.#loss(this.#vectors(batch, weight, dropout), batch, objective), into);
+  }
+
+  vectorGradients(
+    { data, rows, cols }: Matrix,
+    batch: TrainingBatch,
+    objective: number,
+  ): Promise<{ readonly loss: number; readonly gradients: Float32Array }> {
+    return this.#scoped(() => {
+      const vectors = this.#ops.constant(data, [rows, cols]);
+      const { value, grads } = this.#runtime.tf
+        .engine()
+        .gradients(() => this.#loss(vectors, batch, objective), [vectors]);
+      return { loss: value.dataSync()[0]!, gradients: grads[0]!.dataSync<'float32'>() };
+    });
+  }
+
+  async pullback(
+    batch: TrainingBatch,
+    { data, rows, cols }: Matrix,
+    into: Float32Array,
+    dropout?: Float32Array,
+  ): Promise<void> {
+    await this.#gradients((weight) => {
+      const vectors = this.#vectors(batch, weight, dropout);
+      return this.#ops.sum(this.#ops.multiply(vectors, this.#ops.constant(data, [rows, cols])), [0, 1]);
+    }, into);
+  }
+
+  /** Between computations nothing is held in the memory of TensorFlow.js. */
+  async dispose(): Promise<void> {}
+
+  #gradients(compute: (weight: Weights) => TfTensor, into: Float32Array): Promise<number> {
+    const { parameters } = this.#training;
+    return this.#scoped(() => {
+      const { weight, trained } = this.#weights();
+      // A weight may take no part in the loss: its gradient is zero.
+      const { value, grads } = this.#runtime.tf.engine().gradients(() => compute(weight), trained, undefined, true);
+      for (const [index, slot] of parameters.slots.entries()) {
+        const own = parameters.view(into, slot);
+        const gradient = grads[index] as TfTensor | null | undefined;
+        if (gradient) own.set(gradient.dataSync<'float32'>());
+        else own.fill(0);
+      }
+      return value.dataSync()[0]!;
+    });
+  }
+
+  #weights(): { readonly weight: Weights; readonly trained: TfTensor[] } {
+    const { parameters, frozen } = this.#training;
+    const { slots, weights } = parameters;
+    const trained = slots.map((slot) => this.#ops.constant(parameters.view(weights, slot), slot.shape));
+    const all = new Map(slots.map(({ name }, index) => [name, trained[index]!]));
+    for (const { name, shape, data } of frozen) all.set(name, this.#ops.constant(data, shape));
+    return { weight: (name) => all.get(name)!, trained };
+  }
+
+  #vectors(batch: TrainingBatch, weight: Weights, dropout: Float32Array | undefined): TfTensor {
+    const ops = this.#ops;
+    const shape = [batch.columns * batch.examples, batch.length];
+    const positions = positionsOfTokens(batch.mask);
+    return embedTexts(ops, this.#training.model, weight, {
+      ids: ops.constant(batch.ids, shape),
+      mask: ops.constant(batch.mask, shape),
+      poolingMask: ops.constant(batch.poolingMask, shape),
+      rows: ops.constant(positions, [positions.length]),
+      ...(dropout && { dropout: keyedDropout(ops, ops.constant(dropout, [dropout.length])) }),
+    });
+  }
+
+  #loss(vectors: TfTensor, { columns, examples, labels }: TrainingBatch, objective: number): TfTensor {
+    const { loss, labelWidth } = this.#training.objectives[objective]!;
+    const shape = labelWidth === undefined ? [examples] : [examples, labelWidth];
+    const given = loss.labels === 'none' ? undefined : this.#ops.constant(labels!, shape);
+    return lossOf(this.#ops, loss, vectors, columns, examples, given);
+  }
+
+  /** Not `tf.tidy`, which would look for tensors in every entry of an array that is returned. */
+  async #scoped<T>(work: () => T): Promise<T> {
+    await new Promise((resolve) => {
+      setTimeout(resolve, 0);
+    });
+    const { tf } = this.#runtime;
+    return onBackend(this.#runtime, () => {
+      tf.engine().startScope();
+      try {
+        return work();
+      } finally {
+        tf.engine().endScope();
+      }
+    });
+  }
+}
