@@ -40,7 +40,7 @@ serveThread(
           if (how === 'uncaught') return sleep(60_000);
           throw how;
         },
-        askProgram: async (path) => `the program says: ${await program.call('read', path)}`,
+        askProgram: async (path) => `the program says: ${String(await program.call('read', path))}`,
       },
       dispose: () => {
         if (data.disposedFile) writeFileSync(data.disposedFile, 'disposed');

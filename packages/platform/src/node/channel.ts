@@ -130,7 +130,7 @@ export class OutgoingCalls<Calls> implements Caller<Calls> {
   /** Ends all calls, and each that follows, with an error: the other end has gone. */
   end(error: Error): void {
     this.#end ??= error;
-    for (const { reject } of this.#pending.values()) reject(this.#end);
+    for (const call of this.#pending.values()) call.reject(this.#end);
     this.#pending.clear();
   }
 }

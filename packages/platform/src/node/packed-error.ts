@@ -1,6 +1,7 @@
 /*
  * Errors in the form in which they cross threads. A structured clone would lose the code, the details and the class.
  */
+import { inspect } from 'node:util';
 import { SentvecError, type ErrorCode, type ErrorDetails } from '../errors.ts';
 
 /** An error as a plain object. */
@@ -34,7 +35,8 @@ export function packError(error: unknown, depth = 0): PackedError {
 
 function packCause(cause: unknown, depth: number): PackedError['cause'] {
   if (cause === undefined) return undefined;
-  return cause instanceof Error ? packError(cause, depth + 1) : String(cause);
+  if (cause instanceof Error) return packError(cause, depth + 1);
+  return typeof cause === 'string' ? cause : inspect(cause);
 }
 
 function systemPart(error: unknown): PackedError['system'] {
