@@ -1,11 +1,13 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitepress';
 
-const reference = fileURLToPath(new URL('../reference/@sentvec', import.meta.url));
+const navigation = fileURLToPath(new URL('../reference/navigation.json', import.meta.url));
 
-/** The pages that typedoc has written, one for each package. */
-const packages = existsSync(reference) ? readdirSync(reference).toSorted() : [];
+/** The pages that typedoc has written, one for each path that a program can import. */
+const reference = existsSync(navigation)
+  ? (JSON.parse(readFileSync(navigation, 'utf8')) as { title: string; path: string }[])
+  : [];
 
 // Threads share memory, which browsers allow to isolated pages only. Whatever serves the built site should send these
 // headers, too.
@@ -16,15 +18,14 @@ export default defineConfig({
   description: 'Sentence transformers for TypeScript, from a browser tab to a fleet of workers',
   cleanUrls: true,
   srcExclude: ['README.md'],
-  // Pages of the reference link to sources, which are not part of the site.
-  ignoreDeadLinks: [/^\.?\.?\/.*\/src\//u],
   themeConfig: {
     nav: [
       { text: 'Guide', link: '/guide/getting-started' },
       { text: 'Playground', link: '/playground' },
-      ...(packages.length === 0 ? [] : [{ text: 'Reference', link: '/reference/' }]),
+      ...(reference.length === 0 ? [] : [{ text: 'Reference', link: '/reference/' }]),
     ],
     search: { provider: 'local' },
+    outline: [2, 3],
     sidebar: {
       '/guide/': [
         { text: 'Getting started', link: '/guide/getting-started' },
@@ -39,7 +40,10 @@ export default defineConfig({
         { text: 'Your own parts', link: '/guide/own-parts' },
         { text: 'Errors', link: '/guide/errors' },
       ],
-      '/reference/': packages.map((name) => ({ text: `@sentvec/${name}`, link: `/reference/@sentvec/${name}/` })),
+      '/reference/': reference.map(({ title, path }) => ({
+        text: title,
+        link: `/reference/${path.replace(/\.md$/u, '')}`,
+      })),
     },
   },
   vite: {

@@ -1,31 +1,37 @@
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { glob } from 'tinyglobby';
 import { expect, it } from 'vitest';
 
-const docs = fileURLToPath(new URL('..', import.meta.url));
-const guide = join(docs, 'guide');
+const root = fileURLToPath(new URL('../../..', import.meta.url));
+const docs = join(root, 'apps/docs');
+
+/** Every README of the project and every page of the guide, by its path. */
+const pages = ['README.md', 'CONTRIBUTING.md', '{apps,bench,docs,examples,packages}/**/*.md'];
 
 /** The TypeScript examples of a page. */
 function examplesOf(markdown: string): string[] {
   return [...markdown.matchAll(/^```ts\n(.*?)^```$/gmsu)].map(([, code]) => code!);
 }
 
-it('every example of the guide compiles against the packages', async () => {
+it('every example of the guide and of the READMEs is a program that compiles against the packages', async () => {
   // Within the package, so that imports find what it depends on.
   await mkdir(join(docs, '.vitepress/cache'), { recursive: true });
   const folder = await mkdtemp(join(docs, '.vitepress/cache/examples-'));
   try {
     let count = 0;
-    for (const page of (await readdir(guide)).filter((name) => name.endsWith('.md'))) {
-      for (const [place, code] of examplesOf(await readFile(join(guide, page), 'utf8')).entries()) {
-        await writeFile(join(folder, `${page.replace('.md', '')}-${place + 1}.ts`), `${code}\nexport {};\n`);
+    const ignore = ['**/node_modules', '**/dist', 'apps/docs/reference', '**/goldens'];
+    for (const page of await glob(pages, { cwd: root, ignore })) {
+      for (const [index, code] of examplesOf(await readFile(join(root, page), 'utf8')).entries()) {
+        const name = page.replace('.md', '').replaceAll('/', '_');
+        await writeFile(join(folder, `${name}-${index + 1}.ts`), `${code}\nexport {};\n`);
         count += 1;
       }
     }
-    expect(count).toBeGreaterThan(10);
+    expect(count).toBeGreaterThan(20);
     await writeFile(
       join(folder, 'tsconfig.json'),
       JSON.stringify({
@@ -34,7 +40,7 @@ it('every example of the guide compiles against the packages', async () => {
         include: ['*.ts'],
       }),
     );
-    const tsc = join(docs, '../../node_modules/typescript/bin/tsc');
+    const tsc = join(root, 'node_modules/typescript/bin/tsc');
     const { stdout } = await promisify(execFile)(process.execPath, [tsc, '-p', folder]).catch(
       (error: { stdout: string }) => error,
     );
@@ -52,5 +58,6 @@ const compilerOptions = {
   declarationMap: false,
   isolatedDeclarations: false,
   noUnusedLocals: false,
+  lib: ['ES2023', 'DOM'],
   types: ['node'],
 };

@@ -14,6 +14,7 @@ const types: Readonly<Record<string, string>> = {
   '.html': 'text/html; charset=utf-8',
   '.js': 'text/javascript',
   '.mjs': 'text/javascript',
+  '.css': 'text/css',
   '.json': 'application/json',
   '.wasm': 'application/wasm',
 };
@@ -21,7 +22,10 @@ const types: Readonly<Record<string, string>> = {
 /** The headers that isolate a page, so that it may share memory with its threads. */
 const isolation = { 'cross-origin-opener-policy': 'same-origin', 'cross-origin-embedder-policy': 'require-corp' };
 
-/** Serves folders by the path that their addresses begin with; the longest that fits wins. */
+/**
+ * Serves folders by the path that their addresses begin with; the longest that fits wins. A page is found without its
+ * `.html`, and a folder's `index.html` by the address of the folder.
+ */
 export async function startStaticServer(
   folders: Readonly<Record<string, string>>,
   isolated = true,
@@ -32,11 +36,9 @@ export async function startStaticServer(
       const path = normalize(decodeURIComponent(new URL(request.url!, 'http://localhost').pathname));
       const prefix = prefixes.find((each) => path.startsWith(each))!;
       const rest = path.slice(prefix.length);
-      const file = join(folders[prefix]!, rest === '' ? 'index.html' : rest);
-      const size = await stat(file).then(
-        (entry) => (entry.isFile() ? entry.size : undefined),
-        () => undefined,
-      );
+      const named = join(folders[prefix]!, rest === '' || rest.endsWith('/') ? `${rest}index.html` : rest);
+      const file = (await sizeOf(named)) === undefined ? `${named}.html` : named;
+      const size = await sizeOf(file);
       const headers = {
         ...(isolated && isolation),
         'content-type': types[extname(file)] ?? 'application/octet-stream',
@@ -57,4 +59,10 @@ export async function startStaticServer(
       await new Promise((resolve) => server.close(resolve));
     },
   };
+}
+
+/** Bytes of a file; `undefined` when there is none. */
+async function sizeOf(file: string): Promise<number | undefined> {
+  const entry = await stat(file).catch(() => undefined);
+  return entry?.isFile() ? entry.size : undefined;
 }

@@ -1,0 +1,87 @@
+// The built site, in Chromium: every link leads somewhere, from the server and by clicking.
+import { execFile } from 'node:child_process';
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { startBrowser } from '../../../packages/backend-webgpu/test/browser.ts';
+import { startStaticServer, type StaticServer } from '../../../packages/backend-webgpu/test/static-server.ts';
+
+const docs = fileURLToPath(new URL('..', import.meta.url));
+let server: StaticServer;
+let origin: string;
+let browser: Browser;
+
+beforeAll(async () => {
+  await promisify(execFile)('npm', ['run', 'build:site'], { cwd: docs, maxBuffer: 2 ** 24 });
+  server = await startStaticServer({ '/': join(docs, '.vitepress/dist') });
+  origin = server.url.slice(0, -1);
+  browser = await startBrowser({ gpu: false });
+}, 900_000);
+
+afterAll(async () => {
+  await browser?.close();
+  await server?.close();
+});
+
+/** The addresses that a page links to within the site. */
+async function linksOf(page: Page): Promise<string[]> {
+  const links = await page.$$eval('a[href]', (anchors) => anchors.map((anchor) => (anchor as HTMLAnchorElement).href));
+  return [...new Set(links)].filter((link) => link.startsWith(`${origin}/`));
+}
+
+it('every link of every page leads to a page, and to a place on it', async () => {
+  const page = await browser.newPage();
+  const waiting = new Set([`${origin}/`]);
+  const places = new Map<string, ReadonlySet<string>>();
+  const linked = new Map<string, string>();
+  const broken: string[] = [];
+  for (const address of waiting) {
+    const answer = await page.goto(address);
+    if (answer?.status() !== 200 || (await page.$('.NotFound')) !== null) {
+      broken.push(`${address} (linked from ${linked.get(address)})`);
+      continue;
+    }
+    places.set(address, new Set(await page.$$eval('[id]', (elements) => elements.map(({ id }) => id))));
+    for (const link of await linksOf(page)) {
+      if (!linked.has(link)) linked.set(link, address);
+      const [target] = link.split('#');
+      if (!linked.has(target!)) linked.set(target!, address);
+      waiting.add(target!);
+    }
+  }
+  for (const [link, source] of linked) {
+    const [address, place] = link.split('#');
+    const ids = places.get(address!);
+    if (ids !== undefined && place && !ids.has(decodeURIComponent(place)))
+      broken.push(`${link} (linked from ${source})`);
+  }
+  expect(broken).toEqual([]);
+  const paths = [...places.keys()].map((address) => address.slice(origin.length));
+  const guides = (await readdir(join(docs, 'guide'))).map((name) => `/guide/${name.replace('.md', '')}`);
+  expect(paths).toEqual(expect.arrayContaining([...guides, '/playground', '/reference/', '/reference/core/node']));
+});
+
+it.each(['/guide/getting-started', '/reference/'])(
+  'the navigation and the sidebar of %s lead on without a reload',
+  async (start) => {
+    const page = await browser.newPage();
+    await page.goto(origin + start, { waitUntil: 'networkidle' });
+    const links = await page.$$eval('.VPNavBarMenu a, .VPSidebar a', (anchors) =>
+      anchors.map((anchor) => anchor.getAttribute('href')!),
+    );
+    expect(links.length).toBeGreaterThan(12);
+    await page.evaluate(() => Object.assign(globalThis, { sameDocument: true }));
+    for (const link of links) {
+      // A link of the sidebar is there only beside pages of its section.
+      if ((await page.$(`a[href="${link}"]`)) === null) await page.goBack();
+      await page.click(`.VPNavBarMenu a[href="${link}"], .VPSidebar a[href="${link}"]`);
+      await page.waitForURL(origin + link);
+      await page.waitForSelector('.VPContent h1');
+      expect([link, await page.textContent('.VPContent h1')]).not.toEqual([link, expect.stringContaining('NOT FOUND')]);
+      expect(await page.evaluate(() => 'sameDocument' in globalThis)).toBe(true);
+    }
+  },
+);
