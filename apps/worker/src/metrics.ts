@@ -1,5 +1,5 @@
 // The Prometheus metrics of a worker.
-import type { Embedded } from '@sentvec/core';
+import type { Receipt } from '@sentvec/core';
 import type { QueueOverview, StepReport } from '@sentvec/queue';
 import type { EmbeddedChunk } from '@sentvec/workflow';
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
@@ -82,7 +82,7 @@ export class Metrics {
     if (outcome === 'completed' && isEmbeddedChunk(result)) this.#chunkEnded(result);
   }
 
-  embedded({ receipt }: Embedded): void {
+  embedded(receipt: Receipt): void {
     this.#modelSeconds.observe(receipt.milliseconds / 1000);
     this.#fill.observe(1 - receipt.paddingWaste);
   }

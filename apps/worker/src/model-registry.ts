@@ -1,10 +1,10 @@
 import {
   SentvecError,
   type Backend,
-  type Embedded,
   type Embedder,
   type ModelFiles,
   type PoolingPlugin,
+  type Receipt,
 } from '@sentvec/core';
 
 /** Options of {@link ModelRegistry}. */
@@ -13,8 +13,8 @@ export interface ModelRegistryOptions {
   readonly load: (files: ModelFiles, options: LoadOptions) => Promise<Embedder>;
   readonly backend: Backend;
   readonly poolings: readonly PoolingPlugin[];
-  /** Called with the result of every `embed`. */
-  readonly onEmbedded?: ((embedded: Embedded) => void) | undefined;
+  /** Called with the receipt of every `embed`. */
+  readonly onReceipt?: ((receipt: Receipt) => void) | undefined;
   readonly onWarning?: ((message: string) => void) | undefined;
 }
 
@@ -22,7 +22,8 @@ interface LoadOptions {
   readonly backend: Backend;
   readonly poolings: readonly PoolingPlugin[];
   readonly signal: AbortSignal;
-  readonly onWarning?: (message: string) => void;
+  readonly onReceipt: ((receipt: Receipt) => void) | undefined;
+  readonly onWarning: ((message: string) => void) | undefined;
 }
 
 /** The models of a worker. Each is loaded at its first use, and stays loaded. */
@@ -55,34 +56,8 @@ export class ModelRegistry {
   }
 
   async #load(model: string): Promise<Embedder> {
-    const { open, load, backend, poolings, onEmbedded, onWarning } = this.#options;
+    const { open, load, backend, poolings, onReceipt, onWarning } = this.#options;
     const { signal } = this.#closing;
-    const files = await open(model, signal);
-    const embedder = await load(files, { backend, poolings, signal, ...(onWarning && { onWarning }) });
-    return onEmbedded ? observed(embedder, onEmbedded) : embedder;
+    return load(await open(model, signal), { backend, poolings, signal, onReceipt, onWarning });
   }
-}
-
-/** The same embedder, but `onEmbedded` is called with what each `embed` gives. */
-function observed(embedder: Embedder, onEmbedded: (embedded: Embedded) => void): Embedder {
-  return {
-    model: embedder.model,
-    dimension: embedder.dimension,
-    maxLength: embedder.maxLength,
-    tokenizer: embedder.tokenizer,
-    encoder: embedder.encoder,
-    head: embedder.head,
-    prompts: embedder.prompts,
-    defaultPrompt: embedder.defaultPrompt,
-    similarityFunction: embedder.similarityFunction,
-    selfCheck: embedder.selfCheck,
-    embed: async (...parameters) => {
-      const embedded = await embedder.embed(...parameters);
-      onEmbedded(embedded);
-      return embedded;
-    },
-    embedStream: (...parameters) => embedder.embedStream(...parameters),
-    fingerprint: (...parameters) => embedder.fingerprint(...parameters),
-    dispose: () => embedder.dispose(),
-  };
 }

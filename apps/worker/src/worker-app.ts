@@ -168,7 +168,7 @@ function modelRegistry(
     load: (files, loadOptions) => loadEmbedder(files, { selfCheck, ...loadOptions }),
     backend: backend ?? onnx(threads === undefined ? {} : { sessions: threads, threadsPerSession: 1 }),
     poolings,
-    onEmbedded: (embedded) => metrics.embedded(embedded),
+    onReceipt: (receipt) => metrics.embedded(receipt),
     onWarning: (message) => logger.warn({}, message),
   });
 }

@@ -16,7 +16,7 @@ export {
 export { applyActivation, erf } from './projection/activation.ts';
 export { applyProjections, projectionOutputSize } from './projection/projection.ts';
 export { countUnpooledTokens, maskForPooling, padBatch, planBatches } from './embedder/batching.ts';
-export { createEmbedder, type EmbedderParts } from './embedder/embedder.ts';
+export { createEmbedder } from './embedder/embedder.ts';
 export { rowOf } from './search/matrix-rows.ts';
 export { readTokenizerDefinition, type TokenizerDefinition } from './tokenizer/definition.ts';
 export { javaScriptTokenizer, type TokenizerLoader } from './tokenizer/javascript-tokenizer.ts';
@@ -49,7 +49,7 @@ export { pairwiseSimilarity, similarity, similarityFunctions } from './search/si
 export type { SearchHit } from './search/top-rows.ts';
 export { splitByTokens, type SplitByTokensOptions } from './embedder/text-pieces.ts';
 export { truncateEmbeddings, type TruncateOptions } from './search/truncation.ts';
-export { loadStaticEmbedding } from './embedder/static-embedding.ts';
+export { loadStaticEmbedding } from './model-folder/static-embedding.ts';
 export {
   readModelFolder,
   type EncoderPart,

@@ -4,6 +4,7 @@ import {
   SentvecError,
   type Embedder,
   type Encoder,
+  type Receipt,
   type StreamedVector,
 } from '@sentvec/core';
 import { expect, test, vi } from 'vitest';
@@ -130,6 +131,37 @@ test('a value that is not a text is named by its row', async () => {
   });
 });
 
+test('one text gives one vector; anything but texts is an error that says what is wanted', async () => {
+  const embedder = createEmbedder(fakeParts());
+  const { vector, vectors, receipt } = await embedder.embed('abc');
+  expect([...vector]).toEqual(rowOf((await embedder.embed(['abc'])).vectors, 0));
+  expect([vectors.rows, receipt.rows]).toEqual([1, 1]);
+  for (const texts of [null, undefined, 5, {}, new Set(['a'])] as unknown as string[][]) {
+    await expect(embedder.embed(texts)).rejects.toMatchObject({
+      code: 'invalid-argument',
+      message: /^embed\(\) takes a text or an array of texts, not/u,
+    });
+  }
+  // @ts-expect-error -- A string is an iterable of characters: nobody means that.
+  const stream = embedder.embedStream('abc');
+  await expect(collect({ ...embedder, embedStream: () => stream }, [])).rejects.toMatchObject({
+    code: 'invalid-argument',
+    message: /^embedStream\(\) takes an iterable or async iterable of texts, not of type string\. .* embed\(\)/u,
+  });
+  for (const texts of [null, undefined, 5, {}] as unknown as string[][])
+    await expect(collect(embedder, texts)).rejects.toMatchObject({ code: 'invalid-argument' });
+});
+
+test('an array that changes during the embedding does not change the result', async () => {
+  const texts = randomTexts(100);
+  const embedder = createEmbedder(fakeParts());
+  const expected = (await embedder.embed([...texts])).vectors;
+  const embedding = embedder.embed(texts);
+  texts.fill('another', 50);
+  texts.push('one more');
+  expect((await embedding).vectors).toEqual(expected);
+});
+
 test('a text without any token is named by its row', async () => {
   const embedder = createEmbedder(fakeParts({ addSpecialTokens: false }));
   await expect(embedder.embed(['a', '  ', 'b', ''])).rejects.toMatchObject({
@@ -160,27 +192,33 @@ test('prompts: by name, by text, by default, none', async () => {
 test('a prompt can be left out of the pooling', async () => {
   const head = { pooling: createPooling('mean', { includePrompt: false }), projections: [] };
   const embedder = createEmbedder(fakeParts({ head, prompts: { query: 'ab', empty: '' } }));
-  const places = async (prompt: string | null): Promise<number> =>
+  const meanPosition = async (prompt: string | null): Promise<number> =>
     rowOf((await embedder.embed(['xy'], { prompt })).vectors, 0)[1]!;
-  expect(await places('query')).toBe((3 + 4 + 5) / 3);
-  expect(await places('empty')).toBe((0 + 1 + 2 + 3) / 4);
-  expect(await places(null)).toBe((0 + 1 + 2 + 3) / 4);
+  expect(await meanPosition('query')).toBe((3 + 4 + 5) / 3);
+  expect(await meanPosition('empty')).toBe((0 + 1 + 2 + 3) / 4);
+  expect(await meanPosition(null)).toBe((0 + 1 + 2 + 3) / 4);
 });
 
-test('vectors are cut on request, and normalized again when the model normalizes', async () => {
+test('vectors are cut on request, and normalized only when that is asked for', async () => {
   const plain = createEmbedder(fakeParts({ truncateDim: 3 }));
-  expect(rowOf((await plain.embed(['abc'])).vectors, 0)).toEqual(expectedMean('abc').slice(0, 3).map(Math.fround));
-  expect(rowOf((await plain.embed(['abc'], { truncateDim: 2 })).vectors, 0)).toEqual(
-    expectedMean('abc').slice(0, 2).map(Math.fround),
-  );
-  expect((await plain.embed(['abc'], { truncateDim: 4 })).vectors.cols).toBe(4);
+  const first = async (embedder: Embedder, options?: Parameters<Embedder['embed']>[1]): Promise<number[]> => [
+    ...(await embedder.embed('abc', options)).vector,
+  ];
+  expect(await first(plain)).toEqual(expectedMean('abc').slice(0, 3).map(Math.fround));
+  expect(await first(plain, { truncateDim: 2 })).toEqual(expectedMean('abc').slice(0, 2).map(Math.fround));
+  expect(await first(plain, { truncateDim: 4 })).toHaveLength(4);
   const normalizing = createEmbedder(
     fakeParts({ head: { pooling: createPooling('mean'), projections: [{ kind: 'normalize' }] } }),
   );
-  const { vectors } = await normalizing.embed(['abc'], { truncateDim: 2 });
-  const [x, y] = expectedMean('abc');
-  expect(vectors.data[0]).toBeCloseTo(x! / Math.hypot(x!, y!), 6);
-  expect(vectors.data[1]).toBeCloseTo(y! / Math.hypot(x!, y!), 6);
+  const whole = await first(normalizing);
+  expect(Math.hypot(...whole)).toBeCloseTo(1, 6);
+  // sentence-transformers 6.1 leaves what truncate_dim keeps as it is.
+  expect(await first(normalizing, { truncateDim: 2 })).toEqual(whole.slice(0, 2));
+  const length = Math.hypot(whole[0]!, whole[1]!);
+  const normalized = await first(normalizing, { truncateDim: 2, normalize: true });
+  expect(normalized[0]).toBeCloseTo(whole[0]! / length, 6);
+  expect(normalized[1]).toBeCloseTo(whole[1]! / length, 6);
+  expect(Math.hypot(...(await first(plain, { normalize: true })))).toBeCloseTo(1, 6);
   for (const truncateDim of [0, 5, 1.5, Number.NaN])
     await expect(plain.embed(['a'], { truncateDim })).rejects.toMatchObject({ code: 'invalid-argument' });
 });
@@ -250,7 +288,7 @@ test('abort ends at once, though a batch never ends', async () => {
   await expect(embedder.embed(['a'], { signal: controller.signal })).rejects.toMatchObject({ code: 'aborted' });
 });
 
-test('an aborted call gives its places to the others', async () => {
+test('an aborted call lets the others in', async () => {
   const blocked: (() => void)[] = [];
   const encoder = fakeEncoder({ concurrency: 1, delay: () => new Promise((resolve) => blocked.push(resolve)) });
   const embedder = createEmbedder(fakeParts({ encoder }));
@@ -262,6 +300,26 @@ test('an aborted call gives its places to the others', async () => {
   const release = setInterval(() => blocked.splice(0).forEach((resolve) => resolve()), 1);
   expect((await other).vectors.rows).toBe(1);
   clearInterval(release);
+});
+
+test('await using disposes the embedder', async () => {
+  const encoder = fakeEncoder();
+  let kept: Embedder;
+  {
+    await using embedder = createEmbedder(fakeParts({ encoder }));
+    await embedder.embed('a');
+    kept = embedder;
+  }
+  expect(encoder.calls.disposed).toBe(1);
+  await expect(kept.embed('a')).rejects.toMatchObject({ code: 'disposed' });
+});
+
+test('each receipt is also given to onReceipt', async () => {
+  const receipts: Receipt[] = [];
+  const embedder = createEmbedder(fakeParts({ onReceipt: (receipt) => receipts.push(receipt) }));
+  const { receipt } = await embedder.embed(['a', 'b']);
+  await embedder.embed([7 as unknown as string]).catch(() => {});
+  expect(receipts).toEqual([receipt]);
 });
 
 test('dispose may be called twice; everything after it, and what still runs, is an error', async () => {

@@ -5,7 +5,7 @@ import { plainBackend } from '@sentvec/architectures';
 import { createEmbedder, createPooling, memoryModel, type Fingerprint, type ModelFiles } from '@sentvec/core';
 import { directoryModel, loadEmbedder, nodeTokenizer } from '@sentvec/core/node';
 import { goldenPath } from '@sentvec/testing';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { fakeEncoder, fakeParts } from './fake-parts.ts';
 
 let folder = '';
@@ -98,6 +98,38 @@ test('prompt and dimension are parts of the space', async () => {
     (await embedder.fingerprint({ prompt: 'query' })).hash,
   );
   await embedder.dispose();
+});
+
+test('weights are hashed once, a head once for each of its sizes, and a failure is not remembered', async () => {
+  let reads = 0;
+  let broken = true;
+  const model: ModelFiles = {
+    ...memoryModel('model', {}),
+    list: async () => ['model.safetensors'],
+    read: async () => {
+      reads += 1;
+      if (broken) throw new Error('the disk is gone');
+      return Uint8Array.of(1);
+    },
+  };
+  const digest = vi.spyOn(crypto.subtle, 'digest');
+  const weight = { data: new Float32Array(16), rows: 4, cols: 4 };
+  const head = {
+    pooling: createPooling('mean'),
+    projections: [{ kind: 'dense', weight, activation: 'Tanh' } as const],
+  };
+  const embedder = createEmbedder(fakeParts({ model, head }));
+  await expect(embedder.embed('a')).rejects.toThrow('the disk is gone');
+  broken = false;
+  const first = await embedder.fingerprint();
+  expect(reads).toBe(2);
+  digest.mockClear();
+  expect(await embedder.fingerprint()).toEqual(first);
+  expect((await embedder.embed('a')).receipt.fingerprint).toBe(first.hash);
+  expect(digest).not.toHaveBeenCalled();
+  await embedder.fingerprint({ promptText: 'query: ' });
+  expect(digest.mock.calls.every(([, bytes]) => bytes.byteLength !== weight.data.byteLength)).toBe(true);
+  digest.mockRestore();
 });
 
 test('the weights are those that the encoder says it used', async () => {

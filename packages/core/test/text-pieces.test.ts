@@ -2,6 +2,7 @@ import { readTokenizerDefinition, splitByTokens, type Tokenizer } from '@sentvec
 import { nodeTokenizer } from '@sentvec/core/node';
 import { goldenModel } from '@sentvec/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { characterTokenizer } from './fake-parts.ts';
 
 const sentence = 'The ship went on through the night, and nobody slept; the sea was calm. ';
 
@@ -65,5 +66,28 @@ describe.each(['tiny-bert', 'tiny-roberta', 'tiny-mpnet'])('pieces of a text for
     ).rejects.toMatchObject({
       code: 'aborted',
     });
+  });
+});
+
+describe('an overlap in words of one token each', () => {
+  /** A token for each word. */
+  const tokenizer: Tokenizer = {
+    ...characterTokenizer(),
+    specialTokens: { prefix: [], suffix: [] },
+    encode: async (texts) =>
+      texts.map((text) => {
+        const length = text.split(' ').filter((word) => word !== '').length;
+        return { ids: new Int32Array(length), length, truncated: false };
+      }),
+  };
+  const text = 'a b c d e f g h i j';
+
+  it.each([
+    [0, ['a b c d e', 'f g h i j']],
+    [1, ['a b c d e', 'e f g h i', 'i j']],
+    [2, ['a b c d e', 'd e f g h', 'g h i j']],
+    [4, ['a b c d e', 'b c d e f', 'c d e f g', 'd e f g h', 'e f g h i', 'f g h i j']],
+  ])('of %d, which fits exactly', async (overlapTokens, pieces) => {
+    expect(await splitByTokens(text, { tokenizer, maxLength: 5 }, { overlapTokens })).toEqual(pieces);
   });
 });

@@ -35,7 +35,7 @@ interface TaskQueue {
 }
 
 /** Resolves in a new task, after due timers, input and output. A resolved promise would not let them run. */
-function nextTask(): Promise<void> {
+export function nextTask(): Promise<void> {
   const { setImmediate } = globalThis as TaskQueue;
   if (setImmediate) return new Promise((resolve) => void setImmediate(() => resolve()));
   return new Promise((resolve) => {

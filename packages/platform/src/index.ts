@@ -1,6 +1,6 @@
 export { abortable, abortError, AbortScope, onAbort, sleep, throwIfAborted, withDeadline } from './abort.ts';
 export { canonicalJson } from './canonical-json.ts';
 export { SentvecError, type ErrorCode, type ErrorDetails } from './errors.ts';
-export { shouldYield, yieldToEventLoop } from './event-loop.ts';
+export { nextTask, shouldYield, yieldToEventLoop } from './event-loop.ts';
 export { sha256 } from './sha256.ts';
 export { warn } from './warnings.ts';

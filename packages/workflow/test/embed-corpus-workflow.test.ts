@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onnx } from '@sentvec/backend-onnx';
-import { SentvecError, type Embedder } from '@sentvec/core';
+import { SentvecError, type Embedded, type Embedder, type EmbedOptions } from '@sentvec/core';
 import { loadEmbedder } from '@sentvec/core/node';
 import { embedCorpus as embedDirectly } from '@sentvec/corpus';
 import { goldenModel } from '@sentvec/testing';
@@ -45,15 +45,12 @@ async function contents(output: string): Promise<Map<string, string>> {
 
 /** An embedder that fails on texts with a certain word, as a broken backend would. */
 function poisonedBy(word: string): Embedder {
-  return {
-    ...embedder,
-    fingerprint: (options) => embedder.fingerprint(options),
-    embed: async (texts, options) => {
-      if (texts.some((text) => text.includes(word)))
-        throw new SentvecError('backend-failed', `The backend cannot stand "${word}".`);
-      return embedder.embed(texts, options);
-    },
+  const embed = async (texts: string | readonly string[], options?: EmbedOptions): Promise<Embedded> => {
+    if ([texts].flat().some((text) => text.includes(word)))
+      throw new SentvecError('backend-failed', `The backend cannot stand "${word}".`);
+    return embedder.embed(texts, options);
   };
+  return { ...embedder, fingerprint: (options) => embedder.fingerprint(options), embed: embed as Embedder['embed'] };
 }
 
 const request = (output: string) => ({ inputs: [corpus], output: join(folder, output), chunkRows: 64 });

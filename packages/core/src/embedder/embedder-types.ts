@@ -1,57 +1,10 @@
+/** A model that is ready, and what goes into and comes out of it. */
+/// <reference lib="esnext.disposable" preserve="true" />
 import type { Encoder } from '../backend.ts';
 import type { SelfCheckResult, Head, Matrix, ModelFiles, SimilarityFunction, Tokenizer } from '../types.ts';
 
-/** What an embedding cost, and how far it can be trusted. */
-export interface Receipt {
-  readonly rows: number;
-  /** Tokens that were encoded, special tokens and prompt included, padding not. */
-  readonly tokens: number;
-  /** Texts that were cut, with their full length in tokens. */
-  readonly truncated: readonly { readonly row: number; readonly length: number }[];
-  /** Share of computed positions that were padding, 0 to 1. */
-  readonly paddingWaste: number;
-  readonly milliseconds: number;
-  /** Of the space: see {@link Embedder.fingerprint}. */
-  readonly fingerprint: string;
-  /** Anything assumed on the user's behalf, in sentences: mean pooling for a folder that names none, say. */
-  readonly notes: readonly string[];
-}
-
-/** Options of {@link Embedder.embed} and {@link Embedder.embedStream}. */
-export interface EmbedOptions {
-  /** Name of one of the model's prompts. Default: the model's default prompt, if it has one. `null`: none. */
-  readonly prompt?: string | null | undefined;
-  /** A prompt of your own, put before each text. Excludes `prompt`. */
-  readonly promptText?: string | undefined;
-  /**
-   * Keeps the first entries of each vector; normalizes again when the model normalizes. Default: the model's
-   * `truncate_dim`.
-   */
-  readonly truncateDim?: number | undefined;
-  /** Tokens (rows × longest) of a batch. Default: the backend's preference. */
-  readonly batchTokens?: number | undefined;
-  readonly signal?: AbortSignal | undefined;
-  /** Called after each batch with what is done so far. */
-  readonly onProgress?: ((progress: { readonly rows: number; readonly tokens: number }) => void) | undefined;
-}
-
-/** Vectors of an array of texts: row i belongs to text i. */
-export interface Embedded {
-  readonly vectors: Matrix;
-  readonly receipt: Receipt;
-}
-
-/** One text's vector, from a stream. */
-export interface StreamedVector {
-  readonly row: number;
-  readonly text: string;
-  readonly vector: Float32Array;
-  readonly tokens: number;
-  readonly truncated: boolean;
-}
-
-/** A model that is ready: four parts in a row. */
-export interface Embedder {
+/** A model that is ready: four parts in a row. `await using` disposes it. */
+export interface Embedder extends AsyncDisposable {
   /** How the model was named. */
   readonly model: ModelFiles;
   /** Length of a vector, before any `truncateDim`. */
@@ -69,16 +22,107 @@ export interface Embedder {
    * turned off.
    */
   readonly selfCheck?: SelfCheckResult | undefined;
-  /** @throws SentvecError `invalid-text` (details.row), `invalid-argument`, `aborted`, `disposed`, `backend-failed` */
-  embed(texts: readonly string[], options?: EmbedOptions): Promise<Embedded>;
-  /** In the order of `texts`, in constant memory: reads ahead by a bounded window. */
-  embedStream(texts: AsyncIterable<string> | Iterable<string>, options?: EmbedOptions): AsyncIterable<StreamedVector>;
+  /**
+   * The vector of one text, or those of many: row i of `vectors` belongs to text i.
+   * @throws SentvecError `invalid-text` (details.row), `invalid-argument`, `aborted`, `disposed`, `backend-failed`
+   */
+  embed(text: string, options?: EmbedOptions): Promise<EmbeddedText>;
+  embed(texts: string | readonly string[], options?: EmbedOptions): Promise<Embedded>;
+  /**
+   * Vectors in the order of `texts`, in constant memory: reads ahead by a bounded window.
+   * @throws SentvecError as {@link Embedder.embed}, and what `texts` throws
+   */
+  embedStream(texts: TextStream, options?: EmbedStreamOptions): AsyncIterable<StreamedVector>;
   /**
    * Names the space of the vectors: a hash of weights, tokenizer, pooling, projections, prompt, dimension. Vectors with
    * different fingerprints must not be compared. `parts` has a hash for each, to say what differs.
    */
-  fingerprint(options?: Pick<EmbedOptions, 'prompt' | 'promptText' | 'truncateDim'>): Promise<Fingerprint>;
+  fingerprint(options?: SpaceOptions): Promise<Fingerprint>;
+  /** Ends what still runs, and frees everything. May be called twice. */
   dispose(): Promise<void>;
+}
+
+/** Many texts, as they come. A single text is none: `embed` takes that. */
+export type TextStream = (AsyncIterable<string> | Iterable<string>) & { readonly charAt?: undefined };
+
+/** The options of {@link Embedder.embed} that decide in which space the vectors are. */
+export interface SpaceOptions {
+  /**
+   * Name of one of the model's prompts. `null`: none.
+   * @default the model's default prompt, if it has one
+   */
+  readonly prompt?: string | null | undefined;
+  /** A prompt of your own, put before each text. Excludes `prompt`. */
+  readonly promptText?: string | undefined;
+  /**
+   * Keeps the first entries of each vector, as they are: shorter vectors do not have length 1 any more. Cosines are the
+   * same either way; for dot products and Euclidean distances set `normalize`.
+   * @default the model's `truncate_dim`, else all entries
+   */
+  readonly truncateDim?: number | undefined;
+  /**
+   * Divides each vector by its length at the end, whatever the model does.
+   * @default false
+   */
+  readonly normalize?: boolean | undefined;
+}
+
+/** Options of {@link Embedder.embed}. */
+export interface EmbedOptions extends SpaceOptions {
+  /**
+   * Tokens (rows × longest) of a batch.
+   * @default the backend's preference
+   */
+  readonly batchTokens?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Called after each batch with what is done so far. */
+  readonly onProgress?: ((progress: { readonly rows: number; readonly tokens: number }) => void) | undefined;
+}
+
+/** Options of {@link Embedder.embedStream}. */
+export interface EmbedStreamOptions extends EmbedOptions {
+  /**
+   * Milliseconds that a text waits for others to be batched with. After that it is embedded with those that have come,
+   * as soon as `texts` makes us wait for the next one.
+   * @default 100
+   */
+  readonly maxWait?: number | undefined;
+}
+
+/** Vectors of an array of texts: row i belongs to text i. */
+export interface Embedded {
+  readonly vectors: Matrix;
+  readonly receipt: Receipt;
+}
+
+/** The vector of one text, also as a matrix of one row. */
+export interface EmbeddedText extends Embedded {
+  readonly vector: Float32Array;
+}
+
+/** One text's vector, from a stream. */
+export interface StreamedVector {
+  readonly row: number;
+  readonly text: string;
+  readonly vector: Float32Array;
+  readonly tokens: number;
+  readonly truncated: boolean;
+}
+
+/** What an embedding cost, and how far it can be trusted. */
+export interface Receipt {
+  readonly rows: number;
+  /** Tokens that were encoded, special tokens and prompt included, padding not. */
+  readonly tokens: number;
+  /** Texts that were cut, with their full length in tokens. */
+  readonly truncated: readonly { readonly row: number; readonly length: number }[];
+  /** Share of computed positions that were padding, 0 to 1. */
+  readonly paddingWaste: number;
+  readonly milliseconds: number;
+  /** Of the space: see {@link Embedder.fingerprint}. */
+  readonly fingerprint: string;
+  /** Anything assumed on the user's behalf, in sentences: mean pooling for a folder that names none, say. */
+  readonly notes: readonly string[];
 }
 
 /** See {@link Embedder.fingerprint}. */
@@ -88,4 +132,49 @@ export interface Fingerprint {
   readonly parts: Readonly<
     Record<'weights' | 'tokenizer' | 'pooling' | 'projections' | 'prompt' | 'dimension', string>
   >;
+}
+
+/** What an embedder is put together from; see {@link createEmbedder}. */
+export interface EmbedderParts {
+  readonly model: ModelFiles;
+  readonly tokenizer: Tokenizer;
+  readonly encoder: Encoder;
+  readonly head: Head;
+  /**
+   * The most tokens of a text that are read, special tokens included; more are cut. At most what the encoder has
+   * positions for.
+   */
+  readonly maxLength: number;
+  /**
+   * Whether texts get the special tokens of the model.
+   * @default true
+   */
+  readonly addSpecialTokens?: boolean | undefined;
+  /** @default none */
+  readonly prompts?: Readonly<Record<string, string>> | undefined;
+  /** Name of the prompt that is used when a call names none. */
+  readonly defaultPrompt?: string | undefined;
+  /**
+   * Length of the vectors when a call names none.
+   * @default what the head gives
+   */
+  readonly truncateDim?: number | undefined;
+  /** @default 'cosine' */
+  readonly similarityFunction?: SimilarityFunction | undefined;
+  /**
+   * Where the encoder's weights and `config.json` stand, for the fingerprint.
+   * @default `model`
+   */
+  readonly encoderFiles?: ModelFiles | undefined;
+  /**
+   * Hash of all that decides how the tokenizer cuts a text, for the fingerprint.
+   * @default a hash of its name, vocabulary size and special tokens, which does not tell two tokenizers of one make apart
+   */
+  readonly tokenizerHash?: string | undefined;
+  /** See {@link Embedder.selfCheck}. */
+  readonly selfCheck?: SelfCheckResult | undefined;
+  /** What was assumed on the user's behalf, in sentences, for the receipts. */
+  readonly notes?: readonly string[] | undefined;
+  /** Called with the receipt of each `embed` that succeeded: for metrics. */
+  readonly onReceipt?: ((receipt: Receipt) => void) | undefined;
 }

@@ -1,17 +1,28 @@
-import type { EmbedderParts } from './parts.ts';
-import { Pipeline } from './pipeline.ts';
-import { EmbedCall } from './embed-call.ts';
-import { outputSize } from './head.ts';
-import { resolveSettings, type EmbedSettings } from './settings.ts';
-import { Semaphore } from './semaphore.ts';
-import { checkTexts, WindowReader } from './windows.ts';
-import { SentvecError } from '../errors.ts';
+/** The embedder: the four parts of a model in a row, and the calls that are under way. */
+import { AbortScope } from '@sentvec/platform';
 import { createFingerprinter, type Fingerprinter } from './fingerprint.ts';
-import type { Embedded, Embedder, EmbedOptions, Fingerprint, Receipt, StreamedVector } from './embedder-types.ts';
+import { Pipeline } from './pipeline.ts';
+import { Semaphore } from './semaphore.ts';
+import { resolveSettings, type EmbedSettings } from './settings.ts';
+import { checkedTexts, StreamWindows, windowsOf } from './windows.ts';
+import { SentvecError } from '../errors.ts';
+import { outputSize } from '../projection/head.ts';
+import { rowOf } from '../search/matrix-rows.ts';
 import type { Encoder } from '../backend.ts';
+import type {
+  Embedded,
+  EmbeddedText,
+  Embedder,
+  EmbedderParts,
+  EmbedOptions,
+  EmbedStreamOptions,
+  Fingerprint,
+  Receipt,
+  SpaceOptions,
+  StreamedVector,
+  TextStream,
+} from './embedder-types.ts';
 import type { SelfCheckResult, Head, ModelFiles, SimilarityFunction, Tokenizer } from '../types.ts';
-
-export type { EmbedderParts } from './parts.ts';
 
 /**
  * Puts the four parts of a model together. {@link loadEmbedder} does this for a model folder; directly it serves for
@@ -36,7 +47,7 @@ class SentenceEmbedder implements Embedder {
   readonly #parts: EmbedderParts;
   readonly #semaphore: Semaphore;
   readonly #fingerprinter: Fingerprinter;
-  readonly #calls = new Set<EmbedCall>();
+  readonly #calls = new Set<AbortScope>();
   #disposal: Promise<void> | undefined;
 
   constructor(parts: EmbedderParts) {
@@ -61,71 +72,71 @@ class SentenceEmbedder implements Embedder {
     this.#fingerprinter = createFingerprinter(parts);
   }
 
-  async embed(texts: readonly string[], options: EmbedOptions = {}): Promise<Embedded> {
+  embed(text: string, options?: EmbedOptions): Promise<EmbeddedText>;
+  embed(texts: string | readonly string[], options?: EmbedOptions): Promise<Embedded>;
+  async embed(texts: string | readonly string[], options: EmbedOptions = {}): Promise<Embedded | EmbeddedText> {
     const started = performance.now();
     const { call, settings } = this.#begin(options);
     try {
-      await checkTexts(texts);
+      const checked = await checkedTexts(typeof texts === 'string' ? [texts] : texts);
+      const fingerprint = this.#fingerprinter(settings);
+      fingerprint.catch(() => {});
       const { dimension } = settings;
-      const vectors = new Float32Array(texts.length * dimension);
+      const vectors = { data: new Float32Array(checked.length * dimension), rows: checked.length, cols: dimension };
       const truncated: { row: number; length: number }[] = [];
       let tokens = 0;
       let positions = 0;
       const allocate = (firstRow: number, rows: number) =>
-        vectors.subarray(firstRow * dimension, (firstRow + rows) * dimension);
-      const pipeline = new Pipeline(this.#parts, settings, call, this.#semaphore, {
-        allocate,
-        onProgress: options.onProgress,
-      });
-      for await (const window of pipeline.windows(new WindowReader(texts))) {
+        vectors.data.subarray(firstRow * dimension, (firstRow + rows) * dimension);
+      const output = { allocate, onProgress: options.onProgress };
+      const pipeline = new Pipeline(this.#parts, settings, call, this.#semaphore, output);
+      for await (const window of pipeline.windows(windowsOf(checked))) {
         positions += window.positions;
         for (const [index, text] of window.tokenized.entries()) {
           tokens += text.ids.length;
           if (text.truncated) truncated.push({ row: window.firstRow + index, length: text.length });
         }
       }
-      const { hash } = await this.#fingerprinter(settings);
       const receipt: Receipt = {
-        rows: texts.length,
+        rows: checked.length,
         tokens,
         truncated,
         paddingWaste: positions === 0 ? 0 : 1 - tokens / positions,
         milliseconds: performance.now() - started,
-        fingerprint: hash,
+        fingerprint: (await fingerprint).hash,
         notes: this.#parts.notes ?? [],
       };
-      return { vectors: { data: vectors, rows: texts.length, cols: dimension }, receipt };
+      this.#parts.onReceipt?.(receipt);
+      return typeof texts === 'string' ? { vector: rowOf(vectors, 0), vectors, receipt } : { vectors, receipt };
     } finally {
       this.#end(call);
     }
   }
 
   async *embedStream(
-    texts: AsyncIterable<string> | Iterable<string>,
-    options: EmbedOptions = {},
+    texts: TextStream,
+    options: EmbedStreamOptions = {},
   ): AsyncGenerator<StreamedVector, void, undefined> {
     const { call, settings } = this.#begin(options);
-    const reader = new WindowReader(texts);
+    const windows = new StreamWindows(texts, options.maxWait);
     try {
       const allocate = (_firstRow: number, rows: number) => new Float32Array(rows * settings.dimension);
-      const pipeline = new Pipeline(this.#parts, settings, call, this.#semaphore, {
-        allocate,
-        onProgress: options.onProgress,
-      });
-      for await (const { firstRow, texts: window, tokenized, vectors } of pipeline.windows(reader)) {
+      const output = { allocate, onProgress: options.onProgress };
+      const pipeline = new Pipeline(this.#parts, settings, call, this.#semaphore, output);
+      for await (const { firstRow, texts: window, tokenized, vectors } of pipeline.windows(windows)) {
         for (const [index, text] of window.entries()) {
-          const vector = vectors.data.slice(index * vectors.cols, (index + 1) * vectors.cols);
           const { ids, truncated } = tokenized[index]!;
+          const vector = rowOf(vectors, index).slice();
           yield { row: firstRow + index, text, vector, tokens: ids.length, truncated };
         }
       }
     } finally {
       this.#end(call);
-      await reader.close();
+      await windows.close();
     }
   }
 
-  async fingerprint(options: Pick<EmbedOptions, 'prompt' | 'promptText' | 'truncateDim'> = {}): Promise<Fingerprint> {
+  async fingerprint(options: SpaceOptions = {}): Promise<Fingerprint> {
     this.#checkAlive();
     return this.#fingerprinter(resolveSettings(this.#parts, options));
   }
@@ -135,20 +146,24 @@ class SentenceEmbedder implements Embedder {
     return this.#disposal;
   }
 
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
+  }
+
   async #disposeParts(): Promise<void> {
-    for (const call of this.#calls) call.fail(disposedError());
+    for (const call of this.#calls) call.abort(disposedError());
     await Promise.all([this.tokenizer.dispose(), this.encoder.dispose()]);
   }
 
-  #begin(options: EmbedOptions): { readonly call: EmbedCall; readonly settings: EmbedSettings } {
+  #begin(options: EmbedOptions): { readonly call: AbortScope; readonly settings: EmbedSettings } {
     this.#checkAlive();
     const settings = resolveSettings(this.#parts, options);
-    const call = new EmbedCall(options.signal);
+    const call = new AbortScope(options.signal);
     this.#calls.add(call);
     return { call, settings };
   }
 
-  #end(call: EmbedCall): void {
+  #end(call: AbortScope): void {
     this.#calls.delete(call);
     call.close();
   }

@@ -2,7 +2,7 @@ import { SentvecError } from '../errors.ts';
 import type { Encoder } from '../backend.ts';
 import type { Head, Matrix, TokenizedText } from '../types.ts';
 import { maskForPooling, padBatch } from './batching.ts';
-import { applyHead } from './head.ts';
+import { applyHead } from '../projection/head.ts';
 
 /** Texts of one batch and what to make of them. */
 export interface BatchJob {

@@ -1,10 +1,9 @@
+/** Fingerprints of spaces: what a vector depends on, hashed part by part. */
 import { canonicalJson, sha256 } from '@sentvec/platform';
-import type { EmbedderParts } from './parts.ts';
-import type { EmbedSettings } from './settings.ts';
 import { readJsonObject } from '../model-folder/json.ts';
-import type { Fingerprint } from './embedder-types.ts';
-import type { ModelFiles, Projection } from '../types.ts';
-import { weightFiles } from '../weights/weight-files.ts';
+import type { EmbedderParts, Fingerprint } from './embedder-types.ts';
+import type { EmbedSettings } from './settings.ts';
+import type { Head, ModelFiles, Projection } from '../types.ts';
 
 /** See {@link Embedder.fingerprint}. */
 export type Fingerprinter = (settings: EmbedSettings) => Promise<Fingerprint>;
@@ -22,23 +21,50 @@ const cosmeticFields = new Set([
   'use_cache',
 ]);
 
-/**
- * Makes the function that fingerprints the spaces of an embedder. The model's files are hashed at its first call; they
- * do not change with the settings.
- */
+/** Prompts of a head whose fingerprints are remembered. Callers rarely use more in turn. */
+const mostPrompts = 64;
+
+/** What is remembered of a head. */
+interface KnownHead {
+  readonly hashes: () => Promise<Pick<Fingerprint['parts'], 'pooling' | 'projections'>>;
+  readonly fingerprints: Map<string, () => Promise<Fingerprint>>;
+}
+
+/** Makes the function that fingerprints the spaces of an embedder. What was hashed once is not hashed again. */
 export function createFingerprinter(parts: EmbedderParts): Fingerprinter {
-  let weights: Promise<string> | undefined;
-  return async (settings) => {
-    weights ??= hashWeights(parts);
+  const weights = once(() => hashWeights(parts));
+  const tokenizer = once(() => hashTokenizer(parts));
+  const heads = new WeakMap<Head, KnownHead>();
+  const compute = async (head: KnownHead, prompt: string, dimension: number): Promise<Fingerprint> => {
     const hashes = {
-      weights: await weights,
-      tokenizer: await hashTokenizer(parts),
-      pooling: await hashPooling(settings),
-      projections: await sha256(canonicalJson(await Promise.all(settings.head.projections.map(describeProjection)))),
-      prompt: await sha256(canonicalJson(settings.prompt ?? '')),
-      dimension: await sha256(canonicalJson(settings.dimension)),
+      weights: await weights(),
+      tokenizer: await tokenizer(),
+      ...(await head.hashes()),
+      prompt: await sha256(canonicalJson(prompt)),
+      dimension: await sha256(canonicalJson(dimension)),
     };
     return { hash: await sha256(canonicalJson(hashes)), parts: hashes };
+  };
+  return ({ head, prompt = '', dimension }) => {
+    const known = heads.get(head) ?? { hashes: once(() => hashHead(head)), fingerprints: new Map() };
+    heads.set(head, known);
+    const { fingerprints } = known;
+    if (fingerprints.size >= mostPrompts) fingerprints.clear();
+    const fingerprint = fingerprints.get(prompt) ?? once(() => compute(known, prompt, dimension));
+    fingerprints.set(prompt, fingerprint);
+    return fingerprint();
+  };
+}
+
+/** The function, called once: later calls get the same promise, unless it was rejected. */
+function once<T>(compute: () => Promise<T>): () => Promise<T> {
+  let result: Promise<T> | undefined;
+  return () => {
+    result ??= compute().catch((error: unknown) => {
+      result = undefined;
+      throw error;
+    });
+    return result;
   };
 }
 
@@ -46,16 +72,35 @@ async function hashWeights({ model, encoder, encoderFiles = model }: EmbedderPar
   const hashes: string[] = [];
   for (const file of weightFiles(await encoderFiles.list(), encoder.weightsFile))
     hashes.push(await hashFile(encoderFiles, file));
-  return sha256(canonicalJson({ files: hashes, config: await readConfig(encoderFiles) }));
+  const config = Object.entries((await readJsonObject(encoderFiles, 'config.json')) ?? {});
+  return sha256(
+    canonicalJson({
+      files: hashes,
+      config: Object.fromEntries(config.filter(([field]) => !cosmeticFields.has(field))),
+    }),
+  );
+}
+
+/**
+ * The files that hold an encoder's weights, sorted: the one that the backend says it used, else `model.safetensors` or
+ * its shards, else the ONNX file; an ONNX file with its external data.
+ */
+function weightFiles(files: readonly string[], used: string | undefined): string[] {
+  if (used !== undefined) return files.filter((file) => isPartOf(file, used));
+  if (files.includes('model.safetensors')) return ['model.safetensors'];
+  const shards = files.filter((file) => /^model-\d+-of-\d+\.safetensors$/u.test(file));
+  if (shards.length > 0) return shards.sort();
+  const graph = ['onnx/model.onnx', 'model.onnx'].find((file) => files.includes(file));
+  return graph === undefined ? [] : files.filter((file) => isPartOf(file, graph));
+}
+
+/** `model.onnx` keeps large weights in `model.onnx_data` or `model.onnx.data` beside it. */
+function isPartOf(file: string, graph: string): boolean {
+  return file === graph || (file.startsWith(graph) && /^[._]data/u.test(file.slice(graph.length)));
 }
 
 async function hashFile(model: ModelFiles, path: string): Promise<string> {
   return model.sha256 ? model.sha256(path) : sha256(await model.read(path));
-}
-
-async function readConfig(model: ModelFiles): Promise<Record<string, unknown>> {
-  const config = (await readJsonObject(model, 'config.json')) ?? {};
-  return Object.fromEntries(Object.entries(config).filter(([field]) => !cosmeticFields.has(field)));
 }
 
 /** Where texts are cut belongs to the tokenizer: it decides which tokens a long text has. */
@@ -65,9 +110,12 @@ async function hashTokenizer(parts: EmbedderParts): Promise<string> {
   return sha256(canonicalJson({ content, maxLength: String(maxLength), addSpecialTokens }));
 }
 
-async function hashPooling({ head: { pooling } }: EmbedSettings): Promise<string> {
+async function hashHead({ pooling, projections }: Head): Promise<{ pooling: string; projections: string }> {
   const { name, modes = null, includePrompt = true, config = null } = pooling;
-  return sha256(canonicalJson({ name, modes, includePrompt, config }));
+  return {
+    pooling: await sha256(canonicalJson({ name, modes, includePrompt, config })),
+    projections: await sha256(canonicalJson(await Promise.all(projections.map(describeProjection)))),
+  };
 }
 
 async function describeProjection(projection: Projection): Promise<unknown> {

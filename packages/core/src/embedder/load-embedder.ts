@@ -8,7 +8,7 @@ import { listedOnce, withCachedWeights } from '../model-folder/model-files.ts';
 import { readModelFolder, type ModelFolder, type ModelFolderOptions } from '../model-folder/read-model-folder.ts';
 import { readTokenizerDefinition, type TokenizerDefinition } from '../tokenizer/definition.ts';
 import { javaScriptTokenizer, type TokenizerLoader } from '../tokenizer/javascript-tokenizer.ts';
-import type { Embedder } from './embedder-types.ts';
+import type { Embedder, Receipt } from './embedder-types.ts';
 import type { Backend, Encoder, LoadOptions } from '../backend.ts';
 import type { SelfCheckResult, ModelFiles, Tokenizer } from '../types.ts';
 
@@ -23,6 +23,8 @@ export interface LoadEmbedderOptions extends ModelFolderOptions, LoadOptions {
   readonly tokenizer?: TokenizerLoader | undefined;
   /** The most tokens of a text that are read, instead of what the model says. */
   readonly maxLength?: number | undefined;
+  /** Called with the receipt of each `embed` that succeeded: for metrics. */
+  readonly onReceipt?: ((receipt: Receipt) => void) | undefined;
   /**
    * Whether the encoder is checked before it is used: it embeds a short text, and what differs from the model's own
    * values is refused. Default true.
@@ -65,6 +67,7 @@ export async function loadEmbedder(model: ModelFiles, options: LoadEmbedderOptio
       encoderFiles: read.encoderFiles,
       tokenizerHash: definition.hash,
       selfCheck,
+      onReceipt: options.onReceipt,
       notes: [...folder.notes, ...notes],
     });
   } catch (error) {

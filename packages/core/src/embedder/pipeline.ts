@@ -1,15 +1,13 @@
-import { yieldToEventLoop } from '@sentvec/platform';
+import { abortable, yieldToEventLoop, type AbortScope } from '@sentvec/platform';
 import { countUnpooledTokens, planBatches } from './batching.ts';
 import { SentvecError } from '../errors.ts';
 import { rowOf } from '../search/matrix-rows.ts';
-import type { EmbedOptions } from './embedder-types.ts';
+import type { EmbedderParts, EmbedOptions } from './embedder-types.ts';
 import type { Matrix, TokenizedText } from '../types.ts';
 import { encodeBatch, firstBrokenRow } from './encode-batch.ts';
-import type { EmbedderParts } from './parts.ts';
-import { abortable, type EmbedCall } from './embed-call.ts';
 import type { EmbedSettings } from './settings.ts';
 import type { Semaphore } from './semaphore.ts';
-import type { TextWindow, WindowReader } from './windows.ts';
+import type { TextWindow, WindowSource } from './windows.ts';
 
 /** A window of texts with the vector of each. */
 export interface EmbeddedWindow extends TextWindow {
@@ -41,7 +39,7 @@ interface LaunchedWindow {
 export class Pipeline {
   readonly #parts: EmbedderParts;
   readonly #settings: EmbedSettings;
-  readonly #call: EmbedCall;
+  readonly #call: AbortScope;
   readonly #semaphore: Semaphore;
   readonly #output: PipelineOutput;
   readonly #done = { rows: 0, tokens: 0 };
@@ -49,7 +47,7 @@ export class Pipeline {
   constructor(
     parts: EmbedderParts,
     settings: EmbedSettings,
-    call: EmbedCall,
+    call: AbortScope,
     semaphore: Semaphore,
     output: PipelineOutput,
   ) {
@@ -60,21 +58,21 @@ export class Pipeline {
     this.#output = output;
   }
 
-  async *windows(reader: WindowReader): AsyncGenerator<EmbeddedWindow, void, undefined> {
+  async *windows(source: WindowSource): AsyncGenerator<EmbeddedWindow, void, undefined> {
     const { prompt, head } = this.#settings;
     const counted = countUnpooledTokens(prompt, head.pooling, this.#parts.tokenizer, this.#tokenizeOptions());
     const unpooledTokens = await abortable(counted, this.#call.signal);
-    let launched = await this.#launchNext(reader, unpooledTokens);
+    let launched = await this.#launchNext(source, unpooledTokens);
     while (launched) {
-      const following = this.#launchNext(reader, unpooledTokens);
+      const following = this.#launchNext(source, unpooledTokens);
       following.catch(() => {});
       yield await launched.finished;
       launched = await following;
     }
   }
 
-  async #launchNext(reader: WindowReader, unpooledTokens: number): Promise<LaunchedWindow | undefined> {
-    const window = await abortable(reader.read(), this.#call.signal);
+  async #launchNext(source: WindowSource, unpooledTokens: number): Promise<LaunchedWindow | undefined> {
+    const window = await abortable(source.read(), this.#call.signal);
     if (window === undefined) return undefined;
     const tokenized = await abortable(this.#tokenize(window), this.#call.signal);
     await yieldToEventLoop();
@@ -124,7 +122,7 @@ export class Pipeline {
       const computed = encodeBatch(this.#parts.encoder, job)
         .then((matrix) => this.#deliver(matrix, window, indices, texts, vectors))
         .finally(release);
-      inFlight.push(computed.catch((error: unknown) => this.#call.fail(describeFailure(error, window, indices))));
+      inFlight.push(computed.catch((error: unknown) => this.#call.abort(describeFailure(error, window, indices))));
     }
     await abortable(Promise.all(inFlight), this.#call.signal);
     return {

@@ -1,4 +1,4 @@
-import { abortable } from './embed-call.ts';
+import { abortable, throwIfAborted } from '@sentvec/platform';
 
 /** Lets a fixed number of tasks run at once; the others wait in line. */
 export class Semaphore {
@@ -12,10 +12,10 @@ export class Semaphore {
   /**
    * Waits for a permit.
    * @returns gives the permit back; to be called once
-   * @throws the signal's reason, when it fires first
+   * @throws SentvecError `aborted`, when the signal fires first
    */
   async acquire(signal: AbortSignal): Promise<() => void> {
-    signal.throwIfAborted();
+    throwIfAborted(signal);
     if (this.#free > 0) this.#free -= 1;
     else await this.#wait(signal);
     return () => this.#release();

@@ -1,12 +1,12 @@
+/** The options of one embedding, checked and with the model's defaults filled in. */
 import { SentvecError } from '../errors.ts';
-import type { EmbedOptions } from './embedder-types.ts';
+import { outputSize, derivedHead } from '../projection/head.ts';
+import type { EmbedderParts, EmbedOptions } from './embedder-types.ts';
 import type { Head } from '../types.ts';
-import { outputSize, truncateHead } from './head.ts';
-import type { EmbedderParts } from './parts.ts';
 
-/** Options of one embedding, checked and with the model's defaults filled in. */
+/** See {@link resolveSettings}. */
 export interface EmbedSettings {
-  /** Put before each text. An empty one is no prompt. */
+  /** Put before each text. An empty prompt is no prompt. */
   readonly prompt: string | undefined;
   readonly head: Head;
   readonly dimension: number;
@@ -17,33 +17,35 @@ export interface EmbedSettings {
  * @throws SentvecError `invalid-argument`
  */
 export function resolveSettings(parts: EmbedderParts, options: EmbedOptions): EmbedSettings {
-  const { dimension, head } = truncatedHead(parts, options.truncateDim ?? parts.truncateDim);
+  const { dimension, head } = chooseHead(parts, options);
   const batchTokens = options.batchTokens ?? parts.encoder.batchTokens;
   if (!(batchTokens >= 1))
     throw new SentvecError('invalid-argument', `batchTokens is ${batchTokens}; it must be at least 1.`);
   return { prompt: resolvePrompt(parts, options), head, dimension, batchTokens };
 }
 
-/** Heads by dimension, so that a backend that prepares something for a head sees the same one in each call. */
-const truncatedHeads = new WeakMap<Head, Map<number, Head>>();
+/** Heads that were made of another one, so that a backend that prepares something for a head sees the same one again. */
+const derivedHeads = new WeakMap<Head, Map<string, Head>>();
 
-function truncatedHead(
+function chooseHead(
   parts: EmbedderParts,
-  size: number | undefined,
+  { truncateDim = parts.truncateDim, normalize = false }: EmbedOptions,
 ): { readonly dimension: number; readonly head: Head } {
   const full = outputSize(parts.head, parts.encoder.hiddenSize);
-  if (size === undefined || size === full) return { dimension: full, head: parts.head };
-  if (!Number.isInteger(size) || size < 1 || size > full) {
+  const dimension = truncateDim ?? full;
+  if (!Number.isInteger(dimension) || dimension < 1 || dimension > full) {
     throw new SentvecError(
       'invalid-argument',
-      `truncateDim is ${size}; it must be a whole number from 1 to ${full}, the dimension of ${parts.model.name}.`,
+      `truncateDim is ${dimension}; it must be a whole number from 1 to ${full}, the dimension of ${parts.model.name}.`,
     );
   }
-  const heads = truncatedHeads.get(parts.head) ?? new Map<number, Head>();
-  truncatedHeads.set(parts.head, heads);
-  const head = heads.get(size) ?? truncateHead(parts.head, size);
-  heads.set(size, head);
-  return { dimension: size, head };
+  const size = dimension === full ? undefined : dimension;
+  const heads = derivedHeads.get(parts.head) ?? new Map<string, Head>();
+  derivedHeads.set(parts.head, heads);
+  const key = `${size} ${normalize}`;
+  const head = heads.get(key) ?? derivedHead(parts.head, size, normalize);
+  heads.set(key, head);
+  return { dimension, head };
 }
 
 function resolvePrompt(parts: EmbedderParts, options: EmbedOptions): string | undefined {

@@ -1,6 +1,8 @@
-import { shouldYield, yieldToEventLoop } from '@sentvec/platform';
+/** Texts in windows, which are tokenized and sorted together: of an array, or of a stream that gives them as they come. */
+import { nextTask, shouldYield, yieldToEventLoop } from '@sentvec/platform';
 import { windowCharacters, windowTexts } from './batching.ts';
 import { SentvecError } from '../errors.ts';
+import type { TextStream } from './embedder-types.ts';
 
 /**
  * The most UTF-16 code units of a text. To report its true length all of it is tokenized, which takes some 200 bytes
@@ -8,36 +10,100 @@ import { SentvecError } from '../errors.ts';
  */
 const longestText = 2 ** 22;
 
-/** Consecutive texts of a stream. */
+/** Consecutive texts. */
 export interface TextWindow {
   readonly firstRow: number;
   readonly texts: readonly string[];
 }
 
+/** Texts, window by window. */
+export interface WindowSource {
+  /** The next window; `undefined` when there are no more texts. */
+  read(): Promise<TextWindow | undefined>;
+}
+
 /**
- * Reads a stream of texts window by window, where the windows depend on the texts alone.
- * @throws SentvecError `invalid-text` at a value that is not a string
+ * A copy of the texts of an array, whatever becomes of the array. A bad text is found before any is embedded.
+ * @throws SentvecError `invalid-argument` when it is no array, `invalid-text`
  */
-export class WindowReader {
+export async function checkedTexts(texts: readonly unknown[]): Promise<readonly string[]> {
+  if (!Array.isArray(texts))
+    throw new SentvecError(
+      'invalid-argument',
+      `embed() takes a text or an array of texts, not ${kindOf(texts)}. For other sources of texts there is embedStream().`,
+    );
+  const checked: string[] = [];
+  for (let row = 0; row < texts.length; row += 1) {
+    const text: unknown = texts[row];
+    checkText(text, row);
+    checked.push(text);
+    if (shouldYield()) await yieldToEventLoop();
+  }
+  return checked;
+}
+
+/** The windows of an array of texts. Where they end depends on the texts alone. */
+export function windowsOf(texts: readonly string[]): WindowSource {
+  let next = 0;
+  return {
+    read: async () => {
+      const firstRow = next;
+      for (let characters = 0; next < texts.length && !isFull(next - firstRow, characters); next += 1)
+        characters += texts[next]!.length;
+      return next === firstRow ? undefined : { firstRow, texts: texts.slice(firstRow, next) };
+    },
+  };
+}
+
+function isFull(texts: number, characters: number): boolean {
+  return texts >= windowTexts || characters >= windowCharacters;
+}
+
+type Answer = IteratorResult<unknown>;
+
+/** Reads a stream of texts window by window. A window ends early when its first text has waited too long for the next. */
+export class StreamWindows implements WindowSource {
   readonly #source: AsyncIterator<unknown> | Iterator<unknown>;
+  readonly #maxWait: number;
   #row = 0;
-  #reading = false;
+  /** What the source was asked for and has not been taken yet. */
+  #asked: Answer | PromiseLike<Answer> | undefined;
   #ended = false;
 
-  constructor(texts: AsyncIterable<string> | Iterable<string>) {
+  /**
+   * @param maxWait see {@link EmbedStreamOptions.maxWait}
+   * @throws SentvecError `invalid-argument`
+   */
+  constructor(texts: TextStream, maxWait = 100) {
+    if (!isStream(texts))
+      throw new SentvecError(
+        'invalid-argument',
+        `embedStream() takes an iterable or async iterable of texts, not ${kindOf(texts)}. For a single text there is embed().`,
+      );
+    if (!(maxWait >= 0))
+      throw new SentvecError('invalid-argument', `maxWait is ${String(maxWait)}; it must be at least 0 milliseconds.`);
+    this.#maxWait = maxWait;
     this.#source = Symbol.asyncIterator in texts ? texts[Symbol.asyncIterator]() : texts[Symbol.iterator]();
   }
 
-  /** The next window; `undefined` when there are no more texts. */
+  /** @throws SentvecError `invalid-text` at a value that is not a text; what the source throws */
   async read(): Promise<TextWindow | undefined> {
     const firstRow = this.#row;
     const texts: string[] = [];
-    for (let characters = 0; !this.#ended && texts.length < windowTexts && characters < windowCharacters;) {
-      const text = await this.#next();
-      if (text === undefined) break;
-      texts.push(text);
-      characters += text.length;
-      if (shouldYield()) await yieldToEventLoop();
+    let deadline: Deadline | undefined;
+    try {
+      for (let characters = 0; !this.#ended && !isFull(texts.length, characters);) {
+        const asked = this.#ask();
+        if (deadline !== undefined && 'then' in asked && (await deadline.passesBefore(asked))) break;
+        const text = await this.#take(asked);
+        if (text === undefined) break;
+        texts.push(text);
+        characters += text.length;
+        deadline ??= new Deadline(this.#maxWait);
+        if (shouldYield()) await yieldToEventLoop();
+      }
+    } finally {
+      deadline?.clear();
     }
     return texts.length === 0 ? undefined : { firstRow, texts };
   }
@@ -50,46 +116,85 @@ export class WindowReader {
     if (this.#ended) return;
     this.#ended = true;
     const closed = Promise.resolve(this.#source.return?.());
-    if (this.#reading) closed.catch(() => {});
-    else await closed;
+    if (this.#asked === undefined) await closed;
+    else closed.catch(() => {});
   }
 
-  async #next(): Promise<string | undefined> {
-    this.#reading = true;
-    let step: IteratorResult<unknown>;
+  #ask(): Answer | PromiseLike<Answer> {
+    return (this.#asked ??= this.#source.next());
+  }
+
+  async #take(asked: Answer | PromiseLike<Answer>): Promise<string | undefined> {
+    let answer: Answer;
     try {
-      step = await this.#source.next();
+      answer = await asked;
     } catch (error) {
       this.#ended = true;
       throw error;
     } finally {
-      this.#reading = false;
+      this.#asked = undefined;
     }
-    if (step.done) {
+    if (answer.done) {
       this.#ended = true;
       return undefined;
     }
-    checkText(step.value, this.#row);
+    checkText(answer.value, this.#row);
     this.#row += 1;
-    return step.value;
+    return answer.value;
   }
 }
 
-/** Finds a bad text before any is embedded. @throws SentvecError `invalid-text` */
-export async function checkTexts(texts: readonly unknown[]): Promise<void> {
-  for (let row = 0; row < texts.length; row += 1) {
-    checkText(texts[row], row);
-    if (shouldYield()) await yieldToEventLoop();
+/** Setting a timer for longer than this makes it fire at once. */
+const longestTimer = 2 ** 31 - 1;
+
+/** A moment from which on a window waits for no further text. */
+class Deadline {
+  readonly #timer: ReturnType<typeof setTimeout>;
+  readonly #passing: Promise<void>;
+  #passed = false;
+
+  constructor(milliseconds: number) {
+    let pass = (): void => {};
+    this.#passing = new Promise((resolve) => {
+      pass = resolve;
+    });
+    this.#timer = setTimeout(
+      () => {
+        this.#passed = true;
+        pass();
+      },
+      Math.min(milliseconds, longestTimer),
+    );
   }
+
+  /** Whether the moment comes first. After it, an answer has one turn of the event loop: what is ready counts as there. */
+  async passesBefore(answer: PromiseLike<unknown>): Promise<boolean> {
+    const end = this.#passed ? nextTask() : this.#passing;
+    // A failure is thrown where the answer is taken.
+    const answered = answer.then(
+      () => false,
+      () => false,
+    );
+    return Promise.race([answered, end.then(() => true)]);
+  }
+
+  clear(): void {
+    clearTimeout(this.#timer);
+  }
+}
+
+function isStream(texts: unknown): boolean {
+  return typeof texts === 'object' && texts !== null && (Symbol.asyncIterator in texts || Symbol.iterator in texts);
 }
 
 /** @throws SentvecError `invalid-text` when the value is not a string, or too long to be tokenized in bounded memory */
 function checkText(value: unknown, row: number): asserts value is string {
   if (typeof value !== 'string') {
-    const kind = value === null ? 'null' : Array.isArray(value) ? 'an array' : `of type ${typeof value}`;
-    throw new SentvecError('invalid-text', `Row ${row} is ${kind}, not a text. Leave it out, or make a string of it.`, {
-      row,
-    });
+    throw new SentvecError(
+      'invalid-text',
+      `Row ${row} is ${kindOf(value)}, not a text. Leave it out, or make a string of it.`,
+      { row },
+    );
   }
   if (value.length <= longestText) return;
   throw new SentvecError(
@@ -97,4 +202,9 @@ function checkText(value: unknown, row: number): asserts value is string {
     `Row ${row} has ${value.length} characters; a text may have at most ${longestText}. Cut it into parts: a model reads the first ones only.`,
     { row },
   );
+}
+
+function kindOf(value: unknown): string {
+  if (value === null || value === undefined) return String(value);
+  return Array.isArray(value) ? 'an array' : `of type ${typeof value}`;
 }

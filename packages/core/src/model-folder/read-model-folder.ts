@@ -1,7 +1,7 @@
 import { SentvecError } from '../errors.ts';
 import { createPooling } from '../pooling/pooling.ts';
 import { resolvePooling } from '../pooling/pooling-plugin.ts';
-import { loadStaticEmbedding } from '../embedder/static-embedding.ts';
+import { loadStaticEmbedding } from './static-embedding.ts';
 import type { Head, ModelFiles } from '../types.ts';
 import { readConfigFile, type ConfigFile } from './config-file.ts';
 import type { EncoderPart, ModelFolder, ModelFolderOptions } from './model-folder.ts';

@@ -1,4 +1,4 @@
-import { applyHead } from '../embedder/head.ts';
+import { applyHead } from '../projection/head.ts';
 import { SentvecError } from '../errors.ts';
 import type { Backend, Encoder } from '../backend.ts';
 import type { SelfCheckResult, Head, Matrix, ModelFiles, TokenEmbeddings, Tokenizer } from '../types.ts';

@@ -1,6 +1,7 @@
+/** What follows the encoder, applied in slices: a pooling, then projections in order. */
 import { shouldYield, yieldToEventLoop } from '@sentvec/platform';
 import { SentvecError } from '../errors.ts';
-import { applyProjections, projectionOutputSize } from '../projection/projection.ts';
+import { applyProjections, projectionOutputSize } from './projection.ts';
 import type { Head, Matrix, Projection, TokenBatch, TokenEmbeddings } from '../types.ts';
 
 /** Multiplications, or numbers read, that a step may take: about 2 ms. */
@@ -32,16 +33,22 @@ export function outputSize(head: Head, hiddenSize: number): number {
 }
 
 /**
- * The head with its vectors cut to `size` entries, and normalized again when the head ends with a normalization.
- * (Kusupati et al. 2022, Matryoshka Representation Learning.)
+ * The head with its vectors cut to `size` entries, which are left as they are, as `truncate_dim` of
+ * sentence-transformers does (Kusupati et al. 2022, Matryoshka Representation Learning), and with `normalize` divided by
+ * their length.
+ * @param size `undefined` leaves them whole
+ * @returns the head itself when nothing changes
  */
-export function truncateHead(head: Head, size: number): Head {
-  const cut: Projection = { kind: 'truncate', size };
-  const normalizes = head.projections.findLast((projection) => projection.kind !== 'truncate')?.kind === 'normalize';
-  return {
-    pooling: head.pooling,
-    projections: [...head.projections, cut, ...(normalizes ? [{ kind: 'normalize' } as const] : [])],
-  };
+export function derivedHead(head: Head, size: number | undefined, normalize: boolean): Head {
+  const added: Projection[] = [
+    ...(size === undefined ? [] : [{ kind: 'truncate', size } as const]),
+    ...(normalize && !(size === undefined && endsNormalized(head)) ? [{ kind: 'normalize' } as const] : []),
+  ];
+  return added.length === 0 ? head : { pooling: head.pooling, projections: [...head.projections, ...added] };
+}
+
+function endsNormalized({ projections }: Head): boolean {
+  return projections.at(-1)?.kind === 'normalize';
 }
 
 function poolRows(head: Head, tokens: TokenEmbeddings, batch: TokenBatch, row: number, count: number): Matrix {

@@ -1,6 +1,6 @@
 import { shouldYield, yieldToEventLoop } from '@sentvec/platform';
 import { SentvecError, throwIfAborted } from '../errors.ts';
-import { outputSize } from './head.ts';
+import { outputSize } from '../projection/head.ts';
 import { applyProjections } from '../projection/projection.ts';
 import { readWeights, type Weights } from '../weights/read-weights.ts';
 import type { EncodeOptions, EncodePooledOptions, Encoder } from '../backend.ts';
@@ -80,9 +80,9 @@ class StaticEmbedding implements Encoder {
   async encode(batch: TokenBatch, options: EncodeOptions = {}): Promise<TokenEmbeddings> {
     const size = this.hiddenSize;
     const data = new Float32Array(batch.ids.length * size);
-    await this.#yieldToEventLoop(options);
+    await this.#yield(options);
     for (let token = 0; token < batch.ids.length; token++) {
-      if (token % tokensOfStep === tokensOfStep - 1) await this.#yieldToEventLoop(options);
+      if (token % tokensOfStep === tokensOfStep - 1) await this.#yield(options);
       if (batch.mask[token] !== 0)
         copyVector(this.#aliveTable(), batch.ids[token]!, data.subarray(token * size, (token + 1) * size));
     }
@@ -92,12 +92,12 @@ class StaticEmbedding implements Encoder {
   /** The mean without a vector for each token in between; other poolings are left to the caller. */
   async encodePooled(batch: TokenBatch, head: Head, options: EncodePooledOptions = {}): Promise<Matrix | undefined> {
     if (head.pooling.modes?.join() !== 'mean') return undefined;
-    await this.#yieldToEventLoop(options);
+    await this.#yield(options);
     const means = await this.#means(batch, options.poolingMask ?? batch.mask, options);
     const cols = outputSize(head, means.cols);
     const result = new Float32Array(batch.rows * cols);
     for (let row = 0; row < batch.rows; row += rowsOfStep) {
-      await this.#yieldToEventLoop(options);
+      await this.#yield(options);
       const data = means.data.subarray(row * means.cols, (row + rowsOfStep) * means.cols);
       const step = applyProjections(head.projections, { data, rows: data.length / means.cols, cols: means.cols });
       result.set(step.data, row * cols);
@@ -117,7 +117,7 @@ class StaticEmbedding implements Encoder {
       sums.fill(0);
       let count = 0;
       for (let column = 0; column < cols; column++) {
-        if (column % tokensOfStep === 0) await this.#yieldToEventLoop(options);
+        if (column % tokensOfStep === 0) await this.#yield(options);
         const token = row * cols + column;
         if (mask[token] === 0) continue;
         addVector(this.#aliveTable(), ids[token]!, sums);
@@ -128,7 +128,7 @@ class StaticEmbedding implements Encoder {
     return { data, rows, cols: size };
   }
 
-  async #yieldToEventLoop({ signal }: EncodeOptions): Promise<void> {
+  async #yield({ signal }: EncodeOptions): Promise<void> {
     if (shouldYield()) await yieldToEventLoop();
     throwIfAborted(signal);
     this.#aliveTable();

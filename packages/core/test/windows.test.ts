@@ -1,0 +1,111 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { StreamWindows } from '../src/embedder/windows.ts';
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+/** A stream of texts that come when the test says so. */
+class Source implements AsyncIterable<string>, AsyncIterator<string> {
+  readonly charAt?: undefined;
+  #give: ((text: string) => void) | undefined;
+  closed = false;
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  next(): Promise<IteratorResult<string>> {
+    return new Promise((resolve) => {
+      this.#give = (value) => resolve({ done: false, value });
+    });
+  }
+
+  return(): Promise<IteratorResult<string>> {
+    this.closed = true;
+    return Promise.resolve({ done: true, value: undefined });
+  }
+
+  /** Answers the reader, which asks first. */
+  async give(text: string): Promise<void> {
+    await settle();
+    const give = this.#give!;
+    this.#give = undefined;
+    give(text);
+    await settle();
+  }
+}
+
+/** Lets everything run that is ready. */
+const settle = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
+
+test('a window ends when its first text has waited for 100 ms, and no text is lost', async () => {
+  const source = new Source();
+  const windows = new StreamWindows(source);
+  const first = windows.read();
+  await source.give('a');
+  await vi.advanceTimersByTimeAsync(60);
+  await source.give('b');
+  let ended = false;
+  void first.then(() => (ended = true));
+  await vi.advanceTimersByTimeAsync(39);
+  await settle();
+  expect(ended).toBe(false);
+  await vi.advanceTimersByTimeAsync(1);
+  expect(await first).toEqual({ firstRow: 0, texts: ['a', 'b'] });
+  // The answer that was awaited then is the first text of the next window, which waits as long as it takes.
+  const second = windows.read();
+  await vi.advanceTimersByTimeAsync(10_000);
+  await source.give('c');
+  await vi.advanceTimersByTimeAsync(100);
+  expect(await second).toEqual({ firstRow: 2, texts: ['c'] });
+});
+
+test('the wait is an option; texts that are ready are taken along, however long that takes', async () => {
+  const source = new Source();
+  const windows = new StreamWindows(source, 0);
+  const window = windows.read();
+  await source.give('a');
+  await vi.advanceTimersByTimeAsync(0);
+  expect(await window).toEqual({ firstRow: 0, texts: ['a'] });
+  async function* ready(): AsyncGenerator<string> {
+    for (let row = 0; row < 3000; row += 1) {
+      if (row % 100 === 0) vi.advanceTimersByTime(60);
+      yield `${row}`;
+    }
+  }
+  const all = new StreamWindows(ready());
+  expect((await all.read())?.texts).toHaveLength(2048);
+  expect((await all.read())?.texts).toHaveLength(3000 - 2048);
+  expect(await all.read()).toBeUndefined();
+});
+
+test('a stream that fails after the wait fails the next read', async () => {
+  async function* failing(): AsyncGenerator<string> {
+    yield 'a';
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    throw new Error('the disk is gone');
+  }
+  const windows = new StreamWindows(failing());
+  const window = windows.read();
+  await vi.advanceTimersByTimeAsync(600);
+  expect(await window).toEqual({ firstRow: 0, texts: ['a'] });
+  await expect(windows.read()).rejects.toThrow('the disk is gone');
+});
+
+test('a wait that is no number of milliseconds is refused; one without end is none', async () => {
+  for (const maxWait of [-1, Number.NaN])
+    expect(() => new StreamWindows([], maxWait)).toThrow(expect.objectContaining({ code: 'invalid-argument' }));
+  const source = new Source();
+  const window = new StreamWindows(source, Infinity).read();
+  await source.give('a');
+  await vi.advanceTimersByTimeAsync(1e9);
+  await source.give('b');
+  let ended = false;
+  void window.then(() => (ended = true));
+  await settle();
+  expect(ended).toBe(false);
+});
