@@ -11,3 +11,13 @@ export {
   type TemporaryFile,
   type WriteOptions,
 } from './node/atomic-write.ts';
+export { transferred, type CallContext, type Caller, type CallOptions, type Handlers } from './node/channel.ts';
+export {
+  serveThread,
+  startThread,
+  type ServeOptions,
+  type Thread,
+  type ThreadOptions,
+  type ThreadProtocol,
+  type ThreadService,
+} from './node/threads.ts';
