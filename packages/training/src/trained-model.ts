@@ -1,7 +1,9 @@
+// The folder of a trained model: what of the old one stays, and its weights in every form that is written.
 import { readEncoder, recordEncoder } from '@sentvec/architectures';
 import {
   memoryModel,
   readJson,
+  readJsonObject,
   readModelFolder,
   readWeights,
   SentvecError,
@@ -29,9 +31,10 @@ export function trainedWeights(
 }
 
 /**
- * The files of a model with trained weights in place of its own: the encoder's `model.safetensors`, the weights of
- * dense and layer-norm modules, and `onnx/model.onnx` recorded anew. Everything else is carried over: configuration,
- * tokenizer, modules.
+ * The files of a model with trained weights: the encoder's `model.safetensors`, the weights of dense and layer-norm
+ * modules, and `onnx/model.onnx` recorded anew. Configuration, tokenizer, modules, custom code and licence are carried
+ * over. Nothing else is, because it may speak of the old weights: other forms and quantizations of them, a self-check,
+ * results of evaluations, the model card.
  */
 export async function trainedModelFiles(
   files: ModelFiles,
@@ -40,13 +43,20 @@ export async function trainedModelFiles(
 ): Promise<FileContents> {
   const folder = await readModelFolder(files);
   const prefix = folder.encoderPath === '' ? '' : `${folder.encoderPath}/`;
+  const modules = await readModules(files);
+  const folders = new Set(['', ...modules.map(({ path }) => path)]);
   const contents: Record<string, Uint8Array> = {};
   for (const path of await files.list()) {
-    if (!isReplaced(path, prefix)) contents[path] = await files.read(path);
+    const slash = path.lastIndexOf('/');
+    const name = path.slice(slash + 1);
+    if (folders.has(path.slice(0, Math.max(0, slash))) && carriedFiles.some((names) => names.test(name)))
+      contents[path] = await files.read(path);
   }
+  const config = await floatConfig(folder.encoderFiles);
+  if (config !== undefined) contents[`${prefix}config.json`] = config;
   const weights = folder.encoder === 'static' ? staticWeights : encoderWeights;
   contents[`${prefix}model.safetensors`] = await weights(folder.encoderFiles, model, trained);
-  for (const [path, index] of await projectionModules(files)) {
+  for (const [path, index] of projectionModules(modules)) {
     contents[`${path}/model.safetensors`] = await moduleWeights(subfolder(files, path), index, trained);
   }
   if (folder.encoder === 'transformer') {
@@ -56,15 +66,28 @@ export async function trainedModelFiles(
   return contents;
 }
 
-/** Weights in every form, which would now be of another model, and the old model card. */
-function isReplaced(path: string, prefix: string): boolean {
-  const own = path.startsWith(prefix) ? path.slice(prefix.length) : path;
-  return (
-    path === 'README.md' ||
-    own.startsWith('onnx/') ||
-    own.startsWith('openvino/') ||
-    /^(model.*\.safetensors(\.index\.json)?|.*\.(bin|h5|msgpack|onnx|ot))$/.test(own)
-  );
+/** Names of the files that stay as they are when weights change. */
+const carriedFiles: readonly RegExp[] = [
+  /^(modules|config|config_sentence_transformers|sentence_\w+_config|router_config)\.json$/,
+  /^(tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab|unigram|chat_template)\.json$/,
+  /^(vocab\.txt|merges\.txt|chat_template\.jinja|.+\.model)$/,
+  /^(modeling|configuration|tokenization|custom)_\w+\.py$/,
+  /^(LICEN[CS]E|NOTICE)/,
+];
+
+/**
+ * The encoder's `config.json`, where it says that the weights are quantized or in half precision: those that are written
+ * are float32. `undefined`: it may stay as it is.
+ */
+async function floatConfig(files: ModelFiles): Promise<Uint8Array | undefined> {
+  const config = await readJsonObject(files, 'config.json');
+  if (config === undefined) return undefined;
+  const { quantization_config: _, ...rest } = config;
+  const changed: Record<string, unknown> = { ...rest };
+  for (const key of ['dtype', 'torch_dtype']) if (typeof rest[key] === 'string') changed[key] = 'float32';
+  return JSON.stringify(changed) === JSON.stringify(config)
+    ? undefined
+    : new TextEncoder().encode(`${JSON.stringify(changed, undefined, 2)}\n`);
 }
 
 async function encoderWeights(
@@ -100,9 +123,18 @@ function isFloat(type: string): boolean {
   return type.startsWith('F') || type === 'BF16';
 }
 
+/** A part of the model, as `modules.json` lists it. */
+interface ModuleEntry {
+  readonly type: string;
+  readonly path: string;
+}
+
+async function readModules(files: ModelFiles): Promise<readonly ModuleEntry[]> {
+  return ((await readJson(files, 'modules.json')) ?? []) as readonly ModuleEntry[];
+}
+
 /** The folders of modules that are projections with weights, with their number among all projections. */
-async function projectionModules(files: ModelFiles): Promise<[path: string, index: number][]> {
-  const modules = ((await readJson(files, 'modules.json')) ?? []) as { type: string; path: string }[];
+function projectionModules(modules: readonly ModuleEntry[]): [path: string, index: number][] {
   const projections = modules.filter(({ type }) => /\.(Dense|LayerNorm|Normalize)$/.test(type));
   return projections.flatMap(({ type, path }, index) =>
     type.endsWith('.Normalize') ? [] : [[path, index] as [string, number]],

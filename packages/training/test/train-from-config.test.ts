@@ -26,6 +26,15 @@ test('a trained folder scores what training said, on onnxruntime and on the plai
   expect(worst / largest).toBeLessThan(1e-5);
   const card = await readFile(join(output, 'README.md'), 'utf8');
   expect(card).toContain('| pairs.jsonl | 160 | 2 | CosineSimilarityLoss');
+  const history = (await readFile(join(output, 'history.jsonl'), 'utf8')).trimEnd().split('\n');
+  const lines = history.map((line) => JSON.parse(line) as { step: number; loss?: number; score?: number });
+  expect(lines.filter(({ loss }) => loss !== undefined).map(({ step }) => step)).toEqual(
+    Array.from({ length: 40 }, (_, i) => i + 1),
+  );
+  expect(lines.flatMap(({ step, score }) => (score === undefined ? [] : [[step, score]]))).toEqual(
+    outcome.history.evaluations.map(({ step, score }) => [step, score]),
+  );
+  expect(lines.map(({ step }) => step)).toEqual(lines.map(({ step }) => step).toSorted((a, b) => a - b));
   const report = await readFile(join(output, 'report.html'), 'utf8');
   expect(report).toContain('<polyline');
   expect(report).not.toMatch(/https?:\/\//);

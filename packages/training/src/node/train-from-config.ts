@@ -19,7 +19,7 @@ import { loadTrainable, type LoadedTrainable } from './load-trainable.ts';
 import { modelCard } from './model-card.ts';
 import { onnxEngine } from './onnx-engine.ts';
 import { curvesImage } from './training-curves.ts';
-import { trainingReport, type PairComparison } from './training-report.ts';
+import { historyLines, trainingReport, type PairComparison } from './training-report.ts';
 import { mustBeFree, writeFolder } from './write-folder.ts';
 
 /** What {@link trainFromConfig} needs besides the configuration. */
@@ -41,7 +41,7 @@ export interface TrainedFolder {
 
 /**
  * Trains a model as a configuration says, and writes it as a sentence-transformers folder with `onnx/model.onnx`, a
- * model card (`README.md`) and `report.html`. While it trains, its checkpoint lies beside the output, in
+ * model card (`README.md`), `report.html` and `history.jsonl`. While it trains, its checkpoint lies beside the output, in
  * `OUTPUT.checkpoint.safetensors`.
  * @throws SentvecError as `train`, and `invalid-output` when the output folder or a checkpoint is in the way
  */
@@ -99,6 +99,7 @@ export async function trainFromConfig(config: TrainingConfig, options: TrainFrom
       ...files,
       'README.md': modelCard(described),
       'curves.svg': curvesImage(outcome.history),
+      'history.jsonl': historyLines(outcome.history),
       'report.html': trainingReport(described, pairs),
     });
     await rm(checkpoint, { force: true });

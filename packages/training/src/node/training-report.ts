@@ -1,4 +1,6 @@
+// What is written beside a trained model to look at its run by: a page with curves and pairs, and a line for each step.
 import { basename } from 'node:path';
+import type { TrainingHistory } from '../training-history.ts';
 import type { RunDescription } from './run-description.ts';
 import { chartHeight, chartWidth, curvesOf, describeCurve, drawCurve, type Curve } from './training-curves.ts';
 
@@ -43,6 +45,17 @@ ${pairs.map(pairRow).join('\n')}
 <pre>${escape(JSON.stringify(config, undefined, 2))}</pre>
 </html>
 `;
+}
+
+/**
+ * `history.jsonl`: a line for each step (`step`, `loss`, `learningRate`, `gradientNorm`) and for each evaluation (`step`,
+ * `score`, `metrics`), in the order in which they happened. Step 0 is before training.
+ */
+export function historyLines({ steps, evaluations }: TrainingHistory): string {
+  const lines = [...evaluations, ...steps].sort(
+    (a, b) => a.step - b.step || Number('score' in a) - Number('score' in b),
+  );
+  return lines.map((line) => `${JSON.stringify(line)}\n`).join('');
 }
 
 function figure(curve: Curve): string {
