@@ -3,9 +3,6 @@ import { onBackend, openRuntime, type Runtime, type TfTensor } from '@sentvec/ba
 import '@tensorflow/tfjs';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { random } from '../../architectures/test/operation-cases.ts';
-import { kernelModuleBinary, relaxedKernelModuleBinary } from '../src/kernels/kernel-module-binary.ts';
-import { withRelaxedSimd } from '../src/node/relaxed-simd.ts';
-import type { KernelModule } from '../src/kernels/kernel-module.ts';
 import { fromPlain, largestDifference, tidied, toPlain } from './plain-tensors.ts';
 
 let wasm: Runtime;
@@ -141,35 +138,5 @@ describe.each([1, 4, 5, 23])('functions of %i entries', (count) => {
     expect(
       differenceFromCpu((tf) => [tf.erf(tf.mul(fromPlain(tf, x), 4)), tf.erf(tf.mul(fromPlain(tf, x), 1e4))]),
     ).toBeLessThan(tolerance);
-  });
-});
-
-const binaries = { 'with SIMD': kernelModuleBinary, 'with relaxed SIMD': relaxedKernelModuleBinary };
-
-describe.each(Object.entries(binaries))('the module for engines %s', (name, base64) => {
-  const binary = Uint8Array.from(Buffer.from(base64, 'base64'));
-  const compiled = withRelaxedSimd(() => (WebAssembly.validate(binary) ? new WebAssembly.Module(binary) : undefined));
-
-  it.skipIf(compiled === undefined)(`multiplies (skipped where the engine of Node is none ${name})`, () => {
-    const memory = new WebAssembly.Memory({ initial: 4 });
-    const kernels = new WebAssembly.Instance(compiled!, { tensorflow: { memory } }).exports as unknown as KernelModule;
-    for (const [rows, inner, cols] of sizes) {
-      const [a, b, bias] = [random([rows, inner], 20), random([cols, inner], 21), random([cols], 22)].map(({ data }) =>
-        Float32Array.from(data),
-      );
-      const places = [64, 64 + a!.byteLength, 64 + a!.byteLength + b!.byteLength] as const;
-      for (const [index, data] of [a, b, bias].entries())
-        new Float32Array(memory.buffer, places[index], data!.length).set(data!);
-      const target = places[2] + bias!.byteLength;
-      kernels.matrixProduct(places[0], places[1], target, places[2], rows, cols, inner);
-      const found = new Float32Array(memory.buffer, target, rows * cols);
-      for (let row = 0; row < rows; row += 1) {
-        for (let col = 0; col < cols; col += 1) {
-          let sum = bias![col]!;
-          for (let k = 0; k < inner; k += 1) sum += a![row * inner + k]! * b![col * inner + k]!;
-          expect(Math.abs(found[row * cols + col]! - sum)).toBeLessThan(1e-5);
-        }
-      }
-    }
   });
 });

@@ -1,25 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import loadWabt from 'wabt';
-import { scoreKernelsText } from '../kernels/score-kernels.ts';
-import { portableRuntime, webAssemblyRuntime, type ScoreRuntime, type Scoring } from '../src/search/score-functions.ts';
+import { portableScores, type ScoreRuntime, type Scoring, webAssemblyScores } from '@sentvec/kernels';
 import { ScoreKernel } from '../src/search/score-kernel.ts';
 import { randomBytes, randomMatrix } from './random-vectors.ts';
 
-const webAssembly = webAssemblyRuntime()!;
+const webAssembly = webAssemblyScores()!;
 
 describe('score kernels', () => {
-  it('are compiled from kernels/score-kernels.ts (`vitest -u` compiles them again)', async () => {
-    const wabt = await loadWabt();
-    const { buffer } = wabt.parseWat('score-kernels.wat', scoreKernelsText, { simd: true }).toBinary({});
-    const source = `// Made from kernels/score-kernels.ts by test/score-kernel.test.ts.
-
-/** A WebAssembly module with a function for each {@link Scoring}, in base64. */
-export const scoreKernelsBinary: string =
-  '${Buffer.from(buffer).toString('base64')}';
-`;
-    await expect(source).toMatchFileSnapshot('../src/search/score-kernels-binary.ts');
-  });
-
   const shapes = [
     { queries: 1, rows: 1, entries: 1 },
     { queries: 3, rows: 5, entries: 7 },
@@ -41,7 +27,7 @@ export const scoreKernelsBinary: string =
     '$scoring: the same bits in WebAssembly and in TypeScript, $queries × $rows of $entries',
     ({ queries, rows, entries, scoring }) => {
       const [x, y] = [entriesFor(scoring, queries * entries, 1), entriesFor(scoring, rows * entries, 2)];
-      const [fast, portable] = [webAssembly, portableRuntime].map((runtime) =>
+      const [fast, portable] = [webAssembly, portableScores].map((runtime) =>
         scoreAll(runtime, scoring, x, y, entries),
       );
       expect(fast).toEqual(portable);

@@ -7,7 +7,7 @@ import {
   type SearchHit,
 } from '@sentvec/core';
 import { describe, expect, it } from 'vitest';
-import { portableRuntime } from '../src/search/score-functions.ts';
+import { portableScores } from '@sentvec/kernels';
 import { scanScores } from '../src/search/score-scan.ts';
 import { VectorScorer } from '../src/search/vector-scorer.ts';
 import { randomMatrix } from './random-vectors.ts';
@@ -135,7 +135,7 @@ describe('semanticSearch', () => {
   it.each(similarityFunctions)('gives the same bits without WebAssembly: %s', async (measure) => {
     const [queries, corpus] = [randomMatrix(5, 21, 10), randomMatrix(300, 21, 11)];
     const [fast, portable] = await Promise.all(
-      [undefined, portableRuntime].map(async (runtime) => {
+      [undefined, portableScores].map(async (runtime) => {
         const scores: number[] = [];
         const scorer = new VectorScorer(queries, measure, 3, runtime);
         await scanScores(

@@ -1,8 +1,5 @@
-import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { AdamW, Parameters } from '@sentvec/training';
-// @ts-expect-error a script without declarations
-import { compile } from '../kernels/compile.mjs';
 
 /** AdamW with clipping, entry by entry in double precision, after the description of torch.optim.AdamW. */
 function reference(weights: number[], decays: boolean[], gradientsOfSteps: number[][], learningRate: number) {
@@ -58,10 +55,4 @@ test('a gradient that is not finite shows in the norm', () => {
   const parameters = new Parameters([{ name: 'w', shape: [4], data: new Float32Array(4) }]);
   parameters.gradients[2] = Number.NaN;
   expect(new AdamW(parameters).gradientNorm()).toBeNaN();
-});
-
-test('the compiled kernel belongs to its source', async () => {
-  expect(readFileSync(new URL('../src/optimizer/kernel-bytes.ts', import.meta.url), 'utf8').replace(/\s+/g, ' ')).toBe(
-    (await compile()).replace(/\s+/g, ' '),
-  );
 });

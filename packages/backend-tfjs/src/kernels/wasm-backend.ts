@@ -42,7 +42,7 @@ export async function registerWasmBackend(tf: TensorFlow, paths?: WasmPaths): Pr
     const backend = (await withoutListeners(() =>
       withoutThreads(tf, () => tf.findBackendFactory('wasm')()),
     )) as BackendWasm;
-    await attachKernels(backend);
+    attachKernels(backend);
     return backend;
   });
   // Another call may have been quicker.

@@ -1,7 +1,7 @@
 import { SentvecError } from '../errors.ts';
 import { quantize, type QuantizedMatrix, type QuantizedPrecision } from './quantization.ts';
 import { ScoreKernel, type PackedVectors } from './score-kernel.ts';
-import type { ScoreRuntime, Scoring } from './score-functions.ts';
+import type { ScoreRuntime, Scoring } from '@sentvec/kernels';
 import { rowsPerBlock, type BlockScorer } from './score-scan.ts';
 import type { Matrix } from '../types.ts';
 import { checkSameLength } from './vector-checks.ts';

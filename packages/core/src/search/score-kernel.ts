@@ -1,4 +1,4 @@
-import { bestRuntime, type ScoreMemory, type ScoreRuntime, type Scoring } from './score-functions.ts';
+import { bestScores, type ScoreMemory, type ScoreRuntime, type Scoring } from '@sentvec/kernels';
 
 /** Vectors as the kernel sees them: `bytesPerVector` bytes each, one after the other. */
 export interface PackedVectors {
@@ -43,7 +43,7 @@ export class ScoreKernel {
     bytesPerVector: number,
     queryCapacity: number,
     rowCapacity: number,
-    runtime: ScoreRuntime = bestRuntime(),
+    runtime: ScoreRuntime = bestScores(),
   ) {
     this.#stride = roundUp(bytesPerVector, alignment);
     const queries = roundUp(queryCapacity, queriesPerTile);

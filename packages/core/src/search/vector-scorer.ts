@@ -1,6 +1,6 @@
 import { ScoreKernel, type PackedVectors } from './score-kernel.ts';
 import { rowsPerBlock, type BlockScorer } from './score-scan.ts';
-import type { ScoreRuntime, Scoring } from './score-functions.ts';
+import type { ScoreRuntime, Scoring } from '@sentvec/kernels';
 import { leastLength } from './similarity.ts';
 import type { Matrix, SimilarityFunction } from '../types.ts';
 

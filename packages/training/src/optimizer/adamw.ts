@@ -1,4 +1,4 @@
-import { kernelBytes } from './kernel-bytes.ts';
+import { type OptimizerKernels, optimizerKernels } from '@sentvec/kernels';
 import type { Parameters, ParameterSlot } from './parameters.ts';
 
 /** Settings of {@link AdamW} that stay the same through a run. */
@@ -18,11 +18,6 @@ export interface AdamWOptions {
   readonly clipNorm?: number;
 }
 
-interface Kernel {
-  sumOfSquares(x: number, count: number): number;
-  update(...values: readonly number[]): void;
-}
-
 /**
  * Adam with decoupled weight decay (Loshchilov and Hutter, 2019) and clipping by global norm, as `torch.optim.AdamW`
  * computes it, over the flat buffers of {@link Parameters}. WebAssembly SIMD: 7 million parameters take about 6 ms on
@@ -33,22 +28,20 @@ export class AdamW {
   steps = 0;
   readonly #parameters: Parameters;
   readonly #options: Required<AdamWOptions>;
-  readonly #kernel: Kernel;
+  readonly #kernels: OptimizerKernels;
   readonly #runs: readonly { readonly offset: number; readonly count: number; readonly decays: boolean }[];
 
   constructor(parameters: Parameters, options: AdamWOptions = {}) {
     this.#parameters = parameters;
     this.#options = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.01, clipNorm: 1, ...options };
-    const module = new WebAssembly.Module(Uint8Array.from(atob(kernelBytes), (character) => character.charCodeAt(0)));
-    const instance = new WebAssembly.Instance(module, { environment: { memory: parameters.memory } });
-    this.#kernel = instance.exports as unknown as Kernel;
+    this.#kernels = optimizerKernels(parameters.memory);
     this.#runs = runsOfEqualDecay(parameters.slots);
   }
 
   /** Euclidean norm of all gradients, before clipping. Not finite when any gradient is not. */
   gradientNorm(): number {
     const { gradients, length } = this.#parameters;
-    return Math.sqrt(this.#kernel.sumOfSquares(gradients.byteOffset, length));
+    return Math.sqrt(this.#kernels.sumOfSquares(gradients.byteOffset, length));
   }
 
   /**
@@ -68,8 +61,8 @@ export class AdamW {
       const keep = decays ? 1 - learningRate * weightDecay : 1;
       const addresses = [weights, firstMoments, secondMoments, gradients].map(
         (buffer) => buffer.byteOffset + offset * 4,
-      );
-      this.#kernel.update(...addresses, count, scale, beta1, beta2, keep, step, correction, epsilon);
+      ) as [number, number, number, number];
+      this.#kernels.update(...addresses, count, scale, beta1, beta2, keep, step, correction, epsilon);
     }
   }
 }

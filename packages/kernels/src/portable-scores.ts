@@ -1,14 +1,17 @@
-import type { ScoreFunction, Scoring } from './score-functions.ts';
+// The scores in plain TypeScript, for where WebAssembly may not be compiled (a strict content security policy, some edge
+// runtimes). Sums run in four lanes of float32, as in the kernels, so that the bits agree.
+import type { ScoreFunction, ScoreFunctions, ScoreRuntime } from './score-functions.ts';
 
-/** Compares the vectors at two places of an array: `length` entries each. */
+/** Compares the vectors at two positions of an array: `length` entries each. */
 type Compare<Entries> = (entries: Entries, x: number, y: number, length: number) => number;
 
-/**
- * The functions of `kernels/score-kernels.ts` in plain TypeScript. The sum runs in four lanes of float32, as there, so
- * that the bits agree.
- * @param memory where the addresses point
- */
-export function portableScoreFunctions(memory: ArrayBuffer): Readonly<Record<Scoring, ScoreFunction>> {
+/** The functions over a memory of their own. */
+export const portableScores: ScoreRuntime = (bytes) => {
+  const buffer = new ArrayBuffer(bytes);
+  return { buffer, functions: functionsOver(buffer) };
+};
+
+function functionsOver(memory: ArrayBuffer): ScoreFunctions {
   const floats = new Float32Array(memory);
   const integers = new Int32Array(memory);
   return {

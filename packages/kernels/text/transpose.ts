@@ -1,4 +1,4 @@
-import { bytes, each, get, i32, locals, loopWhileBelow, plus, set, times } from './wasm-text.ts';
+import { bytes, each, exported, get, i32, loopWhileBelow, of, plus, set, times, wholeFours } from './words.ts';
 
 const four = [0, 1, 2, 3];
 
@@ -26,28 +26,35 @@ const entry = (row: string, col: string): string => `
   (f32.store ${plus(get('to'), bytes(plus(times(get(col), get('rows')), get(row))))}
     (f32.load ${plus(get('from'), bytes(plus(times(get(row), get('cols')), get(col))))}))`;
 
-const wholeFours = (count: string): string => `(i32.and ${get(count)} (i32.const -4))`;
-
 /**
  * Writes the matrix [rows, cols] at `from` as [cols, rows] to `to`: in blocks of 4 × 4, then the columns and the rows
  * that are left.
  */
-export const transpose: string = `
-(func (export "transpose") (param $from i32) (param $to i32) (param $rows i32) (param $cols i32)
-  ${locals('i32', ['row', 'col', 'restRow', 'restCol', 'source', 'target'])}
-  ${locals('v128', [...four.map((i) => `x${i}`), ...four.map((i) => `y${i}`)])}
-  ${loopWhileBelow('row', wholeFours('rows'), i32(4), `${set('col', i32(0))} ${loopWhileBelow('col', wholeFours('cols'), i32(4), block)}`)}
-  ${set('restRow', wholeFours('rows'))}
+export const transpose: string = exported(
+  'transpose',
+  of('i32', 'from', 'to', 'rows', 'cols'),
+  [
+    ...of('i32', 'row', 'col', 'restRow', 'restCol', 'source', 'target'),
+    ...of('v128', ...four.map((i) => `x${i}`), ...four.map((i) => `y${i}`)),
+  ],
+  `${loopWhileBelow(
+    'row',
+    wholeFours(get('rows')),
+    i32(4),
+    `${set('col', i32(0))} ${loopWhileBelow('col', wholeFours(get('cols')), i32(4), block)}`,
+  )}
+  ${set('restRow', wholeFours(get('rows')))}
   ${loopWhileBelow(
     'restRow',
     get('rows'),
     i32(1),
-    `${set('col', i32(0))} ${loopWhileBelow('col', get('cols'), i32(1), entry('restRow', 'col')).replaceAll('col_loop', 'tail_loop')}`,
+    `${set('col', i32(0))} ${loopWhileBelow('col', get('cols'), i32(1), entry('restRow', 'col'))}`,
   )}
-  ${set('restCol', wholeFours('cols'))}
+  ${set('restCol', wholeFours(get('cols')))}
   ${loopWhileBelow(
     'restCol',
     get('cols'),
     i32(1),
-    `${set('row', i32(0))} ${loopWhileBelow('row', wholeFours('rows'), i32(1), entry('row', 'restCol')).replaceAll('row_loop', 'side_loop')}`,
-  )})`;
+    `${set('row', i32(0))} ${loopWhileBelow('row', wholeFours(get('rows')), i32(1), entry('row', 'restCol'))}`,
+  )}`,
+);

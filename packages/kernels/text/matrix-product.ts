@@ -1,17 +1,20 @@
 import {
   bytes,
   each,
+  exported,
   get,
   i32,
-  locals,
   loopWhileBelow,
   minus,
+  of,
   plus,
   set,
   smaller,
   sumOfLanes,
   times,
-} from './wasm-text.ts';
+  wholeVectors,
+  zeros,
+} from './words.ts';
 
 /**
  * A tile is 2 rows of the left matrix × 4 of the right: 6 vectors loaded give 8 products, and all sums stay in
@@ -26,7 +29,7 @@ const right = [0, 1, 2, 3];
  */
 const rowsOfBlock = 64;
 
-/** `sum + x · y` of vectors: rounded once with relaxed SIMD (where the processor has it), else twice. */
+/** `sum + x · y` of vectors: rounded once with relaxed SIMD (where the CPU has it), else twice. */
 export type MultiplyAdd = (x: string, y: string, sum: string) => string;
 
 const eachPair = (write: (row: number, col: number) => string): string =>
@@ -56,11 +59,11 @@ const tile = (multiplyAdd: MultiplyAdd): string => `
     return `${set(`a${row}`, plus(get('a'), times(index, get('innerBytes'))))}
       ${set(`c${row}`, plus(get('c'), times(get('t'), bytes(get('cols')))))}`;
   })}
-  ${eachPair((row, col) => set(`v${row}${col}`, '(v128.const i32x4 0 0 0 0)'))}
+  ${eachPair((row, col) => set(`v${row}${col}`, zeros))}
   ${set('k', i32(0))}
   ${loopWhileBelow('k', get('vectorBytes'), i32(16), vectorStep(multiplyAdd))}
   ${eachPair((row, col) => set(`s${row}${col}`, sumOfLanes(get(`v${row}${col}`))))}
-  (if (i32.lt_u ${get('k')} ${get('innerBytes')}) (then ${loopWhileBelow('k', get('innerBytes'), i32(4), scalarStep).replaceAll('k_loop', 'rest_loop')}))
+  (if (i32.lt_u ${get('k')} ${get('innerBytes')}) (then ${loopWhileBelow('k', get('innerBytes'), i32(4), scalarStep)}))
   ${eachPair((row, col) => `(f32.store ${plus(get(`c${row}`), get(`o${col}`))} (f32.add ${get(`s${row}${col}`)} ${get(`bias${col}`)}))`)}`;
 
 const columns = (multiplyAdd: MultiplyAdd): string => `
@@ -80,19 +83,24 @@ const pairs = (prefix: string): string[] => left.flatMap((row) => right.map((col
  * c = a · bᵀ + bias. `a` is [rows, inner], `b` is [cols, inner], `c` is [rows, cols], `bias` is [cols]; all are
  * addresses, 0 for no bias. A row's result does not depend on the other rows, to the last bit.
  */
-export const matrixProduct = (multiplyAdd: MultiplyAdd): string => `
-(func (export "matrixProduct") (param $a i32) (param $b i32) (param $c i32) (param $bias i32) (param $rows i32) (param $cols i32) (param $inner i32)
-  ${locals('i32', ['innerBytes', 'vectorBytes', 'block', 'blockEnd', 'row', 'col', 'k', 't'])}
-  ${locals('i32', [...names('a', left), ...names('c', left), ...names('b', right), ...names('o', right)])}
-  ${locals('v128', [...names('x', left), ...names('y', right), ...pairs('v')])}
-  ${locals('f32', [...pairs('s'), ...names('bias', right)])}
-  ${set('innerBytes', bytes(get('inner')))}
-  ${set('vectorBytes', `(i32.and ${get('innerBytes')} (i32.const -16))`)}
-  ${loopWhileBelow(
-    'block',
-    get('rows'),
-    i32(rowsOfBlock),
-    `${set('blockEnd', smaller(plus(get('block'), i32(rowsOfBlock)), get('rows')))}
-    ${set('col', i32(0))}
-    ${loopWhileBelow('col', get('cols'), i32(right.length), columns(multiplyAdd))}`,
-  )})`;
+export const matrixProduct = (multiplyAdd: MultiplyAdd): string =>
+  exported(
+    'matrixProduct',
+    of('i32', 'a', 'b', 'c', 'bias', 'rows', 'cols', 'inner'),
+    [
+      ...of('i32', 'innerBytes', 'vectorBytes', 'block', 'blockEnd', 'row', 'col', 'k', 't'),
+      ...of('i32', ...names('a', left), ...names('c', left), ...names('b', right), ...names('o', right)),
+      ...of('v128', ...names('x', left), ...names('y', right), ...pairs('v')),
+      ...of('f32', ...pairs('s'), ...names('bias', right)),
+    ],
+    `${set('innerBytes', bytes(get('inner')))}
+    ${set('vectorBytes', wholeVectors(get('innerBytes')))}
+    ${loopWhileBelow(
+      'block',
+      get('rows'),
+      i32(rowsOfBlock),
+      `${set('blockEnd', smaller(plus(get('block'), i32(rowsOfBlock)), get('rows')))}
+      ${set('col', i32(0))}
+      ${loopWhileBelow('col', get('cols'), i32(right.length), columns(multiplyAdd))}`,
+    )}`,
+  );
