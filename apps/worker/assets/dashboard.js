@@ -93,14 +93,14 @@ const actionsIn = {
   cancelled: ['replay'],
 };
 
-function buttons({ id, state }) {
+function buttons({ id, attempt, state }) {
   return actionsIn[state].map((action) =>
     element(
       'button',
       {
         type: 'button',
         onclick: async () => {
-          await fetch(`/api/runs/${encodeURIComponent(id)}/${action}`, { method: 'POST' });
+          await fetch(`/api/runs/${encodeURIComponent(id)}/${action}?attempt=${attempt}`, { method: 'POST' });
           await refresh();
         },
       },

@@ -1,7 +1,7 @@
 // Reads the settings of a worker from flags and the environment, and checks them.
 import { isAbsolute, resolve } from 'node:path';
 import { SentvecError } from '@sentvec/core';
-import { redactUrl } from '@sentvec/queue';
+import { redactUrl, type RateLimitSetting } from '@sentvec/queue';
 import { settings, type SettingName } from './settings.ts';
 
 /** A worker's settings, checked. */
@@ -15,9 +15,10 @@ export interface WorkerConfiguration {
   readonly threads: number | undefined;
   readonly concurrency: number;
   readonly window: number;
-  /** 0 lifts the limit that is set. */
+  /** 0 lifts the limit that is set, `undefined` leaves it. */
   readonly globalConcurrency: number | undefined;
-  readonly rateLimit: { readonly max: number; readonly duration: number } | undefined;
+  /** `null` lifts the limit that is set, `undefined` leaves it. */
+  readonly rateLimit: RateLimitSetting | null | undefined;
   readonly host: string;
   readonly port: number;
   readonly token: string | undefined;
@@ -112,9 +113,13 @@ function count(name: SettingName, value: string | undefined, least = 1): number 
 
 function rateLimit(value: string | undefined): WorkerConfiguration['rateLimit'] {
   if (value === undefined) return undefined;
+  if (value === '0') return null;
   const [, max, seconds] = /^([1-9]\d*)\/([1-9]\d*)$/.exec(value) ?? [];
   if (max === undefined)
-    throw invalid('rateLimit', `must be a number of steps and of seconds, such as 100/60, not "${value}"`);
+    throw invalid(
+      'rateLimit',
+      `must be a number of steps and of seconds, such as 100/60, or 0 for no limit, not "${value}"`,
+    );
   return { max: Number(max), duration: Number(seconds) * 1000 };
 }
 

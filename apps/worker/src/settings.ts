@@ -94,7 +94,8 @@ export const settings: Readonly<Record<SettingName, Setting>> = {
     flag: 'rate-limit',
     variable: 'SENTVEC_RATE_LIMIT',
     hint: 'N/SECONDS',
-    description: 'How many steps all workers of the queue begin in so many seconds. Default: no limit.',
+    description:
+      'How many steps all workers of the queue begin in so many seconds; 0 lifts the limit. Default: leaves it as it is.',
   },
   host: {
     flag: 'host',

@@ -115,6 +115,9 @@ async function start(
   const observer = new WorkObserver(metrics);
   const workflows = [embedCorpusWorkflow({ embedder, access }), ...plugins.workflows];
   const { concurrency, window, rateLimit, globalConcurrency, stopTimeout } = configuration;
+  if (rateLimit !== undefined) await overview.limitRate(rateLimit ?? undefined);
+  if (globalConcurrency !== undefined)
+    await overview.limitConcurrency(globalConcurrency === 0 ? undefined : globalConcurrency);
   worker = await startQueueWorker({
     url,
     queue,
@@ -123,13 +126,10 @@ async function start(
     window,
     logger,
     observer,
-    ...(rateLimit && { rateLimit }),
     ...telemetry,
   });
   const { id } = worker;
   cleanups.push(async () => worker?.stop(stopTimeout));
-  if (globalConcurrency !== undefined)
-    await overview.limitConcurrency(globalConcurrency === 0 ? undefined : globalConcurrency);
   const facts = () => ({ id, concurrency, active: observer.active, counts: metrics.counts });
   cleanups.push(startHeartbeats(overview, facts));
   return server.url;

@@ -190,6 +190,23 @@ describe('who may come in', () => {
   });
 });
 
+describe('the buttons of the dashboard', () => {
+  it('act on the attempt that was shown, and on no other', async () => {
+    const runtime = await queueRuntime({ url: fleet.redis.url, queue: 'open' });
+    const request = { inputs: [fleet.path('root/absent.jsonl')], output: fleet.path('root/absent') };
+    const run = await runtime.start(embedCorpusWorkflow(), { model: tinyModel, request });
+    await run.result().catch(() => {});
+    await run.replay();
+    await run.result().catch(() => {});
+    const replay = (attempt: string) => statusOf(open, `/api/runs/${run.id}/replay?attempt=${attempt}`, {}, 'POST');
+    expect(await replay('1')).toBe(409);
+    expect(await replay('two')).toBe(409);
+    expect(await replay('2')).toBe(204);
+    expect((await run.status()).attempt).toBe(3);
+    await runtime.close();
+  });
+});
+
 describe('jobs that ask for what they may not have', () => {
   it('are refused and recorded', async () => {
     await writeFile(fleet.path('secret.jsonl'), '{"text":"secret"}\n');

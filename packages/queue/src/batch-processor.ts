@@ -36,7 +36,7 @@ export class BatchProcessor {
   }
 
   async #isLeftOver({ run, attempt, stage, batch }: BatchJob): Promise<boolean> {
-    const position = await this.#parts.store.readState(run);
+    const position = await this.#parts.store.readPosition(run);
     if (!position || position.attempt !== attempt || hasEnded(position.state)) return true;
     const checkpoint = await this.#parts.store.checkpoint(run, stage);
     if (checkpoint === null) return false;

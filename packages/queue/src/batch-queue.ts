@@ -33,13 +33,16 @@ const keptFailures = { count: 1000, age: 7 * 24 * 3600 };
 export class BatchQueue {
   readonly #flows: FlowProducer;
   readonly #batches: Queue;
+  /** The queue of the items themselves. */
+  readonly steps: Queue;
 
   constructor(connection: RedisConnection, prefix: string, telemetry: Telemetry | undefined) {
     const options = { connection, prefix, skipVersionCheck: true, ...(telemetry && { telemetry }) };
     this.#flows = new FlowProducer(options);
     this.#batches = new Queue(queueNames.batches, options);
+    this.steps = new Queue(queueNames.steps, options);
     this.#flows.on('error', () => {});
-    this.#batches.on('error', () => {});
+    for (const queue of [this.#batches, this.steps]) queue.on('error', () => {});
   }
 
   /** Adds a batch with its items; adding it twice adds it once. */
@@ -109,7 +112,8 @@ export class BatchQueue {
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.#flows.close(), this.#batches.close()].map((closed) => closed.catch(() => {})));
+    const closed = [this.#flows.close(), this.#batches.close(), this.steps.close()];
+    await Promise.allSettled(closed);
   }
 
   async #job(scope: BatchScope, { number }: Pick<JobBatch, 'number'>): Promise<Job | undefined> {

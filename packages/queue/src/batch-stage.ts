@@ -24,9 +24,10 @@ export interface StageHost {
   readonly options: BatchOptions;
   readonly save: (checkpoint: StageCheckpoint) => Promise<void>;
   readonly report: (items: RunItems, total: unknown) => Promise<void>;
+  readonly isPaused: () => boolean;
   /** Resolves when items may be added: at once, unless the run is paused. */
   readonly untilResumed: () => Promise<void>;
-  /** Rejects with the reason when an item has failed or the attempt is over. */
+  /** Releases parked items. Rejects with the reason when an item has failed or the attempt is over. */
   readonly checkRun: () => Promise<void>;
 }
 
@@ -41,6 +42,9 @@ export interface BatchStageOptions {
 
 /** Milliseconds between two polls of the results, when no event comes first. */
 const pollInterval = 500;
+
+/** The same while the run is paused: then only what had begun can end. */
+const pausedPollInterval = 5000;
 
 /** The most milliseconds that a batch waits for more items after its first. */
 const fillTimeout = 100;
@@ -152,7 +156,7 @@ export class BatchStage {
 
   async #collect(): Promise<void> {
     while (!this.#exhausted || this.#checkpoint.batches.length > 0 || this.#folded.length > 0) {
-      await this.#changed.wait(pollInterval);
+      await this.#changed.wait(this.#host.isPaused() ? pausedPollInterval : pollInterval);
       if (this.#ended) return;
       await this.#host.checkRun();
       for (const batch of this.#checkpoint.batches) if (!this.#isFinished(batch)) await this.#readResults(batch);

@@ -14,6 +14,7 @@ import {
 import { Interruption } from './active-jobs.ts';
 import type { BatchQueue } from './batch-queue.ts';
 import { BatchStage, type BatchStageOptions, type StageCheckpoint } from './batch-stage.ts';
+import type { ParkedJobs } from './parked-jobs.ts';
 import type { RunProgress, RunStore } from './run-store.ts';
 import type { RunAttempt } from './run-watcher.ts';
 
@@ -21,6 +22,7 @@ import type { RunAttempt } from './run-watcher.ts';
 export interface CoordinatorParts {
   readonly store: RunStore;
   readonly queue: BatchQueue;
+  readonly parked: ParkedJobs;
   readonly run: RunAttempt;
   /** Fires when the attempt is over, and for an {@link Interruption}. */
   readonly signal: AbortSignal;
@@ -104,26 +106,30 @@ export class Coordinator implements StageRunner {
           if (countsItems)
             await this.#publish({ stage: path, items, total }, { type: 'items', stage: path, items, total });
         },
+        isPaused: () => run.paused,
         untilResumed: async () => run.untilResumed(),
         checkRun: async () => this.#checkRun(),
       },
       { window, fold, checkpoint },
     );
     this.#wakeStage = stage.wake;
+    run.onChange = stage.wake;
     return stage.run((skip) => read(skip, stage.expect));
   }
 
   async #checkRun(): Promise<void> {
-    this.#parts.signal.throwIfAborted();
-    const failure = await this.#parts.store.readFailure(this.#parts.run.id);
+    const { signal, store, parked, run } = this.#parts;
+    signal.throwIfAborted();
+    const failure = await store.readFailure(run.id);
     if (failure) throw SentvecError.from(failure);
+    if (!run.paused) await parked.release(run.id);
   }
 
   async #publish(progress: RunProgress, payload: RunEventPayload): Promise<void> {
     const { store, run } = this.#parts;
     this.#progress = { ...this.#progress, ...progress };
     this.#mustOwn(await store.saveProgress(run.id, this.owner, this.#progress));
-    await store.addEvent(run.id, payload);
+    await store.addEvent(run.id, run.attempt, payload);
   }
 
   #mustOwn(isOwner: boolean): void {
@@ -132,6 +138,6 @@ export class Coordinator implements StageRunner {
 
   #emit(payload: RunEventPayload): void {
     const { store, run, logger } = this.#parts;
-    store.addEvent(run.id, payload).catch((error: unknown) => logger.warn({ error }, 'an event was lost'));
+    store.addEvent(run.id, run.attempt, payload).catch((error: unknown) => logger.warn({ error }, 'an event was lost'));
   }
 }

@@ -9,6 +9,7 @@ export {
 export { namesOf, queueNames, type QueueNames } from './names.ts';
 export { defaultQueue, queueRuntime, type QueueRuntimeOptions } from './queue-runtime.ts';
 export { QueueWorker, startQueueWorker, type QueueWorkerOptions } from './queue-worker.ts';
+export type { RateLimitSetting } from './rate-limit.ts';
 export type { RecoverySettings } from './recovery-settings.ts';
 export type { RefusedJob } from './refused-jobs.ts';
 export type { StepReport, WorkerObserver } from './worker-parts.ts';

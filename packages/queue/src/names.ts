@@ -18,6 +18,12 @@ export interface QueueNames {
   events(id: string): string;
   /** Hash: the dead letters of a run. */
   deadLetters(id: string): string;
+  /** Sorted set: the steps of a run that wait outside the queue, by the time from which they may go on. */
+  parked(id: string): string;
+  /** Hash: how many steps may begin in how many milliseconds. */
+  readonly rateLimit: string;
+  /** How many steps have begun in the current period of the rate limit. */
+  readonly rateCounter: string;
 }
 
 /** The names of the BullMQ queues: of runs, of batches of items, of the steps themselves. */
@@ -36,5 +42,8 @@ export function namesOf(queue: string): QueueNames {
     checkpoints: (id) => `${prefix}:checkpoints:${id}`,
     events: (id) => `${prefix}:events:${id}`,
     deadLetters: (id) => `${prefix}:dead:${id}`,
+    parked: (id) => `${prefix}:parked:${id}`,
+    rateLimit: `${prefix}:rate-limit`,
+    rateCounter: `${prefix}:rate-limit:counter`,
   };
 }

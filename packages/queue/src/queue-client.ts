@@ -56,7 +56,8 @@ export class QueueClient {
   }
 
   /** Adds an attempt of a run to the queue; adding it twice adds it once. @throws SentvecError `queue-unavailable` */
-  async enqueue(job: RunJob, priority: number): Promise<void> {
+  async enqueue(job: RunJob): Promise<void> {
+    const priority = await this.withStore((store) => store.readPriority(job.run));
     const kept = { count: 100 };
     const options = { jobId: jobIds.run(job), priority, removeOnComplete: kept, removeOnFail: kept };
     // A coordinator fails only when Redis does, so its job is always tried again.

@@ -1,6 +1,7 @@
 import { Queue } from 'bullmq';
 import type { RedisConnection } from './connection.ts';
 import { namesOf, queueNames, type QueueNames } from './names.ts';
+import { RateLimit, type RateLimitSetting } from './rate-limit.ts';
 import { RefusedJobs, type RefusedJob } from './refused-jobs.ts';
 
 /** How many jobs the queue of steps has, by their state. */
@@ -36,11 +37,13 @@ export class QueueOverview {
   readonly queues: { readonly runs: Queue; readonly batches: Queue; readonly steps: Queue };
   readonly #redis: RedisConnection;
   readonly #refusedJobs: RefusedJobs;
+  readonly #rateLimit: RateLimit;
 
   constructor(redis: RedisConnection, queue: string) {
     this.names = namesOf(queue);
     this.#redis = redis;
     this.#refusedJobs = new RefusedJobs(redis, this.names);
+    this.#rateLimit = new RateLimit(redis, this.names);
     const open = (name: string) => {
       const opened = new Queue(name, { connection: redis, prefix: this.names.prefix, skipVersionCheck: true });
       opened.on('error', () => {});
@@ -59,6 +62,11 @@ export class QueueOverview {
   async limitConcurrency(max: number | undefined): Promise<void> {
     if (max === undefined) await this.queues.steps.removeGlobalConcurrency();
     else await this.queues.steps.setGlobalConcurrency(max);
+  }
+
+  /** Sets how many steps all workers together may begin; `undefined` lifts the limit. */
+  async limitRate(limit: RateLimitSetting | undefined): Promise<void> {
+    await this.#rateLimit.set(limit);
   }
 
   /** Newest first. */

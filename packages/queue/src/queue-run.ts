@@ -8,20 +8,28 @@ import {
   type RunStatus,
 } from '@sentvec/workflow';
 import type { QueueClient } from './queue-client.ts';
-import type { StoredRun } from './run-store.ts';
+import type { Rejected } from './run-store.ts';
 
 /** A run in Redis, seen from any process. */
 export class QueueRun implements RunHandle {
   readonly id: string;
   readonly #client: QueueClient;
+  #attempt: number;
 
-  constructor(id: string, client: QueueClient) {
+  constructor(id: string, attempt: number, client: QueueClient) {
     this.id = id;
+    this.#attempt = attempt;
     this.#client = client;
   }
 
+  get attempt(): number {
+    return this.#attempt;
+  }
+
   async status(): Promise<RunStatus> {
-    return (await this.#read()).status;
+    const status = await this.#client.withStore((store) => store.readStatus(this.id));
+    if (!status) throw notFound(this.id);
+    return status;
   }
 
   events({
@@ -32,15 +40,15 @@ export class QueueRun implements RunHandle {
   }
 
   async result({ signal }: { signal?: AbortSignal | undefined } = {}): Promise<unknown> {
-    let run: StoredRun | undefined;
+    let status: RunStatus | undefined;
     // The status decides; the end of the events only says when to read it again.
-    while (!run || !hasEnded(run.status.state)) {
-      if (run) for await (const event of this.events({ signal })) void event;
+    while (!status || !hasEnded(status.state)) {
+      if (status) for await (const event of this.events({ signal })) void event;
       if (signal?.aborted) throw new SentvecError('aborted', 'The wait for the run was aborted.');
-      run = await this.#readWhenConnected();
+      status = await this.#statusWhenConnected();
     }
-    const { state, error } = run.status;
-    if (state === 'completed') return run.output;
+    const { state, error } = status;
+    if (state === 'completed') return this.#client.withStore((store) => store.readOutput(this.id));
     throw error ? SentvecError.from(error) : new SentvecError('aborted', `Run ${this.id} was cancelled.`);
   }
 
@@ -61,40 +69,42 @@ export class QueueRun implements RunHandle {
   }
 
   async replay(): Promise<void> {
-    const reply = await this.#client.withStore((store) => store.replay(this.id));
-    if (reply === 'missing') throw notFound(this.id);
-    if (typeof reply === 'string') {
+    const reply = await this.#client.withStore((store) => store.replay(this.id, this.#attempt));
+    this.#checkAttempt(reply);
+    if (reply !== 'ok') {
       throw new SentvecError(
         'invalid-argument',
         `Run ${this.id} is ${reply}: only a run that has ended can be replayed.`,
       );
     }
-    const { priority } = await this.#read();
-    await this.#client.enqueue({ run: this.id, attempt: reply }, priority);
+    this.#attempt += 1;
+    await this.#client.enqueue({ run: this.id, attempt: this.#attempt });
   }
 
   async #change(from: readonly RunState[], to: RunState): Promise<void> {
-    const { status } = await this.#read();
-    const reply = await this.#client.withStore((store) =>
-      store.transition(this.id, { from, to, attempt: status.attempt }),
-    );
+    const change = { from, to, attempt: this.#attempt };
+    this.#checkAttempt(await this.#client.withStore((store) => store.transition(this.id, change)));
+  }
+
+  /** @throws SentvecError `run-not-found`; `invalid-argument` when the run was replayed since this handle was made */
+  #checkAttempt(reply: 'ok' | Rejected): void {
     if (reply === 'missing') throw notFound(this.id);
+    if (reply !== 'superseded') return;
+    throw new SentvecError(
+      'invalid-argument',
+      `Run ${this.id} was replayed, and this request was meant for attempt ${this.#attempt}. Find the run again.`,
+      { run: this.id, attempt: this.#attempt },
+    );
   }
 
   /** `undefined` while Redis is away: waiting for the end of a run includes waiting for Redis. */
-  async #readWhenConnected(): Promise<StoredRun | undefined> {
+  async #statusWhenConnected(): Promise<RunStatus | undefined> {
     try {
-      return await this.#read();
+      return await this.status();
     } catch (error) {
       if (SentvecError.is(error, 'queue-unavailable')) return undefined;
       throw error;
     }
-  }
-
-  async #read(): Promise<StoredRun> {
-    const run = await this.#client.withStore((store) => store.read(this.id));
-    if (!run) throw notFound(this.id);
-    return run;
   }
 }
 
@@ -102,8 +112,6 @@ function notFound(id: string): SentvecError {
   return new SentvecError(
     'run-not-found',
     `There is no run ${id} in this queue. Runs that ended are forgotten after a while.`,
-    {
-      run: id,
-    },
+    { run: id },
   );
 }

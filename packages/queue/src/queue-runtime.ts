@@ -89,16 +89,16 @@ class QueueRuntime implements Runtime {
     const id = checkRunId(options.id ?? runId(workflow.id, checked));
     const priority = checkPriority(options.priority ?? 100);
     const state = await this.#client.withStore((store) => store.create({ id, workflow: workflow.id, input, priority }));
-    const run = new QueueRun(id, this.#client);
+    const run = (await this.find(id)) as RunHandle<Output>;
     if (state === 'failed' || state === 'cancelled') await run.replay();
     // Also when the run existed: its producer may have died before it added the run to the queue.
-    if (state === 'queued') await this.#client.enqueue({ run: id, attempt: (await run.status()).attempt }, priority);
-    return run as RunHandle<Output>;
+    if (state === 'queued') await this.#client.enqueue({ run: id, attempt: run.attempt });
+    return run;
   }
 
   async find(id: string): Promise<RunHandle | undefined> {
-    const found = await this.#client.withStore((store) => store.readState(id));
-    return found && new QueueRun(id, this.#client);
+    const found = await this.#client.withStore((store) => store.readPosition(id));
+    return found && new QueueRun(id, found.attempt, this.#client);
   }
 
   async list({ limit = 100 }: { limit?: number } = {}): Promise<readonly RunStatus[]> {

@@ -7,6 +7,8 @@ import { connectRedis, defaultRedisUrl, within, type RedisConnection } from './c
 import { namesOf, queueNames, type QueueNames } from './names.ts';
 import { checkQueueName, defaultQueue, defaultRetentionSeconds } from './queue-runtime.ts';
 import { defaultRecovery, lockRenewTime, type RecoverySettings } from './recovery-settings.ts';
+import { ParkedJobs } from './parked-jobs.ts';
+import { RateLimit, type RateLimitSetting } from './rate-limit.ts';
 import { RefusedJobs } from './refused-jobs.ts';
 import { RunWatcher } from './run-watcher.ts';
 import { RunProcessor } from './run-processor.ts';
@@ -41,11 +43,11 @@ export interface QueueWorkerOptions {
    */
   readonly window?: number | undefined;
   /**
-   * The most steps that all workers of the queue together begin in `duration` milliseconds.
+   * Sets the rate limit of the queue, which holds for all its workers until another limit is set.
    *
-   * @default no limit
+   * @default leaves it as it is
    */
-  readonly rateLimit?: { readonly max: number; readonly duration: number } | undefined;
+  readonly rateLimit?: RateLimitSetting | undefined;
   /**
    * Seconds for which a run can be found after it has ended.
    *
@@ -87,6 +89,7 @@ export class QueueWorker {
   readonly #steps: StepProcessor;
   readonly #workers: readonly Worker[];
   readonly #events: QueueEvents;
+  readonly #rateLimit: RateLimitSetting | undefined;
   #stopping: Promise<void> | undefined;
 
   constructor(redis: RedisConnection, options: QueueWorkerOptions) {
@@ -99,11 +102,15 @@ export class QueueWorker {
     } = options;
     this.redis = redis;
     this.names = namesOf(options.queue ?? defaultQueue);
+    this.#rateLimit = options.rateLimit;
     const store = new RunStore(redis, this.names, retentionSeconds);
+    const queue = new BatchQueue(redis, this.names.prefix, options.telemetry);
     this.#parts = {
       id: this.id,
       store,
-      queue: new BatchQueue(redis, this.names.prefix, options.telemetry),
+      queue,
+      parked: new ParkedJobs(redis, this.names, queue.steps),
+      rateLimit: new RateLimit(redis, this.names),
       watcher: new RunWatcher(store),
       refusedJobs: new RefusedJobs(redis, this.names),
       workflows: new Map(workflows.map((workflow) => [workflow.id, workflow])),
@@ -117,7 +124,6 @@ export class QueueWorker {
     const base = { ...defaultRecovery, ...options.recovery, telemetry: options.telemetry };
     // A coordinator may be lost with its worker any number of times: it executes nothing that could be the cause.
     const neverStalled = { ...base, maxStalledCount: 1_000_000 };
-    const limited = { ...base, concurrency, limiter: options.rateLimit };
     const runsWorker = this.#worker(queueNames.runs, this.#runs.process, {
       ...neverStalled,
       concurrency: runConcurrency,
@@ -126,7 +132,7 @@ export class QueueWorker {
       ...neverStalled,
       concurrency: runConcurrency,
     });
-    const stepsWorker = this.#worker(queueNames.steps, this.#steps.process, limited);
+    const stepsWorker = this.#worker(queueNames.steps, this.#steps.process, { ...base, concurrency });
     batchesWorker.on('completed', (job) => void batches.completed(job));
     runsWorker.on('lockRenewalFailed', (ids) => this.#runs.active.interrupt('lock lost', ids));
     stepsWorker.on('lockRenewalFailed', (ids) => this.#steps.active.interrupt('lock lost', ids));
@@ -156,6 +162,7 @@ export class QueueWorker {
   }
 
   async ready(): Promise<void> {
+    if (this.#rateLimit) await this.#parts.rateLimit.set(this.#rateLimit);
     await Promise.all([...this.#workers, this.#events].map((part) => part.waitUntilReady()));
   }
 
@@ -194,13 +201,12 @@ export class QueueWorker {
     await Promise.all(this.#workers.map((worker) => worker.close(force)));
   }
 
-  #worker(name: string, processor: Processor, { telemetry, limiter, ...options }: WorkerSettings): Worker {
+  #worker(name: string, processor: Processor, { telemetry, ...options }: WorkerSettings): Worker {
     const { logger, observer } = this.#parts;
     const worker = new Worker(name, processor, {
       ...options,
       lockRenewTime: lockRenewTime(options),
       ...(telemetry && { telemetry }),
-      ...(limiter && { limiter }),
       connection: this.redis,
       prefix: this.names.prefix,
       name: this.id,
@@ -219,5 +225,4 @@ export class QueueWorker {
 interface WorkerSettings extends RecoverySettings {
   readonly concurrency: number;
   readonly telemetry: Telemetry | undefined;
-  readonly limiter?: { readonly max: number; readonly duration: number } | undefined;
 }

@@ -52,7 +52,7 @@ function isAborted(signal: AbortSignal | undefined): boolean {
 /** `undefined` when Redis does not answer. */
 async function hasRunEnded(store: RunStore, id: string): Promise<boolean | undefined> {
   try {
-    const run = await store.readState(id);
+    const run = await store.readPosition(id);
     return !run || hasEnded(run.state);
   } catch {
     return undefined;

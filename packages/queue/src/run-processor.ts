@@ -54,13 +54,13 @@ export class RunProcessor {
   }
 
   async #coordinate(run: RunAttempt, signal: AbortSignal): Promise<void> {
-    const { store, queue, logger, window } = this.#parts;
+    const { store, queue, parked, logger, window } = this.#parts;
     const stored = await store.read(run.id);
     if (!stored) return;
     const { priority, status } = stored;
     const { stage, items, total } = status;
     const progress = { ...(stage && { stage }), ...(items && { items }), total };
-    const coordinator = new Coordinator({ store, queue, run, signal, logger, priority, progress, window });
+    const coordinator = new Coordinator({ store, queue, parked, run, signal, logger, priority, progress, window });
     this.#coordinators.set(run.id, coordinator);
     try {
       if (!signal.aborted) await this.#run(stored, coordinator, run);
@@ -71,21 +71,18 @@ export class RunProcessor {
     } finally {
       if (this.#coordinators.get(run.id) === coordinator) this.#coordinators.delete(run.id);
     }
-    const after = await store.readState(run.id);
+    const after = await store.readPosition(run.id);
     if (!after || hasEnded(after.state) || after.attempt !== run.attempt) await this.#removeBatches(run);
   }
 
   async #run({ status, input }: StoredRun, coordinator: Coordinator, { id, attempt }: RunAttempt): Promise<void> {
     const { store, logger } = this.#parts;
-    await store.own(id, coordinator.owner);
     const { owner } = coordinator;
-    await store.transition(id, {
-      from: ['queued'],
-      to: 'running',
-      attempt,
-      owner,
-      fields: { startedAt: String(Date.now()) },
-    });
+    const begun = await store.begin(id, attempt, owner);
+    if (begun !== 'ok') {
+      logger.info({ run: id, attempt, reason: begun }, 'a run is over before it is coordinated');
+      return;
+    }
     logger.info({ run: id, attempt, workflow: status.workflow }, 'coordinating a run');
     const output = await runStages(workflowOf(this.#parts, status.workflow), input, coordinator);
     const fields = { output: JSON.stringify(output ?? null) };

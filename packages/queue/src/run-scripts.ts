@@ -1,43 +1,82 @@
-// Lua scripts: the changes of a run that must be atomic. KEYS[1] is the run in each.
+// Lua scripts: the changes of a run that must be atomic. KEYS[1] is the run, KEYS[2] its events, in each. Times are those
+// of Redis, so that a wrong clock in one machine changes nothing.
 
-/** Creates a run. Gives `created`, or the state of the run that exists already. */
-export const createScript = `
+const clock = `
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local function publish(event)
+  redis.call('XADD', KEYS[2], 'MAXLEN', '~', 1000, '*', 'at', now, 'event', event)
+end`;
+
+/**
+ * Creates a run. KEYS[3] is the index of runs. ARGV: the id, the event, the run's fields. Gives `created`, or the state
+ * of the run that exists already.
+ */
+export const createScript: string = `${clock}
 local state = redis.call('HGET', KEYS[1], 'state')
 if state then return state end
-redis.call('HSET', KEYS[1], unpack(ARGV, 4))
-redis.call('ZADD', KEYS[2], ARGV[2], ARGV[1])
-redis.call('XADD', KEYS[3], '*', 'at', ARGV[2], 'event', ARGV[3])
+redis.call('HSET', KEYS[1], 'createdAt', now, unpack(ARGV, 3))
+redis.call('ZADD', KEYS[3], now, ARGV[1])
+publish(ARGV[2])
 return 'created'`;
 
 /**
- * Moves a run from one of some states to another, when the caller owns it (an empty owner stands for anybody).
+ * Makes a coordinator the owner of an attempt, whoever owned it before. ARGV: owner, attempt, event. Gives `ok`,
+ * `missing`, `superseded` by another attempt, or the state of a run that has ended.
+ */
+export const beginScript: string = `${clock}
+local state, attempt = unpack(redis.call('HMGET', KEYS[1], 'state', 'attempt'))
+if not state then return 'missing' end
+if attempt ~= ARGV[2] then return 'superseded' end
+if state == 'completed' or state == 'failed' or state == 'cancelled' then return state end
+redis.call('HSET', KEYS[1], 'owner', ARGV[1])
+redis.call('HSETNX', KEYS[1], 'startedAt', now)
+if state == 'queued' then
+  redis.call('HSET', KEYS[1], 'state', 'running')
+  publish(ARGV[3])
+end
+return 'ok'`;
+
+/**
+ * Moves an attempt from one of some states to another, when the caller owns it (an empty owner stands for anybody). All
+ * KEYS expire when the run ends. ARGV: owner, attempt, states, state, event, seconds until it expires, further fields.
  * Gives `ok`, `superseded`, `missing`, or the run's state when it is none of those.
  */
-export const transitionScript = `
-local state = redis.call('HGET', KEYS[1], 'state')
+export const transitionScript: string = `${clock}
+local state, attempt, owner = unpack(redis.call('HMGET', KEYS[1], 'state', 'attempt', 'owner'))
 if not state then return 'missing' end
-if ARGV[1] ~= '' and redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then return 'superseded' end
-if not string.find(ARGV[2], state, 1, true) then return state end
-redis.call('HSET', KEYS[1], 'state', ARGV[3], unpack(ARGV, 7))
-redis.call('XADD', KEYS[2], 'MAXLEN', '~', 1000, '*', 'at', ARGV[5], 'event', ARGV[4])
+if attempt ~= ARGV[2] or (ARGV[1] ~= '' and owner ~= ARGV[1]) then return 'superseded' end
+if not string.find(ARGV[3], state, 1, true) then return state end
+redis.call('HSET', KEYS[1], 'state', ARGV[4], unpack(ARGV, 7))
+publish(ARGV[5])
 if ARGV[6] ~= '0' then
+  redis.call('HSET', KEYS[1], 'finishedAt', now)
   for _, key in ipairs(KEYS) do redis.call('EXPIRE', key, ARGV[6]) end
 end
 return 'ok'`;
 
-/** Begins the next attempt of a run that has ended. Gives its number, or the state that forbids it. */
-export const replayScript = `
-local state = redis.call('HGET', KEYS[1], 'state')
+/**
+ * Begins the attempt after ARGV[1], once, of a run that has ended. Deletes KEYS[3] and all that follow. ARGV[2]: the
+ * event. Gives `ok`, `superseded`, `missing`, or the state that forbids it.
+ */
+export const replayScript: string = `${clock}
+local state, attempt = unpack(redis.call('HMGET', KEYS[1], 'state', 'attempt'))
 if not state then return 'missing' end
+if tonumber(attempt) == ARGV[1] + 1 and state == 'queued' then return 'ok' end
+if attempt ~= ARGV[1] then return 'superseded' end
 if state ~= 'completed' and state ~= 'failed' and state ~= 'cancelled' then return state end
-local attempt = redis.call('HINCRBY', KEYS[1], 'attempt', 1)
+redis.call('HINCRBY', KEYS[1], 'attempt', 1)
 redis.call('HSET', KEYS[1], 'state', 'queued')
 redis.call('HDEL', KEYS[1], 'startedAt', 'finishedAt', 'error', 'failure', 'output', 'progress', 'owner')
-redis.call('DEL', KEYS[3], KEYS[4])
+for index = 3, #KEYS do redis.call('DEL', KEYS[index]) end
 redis.call('PERSIST', KEYS[1])
 redis.call('PERSIST', KEYS[2])
-redis.call('XADD', KEYS[2], 'MAXLEN', '~', 1000, '*', 'at', ARGV[1], 'event', cjson.encode({ type = 'state', state = 'queued', attempt = attempt }))
-return attempt`;
+publish(ARGV[2])
+return 'ok'`;
+
+/** Publishes the event ARGV[2] of attempt ARGV[1]; one of another attempt is dropped. */
+export const eventScript: string = `${clock}
+if redis.call('HGET', KEYS[1], 'attempt') == ARGV[1] then publish(ARGV[2]) end`;
 
 /** Writes fields of KEYS[2] when the caller still owns the run. Gives 1 or 0. */
 export const ownedWriteScript = `
@@ -45,14 +84,40 @@ if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[2], unpack(ARGV, 2))
 return 1`;
 
-/** Records the first item that failed for good in this attempt. */
+/** Records the first item of attempt ARGV[1] that failed for good. */
 export const failureScript = `
 if redis.call('HGET', KEYS[1], 'attempt') ~= ARGV[1] then return 0 end
 return redis.call('HSETNX', KEYS[1], 'failure', ARGV[2])`;
 
-/** Stores a dead letter by its reference, unless there are too many. */
+/** Stores a dead letter of attempt ARGV[1] in KEYS[2] by its reference, unless there are too many. */
 export const deadLetterScript = `
 if redis.call('HGET', KEYS[1], 'attempt') ~= ARGV[1] then return 0 end
 if redis.call('HLEN', KEYS[2]) >= tonumber(ARGV[2]) and redis.call('HEXISTS', KEYS[2], ARGV[3]) == 0 then return 0 end
 redis.call('HSET', KEYS[2], ARGV[3], ARGV[4])
 return 1`;
+
+/** Parks job ARGV[2] in KEYS[1] for ARGV[1] milliseconds from now. */
+export const parkScript: string = `
+local time = redis.call('TIME')
+redis.call('ZADD', KEYS[1], time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[1], ARGV[2])`;
+
+/** Gives the jobs in KEYS[1] that have been parked long enough, at most ARGV[1] of them. */
+export const dueScript: string = `
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+return redis.call('ZRANGEBYSCORE', KEYS[1], 0, now, 'LIMIT', 0, ARGV[1])`;
+
+/**
+ * Takes one of the steps that may begin now, by the limit in the hash KEYS[1] and the counter KEYS[2]. Gives 0, or the
+ * milliseconds after which the caller may ask again.
+ */
+export const rateLimitScript = `
+local max, duration = unpack(redis.call('HMGET', KEYS[1], 'max', 'duration'))
+if not max then return 0 end
+if tonumber(redis.call('GET', KEYS[2]) or 0) >= tonumber(max) then
+  local left = redis.call('PTTL', KEYS[2])
+  if left > 0 then return left end
+  redis.call('DEL', KEYS[2])
+end
+if redis.call('INCR', KEYS[2]) == 1 then redis.call('PEXPIRE', KEYS[2], duration) end
+return 0`;

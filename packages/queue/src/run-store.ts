@@ -1,23 +1,33 @@
-// Runs in Redis: status, input, checkpoints, events and dead letters. Every change is one atomic command.
-import type { DeadLetter, RunError, RunEventPayload, RunItems, RunState, RunStatus } from '@sentvec/workflow';
+// Runs in Redis: status, input, checkpoints, events and dead letters. Every change is one atomic command, and every
+// change by or for an attempt is dropped when the run is at another attempt.
+import {
+  hasEnded,
+  type DeadLetter,
+  type RunError,
+  type RunEventPayload,
+  type RunItems,
+  type RunState,
+  type RunStatus,
+} from '@sentvec/workflow';
 import type { RedisConnection } from './connection.ts';
 import type { QueueNames } from './names.ts';
 import {
+  beginScript,
   createScript,
   deadLetterScript,
+  eventScript,
   failureScript,
   ownedWriteScript,
   replayScript,
   transitionScript,
 } from './run-scripts.ts';
 
-/** A run as Redis has it. */
+/** What a coordinator needs of a run. */
 export interface StoredRun {
   readonly status: RunStatus;
   /** As the producer gave it. Untrusted. */
   readonly input: unknown;
   readonly priority: number;
-  readonly output: unknown;
 }
 
 /** The part of a run's status that workers poll. */
@@ -35,6 +45,7 @@ export interface NewRun {
 export interface Transition {
   readonly from: readonly RunState[];
   readonly to: RunState;
+  /** The attempt that is meant. */
   readonly attempt: number;
   /** Only while this coordinator owns the run. Without it, whoever owns the run. */
   readonly owner?: string | undefined;
@@ -42,13 +53,14 @@ export interface Transition {
   readonly fields?: Readonly<Record<string, string>> | undefined;
 }
 
-const ended: ReadonlySet<RunState> = new Set<RunState>(['completed', 'failed', 'cancelled']);
+/** Why a change was not made: the state of the run, or `superseded` by another attempt or coordinator, or `missing`. */
+export type Rejected = 'superseded' | 'missing' | RunState;
 
 /** The most dead letters of a run that are kept. */
 const maxDeadLetters = 1000;
 
-/** About how many events of a run are kept. */
-const maxEvents = 1000;
+/** The fields of a run that make its status: all but its input and output, which may be large. */
+const statusFields = 'id workflow state attempt createdAt startedAt finishedAt progress error'.split(' ');
 
 /** Reads and changes the runs of a queue. */
 export class RunStore {
@@ -65,36 +77,37 @@ export class RunStore {
 
   /** Creates the run unless there is one with its id. Gives the state of the run that is there. */
   async create({ id, workflow, input, priority }: NewRun): Promise<RunState> {
-    const now = Date.now();
-    const event = JSON.stringify({ type: 'state', state: 'queued', attempt: 1 } satisfies RunEventPayload);
-    const fields = {
-      id,
-      workflow,
-      state: 'queued',
-      attempt: 1,
-      priority,
-      createdAt: now,
-      input: JSON.stringify(input),
-    };
-    const keys = [this.#names.run(id), this.#names.runs, this.#names.events(id)];
-    const reply = await this.#redis.eval(
-      createScript,
-      keys.length,
-      ...keys,
-      id,
-      now,
-      event,
-      ...Object.entries(fields).flat(),
-    );
+    const fields = { id, workflow, state: 'queued', attempt: 1, priority, input: JSON.stringify(input) };
+    const keys = [this.#names.run(id), this.#names.events(id), this.#names.runs];
+    const values = [id, stateEvent('queued', 1), ...Object.entries(fields).flat()];
+    const reply = await this.#redis.eval(createScript, keys.length, ...keys, ...values);
     return reply === 'created' ? 'queued' : (reply as RunState);
   }
 
   async read(id: string): Promise<StoredRun | undefined> {
-    return parseRun(await this.#redis.hgetall(this.#names.run(id)));
+    const [status, [input, priority]] = await Promise.all([
+      this.readStatus(id),
+      this.#redis.hmget(this.#names.run(id), 'input', 'priority'),
+    ]);
+    return status && { status, input: JSON.parse(input ?? 'null'), priority: Number(priority) };
+  }
+
+  async readStatus(id: string): Promise<RunStatus | undefined> {
+    const values = await this.#redis.hmget(this.#names.run(id), ...statusFields);
+    return parseStatus(Object.fromEntries(statusFields.map((name, index) => [name, values[index] ?? undefined])));
+  }
+
+  async readPriority(id: string): Promise<number> {
+    return Number(await this.#redis.hget(this.#names.run(id), 'priority'));
+  }
+
+  /** The value of a completed run. */
+  async readOutput(id: string): Promise<unknown> {
+    return JSON.parse((await this.#redis.hget(this.#names.run(id), 'output')) ?? 'null');
   }
 
   /** What workers poll before and while they execute a step. */
-  async readState(id: string): Promise<RunPosition | undefined> {
+  async readPosition(id: string): Promise<RunPosition | undefined> {
     const [state, attempt, workflow] = await this.#redis.hmget(this.#names.run(id), 'state', 'attempt', 'workflow');
     return state ? { state: state as RunState, attempt: Number(attempt), workflow: workflow ?? '' } : undefined;
   }
@@ -102,51 +115,41 @@ export class RunStore {
   /** The statuses of runs, newest first. */
   async list(limit: number): Promise<readonly RunStatus[]> {
     const ids = await this.#redis.zrevrange(this.#names.runs, 0, limit - 1);
-    const runs = await Promise.all(ids.map((id) => this.read(id)));
+    const runs = await Promise.all(ids.map((id) => this.readStatus(id)));
     const expired = ids.filter((_id, index) => !runs[index]);
     if (expired.length > 0) await this.#redis.zrem(this.#names.runs, ...expired);
-    return runs.flatMap((run) => (run ? [run.status] : []));
+    return runs.filter((run) => run !== undefined);
   }
 
-  /** Makes a coordinator the owner of a run, whoever owned it before. */
-  async own(id: string, owner: string): Promise<void> {
-    await this.#redis.hset(this.#names.run(id), 'owner', owner);
+  /** Makes a coordinator the owner of an attempt, whoever owned it before. */
+  async begin(id: string, attempt: number, owner: string): Promise<'ok' | Rejected> {
+    const keys = [this.#names.run(id), this.#names.events(id)];
+    const values = [owner, attempt, stateEvent('running', attempt)];
+    return (await this.#redis.eval(beginScript, keys.length, ...keys, ...values)) as 'ok' | Rejected;
   }
 
-  /** Gives `ok`, or why the change was not made: the state the run is in, `superseded` or `missing`. */
-  async transition(id: string, change: Transition): Promise<'ok' | 'superseded' | 'missing' | RunState> {
+  async transition(id: string, change: Transition): Promise<'ok' | Rejected> {
     const { from, to, attempt, owner = '', error, fields = {} } = change;
-    const event = JSON.stringify({
-      type: 'state',
-      state: to,
-      attempt,
-      ...(error && { error }),
-    } satisfies RunEventPayload);
-    const keys = [
-      this.#names.run(id),
-      this.#names.events(id),
-      this.#names.checkpoints(id),
-      this.#names.deadLetters(id),
-    ];
-    const now = Date.now();
-    const times = ended.has(to) ? { finishedAt: String(now) } : {};
-    const all = { ...fields, ...times, ...(error && { error: JSON.stringify(error) }) };
-    const expiry = ended.has(to) ? this.#retentionSeconds : 0;
-    const values = [owner, from.join(), to, event, now, expiry, ...Object.entries(all).flat()];
-    const reply = await this.#redis.eval(transitionScript, keys.length, ...keys, ...values);
+    const keys = this.#keys(id);
+    const expiry = hasEnded(to) ? this.#retentionSeconds : 0;
+    const all = { ...fields, ...(error && { error: JSON.stringify(error) }) };
+    const values = [owner, attempt, from.join(), to, stateEvent(to, attempt, error), expiry];
+    const reply = await this.#redis.eval(
+      transitionScript,
+      keys.length,
+      ...keys,
+      ...values,
+      ...Object.entries(all).flat(),
+    );
     // A command whose reply was lost is sent again. Then the run is in the new state already.
-    return reply === to ? 'ok' : (reply as RunState);
+    return reply === to ? 'ok' : (reply as Rejected);
   }
 
-  /** Begins the next attempt. Gives its number, or the state that forbids it. */
-  async replay(id: string): Promise<number | RunState | 'missing'> {
-    const keys = [
-      this.#names.run(id),
-      this.#names.events(id),
-      this.#names.checkpoints(id),
-      this.#names.deadLetters(id),
-    ];
-    return (await this.#redis.eval(replayScript, keys.length, ...keys, Date.now())) as number | RunState | 'missing';
+  /** Begins the attempt after this one. Beginning it twice begins it once. */
+  async replay(id: string, attempt: number): Promise<'ok' | Rejected> {
+    const keys = this.#keys(id);
+    const values = [attempt, stateEvent('queued', attempt + 1)];
+    return (await this.#redis.eval(replayScript, keys.length, ...keys, ...values)) as 'ok' | Rejected;
   }
 
   /** The first item that failed for good in this attempt. */
@@ -192,21 +195,20 @@ export class RunStore {
       .sort((a, b) => (a.reference < b.reference ? -1 : 1));
   }
 
-  async addEvent(id: string, payload: RunEventPayload): Promise<void> {
-    const fields = ['at', Date.now(), 'event', JSON.stringify(payload)];
-    await this.#redis.xadd(this.#names.events(id), 'MAXLEN', '~', maxEvents, '*', ...fields);
+  async addEvent(id: string, attempt: number, payload: RunEventPayload): Promise<void> {
+    const keys = [this.#names.run(id), this.#names.events(id)];
+    await this.#redis.eval(eventScript, keys.length, ...keys, attempt, JSON.stringify(payload));
+  }
+
+  /** Everything that belongs to a run: first the run itself and its events. */
+  #keys(id: string): string[] {
+    const names = this.#names;
+    return [names.run(id), names.events(id), names.checkpoints(id), names.deadLetters(id), names.parked(id)];
   }
 
   async #ownedWrite(id: string, owner: string, key: string, fields: Record<string, string>): Promise<boolean> {
-    const reply = await this.#redis.eval(
-      ownedWriteScript,
-      2,
-      this.#names.run(id),
-      key,
-      owner,
-      ...Object.entries(fields).flat(),
-    );
-    return reply === 1;
+    const keys = [this.#names.run(id), key];
+    return (await this.#redis.eval(ownedWriteScript, 2, ...keys, owner, ...Object.entries(fields).flat())) === 1;
   }
 }
 
@@ -217,27 +219,26 @@ export interface RunProgress {
   readonly total?: unknown;
 }
 
-function parseRun(fields: Record<string, string>): StoredRun | undefined {
+function stateEvent(state: RunState, attempt: number, error?: RunError): string {
+  return JSON.stringify({ type: 'state', state, attempt, ...(error && { error }) } satisfies RunEventPayload);
+}
+
+function parseStatus(fields: Readonly<Record<string, string | undefined>>): RunStatus | undefined {
   if (fields['state'] === undefined) return undefined;
   const json = (name: string): unknown => (fields[name] === undefined ? undefined : JSON.parse(fields[name]));
   const time = (name: string) => (fields[name] === undefined ? undefined : Number(fields[name]));
   const progress = json('progress') as RunProgress | undefined;
   return {
-    input: json('input'),
-    output: json('output'),
-    priority: Number(fields['priority']),
-    status: {
-      id: fields['id'] ?? '',
-      workflow: fields['workflow'] ?? '',
-      state: fields['state'] as RunState,
-      attempt: Number(fields['attempt']),
-      createdAt: Number(fields['createdAt']),
-      startedAt: time('startedAt'),
-      finishedAt: time('finishedAt'),
-      stage: progress?.stage,
-      items: progress?.items,
-      total: progress?.total ?? null,
-      error: json('error') as RunError | undefined,
-    },
+    id: fields['id'] ?? '',
+    workflow: fields['workflow'] ?? '',
+    state: fields['state'] as RunState,
+    attempt: Number(fields['attempt']),
+    createdAt: Number(fields['createdAt']),
+    startedAt: time('startedAt'),
+    finishedAt: time('finishedAt'),
+    stage: progress?.stage,
+    items: progress?.items,
+    total: progress?.total ?? null,
+    error: json('error') as RunError | undefined,
   };
 }

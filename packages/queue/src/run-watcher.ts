@@ -19,7 +19,7 @@ export class RunWatcher {
 
   /** Begins to watch an attempt of a run. `undefined` when there is no such run. */
   async watch(id: string, attempt: number): Promise<RunAttempt | undefined> {
-    const position = await this.#store.readState(id);
+    const position = await this.#store.readPosition(id);
     if (!position) return undefined;
     const watched = new RunAttempt(id, attempt, position, () => this.#release(watched));
     const ofRun = this.#watched.get(id) ?? new Set();
@@ -32,7 +32,7 @@ export class RunWatcher {
   async poll(): Promise<void> {
     const ids = [...this.#watched.keys()];
     // While Redis is away nothing is known, and nothing changes.
-    const positions = await Promise.all(ids.map((id) => this.#store.readState(id).catch(() => undefined)));
+    const positions = await Promise.all(ids.map((id) => this.#store.readPosition(id).catch(() => undefined)));
     ids.forEach((id, index) => {
       const position = positions[index];
       if (position) for (const watched of this.#watched.get(id) ?? []) watched.update(position);
@@ -59,6 +59,8 @@ export class RunAttempt {
   readonly workflow: string;
   /** Ends the watching. */
   readonly release: () => void;
+  /** Called when the state of the run changes. */
+  onChange: () => void = () => {};
   readonly #controller = new AbortController();
   readonly #changes = new Signal();
   #state: RunState = 'running';
@@ -87,6 +89,7 @@ export class RunAttempt {
   }
 
   update({ state, attempt }: RunPosition): void {
+    if (state === this.#state && attempt === this.attempt) return;
     this.#state = state;
     const isReplayed = attempt !== this.attempt;
     if ((isReplayed || hasEnded(state)) && !this.signal.aborted) {
@@ -94,5 +97,6 @@ export class RunAttempt {
       this.#controller.abort(new SentvecError('aborted', `Run ${this.id} ${what}.`, { run: this.id }));
     }
     this.#changes.notify();
+    this.onChange();
   }
 }

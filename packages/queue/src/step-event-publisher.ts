@@ -28,7 +28,7 @@ export class StepEventPublisher {
     }
     if (payload.type === 'dead-letter')
       this.#track(this.#store.addDeadLetter(this.#run, this.#attempt, payload.letter));
-    this.#track(this.#store.addEvent(this.#run, payload));
+    this.#track(this.#store.addEvent(this.#run, this.#attempt, payload));
   };
 
   /** Resolves when everything is written, or could not be. */

@@ -10,7 +10,8 @@ import {
   type AnyWorkflow,
   type LocalScope,
 } from '@sentvec/workflow';
-import { DelayedError, UnrecoverableError, WaitingError, type Job } from 'bullmq';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { UnrecoverableError, WaitingError, type Job } from 'bullmq';
 import { ActiveJobs, Interruption } from './active-jobs.ts';
 import type { StageCheckpoint } from './batch-stage.ts';
 import { jobSchemas, type StepJob } from './jobs.ts';
@@ -20,8 +21,8 @@ import type { RunAttempt } from './run-watcher.ts';
 import { StepEventPublisher } from './step-event-publisher.ts';
 import { refuseJob, workflowOf, type StepReport, type WorkerParts } from './worker-parts.ts';
 
-/** Milliseconds after which the step of a paused run is looked at again. */
-const pauseDelay = 2000;
+/** The most milliseconds between two attempts to begin under the rate limit. */
+const maxRateWait = 1000;
 
 /** Milliseconds for which a failed step keeps its lock while the failure is written. */
 const lockExtension = 5000;
@@ -51,17 +52,33 @@ export class StepProcessor {
     const run = await this.#parts.watcher.watch(data.run, data.attempt);
     try {
       if (!run) return await this.#refuse(job, new SentvecError('job-refused', `There is no run ${data.run}.`));
-      if (run.paused) {
-        await job.moveToDelayed(Date.now() + pauseDelay, token);
-        throw new DelayedError();
-      }
       // Added by a coordinator or an attempt that has been replaced: nobody waits for the result.
       if (run.signal.aborted || (await this.#isFolded(data))) return null;
-      return await this.#execute(await this.#resolve(job, data, run), job, run, token);
+      const work = await this.#resolve(job, data, run);
+      if (!(await this.#mayBegin(job, run, token))) return await this.#parts.parked.park(job, token, data.run);
+      return await this.#execute(work, job, run, token);
     } finally {
       run?.release();
     }
   };
+
+  /** Waits for the rate limit. `false` when the run is paused. */
+  async #mayBegin(job: Job, run: RunAttempt, token: string | undefined): Promise<boolean> {
+    try {
+      return await this.active.run(job.id ?? '', run.signal, async (signal) => {
+        while (!run.paused) {
+          const wait = await this.#parts.rateLimit.tryBegin();
+          if (wait === 0) return true;
+          await sleep(Math.min(wait, maxRateWait), undefined, { signal });
+        }
+        return false;
+      });
+    } catch (error) {
+      if (error instanceof Interruption) return giveBack(job, token, error);
+      if (run.signal.aborted) throw new UnrecoverableError('The attempt of the run is over.');
+      throw error;
+    }
+  }
 
   async #check(job: Job): Promise<StepJob> {
     try {
@@ -157,7 +174,12 @@ export class StepProcessor {
     report(mayRetry ? 'retried' : 'failed', { error: runError });
     this.#parts.logger.warn({ key, attempt: stepAttempt, mayRetry, error: runError }, 'a step failed');
     if (mayRetry) {
-      await this.#parts.store.addEvent(data.run, { type: 'retry', key, attempt: stepAttempt, error: runError });
+      await this.#parts.store.addEvent(data.run, data.attempt, {
+        type: 'retry',
+        key,
+        attempt: stepAttempt,
+        error: runError,
+      });
       throw error;
     }
     if (runError.code === 'job-refused') await refuseJob(this.#parts, queueNames.steps, key, jobRefusedError(error));

@@ -1,6 +1,8 @@
 import { SentvecError } from '@sentvec/core';
 import type { AnyWorkflow, Logger, RunError } from '@sentvec/workflow';
 import type { BatchQueue } from './batch-queue.ts';
+import type { ParkedJobs } from './parked-jobs.ts';
+import type { RateLimit } from './rate-limit.ts';
 import type { RefusedJobs } from './refused-jobs.ts';
 import type { RunStore } from './run-store.ts';
 import type { RunWatcher } from './run-watcher.ts';
@@ -32,6 +34,8 @@ export interface WorkerParts {
   readonly id: string;
   readonly store: RunStore;
   readonly queue: BatchQueue;
+  readonly parked: ParkedJobs;
+  readonly rateLimit: RateLimit;
   readonly watcher: RunWatcher;
   readonly refusedJobs: RefusedJobs;
   readonly workflows: ReadonlyMap<string, AnyWorkflow>;

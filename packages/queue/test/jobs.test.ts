@@ -8,7 +8,7 @@ import {
   type RedisConnection,
 } from '@sentvec/queue';
 import { startRedis, type RedisServer } from '@sentvec/testing';
-import { defineStep, defineWorkflow, type Runtime } from '@sentvec/workflow';
+import { defineStep, defineWorkflow, type RunHandle, type Runtime } from '@sentvec/workflow';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import * as v from 'valibot';
 
@@ -151,6 +151,60 @@ describe('the order and speed of jobs', () => {
     await Promise.all(runs.map((run) => run.result()));
     expect(seen.toSorted((a, b) => a - b)).toEqual([1, 2, 3, 4, 5, 6]);
     expect(performance.now() - begun).toBeGreaterThan(600);
+  });
+
+  it('keeps to a rate limit that another worker has set, until it is lifted', async () => {
+    await serve({ workflows: [noting], concurrency: 4 });
+    await serve({ workflows: [noting], concurrency: 4, rateLimit: { max: 2, duration: 600_000 } });
+    const runs = await Promise.all([1, 2, 3, 4, 5, 6].map((value) => runtime.start(noting, value)));
+    await expect.poll(() => seen.length, { timeout: 20_000 }).toBe(2);
+    await expect.poll(async () => (await overview.counts()).active, { timeout: 20_000 }).toBe(4);
+    expect(seen.length).toBe(2);
+    await overview.limitRate(undefined);
+    await Promise.all(runs.map((run) => run.result()));
+    expect(seen.toSorted((a, b) => a - b)).toEqual([1, 2, 3, 4, 5, 6]);
+  });
+});
+
+describe('a paused run', () => {
+  const waiting = defineWorkflow({ id: 'waiting', input: v.number() }).step(count).forEach(note);
+
+  /** Starts a run whose items are all parked before one has begun. */
+  async function startPaused(): Promise<RunHandle> {
+    await overview.queues.steps.pause();
+    await serve({ workflows: [waiting, noting], concurrency: 2, window: 64 });
+    const run = await runtime.start(waiting, 64);
+    await expect.poll(async () => (await overview.counts()).waiting, { timeout: 20_000 }).toBe(64);
+    await run.pause();
+    await overview.queues.steps.resume();
+    await expect
+      .poll(() => overview.counts(), { timeout: 20_000 })
+      .toMatchObject({ waiting: 0, active: 0, delayed: 64 });
+    return run;
+  }
+
+  it('costs Redis a few commands a second, whatever waits in it, and goes on where it was', async () => {
+    const run = await startPaused();
+    const commands = async () => Number(/total_commands_processed:(\d+)/.exec(await connection.info('stats'))?.[1]);
+    const before = await commands();
+    const begun = performance.now();
+    await new Promise((resolve) => setTimeout(resolve, 3000));
+    const perSecond = ((await commands()) - before) / ((performance.now() - begun) / 1000);
+    // One idle worker needs about five. Looking at each waiting item every two seconds took hundreds.
+    expect(perSecond).toBeLessThan(50);
+    expect(seen).toEqual([]);
+    await run.resume();
+    expect(await run.result()).toMatchObject({ count: 64 });
+    expect(seen.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 64 }, (_, index) => index));
+  });
+
+  it('takes nothing from others under a rate limit', async () => {
+    const paused = await startPaused();
+    await overview.limitRate({ max: 3, duration: 600_000 });
+    const others = await Promise.all([101, 102, 103].map((value) => runtime.start(noting, value)));
+    await Promise.all(others.map((run) => run.result()));
+    expect(seen.toSorted((a, b) => a - b)).toEqual([101, 102, 103]);
+    await paused.cancel();
   });
 });
 

@@ -192,6 +192,35 @@ export function runtimeControlContract({ connect }: RuntimeFixture): void {
     expect(await run.status()).toMatchObject({ state: 'completed', attempt: 2, error: undefined });
   });
 
+  it('never changes one attempt by a handle of another', async () => {
+    const gate = new Gate();
+    let calls = 0;
+    const wait = defineStep({
+      id: 'wait',
+      input: v.null(),
+      output: v.number(),
+      run: async () => {
+        calls += 1;
+        if (calls > 1) await gate.opened;
+        return calls;
+      },
+    });
+    const workflow = defineWorkflow({ id: 'fenced', input: v.null() }).step(wait);
+    const { runtime, elsewhere } = await connect(workflow);
+    const run = await runtime.start(workflow, null);
+    await run.result();
+    const remote = (await (await elsewhere()).find(run.id))!;
+    expect([run.attempt, remote.attempt]).toEqual([1, 1]);
+    await remote.replay();
+    expect([run.attempt, remote.attempt]).toEqual([1, 2]);
+    for (const action of ['pause', 'resume', 'cancel', 'replay'] as const)
+      await expect(run[action]()).rejects.toMatchObject({ code: 'invalid-argument', details: { attempt: 1 } });
+    await reaches(remote, 'running');
+    gate.open();
+    expect(await remote.result()).toBe(2);
+    expect((await allEvents(run)).filter((event) => event.type === 'state' && event.state === 'cancelled')).toEqual([]);
+  });
+
   it('replays a failed run when it is requested again, and refuses to replay one that has not ended', async () => {
     const gate = new Gate();
     let calls = 0;

@@ -1,6 +1,6 @@
 import { SentvecError } from '@sentvec/core';
 import { silentLogger } from './attempt.ts';
-import { hasEnded, LocalRun } from './local-run.ts';
+import { hasEnded, LocalRun, LocalRunHandle } from './local-run.ts';
 import { runId } from './reference.ts';
 import { checkInput } from './run-stages.ts';
 import type { RunHandle, RunStatus, Runtime, StartOptions } from './runtime.ts';
@@ -47,11 +47,12 @@ class InProcessRuntime implements Runtime {
       run = new LocalRun(id, workflow, input, this.#options);
       this.#runs.set(id, run);
     }
-    return run as RunHandle<Output>;
+    return new LocalRunHandle(run) as RunHandle<Output>;
   }
 
   async find(id: string): Promise<RunHandle | undefined> {
-    return this.#runs.get(id);
+    const run = this.#runs.get(id);
+    return run && new LocalRunHandle(run);
   }
 
   async list({ limit = 100 }: { limit?: number } = {}): Promise<readonly RunStatus[]> {

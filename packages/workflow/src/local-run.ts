@@ -32,7 +32,7 @@ function newStatus(id: string, workflow: string): RunStatus {
 }
 
 /** A run in this process. */
-export class LocalRun implements RunHandle {
+export class LocalRun {
   readonly id: string;
   readonly #workflow: AnyWorkflow;
   readonly #input: unknown;
@@ -55,6 +55,10 @@ export class LocalRun implements RunHandle {
 
   get state(): RunState {
     return this.#status.state;
+  }
+
+  get attempt(): number {
+    return this.#status.attempt;
   }
 
   async status(): Promise<RunStatus> {
@@ -178,6 +182,45 @@ export class LocalRun implements RunHandle {
   #release(): void {
     this.#paused?.resolve();
     this.#paused = undefined;
+  }
+}
+
+/** Controls one attempt of a run in this process. */
+export class LocalRunHandle implements RunHandle {
+  readonly id: string;
+  readonly #run: LocalRun;
+  #attempt: number;
+
+  constructor(run: LocalRun) {
+    this.id = run.id;
+    this.#run = run;
+    this.#attempt = run.attempt;
+  }
+
+  get attempt(): number {
+    return this.#attempt;
+  }
+
+  status = async (): Promise<RunStatus> => this.#run.status();
+  events: RunHandle['events'] = (options) => this.#run.events(options);
+  result: RunHandle['result'] = async (options) => this.#run.result(options);
+  deadLetters = async (): Promise<readonly DeadLetter[]> => this.#run.deadLetters();
+  pause = async (): Promise<void> => this.#current().pause();
+  resume = async (): Promise<void> => this.#current().resume();
+  cancel = async (): Promise<void> => this.#current().cancel();
+
+  async replay(): Promise<void> {
+    await this.#current().replay();
+    this.#attempt = this.#run.attempt;
+  }
+
+  #current(): LocalRun {
+    if (this.#run.attempt === this.#attempt) return this.#run;
+    throw new SentvecError(
+      'invalid-argument',
+      `Run ${this.id} was replayed, and this request was meant for attempt ${this.#attempt}. Find the run again.`,
+      { run: this.id, attempt: this.#attempt },
+    );
   }
 }
 

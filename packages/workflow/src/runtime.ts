@@ -68,6 +68,12 @@ export type RunEventPayload =
 /** A run that was started, in whatever process. */
 export interface RunHandle<Output = unknown> {
   readonly id: string;
+  /**
+   * The attempt of the run that this handle controls: the latest when it was obtained, or the one that `replay` began.
+   * `pause`, `resume`, `cancel` and `replay` throw `invalid-argument` when the run has been replayed elsewhere since,
+   * so that what was meant for one attempt never changes the next.
+   */
+  readonly attempt: number;
   /** @throws SentvecError `run-not-found`, `queue-unavailable` */
   status(): Promise<RunStatus>;
   /**

@@ -76,7 +76,12 @@ export function routes(parts: ServerParts): Hono {
   );
   for (const action of actions) {
     app.post(`/api/runs/:id/${action}`, async (context) => {
-      await (await runOf(context, parts))[action]();
+      const run = await runOf(context, parts);
+      const attempt = context.req.query('attempt');
+      if (attempt !== undefined && Number(attempt) !== run.attempt) {
+        throw new SentvecError('invalid-argument', `Run ${run.id} is at attempt ${run.attempt}, not ${attempt}.`);
+      }
+      await run[action]();
       return context.body(null, 204);
     });
   }

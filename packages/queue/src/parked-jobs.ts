@@ -1,0 +1,56 @@
+import { DelayedError, Job, type Queue } from 'bullmq';
+import type { RedisConnection } from './connection.ts';
+import type { QueueNames } from './names.ts';
+import { dueScript, parkScript } from './run-scripts.ts';
+
+/**
+ * The delay until this time (2039) keeps a job out of the queue, whatever the clocks of the workers say. BullMQ
+ * multiplies it by 4096, and the product must be an exact double.
+ */
+const never = 2 ** 41 - 1;
+
+/** The most jobs that are released at once. */
+const maxReleased = 100;
+
+/**
+ * Steps that wait outside the queue, at no cost: for a paused run, or for their next attempt. The coordinator of their
+ * run releases them, by the clock of Redis.
+ */
+export class ParkedJobs {
+  readonly #redis: RedisConnection;
+  readonly #names: QueueNames;
+  readonly #steps: Queue;
+
+  constructor(redis: RedisConnection, names: QueueNames, steps: Queue) {
+    this.#redis = redis;
+    this.#names = names;
+    this.#steps = steps;
+  }
+
+  /**
+   * Parks a job that this worker holds.
+   *
+   * @param milliseconds until it may be released
+   * @returns never: rejects with what tells BullMQ that the job has left the worker
+   */
+  async park(job: Job, token: string | undefined, run: string, milliseconds = 0): Promise<never> {
+    // Recorded first: a job that is recorded and not parked is only released in vain.
+    await this.#redis.eval(parkScript, 1, this.#names.parked(run), milliseconds, job.id ?? '');
+    await job.moveToDelayed(never, token);
+    throw new DelayedError();
+  }
+
+  /** Puts the parked jobs of a run that have waited long enough back into the queue. */
+  async release(run: string): Promise<void> {
+    const key = this.#names.parked(run);
+    const ids = (await this.#redis.eval(dueScript, 1, key, maxReleased)) as string[];
+    await Promise.all(
+      ids.map(async (id) => {
+        const job = await Job.fromId(this.#steps, id);
+        // Fails for a job that is not parked (any longer).
+        await job?.promote().catch(() => {});
+        await this.#redis.zrem(key, id);
+      }),
+    );
+  }
+}

@@ -1,0 +1,37 @@
+import type { RedisConnection } from './connection.ts';
+import type { QueueNames } from './names.ts';
+import { rateLimitScript } from './run-scripts.ts';
+
+/** How many steps all workers of a queue together may begin. */
+export interface RateLimitSetting {
+  readonly max: number;
+  /** Milliseconds. */
+  readonly duration: number;
+}
+
+/**
+ * The rate limit of a queue. It stands in Redis and holds for all workers. Only steps that really begin count, so a job
+ * that is parked or given back takes nothing from others: BullMQ's own limiter counts every job that it hands out.
+ */
+export class RateLimit {
+  readonly #redis: RedisConnection;
+  readonly #names: QueueNames;
+
+  constructor(redis: RedisConnection, names: QueueNames) {
+    this.#redis = redis;
+    this.#names = names;
+  }
+
+  /** Sets the limit for all workers; `undefined` lifts it. */
+  async set(limit: RateLimitSetting | undefined): Promise<void> {
+    const { rateLimit, rateCounter } = this.#names;
+    if (limit) await this.#redis.hset(rateLimit, { max: limit.max, duration: limit.duration });
+    else await this.#redis.del(rateLimit, rateCounter);
+  }
+
+  /** Counts a step that begins. Gives 0, or the milliseconds after which the caller may ask again. */
+  async tryBegin(): Promise<number> {
+    const { rateLimit, rateCounter } = this.#names;
+    return (await this.#redis.eval(rateLimitScript, 2, rateLimit, rateCounter)) as number;
+  }
+}

@@ -1,0 +1,85 @@
+import { connectRedis, namesOf, type RedisConnection } from '@sentvec/queue';
+import { startRedis, type RedisServer } from '@sentvec/testing';
+import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import { RunStore } from '../src/run-store.ts';
+
+let redis: RedisServer;
+let connection: RedisConnection;
+let store: RunStore;
+let tests = 0;
+const names = () => namesOf(`store-${tests}`);
+
+beforeAll(async () => {
+  redis = await startRedis();
+  connection = await connectRedis(redis.url, 'worker');
+});
+
+afterAll(async () => {
+  connection.disconnect();
+  await redis.stop();
+});
+
+/** A run at its second attempt; its first was coordinated by `early` and completed. */
+beforeEach(async () => {
+  tests += 1;
+  store = new RunStore(connection, names(), 60);
+  await store.create({ id: 'run', workflow: 'work', input: null, priority: 1 });
+  await store.begin('run', 1, 'early');
+  await store.transition('run', { from: ['running'], to: 'completed', attempt: 1, owner: 'early' });
+  await store.replay('run', 1);
+});
+
+const isUntouched = async () => {
+  expect(await store.readStatus('run')).toMatchObject({
+    state: 'queued',
+    attempt: 2,
+    error: undefined,
+    stage: undefined,
+  });
+  expect(await store.readFailure('run')).toBeUndefined();
+  expect(await store.deadLetters('run')).toEqual([]);
+  expect(await store.checkpoints('run')).toEqual({});
+};
+
+it('what was meant for an attempt never changes the next', async () => {
+  const error = { code: 'step-failed', message: 'late', details: {} } as const;
+  expect(await store.begin('run', 1, 'late')).toBe('superseded');
+  for (const to of ['cancelled', 'paused', 'failed', 'completed'] as const) {
+    const change = { from: ['queued', 'running'], to, attempt: 1 } as const;
+    expect(await store.transition('run', change)).toBe('superseded');
+  }
+  expect(await store.saveCheckpoint('run', 'early', 'stage', '{}')).toBe(false);
+  expect(await store.saveProgress('run', 'early', { stage: 'stage' })).toBe(false);
+  await store.recordFailure('run', 1, error);
+  await store.addDeadLetter('run', 1, { reference: 'row', reason: 'late' });
+  const length = await connection.xlen(names().events('run'));
+  await store.addEvent('run', 1, { type: 'stage', stage: 'late' });
+  expect(await connection.xlen(names().events('run'))).toBe(length);
+  await isUntouched();
+});
+
+it('a replay that is sent twice begins one attempt', async () => {
+  expect(await store.replay('run', 1)).toBe('ok');
+  await isUntouched();
+  await store.begin('run', 2, 'later');
+  expect(await store.replay('run', 1)).toBe('superseded');
+  expect(await store.replay('run', 2)).toBe('running');
+});
+
+it('of two coordinators, only the later one can write', async () => {
+  await store.begin('run', 2, 'one');
+  await store.begin('run', 2, 'two');
+  expect(await store.saveProgress('run', 'one', { stage: 'one' })).toBe(false);
+  const change = { from: ['running'], to: 'completed', attempt: 2 } as const;
+  expect(await store.transition('run', { ...change, owner: 'one' })).toBe('superseded');
+  expect(await store.saveProgress('run', 'two', { stage: 'two' })).toBe(true);
+  expect(await store.transition('run', { ...change, owner: 'two' })).toBe('ok');
+  expect(await store.begin('run', 2, 'three')).toBe('completed');
+});
+
+it('times are those of Redis, whatever the clock of this process says', async () => {
+  const [seconds] = await connection.time();
+  const { createdAt, startedAt } = (await store.readStatus('run'))!;
+  expect(createdAt / 1000 - Number(seconds)).toBeLessThan(10);
+  expect(startedAt).toBeUndefined();
+});
