@@ -1,8 +1,12 @@
-import { throwIfAborted } from '../errors.ts';
+import { throwIfAborted } from '@sentvec/platform';
+import { startThread } from '@sentvec/platform/node';
 import { checkTokenizeOptions } from '../tokenizer/finish.ts';
 import type { TokenizerLoader } from '../tokenizer/javascript-tokenizer.ts';
-import type { TokenizerLibrary } from './tokenizer-messages.ts';
-import { TokenizerThread } from './tokenizer-thread.ts';
+import type { TokenizedText, TokenizeOptions } from '../types.ts';
+import { unpackTexts, type TokenizerLibrary, type TokenizerProtocol } from './tokenizer-messages.ts';
+
+/** Texts of a request. The results of several requests come in several turns of the event loop, that of one in one. */
+const requestTexts = 512;
 
 /**
  * The tokenizer for Node: it works in a thread of its own, so that texts of any length leave the caller's event loop
@@ -13,16 +17,29 @@ import { TokenizerThread } from './tokenizer-thread.ts';
  */
 export function nodeTokenizer(library: TokenizerLibrary = 'auto'): TokenizerLoader {
   return async (definition) => {
-    const { thread, name } = await TokenizerThread.start(library, definition);
+    const thread = await startThread<TokenizerProtocol>(new URL('./tokenizer-worker.js', import.meta.url), {
+      name: 'tokenizer',
+      data: { library, definition: JSON.stringify(definition) },
+      // What it makes dies young: V8 would let it grow to 48 MB before it looks.
+      resourceLimits: { maxYoungGenerationSizeMb: 8 },
+    });
+    const request = async (texts: readonly string[], options: TokenizeOptions): Promise<TokenizedText[]> => {
+      const { maxLength, addSpecialTokens = true, signal } = options;
+      return unpackTexts(await thread.call('encode', { texts, maxLength, addSpecialTokens }, { signal }));
+    };
     return {
-      name,
+      name: thread.ready,
       vocabularySize: definition.vocabularySize,
       paddingId: definition.paddingId,
       specialTokens: definition.specialTokens,
       encode: async (texts, options) => {
         throwIfAborted(options.signal);
         checkTokenizeOptions(definition, options);
-        return thread.encode(texts, options);
+        const requests: Promise<TokenizedText[]>[] = [];
+        for (let first = 0; first < texts.length; first += requestTexts) {
+          requests.push(request(texts.slice(first, first + requestTexts), options));
+        }
+        return (await Promise.all(requests)).flat();
       },
       dispose: () => thread.terminate(),
     };

@@ -1,33 +1,29 @@
-import type { SentvecError } from '../errors.ts';
-import type { TokenizerDefinition } from '../tokenizer/definition.ts';
+/*
+ * What a program and the thread of its tokenizer say to each other.
+ */
 import type { TokenizedText } from '../types.ts';
 
 /** Which library tokenizes: `auto` is the native one when it is installed, else the one in JavaScript. */
 export type TokenizerLibrary = 'auto' | 'javascript' | 'native';
 
-/** What the thread is started with. */
-export interface TokenizerThreadData {
-  readonly library: TokenizerLibrary;
-  /** {@link TokenizerDefinition} as JSON: one long string crosses threads much faster than its 250,000 pieces. */
-  readonly definition: string;
-}
-
-/** To the thread: texts to tokenize, or the wish to stop a request. */
-export type TokenizerRequest =
-  | {
-      readonly kind: 'encode';
-      readonly id: number;
+/** See `ThreadProtocol` of `@sentvec/platform/node`. */
+export interface TokenizerProtocol {
+  readonly data: {
+    readonly library: TokenizerLibrary;
+    /** `TokenizerDefinition` as JSON: one long string crosses threads much faster than its 250,000 pieces. */
+    readonly definition: string;
+  };
+  /** The name of the tokenizer. */
+  readonly ready: string;
+  readonly calls: {
+    encode(request: {
       readonly texts: readonly string[];
       readonly maxLength: number;
       readonly addSpecialTokens: boolean;
-    }
-  | { readonly kind: 'abort'; readonly id: number };
-
-/** From the thread: it is ready, or cannot be; the result of a request, or its failure. */
-export type TokenizerResponse =
-  | { readonly kind: 'ready'; readonly name: string }
-  | { readonly kind: 'result'; readonly id: number; readonly packed: PackedTexts }
-  | { readonly kind: 'failure'; readonly id: number | undefined; readonly error: ReturnType<SentvecError['toJSON']> };
+    }): PackedTexts;
+  };
+  readonly programCalls: object;
+}
 
 /** Tokenized texts in two buffers, which move between threads without a copy. */
 export interface PackedTexts {
@@ -61,9 +57,4 @@ export function unpackTexts({ ids, lengths }: PackedTexts): TokenizedText[] {
     offset += count;
   }
   return texts;
-}
-
-/** @returns the definition in the form in which it crosses threads */
-export function definitionToJson(definition: TokenizerDefinition): string {
-  return JSON.stringify(definition);
 }

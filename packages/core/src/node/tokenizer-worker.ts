@@ -1,32 +1,11 @@
-import { parentPort, workerData, type MessagePort } from 'node:worker_threads';
-import { SentvecError } from '../errors.ts';
+// The thread of a `nodeTokenizer`: it tokenizes while the caller's event loop goes on.
+import { SentvecError } from '@sentvec/platform';
+import { serveThread, transferred } from '@sentvec/platform/node';
 import type { TokenizerDefinition } from '../tokenizer/definition.ts';
 import { javaScriptTokenizer } from '../tokenizer/javascript-tokenizer.ts';
 import type { Tokenizer } from '../types.ts';
 import { nativeTokenizer } from './native-tokenizer.ts';
-import {
-  packTexts,
-  type TokenizerLibrary,
-  type TokenizerRequest,
-  type TokenizerResponse,
-  type TokenizerThreadData,
-} from './tokenizer-messages.ts';
-
-/** The thread of a {@link nodeTokenizer}: answers requests in any order. */
-const port = parentPort as MessagePort;
-const running = new Map<number, AbortController>();
-
-function answer(response: TokenizerResponse, transfer: ArrayBuffer[] = []): void {
-  port.postMessage(response, transfer);
-}
-
-function plainError(error: unknown): ReturnType<SentvecError['toJSON']> {
-  if (SentvecError.is(error)) return error.toJSON();
-  return new SentvecError(
-    'backend-failed',
-    `The tokenizer failed: ${error instanceof Error ? error.message : String(error)}`,
-  ).toJSON();
-}
+import { packTexts, type TokenizerLibrary, type TokenizerProtocol } from './tokenizer-messages.ts';
 
 async function loadTokenizer(library: TokenizerLibrary, definition: TokenizerDefinition): Promise<Tokenizer> {
   if (library === 'javascript') return javaScriptTokenizer(definition);
@@ -38,30 +17,25 @@ async function loadTokenizer(library: TokenizerLibrary, definition: TokenizerDef
   }
 }
 
-async function encode(tokenizer: Tokenizer, request: TokenizerRequest & { readonly kind: 'encode' }): Promise<void> {
-  const controller = new AbortController();
-  running.set(request.id, controller);
+async function guarded<T>(work: () => Promise<T>): Promise<T> {
   try {
-    const { maxLength, addSpecialTokens } = request;
-    const packed = packTexts(
-      await tokenizer.encode(request.texts, { maxLength, addSpecialTokens, signal: controller.signal }),
-    );
-    answer({ kind: 'result', id: request.id, packed }, [packed.ids.buffer, packed.lengths.buffer]);
+    return await work();
   } catch (error) {
-    answer({ kind: 'failure', id: request.id, error: plainError(error) });
-  } finally {
-    running.delete(request.id);
+    if (SentvecError.is(error)) throw error;
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new SentvecError('backend-failed', `The tokenizer failed: ${reason}`, {}, { cause: error });
   }
 }
 
-const { library, definition } = workerData as TokenizerThreadData;
-try {
-  const tokenizer = await loadTokenizer(library, JSON.parse(definition) as TokenizerDefinition);
-  port.on('message', (request: TokenizerRequest) => {
-    if (request.kind === 'abort') running.get(request.id)?.abort();
-    else void encode(tokenizer, request);
-  });
-  answer({ kind: 'ready', name: tokenizer.name });
-} catch (error) {
-  answer({ kind: 'failure', id: undefined, error: plainError(error) });
-}
+serveThread<TokenizerProtocol>(async ({ library, definition }) => {
+  const tokenizer = await guarded(() => loadTokenizer(library, JSON.parse(definition) as TokenizerDefinition));
+  return {
+    ready: tokenizer.name,
+    handlers: {
+      encode: async ({ texts, ...options }, { signal }) => {
+        const packed = packTexts(await guarded(() => tokenizer.encode(texts, { ...options, signal })));
+        return transferred(packed, [packed.ids.buffer, packed.lengths.buffer]);
+      },
+    },
+  };
+});
