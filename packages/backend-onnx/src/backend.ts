@@ -7,6 +7,7 @@ import {
   type LoadOptions,
   type ModelFiles,
 } from '@sentvec/core';
+import { warn } from '@sentvec/platform';
 import { availability, devicesToTry, presentDevices } from './devices.ts';
 import { PooledEncoder } from './encoder.ts';
 import { checkOptions, type OnnxDevice, type OnnxOptions } from './options.ts';
@@ -105,8 +106,4 @@ async function opensOnProcessor(source: ModelSource): Promise<boolean> {
 function reasonOf(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error);
   return /[.!?]$/u.test(message) ? message : `${message}.`;
-}
-
-function warn(message: string): void {
-  process.emitWarning(message, 'SentvecWarning');
 }

@@ -1,6 +1,7 @@
-import type { PoolingMode, Projection } from '@sentvec/core';
-
-/** What the threads of the session pool say to each other. All of it survives a structured clone. */
+/*
+ * What the pool of sessions and its threads say to each other. All of it survives a structured clone.
+ */
+import type { PoolingMode, Projection, TokenBatch } from '@sentvec/core';
 
 /** An ONNX model as a session opens it. */
 export interface SessionModel {
@@ -17,42 +18,33 @@ export interface SessionSpecification extends SessionModel {
   readonly threads: number;
 }
 
-/** What a worker thread is started with. */
-export interface WorkerStart extends SessionSpecification {
-  /** See {@link runState}. */
-  readonly state: Int32Array<SharedArrayBuffer>;
+/** See `ThreadProtocol` of `@sentvec/platform/node`. Batches are run in the order in which they came. */
+export interface SessionProtocol {
+  readonly data: SessionSpecification & {
+    /** See `run-state.ts`. */
+    readonly state: Int32Array<SharedArrayBuffer>;
+  };
+  readonly ready: { readonly hiddenSize: number };
+  readonly calls: {
+    /** Token embeddings of the batch, or what the head makes of them, row-major. */
+    run(request: RunRequest): Float32Array;
+    /** Gives the thread a projection, for the heads of batches that follow. */
+    addProjection(projection: Projection): void;
+  };
+  readonly programCalls: object;
 }
 
 /** A batch, as the main thread sends it. */
-export interface RunRequest {
-  readonly kind: 'run';
-  readonly id: number;
-  readonly ids: Int32Array;
-  readonly mask: Int32Array;
-  readonly rows: number;
-  readonly cols: number;
-  /** What to make of the token embeddings; nothing, when they are the result themselves. */
+export interface RunRequest extends TokenBatch {
+  /** What to make of the token embeddings; `undefined` when they are the result themselves. */
   readonly head: ThreadHead | undefined;
 }
 
-/** A head as it goes to a thread with each batch: its projections went before, once each, as `project` requests. */
+/** A head as it goes to a thread with each batch: its projections went before, once each. */
 export interface ThreadHead {
   readonly modes: readonly PoolingMode[];
   /** Which tokens take part in pooling. */
   readonly mask: Int32Array;
-  /** Places in the order in which the thread got projections. */
+  /** Indices in the order in which the thread got projections. */
   readonly projections: readonly number[];
 }
-
-export type Request =
-  | RunRequest
-  | { readonly kind: 'project'; readonly projection: Projection }
-  | { readonly kind: 'cancel'; readonly id: number }
-  | { readonly kind: 'close' };
-
-export type Reply =
-  | { readonly kind: 'ready'; readonly hiddenSize: number }
-  | { readonly kind: 'unusable'; readonly reason: string }
-  | { readonly kind: 'result'; readonly id: number; readonly data: Float32Array }
-  | { readonly kind: 'cancelled'; readonly id: number }
-  | { readonly kind: 'failed'; readonly id: number; readonly reason: string };

@@ -1,10 +1,12 @@
-import { createHash, randomUUID } from 'node:crypto';
-import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { SplitModel } from '@sentvec/architectures';
 import type { ModelFiles } from '@sentvec/core';
 import { cacheDirectory } from '@sentvec/core/node';
+import { sha256 } from '@sentvec/platform';
+import { writeFolderAtomically, type FolderFile } from '@sentvec/platform/node';
 import { toShared, type ModelSource } from './shipped-model.ts';
 
 const graphFile = 'model.onnx';
@@ -22,11 +24,13 @@ export async function recordModel(files: ModelFiles, caches: string = cacheDirec
   if (cached !== undefined) return cached;
   const { readEncoder, recordSplitEncoder } = await import('@sentvec/architectures');
   const split = recordSplitEncoder(await readEncoder(files), weightsFile);
-  if (await store(split, folder)) {
-    const stored = await findCached(files, folder);
-    if (stored !== undefined) return stored;
-  }
-  return inMemory(files, split);
+  const recorded: FolderFile[] = [
+    [graphFile, split.model],
+    [weightsFile, split.data],
+  ];
+  // Another process may have recorded the same meanwhile.
+  await writeFolderAtomically(folder, recorded, { replace: true }).catch(() => {});
+  return (await findCached(files, folder)) ?? inMemory(files, split);
 }
 
 async function findCached(files: ModelFiles, folder: string): Promise<ModelSource | undefined> {
@@ -42,34 +46,6 @@ async function findCached(files: ModelFiles, folder: string): Promise<ModelSourc
     };
   } catch {
     return undefined;
-  }
-}
-
-/**
- * Writes into a folder of another name first: under its own name a folder is complete. False when that is not possible.
- */
-async function store({ model, data }: SplitModel, folder: string): Promise<boolean> {
-  const unfinished = `${folder}.${randomUUID()}`;
-  try {
-    await mkdir(unfinished, { recursive: true });
-    await writeFile(join(unfinished, graphFile), model);
-    await writePieces(join(unfinished, weightsFile), data);
-    await rename(unfinished, folder);
-    return true;
-  } catch {
-    await rm(unfinished, { recursive: true, force: true }).catch(() => {});
-    // Another process may have been faster.
-    return (await stat(folder).catch(() => undefined)) !== undefined;
-  }
-}
-
-async function writePieces(path: string, pieces: readonly Uint8Array[]): Promise<void> {
-  const handle = await open(path, 'wx');
-  try {
-    for (const piece of pieces) await writeFile(handle, piece);
-    await handle.sync();
-  } finally {
-    await handle.close();
   }
 }
 
@@ -109,8 +85,7 @@ async function recordingKey(files: ModelFiles): Promise<string> {
 
 async function hashOf(files: ModelFiles, path: string): Promise<string> {
   if (files.sha256 !== undefined) return files.sha256(path);
-  const digest = await crypto.subtle.digest('SHA-256', new Uint8Array(await files.read(path)));
-  return Buffer.from(digest).toString('hex');
+  return sha256(await files.read(path));
 }
 
 let recorder: Promise<string> | undefined;

@@ -1,5 +1,5 @@
-import { SentvecError, throwIfAborted, type TokenBatch } from '@sentvec/core';
-import { AbortWatch } from './abort-watch.ts';
+import { SentvecError, type TokenBatch } from '@sentvec/core';
+import { abortError, onAbort, throwIfAborted } from '@sentvec/platform';
 import type { Outcome, PooledHead, SessionThread, ThreadListener } from './session-thread.ts';
 
 /** A batch that someone waits for. */
@@ -31,7 +31,6 @@ export class SessionPool implements ThreadListener {
   readonly #threads: SessionThread[] = [];
   readonly #queue: Job[] = [];
   readonly #sent = new Map<number, Job>();
-  readonly #aborts = new AbortWatch((id, signal) => this.#abandon(id, signal));
   #lastId = 0;
   #deaths = 0;
   /** Ends when no thread is being started. */
@@ -71,12 +70,12 @@ export class SessionPool implements ThreadListener {
       if (batch.rows * batch.cols === 0) return resolve(new Float32Array(0));
       this.#lastId += 1;
       const id = this.#lastId;
+      const stopListening = onAbort(signal, () => this.#abandon(id, abortError(signal!)));
       const settle = (result: Float32Array | SentvecError): void => {
-        this.#aborts.remove(id, signal);
+        stopListening();
         if (result instanceof SentvecError) reject(result);
         else resolve(result);
       };
-      this.#aborts.add(id, signal);
       this.#queue.push({ id, batch, head, settle });
       this.#dispatch();
     });
@@ -130,12 +129,12 @@ export class SessionPool implements ThreadListener {
     }
   }
 
-  #abandon(id: number, signal: AbortSignal): void {
+  #abandon(id: number, error: SentvecError): void {
     const waiting = this.#queue.findIndex((job) => job.id === id);
     const job = waiting >= 0 ? this.#queue.splice(waiting, 1)[0] : this.#sent.get(id);
     this.#sent.delete(id);
     this.#threads.find((thread) => thread.inFlight.has(id))?.cancel(id);
-    job?.settle(new SentvecError('aborted', 'The work was aborted by its caller.', {}, { cause: signal.reason }));
+    job?.settle(error);
   }
 
   onOutcome(_thread: SessionThread, { id, result }: Outcome): void {
@@ -154,7 +153,7 @@ export class SessionPool implements ThreadListener {
     this.#threads.splice(this.#threads.indexOf(thread), 1);
     this.#deaths += 1;
     const [computed, ...next] = thread.inFlight;
-    this.#reject(computed, `The worker thread that computed a batch died: ${reason}`);
+    this.#reject(computed, `A batch was lost. ${reason}`);
     for (const id of next.toReversed()) this.#requeue(id);
     if (this.#failure !== undefined) return;
     this.#starting = this.#starting.then(() => this.#restart(reason));

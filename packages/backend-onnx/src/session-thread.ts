@@ -1,7 +1,10 @@
-import { Worker } from 'node:worker_threads';
+/*
+ * The pool's end of a thread with a session in it.
+ */
 import { SentvecError, type Projection, type TokenBatch } from '@sentvec/core';
 import { sharedProjection } from '@sentvec/core/node';
-import type { Reply, Request, SessionSpecification, ThreadHead, WorkerStart } from './messages.ts';
+import { startThread, type Thread } from '@sentvec/platform/node';
+import type { SessionProtocol, SessionSpecification, ThreadHead } from './messages.ts';
 import { createRunState, forget, waitAtExit } from './run-state.ts';
 
 /** What becomes of a batch that was sent to a thread. */
@@ -48,114 +51,83 @@ export async function startSessionThread(
   listener: ThreadListener,
 ): Promise<SessionThread> {
   const state = createRunState();
-  const workerData: WorkerStart = { ...specification, state };
-  const worker = new Worker(new URL('./session-worker.js', import.meta.url), {
-    workerData,
-    // The flags of the program (--input-type, loaders) are not for this file.
-    execArgv: [],
+  waitAtExit(state);
+  let session: WorkerSessionThread | undefined;
+  const thread = await startThread<SessionProtocol>(new URL('./session-worker.js', import.meta.url), {
+    name: 'onnxruntime session',
+    data: { ...specification, state },
     // It makes little garbage, which V8 would let grow to 48 MB before it looks.
     resourceLimits: { maxYoungGenerationSizeMb: 4 },
-    name: 'sentvec onnx session',
+    onEnd: (reason) => {
+      forget(state);
+      session?.onEnd(reason);
+    },
   });
-  waitAtExit(state);
-  worker.once('exit', () => forget(state));
-  return new WorkerSessionThread(worker, await readiness(worker), listener);
+  session = new WorkerSessionThread(thread, listener);
+  return session;
 }
 
-/**
- * Keeps the process alive while a batch is in the thread, and only then, so that a program that forgets `dispose` still
- * ends.
- */
 class WorkerSessionThread implements SessionThread {
   readonly hiddenSize: number;
-  readonly #worker: Worker;
-  readonly #inFlight = new Set<number>();
+  readonly inFlight: Set<number> = new Set();
+  readonly #thread: Thread<SessionProtocol>;
+  readonly #listener: ThreadListener;
+  readonly #controllers = new Map<number, AbortController>();
   /** Projections that the thread has got, in order. */
   readonly #projections: Projection[] = [];
-  #closing: Promise<void> | undefined;
+  #ended = false;
 
-  constructor(worker: Worker, hiddenSize: number, listener: ThreadListener) {
-    this.#worker = worker;
-    this.hiddenSize = hiddenSize;
-    this.#listen(listener);
-    worker.unref();
-  }
-
-  get inFlight(): ReadonlySet<number> {
-    return this.#inFlight;
+  constructor(thread: Thread<SessionProtocol>, listener: ThreadListener) {
+    this.#thread = thread;
+    this.#listener = listener;
+    this.hiddenSize = thread.ready.hiddenSize;
   }
 
   run(id: number, { ids, mask, rows, cols }: TokenBatch, pooledHead?: PooledHead): void {
     const copy = { ids: ids.slice(), mask: mask.slice() };
     const head = pooledHead && {
       ...pooledHead,
-      projections: pooledHead.projections.map((projection) => this.#place(projection)),
+      projections: pooledHead.projections.map((projection) => this.#indexOf(projection)),
     };
-    if (this.#inFlight.size === 0) this.#worker.ref();
-    this.#inFlight.add(id);
-    this.#send({ kind: 'run', id, ...copy, rows, cols, head }, [copy.ids.buffer, copy.mask.buffer]);
+    const controller = new AbortController();
+    this.inFlight.add(id);
+    this.#controllers.set(id, controller);
+    const { signal } = controller;
+    const transfer = [copy.ids.buffer, copy.mask.buffer];
+    void this.#report(id, this.#thread.call('run', { ...copy, rows, cols, head }, { signal, transfer }));
   }
 
-  /** The place of a projection among those of the thread, which gets it when it is new. */
-  #place(projection: Projection): number {
-    const place = this.#projections.indexOf(projection);
-    if (place >= 0) return place;
-    this.#send({ kind: 'project', projection: sharedProjection(projection) });
+  /** The index of a projection among those of the thread, which gets it when it is new. */
+  #indexOf(projection: Projection): number {
+    const index = this.#projections.indexOf(projection);
+    if (index >= 0) return index;
+    // A thread that has ended tells with its batches.
+    this.#thread.call('addProjection', sharedProjection(projection)).catch(() => {});
     return this.#projections.push(projection) - 1;
   }
 
+  async #report(id: number, vectors: Promise<Float32Array>): Promise<void> {
+    const result = await vectors.then(
+      (data) => ({ data }),
+      (error: Error) => (SentvecError.is(error, 'aborted') ? 'cancelled' : { reason: error.message }),
+    );
+    if (this.#ended) return; // Batches that were in flight then are told of by `onDeath`.
+    this.inFlight.delete(id);
+    this.#controllers.delete(id);
+    this.#listener.onOutcome(this, { id, result });
+  }
+
   cancel(id: number): void {
-    this.#send({ kind: 'cancel', id });
+    this.#controllers.get(id)?.abort();
   }
 
   close(): Promise<void> {
-    this.#closing ??= new Promise((resolve) => {
-      this.#worker.ref();
-      this.#worker.once('exit', () => resolve());
-      this.#send({ kind: 'close' });
-    });
-    return this.#closing;
+    return this.#thread.close();
   }
 
-  #send(request: Request, transfer: ArrayBuffer[] = []): void {
-    this.#worker.postMessage(request, transfer);
+  /** The thread has ended. */
+  onEnd(reason: SentvecError): void {
+    this.#ended = true;
+    if (reason.code !== 'disposed') this.#listener.onDeath(this, reason.message);
   }
-
-  #listen(listener: ThreadListener): void {
-    let reason = 'it ended by itself';
-    this.#worker.on('error', (error) => {
-      reason = error instanceof Error ? error.message : String(error);
-    });
-    this.#worker.once('exit', () => {
-      if (this.#closing === undefined) listener.onDeath(this, reason);
-    });
-    this.#worker.on('message', (reply: Reply) => {
-      if (reply.kind === 'ready' || reply.kind === 'unusable') return;
-      this.#inFlight.delete(reply.id);
-      if (this.#inFlight.size === 0 && this.#closing === undefined) this.#worker.unref();
-      listener.onOutcome(this, { id: reply.id, result: reply.kind === 'cancelled' ? reply.kind : reply });
-    });
-  }
-}
-
-function readiness(worker: Worker): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const settle = (action: () => void): void => {
-      worker.off('message', onMessage);
-      worker.off('error', onError);
-      worker.off('exit', onExit);
-      action();
-    };
-    const onMessage = (reply: Reply): void => {
-      if (reply.kind === 'ready') settle(() => resolve(reply.hiddenSize));
-      else if (reply.kind === 'unusable') settle(() => reject(new Error(reply.reason)));
-    };
-    const onError = (error: unknown): void =>
-      settle(() => reject(error instanceof Error ? error : new Error(String(error))));
-    const onExit = (): void =>
-      settle(() => reject(new SentvecError('backend-failed', 'A worker thread ended before its session was open.')));
-    worker.on('message', onMessage);
-    worker.on('error', onError);
-    worker.on('exit', onExit);
-  });
 }
