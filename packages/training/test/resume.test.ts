@@ -93,7 +93,7 @@ test.skipIf(noMount !== undefined)(
     });
     expect(full.status).toBe(1);
     expect(full.stderr).toMatch(
-      /checkpoint .*out\.checkpoint\.safetensors could not be written\. The disk is full: free some space\. The checkpoint before it is kept; run the same command with --resume/,
+      /Writing the checkpoint failed: .*out\.checkpoint\.safetensors \(ENOSPC\)\. The disk is full\. Free some space\. An earlier checkpoint is kept: go on from it with `resume`\./,
     );
     expect(full.stdout.trim().split('\n').at(-1)).toBe('8');
     expect(await readdir(kept)).toEqual(['out.checkpoint.safetensors']);

@@ -50,5 +50,5 @@ test('aborted, it leaves a checkpoint and nothing that looks like a model', asyn
   );
   expect(error.code).toBe('aborted');
   await expect(directoryModel(place.file('aborted'))).rejects.toThrow(SentvecError);
-  expect((await errorOf(() => place.run(config))).message).toContain('--resume');
+  expect((await errorOf(() => place.run(config))).message).toContain('`resume`');
 });

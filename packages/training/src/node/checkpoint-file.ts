@@ -1,7 +1,8 @@
-import { readFile } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { memoryModel, readWeights, SentvecError, writeSafetensors, type Weights } from '@sentvec/core';
+import { guardIo, isSystemError, writeFileAtomically } from '@sentvec/platform/node';
 import type { TrainingCheckpoint, TrainingHistory } from '../training-history.ts';
-import { replaceFile } from './write-folder.ts';
 
 /** What the header of a checkpoint says besides its tensors. */
 interface CheckpointRecord {
@@ -40,18 +41,10 @@ export async function writeCheckpoint(
     ...(best ? { best: flat(best.weights) } : {}),
   };
   const bytes = writeSafetensors(tensors, { checkpoint: JSON.stringify(record) });
-  try {
-    await replaceFile(path, bytes);
-  } catch (cause) {
-    const { code, message } = cause as NodeJS.ErrnoException;
-    const remedy = code === 'ENOSPC' ? 'The disk is full: free some space.' : message;
-    throw new SentvecError(
-      'io-failed',
-      `The checkpoint ${path} could not be written. ${remedy} The checkpoint before it is kept; run the same command with --resume.`,
-      { file: path },
-      { cause },
-    );
-  }
+  const doing = 'Writing the checkpoint';
+  await guardIo(doing, path, () => mkdir(dirname(path), { recursive: true }));
+  const advice = 'An earlier checkpoint is kept: go on from it with `resume`.';
+  await writeFileAtomically(path, bytes, { doing, advice });
 }
 
 /**
@@ -59,15 +52,9 @@ export async function writeCheckpoint(
  * @throws SentvecError `invalid-argument` when it is of another recipe, `invalid-model` when the file is damaged
  */
 export async function readCheckpoint(path: string, recipe: string): Promise<TrainingCheckpoint | undefined> {
-  const bytes = await readFile(path).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return undefined;
-    throw new SentvecError(
-      'io-failed',
-      `The checkpoint ${path} cannot be read: ${error.message}`,
-      { file: path },
-      { cause: error },
-    );
-  });
+  const read = () =>
+    readFile(path).catch((error: unknown) => (isSystemError(error, 'ENOENT') ? undefined : Promise.reject(error)));
+  const bytes = await guardIo('Reading the checkpoint', path, read);
   if (bytes === undefined) return undefined;
   const file = await readWeights(memoryModel(path, { 'checkpoint.safetensors': bytes }), 'checkpoint.safetensors');
   const record = readRecord(bytes, path);

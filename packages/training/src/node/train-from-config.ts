@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { pairwiseSimilarity, SentvecError, type ModelFiles } from '@sentvec/core';
+import { mustBeFree, writeFolderAtomically } from '@sentvec/platform/node';
 import { embedWith } from '../embed-texts.ts';
 import type { TrainingEngine } from '../engine.ts';
 import { fromScratch } from '../from-scratch/from-scratch.ts';
@@ -20,7 +21,6 @@ import { modelCard } from './model-card.ts';
 import { onnxEngine } from './onnx-engine.ts';
 import { curvesImage } from './training-curves.ts';
 import { historyLines, trainingReport, type PairComparison } from './training-report.ts';
-import { mustBeFree, writeFolder } from './write-folder.ts';
 
 /** What {@link trainFromConfig} needs besides the configuration. */
 export interface TrainFromConfigOptions extends Pick<TrainingRequest, 'signal' | 'onProgress' | 'onEvaluation'> {
@@ -50,7 +50,7 @@ export async function trainFromConfig(config: TrainingConfig, options: TrainFrom
   const output = resolve(directory, config.output);
   const checkpoint = `${output}.checkpoint.safetensors`;
   await mustBeFree(output);
-  if (!options.resume) await mustBeFree(checkpoint, 'Continue it with --resume, or remove it.');
+  if (!options.resume) await mustBeFree(checkpoint, 'Continue it with `resume`, or remove it.');
   const examples: ConfiguredExamples[] = [];
   for (const data of config.data) examples.push(await readExamples(data, directory));
   for (const set of examples) checkTrainingSet(set, config.batchSize);
@@ -95,12 +95,16 @@ export async function trainFromConfig(config: TrainingConfig, options: TrainFrom
       dimension: loaded.dimension,
       maxLength: loaded.reader.maxLength,
     };
-    await writeFolder(output, {
+    const written = {
       ...files,
       'README.md': modelCard(described),
       'curves.svg': curvesImage(outcome.history),
       'history.jsonl': historyLines(outcome.history),
       'report.html': trainingReport(described, pairs),
+    };
+    await writeFolderAtomically(output, Object.entries(written), {
+      doing: 'Writing the model',
+      advice: 'Nothing was left there. A checkpoint, if there is one, is kept: go on from it with `resume`.',
     });
     await rm(checkpoint, { force: true });
     return { output, outcome };
