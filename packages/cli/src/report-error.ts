@@ -1,3 +1,4 @@
+/** Tells what went wrong, in the words of the command line. */
 import { inspect } from 'node:util';
 import type { SentvecError } from '@sentvec/core';
 import { exitCode } from './exit-codes.ts';
@@ -16,7 +17,7 @@ export async function reportError(error: unknown, { command, json, debug }: Repo
   // Loaded only now: most commands end well, and some need no more than help.
   const { SentvecError } = await import('@sentvec/core');
   const ours = SentvecError.is(error) ? error : undefined;
-  const message = error instanceof Error ? error.message : String(error);
+  const message = ours ? withFlags(ours.message) : error instanceof Error ? error.message : String(error);
   if (json) process.stderr.write(`${JSON.stringify({ error: plainError(error, ours, message) })}\n`);
   else process.stderr.write(`sentvec: ${message}\n`);
   if (debug) process.stderr.write(`${inspect(error)}\n`);
@@ -36,6 +37,34 @@ function codeOf(error: SentvecError): number {
 }
 
 function plainError(error: unknown, ours: SentvecError | undefined, message: string): object {
-  if (ours) return ours.toJSON();
+  if (ours) return { ...ours.toJSON(), message };
   return { code: error instanceof UsageError ? 'usage' : 'unexpected', message };
+}
+
+/**
+ * The flags of options. Libraries name options in backticks (`resume`), because they do not know who calls them; here a
+ * person types flags.
+ */
+const flags: Readonly<Record<string, string>> = {
+  batchTokens: '--batch-tokens',
+  chunkRows: '--shard-rows',
+  columns: '--columns',
+  format: '--format',
+  idField: '--id',
+  inputFormat: '--input-format',
+  overwrite: '--overwrite',
+  precision: '--precision',
+  prompt: '--prompt',
+  resume: '--resume',
+  retryRejected: '--retry-rejected',
+  'selfCheck: false': '--no-self-check',
+  split: '--split',
+  strict: '--strict',
+  textField: '--text',
+  truncateDim: '--truncate-dim',
+};
+
+/** A message of a library, with flags in place of options. */
+export function withFlags(message: string): string {
+  return message.replaceAll(/`([^`]+)`/g, (quoted, option: string) => flags[option] ?? quoted);
 }

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
-import type { Manifest, Rejection } from '@sentvec/corpus';
+import type { Manifest, RejectedRow } from '@sentvec/corpus';
 import { goldenPath } from '@sentvec/testing';
 import { describe, expect, it } from 'vitest';
 import { finished, Workplace } from './sentvec.ts';
@@ -32,10 +32,10 @@ describe('rows that cannot be embedded', () => {
     const { code, stderr } = await place.run(['embed', 'rows.jsonl', ...flags, '--output', 'rows']);
     expect(stderr).toContain('4 rows were rejected: rows/rejected.jsonl');
     expect(code).toBe(0);
-    const rejections = await place.readLines<Rejection>('rows/rejected.jsonl');
+    const rejectedRows = await place.readLines<RejectedRow>('rows/rejected.jsonl');
     const expected = lines.map(([, why], row) => ({ row, why })).filter(({ why }) => why !== undefined);
-    expect(rejections.map(({ row, code: why }) => ({ row, why }))).toEqual(expected);
-    for (const { file, row, line, reason } of rejections) {
+    expect(rejectedRows.map(({ row, code: why }) => ({ row, why }))).toEqual(expected);
+    for (const { file, row, line, reason } of rejectedRows) {
       expect(file).toBe('rows.jsonl');
       expect(line).toBe(row + 1);
       expect(reason).toMatch(/\w+.*\.$/);
@@ -65,7 +65,7 @@ describe('rows that cannot be embedded', () => {
 it('a line of 10 MB has a vector, or is rejected by name', async () => {
   await place.write('long.jsonl', `{"text": "${'word '.repeat(2_000_000)}"}\n{"text": "short"}\n`);
   await place.succeed(['embed', 'long.jsonl', ...flags, '--output', 'long']);
-  const rejected = await place.readLines<Rejection>('long/rejected.jsonl');
+  const rejected = await place.readLines<RejectedRow>('long/rejected.jsonl');
   const vectors = await place.readVectors('long');
   expect(vectors.length + rejected.length).toBe(2);
   for (const { file, row, code } of rejected) {
@@ -77,7 +77,7 @@ it('a line of 10 MB has a vector, or is rejected by name', async () => {
 it('texts without any token are rejected by the default model, which has no special tokens', async () => {
   await place.writeRows('empty.jsonl', [{ text: 'something' }, { text: '' }]);
   await place.succeed(['embed', 'empty.jsonl', '--format', 'jsonl', '--output', 'empty']);
-  expect(await place.readLines<Rejection>('empty/rejected.jsonl')).toMatchObject([
+  expect(await place.readLines<RejectedRow>('empty/rejected.jsonl')).toMatchObject([
     { file: 'empty.jsonl', row: 1, code: 'invalid-text' },
   ]);
 });

@@ -7,7 +7,7 @@ export interface CorpusChunk {
   /** Counted from 0: the number of its shard. */
   readonly index: number;
   /** The input, as the user named it. */
-  readonly source: string;
+  readonly input: string;
   /** The absolute path to read: the input itself, or its unpacked copy in the output folder. */
   readonly path: string;
   readonly format: InputFormat;
@@ -16,7 +16,7 @@ export interface CorpusChunk {
   readonly end: number;
   /** Number of its first row in the whole corpus, and in its input, each counted from 0. */
   readonly firstRow: number;
-  readonly firstSourceRow: number;
+  readonly firstInputRow: number;
   /** The most rows that it can give. */
   readonly rows: number;
   /** The line of its first row, counted from 1. 0 for Parquet. */
@@ -28,8 +28,8 @@ export interface CorpusChunk {
 /** A chunk whose rows are ranges of bytes. */
 export type ByteChunk = CorpusChunk & { readonly format: ByteFormat };
 
-/** A piece of one source, before it has its place in the corpus. */
-export type Cut = Pick<CorpusChunk, 'start' | 'end' | 'firstSourceRow' | 'rows' | 'firstLine' | 'bytes'>;
+/** A piece of one input, whose index in the corpus is not known yet. */
+export type InputSplit = Pick<CorpusChunk, 'start' | 'end' | 'firstInputRow' | 'rows' | 'firstLine' | 'bytes'>;
 
 /** The most that a chunk holds. A row that is larger than `bytes` gets a chunk of its own. */
 export interface ChunkLimits {
@@ -37,5 +37,5 @@ export interface ChunkLimits {
   readonly bytes: number;
 }
 
-/** Bytes of source at which a chunk ends, full or not. */
+/** The most bytes of input in a chunk of several rows. */
 export const chunkBytes: number = 8 * 1024 * 1024;

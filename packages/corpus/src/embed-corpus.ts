@@ -1,6 +1,8 @@
+/** Embeds a corpus in this process: the front door for a caller that has an embedder. */
 import type { Readable } from 'node:stream';
 import type { Embedder } from '@sentvec/core';
 import type { CorpusChunk } from './chunk.ts';
+import type { FoundInput } from './inputs/find-inputs.ts';
 import type { Manifest } from './manifest.ts';
 import type { CorpusRequest } from './request.ts';
 import type { CorpusRun } from './run/corpus-run.ts';
@@ -14,20 +16,27 @@ import { CorpusProgress, type CorpusProgressEvent } from './progress.ts';
 export interface EmbedCorpusOptions {
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((event: CorpusProgressEvent) => void) | undefined;
-  /** What the input `-` reads. Default: the standard input of this process. */
+  /**
+   * What the input `-` reads.
+   * @default the standard input of this process
+   */
   readonly standardInput?: Readable | undefined;
+  /**
+   * What {@link findInputs} found for the inputs of this request, for a caller that has looked already.
+   * @default they are found
+   */
+  readonly found?: readonly FoundInput[] | undefined;
 }
 
 /**
- * Chunks that are worked on at once: while the last batches of one are computed, those of the next keep the backend
- * busy, and shards are written meanwhile.
+ * Chunks in flight at once: while the last batches of one are computed, those of the next keep the backend busy, and
+ * shards are written meanwhile.
  */
 const chunksInFlight = 2;
 
 /**
  * Embeds a corpus in this process: a few chunks at a time, in constant memory. After an abort or an error the output
- * folder holds the finished shards and a manifest that is not complete; the same request with `resume` goes on from
- * there.
+ * folder holds the finished shards and a manifest that is not complete; the same request with `resume` continues.
  *
  * @throws SentvecError see {@link prepareCorpus}, {@link planCorpus}, {@link embedChunk}
  */
@@ -36,11 +45,12 @@ export async function embedCorpus(
   embedder: Embedder,
   options: EmbedCorpusOptions = {},
 ): Promise<Manifest> {
-  const { signal, standardInput } = options;
+  const { signal, standardInput, found } = options;
   const progress = new CorpusProgress(options.onProgress);
   const prepared = await prepareCorpus(request, embedder, {
     signal,
     standardInput,
+    found,
     onProgress: (bytes) => progress.unpacked(bytes),
   });
   if (prepared.finished) return prepared.manifest;
@@ -75,8 +85,8 @@ async function embedChunks(
   };
   try {
     for await (const chunk of planCorpus(run, { signal: either })) {
-      const flight = embed(chunk).finally(() => inFlight.delete(flight));
-      inFlight.add(flight);
+      const pending = embed(chunk).finally(() => inFlight.delete(pending));
+      inFlight.add(pending);
       if (inFlight.size >= chunksInFlight) await Promise.race(inFlight);
     }
   } catch (error) {

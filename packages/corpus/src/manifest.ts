@@ -1,11 +1,30 @@
-import { readFile } from 'node:fs/promises';
+/** `manifest.json` of an output folder: its types, how it is read, and its bytes. */
 import { join } from 'node:path';
-import { SentvecError } from '@sentvec/core';
-import { ioFailed, isSystemError } from './files/io-error.ts';
-import type { CorpusOptions, InputFormat } from './request.ts';
-import type { Calibration } from './run/calibration.ts';
-import type { Space } from './run/corpus-run.ts';
+import { similarityFunctions, type Fingerprint, type SimilarityFunction } from '@sentvec/core';
+import * as v from 'valibot';
+import { jsonSchemas, readJsonFile } from './json-file.ts';
+import { choiceSchemas, type CorpusOptions, type InputFormat } from './request.ts';
 import type { IdType } from './rows/row.ts';
+
+/** The embedding space of vectors, and the model that it comes from. JSON. */
+export interface Space {
+  readonly model: string;
+  readonly revision: string | null;
+  readonly fingerprint: string;
+  readonly fingerprintParts: Fingerprint['parts'];
+  /** Entries of a vector, whatever its precision. */
+  readonly dimension: number;
+  readonly similarityFunction: SimilarityFunction;
+}
+
+/** Ranges of the entries of vectors, for the quantization to int8 and uint8. JSON. */
+export interface Calibration {
+  /** Texts that the ranges come from: the first of the corpus. */
+  readonly rows: number;
+  /** Smallest and largest value of each entry. */
+  readonly lower: readonly number[];
+  readonly upper: readonly number[];
+}
 
 /** A file of a shard. */
 export interface ShardFile {
@@ -18,7 +37,7 @@ export interface ShardFile {
 
 /** What one chunk of the corpus has become. */
 export interface ShardEntry extends ShardFile {
-  /** The input that its rows come from: a place in {@link Manifest.inputs}. */
+  /** The input that its rows come from: an index into {@link Manifest.inputs}. */
   readonly input: number;
   /** Number of the chunk's first row in the whole corpus. */
   readonly firstRow: number;
@@ -30,7 +49,7 @@ export interface ShardEntry extends ShardFile {
   readonly truncated: number;
   readonly tokens: number;
   /** Ids and kept columns, where the format holds them in a file of their own. */
-  readonly companion?: ShardFile;
+  readonly companion?: ShardFile | undefined;
 }
 
 /**
@@ -54,7 +73,7 @@ export interface Manifest extends Space {
   readonly inputs: readonly { readonly file: string; readonly format: InputFormat; readonly bytes: number }[];
   readonly options: Omit<CorpusOptions, 'precision' | 'format'>;
   /** Ranges of the quantization to int8 and uint8; absent for other precisions. */
-  readonly calibration?: Calibration;
+  readonly calibration?: Calibration | undefined;
   readonly shards: readonly ShardEntry[];
 }
 
@@ -62,8 +81,8 @@ export interface Manifest extends Space {
 export const manifestFile = 'manifest.json';
 
 /**
- * Name of the list of rejected rows in an output folder: a {@link Rejection} a line. Written when the run is committed,
- * empty when all is well.
+ * Name of the list of rejected rows in an output folder: a {@link RejectedRow} a line. Written when the run is
+ * committed, empty when all is well.
  */
 export const rejectedFile = 'rejected.jsonl';
 
@@ -73,20 +92,8 @@ export const rejectedFile = 'rejected.jsonl';
  * @throws SentvecError `invalid-output` when the file is not a manifest of sentvec, `io-failed`
  */
 export async function readManifest(output: string): Promise<Manifest | undefined> {
-  const path = join(output, manifestFile);
-  let text: string;
-  try {
-    text = await readFile(path, 'utf8');
-  } catch (error) {
-    if (isSystemError(error, 'ENOENT') || isSystemError(error, 'ENOTDIR')) return undefined;
-    throw ioFailed(error, 'Reading', path);
-  }
-  const manifest = parseManifest(text);
-  if (manifest === undefined) {
-    const message = `${path} is not a manifest of sentvec, or of a version that this one does not know. Choose another folder.`;
-    throw new SentvecError('invalid-output', message, { file: path });
-  }
-  return manifest;
+  const remedy = 'Choose another folder. If a newer sentvec wrote it, read it with that one.';
+  return readJsonFile(join(output, manifestFile), manifestSchema, remedy);
 }
 
 /** The bytes of `manifest.json`. */
@@ -94,39 +101,90 @@ export function formatManifest(manifest: Manifest): string {
   return `${JSON.stringify(manifest, null, 2)}\n`;
 }
 
-function parseManifest(text: string): Manifest | undefined {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-  if (typeof value !== 'object' || value === null) return undefined;
-  const manifest = value as Partial<Manifest>;
-  const sound =
-    manifest.sentvec === 1 &&
-    typeof manifest.complete === 'boolean' &&
-    typeof manifest.fingerprint === 'string' &&
-    Number.isSafeInteger(manifest.dimension) &&
-    Array.isArray(manifest.shards) &&
-    manifest.shards.every(isShardEntry);
-  return sound ? (manifest as Manifest) : undefined;
-}
+const { count, strings } = jsonSchemas;
 
-/** A shard's file must be a plain name: a manifest from elsewhere may not lead out of its folder. */
-function isShardEntry(entry: unknown): boolean {
-  if (!isShardFile(entry)) return false;
-  const { rows, companion } = entry as ShardEntry;
-  return Number.isSafeInteger(rows) && rows >= 0 && (companion === undefined || isShardFile(companion));
-}
+/** The entries of a {@link Space}. */
+const spaceEntries = {
+  model: v.string(),
+  revision: v.nullable(v.string()),
+  fingerprint: v.string(),
+  fingerprintParts: v.object({
+    weights: v.string(),
+    tokenizer: v.string(),
+    pooling: v.string(),
+    projections: v.string(),
+    prompt: v.string(),
+    dimension: v.string(),
+  }),
+  dimension: count,
+  similarityFunction: v.picklist(similarityFunctions),
+};
 
-function isShardFile(entry: unknown): entry is ShardFile {
-  if (typeof entry !== 'object' || entry === null) return false;
-  const { file, bytes, sha256 } = entry as Partial<ShardFile>;
-  return (
-    typeof file === 'string' &&
-    /^shard-\d+[\w.]*$/.test(file) &&
-    Number.isSafeInteger(bytes) &&
-    typeof sha256 === 'string'
-  );
-}
+const calibration: v.GenericSchema<Calibration> = v.object({
+  rows: count,
+  lower: v.array(v.number()),
+  upper: v.array(v.number()),
+});
+
+const idType = v.picklist(['int64', 'string']);
+
+const optionEntries = {
+  inputFormat: choiceSchemas.requestedFormat,
+  split: choiceSchemas.split,
+  textField: v.string(),
+  idField: v.nullable(v.string()),
+  columns: strings,
+  prompt: v.union([v.object({ name: v.string() }), v.picklist(['default', 'none'])]),
+  truncateDim: v.nullable(count),
+  batchTokens: count,
+  chunkRows: count,
+};
+
+/** The file of a shard is a plain name: a manifest from elsewhere does not lead out of its folder. */
+const shardFileEntries = {
+  file: v.pipe(v.string(), v.regex(/^shard-\d+[\w.]*$/, 'It is not the name of a shard.')),
+  bytes: count,
+  sha256: v.string(),
+};
+
+const shardEntries = {
+  ...shardFileEntries,
+  firstRow: count,
+  rows: count,
+  rejected: count,
+  truncated: count,
+  tokens: count,
+  companion: v.optional(v.object(shardFileEntries)),
+};
+
+/** Schemas of what the manifest and the files of an unfinished run have in common. */
+export const manifestSchemas: {
+  readonly space: v.GenericSchema<Space>;
+  readonly idType: v.GenericSchema<IdType>;
+  readonly options: v.GenericSchema<CorpusOptions>;
+  readonly calibration: v.GenericSchema<Calibration>;
+  readonly shard: v.GenericSchema<Omit<ShardEntry, 'input'>>;
+} = {
+  space: v.object(spaceEntries),
+  idType,
+  options: v.object({ ...optionEntries, precision: choiceSchemas.precision, format: choiceSchemas.format }),
+  calibration,
+  shard: v.object(shardEntries),
+};
+
+const manifestSchema: v.GenericSchema<Manifest> = v.object({
+  sentvec: v.literal(1),
+  complete: v.boolean(),
+  ...spaceEntries,
+  precision: choiceSchemas.precision,
+  format: choiceSchemas.format,
+  idType,
+  rows: count,
+  rejected: count,
+  truncated: count,
+  tokens: count,
+  inputs: v.array(v.object({ file: v.string(), format: choiceSchemas.inputFormat, bytes: count })),
+  options: v.object(optionEntries),
+  calibration: v.optional(calibration),
+  shards: v.array(v.object({ ...shardEntries, input: count })),
+});

@@ -1,23 +1,24 @@
+/** Reads the output folder of a finished run: its manifest, and its vectors a shard at a time. */
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SentvecError, type Matrix, type QuantizedMatrix } from '@sentvec/core';
-import { ioFailed, isSystemError } from './files/io-error.ts';
-import { sha256 } from './files/sha256.ts';
+import { ioError, isSystemError } from '@sentvec/platform/node';
+import { sha256 } from '@sentvec/platform';
 import { manifestFile, readManifest, type Manifest, type ShardEntry, type ShardFile } from './manifest.ts';
+import { filesOf } from './run/finished-chunk.ts';
 import type { RowId } from './rows/row.ts';
 import { rangesOf } from './run/calibration.ts';
-import { storedCols, type Shard, type ShardLayout } from './sinks/sink.ts';
-import { loadSink } from './sinks/sinks.ts';
+import { loadSink, storedCols, type Shard, type ShardLayout } from './sinks/sink.ts';
 
 /** Vectors of one shard. Row i of each part belongs together. */
 export interface EmbeddingBatch {
-  /** Place of its first vector among all vectors of the folder, from 0. */
+  /** Index of its first vector among all vectors of the folder. */
   readonly offset: number;
   /** Number of the first row of its chunk in the corpus, from 0; rows without a vector are counted. */
   readonly firstRow: number;
   readonly ids: readonly RowId[];
   /** Present when the texts were kept. */
-  readonly texts?: readonly string[];
+  readonly texts?: readonly string[] | undefined;
   /** All kept columns by name, the text among them. */
   readonly columns: Readonly<Record<string, readonly unknown[]>>;
   /** Quantized when the manifest's precision is not `float32`. */
@@ -42,16 +43,14 @@ export interface Embeddings {
  */
 export async function openEmbeddings(directory: string): Promise<Embeddings> {
   const manifest = await readManifest(directory);
-  if (manifest === undefined)
-    throw broken(
-      directory,
-      `There are no embeddings in ${directory}: it has no ${manifestFile}. Make them by sentvec embed.`,
-    );
-  if (!manifest.complete)
-    throw broken(
-      directory,
-      `The embeddings in ${directory} are not complete. Finish them by the same command with --resume.`,
-    );
+  if (manifest === undefined) {
+    const problem = `There are no embeddings in ${directory}: it has no ${manifestFile}.`;
+    throw unusableFolderError(directory, `${problem} Make them with sentvec embed, or with embedCorpus.`);
+  }
+  if (!manifest.complete) {
+    const problem = `The embeddings in ${directory} are not complete.`;
+    throw unusableFolderError(directory, `${problem} Finish them: embed again with \`resume\`.`);
+  }
   for (const shard of manifest.shards) for (const file of filesOf(shard)) await checkSize(directory, file);
   return { manifest, batches: () => readBatches(directory, manifest) };
 }
@@ -95,7 +94,7 @@ async function readShard(
   for (const file of filesOf(entry)) contents.push(await readChecked(directory, file));
   const sink = await loadSink(format);
   const shard = await decode(directory, entry, () => sink.decode(contents, layout));
-  if (shard.ids.length !== entry.rows || shard.vectors.rows !== entry.rows) throw damaged(directory, entry);
+  if (shard.ids.length !== entry.rows || shard.vectors.rows !== entry.rows) throw damagedShardError(directory, entry);
   return shard;
 }
 
@@ -103,7 +102,7 @@ async function decode(directory: string, entry: ShardEntry, work: () => Promise<
   try {
     return await work();
   } catch (cause) {
-    throw damaged(directory, entry, cause);
+    throw damagedShardError(directory, entry, cause);
   }
 }
 
@@ -113,9 +112,9 @@ async function readChecked(directory: string, file: ShardFile): Promise<Uint8Arr
   try {
     bytes = await readFile(path);
   } catch (error) {
-    throw ioFailed(error, 'Reading', path);
+    throw ioError(error, 'Reading', path);
   }
-  if (sha256(bytes) !== file.sha256) throw damaged(directory, file);
+  if ((await sha256(bytes)) !== file.sha256) throw damagedShardError(directory, file);
   return bytes;
 }
 
@@ -125,22 +124,19 @@ async function checkSize(directory: string, file: ShardFile): Promise<void> {
     if ((await stat(path)).size === file.bytes) return;
   } catch (error) {
     if (isSystemError(error, 'ENOENT'))
-      throw broken(path, `${path} is missing. Fetch the folder again, or embed again with --overwrite.`);
-    throw ioFailed(error, 'Reading', path);
+      throw unusableFolderError(path, `${path} is missing. Fetch the folder again, or embed again with \`overwrite\`.`);
+    throw ioError(error, 'Reading', path);
   }
-  throw damaged(directory, file);
+  throw damagedShardError(directory, file);
 }
 
-function filesOf(entry: ShardEntry): readonly ShardFile[] {
-  return entry.companion ? [entry, entry.companion] : [entry];
-}
-
-function damaged(directory: string, { file }: ShardFile, cause?: unknown): SentvecError {
+function damagedShardError(directory: string, { file }: ShardFile, cause?: unknown): SentvecError {
   const path = join(directory, file);
-  const message = `${path} is damaged: it is not what the manifest says. Fetch the folder again, or embed again with --overwrite.`;
+  const remedy = 'Fetch the folder again, or embed again with `overwrite`.';
+  const message = `${path} is damaged: it is not what the manifest says. ${remedy}`;
   return new SentvecError('invalid-output', message, { file: path }, { cause });
 }
 
-function broken(file: string, message: string): SentvecError {
+function unusableFolderError(file: string, message: string): SentvecError {
   return new SentvecError('invalid-output', message, { file });
 }

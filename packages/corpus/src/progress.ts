@@ -1,3 +1,4 @@
+/** Adds up how far a run is. */
 import type { CorpusChunk } from './chunk.ts';
 import type { ChunkResult } from './steps/embed-chunk.ts';
 
@@ -7,7 +8,7 @@ export interface CorpusProgressEvent {
   readonly phase: 'unpack' | 'embed';
   /** Rows with a vector. */
   readonly rows: number;
-  /** Of these, rows that an earlier run had embedded: they must not count for the speed. */
+  /** Of `rows`, those that an earlier run had embedded: they must not count for the speed. */
   readonly reusedRows: number;
   readonly rejected: number;
   readonly tokens: number;

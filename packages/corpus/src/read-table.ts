@@ -2,15 +2,14 @@
 import { createReadStream } from 'node:fs';
 import { SentvecError } from '@sentvec/core';
 import { decodeRows, parseHeader } from './rows/decode.ts';
-import { jsonValue } from './rows/json-value.ts';
-import { readParquetMetadata, readParquetRows } from './rows/parquet-file.ts';
+import { readParquetMetadata, readParquetRows } from './rows/parquet.ts';
 import { listFields, missingField, notText } from './rows/row.ts';
-import { delimiters } from './rows/scanner-of.ts';
+import { delimiters } from './rows/row-scanner.ts';
 import { streamRows } from './rows/stream-rows.ts';
-import { findFile } from './sources/find-inputs.ts';
-import { missingHeaderError } from './sources/inspect.ts';
-import { recogniseFormat, refuseUnreadable } from './sources/recognise-format.ts';
-import { peek, unpackedBlocks, unpackError } from './sources/unpack.ts';
+import { findFile } from './inputs/find-inputs.ts';
+import { missingHeaderError } from './inputs/inspect-input.ts';
+import { recogniseFormat, refuseUnreadable } from './inputs/input-format.ts';
+import { peek, unpackedBlocks, unpackError } from './inputs/unpack-input.ts';
 
 /** A column by its name, or by its number, counted from 0. JSON lines have no numbered columns. */
 export type ColumnName = string | number;
@@ -147,7 +146,7 @@ async function* readParquetTable(request: TableRequest, path: string): AsyncGene
       yield {
         file,
         row: start + index,
-        record: jsonValue(record) as Record<string, unknown>,
+        record,
         columns: summary.columns,
       };
     }

@@ -1,4 +1,6 @@
+/** What to embed and how: a request as a caller writes it, and its options with every default filled in. */
 import { quantizedPrecisions, SentvecError, type QuantizedPrecision } from '@sentvec/core';
+import * as v from 'valibot';
 
 /** Formats of a corpus. `tsv` is CSV with tabs. */
 export type InputFormat = 'jsonl' | 'text' | 'csv' | 'tsv' | 'parquet';
@@ -21,40 +23,80 @@ export interface CorpusRequest {
   readonly inputs: readonly string[];
   /** The folder that gets the shards and the manifest. Made when it does not exist. */
   readonly output: string;
-  /** Default `auto`: by the file's name, else by its first bytes. */
+  /**
+   * `auto`: by the file's name, else by its first bytes.
+   * @default 'auto'
+   */
   readonly inputFormat?: InputFormat | 'auto' | undefined;
   /**
-   * What is a row of plain text: a `line`, or a `paragraph` (lines up to a blank one, joined by spaces). Default
-   * `line`.
+   * What is a row of plain text: a `line`, or a `paragraph` (lines up to a blank one, joined by spaces).
+   * @default 'line'
    */
   readonly split?: 'line' | 'paragraph' | undefined;
-  /** The field or column that holds the text. Default `text`. Plain text has only this column. */
+  /**
+   * The field or column that holds the text. Plain text has only this column.
+   * @default 'text'
+   */
   readonly textField?: string | undefined;
-  /** The field or column that holds a row's id. Default: its number in the whole corpus, counted from 0. */
+  /**
+   * The field or column that holds a row's id.
+   * @default the row's number in the whole corpus, counted from 0
+   */
   readonly idField?: string | undefined;
-  /** Default `parquet`. */
+  /**
+   * File format of the vectors.
+   * @default 'parquet'
+   */
   readonly format?: OutputFormat | undefined;
   /**
-   * Fields that are written beside the vectors. Default: the text, so that a search can show it; for `jsonl` nothing.
+   * Fields that are written beside the vectors.
+   * @default the text, so that a search can show it; with the format `jsonl` none
    */
   readonly columns?: readonly string[] | undefined;
-  /** Name of one of the model's prompts. Default: the model's default prompt, if it has one. `null`: none. */
+  /**
+   * Name of one of the model's prompts. `null`: none.
+   * @default the model's default prompt, if it has one
+   */
   readonly prompt?: string | null | undefined;
-  /** Keeps the first entries of each vector. */
+  /**
+   * How many entries of each vector to keep, from the first on.
+   * @default all
+   */
   readonly truncateDim?: number | undefined;
-  /** Default `float32`. The ranges of `int8` and `uint8` come from the first 1,024 texts of the corpus. */
+  /**
+   * How an entry is stored. The ranges of `int8` and `uint8` come from the first 1,024 texts of the corpus.
+   * @default 'float32'
+   */
   readonly precision?: Precision | undefined;
-  /** Tokens (rows × longest) of a batch. Default: the backend's preference. */
+  /**
+   * Tokens (rows × longest) of a batch.
+   * @default the backend's preference
+   */
   readonly batchTokens?: number | undefined;
-  /** The most rows of a shard. Default 2,048. */
+  /**
+   * The most rows of a shard, up to 65,536.
+   * @default 2048
+   */
   readonly chunkRows?: number | undefined;
-  /** A row that cannot be embedded is an error. Default: it is written to `rejected.jsonl`, and the work goes on. */
+  /**
+   * Makes a row that cannot be embedded an error. Otherwise it becomes a line of `rejected.jsonl`, and the work goes on.
+   * @default false
+   */
   readonly strict?: boolean | undefined;
-  /** Continues an unfinished run; of a finished one, does nothing. Default: both are errors. */
+  /**
+   * Continues an unfinished run, and leaves a finished one as it is. Otherwise both are errors.
+   * @default false
+   */
   readonly resume?: boolean | undefined;
-  /** Replaces what an earlier run left in the output folder. */
+  /**
+   * Replaces what an earlier run left in the output folder.
+   * @default false
+   */
   readonly overwrite?: boolean | undefined;
-  /** Opens a finished run again and embeds the chunks with rejected rows once more. The other shards are kept. */
+  /**
+   * Opens a finished run again and embeds the chunks with rejected rows once more. The other shards are kept.
+   * @default false
+   */
   readonly retryRejected?: boolean | undefined;
 }
 
@@ -74,37 +116,78 @@ export interface CorpusOptions {
   readonly chunkRows: number;
 }
 
-const choices = {
-  inputFormat: ['auto', 'jsonl', 'text', 'csv', 'tsv', 'parquet'],
-  split: ['line', 'paragraph'],
-  format: ['parquet', 'npy', 'arrow', 'jsonl'],
-  precision: ['float32', ...quantizedPrecisions],
-} as const;
+const inputFormats = ['jsonl', 'text', 'csv', 'tsv', 'parquet'] as const;
+const outputFormats = ['parquet', 'npy', 'arrow', 'jsonl'] as const;
+const maxChunkRows = 65_536;
 
-const largestChunk = 65_536;
+function oneOf<const Choice extends string>(choices: readonly Choice[]): v.GenericSchema<Choice> {
+  return v.picklist(choices, `It can be ${choices.join(', ')}.`);
+}
+
+const countMessage = 'It must be a whole number above 0.';
+const count = v.pipe(v.number(countMessage), v.safeInteger(countMessage), v.minValue(1, countMessage));
+const text = v.pipe(v.string(), v.maxLength(4096));
+const name = v.pipe(text, v.minLength(1));
+
+/** Schemas of the choices that a request has. */
+export const choiceSchemas: {
+  readonly inputFormat: v.GenericSchema<InputFormat>;
+  readonly requestedFormat: v.GenericSchema<InputFormat | 'auto'>;
+  readonly split: v.GenericSchema<CorpusOptions['split']>;
+  readonly format: v.GenericSchema<OutputFormat>;
+  readonly precision: v.GenericSchema<Precision>;
+} = {
+  inputFormat: oneOf(inputFormats),
+  requestedFormat: oneOf(['auto', ...inputFormats]),
+  split: oneOf(['line', 'paragraph']),
+  format: oneOf(outputFormats),
+  precision: oneOf(['float32', ...quantizedPrecisions]),
+};
+
+/** Whether a value has the form of a request. What the values mean is checked where they are used. */
+export const corpusRequestSchema: v.GenericSchema<CorpusRequest> = v.strictObject({
+  inputs: v.pipe(
+    v.array(name),
+    v.minLength(1, 'There is nothing to embed: name at least one input file, or - for standard input.'),
+  ),
+  output: v.pipe(text, v.minLength(1, 'The output folder has no name.')),
+  inputFormat: v.optional(choiceSchemas.requestedFormat),
+  split: v.optional(choiceSchemas.split),
+  textField: v.optional(text),
+  idField: v.optional(text),
+  format: v.optional(choiceSchemas.format),
+  columns: v.optional(v.array(text)),
+  prompt: v.optional(v.nullable(text)),
+  truncateDim: v.optional(count),
+  precision: v.optional(choiceSchemas.precision),
+  batchTokens: v.optional(count),
+  chunkRows: v.optional(v.pipe(count, v.maxValue(maxChunkRows, `At most ${maxChunkRows} rows fit in a chunk.`))),
+  strict: v.optional(v.boolean()),
+  resume: v.optional(v.boolean()),
+  overwrite: v.optional(v.boolean()),
+  retryRejected: v.optional(v.boolean()),
+});
 
 /**
  * Checks a request and fills in the defaults.
  *
- * @param preferredBatchTokens what the backend likes best. It is pinned here, so that every worker cuts the same
- * batches.
+ * @param preferredBatchTokens the backend's preference. It becomes a part of the options, so that every worker makes the
+ * same batches.
  * @throws SentvecError `invalid-argument`
  */
 export function resolveOptions(request: CorpusRequest, preferredBatchTokens: number): CorpusOptions {
-  for (const name of ['inputFormat', 'split', 'format', 'precision'] as const)
-    mustBeOneOf(name, request[name], choices[name]);
-  for (const name of ['truncateDim', 'batchTokens', 'chunkRows'] as const) mustBeCount(name, request[name]);
-  const { inputs, output, textField = 'text', format = 'parquet', chunkRows = 2048 } = request;
-  if (inputs.length === 0) invalid('There is nothing to embed: name at least one input file, or - for standard input.');
-  if (output === '') invalid('The output folder has no name.');
-  if (chunkRows > largestChunk) invalid(`chunkRows is ${chunkRows}; at most ${largestChunk} rows fit in a chunk.`);
-  if ([request.resume, request.overwrite, request.retryRejected].filter(Boolean).length > 1) {
-    invalid('resume, overwrite and retryRejected exclude each other: choose one.');
+  checkForm(request);
+  const { textField = 'text', format = 'parquet' } = request;
+  const exclusive = (['resume', 'overwrite', 'retryRejected'] as const).filter((option) => request[option]);
+  if (exclusive.length > 1) {
+    const names = exclusive.map((option) => `\`${option}\``).join(' and ');
+    throw new SentvecError('invalid-argument', `${names} exclude each other. Choose one.`);
   }
   const columns = [...new Set(request.columns ?? (format === 'jsonl' ? [] : [textField]))];
-  for (const column of columns) {
-    if (column === 'id' || column === 'embedding')
-      invalid(`The column "${column}" cannot be kept: the output has a column of that name.`);
+  const taken = columns.find((column) => column === 'id' || column === 'embedding');
+  if (taken !== undefined) {
+    const message = `The column "${taken}" cannot be kept: the output has a column of that name.`;
+    throw new SentvecError('invalid-argument', message);
   }
   return {
     inputFormat: request.inputFormat ?? 'auto',
@@ -117,20 +200,14 @@ export function resolveOptions(request: CorpusRequest, preferredBatchTokens: num
     truncateDim: request.truncateDim ?? null,
     precision: request.precision ?? 'float32',
     batchTokens: request.batchTokens ?? preferredBatchTokens,
-    chunkRows,
+    chunkRows: request.chunkRows ?? 2048,
   };
 }
 
-function mustBeOneOf(name: string, value: string | undefined, allowed: readonly string[]): void {
-  if (value !== undefined && !allowed.includes(value))
-    invalid(`${name} is "${value}"; it can be ${allowed.join(', ')}.`);
-}
-
-function mustBeCount(name: string, value: number | undefined): void {
-  if (value !== undefined && !(Number.isSafeInteger(value) && value > 0))
-    invalid(`${name} is ${value}; it must be a whole number above 0.`);
-}
-
-function invalid(message: string): never {
-  throw new SentvecError('invalid-argument', message);
+function checkForm(request: CorpusRequest): void {
+  const { issues } = v.safeParse(corpusRequestSchema, request);
+  if (!issues) return;
+  const [issue] = issues;
+  const option = v.getDotPath(issue) ?? '';
+  throw new SentvecError('invalid-argument', `\`${option}\` is ${issue.received}. ${issue.message}`);
 }

@@ -4,16 +4,16 @@ import { embedTexts } from '../src/steps/embed-texts.ts';
 
 const texts = Array.from({ length: 1000 }, (_, index) => `text ${index}`);
 
-/** Gives each text its length, after a check that may fail. Counts the texts that it was given. */
+/** Gives each text its length, after a check that may fail. Counts the texts that it got. */
 function embedder(check: (some: readonly string[]) => void): {
   embed: (some: readonly string[]) => Promise<Embedded>;
-  given: () => number;
+  received: () => number;
 } {
-  let given = 0;
+  let received = 0;
   return {
-    given: () => given,
+    received: () => received,
     embed: async (some) => {
-      given += some.length;
+      received += some.length;
       check(some);
       const vectors = { data: Float32Array.from(some, (text) => text.length), rows: some.length, cols: 1 };
       const receipt = {
@@ -43,10 +43,10 @@ describe('embedding texts of which some fail', () => {
     'leaves out just those: %j',
     async (bad) => {
       const { embed } = embedder(failOn(bad, () => new Error('poison')));
-      const { embedded, kept, failures } = await embedTexts(texts, embed);
+      const { embedded, indices, failures } = await embedTexts(texts, embed);
       expect(failures.map(({ index }) => index)).toEqual(bad);
       const good = texts.map((_, index) => index).filter((index) => !bad.includes(index));
-      expect(kept).toEqual(good);
+      expect(indices).toEqual(good);
       expect([...embedded.vectors.data]).toEqual(good.map((index) => texts[index]!.length));
     },
   );
@@ -54,13 +54,13 @@ describe('embedding texts of which some fail', () => {
   it('costs a few times the work, not the number of texts', async () => {
     const one = embedder(failOn([321], () => new SentvecError('backend-failed', 'poison')));
     await embedTexts(texts, one.embed);
-    expect(one.given()).toBeLessThan(6 * texts.length);
+    expect(one.received()).toBeLessThan(6 * texts.length);
     // An error that names its rows needs no search.
     const named = embedder(
       failOn([5, 6, 700], (rows) => new SentvecError('invalid-text', 'empty', { row: rows[0], rows })),
     );
     expect((await embedTexts(texts, named.embed)).failures.map(({ index }) => index)).toEqual([5, 6, 700]);
-    expect(named.given()).toBeLessThan(2 * texts.length);
+    expect(named.received()).toBeLessThan(2 * texts.length);
     const first = embedder(failOn([5, 6, 700], (rows) => new SentvecError('invalid-text', 'empty', { row: rows[0] })));
     expect((await embedTexts(texts, first.embed)).failures.map(({ index }) => index)).toEqual([5, 6, 700]);
   });
@@ -71,7 +71,7 @@ describe('embedding texts of which some fail', () => {
       calls += 1;
       if (calls === 1) throw new SentvecError('backend-failed', 'out of memory for a moment');
     });
-    expect((await embedTexts(texts, once.embed)).kept.length).toBe(1000);
+    expect((await embedTexts(texts, once.embed)).indices.length).toBe(1000);
     const large = embedder((some) => {
       if (some.length === 1000) throw new SentvecError('backend-failed', 'too many');
     });
@@ -88,7 +88,7 @@ describe('embedding texts of which some fail', () => {
         throw new SentvecError(code, 'stop');
       });
       await expect(embedTexts(texts, stopped.embed)).rejects.toMatchObject({ code });
-      expect(stopped.given()).toBe(1000);
+      expect(stopped.received()).toBe(1000);
     }
   });
 });

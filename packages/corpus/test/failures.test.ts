@@ -67,7 +67,7 @@ describe('a disk that does not take more', () => {
       expect(JSON.parse(stderr)).toMatchObject({
         code: 'io-failed',
         message: expect.stringMatching(
-          /ENOSPC.*The disk is full\. Free some space, then run the same command with --resume/,
+          /ENOSPC.*The disk is full\. Free some space\. Then continue with `resume`/,
         ) as string,
         // Which file was the last that fitted depends on how the file system counts: a shard, or the note of a finished
         // chunk.

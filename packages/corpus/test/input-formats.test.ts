@@ -25,7 +25,7 @@ async function texts(): Promise<unknown[]> {
   return (await readRows(space.path('out'))).map(({ text }) => text);
 }
 
-async function rejections(): Promise<string[]> {
+async function rejectedRows(): Promise<string[]> {
   return (await readRejected(space.path('out'))).map(({ row, line, code }) => `row ${row}, line ${line}: ${code}`);
 }
 
@@ -74,7 +74,7 @@ describe('JSON lines', () => {
     );
     const manifest = await embed([input]);
     expect(await texts()).toEqual(['good', 'NUL \u0000 is kept', 'lone \ud800 surrogate', '']);
-    expect(await rejections()).toEqual([
+    expect(await rejectedRows()).toEqual([
       'row 1, line 2: invalid-json',
       'row 2, line 3: missing-field',
       'row 3, line 4: not-text',
@@ -94,7 +94,7 @@ describe('JSON lines', () => {
     await expect(embed([input], { strict: true })).rejects.toMatchObject({
       code: 'invalid-corpus',
       message: expect.stringMatching(
-        /bad\.jsonl, row 1 \(line 2\) has no vector\. The field "text" is a number, not a text\. .*--strict/,
+        /bad\.jsonl, row 1 \(line 2\) has no vector\. The field "text" is a number, not a text\. .*`strict`/,
       ) as string,
       details: { file: input, row: 1, line: 2 },
     });
@@ -109,7 +109,7 @@ describe('JSON lines', () => {
     await expect(embed([input])).rejects.toMatchObject({
       code: 'invalid-corpus',
       message: expect.stringMatching(
-        /a\.jsonl.*Row 0: There is no field "text"; the row has title, body\. Name the one that holds the text by --text/,
+        /a\.jsonl.*Row 0: There is no field "text"; the row has title, body\. Name the one that holds the text with `textField`/,
       ) as string,
     });
     expect(await contents(space.path('.'))).toEqual({ 'a.jsonl': expect.anything() as string });
@@ -122,14 +122,14 @@ describe('JSON lines', () => {
     );
     await embed([numbers], { idField: 'key' });
     expect((await readRows(space.path('out'))).map(({ id }) => id)).toEqual(['7', '9007199254740991']);
-    expect(await rejections()).toEqual(['row 2, line 3: invalid-id']);
+    expect(await rejectedRows()).toEqual(['row 2, line 3: invalid-id']);
     const strings = await space.write(
       's.jsonl',
       '{"text":"a","key":"x"}\n{"text":"b","key":7}\n{"text":"c","key":null}\n{"text":"d"}\n',
     );
     await embed([strings], { idField: 'key', overwrite: true });
     expect((await readRows(space.path('out'))).map(({ id }) => id)).toEqual(['x', '7']);
-    expect(await rejections()).toEqual(['row 2, line 3: invalid-id', 'row 3, line 4: missing-field']);
+    expect(await rejectedRows()).toEqual(['row 2, line 3: invalid-id', 'row 3, line 4: missing-field']);
     const small = await space.write('i.jsonl', '{"text":"a","key":7}\n{"text":"b","key":8}\n');
     expect(await embed([small], { idField: 'key', overwrite: true })).toMatchObject({ idType: 'int64' });
     expect((await readRows(space.path('out'))).map(({ id }) => id)).toEqual([7, 8]);
@@ -144,7 +144,7 @@ describe('JSON lines', () => {
     await embed([input]);
     const kept = await texts();
     expect(kept.map((text) => (text as string).length)).toEqual([6, 10_000_000, 5]);
-    expect(await rejections()).toEqual(['row 2, line 3: too-long']);
+    expect(await rejectedRows()).toEqual(['row 2, line 3: too-long']);
   });
 });
 
@@ -165,7 +165,7 @@ describe('plain text', () => {
     const input = await space.write('latin1.txt', Buffer.from('good\ncaf\u00e9\n', 'latin1'));
     await embed([input]);
     expect(await texts()).toEqual(['good']);
-    expect(await rejections()).toEqual(['row 1, line 2: invalid-utf8']);
+    expect(await rejectedRows()).toEqual(['row 1, line 2: invalid-utf8']);
   });
 
   it('has no other fields', async () => {
@@ -189,7 +189,7 @@ describe('CSV and TSV', () => {
       ['c', 'three "inches"'],
       ['e', 'five'],
     ]);
-    expect(await rejections()).toEqual(['row 3, line 7: invalid-csv']);
+    expect(await rejectedRows()).toEqual(['row 3, line 7: invalid-csv']);
   });
 
   it('reads tabs', async () => {
@@ -221,7 +221,7 @@ describe('CSV and TSV', () => {
     const input = await space.write('a.csv', 'key,body\n1,x\n');
     await expect(embed([input])).rejects.toMatchObject({
       code: 'invalid-corpus',
-      message: expect.stringMatching(/no column "text"; it has key, body\. .*--text/) as string,
+      message: expect.stringMatching(/no column "text"; it has key, body\. .*`textField`/) as string,
     });
     const open = await space.write('b.csv', 'text\ngood\n"never closed\nand so on\n');
     await expect(embed([open])).rejects.toMatchObject({

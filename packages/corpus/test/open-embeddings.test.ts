@@ -120,7 +120,7 @@ describe('reading back', () => {
       await writeFile(`${output}/manifest.json`, broken);
       await expect(openEmbeddings(output)).rejects.toMatchObject({
         code: 'invalid-output',
-        message: expect.stringContaining('not a manifest') as string,
+        message: expect.stringContaining('manifest.json is not as sentvec writes it') as string,
       });
     }
   });

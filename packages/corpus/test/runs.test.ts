@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { cp, mkdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import {
   commitCorpus,
@@ -41,8 +42,8 @@ async function planned(run: CorpusRun): Promise<CorpusChunk[]> {
   return chunks;
 }
 
-/** An embedder after whose so-many-th batch the caller loses patience. */
-function impatient(batches: number): { embedder: ReturnType<typeof fakeEmbedder>; signal: AbortSignal } {
+/** An embedder whose caller aborts after so many batches. */
+function abortingAfter(batches: number): { embedder: ReturnType<typeof fakeEmbedder>; signal: AbortSignal } {
   const controller = new AbortController();
   let count = 0;
   const onEmbed = (): void => {
@@ -64,7 +65,7 @@ describe('the same request', () => {
       for (const batches of [0, 1, 2, 5, 9]) {
         const output = space.path(`interrupted-${batches}`);
         const wanted = request(input, { format, precision: 'int8', output });
-        const { embedder, signal } = impatient(batches);
+        const { embedder, signal } = abortingAfter(batches);
         await expect(embedCorpus(wanted, embedder, { signal })).rejects.toMatchObject({ code: 'aborted' });
         await embedCorpus({ ...wanted, resume: true }, fakeEmbedder());
         expect(await contents(output)).toEqual(undisturbed);
@@ -74,9 +75,9 @@ describe('the same request', () => {
 
   it('is refused when the run is unfinished or finished, unless told what to do', async () => {
     const input = await corpus();
-    const { embedder, signal } = impatient(4);
+    const { embedder, signal } = abortingAfter(4);
     await expect(embedCorpus(request(input), embedder, { signal })).rejects.toMatchObject({ code: 'aborted' });
-    const remedy = expect.stringMatching(/--resume .*--overwrite/) as string;
+    const remedy = expect.stringMatching(/`resume` .*`overwrite`/) as string;
     await expect(embedCorpus(request(input), fakeEmbedder())).rejects.toMatchObject({
       code: 'invalid-output',
       message: remedy,
@@ -101,7 +102,7 @@ describe('the same request', () => {
 
   it('computes nothing twice when it is resumed', async () => {
     const input = await corpus();
-    const { embedder, signal } = impatient(6);
+    const { embedder, signal } = abortingAfter(6);
     await expect(embedCorpus(request(input), embedder, { signal })).rejects.toMatchObject({ code: 'aborted' });
     const texts: string[] = [];
     const events: CorpusProgressEvent[] = [];
@@ -158,12 +159,41 @@ describe('the steps', () => {
     await writeFile(space.path('out/shard-00004.parquet'), 'cut off');
     await expect(commitCorpus(run)).rejects.toMatchObject({
       code: 'invalid-output',
-      message: expect.stringMatching(/shard-00002\.parquet .*gone/) as string,
+      message: expect.stringMatching(/shard-00002\.parquet .*missing/) as string,
     });
     const results = [];
     for (const chunk of chunks) results.push(await embedChunk(chunk, run, fakeEmbedder()));
     expect(results.flatMap(({ index, reused }) => (reused ? [] : [index]))).toEqual([2, 4]);
     expect((await commitCorpus(run)).rows).toBe(990);
+  });
+
+  it.each([
+    ['run.json', (run: CorpusRun) => openRun(run.output, run.key)],
+    ['inputs.json', planned],
+    ['plan.json', (run: CorpusRun) => commitCorpus(run)],
+    ['chunks/00003.json', (run: CorpusRun) => commitCorpus(run)],
+    ['chunks/00003.json', async (run: CorpusRun) => embedChunk((await planned(run))[3]!, run, fakeEmbedder())],
+    ['calibration.json', (run: CorpusRun) => commitCorpus(run)],
+  ] as const)('refuse a damaged %s by its name, and overwrite starts anew', async (file, step) => {
+    const wanted = request(await corpus(), { precision: 'int8' });
+    const run = await prepared(wanted);
+    for (const chunk of await planned(run)) await embedChunk(chunk, run, fakeEmbedder());
+    const path = join(run.output, `.unfinished-${run.key}`, file);
+    for (const [content, problem] of [
+      ['{"key":', 'it is not JSON'],
+      ['[]', 'Expected'],
+      ['{"rows":-1,"chunks":2.5,"chunk":{"rows":"many"}}', '(Expected|Received)'],
+    ] as const) {
+      await writeFile(path, content);
+      await expect(step(run)).rejects.toMatchObject({
+        code: 'invalid-output',
+        message: expect.stringMatching(
+          new RegExp(`${file} is not as sentvec writes it: .*${problem}.*\`overwrite\``),
+        ) as string,
+        details: { file: path },
+      });
+    }
+    expect(await embedCorpus({ ...wanted, overwrite: true }, fakeEmbedder())).toMatchObject({ rows: 990 });
   });
 
   it('do not commit before the plan has reached its end', async () => {
@@ -233,7 +263,7 @@ describe('an output folder that is in the way', () => {
   it('of another space is named, with the parts that differ, finished or not', async () => {
     const input = await corpus();
     await embedCorpus(request(input), fakeEmbedder());
-    const { embedder, signal } = impatient(3);
+    const { embedder, signal } = abortingAfter(3);
     const output = space.path('unfinished');
     await expect(embedCorpus(request(input, { output }), embedder, { signal })).rejects.toMatchObject({
       code: 'aborted',
@@ -257,7 +287,7 @@ describe('an output folder that is in the way', () => {
 
   it('of other options or inputs, or of inputs that have changed, is not resumed', async () => {
     const input = await corpus();
-    const { embedder, signal } = impatient(3);
+    const { embedder, signal } = abortingAfter(3);
     await expect(embedCorpus(request(input), embedder, { signal })).rejects.toMatchObject({ code: 'aborted' });
     const message = async (more: Partial<CorpusRequest>): Promise<string> =>
       embedCorpus(request(input, { resume: true, ...more }), fakeEmbedder()).then(
@@ -292,7 +322,7 @@ describe('an output folder that is in the way', () => {
     const input = await corpus();
     await embedCorpus(request(input), fakeEmbedder());
     const whole = await contents(space.path('out'));
-    const { embedder, signal } = impatient(3);
+    const { embedder, signal } = abortingAfter(3);
     const output = space.path('gone');
     await expect(embedCorpus(request(input, { output }), embedder, { signal })).rejects.toMatchObject({
       code: 'aborted',
@@ -391,7 +421,7 @@ describe('texts that the model cannot embed', () => {
       embedCorpus({ ...request(input, { strict: true }), columns: [] }, fakeEmbedder({ poison })),
     ).rejects.toMatchObject({
       code: 'invalid-corpus',
-      details: { file: input, row: 1, line: 2, rejection: 'backend-failed' },
+      details: { file: input, row: 1, line: 2, rejectedRow: 'backend-failed' },
     });
   });
 });

@@ -1,14 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { csvScanner } from '../src/rows/csv-scanner.ts';
-import { lineScanner, paragraphScanner, type OnRow, type RowScanner, type ScanStart } from '../src/rows/row-scanner.ts';
+import { createRowScanner, type OnRow, type RowScanner, type ScanStart } from '../src/rows/row-scanner.ts';
 
 type MakeScanner = (start: ScanStart, onRow: OnRow) => RowScanner;
 
 const scanners: Record<string, MakeScanner> = {
-  lines: (start, onRow) => lineScanner(start, onRow, { skipBlank: false }),
-  'lines that are not blank': (start, onRow) => lineScanner(start, onRow, { skipBlank: true }),
-  paragraphs: paragraphScanner,
-  CSV: (start, onRow) => csvScanner(start, onRow, 44),
+  lines: (start, onRow) => createRowScanner('text', 'line', start, onRow),
+  'lines that are not blank': (start, onRow) => createRowScanner('jsonl', 'line', start, onRow),
+  paragraphs: (start, onRow) => createRowScanner('text', 'paragraph', start, onRow),
+  CSV: (start, onRow) => createRowScanner('csv', 'line', start, onRow),
 };
 
 /** Rows as text, with the line on which each begins. */

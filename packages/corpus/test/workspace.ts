@@ -1,7 +1,7 @@
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import type { Rejection } from '@sentvec/corpus';
+import type { RejectedRow } from '@sentvec/corpus';
 import { afterEach, beforeEach } from 'vitest';
 
 /** A folder of its own for each test of the file that calls this. */
@@ -55,6 +55,6 @@ export async function readRows(
 }
 
 /** The rejected rows of an output. */
-export function readRejected(output: string): Promise<Rejection[]> {
-  return readLines<Rejection>(join(output, 'rejected.jsonl'));
+export function readRejected(output: string): Promise<RejectedRow[]> {
+  return readLines<RejectedRow>(join(output, 'rejected.jsonl'));
 }

@@ -49,7 +49,6 @@ export {
 } from './workflow.ts';
 export { isBucketUri, restrictAccess, unrestrictedAccess, type Access, type AccessLimits } from './corpus/access.ts';
 export { embedCorpusWorkflow, type EmbedCorpusResources } from './corpus/embed-corpus-workflow.ts';
-export type { CorpusObserver } from './corpus/prepare.ts';
 export type {
   CommittedCorpus,
   CorpusTotal,

@@ -34,13 +34,13 @@ export const embed: Command = defineCorpusCommand({
   async run(request, context) {
     const { args, signal, note } = context;
     try {
-      // A misspelled name is told before a model is downloaded and loaded.
-      await (await import('@sentvec/corpus')).findInputs(request.inputs);
+      const { embedCorpus, findInputs } = await import('@sentvec/corpus');
+      // Before the model is downloaded and loaded: the name of an input may be misspelled.
+      const found = await findInputs(request.inputs);
       const manifest = await withModel(args, context, async (embedder) => {
-        const { embedInProcess } = await import('../embed-in-process.ts');
         const progress = await corpusProgress();
         try {
-          return await embedInProcess(request, embedder, { signal, onProgress: progress.update });
+          return await embedCorpus(request, embedder, { found, signal, onProgress: progress.update });
         } finally {
           progress.stop();
         }

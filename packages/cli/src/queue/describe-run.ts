@@ -1,4 +1,5 @@
 import type { CorpusTotal, DeadLetter, RunStatus } from '@sentvec/workflow';
+import { withFlags } from '../report-error.ts';
 
 const shownLetters = 10;
 
@@ -23,7 +24,7 @@ export function describeRun(status: RunStatus, letters: readonly DeadLetter[]): 
     ['submitted', new Date(createdAt).toLocaleString()],
     ['started', startedAt === undefined ? undefined : new Date(startedAt).toLocaleString()],
     ['ended', finishedAt === undefined ? undefined : new Date(finishedAt).toLocaleString()],
-    ['error', error?.message],
+    ['error', error && withFlags(error.message)],
   ];
   const lines = facts.flatMap(([name, value]) => (value === undefined ? [] : [`${name.padEnd(13)} ${value}`]));
   const some = letters.slice(0, shownLetters).map(({ reference, reason }) => `  ${reference}: ${reason}`);

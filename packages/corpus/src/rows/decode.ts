@@ -2,14 +2,14 @@
 import { isUtf8 } from 'node:buffer';
 import { SentvecError } from '@sentvec/core';
 import { parse } from 'csv-parse/sync';
-import type { RejectionCode } from '../rejection.ts';
+import type { RejectedRowCode } from './rejected-row.ts';
 import type { ByteFormat, CorpusOptions } from '../request.ts';
-import { delimiters } from './scanner-of.ts';
+import { delimiters } from './row-scanner.ts';
 
 /** A record, or what is wrong with its bytes. */
 export type Decoded =
   | { readonly record: Readonly<Record<string, unknown>> }
-  | { readonly code: RejectionCode; readonly reason: string };
+  | { readonly code: RejectedRowCode; readonly reason: string };
 
 /** How the bytes of rows are to be read. */
 export interface RowEncoding {

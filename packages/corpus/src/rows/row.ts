@@ -1,4 +1,5 @@
-import type { Rejection, RejectionCode } from '../rejection.ts';
+/** A row of a corpus: what is taken from a record, and what can be wrong with it. */
+import { rejectRow, type RejectedRow } from './rejected-row.ts';
 
 /** A row's name in the output; numbers are whole and exact. */
 export type RowId = number | string;
@@ -9,9 +10,9 @@ export type IdType = 'int64' | 'string';
 /** A text to embed, with what is kept beside its vector. */
 export interface Row {
   /** Counted from 0 within its input. */
-  readonly sourceRow: number;
+  readonly inputRow: number;
   /** Counted from 1; absent for Parquet. */
-  readonly line?: number;
+  readonly line?: number | undefined;
   readonly id: RowId;
   readonly text: string;
   /** Values of the kept columns, in their order: JSON values, null where the row has none. */
@@ -27,42 +28,30 @@ export interface RowFields {
 }
 
 /** Where a row stands. */
-export interface RowPlace {
+export interface RowPosition {
   readonly file: string;
-  readonly sourceRow: number;
-  readonly line?: number;
+  readonly inputRow: number;
+  readonly line?: number | undefined;
   /** Its number in the whole corpus, which is its id when the corpus has none. */
   readonly row: number;
-}
-
-/** A rejection of the row at a place. */
-export function reject(
-  { file, sourceRow, line }: Pick<RowPlace, 'file' | 'sourceRow' | 'line'>,
-  code: RejectionCode,
-  reason: string,
-): Rejection {
-  return { file, row: sourceRow, ...(line !== undefined && { line }), code, reason };
 }
 
 /** Takes a row out of a record, or says what is wrong with the record. */
 export function takeRow(
   record: Readonly<Record<string, unknown>>,
-  place: RowPlace,
+  position: RowPosition,
   fields: RowFields,
-): Row | Rejection {
+): Row | RejectedRow {
   const { textField, idField } = fields;
-  if (!Object.hasOwn(record, textField)) {
-    return reject(place, 'missing-field', missingField(textField, record));
-  }
+  if (!Object.hasOwn(record, textField)) return rejectRow(position, 'missing-field', missingField(textField, record));
   const text = record[textField];
-  if (typeof text !== 'string') return reject(place, 'not-text', notText(textField, text));
-  if (idField !== null && !Object.hasOwn(record, idField)) {
-    return reject(place, 'missing-field', missingField(idField, record));
-  }
-  const id = idField === null ? place.row : idFrom(record[idField], idField, fields.idType);
-  if (typeof id === 'object') return reject(place, 'invalid-id', id.problem);
+  if (typeof text !== 'string') return rejectRow(position, 'not-text', notText(textField, text));
+  if (idField !== null && !Object.hasOwn(record, idField))
+    return rejectRow(position, 'missing-field', missingField(idField, record));
+  const id = idField === null ? position.row : idFrom(record[idField], idField, fields.idType);
+  if (typeof id === 'object') return rejectRow(position, 'invalid-id', id.problem);
   const values = fields.columns.map((column) => (Object.hasOwn(record, column) ? (record[column] ?? null) : null));
-  return { sourceRow: place.sourceRow, ...(place.line !== undefined && { line: place.line }), id, text, values };
+  return { inputRow: position.inputRow, line: position.line, id, text, values };
 }
 
 function idFrom(value: unknown, field: string, type: IdType): RowId | { readonly problem: string } {

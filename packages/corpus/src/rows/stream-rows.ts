@@ -1,28 +1,35 @@
 /** Finds the rows of a stream of bytes, for files that are read from beginning to end. */
 import { SentvecError } from '@sentvec/core';
+import { byteOrderMark } from '../inputs/input-format.ts';
 import type { ByteFormat } from '../request.ts';
-import { byteOrderMark } from '../sources/inspect.ts';
-import { largestRow, withoutTerminator, type RawRow } from './read-bytes.ts';
-import { scannerOf, unclosedQuoteError } from './scanner-of.ts';
+import { maxRowBytes } from './read-chunk.ts';
+import { createRowScanner, unclosedQuoteError, withoutTerminator } from './row-scanner.ts';
+
+/** The bytes of a row, without the line terminator, and the line on which it begins, from 1. */
+export interface StreamedRow {
+  readonly bytes: Buffer;
+  readonly line: number;
+}
 
 /**
- * The rows of a stream in order, as many at a time as a block of it completes, at least one. Holds one row and one block.
+ * The rows of a stream in order, as many at a time as a block of it completes, at least one. Memory: one row and one
+ * block.
  *
- * @throws SentvecError `invalid-corpus` for a quote that nothing closes and for a row of more than {@link largestRow} bytes
+ * @throws SentvecError `invalid-corpus` for a quote that nothing closes, and for a row that is too long to be read
  */
 export async function* streamRows(
   file: string,
   format: ByteFormat,
   blocks: AsyncIterable<Buffer>,
-): AsyncGenerator<readonly RawRow[], void> {
+): AsyncGenerator<readonly StreamedRow[], void> {
   const found: { readonly start: number; readonly next: number; readonly line: number }[] = [];
-  const scanner = scannerOf(format, 'line', { position: 0, line: 1 }, (start, next, line) =>
+  const scanner = createRowScanner(format, 'line', { position: 0, line: 1 }, (start, next, line) =>
     found.push({ start, next, line }),
   );
-  // The bytes from `position` on, which belong to rows that are not complete.
+  // The bytes from `position` on, which belong to a row that is not complete.
   let pending: Buffer[] = [];
   let position = 0;
-  const take = (): RawRow[] => {
+  const take = (): StreamedRow[] => {
     const bytes = Buffer.concat(pending);
     const rows = found.splice(0).map(({ start, next, line }) => {
       return { bytes: withoutTerminator(bytes.subarray(start - position, next - position)), line, next };
@@ -39,15 +46,14 @@ export async function* streamRows(
     scanner.push(block);
     pending.push(block);
     if (found.length > 0) yield take();
-    const size = pending.reduce((sum, { byteLength }) => sum + byteLength, 0);
-    if (size > largestRow) throw tooLongError(file);
+    if (pending.reduce((sum, { byteLength }) => sum + byteLength, 0) > maxRowBytes) throw rowTooLongError(file);
   }
   const unclosed = scanner.end();
   if (unclosed !== undefined) throw unclosedQuoteError(file, unclosed);
   if (found.length > 0) yield take();
 }
 
-function tooLongError(file: string): SentvecError {
-  const message = `${file} has a row of more than ${largestRow} bytes. Is it in the format that its name says?`;
+function rowTooLongError(file: string): SentvecError {
+  const message = `${file} has a row of more than ${maxRowBytes} bytes. Is it in the format that its name says?`;
   return new SentvecError('invalid-corpus', message, { file });
 }

@@ -1,17 +1,19 @@
-import { quantize, type Matrix } from '@sentvec/core';
-import type { Precision } from '../request.ts';
-import { entriesOf, type ShardVectors } from '../sinks/sink.ts';
-import { readJson, type CorpusRun } from './corpus-run.ts';
-import { runFolder } from './run-folder.ts';
+/** The ranges by which vectors are quantized to int8 and uint8: taken once, from the first texts of the corpus. */
+import { quantizationRanges, quantize, type Embedder, type Matrix } from '@sentvec/core';
+import { chunkBytes } from '../chunk.ts';
+import type { InspectedInput } from '../inputs/inspect-input.ts';
+import { manifestSchemas, type Calibration } from '../manifest.ts';
+import type { CorpusOptions, Precision } from '../request.ts';
+import { readChunk } from '../rows/read-chunk.ts';
+import { splitInput, toChunk } from '../rows/split-input.ts';
+import { allocateEntries, type ShardVectors } from '../sinks/sink.ts';
+import { embedTexts } from '../steps/embed-texts.ts';
+import type { CorpusRun } from './corpus-run.ts';
+import { readRunFile, runFolder } from './run-folder.ts';
+import { embedOptions } from './space.ts';
 
-/** Ranges of the entries of vectors, for the quantization to int8 and uint8. JSON. */
-export interface Calibration {
-  /** Texts that the ranges come from: the first of the corpus. */
-  readonly rows: number;
-  /** Smallest and largest value of each entry. */
-  readonly lower: readonly number[];
-  readonly upper: readonly number[];
-}
+/** Texts that ranges are taken from. */
+const calibrationRows = 1024;
 
 /** Whether a precision needs ranges. */
 export function isCalibrated(precision: Precision): boolean {
@@ -19,13 +21,51 @@ export function isCalibrated(precision: Precision): boolean {
 }
 
 /**
- * The ranges of a run; `undefined` for a precision without, and for a corpus without a text. @throws SentvecError
- * `io-failed`
+ * The ranges of the entries of vectors, from the first texts of the corpus: by them every chunk is quantized alike,
+ * whoever computes it. `undefined` when the corpus has no text that can be embedded.
+ *
+ * @throws SentvecError `invalid-corpus`, `backend-failed`, `io-failed`, `aborted`
  */
-export async function readCalibration(run: CorpusRun): Promise<Calibration | undefined> {
-  return isCalibrated(run.options.precision)
-    ? readJson<Calibration>(runFolder(run.output, run.key).calibration)
-    : undefined;
+export async function calibrate(
+  inputs: readonly InspectedInput[],
+  options: CorpusOptions,
+  embedder: Embedder,
+  signal: AbortSignal | undefined,
+): Promise<Calibration | undefined> {
+  for await (const texts of textBatches(inputs, options)) {
+    const { embedded } = await embedTexts(texts, (some) => embedder.embed(some, { ...embedOptions(options), signal }));
+    const { rows, cols } = embedded.vectors;
+    if (rows === 0) continue;
+    const { data } = quantizationRanges(embedded.vectors);
+    return { rows, lower: [...data.subarray(0, cols)], upper: [...data.subarray(cols)] };
+  }
+  return undefined;
+}
+
+/** The texts of the corpus, as many at a time as ranges are taken from. */
+async function* textBatches(inputs: readonly InspectedInput[], options: CorpusOptions): AsyncGenerator<string[], void> {
+  const fields = { textField: options.textField, idField: null, idType: 'int64', columns: [] } as const;
+  let texts: string[] = [];
+  for (const input of inputs) {
+    for await (const split of splitInput(input, options, { rows: calibrationRows, bytes: chunkBytes })) {
+      const { rows } = await readChunk(toChunk(split, input, { index: 0, firstRow: 0 }), options.split, fields);
+      texts.push(...rows.slice(0, calibrationRows - texts.length).map(({ text }) => text));
+      if (texts.length < calibrationRows) continue;
+      yield texts;
+      texts = [];
+    }
+  }
+  if (texts.length > 0) yield texts;
+}
+
+/**
+ * The ranges of a run. `undefined` for a precision without, and for a corpus without a text.
+ *
+ * @throws SentvecError `invalid-output` for a damaged file, `io-failed`
+ */
+export async function readCalibration({ options, output, key }: CorpusRun): Promise<Calibration | undefined> {
+  if (!isCalibrated(options.precision)) return undefined;
+  return readRunFile(runFolder(output, key).calibration, manifestSchemas.calibration);
 }
 
 /** The ranges as {@link quantize} takes them: row 0 the lower, row 1 the upper ends. */
@@ -40,6 +80,6 @@ export function quantizeVectors(
   calibration: Calibration | undefined,
 ): ShardVectors {
   if (precision === 'float32') return vectors;
-  if (vectors.rows === 0) return { data: entriesOf(precision, 0), rows: 0, cols: vectors.cols };
+  if (vectors.rows === 0) return { data: allocateEntries(precision, 0), rows: 0, cols: vectors.cols };
   return quantize(vectors, precision, { ranges: calibration && rangesOf(calibration) });
 }

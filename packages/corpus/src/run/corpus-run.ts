@@ -1,22 +1,13 @@
-import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
-import { SentvecError, type Fingerprint, type SimilarityFunction } from '@sentvec/core';
-import { ioFailed, isSystemError } from '../files/io-error.ts';
-import type { CorpusOptions } from '../request.ts';
+/** A run that is ready to be planned and embedded: what it is, its identity, and how it is read from its folder. */
+import { canonicalJson, sha256 } from '@sentvec/platform';
+import * as v from 'valibot';
+import type { FoundInput } from '../inputs/find-inputs.ts';
+import type { InspectedInput } from '../inputs/inspect-input.ts';
+import { jsonSchemas } from '../json-file.ts';
+import { manifestSchemas, type Space } from '../manifest.ts';
+import { choiceSchemas, type CorpusOptions } from '../request.ts';
 import type { IdType } from '../rows/row.ts';
-import type { FoundInput, Source } from '../sources/source.ts';
-import { runFolder } from './run-folder.ts';
-
-/** The embedding space of a run and the model that it comes from. JSON. */
-export interface Space {
-  readonly model: string;
-  readonly revision: string | null;
-  readonly fingerprint: string;
-  readonly fingerprintParts: Fingerprint['parts'];
-  /** Entries of a vector, whatever its precision. */
-  readonly dimension: number;
-  readonly similarityFunction: SimilarityFunction;
-}
+import { readRunFile, runFolder, runNotOpenError } from './run-folder.ts';
 
 /** A run that is ready to be planned and embedded, by any process that sees the output folder. Small JSON. */
 export interface CorpusRun {
@@ -35,49 +26,77 @@ export interface CorpusRun {
   readonly totalBytes: number;
 }
 
-/** A run's inputs: as they were found, and as they are read. */
-export interface RunSources {
+/** The inputs of a run: as they were found, and as they are read. JSON. */
+export interface RunInputs {
   readonly found: readonly FoundInput[];
-  readonly sources: readonly Source[];
+  readonly inspected: readonly InspectedInput[];
 }
 
 /** See {@link CorpusRun.key}. */
-export function runKey(space: Space, options: CorpusOptions, inputs: readonly FoundInput[]): string {
-  const identity = { space: space.fingerprint, options, inputs };
-  return createHash('sha256').update(JSON.stringify(identity)).digest('hex').slice(0, 16);
+export async function runKey(
+  { fingerprint }: Space,
+  options: CorpusOptions,
+  inputs: readonly FoundInput[],
+): Promise<string> {
+  return (await sha256(canonicalJson({ space: fingerprint, options, inputs }))).slice(0, 16);
 }
 
 /**
- * The unfinished run with this key in an output folder, as {@link prepareCorpus} left it: for a process that was told
- * only these two.
+ * The unfinished run with this key in an output folder, as {@link prepareCorpus} left it, for a process that knows only
+ * these two.
  *
- * @throws SentvecError `invalid-output` when there is no such run, because it was committed or replaced, `io-failed`
+ * @throws SentvecError `invalid-output` when there is no such run because it was committed or replaced, or when its files
+ * are damaged; `io-failed`
  */
 export async function openRun(output: string, key: string): Promise<CorpusRun> {
-  const run = await readJson<Omit<CorpusRun, 'output'>>(runFolder(output, key).run);
-  if (run === undefined) throw notOpen(output);
-  return { ...run, output };
+  const run = await findRun(output, key);
+  if (run === undefined) throw runNotOpenError(output);
+  return run;
 }
 
-/** @throws SentvecError `invalid-output` when the run is no longer open, `io-failed` */
-export async function readRunSources(run: CorpusRun): Promise<RunSources> {
-  const sources = await readJson<RunSources>(runFolder(run.output, run.key).sources);
-  if (sources === undefined) throw notOpen(run.output);
-  return sources;
+/** Like {@link openRun}; `undefined` when there is no such run, or its preparation did not reach its end. */
+export async function findRun(output: string, key: string): Promise<CorpusRun | undefined> {
+  const run = await readRunFile(runFolder(output, key).run, runSchema);
+  return run && { ...run, output };
 }
 
-/** A JSON file of ours, or `undefined` when there is none. @throws SentvecError `io-failed` */
-export async function readJson<T>(path: string): Promise<T | undefined> {
-  try {
-    return JSON.parse(await readFile(path, 'utf8')) as T;
-  } catch (error) {
-    if (isSystemError(error, 'ENOENT')) return undefined;
-    throw ioFailed(error, 'Reading', path);
-  }
+/** @throws SentvecError `invalid-output` when the run is no longer open or its files are damaged, `io-failed` */
+export async function readRunInputs({ output, key }: CorpusRun): Promise<RunInputs> {
+  const inputs = await readRunFile(runFolder(output, key).inputs, inputsSchema);
+  if (inputs === undefined) throw runNotOpenError(output);
+  return inputs;
 }
 
-/** The error of a step that comes after its run was committed or replaced. */
-export function notOpen(output: string): SentvecError {
-  const message = `The run in ${output} is no longer open: it was finished or replaced. Look at manifest.json there.`;
-  return new SentvecError('invalid-output', message, { file: output });
-}
+const { count, strings } = jsonSchemas;
+
+const runSchema: v.GenericSchema<Omit<CorpusRun, 'output'>> = v.object({
+  key: v.string(),
+  space: manifestSchemas.space,
+  options: manifestSchemas.options,
+  idType: manifestSchemas.idType,
+  strict: v.boolean(),
+  totalBytes: count,
+});
+
+const foundInput: v.GenericSchema<FoundInput> = v.object({
+  name: v.string(),
+  path: v.string(),
+  kind: v.picklist(['file', 'stream']),
+  bytes: count,
+  modified: v.number(),
+});
+
+const inspectedInput: v.GenericSchema<InspectedInput> = v.object({
+  name: v.string(),
+  path: v.string(),
+  format: choiceSchemas.inputFormat,
+  start: count,
+  firstLine: count,
+  bytes: count,
+  columns: v.optional(strings),
+});
+
+const inputsSchema: v.GenericSchema<RunInputs> = v.object({
+  found: v.array(foundInput),
+  inspected: v.array(inspectedInput),
+});

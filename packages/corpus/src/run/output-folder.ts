@@ -1,11 +1,11 @@
+/** The output folder: what is in it before a run, and how a run makes it its own. */
 import { mkdir, readdir, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SentvecError } from '@sentvec/core';
-import { flushFolder, writeAtomically } from '../files/atomic-write.ts';
-import { ioFailed, isSystemError } from '../files/io-error.ts';
+import { guardIo, ioError, isSystemError } from '@sentvec/platform/node';
 import { formatManifest, manifestFile, readManifest, rejectedFile, type Manifest } from '../manifest.ts';
 import type { CorpusRun } from './corpus-run.ts';
-import { isRunFolder, runFolder, unfinishedRuns } from './run-folder.ts';
+import { isRunFolder, runFolder, unfinishedRuns, writeRunFile } from './run-folder.ts';
 
 /** What is in an output folder before a run begins. */
 export interface OutputState {
@@ -28,26 +28,25 @@ export async function inspectOutput(output: string): Promise<OutputState> {
   const foreign = names.filter((name) => !isRunFolder(name));
   if (manifest === undefined && foreign.length > 0) {
     const some = foreign.slice(0, 3).join(', ') + (foreign.length > 3 ? ', …' : '');
-    throw new SentvecError('invalid-output', `${output} holds other files (${some}). Name a new or empty folder.`, {
-      file: output,
-    });
+    const message = `${output} holds other files (${some}). Name a new or empty folder.`;
+    throw new SentvecError('invalid-output', message, { file: output });
   }
   return { exists: true, manifest, unfinished: await unfinishedRuns(output) };
 }
 
 /**
- * Makes the folder of a run within the output folder. Keeps what an earlier attempt at the same run has left there when
- * `keep` is set.
+ * Makes the folder of a run within the output folder. With `keep`, what an earlier attempt at the same run left there
+ * stays.
+ *
+ * @throws SentvecError `io-failed`
  */
 export async function makeRunFolder(output: string, key: string, keep: boolean): Promise<void> {
   const folder = runFolder(output, key);
-  try {
+  await guardIo('Making the output folder', output, async () => {
     if (!keep) await rm(folder.root, { recursive: true, force: true });
     await rm(folder.temporary, { recursive: true, force: true });
     for (const path of [folder.unpacked, folder.chunks, folder.temporary]) await mkdir(path, { recursive: true });
-  } catch (error) {
-    throw ioFailed(error, 'Making the output folder', output);
-  }
+  });
 }
 
 /** Removes the folder of a run, and the output folder too when nothing else is in it and the run had made it. */
@@ -57,22 +56,19 @@ export async function removeRunFolder(output: string, key: string, madeOutput: b
 }
 
 /**
- * Makes the output folder that of a run: its manifest says that the run is not complete, other runs are gone. Shards
- * and rejections of an earlier run go too, unless `keepShards` is set.
+ * Makes the output folder that of a run: its manifest says that the run is not complete, other runs are removed. Shards
+ * and rejected rows of an earlier run are removed too, unless `keepShards` is set.
  *
  * @throws SentvecError `io-failed`
  */
 export async function claimOutput(run: CorpusRun, manifest: Manifest, keepShards: boolean): Promise<void> {
   const { output, key } = run;
-  await writeAtomically(join(output, manifestFile), formatManifest(manifest), runFolder(output, key).temporary);
-  try {
+  await writeRunFile(run, join(output, manifestFile), formatManifest(manifest));
+  await guardIo('Clearing the output folder', output, async () => {
     for (const other of await unfinishedRuns(output)) if (other !== key) await removeRunFolder(output, other, false);
     const left = keepShards ? [] : (await readdir(output)).filter((name) => /^shard-\d+\./.test(name));
     for (const name of [rejectedFile, ...left]) await rm(join(output, name), { force: true });
-  } catch (error) {
-    throw ioFailed(error, 'Clearing the output folder', output);
-  }
-  await flushFolder(output);
+  });
 }
 
 async function listFolder(output: string): Promise<string[] | undefined> {
@@ -80,12 +76,8 @@ async function listFolder(output: string): Promise<string[] | undefined> {
     return await readdir(output);
   } catch (error) {
     if (isSystemError(error, 'ENOENT')) return undefined;
-    if (!isSystemError(error, 'ENOTDIR')) throw ioFailed(error, 'Reading the output folder', output);
-    throw new SentvecError(
-      'invalid-output',
-      `${output} is a file, not a folder. Name a folder for the output.`,
-      { file: output },
-      { cause: error },
-    );
+    if (!isSystemError(error, 'ENOTDIR')) throw ioError(error, 'Reading the output folder', output);
+    const message = `${output} is a file, not a folder. Name a folder for the output.`;
+    throw new SentvecError('invalid-output', message, { file: output }, { cause: error });
   }
 }

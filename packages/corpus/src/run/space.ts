@@ -1,6 +1,7 @@
 import { SentvecError, type Embedder, type EmbedOptions } from '@sentvec/core';
 import type { CorpusOptions } from '../request.ts';
-import type { CorpusRun, Space } from './corpus-run.ts';
+import type { Space } from '../manifest.ts';
+import type { CorpusRun } from './corpus-run.ts';
 
 /** The part of a run's options that the embedder takes. */
 export function embedOptions({ prompt, truncateDim, batchTokens }: CorpusOptions): EmbedOptions {
@@ -34,7 +35,7 @@ export async function describeSpace(embedder: Embedder, options: CorpusOptions, 
 export async function checkSpace({ space, options, output }: CorpusRun, embedder: Embedder): Promise<void> {
   const { hash, parts } = await embedder.fingerprint(embedOptions(options));
   if (hash === space.fingerprint) return;
-  throw spaceMismatch(output, space.model, embedder.model.name, differingParts(space.fingerprintParts, parts));
+  throw spaceMismatchError(output, space.model, embedder.model.name, differingParts(space.fingerprintParts, parts));
 }
 
 /** Names of the parts in which two spaces differ. */
@@ -44,9 +45,14 @@ export function differingParts(one: Space['fingerprintParts'], other: Space['fin
 }
 
 /** The error for vectors of one space where another is expected. */
-export function spaceMismatch(output: string, there: string, here: string, parts: readonly string[]): SentvecError {
+export function spaceMismatchError(
+  output: string,
+  there: string,
+  here: string,
+  parts: readonly string[],
+): SentvecError {
   const named = parts.length === 0 ? 'the fingerprint' : parts.join(', ');
   const models = there === here ? `of the model ${there}` : `${there} there, ${here} here`;
-  const message = `${output} holds vectors of another space (${models}); what differs: ${named}. Choose another folder, or replace it by --overwrite.`;
+  const message = `${output} holds vectors of another space (${models}); what differs: ${named}. Choose another folder, or replace it with \`overwrite\`.`;
   return new SentvecError('space-mismatch', message, { file: output, parts });
 }

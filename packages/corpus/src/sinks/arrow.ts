@@ -19,7 +19,7 @@ import {
 } from 'apache-arrow';
 import type { Precision } from '../request.ts';
 import type { RowId } from '../rows/row.ts';
-import { columnText, entriesOf, type Shard, type ShardLayout, type ShardVectors, type Sink } from './sink.ts';
+import { columnText, allocateEntries, type Shard, type ShardLayout, type ShardVectors, type Sink } from './sink.ts';
 
 /**
  * The file format of Arrow IPC: `id`, `embedding` (fixed-size list), kept columns as strings. One record batch, not
@@ -70,7 +70,7 @@ function listData({ data, rows, cols }: ShardVectors, precision: Precision): Dat
 
 function shardOf(table: Table, { precision, cols, columnNames }: ShardLayout): Shard {
   const rows = table.numRows;
-  const data = entriesOf(precision, rows * cols);
+  const data = allocateEntries(precision, rows * cols);
   let filled = 0;
   for (const { children, length } of table.getChild('embedding')?.data ?? []) {
     // The buffer is padded to whole words.

@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import type { RowId } from '../rows/row.ts';
 import { float32Text } from './float32-text.ts';
-import { entriesOf, type Shard, type ShardLayout, type Sink } from './sink.ts';
+import { allocateEntries, type Shard, type ShardLayout, type Sink } from './sink.ts';
 
 /** Rows between two turns of the event loop. */
 const sliceRows = 64;
@@ -42,7 +42,7 @@ function formatRow({ ids, vectors, columns }: Shard, { precision, columnNames }:
 
 function parseShard(text: string, { precision, cols, columnNames }: ShardLayout): Shard {
   const lines = text.split('\n').slice(0, -1);
-  const data = entriesOf(precision, lines.length * cols);
+  const data = allocateEntries(precision, lines.length * cols);
   const ids: RowId[] = [];
   const columns = columnNames.map((): unknown[] => []);
   for (const [row, line] of lines.entries()) {

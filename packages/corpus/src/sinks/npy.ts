@@ -1,6 +1,6 @@
 import type { Precision } from '../request.ts';
 import type { RowId } from '../rows/row.ts';
-import { entriesOf, type Shard, type ShardLayout, type Sink } from './sink.ts';
+import { allocateEntries, type Shard, type ShardLayout, type Sink } from './sink.ts';
 
 /**
  * NumPy's format for the vectors (version 1.0 of `numpy/lib/format.py`: little endian, rows first), and JSON lines for
@@ -46,7 +46,7 @@ function parseShard(file: Uint8Array, companion: string, { precision, cols, colu
     .split('\n')
     .slice(0, -1)
     .map((line) => JSON.parse(line) as { id: RowId } & Record<string, unknown>);
-  const data = entriesOf(precision, records.length * cols);
+  const data = allocateEntries(precision, records.length * cols);
   new Uint8Array(data.buffer).set(file.subarray(begin, begin + data.byteLength));
   return {
     ids: records.map(({ id }) => id),

@@ -4,7 +4,7 @@ import { convertWithDictionary, DEFAULT_PARSERS } from 'hyparquet/src/convert.js
 import { readDataPageV2 } from 'hyparquet/src/datapage.js';
 import { getTreePath } from 'hyparquet/src/schema.js';
 import type { Precision } from '../request.ts';
-import { entriesOf, type ShardVectors } from './sink.ts';
+import { allocateEntries, type ShardVectors } from './sink.ts';
 
 type ColumnDecoder = Parameters<typeof readPage>[2];
 
@@ -19,7 +19,7 @@ export function readListColumn(
   precision: Precision,
   length: number,
 ): ShardVectors['data'] {
-  const entries = entriesOf(precision, length);
+  const entries = allocateEntries(precision, length);
   let filled = 0;
   for (const { meta_data: column } of metadata.row_groups.flatMap((group) => group.columns)) {
     if (column?.path_in_schema[0] !== name) continue;

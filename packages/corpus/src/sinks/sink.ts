@@ -1,3 +1,4 @@
+/** The interface of a file format for shards, and what its implementations have in common. */
 import type { OutputFormat, Precision } from '../request.ts';
 import type { IdType, RowId } from '../rows/row.ts';
 
@@ -47,8 +48,23 @@ export interface Sink {
   decode(files: readonly Uint8Array[], layout: ShardLayout): Promise<Shard>;
 }
 
-/** The typed array that holds entries of a precision. */
-export function entriesOf(precision: Precision, length: number): ShardVectors['data'] {
+const loaders: Readonly<Record<OutputFormat, () => Promise<Sink>>> = {
+  parquet: async () => (await import('./parquet.ts')).parquetSink,
+  npy: async () => (await import('./npy.ts')).npySink,
+  arrow: async () => (await import('./arrow.ts')).arrowSink,
+  jsonl: async () => (await import('./jsonl.ts')).jsonlSink,
+};
+
+/**
+ * The sink of an output format; its library is loaded when it is needed. A further format is one file, and one line
+ * above.
+ */
+export async function loadSink(format: OutputFormat): Promise<Sink> {
+  return loaders[format]();
+}
+
+/** An array for so many entries of a precision. */
+export function allocateEntries(precision: Precision, length: number): ShardVectors['data'] {
   if (precision === 'float32') return new Float32Array(length);
   return precision === 'int8' || precision === 'binary' ? new Int8Array(length) : new Uint8Array(length);
 }

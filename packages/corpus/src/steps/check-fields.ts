@@ -1,80 +1,90 @@
-import { SentvecError } from '@sentvec/core';
+/** Makes sure, before anything is embedded, that the fields of a request are in its inputs. */
+import { SentvecError, type ErrorDetails } from '@sentvec/core';
 import { chunkBytes } from '../chunk.ts';
+import type { InspectedInput } from '../inputs/inspect-input.ts';
 import type { CorpusOptions } from '../request.ts';
-import { readChunk, type ChunkRows } from '../rows/read-rows.ts';
+import { readChunk, type ChunkRows } from '../rows/read-chunk.ts';
 import { listFields, type IdType } from '../rows/row.ts';
-import type { Source } from '../sources/source.ts';
-import { cutSource, fieldsOf, placeCut } from './cut-source.ts';
+import { fieldsOf, splitInput, toChunk } from '../rows/split-input.ts';
 
-/** Rows at the beginning of a source that are looked at. */
+/** Rows at the beginning of an input that are looked at. */
 const sampleRows = 1000;
 
 /**
- * Makes sure that the fields of a request are in its sources, so that a wrong name is one clear error and not a
- * rejection of every row, and finds out how ids are stored: as whole numbers when the first ids of every source are.
+ * Refuses fields that are not in the inputs, so that a wrong name is one clear error and not a rejected row for every
+ * row. Finds out how ids are stored: as whole numbers when the first ids of every input are.
  *
  * @throws SentvecError `invalid-corpus` that lists the fields that there are, `invalid-argument`
  */
-export async function checkFields(sources: readonly Source[], options: CorpusOptions): Promise<IdType> {
+export async function checkFields(inputs: readonly InspectedInput[], options: CorpusOptions): Promise<IdType> {
   let type: IdType = 'int64';
-  for (const source of sources) {
-    checkColumns(source, options);
-    const ids = await sampleIds(source, options);
+  for (const input of inputs) {
+    checkColumns(input, options);
+    const ids = await sampleIds(input, options);
     if (options.idField !== null && ids.some((id) => !Number.isSafeInteger(id))) type = 'string';
   }
   return type;
 }
 
-function checkColumns(source: Source, options: CorpusOptions): void {
-  if (source.format === 'text') {
-    const other = fieldsOf(options).find((field) => field !== options.textField);
+function checkColumns({ name, format, columns }: InspectedInput, options: CorpusOptions): void {
+  const fields = fieldsOf(options);
+  if (format === 'text') {
+    const other = fields.find((field) => field !== options.textField);
     if (other === undefined) return;
-    throw new SentvecError(
-      'invalid-argument',
-      `${source.name} is plain text: it has no field "${other}". Use JSON lines, CSV or Parquet for fields.`,
-    );
+    const message = `${name} is plain text: it has no field "${other}". Use JSON lines, CSV or Parquet for fields.`;
+    throw new SentvecError('invalid-argument', message, { file: name });
   }
-  const { columns } = source;
-  const missing = columns && fieldsOf(options).find((field) => !columns.includes(field));
-  if (missing === undefined) return;
-  const message = `${source.name} has no column "${missing}"; it has ${listFields(columns ?? [])}. ${remedy(missing, options)}`;
-  throw new SentvecError('invalid-corpus', message, { file: source.name, fields: columns });
+  if (columns === undefined) return;
+  for (const field of fields) {
+    const count = columns.filter((column) => column === field).length;
+    if (count === 1) continue;
+    const problem = count === 0 ? `no column "${field}"; it has ${listFields(columns)}` : `two columns "${field}"`;
+    throw wrongFieldError(`${name} has ${problem}.`, { file: name, fields: columns }, field, options);
+  }
 }
 
 /** The values of the id field in the first rows. */
-async function sampleIds(source: Source, options: CorpusOptions): Promise<unknown[]> {
+async function sampleIds(input: InspectedInput, options: CorpusOptions): Promise<unknown[]> {
   const { textField, idField } = options;
-  const { rows, rejections } = await readSample(source, options);
-  const wrongField = rejections.find(({ code }) => code === 'missing-field' || code === 'not-text');
+  const { rows, rejectedRows } = await readSample(input, options);
+  const wrongField = rejectedRows.find(({ code }) => code === 'missing-field' || code === 'not-text');
   if (rows.length === 0 && wrongField) {
     const { file, row, line, reason } = wrongField;
-    const message = `No row at the beginning of ${file} has a text. Row ${row}: ${reason} ${remedy(textField, options)}`;
-    throw new SentvecError('invalid-corpus', message, { file, row, line });
+    const problem = `No row at the beginning of ${file} has a text. Row ${row}: ${reason}`;
+    throw wrongFieldError(problem, { file, row, line }, textField, options);
   }
+  if (idField === null) return [];
   const ids = rows.map(({ values }) => values[0]).filter((id) => id !== null);
-  if (idField !== null && rows.length > 0 && ids.length === 0) {
-    const message = `No row at the beginning of ${source.name} has an id in "${idField}". ${remedy(idField, options)}`;
-    throw new SentvecError('invalid-corpus', message, { file: source.name });
+  if (rows.length > 0 && ids.length === 0) {
+    const problem = `No row at the beginning of ${input.name} has an id in "${idField}".`;
+    throw wrongFieldError(problem, { file: input.name }, idField, options);
   }
-  return idField === null ? [] : ids;
+  return ids;
 }
 
 /** The first rows, with the id field as their only kept column. */
-async function readSample(source: Source, options: CorpusOptions): Promise<ChunkRows> {
+async function readSample(input: InspectedInput, options: CorpusOptions): Promise<ChunkRows> {
   const { textField, idField } = options;
-  for await (const cut of cutSource(source, options, { rows: sampleRows, bytes: chunkBytes })) {
-    const chunk = placeCut(cut, source, { index: 0, firstRow: 0 });
-    return readChunk(chunk, options.split, {
-      textField,
-      idField: null,
-      idType: 'int64',
-      columns: idField === null ? [] : [idField],
-    });
+  const columns = idField === null ? [] : [idField];
+  for await (const split of splitInput(input, options, { rows: sampleRows, bytes: chunkBytes })) {
+    const chunk = toChunk(split, input, { index: 0, firstRow: 0 });
+    return readChunk(chunk, options.split, { textField, idField: null, idType: 'int64', columns });
   }
-  return { rows: [], rejections: [] };
+  return { rows: [], rejectedRows: [] };
 }
 
-function remedy(field: string, { textField, idField }: CorpusOptions): string {
-  if (field === textField) return 'Name the one that holds the text by --text.';
-  return field === idField ? 'Name the one that holds the ids by --id.' : 'Keep columns that are there.';
+function wrongFieldError(
+  problem: string,
+  details: ErrorDetails,
+  field: string,
+  { textField, idField }: CorpusOptions,
+): SentvecError {
+  const [option, holds] =
+    field === textField
+      ? ['textField', 'the text']
+      : field === idField
+        ? ['idField', 'the ids']
+        : ['columns', 'what to keep'];
+  const message = `${problem} Name the one that holds ${holds} with \`${option}\`.`;
+  return new SentvecError('invalid-corpus', message, details);
 }

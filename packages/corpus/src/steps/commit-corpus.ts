@@ -1,8 +1,7 @@
-import { rm, stat } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SentvecError, throwIfAborted } from '@sentvec/core';
-import { createPendingFile, flushFolder, writeAtomically } from '../files/atomic-write.ts';
-import { ioFailed } from '../files/io-error.ts';
+import { createTemporaryFile, guardIo } from '@sentvec/platform/node';
 import {
   formatManifest,
   manifestFile,
@@ -11,11 +10,11 @@ import {
   type Manifest,
   type ShardEntry,
 } from '../manifest.ts';
-import { notOpen, readJson, readRunSources, type CorpusRun } from '../run/corpus-run.ts';
-import { runFolder } from '../run/run-folder.ts';
-import { readShardRecord, type ShardRecord } from '../run/shard-record.ts';
-import { manifestOf } from './manifest-of.ts';
-import type { PlanEnd } from './plan-corpus.ts';
+import { readRunInputs, type CorpusRun } from '../run/corpus-run.ts';
+import { findIncompleteFile, readFinishedChunk, type FinishedChunk } from '../run/finished-chunk.ts';
+import { readRunFile, runFolder, runNotOpenError, writeRunFile } from '../run/run-folder.ts';
+import { createManifest } from './create-manifest.ts';
+import { corpusSizeSchema } from './plan-corpus.ts';
 
 /**
  * Finishes a run: writes `rejected.jsonl` and, last of all, the complete manifest, and removes what the run needed in
@@ -29,76 +28,64 @@ export async function commitCorpus(
   options: { readonly signal?: AbortSignal | undefined } = {},
 ): Promise<Manifest> {
   const folder = runFolder(run.output, run.key);
-  const end = await readJson<PlanEnd>(folder.plan);
-  if (end === undefined) return committedBefore(run);
-  const { sources } = await readRunSources(run);
-  const inputs = new Map(sources.map(({ name }, index) => [name, index]));
+  const size = await readRunFile(folder.plan, corpusSizeSchema);
+  if (size === undefined) return committedBefore(run);
+  const { inspected } = await readRunInputs(run);
+  const inputs = new Map(inspected.map(({ name }, index) => [name, index]));
   const shards: ShardEntry[] = [];
-  const rejected = await createPendingFile(join(run.output, rejectedFile), folder.temporary);
+  const rejected = await createTemporaryFile(join(run.output, rejectedFile), { temporaryFolder: folder.temporary });
   try {
     let firstRow = 0;
-    for (let index = 0; index < end.chunks; index += 1) {
+    for (let index = 0; index < size.chunks; index += 1) {
       throwIfAborted(options.signal);
-      const { chunk, entry, rejections } = await finishedRecord(run, index, firstRow);
+      const { chunk, shard, rejectedRows } = await readCompleteChunk(run, index, firstRow);
       firstRow += chunk.rows;
-      shards.push({ ...entry, input: inputs.get(chunk.source) ?? 0 });
-      if (rejections.length > 0)
-        await rejected.write(Buffer.from(rejections.map((rejection) => `${JSON.stringify(rejection)}\n`).join('')));
+      shards.push({ ...shard, input: inputs.get(chunk.input) ?? 0 });
+      if (rejectedRows.length > 0)
+        await rejected.write(Buffer.from(rejectedRows.map((row) => `${JSON.stringify(row)}\n`).join('')));
     }
-    await rejected.publish();
+    await rejected.commit();
   } finally {
-    await rejected.discard();
+    await rejected.abort();
   }
-  const manifest = await manifestOf(run, shards);
-  await writeAtomically(join(run.output, manifestFile), formatManifest(manifest), folder.temporary);
-  await flushFolder(run.output);
+  const manifest = await createManifest(run, shards);
+  await writeRunFile(run, join(run.output, manifestFile), formatManifest(manifest));
   await removeRun(run);
   return manifest;
 }
 
-async function finishedRecord(run: CorpusRun, index: number, firstRow: number): Promise<ShardRecord> {
-  const record = await readShardRecord(run, index);
-  if (record === undefined || record.chunk.firstRow !== firstRow) {
-    const message = `Chunk ${index} of the run in ${run.output} is not finished. --resume embeds what is missing.`;
-    throw new SentvecError('invalid-output', message, { file: run.output, chunk: index });
+async function readCompleteChunk(run: CorpusRun, index: number, firstRow: number): Promise<FinishedChunk> {
+  const finished = await readFinishedChunk(run, index);
+  if (finished === undefined || finished.chunk.firstRow !== firstRow) {
+    const problem = `Chunk ${index} of the run in ${run.output} is not finished.`;
+    throw incompleteRunError(`${problem} \`resume\` embeds what is missing.`, { file: run.output, chunk: index });
   }
-  const { entry } = record;
-  for (const { file, bytes } of entry.companion ? [entry, entry.companion] : [entry]) {
-    const size = await stat(join(run.output, file)).then(
-      (stats) => stats.size,
-      () => undefined,
-    );
-    if (size === bytes) continue;
-    const message = `${file} in ${run.output} is ${size === undefined ? 'gone' : 'damaged'}. --resume writes it again.`;
-    throw new SentvecError('invalid-output', message, { file: join(run.output, file) });
-  }
-  return record;
+  const incomplete = await findIncompleteFile(run.output, finished.shard);
+  if (incomplete === undefined) return finished;
+  const { file, state } = incomplete;
+  const problem = `${file} in ${run.output} is ${state}.`;
+  throw incompleteRunError(`${problem} \`resume\` writes it again.`, { file: join(run.output, file) });
 }
 
-/** The manifest, when this very run was committed already: its folder is gone then. */
+/** The manifest, when this very run was committed already: its folder is removed then. */
 async function committedBefore(run: CorpusRun): Promise<Manifest> {
   const manifest = await readManifest(run.output);
-  if (
-    manifest?.complete &&
-    manifest.fingerprint === run.space.fingerprint &&
-    manifest.precision === run.options.precision
-  )
+  const { fingerprint } = run.space;
+  if (manifest?.complete && manifest.fingerprint === fingerprint && manifest.precision === run.options.precision)
     return manifest;
-  if (manifest?.complete) throw notOpen(run.output);
-  throw new SentvecError(
-    'invalid-output',
-    `The plan of the run in ${run.output} has not reached its end. --resume goes on with it.`,
-    {
-      file: run.output,
-    },
-  );
+  if (manifest?.complete) throw runNotOpenError(run.output);
+  const problem = `The plan of the run in ${run.output} has not reached its end.`;
+  throw incompleteRunError(`${problem} \`resume\` continues it.`, { file: run.output });
+}
+
+function incompleteRunError(
+  message: string,
+  details: { readonly file: string; readonly chunk?: number },
+): SentvecError {
+  return new SentvecError('invalid-output', message, details);
 }
 
 async function removeRun(run: CorpusRun): Promise<void> {
   const { root } = runFolder(run.output, run.key);
-  try {
-    await rm(root, { recursive: true, force: true });
-  } catch (error) {
-    throw ioFailed(error, 'Removing the files of the finished run', root);
-  }
+  await guardIo('Removing the files of the finished run', root, () => rm(root, { recursive: true, force: true }));
 }

@@ -1,20 +1,18 @@
+/** Embeds one chunk into its shard. */
 import { join } from 'node:path';
 import { SentvecError, throwIfAborted, type Embedded, type Embedder } from '@sentvec/core';
 import type { CorpusChunk } from '../chunk.ts';
-import { writeAtomically } from '../files/atomic-write.ts';
-import { isSystemError } from '../files/io-error.ts';
-import { sha256 } from '../files/sha256.ts';
+import { sha256 } from '@sentvec/platform';
 import type { ShardFile } from '../manifest.ts';
-import { rejectionOf, type Rejection } from '../rejection.ts';
-import { readChunk } from '../rows/read-rows.ts';
-import { reject, type Row } from '../rows/row.ts';
+import { readChunk } from '../rows/read-chunk.ts';
+import { rejectRowByError, type RejectedRow } from '../rows/rejected-row.ts';
+import type { Row } from '../rows/row.ts';
 import { quantizeVectors, readCalibration } from '../run/calibration.ts';
-import { notOpen, type CorpusRun } from '../run/corpus-run.ts';
-import { runFolder } from '../run/run-folder.ts';
-import { readFinishedShard, shardName, writeShardRecord, type ShardRecord } from '../run/shard-record.ts';
+import type { CorpusRun } from '../run/corpus-run.ts';
+import { findFinishedChunk, shardName, writeFinishedChunk, type FinishedChunk } from '../run/finished-chunk.ts';
+import { writeRunFile } from '../run/run-folder.ts';
 import { checkSpace, embedOptions } from '../run/space.ts';
-import { storedCols, type Shard, type ShardLayout } from '../sinks/sink.ts';
-import { loadSink } from '../sinks/sinks.ts';
+import { loadSink, storedCols, type Shard, type ShardLayout } from '../sinks/sink.ts';
 import { embedTexts } from './embed-texts.ts';
 
 /** What a chunk gave. */
@@ -29,7 +27,7 @@ export interface ChunkResult {
   /** The chunk was finished already: nothing was computed. */
   readonly reused: boolean;
   /** The rows without a vector; `rejected` is their number. */
-  readonly rejections: readonly Rejection[];
+  readonly rejectedRows: readonly RejectedRow[];
 }
 
 /** Options of {@link embedChunk}. */
@@ -55,27 +53,23 @@ export async function embedChunk(
   options: EmbedChunkOptions = {},
 ): Promise<ChunkResult> {
   throwIfAborted(options.signal);
-  const finished = await readFinishedShard(run, chunk);
+  const finished = await findFinishedChunk(run, chunk);
   if (finished) return resultOf(finished, chunk, true);
   await checkSpace(run, embedder);
   const { textField, idField, columns, split } = run.options;
-  const { rows, rejections } = await readChunk(chunk, split, { textField, idField, columns, idType: run.idType });
-  throwIfRejected(run, rejections);
+  const { rows, rejectedRows } = await readChunk(chunk, split, { textField, idField, columns, idType: run.idType });
+  throwIfRejected(run, rejectedRows);
   const texts = rows.map(({ text }) => text);
-  const { embedded, kept, failures } = await embedTexts(texts, (some) => embedSome(some, run, embedder, options));
-  const failed = failures.map(({ index, error }) => rejectRow(chunk, rows[index]!, error));
+  const { embedded, indices, failures } = await embedTexts(texts, (some) => embedSome(some, run, embedder, options));
+  const failed = failures.map(({ index, error }) => rejectRowByError({ ...rows[index]!, file: chunk.input }, error));
   throwIfRejected(run, failed);
   throwIfAborted(options.signal);
-  const embeddedRows = kept.map((index) => rows[index]!);
+  const embeddedRows = indices.map((index) => rows[index]!);
   const files = await writeShard(chunk, run, await shardOf(run, embeddedRows, embedded));
-  const record = recordOf(
-    chunk,
-    files,
-    embedded,
-    [...rejections, ...failed].sort((a, b) => a.row - b.row),
-  );
-  await openStill(run, () => writeShardRecord(run, chunk.index, record));
-  return resultOf(record, chunk, false);
+  const all = [...rejectedRows, ...failed].sort((a, b) => a.row - b.row);
+  const done = finishedChunk(chunk, files, embedded, all);
+  await writeFinishedChunk(run, chunk.index, done);
+  return resultOf(done, chunk, false);
 }
 
 async function embedSome(
@@ -93,22 +87,13 @@ async function embedSome(
   }
 }
 
-function rejectRow(chunk: CorpusChunk, { sourceRow, line }: Row, error: unknown): Rejection {
-  const { code, reason } = rejectionOf(error);
-  return reject({ file: chunk.source, sourceRow, ...(line !== undefined && { line }) }, code, reason);
-}
-
-function throwIfRejected({ strict }: CorpusRun, [first]: readonly Rejection[]): void {
+function throwIfRejected({ strict }: CorpusRun, [first]: readonly RejectedRow[]): void {
   if (!strict || !first) return;
   const { file, row, line, code, reason } = first;
-  const place = line === undefined ? `row ${row}` : `row ${row} (line ${line})`;
-  const remedy = 'Correct it, or leave out --strict to have such rows listed in rejected.jsonl.';
-  throw new SentvecError('invalid-corpus', `${file}, ${place} has no vector. ${reason} ${remedy}`, {
-    file,
-    row,
-    line,
-    rejection: code,
-  });
+  const position = line === undefined ? `row ${row}` : `row ${row} (line ${line})`;
+  const remedy = 'Correct it, or leave out `strict` to have such rows listed in rejected.jsonl.';
+  const details = { file, row, line, rejectedRow: code };
+  throw new SentvecError('invalid-corpus', `${file}, ${position} has no vector. ${reason} ${remedy}`, details);
 }
 
 async function shardOf(run: CorpusRun, rows: readonly Row[], { vectors }: Embedded): Promise<Shard> {
@@ -137,45 +122,30 @@ async function writeShard(chunk: CorpusChunk, run: CorpusRun, shard: Shard): Pro
   const files: ShardFile[] = [];
   for (const [index, bytes] of contents.entries()) {
     const file = shardName(chunk.index) + sink.endings[index]!;
-    await openStill(run, () =>
-      writeAtomically(join(run.output, file), bytes, runFolder(run.output, run.key).temporary),
-    );
-    files.push({ file, bytes: bytes.byteLength, sha256: sha256(bytes) });
+    await writeRunFile(run, join(run.output, file), bytes);
+    files.push({ file, bytes: bytes.byteLength, sha256: await sha256(bytes) });
   }
   return files;
 }
 
-/** Writing fails for want of a folder when somebody else has committed or replaced the run meanwhile. */
-async function openStill(run: CorpusRun, write: () => Promise<void>): Promise<void> {
-  try {
-    await write();
-  } catch (error) {
-    throw SentvecError.is(error, 'io-failed') && isSystemError(error.cause, 'ENOENT') ? notOpen(run.output) : error;
-  }
-}
-
-function recordOf(
-  chunk: CorpusChunk,
-  [main, companion]: ShardFile[],
+function finishedChunk(
+  { input, firstRow, rows, start, end }: CorpusChunk,
+  [main, companion]: readonly ShardFile[],
   { receipt }: Embedded,
-  rejections: readonly Rejection[],
-): ShardRecord {
-  const { source, firstRow, rows, start, end } = chunk;
+  rejectedRows: readonly RejectedRow[],
+): FinishedChunk {
   const counts = {
     firstRow,
     rows: receipt.rows,
-    rejected: rejections.length,
+    rejected: rejectedRows.length,
     truncated: receipt.truncated.length,
     tokens: receipt.tokens,
   };
-  return {
-    chunk: { source, firstRow, rows, start, end },
-    entry: { ...main!, ...counts, ...(companion && { companion }) },
-    rejections,
-  };
+  const shard = { ...main!, ...counts, ...(companion && { companion }) };
+  return { chunk: { input, firstRow, rows, start, end }, shard, rejectedRows };
 }
 
-function resultOf({ entry, rejections }: ShardRecord, { index, bytes }: CorpusChunk, reused: boolean): ChunkResult {
-  const { rows, rejected, truncated, tokens } = entry;
-  return { index, rows, rejected, truncated, tokens, bytes, reused, rejections };
+function resultOf({ shard, rejectedRows }: FinishedChunk, { index, bytes }: CorpusChunk, reused: boolean): ChunkResult {
+  const { rows, rejected, truncated, tokens } = shard;
+  return { index, rows, rejected, truncated, tokens, bytes, reused, rejectedRows };
 }

@@ -1,6 +1,7 @@
+/** Embeds texts of which some may make the model fail: finds those, and leaves them out. */
 import { SentvecError, type Embedded } from '@sentvec/core';
 
-/** A text that the model cannot embed: its place in the list, and why. */
+/** A text that the model cannot embed: its index in the list, and why. */
 export interface EmbeddingFailure {
   readonly index: number;
   readonly error: unknown;
@@ -9,41 +10,41 @@ export interface EmbeddingFailure {
 /** The vectors of the texts that can be embedded, in order, and the texts that cannot. */
 export interface EmbeddedTexts {
   readonly embedded: Embedded;
-  /** Places of the embedded texts in the list. */
-  readonly kept: readonly number[];
+  /** Indices of the embedded texts in the list. */
+  readonly indices: readonly number[];
   readonly failures: readonly EmbeddingFailure[];
 }
 
 type Embed = (texts: readonly string[]) => Promise<Embedded>;
 
 /** Shows whether the model works at all, when a text fails alone. */
-const harmlessText = 'a';
+const probeText = 'a';
 
 /** How often all texts are tried together when none of them fails alone. */
 const attempts = 2;
 
 /**
- * Embeds texts of which some may be poisonous: finds those by bisection and leaves them out. The others are embedded
- * together, so that their vectors do not depend on the way in which the poisonous ones were found.
+ * Embeds texts of which some may be poison texts: finds those by bisection and leaves them out. The others are embedded
+ * together, so that their vectors do not depend on how the poison texts were found.
  *
  * @throws whatever `embed` throws when the fault is not that of a text: an abort, a wrong argument, a backend that
- * fails on a harmless text too
+ * fails on the probe text too
  */
 export async function embedTexts(texts: readonly string[], embed: Embed): Promise<EmbeddedTexts> {
   const failures: EmbeddingFailure[] = [];
-  let kept = texts.map((_, index) => index);
+  let indices = texts.map((_, index) => index);
   for (let attempt = 1; ; attempt += 1) {
     try {
-      const embedded = await embed(kept.map((index) => texts[index]!));
-      return { embedded, kept, failures: failures.sort((a, b) => a.index - b.index) };
+      const embedded = await embed(indices.map((index) => texts[index]!));
+      return { embedded, indices, failures: failures.sort((a, b) => a.index - b.index) };
     } catch (error) {
       if (!isFaultOfText(error)) throw error;
-      const found = namedRows(error, kept) ?? (await findFailures(kept, texts, embed));
+      const found = namedRows(error, indices) ?? (await findFailures(indices, texts, embed));
       if (found.length === 0 && attempt >= attempts) throw error;
       if (found.length > 0) attempt = 0;
       failures.push(...found);
       const failed = new Set(found.map(({ index }) => index));
-      kept = kept.filter((index) => !failed.has(index));
+      indices = indices.filter((index) => !failed.has(index));
     }
   }
 }
@@ -54,14 +55,14 @@ function isFaultOfText(error: unknown): boolean {
 }
 
 /** The texts that an `invalid-text` error names. */
-function namedRows(error: unknown, kept: readonly number[]): EmbeddingFailure[] | undefined {
+function namedRows(error: unknown, indices: readonly number[]): EmbeddingFailure[] | undefined {
   if (!SentvecError.is(error, 'invalid-text')) return undefined;
   const { row, rows = [row] } = error.details;
   if (!Array.isArray(rows)) return undefined;
-  const places = rows.flatMap((place: unknown) =>
-    typeof place === 'number' && kept[place] !== undefined ? [kept[place]] : [],
+  const named = rows.flatMap((position: unknown) =>
+    typeof position === 'number' && indices[position] !== undefined ? [indices[position]] : [],
   );
-  return places.length === 0 ? undefined : places.map((index) => ({ index, error }));
+  return named.length === 0 ? undefined : named.map((index) => ({ index, error }));
 }
 
 /** Bisects down to the texts that fail alone. */
@@ -82,7 +83,7 @@ async function findFailures(
     if (half.length > 1) {
       found.push(...(await findFailures(half, texts, embed)));
     } else {
-      await embed([harmlessText]);
+      await embed([probeText]);
       found.push({ index: half[0]!, error });
     }
   }

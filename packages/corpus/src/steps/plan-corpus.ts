@@ -1,41 +1,47 @@
 import { throwIfAborted } from '@sentvec/core';
+import * as v from 'valibot';
 import { chunkBytes, type CorpusChunk } from '../chunk.ts';
-import { writeAtomically } from '../files/atomic-write.ts';
-import { readRunSources, type CorpusRun } from '../run/corpus-run.ts';
-import { runFolder } from '../run/run-folder.ts';
-import { cutSource, placeCut } from './cut-source.ts';
+import { jsonSchemas } from '../json-file.ts';
+import { readRunInputs, type CorpusRun } from '../run/corpus-run.ts';
+import { runFolder, writeRunFile } from '../run/run-folder.ts';
+import { splitInput, toChunk } from '../rows/split-input.ts';
 
-/** How many chunks and rows a corpus has. */
-export interface PlanEnd {
+/** How many chunks and rows a corpus has: known when its plan has reached the end. JSON. */
+export interface CorpusSize {
   readonly chunks: number;
   readonly rows: number;
 }
 
+/** The form of {@link CorpusSize}. */
+export const corpusSizeSchema: v.GenericSchema<CorpusSize> = v.object({
+  chunks: jsonSchemas.count,
+  rows: jsonSchemas.count,
+});
+
 /**
- * Cuts the corpus of a run into chunks, lazily and in constant memory. The chunks depend on the inputs and the options
- * alone: planning again gives the same ones. When the last chunk has been taken, the plan's end is recorded for {@link
- * commitCorpus}.
+ * Splits the corpus of a run into chunks, lazily and in constant memory. The chunks depend on the inputs and the options
+ * alone: planning again gives the same ones. When the last chunk has been taken, the size of the corpus is written
+ * down for {@link commitCorpus}.
  *
- * @throws SentvecError `invalid-corpus` for an input that cannot be cut, `invalid-output` when the run is no longer
+ * @throws SentvecError `invalid-corpus` for an input that cannot be split, `invalid-output` when the run is no longer
  * open, `io-failed`, `aborted`
  */
 export async function* planCorpus(
   run: CorpusRun,
   options: { readonly signal?: AbortSignal | undefined } = {},
 ): AsyncGenerator<CorpusChunk, void> {
-  const { sources } = await readRunSources(run);
+  const { inspected } = await readRunInputs(run);
   const limits = { rows: run.options.chunkRows, bytes: chunkBytes };
   let index = 0;
   let firstRow = 0;
-  for (const source of sources) {
-    for await (const cut of cutSource(source, run.options, limits)) {
+  for (const input of inspected) {
+    for await (const split of splitInput(input, run.options, limits)) {
       throwIfAborted(options.signal);
-      yield placeCut(cut, source, { index, firstRow });
+      yield toChunk(split, input, { index, firstRow });
       index += 1;
-      firstRow += cut.rows;
+      firstRow += split.rows;
     }
   }
-  const end: PlanEnd = { chunks: index, rows: firstRow };
-  const folder = runFolder(run.output, run.key);
-  await writeAtomically(folder.plan, JSON.stringify(end), folder.temporary);
+  const size: CorpusSize = { chunks: index, rows: firstRow };
+  await writeRunFile(run, runFolder(run.output, run.key).plan, JSON.stringify(size));
 }

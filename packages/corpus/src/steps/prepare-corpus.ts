@@ -1,34 +1,40 @@
+/** Makes everything ready for the chunks of a corpus: checks the request and its inputs, and claims the output folder. */
 import { resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import { throwIfAborted, type Embedder } from '@sentvec/core';
-import { writeAtomically } from '../files/atomic-write.ts';
+import { findInputs, type FoundInput } from '../inputs/find-inputs.ts';
+import { inspectInput, type InspectedInput } from '../inputs/inspect-input.ts';
+import { unpackInput } from '../inputs/unpack-input.ts';
 import type { Manifest } from '../manifest.ts';
-import { resolveOptions, type CorpusOptions, type CorpusRequest } from '../request.ts';
-import { isCalibrated } from '../run/calibration.ts';
-import { openRun, runKey, type CorpusRun, type RunSources, type Space } from '../run/corpus-run.ts';
-import { decideStart } from '../run/decide-start.ts';
+import { resolveOptions, type CorpusRequest } from '../request.ts';
+import { calibrate, isCalibrated } from '../run/calibration.ts';
+import { openRun, runKey, type CorpusRun, type RunInputs } from '../run/corpus-run.ts';
+import { decideStart, type Start, type WantedRun } from '../run/decide-start.ts';
+import { takeOverShards } from '../run/finished-chunk.ts';
 import { claimOutput, inspectOutput, makeRunFolder, removeRunFolder } from '../run/output-folder.ts';
-import { restoreCleanShards } from '../run/restore-shards.ts';
-import { runFolder } from '../run/run-folder.ts';
+import { runFolder, writeRunFile } from '../run/run-folder.ts';
 import { describeSpace } from '../run/space.ts';
-import { findInputs } from '../sources/find-inputs.ts';
-import { inspectSource } from '../sources/inspect.ts';
-import type { FoundInput, Source } from '../sources/source.ts';
-import { makeReadable } from '../sources/unpack.ts';
-import { calibrate } from './calibrate.ts';
 import { checkFields } from './check-fields.ts';
-import { manifestOf } from './manifest-of.ts';
+import { createManifest } from './create-manifest.ts';
 
 /** Options of {@link prepareCorpus}. */
 export interface PrepareCorpusOptions {
   readonly signal?: AbortSignal | undefined;
   /** Called with the bytes unpacked so far, of inputs that have to be unpacked. */
   readonly onProgress?: ((unpackedBytes: number) => void) | undefined;
-  /** What the input `-` reads. Default: the standard input of this process. */
+  /**
+   * What the input `-` reads.
+   * @default the standard input of this process
+   */
   readonly standardInput?: Readable | undefined;
+  /**
+   * What {@link findInputs} found for the inputs of this request, for a caller that has looked already.
+   * @default they are found
+   */
+  readonly found?: readonly FoundInput[] | undefined;
 }
 
-/** A run that is ready, or the manifest of one that is finished already. */
+/** A run that is ready for its chunks, or the manifest of one that is finished already. */
 export type PreparedCorpus =
   | { readonly finished: false; readonly run: CorpusRun }
   | { readonly finished: true; readonly manifest: Manifest };
@@ -49,10 +55,10 @@ export async function prepareCorpus(
 ): Promise<PreparedCorpus> {
   const resolved = resolveOptions(request, embedder.encoder.batchTokens);
   const output = resolve(request.output);
-  const inputs = await findInputs(request.inputs);
+  const inputs = options.found ?? (await findInputs(request.inputs));
   const state = await inspectOutput(output);
   const space = await describeSpace(embedder, resolved, options.signal);
-  const key = runKey(space, resolved, inputs);
+  const key = await runKey(space, resolved, inputs);
   const wanted = { output, space, options: resolved, inputs, key };
   const start = await decideStart(request, wanted, state);
   if (start.kind === 'finished') {
@@ -61,7 +67,7 @@ export async function prepareCorpus(
   }
   const strict = request.strict ?? false;
   if (start.kind === 'continue') return { finished: false, run: await continueRun(output, key, strict) };
-  const run = await beginRun({ ...wanted, strict, made: !state.exists, ...start }, embedder, options);
+  const run = await beginRun({ ...wanted, ...start, strict, outputExists: state.exists }, embedder, options);
   return { finished: false, run };
 }
 
@@ -69,76 +75,63 @@ export async function prepareCorpus(
 async function continueRun(output: string, key: string, strict: boolean): Promise<CorpusRun> {
   await makeRunFolder(output, key, true);
   const run = { ...(await openRun(output, key)), strict };
-  await claimOutput(run, await manifestOf(run), true);
+  await claimOutput(run, await createManifest(run), true);
   return run;
 }
 
-interface Beginning {
-  readonly output: string;
-  readonly key: string;
-  readonly space: Space;
-  readonly options: CorpusOptions;
-  readonly inputs: readonly FoundInput[];
-  readonly strict: boolean;
-  /** Unpacked copies of an interrupted preparation are used again. */
-  readonly keep: boolean;
-  /** The output folder was not there before. */
-  readonly made: boolean;
-  /** Shards without rejected rows are taken over from this finished run. */
-  readonly retried: Manifest | undefined;
-}
+type Beginning = WantedRun &
+  Extract<Start, { kind: 'begin' }> & { readonly strict: boolean; readonly outputExists: boolean };
 
 async function beginRun(beginning: Beginning, embedder: Embedder, options: PrepareCorpusOptions): Promise<CorpusRun> {
-  const { output, key, strict, space } = beginning;
+  const { output, key, strict, space, retried } = beginning;
   try {
-    await makeRunFolder(output, key, beginning.keep);
-    const sources = await readySources(beginning, options);
-    const idType = await checkFields(sources, beginning.options);
-    const totalBytes = sources.reduce((total, { bytes }) => total + bytes, 0);
+    await makeRunFolder(output, key, beginning.keepUnpacked);
+    const inspected = await readyInputs(beginning, options);
+    const idType = await checkFields(inspected, beginning.options);
+    const totalBytes = inspected.reduce((total, { bytes }) => total + bytes, 0);
     const run: CorpusRun = { key, output, space, options: beginning.options, idType, strict, totalBytes };
-    if (beginning.retried) await restoreCleanShards(run, beginning.retried);
-    await writeRun(run, { found: beginning.inputs, sources }, embedder, options.signal);
-    await claimOutput(run, await manifestOf(run), beginning.retried !== undefined);
+    if (retried) await takeOverShards(run, retried);
+    await writeRun(run, { found: beginning.inputs, inspected }, embedder, options.signal);
+    await claimOutput(run, await createManifest(run), retried !== undefined);
     return run;
   } catch (error) {
-    await removeRunFolder(output, key, beginning.made);
+    await removeRunFolder(output, key, !beginning.outputExists);
     throw error;
   }
 }
 
-async function readySources(
-  { inputs, output, key, options: { inputFormat } }: Beginning,
+async function readyInputs(
+  { inputs, output, key, options: { inputFormat } }: WantedRun,
   options: PrepareCorpusOptions,
-): Promise<Source[]> {
+): Promise<InspectedInput[]> {
   const { unpacked: folder, temporary } = runFolder(output, key);
   const { signal, standardInput = process.stdin } = options;
-  const sources: Source[] = [];
+  const inspected: InspectedInput[] = [];
   let before = 0;
   for (const [index, input] of inputs.entries()) {
     throwIfAborted(signal);
     const onProgress = (bytes: number): void => options.onProgress?.(before + bytes);
-    const file = await makeReadable(input, index, { folder, temporary, standardInput, signal, onProgress });
+    const file = await unpackInput(input, index, { folder, temporary, standardInput, signal, onProgress });
     if (file.path !== input.path) before += file.bytes;
-    sources.push(await inspectSource(input.name, file, inputFormat));
+    inspected.push(await inspectInput(input.name, file, inputFormat));
   }
-  return sources;
+  return inspected;
 }
 
 /** The run itself comes last: once it is there, the run can be continued. */
 async function writeRun(
   run: CorpusRun,
-  sources: RunSources,
+  inputs: RunInputs,
   embedder: Embedder,
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const folder = runFolder(run.output, run.key);
-  const write = (path: string, value: unknown): Promise<void> =>
-    writeAtomically(path, JSON.stringify(value), folder.temporary);
+  const write = (path: string, value: unknown): Promise<void> => writeRunFile(run, path, JSON.stringify(value));
   if (isCalibrated(run.options.precision)) {
-    const calibration = await calibrate(sources.sources, run.options, embedder, signal);
+    const calibration = await calibrate(inputs.inspected, run.options, embedder, signal);
     if (calibration) await write(folder.calibration, calibration);
   }
-  await write(folder.sources, sources);
+  await write(folder.inputs, inputs);
   const { output: _, ...portable } = run;
   await write(folder.run, portable);
 }

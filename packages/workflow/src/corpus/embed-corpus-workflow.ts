@@ -3,43 +3,46 @@ import type { RetryPolicy } from '../retry.ts';
 import { defineStep } from '../step.ts';
 import { defineWorkflow, type Workflow } from '../workflow.ts';
 import { unrestrictedAccess, type Access } from './access.ts';
-import { commitPrepared } from './commit.ts';
-import { embedPrepared } from './embed.ts';
-import { planPrepared } from './plan.ts';
-import { prepareRequest, type CorpusObserver } from './prepare.ts';
+import { commitPrepared, embedPlanned, planPrepared, prepareRequest } from './corpus-steps.ts';
 import { addChunk, emptyTotal, schemas, type CommittedCorpus, type EmbedCorpusInput } from './schemas.ts';
 
 /**
- * What {@link embedCorpusWorkflow} works with, in the process that executes its steps. A process that only starts runs needs
- * none of it.
+ * What {@link embedCorpusWorkflow} works with, in the process that executes its steps. A process that only starts runs
+ * needs none of it.
  */
 export interface EmbedCorpusResources {
-  /** The embedder of a model, ready. Called for every chunk: it is to be kept. */
-  readonly embedder?: (model: string) => Promise<Embedder>;
-  /** What requests may touch. Default: everything. */
-  readonly access?: Access;
-  readonly observer?: CorpusObserver;
-  /** Of each step. Default: 4 attempts. */
-  readonly retry?: RetryPolicy;
+  /** The embedder of a model, ready. It is called for every chunk, so it should cache embedders. */
+  readonly embedder?: ((model: string) => Promise<Embedder>) | undefined;
+  /**
+   * What requests may touch.
+   * @default everything
+   */
+  readonly access?: Access | undefined;
+  /**
+   * How each step is tried again.
+   * @default 4 attempts
+   */
+  readonly retry?: RetryPolicy | undefined;
 }
 
 /**
- * The workflow that embeds a corpus: prepare the output folder → plan (cuts the inputs into chunks, lazily) → embed
- * each chunk → commit the manifest. What goes from step to step are references; texts and vectors stay in files that
- * every worker can reach under the same path. The bytes of the output do not depend on who computes them.
+ * The workflow that embeds a corpus: prepare the output folder → plan (splits the inputs into chunks, lazily) → embed
+ * each chunk → commit the manifest. It adapts the steps of `@sentvec/corpus` to runtimes. In one process, `embedCorpus`
+ * of that package takes the same steps by itself.
  *
- * Rows that cannot be embedded become dead letters, and lines of `rejected.jsonl`; a replay embeds the chunks that have
- * any once more. A request whose output folder holds an unfinished run of the same request goes on with it, unless
- * `request.resume` is false.
+ * What goes from step to step are references; texts and vectors stay in files that every worker can reach under the same
+ * path. The bytes of the output do not depend on who computes them. Rows that cannot be embedded become dead letters,
+ * and lines of `rejected.jsonl`; a replay embeds the chunks that have any once more. A request whose output folder holds
+ * an unfinished run of the same request continues it, unless `request.resume` is false.
  */
 export function embedCorpusWorkflow(resources: EmbedCorpusResources = {}): Workflow<EmbedCorpusInput, CommittedCorpus> {
-  const { access = unrestrictedAccess, embedder = noEmbedder, observer = {}, retry = { attempts: 4 } } = resources;
+  const { access = unrestrictedAccess, embedder = noEmbedder, retry = { attempts: 4 } } = resources;
   const prepare = defineStep({
     id: 'prepare',
     input: schemas.input,
     output: schemas.prepared,
     retry,
-    run: (input, context) => prepareRequest(input, { access, embedder, observer }, context),
+    run: (input, context) => prepareRequest(input, { access, embedder }, context),
   });
   const plan = defineStep({
     id: 'plan',
@@ -53,7 +56,7 @@ export function embedCorpusWorkflow(resources: EmbedCorpusResources = {}): Workf
     input: schemas.planned,
     output: schemas.embedded,
     retry,
-    run: (planned, context) => embedPrepared(planned, { access, embedder, observer }, context),
+    run: (planned, context) => embedPlanned(planned, { access, embedder }, context),
   });
   const commit = defineStep({
     id: 'commit',

@@ -1,4 +1,5 @@
-import type { CorpusChunk, CorpusRequest } from '@sentvec/corpus';
+/** What goes from step to step of the workflow that embeds a corpus: types, and the schemas that check it. */
+import { choiceSchemas, corpusRequestSchema, type CorpusChunk, type CorpusRequest } from '@sentvec/corpus';
 import * as v from 'valibot';
 
 /** What to embed, and with which model. */
@@ -82,31 +83,8 @@ export function addChunk(total: CorpusTotal, chunk: EmbeddedChunk): CorpusTotal 
 }
 
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
-const text = v.pipe(v.string(), v.maxLength(4096));
-const name = v.pipe(text, v.minLength(1));
+const name = v.pipe(v.string(), v.minLength(1), v.maxLength(4096));
 const key = v.pipe(v.string(), v.regex(/^[0-9a-f]{8,64}$/));
-const inputFormat = v.picklist(['jsonl', 'text', 'csv', 'tsv', 'parquet']);
-
-// Only the form: what the values mean is checked where they are used.
-const request: v.GenericSchema<CorpusRequest> = v.strictObject({
-  inputs: v.array(name),
-  output: name,
-  inputFormat: v.optional(v.union([inputFormat, v.literal('auto')])),
-  split: v.optional(v.picklist(['line', 'paragraph'])),
-  textField: v.optional(text),
-  idField: v.optional(text),
-  format: v.optional(v.picklist(['parquet', 'npy', 'arrow', 'jsonl'])),
-  columns: v.optional(v.array(text)),
-  prompt: v.optional(v.nullable(text)),
-  truncateDim: v.optional(count),
-  precision: v.optional(v.picklist(['float32', 'int8', 'uint8', 'binary', 'ubinary'])),
-  batchTokens: v.optional(count),
-  chunkRows: v.optional(count),
-  strict: v.optional(v.boolean()),
-  resume: v.optional(v.boolean()),
-  overwrite: v.optional(v.boolean()),
-  retryRejected: v.optional(v.boolean()),
-});
 
 const prepared: v.GenericSchema<PreparedRequest> = v.strictObject({
   model: name,
@@ -119,13 +97,13 @@ const prepared: v.GenericSchema<PreparedRequest> = v.strictObject({
 
 const chunk: v.GenericSchema<CorpusChunk> = v.strictObject({
   index: count,
-  source: name,
+  input: name,
   path: name,
-  format: inputFormat,
+  format: choiceSchemas.inputFormat,
   start: count,
   end: count,
   firstRow: count,
-  firstSourceRow: count,
+  firstInputRow: count,
   rows: count,
   firstLine: count,
   bytes: count,
@@ -148,7 +126,7 @@ export const schemas: {
   readonly forEachResult: v.GenericSchema<{ input: PreparedRequest; count: number; total: CorpusTotal }>;
   readonly committed: v.GenericSchema<CommittedCorpus>;
 } = {
-  input: v.strictObject({ model: name, request }),
+  input: v.strictObject({ model: name, request: corpusRequestSchema }),
   prepared,
   planned: v.strictObject({ model: name, output: name, key, fingerprint: v.string(), chunk }),
   embedded: v.strictObject({ ...counts, bytes: count, reused: v.boolean() }),

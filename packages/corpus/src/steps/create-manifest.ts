@@ -1,13 +1,14 @@
 import type { Manifest, ShardEntry } from '../manifest.ts';
 import { readCalibration } from '../run/calibration.ts';
-import { readRunSources, type CorpusRun } from '../run/corpus-run.ts';
+import { readRunInputs, type CorpusRun } from '../run/corpus-run.ts';
 
 /**
- * The manifest of a run: complete with all its shards, or not complete without any. @throws SentvecError
- * `invalid-output`, `io-failed`
+ * The manifest of a run: complete with all its shards, or not complete without any.
+ *
+ * @throws SentvecError `invalid-output`, `io-failed`
  */
-export async function manifestOf(run: CorpusRun, shards?: readonly ShardEntry[]): Promise<Manifest> {
-  const { found, sources } = await readRunSources(run);
+export async function createManifest(run: CorpusRun, shards?: readonly ShardEntry[]): Promise<Manifest> {
+  const { found, inspected } = await readRunInputs(run);
   const calibration = await readCalibration(run);
   const { precision, format, ...options } = run.options;
   const total = (count: 'rows' | 'rejected' | 'truncated' | 'tokens'): number =>
@@ -23,7 +24,7 @@ export async function manifestOf(run: CorpusRun, shards?: readonly ShardEntry[])
     rejected: total('rejected'),
     truncated: total('truncated'),
     tokens: total('tokens'),
-    inputs: sources.map(({ name, format: inputFormat, bytes }, index) => {
+    inputs: inspected.map(({ name, format: inputFormat, bytes }, index) => {
       const { kind, bytes: size } = found[index]!;
       return { file: name, format: inputFormat, bytes: kind === 'file' ? size : bytes };
     }),

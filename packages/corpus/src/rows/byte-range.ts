@@ -1,6 +1,6 @@
 import { open } from 'node:fs/promises';
 import { SentvecError } from '@sentvec/core';
-import { ioFailed } from './io-error.ts';
+import { ioError } from '@sentvec/platform/node';
 
 const blockBytes = 1 << 20;
 
@@ -51,6 +51,6 @@ async function reading<T>(path: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
-    throw ioFailed(error, 'Reading', path);
+    throw ioError(error, 'Reading', path);
   }
 }

@@ -1,6 +1,7 @@
+/** Reads Parquet files: the footer, and rows as records of JSON values. */
 import { SentvecError } from '@sentvec/core';
+import { ioError, isSystemError } from '@sentvec/platform/node';
 import type { FileMetaData } from 'hyparquet';
-import { ioFailed, isSystemError } from '../files/io-error.ts';
 
 /** What the footer of a Parquet file says. */
 export interface ParquetSummary {
@@ -19,7 +20,12 @@ export async function readParquetMetadata(name: string, path: string): Promise<P
   });
 }
 
-/** Rows of a Parquet file, of some columns. @throws SentvecError `invalid-corpus` for a broken file, `io-failed` */
+/**
+ * Rows of a Parquet file, of some columns, as JSON values: whole numbers as numbers while those are exact, else as
+ * strings of digits; times in ISO 8601; bytes in base64.
+ *
+ * @throws SentvecError `invalid-corpus` for a broken file, `io-failed`
+ */
 export async function readParquetRows(
   name: string,
   path: string,
@@ -30,7 +36,8 @@ export async function readParquetRows(
     const { asyncBufferFromFile, parquetReadObjects } = await import('hyparquet');
     const { compressors } = await import('hyparquet-compressors');
     const file = await asyncBufferFromFile(path);
-    return parquetReadObjects({ file, rowStart, rowEnd, columns: [...columns], compressors, useOffsetIndex: true });
+    const options = { file, rowStart, rowEnd, columns: [...columns], compressors, useOffsetIndex: true };
+    return (await parquetReadObjects(options)).map((record) => toJsonValue(record) as Record<string, unknown>);
   });
 }
 
@@ -38,8 +45,20 @@ async function readingParquet<T>(name: string, work: () => Promise<T>): Promise<
   try {
     return await work();
   } catch (cause) {
-    if (isSystemError(cause)) throw ioFailed(cause, 'Reading', name);
+    if (isSystemError(cause)) throw ioError(cause, 'Reading', name);
     const message = `${name} is a broken Parquet file: ${cause instanceof Error ? cause.message : String(cause)}. Fetch or write it again.`;
     throw new SentvecError('invalid-corpus', message, { file: name }, { cause });
   }
+}
+
+function toJsonValue(value: unknown): unknown {
+  if (value === null || value === undefined) return null;
+  if (typeof value === 'bigint') return Number.isSafeInteger(Number(value)) ? Number(value) : String(value);
+  if (typeof value === 'number') return Number.isFinite(value) ? value : String(value);
+  if (typeof value !== 'object') return value;
+  if (value instanceof Date) return Number.isNaN(value.getTime()) ? null : value.toISOString();
+  if (value instanceof Uint8Array) return Buffer.from(value).toString('base64');
+  if (Array.isArray(value) || ArrayBuffer.isView(value))
+    return Array.from(value as unknown as ArrayLike<unknown>, toJsonValue);
+  return Object.fromEntries(Object.entries(value).map(([name, entry]) => [name, toJsonValue(entry)]));
 }

@@ -1,9 +1,25 @@
+/** Finds the files that a request names: paths, globs, standard input. */
 import type { Stats } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { isAbsolute, resolve } from 'node:path';
 import { SentvecError } from '@sentvec/core';
-import { ioFailed, isSystemError } from '../files/io-error.ts';
-import type { FoundInput } from './source.ts';
+import { ioError, isSystemError } from '@sentvec/platform/node';
+
+/** An input as it was found on the disk, before anything was read from it. JSON. */
+export interface FoundInput {
+  /** As the user named it, or as a glob found it. `-` is standard input. */
+  readonly name: string;
+  /** Absolute; empty for standard input. */
+  readonly path: string;
+  /** `stream`: standard input, a pipe or a device, which can be read only once. */
+  readonly kind: 'file' | 'stream';
+  /**
+   * Size in bytes and time of the last change in milliseconds. A resumed run knows by them that the file is still the
+   * same. 0 for streams.
+   */
+  readonly bytes: number;
+  readonly modified: number;
+}
 
 /**
  * The inputs of a request, in its order; the files of a glob are sorted by name. A file that is named twice is read
@@ -47,19 +63,15 @@ async function statFile(path: string): Promise<Stats | undefined> {
     return await stat(path);
   } catch (error) {
     if (isSystemError(error, 'ENOENT') || isSystemError(error, 'ENOTDIR')) return undefined;
-    throw ioFailed(error, 'Reading', path);
+    throw ioError(error, 'Reading', path);
   }
 }
 
 function describe(name: string, stats: Stats): FoundInput {
   if (stats.isDirectory()) {
-    throw new SentvecError(
-      'invalid-corpus',
-      `${name} is a folder. Name its files, by a glob in quotes: "${name.replace(/\/+$/, '')}/*.jsonl".`,
-      {
-        file: name,
-      },
-    );
+    const glob = `${name.replace(/\/+$/, '')}/*.jsonl`;
+    const message = `${name} is a folder. Name its files, by a glob in quotes: "${glob}".`;
+    throw new SentvecError('invalid-corpus', message, { file: name });
   }
   const path = resolve(name);
   return stats.isFile()

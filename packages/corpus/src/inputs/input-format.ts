@@ -1,5 +1,8 @@
+/** Tells the format of a file by its name and its first bytes, and refuses what cannot be read. */
+import { open } from 'node:fs/promises';
 import { extname } from 'node:path';
 import { SentvecError } from '@sentvec/core';
+import { ioError } from '@sentvec/platform/node';
 import type { InputFormat } from '../request.ts';
 
 const extensions: Readonly<Record<string, InputFormat>> = {
@@ -50,4 +53,28 @@ export function isParquet(head: Buffer): boolean {
 export function refuseUnreadable(name: string, head: Buffer): void {
   const found = unreadable.find(({ magic }) => magic.every((byte, at) => head[at] === byte));
   if (found) throw new SentvecError('invalid-corpus', `${name} ${found.what}.`, { file: name });
+}
+
+/** Whether the bytes are those of the beginning of a gzip file. */
+export function isGzip(head: Buffer): boolean {
+  return head[0] === 0x1f && head[1] === 0x8b;
+}
+
+/** The first bytes of some files in UTF-8. They belong to no row. */
+export const byteOrderMark: Buffer = Buffer.from([0xef, 0xbb, 0xbf]);
+
+/** The first bytes of a file, 64 KiB at most. @throws SentvecError `io-failed` */
+export async function readFirstBytes(path: string): Promise<Buffer> {
+  try {
+    const handle = await open(path, 'r');
+    try {
+      const buffer = Buffer.alloc(65_536);
+      const { bytesRead } = await handle.read(buffer, 0, buffer.length, 0);
+      return buffer.subarray(0, bytesRead);
+    } finally {
+      await handle.close();
+    }
+  } catch (error) {
+    throw ioError(error, 'Reading', path);
+  }
 }

@@ -1,15 +1,15 @@
+/** Makes inputs readable from any position: packed ones and streams are copied first. */
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { addAbortSignal, pipeline, Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { SentvecError, throwIfAborted } from '@sentvec/core';
-import { createPendingFile } from '../files/atomic-write.ts';
-import { ioFailed } from '../files/io-error.ts';
-import { firstBytes } from './first-bytes.ts';
-import type { FoundInput } from './source.ts';
+import { createTemporaryFile, ioError } from '@sentvec/platform/node';
+import type { FoundInput } from './find-inputs.ts';
+import { isGzip, readFirstBytes } from './input-format.ts';
 
-/** How {@link makeReadable} gets at the inputs and where it puts copies. */
+/** Where {@link unpackInput} reads standard input, and where it puts copies. */
 export interface UnpackOptions {
   /** Folder for the copies. */
   readonly folder: string;
@@ -27,12 +27,13 @@ export interface UnpackOptions {
  *
  * @throws SentvecError `invalid-corpus` for a broken gzip, `io-failed`, `aborted`
  */
-export async function makeReadable(
+export async function unpackInput(
   input: FoundInput,
   index: number,
   options: UnpackOptions,
 ): Promise<{ path: string; bytes: number }> {
-  if (input.kind === 'file' && !isGzip(await firstBytes(input.path))) return { path: input.path, bytes: input.bytes };
+  if (input.kind === 'file' && !isGzip(await readFirstBytes(input.path)))
+    return { path: input.path, bytes: input.bytes };
   const path = join(options.folder, String(index).padStart(5, '0'));
   const earlier = await stat(path).catch(() => undefined);
   return { path, bytes: earlier?.size ?? (await copyUnpacked(input, path, options)) };
@@ -40,7 +41,7 @@ export async function makeReadable(
 
 async function copyUnpacked(input: FoundInput, path: string, options: UnpackOptions): Promise<number> {
   const stream = input.name === '-' ? options.standardInput : createReadStream(input.path);
-  const file = await createPendingFile(path, options.temporary);
+  const file = await createTemporaryFile(path, { temporaryFolder: options.temporary });
   let total = 0;
   try {
     for await (const block of await unpackedBlocks(stream, options.signal)) {
@@ -48,9 +49,9 @@ async function copyUnpacked(input: FoundInput, path: string, options: UnpackOpti
       total += block.byteLength;
       options.onProgress?.(total);
     }
-    await file.publish();
+    await file.commit();
   } catch (error) {
-    await file.discard();
+    await file.abort();
     throwIfAborted(options.signal);
     throw unpackError(error, input.name);
   } finally {
@@ -95,15 +96,11 @@ function asBuffer(block: Buffer | string): Buffer {
   return typeof block === 'string' ? Buffer.from(block) : block;
 }
 
-function isGzip(bytes: Buffer): boolean {
-  return bytes[0] === 0x1f && bytes[1] === 0x8b;
-}
-
 /** What made {@link unpackedBlocks} fail, as an error that names the file. */
 export function unpackError(error: unknown, file: string): unknown {
   if (error instanceof Error && 'code' in error && String(error.code).startsWith('Z_')) {
     const message = `${file} is a broken gzip file (${error.message}). Fetch or pack it again.`;
     return new SentvecError('invalid-corpus', message, { file }, { cause: error });
   }
-  return ioFailed(error, 'Reading', file);
+  return ioError(error, 'Reading', file);
 }

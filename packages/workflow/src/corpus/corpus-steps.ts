@@ -1,0 +1,175 @@
+/** The steps of the workflow that embeds a corpus: those of `@sentvec/corpus`, on small JSON and within an {@link Access}. */
+import { SentvecError, type Embedder } from '@sentvec/core';
+import {
+  commitCorpus,
+  embedChunk,
+  findInputs,
+  openRun,
+  planCorpus,
+  prepareCorpus,
+  readManifest,
+  type CorpusRequest,
+  type FoundInput,
+  type Manifest,
+  type PreparedCorpus,
+} from '@sentvec/corpus';
+import type { StepContext } from '../step.ts';
+import type { ForEachResult } from '../workflow.ts';
+import { isBucketUri, type Access } from './access.ts';
+import type {
+  CommittedCorpus,
+  CorpusTotal,
+  EmbedCorpusInput,
+  EmbeddedChunk,
+  PlannedChunk,
+  PreparedRequest,
+} from './schemas.ts';
+
+/** What the steps work with. */
+export interface CorpusResources {
+  readonly access: Access;
+  readonly embedder: (model: string) => Promise<Embedder>;
+}
+
+/** Checks a request against what may be touched, and makes its output folder ready. */
+export async function prepareRequest(
+  { model, request }: EmbedCorpusInput,
+  { access, embedder }: CorpusResources,
+  { signal, runAttempt }: StepContext,
+): Promise<PreparedRequest> {
+  access.checkModel(model);
+  const found = await findAllowedInputs(request.inputs, access);
+  const output = await access.checkWrite(request.output);
+  const loaded = await embedder(model);
+  const prepare = (options: StartOptions): Promise<PreparedCorpus> =>
+    prepareCorpus({ ...request, output, ...startAsIs, ...options }, loaded, { signal, found });
+  const prepared = runAttempt > 1 ? await replay(prepare) : await start(request, prepare);
+  if (prepared.finished) {
+    const { fingerprint } = prepared.manifest;
+    return { model, output, key: '00000000', fingerprint, totalBytes: 0, finished: true };
+  }
+  const { key, space, totalBytes } = prepared.run;
+  return { model, output: prepared.run.output, key, fingerprint: space.fingerprint, totalBytes, finished: false };
+}
+
+/** Checks what is named, and what it turns out to be: a glob may find links that lead elsewhere. */
+async function findAllowedInputs(inputs: readonly string[], access: Access): Promise<readonly FoundInput[]> {
+  for (const input of inputs) {
+    if (isBucketUri(input)) access.checkBucket(input);
+    else await access.checkRead(searchedFolder(input));
+  }
+  const found = await findInputs(inputs);
+  await Promise.all(found.map(({ name, path }) => access.checkRead(path === '' ? name : path)));
+  return found;
+}
+
+/** The folder in which a glob searches: anywhere, when it can climb. For a plain path, the path. */
+function searchedFolder(input: string): string {
+  const magic = input.search(/[*?[\]{}!()]/);
+  if (magic === -1) return input;
+  if (input.includes('..', magic)) return '/';
+  return input.slice(0, input.lastIndexOf('/', magic) + 1) || '.';
+}
+
+type StartOptions = Pick<CorpusRequest, 'resume' | 'overwrite' | 'retryRejected'>;
+
+const startAsIs: StartOptions = { resume: false, overwrite: false, retryRejected: false };
+
+/** Continues an unfinished run of the same request, unless the request says what to do. */
+async function start(
+  { resume, overwrite, retryRejected }: CorpusRequest,
+  prepare: (options: StartOptions) => Promise<PreparedCorpus>,
+): Promise<PreparedCorpus> {
+  if (resume !== undefined || overwrite || retryRejected) return prepare({ resume, overwrite, retryRejected });
+  const prepared = await prepare({ resume: true });
+  // A finished output is in the way of a request that did not ask to resume. Preparing as is refuses with the reason.
+  return prepared.finished ? prepare({}) : prepared;
+}
+
+/** Finishes what is unfinished, and embeds the chunks with rejected rows of what is finished again. */
+async function replay(prepare: (options: StartOptions) => Promise<PreparedCorpus>): Promise<PreparedCorpus> {
+  try {
+    const resumed = await prepare({ resume: true });
+    if (!resumed.finished || resumed.manifest.rejected === 0) return resumed;
+  } catch (error) {
+    // Inputs may have been corrected since: only a retry of rejected rows accepts that.
+    if (!SentvecError.is(error, 'invalid-output')) throw error;
+  }
+  return prepare({ retryRejected: true });
+}
+
+/** Splits the inputs of a prepared run into chunks. */
+export async function* planPrepared(
+  { model, output, key, fingerprint, totalBytes, finished }: PreparedRequest,
+  { access }: Pick<CorpusResources, 'access'>,
+  { signal, expect }: StepContext,
+): AsyncGenerator<PlannedChunk, void> {
+  if (finished) return;
+  const run = await openRun(await access.checkWrite(output), key);
+  let bytes = 0;
+  for await (const chunk of planCorpus(run, { signal })) {
+    bytes += chunk.bytes;
+    expect(Math.max(chunk.index + 1, Math.round((totalBytes * (chunk.index + 1)) / Math.max(1, bytes))));
+    yield { model, output, key, fingerprint, chunk };
+  }
+}
+
+/**
+ * Embeds one chunk of a prepared run into its shard.
+ *
+ * @throws SentvecError `space-mismatch` unless the chunk, the run and the model of this process are of one embedding
+ * space
+ */
+export async function embedPlanned(
+  { model, output, key, fingerprint, chunk }: PlannedChunk,
+  { access, embedder }: CorpusResources,
+  { signal, progress, deadLetter }: StepContext,
+): Promise<EmbeddedChunk> {
+  access.checkModel(model);
+  await access.checkRead(chunk.path);
+  const run = await openRun(await access.checkWrite(output), key);
+  if (run.space.fingerprint !== fingerprint) {
+    const message = `The run in ${output} is for another embedding space than this chunk.`;
+    throw new SentvecError('space-mismatch', message, { file: output });
+  }
+  const result = await embedChunk(chunk, run, await embedder(model), { signal, onProgress: progress });
+  for (const { file, row, reason } of result.rejectedRows) deadLetter({ reference: `${file}#${row}`, reason });
+  const { rows, rejected, truncated, tokens, bytes, reused } = result;
+  return { rows, rejected, truncated, tokens, bytes, reused };
+}
+
+/** Commits a run all of whose chunks are embedded. Committing again changes nothing. */
+export async function commitPrepared(
+  { input }: ForEachResult<PreparedRequest, CorpusTotal>,
+  { access }: Pick<CorpusResources, 'access'>,
+  { signal }: StepContext,
+): Promise<CommittedCorpus> {
+  const { fingerprint, rows, rejected, truncated, tokens, shards } = await commit(input, access, signal);
+  return { output: input.output, fingerprint, rows, rejected, truncated, tokens, shards: shards.length };
+}
+
+async function commit(
+  { output, key, fingerprint, finished }: PreparedRequest,
+  access: Access,
+  signal: AbortSignal,
+): Promise<Manifest> {
+  const folder = await access.checkWrite(output);
+  const committed = async (): Promise<Manifest | undefined> => {
+    const manifest = await readManifest(folder);
+    return manifest?.complete && manifest.fingerprint === fingerprint ? manifest : undefined;
+  };
+  if (finished) {
+    const manifest = await committed();
+    if (manifest) return manifest;
+    const message = `The manifest of ${output} was removed or replaced while the run was finishing.`;
+    throw new SentvecError('invalid-output', message, { file: output });
+  }
+  try {
+    return await commitCorpus(await openRun(folder, key), { signal });
+  } catch (error) {
+    // An earlier attempt may have committed, and died before it could say so.
+    const manifest = SentvecError.is(error, 'invalid-output') ? await committed() : undefined;
+    if (manifest) return manifest;
+    throw error;
+  }
+}
