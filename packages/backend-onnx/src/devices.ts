@@ -53,8 +53,11 @@ async function findDevices(): Promise<
       version: env.versions.node ?? 'of unknown version',
     };
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
-    return { reason: `onnxruntime-node cannot be loaded on ${process.platform}-${process.arch}: ${message}` };
+    const [message] = (error instanceof Error ? error.message : String(error)).split('\n');
+    const remedy =
+      'Install it again: npm install onnxruntime-node, ' +
+      'with ONNXRUNTIME_NODE_INSTALL=skip where only the npm registry can be reached.';
+    return { reason: `onnxruntime-node cannot be loaded on ${process.platform}-${process.arch}: ${message} ${remedy}` };
   }
 }
 

@@ -1,6 +1,7 @@
-import type { Embedder } from '@sentvec/core';
-import { createBackend } from './backends.ts';
-import { defaultModel, type LoadContext, withModel } from './model.ts';
+// How a backend does on this machine, tried in a process of its own: what native libraries print, and that one of them
+// crashes, stays there.
+import { fork } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 
 /** What a backend does on this machine, tried with the default model. */
 export type BackendReport =
@@ -16,41 +17,25 @@ export type BackendReport =
     }
   | { readonly backend: string; readonly state: 'missing' | 'broken'; readonly reason: string };
 
-/** Tries a backend. One that cannot work here is `missing`; one that fails or computes something else is `broken`. */
-export async function examineBackend(name: string, context: LoadContext): Promise<BackendReport> {
-  const { SentvecError } = await import('@sentvec/core');
-  try {
-    const availability = await (await createBackend(name, { threads: undefined })).isAvailable();
-    if (!availability.available) return { backend: name, state: 'missing', reason: availability.reason };
-    return await withModel({ model: defaultModel, backend: name }, context, async (embedder) => ({
-      backend: name,
-      state: 'ok',
-      device: availability.device,
-      sentencesPerSecond: await measureSpeed(embedder, context.signal),
-      difference: embedder.selfCheck?.state === 'passed' ? embedder.selfCheck.difference : null,
-    }));
-  } catch (error) {
-    if (context.signal.aborted) throw error;
-    const reason = error instanceof Error ? error.message : String(error);
-    return { backend: name, state: SentvecError.is(error, 'backend-unavailable') ? 'missing' : 'broken', reason };
-  }
-}
-
-const sentences: readonly string[] = Array.from(
-  { length: 32 },
-  (_, index) => `The train to platform ${index} leaves in a quarter of an hour.`,
-);
-
-/** Milliseconds after which the measurement ends. */
-const longEnough = 500;
-
-async function measureSpeed(embedder: Embedder, signal: AbortSignal): Promise<number> {
-  await embedder.embed(sentences, { signal });
-  const started = performance.now();
-  let count = 0;
-  do {
-    await embedder.embed(sentences, { signal });
-    count += sentences.length;
-  } while (performance.now() - started < longEnough);
-  return (count / (performance.now() - started)) * 1000;
+/**
+ * Tries a backend. One that cannot work here is `missing`; one that fails, crashes or computes something else is
+ * `broken`.
+ * @throws the reason of `signal` when it fires
+ */
+export async function examineBackend(name: string, signal: AbortSignal): Promise<BackendReport> {
+  const program = fileURLToPath(new URL('./backend-examiner.js', import.meta.url));
+  const child = fork(program, [name], { stdio: ['ignore', 'ignore', 'pipe', 'ipc'], execArgv: [], signal });
+  let report: BackendReport | undefined;
+  let printed = '';
+  child.on('message', (message) => (report = message as BackendReport));
+  child.stderr!.on('data', (text: Buffer) => (printed += text.toString()));
+  const end = await new Promise<string>((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', (code, killedBy) => resolve(killedBy ?? `exit code ${code}`));
+  }).catch((error: unknown) => {
+    signal.throwIfAborted();
+    throw error;
+  });
+  const lastWords = printed.trim().split('\n').at(-1);
+  return report ?? { backend: name, state: 'broken', reason: `It ends the process (${end}): ${lastWords}` };
 }

@@ -1,50 +1,102 @@
-import { stripVTControlCharacters } from 'node:util';
-import { renderUsage } from 'citty';
+// The pages that `sentvec --help` and `sentvec COMMAND --help` print, as wide as the terminal.
+import { styleText } from 'node:util';
+import type { ArgDef } from 'citty';
 import { type Command, commonArguments } from './command.ts';
 import { loadAllCommands } from './commands.ts';
+import { valueHint } from './parse-arguments.ts';
+import { outputWidth } from './table.ts';
+import { renderDefinitions, wrapText } from './wrap-text.ts';
 
 /** The page that `sentvec COMMAND --help` prints. */
-export async function commandHelp(command: Command): Promise<string> {
-  const usage = await renderUsage({
-    meta: { name: `sentvec ${command.name}`, description: command.summary },
-    args: { ...command.args, ...commonArguments },
-  });
-  const examples = command.examples.map(({ line, does }) => `  # ${does}\n  ${line}`);
+export function commandHelp(command: Command): string {
+  const width = pageWidth();
+  const args = Object.entries<ArgDef>({ ...command.args, ...commonArguments });
+  const positionals = args.filter(([, { type }]) => type === 'positional');
+  const options = args.filter(([, { type }]) => type !== 'positional');
+  const usage = [
+    `${heading('USAGE')} sentvec ${command.name}`,
+    ...positionals.map(([name, definition]) => `<${valueHint(name, definition)}>`),
+    ...options
+      .filter(([, { required }]) => required)
+      .map(([name, definition]) => `--${name} ${valueHint(name, definition)}`),
+    '[OPTIONS]',
+  ].join(' ');
   return [
-    withoutColor(usage).replaceAll(/ +$/gm, '').trimEnd(),
-    'EXAMPLES',
-    ...examples,
-    ...(command.notes ?? []),
+    wrapText(command.summary, width),
+    usage,
+    ...(positionals.length === 0 ? [] : [heading('ARGUMENTS')]),
+    ...(positionals.length === 0
+      ? []
+      : [
+          renderDefinitions(
+            positionals.map(([name, definition]) => [valueHint(name, definition), description(definition)]),
+            width,
+          ),
+        ]),
+    heading('OPTIONS'),
+    renderDefinitions(
+      options.map(([name, definition]) => [optionTerm(name, definition), description(definition)]),
+      width,
+    ),
+    heading('EXAMPLES'),
+    ...command.examples.map(({ line, does }) => `  # ${wrapText(does, width - 4)}\n  ${line}`),
+    ...(command.notes ?? []).map((note) => wrapText(note, width)),
   ].join('\n\n');
+}
+
+/** `-o, --output DIR` */
+function optionTerm(name: string, definition: ArgDef): string {
+  const alias = 'alias' in definition && typeof definition.alias === 'string' ? `-${definition.alias}, ` : '    ';
+  if (definition.type !== 'boolean') return `${alias}--${name} ${valueHint(name, definition)}`;
+  return `${alias}--${isOnByDefault(definition) ? 'no-' : ''}${name}`;
+}
+
+function description(definition: ArgDef): string {
+  if (isOnByDefault(definition)) return definition.negativeDescription ?? definition.description ?? '';
+  const preset = typeof definition.default === 'string' ? [`Default: ${definition.default}.`] : [];
+  const required = definition.required ? ['Required.'] : [];
+  return [definition.description ?? '', ...preset, ...required].join(' ');
+}
+
+/** Such a flag is of use only as `--no-NAME`. */
+function isOnByDefault(definition: ArgDef): definition is Extract<ArgDef, { type?: 'boolean' }> {
+  return definition.type === 'boolean' && definition.default === true;
 }
 
 /** The page that `sentvec --help` prints. */
 export async function overview(): Promise<string> {
+  const width = pageWidth();
   const commands = await loadAllCommands();
-  const width = Math.max(...commands.map(({ name }) => name.length));
   return `Texts in, vectors that can be compared by meaning out.
 
-USAGE sentvec COMMAND [OPTIONS] …
+${heading('USAGE')} sentvec COMMAND [OPTIONS] …
 
-COMMANDS
+${heading('COMMANDS')}
 
-${commands.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`).join('\n')}
+${renderDefinitions(
+  commands.map(({ name, summary }) => [name, summary]),
+  width,
+)}
 
-EXAMPLES
+${heading('EXAMPLES')}
 
-  # Embed a file of texts, a line each, then search it by meaning
+  # Embed a file, a text on each line; search it by meaning
   sentvec embed quotes.txt --output vectors
   sentvec search vectors "the sea at night"
 
   # How alike are these?
   sentvec similarity "A cat sleeps." "A kitten naps." "Rates rose."
 
-sentvec COMMAND --help explains a command, sentvec --version says which version this is.
+${wrapText('sentvec COMMAND --help explains a command, sentvec --version says which version this is.', width)}
 
-Exit codes: 0 done; 1 failed; 2 the command line makes no sense; 3 --strict and a row was rejected; 130 interrupted.`;
+${wrapText('Exit codes: 0 done; 1 failed; 2 the command line makes no sense; 3 --strict and a row was rejected; 130 interrupted.', width)}`;
 }
 
-/** citty colors its page also where it is piped. */
-function withoutColor(text: string): string {
-  return process.stdout.isTTY && process.env['NO_COLOR'] === undefined ? text : stripVTControlCharacters(text);
+function heading(text: string): string {
+  return process.stdout.isTTY && process.env['NO_COLOR'] === undefined ? styleText('bold', text) : text;
+}
+
+/** Longer lines are hard to read. */
+function pageWidth(): number {
+  return Math.min(outputWidth(), 100);
 }

@@ -36,7 +36,7 @@ export async function main(words: readonly string[]): Promise<number> {
 async function runCommand(command: Command, words: readonly string[]): Promise<number> {
   const end = words.indexOf('--');
   const flags = end < 0 ? words : words.slice(0, end);
-  if (flags.includes('--help') || flags.includes('-h')) return await show(await commandHelp(command));
+  if (flags.includes('--help') || flags.includes('-h')) return await show(commandHelp(command));
   const { args, positionals } = parseArguments(words, { ...command.args, ...commonArguments });
   const code = await command.run({
     args,

@@ -62,7 +62,8 @@ function tokenizerOption(definition: ArgDef): { type: 'string' | 'boolean'; shor
   return { type: definition.type === 'boolean' ? 'boolean' : 'string', ...alias };
 }
 
-function valueHint(name: string, definition: ArgDef): string {
+/** What a person writes for the value of a flag: `DIR`, `parquet|npy`. */
+export function valueHint(name: string, definition: ArgDef): string {
   if (definition.type === 'enum' && definition.options !== undefined) return definition.options.join('|');
   return definition.valueHint ?? name.toUpperCase();
 }

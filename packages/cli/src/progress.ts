@@ -1,3 +1,4 @@
+// The bar on standard error: what is done, how fast, and the time left, on one line of the terminal.
 import type { CorpusProgressEvent } from '@sentvec/corpus';
 
 /** A bar on standard error, for a person who looks; nothing at all otherwise. */
@@ -47,13 +48,12 @@ export function embeddingProgress(): Promise<Progress<EmbeddingState>> {
   return createProgress<EmbeddingState>(({ rows, tokens, fraction }, seconds) => {
     const rate = (count: number): string => Math.round(count / Math.max(seconds, 0.001)).toLocaleString('en');
     const left = fraction ? formatDuration((seconds * (1 - fraction)) / fraction) : undefined;
-    return [
-      renderBar(fraction),
+    return renderLine(fraction, [
       `${rows.toLocaleString('en')} rows`,
       `${rate(rows)} rows/s`,
       `${rate(tokens)} tokens/s`,
       ...(left === undefined ? [] : [`${left} left`]),
-    ].join('  ');
+    ]);
   });
 }
 
@@ -62,8 +62,14 @@ export function downloadProgress(model: string): Promise<Progress<DownloadState>
   return createProgress<DownloadState>(({ file, loadedBytes, totalBytes }) => {
     const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
     const of = totalBytes === undefined ? '' : ` of ${megabytes(totalBytes)}`;
-    return `${renderBar(totalBytes ? loadedBytes / totalBytes : undefined)}  ${model}/${file}  ${megabytes(loadedBytes)}${of}`;
+    const fraction = totalBytes ? loadedBytes / totalBytes : undefined;
+    return renderLine(fraction, [`${model}/${file}`, `${megabytes(loadedBytes)}${of}`]);
   });
+}
+
+/** One line that says what is being done. */
+export function statusProgress(): Promise<Progress<string>> {
+  return createProgress<string>((text) => text);
 }
 
 /** How far training is. */
@@ -86,14 +92,13 @@ export async function trainingProgress(): Promise<
   let examples = 0;
   const progress = await createProgress<TrainingState>(({ step, totalSteps, loss }, seconds) => {
     const done = step - (earlier ?? 0);
-    return [
-      renderBar(step / totalSteps),
+    return renderLine(step / totalSteps, [
       `step ${step} of ${totalSteps}`,
       `loss ${loss.toFixed(4)}`,
       ...(latest === undefined ? [] : [`score ${latest.toFixed(4)}`]),
       `${Math.round(examples / Math.max(seconds, 0.001))} examples/s`,
       `${formatDuration((seconds / Math.max(done, 1)) * (totalSteps - step))} left`,
-    ].join('  ');
+    ]);
   });
   return {
     stop: progress.stop,
@@ -106,11 +111,22 @@ export async function trainingProgress(): Promise<
   };
 }
 
+/** The bars that can be seen now. */
+const shown = new Set<{ stop(): void }>();
+let removed = false;
+
+/** Removes every bar, and lets none come back. For Ctrl-C, whose message has the line to itself. */
+export function removeProgress(): void {
+  removed = true;
+  for (const bar of shown) bar.stop();
+}
+
 async function createProgress<State>(render: (state: State, seconds: number) => string): Promise<Progress<State>> {
   if (!process.stderr.isTTY) return { update: () => {}, stop: () => {} };
   const { default: cliProgress } = await import('cli-progress');
   let state: State | undefined;
   let started = 0;
+  let stopped = false;
   const bar = new cliProgress.SingleBar({
     stream: process.stderr,
     fps: 8,
@@ -119,24 +135,43 @@ async function createProgress<State>(render: (state: State, seconds: number) => 
     gracefulExit: false, // Ctrl-C belongs to the command.
     format: () => (state === undefined ? '' : render(state, (performance.now() - started) / 1000)),
   });
-  return {
+  const progress: Progress<State> = {
     update: (next) => {
+      if (stopped || removed) return;
       const first = state === undefined;
       state = next;
       if (!first) return bar.update(0);
       started = performance.now();
+      shown.add(progress);
       bar.start(1, 0);
     },
-    stop: () => bar.stop(),
+    stop: () => {
+      stopped = true;
+      if (shown.delete(progress)) bar.stop();
+    },
   };
+  return progress;
 }
 
-const barLength = 24;
+const longestBar = 24;
+const shortestBar = 8;
 
-function renderBar(fraction: number | undefined): string {
-  if (fraction === undefined) return '·'.repeat(barLength);
-  const done = Math.round(Math.min(1, Math.max(0, fraction)) * barLength);
-  return '█'.repeat(done) + '░'.repeat(barLength - done);
+/**
+ * The bar and what is said beside it, on one line of the terminal. Where that is narrow, the bar gets shorter, then the
+ * last but one of `parts` is left out, and so on: the last, the time left, stays.
+ */
+function renderLine(fraction: number | undefined, parts: readonly string[]): string {
+  const width = (process.stderr.columns || 80) - 1;
+  const beside = [...parts];
+  const room = (): number => width - beside.reduce((sum, part) => sum + part.length + 2, 0);
+  while (beside.length > 1 && room() < shortestBar) beside.splice(-2, 1);
+  return [renderBar(fraction, Math.min(longestBar, Math.max(shortestBar, room()))), ...beside].join('  ');
+}
+
+function renderBar(fraction: number | undefined, length: number): string {
+  if (fraction === undefined) return '·'.repeat(length);
+  const done = Math.round(Math.min(1, Math.max(0, fraction)) * length);
+  return '█'.repeat(done) + '░'.repeat(length - done);
 }
 
 /** `4 s`, `2 min 05 s`, `3 h 07 min` */

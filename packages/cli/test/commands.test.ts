@@ -183,7 +183,10 @@ it('doctor finds that everything needed works here, and how fast each backend is
     'backend onnx': 'ok',
     'backend tfjs': 'ok',
     'default model': 'ok',
+    telemetry: 'ok',
   });
+  const telemetry = findings.find(({ about }: { about: string }) => about === 'telemetry');
+  expect(telemetry.says).toContain('reports nothing to Microsoft');
   expect(backends.map(({ backend }: { backend: string }) => backend)).toEqual(['onnx', 'tfjs', 'webgpu']);
   const [onnx, tfjs, webgpu] = backends;
   expect(onnx).toMatchObject({

@@ -1,3 +1,4 @@
+// What works on this machine, a line for each thing that was looked at.
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';
@@ -6,6 +7,9 @@ import { type Command, defineCommand } from '../command.ts';
 import { exitCode } from '../exit-codes.ts';
 import { type BackendReport, examineBackend } from '../examine-backend.ts';
 import { defaultModel, type LoadContext, withModel } from '../model.ts';
+import { statusProgress } from '../progress.ts';
+import { outputWidth } from '../table.ts';
+import { wrapText } from '../wrap-text.ts';
 
 /** What was looked at: works, does not (and sentvec with it), or is missing without harm. */
 interface Finding {
@@ -20,34 +24,47 @@ export const doctor: Command = defineCommand({
   args: {},
   examples: [{ line: 'sentvec doctor', does: 'Look at everything; exit code 1 when something is broken' }],
   async run(context) {
+    const quiet = { signal: context.signal, note: () => {} };
+    const status = await statusProgress();
     const backends: BackendReport[] = [];
-    // One after the other, so that each has the machine to itself.
-    for (const name of backendNames) backends.push(await examineBackend(name, context));
-    const findings = [
-      node(),
-      machine(),
-      await cache(),
-      ...backends.map(backend),
-      ...(await defaultModelWorks(context)),
-      hub(),
-      usageReports(),
-    ];
-    const signs = { ok: '✓', missing: '–', broken: '✗' } as const;
-    const width = Math.max(...findings.map(({ about }) => about.length));
-    const text = findings.map(({ about, state, says }) => `${signs[state]} ${about.padEnd(width)}  ${says}`).join('\n');
-    await context.print({ text, json: { findings, backends } });
+    const findings: Finding[] = [node(), machine(), await cache()];
+    try {
+      // One after the other, so that each has the machine to itself.
+      for (const name of backendNames) {
+        status.update(`Trying the backend ${name} …`);
+        backends.push(await examineBackend(name, context.signal));
+      }
+      status.update('Embedding with the default model …');
+      findings.push(...backends.flatMap(backend), ...(await defaultModelWorks(quiet)));
+    } finally {
+      status.stop();
+    }
+    findings.push(hub(), usageReports());
+    await context.print({ text: renderFindings(findings), json: { findings, backends } });
     return findings.some(({ state }) => state === 'broken') ? exitCode.failure : exitCode.ok;
   },
 });
 
+/** A line for each, with the first sentence of what is said. */
+function renderFindings(findings: readonly Finding[]): string {
+  const signs = { ok: '✓', missing: '–', broken: '✗' } as const;
+  const column = Math.max(...findings.map(({ about }) => about.length)) + 4;
+  const lines = findings.map(({ about, state, says }) => {
+    const [sentence] = says.split(/(?<=[.!?])\s/u);
+    return `${signs[state]} ${about}`.padEnd(column) + wrapText(sentence!, outputWidth(), column);
+  });
+  const hasMore = findings.some(({ says }) => /[.!?]\s/u.test(says));
+  return [...lines, ...(hasMore ? ['', 'sentvec doctor --json says more.'] : [])].join('\n');
+}
+
 function node(): Finding {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
-  const newEnough = major > 20 || (major === 20 && minor >= 11);
+  const newEnough = major > 20 || (major === 20 && minor >= 16);
   const says = `${process.versions.node} on ${process.platform} ${process.arch}`;
   return {
     about: 'node',
     state: newEnough ? 'ok' : 'broken',
-    says: newEnough ? says : `${says}: install 20.11 or newer`,
+    says: newEnough ? says : `${says}: install 20.16 or newer`,
   };
 }
 
@@ -77,12 +94,22 @@ async function cache(): Promise<Finding> {
   }
 }
 
-function backend(report: BackendReport): Finding {
+function backend(report: BackendReport): Finding[] {
   const about = `backend ${report.backend}`;
-  if (report.state !== 'ok') return { about, state: report.state, says: report.reason.split('\n')[0]! };
+  if (report.state !== 'ok') return [{ about, state: report.state, says: report.reason.split('\n')[0]! }];
   const { device, sentencesPerSecond, difference } = report;
-  const check = difference === null ? '' : `; off the model's own values by ${difference.toExponential(1)}`;
-  return { about, state: 'ok', says: `${device}; ${sentencesPerSecond.toFixed(0)} sentences/s${check}` };
+  const [first, ...others] = device.split('; ');
+  const check = difference === null ? '' : `, off the model's own values by ${difference.toExponential(0)}`;
+  const says = [`${first}: ${sentencesPerSecond.toFixed(0)} sentences/s${check}.`, ...others].join(' ');
+  return [{ about, state: 'ok', says }, ...(first!.startsWith('cpu') ? cuda() : [])];
+}
+
+/** On Linux the install script of onnxruntime-node fetches the libraries for CUDA, from another host than the registry. */
+function cuda(): Finding[] {
+  if (process.platform !== 'linux' || process.arch !== 'x64') return [];
+  const says =
+    'not installed; for an NVIDIA GPU: npm rebuild onnxruntime-node (ONNXRUNTIME_NODE_INSTALL=skip does without)';
+  return [{ about: 'cuda', state: 'missing', says }];
 }
 
 /** The whole way from text to vector, judged by whether meaning comes out. */

@@ -1,0 +1,82 @@
+// What a person sees in a terminal of 60 columns.
+import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { goldenPath } from '@sentvec/testing';
+import { describe, expect, it } from 'vitest';
+import { finished, Workplace } from './sentvec.ts';
+
+const place = new Workplace();
+const program = fileURLToPath(new URL('../bin/sentvec.mjs', import.meta.url));
+const columns = 60;
+
+/** Starts the command in a pseudo-terminal, which `script` of util-linux makes. */
+function startInTerminal(words: readonly string[]): ChildProcessWithoutNullStreams {
+  const quoted = [process.execPath, program, ...words].map((word) => `'${word}'`).join(' ');
+  return spawn('script', ['-qefc', `stty cols ${columns}; exec ${quoted}`, '/dev/null'], {
+    cwd: place.directory,
+    env: { ...process.env, TERM: 'xterm', NO_COLOR: '1', HF_HUB_OFFLINE: '1' },
+  });
+}
+
+const escape = String.fromCodePoint(27);
+
+/** The lines that a terminal shows after this output. It may erase lines and return to their start. */
+function screenAfter(output: string): string[] {
+  return output.split('\n').map((line) => {
+    let shown = '';
+    let column = 0;
+    for (const [token] of line.matchAll(new RegExp(`${escape}\\[[\\d;?]*[A-Za-z]|[^]`, 'gu'))) {
+      if (token === '\r' || token === `${escape}[1G`) column = 0;
+      else if (token === `${escape}[0K` || token === `${escape}[K`) shown = shown.slice(0, column);
+      else if (token === `${escape}[2K`) shown = '';
+      else if (!token.startsWith(escape)) shown = shown.slice(0, column) + token + shown.slice(++column);
+    }
+    return shown;
+  });
+}
+
+/** The states of the bar, in order. */
+function barsIn(output: string): string[] {
+  return [...output.matchAll(/[█░·][^\r\n\u{1b}]*/gu)].map(([bar]) => bar);
+}
+
+const notHere = process.platform !== 'linux' && 'the pseudo-terminal is made by script of util-linux';
+
+describe.skipIf(notHere)('in a terminal of 60 columns', () => {
+  it.each([['--help'], ['embed --help'], ['train --help'], ['queue submit --help'], ['worker --help']])(
+    'sentvec %s breaks its lines, but for examples and flags',
+    async (line) => {
+      const { stdout } = await finished(startInTerminal(line.split(' ')));
+      const lines = stdout.replaceAll('\r', '').split('\n');
+      const isExample = (each: string): boolean => /^ {2}(?:sentvec|\w+ .*\| sentvec|\w+=)/u.test(each);
+      const isTerm = (each: string): boolean => /^ {2,6}-|^USAGE/u.test(each);
+      const isWord = (each: string): boolean => !each.trim().includes(' ');
+      const tooLong = lines.filter(
+        (each) => each.length > columns && !isExample(each) && !isTerm(each) && !isWord(each),
+      );
+      expect(lines.length).toBeGreaterThan(20);
+      expect(tooLong).toEqual([]);
+    },
+  );
+
+  it('the bar of a run fits, and says the time left; Ctrl-C removes it', async () => {
+    await place.writeRows(
+      'rows.jsonl',
+      Array.from({ length: 40_000 }, (_, row) => ({ text: `sentence ${row} about many things` })),
+    );
+    const child = startInTerminal(['embed', 'rows.jsonl', '-o', 'vectors', '--model', goldenPath('models/tiny-bert')]);
+    let seen = '';
+    child.stdout.on('data', (text: Buffer) => {
+      seen += text.toString();
+      if (barsIn(seen).length >= 3 && !seen.includes('^C')) child.stdin.write('\u{3}');
+    });
+    const { code, stdout } = await finished(child);
+    expect(code).toBe(130);
+    const bars = barsIn(stdout);
+    expect(bars.every((bar) => bar.length < columns)).toBe(true);
+    expect(bars.at(-1)).toMatch(/^[█░]{8,}  [\d,]+ rows .* left$/u);
+    const screen = screenAfter(stdout).join('\n');
+    expect(screen).toMatch(/^Stopping … \(again to stop at once\)$/mu);
+    expect(screen).not.toMatch(/[█░]/u);
+  });
+});
