@@ -1,6 +1,7 @@
 // What a person sees in a terminal of 60 columns.
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { stripVTControlCharacters } from 'node:util';
 import { goldenPath } from '@sentvec/testing';
 import { describe, expect, it } from 'vitest';
 import { finished, Workplace } from './sentvec.ts';
@@ -37,7 +38,9 @@ function screenAfter(output: string): string[] {
 
 /** The states of the bar, in order. */
 function barsIn(output: string): string[] {
-  return [...output.matchAll(/[█░·][^\r\n\u{1b}]*/gu)].map(([bar]) => bar);
+  return [...stripVTControlCharacters(output.replaceAll(`${escape}[`, `\n${escape}[`)).matchAll(/[█░·].*/gu)].map(
+    ([bar]) => bar,
+  );
 }
 
 const notHere = process.platform !== 'linux' && 'the pseudo-terminal is made by script of util-linux';
