@@ -12,6 +12,11 @@ const parts = [
     why: 'the browser tests drive a real Chromium',
     isThere: () => ['chromium', 'chromium-browser', 'google-chrome'].some(onPath),
   },
+  ...['zsh', 'fish'].map((name) => ({
+    name,
+    why: 'completion is tried in the shells themselves',
+    isThere: () => onPath(name),
+  })),
   {
     name: 'libvulkan1',
     why: 'WebGPU in Node loads its software adapter through it',

@@ -25,6 +25,9 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   worker: async () => (await import('./commands/worker.ts')).worker,
   parity: async () => (await import('./commands/parity.ts')).parity,
   doctor: async () => (await import('./commands/doctor.ts')).doctor,
+  'completion bash': async () => (await import('./commands/completion.ts')).completionBash,
+  'completion zsh': async () => (await import('./commands/completion.ts')).completionZsh,
+  'completion fish': async () => (await import('./commands/completion.ts')).completionFish,
 };
 
 export const commandNames: readonly string[] = Object.keys(commands);

@@ -24,6 +24,7 @@ export async function main(words: readonly string[]): Promise<number> {
     }
     if (first === '--help' || first === '-h' || first === 'help') return await show(await overview());
     if (first === '--version' || first === '-v') return await show(version());
+    if (first === '--complete') return await complete(words.slice(words[1] === '--' ? 2 : 1));
     const found = await findCommand(words);
     if (found === undefined) throw unknownCommand(words);
     name = found.command.name;
@@ -56,6 +57,14 @@ function reportOptions(words: readonly string[], command: string | undefined): R
 async function show(text: string): Promise<number> {
   await writeResult(text);
   return exitCode.ok;
+}
+
+/** What the scripts of `sentvec completion` ask: a candidate on each line, with what it means behind a tab. */
+async function complete(words: readonly string[]): Promise<number> {
+  const { candidates } = await import('./completion.ts');
+  const found = await candidates(words);
+  const lines = found.map(({ word, description }) => (description === undefined ? word : `${word}\t${description}`));
+  return lines.length === 0 ? exitCode.ok : show(lines.join('\n'));
 }
 
 function version(): string {

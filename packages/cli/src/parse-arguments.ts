@@ -25,7 +25,9 @@ export function parseArguments<Args extends ArgsDef>(
 function checkFlags(words: readonly string[], args: ArgsDef): void {
   const flags = Object.entries(args)
     .filter(([, definition]) => definition.type !== 'positional')
-    .flatMap(([name, definition]) => spellings(name, definition).map((spelling) => [spelling, definition] as const));
+    .flatMap(([name, definition]) =>
+      flagSpellings(name, definition).map((spelling) => [spelling, definition] as const),
+    );
   const { tokens } = tokenize({
     args: [...words],
     options: Object.fromEntries(flags.map(([name, definition]) => [name, tokenizerOption(definition)])),
@@ -53,7 +55,7 @@ function checkFlags(words: readonly string[], args: ArgsDef): void {
 }
 
 /** A flag that is on unless told otherwise is turned off by `--no-NAME`. */
-function spellings(name: string, definition: ArgDef): readonly string[] {
+export function flagSpellings(name: string, definition: ArgDef): readonly string[] {
   return definition.type === 'boolean' && definition.default === true ? [name, `no-${name}`] : [name];
 }
 
@@ -64,8 +66,12 @@ function tokenizerOption(definition: ArgDef): { type: 'string' | 'boolean'; shor
 
 /** What a person writes for the value of a flag: `DIR`, `parquet|npy`. */
 export function valueHint(name: string, definition: ArgDef): string {
-  if (definition.type === 'enum' && definition.options !== undefined) return definition.options.join('|');
-  return definition.valueHint ?? name.toUpperCase();
+  return valuesOf(definition).join('|') || (definition.valueHint ?? name.toUpperCase());
+}
+
+/** The values that a flag may have, when there are only so many. */
+export function valuesOf(definition: ArgDef): readonly string[] {
+  return definition.type === 'enum' ? (definition.options ?? []) : [];
 }
 
 function unknownFlag(typed: string, flags: readonly (readonly [string, ArgDef])[]): UsageError {
