@@ -9,6 +9,7 @@ import {
   throwIfAborted,
 } from '@sentvec/core';
 import { absence, openPlace } from '#placement';
+import { warn } from '@sentvec/platform';
 import { TfjsEncoder } from './encoder.ts';
 import { automaticDevices, checkOptions, isNative, type TfjsDevice, type TfjsOptions } from './options.ts';
 import type { Place } from './placement.ts';
@@ -99,11 +100,4 @@ async function load(
 function firstLine(reason: string): string {
   const [line = ''] = reason.trim().split('\n');
   return /[.!?]$/u.test(line.trim()) ? line.trim() : `${line.trim()}.`;
-}
-
-function warn(message: string): void {
-  const { process } = globalThis as { process?: { emitWarning?: (text: string, type: string) => void } };
-  // oxlint-disable-next-line no-console
-  if (process?.emitWarning === undefined) console.warn(message);
-  else process.emitWarning(message, 'SentvecWarning');
 }

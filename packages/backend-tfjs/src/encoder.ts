@@ -5,10 +5,10 @@ import {
   type Head,
   type Matrix,
   SentvecError,
-  throwIfAborted,
   type TokenBatch,
   type TokenEmbeddings,
 } from '@sentvec/core';
+import { abortError, onAbort, throwIfAborted } from '@sentvec/platform';
 import type { PlainHead } from './local-head.ts';
 import type { Place, PlacedEncoder } from './placement.ts';
 
@@ -92,18 +92,17 @@ export class TfjsEncoder implements Encoder {
     throwIfAborted(signal);
     if (this.#disposal !== undefined) throw disposed();
     return new Promise((resolve, reject) => {
+      const stopListening = onAbort(signal, () => {
+        const index = this.#waiting.indexOf(job);
+        if (index >= 0) this.#waiting.splice(index, 1);
+        job.settle(abortError(signal!));
+      });
       const settle = (result: Float32Array | Error): void => {
-        signal?.removeEventListener('abort', onAbort);
+        stopListening();
         if (result instanceof Error) reject(result);
         else resolve(result);
       };
       const job: Job = { compute, settle };
-      const onAbort = (): void => {
-        const place = this.#waiting.indexOf(job);
-        if (place >= 0) this.#waiting.splice(place, 1);
-        settle(new SentvecError('aborted', 'The work was aborted by its caller.', {}, { cause: signal?.reason }));
-      };
-      signal?.addEventListener('abort', onAbort, { once: true });
       this.#waiting.push(job);
       this.#dispatch();
     });

@@ -42,8 +42,8 @@ async function fill(modules: string): Promise<URL> {
   await mkdir(join(modules, '@tensorflow'), { recursive: true });
   await cp(join(root, 'dist'), join(own, 'dist'), { recursive: true });
   await cp(join(root, 'package.json'), join(own, 'package.json'));
-  for (const name of ['@sentvec/core', '@sentvec/architectures'])
-    await link(join(root, 'node_modules', name), join(modules, name));
+  for (const name of await readdir(join(root, 'node_modules/@sentvec')))
+    await link(join(root, 'node_modules/@sentvec', name), join(modules, '@sentvec', name));
   for (const name of ['tfjs', 'tfjs-core', 'tfjs-backend-cpu', 'tfjs-backend-wasm']) {
     await link(join(root, 'node_modules/@tensorflow', name), join(modules, '@tensorflow', name));
   }

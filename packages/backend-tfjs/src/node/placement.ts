@@ -1,8 +1,10 @@
-import { type ModelFiles, type TokenBatch } from '@sentvec/core';
+// TensorFlow.js in a worker thread of Node, so that the caller's event loop stays free.
+import { SentvecError, type ModelFiles, type TokenBatch } from '@sentvec/core';
 import { sharedProjection } from '@sentvec/core/node';
+import { guardIo, startThread, transferred, type Thread } from '@sentvec/platform/node';
 import { isNative, type TfjsDevice } from '../options.ts';
-import type { EncoderSizes, OpenPlace, Place, PlacedEncoder } from '../placement.ts';
-import { TensorFlowThread } from './tensor-flow-thread.ts';
+import type { OpenPlace, Place, PlacedEncoder } from '../placement.ts';
+import type { TensorFlowProtocol } from './messages.ts';
 
 /** Why a device is out of the question here, as far as that shows without loading it. */
 export function absence(device: TfjsDevice): string | undefined {
@@ -15,6 +17,39 @@ export function absence(device: TfjsDevice): string | undefined {
   }
 }
 
+/** A thread with TensorFlow.js in it, and the files of the models that it is loading. */
+interface TensorFlowThread {
+  readonly thread: Thread<TensorFlowProtocol>;
+  readonly files: Map<number, ModelFiles>;
+}
+
+/** @throws SentvecError `backend-unavailable` with the reason */
+async function startTensorFlow(data: TensorFlowProtocol['data']): Promise<TensorFlowThread> {
+  const files = new Map<number, ModelFiles>();
+  const filesOf = (model: number): ModelFiles => {
+    const found = files.get(model);
+    if (found === undefined) throw new SentvecError('aborted', 'The model is no longer being loaded.');
+    return found;
+  };
+  const read = async ({ model, path }: { model: number; path: string }) => {
+    // A copy: the bytes may be the caller's, and a view may be a small part of a large buffer.
+    const bytes = new Uint8Array(await guardIo('Reading', path, () => filesOf(model).read(path)));
+    return transferred(bytes, [bytes.buffer]);
+  };
+  try {
+    const thread = await startThread<TensorFlowProtocol>(new URL('./tensor-flow-worker.js', import.meta.url), {
+      name: 'TensorFlow.js backend',
+      data,
+      handlers: { list: (model) => filesOf(model).list(), read },
+    });
+    return { thread, files };
+  } catch (cause) {
+    const { device } = data;
+    const message = `TensorFlow.js cannot use ${device} here: ${messageOf(cause)}`;
+    throw new SentvecError('backend-unavailable', message, { device }, { cause });
+  }
+}
+
 /**
  * Threads with a native library. There is one for all models, and it stays until the process ends: libtensorflow cannot
  * be loaded a second time after the thread that loaded it has ended (it aborts the process), and on a GPU each copy
@@ -23,49 +58,59 @@ export function absence(device: TfjsDevice): string | undefined {
 const shared = new Map<TfjsDevice, Promise<TensorFlowThread>>();
 
 function sharedThread(device: TfjsDevice): Promise<TensorFlowThread> {
-  const thread = shared.get(device) ?? TensorFlowThread.start({ device, wasmPaths: undefined });
+  const thread = shared.get(device) ?? startTensorFlow({ device, wasmPaths: undefined });
   shared.set(device, thread);
   return thread;
 }
 
-/** In a worker thread, so that the caller's event loop stays free. */
+/** Opens TensorFlow.js in a thread. */
 export const openPlace: OpenPlace = async (device, wasmPaths): Promise<Place> => {
-  const thread = isNative(device) ? await sharedThread(device) : await TensorFlowThread.start({ device, wasmPaths });
+  const started = isNative(device) ? await sharedThread(device) : await startTensorFlow({ device, wasmPaths });
   return {
-    description: thread.description,
-    gpu: thread.gpu,
-    load: (files) => load(thread, files),
-    close: async () => (isNative(device) ? undefined : thread.close()),
+    ...started.thread.ready,
+    load: (files) => load(started, files),
+    close: async () => (isNative(device) ? undefined : started.thread.close()),
   };
 };
 
-async function load(thread: TensorFlowThread, files: ModelFiles): Promise<PlacedEncoder> {
-  const model = thread.addModel(files);
+let lastModel = 0;
+
+async function load({ thread, files }: TensorFlowThread, source: ModelFiles): Promise<PlacedEncoder> {
+  lastModel += 1;
+  const model = lastModel;
+  files.set(model, source);
   try {
-    const sizes = (await thread.perform({ kind: 'load', model, name: files.name })) as EncoderSizes;
+    const sizes = await guarded(thread.call('load', { model, name: source.name }));
     return {
       ...sizes,
-      encode: async (batch) => (await thread.perform({ kind: 'encode', model, ...copied(batch) })) as Float32Array,
-      addHead: async (number, head) => {
-        await thread.perform({
-          kind: 'head',
-          model,
-          number,
-          head: { ...head, projections: head.projections.map(sharedProjection) },
-        });
+      encode: (batch) => guarded(thread.call('encode', { model, batch: copyOf(batch) })),
+      addHead: (number, { projections, ...head }) => {
+        const plain = { ...head, projections: projections.map(sharedProjection) };
+        return guarded(thread.call('addHead', { model, number, head: plain }));
       },
-      encodePooled: async (batch, head, mask) =>
-        (await thread.perform({ kind: 'pooled', model, head, mask: mask.slice(), ...copied(batch) })) as Float32Array,
-      dispose: async () => {
-        await thread.perform({ kind: 'release', model }).catch(() => undefined);
-      },
+      encodePooled: (batch, head, mask) =>
+        guarded(thread.call('encodePooled', { model, head, mask: mask.slice(), batch: copyOf(batch) })),
+      dispose: () => thread.call('release', model).catch(() => {}),
     };
   } finally {
-    thread.forgetFiles(model);
+    files.delete(model);
   }
 }
 
 /** The arrays stay the caller's, and a view of a large buffer must not take all of it along. */
-function copied({ ids, mask, rows, cols }: TokenBatch): { readonly batch: TokenBatch } {
-  return { batch: { ids: ids.slice(), mask: mask.slice(), rows, cols } };
+function copyOf({ ids, mask, rows, cols }: TokenBatch): TokenBatch {
+  return { ids: ids.slice(), mask: mask.slice(), rows, cols };
+}
+
+async function guarded<T>(call: Promise<T>): Promise<T> {
+  try {
+    return await call;
+  } catch (cause) {
+    if (SentvecError.is(cause)) throw cause;
+    throw new SentvecError('backend-failed', `TensorFlow.js failed: ${messageOf(cause)}`, {}, { cause });
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

@@ -1,11 +1,10 @@
-import type { SentvecError, TokenBatch, TokenEmbeddings } from '@sentvec/core';
+import type { TokenBatch, TokenEmbeddings } from '@sentvec/core';
 
-/** What the thread is started with. */
-export interface ThreadOrder {
-  readonly directory: string;
-  readonly name: string;
-  readonly batch: TokenBatch;
+/** See `ThreadProtocol` of `@sentvec/platform/node`. */
+export interface ReferenceProtocol {
+  /** Where the files of the model are. */
+  readonly data: { readonly directory: string; readonly name: string };
+  readonly ready: undefined;
+  readonly calls: { compute(batch: TokenBatch): TokenEmbeddings };
+  readonly programCalls: object;
 }
-
-/** Its one message. */
-export type ThreadAnswer = TokenEmbeddings | { readonly error: ReturnType<SentvecError['toJSON']> };
