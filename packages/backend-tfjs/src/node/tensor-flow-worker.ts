@@ -17,10 +17,9 @@ serveThread<TensorFlowProtocol>(async ({ device, wasmPaths }, program) => {
         const { hiddenSize, maxPositions, vocabularySize } = encoder.network;
         return { hiddenSize, maxPositions, vocabularySize };
       },
-      encode: async ({ model, batch }) => moved(await models.get(model)!.encode(batch)),
+      encode: ({ model, batch }) => moved(models.get(model)!.encode(batch)),
       addHead: ({ model, number, head }) => models.get(model)!.addHead(number, head),
-      encodePooled: async ({ model, batch, head, mask }) =>
-        moved(await models.get(model)!.encodePooled(batch, head, mask)),
+      encodePooled: ({ model, batch, head, mask }) => moved(models.get(model)!.encodePooled(batch, head, mask)),
       release: (model) => {
         models.get(model)?.dispose();
         models.delete(model);
