@@ -1,13 +1,14 @@
 /** Embeds a corpus in this process: the front door for a caller that has an embedder. */
 import type { Readable } from 'node:stream';
 import type { Embedder } from '@sentvec/core';
+import { AbortScope } from '@sentvec/platform';
 import type { CorpusChunk } from './chunk.ts';
 import type { FoundInput } from './inputs/find-inputs.ts';
 import type { Manifest } from './manifest.ts';
 import type { CorpusRequest } from './request.ts';
 import type { CorpusRun } from './run/corpus-run.ts';
 import { commitCorpus } from './steps/commit-corpus.ts';
-import { embedChunk } from './steps/embed-chunk.ts';
+import { embedChunk, type EmbedChunkOptions } from './steps/embed-chunk.ts';
 import { planCorpus } from './steps/plan-corpus.ts';
 import { prepareCorpus } from './steps/prepare-corpus.ts';
 import { CorpusProgress, type CorpusProgressEvent } from './progress.ts';
@@ -64,35 +65,34 @@ async function embedChunks(
   run: CorpusRun,
   embedder: Embedder,
   progress: CorpusProgress,
-  signal: AbortSignal | undefined,
+  outer: AbortSignal | undefined,
 ): Promise<void> {
-  // One failing chunk stops the others.
-  const stop = new AbortController();
-  const either = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
-  const inFlight = new Set<Promise<void>>();
+  // A chunk that fails stops the others.
+  const chunks = new AbortScope(outer);
+  const { signal } = chunks;
   let failure: { readonly error: unknown } | undefined;
-  const embed = async (chunk: CorpusChunk): Promise<void> => {
-    try {
-      const result = await embedChunk(chunk, run, embedder, {
-        signal: either,
-        onProgress: (done) => progress.advance(chunk, done),
-      });
-      progress.finish(result);
-    } catch (error) {
-      failure ??= { error };
-      stop.abort();
-    }
+  const fail = (error: unknown): void => {
+    failure ??= { error };
+    chunks.abort(error);
+  };
+  const inFlight = new Set<Promise<void>>();
+  const begin = (chunk: CorpusChunk): void => {
+    const onProgress: EmbedChunkOptions['onProgress'] = (done) => progress.advance(chunk, done);
+    const pending: Promise<void> = embedChunk(chunk, run, embedder, { signal, onProgress })
+      .then((result) => progress.finish(result))
+      .catch(fail)
+      .finally(() => inFlight.delete(pending));
+    inFlight.add(pending);
   };
   try {
-    for await (const chunk of planCorpus(run, { signal: either })) {
-      const pending = embed(chunk).finally(() => inFlight.delete(pending));
-      inFlight.add(pending);
+    for await (const chunk of planCorpus(run, { signal })) {
+      begin(chunk);
       if (inFlight.size >= chunksInFlight) await Promise.race(inFlight);
     }
   } catch (error) {
-    failure ??= { error };
-    stop.abort();
+    fail(error);
   }
   await Promise.all(inFlight);
+  chunks.close();
   if (failure) throw failure.error;
 }

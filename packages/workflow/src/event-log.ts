@@ -1,9 +1,10 @@
 import { once } from 'node:events';
 import type { RunEvent, RunEventPayload } from './runtime.ts';
 
-const kept = 1000;
+/** The latest events that are stored, at least. */
+const storedEvents = 1000;
 
-/** The latest events of a run in this process, for any number of readers at their own pace. */
+/** The latest events of a run in this process, for any number of readers, each at its own speed. */
 export class EventLog {
   readonly #changes = new EventTarget();
   #events: RunEvent[] = [];
@@ -13,17 +14,17 @@ export class EventLog {
   add(payload: RunEventPayload): void {
     this.#events.push({ id: String(this.#next), at: Date.now(), ...payload });
     this.#next += 1;
-    if (this.#events.length > 2 * kept) this.#events = this.#events.slice(-kept);
+    if (this.#events.length > 2 * storedEvents) this.#events = this.#events.slice(-storedEvents);
     this.#changes.dispatchEvent(new Event('change'));
   }
 
-  /** Ends all readers once they have read everything. */
+  /** Ends each reader when it has read everything. */
   close(): void {
     this.#open = false;
     this.#changes.dispatchEvent(new Event('change'));
   }
 
-  /** Lets new readers wait for events again. */
+  /** From now on, readers wait for events again. */
   reopen(): void {
     this.#open = true;
   }

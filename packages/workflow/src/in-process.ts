@@ -1,22 +1,25 @@
-import { SentvecError } from '@sentvec/core';
+/** The runtime of this process. */
 import { silentLogger } from './attempt.ts';
-import { hasEnded, LocalRun, LocalRunHandle } from './local-run.ts';
-import { runId } from './reference.ts';
+import { LocalRun, LocalRunHandle, type LocalRunOptions } from './local-run.ts';
+import { checkRunId, runId } from './run-id.ts';
 import { checkInput } from './run-stages.ts';
-import type { RunHandle, RunStatus, Runtime, StartOptions } from './runtime.ts';
+import { hasEnded, type RunHandle, type RunStatus, type Runtime, type StartOptions } from './runtime.ts';
 import type { Logger } from './step.ts';
 import type { Workflow } from './workflow.ts';
 
 /** Options of {@link inProcessRuntime}. */
 export interface InProcessOptions {
-  /** Items of a `forEach` in progress at once, where it does not say itself. Default 2. */
-  readonly concurrency?: number;
-  /** Default: says nothing. */
-  readonly logger?: Logger;
+  /**
+   * Items in progress at once, for a `forEach` that does not say.
+   * @default 2
+   */
+  readonly concurrency?: number | undefined;
+  /** @default {@link silentLogger} */
+  readonly logger?: Logger | undefined;
 }
 
-/** How many ended runs can still be found. */
-const keptRuns = 1000;
+/** The most runs that can be found. Ended runs beyond it are forgotten, the oldest first. */
+const maxRuns = 1000;
 
 /** Runs workflows in this process: no Redis, no other process. Runs live as long as the process. */
 export function inProcessRuntime({ concurrency = 2, logger = silentLogger }: InProcessOptions = {}): Runtime {
@@ -25,10 +28,10 @@ export function inProcessRuntime({ concurrency = 2, logger = silentLogger }: InP
 
 class InProcessRuntime implements Runtime {
   readonly name = 'in-process';
-  readonly #options: Required<InProcessOptions>;
+  readonly #options: LocalRunOptions;
   readonly #runs = new Map<string, LocalRun>();
 
-  constructor(options: Required<InProcessOptions>) {
+  constructor(options: LocalRunOptions) {
     this.#options = options;
   }
 
@@ -55,7 +58,7 @@ class InProcessRuntime implements Runtime {
     return run && new LocalRunHandle(run);
   }
 
-  async list({ limit = 100 }: { limit?: number } = {}): Promise<readonly RunStatus[]> {
+  async list({ limit = 100 }: { limit?: number | undefined } = {}): Promise<readonly RunStatus[]> {
     const newest = [...this.#runs.values()].toReversed().slice(0, limit);
     return Promise.all(newest.map((run) => run.status()));
   }
@@ -66,17 +69,8 @@ class InProcessRuntime implements Runtime {
 
   #forgetOldRuns(): void {
     for (const [id, run] of this.#runs) {
-      if (this.#runs.size < keptRuns) return;
+      if (this.#runs.size < maxRuns) return;
       if (hasEnded(run.state)) this.#runs.delete(id);
     }
   }
-}
-
-/** @throws SentvecError `invalid-argument` unless every runtime can use the id */
-export function checkRunId(id: string): string {
-  if (/^[A-Za-z][A-Za-z0-9_-]{0,63}$/.test(id)) return id;
-  throw new SentvecError(
-    'invalid-argument',
-    `"${id}" cannot be the id of a run: use up to 64 letters, digits, "-" and "_", beginning with a letter.`,
-  );
 }

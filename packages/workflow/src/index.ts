@@ -1,32 +1,23 @@
-export { abortError, attemptStep, silentLogger, toRunError, type Attempt } from './attempt.ts';
-export { checkRunId, inProcessRuntime, type InProcessOptions } from './in-process.ts';
-export { hasEnded } from './local-run.ts';
+export { attemptStep, silentLogger, toRunError, type Attempt } from './attempt.ts';
+export { inProcessRuntime, type InProcessOptions } from './in-process.ts';
 export { runItem } from './local-stages.ts';
 export { addToTotal, initialTotal, OrderedProgress } from './ordered-progress.ts';
-export { maxValueBytes, runId, toJsonValue } from './reference.ts';
 export { fullRetryPolicy, isTransient, retryDelay, type FullRetryPolicy, type RetryPolicy } from './retry.ts';
 export { createAttempt, readSource, type LocalScope, type ReadSourceOptions } from './retrying.ts';
+export { checkRunId, runId } from './run-id.ts';
+export { checkInput, runStages, sourcePath, stageAt, type ForEachStage, type StageRunner } from './run-stages.ts';
 export {
-  checkInput,
-  maxInputBytes,
-  runStages,
-  sourcePath,
-  stageAt,
-  type ForEachStage,
-  type StageRunner,
-} from './run-stages.ts';
-export type {
-  RunError,
-  RunEvent,
-  RunHandle,
-  RunEventPayload,
-  RunItems,
-  RunState,
-  RunStatus,
-  Runtime,
-  StartOptions,
+  hasEnded,
+  type RunError,
+  type RunEvent,
+  type RunHandle,
+  type RunEventPayload,
+  type RunItems,
+  type RunState,
+  type RunStatus,
+  type Runtime,
+  type StartOptions,
 } from './runtime.ts';
-export { checkSchema } from './schema.ts';
 export {
   defineStep,
   type AnyStep,
@@ -47,6 +38,7 @@ export {
   type Stage,
   type Workflow,
 } from './workflow.ts';
+export { checkSchema, maxInputBytes, maxValueBytes, toJsonValue } from './values.ts';
 export { isBucketUri, restrictAccess, unrestrictedAccess, type Access, type AccessLimits } from './corpus/access.ts';
 export { embedCorpusWorkflow, type EmbedCorpusResources } from './corpus/embed-corpus-workflow.ts';
 export type {

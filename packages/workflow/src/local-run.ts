@@ -1,19 +1,29 @@
+/** A run in this process: its state, its events, and what can be done to it. */
 import { SentvecError } from '@sentvec/core';
+import { abortable } from '@sentvec/platform';
 import { toRunError } from './attempt.ts';
 import { EventLog } from './event-log.ts';
 import { LocalStages } from './local-stages.ts';
 import type { LocalScope } from './retrying.ts';
 import { runStages } from './run-stages.ts';
-import type { RunEvent, RunHandle, RunEventPayload, RunState, RunStatus } from './runtime.ts';
-import type { AnyWorkflow } from './workflow.ts';
+import {
+  hasEnded,
+  type RunEvent,
+  type RunEventPayload,
+  type RunHandle,
+  type RunState,
+  type RunStatus,
+} from './runtime.ts';
 import type { DeadLetter, Logger } from './step.ts';
+import type { AnyWorkflow } from './workflow.ts';
 
-/** How many dead letters of a run are kept. */
-const keptDeadLetters = 1000;
+/** The most dead letters of a run that are stored. */
+const maxDeadLetters = 1000;
 
-/** Whether a run of this state has ended. */
-export function hasEnded(state: RunState): boolean {
-  return state === 'completed' || state === 'failed' || state === 'cancelled';
+/** Options of {@link LocalRun}. */
+export interface LocalRunOptions {
+  readonly concurrency: number;
+  readonly logger: Logger;
 }
 
 function newStatus(id: string, workflow: string): RunStatus {
@@ -36,15 +46,15 @@ export class LocalRun {
   readonly id: string;
   readonly #workflow: AnyWorkflow;
   readonly #input: unknown;
-  readonly #options: { readonly concurrency: number; readonly logger: Logger };
+  readonly #options: LocalRunOptions;
   readonly #events = new EventLog();
   readonly #deadLetters = new Map<string, DeadLetter>();
   #status: RunStatus;
   #controller = new AbortController();
-  #paused: PromiseWithResolver | undefined;
+  #paused: Pause | undefined;
   #outcome: Promise<unknown> = Promise.resolve();
 
-  constructor(id: string, workflow: AnyWorkflow, input: unknown, options: { concurrency: number; logger: Logger }) {
+  constructor(id: string, workflow: AnyWorkflow, input: unknown, options: LocalRunOptions) {
     this.id = id;
     this.#workflow = workflow;
     this.#input = input;
@@ -65,19 +75,12 @@ export class LocalRun {
     return this.#status;
   }
 
-  events({ after, signal }: { after?: string; signal?: AbortSignal } = {}): AsyncIterable<RunEvent> {
+  events({ after, signal }: Parameters<RunHandle['events']>[0] = {}): AsyncIterable<RunEvent> {
     return this.#events.read(after, signal);
   }
 
-  async result({ signal }: { signal?: AbortSignal } = {}): Promise<unknown> {
-    if (!signal) return this.#outcome;
-    signal.throwIfAborted();
-    return new Promise((resolve, reject) => {
-      signal.addEventListener('abort', () => reject(new SentvecError('aborted', 'The wait for the run was aborted.')), {
-        once: true,
-      });
-      this.#outcome.then(resolve, reject);
-    });
+  result({ signal }: Parameters<RunHandle['result']>[0] = {}): Promise<unknown> {
+    return abortable(this.#outcome, signal);
   }
 
   async deadLetters(): Promise<readonly DeadLetter[]> {
@@ -86,20 +89,20 @@ export class LocalRun {
 
   async pause(): Promise<void> {
     if (this.#status.state !== 'running') return;
-    this.#paused = promiseWithResolver();
+    this.#paused = beginPause();
     this.#enter('paused');
   }
 
   async resume(): Promise<void> {
     if (this.#status.state !== 'paused') return;
     this.#enter('running');
-    this.#release();
+    this.#endPause();
   }
 
   async cancel(): Promise<void> {
     if (hasEnded(this.#status.state)) return;
     this.#controller.abort(new SentvecError('aborted', `Run ${this.id} was cancelled.`));
-    this.#release();
+    this.#endPause();
     await this.#outcome.catch(() => {});
   }
 
@@ -140,7 +143,7 @@ export class LocalRun {
       signal,
       logger: this.#options.logger,
       concurrency: this.#options.concurrency,
-      untilResumed: async () => this.#paused?.promise,
+      untilResumed: async () => this.#paused?.ended,
       emit: (payload) => this.#record(payload),
     };
     try {
@@ -160,7 +163,7 @@ export class LocalRun {
   #record(payload: RunEventPayload): void {
     if (payload.type === 'stage') this.#status = { ...this.#status, stage: payload.stage };
     if (payload.type === 'items') this.#status = { ...this.#status, items: payload.items, total: payload.total };
-    if (payload.type === 'dead-letter' && this.#deadLetters.size < keptDeadLetters) {
+    if (payload.type === 'dead-letter' && this.#deadLetters.size < maxDeadLetters) {
       this.#deadLetters.set(payload.letter.reference, payload.letter);
     }
     this.#events.add(payload);
@@ -173,14 +176,14 @@ export class LocalRun {
   }
 
   #end(state: RunState): void {
-    this.#release();
+    this.#endPause();
     this.#status = { ...this.#status, finishedAt: Date.now() };
     this.#enter(state);
     this.#events.close();
   }
 
-  #release(): void {
-    this.#paused?.resolve();
+  #endPause(): void {
+    this.#paused?.end();
     this.#paused = undefined;
   }
 }
@@ -224,15 +227,15 @@ export class LocalRunHandle implements RunHandle {
   }
 }
 
-interface PromiseWithResolver {
-  readonly promise: Promise<void>;
-  readonly resolve: () => void;
+interface Pause {
+  readonly ended: Promise<void>;
+  readonly end: () => void;
 }
 
-function promiseWithResolver(): PromiseWithResolver {
-  let resolve = () => {};
-  const promise = new Promise<void>((settle) => {
-    resolve = settle;
+function beginPause(): Pause {
+  let end = (): void => {};
+  const ended = new Promise<void>((resolve) => {
+    end = resolve;
   });
-  return { promise, resolve };
+  return { ended, end };
 }

@@ -1,3 +1,5 @@
+/** Executes the stages of a workflow in this process. */
+import { AbortScope, throwIfAborted } from '@sentvec/platform';
 import { OrderedProgress } from './ordered-progress.ts';
 import { attemptWithRetries, readSource, type LocalScope } from './retrying.ts';
 import { runStages, sourcePath, type ForEachStage, type StageRunner } from './run-stages.ts';
@@ -5,11 +7,11 @@ import type { RunEventPayload } from './runtime.ts';
 import type { AnyStep } from './step.ts';
 import type { AnyWorkflow, ForEachResult } from './workflow.ts';
 
-/** Executes stages in this process. `keyPrefix` is what the keys of its steps begin with. */
 export class LocalStages implements StageRunner {
   readonly #scope: LocalScope;
   readonly #keyPrefix: string;
 
+  /** @param keyPrefix what the keys of its steps begin with */
   constructor(scope: LocalScope, keyPrefix: string = `${scope.run}/`) {
     this.#scope = scope;
     this.#keyPrefix = keyPrefix;
@@ -22,47 +24,48 @@ export class LocalStages implements StageRunner {
 
   async forEach(path: string, stage: ForEachStage, input: unknown): Promise<ForEachResult<unknown, unknown>> {
     this.#scope.emit({ type: 'stage', stage: path });
-    const key = this.#keyPrefix + path;
-    const progress = new OrderedProgress(stage.options.fold, (items, total) =>
+    const { body, options, source } = stage;
+    const progress = new OrderedProgress(options.fold, (items, total) =>
       this.#scope.emit({ type: 'items', stage: path, items, total }),
     );
-    const failed = new AbortController();
-    const scope: LocalScope = { ...this.#scope, signal: AbortSignal.any([this.#scope.signal, failed.signal]) };
-    const active = new Set<Promise<void>>();
-    const work = async (index: number, item: unknown) => {
-      try {
-        progress.finish(index, await runItem(stage.body, item, `${key}#${index}`, scope));
-      } catch (error) {
-        if (!failed.signal.aborted) failed.abort(error);
-      }
+    const items = new AbortScope(this.#scope.signal);
+    const scope: LocalScope = { ...this.#scope, signal: items.signal };
+    let failure: { readonly error: unknown } | undefined;
+    const fail = (error: unknown): void => {
+      failure ??= { error };
+      items.abort(error);
     };
-    const concurrency = stage.options.concurrency ?? scope.concurrency;
-    // One slow item must not let the finished ones behind it pile up.
-    const farthest = concurrency * 8;
+    const active = new Set<Promise<void>>();
+    const begin = (item: unknown): void => {
+      const index = progress.plan();
+      const task: Promise<void> = runItem(body, item, `${this.#keyPrefix}${path}#${index}`, scope)
+        .then((result) => progress.finish(index, result))
+        .catch(fail)
+        .finally(() => active.delete(task));
+      active.add(task);
+    };
+    const concurrency = options.concurrency ?? scope.concurrency;
+    // One slow item must not let the results of the items behind it pile up.
+    const maxAhead = concurrency * 8;
     try {
-      for await (const item of readSource(
-        stage.source,
-        input,
-        this.#keyPrefix + sourcePath(path, stage),
-        scope,
-        progress,
-      )) {
-        const task: Promise<void> = work(progress.plan(), item).finally(() => active.delete(task));
-        active.add(task);
-        while (!failed.signal.aborted && (active.size >= concurrency || progress.ahead >= farthest))
+      const key = this.#keyPrefix + sourcePath(path, stage);
+      for await (const item of readSource(source, input, key, scope, progress)) {
+        begin(item);
+        while (!items.signal.aborted && (active.size >= concurrency || progress.ahead >= maxAhead))
           await Promise.race(active);
-        if (failed.signal.aborted) break;
+        throwIfAborted(items.signal);
       }
     } catch (error) {
-      if (!failed.signal.aborted) failed.abort(error);
+      fail(error);
     }
     await Promise.all(active);
-    if (failed.signal.aborted) throw failed.signal.reason;
+    items.close();
+    if (failure) throw failure.error;
     return { input, count: progress.end(), total: progress.total };
   }
 }
 
-/** Works on one item of a `forEach`: with a step, or with a whole workflow in this process. */
+/** Executes the body of a `forEach` for one item: a step, or a whole workflow in this process. */
 export async function runItem(
   body: AnyStep | AnyWorkflow,
   item: unknown,
@@ -70,7 +73,7 @@ export async function runItem(
   scope: LocalScope,
 ): Promise<unknown> {
   if (body.kind === 'step') return attemptWithRetries(body, item, key, scope);
-  // Stages and items within an item are not those of the run: watchers hear only what carries a key.
+  // Stages and items within an item are not those of the run: watchers get only what carries a key.
   const emit = (payload: RunEventPayload) => {
     if ('key' in payload) scope.emit(payload);
   };

@@ -16,7 +16,10 @@ export class OrderedProgress {
   #expected: number | undefined;
   #total: unknown;
 
-  /** @param begun how many items at the beginning are done already, and the fold of them. Default: none. */
+  /**
+   * @param begun how many items at the beginning are done already, and the fold of them
+   * @default none are
+   */
   constructor(
     fold: ForEachOptions['fold'],
     report: (items: RunItems, total: unknown) => void,
@@ -45,17 +48,18 @@ export class OrderedProgress {
     return this.#planned - this.#done;
   }
 
-  /** Takes note of one more item, and gives its index. */
+  /** Counts one more item. @returns its index */
   plan(): number {
     this.#planned += 1;
     return this.#planned - 1;
   }
 
-  /** Takes note of how many items there will be. */
+  /** Sets how many items there will be. */
   readonly expect = (items: number): void => {
     this.#expected = items;
   };
 
+  /** An item is finished. */
   finish(index: number, result: unknown): void {
     this.#done += 1;
     this.#waiting.set(index, result);
@@ -67,7 +71,7 @@ export class OrderedProgress {
     this.#report(this.#items(), this.#total);
   }
 
-  /** To be called when all are finished. Gives their number. */
+  /** All items are finished. @returns their number */
   end(): number {
     this.#expected = this.#planned;
     this.#report(this.#items(), this.#total);

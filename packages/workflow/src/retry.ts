@@ -1,19 +1,32 @@
+/** When a failed step is tried again, and after which delay. */
 import { SentvecError, type ErrorCode } from '@sentvec/core';
 
 /** When and how often a failed step is tried again. */
 export interface RetryPolicy {
-  /** How often the step is tried in all. Default 3. */
-  readonly attempts?: number;
-  /** Milliseconds before the second attempt; doubled before each further one. Default 1000. */
-  readonly delay?: number;
-  /** The share of a delay that is left to chance, 0 to 1, so that a fleet does not retry in step. Default 0.5. */
-  readonly jitter?: number;
-  /** Whether an error may go away by itself. Default {@link isTransient}. */
-  readonly when?: (error: unknown) => boolean;
+  /**
+   * The most attempts in all.
+   * @default 3
+   */
+  readonly attempts?: number | undefined;
+  /**
+   * Milliseconds before the second attempt; doubled before each further one.
+   * @default 1000
+   */
+  readonly delay?: number | undefined;
+  /**
+   * The random share of a delay, 0 to 1, so that a fleet does not retry at the same moment.
+   * @default 0.5
+   */
+  readonly jitter?: number | undefined;
+  /**
+   * Whether another attempt may succeed.
+   * @default {@link isTransient}
+   */
+  readonly when?: ((error: unknown) => boolean) | undefined;
 }
 
 /** A retry policy with every default filled in. */
-export type FullRetryPolicy = Required<RetryPolicy>;
+export type FullRetryPolicy = { readonly [Key in keyof RetryPolicy]-?: NonNullable<RetryPolicy[Key]> };
 
 const permanent: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'invalid-argument',
@@ -35,28 +48,22 @@ const permanent: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
 ]);
 
 /**
- * Whether an error may go away by itself: a full disk, a lost connection, a timeout, anything unknown. What cannot
- * succeed is not retried.
+ * Whether another attempt may succeed: after a full disk, a lost connection, a timeout, anything unknown. An error that
+ * would come again, such as a wrong argument, is not transient.
  */
 export function isTransient(error: unknown): boolean {
   return !(SentvecError.is(error) && permanent.has(error.code));
 }
 
-/** The policy with its defaults. @throws SentvecError `invalid-argument` */
+/** @throws SentvecError `invalid-argument` for numbers that make no sense */
 export function fullRetryPolicy(policy: RetryPolicy = {}): FullRetryPolicy {
-  const full = { attempts: 3, delay: 1000, jitter: 0.5, when: isTransient, ...policy };
-  if (!Number.isInteger(full.attempts) || full.attempts < 1) {
-    throw new SentvecError(
-      'invalid-argument',
-      `retry.attempts must be a whole number of at least 1, not ${full.attempts}.`,
-    );
-  }
-  if (!(full.delay >= 0))
-    throw new SentvecError('invalid-argument', `retry.delay must be at least 0 milliseconds, not ${full.delay}.`);
-  if (!(full.jitter >= 0 && full.jitter <= 1)) {
-    throw new SentvecError('invalid-argument', `retry.jitter must be between 0 and 1, not ${full.jitter}.`);
-  }
-  return full;
+  const { attempts = 3, delay = 1000, jitter = 0.5, when = isTransient } = policy;
+  const invalid = (message: string): SentvecError => new SentvecError('invalid-argument', message);
+  if (!Number.isInteger(attempts) || attempts < 1)
+    throw invalid(`retry.attempts must be a whole number of at least 1, not ${attempts}.`);
+  if (!(delay >= 0)) throw invalid(`retry.delay must be at least 0 milliseconds, not ${delay}.`);
+  if (!(jitter >= 0 && jitter <= 1)) throw invalid(`retry.jitter must be between 0 and 1, not ${jitter}.`);
+  return { attempts, delay, jitter, when };
 }
 
 /** Milliseconds to wait after the given failed attempt (1 is the first): exponential, with a random share. */

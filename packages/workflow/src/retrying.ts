@@ -1,17 +1,18 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+/** Steps that are executed in this process, with further attempts after those that failed. */
 import { SentvecError } from '@sentvec/core';
-import { abortError, attemptSource, attemptStep, toRunError, type Attempt } from './attempt.ts';
+import { sleep, throwIfAborted } from '@sentvec/platform';
+import { attemptSource, attemptStep, toRunError, type Attempt } from './attempt.ts';
 import { retryDelay } from './retry.ts';
 import type { RunEventPayload } from './runtime.ts';
 import type { AnyStep, Logger } from './step.ts';
 
-/** What steps that are executed in this process need to know of their run. */
+/** What steps that are executed in this process know about their run. */
 export interface LocalScope {
   readonly run: string;
   readonly runAttempt: number;
   readonly signal: AbortSignal;
   readonly logger: Logger;
-  /** Items in progress at once where a `forEach` does not say. */
+  /** Items in progress at once, for a `forEach` that does not say. */
   readonly concurrency: number;
   /** Resolves when work may begin: at once, or when a paused run is resumed. */
   readonly untilResumed: () => Promise<void>;
@@ -37,13 +38,16 @@ export async function attemptWithRetries(
 
 /** Options of {@link readSource}. */
 export interface ReadSourceOptions {
-  /** Hears how many items the source says there will be. */
+  /** Called with the number of items that the source says there will be. */
   readonly expect: (items: number) => void;
-  /** Items to leave out at the beginning. Default 0. */
-  readonly skip?: number;
+  /**
+   * How many items to leave out at the beginning.
+   * @default 0
+   */
+  readonly skip?: number | undefined;
 }
 
-/** The items of a source. One that fails in the middle is read again, without what it has given already. */
+/** The items of a source. A source that fails in the middle is read again, without the items that it yielded already. */
 export async function* readSource(
   step: AnyStep,
   input: unknown,
@@ -84,7 +88,7 @@ export function createAttempt(
   };
 }
 
-/** Waits until the next attempt is due, or throws the error when there is to be none. */
+/** Waits until the next attempt is due, or throws the error when there is none. */
 async function delayOrThrow(
   step: AnyStep,
   error: unknown,
@@ -92,14 +96,12 @@ async function delayOrThrow(
   attempt: number,
   scope: LocalScope,
 ): Promise<void> {
-  if (scope.signal.aborted) throw abortError(scope.signal);
+  throwIfAborted(scope.signal);
   const plain = toRunError(error, key);
   if (attempt >= step.retry.attempts || !step.retry.when(error)) {
     throw new SentvecError(plain.code, plain.message, plain.details, { cause: error });
   }
   scope.emit({ type: 'retry', key, attempt, error: plain });
   scope.logger.warn({ key, attempt, error: plain }, 'a step failed and will be tried again');
-  await sleep(retryDelay(step.retry, attempt), undefined, { signal: scope.signal }).catch(() => {
-    throw abortError(scope.signal);
-  });
+  await sleep(retryDelay(step.retry, attempt), scope.signal);
 }

@@ -1,11 +1,8 @@
+/** Walks through the stages of a workflow: what every runtime has in common. */
 import { SentvecError } from '@sentvec/core';
-import { toJsonValue } from './reference.ts';
-import { checkSchema } from './schema.ts';
 import type { AnyStep } from './step.ts';
+import { checkSchema, maxInputBytes, toJsonValue } from './values.ts';
 import type { AnyWorkflow, ForEachResult, Stage } from './workflow.ts';
-
-/** The most bytes of JSON of a run's input. It is kept once, and may name many files. */
-export const maxInputBytes: number = 1024 * 1024;
 
 /** A `forEach` stage. */
 export type ForEachStage = Extract<Stage, { kind: 'for-each' }>;
@@ -16,9 +13,7 @@ export interface StageRunner {
   forEach(path: string, stage: ForEachStage, input: unknown): Promise<ForEachResult<unknown, unknown>>;
 }
 
-/**
- * Runs the stages of a workflow one after the other and gives the last one's value. What every runtime has in common.
- */
+/** Runs the stages of a workflow one after the other. @returns the value of the last one */
 export async function runStages(
   workflow: AnyWorkflow,
   input: unknown,
@@ -35,7 +30,10 @@ export async function runStages(
   return value;
 }
 
-/** The input as the workflow's schema and JSON have it. @throws SentvecError `invalid-argument` */
+/**
+ * @returns the input as the workflow's schema and JSON have it
+ * @throws SentvecError `invalid-argument`
+ */
 export async function checkInput(workflow: AnyWorkflow, input: unknown): Promise<unknown> {
   const what = `The input of workflow "${workflow.id}"`;
   return toJsonValue(await checkSchema(workflow.input, input, what), what, maxInputBytes);

@@ -1,9 +1,15 @@
+/** The interface of a runtime: it starts runs of workflows, and gives handles of them. */
 import type { ErrorCode, ErrorDetails } from '@sentvec/core';
 import type { DeadLetter } from './step.ts';
 import type { Workflow } from './workflow.ts';
 
 /** Where a run stands. The last three are final, until it is replayed. */
 export type RunState = 'queued' | 'running' | 'paused' | 'completed' | 'failed' | 'cancelled';
+
+/** Whether a run of this state has ended. */
+export function hasEnded(state: RunState): boolean {
+  return state === 'completed' || state === 'failed' || state === 'cancelled';
+}
 
 /** A run at a moment. JSON. */
 export interface RunStatus {
@@ -20,9 +26,9 @@ export interface RunStatus {
   readonly finishedAt: number | undefined;
   /** The stage that it is at, for example `embed`, or `nested/embed`. */
   readonly stage: string | undefined;
-  /** Of the latest `forEach`. */
+  /** Progress of the latest `forEach`. */
   readonly items: RunItems | undefined;
-  /** The latest fold of the latest `forEach`. */
+  /** The fold of the latest `forEach` so far. */
   readonly total: unknown;
   readonly error: RunError | undefined;
 }
@@ -30,9 +36,9 @@ export interface RunStatus {
 /** Progress of a `forEach`. */
 export interface RunItems {
   readonly done: number;
-  /** How many the source has given so far. */
+  /** How many the source has yielded so far. */
   readonly planned: number;
-  /** How many it said there will be; exact once it has ended. */
+  /** How many it said there will be. Exact once it has ended. */
   readonly expected: number | undefined;
 }
 
@@ -53,7 +59,12 @@ export type RunEvent = {
 /** What a {@link RunEvent} says, by its `type`. */
 export type RunEventPayload =
   /** The run came to this state. */
-  | { readonly type: 'state'; readonly state: RunState; readonly attempt: number; readonly error?: RunError }
+  | {
+      readonly type: 'state';
+      readonly state: RunState;
+      readonly attempt: number;
+      readonly error?: RunError | undefined;
+    }
   /** It reached this stage. */
   | { readonly type: 'stage'; readonly stage: string }
   /** More items of a `forEach` are done. */
@@ -62,7 +73,7 @@ export type RunEventPayload =
   | { readonly type: 'retry'; readonly key: string; readonly attempt: number; readonly error: RunError }
   /** A step called `deadLetter`. */
   | { readonly type: 'dead-letter'; readonly key: string; readonly letter: DeadLetter }
-  /** A step called `progress`. A runtime may leave out those that come thick and fast. */
+  /** A step called `progress`. A runtime may leave out some of those that follow each other fast. */
   | { readonly type: 'progress'; readonly key: string; readonly value: unknown };
 
 /** A run that was started, in whatever process. */
@@ -78,14 +89,17 @@ export interface RunHandle<Output = unknown> {
   status(): Promise<RunStatus>;
   /**
    * What happens in the run, from the beginning, or after the event of that id. Ends when the run ends. Old events of a
-   * long run are forgotten; each `items` event says it all.
+   * long run are forgotten; each `items` event has the whole progress.
    */
-  events(options?: { readonly after?: string; readonly signal?: AbortSignal }): AsyncIterable<RunEvent>;
+  events(options?: {
+    readonly after?: string | undefined;
+    readonly signal?: AbortSignal | undefined;
+  }): AsyncIterable<RunEvent>;
   /**
    * Waits for the end, also while the queue cannot be reached. Rejects with the error of a failed run, and with
    * `aborted` when it was cancelled. A fired signal stops the waiting, not the run.
    */
-  result(options?: { readonly signal?: AbortSignal }): Promise<Output>;
+  result(options?: { readonly signal?: AbortSignal | undefined }): Promise<Output>;
   /** What the steps of this attempt could not process: the first thousand, each once, by their references. */
   deadLetters(): Promise<readonly DeadLetter[]>;
   /** Lets what has begun finish and begins nothing more, until `resume`. No effect on a run that has ended. */
@@ -103,17 +117,20 @@ export interface RunHandle<Output = unknown> {
 /** Options of {@link Runtime.start}. */
 export interface StartOptions {
   /**
-   * Default: {@link runId}, so that the same request twice is one run. At most 64 letters, digits, `-` and `_`,
-   * beginning with a letter.
+   * At most 64 letters, digits, `-` and `_`, beginning with a letter.
+   * @default {@link runId}, so that the same request twice is one run
    */
-  readonly id?: string;
-  /** 1 (first) to 1000. Default 100. In this process, runs do not wait for each other. */
-  readonly priority?: number;
+  readonly id?: string | undefined;
+  /**
+   * 1 (first) to 1000. In this process, runs do not wait for each other.
+   * @default 100
+   */
+  readonly priority?: number | undefined;
 }
 
 /** Runs workflows. See `runtimeContract` in `@sentvec/testing`. */
 export interface Runtime {
-  /** For example `in-process` or `bullmq`. */
+  /** `in-process` or `bullmq`, say. */
   readonly name: string;
   /**
    * Begins a run and returns at once. When there is a run of that id, gives its handle; a run that failed or was
@@ -128,7 +145,7 @@ export interface Runtime {
   /** The run of that id, from whatever process it was started. */
   find(id: string): Promise<RunHandle | undefined>;
   /** Runs, newest first. */
-  list(options?: { readonly limit?: number }): Promise<readonly RunStatus[]>;
+  list(options?: { readonly limit?: number | undefined }): Promise<readonly RunStatus[]>;
   /** Frees connections. In this process it also cancels what runs. */
   close(): Promise<void>;
 }

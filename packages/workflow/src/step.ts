@@ -1,8 +1,9 @@
+/** Steps: what a workflow is made from. */
 import { SentvecError } from '@sentvec/core';
 import type { StandardSchemaV1 } from '@standard-schema/spec';
 import { fullRetryPolicy, type FullRetryPolicy, type RetryPolicy } from './retry.ts';
 
-/** Where steps write what they have to say. A pino logger is one. */
+/** Where steps write their log. A pino logger fits. */
 export interface Logger {
   debug(facts: object, message: string): void;
   info(facts: object, message: string): void;
@@ -10,7 +11,7 @@ export interface Logger {
   error(facts: object, message: string): void;
 }
 
-/** What a step is told about the attempt that it is part of. */
+/** What a step gets to know about its attempt, and how it reports. */
 export interface StepContext {
   /** Id of the run. */
   readonly run: string;
@@ -21,25 +22,25 @@ export interface StepContext {
   /** Which attempt of the run it is, from 1. Each replay is one more. See {@link RunStatus.attempt}. */
   readonly runAttempt: number;
   /**
-   * Fires when the run is cancelled or has failed elsewhere, when the attempt has taken too long, and when the process
-   * stops.
+   * Fires when the run is cancelled or has failed elsewhere, when the attempt takes longer than its timeout, and when
+   * the process stops.
    */
   readonly signal: AbortSignal;
   readonly logger: Logger;
-  /** Tells watchers of the run how far this piece of work is. A small JSON value. */
+  /** Reports to watchers of the run how far this piece of work is. A small JSON value. */
   readonly progress: (value: unknown) => void;
   /**
-   * Records a piece of data that could not be dealt with, and that does not sink the step. The same one again replaces
-   * itself.
+   * Records a piece of data that could not be processed, and that does not make the step fail. A second letter with the
+   * same reference replaces the first.
    */
   readonly deadLetter: (letter: DeadLetter) => void;
-  /** In a step that yields items: how many there will be, as far as is known. Lets watchers estimate the time left. */
+  /** In a step that yields items: how many there will be, as far as is known, so that watchers can estimate the time left. */
   readonly expect: (items: number) => void;
 }
 
-/** A piece of data that could not be dealt with. JSON. */
+/** A piece of data that could not be processed. JSON. */
 export interface DeadLetter {
-  /** Where it is, for example `corpus.jsonl#17`: a reference, not the data. */
+  /** Where it is, such as `corpus.jsonl#17`: a reference, not the data. */
   readonly reference: string;
   /** A sentence for people. */
   readonly reason: string;
@@ -49,23 +50,25 @@ export interface DeadLetter {
 export interface StepDefinition<Input extends StandardSchemaV1, Output extends StandardSchemaV1, Result> {
   /** Letters, digits and `-`, unique in its workflow. */
   readonly id: string;
-  /** Any Standard Schema. What it makes of the value is what `run` gets. */
+  /** Any Standard Schema. `run` gets its output. */
   readonly input: Input;
-  /** Any Standard Schema; of each item when `run` yields items. */
+  /** Any Standard Schema. When `run` yields items, the schema of an item. */
   readonly output: Output;
-  readonly retry?: RetryPolicy;
-  /** Milliseconds that one attempt may take; for a step that yields items, until its next item. Default: no limit. */
-  readonly timeout?: number;
+  readonly retry?: RetryPolicy | undefined;
   /**
-   * Does the work. Pure and idempotent: run twice with the same input, its effect is that of once. Takes and gives
-   * small JSON values; data goes to files. As an async generator it yields the items of the `forEach` that follows:
-   * always the same items in the same order, because it is read again from its start when the process that reads it
-   * dies.
+   * Milliseconds that one attempt may take; for a step that yields items, until its next item.
+   * @default no limit
+   */
+  readonly timeout?: number | undefined;
+  /**
+   * Does the work. Idempotent: executed twice with the same input, it has the effect of once. Takes and returns small
+   * JSON values; data goes to files. As an async generator it yields the items of the `forEach` that follows: always
+   * the same items in the same order, because it is read again from its start when the process that reads it dies.
    */
   readonly run: (input: StandardSchemaV1.InferOutput<Input>, context: StepContext) => Result;
 }
 
-/** The parts that a step and a source have in common, as runtimes see them. */
+/** A step or a source, as runtimes see it. */
 export interface AnyStep {
   readonly kind: 'step';
   readonly id: string;
@@ -88,7 +91,7 @@ export interface Source<Input, Item> extends AnyStep {
   readonly '~source': (input: Input) => Item;
 }
 
-/** A {@link Source} when `run` gives an async iterable, else a {@link Step}. */
+/** A {@link Source} when `run` returns an async iterable, else a {@link Step}. */
 export type DefinedStep<Input extends StandardSchemaV1, Output extends StandardSchemaV1, Result> =
   Result extends AsyncIterable<unknown>
     ? Source<StandardSchemaV1.InferInput<Input>, StandardSchemaV1.InferOutput<Output>>

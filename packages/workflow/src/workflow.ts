@@ -1,13 +1,20 @@
+/** Workflows: rows of stages, as data. A runtime executes them. */
 import { SentvecError } from '@sentvec/core';
 import type { StandardSchemaV1 } from '@standard-schema/spec';
 import { checkId, type AnyStep, type Source, type Step } from './step.ts';
 
-/** How the items of a `forEach` are worked on. */
+/** Options of `forEach`. */
 export interface ForEachOptions<Result = unknown, Total = unknown> {
-  /** The most items in progress at once, over all workers. By default the runtime decides. */
-  readonly concurrency?: number;
-  /** Makes one small value of all results, in the order of the items, as they come. Watchers of the run see it grow. */
-  readonly fold?: { readonly initial: Total; readonly add: (total: Total, result: Result) => Total };
+  /**
+   * The most items in progress at once, over all workers.
+   * @default the runtime decides
+   */
+  readonly concurrency?: number | undefined;
+  /**
+   * Reduces all results to one small value, in the order of the items, as they arrive. Watchers of the run see it.
+   * @default the total is `null`
+   */
+  readonly fold?: { readonly initial: Total; readonly add: (total: Total, result: Result) => Total } | undefined;
 }
 
 /** The value of a `forEach` stage: what the next stage gets. */
@@ -26,7 +33,7 @@ export type Stage =
   | { readonly kind: 'workflow'; readonly id: string; readonly workflow: AnyWorkflow }
   | {
       readonly kind: 'for-each';
-      /** Of the body. */
+      /** The id of the body. */
       readonly id: string;
       readonly source: AnyStep;
       readonly body: AnyStep | AnyWorkflow;
@@ -41,7 +48,7 @@ export interface AnyWorkflow {
   readonly stages: readonly Stage[];
 }
 
-/** Stages in a row. Immutable: each call gives a new workflow. Made by {@link defineWorkflow}. */
+/** Stages in a row. Immutable: each call returns a new workflow. Made by {@link defineWorkflow}. */
 export interface Workflow<Input, Output> extends AnyWorkflow {
   /** For the type checker only. */
   readonly '~workflow': (input: Input) => Output;
@@ -56,7 +63,8 @@ export interface Workflow<Input, Output> extends AnyWorkflow {
 /** A workflow whose last step yields items. */
 export interface Sequence<Input, SourceInput, Item> {
   /**
-   * Works on each item with a step or a workflow. Reads the items as there is room for them, and never holds them all.
+   * Adds a step or a workflow that is executed for each item. Items are read as there is room for them, never all at
+   * once.
    */
   forEach<Result, Total = null>(
     body: Step<Item, Result> | Workflow<Item, Result>,
