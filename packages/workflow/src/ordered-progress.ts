@@ -1,3 +1,4 @@
+/** Progress of a `forEach` whose items finish in any order. */
 import { SentvecError } from '@sentvec/core';
 import type { RunItems } from './runtime.ts';
 import type { ForEachOptions } from './workflow.ts';

@@ -1,3 +1,4 @@
+/** Shards in the file format of Arrow IPC. */
 import {
   DataType,
   Field,

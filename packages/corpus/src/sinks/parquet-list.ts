@@ -1,3 +1,4 @@
+/** Reads a column of lists of one length, fast. */
 import { parquetSchema, type FileMetaData } from 'hyparquet';
 import { parquetHeader, readPage } from 'hyparquet/src/column.js';
 import { convertWithDictionary, DEFAULT_PARSERS } from 'hyparquet/src/convert.js';

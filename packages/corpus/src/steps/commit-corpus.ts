@@ -1,3 +1,4 @@
+/** Finishes a run. */
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SentvecError, throwIfAborted } from '@sentvec/core';
@@ -80,7 +81,7 @@ async function committedBefore(run: CorpusRun): Promise<Manifest> {
 
 function incompleteRunError(
   message: string,
-  details: { readonly file: string; readonly chunk?: number },
+  details: { readonly file: string; readonly chunk?: number | undefined },
 ): SentvecError {
   return new SentvecError('invalid-output', message, details);
 }

@@ -1,14 +1,15 @@
+/** What a workflow may read and write on behalf of whoever asked for a run. */
 import { lstat, realpath } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join, resolve, sep } from 'node:path';
 import { SentvecError } from '@sentvec/core';
 
-/** What a workflow may touch on behalf of whoever asked for a run. Each check throws SentvecError `job-refused`. */
+/** What a workflow may touch. Each check throws SentvecError `job-refused`. */
 export interface Access {
-  /** A file or folder to read. Gives its real path. */
+  /** A file or folder to read. @returns its real path */
   checkRead(path: string): Promise<string>;
-  /** A file or folder to write, which need not exist. Gives its real path. */
+  /** A file or folder to write, which need not exist. @returns its real path */
   checkWrite(path: string): Promise<string>;
-  /** A place such as `s3://bucket/key`. */
+  /** A URI such as `s3://bucket/key`. */
   checkBucket(uri: string): void;
   checkModel(model: string): void;
 }
@@ -27,13 +28,16 @@ export interface AccessLimits {
    * Folders; everything below them may be read and written, and nothing else. Symbolic links count by where they lead.
    */
   readonly roots: readonly string[];
-  /** URIs such as `s3://bucket/folder`; what begins with one of them is allowed. Default: none. */
-  readonly buckets?: readonly string[];
+  /**
+   * URIs such as `s3://bucket/folder`. What begins with one of them is allowed.
+   * @default none
+   */
+  readonly buckets?: readonly string[] | undefined;
   /** Names of models, as requests name them. */
   readonly models: readonly string[];
 }
 
-/** Allows what a worker was told to allow, and nothing else: what a job asks for comes from whoever can reach Redis. */
+/** Allows what a worker's settings allow, and nothing else: a job comes from whoever can reach Redis. */
 export function restrictAccess({ roots, buckets = [], models }: AccessLimits): Access {
   const check = async (path: string): Promise<string> => {
     if (!isAbsolute(path)) throw refused(`The path ${show(path)} is not absolute.`, path);

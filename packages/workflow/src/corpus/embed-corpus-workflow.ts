@@ -1,3 +1,4 @@
+/** The workflow that embeds a corpus. */
 import type { Embedder } from '@sentvec/core';
 import type { RetryPolicy } from '../retry.ts';
 import { defineStep } from '../step.ts';
