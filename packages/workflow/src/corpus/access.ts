@@ -40,12 +40,12 @@ export interface AccessLimits {
 /** Allows what a worker's settings allow, and nothing else: a job comes from whoever can reach Redis. */
 export function restrictAccess({ roots, buckets = [], models }: AccessLimits): Access {
   const check = async (path: string): Promise<string> => {
-    if (!isAbsolute(path)) throw refused(`The path ${show(path)} is not absolute.`, path);
-    if (path.includes('\0')) throw refused(`The path ${show(path)} holds a NUL.`, path);
+    if (!isAbsolute(path)) throw refusedJobError(`The path ${show(path)} is not absolute.`, path);
+    if (path.includes('\0')) throw refusedJobError(`The path ${show(path)} holds a NUL.`, path);
     const real = await realPathOf(resolve(path));
     const realRoots = await Promise.all(roots.map(async (root) => realpath(root).catch(() => root)));
     if (realRoots.some((root) => real === root || real.startsWith(root.endsWith(sep) ? root : root + sep))) return real;
-    throw refused(`The path ${show(path)} is outside the folders that this worker may touch.`, path);
+    throw refusedJobError(`The path ${show(path)} is outside the folders that this worker may touch.`, path);
   };
   return {
     checkRead: check,
@@ -55,11 +55,11 @@ export function restrictAccess({ roots, buckets = [], models }: AccessLimits): A
         (bucket) => uri === bucket || uri.startsWith(bucket.endsWith('/') ? bucket : `${bucket}/`),
       );
       if (!allowed || uri.includes('..'))
-        throw refused(`The bucket of ${show(uri)} is not among those that this worker may touch.`, uri);
+        throw refusedJobError(`The bucket of ${show(uri)} is not among those that this worker may touch.`, uri);
     },
     checkModel: (model) => {
       if (models.includes(model)) return;
-      throw refused(
+      throw refusedJobError(
         `The model ${show(model)} is not among those that this worker serves: ${models.join(', ') || 'none'}.`,
         model,
       );
@@ -82,7 +82,7 @@ async function realPathOf(path: string): Promise<string> {
     // Not there at all may be made; a link that leads nowhere yet may not, because it decides where.
     const isLink = await lstat(path).then(Boolean, () => false);
     if (parent === path || code !== 'ENOENT' || isLink)
-      throw refused(`The path ${show(path)} cannot be followed.`, path);
+      throw refusedJobError(`The path ${show(path)} cannot be followed.`, path);
     return join(await realPathOf(parent), basename(path));
   }
 }
@@ -91,6 +91,6 @@ function show(text: string): string {
   return JSON.stringify(text.length > 200 ? `${text.slice(0, 200)}…` : text);
 }
 
-function refused(message: string, what: string): SentvecError {
+function refusedJobError(message: string, what: string): SentvecError {
   return new SentvecError('job-refused', message, { file: what.slice(0, 200) });
 }
