@@ -1,4 +1,5 @@
 import { createRequire } from 'node:module';
+import { escapeControlCharacters } from '@sentvec/platform';
 import { type Command, commonArguments } from './command.ts';
 import { commandNames, findCommand } from './commands.ts';
 import { exitCode } from './exit-codes.ts';
@@ -43,8 +44,8 @@ async function runCommand(command: Command, words: readonly string[]): Promise<n
     args,
     positionals,
     signal: abortOnInterrupt(),
-    print: ({ text, json }) => writeResult(args.json ? JSON.stringify(json) : text),
-    note: (text) => void process.stderr.write(`${text}\n`),
+    print: ({ text, json }) => writeResult(args.json ? JSON.stringify(json) : escapeControlCharacters(text)),
+    note: (text) => void process.stderr.write(`${escapeControlCharacters(text)}\n`),
     report: async (error) => void (await reportError(error, reportOptions(words, command.name))),
   });
   return code ?? exitCode.ok;

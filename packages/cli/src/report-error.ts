@@ -1,5 +1,6 @@
 /** Tells what went wrong, in the words of the command line. */
 import { inspect } from 'node:util';
+import { escapeControlCharacters } from '@sentvec/platform';
 import type { SentvecError } from '@sentvec/core';
 import { exitCode } from './exit-codes.ts';
 import { UsageError } from './usage-error.ts';
@@ -19,7 +20,7 @@ export async function reportError(error: unknown, { command, json, debug }: Repo
   const ours = SentvecError.is(error) ? error : undefined;
   const message = ours ? withFlags(ours.message) : error instanceof Error ? error.message : String(error);
   if (json) process.stderr.write(`${JSON.stringify({ error: plainError(error, ours, message) })}\n`);
-  else process.stderr.write(`sentvec: ${message}\n`);
+  else process.stderr.write(`sentvec: ${escapeControlCharacters(message)}\n`);
   if (debug) process.stderr.write(`${inspect(error)}\n`);
   if (error instanceof UsageError) {
     if (!json) process.stderr.write(`See: sentvec ${command === undefined ? '' : `${command} `}--help\n`);

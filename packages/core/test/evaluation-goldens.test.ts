@@ -221,7 +221,7 @@ describe('results of sentence-transformers', () => {
     },
   );
 
-  it.each(goldens.paraphrase_mining.runs)('paraphrase mining, $top_k nearest, $max_pairs candidates', async (run) => {
+  it.each(goldens.paraphrase_mining.runs)('paraphrase mining, $top_k nearest, $max_pairs pairs', async (run) => {
     const pairs = await paraphraseMining(matrix(goldens.paraphrase_mining.embeddings), {
       topK: run.top_k,
       maxPairs: run.max_pairs,

@@ -23,11 +23,11 @@ function mineByHand(embeddings: Matrix, topK: number, maxPairs: number): Omit<Pa
       .filter((j) => j !== i)
       .map((j) => ({ i, j, score: score(i, j) })),
   ).flat();
-  const kept = all.sort((a, b) => b.score - a.score || b.i - a.i || b.j - a.j).slice(0, maxPairs);
-  const unique = new Map(kept.map((pair) => [`${Math.min(pair.i, pair.j)} ${Math.max(pair.i, pair.j)}`, pair]));
+  const unique = new Map(all.map((pair) => [`${Math.min(pair.i, pair.j)} ${Math.max(pair.i, pair.j)}`, pair]));
   return [...unique.values()]
     .map(({ i, j, score: value }) => ({ first: Math.min(i, j), second: Math.max(i, j), value }))
     .sort((a, b) => b.value - a.value || a.first - b.first || a.second - b.second)
+    .slice(0, maxPairs)
     .map(({ first, second }) => ({ first, second }));
 }
 
@@ -49,6 +49,25 @@ describe('paraphraseMining', () => {
     expect(pairs).toEqual([
       { score: 1, first: 0, second: 1 },
       { score: 1, first: 2, second: 3 },
+    ]);
+  });
+
+  it('gives as many pairs as maxPairs says, each once; of equal scores those of the earlier rows', async () => {
+    const embeddings = clustered(60, 8, 6, 0.3);
+    for (const maxPairs of [1, 10, 150]) {
+      const pairs = await paraphraseMining(embeddings, { maxPairs });
+      expect(new Set(pairs.map(({ first, second }) => `${first} ${second}`)).size).toBe(maxPairs);
+    }
+    const equal: Matrix = { data: new Float32Array(12).fill(1), rows: 6, cols: 2 };
+    const pairs = await paraphraseMining(equal, { maxPairs: 7 });
+    expect(pairs.map(({ first, second }) => [first, second])).toEqual([
+      [0, 1],
+      [0, 2],
+      [0, 3],
+      [0, 4],
+      [0, 5],
+      [1, 2],
+      [1, 3],
     ]);
   });
 

@@ -78,6 +78,20 @@ describe('semanticSearch', () => {
     expect(new Set(hits!.map(({ score }) => score)).size).toBe(1);
   });
 
+  it('gives the cosine of vectors of any length', async () => {
+    const directions = randomMatrix(40, 24, 5);
+    const lengths = [1, 1e-10, 1e10, 1e19, 1e20, 1e30, 3e37];
+    const data = directions.data.map((value, i) => value * lengths[Math.floor(i / 24) % lengths.length]!);
+    const vectors = { data, rows: 40, cols: 24 };
+    const expected = similarity(directions, directions);
+    for (const [query, hits] of (await semanticSearch(vectors, vectors, { topK: 40 })).entries()) {
+      expect(hits).toHaveLength(40);
+      for (const { row, score } of hits) expect(score).toBeCloseTo(expected.data[query * 40 + row]!, 5);
+    }
+    for (const [i, score] of similarity(vectors, vectors).data.entries())
+      expect(score).toBeCloseTo(expected.data[i]!, 5);
+  });
+
   it('gives 0 for the cosine with a vector of zeros, and never a row that is not a number', async () => {
     const corpus: Matrix = { data: Float32Array.of(0, 0, NaN, 1, 1, 0), rows: 3, cols: 2 };
     const [hits] = await semanticSearch({ data: Float32Array.of(2, 0), rows: 1, cols: 2 }, corpus);

@@ -1,6 +1,7 @@
 /*
  * The one error class of sentvec, and every code that it can have.
  */
+import { escapeControlCharacters } from './control-characters.ts';
 
 /** Every way in which sentvec can fail. The set is closed: a caller may switch over it. */
 export type ErrorCode =
@@ -81,7 +82,8 @@ export class SentvecError extends Error {
   readonly details: ErrorDetails;
 
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}, options?: ErrorOptions) {
-    super(message, options);
+    // Messages name files, modules and tokens as strangers called them.
+    super(escapeControlCharacters(message), options);
     Object.defineProperty(this, marker, { value: true });
     this.name = code === 'aborted' ? 'AbortError' : 'SentvecError';
     this.code = code;

@@ -1,4 +1,5 @@
 export { abortable, abortError, AbortScope, onAbort, sleep, throwIfAborted, withDeadline } from './abort.ts';
+export { escapeControlCharacters } from './control-characters.ts';
 export { canonicalJson } from './canonical-json.ts';
 export { SentvecError, type ErrorCode, type ErrorDetails } from './errors.ts';
 export { nextTask, shouldYield, yieldToEventLoop } from './event-loop.ts';

@@ -8,14 +8,17 @@ import { checkChoice, checkCount, checkMatrix } from './vector-checks.ts';
 
 /** Options of {@link paraphraseMining}. */
 export interface ParaphraseMiningOptions {
-  /** The nearest other rows of a row that may be its partners. Default 100. */
+  /**
+   * The nearest other rows of a row that may be its partners.
+   * @default 100
+   */
   readonly topK?: number | undefined;
   /**
-   * The most candidates that are kept, (i, j) and (j, i) counted each; so between half as many and as many pairs.
-   * Default 500,000.
+   * The most pairs.
+   * @default 500_000
    */
   readonly maxPairs?: number | undefined;
-  /** Default `cosine`. */
+  /** @default 'cosine' */
   readonly similarity?: SimilarityFunction | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Called with the number of rows whose partners were found. */
@@ -33,9 +36,9 @@ export interface ParaphrasePair {
 const rowsPerSearch = 1024;
 
 /**
- * The pairs of rows that are nearest to each other, best first; equal scores in the order of rows. Compares all rows
- * with all rows. As `paraphrase_mining_embeddings` in `sentence_transformers/util/retrieval.py`, with one chunk of
- * corpus: pairs of a cosine of -1 are left out there too.
+ * The pairs of rows that are nearest to each other, each once, best first; equal scores in the order of rows. Compares
+ * all rows with all rows. As `paraphrase_mining_embeddings` in `sentence_transformers/util/retrieval.py`, with one chunk
+ * of corpus: pairs of a cosine of -1 are left out there too.
  * @throws SentvecError `invalid-argument`, `aborted`
  */
 export async function paraphraseMining(
@@ -48,66 +51,61 @@ export async function paraphraseMining(
   checkCount(maxPairs, 'maxPairs');
   checkChoice(similarity, similarityFunctions, 'similarity');
   const { data, rows, cols } = embeddings;
-  const candidates = new ScoreHeap();
-  let threshold = similarity === 'cosine' ? -1 : -Infinity;
+  const best = new BestPairs(maxPairs, similarity === 'cosine' ? -1 : -Infinity);
   for (let from = 0; from < rows; from += rowsPerSearch) {
     const to = Math.min(from + rowsPerSearch, rows);
     const queries: Matrix = { data: data.subarray(from * cols, to * cols), rows: to - from, cols };
     const hits = await semanticSearch(queries, embeddings, { topK: topK + 1, similarity, signal });
     for (const [i, partners] of hits.entries()) {
       for (const { row, score } of partners) {
-        if (row === from + i || score <= threshold) continue;
-        const key = (from + i) * rows + row;
-        if (candidates.size < maxPairs) candidates.push(score, key);
-        else threshold = dropLeast(candidates, score, key);
+        if (row !== from + i) best.offer(score, Math.min(from + i, row) * rows + Math.max(from + i, row));
       }
     }
     onProgress?.({ rows: to });
   }
-  return uniquePairs(candidates, rows, signal);
+  return bestFirst(best, rows, signal);
 }
 
-/** Puts a candidate in and takes the least out, which may be the same. Returns the score of what went. */
-function dropLeast(candidates: ScoreHeap, score: number, key: number): number {
-  const leastScore = candidates.scores[0]!;
-  if (score < leastScore || (score === leastScore && key < candidates.keys[0]!)) return score;
-  candidates.replaceRoot(score, key);
-  return leastScore;
+/** The best pairs of those that were offered, each once: of equal scores those of the earlier rows. */
+class BestPairs {
+  /** Keys are negative pairs: of equal scores the pair of the latest rows is the first to go. */
+  readonly heap: ScoreHeap = new ScoreHeap();
+  readonly #present = new Set<number>();
+  readonly #capacity: number;
+  readonly #lowerBound: number;
+
+  /** @param lowerBound only larger scores count */
+  constructor(capacity: number, lowerBound: number) {
+    this.#capacity = capacity;
+    this.#lowerBound = lowerBound;
+  }
+
+  /** @param pair a whole number that names the pair and grows with its rows; the score of a pair is always the same */
+  offer(score: number, pair: number): void {
+    if (!(score > this.#lowerBound) || this.#present.has(pair)) return;
+    if (this.heap.size < this.#capacity) this.heap.push(score, -pair);
+    else {
+      const [leastScore, leastPair] = [this.heap.scores[0]!, -this.heap.keys[0]!];
+      if (score < leastScore || (score === leastScore && pair > leastPair)) return;
+      this.heap.replaceRoot(score, -pair);
+      this.#present.delete(leastPair);
+    }
+    this.#present.add(pair);
+  }
 }
 
-/**
- * Each pair once, with the better of its scores. Half a million candidates are long in sorting: the event loop has its
- * turns.
- */
-async function uniquePairs(
-  candidates: ScoreHeap,
+/** Half a million pairs are long in sorting: the event loop has its turns. */
+async function bestFirst(
+  { heap }: BestPairs,
   rows: number,
   signal: AbortSignal | undefined,
 ): Promise<ParaphrasePair[]> {
-  const seen = new Set<number>();
   const bestLast: ParaphrasePair[] = [];
-  while (candidates.size > 0) {
-    const { score, key } = candidates.pop();
-    const [i, j] = [Math.floor(key / rows), key % rows];
-    const [first, second] = [Math.min(i, j), Math.max(i, j)];
-    if (!seen.has(first * rows + second)) {
-      seen.add(first * rows + second);
-      bestLast.push({ score, first, second });
-    }
-    if (candidates.size % 256 === 0 && shouldYield()) await yieldToEventLoop();
+  while (heap.size > 0) {
+    const { score, key } = heap.pop();
+    bestLast.push({ score, first: Math.floor(-key / rows), second: -key % rows });
+    if (heap.size % 256 === 0 && shouldYield()) await yieldToEventLoop();
     throwIfAborted(signal);
   }
-  return reverseScores(bestLast);
-}
-
-/** From the end to the beginning, but pairs of equal scores as they are: they are in the order of rows already. */
-function reverseScores(pairs: readonly ParaphrasePair[]): ParaphrasePair[] {
-  const reversed: ParaphrasePair[] = [];
-  for (let end = pairs.length; end > 0;) {
-    let start = end - 1;
-    while (start > 0 && pairs[start - 1]!.score === pairs[start]!.score) start--;
-    for (let i = start; i < end; i++) reversed.push(pairs[i]!);
-    end = start;
-  }
-  return reversed;
+  return bestLast.reverse();
 }

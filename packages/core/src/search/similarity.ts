@@ -21,8 +21,9 @@ export function similarity(a: Matrix, b: Matrix, measure: SimilarityFunction = '
   checkVectors(a, b, measure);
   const result = new Float32Array(a.rows * b.rows);
   if (measure === 'cosine' || measure === 'dot') {
-    dotProducts(a, b, result);
-    if (measure === 'cosine') divideByLengths(result, lengths(a), lengths(b));
+    // Divided before they are stored: the product of two long vectors has no float32.
+    const [x, y] = measure === 'cosine' ? [lengths(a), lengths(b)] : [ones(a.rows), ones(b.rows)];
+    dotProducts(a, b, x, y, result);
   } else {
     const compare = comparisons[measure];
     for (let i = 0; i < a.rows; i++) {
@@ -84,14 +85,21 @@ function lengths(vectors: Matrix): Float64Array {
   );
 }
 
-function divideByLengths(products: Float32Array, a: Float64Array, b: Float64Array): void {
-  for (let i = 0; i < a.length; i++) {
-    for (let j = 0; j < b.length; j++) products[i * b.length + j]! /= a[i]! * b[j]!;
-  }
+function ones(count: number): Float64Array {
+  return new Float64Array(count).fill(1);
 }
 
-/** Four rows of `a` at a time, so that each number read serves more than one product: 2.5 GFLOP/s instead of 0.9. */
-function dotProducts(a: Matrix, b: Matrix, result: Float32Array): void {
+/**
+ * The products of all rows, divided by the divisors of both rows. Four rows of `a` at a time, so that each number read
+ * serves more than one product: 2.5 GFLOP/s instead of 0.9.
+ */
+function dotProducts(
+  a: Matrix,
+  b: Matrix,
+  aDivisors: Float64Array,
+  bDivisors: Float64Array,
+  result: Float32Array,
+): void {
   const { cols } = a;
   const [x, y] = [a.data, b.data];
   let i = 0;
@@ -107,13 +115,16 @@ function dotProducts(a: Matrix, b: Matrix, result: Float32Array): void {
         sum3 += x[x0 + 3 * cols + k]! * entry;
       }
       const at = i * b.rows + j;
-      result[at] = sum0;
-      result[at + b.rows] = sum1;
-      result[at + 2 * b.rows] = sum2;
-      result[at + 3 * b.rows] = sum3;
+      const divisor = bDivisors[j]!;
+      result[at] = sum0 / (aDivisors[i]! * divisor);
+      result[at + b.rows] = sum1 / (aDivisors[i + 1]! * divisor);
+      result[at + 2 * b.rows] = sum2 / (aDivisors[i + 2]! * divisor);
+      result[at + 3 * b.rows] = sum3 / (aDivisors[i + 3]! * divisor);
     }
   }
   for (; i < a.rows; i++) {
-    for (let j = 0; j < b.rows; j++) result[i * b.rows + j] = dot(x, i * cols, y, j * cols, cols);
+    for (let j = 0; j < b.rows; j++) {
+      result[i * b.rows + j] = dot(x, i * cols, y, j * cols, cols) / (aDivisors[i]! * bDivisors[j]!);
+    }
   }
 }

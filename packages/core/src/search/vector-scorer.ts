@@ -11,6 +11,9 @@ const scorings: Readonly<Record<SimilarityFunction, Scoring>> = {
   manhattan: 'absolute-distance',
 };
 
+/** The product of two vectors of at most this length, and each part of it, has a float32. */
+const largestLength = 1e18;
+
 /** Scores float32 vectors by one of the similarity functions, in single precision. */
 export class VectorScorer implements BlockScorer<Matrix> {
   readonly queryCount: number;
@@ -27,7 +30,8 @@ export class VectorScorer implements BlockScorer<Matrix> {
   constructor(queries: Matrix, similarity: SimilarityFunction, queryChunkSize: number, runtime?: ScoreRuntime) {
     const queryCapacity = Math.min(queryChunkSize, queries.rows);
     this.queryCount = queries.rows;
-    this.#queries = packed(queries);
+    const bounded = similarity === 'cosine' ? shortened(queries, 0, queries.rows) : queries;
+    this.#queries = packed(bounded);
     this.#similarity = similarity;
     this.rowCapacity = rowsPerBlock(queries.cols, this.#queries.bytesPerVector, queryCapacity);
     this.#kernel = new ScoreKernel(this.#queries.bytesPerVector, queryCapacity, this.rowCapacity, runtime);
@@ -50,7 +54,10 @@ export class VectorScorer implements BlockScorer<Matrix> {
   score(chunk: Matrix, from: number, to: number): { readonly values: Float64Array; readonly stride: number } {
     const stride = to - from;
     this.#kernel.loadRows(packed(chunk), from, to);
-    if (this.#similarity === 'cosine') this.#writeScales(this.#rowScales.subarray(0, stride));
+    if (this.#similarity === 'cosine' && !this.#writeScales(this.#rowScales.subarray(0, stride))) {
+      this.#kernel.loadRows(packed(shortened(chunk, from, to)), 0, stride);
+      this.#writeScales(this.#rowScales.subarray(0, stride));
+    }
     const tile = this.#kernel.score(scorings[this.#similarity]);
     for (let query = 0; query < this.#selected; query++) this.#finish(tile.values, query * tile.stride, query, stride);
     return { values: this.#values, stride };
@@ -59,10 +66,17 @@ export class VectorScorer implements BlockScorer<Matrix> {
   /**
    * Both lengths come from the same function, and their product does not depend on the order: the cosine of (x, y) is
    * that of (y, x).
+   * @returns false when a vector is so long that single precision may not hold its products
    */
-  #writeScales(scales: Float64Array): void {
+  #writeScales(scales: Float64Array): boolean {
     const squares = this.#kernel.squaredLengths();
-    for (let row = 0; row < scales.length; row++) scales[row] = 1 / Math.max(Math.sqrt(squares[row]!), leastLength);
+    let bounded = true;
+    for (let row = 0; row < scales.length; row++) {
+      const square = squares[row]!;
+      if (!(square <= largestLength ** 2)) bounded = false;
+      scales[row] = 1 / Math.max(Math.sqrt(square), leastLength);
+    }
+    return bounded;
   }
 
   #finish(raw: Float32Array | Int32Array, at: number, query: number, count: number): void {
@@ -86,6 +100,18 @@ export class VectorScorer implements BlockScorer<Matrix> {
         break;
     }
   }
+}
+
+/** Rows of a matrix in a copy, in which those that are too long have the length 1: their cosines are the same. */
+function shortened({ data, cols }: Matrix, from: number, to: number): Matrix {
+  const copy = data.slice(from * cols, to * cols);
+  for (let start = 0; start < copy.length; start += cols) {
+    let squares = 0;
+    for (let i = start; i < start + cols; i++) squares += copy[i]! ** 2;
+    const length = Math.sqrt(squares);
+    if (length > largestLength) for (let i = start; i < start + cols; i++) copy[i] = copy[i]! / length;
+  }
+  return { data: copy, rows: to - from, cols };
 }
 
 function packed({ data, cols }: Matrix): PackedVectors {

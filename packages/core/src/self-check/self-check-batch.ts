@@ -1,42 +1,67 @@
+/** The texts of the self-check: one whose values are known, and longer ones around it. */
 import type { Tokenizer, TokenBatch } from '../types.ts';
 
-/**
- * What the self-check says when the model has none of its own. Cut to `shortest` tokens, it is still a text to any model.
- */
-const text = 'A canary sings.';
-const shortest = 4;
+/** What the self-check says when the model has no values of its own. Cut to 4 tokens, it is still a text to any model. */
+const text = 'A canary sings in the mine, and whoever hears it goes on working.';
 
-/** Ids of the short text of a model's selfCheck, special tokens included. Empty for a tokenizer that knows none of it. */
+/** Ids of the known text: 4 cost little to compute by a slow reference, 12 show more where the values are stored. */
+export const shortText = 4;
+export const longText = 12;
+
+/**
+ * Ids of the known text of a model's self-check, special tokens included.
+ * @param options.length the most ids. Default 12
+ * @returns none for a tokenizer that knows none of the text
+ */
 export async function selfCheckIds(
   tokenizer: Tokenizer,
   {
     addSpecialTokens = true,
     maxPositions,
-  }: { readonly addSpecialTokens?: boolean | undefined; readonly maxPositions: number },
+    length = longText,
+  }: {
+    readonly addSpecialTokens?: boolean | undefined;
+    readonly maxPositions: number;
+    readonly length?: number | undefined;
+  },
 ): Promise<readonly number[]> {
-  const maxLength = Math.min(shortest, maxPositions);
+  const maxLength = Math.min(length, maxPositions);
   const around = addSpecialTokens ? tokenizer.specialTokens.prefix.length + tokenizer.specialTokens.suffix.length : 0;
   if (maxLength <= around) return [];
   const [tokenized] = await tokenizer.encode([text], { maxLength, addSpecialTokens });
   return [...tokenized!.ids];
 }
 
-/** The row of the batch that holds the text. */
-export const selfCheckRow = 1;
-
-/**
- * A longer text, then the text, padded: mixing up rows, reading padding as text, or a wrong number of any kind shows,
- * while only the one short text needs a reference.
- */
-export function selfCheckBatch(ids: readonly number[], paddingId: number, maxPositions: number): TokenBatch {
-  const cols = Math.min(ids.length + 1, maxPositions);
-  const longer = [...ids, ids[0]!].slice(0, cols);
-  const padded = [...ids, paddingId].slice(0, cols);
-  const mask = Array.from({ length: 2 * cols }, (_, place) => (place < cols + ids.length ? 1 : 0));
-  return { ids: Int32Array.from([...longer, ...padded]), mask: Int32Array.from(mask), rows: 2, cols };
-}
-
-/** The text alone. */
+/** The known text alone. */
 export function selfCheckText(ids: readonly number[]): TokenBatch {
   return { ids: Int32Array.from(ids), mask: new Int32Array(ids.length).fill(1), rows: 1, cols: ids.length };
+}
+
+/** Texts of the batch by their lengths: the known one, one that fills the batch, one in between. */
+const widest = 20;
+
+/** A batch of known and longer texts, and what each row is. */
+export interface SelfCheckBatch {
+  readonly batch: TokenBatch;
+  /** Rows of the known text. */
+  readonly known: readonly number[];
+  /** The other rows, each with its text alone. */
+  readonly others: readonly { readonly row: number; readonly alone: TokenBatch }[];
+}
+
+/**
+ * The known text in the first row, between others and in the last row, with much padding; beside it a text without
+ * padding and one with a little. A row that is mixed up, padding that is read, a wrong number in any row shows.
+ */
+export function selfCheckBatch(ids: readonly number[], paddingId: number, maxPositions: number): SelfCheckBatch {
+  const cols = Math.max(ids.length, Math.min(widest, maxPositions));
+  const longer = (length: number): number[] => Array.from({ length }, (_, index) => ids[index % ids.length]!);
+  const texts = [ids, longer(cols), ids, longer(Math.max(ids.length, cols - 3)), ids];
+  const padded = texts.map((row) => Array.from({ length: cols }, (_, column) => row[column] ?? paddingId));
+  const mask = texts.map((row) => Array.from({ length: cols }, (_, column) => (column < row.length ? 1 : 0)));
+  return {
+    batch: { ids: Int32Array.from(padded.flat()), mask: Int32Array.from(mask.flat()), rows: texts.length, cols },
+    known: [0, 2, 4],
+    others: [1, 3].map((row) => ({ row, alone: selfCheckText(texts[row]!) })),
+  };
 }

@@ -1,8 +1,9 @@
+/** The check of a backend, when it has loaded a model: does it compute what the model says? */
 import { applyHead } from '../projection/head.ts';
 import { SentvecError } from '../errors.ts';
 import type { Backend, Encoder } from '../backend.ts';
 import type { SelfCheckResult, Head, Matrix, ModelFiles, TokenEmbeddings, Tokenizer } from '../types.ts';
-import { selfCheckBatch, selfCheckIds, selfCheckRow, selfCheckText } from './self-check-batch.ts';
+import { longText, selfCheckBatch, selfCheckIds, selfCheckText, shortText } from './self-check-batch.ts';
 import { selfCheckFile, type SelfCheckValues } from './stored-self-check.ts';
 
 /** What is checked, and with what. */
@@ -21,7 +22,7 @@ export interface SelfCheckSubject {
 }
 
 /**
- * Float32 on a processor stays below 2e-6 on models of 2 to 6 layers; deep ones lose more. See docs/adr on the self-check.
+ * Float32 on a CPU stays below 2e-6 on models of 2 to 6 layers; deep ones lose more. See docs/adr on the self-check.
  */
 const usualError = 5e-5;
 
@@ -35,9 +36,9 @@ const variantError = 0.5;
 const headFactor = 4;
 
 /**
- * Lets a new encoder embed a short text and compares with the values that the model folder holds, or else with those
- * that the backend's slow reference computes: by the way that the pipeline will take, so of the whole text where the
- * backend pools itself, else of each token.
+ * Lets a new encoder embed a few texts. One of them is compared with the values that the model folder holds, or else
+ * with those that the backend's slow reference computes, the others with what they are alone: by the way that the
+ * pipeline will take, so of whole texts where the backend pools itself, else of each token.
  * @returns what was found; `skipped` when there is nothing to compare with
  * @throws SentvecError `backend-wrong` when they differ by more than rounding explains; `invalid-model` for a broken
  * self-check
@@ -46,7 +47,10 @@ export async function checkEncoder(subject: SelfCheckSubject): Promise<SelfCheck
   const started = performance.now();
   const { encoder, files, tokenizer } = subject;
   const stored = await subject.stored;
-  const ids = stored?.ids ?? (await selfCheckIds(tokenizer, { ...subject, maxPositions: encoder.maxPositions }));
+  if (stored !== undefined) checkStored(subject, stored);
+  const { maxPositions } = encoder;
+  const length = await referenceLength(files);
+  const ids = stored?.ids ?? (await selfCheckIds(tokenizer, { ...subject, maxPositions, length }));
   const reference = stored?.embeddings ?? (await computeReference(subject, ids));
   if ('reason' in reference) return { state: 'skipped', reason: reference.reason };
   const passed = async (values: SelfCheckValues, source: 'stored' | 'computed'): Promise<SelfCheckResult> => {
@@ -70,6 +74,30 @@ export async function checkEncoder(subject: SelfCheckSubject): Promise<SelfCheck
   }
 }
 
+/** Bytes of weights by which a reference takes some tenths of a second longer for the long text. */
+const smallWeights = 2 ** 25;
+
+/** How much of the text a reference is asked for that has to compute it. */
+async function referenceLength(files: ModelFiles): Promise<number> {
+  if (files.size === undefined || !(await files.list()).includes('model.safetensors')) return shortText;
+  return (await files.size('model.safetensors')) <= smallWeights ? longText : shortText;
+}
+
+/** @throws SentvecError `invalid-model` when the values cannot be those of the model */
+function checkStored({ files, encoder }: SelfCheckSubject, { ids, embeddings }: SelfCheckValues): void {
+  const file = `${files.name}/${selfCheckFile}`;
+  const refuse = (what: string): never => {
+    throw new SentvecError('invalid-model', `${file} ${what}. Delete it, or export the model again.`, { file });
+  };
+  if (ids.length > encoder.maxPositions)
+    refuse(`has ${ids.length} token ids, where the model has positions for ${encoder.maxPositions}`);
+  const unknown = ids.find((id) => id >= (encoder.vocabularySize ?? Infinity));
+  if (unknown !== undefined)
+    refuse(`has the token id ${unknown}, where the model has weights for ${encoder.vocabularySize}`);
+  if (embeddings.cols !== encoder.hiddenSize)
+    refuse(`has vectors of ${embeddings.cols} entries, where the encoder gives ${encoder.hiddenSize}`);
+}
+
 async function computeReference(
   { backend, files }: SelfCheckSubject,
   ids: readonly number[],
@@ -86,24 +114,36 @@ function toleranceOf({ weightsFile, roundingError = usualError }: Encoder, poole
   return pooled ? roundingError * headFactor : roundingError;
 }
 
+/** Vectors of some rows of a batch: of the texts, or of their tokens. */
+type RowReader = (row: number, tokens: number) => Matrix;
+
 /**
- * The largest difference of a vector from its reference, in lengths of that vector. `Infinity` for anything but
- * numbers.
+ * The largest difference of a vector, in lengths of that vector: of the known text from its values, wherever it stands
+ * in a batch, and of the other texts from what they are alone. `Infinity` for anything but numbers.
  */
 async function measure(
   { encoder, head, tokenizer, signal }: SelfCheckSubject,
   { ids, embeddings }: SelfCheckValues,
 ): Promise<{ readonly difference: number; readonly pooled: boolean }> {
-  const batch = selfCheckBatch(ids, tokenizer.paddingId, encoder.maxPositions);
+  const { batch, known, others } = selfCheckBatch(ids, tokenizer.paddingId, encoder.maxPositions);
   const pooling = encoder.encodePooled?.(batch, head, { signal });
   // While the backend computes.
   const expecting = pooling && applyHead(head, embeddings, selfCheckText(ids));
   const [vectors, expected] = await Promise.all([pooling, expecting]);
-  if (vectors !== undefined && expected !== undefined) {
-    return { difference: largestError(rowsOf(vectors, selfCheckRow, 1), expected), pooled: true };
+  const pooled = vectors !== undefined && expected !== undefined;
+  const readRow: RowReader = pooled
+    ? (row) => rowsOf(vectors, row, 1)
+    : tokenReader(await encoder.encode(batch, { signal }), batch.cols);
+  const errors = known.map((row) => largestError(readRow(row, ids.length), pooled ? expected : embeddings));
+  for (const { row, alone } of others) {
+    const vector = pooled ? await encoder.encodePooled!(alone, head, { signal }) : await encoder.encode(alone, { signal });
+    errors.push(vector === undefined ? Infinity : largestError(readRow(row, alone.cols), vector));
   }
-  const tokens = await encoder.encode(batch, { signal });
-  return { difference: largestError(rowsOf(tokens, selfCheckRow * batch.cols, ids.length), embeddings), pooled: false };
+  return { difference: Math.max(...errors), pooled };
+}
+
+function tokenReader(embeddings: TokenEmbeddings, cols: number): RowReader {
+  return (row, tokens) => rowsOf(embeddings, row * cols, tokens);
 }
 
 function rowsOf({ data, cols }: Matrix, first: number, rows: number): Matrix {
@@ -121,7 +161,8 @@ function largestError(found: Matrix, expected: Matrix): number {
       length += expected.data[index]! ** 2;
     }
     const relative = Math.sqrt(error / (length === 0 ? 1 : length));
-    largest = Number.isNaN(relative) ? Infinity : Math.max(largest, relative);
+    if (Number.isNaN(relative)) return Infinity;
+    largest = Math.max(largest, relative);
   }
   return largest;
 }
