@@ -40,6 +40,26 @@ function scaled<M extends Matrix>(matrix: M, factor: number): M {
   return { ...matrix, data: matrix.data.map((value, index) => (index % 2 === 0 ? value * factor : value)) };
 }
 
+/** Zeros for the tokens at which `isWrong` says so. */
+function wrongTokens(
+  isWrong: (row: number, column: number, batch: TokenBatch) => boolean,
+): (encoder: Encoder) => Partial<Encoder> {
+  return (encoder) => ({
+    encode: async (batch) => {
+      const { data, rows, cols } = await encoder.encode(batch);
+      const changedData = data.slice();
+      for (let token = 0; token < rows; token += 1)
+        if (isWrong(Math.floor(token / batch.cols), token % batch.cols, batch))
+          changedData.fill(0, token * cols, (token + 1) * cols);
+      return { data: changedData, rows, cols };
+    },
+  });
+}
+
+function paddingOf({ mask, cols }: TokenBatch, row: number): number {
+  return mask.subarray(row * cols, (row + 1) * cols).filter((bit) => bit === 0).length;
+}
+
 /** Wrong by so much of a vector's length, about. */
 const perturbed = (size: number, fields: Partial<Encoder> = {}): Backend =>
   changed((encoder) => ({
@@ -97,6 +117,13 @@ describe('a backend that computes something else is refused when it loads a mode
         },
       }),
     ],
+    ['gives zeros for the first text', wrongTokens((row) => row === 0)],
+    ['is wrong from the third text on', wrongTokens((row) => row >= 2)],
+    ['is wrong in the last text', wrongTokens((row, _column, { rows }) => row === rows - 1)],
+    ['is wrong in batches of more than 8 tokens', wrongTokens((_row, _column, { cols }) => cols > 8)],
+    ['is wrong with more than one padded position', wrongTokens((row, _column, batch) => paddingOf(batch, row) > 1)],
+    ['is wrong without padding', wrongTokens((row, _column, batch) => paddingOf(batch, row) === 0)],
+    ['is wrong for a single text', wrongTokens((_row, _column, { rows }) => rows === 1)],
     [
       'gives no numbers',
       (encoder) => ({
@@ -117,6 +144,17 @@ describe('a backend that computes something else is refused when it loads a mode
     const backend = changed(change);
     expect((await refusal(backend)).code).toBe('backend-wrong');
     const stored = await copyWith({ 'self-check.json': await selfCheckOf('tiny-bert') });
+    expect((await refusal({ ...backend, reference: async () => ({ reason: 'none' }) }, stored)).code).toBe(
+      'backend-wrong',
+    );
+  });
+
+  it('that is wrong from the ninth token of a text on, where the reference is small or the values are stored', async () => {
+    const backend = changed(wrongTokens((_row, column) => column >= 8));
+    expect((await refusal(backend)).code).toBe('backend-wrong');
+    const stored = await copyWith({
+      'self-check.json': await selfCheckOf('tiny-bert', [2, 7, 9, 11, 13, 15, 17, 19, 21, 3]),
+    });
     expect((await refusal({ ...backend, reference: async () => ({ reason: 'none' }) }, stored)).code).toBe(
       'backend-wrong',
     );
@@ -196,6 +234,24 @@ describe('the values of the folder', () => {
       expect(error.message).toMatch(/self-check\.json/);
     },
   );
+});
+
+describe('values that cannot be those of the model are a fault of the folder', () => {
+  const fileWith = async (ids: readonly number[], cols: number): Promise<ModelFiles> => {
+    const embeddings = { data: new Float32Array(ids.length * cols), rows: ids.length, cols };
+    return copyWith({ 'self-check.json': encodeSelfCheck({ ids, embeddings }) });
+  };
+
+  it.each<[string, readonly number[], number]>([
+    ['an id without weights', [2, 999_999, 3], 32],
+    ['vectors of another size', [2, 7, 3], 16],
+    ['more ids than positions', Array.from({ length: 60 }, () => 7), 32],
+  ])('%s', async (_, ids, cols) => {
+    const small = changed(() => ({ maxPositions: 40 }));
+    const error = await refusal(small, await fileWith(ids, cols));
+    expect(error.code).toBe('invalid-model');
+    expect(error.message).toMatch(/self-check\.json has .* Delete it, or export the model again/);
+  });
 });
 
 describe('nothing is checked', () => {

@@ -19,7 +19,7 @@ export const folderHashes: Readonly<Record<string, string>> = {
   '2_Dense/config.json': '309ff66e46ede76776ee34cc9c27e66f3001eb6cfc6aacd8530d2dceb1798ccb',
   '2_Dense/model.safetensors': '1f4b3769de4dfd42d82969c6b199c1c0ff4fbff58f9e85d26a769e109da8faed',
   '3_Normalize/config.json': 'ca3d163bab055381827226140568f3bef7eaac187cebd76878e0b63e9e442356',
-  'self-check.json': '5ad79a6832e66c91231a98e4f8b2b9bc1aeb6722998d69493ed906a39d49e271',
+  'self-check.json': 'a737d0f7fa9da2f0d59d7a283e50d53f4da6fffe9bc58fa382bdde71cc1bcc57',
   'config.json': '5e2b2767f599a9ff0aaf065ebd6b15486b3a172052bea1e29e14941a304cb21b',
   'config_sentence_transformers.json': '76ee53d4d53776213e0ef24cccfc798fe733eda69aeb4692f2638ad989460cb3',
   'model.safetensors': '3a811951e1a8d5c9192f5ca923d31f0eaf76d61d418ebe939cbb73b1de7757e3',

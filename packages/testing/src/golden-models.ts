@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { join } from 'node:path';
 import type { ModelFiles } from '@sentvec/core';
@@ -24,6 +24,7 @@ export function goldenModel(name: string): ModelFiles & { readonly directory: st
         .sort();
     },
     read: async (path) => new Uint8Array(await readFile(join(directory, path))),
+    size: async (path) => (await stat(join(directory, path))).size,
   };
 }
 

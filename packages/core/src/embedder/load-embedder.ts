@@ -44,7 +44,8 @@ export async function loadEmbedder(model: ModelFiles, options: LoadEmbedderOptio
   const read = await readModelFolder(listedOnce(model), options);
   const folder = { ...read, encoderFiles: withCachedWeights(read.encoderFiles) };
   const definition = await readTokenizerDefinition(folder.encoderFiles, { lowercase: folder.lowerCase });
-  checkVocabulary(model, definition, await configuredVocabularySize(folder));
+  const vocabularySize = await configuredVocabularySize(folder);
+  checkVocabulary(model, definition, vocabularySize);
   throwIfAborted(signal);
   const check = backendCheck(folder, options);
   const { encoder, tokenizer } = await loadTogether(loadEncoder(model, folder, options), loadTokenizer(definition));
@@ -52,7 +53,7 @@ export async function loadEmbedder(model: ModelFiles, options: LoadEmbedderOptio
     throwIfAborted(signal);
     checkVocabulary(model, definition, encoder.vocabularySize);
     const { maxLength, notes } = chooseMaxLength(folder, encoder, options.maxLength);
-    const selfCheck = await check?.(encoder, tokenizer);
+    const selfCheck = await check?.(encoder, tokenizer, encoder.vocabularySize ?? vocabularySize);
     return createEmbedder({
       model,
       tokenizer,
@@ -95,13 +96,13 @@ async function loadTogether(
 function backendCheck(
   folder: ModelFolder,
   { backend, selfCheck = true, signal, onWarning }: LoadEmbedderOptions,
-): ((encoder: Encoder, tokenizer: Tokenizer) => Promise<SelfCheckResult>) | undefined {
+): ((encoder: Encoder, tokenizer: Tokenizer, vocabularySize?: number) => Promise<SelfCheckResult>) | undefined {
   if (!selfCheck || backend === undefined || folder.staticEncoder !== undefined) return undefined;
   const { encoderFiles: files, head, addSpecialTokens } = folder;
   const stored = readStoredSelfCheck(files);
-  stored.catch(() => {}); // The check tells.
-  return (encoder, tokenizer) =>
-    checkEncoder({ backend, encoder, files, stored, head, tokenizer, addSpecialTokens, signal, onWarning });
+  stored.catch(() => {}); // The check awaits it later, and throws its error.
+  const subject = { backend, files, stored, head, addSpecialTokens, signal, onWarning };
+  return (encoder, tokenizer, vocabularySize) => checkEncoder({ ...subject, encoder, tokenizer, vocabularySize });
 }
 
 async function loadEncoder(

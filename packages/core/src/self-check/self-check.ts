@@ -17,6 +17,8 @@ export interface SelfCheckSubject {
   readonly head: Head;
   readonly tokenizer: Tokenizer;
   readonly addSpecialTokens: boolean;
+  /** Number of token ids that the model has weights for, where that is known. */
+  readonly vocabularySize: number | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onWarning?: ((message: string) => void) | undefined;
 }
@@ -84,16 +86,18 @@ async function referenceLength(files: ModelFiles): Promise<number> {
 }
 
 /** @throws SentvecError `invalid-model` when the values cannot be those of the model */
-function checkStored({ files, encoder }: SelfCheckSubject, { ids, embeddings }: SelfCheckValues): void {
+function checkStored(
+  { files, encoder, vocabularySize = Infinity }: SelfCheckSubject,
+  { ids, embeddings }: SelfCheckValues,
+): void {
   const file = `${files.name}/${selfCheckFile}`;
   const refuse = (what: string): never => {
     throw new SentvecError('invalid-model', `${file} ${what}. Delete it, or export the model again.`, { file });
   };
   if (ids.length > encoder.maxPositions)
     refuse(`has ${ids.length} token ids, where the model has positions for ${encoder.maxPositions}`);
-  const unknown = ids.find((id) => id >= (encoder.vocabularySize ?? Infinity));
-  if (unknown !== undefined)
-    refuse(`has the token id ${unknown}, where the model has weights for ${encoder.vocabularySize}`);
+  const unknown = ids.find((id) => id >= vocabularySize);
+  if (unknown !== undefined) refuse(`has the token id ${unknown}, where the model has weights for ${vocabularySize}`);
   if (embeddings.cols !== encoder.hiddenSize)
     refuse(`has vectors of ${embeddings.cols} entries, where the encoder gives ${encoder.hiddenSize}`);
 }
@@ -136,7 +140,9 @@ async function measure(
     : tokenReader(await encoder.encode(batch, { signal }), batch.cols);
   const errors = known.map((row) => largestError(readRow(row, ids.length), pooled ? expected : embeddings));
   for (const { row, alone } of others) {
-    const vector = pooled ? await encoder.encodePooled!(alone, head, { signal }) : await encoder.encode(alone, { signal });
+    const vector = pooled
+      ? await encoder.encodePooled!(alone, head, { signal })
+      : await encoder.encode(alone, { signal });
     errors.push(vector === undefined ? Infinity : largestError(readRow(row, alone.cols), vector));
   }
   return { difference: Math.max(...errors), pooled };
