@@ -107,5 +107,5 @@ async function bestFirst(
     if (heap.size % 256 === 0 && shouldYield()) await yieldToEventLoop();
     throwIfAborted(signal);
   }
-  return bestLast.reverse();
+  return bestLast.toReversed();
 }

@@ -118,9 +118,6 @@ function toleranceOf({ weightsFile, roundingError = usualError }: Encoder, poole
   return pooled ? roundingError * headFactor : roundingError;
 }
 
-/** Vectors of some rows of a batch: of the texts, or of their tokens. */
-type RowReader = (row: number, tokens: number) => Matrix;
-
 /**
  * The largest difference of a vector, in lengths of that vector: of the known text from its values, wherever it stands
  * in a batch, and of the other texts from what they are alone. `Infinity` for anything but numbers.
@@ -130,26 +127,27 @@ async function measure(
   { ids, embeddings }: SelfCheckValues,
 ): Promise<{ readonly difference: number; readonly pooled: boolean }> {
   const { batch, known, others } = selfCheckBatch(ids, tokenizer.paddingId, encoder.maxPositions);
-  const pooling = encoder.encodePooled?.(batch, head, { signal });
+  const batches = [batch, ...others.map(({ alone }) => alone)];
+  const pooling =
+    encoder.encodePooled && Promise.all(batches.map((each) => encoder.encodePooled!(each, head, { signal })));
   // While the backend computes.
   const expecting = pooling && applyHead(head, embeddings, selfCheckText(ids));
-  const [vectors, expected] = await Promise.all([pooling, expecting]);
-  const pooled = vectors !== undefined && expected !== undefined;
-  const readRow: RowReader = pooled
-    ? (row) => rowsOf(vectors, row, 1)
-    : tokenReader(await encoder.encode(batch, { signal }), batch.cols);
-  const errors = known.map((row) => largestError(readRow(row, ids.length), pooled ? expected : embeddings));
-  for (const { row, alone } of others) {
-    const vector = pooled
-      ? await encoder.encodePooled!(alone, head, { signal })
-      : await encoder.encode(alone, { signal });
-    errors.push(vector === undefined ? Infinity : largestError(readRow(row, alone.cols), vector));
-  }
+  const [vectors = [], expected = embeddings] = await Promise.all([pooling, expecting]);
+  const pooled = isComplete(vectors);
+  const [together, ...alone] = pooled
+    ? vectors
+    : await Promise.all(batches.map((each) => encoder.encode(each, { signal })));
+  const rowLength = pooled ? 1 : batch.cols;
+  const errors = [
+    ...known.map((row) => [row, pooled ? expected : embeddings] as const),
+    ...others.map(({ row }, index) => [row, alone[index]!] as const),
+  ].map(([row, wanted]) => largestError(rowsOf(together!, row * rowLength, wanted.rows), wanted));
   return { difference: Math.max(...errors), pooled };
 }
 
-function tokenReader(embeddings: TokenEmbeddings, cols: number): RowReader {
-  return (row, tokens) => rowsOf(embeddings, row * cols, tokens);
+/** Whether the backend has pooled everything. */
+function isComplete(vectors: readonly (Matrix | undefined)[]): vectors is readonly Matrix[] {
+  return vectors.length > 0 && vectors.every((each) => each !== undefined);
 }
 
 function rowsOf({ data, cols }: Matrix, first: number, rows: number): Matrix {
