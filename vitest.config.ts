@@ -4,14 +4,18 @@ import { defineConfig } from 'vitest/config';
 // Tests that compare with onnxruntime-node by hand do not report usage to Microsoft either.
 process.env['ORT_DISABLE_TELEMETRY'] ??= '1';
 
-/** One project per package that has tests. Packages are tested as they are shipped: from `dist`, by their name. */
+/**
+ * One project per package that has tests, and `workspace` for what concerns them all. Packages are tested as they are
+ * shipped: from `dist`, by their name.
+ */
 const projects = ['packages', 'apps']
   .filter((room) => existsSync(room))
-  .flatMap((room) => readdirSync(room).map((name) => `${room}/${name}`))
-  .filter((root) => existsSync(`${root}/test`))
-  .map((root) => ({
+  .flatMap((room) => readdirSync(room).map((name) => ({ name, root: `${room}/${name}` })))
+  .filter(({ root }) => existsSync(`${root}/test`))
+  .concat({ name: 'workspace', root: '.' })
+  .map(({ name, root }) => ({
     test: {
-      name: root.split('/')[1],
+      name,
       root,
       include: ['test/**/*.test.ts'],
       testTimeout: 240_000,

@@ -9,18 +9,23 @@ export const root = fileURLToPath(new URL('..', import.meta.url));
 
 const pinned = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')).packageManager;
 
-function command() {
+let resolved;
+
+/** The words that start pnpm of the pinned version. */
+export function pnpmCommand() {
+  resolved ??= findPnpm();
+  return resolved;
+}
+
+function findPnpm() {
   const found = spawnSync('pnpm', ['--version'], { cwd: root, encoding: 'utf8' });
   const fits = found.status === 0 && `pnpm@${found.stdout.trim()}` === pinned;
   return fits ? ['pnpm'] : ['npx', '--yes', pinned];
 }
 
-let resolved;
-
 /** Runs pnpm at the root with its output shown. Ends this process with pnpm's exit code when it fails. */
 export function pnpm(...args) {
-  resolved ??= command();
-  run([...resolved, ...args]);
+  run([...pnpmCommand(), ...args]);
 }
 
 /** Runs a command at the root with its output shown. Ends this process with the command's exit code when it fails. */

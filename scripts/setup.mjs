@@ -1,5 +1,5 @@
 // Everything between a bare clone and a workspace that runs: the packages, then the build. Does only what is missing.
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { pnpm, root } from './pnpm.mjs';
 
@@ -8,17 +8,32 @@ function installed() {
   return existsSync(record) && statSync(record).mtimeMs >= statSync(join(root, 'pnpm-lock.yaml')).mtimeMs;
 }
 
+/** The compiler leaves the output of a source that has moved or gone, and packages would ship it. */
+function removeStaleOutput() {
+  for (const room of ['packages', 'apps']) {
+    for (const name of readdirSync(join(root, room))) {
+      const dist = join(root, room, name, 'dist');
+      if (!existsSync(dist)) continue;
+      for (const file of readdirSync(dist, { recursive: true })) {
+        const [, stem] = /^(.*?)(?:\.d\.ts|\.js)(?:\.map)?$/.exec(file) ?? [];
+        if (stem !== undefined && !existsSync(join(root, room, name, 'src', `${stem}.ts`))) rmSync(join(dist, file));
+      }
+    }
+  }
+}
+
 /** Installs the packages when the lock file is newer than node_modules, and builds what changed. */
 export function setUp() {
   const [major, minor] = process.versions.node.split('.').map(Number);
-  if (major < 20 || (major === 20 && minor < 11)) {
-    console.error(`sentvec needs Node 20.11 or newer; this is ${process.versions.node}.`);
+  if (major < 20 || (major === 20 && minor < 16)) {
+    console.error(`sentvec needs Node 20.16 or newer; this is ${process.versions.node}.`);
     process.exit(1);
   }
   if (!installed()) {
     console.error('Installing packages …');
     pnpm('install', '--frozen-lockfile', '--prefer-offline', '--reporter=append-only');
   }
+  removeStaleOutput();
   console.error('Building …');
   pnpm('exec', 'tsc', '-b');
 }

@@ -38,6 +38,7 @@ function runVitest() {
   const tested = ['packages', 'apps'].flatMap((room) =>
     readdirSync(room).filter((name) => existsSync(join(room, name, 'test'))),
   );
+  tested.push('workspace');
   const projects = (names) => names.flatMap((name) => ['--project', name]);
   const vitest = (report, ...options) =>
     pnpm('exec', 'vitest', 'run', ...options, '--reporter=default', '--reporter=json', `--outputFile.json=${report}`);

@@ -1,0 +1,94 @@
+// What npm publishes: whole, with links and source maps that lead somewhere, and of use in a fresh project.
+import { readdir, readFile } from 'node:fs/promises';
+import { existsSync, mkdirSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { installInto, packAll, root, run, temporaryFolder } from './packages.ts';
+
+let folder: Awaited<ReturnType<typeof temporaryFolder>>;
+let tarballs: ReadonlyMap<string, string>;
+/** The unpacked packages by name. */
+const unpacked = new Map<string, string>();
+
+beforeAll(async () => {
+  folder = await temporaryFolder();
+  tarballs = await packAll(folder.path);
+  for (const [name, tarball] of tarballs) {
+    const path = join(folder.path, 'unpacked', name);
+    mkdirSync(path, { recursive: true });
+    await run('tar', ['-xzf', tarball, '-C', path, '--strip-components=1'], folder.path);
+    unpacked.set(name, path);
+  }
+});
+
+afterAll(() => folder.remove());
+
+interface Manifest {
+  readonly name: string;
+  readonly keywords?: readonly string[];
+  readonly engines?: { readonly node: string };
+  readonly repository?: { readonly url: string; readonly directory: string };
+  readonly homepage?: string;
+}
+
+async function readManifest(path: string): Promise<Manifest> {
+  return JSON.parse(await readFile(join(path, 'package.json'), 'utf8')) as Manifest;
+}
+
+/** What is wrong with a packed package. */
+async function faultsOf(name: string, path: string): Promise<string[]> {
+  const files = await readdir(path, { recursive: true });
+  const text = (file: string): Promise<string> => readFile(join(path, file), 'utf8');
+  const faults: string[] = [];
+  const missing = ['README.md', 'LICENSE'].filter((file) => !files.includes(file));
+  if (missing.length > 0) return [`${name} has no ${missing.join(' and no ')}`];
+  for (const [, link] of (await text('README.md')).matchAll(/\]\(([^)\s]+)\)/gu))
+    if (!/^(?:https?:|#)/u.test(link!) && !existsSync(join(path, link!.split('#')[0]!)))
+      faults.push(`the README of ${name} links to ${link}, which is not in the package`);
+  for (const file of files.filter((each) => each.endsWith('.map'))) {
+    const { sources } = JSON.parse(await text(file)) as { sources: string[] };
+    for (const source of sources)
+      if (!existsSync(resolve(path, dirname(file), source)))
+        faults.push(`${name}/${file} maps to ${source}, which is not in the package (is dist older than src?)`);
+  }
+  const manifest = await readManifest(path);
+  if (!manifest.keywords?.length) faults.push(`${name} has no keywords`);
+  if (manifest.engines?.node !== '>=20.16') faults.push(`${name} does not say that it needs Node 20.16`);
+  if (JSON.stringify(manifest).includes('workspace:')) faults.push(`${name} depends on the workspace`);
+  return faults;
+}
+
+describe('every packed package', () => {
+  it('has README, licence, keywords, and links and source maps that lead somewhere', async () => {
+    expect(unpacked.size).toBeGreaterThanOrEqual(15);
+    const faults = await Promise.all([...unpacked].map(([name, path]) => faultsOf(name, path)));
+    expect(faults.flat()).toEqual([]);
+  });
+
+  it('says where it lives, as soon as the root does', async () => {
+    const { homepage, repository } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as Record<
+      'homepage' | 'repository',
+      string
+    >;
+    for (const [name, path] of unpacked) {
+      const manifest = await readManifest(path);
+      expect(manifest.homepage ?? '').toBe(homepage);
+      expect(manifest.repository?.url ?? '').toBe(repository && `git+${repository}.git`);
+      expect(manifest.repository?.directory ?? name).toContain(name);
+    }
+  });
+});
+
+it('a fresh project installs the packed packages, and runs the example of the README', async () => {
+  const project = await temporaryFolder();
+  try {
+    const needed = new Set(['core', 'kernels', 'platform', 'architectures', 'backend-onnx', 'model-use-lite']);
+    await installInto(project.path, new Map([...tarballs].filter(([name]) => needed.has(name))));
+    const [, example] = /^```ts\n(.*?)^```$/msu.exec(await readFile(join(root, 'README.md'), 'utf8'))!;
+    const printed = await run(process.execPath, ['--input-type=module', '-e', example!], project.path);
+    expect(printed).toMatch(/rows: 3,\s+cols: 3/u);
+    expect(printed).toMatch(/tokens: \d+/u);
+  } finally {
+    await project.remove();
+  }
+});
