@@ -55,7 +55,6 @@ it('Ctrl-C leaves a checkpoint and says how to go on; the resumed run ends as an
   const config = await writeConfig('stopped', {
     ...changes,
     evaluateEvery: 10,
-    evaluation: undefined,
     checkpointEvery: 5,
   });
   const child = place.start(['train', config]);
@@ -65,7 +64,9 @@ it('Ctrl-C leaves a checkpoint and says how to go on; the resumed run ends as an
   child.kill('SIGINT');
   const { code, stderr } = await end;
   expect(code).toBe(130);
+  expect(stderr).toMatch(/Stopped\. The weights of step \d+ are in .*stopped\.checkpoint\.safetensors; go on with: /);
   expect(stderr).toContain('go on with: sentvec train stopped.json --resume');
+  expect(stderr).toContain('with: sentvec train stopped.json --finish');
   expect(existsSync(place.path('stopped'))).toBe(false);
   await place.succeed(['train', config, '--resume']);
   expect(

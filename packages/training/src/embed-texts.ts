@@ -1,12 +1,12 @@
 import { planBatches, rowOf, throwIfAborted, type Matrix } from '@sentvec/core';
-import { makeBatch } from './batch.ts';
+import { makeBatch } from './data/batch.ts';
 import type { TrainingEngine } from './engine.ts';
-import { tokenizeColumn, type TextReader } from './texts.ts';
+import { tokenizeColumn, type TextReader } from './data/tokenized-sets.ts';
 
 /** Turns texts into the vectors of the model as it is now, row i for text i. What evaluators are given. */
 export type EmbedTexts = (
   texts: readonly string[],
-  options?: { readonly prompt?: string; readonly signal?: AbortSignal | undefined },
+  options?: { readonly prompt?: string | undefined; readonly signal?: AbortSignal | undefined },
 ) => Promise<Matrix>;
 
 /**
@@ -26,9 +26,12 @@ export function withPrompt(embed: EmbedTexts, prompt: string | undefined): Embed
 /** Tokens of a batch: small enough to stay in cache, as in serving. */
 const batchTokens = 2048;
 
-/** Embedding with the weights of an engine, texts of alike length together. */
-export function embedWith(engine: TrainingEngine, reader: TextReader): EmbedTexts {
-  return async (texts, { prompt = '', signal } = {}) => {
+/**
+ * Embedding with the weights of an engine, texts of alike length together.
+ * @param runSignal ends it when a call has no signal of its own
+ */
+export function embedWith(engine: TrainingEngine, reader: TextReader, runSignal?: AbortSignal): EmbedTexts {
+  return async (texts, { prompt = '', signal = runSignal } = {}) => {
     const { texts: tokenized, unpooledTokens } = await tokenizeColumn(reader, texts, prompt, signal);
     const lengths = tokenized.map(({ ids }) => ids.length);
     let vectors = new Float32Array(0);

@@ -1,5 +1,5 @@
 import type { Matrix } from '@sentvec/core';
-import type { TrainingBatch } from './batch.ts';
+import type { TrainingBatch } from './data/batch.ts';
 
 /** What one optimizer step did. */
 export interface StepResult {

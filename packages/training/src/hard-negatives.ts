@@ -1,27 +1,33 @@
+// Hard negatives: texts that are near to an anchor though they are not its positive.
 import { pairwiseSimilarity, semanticSearch, SentvecError, type Matrix, type SimilarityFunction } from '@sentvec/core';
 import { Random } from './random.ts';
+import { checkCount } from './training-options.ts';
 
 /** Options of {@link mineHardNegatives}. Scores are similarities of the anchor. */
 export interface HardNegativeOptions {
-  /** Negatives for each anchor. Default 3. */
-  readonly negatives?: number;
-  /** The nearest so many candidates are passed over: they may be answers that nobody marked. Default 0. */
-  readonly rangeMin?: number;
-  /** Only so many of the nearest candidates are looked at. Default 100. */
-  readonly rangeMax?: number;
+  /** Negatives for each anchor. @default 3 */
+  readonly negatives?: number | undefined;
+  /** The nearest so many candidates are passed over: they may be answers that nobody marked. @default 0 */
+  readonly rangeMin?: number | undefined;
+  /** Only so many of the nearest candidates are looked at. @default 100 */
+  readonly rangeMax?: number | undefined;
   /** Candidates that score higher are passed over. */
   readonly maxScore?: number | undefined;
   /** Candidates that score lower are passed over. */
   readonly minScore?: number | undefined;
-  /** A candidate must score at least so much less than the anchor's positive. */
+  /** A candidate must score at least so much less than the anchor's positive. At least 0. */
   readonly margin?: number | undefined;
-  /** A candidate must score at most this share of the positive's score, 0.95 for example. */
+  /**
+   * A candidate must score at most this share of the positive's score, from 0 to 1: 0.95 here is a `relative_margin` of
+   * 0.05 in sentence-transformers. Of a negative score, the rest of its size less.
+   */
   readonly relativeMargin?: number | undefined;
-  /** `top`: the nearest that are left. `random`: any of them. Default `top`. */
-  readonly sampling?: 'top' | 'random';
-  /** Of `random` sampling. Default 42. */
-  readonly seed?: number;
-  readonly similarity?: SimilarityFunction;
+  /** `top`: the nearest that are left. `random`: any of them. @default 'top' */
+  readonly sampling?: 'top' | 'random' | undefined;
+  /** Of `random` sampling. @default 42 */
+  readonly seed?: number | undefined;
+  /** @default 'cosine' */
+  readonly similarity?: SimilarityFunction | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -60,12 +66,7 @@ export async function mineHardNegatives(
     similarity = 'cosine',
     signal,
   } = options;
-  if (rangeMax - rangeMin < negatives) {
-    throw new SentvecError(
-      'invalid-argument',
-      `Between rank ${rangeMin} and ${rangeMax} there are fewer than ${negatives} candidates. Widen the range.`,
-    );
-  }
+  checkOptions({ ...options, negatives, rangeMin, rangeMax });
   const right = pairwiseSimilarity(anchors, positives, similarity);
   // Positives among the nearest do not count as candidates, so look a little further than rangeMax.
   const hits = await semanticSearch(anchors, candidates, {
@@ -82,6 +83,26 @@ export async function mineHardNegatives(
   });
 }
 
+function checkOptions({
+  negatives,
+  rangeMin,
+  rangeMax,
+  margin = 0,
+  relativeMargin = 1,
+}: HardNegativeOptions & { readonly negatives: number; readonly rangeMin: number; readonly rangeMax: number }): void {
+  const invalid = (problem: string) => new SentvecError('invalid-argument', problem);
+  checkCount('negatives', negatives);
+  if (!(Number.isSafeInteger(rangeMin) && rangeMin >= 0))
+    throw invalid(`rangeMin is ${rangeMin}; it must be a whole number of at least 0.`);
+  if (!(rangeMax - rangeMin >= negatives))
+    throw invalid(
+      `Between rank ${rangeMin} and ${rangeMax} there are fewer than ${negatives} candidates. Widen the range.`,
+    );
+  if (!(margin >= 0)) throw invalid(`margin is ${margin}; it must be at least 0.`);
+  if (!(relativeMargin >= 0 && relativeMargin <= 1))
+    throw invalid(`relativeMargin is ${relativeMargin}; it must be a share of the positive's score, from 0 to 1.`);
+}
+
 function fits(
   score: number,
   positiveScore: number,
@@ -89,5 +110,5 @@ function fits(
 ): boolean {
   if (score > maxScore || score < minScore) return false;
   if (margin !== undefined && score > positiveScore - margin) return false;
-  return relativeMargin === undefined || score <= positiveScore * relativeMargin;
+  return relativeMargin === undefined || score <= positiveScore - Math.abs(positiveScore) * (1 - relativeMargin);
 }

@@ -1,11 +1,13 @@
+// What a loss is, and what the built-in ones share.
 import type { Operations } from '@sentvec/architectures';
+import { SentvecError } from '@sentvec/core';
 
 /**
  * What a loss wants to know about each example besides its texts.
  * - `none`: nothing, the columns say it all
  * - `score`: a number, higher for more similar, usually 0 to 1
  * - `binary`: 1 for similar, 0 for dissimilar
- * - `class`: a whole number, the same for texts of one kind
+ * - `class`: the name of a class, a text or a number, the same for texts of one kind
  * - `vector`: a target vector, as long as an embedding
  * - `margin`: for each negative, how much better the positive is; or how good the positive and each negative are
  */
@@ -35,19 +37,20 @@ export interface Loss {
   /** How many columns of texts an example may have. */
   readonly columns: { readonly least: number; readonly most: number };
   readonly labels: LabelKind;
-  /** The fewest examples that make sense in a batch. In-batch negatives need 2. Default 1. */
-  readonly smallestBatch?: number;
+  /** The fewest examples that make sense in a batch. In-batch negatives need 2. @default 1 */
+  readonly smallestBatch?: number | undefined;
   /**
    * What keeps it from working on vectors of this length, in words; `undefined` when nothing does. Default: any length
    * will do.
    */
   problemWith?(dimension: number): string | undefined;
   /** Parameters, for model cards and fingerprints. */
-  readonly parameters?: Readonly<Record<string, unknown>>;
+  readonly parameters?: Readonly<Record<string, unknown>> | undefined;
   /**
    * @param columns one matrix per column, `[examples, dimension]`
    * @param labels `[examples]` floats; for `vector` `[examples, dimension]`; for `margin` `[examples, negatives]` or
-   * `[examples, 1 + negatives]`; absent for `none`
+   * `[examples, 1 + negatives]`; for `class` numbers that are equal within the batch where the names are; absent for
+   * `none`
    * @returns a single number, shape `[]`
    */
   compute<Tensor>(ops: Operations<Tensor>, columns: readonly Tensor[], labels: Tensor | undefined): Tensor;
@@ -72,4 +75,19 @@ export function firstOf<Tensor>(columns: readonly Tensor[]): Tensor {
 export function labelsOf<Tensor>(labels: Tensor | undefined): Tensor {
   if (labels === undefined) throw new Error('A loss over labels was given none.');
   return labels;
+}
+
+/**
+ * A parameter of a loss, when it makes sense.
+ * @throws SentvecError `invalid-argument` for a number that is negative or not finite, or 0 where it must be positive
+ */
+export function checkedParameter(
+  loss: string,
+  name: string,
+  value: number,
+  sign: 'positive' | 'not negative' = 'not negative',
+): number {
+  if (Number.isFinite(value) && (sign === 'positive' ? value > 0 : value >= 0)) return value;
+  const expected = sign === 'positive' ? 'a number above 0' : 'a number of at least 0';
+  throw new SentvecError('invalid-argument', `${loss}: "${name}" must be ${expected}, not ${value}.`);
 }

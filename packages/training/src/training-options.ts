@@ -1,50 +1,111 @@
-import type { Mixing } from './epoch-plan.ts';
-import type { ScheduleKind } from './schedule.ts';
+// How to train: the options of a run with their defaults and limits, and the learning rate that they give each step.
+import { SentvecError } from '@sentvec/core';
+import type { Mixing } from './data/plan.ts';
+
+/** How the learning rate goes on after the warm-up: down to 0 in a straight line or along half a cosine, or constant. */
+export type ScheduleKind = 'linear' | 'cosine' | 'constant';
 
 /** How to train. */
 export interface TrainingOptions {
-  /** Default 1. */
-  readonly epochs?: number;
-  /** Ends after so many optimizer steps, even within an epoch. */
+  /** @default 1 */
+  readonly epochs?: number | undefined;
+  /** Ends after so many optimizer steps, even within an epoch. Default: no limit. */
   readonly maxSteps?: number | undefined;
-  /** Examples of a batch. Default 16. */
-  readonly batchSize?: number;
-  /** Batches whose gradients are averaged for one step. Default 1. */
-  readonly gradientAccumulation?: number;
-  /** The highest learning rate. Default 2e-5. */
-  readonly learningRate?: number;
-  /** Default `linear`. */
-  readonly schedule?: ScheduleKind;
-  /** Share of the steps over which the learning rate rises. Default 0.1. */
-  readonly warmup?: number;
-  /** How several sets are mixed. Default `proportional`. */
-  readonly mixing?: Mixing;
-  /** Of samplers and dropout. Default 42. */
-  readonly seed?: number;
-  /** Evaluates after so many steps, or after each epoch (default). The end is always evaluated. */
-  readonly evaluateEvery?: number | 'epoch';
+  /** Examples of a batch. @default 16 */
+  readonly batchSize?: number | undefined;
+  /** Batches whose gradients are averaged for one step. @default 1 */
+  readonly gradientAccumulation?: number | undefined;
+  /** The highest learning rate. @default 2e-5 */
+  readonly learningRate?: number | undefined;
+  /** @default 'linear' */
+  readonly schedule?: ScheduleKind | undefined;
+  /** Share of the steps over which the learning rate rises. @default 0.1 */
+  readonly warmup?: number | undefined;
+  /** How several sets are mixed. @default 'proportional' */
+  readonly mixing?: Mixing | undefined;
+  /** Of samplers and dropout. @default 42 */
+  readonly seed?: number | undefined;
+  /** Evaluates after so many steps, or after each epoch. The end is always evaluated. @default 'epoch' */
+  readonly evaluateEvery?: number | 'epoch' | undefined;
   /** Stops after so many evaluations in a row that were no better than the best. Default: never. */
   readonly patience?: number | undefined;
-  /** Calls `onCheckpoint` after so many steps. Default: never, except when aborted. */
+  /** Calls `onCheckpoint` after so many steps. Default: only when the run ends before its last step. */
   readonly checkpointEvery?: number | undefined;
+  /**
+   * Whether to warn when the loss runs away or the model collapses, and to stop when the gradient explodes too.
+   * @default true
+   */
+  readonly watchDivergence?: boolean | undefined;
 }
 
 /** The options with their defaults filled in. */
-export type ResolvedOptions = Required<Omit<TrainingOptions, Open>> & Pick<TrainingOptions, Open>;
-type Open = 'maxSteps' | 'patience' | 'checkpointEvery';
+export type ResolvedOptions = {
+  readonly [Name in Exclude<keyof TrainingOptions, Unlimited>]: NonNullable<TrainingOptions[Name]>;
+} & Pick<TrainingOptions, Unlimited>;
+type Unlimited = 'maxSteps' | 'patience' | 'checkpointEvery';
 
-/** Fills in the defaults. */
-export function resolveTrainingOptions(options: TrainingOptions = {}): ResolvedOptions {
-  return {
-    epochs: 1,
-    batchSize: 16,
-    gradientAccumulation: 1,
-    learningRate: 2e-5,
-    schedule: 'linear',
-    warmup: 0.1,
-    mixing: 'proportional',
-    seed: 42,
-    evaluateEvery: 'epoch',
-    ...options,
+/**
+ * Fills in the defaults.
+ * @param isEvaluated whether the run has an evaluation
+ * @throws SentvecError `invalid-argument` for a value that makes no sense
+ */
+export function resolveTrainingOptions(options: TrainingOptions = {}, isEvaluated = false): ResolvedOptions {
+  const resolved: ResolvedOptions = {
+    epochs: options.epochs ?? 1,
+    maxSteps: options.maxSteps,
+    batchSize: options.batchSize ?? 16,
+    gradientAccumulation: options.gradientAccumulation ?? 1,
+    learningRate: options.learningRate ?? 2e-5,
+    schedule: options.schedule ?? 'linear',
+    warmup: options.warmup ?? 0.1,
+    mixing: options.mixing ?? 'proportional',
+    seed: options.seed ?? 42,
+    evaluateEvery: options.evaluateEvery ?? 'epoch',
+    patience: options.patience,
+    checkpointEvery: options.checkpointEvery,
+    watchDivergence: options.watchDivergence ?? true,
   };
+  const counts = ['epochs', 'maxSteps', 'batchSize', 'gradientAccumulation', 'patience', 'checkpointEvery'] as const;
+  for (const name of counts) checkCount(name, resolved[name]);
+  if (resolved.evaluateEvery !== 'epoch') checkCount('evaluateEvery', resolved.evaluateEvery);
+  const { learningRate, warmup, seed, patience } = resolved;
+  if (!(learningRate > 0 && learningRate <= 1))
+    throw invalid('learningRate', learningRate, 'a number above 0, at most 1');
+  if (!(warmup >= 0 && warmup <= 1)) throw invalid('warmup', warmup, 'a share of the steps, from 0 to 1');
+  if (!Number.isSafeInteger(seed)) throw invalid('seed', seed, 'a whole number');
+  if (patience !== undefined && !isEvaluated)
+    throw new SentvecError(
+      'invalid-argument',
+      'patience counts evaluations that are no better, but there is no evaluation. Add one, or leave out patience.',
+    );
+  return resolved;
+}
+
+/** @throws SentvecError `invalid-argument` unless the value is a whole number of at least 1, or left out */
+export function checkCount(name: string, value: number | undefined): void {
+  if (value !== undefined && !(Number.isSafeInteger(value) && value >= 1))
+    throw invalid(name, value, 'a whole number of at least 1');
+}
+
+function invalid(name: string, value: unknown, expected: string): SentvecError {
+  return new SentvecError('invalid-argument', `${name} is ${String(value)}; it must be ${expected}.`);
+}
+
+/** What {@link learningRateAt} needs. */
+export interface Schedule {
+  readonly kind: ScheduleKind;
+  /** The highest learning rate, reached at the end of the warm-up. */
+  readonly peak: number;
+  /** Optimizer steps of the whole run. */
+  readonly totalSteps: number;
+  /** Steps over which the rate rises from `peak / warmupSteps`. */
+  readonly warmupSteps: number;
+}
+
+/** The learning rate of a step, counted from 0. The first step already learns and the last one still does. */
+export function learningRateAt({ kind, peak, totalSteps, warmupSteps }: Schedule, step: number): number {
+  if (step < warmupSteps) return (peak * (step + 1)) / warmupSteps;
+  if (kind === 'constant') return peak;
+  const remaining = (totalSteps - step) / Math.max(1, totalSteps - warmupSteps);
+  return kind === 'linear' ? peak * remaining : (peak * (1 - Math.cos(Math.PI * remaining))) / 2;
 }

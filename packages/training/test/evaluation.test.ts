@@ -122,4 +122,11 @@ test('hard negatives by rank, score and margin', async () => {
   expect((await mine({ margin: 0.1 }))[0]).toEqual({ row: 0, negatives: [2] });
   expect((await mine({ maxScore: 0.5 }))[0]).toEqual({ row: 0, negatives: [3] });
   expect(await mine({ minScore: 0.99 })).toEqual([]);
+  // The positive is at cos 10° = 0.985; candidates at cos 20° = 0.940, cos 40° = 0.766, cos 70° = 0.342.
+  expect((await mine({ relativeMargin: 0.96 }))[0]).toEqual({ row: 0, negatives: [1] });
+  expect((await mine({ relativeMargin: 0.9 }))[0]).toEqual({ row: 0, negatives: [2] });
+  expect((await mine({ relativeMargin: 0.7 }))[0]).toEqual({ row: 0, negatives: [3] });
+  expect((await mine({ relativeMargin: 0.2 }))[0]).toEqual({ row: 0, negatives: [4] });
+  for (const senseless of [{ negatives: 0 }, { rangeMin: -1 }, { margin: -0.1 }, { relativeMargin: 1.5 }])
+    await expect(mine(senseless)).rejects.toMatchObject({ code: 'invalid-argument' });
 });

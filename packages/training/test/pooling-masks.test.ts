@@ -11,7 +11,7 @@ import {
 import { nodeTokenizer } from '@sentvec/core/node';
 import { goldenModel } from '@sentvec/testing';
 import { makeBatch } from '@sentvec/training';
-import { tokenizeColumn } from '../src/texts.ts';
+import { tokenizeColumn } from '../src/data/tokenized-sets.ts';
 
 const texts = ['What is the capital of France?', 'short'];
 const prompt = 'Represent this: ';

@@ -20,7 +20,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-async function writeConfig(output: string, evaluated = true) {
+async function writeConfig(output: string, evaluated = true, changes: object = {}) {
   const data = { file: 'pairs.jsonl', columns: ['a', 'b'], label: 'score' };
   const config = {
     model: goldenPath('models/tiny-bert'),
@@ -33,6 +33,7 @@ async function writeConfig(output: string, evaluated = true) {
     dropout: true,
     checkpointEvery: 4,
     threads: 1,
+    ...changes,
   };
   const file = join(folder, `${output.replace('/', '-')}.json`);
   await writeFile(file, JSON.stringify(config));
@@ -55,6 +56,16 @@ async function run(
   });
   const [code] = (await once(child, 'exit')) as [number | null];
   return code;
+}
+
+/**
+ * Runs a training with a small disk at `small`, within a mount namespace of its own, so that nothing is left mounted.
+ * What was written is copied to `kept`.
+ */
+function runOnSmallDisk(config: string, small: string, bytes: number, kept: string) {
+  const mount = `mount -t tmpfs -o size=${bytes} tmpfs ${small}; "$0" "$@"; code=$?; cp -a ${small}/. ${kept}; exit $code`;
+  const script = fileURLToPath(new URL('run-training.mjs', import.meta.url));
+  return spawnSync('unshare', ['-m', 'sh', '-c', mount, process.execPath, script, config], { encoding: 'utf8' });
 }
 
 test('killed in the middle of epochs and resumed, the weights are those of an undisturbed run, to the bit', async () => {
@@ -84,16 +95,11 @@ test.skipIf(noMount !== undefined)(
     const small = await mkdtemp(join(folder, 'small-'));
     const kept = await mkdtemp(join(folder, 'kept-'));
     const config = await writeConfig(join(small, 'out').slice(folder.length + 1), false);
-    // Room for a checkpoint and a half. Within a mount namespace of its own, so that nothing is left mounted; what was
-    // written is copied out.
-    const mount = `mount -t tmpfs -o size=${Math.round(1.5 * bytes)} tmpfs ${small}; "$0" "$@"; code=$?; cp -a ${small}/. ${kept}; exit $code`;
-    const script = fileURLToPath(new URL('run-training.mjs', import.meta.url));
-    const full = spawnSync('unshare', ['-m', 'sh', '-c', mount, process.execPath, script, config], {
-      encoding: 'utf8',
-    });
+    // Room for a checkpoint and a half.
+    const full = runOnSmallDisk(config, small, Math.round(1.5 * bytes), kept);
     expect(full.status).toBe(1);
     expect(full.stderr).toMatch(
-      /Writing the checkpoint failed: .*out\.checkpoint\.safetensors \(ENOSPC\)\. The disk is full\. Free some space\. An earlier checkpoint is kept: go on from it with `resume`\./,
+      /Writing the checkpoint failed: .*out\.checkpoint\.safetensors \(ENOSPC\)\. The disk is full\. Free some space\. The weights of step 4 are in .*out\.checkpoint\.safetensors/,
     );
     expect(full.stdout.trim().split('\n').at(-1)).toBe('8');
     expect(await readdir(kept)).toEqual(['out.checkpoint.safetensors']);
@@ -102,5 +108,31 @@ test.skipIf(noMount !== undefined)(
     expect(await run(await writeConfig('with-room', false))).toBe(0);
     const weights = (output: string) => readFile(join(output, 'model.safetensors'));
     expect((await weights(join(kept, 'out'))).equals(await weights(join(folder, 'with-room')))).toBe(true);
+  },
+);
+
+test.skipIf(noMount !== undefined)(
+  `a disk that is too small for the model keeps what was trained in a checkpoint, and says so (${noMount ?? 'full disk'})`,
+  async () => {
+    const { model } = await loadTrainable(goldenModel('tiny-bert'));
+    const bytes = trainableTensors(model).reduce((sum, { data }) => sum + data.byteLength, 0);
+    const small = await mkdtemp(join(folder, 'small-'));
+    const kept = await mkdtemp(join(folder, 'kept-'));
+    // One layer of three is trained: its checkpoint is smaller than the model.
+    const changes = {
+      freeze: ['embeddings', 'encoder.layer.0', 'encoder.layer.1'],
+      checkpointEvery: 500,
+      epochs: 1,
+    };
+    const config = await writeConfig(join(small, 'out').slice(folder.length + 1), false, changes);
+    const full = runOnSmallDisk(config, small, bytes, kept);
+    expect(full.status).toBe(1);
+    expect(full.stderr).toMatch(
+      /Writing the model failed: .*out \(ENOSPC\)\. The disk is full\. Free some space\. Nothing was left there\. The weights of step 20 are in .*out\.checkpoint\.safetensors/,
+    );
+    expect(await readdir(kept)).toEqual(['out.checkpoint.safetensors']);
+    const resumed = await writeConfig(join(kept, 'out').slice(folder.length + 1), false, changes);
+    expect(await run(resumed, { resume: true, killAt: 1 })).toBe(0);
+    expect(await readdir(join(kept, 'out'))).toContain('model.safetensors');
   },
 );

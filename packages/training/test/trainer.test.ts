@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { memoryModel } from '@sentvec/core';
+import { memoryModel, SentvecError } from '@sentvec/core';
 import { loadEmbedder } from '@sentvec/core/node';
 import { onnx } from '@sentvec/backend-onnx';
 import { goldenModel } from '@sentvec/testing';
@@ -8,13 +8,17 @@ import {
   lossFromName,
   train,
   type StepOrder,
+  type StepResult,
+  type TrainingCheckpoint,
   type TrainingEngine,
   type TrainingOptions,
+  type TrainingRequest,
 } from '@sentvec/training';
 import { loadTrainable } from '@sentvec/training/node';
-import { planEpoch } from '../src/epoch-plan.ts';
+import { planEpoch } from '../src/data/plan.ts';
 import { samplePairs } from './sample-pairs.ts';
-import { engineThatSays } from './told-engine.ts';
+import { scriptedEngine } from './scripted-engine.ts';
+import { errorOf } from './training-folder.ts';
 
 function setOf(name: string, count: number, loss = 'CoSENTLoss') {
   const examples = samplePairs(count);
@@ -23,7 +27,12 @@ function setOf(name: string, count: number, loss = 'CoSENTLoss') {
 }
 
 /** Trains with an engine that computes nothing and an evaluation that gives these scores. */
-async function trainTold(scores: readonly number[], options: TrainingOptions, engine = engineThatSays(() => ({}))) {
+async function trainScripted(
+  scores: readonly number[],
+  options: TrainingOptions,
+  engine = scriptedEngine(() => ({})),
+  more: Partial<TrainingRequest> = {},
+) {
   const { reader } = await loadTrainable(goldenModel('tiny-bert'));
   const left = [...scores];
   return train({
@@ -32,12 +41,13 @@ async function trainTold(scores: readonly number[], options: TrainingOptions, en
     sets: [setOf('pairs', 40)],
     options,
     evaluate: async () => ({ score: left.shift() ?? 0 }),
+    ...more,
   });
 }
 
 test('evaluates every n steps, keeps the best weights, and stops when patience is at an end', async () => {
-  const engine = engineThatSays(() => ({}));
-  const outcome = await trainTold(
+  const engine = scriptedEngine(() => ({}));
+  const outcome = await trainScripted(
     [0.1, 0.5, 0.7, 0.6, 0.65, 0.9],
     { epochs: 4, batchSize: 8, evaluateEvery: 2, patience: 2 },
     engine,
@@ -54,20 +64,20 @@ test('evaluates every n steps, keeps the best weights, and stops when patience i
 });
 
 test('evaluates after each epoch, and at the end', async () => {
-  const { history, stoppedEarly } = await trainTold([0.1, 0.2, 0.3], { epochs: 2, batchSize: 8 });
+  const { history, stoppedEarly } = await trainScripted([0.1, 0.2, 0.3], { epochs: 2, batchSize: 8 });
   expect(history.evaluations.map(({ step }) => step)).toEqual([0, 5, 10]);
   expect(stoppedEarly).toBe(false);
   expect(
-    (await trainTold([0.1, 0.2], { maxSteps: 3, batchSize: 8 })).history.evaluations.map(({ step }) => step),
+    (await trainScripted([0.1, 0.2], { maxSteps: 3, batchSize: 8 })).history.evaluations.map(({ step }) => step),
   ).toEqual([0, 3]);
 });
 
 test('gradients of several batches make one step; the learning rate warms up and falls', async () => {
   const orders: StepOrder[] = [];
-  const told = engineThatSays(() => ({}));
-  const engine: TrainingEngine = { ...told, step: (order) => (orders.push(order), told.step(order)) };
+  const scripted = scriptedEngine(() => ({}));
+  const engine: TrainingEngine = { ...scripted, step: (order) => (orders.push(order), scripted.step(order)) };
   const options = { epochs: 4, batchSize: 4, gradientAccumulation: 2, learningRate: 1, warmup: 0.2 };
-  await trainTold([], options, engine);
+  await trainScripted([], options, engine);
   expect(orders.map(({ batches }) => batches.length)).toEqual(Array.from({ length: 20 }, () => 2));
   expect(orders.map(({ learningRate }) => learningRate).slice(0, 4)).toEqual([0.25, 0.5, 0.75, 1]);
   expect(orders.at(-1)!.learningRate).toBeCloseTo(1 / 16);
@@ -83,6 +93,192 @@ test('several sets: in proportion to their size, or in turn', () => {
   const sorted = mixed.toSorted((a, b) => a - b);
   expect(sorted).toEqual([0, 0, 0, 0, 0, 0, 0, 0, 1, 1]);
   expect(mixed).not.toEqual(sorted);
+});
+
+/** Steps and best steps of the checkpoints that a run writes. */
+function checkpointsOf() {
+  const checkpoints: TrainingCheckpoint[] = [];
+  return {
+    steps: () => checkpoints.map(({ step, best, state }) => [step, best?.step, state.weights[0]]),
+    onCheckpoint: async (checkpoint: TrainingCheckpoint) => void checkpoints.push(checkpoint),
+    last: () => checkpoints.at(-1)!,
+  };
+}
+
+test('an abort ends the run between steps; what is trained is kept, with the best weights', async () => {
+  const controller = new AbortController();
+  const kept = checkpointsOf();
+  const error = await errorOf(() =>
+    trainScripted([0.1, 0.9, 0.2], { batchSize: 4, evaluateEvery: 3 }, undefined, {
+      signal: controller.signal,
+      onProgress: ({ step }) => step === 7 && controller.abort(),
+      onCheckpoint: kept.onCheckpoint,
+    }),
+  );
+  expect(error).toMatchObject({ code: 'aborted', details: { keptStep: 7 } });
+  expect(kept.steps()).toEqual([[7, 3, 7]]);
+  expect(kept.last().history.steps).toHaveLength(7);
+});
+
+test('an abort ends an evaluation, whose step is kept', async () => {
+  const controller = new AbortController();
+  const kept = checkpointsOf();
+  const engine = scriptedEngine(() => ({}));
+  const evaluate: TrainingRequest['evaluate'] = async (embed) => {
+    if ((await engine.state()).steps === 4) controller.abort();
+    return { score: (await embed(['a text'])).data[0]! };
+  };
+  const error = await errorOf(() =>
+    trainScripted([], { batchSize: 4, evaluateEvery: 4 }, engine, {
+      signal: controller.signal,
+      evaluate,
+      onCheckpoint: kept.onCheckpoint,
+    }),
+  );
+  expect(error).toMatchObject({ code: 'aborted', details: { keptStep: 4 } });
+  expect(kept.steps()).toEqual([[4, 0, 4]]);
+});
+
+test('aborted before its first step, a run keeps nothing', async () => {
+  const kept = checkpointsOf();
+  const error = await errorOf(() =>
+    trainScripted([], {}, undefined, { signal: AbortSignal.abort(), onCheckpoint: kept.onCheckpoint }),
+  );
+  expect(error.code).toBe('aborted');
+  expect(error.details).not.toHaveProperty('keptStep');
+  expect(kept.steps()).toEqual([]);
+});
+
+test('a checkpoint that cannot be written ends the run; the error says which one is kept', async () => {
+  const kept = checkpointsOf();
+  const onCheckpoint = async (checkpoint: TrainingCheckpoint) => {
+    if (checkpoint.step > 4) throw new SentvecError('io-failed', 'The disk is full.');
+    await kept.onCheckpoint(checkpoint);
+  };
+  const error = await errorOf(() =>
+    trainScripted([], { batchSize: 4, checkpointEvery: 2 }, undefined, { onCheckpoint }),
+  );
+  expect(error).toMatchObject({ code: 'io-failed', message: 'The disk is full.', details: { keptStep: 4 } });
+  expect(kept.steps().map(([step]) => step)).toEqual([2, 4]);
+});
+
+test('finish ends at the checkpoint, with its best weights, and trains nothing', async () => {
+  const kept = checkpointsOf();
+  await errorOf(() =>
+    trainScripted(
+      [0.1, 0.9, 0.2],
+      { batchSize: 4, evaluateEvery: 2 },
+      scriptedEngine((step) => (step === 5 ? { loss: Number.NaN } : {})),
+      { onCheckpoint: kept.onCheckpoint },
+    ),
+  );
+  const engine = scriptedEngine(() => ({}));
+  const outcome = await trainScripted([], { batchSize: 4 }, engine, { resumeFrom: kept.last(), finish: true });
+  expect(outcome).toMatchObject({ steps: 5, bestStep: 2 });
+  expect((await engine.state()).weights).toEqual(Float32Array.of(2));
+});
+
+/** Losses and gradient norms that begin at 1, and go elsewhere after step 30. */
+async function trainDiverging(later: Partial<StepResult>, options: TrainingOptions = {}) {
+  const messages: string[] = [];
+  const engine = scriptedEngine((step) => (step < 30 ? { loss: 0.4 } : later));
+  const run = trainScripted([], { epochs: 10, batchSize: 4, ...options }, engine, {
+    onWarning: (message) => messages.push(message),
+  });
+  return { messages, run };
+}
+
+test('a loss that runs away is warned of once; the run goes on', async () => {
+  const { messages, run } = await trainDiverging({ loss: 4 });
+  expect((await run).steps).toBe(100);
+  expect(messages).toEqual([
+    expect.stringMatching(/^The loss runs away, .* at step \d+, rows .* of pairs\. Use a lea/),
+  ]);
+});
+
+test('gradients that vanish with a loss no better than at the beginning are warned of', async () => {
+  const { messages, run } = await trainDiverging({ loss: 0.4, gradientNorm: 1e-7 });
+  expect((await run).steps).toBe(100);
+  expect(messages).toEqual([expect.stringMatching(/^The model may have collapsed: /)]);
+});
+
+test('a loss that runs away with gradients that explode ends the run, unless the watch is off', async () => {
+  const { messages, run } = await trainDiverging({ loss: 4, gradientNorm: 100 });
+  const error = await errorOf(() => run);
+  expect(error.code).toBe('training-failed');
+  expect(error.message).toMatch(/^The loss runs away and the gradients explode at step \d+/);
+  expect(messages).toEqual([]);
+  const unwatched = await trainDiverging({ loss: 4, gradientNorm: 100 }, { watchDivergence: false });
+  expect((await unwatched.run).steps).toBe(100);
+});
+
+test.each([
+  ['epochs', 0],
+  ['epochs', 1.5],
+  ['maxSteps', 0],
+  ['batchSize', 0],
+  ['gradientAccumulation', -1],
+  ['learningRate', 0],
+  ['learningRate', Number.NaN],
+  ['warmup', 1.5],
+  ['warmup', -0.1],
+  ['seed', 0.5],
+  ['evaluateEvery', 0],
+  ['patience', 0],
+  ['checkpointEvery', 0],
+])('%s of %d is refused', async (name, value) => {
+  const error = await errorOf(() => trainScripted([], { [name]: value }));
+  expect(error.code).toBe('invalid-argument');
+  expect(error.message).toContain(`${name} is ${value}; it must be`);
+});
+
+test('patience without an evaluation is refused', async () => {
+  const error = await errorOf(() => trainScripted([], { patience: 2 }, undefined, { evaluate: undefined }));
+  expect(error).toMatchObject({ code: 'invalid-argument', message: expect.stringContaining('patience') as string });
+});
+
+test('examples that no batch has room for are told, and counted', async () => {
+  const messages: string[] = [];
+  const texts = Array.from({ length: 12 }, (_, i) => `anchor ${i < 8 ? 0 : i}`);
+  const set = {
+    name: 'pairs',
+    loss: lossFromName('MultipleNegativesRankingLoss'),
+    examples: { columns: [texts, texts.map((_, i) => `positive ${i}`)] },
+  };
+  const outcome = await trainScripted([], { batchSize: 4 }, undefined, {
+    sets: [set],
+    onWarning: (message) => messages.push(message),
+  });
+  // The anchor 0 is in eight batches: with three of the four others in the first, with one in the second, then alone.
+  expect(outcome.usedExamples).toEqual([6]);
+  expect(messages).toEqual([expect.stringMatching(/^An epoch uses 6 of the 12 examples of pairs\./)]);
+});
+
+test('classes are told apart by their names, whatever numbers they are', async () => {
+  const seen: Float32Array[] = [];
+  const scripted = scriptedEngine(() => ({}));
+  const engine: TrainingEngine = {
+    ...scripted,
+    step: (order) => (seen.push(order.batches[0]!.labels!), scripted.step(order)),
+  };
+  const names = [2 ** 24, 2 ** 24 + 1, '9007199254740993', '9007199254740992', 'a', 'b'];
+  const labels = [...names, ...names];
+  const columns = [labels.map((name, i) => `text ${i} of ${name}`)];
+  const set = { name: 'classes', loss: lossFromName('BatchHardTripletLoss'), examples: { columns, labels } };
+  await trainScripted([], { batchSize: 12 }, engine, { sets: [set] });
+  expect(seen).toHaveLength(1);
+  expect(new Set(seen[0]).size).toBe(6);
+});
+
+test('a text that the tokenizer gives no token for is refused with its row', async () => {
+  const { reader } = await loadTrainable(goldenModel('tiny-bert'));
+  const set = setOf('pairs', 8);
+  const [first, second] = set.examples.columns as [string[], string[]];
+  const sets = [{ ...set, examples: { ...set.examples, columns: [first.with(5, ' '), second] } }];
+  const error = await errorOf(() =>
+    trainScripted([], {}, undefined, { sets, reader: { ...reader, addSpecialTokens: false } }),
+  );
+  expect(error).toMatchObject({ code: 'invalid-corpus', details: { file: 'pairs', row: 5 } });
 });
 
 test.each([

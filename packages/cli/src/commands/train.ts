@@ -32,7 +32,11 @@ export const trainModel: Command = defineCommand({
       required: false,
       description: 'The configuration, a JSON file. Its paths are relative to it.',
     },
-    resume: { type: 'boolean', description: 'Go on from the last checkpoint of the same configuration.' },
+    resume: { type: 'boolean', description: 'Go on from the last checkpoint of the same model, data and settings.' },
+    finish: {
+      type: 'boolean',
+      description: 'Make a model of the best weights of the last checkpoint, without training on.',
+    },
     schema: {
       type: 'boolean',
       description: 'Print the JSON Schema of a configuration, by which editors check and complete it.',
@@ -45,6 +49,10 @@ export const trainModel: Command = defineCommand({
       does: 'Goes on after Ctrl-C, a crash or a full disk, exactly where it stopped',
     },
     {
+      line: 'sentvec train config.json --finish',
+      does: 'Takes what is trained so far as the model, after Ctrl-C say',
+    },
+    {
       line: 'sentvec train --schema > schema.json',
       does: 'With "$schema": "./schema.json" in the configuration, an editor knows every key',
     },
@@ -52,7 +60,8 @@ export const trainModel: Command = defineCommand({
   notes: [
     `A configuration:\n\n${example}`,
     'Also: maxSteps, gradientAccumulation, cachedExamples, schedule (linear, cosine, constant), warmup, weightDecay, clipNorm, dropout, ' +
-      'freeze (beginnings of tensor names), mixing (proportional, round-robin), evaluateEvery, patience, checkpointEvery, maxLength, threads; ' +
+      'freeze (beginnings of tensor names), mixing (proportional, round-robin), evaluateEvery, patience, checkpointEvery, ' +
+      'watchDivergence, maxLength, threads; ' +
       'in data: sampler (shuffled, inOrder, noDuplicates, groupedByLabel, byLength), prompts, lossParameters.',
     'Evaluation types: sts, triplet, binary (1 or 0), retrieval (query, document), reranking (query, document, 1 or 0), paraphrases, ' +
       'classification and clustering (a text, its class). --schema says what each wants. prompt names one of the ' +
@@ -62,7 +71,8 @@ export const trainModel: Command = defineCommand({
     'Losses by their names in sentence-transformers: CosineSimilarityLoss, CoSENTLoss, AnglELoss (a score); MultipleNegativesRankingLoss, ' +
       'MultipleNegativesSymmetricRankingLoss, TripletLoss (no label); ContrastiveLoss, OnlineContrastiveLoss (1 or 0); BatchHardTripletLoss, ' +
       'BatchAllTripletLoss (a class); MSELoss, MarginMSELoss (a list of numbers); MatryoshkaLoss around any of them.',
-    'Ctrl-C leaves a checkpoint beside the output. The result is a sentence-transformers folder with onnx/model.onnx, a model card and report.html.',
+    'However a run ends, Ctrl-C and a full disk included, what is trained is in a checkpoint beside the output, or in the output. The result is a ' +
+      'sentence-transformers folder with onnx/model.onnx, a model card, report.html with the curves, and history.jsonl with a line for each step.',
   ],
   async run(context) {
     const { args, positionals, signal } = context;
@@ -82,8 +92,10 @@ export const trainModel: Command = defineCommand({
         openModel: (model) => findModel({ model }, context, download.update),
         directory: dirname(args.config),
         resume: args.resume,
+        finish: args.finish,
         signal,
         onProgress: progress.update,
+        onWarning: context.note,
         onEvaluation: ({ step, score }) => {
           progress.score(score);
           context.note(`${step === 0 ? 'Before' : `Step ${step}`}: score ${score.toFixed(4)}`);
@@ -112,10 +124,8 @@ export const trainModel: Command = defineCommand({
       });
       return exitCode.ok;
     } catch (error) {
+      if (SentvecError.is(error)) noteWhereWeightsAre(error, args.config, context.note);
       if (!SentvecError.is(error, 'aborted')) throw error;
-      context.note(
-        `Stopped. What is trained so far is kept beside the output; go on with: sentvec train ${shellWords([args.config, '--resume'])}`,
-      );
       return exitCode.interrupted;
     } finally {
       progress.stop();
@@ -123,6 +133,19 @@ export const trainModel: Command = defineCommand({
     }
   },
 });
+
+function noteWhereWeightsAre(error: SentvecError, config: string, note: (text: string) => void): void {
+  const { keptStep, checkpoint } = error.details;
+  if (typeof checkpoint !== 'string') {
+    if (error.code === 'aborted') note('Stopped before the first step.');
+    return;
+  }
+  const command = (flag: string) => `sentvec train ${shellWords([config, flag])}`;
+  note(
+    `${error.code === 'aborted' ? 'Stopped. ' : ''}The weights of step ${String(keptStep)} are in ${checkpoint}; ` +
+      `go on with: ${command('--resume')}\nor make a model of the best so far with: ${command('--finish')}`,
+  );
+}
 
 async function readJson(file: string): Promise<unknown> {
   let text: string;

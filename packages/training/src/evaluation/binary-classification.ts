@@ -1,6 +1,6 @@
 import { pairwiseSimilarity, similarityFunctions, type SimilarityFunction } from '@sentvec/core';
 import type { EmbedTexts } from '../embed-texts.ts';
-import type { Evaluation } from '../training-history.ts';
+import type { Evaluation } from '../training-request.ts';
 import { averagePrecision, bestAccuracy, bestF1, rankLabels } from './ranked-labels.ts';
 
 /** Pairs of texts that mean the same (1) or do not (0). */

@@ -1,6 +1,6 @@
 import { semanticSearch, type Matrix, type SimilarityFunction } from '@sentvec/core';
 import type { EmbedTexts } from '../embed-texts.ts';
-import type { Evaluation } from '../training-history.ts';
+import type { Evaluation } from '../training-request.ts';
 import { fitLinearProbe } from './linear-probe.ts';
 
 /** Texts with the name of their class. */

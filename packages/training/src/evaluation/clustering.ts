@@ -1,7 +1,7 @@
 import { rowOf, type Matrix } from '@sentvec/core';
 import type { EmbedTexts } from '../embed-texts.ts';
 import { Random } from '../random.ts';
-import type { Evaluation } from '../training-history.ts';
+import type { Evaluation } from '../training-request.ts';
 import type { ClassifiedTexts } from './classification.ts';
 
 /** Options of {@link evaluateClustering}. */

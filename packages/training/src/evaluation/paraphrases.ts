@@ -1,6 +1,6 @@
 import { paraphraseMining, type SimilarityFunction } from '@sentvec/core';
 import type { EmbedTexts } from '../embed-texts.ts';
-import type { Evaluation } from '../training-history.ts';
+import type { Evaluation } from '../training-request.ts';
 import { averagePrecision, bestF1 } from './ranked-labels.ts';
 
 /** Texts, and which pairs of them (by row) say the same. */

@@ -1,6 +1,6 @@
 import { similarity as similarityMatrix, type SimilarityFunction } from '@sentvec/core';
 import { withPrompt, type EmbedTexts, type SearchPrompts } from '../embed-texts.ts';
-import type { Evaluation } from '../training-history.ts';
+import type { Evaluation } from '../training-request.ts';
 import { averagePrecision, discountedGain, rankLabels } from './ranked-labels.ts';
 
 /** A query with documents that answer it and others that do not. */

@@ -1,6 +1,6 @@
 import { informationRetrieval, type InformationRetrievalOptions, type SimilarityFunction } from '@sentvec/core';
 import { withPrompt, type EmbedTexts, type SearchPrompts } from '../embed-texts.ts';
-import type { Evaluation } from '../training-history.ts';
+import type { Evaluation } from '../training-request.ts';
 
 /** Texts by id, and which of the corpus answer which query. */
 export interface RetrievalTask {

@@ -1,6 +1,6 @@
 import { embeddingSimilarity, type SimilarityFunction } from '@sentvec/core';
 import type { EmbedTexts } from '../embed-texts.ts';
-import type { Evaluation } from '../training-history.ts';
+import type { Evaluation } from '../training-request.ts';
 
 /** Pairs of texts with how similar people find them. */
 export interface ScoredPairs {

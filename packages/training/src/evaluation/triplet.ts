@@ -1,6 +1,6 @@
 import { pairwiseSimilarity, similarityFunctions, type SimilarityFunction } from '@sentvec/core';
 import type { EmbedTexts } from '../embed-texts.ts';
-import type { Evaluation } from '../training-history.ts';
+import type { Evaluation } from '../training-request.ts';
 
 /** Texts of which the positive should be nearer to the anchor than the negative is. */
 export interface Triplets {

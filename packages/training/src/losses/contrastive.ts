@@ -1,20 +1,25 @@
+// Losses over pairs of which each is similar or not.
 import type { Operations } from '@sentvec/architectures';
-import { labelsOf, pairOf, type Loss } from '../loss.ts';
+import { checkedParameter, labelsOf, pairOf, type Loss } from '../loss.ts';
 import { meanOf, pairwiseDistance, type Distance } from './distance.ts';
 
 /** Options of {@link contrastiveLoss} and {@link onlineContrastiveLoss}. */
 export interface ContrastiveOptions {
-  /** Default `cosine`. */
-  readonly distance?: Distance;
-  /** Dissimilar pairs farther apart than this cost nothing. Default 0.5. */
-  readonly margin?: number;
+  /** @default 'cosine' */
+  readonly distance?: Distance | undefined;
+  /** Dissimilar pairs farther apart than this cost nothing. At least 0. @default 0.5 */
+  readonly margin?: number | undefined;
 }
 
 /** Half of d² for similar pairs, half of relu(margin - d)² for dissimilar ones; their mean (Hadsell et al., 2006). */
 export function contrastiveLoss(
-  options: ContrastiveOptions & { /** Default true; false gives the sum. */ readonly sizeAverage?: boolean } = {},
+  options: ContrastiveOptions & {
+    /** Whether the mean of the pairs counts, or their sum. @default true */
+    readonly sizeAverage?: boolean | undefined;
+  } = {},
 ): Loss {
   const { distance = 'cosine', margin = 0.5, sizeAverage = true } = options;
+  checkedParameter('ContrastiveLoss', 'margin', margin);
   return {
     name: 'ContrastiveLoss',
     columns: { least: 2, most: 2 },
@@ -36,6 +41,7 @@ export function contrastiveLoss(
  * distances stands in for it, and the other way round. Follows `OnlineContrastiveLoss` of sentence-transformers.
  */
 export function onlineContrastiveLoss({ distance = 'cosine', margin = 0.5 }: ContrastiveOptions = {}): Loss {
+  checkedParameter('OnlineContrastiveLoss', 'margin', margin);
   return {
     name: 'OnlineContrastiveLoss',
     columns: { least: 2, most: 2 },

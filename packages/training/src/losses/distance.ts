@@ -1,3 +1,4 @@
+// How far apart embeddings are, over the tensor operations.
 import { absolute, mean, normalizeRows, type Operations } from '@sentvec/architectures';
 
 /** How far apart two embeddings are, 0 for equal ones. `cosine` is 1 - cosine similarity. */

@@ -1,3 +1,4 @@
+// Losses by which a student learns from a teacher's vectors or scores.
 import type { Operations } from '@sentvec/architectures';
 import { labelsOf, pairOf, type Loss } from '../loss.ts';
 import { meanOf, pairwiseSimilarityOf, type PairSimilarity } from './distance.ts';
@@ -32,7 +33,7 @@ export function mseLoss(): Loss {
  * differences are the margins.
  * @param options.similarity default `dot`
  */
-export function marginMseLoss({ similarity = 'dot' }: { readonly similarity?: PairSimilarity } = {}): Loss {
+export function marginMseLoss({ similarity = 'dot' }: { readonly similarity?: PairSimilarity | undefined } = {}): Loss {
   return {
     name: 'MarginMSELoss',
     columns: { least: 3, most: Infinity },

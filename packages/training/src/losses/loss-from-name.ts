@@ -1,14 +1,13 @@
+// Losses by their class names in sentence-transformers, with parameters as a configuration file holds them.
 import { SentvecError } from '@sentvec/core';
 import type { Loss } from '../loss.ts';
-import { batchAllTripletLoss, batchHardTripletLoss } from './batch-triplet.ts';
 import { contrastiveLoss, onlineContrastiveLoss } from './contrastive.ts';
-import { cosineSimilarityLoss } from './cosine-similarity.ts';
 import type { Distance, PairSimilarity } from './distance.ts';
 import { marginMseLoss, mseLoss } from './distillation.ts';
 import { matryoshkaLoss } from './matryoshka.ts';
 import { multipleNegativesRankingLoss, multipleNegativesSymmetricRankingLoss } from './multiple-negatives-ranking.ts';
-import { angleLoss, cosentLoss } from './score-ordering.ts';
-import { tripletLoss } from './triplet.ts';
+import { angleLoss, cosentLoss, cosineSimilarityLoss } from './scored-pairs.ts';
+import { batchAllTripletLoss, batchHardTripletLoss, tripletLoss } from './triplet.ts';
 
 /** Parameters of a loss as a configuration file holds them: the names of sentence-transformers. */
 export type LossParameters = Readonly<Record<string, unknown>>;
@@ -121,19 +120,12 @@ const batchTriplet = (read: ParameterReader) => ({
 function matryoshka(read: ParameterReader): Loss {
   const inner = lossFromName(read.text('loss'), read.nested('loss_params'));
   const dims = read.numbers('dims');
-  const weights = read.numbers('weights') ?? dims?.map(() => 1);
+  const weights = read.numbers('weights');
   if (dims === undefined)
     throw new SentvecError(
       'invalid-argument',
       'MatryoshkaLoss needs "dims", the sizes to train, such as [512, 256, 128].',
     );
-  if (!dims.every((size) => Number.isInteger(size) && size >= 1))
-    throw new SentvecError(
-      'invalid-argument',
-      `MatryoshkaLoss: "dims" are whole numbers of at least 1, not ${JSON.stringify(dims)}.`,
-    );
-  if (weights?.length !== dims.length)
-    throw new SentvecError('invalid-argument', 'MatryoshkaLoss needs as many "weights" as "dims".');
   return matryoshkaLoss(inner, dims, weights);
 }
 

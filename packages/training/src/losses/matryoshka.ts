@@ -1,18 +1,28 @@
 import { normalizeRows } from '@sentvec/architectures';
-import type { Loss } from '../loss.ts';
+import { SentvecError } from '@sentvec/core';
+import { checkedParameter, type Loss } from '../loss.ts';
 
 /**
  * Another loss on the first entries of each embedding, normalized, summed over several sizes: vectors that can be cut
  * short (Matryoshka representation learning: Kusupati et al., 2022).
  *
  * @param dims how many entries to keep, each at most the dimension
- * @param weights of each size, default 1
+ * @param weights of each size, at least 0, default 1
+ * @throws SentvecError `invalid-argument`
  */
 export function matryoshkaLoss(
   loss: Loss,
   dims: readonly number[],
   weights: readonly number[] = dims.map(() => 1),
 ): Loss {
+  if (dims.length === 0 || !dims.every((size) => Number.isInteger(size) && size >= 1))
+    throw new SentvecError(
+      'invalid-argument',
+      `MatryoshkaLoss: "dims" are whole numbers of at least 1, one or more, not ${JSON.stringify(dims)}.`,
+    );
+  if (weights.length !== dims.length)
+    throw new SentvecError('invalid-argument', 'MatryoshkaLoss needs as many "weights" as "dims".');
+  for (const weight of weights) checkedParameter('MatryoshkaLoss', 'weights', weight);
   return {
     ...loss,
     name: 'MatryoshkaLoss',
@@ -27,7 +37,7 @@ export function matryoshkaLoss(
         const cut = (vectors: (typeof columns)[number]) => normalizeRows(ops, ops.slice(vectors, 1, 0, size));
         // Target vectors are cut like those that are to become like them.
         const targets = labels !== undefined && loss.labels === 'vector' ? cut(labels) : labels;
-        return ops.multiply(loss.compute(ops, columns.map(cut), targets), weights[index] ?? 1);
+        return ops.multiply(loss.compute(ops, columns.map(cut), targets), weights[index]!);
       });
       return terms.reduce((sum, term) => ops.add(sum, term));
     },

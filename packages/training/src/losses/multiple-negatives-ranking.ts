@@ -1,21 +1,24 @@
+// Losses whose negatives are the other examples of the batch.
 import { normalizeRows, type Operations } from '@sentvec/architectures';
-import { pairOf, type Loss } from '../loss.ts';
+import { checkedParameter, pairOf, type Loss } from '../loss.ts';
 import { meanOf, pairwiseDot } from './distance.ts';
 
 /** Options of {@link multipleNegativesRankingLoss}. */
 export interface RankingOptions {
-  /** Multiplies similarities: the inverse of the temperature. Default 20. */
-  readonly scale?: number;
-  /** Default `cosine`. */
-  readonly similarity?: 'cosine' | 'dot';
+  /** Multiplies similarities: the inverse of the temperature. Above 0. @default 20 */
+  readonly scale?: number | undefined;
+  /** @default 'cosine' */
+  readonly similarity?: 'cosine' | 'dot' | undefined;
 }
 
 /**
  * In-batch negatives: cross entropy of finding an anchor's positive among all positives and all hard negatives of the
  * batch (Henderson et al., 2017; InfoNCE of van den Oord et al., 2018). Columns: anchor, positive, then any number of
  * hard negatives.
+ * @throws SentvecError `invalid-argument`
  */
 export function multipleNegativesRankingLoss({ scale = 20, similarity = 'cosine' }: RankingOptions = {}): Loss {
+  checkedParameter('MultipleNegativesRankingLoss', 'scale', scale, 'positive');
   return {
     name: 'MultipleNegativesRankingLoss',
     columns: { least: 2, most: Infinity },
@@ -37,6 +40,7 @@ export function multipleNegativesSymmetricRankingLoss({
   scale = 20,
   similarity = 'cosine',
 }: RankingOptions = {}): Loss {
+  checkedParameter('MultipleNegativesSymmetricRankingLoss', 'scale', scale, 'positive');
   return {
     name: 'MultipleNegativesSymmetricRankingLoss',
     columns: { least: 2, most: Infinity },

@@ -1,19 +1,23 @@
-import { firstOf, pairOf, type Loss } from '../loss.ts';
-import { meanOf, pairwiseDistance, type Distance } from './distance.ts';
+// Losses over triplets: anchors that should be nearer to their positives than to their negatives.
+import type { Operations } from '@sentvec/architectures';
+import { checkedParameter, firstOf, labelsOf, pairOf, type Loss } from '../loss.ts';
+import { distanceMatrix, meanOf, pairwiseDistance, type Distance } from './distance.ts';
 
 /** Options of {@link tripletLoss}. */
 export interface TripletOptions {
-  /** Default `euclidean`. */
-  readonly distance?: Distance;
+  /** @default 'euclidean' */
+  readonly distance?: Distance | undefined;
   /**
-   * How much nearer the positive has to be than the negative. Default 5, as in sentence-transformers; choose about 0.5
+   * How much nearer the positive has to be than the negative, at least 0. As in sentence-transformers; choose about 0.5
    * with `cosine`.
+   * @default 5
    */
-  readonly margin?: number;
+  readonly margin?: number | undefined;
 }
 
 /** Mean of relu(d(anchor, positive) - d(anchor, negative) + margin) (FaceNet: Schroff et al., 2015). */
 export function tripletLoss({ distance = 'euclidean', margin = 5 }: TripletOptions = {}): Loss {
+  checkedParameter('TripletLoss', 'margin', margin);
   return {
     name: 'TripletLoss',
     columns: { least: 3, most: 3 },
@@ -25,6 +29,74 @@ export function tripletLoss({ distance = 'euclidean', margin = 5 }: TripletOptio
       const near = pairwiseDistance(ops, anchor, positive, distance);
       const far = pairwiseDistance(ops, anchor, negative, distance);
       return meanOf(ops, ops.relu(ops.add(ops.subtract(near, far), margin)));
+    },
+  };
+}
+
+/** Options of {@link batchHardTripletLoss} and {@link batchAllTripletLoss}. */
+export interface BatchTripletOptions {
+  /** @default 'euclidean' */
+  readonly distance?: 'cosine' | 'euclidean' | undefined;
+  /** At least 0. @default 5 */
+  readonly margin?: number | undefined;
+}
+
+/**
+ * For each text of a class, relu(farthest of its class - nearest of another + margin); their mean (Hermans et al.,
+ * 2017).
+ */
+export function batchHardTripletLoss({ distance = 'euclidean', margin = 5 }: BatchTripletOptions = {}): Loss {
+  return batchLoss('BatchHardTripletLoss', { distance, margin }, (ops, distances, { positive, different }) => {
+    const farthest = ops.max(ops.multiply(positive, distances), [1]);
+    // What is not another class is moved beyond the farthest row, so that it is never the nearest.
+    const beyond = ops.add(distances, ops.multiply(ops.max(distances, [1], true), ops.subtract(1, different)));
+    const nearest = ops.subtract(0, ops.max(ops.subtract(0, beyond), [1]));
+    return meanOf(ops, ops.relu(ops.add(ops.subtract(farthest, nearest), margin)));
+  });
+}
+
+/**
+ * relu(d(anchor, positive) - d(anchor, negative) + margin) over all triplets of a batch; the mean of those above zero
+ * (Hermans et al., 2017).
+ */
+export function batchAllTripletLoss({ distance = 'euclidean', margin = 5 }: BatchTripletOptions = {}): Loss {
+  return batchLoss('BatchAllTripletLoss', { distance, margin }, (ops, distances, { positive, different }) => {
+    const rows = ops.shape(distances)[0]!;
+    const middle = (x: typeof distances) => ops.reshape(x, [rows, rows, 1]);
+    const last = (x: typeof distances) => ops.reshape(x, [rows, 1, rows]);
+    const lacking = ops.relu(ops.add(ops.subtract(middle(distances), last(distances)), margin));
+    const costs = ops.multiply(lacking, ops.multiply(middle(positive), last(different)));
+    const counted = ops.sum(ops.greater(costs, 1e-16), [0, 1, 2]);
+    return ops.divide(ops.sum(costs, [0, 1, 2]), ops.add(counted, 1e-16));
+  });
+}
+
+/** `[rows, rows]`, 1 where the texts are two of one class, and where they are of different classes. */
+interface ClassMasks<Tensor> {
+  readonly positive: Tensor;
+  readonly different: Tensor;
+}
+
+function batchLoss(
+  name: string,
+  parameters: { readonly distance: 'cosine' | 'euclidean'; readonly margin: number },
+  cost: <Tensor>(ops: Operations<Tensor>, distances: Tensor, masks: ClassMasks<Tensor>) => Tensor,
+): Loss {
+  checkedParameter(name, 'margin', parameters.margin);
+  return {
+    name,
+    columns: { least: 1, most: 1 },
+    labels: 'class',
+    smallestBatch: 2,
+    parameters: { ...parameters },
+    compute(ops, columns, labels) {
+      const classes = labelsOf(labels);
+      const rows = ops.shape(classes)[0]!;
+      const index = ops.toFloat(ops.range(rows));
+      const same = ops.equal(ops.reshape(classes, [rows, 1]), ops.reshape(classes, [1, rows]));
+      const itself = ops.equal(ops.reshape(index, [rows, 1]), ops.reshape(index, [1, rows]));
+      const masks = { positive: ops.subtract(same, itself), different: ops.subtract(1, same) };
+      return cost(ops, distanceMatrix(ops, firstOf(columns), parameters.distance), masks);
     },
   };
 }

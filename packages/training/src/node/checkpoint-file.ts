@@ -1,13 +1,15 @@
+// A checkpoint as a file beside the output of its run: a safetensors file whose header also holds history and recipe.
 import { mkdir, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { memoryModel, readWeights, SentvecError, writeSafetensors, type Weights } from '@sentvec/core';
+import { memoryModel, parseJson, readWeights, SentvecError, writeSafetensors, type Weights } from '@sentvec/core';
 import { guardIo, isSystemError, writeFileAtomically } from '@sentvec/platform/node';
-import type { TrainingCheckpoint, TrainingHistory } from '../training-history.ts';
+import type { TrainingCheckpoint, TrainingHistory } from '../training-request.ts';
+import { differingParts, type Recipe } from './recipe.ts';
 
 /** What the header of a checkpoint says besides its tensors. */
 interface CheckpointRecord {
-  readonly version: 1;
-  readonly recipe: string;
+  readonly version: 2;
+  readonly recipe: Recipe;
   readonly step: number;
   readonly optimizerSteps: number;
   readonly bestStep: number | null;
@@ -15,18 +17,17 @@ interface CheckpointRecord {
 }
 
 /**
- * Writes a checkpoint, whole or not at all: the file is flushed under another name and then renamed, so that an earlier
- * checkpoint stays until the new one is safe.
- * @param recipe names what is trained, on what and how; a checkpoint of another recipe cannot be resumed
- * @throws SentvecError `io-failed`, a full disk for example; the earlier checkpoint is kept
+ * Writes a checkpoint, whole or not at all: an earlier one stays until the new one is safe.
+ * @param recipe what is trained, on what and how; a checkpoint of another recipe cannot be resumed
+ * @throws SentvecError `io-failed`, a full disk for example
  */
 export async function writeCheckpoint(
   path: string,
-  recipe: string,
+  recipe: Recipe,
   { step, history, state, best }: TrainingCheckpoint,
 ): Promise<void> {
   const record: CheckpointRecord = {
-    version: 1,
+    version: 2,
     recipe,
     step,
     optimizerSteps: state.steps,
@@ -43,26 +44,26 @@ export async function writeCheckpoint(
   const bytes = writeSafetensors(tensors, { checkpoint: JSON.stringify(record) });
   const doing = 'Writing the checkpoint';
   await guardIo(doing, path, () => mkdir(dirname(path), { recursive: true }));
-  const advice = 'An earlier checkpoint is kept: go on from it with `resume`.';
-  await writeFileAtomically(path, bytes, { doing, advice });
+  await writeFileAtomically(path, bytes, { doing });
 }
 
 /**
  * Reads a checkpoint; `undefined` when there is none.
  * @throws SentvecError `invalid-argument` when it is of another recipe, `invalid-model` when the file is damaged
  */
-export async function readCheckpoint(path: string, recipe: string): Promise<TrainingCheckpoint | undefined> {
+export async function readCheckpoint(path: string, recipe: Recipe): Promise<TrainingCheckpoint | undefined> {
   const read = () =>
     readFile(path).catch((error: unknown) => (isSystemError(error, 'ENOENT') ? undefined : Promise.reject(error)));
   const bytes = await guardIo('Reading the checkpoint', path, read);
   if (bytes === undefined) return undefined;
   const file = await readWeights(memoryModel(path, { 'checkpoint.safetensors': bytes }), 'checkpoint.safetensors');
   const record = readRecord(bytes, path);
-  if (record.recipe !== recipe) {
+  const differing = differingParts(record.recipe, recipe);
+  if (differing.length > 0) {
     throw new SentvecError(
       'invalid-argument',
-      `The checkpoint ${path} was written with another model, data or settings, so it cannot be resumed. Use the configuration it was started with, or another output folder.`,
-      { file: path },
+      `The checkpoint ${path} belongs to another run: what differs is ${differing.join(', ')}. Train with what it was started with, or choose another output.`,
+      { file: path, differing },
     );
   }
   return {
@@ -80,13 +81,17 @@ export async function readCheckpoint(path: string, recipe: string): Promise<Trai
 
 function readRecord(bytes: Uint8Array, path: string): CheckpointRecord {
   const size = Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true));
-  const header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, 8 + size))) as Readonly<
+  const header = parseJson(bytes.subarray(8, 8 + size), path) as Readonly<
     Record<string, { readonly checkpoint?: string }>
   >;
   const text = header['__metadata__']?.checkpoint;
-  if (text === undefined)
-    throw new SentvecError('invalid-model', `${path} is not a checkpoint of sentvec.`, { file: path });
-  return JSON.parse(text) as CheckpointRecord;
+  const record = text === undefined ? undefined : (parseJson(new TextEncoder().encode(text), path) as CheckpointRecord);
+  if (record?.version === 2) return record;
+  throw new SentvecError(
+    'invalid-model',
+    `${path} is not a checkpoint of this release of sentvec. Remove it, and train from the beginning.`,
+    { file: path },
+  );
 }
 
 function copyOf(file: Weights, name: string): Float32Array {

@@ -1,9 +1,12 @@
+// The configuration file of a training: what it may hold, its defaults, and its JSON Schema.
+import { toJsonSchema } from '@valibot/to-json-schema';
 import * as v from 'valibot';
 import { poolingModes, SentvecError } from '@sentvec/core';
 import type { ColumnName } from '@sentvec/corpus';
 import { lossFromName } from '../losses/loss-from-name.ts';
 import type { Loss } from '../loss.ts';
 import type { FromScratchOptions } from '../from-scratch/from-scratch.ts';
+import { resolveTrainingOptions } from '../training-options.ts';
 import { checkEvaluationConfig, column, count, evaluationSchema, type EvaluationConfig } from './evaluation-config.ts';
 
 /** A model with random weights; see `fromScratch`. Its seed is that of the run. */
@@ -68,6 +71,7 @@ export interface TrainingConfig {
   readonly evaluateEvery: number | 'epoch';
   readonly patience?: number | undefined;
   readonly checkpointEvery: number;
+  readonly watchDivergence: boolean;
   /** The most tokens of a text. Default: what the model says. */
   readonly maxLength?: number | undefined;
   /** Threads of onnxruntime. Default: one for each core. */
@@ -95,7 +99,7 @@ const scratchSchema = v.strictObject({
 });
 
 /** What a file may hold; editors check against its JSON Schema form. */
-export const configSchema: v.GenericSchema<unknown, TrainingConfig & { readonly $schema?: string | undefined }> =
+const configSchema: v.GenericSchema<unknown, TrainingConfig & { readonly $schema?: string | undefined }> =
   v.strictObject({
     $schema: v.optional(v.string()),
     model: v.optional(v.union([v.string(), v.strictObject({ fromScratch: scratchSchema })]), 'use-lite'),
@@ -119,9 +123,18 @@ export const configSchema: v.GenericSchema<unknown, TrainingConfig & { readonly 
     evaluateEvery: v.optional(v.union([v.literal('epoch'), count]), 'epoch'),
     patience: v.optional(count),
     checkpointEvery: v.optional(count, 500),
+    watchDivergence: v.optional(v.boolean(), true),
     maxLength: v.optional(count),
     threads: v.optional(count),
   });
+
+/**
+ * The JSON Schema (draft 7) of a training configuration. A file that names it as its `$schema` is checked while it is
+ * typed.
+ */
+export function trainingConfigSchema(): Readonly<Record<string, unknown>> {
+  return { title: 'A training configuration of sentvec', ...toJsonSchema(configSchema, { typeMode: 'input' }) };
+}
 
 /**
  * Checks a configuration and fills in the defaults.
@@ -143,6 +156,7 @@ export function parseTrainingConfig(value: unknown, name: string): TrainingConfi
     lossOf(data);
   }
   checkEvaluationConfig(result.output.evaluation, name);
+  resolveTrainingOptions(result.output, result.output.evaluation !== undefined);
   const { $schema: _, ...config } = result.output;
   return config;
 }

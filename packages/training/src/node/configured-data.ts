@@ -1,8 +1,9 @@
+// The examples of a configuration, read from their files.
 import { resolve } from 'node:path';
 import { SentvecError } from '@sentvec/core';
 import { readTable, type Table } from '@sentvec/corpus';
-import { byLength, groupedByLabel, inOrder, noDuplicates, shuffled, type Sampler } from '../samplers.ts';
-import type { TrainingSet } from '../training-set.ts';
+import { byLength, groupedByLabel, inOrder, noDuplicates, shuffled, type Sampler } from '../data/samplers.ts';
+import type { TrainingSet } from '../data/training-set.ts';
 import { lossOf, type DataConfig } from './config.ts';
 import type { LoadedTrainable } from './load-trainable.ts';
 
@@ -22,7 +23,7 @@ export async function readExamples(data: DataConfig, directory: string): Promise
   const loss = lossOf(data);
   const labelKind = loss.labels === 'class' ? 'class' : 'number';
   const table = await readTable({ ...data, labelKind, file: resolve(directory, data.file) });
-  const labels = table.classes ? { labels: classNumbers(table.classes) } : flatLabels(table, data);
+  const labels = table.classes ? { labels: table.classes } : flatLabels(table, data);
   return {
     name: data.file,
     examples: { columns: table.columns, ...labels },
@@ -41,14 +42,6 @@ export function withPrompts(
   { folder }: LoadedTrainable,
 ): TrainingSet {
   return { ...examples, prompts: prompts?.map((name) => promptText(name, folder.prompts)) };
-}
-
-/** Numbers as they are; other names are numbered in their order. */
-function classNumbers(classes: readonly string[]): Float32Array {
-  const numbers = classes.map(Number);
-  if (!numbers.some(Number.isNaN)) return Float32Array.from(numbers);
-  const names = new Map([...new Set(classes)].sort().map((name, index) => [name, index]));
-  return Float32Array.from(classes, (name) => names.get(name)!);
 }
 
 function flatLabels(

@@ -1,3 +1,4 @@
+// What a model is judged by while it trains, read as its configuration says.
 import { resolve } from 'node:path';
 import { SentvecError, type SimilarityFunction } from '@sentvec/core';
 import { readTable, type Table } from '@sentvec/corpus';
@@ -10,7 +11,7 @@ import { evaluateReranking, rerankingSamples } from '../evaluation/reranking.ts'
 import { evaluateRetrieval, retrievalTask } from '../evaluation/retrieval.ts';
 import { evaluateSts } from '../evaluation/sts.ts';
 import { evaluateTriplets } from '../evaluation/triplet.ts';
-import type { Evaluation } from '../training-history.ts';
+import type { Evaluation } from '../training-request.ts';
 import { promptText } from './configured-data.ts';
 import type { EvaluationConfig, EvaluationType } from './evaluation-config.ts';
 import type { LoadedTrainable } from './load-trainable.ts';
@@ -35,13 +36,14 @@ interface JudgedData {
 
 /**
  * Makes the judge of a configuration, with the similarity and the prompts of the model.
+ * @returns the judge, and the data that it was made of
  * @throws SentvecError `invalid-corpus`; `invalid-argument` for a prompt that the model does not have
  */
 export async function readEvaluation(
   config: EvaluationConfig,
   { folder }: JudgedModel,
   directory: string,
-): Promise<Judge> {
+): Promise<{ readonly evaluate: Judge; readonly data: readonly Table[] }> {
   const textOf = (name: string | undefined) => (name === undefined ? undefined : promptText(name, folder.prompts));
   const prompt = textOf(config.prompt);
   const searchPrompts: SearchPrompts = {
@@ -65,7 +67,7 @@ export async function readEvaluation(
     similarity: folder.similarityFunction,
     searchPrompts,
   });
-  return (embed) => judge(withPrompt(embed, prompt));
+  return { evaluate: (embed) => judge(withPrompt(embed, prompt)), data: teaching ? [table, teaching] : [table] };
 }
 
 const judges: Readonly<Record<EvaluationType, (data: JudgedData) => Judge>> = {

@@ -11,7 +11,7 @@ import {
 } from '@sentvec/core';
 import { nodeTokenizer } from '@sentvec/core/node';
 import type { TrainableModel } from '../step/siamese.ts';
-import type { TextReader } from '../texts.ts';
+import type { TextReader } from '../data/tokenized-sets.ts';
 
 /** A model folder opened for training. */
 export interface LoadedTrainable {
@@ -21,6 +21,8 @@ export interface LoadedTrainable {
   readonly reader: TextReader;
   /** Length of a vector. */
   readonly dimension: number;
+  /** Hash of all that decides how the tokenizer cuts a text. */
+  readonly tokenizerHash: string;
 }
 
 /**
@@ -36,9 +38,8 @@ export async function loadTrainable(
   const definition = folder.staticEncoder
     ? await staticDefinition(folder.staticEncoder)
     : await readEncoder(folder.encoderFiles);
-  const tokenizer = await nodeTokenizer()(
-    await readTokenizerDefinition(folder.encoderFiles, { lowercase: folder.lowerCase }),
-  );
+  const tokenization = await readTokenizerDefinition(folder.encoderFiles, { lowercase: folder.lowerCase });
+  const tokenizer = await nodeTokenizer()(tokenization);
   const maxLength = Math.min(options.maxLength ?? folder.maxLength ?? Infinity, definition.maxPositions);
   const { head, addSpecialTokens } = folder;
   const dimension = head.projections.reduce(
@@ -51,6 +52,7 @@ export async function loadTrainable(
     model: { definition, head },
     reader: { tokenizer, maxLength, addSpecialTokens, pooling: head.pooling },
     dimension,
+    tokenizerHash: tokenization.hash,
   };
 }
 

@@ -1,9 +1,23 @@
+// The model card that lies beside a trained model.
 import { basename } from 'node:path';
-import type { RunDescription } from './run-description.ts';
+import type { TrainingSet } from '../data/training-set.ts';
+import type { TrainingOutcome } from '../training-request.ts';
+import type { TrainingConfig } from './config.ts';
+import type { LoadedTrainable } from './load-trainable.ts';
+
+/** What a model card and a report tell of a run. */
+export interface RunDescription {
+  readonly config: TrainingConfig;
+  readonly outcome: TrainingOutcome;
+  readonly sets: readonly TrainingSet[];
+  /** The model that was trained further. */
+  readonly loaded: LoadedTrainable;
+}
 
 /** The `README.md` of a trained model: what it is, how to use it, on what and how it was trained, and how it scored. */
 export function modelCard(run: RunDescription): string {
-  const { config, model, dimension, maxLength } = run;
+  const { config, loaded } = run;
+  const { files: model, dimension, reader } = loaded;
   const name = basename(config.output);
   const begun =
     typeof config.model === 'string'
@@ -12,18 +26,19 @@ export function modelCard(run: RunDescription): string {
           words: `fine-tuned from ${code(model.name)}${model.revision ? ` (${model.revision})` : ''}`,
         }
       : { metadata: '', words: 'trained from random weights, with a tokenizer learnt from the data,' };
+  const [library, tag] = isInPython(loaded)
+    ? ['library_name: sentence-transformers\n', '  - sentence-transformers\n']
+    : ['', '  - sentvec\n'];
   return `---
-library_name: sentence-transformers
-pipeline_tag: sentence-similarity
+${library}pipeline_tag: sentence-similarity
 tags:
-  - sentence-transformers
-  - sentence-similarity
+${tag}  - sentence-similarity
   - feature-extraction
 ${begun.metadata}---
 
 # ${name}
 
-A sentence transformer, ${begun.words} with sentvec. It maps texts of up to ${maxLength} tokens to
+A sentence transformer, ${begun.words} with sentvec. It maps texts of up to ${reader.maxLength} tokens to
 vectors of ${dimension} numbers.
 
 ## Use
@@ -35,13 +50,7 @@ import { onnx } from '@sentvec/backend-onnx';
 const embedder = await loadEmbedder('./${name}', { backend: onnx() });
 const { vectors } = await embedder.embed(['A first text.', 'A second text.']);
 \`\`\`
-
-\`\`\`python
-from sentence_transformers import SentenceTransformer
-
-vectors = SentenceTransformer("./${name}").encode(["A first text.", "A second text."])
-\`\`\`
-
+${isInPython(loaded) ? pythonUse(name) : ''}
 ## Data
 
 ${table(['data', 'examples', 'columns', 'loss'], dataRows(run))}
@@ -62,17 +71,36 @@ ${scores(run)}
 `;
 }
 
+/** Whether transformers and sentence-transformers have the architecture. */
+function isInPython({ model }: LoadedTrainable): boolean {
+  return model.definition.modelType !== 'universal-sentence-encoder-lite';
+}
+
+function pythonUse(name: string): string {
+  return `
+\`\`\`python
+from sentence_transformers import SentenceTransformer
+
+vectors = SentenceTransformer("./${name}").encode(["A first text.", "A second text."])
+\`\`\`
+`;
+}
+
 function code(text: string): string {
   return `\`${text}\``;
 }
 
-function dataRows({ sets }: RunDescription): string[][] {
-  return sets.map(({ name, examples, loss }) => [
+function dataRows({ sets, outcome }: RunDescription): string[][] {
+  return sets.map(({ name, examples, loss }, index) => [
     name,
-    String(examples.columns[0]?.length ?? 0),
+    exampleCount(outcome.usedExamples[index]!, examples.columns[0]!.length),
     String(examples.columns.length),
     `${loss.name} ${JSON.stringify(loss.parameters ?? {})}`,
   ]);
+}
+
+function exampleCount(used: number, all: number): string {
+  return used === all ? String(all) : `${used} of ${all}`;
 }
 
 function recipeRows({ config, outcome }: RunDescription): string[][] {

@@ -1,17 +1,19 @@
-import { createHash } from 'node:crypto';
+// Training by a configuration: from its files to the folder of the trained model, or to a checkpoint to go on from.
 import { rm } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { pairwiseSimilarity, SentvecError, type ModelFiles } from '@sentvec/core';
+import { warn } from '@sentvec/platform';
 import { mustBeFree, writeFolderAtomically } from '@sentvec/platform/node';
+import { checkTrainingSet, type TrainingSet } from '../data/training-set.ts';
 import { embedWith } from '../embed-texts.ts';
 import type { TrainingEngine } from '../engine.ts';
 import { fromScratch } from '../from-scratch/from-scratch.ts';
 import { slotsOf } from '../optimizer/parameters.ts';
 import { recordGraphs } from '../step/record-graphs.ts';
 import { trainableTensors } from '../step/record-step.ts';
-import { train, type TrainingOutcome, type TrainingRequest } from '../trainer.ts';
 import { trainedModelFiles, trainedWeights } from '../trained-model.ts';
-import { checkTrainingSet, type TrainingSet } from '../training-set.ts';
+import { train } from '../trainer.ts';
+import type { TrainingOutcome, TrainingRequest } from '../training-request.ts';
 import { readCheckpoint, writeCheckpoint } from './checkpoint-file.ts';
 import type { TrainingConfig } from './config.ts';
 import { readExamples, withPrompts, type ConfiguredExamples } from './configured-data.ts';
@@ -19,17 +21,27 @@ import { readEvaluation } from './configured-evaluation.ts';
 import { loadTrainable, type LoadedTrainable } from './load-trainable.ts';
 import { modelCard } from './model-card.ts';
 import { onnxEngine } from './onnx-engine.ts';
+import { recipeOf } from './recipe.ts';
 import { curvesImage } from './training-curves.ts';
-import { historyLines, trainingReport, type PairComparison } from './training-report.ts';
+import { historyLines, trainingReport } from './training-report.ts';
 
 /** What {@link trainFromConfig} needs besides the configuration. */
-export interface TrainFromConfigOptions extends Pick<TrainingRequest, 'signal' | 'onProgress' | 'onEvaluation'> {
+export interface TrainFromConfigOptions extends Pick<
+  TrainingRequest,
+  'signal' | 'onProgress' | 'onEvaluation' | 'onWarning'
+> {
   /** Finds the model that the configuration names. */
   readonly openModel: (name: string) => Promise<ModelFiles>;
-  /** Relative paths of the configuration are relative to this folder. Default: the current one. */
+  /** Relative paths of the configuration are relative to this folder. @default '.' */
   readonly directory?: string | undefined;
-  /** Goes on from the last checkpoint. Default: a checkpoint in the way is an error. */
+  /**
+   * Goes on from the checkpoint, or begins anew, with a warning, when there is none. Without it a checkpoint in the way
+   * is an error.
+   * @default false
+   */
   readonly resume?: boolean | undefined;
+  /** Makes the model of the best weights of the checkpoint, without training on. @default false */
+  readonly finish?: boolean | undefined;
 }
 
 /** A finished run. */
@@ -41,8 +53,9 @@ export interface TrainedFolder {
 
 /**
  * Trains a model as a configuration says, and writes it as a sentence-transformers folder with `onnx/model.onnx`, a
- * model card (`README.md`), `report.html` and `history.jsonl`. While it trains, its checkpoint lies beside the output, in
- * `OUTPUT.checkpoint.safetensors`.
+ * model card (`README.md`), `report.html` and `history.jsonl`. While it trains, its checkpoint lies beside the output,
+ * in `OUTPUT.checkpoint.safetensors`. However a run ends, its last good weights are in the one or the other, and the
+ * message of an error says in which.
  * @throws SentvecError as `train`, and `invalid-output` when the output folder or a checkpoint is in the way
  */
 export async function trainFromConfig(config: TrainingConfig, options: TrainFromConfigOptions): Promise<TrainedFolder> {
@@ -50,67 +63,139 @@ export async function trainFromConfig(config: TrainingConfig, options: TrainFrom
   const output = resolve(directory, config.output);
   const checkpoint = `${output}.checkpoint.safetensors`;
   await mustBeFree(output);
-  if (!options.resume) await mustBeFree(checkpoint, 'Continue it with `resume`, or remove it.');
+  if (!options.resume && !options.finish)
+    await mustBeFree(checkpoint, 'Go on from it with `resume`, make a model of it with `finish`, or remove it.');
   const examples: ConfiguredExamples[] = [];
   for (const data of config.data) examples.push(await readExamples(data, directory));
   for (const set of examples) checkTrainingSet(set, config.batchSize);
   const loaded = await loadTrainable(await modelOf(config, examples, options), config);
-  const sets = config.data.map((data, index) => withPrompts(examples[index]!, data, loaded));
-  for (const set of sets) checkTargetVectors(set, loaded.dimension);
-  const evaluate = config.evaluation && (await readEvaluation(config.evaluation, loaded, directory));
-  const trained = trainedNames(loaded, config);
-  const recipe = await recipeOf(config, loaded);
-  const resumeFrom = options.resume ? await readCheckpoint(checkpoint, recipe) : undefined;
-  const engine = engineFor(config, loaded, sets, trained);
   try {
-    const before = await comparePairs(engine, loaded, sets[0]!);
-    const outcome = await train({
-      ...options,
-      engine,
-      reader: loaded.reader,
-      sets,
-      options: config,
-      evaluate,
-      resumeFrom,
-      onCheckpoint: (state) => writeCheckpoint(checkpoint, recipe, state),
-    });
+    const sets = config.data.map((data, index) => withPrompts(examples[index]!, data, loaded));
+    for (const set of sets) checkTargetVectors(set, loaded.dimension);
+    return await new ConfiguredRun(config, options, { output, checkpoint, directory, loaded, sets }).run();
+  } finally {
+    await loaded.reader.tokenizer.dispose();
+  }
+}
+
+/** What a run is made of, read and checked. */
+interface RunParts {
+  readonly output: string;
+  readonly checkpoint: string;
+  readonly directory: string;
+  readonly loaded: LoadedTrainable;
+  readonly sets: readonly TrainingSet[];
+}
+
+class ConfiguredRun {
+  readonly #config: TrainingConfig;
+  readonly #options: TrainFromConfigOptions;
+  readonly #parts: RunParts;
+  /** The step whose weights are in the checkpoint. */
+  #kept: number | undefined;
+
+  constructor(config: TrainingConfig, options: TrainFromConfigOptions, parts: RunParts) {
+    this.#config = config;
+    this.#options = options;
+    this.#parts = parts;
+  }
+
+  async run(): Promise<TrainedFolder> {
+    const { loaded, directory, sets, output, checkpoint } = this.#parts;
+    const { evaluation } = this.#config;
+    const judging = evaluation && (await readEvaluation(evaluation, loaded, directory));
+    const recipe = await recipeOf(this.#config, loaded, sets, judging?.data);
+    const resumeFrom = await this.#readCheckpoint((path) => readCheckpoint(path, recipe));
+    const trained = trainedNames(loaded, this.#config);
+    const engine = engineFor(this.#config, loaded, sets, trained);
+    const keep = async (state: TrainingOutcome['checkpoint']): Promise<void> => {
+      await writeCheckpoint(checkpoint, recipe, state);
+      this.#kept = state.step;
+    };
+    try {
+      const before = await comparePairs(engine, loaded, sets[0]!);
+      const { signal, onProgress, onEvaluation, onWarning, finish } = this.#options;
+      const outcome = await train({
+        engine,
+        reader: loaded.reader,
+        sets,
+        options: this.#config,
+        evaluate: judging?.evaluate,
+        resumeFrom,
+        finish,
+        signal,
+        onProgress,
+        onEvaluation,
+        onWarning,
+        onCheckpoint: keep,
+      });
+      try {
+        await this.#write(engine, trained, outcome, before);
+      } catch (error) {
+        if (this.#kept !== outcome.steps) await keep(outcome.checkpoint).catch(() => undefined);
+        throw error;
+      }
+      await rm(checkpoint, { force: true });
+      return { output, outcome };
+    } catch (error) {
+      throw this.#withPlace(error);
+    } finally {
+      await engine.dispose();
+    }
+  }
+
+  async #readCheckpoint(
+    read: (path: string) => Promise<TrainingOutcome['checkpoint'] | undefined>,
+  ): Promise<TrainingOutcome['checkpoint'] | undefined> {
+    const { resume, finish, onWarning = warn } = this.#options;
+    if (!resume && !finish) return undefined;
+    const { checkpoint } = this.#parts;
+    const found = await read(checkpoint);
+    this.#kept = found?.step;
+    if (found !== undefined) return found;
+    if (finish)
+      throw new SentvecError('invalid-argument', `There is no checkpoint ${checkpoint} to make a model of.`, {
+        file: checkpoint,
+      });
+    onWarning(`There is no checkpoint ${checkpoint}: the training begins at its first step.`);
+    return undefined;
+  }
+
+  async #write(
+    engine: TrainingEngine,
+    trained: ReadonlySet<string>,
+    outcome: TrainingOutcome,
+    before: readonly ComparedPair[],
+  ): Promise<void> {
+    const { loaded, sets, output } = this.#parts;
     const after = await comparePairs(engine, loaded, sets[0]!);
     const tensors = trainableTensors(loaded.model).filter(({ name }) => trained.has(name));
-    const files = await trainedModelFiles(
-      loaded.files,
-      loaded.model,
-      trainedWeights(slotsOf(tensors), await engine.state()),
-    );
-    const pairs = before.map((pair, index): PairComparison => ({
-      first: pair.first,
-      second: pair.second,
-      before: pair.similarity,
+    const weights = trainedWeights(slotsOf(tensors), await engine.state());
+    const described = { config: this.#config, outcome, sets, loaded };
+    const pairs = before.map(({ first, second, similarity }, index) => ({
+      first,
+      second,
+      before: similarity,
       after: after[index]!.similarity,
     }));
-    const described = {
-      config,
-      outcome,
-      sets,
-      model: loaded.files,
-      dimension: loaded.dimension,
-      maxLength: loaded.reader.maxLength,
-    };
-    const written = {
-      ...files,
+    const files = {
+      ...(await trainedModelFiles(loaded.files, loaded.model, weights)),
       'README.md': modelCard(described),
       'curves.svg': curvesImage(outcome.history),
       'history.jsonl': historyLines(outcome.history),
       'report.html': trainingReport(described, pairs),
     };
-    await writeFolderAtomically(output, Object.entries(written), {
-      doing: 'Writing the model',
-      advice: 'Nothing was left there. A checkpoint, if there is one, is kept: go on from it with `resume`.',
-    });
-    await rm(checkpoint, { force: true });
-    return { output, outcome };
-  } finally {
-    await engine.dispose();
-    await loaded.reader.tokenizer.dispose();
+    await writeFolderAtomically(output, Object.entries(files), { doing: 'Writing the model' });
+  }
+
+  /** The error with a sentence that says where the weights are, when a checkpoint has some. */
+  #withPlace(error: unknown): unknown {
+    if (!SentvecError.is(error) || this.#kept === undefined) return error;
+    const { checkpoint } = this.#parts;
+    const place = `The weights of step ${this.#kept} are in ${checkpoint}: go on from there with \`resume\`, or make a model of the best so far with \`finish\`.`;
+    // `train` has wrapped the error already, to say which step is kept.
+    const cause = error.details['keptStep'] === undefined ? error : error.cause;
+    return new SentvecError(error.code, `${error.message} ${place}`, { ...error.details, checkpoint }, { cause });
   }
 }
 
@@ -165,26 +250,33 @@ function trainedNames({ model }: LoadedTrainable, { freeze }: TrainingConfig): R
   return new Set(trained);
 }
 
-/**
- * Names what decides the numbers of a run: a checkpoint belongs to one recipe. Where the result goes, and how often it
- * is saved, does not matter.
- */
-async function recipeOf(config: TrainingConfig, { files }: LoadedTrainable): Promise<string> {
-  const decisive = { ...config, output: undefined, checkpointEvery: undefined };
-  const hash = createHash('sha256').update(JSON.stringify(decisive));
-  for (const path of (await files.list()).filter((name) => name.endsWith('.safetensors')))
-    hash.update(await files.read(path));
-  return hash.digest('hex');
+interface ComparedPair {
+  readonly first: string;
+  readonly second: string;
+  readonly similarity: number;
 }
 
 /** Cosines of a few examples of the first two columns, to show what training changed. */
-async function comparePairs(engine: TrainingEngine, { reader }: LoadedTrainable, { examples }: TrainingSet) {
+async function comparePairs(
+  engine: TrainingEngine,
+  { reader }: LoadedTrainable,
+  { examples, prompts }: TrainingSet,
+): Promise<ComparedPair[]> {
   const [first = [], second] = examples.columns;
   if (second === undefined) return [];
   const shown = Math.min(8, first.length);
   const rows = Array.from({ length: shown }, (_, i) => Math.floor((i * first.length) / shown));
   const embed = embedWith(engine, reader);
-  const [a, b] = [await embed(rows.map((row) => first[row]!)), await embed(rows.map((row) => second[row]!))];
+  const [a, b] = [
+    await embed(
+      rows.map((row) => first[row]!),
+      { prompt: prompts?.[0] },
+    ),
+    await embed(
+      rows.map((row) => second[row]!),
+      { prompt: prompts?.[1] },
+    ),
+  ];
   const similarities = pairwiseSimilarity(a, b, 'cosine');
   return rows.map((row, index) => ({ first: first[row]!, second: second[row]!, similarity: similarities[index]! }));
 }

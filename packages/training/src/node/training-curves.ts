@@ -1,4 +1,4 @@
-import type { TrainingHistory } from '../training-history.ts';
+import type { TrainingHistory } from '../training-request.ts';
 
 /** A number over the steps of a run. */
 export interface Curve {

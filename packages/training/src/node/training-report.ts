@@ -1,7 +1,7 @@
 // What is written beside a trained model to look at its run by: a page with curves and pairs, and a line for each step.
 import { basename } from 'node:path';
-import type { TrainingHistory } from '../training-history.ts';
-import type { RunDescription } from './run-description.ts';
+import type { TrainingHistory } from '../training-request.ts';
+import type { RunDescription } from './model-card.ts';
 import { chartHeight, chartWidth, curvesOf, describeCurve, drawCurve, type Curve } from './training-curves.ts';
 
 /** How similar two texts were to the model before it was trained, and are now. */
@@ -17,7 +17,7 @@ export interface PairComparison {
  * pairs before and after.
  */
 export function trainingReport(run: RunDescription, pairs: readonly PairComparison[]): string {
-  const { config, outcome, model } = run;
+  const { config, outcome, loaded } = run;
   return `<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -32,7 +32,7 @@ export function trainingReport(run: RunDescription, pairs: readonly PairComparis
   table { border-collapse: collapse; width: 100% } th, td { text-align: left; padding: .35rem .6rem; border-bottom: 1px solid #d0d7de; vertical-align: top } td.number { text-align: right; font-variant-numeric: tabular-nums }
 </style>
 <h1>${escape(basename(config.output))}</h1>
-<p>Trained from ${escape(model.name)} in ${outcome.steps} steps${outcome.stoppedEarly ? ', stopped early' : ''}; the weights of step ${outcome.bestStep} were kept.</p>
+<p>Trained from ${escape(loaded.files.name)} in ${outcome.steps} steps${outcome.stoppedEarly ? ', stopped early' : ''}; the weights of step ${outcome.bestStep} were kept.</p>
 <section class="curves">
 ${curvesOf(outcome.history).map(figure).join('\n')}
 </section>

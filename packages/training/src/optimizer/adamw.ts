@@ -1,21 +1,24 @@
+// AdamW over the flat buffers of all parameters.
+import { SentvecError } from '@sentvec/core';
 import { type OptimizerKernels, optimizerKernels } from '@sentvec/kernels';
 import type { Parameters, ParameterSlot } from './parameters.ts';
 
 /** Settings of {@link AdamW} that stay the same through a run. */
 export interface AdamWOptions {
-  /** Decay of the running mean of gradients. Default 0.9. */
-  readonly beta1?: number;
-  /** Decay of the running mean of squared gradients. Default 0.999. */
-  readonly beta2?: number;
-  /** Added to the denominator. Default 1e-8. */
-  readonly epsilon?: number;
+  /** Decay of the running mean of gradients. @default 0.9 */
+  readonly beta1?: number | undefined;
+  /** Decay of the running mean of squared gradients. @default 0.999 */
+  readonly beta2?: number | undefined;
+  /** Added to the denominator. @default 1e-8 */
+  readonly epsilon?: number | undefined;
   /**
    * How much of a weight is taken away per step, times the learning rate; applied to tensors with more than one axis
-   * only. Default 0.01.
+   * only.
+   * @default 0.01
    */
-  readonly weightDecay?: number;
-  /** Gradients are scaled down to this global norm when theirs is larger. `Infinity`: never. Default 1. */
-  readonly clipNorm?: number;
+  readonly weightDecay?: number | undefined;
+  /** Gradients are scaled down to this global norm when theirs is larger. `Infinity`: never. @default 1 */
+  readonly clipNorm?: number | undefined;
 }
 
 /**
@@ -27,13 +30,14 @@ export class AdamW {
   /** Steps taken so far; part of a checkpoint. */
   steps = 0;
   readonly #parameters: Parameters;
-  readonly #options: Required<AdamWOptions>;
+  readonly #options: Settings;
   readonly #kernels: OptimizerKernels;
   readonly #runs: readonly { readonly offset: number; readonly count: number; readonly decays: boolean }[];
 
+  /** @throws SentvecError `invalid-argument` for a setting that makes no sense */
   constructor(parameters: Parameters, options: AdamWOptions = {}) {
     this.#parameters = parameters;
-    this.#options = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.01, clipNorm: 1, ...options };
+    this.#options = settingsOf(options);
     this.#kernels = optimizerKernels(parameters.memory);
     this.#runs = runsOfEqualDecay(parameters.slots);
   }
@@ -65,6 +69,31 @@ export class AdamW {
       this.#kernels.update(...addresses, count, scale, beta1, beta2, keep, step, correction, epsilon);
     }
   }
+}
+
+type Settings = { readonly [Name in keyof AdamWOptions]-?: number };
+
+function settingsOf(options: AdamWOptions): Settings {
+  const settings: Settings = {
+    beta1: options.beta1 ?? 0.9,
+    beta2: options.beta2 ?? 0.999,
+    epsilon: options.epsilon ?? 1e-8,
+    weightDecay: options.weightDecay ?? 0.01,
+    clipNorm: options.clipNorm ?? 1,
+  };
+  const isShare = (value: number) => value >= 0 && value < 1;
+  const limits: readonly [keyof Settings, boolean, string][] = [
+    ['beta1', isShare(settings.beta1), 'at least 0 and below 1'],
+    ['beta2', isShare(settings.beta2), 'at least 0 and below 1'],
+    ['epsilon', settings.epsilon > 0 && settings.epsilon < Infinity, 'above 0'],
+    ['weightDecay', settings.weightDecay >= 0 && settings.weightDecay < Infinity, 'at least 0'],
+    ['clipNorm', settings.clipNorm > 0, 'above 0'],
+  ];
+  for (const [name, isRight, expected] of limits) {
+    if (!isRight)
+      throw new SentvecError('invalid-argument', `${name} of AdamW is ${settings[name]}; it must be ${expected}.`);
+  }
+  return settings;
 }
 
 /** Neighbouring tensors that are treated alike, joined. */

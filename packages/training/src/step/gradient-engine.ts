@@ -1,9 +1,10 @@
 // The engine of all runtimes: gradients of a batch, at once or cached, averaged over the batches of a step, then AdamW.
 import { SentvecError, type Matrix } from '@sentvec/core';
-import { textsInParts, type TrainingBatch } from '../batch.ts';
+import { textsInParts, type TrainingBatch } from '../data/batch.ts';
 import type { StepOrder, StepResult, TrainingEngine, TrainingState } from '../engine.ts';
 import { AdamW, type AdamWOptions } from '../optimizer/adamw.ts';
 import type { Parameters } from '../optimizer/parameters.ts';
+import { checkCount } from '../training-options.ts';
 import { dropoutKey } from './dropout.ts';
 
 /**
@@ -50,7 +51,9 @@ export class GradientEngine implements TrainingEngine {
   /** Gradients that are added to others: of a further batch of the step, and of a part of a batch. */
   readonly #further: { batch?: Float32Array; part?: Float32Array } = {};
 
+  /** @throws SentvecError `invalid-argument` for an option that makes no sense */
   constructor(runtime: BatchGradients, parameters: Parameters, options: GradientEngineOptions) {
+    checkCount('cachedExamples', options.cachedExamples);
     this.name = options.name;
     this.#runtime = runtime;
     this.#parameters = parameters;

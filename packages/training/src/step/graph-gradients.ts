@@ -1,7 +1,7 @@
 // Training on onnxruntime: recorded graphs that give the gradients of a batch, and an engine around them.
 import type { InferenceSession, Tensor } from 'onnxruntime-common';
 import type { Matrix } from '@sentvec/core';
-import type { TrainingBatch } from '../batch.ts';
+import type { TrainingBatch } from '../data/batch.ts';
 import type { TrainingEngine } from '../engine.ts';
 import type { AdamWOptions } from '../optimizer/adamw.ts';
 import { Parameters, type InitialParameter } from '../optimizer/parameters.ts';

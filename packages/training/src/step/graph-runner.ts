@@ -7,7 +7,7 @@ import type {
   TensorConstructor,
 } from 'onnxruntime-common';
 import type { Matrix } from '@sentvec/core';
-import type { TrainingBatch } from '../batch.ts';
+import type { TrainingBatch } from '../data/batch.ts';
 import type { InitialParameter, Parameters } from '../optimizer/parameters.ts';
 
 /** What is used of onnxruntime-node or onnxruntime-web. */

@@ -2,7 +2,7 @@
 import { onBackend, type Runtime, tfjsOperations, type TfTensor } from '@sentvec/backend-tfjs';
 import type { Operations } from '@sentvec/architectures';
 import type { Matrix } from '@sentvec/core';
-import type { TrainingBatch } from '../batch.ts';
+import type { TrainingBatch } from '../data/batch.ts';
 import type { InitialParameter, Parameters } from '../optimizer/parameters.ts';
 import { keyedDropout } from '../step/dropout.ts';
 import type { BatchGradients } from '../step/gradient-engine.ts';

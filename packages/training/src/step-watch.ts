@@ -1,17 +1,24 @@
+// What the numbers of a step say about the run: whether it can go on, and whether it goes well.
+
 /** Steps over which losses and gradients are smoothed. */
 const horizon = 25;
 /** Steps at the beginning that later ones are compared with. */
 const opening = 5;
-
-/** What can go wrong while every number is still finite. */
-export type Divergence = 'runaway' | 'collapse';
+/** How much larger than at the beginning the gradient of an exploding run is. */
+const explosion = 10;
 
 /**
- * Notices training that has gone wrong. `runaway`: the loss, smoothed, is more than three times what it was at its
- * best, and well above where it began. `collapse`: the gradients have all but vanished while the loss is no better than
- * at the beginning, because every text now gets the same vector. Sets with different losses are watched apart.
+ * What can go wrong while every number is still finite. `exploded`: the loss runs away and the gradient is many times
+ * larger than at the beginning: nothing will bring the run back.
  */
-export class DivergenceWatch {
+export type Divergence = 'runaway' | 'collapse' | 'exploded';
+
+/**
+ * Notices training that goes wrong. `runaway`: the loss, smoothed, is more than three times what it was at its best, and
+ * well above where it began. `collapse`: the gradients have all but vanished while the loss is no better than at the
+ * beginning, because every text now gets the same vector. Sets with different losses are watched apart.
+ */
+export class StepWatch {
   readonly #watched = new Map<number, Watched>();
 
   /** @returns what is wrong with training on this set; `undefined` while nothing is */
@@ -29,7 +36,8 @@ export class DivergenceWatch {
     seen.norm = Math.max(gradientNorm, seen.norm * 0.5);
     if (seen.steps < horizon) return undefined;
     seen.best = Math.min(seen.best, seen.loss);
-    if (seen.loss > 3 * seen.best && seen.loss > 1.5 * seen.firstLoss) return 'runaway';
+    if (seen.loss > 3 * seen.best && seen.loss > 1.5 * seen.firstLoss)
+      return seen.norm > explosion * seen.firstNorm ? 'exploded' : 'runaway';
     return seen.norm < 1e-4 * seen.firstNorm && seen.loss > 0.9 * seen.firstLoss ? 'collapse' : undefined;
   }
 }

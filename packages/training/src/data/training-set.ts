@@ -1,5 +1,6 @@
+// A set of examples to train on, and whether it has what its loss needs.
 import { SentvecError } from '@sentvec/core';
-import type { Loss } from './loss.ts';
+import type { Loss } from '../loss.ts';
 import type { ExampleTable, Sampler } from './samplers.ts';
 
 /** Examples, and what is to be learnt from them. */
@@ -45,13 +46,12 @@ export function checkTrainingSet({ name, examples, loss }: TrainingSet, batchSiz
     throw broken(`there are ${labels.length / labelWidth} labels for ${rows} examples.`);
   const widthProblem = labelWidthProblem(loss, examples);
   if (widthProblem !== undefined) throw broken(widthProblem);
+  const areNumbers = Array.prototype.every.call(labels, isNumber);
   for (let i = 0; i < labels.length; i++) {
-    const problem = labelProblem(loss, labels[i]!);
-    if (problem)
-      throw broken(
-        `row ${Math.floor(i / labelWidth)} has the label ${labels[i]}, ${problem}.`,
-        Math.floor(i / labelWidth),
-      );
+    const problem =
+      loss.labels === 'class' ? classProblem(loss, labels[i]!, areNumbers) : labelProblem(loss, labels[i]!);
+    const row = Math.floor(i / labelWidth);
+    if (problem) throw broken(`row ${row} has the label ${labels[i]}, ${problem}.`, row);
   }
   if (loss.labels === 'class' || loss.labels === 'binary') checkClasses(labels, loss, broken);
 }
@@ -68,19 +68,29 @@ function labelWidthProblem(loss: Loss, { columns, labelWidth }: ExampleTable): s
   return `${loss.name} wants ${negatives} numbers for each example, one for each negative (or ${negatives + 1}: first one for the positive), not ${width}.`;
 }
 
-function labelProblem(loss: Loss, label: number): string | undefined {
-  if (!Number.isFinite(label)) return 'which is not a finite number';
+function isNumber(label: string | number): boolean {
+  return typeof label === 'number' || (label.trim() !== '' && !Number.isNaN(Number(label)));
+}
+
+/** Names may be any, but where all are numbers and some are fractions, it is scores that were taken for classes. */
+function classProblem(loss: Loss, label: string | number, areNumbers: boolean): string | undefined {
+  if (areNumbers && !Number.isInteger(Number(label)))
+    return `but ${loss.name} wants the whole number or the name of a class`;
+  return undefined;
+}
+
+function labelProblem(loss: Loss, label: string | number): string | undefined {
+  if (typeof label === 'string' || !Number.isFinite(label)) return 'which is not a finite number';
   if (loss.labels === 'binary' && label !== 0 && label !== 1)
     return `but ${loss.name} wants 1 for similar and 0 for dissimilar`;
-  if (loss.labels === 'class' && !Number.isInteger(label)) return `but ${loss.name} wants the whole number of a class`;
   if (loss.name === 'CosineSimilarityLoss' && (label < -1 || label > 1)) {
     return `but a cosine lies between -1 and 1: divide the scores by their largest value (labelScale)`;
   }
   return undefined;
 }
 
-function checkClasses(labels: ArrayLike<number>, loss: Loss, broken: (problem: string) => SentvecError): void {
-  const counts = new Map<number, number>();
+function checkClasses(labels: ArrayLike<number | string>, loss: Loss, broken: (problem: string) => SentvecError): void {
+  const counts = new Map<number | string, number>();
   for (let i = 0; i < labels.length; i++) counts.set(labels[i]!, (counts.get(labels[i]!) ?? 0) + 1);
   if (counts.size < 2)
     throw broken(

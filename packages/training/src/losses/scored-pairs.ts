@@ -1,13 +1,31 @@
+// Losses over pairs of texts with a score of how similar they are.
 import { absolute, productOf, type Operations, type Shape } from '@sentvec/architectures';
-import { labelsOf, pairOf, type Loss } from '../loss.ts';
-import { pairwiseSimilarityOf, type PairSimilarity } from './distance.ts';
+import { checkedParameter, labelsOf, pairOf, type Loss } from '../loss.ts';
+import { meanOf, pairwiseCosine, pairwiseSimilarityOf, type PairSimilarity } from './distance.ts';
+
+/**
+ * Mean squared difference between the cosine of two texts and their score. The regression objective of Sentence-BERT
+ * (Reimers and Gurevych, 2019).
+ */
+export function cosineSimilarityLoss(): Loss {
+  return {
+    name: 'CosineSimilarityLoss',
+    columns: { least: 2, most: 2 },
+    labels: 'score',
+    compute(ops, columns, labels) {
+      const [anchor, positive] = pairOf(columns);
+      const error = ops.subtract(pairwiseCosine(ops, anchor, positive), labelsOf(labels));
+      return meanOf(ops, ops.multiply(error, error));
+    },
+  };
+}
 
 /** Options of {@link cosentLoss}. */
 export interface CosentOptions {
-  /** Multiplies similarities: the inverse of the temperature. Default 20. */
-  readonly scale?: number;
-  /** Default `cosine`. */
-  readonly similarity?: PairSimilarity;
+  /** Multiplies similarities: the inverse of the temperature. Above 0. @default 20 */
+  readonly scale?: number | undefined;
+  /** @default 'cosine' */
+  readonly similarity?: PairSimilarity | undefined;
 }
 
 /**
@@ -20,9 +38,10 @@ export function cosentLoss({ scale = 20, similarity = 'cosine' }: CosentOptions 
 
 /**
  * {@link cosentLoss} with the angle difference in complex space instead of the cosine (AnglE: Li and Li, 2023). The
- * dimension has to be even. `scale` default 20.
+ * dimension has to be even.
+ * @param options.scale above 0, default 20
  */
-export function angleLoss({ scale = 20 }: { readonly scale?: number } = {}): Loss {
+export function angleLoss({ scale = 20 }: { readonly scale?: number | undefined } = {}): Loss {
   return {
     ...orderingLoss('AnglELoss', { scale }, pairwiseAngle),
     problemWith: (dimension) =>
@@ -35,6 +54,7 @@ function orderingLoss(
   parameters: CosentOptions & { readonly scale: number },
   similarity: <Tensor>(ops: Operations<Tensor>, a: Tensor, b: Tensor) => Tensor,
 ): Loss {
+  checkedParameter(name, 'scale', parameters.scale, 'positive');
   return {
     name,
     columns: { least: 2, most: 2 },

@@ -1,11 +1,15 @@
-import { Random } from './random.ts';
+// How the examples of an epoch are put into batches.
+import { Random } from '../random.ts';
 
 /** What a sampler may look at: texts by column, and labels where there are some. Row i of each belongs to example i. */
 export interface ExampleTable {
   readonly columns: readonly (readonly string[])[];
-  /** `labelWidth` numbers for each example. */
-  readonly labels?: ArrayLike<number> | undefined;
-  /** Default 1. */
+  /**
+   * `labelWidth` numbers for each example. For losses over classes: the name of its class, a text or a number. Names are
+   * compared as they are.
+   */
+  readonly labels?: ArrayLike<number | string> | undefined;
+  /** @default 1 */
   readonly labelWidth?: number | undefined;
 }
 
@@ -35,37 +39,52 @@ export const inOrder: Sampler = (examples, { batchSize }) =>
 
 /**
  * Every example once, in random order, and no text twice in a batch: with in-batch negatives a repeated text would be a
- * false negative. An example that repeats a text waits for a later batch.
+ * false negative. An example goes into the first batch with room after the last one that has a text of it, in a time
+ * that does not depend on how often texts repeat. Of a text that repeats often the last batches are small.
  */
 export const noDuplicates: Sampler = (examples, { batchSize, seed, epoch }) => {
-  let waiting = [...shuffledOrder(examples, seed, epoch)];
-  const batches: Int32Array[] = [];
-  while (waiting.length > 0) {
-    const batch: number[] = [];
-    const seen = new Set<string>();
-    const passedOver: number[] = [];
-    let position = 0;
-    for (; position < waiting.length && batch.length < batchSize; position++) {
-      const row = waiting[position]!;
-      const texts = examples.columns.map((column) => column[row]!);
-      if (texts.some((text) => seen.has(text))) passedOver.push(row);
-      else {
-        batch.push(row);
-        for (const text of texts) seen.add(text);
-      }
-    }
-    batches.push(Int32Array.from(batch));
-    waiting = passedOver.length === 0 ? waiting.slice(position) : [...passedOver, ...waiting.slice(position)];
+  const batches: number[][] = [];
+  /** The number of the first batch that has none of the text, nor has any after it. */
+  const free = new Map<string, number>();
+  const roomFrom = new FirstWithRoom();
+  for (const row of shuffledOrder(examples, seed, epoch)) {
+    const texts = examples.columns.map((column) => column[row]!);
+    const index = roomFrom.find(texts.reduce((first, text) => Math.max(first, free.get(text) ?? 0), 0));
+    const batch = (batches[index] ??= []);
+    batch.push(row);
+    if (batch.length === batchSize) roomFrom.close(index);
+    for (const text of texts) free.set(text, index + 1);
   }
-  return batches;
+  return batches.map((batch) => Int32Array.from(batch));
 };
+
+/** The first batch with room at or after another. Batches that are full are skipped together (path compression). */
+class FirstWithRoom {
+  /** For a batch that is full, one after it. */
+  readonly #next: number[] = [];
+
+  find(index: number): number {
+    let found = index;
+    while (this.#next[found] !== undefined) found = this.#next[found]!;
+    for (let at = index; at !== found;) {
+      const following = this.#next[at]!;
+      this.#next[at] = found;
+      at = following;
+    }
+    return found;
+  }
+
+  close(index: number): void {
+    this.#next[index] = index + 1;
+  }
+}
 
 /**
  * Pairs of examples of one class, in random order: every text of a batch has another of its class in it, as batch-hard
- * and batch-all triplets need. A class's odd one out sits out the epoch.
+ * and batch-all triplets need. Of a class with an odd number of examples, one is left out of the epoch.
  */
 export const groupedByLabel: Sampler = (examples, { batchSize, seed, epoch }) => {
-  const classes = new Map<number, number[]>();
+  const classes = new Map<number | string, number[]>();
   for (const row of shuffledOrder(examples, seed, epoch)) {
     const label = examples.labels?.[row] ?? 0;
     const members = classes.get(label);

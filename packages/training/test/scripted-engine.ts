@@ -1,14 +1,14 @@
 import type { StepResult, TrainingEngine, TrainingState } from '@sentvec/training';
 
-/** An engine that computes nothing and says what it is told to; its one weight is the number of steps done. */
-export function engineThatSays(results: (step: number) => Partial<StepResult>): TrainingEngine {
+/** An engine that computes nothing and gives these results; its one weight is the number of steps done. */
+export function scriptedEngine(results: (step: number) => Partial<StepResult>): TrainingEngine {
   let steps = 0;
   const state = (): TrainingState => {
     const one = () => Float32Array.of(steps);
     return { steps, weights: one(), firstMoments: one(), secondMoments: one() };
   };
   return {
-    name: 'told',
+    name: 'scripted',
     step: async () => ({ loss: 1, gradientNorm: 1, ...results(steps++) }),
     embed: async ({ examples }) => ({ data: new Float32Array(examples), rows: examples, cols: 1 }),
     state: async () => state(),
