@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
-import { Worker } from 'node:worker_threads';
 import { OnnxRecorder } from '@sentvec/architectures';
+import { startThread } from '@sentvec/platform/node';
 import { randomNumbers, uniform } from './random-numbers.ts';
 
 /** The sizes of a transformer that decide its matrix products. */
@@ -24,34 +24,33 @@ export interface BareProducts {
   close(): Promise<void>;
 }
 
-/** What a worker does the products of. */
-export interface BareWork {
-  readonly model: Uint8Array;
-  readonly sizes: TransformerSizes;
+/** See `ThreadProtocol` of `@sentvec/platform/node`. */
+export interface BareProtocol {
+  /** What a thread does the products of. */
+  readonly data: { readonly model: Uint8Array; readonly sizes: TransformerSizes };
+  readonly ready: undefined;
+  readonly calls: {
+    /** Takes batches from a list that all threads share, until there is none left. */
+    work(request: { readonly batches: readonly BatchShape[]; readonly taken: Int32Array }): void;
+  };
+  readonly programCalls: object;
 }
 
 /** Opens a session with the products of all layers in each of several threads. */
 export async function openBareProducts(sizes: TransformerSizes): Promise<BareProducts> {
-  const workerData: BareWork = { model: recordProducts(sizes), sizes };
-  const workers = Array.from(
-    { length: availableParallelism() },
-    () => new Worker(new URL('./bare-worker.js', import.meta.url), { workerData }),
-  );
-  await Promise.all(workers.map(nextMessage));
+  const data = { model: recordProducts(sizes), sizes };
+  const file = new URL('./bare-worker.js', import.meta.url);
+  const start = () => startThread<BareProtocol>(file, { name: 'bare products', data });
+  const threads = await Promise.all(Array.from({ length: availableParallelism() }, start));
   return {
     async run(batches) {
       const started = performance.now();
       const taken = new Int32Array(new SharedArrayBuffer(4));
-      await Promise.all(
-        workers.map((worker) => {
-          worker.postMessage({ batches, taken });
-          return nextMessage(worker);
-        }),
-      );
+      await Promise.all(threads.map((thread) => thread.call('work', { batches, taken })));
       return performance.now() - started;
     },
     close: async () => {
-      await Promise.all(workers.map((worker) => worker.terminate()));
+      await Promise.all(threads.map((thread) => thread.close()));
     },
   };
 }
@@ -93,11 +92,4 @@ function recordProducts({ layers, hidden, intermediate, heads }: TransformerSize
   recorder.output('dense', x);
   recorder.output('attention', mixed);
   return recorder.encode();
-}
-
-function nextMessage(worker: Worker): Promise<void> {
-  return new Promise((resolve, reject) => {
-    worker.once('message', () => resolve());
-    worker.once('error', reject);
-  });
 }

@@ -1,53 +1,47 @@
-import { parentPort, workerData } from 'node:worker_threads';
+// Does the matrix products of batches, on one thread of onnxruntime.
+import { serveThread } from '@sentvec/platform/node';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
-import type { BareWork, BatchShape } from './bare-products.ts';
+import type { BareProtocol, BatchShape, TransformerSizes } from './bare-products.ts';
 import { randomNumbers, uniform } from './random-numbers.ts';
 
-const { model, sizes } = workerData as BareWork;
-const session = await InferenceSession.create(model, { intraOpNumThreads: 1, interOpNumThreads: 1 });
-const next = uniform(11);
-
-parentPort!.on(
-  'message',
-  ({ batches, taken }: { batches: readonly BatchShape[]; taken: Int32Array }) => void work(batches, taken),
-);
-parentPort!.postMessage('ready');
-
-/** Takes batches from a list that all workers share, until there is none left. */
-async function work(batches: readonly BatchShape[], taken: Int32Array): Promise<void> {
-  for (;;) {
-    const batch = batches[Atomics.add(taken, 0, 1)];
-    if (batch === undefined) break;
-    await session.run(inputs(batch));
-  }
-  parentPort!.postMessage('done');
-}
-
-const made = new Map<string, Record<string, Tensor>>();
-
-/** Random operands of the shapes of a batch, made once. */
-function inputs({ rows, cols }: BatchShape): Record<string, Tensor> {
-  const key = `${rows} ${cols}`;
-  const known = made.get(key);
-  if (known !== undefined) return known;
-  const { hidden, heads } = sizes;
-  const size = hidden / heads;
-  const tensor = (deviation: number, ...shape: number[]): Tensor =>
-    new Tensor(
-      'float32',
-      randomNumbers(
-        shape.reduce((product, extent) => product * extent, 1),
-        deviation,
-        next,
-      ),
-      shape,
-    );
-  const fresh = {
-    x: tensor(1, rows * cols, hidden),
-    queries: tensor(1, rows, heads, cols, size),
-    keys: tensor(1 / Math.sqrt(size), rows, heads, size, cols),
-    values: tensor(1 / Math.sqrt(cols), rows, heads, cols, size),
+serveThread<BareProtocol>(async ({ model, sizes }) => {
+  const session = await InferenceSession.create(model, { intraOpNumThreads: 1, interOpNumThreads: 1 });
+  const inputs = randomInputs(sizes);
+  return {
+    ready: undefined,
+    handlers: {
+      work: async ({ batches, taken }) => {
+        for (;;) {
+          const batch = batches[Atomics.add(taken, 0, 1)];
+          if (batch === undefined) break;
+          await session.run(inputs(batch));
+        }
+      },
+    },
+    dispose: () => session.release(),
   };
-  made.set(key, fresh);
-  return fresh;
+});
+
+/** Random operands for the shapes of a batch, made once for each shape. */
+function randomInputs({ hidden, heads }: TransformerSizes): (batch: BatchShape) => Record<string, Tensor> {
+  const made = new Map<string, Record<string, Tensor>>();
+  const next = uniform(11);
+  const size = hidden / heads;
+  const tensor = (deviation: number, ...shape: number[]): Tensor => {
+    const length = shape.reduce((product, extent) => product * extent, 1);
+    return new Tensor('float32', randomNumbers(length, deviation, next), shape);
+  };
+  return ({ rows, cols }) => {
+    const key = `${rows} ${cols}`;
+    const known = made.get(key);
+    if (known !== undefined) return known;
+    const fresh = {
+      x: tensor(1, rows * cols, hidden),
+      queries: tensor(1, rows, heads, cols, size),
+      keys: tensor(1 / Math.sqrt(size), rows, heads, size, cols),
+      values: tensor(1 / Math.sqrt(cols), rows, heads, cols, size),
+    };
+    made.set(key, fresh);
+    return fresh;
+  };
 }

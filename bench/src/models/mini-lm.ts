@@ -1,8 +1,9 @@
-import { mkdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { readEncoder, recordEncoder } from '@sentvec/architectures';
 import { memoryModel, writeSafetensors, type WritableTensor } from '@sentvec/core';
+import { writeFolderAtomically } from '@sentvec/platform/node';
 import type { BenchModel } from '../bench-model.ts';
 import { randomNumbers, uniform } from '../random-numbers.ts';
 
@@ -64,12 +65,7 @@ async function writeFolder(folder: string): Promise<void> {
     }),
   };
   files['onnx/model.onnx'] = recordEncoder(await readEncoder(memoryModel('mini-lm', files)));
-  const unfinished = `${folder}.${process.pid}`;
-  for (const [path, content] of Object.entries(files)) {
-    await mkdir(dirname(join(unfinished, path)), { recursive: true });
-    await writeFile(join(unfinished, path), content);
-  }
-  await rename(unfinished, folder).catch(() => rm(unfinished, { recursive: true }));
+  await writeFolderAtomically(folder, Object.entries(files));
 }
 
 function randomWeights(): Record<string, WritableTensor> {

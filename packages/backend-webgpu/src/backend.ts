@@ -9,6 +9,7 @@ import {
   type ModelFiles,
   type TokenBatch,
 } from '@sentvec/core';
+import { warn } from '@sentvec/platform';
 import { describeDevice, sharedDevice } from './device.ts';
 import { WebEncoder } from './encoder.ts';
 import { DeviceHeads } from './head/device-head.ts';
@@ -111,9 +112,4 @@ async function open(source: ModelSource, device: GPUDevice | undefined): Promise
     const message = `onnxruntime-web cannot open ${source.file}: ${reason} ${source.remedy}`;
     throw new SentvecError('invalid-model', message, { file: source.file }, { cause: error });
   }
-}
-
-function warn(message: string): void {
-  // oxlint-disable-next-line no-console -- Browsers have no other place for warnings.
-  console.warn(message);
 }

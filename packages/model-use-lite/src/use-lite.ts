@@ -1,8 +1,9 @@
-import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type ModelFiles, SentvecError } from '@sentvec/core';
 import { cacheDirectory, directoryModel } from '@sentvec/core/node';
-import { findDifference, placeFolder } from './cached-folder.ts';
+import { canonicalJson, sha256, throwIfAborted } from '@sentvec/platform';
+import { writeFolderAtomically } from '@sentvec/platform/node';
 import { convertFolder } from './folder.ts';
 import { checkHash, folderHashes } from './hashes.ts';
 
@@ -12,15 +13,9 @@ export interface UseLiteOptions {
    * Where the converted folder is kept. Default: `cacheDirectory()` of `@sentvec/core/node`, which `SENTVEC_CACHE`
    * decides.
    */
-  readonly cacheDirectory?: string;
-  readonly signal?: AbortSignal;
+  readonly cacheDirectory?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
-
-/**
- * Changes whenever the bytes of the converted folder do, so that versions of this package share a cache without a
- * quarrel.
- */
-const folderName = `use-lite-${createHash('sha256').update(JSON.stringify(folderHashes)).digest('hex').slice(0, 12)}`;
 
 /**
  * Universal Sentence Encoder Lite (Cer et al., 2018): English, 7.0 million parameters, 512 dimensions, texts of up to
@@ -30,20 +25,37 @@ const folderName = `use-lite-${createHash('sha256').update(JSON.stringify(folder
  * @throws SentvecError `missing-dependency`, `invalid-model`, `io-failed`, `aborted`
  */
 export async function useLite(options: UseLiteOptions = {}): Promise<ModelFiles & { readonly directory: string }> {
-  const folder = join(options.cacheDirectory ?? cacheDirectory(), 'models', folderName);
-  if ((await findDifference(folder, folderHashes)) !== undefined) {
+  const { signal, cacheDirectory: cache = cacheDirectory() } = options;
+  throwIfAborted(signal);
+  // Changes whenever the bytes of the folder do: versions of this package share a cache and do not fight over it.
+  const folder = join(cache, 'models', `use-lite-${(await sha256(canonicalJson(folderHashes))).slice(0, 12)}`);
+  if (!(await isSound(folder))) {
     const files = await convertFolder();
-    checkConversion(files);
-    await placeFolder(folder, files, options.signal);
+    await checkConversion(files);
+    await writeFolderAtomically(folder, files, {
+      replace: true,
+      doing: 'Writing the default model',
+      advice: 'Or name another folder in SENTVEC_CACHE.',
+      signal,
+    });
   }
   const model = await directoryModel(folder, { name: 'use-lite', revision: '0.2.0' });
   // The hashes were checked just now: who asks for them need not read 30 MB again.
   return { ...model, sha256: async (path) => folderHashes[path] ?? model.sha256!(path) };
 }
 
-function checkConversion(files: ReadonlyMap<string, Uint8Array>): void {
+/** Whether the files of the folder are those with the known hashes. */
+async function isSound(folder: string): Promise<boolean> {
+  for (const [path, expected] of Object.entries(folderHashes)) {
+    const bytes = await readFile(join(folder, path)).catch(() => undefined);
+    if (bytes === undefined || (await checkHash(bytes, expected)) !== undefined) return false;
+  }
+  return true;
+}
+
+async function checkConversion(files: ReadonlyMap<string, Uint8Array>): Promise<void> {
   for (const [path, bytes] of files) {
-    const difference = checkHash(bytes, folderHashes[path]);
+    const difference = await checkHash(bytes, folderHashes[path]);
     if (difference === undefined) continue;
     throw new SentvecError(
       'invalid-model',

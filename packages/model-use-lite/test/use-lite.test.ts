@@ -94,9 +94,9 @@ describe('useLite', () => {
 });
 
 describe('checkHash', () => {
-  it('tells both hashes of bytes that are not the expected ones', () => {
+  it('tells both hashes of bytes that are not the expected ones', async () => {
     const nothing = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855';
-    expect(checkHash(new Uint8Array(), nothing)).toBeUndefined();
-    expect(checkHash(new Uint8Array(), 'ab')).toBe(`its SHA-256 is ${nothing}, not ab`);
+    expect(await checkHash(new Uint8Array(), nothing)).toBeUndefined();
+    expect(await checkHash(new Uint8Array(), 'ab')).toBe(`its SHA-256 is ${nothing}, not ab`);
   });
 });

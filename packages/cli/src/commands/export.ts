@@ -26,7 +26,7 @@ export const exportModel: Command = defineCommand({
   async run(context) {
     const { args, positionals, signal } = context;
     if (positionals.length > 1) throw new UsageError(`Name one model, not ${positionals.length}.`);
-    const { mustBeFree, writeFolder } = await import('../write-folder.ts');
+    const { mustBeFree, writeFolderAtomically } = await import('@sentvec/platform/node');
     await mustBeFree(args.output);
     await withModel(args, context, async (embedder) => {
       const [{ selfCheckFiles }, { exportedFiles }] = await Promise.all([
@@ -36,7 +36,7 @@ export const exportModel: Command = defineCommand({
       const selfCheck = await selfCheckFiles(embedder);
       const exported = new Map([...(await exportedFiles(embedder.model, embedder.maxLength)), ...selfCheck]);
       const files = [...exported].sort(([a], [b]) => (a < b ? -1 : 1));
-      await writeFolder(args.output, files, signal);
+      await writeFolderAtomically(args.output, files, { doing: 'Writing the model', signal });
       const { hash } = await embedder.fingerprint();
       const paths = files.map(([path]) => path);
       await context.print({

@@ -1,5 +1,4 @@
-import { rename, rm, writeFile } from 'node:fs/promises';
-import { SentvecError } from '@sentvec/core';
+import { writeFileAtomically } from '@sentvec/platform/node';
 import { type Command, defineCommand } from '../command.ts';
 import { embedWithProgress } from '../evaluation/embed-with-progress.ts';
 import { backendArguments, modelArguments, withModel } from '../model.ts';
@@ -95,7 +94,7 @@ export const mineNegatives: Command = defineCommand({
         const named = negatives.map((candidate, index) => [`negative_${index + 1}`, candidates[candidate]]);
         return `${JSON.stringify({ anchor: anchors[row], positive: positives[row], ...Object.fromEntries(named) })}\n`;
       });
-      await writeWhole(args.output, lines.join(''));
+      await writeFileAtomically(args.output, lines.join(''), { doing: 'Writing the mined pairs' });
       await context.print({
         text: `${mined.length} of ${anchors.length} pairs with ${options.negatives} negatives each, in ${args.output}`,
         json: { output: args.output, pairs: anchors.length, rows: mined.length, negatives: options.negatives },
@@ -121,15 +120,4 @@ function numberOf(text: string, flag: string): number {
   const value = Number(text);
   if (text.trim() !== '' && Number.isFinite(value)) return value;
   throw new UsageError(`${flag} is ${JSON.stringify(text)}, which is not a number.`);
-}
-
-async function writeWhole(file: string, content: string): Promise<void> {
-  const draft = `${file}.${process.pid}.tmp`;
-  try {
-    await writeFile(draft, content, { flush: true });
-    await rename(draft, file);
-  } catch (cause) {
-    await rm(draft, { force: true });
-    throw new SentvecError('io-failed', `${file} cannot be written: ${(cause as Error).message}`, { file }, { cause });
-  }
 }

@@ -6,7 +6,7 @@ import {
   type ModelFolder,
   SentvecError,
 } from '@sentvec/core';
-import type { FileToWrite } from '../write-folder.ts';
+import type { FolderFile } from '@sentvec/platform/node';
 import { jsonFile } from './json-files.ts';
 import { onnxFiles } from './onnx-files.ts';
 import { tokenizerFiles } from './tokenizer-files.ts';
@@ -21,14 +21,14 @@ const leftOut =
  * @param maxLength the most tokens of a text that the model reads
  * @throws SentvecError `unsupported-model` for static embeddings, which have no encoder; `invalid-model`
  */
-export async function exportedFiles(model: ModelFiles, maxLength: number): Promise<FileToWrite[]> {
+export async function exportedFiles(model: ModelFiles, maxLength: number): Promise<FolderFile[]> {
   const folder = await readModelFolder(model);
   if (folder.encoder === 'static') {
     const message = `${model.name} has static embeddings, which no ONNX model is needed for. Copy the folder as it is.`;
     throw new SentvecError('unsupported-model', message, { file: model.name });
   }
   const onnx = await onnxFiles(folder.encoderFiles);
-  const files = new Map<string, FileToWrite[1]>();
+  const files = new Map<string, FolderFile[1]>();
   for (const path of await model.list()) {
     const target = moveToTop(path, folder.encoderPath);
     if (!leftOut.test(target)) files.set(target, () => model.read(path));
@@ -51,8 +51,8 @@ function moveToTop(path: string, encoderPath: string): string {
 async function moduleFiles(
   model: ModelFiles,
   { encoderPath, encoderFiles, head, lowerCase }: ModelFolder,
-): Promise<FileToWrite[]> {
-  const files: FileToWrite[] = [];
+): Promise<FolderFile[]> {
+  const files: FolderFile[] = [];
   const modules = (await readJson(model, 'modules.json')) as readonly ModuleEntry[] | undefined;
   if (modules === undefined) {
     const modes = head.pooling.modes ?? [];
@@ -89,7 +89,7 @@ function moduleEntry(idx: number, path: string, type: string): ModuleEntry {
 }
 
 /** Tells transformers.js that the weights are beside the model. */
-async function splitConfig(encoderFiles: ModelFiles): Promise<FileToWrite> {
+async function splitConfig(encoderFiles: ModelFiles): Promise<FolderFile> {
   const config = await readJsonObject(encoderFiles, 'config.json');
   return jsonFile('config.json', {
     ...config,

@@ -1,10 +1,10 @@
 import { type EncoderDefinition, readEncoder, recordEncoder, recordSplitEncoder } from '@sentvec/architectures';
 import type { ModelFiles } from '@sentvec/core';
-import type { FileToWrite } from '../write-folder.ts';
+import type { FolderFile } from '@sentvec/platform/node';
 
 /** The encoder as ONNX, and whether its weights are in a file of their own. */
 export interface OnnxFiles {
-  readonly files: readonly FileToWrite[];
+  readonly files: readonly FolderFile[];
   readonly split: boolean;
 }
 
@@ -32,13 +32,13 @@ export async function onnxFiles(encoder: ModelFiles, largest: number = largestSi
   };
 }
 
-async function shippedFiles(encoder: ModelFiles): Promise<FileToWrite[]> {
+async function shippedFiles(encoder: ModelFiles): Promise<FolderFile[]> {
   const paths = await encoder.list();
   const folder = ['onnx/', ''].find((candidate) => paths.includes(`${candidate}model.onnx`));
   if (folder === undefined) return [];
   return paths
     .filter((path) => path.startsWith(`${folder}model.onnx`))
-    .map((path): FileToWrite => [`onnx/${path.slice(folder.length)}`, () => encoder.read(path)]);
+    .map((path): FolderFile => [`onnx/${path.slice(folder.length)}`, () => encoder.read(path)]);
 }
 
 function weightBytes({ weights }: EncoderDefinition): number {

@@ -1,5 +1,5 @@
 import { type ModelFolder, readJsonObject, readTokenizerDefinition, type TokenizerDefinition } from '@sentvec/core';
-import type { FileToWrite } from '../write-folder.ts';
+import type { FolderFile } from '@sentvec/platform/node';
 import { jsonFile } from './json-files.ts';
 
 type Json = Readonly<Record<string, unknown>>;
@@ -8,7 +8,7 @@ type Json = Readonly<Record<string, unknown>>;
  * `tokenizer.json` and `tokenizer_config.json` in such a way that a library which reads nothing else tokenizes as the
  * model does: with its length, its padding token, and in lower case where sentence-transformers would do that.
  */
-export async function tokenizerFiles(folder: ModelFolder, maxLength: number): Promise<FileToWrite[]> {
+export async function tokenizerFiles(folder: ModelFolder, maxLength: number): Promise<FolderFile[]> {
   const { encoderFiles: files, lowerCase } = folder;
   const definition = await readTokenizerDefinition(files, { lowercase: lowerCase });
   const config = (await readJsonObject(files, 'tokenizer_config.json')) ?? {};
@@ -30,7 +30,7 @@ export async function tokenizerFiles(folder: ModelFolder, maxLength: number): Pr
 async function tokenizerJson(
   { encoderFiles: files, lowerCase }: ModelFolder,
   definition: TokenizerDefinition,
-): Promise<FileToWrite[1]> {
+): Promise<FolderFile[1]> {
   const stored = await readJsonObject(files, 'tokenizer.json');
   if (stored !== undefined && !lowerCase) return () => files.read('tokenizer.json');
   const json: Json = stored ?? { version: '1.0', ...definition.json };

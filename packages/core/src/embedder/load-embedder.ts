@@ -1,3 +1,4 @@
+import { warn } from '@sentvec/platform';
 import { checkEncoder } from '../self-check/self-check.ts';
 import { readStoredSelfCheck } from '../self-check/stored-self-check.ts';
 import { createEmbedder } from './embedder.ts';
@@ -95,7 +96,7 @@ async function loadTogether(
  */
 function backendCheck(
   folder: ModelFolder,
-  { backend, selfCheck = true, signal, onWarning }: LoadEmbedderOptions,
+  { backend, selfCheck = true, signal, onWarning = warn }: LoadEmbedderOptions,
 ): ((encoder: Encoder, tokenizer: Tokenizer, vocabularySize?: number) => Promise<SelfCheckResult>) | undefined {
   if (!selfCheck || backend === undefined || folder.staticEncoder !== undefined) return undefined;
   const { encoderFiles: files, head, addSpecialTokens } = folder;

@@ -1,4 +1,4 @@
-import { SentvecError, throwIfAborted } from '../errors.ts';
+import { SentvecError, sleep, throwIfAborted } from '@sentvec/platform';
 import { PassingFailure } from './errors.ts';
 
 /** How failures that may pass are dealt with. */
@@ -34,8 +34,7 @@ export async function waitToRetry(
   }
   // Processes that failed together shall not come back together.
   const wait = Math.min(firstWait * 2 ** (failures - 1), longestWait) * (0.75 + Math.random() / 2);
-  await pause(Math.max(wait, failure instanceof PassingFailure ? failure.wait : 0), signal);
-  throwIfAborted(signal);
+  await sleep(Math.max(wait, failure instanceof PassingFailure ? failure.wait : 0), signal);
 }
 
 /** The message with those of its causes, which say what really happened. */
@@ -43,16 +42,4 @@ function describe(failure: unknown): string {
   if (!(failure instanceof Error)) return String(failure);
   const cause = failure.cause === undefined ? '' : ` (${describe(failure.cause)})`;
   return `${failure.message || failure.name}${cause}`;
-}
-
-async function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
-  await new Promise<void>((resolve) => {
-    const timer = setTimeout(done, milliseconds);
-    function done(): void {
-      clearTimeout(timer);
-      signal?.removeEventListener('abort', done);
-      resolve();
-    }
-    signal?.addEventListener('abort', done, { once: true });
-  });
 }

@@ -1,4 +1,4 @@
-import { SentvecError } from '../errors.ts';
+import { SentvecError, warn } from '@sentvec/platform';
 import type { ModelFiles } from '../types.ts';
 
 /** Options of {@link cachedModel}. */
@@ -8,8 +8,8 @@ export interface CachedModelOptions {
   /** Name of the cache among those of the page's origin. Default `sentvec-models`. */
   readonly cacheName?: string | undefined;
   /**
-   * Called with one sentence when a file cannot be kept, for lack of space say; the model works all the same. Default:
-   * `console.warn`.
+   * Called with one sentence when a file cannot be kept, for lack of space say; the model works all the same.
+   * @default `console.warn`
    */
   readonly onWarning?: ((message: string) => void) | undefined;
 }
@@ -64,9 +64,4 @@ export function cachedModel<Model extends ModelFiles>(model: Model, options: Cac
     return bytes;
   };
   return { ...model, read };
-}
-
-function warn(message: string): void {
-  // oxlint-disable-next-line no-console -- Browsers have no other place for warnings.
-  console.warn(message);
 }

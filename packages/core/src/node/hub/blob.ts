@@ -2,6 +2,7 @@ import { createHash, randomBytes, type Hash } from 'node:crypto';
 import { constants, createReadStream } from 'node:fs';
 import { open, readdir, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { moveIntoPlace } from '@sentvec/platform/node';
 import type { HubClient } from '../../hub/client.ts';
 import {
   downloadFile,
@@ -11,8 +12,8 @@ import {
   type ExpectedHashes,
 } from '../../hub/download.ts';
 import type { HubFile } from '../../hub/repository.ts';
+import { guardCache } from './cache.ts';
 import { withFileLock } from './file-lock.ts';
-import { ioFailed } from './io-failed.ts';
 
 /**
  * Downloads a file to a path that names its content, unless it is there. What arrives lies beside it in an
@@ -67,7 +68,7 @@ async function downloadPartial(
   } finally {
     await target.close();
   }
-  if (damage === undefined) await rename(partial, blob).catch((error: unknown) => unlessExists(blob, error));
+  if (damage === undefined) await moveIntoPlace(partial, blob).catch((error: unknown) => unlessExists(blob, error));
   else await rm(partial, { force: true });
   return damage;
 }
@@ -119,7 +120,7 @@ class FileTarget implements DownloadTarget {
   }
 
   async take(bytes: Uint8Array): Promise<void> {
-    await ioFailed(dirname(this.#path), async () => {
+    await guardCache(dirname(this.#path), async () => {
       for (let from = 0; from < bytes.length;) {
         const { bytesWritten } = await this.#file.write(bytes, from, bytes.length - from, this.received + from);
         from += bytesWritten;
@@ -130,7 +131,7 @@ class FileTarget implements DownloadTarget {
 
   /** In a new file, since another process may be reading or writing the old one. */
   async clear(): Promise<void> {
-    await ioFailed(dirname(this.#path), async () => {
+    await guardCache(dirname(this.#path), async () => {
       await this.#file.close();
       await rm(this.#path, { force: true });
       this.#file = await openAnyhow(this.#path);

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { copyFile, mkdir, readdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readdir, readFile, rm, stat, symlink } from 'node:fs/promises';
 import { dirname, join, relative, sep } from 'node:path';
+import { guardIo, moveIntoPlace, writeFileAtomically } from '@sentvec/platform/node';
 import { checkFilePath } from '../../model-folder/model-files.ts';
 import { roleOf, type HubFile } from '../../hub/repository.ts';
 
@@ -35,7 +36,7 @@ export class HubCache {
   }
 
   async rememberCommit(revision: string, commit: string): Promise<void> {
-    await writeWhole(join(this.directory, 'refs', ...revision.split('/')), commit);
+    await writeFile(join(this.directory, 'refs', ...revision.split('/')), commit);
   }
 
   /** The files of a commit, when they were listed before. */
@@ -45,7 +46,7 @@ export class HubCache {
   }
 
   async rememberListing(commit: string, files: readonly HubFile[]): Promise<void> {
-    await writeWhole(this.#listing(commit), `${JSON.stringify({ files })}\n`);
+    await writeFile(this.#listing(commit), `${JSON.stringify({ files })}\n`);
   }
 
   #listing(commit: string): string {
@@ -80,30 +81,28 @@ export class HubCache {
    * mode).
    */
   async link(commit: string, path: string, blob: string): Promise<void> {
-    const place = join(this.snapshot(commit), ...path.split('/'));
-    const temporary = temporaryName(place);
+    const file = join(this.snapshot(commit), ...path.split('/'));
+    const temporary = `${file}.${randomBytes(4).toString('hex')}.temporary`;
     try {
-      await symlink(relative(dirname(place), blob), temporary).catch(() => copyFile(blob, temporary));
-      await rename(temporary, place);
+      await symlink(relative(dirname(file), blob), temporary).catch(() => copyFile(blob, temporary));
+      await moveIntoPlace(temporary, file);
     } finally {
       await rm(temporary, { force: true });
     }
   }
 }
 
-async function writeWhole(path: string, content: string): Promise<void> {
-  const temporary = temporaryName(path);
-  await mkdir(dirname(path), { recursive: true });
-  try {
-    await writeFile(temporary, content);
-    await rename(temporary, path);
-  } finally {
-    await rm(temporary, { force: true });
-  }
+/**
+ * Runs work that writes to the cache, and says what to do when the system does not let it.
+ * @throws SentvecError `io-failed`; what the work throws
+ */
+export function guardCache<T>(directory: string, work: () => Promise<T>): Promise<T> {
+  return guardIo('Writing the cache of the hub', directory, work, 'Or choose another place with HF_HOME.');
 }
 
-function temporaryName(path: string): string {
-  return `${path}.${randomBytes(4).toString('hex')}.temporary`;
+async function writeFile(path: string, content: string): Promise<void> {
+  await mkdir(dirname(path), { recursive: true });
+  await writeFileAtomically(path, content);
 }
 
 /** `undefined` for what this version did not write. */

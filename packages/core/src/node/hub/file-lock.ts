@@ -1,5 +1,6 @@
 import { open, rename, rm, stat, utimes } from 'node:fs/promises';
-import { throwIfAborted } from '../../errors.ts';
+import { sleep } from '@sentvec/platform';
+import { isSystemError } from '@sentvec/platform/node';
 
 /** Milliseconds: how often the holder shows that it lives, when it counts as dead, how often others look. */
 const heartbeat = 4000;
@@ -14,8 +15,7 @@ const lookEvery = 150;
  */
 export async function withFileLock<T>(path: string, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
   while (!(await tryLock(path))) {
-    throwIfAborted(signal);
-    await new Promise((resolve) => void setTimeout(resolve, lookEvery));
+    await sleep(lookEvery, signal);
   }
   const beat = setInterval(() => void utimes(path, new Date(), new Date()).catch(() => {}), heartbeat);
   beat.unref();
@@ -33,7 +33,7 @@ async function tryLock(path: string): Promise<boolean> {
     await file.close();
     return true;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    if (!isSystemError(error, 'EEXIST')) throw error;
     await removeStale(path);
     return false;
   }

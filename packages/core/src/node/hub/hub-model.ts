@@ -13,9 +13,8 @@ import {
 } from '../../hub/repository.ts';
 import type { ModelFiles } from '../../types.ts';
 import { directoryModel } from '../directory-model.ts';
-import { HubCache } from './cache.ts';
+import { guardCache, HubCache } from './cache.ts';
 import { readHubEnvironment } from './environment.ts';
-import { ioFailed } from './io-failed.ts';
 import { VersionDownload } from './version-download.ts';
 import { fetchThroughRedirects } from './redirects.ts';
 
@@ -64,7 +63,7 @@ export async function hubModel(
   const token = options.token ?? environment.token;
   const client = new HubClient(name, { endpoint, token, retries, signal, fetch: fetchThroughRedirects });
   const cache = new HubCache(options.cacheDir ?? environment.cacheDirectory, name);
-  return ioFailed(cache.directory, async () => {
+  return guardCache(cache.directory, async () => {
     const offline = options.offline ?? environment.offline;
     const { commit, files } = offline
       ? await cachedVersion(cache, name, revision)

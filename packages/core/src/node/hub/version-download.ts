@@ -4,8 +4,7 @@ import type { DownloadProgress } from '../../hub/download.ts';
 import type { HubFile } from '../../hub/repository.ts';
 import { checkFilePath, noSuchFile } from '../../model-folder/model-files.ts';
 import { downloadBlob } from './blob.ts';
-import type { HubCache } from './cache.ts';
-import { ioFailed } from './io-failed.ts';
+import { guardCache, type HubCache } from './cache.ts';
 
 /** Files that are downloaded at once. */
 const concurrency = 4;
@@ -79,7 +78,7 @@ export class VersionDownload {
       const message = `${path} of the model ${model} is not in the cache ${this.cache.directory}, and HF_HUB_OFFLINE forbids to download it. Load the model once with a network.`;
       throw new SentvecError('download-failed', message, { file: path });
     }
-    await ioFailed(this.cache.directory, async () => {
+    await guardCache(this.cache.directory, async () => {
       const blob = this.cache.blob(file, this.commit, path);
       await this.cache.makeFolders(this.commit, path);
       await downloadBlob(this.#client, this.commit, file, blob, this.#onProgress);
