@@ -1,8 +1,8 @@
 /**
- * Writes src/tokenizer/javascript/unicode-tables.ts: the character classes of the Rust tokenizers, which follow older
- * versions of Unicode than JavaScript engines do. Asks the native `tokenizers` about each code point. Run it again,
- * with a JavaScript engine of the newest Unicode, when that package changes; test/tokenizer-agreement.test.ts says
- * when.
+ * Writes src/tokenizer/unicode-tables.ts: the properties of characters as the Rust tokenizers see them. Their parts
+ * follow different versions of Unicode (8 to 17), JavaScript engines yet others. Asks the native `tokenizers` about each
+ * code point. Run it again, with a JavaScript engine of the newest Unicode, when that package changes;
+ * test/tokenizer-agreement.test.ts says when. Takes a minute.
  */
 import { writeFileSync } from 'node:fs';
 import tokenizers from 'tokenizers';
@@ -25,9 +25,7 @@ const strippingMarks = tokenizers.stripAccentsNormalizer();
 const splitting = tokenizers.bertPreTokenizer();
 const decomposing = tokenizers.nfdNormalizer();
 const compatible = tokenizers.nfkdNormalizer();
-const takingWords = tokenizers.whitespacePreTokenizer();
-const wordCharacter = /[\p{Alphabetic}\p{M}\p{N}\p{Pc}]/u;
-const otherNumber = /^\p{No}$/u;
+const digits = tokenizers.digitsPreTokenizer(true);
 
 /**
  * Whether a character takes part in canonical reordering: it moves before U+0315 (class 232), or U+0334 (class 1) moves
@@ -61,12 +59,9 @@ const classes = {
     about: 'What BertPreTokenizer and Punctuation cut out: ASCII punctuation and the category P.',
     has: (code) => splitting.preTokenizeString(`a${text(code)}b`).length === 3,
   },
-  newerWordCharacters: {
-    about: 'Letters, marks and numbers of newer versions of Unicode, which regular expressions take for symbols.',
-    has: (code) =>
-      wordCharacter.test(text(code)) &&
-      !otherNumber.test(text(code)) &&
-      takingWords.preTokenizeString(`a${text(code)}`).length === 2,
+  numerals: {
+    about: 'What Digits cuts out: the category N.',
+    has: (code) => digits.preTokenizeString(`a${text(code)}`).length === 2,
   },
   inertInNormalization: {
     about:
@@ -96,13 +91,81 @@ function encodeRanges(has) {
   return distances.map((distance) => distance.toString(36)).join(' ');
 }
 
+/** The general categories, in the order of their letters in the table. Surrogates count as unassigned. */
+const categoryLetters = 'abcdefghijklmnopqrstuvwxyz!#$';
+const categories = 'Cn Lu Ll Lt Lm Lo Mn Mc Me Nd Nl No Pc Pd Ps Pe Pi Pf Po Sm Sc Sk So Zs Zl Zp Cc Cf Co'.split(' ');
+
+function preTokenizer(component) {
+  const model = { type: 'WordLevel', vocab: {}, unk_token: '' };
+  const json = { added_tokens: [], pre_tokenizer: component, model };
+  return tokenizers.Tokenizer.fromString(JSON.stringify(json)).getPreTokenizer();
+}
+
+function generalCategories() {
+  const all = codePoints.slice(1).map(text).join('');
+  const categoryOf = new Uint8Array(0x110000);
+  categoryOf[0] = categories.indexOf('Cc');
+  for (const [index, category] of categories.entries()) {
+    const pattern = { Regex: `\\p{${category}}+` };
+    const matches = preTokenizer({ type: 'Split', pattern, behavior: 'Removed', invert: true });
+    for (const [piece] of matches.preTokenizeString(all)) {
+      for (const character of piece) categoryOf[character.codePointAt(0)] = index;
+    }
+  }
+  return categoryOf;
+}
+
+/**
+ * Scripts as numbers, told apart by whether UnicodeScripts cuts between a character and one of a known script. 0 is any
+ * script: such characters go with all others.
+ */
+function scripts() {
+  const byScript = preTokenizer({ type: 'UnicodeScripts' });
+  const together = (left, right) => byScript.preTokenizeString(left + right).length === 1;
+  const examples = [undefined, 'a', '\u3042'];
+  const scriptOf = new Uint8Array(0x110000);
+  for (const code of codePoints.slice(1)) {
+    const character = text(code);
+    const previous = examples[scriptOf[code - 1]];
+    if (together('a', character) && together('\u3042', character)) scriptOf[code] = 0;
+    else if (previous !== undefined && together(previous, character)) scriptOf[code] = scriptOf[code - 1];
+    else {
+      const known = examples.findIndex((example) => example !== undefined && together(example, character));
+      scriptOf[code] = known === -1 ? examples.push(character) - 1 : known;
+    }
+  }
+  return scriptOf;
+}
+
+/** Runs of one value: the length, left out when it is 1, in base 36 with capitals, then letters for the value. */
+function encodeRuns(valueOf, letters) {
+  let runs = '';
+  for (let start = 0, end = 0; start < valueOf.length; start = end) {
+    while (end < valueOf.length && valueOf[end] === valueOf[start]) end += 1;
+    runs += (end - start === 1 ? '' : (end - start).toString(36).toUpperCase()) + letters(valueOf[start]);
+  }
+  return runs;
+}
+
+const letterOf = (value) => String.fromCharCode(97 + value);
 const lines = [
   '/**',
-  ' * Character classes of the Rust tokenizers 0.23, written by scripts/write-unicode-tables.mjs; do not edit. Each is a list of',
-  ' * ranges in base 36: the distance from the end of the range before to its start, then that to its end.',
+  ' * Properties of characters in the Rust tokenizers 0.23, written by scripts/write-unicode-tables.mjs; do not edit. A class is',
+  ' * a list of ranges in base 36: the distance from the end of the range before to its start, then that to its end. Other',
+  ' * tables are runs of one value: the length in base 36 with capitals, left out when it is 1, then the value.',
   ' */',
 ];
-for (const [name, { about, has }] of Object.entries(classes)) {
-  lines.push('', `/** ${about} */`, '// oxfmt-ignore', `export const ${name}: string =`, `  '${encodeRanges(has)}';`);
-}
-writeFileSync(new URL('../src/tokenizer/javascript/unicode-tables.ts', import.meta.url), `${lines.join('\n')}\n`);
+const write = (name, about, value) =>
+  lines.push('', `/** ${about} */`, '// oxfmt-ignore', `export const ${name}: string =`, `  '${value}';`);
+for (const [name, { about, has }] of Object.entries(classes)) write(name, about, encodeRanges(has));
+write(
+  'generalCategories',
+  'General categories of Unicode 16, as `Regex` patterns see them: a letter from `a`, in the order of `categoryNames`; the last three are !, # and $.',
+  encodeRuns(generalCategories(), (value) => categoryLetters[value]),
+);
+write(
+  'scripts',
+  'Scripts as UnicodeScripts sees them, by number: two letters from `a`. 0 is any script.',
+  encodeRuns(scripts(), (value) => letterOf(Math.trunc(value / 26)) + letterOf(value % 26)),
+);
+writeFileSync(new URL('../src/tokenizer/unicode-tables.ts', import.meta.url), `${lines.join('\n')}\n`);

@@ -2,8 +2,10 @@ import { shouldYield, yieldToEventLoop } from '@sentvec/platform';
 import { SentvecError, throwIfAborted } from '../errors.ts';
 import type { TokenizerDefinition } from '../tokenizer/definition.ts';
 import { checkTokenizeOptions, finishIds, prepareText } from '../tokenizer/finish.ts';
-import type { TokenizerLoader } from '../tokenizer/javascript-tokenizer.ts';
-import type { TokenizedText, TokenizeOptions } from '../types.ts';
+import { javaScriptTokenizer, type TokenizerLoader } from '../tokenizer/javascript-tokenizer.ts';
+import { withRowFrom } from '../tokenizer/unreadable-text.ts';
+import type { TokenizedText, TokenizeOptions, Tokenizer } from '../types.ts';
+import { longestNativeText, reasonAgainstNative } from './native-limits.ts';
 
 type Binding = typeof import('tokenizers');
 type NativeTokenizer = InstanceType<Binding['Tokenizer']>;
@@ -16,13 +18,20 @@ const groupCharacters = 2 ** 15;
 
 /**
  * The tokenizer in Rust, of the package `tokenizers`, which must be installed beside this one. It works on threads of
- * its own, but its results are read on the calling one.
- * @throws SentvecError `missing-dependency`, `invalid-model`
+ * its own, but its results are read on the calling one. Texts that it may take too long for, or that it fails on, are
+ * for the tokenizer in JavaScript, which gives the same ids, and names the text that has none.
+ * @throws SentvecError `missing-dependency`, `invalid-model`, and `unsupported-model` also when only the tokenizer in
+ * JavaScript may be given the model
  */
 export const nativeTokenizer: TokenizerLoader = async (definition) => {
   const binding = await importBinding();
   const library = createNativeTokenizer(binding, definition);
+  let other: Promise<Tokenizer> | undefined;
   let disposed = false;
+  const encodeOtherwise: Tokenizer['encode'] = async (texts, options) => {
+    other ??= javaScriptTokenizer(definition);
+    return (await other).encode(texts, options);
+  };
   return {
     name: 'huggingface-rust',
     vocabularySize: definition.vocabularySize,
@@ -30,7 +39,7 @@ export const nativeTokenizer: TokenizerLoader = async (definition) => {
     specialTokens: definition.specialTokens,
     encode: async (texts, options) => {
       if (disposed) throw new SentvecError('disposed', 'This tokenizer was disposed and can no longer be used.');
-      return encodeInGroups(library, definition, texts, options);
+      return encodeInGroups(library, encodeOtherwise, definition, texts, options);
     },
     dispose: async () => {
       disposed = true;
@@ -53,13 +62,21 @@ async function importBinding(): Promise<Binding> {
 }
 
 function createNativeTokenizer(binding: Binding, definition: TokenizerDefinition): NativeTokenizer {
+  const reason = reasonAgainstNative(definition.json);
+  if (reason !== undefined)
+    throw new SentvecError(
+      'unsupported-model',
+      `The native tokenizer cannot be trusted with this model: ${reason}. Leave the choice to sentvec, which then uses the tokenizer in JavaScript.`,
+      { file: 'tokenizer.json' },
+    );
   try {
-    return binding.Tokenizer.fromString(JSON.stringify(definition.json));
+    // What a text's ids do not depend on is not given to it either.
+    return binding.Tokenizer.fromString(JSON.stringify({ ...definition.json, post_processor: null }));
   } catch (error) {
     throw new SentvecError(
       'invalid-model',
       `The tokenizer of this model cannot be used: ${(error as Error).message}.`,
-      {},
+      { file: 'tokenizer.json' },
       { cause: error },
     );
   }
@@ -67,6 +84,7 @@ function createNativeTokenizer(binding: Binding, definition: TokenizerDefinition
 
 async function encodeInGroups(
   library: NativeTokenizer,
+  encodeOtherwise: Tokenizer['encode'],
   definition: TokenizerDefinition,
   texts: readonly string[],
   options: TokenizeOptions,
@@ -75,21 +93,45 @@ async function encodeInGroups(
   const results: TokenizedText[] = [];
   while (results.length < texts.length) {
     throwIfAborted(options.signal);
-    const group = nextGroup(texts, results.length, definition);
-    for (const encoding of await library.encodeBatch(group, { addSpecialTokens: false })) {
-      results.push(finishIds(encoding.getIds(), definition, options));
-      if (shouldYield()) await yieldToEventLoop();
+    const first = results.length;
+    const group = nextGroup(texts, first);
+    try {
+      const encodings = await encodeNatively(library, group, definition);
+      if (encodings) {
+        for (const encoding of encodings) {
+          results.push(finishIds(encoding.getIds(), definition, options));
+          if (shouldYield()) await yieldToEventLoop();
+        }
+      } else results.push(...(await encodeOtherwise(group, options)));
+    } catch (error) {
+      throw withRowFrom(first, error);
     }
   }
   return results;
 }
 
-function nextGroup(texts: readonly string[], start: number, definition: TokenizerDefinition): string[] {
-  const group: string[] = [];
-  for (let index = start, characters = 0; index < texts.length; index += 1) {
-    characters += texts[index]!.length;
-    if (group.length > 0 && characters > groupCharacters) break;
-    group.push(prepareText(texts[index]!, definition));
+/** Consecutive texts: a long one by itself. */
+function nextGroup(texts: readonly string[], start: number): readonly string[] {
+  let end = start;
+  for (let characters = 0; end < texts.length; end += 1) {
+    const { length } = texts[end]!;
+    characters += length;
+    if (end > start && (characters > groupCharacters || length > longestNativeText)) break;
   }
-  return group;
+  return texts.slice(start, end);
+}
+
+/** `undefined` for texts that are not for the library, or that it cannot tokenize all. */
+async function encodeNatively(
+  library: NativeTokenizer,
+  texts: readonly string[],
+  definition: TokenizerDefinition,
+): Promise<Awaited<ReturnType<NativeTokenizer['encodeBatch']>> | undefined> {
+  if (texts[0]!.length > longestNativeText) return undefined;
+  try {
+    const prepared = texts.map((text) => prepareText(text, definition));
+    return await library.encodeBatch(prepared, { addSpecialTokens: false });
+  } catch {
+    return undefined;
+  }
 }

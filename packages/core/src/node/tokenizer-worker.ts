@@ -12,7 +12,8 @@ async function loadTokenizer(library: TokenizerLibrary, definition: TokenizerDef
   try {
     return await nativeTokenizer(definition);
   } catch (error) {
-    if (library === 'native' || !SentvecError.is(error, 'missing-dependency')) throw error;
+    const isForJavaScript = SentvecError.is(error, 'missing-dependency') || SentvecError.is(error, 'unsupported-model');
+    if (library === 'native' || !isForJavaScript) throw error;
     return javaScriptTokenizer(definition);
   }
 }

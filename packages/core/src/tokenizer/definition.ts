@@ -3,6 +3,7 @@ import { SentvecError } from '../errors.ts';
 import { readJson, readJsonObject } from '../model-folder/json.ts';
 import type { ModelFiles } from '../types.ts';
 import { bertTokenizerJson, tokenContent } from './bert-vocabulary.ts';
+import { readSplitting } from './splitting.ts';
 import { specialTokensOf, type SpecialTokens } from './special-tokens.ts';
 import { checkTokenizerJson, type TokenizerJson } from './tokenizer-json.ts';
 import { hashTokenizerJson } from './hash.ts';
@@ -61,6 +62,7 @@ async function define(
   lowercase: boolean,
 ): Promise<TokenizerDefinition> {
   const json = { ...raw, added_tokens: assignAddedTokenIds(raw), truncation: null, padding: null, decoder: null };
+  readSplitting(json.normalizer, json.pre_tokenizer);
   const side = config['truncation_side'] ?? raw.truncation?.direction;
   const truncationSide = typeof side === 'string' && side.toLowerCase() === 'left' ? 'left' : 'right';
   return {

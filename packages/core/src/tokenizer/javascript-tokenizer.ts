@@ -1,30 +1,36 @@
+/** The tokenizer in plain JavaScript: it gives the ids of the Rust tokenizers, in browsers and wherever those are not. */
 import { shouldYield, yieldToEventLoop } from '@sentvec/platform';
 import { SentvecError, throwIfAborted } from '../errors.ts';
 import type { TokenizedText, TokenizeOptions, Tokenizer } from '../types.ts';
+import { AddedTokens } from './added-tokens.ts';
+import { createModel } from './models/create-model.ts';
 import type { TokenizerDefinition } from './definition.ts';
 import { checkTokenizeOptions, finishIds, prepareText } from './finish.ts';
-import { createLibraryTokenizer } from './javascript/library-tokenizer.ts';
+import type { Model } from './models/model.ts';
+import { slice, type Piece } from './piece.ts';
+import { readSplitting, type Splitting } from './splitting.ts';
+import type { TokenizerJson } from './tokenizer-json.ts';
+import { textError, UnreadableText } from './unreadable-text.ts';
 
 /** Makes a tokenizer that is ready from what the model folder says. The plug for tokenizer libraries. */
 export type TokenizerLoader = (definition: TokenizerDefinition) => Promise<Tokenizer>;
 
 /**
- * The tokenizer in plain JavaScript, of `@huggingface/tokenizers`, for browsers and wherever the native one is not. It
- * works on the caller's thread, in slices of 5 ms; only a single very long text takes longer (about a millisecond for
- * 1,000 characters).
- * @throws SentvecError `invalid-model`, `unsupported-model` when the library cannot make a tokenizer of the definition
+ * The tokenizer in plain JavaScript. It works on the caller's thread, in slices of 5 ms; only a single very long text
+ * takes longer (about a millisecond for 1,000 characters).
+ * @throws SentvecError `invalid-model`, `unsupported-model`
  */
 export const javaScriptTokenizer: TokenizerLoader = async (definition) => {
-  const idsOf = createLibraryTokenizer(definition.json);
+  const textTokenizer = new TextTokenizer(definition.json);
   let disposed = false;
   return {
-    name: 'huggingface-js',
+    name: 'javascript',
     vocabularySize: definition.vocabularySize,
     paddingId: definition.paddingId,
     specialTokens: definition.specialTokens,
     encode: async (texts, options) => {
       if (disposed) throw new SentvecError('disposed', 'This tokenizer was disposed and can no longer be used.');
-      return encodeInSlices(idsOf, definition, texts, options);
+      return encodeInSlices(textTokenizer, definition, texts, options);
     },
     dispose: async () => {
       disposed = true;
@@ -33,17 +39,96 @@ export const javaScriptTokenizer: TokenizerLoader = async (definition) => {
 };
 
 async function encodeInSlices(
-  idsOf: (text: string) => ArrayLike<number>,
+  tokenizer: TextTokenizer,
   definition: TokenizerDefinition,
   texts: readonly string[],
   options: TokenizeOptions,
 ): Promise<TokenizedText[]> {
   checkTokenizeOptions(definition, options);
   const results: TokenizedText[] = [];
-  for (const text of texts) {
+  for (const [row, text] of texts.entries()) {
     throwIfAborted(options.signal);
-    results.push(finishIds(idsOf(prepareText(text, definition)), definition, options));
+    try {
+      results.push(finishIds(tokenizer.encode(prepareText(text, definition)), definition, options));
+    } catch (error) {
+      throw error instanceof UnreadableText ? textError(row, error.message) : error;
+    }
     if (shouldYield()) await yieldToEventLoop();
   }
   return results;
+}
+
+/** By how much a text may grow while it is normalized and split: in tokenizers in use one character becomes 37 at most. */
+export const mostGrowth = 256;
+/** To this length any text may grow. */
+const shortLength = 1024;
+/** Beyond this length none may: four times that of the longest text that is embedded. */
+const longestLength = 2 ** 24;
+
+/** Gives the ids of a text, uncut and without special tokens. */
+class TextTokenizer {
+  readonly #rawTokens: AddedTokens;
+  readonly #normalizedTokens: AddedTokens;
+  readonly #splitting: Splitting;
+  readonly #model: Model;
+
+  /** @throws SentvecError `invalid-model`, `unsupported-model` */
+  constructor({ added_tokens: tokens, ...json }: TokenizerJson) {
+    this.#splitting = readSplitting(json.normalizer, json.pre_tokenizer);
+    this.#model = createModel(json.model);
+    const raw = tokens.filter((token) => !token.normalized);
+    const normalized = tokens.filter((token) => token.normalized);
+    this.#rawTokens = new AddedTokens(raw, (content) => content);
+    this.#normalizedTokens = new AddedTokens(normalized, (content) => normalizedText(this.#splitting, content));
+  }
+
+  /** @throws UnreadableText */
+  encode(text: string): number[] {
+    const ids: number[] = [];
+    const { normalize, preTokenize, asksForStart } = this.#splitting;
+    const longest = longestAfter(text);
+    const lead = asksForStart && text !== '' ? (text.codePointAt(0)! > 0xffff ? 2 : 1) : 0;
+    splitAtTokens({ text, lead }, this.#rawTokens, ids, (raw) => {
+      normalize(raw, longest);
+      splitAtTokens(raw, this.#normalizedTokens, ids, (piece) => {
+        for (const word of preTokenize([piece], longest)) for (const id of this.#model(word.text)) ids.push(id);
+      });
+    });
+    return ids;
+  }
+}
+
+function longestAfter(text: string): number {
+  return Math.min(longestLength, text.length * mostGrowth + shortLength);
+}
+
+/** Adds the ids of the added tokens in a piece to `ids`; what is between them goes to `encode`, in its place. */
+function splitAtTokens(piece: Piece, tokens: AddedTokens, ids: number[], encode: (piece: Piece) => void): void {
+  const found = tokens.find(piece.text);
+  let taken = 0;
+  for (let index = 0; index < found.length; index += 3) {
+    const start = found[index]!;
+    if (start > taken) encode(slice(piece, taken, start));
+    ids.push(found[index + 2]!);
+    taken = found[index + 1]!;
+  }
+  if (taken < piece.text.length) encode(taken === 0 ? piece : slice(piece, taken, piece.text.length));
+}
+
+/**
+ * How an added token stands in a normalized text.
+ * @throws SentvecError `unsupported-model` when it cannot be normalized
+ */
+export function normalizedText({ normalize }: Splitting, text: string): string {
+  const piece = { text, lead: 0 };
+  try {
+    normalize(piece, longestAfter(text));
+  } catch (error) {
+    if (!(error instanceof UnreadableText)) throw error;
+    throw new SentvecError(
+      'unsupported-model',
+      `The added token ${JSON.stringify(text)} in tokenizer.json ${error.message}`,
+    );
+  }
+  return piece.text;
 }

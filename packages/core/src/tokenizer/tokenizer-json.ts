@@ -10,14 +10,19 @@ export interface TokenizerComponent {
 export interface AddedToken {
   readonly id: number;
   readonly content: string;
-  readonly special?: boolean;
-  readonly normalized?: boolean;
-  readonly single_word?: boolean;
-  readonly lstrip?: boolean;
-  readonly rstrip?: boolean;
+  /** A token with a meaning of its own, such as `[CLS]`. It makes no difference to ids. */
+  readonly special: boolean;
+  /** It is looked for in the normalized text, and normalized itself. */
+  readonly normalized: boolean;
+  /** It is no part of a longer word. */
+  readonly single_word: boolean;
+  /** Whitespace before it belongs to it. */
+  readonly lstrip: boolean;
+  /** Whitespace behind it belongs to it. */
+  readonly rstrip: boolean;
 }
 
-/** What sentvec reads of the `model` section: the vocabulary. The rest is for the tokenizer libraries. */
+/** The `model` section. */
 export interface TokenizerModel {
   readonly type?: string;
   /** Piece to id, or for Unigram a list of piece and score, where the place is the id. */
@@ -38,7 +43,7 @@ export interface TokenizerJson {
 }
 
 /**
- * Checks the fields of a `tokenizer.json` that sentvec itself relies on; the tokenizer libraries check theirs.
+ * Checks the form of a `tokenizer.json`. Its parts are checked where they are made.
  * @param file how the file is called, for messages
  * @throws SentvecError `invalid-model`
  */
@@ -46,12 +51,16 @@ export function checkTokenizerJson(value: unknown, file: string): TokenizerJson 
   const invalid = (what: string): SentvecError =>
     new SentvecError('invalid-model', `${file} is not a tokenizer of the Hugging Face format: ${what}.`, { file });
   if (!isRecord(value)) throw invalid('it is not an object');
+  const { version = '1.0' } = value;
+  if (version !== '1.0') throw invalid(`its version is ${JSON.stringify(version)}, not "1.0"`);
   const { model, added_tokens: addedTokens = [] } = value;
   if (!isRecord(model)) throw invalid('there is no "model" section');
   const vocabularyFault = faultOfVocabulary(model['vocab']);
   if (vocabularyFault !== undefined) throw invalid(vocabularyFault);
   if (!Array.isArray(addedTokens) || !addedTokens.every(isAddedToken)) {
-    throw invalid('"added_tokens" must be a list of objects with "content" and a whole "id"');
+    throw invalid(
+      '"added_tokens" must be a list of objects with "content", a whole "id", and "special", "normalized", "single_word", "lstrip" and "rstrip" true or false',
+    );
   }
   for (const name of ['normalizer', 'pre_tokenizer', 'post_processor']) {
     const component = value[name] ?? null;
@@ -74,7 +83,12 @@ export function isRecord(value: unknown): value is Record<string, unknown> {
 }
 
 function isAddedToken(value: unknown): boolean {
-  return isRecord(value) && typeof value['content'] === 'string' && isTokenId(value['id']);
+  return (
+    isRecord(value) &&
+    typeof value['content'] === 'string' &&
+    isTokenId(value['id']) &&
+    ['special', 'normalized', 'single_word', 'lstrip', 'rstrip'].every((flag) => typeof value[flag] === 'boolean')
+  );
 }
 
 /** Ten times the largest vocabulary known: an id from a file must not make us allocate without bound. */
@@ -87,7 +101,8 @@ function isTokenId(value: unknown): boolean {
 function faultOfVocabulary(vocab: unknown): string | undefined {
   if (Array.isArray(vocab)) {
     const sound = vocab.every(
-      (entry) => Array.isArray(entry) && typeof entry[0] === 'string' && Number.isFinite(entry[1]),
+      (entry) =>
+        Array.isArray(entry) && entry.length === 2 && typeof entry[0] === 'string' && Number.isFinite(entry[1]),
     );
     return sound ? undefined : 'each entry of "model.vocab" must be a piece and its score';
   }

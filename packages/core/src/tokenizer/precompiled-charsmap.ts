@@ -1,3 +1,5 @@
+import { SentvecError } from '../errors.ts';
+
 /** Continues a grapheme: the properties Extend, SpacingMark and ZWJ. Not all of the category Mc are SpacingMark. */
 const extending =
   '(?![\\u102B\\u102C\\u1038\\u1062-\\u1064\\u1067-\\u106D\\u1083\\u1087-\\u108C\\u108F\\u109A-\\u109C\\u1A61\\u1A63\\u1A64\\uAA7B\\uAA7D\\u{11720}\\u{11721}])' +
@@ -34,22 +36,30 @@ const beyondAscii = /[^ -~]/gu;
  * byte.
  */
 export class PrecompiledCharsmap {
+  /** Characters of the longest replacement. */
+  readonly longest: number;
   readonly #trie: Uint32Array;
   readonly #replacements: Uint8Array;
   /** Graphemes that were replaced before. */
   readonly #known = new Map<string, string>();
   readonly #encoder = new TextEncoder();
-  readonly #decoder = new TextDecoder();
+  readonly #decoder = new TextDecoder('utf-8', { ignoreBOM: true });
 
   readonly #replacesAscii: boolean;
 
-  /** @param charsmap in base 64 */
+  /**
+   * @param charsmap in base 64
+   * @throws SentvecError `invalid-model` when it is no such table, or leads outside of itself
+   */
   constructor(charsmap: string) {
-    const bytes = Uint8Array.from(atob(charsmap), (character) => character.charCodeAt(0));
+    const bytes = fromBase64(charsmap);
     const view = new DataView(bytes.buffer);
-    const trieBytes = view.getUint32(0, true);
+    const trieBytes = bytes.length < 4 ? 0 : view.getUint32(0, true);
+    if (trieBytes === 0 || trieBytes % 4 !== 0 || 4 + trieBytes > bytes.length) throw invalid('is cut short');
     this.#trie = Uint32Array.from({ length: trieBytes / 4 }, (_, index) => view.getUint32(4 + index * 4, true));
     this.#replacements = bytes.subarray(4 + trieBytes);
+    this.longest = longestReplacement(this.#replacements);
+    checkTrie(this.#trie, this.#replacements);
     this.#replacesAscii = Array.from({ length: 95 }, (_, index) => 32 + index).some(
       (byte) => this.#search(Uint8Array.of(byte)) !== undefined,
     );
@@ -77,14 +87,14 @@ export class PrecompiledCharsmap {
 
   /** The replacement of the shortest prefix in the trie. That it stands for the whole is an oddity of the original. */
   #search(bytes: Uint8Array): string | undefined {
-    let node = offsetOf(this.#trie[0] ?? 0);
+    let node = offsetOf(this.#trie[0]!);
     for (const byte of bytes) {
       if (byte === 0) return undefined;
       node ^= byte;
-      const unit = this.#trie[node] ?? 0;
+      const unit = this.#trie[node]!;
       if (labelOf(unit) !== byte) return undefined;
       node ^= offsetOf(unit);
-      if (hasLeaf(unit)) return this.#replacementAt((this.#trie[node] ?? 0) & 0x7fffffff);
+      if (hasLeaf(unit)) return this.#replacementAt(valueOf(this.#trie[node]!));
     }
     return undefined;
   }
@@ -95,13 +105,64 @@ export class PrecompiledCharsmap {
   }
 }
 
+/**
+ * Every unit that may be a node must lead to a block of 256 units, one for each byte, inside of the trie; and every leaf
+ * to the start of a character among the replacements. The Rust tokenizers rely on it, and end the process where it does
+ * not hold.
+ */
+function checkTrie(trie: Uint32Array, replacements: Uint8Array): void {
+  for (const [index, unit] of trie.entries()) {
+    if (index > 0 && isLeaf(unit)) continue;
+    const block = (index ^ offsetOf(unit)) >>> 0;
+    if ((block | 0xff) >= trie.length) throw invalid('leads outside of its trie');
+    if (!hasLeaf(unit)) continue;
+    const place = valueOf(trie[block]!);
+    if (place > replacements.length || (replacements[place]! & 0xc0) === 0x80)
+      throw invalid('leads outside of its replacements');
+  }
+}
+
+function longestReplacement(replacements: Uint8Array): number {
+  let text: string;
+  try {
+    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(replacements);
+  } catch {
+    throw invalid('has replacements that are not UTF-8');
+  }
+  return text.split('\0').reduce((longest, replacement) => Math.max(longest, replacement.length), 0);
+}
+
+function fromBase64(text: string): Uint8Array<ArrayBuffer> {
+  try {
+    const binary = atob(text);
+    if (btoa(binary) === text) return Uint8Array.from(binary, (character) => character.charCodeAt(0));
+  } catch {
+    // It is no base 64.
+  }
+  throw invalid('is not in base 64');
+}
+
+function invalid(what: string): SentvecError {
+  return new SentvecError('invalid-model', `The "precompiled_charsmap" in tokenizer.json ${what}. Download it again.`, {
+    file: 'tokenizer.json',
+  });
+}
+
 /** The fields of a unit of the double array; see `details::DoubleArrayUnit` in darts.h. */
+function isLeaf(unit: number): boolean {
+  return unit >>> 31 === 1;
+}
+
 function hasLeaf(unit: number): boolean {
   return ((unit >>> 8) & 1) === 1;
 }
 
 function labelOf(unit: number): number {
   return (unit & 0x800000ff) >>> 0;
+}
+
+function valueOf(unit: number): number {
+  return unit & 0x7fffffff;
 }
 
 function offsetOf(unit: number): number {

@@ -1,0 +1,102 @@
+/**
+ * What the native tokenizer is not given, since it would end the whole process, work on without end, or choose at random:
+ * such models are for the tokenizer in JavaScript, which does none of these.
+ */
+import { Component } from '../tokenizer/component.ts';
+import { mostGrowth, normalizedText } from '../tokenizer/javascript-tokenizer.ts';
+import { readMerges } from '../tokenizer/models/byte-pair-encoding.ts';
+import { modelFields } from '../tokenizer/models/create-model.ts';
+import { lengthOf, waysOf } from '../tokenizer/pattern/pattern-tree.ts';
+import { PrecompiledCharsmap } from '../tokenizer/precompiled-charsmap.ts';
+import { readSplitting } from '../tokenizer/splitting.ts';
+import type { TokenizerJson } from '../tokenizer/tokenizer-json.ts';
+
+/** The longest text for the native tokenizer, in UTF-16 code units: its time may grow with the square of the length. */
+export const longestNativeText = 2 ** 13;
+
+/** Oniguruma gives up after 10,000,000 steps back, and the process ends. A way of matching takes a few. */
+const mostWays = 2 ** 17;
+
+/** WordPiece looks up all parts of a word. Those in use allow 100 characters. */
+const longestWord = 1000;
+
+/**
+ * Why a tokenizer is not for the native library; `undefined` when it is.
+ * @throws SentvecError `invalid-model`, `unsupported-model` when it is for none
+ */
+export function reasonAgainstNative(json: TokenizerJson): string | undefined {
+  const parts = [
+    ...(json.normalizer ? flatten(new Component(json.normalizer, 'normalizer'), 'normalizers') : []),
+    ...(json.pre_tokenizer ? flatten(new Component(json.pre_tokenizer, 'pre_tokenizer'), 'pretokenizers') : []),
+  ];
+  for (const part of parts) {
+    const reason = reasonAgainstPart(part);
+    if (reason !== undefined) return `${part.place} ${reason}`;
+  }
+  const growth = parts.map(growthBy).reduce((product, factor) => product * factor, greatestOnce(parts));
+  if (growth > mostGrowth) return `its parts may make a text more than ${mostGrowth} times longer`;
+  return reasonAgainstModel(json) ?? reasonAgainstAddedTokens(json);
+}
+
+function flatten(part: Component, steps: string): Component[] {
+  return part.type === 'Sequence' ? part.list(steps).flatMap((step) => flatten(step, steps)) : [part];
+}
+
+function reasonAgainstPart(part: Component): string | undefined {
+  if (part.type === 'Prepend' && part.string('prepend') === '') return 'puts nothing before the text';
+  if (part.type !== 'Replace' && part.type !== 'Split') return undefined;
+  const pattern = part.pattern('pattern');
+  if (
+    part.type === 'Replace' &&
+    (pattern === '' || (typeof pattern === 'object' && lengthOf(pattern.tree).least === 0))
+  )
+    return 'has a pattern that matches the empty text';
+  if (typeof pattern === 'object' && waysOf(pattern.tree, longestNativeText) > mostWays)
+    return 'has a pattern that may be matched in too many ways';
+  return undefined;
+}
+
+/** By how much a part may make a text longer, each time. */
+function growthBy(part: Component): number {
+  switch (part.type) {
+    case 'ByteLevel':
+      return 3 * (part.boolean('add_prefix_space', false) ? 2 : 1);
+    case 'Metaspace':
+      return 2 * part.character('replacement').length;
+    case 'Precompiled':
+      return Math.max(1, new PrecompiledCharsmap(part.string('precompiled_charsmap')).longest);
+    case 'Prepend':
+      return 1 + part.string('prepend').length;
+    case 'Replace': {
+      const pattern = part.pattern('pattern');
+      const least = typeof pattern === 'string' ? pattern.length : lengthOf(pattern.tree).least;
+      return Math.max(1, part.string('content').length / least);
+    }
+    default:
+      return 1;
+  }
+}
+
+/** By how much parts make a text longer that do so once, however often they stand. */
+function greatestOnce(parts: readonly Component[]): number {
+  const types = new Set(parts.map(({ type }) => type));
+  const decomposed = types.has('NFKC') || types.has('NFKD') ? 18 : types.has('NFC') || types.has('NFD') ? 4 : 1;
+  return decomposed * (types.has('Lowercase') ? 2 : 1) * (types.has('BertNormalizer') ? 6 : 1);
+}
+
+function reasonAgainstModel({ model }: TokenizerJson): string | undefined {
+  const fields = modelFields(model);
+  if (fields.type === 'BPE') readMerges(fields, model.vocab as Readonly<Record<string, number>>, model['merges']);
+  if (fields.type === 'WordPiece' && fields.wholeNumber('max_input_chars_per_word', 0) > longestWord)
+    return `its words may have more than ${longestWord} characters`;
+  return undefined;
+}
+
+function reasonAgainstAddedTokens({ added_tokens: tokens, normalizer }: TokenizerJson): string | undefined {
+  const splitting = readSplitting(normalizer, null);
+  const normalized = tokens
+    .filter((token) => token.normalized)
+    .map(({ content }) => normalizedText(splitting, content));
+  if (normalized.includes('')) return 'nothing is left of an added token when it is normalized';
+  return new Set(normalized).size < normalized.length ? 'two added tokens are normalized to the same text' : undefined;
+}

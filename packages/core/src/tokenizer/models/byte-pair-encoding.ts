@@ -1,0 +1,168 @@
+/** The model `BPE`: characters that are neighbours are merged, the pair of lowest rank first (Sennrich et al. 2016, https://arxiv.org/abs/1508.07909). */
+import { bytePieces } from '../byte-level.ts';
+import type { Component } from '../component.ts';
+import { PriorityQueue } from './priority-queue.ts';
+import { noUnknownToken, type Model } from './model.ts';
+import { PairTable } from './pair-table.ts';
+
+type Vocabulary = Readonly<Record<string, number>>;
+
+/** @throws SentvecError `invalid-model` when a merge names a piece that is not in the vocabulary, `unsupported-model` */
+export function createBytePairEncoding(fields: Component, vocabulary: Vocabulary, merges: unknown): Model {
+  const model = new BytePairEncoding(fields, vocabulary, readMerges(fields, vocabulary, merges));
+  return (word) => model.encode(word);
+}
+
+/** What two neighbours become: pairs of ids lead to ranks, ranks to the ids of the merged pieces. */
+interface Merges {
+  readonly ranks: PairTable;
+  readonly merged: readonly number[];
+}
+
+/** Places in a word are fewer. */
+const mostPlaces = 2 ** 31;
+
+class BytePairEncoding {
+  readonly #ids: ReadonlyMap<string, number>;
+  readonly #merges: Merges;
+  readonly #prefix: string;
+  readonly #suffix: string;
+  readonly #unknownToken: string | undefined;
+  readonly #fusesUnknown: boolean;
+  readonly #fallsBackToBytes: boolean;
+  readonly #ignoresMerges: boolean;
+  /** Merges that wait: rank × 2^31 + place, so that the lowest rank comes first, of equal ones the leftmost. */
+  readonly #queue = new PriorityQueue();
+
+  constructor(fields: Component, vocabulary: Vocabulary, merges: Merges) {
+    this.#ids = new Map(Object.entries(vocabulary));
+    this.#merges = merges;
+    this.#prefix = fields.optionalString('continuing_subword_prefix') ?? '';
+    this.#suffix = fields.optionalString('end_of_word_suffix') ?? '';
+    this.#unknownToken = fields.optionalString('unk_token');
+    this.#fusesUnknown = fields.optionalBoolean('fuse_unk') ?? false;
+    this.#fallsBackToBytes = fields.optionalBoolean('byte_fallback') ?? false;
+    this.#ignoresMerges = fields.optionalBoolean('ignore_merges') ?? false;
+  }
+
+  encode(word: string): readonly number[] {
+    const whole = this.#ignoresMerges ? this.#ids.get(word) : undefined;
+    return whole === undefined ? this.#merge(this.#symbols(word)) : [whole];
+  }
+
+  /**
+   * The ids of a word's characters. Those without one are spelled by bytes, or unknown, or left out, as the model says.
+   */
+  #symbols(word: string): number[] {
+    const symbols: number[] = [];
+    // The unknown token waits for the next known character, behind bytes that come between: so the original has it.
+    let unknown: number | undefined;
+    for (let at = 0; at < word.length;) {
+      const width = word.codePointAt(at)! > 0xffff ? 2 : 1;
+      const piece = this.#pieceAt(word, at, width);
+      at += width;
+      const id = this.#ids.get(piece);
+      if (id !== undefined) {
+        if (unknown !== undefined) symbols.push(unknown);
+        unknown = undefined;
+        symbols.push(id);
+        continue;
+      }
+      const spelled = this.#fallsBackToBytes ? this.#spell(piece) : undefined;
+      if (spelled !== undefined) for (const symbol of spelled) symbols.push(symbol);
+      else if (this.#unknownToken !== undefined) {
+        if (unknown !== undefined && !this.#fusesUnknown) symbols.push(unknown);
+        unknown = this.#ids.get(this.#unknownToken);
+        if (unknown === undefined) throw noUnknownToken();
+      }
+    }
+    if (unknown !== undefined) symbols.push(unknown);
+    return symbols;
+  }
+
+  #pieceAt(word: string, at: number, width: number): string {
+    let piece = word.slice(at, at + width);
+    if (at > 0 && this.#prefix !== '') piece = this.#prefix + piece;
+    if (at + width === word.length && this.#suffix !== '') piece += this.#suffix;
+    return piece;
+  }
+
+  #spell(piece: string): number[] | undefined {
+    const ids: number[] = [];
+    for (const byte of bytePieces(piece)) {
+      const id = this.#ids.get(byte);
+      if (id === undefined) return undefined;
+      ids.push(id);
+    }
+    return ids;
+  }
+
+  /** Symbols are a linked list over their places, so that a merge costs the same wherever it is. */
+  #merge(symbols: number[]): number[] {
+    const { length } = symbols;
+    if (length < 2) return symbols;
+    const { merged } = this.#merges;
+    const queue = this.#queue;
+    const next = Array.from(symbols, (_, place) => place + 1);
+    const previous = Array.from(symbols, (_, place) => place - 1);
+    for (let place = 0; place < length - 1; place += 1) this.#offer(symbols, place, place + 1);
+    while (queue.size > 0) {
+      const key = queue.pop();
+      const place = key % mostPlaces;
+      const right = next[place]!;
+      if (symbols[place] === -1 || right === length) continue;
+      // The two may have become others since they were offered.
+      const rank = this.#merges.ranks.get(symbols[place]!, symbols[right]!);
+      if (rank === -1 || merged[rank] !== merged[Math.trunc(key / mostPlaces)]) continue;
+      symbols[place] = merged[rank]!;
+      symbols[right] = -1;
+      const following = next[right]!;
+      next[place] = following;
+      if (following < length) previous[following] = place;
+      const before = previous[place]!;
+      if (before !== -1) this.#offer(symbols, before, place);
+      if (following < length) this.#offer(symbols, place, following);
+    }
+    return symbols.filter((symbol) => symbol !== -1);
+  }
+
+  #offer(symbols: readonly number[], place: number, right: number): void {
+    const rank = this.#merges.ranks.get(symbols[place]!, symbols[right]!);
+    if (rank !== -1) this.#queue.push(rank * mostPlaces + place);
+  }
+}
+
+/** @throws SentvecError as {@link createBytePairEncoding} */
+export function readMerges(fields: Component, vocabulary: Vocabulary, merges: unknown): Merges {
+  const dropout = fields.optionalNumber('dropout') ?? 0;
+  if (dropout !== 0) throw fields.unsupported(`a dropout of ${dropout}, by which a text has other tokens each time`);
+  const prefix = fields.optionalString('continuing_subword_prefix') ?? '';
+  const ranks = new PairTable();
+  const merged: number[] = [];
+  for (const [left, right] of pairs(fields, merges)) {
+    if (!right.startsWith(prefix))
+      throw fields.invalid(`has the merge of ${JSON.stringify(left)} and ${JSON.stringify(right)}, without the prefix`);
+    const whole = left + right.slice(prefix.length);
+    const ids = [left, right, whole].map((piece) => (Object.hasOwn(vocabulary, piece) ? vocabulary[piece] : undefined));
+    if (ids.includes(undefined))
+      throw fields.invalid(
+        `has the merge of ${JSON.stringify(left)} and ${JSON.stringify(right)}, which are not in the vocabulary, or not together`,
+      );
+    ranks.set(ids[0]!, ids[1]!, merged.push(ids[2]!) - 1);
+  }
+  return { ranks, merged };
+}
+
+/** Merges are lists of two strings, or, in older files, strings with a space in them; those may begin with a comment. */
+function* pairs(fields: Component, merges: unknown): Generator<readonly [string, string]> {
+  if (!Array.isArray(merges)) throw fields.invalid('has no list of "merges"');
+  const areStrings = typeof merges[0] === 'string';
+  for (const merge of merges as readonly unknown[]) {
+    if (areStrings && typeof merge === 'string' && merge.startsWith('#version')) continue;
+    const pair: unknown = areStrings && typeof merge === 'string' ? merge.split(' ') : merge;
+    const isPair = Array.isArray(pair) && pair.length === 2 && pair.every((piece) => typeof piece === 'string');
+    if (!isPair || areStrings !== (typeof merge === 'string'))
+      throw fields.invalid(`has the merge ${JSON.stringify(merge).slice(0, 100)}, which is not of two pieces`);
+    yield pair as unknown as readonly [string, string];
+  }
+}

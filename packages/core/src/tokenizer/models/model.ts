@@ -1,0 +1,33 @@
+import { UnreadableText } from '../unreadable-text.ts';
+
+/**
+ * Cuts a word into tokens: gives their ids.
+ * @throws UnreadableText when a part of it is not in the vocabulary, and there is no token for what is not
+ */
+export type Model = (word: string) => readonly number[];
+
+/** Words whose tokens are remembered: enough for a language's common ones. */
+const capacity = 2 ** 14;
+/** Longer words do not come again. */
+const longestWord = 64;
+
+/** Remembers the tokens of words: few of them make up most of a text. */
+export function remembering(model: Model): Model {
+  const known = new Map<string, readonly number[]>();
+  return (word) => {
+    const ids = known.get(word);
+    if (ids !== undefined) return ids;
+    const found = model(word);
+    if (word.length > longestWord) return found;
+    if (known.size >= capacity) known.clear();
+    known.set(word, found);
+    return found;
+  };
+}
+
+/** The error of a text with characters for which the vocabulary has neither a piece nor the unknown token. */
+export function noUnknownToken(): UnreadableText {
+  return new UnreadableText(
+    'has characters that are not in the vocabulary of the model, which has no token for unknown ones. Leave them out.',
+  );
+}

@@ -1,0 +1,232 @@
+/**
+ * Classes of characters in patterns, as Oniguruma 6.9 has them, over Unicode 16: properties, POSIX brackets, shorthands,
+ * and letters without case.
+ */
+import { categoryBit, categoryBits, looseName } from '../unicode.ts';
+
+/** Whether a code point belongs to a class. */
+export type CharacterTest = (code: number) => boolean;
+
+export const anyCharacter: CharacterTest = () => true;
+/** What `.` matches. */
+export const lineCharacter: CharacterTest = (code) => code !== 10;
+export const complement =
+  (test: CharacterTest): CharacterTest =>
+  (code) =>
+    !test(code);
+
+const hasCategory = (...names: readonly string[]): CharacterTest => {
+  const bits = names.reduce((all, name) => all | categoryBits(name), 0);
+  return (code) => (categoryBit(code) & bits) !== 0;
+};
+
+/** Whitespace in the sense of Unicode. */
+export const isSpace: CharacterTest = (code) =>
+  (code >= 9 && code <= 13) ||
+  code === 32 ||
+  code === 0x85 ||
+  code === 0xa0 ||
+  (code > 0xff && (categoryBit(code) & spaceBits) !== 0);
+const spaceBits = categoryBits('Z');
+
+/** Ⓐ to ⓩ and the like: symbols that count as letters. */
+const isCircledLetter: CharacterTest = (code) =>
+  (code >= 0x24b6 && code <= 0x24e9) ||
+  (code >= 0x1f130 && code <= 0x1f149) ||
+  (code >= 0x1f150 && code <= 0x1f169) ||
+  (code >= 0x1f170 && code <= 0x1f189);
+const isWordCategory = hasCategory('L', 'M', 'Nl', 'Nd', 'Pc');
+const isWord: CharacterTest = (code) =>
+  isWordCategory(code) || isCircledLetter(code) || [0xb2, 0xb3, 0xb9, 0xbc, 0xbd, 0xbe].includes(code);
+/** What `\w` matches in the crate `regex`, which the pre-tokenizer Whitespace and added tokens use. */
+export const isRegexWord: CharacterTest = (code) =>
+  isWordCategory(code) || isCircledLetter(code) || code === 0x200c || code === 0x200d;
+const isHexadecimal: CharacterTest = (code) => code < 128 && /[0-9A-Fa-f]/u.test(String.fromCodePoint(code));
+
+/** What `\d`, `\h`, `\s` and `\w` match. */
+export function shorthandClass(letter: string): CharacterTest | undefined {
+  switch (letter) {
+    case 'd':
+      return hasCategory('Nd');
+    case 'h':
+      return isHexadecimal;
+    case 's':
+      return isSpace;
+    case 'w':
+      return isWord;
+    default:
+      return undefined;
+  }
+}
+
+/** A property that the engine has, as far as the character was there in Unicode 16. */
+function engineProperty(name: string): CharacterTest | undefined {
+  let expression: RegExp;
+  try {
+    expression = new RegExp(`\\p{${name}}`, 'u');
+  } catch {
+    return undefined;
+  }
+  return (code) => (categoryBit(code) & 1) === 0 && expression.test(String.fromCodePoint(code));
+}
+
+/** What `[:name:]` matches. */
+export function posixClass(name: string): CharacterTest | undefined {
+  switch (name) {
+    case 'alnum': {
+      const [letter, digit] = [engineProperty('Alphabetic')!, hasCategory('Nd')];
+      return (code) => letter(code) || digit(code);
+    }
+    case 'alpha':
+      return engineProperty('Alphabetic');
+    case 'ascii':
+      return (code) => code < 128;
+    case 'blank': {
+      const space = hasCategory('Zs');
+      return (code) => code === 9 || space(code);
+    }
+    case 'cntrl':
+      return hasCategory('Cc');
+    case 'digit':
+      return hasCategory('Nd');
+    case 'graph': {
+      const invisible = hasCategory('Z', 'Cc', 'Cn');
+      return (code) => !invisible(code);
+    }
+    case 'lower':
+      return engineProperty('Lowercase');
+    case 'print': {
+      const invisible = hasCategory('Zl', 'Zp', 'Cc', 'Cn');
+      return (code) => !invisible(code);
+    }
+    case 'punct':
+      return hasCategory('P', 'S');
+    case 'space':
+      return isSpace;
+    case 'upper':
+      return engineProperty('Uppercase');
+    case 'word':
+      return isWord;
+    case 'xdigit':
+      return isHexadecimal;
+    default:
+      return undefined;
+  }
+}
+
+const longCategoryNames: Readonly<Record<string, string>> = {
+  other: 'C',
+  control: 'Cc',
+  format: 'Cf',
+  unassigned: 'Cn',
+  privateuse: 'Co',
+  letter: 'L',
+  lowercaseletter: 'Ll',
+  modifierletter: 'Lm',
+  otherletter: 'Lo',
+  titlecaseletter: 'Lt',
+  uppercaseletter: 'Lu',
+  mark: 'M',
+  combiningmark: 'M',
+  spacingmark: 'Mc',
+  enclosingmark: 'Me',
+  nonspacingmark: 'Mn',
+  number: 'N',
+  decimalnumber: 'Nd',
+  letternumber: 'Nl',
+  othernumber: 'No',
+  punctuation: 'P',
+  connectorpunctuation: 'Pc',
+  dashpunctuation: 'Pd',
+  closepunctuation: 'Pe',
+  finalpunctuation: 'Pf',
+  initialpunctuation: 'Pi',
+  otherpunctuation: 'Po',
+  openpunctuation: 'Ps',
+  symbol: 'S',
+  currencysymbol: 'Sc',
+  modifiersymbol: 'Sk',
+  mathsymbol: 'Sm',
+  othersymbol: 'So',
+  separator: 'Z',
+  lineseparator: 'Zl',
+  paragraphseparator: 'Zp',
+  spaceseparator: 'Zs',
+};
+
+/** What `\p{name}` matches: a general category, a POSIX class, a script or a property of Unicode. */
+export function propertyClass(name: string): CharacterTest | undefined {
+  const loose = looseName(name);
+  const category = longCategoryNames[loose] ?? (loose[0] ?? '').toUpperCase() + loose.slice(1);
+  if (/^[A-Z][a-z]?$/u.test(category) && category !== 'Cs' && categoryBits(category) !== 0)
+    return hasCategory(category);
+  switch (loose) {
+    case 'any':
+      return anyCharacter;
+    case 'assigned':
+      return complement(hasCategory('Cn'));
+    case 'lc':
+      return hasCategory('Lu', 'Ll', 'Lt');
+    case 'whitespace':
+      return isSpace;
+    default:
+  }
+  const words = name
+    .trim()
+    .split(/[\s_-]+/u)
+    .map((word) => word.slice(0, 1).toUpperCase() + word.slice(1).toLowerCase())
+    .join('_');
+  if (/^Cs$|^Surrogate$|=/u.test(words)) return undefined;
+  return posixClass(loose) ?? engineProperty(`Script=${words}`) ?? engineProperty(words);
+}
+
+/** Characters whose small and capital letters do not lead to all that are the same without case. */
+const otherCases = Array.from('ſKÅΩµςϐϑϕϖϰϱϵẛẞιͅϴᲀᲁᲂᲃᲄᲅᲆᲇᲈǅǈǋǲ');
+
+/**
+ * The class without case.
+ * @param single the code point, where the class is a single one
+ */
+export function caseInsensitive(test: CharacterTest, single?: number): CharacterTest {
+  if (single === undefined) return (code) => spellings(code).some(test);
+  const same = new Set(spellings(single));
+  return (code) => same.has(code);
+}
+
+/** Whether a class tells capital letters, small ones and title ones apart. */
+export function dependsOnCase(test: CharacterTest): boolean {
+  return test(0x41) !== test(0x61) || test(0x1c5) !== test(0x1c4) || test(0x1c5) !== test(0x1c6);
+}
+
+/** The characters that are the same as one without case, itself included. */
+function spellings(code: number): number[] {
+  const character = String.fromCodePoint(code);
+  const same = new RegExp(`^\\u{${code.toString(16)}}$`, 'iu');
+  const lower = character.toLowerCase();
+  const upper = character.toUpperCase();
+  const candidates = [character, lower, upper, lower.toUpperCase(), upper.toLowerCase(), ...otherCases];
+  return [...new Set(candidates.filter((other) => same.test(other)).map((other) => other.codePointAt(0)!))];
+}
+
+/** Where the characters are that are several letters when their case does not count, such as ß and ﬁ. */
+const severalFolds = /[ßİŉǰΐΰև\u1E96-\u1E9A\u1E9E\u1F50-\u1FFC\uFB00-\uFB17]/u;
+let pairs: ReadonlySet<string> | undefined;
+
+/** Whether a letter, or the letters of two literals behind one another, may also match several letters, or one. */
+export function isFoldedToSeveral(previous: string, literal: string): boolean {
+  if (severalFolds.test(literal) && Array.from(fullFold(literal)).length > 1) return true;
+  if (previous === '' || literal === '') return false;
+  pairs ??= foldedPairs();
+  return pairs.has((previous + literal).toLowerCase());
+}
+
+function fullFold(character: string): string {
+  return character === 'ẞ' ? 'ss' : character.toUpperCase().toLowerCase();
+}
+
+function foldedPairs(): ReadonlySet<string> {
+  const folded = Array.from({ length: 0x10000 - 0xdf }, (_, index) => String.fromCharCode(index + 0xdf))
+    .filter((character) => severalFolds.test(character))
+    .map((character) => Array.from(fullFold(character)));
+  return new Set(folded.filter(({ length }) => length > 1).map(([first, second]) => first! + second!));
+}

@@ -1,0 +1,450 @@
+/**
+ * Finds the matches of a pattern in a text: a backtracking matcher with a stack of its own, which neither overflows nor
+ * runs on for ever. When it has gone back often it begins to remember where it failed, so that time grows with the length
+ * of the text alone (as BitState of RE2 does); what look-arounds may take beyond that is limited.
+ */
+import { SentvecError } from '../../errors.ts';
+import { parsePattern } from './parse-pattern.ts';
+import { lengthOf, startsOf, type Anchor, type PatternNode } from './pattern-tree.ts';
+import { shorthandClass, type CharacterTest } from './character-classes.ts';
+import { UnreadableText } from '../unreadable-text.ts';
+
+/** Kinds of steps: numbers, for they are compared at each character. */
+const character = 0;
+const run = 1;
+const fork = 2;
+const anchor = 3;
+const look = 4;
+const atomic = 5;
+const mark = 6;
+const again = 7;
+const end = 8;
+
+/** A step of a compiled pattern. Steps refer to one another by their places in the program. */
+interface Step {
+  readonly kind: number;
+  /** Where to go on. */
+  next: number;
+  /** Of a fork: where to go on when `next` fails. Of a look or an atomic group: where its own steps begin. */
+  readonly other: number;
+  /**
+   * Of a character or a run of characters: which of ASCII are in the class, and whether another is. Of a fork: which of
+   * ASCII `next` may begin with.
+   */
+  readonly ascii: Uint8Array;
+  readonly test: CharacterTest;
+  /** How many characters a run has, or a look behind goes back. */
+  readonly least: number;
+  readonly most: number;
+  /** A run that gives nothing back, or a look that must not match. */
+  readonly strict: boolean;
+  /** A look behind. */
+  readonly behind: boolean;
+  readonly anchor: Anchor;
+}
+
+const anyAscii = new Uint8Array(128).fill(1);
+const blankStep: Step = {
+  kind: end,
+  next: -1,
+  other: -1,
+  ascii: anyAscii,
+  test: () => false,
+  least: 0,
+  most: 0,
+  strict: false,
+  behind: false,
+  anchor: 'A',
+};
+
+/** Steps of a pattern; those in use have a few hundred. */
+const mostSteps = 2 ** 14;
+/** Steps of a search, beside those for each character of the text: a fraction of a second. */
+const mostWork = 2 ** 24;
+const mostWorkPerCharacter = 64;
+const longestStack = 2 ** 25;
+/** Bits for what failed: 32 MB. */
+const longestMemory = 2 ** 28;
+
+/** UTF-16 code units of the character at a place, 1 at the end. */
+function widthAt(text: string, at: number): number {
+  const unit = text.charCodeAt(at);
+  return unit >= 0xd800 && unit < 0xdc00 && at + 1 < text.length ? 2 : 1;
+}
+
+class Compiler {
+  readonly steps: Step[] = [];
+
+  step(step: Partial<Step>): number {
+    return this.steps.push({ ...blankStep, ...step }) - 1;
+  }
+
+  /** Adds the steps of a node, which lead to the step `next`. Returns the place of the first. */
+  add(node: PatternNode, next: number): number {
+    if (this.steps.length > mostSteps) return next;
+    switch (node.kind) {
+      case 'character':
+        return this.step({ kind: character, test: node.test, ascii: startsOf(node)!, next });
+      case 'sequence':
+        return node.nodes.reduceRight((following, part) => this.add(part, following), next);
+      case 'choice':
+        return node.nodes
+          .slice(0, -1)
+          .reduceRight(
+            (other, part) =>
+              this.step({ kind: fork, ascii: startsOf(part) ?? anyAscii, next: this.add(part, next), other }),
+            this.add(node.nodes.at(-1)!, next),
+          );
+      case 'anchor':
+        return this.step({ kind: anchor, anchor: node.anchor, next });
+      case 'atomic':
+        return this.step({ kind: atomic, other: this.#separate(node.node), next });
+      case 'look':
+        return this.step({
+          kind: look,
+          other: this.#separate(node.node),
+          behind: node.behind,
+          strict: node.negative,
+          ...lengthOf(node.node),
+          next,
+        });
+      default:
+        return this.#repeat(node, next);
+    }
+  }
+
+  #separate(node: PatternNode): number {
+    return this.add(node, this.step({ kind: end }));
+  }
+
+  #repeat(repeat: PatternNode & { readonly kind: 'repeat' }, next: number): number {
+    const { node, least, most, mode } = repeat;
+    if (node.kind === 'character' && mode !== 'lazy')
+      return this.step({
+        kind: run,
+        test: node.test,
+        ascii: startsOf(node)!,
+        least,
+        most,
+        strict: mode === 'possessive',
+        next,
+      });
+    if (mode === 'possessive') return this.add({ kind: 'atomic', node: { ...repeat, mode: 'greedy' } }, next);
+    const either = (inside: number): number =>
+      this.step(mode === 'lazy' ? { kind: fork, next, other: inside } : { kind: fork, next: inside, other: next });
+    let first = next;
+    if (most === Infinity) {
+      // `again` leaves the loop when a round has matched nothing: `least` holds the place of its mark.
+      const place = this.step({ kind: again, other: next });
+      const marked = this.step({ kind: mark, next: this.add(node, place) });
+      first = either(marked);
+      this.steps[place] = { ...this.steps[place]!, next: first, least: marked };
+    } else for (let count = least; count < most; count += 1) first = either(this.add(node, first));
+    for (let count = 0; count < least; count += 1) first = this.add(node, first);
+    return first;
+  }
+}
+
+/**
+ * What is still to be tried, three numbers each: a step, a place, and a kind, which for a run of characters is the place
+ * down to which it may go back. Shared by all searches, of which one runs at a time.
+ */
+let stack = new Int32Array(3 * 1024);
+const alternative = -1;
+/** Not to be tried: the mark of a loop as it was before. */
+const formerMark = -2;
+const isWord = shorthandClass('w')!;
+
+/** A regular expression, ready to search. */
+export class Pattern {
+  readonly tree: PatternNode;
+  readonly #steps: readonly Step[];
+  readonly #first: number;
+  /** Which characters of ASCII a match may start with. */
+  readonly #starts: Uint8Array;
+  /** Where the loops that go on began their round. */
+  readonly #marks: Int32Array;
+  #text = '';
+  /** Bit by bit, which steps failed at which place: place × number of steps + step. */
+  #failed: Uint8Array | undefined;
+  #stop = 0;
+  #size = 0;
+  #backAt = 0;
+  #work = 0;
+  #workToNextCheck = 0;
+
+  /** @throws SentvecError `invalid-model`, `unsupported-model` when sentvec cannot match it */
+  constructor(source: string) {
+    this.tree = parsePattern(source);
+    const compiler = new Compiler();
+    this.#first = compiler.add(this.tree, compiler.step({ kind: end }));
+    this.#steps = compiler.steps;
+    this.#starts = startsOf(this.tree) ?? anyAscii;
+    this.#marks = new Int32Array(this.#steps.length);
+    if (this.#steps.length <= mostSteps) return;
+    throw new SentvecError('unsupported-model', `The pattern ${JSON.stringify(source.slice(0, 200))} is too large.`);
+  }
+
+  /**
+   * The matches in a text, from left to right, none within another: start and end of the first, start and end of the
+   * second, and so on. An empty match right behind another match does not count.
+   * @throws UnreadableText when the search takes too long
+   */
+  matches(text: string): number[] {
+    this.#text = text;
+    this.#failed = undefined;
+    this.#work = 0;
+    this.#workToNextCheck = 1000 + 16 * text.length;
+    const found: number[] = [];
+    let from = 0;
+    let previousEnd = -1;
+    while (from <= text.length) {
+      const start = this.#nextMatch(from);
+      if (start === -1) break;
+      const stop = this.#stop;
+      if (stop === start && start === previousEnd) {
+        from = start + widthAt(text, start);
+        continue;
+      }
+      found.push(start, stop);
+      from = stop;
+      previousEnd = stop;
+    }
+    this.#text = '';
+    this.#failed = undefined;
+    return found;
+  }
+
+  /** The start of the next match, whose end is then in `#stop`; -1 for none. */
+  #nextMatch(from: number): number {
+    const text = this.#text;
+    const starts = this.#starts;
+    const { length } = text;
+    for (let start = from; start < length; start += widthAt(text, start)) {
+      const unit = text.charCodeAt(start);
+      if (unit < 128 && starts[unit] === 0) continue;
+      this.#stop = this.#matchAt(start);
+      if (this.#stop !== -1) return start;
+    }
+    this.#stop = this.#matchAt(length);
+    return this.#stop === -1 ? -1 : length;
+  }
+
+  /** The end of a match that starts at a place; -1 for none. */
+  #matchAt(place: number): number {
+    this.#size = 0;
+    const stop = this.#run(this.#first, place, -1, true);
+    if (stop !== -1 && this.#failed) this.#forget(stop);
+    return stop;
+  }
+
+  /** What led to a match has not failed, and the next search begins where the match ended. */
+  #forget(place: number): void {
+    const first = place * this.#steps.length;
+    for (let bit = first; bit < first + this.#steps.length; bit += 1) this.#failed![bit >> 3]! &= ~(1 << (bit & 7));
+  }
+
+  /** Whether a step was tried at a place before, without success; from now on it was. */
+  #seen(step: number, place: number): boolean {
+    const bit = place * this.#steps.length + step;
+    const seen = (this.#failed![bit >> 3]! & (1 << (bit & 7))) !== 0;
+    this.#failed![bit >> 3]! |= 1 << (bit & 7);
+    return seen;
+  }
+
+  /** Called when there was much work: begins to remember, then gives up. */
+  #check(): void {
+    const places = this.#text.length + 1;
+    const most = mostWork + mostWorkPerCharacter * places;
+    if (this.#work > most) throw tooLong();
+    const bits = places * this.#steps.length;
+    if (bits <= longestMemory) this.#failed = new Uint8Array(Math.ceil(bits / 8));
+    this.#workToNextCheck = most;
+  }
+
+  /**
+   * Follows the steps from a place as far as they match, then goes back to what is still to be tried.
+   * @param target where the match must end; -1 for anywhere
+   * @param remembers whether what fails has failed for good: not so within a look-around, whose match ends no search
+   * @returns the end of the match; -1 for none
+   */
+  #run(first: number, place: number, target: number, remembers: boolean): number {
+    const steps = this.#steps;
+    const bottom = this.#size;
+    let index = first;
+    let at = place;
+    for (;;) {
+      const step = steps[index]!;
+      this.#work += 1;
+      if (this.#work > this.#workToNextCheck) this.#check();
+      const from = at;
+      switch (step.kind) {
+        case character: {
+          const width = this.#width(step, at);
+          at = width === 0 ? -1 : at + width;
+          break;
+        }
+        case run:
+          at = this.#runOfCharacters(index, at, target, remembers);
+          break;
+        case fork:
+          if (remembers && this.#failed && this.#seen(index, at)) at = -1;
+          else if (this.#mayStart(step, at)) this.#push(step.other, at, alternative);
+          else {
+            index = step.other;
+            continue;
+          }
+          break;
+        case anchor:
+          if (!isAt(step.anchor, this.#text, at)) at = -1;
+          break;
+        case look:
+          if (this.#looks(step, at) === step.strict) at = -1;
+          break;
+        case atomic:
+          at = this.#run(step.other, at, -1, false);
+          break;
+        case mark:
+          this.#push(index, this.#marks[index]!, formerMark);
+          this.#marks[index] = at;
+          break;
+        case end:
+          if (target === -1 || at === target) {
+            this.#size = bottom;
+            return at;
+          }
+          at = -1;
+          break;
+        default:
+      }
+      if (at !== -1) {
+        index = step.kind === again && this.#marks[step.least] === from ? step.other : step.next;
+        continue;
+      }
+      index = this.#back(bottom);
+      if (index === -1) return -1;
+      at = this.#backAt;
+    }
+  }
+
+  /** Takes the last thing that is still to be tried: its step, and its place in `#backAt`. -1 when there is none. */
+  #back(bottom: number): number {
+    while (this.#size > bottom) {
+      this.#size -= 3;
+      const index = stack[this.#size]!;
+      const at = stack[this.#size + 1]!;
+      const kind = stack[this.#size + 2]!;
+      if (kind === formerMark) {
+        this.#marks[index] = at;
+        continue;
+      }
+      this.#backAt = at;
+      if (kind === alternative) return index;
+      // A run that gave back a character, and may give back more: down to the place that stands for the kind.
+      if (at > kind) this.#push(index, before(this.#text, at), kind);
+      return this.#steps[index]!.next;
+    }
+    return -1;
+  }
+
+  #push(index: number, at: number, kind: number): void {
+    if (this.#size + 3 > stack.length) {
+      if (stack.length >= longestStack) throw tooLong();
+      const larger = new Int32Array(stack.length * 2);
+      larger.set(stack);
+      stack = larger;
+    }
+    stack[this.#size] = index;
+    stack[this.#size + 1] = at;
+    stack[this.#size + 2] = kind;
+    this.#size += 3;
+  }
+
+  #mayStart({ ascii }: Step, at: number): boolean {
+    const unit = this.#text.charCodeAt(at);
+    return !(unit < 128) || ascii[unit] === 1;
+  }
+
+  /** UTF-16 code units of the character at a place when it is in the class of a step, else 0. */
+  #width(step: Step, at: number): number {
+    const unit = this.#text.charCodeAt(at);
+    if (unit < 128) return step.ascii[unit]!;
+    if (at >= this.#text.length) return 0;
+    const code = this.#text.codePointAt(at)!;
+    return step.test(code) ? (code > 0xffff ? 2 : 1) : 0;
+  }
+
+  /** As many characters of a class as there are; what may be given back is noted. Returns the end, or -1. */
+  #runOfCharacters(index: number, at: number, target: number, remembers: boolean): number {
+    const step = this.#steps[index]!;
+    const { least, most, strict } = step;
+    const remembering = remembers && this.#failed !== undefined && most === Infinity;
+    let stop = at;
+    let floor = at;
+    let seen = remembers && this.#failed !== undefined && (least === 0 || most < Infinity) && this.#seen(index, at);
+    for (let count = 0; count < most && !seen;) {
+      const width = this.#width(step, stop);
+      if (width === 0) {
+        if (count < least) return -1;
+        break;
+      }
+      stop += width;
+      count += 1;
+      if (count === least) floor = stop;
+      seen = remembering && count >= least && this.#seen(index, stop);
+    }
+    this.#work += stop - at;
+    if (seen) {
+      // All from here on was tried before.
+      if (strict || stop === floor) return -1;
+      stop = before(this.#text, stop);
+    }
+    if (!strict && stop > floor && (target !== -1 || this.#steps[step.next]!.kind !== end))
+      this.#push(index, before(this.#text, stop), floor);
+    return stop;
+  }
+
+  #looks({ other, behind, least, most }: Step, at: number): boolean {
+    if (!behind) return this.#run(other, at, -1, false) !== -1;
+    let start = at;
+    for (let length = 0; length <= most; length += 1) {
+      if (length >= least && this.#run(other, start, at, false) !== -1) return true;
+      if (start === 0) return false;
+      start = before(this.#text, start);
+    }
+    return false;
+  }
+}
+
+function tooLong(): UnreadableText {
+  return new UnreadableText('takes too long to search for a pattern of the tokenizer. Cut it into parts.');
+}
+
+/** The place of the character before a place. */
+function before(text: string, at: number): number {
+  const unit = text.charCodeAt(at - 1);
+  return at > 1 && unit >= 0xdc00 && unit < 0xe000 ? at - 2 : at - 1;
+}
+
+function isAt(kind: Anchor, text: string, at: number): boolean {
+  switch (kind) {
+    case '^':
+      return at === 0 || (at < text.length && text.charCodeAt(at - 1) === 10);
+    case '$':
+      return at === text.length || text.charCodeAt(at) === 10;
+    case 'A':
+      return at === 0;
+    case 'z':
+      return at === text.length;
+    case 'Z':
+      return at === text.length || (at === text.length - 1 && text.charCodeAt(at) === 10);
+    default: {
+      const isBoundary = isWordAt(text, at) !== (at > 0 && isWordAt(text, before(text, at)));
+      return isBoundary === (kind === 'b');
+    }
+  }
+}
+
+function isWordAt(text: string, at: number): boolean {
+  return at < text.length && isWord(text.codePointAt(at)!);
+}
