@@ -44,7 +44,7 @@ export interface TokenizeOptions {
 
 /** Turns texts into token ids. All implementations give identical ids for the same `tokenizer.json`. */
 export interface Tokenizer {
-  /** For example `huggingface-js` or `huggingface-rust`. */
+  /** For example `javascript` or `huggingface-rust`. */
   readonly name: string;
   /** One more than the largest id. */
   readonly vocabularySize: number;
@@ -52,7 +52,10 @@ export interface Tokenizer {
   readonly paddingId: number;
   /** The ids that `addSpecialTokens` puts before and after those of a text. */
   readonly specialTokens: { readonly prefix: readonly number[]; readonly suffix: readonly number[] };
-  /** Never blocks the event loop for long, whatever the number and size of texts. */
+  /**
+   * Never blocks the event loop for long, whatever the number and size of texts.
+   * @throws SentvecError `invalid-text` when a text cannot be tokenized; `details.row` is its place among the texts
+   */
   encode(texts: readonly string[], options: TokenizeOptions): Promise<TokenizedText[]>;
   dispose(): Promise<void>;
 }

@@ -3,6 +3,7 @@ import { countUnpooledTokens, planBatches } from './batching.ts';
 import { SentvecError } from '../errors.ts';
 import { rowOf } from '../search/matrix-rows.ts';
 import type { EmbedderParts, EmbedOptions } from './embedder-types.ts';
+import { withRowFrom } from '../tokenizer/unreadable-text.ts';
 import type { Matrix, TokenizedText } from '../types.ts';
 import { encodeBatch, firstBrokenRow } from './encode-batch.ts';
 import type { EmbedSettings } from './settings.ts';
@@ -85,7 +86,9 @@ export class Pipeline {
     const { tokenizer } = this.#parts;
     const prompt = this.#settings.prompt ?? '';
     const texts = prompt === '' ? window.texts : window.texts.map((text) => prompt + text);
-    const tokenized = await tokenizer.encode(texts, this.#tokenizeOptions());
+    const tokenized = await tokenizer.encode(texts, this.#tokenizeOptions()).catch((error: unknown) => {
+      throw withRowFrom(window.firstRow, error);
+    });
     const empty = tokenized.flatMap((text, index) => (text.ids.length === 0 ? [window.firstRow + index] : []));
     if (empty.length === 0) return tokenized;
     throw new SentvecError(

@@ -12,7 +12,7 @@ import { readSplitting } from '../tokenizer/splitting.ts';
 import type { TokenizerJson } from '../tokenizer/tokenizer-json.ts';
 
 /** The longest text for the native tokenizer, in UTF-16 code units: its time may grow with the square of the length. */
-export const longestNativeText = 2 ** 13;
+export const longestNativeText: number = 2 ** 13;
 
 /** Oniguruma gives up after 10,000,000 steps back, and the process ends. A way of matching takes a few. */
 const mostWays = 2 ** 17;
@@ -98,5 +98,8 @@ function reasonAgainstAddedTokens({ added_tokens: tokens, normalizer }: Tokenize
     .filter((token) => token.normalized)
     .map(({ content }) => normalizedText(splitting, content));
   if (normalized.includes('')) return 'nothing is left of an added token when it is normalized';
-  return new Set(normalized).size < normalized.length ? 'two added tokens are normalized to the same text' : undefined;
+  if (new Set(normalized).size < normalized.length) return 'two added tokens are normalized to the same text';
+  const isBlank = (text: string): boolean => !/\P{White_Space}/u.test(text);
+  const blank = tokens.some((token) => token.lstrip && (isBlank(token.content) || normalized.some(isBlank)));
+  return blank && tokens.some((token) => token.rstrip) ? 'an added token is whitespace of two tokens' : undefined;
 }

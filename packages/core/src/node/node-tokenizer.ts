@@ -2,6 +2,7 @@ import { throwIfAborted } from '@sentvec/platform';
 import { startThread } from '@sentvec/platform/node';
 import { checkTokenizeOptions } from '../tokenizer/finish.ts';
 import type { TokenizerLoader } from '../tokenizer/javascript-tokenizer.ts';
+import { withRowFrom } from '../tokenizer/unreadable-text.ts';
 import type { TokenizedText, TokenizeOptions } from '../types.ts';
 import { unpackTexts, type TokenizerLibrary, type TokenizerProtocol } from './tokenizer-messages.ts';
 
@@ -11,9 +12,9 @@ const requestTexts = 512;
 /**
  * The tokenizer for Node: it works in a thread of its own, so that texts of any length leave the caller's event loop
  * alone.
- * @param library `auto` (default): the native one when the package `tokenizers` is installed, else the one in
- * JavaScript; their ids are identical
- * @returns the loader; it throws SentvecError `invalid-model`, and `missing-dependency` with `native`
+ * @param library `auto` (default): the native one when the package `tokenizers` is installed and can be trusted with the
+ * model, else the one in JavaScript; their ids are identical
+ * @returns the loader; it throws SentvecError `invalid-model`, `unsupported-model`, and `missing-dependency` with `native`
  */
 export function nodeTokenizer(library: TokenizerLibrary = 'auto'): TokenizerLoader {
   return async (definition) => {
@@ -23,9 +24,18 @@ export function nodeTokenizer(library: TokenizerLibrary = 'auto'): TokenizerLoad
       // What it makes dies young: V8 would let it grow to 48 MB before it looks.
       resourceLimits: { maxYoungGenerationSizeMb: 8 },
     });
-    const request = async (texts: readonly string[], options: TokenizeOptions): Promise<TokenizedText[]> => {
+    const request = async (
+      all: readonly string[],
+      first: number,
+      options: TokenizeOptions,
+    ): Promise<TokenizedText[]> => {
       const { maxLength, addSpecialTokens = true, signal } = options;
-      return unpackTexts(await thread.call('encode', { texts, maxLength, addSpecialTokens }, { signal }));
+      const texts = all.slice(first, first + requestTexts);
+      try {
+        return unpackTexts(await thread.call('encode', { texts, maxLength, addSpecialTokens }, { signal }));
+      } catch (error) {
+        throw withRowFrom(first, error);
+      }
     };
     return {
       name: thread.ready,
@@ -37,7 +47,7 @@ export function nodeTokenizer(library: TokenizerLibrary = 'auto'): TokenizerLoad
         checkTokenizeOptions(definition, options);
         const requests: Promise<TokenizedText[]>[] = [];
         for (let first = 0; first < texts.length; first += requestTexts) {
-          requests.push(request(texts.slice(first, first + requestTexts), options));
+          requests.push(request(texts, first, options));
         }
         return (await Promise.all(requests)).flat();
       },

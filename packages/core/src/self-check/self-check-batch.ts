@@ -1,4 +1,5 @@
 /** The texts of the self-check: one whose values are known, and longer ones around it. */
+import { SentvecError } from '../errors.ts';
 import type { Tokenizer, TokenBatch } from '../types.ts';
 
 /** What the self-check says when the model has no values of its own. Cut to 4 tokens, it is still a text to any model. */
@@ -28,8 +29,13 @@ export async function selfCheckIds(
   const maxLength = Math.min(length, maxPositions);
   const around = addSpecialTokens ? tokenizer.specialTokens.prefix.length + tokenizer.specialTokens.suffix.length : 0;
   if (maxLength <= around) return [];
-  const [tokenized] = await tokenizer.encode([text], { maxLength, addSpecialTokens });
-  return [...tokenized!.ids];
+  try {
+    const [tokenized] = await tokenizer.encode([text], { maxLength, addSpecialTokens });
+    return [...tokenized!.ids];
+  } catch (error) {
+    if (SentvecError.is(error, 'invalid-text')) return [];
+    throw error;
+  }
 }
 
 /** The known text alone. */

@@ -48,7 +48,8 @@ export class AddedTokens {
         start = Math.max(start, taken);
       }
       if (token.rstrip) while (end < text.length && isSpace(text.charCodeAt(end))) end += 1;
-      found.push(start, end, token.id);
+      // Whitespace that is a token itself may belong to the token before it: then nothing of it is left.
+      if (end > start) found.push(start, end, token.id);
       taken = end;
     }
     return found;

@@ -59,7 +59,7 @@ async function encodeInSlices(
 }
 
 /** By how much a text may grow while it is normalized and split: in tokenizers in use one character becomes 37 at most. */
-export const mostGrowth = 256;
+export const mostGrowth: number = 256;
 /** To this length any text may grow. */
 const shortLength = 1024;
 /** Beyond this length none may: four times that of the longest text that is embedded. */

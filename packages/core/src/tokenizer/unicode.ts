@@ -5,7 +5,7 @@
 import * as tables from './unicode-tables.ts';
 
 /** Whitespace in the sense of Unicode and Rust; `\s` of JavaScript has U+FEFF besides, and lacks U+0085. */
-export const whitespace = '\\p{White_Space}';
+export const whitespace: string = '\\p{White_Space}';
 
 /** Each class as the inside of a character class of a regular expression with the `u` flag. */
 export const controlCharacters: string = characterClass(tables.controlCharacters);
