@@ -3,7 +3,7 @@ import { UsageError } from './usage-error.ts';
 
 /** What the command line says about backends. */
 export interface BackendOptions {
-  /** Threads of the processor to use. Default: all cores. */
+  /** CPU threads. `undefined`: one for each core. */
   readonly threads: number | undefined;
 }
 

@@ -25,7 +25,7 @@ export interface Command {
   /** Lines that can be pasted into a shell, each with what it does. */
   readonly examples: readonly { readonly line: string; readonly does: string }[];
   /** What else a person needs to know, a paragraph each. */
-  readonly notes?: readonly string[];
+  readonly notes?: readonly string[] | undefined;
   /**
    * Gets the flags as `args` describes them.
    * @returns the exit code; nothing for 0

@@ -1,3 +1,4 @@
+// The flags that describe a corpus, for the commands that embed one.
 import type { ArgsDef, ParsedArgs } from 'citty';
 import type { CorpusRequest } from '@sentvec/corpus';
 import { type Command, type CommandContext, defineArguments, type TypedCommand } from './command.ts';

@@ -1,13 +1,13 @@
+// Runs the command that a command line names.
 import { createRequire } from 'node:module';
 import { escapeControlCharacters } from '@sentvec/platform';
 import { type Command, commonArguments } from './command.ts';
 import { commandNames, findCommand } from './commands.ts';
 import { exitCode } from './exit-codes.ts';
 import { commandHelp, overview } from './help.ts';
-import { abortOnInterrupt } from './interrupt.ts';
 import { parseArguments } from './parse-arguments.ts';
 import { reportError, type ReportOptions } from './report-error.ts';
-import { handleClosedPipes, writeResult } from './standard-output.ts';
+import { abortOnInterrupt, handleClosedPipes, writeResult } from './process.ts';
 import { suggestion, UsageError } from './usage-error.ts';
 
 /**

@@ -1,3 +1,4 @@
+// The flags that choose a model and a backend, and how a command loads them.
 import type { Embedder, ModelFiles } from '@sentvec/core';
 import { backendChoices, chooseBackend } from './backends.ts';
 import { wholeNumber } from './parse-arguments.ts';
@@ -10,7 +11,7 @@ export const defaultModel = 'use-lite';
 export const backendArguments = {
   // oxlint-disable-next-line typescript/no-unnecessary-type-assertion -- isolatedDeclarations wants the type written down
   backend: { type: 'enum', options: backendChoices as string[], default: 'auto', description: 'What computes.' },
-  threads: { type: 'string', valueHint: 'N', description: 'Threads of the processor to use. Default: all cores.' },
+  threads: { type: 'string', valueHint: 'N', description: 'CPU threads. Default: one for each core.' },
   'self-check': {
     type: 'boolean',
     default: true,

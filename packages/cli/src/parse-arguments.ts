@@ -1,3 +1,4 @@
+// Reads the words of a command line.
 import { parseArgs as tokenize, stripVTControlCharacters } from 'node:util';
 import { type ArgDef, type ArgsDef, parseArgs, type ParsedArgs } from 'citty';
 import { suggestion, UsageError } from './usage-error.ts';
@@ -88,4 +89,9 @@ export function wholeNumber(value: string | undefined, flag: string, least = 1):
   const number = /^\d+$/.test(value) ? Number(value) : NaN;
   if (Number.isSafeInteger(number) && number >= least) return number;
   throw new UsageError(`${flag} must be a whole number, at least ${least}; it is ${JSON.stringify(value)}.`);
+}
+
+/** Words as they are typed into a shell: quoted where they must be. */
+export function shellWords(words: readonly string[]): string {
+  return words.map((word) => (/^[\w./:=@%+,-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`)).join(' ');
 }

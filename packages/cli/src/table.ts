@@ -1,8 +1,11 @@
 /** How a column of a table is set. */
 export interface Column {
   readonly title: string;
-  /** Default `left`. Numbers belong to the right. */
-  readonly align?: 'left' | 'right';
+  /**
+   * `right` for numbers.
+   * @default 'left'
+   */
+  readonly align?: 'left' | 'right' | undefined;
 }
 
 /** Text in columns, two spaces apart, with a line of titles. Cells are single lines already. */

@@ -32,10 +32,10 @@ async function exported(model: ModelFiles, maxLength = 64): Promise<Files> {
   const files = await exportedFiles(model, maxLength);
   return Object.fromEntries(
     await Promise.all(
-      files.map(async ([path, content]) => [
-        path,
-        (typeof content === 'function' ? await content() : content) as Uint8Array,
-      ]),
+      files.map(async ([path, content]) => {
+        const bytes = typeof content === 'function' ? await content() : content;
+        return [path, bytes as Uint8Array | string] as const;
+      }),
     ),
   );
 }

@@ -26,7 +26,7 @@ export {
 export type { RejectedRow, RejectedRowCode } from './rows/rejected-row.ts';
 export type { IdType, RowId } from './rows/row.ts';
 export { openRun, type CorpusRun } from './run/corpus-run.ts';
-export { differingParts } from './run/space.ts';
+export { differingParts, embedOptions } from './run/space.ts';
 export { loadSink, type Shard, type ShardLayout, type ShardVectors, type Sink } from './sinks/sink.ts';
 export { commitCorpus } from './steps/commit-corpus.ts';
 export { embedChunk, type ChunkResult, type EmbedChunkOptions } from './steps/embed-chunk.ts';

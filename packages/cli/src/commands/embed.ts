@@ -1,3 +1,4 @@
+// `sentvec embed`.
 import { SentvecError } from '@sentvec/core';
 import type { Manifest } from '@sentvec/corpus';
 import type { Command } from '../command.ts';
@@ -5,7 +6,7 @@ import { defineCorpusCommand } from '../corpus-arguments.ts';
 import { exitCode } from '../exit-codes.ts';
 import { backendArguments, modelArguments, withModel } from '../model.ts';
 import { corpusProgress } from '../progress.ts';
-import { shellWords } from '../shell-words.ts';
+import { shellWords } from '../parse-arguments.ts';
 
 export const embed: Command = defineCorpusCommand({
   name: 'embed',

@@ -1,8 +1,9 @@
-import { SentvecError, type Embedder, type Matrix } from '@sentvec/core';
+// `sentvec evaluate sts`: two texts and the score that people gave them.
+import { SentvecError, type Matrix } from '@sentvec/core';
 import type { ColumnName } from '@sentvec/corpus';
 import { type Command, defineCommand } from '../command.ts';
+import { embedWithProgress } from '../embed-with-progress.ts';
 import { backendArguments, modelArguments, withModel } from '../model.ts';
-import { embeddingProgress } from '../progress.ts';
 import { renderTable } from '../table.ts';
 import { UsageError } from '../usage-error.ts';
 
@@ -44,7 +45,8 @@ export const evaluateSts: Command = defineCommand({
     const { first, second, scores } = await readScoredPairs(file, parseColumns(args.columns));
     const { embeddingSimilarity } = await import('@sentvec/core');
     await withModel(args, context, async (embedder) => {
-      const [a, b] = await embedPairs(embedder, first, second, { prompt: args.prompt, signal: context.signal });
+      const vectors = await embedWithProgress(embedder, context.signal, args.prompt)([...first, ...second]);
+      const [a, b] = halves(vectors);
       const metrics = embeddingSimilarity(a, b, scores);
       await context.print({
         text: renderTable(
@@ -61,27 +63,13 @@ export const evaluateSts: Command = defineCommand({
   },
 });
 
-async function embedPairs(
-  embedder: Embedder,
-  first: readonly string[],
-  second: readonly string[],
-  options: { readonly prompt: string | undefined; readonly signal: AbortSignal },
-): Promise<[Matrix, Matrix]> {
-  const progress = await embeddingProgress();
-  try {
-    const total = first.length + second.length;
-    const { vectors } = await embedder.embed([...first, ...second], {
-      ...options,
-      onProgress: ({ rows, tokens }) => progress.update({ rows, tokens, fraction: rows / total }),
-    });
-    const middle = first.length * vectors.cols;
-    return [
-      { data: vectors.data.subarray(0, middle), rows: first.length, cols: vectors.cols },
-      { data: vectors.data.subarray(middle), rows: second.length, cols: vectors.cols },
-    ];
-  } finally {
-    progress.stop();
-  }
+/** The upper and the lower half of the rows. */
+function halves({ data, rows, cols }: Matrix): [Matrix, Matrix] {
+  const middle = (rows / 2) * cols;
+  return [
+    { data: data.subarray(0, middle), rows: rows / 2, cols },
+    { data: data.subarray(middle), rows: rows / 2, cols },
+  ];
 }
 
 /** Pairs of texts with the score that people gave them. */

@@ -29,10 +29,7 @@ export const exportModel: Command = defineCommand({
     const { mustBeFree, writeFolderAtomically } = await import('@sentvec/platform/node');
     await mustBeFree(args.output);
     await withModel(args, context, async (embedder) => {
-      const [{ selfCheckFiles }, { exportedFiles }] = await Promise.all([
-        import('../export/self-check-file.ts'),
-        import('../export/exported-files.ts'),
-      ]);
+      const { exportedFiles, selfCheckFiles } = await import('../export/exported-files.ts');
       const selfCheck = await selfCheckFiles(embedder);
       const exported = new Map([...(await exportedFiles(embedder.model, embedder.maxLength)), ...selfCheck]);
       const files = [...exported].sort(([a], [b]) => (a < b ? -1 : 1));

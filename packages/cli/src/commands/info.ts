@@ -1,3 +1,4 @@
+// `sentvec info`: what a model is made of.
 import type { Embedder, ModelFiles, Projection } from '@sentvec/core';
 import { type Command, defineCommand } from '../command.ts';
 import { backendArguments, defaultModel, modelArguments, withModel } from '../model.ts';

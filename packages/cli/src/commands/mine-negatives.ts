@@ -1,6 +1,7 @@
+// `sentvec mine-negatives`.
 import { writeFileAtomically } from '@sentvec/platform/node';
 import { type Command, defineCommand } from '../command.ts';
-import { embedWithProgress } from '../evaluation/embed-with-progress.ts';
+import { embedWithProgress } from '../embed-with-progress.ts';
 import { backendArguments, modelArguments, withModel } from '../model.ts';
 import { UsageError } from '../usage-error.ts';
 
@@ -82,7 +83,7 @@ export const mineNegatives: Command = defineCommand({
       signal,
     };
     await withModel(args, context, async (embedder) => {
-      const embed = embedWithProgress(embedder, signal, undefined);
+      const embed = embedWithProgress(embedder, signal);
       const isPositive = (anchor: number, candidate: number) =>
         right.get(anchors[anchor]!)!.has(candidates[candidate]!);
       const pool = { candidates: await embed(candidates), isPositive };
@@ -103,10 +104,7 @@ export const mineNegatives: Command = defineCommand({
   },
 });
 
-/**
- * All positives of an anchor that occurs in several pairs: none of them is a negative of it. The anchor itself is none
- * either.
- */
+/** All positives of an anchor, which may occur in several pairs, and the anchor: none of them is a negative for it. */
 function positivesOf(anchors: readonly string[], positives: readonly string[]): Map<string, Set<string>> {
   const all = new Map<string, Set<string>>();
   for (const [row, anchor] of anchors.entries()) {

@@ -1,14 +1,36 @@
+// `sentvec parity`: the same texts on every backend.
 import type { Embedder, Matrix } from '@sentvec/core';
 import { backendNames } from '../backends.ts';
 import { type Command, defineCommand } from '../command.ts';
 import { exitCode } from '../exit-codes.ts';
 import { defaultModel, type LoadContext, modelArguments, type ModelChoice, withModel } from '../model.ts';
-import { parityTexts } from '../parity-texts.ts';
 import { renderTable } from '../table.ts';
 import { UsageError } from '../usage-error.ts';
 
-/** Largest difference of two entries: between processors, and where a GPU takes part. */
-const tolerances = { processor: 1e-5, gpu: 1e-4 } as const;
+/** The largest difference of two entries: between CPUs, and where a GPU takes part. */
+const tolerances = { cpu: 1e-5, gpu: 1e-4 } as const;
+
+const paragraph =
+  'The harbour was quiet when the first boats came in. Nets were dried, fish were counted, and somebody laughed at a story that ' +
+  'nobody else had heard. By noon the market had sold everything but the eels. ';
+
+/** What backends are compared on: short and long, of several scripts, of nearly nothing. */
+const parityTexts: readonly string[] = [
+  'A cat sleeps in the sun.',
+  'How do I reset my password?',
+  'no',
+  'a',
+  '.',
+  ' ',
+  '1,024 × 768 = 786,432',
+  'Die Straße nach Köln ist gesperrt.',
+  '東京は今日も雨です。',
+  'Привет, мир! مرحبا بالعالم',
+  '👩‍🚀🚀 naïve café — “quoted”',
+  'word '.repeat(40),
+  paragraph,
+  paragraph.repeat(12),
+];
 
 export const parity: Command = defineCommand({
   name: 'parity',
@@ -24,7 +46,7 @@ export const parity: Command = defineCommand({
     tolerance: {
       type: 'string',
       valueHint: 'X',
-      description: `The largest difference of an entry that is allowed. Default: ${tolerances.processor.toExponential()}, with a GPU ${tolerances.gpu.toExponential()}.`,
+      description: `The largest difference of an entry that is allowed. Default: ${tolerances.cpu.toExponential()}, with a GPU ${tolerances.gpu.toExponential()}.`,
     },
   },
   examples: [
@@ -77,7 +99,7 @@ async function embedOn(
 ): Promise<BackendRun | { readonly backend: string; readonly reason: string }> {
   const { SentvecError } = await import('@sentvec/core');
   try {
-    // Without the selfCheck: a backend that is wrong is to be measured, not refused.
+    // Without the self-check: a wrong backend is measured here, not refused.
     return await withModel(
       { model: choice.model, revision: choice.revision, backend, selfCheck: false },
       context,
@@ -92,7 +114,7 @@ async function embedOn(
   }
 }
 
-/** Some tokenizers know nothing of blanks and of some scripts: a text without tokens has no vector. */
+/** Without the texts that have no tokens, and so no vector: some tokenizers do not know blanks, or some scripts. */
 async function readableTexts({ tokenizer, maxLength }: Embedder): Promise<readonly string[]> {
   const tokenized = await tokenizer.encode(parityTexts, {
     maxLength: Math.min(maxLength, 512),
@@ -102,7 +124,7 @@ async function readableTexts({ tokenizer, maxLength }: Embedder): Promise<readon
 }
 
 function comparePair(a: BackendRun, b: BackendRun, allowed: number | undefined): Pair {
-  const tolerance = allowed ?? (a.gpu || b.gpu ? tolerances.gpu : tolerances.processor);
+  const tolerance = allowed ?? (a.gpu || b.gpu ? tolerances.gpu : tolerances.cpu);
   let difference = 0;
   let cosine = 1;
   for (let row = 0; row < a.vectors.rows; row += 1) {

@@ -1,3 +1,4 @@
+// `sentvec search`: compares a query with every vector of a folder.
 import { type Embedder, type EmbedOptions, type Matrix, type SearchHit, SentvecError } from '@sentvec/core';
 import type { EmbeddingBatch, Embeddings, Manifest } from '@sentvec/corpus';
 import { type Command, defineCommand } from '../command.ts';
@@ -57,7 +58,10 @@ export const search: Command = defineCommand({
     };
     const hits = await withModel(choice, context, async (embedder) => {
       await checkSpace(directory, manifest, embedder);
-      const { vectors } = await embedder.embed([query], { ...queryOptions(embedder, manifest, args.prompt), signal });
+      const { vectors } = await embedder.embed([query], {
+        ...(await queryOptions(embedder, manifest, args.prompt)),
+        signal,
+      });
       return findHits(embeddings, vectors, topK, signal);
     }).catch((error: unknown) => {
       throw args.model === undefined && SentvecError.is(error, 'model-not-found')
@@ -72,8 +76,8 @@ export const search: Command = defineCommand({
 });
 
 async function checkSpace(directory: string, manifest: Manifest, embedder: Embedder): Promise<void> {
-  const { differingParts } = await import('@sentvec/corpus');
-  const { hash, parts } = await embedder.fingerprint(corpusOptions(manifest));
+  const { differingParts, embedOptions } = await import('@sentvec/corpus');
+  const { hash, parts } = await embedder.fingerprint(embedOptions(manifest.options));
   if (hash === manifest.fingerprint) return;
   const different = differingParts(manifest.fingerprintParts, parts).join(', ') || 'the fingerprint';
   throw new SentvecError(
@@ -84,18 +88,11 @@ async function checkSpace(directory: string, manifest: Manifest, embedder: Embed
   );
 }
 
-/** How the vectors of the folder were made. */
-function corpusOptions({ options: { prompt, truncateDim } }: Manifest): EmbedOptions {
-  return {
-    prompt: prompt === 'default' ? undefined : prompt === 'none' ? null : prompt.name,
-    truncateDim: truncateDim ?? undefined,
-  };
-}
-
 /** Like the corpus, but with the prompt for queries, as `encode_query` of sentence-transformers chooses it. */
-function queryOptions(embedder: Embedder, manifest: Manifest, prompt: string | undefined): EmbedOptions {
+async function queryOptions(embedder: Embedder, manifest: Manifest, prompt: string | undefined): Promise<EmbedOptions> {
+  const { embedOptions } = await import('@sentvec/corpus');
   const queryPrompt = prompt ?? (Object.hasOwn(embedder.prompts, 'query') ? 'query' : undefined);
-  const options = corpusOptions(manifest);
+  const options = embedOptions(manifest.options);
   return queryPrompt === undefined ? options : { ...options, prompt: queryPrompt };
 }
 

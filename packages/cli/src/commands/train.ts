@@ -5,7 +5,7 @@ import { type Command, defineCommand } from '../command.ts';
 import { exitCode } from '../exit-codes.ts';
 import { findModel } from '../model.ts';
 import { downloadProgress, trainingProgress } from '../progress.ts';
-import { shellWords } from '../shell-words.ts';
+import { shellWords } from '../parse-arguments.ts';
 import { renderTable } from '../table.ts';
 import { UsageError } from '../usage-error.ts';
 

@@ -1,15 +1,21 @@
+// The files that `sentvec export` writes.
+import { plainReference } from '@sentvec/architectures';
 import {
+  type Embedder,
+  encodeSelfCheck,
   type ModelFiles,
   readJson,
   readJsonObject,
   readModelFolder,
   type ModelFolder,
+  selfCheckFile,
+  selfCheckIds,
+  selfCheckText,
   SentvecError,
 } from '@sentvec/core';
 import type { FolderFile } from '@sentvec/platform/node';
-import { jsonFile } from './json-files.ts';
 import { onnxFiles } from './onnx-files.ts';
-import { tokenizerFiles } from './tokenizer-files.ts';
+import { jsonFile, tokenizerFiles } from './tokenizer-files.ts';
 
 /** Weights for other frameworks, and what version control and the hub put into a folder. */
 const leftOut =
@@ -95,4 +101,18 @@ async function splitConfig(encoderFiles: ModelFiles): Promise<FolderFile> {
     ...config,
     'transformers.js_config': { use_external_data_format: { 'model.onnx': 1 } },
   });
+}
+
+/**
+ * `self-check.json` of a model, by which backends are checked when they load it: stored, it costs nothing at load, and also
+ * serves where only the ONNX file is read. None for a model without safetensors, whose values nothing here can tell
+ * apart from a backend's.
+ */
+export async function selfCheckFiles({ model, tokenizer, encoder }: Embedder): Promise<FolderFile[]> {
+  const { encoderFiles, addSpecialTokens } = await readModelFolder(model);
+  const ids = await selfCheckIds(tokenizer, { addSpecialTokens, maxPositions: encoder.maxPositions });
+  if (ids.length === 0) return [];
+  const embeddings = await plainReference(encoderFiles, selfCheckText(ids), Infinity);
+  if ('reason' in embeddings) return [];
+  return [[selfCheckFile, async () => new TextEncoder().encode(encodeSelfCheck({ ids, embeddings }))]];
 }

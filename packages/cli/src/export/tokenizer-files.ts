@@ -1,6 +1,6 @@
+// The tokenizer files that `sentvec export` writes.
 import { type ModelFolder, readJsonObject, readTokenizerDefinition, type TokenizerDefinition } from '@sentvec/core';
 import type { FolderFile } from '@sentvec/platform/node';
-import { jsonFile } from './json-files.ts';
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -55,4 +55,9 @@ function paddingToken({ json, paddingId }: TokenizerDefinition): string | undefi
 /** `Array.isArray` that knows lists which must not be written to. */
 function isList<Entry>(value: readonly Entry[] | object): value is readonly Entry[] {
   return Array.isArray(value);
+}
+
+/** A JSON file of the folder. */
+export function jsonFile(path: string, value: object): FolderFile {
+  return [path, `${JSON.stringify(value, null, 2)}\n`];
 }

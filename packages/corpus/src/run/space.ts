@@ -3,8 +3,12 @@ import type { CorpusOptions } from '../request.ts';
 import type { Space } from '../manifest.ts';
 import type { CorpusRun } from './corpus-run.ts';
 
-/** The part of a run's options that the embedder takes. */
-export function embedOptions({ prompt, truncateDim, batchTokens }: CorpusOptions): EmbedOptions {
+/** The options with which an embedder makes the vectors of a run, or of a manifest. */
+export function embedOptions({
+  prompt,
+  truncateDim,
+  batchTokens,
+}: Pick<CorpusOptions, 'prompt' | 'truncateDim' | 'batchTokens'>): EmbedOptions {
   return {
     batchTokens,
     ...(prompt !== 'default' && { prompt: prompt === 'none' ? null : prompt.name }),

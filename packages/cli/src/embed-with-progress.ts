@@ -1,11 +1,13 @@
 import type { Embedder } from '@sentvec/core';
 import type { EmbedTexts } from '@sentvec/training';
-import { embeddingProgress } from '../progress.ts';
+import { embeddingProgress } from './progress.ts';
 
 /**
- * What evaluators are given, from a model: texts to vectors, with a bar. The caller's prompt is put before every text.
+ * The function by which evaluators embed texts, with a bar.
+ *
+ * @param prompt name of one of the model's prompts, put before every text
  */
-export function embedWithProgress(embedder: Embedder, signal: AbortSignal, prompt: string | undefined): EmbedTexts {
+export function embedWithProgress(embedder: Embedder, signal: AbortSignal, prompt?: string): EmbedTexts {
   return async (texts) => {
     const progress = await embeddingProgress();
     try {

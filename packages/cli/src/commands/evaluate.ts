@@ -1,0 +1,159 @@
+// The evaluations that read texts by column: triplet, retrieval, classification, clustering.
+import type { Embedder } from '@sentvec/core';
+import type { EmbedTexts, Evaluation } from '@sentvec/training';
+import { type Command, defineCommand } from '../command.ts';
+import { embedWithProgress } from '../embed-with-progress.ts';
+import { backendArguments, modelArguments, withModel } from '../model.ts';
+import { renderTable } from '../table.ts';
+import { UsageError } from '../usage-error.ts';
+
+/** What distinguishes one evaluation from another. */
+interface EvaluationTask {
+  /** The second word: `sentvec evaluate NAME`. */
+  readonly name: string;
+  readonly summary: string;
+  /** What the files hold, and names of the columns of texts when the user gives none. */
+  readonly files: string;
+  readonly columns: readonly string[];
+  /** How many files: at least and at most. */
+  readonly count: readonly [least: number, most: number];
+  readonly example: { readonly line: string; readonly does: string };
+  /** @param tables the texts of each file, by column */
+  evaluate(
+    embed: EmbedTexts,
+    tables: readonly (readonly (readonly string[])[])[],
+    embedder: Embedder,
+  ): Promise<Evaluation>;
+}
+
+/** A command that reads texts by column, evaluates a model on them, and prints a metric a line. */
+function evaluationCommand(task: EvaluationTask): Command {
+  return defineCommand({
+    name: `evaluate ${task.name}`,
+    summary: task.summary,
+    args: {
+      file: { type: 'positional', required: true, description: task.files },
+      ...modelArguments,
+      ...backendArguments,
+      columns: {
+        type: 'string',
+        valueHint: task.columns.join(',').toUpperCase(),
+        description: `Names of the columns, or their numbers from 0 in a CSV without a header. Default: ${task.columns.join(',')}.`,
+      },
+      'no-header': { type: 'boolean', description: 'The first row of a CSV is data.' },
+      prompt: {
+        type: 'string',
+        valueHint: 'NAME',
+        description: "Name of one of the model's prompts, put before each text.",
+      },
+    },
+    examples: [task.example],
+    async run(context) {
+      const { args, positionals, signal } = context;
+      const [least, most] = task.count;
+      if (positionals.length < least || positionals.length > most) {
+        throw new UsageError(
+          `Name ${least === most ? least : `${least} to ${most}`} file${most > 1 ? 's' : ''}, not ${positionals.length}.`,
+        );
+      }
+      const columns = args.columns?.split(',').map((name) => name.trim()) ?? task.columns;
+      if (columns.length !== task.columns.length)
+        throw new UsageError(`--columns names ${task.columns.length} columns: ${task.columns.join(',')}.`);
+      const { readTable } = await import('@sentvec/corpus');
+      const tables: (readonly (readonly string[])[])[] = [];
+      for (const file of positionals)
+        tables.push((await readTable({ file, columns, header: !args['no-header'] })).columns);
+      await withModel(args, context, async (embedder) => {
+        const { score, metrics = {} } = await task.evaluate(
+          embedWithProgress(embedder, signal, args.prompt),
+          tables,
+          embedder,
+        );
+        await context.print({
+          text: renderTable(
+            [{ title: 'metric' }, { title: '', align: 'right' }],
+            Object.entries(metrics).map(([name, value]) => [name, value.toFixed(4)]),
+          ),
+          json: { model: embedder.model.name, files: positionals, score, metrics },
+        });
+      });
+    },
+  });
+}
+
+export const evaluateTriplet: Command = evaluationCommand({
+  name: 'triplet',
+  summary: 'How often is the positive nearer to the anchor than the negative is?',
+  files: 'CSV, TSV, JSON lines or Parquet: an anchor, a positive, a negative.',
+  columns: ['anchor', 'positive', 'negative'],
+  count: [1, 1],
+  example: {
+    line: 'sentvec evaluate triplet triplets.jsonl --model ./my-model',
+    does: 'The share of triplets in the right order',
+  },
+  async evaluate(embed, [table], embedder) {
+    const { evaluateTriplets } = await import('@sentvec/training');
+    const [anchors = [], positives = [], negatives = []] = table ?? [];
+    return evaluateTriplets(embed, { anchors, positives, negatives }, embedder.similarityFunction);
+  },
+});
+
+export const evaluateRetrieval: Command = evaluationCommand({
+  name: 'retrieval',
+  summary: 'Does a search find the document that answers a query? (NDCG, MRR, recall and others)',
+  files:
+    'CSV, TSV, JSON lines or Parquet: a query, a document that answers it. The documents of all rows are the corpus.',
+  columns: ['query', 'document'],
+  count: [1, 1],
+  example: {
+    line: 'sentvec evaluate retrieval questions.csv --columns question,answer',
+    does: 'Searches each question among all answers',
+  },
+  async evaluate(embed, [table], embedder) {
+    const { evaluateRetrieval: evaluate, retrievalTask } = await import('@sentvec/training');
+    const [queries = [], documents = []] = table ?? [];
+    return evaluate(embed, retrievalTask(queries, documents), embedder.similarityFunction);
+  },
+});
+
+export const evaluateClassification: Command = evaluationCommand({
+  name: 'classification',
+  summary: 'Do the vectors tell classes apart? (nearest neighbours and a linear probe)',
+  files:
+    'CSV, TSV, JSON lines or Parquet: a text and its class. First what is known, then what to judge by; of one file every fifth row judges.',
+  columns: ['text', 'label'],
+  count: [1, 2],
+  example: {
+    line: 'sentvec evaluate classification train.csv test.csv --columns text,category',
+    does: 'Accuracy of both classifiers',
+  },
+  async evaluate(embed, [known, judge], embedder) {
+    const { evaluateClassification: evaluate } = await import('@sentvec/training');
+    const everyFifth = (_: string, row: number) => row % 5 === 4;
+    const theOthers = (_: string, row: number) => row % 5 !== 4;
+    const pick = (table: typeof known, keep?: (text: string, row: number) => boolean) => {
+      const [texts = [], classes = []] = table ?? [];
+      return keep ? { texts: texts.filter(keep), classes: classes.filter(keep) } : { texts, classes };
+    };
+    const train = judge ? pick(known) : pick(known, theOthers);
+    const test = judge ? pick(judge) : pick(known, everyFifth);
+    return evaluate(embed, train, test, { similarity: embedder.similarityFunction });
+  },
+});
+
+export const evaluateClustering: Command = evaluationCommand({
+  name: 'clustering',
+  summary: 'Do texts of a class fall into one cluster? (v-measure of k-means)',
+  files: 'CSV, TSV, JSON lines or Parquet: a text and its class.',
+  columns: ['text', 'label'],
+  count: [1, 1],
+  example: {
+    line: 'sentvec evaluate clustering intents.csv --columns text,category',
+    does: 'Homogeneity, completeness and their mean',
+  },
+  async evaluate(embed, [table]) {
+    const { evaluateClustering: evaluate } = await import('@sentvec/training');
+    const [texts = [], classes = []] = table ?? [];
+    return evaluate(embed, { texts, classes });
+  },
+});
