@@ -1,3 +1,4 @@
+// Sizes that are not known while a graph is recorded: polynomials in named sizes, written in one form each.
 import type { Dimension, Shape } from './operations.ts';
 
 /**

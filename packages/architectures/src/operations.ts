@@ -1,3 +1,4 @@
+// The vocabulary of this package: the tensor operations, and what their operands are.
 /**
  * The size of one axis. A number, or, while a graph is recorded whose sizes are not known yet, an expression over named
  * sizes in the canonical form that `dimensions.ts` makes: `batch`, `batch*length`, `2*pairs`, `negatives+pairs`. Two
@@ -22,14 +23,19 @@ export interface Normalized<Tensor> {
 
 /** A promise about a list of rows that lets an interpreter copy where it would have to add. */
 export interface RowsOptions {
-  /** No row occurs twice in `indices`. Default false. A promise that is not kept gives wrong numbers. */
-  readonly distinct?: boolean;
+  /**
+   * No row occurs twice in `indices`. When one does all the same, the numbers are wrong.
+   * @default false
+   */
+  readonly distinct?: boolean | undefined;
 }
 
-/** Which operands of a matrix product are read transposed (their last two axes exchanged). Default neither. */
+/** Which operands of a matrix product are read transposed: their last two axes exchanged. */
 export interface MatrixProductOptions {
-  readonly transposeLeft?: boolean;
-  readonly transposeRight?: boolean;
+  /** @default false */
+  readonly transposeLeft?: boolean | undefined;
+  /** @default false */
+  readonly transposeRight?: boolean | undefined;
 }
 
 /**
@@ -57,7 +63,7 @@ export interface Operations<Tensor> {
   shape(x: Tensor): Shape;
   /**
    * A tensor with known entries, row-major: floats from a Float32Array, indices from an Int32Array. The array must not
-   * change afterwards: interpreters may keep it instead of copying it.
+   * change afterwards: interpreters may use it without copying it.
    */
   constant(data: Float32Array | Int32Array, shape: readonly number[]): Tensor;
   /** A dimension as a float, shape `[]`: the divisor of a mean, for example. */
@@ -130,7 +136,7 @@ export interface Operations<Tensor> {
   /** x · (1 + erf(x / √2)) / 2, the exact form (Hendrycks and Gimpel, 2016). */
   gelu(x: Tensor): Tensor;
 
-  // Reductions. `axes` are removed, or kept with size 1 when `keepAxes` is true (default false). At least one axis.
+  // Reductions. `axes` are removed, or stay with size 1 when `keepAxes` is true (default false). At least one axis.
 
   sum(x: Tensor, axes: readonly number[], keepAxes?: boolean): Tensor;
   /** The largest entry. The gradient is shared by all entries that are equal to it. */

@@ -1,3 +1,4 @@
+// The backend `plain`, on the interpreter in plain TypeScript.
 import {
   type Backend,
   type Encoder,

@@ -1,3 +1,4 @@
+// The shapes that operations give, and the errors for operands that do not fit: shared by all interpreters.
 import { productOf } from './dimensions.ts';
 import type { Dimension, Shape } from './operations.ts';
 
@@ -19,7 +20,7 @@ export function resolveAxes(shape: Shape, axes: readonly number[]): readonly num
   return [...new Set(axes.map((axis) => resolveAxis(shape, axis)))].sort((a, b) => a - b);
 }
 
-/** `shape` without `axes`, or with 1 in their places. */
+/** `shape` without `axes`, or with 1 as their sizes. */
 export function reducedShape(shape: Shape, axes: readonly number[], keepAxes: boolean): Shape {
   const resolved = resolveAxes(shape, axes);
   return keepAxes

@@ -52,10 +52,10 @@ function lossOf<T>(
 ): T {
   const { ids, mask, rows } = inputs;
   const [batchSize, length] = ops.shape(ids);
-  const places = productOf([batchSize!, length!]);
+  const positions = productOf([batchSize!, length!]);
   const all = packed
     ? network.encode(ops, lookUp, { ids, mask, rows })
-    : ops.gather(ops.reshape(network.encode(ops, lookUp, { ids, mask }), [places, network.hiddenSize]), rows, {
+    : ops.gather(ops.reshape(network.encode(ops, lookUp, { ids, mask }), [positions, network.hiddenSize]), rows, {
         distinct: true,
       });
   return ops.sum(ops.multiply(normalizeRows(ops, all), weights), [0, 1]);

@@ -4,7 +4,7 @@ import { type Operations, plainIndices, plainTensor, type PlainTensor } from '@s
 export interface OperationCase {
   readonly name: string;
   readonly parameters: readonly PlainTensor[];
-  readonly others?: readonly PlainTensor[];
+  readonly others?: readonly PlainTensor[] | undefined;
   compute<T>(ops: Operations<T>, parameters: readonly T[], others: readonly T[]): T;
 }
 
@@ -41,8 +41,8 @@ function exchanged({ data, shape }: PlainTensor): PlainTensor {
   const [rows, cols] = shape.slice(-2) as [number, number];
   const size = rows * cols;
   const moved = Float64Array.from(data, (_, i) => {
-    const [block, place] = [Math.floor(i / size), i % size];
-    return data[block * size + (place % rows) * cols + Math.floor(place / rows)]!;
+    const [block, index] = [Math.floor(i / size), i % size];
+    return data[block * size + (index % rows) * cols + Math.floor(index / rows)]!;
   });
   return plainTensor(moved, [...shape.slice(0, -2), cols, rows]);
 }
@@ -74,7 +74,7 @@ export const operationCases: readonly OperationCase[] = [
   of('scatterAdd', [random([2, 3, 4], 8)], (ops, [x], [rows]) => ops.scatterAdd(x!, rows!, 5), [
     plainIndices([2, 0, 2, 4, 2, 2], [2, 3]),
   ]),
-  of('scatterAdd to many places', [a], (ops, [x], [rows]) => ops.scatterAdd(x!, rows!, 3000), [
+  of('scatterAdd to many rows', [a], (ops, [x], [rows]) => ops.scatterAdd(x!, rows!, 3000), [
     plainIndices([2999, 7, 2999], [3]),
   ]),
   of('scatterAdd of distinct rows', [a], (ops, [x], [rows]) => ops.scatterAdd(x!, rows!, 7, { distinct: true }), [
@@ -100,9 +100,9 @@ export const operationCases: readonly OperationCase[] = [
   of('relu', [a], (ops, [x]) => ops.relu(x!)),
   of('gelu', [a], (ops, [x]) => ops.gelu(x!)),
   of('sum', [left], (ops, [x]) => ops.sum(x!, [1, -1])),
-  of('sum, axes kept', [left], (ops, [x]) => ops.sum(x!, [0, 2], true)),
+  of('sum, keepAxes', [left], (ops, [x]) => ops.sum(x!, [0, 2], true)),
   of('max', [left], (ops, [x]) => ops.max(x!, [1, 3])),
-  of('max, axes kept', [a], (ops, [x]) => ops.max(x!, [-1], true)),
+  of('max, keepAxes', [a], (ops, [x]) => ops.max(x!, [-1], true)),
   of('logSumExp', [left], (ops, [x]) => ops.logSumExp(x!, [0, 3])),
   of('logSumExp of large numbers', [a], (ops, [x]) => ops.logSumExp(ops.multiply(x!, 200), [0, 1], true)),
   of('cumulativeSum', [left], (ops, [x]) => ops.cumulativeSum(x!, 2)),

@@ -12,33 +12,33 @@ export interface OnnxOptions {
    * Where to compute. A name: there, or the error `backend-unavailable`. A list: the first that works, with a warning
    * for each that does not. Default `auto`: CUDA where its libraries are installed, else the processor.
    */
-  readonly device?: 'auto' | OnnxDevice | readonly OnnxDevice[];
+  readonly device?: 'auto' | OnnxDevice | readonly OnnxDevice[] | undefined;
   /**
    * A file under `onnx/`, without its ending: `model_quantized` or `model_fp16`, say. Default: `onnx/model.onnx` or
    * `model.onnx` when the model has one, else one is recorded from its safetensors and cached.
    */
-  readonly variant?: string;
+  readonly variant?: string | undefined;
   /**
    * Sessions, each in a worker thread with its own weights. Default: one for each core, as far as `memoryBudget`
    * allows; one on a GPU.
    */
-  readonly sessions?: number;
+  readonly sessions?: number | undefined;
   /** Threads of each session. Default: the cores divided by the sessions. */
-  readonly threadsPerSession?: number;
+  readonly threadsPerSession?: number | undefined;
   /**
    * Bytes that all sessions together may take, estimated from the size of the weights. Default: half of the memory that
    * this process may have.
    */
-  readonly memoryBudget?: number;
+  readonly memoryBudget?: number | undefined;
   /**
    * Tokens (rows × longest) of a batch that the pipeline should aim at. Default: 512 for each thread of a session;
    * 16,384 on a GPU.
    */
-  readonly batchTokens?: number;
+  readonly batchTokens?: number | undefined;
   /**
    * Where recorded models are kept. Default: `cacheDirectory()` of `@sentvec/core/node`, which `SENTVEC_CACHE` decides.
    */
-  readonly cacheDirectory?: string;
+  readonly cacheDirectory?: string | undefined;
 }
 
 const devices: readonly OnnxDevice[] = ['cpu', 'cuda', 'coreml', 'dml', 'webgpu'];

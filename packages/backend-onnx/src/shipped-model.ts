@@ -13,7 +13,7 @@ export interface ModelSource extends SessionModel {
   /** Bytes of the file and of the weights beside it. */
   readonly size: number;
   /** Set when the file is not the usual one; see `Encoder.weightsFile`. */
-  readonly weightsFile?: string;
+  readonly weightsFile?: string | undefined;
 }
 
 /**

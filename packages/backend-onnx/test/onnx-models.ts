@@ -9,12 +9,12 @@ export interface OnnxModelOptions {
    * Inputs besides `input_ids`. Each is added to the embedding: number × 100 ^ its place, so that a test sees what it
    * was fed.
    */
-  readonly inputs?: readonly string[];
-  readonly output?: string;
+  readonly inputs?: readonly string[] | undefined;
+  readonly output?: string | undefined;
   /** Output a vector for each text as well, before the one for each token. */
-  readonly sentenceOutput?: boolean;
+  readonly sentenceOutput?: boolean | undefined;
   /** Ids from 0 to below this are known. */
-  readonly vocabulary?: number;
+  readonly vocabulary?: number | undefined;
 }
 
 /** An ONNX file whose embedding of token t is `[t, t, t, t]` plus what the other inputs hold. */

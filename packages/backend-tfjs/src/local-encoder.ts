@@ -1,3 +1,4 @@
+// An encoder in the TensorFlow.js of this thread.
 import { checkTokens, type EncoderNetwork, type Operations, readEncoder } from '@sentvec/architectures';
 import type { ModelFiles, TokenBatch } from '@sentvec/core';
 import { LocalHead, type PlainHead } from './local-head.ts';

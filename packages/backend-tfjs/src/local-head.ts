@@ -1,8 +1,10 @@
+// A head in the TensorFlow.js of this thread.
 import {
   applyActivation,
   applyProjections,
   createPooling,
   type Matrix,
+  type Pooling,
   type PoolingMode,
   type Projection,
   type TokenBatch,
@@ -11,24 +13,26 @@ import {
 import { onBackend, type Runtime } from './runtime.ts';
 import type { TfTensor } from './tensor-flow.ts';
 
-/** A head whose pooling is one of the built-in ones, as it goes to where an encoder runs. */
+/** A head whose pooling is one of the built-in ones, in a form that can be sent to a thread. */
 export interface PlainHead {
   readonly modes: readonly PoolingMode[];
   readonly projections: readonly Projection[];
 }
 
 /**
- * A head beside its encoder: it does what core does, by the same functions, except the products of dense layers, which
- * TensorFlow.js does.
+ * A head next to its encoder. It uses the functions of core, except for the products of dense layers, which TensorFlow.js
+ * computes.
  */
 export class LocalHead {
   readonly #runtime: Runtime;
-  readonly #head: PlainHead;
+  readonly #pooling: Pooling;
+  readonly #projections: readonly Projection[];
   readonly #weights: readonly (readonly TfTensor[])[];
 
   constructor(runtime: Runtime, head: PlainHead) {
     this.#runtime = runtime;
-    this.#head = head;
+    this.#pooling = createPooling(head.modes);
+    this.#projections = head.projections;
     const { tf } = runtime;
     this.#weights = onBackend(runtime, () =>
       head.projections.map((projection) => {
@@ -44,9 +48,8 @@ export class LocalHead {
 
   /** The final vectors of a batch. `batch.mask` says which tokens take part in pooling. */
   apply(tokens: TokenEmbeddings, batch: TokenBatch): Matrix {
-    const { modes, projections } = this.#head;
-    let vectors = createPooling(modes).pool(tokens, batch);
-    for (const [index, projection] of projections.entries()) {
+    let vectors = this.#pooling.pool(tokens, batch);
+    for (const [index, projection] of this.#projections.entries()) {
       const [weight, bias] = this.#weights[index]!;
       if (projection.kind !== 'dense' || weight === undefined) vectors = applyProjections([projection], vectors);
       else {

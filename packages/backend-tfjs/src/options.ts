@@ -7,18 +7,22 @@ export type TfjsDevice = 'tfjs-node-gpu' | 'tfjs-node' | 'wasm' | 'cpu';
 /** Options of {@link tfjs}. */
 export interface TfjsOptions {
   /**
-   * What to run on. A name: that, or the error `backend-unavailable`. Default `auto`: `@tensorflow/tfjs-node-gpu` where
+   * What to run on. A name: that device, or the error `backend-unavailable`. `auto`: `@tensorflow/tfjs-node-gpu` where
    * it is installed with its native half, else `@tensorflow/tfjs-node`, else WebAssembly. `cpu`, some 50 times slower,
    * is used only when it is named.
+   * @default 'auto'
    */
-  readonly device?: 'auto' | TfjsDevice;
+  readonly device?: 'auto' | TfjsDevice | undefined;
   /**
-   * Where a page finds the files of `@tensorflow/tfjs-backend-wasm`. Default: beside the script. Node finds them
-   * itself.
+   * Where a page finds the files of `@tensorflow/tfjs-backend-wasm`. Node finds them itself.
+   * @default beside the script
    */
-  readonly wasmPaths?: WasmPaths;
-  /** Tokens (rows × longest) of a batch that the pipeline should aim at. Default: 512; 8192 with a native library. */
-  readonly batchTokens?: number;
+  readonly wasmPaths?: WasmPaths | undefined;
+  /**
+   * Tokens (rows × longest) of a batch that the pipeline should aim at.
+   * @default 512; 8192 with a native library
+   */
+  readonly batchTokens?: number | undefined;
 }
 
 /** What `auto` tries, in order. */

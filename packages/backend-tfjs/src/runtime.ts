@@ -1,3 +1,4 @@
+// TensorFlow.js, loaded and started on a device in this thread.
 import type { TensorFlow } from './tensor-flow.ts';
 import type { TfjsDevice } from './options.ts';
 import { registerWasmBackend, wasmBackend, type WasmPaths } from './kernels/wasm-backend.ts';
@@ -48,34 +49,34 @@ async function native(module: unknown, device: TfjsDevice): Promise<Runtime> {
   const tf = inner ?? (module as NativeModule);
   await tf.setBackend('tensorflow');
   const { binding, isUsingGpuDevice } = tf.backend() as unknown as {
-    readonly binding?: { readonly TF_Version?: string };
-    readonly isUsingGpuDevice?: boolean;
+    readonly binding?: { readonly TF_Version?: string } | undefined;
+    readonly isUsingGpuDevice?: boolean | undefined;
   };
-  const place = isUsingGpuDevice ? 'on a GPU' : 'on the processor';
+  const where = isUsingGpuDevice ? 'on a GPU' : 'on the CPU';
   return describe(
     tf,
     'tensorflow',
-    `${device} with libtensorflow ${binding?.TF_Version ?? 'of unknown version'} ${place}`,
+    `${device} with libtensorflow ${binding?.TF_Version ?? 'of unknown version'} ${where}`,
     isUsingGpuDevice,
   );
 }
 
-async function started(tf: TensorFlow, backend: string, place: string): Promise<Runtime> {
+async function started(tf: TensorFlow, backend: string, device: string): Promise<Runtime> {
   if (!(await tf.setBackend(backend))) throw new Error(`TensorFlow.js could not start its backend ${backend}.`);
-  return describe(tf, backend, place);
+  return describe(tf, backend, device);
 }
 
-function describe(tf: TensorFlow, backend: string, place: string, gpu = false): Runtime {
-  return { tf, backend, gpu, description: `TensorFlow.js ${tf.version_core}, ${place}` };
+function describe(tf: TensorFlow, backend: string, device: string, gpu = false): Runtime {
+  return { tf, backend, gpu, description: `TensorFlow.js ${tf.version_core}, ${device}` };
 }
 
 /**
- * Does some work on the runtime's backend, which must not wait for anything. A page may use TensorFlow.js on another
- * backend for its own work, which finds it as it was.
+ * Does some synchronous work on the runtime's backend, then switches back: a page may use TensorFlow.js on another
+ * backend for its own work.
  */
 export function onBackend<T>({ tf, backend }: Runtime, work: () => T): T {
   const before = tf.getBackend();
-  // Takes effect at once for a backend that has been started.
+  // For a backend that has been started, this takes effect before the promise resolves.
   if (before !== backend) void tf.setBackend(backend);
   try {
     return work();

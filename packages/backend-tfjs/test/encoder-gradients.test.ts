@@ -153,7 +153,7 @@ function moved(
   return weights.with(
     index,
     plainTensor(
-      data.map((entry, place) => entry + distance * direction.data[place]!),
+      data.map((entry, index) => entry + distance * direction.data[index]!),
       sizes,
     ),
   );

@@ -21,7 +21,7 @@ export const nativeAbsence: string | undefined =
 /**
  * A project as a user's who has installed this package and `@tensorflow/tfjs-node-gpu` with its native half:
  * `node_modules` with a copy of this package, so that it finds that one, and links to what it depends on. The native
- * half is libtensorflow 1.15 for the processor, with the binding to it, from `tfjs-node-lambda-releases`: the code is
+ * half is libtensorflow 1.15 for the CPU, with the binding to it, from `tfjs-node-lambda-releases`: the code is
  * that of tfjs-node-gpu, the device is not.
  *
  * @returns the folder, and the URL of this package's entry in it

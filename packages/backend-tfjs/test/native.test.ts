@@ -18,7 +18,7 @@ describe.skipIf(nativeAbsence !== undefined)(
       const availability = await tfjs().isAvailable();
       expect(availability).toEqual({
         available: true,
-        device: 'TensorFlow.js 4.22.0, tfjs-node-gpu with libtensorflow 1.15.0 on the processor',
+        device: 'TensorFlow.js 4.22.0, tfjs-node-gpu with libtensorflow 1.15.0 on the CPU',
       });
     });
 

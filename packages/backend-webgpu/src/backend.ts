@@ -1,3 +1,4 @@
+// The backend `webgpu`: chooses the device, opens the model.
 import { configuredPositions, findShippedFile, hasHalfPrecisionWeights, plainReference } from '@sentvec/architectures';
 import {
   SentvecError,
@@ -37,7 +38,7 @@ export function webgpu(options: WebGpuOptions = {}): Backend {
 /** Float32 on a GPU, whose exponentials and square roots are approximations. */
 const gpuError = 2e-4;
 
-/** Where an ONNX file is used, the safetensors would be downloaded for nothing else. */
+/** A model with an ONNX file has no reference: its safetensors would be downloaded for nothing else. */
 const reference = async (
   files: ModelFiles,
   batch: TokenBatch,

@@ -1,3 +1,4 @@
+// The encoder over a session of onnxruntime-web.
 import {
   SentvecError,
   throwIfAborted,
@@ -10,10 +11,9 @@ import {
   type TokenEmbeddings,
 } from '@sentvec/core';
 import type { DeviceHeads } from './head/device-head.ts';
-import { padForDevice, widen } from './padding.ts';
 import type { TokenSession, TokenTensor } from './token-session.ts';
 
-/** What an encoder is told about itself. */
+/** What an encoder needs besides its session. */
 export interface EncoderSettings {
   readonly maxPositions: number;
   readonly batchTokens: number;
@@ -21,11 +21,11 @@ export interface EncoderSettings {
   readonly roundingError: number | undefined;
 }
 
-/** The encoder over a session on WebAssembly, or on a GPU: there it pools, too, and only vectors are read back. */
+/** The encoder over a session. On a GPU it pools there, too, and reads only the vectors of the texts back. */
 export class WebEncoder implements Encoder {
   readonly hiddenSize: number;
   readonly maxPositions: number;
-  /** The page has one onnxruntime, which does one thing at a time. */
+  /** The page has one onnxruntime, which computes one batch at a time. */
   readonly concurrency: number = 1;
   readonly batchTokens: number;
   readonly weightsFile: string | undefined;
@@ -34,7 +34,7 @@ export class WebEncoder implements Encoder {
   readonly #heads: DeviceHeads | undefined;
   #released: Promise<void> | undefined;
 
-  /** @param heads of the device that the session computes on; none on WebAssembly */
+  /** @param heads those of the device that the session computes on; `undefined` on WebAssembly */
   constructor(
     session: TokenSession,
     heads: DeviceHeads | undefined,
@@ -125,5 +125,28 @@ function withoutPadding(data: Float32Array, { rows, cols }: TokenBatch, length: 
     const start = row * length * size;
     result.set(data.subarray(start, start + cols * size), row * cols * size);
   }
+  return result;
+}
+
+/**
+ * Kernels on a GPU read four numbers at a time. Some compute attention wrongly for a length that is not a multiple of
+ * four.
+ */
+const lengthStep = 4;
+
+/**
+ * The batch, padded to a length that suits the GPU, as far as the model has positions; the batch itself where it fits already.
+ */
+function padForDevice(batch: TokenBatch, maxPositions: number): TokenBatch {
+  const { rows, cols } = batch;
+  const length = Math.max(cols, Math.min(Math.ceil(cols / lengthStep) * lengthStep, maxPositions));
+  if (length === cols) return batch;
+  return { rows, cols: length, ids: widen(batch.ids, batch, length), mask: widen(batch.mask, batch, length) };
+}
+
+/** A number for each token, followed by zeros up to the new length of each text. */
+function widen(values: Int32Array, { rows, cols }: TokenBatch, length: number): Int32Array {
+  const result = new Int32Array(rows * length);
+  for (let row = 0; row < rows; row += 1) result.set(values.subarray(row * cols, (row + 1) * cols), row * length);
   return result;
 }

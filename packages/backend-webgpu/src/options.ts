@@ -3,33 +3,36 @@ import { SentvecError } from '@sentvec/core';
 /** Options of {@link webgpu}. */
 export interface WebGpuOptions {
   /**
-   * The GPU device to compute on; it stays the caller's. Default: one that all encoders of the page share, with the
-   * limits of the adapter, and with `shader-f16` where the adapter has it.
+   * The GPU device to compute on; it stays the caller's.
+   * @default one that all encoders of the page share, with the limits of the adapter, and `shader-f16` where it has that
    */
-  readonly device?: GPUDevice;
-  /** Whether to use WebAssembly even when there is a GPU. Default false. */
-  readonly preferWasm?: boolean;
+  readonly device?: GPUDevice | undefined;
   /**
-   * Where onnxruntime-web's own files are: the address of a folder, or of both files, as a bundler gives them. Default:
-   * beside the script. The page has one onnxruntime: what is given when the first model is loaded holds for all.
+   * Whether to use WebAssembly even when there is a GPU.
+   * @default false
    */
-  readonly wasmPaths?: string | { readonly wasm: string; readonly mjs: string };
+  readonly preferWasm?: boolean | undefined;
   /**
-   * Threads of WebAssembly. Default: one for each core, at most 8, when the page is cross-origin isolated; else 1.
-   * Holds for the page.
+   * Where onnxruntime-web's own files are: the address of a folder, or of both files, as a bundler gives them. The page
+   * has one onnxruntime: the value at the first load holds for all.
+   * @default beside the script
    */
-  readonly threads?: number;
+  readonly wasmPaths?: string | { readonly wasm: string; readonly mjs: string } | undefined;
   /**
-   * A file under `onnx/`, without its ending: `model_fp16`, say. Default: `onnx/model.onnx` or `model.onnx` when the
-   * model has one, else one is recorded from its safetensors. A `urlModel` has to be told of such a file, by its option
-   * `files`.
+   * Threads of WebAssembly. The value at the first load holds for the page.
+   * @default one for each core, at most 8, when the page is cross-origin isolated; else 1
    */
-  readonly variant?: string;
+  readonly threads?: number | undefined;
   /**
-   * Tokens (rows × longest) of a batch that the pipeline should aim at. Default: 4,096 on a GPU; 512 for each thread of
-   * WebAssembly.
+   * A file under `onnx/`, without its ending: `model_fp16`, say. A `urlModel` has to list it in its option `files`.
+   * @default `onnx/model.onnx` or `model.onnx` when the model has one, else one is recorded from its safetensors
    */
-  readonly batchTokens?: number;
+  readonly variant?: string | undefined;
+  /**
+   * Tokens (rows × longest) of a batch that the pipeline should aim at.
+   * @default 4096 on a GPU; 512 for each thread of WebAssembly
+   */
+  readonly batchTokens?: number | undefined;
 }
 
 /** @throws SentvecError `invalid-argument` when an option cannot be used */

@@ -1,8 +1,20 @@
+// A session of onnxruntime-web that gives token embeddings.
 import { tokenInputs, tokenOutput } from '@sentvec/architectures/token-values';
 import type { TokenBatch } from '@sentvec/core';
 import { InferenceSession, Tensor } from 'onnxruntime-web/webgpu';
 import type { ModelSource } from './model-source.ts';
-import { inTurn } from './turns.ts';
+
+let last: Promise<unknown> = Promise.resolve();
+
+/**
+ * Runs one task after the other. The page has one onnxruntime, which loses its state when a call begins while another
+ * waits for the GPU.
+ */
+function oneAtATime<T>(work: () => Promise<T>): Promise<T> {
+  const result = last.then(work);
+  last = result.catch(() => {});
+  return result;
+}
 
 /** Token embeddings, where the session left them. */
 export type TokenTensor = Tensor;
@@ -25,7 +37,7 @@ export class TokenSession {
    * @throws Error that says what does not fit
    */
   static async open(source: ModelSource, device: GPUDevice | undefined): Promise<TokenSession> {
-    const session = await inTurn(() => InferenceSession.create(source.model, sessionOptions(source, device)));
+    const session = await oneAtATime(() => InferenceSession.create(source.model, sessionOptions(source, device)));
     try {
       const output = tokenOutput(session.outputMetadata);
       const { dims, type } = await use(session, output, singleToken, async (probe) => probe);
@@ -34,7 +46,7 @@ export class TokenSession {
       }
       return new TokenSession(session, output, dims[2]!);
     } catch (error) {
-      await inTurn(() => session.release());
+      await oneAtATime(() => session.release());
       throw error;
     }
   }
@@ -42,14 +54,14 @@ export class TokenSession {
   /**
    * Computes token embeddings, `[rows, cols, hiddenSize]`, and lets `read` make something of them before they are
    * freed.
-   * @param before called when the turn has come; it may throw
+   * @param before called right before the session runs; it may throw
    */
   use<T>(batch: TokenBatch, before: () => void, read: (tokens: TokenTensor) => Promise<T>): Promise<T> {
     return use(this.#session, this.#output, batch, read, before);
   }
 
   release(): Promise<void> {
-    return inTurn(() => this.#session.release());
+    return oneAtATime(() => this.#session.release());
   }
 }
 
@@ -62,7 +74,7 @@ function use<T>(
   read: (tokens: TokenTensor) => Promise<T>,
   before?: () => void,
 ): Promise<T> {
-  return inTurn(async () => {
+  return oneAtATime(async () => {
     before?.();
     const feeds = tokenInputs(session.inputMetadata, batch).map(
       ({ name, type, data, dims }) => [name, new Tensor(type, data, dims)] as const,
@@ -82,7 +94,7 @@ function sessionOptions({ externalData }: ModelSource, device: GPUDevice | undef
     ...(device !== undefined && { preferredOutputLocation: 'gpu-buffer' }),
     ...(externalData.length > 0 && { externalData }),
     graphOptimizationLevel: 'all',
-    // It would keep a plan for every combination of rows and length ever seen.
+    // A memory pattern would be stored for every combination of rows and length ever seen.
     enableMemPattern: false,
     logSeverityLevel: 3,
   };

@@ -1,3 +1,4 @@
+// Starts the Chromium of the machine for tests.
 import { existsSync, readFileSync } from 'node:fs';
 import { chromium, type Browser } from 'playwright-core';
 
@@ -15,22 +16,28 @@ const quiet = [
   '--disable-component-update',
   '--disable-sync',
 ];
-/** To optimize onnxruntime's WebAssembly takes half a minute of computing, which short tests never earn back. */
+/** Optimizing onnxruntime's WebAssembly takes half a minute of computing, more than it saves in short tests. */
 const quickCompilation = ['--js-flags=--liftoff-only'];
 const softwareGpu = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'];
 /**
- * Memory that a workgroup shares begins as zeros. To compile that takes the software adapter one to two seconds for
- * each of onnxruntime's matrix products, nine tenths of the whole, and those kernels write what they read. One example
- * page compiles as users' browsers do.
+ * Without setting the memory that a workgroup shares to zeros. Compiling that takes the software adapter one to two
+ * seconds for each of onnxruntime's matrix products, nine tenths of the whole, and those kernels write before they read.
+ * One example page compiles as users' browsers do.
  */
 const quickShaders = ['--enable-dawn-features=disable_workgroup_init'];
 
 /** How to start Chromium. */
 export interface BrowserOptions {
-  /** Whether it has WebGPU. Default true. */
-  readonly gpu?: boolean;
-  /** Whether it compiles shaders just as users' browsers do, which takes long. Default false. */
-  readonly shadersAsShipped?: boolean;
+  /**
+   * Whether it has WebGPU.
+   * @default true
+   */
+  readonly gpu?: boolean | undefined;
+  /**
+   * Whether it compiles shaders just as users' browsers do, which takes long.
+   * @default false
+   */
+  readonly shadersAsShipped?: boolean | undefined;
 }
 
 /** Starts Chromium. */

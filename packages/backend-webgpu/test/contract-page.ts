@@ -1,3 +1,4 @@
+// The page in which the contract of backends runs: built, served and opened in Chromium.
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,11 +15,17 @@ type ModelName = 'table' | 'use-lite';
 
 /** How to open the page. */
 export interface OpenOptions {
-  readonly query?: string;
-  /** Whether the page's server sends the headers that let it have threads. Default true. */
-  readonly isolated?: boolean;
-  /** Whether the page has `navigator.gpu`. Default true. */
-  readonly webGpu?: boolean;
+  readonly query?: string | undefined;
+  /**
+   * Whether the page's server sends the headers that let it have threads.
+   * @default true
+   */
+  readonly isolated?: boolean | undefined;
+  /**
+   * Whether the page has `navigator.gpu`.
+   * @default true
+   */
+  readonly webGpu?: boolean | undefined;
 }
 
 /** A production build of the page in `contract-page/`, its servers and a browser. */
@@ -36,7 +43,7 @@ const runtimeFiles = fileURLToPath(
   new URL('.', import.meta.resolve('onnxruntime-web/ort-wasm-simd-threaded.asyncify.wasm')),
 );
 
-/** @param gpu whether the browser has WebGPU. Default true */
+/** @param gpu whether the browser has WebGPU */
 export async function openContractPage(gpu = true): Promise<ContractPage> {
   const folder = await mkdtemp(join(tmpdir(), 'sentvec-webgpu-contract-'));
   const models = { table: join(folder, 'table'), 'use-lite': (await useLite()).directory };

@@ -1,3 +1,4 @@
+// The contract of backends in Chromium, on WebGPU and on WebAssembly, and what only a page can show.
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { onnx } from '@sentvec/backend-onnx';
@@ -9,12 +10,12 @@ import { webgpu } from '@sentvec/backend-webgpu';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { openContractPage, type ContractPage } from './contract-page.ts';
-import type { EmbedOrder, EmbedReport } from './contract-page/main.ts';
+import type { EmbedRequest, EmbedReport } from './contract-page/main.ts';
 
 // Browsers take their time on a busy machine: no test here is about speed.
 vi.setConfig({ testTimeout: 600_000, hookTimeout: 600_000 });
 
-/** Absolute, for float32: on a processor, and on a GPU. */
+/** Absolute, for float32: on a CPU, and on a GPU. */
 const tolerances = { wasm: 1e-5, webgpu: 1e-4 } as const;
 const backends = ['wasm', 'webgpu'] as const;
 
@@ -27,8 +28,8 @@ beforeAll(async () => {
 });
 afterAll(() => contract?.close());
 
-const embed = async (order: EmbedOrder): Promise<EmbedReport> => {
-  const report = await page.evaluate((each) => window.embed(each), order);
+const embed = async (request: EmbedRequest): Promise<EmbedReport> => {
+  const report = await page.evaluate((each) => window.embed(each), request);
   if ('code' in report) throw new Error(report.message);
   return report;
 };
@@ -84,18 +85,18 @@ describe('on the GPU', () => {
     expect(largestDifference(report.vectors, expected)).toBeLessThan(tolerances.webgpu);
   });
 
-  it('refuses weights of 16 bits where the device cannot compute with them; WebAssembly takes them', async () => {
+  it('refuses weights of 16 bits where the device cannot compute with them; WebAssembly accepts them', async () => {
     const files = (await contract.listModel('table')).filter((path) => path !== 'onnx/model.onnx');
-    const order = { model: '/models/table/', texts: ['A cat sleeps.'], variant: 'model_fp16', files };
-    expect(await page.evaluate((each) => window.embed(each), { ...order, backend: 'webgpu' })).toEqual({
+    const request = { model: '/models/table/', texts: ['A cat sleeps.'], variant: 'model_fp16', files };
+    expect(await page.evaluate((each) => window.embed(each), { ...request, backend: 'webgpu' })).toEqual({
       code: 'backend-unavailable',
       message: expect.stringMatching(/model_fp16\.onnx holds 16-bit floats.*shader-f16/u),
     });
-    const { vectors } = await embed({ ...order, backend: 'wasm' });
-    expect(vectors).toEqual((await embed({ backend: 'wasm', model: '/models/table/', texts: order.texts })).vectors);
+    const { vectors } = await embed({ ...request, backend: 'wasm' });
+    expect(vectors).toEqual((await embed({ backend: 'wasm', model: '/models/table/', texts: request.texts })).vectors);
   });
 
-  it("computes on a device of the page's own, and leaves it to the page", async () => {
+  it("computes on a device of the page's own, and does not destroy it", async () => {
     const submits = await page.evaluate(async () => {
       const device = await (await navigator.gpu.requestAdapter())!.requestDevice();
       window.ownDevice = device;
@@ -114,10 +115,10 @@ describe('on the GPU', () => {
   });
 });
 
-it('keeps a model in Cache storage: downloaded once for each version, with progress', async () => {
-  const order = { backend: 'wasm', model: '/models/table/', texts: ['A cat sleeps.'] };
+it('a model in Cache storage is downloaded once for each version, with progress', async () => {
+  const request = { backend: 'wasm', model: '/models/table/', texts: ['A cat sleeps.'] };
   const downloaded = async (version: string): Promise<Map<string, EmbedReport['progress'][number]>> =>
-    new Map((await embed({ ...order, version })).progress.map((each) => [each.file, each]));
+    new Map((await embed({ ...request, version })).progress.map((each) => [each.file, each]));
   const first = await downloaded('1');
   const size = async (path: string): Promise<number> => (await stat(join(contract.modelFolder('table'), path))).size;
   for (const path of ['onnx/model.onnx', 'tokenizer.json', 'config.json']) {

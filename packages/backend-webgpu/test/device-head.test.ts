@@ -8,21 +8,20 @@ import {
   type Projection,
 } from '@sentvec/core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { DeviceHeads } from '../src/head/device-head.ts';
-import { bufferUsage } from '../src/head/buffer-usage.ts';
+import { bufferUsage, DeviceHeads } from '../src/head/device-head.ts';
 import { softwareDevice } from './software-gpu.ts';
 
-let held: Awaited<ReturnType<typeof softwareDevice>>;
+let software: Awaited<ReturnType<typeof softwareDevice>>;
 let heads: DeviceHeads;
 
 beforeAll(async () => {
-  held = await softwareDevice();
-  heads = new DeviceHeads(held.device);
+  software = await softwareDevice();
+  heads = new DeviceHeads(software.device);
 });
 
 afterAll(() => {
   heads?.dispose();
-  held?.device.destroy();
+  software?.device.destroy();
 });
 
 let seed = 1;
@@ -52,8 +51,8 @@ async function both(head: Head): Promise<{ host: Matrix; device: Matrix }> {
   const tokens = matrix(batch.rows * batch.cols, hiddenSize);
   const host = applyProjections(head.projections, head.pooling.pool(tokens, batch));
   const size = tokens.data.byteLength + 4096;
-  const buffer = held.device.createBuffer({ size, usage: bufferUsage.storage | bufferUsage.copyDestination });
-  held.device.queue.writeBuffer(buffer, 0, tokens.data);
+  const buffer = software.device.createBuffer({ size, usage: bufferUsage.storage | bufferUsage.copyDestination });
+  software.device.queue.writeBuffer(buffer, 0, tokens.data);
   const finish = heads.get(head, hiddenSize)!.submit({ buffer, rows: batch.rows, cols: batch.cols }, batch.mask);
   buffer.destroy();
   return { host, device: await finish() };
@@ -95,7 +94,7 @@ describe('projections on the device', () => {
       expect(await difference({ pooling, projections: [dense(activation)] })).toBeLessThan(1e-6);
     },
   );
-  it('dense without a bias, layer norm, truncate, normalize, in a row', async () => {
+  it('dense without a bias, then layer norm, truncate and normalize', async () => {
     const layerNorm = { kind: 'layer-norm', weight: numbers(40), bias: numbers(40), epsilon: 1e-5 } as const;
     expect(
       await difference({

@@ -1,3 +1,4 @@
+// Builds the example pages and opens them in Chromium.
 import { execFile } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -33,7 +34,7 @@ let inNode: number;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'sentvec-example-pages-'));
-  // The default model in a page is tested with the contract; here the pages are.
+  // The contract tests the default model in a page. Here the pages are tested, with a smaller one.
   model = goldenPath('models/tiny-bert');
   const embedder = await loadEmbedder(await directoryModel(model), { backend: onnx({ sessions: 1 }) });
   const { vectors } = await embedder.embed(sentences);
@@ -54,7 +55,7 @@ it.each(Object.keys(builders))(
     const built = join(folder, name);
     await builders[name]!(built);
     const server = await startStaticServer({ '/': built, '/models/use-lite/': model });
-    // One of the pages in the browser as users have it: others need not wait so long for the same kernels.
+    // One page compiles shaders as users' browsers do. The other would wait as long for the same kernels.
     const browser = await startBrowser({ shadersAsShipped: name === 'browser-vite' });
     try {
       const page = await browser.newPage();

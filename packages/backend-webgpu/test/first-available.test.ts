@@ -19,11 +19,11 @@ const missing = (name: string): Backend => ({
 
 describe('backend contract of firstAvailable', () => {
   const backend = firstAvailable([missing('gpu'), onnx({ cacheDirectory, sessions: 1 })]);
-  // Every check, with few repetitions: what it hands over to makes all of them in its own tests. Only many loads show
-  // what memory they leave.
+  // Every check, with few repetitions: the chosen backend is tested with all of them elsewhere. Only many loads show
+  // what memory they leave behind.
   const thorough = backendChecks(backend, goldenFiles);
-  const checks = backendChecks(backend, goldenFiles, { slowDevice: true }).map((check, place) =>
-    check.name.includes('memory') ? thorough[place]! : check,
+  const checks = backendChecks(backend, goldenFiles, { slowDevice: true }).map((check, index) =>
+    check.name.includes('memory') ? thorough[index]! : check,
   );
   it.each(checks.map(({ name, run }) => [name, run] as const))('%s', async (_, run) => {
     await expect(run()).resolves.toBeUndefined();
@@ -31,7 +31,7 @@ describe('backend contract of firstAvailable', () => {
 });
 
 describe('firstAvailable', () => {
-  it('names the backend that it stands for', async () => {
+  it('names the backend that it has chosen', async () => {
     const availability = await firstAvailable([missing('gpu'), onnx({ cacheDirectory })]).isAvailable();
     expect(availability).toEqual({ available: true, device: expect.stringMatching(/^onnx: /u) });
   });

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 
-/** Where Chromium of Debian, and others, keep the description of their software adapter. */
+/** Where Chromium's packages put the description of their software adapter. */
 const drivers = ['/usr/lib/chromium/vk_swiftshader_icd.json', '/usr/lib/chromium-browser/vk_swiftshader_icd.json'];
 
 /** A device of Dawn in this process, on the software adapter that comes with Chromium. */
@@ -18,6 +18,6 @@ export async function softwareDevice(): Promise<{ readonly device: GPUDevice; re
   const adapter = await gpu.requestAdapter();
   if (adapter === null)
     throw new Error('Dawn offers no adapter: is libvulkan1 installed (apt-get install libvulkan1)?');
-  // Whoever lets go of `gpu` while the device is used aborts the process.
+  // When `gpu` is collected while the device is used, the process aborts: the caller must hold it.
   return { device: await adapter.requestDevice(), gpu };
 }

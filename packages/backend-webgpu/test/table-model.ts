@@ -1,3 +1,4 @@
+// A model that is a table of token vectors, as ONNX files of 32 and 16 bits.
 import { cp, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { create, toBinary } from '@bufbuild/protobuf';
@@ -26,7 +27,7 @@ const halves = (): Uint8Array<ArrayBuffer> => new Uint8Array(fractions.map((frac
 
 /**
  * Writes the folder of a model that looks up a vector for each token and no more, as `onnx/model.onnx` and, with
- * weights of 16 bits, `onnx/model_fp16.onnx`. What else it has is of tiny-bert.
+ * weights of 16 bits, `onnx/model_fp16.onnx`. Its other files are those of tiny-bert.
  */
 export async function writeTableModel(folder: string): Promise<void> {
   await cp(goldenPath('models/tiny-bert'), folder, { recursive: true });

@@ -1,3 +1,4 @@
+// A page trains a model, and its losses are those of Node.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -18,7 +19,7 @@ vi.setConfig({ testTimeout: 600_000, hookTimeout: 600_000 });
 const example = (path: string): string =>
   fileURLToPath(new URL(`../../../examples/browser-training/${path}`, import.meta.url));
 
-/** What the page runs, too. */
+/** The script that the page runs, here in Node. */
 interface TrainPairs {
   readonly trainPairs: (
     files: ModelFiles,

@@ -1,3 +1,4 @@
+// The model as sentence-transformers lays it out: configuration files, tokenizer and weights, by path.
 import { selfCheck } from './self-check-values.ts';
 import { readSource } from './source.ts';
 import { tokenizerJson } from './tokenizer.ts';

@@ -1,3 +1,4 @@
+// Reads the published npm package: the graph's tensors and the vocabulary, each file checked by its hash.
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';

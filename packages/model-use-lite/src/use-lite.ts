@@ -10,8 +10,8 @@ import { checkHash, folderHashes } from './hashes.ts';
 /** Options of {@link useLite}. */
 export interface UseLiteOptions {
   /**
-   * Where the converted folder is kept. Default: `cacheDirectory()` of `@sentvec/core/node`, which `SENTVEC_CACHE`
-   * decides.
+   * The folder of the cache, in which the converted model is stored.
+   * @default `cacheDirectory()` of `@sentvec/core/node`, which `SENTVEC_CACHE` decides
    */
   readonly cacheDirectory?: string | undefined;
   readonly signal?: AbortSignal | undefined;

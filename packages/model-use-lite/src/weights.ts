@@ -1,3 +1,4 @@
+// The weights of the published graph under the names and in the layout that the architecture has.
 import { type WritableTensor, writeSafetensors } from '@sentvec/core';
 import type { Source, SourceTensor } from './source.ts';
 
@@ -36,11 +37,11 @@ export function encoderWeights(tensors: Source['tensors']): Uint8Array {
   };
   for (const layer of [0, 1]) {
     const [to, from, stack] = [`encoder.layer.${layer}`, layerOf(layer), stackOf(layer)];
-    const norm = (name: string, place: string): void =>
+    const norm = (name: string, source: string): void =>
       put(
         name,
-        find(`${place}/layer_norm/layer_norm_scale${folded}`),
-        find(`${place}/layer_norm/layer_norm_bias${folded}`),
+        find(`${source}/layer_norm/layer_norm_scale${folded}`),
+        find(`${source}/layer_norm/layer_norm_bias${folded}`),
       );
     norm(`${to}.attention.LayerNorm`, `${from}/layer_prepostprocess`);
     const attention = `${from}/MultiheadAttention`;

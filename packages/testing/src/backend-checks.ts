@@ -1,3 +1,4 @@
+// All checks of a backend, put together from those in `backend-checks/`.
 import { readModelFolder, type Backend, type Encoder, type Head, type ModelFiles } from '@sentvec/core';
 import { batchingChecks } from './backend-checks/batching.ts';
 import { goldenChecks } from './backend-checks/goldens.ts';
@@ -9,25 +10,29 @@ import { goldenModelNames, type GoldenSource } from './golden-expectation.ts';
 export type { BackendCheck } from './backend-checks/check.ts';
 export type { GoldenExpectation, GoldenSource } from './golden-expectation.ts';
 
-/** What the contract asks of a backend, and what it may know. */
+/** How exact a backend is, and what the checks can find out about its process. */
 export interface BackendCheckOptions {
   /**
-   * Largest absolute difference of a number from PyTorch's in float64. Default 5e-5, which float32 on a processor
-   * keeps.
+   * Largest absolute difference of a number from PyTorch's in float64.
+   * @default 5e-5, within which float32 on a CPU stays
    */
-  readonly tolerance?: number;
-  /** Largest absolute difference between a text's embeddings alone and in company. Default 2e-5. */
-  readonly invariance?: number;
+  readonly tolerance?: number | undefined;
+  /**
+   * Largest absolute difference between a text's embeddings alone and in a batch.
+   * @default 2e-5
+   */
+  readonly invariance?: number | undefined;
   /**
    * Whether the device is very slow, as a GPU in software is: every check is made, but with fewer texts, lengths, calls
-   * and loads. Default false.
+   * and loads.
+   * @default false
    */
-  readonly slowDevice?: boolean;
+  readonly slowDevice?: boolean | undefined;
   /**
-   * Bytes of memory that the backend's process takes now. Default: of this process, in Node; nothing else can tell by
-   * default.
+   * Bytes of memory that the backend's process takes now.
+   * @default the memory of this process in Node; unknown elsewhere
    */
-  readonly memoryInUse?: () => number | Promise<number>;
+  readonly memoryInUse?: (() => number | Promise<number>) | undefined;
 }
 
 /**

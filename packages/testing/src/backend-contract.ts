@@ -6,11 +6,17 @@ import type { GoldenSource } from './golden-expectation.ts';
 /** What the contract has to know of a backend. */
 export interface BackendContractOptions extends BackendCheckOptions {
   /** Checks that cannot be made here: from the name of the check, or a part of it, to the reason, which is printed. */
-  readonly skip?: Readonly<Record<string, string>>;
-  /** Where the golden models come from. Default: the files of this package, in Node. */
-  readonly goldens?: GoldenSource;
-  /** Milliseconds that a check may take. Default 120,000. */
-  readonly timeout?: number;
+  readonly skip?: Readonly<Record<string, string>> | undefined;
+  /**
+   * Where the golden models come from.
+   * @default the files of this package, in Node
+   */
+  readonly goldens?: GoldenSource | undefined;
+  /**
+   * Milliseconds that a check may take.
+   * @default 120_000
+   */
+  readonly timeout?: number | undefined;
 }
 
 /**

@@ -11,7 +11,7 @@ export interface GoldenCase {
   /** The final vector. */
   readonly embedding: readonly number[];
   /** The last hidden state, a row for each id. Only some cases have it. */
-  readonly token_embeddings?: readonly (readonly number[])[];
+  readonly token_embeddings?: readonly (readonly number[])[] | undefined;
 }
 
 /** A text that was embedded with one of the model's prompts. */

@@ -1,3 +1,4 @@
+// Batches of random token vectors, as the pooling contract needs them.
 import { rowOf, type Matrix, type TokenBatch, type TokenEmbeddings } from '@sentvec/core';
 
 /** A batch of texts with a vector for each token. */

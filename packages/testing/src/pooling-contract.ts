@@ -1,3 +1,4 @@
+// The contract suite of poolings.
 import type { Pooling, PoolingMode } from '@sentvec/core';
 import { describe, expect, it } from 'vitest';
 import { fillMasked, padLeft, padRight, randomVectors, rowsOf, withHoles, type PaddedTexts } from './padded-texts.ts';
@@ -8,17 +9,20 @@ export interface PooledText {
   readonly columns: readonly number[];
 }
 
-/** What the contract has to know of a pooling. */
+/** What the contract has to know about a pooling. */
 export interface PoolingContractOptions {
-  /** Length of a token's vector. Default 16; set it for a pooling that has weights of its own. */
-  readonly hiddenSize?: number;
-  /** The expected vector of a text, computed in the plainest way. Built-in modes need none. */
-  readonly reference?: (text: PooledText) => readonly number[];
   /**
-   * The pooling looks at the column in which a token stands, so that padding on the left may change its result. Default
-   * false.
+   * Length of a token's vector. Set it for a pooling that has weights of its own.
+   * @default 16
    */
-  readonly dependsOnColumn?: boolean;
+  readonly hiddenSize?: number | undefined;
+  /** The expected vector of a text, computed in the plainest way. Built-in modes need none. */
+  readonly reference?: ((text: PooledText) => readonly number[]) | undefined;
+  /**
+   * The pooling looks at the column in which a token stands, so that padding on the left may change its result.
+   * @default false
+   */
+  readonly dependsOnColumn?: boolean | undefined;
 }
 
 /**
@@ -88,9 +92,9 @@ export function poolingContract(pooling: Pooling, options: PoolingContractOption
       const { tokens, batch } = padRight(texts, size);
       const before = [tokens.data.slice(), batch.ids.slice(), batch.mask.slice()];
       const first = pooling.pool(tokens, batch).data;
-      const kept = first.slice();
+      const copy = first.slice();
       pool(padRight(texts.toReversed(), size));
-      expect([tokens.data, batch.ids, batch.mask, first]).toEqual([...before, kept]);
+      expect([tokens.data, batch.ids, batch.mask, first]).toEqual([...before, copy]);
     });
   });
 }

@@ -1,3 +1,4 @@
+// A real Redis for tests.
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -9,7 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 /** Options of {@link startRedis}. */
 export interface RedisServerOptions {
   /** Further arguments of `redis-server`, for example `--maxmemory-policy allkeys-lru`. Later ones win. */
-  readonly arguments?: readonly string[];
+  readonly arguments?: readonly string[] | undefined;
 }
 
 /** A real Redis of one's own, on a free port, with its data in a temporary folder. */

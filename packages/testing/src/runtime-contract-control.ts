@@ -1,3 +1,4 @@
+// The part of the runtime contract on handles of runs: finding, watching, pausing, cancelling, replaying.
 import { defineStep, defineWorkflow, runId } from '@sentvec/workflow';
 import * as v from 'valibot';
 import { expect, it } from 'vitest';
@@ -12,7 +13,7 @@ const numbers = defineStep({
   },
 });
 
-/** Handles: finding, watching, pausing, cancelling, replaying. */
+/** Adds the tests of handles to the contract. */
 export function runtimeControlContract({ connect }: RuntimeFixture): void {
   it('takes the same request twice as one run', async () => {
     let calls = 0;
@@ -64,9 +65,9 @@ export function runtimeControlContract({ connect }: RuntimeFixture): void {
     expect(await there.list()).toMatchObject([{ id: 'by-this-name', state: 'completed' }]);
   });
 
-  it('tells its events in order, again for each reader, and on from any of them', async () => {
+  it('gives its events in order, to each reader from the beginning or from any event on', async () => {
     const pass = defineStep({ id: 'pass', input: v.number(), output: v.null(), run: () => null });
-    const workflow = defineWorkflow({ id: 'told', input: v.number() }).step(numbers).forEach(pass);
+    const workflow = defineWorkflow({ id: 'events', input: v.number() }).step(numbers).forEach(pass);
     const { runtime } = await connect(workflow);
     const run = await runtime.start(workflow, 5);
     const live = await allEvents(run);
@@ -94,7 +95,9 @@ export function runtimeControlContract({ connect }: RuntimeFixture): void {
         return null;
       },
     });
-    const workflow = defineWorkflow({ id: 'held', input: v.number() }).step(numbers).forEach(hold, { concurrency: 2 });
+    const workflow = defineWorkflow({ id: 'paused', input: v.number() })
+      .step(numbers)
+      .forEach(hold, { concurrency: 2 });
     const { runtime, elsewhere } = await connect(workflow);
     const run = await runtime.start(workflow, 8);
     await expect.poll(() => begun.length, { timeout: 20_000 }).toBe(2);

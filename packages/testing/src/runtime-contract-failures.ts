@@ -1,3 +1,4 @@
+// The part of the runtime contract on what goes wrong: wrong values, retries, dead letters.
 import { SentvecError } from '@sentvec/core';
 import { defineStep, defineWorkflow } from '@sentvec/workflow';
 import * as v from 'valibot';
@@ -19,7 +20,7 @@ export function runtimeFailureContract({ connect }: RuntimeFixture): void {
 
   it('fails on a result that does not fit, or that is data rather than a reference, and does not try again', async () => {
     for (const [id, output, result] of [
-      ['misfit', v.number(), 'seven'],
+      ['wrong-type', v.number(), 'seven'],
       ['large', v.string(), 'x'.repeat(100_000)],
       ['not-json', v.any(), 7n],
     ] as const) {
@@ -188,7 +189,7 @@ export function runtimeFailureContract({ connect }: RuntimeFixture): void {
     expect(reads).toBe(2);
   });
 
-  it('keeps what a step could not deal with, each once, until the run is replayed', async () => {
+  it('stores dead letters, each once, until the run is replayed', async () => {
     const lines = defineStep({
       id: 'lines',
       input: v.null(),
@@ -208,8 +209,8 @@ export function runtimeFailureContract({ connect }: RuntimeFixture): void {
     expect(await run.deadLetters()).toEqual(
       [3, 7].map((row) => ({ reference: `corpus#${row}`, reason: 'Bad in attempt 2.' })),
     );
-    const told = (await allEvents(run)).filter((event) => event.type === 'dead-letter');
-    expect(told.map((event) => event.letter.reference)).toEqual(['corpus#7', 'corpus#3', 'corpus#7', 'corpus#3']);
+    const letters = (await allEvents(run)).filter((event) => event.type === 'dead-letter');
+    expect(letters.map((event) => event.letter.reference)).toEqual(['corpus#7', 'corpus#3', 'corpus#7', 'corpus#3']);
     await run.replay();
     await run.result();
     expect(await run.deadLetters()).toEqual([]);

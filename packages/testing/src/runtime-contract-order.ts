@@ -1,3 +1,4 @@
+// The part of the runtime contract on the order in which steps and items are run.
 import { defineStep, defineWorkflow } from '@sentvec/workflow';
 import * as v from 'valibot';
 import { expect, it } from 'vitest';
@@ -5,7 +6,7 @@ import { allEvents, Gate, type RuntimeFixture } from './runtime-contract-fixture
 
 const count = v.object({ count: v.number() });
 
-/** Yields 0, 1, 2 … as far as it is told. */
+/** Yields the whole numbers below its input. */
 function countTo(onItem: (index: number) => void = () => {}) {
   return defineStep({
     id: 'count',
@@ -32,7 +33,7 @@ export function runtimeOrderContract({ connect, readsAhead }: RuntimeFixture): v
     expect(await (await runtime.start(workflow, 21)).result()).toBe('<42>');
   });
 
-  it('gives steps what their schemas make of a value, and hands on what JSON makes of a result', async () => {
+  it('gives steps what their schemas make of a value, and passes on what JSON makes of a result', async () => {
     const trimmed = v.pipe(v.string(), v.trim());
     const when = v.pipe(
       v.string(),
@@ -105,7 +106,7 @@ export function runtimeOrderContract({ connect, readsAhead }: RuntimeFixture): v
     gate.open();
   });
 
-  it('keeps to the concurrency of a forEach', async () => {
+  it('respects the concurrency of a forEach', async () => {
     let active = 0;
     let most = 0;
     const work = defineStep({

@@ -5,7 +5,7 @@ import { runtimeFailureContract } from './runtime-contract-failures.ts';
 import type { ConnectedRuntime, RuntimeFixture } from './runtime-contract-fixture.ts';
 import { runtimeOrderContract } from './runtime-contract-order.ts';
 
-/** What the contract has to know of a runtime. */
+/** What the contract has to know about a runtime. */
 export interface RuntimeContractOptions {
   readonly name: string;
   /** The most items that it takes from a source before the first of them is done. Make it small, for speed. */

@@ -1,3 +1,4 @@
+// The contract suite of sinks.
 import { quantizationRanges, quantize, type Matrix } from '@sentvec/core';
 import type { Precision, Shard, ShardLayout, ShardVectors, Sink } from '@sentvec/corpus';
 import { describe, expect, it } from 'vitest';
@@ -6,11 +7,11 @@ import { describe, expect, it } from 'vitest';
 export interface ReadShard {
   readonly ids: readonly (number | bigint | string)[];
   readonly vectors: readonly (readonly number[])[];
-  /** Kept columns by name; a value that is not a text may be there as its JSON. */
-  readonly columns?: Readonly<Record<string, readonly unknown[]>>;
+  /** Columns that were carried over from the corpus, by name. A value that is not a text may be there as its JSON. */
+  readonly columns?: Readonly<Record<string, readonly unknown[]>> | undefined;
 }
 
-/** What the contract has to know of a sink. */
+/** What the contract has to know about a sink. */
 export interface SinkContractOptions {
   /** Reads the files of a shard by other software than the sink, to prove that others can. */
   readonly readElsewhere?: ((files: readonly Uint8Array[], layout: ShardLayout) => Promise<ReadShard>) | undefined;
@@ -92,7 +93,7 @@ export function sinkContract(sink: Sink, options: SinkContractOptions = {}): voi
     it('gives back every bit of numbers that are easily lost', async () => {
       const { layout } = exampleShard('float32', 1, hardEntries.length, 'int64');
       const vectors = { data: Float32Array.from(hardEntries), rows: 1, cols: hardEntries.length };
-      const shard = { ids: [7], vectors, columns: layout.columnNames.map(() => ['kept']) };
+      const shard = { ids: [7], vectors, columns: layout.columnNames.map(() => ['carried over']) };
       const { data } = (await roundTrip(sink, shard, layout)).vectors;
       expect(bitsOf(data)).toEqual(bitsOf(vectors.data));
     });
@@ -177,7 +178,7 @@ function vectorsOf(precision: Precision, rows: number, dimension: number): Shard
   return quantize(matrix, precision, { ranges: quantizationRanges(sample) });
 }
 
-/** A shard in a form that compares bits, and kept values as formats with typed columns hold them. */
+/** A shard in a form that compares bits, with values of columns as formats with typed columns hold them. */
 function comparable({ ids, vectors: { data, rows, cols }, columns }: Shard): unknown {
   const texts = columns.map((column) => column.map(textOf));
   return { ids, rows, cols, type: data.constructor.name, bits: bitsOf(data), columns: texts };
@@ -187,7 +188,7 @@ function bitsOf({ buffer, byteOffset, byteLength }: ShardVectors['data']): strin
   return Buffer.from(buffer, byteOffset, byteLength).toString('base64');
 }
 
-/** A kept value as a format with typed columns holds it. */
+/** A value of a column as a format with typed columns holds it. */
 function textOf(value: unknown): string | null {
   if (value === null || value === undefined) return null;
   return typeof value === 'string' ? value : JSON.stringify(value);

@@ -1,3 +1,4 @@
+// The gradient rule of each operation, in terms of the operations.
 import { mean, negate } from '../derived-operations.ts';
 import { productOf } from '../dimensions.ts';
 import type {
@@ -25,7 +26,7 @@ function sumTo<T>(ops: Operations<T>, gradient: T, shape: Shape): T {
   return ops.reshape(axes.length === 0 ? gradient : ops.sum(gradient, axes, true), shape);
 }
 
-/** A gradient of a reduction, with the axes that were removed back in place. */
+/** A gradient of a reduction, with the axes that the reduction removed, as 1. */
 function restoreAxes<T>(ops: Operations<T>, reduced: T, shape: Shape, axes: readonly number[]): T {
   return ops.reshape(reduced, reducedShape(shape, axes, true));
 }

@@ -1,3 +1,4 @@
+// MPNet: BERT with RoBERTa's positions and a bias of attention by relative position.
 import { absolute } from '../derived-operations.ts';
 import { productOf } from '../dimensions.ts';
 import type { Architecture } from './architecture.ts';

@@ -1,3 +1,4 @@
+// Universal Sentence Encoder Lite, the architecture of the default model.
 import type { Architecture } from './architecture.ts';
 import type { ConfigReader } from './config.ts';
 import type { TransformerLayers } from './layers.ts';

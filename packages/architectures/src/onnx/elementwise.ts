@@ -1,3 +1,4 @@
+// Operations that are applied entry by entry, as ONNX operators.
 import type { Operations } from '../operations.ts';
 import { broadcastShapes } from '../shapes.ts';
 import { elementTypes } from './model.ts';

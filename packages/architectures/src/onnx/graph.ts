@@ -1,3 +1,4 @@
+// An ONNX graph while it grows: nodes, constants, inputs and outputs by name.
 import type { Attribute, ElementType, GraphParts, GraphValue, Initializer, Node } from './model.ts';
 import { encodeModel, encodeSplitModel, type SplitModel } from './model.ts';
 import type { Shape } from '../operations.ts';
@@ -30,7 +31,7 @@ export class OnnxGraph {
     return names;
   }
 
-  /** Adds a constant. The array is kept, not copied, until the model is encoded. */
+  /** Adds a constant. The array is read when the model is encoded, and must not change until then. */
   initializer(data: Float32Array | BigInt64Array, shape: readonly number[]): string {
     const name = this.#name('constant');
     this.#initializers.push({ name, data, shape });

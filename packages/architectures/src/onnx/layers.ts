@@ -1,3 +1,4 @@
+// Reductions and layers as ONNX operators.
 import { productOf } from '../dimensions.ts';
 import type { Operations } from '../operations.ts';
 import {

@@ -1,3 +1,4 @@
+// The bytes of an ONNX model, from the parts of its graph.
 import { create, toBinary } from '@bufbuild/protobuf';
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import {

@@ -1,3 +1,4 @@
+// Operations that move entries, as ONNX operators.
 import { productOf, sumOf } from '../dimensions.ts';
 import type { Dimension, Operations, Shape } from '../operations.ts';
 import {
@@ -19,7 +20,7 @@ type Movement = Pick<
 >;
 
 /**
- * Up to this many places, rows are added by a matrix product. Not by `ScatterND` with a reduction: onnxruntime 1.30
+ * Up to this many rows of the result, rows are added by a matrix product. Not by `ScatterND` with a reduction: onnxruntime 1.30
  * executes that on several threads at once without a lock, and loses additions to a row that occurs twice.
  */
 const mostSelected = 1024;
@@ -36,23 +37,23 @@ export function movement(graph: GraphBuilder): Movement {
 
   const zerosOf = (shape: Shape): string => graph.value('ConstantOfShape', [sizes.vector(shape)]);
 
-  // A matrix product with a matrix of 0 and 1 that has a row for each place.
+  // A matrix product with a matrix of 0 and 1 that has a row for each row of the result.
   const selectAndSum = (rows: OnnxTensor, indices: OnnxTensor, size: number): OnnxTensor => {
     const [count, width] = rows.shape as [Dimension, Dimension];
-    const places = graph.initializer(
-      BigInt64Array.from({ length: size }, (_, place) => BigInt(place)),
+    const numbers = graph.initializer(
+      BigInt64Array.from({ length: size }, (_, row) => BigInt(row)),
       [size, 1],
     );
-    const chosen = graph.value('Equal', [places, reshape(indices, [1, count]).name]);
+    const chosen = graph.value('Equal', [numbers, reshape(indices, [1, count]).name]);
     const selection = graph.value('Cast', [chosen], { to: elementTypes.float });
     return graph.float('MatMul', [selection, rows.name], [size, width]);
   };
 
-  // Entry by entry: slow, but its work does not grow with the number of places.
+  // Entry by entry: slow, but its work does not grow with the number of rows of the result.
   const scatterEntries = (rows: OnnxTensor, indices: OnnxTensor, size: Dimension): OnnxTensor => {
     const [count, width] = rows.shape as [Dimension, Dimension];
-    const places = graph.value('Expand', [reshape(indices, [count, 1]).name, sizes.vector([count, width])]);
-    const inputs = [zerosOf([size, width]), places, rows.name];
+    const rowOfEntry = graph.value('Expand', [reshape(indices, [count, 1]).name, sizes.vector([count, width])]);
+    const inputs = [zerosOf([size, width]), rowOfEntry, rows.name];
     return graph.float('ScatterElements', inputs, [size, width], { axis: 0, reduction: 'add' });
   };
 
@@ -107,8 +108,8 @@ export function movement(graph: GraphBuilder): Movement {
     scatterAdd(rows, indices, size, { distinct = false } = {}) {
       const shape = scatterShape(rows.shape, indices.shape, size);
       if (distinct) {
-        const places = reshape(indices, [...indices.shape, 1]);
-        return graph.float('ScatterND', [zerosOf(shape), places.name, rows.name], shape);
+        const rowNumbers = reshape(indices, [...indices.shape, 1]);
+        return graph.float('ScatterND', [zerosOf(shape), rowNumbers.name, rows.name], shape);
       }
       const count = productOf(indices.shape);
       const width = productOf(shape.slice(1));

@@ -1,3 +1,4 @@
+// The interpreter that records operations as an ONNX model.
 import type { Operations, Shape } from '../operations.ts';
 import { checkConstant } from '../shapes.ts';
 import { elementwise } from './elementwise.ts';

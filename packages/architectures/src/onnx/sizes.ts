@@ -1,3 +1,4 @@
+// Dimensions as values of an ONNX graph.
 import { termsOf } from '../dimensions.ts';
 import type { Dimension, Shape } from '../operations.ts';
 import type { OnnxGraph } from './graph.ts';
@@ -42,8 +43,8 @@ export class OnnxSizes {
   }
 
   /**
-   * What `Reshape` is told in order to reach `target`: constants where possible, since it can copy a size of its input
-   * (0) and infer one (-1).
+   * The shape to give to `Reshape`: constants where possible, since it can copy a size of its input (0) and infer one
+   * (-1).
    */
   reshapeTarget(from: Shape, target: Shape): string {
     const copied = target.map((size, axis) => (typeof size === 'string' && size === from[axis] ? 0 : size));

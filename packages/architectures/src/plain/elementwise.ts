@@ -1,3 +1,4 @@
+// Operations that are applied entry by entry, in plain TypeScript.
 import { erf } from '@sentvec/core';
 import type { Operand, Operations } from '../operations.ts';
 import { broadcastShapes } from '../shapes.ts';

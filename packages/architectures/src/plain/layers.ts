@@ -1,3 +1,4 @@
+// Matrix products, softmax, linear layers and layer normalization in plain TypeScript.
 import type { Operations } from '../operations.ts';
 import { checkLayerNorm, linearShape, matmulShape } from '../shapes.ts';
 import { entries, numericShape, type PlainTensor } from './tensor.ts';
@@ -35,7 +36,7 @@ function multiplyInto(
   }
 }
 
-/** Row times column, each beginning at its place. */
+/** The product of a row that begins at `left` and a column that begins at `right`, over `count` entries. */
 function scalarProduct(
   { data: x, colStep }: MatrixView,
   left: number,

@@ -1,3 +1,4 @@
+// Operations that move entries without changing them, in plain TypeScript.
 import type { Operations } from '../operations.ts';
 import { sumOf } from '../dimensions.ts';
 import {

@@ -1,10 +1,11 @@
+// Reductions along axes in plain TypeScript.
 import type { Operations } from '../operations.ts';
 import { reducedShape, resolveAxes, resolveAxis } from '../shapes.ts';
 import { entries, numericShape, type PlainTensor, strides, walk } from './tensor.ts';
 
 type Reductions = Pick<Operations<PlainTensor>, 'sum' | 'max' | 'logSumExp' | 'cumulativeSum'>;
 
-/** Combines all entries that fall on the same place when `axes` are removed, beginning with `initial`. */
+/** Combines all entries that differ in their position along `axes` only, beginning with `initial`. */
 function reduce(
   x: PlainTensor,
   axes: readonly number[],
@@ -12,9 +13,9 @@ function reduce(
   combine: (sum: number, entry: number) => number,
 ): Float64Array {
   const resolved = resolveAxes(x.shape, axes);
-  const kept = numericShape(reducedShape(x.shape, axes, true));
-  const steps = strides(kept).map((step, axis) => (resolved.includes(axis) ? 0 : step));
-  const result = new Float64Array(entries(kept)).fill(initial);
+  const reduced = numericShape(reducedShape(x.shape, axes, true));
+  const steps = strides(reduced).map((step, axis) => (resolved.includes(axis) ? 0 : step));
+  const result = new Float64Array(entries(reduced)).fill(initial);
   walk(x.shape, steps, (offset, position) => {
     result[offset] = combine(result[offset]!, x.data[position]!);
   });
@@ -36,8 +37,8 @@ export const reductions: Reductions = {
   logSumExp(x, axes, keepAxes = false) {
     const largest = reduce(x, axes, -Infinity, Math.max);
     const resolved = resolveAxes(x.shape, axes);
-    const kept = numericShape(reducedShape(x.shape, axes, true));
-    const steps = strides(kept).map((step, axis) => (resolved.includes(axis) ? 0 : step));
+    const reduced = numericShape(reducedShape(x.shape, axes, true));
+    const steps = strides(reduced).map((step, axis) => (resolved.includes(axis) ? 0 : step));
     const sums = new Float64Array(largest.length);
     walk(x.shape, steps, (offset, position) => {
       sums[offset]! += Math.exp(x.data[position]! - largest[offset]!);

@@ -1,3 +1,4 @@
+// The tensors of the interpreter in plain TypeScript, and how their entries are walked through.
 import type { Shape } from '../operations.ts';
 
 /**

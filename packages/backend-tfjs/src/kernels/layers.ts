@@ -3,7 +3,8 @@ import type { KernelFunc, TensorInfo } from '@tensorflow/tfjs-core';
 import { addressOf, kernelsOf, sizeOf } from './kernel-module.ts';
 
 /**
- * Names of kernels that TensorFlow.js has not: where a backend has them, operations use them instead of several others.
+ * Names of kernels that TensorFlow.js does not have. Where a backend has them, operations use one of them instead of
+ * several others.
  */
 export const layerNormKernel = 'SentvecLayerNorm';
 export const geluKernel = 'SentvecGelu';

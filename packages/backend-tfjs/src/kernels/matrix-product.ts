@@ -1,3 +1,4 @@
+// The matrix products of TensorFlow.js on our kernel.
 import type { BackendWasm } from '@tensorflow/tfjs-backend-wasm';
 import type { KernelFunc, TensorInfo } from '@tensorflow/tfjs-core';
 import { addressOf, kernelsOf } from './kernel-module.ts';
@@ -58,12 +59,12 @@ function multiply(backend: BackendWasm, { a, b, bias, transposeA, transposeB }: 
   return out;
 }
 
-/** Gives the address of each matrix, transposed into a place of its own where that is wanted. */
+/** Gives the address of each matrix, or of its transposed copy. */
 class Reader {
   readonly #backend: BackendWasm;
   readonly #matrices: Matrices;
   readonly #scratch: TensorInfo | undefined;
-  #held = -1;
+  #copied = -1;
 
   constructor(backend: BackendWasm, matrices: Matrices, transposed: boolean) {
     this.#backend = backend;
@@ -77,10 +78,10 @@ class Reader {
     const index = count === 1 ? 0 : product;
     const at = address + index * rows * cols * Float32Array.BYTES_PER_ELEMENT;
     if (this.#scratch === undefined) return at;
-    const place = addressOf(this.#backend, this.#scratch);
-    if (index !== this.#held) kernelsOf(this.#backend).transpose(at, place, rows, cols);
-    this.#held = index;
-    return place;
+    const copy = addressOf(this.#backend, this.#scratch);
+    if (index !== this.#copied) kernelsOf(this.#backend).transpose(at, copy, rows, cols);
+    this.#copied = index;
+    return copy;
   }
 
   release(): void {

@@ -9,9 +9,9 @@ export const gatherRows: KernelFunc = ({ inputs, backend: given }) => {
   const out = backend.makeOutput([...indices.shape, ...rest], x.dtype);
   const [table, numbers, rows] = [x, indices, out].map((tensor) => backend.typedArrayFromHeap(tensor));
   const width = widthOf(rest);
-  for (const [place, row] of numbers!.entries()) {
+  for (const [index, row] of numbers!.entries()) {
     checkRow('GatherV2', row, count);
-    rows!.set(table!.subarray(row * width, (row + 1) * width), place * width);
+    rows!.set(table!.subarray(row * width, (row + 1) * width), index * width);
   }
   return out;
 };

@@ -1,3 +1,4 @@
+// A WebAssembly backend of TensorFlow.js with our kernels in place of some of its own.
 import type { BackendWasm } from '@tensorflow/tfjs-backend-wasm';
 import type { KernelFunc, NamedAttrMap } from '@tensorflow/tfjs-core';
 import type { TensorFlow } from '../tensor-flow.ts';
@@ -15,11 +16,11 @@ export type WasmPaths = string | Readonly<Record<string, string>>;
 /** The name under which TensorFlow.js knows its WebAssembly backend with the kernels of this package. */
 export const wasmBackend = 'sentvec-wasm';
 
-/** Kernels, and for which attributes they stand in for the one of that name. Default: all. */
+/** Kernels that replace those of the same name: for calls whose attributes `only` accepts, or for all. */
 const kernels: readonly {
   readonly name: string;
   readonly compute: KernelFunc;
-  readonly only?: (attributes: NamedAttrMap) => boolean;
+  readonly only?: ((attributes: NamedAttrMap) => boolean) | undefined;
 }[] = [
   { name: 'BatchMatMul', compute: batchMatMul },
   { name: '_FusedMatMul', compute: fusedMatMul, only: ({ activation }) => activation === 'linear' },
@@ -45,7 +46,7 @@ export async function registerWasmBackend(tf: TensorFlow, paths?: WasmPaths): Pr
     attachKernels(backend);
     return backend;
   });
-  // Another call may have been quicker.
+  // Another call has registered it meanwhile.
   if (!first) return;
   tf.copyRegisteredKernels('wasm', wasmBackend);
   for (const { name, compute, only } of kernels) {
@@ -61,7 +62,7 @@ export async function registerWasmBackend(tf: TensorFlow, paths?: WasmPaths): Pr
   }
 }
 
-/** The build with threads keeps its memory to itself, and would block a page while it waits for them. */
+/** The build with threads does not expose its memory, and would block a page while it waits for them. */
 async function withoutThreads<T>(tf: TensorFlow, start: () => T | Promise<T>): Promise<T> {
   const flag = 'WASM_HAS_MULTITHREAD_SUPPORT';
   const usual = await tf.env().getAsync(flag);
@@ -76,8 +77,8 @@ async function withoutThreads<T>(tf: TensorFlow, start: () => T | Promise<T>): P
 const failures = ['uncaughtException', 'unhandledRejection'] as const;
 
 /**
- * In Node the module listens for the failures of the whole program, and throws them again from its own code. They are
- * not its own.
+ * In Node the module listens for uncaught errors of the whole program and throws them again from its own code. Those
+ * listeners are removed: the errors are not its own.
  */
 async function withoutListeners<T>(start: () => Promise<T>): Promise<T> {
   const { process } = globalThis as { process?: NodeJS.Process };

@@ -3,7 +3,7 @@ import type { TensorFlow, TfTensor } from '../tensor-flow.ts';
 /** A result, what its gradient needs, and that gradient: from the result's to those of the inputs. */
 export interface Differentiable {
   readonly value: TfTensor;
-  /** Tensors to keep until the gradient is asked for. */
+  /** Tensors that are stored until the gradient is computed. */
   readonly saved: readonly TfTensor[];
   readonly gradients: (gradient: TfTensor, saved: readonly TfTensor[]) => TfTensor[];
 }
@@ -17,7 +17,7 @@ export function differentiable(tf: TensorFlow, inputs: readonly TfTensor[], comp
     const save = tensorsAndSave.at(-1) as (tensors: TfTensor[]) => void;
     const { value, saved, gradients } = compute();
     save([...saved]);
-    return { value, gradFunc: (gradient: TfTensor, kept: TfTensor[]) => gradients(gradient, kept) };
+    return { value, gradFunc: (gradient: TfTensor, tensors: TfTensor[]) => gradients(gradient, tensors) };
   });
   return operation(...inputs);
 }

@@ -1,3 +1,4 @@
+// Operations that are applied entry by entry, in TensorFlow.js.
 import type { Operand, Operations } from '@sentvec/architectures';
 import type { TensorFlow, TfTensor } from '../tensor-flow.ts';
 import { geluKernel } from '../kernels/layers.ts';
@@ -47,11 +48,10 @@ export function elementwise(tf: TensorFlow): Elementwise {
         value: tf.maximum(a, b),
         saved: tensors,
         gradients: (d, saved) => {
-          const kept = [...saved];
-          const [left, right] = [a, b].map((operand) => (typeof operand === 'number' ? operand : kept.shift()!)) as [
-            typeof a,
-            typeof b,
-          ];
+          const remaining = [...saved];
+          const [left, right] = [a, b].map((operand) =>
+            typeof operand === 'number' ? operand : remaining.shift()!,
+          ) as [typeof a, typeof b];
           const ways = [
             [left, right],
             [right, left],

@@ -1,3 +1,4 @@
+// Layers in TensorFlow.js.
 import type { Normalized, Operations } from '@sentvec/architectures';
 import type { TensorFlow, TfTensor } from '../tensor-flow.ts';
 import { layerNormKernel } from '../kernels/layers.ts';

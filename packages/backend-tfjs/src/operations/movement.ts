@@ -1,3 +1,4 @@
+// Operations that move entries, in TensorFlow.js.
 import type { Operations, Shape } from '@sentvec/architectures';
 import type { TensorFlow, TfTensor } from '../tensor-flow.ts';
 import { differentiable } from './differentiable.ts';
@@ -47,7 +48,7 @@ export function movement(tf: TensorFlow): Movement {
           Number(size),
         ),
         saved: [indices],
-        gradients: (d, [places]) => [tf.gather(d, places!, 0)],
+        gradients: (d, [indices]) => [tf.gather(d, indices!, 0)],
       }));
     },
   };

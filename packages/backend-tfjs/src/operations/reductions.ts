@@ -5,7 +5,7 @@ import { differentiable } from './differentiable.ts';
 type Reductions = Pick<Operations<TfTensor>, 'sum' | 'max' | 'logSumExp' | 'cumulativeSum'>;
 
 export function reductions(tf: TensorFlow): Reductions {
-  /** A reduced tensor with the axes that were removed back in place, as 1. */
+  /** A reduced tensor with the axes that the reduction removed, as 1. */
   const restore = (reduced: TfTensor, shape: readonly number[], axes: readonly number[]): TfTensor => {
     const removed = new Set(axes.map((axis) => (axis < 0 ? axis + shape.length : axis)));
     return tf.reshape(

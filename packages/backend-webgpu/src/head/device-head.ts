@@ -1,8 +1,12 @@
+// Pooling and projections on a GPU.
 import { projectionOutputSize, type Head, type Matrix, type PoolingMode } from '@sentvec/core';
-import { bufferUsage, mapForReading } from './buffer-usage.ts';
 import { packSizes, workgroupsFor, type Kernel, type KernelSizes } from './kernel.ts';
 import { poolingKernels } from './pooling-kernels.ts';
 import { projectionKernel } from './projection-kernels.ts';
+
+/** The flags of WebGPU that are used here; the specification fixes their values (`GPUBufferUsage`, `GPUMapMode`). */
+export const bufferUsage = { mapRead: 1, copySource: 4, copyDestination: 8, uniform: 64, storage: 128 } as const;
+const mapForReading = 1;
 
 /** Token embeddings in a buffer of the device, which may be longer than they are. */
 export interface DeviceTokens {
@@ -99,48 +103,48 @@ export class DeviceHead {
   }
 
   /**
-   * Hands the work to the device. The tokens may be freed when this returns: the device does first what it got first.
+   * Submits the work to the device. The tokens may be freed when this returns: a device works in order of submission.
    * @param mask rows × cols: the tokens that take part
-   * @returns waits for the vectors
+   * @returns a function that waits for the vectors
    */
   submit(tokens: DeviceTokens, mask: Int32Array): () => Promise<Matrix> {
     const { rows, cols } = tokens;
     const size = this.#hiddenSize;
-    const made: GPUBuffer[] = [];
-    const keep = (buffer: GPUBuffer): GPUBuffer => {
-      made.push(buffer);
+    const temporaries: GPUBuffer[] = [];
+    const temporary = (buffer: GPUBuffer): GPUBuffer => {
+      temporaries.push(buffer);
       return buffer;
     };
     const commands = this.#device.createCommandEncoder();
-    // onnxruntime's buffers are as large as their bucket, so that the size is said here.
+    // onnxruntime's buffers are larger than their contents, so the size is given here.
     const inputs = [
       { buffer: tokens.buffer, size: rows * cols * size * 4 },
-      { buffer: keep(upload(this.#device, mask)) },
+      { buffer: temporary(upload(this.#device, mask)) },
     ];
     let width = this.#modes.length * size;
-    let vectors = keep(this.#result(rows * width));
-    for (const [place, mode] of this.#modes.entries()) {
-      const sizes = { rows, columns: size, length: cols, width: size, stride: width, offset: place * size };
-      this.#dispatch(commands, poolingKernels[mode], sizes, inputs, vectors, keep);
+    let vectors = temporary(this.#result(rows * width));
+    for (const [index, mode] of this.#modes.entries()) {
+      const sizes = { rows, columns: size, length: cols, width: size, stride: width, offset: index * size };
+      this.#dispatch(commands, poolingKernels[mode], sizes, inputs, vectors, temporary);
     }
     for (const { kernel, constants, inputSize, outputSize } of this.#steps) {
-      const next = keep(this.#result(rows * outputSize));
+      const next = temporary(this.#result(rows * outputSize));
       const sizes = { rows, columns: outputSize, length: cols, width: inputSize, stride: outputSize, offset: 0 };
       const sources = [vectors, ...constants].map((buffer) => ({ buffer }));
-      this.#dispatch(commands, kernel, sizes, sources, next, keep);
+      this.#dispatch(commands, kernel, sizes, sources, next, temporary);
       [vectors, width] = [next, outputSize];
     }
-    const landing = keep(
+    const readback = temporary(
       this.#device.createBuffer({ size: rows * width * 4, usage: bufferUsage.copyDestination | bufferUsage.mapRead }),
     );
-    commands.copyBufferToBuffer(vectors, 0, landing, 0, rows * width * 4);
+    commands.copyBufferToBuffer(vectors, 0, readback, 0, rows * width * 4);
     this.#device.queue.submit([commands.finish()]);
     return async () => {
       try {
-        await landing.mapAsync(mapForReading);
-        return { data: new Float32Array(landing.getMappedRange().slice(0)), rows, cols: width };
+        await readback.mapAsync(mapForReading);
+        return { data: new Float32Array(readback.getMappedRange().slice(0)), rows, cols: width };
       } finally {
-        for (const buffer of made) buffer.destroy();
+        for (const buffer of temporaries) buffer.destroy();
       }
     };
   }
@@ -159,10 +163,10 @@ export class DeviceHead {
     sizes: KernelSizes,
     inputs: readonly GPUBufferBinding[],
     output: GPUBuffer,
-    keep: (buffer: GPUBuffer) => GPUBuffer,
+    temporary: (buffer: GPUBuffer) => GPUBuffer,
   ): void {
     const pipeline = this.#pipeline(kernel);
-    const uniform = keep(upload(this.#device, packSizes(sizes), bufferUsage.uniform));
+    const uniform = temporary(upload(this.#device, packSizes(sizes), bufferUsage.uniform));
     const resources = [{ buffer: uniform }, ...inputs, { buffer: output }];
     const bindings = this.#device.createBindGroup({
       layout: pipeline.getBindGroupLayout(0),

@@ -1,10 +1,11 @@
+// Compute shaders that compute one number of a result in each invocation.
 /** A compute shader: its WGSL, and in what order its buffers are bound. */
 export interface Kernel {
   readonly name: string;
   readonly code: string;
 }
 
-/** What a kernel is told. */
+/** The sizes that a kernel reads. */
 export interface KernelSizes {
   /** Texts. */
   readonly rows: number;

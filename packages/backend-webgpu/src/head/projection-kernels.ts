@@ -1,3 +1,4 @@
+// The projections of a head as compute shaders.
 import type { Activation, Projection } from '@sentvec/core';
 import { elementKernel, type Kernel } from './kernel.ts';
 

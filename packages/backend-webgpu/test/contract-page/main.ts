@@ -19,25 +19,30 @@ import {
 } from '@sentvec/testing/backend-checks';
 import mjs from 'onnxruntime-web/ort-wasm-simd-threaded.asyncify.mjs?url';
 import wasm from 'onnxruntime-web/ort-wasm-simd-threaded.asyncify.wasm?url';
-import { keepFiles } from './keep-files.ts';
-import { keepPipelines } from './keep-pipelines.ts';
+import { cachePipelines } from './cache-pipelines.ts';
 import { reportGpu, watchGpu, type GpuReport } from './watch-gpu.ts';
 
 /** What the page is asked to embed. */
-export interface EmbedOrder {
+export interface EmbedRequest {
   readonly backend: string;
   /** Address of the model's folder. */
   readonly model: string;
   readonly texts: readonly string[];
-  /** Default: the folder's usual file. */
-  readonly variant?: string;
-  /** All files of the folder. Default: the server is asked for the usual ones. */
-  readonly files?: readonly string[];
-  /** Keeps the model in Cache storage, under this version. Default: does not keep it. */
-  readonly version?: string;
+  /** @default the folder's usual file */
+  readonly variant?: string | undefined;
+  /**
+   * All files of the folder.
+   * @default the usual ones, for which the server is asked
+   */
+  readonly files?: readonly string[] | undefined;
+  /**
+   * Stores the model in Cache storage, under this version.
+   * @default does not store it
+   */
+  readonly version?: string | undefined;
 }
 
-/** What came of it. */
+/** The vectors, and what happened on the way. */
 export interface EmbedReport extends GpuReport {
   readonly vectors: readonly (readonly number[])[];
   readonly selfCheck: SelfCheckResult | undefined;
@@ -51,17 +56,17 @@ declare global {
     /** Set by the test: the files of a golden model. */
     listGoldenModel(name: string): Promise<string[]>;
     /** Set by the test: a device that is not the backend's. */
-    ownDevice?: GPUDevice;
+    ownDevice?: GPUDevice | undefined;
     backends: Readonly<Record<string, (variant?: string) => Backend>>;
     /** Embeds texts, all in one call; the error's code and message when that fails. */
-    embed(order: EmbedOrder): Promise<EmbedReport | { readonly code: string; readonly message: string }>;
+    embed(request: EmbedRequest): Promise<EmbedReport | { readonly code: string; readonly message: string }>;
     /** Makes one check; the reason of its failure, or nothing. */
     check(backend: string, name: string): Promise<string | undefined>;
   }
 }
 
 watchGpu();
-if ('GPUDevice' in globalThis) keepPipelines();
+if ('GPUDevice' in globalThis) cachePipelines();
 
 const address = new URLSearchParams(location.search).get('paths');
 const wasmPaths = address ?? { wasm: new URL(wasm, location.href).href, mjs: new URL(mjs, location.href).href };
@@ -79,7 +84,7 @@ const goldenModels = new Map<string, ModelFiles>();
 const goldens: GoldenSource = {
   model: (name): ModelFiles => {
     const remote = { ...urlModel(`/goldens/models/${name}/`, { name }), list: () => window.listGoldenModel(name) };
-    const model = goldenModels.get(name) ?? keepFiles(remote);
+    const model = goldenModels.get(name) ?? downloadOnce(remote);
     goldenModels.set(name, model);
     return model;
   },
@@ -118,3 +123,18 @@ window.embed = async ({ backend, model, texts, variant, files: paths, version })
     throw error;
   }
 };
+
+/** A model whose files are downloaded once, however often it is loaded. Each reader gets a copy. */
+function downloadOnce(files: ModelFiles): ModelFiles {
+  const contents = new Map<string, Promise<Uint8Array>>();
+  let paths: Promise<readonly string[]> | undefined;
+  return {
+    name: files.name,
+    list: () => (paths ??= files.list()),
+    read: async (path) => {
+      const content = contents.get(path) ?? files.read(path);
+      contents.set(path, content);
+      return (await content).slice();
+    },
+  };
+}

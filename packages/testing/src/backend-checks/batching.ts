@@ -1,3 +1,4 @@
+// Checks that a text's embeddings do not depend on the batch that it is in.
 import type { Encoder } from '@sentvec/core';
 import { fail, type BackendCheck, type BackendUnderTest } from './check.ts';
 import { expectClose, expectSize, padded, tokensOf } from './token-batches.ts';
@@ -7,7 +8,7 @@ type Texts = readonly (readonly number[])[];
 /** The architectures that differ in how they treat padding and positions. */
 const models = ['tiny-bert', 'tiny-roberta', 'tiny-mpnet'];
 
-/** A text's token embeddings must not depend on its company. */
+/** A text's token embeddings must not depend on the other texts of its batch. */
 export function batchingChecks(subject: BackendUnderTest): BackendCheck[] {
   const { goldens, invariance, effort } = subject;
 
@@ -20,7 +21,7 @@ export function batchingChecks(subject: BackendUnderTest): BackendCheck[] {
     for (const model of models) {
       const { cases } = await goldens.expectation(model);
       const padding = model === 'tiny-bert' ? 0 : 1;
-      const texts = cases.filter((_, place) => place % effort.textStep === 0).map(({ ids }) => ids);
+      const texts = cases.filter((_, index) => index % effort.textStep === 0).map(({ ids }) => ids);
       await subject.withEncoder(goldens.model(model), async (encoder) => {
         known.set(model, known.get(model) ?? encodeAlone(encoder, texts));
         await check(encoder, texts, await known.get(model)!, padding);
@@ -55,11 +56,11 @@ export function batchingChecks(subject: BackendUnderTest): BackendCheck[] {
         onEach(async (encoder, texts, alone, padding) => {
           await expectAlike(encoder, texts, alone, padding);
           await expectAlike(encoder, texts.toReversed(), alone.toReversed(), padding);
-          const longestFirst = texts.map((_, place) => place).sort((a, b) => texts[b]!.length - texts[a]!.length);
+          const longestFirst = texts.map((_, index) => index).sort((a, b) => texts[b]!.length - texts[a]!.length);
           await expectAlike(
             encoder,
-            longestFirst.map((place) => texts[place]!),
-            longestFirst.map((place) => alone[place]!),
+            longestFirst.map((index) => texts[index]!),
+            longestFirst.map((index) => alone[index]!),
             padding,
           );
         }),
@@ -91,7 +92,7 @@ export function batchingChecks(subject: BackendUnderTest): BackendCheck[] {
       run: () =>
         onEach(async (encoder, texts, alone, padding) => {
           if (!Number.isFinite(encoder.maxPositions)) return;
-          const long = Array.from({ length: encoder.maxPositions }, (_, place) => 5 + (place % 90));
+          const long = Array.from({ length: encoder.maxPositions }, (_, index) => 5 + (index % 90));
           const { data } = await encoder.encode(padded([long]));
           if (!data.every((value) => Number.isFinite(value)))
             fail(`A text of ${long.length} tokens gave numbers that are not finite.`);

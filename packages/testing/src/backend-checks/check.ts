@@ -1,3 +1,4 @@
+// What a check of a backend is, what it works with, and how it fails.
 import { SentvecError, type Backend, type Encoder, type Head, type ModelFiles } from '@sentvec/core';
 import type { GoldenSource } from '../golden-expectation.ts';
 

@@ -1,3 +1,4 @@
+// Checks of token, pooled and final vectors against the golden models.
 import { loadEmbedder, rowOf, type Encoder, type Head, type Matrix, type TokenBatch } from '@sentvec/core';
 import type { BackendCheck, BackendUnderTest } from './check.ts';
 import type { GoldenExpectation } from '../golden-expectation.ts';

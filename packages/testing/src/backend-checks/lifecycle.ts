@@ -1,3 +1,4 @@
+// Checks of availability, concurrent calls, aborts and disposal.
 import { SentvecError, type Encoder } from '@sentvec/core';
 import { expectError, fail, type BackendCheck, type BackendUnderTest } from './check.ts';
 import { expectClose, padded } from './token-batches.ts';
@@ -10,7 +11,7 @@ export function lifecycleChecks(subject: BackendUnderTest): BackendCheck[] {
 
   const texts = async (): Promise<readonly (readonly number[])[]> => {
     const { cases } = await goldens.expectation(model);
-    return cases.filter((_, place) => place % effort.textStep === 0).map(({ ids }) => ids);
+    return cases.filter((_, index) => index % effort.textStep === 0).map(({ ids }) => ids);
   };
 
   /** Many calls at once, each with one text. */
@@ -42,15 +43,15 @@ export function lifecycleChecks(subject: BackendUnderTest): BackendCheck[] {
       },
     },
     {
-      name: 'calls at once give what calls in turn give',
+      name: 'calls at once give what calls one by one give',
       run: async () => {
         const ids = await texts();
         await subject.withEncoder(goldens.model(model), async (encoder) => {
-          const inTurn: Float32Array[] = [];
-          for (const text of ids) inTurn.push((await encoder.encode(padded([text]))).data);
+          const oneByOne: Float32Array[] = [];
+          for (const text of ids) oneByOne.push((await encoder.encode(padded([text]))).data);
           const atOnce = await Promise.all(callsAtOnce(encoder, ids));
           for (const [call, data] of atOnce.entries())
-            expectClose(`The result of call ${call}`, data, inTurn[call % ids.length]!, invariance);
+            expectClose(`The result of call ${call}`, data, oneByOne[call % ids.length]!, invariance);
         });
       },
     },

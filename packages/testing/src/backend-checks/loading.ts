@@ -1,9 +1,10 @@
+// Checks that broken models are refused, and that loading leaves no memory behind.
 import { memoryModel, readJsonObject, type ModelFiles } from '@sentvec/core';
 import { expectError, fail, type BackendCheck, type BackendUnderTest } from './check.ts';
 import { largeModel, largeModelSize } from './large-model.ts';
 import { padded } from './token-batches.ts';
 
-const rounds = 4;
+const measurements = 4;
 
 /** Models that cannot be loaded, and one that is loaded again and again. */
 export function loadingChecks({
@@ -76,7 +77,7 @@ export function loadingChecks({
         const allowed = (loadsBetween * largeModelSize) / 2;
         const growths: number[] = [];
         // What leaks grows every time. What has not been collected yet does not.
-        for (let round = 0; round < rounds; round += 1) {
+        for (let measured = 0; measured < measurements; measured += 1) {
           const before = await memoryInUse();
           for (let count = 0; count < loadsBetween; count += 1) await load();
           growths.push((await memoryInUse()) - before);
