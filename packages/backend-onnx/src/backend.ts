@@ -1,3 +1,4 @@
+// The backend `onnx`: chooses the device, opens the model.
 import { configuredPositions } from '@sentvec/architectures/onnx-files';
 import {
   SentvecError,
@@ -80,10 +81,10 @@ function openPool(
   return SessionPool.open((listener) => startSessionThread(specification, listener), plan.sessions, onWarning);
 }
 
-/** When the processor cannot open the model either, the model is at fault, else the device. */
+/** When the CPU cannot open the model either, the error is about the model, else about the device. */
 async function explain(error: unknown, device: OnnxDevice, source: ModelSource): Promise<SentvecError> {
   if (device !== 'cpu') {
-    if (await opensOnProcessor(source)) {
+    if (await opensOnCpu(source)) {
       const message = `onnxruntime cannot use ${device}: ${reasonOf(error)} Check its driver and libraries, or use the device "cpu".`;
       return new SentvecError('backend-unavailable', message, { device }, { cause: error });
     }
@@ -93,7 +94,7 @@ async function explain(error: unknown, device: OnnxDevice, source: ModelSource):
   return new SentvecError('invalid-model', message, { file: source.file }, { cause: error });
 }
 
-async function opensOnProcessor(source: ModelSource): Promise<boolean> {
+async function opensOnCpu(source: ModelSource): Promise<boolean> {
   try {
     const pool = await openPool(source, 'cpu', { sessions: 1, threadsPerSession: 1 }, warn);
     await pool.dispose();

@@ -1,3 +1,4 @@
+// Which devices onnxruntime-node has on this machine.
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';

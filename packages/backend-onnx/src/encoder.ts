@@ -1,3 +1,4 @@
+// The encoder whose sessions are in a pool.
 import {
   SentvecError,
   type EncodeOptions,
@@ -13,8 +14,8 @@ import type { SessionPlan } from './session-plan.ts';
 import type { SessionPool } from './session-pool.ts';
 
 /**
- * See `Encoder.roundingError`. CUDA multiplies with the 10 bits of TF32 unless told otherwise, CoreML and DirectML with
- * half precision where they can; WebGPU keeps float32, with approximations of exponentials and square roots.
+ * See `Encoder.roundingError`. CUDA multiplies with the 10 bits of TF32 by default, CoreML and DirectML with half
+ * precision where they can. WebGPU computes in float32, with approximations of exponentials and square roots.
  */
 const roundingErrors: Readonly<Record<OnnxDevice, number | undefined>> = {
   cpu: undefined,
@@ -36,7 +37,7 @@ export class PooledEncoder implements Encoder {
 
   constructor(
     pool: SessionPool,
-    source: { readonly weightsFile?: string },
+    source: { readonly weightsFile?: string | undefined },
     plan: SessionPlan,
     { positions, device }: { readonly positions: number; readonly device: OnnxDevice },
   ) {
@@ -56,17 +57,17 @@ export class PooledEncoder implements Encoder {
   }
 
   /**
-   * Pools and projects in the thread of the session, so that the caller's thread neither computes nor collects token
-   * embeddings.
+   * Pools and projects in the thread of the session: the caller's thread neither computes with token embeddings nor
+   * holds them.
    */
   async encodePooled(
     batch: TokenBatch,
-    { pooling, projections }: Head,
+    head: Head,
     { signal, poolingMask = batch.mask }: EncodePooledOptions = {},
   ): Promise<Matrix | undefined> {
-    if (pooling.modes === undefined || batch.rows * batch.cols === 0) return undefined;
+    if (head.pooling.modes === undefined || batch.rows * batch.cols === 0) return undefined;
     this.#checkLength(batch);
-    const data = await this.#pool.run(batch, signal, { modes: pooling.modes, mask: poolingMask, projections });
+    const data = await this.#pool.run(batch, signal, { head, mask: poolingMask });
     return { data, rows: batch.rows, cols: data.length / batch.rows };
   }
 

@@ -28,8 +28,8 @@ export interface SessionProtocol {
   readonly calls: {
     /** Token embeddings of the batch, or what the head makes of them, row-major. */
     run(request: RunRequest): Float32Array;
-    /** Gives the thread a projection, for the heads of batches that follow. */
-    addProjection(projection: Projection): void;
+    /** Gives the thread a head, for batches that follow. */
+    addHead(head: ThreadHead): void;
   };
   readonly programCalls: object;
 }
@@ -37,14 +37,11 @@ export interface SessionProtocol {
 /** A batch, as the main thread sends it. */
 export interface RunRequest extends TokenBatch {
   /** What to make of the token embeddings; `undefined` when they are the result themselves. */
-  readonly head: ThreadHead | undefined;
+  readonly pooled: { readonly head: number; readonly mask: Int32Array } | undefined;
 }
 
-/** A head as it goes to a thread with each batch: its projections went before, once each. */
+/** A head with a built-in pooling. A batch names it by its number, in the order in which the thread got its heads. */
 export interface ThreadHead {
   readonly modes: readonly PoolingMode[];
-  /** Which tokens take part in pooling. */
-  readonly mask: Int32Array;
-  /** Indices in the order in which the thread got projections. */
-  readonly projections: readonly number[];
+  readonly projections: readonly Projection[];
 }

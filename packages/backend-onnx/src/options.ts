@@ -1,7 +1,8 @@
+// The options of the backend, and their check.
 import { SentvecError } from '@sentvec/core';
 
 /**
- * Where onnxruntime-node can compute: the processor, NVIDIA's CUDA, Apple's CoreML, DirectML on Windows, WebGPU through
+ * Where onnxruntime-node can compute: the CPU, NVIDIA's CUDA, Apple's CoreML, DirectML on Windows, WebGPU through
  * Dawn.
  */
 export type OnnxDevice = 'cpu' | 'cuda' | 'coreml' | 'dml' | 'webgpu';
@@ -10,33 +11,38 @@ export type OnnxDevice = 'cpu' | 'cuda' | 'coreml' | 'dml' | 'webgpu';
 export interface OnnxOptions {
   /**
    * Where to compute. A name: there, or the error `backend-unavailable`. A list: the first that works, with a warning
-   * for each that does not. Default `auto`: CUDA where its libraries are installed, else the processor.
+   * for each that does not. `auto`: CUDA where its libraries are installed, else the CPU.
+   * @default 'auto'
    */
   readonly device?: 'auto' | OnnxDevice | readonly OnnxDevice[] | undefined;
   /**
-   * A file under `onnx/`, without its ending: `model_quantized` or `model_fp16`, say. Default: `onnx/model.onnx` or
-   * `model.onnx` when the model has one, else one is recorded from its safetensors and cached.
+   * A file under `onnx/`, without its ending: `model_quantized` or `model_fp16`, say.
+   * @default `onnx/model.onnx` or `model.onnx` when the model has one, else one is recorded from its safetensors
    */
   readonly variant?: string | undefined;
   /**
-   * Sessions, each in a worker thread with its own weights. Default: one for each core, as far as `memoryBudget`
-   * allows; one on a GPU.
+   * Sessions, each in a worker thread with its own weights.
+   * @default one for each core, as far as `memoryBudget` allows; one on a GPU
    */
   readonly sessions?: number | undefined;
-  /** Threads of each session. Default: the cores divided by the sessions. */
+  /**
+   * Threads of each session.
+   * @default the cores divided by the sessions
+   */
   readonly threadsPerSession?: number | undefined;
   /**
-   * Bytes that all sessions together may take, estimated from the size of the weights. Default: half of the memory that
-   * this process may have.
+   * Bytes that all sessions together may take, estimated from the size of the weights.
+   * @default half of the memory that this process may have
    */
   readonly memoryBudget?: number | undefined;
   /**
-   * Tokens (rows × longest) of a batch that the pipeline should aim at. Default: 512 for each thread of a session;
-   * 16,384 on a GPU.
+   * Tokens (rows × longest) of a batch that the pipeline should aim at.
+   * @default 512 for each thread of a session; 16,384 on a GPU
    */
   readonly batchTokens?: number | undefined;
   /**
-   * Where recorded models are kept. Default: `cacheDirectory()` of `@sentvec/core/node`, which `SENTVEC_CACHE` decides.
+   * The folder of the cache, in which recorded models are stored.
+   * @default `cacheDirectory()` of `@sentvec/core/node`, which `SENTVEC_CACHE` decides
    */
   readonly cacheDirectory?: string | undefined;
 }

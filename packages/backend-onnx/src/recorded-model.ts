@@ -1,3 +1,4 @@
+// ONNX models that are recorded from safetensors, and their cache.
 import { createHash } from 'node:crypto';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -13,7 +14,7 @@ const graphFile = 'model.onnx';
 const weightsFile = 'model.onnx_data';
 
 /**
- * An ONNX model of what the folder holds as safetensors. It is recorded once and kept in the cache, in a folder named
+ * An ONNX model of what the folder holds as safetensors. It is recorded once and stored in the cache, in a folder named
  * by the content of the model and of the code that records. Without a cache that can be written to, it stays in memory.
  * @param caches the folder for all caches; default `cacheDirectory()`
  * @throws SentvecError `invalid-model`, `unsupported-model`; see `readEncoder`

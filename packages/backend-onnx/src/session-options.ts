@@ -13,7 +13,7 @@ export function sessionOptions({
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
     enableCpuMemArena: true,
-    // It would keep a plan for every combination of rows and length ever seen.
+    // A memory pattern would be stored for every combination of rows and length ever seen.
     enableMemPattern: false,
     // Errors are thrown; onnxruntime need not print them as well.
     logSeverityLevel: 4,

@@ -1,3 +1,4 @@
+// How many sessions and threads a model gets on this machine.
 import { availableParallelism, totalmem } from 'node:os';
 import { readFileSync } from 'node:fs';
 import type { OnnxOptions } from './options.ts';
@@ -20,7 +21,7 @@ const tokensOnGpu = 16_384;
 const besidesWeights = 64 * 2 ** 20;
 
 /**
- * Sessions of one thread each are fastest on a processor, but each has its own copy of the weights: when the budget
+ * Sessions of one thread each are fastest on a CPU, but each has its own copy of the weights: when the budget
  * does not allow one for each core, there are fewer, with more threads.
  */
 export function planSessions(weightsSize: number, device: string, options: OnnxOptions): SessionPlan {
@@ -43,20 +44,18 @@ function defaultBudget(): number {
 }
 
 /**
- * Two threads of one core do not multiply matrices faster than one. Where the system does not tell, every processor
+ * Two threads of one core do not multiply matrices faster than one. Where the system does not tell, every CPU
  * counts as a core.
  */
 function physicalCores(): number {
-  const processors = availableParallelism();
+  const cpus = availableParallelism();
   const siblings = new Set<string>();
   try {
-    for (let processor = 0; processor < processors; processor += 1) {
-      siblings.add(
-        readFileSync(`/sys/devices/system/cpu/cpu${processor}/topology/thread_siblings_list`, 'utf8').trim(),
-      );
+    for (let cpu = 0; cpu < cpus; cpu += 1) {
+      siblings.add(readFileSync(`/sys/devices/system/cpu/cpu${cpu}/topology/thread_siblings_list`, 'utf8').trim());
     }
   } catch {
-    return processors;
+    return cpus;
   }
-  return Math.max(1, Math.min(processors, siblings.size));
+  return Math.max(1, Math.min(cpus, siblings.size));
 }

@@ -1,3 +1,4 @@
+// The sessions of a model, and the batches that wait for them.
 import { SentvecError, type TokenBatch } from '@sentvec/core';
 import { abortError, onAbort, throwIfAborted } from '@sentvec/platform';
 import type { Outcome, PooledHead, SessionThread, ThreadListener } from './session-thread.ts';
@@ -6,7 +7,7 @@ import type { Outcome, PooledHead, SessionThread, ThreadListener } from './sessi
 interface Job {
   readonly id: number;
   readonly batch: TokenBatch;
-  readonly head: PooledHead | undefined;
+  readonly pooled: PooledHead | undefined;
   settle(result: Float32Array | SentvecError): void;
 }
 
@@ -16,12 +17,13 @@ export type StartThread = (listener: ThreadListener) => Promise<SessionThread>;
 /** Batches in a thread at once: the one it computes, and the next, so that it need not wait for the main thread. */
 const depth = 2;
 
-/** Threads that may die in a row, without a batch done in between, before the pool gives up. */
+/** How many threads may die in a row, without a finished batch in between, before the pool gives up. */
 const deathsInARow = 3;
 
 /**
- * Sessions of one model in worker threads, and a queue of batches before them. It opens with one session; the others
- * follow when there is work for them, so that a few texts neither wait for all nor pay their memory.
+ * Sessions of one model in worker threads, and a queue of batches in front of them. It opens one session. The others
+ * are opened when a second batch comes while the first is computed: a few texts neither wait for all sessions nor take
+ * their memory.
  */
 export class SessionPool implements ThreadListener {
   readonly #start: StartThread;
@@ -63,7 +65,7 @@ export class SessionPool implements ThreadListener {
    * Token embeddings of a batch, or what a head makes of them, row-major.
    * @throws SentvecError `disposed`, `aborted`, `backend-failed`
    */
-  run(batch: TokenBatch, signal?: AbortSignal, head?: PooledHead): Promise<Float32Array> {
+  run(batch: TokenBatch, signal?: AbortSignal, pooled?: PooledHead): Promise<Float32Array> {
     return new Promise((resolve, reject) => {
       throwIfAborted(signal);
       if (this.#failure !== undefined) throw this.#failure;
@@ -76,7 +78,7 @@ export class SessionPool implements ThreadListener {
         if (result instanceof SentvecError) reject(result);
         else resolve(result);
       };
-      this.#queue.push({ id, batch, head, settle });
+      this.#queue.push({ id, batch, pooled, settle });
       this.#dispatch();
     });
   }
@@ -106,7 +108,7 @@ export class SessionPool implements ThreadListener {
       if (thread === undefined || thread.inFlight.size >= depth) return;
       const job = this.#queue.shift()!;
       this.#sent.set(job.id, job);
-      thread.run(job.id, job.batch, job.head);
+      thread.run(job.id, job.batch, job.pooled);
     }
   }
 

@@ -1,10 +1,10 @@
 /*
  * The pool's end of a thread with a session in it.
  */
-import { SentvecError, type Projection, type TokenBatch } from '@sentvec/core';
+import { SentvecError, type Head, type TokenBatch } from '@sentvec/core';
 import { sharedProjection } from '@sentvec/core/node';
 import { startThread, type Thread } from '@sentvec/platform/node';
-import type { SessionProtocol, SessionSpecification, ThreadHead } from './messages.ts';
+import type { SessionProtocol, SessionSpecification } from './messages.ts';
 import { createRunState, forget, waitAtExit } from './run-state.ts';
 
 /** What becomes of a batch that was sent to a thread. */
@@ -19,23 +19,23 @@ export interface SessionThread {
   readonly hiddenSize: number;
   /** Batches that were sent and have not come back, oldest first: the oldest is being computed. */
   readonly inFlight: ReadonlySet<number>;
-  /** Sends a batch, and a head that the thread is to apply. The arrays are copied: they stay the caller's. */
-  run(id: number, batch: TokenBatch, head?: PooledHead): void;
-  /** Takes a batch back that the thread has not begun. Its outcome is then `cancelled`; otherwise it comes as usual. */
+  /** Sends a batch, and the head that the thread applies to it. The arrays are copied: they stay the caller's. */
+  run(id: number, batch: TokenBatch, pooled?: PooledHead): void;
+  /** Cancels a batch. The outcome is `cancelled` when the thread has not begun it, otherwise the usual one. */
   cancel(id: number): void;
   /** Releases the session and ends the thread, after the batch that it is computing. May be called again. */
   close(): Promise<void>;
 }
 
-/** A head with a built-in pooling, which a thread can apply. */
+/** What a thread is to make of token embeddings. */
 export interface PooledHead {
-  readonly modes: ThreadHead['modes'];
+  /** Its pooling is a built-in one. */
+  readonly head: Head;
   /** Which tokens take part in pooling. */
   readonly mask: Int32Array;
-  readonly projections: readonly Projection[];
 }
 
-/** How a thread tells its owner. */
+/** What hears of the outcomes of a thread. */
 export interface ThreadListener {
   onOutcome(thread: SessionThread, outcome: Outcome): void;
   /** The thread ended without being asked to. */
@@ -56,7 +56,7 @@ export async function startSessionThread(
   const thread = await startThread<SessionProtocol>(new URL('./session-worker.js', import.meta.url), {
     name: 'onnxruntime session',
     data: { ...specification, state },
-    // It makes little garbage, which V8 would let grow to 48 MB before it looks.
+    // It makes little garbage, which V8 would let grow to 48 MB before it collects any.
     resourceLimits: { maxYoungGenerationSizeMb: 4 },
     onEnd: (reason) => {
       forget(state);
@@ -73,8 +73,8 @@ class WorkerSessionThread implements SessionThread {
   readonly #thread: Thread<SessionProtocol>;
   readonly #listener: ThreadListener;
   readonly #controllers = new Map<number, AbortController>();
-  /** Projections that the thread has got, in order. */
-  readonly #projections: Projection[] = [];
+  /** The number of each head that the thread has got. */
+  readonly #heads = new Map<Head, number>();
   #ended = false;
 
   constructor(thread: Thread<SessionProtocol>, listener: ThreadListener) {
@@ -85,25 +85,25 @@ class WorkerSessionThread implements SessionThread {
 
   run(id: number, { ids, mask, rows, cols }: TokenBatch, pooledHead?: PooledHead): void {
     const copy = { ids: ids.slice(), mask: mask.slice() };
-    const head = pooledHead && {
-      ...pooledHead,
-      projections: pooledHead.projections.map((projection) => this.#indexOf(projection)),
-    };
+    const pooled = pooledHead && { head: this.#numberOf(pooledHead.head), mask: pooledHead.mask };
     const controller = new AbortController();
     this.inFlight.add(id);
     this.#controllers.set(id, controller);
     const { signal } = controller;
     const transfer = [copy.ids.buffer, copy.mask.buffer];
-    void this.#report(id, this.#thread.call('run', { ...copy, rows, cols, head }, { signal, transfer }));
+    void this.#report(id, this.#thread.call('run', { ...copy, rows, cols, pooled }, { signal, transfer }));
   }
 
-  /** The index of a projection among those of the thread, which gets it when it is new. */
-  #indexOf(projection: Projection): number {
-    const index = this.#projections.indexOf(projection);
-    if (index >= 0) return index;
-    // A thread that has ended tells with its batches.
-    this.#thread.call('addProjection', sharedProjection(projection)).catch(() => {});
-    return this.#projections.push(projection) - 1;
+  /** The number of a head in the thread, which gets it when it is new. */
+  #numberOf(head: Head): number {
+    const known = this.#heads.get(head);
+    if (known !== undefined) return known;
+    const number = this.#heads.size;
+    this.#heads.set(head, number);
+    const projections = head.projections.map((projection) => sharedProjection(projection));
+    // When the thread has ended, the call for the batch fails as well, and that failure is reported.
+    this.#thread.call('addHead', { modes: head.pooling.modes!, projections }).catch(() => {});
+    return number;
   }
 
   async #report(id: number, vectors: Promise<Float32Array>): Promise<void> {
@@ -111,7 +111,7 @@ class WorkerSessionThread implements SessionThread {
       (data) => ({ data }),
       (error: Error) => (SentvecError.is(error, 'aborted') ? 'cancelled' : { reason: error.message }),
     );
-    if (this.#ended) return; // Batches that were in flight then are told of by `onDeath`.
+    if (this.#ended) return; // `onDeath` has reported the batches that were in flight.
     this.inFlight.delete(id);
     this.#controllers.delete(id);
     this.#listener.onOutcome(this, { id, result });

@@ -1,8 +1,7 @@
 // The thread of a session: `InferenceSession.run` blocks this thread and no other.
-import type { Projection, TokenBatch } from '@sentvec/core';
 import { applyProjections, createPooling } from '@sentvec/core/head';
 import { serveThread, transferred } from '@sentvec/platform/node';
-import type { SessionProtocol, ThreadHead } from './messages.ts';
+import type { RunRequest, SessionProtocol, ThreadHead } from './messages.ts';
 import { enter, leave } from './run-state.ts';
 import { openSession } from './token-session.ts';
 
@@ -19,16 +18,17 @@ serveThread<SessionProtocol>(
     };
     const session = await inside(() => openSession(specification));
     const { hiddenSize } = session;
-    const projections: Projection[] = [];
+    const heads: Pool[] = [];
     return {
       ready: { hiddenSize },
       handlers: {
-        addProjection: (projection) => void projections.push(projection),
-        run: async ({ head, ...batch }) => {
+        addHead: (head) => void heads.push(poolWith(head, hiddenSize)),
+        run: async (request) => {
+          const { pooled } = request;
           const data =
-            head === undefined
-              ? await inside(() => session.encode(batch))
-              : pool(batch, head, projections, await inside(() => session.encodeInPlace(batch)), hiddenSize);
+            pooled === undefined
+              ? await inside(() => session.encode(request))
+              : heads[pooled.head]!(await inside(() => session.encodeInPlace(request)), request, pooled.mask);
           return transferred(data, [data.buffer as ArrayBuffer]);
         },
       },
@@ -38,18 +38,14 @@ serveThread<SessionProtocol>(
   { serial: true },
 );
 
-/** The final vectors of a batch: what the pipeline would make of the token embeddings, by the same functions. */
-function pool(
-  batch: TokenBatch,
-  head: ThreadHead,
-  known: readonly Projection[],
-  data: Float32Array,
-  cols: number,
-): Float32Array {
-  const pooled = createPooling(head.modes).pool(
-    { data, rows: batch.rows * batch.cols, cols },
-    { ...batch, mask: head.mask },
-  );
-  const projections = head.projections.map((index) => known[index]!);
-  return applyProjections(projections, pooled).data;
+/** The final vectors of a batch, row-major, from its token embeddings. */
+type Pool = (embeddings: Float32Array, batch: RunRequest, mask: Int32Array) => Float32Array;
+
+/** Does what the pipeline would do with token embeddings, by the same functions. */
+function poolWith({ modes, projections }: ThreadHead, hiddenSize: number): Pool {
+  const pooling = createPooling(modes);
+  return (data, batch, mask) => {
+    const tokens = { data, rows: batch.rows * batch.cols, cols: hiddenSize };
+    return applyProjections(projections, pooling.pool(tokens, { ...batch, mask })).data;
+  };
 }

@@ -1,3 +1,4 @@
+// The ONNX file of a model folder, by path or in shared memory.
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { findShippedFile } from '@sentvec/architectures/onnx-files';

@@ -1,3 +1,4 @@
+// A session of onnxruntime-node that gives token embeddings.
 import { tokenInputs, tokenOutput } from '@sentvec/architectures/token-values';
 import type { TokenBatch } from '@sentvec/core';
 import type { InferenceSession, Tensor } from 'onnxruntime-node';

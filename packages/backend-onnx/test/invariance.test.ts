@@ -53,14 +53,14 @@ async function largestDifference(model: ModelFiles, texts: readonly string[]): P
   for (const options of settings) {
     await using(model, options, async (embedder) => {
       for (const batchTokens of [40, 512, 4096]) {
-        for (const order of [texts.map((_, place) => place), texts.map((_, place) => place).toReversed()]) {
+        for (const order of [texts.map((_, index) => index), texts.map((_, index) => index).toReversed()]) {
           const { vectors } = await embedder.embed(
-            order.map((place) => texts[place]!),
+            order.map((index) => texts[index]!),
             { batchTokens },
           );
-          for (const [row, place] of order.entries()) {
-            for (const [index, value] of expected[place]!.entries()) {
-              worst = Math.max(worst, Math.abs(value - vectors.data[row * vectors.cols + index]!));
+          for (const [row, index] of order.entries()) {
+            for (const [entry, value] of expected[index]!.entries()) {
+              worst = Math.max(worst, Math.abs(value - vectors.data[row * vectors.cols + entry]!));
             }
           }
         }
@@ -81,16 +81,16 @@ describe('a text has the same vector alone, in any batch, in any order, at any n
   });
 });
 
-it('the event loop keeps turning while 10,000 texts are embedded', async () => {
+it('the event loop goes on while 10,000 texts are embedded', async () => {
   const texts = Array.from({ length: 10_000 }, (_, index) => sentences[index % sentences.length]!.slice(0, 90));
   await using(goldenModel('tiny-bert'), {}, async (embedder) => {
-    let turns = 0;
+    let iterations = 0;
     let ended = false;
-    const turn = (): void => {
-      turns += 1;
-      if (!ended) setImmediate(turn);
+    const iterate = (): void => {
+      iterations += 1;
+      if (!ended) setImmediate(iterate);
     };
-    setImmediate(turn);
+    setImmediate(iterate);
     let batches = 0;
     const delay = monitorEventLoopDelay({ resolution: 1 });
     delay.enable();
@@ -99,11 +99,11 @@ it('the event loop keeps turning while 10,000 texts are embedded', async () => {
     ended = true;
     const milliseconds = (nanoseconds: number): string => (nanoseconds / 1e6).toFixed(1);
     console.log(
-      `event loop while 10,000 texts are embedded: ${turns} turns for ${batches} batches, a timer late by at most ${milliseconds(delay.max)} ms ` +
+      `event loop while 10,000 texts are embedded: ${iterations} iterations for ${batches} batches, a timer late by at most ${milliseconds(delay.max)} ms ` +
         `(99.9 %: ${milliseconds(delay.percentile(99.9))} ms), waiting for its resolution of 1 ms included`,
     );
     // A clock would measure the machine as well. Were a window of 2048 texts tokenized, or a batch computed, on this
-    // thread, there would be few turns.
-    expect(turns).toBeGreaterThan(batches / 2);
+    // thread, there would be few iterations.
+    expect(iterations).toBeGreaterThan(batches / 2);
   });
 });

@@ -6,7 +6,7 @@ export const width = 4;
 /** What an ONNX file for a test is like. */
 export interface OnnxModelOptions {
   /**
-   * Inputs besides `input_ids`. Each is added to the embedding: number × 100 ^ its place, so that a test sees what it
+   * Inputs besides `input_ids`. Each is added to the embedding: number × 100 ^ its position, so that a test sees what it
    * was fed.
    */
   readonly inputs?: readonly string[] | undefined;
@@ -32,9 +32,9 @@ export function onnxModel({
     [vocabulary, width],
   );
   let embeddings = ops.gather(table, recorder.input('input_ids', 'index', shape));
-  for (const [place, name] of inputs.entries()) {
+  for (const [index, name] of inputs.entries()) {
     const numbers = ops.reshape(ops.toFloat(recorder.input(name, 'index', shape)), [...shape, 1]);
-    embeddings = ops.add(embeddings, ops.multiply(numbers, 100 ** (place + 1)));
+    embeddings = ops.add(embeddings, ops.multiply(numbers, 100 ** (index + 1)));
   }
   if (sentenceOutput) recorder.output('sentence_embedding', ops.max(embeddings, [1]));
   recorder.output(output, embeddings);

@@ -23,7 +23,7 @@ describe('planSessions', () => {
     }
   });
 
-  it('does what it is told', () => {
+  it('follows the options', () => {
     expect(planSessions(mebibyte, 'cpu', { sessions: 3, threadsPerSession: 2, batchTokens: 77 })).toEqual({
       sessions: 3,
       threadsPerSession: 2,

@@ -3,8 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { SessionPool } from '../src/session-pool.ts';
 import type { SessionThread, ThreadListener } from '../src/session-thread.ts';
 
-/** A thread that computes when it is told to. */
-class FakeThread implements SessionThread {
+/** A scripted thread: the test finishes its batches. */
+class ScriptedThread implements SessionThread {
   readonly hiddenSize = 1;
   readonly inFlight = new Set<number>();
   readonly cancelled: number[] = [];
@@ -46,21 +46,21 @@ const batch: TokenBatch = { ids: Int32Array.of(1), mask: Int32Array.of(1), rows:
 async function openPool(
   sessions: number,
   refuse: (count: number) => boolean = () => false,
-): Promise<{ pool: SessionPool; threads: FakeThread[]; warnings: string[] }> {
-  const threads: FakeThread[] = [];
+): Promise<{ pool: SessionPool; threads: ScriptedThread[]; warnings: string[] }> {
+  const threads: ScriptedThread[] = [];
   const warnings: string[] = [];
   let started = 0;
   const start = async (listener: ThreadListener): Promise<SessionThread> => {
     started += 1;
     if (refuse(started)) throw new Error('no such device');
-    const thread = new FakeThread(listener);
+    const thread = new ScriptedThread(listener);
     threads.push(thread);
     return thread;
   };
   return { pool: await SessionPool.open(start, sessions, (message) => void warnings.push(message)), threads, warnings };
 }
 
-const sizes = (threads: readonly FakeThread[]): number[] => threads.map((thread) => thread.inFlight.size);
+const sizes = (threads: readonly ScriptedThread[]): number[] => threads.map((thread) => thread.inFlight.size);
 const codeOf = (work: Promise<unknown>): Promise<unknown> =>
   work.then(
     () => 'done',
@@ -94,13 +94,13 @@ describe('the queue', () => {
 });
 
 describe('abort', () => {
-  it('refuses at once, and does not bother a thread', async () => {
+  it('refuses at once, and sends nothing to a thread', async () => {
     const { pool, threads } = await openPool(1);
     expect(await codeOf(pool.run(batch, AbortSignal.abort()))).toBe('aborted');
     expect(sizes(threads)).toEqual([0]);
   });
 
-  it('ends what is computed, what is next and what waits, and leaves other calls alone', async () => {
+  it('ends its calls, whether computed, next or waiting, and no others', async () => {
     const { pool, threads } = await openPool(1);
     const controller = new AbortController();
     const ended = Array.from({ length: 3 }, () => codeOf(pool.run(batch, controller.signal)));
@@ -118,10 +118,12 @@ describe('a thread that dies', () => {
   it('loses the batch that it computed; the next one is computed by another', async () => {
     const { pool, threads } = await openPool(1);
     const [lost, saved, waiting] = [codeOf(pool.run(batch)), codeOf(pool.run(batch)), codeOf(pool.run(batch))];
+    const [, second] = threads[0]!.inFlight;
     threads[0]!.die();
     expect(await lost).toBe('backend-failed');
     await settle();
     expect(threads.length).toBe(2);
+    expect([...threads[1]!.inFlight][0]).toBe(second);
     threads[1]!.finish();
     threads[1]!.finish();
     expect(await Promise.all([saved, waiting])).toEqual(['done', 'done']);
@@ -137,6 +139,19 @@ describe('a thread that dies', () => {
     expect(new Set(await Promise.all(calls))).toEqual(new Set(['backend-failed']));
     expect(await codeOf(pool.run(batch))).toBe('backend-failed');
     expect(threads.length).toBe(3);
+    await pool.dispose();
+  });
+
+  it('does not end the pool however often it happens, when batches are done in between', async () => {
+    const { pool, threads } = await openPool(1);
+    for (let death = 0; death < 5; death += 1) {
+      const [lost, saved] = [codeOf(pool.run(batch)), codeOf(pool.run(batch))];
+      threads.at(-1)!.die();
+      expect(await lost).toBe('backend-failed');
+      await settle();
+      threads.at(-1)!.finish();
+      expect(await saved).toBe('done');
+    }
     await pool.dispose();
   });
 

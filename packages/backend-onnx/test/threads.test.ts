@@ -22,7 +22,7 @@ describe('a worker thread that ends', () => {
 
   it('again and again, is given up with an error instead of a hang', async () => {
     const { encoder, workers } = await loadAndCatchWorkers();
-    for (let round = 0; round < 12; round += 1) {
+    for (let repetition = 0; repetition < 12; repetition += 1) {
       await Promise.all(workers.splice(0).map((worker) => worker.terminate()));
       await pause(20);
     }

@@ -153,7 +153,7 @@ function moved(
   return weights.with(
     index,
     plainTensor(
-      data.map((entry, index) => entry + distance * direction.data[index]!),
+      data.map((entry, i) => entry + distance * direction.data[i]!),
       sizes,
     ),
   );

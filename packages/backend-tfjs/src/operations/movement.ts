@@ -48,7 +48,7 @@ export function movement(tf: TensorFlow): Movement {
           Number(size),
         ),
         saved: [indices],
-        gradients: (d, [indices]) => [tf.gather(d, indices!, 0)],
+        gradients: (d, [positions]) => [tf.gather(d, positions!, 0)],
       }));
     },
   };
