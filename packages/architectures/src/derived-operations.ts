@@ -35,7 +35,8 @@ export function logSoftmax<T>(ops: Operations<T>, x: T): T {
 }
 
 /**
- * `x` divided by its Euclidean norm along the last axis, the norm taken to be at least `smallest`, by default 1e-12.
+ * `x` divided by its Euclidean norm along the last axis. A norm below `smallest` counts as `smallest`.
+ * @param smallest 1e-12 unless given, as in `torch.nn.functional.normalize`
  */
 export function normalizeRows<T>(ops: Operations<T>, x: T, smallest = 1e-12): T {
   const squares = ops.sum(ops.multiply(x, x), [-1], true);

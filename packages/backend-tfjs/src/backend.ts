@@ -1,3 +1,4 @@
+// The backend `tfjs`: chooses the device, opens the model.
 import { plainReference } from '@sentvec/architectures';
 import {
   type Availability,
@@ -8,11 +9,11 @@ import {
   SentvecError,
   throwIfAborted,
 } from '@sentvec/core';
-import { absence, openPlace } from '#placement';
+import { absence, openHost } from '#host';
 import { warn } from '@sentvec/platform';
 import { TfjsEncoder } from './encoder.ts';
 import { automaticDevices, checkOptions, isNative, type TfjsDevice, type TfjsOptions } from './options.ts';
-import type { Place } from './placement.ts';
+import type { Host } from './host.ts';
 
 /**
  * The backend that runs encoders with TensorFlow.js: in Node in a worker thread, in a browser in the page.
@@ -29,28 +30,28 @@ export function tfjs(options: TfjsOptions = {}): Backend {
   };
 }
 
-/** A place on the first device that works, with the reasons why not on those before it. */
+/** The first device that works, and why the devices before it do not. */
 interface Choice {
   readonly device: TfjsDevice;
-  readonly place: Place;
-  readonly passedOver: readonly { readonly reason: string; readonly installed: boolean }[];
+  readonly host: Host;
+  readonly skipped: readonly { readonly reason: string; readonly installed: boolean }[];
 }
 
 async function choose({ device = 'auto', wasmPaths }: TfjsOptions): Promise<Choice> {
-  const passedOver: { reason: string; installed: boolean }[] = [];
+  const skipped: { reason: string; installed: boolean }[] = [];
   for (const candidate of device === 'auto' ? automaticDevices : [device]) {
     const missing = absence(candidate);
     if (missing !== undefined) {
-      passedOver.push({ reason: missing, installed: false });
+      skipped.push({ reason: missing, installed: false });
       continue;
     }
     try {
-      return { device: candidate, place: await openPlace(candidate, wasmPaths), passedOver };
+      return { device: candidate, host: await openHost(candidate, wasmPaths), skipped };
     } catch (error) {
-      passedOver.push({ reason: error instanceof Error ? error.message : String(error), installed: true });
+      skipped.push({ reason: error instanceof Error ? error.message : String(error), installed: true });
     }
   }
-  const reasons = passedOver.map(({ reason }) => reason).join('; ');
+  const reasons = skipped.map(({ reason }) => reason).join('; ');
   throw new SentvecError(
     'backend-unavailable',
     `${reasons}. Install what is missing, or choose another device of tfjs({ device }).`,
@@ -62,12 +63,12 @@ async function choose({ device = 'auto', wasmPaths }: TfjsOptions): Promise<Choi
 
 async function availability(options: TfjsOptions): Promise<Availability> {
   try {
-    const { place, passedOver } = await choose(options);
-    const { description } = place;
-    await place.close();
+    const { host, skipped } = await choose(options);
+    const { description } = host;
+    await host.close();
     return {
       available: true,
-      device: [description, ...passedOver.map(({ reason }) => firstLine(reason).slice(0, -1))].join('; '),
+      device: [description, ...skipped.map(({ reason }) => firstLine(reason).slice(0, -1))].join('; '),
     };
   } catch (error) {
     return { available: false, reason: error instanceof Error ? error.message : String(error) };
@@ -80,19 +81,19 @@ async function load(
   { signal, onWarning = warn }: LoadOptions = {},
 ): Promise<Encoder> {
   throwIfAborted(signal);
-  const { device, place, passedOver } = await choose(options);
-  // That a package is not installed is nobody's mistake; that one is installed and does not work should be known.
-  for (const { reason } of passedOver.filter(({ installed }) => installed))
+  const { device, host, skipped } = await choose(options);
+  // A package that is not installed needs no warning. One that is installed and does not work does.
+  for (const { reason } of skipped.filter(({ installed }) => installed))
     onWarning(`${firstLine(reason)} Going on with ${device}.`);
   try {
     throwIfAborted(signal);
-    const placed = await place.load(files, { signal });
-    const encoder = new TfjsEncoder(place, placed, options.batchTokens ?? (isNative(device) ? 8192 : 512));
+    const hosted = await host.load(files);
+    const encoder = new TfjsEncoder(host, hosted, options.batchTokens ?? (isNative(device) ? 8192 : 512));
     if (signal?.aborted) await encoder.dispose();
     throwIfAborted(signal);
     return encoder;
   } catch (error) {
-    await place.close();
+    await host.close();
     throw error;
   }
 }

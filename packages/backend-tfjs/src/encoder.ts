@@ -1,3 +1,4 @@
+// The encoder of a model in TensorFlow.js, and the batches that wait for it.
 import {
   type EncodeOptions,
   type EncodePooledOptions,
@@ -10,10 +11,10 @@ import {
 } from '@sentvec/core';
 import { abortError, onAbort, throwIfAborted } from '@sentvec/platform';
 import type { PlainHead } from './local-head.ts';
-import type { Place, PlacedEncoder } from './placement.ts';
+import type { Host, HostedEncoder } from './host.ts';
 
-/** A head that was sent to where the encoder runs. */
-interface PlacedHead {
+/** A head that the host has got. */
+interface HostedHead {
   readonly number: number;
   readonly added: Promise<void>;
 }
@@ -23,13 +24,13 @@ interface Job {
   settle(result: Float32Array | Error): void;
 }
 
-/** Batches in the place at once: the one that is computed, and the next, so that it need not wait for this thread. */
+/** Batches that the host has at once: the one that it computes, and the next, for which it need not wait. */
 const depth = 2;
 
 /** TensorFlow multiplies with the 10 bits of TF32 on GPUs that can. */
 const gpuError = 5e-3;
 
-/** The encoder of a model that TensorFlow.js executes in its place, and the batches that wait for it. */
+/** An encoder that TensorFlow.js executes in its host. */
 export class TfjsEncoder implements Encoder {
   readonly hiddenSize: number;
   readonly maxPositions: number;
@@ -37,30 +38,30 @@ export class TfjsEncoder implements Encoder {
   readonly concurrency = 1;
   readonly batchTokens: number;
   readonly roundingError: number | undefined;
-  readonly #place: Place;
-  readonly #placed: PlacedEncoder;
+  readonly #host: Host;
+  readonly #encoder: HostedEncoder;
   readonly #waiting: Job[] = [];
   readonly #running = new Set<Job>();
-  readonly #heads = new WeakMap<Head, PlacedHead>();
+  readonly #heads = new WeakMap<Head, HostedHead>();
   #lastHead = 0;
   #disposal: Promise<void> | undefined;
 
-  constructor(place: Place, placed: PlacedEncoder, batchTokens: number) {
-    this.hiddenSize = placed.hiddenSize;
-    this.maxPositions = placed.maxPositions;
-    this.vocabularySize = placed.vocabularySize;
+  constructor(host: Host, encoder: HostedEncoder, batchTokens: number) {
+    this.hiddenSize = encoder.hiddenSize;
+    this.maxPositions = encoder.maxPositions;
+    this.vocabularySize = encoder.vocabularySize;
     this.batchTokens = batchTokens;
-    this.roundingError = place.gpu ? gpuError : undefined;
-    this.#place = place;
-    this.#placed = placed;
+    this.roundingError = host.gpu ? gpuError : undefined;
+    this.#host = host;
+    this.#encoder = encoder;
   }
 
   async encode(batch: TokenBatch, { signal }: EncodeOptions = {}): Promise<TokenEmbeddings> {
-    const data = await this.#run(() => this.#placed.encode(batch), signal);
+    const data = await this.#run(() => this.#encoder.encode(batch), signal);
     return { data, rows: batch.rows * batch.cols, cols: this.hiddenSize };
   }
 
-  /** Pools and projects where the encoder runs, so that only the vectors of texts come back. */
+  /** Pools and projects in the host, which sends only the vectors of the texts back. */
   async encodePooled(
     batch: TokenBatch,
     head: Head,
@@ -69,20 +70,20 @@ export class TfjsEncoder implements Encoder {
     const { modes } = head.pooling;
     if (modes === undefined || batch.rows * batch.cols === 0) return undefined;
     const { number, added } = this.#heads.get(head) ?? this.#addHead(head, { modes, projections: head.projections });
-    const compute = async () => (await Promise.all([this.#placed.encodePooled(batch, number, poolingMask), added]))[0];
+    const compute = async () => (await Promise.all([this.#encoder.encodePooled(batch, number, poolingMask), added]))[0];
     const data = await this.#run(compute, signal);
     return { data, rows: batch.rows, cols: data.length / batch.rows };
   }
 
-  #addHead(head: Head, plain: PlainHead): PlacedHead {
+  #addHead(head: Head, plain: PlainHead): HostedHead {
     this.#lastHead += 1;
-    const placed = { number: this.#lastHead, added: this.#placed.addHead(this.#lastHead, plain) };
-    placed.added.catch(() => {}); // Each batch that needs it tells.
-    this.#heads.set(head, placed);
-    return placed;
+    const hosted = { number: this.#lastHead, added: this.#encoder.addHead(this.#lastHead, plain) };
+    hosted.added.catch(() => {}); // Each batch that needs the head reports the failure.
+    this.#heads.set(head, hosted);
+    return hosted;
   }
 
-  /** Frees the weights. What waits fails with `disposed`. */
+  /** Frees the weights. Batches that are not done fail with `disposed`. */
   dispose(): Promise<void> {
     this.#disposal ??= this.#end();
     return this.#disposal;
@@ -126,8 +127,8 @@ export class TfjsEncoder implements Encoder {
 
   async #end(): Promise<void> {
     for (const job of [...this.#running, ...this.#waiting.splice(0)]) job.settle(disposed());
-    await this.#placed.dispose();
-    await this.#place.close();
+    await this.#encoder.dispose();
+    await this.#host.close();
   }
 }
 

@@ -6,7 +6,7 @@ import { tfjsOperations } from './operations/operations.ts';
 import { onBackend, type Runtime } from './runtime.ts';
 import type { TfTensor } from './tensor-flow.ts';
 
-/** An encoder whose weights are tensors of this thread's TensorFlow.js. It computes at once, and blocks its thread. */
+/** An encoder whose weights are tensors of this thread's TensorFlow.js. Its computations block the thread. */
 export class LocalEncoder {
   readonly network: EncoderNetwork;
   readonly #runtime: Runtime;

@@ -39,7 +39,7 @@ export class Tape<T> {
   /**
    * The gradient of the sum of all entries of `result` with respect to each parameter, in the parameter's shape; zeros
    * for those that it does not depend on. A `result` that is a loss has one entry, whose shape is `[]`.
-   * @param weights what each entry of `result` counts in the sum, in its shape. Default 1
+   * @param weights the factor of each entry of `result` in the sum, in its shape. Without it each counts once
    */
   gradients(result: Tracked<T>, parameters: readonly Tracked<T>[], weights?: T): T[] {
     const ops = this.#ops;

@@ -11,7 +11,7 @@ export async function computeReference(
 ): Promise<TokenEmbeddings> {
   const definition = await readEncoder(files);
   const { hiddenSize, network } = definition;
-  // As they are in the file: to widen them would take more time than to multiply with them.
+  // Not converted to float64: that would take longer than the multiplications.
   const weight = (name: string): PlainTensor => ({
     data: definition.weight(name),
     shape: definition.weights.get(name)!,
@@ -25,7 +25,7 @@ export async function computeReference(
   return { data: new Float32Array(data), rows: rows * cols, cols: hiddenSize };
 }
 
-/** About how many multiplications that takes. */
+/** About how many multiplications an encoder takes for a batch. */
 export function multiplications(network: EncoderNetwork, { rows, cols }: TokenBatch): number {
   const others = [...network.weights].filter(([name]) => name !== network.tokenTable);
   return (
@@ -38,6 +38,8 @@ function tokenRows(definition: EncoderDefinition, ids: Int32Array): PlainTensor 
   const [, width = 0] = definition.weights.get(tokenTable)!;
   const table = definition.weight(tokenTable);
   const rows = new Float32Array(ids.length * width);
-  for (const [place, id] of ids.entries()) rows.set(table.subarray(id * width, (id + 1) * width), place * width);
+  for (const [position, id] of ids.entries()) {
+    rows.set(table.subarray(id * width, (id + 1) * width), position * width);
+  }
   return { data: rows, shape: [ids.length, width] };
 }

@@ -1,20 +1,20 @@
 import type { ModelFiles, TokenBatch, TokenEmbeddings } from '@sentvec/core';
-import { computePlace } from '#reference-place';
+import { computeLargeReference } from '#large-reference';
 import { ConfigReader } from '../encoders/config.ts';
 import { networkOf } from '../encoders/registry.ts';
 import { computeReference, multiplications } from './compute-reference.ts';
 
-/** Some seconds of plain TypeScript. */
+/** Multiplications that take plain TypeScript some seconds. */
 const usualLimit = 2 ** 31;
 
-/** About ten milliseconds: less than it takes to start a thread. */
+/** Multiplications that take about ten milliseconds, less than the start of a thread. */
 const fewMultiplications = 2 ** 22;
 
 /**
  * Token embeddings of a short batch in plain TypeScript, in float64: what the self-check of a backend compares with; see
  * `Backend.reference` of `@sentvec/core`. Takes the weights from the model's safetensors, in Node from a thread of its
  * own when they are many and on this disk.
- * @param limit the most multiplications, about, that it may take: a billion is some seconds. Default 2^31
+ * @param limit the most multiplications, about, that it may take: a billion takes some seconds
  * @returns a reason instead for a model without safetensors, or one that would take long
  * @throws SentvecError `invalid-model`, `unsupported-model`
  */
@@ -36,5 +36,5 @@ export async function plainReference(
       reason: `${files.name} is too large to compute reference values at every load. A self-check.json, which sentvec export writes, has them.`,
     };
   }
-  return count <= fewMultiplications ? computeReference(files, batch) : computePlace(files, batch);
+  return count <= fewMultiplications ? computeReference(files, batch) : computeLargeReference(files, batch);
 }

@@ -1,8 +1,8 @@
-// The thread in which TensorFlow.js computes: it blocks while it does, and nobody else.
+// The thread in which TensorFlow.js computes. The computation blocks this thread and no other.
 import type { ModelFiles } from '@sentvec/core';
 import { serveThread, transferred, type Caller } from '@sentvec/platform/node';
-import { LocalEncoder } from '../local-encoder.ts';
-import { openRuntime } from '../runtime.ts';
+import { LocalEncoder } from './local-encoder.ts';
+import { openRuntime } from './runtime.ts';
 import type { TensorFlowProtocol } from './messages.ts';
 
 serveThread<TensorFlowProtocol>(async ({ device, wasmPaths }, program) => {
@@ -17,9 +17,10 @@ serveThread<TensorFlowProtocol>(async ({ device, wasmPaths }, program) => {
         const { hiddenSize, maxPositions, vocabularySize } = encoder.network;
         return { hiddenSize, maxPositions, vocabularySize };
       },
-      encode: ({ model, batch }) => moved(models.get(model)!.encode(batch)),
+      encode: ({ model, batch }) => transferredVectors(models.get(model)!.encode(batch)),
       addHead: ({ model, number, head }) => models.get(model)!.addHead(number, head),
-      encodePooled: ({ model, batch, head, mask }) => moved(models.get(model)!.encodePooled(batch, head, mask)),
+      encodePooled: ({ model, batch, head, mask }) =>
+        transferredVectors(models.get(model)!.encodePooled(batch, head, mask)),
       release: (model) => {
         models.get(model)?.dispose();
         models.delete(model);
@@ -28,7 +29,7 @@ serveThread<TensorFlowProtocol>(async ({ device, wasmPaths }, program) => {
   };
 });
 
-function moved(vectors: Float32Array) {
+function transferredVectors(vectors: Float32Array) {
   return transferred(vectors, [vectors.buffer as ArrayBuffer]);
 }
 

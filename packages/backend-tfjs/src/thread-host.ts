@@ -2,11 +2,11 @@
 import { SentvecError, type ModelFiles, type TokenBatch } from '@sentvec/core';
 import { sharedProjection } from '@sentvec/core/node';
 import { guardIo, startThread, transferred, type Thread } from '@sentvec/platform/node';
-import { isNative, type TfjsDevice } from '../options.ts';
-import type { OpenPlace, Place, PlacedEncoder } from '../placement.ts';
+import { isNative, type TfjsDevice } from './options.ts';
+import type { OpenHost, Host, HostedEncoder } from './host.ts';
 import type { TensorFlowProtocol } from './messages.ts';
 
-/** Why a device is out of the question here, as far as that shows without loading it. */
+/** Why a device cannot be used here, as far as that is known without loading it. */
 export function absence(device: TfjsDevice): string | undefined {
   if (!isNative(device)) return undefined;
   try {
@@ -51,9 +51,8 @@ async function startTensorFlow(data: TensorFlowProtocol['data']): Promise<Tensor
 }
 
 /**
- * Threads with a native library. There is one for all models, and it stays until the process ends: libtensorflow cannot
- * be loaded a second time after the thread that loaded it has ended (it aborts the process), and on a GPU each copy
- * would want the memory for itself.
+ * Threads with a native library: one for all models, until the process ends. When libtensorflow is loaded again after
+ * the thread that loaded it has ended, it aborts the process; and on a GPU each copy would reserve all memory.
  */
 const shared = new Map<TfjsDevice, Promise<TensorFlowThread>>();
 
@@ -64,7 +63,7 @@ function sharedThread(device: TfjsDevice): Promise<TensorFlowThread> {
 }
 
 /** Opens TensorFlow.js in a thread. */
-export const openPlace: OpenPlace = async (device, wasmPaths): Promise<Place> => {
+export const openHost: OpenHost = async (device, wasmPaths): Promise<Host> => {
   const started = isNative(device) ? await sharedThread(device) : await startTensorFlow({ device, wasmPaths });
   return {
     ...started.thread.ready,
@@ -75,7 +74,7 @@ export const openPlace: OpenPlace = async (device, wasmPaths): Promise<Place> =>
 
 let lastModel = 0;
 
-async function load({ thread, files }: TensorFlowThread, source: ModelFiles): Promise<PlacedEncoder> {
+async function load({ thread, files }: TensorFlowThread, source: ModelFiles): Promise<HostedEncoder> {
   lastModel += 1;
   const model = lastModel;
   files.set(model, source);
@@ -97,7 +96,7 @@ async function load({ thread, files }: TensorFlowThread, source: ModelFiles): Pr
   }
 }
 
-/** The arrays stay the caller's, and a view of a large buffer must not take all of it along. */
+/** A copy: the arrays stay the caller's, and a view would be sent with the whole of its buffer. */
 function copyOf({ ids, mask, rows, cols }: TokenBatch): TokenBatch {
   return { ids: ids.slice(), mask: mask.slice(), rows, cols };
 }

@@ -1,11 +1,18 @@
 import { SentvecError, type TokenBatch, type TokenEmbeddings } from '@sentvec/core';
 import { startThread } from '@sentvec/platform/node';
-import { computeReference } from '../compute-reference.ts';
-import type { ComputePlace } from '../reference-place.ts';
-import type { ReferenceProtocol } from './messages.ts';
+import { computeReference } from './compute-reference.ts';
 
-/** In a thread, which reads the files itself; in the calling thread when they are not on this disk. */
-export const computePlace: ComputePlace = async (files, batch) => {
+/** See `ThreadProtocol` of `@sentvec/platform/node`. */
+export interface ReferenceProtocol {
+  /** Where the files of the model are. */
+  readonly data: { readonly directory: string; readonly name: string };
+  readonly ready: undefined;
+  readonly calls: { compute(batch: TokenBatch): TokenEmbeddings };
+  readonly programCalls: object;
+}
+
+/** Computes a reference in a thread, which reads the files itself; in the calling thread when they are not on this disk. */
+export const computeLargeReference: typeof computeReference = async (files, batch) => {
   const { directory, name } = files;
   if (directory === undefined) return computeReference(files, batch);
   try {

@@ -1,16 +1,16 @@
 import { SentvecError } from '@sentvec/core';
-import { LocalEncoder } from '../local-encoder.ts';
-import { isNative, type TfjsDevice } from '../options.ts';
-import type { OpenPlace, Place, PlacedEncoder } from '../placement.ts';
-import { openRuntime } from '../runtime.ts';
+import { LocalEncoder } from './local-encoder.ts';
+import { isNative, type TfjsDevice } from './options.ts';
+import type { OpenHost, Host, HostedEncoder } from './host.ts';
+import { openRuntime } from './runtime.ts';
 
-/** Why a device is out of the question here. */
+/** Why a device cannot be used here. */
 export function absence(device: TfjsDevice): string | undefined {
   return isNative(device) ? `@tensorflow/${device} is for Node` : undefined;
 }
 
-/** In the page itself. */
-export const openPlace: OpenPlace = async (device, wasmPaths): Promise<Place> => {
+/** Opens TensorFlow.js in the page itself. */
+export const openHost: OpenHost = async (device, wasmPaths): Promise<Host> => {
   const runtime = await openRuntime(device, wasmPaths).catch((cause: unknown) => {
     throw new SentvecError(
       'backend-unavailable',
@@ -27,7 +27,7 @@ export const openPlace: OpenPlace = async (device, wasmPaths): Promise<Place> =>
   };
 };
 
-function inPage(encoder: LocalEncoder): PlacedEncoder {
+function inPage(encoder: LocalEncoder): HostedEncoder {
   const { hiddenSize, maxPositions, vocabularySize } = encoder.network;
   return {
     hiddenSize,

@@ -2,10 +2,10 @@
  * What the main thread and a thread with TensorFlow.js say to each other. All of it survives a structured clone.
  */
 import type { TokenBatch } from '@sentvec/core';
-import type { WasmPaths } from '../kernels/wasm-backend.ts';
-import type { PlainHead } from '../local-head.ts';
-import type { TfjsDevice } from '../options.ts';
-import type { EncoderSizes } from '../placement.ts';
+import type { WasmPaths } from './kernels/wasm-backend.ts';
+import type { PlainHead } from './local-head.ts';
+import type { TfjsDevice } from './options.ts';
+import type { EncoderSizes } from './host.ts';
 
 /** See `ThreadProtocol` of `@sentvec/platform/node`. `model` is a number that the main thread gives to each model. */
 export interface TensorFlowProtocol {
