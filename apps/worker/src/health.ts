@@ -1,5 +1,5 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Embedder } from '@sentvec/core';
+import { withDeadline } from '@sentvec/platform';
 
 /** Whether a worker can embed. */
 export interface Health {
@@ -33,26 +33,24 @@ export class HealthCheck {
 
   async #run(): Promise<Health> {
     const begun = performance.now();
-    const timer = new AbortController();
-    const expired = sleep(timeout, `no vector within ${timeout / 1000} s`, { signal: timer.signal }).catch(
-      () => undefined,
+    const error = () => new Error(`no vector within ${timeout / 1000} s`);
+    const reason = await withDeadline((signal) => this.#embed(signal), { milliseconds: timeout, error }).catch(
+      messageOf,
     );
-    const reason = await Promise.race([this.#embed(), expired]);
-    timer.abort();
     const facts = { model: this.#model, milliseconds: Math.round(performance.now() - begun) };
     return reason === undefined ? { healthy: true, ...facts } : { healthy: false, reason, ...facts };
   }
 
   /** What is wrong; `undefined` when nothing is. */
-  async #embed(): Promise<string | undefined> {
-    try {
-      const embedder = await this.#embedder(this.#model);
-      const { vectors } = await embedder.embed([probeText]);
-      const isSound =
-        vectors.data.length > 0 && vectors.data.every(Number.isFinite) && vectors.data.some((entry) => entry !== 0);
-      return isSound ? undefined : 'the vector is empty, zero or not finite';
-    } catch (error) {
-      return error instanceof Error ? error.message : String(error);
-    }
+  async #embed(signal: AbortSignal): Promise<string | undefined> {
+    const embedder = await this.#embedder(this.#model);
+    const { vectors } = await embedder.embed([probeText], { signal });
+    const isSound =
+      vectors.data.length > 0 && vectors.data.every(Number.isFinite) && vectors.data.some((entry) => entry !== 0);
+    return isSound ? undefined : 'the vector is empty, zero or not finite';
   }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

@@ -124,7 +124,7 @@ export interface DeadlineOptions {
   /** How long the work may take. @default no limit */
   readonly milliseconds?: number | undefined;
   /** The error of work that takes longer. */
-  readonly error: () => SentvecError;
+  readonly error: () => Error;
   /** The caller's signal, which may end the work before. */
   readonly signal?: AbortSignal | undefined;
   /** Milliseconds for which work whose signal has fired may still clean up. @default 0 */
@@ -135,7 +135,7 @@ export interface DeadlineOptions {
  * Runs work that has a deadline. Once the deadline or the caller's signal has ended it, that is its error, whatever the
  * work itself throws, and work that ignores its signal is not waited for.
  * @param work gets a signal that fires at the deadline and with the caller's signal
- * @throws SentvecError that of the deadline, `aborted`; what the work throws
+ * @throws the error of the deadline; SentvecError `aborted`; what the work throws
  */
 export async function withDeadline<T>(
   work: (signal: AbortSignal) => Promise<T>,
@@ -144,18 +144,27 @@ export async function withDeadline<T>(
   throwIfAborted(outer);
   const controller = new AbortController();
   const { signal } = controller;
-  const leave = onAbort(outer, () => controller.abort(outer!.reason));
-  const deadline = milliseconds === undefined ? undefined : setTimeout(() => controller.abort(error()), milliseconds);
+  let end: Error | undefined;
+  const stop = (reason: unknown, first: Error): void => {
+    end ??= first;
+    controller.abort(reason);
+  };
+  const onDeadline = (): void => {
+    const late = error();
+    stop(late, late);
+  };
+  const leave = onAbort(outer, () => stop(outer!.reason, abortError(outer!)));
+  const deadline = milliseconds === undefined ? undefined : setTimeout(onDeadline, milliseconds);
   let graceEnd: ReturnType<typeof setTimeout> | undefined;
   try {
     return await new Promise<T>((resolve, reject) => {
       onAbort(signal, () => {
-        graceEnd = setTimeout(() => reject(abortError(signal)), grace);
+        graceEnd = setTimeout(() => reject(end), grace);
       });
       work(signal).then(resolve, reject);
     });
   } catch (failure) {
-    throw signal.aborted ? abortError(signal) : failure;
+    throw end ?? failure;
   } finally {
     leave();
     clearTimeout(deadline);

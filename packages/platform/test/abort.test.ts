@@ -133,6 +133,14 @@ test('work beyond its deadline fails with the error of the deadline, whether it 
   await expect(withDeadline(heeding, options)).rejects.toMatchObject({ code: 'timed-out' });
 });
 
+test('an abort stays the error when the deadline passes while the work cleans up', async () => {
+  const controller = new AbortController();
+  const options = { milliseconds: 20, error: late, signal: controller.signal, grace: 60 };
+  const call = withDeadline(never, options);
+  controller.abort(reason);
+  await expect(call).rejects.toMatchObject(abortShape);
+});
+
 test('work that was aborted may clean up for the grace', async () => {
   const controller = new AbortController();
   let cleanedUp = false;

@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { AbortScope } from '@sentvec/platform';
 
 /** The worker stops; it lost the job's lock; another coordinator owns the run. */
 export type InterruptionReason = 'stopping' | 'lock lost' | 'superseded';
@@ -16,11 +17,11 @@ export class Interruption extends Error {
 
 /** The jobs that one BullMQ worker is processing, each with a way to interrupt it. */
 export class ActiveJobs {
-  readonly #controllers = new Map<string, AbortController>();
+  readonly #scopes = new Map<string, AbortScope>();
   readonly #changes = new EventTarget();
 
   get size(): number {
-    return this.#controllers.size;
+    return this.#scopes.size;
   }
 
   /**
@@ -31,18 +32,16 @@ export class ActiveJobs {
    *   reason of that signal, whatever the work rejects with
    */
   async run<T>(jobId: string, outer: AbortSignal, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    const controller = new AbortController();
-    const forward = () => controller.abort(outer.reason);
-    if (outer.aborted) forward();
-    outer.addEventListener('abort', forward);
-    this.#controllers.set(jobId, controller);
+    const scope = new AbortScope(outer);
+    const { signal } = scope;
+    this.#scopes.set(jobId, scope);
     try {
-      return await work(controller.signal);
+      return await work(signal);
     } catch (error) {
-      throw controller.signal.aborted ? controller.signal.reason : error;
+      throw signal.aborted ? signal.reason : error;
     } finally {
-      outer.removeEventListener('abort', forward);
-      this.#controllers.delete(jobId);
+      scope.close();
+      this.#scopes.delete(jobId);
       this.#changes.dispatchEvent(new Event('end'));
     }
   }
@@ -53,7 +52,7 @@ export class ActiveJobs {
   }
 
   /** Interrupts some jobs, by default all. */
-  interrupt(reason: InterruptionReason, jobIds: readonly string[] = [...this.#controllers.keys()]): void {
-    for (const id of jobIds) this.#controllers.get(id)?.abort(new Interruption(reason));
+  interrupt(reason: InterruptionReason, jobIds: readonly string[] = [...this.#scopes.keys()]): void {
+    for (const id of jobIds) this.#scopes.get(id)?.abort(new Interruption(reason));
   }
 }

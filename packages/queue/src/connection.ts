@@ -1,5 +1,6 @@
 // Connections to Redis: URLs, deadlines, and the checks that a server must pass.
 import { SentvecError } from '@sentvec/core';
+import { withDeadline } from '@sentvec/platform';
 import { Cluster, Redis, type RedisOptions } from 'ioredis';
 
 /** A connection to one Redis, or to a Redis Cluster. */
@@ -171,14 +172,7 @@ function unreachable(url: string, cause: unknown): SentvecError {
 }
 
 /** The promise, or a rejection after so many milliseconds. */
-export async function within<T>(promise: Promise<T>, milliseconds: number): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const timeout = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer within ${milliseconds} ms`)), milliseconds);
-  });
-  try {
-    return await Promise.race([promise, timeout]);
-  } finally {
-    clearTimeout(timer);
-  }
+export function within<T>(promise: Promise<T>, milliseconds: number): Promise<T> {
+  const error = () => new Error(`no answer within ${milliseconds} ms`);
+  return withDeadline(() => promise, { milliseconds, error });
 }

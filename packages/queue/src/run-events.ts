@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { onAbort } from '@sentvec/platform';
 import { hasEnded, type RunEvent, type RunEventPayload } from '@sentvec/workflow';
 import type { RedisConnection } from './connection.ts';
 import type { QueueNames } from './names.ts';
@@ -25,7 +26,7 @@ export async function* readEvents(
   const connection = redis.duplicate();
   connection.on('error', () => {});
   const disconnect = () => connection.disconnect();
-  signal?.addEventListener('abort', disconnect, { once: true });
+  const stopListening = onAbort(signal, disconnect);
   let last = after;
   try {
     while (!isAborted(signal)) {
@@ -40,7 +41,7 @@ export async function* readEvents(
       if (ended && events?.length === 0) return;
     }
   } finally {
-    signal?.removeEventListener('abort', disconnect);
+    stopListening();
     disconnect();
   }
 }

@@ -8,6 +8,7 @@ import { HonoAdapter } from '@bull-board/hono';
 import { createAdaptorServer, type ServerType } from '@hono/node-server';
 import { serveStatic } from '@hono/node-server/serve-static';
 import { SentvecError } from '@sentvec/core';
+import { guardIo } from '@sentvec/platform/node';
 import type { QueueOverview, RefusedJob, StepCounts, WorkerFacts } from '@sentvec/queue';
 import type { Logger, RunStatus, Runtime } from '@sentvec/workflow';
 import { Hono, type Context } from 'hono';
@@ -118,16 +119,7 @@ export async function listen(
 ): Promise<{ url: string; close: () => Promise<void> }> {
   const server: ServerType = createAdaptorServer({ fetch: app.fetch });
   server.listen(port, host);
-  try {
-    await once(server, 'listening');
-  } catch (cause) {
-    throw new SentvecError(
-      'io-failed',
-      `Cannot listen on ${host}:${port}: ${String(cause)}. Choose another --port.`,
-      {},
-      { cause },
-    );
-  }
+  await guardIo('Listening', `${host}:${port}`, () => once(server, 'listening'), 'Or choose another `port`.');
   const { address, port: taken, family } = server.address() as AddressInfo;
   const close = async () => {
     const closed = once(server, 'close');

@@ -22,6 +22,8 @@ const remedies: Readonly<Record<string, string>> = {
   EBUSY: 'Another program uses it, or it is a mount point. Close the program, or choose a path inside.',
   EIO: 'The disk or its connection failed. Check the disk, then try again.',
   ESTALE: 'The network folder changed on its server. Mount it again, then try again.',
+  EADDRINUSE: 'Another program listens there. Stop it, or choose another address.',
+  EADDRNOTAVAIL: 'This machine does not have the address. Choose one of its own, or 127.0.0.1.',
   EXDEV: 'The path is on another file system than its temporary file. Choose a path within one file system.',
 };
 
