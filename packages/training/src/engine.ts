@@ -12,11 +12,11 @@ export interface StepResult {
 /** One optimizer step: the gradients of all its batches are averaged, then the weights change once. */
 export interface StepOrder {
   readonly batches: readonly TrainingBatch[];
-  /** Which of the engine's objectives the batches are for. Default 0. */
-  readonly objective?: number;
+  /** Which of the engine's objectives the batches are for. @default 0 */
+  readonly objective?: number | undefined;
   readonly learningRate: number;
-  /** Makes the dropout of this step. Ignored without dropout. */
-  readonly seed?: number;
+  /** Of the dropout masks of this step. @default 0 */
+  readonly seed?: number | undefined;
 }
 
 /**

@@ -1,3 +1,4 @@
+// @sentvec/training: what runs in a page as in Node. Files and threads stand behind `/node`, TensorFlow.js behind `/tfjs`.
 export { mineHardNegatives, type HardNegativeOptions, type MinedNegatives } from './hard-negatives.ts';
 export { checkedParameter, labelsOf, firstOf, pairOf, type LabelKind, type Loss } from './loss.ts';
 export * from './losses/contrastive.ts';
@@ -14,19 +15,32 @@ export * from './random.ts';
 export * from './data/samplers.ts';
 export * from './data/batch.ts';
 export type * from './engine.ts';
-export { evaluateBinaryClassification, type LabelledPairs } from './evaluation/binary-classification.ts';
 export {
   evaluateClassification,
   type ClassificationOptions,
   type ClassifiedTexts,
 } from './evaluation/classification.ts';
 export { evaluateClustering, kMeans, vMeasure, type ClusteringOptions } from './evaluation/clustering.ts';
-export { fitLinearProbe, type LinearProbe } from './evaluation/linear-probe.ts';
-export { evaluateParaphrases, paraphraseTask, type ParaphraseTask } from './evaluation/paraphrases.ts';
-export { evaluateReranking, rerankingSamples, type RerankingSample } from './evaluation/reranking.ts';
-export { evaluateRetrieval, retrievalTask, type RetrievalTask } from './evaluation/retrieval.ts';
-export { evaluateSts, type ScoredPairs } from './evaluation/sts.ts';
-export { evaluateTriplets, type Triplets } from './evaluation/triplet.ts';
+export {
+  evaluateParaphrases,
+  evaluateReranking,
+  evaluateRetrieval,
+  paraphraseTask,
+  rerankingSamples,
+  retrievalTask,
+  type ParaphraseTask,
+  type RerankingSample,
+  type RetrievalTask,
+} from './evaluation/search.ts';
+export {
+  evaluateBinaryClassification,
+  evaluateSts,
+  evaluateTriplets,
+  type LabelledPairs,
+  type ScoredPairs,
+  type Triplets,
+} from './evaluation/similarity.ts';
+export { fitLinearProbe, type LinearProbe, type LinearProbeOptions } from './evaluation/linear-probe.ts';
 export { GradientEngine, type BatchGradients, type GradientEngineOptions } from './step/gradient-engine.ts';
 export { graphEngine, type EngineGraphs, type GraphEngineOptions } from './step/graph-gradients.ts';
 export type { OnnxRuntime } from './step/graph-runner.ts';

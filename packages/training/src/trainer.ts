@@ -20,8 +20,8 @@ import type {
  * Trains a model on its engine: sampled batches, schedule, evaluation, best weights kept, checkpoints. The same request
  * on the same machine with the same number of threads gives the same weights to the bit, resumed or not.
  *
- * However a run ends, `onCheckpoint` gets its last good weights; `keptStep` in the details of the error is the step of
- * the last checkpoint that was written.
+ * However a run ends, `onCheckpoint` gets its last good weights; the details of the error have the step of the last
+ * checkpoint that was written, as `checkpointStep`.
  * @throws SentvecError `invalid-corpus`, `invalid-argument`, `training-failed` (step and rows in `details`), `aborted`,
  * and what `onCheckpoint` and `evaluate` throw
  */
@@ -48,7 +48,7 @@ class TrainingRun {
   #best: TrainingCheckpoint['best'];
   #done = 0;
   /** The step of the last checkpoint that was written. */
-  #kept: number | undefined;
+  #checkpointStep: number | undefined;
 
   constructor(request: TrainingRequest, options: ResolvedOptions, steps: readonly PlannedStep[]) {
     this.#request = request;
@@ -63,7 +63,7 @@ class TrainingRun {
       if (!finish) await this.#train(usedExamples);
       return await this.#end(usedExamples);
     } catch (error) {
-      throw await this.#withKeptStep(error);
+      throw await this.#withCheckpointStep(error);
     }
   }
 
@@ -165,20 +165,25 @@ class TrainingRun {
     const { onCheckpoint } = this.#request;
     if (onCheckpoint === undefined) return;
     await onCheckpoint(await this.#checkpoint());
-    this.#kept = this.#done;
+    this.#checkpointStep = this.#done;
   }
 
   /**
    * The error with the step whose weights are kept, after a last attempt to keep those of the present step.
    */
-  async #withKeptStep(error: unknown): Promise<unknown> {
+  async #withCheckpointStep(error: unknown): Promise<unknown> {
     try {
-      if (this.#kept !== this.#done && this.#done > 0) await this.#keep();
+      if (this.#checkpointStep !== this.#done && this.#done > 0) await this.#keep();
     } catch {
       // What ended the run is what the caller must know.
     }
-    if (!SentvecError.is(error) || this.#kept === undefined) return error;
-    return new SentvecError(error.code, error.message, { ...error.details, keptStep: this.#kept }, { cause: error });
+    if (!SentvecError.is(error) || this.#checkpointStep === undefined) return error;
+    return new SentvecError(
+      error.code,
+      error.message,
+      { ...error.details, checkpointStep: this.#checkpointStep },
+      { cause: error },
+    );
   }
 
   async #restore({ step, history, state, best }: TrainingCheckpoint): Promise<void> {
@@ -190,7 +195,7 @@ class TrainingRun {
     }
     await this.#request.engine.restore(state);
     this.#done = step;
-    this.#kept = step;
+    this.#checkpointStep = step;
     this.#history.steps.push(...history.steps);
     this.#history.evaluations.push(...history.evaluations);
     for (const [index, { loss, gradientNorm }] of history.steps.entries())

@@ -221,7 +221,7 @@ test.each([
     );
     expect(error.details).toMatchObject({ file: 'pairs.jsonl', step: 6, rows: expect.any(Array) as unknown });
     expect(checkpoints.map(({ step }) => step)).toEqual([2, 4, 5]);
-    expect(error.details).toMatchObject({ keptStep: 5 });
+    expect(error.details).toMatchObject({ checkpointStep: 5 });
   },
 );
 

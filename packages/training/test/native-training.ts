@@ -1,4 +1,4 @@
-import { cp } from 'node:fs/promises';
+import { cp, readdir, realpath, symlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import type * as TfjsTraining from '@sentvec/training/tfjs';
@@ -9,7 +9,7 @@ export { nativeAbsence } from '../../backend-tfjs/test/native-project.ts';
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
 /**
- * The TensorFlow.js engine in a project that has `tfjs-node-gpu` with a native library for the processor; the caller
+ * The TensorFlow.js engine in a project that has `tfjs-node-gpu` with a native library for the CPU; the caller
  * removes the folder.
  */
 export async function makeNativeTraining(): Promise<{
@@ -20,6 +20,9 @@ export async function makeNativeTraining(): Promise<{
   const own = join(folder, 'node_modules/@sentvec/training');
   await cp(join(root, 'dist'), join(own, 'dist'), { recursive: true });
   await cp(join(root, 'package.json'), join(own, 'package.json'));
+  const present = new Set(await readdir(dirname(own)));
+  for (const name of (await readdir(join(root, 'node_modules/@sentvec'))).filter((each) => !present.has(each)))
+    await symlink(await realpath(join(root, 'node_modules/@sentvec', name)), join(dirname(own), name));
   const { tfjsEngine } = (await import(pathToFileURL(join(own, 'dist/tfjs/index.js')).href)) as typeof TfjsTraining;
   return { folder, tfjsEngine };
 }

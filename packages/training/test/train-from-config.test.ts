@@ -65,7 +65,7 @@ test('aborted, it leaves a checkpoint, says where, and leaves nothing that looks
   const error = await abortedAt(5, config);
   const checkpoint = place.file('aborted.checkpoint.safetensors');
   expect(error.message).toContain(`The weights of step 5 are in ${checkpoint}`);
-  expect(error.details).toMatchObject({ keptStep: 5, checkpoint });
+  expect(error.details).toMatchObject({ checkpointStep: 5, checkpoint });
   await expect(directoryModel(place.file('aborted'))).rejects.toThrow(SentvecError);
   expect((await errorOf(() => place.run(config))).message).toMatch(/is there already\. Go on from it with `resume`/);
 });

@@ -115,7 +115,7 @@ test('an abort ends the run between steps; what is trained is kept, with the bes
       onCheckpoint: kept.onCheckpoint,
     }),
   );
-  expect(error).toMatchObject({ code: 'aborted', details: { keptStep: 7 } });
+  expect(error).toMatchObject({ code: 'aborted', details: { checkpointStep: 7 } });
   expect(kept.steps()).toEqual([[7, 3, 7]]);
   expect(kept.last().history.steps).toHaveLength(7);
 });
@@ -135,7 +135,7 @@ test('an abort ends an evaluation, whose step is kept', async () => {
       onCheckpoint: kept.onCheckpoint,
     }),
   );
-  expect(error).toMatchObject({ code: 'aborted', details: { keptStep: 4 } });
+  expect(error).toMatchObject({ code: 'aborted', details: { checkpointStep: 4 } });
   expect(kept.steps()).toEqual([[4, 0, 4]]);
 });
 
@@ -145,7 +145,7 @@ test('aborted before its first step, a run keeps nothing', async () => {
     trainScripted([], {}, undefined, { signal: AbortSignal.abort(), onCheckpoint: kept.onCheckpoint }),
   );
   expect(error.code).toBe('aborted');
-  expect(error.details).not.toHaveProperty('keptStep');
+  expect(error.details).not.toHaveProperty('checkpointStep');
   expect(kept.steps()).toEqual([]);
 });
 
@@ -158,7 +158,7 @@ test('a checkpoint that cannot be written ends the run; the error says which one
   const error = await errorOf(() =>
     trainScripted([], { batchSize: 4, checkpointEvery: 2 }, undefined, { onCheckpoint }),
   );
-  expect(error).toMatchObject({ code: 'io-failed', message: 'The disk is full.', details: { keptStep: 4 } });
+  expect(error).toMatchObject({ code: 'io-failed', message: 'The disk is full.', details: { checkpointStep: 4 } });
   expect(kept.steps().map(([step]) => step)).toEqual([2, 4]);
 });
 

@@ -135,14 +135,14 @@ export const trainModel: Command = defineCommand({
 });
 
 function noteWhereWeightsAre(error: SentvecError, config: string, note: (text: string) => void): void {
-  const { keptStep, checkpoint } = error.details;
+  const { checkpointStep, checkpoint } = error.details;
   if (typeof checkpoint !== 'string') {
     if (error.code === 'aborted') note('Stopped before the first step.');
     return;
   }
   const command = (flag: string) => `sentvec train ${shellWords([config, flag])}`;
   note(
-    `${error.code === 'aborted' ? 'Stopped. ' : ''}The weights of step ${String(keptStep)} are in ${checkpoint}; ` +
+    `${error.code === 'aborted' ? 'Stopped. ' : ''}The weights of step ${String(checkpointStep)} are in ${checkpoint}; ` +
       `go on with: ${command('--resume')}\nor make a model of the best so far with: ${command('--finish')}`,
   );
 }

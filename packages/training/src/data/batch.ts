@@ -1,3 +1,4 @@
+// A batch of tokenized examples as a step takes it, and its parts for cached gradients.
 import { maskForPooling, padBatch, type TokenizedText } from '@sentvec/core';
 
 /** A batch of examples as a step takes it. All arrays may be moved between threads. */

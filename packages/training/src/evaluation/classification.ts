@@ -1,6 +1,8 @@
+// How far vectors tell classes apart: by a vote of neighbours, and by a linear classifier.
 import { semanticSearch, type Matrix, type SimilarityFunction } from '@sentvec/core';
 import type { EmbedTexts } from '../embed-texts.ts';
 import type { Evaluation } from '../training-request.ts';
+import { checkCount } from '../training-options.ts';
 import { fitLinearProbe } from './linear-probe.ts';
 
 /** Texts with the name of their class. */
@@ -11,9 +13,11 @@ export interface ClassifiedTexts {
 
 /** Options of {@link evaluateClassification}. */
 export interface ClassificationOptions {
-  /** Nearest neighbours that vote. Default 5. */
-  readonly neighbours?: number;
-  readonly similarity?: SimilarityFunction;
+  /** Nearest neighbours that vote. @default 5 */
+  readonly neighbours?: number | undefined;
+  /** @default 'cosine' */
+  readonly similarity?: SimilarityFunction | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**
@@ -25,15 +29,18 @@ export async function evaluateClassification(
   embed: EmbedTexts,
   train: ClassifiedTexts,
   test: ClassifiedTexts,
-  { neighbours = 5, similarity = 'cosine' }: ClassificationOptions = {},
+  { neighbours = 5, similarity = 'cosine', signal }: ClassificationOptions = {},
 ): Promise<Evaluation> {
+  checkCount('neighbours', neighbours);
   const names = [...new Set(train.classes)].sort();
-  const numbers = train.classes.map((name) => names.indexOf(name));
-  const [known, unknown] = [await embed(train.texts), await embed(test.texts)];
+  const numberOf = new Map(names.map((name, number) => [name, number]));
+  const numbers = train.classes.map((name) => numberOf.get(name)!);
+  const [known, unknown] = [await embed(train.texts, { signal }), await embed(test.texts, { signal })];
   const accuracy = (guesses: readonly number[]) =>
     guesses.reduce((right, guess, i) => right + Number(names[guess] === test.classes[i]), 0) / guesses.length;
   const knn = accuracy(await voteOfNeighbours(known, numbers, unknown, neighbours, similarity));
-  const linear = accuracy(fitLinearProbe(known, numbers, names.length).predict(unknown));
+  const probe = await fitLinearProbe(known, numbers, names.length, { signal });
+  const linear = accuracy(await probe.predict(unknown));
   return { score: linear, metrics: { knn_accuracy: knn, linear_accuracy: linear } };
 }
 

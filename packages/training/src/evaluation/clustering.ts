@@ -1,15 +1,20 @@
-import { rowOf, type Matrix } from '@sentvec/core';
+// Clusters of vectors by k-means, and how well they agree with classes.
+import { rowOf, throwIfAborted, type Matrix } from '@sentvec/core';
+import { yieldToEventLoop } from '@sentvec/platform';
 import type { EmbedTexts } from '../embed-texts.ts';
 import { Random } from '../random.ts';
 import type { Evaluation } from '../training-request.ts';
+import { checkCount } from '../training-options.ts';
+import { BlockedVectors } from './blocked-vectors.ts';
 import type { ClassifiedTexts } from './classification.ts';
 
 /** Options of {@link evaluateClustering}. */
 export interface ClusteringOptions {
-  /** Of the first centres. Default 42. */
-  readonly seed?: number;
-  /** Runs with other first centres; the tightest counts. Default 3. */
-  readonly restarts?: number;
+  /** Of the first centres. @default 42 */
+  readonly seed?: number | undefined;
+  /** Runs with other first centres; the tightest counts. @default 3 */
+  readonly restarts?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**
@@ -21,9 +26,8 @@ export async function evaluateClustering(
   { texts, classes }: ClassifiedTexts,
   options: ClusteringOptions = {},
 ): Promise<Evaluation> {
-  const { seed = 42, restarts = 3 } = options;
-  const count = new Set(classes).size;
-  const clusters = kMeans(await embed(texts), count, seed, restarts);
+  const { signal } = options;
+  const clusters = await kMeans(await embed(texts, { signal }), new Set(classes).size, options);
   const metrics = vMeasure(classes, clusters);
   return { score: metrics.v_measure, metrics: { ...metrics } };
 }
@@ -54,73 +58,126 @@ function entropy(values: readonly unknown[]): number {
 }
 
 /**
- * Lloyd's algorithm from k-means++ centres (Arthur and Vassilvitskii, 2007). @returns the number of each row's cluster
+ * Lloyd's algorithm from k-means++ centres (Arthur and Vassilvitskii, 2007). It yields to the event loop every few
+ * milliseconds.
+ * @param count clusters, at most as many as there are vectors
+ * @returns the number of each row's cluster
+ * @throws SentvecError `aborted`
  */
-export function kMeans(vectors: Matrix, count: number, seed: number, restarts: number): number[] {
+export async function kMeans(
+  vectors: Matrix,
+  count: number,
+  { seed = 42, restarts = 3, signal }: ClusteringOptions = {},
+): Promise<number[]> {
+  checkCount('restarts', restarts);
   let best: Clustering | undefined;
+  if (vectors.rows === 0) return [];
+  const clusterer = new Clusterer(vectors, count, signal);
   for (let restart = 0; restart < restarts; restart++) {
-    const found = lloyd(vectors, firstCentres(vectors, count, new Random(seed, restart)));
+    const found = await clusterer.cluster(new Random(seed, restart));
     if (best === undefined || found.spread < best.spread) best = found;
   }
-  return best?.clusters ?? [];
+  return [...best!.clusters];
 }
 
 interface Clustering {
-  readonly clusters: number[];
+  readonly clusters: Int32Array;
   /** Sum of squared distances to the centres. */
   readonly spread: number;
 }
 
-function firstCentres(vectors: Matrix, count: number, random: Random): Float64Array[] {
-  const rowAt = (row: number) => Float64Array.from(rowOf(vectors, row));
-  const centres = [rowAt(random.below(vectors.rows))];
-  const nearest = new Float64Array(vectors.rows).fill(Infinity);
-  while (centres.length < count) {
-    const latest = centres.at(-1)!;
-    for (let row = 0; row < vectors.rows; row++)
-      nearest[row] = Math.min(nearest[row]!, squaredDistance(vectors, row, latest));
-    let left = random.uniform() * nearest.reduce((sum, distance) => sum + distance, 0);
-    const chosen = nearest.findIndex((distance) => (left -= distance) <= 0);
-    centres.push(rowAt(Math.max(0, chosen)));
+class Clusterer {
+  readonly #vectors: Matrix;
+  readonly #squares: Float64Array;
+  readonly #count: number;
+  readonly #blocked: BlockedVectors;
+  readonly #signal: AbortSignal | undefined;
+
+  constructor(vectors: Matrix, count: number, signal: AbortSignal | undefined) {
+    this.#vectors = vectors;
+    this.#count = count;
+    this.#signal = signal;
+    this.#squares = Float64Array.from({ length: vectors.rows }, (_, row) =>
+      rowOf(vectors, row).reduce((sum, entry) => sum + entry * entry, 0),
+    );
+    this.#blocked = new BlockedVectors(vectors, count);
   }
-  return centres;
+
+  async cluster(random: Random): Promise<Clustering> {
+    let centres = await this.#firstCentres(random);
+    let current = await this.#assign(centres);
+    for (let iteration = 0; iteration < 100; iteration++) {
+      throwIfAborted(this.#signal);
+      centres = this.#meansOf(current.clusters, centres);
+      const next = await this.#assign(centres);
+      const settled = next.clusters.every((cluster, row) => cluster === current.clusters[row]);
+      current = next;
+      if (settled) break;
+    }
+    return current;
+  }
+
+  async #firstCentres(random: Random): Promise<Float32Array> {
+    const { rows, cols } = this.#vectors;
+    const centres = new Float32Array(this.#count * cols);
+    const nearest = new Float64Array(rows).fill(Infinity);
+    let chosen = random.below(rows);
+    for (let index = 0; index < this.#count; index++) {
+      await yieldToEventLoop();
+      const centre = rowOf(this.#vectors, chosen);
+      centres.set(centre, index * cols);
+      for (let row = 0; row < rows; row++)
+        nearest[row] = Math.min(nearest[row]!, squaredDistance(rowOf(this.#vectors, row), centre));
+      let left = random.uniform() * nearest.reduce((sum, distance) => sum + distance, 0);
+      chosen = Math.max(
+        0,
+        nearest.findIndex((distance) => (left -= distance) <= 0),
+      );
+    }
+    return centres;
+  }
+
+  /** The nearest centre of each row: |x - c|² = |x|² - 2 (x · c - |c|² / 2). */
+  async #assign(centres: Float32Array): Promise<Clustering> {
+    const { rows, cols } = this.#vectors;
+    const count = this.#count;
+    const clusters = new Int32Array(rows);
+    const bias = Float32Array.from({ length: count }, (_, index) => {
+      const centre = centres.subarray(index * cols, (index + 1) * cols);
+      return -0.5 * centre.reduce((sum, entry) => sum + entry * entry, 0);
+    });
+    let spread = 0;
+    await this.#blocked.multiply(centres, bias, (products, first, blockRows) => {
+      for (let row = 0; row < blockRows; row++) {
+        let best = 0;
+        for (let index = 1; index < count; index++)
+          if (products[row * count + index]! > products[row * count + best]!) best = index;
+        clusters[first + row] = best;
+        spread += Math.max(0, this.#squares[first + row]! - 2 * products[row * count + best]!);
+      }
+    });
+    return { clusters, spread };
+  }
+
+  /** The mean of each cluster; a centre that has no rows stays. */
+  #meansOf(clusters: Int32Array, centres: Float32Array): Float32Array {
+    const { rows, cols, data } = this.#vectors;
+    const sums = new Float64Array(this.#count * cols);
+    const sizes = new Int32Array(this.#count);
+    for (let row = 0; row < rows; row++) {
+      const cluster = clusters[row]!;
+      sizes[cluster]!++;
+      for (let i = 0; i < cols; i++) sums[cluster * cols + i]! += data[row * cols + i]!;
+    }
+    return centres.map((entry, i) => {
+      const size = sizes[Math.floor(i / cols)]!;
+      return size === 0 ? entry : sums[i]! / size;
+    });
+  }
 }
 
-function lloyd(vectors: Matrix, centres: Float64Array[]): Clustering {
-  let clusters: number[] = [];
-  for (let iteration = 0; iteration < 100; iteration++) {
-    const next = Array.from({ length: vectors.rows }, (_, row) => nearestCentre(vectors, row, centres));
-    const settled = next.every((cluster, row) => cluster === clusters[row]);
-    clusters = next;
-    if (settled) break;
-    moveCentres(vectors, clusters, centres);
-  }
-  return {
-    clusters,
-    spread: clusters.reduce((sum, cluster, row) => sum + squaredDistance(vectors, row, centres[cluster]!), 0),
-  };
-}
-
-function nearestCentre(vectors: Matrix, row: number, centres: readonly Float64Array[]): number {
-  let [best, nearest] = [0, Infinity];
-  for (const [index, centre] of centres.entries()) {
-    const distance = squaredDistance(vectors, row, centre);
-    if (distance < nearest) [best, nearest] = [index, distance];
-  }
-  return best;
-}
-
-function moveCentres({ data, cols }: Matrix, clusters: readonly number[], centres: readonly Float64Array[]): void {
-  for (const [index, centre] of centres.entries()) {
-    const rows = [...clusters.keys()].filter((row) => clusters[row] === index);
-    if (rows.length === 0) continue;
-    centre.fill(0);
-    for (const row of rows) for (let i = 0; i < cols; i++) centre[i]! += data[row * cols + i]! / rows.length;
-  }
-}
-
-function squaredDistance({ data, cols }: Matrix, row: number, centre: Float64Array): number {
+function squaredDistance(a: Float32Array, b: Float32Array): number {
   let sum = 0;
-  for (let i = 0; i < cols; i++) sum += (data[row * cols + i]! - centre[i]!) ** 2;
+  for (let i = 0; i < a.length; i++) sum += (a[i]! - b[i]!) ** 2;
   return sum;
 }

@@ -1,4 +1,6 @@
-/** Sizes of the transformers that are made from scratch: large enough to learn, small enough for a processor. */
+// The configuration of a new model, where the caller leaves it open.
+
+/** Sizes of the transformers that are made from scratch: large enough to learn, small enough for a CPU. */
 const [width, layers, heads, intermediate] = [256, 4, 4, 1024];
 
 /** The tokenizer's `[PAD]` is its first piece. */

@@ -1,3 +1,4 @@
+// A new model for a domain: random weights, and a tokenizer that is learnt from its texts.
 import { encoderNetwork } from '@sentvec/architectures';
 import {
   memoryModel,
@@ -6,6 +7,7 @@ import {
   type ModelFiles,
   type PoolingMode,
 } from '@sentvec/core';
+import { checkCount } from '../training-options.ts';
 import { defaultConfig } from './default-config.ts';
 import { inverseDocumentFrequencies, randomWeights, scaleRows } from './initial-weights.ts';
 import { trainWordPiece } from './word-piece-trainer.ts';
@@ -18,11 +20,11 @@ export interface FromScratchOptions {
    * `static-embedding` a StaticEmbedding of 256. `vocab_size` is set by the tokenizer.
    */
   readonly config?: Readonly<Record<string, unknown>> | undefined;
-  /** Pieces of the tokenizer. Default 8000. */
+  /** Pieces of the tokenizer. @default 8000 */
   readonly vocabularySize?: number | undefined;
-  /** Default `mean`. A StaticEmbedding always takes the mean. */
+  /** A StaticEmbedding always takes the mean. @default 'mean' */
   readonly pooling?: PoolingMode | undefined;
-  /** The most tokens of a text. Default 128. */
+  /** The most tokens of a text. @default 128 */
   readonly maxLength?: number | undefined;
   /**
    * How long the random vectors of tokens are. `equal`: about equally long. `idf`: in proportion to the token's inverse
@@ -31,7 +33,7 @@ export interface FromScratchOptions {
    * else `equal`.
    */
   readonly tokenNorms?: 'equal' | 'idf' | undefined;
-  /** Of the weights. Default 42. */
+  /** Of the weights. @default 42 */
   readonly seed?: number | undefined;
 }
 
@@ -47,6 +49,7 @@ export async function fromScratch(
   options: FromScratchOptions = {},
 ): Promise<ModelFiles> {
   const { pooling = 'mean', maxLength = 128, seed = 42, vocabularySize } = options;
+  checkCount('maxLength', maxLength);
   const corpus = [...texts];
   const asked = options.config?.['model_type'];
   const modelType = typeof asked === 'string' ? asked : 'bert';

@@ -1,5 +1,7 @@
+// Learns the vocabulary of a WordPiece tokenizer from texts.
 import TinyQueue from 'tinyqueue';
 import { SentvecError } from '@sentvec/core';
+import { checkCount } from '../training-options.ts';
 
 /** The special tokens of BERT, at the ids they have there by convention: the first ones. */
 const specialTokens = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'];
@@ -9,10 +11,10 @@ const continuing = '##';
 
 /** Options of {@link trainWordPiece}. */
 export interface WordPieceOptions {
-  /** Pieces, special tokens included. Default 8000. Fewer when the texts have no more to merge. */
-  readonly size?: number;
-  /** Pairs that occur less often are not merged. Default 2. */
-  readonly minFrequency?: number;
+  /** Pieces, special tokens included. Fewer when the texts have no more to merge. @default 8000 */
+  readonly size?: number | undefined;
+  /** Pairs that occur less often are not merged. @default 2 */
+  readonly minFrequency?: number | undefined;
 }
 
 /**
@@ -26,6 +28,7 @@ export function trainWordPiece(
   texts: Iterable<string>,
   { size = 8000, minFrequency = 2 }: WordPieceOptions = {},
 ): string[] {
+  checkCount('vocabularySize', size);
   const words = [...countWords(texts)].map(([word, count]) => ({ pieces: piecesOf(word), count }));
   const alphabet = [...new Set(words.flatMap(({ pieces }) => pieces))].sort();
   const vocabulary = [...specialTokens, ...alphabet];
@@ -82,7 +85,7 @@ class PairCounts {
   readonly #words: readonly CountedWord[];
   readonly #counts = new Map<string, number>();
   /** The words that a pair occurs in, or did. */
-  readonly #places = new Map<string, Set<number>>();
+  readonly #wordsOfPair = new Map<string, Set<number>>();
   readonly #queue = new TinyQueue<{ readonly key: string; readonly count: number }>(
     [],
     (a, b) => b.count - a.count || (a.key < b.key ? -1 : 1),
@@ -109,7 +112,7 @@ class PairCounts {
   merge({ left, right }: Pair): string {
     const merged = left + right.slice(continuing.length);
     const changes = new Map<string, number>();
-    for (const index of this.#places.get(`${left} ${right}`) ?? []) {
+    for (const index of this.#wordsOfPair.get(`${left} ${right}`) ?? []) {
       const word = this.#words[index]!;
       const pieces = joined(word.pieces, left, right, merged);
       if (pieces.length === word.pieces.length) continue;
@@ -117,7 +120,7 @@ class PairCounts {
       word.pieces = pieces;
       this.#count(index, 1, changes);
     }
-    this.#places.delete(`${left} ${right}`);
+    this.#wordsOfPair.delete(`${left} ${right}`);
     this.#apply(changes);
     return merged;
   }
@@ -129,9 +132,9 @@ class PairCounts {
       const key = `${pieces[i - 1]} ${pieces[i]}`;
       changes.set(key, (changes.get(key) ?? 0) + sign * count);
       if (sign === -1) continue;
-      const places = this.#places.get(key);
-      if (places) places.add(index);
-      else this.#places.set(key, new Set([index]));
+      const known = this.#wordsOfPair.get(key);
+      if (known) known.add(index);
+      else this.#wordsOfPair.set(key, new Set([index]));
     }
   }
 

@@ -25,9 +25,9 @@ export interface DataConfig {
    */
   readonly columns: readonly ColumnName[];
   readonly label?: ColumnName | undefined;
-  /** Labels are divided by it: 5 for scores from 0 to 5. Default 1. */
+  /** Labels are divided by it: 5 for scores from 0 to 5. @default 1 */
   readonly labelScale: number;
-  /** Whether the first row of a CSV holds names. Default true. */
+  /** Whether the first row of a CSV holds names. @default true */
   readonly header: boolean;
   /** A class name of sentence-transformers; see `lossNames`. */
   readonly loss: string;

@@ -3,14 +3,17 @@ import { resolve } from 'node:path';
 import { SentvecError, type SimilarityFunction } from '@sentvec/core';
 import { readTable, type Table } from '@sentvec/corpus';
 import { withPrompt, type EmbedTexts, type SearchPrompts } from '../embed-texts.ts';
-import { evaluateBinaryClassification } from '../evaluation/binary-classification.ts';
 import { evaluateClassification, type ClassifiedTexts } from '../evaluation/classification.ts';
 import { evaluateClustering } from '../evaluation/clustering.ts';
-import { evaluateParaphrases, paraphraseTask } from '../evaluation/paraphrases.ts';
-import { evaluateReranking, rerankingSamples } from '../evaluation/reranking.ts';
-import { evaluateRetrieval, retrievalTask } from '../evaluation/retrieval.ts';
-import { evaluateSts } from '../evaluation/sts.ts';
-import { evaluateTriplets } from '../evaluation/triplet.ts';
+import {
+  evaluateParaphrases,
+  evaluateReranking,
+  evaluateRetrieval,
+  paraphraseTask,
+  rerankingSamples,
+  retrievalTask,
+} from '../evaluation/search.ts';
+import { evaluateBinaryClassification, evaluateSts, evaluateTriplets } from '../evaluation/similarity.ts';
 import type { Evaluation } from '../training-request.ts';
 import { promptText } from './configured-data.ts';
 import type { EvaluationConfig, EvaluationType } from './evaluation-config.ts';

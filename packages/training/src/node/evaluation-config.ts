@@ -1,3 +1,4 @@
+// The part of a training configuration that says what the model is judged by.
 import * as v from 'valibot';
 import { SentvecError } from '@sentvec/core';
 import type { ColumnName } from '@sentvec/corpus';

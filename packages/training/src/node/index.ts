@@ -10,4 +10,5 @@ export type { Recipe } from './recipe.ts';
 export { evaluationTypes, type EvaluationConfig, type EvaluationType } from './evaluation-config.ts';
 export { loadTrainable, type LoadedTrainable } from './load-trainable.ts';
 export { onnxEngine, type OnnxEngineOptions } from './onnx-engine.ts';
-export { trainFromConfig, type TrainedFolder, type TrainFromConfigOptions } from './train-from-config.ts';
+export type { TrainedFolder, TrainFromConfigOptions } from './configured-run.ts';
+export { trainFromConfig } from './train-from-config.ts';

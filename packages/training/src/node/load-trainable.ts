@@ -1,3 +1,4 @@
+// A model folder opened for training.
 import { readEncoder, type EncoderDefinition } from '@sentvec/architectures';
 import {
   memoryModel,

@@ -1,55 +1,13 @@
-// Training by a configuration: from its files to the folder of the trained model, or to a checkpoint to go on from.
-import { rm } from 'node:fs/promises';
+// Training by a configuration: reads and checks the model and the data that it names, then runs.
 import { resolve } from 'node:path';
-import { pairwiseSimilarity, SentvecError, type ModelFiles } from '@sentvec/core';
-import { warn } from '@sentvec/platform';
-import { mustBeFree, writeFolderAtomically } from '@sentvec/platform/node';
+import { SentvecError, type ModelFiles } from '@sentvec/core';
+import { mustBeFree } from '@sentvec/platform/node';
 import { checkTrainingSet, type TrainingSet } from '../data/training-set.ts';
-import { embedWith } from '../embed-texts.ts';
-import type { TrainingEngine } from '../engine.ts';
 import { fromScratch } from '../from-scratch/from-scratch.ts';
-import { slotsOf } from '../optimizer/parameters.ts';
-import { recordGraphs } from '../step/record-graphs.ts';
-import { trainableTensors } from '../step/record-step.ts';
-import { trainedModelFiles, trainedWeights } from '../trained-model.ts';
-import { train } from '../trainer.ts';
-import type { TrainingOutcome, TrainingRequest } from '../training-request.ts';
-import { readCheckpoint, writeCheckpoint } from './checkpoint-file.ts';
 import type { TrainingConfig } from './config.ts';
 import { readExamples, withPrompts, type ConfiguredExamples } from './configured-data.ts';
-import { readEvaluation } from './configured-evaluation.ts';
-import { loadTrainable, type LoadedTrainable } from './load-trainable.ts';
-import { modelCard } from './model-card.ts';
-import { onnxEngine } from './onnx-engine.ts';
-import { recipeOf } from './recipe.ts';
-import { curvesImage } from './training-curves.ts';
-import { historyLines, trainingReport } from './training-report.ts';
-
-/** What {@link trainFromConfig} needs besides the configuration. */
-export interface TrainFromConfigOptions extends Pick<
-  TrainingRequest,
-  'signal' | 'onProgress' | 'onEvaluation' | 'onWarning'
-> {
-  /** Finds the model that the configuration names. */
-  readonly openModel: (name: string) => Promise<ModelFiles>;
-  /** Relative paths of the configuration are relative to this folder. @default '.' */
-  readonly directory?: string | undefined;
-  /**
-   * Goes on from the checkpoint, or begins anew, with a warning, when there is none. Without it a checkpoint in the way
-   * is an error.
-   * @default false
-   */
-  readonly resume?: boolean | undefined;
-  /** Makes the model of the best weights of the checkpoint, without training on. @default false */
-  readonly finish?: boolean | undefined;
-}
-
-/** A finished run. */
-export interface TrainedFolder {
-  /** The folder of the trained model. */
-  readonly output: string;
-  readonly outcome: TrainingOutcome;
-}
+import { ConfiguredRun, type TrainedFolder, type TrainFromConfigOptions } from './configured-run.ts';
+import { loadTrainable } from './load-trainable.ts';
 
 /**
  * Trains a model as a configuration says, and writes it as a sentence-transformers folder with `onnx/model.onnx`, a
@@ -78,127 +36,6 @@ export async function trainFromConfig(config: TrainingConfig, options: TrainFrom
   }
 }
 
-/** What a run is made of, read and checked. */
-interface RunParts {
-  readonly output: string;
-  readonly checkpoint: string;
-  readonly directory: string;
-  readonly loaded: LoadedTrainable;
-  readonly sets: readonly TrainingSet[];
-}
-
-class ConfiguredRun {
-  readonly #config: TrainingConfig;
-  readonly #options: TrainFromConfigOptions;
-  readonly #parts: RunParts;
-  /** The step whose weights are in the checkpoint. */
-  #kept: number | undefined;
-
-  constructor(config: TrainingConfig, options: TrainFromConfigOptions, parts: RunParts) {
-    this.#config = config;
-    this.#options = options;
-    this.#parts = parts;
-  }
-
-  async run(): Promise<TrainedFolder> {
-    const { loaded, directory, sets, output, checkpoint } = this.#parts;
-    const { evaluation } = this.#config;
-    const judging = evaluation && (await readEvaluation(evaluation, loaded, directory));
-    const recipe = await recipeOf(this.#config, loaded, sets, judging?.data);
-    const resumeFrom = await this.#readCheckpoint((path) => readCheckpoint(path, recipe));
-    const trained = trainedNames(loaded, this.#config);
-    const engine = engineFor(this.#config, loaded, sets, trained);
-    const keep = async (state: TrainingOutcome['checkpoint']): Promise<void> => {
-      await writeCheckpoint(checkpoint, recipe, state);
-      this.#kept = state.step;
-    };
-    try {
-      const before = await comparePairs(engine, loaded, sets[0]!);
-      const { signal, onProgress, onEvaluation, onWarning, finish } = this.#options;
-      const outcome = await train({
-        engine,
-        reader: loaded.reader,
-        sets,
-        options: this.#config,
-        evaluate: judging?.evaluate,
-        resumeFrom,
-        finish,
-        signal,
-        onProgress,
-        onEvaluation,
-        onWarning,
-        onCheckpoint: keep,
-      });
-      try {
-        await this.#write(engine, trained, outcome, before);
-      } catch (error) {
-        if (this.#kept !== outcome.steps) await keep(outcome.checkpoint).catch(() => undefined);
-        throw error;
-      }
-      await rm(checkpoint, { force: true });
-      return { output, outcome };
-    } catch (error) {
-      throw this.#withPlace(error);
-    } finally {
-      await engine.dispose();
-    }
-  }
-
-  async #readCheckpoint(
-    read: (path: string) => Promise<TrainingOutcome['checkpoint'] | undefined>,
-  ): Promise<TrainingOutcome['checkpoint'] | undefined> {
-    const { resume, finish, onWarning = warn } = this.#options;
-    if (!resume && !finish) return undefined;
-    const { checkpoint } = this.#parts;
-    const found = await read(checkpoint);
-    this.#kept = found?.step;
-    if (found !== undefined) return found;
-    if (finish)
-      throw new SentvecError('invalid-argument', `There is no checkpoint ${checkpoint} to make a model of.`, {
-        file: checkpoint,
-      });
-    onWarning(`There is no checkpoint ${checkpoint}: the training begins at its first step.`);
-    return undefined;
-  }
-
-  async #write(
-    engine: TrainingEngine,
-    trained: ReadonlySet<string>,
-    outcome: TrainingOutcome,
-    before: readonly ComparedPair[],
-  ): Promise<void> {
-    const { loaded, sets, output } = this.#parts;
-    const after = await comparePairs(engine, loaded, sets[0]!);
-    const tensors = trainableTensors(loaded.model).filter(({ name }) => trained.has(name));
-    const weights = trainedWeights(slotsOf(tensors), await engine.state());
-    const described = { config: this.#config, outcome, sets, loaded };
-    const pairs = before.map(({ first, second, similarity }, index) => ({
-      first,
-      second,
-      before: similarity,
-      after: after[index]!.similarity,
-    }));
-    const files = {
-      ...(await trainedModelFiles(loaded.files, loaded.model, weights)),
-      'README.md': modelCard(described),
-      'curves.svg': curvesImage(outcome.history),
-      'history.jsonl': historyLines(outcome.history),
-      'report.html': trainingReport(described, pairs),
-    };
-    await writeFolderAtomically(output, Object.entries(files), { doing: 'Writing the model' });
-  }
-
-  /** The error with a sentence that says where the weights are, when a checkpoint has some. */
-  #withPlace(error: unknown): unknown {
-    if (!SentvecError.is(error) || this.#kept === undefined) return error;
-    const { checkpoint } = this.#parts;
-    const place = `The weights of step ${this.#kept} are in ${checkpoint}: go on from there with \`resume\`, or make a model of the best so far with \`finish\`.`;
-    // `train` has wrapped the error already, to say which step is kept.
-    const cause = error.details['keptStep'] === undefined ? error : error.cause;
-    return new SentvecError(error.code, `${error.message} ${place}`, { ...error.details, checkpoint }, { cause });
-  }
-}
-
 /** The model that a configuration names, or a new one whose tokenizer is learnt from the examples. */
 async function modelOf(
   { model, seed }: TrainingConfig,
@@ -217,66 +54,4 @@ function checkTargetVectors({ name, loss, examples }: TrainingSet, dimension: nu
     `${name}: the labels are vectors of ${examples.labelWidth} numbers, but this model's have ${dimension}. ${loss.name} needs both to be equally long.`,
     { file: name },
   );
-}
-
-function engineFor(
-  config: TrainingConfig,
-  { model, dimension }: LoadedTrainable,
-  sets: readonly TrainingSet[],
-  trained: ReadonlySet<string>,
-): TrainingEngine {
-  const objectives = sets.map(({ loss, examples }) => ({
-    loss,
-    columns: examples.columns.length,
-    labelWidth: examples.labelWidth,
-  }));
-  const { dropout, cachedExamples, weightDecay, clipNorm } = config;
-  const optimizer = { weightDecay, clipNorm: clipNorm === 0 ? Infinity : clipNorm };
-  const graphs = recordGraphs(model, dimension, { objectives, trained, dropout, cachedExamples, optimizer });
-  return onnxEngine(graphs, { threads: config.threads });
-}
-
-function trainedNames({ model }: LoadedTrainable, { freeze }: TrainingConfig): ReadonlySet<string> {
-  const names = trainableTensors(model).map(({ name }) => name);
-  for (const start of freeze) {
-    if (names.some((name) => name.startsWith(start))) continue;
-    throw new SentvecError(
-      'invalid-argument',
-      `freeze: no tensor's name begins with "${start}". Names: ${names.slice(0, 6).join(', ')}, …`,
-    );
-  }
-  const trained = names.filter((name) => !freeze.some((start) => name.startsWith(start)));
-  if (trained.length === 0) throw new SentvecError('invalid-argument', 'freeze leaves nothing to train.');
-  return new Set(trained);
-}
-
-interface ComparedPair {
-  readonly first: string;
-  readonly second: string;
-  readonly similarity: number;
-}
-
-/** Cosines of a few examples of the first two columns, to show what training changed. */
-async function comparePairs(
-  engine: TrainingEngine,
-  { reader }: LoadedTrainable,
-  { examples, prompts }: TrainingSet,
-): Promise<ComparedPair[]> {
-  const [first = [], second] = examples.columns;
-  if (second === undefined) return [];
-  const shown = Math.min(8, first.length);
-  const rows = Array.from({ length: shown }, (_, i) => Math.floor((i * first.length) / shown));
-  const embed = embedWith(engine, reader);
-  const [a, b] = [
-    await embed(
-      rows.map((row) => first[row]!),
-      { prompt: prompts?.[0] },
-    ),
-    await embed(
-      rows.map((row) => second[row]!),
-      { prompt: prompts?.[1] },
-    ),
-  ];
-  const similarities = pairwiseSimilarity(a, b, 'cosine');
-  return rows.map((row, index) => ({ first: first[row]!, second: second[row]!, similarity: similarities[index]! }));
 }

@@ -1,3 +1,4 @@
+// Curves of a run (loss, score, learning rate, gradient norm) as SVG.
 import type { TrainingHistory } from '../training-request.ts';
 
 /** A number over the steps of a run. */

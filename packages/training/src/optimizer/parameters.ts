@@ -1,3 +1,4 @@
+// All trainable numbers in flat buffers within one WebAssembly memory.
 import { SentvecError } from '@sentvec/core';
 
 /** A trainable tensor: where it lies in the flat buffer. */

@@ -92,7 +92,10 @@ export class GraphRunner {
     {
       gradients,
       more = {},
-    }: { readonly gradients?: Float32Array; readonly more?: Readonly<Record<string, Tensor>> } = {},
+    }: {
+      readonly gradients?: Float32Array | undefined;
+      readonly more?: Readonly<Record<string, Tensor>> | undefined;
+    } = {},
   ): Promise<Record<string, OnnxValue>> {
     const positions = positionsOfTokens(batch.mask);
     const feeds: Readonly<Record<string, Tensor>> = { ...this.#weights, ...this.#feeds(batch, positions), ...more };

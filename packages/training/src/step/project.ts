@@ -1,3 +1,4 @@
+// Projections over the tensor operations, with a gradient.
 import {
   absolute,
   minimum,

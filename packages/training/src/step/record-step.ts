@@ -1,3 +1,4 @@
+// Records what a training step computes as ONNX graphs: forward, loss, gradients.
 import {
   namedDimension,
   OnnxRecorder,
@@ -106,7 +107,7 @@ export function recordLoss({ loss, columns, labelWidth }: Objective, dimension: 
 /**
  * The forward pass alone: inputs as of {@link recordStep} with one column and no labels, output `vectors` (`[examples,
  * dimension]`).
- * @param dropout for the first pass of gradient caching, which must drop what the second drops. Default false
+ * @param dropout for the first pass of gradient caching, which must drop what the second drops. @default false
  */
 export function recordEmbedding(model: TrainableModel, dropout = false): Uint8Array<ArrayBuffer> {
   const graph = new TrainingGraph(model, { trained: new Set(), dropout }, 1);

@@ -2,6 +2,7 @@
 import { onBackend, type Runtime, tfjsOperations, type TfTensor } from '@sentvec/backend-tfjs';
 import type { Operations } from '@sentvec/architectures';
 import type { Matrix } from '@sentvec/core';
+import { yieldToEventLoop } from '@sentvec/platform';
 import type { TrainingBatch } from '../data/batch.ts';
 import type { InitialParameter, Parameters } from '../optimizer/parameters.ts';
 import { keyedDropout } from '../step/dropout.ts';
@@ -21,8 +22,8 @@ export interface TfjsTraining {
 type Weights = (name: string) => TfTensor;
 
 /**
- * Gradients of a batch on TensorFlow.js. It works on the calling thread; before each computation timers and signals
- * have their turn. Nothing is left in the memory of TensorFlow.js afterwards.
+ * Gradients of a batch on TensorFlow.js. It works on the calling thread, and yields to the event loop before each
+ * computation. Nothing is left in the memory of TensorFlow.js afterwards.
  */
 export class TfjsGradients implements BatchGradients {
   readonly #runtime: Runtime;
@@ -123,9 +124,7 @@ export class TfjsGradients implements BatchGradients {
 
   /** Not `tf.tidy`, which would look for tensors in every entry of an array that is returned. */
   async #scoped<T>(work: () => T): Promise<T> {
-    await new Promise((resolve) => {
-      setTimeout(resolve, 0);
-    });
+    await yieldToEventLoop();
     const { tf } = this.#runtime;
     return onBackend(this.#runtime, () => {
       tf.engine().startScope();

@@ -1,0 +1,153 @@
+// Evaluators of search: retrieval from a corpus, reranking of lists, finding paraphrases among all texts.
+import {
+  informationRetrieval,
+  paraphraseMining,
+  similarity as similarityMatrix,
+  type InformationRetrievalOptions,
+  type SimilarityFunction,
+} from '@sentvec/core';
+import { withPrompt, type EmbedTexts, type SearchPrompts } from '../embed-texts.ts';
+import type { Evaluation } from '../training-request.ts';
+import { averagePrecision, bestF1, discountedGain, rankLabels } from './ranked-labels.ts';
+
+/** Texts by id, and which of the corpus answer which query. */
+export interface RetrievalTask {
+  readonly queries: Readonly<Record<string, string>>;
+  readonly corpus: Readonly<Record<string, string>>;
+  /** Ids of the corpus by the id of the query. */
+  readonly relevant: Readonly<Record<string, readonly string[]>>;
+}
+
+/**
+ * The task of finding, for each query, the documents that stand in a row with it. The documents of all rows are the
+ * corpus; row i of both belongs together.
+ */
+export function retrievalTask(queries: readonly string[], documents: readonly string[]): RetrievalTask {
+  const corpusIds = idsOf(documents);
+  const queryIds = idsOf(queries);
+  const relevant: Record<string, string[]> = {};
+  for (const [row, query] of queries.entries())
+    (relevant[queryIds.get(query)!] ??= []).push(corpusIds.get(documents[row]!)!);
+  return { queries: byId(queryIds), corpus: byId(corpusIds), relevant };
+}
+
+/** An id for each different text. */
+function idsOf(texts: readonly string[]): Map<string, string> {
+  return new Map([...new Set(texts)].map((text, index) => [text, `#${index}`]));
+}
+
+function byId(ids: ReadonlyMap<string, string>): Record<string, string> {
+  return Object.fromEntries([...ids].map(([text, id]) => [id, text]));
+}
+
+/**
+ * Search for each query: the metrics of `informationRetrieval`; `score` is NDCG at 10 of the model's own similarity.
+ */
+export async function evaluateRetrieval(
+  embed: EmbedTexts,
+  { queries, corpus, relevant }: RetrievalTask,
+  similarity: SimilarityFunction = 'cosine',
+  { queryPrompt, corpusPrompt, ...options }: InformationRetrievalOptions & SearchPrompts = {},
+): Promise<Evaluation> {
+  const metrics = await informationRetrieval(
+    {
+      queries: await withPrompt(embed, queryPrompt)(Object.values(queries)),
+      queryIds: Object.keys(queries),
+      corpus: await withPrompt(embed, corpusPrompt)(Object.values(corpus)),
+      corpusIds: Object.keys(corpus),
+      relevant,
+    },
+    { similarities: [similarity], ...options },
+  );
+  return { score: metrics[`${similarity}_ndcg@10`] ?? Math.max(...Object.values(metrics)), metrics };
+}
+
+/** A query with documents that answer it and others that do not. */
+export interface RerankingSample {
+  readonly query: string;
+  readonly positive: readonly string[];
+  readonly negative: readonly string[];
+}
+
+/** A sample for each different query, of rows with a query, a document, and 1 when it answers or 0 when it does not. */
+export function rerankingSamples(
+  queries: readonly string[],
+  documents: readonly string[],
+  labels: ArrayLike<number>,
+): RerankingSample[] {
+  const samples = new Map<string, { query: string; positive: string[]; negative: string[] }>();
+  for (const [row, query] of queries.entries()) {
+    const sample = samples.get(query) ?? { query, positive: [], negative: [] };
+    samples.set(query, sample);
+    sample[labels[row] === 1 ? 'positive' : 'negative'].push(documents[row]!);
+  }
+  return [...samples.values()];
+}
+
+/**
+ * Orders the documents of each query: mean average precision (`score`), MRR and NDCG at k, default 10. As
+ * `RerankingEvaluator` of sentence-transformers.
+ */
+export async function evaluateReranking(
+  embed: EmbedTexts,
+  samples: readonly RerankingSample[],
+  similarity: SimilarityFunction = 'cosine',
+  k = 10,
+  { queryPrompt, corpusPrompt }: SearchPrompts = {},
+): Promise<Evaluation> {
+  const usable = samples.filter(({ positive, negative }) => positive.length > 0 && negative.length > 0);
+  const [embedQuery, embedDocuments] = [withPrompt(embed, queryPrompt), withPrompt(embed, corpusPrompt)];
+  const totals = { map: 0, [`mrr@${k}`]: 0, [`ndcg@${k}`]: 0 };
+  for (const { query, positive, negative } of usable) {
+    const documents = [...positive, ...negative];
+    const scores = similarityMatrix(await embedQuery([query]), await embedDocuments(documents), similarity).data;
+    const ranked = rankLabels(
+      scores,
+      Array.from(documents, (_, i) => Number(i < positive.length)),
+    );
+    const first = ranked.labels.indexOf(1);
+    totals.map += averagePrecision(ranked) / usable.length;
+    totals[`mrr@${k}`]! += (first < k ? 1 / (first + 1) : 0) / usable.length;
+    totals[`ndcg@${k}`]! += discountedGain(ranked.labels, k) / usable.length;
+  }
+  return { score: totals.map, metrics: totals };
+}
+
+/** Texts, and which pairs of them (by row) say the same. */
+export interface ParaphraseTask {
+  readonly texts: readonly string[];
+  readonly duplicates: readonly (readonly [number, number])[];
+}
+
+/** The task of finding, among all different texts of both columns, the pairs that stand in a row. */
+export function paraphraseTask(first: readonly string[], second: readonly string[]): ParaphraseTask {
+  const texts = [...new Set([...first, ...second])];
+  const rowOf = new Map(texts.map((text, row) => [text, row]));
+  const duplicates = first.map((text, row) => [rowOf.get(text)!, rowOf.get(second[row]!)!] as const);
+  return { texts, duplicates: duplicates.filter(([a, b]) => a !== b) };
+}
+
+/**
+ * Finds the paraphrases among all pairs: average precision (`score`), best F1 with its precision, recall and threshold.
+ * Pairs that mining does not return count as not found. As `ParaphraseMiningEvaluator` of sentence-transformers.
+ */
+export async function evaluateParaphrases(
+  embed: EmbedTexts,
+  { texts, duplicates }: ParaphraseTask,
+  similarity: SimilarityFunction = 'cosine',
+): Promise<Evaluation> {
+  const key = (a: number, b: number) => `${Math.min(a, b)} ${Math.max(a, b)}`;
+  const right = new Set(duplicates.map(([a, b]) => key(a, b)));
+  const pairs = await paraphraseMining(await embed(texts), { similarity });
+  const labels = pairs.map(({ first, second }) => Number(right.has(key(first, second))));
+  const ranked = { scores: pairs.map(({ score }) => score), labels };
+  const found = labels.reduce((sum, label) => sum + label, 0) / Math.max(1, right.size);
+  const best = bestF1(ranked);
+  const recall = best.recall * found;
+  const f1 = best.precision + recall === 0 ? 0 : (2 * best.precision * recall) / (best.precision + recall);
+  const ap = averagePrecision(ranked) * found;
+  return {
+    score: ap,
+    metrics: { average_precision: ap, f1, precision: best.precision, recall, threshold: best.threshold },
+  };
+}
