@@ -43,7 +43,7 @@ function duration(seconds) {
 }
 
 function runView(run, now) {
-  const { id, workflow, state, items, total, stage, error, attempt, startedAt, finishedAt } = run;
+  const { id, workflow, state, items, total, stage, error, notice, attempt, startedAt, finishedAt } = run;
   const expected = items?.expected ?? items?.planned ?? 0;
   const rowsPerSecond = total?.rows === undefined ? undefined : rates.of(`${id} ${attempt} rows`, total.rows, now);
   const itemsPerSecond = items && rates.of(`${id} ${attempt} items`, items.done, now);
@@ -80,6 +80,7 @@ function runView(run, now) {
       value: state === 'completed' ? Math.max(1, expected) : (items?.done ?? 0),
     }),
     element('div', { class: 'facts' }, ...facts.filter(Boolean)),
+    notice && element('p', { class: 'error' }, notice),
     error && element('p', { class: 'error' }, error.message),
   );
 }
@@ -109,12 +110,17 @@ function buttons({ id, attempt, state }) {
   );
 }
 
-function workerView({ id, startedAt, active, concurrency, counts }, now) {
+function workerView({ id, startedAt, active, concurrency, counts, setAside }, now) {
   const cell = (text) => element('td', { class: 'number' }, text);
   return element(
     'tr',
     {},
-    element('td', {}, element('code', {}, id)),
+    element(
+      'td',
+      {},
+      element('code', {}, id),
+      setAside && element('div', { class: 'error' }, `Set aside: ${setAside}`),
+    ),
     cell(`${active.length} of ${concurrency}`),
     cell(number(counts.rows)),
     cell(number(rates.of(`${id} rows`, counts.rows, now))),

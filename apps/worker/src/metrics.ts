@@ -1,13 +1,13 @@
 // The Prometheus metrics of a worker.
 import type { Receipt } from '@sentvec/core';
-import type { QueueOverview, StepReport } from '@sentvec/queue';
+import type { QueueOverview, StepReport, WorkerObserver } from '@sentvec/queue';
 import type { EmbeddedChunk } from '@sentvec/workflow';
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 
 const seconds = [0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300];
 
 /** Counts what a worker does. The default metrics of prom-client include the delay of the event loop. */
-export class Metrics {
+export class Metrics implements WorkerObserver {
   readonly registry: Registry = new Registry();
   /** Totals of this process, for the dashboard. */
   readonly counts: { rows: number; tokens: number; truncated: number; deadLetters: number; failures: number } = {
@@ -75,25 +75,21 @@ export class Metrics {
     this.registry.registerMetric(depth);
   }
 
-  stepEnded({ stage, outcome, milliseconds, result }: StepReport): void {
+  readonly stepEnded = ({ stage, outcome, milliseconds, result }: StepReport): void => {
     this.#steps.inc({ stage, outcome });
     this.#stepSeconds.observe({ stage }, milliseconds / 1000);
     if (outcome === 'failed') this.counts.failures += 1;
     if (outcome === 'completed' && isEmbeddedChunk(result)) this.#chunkEnded(result);
-  }
+  };
 
   embedded(receipt: Receipt): void {
     this.#modelSeconds.observe(receipt.milliseconds / 1000);
     this.#fill.observe(1 - receipt.paddingWaste);
   }
 
-  refused(): void {
-    this.#refused.inc();
-  }
+  readonly refused = (): void => this.#refused.inc();
 
-  recovered(): void {
-    this.#recovered.inc();
-  }
+  readonly recovered = (): void => this.#recovered.inc();
 
   #chunkEnded({ rows, tokens, truncated, rejected, reused }: EmbeddedChunk): void {
     if (reused) return;

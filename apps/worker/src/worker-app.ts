@@ -10,7 +10,6 @@ import {
   queueRuntime,
   startQueueWorker,
   type QueueWorker,
-  type WorkerFacts,
 } from '@sentvec/queue';
 import { embedCorpusWorkflow, restrictAccess, type Logger } from '@sentvec/workflow';
 import type { WorkerConfiguration } from './configuration.ts';
@@ -20,7 +19,6 @@ import { Metrics } from './metrics.ts';
 import { ModelRegistry } from './model-registry.ts';
 import { loadPlugins } from './plugins.ts';
 import { startTracing } from './tracing.ts';
-import { WorkObserver } from './work-observer.ts';
 
 /** What {@link startWorkerApp} takes besides its configuration. */
 export interface WorkerAppOptions {
@@ -48,9 +46,6 @@ export interface WorkerApp {
 
 /** What to run, in reverse order, when the worker stops or cannot start. */
 type Cleanups = (() => Promise<unknown>)[];
-
-/** Milliseconds between two heartbeats. */
-const heartbeatInterval = 2000;
 
 /**
  * Starts a worker with everything around it: models, plugins, HTTP server, metrics, traces.
@@ -112,7 +107,6 @@ async function start(
   const server = await listen(app, configuration.host, configuration.port);
   cleanups.push(server.close);
 
-  const observer = new WorkObserver(metrics);
   const workflows = [embedCorpusWorkflow({ embedder, access }), ...plugins.workflows];
   const { concurrency, window, rateLimit, globalConcurrency, stopTimeout } = configuration;
   if (rateLimit !== undefined) await overview.limitRate(rateLimit ?? undefined);
@@ -125,30 +119,12 @@ async function start(
     concurrency,
     window,
     logger,
-    observer,
+    observer: metrics,
+    counts: () => metrics.counts,
     ...telemetry,
   });
-  const { id } = worker;
   cleanups.push(async () => worker?.stop(stopTimeout));
-  const facts = () => ({ id, concurrency, active: observer.active, counts: metrics.counts });
-  cleanups.push(startHeartbeats(overview, facts));
   return server.url;
-}
-
-/** Sends heartbeats until the returned function is called, which removes the worker from the registered ones. */
-function startHeartbeats(
-  overview: QueueOverview,
-  facts: () => Omit<WorkerFacts, 'startedAt' | 'seenAt'>,
-): () => Promise<void> {
-  const startedAt = Date.now();
-  // While Redis is away a heartbeat is lost; the next one says it all.
-  const beat = () => overview.heartbeat({ ...facts(), startedAt, seenAt: Date.now() }).catch(() => {});
-  const timer = setInterval(() => void beat(), heartbeatInterval);
-  void beat();
-  return async () => {
-    clearInterval(timer);
-    await overview.deregister(facts().id);
-  };
 }
 
 interface RegistryParts {

@@ -90,6 +90,44 @@ describe('sentvec queue', () => {
     expect(watched.stdout).toMatch(/state +cancelled/);
   });
 
+  it('starts a workflow by its id, and says who serves what', async () => {
+    expect(await queue('workers')).toMatch(/worker +workflows +steps +since +set aside\n\S+ +embed-corpus +0 of 2 /);
+    await place.writeRows('some.jsonl', [{ text: 'first' }]);
+    const request = { inputs: [place.path('some.jsonl')], output: place.path('started') };
+    const id = (await queue('start', 'embed-corpus', JSON.stringify({ model, request }))).trim();
+    expect(await json('watch', id)).toMatchObject({ state: 'completed', total: { rows: 1 } });
+    const wrong = (await queue('start', 'embed-corpus', '{"model": 7}')).trim();
+    expect(await json('status', wrong)).toMatchObject({ workflow: 'embed-corpus' });
+    const watched = await place.run(['queue', 'watch', wrong, '--redis', redis.url]);
+    expect([watched.code, watched.stdout]).toEqual([1, expect.stringMatching(/error +The input of workflow/)]);
+    const notJson = await place.run(['queue', 'start', 'embed-corpus', '{model}', '--redis', redis.url]);
+    expect([notJson.code, notJson.stderr]).toEqual([2, expect.stringContaining('not JSON')]);
+  });
+
+  it('says that nobody serves a run', async () => {
+    const nobody = ['--queue', 'nobody'];
+    const submitted = await place.run([
+      'queue',
+      'start',
+      'pages',
+      '{"folder": "/data"}',
+      '--redis',
+      redis.url,
+      ...nobody,
+    ]);
+    expect(submitted.stderr).toContain('No worker serves this queue.');
+    const id = submitted.stdout.trim();
+    expect(await queue('status', id, ...nobody)).toMatch(/note +No worker serves this queue\./);
+    expect(await queue('workers', ...nobody)).toContain('sentvec worker');
+    const watching = place.start(['queue', 'watch', id, '--redis', redis.url, ...nobody]);
+    const end = finished(watching);
+    await new Promise<void>((resolve) => {
+      createInterface({ input: watching.stderr }).on('line', (line) => line.includes('No worker') && resolve());
+    });
+    watching.kill('SIGINT');
+    expect((await end).stderr).toContain('No worker serves this queue.');
+  });
+
   it('says what is wrong', async () => {
     const failure = async (words: string[]) => {
       const { code, stderr } = await place.run(words);

@@ -63,6 +63,8 @@ export interface ErrorDetails {
   readonly file?: string | undefined;
   /** The row, counted from 0, within its file or input array. */
   readonly row?: number | undefined;
+  /** The file or folder is not there, for this process at least: another machine may see it. */
+  readonly missing?: boolean | undefined;
   /** Further facts for programs, JSON values only. */
   readonly [fact: string]: unknown;
 }

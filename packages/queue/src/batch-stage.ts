@@ -33,8 +33,8 @@ export interface StageHost {
 
 /** Options of {@link BatchStage}. */
 export interface BatchStageOptions {
-  /** The most unfinished items in the queue at once. */
-  readonly window: number;
+  /** The most unfinished items in the queue at once. Asked before each batch. */
+  readonly window: () => number;
   readonly fold: ForEachOptions['fold'];
   /** Where an earlier coordinator stopped. */
   readonly checkpoint: StageCheckpoint | undefined;
@@ -60,8 +60,7 @@ const maxBatches = 32;
 export class BatchStage {
   readonly #host: StageHost;
   readonly #fold: ForEachOptions['fold'];
-  readonly #window: number;
-  readonly #batchSize: number;
+  readonly #window: () => number;
   readonly #progress: OrderedProgress;
   readonly #results = new Map<number, unknown>();
   /** Numbers of the batches that are in the queue. */
@@ -78,8 +77,6 @@ export class BatchStage {
     this.#host = host;
     this.#fold = fold;
     this.#window = window;
-    // Four batches at once: while one waits for its last item, three keep the workers busy.
-    this.#batchSize = Math.max(1, Math.floor(window / 4));
     this.#checkpoint = checkpoint ?? { items: 0, total: initialTotal(fold), batches: [], next: 0, complete: false };
     const { items, total } = this.#checkpoint;
     this.#progress = new OrderedProgress(fold, (counts, sum) => (this.#report = () => host.report(counts, sum)), {
@@ -128,8 +125,15 @@ export class BatchStage {
     this.#changed.notify();
   }
 
+  /** Four batches at once: while one waits for its last item, three keep the workers busy. */
+  get #batchSize(): number {
+    return Math.max(1, Math.floor(this.#window() / 4));
+  }
+
   #hasRoom(): boolean {
-    return this.#progress.unfinished + this.#batchSize <= this.#window && this.#checkpoint.batches.length < maxBatches;
+    return (
+      this.#progress.unfinished + this.#batchSize <= this.#window() && this.#checkpoint.batches.length < maxBatches
+    );
   }
 
   async #add(items: readonly unknown[]): Promise<void> {

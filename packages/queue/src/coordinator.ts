@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import { SentvecError } from '@sentvec/core';
 import {
   readSource,
   sourcePath,
@@ -8,6 +7,7 @@ import {
   type ForEachResult,
   type ForEachStage,
   type Logger,
+  type RunError,
   type RunEventPayload,
   type StageRunner,
 } from '@sentvec/workflow';
@@ -17,6 +17,16 @@ import { BatchStage, type BatchStageOptions, type StageCheckpoint } from './batc
 import type { ParkedJobs } from './parked-jobs.ts';
 import type { RunProgress, RunStore } from './run-store.ts';
 import type { RunAttempt } from './run-watcher.ts';
+
+/** A step of the run has failed for good, in whatever worker. */
+export class FailedStep extends Error {
+  readonly error: RunError;
+
+  constructor(error: RunError) {
+    super(error.message);
+    this.error = error;
+  }
+}
 
 /** What a {@link Coordinator} works with. */
 export interface CoordinatorParts {
@@ -30,8 +40,8 @@ export interface CoordinatorParts {
   readonly priority: number;
   /** How far an earlier coordinator has brought the attempt. */
   readonly progress: Partial<RunProgress>;
-  /** The most unfinished items of a stage in the queue. */
-  readonly window: number;
+  /** The most unfinished items of a stage in the queue, for the fleet as it is. */
+  readonly window: () => number;
 }
 
 /** The items of one stage. */
@@ -67,12 +77,12 @@ export class Coordinator implements StageRunner {
     const read = async function* (skip: number) {
       if (skip === 0) yield value;
     };
-    return (await this.#run(path, { body: step, read, fold, window: 1 })).total;
+    return (await this.#run(path, { body: step, read, fold, window: () => 1 })).total;
   }
 
   async forEach(path: string, stage: ForEachStage, input: unknown): Promise<ForEachResult<unknown, unknown>> {
     const { run, signal, logger, window } = this.#parts;
-    const { concurrency = window, fold } = stage.options;
+    const { concurrency = Infinity, fold } = stage.options;
     const scope = {
       run: run.id,
       runAttempt: run.attempt,
@@ -84,7 +94,7 @@ export class Coordinator implements StageRunner {
     };
     const read = (skip: number, expect: (items: number) => void) =>
       readSource(stage.source, input, `${run.id}/${sourcePath(path, stage)}`, scope, { expect, skip });
-    const items = { body: stage.body, read, fold, window: Math.min(concurrency, window) };
+    const items = { body: stage.body, read, fold, window: () => Math.min(concurrency, window()) };
     const done = await this.#run(path, items, true);
     return { input, count: done.items, total: done.total };
   }
@@ -121,8 +131,8 @@ export class Coordinator implements StageRunner {
     const { signal, store, parked, run } = this.#parts;
     signal.throwIfAborted();
     const failure = await store.readFailure(run.id);
-    if (failure) throw SentvecError.from(failure);
-    if (!run.paused) await parked.release(run.id);
+    if (failure) throw new FailedStep(failure);
+    await parked.release(run.id);
   }
 
   async #publish(progress: RunProgress, payload: RunEventPayload): Promise<void> {

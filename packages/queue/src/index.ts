@@ -7,10 +7,11 @@ export {
   type RedisConnection,
 } from './connection.ts';
 export { namesOf, queueNames, type QueueNames } from './names.ts';
-export { defaultQueue, queueRuntime, type QueueRuntimeOptions } from './queue-runtime.ts';
+export { defaultQueue, queueRuntime, type QueueRuntime, type QueueRuntimeOptions } from './queue-runtime.ts';
 export { QueueWorker, startQueueWorker, type QueueWorkerOptions } from './queue-worker.ts';
 export type { RateLimitSetting } from './rate-limit.ts';
 export type { RecoverySettings } from './recovery-settings.ts';
 export type { RefusedJob } from './refused-jobs.ts';
 export type { StepReport, WorkerObserver } from './worker-parts.ts';
-export { QueueOverview, type StepCounts, type WorkerFacts } from './queue-overview.ts';
+export { QueueOverview, type StepCounts } from './queue-overview.ts';
+export type { WorkerFacts } from './worker-registry.ts';

@@ -2,22 +2,30 @@ import { maxInputBytes } from '@sentvec/workflow';
 import * as v from 'valibot';
 
 /** The most bytes of JSON that a job may have. The first step of a run gets its input; all others are far smaller. */
-export const maxJobBytes: number = maxInputBytes + 4096;
+export const maxJobBytes: number = maxInputBytes + 64 * 1024;
 
 const runId = v.pipe(v.string(), v.regex(/^[A-Za-z][A-Za-z0-9_-]{0,63}$/));
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const attempt = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
 const stage = v.pipe(v.string(), v.regex(/^[A-Za-z][A-Za-z0-9-]*(\/[A-Za-z][A-Za-z0-9-]*)*$/), v.maxLength(512));
 
+/** The workers that could not do a job, with their reasons. */
+export interface Declined {
+  /** When the first of them declined, by the clock of Redis: milliseconds since 1970. */
+  readonly since: number;
+  readonly workers: Readonly<Record<string, { readonly code: string; readonly message: string }>>;
+}
+
 /** A job in the queue of runs: coordinates one attempt of a run. */
 export interface RunJob {
   readonly run: string;
   /** The attempt of the run, from 1. */
   readonly attempt: number;
+  readonly declined?: Declined | undefined;
 }
 
 /** A job in the queue of batches: the parent of some items. */
-export interface BatchJob extends RunJob {
+export interface BatchJob extends Omit<RunJob, 'declined'> {
   readonly stage: string;
   /** Counted from 0 within the stage. */
   readonly batch: number;
@@ -30,15 +38,27 @@ export interface StepJob extends RunJob {
   readonly value: unknown;
 }
 
+const declined: v.GenericSchema<Declined> = v.strictObject({
+  since: v.number(),
+  workers: v.record(v.string(), v.strictObject({ code: v.string(), message: v.string() })),
+});
+
 /** What jobs must look like. They come from Redis, where others may have written too. */
 export const jobSchemas: {
   readonly run: v.GenericSchema<unknown, RunJob>;
   readonly batch: v.GenericSchema<unknown, BatchJob>;
   readonly step: v.GenericSchema<unknown, StepJob>;
 } = {
-  run: v.strictObject({ run: runId, attempt }),
+  run: v.strictObject({ run: runId, attempt, declined: v.optional(declined) }),
   batch: v.strictObject({ run: runId, attempt, stage, batch: count }),
-  step: v.strictObject({ run: runId, attempt, stage, index: count, value: v.unknown() }),
+  step: v.strictObject({
+    run: runId,
+    attempt,
+    stage,
+    index: count,
+    value: v.unknown(),
+    declined: v.optional(declined),
+  }),
 };
 
 /** Ids of jobs follow from what the jobs are, so that adding one twice adds it once. BullMQ forbids `:` in them. */

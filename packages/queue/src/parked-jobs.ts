@@ -40,10 +40,10 @@ export class ParkedJobs {
     throw new DelayedError();
   }
 
-  /** Puts the parked jobs of a run that have waited long enough back into the queue. */
+  /** Puts the parked jobs of a run that have waited long enough back into the queue, unless the run is paused. */
   async release(run: string): Promise<void> {
     const key = this.#names.parked(run);
-    const ids = (await this.#redis.eval(dueScript, 1, key, maxReleased)) as string[];
+    const ids = (await this.#redis.eval(dueScript, 2, key, this.#names.run(run), maxReleased)) as string[];
     await Promise.all(
       ids.map(async (id) => {
         const job = await Job.fromId(this.#steps, id);
@@ -52,5 +52,12 @@ export class ParkedJobs {
         await this.#redis.zrem(key, id);
       }),
     );
+  }
+
+  /** Removes what is still parked when a run has ended: jobs that no batch of the run knows. */
+  async clear(run: string): Promise<void> {
+    const key = this.#names.parked(run);
+    for (const id of await this.#redis.zrange(key, 0, -1)) await this.#steps.remove(id);
+    await this.#redis.del(key);
   }
 }

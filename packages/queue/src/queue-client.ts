@@ -1,13 +1,14 @@
 // The connection of a program that starts and watches runs. Every action fails fast when Redis is away.
 import { once } from 'node:events';
 import { SentvecError } from '@sentvec/core';
-import type { RunEvent } from '@sentvec/workflow';
+import { hasEnded, type RunEvent, type RunStatus } from '@sentvec/workflow';
 import { Queue, type Telemetry } from 'bullmq';
 import { redactUrl, within, type RedisConnection } from './connection.ts';
 import { jobIds, type RunJob } from './jobs.ts';
 import { namesOf, queueNames, type QueueNames } from './names.ts';
 import { readEvents, type ReadEventsOptions } from './run-events.ts';
 import { RunStore } from './run-store.ts';
+import { idleReason, WorkerRegistry, type WorkerFacts } from './worker-registry.ts';
 
 /** The most milliseconds that an action of a producer may take. */
 export const actionTimeout: number = 1500;
@@ -28,6 +29,7 @@ export class QueueClient {
   readonly names: QueueNames;
   readonly #redis: RedisConnection;
   readonly #store: RunStore;
+  readonly #registry: WorkerRegistry;
   readonly #queue: Queue;
   readonly #url: string;
 
@@ -36,6 +38,7 @@ export class QueueClient {
     this.#redis = redis;
     this.#url = url;
     this.#store = new RunStore(redis, this.names, retentionSeconds);
+    this.#registry = new WorkerRegistry(redis, this.names);
     const streams = { events: { maxLen: keptQueueEvents } };
     const options = {
       connection: redis,
@@ -63,6 +66,20 @@ export class QueueClient {
     // A coordinator fails only when Redis does, so its job is always tried again.
     const retries = { attempts: 1000, backoff: { type: 'fixed', delay: 1000 } };
     await this.#inTime(() => this.#queue.add('run', job, { ...options, ...retries }));
+  }
+
+  /** @throws SentvecError `queue-unavailable` */
+  async workers(): Promise<readonly WorkerFacts[]> {
+    return (await this.#inTime(() => this.#registry.read())).workers;
+  }
+
+  /** The statuses with the reasons why nobody works on them. @throws SentvecError `queue-unavailable` */
+  async withNotices(statuses: readonly RunStatus[]): Promise<readonly RunStatus[]> {
+    if (statuses.every(({ state }) => hasEnded(state))) return statuses;
+    const workers = await this.workers();
+    return statuses.map((status) =>
+      hasEnded(status.state) ? status : { ...status, notice: idleReason(workers, status) },
+    );
   }
 
   events(options: ReadEventsOptions): AsyncIterable<RunEvent> {

@@ -29,7 +29,8 @@ export class QueueRun implements RunHandle {
   async status(): Promise<RunStatus> {
     const status = await this.#client.withStore((store) => store.readStatus(this.id));
     if (!status) throw notFound(this.id);
-    return status;
+    const [noticed] = await this.#client.withNotices([status]);
+    return noticed!;
   }
 
   events({

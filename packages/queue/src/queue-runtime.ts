@@ -13,6 +13,7 @@ import type { Telemetry } from 'bullmq';
 import { connectRedis, defaultRedisUrl } from './connection.ts';
 import type { QueueClient } from './queue-client.ts';
 import { QueueRun } from './queue-run.ts';
+import type { WorkerFacts } from './worker-registry.ts';
 
 /** Options of {@link queueRuntime}. */
 export interface QueueRuntimeOptions {
@@ -38,6 +39,12 @@ export interface QueueRuntimeOptions {
   readonly telemetry?: Telemetry | undefined;
 }
 
+/** A runtime whose runs are executed by the workers of a queue. */
+export interface QueueRuntime extends Runtime {
+  /** The workers that send heartbeats. @throws SentvecError `queue-unavailable` */
+  workers(): Promise<readonly WorkerFacts[]>;
+}
+
 /** Name of the queue where none is given. */
 export const defaultQueue = 'sentvec';
 
@@ -49,7 +56,7 @@ export const defaultRetentionSeconds: number = 7 * 24 * 3600;
  *
  * @throws SentvecError `queue-unavailable` within two seconds, when there is no Redis that jobs are safe with
  */
-export async function queueRuntime(options: QueueRuntimeOptions = {}): Promise<Runtime> {
+export async function queueRuntime(options: QueueRuntimeOptions = {}): Promise<QueueRuntime> {
   const {
     url = defaultRedisUrl,
     queue = defaultQueue,
@@ -60,7 +67,7 @@ export async function queueRuntime(options: QueueRuntimeOptions = {}): Promise<R
   const redis = await connectRedis(url, 'producer');
   // BullMQ takes half a second to load. A missing Redis is reported before that.
   const { QueueClient } = await import('./queue-client.ts');
-  return new QueueRuntime(new QueueClient(redis, { url, queue, retentionSeconds, telemetry }));
+  return new BullMQRuntime(new QueueClient(redis, { url, queue, retentionSeconds, telemetry }));
 }
 
 /** @throws SentvecError `invalid-argument` */
@@ -72,7 +79,7 @@ export function checkQueueName(queue: string): void {
   );
 }
 
-class QueueRuntime implements Runtime {
+class BullMQRuntime implements QueueRuntime {
   readonly name = 'bullmq';
   readonly #client: QueueClient;
 
@@ -102,7 +109,11 @@ class QueueRuntime implements Runtime {
   }
 
   async list({ limit = 100 }: { limit?: number } = {}): Promise<readonly RunStatus[]> {
-    return this.#client.withStore((store) => store.list(limit));
+    return this.#client.withNotices(await this.#client.withStore((store) => store.list(limit)));
+  }
+
+  async workers(): Promise<readonly WorkerFacts[]> {
+    return this.#client.workers();
   }
 
   async close(): Promise<void> {

@@ -1,11 +1,12 @@
 // A worker: takes jobs from the three queues and hands them to their processors, until it is stopped.
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
-import { silentLogger, type AnyWorkflow, type Logger } from '@sentvec/workflow';
+import { silentLogger, workflowVersion, type AnyWorkflow, type Logger } from '@sentvec/workflow';
 import { QueueEvents, Worker, type Processor, type Telemetry } from 'bullmq';
 import { connectRedis, defaultRedisUrl, within, type RedisConnection } from './connection.ts';
 import { namesOf, queueNames, type QueueNames } from './names.ts';
 import { checkQueueName, defaultQueue, defaultRetentionSeconds } from './queue-runtime.ts';
+import { declineDelay } from './declined-jobs.ts';
 import { defaultRecovery, lockRenewTime, type RecoverySettings } from './recovery-settings.ts';
 import { ParkedJobs } from './parked-jobs.ts';
 import { RateLimit, type RateLimitSetting } from './rate-limit.ts';
@@ -17,6 +18,7 @@ import { StepProcessor } from './step-processor.ts';
 import { BatchProcessor } from './batch-processor.ts';
 import { BatchQueue } from './batch-queue.ts';
 import type { WorkerObserver, WorkerParts } from './worker-parts.ts';
+import { WorkerRegistry, type WorkerFacts } from './worker-registry.ts';
 
 /** Options of {@link startQueueWorker}. */
 export interface QueueWorkerOptions {
@@ -37,7 +39,8 @@ export interface QueueWorkerOptions {
    */
   readonly concurrency?: number | undefined;
   /**
-   * The most unfinished items of a stage in Redis. Twice the concurrency of all workers together keeps them busy.
+   * The most unfinished items of a stage in Redis. It is raised to twice the concurrency of all workers together when
+   * that is more, so that they stay busy.
    *
    * @default 512
    */
@@ -58,9 +61,20 @@ export interface QueueWorkerOptions {
   /** @default logs nothing */
   readonly logger?: Logger | undefined;
   readonly observer?: WorkerObserver | undefined;
+  /** Counters of the application, for the heartbeats of the worker. */
+  readonly counts?: (() => Readonly<Record<string, number>>) | undefined;
   /** OpenTelemetry: `new BullMQOtel(…)` of `bullmq-otel`. */
   readonly telemetry?: Telemetry | undefined;
 }
+
+/** Milliseconds between two heartbeats. */
+const heartbeatInterval = 2000;
+
+/** After so many steps in a row that a worker could not do, it takes none for a while. */
+const maxDeclines = 3;
+
+/** The shortest and the longest of these whiles, in milliseconds. */
+const setAsideTime = { min: 5000, max: 60_000 };
 
 /** How many runs a worker coordinates at once. A coordinator waits most of the time. */
 const runConcurrency = 32;
@@ -87,22 +101,24 @@ export class QueueWorker {
   readonly #parts: WorkerParts;
   readonly #runs: RunProcessor;
   readonly #steps: StepProcessor;
+  readonly #stepsWorker: Worker;
   readonly #workers: readonly Worker[];
   readonly #events: QueueEvents;
-  readonly #rateLimit: RateLimitSetting | undefined;
+  readonly #options: QueueWorkerOptions;
+  #fleet: readonly WorkerFacts[] = [];
+  #startedAt = 0;
+  #heartbeats: NodeJS.Timeout | undefined;
+  #declines = 0;
+  #setAside: string | undefined;
   #stopping: Promise<void> | undefined;
 
   constructor(redis: RedisConnection, options: QueueWorkerOptions) {
-    const {
-      workflows,
-      concurrency = 2,
-      window = 512,
-      retentionSeconds = defaultRetentionSeconds,
-      logger = silentLogger,
-    } = options;
+    const { workflows, concurrency = 2, window = 512, logger = silentLogger } = options;
+    const { retentionSeconds = defaultRetentionSeconds, observer = {} } = options;
+    const settings = { ...defaultRecovery, ...options.recovery };
     this.redis = redis;
     this.names = namesOf(options.queue ?? defaultQueue);
-    this.#rateLimit = options.rateLimit;
+    this.#options = options;
     const store = new RunStore(redis, this.names, retentionSeconds);
     const queue = new BatchQueue(redis, this.names.prefix, options.telemetry);
     this.#parts = {
@@ -113,15 +129,20 @@ export class QueueWorker {
       rateLimit: new RateLimit(redis, this.names),
       watcher: new RunWatcher(store),
       refusedJobs: new RefusedJobs(redis, this.names),
+      registry: new WorkerRegistry(redis, this.names),
       workflows: new Map(workflows.map((workflow) => [workflow.id, workflow])),
+      versions: Object.fromEntries(workflows.map((workflow) => [workflow.id, workflowVersion(workflow)])),
+      setAside: (reason) => this.#declined(reason),
+      stepDone: () => (this.#declines = 0),
+      declineTimeout: settings.declineTimeout,
       logger,
-      observer: options.observer ?? {},
-      window,
+      observer,
+      window: () => Math.max(window, 2 * this.#fleet.reduce((sum, worker) => sum + worker.concurrency, 0)),
     };
-    this.#runs = new RunProcessor(this.#parts);
+    this.#runs = new RunProcessor(this.#parts, () => this.#pauseFor(runsWorker, 2 * declineDelay));
     this.#steps = new StepProcessor(this.#parts);
     const batches = new BatchProcessor(this.#parts);
-    const base = { ...defaultRecovery, ...options.recovery, telemetry: options.telemetry };
+    const base = { ...settings, telemetry: options.telemetry };
     // A coordinator may be lost with its worker any number of times: it executes nothing that could be the cause.
     const neverStalled = { ...base, maxStalledCount: 1_000_000 };
     const runsWorker = this.#worker(queueNames.runs, this.#runs.process, {
@@ -132,11 +153,11 @@ export class QueueWorker {
       ...neverStalled,
       concurrency: runConcurrency,
     });
-    const stepsWorker = this.#worker(queueNames.steps, this.#steps.process, { ...base, concurrency });
+    this.#stepsWorker = this.#worker(queueNames.steps, this.#steps.process, { ...base, concurrency });
     batchesWorker.on('completed', (job) => void batches.completed(job));
     runsWorker.on('lockRenewalFailed', (ids) => this.#runs.active.interrupt('lock lost', ids));
-    stepsWorker.on('lockRenewalFailed', (ids) => this.#steps.active.interrupt('lock lost', ids));
-    this.#workers = [stepsWorker, runsWorker, batchesWorker];
+    this.#stepsWorker.on('lockRenewalFailed', (ids) => this.#steps.active.interrupt('lock lost', ids));
+    this.#workers = [this.#stepsWorker, runsWorker, batchesWorker];
     this.#events = new QueueEvents(queueNames.batches, {
       connection: redis,
       prefix: this.names.prefix,
@@ -162,7 +183,11 @@ export class QueueWorker {
   }
 
   async ready(): Promise<void> {
-    if (this.#rateLimit) await this.#parts.rateLimit.set(this.#rateLimit);
+    const { rateLimit } = this.#options;
+    if (rateLimit) await this.#parts.rateLimit.set(rateLimit);
+    this.#startedAt = await this.#parts.registry.now();
+    await this.#heartbeat();
+    this.#heartbeats = setInterval(() => void this.#heartbeat(), heartbeatInterval).unref();
     await Promise.all([...this.#workers, this.#events].map((part) => part.waitUntilReady()));
   }
 
@@ -178,7 +203,52 @@ export class QueueWorker {
     return this.#stopping;
   }
 
+  /** Tells the queue what this worker is and does, and reads who else is there. */
+  async #heartbeat(): Promise<void> {
+    const { registry, versions } = this.#parts;
+    const { concurrency = 2, counts = () => ({}) } = this.#options;
+    try {
+      await registry.heartbeat({
+        id: this.id,
+        startedAt: this.#startedAt,
+        concurrency,
+        workflows: versions,
+        active: this.#steps.keys,
+        counts: counts(),
+        setAside: this.#setAside,
+      });
+      this.#fleet = (await registry.read()).workers;
+    } catch {
+      // While Redis is away a heartbeat is lost; the next one says it all.
+    }
+  }
+
+  /** Takes no steps for a while after a few in a row that another worker must do. */
+  #declined(reason: string): void {
+    this.#declines += 1;
+    if (this.#declines < maxDeclines || this.#setAside || this.#stopping) return;
+    const time = Math.min(setAsideTime.max, setAsideTime.min * 2 ** (this.#declines - maxDeclines));
+    this.#parts.logger.error({ reason, milliseconds: time }, 'this worker cannot do its steps and is set aside');
+    this.#setAside = reason;
+    this.#pauseFor(this.#stepsWorker, time, () => (this.#setAside = undefined));
+    void this.#heartbeat();
+  }
+
+  #pauseFor(worker: Worker, milliseconds: number, resumed: () => void = () => {}): void {
+    if (worker.isPaused()) return;
+    void worker.pause(true);
+    const resume = () => {
+      if (this.#stopping) return;
+      void worker.resume();
+      resumed();
+    };
+    setTimeout(resume, milliseconds).unref();
+  }
+
   async #stop(deadline: number): Promise<void> {
+    clearInterval(this.#heartbeats);
+    const { registry } = this.#parts;
+    if (this.redis.status === 'ready') await within(registry.deregister(this.id), 1000).catch(() => {});
     await Promise.all(this.#workers.map((worker) => worker.pause(true)));
     // A coordinator has nothing to finish: another worker goes on from its checkpoints at once.
     this.#runs.active.interrupt('stopping');

@@ -19,13 +19,25 @@ export interface RecoverySettings {
    * @default 20
    */
   readonly maxStalledCount: number;
+  /**
+   * Milliseconds that a job which no worker can do waits for one that can, before its run fails: from the start of the
+   * newest worker, or from the first worker that declined it, whichever is longer ago.
+   *
+   * @default 10_000
+   */
+  readonly declineTimeout: number;
 }
 
 /** With these a worker may be blocked for 7.5 s, and a dead worker's jobs are back in the queue after at most 14 s. */
-export const defaultRecovery: RecoverySettings = { lockDuration: 10_000, stalledInterval: 2000, maxStalledCount: 20 };
+export const defaultRecovery: RecoverySettings = {
+  lockDuration: 10_000,
+  stalledInterval: 2000,
+  maxStalledCount: 20,
+  declineTimeout: 10_000,
+};
 
 /** The age in milliseconds at which a worker renews a lock. BullMQ checks twice as often, so no lock gets older. */
-export function lockRenewTime({ lockDuration }: RecoverySettings): number {
+export function lockRenewTime({ lockDuration }: Pick<RecoverySettings, 'lockDuration'>): number {
   return lockDuration / 4;
 }
 

@@ -1,25 +1,41 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SentvecError } from '@sentvec/core';
-import { checkSchema, hasEnded, runStages, toRunError } from '@sentvec/workflow';
-import { UnrecoverableError, WaitingError, type Job } from 'bullmq';
+import { checkSchema, dependsOnWorker, hasEnded, runStages, toRunError, type RunError } from '@sentvec/workflow';
+import { DelayedError, UnrecoverableError, WaitingError, type Job } from 'bullmq';
 import { ActiveJobs, Interruption } from './active-jobs.ts';
 import type { StageCheckpoint } from './batch-stage.ts';
-import { Coordinator } from './coordinator.ts';
+import { Coordinator, FailedStep } from './coordinator.ts';
+import { declineDelay, DeclinedJobs } from './declined-jobs.ts';
 import { jobSchemas, runOfJob, type RunJob } from './jobs.ts';
 import { queueNames } from './names.ts';
 import { checkJobSize, jobRefusedError } from './refused-jobs.ts';
 import type { StoredRun } from './run-store.ts';
 import type { RunAttempt } from './run-watcher.ts';
-import { refuseJob, workflowOf, type WorkerParts } from './worker-parts.ts';
+import { changedError, refuseJob, workflowOf, type WorkerParts } from './worker-parts.ts';
+
+/** The coordinator cannot do its part in this worker. */
+class UnfitWorker extends Error {
+  readonly error: SentvecError;
+
+  constructor(error: SentvecError) {
+    super(error.message);
+    this.error = error;
+  }
+}
 
 /** Coordinates the runs whose jobs this worker has taken. */
 export class RunProcessor {
   readonly active: ActiveJobs = new ActiveJobs();
   readonly #parts: WorkerParts;
+  readonly #declined: DeclinedJobs;
+  readonly #holdBack: () => void;
   readonly #coordinators = new Map<string, Coordinator>();
 
-  constructor(parts: WorkerParts) {
+  /** @param holdBack called when a run comes back to this worker that another must coordinate: takes no runs for a while */
+  constructor(parts: WorkerParts, holdBack: () => void) {
     this.#parts = parts;
+    this.#holdBack = holdBack;
+    this.#declined = new DeclinedJobs(parts, queueNames.runs);
   }
 
   /** Wakes the coordinator of the run that a batch belongs to, when it is in this process. */
@@ -32,8 +48,10 @@ export class RunProcessor {
     const run = await this.#parts.watcher.watch(data.run, data.attempt);
     if (!run) return;
     try {
+      if (this.#declined.has(data)) return await this.#decline(job, token, data, run);
       await this.active.run(job.id ?? '', run.signal, (signal) => this.#coordinate(run, signal));
     } catch (error) {
+      if (error instanceof UnfitWorker) return await this.#decline(job, token, data, run, error.error);
       if (!(error instanceof Interruption) || error.reason !== 'stopping') throw error;
       await job.moveToWait(token);
       throw new WaitingError();
@@ -65,9 +83,8 @@ export class RunProcessor {
     try {
       if (!signal.aborted) await this.#run(stored, coordinator, run);
     } catch (error) {
-      // The run's own failures are SentvecErrors. Anything else is Redis: the job is tried again.
       if (signal.aborted && !run.signal.aborted) throw signal.reason;
-      if (!run.signal.aborted) await this.#fail(coordinator, run, error);
+      if (!run.signal.aborted) await this.#fail(run, error);
     } finally {
       if (this.#coordinators.get(run.id) === coordinator) this.#coordinators.delete(run.id);
     }
@@ -78,36 +95,57 @@ export class RunProcessor {
   async #run({ status, input }: StoredRun, coordinator: Coordinator, { id, attempt }: RunAttempt): Promise<void> {
     const { store, logger } = this.#parts;
     const { owner } = coordinator;
-    const begun = await store.begin(id, attempt, owner);
+    const workflow = workflowOf(this.#parts, { workflow: status.workflow, version: undefined });
+    const begun = await store.begin(id, attempt, owner, this.#parts.versions[workflow.id]!);
+    if (begun === 'changed') throw changedError(workflow.id);
     if (begun !== 'ok') {
       logger.info({ run: id, attempt, reason: begun }, 'a run is over before it is coordinated');
       return;
     }
-    logger.info({ run: id, attempt, workflow: status.workflow }, 'coordinating a run');
-    const output = await runStages(workflowOf(this.#parts, status.workflow), input, coordinator);
+    logger.info({ run: id, attempt, workflow: workflow.id }, 'coordinating a run');
+    const output = await runStages(workflow, input, coordinator);
     const fields = { output: JSON.stringify(output ?? null) };
     const reply = await store.transition(id, { from: ['running', 'paused'], to: 'completed', attempt, owner, fields });
     logger.info({ run: id, attempt, reply }, 'a run has ended');
   }
 
-  async #fail({ owner }: Coordinator, { id, attempt }: RunAttempt, error: unknown): Promise<void> {
+  /** The run's own failures are SentvecErrors. Anything else is Redis, and the job is tried again. */
+  async #fail(run: RunAttempt, error: unknown): Promise<void> {
+    if (error instanceof FailedStep) return this.#end(run, error.error);
     if (!SentvecError.is(error)) throw error;
-    const { store, logger } = this.#parts;
-    if (error.code === 'job-refused') await refuseJob(this.#parts, queueNames.runs, id, error);
-    const runError = toRunError(error, id);
-    logger.error({ run: id, attempt, error: runError }, 'a run has failed');
-    await store.transition(id, {
-      from: ['queued', 'running', 'paused'],
-      to: 'failed',
-      attempt,
-      owner,
-      error: runError,
-    });
+    if (dependsOnWorker(error)) throw new UnfitWorker(error);
+    await this.#end(run, toRunError(error, run.id));
+  }
+
+  async #end({ id, attempt }: RunAttempt, error: RunError): Promise<void> {
+    this.#parts.logger.error({ run: id, attempt, error }, 'a run has failed');
+    const change = { from: ['queued', 'running', 'paused'], to: 'failed', attempt, error } as const;
+    await this.#parts.store.transition(id, change);
+  }
+
+  /** Leaves the run to another worker, or fails it when no worker can coordinate it. */
+  async #decline(
+    job: Job,
+    token: string | undefined,
+    data: RunJob,
+    run: RunAttempt,
+    error?: SentvecError,
+  ): Promise<void> {
+    try {
+      await this.#declined.decline(job, data, run, error);
+    } catch (failure) {
+      if (!SentvecError.is(failure)) throw failure;
+      await this.#end(run, toRunError(failure, run.id));
+      return this.#removeBatches(run);
+    }
+    if (!error) this.#holdBack();
+    await job.moveToDelayed(Date.now() + declineDelay, token);
+    throw new DelayedError();
   }
 
   /** Removes the batches of an attempt that is over. Steps that workers still hold end within a moment. */
   async #removeBatches({ id: run, attempt }: RunAttempt): Promise<void> {
-    const { store, queue } = this.#parts;
+    const { store, queue, parked } = this.#parts;
     for (let tries = 0; tries < 10; tries += 1) {
       const checkpoints = await store.checkpoints(run);
       const removed = await Promise.all(
@@ -115,7 +153,7 @@ export class RunProcessor {
           (JSON.parse(json) as StageCheckpoint).batches.map((batch) => queue.remove({ run, attempt, stage }, batch)),
         ),
       );
-      if (removed.every(Boolean)) return;
+      if (removed.every(Boolean)) return parked.clear(run);
       await sleep(500);
     }
   }

@@ -21,15 +21,17 @@ publish(ARGV[2])
 return 'created'`;
 
 /**
- * Makes a coordinator the owner of an attempt, whoever owned it before. ARGV: owner, attempt, event. Gives `ok`,
- * `missing`, `superseded` by another attempt, or the state of a run that has ended.
+ * Makes a coordinator the owner of an attempt, whoever owned it before. ARGV: owner, attempt, event, version of the
+ * workflow. Gives `ok`, `missing`, `superseded` by another attempt, `changed` when the attempt was begun with another
+ * version, or the state of a run that has ended.
  */
 export const beginScript: string = `${clock}
-local state, attempt = unpack(redis.call('HMGET', KEYS[1], 'state', 'attempt'))
+local state, attempt, version = unpack(redis.call('HMGET', KEYS[1], 'state', 'attempt', 'version'))
 if not state then return 'missing' end
 if attempt ~= ARGV[2] then return 'superseded' end
 if state == 'completed' or state == 'failed' or state == 'cancelled' then return state end
-redis.call('HSET', KEYS[1], 'owner', ARGV[1])
+if version and version ~= ARGV[4] then return 'changed' end
+redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'version', ARGV[4])
 redis.call('HSETNX', KEYS[1], 'startedAt', now)
 if state == 'queued' then
   redis.call('HSET', KEYS[1], 'state', 'running')
@@ -67,7 +69,7 @@ if attempt ~= ARGV[1] then return 'superseded' end
 if state ~= 'completed' and state ~= 'failed' and state ~= 'cancelled' then return state end
 redis.call('HINCRBY', KEYS[1], 'attempt', 1)
 redis.call('HSET', KEYS[1], 'state', 'queued')
-redis.call('HDEL', KEYS[1], 'startedAt', 'finishedAt', 'error', 'failure', 'output', 'progress', 'owner')
+redis.call('HDEL', KEYS[1], 'startedAt', 'finishedAt', 'error', 'failure', 'output', 'progress', 'owner', 'version')
 for index = 3, #KEYS do redis.call('DEL', KEYS[index]) end
 redis.call('PERSIST', KEYS[1])
 redis.call('PERSIST', KEYS[2])
@@ -101,8 +103,9 @@ export const parkScript: string = `
 local time = redis.call('TIME')
 redis.call('ZADD', KEYS[1], time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[1], ARGV[2])`;
 
-/** Gives the jobs in KEYS[1] that have been parked long enough, at most ARGV[1] of them. */
+/** Gives the jobs in KEYS[1] that have been parked long enough, at most ARGV[1], unless run KEYS[2] is paused. */
 export const dueScript: string = `
+if redis.call('HGET', KEYS[2], 'state') == 'paused' then return {} end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 return redis.call('ZRANGEBYSCORE', KEYS[1], 0, now, 'LIMIT', 0, ARGV[1])`;

@@ -30,8 +30,11 @@ export interface StoredRun {
   readonly priority: number;
 }
 
-/** The part of a run's status that workers poll. */
-export type RunPosition = Pick<RunStatus, 'state' | 'attempt' | 'workflow'>;
+/** What workers poll of a run. */
+export interface RunPosition extends Pick<RunStatus, 'state' | 'attempt' | 'workflow'> {
+  /** The version of the workflow that the attempt was begun with; `undefined` before it has begun. */
+  readonly version: string | undefined;
+}
 
 /** What {@link RunStore.create} takes. */
 export interface NewRun {
@@ -53,14 +56,17 @@ export interface Transition {
   readonly fields?: Readonly<Record<string, string>> | undefined;
 }
 
-/** Why a change was not made: the state of the run, or `superseded` by another attempt or coordinator, or `missing`. */
-export type Rejected = 'superseded' | 'missing' | RunState;
+/**
+ * Why a change was not made: the state of the run, or `superseded` by another attempt or coordinator, or `missing`, or
+ * `changed`: the attempt was begun with another version of the workflow.
+ */
+export type Rejected = 'superseded' | 'missing' | 'changed' | RunState;
 
 /** The most dead letters of a run that are kept. */
 const maxDeadLetters = 1000;
 
 /** The fields of a run that make its status: all but its input and output, which may be large. */
-const statusFields = 'id workflow state attempt createdAt startedAt finishedAt progress error'.split(' ');
+const statusFields = 'id workflow version state attempt createdAt startedAt finishedAt progress error'.split(' ');
 
 /** Reads and changes the runs of a queue. */
 export class RunStore {
@@ -108,8 +114,11 @@ export class RunStore {
 
   /** What workers poll before and while they execute a step. */
   async readPosition(id: string): Promise<RunPosition | undefined> {
-    const [state, attempt, workflow] = await this.#redis.hmget(this.#names.run(id), 'state', 'attempt', 'workflow');
-    return state ? { state: state as RunState, attempt: Number(attempt), workflow: workflow ?? '' } : undefined;
+    const fields = ['state', 'attempt', 'workflow', 'version'];
+    const [state, attempt, workflow, version] = await this.#redis.hmget(this.#names.run(id), ...fields);
+    if (!state) return undefined;
+    const known = { state: state as RunState, attempt: Number(attempt), workflow: workflow ?? '' };
+    return { ...known, version: version ?? undefined };
   }
 
   /** The statuses of runs, newest first. */
@@ -122,9 +131,9 @@ export class RunStore {
   }
 
   /** Makes a coordinator the owner of an attempt, whoever owned it before. */
-  async begin(id: string, attempt: number, owner: string): Promise<'ok' | Rejected> {
+  async begin(id: string, attempt: number, owner: string, version: string): Promise<'ok' | Rejected> {
     const keys = [this.#names.run(id), this.#names.events(id)];
-    const values = [owner, attempt, stateEvent('running', attempt)];
+    const values = [owner, attempt, stateEvent('running', attempt), version];
     return (await this.#redis.eval(beginScript, keys.length, ...keys, ...values)) as 'ok' | Rejected;
   }
 
@@ -231,6 +240,7 @@ function parseStatus(fields: Readonly<Record<string, string | undefined>>): RunS
   return {
     id: fields['id'] ?? '',
     workflow: fields['workflow'] ?? '',
+    version: fields['version'],
     state: fields['state'] as RunState,
     attempt: Number(fields['attempt']),
     createdAt: Number(fields['createdAt']),
@@ -240,5 +250,6 @@ function parseStatus(fields: Readonly<Record<string, string | undefined>>): RunS
     items: progress?.items,
     total: progress?.total ?? null,
     error: json('error') as RunError | undefined,
+    notice: undefined,
   };
 }

@@ -57,6 +57,8 @@ export class RunAttempt {
   readonly attempt: number;
   /** Id of the workflow. */
   readonly workflow: string;
+  /** See {@link RunPosition.version}, when the watching began. */
+  readonly version: string | undefined;
   /** Ends the watching. */
   readonly release: () => void;
   /** Called when the state of the run changes. */
@@ -69,6 +71,7 @@ export class RunAttempt {
     this.id = id;
     this.attempt = attempt;
     this.workflow = position.workflow;
+    this.version = position.version;
     this.release = release;
     this.update(position);
   }

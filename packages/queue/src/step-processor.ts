@@ -1,8 +1,11 @@
+// Executes the steps whose jobs this worker has taken, and decides what becomes of each job.
 import { SentvecError } from '@sentvec/core';
+import { sleep } from '@sentvec/platform';
 import {
   attemptStep,
   checkSchema,
   createAttempt,
+  dependsOnWorker,
   runItem,
   stageAt,
   toRunError,
@@ -10,10 +13,10 @@ import {
   type AnyWorkflow,
   type LocalScope,
 } from '@sentvec/workflow';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { UnrecoverableError, WaitingError, type Job } from 'bullmq';
 import { ActiveJobs, Interruption } from './active-jobs.ts';
 import type { StageCheckpoint } from './batch-stage.ts';
+import { declineDelay, DeclinedJobs } from './declined-jobs.ts';
 import { jobSchemas, type StepJob } from './jobs.ts';
 import { queueNames } from './names.ts';
 import { checkJobSize, jobRefusedError } from './refused-jobs.ts';
@@ -27,10 +30,19 @@ const maxRateWait = 1000;
 /** Milliseconds for which a failed step keeps its lock while the failure is written. */
 const lockExtension = 5000;
 
-/** What a job asks for, once everything in it is checked. */
-interface StepWork {
+/** In place of a result: the step has not begun, because its run is paused. */
+const paused = Symbol('paused');
+
+/** A job that this worker holds, of an attempt that is not over. */
+interface HeldJob {
+  readonly job: Job;
+  readonly token: string | undefined;
   readonly data: StepJob;
-  readonly workflow: string;
+  readonly run: RunAttempt;
+}
+
+/** What a job asks for, once everything in it is checked. */
+interface StepWork extends HeldJob {
   readonly body: AnyStep | AnyWorkflow;
   readonly key: string;
   /** Which attempt at this step it is, from 1. */
@@ -38,13 +50,21 @@ interface StepWork {
   readonly maxAttempts: number;
 }
 
-/** Executes the steps whose jobs this worker has taken. */
+/** Executes steps. Every method that gives `never` settles the job in another way than by a result. */
 export class StepProcessor {
   readonly active: ActiveJobs = new ActiveJobs();
   readonly #parts: WorkerParts;
+  readonly #declined: DeclinedJobs;
+  readonly #keys = new Set<string>();
 
   constructor(parts: WorkerParts) {
     this.#parts = parts;
+    this.#declined = new DeclinedJobs(parts, queueNames.steps);
+  }
+
+  /** Keys of the steps that are executed now. */
+  get keys(): readonly string[] {
+    return [...this.#keys];
   }
 
   readonly process = async (job: Job, token?: string): Promise<unknown> => {
@@ -54,49 +74,17 @@ export class StepProcessor {
       if (!run) return await this.#refuse(job, new SentvecError('job-refused', `There is no run ${data.run}.`));
       // Added by a coordinator or an attempt that has been replaced: nobody waits for the result.
       if (run.signal.aborted || (await this.#isFolded(data))) return null;
-      const work = await this.#resolve(job, data, run);
-      if (!(await this.#mayBegin(job, run, token))) return await this.#parts.parked.park(job, token, data.run);
-      return await this.#execute(work, job, run, token);
+      return await this.#process({ job, token, data, run });
     } finally {
       run?.release();
     }
   };
-
-  /** Waits for the rate limit. `false` when the run is paused. */
-  async #mayBegin(job: Job, run: RunAttempt, token: string | undefined): Promise<boolean> {
-    try {
-      return await this.active.run(job.id ?? '', run.signal, async (signal) => {
-        while (!run.paused) {
-          const wait = await this.#parts.rateLimit.tryBegin();
-          if (wait === 0) return true;
-          await sleep(Math.min(wait, maxRateWait), undefined, { signal });
-        }
-        return false;
-      });
-    } catch (error) {
-      if (error instanceof Interruption) return giveBack(job, token, error);
-      if (run.signal.aborted) throw new UnrecoverableError('The attempt of the run is over.');
-      throw error;
-    }
-  }
 
   async #check(job: Job): Promise<StepJob> {
     try {
       checkJobSize(job.data);
       return await checkSchema(jobSchemas.step, job.data, 'The job');
     } catch (error) {
-      return this.#refuse(job, jobRefusedError(error));
-    }
-  }
-
-  async #resolve(job: Job, data: StepJob, { workflow }: RunAttempt): Promise<StepWork> {
-    try {
-      const stage = stageAt(workflowOf(this.#parts, workflow), data.stage);
-      const body = stage.kind === 'step' ? stage.step : stage.body;
-      const key = `${data.run}/${data.stage}${stage.kind === 'step' ? '' : `#${data.index}`}`;
-      return { data, workflow, body, key, stepAttempt: job.attemptsMade + 1, maxAttempts: job.opts.attempts ?? 1 };
-    } catch (error) {
-      await this.#parts.store.recordFailure(data.run, data.attempt, toRunError(error, data.stage));
       return this.#refuse(job, jobRefusedError(error));
     }
   }
@@ -113,32 +101,72 @@ export class StepProcessor {
     return checkpoint !== null && index < (JSON.parse(checkpoint) as StageCheckpoint).items;
   }
 
-  async #execute(work: StepWork, job: Job, run: RunAttempt, token: string | undefined): Promise<unknown> {
+  async #process(held: HeldJob): Promise<unknown> {
+    const { job, token, data, run } = held;
+    if (this.#declined.has(data)) return this.#decline(held);
+    const work = await this.#resolve(held);
+    let result: unknown;
+    try {
+      result = await this.active.run(job.id ?? '', run.signal, async (signal) =>
+        (await this.#mayBegin(run, signal)) ? this.#execute(work, signal) : paused,
+      );
+    } catch (error) {
+      return this.#settle(work, error);
+    }
+    return result === paused ? this.#parts.parked.park(job, token, data.run) : result;
+  }
+
+  async #resolve(held: HeldJob): Promise<StepWork> {
+    const { job, data, run } = held;
+    let workflow: AnyWorkflow;
+    try {
+      workflow = workflowOf(this.#parts, run);
+    } catch (error) {
+      return this.#decline(held, jobRefusedError(error));
+    }
+    try {
+      const stage = stageAt(workflow, data.stage);
+      const body = stage.kind === 'step' ? stage.step : stage.body;
+      const key = `${data.run}/${data.stage}${stage.kind === 'step' ? '' : `#${data.index}`}`;
+      return { ...held, body, key, stepAttempt: job.attemptsMade + 1, maxAttempts: job.opts.attempts ?? 1 };
+    } catch (error) {
+      // The worker has the version of the run, so no coordinator has added this job.
+      return this.#refuse(job, jobRefusedError(error));
+    }
+  }
+
+  /** Waits for the rate limit. `false` when the run is paused. */
+  async #mayBegin(run: RunAttempt, signal: AbortSignal): Promise<boolean> {
+    while (!run.paused) {
+      const wait = await this.#parts.rateLimit.tryBegin();
+      if (wait === 0) return true;
+      await sleep(Math.min(wait, maxRateWait), signal);
+    }
+    return false;
+  }
+
+  async #execute(work: StepWork, signal: AbortSignal): Promise<unknown> {
+    const { data, key, run } = work;
+    const { observer, stepDone } = this.#parts;
     const begun = performance.now();
-    const { observer } = this.#parts;
-    const { key, workflow, data } = work;
-    observer.stepBegan?.({ key, stage: data.stage });
     const report = (outcome: StepReport['outcome'], more: Pick<StepReport, 'result' | 'error'> = {}) => {
       const milliseconds = performance.now() - begun;
-      observer.stepEnded?.({ key, workflow, stage: data.stage, milliseconds, outcome, ...more });
+      observer.stepEnded?.({ key, workflow: run.workflow, stage: data.stage, milliseconds, outcome, ...more });
     };
+    this.#keys.add(key);
+    observer.stepBegan?.({ key, stage: data.stage });
     try {
-      const result = await this.active.run(job.id ?? '', run.signal, (signal) => this.#attempt(work, signal));
+      const result = await this.#attempt(work, signal);
+      stepDone();
       report('completed', { result });
       return result ?? null;
     } catch (error) {
-      if (run.signal.aborted) {
-        report('cancelled');
-        throw new UnrecoverableError('The attempt of the run is over.');
-      }
-      if (error instanceof Interruption) {
-        report('interrupted');
-        return await giveBack(job, token, error);
-      }
-      // A worker that was frozen may see its step time out before it notices that it lost the lock. Then another
-      // worker has the step, and this failure does not count.
-      if (!(await holdsLock(job, token))) throw new Interruption('lock lost');
-      return await this.#fail(work, error, report);
+      if (run.signal.aborted) report('cancelled');
+      else if (signal.aborted) report('interrupted');
+      else report(mayRetry(work, error) ? 'retried' : 'failed', { error: toRunError(error, key) });
+      throw error;
+    } finally {
+      this.#keys.delete(key);
     }
   }
 
@@ -163,38 +191,56 @@ export class StepProcessor {
     }
   }
 
-  async #fail(
-    work: StepWork,
-    error: unknown,
-    report: (outcome: StepReport['outcome'], more: Pick<StepReport, 'error'>) => void,
-  ): Promise<never> {
-    const { key, data, stepAttempt, maxAttempts, body } = work;
+  /** Decides what becomes of a step that gave no result. */
+  async #settle(work: StepWork, error: unknown): Promise<never> {
+    const { job, token, data, key, run, stepAttempt } = work;
+    if (run.signal.aborted || error instanceof Interruption) return this.#interrupted(work, error);
+    // A worker that was frozen may see its step time out before it notices that it lost the lock. Then another worker
+    // has the step, and this failure does not count.
+    if (!(await holdsLock(job, token))) throw new Interruption('lock lost');
     const runError = toRunError(error, key);
-    const mayRetry = body.kind === 'step' && stepAttempt < maxAttempts && body.retry.when(error);
-    report(mayRetry ? 'retried' : 'failed', { error: runError });
-    this.#parts.logger.warn({ key, attempt: stepAttempt, mayRetry, error: runError }, 'a step failed');
-    if (mayRetry) {
-      await this.#parts.store.addEvent(data.run, data.attempt, {
-        type: 'retry',
-        key,
-        attempt: stepAttempt,
-        error: runError,
-      });
+    const isRetried = mayRetry(work, error);
+    this.#parts.logger.warn({ key, attempt: stepAttempt, isRetried, error: runError }, 'a step failed');
+    if (isRetried) {
+      const event = { type: 'retry', key, attempt: stepAttempt, error: runError } as const;
+      await this.#parts.store.addEvent(data.run, data.attempt, event);
       throw error;
     }
-    if (runError.code === 'job-refused') await refuseJob(this.#parts, queueNames.steps, key, jobRefusedError(error));
+    if (SentvecError.is(error) && dependsOnWorker(error)) return this.#decline(work, error);
+    return this.#fail(work, error, key);
+  }
+
+  /** Leaves the step to another worker, or fails the run when no worker can do it. */
+  async #decline(held: HeldJob, error?: SentvecError): Promise<never> {
+    const { job, token, data, run } = held;
+    try {
+      await this.#declined.decline(job, data, run, error);
+    } catch (failure) {
+      if (!SentvecError.is(failure)) throw failure;
+      return this.#fail(held, failure, `${data.run}/${data.stage}#${data.index}`);
+    }
+    return this.#parts.parked.park(job, token, data.run, declineDelay);
+  }
+
+  async #fail({ data }: HeldJob, error: unknown, key: string): Promise<never> {
+    const runError = toRunError(error, key);
     await this.#parts.store.recordFailure(data.run, data.attempt, runError);
     throw new UnrecoverableError(runError.message);
   }
+
+  /** A worker that stops puts its steps back into the queue. A step whose lock is lost belongs to another worker. */
+  async #interrupted({ job, token, run }: HeldJob, error: unknown): Promise<never> {
+    if (run.signal.aborted) throw new UnrecoverableError('The attempt of the run is over.');
+    if (!(error instanceof Interruption) || error.reason !== 'stopping') throw error;
+    await job.moveToWait(token);
+    throw new WaitingError();
+  }
+}
+
+function mayRetry({ body, stepAttempt, maxAttempts }: StepWork, error: unknown): boolean {
+  return body.kind === 'step' && stepAttempt < maxAttempts && body.retry.when(error);
 }
 
 async function holdsLock(job: Job, token: string | undefined): Promise<boolean> {
   return token === undefined || (await job.extendLock(token, lockExtension)) === 1;
-}
-
-/** A worker that stops puts its steps back into the queue. A step whose lock is lost belongs to another worker. */
-async function giveBack(job: Job, token: string | undefined, interruption: Interruption): Promise<never> {
-  if (interruption.reason !== 'stopping') throw interruption;
-  await job.moveToWait(token);
-  throw new WaitingError();
 }

@@ -5,6 +5,7 @@ import type { ParkedJobs } from './parked-jobs.ts';
 import type { RateLimit } from './rate-limit.ts';
 import type { RefusedJobs } from './refused-jobs.ts';
 import type { RunStore } from './run-store.ts';
+import type { RequiredWorkflow, WorkerRegistry } from './worker-registry.ts';
 import type { RunWatcher } from './run-watcher.ts';
 
 /** How an attempt at a step ended, for metrics. */
@@ -38,20 +39,42 @@ export interface WorkerParts {
   readonly rateLimit: RateLimit;
   readonly watcher: RunWatcher;
   readonly refusedJobs: RefusedJobs;
+  readonly registry: WorkerRegistry;
   readonly workflows: ReadonlyMap<string, AnyWorkflow>;
+  /** The version of each workflow, by id. */
+  readonly versions: Readonly<Record<string, string>>;
+  /** Called when the worker declines a step that another may do, with the reason. */
+  readonly setAside: (reason: string) => void;
+  /** Called when the worker has done a step. */
+  readonly stepDone: () => void;
+  /** See {@link RecoverySettings}. */
+  readonly declineTimeout: number;
   readonly logger: Logger;
   readonly observer: WorkerObserver;
-  readonly window: number;
+  /** The most unfinished items of a stage in the queue, for the fleet as it is. */
+  readonly window: () => number;
 }
 
-/** @throws SentvecError `job-refused` when the worker does not serve the workflow */
-export function workflowOf(parts: WorkerParts, id: string): AnyWorkflow {
+/** @throws SentvecError `job-refused` when the worker does not serve the workflow, or serves another version of it */
+export function workflowOf(parts: WorkerParts, { workflow: id, version }: RequiredWorkflow): AnyWorkflow {
   const workflow = parts.workflows.get(id);
-  if (workflow) return workflow;
-  const served = [...parts.workflows.keys()].join(', ') || 'none';
-  throw new SentvecError('job-refused', `This worker does not serve workflow "${id}"; it serves: ${served}.`, {
-    workflow: id,
-  });
+  if (!workflow) {
+    const served = [...parts.workflows.keys()].join(', ') || 'none';
+    throw new SentvecError('job-refused', `This worker does not serve workflow "${id}". It serves: ${served}.`, {
+      workflow: id,
+    });
+  }
+  if (version === undefined || version === parts.versions[id]) return workflow;
+  throw changedError(id);
+}
+
+/** The error of a worker whose version of a workflow is not the one that the run was begun with. */
+export function changedError(workflow: string): SentvecError {
+  return new SentvecError(
+    'job-refused',
+    `Workflow "${workflow}" has changed since the run began. Start a worker with the version that the run began with, or replay the run to start it over with the present one.`,
+    { workflow },
+  );
 }
 
 /** Records that the worker refused a job. */

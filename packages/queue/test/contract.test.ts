@@ -17,7 +17,14 @@ runtimeContract({
   connect: async (workflows) => {
     tests += 1;
     const queue = `contract-${tests}`;
-    const worker = await startQueueWorker({ url: redis.url, queue, workflows, concurrency: 4, window: 16 });
+    const worker = await startQueueWorker({
+      url: redis.url,
+      queue,
+      workflows,
+      concurrency: 4,
+      window: 16,
+      recovery: { declineTimeout: 0 },
+    });
     const runtime = await queueRuntime({ url: redis.url, queue });
     const others: { close(): Promise<void> }[] = [];
     return {

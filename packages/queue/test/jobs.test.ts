@@ -42,7 +42,8 @@ afterEach(async () => {
 });
 
 async function serve(options: Omit<QueueWorkerOptions, 'url' | 'queue'>): Promise<void> {
-  const worker = await startQueueWorker({ url: redis.url, queue, ...options });
+  const recovery = { declineTimeout: 0 };
+  const worker = await startQueueWorker({ url: redis.url, queue, recovery, ...options });
   closing.push(() => worker.stop(1000));
 }
 
@@ -97,14 +98,18 @@ describe('a job that is not what it should be', () => {
     expect(seen).toEqual([]);
   });
 
-  it('is refused when it names a stage that the workflow does not have', async () => {
+  it('is refused when it names a stage that the workflow does not have, and does not disturb its run', async () => {
     await serve({ workflows: [noting] });
     await overview.queues.steps.pause();
     const run = await runtime.start(noting, 2);
     await overview.queues.steps.add('x', { run: run.id, attempt: 1, stage: 'format-the-disk', index: 0, value: null });
     await overview.queues.steps.resume();
-    await expect(run.result()).rejects.toMatchObject({ code: 'job-refused' });
     await refusedFor(/no stage "format-the-disk"/);
+    await run.result();
+    expect(seen).toEqual([2]);
+    await expect
+      .poll(() => overview.counts(), { timeout: 10_000 })
+      .toMatchObject({ waiting: 0, active: 0, delayed: 0 });
   });
 
   it('fails its run when its workflow is not served', async () => {
@@ -116,7 +121,7 @@ describe('a job that is not what it should be', () => {
       message: expect.stringContaining('noting'),
     });
     expect(await overview.refusedJobs()).toMatchObject([
-      { queue: queueNames.runs, job: run.id, reason: expect.stringContaining('unknown-here') },
+      { queue: queueNames.runs, job: `${run.id}.1`, reason: expect.stringContaining('unknown-here') },
     ]);
   });
 

@@ -24,7 +24,7 @@ beforeEach(async () => {
   tests += 1;
   store = new RunStore(connection, names(), 60);
   await store.create({ id: 'run', workflow: 'work', input: null, priority: 1 });
-  await store.begin('run', 1, 'early');
+  await store.begin('run', 1, 'early', 'v1');
   await store.transition('run', { from: ['running'], to: 'completed', attempt: 1, owner: 'early' });
   await store.replay('run', 1);
 });
@@ -43,7 +43,7 @@ const isUntouched = async () => {
 
 it('what was meant for an attempt never changes the next', async () => {
   const error = { code: 'step-failed', message: 'late', details: {} } as const;
-  expect(await store.begin('run', 1, 'late')).toBe('superseded');
+  expect(await store.begin('run', 1, 'late', 'v1')).toBe('superseded');
   for (const to of ['cancelled', 'paused', 'failed', 'completed'] as const) {
     const change = { from: ['queued', 'running'], to, attempt: 1 } as const;
     expect(await store.transition('run', change)).toBe('superseded');
@@ -61,20 +61,29 @@ it('what was meant for an attempt never changes the next', async () => {
 it('a replay that is sent twice begins one attempt', async () => {
   expect(await store.replay('run', 1)).toBe('ok');
   await isUntouched();
-  await store.begin('run', 2, 'later');
+  await store.begin('run', 2, 'later', 'v2');
   expect(await store.replay('run', 1)).toBe('superseded');
   expect(await store.replay('run', 2)).toBe('running');
 });
 
 it('of two coordinators, only the later one can write', async () => {
-  await store.begin('run', 2, 'one');
-  await store.begin('run', 2, 'two');
+  await store.begin('run', 2, 'one', 'v2');
+  await store.begin('run', 2, 'two', 'v2');
   expect(await store.saveProgress('run', 'one', { stage: 'one' })).toBe(false);
   const change = { from: ['running'], to: 'completed', attempt: 2 } as const;
   expect(await store.transition('run', { ...change, owner: 'one' })).toBe('superseded');
   expect(await store.saveProgress('run', 'two', { stage: 'two' })).toBe(true);
   expect(await store.transition('run', { ...change, owner: 'two' })).toBe('ok');
-  expect(await store.begin('run', 2, 'three')).toBe('completed');
+  expect(await store.begin('run', 2, 'three', 'v2')).toBe('completed');
+});
+
+it('an attempt is never continued with another version of its workflow', async () => {
+  expect(await store.begin('run', 2, 'one', 'v2')).toBe('ok');
+  expect(await store.begin('run', 2, 'two', 'v3')).toBe('changed');
+  expect(await store.saveProgress('run', 'one', { stage: 'one' })).toBe(true);
+  await store.transition('run', { from: ['running'], to: 'failed', attempt: 2 });
+  await store.replay('run', 2);
+  expect(await store.begin('run', 3, 'two', 'v3')).toBe('ok');
 });
 
 it('times are those of Redis, whatever the clock of this process says', async () => {

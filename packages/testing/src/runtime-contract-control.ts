@@ -216,9 +216,9 @@ export function runtimeControlContract({ connect }: RuntimeFixture): void {
     expect([run.attempt, remote.attempt]).toEqual([1, 1]);
     await remote.replay();
     expect([run.attempt, remote.attempt]).toEqual([1, 2]);
+    await reaches(remote, 'running');
     for (const action of ['pause', 'resume', 'cancel', 'replay'] as const)
       await expect(run[action]()).rejects.toMatchObject({ code: 'invalid-argument', details: { attempt: 1 } });
-    await reaches(remote, 'running');
     gate.open();
     expect(await remote.result()).toBe(2);
     expect((await allEvents(run)).filter((event) => event.type === 'state' && event.state === 'cancelled')).toEqual([]);

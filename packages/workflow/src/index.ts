@@ -2,7 +2,14 @@ export { attemptStep, silentLogger, toRunError, type Attempt } from './attempt.t
 export { inProcessRuntime, type InProcessOptions } from './in-process.ts';
 export { runItem } from './local-stages.ts';
 export { addToTotal, initialTotal, OrderedProgress } from './ordered-progress.ts';
-export { fullRetryPolicy, isTransient, retryDelay, type FullRetryPolicy, type RetryPolicy } from './retry.ts';
+export {
+  dependsOnWorker,
+  fullRetryPolicy,
+  isTransient,
+  retryDelay,
+  type FullRetryPolicy,
+  type RetryPolicy,
+} from './retry.ts';
 export { createAttempt, readSource, type LocalScope, type ReadSourceOptions } from './retrying.ts';
 export { checkRunId, runId } from './run-id.ts';
 export { checkInput, runStages, sourcePath, stageAt, type ForEachStage, type StageRunner } from './run-stages.ts';
@@ -39,6 +46,7 @@ export {
   type Workflow,
 } from './workflow.ts';
 export { checkSchema, maxInputBytes, maxValueBytes, toJsonValue } from './values.ts';
+export { workflowVersion } from './workflow-version.ts';
 export { isBucketUri, restrictAccess, unrestrictedAccess, type Access, type AccessLimits } from './corpus/access.ts';
 export { embedCorpusWorkflow, type EmbedCorpusResources } from './corpus/embed-corpus-workflow.ts';
 export type {

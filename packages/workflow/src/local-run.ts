@@ -14,6 +14,7 @@ import {
   type RunState,
   type RunStatus,
 } from './runtime.ts';
+import { workflowVersion } from './workflow-version.ts';
 import type { DeadLetter, Logger } from './step.ts';
 import type { AnyWorkflow } from './workflow.ts';
 
@@ -26,11 +27,12 @@ export interface LocalRunOptions {
   readonly logger: Logger;
 }
 
-function newStatus(id: string, workflow: string): RunStatus {
+function newStatus(id: string, workflow: AnyWorkflow): RunStatus {
   const times = { createdAt: Date.now(), startedAt: undefined, finishedAt: undefined };
   return {
     id,
-    workflow,
+    workflow: workflow.id,
+    version: workflowVersion(workflow),
     state: 'queued',
     attempt: 0,
     ...times,
@@ -38,6 +40,7 @@ function newStatus(id: string, workflow: string): RunStatus {
     items: undefined,
     total: null,
     error: undefined,
+    notice: undefined,
   };
 }
 
@@ -59,7 +62,7 @@ export class LocalRun {
     this.#workflow = workflow;
     this.#input = input;
     this.#options = options;
-    this.#status = newStatus(id, workflow.id);
+    this.#status = newStatus(id, workflow);
     this.#begin();
   }
 

@@ -55,6 +55,31 @@ export function isTransient(error: unknown): boolean {
   return !(SentvecError.is(error) && permanent.has(error.code));
 }
 
+const workerCodes: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'model-not-found',
+  'model-access-denied',
+  'invalid-model',
+  'unsupported-model',
+  'backend-unavailable',
+  'backend-wrong',
+  'space-mismatch',
+  'missing-dependency',
+  'job-refused',
+]);
+
+/** Error numbers of the system that say that this machine, or this user, cannot reach a file. */
+const unreachable: ReadonlySet<string> = new Set(['ENOENT', 'ENOTDIR', 'EACCES', 'EPERM', 'ENOTCONN', 'EHOSTDOWN']);
+
+/**
+ * Whether an error may be the worker's own: another model or other weights, a missing mount, library or plugin. The same
+ * step may succeed in another worker.
+ */
+export function dependsOnWorker(error: unknown): boolean {
+  if (!SentvecError.is(error)) return false;
+  const { missing, errno } = error.details;
+  return workerCodes.has(error.code) || missing === true || unreachable.has(String(errno));
+}
+
 /** @throws SentvecError `invalid-argument` for numbers that make no sense */
 export function fullRetryPolicy(policy: RetryPolicy = {}): FullRetryPolicy {
   const { attempts = 3, delay = 1000, jitter = 0.5, when = isTransient } = policy;

@@ -16,6 +16,8 @@ export interface RunStatus {
   readonly id: string;
   /** Id of the workflow. */
   readonly workflow: string;
+  /** The version of the workflow that this attempt began with. `undefined` before it begins. See `workflowVersion`. */
+  readonly version: string | undefined;
   readonly state: RunState;
   /** Which attempt of the run it is, from 1. Each replay is one more. */
   readonly attempt: number;
@@ -31,6 +33,8 @@ export interface RunStatus {
   /** The fold of the latest `forEach` so far. */
   readonly total: unknown;
   readonly error: RunError | undefined;
+  /** Why nobody works on the run just now, in a sentence for people: no worker serves its workflow, say. */
+  readonly notice: string | undefined;
 }
 
 /** Progress of a `forEach`. */

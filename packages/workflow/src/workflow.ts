@@ -44,6 +44,8 @@ export type Stage =
 export interface AnyWorkflow {
   readonly kind: 'workflow';
   readonly id: string;
+  /** See {@link defineWorkflow}. */
+  readonly version?: string | undefined;
   readonly input: StandardSchemaV1;
   readonly stages: readonly Stage[];
 }
@@ -80,11 +82,16 @@ export interface Sequence<Input, SourceInput, Item> {
 export function defineWorkflow<Input extends StandardSchemaV1>(definition: {
   /** Letters, digits and `-`. Workers find the workflow by it. */
   readonly id: string;
+  /**
+   * Any string. Raise it when a change makes other items or other results of the same input: a run that was begun with
+   * another version is never continued with this one. See {@link workflowVersion}.
+   */
+  readonly version?: string | undefined;
   /** Any Standard Schema. */
   readonly input: Input;
 }): Workflow<StandardSchemaV1.InferInput<Input>, StandardSchemaV1.InferOutput<Input>> {
   checkId('workflow', definition.id);
-  return new WorkflowBuilder(definition.id, definition.input, []) as unknown as Workflow<
+  return new WorkflowBuilder(definition, []) as unknown as Workflow<
     StandardSchemaV1.InferInput<Input>,
     StandardSchemaV1.InferOutput<Input>
   >;
@@ -93,11 +100,13 @@ export function defineWorkflow<Input extends StandardSchemaV1>(definition: {
 class WorkflowBuilder implements AnyWorkflow {
   readonly kind = 'workflow';
   readonly id: string;
+  readonly version: string | undefined;
   readonly input: StandardSchemaV1;
   readonly stages: readonly Stage[];
 
-  constructor(id: string, input: StandardSchemaV1, stages: readonly Stage[]) {
+  constructor({ id, version, input }: Omit<AnyWorkflow, 'kind' | 'stages'>, stages: readonly Stage[]) {
     this.id = id;
+    this.version = version;
     this.input = input;
     this.stages = stages;
   }
@@ -137,6 +146,6 @@ class WorkflowBuilder implements AnyWorkflow {
     const twice = ids.find((id, index) => taken.has(id) || ids.indexOf(id) !== index);
     if (twice !== undefined)
       throw new SentvecError('invalid-argument', `Workflow "${this.id}" has two stages with the id "${twice}".`);
-    return new WorkflowBuilder(this.id, this.input, [...before, stage]);
+    return new WorkflowBuilder(this, [...before, stage]);
   }
 }

@@ -33,6 +33,7 @@ export const queueSubmit: Command = defineCorpusCommand({
     await withQueue(args, async (runtime) => {
       const run = await runtime.start(embedCorpusWorkflow(), input, { ...(priority !== undefined && { priority }) });
       const status = await run.status();
+      if (status.notice) note(status.notice);
       note(`Run ${run.id} is ${status.state}. Watch it: sentvec queue watch ${run.id}`);
       await print({ text: run.id, json: status });
     });

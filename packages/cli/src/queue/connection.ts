@@ -1,4 +1,5 @@
 import { SentvecError } from '@sentvec/core';
+import type { QueueRuntime } from '@sentvec/queue/producer';
 import type { RunHandle, Runtime } from '@sentvec/workflow';
 import { UsageError } from '../usage-error.ts';
 
@@ -8,6 +9,17 @@ export const queueArguments = {
   queue: { type: 'string', valueHint: 'NAME', description: 'Default: SENTVEC_QUEUE, else sentvec.' },
 } as const;
 
+/** Flags of the commands that start a run. */
+export const startArguments = {
+  priority: { type: 'string', valueHint: 'N', description: '1 (first) to 1000. Default: 100.' },
+  id: {
+    type: 'string',
+    valueHint: 'ID',
+    description:
+      'The id of the run. The same request with the same id is one run, until 7 days after its end; another request with that id is refused. Default: a new id.',
+  },
+} as const;
+
 /** The values of {@link queueArguments}. */
 export interface QueueChoice {
   readonly redis?: string | undefined;
@@ -15,7 +27,10 @@ export interface QueueChoice {
 }
 
 /** Talks to a queue, and hangs up whatever happens. Traces, when the environment asks for them, begin here. */
-export async function withQueue<T>({ redis, queue }: QueueChoice, work: (runtime: Runtime) => Promise<T>): Promise<T> {
+export async function withQueue<T>(
+  { redis, queue }: QueueChoice,
+  work: (runtime: QueueRuntime) => Promise<T>,
+): Promise<T> {
   const [{ queueRuntime }, { startTracing }] = await Promise.all([
     import('@sentvec/queue/producer'),
     import('@sentvec/worker/tracing'),

@@ -5,7 +5,7 @@ const shownLetters = 10;
 
 /** A run's status as lines for a person. */
 export function describeRun(status: RunStatus, letters: readonly DeadLetter[]): string {
-  const { id, workflow, state, attempt, stage, items, error, createdAt, startedAt, finishedAt } = status;
+  const { id, workflow, state, attempt, stage, items, error, notice, createdAt, startedAt, finishedAt } = status;
   const total = totalOf(status);
   const facts: readonly (readonly [string, string | undefined])[] = [
     ['run', id],
@@ -24,6 +24,7 @@ export function describeRun(status: RunStatus, letters: readonly DeadLetter[]): 
     ['submitted', new Date(createdAt).toLocaleString()],
     ['started', startedAt === undefined ? undefined : new Date(startedAt).toLocaleString()],
     ['ended', finishedAt === undefined ? undefined : new Date(finishedAt).toLocaleString()],
+    ['note', notice],
     ['error', error && withFlags(error.message)],
   ];
   const lines = facts.flatMap(([name, value]) => (value === undefined ? [] : [`${name.padEnd(13)} ${value}`]));

@@ -21,8 +21,11 @@ export async function watchRun(run: RunHandle, { signal, note }: WatchContext): 
   if (!hasEnded(status.state)) note(`Watching run ${run.id}. Ctrl-C ends the watching, not the run.`);
   const progress = await embeddingProgress();
   let connected = true;
+  let notice: string | undefined;
   try {
     while (!hasEnded(status.state)) {
+      if (status.notice && status.notice !== notice) note(status.notice);
+      notice = status.notice;
       const { rows = 0, reusedRows = 0, tokens = 0 } = totalOf(status) ?? {};
       const { done, expected } = status.items ?? { done: 0, expected: undefined };
       progress.update({

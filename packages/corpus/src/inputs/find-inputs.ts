@@ -43,7 +43,10 @@ async function findInput(input: string): Promise<FoundInput[]> {
   if (!isDynamicPattern(input)) throw missingFileError(input);
   const names = (await glob(input, { onlyFiles: true, expandDirectories: false, absolute: isAbsolute(input) })).sort();
   if (names.length === 0)
-    throw new SentvecError('invalid-corpus', `No file matches ${input}. Check the pattern.`, { file: input });
+    throw new SentvecError('invalid-corpus', `No file matches ${input}. Check the pattern.`, {
+      file: input,
+      missing: true,
+    });
   return Promise.all(names.map(async (name) => describe(name, await stat(name))));
 }
 
@@ -55,7 +58,7 @@ export async function findFile(file: string): Promise<FoundInput> {
 }
 
 function missingFileError(file: string): SentvecError {
-  return new SentvecError('invalid-corpus', `There is no file ${file}. Check the path.`, { file });
+  return new SentvecError('invalid-corpus', `There is no file ${file}. Check the path.`, { file, missing: true });
 }
 
 async function statFile(path: string): Promise<Stats | undefined> {

@@ -87,5 +87,5 @@ export async function writeRunFile(
 /** The error of a step that comes after its run was committed or replaced. */
 export function runNotOpenError(output: string): SentvecError {
   const message = `The run in ${output} is no longer open: it was finished or replaced. Look at manifest.json there.`;
-  return new SentvecError('invalid-output', message, { file: output });
+  return new SentvecError('invalid-output', message, { file: output, missing: true });
 }

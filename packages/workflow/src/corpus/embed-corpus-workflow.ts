@@ -66,12 +66,15 @@ export function embedCorpusWorkflow(resources: EmbedCorpusResources = {}): Workf
     retry,
     run: (result, context) => commitPrepared(result, { access }, context),
   });
-  return defineWorkflow({ id: 'embed-corpus', input: schemas.input })
+  return defineWorkflow({ id: 'embed-corpus', version, input: schemas.input })
     .step(prepare)
     .step(plan)
     .forEach(embed, { fold: { initial: emptyTotal, add: addChunk } })
     .step(commit);
 }
+
+/** Raise it when a change makes other chunks, or other bytes of a shard. */
+const version = '1';
 
 async function noEmbedder(): Promise<never> {
   throw new TypeError('This process has no embedder: pass embedCorpusWorkflow({ embedder }).');

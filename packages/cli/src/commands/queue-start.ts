@@ -1,0 +1,70 @@
+import { readFile } from 'node:fs/promises';
+import { text as readText } from 'node:stream/consumers';
+import { type Command, defineCommand } from '../command.ts';
+import { wholeNumber } from '../parse-arguments.ts';
+import { queueArguments, startArguments, withQueue } from '../queue/connection.ts';
+import { UsageError } from '../usage-error.ts';
+
+export const queueStart: Command = defineCommand({
+  name: 'queue start',
+  summary: 'Have the workers of a queue run a workflow of a plugin.',
+  args: {
+    workflow: {
+      type: 'positional',
+      required: true,
+      description: 'The id of a workflow: sentvec queue workers lists them.',
+    },
+    input: {
+      type: 'positional',
+      required: true,
+      description: 'Its input: JSON, @FILE with JSON, or - for standard input.',
+    },
+    ...startArguments,
+    ...queueArguments,
+  },
+  examples: [
+    {
+      line: `sentvec queue start pages '{"folder": "/data/site", "index": "/data/index"}'`,
+      does: 'Prints the id of the run',
+    },
+    { line: 'sentvec queue start pages @input.json', does: 'With the input from a file' },
+  ],
+  notes: [
+    'The workers check the input: they have the workflow (sentvec worker --plugin), this command does not.',
+    'An embedding of a corpus starts with sentvec queue submit.',
+  ],
+  async run({ args, positionals, print, note }) {
+    const [id, given, ...more] = positionals;
+    if (id === undefined || given === undefined || more.length > 0)
+      throw new UsageError('Name one workflow, and its input as one word: put JSON into single quotes.');
+    const { defineWorkflow } = await import('@sentvec/workflow');
+    const input = parseInput(await readInput(given));
+    const workflow = defineWorkflow({ id, input: anyInput });
+    const priority = wholeNumber(args.priority, '--priority');
+    await withQueue(args, async (runtime) => {
+      const run = await runtime.start(workflow, input, { id: args.id, priority });
+      const status = await run.status();
+      if (status.notice) note(status.notice);
+      note(`Run ${run.id} is ${status.state}. Watch it: sentvec queue watch ${run.id}`);
+      await print({ text: run.id, json: status });
+    });
+  },
+});
+
+/** A schema that accepts everything. */
+const anyInput = {
+  '~standard': { version: 1 as const, vendor: 'sentvec', validate: (value: unknown) => ({ value }) },
+};
+
+async function readInput(given: string): Promise<string> {
+  if (given === '-') return readText(process.stdin);
+  return given.startsWith('@') ? readFile(given.slice(1), 'utf8') : given;
+}
+
+function parseInput(json: string): unknown {
+  try {
+    return JSON.parse(json);
+  } catch (error) {
+    throw new UsageError(`The input is not JSON: ${error instanceof Error ? error.message : String(error)}.`);
+  }
+}
