@@ -1,5 +1,6 @@
 // Loads onnxruntime-node with its reports to Microsoft switched off. Every package that runs it loads it from here.
 import { isMainThread } from 'node:worker_threads';
+import { warn } from '@sentvec/platform';
 
 /** The module `onnxruntime-node`. */
 export type OnnxRuntime = typeof import('onnxruntime-node');
@@ -40,10 +41,9 @@ async function setInMainThread(): Promise<void> {
     session.disconnect();
   } catch {
     if (process.env[variable] !== undefined) return;
-    process.emitWarning(
+    warn(
       `onnxruntime-node may report usage to Microsoft: a worker thread cannot switch that off here. ` +
         `Start the program with ${variable}=1.`,
-      'SentvecWarning',
     );
   }
 }

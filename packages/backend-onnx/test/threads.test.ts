@@ -46,25 +46,37 @@ describe('a worker thread that ends', () => {
   }
 });
 
+const imports = `
+  import { onnx } from ${JSON.stringify(import.meta.resolve('@sentvec/backend-onnx'))};
+  import { directoryModel, loadEmbedder } from ${JSON.stringify(import.meta.resolve('@sentvec/core/node'))};
+  const folder = ${JSON.stringify(goldenModel('tiny-bert').directory)};
+`;
+
+function run(program: string): Promise<{ code: unknown; output: string }> {
+  const args = ['--input-type=module', '--eval', imports + program];
+  return new Promise((resolve) => {
+    execFile(process.execPath, args, { timeout: 50_000 }, (error, stdout, stderr) => {
+      resolve({ code: error === null ? 0 : (error.code ?? error.signal), output: stdout + stderr });
+    });
+  });
+}
+
 /** Runs a program that has an `encoder` of tiny-bert and a `batch` of 32 × 32 tokens. */
 function runProgram(body: string): Promise<{ code: unknown; output: string }> {
-  const program = `
-    import { onnx } from ${JSON.stringify(import.meta.resolve('@sentvec/backend-onnx'))};
-    import { directoryModel } from ${JSON.stringify(import.meta.resolve('@sentvec/core/node'))};
-    const encoder = await onnx({ sessions: 2 }).load(await directoryModel(${JSON.stringify(goldenModel('tiny-bert').directory)}));
+  return run(`
+    const encoder = await onnx({ sessions: 2 }).load(await directoryModel(folder));
     const batch = { ids: new Int32Array(1024).fill(5), mask: new Int32Array(1024).fill(1), rows: 32, cols: 32 };
     ${body}
-  `;
-  return new Promise((resolve) => {
-    execFile(
-      process.execPath,
-      ['--input-type=module', '--eval', program],
-      { timeout: 50_000 },
-      (error, stdout, stderr) => {
-        resolve({ code: error === null ? 0 : (error.code ?? error.signal), output: stdout + stderr });
-      },
-    );
-  });
+  `);
+}
+
+/** Runs a program that has an `embedder` of tiny-bert and 20,000 `texts`, more than it embeds before a timer fires. */
+function runEmbedder(body: string): Promise<{ code: unknown; output: string }> {
+  return run(`
+    const embedder = await loadEmbedder(folder, { backend: onnx() });
+    const texts = Array.from({ length: 20_000 }, (_, row) => 'a text with the number ' + row);
+    ${body}
+  `);
 }
 
 describe('a program', () => {
@@ -91,5 +103,41 @@ describe('a program', () => {
     const { code, output } = await runProgram(body);
     expect(code).toBe(1);
     expect(output).toContain('planned');
+  });
+});
+
+describe('a program with an embedder', () => {
+  it('is the example of the README, on the command line', async () => {
+    const body = `
+      const { vectors, receipt } = await embedder.embed(['A cat sleeps in the sun.', 'Interest rates rose.']);
+      console.log(vectors.rows, receipt.rows);
+      await embedder.dispose();
+    `;
+    expect(await runEmbedder(body)).toEqual({ code: 0, output: '2 2\n' });
+  });
+
+  it.each([0, 1, 5, 20])('may dispose of it while it embeds (after %i ms)', async (delay) => {
+    const body = `
+      const call = embedder.embed(texts).then(() => 'done', (error) => error.code);
+      await new Promise((resolve) => setTimeout(resolve, ${delay}));
+      await embedder.dispose();
+      console.log(await call);
+    `;
+    expect(await runEmbedder(body)).toEqual({ code: 0, output: 'disposed\n' });
+  });
+
+  it('may share one signal among many calls, and recognizes its abort by the name of the error', async () => {
+    const body = `
+      const controller = new AbortController();
+      const { signal } = controller;
+      const calls = Array.from({ length: 40 }, () => embedder.embed(texts, { signal }).catch((error) => error));
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      controller.abort('no longer wanted');
+      const errors = await Promise.all(calls);
+      console.log(new Set(errors.map(({ name, code, cause }) => [name, code, cause].join(', '))));
+      await embedder.dispose();
+    `;
+    const output = "Set(1) { 'AbortError, aborted, no longer wanted' }\n";
+    expect(await runEmbedder(body)).toEqual({ code: 0, output });
   });
 });

@@ -1,9 +1,9 @@
-import { setImmediate } from 'node:timers/promises';
+import { yieldToEventLoop } from '@sentvec/platform';
 import type { RowId } from '../rows/row.ts';
 import { float32Text } from './float32-text.ts';
 import { allocateEntries, type Shard, type ShardLayout, type Sink } from './sink.ts';
 
-/** Rows between two turns of the event loop. */
+/** Rows that are formatted in one step. */
 const sliceRows = 64;
 
 /**
@@ -20,7 +20,7 @@ export const jsonlSink: Sink = {
       let text = '';
       for (let each = row; each < end; each += 1) text += formatRow(shard, layout, each);
       lines.push(Buffer.from(text));
-      await setImmediate();
+      await yieldToEventLoop();
     }
     return [Buffer.concat(lines)];
   },
