@@ -10,7 +10,9 @@ export { root };
 
 /** Runs a program to its end. @throws with what it printed when it fails */
 export async function run(program: string, words: readonly string[], cwd: string): Promise<string> {
-  const options = { cwd, maxBuffer: 2 ** 26, env: { ...process.env, ONNXRUNTIME_NODE_INSTALL: 'skip' } };
+  // pnpm lets what it starts find every package of the workspace; a fresh project finds its own.
+  const { NODE_PATH: _, ...environment } = process.env;
+  const options = { cwd, maxBuffer: 2 ** 26, env: { ...environment, ONNXRUNTIME_NODE_INSTALL: 'skip' } };
   const { stdout } = await promisify(execFile)(program, [...words], options).catch(
     (error: { message: string; stdout: string }) => {
       throw new Error(`${error.message}\n${error.stdout}`);

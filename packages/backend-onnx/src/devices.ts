@@ -1,8 +1,8 @@
 // Which devices onnxruntime-node has on this machine.
 import { existsSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { SentvecError, type Availability } from '@sentvec/core';
+import { resolveInstalled } from '@sentvec/platform/node';
 import { loadOnnxRuntime } from './onnx-runtime.ts';
 import type { OnnxDevice, OnnxOptions } from './options.ts';
 
@@ -72,7 +72,8 @@ function missing(wanted: readonly string[], present: readonly string[]): string 
 
 /** onnxruntime-node's install script puts CUDA's provider beside its library. */
 function cudaIsInstalled(): boolean {
-  const entry = createRequire(import.meta.url).resolve('onnxruntime-node');
+  const entry = resolveInstalled('onnxruntime-node', import.meta.url);
+  if (entry === undefined) return false;
   const libraries = join(dirname(entry), '..', 'bin', 'napi-v6', process.platform, process.arch);
   return ['libonnxruntime_providers_cuda.so', 'onnxruntime_providers_cuda.dll'].some((name) =>
     existsSync(join(libraries, name)),

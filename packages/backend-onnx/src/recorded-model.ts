@@ -2,12 +2,11 @@
 import { createHash } from 'node:crypto';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { SplitModel } from '@sentvec/architectures';
 import type { ModelFiles } from '@sentvec/core';
 import { cacheDirectory } from '@sentvec/core/node';
 import { sha256 } from '@sentvec/platform';
-import { writeFolderAtomically, type FolderFile } from '@sentvec/platform/node';
+import { locatePackageFile, resolveInstalled, writeFolderAtomically, type FolderFile } from '@sentvec/platform/node';
 import { toShared, type ModelSource } from './shipped-model.ts';
 
 const graphFile = 'model.onnx';
@@ -89,13 +88,22 @@ async function hashOf(files: ModelFiles, path: string): Promise<string> {
   return sha256(await files.read(path));
 }
 
+const architectures = '@sentvec/architectures';
 let recorder: Promise<string> | undefined;
 
-/** A hash of the package that records. A version number would miss what changes between two releases. */
+/**
+ * A hash of the code that records: of its package, or of the bundle that it is part of. A version number would miss what
+ * changes between two releases.
+ */
 function recorderHash(): Promise<string> {
   recorder ??= (async () => {
-    const folder = dirname(fileURLToPath(import.meta.resolve('@sentvec/architectures')));
     const hash = createHash('sha256');
+    const entry = resolveInstalled(architectures, import.meta.url);
+    if (entry === undefined) {
+      const bundle = locatePackageFile({ file: '', entry: architectures, from: import.meta.url });
+      return hash.update(await readFile(bundle)).digest('hex');
+    }
+    const folder = dirname(entry);
     for (const name of (await readdir(folder, { recursive: true })).filter((each) => each.endsWith('.js')).sort()) {
       hash.update(name).update(await readFile(join(folder, name)));
     }

@@ -42,6 +42,12 @@ export interface ThreadListener {
   onDeath(thread: SessionThread, reason: string): void;
 }
 
+const sessionWorker = {
+  file: './session-worker.js',
+  entry: '@sentvec/backend-onnx/session-worker',
+  from: import.meta.url,
+};
+
 /**
  * Starts a worker thread and opens its session.
  * @throws Error with onnxruntime's reason when the session cannot be opened
@@ -53,7 +59,7 @@ export async function startSessionThread(
   const state = createRunState();
   waitAtExit(state);
   let session: WorkerSessionThread | undefined;
-  const thread = await startThread<SessionProtocol>(new URL('./session-worker.js', import.meta.url), {
+  const thread = await startThread<SessionProtocol>(sessionWorker, {
     name: 'onnxruntime session',
     data: { ...specification, state },
     // It makes little garbage, which V8 would let grow to 48 MB before it collects any.

@@ -1,7 +1,7 @@
 // TensorFlow.js in a worker thread of Node, so that the caller's event loop stays free.
 import { SentvecError, type ModelFiles, type TokenBatch } from '@sentvec/core';
 import { sharedProjection } from '@sentvec/core/node';
-import { guardIo, startThread, transferred, type Thread } from '@sentvec/platform/node';
+import { guardIo, resolveInstalled, startThread, transferred, type Thread } from '@sentvec/platform/node';
 import { isNative, type TfjsDevice } from './options.ts';
 import type { OpenHost, Host, HostedEncoder } from './host.ts';
 import type { TensorFlowProtocol } from './messages.ts';
@@ -9,12 +9,8 @@ import type { TensorFlowProtocol } from './messages.ts';
 /** Why a device cannot be used here, as far as that is known without loading it. */
 export function absence(device: TfjsDevice): string | undefined {
   if (!isNative(device)) return undefined;
-  try {
-    import.meta.resolve(`@tensorflow/${device}`);
-    return undefined;
-  } catch {
-    return `@tensorflow/${device} is not installed`;
-  }
+  const installed = resolveInstalled(`@tensorflow/${device}/package.json`, import.meta.url);
+  return installed === undefined ? `@tensorflow/${device} is not installed` : undefined;
 }
 
 /** A thread with TensorFlow.js in it, and the files of the models that it is loading. */
@@ -22,6 +18,12 @@ interface TensorFlowThread {
   readonly thread: Thread<TensorFlowProtocol>;
   readonly files: Map<number, ModelFiles>;
 }
+
+const tensorFlowWorker = {
+  file: './tensor-flow-worker.js',
+  entry: '@sentvec/backend-tfjs/tensor-flow-worker',
+  from: import.meta.url,
+};
 
 /** @throws SentvecError `backend-unavailable` with the reason */
 async function startTensorFlow(data: TensorFlowProtocol['data']): Promise<TensorFlowThread> {
@@ -37,7 +39,7 @@ async function startTensorFlow(data: TensorFlowProtocol['data']): Promise<Tensor
     return transferred(bytes, [bytes.buffer]);
   };
   try {
-    const thread = await startThread<TensorFlowProtocol>(new URL('./tensor-flow-worker.js', import.meta.url), {
+    const thread = await startThread<TensorFlowProtocol>(tensorFlowWorker, {
       name: 'TensorFlow.js backend',
       data,
       handlers: { list: (model) => filesOf(model).list(), read },

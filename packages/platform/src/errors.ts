@@ -46,6 +46,8 @@ export type ErrorCode =
   | 'training-failed'
   /** An optional package is not installed. */
   | 'missing-dependency'
+  /** A bundler has left out a file that sentvec needs at run time; the message has the line of configuration. */
+  | 'bundled'
   /** A step of a workflow failed for a reason that has no code of its own; `details.step` says which. */
   | 'step-failed'
   /** A step of a workflow took longer than it may. */

@@ -1,3 +1,4 @@
+export { locatePackageFile, resolveInstalled, type PackageFile } from './node/installed-files.ts';
 export { guardIo, ioError, isSystemError } from './node/system-errors.ts';
 export {
   createTemporaryFile,

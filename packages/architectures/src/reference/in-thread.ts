@@ -11,6 +11,12 @@ export interface ReferenceProtocol {
   readonly programCalls: object;
 }
 
+const referenceWorker = {
+  file: './reference-worker.js',
+  entry: '@sentvec/architectures/reference-worker',
+  from: import.meta.url,
+};
+
 /** Computes a reference in a thread, which reads the files itself; in the calling thread when they are not on this disk. */
 export const computeLargeReference: typeof computeReference = async (files, batch) => {
   const { directory, name } = files;
@@ -25,7 +31,7 @@ export const computeLargeReference: typeof computeReference = async (files, batc
 };
 
 async function computeInThread(data: ReferenceProtocol['data'], batch: TokenBatch): Promise<TokenEmbeddings> {
-  const thread = await startThread<ReferenceProtocol>(new URL('./reference-worker.js', import.meta.url), {
+  const thread = await startThread<ReferenceProtocol>(referenceWorker, {
     name: 'self-check reference',
     data,
   });

@@ -9,6 +9,12 @@ import { unpackTexts, type TokenizerLibrary, type TokenizerProtocol } from './to
 /** Texts of a request. The results of several requests come in several turns of the event loop, that of one in one. */
 const requestTexts = 512;
 
+const tokenizerWorker = {
+  file: './tokenizer-worker.js',
+  entry: '@sentvec/core/tokenizer-worker',
+  from: import.meta.url,
+};
+
 /**
  * The tokenizer for Node: it works in a thread of its own, so that texts of any length leave the caller's event loop
  * alone.
@@ -18,7 +24,7 @@ const requestTexts = 512;
  */
 export function nodeTokenizer(library: TokenizerLibrary = 'auto'): TokenizerLoader {
   return async (definition) => {
-    const thread = await startThread<TokenizerProtocol>(new URL('./tokenizer-worker.js', import.meta.url), {
+    const thread = await startThread<TokenizerProtocol>(tokenizerWorker, {
       name: 'tokenizer',
       data: { library, definition: JSON.stringify(definition) },
       // What it makes dies young: V8 would let it grow to 48 MB before it looks.

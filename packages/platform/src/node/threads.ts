@@ -14,6 +14,7 @@ import {
   type Post,
   type ResultOf,
 } from './channel.ts';
+import { locatePackageFile, type PackageFile } from './installed-files.ts';
 import { packError } from './packed-error.ts';
 
 /** What a program and its thread say to each other. All of it must survive a structured clone. */
@@ -57,14 +58,15 @@ const readyId = 0;
 
 /**
  * Starts a worker thread, and waits until it is ready.
- * @param url the file of the thread: `new URL('./NAME.js', import.meta.url)`, which bundlers look for. It calls
- * {@link serveThread}
- * @throws what the start in the thread throws; SentvecError `backend-failed` when the thread dies before it is ready
+ * @param file what the thread runs, which calls {@link serveThread}: a file of a package, which is found in a bundled
+ * program, too, or a URL
+ * @throws SentvecError `bundled` when a bundler has left the file out; what the start in the thread throws; SentvecError `backend-failed` when the thread dies before it is ready
  */
 export async function startThread<Protocol extends ThreadProtocol>(
-  url: URL,
+  file: PackageFile | URL,
   options: ThreadOptions<Protocol>,
 ): Promise<Thread<Protocol>> {
+  const url = file instanceof URL ? file : locatePackageFile(file);
   return new WorkerThread<Protocol>(url, options).start();
 }
 

@@ -17,13 +17,15 @@ export interface OnnxEngineOptions {
   readonly threads?: number | undefined;
 }
 
+const engineThread = { file: './engine-thread.js', entry: '@sentvec/training/engine-thread', from: import.meta.url };
+
 /** A graph engine on onnxruntime-node, in a thread of its own, so that the caller's event loop stays free. */
 export function onnxEngine(
   graphs: EngineGraphs,
   { threads = availableParallelism() }: OnnxEngineOptions = {},
 ): TrainingEngine {
   const name = 'onnxruntime-node';
-  const thread = startThread<EngineProtocol>(new URL('./engine-thread.js', import.meta.url), {
+  const thread = startThread<EngineProtocol>(engineThread, {
     name: 'training engine',
     data: { graphs, threads, name },
     remedy: 'Start the training again, or resume it from its last checkpoint.',

