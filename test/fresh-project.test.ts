@@ -6,23 +6,23 @@ import { build, type BuildOptions } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { installInto, packAll, root, run, temporaryFolder } from './packages.ts';
 
-let folder: Awaited<ReturnType<typeof temporaryFolder>>;
+let packing: Awaited<ReturnType<typeof temporaryFolder>>;
 let tarballs: ReadonlyMap<string, string>;
 /** The unpacked packages by name. */
 const unpacked = new Map<string, string>();
 
 beforeAll(async () => {
-  folder = await temporaryFolder();
-  tarballs = await packAll(folder.path);
+  packing = await temporaryFolder();
+  tarballs = await packAll(packing.path);
   for (const [name, tarball] of tarballs) {
-    const path = join(folder.path, 'unpacked', name);
+    const path = join(packing.path, 'unpacked', name);
     mkdirSync(path, { recursive: true });
-    await run('tar', ['-xzf', tarball, '-C', path, '--strip-components=1'], folder.path);
+    await run('tar', ['-xzf', tarball, '-C', path, '--strip-components=1'], packing.path);
     unpacked.set(name, path);
   }
 });
 
-afterAll(() => folder.remove());
+afterAll(() => packing.remove());
 
 interface Manifest {
   readonly name: string;
