@@ -53,6 +53,12 @@ test.each([
     'no.jsonl',
   ],
   ['a frozen tensor that is none', { freeze: ['nothing.'] }, 'invalid-argument', 'nothing.'],
+  [
+    'dropout of a model that has none',
+    { model: { fromScratch: { config: { model_type: 'static-embedding', hidden_size: 8 } } }, dropout: true },
+    'invalid-argument',
+    'drops nothing',
+  ],
   ['everything frozen', { freeze: ['embeddings', 'encoder', 'projection'] }, 'invalid-argument', 'nothing to train'],
   [
     'a list of numbers where one belongs',

@@ -37,6 +37,23 @@ test('no text is twice in a batch, and no example is lost', () => {
   for (const batch of batches) expect(new Set([...batch].map((row) => few.columns[0]![row])).size).toBe(batch.length);
 });
 
+test('a text that stands in every example takes no longer than others: no batch has it twice', () => {
+  const count = 200_000;
+  const columns = [Array.from({ length: count }, () => 'always'), Array.from({ length: count }, (_, i) => `${i}`)];
+  const batches = noDuplicates({ columns }, request);
+  expect(batches).toHaveLength(count);
+  expect(new Set(batches.map((batch) => batch[0])).size).toBe(count);
+});
+
+test('batches without duplicates are full as long as texts allow it', () => {
+  // 400 examples of 100 anchors, each four times.
+  const anchors = Array.from({ length: 400 }, (_, i) => `anchor ${i % 100}`);
+  const columns = [anchors, anchors.map((__, i) => `positive ${i}`)];
+  const sizes = noDuplicates({ columns }, request).map((batch) => batch.length);
+  expect(sizes.reduce((sum, size) => sum + size, 0)).toBe(400);
+  expect(sizes.filter((size) => size < 8).length).toBeLessThan(8);
+});
+
 test('every example of a batch has another of its class', () => {
   const batches = groupedByLabel(table, request);
   for (const batch of batches) {

@@ -119,6 +119,7 @@ export const trainModel: Command = defineCommand({
           steps: outcome.steps,
           bestStep: outcome.bestStep,
           stoppedEarly: outcome.stoppedEarly,
+          usedExamples: outcome.usedExamples,
           evaluations,
         },
       });

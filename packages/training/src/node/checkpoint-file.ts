@@ -1,9 +1,9 @@
-// A checkpoint as a file beside the output of its run: a safetensors file whose header also holds history and recipe.
+// A checkpoint as a file beside the output of its run: a safetensors file, with recipe and evaluations in its header.
 import { mkdir, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { memoryModel, parseJson, readWeights, SentvecError, writeSafetensors, type Weights } from '@sentvec/core';
 import { guardIo, isSystemError, writeFileAtomically } from '@sentvec/platform/node';
-import type { TrainingCheckpoint, TrainingHistory } from '../training-request.ts';
+import type { HistoryEvaluation, HistoryStep, TrainingCheckpoint } from '../training-request.ts';
 import { differingParts, type Recipe } from './recipe.ts';
 
 /** What the header of a checkpoint says besides its tensors. */
@@ -13,7 +13,7 @@ interface CheckpointRecord {
   readonly step: number;
   readonly optimizerSteps: number;
   readonly bestStep: number | null;
-  readonly history: TrainingHistory;
+  readonly evaluations: readonly HistoryEvaluation[];
 }
 
 /**
@@ -32,7 +32,7 @@ export async function writeCheckpoint(
     step,
     optimizerSteps: state.steps,
     bestStep: best?.step ?? null,
-    history,
+    evaluations: history.evaluations,
   };
   const flat = (data: Float32Array) => ({ shape: [data.length], data });
   const tensors = {
@@ -40,6 +40,8 @@ export async function writeCheckpoint(
     firstMoments: flat(state.firstMoments),
     secondMoments: flat(state.secondMoments),
     ...(best ? { best: flat(best.weights) } : {}),
+    // The header of a safetensors file has a limit that a long history would reach.
+    history: { shape: [history.steps.length, columnsOfHistory.length * 3], data: encodeSteps(history.steps) },
   };
   const bytes = writeSafetensors(tensors, { checkpoint: JSON.stringify(record) });
   const doing = 'Writing the checkpoint';
@@ -68,7 +70,7 @@ export async function readCheckpoint(path: string, recipe: Recipe): Promise<Trai
   }
   return {
     step: record.step,
-    history: record.history,
+    history: { steps: decodeSteps(file.tensor('history').data), evaluations: record.evaluations },
     state: {
       steps: record.optimizerSteps,
       weights: copyOf(file, 'weights'),
@@ -96,4 +98,30 @@ function readRecord(bytes: Uint8Array, path: string): CheckpointRecord {
 
 function copyOf(file: Weights, name: string): Float32Array {
   return file.tensor(name).data.slice();
+}
+
+const columnsOfHistory = ['loss', 'learningRate', 'gradientNorm'] as const;
+
+/** Each number as the sum of three of float32, which together hold all of its digits. */
+function encodeSteps(steps: readonly HistoryStep[]): Float32Array {
+  return Float32Array.from(
+    steps.flatMap((step) =>
+      columnsOfHistory.flatMap((name) => {
+        const first = Math.fround(step[name]);
+        const second = Math.fround(step[name] - first);
+        return [first, second, step[name] - first - second];
+      }),
+    ),
+  );
+}
+
+function decodeSteps(data: Float32Array): HistoryStep[] {
+  const width = columnsOfHistory.length * 3;
+  return Array.from({ length: data.length / width }, (_, index) => {
+    const number = (column: number): number => {
+      const at = index * width + 3 * column;
+      return data[at]! + data[at + 1]! + data[at + 2]!;
+    };
+    return { step: index + 1, loss: number(0), learningRate: number(1), gradientNorm: number(2) };
+  });
 }

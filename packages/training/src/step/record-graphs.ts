@@ -24,7 +24,8 @@ export interface RecordOptions extends TrainableParts {
 
 /**
  * Records everything that {@link graphEngine} executes. Plain data: it can be sent to another thread.
- * @throws SentvecError `invalid-argument` for a loss that cannot work on vectors of this length
+ * @throws SentvecError `invalid-argument` for a loss that cannot work on vectors of this length, or dropout of a model
+ * that has none
  */
 export function recordGraphs(model: TrainableModel, dimension: number, options: RecordOptions): EngineGraphs {
   const { objectives, cachedExamples, optimizer = {}, dropout } = options;

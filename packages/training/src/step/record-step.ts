@@ -8,6 +8,7 @@ import {
   type Shape,
   type Tracked,
 } from '@sentvec/architectures';
+import { SentvecError } from '@sentvec/core';
 import type { Loss } from '../loss.ts';
 import { dropoutKeySize, keyedDropout } from './dropout.ts';
 import { projectionWeights } from './project.ts';
@@ -149,15 +150,21 @@ class TrainingGraph {
       inputs.map(({ name, shape }) => [name, parameter(name, recorder.input(name, 'float', shape))]),
     );
     const key = dropout ? this.input('dropoutKey', [dropoutKeySize]) : undefined;
-    const drop = key && { dropout: keyedDropout(tape.operations, key) };
+    const drop = key && keyedDropout(tape.operations, key);
+    let isDropped = false;
     this.vectors = embedTexts(tape.operations, model, (name) => weights.get(name)!, {
       ids,
       mask,
       poolingMask,
       rows,
       tokenRows,
-      ...drop,
+      ...(drop && { dropout: (x, rate) => ((isDropped = true), drop(x, rate)) }),
     });
+    if (dropout && !isDropped)
+      throw new SentvecError(
+        'invalid-argument',
+        'Dropout is asked for, but this model drops nothing: the rates of its configuration are 0, or its architecture has none. Leave out dropout, or raise the rates in its config.json.',
+      );
     this.#parameters = new Map(
       [...weights, ['tokenRows', tokenRows] as const].filter(([, { step }]) => step !== undefined),
     );

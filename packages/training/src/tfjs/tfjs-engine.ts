@@ -5,7 +5,7 @@ import type { TrainingEngine } from '../engine.ts';
 import { Parameters } from '../optimizer/parameters.ts';
 import { GradientEngine } from '../step/gradient-engine.ts';
 import type { RecordOptions } from '../step/record-graphs.ts';
-import { trainableTensors } from '../step/record-step.ts';
+import { recordEmbedding, trainableTensors } from '../step/record-step.ts';
 import type { TrainableModel } from '../step/siamese.ts';
 import { TfjsGradients } from './tfjs-gradients.ts';
 
@@ -24,10 +24,12 @@ export interface TfjsEngineOptions extends RecordOptions {
  * An engine on TensorFlow.js, with the gradients of TensorFlow.js. It works on the calling thread, whose event loop
  * stands still during a step. Its state is that of the other engines: a run may go on with another one, within
  * rounding.
- * @throws SentvecError `missing-dependency` without `@tensorflow/tfjs`, `backend-unavailable`
+ * @throws SentvecError `missing-dependency` without `@tensorflow/tfjs`, `backend-unavailable`, `invalid-argument` for
+ * dropout of a model that has none
  */
 export async function tfjsEngine(model: TrainableModel, options: TfjsEngineOptions): Promise<TrainingEngine> {
   const { objectives, trained, dropout, cachedExamples, optimizer, device = 'auto', wasmPaths } = options;
+  if (dropout) recordEmbedding(model, dropout); // Refuses dropout of a model that has none.
   const runtime = await openDifferentiable(device, wasmPaths);
   const tensors = trainableTensors(model);
   const parameters = new Parameters(tensors.filter(({ name }) => trained.has(name)));
