@@ -1,5 +1,7 @@
 // The backend `onnx`: chooses the device, opens the model.
-import { configuredPositions } from '@sentvec/architectures/onnx-files';
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { configuredPositions, findShippedFile } from '@sentvec/architectures/onnx-files';
 import {
   SentvecError,
   throwIfAborted,
@@ -15,7 +17,6 @@ import { checkOptions, type OnnxDevice, type OnnxOptions } from './options.ts';
 import { recordModel } from './recorded-model.ts';
 import { planSessions, type SessionPlan } from './session-plan.ts';
 import { SessionPool } from './session-pool.ts';
-import { reference } from './reference.ts';
 import { startSessionThread } from './session-thread.ts';
 import { findShippedModel, type ModelSource } from './shipped-model.ts';
 
@@ -32,6 +33,27 @@ export function onnx(options: OnnxOptions = {}): Backend {
     load: (model, loadOptions) => load(model, options, loadOptions),
     reference,
   };
+}
+
+/**
+ * Reference values from the model's safetensors. Where its ONNX file is used, they may not have been downloaded, and
+ * are not for this.
+ */
+const reference: NonNullable<Backend['reference']> = async (files, batch) => {
+  const shipped = findShippedFile(files.name, await files.list(), undefined);
+  if (shipped === undefined || (await weightsAreHere(files))) {
+    return (await import('@sentvec/architectures')).plainReference(files, batch);
+  }
+  return {
+    reason: `${files.name} has an ONNX file, whose values are not checked: its safetensors are not on this machine.`,
+  };
+};
+
+async function weightsAreHere({ directory, ...files }: ModelFiles): Promise<boolean> {
+  const weights = (await files.list()).filter((path) => /^model[^/]*\.safetensors$/u.test(path));
+  if (directory === undefined || weights.length === 0) return false;
+  const found = await Promise.all(weights.map((path) => stat(join(directory, path)).catch(() => undefined)));
+  return found.every((each) => each !== undefined);
 }
 
 async function load(

@@ -4,7 +4,6 @@ import type { TokenBatch } from '@sentvec/core';
 import type { InferenceSession, Tensor } from 'onnxruntime-node';
 import type { SessionSpecification } from './messages.ts';
 import type { OnnxRuntime } from './onnx-runtime.ts';
-import { sessionOptions } from './session-options.ts';
 
 /** A session of onnxruntime that gives token embeddings, whatever its inputs and outputs are called. */
 export interface TokenSession {
@@ -71,4 +70,23 @@ function feeds({ Tensor }: OnnxRuntime, session: InferenceSession, batch: TokenB
   return Object.fromEntries(
     tokenInputs(session.inputMetadata, batch).map(({ name, type, data, dims }) => [name, new Tensor(type, data, dims)]),
   );
+}
+
+/** The settings of a session. Those that are not onnxruntime's own were measured: see docs/adr on the session pool. */
+function sessionOptions({
+  device,
+  threads,
+}: Pick<SessionSpecification, 'device' | 'threads'>): InferenceSession.SessionOptions {
+  return {
+    executionProviders: device === 'cpu' ? ['cpu'] : [device, 'cpu'],
+    graphOptimizationLevel: 'all',
+    executionMode: 'sequential',
+    intraOpNumThreads: threads,
+    interOpNumThreads: 1,
+    enableCpuMemArena: true,
+    // A memory pattern would be stored for every combination of rows and length ever seen.
+    enableMemPattern: false,
+    // Errors are thrown; onnxruntime need not print them as well.
+    logSeverityLevel: 4,
+  };
 }

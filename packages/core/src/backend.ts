@@ -52,7 +52,7 @@ export interface Encoder {
   readonly maxPositions: number;
   /** Number of token ids that it has weights for, where it knows. */
   readonly vocabularySize?: number | undefined;
-  /** How many batches it works on at once; the pipeline keeps that many, and one more, in flight. */
+  /** How many batches it computes at once. The pipeline has twice as many in flight, so that none waits for the next. */
   readonly concurrency: number;
   /** The tokens (rows × cols) of a batch at which it works best. The caller's choice wins. */
   readonly batchTokens: number;

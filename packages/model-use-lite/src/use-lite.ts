@@ -1,3 +1,4 @@
+// The default model as a folder in the cache.
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type ModelFiles, SentvecError } from '@sentvec/core';

@@ -1,3 +1,4 @@
+// The contract suite of backends.
 import type { Backend } from '@sentvec/core';
 import { describe, expect, it } from 'vitest';
 import { backendChecks, type BackendCheckOptions } from './backend-checks.ts';

@@ -68,7 +68,8 @@ class SentenceEmbedder implements Embedder {
     this.similarityFunction = parts.similarityFunction ?? 'cosine';
     this.selfCheck = parts.selfCheck;
     this.#parts = parts;
-    this.#semaphore = new Semaphore(parts.encoder.concurrency + 1);
+    // Each batch that is computed has its next one in line: see docs/adr on the session pool.
+    this.#semaphore = new Semaphore(2 * parts.encoder.concurrency);
     this.#fingerprinter = createFingerprinter(parts);
   }
 
