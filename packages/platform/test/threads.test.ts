@@ -206,14 +206,14 @@ describe('the end of a thread', () => {
 });
 
 /** Runs a program that has a `thread`, as `node --input-type=module --eval` does. */
-function runProgram(body: string): Promise<{ code: unknown; output: string }> {
+function runProgram(body: string, ...flags: string[]): Promise<{ code: unknown; output: string }> {
   const program = `
     import { startThread } from ${JSON.stringify(import.meta.resolve('@sentvec/platform/node'))};
     const thread = await startThread(new URL(${JSON.stringify(file.href)}), { name: 'calculator', data: {} });
     ${body}
   `;
   return new Promise((resolve) => {
-    execFile(process.execPath, ['--input-type=module', '--eval', program], (error, stdout, stderr) => {
+    execFile(process.execPath, [...flags, '--input-type=module', '--eval', program], (error, stdout, stderr) => {
       resolve({ code: error === null ? 0 : (error.code ?? error.signal), output: (stdout + stderr).trim() });
     });
   });
@@ -222,6 +222,15 @@ function runProgram(body: string): Promise<{ code: unknown; output: string }> {
 describe('a program', () => {
   test('may have flags that are not for its threads', async () => {
     expect(await runProgram(`console.log(thread.ready.flags.length);`)).toEqual({ code: 0, output: '0' });
+  });
+
+  test('that may not start threads is told so', async () => {
+    const { allowedNodeEnvironmentFlags: known } = process;
+    const permission = known.has('--permission') ? '--permission' : '--experimental-permission';
+    const { code, output } = await runProgram('', '--no-warnings', permission, '--allow-fs-read=*');
+    expect(code).toBe(1);
+    expect(output).toMatch(/The thread of the calculator cannot be started: .*restricted.*\./u);
+    expect(output).toContain("code: 'backend-failed'");
   });
 
   test('ends although a thread is open', async () => {

@@ -60,7 +60,8 @@ const readyId = 0;
  * Starts a worker thread, and waits until it is ready.
  * @param file what the thread runs, which calls {@link serveThread}: a file of a package, which is found in a bundled
  * program, too, or a URL
- * @throws SentvecError `bundled` when a bundler has left the file out; what the start in the thread throws; SentvecError `backend-failed` when the thread dies before it is ready
+ * @throws what the start in the thread throws; SentvecError `bundled` when a bundler has left the file out,
+ * `backend-failed` when the thread cannot be started, or dies before it is ready
  */
 export async function startThread<Protocol extends ThreadProtocol>(
   file: PackageFile | URL,
@@ -68,6 +69,24 @@ export async function startThread<Protocol extends ThreadProtocol>(
 ): Promise<Thread<Protocol>> {
   const url = file instanceof URL ? file : locatePackageFile(file);
   return new WorkerThread<Protocol>(url, options).start();
+}
+
+function createWorker<Protocol extends ThreadProtocol>(
+  url: URL,
+  { name, data, resourceLimits = {} }: ThreadOptions<Protocol>,
+): Worker {
+  try {
+    // The flags of the program (--input-type, loaders) are not for the file of the thread.
+    return new Worker(url, { workerData: data, execArgv: [], name: `sentvec ${name}`, resourceLimits });
+  } catch (cause) {
+    const message = `The thread of the ${name} cannot be started: ${reasonOf(cause)}`;
+    throw new SentvecError('backend-failed', message, {}, { cause });
+  }
+}
+
+/** What an error says, as a sentence. */
+function reasonOf(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).replace(/[^.!?]$/u, '$&.');
 }
 
 class WorkerThread<Protocol extends ThreadProtocol> implements Thread<Protocol> {
@@ -79,9 +98,8 @@ class WorkerThread<Protocol extends ThreadProtocol> implements Thread<Protocol> 
   #closing = false;
 
   constructor(url: URL, options: ThreadOptions<Protocol>) {
-    const { name, data, resourceLimits = {}, handlers = {} } = options;
-    // The flags of the program (--input-type, loaders) are not for the file of the thread.
-    this.#worker = new Worker(url, { workerData: data, execArgv: [], name: `sentvec ${name}`, resourceLimits });
+    const { name, handlers = {} } = options;
+    this.#worker = createWorker(url, options);
     this.#name = name;
     const post: Post = (message, transfer) => this.#worker.postMessage(message, transfer);
     this.#calls = new OutgoingCalls(post);
@@ -139,8 +157,7 @@ class WorkerThread<Protocol extends ThreadProtocol> implements Thread<Protocol> 
   #watch({ name, remedy = 'Load the model again.', onEnd }: ThreadOptions<Protocol>): Promise<void> {
     let failure: SentvecError | undefined;
     const fail = (cause: unknown): void => {
-      const reason = (cause instanceof Error ? cause.message : String(cause)).replace(/[^.!?]$/u, '$&.');
-      const message = `The thread of the ${name} failed: ${reason} ${remedy}`;
+      const message = `The thread of the ${name} failed: ${reasonOf(cause)} ${remedy}`;
       failure ??= new SentvecError('backend-failed', message, {}, { cause });
     };
     this.#worker.on('error', fail);
