@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 import { embedCorpus, openEmbeddings, type CorpusRequest } from '@sentvec/corpus';
 import { describe, expect, it } from 'vitest';
 import { fakeEmbedder } from './fake-embedder.ts';
-import { noMount } from './small-disk.ts';
+import { tmpfsAbsence } from './tmpfs.ts';
 import { contents, workspace } from './workspace.ts';
 
 const space = workspace();
@@ -40,8 +40,8 @@ async function failing(request: CorpusRequest, shell: string): Promise<{ code: s
 }
 
 describe('a disk that does not take more', () => {
-  it.skipIf(noMount !== undefined)(
-    `is an error that says what to do, and the run goes on when there is room (${noMount ?? 'full disk'})`,
+  it.skipIf(tmpfsAbsence !== undefined)(
+    `is an error that says what to do, and the run goes on when there is room (${tmpfsAbsence ?? 'full disk'})`,
     async () => {
       const input = await corpus(20_000);
       await mkdir(space.path('small'));

@@ -1,5 +1,5 @@
 // Embeds a corpus of many rows and prints what memory that takes: node packages/corpus/test/memory.mjs [ROWS [FORMAT
-// [DIMENSION]]] A stand-in takes the place of the model, so that all memory is that of the corpus: reading, cutting,
+// [DIMENSION]]] A stub takes the place of the model, so that all memory is that of the corpus: reading, splitting,
 // writing, committing.
 import { createWriteStream } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { embedCorpus } from '@sentvec/corpus';
-import { standIn } from './stand-in.mjs';
+import { stubEmbedder } from './stub-embedder.mjs';
 
 const rows = Number(process.argv[2] ?? 1_000_000);
 const format = process.argv[3] ?? 'parquet';
@@ -24,9 +24,13 @@ try {
     if (done >= (memory.length + 1) * step) memory.push(process.memoryUsage.rss());
   };
   const started = performance.now();
-  const manifest = await embedCorpus({ inputs: [input], output: join(folder, 'out'), format }, standIn({ dimension }), {
-    onProgress,
-  });
+  const manifest = await embedCorpus(
+    { inputs: [input], output: join(folder, 'out'), format },
+    stubEmbedder({ dimension }),
+    {
+      onProgress,
+    },
+  );
   const seconds = (performance.now() - started) / 1000;
   const [first] = memory;
   const last = process.memoryUsage.rss();

@@ -167,6 +167,16 @@ describe('the steps', () => {
     expect((await commitCorpus(run)).rows).toBe(990);
   });
 
+  it('compute a chunk again when its range of bytes is another', async () => {
+    const run = await prepared(request(await corpus(), { format: 'jsonl' }));
+    const [first, second] = await planned(run);
+    await embedChunk(first!, run, fakeEmbedder());
+    expect(await embedChunk(first!, run, fakeEmbedder())).toMatchObject({ reused: true });
+    const moved = { ...first!, start: second!.start, end: second!.end };
+    expect(moved.rows).toBe(second!.rows);
+    expect(await embedChunk(moved, run, fakeEmbedder())).toMatchObject({ reused: false });
+  });
+
   it.each([
     ['run.json', (run: CorpusRun) => openRun(run.output, run.key)],
     ['inputs.json', planned],

@@ -10,7 +10,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { goldenModel, goldenPath } from '@sentvec/testing';
 import { trainableTensors } from '@sentvec/training';
 import { loadTrainable } from '@sentvec/training/node';
-import { noMount } from '../../corpus/test/small-disk.ts';
+import { tmpfsAbsence } from '../../corpus/test/tmpfs.ts';
 import { jsonLines, samplePairs } from './sample-pairs.ts';
 
 let folder: string;
@@ -87,8 +87,8 @@ test('killed in the middle of epochs and resumed, the weights are those of an un
   expect((await readdir(folder)).filter((name) => name.includes('checkpoint') || name.includes('.tmp'))).toEqual([]);
 });
 
-test.skipIf(noMount !== undefined)(
-  `a disk that is full at the second checkpoint keeps the first, says so, and the run goes on from it (${noMount ?? 'full disk'})`,
+test.skipIf(tmpfsAbsence !== undefined)(
+  `a disk that is full at the second checkpoint keeps the first, says so, and the run goes on from it (${tmpfsAbsence ?? 'full disk'})`,
   async () => {
     const { model } = await loadTrainable(goldenModel('tiny-bert'));
     const bytes = trainableTensors(model).reduce((sum, { data }) => sum + 3 * data.byteLength, 0);
@@ -111,8 +111,8 @@ test.skipIf(noMount !== undefined)(
   },
 );
 
-test.skipIf(noMount !== undefined)(
-  `a disk that is too small for the model keeps what was trained in a checkpoint, and says so (${noMount ?? 'full disk'})`,
+test.skipIf(tmpfsAbsence !== undefined)(
+  `a disk that is too small for the model keeps what was trained in a checkpoint, and says so (${tmpfsAbsence ?? 'full disk'})`,
   async () => {
     const { model } = await loadTrainable(goldenModel('tiny-bert'));
     const bytes = trainableTensors(model).reduce((sum, { data }) => sum + data.byteLength, 0);

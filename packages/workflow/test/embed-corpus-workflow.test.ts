@@ -68,7 +68,7 @@ describe('embedCorpusWorkflow in this process', () => {
     expect(status.total as CorpusTotal).toMatchObject({ rows, rejected: 0, tokens: result.tokens, reusedRows: 0 });
   });
 
-  it('goes on with an unfinished run of the same request', async () => {
+  it('continues an unfinished run of the same request', async () => {
     let chunks = 0;
     const failing = embedCorpusWorkflow({
       embedder: async () => {
@@ -90,7 +90,7 @@ describe('embedCorpusWorkflow in this process', () => {
     expect(await contents(join(folder, 'broken'))).toEqual(await contents(join(folder, 'whole')));
   });
 
-  it('makes dead letters of poisonous rows, and a replay after a cure completes the output', async () => {
+  it('makes dead letters of rows with poison texts, and a replay after a fix completes the output', async () => {
     await writeFile(
       corpus,
       lines([{ text: 'fine' }, { text: 7 }, { text: 'arsenic here' }, { title: 'no text' }, { text: 'also fine' }]),

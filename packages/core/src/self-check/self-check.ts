@@ -184,7 +184,7 @@ function wrong({ backend, encoder, files }: SelfCheckSubject, difference: number
   return new SentvecError(
     'backend-wrong',
     `The backend ${backend.name} does not compute what ${what} says: the vectors of a known text differ ${size}, where ${tolerance} is allowed. ${advice} ` +
-      'With selfCheck: false (on the command line --no-self-check) it is used all the same.',
+      'With `selfCheck: false` it is used all the same.',
     {
       backend: backend.name,
       model: files.name,

@@ -176,7 +176,7 @@ function problemsOf(issues: readonly v.BaseIssue<unknown>[], within?: string): s
 }
 
 function describe(issue: v.BaseIssue<unknown>): string {
-  if (issue.type === 'strict_object' && issue.expected === 'never') return 'there is no such key; --help lists them';
+  if (issue.type === 'strict_object' && issue.expected === 'never') return 'there is no such key';
   if (issue.received === 'undefined') return 'is missing';
   return `expected ${issue.expected ?? 'another value'}, found ${issue.received}`;
 }

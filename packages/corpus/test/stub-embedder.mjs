@@ -5,7 +5,7 @@ import { setTimeout } from 'node:timers/promises';
  *
  * @param {{ dimension: number, milliseconds?: number }} options milliseconds: how long a call of embed takes at least
  */
-export function standIn({ dimension, milliseconds = 0 }) {
+export function stubEmbedder({ dimension, milliseconds = 0 }) {
   const parts = {
     weights: 'w',
     tokenizer: 't',
@@ -15,7 +15,7 @@ export function standIn({ dimension, milliseconds = 0 }) {
     dimension: String(dimension),
   };
   return {
-    model: { name: 'stand-in' },
+    model: { name: 'stub' },
     encoder: { hiddenSize: dimension, maxPositions: 512, concurrency: 1, batchTokens: 512 },
     similarityFunction: 'cosine',
     async embed(texts, { onProgress } = {}) {
