@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto';
+import fs from 'node:fs';
 import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { memoryModel } from '@sentvec/core';
@@ -96,4 +98,24 @@ test('a model in memory', async () => {
   expect([await model.size?.('a.bin'), await model.size?.('b.txt')]).toEqual([2, 2]);
   await expect(model.read('c')).rejects.toMatchObject({ code: 'invalid-model' });
   expect(() => memoryModel('bad', { '../x': '' })).toThrow(/stay inside/u);
+});
+
+test('a file that is there but cannot be read is told apart from one that is missing', async () => {
+  const model = await directoryModel(join(root, 'model'));
+  const { open } = fs.promises;
+  fs.promises.open = () => Promise.reject(Object.assign(new Error('EMFILE'), { code: 'EMFILE', syscall: 'open' }));
+  syncBuiltinESMExports();
+  try {
+    const file = join(root, 'model', 'config.json');
+    await expect(model.read('config.json')).rejects.toMatchObject({
+      code: 'io-failed',
+      message: `Reading failed: ${file} (EMFILE). Too many files are open. Raise the limit of this process (ulimit -n).`,
+      details: { file, errno: 'EMFILE' },
+    });
+  } finally {
+    fs.promises.open = open;
+    syncBuiltinESMExports();
+  }
+  await symlink('loop', join(root, 'model', 'loop'));
+  await expect(model.read('loop')).rejects.toMatchObject({ code: 'invalid-model' });
 });

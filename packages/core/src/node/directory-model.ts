@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { open, readdir, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join, sep } from 'node:path';
+import { guardIo, isSystemError } from '@sentvec/platform/node';
 import { SentvecError } from '../errors.ts';
 import { checkFilePath, noSuchFile } from '../model-folder/model-files.ts';
 import type { ModelFiles } from '../types.ts';
@@ -31,19 +32,20 @@ export async function directoryModel(
   const boundary =
     options.linksWithin === undefined ? await defaultBoundary(directory) : await realpath(options.linksWithin);
   const locate = (file: string): Promise<string> => resolveFile(directory, boundary, path, checkFilePath(file));
+  const reading = <T>(file: string, work: () => Promise<T>): Promise<T> => guardIo('Reading', join(path, file), work);
   return {
     name: options.name ?? path,
     ...(options.revision === undefined ? {} : { revision: options.revision }),
     directory,
-    list: () => listFiles(directory),
-    read: async (file) => readWhole(await locate(file)),
-    size: async (file) => (await stat(await locate(file))).size,
-    sha256: async (file) => hashFile(await locate(file)),
+    list: () => reading('', () => listFiles(directory)),
+    read: (file) => reading(file, async () => readWhole(await locate(file))),
+    size: (file) => reading(file, async () => (await stat(await locate(file))).size),
+    sha256: (file) => reading(file, async () => hashFile(await locate(file))),
   };
 }
 
 async function resolveDirectory(path: string): Promise<string> {
-  const stats = await stat(path).catch(() => undefined);
+  const stats = await guardIo('Reading the model folder', path, () => unlessMissing(stat(path)));
   if (stats?.isDirectory()) return realpath(path);
   const what = stats ? 'is not a folder' : 'does not exist';
   throw new SentvecError('model-not-found', `The model folder ${path} ${what}.`, { file: path });
@@ -57,7 +59,7 @@ async function defaultBoundary(directory: string): Promise<string> {
 
 /** Only where a link leads can tell whether it leaves the folder: the whole path is resolved, then compared. */
 async function resolveFile(directory: string, boundary: string, model: string, file: string): Promise<string> {
-  const resolved = await realpath(join(directory, ...file.split('/'))).catch(() => undefined);
+  const resolved = await unlessMissing(realpath(join(directory, ...file.split('/'))));
   if (resolved === undefined || !(await stat(resolved)).isFile()) throw noSuchFile(model, file);
   if (resolved.startsWith(boundary + sep)) return resolved;
   throw new SentvecError(
@@ -65,6 +67,18 @@ async function resolveFile(directory: string, boundary: string, model: string, f
     `${file} of the model ${model} is a link to ${resolved}, outside the model's folder. Replace the link by the file itself.`,
     { file },
   );
+}
+
+/** Error numbers that say that there is no such file. Others (permissions, open files) say that it cannot be read. */
+const missing: readonly string[] = ['ENOENT', 'ENOTDIR', 'ELOOP', 'ENAMETOOLONG'];
+
+async function unlessMissing<T>(look: Promise<T>): Promise<T | undefined> {
+  try {
+    return await look;
+  } catch (error) {
+    if (isSystemError(error) && !missing.includes(error.code)) throw error;
+    return undefined;
+  }
 }
 
 async function listFiles(directory: string): Promise<string[]> {
