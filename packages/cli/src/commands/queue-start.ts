@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { text as readText } from 'node:stream/consumers';
+import { guardIo } from '@sentvec/platform/node';
 import { type Command, defineCommand } from '../command.ts';
 import { wholeNumber } from '../parse-arguments.ts';
 import { queueArguments, startArguments, withQueue } from '../queue/connection.ts';
@@ -58,7 +59,9 @@ const anyInput = {
 
 async function readInput(given: string): Promise<string> {
   if (given === '-') return readText(process.stdin);
-  return given.startsWith('@') ? readFile(given.slice(1), 'utf8') : given;
+  if (!given.startsWith('@')) return given;
+  const file = given.slice(1);
+  return guardIo('Reading the input', file, () => readFile(file, 'utf8'));
 }
 
 function parseInput(json: string): unknown {

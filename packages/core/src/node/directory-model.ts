@@ -70,13 +70,13 @@ async function resolveFile(directory: string, boundary: string, model: string, f
 }
 
 /** Error numbers that say that there is no such file. Others (permissions, open files) say that it cannot be read. */
-const missing: readonly string[] = ['ENOENT', 'ENOTDIR', 'ELOOP', 'ENAMETOOLONG'];
+const missing: ReadonlySet<string> = new Set(['ENOENT', 'ENOTDIR', 'ELOOP', 'ENAMETOOLONG']);
 
 async function unlessMissing<T>(look: Promise<T>): Promise<T | undefined> {
   try {
     return await look;
   } catch (error) {
-    if (isSystemError(error) && !missing.includes(error.code)) throw error;
+    if (isSystemError(error) && !missing.has(error.code)) throw error;
     return undefined;
   }
 }
