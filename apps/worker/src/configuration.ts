@@ -19,6 +19,8 @@ export interface WorkerConfiguration {
   readonly globalConcurrency: number | undefined;
   /** `null` lifts the limit that is set, `undefined` leaves it. */
   readonly rateLimit: RateLimitSetting | null | undefined;
+  /** Milliseconds. */
+  readonly retryTime: number;
   readonly host: string;
   readonly port: number;
   readonly token: string | undefined;
@@ -65,6 +67,7 @@ export function readConfiguration(
     window: count('window', text('window'))!,
     globalConcurrency: count('globalConcurrency', text('globalConcurrency'), 0),
     rateLimit: rateLimit(text('rateLimit')),
+    retryTime: count('retryTime', text('retryTime'), 0)! * 60_000,
     host: text('host')!,
     port: count('port', text('port'), 0)!,
     token: text('token'),

@@ -21,6 +21,7 @@ export type SettingName =
   | 'window'
   | 'globalConcurrency'
   | 'rateLimit'
+  | 'retryTime'
   | 'host'
   | 'port'
   | 'token'
@@ -96,6 +97,13 @@ export const settings: Readonly<Record<SettingName, Setting>> = {
     hint: 'N/SECONDS',
     description:
       'How many steps all workers of the queue begin in so many seconds; 0 lifts the limit. Default: leaves it as it is.',
+  },
+  retryTime: {
+    flag: 'retry-time',
+    variable: 'SENTVEC_RETRY_TIME',
+    hint: 'MINUTES',
+    description: 'How long a chunk is tried again while a disk is full or read-only, or a network is away.',
+    default: '15',
   },
   host: {
     flag: 'host',

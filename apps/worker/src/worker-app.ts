@@ -107,7 +107,8 @@ async function start(
   const server = await listen(app, configuration.host, configuration.port);
   cleanups.push(server.close);
 
-  const workflows = [embedCorpusWorkflow({ embedder, access }), ...plugins.workflows];
+  const retry = { totalTime: configuration.retryTime };
+  const workflows = [embedCorpusWorkflow({ embedder, access, retry }), ...plugins.workflows];
   const { concurrency, window, rateLimit, globalConcurrency, stopTimeout } = configuration;
   if (rateLimit !== undefined) await overview.limitRate(rateLimit ?? undefined);
   if (globalConcurrency !== undefined)

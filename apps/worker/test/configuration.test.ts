@@ -21,6 +21,7 @@ describe('the configuration of a worker', () => {
       window: 512,
       globalConcurrency: undefined,
       rateLimit: { max: 10, duration: 60_000 },
+      retryTime: 900_000,
       host: '127.0.0.1',
       port: 7766,
       token: undefined,

@@ -1,12 +1,11 @@
 import { onnx } from '@sentvec/backend-onnx';
-import type { Embedder } from '@sentvec/core';
 import { loadEmbedder } from '@sentvec/core/node';
 import { connectRedis, QueueOverview, queueRuntime } from '@sentvec/queue';
 import { readConfiguration, startWorkerApp } from '@sentvec/worker';
-import { embedCorpusWorkflow, inProcessRuntime, silentLogger, type Runtime } from '@sentvec/workflow';
+import { embedCorpusWorkflow, silentLogger, type Runtime } from '@sentvec/workflow';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { breakable } from './breakable-backend.ts';
-import { contents, Fleet, texts, tinyModel } from './fleet.ts';
+import { contents, embedHere, Fleet, texts, tinyModel } from './fleet.ts';
 
 let fleet: Fleet;
 let runtime: Runtime;
@@ -20,23 +19,6 @@ afterEach(async () => {
   await runtime.close();
   await fleet.close();
 });
-
-async function embedHere(
-  corpus: string,
-  output: string,
-  chunkRows: number,
-  more: { batchTokens?: number } = {},
-): Promise<void> {
-  const embedder: Embedder = await loadEmbedder(tinyModel, { backend: onnx({ sessions: 1, threadsPerSession: 1 }) });
-  const here = inProcessRuntime();
-  await (
-    await here.start(embedCorpusWorkflow({ embedder: async () => embedder }), {
-      model: tinyModel,
-      request: { inputs: [corpus], output, chunkRows, ...more },
-    })
-  ).result();
-  await embedder.dispose();
-}
 
 // The first load of a model records its graph, and tests should not race for that.
 beforeAll(async () => {

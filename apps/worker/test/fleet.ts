@@ -4,7 +4,10 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { onnx } from '@sentvec/backend-onnx';
+import { loadEmbedder } from '@sentvec/core/node';
 import { goldenPath, startRedis, type RedisServer } from '@sentvec/testing';
+import { embedCorpusWorkflow, inProcessRuntime } from '@sentvec/workflow';
 
 /** The model of these tests: small, and real. */
 export const tinyModel: string = goldenPath('models/tiny-bert');
@@ -94,6 +97,24 @@ export class Fleet {
     await writeFile(this.path(name), rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
     return this.path(name);
   }
+}
+
+/** Embeds a corpus in this process: what a fleet must write too, byte for byte. */
+export async function embedHere(
+  corpus: string,
+  output: string,
+  chunkRows: number,
+  more: { batchTokens?: number } = {},
+): Promise<void> {
+  const embedder = await loadEmbedder(tinyModel, { backend: onnx({ sessions: 1, threadsPerSession: 1 }) });
+  const here = inProcessRuntime();
+  await (
+    await here.start(embedCorpusWorkflow({ embedder: async () => embedder }), {
+      model: tinyModel,
+      request: { inputs: [corpus], output, chunkRows, ...more },
+    })
+  ).result();
+  await embedder.dispose();
 }
 
 /** Texts of different lengths, all different. */

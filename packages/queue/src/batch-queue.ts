@@ -1,5 +1,4 @@
 import { SentvecError } from '@sentvec/core';
-import type { AnyStep, AnyWorkflow } from '@sentvec/workflow';
 import { FlowProducer, Job, Queue, type Telemetry } from 'bullmq';
 import type { RedisConnection } from './connection.ts';
 import { indexOfJob, jobIds, type BatchJob, type StepJob } from './jobs.ts';
@@ -20,10 +19,10 @@ export type BatchScope = Pick<BatchJob, 'run' | 'attempt' | 'stage'>;
 
 /** What the jobs of a batch have in common. */
 export interface BatchOptions {
-  readonly body: AnyStep | AnyWorkflow;
   readonly priority: number;
 }
 
+const redisRetries = { attempts: 1_000_000, backoff: { type: 'fixed', delay: 1000 } };
 const keptFailures = { count: 1000, age: 7 * 24 * 3600 };
 
 /**
@@ -50,10 +49,11 @@ export class BatchQueue {
     scope: BatchScope,
     { number, first }: JobBatch,
     items: readonly unknown[],
-    { body, priority }: BatchOptions,
+    { priority }: BatchOptions,
   ): Promise<void> {
     const options = {
-      ...attemptsOf(body),
+      // A step's own attempts are counted in the job. These are for the case that Redis fails meanwhile.
+      ...redisRetries,
       priority,
       failParentOnFailure: true,
       removeOnComplete: true,
@@ -67,8 +67,7 @@ export class BatchQueue {
     const opts = {
       jobId: jobIds.batch(data),
       removeOnFail: keptFailures,
-      attempts: 1000,
-      backoff: { type: 'fixed', delay: 1000 },
+      ...redisRetries,
     };
     await this.#flows.add({ name: scope.stage, queueName: queueNames.batches, data, opts, children });
   }
@@ -119,11 +118,4 @@ export class BatchQueue {
   async #job(scope: BatchScope, { number }: Pick<JobBatch, 'number'>): Promise<Job | undefined> {
     return Job.fromId(this.#batches, jobIds.batch({ ...scope, batch: number }));
   }
-}
-
-/** The worker that has the item of a nested workflow retries the steps of that workflow itself. */
-function attemptsOf(body: AnyStep | AnyWorkflow) {
-  if (body.kind === 'workflow') return { attempts: 1 };
-  const { attempts, delay, jitter } = body.retry;
-  return { attempts, backoff: { type: 'exponential', delay, jitter } };
 }

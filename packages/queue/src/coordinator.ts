@@ -3,7 +3,6 @@ import {
   readSource,
   sourcePath,
   type AnyStep,
-  type AnyWorkflow,
   type ForEachResult,
   type ForEachStage,
   type Logger,
@@ -17,6 +16,9 @@ import { BatchStage, type BatchStageOptions, type StageCheckpoint } from './batc
 import type { ParkedJobs } from './parked-jobs.ts';
 import type { RunProgress, RunStore } from './run-store.ts';
 import type { RunAttempt } from './run-watcher.ts';
+
+/** Milliseconds between two probes; the delay doubles. */
+const probeDelay = { first: 1000, max: 30_000 };
 
 /** A step of the run has failed for good, in whatever worker. */
 export class FailedStep extends Error {
@@ -46,7 +48,6 @@ export interface CoordinatorParts {
 
 /** The items of one stage. */
 interface StageItems extends Omit<BatchStageOptions, 'checkpoint'> {
-  readonly body: AnyStep | AnyWorkflow;
   readonly read: (skip: number, expect: (items: number) => void) => AsyncGenerator<unknown, void>;
 }
 
@@ -60,6 +61,8 @@ export class Coordinator implements StageRunner {
   readonly owner: string = randomUUID();
   readonly #parts: CoordinatorParts;
   #progress: Partial<RunProgress>;
+  #probes = 0;
+  #nextProbe = 0;
   #wakeStage: (() => void) | undefined;
 
   constructor(parts: CoordinatorParts) {
@@ -72,12 +75,12 @@ export class Coordinator implements StageRunner {
     this.#wakeStage?.();
   }
 
-  async step(path: string, step: AnyStep, value: unknown): Promise<unknown> {
+  async step(path: string, _step: AnyStep, value: unknown): Promise<unknown> {
     const fold = { initial: null, add: (_total: unknown, result: unknown) => result };
     const read = async function* (skip: number) {
       if (skip === 0) yield value;
     };
-    return (await this.#run(path, { body: step, read, fold, window: () => 1 })).total;
+    return (await this.#run(path, { read, fold, window: () => 1 })).total;
   }
 
   async forEach(path: string, stage: ForEachStage, input: unknown): Promise<ForEachResult<unknown, unknown>> {
@@ -94,12 +97,12 @@ export class Coordinator implements StageRunner {
     };
     const read = (skip: number, expect: (items: number) => void) =>
       readSource(stage.source, input, `${run.id}/${sourcePath(path, stage)}`, scope, { expect, skip });
-    const items = { body: stage.body, read, fold, window: () => Math.min(concurrency, window()) };
+    const items = { read, fold, window: () => Math.min(concurrency, window()) };
     const done = await this.#run(path, items, true);
     return { input, count: done.items, total: done.total };
   }
 
-  async #run(path: string, { body, read, fold, window }: StageItems, countsItems = false): Promise<StageCheckpoint> {
+  async #run(path: string, { read, fold, window }: StageItems, countsItems = false): Promise<StageCheckpoint> {
     const { store, queue, run, priority } = this.#parts;
     const saved = await store.checkpoint(run.id, path);
     const checkpoint = saved === null ? undefined : (JSON.parse(saved) as StageCheckpoint);
@@ -109,7 +112,7 @@ export class Coordinator implements StageRunner {
       {
         queue,
         scope: { run: run.id, attempt: run.attempt, stage: path },
-        options: { body, priority },
+        options: { priority },
         save: async (value) =>
           this.#mustOwn(await store.saveCheckpoint(run.id, this.owner, path, JSON.stringify(value))),
         report: async (items, total) => {
@@ -128,11 +131,28 @@ export class Coordinator implements StageRunner {
   }
 
   async #checkRun(): Promise<void> {
-    const { signal, store, parked, run } = this.#parts;
+    const { signal, store, run } = this.#parts;
     signal.throwIfAborted();
     const failure = await store.readFailure(run.id);
     if (failure) throw new FailedStep(failure);
-    await parked.release(run.id);
+    await this.#release();
+  }
+
+  /** Releases what is due; while the steps of the run fail alike, only one step now and then. */
+  async #release(): Promise<void> {
+    const { parked, run } = this.#parts;
+    if (!run.isBroken) {
+      this.#probes = 0;
+      return parked.release(run.id);
+    }
+    const now = performance.now();
+    if (this.#probes === 0) this.#scheduleProbe(now);
+    if (now >= this.#nextProbe && (await parked.releaseProbe(run.id))) this.#scheduleProbe(now);
+  }
+
+  #scheduleProbe(now: number): void {
+    this.#nextProbe = now + Math.min(probeDelay.first * 2 ** this.#probes, probeDelay.max);
+    this.#probes += 1;
   }
 
   async #publish(progress: RunProgress, payload: RunEventPayload): Promise<void> {

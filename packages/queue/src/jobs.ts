@@ -16,6 +16,13 @@ export interface Declined {
   readonly workers: Readonly<Record<string, { readonly code: string; readonly message: string }>>;
 }
 
+/** The attempts at a step that have failed. */
+export interface FailedAttempts {
+  readonly attempts: number;
+  /** When the first of them failed, by the clock of Redis: milliseconds since 1970. */
+  readonly since: number;
+}
+
 /** A job in the queue of runs: coordinates one attempt of a run. */
 export interface RunJob {
   readonly run: string;
@@ -36,6 +43,7 @@ export interface StepJob extends RunJob {
   readonly stage: string;
   readonly index: number;
   readonly value: unknown;
+  readonly failed?: FailedAttempts | undefined;
 }
 
 const declined: v.GenericSchema<Declined> = v.strictObject({
@@ -58,6 +66,7 @@ export const jobSchemas: {
     index: count,
     value: v.unknown(),
     declined: v.optional(declined),
+    failed: v.optional(v.strictObject({ attempts: count, since: v.number() })),
   }),
 };
 

@@ -1,7 +1,7 @@
 import { DelayedError, Job, type Queue } from 'bullmq';
 import type { RedisConnection } from './connection.ts';
 import type { QueueNames } from './names.ts';
-import { dueScript, parkScript } from './run-scripts.ts';
+import { dueScript, parkScript, probeScript } from './run-scripts.ts';
 
 /**
  * The delay until this time (2039) keeps a job out of the queue, whatever the clocks of the workers say. BullMQ
@@ -44,6 +44,18 @@ export class ParkedJobs {
   async release(run: string): Promise<void> {
     const key = this.#names.parked(run);
     const ids = (await this.#redis.eval(dueScript, 2, key, this.#names.run(run), maxReleased)) as string[];
+    await this.#promote(key, ids);
+  }
+
+  /** Puts one parked job of a run back into the queue, whose steps fail alike. `false` when none is due. */
+  async releaseProbe(run: string): Promise<boolean> {
+    const key = this.#names.parked(run);
+    const ids = (await this.#redis.eval(probeScript, 2, key, this.#names.run(run))) as string[];
+    await this.#promote(key, ids);
+    return ids.length > 0;
+  }
+
+  async #promote(key: string, ids: readonly string[]): Promise<void> {
     await Promise.all(
       ids.map(async (id) => {
         const job = await Job.fromId(this.#steps, id);

@@ -78,7 +78,7 @@ export class QueueClient {
     if (statuses.every(({ state }) => hasEnded(state))) return statuses;
     const workers = await this.workers();
     return statuses.map((status) =>
-      hasEnded(status.state) ? status : { ...status, notice: idleReason(workers, status) },
+      hasEnded(status.state) ? status : { ...status, notice: idleReason(workers, status) ?? status.notice },
     );
   }
 

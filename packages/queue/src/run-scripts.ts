@@ -69,7 +69,8 @@ if attempt ~= ARGV[1] then return 'superseded' end
 if state ~= 'completed' and state ~= 'failed' and state ~= 'cancelled' then return state end
 redis.call('HINCRBY', KEYS[1], 'attempt', 1)
 redis.call('HSET', KEYS[1], 'state', 'queued')
-redis.call('HDEL', KEYS[1], 'startedAt', 'finishedAt', 'error', 'failure', 'output', 'progress', 'owner', 'version')
+redis.call('HDEL', KEYS[1], 'startedAt', 'finishedAt', 'error', 'failure', 'output', 'progress', 'owner', 'version',
+  'faults', 'faultsSince', 'fault', 'probe')
 for index = 3, #KEYS do redis.call('DEL', KEYS[index]) end
 redis.call('PERSIST', KEYS[1])
 redis.call('PERSIST', KEYS[2])
@@ -98,6 +99,17 @@ if redis.call('HLEN', KEYS[2]) >= tonumber(ARGV[2]) and redis.call('HEXISTS', KE
 redis.call('HSET', KEYS[2], ARGV[3], ARGV[4])
 return 1`;
 
+/**
+ * Counts a failed attempt at a step of attempt ARGV[1], since the last step that was done. ARGV[2]: the reason. Gives the
+ * time, and when the first of them failed.
+ */
+export const faultScript: string = `${clock}
+if redis.call('HGET', KEYS[1], 'attempt') ~= ARGV[1] then return { now, now } end
+redis.call('HINCRBY', KEYS[1], 'faults', 1)
+redis.call('HSETNX', KEYS[1], 'faultsSince', now)
+redis.call('HSET', KEYS[1], 'fault', ARGV[2])
+return { now, tonumber(redis.call('HGET', KEYS[1], 'faultsSince')) }`;
+
 /** Parks job ARGV[2] in KEYS[1] for ARGV[1] milliseconds from now. */
 export const parkScript: string = `
 local time = redis.call('TIME')
@@ -109,6 +121,15 @@ if redis.call('HGET', KEYS[2], 'state') == 'paused' then return {} end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 return redis.call('ZRANGEBYSCORE', KEYS[1], 0, now, 'LIMIT', 0, ARGV[1])`;
+
+/** Gives one job in KEYS[1] that is due, and makes it the probe of run KEYS[2], unless that is paused. */
+export const probeScript: string = `
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+if redis.call('HGET', KEYS[2], 'state') == 'paused' then return {} end
+local jobs = redis.call('ZRANGEBYSCORE', KEYS[1], 0, now, 'LIMIT', 0, 1)
+if jobs[1] then redis.call('HSET', KEYS[2], 'probe', jobs[1]) end
+return jobs`;
 
 /**
  * Takes one of the steps that may begin now, by the limit in the hash KEYS[1] and the counter KEYS[2]. Gives 0, or the

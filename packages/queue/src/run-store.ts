@@ -17,6 +17,7 @@ import {
   deadLetterScript,
   eventScript,
   failureScript,
+  faultScript,
   ownedWriteScript,
   replayScript,
   transitionScript,
@@ -34,6 +35,10 @@ export interface StoredRun {
 export interface RunPosition extends Pick<RunStatus, 'state' | 'attempt' | 'workflow'> {
   /** The version of the workflow that the attempt was begun with; `undefined` before it has begun. */
   readonly version: string | undefined;
+  /** How many attempts at steps have failed since the last step that was done. */
+  readonly faults: number;
+  /** Id of the job that may be executed although the steps of the run fail alike. */
+  readonly probe: string | undefined;
 }
 
 /** What {@link RunStore.create} takes. */
@@ -66,7 +71,8 @@ export type Rejected = 'superseded' | 'missing' | 'changed' | RunState;
 const maxDeadLetters = 1000;
 
 /** The fields of a run that make its status: all but its input and output, which may be large. */
-const statusFields = 'id workflow version state attempt createdAt startedAt finishedAt progress error'.split(' ');
+const statusFields =
+  'id workflow version state attempt createdAt startedAt finishedAt progress error faults fault'.split(' ');
 
 /** Reads and changes the runs of a queue. */
 export class RunStore {
@@ -114,11 +120,11 @@ export class RunStore {
 
   /** What workers poll before and while they execute a step. */
   async readPosition(id: string): Promise<RunPosition | undefined> {
-    const fields = ['state', 'attempt', 'workflow', 'version'];
-    const [state, attempt, workflow, version] = await this.#redis.hmget(this.#names.run(id), ...fields);
+    const fields = ['state', 'attempt', 'workflow', 'version', 'faults', 'probe'];
+    const [state, attempt, workflow, version, faults, probe] = await this.#redis.hmget(this.#names.run(id), ...fields);
     if (!state) return undefined;
     const known = { state: state as RunState, attempt: Number(attempt), workflow: workflow ?? '' };
-    return { ...known, version: version ?? undefined };
+    return { ...known, version: version ?? undefined, faults: Number(faults ?? 0), probe: probe ?? undefined };
   }
 
   /** The statuses of runs, newest first. */
@@ -190,6 +196,18 @@ export class RunStore {
     await this.#redis.eval(failureScript, 1, this.#names.run(id), attempt, JSON.stringify(error));
   }
 
+  /** Counts a failed attempt at a step. Gives the time, and since when no step was done, by the clock of Redis. */
+  async recordFault(id: string, attempt: number, reason: string): Promise<{ now: number; since: number }> {
+    const reply = await this.#redis.eval(faultScript, 2, this.#names.run(id), this.#names.events(id), attempt, reason);
+    const [now, since] = reply as [number, number];
+    return { now, since };
+  }
+
+  /** A step was done: the steps of the run no longer fail alike. */
+  async clearFaults(id: string): Promise<void> {
+    await this.#redis.hdel(this.#names.run(id), 'faults', 'faultsSince', 'fault', 'probe');
+  }
+
   async addDeadLetter(id: string, attempt: number, letter: DeadLetter): Promise<void> {
     const { reference, reason } = letter;
     const keys = [this.#names.run(id), this.#names.deadLetters(id)];
@@ -221,6 +239,14 @@ export class RunStore {
   }
 }
 
+/** After so many failed attempts in a row the steps of a run fail alike: one at a time is tried, until one is done. */
+const maxFaults = 5;
+
+/** Whether the steps of a run fail alike. */
+export function isBroken(faults: number): boolean {
+  return faults >= maxFaults;
+}
+
 /** How far a run is. */
 export interface RunProgress {
   readonly stage: string;
@@ -250,6 +276,8 @@ function parseStatus(fields: Readonly<Record<string, string | undefined>>): RunS
     items: progress?.items,
     total: progress?.total ?? null,
     error: json('error') as RunError | undefined,
-    notice: undefined,
+    notice: isBroken(Number(fields['faults'] ?? 0))
+      ? `The last ${fields['faults']} attempts at steps failed, so one step at a time is tried. ${fields['fault']}`
+      : undefined,
   };
 }

@@ -1,7 +1,7 @@
 // Follows the states of the runs that this process works on, by asking Redis twice a second.
 import { SentvecError } from '@sentvec/core';
 import { hasEnded, type RunState } from '@sentvec/workflow';
-import type { RunPosition, RunStore } from './run-store.ts';
+import { isBroken, type RunPosition, type RunStore } from './run-store.ts';
 import { Signal } from './signal.ts';
 
 /** Milliseconds between two polls. */
@@ -66,6 +66,8 @@ export class RunAttempt {
   readonly #controller = new AbortController();
   readonly #changes = new Signal();
   #state: RunState = 'running';
+  #faults = 0;
+  #probe: string | undefined;
 
   constructor(id: string, attempt: number, position: RunPosition, release: () => void) {
     this.id = id;
@@ -85,13 +87,25 @@ export class RunAttempt {
     return this.#state === 'paused';
   }
 
+  /** Whether the steps of the run fail alike. */
+  get isBroken(): boolean {
+    return isBroken(this.#faults);
+  }
+
+  /** Whether a step may begin now. */
+  mayBegin(jobId: string): boolean {
+    return !this.paused && (!this.isBroken || this.#probe === jobId);
+  }
+
   /** Resolves when the run is not paused. Rejects with the signal's reason when the attempt is over. */
   async untilResumed(): Promise<void> {
     while (this.paused && !this.signal.aborted) await this.#changes.wait(pollInterval);
     this.signal.throwIfAborted();
   }
 
-  update({ state, attempt }: RunPosition): void {
+  update({ state, attempt, faults, probe }: RunPosition): void {
+    this.#faults = faults;
+    this.#probe = probe;
     if (state === this.#state && attempt === this.attempt) return;
     this.#state = state;
     const isReplayed = attempt !== this.attempt;

@@ -6,12 +6,15 @@ import {
   checkSchema,
   createAttempt,
   dependsOnWorker,
+  finalError,
+  retryDelay,
   runItem,
   stageAt,
   toRunError,
   type AnyStep,
   type AnyWorkflow,
   type LocalScope,
+  type RunError,
 } from '@sentvec/workflow';
 import { UnrecoverableError, WaitingError, type Job } from 'bullmq';
 import { ActiveJobs, Interruption } from './active-jobs.ts';
@@ -30,8 +33,8 @@ const maxRateWait = 1000;
 /** Milliseconds for which a failed step keeps its lock while the failure is written. */
 const lockExtension = 5000;
 
-/** In place of a result: the step has not begun, because its run is paused. */
-const paused = Symbol('paused');
+/** In place of a result: the step has not begun, because its run is paused or its steps fail alike. */
+const notBegun = Symbol('not begun');
 
 /** A job that this worker holds, of an attempt that is not over. */
 interface HeldJob {
@@ -47,7 +50,6 @@ interface StepWork extends HeldJob {
   readonly key: string;
   /** Which attempt at this step it is, from 1. */
   readonly stepAttempt: number;
-  readonly maxAttempts: number;
 }
 
 /** Executes steps. Every method that gives `never` settles the job in another way than by a result. */
@@ -55,7 +57,8 @@ export class StepProcessor {
   readonly active: ActiveJobs = new ActiveJobs();
   readonly #parts: WorkerParts;
   readonly #declined: DeclinedJobs;
-  readonly #keys = new Set<string>();
+  /** When the steps that are executed now began, by key. */
+  readonly #begun = new Map<string, number>();
 
   constructor(parts: WorkerParts) {
     this.#parts = parts;
@@ -64,7 +67,7 @@ export class StepProcessor {
 
   /** Keys of the steps that are executed now. */
   get keys(): readonly string[] {
-    return [...this.#keys];
+    return [...this.#begun.keys()];
   }
 
   readonly process = async (job: Job, token?: string): Promise<unknown> => {
@@ -108,12 +111,12 @@ export class StepProcessor {
     let result: unknown;
     try {
       result = await this.active.run(job.id ?? '', run.signal, async (signal) =>
-        (await this.#mayBegin(run, signal)) ? this.#execute(work, signal) : paused,
+        (await this.#mayBegin(held, signal)) ? this.#execute(work, signal) : notBegun,
       );
     } catch (error) {
       return this.#settle(work, error);
     }
-    return result === paused ? this.#parts.parked.park(job, token, data.run) : result;
+    return result === notBegun ? this.#parts.parked.park(job, token, data.run) : result;
   }
 
   async #resolve(held: HeldJob): Promise<StepWork> {
@@ -128,16 +131,16 @@ export class StepProcessor {
       const stage = stageAt(workflow, data.stage);
       const body = stage.kind === 'step' ? stage.step : stage.body;
       const key = `${data.run}/${data.stage}${stage.kind === 'step' ? '' : `#${data.index}`}`;
-      return { ...held, body, key, stepAttempt: job.attemptsMade + 1, maxAttempts: job.opts.attempts ?? 1 };
+      return { ...held, body, key, stepAttempt: (data.failed?.attempts ?? 0) + 1 };
     } catch (error) {
       // The worker has the version of the run, so no coordinator has added this job.
       return this.#refuse(job, jobRefusedError(error));
     }
   }
 
-  /** Waits for the rate limit. `false` when the run is paused. */
-  async #mayBegin(run: RunAttempt, signal: AbortSignal): Promise<boolean> {
-    while (!run.paused) {
+  /** Waits for the rate limit. `false` when the step must not begin now. */
+  async #mayBegin({ job, run }: HeldJob, signal: AbortSignal): Promise<boolean> {
+    while (run.mayBegin(job.id ?? '')) {
       const wait = await this.#parts.rateLimit.tryBegin();
       if (wait === 0) return true;
       await sleep(Math.min(wait, maxRateWait), signal);
@@ -146,28 +149,28 @@ export class StepProcessor {
   }
 
   async #execute(work: StepWork, signal: AbortSignal): Promise<unknown> {
-    const { data, key, run } = work;
-    const { observer, stepDone } = this.#parts;
-    const begun = performance.now();
-    const report = (outcome: StepReport['outcome'], more: Pick<StepReport, 'result' | 'error'> = {}) => {
-      const milliseconds = performance.now() - begun;
-      observer.stepEnded?.({ key, workflow: run.workflow, stage: data.stage, milliseconds, outcome, ...more });
-    };
-    this.#keys.add(key);
-    observer.stepBegan?.({ key, stage: data.stage });
-    try {
-      const result = await this.#attempt(work, signal);
-      stepDone();
-      report('completed', { result });
-      return result ?? null;
-    } catch (error) {
-      if (run.signal.aborted) report('cancelled');
-      else if (signal.aborted) report('interrupted');
-      else report(mayRetry(work, error) ? 'retried' : 'failed', { error: toRunError(error, key) });
-      throw error;
-    } finally {
-      this.#keys.delete(key);
-    }
+    const { data, key } = work;
+    this.#begun.set(key, performance.now());
+    this.#parts.observer.stepBegan?.({ key, stage: data.stage });
+    const result = (await this.#attempt(work, signal)) ?? null;
+    this.#report(work, 'completed', { result });
+    this.#parts.stepDone();
+    await this.#parts.store.clearFaults(data.run);
+    return result;
+  }
+
+  /** Tells the observer how an attempt ended, once, if it began. */
+  #report(
+    { key, data, run }: StepWork,
+    outcome: StepReport['outcome'],
+    more: Pick<StepReport, 'result' | 'error'> = {},
+  ): void {
+    const begun = this.#begun.get(key);
+    if (begun === undefined) return;
+    this.#begun.delete(key);
+    const milliseconds = performance.now() - begun;
+    const report = { key, workflow: run.workflow, stage: data.stage, milliseconds, outcome, ...more };
+    this.#parts.observer.stepEnded?.(report);
   }
 
   async #attempt({ data, body, key, stepAttempt }: StepWork, signal: AbortSignal): Promise<unknown> {
@@ -193,21 +196,40 @@ export class StepProcessor {
 
   /** Decides what becomes of a step that gave no result. */
   async #settle(work: StepWork, error: unknown): Promise<never> {
-    const { job, token, data, key, run, stepAttempt } = work;
-    if (run.signal.aborted || error instanceof Interruption) return this.#interrupted(work, error);
+    const { job, token, run } = work;
+    if (run.signal.aborted || error instanceof Interruption) {
+      this.#report(work, run.signal.aborted ? 'cancelled' : 'interrupted');
+      return this.#interrupted(work, error);
+    }
     // A worker that was frozen may see its step time out before it notices that it lost the lock. Then another worker
     // has the step, and this failure does not count.
-    if (!(await holdsLock(job, token))) throw new Interruption('lock lost');
-    const runError = toRunError(error, key);
-    const isRetried = mayRetry(work, error);
-    this.#parts.logger.warn({ key, attempt: stepAttempt, isRetried, error: runError }, 'a step failed');
-    if (isRetried) {
-      const event = { type: 'retry', key, attempt: stepAttempt, error: runError } as const;
-      await this.#parts.store.addEvent(data.run, data.attempt, event);
-      throw error;
+    if (!(await holdsLock(job, token))) {
+      this.#report(work, 'interrupted');
+      throw new Interruption('lock lost');
     }
-    if (SentvecError.is(error) && dependsOnWorker(error)) return this.#decline(work, error);
-    return this.#fail(work, error, key);
+    if (SentvecError.is(error) && dependsOnWorker(error)) {
+      this.#report(work, 'declined', { error: toRunError(error, work.key) });
+      return this.#decline(work, error);
+    }
+    return this.#retry(work, error);
+  }
+
+  /** Leaves the step for a further attempt, or fails the run when there is none. */
+  async #retry(work: StepWork, error: unknown): Promise<never> {
+    const { job, token, data, key, body, stepAttempt } = work;
+    const { store, logger, parked } = this.#parts;
+    const runError = toRunError(error, key);
+    const fault = await store.recordFault(data.run, data.attempt, runError.message);
+    const since = data.failed?.since ?? fault.now;
+    const failures = { attempts: stepAttempt, milliseconds: fault.now - Math.min(since, fault.since) };
+    // The worker that has the item of a nested workflow retries the steps of that workflow itself.
+    const delay = body.kind === 'step' ? retryDelay(body.retry, error, failures) : undefined;
+    this.#report(work, delay === undefined ? 'failed' : 'retried', { error: runError });
+    logger.warn({ key, attempt: stepAttempt, delay, error: runError }, 'a step failed');
+    if (delay === undefined) return this.#fail(data, finalError(runError, failures));
+    await store.addEvent(data.run, data.attempt, { type: 'retry', key, attempt: stepAttempt, error: runError });
+    await job.updateData({ ...data, failed: { attempts: stepAttempt, since } } satisfies StepJob);
+    return parked.park(job, token, data.run, delay);
   }
 
   /** Leaves the step to another worker, or fails the run when no worker can do it. */
@@ -217,15 +239,14 @@ export class StepProcessor {
       await this.#declined.decline(job, data, run, error);
     } catch (failure) {
       if (!SentvecError.is(failure)) throw failure;
-      return this.#fail(held, failure, `${data.run}/${data.stage}#${data.index}`);
+      return this.#fail(data, toRunError(failure, `${data.run}/${data.stage}#${data.index}`));
     }
     return this.#parts.parked.park(job, token, data.run, declineDelay);
   }
 
-  async #fail({ data }: HeldJob, error: unknown, key: string): Promise<never> {
-    const runError = toRunError(error, key);
-    await this.#parts.store.recordFailure(data.run, data.attempt, runError);
-    throw new UnrecoverableError(runError.message);
+  async #fail({ run, attempt }: StepJob, error: RunError): Promise<never> {
+    await this.#parts.store.recordFailure(run, attempt, error);
+    throw new UnrecoverableError(error.message);
   }
 
   /** A worker that stops puts its steps back into the queue. A step whose lock is lost belongs to another worker. */
@@ -235,10 +256,6 @@ export class StepProcessor {
     await job.moveToWait(token);
     throw new WaitingError();
   }
-}
-
-function mayRetry({ body, stepAttempt, maxAttempts }: StepWork, error: unknown): boolean {
-  return body.kind === 'step' && stepAttempt < maxAttempts && body.retry.when(error);
 }
 
 async function holdsLock(job: Job, token: string | undefined): Promise<boolean> {

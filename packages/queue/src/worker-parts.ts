@@ -13,11 +13,12 @@ export interface StepReport {
   readonly workflow: string;
   /** The stage, for example `embed`. */
   readonly stage: string;
-  readonly outcome: 'completed' | 'failed' | 'retried' | 'interrupted' | 'cancelled';
+  /** A declined step was left to another worker; an interrupted one went back into the queue. */
+  readonly outcome: 'completed' | 'failed' | 'retried' | 'declined' | 'interrupted' | 'cancelled';
   readonly milliseconds: number;
   /** Of a completed step. */
   readonly result?: unknown;
-  /** Of a failed or retried step. */
+  /** Of a failed, retried or declined step. */
   readonly error?: RunError | undefined;
 }
 

@@ -4,9 +4,12 @@ export { runItem } from './local-stages.ts';
 export { addToTotal, initialTotal, OrderedProgress } from './ordered-progress.ts';
 export {
   dependsOnWorker,
+  finalError,
   fullRetryPolicy,
+  isPassingFault,
   isTransient,
   retryDelay,
+  type Failures,
   type FullRetryPolicy,
   type RetryPolicy,
 } from './retry.ts';

@@ -1,18 +1,29 @@
 /** When a failed step is tried again, and after which delay. */
 import { SentvecError, type ErrorCode } from '@sentvec/core';
+import type { RunError } from './runtime.ts';
 
 /** When and how often a failed step is tried again. */
 export interface RetryPolicy {
   /**
    * The most attempts in all.
-   * @default 3
+   * @default no limit for a fault that passes by itself ({@link isPassingFault}), 4 for any other
    */
   readonly attempts?: number | undefined;
   /**
-   * Milliseconds before the second attempt; doubled before each further one.
+   * Milliseconds before the second attempt; doubled before each further one, up to `maxDelay`.
    * @default 1000
    */
   readonly delay?: number | undefined;
+  /**
+   * The longest delay, in milliseconds.
+   * @default 30_000, or `delay` when that is more
+   */
+  readonly maxDelay?: number | undefined;
+  /**
+   * Milliseconds after the first failure after which a step is not tried again.
+   * @default 900_000, 15 minutes
+   */
+  readonly totalTime?: number | undefined;
   /**
    * The random share of a delay, 0 to 1, so that a fleet does not retry at the same moment.
    * @default 0.5
@@ -26,7 +37,13 @@ export interface RetryPolicy {
 }
 
 /** A retry policy with every default filled in. */
-export type FullRetryPolicy = { readonly [Key in keyof RetryPolicy]-?: NonNullable<RetryPolicy[Key]> };
+export interface FullRetryPolicy extends Required<RetryPolicy> {
+  readonly delay: number;
+  readonly maxDelay: number;
+  readonly totalTime: number;
+  readonly jitter: number;
+  readonly when: (error: unknown) => boolean;
+}
 
 const permanent: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'invalid-argument',
@@ -52,7 +69,28 @@ const permanent: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
  * would come again, such as a wrong argument, is not transient.
  */
 export function isTransient(error: unknown): boolean {
-  return !(SentvecError.is(error) && permanent.has(error.code));
+  return !(SentvecError.is(error) && (permanent.has(error.code) || dependsOnWorker(error)));
+}
+
+const passingCodes: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['io-failed', 'download-failed', 'queue-unavailable']);
+
+/** Error numbers of the system for what ends when a disk is cleaned, remounted or reconnected, or a network is back. */
+const passingErrnos: ReadonlySet<unknown> = new Set(
+  (
+    'ENOSPC EDQUOT EROFS EIO ESTALE EBUSY EAGAIN EMFILE ENFILE ENOMEM ETIMEDOUT ECONNRESET ECONNREFUSED ECONNABORTED ' +
+    'EPIPE EHOSTUNREACH ENETUNREACH ENETDOWN EAI_AGAIN UND_ERR_CONNECT_TIMEOUT UND_ERR_SOCKET'
+  ).split(' '),
+);
+
+/** Whether an error is known to pass by itself within minutes: a full or read-only disk, a network that is away. */
+export function isPassingFault(error: unknown): boolean {
+  if (SentvecError.is(error)) {
+    const { errno } = error.details;
+    if (errno !== undefined) return passingErrnos.has(errno);
+    if (passingCodes.has(error.code)) return true;
+  }
+  if (!(error instanceof Error)) return false;
+  return ('code' in error && passingErrnos.has(error.code)) || isPassingFault(error.cause);
 }
 
 const workerCodes: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
@@ -82,17 +120,44 @@ export function dependsOnWorker(error: unknown): boolean {
 
 /** @throws SentvecError `invalid-argument` for numbers that make no sense */
 export function fullRetryPolicy(policy: RetryPolicy = {}): FullRetryPolicy {
-  const { attempts = 3, delay = 1000, jitter = 0.5, when = isTransient } = policy;
+  const { attempts, delay = 1000, maxDelay = Math.max(30_000, delay) } = policy;
+  const { totalTime = 900_000, jitter = 0.5, when = isTransient } = policy;
   const invalid = (message: string): SentvecError => new SentvecError('invalid-argument', message);
-  if (!Number.isInteger(attempts) || attempts < 1)
+  if (attempts !== undefined && (!Number.isInteger(attempts) || attempts < 1))
     throw invalid(`retry.attempts must be a whole number of at least 1, not ${attempts}.`);
-  if (!(delay >= 0)) throw invalid(`retry.delay must be at least 0 milliseconds, not ${delay}.`);
+  for (const [name, value] of Object.entries({ delay, maxDelay, totalTime }))
+    if (!(value >= 0)) throw invalid(`retry.${name} must be at least 0 milliseconds, not ${value}.`);
   if (!(jitter >= 0 && jitter <= 1)) throw invalid(`retry.jitter must be between 0 and 1, not ${jitter}.`);
-  return { attempts, delay, jitter, when };
+  return { attempts, delay, maxDelay, totalTime, jitter, when };
 }
 
-/** Milliseconds to wait after the given failed attempt (1 is the first): exponential, with a random share. */
-export function retryDelay(policy: FullRetryPolicy, attempt: number): number {
-  const longest = policy.delay * 2 ** (attempt - 1);
-  return Math.round(longest * (1 - policy.jitter * Math.random()));
+/** How often a step has failed, and for how long. */
+export interface Failures {
+  /** How many attempts have failed, at least 1. */
+  readonly attempts: number;
+  /** Milliseconds since the first of them. */
+  readonly milliseconds: number;
+}
+
+/** The most attempts at a step that fails for a reason that is not known to pass. */
+const defaultAttempts = 4;
+
+/**
+ * Milliseconds until the next attempt: exponential, with a random share.
+ *
+ * @returns `undefined` when there is no next attempt
+ */
+export function retryDelay(policy: FullRetryPolicy, error: unknown, failures: Failures): number | undefined {
+  const { attempts = isPassingFault(error) ? Infinity : defaultAttempts, delay, maxDelay, totalTime, jitter } = policy;
+  if (!policy.when(error) || failures.attempts >= attempts || failures.milliseconds >= totalTime) return undefined;
+  const longest = Math.min(delay * 2 ** (failures.attempts - 1), maxDelay);
+  return Math.round(longest * (1 - jitter * Math.random()));
+}
+
+/** The error of a step that is not tried again, with how often and how long it was tried. */
+export function finalError(error: RunError, { attempts, milliseconds }: Failures): RunError {
+  if (attempts === 1) return error;
+  const seconds = Math.round(milliseconds / 1000);
+  const time = seconds < 120 ? `${seconds} s` : `${Math.round(seconds / 60)} min`;
+  return { ...error, message: `${error.message} (Tried ${attempts} times in ${time}.)` };
 }

@@ -2,7 +2,7 @@
 import { SentvecError } from '@sentvec/core';
 import { sleep, throwIfAborted } from '@sentvec/platform';
 import { attemptSource, attemptStep, toRunError, type Attempt } from './attempt.ts';
-import { retryDelay } from './retry.ts';
+import { finalError, retryDelay } from './retry.ts';
 import type { RunEventPayload } from './runtime.ts';
 import type { AnyStep, Logger } from './step.ts';
 
@@ -26,12 +26,13 @@ export async function attemptWithRetries(
   key: string,
   scope: LocalScope,
 ): Promise<unknown> {
+  const retries = new Retries(step, key, scope);
   for (let attempt = 1; ; attempt += 1) {
     await scope.untilResumed();
     try {
       return await attemptStep(step, value, createAttempt(key, attempt, scope));
     } catch (error) {
-      await delayOrThrow(step, error, key, attempt, scope);
+      await retries.delayOrThrow(error, attempt);
     }
   }
 }
@@ -55,6 +56,7 @@ export async function* readSource(
   scope: LocalScope,
   { expect, skip = 0 }: ReadSourceOptions,
 ): AsyncGenerator<unknown, void> {
+  const retries = new Retries(step, key, scope);
   let done = skip;
   for (let attempt = 1; ; attempt += 1) {
     try {
@@ -65,7 +67,7 @@ export async function* readSource(
       }
       return;
     } catch (error) {
-      await delayOrThrow(step, error, key, attempt, scope);
+      await retries.delayOrThrow(error, attempt);
     }
   }
 }
@@ -88,20 +90,34 @@ export function createAttempt(
   };
 }
 
-/** Waits until the next attempt is due, or throws the error when there is none. */
-async function delayOrThrow(
-  step: AnyStep,
-  error: unknown,
-  key: string,
-  attempt: number,
-  scope: LocalScope,
-): Promise<void> {
-  throwIfAborted(scope.signal);
-  const plain = toRunError(error, key);
-  if (attempt >= step.retry.attempts || !step.retry.when(error)) {
-    throw new SentvecError(plain.code, plain.message, plain.details, { cause: error });
+/** The further attempts at one step. */
+class Retries {
+  readonly #step: AnyStep;
+  readonly #key: string;
+  readonly #scope: LocalScope;
+  #firstFailure: number | undefined;
+
+  constructor(step: AnyStep, key: string, scope: LocalScope) {
+    this.#step = step;
+    this.#key = key;
+    this.#scope = scope;
   }
-  scope.emit({ type: 'retry', key, attempt, error: plain });
-  scope.logger.warn({ key, attempt, error: plain }, 'a step failed and will be tried again');
-  await sleep(retryDelay(step.retry, attempt), scope.signal);
+
+  /** Waits until the next attempt is due, or throws the error when there is none. */
+  async delayOrThrow(error: unknown, attempt: number): Promise<void> {
+    const { signal, emit, logger } = this.#scope;
+    throwIfAborted(signal);
+    const now = performance.now();
+    this.#firstFailure ??= now;
+    const failures = { attempts: attempt, milliseconds: now - this.#firstFailure };
+    const plain = toRunError(error, this.#key);
+    const delay = retryDelay(this.#step.retry, error, failures);
+    if (delay === undefined) {
+      const { code, message, details } = finalError(plain, failures);
+      throw new SentvecError(code, message, details, { cause: error });
+    }
+    emit({ type: 'retry', key: this.#key, attempt, error: plain });
+    logger.warn({ key: this.#key, attempt, delay, error: plain }, 'a step failed and will be tried again');
+    await sleep(delay, signal);
+  }
 }

@@ -1,3 +1,4 @@
+import { SentvecError } from '@sentvec/core';
 import {
   checkRunId,
   defineStep,
@@ -119,11 +120,34 @@ describe('run ids', () => {
 
 describe('retry delays', () => {
   it('double from attempt to attempt, and leave a share to chance', () => {
-    const exact = fullRetryPolicy({ delay: 100, jitter: 0 });
-    expect([1, 2, 3, 4].map((attempt) => retryDelay(exact, attempt))).toEqual([100, 200, 400, 800]);
-    const delays = Array.from({ length: 200 }, () => retryDelay(fullRetryPolicy({ delay: 100, jitter: 0.5 }), 2));
+    const exact = fullRetryPolicy({ delay: 100, jitter: 0, maxDelay: 500 });
+    const error = new Error('not now');
+    const after = (attempts: number) => ({ attempts, milliseconds: 0 });
+    expect([1, 2, 3].map((attempts) => retryDelay(exact, error, after(attempts)))).toEqual([100, 200, 400]);
+    const delays = Array.from({ length: 200 }, () =>
+      retryDelay(fullRetryPolicy({ delay: 100, jitter: 0.5 }), error, after(2))!,
+    );
     expect(Math.min(...delays)).toBeGreaterThanOrEqual(100);
     expect(Math.max(...delays)).toBeLessThanOrEqual(200);
     expect(new Set(delays).size).toBeGreaterThan(10);
+  });
+
+  it('wait out what passes by itself for minutes, and give up on anything else after four attempts', () => {
+    const policy = fullRetryPolicy({ jitter: 0 });
+    const full = new SentvecError('io-failed', 'The disk is full.', { errno: 'ENOSPC' });
+    const network = Object.assign(new Error('fetch failed'), {
+      cause: Object.assign(new Error(), { code: 'EAI_AGAIN' }),
+    });
+    for (const passing of [full, network]) {
+      expect(retryDelay(policy, passing, { attempts: 4, milliseconds: 7000 })).toBe(8000);
+      expect(retryDelay(policy, passing, { attempts: 30, milliseconds: 840_000 })).toBe(30_000);
+      expect(retryDelay(policy, passing, { attempts: 31, milliseconds: 900_000 })).toBeUndefined();
+      expect(retryDelay(fullRetryPolicy({ attempts: 3 }), passing, { attempts: 3, milliseconds: 0 })).toBeUndefined();
+    }
+    const unknown = new Error('undefined is not a function');
+    expect(retryDelay(policy, unknown, { attempts: 3, milliseconds: 0 })).toBe(4000);
+    expect(retryDelay(policy, unknown, { attempts: 4, milliseconds: 0 })).toBeUndefined();
+    const absent = new SentvecError('io-failed', 'Not there.', { errno: 'ENOENT' });
+    expect(retryDelay(policy, absent, { attempts: 1, milliseconds: 0 })).toBeUndefined();
   });
 });

@@ -1,8 +1,8 @@
 /** The output folder: what is in it before a run, and how a run makes it its own. */
-import { mkdir, readdir, rm, rmdir } from 'node:fs/promises';
+import { readdir, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SentvecError } from '@sentvec/core';
-import { guardIo, ioError, isSystemError } from '@sentvec/platform/node';
+import { guardIo, ioError, isSystemError, makeFolder } from '@sentvec/platform/node';
 import { formatManifest, manifestFile, readManifest, rejectedFile, type Manifest } from '../manifest.ts';
 import type { CorpusRun } from './corpus-run.ts';
 import { isRunFolder, runFolder, unfinishedRuns, writeRunFile } from './run-folder.ts';
@@ -45,7 +45,7 @@ export async function makeRunFolder(output: string, key: string, keep: boolean):
   await guardIo('Making the output folder', output, async () => {
     if (!keep) await rm(folder.root, { recursive: true, force: true });
     await rm(folder.temporary, { recursive: true, force: true });
-    for (const path of [folder.unpacked, folder.chunks, folder.temporary]) await mkdir(path, { recursive: true });
+    for (const path of [folder.unpacked, folder.chunks, folder.temporary]) await makeFolder(path);
   });
 }
 

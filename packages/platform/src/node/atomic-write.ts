@@ -3,10 +3,11 @@
  * temporary name, is synced to the disk, gets its name, and then its folder is synced. Every package writes this way.
  */
 import { randomUUID } from 'node:crypto';
-import { lstat, mkdir, open, readdir, realpath, rename, rm, rmdir } from 'node:fs/promises';
+import { lstat, open, readdir, realpath, rename, rm, rmdir } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { throwIfAborted } from '../abort.ts';
 import { SentvecError } from '../errors.ts';
+import { makeFolder } from './make-folder.ts';
 import { guardIo, ioError, isSystemError } from './system-errors.ts';
 
 /** A file that is not there until {@link TemporaryFile.commit}. */
@@ -131,13 +132,13 @@ async function writeFiles(
   files: Iterable<FolderFile>,
   signal: AbortSignal | undefined,
 ): Promise<string[]> {
-  await mkdir(folder, { recursive: true });
+  await makeFolder(folder);
   const paths: string[] = [];
   const folders = new Set([folder]);
   for (const [path, content] of files) {
     throwIfAborted(signal);
     const file = join(folder, path);
-    await mkdir(dirname(file), { recursive: true });
+    await makeFolder(dirname(file));
     await writeSynced(file, typeof content === 'function' ? await content() : content);
     paths.push(path);
     for (let each = dirname(file); each !== folder; each = dirname(each)) folders.add(each);
@@ -175,7 +176,7 @@ async function replaceFolder(temporary: string, folder: string, paths: readonly 
   }
   // Another process may be reading the files that are there: one by one, none is missing for a moment.
   for (const path of paths) {
-    await mkdir(dirname(join(folder, path)), { recursive: true });
+    await makeFolder(dirname(join(folder, path)));
     await moveIntoPlace(join(temporary, path), join(folder, path));
   }
 }

@@ -1,8 +1,8 @@
 // A checkpoint as a file beside the output of its run: a safetensors file, with recipe and evaluations in its header.
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { memoryModel, parseJson, readWeights, SentvecError, writeSafetensors, type Weights } from '@sentvec/core';
-import { guardIo, isSystemError, writeFileAtomically } from '@sentvec/platform/node';
+import { guardIo, isSystemError, makeFolder, writeFileAtomically } from '@sentvec/platform/node';
 import type { HistoryEvaluation, HistoryStep, TrainingCheckpoint } from '../training-request.ts';
 import { differingParts, type Recipe } from './recipe.ts';
 
@@ -45,7 +45,7 @@ export async function writeCheckpoint(
   };
   const bytes = writeSafetensors(tensors, { checkpoint: JSON.stringify(record) });
   const doing = 'Writing the checkpoint';
-  await guardIo(doing, path, () => mkdir(dirname(path), { recursive: true }));
+  await guardIo(doing, path, () => makeFolder(dirname(path)));
   await writeFileAtomically(path, bytes, { doing });
 }
 

@@ -21,7 +21,7 @@ export interface EmbedCorpusResources {
   readonly access?: Access | undefined;
   /**
    * How each step is tried again.
-   * @default 4 attempts
+   * @default see {@link RetryPolicy}
    */
   readonly retry?: RetryPolicy | undefined;
 }
@@ -37,7 +37,7 @@ export interface EmbedCorpusResources {
  * an unfinished run of the same request continues it, unless `request.resume` is false.
  */
 export function embedCorpusWorkflow(resources: EmbedCorpusResources = {}): Workflow<EmbedCorpusInput, CommittedCorpus> {
-  const { access = unrestrictedAccess, embedder = noEmbedder, retry = { attempts: 4 } } = resources;
+  const { access = unrestrictedAccess, embedder = noEmbedder, retry } = resources;
   const prepare = defineStep({
     id: 'prepare',
     input: schemas.input,

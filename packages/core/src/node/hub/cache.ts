@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { copyFile, mkdir, readdir, readFile, rm, stat, symlink } from 'node:fs/promises';
+import { copyFile, readdir, readFile, rm, stat, symlink } from 'node:fs/promises';
 import { dirname, join, relative, sep } from 'node:path';
-import { guardIo, moveIntoPlace, writeFileAtomically } from '@sentvec/platform/node';
+import { guardIo, makeFolder, moveIntoPlace, writeFileAtomically } from '@sentvec/platform/node';
 import { checkFilePath } from '../../model-folder/model-files.ts';
 import { roleOf, type HubFile } from '../../hub/repository.ts';
 
@@ -72,8 +72,8 @@ export class HubCache {
 
   /** Makes the folders that a file of a snapshot and its content need. */
   async makeFolders(commit: string, path: string): Promise<void> {
-    await mkdir(join(this.directory, 'blobs'), { recursive: true });
-    await mkdir(dirname(join(this.snapshot(commit), ...path.split('/'))), { recursive: true });
+    await makeFolder(join(this.directory, 'blobs'));
+    await makeFolder(dirname(join(this.snapshot(commit), ...path.split('/'))));
   }
 
   /**
@@ -101,7 +101,7 @@ export function guardCache<T>(directory: string, work: () => Promise<T>): Promis
 }
 
 async function writeFile(path: string, content: string): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
+  await makeFolder(dirname(path));
   await writeFileAtomically(path, content);
 }
 

@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises';
+import { makeFolder } from '@sentvec/platform/node';
 import { SentvecError, throwIfAborted } from '../../errors.ts';
 import { HubClient } from '../../hub/client.ts';
 import type { DownloadProgress } from '../../hub/download.ts';
@@ -126,7 +126,7 @@ async function downloadingModel(
   commit: string,
 ): Promise<ModelFiles & { readonly revision: string; readonly directory: string }> {
   const snapshot = download.cache.snapshot(commit);
-  await mkdir(snapshot, { recursive: true });
+  await makeFolder(snapshot);
   const local = await directoryModel(snapshot, { name, revision: commit, linksWithin: download.cache.directory });
   return {
     ...local,

@@ -1,0 +1,106 @@
+// Faults that pass: how long they are waited out, what that costs meanwhile, and what the run says.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { SentvecError } from '@sentvec/core';
+import { queueRuntime, startQueueWorker, type QueueRuntime, type QueueWorker } from '@sentvec/queue';
+import { startRedis, type RedisServer } from '@sentvec/testing';
+import { defineStep, defineWorkflow, type AnyWorkflow, type RetryPolicy } from '@sentvec/workflow';
+import * as v from 'valibot';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, it, vi } from 'vitest';
+
+let redis: RedisServer;
+let runtime: QueueRuntime;
+let queue: string;
+let tests = 0;
+const workers: QueueWorker[] = [];
+
+beforeAll(async () => {
+  redis = await startRedis();
+});
+
+afterAll(() => redis.stop());
+
+beforeEach(async () => {
+  tests += 1;
+  queue = `faults-${tests}`;
+  runtime = await queueRuntime({ url: redis.url, queue });
+});
+
+afterEach(async () => {
+  vi.restoreAllMocks();
+  await Promise.all(workers.splice(0).map((worker) => worker.stop(1000)));
+  await runtime.close();
+});
+
+async function serve(workflow: AnyWorkflow): Promise<void> {
+  workers.push(await startQueueWorker({ url: redis.url, queue, workflows: [workflow], concurrency: 4, window: 64 }));
+}
+
+/** Writes items to a disk that may be full, and remembers when it tried. */
+function writing(disk: { full: boolean }, retry: RetryPolicy = {}) {
+  const tried: number[] = [];
+  const count = defineStep({
+    id: 'count',
+    input: v.number(),
+    output: v.number(),
+    async *run(end) {
+      for (let index = 0; index < end; index += 1) yield index;
+    },
+  });
+  const write = defineStep({
+    id: 'write',
+    input: v.number(),
+    output: v.number(),
+    retry,
+    run: (index) => {
+      tried.push(performance.now());
+      if (disk.full) throw new SentvecError('io-failed', 'The disk is full. Free some space.', { errno: 'ENOSPC' });
+      return index;
+    },
+  });
+  const fold = { initial: 0, add: (total: number, index: number) => total + index };
+  return { tried, workflow: defineWorkflow({ id: 'writing', input: v.number() }).step(count).forEach(write, { fold }) };
+}
+
+it('a fault that passes is waited out, and meanwhile one step at a time is tried', async () => {
+  const disk = { full: true };
+  const { tried, workflow } = writing(disk);
+  await serve(workflow);
+  const run = await runtime.start(workflow, 60);
+  const notice = async () => (await run.status()).notice;
+  await expect
+    .poll(notice, { timeout: 20_000 })
+    .toMatch(/attempts at steps failed, so one step at a time is tried.*disk is full/);
+  const before = tried.length;
+  // All of the 60 items, four at a time, would have been tried by now.
+  expect(before).toBeLessThan(30);
+  await sleep(4000);
+  expect(tried.length - before).toBeLessThanOrEqual(6);
+  expect(tried.length).toBeGreaterThan(before);
+  disk.full = false;
+  expect(await run.result()).toMatchObject({ count: 60, total: (59 * 60) / 2 });
+  expect(await notice()).toBeUndefined();
+});
+
+it('a fault that does not pass fails the run after the total time, with the reason and what was tried', async () => {
+  const { workflow } = writing({ full: true }, { delay: 300, totalTime: 2500 });
+  await serve(workflow);
+  const run = await runtime.start(workflow, 1);
+  await expect(run.result()).rejects.toMatchObject({
+    code: 'io-failed',
+    message: expect.stringMatching(/^The disk is full\. Free some space\. \(Tried [3-9] times in \d s\.\)$/),
+    details: { errno: 'ENOSPC' },
+  });
+});
+
+it('attempts keep their distance whatever the clock of a worker says', async () => {
+  const disk = { full: true };
+  const { tried, workflow } = writing(disk, { delay: 1500, jitter: 0, attempts: 3 });
+  const realNow = Date.now.bind(Date);
+  vi.spyOn(Date, 'now').mockImplementation(() => realNow() + 3_600_000 * (tried.length % 2 === 0 ? 1 : -1));
+  await serve(workflow);
+  const run = await runtime.start(workflow, 1);
+  await expect(run.result()).rejects.toMatchObject({ code: 'io-failed' });
+  expect(tried.length).toBe(3);
+  expect(tried[1]! - tried[0]!).toBeGreaterThanOrEqual(1400);
+  expect(tried[2]! - tried[1]!).toBeGreaterThanOrEqual(2900);
+});
