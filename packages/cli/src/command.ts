@@ -1,3 +1,4 @@
+// What a command is, and what it gets to work with.
 import type { ArgsDef, ParsedArgs } from 'citty';
 
 /** What a command gets to work with. `Flags` are the values of its flags, by name. */
@@ -7,11 +8,11 @@ export interface CommandContext<Flags> {
   readonly positionals: readonly string[];
   /** Fires at Ctrl-C. */
   readonly signal: AbortSignal;
-  /** Writes a result to standard output, the only thing that may stand there: as JSON with `--json`, else as text. */
+  /** Writes the result to standard output, where nothing else is written: as JSON with `--json`, else as text. */
   readonly print: (result: { readonly text: string; readonly json: unknown }) => Promise<void>;
   /** Writes a remark for a person to standard error. */
   readonly note: (text: string) => void;
-  /** Tells on standard error what went wrong, for a command that chooses its own exit code. */
+  /** Writes an error to standard error, for a command that chooses its own exit code. */
   readonly report: (error: unknown) => Promise<void>;
 }
 

@@ -37,7 +37,7 @@ it('Ctrl-C in the middle, then --resume: the same bytes as a run that was never 
   const { code, stdout, stderr } = await end;
   expect(code).toBe(130);
   expect(stdout).toBe('');
-  expect(stderr).toContain(`go on with: sentvec ${words.join(' ')} --resume`);
+  expect(stderr).toContain(`continue with: sentvec ${words.join(' ')} --resume`);
   const left: Manifest = JSON.parse(await readFile(place.path('stopped/manifest.json'), 'utf8'));
   expect(left.complete).toBe(false);
   expect(await shardsIn('stopped')).toBeLessThan(await shardsIn('whole'));

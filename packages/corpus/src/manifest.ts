@@ -82,7 +82,7 @@ export const manifestFile = 'manifest.json';
 
 /**
  * Name of the list of rejected rows in an output folder: a {@link RejectedRow} a line. Written when the run is
- * committed, empty when all is well.
+ * committed, empty when no row was rejected.
  */
 export const rejectedFile = 'rejected.jsonl';
 
@@ -140,7 +140,7 @@ const optionEntries = {
   chunkRows: count,
 };
 
-/** The file of a shard is a plain name: a manifest from elsewhere does not lead out of its folder. */
+/** The file of a shard is a plain name, so that a manifest from elsewhere cannot lead out of its folder. */
 const shardFileEntries = {
   file: v.pipe(v.string(), v.regex(/^shard-\d+[\w.]*$/, 'It is not the name of a shard.')),
   bytes: count,

@@ -1,10 +1,12 @@
-/** Adds up how far a run is. */
+/** Progress of a run: the sum of what its chunks report. */
 import type { CorpusChunk } from './chunk.ts';
 import type { ChunkResult } from './steps/embed-chunk.ts';
 
 /** How far a run is. */
 export interface CorpusProgressEvent {
-  /** `unpack`: inputs that cannot be read at random are copied; only `bytes` counts. `embed`: everything else. */
+  /**
+   * `unpack`: inputs that cannot be read from any position are copied, and only `bytes` counts. `embed`: everything else.
+   */
   readonly phase: 'unpack' | 'embed';
   /** Rows with a vector. */
   readonly rows: number;
@@ -22,7 +24,7 @@ export interface CorpusProgressEvent {
   readonly totalBytes: number;
 }
 
-/** Adds up what the chunks of a run report. */
+/** Sums what the chunks of a run report. */
 export class CorpusProgress {
   readonly #report: ((event: CorpusProgressEvent) => void) | undefined;
   readonly #partial = new Map<number, { rows: number; tokens: number; bytes: number }>();
@@ -38,13 +40,13 @@ export class CorpusProgress {
     this.#report?.({ ...this.#done, phase: 'unpack', bytes, totalBytes: 0 });
   }
 
-  /** The preparation is over. */
+  /** The preparation is done. */
   begin(totalBytes: number): void {
     this.#totalBytes = totalBytes;
     this.#emit();
   }
 
-  /** A chunk has advanced. What is done again after a failure within it does not count twice. */
+  /** More of a chunk is embedded. Texts that are embedded again after a failure do not count twice. */
   advance(chunk: CorpusChunk, { rows, tokens }: { readonly rows: number; readonly tokens: number }): void {
     const before = this.#partial.get(chunk.index)?.rows ?? 0;
     if (rows <= before) return;

@@ -47,7 +47,7 @@ export interface Table {
  * Reads a file of examples whole.
  *
  * @throws SentvecError `invalid-corpus` for a file that is not there or is broken, a column that is not there, a field
- * that is not text, a label that is not a number. It names the file, and the row (counted from 0) and line
+ * that is not text, a label that is not a number. The error names the file, the row (counted from 0) and the line
  */
 export async function readTable(request: TableRequest): Promise<Table> {
   const { columns: names, label, labelKind = 'number' } = request;
@@ -100,20 +100,21 @@ async function* readTextTable(
   blocks: AsyncIterable<Buffer>,
 ): AsyncGenerator<TableRow, void> {
   const { file } = request;
+  const delimiter = format === 'jsonl' ? undefined : delimiters[format];
   let columns: readonly string[] | undefined;
-  let beforeHeader = format !== 'jsonl';
+  let first = true;
   let row = 0;
   for await (const found of streamRows(file, format, blocks)) {
     let rows = found;
-    if (beforeHeader && format !== 'jsonl') {
-      const cells = parseHeader(file, rows[0]!.bytes, delimiters[format]);
-      beforeHeader = false;
+    if (first && delimiter !== undefined) {
+      const cells = parseHeader(file, rows[0]!.bytes, delimiter);
       if (hasHeader(request, cells)) {
         columns = cells;
-        wantedColumns(request, columns);
         rows = rows.slice(1);
+        resolveColumns(request, columns); // Throws when a column is not there.
       }
     }
+    first = false;
     const encoding = { format, split: 'line', textField: '', columns } as const;
     const decoded = decodeRows(
       rows.map(({ bytes }) => bytes),
@@ -126,7 +127,7 @@ async function* readTextTable(
       row += 1;
     }
   }
-  if (beforeHeader && request.header !== false && request.header !== 'auto') throw missingHeaderError(file);
+  if (first && delimiter !== undefined && (request.header ?? true) === true) throw missingHeaderError(file);
 }
 
 function hasHeader({ header = true, label }: TableRequest, cells: readonly string[]): boolean {
@@ -137,25 +138,20 @@ function hasHeader({ header = true, label }: TableRequest, cells: readonly strin
 async function* readParquetTable(request: TableRequest, path: string): AsyncGenerator<TableRow, void> {
   const { file } = request;
   const summary = await readParquetMetadata(file, path);
-  const wanted = wantedColumns(request, summary.columns);
+  const wanted = resolveColumns(request, summary.columns);
   let start = 0;
   for (const group of summary.metadata.row_groups) {
     const end = start + Number(group.num_rows);
     const records = await readParquetRows(file, path, { start, end, columns: wanted });
     for (const [index, record] of records.entries()) {
-      yield {
-        file,
-        row: start + index,
-        record,
-        columns: summary.columns,
-      };
+      yield { file, row: start + index, record, columns: summary.columns };
     }
     start = end;
   }
 }
 
 /** The names of the columns that a request wants, each once. @throws SentvecError `invalid-corpus` for a missing one */
-function wantedColumns({ file, columns, label }: TableRequest, there: readonly string[]): string[] {
+function resolveColumns({ file, columns, label }: TableRequest, there: readonly string[]): string[] {
   const wanted = new Set([...columns, ...(label === undefined ? [] : [label])].map((column) => nameOf(column, there)));
   for (const name of wanted) {
     if (there.includes(name) && there.indexOf(name) === there.lastIndexOf(name)) continue;
@@ -192,7 +188,7 @@ function fieldOf(row: TableRow, column: ColumnName): { readonly name: string; re
   throw rowError(row, missingField(name, row.record));
 }
 
-/** The name of a numbered column is its place in the header. Without a header the number is the name. */
+/** A numbered column has the name at that position of the header. Without a header, its number is its name. */
 function nameOf(column: ColumnName, columns: readonly string[] | undefined): string {
   return typeof column === 'number' ? (columns?.[column] ?? String(column)) : column;
 }

@@ -59,7 +59,7 @@ export interface CorpusRequest {
    */
   readonly prompt?: string | null | undefined;
   /**
-   * How many entries of each vector to keep, from the first on.
+   * How many entries of each vector are stored, from the first on.
    * @default all
    */
   readonly truncateDim?: number | undefined;
@@ -127,7 +127,7 @@ function oneOf<const Choice extends string>(choices: readonly Choice[]): v.Gener
 const countMessage = 'It must be a whole number above 0.';
 const count = v.pipe(v.number(countMessage), v.safeInteger(countMessage), v.minValue(1, countMessage));
 const text = v.pipe(v.string(), v.maxLength(4096));
-const name = v.pipe(text, v.minLength(1));
+const name = v.pipe(text, v.minLength(1, 'An input has an empty name.'));
 
 /** Schemas of the choices that a request has. */
 export const choiceSchemas: {
@@ -209,5 +209,6 @@ function checkForm(request: CorpusRequest): void {
   if (!issues) return;
   const [issue] = issues;
   const option = v.getDotPath(issue) ?? '';
-  throw new SentvecError('invalid-argument', `\`${option}\` is ${issue.received}. ${issue.message}`);
+  const found = issue.type === 'min_length' ? '' : `\`${option}\` is ${issue.received}. `;
+  throw new SentvecError('invalid-argument', found + issue.message);
 }

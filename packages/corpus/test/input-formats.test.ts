@@ -361,7 +361,7 @@ describe('several inputs', () => {
   it('refuses what it cannot read, and says why', async () => {
     const cases: [string, string | Uint8Array, RegExp][] = [
       ['cut.jsonl.gz', gzipSync('{"text":"one"}\n'.repeat(1000)).subarray(0, 60), /broken gzip/],
-      ['a.jsonl.zst', Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0, 0]), /zstd\. Unpack it first/],
+      ['a.jsonl.zst', Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0, 0]), /zstd\. Decompress it first/],
       ['a.zip', 'PK\u0003\u0004', /zip archive/],
       ['utf16.txt', Buffer.from('\uFEFFtext', 'utf16le'), /UTF-16\. Convert it to UTF-8/],
       ['array.json', ' [{"text":"one"}]', /one JSON array.*jq/],

@@ -16,6 +16,8 @@ export function runId(workflow: string, input: unknown): string {
 }
 
 /**
+ * Checks an id that a caller chose.
+ *
  * @returns the id
  * @throws SentvecError `invalid-argument` unless every runtime can use it
  */

@@ -9,8 +9,8 @@ export const maxValueBytes: number = 16 * 1024;
 export const maxInputBytes: number = 1024 * 1024;
 
 /**
- * The value as its JSON form has it, so that every runtime hands on the same: a `Date` becomes a string, `undefined`
- * becomes `null`.
+ * The value after it was written and parsed as JSON, so that every runtime passes on the same: a `Date` becomes a
+ * string, `undefined` becomes `null`.
  *
  * @param what names the value in messages: `The input of step "embed"`
  * @throws SentvecError `invalid-argument` for what JSON cannot hold, and for more than `maxBytes` of it

@@ -25,12 +25,12 @@ export const embed: Command = defineCorpusCommand({
     },
     {
       line: 'sentvec embed reviews.jsonl --text body --id review_id -o vectors --resume',
-      does: 'Go on after an interruption',
+      does: 'Continue after an interruption',
     },
   ],
   notes: [
     'The folder holds shards of vectors, manifest.json (model, fingerprint of the space, a hash of each shard), and rejected.jsonl: the rows that could not be embedded, with file, row and reason. The same command writes the same bytes.',
-    'Ctrl-C stops the run where it can go on; --resume continues it and ends with the same bytes as a run that was never stopped.',
+    'Ctrl-C stops the run so that it can be continued. --resume continues it, and ends with the same bytes as a run that was never stopped.',
   ],
   async run(request, context) {
     const { args, signal, note } = context;
@@ -52,7 +52,7 @@ export const embed: Command = defineCorpusCommand({
     } catch (error) {
       if (SentvecError.is(error, 'aborted')) {
         note(
-          `Stopped. What is finished is kept; go on with: sentvec embed ${shellWords(resumeWords(process.argv.slice(3)))}`,
+          `Stopped. The finished shards stay; continue with: sentvec embed ${shellWords(resumeWords(process.argv.slice(3)))}`,
         );
         return exitCode.interrupted;
       }

@@ -12,7 +12,7 @@ interface EvaluationTask {
   /** The second word: `sentvec evaluate NAME`. */
   readonly name: string;
   readonly summary: string;
-  /** What the files hold, and names of the columns of texts when the user gives none. */
+  /** What the files hold, and the default names of the columns. */
   readonly files: string;
   readonly columns: readonly string[];
   /** How many files: at least and at most. */
@@ -120,23 +120,23 @@ export const evaluateClassification: Command = evaluationCommand({
   name: 'classification',
   summary: 'Do the vectors tell classes apart? (nearest neighbours and a linear probe)',
   files:
-    'CSV, TSV, JSON lines or Parquet: a text and its class. First what is known, then what to judge by; of one file every fifth row judges.',
+    'CSV, TSV, JSON lines or Parquet: a text and its class. The first file trains the classifiers, the second tests them; with one file, every fifth row tests.',
   columns: ['text', 'label'],
   count: [1, 2],
   example: {
     line: 'sentvec evaluate classification train.csv test.csv --columns text,category',
     does: 'Accuracy of both classifiers',
   },
-  async evaluate(embed, [known, judge], embedder) {
+  async evaluate(embed, [training, testing], embedder) {
     const { evaluateClassification: evaluate } = await import('@sentvec/training');
     const everyFifth = (_: string, row: number) => row % 5 === 4;
     const theOthers = (_: string, row: number) => row % 5 !== 4;
-    const pick = (table: typeof known, keep?: (text: string, row: number) => boolean) => {
+    const pick = (table: typeof training, keep?: (text: string, row: number) => boolean) => {
       const [texts = [], classes = []] = table ?? [];
       return keep ? { texts: texts.filter(keep), classes: classes.filter(keep) } : { texts, classes };
     };
-    const train = judge ? pick(known) : pick(known, theOthers);
-    const test = judge ? pick(judge) : pick(known, everyFifth);
+    const train = testing ? pick(training) : pick(training, theOthers);
+    const test = testing ? pick(testing) : pick(training, everyFifth);
     return evaluate(embed, train, test, { similarity: embedder.similarityFunction });
   },
 });

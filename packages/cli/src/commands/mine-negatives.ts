@@ -38,13 +38,13 @@ export const mineNegatives: Command = defineCommand({
       type: 'string',
       default: '0',
       valueHint: 'N',
-      description: 'Pass over the nearest N: they may be right though nobody said so.',
+      description: 'Skip the nearest N: they may be positives that nobody labelled.',
     },
     'range-max': { type: 'string', default: '100', valueHint: 'N', description: 'Look at the nearest N only.' },
     'max-score': {
       type: 'string',
       valueHint: 'X',
-      description: 'Pass over candidates that are more similar to the anchor than this.',
+      description: 'Skip candidates that are more similar to the anchor than this.',
     },
     margin: {
       type: 'string',

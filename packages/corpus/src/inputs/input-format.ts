@@ -2,7 +2,7 @@
 import { open } from 'node:fs/promises';
 import { extname } from 'node:path';
 import { SentvecError } from '@sentvec/core';
-import { ioError } from '@sentvec/platform/node';
+import { guardIo } from '@sentvec/platform/node';
 import type { InputFormat } from '../request.ts';
 
 const extensions: Readonly<Record<string, InputFormat>> = {
@@ -18,11 +18,11 @@ const extensions: Readonly<Record<string, InputFormat>> = {
   '.pq': 'parquet',
 };
 
-/** First bytes of files that are not read, and what to do about them. */
+/** First bytes of files that sentvec does not read, and what to do about them. */
 const unreadable: readonly { readonly magic: readonly number[]; readonly what: string }[] = [
-  { magic: [0x28, 0xb5, 0x2f, 0xfd], what: 'is packed with zstd. Unpack it first' },
-  { magic: [0x42, 0x5a, 0x68], what: 'is packed with bzip2. Unpack it first' },
-  { magic: [0xfd, 0x37, 0x7a, 0x58, 0x5a], what: 'is packed with xz. Unpack it first' },
+  { magic: [0x28, 0xb5, 0x2f, 0xfd], what: 'is compressed with zstd. Decompress it first' },
+  { magic: [0x42, 0x5a, 0x68], what: 'is compressed with bzip2. Decompress it first' },
+  { magic: [0xfd, 0x37, 0x7a, 0x58, 0x5a], what: 'is compressed with xz. Decompress it first' },
   { magic: [0x50, 0x4b, 0x03, 0x04], what: 'is a zip archive. Unpack it first' },
   { magic: [0xff, 0xfe], what: 'is UTF-16. Convert it to UTF-8 first' },
   { magic: [0xfe, 0xff], what: 'is UTF-16. Convert it to UTF-8 first' },
@@ -38,7 +38,7 @@ export function recogniseFormat(name: string, head: Buffer): InputFormat {
     .replace(/^\uFEFF/, '')
     .trimStart();
   if (text.startsWith('[') && extname(name.replace(/\.gz$/i, '')) === '.json') {
-    const message = `${name} is one JSON array. Write an object a line instead, for example by: jq -c '.[]' ${name}`;
+    const message = `${name} is one JSON array. Write an object on each line instead, for example with: jq -c '.[]' ${name}`;
     throw new SentvecError('invalid-corpus', message, { file: name });
   }
   return text.startsWith('{') ? 'jsonl' : 'text';
@@ -49,7 +49,7 @@ export function isParquet(head: Buffer): boolean {
   return head.subarray(0, 4).toString('latin1') === 'PAR1';
 }
 
-/** @throws SentvecError `invalid-corpus` for packings and encodings that are not read */
+/** @throws SentvecError `invalid-corpus` for compressions and encodings that sentvec does not read */
 export function refuseUnreadable(name: string, head: Buffer): void {
   const found = unreadable.find(({ magic }) => magic.every((byte, at) => head[at] === byte));
   if (found) throw new SentvecError('invalid-corpus', `${name} ${found.what}.`, { file: name });
@@ -65,7 +65,7 @@ export const byteOrderMark: Buffer = Buffer.from([0xef, 0xbb, 0xbf]);
 
 /** The first bytes of a file, 64 KiB at most. @throws SentvecError `io-failed` */
 export async function readFirstBytes(path: string): Promise<Buffer> {
-  try {
+  return guardIo('Reading', path, async () => {
     const handle = await open(path, 'r');
     try {
       const buffer = Buffer.alloc(65_536);
@@ -74,7 +74,5 @@ export async function readFirstBytes(path: string): Promise<Buffer> {
     } finally {
       await handle.close();
     }
-  } catch (error) {
-    throw ioError(error, 'Reading', path);
-  }
+  });
 }

@@ -1,4 +1,4 @@
-/** Makes inputs readable from any position: packed ones and streams are copied first. */
+/** Makes inputs readable from any position: compressed files and streams are copied first. */
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -22,7 +22,7 @@ export interface UnpackOptions {
 }
 
 /**
- * The path at which an input can be read from any position: its own, or that of a copy when it is packed with gzip or
+ * The path at which an input can be read from any position: its own, or that of a copy when it is compressed with gzip or
  * can be read only once. A copy from an earlier, interrupted run is used again. Constant memory.
  *
  * @throws SentvecError `invalid-corpus` for a broken gzip, `io-failed`, `aborted`
@@ -60,7 +60,7 @@ async function copyUnpacked(input: FoundInput, path: string, options: UnpackOpti
   return total;
 }
 
-/** The bytes of a stream, unpacked when they are gzip. */
+/** The bytes of a stream, decompressed when they are gzip. */
 export async function unpackedBlocks(stream: Readable, signal?: AbortSignal): Promise<AsyncIterable<Buffer>> {
   // The first byte may never come. Reading begins at once, so that the stream's error is heard.
   if (signal) addAbortSignal(signal, stream);
@@ -69,7 +69,7 @@ export async function unpackedBlocks(stream: Readable, signal?: AbortSignal): Pr
   return pipeline(Readable.from(all, { objectMode: false }), createGunzip(), () => stream.destroy());
 }
 
-/** The first bytes of a stream, at least so many unless it is shorter; and all of its bytes, those included. */
+/** Reads at least so many bytes of a stream, unless it is shorter. @returns them, and all bytes of the stream */
 export async function peek(
   stream: AsyncIterable<Buffer | string>,
   least: number,
@@ -96,10 +96,10 @@ function asBuffer(block: Buffer | string): Buffer {
   return typeof block === 'string' ? Buffer.from(block) : block;
 }
 
-/** What made {@link unpackedBlocks} fail, as an error that names the file. */
+/** The error of reading {@link unpackedBlocks}, with the name of the file. */
 export function unpackError(error: unknown, file: string): unknown {
   if (error instanceof Error && 'code' in error && String(error.code).startsWith('Z_')) {
-    const message = `${file} is a broken gzip file (${error.message}). Fetch or pack it again.`;
+    const message = `${file} is a broken gzip file (${error.message}). Fetch or compress it again.`;
     return new SentvecError('invalid-corpus', message, { file }, { cause: error });
   }
   return ioError(error, 'Reading', file);

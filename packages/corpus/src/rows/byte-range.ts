@@ -1,7 +1,8 @@
 import { open } from 'node:fs/promises';
 import { SentvecError } from '@sentvec/core';
-import { ioError } from '@sentvec/platform/node';
+import { guardIo } from '@sentvec/platform/node';
 
+/** Bytes that are read at once. */
 const blockBytes = 1 << 20;
 
 /**
@@ -25,32 +26,21 @@ export async function readByteRange(path: string, start: number, end: number): P
  * @throws SentvecError `invalid-corpus` when the file has become shorter, `io-failed`
  */
 export async function* byteBlocks(path: string, start: number, end: number): AsyncGenerator<Buffer, void> {
-  const handle = await reading(path, () => open(path, 'r'));
+  const handle = await guardIo('Reading', path, () => open(path, 'r'));
   try {
     const buffer = Buffer.allocUnsafe(Math.min(blockBytes, Math.max(end - start, 1)));
     for (let position = start; position < end;) {
-      const { bytesRead } = await reading(path, () =>
+      const { bytesRead } = await guardIo('Reading', path, () =>
         handle.read(buffer, 0, Math.min(buffer.byteLength, end - position), position),
       );
       if (bytesRead === 0) {
-        throw new SentvecError(
-          'invalid-corpus',
-          `${path} has become shorter while it was read. Start again with a file that stays as it is.`,
-          { file: path },
-        );
+        const message = `${path} has become shorter while it was read. Start again with a file that stays as it is.`;
+        throw new SentvecError('invalid-corpus', message, { file: path });
       }
       yield buffer.subarray(0, bytesRead);
       position += bytesRead;
     }
   } finally {
     await handle.close();
-  }
-}
-
-async function reading<T>(path: string, work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    throw ioError(error, 'Reading', path);
   }
 }

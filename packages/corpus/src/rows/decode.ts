@@ -11,13 +11,13 @@ export type Decoded =
   | { readonly record: Readonly<Record<string, unknown>> }
   | { readonly code: RejectedRowCode; readonly reason: string };
 
-/** How the bytes of rows are to be read. */
+/** How the bytes of rows are read. */
 export interface RowEncoding {
   readonly format: ByteFormat;
   readonly split: CorpusOptions['split'];
   /** The only field of a row of plain text. */
   readonly textField: string;
-  /** The columns of CSV. Without them the fields of a record are called 0, 1, 2 and so on, and may be any number. */
+  /** The columns of CSV. Without them the fields of a record are called 0, 1, 2 and so on, and their number may differ. */
   readonly columns?: readonly string[] | undefined;
 }
 

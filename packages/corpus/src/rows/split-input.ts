@@ -69,7 +69,7 @@ async function* splitBytes(
   yield* done;
 }
 
-/** Keeps to the limit of bytes on average: the footer says how large the columns are, not the rows. */
+/** The limit of bytes holds on average: the footer says how large the columns are, not the rows. */
 async function* splitParquet(
   input: InspectedInput,
   columns: readonly string[],

@@ -22,15 +22,15 @@ export type Start =
       readonly kind: 'begin';
       /** Unpacked copies of an interrupted preparation are used again. */
       readonly keepUnpacked: boolean;
-      /** A finished run whose shards without rejected rows are taken over. */
+      /** The finished run whose shards without rejected rows are taken over. */
       readonly retried: Manifest | undefined;
     }
   | { readonly kind: 'continue' }
   | { readonly kind: 'finished'; readonly manifest: Manifest };
 
 /**
- * Decides what a request means for what is in its output folder: nothing is ever mixed with vectors of another space,
- * or replaced unasked.
+ * Decides what a request means for what is in its output folder: vectors are never mixed with those of another space,
+ * and replaced only on request.
  *
  * @throws SentvecError `space-mismatch`, `invalid-output`
  */

@@ -1,4 +1,4 @@
-/** What is remembered of a finished chunk until the run is committed: its shard, and its rejected rows. */
+/** What is stored about a finished chunk until the run is committed: its shard, and its rejected rows. */
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
@@ -44,13 +44,13 @@ export async function findIncompleteFile(
   return undefined;
 }
 
-/** What is remembered of a chunk. @throws SentvecError `invalid-output` for a damaged file, `io-failed` */
+/** What is stored about a chunk. @throws SentvecError `invalid-output` for a damaged file, `io-failed` */
 export async function readFinishedChunk(run: CorpusRun, index: number): Promise<FinishedChunk | undefined> {
   return readRunFile(chunkPath(run, index), finishedChunkSchema);
 }
 
 /**
- * What is remembered of a chunk, when its shard is there in full and was made from just this chunk.
+ * What is stored about a chunk, when its shard is there in full and was made from just this chunk.
  *
  * @throws SentvecError `invalid-output` for a damaged file, `io-failed`
  */

@@ -1,4 +1,4 @@
-/** Where a run keeps what it needs until it is committed, and how those files are read. */
+/** Where a run stores what it needs until it is committed, and how those files are read and written. */
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SentvecError } from '@sentvec/core';

@@ -24,7 +24,7 @@ export interface ShardLayout {
   /** Stored entries of a vector: `ShardVectors.cols`. */
   readonly cols: number;
   readonly columnNames: readonly string[];
-  /** Stamped on every shard where the format has a place for it. */
+  /** Written into every shard, where the format can hold it. */
   readonly metadata: Readonly<Record<string, string>>;
 }
 

@@ -1,8 +1,8 @@
 /** Embeds one chunk into its shard. */
 import { join } from 'node:path';
 import { SentvecError, throwIfAborted, type Embedded, type Embedder } from '@sentvec/core';
-import type { CorpusChunk } from '../chunk.ts';
 import { sha256 } from '@sentvec/platform';
+import type { CorpusChunk } from '../chunk.ts';
 import type { ShardFile } from '../manifest.ts';
 import { readChunk } from '../rows/read-chunk.ts';
 import { rejectRowByError, type RejectedRow } from '../rows/rejected-row.ts';
@@ -15,7 +15,7 @@ import { checkSpace, embedOptions } from '../run/space.ts';
 import { loadSink, storedCols, type Shard, type ShardLayout } from '../sinks/sink.ts';
 import { embedTexts } from './embed-texts.ts';
 
-/** What a chunk gave. */
+/** What became of a chunk. */
 export interface ChunkResult {
   readonly index: number;
   readonly rows: number;
@@ -33,13 +33,13 @@ export interface ChunkResult {
 /** Options of {@link embedChunk}. */
 export interface EmbedChunkOptions {
   readonly signal?: AbortSignal | undefined;
-  /** Called now and then with what is embedded of this chunk. */
+  /** Called now and then with how much of this chunk is embedded. */
   readonly onProgress?: ((progress: { readonly rows: number; readonly tokens: number }) => void) | undefined;
 }
 
 /**
  * Embeds one chunk and writes its shard: whole, or not at all. The bytes depend on the chunk, the run and the model
- * alone, so it may be called again, by anybody, at any time; a chunk that is finished already is not computed again. A
+ * alone, so any process may call it again at any time. A chunk that is finished already is not computed again. A
  * text that the model cannot embed is left out and recorded.
  *
  * @throws SentvecError `invalid-corpus` for an input that has changed and, when the run is strict, for the first row
@@ -81,7 +81,7 @@ async function embedSome(
   try {
     return await embedder.embed(texts, { ...embedOptions(run.options), ...options });
   } catch (error) {
-    // What a backend throws when it is told to stop must not be taken for a fault of a text.
+    // What a backend throws after an abort is not the fault of a text.
     throwIfAborted(options.signal);
     throw error;
   }

@@ -21,7 +21,7 @@ type Embed = (texts: readonly string[]) => Promise<Embedded>;
 const probeText = 'a';
 
 /** How often all texts are tried together when none of them fails alone. */
-const attempts = 2;
+const maxAttempts = 2;
 
 /**
  * Embeds texts of which some may be poison texts: finds those by bisection and leaves them out. The others are embedded
@@ -40,7 +40,7 @@ export async function embedTexts(texts: readonly string[], embed: Embed): Promis
     } catch (error) {
       if (!isFaultOfText(error)) throw error;
       const found = namedRows(error, indices) ?? (await findFailures(indices, texts, embed));
-      if (found.length === 0 && attempt >= attempts) throw error;
+      if (found.length === 0 && attempt >= maxAttempts) throw error;
       if (found.length > 0) attempt = 0;
       failures.push(...found);
       const failed = new Set(found.map(({ index }) => index));

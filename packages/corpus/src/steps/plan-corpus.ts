@@ -1,3 +1,4 @@
+/** Splits the corpus of a run into chunks. */
 import { throwIfAborted } from '@sentvec/core';
 import * as v from 'valibot';
 import { chunkBytes, type CorpusChunk } from '../chunk.ts';
@@ -20,8 +21,8 @@ export const corpusSizeSchema: v.GenericSchema<CorpusSize> = v.object({
 
 /**
  * Splits the corpus of a run into chunks, lazily and in constant memory. The chunks depend on the inputs and the options
- * alone: planning again gives the same ones. When the last chunk has been taken, the size of the corpus is written
- * down for {@link commitCorpus}.
+ * alone: planning again gives the same ones. After the last chunk, the size of the corpus is written
+ * for {@link commitCorpus}.
  *
  * @throws SentvecError `invalid-corpus` for an input that cannot be split, `invalid-output` when the run is no longer
  * open, `io-failed`, `aborted`

@@ -20,7 +20,7 @@ import { createManifest } from './create-manifest.ts';
 /** Options of {@link prepareCorpus}. */
 export interface PrepareCorpusOptions {
   readonly signal?: AbortSignal | undefined;
-  /** Called with the bytes unpacked so far, of inputs that have to be unpacked. */
+  /** Called with the bytes copied so far, of inputs that are copied. */
   readonly onProgress?: ((unpackedBytes: number) => void) | undefined;
   /**
    * What the input `-` reads.
@@ -40,12 +40,12 @@ export type PreparedCorpus =
   | { readonly finished: true; readonly manifest: Manifest };
 
 /**
- * Checks a request and makes everything ready for its chunks: unpacks inputs that cannot be read at random, checks that
+ * Checks a request and makes everything ready for its chunks: copies inputs that cannot be read from any position, checks that
  * they have the fields, takes the ranges for int8 and uint8, and claims the output folder. When it fails, the output
  * folder is as it was.
  *
  * @throws SentvecError `invalid-argument`; `invalid-corpus` for inputs that are not there or not what they seem;
- * `space-mismatch` and `invalid-output` for an output folder that is in the way, with what to do; `io-failed`,
+ * `space-mismatch` and `invalid-output` for an output folder that holds something else, with what to do; `io-failed`,
  * `aborted`
  */
 export async function prepareCorpus(
@@ -71,7 +71,7 @@ export async function prepareCorpus(
   return { finished: false, run };
 }
 
-/** A run whose preparation is behind it; its folder may have been left at any point after that. */
+/** Continues a run whose preparation is done. Its folder may have been left at any point after that. */
 async function continueRun(output: string, key: string, strict: boolean): Promise<CorpusRun> {
   await makeRunFolder(output, key, true);
   const run = { ...(await openRun(output, key)), strict };

@@ -79,7 +79,7 @@ async function realPathOf(path: string): Promise<string> {
   } catch (error) {
     const parent = dirname(path);
     const code = error instanceof Error && 'code' in error ? error.code : undefined;
-    // Not there at all may be made; a link that leads nowhere yet may not, because it decides where.
+    // A path that is not there may be made. A link to nowhere may not be followed: it decides where it leads later.
     const isLink = await lstat(path).then(Boolean, () => false);
     if (parent === path || code !== 'ENOENT' || isLink)
       throw refusedJobError(`The path ${show(path)} cannot be followed.`, path);

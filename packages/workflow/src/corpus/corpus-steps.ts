@@ -52,7 +52,7 @@ export async function prepareRequest(
   return { model, output: prepared.run.output, key, fingerprint: space.fingerprint, totalBytes, finished: false };
 }
 
-/** Checks what is named, and what it turns out to be: a glob may find links that lead elsewhere. */
+/** Checks the names, and the files that they lead to: a glob may find links that lead elsewhere. */
 async function findAllowedInputs(inputs: readonly string[], access: Access): Promise<readonly FoundInput[]> {
   for (const input of inputs) {
     if (isBucketUri(input)) access.checkBucket(input);
@@ -82,7 +82,7 @@ async function start(
 ): Promise<PreparedCorpus> {
   if (resume !== undefined || overwrite || retryRejected) return prepare({ resume, overwrite, retryRejected });
   const prepared = await prepare({ resume: true });
-  // A finished output is in the way of a request that did not ask to resume. Preparing as is refuses with the reason.
+  // A finished output refuses a request that did not ask to resume. Preparing again says so.
   return prepared.finished ? prepare({}) : prepared;
 }
 

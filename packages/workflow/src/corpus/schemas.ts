@@ -13,16 +13,16 @@ export interface EmbedCorpusInput {
 export interface PreparedRequest {
   readonly model: string;
   readonly output: string;
-  /** Of the run in the output folder. */
+  /** Key of the run in the output folder. */
   readonly key: string;
-  /** Of the space; also says which committed manifest is that of this run. */
+  /** Fingerprint of the space, by which the committed manifest is recognized too. */
   readonly fingerprint: string;
   readonly totalBytes: number;
-  /** Everything was there already. */
+  /** The output is complete already: there is nothing to embed. */
   readonly finished: boolean;
 }
 
-/** One chunk's work. */
+/** A chunk to embed. */
 export interface PlannedChunk extends Pick<PreparedRequest, 'model' | 'output' | 'key' | 'fingerprint'> {
   readonly chunk: CorpusChunk;
 }
@@ -34,13 +34,13 @@ export interface EmbeddedChunk {
   readonly truncated: number;
   readonly tokens: number;
   readonly bytes: number;
-  /** It was there already: nothing was computed. */
+  /** Its shard was finished already: nothing was computed. */
   readonly reused: boolean;
 }
 
-/** What all chunks so far have given. */
+/** The sum over all finished chunks. */
 export interface CorpusTotal extends Omit<EmbeddedChunk, 'reused'> {
-  /** Of `rows` and `bytes`, those that were there already: they must not count for the speed. */
+  /** Of `rows` and `bytes`, those of shards that were finished already: they must not count for the speed. */
   readonly reusedRows: number;
   readonly reusedBytes: number;
 }
