@@ -90,17 +90,17 @@ function checkOptions({
   margin = 0,
   relativeMargin = 1,
 }: HardNegativeOptions & { readonly negatives: number; readonly rangeMin: number; readonly rangeMax: number }): void {
-  const invalid = (problem: string) => new SentvecError('invalid-argument', problem);
+  const optionError = (problem: string) => new SentvecError('invalid-argument', problem);
   checkCount('negatives', negatives);
   if (!(Number.isSafeInteger(rangeMin) && rangeMin >= 0))
-    throw invalid(`rangeMin is ${rangeMin}; it must be a whole number of at least 0.`);
+    throw optionError(`rangeMin is ${rangeMin}; it must be a whole number of at least 0.`);
   if (!(rangeMax - rangeMin >= negatives))
-    throw invalid(
+    throw optionError(
       `Between rank ${rangeMin} and ${rangeMax} there are fewer than ${negatives} candidates. Widen the range.`,
     );
-  if (!(margin >= 0)) throw invalid(`margin is ${margin}; it must be at least 0.`);
+  if (!(margin >= 0)) throw optionError(`margin is ${margin}; it must be at least 0.`);
   if (!(relativeMargin >= 0 && relativeMargin <= 1))
-    throw invalid(`relativeMargin is ${relativeMargin}; it must be a share of the positive's score, from 0 to 1.`);
+    throw optionError(`relativeMargin is ${relativeMargin}; it must be a share of the positive's score, from 0 to 1.`);
 }
 
 function fits(

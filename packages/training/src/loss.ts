@@ -40,10 +40,9 @@ export interface Loss {
   /** The fewest examples that make sense in a batch. In-batch negatives need 2. @default 1 */
   readonly smallestBatch?: number | undefined;
   /**
-   * What keeps it from working on vectors of this length, in words; `undefined` when nothing does. Default: any length
-   * will do.
+   * Why it cannot work on vectors of this length, in words; `undefined` when it can. Default: it works on any.
    */
-  problemWith?(dimension: number): string | undefined;
+  dimensionError?(dimension: number): string | undefined;
   /** Parameters, for model cards and fingerprints. */
   readonly parameters?: Readonly<Record<string, unknown>> | undefined;
   /**

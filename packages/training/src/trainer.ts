@@ -107,15 +107,15 @@ class TrainingRun {
     const step = this.#done + 1;
     const rows = batches.flatMap((batch) => [...batch.rows]);
     const where = `at step ${step}, rows ${rows.slice(0, 8).join(', ')}${rows.length > 8 ? ', …' : ''} of ${name}`;
-    const failed = (what: string, remedy: string) =>
+    const trainingError = (what: string, remedy: string) =>
       new SentvecError('training-failed', `${what} ${where}. ${remedy}`, { file: name, step, rows });
     const lower = `Use a learning rate lower than ${this.#options.learningRate}`;
-    if (!Number.isFinite(loss)) throw failed(`The loss is ${loss}`, `${lower}, or look at those rows.`);
+    if (!Number.isFinite(loss)) throw trainingError(`The loss is ${loss}`, `${lower}, or look at those rows.`);
     if (!Number.isFinite(gradientNorm))
-      throw failed(`The norm of the gradients is ${gradientNorm}`, `${lower}, or look at those rows.`);
+      throw trainingError(`The norm of the gradients is ${gradientNorm}`, `${lower}, or look at those rows.`);
     const divergence = this.#options.watchDivergence ? this.#watch.observe(set, loss, gradientNorm) : undefined;
     if (divergence === 'exploded')
-      throw failed('The loss runs away and the gradients explode', `${lower}, or turn off watchDivergence.`);
+      throw trainingError('The loss runs away and the gradients explode', `${lower}, or turn off watchDivergence.`);
     if (divergence !== undefined) this.#warn(`${divergence} ${name}`, `${warnings[divergence]} ${where}. ${lower}.`);
   }
 

@@ -70,9 +70,9 @@ export function resolveTrainingOptions(options: TrainingOptions = {}, isEvaluate
   if (resolved.evaluateEvery !== 'epoch') checkCount('evaluateEvery', resolved.evaluateEvery);
   const { learningRate, warmup, seed, patience } = resolved;
   if (!(learningRate > 0 && learningRate <= 1))
-    throw invalid('learningRate', learningRate, 'a number above 0, at most 1');
-  if (!(warmup >= 0 && warmup <= 1)) throw invalid('warmup', warmup, 'a share of the steps, from 0 to 1');
-  if (!Number.isSafeInteger(seed)) throw invalid('seed', seed, 'a whole number');
+    throw optionError('learningRate', learningRate, 'a number above 0, at most 1');
+  if (!(warmup >= 0 && warmup <= 1)) throw optionError('warmup', warmup, 'a share of the steps, from 0 to 1');
+  if (!Number.isSafeInteger(seed)) throw optionError('seed', seed, 'a whole number');
   if (patience !== undefined && !isEvaluated)
     throw new SentvecError(
       'invalid-argument',
@@ -84,10 +84,10 @@ export function resolveTrainingOptions(options: TrainingOptions = {}, isEvaluate
 /** @throws SentvecError `invalid-argument` unless the value is a whole number of at least 1, or left out */
 export function checkCount(name: string, value: number | undefined): void {
   if (value !== undefined && !(Number.isSafeInteger(value) && value >= 1))
-    throw invalid(name, value, 'a whole number of at least 1');
+    throw optionError(name, value, 'a whole number of at least 1');
 }
 
-function invalid(name: string, value: unknown, expected: string): SentvecError {
+function optionError(name: string, value: unknown, expected: string): SentvecError {
   return new SentvecError('invalid-argument', `${name} is ${String(value)}; it must be ${expected}.`);
 }
 

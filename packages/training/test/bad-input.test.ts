@@ -231,7 +231,7 @@ test.each([
   },
 );
 
-test('weights that overflow are told at the first step, and nothing looks like a model', async () => {
+test('weights that overflow end the run at the first step, and nothing looks like a model', async () => {
   const golden = goldenModel('tiny-bert');
   const overflowing = async (): Promise<ModelFiles> => {
     const weights = await readWeights(golden);

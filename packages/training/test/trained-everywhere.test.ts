@@ -119,21 +119,24 @@ test('a trained folder gives the same vectors on onnxruntime as on the plain int
   expect(worst(await vectorsOf(onnx()))).toBeLessThan(1e-5);
 });
 
-test('and on TensorFlow.js, WebAssembly', async () => {
+test('a trained folder gives the same vectors on TensorFlow.js, WebAssembly', async () => {
   expect(worst(await vectorsOf(tfjs({ device: 'wasm' })))).toBeLessThan(1e-5);
 });
 
-test.skipIf(nativeAbsence)(`and on TensorFlow.js, native${nativeAbsence ? `: ${nativeAbsence}` : ''}`, async () => {
-  const { folder, entry } = await makeNativeProject();
-  try {
-    const native = (await import(entry.href)) as typeof import('@sentvec/backend-tfjs');
-    expect(worst(await vectorsOf(native.tfjs({ device: 'tfjs-node-gpu' })))).toBeLessThan(1e-5);
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
-});
+test.skipIf(nativeAbsence)(
+  `a trained folder gives the same vectors on TensorFlow.js, native${nativeAbsence ? `: ${nativeAbsence}` : ''}`,
+  async () => {
+    const { folder, entry } = await makeNativeProject();
+    try {
+      const native = (await import(entry.href)) as typeof import('@sentvec/backend-tfjs');
+      expect(worst(await vectorsOf(native.tfjs({ device: 'tfjs-node-gpu' })))).toBeLessThan(1e-5);
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  },
+);
 
-test('and in @huggingface/transformers, from its onnx/model.onnx', async () => {
+test('a trained folder gives the same vectors in @huggingface/transformers, from its onnx/model.onnx', async () => {
   env.allowRemoteModels = false;
   env.localModelPath = place.path;
   const extractor = await pipeline('feature-extraction', 'trained', { dtype: 'fp32' });

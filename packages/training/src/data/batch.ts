@@ -50,11 +50,11 @@ export function textsInParts(batch: TrainingBatch, most: number): TrainingBatch[
   const texts = batch.columns * batch.examples;
   return Array.from({ length: Math.ceil(texts / most) }, (_, index) => {
     const first = index * most;
-    return cutTexts(batch, first, Math.min(most, texts - first));
+    return textsFrom(batch, first, Math.min(most, texts - first));
   });
 }
 
-function cutTexts({ ids, mask, poolingMask, length }: TrainingBatch, first: number, examples: number): TrainingBatch {
+function textsFrom({ ids, mask, poolingMask, length }: TrainingBatch, first: number, examples: number): TrainingBatch {
   let longest = 1;
   for (let position = 0; position < examples * length; position++) {
     if (mask[first * length + position] !== 0) longest = Math.max(longest, (position % length) + 1);

@@ -28,11 +28,11 @@ export type Sampler = (examples: ExampleTable, request: SamplingRequest) => Int3
 
 /** Every example once, in random order. */
 export const shuffled: Sampler = (examples, { batchSize, seed, epoch }) =>
-  cut(shuffledOrder(examples, seed, epoch), batchSize);
+  inBatchesOf(shuffledOrder(examples, seed, epoch), batchSize);
 
 /** Every example once, in the order of the data. */
 export const inOrder: Sampler = (examples, { batchSize }) =>
-  cut(
+  inBatchesOf(
     Int32Array.from(examples.columns[0] ?? [], (_, row) => row),
     batchSize,
   );
@@ -95,14 +95,14 @@ export const groupedByLabel: Sampler = (examples, { batchSize, seed, epoch }) =>
     Array.from({ length: Math.floor(members.length / 2) }, (_, pair) => [members[2 * pair]!, members[2 * pair + 1]!]),
   );
   new Random(seed, 2 * epoch + 1).shuffle(pairs);
-  return cut(Int32Array.from(pairs.flat()), Math.max(2, batchSize - (batchSize % 2)));
+  return inBatchesOf(Int32Array.from(pairs.flat()), Math.max(2, batchSize - (batchSize % 2)));
 };
 
 /** Every example once, in batches of similar length, the batches in random order: least padding and least attention. */
 export const byLength: Sampler = (examples, { batchSize, seed, epoch }) => {
   const lengths = (row: number) => examples.columns.reduce((sum, column) => sum + column[row]!.length, 0);
   const order = shuffledOrder(examples, seed, epoch).sort((a, b) => lengths(a) - lengths(b));
-  return new Random(seed, 2 * epoch + 1).shuffle(cut(order, batchSize));
+  return new Random(seed, 2 * epoch + 1).shuffle(inBatchesOf(order, batchSize));
 };
 
 function shuffledOrder(examples: ExampleTable, seed: number, epoch: number): Int32Array {
@@ -110,7 +110,7 @@ function shuffledOrder(examples: ExampleTable, seed: number, epoch: number): Int
   return new Random(seed, 2 * epoch).shuffle(order);
 }
 
-function cut(order: Int32Array, batchSize: number): Int32Array[] {
+function inBatchesOf(order: Int32Array, batchSize: number): Int32Array[] {
   return Array.from({ length: Math.ceil(order.length / batchSize) }, (_, batch) =>
     order.slice(batch * batchSize, (batch + 1) * batchSize),
   );

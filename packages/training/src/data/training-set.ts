@@ -27,37 +27,37 @@ export function checkTrainingSet({ name, examples, loss }: TrainingSet, batchSiz
   const { columns, labels, labelWidth = 1 } = examples;
   const rows = columns[0]?.length ?? 0;
   const { least, most } = loss.columns;
-  const broken = (problem: string, row?: number) =>
+  const corpusError = (problem: string, row?: number) =>
     new SentvecError('invalid-corpus', `${name}: ${problem}`, { file: name, row });
-  if (rows === 0) throw broken('there are no examples. Check the file and the names of the columns.');
+  if (rows === 0) throw corpusError('there are no examples. Check the file and the names of the columns.');
   if (columns.length < least || columns.length > most) {
     const wanted = least === most ? `${least}` : most === Infinity ? `at least ${least}` : `${least} to ${most}`;
-    throw broken(`${loss.name} needs ${wanted} columns of texts, not ${columns.length}.`);
+    throw corpusError(`${loss.name} needs ${wanted} columns of texts, not ${columns.length}.`);
   }
   const smallest = loss.smallestBatch ?? 1;
   if (Math.min(rows, batchSize) < smallest) {
-    throw broken(
+    throw corpusError(
       `${loss.name} compares the examples of a batch with each other, which takes at least ${smallest}; there are ${rows} examples in batches of ${batchSize}.`,
     );
   }
   if (loss.labels === 'none') return;
-  if (labels === undefined) throw broken(`${loss.name} needs a label for each example: name the column that holds it.`);
+  if (labels === undefined)
+    throw corpusError(`${loss.name} needs a label for each example: name the column that holds it.`);
   if (labels.length !== rows * labelWidth)
-    throw broken(`there are ${labels.length / labelWidth} labels for ${rows} examples.`);
-  const widthProblem = labelWidthProblem(loss, examples);
-  if (widthProblem !== undefined) throw broken(widthProblem);
+    throw corpusError(`there are ${labels.length / labelWidth} labels for ${rows} examples.`);
+  const widthError = labelWidthError(loss, examples);
+  if (widthError !== undefined) throw corpusError(widthError);
   const areNumbers = Array.prototype.every.call(labels, isNumber);
   for (let i = 0; i < labels.length; i++) {
-    const problem =
-      loss.labels === 'class' ? classProblem(loss, labels[i]!, areNumbers) : labelProblem(loss, labels[i]!);
+    const problem = loss.labels === 'class' ? classError(loss, labels[i]!, areNumbers) : labelError(loss, labels[i]!);
     const row = Math.floor(i / labelWidth);
-    if (problem) throw broken(`row ${row} has the label ${labels[i]}, ${problem}.`, row);
+    if (problem) throw corpusError(`row ${row} has the label ${labels[i]}, ${problem}.`, row);
   }
-  if (loss.labels === 'class' || loss.labels === 'binary') checkClasses(labels, loss, broken);
+  if (loss.labels === 'class' || loss.labels === 'binary') checkClasses(labels, loss, corpusError);
 }
 
 /** Lists of numbers, or single ones, where the loss wants the other. */
-function labelWidthProblem(loss: Loss, { columns, labelWidth }: ExampleTable): string | undefined {
+function labelWidthError(loss: Loss, { columns, labelWidth }: ExampleTable): string | undefined {
   const width = labelWidth ?? 1;
   if (loss.labels === 'vector')
     return labelWidth === undefined ? `${loss.name} wants a vector, a list of numbers, for each example` : undefined;
@@ -73,13 +73,13 @@ function isNumber(label: string | number): boolean {
 }
 
 /** Names may be any, but where all are numbers and some are fractions, it is scores that were taken for classes. */
-function classProblem(loss: Loss, label: string | number, areNumbers: boolean): string | undefined {
+function classError(loss: Loss, label: string | number, areNumbers: boolean): string | undefined {
   if (areNumbers && !Number.isInteger(Number(label)))
     return `but ${loss.name} wants the whole number or the name of a class`;
   return undefined;
 }
 
-function labelProblem(loss: Loss, label: string | number): string | undefined {
+function labelError(loss: Loss, label: string | number): string | undefined {
   if (typeof label === 'string' || !Number.isFinite(label)) return 'which is not a finite number';
   if (loss.labels === 'binary' && label !== 0 && label !== 1)
     return `but ${loss.name} wants 1 for similar and 0 for dissimilar`;
@@ -89,14 +89,18 @@ function labelProblem(loss: Loss, label: string | number): string | undefined {
   return undefined;
 }
 
-function checkClasses(labels: ArrayLike<number | string>, loss: Loss, broken: (problem: string) => SentvecError): void {
+function checkClasses(
+  labels: ArrayLike<number | string>,
+  loss: Loss,
+  corpusError: (problem: string) => SentvecError,
+): void {
   const counts = new Map<number | string, number>();
   for (let i = 0; i < labels.length; i++) counts.set(labels[i]!, (counts.get(labels[i]!) ?? 0) + 1);
   if (counts.size < 2)
-    throw broken(
+    throw corpusError(
       `all labels are ${labels[0]}. ${loss.name} learns from differences: it needs examples of at least two classes.`,
     );
   if (loss.labels === 'class' && ![...counts.values()].some((count) => count > 1)) {
-    throw broken(`no class has two examples. ${loss.name} needs two of a class to bring near each other.`);
+    throw corpusError(`no class has two examples. ${loss.name} needs two of a class to bring near each other.`);
   }
 }

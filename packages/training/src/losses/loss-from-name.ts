@@ -26,39 +26,39 @@ class ParameterReader {
   number(name: string, fallback: number): number {
     const value = this.#read(name) ?? fallback;
     if (typeof value === 'number' && Number.isFinite(value)) return value;
-    throw this.#wrong(name, 'a number');
+    throw this.#parameterError(name, 'a number');
   }
 
   boolean(name: string, fallback: boolean): boolean {
     const value = this.#read(name) ?? fallback;
     if (typeof value === 'boolean') return value;
-    throw this.#wrong(name, 'true or false');
+    throw this.#parameterError(name, 'true or false');
   }
 
   choice<Choice extends string>(name: string, choices: readonly Choice[], fallback: Choice): Choice {
     const value = this.#read(name) ?? fallback;
     const found = choices.find((choice) => choice === value);
     if (found !== undefined) return found;
-    throw this.#wrong(name, `one of ${choices.join(', ')}`);
+    throw this.#parameterError(name, `one of ${choices.join(', ')}`);
   }
 
   numbers(name: string): number[] | undefined {
     const value = this.#read(name);
     if (value === undefined) return undefined;
     if (Array.isArray(value) && value.length > 0 && value.every((entry) => typeof entry === 'number')) return value;
-    throw this.#wrong(name, 'a list of numbers');
+    throw this.#parameterError(name, 'a list of numbers');
   }
 
   text(name: string): string {
     const value = this.#read(name);
     if (typeof value === 'string') return value;
-    throw this.#wrong(name, 'a text');
+    throw this.#parameterError(name, 'a text');
   }
 
   nested(name: string): LossParameters {
     const value = this.#read(name) ?? {};
     if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as LossParameters;
-    throw this.#wrong(name, 'an object');
+    throw this.#parameterError(name, 'an object');
   }
 
   /** @throws SentvecError `invalid-argument` for a parameter that the loss does not have */
@@ -77,7 +77,7 @@ class ParameterReader {
     return this.#parameters[name];
   }
 
-  #wrong(name: string, expected: string): SentvecError {
+  #parameterError(name: string, expected: string): SentvecError {
     const found = JSON.stringify(this.#parameters[name]);
     return new SentvecError('invalid-argument', `${this.#loss}: "${name}" must be ${expected}, not ${found}.`);
   }

@@ -27,10 +27,10 @@ export function matryoshkaLoss(
     ...loss,
     name: 'MatryoshkaLoss',
     parameters: { dims, weights, loss: loss.name, loss_params: loss.parameters ?? {} },
-    problemWith(dimension) {
+    dimensionError(dimension) {
       const largest = Math.max(...dims);
       if (largest > dimension) return `"dims" has ${largest}, but the vectors have ${dimension} entries`;
-      return dims.map((size) => loss.problemWith?.(size)).find((problem) => problem !== undefined);
+      return dims.map((size) => loss.dimensionError?.(size)).find((problem) => problem !== undefined);
     },
     compute(ops, columns, labels) {
       const terms = dims.map((size, index) => {

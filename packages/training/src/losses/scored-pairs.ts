@@ -44,7 +44,7 @@ export function cosentLoss({ scale = 20, similarity = 'cosine' }: CosentOptions 
 export function angleLoss({ scale = 20 }: { readonly scale?: number | undefined } = {}): Loss {
   return {
     ...orderingLoss('AnglELoss', { scale }, pairwiseAngle),
-    problemWith: (dimension) =>
+    dimensionError: (dimension) =>
       dimension % 2 === 0 ? undefined : `it needs an even number of entries, not ${dimension}`,
   };
 }

@@ -19,16 +19,16 @@ import { promptText } from './configured-data.ts';
 import type { EvaluationConfig, EvaluationType } from './evaluation-config.ts';
 import type { LoadedTrainable } from './load-trainable.ts';
 
-/** Judges the vectors that a model gives at the moment. */
-type Judge = (embed: EmbedTexts) => Promise<Evaluation>;
+/** Evaluates the model as it is at the moment. */
+type Evaluate = (embed: EmbedTexts) => Promise<Evaluation>;
 
-/** What a judge must know of the model. */
-interface JudgedModel {
+/** What an evaluation must know of the model. */
+interface EvaluatedModel {
   readonly folder: Pick<LoadedTrainable['folder'], 'prompts' | 'similarityFunction'>;
 }
 
-/** What a judge is made of: texts by column, labels, and the classified texts that a classifier learns from. */
-interface JudgedData {
+/** What an evaluator is made of: texts by column, labels, and the classified texts that a classifier learns from. */
+interface EvaluationData {
   readonly columns: readonly (readonly string[])[];
   readonly labels: Float32Array;
   readonly classes: readonly string[];
@@ -38,15 +38,15 @@ interface JudgedData {
 }
 
 /**
- * Makes the judge of a configuration, with the similarity and the prompts of the model.
- * @returns the judge, and the data that it was made of
+ * Makes the evaluator of a configuration, with the similarity and the prompts of the model.
+ * @returns the evaluator, and the data that it was made of
  * @throws SentvecError `invalid-corpus`; `invalid-argument` for a prompt that the model does not have
  */
 export async function readEvaluation(
   config: EvaluationConfig,
-  { folder }: JudgedModel,
+  { folder }: EvaluatedModel,
   directory: string,
-): Promise<{ readonly evaluate: Judge; readonly data: readonly Table[] }> {
+): Promise<{ readonly evaluate: Evaluate; readonly data: readonly Table[] }> {
   const textOf = (name: string | undefined) => (name === undefined ? undefined : promptText(name, folder.prompts));
   const prompt = textOf(config.prompt);
   const searchPrompts: SearchPrompts = {
@@ -59,10 +59,10 @@ export async function readEvaluation(
   const table = await read(config.file);
   const labels = Float32Array.from(table.labels ?? [], Number);
   const { classes = [], columns } = table;
-  checkJudgedData(config, columns, labels, classes);
+  checkEvaluationData(config, columns, labels, classes);
   const teaching = config.known === undefined ? undefined : await read(config.known);
   const known = teaching && { texts: teaching.columns[0]!, classes: teaching.classes! };
-  const judge = judges[config.type]({
+  const evaluate = evaluators[config.type]({
     columns,
     labels,
     classes,
@@ -70,10 +70,10 @@ export async function readEvaluation(
     similarity: folder.similarityFunction,
     searchPrompts,
   });
-  return { evaluate: (embed) => judge(withPrompt(embed, prompt)), data: teaching ? [table, teaching] : [table] };
+  return { evaluate: (embed) => evaluate(withPrompt(embed, prompt)), data: teaching ? [table, teaching] : [table] };
 }
 
-const judges: Readonly<Record<EvaluationType, (data: JudgedData) => Judge>> = {
+const evaluators: Readonly<Record<EvaluationType, (data: EvaluationData) => Evaluate>> = {
   sts: ({ columns, labels: scores, similarity }) => {
     const pairs = { first: columns[0]!, second: columns[1]!, scores };
     return (embed) => evaluateSts(embed, pairs, similarity);
@@ -116,27 +116,27 @@ function everyFifth({ texts, classes }: ClassifiedTexts, chosen: boolean): Class
 }
 
 /** Labels that an evaluator can make nothing of, before an hour of training depends on it. */
-function checkJudgedData(
+function checkEvaluationData(
   { type, file, known }: EvaluationConfig,
   columns: readonly (readonly string[])[],
   labels: Float32Array,
   classes: readonly string[],
 ): void {
-  const broken = (problem: string, row?: number) =>
+  const corpusError = (problem: string, row?: number) =>
     new SentvecError('invalid-corpus', `${file}: evaluation: ${problem}`, { file, row });
   const rows = columns[0]!.length;
   const fewest = type === 'classification' && known === undefined ? 5 : type === 'sts' ? 2 : 1;
-  if (rows < fewest) throw broken(`${type} needs at least ${fewest} rows; there are ${rows}.`);
+  if (rows < fewest) throw corpusError(`${type} needs at least ${fewest} rows; there are ${rows}.`);
   const odd = labels.findIndex((label) => !Number.isFinite(label) || (type !== 'sts' && label !== 0 && label !== 1));
   if (odd >= 0)
-    throw broken(
+    throw corpusError(
       `row ${odd} has the label ${labels[odd]}, where ${type === 'sts' ? 'a number' : '1 or 0'} belongs.`,
       odd,
     );
   if (type === 'sts' && labels.every((label) => label === labels[0]))
-    throw broken(`all scores are ${labels[0]}, so there is no order to compare with.`);
+    throw corpusError(`all scores are ${labels[0]}, so there is no order to compare with.`);
   if ((type === 'binary' || type === 'reranking') && !(labels.includes(0) && labels.includes(1)))
-    throw broken(`all labels are ${labels[0]}; ${type} compares rows of 1 with rows of 0.`);
+    throw corpusError(`all labels are ${labels[0]}; ${type} compares rows of 1 with rows of 0.`);
   if (classes.length > 0 && new Set(classes).size < 2)
-    throw broken(`all rows are of the class "${classes[0]}"; ${type} needs at least two.`);
+    throw corpusError(`all rows are of the class "${classes[0]}"; ${type} needs at least two.`);
 }

@@ -87,15 +87,15 @@ export function checkEvaluationConfig(evaluation: EvaluationConfig | undefined, 
   if (evaluation === undefined) return;
   const { type, columns, label, known, queryPrompt, corpusPrompt } = evaluation;
   const { columns: wanted, label: wantedLabel } = shapes[type];
-  const broken = (problem: string) =>
+  const configError = (problem: string) =>
     new SentvecError('invalid-argument', `${name}: evaluation: ${problem}`, { file: name });
   if (columns.length !== wanted.length)
-    throw broken(`${type} needs ${wanted.length} columns (${wanted.join(', ')}), not ${columns.length}.`);
+    throw configError(`${type} needs ${wanted.length} columns (${wanted.join(', ')}), not ${columns.length}.`);
   if (wantedLabel !== undefined && label === undefined)
-    throw broken(`${type} needs a "label", the column with ${wantedLabel}.`);
-  if (wantedLabel === undefined && label !== undefined) throw broken(`${type} has no label; leave "label" out.`);
+    throw configError(`${type} needs a "label", the column with ${wantedLabel}.`);
+  if (wantedLabel === undefined && label !== undefined) throw configError(`${type} has no label; leave "label" out.`);
   if (known !== undefined && type !== 'classification')
-    throw broken(`"known" belongs to classification, not to ${type}.`);
+    throw configError(`"known" belongs to classification, not to ${type}.`);
   if ((queryPrompt !== undefined || corpusPrompt !== undefined) && type !== 'retrieval' && type !== 'reranking')
-    throw broken(`"queryPrompt" and "corpusPrompt" belong to retrieval and reranking; ${type} has "prompt".`);
+    throw configError(`"queryPrompt" and "corpusPrompt" belong to retrieval and reranking; ${type} has "prompt".`);
 }

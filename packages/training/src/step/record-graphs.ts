@@ -30,7 +30,7 @@ export interface RecordOptions extends TrainableParts {
 export function recordGraphs(model: TrainableModel, dimension: number, options: RecordOptions): EngineGraphs {
   const { objectives, cachedExamples, optimizer = {}, dropout } = options;
   for (const { loss } of objectives) {
-    const problem = loss.problemWith?.(dimension);
+    const problem = loss.dimensionError?.(dimension);
     if (problem !== undefined)
       throw new SentvecError('invalid-argument', `${loss.name} cannot train this model: ${problem}.`);
   }

@@ -14,7 +14,7 @@ import { dropoutKeySize, keyedDropout } from './dropout.ts';
 import { projectionWeights } from './project.ts';
 import { embedTexts, lossOf, type TrainableModel } from './siamese.ts';
 
-/** A tensor that a step may change, with where its numbers begin. */
+/** A tensor that a step may change, with its first numbers. */
 export interface TrainableTensor {
   /** Name of the graph's input. Its gradient is the output `gradient.` + name. */
   readonly name: string;
@@ -77,7 +77,7 @@ export function recordStep(
 }
 
 /**
- * The way back alone, for losses whose batch does not fit into memory at once (gradient caching: Gao et al., 2021):
+ * The backward pass alone, for losses whose batch does not fit into memory at once (gradient caching: Gao et al., 2021):
  * inputs as of {@link recordStep} with one column, and `vectorGradients` (float `[examples, dimension]`), what the loss
  * changes for each vector.
  */

@@ -6,28 +6,28 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 
-// Each story starts a process of its own and reads WordNet, which takes its time on a busy machine: no test here is
+// Each example starts a process of its own and reads WordNet, which takes its time on a busy machine: no test here is
 // about speed.
 vi.setConfig({ testTimeout: 600_000 });
 
 let folder: string;
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'sentvec-stories-'));
+  folder = await mkdtemp(join(tmpdir(), 'sentvec-examples-'));
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-/** Runs a story of `examples/`, in short. @returns what it printed */
-async function tell(story: string, settings: Readonly<Record<string, string>>): Promise<string> {
-  const script = fileURLToPath(new URL(`../../../examples/${story}/main.mjs`, import.meta.url));
-  const { stdout } = await promisify(execFile)(process.execPath, [script, join(folder, story)], {
+/** Runs one of `examples/`, with fewer texts. @returns what it printed */
+async function run(example: string, settings: Readonly<Record<string, string>>): Promise<string> {
+  const script = fileURLToPath(new URL(`../../../examples/${example}/main.mjs`, import.meta.url));
+  const { stdout } = await promisify(execFile)(process.execPath, [script, join(folder, example)], {
     env: { ...process.env, ...settings },
   });
   return stdout;
 }
 
 test('similarity: the default model learns from scored pairs', async () => {
-  const told = await tell('similarity', { PAIRS: '96' });
-  const [, first, last] = /first epoch (\S+), in the last (\S+)/.exec(told)!.map(Number);
+  const output = await run('similarity', { PAIRS: '96' });
+  const [, first, last] = /first epoch (\S+), in the last (\S+)/.exec(output)!.map(Number);
   expect(last).toBeLessThan(first!);
   expect(await readdir(join(folder, 'similarity/model'))).toEqual(
     expect.arrayContaining(['report.html', 'model.safetensors', 'onnx']),
@@ -35,16 +35,16 @@ test('similarity: the default model learns from scored pairs', async () => {
 });
 
 test('domain-search: new questions find their answers better than before', async () => {
-  const told = await tell('domain-search', { ANSWERS: '60', EPOCHS: '1' });
+  const output = await run('domain-search', { ANSWERS: '60', EPOCHS: '1' });
   const ofQuestions = (when: string) =>
-    Number(new RegExp(`^${when}: NDCG at 10 of the new questions (\\S+)`, 'm').exec(told)![1]);
+    Number(new RegExp(`^${when}: NDCG at 10 of the new questions (\\S+)`, 'm').exec(output)![1]);
   expect(ofQuestions('after')).toBeGreaterThan(ofQuestions('before'));
 });
 
 test('what-training-buys: a table and a plot of five encoders', async () => {
-  const told = await tell('what-training-buys', { PAIRS: '96', JUDGED: '60' });
+  const output = await run('what-training-buys', { PAIRS: '96', JUDGED: '60' });
   const row = (name: string) =>
-    new RegExp(`^${name} +(\\S+) +(\\S+)$`, 'm').exec(told)!.slice(1).map(Number) as [number, number];
+    new RegExp(`^${name} +(\\S+) +(\\S+)$`, 'm').exec(output)!.slice(1).map(Number) as [number, number];
   const encoders = [
     'raw token means',
     'untrained encoder',
