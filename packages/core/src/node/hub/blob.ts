@@ -1,5 +1,6 @@
 import { createHash, randomBytes, type Hash } from 'node:crypto';
 import { constants, createReadStream } from 'node:fs';
+// oxlint-disable-next-line no-restricted-imports -- renames what is unfinished, to make it this call's own
 import { open, readdir, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { moveIntoPlace } from '@sentvec/platform/node';

@@ -1,3 +1,4 @@
+// oxlint-disable-next-line no-restricted-imports -- renames a stale lock, so that one process removes it
 import { open, rename, rm, stat, utimes } from 'node:fs/promises';
 import { sleep } from '@sentvec/platform';
 import { isSystemError } from '@sentvec/platform/node';
