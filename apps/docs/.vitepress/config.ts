@@ -32,6 +32,7 @@ export default defineConfig({
         { text: 'Models', link: '/guide/models' },
         { text: 'Backends', link: '/guide/backends' },
         { text: 'In the browser', link: '/guide/browser' },
+        { text: 'Bundlers and servers', link: '/guide/bundlers' },
         { text: 'Similarity and search', link: '/guide/search' },
         { text: 'Whole corpora', link: '/guide/corpora' },
         { text: 'A fleet of workers', link: '/guide/fleet' },

