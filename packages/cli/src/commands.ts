@@ -17,7 +17,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   'queue submit': async () => (await import('./commands/queue-submit.ts')).queueSubmit,
   'queue start': async () => (await import('./commands/queue-start.ts')).queueStart,
   'queue status': async () => (await import('./commands/queue-status.ts')).queueStatus,
-  'queue watch': async () => (await import('./commands/queue-watch.ts')).queueWatch,
+  'queue watch': async () => (await import('./commands/queue-status.ts')).queueWatch,
   'queue list': async () => (await import('./commands/queue-list.ts')).queueList,
   'queue workers': async () => (await import('./commands/queue-workers.ts')).queueWorkers,
   'queue pause': async () => (await import('./commands/queue-control.ts')).queuePause,

@@ -1,10 +1,13 @@
+// The commands that show a run: as it is now, or until it ends.
 import { type Command, defineCommand } from '../command.ts';
+import { exitCode } from '../exit-codes.ts';
 import { namedRun, queueArguments, withQueue } from '../queue/connection.ts';
 import { describeRun } from '../queue/describe-run.ts';
+import { watchRun } from '../queue/watch-run.ts';
 
 export const queueStatus: Command = defineCommand({
   name: 'queue status',
-  summary: 'How far is a run, and what could it not deal with?',
+  summary: 'How far is a run, and what could it not process?',
   args: { run: { type: 'positional', required: true, description: 'The id of a run.' }, ...queueArguments },
   examples: [
     { line: 'sentvec queue status r1f0c…', does: 'For a person' },
@@ -18,6 +21,25 @@ export const queueStatus: Command = defineCommand({
       const run = await namedRun(runtime, positionals);
       const [status, deadLetters] = await Promise.all([run.status(), run.deadLetters()]);
       await print({ text: describeRun(status, deadLetters), json: { ...status, deadLetters } });
+    });
+  },
+});
+
+export const queueWatch: Command = defineCommand({
+  name: 'queue watch',
+  summary: 'Watch a run until it ends.',
+  args: { run: { type: 'positional', required: true, description: 'The id of a run.' }, ...queueArguments },
+  examples: [{ line: 'sentvec queue watch r1f0c…', does: 'A bar with rows/s, tokens/s and the time left' }],
+  notes: [
+    'Ends with 0 when the run is completed, else with 1. Ctrl-C stops the watching, not the run. It waits when Redis is away for a while.',
+  ],
+  async run({ args, positionals, print, signal, note }) {
+    return withQueue(args, async (runtime) => {
+      const run = await namedRun(runtime, positionals);
+      const status = await watchRun(run, { signal, note });
+      const deadLetters = await run.deadLetters();
+      await print({ text: describeRun(status, deadLetters), json: { ...status, deadLetters } });
+      return status.state === 'completed' ? exitCode.ok : exitCode.failure;
     });
   },
 });
