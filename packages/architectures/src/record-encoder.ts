@@ -12,8 +12,8 @@ export function recordEncoder(definition: EncoderDefinition): Uint8Array<ArrayBu
 }
 
 /**
- * The same with the weights in a file of their own, called `location`, which is to lie beside the model: it opens
- * several times as fast, sessions share what they do not rearrange, and the weights may have more than 2 GiB.
+ * The same with the weights in a file of their own, called `location`, which belongs next to the model. It opens
+ * several times as fast, sessions share the weights that they do not rearrange, and these may have more than 2 GiB.
  */
 export function recordSplitEncoder(definition: EncoderDefinition, location: string): SplitModel {
   return record(definition).encodeSplit(location);

@@ -16,14 +16,14 @@ describe('an encoder', () => {
     expect(weights.get('embeddings.LayerNorm.bias')?.otherNames).toEqual(['embeddings.LayerNorm.beta']);
   });
 
-  it('computes tables of its own only for a batch, whatever size a configuration asks for', () => {
+  it('computes its tables once, and only for a batch: a configuration may ask for any size', () => {
     const computed: number[] = [];
     const network = makeNetwork({
       maxPositions: Infinity,
       vocabularySize: 3,
       tokenTable: 'table',
       encode(layers) {
-        const table = layers.constant([2], () => {
+        const table = layers.constant('table', [2], () => {
           computed.push(2);
           return Float32Array.of(10, 20);
         });
@@ -35,5 +35,7 @@ describe('an encoder', () => {
     const inputs = { ids: plainIndices([2, 0], [1, 2]), mask: plainIndices([1, 1], [1, 2]) };
     const { data } = network.encode(plainOperations, () => plainTensor([1, 2, 3, 4, 5, 6], [3, 2]), inputs);
     expect([...data]).toEqual([15, 26, 11, 22]);
+    network.encode(plainOperations, () => plainTensor([1, 2, 3, 4, 5, 6], [3, 2]), inputs);
+    expect(computed).toEqual([2]);
   });
 });

@@ -11,7 +11,7 @@ export interface SessionModel {
   readonly externalData: readonly { readonly path: string; readonly data: SharedArrayBuffer }[];
 }
 
-/** What a session is to be. */
+/** What a session is opened with. */
 export interface SessionSpecification extends SessionModel {
   /** The name of an execution provider of onnxruntime. */
   readonly device: string;

@@ -55,7 +55,10 @@ export function checkOptions(options: OnnxOptions): void {
   for (const name of counts) {
     const value = options[name];
     if (value === undefined || (Number.isSafeInteger(value) && value > 0)) continue;
-    throw new SentvecError('invalid-argument', `onnx({ ${name} }) wants a whole number above 0, not ${String(value)}.`);
+    throw new SentvecError(
+      'invalid-argument',
+      `onnx({ ${name} }) must be a whole number above 0, not ${String(value)}.`,
+    );
   }
   const { device = 'auto' } = options;
   for (const name of typeof device === 'string' ? [device] : device) {

@@ -1,7 +1,6 @@
 /**
- * Whether a worker thread is inside onnxruntime, in memory that it shares with the main thread. The main thread must
- * know: a thread that is stopped while it is inside (by `process.exit`, say) takes the process down with SIGABRT,
- * because the binding throws into a JavaScript environment that is no more.
+ * Whether a worker thread is inside onnxruntime, in memory that it shares with the main thread. A thread that is stopped while it is inside (by `process.exit`, say) takes the process down with SIGABRT,
+ * because the binding throws into a JavaScript environment that has ended.
  */
 const state = { outside: 0, inside: 1, stopping: 2, stopped: 3 } as const;
 

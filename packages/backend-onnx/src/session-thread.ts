@@ -27,7 +27,7 @@ export interface SessionThread {
   close(): Promise<void>;
 }
 
-/** What a thread is to make of token embeddings. */
+/** A head for a thread to apply, and the mask of a batch. */
 export interface PooledHead {
   /** Its pooling is a built-in one. */
   readonly head: Head;

@@ -91,7 +91,7 @@ it('works without a cache that can be written to', async () => {
   expect(await embed(tiny, join(file, 'cache'))).toEqual(await embed(tiny, await freshCache()));
 });
 
-it('takes what lies under an unfinished name for nothing, and names a recording that is broken', async () => {
+it('ignores an unfinished recording, and names one that is broken', async () => {
   const cache = await freshCache();
   const expected = await embed(tiny, cache);
   const [recording] = await recordings(cache);

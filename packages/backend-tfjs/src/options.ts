@@ -41,7 +41,7 @@ export function checkOptions({ device = 'auto', batchTokens }: TfjsOptions): voi
   if (batchTokens !== undefined && !(Number.isSafeInteger(batchTokens) && batchTokens > 0)) {
     throw new SentvecError(
       'invalid-argument',
-      `tfjs({ batchTokens }) wants a whole number above 0, not ${String(batchTokens)}.`,
+      `tfjs({ batchTokens }) must be a whole number above 0, not ${String(batchTokens)}.`,
     );
   }
 }

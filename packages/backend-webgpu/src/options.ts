@@ -42,7 +42,7 @@ export function checkOptions(options: WebGpuOptions): void {
     if (value === undefined || (Number.isSafeInteger(value) && value > 0)) continue;
     throw new SentvecError(
       'invalid-argument',
-      `webgpu({ ${name} }) wants a whole number above 0, not ${String(value)}.`,
+      `webgpu({ ${name} }) must be a whole number above 0, not ${String(value)}.`,
     );
   }
   if (options.device !== undefined && options.preferWasm === true) {

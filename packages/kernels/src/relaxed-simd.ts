@@ -8,9 +8,9 @@ interface NodeProcess {
 }
 
 /**
- * Does some work, which must not wait for anything, with relaxed SIMD switched on: Node 20 has it behind a flag of V8.
- * A module that is compiled meanwhile keeps it; what else the process compiles, before and after, is as ever. Elsewhere
- * the engine has relaxed SIMD or has not.
+ * Does some synchronous work with relaxed SIMD switched on. Node 20 has it behind a flag of V8, which is cleared again
+ * afterwards: a module that was compiled meanwhile keeps the feature, and all others are compiled without. Other engines
+ * either have relaxed SIMD or do not, and then nothing is switched.
  */
 export function withRelaxedSimd<T>(work: () => T): T {
   const { process } = globalThis as { process?: NodeProcess };

@@ -28,7 +28,7 @@ export interface UseLiteOptions {
 export async function useLite(options: UseLiteOptions = {}): Promise<ModelFiles & { readonly directory: string }> {
   const { signal, cacheDirectory: cache = cacheDirectory() } = options;
   throwIfAborted(signal);
-  // Changes whenever the bytes of the folder do: versions of this package share a cache and do not fight over it.
+  // Changes whenever the bytes of the folder do: versions of this package can share a cache.
   const folder = join(cache, 'models', `use-lite-${(await sha256(canonicalJson(folderHashes))).slice(0, 12)}`);
   if (!(await isSound(folder))) {
     const files = await convertFolder();
@@ -41,7 +41,7 @@ export async function useLite(options: UseLiteOptions = {}): Promise<ModelFiles 
     });
   }
   const model = await directoryModel(folder, { name: 'use-lite', revision: '0.2.0' });
-  // The hashes were checked just now: who asks for them need not read 30 MB again.
+  // The hashes were checked just now: they are not computed again from 30 MB.
   return { ...model, sha256: async (path) => folderHashes[path] ?? model.sha256!(path) };
 }
 

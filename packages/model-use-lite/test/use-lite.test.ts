@@ -94,7 +94,7 @@ describe('useLite', () => {
 });
 
 describe('checkHash', () => {
-  it('tells both hashes of bytes that are not the expected ones', async () => {
+  it('gives both hashes of bytes that are not the expected ones', async () => {
     const nothing = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855';
     expect(await checkHash(new Uint8Array(), nothing)).toBeUndefined();
     expect(await checkHash(new Uint8Array(), 'ab')).toBe(`its SHA-256 is ${nothing}, not ab`);

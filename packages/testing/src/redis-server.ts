@@ -13,7 +13,7 @@ export interface RedisServerOptions {
   readonly arguments?: readonly string[] | undefined;
 }
 
-/** A real Redis of one's own, on a free port, with its data in a temporary folder. */
+/** A real Redis for one test, on a free port, with its data in a temporary folder. */
 export interface RedisServer {
   readonly url: string;
   readonly port: number;
@@ -27,7 +27,7 @@ export interface RedisServer {
 }
 
 /**
- * Starts a Redis with an append-only file, as a queue wants it.
+ * Starts a Redis with an append-only file, as queues need it.
  *
  * @throws Error with what to do, when there is no `redis-server` on this machine
  */
@@ -88,7 +88,7 @@ async function launch(
   return server;
 }
 
-/** Whether the port answers as a Redis that has read its data, or that wants a password first. */
+/** Whether the port answers as a Redis that has read its data, or that asks for a password first. */
 async function answers(port: number): Promise<boolean> {
   const socket = createConnection(port, '127.0.0.1');
   try {

@@ -116,7 +116,7 @@ export function runtimeFailureContract({ connect }: RuntimeFixture): void {
     expect(calls).toBe(1);
   });
 
-  it('ends an attempt that takes too long, and tells the step so', async () => {
+  it('ends an attempt that takes too long, and aborts the signal of its step', async () => {
     let fired = 0;
     const slow = defineStep({
       id: 'slow',

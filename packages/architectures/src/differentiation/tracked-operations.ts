@@ -19,7 +19,7 @@ export interface Tracked<T> {
 /** An operand of an operation together with its pullback. */
 export type TrackedOperand<T> = readonly [operand: Tracked<T>, pullback: rules.Pullback<T>];
 
-/** Notes a result with its operands and their pullbacks. */
+/** Records a result with its operands and their pullbacks. */
 type Recorder<T> = (value: T, operands: readonly TrackedOperand<T>[]) => Tracked<T>;
 
 type Binary<T> = (a: Operand<T>, b: Operand<T>) => T;
@@ -28,7 +28,7 @@ function valueOf<T>(operand: Operand<Tracked<T>>): Operand<T> {
   return typeof operand === 'number' ? operand : operand.value;
 }
 
-/** Operations on tracked tensors: those of `ops`, each noted by `record` with its rule. */
+/** Operations on tracked tensors: those of `ops`, each recorded with its rule. */
 export function trackedOperations<T>(ops: Operations<T>, record: Recorder<T>): Operations<Tracked<T>> {
   return {
     ...untracked(ops),

@@ -2,6 +2,7 @@
 import { namedDimension } from '../dimensions.ts';
 import type { Shape } from '../operations.ts';
 import { shapeOperations } from '../shape-operations.ts';
+import { sameShape } from '../shapes.ts';
 import type { ConfigReader } from './config.ts';
 import { TransformerLayers, type WeightName } from './layers.ts';
 import type { EncoderNetwork, WeightDeclaration } from './network.ts';
@@ -28,6 +29,9 @@ export function makeNetwork(program: EncoderProgram): EncoderNetwork {
   const weights = new Map<string, WeightDeclaration>();
   const declare = (names: WeightName, shape: readonly number[]): Shape => {
     const [name, ...otherNames] = typeof names === 'string' ? [names] : names;
+    const before = weights.get(name)?.shape ?? shape;
+    if (!sameShape(before, shape))
+      throw new Error(`"${name}" cannot be both [${before.join()}] and [${shape.join()}].`);
     weights.set(name, { shape, otherNames });
     return shape;
   };
@@ -37,8 +41,9 @@ export function makeNetwork(program: EncoderProgram): EncoderNetwork {
     ops: shapeOperations,
     inputs: { ids: positions, mask: positions },
     weight: declare,
-    constant: (shape) => shape,
+    constant: (_, shape) => shape,
   });
+  const constants = new Map<string, Float32Array>();
   const hiddenSize = Number(program.encode(traced).at(-1));
   return {
     hiddenSize,
@@ -52,7 +57,11 @@ export function makeNetwork(program: EncoderProgram): EncoderNetwork {
         ops,
         inputs,
         weight: (names) => weight(nameOf(names)),
-        constant: (shape, compute) => ops.constant(compute(), shape),
+        constant(name, shape, compute) {
+          const numbers = constants.get(name) ?? compute();
+          constants.set(name, numbers);
+          return ops.constant(numbers, shape);
+        },
       });
       return layers.result(program.encode(layers));
     },

@@ -1,4 +1,4 @@
-// Reads the values of a model's config.json, which nobody has checked: each by its kind and bounds.
+// Reads the values of a model's config.json, which is untrusted: each value is checked for its kind and bounds.
 import { isObject, parseJson, SentvecError } from '@sentvec/core';
 import { type ActivationFunction, hiddenActivations } from '../activations.ts';
 
@@ -12,9 +12,9 @@ interface NumberOptions {
 /** More layers than any model has: a configuration that asks for more is damaged. */
 const mostLayers = 1024;
 
-/** Where a reader stands in the file. */
-interface Position {
-  /** What stands before the keys in messages: `rope_parameters.`, for example. */
+/** The object of the file that a reader reads, and its names for keys. */
+interface Scope {
+  /** Put before keys in messages: `rope_parameters.`, for example. */
   readonly path: string;
   /** What the file calls a key. See {@link ConfigReader.withKeys}. */
   readonly keys: ReadonlyMap<string, string>;
@@ -28,16 +28,12 @@ export class ConfigReader {
   /** How a person would name the file. */
   readonly file: string;
   readonly #values: Readonly<Record<string, unknown>>;
-  readonly #position: Position;
+  readonly #scope: Scope;
 
-  constructor(
-    values: Readonly<Record<string, unknown>>,
-    file: string,
-    position: Position = { path: '', keys: new Map() },
-  ) {
+  constructor(values: Readonly<Record<string, unknown>>, file: string, scope: Scope = { path: '', keys: new Map() }) {
     this.file = file;
     this.#values = values;
-    this.#position = position;
+    this.#scope = scope;
   }
 
   /** @throws SentvecError `invalid-model` when `bytes` is not a JSON object */
@@ -56,7 +52,7 @@ export class ConfigReader {
    * configuration may have either: its own counts first.
    */
   withKeys(keys: Readonly<Record<string, string>>): ConfigReader {
-    return new ConfigReader(this.#values, this.file, { ...this.#position, keys: new Map(Object.entries(keys)) });
+    return new ConfigReader(this.#values, this.file, { ...this.#scope, keys: new Map(Object.entries(keys)) });
   }
 
   /** The object under a key, such as `rope_parameters`; `undefined` when there is none. @throws SentvecError `invalid-model` */
@@ -64,7 +60,7 @@ export class ConfigReader {
     const { name, value } = this.#find(key);
     if (value === undefined) return undefined;
     if (!isObject(value)) throw this.#wrong(name, 'an object', value);
-    return new ConfigReader({ ...value }, this.file, { path: `${this.#position.path}${name}.`, keys: new Map() });
+    return new ConfigReader({ ...value }, this.file, { path: `${this.#scope.path}${name}.`, keys: new Map() });
   }
 
   /** A text. @throws SentvecError `invalid-model` when it is not one, or is missing and has no fallback */
@@ -170,14 +166,14 @@ export class ConfigReader {
   unsupported(key: string, value: unknown, remedy: string): SentvecError {
     return new SentvecError(
       'unsupported-model',
-      `${this.file}: ${this.#position.path}${this.#find(key).name} ${JSON.stringify(value)} is not supported. ${remedy}`,
+      `${this.file}: ${this.#scope.path}${this.#find(key).name} ${JSON.stringify(value)} is not supported. ${remedy}`,
       { file: this.file, key },
     );
   }
 
   /** The value of a key, and what the file calls it. */
   #find(key: string): { readonly name: string; readonly value?: unknown } {
-    const own = this.#position.keys.get(key);
+    const own = this.#scope.keys.get(key);
     const names = own === undefined ? [key] : [own, key];
     const name = names.find((each) => (this.#values[each] ?? undefined) !== undefined) ?? names[0]!;
     return { name, value: this.#values[name] ?? undefined };
@@ -185,7 +181,7 @@ export class ConfigReader {
 
   #wrong(name: string, expected: string, value: unknown): SentvecError {
     const found = value === undefined ? 'nothing' : JSON.stringify(value).slice(0, 80);
-    const key = this.#position.path + name;
+    const key = this.#scope.path + name;
     return new SentvecError('invalid-model', `${this.file}: "${key}" must be ${expected}, found ${found}.`, {
       file: this.file,
       key,

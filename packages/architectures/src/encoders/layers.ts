@@ -24,7 +24,7 @@ interface LayerSources<T> {
   readonly ops: Operations<T>;
   readonly inputs: EncoderInputs<T>;
   weight(names: WeightName, shape: readonly number[]): T;
-  constant(shape: readonly number[], compute: () => Float32Array): T;
+  constant(name: string, shape: readonly number[], compute: () => Float32Array): T;
 }
 
 /**
@@ -53,9 +53,12 @@ export class TransformerLayers<T> {
     return this.#sources.weight(names, shape);
   }
 
-  /** Numbers that follow from the configuration, such as a table of sines. Computed only when a batch is. */
-  constant(shape: readonly number[], compute: () => Float32Array): T {
-    return this.#sources.constant(shape, compute);
+  /**
+   * Numbers that follow from the configuration, such as a table of sines, under a name of their own: computed once, when
+   * the first batch is.
+   */
+  constant(name: string, shape: readonly number[], compute: () => Float32Array): T {
+    return this.#sources.constant(name, shape, compute);
   }
 
   /** One entry for each row of what has one for each position: `[batch, length]` or anything that broadcasts to it. */

@@ -47,7 +47,9 @@ function relativeBias<T>(layers: TransformerLayers<T>, buckets: number, heads: n
   // The distance of key from query; before the query comes the first half of the buckets.
   const relative = ops.subtract(ops.toFloat(ops.range(distances)), ops.size(length));
   const half = buckets >> 1;
-  const starts = layers.constant([half - 1], () => Float32Array.from(bucketStarts(half), (start) => start - 0.5));
+  const starts = layers.constant('starts of buckets', [half - 1], () =>
+    Float32Array.from(bucketStarts(half), (start) => start - 0.5),
+  );
   const passed = ops.sum(ops.greater(ops.reshape(absolute(ops, relative), [distances, 1]), starts), [1]);
   const bucketOf = ops.toIndex(ops.add(passed, ops.multiply(ops.greater(relative, 0), half)));
   const positions = ops.toFloat(ops.range(length));

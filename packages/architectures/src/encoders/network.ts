@@ -1,4 +1,4 @@
-// What an encoder is to those who run, record or differentiate it.
+// An encoder as it is run, recorded or differentiated.
 import type { Operations } from '../operations.ts';
 
 /** What an encoder computes from. */

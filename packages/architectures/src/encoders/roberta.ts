@@ -4,7 +4,7 @@ import { bertTokenTable, embed, postNormLayers, readBertSizes } from './post-nor
 
 /**
  * Position numbers that begin after the padding's own: the padding id at padding, and padding id + 1, + 2, … at the
- * other tokens (`create_position_ids_from_input_ids` of transformers, which goes by the ids, not by the mask).
+ * other tokens (`create_position_ids_from_input_ids` of transformers, which looks at the ids, not at the mask).
  */
 export function positionsAfterPadding<T>(ops: Operations<T>, ids: T, paddingId: number): T {
   const real = ops.subtract(1, ops.equal(ops.toFloat(ids), paddingId));

@@ -1,7 +1,7 @@
 import type { Architecture } from './architecture.ts';
 
 /**
- * A table of token vectors and nothing else, as `StaticEmbedding` of sentence-transformers and model2vec: a token's
+ * A table of token vectors, as `StaticEmbedding` of sentence-transformers and model2vec: a token's
  * vector does not depend on its neighbours. `config.json` has `model_type` "static-embedding", `vocab_size` and
  * `hidden_size`; the one weight is `embedding.weight`, `[vocab_size, hidden_size]`.
  */

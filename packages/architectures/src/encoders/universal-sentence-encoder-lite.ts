@@ -62,7 +62,9 @@ export const universalSentenceEncoderLite: Architecture = (config) => {
     encode(layers) {
       const { ops } = layers;
       const tokens = ops.multiply(layers.tokenRows(embeddingSize), 2);
-      const signal = layers.constant([maxPositions, embeddingSize], () => timingSignal(maxPositions, embeddingSize));
+      const signal = layers.constant('timing signal', [maxPositions, embeddingSize], () =>
+        timingSignal(maxPositions, embeddingSize),
+      );
       const positions = ops.gather(signal, layers.perRow(ops.range(layers.length)));
       let x = layers.dropout(ops.add(tokens, positions), dropout);
       const bias = layers.maskBias();

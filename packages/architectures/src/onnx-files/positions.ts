@@ -14,7 +14,7 @@ const countFromPadding = new Set([
 ]);
 
 /**
- * The longest text, in tokens, that a model has positions for, by its `config.json`. An ONNX file does not tell.
+ * The longest text, in tokens, that a model has positions for, by its `config.json`: an ONNX file does not say.
  * @returns `Infinity` when the configuration sets no limit, or there is none
  * @throws SentvecError `invalid-model` when `config.json` is not JSON
  */

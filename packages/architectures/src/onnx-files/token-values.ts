@@ -1,7 +1,7 @@
-// An entry of its own, without imports: worker threads load it, which need nothing else of this package.
+// An entry of the package without further imports, for worker threads, which use no other part of the package.
 import type { TokenBatch } from '@sentvec/core';
 
-/** What onnxruntime tells of an input or output, in Node as in browsers. */
+/** The metadata of an input or output, as onnxruntime gives it in Node and in browsers. */
 export type SessionValue =
   | {
       readonly name: string;
@@ -25,7 +25,7 @@ const tokenOutputs = ['last_hidden_state', 'token_embeddings', 'hidden_states', 
 /**
  * The name of the output that has a vector for each token.
  * @param outputs `outputMetadata` of a session
- * @throws Error when there is none; the message is a sentence to go behind "cannot open the file:"
+ * @throws Error when there is none; the message is a sentence that follows "cannot open the file:"
  */
 export function tokenOutput(outputs: readonly SessionValue[]): string {
   const rank3 = outputs.filter((value) => value.isTensor && value.shape.length === 3).map(({ name }) => name);
@@ -65,7 +65,7 @@ function inputContent(name: string, { ids, mask, rows, cols }: TokenBatch): Int3
       return Int32Array.from({ length: rows * cols }, (_, index) => index % cols);
     default:
       throw new Error(
-        `It wants an input "${name}", which is not one of input_ids, attention_mask, token_type_ids, position_ids.`,
+        `It has an input "${name}", which is not one of input_ids, attention_mask, token_type_ids, position_ids.`,
       );
   }
 }

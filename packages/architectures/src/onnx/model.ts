@@ -20,7 +20,7 @@ import type { Shape } from '../operations.ts';
 export const elementTypes = { float: 1, int64: 7, bool: 9 } as const;
 export type ElementType = keyof typeof elementTypes;
 
-/** A node's attribute: whole numbers are INT, lists of them INTS, text STRING; a float is wrapped to tell it apart. */
+/** A node's attribute: whole numbers are INT, lists of them INTS, text STRING; a float is wrapped, so that it is not taken for a whole number. */
 export type Attribute = number | string | readonly number[] | { readonly float: number };
 
 /** One operator of a graph. */
@@ -157,7 +157,7 @@ function encodeType(type: ElementType, shape: Shape): TypeProto {
   });
 }
 
-/** A constant as it stands in the graph: headers, then its numbers where they lie in memory. */
+/** The bytes of a constant within the graph: headers, then its numbers, which are not copied. */
 function initializerChunks({ name, data, shape }: Initializer): Uint8Array[] {
   const start = toBinary(
     TensorProtoSchema,
@@ -168,7 +168,7 @@ function initializerChunks({ name, data, shape }: Initializer): Uint8Array[] {
   return [fieldHeader(fields.graph.initializer, byteLength(tensor)), ...tensor];
 }
 
-/** A constant that is elsewhere, as it stands in the graph. */
+/** The bytes that refer to a constant in the data file. */
 function externalInitializerChunks(
   { name, data, shape }: Initializer,
   location: string,

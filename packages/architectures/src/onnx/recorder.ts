@@ -51,7 +51,7 @@ export class OnnxRecorder {
     return this.#graph.encode();
   }
 
-  /** The same with the large constants in a file of their own, called `location`, which is to lie beside the model. */
+  /** The same with the large constants in a file of their own, called `location`, which belongs next to the model. */
   encodeSplit(location: string): SplitModel {
     return this.#graph.encodeSplit(location);
   }

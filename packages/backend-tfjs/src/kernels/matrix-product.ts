@@ -40,7 +40,7 @@ function multiply(backend: BackendWasm, { a, b, bias, transposeA, transposeB }: 
   }
   const out = backend.makeOutput([...outer, rows, cols], 'float32');
   const result = matricesOf(backend, out);
-  // The kernel wants the rows of both operands to run along the axis that is summed over.
+  // The kernel sums along the rows of both operands.
   const [leftAt, rightAt] = [new Reader(backend, left, transposeA), new Reader(backend, right, !transposeB)];
   for (let index = 0; index < result.count; index += 1) {
     const target = result.address + index * rows * cols * Float32Array.BYTES_PER_ELEMENT;

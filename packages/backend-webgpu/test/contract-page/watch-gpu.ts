@@ -2,7 +2,7 @@ import { InferenceSession, type Tensor } from 'onnxruntime-web/webgpu';
 
 /** What happened on the GPU. */
 export interface GpuReport {
-  /** Of all buffers that were mapped for reading: nothing else brings numbers back from a GPU. */
+  /** Bytes of all buffers that were mapped for reading, the only way in which numbers come back from a GPU. */
   readonly bytesRead: number;
   /** Where sessions left their outputs. */
   readonly outputLocations: readonly string[];

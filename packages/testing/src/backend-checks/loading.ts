@@ -66,7 +66,7 @@ export function loadingChecks({
       name: 'loading again and again does not fill the memory',
       run: async () => {
         if (memoryInUse === undefined)
-          fail('Nothing here tells how much memory is in use: pass `memoryInUse`, or skip this check with a reason.');
+          fail('It is not known how much memory is in use here: pass `memoryInUse`, or skip this check with a reason.');
         const files = largeModel();
         const load = async (): Promise<void> => {
           const encoder = await backend.load(files);
@@ -76,7 +76,7 @@ export function loadingChecks({
         for (let count = 0; count < loadsBefore; count += 1) await load();
         const allowed = (loadsBetween * largeModelSize) / 2;
         const growths: number[] = [];
-        // What leaks grows every time. What has not been collected yet does not.
+        // A leak grows at every measurement; memory that has not been collected yet does not.
         for (let measured = 0; measured < measurements; measured += 1) {
           const before = await memoryInUse();
           for (let count = 0; count < loadsBetween; count += 1) await load();
