@@ -57,9 +57,16 @@ export interface MatrixProductOptions {
  *
  * The gradient rule of every operation, in terms of the operations, is in `differentiation/rules.ts`.
  */
-export interface Operations<Tensor> {
-  // Tensors and their shapes
+export interface Operations<Tensor>
+  extends
+    CreationOperations<Tensor>,
+    MovementOperations<Tensor>,
+    ElementwiseOperations<Tensor>,
+    ReductionOperations<Tensor>,
+    LayerOperations<Tensor> {}
 
+/** Tensors and their shapes. */
+export interface CreationOperations<Tensor> {
   shape(x: Tensor): Shape;
   /**
    * A tensor with known entries, row-major: floats from a Float32Array, indices from an Int32Array. The array must not
@@ -74,9 +81,10 @@ export interface Operations<Tensor> {
   toFloat(indices: Tensor): Tensor;
   /** Floats that hold whole numbers, as indices. No gradient. */
   toIndex(x: Tensor): Tensor;
+}
 
-  // Moving entries
-
+/** What moves entries without changing them. */
+export interface MovementOperations<Tensor> {
   /** The same entries in the same row-major order. `shape` has as many entries as `x`. Also for indices. */
   reshape(x: Tensor, shape: Shape): Tensor;
   /** Axis i of the result is axis `permutation[i]` of `x`. */
@@ -100,9 +108,10 @@ export interface Operations<Tensor> {
    * `indices` has any shape, `rows` has that shape and then the rest.
    */
   scatterAdd(rows: Tensor, indices: Tensor, size: Dimension, options?: RowsOptions): Tensor;
+}
 
-  // Entry by entry, two operands (at least one of them a tensor)
-
+/** What is applied entry by entry: to two operands, of which at least one is a tensor, or to one. */
+export interface ElementwiseOperations<Tensor> {
   add(a: Operand<Tensor>, b: Operand<Tensor>): Tensor;
   subtract(a: Operand<Tensor>, b: Operand<Tensor>): Tensor;
   multiply(a: Operand<Tensor>, b: Operand<Tensor>): Tensor;
@@ -119,8 +128,6 @@ export interface Operations<Tensor> {
    */
   where(condition: Tensor, a: Operand<Tensor>, b: Operand<Tensor>): Tensor;
 
-  // Entry by entry, one operand
-
   exp(x: Tensor): Tensor;
   /** Natural logarithm. */
   log(x: Tensor): Tensor;
@@ -135,9 +142,13 @@ export interface Operations<Tensor> {
   relu(x: Tensor): Tensor;
   /** x · (1 + erf(x / √2)) / 2, the exact form (Hendrycks and Gimpel, 2016). */
   gelu(x: Tensor): Tensor;
+}
 
-  // Reductions. `axes` are removed, or stay with size 1 when `keepAxes` is true (default false). At least one axis.
-
+/**
+ * Reductions. `axes` are removed, or stay with size 1 when `keepAxes` is true (default false). At least one axis is
+ * named.
+ */
+export interface ReductionOperations<Tensor> {
   sum(x: Tensor, axes: readonly number[], keepAxes?: boolean): Tensor;
   /** The largest entry. The gradient is shared by all entries that are equal to it. */
   max(x: Tensor, axes: readonly number[], keepAxes?: boolean): Tensor;
@@ -145,9 +156,10 @@ export interface Operations<Tensor> {
   logSumExp(x: Tensor, axes: readonly number[], keepAxes?: boolean): Tensor;
   /** The sum of each entry and those before it along the axis. */
   cumulativeSum(x: Tensor, axis: number): Tensor;
+}
 
-  // Layers
-
+/** Where encoders spend their time. */
+export interface LayerOperations<Tensor> {
   /** exp(x) / Σ exp(x) along the last axis, without overflow. */
   softmax(x: Tensor): Tensor;
   /**

@@ -1,6 +1,15 @@
 // The operations on tensors that remember how they came about, which is what a tape walks back along.
 import { sumOf } from '../dimensions.ts';
-import type { Dimension, Operand, Operations } from '../operations.ts';
+import type {
+  CreationOperations,
+  Dimension,
+  ElementwiseOperations,
+  LayerOperations,
+  MovementOperations,
+  Operand,
+  Operations,
+  ReductionOperations,
+} from '../operations.ts';
 import { resolveAxis } from '../shapes.ts';
 import * as rules from './rules.ts';
 /** A step of the computation that a gradient flows back through. */
@@ -31,7 +40,7 @@ function valueOf<T>(operand: Operand<Tracked<T>>): Operand<T> {
 /** Operations on tracked tensors: those of `ops`, each recorded with its rule. */
 export function trackedOperations<T>(ops: Operations<T>, record: Recorder<T>): Operations<Tracked<T>> {
   return {
-    ...untracked(ops),
+    ...creation(ops),
     ...movement(ops, record),
     ...elementwise(ops, record),
     ...reductions(ops, record),
@@ -39,12 +48,8 @@ export function trackedOperations<T>(ops: Operations<T>, record: Recorder<T>): O
   };
 }
 
-type Family<T, Names extends keyof Operations<T>> = Pick<Operations<Tracked<T>>, Names>;
-
-/** What no gradient flows through. */
-function untracked<T>(
-  ops: Operations<T>,
-): Family<T, 'shape' | 'constant' | 'size' | 'range' | 'toFloat' | 'toIndex' | 'greater' | 'equal'> {
+/** Through these flows no gradient. */
+function creation<T>(ops: Operations<T>): CreationOperations<Tracked<T>> {
   return {
     shape: (x) => ops.shape(x.value),
     constant: (data, shape) => ({ value: ops.constant(data, shape) }),
@@ -52,15 +57,10 @@ function untracked<T>(
     range: (length) => ({ value: ops.range(length) }),
     toFloat: (indices) => ({ value: ops.toFloat(indices.value) }),
     toIndex: (x) => ({ value: ops.toIndex(x.value) }),
-    greater: (a, b) => ({ value: ops.greater(valueOf(a), valueOf(b)) }),
-    equal: (a, b) => ({ value: ops.equal(valueOf(a), valueOf(b)) }),
   };
 }
 
-function movement<T>(
-  ops: Operations<T>,
-  record: Recorder<T>,
-): Family<T, 'reshape' | 'transpose' | 'broadcastTo' | 'concat' | 'slice' | 'pad' | 'gather' | 'scatterAdd'> {
+function movement<T>(ops: Operations<T>, record: Recorder<T>): MovementOperations<Tracked<T>> {
   return {
     reshape: (x, shape) => record(ops.reshape(x.value, shape), [[x, rules.reshapeRule(ops, x.value)]]),
     transpose: (x, permutation) =>
@@ -94,26 +94,7 @@ function movement<T>(
   };
 }
 
-function elementwise<T>(
-  ops: Operations<T>,
-  record: Recorder<T>,
-): Family<
-  T,
-  | 'add'
-  | 'subtract'
-  | 'multiply'
-  | 'divide'
-  | 'maximum'
-  | 'where'
-  | 'exp'
-  | 'log'
-  | 'sqrt'
-  | 'tanh'
-  | 'sigmoid'
-  | 'erf'
-  | 'relu'
-  | 'gelu'
-> {
+function elementwise<T>(ops: Operations<T>, record: Recorder<T>): ElementwiseOperations<Tracked<T>> {
   const binary =
     (
       compute: Binary<T>,
@@ -152,6 +133,8 @@ function elementwise<T>(
       (a, b) => ops.maximum(a, b),
       (a, b) => rules.maximumRule(ops, a, b),
     ),
+    greater: (a, b) => ({ value: ops.greater(valueOf(a), valueOf(b)) }),
+    equal: (a, b) => ({ value: ops.equal(valueOf(a), valueOf(b)) }),
 
     where(condition, a, b) {
       const [left, right] = [valueOf(a), valueOf(b)];
@@ -204,10 +187,7 @@ function pairs<T>(
   return operands.flatMap((operand, i) => (typeof operand === 'number' ? [] : [[operand, pullbacks[i]!] as const]));
 }
 
-function reductions<T>(
-  ops: Operations<T>,
-  record: Recorder<T>,
-): Family<T, 'sum' | 'max' | 'logSumExp' | 'cumulativeSum'> {
+function reductions<T>(ops: Operations<T>, record: Recorder<T>): ReductionOperations<Tracked<T>> {
   return {
     sum: (x, axes, keepAxes) => record(ops.sum(x.value, axes, keepAxes), [[x, rules.sumRule(ops, x.value, axes)]]),
 
@@ -225,7 +205,7 @@ function reductions<T>(
   };
 }
 
-function layers<T>(ops: Operations<T>, record: Recorder<T>): Family<T, 'softmax' | 'matmul' | 'linear' | 'layerNorm'> {
+function layers<T>(ops: Operations<T>, record: Recorder<T>): LayerOperations<Tracked<T>> {
   return {
     softmax(x) {
       const y = ops.softmax(x.value);

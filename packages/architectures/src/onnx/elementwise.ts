@@ -1,36 +1,16 @@
 // Operations that are applied entry by entry, as ONNX operators.
-import type { Operations } from '../operations.ts';
+import type { ElementwiseOperations } from '../operations.ts';
 import { broadcastShapes } from '../shapes.ts';
 import { elementTypes } from './model.ts';
 import type { GraphBuilder, OnnxTensor } from './graph-builder.ts';
 
-type Elementwise = Pick<
-  Operations<OnnxTensor>,
-  | 'add'
-  | 'subtract'
-  | 'multiply'
-  | 'divide'
-  | 'maximum'
-  | 'greater'
-  | 'equal'
-  | 'where'
-  | 'exp'
-  | 'log'
-  | 'sqrt'
-  | 'tanh'
-  | 'sigmoid'
-  | 'erf'
-  | 'relu'
-  | 'gelu'
->;
-
-export function elementwise(graph: GraphBuilder): Elementwise {
+export function elementwise(graph: GraphBuilder): ElementwiseOperations<OnnxTensor> {
   const unary =
-    (operator: string): Elementwise['exp'] =>
+    (operator: string): ElementwiseOperations<OnnxTensor>['exp'] =>
     (x) =>
       graph.float(operator, [x.name], x.shape);
   const binary =
-    (operator: string): Elementwise['add'] =>
+    (operator: string): ElementwiseOperations<OnnxTensor>['add'] =>
     (a, b) =>
       graph.binary(operator, a, b);
   return {

@@ -1,6 +1,6 @@
 // Reductions and layers as ONNX operators.
 import { productOf } from '../dimensions.ts';
-import type { Operations } from '../operations.ts';
+import type { LayerOperations, ReductionOperations } from '../operations.ts';
 import {
   checkLayerNorm,
   linearShape,
@@ -13,22 +13,17 @@ import {
 import { movement } from './movement.ts';
 import type { GraphBuilder, OnnxTensor } from './graph-builder.ts';
 
-type Layers = Pick<
-  Operations<OnnxTensor>,
-  'sum' | 'max' | 'logSumExp' | 'cumulativeSum' | 'softmax' | 'matmul' | 'linear' | 'layerNorm'
->;
-
 /** Reductions and layers. */
-export function layers(graph: GraphBuilder): Layers {
-  const { reshape, transpose } = movement(graph);
+export function layers(graph: GraphBuilder): ReductionOperations<OnnxTensor> & LayerOperations<OnnxTensor> {
+  const moves = movement(graph);
 
   const lastAxesExchanged = (x: OnnxTensor): OnnxTensor => {
     const axes = x.shape.map((_, axis) => axis);
-    return transpose(x, [...axes.slice(0, -2), axes.length - 1, axes.length - 2]);
+    return moves.transpose(x, [...axes.slice(0, -2), axes.length - 1, axes.length - 2]);
   };
 
   const reduction =
-    (operator: string): Layers['max'] =>
+    (operator: string): ReductionOperations<OnnxTensor>['max'] =>
     (x, axes, keepAxes = false) => {
       const attributes = { axes: resolveAxes(x.shape, axes), keepdims: Number(keepAxes) };
       return graph.float(operator, [x.name], reducedShape(x.shape, axes, keepAxes), attributes);
@@ -68,10 +63,10 @@ export function layers(graph: GraphBuilder): Layers {
     // stored.
     linear(x, weight, bias) {
       const shape = linearShape(x.shape, weight.shape, bias?.shape);
-      const rows = reshape(x, [productOf(x.shape.slice(0, -1)), x.shape.at(-1)!]);
+      const rows = moves.reshape(x, [productOf(x.shape.slice(0, -1)), x.shape.at(-1)!]);
       const inputs = [rows, weight, ...(bias === undefined ? [] : [bias])].map(({ name }) => name);
       const product = graph.float('Gemm', inputs, [rows.shape[0]!, shape.at(-1)!], { transB: 1 });
-      return reshape(product, shape);
+      return moves.reshape(product, shape);
     },
 
     layerNorm(x, weight, bias, epsilon) {

@@ -1,6 +1,6 @@
 // Operations that move entries, as ONNX operators.
 import { productOf, sumOf } from '../dimensions.ts';
-import type { Dimension, Operations, Shape } from '../operations.ts';
+import type { Dimension, MovementOperations, Shape } from '../operations.ts';
 import {
   checkBroadcast,
   checkConcat,
@@ -14,11 +14,6 @@ import {
 import { elementTypes } from './model.ts';
 import type { GraphBuilder, OnnxTensor } from './graph-builder.ts';
 
-type Movement = Pick<
-  Operations<OnnxTensor>,
-  'reshape' | 'transpose' | 'broadcastTo' | 'concat' | 'slice' | 'pad' | 'gather' | 'scatterAdd'
->;
-
 /**
  * Up to this many rows of the result, rows are added by a matrix product. Not by `ScatterND` with a reduction: onnxruntime 1.30
  * executes that on several threads at once without a lock, and loses additions to a row that occurs twice.
@@ -26,10 +21,10 @@ type Movement = Pick<
 const mostSelected = 1024;
 
 /** Changes of shape. What changes nothing is not written. */
-export function movement(graph: GraphBuilder): Movement {
+export function movement(graph: GraphBuilder): MovementOperations<OnnxTensor> {
   const { sizes } = graph;
 
-  const reshape: Movement['reshape'] = (x, shape) => {
+  const reshape: MovementOperations<OnnxTensor>['reshape'] = (x, shape) => {
     checkReshape(x.shape, shape);
     if (sameShape(x.shape, shape)) return x;
     return graph.like(x, 'Reshape', [x.name, sizes.reshapeTarget(x.shape, shape)], shape);

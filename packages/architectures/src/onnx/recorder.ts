@@ -1,5 +1,5 @@
 // The interpreter that records operations as an ONNX model.
-import type { Operations, Shape } from '../operations.ts';
+import type { CreationOperations, Operations, Shape } from '../operations.ts';
 import { checkConstant } from '../shapes.ts';
 import { elementwise } from './elementwise.ts';
 import { layers } from './layers.ts';
@@ -57,10 +57,8 @@ export class OnnxRecorder {
   }
 }
 
-type Creation = Pick<Operations<OnnxTensor>, 'shape' | 'constant' | 'size' | 'range' | 'toFloat' | 'toIndex'>;
-
-function creation(graph: GraphBuilder): Creation {
-  const constant: Creation['constant'] = (data, shape) => {
+function creation(graph: GraphBuilder): CreationOperations<OnnxTensor> {
+  const constant: CreationOperations<OnnxTensor>['constant'] = (data, shape) => {
     checkConstant(data, shape);
     const kind = data instanceof Float32Array ? 'float' : 'index';
     const stored = data instanceof Float32Array ? data : BigInt64Array.from(data, BigInt);

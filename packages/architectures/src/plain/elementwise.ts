@@ -1,28 +1,8 @@
 // Operations that are applied entry by entry, in plain TypeScript.
 import { erf } from '@sentvec/core';
-import type { Operand, Operations } from '../operations.ts';
+import type { ElementwiseOperations, Operand } from '../operations.ts';
 import { broadcastShapes } from '../shapes.ts';
 import { broadcastStrides, entries, numericShape, type PlainTensor, walk } from './tensor.ts';
-
-type Elementwise = Pick<
-  Operations<PlainTensor>,
-  | 'add'
-  | 'subtract'
-  | 'multiply'
-  | 'divide'
-  | 'maximum'
-  | 'greater'
-  | 'equal'
-  | 'where'
-  | 'exp'
-  | 'log'
-  | 'sqrt'
-  | 'tanh'
-  | 'sigmoid'
-  | 'erf'
-  | 'relu'
-  | 'gelu'
->;
 
 function toTensor(operand: Operand<PlainTensor>): PlainTensor {
   return typeof operand === 'number' ? { data: Float64Array.of(operand), shape: [] } : operand;
@@ -40,7 +20,7 @@ export function broadcastData(tensor: PlainTensor, shape: readonly number[]): Pl
   return result;
 }
 
-function binary(name: string, compute: (a: number, b: number) => number): Elementwise['add'] {
+function binary(name: string, compute: (a: number, b: number) => number): ElementwiseOperations<PlainTensor>['add'] {
   return (left, right) => {
     const [a, b] = [toTensor(left), toTensor(right)];
     const shape = numericShape(broadcastShapes(name, a.shape, b.shape));
@@ -51,11 +31,11 @@ function binary(name: string, compute: (a: number, b: number) => number): Elemen
   };
 }
 
-function unary(compute: (x: number) => number): Elementwise['exp'] {
+function unary(compute: (x: number) => number): ElementwiseOperations<PlainTensor>['exp'] {
   return ({ data, shape }) => ({ data: Float64Array.from(data, compute), shape });
 }
 
-export const elementwise: Elementwise = {
+export const elementwise: ElementwiseOperations<PlainTensor> = {
   add: binary('add', (a, b) => a + b),
   subtract: binary('subtract', (a, b) => a - b),
   multiply: binary('multiply', (a, b) => a * b),

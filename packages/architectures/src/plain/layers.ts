@@ -1,9 +1,7 @@
 // Matrix products, softmax, linear layers and layer normalization in plain TypeScript.
-import type { Operations } from '../operations.ts';
+import type { LayerOperations } from '../operations.ts';
 import { checkLayerNorm, linearShape, matmulShape } from '../shapes.ts';
 import { entries, numericShape, type PlainTensor } from './tensor.ts';
-
-type Layers = Pick<Operations<PlainTensor>, 'softmax' | 'matmul' | 'linear' | 'layerNorm'>;
 
 type Numbers = PlainTensor['data'];
 
@@ -49,7 +47,11 @@ function scalarProduct(
   return sum;
 }
 
-const matmul: Layers['matmul'] = (a, b, { transposeLeft = false, transposeRight = false } = {}) => {
+const matmul: LayerOperations<PlainTensor>['matmul'] = (
+  a,
+  b,
+  { transposeLeft = false, transposeRight = false } = {},
+) => {
   const shape = numericShape(matmulShape(a.shape, b.shape, transposeLeft, transposeRight));
   const [rows, cols] = shape.slice(-2) as [number, number];
   const inner = a.shape.at(transposeLeft ? -2 : -1)!;
@@ -77,7 +79,7 @@ function alongLastAxis(
   return { data, shape: x.shape };
 }
 
-export const layers: Layers = {
+export const layers: LayerOperations<PlainTensor> = {
   matmul,
 
   softmax(x) {

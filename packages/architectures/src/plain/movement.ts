@@ -1,5 +1,5 @@
 // Operations that move entries without changing them, in plain TypeScript.
-import type { Operations } from '../operations.ts';
+import type { MovementOperations } from '../operations.ts';
 import { sumOf } from '../dimensions.ts';
 import {
   checkBroadcast,
@@ -12,11 +12,6 @@ import {
 } from '../shapes.ts';
 import { broadcastData } from './elementwise.ts';
 import { entries, numericShape, type PlainTensor, strides, walk } from './tensor.ts';
-
-type Movement = Pick<
-  Operations<PlainTensor>,
-  'reshape' | 'transpose' | 'broadcastTo' | 'concat' | 'slice' | 'pad' | 'gather' | 'scatterAdd'
->;
 
 /** An array like that of `tensor`, of zeros. */
 function emptyLike(tensor: PlainTensor, length: number): Float64Array | Int32Array {
@@ -52,7 +47,7 @@ function row(indices: PlainTensor, position: number, rows: number): number {
   throw new Error(`Row ${index} does not exist: there are ${rows}.`);
 }
 
-export const movement: Movement = {
+export const movement: MovementOperations<PlainTensor> = {
   reshape(x, shape) {
     checkReshape(x.shape, shape);
     return { data: x.data, shape: numericShape(shape) };

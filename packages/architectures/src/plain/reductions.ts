@@ -1,9 +1,7 @@
 // Reductions along axes in plain TypeScript.
-import type { Operations } from '../operations.ts';
+import type { ReductionOperations } from '../operations.ts';
 import { reducedShape, resolveAxes, resolveAxis } from '../shapes.ts';
 import { entries, numericShape, type PlainTensor, strides, walk } from './tensor.ts';
-
-type Reductions = Pick<Operations<PlainTensor>, 'sum' | 'max' | 'logSumExp' | 'cumulativeSum'>;
 
 /** Combines all entries that differ in their position along `axes` only, beginning with `initial`. */
 function reduce(
@@ -22,7 +20,7 @@ function reduce(
   return result;
 }
 
-export const reductions: Reductions = {
+export const reductions: ReductionOperations<PlainTensor> = {
   sum(x, axes, keepAxes = false) {
     return {
       data: reduce(x, axes, 0, (sum, entry) => sum + entry),

@@ -1,32 +1,12 @@
 // Operations that are applied entry by entry, in TensorFlow.js.
-import type { Operand, Operations } from '@sentvec/architectures';
+import type { ElementwiseOperations, Operand } from '@sentvec/architectures';
 import type { TensorFlow, TfTensor } from '../tensor-flow.ts';
 import { geluKernel } from '../kernels/layers.ts';
 import { detached, differentiable, hasKernel, sumTo } from './differentiable.ts';
 
-type Elementwise = Pick<
-  Operations<TfTensor>,
-  | 'add'
-  | 'subtract'
-  | 'multiply'
-  | 'divide'
-  | 'maximum'
-  | 'greater'
-  | 'equal'
-  | 'where'
-  | 'exp'
-  | 'log'
-  | 'sqrt'
-  | 'tanh'
-  | 'sigmoid'
-  | 'erf'
-  | 'relu'
-  | 'gelu'
->;
-
 type Compare = 'greater' | 'equal';
 
-export function elementwise(tf: TensorFlow): Elementwise {
+export function elementwise(tf: TensorFlow): ElementwiseOperations<TfTensor> {
   const fixed = (operand: Operand<TfTensor>): TfTensor | number =>
     typeof operand === 'number' ? operand : detached(tf, operand);
   const compare = (kind: Compare, a: Operand<TfTensor>, b: Operand<TfTensor>): TfTensor =>

@@ -1,12 +1,10 @@
 // Layers in TensorFlow.js.
-import type { Normalized, Operations } from '@sentvec/architectures';
+import type { LayerOperations, Normalized } from '@sentvec/architectures';
 import type { TensorFlow, TfTensor } from '../tensor-flow.ts';
 import { layerNormKernel } from '../kernels/layers.ts';
 import { differentiable, hasKernel, sumTo } from './differentiable.ts';
 
-type Layers = Pick<Operations<TfTensor>, 'softmax' | 'matmul' | 'linear' | 'layerNorm'>;
-
-export function layers(tf: TensorFlow): Layers {
+export function layers(tf: TensorFlow): LayerOperations<TfTensor> {
   return {
     softmax: (x) => tf.softmax(x),
     matmul: (a, b, { transposeLeft = false, transposeRight = false } = {}) =>

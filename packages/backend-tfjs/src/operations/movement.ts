@@ -1,15 +1,10 @@
 // Operations that move entries, in TensorFlow.js.
-import type { Operations, Shape } from '@sentvec/architectures';
+import type { MovementOperations, Shape } from '@sentvec/architectures';
 import type { TensorFlow, TfTensor } from '../tensor-flow.ts';
 import { differentiable } from './differentiable.ts';
 import { spread } from './elementwise.ts';
 
-type Movement = Pick<
-  Operations<TfTensor>,
-  'reshape' | 'transpose' | 'broadcastTo' | 'concat' | 'slice' | 'pad' | 'gather' | 'scatterAdd'
->;
-
-export function movement(tf: TensorFlow): Movement {
+export function movement(tf: TensorFlow): MovementOperations<TfTensor> {
   return {
     reshape: (x, shape) => tf.reshape(x, sizes(shape)),
 

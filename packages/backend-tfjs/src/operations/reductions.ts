@@ -1,10 +1,8 @@
-import type { Operations } from '@sentvec/architectures';
+import type { ReductionOperations } from '@sentvec/architectures';
 import type { TensorFlow, TfTensor } from '../tensor-flow.ts';
 import { differentiable } from './differentiable.ts';
 
-type Reductions = Pick<Operations<TfTensor>, 'sum' | 'max' | 'logSumExp' | 'cumulativeSum'>;
-
-export function reductions(tf: TensorFlow): Reductions {
+export function reductions(tf: TensorFlow): ReductionOperations<TfTensor> {
   /** A reduced tensor with the axes that the reduction removed, as 1. */
   const restore = (reduced: TfTensor, shape: readonly number[], axes: readonly number[]): TfTensor => {
     const removed = new Set(axes.map((axis) => (axis < 0 ? axis + shape.length : axis)));
