@@ -57,11 +57,16 @@ export {
 } from './step/record-step.ts';
 export type { TrainableModel } from './step/siamese.ts';
 export type { EmbedTexts, SearchPrompts } from './embed-texts.ts';
-export type { Mixing } from './data/plan.ts';
 export type { TextReader } from './data/tokenized-sets.ts';
 export { train } from './trainer.ts';
 export type * from './training-request.ts';
-export { learningRateAt, type Schedule, type ScheduleKind, type TrainingOptions } from './training-options.ts';
+export {
+  learningRateAt,
+  type Mixing,
+  type Schedule,
+  type ScheduleKind,
+  type TrainingOptions,
+} from './training-options.ts';
 export { checkTrainingSet, type TrainingSet } from './data/training-set.ts';
 export { trainedModelFiles, trainedWeights, type FileContents, type TrainedWeights } from './trained-model.ts';
 export { fromScratch, type FromScratchOptions } from './from-scratch/from-scratch.ts';

@@ -1,9 +1,14 @@
 // How to train: the options of a run with their defaults and limits, and the learning rate that they give each step.
 import { SentvecError } from '@sentvec/core';
-import type { Mixing } from './data/plan.ts';
 
 /** How the learning rate goes on after the warm-up: down to 0 in a straight line or along half a cosine, or constant. */
 export type ScheduleKind = 'linear' | 'cosine' | 'constant';
+
+/**
+ * How the batches of several sets follow each other. `proportional`: at random, each set as often as it has batches.
+ * `round-robin`: in turn, until one has no more.
+ */
+export type Mixing = 'proportional' | 'round-robin';
 
 /** How to train. */
 export interface TrainingOptions {

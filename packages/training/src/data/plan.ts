@@ -17,12 +17,6 @@ export interface PlannedStep {
   readonly batches: readonly PlannedBatch[];
 }
 
-/**
- * How the batches of several sets follow each other. `proportional`: at random, each set as often as it has batches.
- * `round-robin`: in turn, until one has no more.
- */
-export type Mixing = 'proportional' | 'round-robin';
-
 /** What a plan depends on, besides the sets. */
 export type PlanOptions = Pick<ResolvedOptions, 'batchSize' | 'seed' | 'mixing'>;
 

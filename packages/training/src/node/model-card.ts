@@ -103,34 +103,24 @@ function exampleCount(used: number, all: number): string {
   return used === all ? String(all) : `${used} of ${all}`;
 }
 
+/** The settings that a model card lists. */
+const listedSettings = [
+  'epochs',
+  'batchSize',
+  'gradientAccumulation',
+  'learningRate',
+  'schedule',
+  'warmup',
+  'weightDecay',
+  'clipNorm',
+  'dropout',
+  'freeze',
+  'seed',
+] as const;
+
 function recipeRows({ config, outcome }: RunDescription): string[][] {
-  const {
-    epochs,
-    batchSize,
-    gradientAccumulation,
-    learningRate,
-    schedule,
-    warmup,
-    weightDecay,
-    clipNorm,
-    dropout,
-    freeze,
-    seed,
-  } = config;
-  const settings = {
-    epochs,
-    batchSize,
-    gradientAccumulation,
-    learningRate,
-    schedule,
-    warmup,
-    weightDecay,
-    clipNorm,
-    dropout,
-    freeze: freeze.join(', ') || 'nothing',
-    seed,
-  };
-  return [['steps', String(outcome.steps)], ...Object.entries(settings).map(([name, value]) => [name, String(value)])];
+  const text = (value: unknown) => (Array.isArray(value) ? value.join(', ') || 'nothing' : String(value));
+  return [['steps', String(outcome.steps)], ...listedSettings.map((name) => [name, text(config[name])])];
 }
 
 function scores({ config, outcome }: RunDescription): string {
