@@ -50,6 +50,7 @@ const flags: Readonly<Record<string, string>> = {
   batchTokens: '--batch-tokens',
   chunkRows: '--shard-rows',
   columns: '--columns',
+  finish: '--finish',
   format: '--format',
   idField: '--id',
   inputFormat: '--input-format',

@@ -76,6 +76,35 @@ it('Ctrl-C leaves a checkpoint and says how to go on; the resumed run ends as an
   ).toBe(true);
 });
 
+it('--finish makes a model of what was trained before Ctrl-C', async () => {
+  const config = await writeConfig('unfinished', { epochs: 40, threads: 1, checkpointEvery: 5, evaluateEvery: 5 });
+  const child = place.start(['train', config]);
+  const end = finished(child);
+  while (!existsSync(place.path('unfinished.checkpoint.safetensors')))
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  child.kill('SIGINT');
+  expect((await end).code).toBe(130);
+  const again = await place.run(['train', config]);
+  expect([again.code, again.stderr]).toEqual([
+    1,
+    expect.stringMatching(/Go on from it with --resume, make a model of it with --finish/),
+  ]);
+  const { steps, bestStep } = JSON.parse(await place.succeed(['train', config, '--finish', '--json'])) as {
+    steps: number;
+    bestStep: number;
+  };
+  expect(steps).toBeGreaterThanOrEqual(5);
+  expect(bestStep).toBeLessThanOrEqual(steps);
+  expect(await readdir(place.path('unfinished'))).toContain('model.safetensors');
+  expect(existsSync(place.path('unfinished.checkpoint.safetensors'))).toBe(false);
+});
+
+it('--resume without a checkpoint begins at the first step and says so', async () => {
+  const config = await writeConfig('fresh', { maxSteps: 2, evaluation: undefined });
+  const { code, stderr } = await place.run(['train', config, '--resume']);
+  expect([code, stderr]).toEqual([0, expect.stringMatching(/There is no checkpoint .*fresh\.checkpoint\.safetensors/)]);
+});
+
 it('--schema prints a JSON Schema; --help shows a configuration that is one', async () => {
   const schema = JSON.parse(await place.succeed(['train', '--schema'])) as { properties: object };
   expect(Object.keys(schema.properties)).toEqual(expect.arrayContaining(['model', 'output', 'data']));

@@ -125,8 +125,8 @@ export const trainModel: Command = defineCommand({
       });
       return exitCode.ok;
     } catch (error) {
-      if (SentvecError.is(error)) noteWhereWeightsAre(error, args.config, context.note);
       if (!SentvecError.is(error, 'aborted')) throw error;
+      noteWhereWeightsAre(error, args.config, context.note);
       return exitCode.interrupted;
     } finally {
       progress.stop();
@@ -135,16 +135,13 @@ export const trainModel: Command = defineCommand({
   },
 });
 
-function noteWhereWeightsAre(error: SentvecError, config: string, note: (text: string) => void): void {
-  const { checkpointStep, checkpoint } = error.details;
-  if (typeof checkpoint !== 'string') {
-    if (error.code === 'aborted') note('Stopped before the first step.');
-    return;
-  }
+function noteWhereWeightsAre({ details }: SentvecError, config: string, note: (text: string) => void): void {
+  const { checkpoint, checkpointStep } = details;
+  if (typeof checkpoint !== 'string') return note('Stopped before the first step.');
   const command = (flag: string) => `sentvec train ${shellWords([config, flag])}`;
   note(
-    `${error.code === 'aborted' ? 'Stopped. ' : ''}The weights of step ${String(checkpointStep)} are in ${checkpoint}; ` +
-      `go on with: ${command('--resume')}\nor make a model of the best so far with: ${command('--finish')}`,
+    `Stopped. The weights of step ${String(checkpointStep)} are in ${checkpoint}; go on with: ${command('--resume')}\n` +
+      `or make a model of the best so far with: ${command('--finish')}`,
   );
 }
 
