@@ -4,6 +4,8 @@ export interface QueueNames {
   readonly prefix: string;
   /** Sorted set of run ids, by the time of their creation. */
   readonly runs: string;
+  /** Hash: the live run of each request, and the live run that writes each thing that only one may write. */
+  readonly claims: string;
   /** List of refused jobs, newest first. */
   readonly refused: string;
   /** Sorted set of worker ids, by the time of their last heartbeat. */
@@ -35,6 +37,7 @@ export function namesOf(queue: string): QueueNames {
   return {
     prefix,
     runs: `${prefix}:index`,
+    claims: `${prefix}:claims`,
     refused: `${prefix}:refused`,
     workers: `${prefix}:workers`,
     worker: (id) => `${prefix}:worker:${id}`,

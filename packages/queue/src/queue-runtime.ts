@@ -1,8 +1,12 @@
 import { SentvecError } from '@sentvec/core';
 import {
+  busyError,
   checkInput,
   checkRunId,
-  runId,
+  identifyRequest,
+  newRunId,
+  otherRequestError,
+  type Request,
   type RunHandle,
   type RunStatus,
   type Runtime,
@@ -93,12 +97,27 @@ class BullMQRuntime implements QueueRuntime {
     options: StartOptions = {},
   ): Promise<RunHandle<Output>> {
     const checked = await checkInput(workflow, input);
-    const id = checkRunId(options.id ?? runId(workflow.id, checked));
+    const request = await identifyRequest(workflow, checked);
     const priority = checkPriority(options.priority ?? 100);
-    const state = await this.#client.withStore((store) => store.create({ id, workflow: workflow.id, input, priority }));
-    const run = (await this.find(id)) as RunHandle<Output>;
+    const id = checkRunId(options.id ?? newRunId());
+    const run = { id, workflow: workflow.id, input, priority, request };
+    const created = await this.#client.withStore((store) => store.create(run));
+    if (created.reply === 'busy') throw busyError(created.run, created.written);
+    return (await this.#obtain(created.reply === 'same' ? created.run : id, request)) as RunHandle<Output>;
+  }
+
+  /** A run that was just created, or that was there. */
+  async #obtain(id: string, request: Request): Promise<RunHandle> {
+    const run = await this.find(id);
+    if (!run) throw new SentvecError('run-not-found', `Run ${id} ended and was forgotten at this moment.`, { run: id });
+    const [{ state }, earlier] = await Promise.all([
+      run.status(),
+      this.#client.withStore((store) => store.readRequest(id)),
+    ]);
+    if (earlier.input !== request.input) throw otherRequestError(id, 'input');
+    if (state === 'completed' && earlier.content !== request.content) throw otherRequestError(id, 'content');
     if (state === 'failed' || state === 'cancelled') await run.replay();
-    // Also when the run existed: its producer may have died before it added the run to the queue.
+    // Also when the run was there: its producer may have died before it added the run to the queue.
     if (state === 'queued') await this.#client.enqueue({ run: id, attempt: run.attempt });
     return run;
   }

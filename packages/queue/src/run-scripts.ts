@@ -8,17 +8,43 @@ local function publish(event)
   redis.call('XADD', KEYS[2], 'MAXLEN', '~', 1000, '*', 'at', now, 'event', event)
 end`;
 
+/** The first of some claims that a live run other than `id` holds, with that run. `keys` is what keys of runs begin with. */
+const claims = `
+local function holderOf(claim, keys, id)
+  local holder = redis.call('HGET', CLAIMS, claim)
+  if not holder or holder == id then return nil end
+  local state = redis.call('HGET', keys .. holder, 'state')
+  if not state or state == 'completed' or state == 'failed' or state == 'cancelled' then return nil end
+  return holder
+end
+local function claim(names, keys, id)
+  for _, name in ipairs(names) do
+    local holder = holderOf(name, keys, id)
+    if holder then return { 'busy', holder, name } end
+  end
+  for _, name in ipairs(names) do redis.call('HSET', CLAIMS, name, id) end
+end`;
+
 /**
- * Creates a run. KEYS[3] is the index of runs. ARGV: the id, the event, the run's fields. Gives `created`, or the state
- * of the run that exists already.
+ * Creates a run. KEYS[3] is the index of runs, KEYS[4] the claims. ARGV: the id, the event, the claim of the request or
+ * nothing, the other claims as JSON, what keys of runs begin with, the run's fields. Gives `created`, `same` with the
+ * live run of the same request, `busy` with the live run that holds a claim and the claim, or `exists`.
  */
 export const createScript: string = `${clock}
-local state = redis.call('HGET', KEYS[1], 'state')
-if state then return state end
-redis.call('HSET', KEYS[1], 'createdAt', now, unpack(ARGV, 3))
+local CLAIMS = KEYS[4]${claims}
+if redis.call('EXISTS', KEYS[1]) == 1 then return { 'exists' } end
+if ARGV[3] ~= '' then
+  local same = holderOf(ARGV[3], ARGV[5], ARGV[1])
+  if same then return { 'same', same } end
+end
+local names = cjson.decode(ARGV[4])
+local busy = claim(names, ARGV[5], ARGV[1])
+if busy then return busy end
+if ARGV[3] ~= '' then redis.call('HSET', CLAIMS, ARGV[3], ARGV[1]) end
+redis.call('HSET', KEYS[1], 'createdAt', now, 'request', ARGV[3], 'claims', ARGV[4], unpack(ARGV, 6))
 redis.call('ZADD', KEYS[3], now, ARGV[1])
 publish(ARGV[2])
-return 'created'`;
+return { 'created' }`;
 
 /**
  * Makes a coordinator the owner of an attempt, whoever owned it before. ARGV: owner, attempt, event, version of the
@@ -40,8 +66,8 @@ end
 return 'ok'`;
 
 /**
- * Moves an attempt from one of some states to another, when the caller owns it (an empty owner stands for anybody). All
- * KEYS expire when the run ends. ARGV: owner, attempt, states, state, event, seconds until it expires, further fields.
+ * Moves an attempt from one of some states to another, when the caller owns it (an empty owner stands for anybody). When
+ * the run ends, it loses its claims in KEYS[3], and all other KEYS expire. ARGV: owner, attempt, states, state, event, seconds until it expires, further fields.
  * Gives `ok`, `superseded`, `missing`, or the run's state when it is none of those.
  */
 export const transitionScript: string = `${clock}
@@ -53,25 +79,38 @@ redis.call('HSET', KEYS[1], 'state', ARGV[4], unpack(ARGV, 7))
 publish(ARGV[5])
 if ARGV[6] ~= '0' then
   redis.call('HSET', KEYS[1], 'finishedAt', now)
-  for _, key in ipairs(KEYS) do redis.call('EXPIRE', key, ARGV[6]) end
+  local id, request, claims = unpack(redis.call('HMGET', KEYS[1], 'id', 'request', 'claims'))
+  local names = cjson.decode(claims or '[]')
+  if request then names[#names + 1] = request end
+  for _, name in ipairs(names) do
+    if redis.call('HGET', KEYS[3], name) == id then redis.call('HDEL', KEYS[3], name) end
+  end
+  redis.call('EXPIRE', KEYS[1], ARGV[6])
+  redis.call('EXPIRE', KEYS[2], ARGV[6])
+  for index = 4, #KEYS do redis.call('EXPIRE', KEYS[index], ARGV[6]) end
 end
 return 'ok'`;
 
 /**
- * Begins the attempt after ARGV[1], once, of a run that has ended. Deletes KEYS[3] and all that follow. ARGV[2]: the
- * event. Gives `ok`, `superseded`, `missing`, or the state that forbids it.
+ * Begins the attempt after ARGV[1], once, of a run that has ended. KEYS[3] are the claims; deletes KEYS[4] and all that
+ * follow. ARGV[2]: the event; ARGV[3]: what keys of runs begin with. Gives `ok`, `superseded`, `missing`, the state that
+ * forbids it, or `busy` with the live run that holds a claim and the claim.
  */
 export const replayScript: string = `${clock}
+local CLAIMS = KEYS[3]${claims}
 local state, attempt = unpack(redis.call('HMGET', KEYS[1], 'state', 'attempt'))
 if not state then return 'missing' end
 if tonumber(attempt) == ARGV[1] + 1 and state == 'queued' then return 'ok' end
 if attempt ~= ARGV[1] then return 'superseded' end
 if state ~= 'completed' and state ~= 'failed' and state ~= 'cancelled' then return state end
+local id, names = unpack(redis.call('HMGET', KEYS[1], 'id', 'claims'))
+local busy = claim(cjson.decode(names or '[]'), ARGV[3], id)
+if busy then return busy end
 redis.call('HINCRBY', KEYS[1], 'attempt', 1)
 redis.call('HSET', KEYS[1], 'state', 'queued')
 redis.call('HDEL', KEYS[1], 'startedAt', 'finishedAt', 'error', 'failure', 'output', 'progress', 'owner', 'version',
   'faults', 'faultsSince', 'fault', 'probe')
-for index = 3, #KEYS do redis.call('DEL', KEYS[index]) end
+for index = 4, #KEYS do redis.call('DEL', KEYS[index]) end
 redis.call('PERSIST', KEYS[1])
 redis.call('PERSIST', KEYS[2])
 publish(ARGV[2])

@@ -1,8 +1,10 @@
 // Runs in Redis: status, input, checkpoints, events and dead letters. Every change is one atomic command, and every
 // change by or for an attempt is dropped when the run is at another attempt.
 import {
+  busyError,
   hasEnded,
   type DeadLetter,
+  type Request,
   type RunError,
   type RunEventPayload,
   type RunItems,
@@ -47,7 +49,16 @@ export interface NewRun {
   readonly workflow: string;
   readonly input: unknown;
   readonly priority: number;
+  readonly request: Request;
 }
+
+/** What became of a new run. */
+export type Created =
+  | { readonly reply: 'created' | 'exists' }
+  /** A live run does the same. */
+  | { readonly reply: 'same'; readonly run: string }
+  /** A live run writes what this one would write. */
+  | { readonly reply: 'busy'; readonly run: string; readonly written: string };
 
 /** A change of a run's state. */
 export interface Transition {
@@ -87,13 +98,28 @@ export class RunStore {
     this.#retentionSeconds = retentionSeconds;
   }
 
-  /** Creates the run unless there is one with its id. Gives the state of the run that is there. */
-  async create({ id, workflow, input, priority }: NewRun): Promise<RunState> {
+  /** Creates the run, unless there is one with its id, or a live one does the same or writes the same. */
+  async create({ id, workflow, input, priority, request }: NewRun): Promise<Created> {
     const fields = { id, workflow, state: 'queued', attempt: 1, priority, input: JSON.stringify(input) };
-    const keys = [this.#names.run(id), this.#names.events(id), this.#names.runs];
-    const values = [id, stateEvent('queued', 1), ...Object.entries(fields).flat()];
-    const reply = await this.#redis.eval(createScript, keys.length, ...keys, ...values);
-    return reply === 'created' ? 'queued' : (reply as RunState);
+    const all = { ...fields, inputHash: request.input };
+    const keys = [this.#names.run(id), this.#names.events(id), this.#names.runs, this.#names.claims];
+    const same = request.content === undefined ? '' : `request:${request.content}`;
+    const values = [id, stateEvent('queued', 1), same, JSON.stringify(request.writes), this.#names.run('')];
+    const [reply, run = '', written = ''] = (await this.#redis.eval(
+      createScript,
+      keys.length,
+      ...keys,
+      ...values,
+      ...Object.entries(all).flat(),
+    )) as string[];
+    return { reply, run, written } as Created;
+  }
+
+  /** What a run was asked for. */
+  async readRequest(id: string): Promise<Request> {
+    const [input, same, claims] = await this.#redis.hmget(this.#names.run(id), 'inputHash', 'request', 'claims');
+    const content = same?.slice('request:'.length) || undefined;
+    return { input: input ?? '', content, writes: JSON.parse(claims ?? '[]') as string[] };
   }
 
   async read(id: string): Promise<StoredRun | undefined> {
@@ -160,11 +186,17 @@ export class RunStore {
     return reply === to ? 'ok' : (reply as Rejected);
   }
 
-  /** Begins the attempt after this one. Beginning it twice begins it once. */
+  /**
+   * Begins the attempt after this one. Beginning it twice begins it once.
+   * @throws SentvecError `invalid-output` when another live run writes what this one would write
+   */
   async replay(id: string, attempt: number): Promise<'ok' | Rejected> {
     const keys = this.#keys(id);
-    const values = [attempt, stateEvent('queued', attempt + 1)];
-    return (await this.#redis.eval(replayScript, keys.length, ...keys, ...values)) as 'ok' | Rejected;
+    const values = [attempt, stateEvent('queued', attempt + 1), this.#names.run('')];
+    const reply = (await this.#redis.eval(replayScript, keys.length, ...keys, ...values)) as 'ok' | Rejected | string[];
+    if (typeof reply === 'string') return reply;
+    const [, run = '', written = ''] = reply;
+    throw busyError(run, written);
   }
 
   /** The first item that failed for good in this attempt. */
@@ -227,10 +259,11 @@ export class RunStore {
     await this.#redis.eval(eventScript, keys.length, ...keys, attempt, JSON.stringify(payload));
   }
 
-  /** Everything that belongs to a run: first the run itself and its events. */
+  /** Everything that belongs to a run: first the run itself, its events, and the claims of all runs. */
   #keys(id: string): string[] {
     const names = this.#names;
-    return [names.run(id), names.events(id), names.checkpoints(id), names.deadLetters(id), names.parked(id)];
+    const own = [names.checkpoints(id), names.deadLetters(id), names.parked(id)];
+    return [names.run(id), names.events(id), names.claims, ...own];
   }
 
   async #ownedWrite(id: string, owner: string, key: string, fields: Record<string, string>): Promise<boolean> {

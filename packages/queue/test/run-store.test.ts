@@ -23,7 +23,8 @@ afterAll(async () => {
 beforeEach(async () => {
   tests += 1;
   store = new RunStore(connection, names(), 60);
-  await store.create({ id: 'run', workflow: 'work', input: null, priority: 1 });
+  const request = { input: 'hash', content: undefined, writes: [] };
+  await store.create({ id: 'run', workflow: 'work', input: null, priority: 1, request });
   await store.begin('run', 1, 'early', 'v1');
   await store.transition('run', { from: ['running'], to: 'completed', attempt: 1, owner: 'early' });
   await store.replay('run', 1);

@@ -1,5 +1,5 @@
 // The part of the runtime contract on handles of runs: finding, watching, pausing, cancelling, replaying.
-import { defineStep, defineWorkflow, runId } from '@sentvec/workflow';
+import { defineStep, defineWorkflow } from '@sentvec/workflow';
 import * as v from 'valibot';
 import { expect, it } from 'vitest';
 import { allEvents, collect, Gate, reaches, type RuntimeFixture } from './runtime-contract-fixture.ts';
@@ -15,23 +15,123 @@ const numbers = defineStep({
 
 /** Adds the tests of handles to the contract. */
 export function runtimeControlContract({ connect }: RuntimeFixture): void {
-  it('takes the same request twice as one run', async () => {
+  it('takes the same request twice as one run, while that is alive', async () => {
+    const gate = new Gate();
     let calls = 0;
     const input = v.object({ a: v.number(), b: v.optional(v.number(), 2) });
-    const once = defineStep({ id: 'once', input: v.any(), output: v.number(), run: () => (calls += 1) });
+    const once = defineStep({
+      id: 'once',
+      input: v.any(),
+      output: v.number(),
+      run: async () => {
+        calls += 1;
+        await gate.opened;
+        return calls;
+      },
+    });
     const workflow = defineWorkflow({ id: 'same', input }).step(once);
-    const { runtime } = await connect(workflow);
+    const { runtime, elsewhere } = await connect(workflow);
     const [first, second, other] = await Promise.all([
       runtime.start(workflow, { a: 1, b: 2 }),
-      runtime.start(workflow, { b: 2, a: 1 }),
+      (await elsewhere()).start(workflow, { b: 2, a: 1 }),
       runtime.start(workflow, { a: 1, b: 3 }),
     ]);
     expect(second.id).toBe(first.id);
-    expect(first.id).toBe(runId('same', { a: 1, b: 2 }));
     expect(other.id).not.toBe(first.id);
+    await expect.poll(() => calls, { timeout: 20_000 }).toBe(2);
+    expect((await runtime.start(workflow, { a: 1 })).id).toBe(first.id);
+    gate.open();
     await Promise.all([first.result(), second.result(), other.result()]);
-    expect(await (await runtime.start(workflow, { a: 1 })).result()).toBe(await first.result());
-    expect(calls).toBe(2);
+    const later = await runtime.start(workflow, { a: 1, b: 2 });
+    expect(later.id).not.toBe(first.id);
+    expect(await later.result()).toBe(3);
+  });
+
+  it('takes requests apart by what the workflow says of them, and lets only one write the same', async () => {
+    const gate = new Gate();
+    const wait = defineStep({
+      id: 'wait',
+      input: v.any(),
+      output: v.null(),
+      run: async () => gate.opened.then(() => null),
+    });
+    let content: unknown = 1;
+    let writes: string[] = [];
+    const workflow = defineWorkflow({
+      id: 'identified',
+      input: v.string(),
+      identify: async () => ({ ...(content !== 'unknown' && { content }), writes }),
+    }).step(wait);
+    const { runtime, elsewhere } = await connect(workflow);
+    const first = await runtime.start(workflow, 'x');
+    expect((await runtime.start(workflow, 'x')).id).toBe(first.id);
+    content = 2;
+    const changed = await runtime.start(workflow, 'x');
+    expect(changed.id).not.toBe(first.id);
+    content = 'unknown';
+    const never = await Promise.all([runtime.start(workflow, 'x'), runtime.start(workflow, 'x')]);
+    expect(new Set([first, changed, ...never].map(({ id }) => id)).size).toBe(4);
+    writes = ['folder:/data/a', 'folder:/data/b'];
+    const there = await elsewhere();
+    const starts = await Promise.allSettled([runtime.start(workflow, 'y'), there.start(workflow, 'y')]);
+    expect(starts.map(({ status }) => status).toSorted()).toEqual(['fulfilled', 'rejected']);
+    const [writer] = starts.flatMap((start) => (start.status === 'fulfilled' ? [start.value] : []));
+    writes = ['folder:/data/b'];
+    await expect(runtime.start(workflow, 'z')).rejects.toMatchObject({
+      code: 'invalid-output',
+      message: expect.stringContaining(`Run ${writer!.id} is writing to /data/b`),
+      details: { run: writer!.id },
+    });
+    gate.open();
+    await writer!.result();
+    const next = await runtime.start(workflow, 'z');
+    await next.result();
+  });
+
+  it('does not replay a run while another writes the same', async () => {
+    const gates = [new Gate(), new Gate()];
+    const wait = defineStep({
+      id: 'wait',
+      input: v.number(),
+      output: v.null(),
+      run: async (index) => gates[index]!.opened.then(() => null),
+    });
+    const identify = async () => ({ writes: ['folder:/data'] });
+    const workflow = defineWorkflow({ id: 'exclusive', input: v.number(), identify }).step(wait);
+    const { runtime } = await connect(workflow);
+    gates[0]!.open();
+    const first = await runtime.start(workflow, 0);
+    await first.result();
+    const second = await runtime.start(workflow, 1);
+    await expect(first.replay()).rejects.toMatchObject({ code: 'invalid-output', details: { run: second.id } });
+    gates[1]!.open();
+    await second.result();
+    await first.replay();
+    await first.result();
+  });
+
+  it('makes a request idempotent by an id', async () => {
+    let calls = 0;
+    let content = 1;
+    const once = defineStep({ id: 'once', input: v.any(), output: v.number(), run: () => (calls += 1) });
+    const identify = async () => ({ content });
+    const workflow = defineWorkflow({ id: 'keyed', input: v.number(), identify }).step(once);
+    const { runtime } = await connect(workflow);
+    const first = await runtime.start(workflow, 7, { id: 'nightly' });
+    expect([first.id, await first.result()]).toEqual(['nightly', 1]);
+    const again = await runtime.start(workflow, 7, { id: 'nightly' });
+    expect(await again.result()).toBe(1);
+    expect(calls).toBe(1);
+    await expect(runtime.start(workflow, 8, { id: 'nightly' })).rejects.toMatchObject({
+      code: 'invalid-argument',
+      message: expect.stringContaining('another input'),
+    });
+    content = 2;
+    await expect(runtime.start(workflow, 7, { id: 'nightly' })).rejects.toMatchObject({
+      code: 'invalid-argument',
+      message: expect.stringContaining('changed since'),
+    });
+    expect(calls).toBe(1);
   });
 
   it('finds a run again by its id, from elsewhere, with its status, events and result', async () => {
@@ -224,7 +324,7 @@ export function runtimeControlContract({ connect }: RuntimeFixture): void {
     expect((await allEvents(run)).filter((event) => event.type === 'state' && event.state === 'cancelled')).toEqual([]);
   });
 
-  it('replays a failed run when it is requested again, and refuses to replay one that has not ended', async () => {
+  it('replays a failed run when it is requested again by its id, and refuses to replay one that has not ended', async () => {
     const gate = new Gate();
     let calls = 0;
     const fails = defineStep({
@@ -241,9 +341,9 @@ export function runtimeControlContract({ connect }: RuntimeFixture): void {
     });
     const workflow = defineWorkflow({ id: 'later', input: v.null() }).step(fails);
     const { runtime } = await connect(workflow);
-    const first = await runtime.start(workflow, null);
+    const first = await runtime.start(workflow, null, { id: 'later' });
     await expect(first.result()).rejects.toMatchObject({ code: 'step-failed' });
-    const second = await runtime.start(workflow, null);
+    const second = await runtime.start(workflow, null, { id: 'later' });
     expect(second.id).toBe(first.id);
     await expect(second.replay()).rejects.toMatchObject({ code: 'invalid-argument' });
     gate.open();

@@ -1,11 +1,11 @@
 /** The runtime of this process. */
 import { silentLogger } from './attempt.ts';
 import { LocalRun, LocalRunHandle, type LocalRunOptions } from './local-run.ts';
-import { checkRunId, runId } from './run-id.ts';
+import { busyError, checkRunId, identifyRequest, newRunId, otherRequestError, type Request } from './request.ts';
 import { checkInput } from './run-stages.ts';
 import { hasEnded, type RunHandle, type RunStatus, type Runtime, type StartOptions } from './runtime.ts';
 import type { Logger } from './step.ts';
-import type { Workflow } from './workflow.ts';
+import type { AnyWorkflow, Workflow } from './workflow.ts';
 
 /** Options of {@link inProcessRuntime}. */
 export interface InProcessOptions {
@@ -28,10 +28,10 @@ export function inProcessRuntime({ concurrency = 2, logger = silentLogger }: InP
 
 class InProcessRuntime implements Runtime {
   readonly name = 'in-process';
-  readonly #options: LocalRunOptions;
+  readonly #options: Pick<LocalRunOptions, 'concurrency' | 'logger'>;
   readonly #runs = new Map<string, LocalRun>();
 
-  constructor(options: LocalRunOptions) {
+  constructor(options: Pick<LocalRunOptions, 'concurrency' | 'logger'>) {
     this.#options = options;
   }
 
@@ -41,16 +41,41 @@ class InProcessRuntime implements Runtime {
     options: StartOptions = {},
   ): Promise<RunHandle<Output>> {
     const checked = await checkInput(workflow, input);
-    const id = checkRunId(options.id ?? runId(workflow.id, checked));
-    let run = this.#runs.get(id);
-    if (run) {
-      if (run.state === 'failed' || run.state === 'cancelled') await run.replay();
-    } else {
-      this.#forgetOldRuns();
-      run = new LocalRun(id, workflow, input, this.#options);
-      this.#runs.set(id, run);
-    }
+    const request = await identifyRequest(workflow, checked);
+    // Nothing is awaited in between: two starts at the same moment are one run, too.
+    const found = this.#findRun(request, options.id);
+    const run = found ?? this.#begin(workflow, input, request, options.id);
+    if (run.state === 'failed' || run.state === 'cancelled') await run.replay();
     return new LocalRunHandle(run) as RunHandle<Output>;
+  }
+
+  /** The run that a request is for, if it is there. */
+  #findRun(request: Request, id: string | undefined): LocalRun | undefined {
+    if (id === undefined)
+      return this.#live().find((run) => request.content !== undefined && run.request.content === request.content);
+    const run = this.#runs.get(checkRunId(id));
+    if (!run) return undefined;
+    if (run.request.input !== request.input) throw otherRequestError(id, 'input');
+    if (run.state === 'completed' && run.request.content !== request.content) throw otherRequestError(id, 'content');
+    return run;
+  }
+
+  #begin(workflow: AnyWorkflow, input: unknown, request: Request, id: string = newRunId()): LocalRun {
+    this.#forgetOldRuns();
+    const mayBegin = (of: LocalRun): void => {
+      for (const other of this.#live()) {
+        const written =
+          other === of ? undefined : of.request.writes.find((name) => other.request.writes.includes(name));
+        if (written !== undefined) throw busyError(other.id, written);
+      }
+    };
+    const run = new LocalRun(id, workflow, input, { ...this.#options, request, mayBegin });
+    this.#runs.set(id, run);
+    return run;
+  }
+
+  #live(): LocalRun[] {
+    return [...this.#runs.values()].filter(({ state }) => !hasEnded(state));
   }
 
   async find(id: string): Promise<RunHandle | undefined> {

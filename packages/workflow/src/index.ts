@@ -14,7 +14,15 @@ export {
   type RetryPolicy,
 } from './retry.ts';
 export { createAttempt, readSource, type LocalScope, type ReadSourceOptions } from './retrying.ts';
-export { checkRunId, runId } from './run-id.ts';
+export {
+  busyError,
+  checkRunId,
+  identifyRequest,
+  newRunId,
+  otherRequestError,
+  type Request,
+  type RequestIdentity,
+} from './request.ts';
 export { checkInput, runStages, sourcePath, stageAt, type ForEachStage, type StageRunner } from './run-stages.ts';
 export {
   hasEnded,

@@ -4,6 +4,7 @@ import { abortable } from '@sentvec/platform';
 import { toRunError } from './attempt.ts';
 import { EventLog } from './event-log.ts';
 import { LocalStages } from './local-stages.ts';
+import type { Request } from './request.ts';
 import type { LocalScope } from './retrying.ts';
 import { runStages } from './run-stages.ts';
 import {
@@ -25,6 +26,9 @@ const maxDeadLetters = 1000;
 export interface LocalRunOptions {
   readonly concurrency: number;
   readonly logger: Logger;
+  readonly request: Request;
+  /** Called before each attempt. Throws when another run writes what this one would write. */
+  readonly mayBegin: (run: LocalRun) => void;
 }
 
 function newStatus(id: string, workflow: AnyWorkflow): RunStatus {
@@ -64,6 +68,10 @@ export class LocalRun {
     this.#options = options;
     this.#status = newStatus(id, workflow);
     this.#begin();
+  }
+
+  get request(): Request {
+    return this.#options.request;
   }
 
   get state(): RunState {
@@ -120,6 +128,7 @@ export class LocalRun {
   }
 
   #begin(): void {
+    this.#options.mayBegin(this);
     this.#controller = new AbortController();
     this.#events.reopen();
     this.#deadLetters.clear();

@@ -122,7 +122,7 @@ export interface RunHandle<Output = unknown> {
 export interface StartOptions {
   /**
    * At most 64 letters, digits, `-` and `_`, beginning with a letter.
-   * @default {@link runId}, so that the same request twice is one run
+   * @default a new id
    */
   readonly id?: string | undefined;
   /**
@@ -137,9 +137,16 @@ export interface Runtime {
   /** `in-process` or `bullmq`, say. */
   readonly name: string;
   /**
-   * Begins a run and returns at once. When there is a run of that id, gives its handle; a run that failed or was
-   * cancelled is then replayed.
-   * @throws SentvecError `invalid-argument` when the input does not fit the workflow's schema, `queue-unavailable`
+   * Begins a run and returns at once.
+   *
+   * Without an id, a request that is the same as that of a run which has not ended gives the handle of that run; see
+   * `identify` of `defineWorkflow`. A run that has ended never answers a new request.
+   *
+   * With the id of a run that is there, gives its handle when the input is the same; a run that failed or was cancelled
+   * is then replayed. So an id makes a request idempotent for as long as the run can be found.
+   *
+   * @throws SentvecError `invalid-argument` when the input does not fit the workflow's schema, or the id belongs to
+   *   another request; `invalid-output` when a live run writes what this one would write; `queue-unavailable`
    */
   start<Input, Output>(
     workflow: Workflow<Input, Output>,

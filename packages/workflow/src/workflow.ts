@@ -1,6 +1,7 @@
 /** Workflows: rows of stages, as data. A runtime executes them. */
 import { SentvecError } from '@sentvec/core';
 import type { StandardSchemaV1 } from '@standard-schema/spec';
+import type { RequestIdentity } from './request.ts';
 import { checkId, type AnyStep, type Source, type Step } from './step.ts';
 
 /** Options of `forEach`. */
@@ -46,6 +47,8 @@ export interface AnyWorkflow {
   readonly id: string;
   /** See {@link defineWorkflow}. */
   readonly version?: string | undefined;
+  /** See {@link defineWorkflow}. */
+  readonly identify?: ((input: never) => Promise<RequestIdentity>) | undefined;
   readonly input: StandardSchemaV1;
   readonly stages: readonly Stage[];
 }
@@ -89,6 +92,12 @@ export function defineWorkflow<Input extends StandardSchemaV1>(definition: {
   readonly version?: string | undefined;
   /** Any Standard Schema. */
   readonly input: Input;
+  /**
+   * Called where a run is started: what tells the request from another with the same input, and what only one run may
+   * write at a time.
+   * @default requests with equal input are the same while a run of them is alive, and nothing is written exclusively
+   */
+  readonly identify?: ((input: StandardSchemaV1.InferOutput<Input>) => Promise<RequestIdentity>) | undefined;
 }): Workflow<StandardSchemaV1.InferInput<Input>, StandardSchemaV1.InferOutput<Input>> {
   checkId('workflow', definition.id);
   return new WorkflowBuilder(definition, []) as unknown as Workflow<
@@ -101,12 +110,14 @@ class WorkflowBuilder implements AnyWorkflow {
   readonly kind = 'workflow';
   readonly id: string;
   readonly version: string | undefined;
+  readonly identify: AnyWorkflow['identify'];
   readonly input: StandardSchemaV1;
   readonly stages: readonly Stage[];
 
-  constructor({ id, version, input }: Omit<AnyWorkflow, 'kind' | 'stages'>, stages: readonly Stage[]) {
+  constructor({ id, version, identify, input }: Omit<AnyWorkflow, 'kind' | 'stages'>, stages: readonly Stage[]) {
     this.id = id;
     this.version = version;
+    this.identify = identify;
     this.input = input;
     this.stages = stages;
   }

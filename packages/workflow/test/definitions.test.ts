@@ -6,7 +6,7 @@ import {
   inProcessRuntime,
   retryDelay,
   fullRetryPolicy,
-  runId,
+  identifyRequest,
   type ForEachResult,
   type Workflow,
 } from '@sentvec/workflow';
@@ -110,11 +110,19 @@ describe('definitions that cannot be used', () => {
   });
 });
 
-describe('run ids', () => {
-  it('depend on the workflow and the input, not on the order of keys', () => {
-    expect(runId('a', { x: 1, y: [{ p: 1, q: 2 }] })).toBe(runId('a', { y: [{ q: 2, p: 1 }], x: 1 }));
-    expect(runId('a', { x: 1 })).not.toBe(runId('b', { x: 1 }));
-    expect(runId('a', [1, 2])).not.toBe(runId('a', [2, 1]));
+describe('requests', () => {
+  const request = (id: string, input: unknown, content?: unknown) =>
+    identifyRequest(defineWorkflow({ id, input: v.any(), identify: async () => ({ content }) }), input);
+
+  it('are the same by workflow, input and content, not by the order of keys', async () => {
+    const one = await request('a', { x: 1, y: [{ p: 1, q: 2 }] }, 'sizes');
+    expect(await request('a', { y: [{ q: 2, p: 1 }], x: 1 }, 'sizes')).toEqual(one);
+    for (const other of [request('b', { x: 1, y: [{ p: 1, q: 2 }] }, 'sizes'), request('a', { x: 1 }, 'sizes')])
+      expect((await other).input).not.toBe(one.input);
+    const changed = await request('a', { x: 1, y: [{ p: 1, q: 2 }] }, 'other sizes');
+    expect(changed.input).toBe(one.input);
+    expect(changed.content).not.toBe(one.content);
+    expect((await request('a', [1, 2])).content).toBeUndefined();
   });
 });
 

@@ -43,7 +43,7 @@ export const queueStart: Command = defineCommand({
     const workflow = defineWorkflow({ id, input: anyInput });
     const priority = wholeNumber(args.priority, '--priority');
     await withQueue(args, async (runtime) => {
-      const run = await runtime.start(workflow, input, { id: args.id, priority });
+      const run = await runtime.start(workflow, input, { id: args['run-id'], priority });
       const status = await run.status();
       if (status.notice) note(status.notice);
       note(`Run ${run.id} is ${status.state}. Watch it: sentvec queue watch ${run.id}`);

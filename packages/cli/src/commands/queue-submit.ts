@@ -4,7 +4,7 @@ import type { Command } from '../command.ts';
 import { defineCorpusCommand } from '../corpus-arguments.ts';
 import { defaultModel, modelArguments } from '../model.ts';
 import { wholeNumber } from '../parse-arguments.ts';
-import { queueArguments, withQueue } from '../queue/connection.ts';
+import { queueArguments, startArguments, withQueue } from '../queue/connection.ts';
 import { UsageError } from '../usage-error.ts';
 
 export const queueSubmit: Command = defineCorpusCommand({
@@ -12,7 +12,7 @@ export const queueSubmit: Command = defineCorpusCommand({
   summary: 'Have the workers of a queue embed a corpus.',
   args: {
     model: modelArguments.model,
-    priority: { type: 'string', valueHint: 'N', description: '1 (first) to 1000. Default: 100.' },
+    ...startArguments,
     ...queueArguments,
   },
   examples: [
@@ -23,7 +23,7 @@ export const queueSubmit: Command = defineCorpusCommand({
     { line: 'sentvec queue watch "$(sentvec queue submit /data/*.jsonl -o /data/vectors)"', does: 'And watch it' },
   ],
   notes: [
-    'Prints the id of the run. The same request twice is one run; a run that failed or was cancelled goes on.',
+    'Prints the id of the run. The same request is one run while that is alive and its files have not changed; what an ended run left unfinished in the folder is continued. Only one run writes to a folder at a time.',
     'The workers must reach inputs and output under the same absolute paths, and allow them (sentvec worker --root) and the model (--model).',
   ],
   async run(request, { args, print, note }) {
@@ -31,7 +31,7 @@ export const queueSubmit: Command = defineCorpusCommand({
     const priority = wholeNumber(args.priority, '--priority');
     const input = { model: absoluteModel(args.model), request: absolutePaths(request) };
     await withQueue(args, async (runtime) => {
-      const run = await runtime.start(embedCorpusWorkflow(), input, { ...(priority !== undefined && { priority }) });
+      const run = await runtime.start(embedCorpusWorkflow(), input, { id: args['run-id'], priority });
       const status = await run.status();
       if (status.notice) note(status.notice);
       note(`Run ${run.id} is ${status.state}. Watch it: sentvec queue watch ${run.id}`);

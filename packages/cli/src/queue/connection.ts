@@ -12,7 +12,7 @@ export const queueArguments = {
 /** Flags of the commands that start a run. */
 export const startArguments = {
   priority: { type: 'string', valueHint: 'N', description: '1 (first) to 1000. Default: 100.' },
-  id: {
+  'run-id': {
     type: 'string',
     valueHint: 'ID',
     description:

@@ -1,4 +1,6 @@
 /** The steps of the workflow that embeds a corpus: those of `@sentvec/corpus`, on small JSON and within an {@link Access}. */
+import { stat } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { SentvecError, type Embedder } from '@sentvec/core';
 import {
   commitCorpus,
@@ -13,6 +15,7 @@ import {
   type Manifest,
   type PreparedCorpus,
 } from '@sentvec/corpus';
+import type { RequestIdentity } from '../request.ts';
 import type { StepContext } from '../step.ts';
 import type { ForEachResult } from '../workflow.ts';
 import { isBucketUri, type Access } from './access.ts';
@@ -29,6 +32,28 @@ import type {
 export interface CorpusResources {
   readonly access: Access;
   readonly embedder: (model: string) => Promise<Embedder>;
+}
+
+/**
+ * Two requests are the same while the files that they name are: by path, size, time and inode. A request that overwrites
+ * is never the same as another, and neither is one whose files this process cannot see.
+ */
+export async function identifyCorpusRequest({ request }: EmbedCorpusInput): Promise<RequestIdentity> {
+  const writes = [`folder:${resolve(request.output)}`];
+  if (request.overwrite) return { writes };
+  try {
+    const found = await findInputs(request.inputs);
+    if (found.some(({ kind }) => kind === 'stream')) return { writes };
+    const content = await Promise.all(
+      found.map(async ({ path }) => {
+        const { size, mtimeNs, ino } = await stat(path, { bigint: true });
+        return [path, size, mtimeNs, ino].map(String);
+      }),
+    );
+    return { content, writes };
+  } catch {
+    return { writes };
+  }
 }
 
 /** Checks a request against what may be touched, and makes its output folder ready. */

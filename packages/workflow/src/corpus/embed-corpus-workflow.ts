@@ -4,7 +4,7 @@ import type { RetryPolicy } from '../retry.ts';
 import { defineStep } from '../step.ts';
 import { defineWorkflow, type Workflow } from '../workflow.ts';
 import { unrestrictedAccess, type Access } from './access.ts';
-import { commitPrepared, embedPlanned, planPrepared, prepareRequest } from './corpus-steps.ts';
+import { commitPrepared, embedPlanned, identifyCorpusRequest, planPrepared, prepareRequest } from './corpus-steps.ts';
 import { addChunk, emptyTotal, schemas, type CommittedCorpus, type EmbedCorpusInput } from './schemas.ts';
 
 /**
@@ -66,7 +66,7 @@ export function embedCorpusWorkflow(resources: EmbedCorpusResources = {}): Workf
     retry,
     run: (result, context) => commitPrepared(result, { access }, context),
   });
-  return defineWorkflow({ id: 'embed-corpus', version, input: schemas.input })
+  return defineWorkflow({ id: 'embed-corpus', version, input: schemas.input, identify: identifyCorpusRequest })
     .step(prepare)
     .step(plan)
     .forEach(embed, { fold: { initial: emptyTotal, add: addChunk } })

@@ -1,0 +1,70 @@
+/** Which requests are the same, what only one run may write at a time, and the ids of runs. */
+import { createHash, randomUUID } from 'node:crypto';
+import { SentvecError } from '@sentvec/core';
+import { canonicalJson } from '@sentvec/platform';
+import type { AnyWorkflow } from './workflow.ts';
+
+/** What a workflow knows about a request beyond its input. See `identify` of `defineWorkflow`. */
+export interface RequestIdentity {
+  /**
+   * JSON that tells two requests with equal input apart: size and time of the files that they name, say. `undefined`
+   * when that cannot be known, or when a request must always be done: it is then never merged with another.
+   */
+  readonly content?: unknown;
+  /** What only one live run may write, by names that all processes use: `folder:/data/vectors`, say. */
+  readonly writes?: readonly string[] | undefined;
+}
+
+/** A request as runtimes compare it. */
+export interface Request {
+  /** A hash of workflow and input. */
+  readonly input: string;
+  /** A hash of workflow, input and content. `undefined` for a request that is never merged with another. */
+  readonly content: string | undefined;
+  readonly writes: readonly string[];
+}
+
+/** @param input checked by the workflow's schema */
+export async function identifyRequest(workflow: AnyWorkflow, input: unknown): Promise<Request> {
+  const { content, writes = [] } = (await workflow.identify?.(input as never)) ?? { content: null };
+  const hash = (...parts: readonly unknown[]) =>
+    createHash('sha256')
+      .update(canonicalJson([workflow.id, input, ...parts]))
+      .digest('hex')
+      .slice(0, 32);
+  return { input: hash(), content: content === undefined ? undefined : hash(content), writes };
+}
+
+/** A new id: an `r` and 32 hexadecimal digits, which BullMQ accepts as a job id. */
+export function newRunId(): string {
+  return `r${randomUUID().replaceAll('-', '')}`;
+}
+
+/**
+ * Checks an id that a caller chose.
+ *
+ * @returns the id
+ * @throws SentvecError `invalid-argument` unless every runtime can use it
+ */
+export function checkRunId(id: string): string {
+  if (/^[A-Za-z][A-Za-z0-9_-]{0,63}$/.test(id)) return id;
+  throw new SentvecError(
+    'invalid-argument',
+    `"${id}" cannot be the id of a run: use up to 64 letters, digits, "-" and "_", beginning with a letter.`,
+  );
+}
+
+/** The error of a request with the id of a run that was asked for something else. */
+export function otherRequestError(run: string, differs: 'input' | 'content'): SentvecError {
+  const what = differs === 'input' ? 'has another input' : 'has completed, and what it read has changed since';
+  return new SentvecError('invalid-argument', `Run ${run} ${what}. Choose another id.`, { run });
+}
+
+/** The error of a request that would write what a live run writes. */
+export function busyError(run: string, written: string): SentvecError {
+  const name = written.slice(written.indexOf(':') + 1);
+  return new SentvecError('invalid-output', `Run ${run} is writing to ${name}. Wait until it ends, or cancel it.`, {
+    file: name,
+    run,
+  });
+}
