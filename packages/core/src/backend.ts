@@ -68,6 +68,11 @@ export interface Encoder {
    */
   readonly roundingError?: number | undefined;
   /**
+   * The vector of a whole text that the model's own file computes, where it does so (the output `sentence_embedding` of
+   * an ONNX file), and its length. `encodePooled` gives it for a head whose pooling has this `graphOutput`.
+   */
+  readonly pooledOutput?: { readonly name: string; readonly size: number } | undefined;
+  /**
    * Token embeddings of a batch: row `r * batch.cols + c` of the result belongs to position c of text r; rows at
    * padding may hold anything. A text's embeddings do not depend on its batch-mates beyond rounding. May be called
    * concurrently. A batch without rows gives no rows. The batch's arrays are neither changed nor transferred.

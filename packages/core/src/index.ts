@@ -53,6 +53,7 @@ export { loadStaticEmbedding } from './model-folder/static-embedding.ts';
 export {
   readModelFolder,
   type EncoderPart,
+  type HeadSource,
   type ModelFolder,
   type ModelFolderOptions,
   type ModelSettings,

@@ -93,6 +93,11 @@ export interface ModelFiles {
   sha256?(path: string): Promise<string>;
   /** Bytes of a file, from a source that can tell it without reading the file. */
   size?(path: string): Promise<number>;
+  /**
+   * Another model of the same source, by its name, where the source has several (a hub).
+   * @throws SentvecError `model-not-found`, `model-access-denied`, `download-failed`
+   */
+  readonly related?: ((name: string) => Promise<ModelFiles>) | undefined;
 }
 
 /** The built-in ways to make one vector of a text's token vectors, by their names in sentence-transformers. */
@@ -108,6 +113,8 @@ export interface Pooling {
   readonly modes?: readonly PoolingMode[];
   /** Whether the tokens of a prompt take part. Default true. */
   readonly includePrompt?: boolean;
+  /** Set when the vectors are an output of the model's own file: its name. Only a backend can give them. */
+  readonly graphOutput?: string | undefined;
   /** What distinguishes this pooling in a fingerprint, besides its name and modes. JSON values. */
   readonly config?: Readonly<Record<string, unknown>>;
   outputSize(hiddenSize: number): number;

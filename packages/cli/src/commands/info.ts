@@ -1,5 +1,5 @@
 // `sentvec info`: what a model is made of.
-import type { Embedder, ModelFiles, Projection } from '@sentvec/core';
+import type { Embedder, HeadSource, ModelFiles, Projection } from '@sentvec/core';
 import { type Command, defineCommand } from '../command.ts';
 import { backendArguments, defaultModel, modelArguments, withModel } from '../model.ts';
 import { renderTable } from '../table.ts';
@@ -45,7 +45,11 @@ async function describe(embedder: Embedder) {
       hiddenSize: encoder.hiddenSize,
       parameters: await countParameters(model),
     },
-    pooling: { name: head.pooling.name, includePrompt: head.pooling.includePrompt ?? true },
+    pooling: {
+      name: head.pooling.name,
+      includePrompt: head.pooling.includePrompt ?? true,
+      source: embedder.headSource ?? null,
+    },
     projections: head.projections.map(describeProjection),
     dimension: embedder.dimension,
     similarity: embedder.similarityFunction,
@@ -134,7 +138,10 @@ function renderFacts({
         ...(encoder.parameters === null ? [] : [`${number(encoder.parameters)} numbers`]),
       ].join(', '),
     ],
-    ['pooling', pooling.includePrompt ? pooling.name : `${pooling.name}, without the prompt`],
+    [
+      'pooling',
+      `${pooling.name}${pooling.includePrompt ? '' : ', without the prompt'}${sourceOfPooling[pooling.source ?? 'modules']}`,
+    ],
     ['projection', projections.map(renderProjection).join(', ') || 'none'],
     ['vectors', `${number(facts.dimension)} dimensions, compared by ${facts.similarity}`],
     ['prompts', prompts.join('; ') || 'none'],
@@ -143,6 +150,15 @@ function renderFacts({
   ];
   return renderTable([{ title: '' }, { title: '' }], rows).trimStart();
 }
+
+/** What a person is told of {@link Embedder.headSource}: nothing where the model itself says. */
+const sourceOfPooling: Readonly<Record<HeadSource, string>> = {
+  modules: '',
+  caller: '',
+  graph: ', computed by the ONNX file',
+  'base-model': ', as the base model on its card',
+  assumed: ', assumed: the folder does not say',
+};
 
 function renderProjection(projection: Facts['projections'][number]): string {
   if (projection.kind === 'dense') return `dense ${projection.inputs} → ${projection.outputs} ${projection.activation}`;

@@ -1,6 +1,7 @@
 /** A model that is ready, and what goes into and comes out of it. */
 /// <reference lib="esnext.disposable" preserve="true" />
 import type { Encoder } from '../backend.ts';
+import type { HeadSource } from '../model-folder/model-folder.ts';
 import type { SelfCheckResult, Head, Matrix, ModelFiles, SimilarityFunction, Tokenizer } from '../types.ts';
 
 /** A model that is ready: four parts in a row. `await using` disposes it. */
@@ -17,6 +18,8 @@ export interface Embedder extends AsyncDisposable {
   readonly prompts: Readonly<Record<string, string>>;
   readonly defaultPrompt: string | undefined;
   readonly similarityFunction: SimilarityFunction;
+  /** Where pooling and projections come from, when the model was read from a folder. */
+  readonly headSource?: HeadSource | undefined;
   /**
    * How the check of the backend ended when the model was loaded. `undefined` when there was none to make, or it was
    * turned off.
@@ -140,11 +143,15 @@ export interface EmbedderParts {
   readonly tokenizer: Tokenizer;
   readonly encoder: Encoder;
   readonly head: Head;
+  /** See {@link Embedder.headSource}. */
+  readonly headSource?: HeadSource | undefined;
   /**
    * The most tokens of a text that are read, special tokens included; more are cut. At most what the encoder has
    * positions for.
    */
   readonly maxLength: number;
+  /** Number of token ids that the encoder has weights for. A text with a larger id is refused. */
+  readonly vocabularySize?: number | undefined;
   /**
    * Whether texts get the special tokens of the model.
    * @default true

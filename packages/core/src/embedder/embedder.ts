@@ -22,6 +22,7 @@ import type {
   StreamedVector,
   TextStream,
 } from './embedder-types.ts';
+import type { HeadSource } from '../model-folder/model-folder.ts';
 import type { SelfCheckResult, Head, ModelFiles, SimilarityFunction, Tokenizer } from '../types.ts';
 
 /**
@@ -43,6 +44,7 @@ class SentenceEmbedder implements Embedder {
   readonly prompts: Readonly<Record<string, string>>;
   readonly defaultPrompt: string | undefined;
   readonly similarityFunction: SimilarityFunction;
+  readonly headSource: HeadSource | undefined;
   readonly selfCheck: SelfCheckResult | undefined;
   readonly #parts: EmbedderParts;
   readonly #semaphore: Semaphore;
@@ -66,6 +68,7 @@ class SentenceEmbedder implements Embedder {
     this.prompts = parts.prompts ?? {};
     this.defaultPrompt = parts.defaultPrompt;
     this.similarityFunction = parts.similarityFunction ?? 'cosine';
+    this.headSource = parts.headSource;
     this.selfCheck = parts.selfCheck;
     this.#parts = parts;
     // Each batch that is computed has its next one in line: see docs/adr on the session pool.

@@ -1,25 +1,27 @@
+/** From a model folder to an embedder: reads the parts, loads tokenizer and encoder, and checks that they fit. */
 import { warn } from '@sentvec/platform';
-import { checkEncoder } from '../self-check/self-check.ts';
-import { readStoredSelfCheck } from '../self-check/stored-self-check.ts';
-import { createEmbedder } from './embedder.ts';
+import type { Backend, Encoder, LoadOptions } from '../backend.ts';
 import { SentvecError, throwIfAborted } from '../errors.ts';
-import { checkBackendVersion } from './backend-version.ts';
 import { readConfigFile } from '../model-folder/config-file.ts';
 import { listedOnce, withCachedWeights } from '../model-folder/model-files.ts';
-import { readModelFolder, type ModelFolder, type ModelFolderOptions } from '../model-folder/read-model-folder.ts';
+import { readFolder, type ModelFolder, type ModelFolderOptions } from '../model-folder/read-model-folder.ts';
+import { outputSize } from '../projection/head.ts';
+import { checkEncoder } from '../self-check/self-check.ts';
+import { readStoredSelfCheck } from '../self-check/stored-self-check.ts';
 import { readTokenizerDefinition, type TokenizerDefinition } from '../tokenizer/definition.ts';
 import { javaScriptTokenizer, type TokenizerLoader } from '../tokenizer/javascript-tokenizer.ts';
+import type { ModelFiles, SelfCheckResult, Tokenizer } from '../types.ts';
+import { checkBackendVersion } from './backend-version.ts';
+import { createEmbedder } from './embedder.ts';
 import type { Embedder, Receipt } from './embedder-types.ts';
-import type { Backend, Encoder, LoadOptions } from '../backend.ts';
-import type { SelfCheckResult, ModelFiles, Tokenizer } from '../types.ts';
 
 /** Options of {@link loadEmbedder}. */
 export interface LoadEmbedderOptions extends ModelFolderOptions, LoadOptions {
   /** What runs the encoder. Only models of static embeddings, which have none, go without. */
   readonly backend?: Backend | undefined;
   /**
-   * Which library tokenizes. Default: the one in JavaScript; in Node, by `@sentvec/core/node`, the native one when it
-   * is installed.
+   * Which library tokenizes.
+   * @default the one in JavaScript; in Node, by `@sentvec/core/node`, the native one when it is installed
    */
   readonly tokenizer?: TokenizerLoader | undefined;
   /** The most tokens of a text that are read, instead of what the model says. */
@@ -27,8 +29,9 @@ export interface LoadEmbedderOptions extends ModelFolderOptions, LoadOptions {
   /** Called with the receipt of each `embed` that succeeded: for metrics. */
   readonly onReceipt?: ((receipt: Receipt) => void) | undefined;
   /**
-   * Whether the encoder is checked before it is used: it embeds a short text, and what differs from the model's own
-   * values is refused. Default true.
+   * Whether the encoder is checked before it is used: it embeds a few short texts, and what differs from the model's own
+   * values is refused.
+   * @default true
    */
   readonly selfCheck?: boolean | undefined;
 }
@@ -39,84 +42,120 @@ export interface LoadEmbedderOptions extends ModelFolderOptions, LoadOptions {
  * `backend-failed`, `backend-wrong`, `missing-dependency`, `aborted`
  */
 export async function loadEmbedder(model: ModelFiles, options: LoadEmbedderOptions = {}): Promise<Embedder> {
-  const { signal, tokenizer: loadTokenizer = javaScriptTokenizer } = options;
   if (options.backend !== undefined) checkBackendVersion(options.backend);
-  throwIfAborted(signal);
-  const read = await readModelFolder(listedOnce(model), options);
-  const folder = { ...read, encoderFiles: withCachedWeights(read.encoderFiles) };
-  const definition = await readTokenizerDefinition(folder.encoderFiles, { lowercase: folder.lowerCase });
-  const vocabularySize = await configuredVocabularySize(folder);
-  checkVocabulary(model, definition, vocabularySize);
-  throwIfAborted(signal);
-  const check = backendCheck(folder, options);
-  const { encoder, tokenizer } = await loadTogether(loadEncoder(model, folder, options), loadTokenizer(definition));
+  throwIfAborted(options.signal);
+  const parts = new LoadingParts(options);
   try {
-    throwIfAborted(signal);
-    checkVocabulary(model, definition, encoder.vocabularySize);
-    const { maxLength, notes } = chooseMaxLength(folder, encoder, options.maxLength);
-    const selfCheck = await check?.(encoder, tokenizer, encoder.vocabularySize ?? vocabularySize);
-    return createEmbedder({
-      model,
-      tokenizer,
-      encoder,
-      head: folder.head,
-      maxLength,
-      addSpecialTokens: folder.addSpecialTokens,
-      prompts: folder.prompts,
-      defaultPrompt: folder.defaultPrompt,
-      truncateDim: folder.truncateDim,
-      similarityFunction: folder.similarityFunction,
-      encoderFiles: read.encoderFiles,
-      tokenizerHash: definition.hash,
-      selfCheck,
-      onReceipt: options.onReceipt,
-      notes: [...folder.notes, ...notes],
-    });
+    return await assemble(model, parts, options);
   } catch (error) {
-    await Promise.all([encoder.dispose(), tokenizer.dispose()]);
+    await parts.dispose();
     throw error;
   }
 }
 
-/** Both start in threads of their own, which takes a while. When one fails, the other is disposed. */
-async function loadTogether(
-  encoderLoading: Promise<Encoder>,
-  tokenizerLoading: Promise<Tokenizer>,
-): Promise<{ readonly encoder: Encoder; readonly tokenizer: Tokenizer }> {
-  const [encoder, tokenizer] = await Promise.allSettled([encoderLoading, tokenizerLoading]);
-  if (encoder.status === 'fulfilled' && tokenizer.status === 'fulfilled')
-    return { encoder: encoder.value, tokenizer: tokenizer.value };
-  await Promise.all([encoder, tokenizer].map(async (part) => part.status === 'fulfilled' && part.value.dispose()));
-  throw encoder.status === 'rejected' ? encoder.reason : (tokenizer as PromiseRejectedResult).reason;
+async function assemble(model: ModelFiles, parts: LoadingParts, options: LoadEmbedderOptions): Promise<Embedder> {
+  const { signal, onWarning = warn } = options;
+  const folder = await readFolder(
+    listedOnce(model),
+    options,
+    async ({ encoderFiles }) => (await parts.loadEncoder(encoderFiles)).pooledOutput,
+  );
+  const definition = await readTokenizerDefinition(folder.encoderFiles, { lowercase: folder.lowerCase });
+  const configured = await configuredVocabularySize(folder);
+  checkVocabulary(model, definition, configured);
+  throwIfAborted(signal);
+  const stored = readStoredSelfCheck(folder.encoderFiles);
+  stored.catch(() => {}); // The check awaits it later, and throws its error.
+  const [encoder, tokenizer] = await Promise.all([
+    folder.staticEncoder ?? parts.loadEncoder(folder.encoderFiles),
+    parts.loadTokenizer(definition),
+  ]);
+  throwIfAborted(signal);
+  const vocabularySize = encoder.vocabularySize ?? configured;
+  checkVocabulary(model, definition, vocabularySize);
+  checkSizes(model, folder, encoder);
+  const { maxLength, notes } = chooseMaxLength(model, folder, encoder, tokenizer, options.maxLength);
+  for (const note of folder.notes) onWarning(note);
+  const selfCheck = await checkBackend(folder, { encoder, tokenizer, vocabularySize, stored }, parts, options);
+  return createEmbedder({
+    model,
+    tokenizer,
+    encoder,
+    head: folder.head,
+    headSource: folder.headSource,
+    maxLength,
+    vocabularySize,
+    addSpecialTokens: folder.addSpecialTokens,
+    prompts: folder.prompts,
+    defaultPrompt: folder.defaultPrompt,
+    truncateDim: folder.truncateDim,
+    similarityFunction: folder.similarityFunction,
+    encoderFiles: folder.encoderFiles,
+    tokenizerHash: definition.hash,
+    selfCheck,
+    onReceipt: options.onReceipt,
+    notes: [...folder.notes, ...notes],
+  });
+}
+
+/** Encoder and tokenizer on their way: both start in threads of their own, which takes a while. */
+class LoadingParts {
+  readonly #options: LoadEmbedderOptions;
+  #encoder: Promise<Encoder> | undefined;
+  #tokenizer: Promise<Tokenizer> | undefined;
+  #files: ModelFiles | undefined;
+
+  constructor(options: LoadEmbedderOptions) {
+    this.#options = options;
+  }
+
+  /** The files of the encoder, with weights that are read once. */
+  filesOf(encoderFiles: ModelFiles): ModelFiles {
+    return (this.#files ??= withCachedWeights(encoderFiles));
+  }
+
+  loadEncoder(encoderFiles: ModelFiles): Promise<Encoder> {
+    const { backend, signal, onWarning } = this.#options;
+    if (backend === undefined)
+      throw new SentvecError(
+        'invalid-argument',
+        `The model ${encoderFiles.name} needs a backend to run its encoder; pass one, for example onnx() of @sentvec/backend-onnx.`,
+      );
+    return (this.#encoder ??= backend.load(this.filesOf(encoderFiles), { signal, onWarning }));
+  }
+
+  loadTokenizer(definition: TokenizerDefinition): Promise<Tokenizer> {
+    const { tokenizer: load = javaScriptTokenizer } = this.#options;
+    return (this.#tokenizer ??= load(definition));
+  }
+
+  /** Disposes what was loaded, also what is still on its way. */
+  async dispose(): Promise<void> {
+    const loaded = await Promise.allSettled([this.#encoder, this.#tokenizer]);
+    await Promise.all(loaded.map(async (part) => part.status === 'fulfilled' && part.value?.dispose()));
+  }
+}
+
+interface LoadedParts {
+  readonly encoder: Encoder;
+  readonly tokenizer: Tokenizer;
+  readonly vocabularySize: number | undefined;
+  readonly stored: ReturnType<typeof readStoredSelfCheck>;
 }
 
 /**
- * The check of a backend, which reads what the folder holds for it while the encoder is loaded. None for static
- * embeddings: those are computed here, by code that has no other version to compare with.
+ * The check of a backend. None for static embeddings: those are computed here, by code that has no other version to
+ * compare with.
  */
-function backendCheck(
-  folder: ModelFolder,
+async function checkBackend(
+  { encoderFiles, head, addSpecialTokens, staticEncoder }: ModelFolder,
+  loaded: LoadedParts,
+  parts: LoadingParts,
   { backend, selfCheck = true, signal, onWarning = warn }: LoadEmbedderOptions,
-): ((encoder: Encoder, tokenizer: Tokenizer, vocabularySize?: number) => Promise<SelfCheckResult>) | undefined {
-  if (!selfCheck || backend === undefined || folder.staticEncoder !== undefined) return undefined;
-  const { encoderFiles: files, head, addSpecialTokens } = folder;
-  const stored = readStoredSelfCheck(files);
-  stored.catch(() => {}); // The check awaits it later, and throws its error.
-  const subject = { backend, files, stored, head, addSpecialTokens, signal, onWarning };
-  return (encoder, tokenizer, vocabularySize) => checkEncoder({ ...subject, encoder, tokenizer, vocabularySize });
-}
-
-async function loadEncoder(
-  model: ModelFiles,
-  folder: ModelFolder,
-  { backend, signal, onWarning }: LoadEmbedderOptions,
-): Promise<Encoder> {
-  if (folder.staticEncoder) return folder.staticEncoder;
-  if (backend) return backend.load(folder.encoderFiles, { signal, onWarning });
-  throw new SentvecError(
-    'invalid-argument',
-    `The model ${model.name} needs a backend to run its encoder; pass one, for example onnx() of @sentvec/backend-onnx.`,
-  );
+): Promise<SelfCheckResult | undefined> {
+  if (!selfCheck || backend === undefined || staticEncoder !== undefined) return undefined;
+  const files = parts.filesOf(encoderFiles);
+  return checkEncoder({ ...loaded, backend, files, head, addSpecialTokens, signal, onWarning });
 }
 
 async function configuredVocabularySize({ encoder, encoderFiles }: ModelFolder): Promise<number | undefined> {
@@ -124,24 +163,72 @@ async function configuredVocabularySize({ encoder, encoderFiles }: ModelFolder):
   return (await readConfigFile(encoderFiles, 'config.json'))?.size('vocab_size');
 }
 
+/**
+ * Each token that the tokenizer's vocabulary or a text's frame may give needs weights. A token that was only added may
+ * have none: then texts that contain it are refused, when they come.
+ */
 function checkVocabulary(model: ModelFiles, definition: TokenizerDefinition, size: number | undefined): void {
-  if (size === undefined || definition.vocabularySize <= size) return;
+  if (size === undefined) return;
+  const largest = largestNeededId(definition);
+  if (largest < size) return;
   throw new SentvecError(
     'invalid-model',
-    `The tokenizer of ${model.name} gives ids up to ${definition.vocabularySize - 1}, but its encoder has weights for ${size} ids only. Are they of the same model?`,
+    `The tokenizer of ${model.name} gives ids up to ${largest}, but its encoder has weights for ${size} ids only. Are they of the same model?`,
     { file: 'tokenizer.json' },
   );
 }
 
+function largestNeededId({ json, specialTokens }: TokenizerDefinition): number {
+  const added = new Set(json.added_tokens.map(({ id }) => id));
+  const { vocab } = json.model;
+  let largest = -1;
+  for (const id of Array.isArray(vocab) ? vocab.keys() : Object.values(vocab))
+    if (id > largest && !added.has(id)) largest = id;
+  for (const id of [...specialTokens.prefix, ...specialTokens.suffix]) largest = Math.max(largest, id);
+  return largest;
+}
+
+/** What the folder says must fit what its weights give. @throws SentvecError `invalid-model` */
+function checkSizes(model: ModelFiles, { hiddenSize, head, truncateDim }: ModelFolder, encoder: Encoder): void {
+  if (hiddenSize !== undefined && encoder.hiddenSize !== hiddenSize) {
+    throw new SentvecError(
+      'invalid-model',
+      `The encoder of ${model.name} gives ${encoder.hiddenSize} numbers for a token, where config.json says ${hiddenSize}. A file that was exported with a head, for masked words say, is no embedder: export it for feature extraction.`,
+      { file: 'config.json' },
+    );
+  }
+  const dimension = outputSize(head, encoder.hiddenSize);
+  if (truncateDim !== undefined && truncateDim > dimension) {
+    throw new SentvecError(
+      'invalid-model',
+      `config_sentence_transformers.json of ${model.name} sets "truncate_dim" to ${truncateDim}, but its vectors have ${dimension} entries.`,
+      { file: 'config_sentence_transformers.json' },
+    );
+  }
+}
+
 /** What the caller says, else what the folder says as far as the encoder has positions, else all the positions. */
 function chooseMaxLength(
+  model: ModelFiles,
   folder: ModelFolder,
   encoder: Encoder,
+  { specialTokens }: Tokenizer,
   wanted: number | undefined,
 ): { readonly maxLength: number; readonly notes: readonly string[] } {
-  if (wanted !== undefined) return { maxLength: wanted, notes: [] };
   const said = folder.maxLength ?? Infinity;
-  const maxLength = Math.min(said, encoder.maxPositions);
-  const note = `The model asks for texts of up to ${said} tokens, but its encoder has positions for ${maxLength}; longer texts are cut there.`;
-  return { maxLength, notes: said > maxLength && said !== Infinity ? [note] : [] };
+  const maxLength = wanted ?? Math.min(said, encoder.maxPositions);
+  const around = folder.addSpecialTokens ? specialTokens.prefix.length + specialTokens.suffix.length : 0;
+  if (maxLength <= around) {
+    throw new SentvecError(
+      wanted === undefined ? 'invalid-model' : 'invalid-argument',
+      `${model.name} reads texts of at most ${maxLength} tokens, of which its special tokens take ${around}: nothing of a text is left.`,
+    );
+  }
+  if (wanted !== undefined || said <= encoder.maxPositions || said === Infinity) return { maxLength, notes: [] };
+  return {
+    maxLength,
+    notes: [
+      `The model asks for texts of up to ${said} tokens, but its encoder has positions for ${maxLength}; longer texts are cut there.`,
+    ],
+  };
 }

@@ -59,6 +59,7 @@ export async function hubUrlModel(
     list: async () => [...files.keys()],
     size: async (path) => find(path).size,
     read: async (path) => readChecked(client, commit, find(path), onProgress),
+    related: (other) => hubUrlModel(other, { ...options, revision: undefined }),
   };
 }
 

@@ -42,8 +42,11 @@ export function subfolder(files: ModelFiles, path: string): ModelFiles {
   };
 }
 
-/** The same model with another way to list or to read its files. */
-export function withChanges(files: ModelFiles, changes: Partial<Pick<ModelFiles, 'list' | 'read'>>): ModelFiles {
+/** The same model with another way to list or to read its files, or to find others. */
+export function withChanges(
+  files: ModelFiles,
+  changes: Partial<Pick<ModelFiles, 'list' | 'read' | 'related'>>,
+): ModelFiles {
   return {
     name: files.name,
     revision: files.revision,
@@ -52,6 +55,7 @@ export function withChanges(files: ModelFiles, changes: Partial<Pick<ModelFiles,
     read: (path) => files.read(path),
     ...(files.sha256 && { sha256: (path: string) => files.sha256!(path) }),
     ...(files.size && { size: (path: string) => files.size!(path) }),
+    ...(files.related && { related: (name: string) => files.related!(name) }),
     ...changes,
   };
 }

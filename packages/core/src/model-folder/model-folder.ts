@@ -1,3 +1,4 @@
+/** What a model folder says, and what is asked of it. */
 import type { PoolingChoice, PoolingPlugin } from '../pooling/pooling-plugin.ts';
 import type { Encoder } from '../backend.ts';
 import type { Head, ModelFiles, SimilarityFunction } from '../types.ts';
@@ -32,10 +33,18 @@ export interface ModelSettings {
   readonly truncateDim: number | undefined;
 }
 
+/**
+ * Where the head of a model comes from: the folder's own modules; an output of the ONNX file that has a vector for each
+ * text; the modules of the model that the card names as its base; the caller; nowhere, as for an encoder that is no
+ * model of sentences yet.
+ */
+export type HeadSource = 'modules' | 'graph' | 'base-model' | 'caller' | 'assumed';
+
 /** What a model folder says: the four parts and how to use them. */
 export interface ModelFolder extends EncoderPart, ModelSettings {
   readonly head: Head;
-  /** What was assumed on the user's behalf, in sentences. */
+  readonly headSource: HeadSource;
+  /** What was decided on the user's behalf, in sentences. */
   readonly notes: readonly string[];
 }
 
@@ -46,3 +55,6 @@ export interface ModelFolderOptions {
   /** Poolings that the folder may name: as the last segment of a class path in `modules.json`, or as `pooling_mode`. */
   readonly poolings?: readonly PoolingPlugin[] | undefined;
 }
+
+/** Called when a folder names no pooling: the vectors of texts that its ONNX file gives, if it gives any. */
+export type FindGraphOutput = (encoder: EncoderPart) => Promise<Encoder['pooledOutput']>;

@@ -1,3 +1,4 @@
+/** The entries of `modules.json`. */
 import { SentvecError } from '../errors.ts';
 import type { ModelFiles } from '../types.ts';
 import { joinModelPath } from './model-files.ts';

@@ -41,6 +41,25 @@ export function createPooling(
   };
 }
 
+/**
+ * The pooling of a model whose own file gives the vectors of whole texts; see `Encoder.pooledOutput`.
+ * @param output its name, and the length of a vector
+ */
+export function graphPooling({ name, size }: { readonly name: string; readonly size: number }): Pooling {
+  return {
+    name: 'graph',
+    graphOutput: name,
+    config: { output: name },
+    outputSize: () => size,
+    pool: () => {
+      throw new SentvecError(
+        'backend-failed',
+        `The vectors of this model are the output "${name}" of its ONNX file, which the backend did not give.`,
+      );
+    },
+  };
+}
+
 /** One text of a batch: `at` holds the offsets of its `count` tokens in `from`, `columns` their places in the batch. */
 interface Text {
   readonly from: Float32Array;

@@ -1,0 +1,50 @@
+/** What the card of a model (`README.md`) says of where the model comes from. */
+import { isObject } from './json.ts';
+import type { ModelFiles } from '../types.ts';
+
+/** See {@link readModelCard}. Everything is absent in a folder without a card. */
+export interface ModelCard {
+  /** The one model that this one was made of, as the hub names it. */
+  readonly baseModel: string | undefined;
+  /** The card calls it a model of sentences. */
+  readonly isSentenceModel: boolean;
+  /** The card calls it another form of its base model: converted or quantized. */
+  readonly isConversion: boolean;
+}
+
+/** Cards are pages; the fields stand at the beginning. */
+const longestHeader = 2 ** 16;
+
+/**
+ * Reads the fields at the beginning of a model card, as far as they can be made sense of: a card is no part that a model
+ * needs.
+ */
+export async function readModelCard(files: ModelFiles): Promise<ModelCard> {
+  const fields = await readFields(files);
+  const bases = [fields['base_model']].flat().filter((base) => typeof base === 'string');
+  const tags = new Set([fields['tags']].flat());
+  const library = fields['library_name'];
+  return {
+    baseModel: bases.length === 1 ? bases[0] : undefined,
+    isSentenceModel:
+      library === 'sentence-transformers' ||
+      tags.has('sentence-transformers') ||
+      fields['pipeline_tag'] === 'sentence-similarity',
+    isConversion:
+      library === 'transformers.js' || tags.has('transformers.js') || fields['base_model_relation'] === 'quantized',
+  };
+}
+
+async function readFields(files: ModelFiles): Promise<Readonly<Record<string, unknown>>> {
+  if (!(await files.list()).includes('README.md')) return {};
+  const text = new TextDecoder().decode((await files.read('README.md')).subarray(0, longestHeader));
+  const header = /^\uFEFF?---\r?\n(.*?)\r?\n---\s*(?:\n|$)/su.exec(text)?.[1];
+  if (header === undefined) return {};
+  try {
+    const { parse } = await import('yaml');
+    const fields: unknown = parse(header);
+    return isObject(fields) ? fields : {};
+  } catch {
+    return {};
+  }
+}

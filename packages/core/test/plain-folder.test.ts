@@ -1,0 +1,309 @@
+import { plainBackend } from '@sentvec/architectures';
+import {
+  loadEmbedder,
+  memoryModel,
+  readModelFolder,
+  SentvecError,
+  type Backend,
+  type Encoder,
+  type ModelFiles,
+  type TokenBatch,
+} from '@sentvec/core';
+import { goldenExpectation, goldenModel } from '@sentvec/testing';
+import { describe, expect, it } from 'vitest';
+import { dense, denseConfig, modules } from './small-folders.ts';
+
+const card = (fields: string): string => `---\n${fields}\n---\n# A model\n`;
+
+/** A folder without `modules.json`, and the models that its source has besides. */
+function plain(
+  files: Readonly<Record<string, unknown>>,
+  others: Readonly<Record<string, ModelFiles>> = {},
+  name = 'org/converted',
+): ModelFiles {
+  const contents = { 'config.json': { model_type: 'bert', hidden_size: 4 }, ...files };
+  const model = memoryModel(
+    name,
+    Object.fromEntries(
+      Object.entries(contents).map(([path, content]) => [
+        path,
+        content instanceof Uint8Array || typeof content === 'string' ? content : JSON.stringify(content),
+      ]),
+    ),
+  );
+  return {
+    ...model,
+    related: async (other) => {
+      const found = others[other];
+      if (found === undefined) throw new SentvecError('model-not-found', `There is no model ${other}.`);
+      return found;
+    },
+  };
+}
+
+const base = plain(
+  {
+    'modules.json': modules('Transformer', 'Pooling', 'Dense', 'Normalize'),
+    '1_Pooling/config.json': { embedding_dimension: 4, pooling_mode: 'cls' },
+    '2_Dense/config.json': denseConfig(),
+    '2_Dense/model.safetensors': dense(3, 4),
+    '3_Normalize/config.json': {},
+    'sentence_bert_config.json': { max_seq_length: 77, do_lower_case: true },
+    'config_sentence_transformers.json': { prompts: { query: 'q: ' }, similarity_fn_name: 'dot' },
+  },
+  {},
+  'org/base',
+);
+
+describe('a folder without modules.json whose card names its base model', () => {
+  it.each([
+    'base_model: org/base\nlibrary_name: transformers.js',
+    'base_model:\n- org/base\ntags: [onnx]\nbase_model_relation: quantized',
+    'base_model: "org/base" # a comment\nlicense: mit',
+  ])('takes all that follows the encoder from there: %s', async (fields) => {
+    const read = await readModelFolder(plain({ 'README.md': card(fields) }, { 'org/base': base }));
+    expect(read).toMatchObject({
+      headSource: 'base-model',
+      head: { pooling: { modes: ['cls'] }, projections: [{ kind: 'dense' }, { kind: 'normalize' }] },
+      maxLength: 77,
+      lowerCase: true,
+      prompts: { query: 'q: ' },
+      similarityFunction: 'dot',
+      notes: ['org/converted has no modules.json; pooling and projections are those of org/base, its base model.'],
+    });
+  });
+
+  it('goes on to the base of the base, and leads nowhere in a circle', async () => {
+    const fields = (name: string): string => card(`base_model: ${name}\nlibrary_name: transformers.js`);
+    const middle = plain({ 'README.md': fields('org/base') }, { 'org/base': base }, 'org/middle');
+    const read = await readModelFolder(plain({ 'README.md': fields('org/middle') }, { 'org/middle': middle }));
+    expect(read).toMatchObject({ headSource: 'base-model', head: { pooling: { modes: ['cls'] } } });
+    const circle: Record<string, ModelFiles> = {};
+    circle['org/a'] = plain({ 'README.md': fields('org/b') }, circle, 'org/a');
+    circle['org/b'] = plain({ 'README.md': fields('org/a') }, circle, 'org/b');
+    await expect(readModelFolder(circle['org/a'])).rejects.toMatchObject({ code: 'unsupported-model' });
+  });
+
+  it('is refused when the two have vectors of another length', async () => {
+    const model = plain(
+      { 'README.md': card('base_model: org/base'), 'config.json': { model_type: 'bert', hidden_size: 8 } },
+      { 'org/base': base },
+    );
+    await expect(readModelFolder(model)).rejects.toMatchObject({ code: 'invalid-model' });
+  });
+
+  it('is loaded without it when the caller says how to pool', async () => {
+    const model = plain({ 'README.md': card('base_model: org/nowhere\nlibrary_name: transformers.js') });
+    expect(await readModelFolder(model, { pooling: 'max' })).toMatchObject({
+      headSource: 'caller',
+      head: { pooling: { modes: ['max'] } },
+      notes: [],
+    });
+  });
+});
+
+describe('a folder that does not say how to pool', () => {
+  it.each([
+    [
+      'a conversion whose base is not there',
+      'base_model: org/nowhere\nlibrary_name: transformers.js',
+      /org\/nowhere cannot be read: There is no model/,
+    ],
+    ['a quantization', 'base_model: org/nowhere\nbase_model_relation: quantized', /a conversion of another model/],
+    ['a base named, and no weights but ONNX', 'base_model: org/nowhere', /Load org\/nowhere instead/],
+    ['a model of sentences by its task', 'pipeline_tag: sentence-similarity', /its card calls it a model of sentences/],
+    ['by its library', 'library_name: sentence-transformers', /pass the pooling that its card names/],
+    ['by its tags', 'tags:\n  - bert\n  - sentence-transformers', /a model of sentences/],
+  ])('is refused with the ways out: %s', async (_, fields, message) => {
+    await expect(readModelFolder(plain({ 'README.md': card(fields) }))).rejects.toMatchObject({
+      code: 'unsupported-model',
+      message: expect.stringMatching(message),
+    });
+  });
+
+  it.each([
+    ['no card', undefined],
+    ['a card of a base encoder', card('pipeline_tag: fill-mask\nlicense: apache-2.0')],
+    ['a card without fields', '# A model\n'],
+    ['a card that cannot be read', card('a: [')],
+    [
+      'a card with a bomb of aliases',
+      card(
+        `a: &a [x,x]\n${'bcdefghij'
+          .split('')
+          .map((key, i) => `${key}: &${key} [${`*${'abcdefghi'[i]},`.repeat(9)}]`)
+          .join('\n')}`,
+      ),
+    ],
+    ['a base that was trained further, whose own card is not at hand', card('base_model: org/nowhere')],
+  ])('gets the mean when it is an encoder: %s', async (_, readme) => {
+    const files = { 'model.safetensors': new Uint8Array(8), ...(readme !== undefined && { 'README.md': readme }) };
+    const read = await readModelFolder(plain(files));
+    expect(read).toMatchObject({ headSource: 'assumed', head: { pooling: { modes: ['mean'] }, projections: [] } });
+    expect(read.notes).toEqual([expect.stringMatching(/the pooling "mean" was assumed/)]);
+  });
+
+  it('gets the mean when it is a conversion of an encoder', async () => {
+    const encoder = plain({ 'README.md': card('pipeline_tag: fill-mask') }, {}, 'google-bert/bert');
+    const model = plain(
+      { 'README.md': card('base_model: google-bert/bert\nlibrary_name: transformers.js') },
+      { 'google-bert/bert': encoder },
+    );
+    expect(await readModelFolder(model)).toMatchObject({ headSource: 'assumed' });
+  });
+
+  it.each([
+    'BertForSequenceClassification',
+    'XLMRobertaForTokenClassification',
+    'DistilBertForQuestionAnswering',
+    'RobertaForMultipleChoice',
+    'ViTForImageClassification',
+  ])('is refused by the name of its task: %s', async (architecture) => {
+    const model = plain({ 'config.json': { model_type: 'bert', architectures: [architecture] } });
+    await expect(readModelFolder(model)).rejects.toMatchObject({
+      code: 'unsupported-model',
+      message: expect.stringContaining(architecture),
+    });
+    await expect(readModelFolder(model, { pooling: 'mean' })).rejects.toMatchObject({ code: 'unsupported-model' });
+  });
+});
+
+/** Golden files without those that say how to pool, with others. */
+async function bare(changes: Readonly<Record<string, string | Uint8Array>> = {}): Promise<ModelFiles> {
+  const golden = goldenModel('tiny-bert');
+  const paths = (await golden.list()).filter((path) => !/^(modules\.json|\d_|expected)/.test(path));
+  const files = await Promise.all(paths.map(async (path) => [path, await golden.read(path)] as const));
+  return memoryModel('bare', { ...Object.fromEntries(files), ...changes });
+}
+
+const changedEncoder = (change: (encoder: Encoder) => Partial<Encoder>): Backend => {
+  const backend = plainBackend();
+  return {
+    ...backend,
+    load: async (files, options) => {
+      const encoder = await backend.load(files, options);
+      const { hiddenSize, maxPositions, concurrency, batchTokens } = encoder;
+      const encode: Encoder['encode'] = (batch) => encoder.encode(batch);
+      const dispose: Encoder['dispose'] = () => encoder.dispose();
+      return { hiddenSize, maxPositions, concurrency, batchTokens, encode, dispose, ...change(encoder) };
+    },
+  };
+};
+
+describe('loadEmbedder', () => {
+  it('says at every load what it assumed, in a warning and in each receipt', async () => {
+    const warnings: string[] = [];
+    const onWarning = (message: string): void => void warnings.push(message);
+    const embedder = await loadEmbedder(await bare(), { backend: plainBackend(), onWarning });
+    expect(warnings).toEqual([expect.stringContaining('the pooling "mean" was assumed')]);
+    expect((await embedder.embed('a')).receipt.notes).toEqual(warnings);
+    expect(embedder.headSource).toBe('assumed');
+  });
+
+  it('uses the vectors that the ONNX file gives for texts, before it asks for the base model', async () => {
+    const readme = card('base_model: org/nowhere\nlibrary_name: transformers.js');
+    const pooled = (batch: TokenBatch): Float32Array => Float32Array.from({ length: batch.rows * 3 }, (_, i) => i % 3);
+    const backend = changedEncoder(() => ({
+      pooledOutput: { name: 'sentence_embedding', size: 3 },
+      encodePooled: async (batch, head) =>
+        head.pooling.graphOutput === 'sentence_embedding'
+          ? { data: pooled(batch), rows: batch.rows, cols: 3 }
+          : undefined,
+    }));
+    const warnings: string[] = [];
+    const onWarning = (message: string): void => void warnings.push(message);
+    const embedder = await loadEmbedder(await bare({ 'README.md': readme }), { backend, onWarning });
+    expect(embedder).toMatchObject({ headSource: 'graph', dimension: 3 });
+    expect(warnings).toEqual([expect.stringContaining('the output "sentence_embedding" of its ONNX file')]);
+    expect([...(await embedder.embed('a')).vector]).toEqual([0, 1, 2]);
+    const asked = await loadEmbedder(await bare({ 'README.md': readme }), { backend, pooling: 'cls', onWarning });
+    expect(asked).toMatchObject({ headSource: 'caller', dimension: 32 });
+  });
+
+  it('disposes an encoder that was loaded to look into it, when the folder is refused', async () => {
+    let disposed = 0;
+    const backend = changedEncoder(() => ({ dispose: async () => void (disposed += 1) }));
+    const model = await bare({ 'README.md': card('pipeline_tag: sentence-similarity') });
+    await expect(loadEmbedder(model, { backend })).rejects.toMatchObject({ code: 'unsupported-model' });
+    expect(disposed).toBe(1);
+  });
+
+  it('refuses token vectors of another length than the configuration says: logits, say', async () => {
+    const backend = changedEncoder(() => ({ hiddenSize: 959 }));
+    for (const model of [await bare(), goldenModel('tiny-bert')]) {
+      await expect(loadEmbedder(model, { backend, selfCheck: false, onWarning: () => {} })).rejects.toMatchObject({
+        code: 'invalid-model',
+        message: expect.stringMatching(/gives 959 numbers for a token, where config\.json says 32/),
+      });
+    }
+  });
+
+  it('blames the folder for what only the folder says', async () => {
+    const withFiles = async (changes: Readonly<Record<string, object>>): Promise<ModelFiles> => {
+      const golden = goldenModel('tiny-bert');
+      const files = await Promise.all(
+        (await golden.list()).map(async (path) => [path, await golden.read(path)] as const),
+      );
+      const json = Object.entries(changes).map(([path, value]) => [path, JSON.stringify(value)] as const);
+      return memoryModel('m', Object.fromEntries([...files, ...json]));
+    };
+    const options = { backend: plainBackend() };
+    const tooShort = await withFiles({ 'sentence_bert_config.json': { max_seq_length: 2 } });
+    await expect(loadEmbedder(tooShort, options)).rejects.toMatchObject({ code: 'invalid-model' });
+    const tooLong = await withFiles({ 'config_sentence_transformers.json': { truncate_dim: 1000 } });
+    await expect(loadEmbedder(tooLong, options)).rejects.toMatchObject({ code: 'invalid-model' });
+    await expect(loadEmbedder(goldenModel('tiny-bert'), { ...options, maxLength: 2 })).rejects.toMatchObject({
+      code: 'invalid-argument',
+    });
+  });
+});
+
+describe('tokens beyond the weights', () => {
+  interface TokenizerFile {
+    readonly added_tokens: readonly object[];
+    readonly model: { readonly vocab: Readonly<Record<string, number>> };
+  }
+  const tokenizerWith = async (change: (tokenizer: TokenizerFile) => object): Promise<ModelFiles> => {
+    const golden = goldenModel('tiny-bert');
+    const files = await Promise.all(
+      (await golden.list()).map(async (path) => [path, await golden.read(path)] as const),
+    );
+    const tokenizer = JSON.parse(new TextDecoder().decode(await golden.read('tokenizer.json'))) as TokenizerFile;
+    return memoryModel('m', { ...Object.fromEntries(files), 'tokenizer.json': JSON.stringify(change(tokenizer)) });
+  };
+  const added = {
+    content: '<image_soft_token>',
+    single_word: false,
+    lstrip: false,
+    rstrip: false,
+    normalized: false,
+    special: true,
+  };
+
+  it('that were only added refuse the texts that have them, not the model', async () => {
+    const model = await tokenizerWith(({ added_tokens: tokens, ...rest }) => ({
+      ...rest,
+      added_tokens: [...tokens, { id: 959, ...added }],
+    }));
+    const embedder = await loadEmbedder(model, { backend: plainBackend() });
+    const { cases } = goldenExpectation('tiny-bert');
+    const [vector] = [(await embedder.embed(cases[0]!.text)).vector];
+    for (const [index, value] of vector!.entries()) expect(value).toBeCloseTo(cases[0]!.embedding[index]!, 5);
+    await expect(embedder.embed(['a', 'b', 'see <image_soft_token>'])).rejects.toMatchObject({
+      code: 'invalid-text',
+      details: { row: 2, token: 959 },
+    });
+  });
+
+  it('that every text gets, or that the vocabulary has, refuse the model', async () => {
+    const framed = await tokenizerWith((tokenizer) => ({
+      ...tokenizer,
+      post_processor: { type: 'BertProcessing', cls: ['[CLS]', 70_000], sep: ['[SEP]', 3] },
+    }));
+    await expect(loadEmbedder(framed, { backend: plainBackend() })).rejects.toMatchObject({ code: 'invalid-model' });
+    const larger = await tokenizerWith(({ model, ...rest }) => {
+      return { ...rest, model: { ...model, vocab: { ...model.vocab, zzzz: 959 } } };
+    });
+    await expect(loadEmbedder(larger, { backend: plainBackend() })).rejects.toMatchObject({ code: 'invalid-model' });
+  });
+});
