@@ -44,7 +44,7 @@ export function useFakeHub(): HubWorld {
     world.content = await goldenContent();
     const foreign = {
       'pytorch_model.bin': new Uint8Array(10),
-      'README.md': new Uint8Array(5),
+      'notes.md': new Uint8Array(5),
       'openvino/config.json': new Uint8Array(2),
     };
     world.hub.repositories.set(name, { commit, files: { ...world.content, ...foreign } });

@@ -39,6 +39,10 @@ export class FakeHub {
   /** Sends other bytes than the listing promises, this many times. */
   readonly damages = new Map<string, number>();
   ignoresRange = false;
+  /** Whether small files have ETags of another making than git's, as mirrors of the hub give them. */
+  foreignEtags = false;
+  /** Whether the list of files leaves out their ids. */
+  withoutIds = false;
   readonly #hub: Server = createServer((request, response) => this.#answer('hub', request, response));
   readonly #storage: Server = createServer((request, response) => this.#answer('storage', request, response));
 
@@ -93,7 +97,12 @@ export class FakeHub {
   /** Three entries a page. */
   #list(repository: FakeRepository, cursor: number, path: string, response: ServerResponse): void {
     const entries = Object.entries(repository.files).map(([file, content]) => {
-      const entry = { type: 'file', path: file, size: content.length, oid: gitId(content) };
+      const entry = {
+        type: 'file',
+        path: file,
+        size: content.length,
+        ...(!this.withoutIds && { oid: gitId(content) }),
+      };
       return isLarge(file)
         ? { ...entry, lfs: { oid: sha256(content), size: content.length, pointerSize: 130 } }
         : entry;
@@ -108,7 +117,10 @@ export class FakeHub {
     const content = repository.files[file];
     if (!content) return this.#refuse(response, 404, 'EntryNotFound');
     response.setHeader('x-repo-commit', repository.commit);
-    if (!isLarge(file)) return this.#send(repository, file, range, response, { etag: `"${gitId(content)}"` });
+    if (!isLarge(file))
+      return this.#send(repository, file, range, response, {
+        etag: this.foreignEtags ? '"of-a-mirror"' : `"${gitId(content)}"`,
+      });
     const { port } = this.#storage.address() as AddressInfo;
     response.writeHead(302, {
       location: `http://localhost:${port}/files/${repository.commit}/${file}`,

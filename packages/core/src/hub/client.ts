@@ -1,3 +1,4 @@
+/** Requests to the hub: whom to ask for what, with which credentials, and how often. */
 import { SentvecError } from '../errors.ts';
 import { failureOf, PassingFailure, type HubExchange } from './errors.ts';
 import { waitToRetry, type RetryOptions } from './retry.ts';
@@ -21,6 +22,9 @@ export interface HubClientOptions extends RetryOptions {
   /** Default: the global `fetch`, which follows redirects itself. */
   readonly fetch?: HubFetch | undefined;
 }
+
+/** Bytes of the longest answer about a model. A page of a list has some 300 kB. */
+const longestAnswer = 2 ** 24;
 
 /** Milliseconds without an answer, or without a further piece of it, after which a request has failed. */
 export const longestSilence = 30_000;
@@ -63,16 +67,32 @@ export class HubClient {
         const answer = await this.#request(url, { accept: 'application/json' }, AbortSignal.timeout(longestSilence));
         if (!answer.response.ok) throw await failureOf(answer.response, this.#exchange(url, answer, revision));
         // Read here, so that a connection that breaks in the middle is tried again.
-        return new Response(await answer.response.text(), { headers: answer.response.headers });
+        return new Response(await this.#read(answer.response), { headers: answer.response.headers });
       } catch (error) {
         // Without an answer at all, the network is off more often than the hub: someone is waiting to hear so.
         const { retries, signal } = this.options;
-        const patience = error instanceof PassingFailure ? retries : Math.min(retries, 2);
+        const allowed = error instanceof PassingFailure ? retries : Math.min(retries, 2);
         await waitToRetry(error, failures, `Asking ${new URL(url).origin} about the model ${this.model}`, {
-          retries: patience,
+          retries: allowed,
           signal,
         });
       }
+    }
+  }
+
+  /** An answer's content, which is not kept beyond a bound: a server may send without end. */
+  async #read(response: Response): Promise<string> {
+    const decoder = new TextDecoder();
+    let text = '';
+    let length = 0;
+    for (const reader = response.body!.getReader(); ;) {
+      const { done, value } = await reader.read();
+      if (done) return text + decoder.decode();
+      text += decoder.decode(value, { stream: true });
+      length += value.length;
+      if (length <= longestAnswer) continue;
+      await reader.cancel();
+      throw this.notFromAHub(`has more than ${longestAnswer} bytes`);
     }
   }
 

@@ -1,3 +1,4 @@
+/** The download of a file: taken up again where it broke, and never longer than announced. */
 import { SentvecError, throwIfAborted } from '../errors.ts';
 import { longestSilence, type HubAnswer, type HubClient } from './client.ts';
 import { PassingFailure } from './errors.ts';
@@ -16,7 +17,7 @@ export interface DownloadTarget {
 /** What the content of a file must hash to; a list is as good as each of its entries. */
 export interface ExpectedHashes {
   readonly sha256: readonly string[];
-  /** Git's id; only when the listing and the answer agree on it, since mirrors give ids of their own making. */
+  /** Git's id of a small file, by the listing. */
   readonly gitId: string | undefined;
 }
 
@@ -55,7 +56,7 @@ export async function downloadFile(
     }
   }
   const sha256 = [file.sha256, etag].filter((hash) => hash !== undefined && /^[0-9a-f]{64}$/u.test(hash)) as string[];
-  return { sha256, gitId: file.gitId !== undefined && file.gitId === etag ? file.gitId : undefined };
+  return { sha256, gitId: file.gitId };
 }
 
 /** One request, as far as it goes. */

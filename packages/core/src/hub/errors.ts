@@ -69,8 +69,12 @@ function notFound({ model, revision, url, file }: HubExchange, code: string | nu
   });
 }
 
-/** `Retry-After` in milliseconds, at most a minute. */
+/** Milliseconds that a server may make us wait. */
+const longestDemand = 60_000;
+
+/** `Retry-After` in milliseconds, at most a minute: a number of seconds, or a date. */
 function waitOf(headers: Headers): number {
-  const seconds = Number(headers.get('retry-after'));
-  return Number.isFinite(seconds) ? Math.min(Math.max(seconds, 0), 60) * 1000 : 0;
+  const value = headers.get('retry-after') ?? '';
+  const wait = /^\s*\d+\s*$/u.test(value) ? Number(value) * 1000 : Date.parse(value) - Date.now();
+  return wait > 0 ? Math.min(wait, longestDemand) : 0;
 }

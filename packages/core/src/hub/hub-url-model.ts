@@ -80,12 +80,25 @@ async function readChecked(
 ): Promise<Uint8Array> {
   const target = new MemoryTarget(file.size);
   const expected = await downloadFile(client, commit, file, target, onProgress);
+  const check = (wanted: string | undefined, actual: string): void => {
+    if (wanted !== undefined && wanted !== actual) throw wrongHash(client.model, file.path, wanted, actual);
+  };
+  if (expected.gitId !== undefined) check(expected.gitId, await gitIdOf(target.bytes));
   if (expected.sha256.length > 0) {
     const actual = await sha256(target.bytes);
-    const wrong = expected.sha256.find((hash) => hash !== actual);
-    if (wrong !== undefined) throw wrongHash(client.model, file.path, wrong, actual);
+    for (const wanted of expected.sha256) check(wanted, actual);
   }
   return target.bytes;
+}
+
+/** Git's name for a file of this content. */
+async function gitIdOf(content: Uint8Array): Promise<string> {
+  const header = new TextEncoder().encode(`blob ${content.length}\0`);
+  const blob = new Uint8Array(header.length + content.length);
+  blob.set(header);
+  blob.set(content, header.length);
+  const digest = new Uint8Array(await crypto.subtle.digest('SHA-1', blob));
+  return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
 /** Grows with what arrives: the size that a server announces is not allocated on its word. */

@@ -1,7 +1,8 @@
+/** What the hub says of a model: which commit a revision is, and which files it has. */
 import { SentvecError } from '../errors.ts';
 import { checkFilePath } from '../model-folder/model-files.ts';
 import type { HubClient } from './client.ts';
-import { roleOf, type HubFile } from './repository.ts';
+import { rolesOf, type HubFile } from './repository.ts';
 
 /** What the hub is asked about a model. Errors are those of {@link HubClient.ask}. */
 export interface HubListing {
@@ -20,6 +21,9 @@ export interface ListedEntry {
   readonly lfs?: { readonly oid?: unknown; readonly size?: unknown } | undefined;
 }
 
+/** Pages of a list that are read. The hub puts 1,000 files on a page. */
+export const mostPages = 100;
+
 /**
  * Asks the hub by plain requests. In Node the hub's own library does this; it has no place in a page: 270 kB, and
  * modules of Node that not every bundler leaves out.
@@ -32,7 +36,8 @@ export const listingByFetch: HubListing = {
   async files(client, commit) {
     const entries: ListedEntry[] = [];
     let url: string | undefined = `${modelUrl(client)}/tree/${encodeURIComponent(commit)}?recursive=true`;
-    while (url !== undefined) {
+    for (let pages = 1; url !== undefined; pages++) {
+      if (pages > mostPages) throw client.notFromAHub(`lists files on more than ${mostPages} pages`);
       const response = await client.ask(url, commit);
       const page = await readJson(client, response);
       if (!Array.isArray(page)) throw client.notFromAHub('is no list of files');
@@ -49,19 +54,33 @@ export function checkCommit(client: HubClient, commit: unknown): string {
   throw client.notFromAHub(`names the commit ${JSON.stringify(commit)}`);
 }
 
-/** @throws SentvecError `download-failed`, `invalid-model` */
+/** The files that sentvec has a use for. @throws SentvecError `download-failed`, `invalid-model` */
 export function toHubFiles(client: HubClient, entries: readonly ListedEntry[]): HubFile[] {
-  return entries.flatMap((entry) => toHubFile(client, entry)).sort((a, b) => (a.path < b.path ? -1 : 1));
+  const files = entries.filter((entry): entry is ListedFile => entry.type === 'file' && typeof entry.path === 'string');
+  const roles = rolesOf(files.map(({ path }) => path));
+  return files
+    .filter(({ path }) => roles.has(path))
+    .map((file) => toHubFile(client, file))
+    .sort((a, b) => (a.path < b.path ? -1 : 1));
 }
 
-function toHubFile(client: HubClient, { type, path, size: ownSize, oid, lfs }: ListedEntry): HubFile[] {
-  if (type !== 'file' || typeof path !== 'string' || roleOf(path) === undefined) return [];
+type ListedFile = ListedEntry & { readonly path: string };
+
+function toHubFile(client: HubClient, { path, size: ownSize, oid, lfs }: ListedFile): HubFile {
   const size = Number(lfs?.size ?? ownSize);
   if (!Number.isSafeInteger(size) || size < 0)
     throw client.notFromAHub(`gives ${path} a size of ${String(lfs?.size ?? ownSize)}`);
-  const id = lfs?.oid ?? oid;
-  if (typeof id !== 'string') return [{ path: checkFilePath(path), size }];
-  return [{ path: checkFilePath(path), size, ...(lfs ? { sha256: id } : { gitId: id }) }];
+  const [sha256, gitId] = lfs ? [lfs.oid, undefined] : [undefined, oid];
+  return {
+    path: checkFilePath(path),
+    size,
+    ...(isHash(sha256, 64) && { sha256 }),
+    ...(isHash(gitId, 40) && { gitId }),
+  };
+}
+
+function isHash(value: unknown, digits: number): value is string {
+  return typeof value === 'string' && value.length === digits && /^[0-9a-f]+$/u.test(value);
 }
 
 function modelUrl({ options, model }: HubClient): string {

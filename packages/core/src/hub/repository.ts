@@ -1,3 +1,4 @@
+/** A repository of the hub: its name, its revisions, and what its files are to sentvec. */
 import { SentvecError } from '../errors.ts';
 
 /** A file of a repository at one commit. */
@@ -50,22 +51,44 @@ export function isCommit(revision: string): boolean {
   return /^[0-9a-f]{40}$/u.test(revision);
 }
 
-/** What a file is to sentvec: a part to read the model by, weights, or nothing. */
-export type HubFileRole = 'part' | 'weights';
+/** What a file is to sentvec: a part to read the model by, weights, or something that is read when it is asked for. */
+export type HubFileRole = 'part' | 'weights' | 'other';
 
 /** Folders of weights for other runtimes, and of the training. */
 const foreignFolders = /^(?:openvino|coreml|\.|checkpoint-)/u;
 
+/** Weights in formats that are never read, programs, pictures. */
+const foreignFiles =
+  /^(?:pytorch_model.*|training_args\.bin|tf_model\.h5|flax_model\.msgpack|rust_model\.ot|\..*|.*\.(?:gguf|h5|md|msgpack|onnx|ot|pt|pth|py|safetensors|tflite|txt|gif|jpe?g|png|svg))$/u;
+
 /**
- * What sentvec uses of a repository: configurations, vocabularies and tokenizers, safetensors, and ONNX files with
- * their external data. Weights of PyTorch, TensorFlow, Flax, OpenVINO and others it never reads.
+ * What sentvec uses of a repository: configurations, vocabularies and tokenizers, safetensors, ONNX files with their
+ * external data, whatever that is called, and the card. Weights of PyTorch, TensorFlow, Flax, OpenVINO and others it
+ * never reads.
+ * @param paths all files
+ * @returns the role of each file that has one
  */
-export function roleOf(path: string): HubFileRole | undefined {
+export function rolesOf(paths: readonly string[]): ReadonlyMap<string, HubFileRole> {
+  const graphFolders = new Set(paths.filter((path) => path.endsWith('.onnx')).map(folderOf));
+  const roles = new Map<string, HubFileRole>();
+  for (const path of paths) {
+    const role = roleOf(path, graphFolders.has(folderOf(path)));
+    if (role !== undefined) roles.set(path, role);
+  }
+  return roles;
+}
+
+function roleOf(path: string, isBesideGraph: boolean): HubFileRole | undefined {
   const folders = path.split('/');
   const name = folders.pop()!;
   if (folders.some((folder) => foreignFolders.test(folder))) return undefined;
-  if (/^model(?:-\d+-of-\d+)?\.safetensors$/u.test(name) || /\.onnx(?:[._]data(?:_\d+)?)?$/u.test(name))
-    return 'weights';
-  const isPart = !folders.includes('onnx') && (name.endsWith('.json') || name === 'vocab.txt' || name === 'merges.txt');
-  return isPart ? 'part' : undefined;
+  if (path === 'README.md') return 'other';
+  if (/^model(?:-\d+-of-\d+)?\.safetensors$/u.test(name) || name.endsWith('.onnx')) return 'weights';
+  const isPart = name.endsWith('.json') || name === 'vocab.txt' || name === 'merges.txt';
+  if (isPart) return folders.includes('onnx') ? undefined : 'part';
+  return isBesideGraph && !foreignFiles.test(name) ? 'weights' : undefined;
+}
+
+function folderOf(path: string): string {
+  return path.slice(0, path.lastIndexOf('/') + 1);
 }

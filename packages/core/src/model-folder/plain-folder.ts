@@ -95,11 +95,12 @@ export async function readStaticModule(files: ModelFiles, encoderPath: string): 
 const otherTask = /For(?:\w*Classification|QuestionAnswering|MultipleChoice|\w*Segmentation|\w*Detection)$/u;
 
 function refuseOtherTasks(config: ConfigFile): void {
-  const name = [config.values['architectures']].flat().find((each) => typeof each === 'string' && otherTask.test(each));
+  const names = [config.values['architectures']].flat().filter((name) => typeof name === 'string');
+  const name = names.find((each) => otherTask.test(each));
   if (name === undefined) return;
   throw new SentvecError(
     'unsupported-model',
-    `${config.file} describes a ${String(name)}, which is no embedder: it was trained to give classes or scores, and its token vectors say little about meaning.`,
+    `${config.file} describes a ${name}, which is no embedder: it was trained to give classes or scores, and its token vectors say little about meaning.`,
     { file: config.file, architecture: name },
   );
 }

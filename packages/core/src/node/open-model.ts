@@ -8,21 +8,63 @@ import { hubModel, type HubModelOptions } from './hub/hub-model.ts';
 /** Options of {@link openModel}: those of the hub. */
 export type OpenModelOptions = HubModelOptions;
 
+/** The default model, which comes from npm: no network and no account needed. */
+const defaultModel = 'use-lite';
+/** It depends on this package, which knows it by name only. */
+const defaultModelPackage: string = '@sentvec/model-use-lite';
+
+/** Where models without an organization are looked for first, as in sentence-transformers. */
+const usualOrganization = 'sentence-transformers';
+
 /**
- * Finds a model by what a person calls it: a folder that exists, else a repository of the Hugging Face hub (`org/name`,
- * or a bare `name`), from its cache or downloaded.
- * @throws SentvecError `model-not-found`, and those of `hubModel`
+ * Finds a model by what a person calls it: `use-lite`, a folder that exists, else a repository of the Hugging Face hub,
+ * from its cache or downloaded: `org/name`, or a bare name, which is looked for among those of sentence-transformers
+ * first.
+ * @throws SentvecError `model-not-found`, `missing-dependency` for `use-lite` without `@sentvec/model-use-lite`, and
+ * those of `hubModel`
  */
 export async function openModel(name: string, options: OpenModelOptions = {}): Promise<ModelFiles> {
+  if (name === defaultModel) return openDefaultModel(options);
   const stats = await stat(name).catch(() => undefined);
-  if (stats) return directoryModel(name);
+  // What its card names as its base is looked for on this disk only: a folder of one's own asks no server.
+  if (stats)
+    return { ...(await directoryModel(name)), related: (other) => hubModel(other, { ...options, offline: true }) };
   if (looksLikePath(name))
     throw new SentvecError(
       'model-not-found',
       `There is no model folder ${name}. Check the path, or name a model of the Hugging Face hub as "organization/name".`,
       { file: name },
     );
-  return hubModel(name, options);
+  return name.includes('/') ? hubModel(name, options) : openBareName(name, options);
+}
+
+async function openDefaultModel({ signal }: OpenModelOptions): Promise<ModelFiles> {
+  let library: { useLite(options: { readonly signal?: AbortSignal | undefined }): Promise<ModelFiles> };
+  try {
+    library = (await import(/* webpackIgnore: true */ /* @vite-ignore */ defaultModelPackage)) as typeof library;
+  } catch (cause) {
+    const message = `The model ${defaultModel} is in a package of its own. Install it: npm install ${defaultModelPackage}. In a bundle, import useLite from there and pass loadEmbedder(await useLite()).`;
+    throw new SentvecError('missing-dependency', message, {}, { cause });
+  }
+  return library.useLite({ signal });
+}
+
+async function openBareName(name: string, options: OpenModelOptions): Promise<ModelFiles> {
+  const usual = `${usualOrganization}/${name}`;
+  try {
+    return await hubModel(usual, options);
+  } catch (error) {
+    // The hub says of what is not there that it needs a login.
+    if (!SentvecError.is(error, 'model-not-found') && !SentvecError.is(error, 'model-access-denied')) throw error;
+  }
+  try {
+    return await hubModel(name, options);
+  } catch (error) {
+    if (!SentvecError.is(error, 'model-not-found')) throw error;
+    throw new SentvecError(error.code, `${error.message} There is no model ${usual} either.`, error.details, {
+      cause: error,
+    });
+  }
 }
 
 /** Names on the hub are one or two segments of letters, digits, `-`, `_` and `.`. */

@@ -3,7 +3,7 @@ import { copyFile, readdir, readFile, rm, stat, symlink } from 'node:fs/promises
 import { dirname, join, relative, sep } from 'node:path';
 import { guardIo, makeFolder, moveIntoPlace, writeFileAtomically } from '@sentvec/platform/node';
 import { checkFilePath } from '../../model-folder/model-files.ts';
-import { roleOf, type HubFile } from '../../hub/repository.ts';
+import { rolesOf, type HubFile } from '../../hub/repository.ts';
 
 /**
  * A model in the cache of the hub, in the layout that `huggingface_hub` and `@huggingface/hub` share: `refs/<revision>`
@@ -23,20 +23,38 @@ export class HubCache {
     return join(this.directory, 'snapshots', commit);
   }
 
-  /** Where the content of a file lies. */
-  blob({ sha256, gitId }: HubFile, commit: string, path: string): string {
-    const hash = [sha256, gitId].find((id) => id !== undefined && /^(?:[0-9a-f]{40}|[0-9a-f]{64})$/u.test(id));
-    return join(this.directory, 'blobs', hash ?? `${commit}-${path.replaceAll('/', '-')}`);
+  /** By its hash, which is checked; without one, by a name that no other file has. */
+  blob({ sha256, gitId, path }: HubFile, commit: string): string {
+    return join(this.directory, 'blobs', sha256 ?? gitId ?? `${commit}-${encodeURIComponent(path)}`);
   }
 
-  /** The commit that a revision was when it was last asked for. */
-  async commitOf(revision: string): Promise<string | undefined> {
-    const content = await readFile(join(this.directory, 'refs', ...revision.split('/')), 'utf8').catch(() => '');
-    return /^[0-9a-zA-Z]{1,64}$/u.exec(content.trim())?.[0];
+  /**
+   * The commits that a revision may be, best first: the one that any program was told last, and the one that was last
+   * loaded here, of which all is at hand.
+   */
+  async commitsOf(revision: string): Promise<string[]> {
+    const contents = await Promise.all(
+      [this.#ref(revision), this.#loadedRef(revision)].map((path) => readFile(path, 'utf8').catch(() => '')),
+    );
+    return contents.flatMap((content) => /^[0-9a-zA-Z]{1,64}$/u.exec(content.trim()) ?? []);
   }
 
+  /** Remembers what a revision is, by the hub. */
   async rememberCommit(revision: string, commit: string): Promise<void> {
-    await writeFile(join(this.directory, 'refs', ...revision.split('/')), commit);
+    await writeFile(this.#ref(revision), commit);
+  }
+
+  /** Remembers the commit of a revision whose parts are here. */
+  async rememberLoaded(revision: string, commit: string): Promise<void> {
+    await writeFile(this.#loadedRef(revision), commit);
+  }
+
+  #ref(revision: string): string {
+    return join(this.directory, 'refs', ...revision.split('/'));
+  }
+
+  #loadedRef(revision: string): string {
+    return join(this.directory, '.sentvec', 'refs', ...revision.split('/'));
   }
 
   /** The files of a commit, when they were listed before. */
@@ -61,9 +79,11 @@ export class HubCache {
       const full = join(entry.parentPath ?? entry.path, entry.name);
       const path = full.slice(snapshot.length + 1).replaceAll(sep, '/');
       const stats = await stat(full).catch(() => undefined);
-      return stats?.isFile() && roleOf(path) !== undefined ? [{ path, size: stats.size }] : [];
+      return stats?.isFile() ? [{ path, size: stats.size }] : [];
     });
-    return (await Promise.all(files)).flat().sort((a, b) => (a.path < b.path ? -1 : 1));
+    const all = (await Promise.all(files)).flat();
+    const roles = rolesOf(all.map(({ path }) => path));
+    return all.filter(({ path }) => roles.has(path)).sort((a, b) => (a.path < b.path ? -1 : 1));
   }
 
   async has(commit: string, path: string): Promise<boolean> {
@@ -109,7 +129,11 @@ async function writeFile(path: string, content: string): Promise<void> {
 function parseListing(content: string): HubFile[] | undefined {
   try {
     const { files } = JSON.parse(content) as { files: HubFile[] };
-    const sound = files.every(({ path, size }) => checkFilePath(path) === path && Number.isSafeInteger(size));
+    const isHash = (id: unknown): boolean => id === undefined || (typeof id === 'string' && /^[0-9a-f]+$/u.test(id));
+    const sound = files.every(
+      ({ path, size, sha256, gitId }) =>
+        checkFilePath(path) === path && Number.isSafeInteger(size) && isHash(sha256) && isHash(gitId),
+    );
     return sound && files.length > 0 ? files : undefined;
   } catch {
     return undefined;

@@ -8,7 +8,7 @@ import {
   checkRevision,
   defaultRevision,
   isCommit,
-  roleOf,
+  rolesOf,
   type HubFile,
 } from '../../hub/repository.ts';
 import type { ModelFiles } from '../../types.ts';
@@ -69,8 +69,9 @@ export async function hubModel(
       ? await cachedVersion(cache, name, revision)
       : await currentVersion(client, cache, revision);
     const download = new VersionDownload(client, cache, commit, files, offline, onProgress);
-    await download.all(files.filter(({ path }) => roleOf(path) === 'part'));
-    return downloadingModel(download, name, commit);
+    await download.all(partsOf(files));
+    if (!offline && commit !== revision) await cache.rememberLoaded(revision, commit);
+    return downloadingModel(download, name, commit, (other) => hubModel(other, { ...options, revision: undefined }));
   });
 }
 
@@ -84,11 +85,12 @@ async function currentVersion(client: HubClient, cache: HubCache, revision: stri
   const cached = await findCached(cache, revision);
   if (cached?.listed && isCommit(revision)) return cached;
   try {
-    const patient = cached === undefined ? client : new HubClient(client.model, { ...client.options, retries: 0 });
+    // Nobody waits for a hub that cannot be reached when there is a version that serves.
+    const asking = cached === undefined ? client : new HubClient(client.model, { ...client.options, retries: 0 });
     // The library is loaded when it is needed: a version that is in the cache does without.
     const { listingByLibrary } = await import('./listing-by-library.ts');
-    const commit = isCommit(revision) ? revision : await listingByLibrary.commitOf(patient, revision);
-    const files = (await cache.listing(commit)) ?? (await listingByLibrary.files(patient, commit));
+    const commit = isCommit(revision) ? revision : await listingByLibrary.commitOf(asking, revision);
+    const files = (await cache.listing(commit)) ?? (await listingByLibrary.files(asking, commit));
     await cache.rememberListing(commit, files);
     if (commit !== revision) await cache.rememberCommit(revision, commit);
     return { commit, files };
@@ -106,24 +108,50 @@ async function cachedVersion(cache: HubCache, name: string, revision: string): P
   throw new SentvecError('model-not-found', message, { model: name, revision });
 }
 
-/** A version that can be used without the hub: one that was listed, or one that another program downloaded. */
-async function findCached(
-  cache: HubCache,
-  revision: string,
-): Promise<(Version & { readonly listed: boolean }) | undefined> {
-  const commit = isCommit(revision) ? revision : await cache.commitOf(revision);
-  if (commit === undefined) return undefined;
+/** A version that is in the cache. */
+interface CachedVersion extends Version {
+  /** Whether the hub listed its files: else another program downloaded it, which may have left out what it does not use. */
+  readonly listed: boolean;
+  /** Whether all its parts are here. */
+  readonly complete: boolean;
+}
+
+/**
+ * The version of a revision that can be used without the hub. One that was loaded before is whole; what another program
+ * has left since may lack a part without which the model would be read as another one.
+ */
+async function findCached(cache: HubCache, revision: string): Promise<CachedVersion | undefined> {
+  const commits = isCommit(revision) ? [revision] : await cache.commitsOf(revision);
+  const versions = (await Promise.all(commits.map((commit) => readVersion(cache, commit)))).flatMap(
+    (version) => version ?? [],
+  );
+  return (
+    versions.find(({ listed, complete }) => listed && complete) ??
+    versions.find(({ complete }) => complete) ??
+    versions[0]
+  );
+}
+
+async function readVersion(cache: HubCache, commit: string): Promise<CachedVersion | undefined> {
   const present = await cache.present(commit);
+  const roles = rolesOf(present.map(({ path }) => path));
   const isModel = present.some(({ path }) => path.endsWith('config.json') || path === 'modules.json');
-  if (!isModel || !present.some(({ path }) => roleOf(path) === 'weights')) return undefined;
+  if (!isModel || ![...roles.values()].includes('weights')) return undefined;
   const listing = await cache.listing(commit);
-  return { commit, files: listing ?? present, listed: listing !== undefined };
+  const complete = partsOf(listing ?? present).every(({ path }) => roles.has(path));
+  return { commit, files: listing ?? present, listed: listing !== undefined, complete };
+}
+
+function partsOf(files: readonly HubFile[]): HubFile[] {
+  const roles = rolesOf(files.map(({ path }) => path));
+  return files.filter(({ path }) => roles.get(path) === 'part');
 }
 
 async function downloadingModel(
   download: VersionDownload,
   name: string,
   commit: string,
+  related: (name: string) => Promise<ModelFiles>,
 ): Promise<ModelFiles & { readonly revision: string; readonly directory: string }> {
   const snapshot = download.cache.snapshot(commit);
   await makeFolder(snapshot);
@@ -136,6 +164,7 @@ async function downloadingModel(
       await download.file(path);
       return local.read(path);
     },
+    related,
     size: async (path) => download.find(path).size,
     sha256: async (path) => {
       const known = download.find(path).sha256;

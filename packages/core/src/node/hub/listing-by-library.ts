@@ -1,7 +1,7 @@
 import { listFiles, modelInfo } from '@huggingface/hub';
 import { SentvecError } from '../../errors.ts';
 import type { HubClient } from '../../hub/client.ts';
-import { checkCommit, toHubFiles, type HubListing, type ListedEntry } from '../../hub/listing.ts';
+import { checkCommit, mostPages, toHubFiles, type HubListing, type ListedEntry } from '../../hub/listing.ts';
 
 /**
  * Asks the hub through its own library, which makes its requests through the client: that repeats them, and explains
@@ -29,9 +29,14 @@ export const listingByLibrary: HubListing = {
 };
 
 function parameters(client: HubClient, revision: string): { hubUrl: string; fetch: typeof fetch } {
+  let requests = 0;
   return {
     hubUrl: client.options.endpoint,
-    fetch: (input) => client.ask(input instanceof Request ? input.url : String(input), revision),
+    fetch: async (input) => {
+      requests += 1;
+      if (requests > mostPages) throw client.notFromAHub(`lists files on more than ${mostPages} pages`);
+      return client.ask(input instanceof Request ? input.url : String(input), revision);
+    },
   };
 }
 

@@ -1,4 +1,5 @@
 import type { HubAnswer } from '../../hub/client.ts';
+import { fetchThroughProxy } from './proxy.ts';
 
 /** Servers that pass a request on more often are going in circles. */
 const mostRedirects = 10;
@@ -17,7 +18,7 @@ export async function fetchThroughRedirects(
   let sent = headers;
   let linkedEtag: string | undefined;
   for (let redirects = 0; redirects <= mostRedirects; redirects++) {
-    const response = await fetch(at, { headers: sent, signal, redirect: 'manual' });
+    const response = await fetchThroughProxy(at, { headers: sent, signal, redirect: 'manual' });
     linkedEtag ??= response.headers.get('x-linked-etag') ?? undefined;
     const location = response.headers.get('location');
     if (response.status < 300 || response.status > 399 || location === null) {

@@ -79,7 +79,7 @@ export class VersionDownload {
       throw new SentvecError('download-failed', message, { file: path });
     }
     await guardCache(this.cache.directory, async () => {
-      const blob = this.cache.blob(file, this.commit, path);
+      const blob = this.cache.blob(file, this.commit);
       await this.cache.makeFolders(this.commit, path);
       await downloadBlob(this.#client, this.commit, file, blob, this.#onProgress);
       await this.cache.link(this.commit, path, blob);
