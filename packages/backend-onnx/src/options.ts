@@ -1,5 +1,6 @@
 // The options of the backend, and their check.
 import { SentvecError } from '@sentvec/core';
+import { checkOptionNames, type OptionNames } from '@sentvec/platform';
 
 /**
  * Where onnxruntime-node can compute: the CPU, NVIDIA's CUDA, Apple's CoreML, DirectML on Windows, WebGPU through
@@ -50,8 +51,19 @@ export interface OnnxOptions {
 const devices: readonly OnnxDevice[] = ['cpu', 'cuda', 'coreml', 'dml', 'webgpu'];
 const counts = ['sessions', 'threadsPerSession', 'memoryBudget', 'batchTokens'] as const;
 
+const optionNames: OptionNames<OnnxOptions> = {
+  device: true,
+  variant: true,
+  sessions: true,
+  threadsPerSession: true,
+  memoryBudget: true,
+  batchTokens: true,
+  cacheDirectory: true,
+};
+
 /** @throws SentvecError `invalid-argument` when an option cannot be used */
 export function checkOptions(options: OnnxOptions): void {
+  checkOptionNames('onnx()', options, optionNames);
   for (const name of counts) {
     const value = options[name];
     if (value === undefined || (Number.isSafeInteger(value) && value > 0)) continue;

@@ -1,4 +1,5 @@
 import { SentvecError } from '@sentvec/core';
+import { checkOptionNames, type OptionNames } from '@sentvec/platform';
 import type { WasmPaths } from './kernels/wasm-backend.ts';
 
 /** What TensorFlow.js can run on: two native libraries for Node, WebAssembly, plain JavaScript. */
@@ -30,8 +31,12 @@ export const automaticDevices: readonly TfjsDevice[] = ['tfjs-node-gpu', 'tfjs-n
 
 const devices: readonly TfjsDevice[] = ['tfjs-node-gpu', 'tfjs-node', 'wasm', 'cpu'];
 
+const optionNames: OptionNames<TfjsOptions> = { device: true, wasmPaths: true, batchTokens: true };
+
 /** @throws SentvecError `invalid-argument` when an option cannot be used */
-export function checkOptions({ device = 'auto', batchTokens }: TfjsOptions): void {
+export function checkOptions(options: TfjsOptions): void {
+  checkOptionNames('tfjs()', options, optionNames);
+  const { device = 'auto', batchTokens } = options;
   if (device !== 'auto' && !devices.includes(device)) {
     throw new SentvecError(
       'invalid-argument',

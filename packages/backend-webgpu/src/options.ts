@@ -1,4 +1,5 @@
 import { SentvecError } from '@sentvec/core';
+import { checkOptionNames, type OptionNames } from '@sentvec/platform';
 
 /** Options of {@link webgpu}. */
 export interface WebGpuOptions {
@@ -35,8 +36,18 @@ export interface WebGpuOptions {
   readonly batchTokens?: number | undefined;
 }
 
+const optionNames: OptionNames<WebGpuOptions> = {
+  device: true,
+  preferWasm: true,
+  wasmPaths: true,
+  threads: true,
+  variant: true,
+  batchTokens: true,
+};
+
 /** @throws SentvecError `invalid-argument` when an option cannot be used */
 export function checkOptions(options: WebGpuOptions): void {
+  checkOptionNames('webgpu()', options, optionNames);
   for (const name of ['threads', 'batchTokens'] as const) {
     const value = options[name];
     if (value === undefined || (Number.isSafeInteger(value) && value > 0)) continue;

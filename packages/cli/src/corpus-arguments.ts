@@ -36,7 +36,12 @@ const corpusArguments = defineArguments({
     description: "Name of one of the model's prompts. Default: what the model says.",
   },
   'without-prompt': { type: 'boolean', description: "Without the model's default prompt." },
-  'truncate-dim': { type: 'string', valueHint: 'N', description: 'Keep the first N entries of each vector.' },
+  'truncate-dim': {
+    type: 'string',
+    valueHint: 'N',
+    description: 'Keep the first N entries of each vector, as they are.',
+  },
+  normalize: { type: 'boolean', description: 'Divide each vector by its length, whatever the model does.' },
   precision: {
     type: 'enum',
     options: ['float32', 'int8', 'uint8', 'binary', 'ubinary'],
@@ -92,6 +97,7 @@ function readRequest(args: CorpusFlags, positionals: readonly string[]): CorpusR
     format: args.format,
     prompt: args['without-prompt'] ? null : args.prompt,
     truncateDim: wholeNumber(args['truncate-dim'], '--truncate-dim'),
+    normalize: args.normalize,
     precision: args.precision,
     batchTokens: wholeNumber(args['batch-tokens'], '--batch-tokens'),
     chunkRows: wholeNumber(args['shard-rows'], '--shard-rows'),

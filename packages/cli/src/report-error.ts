@@ -54,6 +54,7 @@ const flags: Readonly<Record<string, string>> = {
   format: '--format',
   idField: '--id',
   inputFormat: '--input-format',
+  normalize: '--normalize',
   overwrite: '--overwrite',
   precision: '--precision',
   prompt: '--prompt',

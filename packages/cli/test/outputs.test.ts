@@ -182,6 +182,27 @@ it('--truncate-dim and --precision are in the manifest, and vectors have that si
   ).toBe(true);
 });
 
+it('--truncate-dim leaves the entries as they are, --normalize gives the vectors length 1', async () => {
+  const small = ['--model', model, '--format', 'jsonl', '--truncate-dim', '16'];
+  await place.succeed(['embed', 'texts.jsonl', '--model', model, '--format', 'jsonl', '--output', 'whole']);
+  await place.succeed(['embed', 'texts.jsonl', ...small, '--output', 'first-16']);
+  await place.succeed(['embed', 'texts.jsonl', ...small, '--normalize', '--output', 'first-16-normalized']);
+  const [whole, first, normalized] = await Promise.all(
+    ['whole', 'first-16', 'first-16-normalized'].map((folder) => place.readVectors(folder)),
+  );
+  for (const [row, { embedding }] of whole!.entries()) {
+    const expected = embedding.slice(0, 16);
+    const length = Math.hypot(...expected);
+    expect(largestDifference(first![row]!.embedding, expected)).toBeLessThan(1e-7);
+    expect(
+      largestDifference(
+        normalized![row]!.embedding,
+        expected.map((entry) => entry / length),
+      ),
+    ).toBeLessThan(1e-6);
+  }
+});
+
 /** The NumPy format, version 1: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html */
 function readNpy(bytes: Buffer): number[][] {
   expect(bytes.subarray(0, 8)).toEqual(Buffer.from([0x93, ...Buffer.from('NUMPY'), 1, 0]));

@@ -267,7 +267,7 @@ describe('results of sentence-transformers', () => {
   });
 
   it.each(goldens.truncation.runs)('truncation to $dimension entries', ({ dimension, embeddings }) => {
-    const truncated = truncateEmbeddings(matrix(goldens.truncation.embeddings), dimension);
+    const truncated = truncateEmbeddings(matrix(goldens.truncation.embeddings), dimension, { normalize: true });
     expect([truncated.rows, truncated.cols]).toEqual([embeddings.length, dimension]);
     expect(largestDeviation(truncated.data, embeddings.flat())).toBeLessThanOrEqual(tolerance);
   });

@@ -59,7 +59,7 @@ describe('a model that cannot be had', () => {
     try {
       await expect(hubModel(name, { endpoint })).rejects.toMatchObject(refusal);
       await expect(hubUrlModel(name, { endpoint })).rejects.toMatchObject(refusal);
-      await expect(hubUrlModel(name, { endpoint, revision: commit })).rejects.toMatchObject(refusal);
+      await expect((await hubUrlModel(name, { endpoint, revision: commit })).list()).rejects.toMatchObject(refusal);
     } finally {
       server.close();
     }

@@ -129,7 +129,7 @@ describe('an answer without end', () => {
     });
     const refusal = { code: 'download-failed', message: expect.stringContaining('more than 100 pages') };
     await expect(hubModel(name, { endpoint, revision: commit })).rejects.toMatchObject(refusal);
-    await expect(hubUrlModel(name, { endpoint, revision: commit })).rejects.toMatchObject(refusal);
+    await expect((await hubUrlModel(name, { endpoint, revision: commit })).list()).rejects.toMatchObject(refusal);
   });
 });
 

@@ -136,6 +136,7 @@ const optionEntries = {
   columns: strings,
   prompt: v.union([v.object({ name: v.string() }), v.picklist(['default', 'none'])]),
   truncateDim: v.nullable(count),
+  normalize: v.boolean(),
   batchTokens: count,
   chunkRows: count,
 };

@@ -64,6 +64,11 @@ export interface CorpusRequest {
    */
   readonly truncateDim?: number | undefined;
   /**
+   * Divides each vector by its length, whatever the model does: `truncateDim` leaves shorter vectors as they are.
+   * @default false
+   */
+  readonly normalize?: boolean | undefined;
+  /**
    * How an entry is stored. The ranges of `int8` and `uint8` come from the first 1,024 texts of the corpus.
    * @default 'float32'
    */
@@ -111,6 +116,7 @@ export interface CorpusOptions {
   /** `default` stands for the model's default prompt. */
   readonly prompt: { readonly name: string } | 'default' | 'none';
   readonly truncateDim: number | null;
+  readonly normalize: boolean;
   readonly precision: Precision;
   readonly batchTokens: number;
   readonly chunkRows: number;
@@ -159,6 +165,7 @@ export const corpusRequestSchema: v.GenericSchema<CorpusRequest> = v.strictObjec
   columns: v.optional(v.array(text)),
   prompt: v.optional(v.nullable(text)),
   truncateDim: v.optional(count),
+  normalize: v.optional(v.boolean()),
   precision: v.optional(choiceSchemas.precision),
   batchTokens: v.optional(count),
   chunkRows: v.optional(v.pipe(count, v.maxValue(maxChunkRows, `At most ${maxChunkRows} rows fit in a chunk.`))),
@@ -198,6 +205,7 @@ export function resolveOptions(request: CorpusRequest, preferredBatchTokens: num
     columns,
     prompt: request.prompt === undefined ? 'default' : request.prompt === null ? 'none' : { name: request.prompt },
     truncateDim: request.truncateDim ?? null,
+    normalize: request.normalize ?? false,
     precision: request.precision ?? 'float32',
     batchTokens: request.batchTokens ?? preferredBatchTokens,
     chunkRows: request.chunkRows ?? 2048,

@@ -80,7 +80,7 @@ class SentenceEmbedder implements Embedder {
   embed(texts: string | readonly string[], options?: EmbedOptions): Promise<Embedded>;
   async embed(texts: string | readonly string[], options: EmbedOptions = {}): Promise<Embedded | EmbeddedText> {
     const started = performance.now();
-    const { call, settings } = this.#begin(options);
+    const { call, settings } = this.#begin(options, 'embed()');
     try {
       const checked = await checkedTexts(typeof texts === 'string' ? [texts] : texts);
       const fingerprint = this.#fingerprinter(settings);
@@ -121,7 +121,7 @@ class SentenceEmbedder implements Embedder {
     texts: TextStream,
     options: EmbedStreamOptions = {},
   ): AsyncGenerator<StreamedVector, void, undefined> {
-    const { call, settings } = this.#begin(options);
+    const { call, settings } = this.#begin(options, 'embedStream()');
     const windows = new StreamWindows(texts, options.maxWait);
     try {
       const allocate = (_firstRow: number, rows: number) => new Float32Array(rows * settings.dimension);
@@ -142,7 +142,7 @@ class SentenceEmbedder implements Embedder {
 
   async fingerprint(options: SpaceOptions = {}): Promise<Fingerprint> {
     this.#checkAlive();
-    return this.#fingerprinter(resolveSettings(this.#parts, options));
+    return this.#fingerprinter(resolveSettings(this.#parts, options, 'fingerprint()'));
   }
 
   async dispose(): Promise<void> {
@@ -159,9 +159,9 @@ class SentenceEmbedder implements Embedder {
     await Promise.all([this.tokenizer.dispose(), this.encoder.dispose()]);
   }
 
-  #begin(options: EmbedOptions): { readonly call: AbortScope; readonly settings: EmbedSettings } {
+  #begin(options: EmbedOptions, name: string): { readonly call: AbortScope; readonly settings: EmbedSettings } {
     this.#checkAlive();
-    const settings = resolveSettings(this.#parts, options);
+    const settings = resolveSettings(this.#parts, options, name);
     const call = new AbortScope(options.signal);
     this.#calls.add(call);
     return { call, settings };

@@ -1,5 +1,5 @@
 /** From a model folder to an embedder: reads the parts, loads tokenizer and encoder, and checks that they fit. */
-import { warn } from '@sentvec/platform';
+import { checkOptionNames, warn, type OptionNames } from '@sentvec/platform';
 import type { Backend, Encoder, LoadOptions } from '../backend.ts';
 import { SentvecError, throwIfAborted } from '../errors.ts';
 import { readConfigFile } from '../model-folder/config-file.ts';
@@ -36,12 +36,26 @@ export interface LoadEmbedderOptions extends ModelFolderOptions, LoadOptions {
   readonly selfCheck?: boolean | undefined;
 }
 
+/** The options of {@link loadEmbedder}, by which others tell them from their own. */
+export const loadOptionNames: OptionNames<LoadEmbedderOptions> = {
+  backend: true,
+  tokenizer: true,
+  maxLength: true,
+  pooling: true,
+  poolings: true,
+  selfCheck: true,
+  signal: true,
+  onReceipt: true,
+  onWarning: true,
+};
+
 /**
  * Loads a model folder: reads what its parts are, loads tokenizer and encoder, and puts them together.
  * @throws SentvecError `invalid-model`, `unsupported-model`, `invalid-argument`, `backend-unavailable`,
  * `backend-failed`, `backend-wrong`, `missing-dependency`, `aborted`
  */
 export async function loadEmbedder(model: ModelFiles, options: LoadEmbedderOptions = {}): Promise<Embedder> {
+  checkOptionNames('loadEmbedder()', options, loadOptionNames);
   if (options.backend !== undefined) checkBackendVersion(options.backend);
   throwIfAborted(options.signal);
   const parts = new LoadingParts(options);

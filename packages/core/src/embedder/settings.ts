@@ -1,7 +1,8 @@
 /** The options of one embedding, checked and with the model's defaults filled in. */
+import { checkOptionNames, type OptionNames } from '@sentvec/platform';
 import { SentvecError } from '../errors.ts';
 import { outputSize, derivedHead } from '../projection/head.ts';
-import type { EmbedderParts, EmbedOptions } from './embedder-types.ts';
+import type { EmbedderParts, EmbedOptions, EmbedStreamOptions } from './embedder-types.ts';
 import type { Head } from '../types.ts';
 
 /** See {@link resolveSettings}. */
@@ -13,10 +14,23 @@ export interface EmbedSettings {
   readonly batchTokens: number;
 }
 
+const optionNames: OptionNames<EmbedStreamOptions> = {
+  prompt: true,
+  promptText: true,
+  truncateDim: true,
+  normalize: true,
+  batchTokens: true,
+  maxWait: true,
+  signal: true,
+  onProgress: true,
+};
+
 /**
+ * @param call the function that was given the options, for messages
  * @throws SentvecError `invalid-argument`
  */
-export function resolveSettings(parts: EmbedderParts, options: EmbedOptions): EmbedSettings {
+export function resolveSettings(parts: EmbedderParts, options: EmbedOptions, call: string): EmbedSettings {
+  checkOptionNames(call, options, optionNames);
   const { dimension, head } = chooseHead(parts, options);
   const batchTokens = options.batchTokens ?? parts.encoder.batchTokens;
   if (!(batchTokens >= 1))

@@ -1,3 +1,4 @@
+import { checkOptionNames, type OptionNames } from '@sentvec/platform';
 import { SentvecError, throwIfAborted } from '../errors.ts';
 import type { Embedder } from './embedder-types.ts';
 import { checkCount } from '../search/vector-checks.ts';
@@ -10,6 +11,8 @@ export interface SplitByTokensOptions {
   readonly overlapTokens?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
+
+const optionNames: OptionNames<SplitByTokensOptions> = { maxTokens: true, overlapTokens: true, signal: true };
 
 /** A word's place in a text. */
 interface Word {
@@ -30,6 +33,7 @@ export async function splitByTokens(
   model: Pick<Embedder, 'tokenizer' | 'maxLength'>,
   options: SplitByTokensOptions = {},
 ): Promise<string[]> {
+  checkOptionNames('splitByTokens()', options, optionNames);
   const { maxTokens = model.maxLength, overlapTokens = 0, signal } = options;
   const { prefix, suffix } = model.tokenizer.specialTokens;
   const budget = maxTokens - prefix.length - suffix.length;

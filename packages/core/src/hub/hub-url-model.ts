@@ -1,4 +1,4 @@
-import { sha256 } from '@sentvec/platform';
+import { checkOptionNames, sha256, type OptionNames } from '@sentvec/platform';
 import { SentvecError } from '../errors.ts';
 import { checkFilePath, noSuchFile } from '../model-folder/model-files.ts';
 import type { ModelFiles } from '../types.ts';
@@ -26,10 +26,20 @@ export interface HubUrlModelOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+const optionNames: OptionNames<HubUrlModelOptions> = {
+  revision: true,
+  endpoint: true,
+  token: true,
+  retries: true,
+  onProgress: true,
+  signal: true,
+};
+
 /**
  * A model of the Hugging Face hub, read over `fetch` into memory: for browsers. In Node, `hubModel` of
- * `@sentvec/core/node` keeps what it downloads. The revision is pinned to a commit now; files are downloaded when they
- * are read, and checked against the hub's hashes.
+ * `@sentvec/core/node` keeps what it downloads. The revision is pinned to a commit now, unless it is one: then the hub is
+ * asked when the first file is, so that {@link cachedModel} needs no network on the second visit. Files are downloaded
+ * when they are read, and checked against the hub's hashes.
  * @param name `organization/name`
  * @throws SentvecError `invalid-argument`, `model-not-found`, `model-access-denied`, `download-failed`, `aborted`
  */
@@ -37,6 +47,7 @@ export async function hubUrlModel(
   name: string,
   options: HubUrlModelOptions = {},
 ): Promise<ModelFiles & { readonly revision: string }> {
+  checkOptionNames('hubUrlModel()', options, optionNames);
   const { revision = defaultRevision, token, retries = 4, signal, onProgress } = options;
   checkRepositoryName(name);
   checkRevision(revision);
@@ -47,20 +58,31 @@ export async function hubUrlModel(
     signal,
   });
   const commit = isCommit(revision) ? revision : await listingByFetch.commitOf(client, revision);
-  const files = new Map((await listingByFetch.files(client, commit)).map((file) => [file.path, file]));
-  const find = (path: string): HubFile => {
-    const file = files.get(checkFilePath(path));
+  let listing: Promise<ReadonlyMap<string, HubFile>> | undefined;
+  const files = (): Promise<ReadonlyMap<string, HubFile>> => {
+    listing ??= readListing(client, commit).catch((error: unknown) => {
+      listing = undefined;
+      throw error;
+    });
+    return listing;
+  };
+  const find = async (path: string): Promise<HubFile> => {
+    const file = (await files()).get(checkFilePath(path));
     if (file === undefined) throw noSuchFile(name, path);
     return file;
   };
   return {
     name,
     revision: commit,
-    list: async () => [...files.keys()],
-    size: async (path) => find(path).size,
-    read: async (path) => readChecked(client, commit, find(path), onProgress),
+    list: async () => [...(await files()).keys()],
+    size: async (path) => (await find(path)).size,
+    read: async (path) => readChecked(client, commit, await find(path), onProgress),
     related: (other) => hubUrlModel(other, { ...options, revision: undefined }),
   };
+}
+
+async function readListing(client: HubClient, commit: string): Promise<ReadonlyMap<string, HubFile>> {
+  return new Map((await listingByFetch.files(client, commit)).map((file) => [file.path, file]));
 }
 
 /** @throws SentvecError `invalid-argument` when it is no address of a server */

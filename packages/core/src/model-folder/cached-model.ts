@@ -1,38 +1,53 @@
-import { SentvecError, warn } from '@sentvec/platform';
+/** Models that a page downloads once: their list and their files in the browser's Cache storage. */
+import { checkOptionNames, warn, type OptionNames } from '@sentvec/platform';
+import { SentvecError } from '../errors.ts';
 import type { ModelFiles } from '../types.ts';
+import { withChanges } from './model-files.ts';
 
 /** Options of {@link cachedModel}. */
 export interface CachedModelOptions {
-  /** What distinguishes this content from other content of the same name. Default: the model's revision. */
+  /**
+   * What distinguishes this content from other content of the same name.
+   * @default the model's revision
+   */
   readonly version?: string | undefined;
-  /** Name of the cache among those of the page's origin. Default `sentvec-models`. */
+  /**
+   * Name of the cache among those of the page's origin.
+   * @default 'sentvec-models'
+   */
   readonly cacheName?: string | undefined;
   /**
-   * Called with one sentence when a file cannot be kept, for lack of space say; the model works all the same.
+   * Called with one sentence when a file cannot be stored, for lack of space say; the model works all the same.
    * @default `console.warn`
    */
   readonly onWarning?: ((message: string) => void) | undefined;
 }
+
+const optionNames: OptionNames<CachedModelOptions> = { version: true, cacheName: true, onWarning: true };
 
 /**
  * What is used of the browser's Cache storage, whose types a package for Node does not have. Insecure pages and Node
  * have none.
  */
 interface CacheStorage {
-  open(name: string): Promise<{
-    match(key: string): Promise<Response | undefined>;
-    put(key: string, response: Response): Promise<void>;
-  }>;
+  open(name: string): Promise<Cache>;
+}
+
+interface Cache {
+  match(key: string): Promise<Response | undefined>;
+  put(key: string, response: Response): Promise<void>;
 }
 
 /**
- * A model whose files are kept in the browser's Cache storage when they are read, under name, version and path: they
- * are downloaded once. What is kept is whole: the browser stores a file or nothing. A model without a version is
- * refused, since a file that changed on the server would never be noticed.
+ * A model whose list of files, and whose files when they are read, are stored in the browser's Cache storage under name,
+ * version and path: they are downloaded once. Later visits ask the server nothing, and work without a network. What is
+ * stored is whole: the browser stores a file or nothing. A model without a version is refused, since a file that changed
+ * on the server would never be noticed.
  * @throws SentvecError `invalid-argument` without a version; `backend-unavailable` where there is no Cache storage: it
  * takes https or localhost
  */
 export function cachedModel<Model extends ModelFiles>(model: Model, options: CachedModelOptions = {}): Model {
+  checkOptionNames('cachedModel()', options, optionNames);
   const { version = model.revision, cacheName = 'sentvec-models', onWarning = warn } = options;
   if (version === undefined) {
     throw new SentvecError(
@@ -47,21 +62,38 @@ export function cachedModel<Model extends ModelFiles>(model: Model, options: Cac
       'There is no Cache storage here: it takes a page that was served by https or from localhost.',
     );
   }
-  const read = async (path: string): Promise<Uint8Array> => {
-    const cache = await storage.open(cacheName);
-    // Only a key: nothing is ever asked of this address.
-    const key = `https://sentvec.invalid/${[model.name, version, path].map(encodeURIComponent).join('/')}`;
-    const kept = await cache.match(key);
-    if (kept !== undefined) return new Uint8Array(await kept.arrayBuffer());
-    const bytes = await model.read(path);
+  // Only a key: nothing is ever asked of this address. The list has the path that no file can have.
+  const keyOf = (path: string): string =>
+    `https://sentvec.invalid/${[model.name, version, path].map(encodeURIComponent).join('/')}`;
+  const stored = async (path: string): Promise<Response | undefined> =>
+    (await storage.open(cacheName)).match(keyOf(path));
+  const store = async (path: string, content: Uint8Array<ArrayBuffer> | string): Promise<void> => {
     try {
-      await cache.put(key, new Response(new Uint8Array(bytes)));
+      await (await storage.open(cacheName)).put(keyOf(path), new Response(content));
     } catch (error) {
-      onWarning(
-        `${path} of ${model.name} could not be kept: ${error instanceof Error ? error.message : String(error)}`,
-      );
+      const what = path === '' ? 'The list of files' : path;
+      onWarning(`${what} of ${model.name} could not be stored: ${String(error)}`);
     }
+  };
+  const list = async (): Promise<readonly string[]> => {
+    const known = await stored('');
+    if (known !== undefined) return (await known.json()) as readonly string[];
+    const paths = await model.list();
+    await store('', JSON.stringify(paths));
+    return paths;
+  };
+  const read = async (path: string): Promise<Uint8Array> => {
+    const known = await stored(path);
+    if (known !== undefined) return new Uint8Array(await known.arrayBuffer());
+    const bytes = await model.read(path);
+    await store(path, new Uint8Array(bytes));
     return bytes;
   };
-  return { ...model, read };
+  const size = async (path: string): Promise<number> => {
+    const known = await stored(path);
+    if (known !== undefined) return (await known.blob()).size;
+    return model.size?.(path) ?? (await read(path)).byteLength;
+  };
+  // Whoever wants a hash gets it of the bytes that are stored.
+  return { ...model, ...withChanges(model, { list, read, size }), sha256: undefined };
 }

@@ -45,7 +45,7 @@ export function subfolder(files: ModelFiles, path: string): ModelFiles {
 /** The same model with another way to list or to read its files, or to find others. */
 export function withChanges(
   files: ModelFiles,
-  changes: Partial<Pick<ModelFiles, 'list' | 'read' | 'related'>>,
+  changes: Partial<Pick<ModelFiles, 'list' | 'read' | 'size' | 'related'>>,
 ): ModelFiles {
   return {
     name: files.name,

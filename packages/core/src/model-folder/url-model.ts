@@ -1,3 +1,4 @@
+import { checkOptionNames, type OptionNames } from '@sentvec/platform';
 import { selfCheckFile } from '../self-check/stored-self-check.ts';
 import { SentvecError, throwIfAborted } from '../errors.ts';
 import { parseJson } from './json.ts';
@@ -40,12 +41,21 @@ const folderFiles: readonly string[] = [
   'vocab.txt',
 ];
 
+const optionNames: OptionNames<UrlModelOptions> = {
+  name: true,
+  revision: true,
+  files: true,
+  onProgress: true,
+  signal: true,
+};
+
 /**
  * A model folder on a web server, read by plain requests into memory: for browsers, from any server of static files.
  * @param url address of the folder; relative to the page, where there is one
  * @throws SentvecError `invalid-argument` when it is no address
  */
 export function urlModel(url: string, options: UrlModelOptions = {}): ModelFiles {
+  checkOptionNames('urlModel()', options, optionNames);
   const folder = folderAddress(url);
   const { name = url, revision, signal, onProgress } = options;
   let listing: Promise<readonly string[]> | undefined = options.files && Promise.resolve([...options.files].sort());

@@ -1,3 +1,4 @@
+import { checkOptionNames, type OptionNames } from '@sentvec/platform';
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { open, readdir, realpath, stat } from 'node:fs/promises';
@@ -20,6 +21,12 @@ export interface DirectoryModelOptions {
   readonly linksWithin?: string;
 }
 
+const optionNames: OptionNames<DirectoryModelOptions> = {
+  name: true,
+  revision: true,
+  linksWithin: true,
+};
+
 /**
  * A model in a local folder. Symbolic links that leave the folder are refused: a folder from a stranger must not read
  * other files.
@@ -28,6 +35,7 @@ export async function directoryModel(
   path: string,
   options: DirectoryModelOptions = {},
 ): Promise<ModelFiles & { readonly directory: string }> {
+  checkOptionNames('directoryModel()', options, optionNames);
   const directory = await resolveDirectory(path);
   const boundary =
     options.linksWithin === undefined ? await defaultBoundary(directory) : await realpath(options.linksWithin);

@@ -1,4 +1,4 @@
-import { shouldYield, yieldToEventLoop } from '@sentvec/platform';
+import { checkOptionNames, shouldYield, yieldToEventLoop, type OptionNames } from '@sentvec/platform';
 import { SentvecError } from '../errors.ts';
 import { gatherRows } from './matrix-rows.ts';
 import { chunkSizes, scanScores, type ScanOptions } from './score-scan.ts';
@@ -21,6 +21,13 @@ export interface CommunityDetectionOptions {
 /** Neighbours that are held at once, unless one row alone has more. */
 const mostNeighbours = 2 ** 20;
 
+const optionNames: OptionNames<CommunityDetectionOptions> = {
+  threshold: true,
+  minCommunitySize: true,
+  signal: true,
+  onProgress: true,
+};
+
 /**
  * Groups of rows that are near to a common central row. The rows with a cosine of at least `threshold` to a row are its
  * neighbourhood, nearest first; the largest neighbourhoods are taken first (of equal ones that of the lowest row),
@@ -35,6 +42,7 @@ export async function communityDetection(
   embeddings: Matrix,
   options: CommunityDetectionOptions = {},
 ): Promise<number[][]> {
+  checkOptionNames('communityDetection()', options, optionNames);
   const { threshold = 0.75, minCommunitySize = 10, signal, onProgress } = options;
   checkMatrix(embeddings, 'The embeddings');
   checkCount(minCommunitySize, 'minCommunitySize');

@@ -1,3 +1,4 @@
+import { checkOptionNames, type OptionNames } from '@sentvec/platform';
 import { SentvecError } from '../errors.ts';
 import { gatherRows } from './matrix-rows.ts';
 import { semanticSearch } from './semantic-search.ts';
@@ -54,6 +55,16 @@ const metrics: Readonly<Record<string, Metric>> = {
   map: (hits, relevantCount, k) => precisionSum(hits, k) / Math.min(k, relevantCount),
 };
 
+const optionNames: OptionNames<InformationRetrievalOptions> = {
+  similarities: true,
+  accuracyAtK: true,
+  precisionRecallAtK: true,
+  ndcgAtK: true,
+  mrrAtK: true,
+  mapAtK: true,
+  signal: true,
+};
+
 /**
  * How well a search for the queries finds their relevant documents: accuracy (whether any is among the first k),
  * precision, recall, normalized discounted cumulative gain, mean reciprocal rank, mean average precision (over min(k,
@@ -66,6 +77,7 @@ export async function informationRetrieval(
   task: InformationRetrievalTask,
   options: InformationRetrievalOptions = {},
 ): Promise<Record<string, number>> {
+  checkOptionNames('informationRetrieval()', options, optionNames);
   const { similarities = ['cosine', 'dot'], signal } = options;
   const atK = countsOfMetrics(options);
   const judged = judgedQueries(task);

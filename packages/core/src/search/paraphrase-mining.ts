@@ -1,4 +1,4 @@
-import { shouldYield, yieldToEventLoop } from '@sentvec/platform';
+import { checkOptionNames, shouldYield, yieldToEventLoop, type OptionNames } from '@sentvec/platform';
 import { throwIfAborted } from '../errors.ts';
 import { ScoreHeap } from './score-heap.ts';
 import { semanticSearch } from './semantic-search.ts';
@@ -35,6 +35,14 @@ export interface ParaphrasePair {
 /** Rows whose partners are searched together: their hits are what memory holds beside the pairs. */
 const rowsPerSearch = 1024;
 
+const optionNames: OptionNames<ParaphraseMiningOptions> = {
+  topK: true,
+  maxPairs: true,
+  similarity: true,
+  signal: true,
+  onProgress: true,
+};
+
 /**
  * The pairs of rows that are nearest to each other, each once, best first; equal scores in the order of rows. Compares
  * all rows with all rows. As `paraphrase_mining_embeddings` in `sentence_transformers/util/retrieval.py`, with one chunk
@@ -45,6 +53,7 @@ export async function paraphraseMining(
   embeddings: Matrix,
   options: ParaphraseMiningOptions = {},
 ): Promise<ParaphrasePair[]> {
+  checkOptionNames('paraphraseMining()', options, optionNames);
   const { topK = 100, maxPairs = 500_000, similarity = 'cosine', signal, onProgress } = options;
   checkMatrix(embeddings, 'The embeddings');
   checkCount(topK, 'topK');

@@ -1,3 +1,4 @@
+import { checkOptionNames, type OptionNames } from '@sentvec/platform';
 import { SentvecError } from '../errors.ts';
 import type { Matrix } from '../types.ts';
 import { checkChoice, checkMatrix, checkSameLength } from './vector-checks.ts';
@@ -36,6 +37,11 @@ export interface QuantizeOptions {
   readonly calibration?: Matrix | undefined;
 }
 
+const optionNames: OptionNames<QuantizeOptions> = {
+  ranges: true,
+  calibration: true,
+};
+
 /**
  * Vectors in a quarter of the space (`int8`, `uint8`) or a 32nd (`binary`, `ubinary`).
  *
@@ -50,6 +56,7 @@ export function quantize(
   precision: QuantizedPrecision,
   options: QuantizeOptions = {},
 ): QuantizedMatrix {
+  checkOptionNames('quantize()', options, optionNames);
   checkChoice(precision, quantizedPrecisions, 'precision');
   checkMatrix(embeddings, 'The embeddings', 0);
   if (precision === 'binary' || precision === 'ubinary') return quantizeToBits(embeddings, precision);

@@ -1,4 +1,4 @@
-import { shouldYield, yieldToEventLoop } from '@sentvec/platform';
+import { checkOptionNames, shouldYield, yieldToEventLoop, type OptionNames } from '@sentvec/platform';
 import { SentvecError } from '../errors.ts';
 import { rowOf } from './matrix-rows.ts';
 import { QuantizedScorer } from './quantized-scorer.ts';
@@ -23,6 +23,18 @@ export interface QuantizedSearchOptions extends ScanOptions {
   readonly ranges?: Matrix | undefined;
 }
 
+const optionNames: OptionNames<QuantizedSearchOptions> = {
+  topK: true,
+  rescore: true,
+  rescoreMultiplier: true,
+  rescoreWith: true,
+  ranges: true,
+  queryChunkSize: true,
+  corpusChunkSize: true,
+  signal: true,
+  onProgress: true,
+};
+
 /**
  * The rows of a quantized corpus that are nearest to each query: all rows are compared, in whole numbers. The queries
  * are quantized like the corpus, then compared by dot product (`int8`, `uint8`) or by the number of bits that differ,
@@ -40,6 +52,7 @@ export async function searchQuantized(
   corpus: Chunks<QuantizedMatrix>,
   options: QuantizedSearchOptions = {},
 ): Promise<SearchHit[][]> {
+  checkOptionNames('searchQuantized()', options, optionNames);
   const { topK = 10, rescore = true, rescoreMultiplier = 2, rescoreWith } = options;
   checkMatrix(queries, 'The queries');
   checkCount(topK, 'topK');

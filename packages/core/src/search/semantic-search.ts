@@ -1,4 +1,4 @@
-import { shouldYield, yieldToEventLoop } from '@sentvec/platform';
+import { checkOptionNames, shouldYield, yieldToEventLoop, type OptionNames } from '@sentvec/platform';
 import { SentvecError } from '../errors.ts';
 import { chunkSizes, scanScores, type Chunks, type ScanOptions, type ScoredBlock } from './score-scan.ts';
 import { similarityFunctions } from './similarity.ts';
@@ -14,6 +14,15 @@ export interface SemanticSearchOptions extends ScanOptions {
   /** Default `cosine`. For vectors of length 1 `dot` gives the same order a little faster. */
   readonly similarity?: SimilarityFunction | undefined;
 }
+
+const optionNames: OptionNames<SemanticSearchOptions> = {
+  topK: true,
+  similarity: true,
+  queryChunkSize: true,
+  corpusChunkSize: true,
+  signal: true,
+  onProgress: true,
+};
 
 /**
  * The rows of a corpus that are nearest to each query: all rows are compared, in single precision. Equal scores are in
@@ -33,6 +42,7 @@ export async function semanticSearch(
   corpus: Chunks<Matrix>,
   options: SemanticSearchOptions = {},
 ): Promise<SearchHit[][]> {
+  checkOptionNames('semanticSearch()', options, optionNames);
   const { topK = 10, similarity = 'cosine' } = options;
   checkMatrix(queries, 'The queries');
   checkCount(topK, 'topK');

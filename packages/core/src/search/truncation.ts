@@ -1,3 +1,4 @@
+import { checkOptionNames, type OptionNames } from '@sentvec/platform';
 import { SentvecError } from '../errors.ts';
 import { leastLength } from './similarity.ts';
 import type { Matrix } from '../types.ts';
@@ -5,17 +6,25 @@ import { checkCount, checkMatrix } from './vector-checks.ts';
 
 /** Options of {@link truncateEmbeddings}. */
 export interface TruncateOptions {
-  /** Whether the shorter vectors are divided by their length. Default true. */
+  /**
+   * Whether the shorter vectors are divided by their length.
+   * @default false
+   */
   readonly normalize?: boolean | undefined;
 }
 
+const optionNames: OptionNames<TruncateOptions> = {
+  normalize: true,
+};
+
 /**
- * The first `dimension` entries of each row, normalized again: for embeddings of a model that was trained so that they
+ * The first `dimension` entries of each row, as they are or divided by their length: for embeddings of a model that was trained so that they
  * carry the most (Matryoshka Representation Learning, Kusupati et al. 2022).
  * @throws SentvecError `invalid-argument` when the rows have fewer entries
  */
 export function truncateEmbeddings(embeddings: Matrix, dimension: number, options: TruncateOptions = {}): Matrix {
-  const { normalize = true } = options;
+  checkOptionNames('truncateEmbeddings()', options, optionNames);
+  const { normalize = false } = options;
   checkMatrix(embeddings, 'The embeddings', 0);
   checkCount(dimension, 'dimension');
   const { data, rows, cols } = embeddings;

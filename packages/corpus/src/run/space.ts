@@ -7,10 +7,12 @@ import type { CorpusRun } from './corpus-run.ts';
 export function embedOptions({
   prompt,
   truncateDim,
+  normalize,
   batchTokens,
-}: Pick<CorpusOptions, 'prompt' | 'truncateDim' | 'batchTokens'>): EmbedOptions {
+}: Pick<CorpusOptions, 'prompt' | 'truncateDim' | 'normalize' | 'batchTokens'>): EmbedOptions {
   return {
     batchTokens,
+    normalize,
     ...(prompt !== 'default' && { prompt: prompt === 'none' ? null : prompt.name }),
     ...(truncateDim !== null && { truncateDim }),
   };

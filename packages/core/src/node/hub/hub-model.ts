@@ -1,3 +1,4 @@
+import { checkOptionNames, type OptionNames } from '@sentvec/platform';
 import { makeFolder } from '@sentvec/platform/node';
 import { SentvecError, throwIfAborted } from '../../errors.ts';
 import { HubClient } from '../../hub/client.ts';
@@ -41,6 +42,18 @@ export interface HubModelOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** The options of {@link hubModel}, by which others tell them from their own. */
+export const hubOptionNames: OptionNames<HubModelOptions> = {
+  revision: true,
+  cacheDir: true,
+  endpoint: true,
+  token: true,
+  offline: true,
+  retries: true,
+  onProgress: true,
+  signal: true,
+};
+
 /**
  * A model of the Hugging Face hub, kept in the hub's own cache, which Python shares. The revision is pinned to a commit
  * now; the small files are downloaded now, weights when they are first read, so that only the ones in use are. Broken
@@ -54,6 +67,7 @@ export async function hubModel(
   name: string,
   options: HubModelOptions = {},
 ): Promise<ModelFiles & { readonly revision: string; readonly directory: string }> {
+  checkOptionNames('hubModel()', options, hubOptionNames);
   const { revision = defaultRevision, signal, retries = 4, onProgress } = options;
   checkRepositoryName(name);
   checkRevision(revision);
