@@ -7,7 +7,7 @@ export { constantWeights, encode, type EncoderDefinition, readEncoder } from './
 export type { EncoderInputs, EncoderNetwork, WeightDeclaration, WeightLookup } from './encoders/network.ts';
 export { encoderNetwork } from './encoders/registry.ts';
 export type { SplitModel } from './onnx/model.ts';
-export { hasHalfPrecisionWeights } from './onnx-files/half-precision.ts';
+export { hasHalfPrecisionWeights } from './onnx-files/graph-contents.ts';
 export * from './onnx-files/index.ts';
 export { OnnxRecorder } from './onnx/recorder.ts';
 export type { OnnxTensor } from './onnx/graph-builder.ts';

@@ -31,6 +31,7 @@ export class PooledEncoder implements Encoder {
   readonly maxPositions: number;
   readonly concurrency: number;
   readonly batchTokens: number;
+  readonly pooledOutput: Encoder['pooledOutput'];
   readonly weightsFile: string | undefined;
   readonly roundingError: number | undefined;
   readonly #pool: SessionPool;
@@ -41,7 +42,9 @@ export class PooledEncoder implements Encoder {
     plan: SessionPlan,
     { positions, device }: { readonly positions: number; readonly device: OnnxDevice },
   ) {
-    this.hiddenSize = pool.hiddenSize;
+    const { hiddenSize, pooledOutput } = pool.facts;
+    this.hiddenSize = hiddenSize;
+    this.pooledOutput = pooledOutput;
     this.maxPositions = positions;
     this.concurrency = plan.sessions;
     this.batchTokens = plan.batchTokens;
@@ -65,7 +68,9 @@ export class PooledEncoder implements Encoder {
     head: Head,
     { signal, poolingMask = batch.mask }: EncodePooledOptions = {},
   ): Promise<Matrix | undefined> {
-    if (head.pooling.modes === undefined || batch.rows * batch.cols === 0) return undefined;
+    const { modes, graphOutput } = head.pooling;
+    const isKnown = modes !== undefined || (graphOutput !== undefined && graphOutput === this.pooledOutput?.name);
+    if (!isKnown || batch.rows * batch.cols === 0) return undefined;
     this.#checkLength(batch);
     const data = await this.#pool.run(batch, signal, { head, mask: poolingMask });
     return { data, rows: batch.rows, cols: data.length / batch.rows };

@@ -1,7 +1,7 @@
 /*
  * What the pool of sessions and its threads say to each other. All of it survives a structured clone.
  */
-import type { PoolingMode, Projection, TokenBatch } from '@sentvec/core';
+import type { Encoder, PoolingMode, Projection, TokenBatch } from '@sentvec/core';
 
 /** An ONNX model as a session opens it. */
 export interface SessionModel {
@@ -18,13 +18,20 @@ export interface SessionSpecification extends SessionModel {
   readonly threads: number;
 }
 
+/** What a session that was opened says of itself. */
+export interface SessionFacts {
+  readonly hiddenSize: number;
+  /** See `Encoder.pooledOutput`. */
+  readonly pooledOutput: Encoder['pooledOutput'];
+}
+
 /** See `ThreadProtocol` of `@sentvec/platform/node`. Batches are run in the order in which they came. */
 export interface SessionProtocol {
   readonly data: SessionSpecification & {
     /** See `run-state.ts`. */
     readonly state: Int32Array<SharedArrayBuffer>;
   };
-  readonly ready: { readonly hiddenSize: number };
+  readonly ready: SessionFacts;
   readonly calls: {
     /** Token embeddings of the batch, or what the head makes of them, row-major. */
     run(request: RunRequest): Float32Array;
@@ -40,8 +47,9 @@ export interface RunRequest extends TokenBatch {
   readonly pooled: { readonly head: number; readonly mask: Int32Array } | undefined;
 }
 
-/** A head with a built-in pooling. A batch names it by its number, in the order in which the thread got its heads. */
+/** What a thread makes of a batch. A batch names it by its number, in the order in which the thread got its heads. */
 export interface ThreadHead {
-  readonly modes: readonly PoolingMode[];
+  /** A built-in pooling; `undefined`: the vectors of texts that the model's own file gives. */
+  readonly modes: readonly PoolingMode[] | undefined;
   readonly projections: readonly Projection[];
 }

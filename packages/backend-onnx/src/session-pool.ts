@@ -1,6 +1,7 @@
 // The sessions of a model, and the batches that wait for them.
 import { SentvecError, type TokenBatch } from '@sentvec/core';
 import { abortError, onAbort, throwIfAborted } from '@sentvec/platform';
+import type { SessionFacts } from './messages.ts';
 import type { Outcome, PooledHead, SessionThread, ThreadListener } from './session-thread.ts';
 
 /** A batch that someone waits for. */
@@ -57,8 +58,9 @@ export class SessionPool implements ThreadListener {
     return pool;
   }
 
-  get hiddenSize(): number {
-    return this.#threads[0]!.hiddenSize;
+  /** What its sessions say of themselves; they are all alike. */
+  get facts(): SessionFacts {
+    return this.#threads[0]!;
   }
 
   /**

@@ -4,7 +4,7 @@
 import { SentvecError, type Head, type TokenBatch } from '@sentvec/core';
 import { sharedProjection } from '@sentvec/core/node';
 import { startThread, type Thread } from '@sentvec/platform/node';
-import type { SessionProtocol, SessionSpecification } from './messages.ts';
+import type { SessionFacts, SessionProtocol, SessionSpecification } from './messages.ts';
 import { createRunState, forget, waitAtExit } from './run-state.ts';
 
 /** What becomes of a batch that was sent to a thread. */
@@ -15,8 +15,7 @@ export interface Outcome {
 }
 
 /** A thread with a session, as the pool sees it. */
-export interface SessionThread {
-  readonly hiddenSize: number;
+export interface SessionThread extends SessionFacts {
   /** Batches that were sent and have not come back, oldest first: the oldest is being computed. */
   readonly inFlight: ReadonlySet<number>;
   /** Sends a batch, and the head that the thread applies to it. The arrays are copied: they stay the caller's. */
@@ -29,7 +28,7 @@ export interface SessionThread {
 
 /** A head for a thread to apply, and the mask of a batch. */
 export interface PooledHead {
-  /** Its pooling is a built-in one. */
+  /** Its pooling is a built-in one, or the model's own output. */
   readonly head: Head;
   /** Which tokens take part in pooling. */
   readonly mask: Int32Array;
@@ -75,6 +74,7 @@ export async function startSessionThread(
 
 class WorkerSessionThread implements SessionThread {
   readonly hiddenSize: number;
+  readonly pooledOutput: SessionFacts['pooledOutput'];
   readonly inFlight: Set<number> = new Set();
   readonly #thread: Thread<SessionProtocol>;
   readonly #listener: ThreadListener;
@@ -87,6 +87,7 @@ class WorkerSessionThread implements SessionThread {
     this.#thread = thread;
     this.#listener = listener;
     this.hiddenSize = thread.ready.hiddenSize;
+    this.pooledOutput = thread.ready.pooledOutput;
   }
 
   run(id: number, { ids, mask, rows, cols }: TokenBatch, pooledHead?: PooledHead): void {
@@ -108,7 +109,7 @@ class WorkerSessionThread implements SessionThread {
     this.#heads.set(head, number);
     const projections = head.projections.map((projection) => sharedProjection(projection));
     // When the thread has ended, the call for the batch fails as well, and that failure is reported.
-    this.#thread.call('addHead', { modes: head.pooling.modes!, projections }).catch(() => {});
+    this.#thread.call('addHead', { modes: head.pooling.modes, projections }).catch(() => {});
     return number;
   }
 

@@ -17,18 +17,33 @@ serveThread<SessionProtocol>(
       }
     };
     const session = await inside(() => openSession(specification));
-    const { hiddenSize } = session;
-    const heads: Pool[] = [];
+    const { hiddenSize, pooledOutput } = session;
+    const heads: Embed[] = [];
+    /** Makes of a batch what the pipeline would make of its token embeddings, by the same functions. */
+    const embedWith = ({ modes, projections }: ThreadHead): Embed => {
+      if (modes === undefined) {
+        return async (batch) => {
+          const data = await inside(() => session.encodeTexts(batch));
+          return applyProjections(projections, { data, rows: batch.rows, cols: pooledOutput!.size }).data;
+        };
+      }
+      const pooling = createPooling(modes);
+      return async (batch, mask) => {
+        const data = await inside(() => session.encodeInPlace(batch));
+        const tokens = { data, rows: batch.rows * batch.cols, cols: hiddenSize };
+        return applyProjections(projections, pooling.pool(tokens, { ...batch, mask })).data;
+      };
+    };
     return {
-      ready: { hiddenSize },
+      ready: { hiddenSize, pooledOutput },
       handlers: {
-        addHead: (head) => void heads.push(poolWith(head, hiddenSize)),
+        addHead: (head) => void heads.push(embedWith(head)),
         run: async (request) => {
           const { pooled } = request;
           const data =
             pooled === undefined
               ? await inside(() => session.encode(request))
-              : heads[pooled.head]!(await inside(() => session.encodeInPlace(request)), request, pooled.mask);
+              : await heads[pooled.head]!(request, pooled.mask);
           return transferred(data, [data.buffer as ArrayBuffer]);
         },
       },
@@ -38,14 +53,5 @@ serveThread<SessionProtocol>(
   { serial: true },
 );
 
-/** The final vectors of a batch, row-major, from its token embeddings. */
-type Pool = (embeddings: Float32Array, batch: RunRequest, mask: Int32Array) => Float32Array;
-
-/** Does what the pipeline would do with token embeddings, by the same functions. */
-function poolWith({ modes, projections }: ThreadHead, hiddenSize: number): Pool {
-  const pooling = createPooling(modes);
-  return (data, batch, mask) => {
-    const tokens = { data, rows: batch.rows * batch.cols, cols: hiddenSize };
-    return applyProjections(projections, pooling.pool(tokens, { ...batch, mask })).data;
-  };
-}
+/** The final vectors of a batch, row-major. */
+type Embed = (batch: RunRequest, mask: Int32Array) => Promise<Float32Array>;

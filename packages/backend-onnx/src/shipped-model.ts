@@ -1,7 +1,7 @@
 // The ONNX file of a model folder, by path or in shared memory.
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { findShippedFile } from '@sentvec/architectures/onnx-files';
+import { findExternalFiles, findShippedFile, type ExternalFile } from '@sentvec/architectures/onnx-files';
 import type { ModelFiles } from '@sentvec/core';
 import type { SessionModel } from './messages.ts';
 
@@ -27,11 +27,10 @@ export async function findShippedModel(
   files: ModelFiles,
   variant: string | undefined,
 ): Promise<ModelSource | undefined> {
-  const shipped = findShippedFile(files.name, await files.list(), variant);
-  if (shipped === undefined) return undefined;
-  const { path, beside } = shipped;
+  const path = findShippedFile(files.name, await files.list(), variant);
+  if (path === undefined) return undefined;
   return {
-    ...(await openFiles(files, path, beside)),
+    ...(await openFiles(files, path, await findExternalFiles(files, path))),
     file: `${files.name}/${path}`,
     remedy: 'Is the file complete? Download or convert the model again.',
     ...(variant !== undefined && { weightsFile: path }),
@@ -45,9 +44,9 @@ export async function findShippedModel(
 async function openFiles(
   files: ModelFiles,
   path: string,
-  beside: readonly string[],
+  external: readonly ExternalFile[],
 ): Promise<SessionModel & { readonly size: number }> {
-  const all = [path, ...beside];
+  const all = [path, ...external.map((file) => file.path)];
   if (files.directory !== undefined) {
     // Also downloads what is not here yet, and refuses links that lead out of the model.
     const sizes = await Promise.all(all.map((file) => sizeOf(files, file)));
@@ -59,7 +58,7 @@ async function openFiles(
   const size = [model!, ...weights].reduce((sum, bytes) => sum + bytes.byteLength, 0);
   return {
     model: model!,
-    externalData: weights.map((data, index) => ({ path: beside[index]!.split('/').at(-1)!, data })),
+    externalData: weights.map((data, index) => ({ path: external[index]!.location, data })),
     size,
   };
 }

@@ -1,13 +1,13 @@
 // A session of onnxruntime-node that gives token embeddings.
-import { tokenInputs, tokenOutput } from '@sentvec/architectures/token-values';
+import { pooledOutput, tokenInputs, tokenOutput } from '@sentvec/architectures/token-values';
 import type { TokenBatch } from '@sentvec/core';
+import { float16ToFloat32 } from '@sentvec/core/head';
 import type { InferenceSession, Tensor } from 'onnxruntime-node';
-import type { SessionSpecification } from './messages.ts';
+import type { SessionFacts, SessionSpecification } from './messages.ts';
 import type { OnnxRuntime } from './onnx-runtime.ts';
 
 /** A session of onnxruntime that gives token embeddings, whatever its inputs and outputs are called. */
-export interface TokenSession {
-  readonly hiddenSize: number;
+export interface TokenSession extends SessionFacts {
   /** Token embeddings, row-major, rows × cols × hiddenSize. */
   encode(batch: TokenBatch): Promise<Float32Array>;
   /**
@@ -15,6 +15,8 @@ export interface TokenSession {
    * would collect late.
    */
   encodeInPlace(batch: TokenBatch): Promise<Float32Array>;
+  /** The `pooledOutput` of a session that has one, rows × its size. */
+  encodeTexts(batch: TokenBatch): Promise<Float32Array>;
   release(): Promise<void>;
 }
 
@@ -22,28 +24,25 @@ export interface TokenSession {
 export async function openSession(specification: SessionSpecification): Promise<TokenSession> {
   // oxlint-disable-next-line no-restricted-imports -- the thread that started this one has called `loadOnnxRuntime`
   const runtime: OnnxRuntime = await import('onnxruntime-node');
-  const { model, externalData } = specification;
-  const options = sessionOptions(specification);
-  const session =
-    typeof model === 'string'
-      ? await runtime.InferenceSession.create(model, options)
-      : await runtime.InferenceSession.create(ownCopy(model), {
-          ...options,
-          ...(externalData.length > 0 && {
-            externalData: externalData.map(({ path, data }) => ({ path, data: ownCopy(data) })),
-          }),
-        });
+  const session = await createSession(runtime, specification);
   const output = tokenOutput(session.outputMetadata);
-  const probe = await session.run(feeds(runtime, session, singleToken), [output]);
-  const { dims, type } = probe[output]!;
-  if (type !== 'float32' || dims.length !== 3) {
-    throw new Error(`Its output "${output}" is ${type} [${dims.join(', ')}], not float32 [texts, tokens, width].`);
+  const textOutput = pooledOutput(session.outputMetadata);
+  const run = async (batch: TokenBatch, name: string): Promise<Tensor> =>
+    (await session.run(feeds(runtime, session, batch), [name]))[name]!;
+  const { dims, type } = await run(singleToken, output);
+  if (!isFloat(type) || dims.length !== 3) {
+    throw new Error(`Its output "${output}" is ${type} [${dims.join(', ')}], not numbers [texts, tokens, width].`);
   }
   const hiddenSize = dims[2]!;
+  const size = textOutput === undefined ? undefined : (await run(singleToken, textOutput)).dims[1];
+  const encode = async (batch: TokenBatch): Promise<Float32Array> => numbersOf(await run(batch, output));
   let space = new Float32Array(0);
   return {
     hiddenSize,
+    pooledOutput: textOutput !== undefined && size !== undefined ? { name: textOutput, size } : undefined,
+    encode,
     encodeInPlace: async (batch) => {
+      if (type !== 'float32') return encode(batch);
       const dimensions = [batch.rows, batch.cols, hiddenSize];
       const length = batch.rows * batch.cols * hiddenSize;
       if (space.length < length) space = new Float32Array(length);
@@ -51,12 +50,31 @@ export async function openSession(specification: SessionSpecification): Promise<
       await session.run(feeds(runtime, session, batch), { [output]: new runtime.Tensor('float32', data, dimensions) });
       return data;
     },
-    encode: async (batch) => {
-      const { [output]: embeddings } = await session.run(feeds(runtime, session, batch), [output]);
-      return embeddings!.data as Float32Array;
-    },
+    encodeTexts: async (batch) => numbersOf(await run(batch, textOutput!)),
     release: () => session.release(),
   };
+}
+
+function createSession(runtime: OnnxRuntime, specification: SessionSpecification): Promise<InferenceSession> {
+  const { model, externalData } = specification;
+  const options = sessionOptions(specification);
+  if (typeof model === 'string') return runtime.InferenceSession.create(model, options);
+  return runtime.InferenceSession.create(ownCopy(model), {
+    ...options,
+    ...(externalData.length > 0 && {
+      externalData: externalData.map(({ path, data }) => ({ path, data: ownCopy(data) })),
+    }),
+  });
+}
+
+function isFloat(type: string): boolean {
+  return type === 'float32' || type === 'float16';
+}
+
+/** Half precision comes as the bits of its numbers, or as numbers where JavaScript knows them. */
+function numbersOf({ data, type }: Tensor): Float32Array {
+  if (type === 'float32') return data as Float32Array;
+  return data instanceof Uint16Array ? float16ToFloat32(data) : Float32Array.from(data as Float32Array);
 }
 
 const singleToken: TokenBatch = { ids: Int32Array.of(0), mask: Int32Array.of(1), rows: 1, cols: 1 };

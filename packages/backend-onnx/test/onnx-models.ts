@@ -1,4 +1,6 @@
-import { OnnxRecorder } from '@sentvec/architectures';
+import { OnnxRecorder, type SplitModel } from '@sentvec/architectures';
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import { type GraphProto, ModelProtoSchema, NodeProtoSchema, ValueInfoProtoSchema } from 'onnx-buf';
 
 /** Width of the vectors that {@link onnxModel} gives. */
 export const width = 4;
@@ -18,12 +20,21 @@ export interface OnnxModelOptions {
 }
 
 /** An ONNX file whose embedding of token t is `[t, t, t, t]` plus what the other inputs hold. */
-export function onnxModel({
+export function onnxModel(options: OnnxModelOptions = {}): Uint8Array<ArrayBuffer> {
+  return record(options).encode();
+}
+
+/** The same with its table in a file of its own. */
+export function splitOnnxModel(location: string, options: OnnxModelOptions = {}): SplitModel {
+  return record({ vocabulary: 2000, ...options }).encodeSplit(location);
+}
+
+function record({
   inputs = [],
   output = 'last_hidden_state',
   sentenceOutput = false,
   vocabulary = 50,
-}: OnnxModelOptions = {}): Uint8Array {
+}: OnnxModelOptions): OnnxRecorder {
   const recorder = new OnnxRecorder();
   const { operations: ops } = recorder;
   const shape = ['batch', 'length'];
@@ -38,5 +49,58 @@ export function onnxModel({
   }
   if (sentenceOutput) recorder.output('sentence_embedding', ops.max(embeddings, [1]));
   recorder.output(output, embeddings);
-  return recorder.encode();
+  return recorder;
+}
+
+/** `TensorProto.DataType`. */
+const types = { float: 1, int64: 7, float16: 10 };
+
+/** An ONNX file with something changed in its graph. */
+function changed(bytes: Uint8Array, change: (graph: GraphProto) => void): Uint8Array<ArrayBuffer> {
+  const model = fromBinary(ModelProtoSchema, bytes);
+  change(model.graph!);
+  return new Uint8Array(toBinary(ModelProtoSchema, model));
+}
+
+/** The first output in half precision. */
+export function withHalfPrecision(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  return changed(bytes, (graph) => {
+    const [output] = graph.output;
+    const name = output!.name;
+    for (const node of graph.node) node.output = node.output.map((each) => (each === name ? `${name}_single` : each));
+    const attribute = [{ name: 'to', i: BigInt(types.float16), type: 2 }];
+    graph.node.push(create(NodeProtoSchema, { opType: 'Cast', input: [`${name}_single`], output: [name], attribute }));
+    const { value } = output!.type!;
+    if (value.case === 'tensorType') value.value.elemType = types.float16;
+  });
+}
+
+/** With the state of a decoder as further inputs, whose sum is added to the first output: nothing, when it is empty. */
+export function withPastKeyValues(bytes: Uint8Array, elemType: 'float' | 'float16'): Uint8Array<ArrayBuffer> {
+  return changed(bytes, (graph) => {
+    const { name } = graph.output[0]!;
+    for (const node of graph.node) node.output = node.output.map((each) => (each === name ? `${name}_before` : each));
+    const dim = ['batch', 2, 'past_sequence_length', 4].map((size) => ({
+      value:
+        typeof size === 'number'
+          ? ({ case: 'dimValue', value: BigInt(size) } as const)
+          : ({ case: 'dimParam', value: size } as const),
+    }));
+    const type = { value: { case: 'tensorType', value: { elemType: types[elemType], shape: { dim } } } } as const;
+    const inputs = ['past_key_values.0.key', 'past_key_values.0.value'];
+    for (const input of inputs) graph.input.push(create(ValueInfoProtoSchema, { name: input, type }));
+    const noDimensions = [{ name: 'keepdims', i: 0n, type: 2 }];
+    const toFloat = [{ name: 'to', i: BigInt(types.float), type: 2 }];
+    graph.node.push(
+      create(NodeProtoSchema, { opType: 'Add', input: inputs, output: ['past'] }),
+      create(NodeProtoSchema, { opType: 'Cast', input: ['past'], output: ['past_numbers'], attribute: toFloat }),
+      create(NodeProtoSchema, {
+        opType: 'ReduceSum',
+        input: ['past_numbers'],
+        output: ['past_sum'],
+        attribute: noDimensions,
+      }),
+      create(NodeProtoSchema, { opType: 'Add', input: [`${name}_before`, 'past_sum'], output: [name] }),
+    );
+  });
 }

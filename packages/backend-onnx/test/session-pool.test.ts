@@ -6,6 +6,7 @@ import type { SessionThread, ThreadListener } from '../src/session-thread.ts';
 /** A scripted thread: the test finishes its batches. */
 class ScriptedThread implements SessionThread {
   readonly hiddenSize = 1;
+  readonly pooledOutput = undefined;
   readonly inFlight = new Set<number>();
   readonly cancelled: number[] = [];
   closed = 0;

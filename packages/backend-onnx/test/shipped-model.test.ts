@@ -2,10 +2,19 @@ import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { onnx, type OnnxOptions } from '@sentvec/backend-onnx';
-import { memoryModel, SentvecError, type Encoder, type ModelFiles, type TokenBatch } from '@sentvec/core';
+import {
+  createPooling,
+  memoryModel,
+  SentvecError,
+  type Encoder,
+  type Head,
+  type ModelFiles,
+  type Pooling,
+  type TokenBatch,
+} from '@sentvec/core';
 import { directoryModel } from '@sentvec/core/node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { onnxModel, width } from './onnx-models.ts';
+import { onnxModel, splitOnnxModel, width, withHalfPrecision, withPastKeyValues } from './onnx-models.ts';
 
 let root: string;
 beforeAll(async () => {
@@ -71,6 +80,47 @@ describe('inputs and outputs', () => {
     },
   );
 
+  it('reads token embeddings in half precision', async () => {
+    const model = withHalfPrecision(onnxModel({ inputs: ['attention_mask'] }));
+    expect(await embed(memoryModel('m', { 'onnx/model.onnx': model }))).toEqual([103, 109, 104, 0]);
+    await using(memoryModel('m', { 'onnx/model.onnx': model }), {}, async (encoder) => {
+      const head = { pooling: createPooling('mean'), projections: [] };
+      expect(await encoder.encodePooled!(batch, head)).toMatchObject({ rows: 2, cols: width });
+      expect([...(await encoder.encodePooled!(batch, head))!.data]).toEqual([106, 106, 106, 106, 104, 104, 104, 104]);
+    });
+  });
+
+  it.each(['float', 'float16'] as const)('gives a decoder an empty past: %s', async (type) => {
+    const model = withPastKeyValues(onnxModel(), type);
+    expect(await embed(memoryModel('m', { 'onnx/model.onnx': model }))).toEqual([3, 9, 4, 0]);
+  });
+
+  it('offers the vectors that the file gives for texts, with projections behind them', async () => {
+    await using(memoryModel('m', { 'onnx/model.onnx': onnxModel({ sentenceOutput: true }) }), {}, async (encoder) => {
+      expect(encoder.pooledOutput).toEqual({ name: 'sentence_embedding', size: width });
+      const pooling = (graphOutput: string): Pooling => ({ ...createPooling('mean'), modes: undefined, graphOutput });
+      const embedded = async (head: Head): Promise<number[] | undefined> => {
+        const matrix = await encoder.encodePooled!(batch, head);
+        return matrix && [...matrix.data];
+      };
+      expect(await embedded({ pooling: pooling('sentence_embedding'), projections: [] })).toEqual([
+        9, 9, 9, 9, 4, 4, 4, 4,
+      ]);
+      const first: Head['projections'] = [{ kind: 'truncate', size: 1 }];
+      expect(await embedded({ pooling: pooling('sentence_embedding'), projections: first })).toEqual([9, 4]);
+      expect(await embedded({ pooling: pooling('another'), projections: [] })).toBeUndefined();
+    });
+    await using(memoryModel('m', { 'onnx/model.onnx': onnxModel() }), {}, async (encoder) => {
+      expect(encoder.pooledOutput).toBeUndefined();
+    });
+  });
+
+  it('refuses scores of the vocabulary as token embeddings', async () => {
+    const error = await refusal(memoryModel('m', { 'onnx/model.onnx': onnxModel({ output: 'logits' }) }));
+    expect(error.code).toBe('invalid-model');
+    expect(error.message).toMatch(/None of its outputs \(logits\) has a vector for each token/u);
+  });
+
   it('refuses an input that it does not know, by its name', async () => {
     const error = await refusal(memoryModel('m', { 'onnx/model.onnx': onnxModel({ inputs: ['pixel_values'] }) }));
     expect(error.code).toBe('invalid-model');
@@ -104,6 +154,49 @@ describe('which file', () => {
     expect(error.code).toBe('invalid-argument');
     expect(error.message).toContain('model, model_quantized');
     expect((await refusal(await folder(ids), { variant: '../../model' })).code).toBe('invalid-argument');
+  });
+});
+
+describe('weights in files of their own', () => {
+  const joined = (pieces: readonly Uint8Array[]): Uint8Array => new Uint8Array(Buffer.concat(pieces));
+
+  it.each(['model.onnx_data', 'model.onnx.data', 'Constant_7_attr__value', 'encoder.layer.0.weight'])(
+    'are found by the name that the file gives: %s',
+    async (location) => {
+      const { model, data } = splitOnnxModel(location);
+      const files = {
+        'onnx/model.onnx': model,
+        [`onnx/${location}`]: joined(data),
+        'onnx/config.json': '{}',
+        'onnx/not-weights': 'x',
+        'onnx/model_fp16.onnx': 'x',
+        'onnx/model_fp16.onnx_data': 'x',
+      };
+      expect(await embed(await folder(files))).toEqual([3, 9, 4, 0]);
+      // In memory, only what the file names is read.
+      const memory = memoryModel('m', files);
+      const read: string[] = [];
+      const counted: ModelFiles = {
+        ...memory,
+        read: (path) => {
+          read.push(path);
+          return memory.read(path);
+        },
+      };
+      expect(await embed(counted)).toEqual([3, 9, 4, 0]);
+      expect(new Set(read)).toEqual(new Set(['onnx/model.onnx', `onnx/${location}`]));
+    },
+  );
+
+  it('that are missing are named', async () => {
+    const { model } = splitOnnxModel('numbers');
+    for (const location of ['numbers', '../../numbers']) {
+      const files = { 'onnx/model.onnx': splitOnnxModel(location).model, 'onnx/other': 'x' };
+      const error = await refusal(memoryModel('m', files));
+      expect(error.code).toBe('invalid-model');
+      expect(error.message).toContain(`keeps weights in "${location}", which is missing`);
+    }
+    expect((await refusal(memoryModel('m', { 'onnx/model.onnx': model }))).code).toBe('invalid-model');
   });
 });
 

@@ -1,5 +1,6 @@
 // The encoder over a session of onnxruntime-web.
 import {
+  applyProjections,
   SentvecError,
   throwIfAborted,
   type EncodeOptions,
@@ -11,7 +12,7 @@ import {
   type TokenEmbeddings,
 } from '@sentvec/core';
 import type { DeviceHeads } from './head/device-head.ts';
-import type { TokenSession, TokenTensor } from './token-session.ts';
+import { numbersOf, type OutputTensor, type TokenSession } from './token-session.ts';
 
 /** What an encoder needs besides its session. */
 export interface EncoderSettings {
@@ -28,6 +29,7 @@ export class WebEncoder implements Encoder {
   /** The page has one onnxruntime, which computes one batch at a time. */
   readonly concurrency: number = 1;
   readonly batchTokens: number;
+  readonly pooledOutput: Encoder['pooledOutput'];
   readonly weightsFile: string | undefined;
   readonly roundingError: number | undefined;
   readonly #session: TokenSession;
@@ -42,6 +44,7 @@ export class WebEncoder implements Encoder {
   ) {
     this.#heads = heads;
     this.#session = session;
+    this.pooledOutput = session.pooledOutput;
     this.hiddenSize = session.hiddenSize;
     this.maxPositions = maxPositions;
     this.batchTokens = batchTokens;
@@ -55,7 +58,7 @@ export class WebEncoder implements Encoder {
     this.#check(signal);
     if (rows * cols === 0) return { data: new Float32Array(0), rows: 0, cols: size };
     const padded = this.#pad(batch);
-    const data = await this.#run(padded, signal, async (tokens) => (await tokens.getData()) as Float32Array);
+    const data = await this.#run('tokens', padded, signal, numbersOf);
     return {
       data: padded === batch ? data : withoutPadding(data, batch, padded.cols, size),
       rows: rows * cols,
@@ -69,11 +72,18 @@ export class WebEncoder implements Encoder {
     { signal, poolingMask = batch.mask }: EncodePooledOptions = {},
   ): Promise<Matrix | undefined> {
     this.#check(signal);
-    const deviceHead = batch.rows * batch.cols === 0 ? undefined : this.#heads?.get(head, this.hiddenSize);
-    if (deviceHead === undefined) return undefined;
+    if (batch.rows * batch.cols === 0) return undefined;
     const padded = this.#pad(batch);
+    const { graphOutput } = head.pooling;
+    if (graphOutput !== undefined && graphOutput === this.pooledOutput?.name) {
+      const data = await this.#run('texts', padded, signal, numbersOf);
+      return applyProjections(head.projections, { data, rows: batch.rows, cols: this.pooledOutput.size });
+    }
+    // The kernels read single precision.
+    const deviceHead = this.#session.isHalfPrecision ? undefined : this.#heads?.get(head, this.hiddenSize);
+    if (deviceHead === undefined) return undefined;
     const mask = padded === batch ? poolingMask : widen(poolingMask, batch, padded.cols);
-    const vectors = await this.#run(padded, signal, async ({ gpuBuffer: buffer }) =>
+    const vectors = await this.#run('tokens', padded, signal, async ({ gpuBuffer: buffer }) =>
       deviceHead.submit({ buffer, rows: padded.rows, cols: padded.cols }, mask),
     );
     return vectors();
@@ -85,16 +95,17 @@ export class WebEncoder implements Encoder {
   }
 
   async #run<T>(
+    output: 'tokens' | 'texts',
     batch: TokenBatch,
     signal: AbortSignal | undefined,
-    read: (tokens: TokenTensor) => Promise<T>,
+    read: (values: OutputTensor) => Promise<T>,
   ): Promise<T> {
     if (batch.cols > this.maxPositions) {
       const message = `A batch is ${batch.cols} tokens long; the model has positions for ${this.maxPositions}. Cut the texts.`;
       throw new SentvecError('backend-failed', message);
     }
     try {
-      return await this.#session.use(batch, () => this.#check(signal), read);
+      return await this.#session.use(output, batch, () => this.#check(signal), read);
     } catch (error) {
       this.#check(signal);
       if (SentvecError.is(error)) throw error;

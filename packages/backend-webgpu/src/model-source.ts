@@ -1,4 +1,4 @@
-import { findShippedFile, readEncoder, recordEncoder } from '@sentvec/architectures';
+import { findExternalFiles, findShippedFile, readEncoder, recordEncoder } from '@sentvec/architectures';
 import type { ModelFiles } from '@sentvec/core';
 
 /** An ONNX model in memory. */
@@ -20,8 +20,8 @@ export interface ModelSource {
  * @throws SentvecError `invalid-argument` when it has no such variant; `invalid-model`, `unsupported-model`
  */
 export async function readModelSource(files: ModelFiles, variant: string | undefined): Promise<ModelSource> {
-  const shipped = findShippedFile(files.name, await files.list(), variant);
-  if (shipped === undefined) {
+  const path = findShippedFile(files.name, await files.list(), variant);
+  if (path === undefined) {
     return {
       model: recordEncoder(await readEncoder(files)),
       externalData: [],
@@ -31,11 +31,13 @@ export async function readModelSource(files: ModelFiles, variant: string | undef
       weightsFile: undefined,
     };
   }
-  const { path, beside } = shipped;
-  const [model, ...weights] = await Promise.all([path, ...beside].map((file) => files.read(file)));
+  const external = await findExternalFiles(files, path);
+  const [model, ...weights] = await Promise.all(
+    [path, ...external.map((file) => file.path)].map((file) => files.read(file)),
+  );
   return {
     model: model!,
-    externalData: weights.map((data, index) => ({ path: beside[index]!.split('/').at(-1)!, data })),
+    externalData: weights.map((data, index) => ({ path: external[index]!.location, data })),
     file: `${files.name}/${path}`,
     remedy: 'Is the file complete? Download or convert the model again.',
     shipped: true,

@@ -1,6 +1,7 @@
 // A session of onnxruntime-web that gives token embeddings.
-import { tokenInputs, tokenOutput } from '@sentvec/architectures/token-values';
-import type { TokenBatch } from '@sentvec/core';
+import { pooledOutput, tokenInputs, tokenOutput } from '@sentvec/architectures/token-values';
+import type { Encoder, TokenBatch } from '@sentvec/core';
+import { float16ToFloat32 } from '@sentvec/core/head';
 import { InferenceSession, Tensor } from 'onnxruntime-web/webgpu';
 import type { ModelSource } from './model-source.ts';
 
@@ -16,19 +17,25 @@ function oneAtATime<T>(work: () => Promise<T>): Promise<T> {
   return result;
 }
 
-/** Token embeddings, where the session left them. */
-export type TokenTensor = Tensor;
+/** An output of a session, where the session left it. */
+export type OutputTensor = Tensor;
 
 /** A session of onnxruntime-web that gives token embeddings, whatever its inputs and outputs are called. */
 export class TokenSession {
   readonly hiddenSize: number;
+  /** Whether token embeddings are in half precision. */
+  readonly isHalfPrecision: boolean;
+  /** See `Encoder.pooledOutput`. */
+  readonly pooledOutput: Encoder['pooledOutput'];
   readonly #session: InferenceSession;
   readonly #output: string;
 
-  private constructor(session: InferenceSession, output: string, hiddenSize: number) {
+  private constructor(session: InferenceSession, output: string, facts: TokenSessionFacts) {
     this.#session = session;
     this.#output = output;
-    this.hiddenSize = hiddenSize;
+    this.hiddenSize = facts.hiddenSize;
+    this.isHalfPrecision = facts.isHalfPrecision;
+    this.pooledOutput = facts.pooledOutput;
   }
 
   /**
@@ -41,10 +48,15 @@ export class TokenSession {
     try {
       const output = tokenOutput(session.outputMetadata);
       const { dims, type } = await use(session, output, singleToken, async (probe) => probe);
-      if (type !== 'float32' || dims.length !== 3) {
-        throw new Error(`Its output "${output}" is ${type} [${dims.join(', ')}], not float32 [texts, tokens, width].`);
-      }
-      return new TokenSession(session, output, dims[2]!);
+      if ((type !== 'float32' && type !== 'float16') || dims.length !== 3)
+        throw new Error(`Its output "${output}" is ${type} [${dims.join(', ')}], not numbers [texts, tokens, width].`);
+      const name = pooledOutput(session.outputMetadata);
+      const size = name && (await use(session, name, singleToken, async (probe) => probe.dims[1]!));
+      return new TokenSession(session, output, {
+        hiddenSize: dims[2]!,
+        isHalfPrecision: type === 'float16',
+        pooledOutput: name && size ? { name, size } : undefined,
+      });
     } catch (error) {
       await oneAtATime(() => session.release());
       throw error;
@@ -52,17 +64,37 @@ export class TokenSession {
   }
 
   /**
-   * Computes token embeddings, `[rows, cols, hiddenSize]`, and lets `read` make something of them before they are
-   * freed.
-   * @param before called right before the session runs; it may throw
+   * Computes an output and lets `read` make something of it before it is freed.
+   * @param output token embeddings, `[rows, cols, hiddenSize]`, or the vectors of the texts, `[rows, size]`
+   * @param before called when the session is free; it may throw
    */
-  use<T>(batch: TokenBatch, before: () => void, read: (tokens: TokenTensor) => Promise<T>): Promise<T> {
-    return use(this.#session, this.#output, batch, read, before);
+  use<T>(
+    output: 'tokens' | 'texts',
+    batch: TokenBatch,
+    before: () => void,
+    read: (values: OutputTensor) => Promise<T>,
+  ): Promise<T> {
+    const name = output === 'tokens' ? this.#output : this.pooledOutput!.name;
+    return use(this.#session, name, batch, read, before);
   }
 
   release(): Promise<void> {
     return oneAtATime(() => this.#session.release());
   }
+}
+
+interface TokenSessionFacts {
+  readonly hiddenSize: number;
+  readonly isHalfPrecision: boolean;
+  readonly pooledOutput: Encoder['pooledOutput'];
+}
+
+/** The numbers of an output, wherever it is. */
+export async function numbersOf(output: OutputTensor): Promise<Float32Array> {
+  const data = await output.getData();
+  if (output.type === 'float32') return data as Float32Array;
+  // Half precision comes as the bits of its numbers, or as numbers where JavaScript knows them.
+  return data instanceof Uint16Array ? float16ToFloat32(data) : Float32Array.from(data as Float32Array);
 }
 
 const singleToken: TokenBatch = { ids: Int32Array.of(0), mask: Int32Array.of(1), rows: 1, cols: 1 };
@@ -71,7 +103,7 @@ function use<T>(
   session: InferenceSession,
   output: string,
   batch: TokenBatch,
-  read: (tokens: TokenTensor) => Promise<T>,
+  read: (values: OutputTensor) => Promise<T>,
   before?: () => void,
 ): Promise<T> {
   return oneAtATime(async () => {
@@ -79,11 +111,11 @@ function use<T>(
     const feeds = tokenInputs(session.inputMetadata, batch).map(
       ({ name, type, data, dims }) => [name, new Tensor(type, data, dims)] as const,
     );
-    const { [output]: tokens } = await session.run(Object.fromEntries(feeds), [output]);
+    const { [output]: values } = await session.run(Object.fromEntries(feeds), [output]);
     try {
-      return await read(tokens as TokenTensor);
+      return await read(values as OutputTensor);
     } finally {
-      tokens!.dispose();
+      values!.dispose();
     }
   });
 }

@@ -38,7 +38,7 @@ export interface TokenizeOptions {
   /** The most ids that a text may have, special tokens included. */
   readonly maxLength: number;
   /** Whether to add the special tokens of the model. Default true. */
-  readonly addSpecialTokens?: boolean;
+  readonly addSpecialTokens?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -110,13 +110,13 @@ export interface Pooling {
    * Set on built-in poolings: the modes whose results are concatenated, in order. A backend may compute them on its
    * device.
    */
-  readonly modes?: readonly PoolingMode[];
+  readonly modes?: readonly PoolingMode[] | undefined;
   /** Whether the tokens of a prompt take part. Default true. */
-  readonly includePrompt?: boolean;
+  readonly includePrompt?: boolean | undefined;
   /** Set when the vectors are an output of the model's own file: its name. Only a backend can give them. */
   readonly graphOutput?: string | undefined;
   /** What distinguishes this pooling in a fingerprint, besides its name and modes. JSON values. */
-  readonly config?: Readonly<Record<string, unknown>>;
+  readonly config?: Readonly<Record<string, unknown>> | undefined;
   outputSize(hiddenSize: number): number;
   /** One row for each row of `batch`, of `outputSize(tokens.cols)` columns. A row without any token gives zeros. */
   pool(tokens: TokenEmbeddings, batch: TokenBatch): Matrix;
@@ -165,10 +165,10 @@ export type Projection =
   | {
       readonly kind: 'dense';
       readonly weight: Matrix;
-      readonly bias?: Float32Array;
+      readonly bias?: Float32Array | undefined;
       readonly activation: Activation;
-      readonly residual?: boolean;
-      readonly residualWeight?: Matrix;
+      readonly residual?: boolean | undefined;
+      readonly residualWeight?: Matrix | undefined;
     }
   /** Divides by the Euclidean norm, at least 1e-12. */
   | { readonly kind: 'normalize' }

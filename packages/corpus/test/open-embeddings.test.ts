@@ -48,7 +48,7 @@ describe('reading back', () => {
     let row = 0;
     for await (const { vectors, texts } of (await openEmbeddings(output)).batches()) {
       expect(texts).toBeUndefined();
-      if (!('ranges' in vectors)) throw new Error('no ranges');
+      if (!('ranges' in vectors) || vectors.ranges === undefined) throw new Error('no ranges');
       const { data, cols, ranges } = vectors;
       for (let index = 0; index < data.length; index += 1) {
         const [lower, upper] = [ranges.data[index % cols]!, ranges.data[cols + (index % cols)]!];

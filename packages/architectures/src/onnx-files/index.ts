@@ -1,3 +1,3 @@
 // An entry of the package without the encoders, which a program needs only for models without an ONNX file.
 export { configuredPositions } from './positions.ts';
-export { findShippedFile, type ShippedFile } from './shipped-file.ts';
+export { findExternalFiles, findShippedFile, type ExternalFile } from './shipped-file.ts';

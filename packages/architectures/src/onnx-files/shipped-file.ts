@@ -1,11 +1,6 @@
-import { SentvecError } from '@sentvec/core';
-
-/** An ONNX file of a model folder, and what lies beside it. */
-export interface ShippedFile {
-  readonly path: string;
-  /** Files whose names begin with that of the file: its external data. */
-  readonly beside: readonly string[];
-}
+// The ONNX file that a model ships with, and the files that it keeps its weights in.
+import { SentvecError, type ModelFiles } from '@sentvec/core';
+import { externalDataLocations } from './graph-contents.ts';
 
 /** The ONNX files of a model that are used without being asked for, best first. */
 const usualFiles = ['onnx/model.onnx', 'model.onnx'];
@@ -15,19 +10,15 @@ const usualFiles = ['onnx/model.onnx', 'model.onnx'];
  * @param model how a person would name the model, for the message
  * @param paths all files of the model
  * @param variant name of the file without its ending, `model_quantized` say; `undefined` for the usual one
- * @returns `undefined` when there is none
+ * @returns its path; `undefined` when there is none
  * @throws SentvecError `invalid-argument` when there is no such variant
  */
 export function findShippedFile(
   model: string,
   paths: readonly string[],
   variant: string | undefined,
-): ShippedFile | undefined {
-  const path =
-    variant === undefined ? usualFiles.find((each) => paths.includes(each)) : findVariant(model, paths, variant);
-  return path === undefined
-    ? undefined
-    : { path, beside: paths.filter((other) => other.startsWith(path) && other !== path) };
+): string | undefined {
+  return variant === undefined ? usualFiles.find((each) => paths.includes(each)) : findVariant(model, paths, variant);
 }
 
 function findVariant(model: string, paths: readonly string[], variant: string): string {
@@ -41,4 +32,53 @@ function findVariant(model: string, paths: readonly string[], variant: string): 
       ? `It has ${present.join(', ')}.`
       : 'It has no ONNX files; without a variant one is made from its safetensors.';
   throw new SentvecError('invalid-argument', `${model} has no ONNX variant "${variant}". ${choice}`, { variant });
+}
+
+/** A file with weights of an ONNX file. */
+export interface ExternalFile {
+  /** As the ONNX file names it. */
+  readonly location: string;
+  /** Of the file in the model. */
+  readonly path: string;
+}
+
+/** Files that lie beside an ONNX file and are none of its weights. */
+const otherFiles =
+  /^(?:pytorch_model.*|tf_model\.h5|flax_model\.msgpack|rust_model\.ot|\..*|.*\.(?:onnx|json|txt|md|py|model|safetensors|png|jpe?g|svg))$/u;
+
+/**
+ * The files in which an ONNX file keeps weights. Mostly their names begin with its own; where other files lie beside it,
+ * it is read for the names, which may be any.
+ * @param path of the ONNX file in the model
+ * @throws SentvecError `invalid-model` when a file that it names is missing
+ */
+export async function findExternalFiles(files: ModelFiles, path: string): Promise<ExternalFile[]> {
+  const folder = path.slice(0, path.lastIndexOf('/') + 1);
+  const paths = await files.list();
+  const names = paths
+    .filter((other) => other.startsWith(folder) && !other.slice(folder.length).includes('/'))
+    .map((other) => other.slice(folder.length));
+  const graphs = names.filter((name) => name.endsWith('.onnx'));
+  const data = names.filter((name) => !otherFiles.test(name));
+  const usual = data.filter((name) => name.startsWith(path.slice(folder.length)));
+  const areAllUsual = data.every((name) => graphs.some((graph) => name.startsWith(graph)));
+  const locations = areAllUsual ? usual : locationsIn(await files.read(path), usual);
+  return locations.map((location) => {
+    const file = folder + location.replace(/^(?:\.\/)+/u, '');
+    if (paths.includes(file)) return { location, path: file };
+    throw new SentvecError(
+      'invalid-model',
+      `${files.name}/${path} keeps weights in ${JSON.stringify(location)}, which is missing. Is the folder complete?`,
+      { file: `${files.name}/${path}` },
+    );
+  });
+}
+
+function locationsIn(graph: Uint8Array, usual: readonly string[]): readonly string[] {
+  try {
+    return externalDataLocations(graph);
+  } catch {
+    // Opening the file will say what is wrong with it.
+    return usual;
+  }
 }

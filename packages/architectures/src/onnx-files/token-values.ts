@@ -16,11 +16,18 @@ export type TokenInput = { readonly name: string; readonly dims: readonly number
   | { readonly type: 'int64'; readonly data: BigInt64Array }
   | { readonly type: 'int32'; readonly data: Int32Array }
   | { readonly type: 'float32'; readonly data: Float32Array }
+  | { readonly type: 'float16'; readonly data: Uint16Array }
   | { readonly type: 'bool'; readonly data: Uint8Array }
 );
 
 /** What an ONNX file may call its token embeddings, best first: Optimum, sentence-transformers, further exporters. */
 const tokenOutputs = ['last_hidden_state', 'token_embeddings', 'hidden_states', 'output', 'output_0'];
+
+/** What an ONNX file calls the vector of a whole text, when it computes one. */
+const sentenceOutput = 'sentence_embedding';
+
+/** A score for each token of the vocabulary is no embedding. */
+const scoreOutput = 'logits';
 
 /**
  * The name of the output that has a vector for each token.
@@ -28,10 +35,17 @@ const tokenOutputs = ['last_hidden_state', 'token_embeddings', 'hidden_states', 
  * @throws Error when there is none; the message is a sentence that follows "cannot open the file:"
  */
 export function tokenOutput(outputs: readonly SessionValue[]): string {
-  const rank3 = outputs.filter((value) => value.isTensor && value.shape.length === 3).map(({ name }) => name);
+  const rank3 = outputs
+    .filter((value) => value.isTensor && value.shape.length === 3 && value.name !== scoreOutput)
+    .map(({ name }) => name);
   const chosen = tokenOutputs.find((name) => rank3.includes(name)) ?? rank3[0];
   if (chosen !== undefined) return chosen;
   throw new Error(`None of its outputs (${outputs.map(({ name }) => name).join(', ')}) has a vector for each token.`);
+}
+
+/** The name of the output that has a vector for each text, when there is one. */
+export function pooledOutput(outputs: readonly SessionValue[]): string | undefined {
+  return outputs.find((value) => value.name === sentenceOutput && value.isTensor && value.shape.length === 2)?.name;
 }
 
 /**
@@ -40,32 +54,53 @@ export function tokenOutput(outputs: readonly SessionValue[]): string {
  * @throws Error for an input that is not known, or of a type that is not
  */
 export function tokenInputs(inputs: readonly SessionValue[], batch: TokenBatch): TokenInput[] {
-  const dims = [batch.rows, batch.cols];
   return inputs.map((value) => {
-    const { name } = value;
-    const content = inputContent(name, batch);
-    const type = value.isTensor ? value.type : 'unknown';
-    if (type === 'int64') return { name, dims, type, data: BigInt64Array.from(content, BigInt) };
-    if (type === 'int32') return { name, dims, type, data: content };
-    if (type === 'float32') return { name, dims, type, data: Float32Array.from(content) };
-    if (type === 'bool') return { name, dims, type, data: Uint8Array.from(content) };
-    throw new Error(`Its input "${name}" is of type ${type}, which is not supported.`);
+    const content = value.isTensor ? inputContent(value, batch) : undefined;
+    if (value.isTensor && content !== undefined) return typed(value.name, value.type, content);
+    throw new Error(
+      `It has an input "${value.name}", which is not one of input_ids, attention_mask, token_type_ids, position_ids, past_key_values.`,
+    );
   });
 }
 
-function inputContent(name: string, { ids, mask, rows, cols }: TokenBatch): Int32Array {
+/** Numbers and their shape. */
+interface InputContent {
+  readonly dims: readonly number[];
+  readonly numbers: Int32Array;
+}
+
+function inputContent(
+  { name, shape }: { readonly name: string; readonly shape: readonly (number | string)[] },
+  { ids, mask, rows, cols }: TokenBatch,
+): InputContent | undefined {
+  const dims = [rows, cols];
+  // A decoder that goes on with a text: there is nothing before it, so a length of 0 for every text of the batch.
+  if (name.startsWith('past_key_values.')) {
+    const past = shape.map((size, axis) => (typeof size === 'number' ? size : axis === 0 ? rows : 0));
+    return { dims: past, numbers: new Int32Array(past.reduce((product, size) => product * size, 1)) };
+  }
   switch (name) {
     case 'input_ids':
-      return ids;
+      return { dims, numbers: ids };
     case 'attention_mask':
-      return mask;
+      return { dims, numbers: mask };
     case 'token_type_ids':
-      return new Int32Array(rows * cols);
+      return { dims, numbers: new Int32Array(rows * cols) };
     case 'position_ids':
-      return Int32Array.from({ length: rows * cols }, (_, index) => index % cols);
+      return { dims, numbers: Int32Array.from({ length: rows * cols }, (_, index) => index % cols) };
+    case 'use_cache_branch':
+      return { dims: [1], numbers: Int32Array.of(0) };
     default:
-      throw new Error(
-        `It has an input "${name}", which is not one of input_ids, attention_mask, token_type_ids, position_ids.`,
-      );
+      return undefined;
   }
+}
+
+function typed(name: string, type: string, { dims, numbers }: InputContent): TokenInput {
+  if (type === 'int64') return { name, dims, type, data: BigInt64Array.from(numbers, BigInt) };
+  if (type === 'int32') return { name, dims, type, data: numbers };
+  if (type === 'float32') return { name, dims, type, data: Float32Array.from(numbers) };
+  if (type === 'bool') return { name, dims, type, data: Uint8Array.from(numbers) };
+  if (type === 'float16' && numbers.every((number) => number === 0))
+    return { name, dims, type, data: new Uint16Array(numbers.length) };
+  throw new Error(`Its input "${name}" is of type ${type}, which is not supported.`);
 }

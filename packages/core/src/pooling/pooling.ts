@@ -22,7 +22,7 @@ export const poolingModes: readonly PoolingMode[] = [
  */
 export function createPooling(
   modes: PoolingMode | readonly PoolingMode[],
-  options: { readonly includePrompt?: boolean } = {},
+  options: { readonly includePrompt?: boolean | undefined } = {},
 ): Pooling {
   const list: readonly PoolingMode[] = typeof modes === 'string' ? [modes] : [...modes];
   const unknown = list.find((mode) => !poolingModes.includes(mode));

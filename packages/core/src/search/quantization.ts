@@ -23,7 +23,7 @@ export interface QuantizedMatrix {
   /** Entries of a vector. */
   readonly dimension: number;
   /** What `int8` and `uint8` were scaled by: row 0 the lower, row 1 the upper end of each dimension. */
-  readonly ranges?: Matrix;
+  readonly ranges?: Matrix | undefined;
 }
 
 /** Options of {@link quantize}. */

@@ -9,7 +9,7 @@ export function toFloat32(bytes: Uint8Array, type: string): Float32Array | undef
       return new Float32Array(aligned.buffer, aligned.byteOffset, aligned.length / 4);
     }
     case 'F16':
-      return fromHalf(asUint16(bytes));
+      return float16ToFloat32(asUint16(bytes));
     case 'BF16':
       return fromBrainFloat(asUint16(bytes));
     case 'F64': {
@@ -69,8 +69,11 @@ function fromBrainFloat(halves: Uint16Array): Float32Array {
 
 let halfValues: Float32Array | undefined;
 
-/** By a table of all 65,536 values, which is several times as fast as arithmetic for each number. */
-function fromHalf(halves: Uint16Array): Float32Array {
+/**
+ * The numbers of IEEE 754 binary16, given as their bits. By a table of all 65,536 values, which is several times as fast
+ * as arithmetic for each number.
+ */
+export function float16ToFloat32(halves: Uint16Array): Float32Array {
   halfValues ??= Float32Array.from({ length: 65_536 }, (_, bits) => halfValue(bits));
   const table = halfValues;
   const numbers = new Float32Array(halves.length);
