@@ -1,6 +1,12 @@
 import { OnnxRecorder, type SplitModel } from '@sentvec/architectures';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
-import { type GraphProto, ModelProtoSchema, NodeProtoSchema, ValueInfoProtoSchema } from 'onnx-buf';
+import {
+  AttributeProto_AttributeType,
+  type GraphProto,
+  ModelProtoSchema,
+  NodeProtoSchema,
+  ValueInfoProtoSchema,
+} from 'onnx-buf';
 
 /** Width of the vectors that {@link onnxModel} gives. */
 export const width = 4;
@@ -68,7 +74,7 @@ export function withHalfPrecision(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
     const [output] = graph.output;
     const name = output!.name;
     for (const node of graph.node) node.output = node.output.map((each) => (each === name ? `${name}_single` : each));
-    const attribute = [{ name: 'to', i: BigInt(types.float16), type: 2 }];
+    const attribute = [{ name: 'to', i: BigInt(types.float16), type: AttributeProto_AttributeType.INT }];
     graph.node.push(create(NodeProtoSchema, { opType: 'Cast', input: [`${name}_single`], output: [name], attribute }));
     const { value } = output!.type!;
     if (value.case === 'tensorType') value.value.elemType = types.float16;
@@ -89,8 +95,8 @@ export function withPastKeyValues(bytes: Uint8Array, elemType: 'float' | 'float1
     const type = { value: { case: 'tensorType', value: { elemType: types[elemType], shape: { dim } } } } as const;
     const inputs = ['past_key_values.0.key', 'past_key_values.0.value'];
     for (const input of inputs) graph.input.push(create(ValueInfoProtoSchema, { name: input, type }));
-    const noDimensions = [{ name: 'keepdims', i: 0n, type: 2 }];
-    const toFloat = [{ name: 'to', i: BigInt(types.float), type: 2 }];
+    const noDimensions = [{ name: 'keepdims', i: 0n, type: AttributeProto_AttributeType.INT }];
+    const toFloat = [{ name: 'to', i: BigInt(types.float), type: AttributeProto_AttributeType.INT }];
     graph.node.push(
       create(NodeProtoSchema, { opType: 'Add', input: inputs, output: ['past'] }),
       create(NodeProtoSchema, { opType: 'Cast', input: ['past'], output: ['past_numbers'], attribute: toFloat }),
