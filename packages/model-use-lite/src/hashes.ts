@@ -23,7 +23,7 @@ export const folderHashes: Readonly<Record<string, string>> = {
   'config_sentence_transformers.json': '76ee53d4d53776213e0ef24cccfc798fe733eda69aeb4692f2638ad989460cb3',
   'model.safetensors': '3a811951e1a8d5c9192f5ca923d31f0eaf76d61d418ebe939cbb73b1de7757e3',
   'modules.json': '0eb4cef7373626e09c05ffc81468476c47c9ae9034faf514ac7ebfec76791b4a',
-  'self-check.json': 'a737d0f7fa9da2f0d59d7a283e50d53f4da6fffe9bc58fa382bdde71cc1bcc57',
+  'self-check.json': 'd901de7e6e5e21ff76c575a1944039d03ba8bcd17bbec3f2f1d88688bcf72c87',
   'sentence_bert_config.json': 'e1e8e1346dfc366ef83522c735098ecf64b5a1cd26d01f83757585e6a7786335',
   'tokenizer.json': '17214b9081cf2b875969d9d64dfaa39486f855f6d3d18e0a3889dad644ad10ec',
   'tokenizer_config.json': '284105df1131ed96b544c9f17840342be2943544eb1e008359056c96a6ae627d',

@@ -5,13 +5,13 @@ import type { Tokenizer, TokenBatch } from '../types.ts';
 /** What the self-check says when the model has no values of its own. Cut to 4 tokens, it is still a text to any model. */
 const text = 'A canary sings in the mine, and whoever hears it goes on working.';
 
-/** Ids of the known text: 4 cost little to compute by a slow reference, 12 show more where the values are stored. */
+/** Ids of the known text: 4 cost little to compute by a slow reference, 10 show more where the values are stored. */
 export const shortText = 4;
-export const longText = 12;
+export const longText = 10;
 
 /**
  * Ids of the known text of a model's self-check, special tokens included.
- * @param options.length the most ids. Default 12
+ * @param options.length the most ids. Default 10
  * @returns none for a tokenizer that knows none of the text
  */
 export async function selfCheckIds(
@@ -43,8 +43,8 @@ export function selfCheckText(ids: readonly number[]): TokenBatch {
   return { ids: Int32Array.from(ids), mask: new Int32Array(ids.length).fill(1), rows: 1, cols: ids.length };
 }
 
-/** Columns of the batch: more than the 16 numbers that devices like to work on at once. */
-const width = 18;
+/** Columns of the batch: more than the 8 numbers that a CPU works on at once, and than the long text has. */
+const width = 12;
 
 /** A batch of known and longer texts, and what each row is. */
 export interface SelfCheckBatch {

@@ -2,7 +2,7 @@
 import { applyHead } from '../projection/head.ts';
 import { SentvecError } from '../errors.ts';
 import type { Backend, Encoder } from '../backend.ts';
-import type { SelfCheckResult, Head, Matrix, ModelFiles, TokenEmbeddings, Tokenizer } from '../types.ts';
+import type { SelfCheckResult, Head, Matrix, ModelFiles, TokenBatch, TokenEmbeddings, Tokenizer } from '../types.ts';
 import { longText, selfCheckBatch, selfCheckIds, selfCheckText, shortText } from './self-check-batch.ts';
 import { selfCheckFile, type SelfCheckValues } from './stored-self-check.ts';
 
@@ -130,20 +130,25 @@ async function measure(
   const batches = [batch, ...others.map(({ alone }) => alone)];
   // What the model's own file makes of a whole text, no reference knows: then the tokens are compared.
   const pools = encoder.encodePooled !== undefined && head.pooling.graphOutput === undefined;
-  const pooling = pools ? Promise.all(batches.map((each) => encoder.encodePooled!(each, head, { signal }))) : undefined;
+  const pooling = pools ? inTurn(batches, (each) => encoder.encodePooled!(each, head, { signal })) : undefined;
   // While the backend computes.
   const expecting = pooling && applyHead(head, embeddings, selfCheckText(ids));
   const [vectors = [], expected = embeddings] = await Promise.all([pooling, expecting]);
   const pooled = isComplete(vectors);
-  const [together, ...alone] = pooled
-    ? vectors
-    : await Promise.all(batches.map((each) => encoder.encode(each, { signal })));
+  const [together, ...alone] = pooled ? vectors : await inTurn(batches, (each) => encoder.encode(each, { signal }));
   const rowLength = pooled ? 1 : batch.cols;
   const errors = [
     ...known.map((row) => [row, pooled ? expected : embeddings] as const),
     ...others.map(({ row }, index) => [row, alone[index]!] as const),
   ].map(([row, wanted]) => largestError(rowsOf(together!, row * rowLength, wanted.rows), wanted));
   return { difference: Math.max(...errors), pooled };
+}
+
+/** One after the other: at once, they would make a backend open further sessions. */
+async function inTurn<T>(batches: readonly TokenBatch[], encode: (batch: TokenBatch) => Promise<T>): Promise<T[]> {
+  const results: T[] = [];
+  for (const batch of batches) results.push(await encode(batch));
+  return results;
 }
 
 /** Whether the backend has pooled everything. */
