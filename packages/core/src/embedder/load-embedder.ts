@@ -12,6 +12,7 @@ import { readTokenizerDefinition, type TokenizerDefinition } from '../tokenizer/
 import { javaScriptTokenizer, type TokenizerLoader } from '../tokenizer/javascript-tokenizer.ts';
 import type { ModelFiles, SelfCheckResult, Tokenizer } from '../types.ts';
 import { checkBackendVersion } from './backend-version.ts';
+import { unsoundWeights } from '../weights/unsound-weights.ts';
 import { createEmbedder } from './embedder.ts';
 import type { Embedder, Receipt } from './embedder-types.ts';
 
@@ -169,7 +170,12 @@ async function checkBackend(
 ): Promise<SelfCheckResult | undefined> {
   if (!selfCheck || backend === undefined || staticEncoder !== undefined) return undefined;
   const files = parts.filesOf(encoderFiles);
-  return checkEncoder({ ...loaded, backend, files, head, addSpecialTokens, signal, onWarning });
+  try {
+    return await checkEncoder({ ...loaded, backend, files, head, addSpecialTokens, signal, onWarning });
+  } catch (error) {
+    // A backend is not to blame for weights with which nothing can be computed.
+    throw (SentvecError.is(error, 'backend-wrong') && (await unsoundWeights(files, head))) || error;
+  }
 }
 
 async function configuredVocabularySize({ encoder, encoderFiles }: ModelFolder): Promise<number | undefined> {
