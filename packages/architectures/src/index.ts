@@ -16,4 +16,4 @@ export { checkTokens, plainBackend } from './plain-backend.ts';
 export { plainOperations } from './plain/operations.ts';
 export { plainIndices, type PlainTensor, plainTensor } from './plain/tensor.ts';
 export { recordEncoder, recordSplitEncoder } from './record-encoder.ts';
-export { plainReference } from './reference/plain-reference.ts';
+export { plainReference, selfCheckContent } from './reference/plain-reference.ts';

@@ -81,6 +81,7 @@ async function vectorsOf(backend: Backend): Promise<Float32Array> {
   const embedder = await loadEmbedder(place.file('trained'), { backend });
   const { vectors } = await embedder.embed(texts);
   await embedder.dispose();
+  expect(embedder.selfCheck).toMatchObject({ state: 'passed', reference: 'stored' });
   return vectors.data;
 }
 
@@ -98,8 +99,8 @@ test('no file that speaks of the old weights survives, all others do', async () 
   const original = (await directoryModel(source).then((files) => files.list())).filter(
     (path) => path !== 'expected.json',
   );
-  const made = ['README.md', 'curves.svg', 'history.jsonl', 'report.html', 'model.safetensors', 'onnx/model.onnx'];
-  expect(found.toSorted()).toEqual([...new Set([...original, ...carriedFiles, ...made])].toSorted());
+  const made = 'README.md curves.svg history.jsonl report.html model.safetensors onnx/model.onnx'.split(' ');
+  expect(found.toSorted()).toEqual([...new Set([...original, ...carriedFiles, ...made, selfCheckFile])].toSorted());
   expect(await readFile(place.file('trained/LICENSE'), 'utf8')).toBe('of the old weights: LICENSE');
   for (const path of ['curves.svg', 'history.jsonl', 'report.html'])
     expect(await readFile(place.file(`trained/${path}`), 'utf8')).not.toContain('of the old weights');

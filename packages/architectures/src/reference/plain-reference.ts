@@ -1,4 +1,12 @@
-import type { ModelFiles, TokenBatch, TokenEmbeddings } from '@sentvec/core';
+import {
+  encodeSelfCheck,
+  type ModelFiles,
+  selfCheckIds,
+  selfCheckText,
+  type TokenBatch,
+  type TokenEmbeddings,
+  type Tokenizer,
+} from '@sentvec/core';
 import { computeLargeReference } from '#large-reference';
 import { ConfigReader } from '../encoders/config.ts';
 import { networkOf } from '../encoders/registry.ts';
@@ -37,4 +45,24 @@ export async function plainReference(
     };
   }
   return count <= fewMultiplications ? computeReference(files, batch) : computeLargeReference(files, batch);
+}
+
+/**
+ * The content of `self-check.json` of a model, by which backends are checked when they load it: stored, it costs nothing
+ * at load, and also serves where only the ONNX file is read.
+ * @param files those of the encoder
+ * @param options.maxPositions the longest text that the encoder takes, in tokens
+ * @returns `undefined` for a model without safetensors, whose values nothing here can tell apart from a backend's, and
+ * for a tokenizer that knows none of the text
+ * @throws SentvecError `invalid-model`, `unsupported-model`
+ */
+export async function selfCheckContent(
+  files: ModelFiles,
+  tokenizer: Tokenizer,
+  options: { readonly addSpecialTokens: boolean; readonly maxPositions: number },
+): Promise<string | undefined> {
+  const ids = await selfCheckIds(tokenizer, options);
+  if (ids.length === 0) return undefined;
+  const embeddings = await plainReference(files, selfCheckText(ids), Infinity);
+  return 'reason' in embeddings ? undefined : encodeSelfCheck({ ids, embeddings });
 }

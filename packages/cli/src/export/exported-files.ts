@@ -1,16 +1,13 @@
 // The files that `sentvec export` writes.
-import { plainReference } from '@sentvec/architectures';
+import { selfCheckContent } from '@sentvec/architectures';
 import {
   type Embedder,
-  encodeSelfCheck,
   type ModelFiles,
   readJson,
   readJsonObject,
   readModelFolder,
   type ModelFolder,
   selfCheckFile,
-  selfCheckIds,
-  selfCheckText,
   SentvecError,
 } from '@sentvec/core';
 import type { FolderFile } from '@sentvec/platform/node';
@@ -103,16 +100,10 @@ async function splitConfig(encoderFiles: ModelFiles): Promise<FolderFile> {
   });
 }
 
-/**
- * `self-check.json` of a model, by which backends are checked when they load it: stored, it costs nothing at load, and also
- * serves where only the ONNX file is read. None for a model without safetensors, whose values nothing here can tell
- * apart from a backend's.
- */
+/** `self-check.json` of a model, where it can have one; see `selfCheckContent`. */
 export async function selfCheckFiles({ model, tokenizer, encoder }: Embedder): Promise<FolderFile[]> {
   const { encoderFiles, addSpecialTokens } = await readModelFolder(model);
-  const ids = await selfCheckIds(tokenizer, { addSpecialTokens, maxPositions: encoder.maxPositions });
-  if (ids.length === 0) return [];
-  const embeddings = await plainReference(encoderFiles, selfCheckText(ids), Infinity);
-  if ('reason' in embeddings) return [];
-  return [[selfCheckFile, async () => new TextEncoder().encode(encodeSelfCheck({ ids, embeddings }))]];
+  const { maxPositions } = encoder;
+  const content = await selfCheckContent(encoderFiles, tokenizer, { addSpecialTokens, maxPositions });
+  return content === undefined ? [] : [[selfCheckFile, content]];
 }

@@ -1,6 +1,14 @@
 // A run of training by a configuration whose model and data are read: from its checkpoint, or the beginning, to its folder.
 import { rm } from 'node:fs/promises';
-import { pairwiseSimilarity, SentvecError, type ModelFiles } from '@sentvec/core';
+import { selfCheckContent } from '@sentvec/architectures';
+import {
+  memoryModel,
+  pairwiseSimilarity,
+  selfCheckFile,
+  SentvecError,
+  subfolder,
+  type ModelFiles,
+} from '@sentvec/core';
 import { warn } from '@sentvec/platform';
 import { writeFolderAtomically } from '@sentvec/platform/node';
 import type { TrainingSet } from '../data/training-set.ts';
@@ -9,7 +17,7 @@ import type { TrainingEngine } from '../engine.ts';
 import { slotsOf } from '../optimizer/parameters.ts';
 import { recordGraphs } from '../step/record-graphs.ts';
 import { trainableTensors } from '../step/record-step.ts';
-import { trainedModelFiles, trainedWeights } from '../trained-model.ts';
+import { trainedModelFiles, trainedWeights, type FileContents } from '../trained-model.ts';
 import { train } from '../trainer.ts';
 import type { TrainingOutcome, TrainingRequest } from '../training-request.ts';
 import { readCheckpoint, writeCheckpoint } from './checkpoint-file.ts';
@@ -149,8 +157,10 @@ export class ConfiguredRun {
       before: similarity,
       after: after[index]!.similarity,
     }));
+    const model = await trainedModelFiles(loaded.files, loaded.model, weights);
     const files = {
-      ...(await trainedModelFiles(loaded.files, loaded.model, weights)),
+      ...model,
+      ...(await selfCheckOf(model, loaded)),
       'README.md': modelCard(described),
       'curves.svg': curvesImage(outcome.history),
       'history.jsonl': historyLines(outcome.history),
@@ -199,6 +209,21 @@ function trainedNames({ model }: LoadedTrainable, { freeze }: TrainingConfig): R
   const trained = names.filter((name) => !freeze.some((start) => name.startsWith(start)));
   if (trained.length === 0) throw new SentvecError('invalid-argument', 'freeze leaves nothing to train.');
   return new Set(trained);
+}
+
+/** The self-check of the trained weights, by which backends are checked when they load the model. */
+async function selfCheckOf(
+  model: FileContents,
+  { folder, reader, model: { definition } }: LoadedTrainable,
+): Promise<Readonly<Record<string, string>>> {
+  if (folder.encoder !== 'transformer') return {};
+  const { encoderPath, addSpecialTokens } = folder;
+  const files = subfolder(memoryModel('the trained model', model), encoderPath);
+  const { maxPositions } = definition;
+  const content = await selfCheckContent(files, reader.tokenizer, { addSpecialTokens, maxPositions });
+  return content === undefined
+    ? {}
+    : { [encoderPath === '' ? selfCheckFile : `${encoderPath}/${selfCheckFile}`]: content };
 }
 
 interface ComparedPair {
