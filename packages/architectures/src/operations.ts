@@ -174,7 +174,18 @@ export interface LayerOperations<Tensor> {
   linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor;
   /**
    * (x - mean) / sqrt(variance + epsilon) · weight + bias along the last axis, with the biased variance (Ba et al.,
-   * 2016). `weight` and `bias` are `[last size of x]`.
+   * 2016). `weight` and `bias` are `[last size of x]`; without a bias nothing is added.
    */
-  layerNorm(x: Tensor, weight: Tensor, bias: Tensor, epsilon: number): Normalized<Tensor>;
+  layerNorm(x: Tensor, weight: Tensor, bias: Tensor | undefined, epsilon: number): Normalized<Tensor>;
+  /**
+   * x / sqrt(mean of x² + epsilon) · weight along the last axis (Zhang and Sennrich, 2019). `weight` is `[last size of
+   * x]`.
+   */
+  rmsNorm(x: Tensor, weight: Tensor, epsilon: number): Tensor;
+  /**
+   * Rotary position embedding (Su et al., 2021): turns each pair (x[i], x[i + n]) of the 2n entries along the last axis
+   * by an angle, whose cosine and sine are `cosines[i]` and `sines[i]`. Both are `[…, n]` and broadcast to the rest of
+   * `x`. No gradient flows into them.
+   */
+  rotate(x: Tensor, cosines: Tensor, sines: Tensor): Tensor;
 }

@@ -6,8 +6,9 @@ import {
   checkBroadcast,
   checkConcat,
   checkConstant,
-  checkLayerNorm,
+  checkNorm,
   checkReshape,
+  halfShape,
   linearShape,
   matmulShape,
   reducedShape,
@@ -86,7 +87,15 @@ export const shapeOperations: Operations<Shape> = {
     matmulShape(a, b, transposeLeft, transposeRight),
   linear: linearShape,
   layerNorm(x, weight, bias) {
-    checkLayerNorm(x, weight, bias);
+    checkNorm('layerNorm', x, weight, bias);
     return { output: x, mean: withSize(x, -1, 1), inverseDeviation: withSize(x, -1, 1) };
+  },
+  rmsNorm(x, weight) {
+    checkNorm('rmsNorm', x, weight);
+    return x;
+  },
+  rotate(x, cosines, sines) {
+    halfShape(x, cosines, sines);
+    return x;
   },
 };

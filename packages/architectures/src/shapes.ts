@@ -102,11 +102,21 @@ export function linearShape(x: Shape, weight: Shape, bias: Shape | undefined): S
   throw new Error(`linear: ${shapes.join(', ')} do not fit together.`);
 }
 
-/** @throws Error when weight or bias do not have the last size of `x` */
-export function checkLayerNorm(x: Shape, weight: Shape, bias: Shape): void {
-  const expected = x.slice(-1);
-  if (x.length > 0 && sameShape(weight, expected) && sameShape(bias, expected)) return;
-  throw new Error(`layerNorm: ${[x, weight, bias].map(describeShape).join(', ')} do not fit together.`);
+/** @throws Error when the weights of a normalization do not have the last size of `x` */
+export function checkNorm(operation: string, x: Shape, ...weights: readonly (Shape | undefined)[]): void {
+  const given = weights.filter((weight) => weight !== undefined);
+  if (x.length > 0 && given.every((weight) => sameShape(weight, x.slice(-1)))) return;
+  throw new Error(`${operation}: ${[x, ...given].map(describeShape).join(', ')} do not fit together.`);
+}
+
+/** The shape of half of `x`, which `rotate` turns into the other half. @throws Error when the angles do not fit */
+export function halfShape(x: Shape, cosines: Shape, sines: Shape): Shape {
+  const width = x.at(-1);
+  if (typeof width === 'number' && width % 2 === 0 && sameShape(cosines, sines)) {
+    const half = withSize(x, -1, width / 2);
+    if (cosines.at(-1) === width / 2 && sameShape(broadcastShapes('rotate', half, cosines), half)) return half;
+  }
+  throw new Error(`rotate: ${[x, cosines, sines].map(describeShape).join(', ')} do not fit together.`);
 }
 
 /** The shape of `scatterAdd`'s result. @throws Error when rows and indices do not fit */

@@ -51,6 +51,17 @@ export const tinyConfigs: Readonly<Record<string, Config>> = {
     max_position_embeddings: 9,
     activation: 'gelu',
   },
+  modernbert: {
+    model_type: 'modernbert',
+    vocab_size: 11,
+    hidden_size: 12,
+    num_hidden_layers: 3,
+    num_attention_heads: 3,
+    intermediate_size: 5,
+    max_position_embeddings: 20,
+    local_attention: 4,
+    global_attn_every_n_layers: 2,
+  },
   'universal-sentence-encoder-lite': {
     model_type: 'universal-sentence-encoder-lite',
     vocab_size: 11,

@@ -123,6 +123,16 @@ export const operationCases: readonly OperationCase[] = [
     [left, random([5], 16), random([5], 17)],
     (ops, [x, weight, bias]) => ops.layerNorm(x!, weight!, bias!, 1e-5).output,
   ),
+  of(
+    'layerNorm without bias',
+    [left, random([5], 16)],
+    (ops, [x, weight]) => ops.layerNorm(x!, weight!, undefined, 1e-5).output,
+  ),
+  of('rmsNorm', [left, random([5], 18)], (ops, [x, weight]) => ops.rmsNorm(x!, weight!, 1e-2)),
+  of('rotate', [random([2, 3, 4, 6], 19)], (ops, [x], [cosines, sines]) => ops.rotate(x!, cosines!, sines!), [
+    random([4, 3], 20),
+    random([4, 3], 21),
+  ]),
   of('layerNorm statistics', [a, row], (ops, [x, weight]) => {
     const { mean, inverseDeviation } = ops.layerNorm(x!, weight!, weight!, 1e-3);
     return ops.multiply(mean, inverseDeviation);

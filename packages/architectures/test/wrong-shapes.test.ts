@@ -49,6 +49,22 @@ const mistakes: readonly (readonly [what: string, make: Mistake, says: RegExp])[
     (ops, tensor) => ops.layerNorm(tensor(2, 3), tensor(3), tensor(2), 0),
     /layerNorm: \[2, 3\], \[3\], \[2\]/,
   ],
+  ['an RMS norm of another width', (ops, tensor) => ops.rmsNorm(tensor(2, 3), tensor(2), 0), /rmsNorm: .*\[2\]/],
+  [
+    'a rotation of an odd width',
+    (ops, tensor) => ops.rotate(tensor(2, 3), tensor(2, 1), tensor(2, 1)),
+    /rotate: \[2, 3\], \[2, 1\]/,
+  ],
+  [
+    'angles of another width',
+    (ops, tensor) => ops.rotate(tensor(2, 4), tensor(2, 4), tensor(2, 4)),
+    /rotate: \[2, 4\], \[2, 4\]/,
+  ],
+  [
+    'angles that would repeat what they turn',
+    (ops, tensor) => ops.rotate(tensor(1, 4), tensor(3, 2), tensor(3, 2)),
+    /rotate: \[1, 4\], \[3, 2\]/,
+  ],
 ];
 
 const interpreters = {

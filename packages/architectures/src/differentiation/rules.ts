@@ -243,6 +243,26 @@ export function layerNormRule<T>(
   ];
 }
 
+/** Pullbacks to input and weight. */
+export function rmsNormRule<T>(ops: Operations<T>, x: T, weight: T, epsilon: number): Pair<T> {
+  const inverse = (): T => ops.divide(1, ops.sqrt(ops.add(mean(ops, ops.multiply(x, x), [-1], true), epsilon)));
+  return [
+    (d) => {
+      const direct = ops.multiply(d, weight);
+      const scale = inverse();
+      const z = ops.multiply(x, scale);
+      const throughScale = ops.multiply(z, mean(ops, ops.multiply(direct, z), [-1], true));
+      return ops.multiply(scale, ops.subtract(direct, throughScale));
+    },
+    (d) => sumTo(ops, ops.multiply(d, ops.multiply(x, inverse())), ops.shape(weight)),
+  ];
+}
+
+/** The pullback of a rotation turns back. */
+export function rotateRule<T>(ops: Operations<T>, cosines: T, sines: T): Pullback<T> {
+  return (d) => ops.rotate(d, cosines, negate(ops, sines));
+}
+
 /** Pullbacks of the two statistics of a layer normalization, to its input. */
 export function statisticsRule<T>(
   ops: Operations<T>,

@@ -224,16 +224,28 @@ function layers<T>(ops: Operations<T>, record: Recorder<T>): LayerOperations<Tra
     },
 
     layerNorm(x, weight, bias, epsilon) {
-      const result = ops.layerNorm(x.value, weight.value, bias.value, epsilon);
+      const result = ops.layerNorm(x.value, weight.value, bias?.value, epsilon);
       const statistics = rules.statisticsRule(ops, x.value, result);
       return {
         output: record(
           result.output,
-          pairs([x, weight, bias], rules.layerNormRule(ops, x.value, weight.value, result)),
+          pairs(
+            [x, weight, ...(bias === undefined ? [] : [bias])],
+            rules.layerNormRule(ops, x.value, weight.value, result),
+          ),
         ),
         mean: record(result.mean, [[x, statistics.mean]]),
         inverseDeviation: record(result.inverseDeviation, [[x, statistics.inverseDeviation]]),
       };
     },
+
+    rmsNorm: (x, weight, epsilon) =>
+      record(
+        ops.rmsNorm(x.value, weight.value, epsilon),
+        pairs([x, weight], rules.rmsNormRule(ops, x.value, weight.value, epsilon)),
+      ),
+
+    rotate: (x, { value: cosines }, { value: sines }) =>
+      record(ops.rotate(x.value, cosines, sines), [[x, rules.rotateRule(ops, cosines, sines)]]),
   };
 }

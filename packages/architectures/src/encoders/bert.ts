@@ -16,7 +16,7 @@ export const bert: Architecture = (config) => {
     tokenTable: bertTokenTable,
     encode(layers) {
       const embeddings = embed(layers, layers.perRow(layers.ops.range(layers.length)), sizes);
-      return postNormLayers(layers, embeddings, layers.maskBias(), sizes);
+      return postNormLayers(layers, embeddings, sizes);
     },
   };
 };

@@ -78,6 +78,11 @@ export class ConfigReader {
     throw this.#wrong(name, 'a list of texts', value);
   }
 
+  /** Whether a key is there with the value null, which all other methods take as missing. */
+  isNull(key: string): boolean {
+    return this.#values[key] === null;
+  }
+
   /** True or false. @throws SentvecError `invalid-model` */
   flag(key: string, fallback: boolean): boolean {
     const { name, value = fallback } = this.#find(key);
@@ -96,6 +101,21 @@ export class ConfigReader {
   /** A number of layers. @throws SentvecError `invalid-model` */
   layers(key: string): number {
     return this.integer(key, { largest: mostLayers });
+  }
+
+  /**
+   * The type of each of `count` layers, from `layer_types`, or where there is none by `typeOf`. @throws SentvecError
+   * `invalid-model` when the list has another length, `unsupported-model` when a type is none of `known`
+   */
+  layerTypes<Type extends string>(known: readonly Type[], count: number, typeOf: (layer: number) => Type): Type[] {
+    const given = this.texts('layer_types');
+    if (given === undefined) return Array.from({ length: count }, (_, layer) => typeOf(layer));
+    if (given.length !== count) throw this.#wrong('layer_types', `a list of ${count} texts`, given);
+    return given.map((name) => {
+      const type = known.find((each) => each === name);
+      if (type !== undefined) return type;
+      throw this.unsupported('layer_types', name, `Supported types of layers: ${known.join(', ')}.`);
+    });
   }
 
   /** A finite number greater than 0, such as the base of rotary positions. @throws SentvecError `invalid-model` */

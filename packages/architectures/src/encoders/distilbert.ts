@@ -36,7 +36,7 @@ export const distilbert: Architecture = (config) => {
     tokenTable: bertTokenTable,
     encode(layers) {
       const embeddings = embed(layers, layers.perRow(layers.ops.range(layers.length)), sizes);
-      return postNormLayers(layers, embeddings, layers.maskBias(), sizes, names);
+      return postNormLayers(layers, embeddings, sizes, names);
     },
   };
 };

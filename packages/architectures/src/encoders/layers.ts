@@ -1,17 +1,66 @@
 // The layers that transformers have in common, over the tensor operations: what an architecture is written with.
-import { productOf } from '../dimensions.ts';
+import { absolute } from '../derived-operations.ts';
+import { productOf, sumOf } from '../dimensions.ts';
 import type { Dimension, Operations } from '../operations.ts';
 import type { EncoderInputs } from './network.ts';
 
-/** Added to the attention scores of padding; its exponential is 0. */
-const maskedScore = -10_000;
+/**
+ * Added to the attention scores of tokens that are not attended to; its exponential is 0, however large scores are. Not
+ * infinite: a row without any token would give no numbers.
+ */
+const maskedScore = -1e9;
 
-/** Sizes and rates of multi-head attention. */
+/** Sizes and rates of multi-head attention, and which tokens attend to which: those of padding are never attended to. */
 export interface AttentionSizes {
   readonly heads: number;
   readonly headSize: number;
+  /**
+   * Heads of keys and values, each for as many heads of queries as follow each other (Ainslie et al., 2023).
+   * @default heads
+   */
+  readonly keyHeads?: number | undefined;
   /** Rate of the dropout of attention probabilities. */
   readonly dropout: number;
+  /**
+   * Factor of the scalar products.
+   * @default 1 / sqrt(headSize)
+   */
+  readonly scale?: number | undefined;
+  /**
+   * Whether tokens attend to themselves and to those before them only.
+   * @default false
+   */
+  readonly causal?: boolean | undefined;
+  /**
+   * How many positions a token and one that it attends to are apart at most.
+   * @default no limit
+   */
+  readonly window?: number | undefined;
+}
+
+/** Cosines and sines of the angles by which queries and keys are turned: `[length, headSize / 2]`. */
+export interface Rotation<T> {
+  readonly cosines: T;
+  readonly sines: T;
+}
+
+/** What attention takes into account besides queries, keys and values. */
+export interface AttentionInputs<T> {
+  /** Turns queries and keys by their positions. */
+  readonly rotation?: Rotation<T> | undefined;
+  /** Added to the scaled scores: broadcasts to `[batch, heads, length, length]`. */
+  readonly bias?: T | undefined;
+  /**
+   * Added to the scaled scores by distance: `[heads, 2 · length]`. Column c counts where the key is c - length positions
+   * after the query.
+   */
+  readonly distanceBias?: T | undefined;
+}
+
+/** Whether a layer has a bias. */
+interface BiasOptions {
+  /** @default true */
+  readonly bias?: boolean | undefined;
 }
 
 /** The name of a weight; in a list, followed by other names that files have for it: older ones, or of a tied weight. */
@@ -38,6 +87,8 @@ export class TransformerLayers<T> {
   /** Token ids: indices `[batch, length]`. */
   readonly ids: T;
   readonly #sources: LayerSources<T>;
+  /** What all layers add to their attention scores, computed once a batch: by what it depends on. */
+  readonly #scoreBiases = new Map<unknown, T>();
 
   constructor(sources: LayerSources<T>) {
     this.#sources = sources;
@@ -73,47 +124,69 @@ export class TransformerLayers<T> {
     return inputs.tokenRows ?? this.ops.gather(this.weight(tokenTable, [vocabularySize, width]), this.perRow(this.ids));
   }
 
-  /** A linear layer with bias, from the width of `x` to `outputs`: weights `name.weight`, `name.bias`. */
-  linear(name: string, x: T, outputs: number): T {
-    return this.ops.linear(
-      x,
-      this.weight(`${name}.weight`, [outputs, this.#width(x)]),
-      this.weight(`${name}.bias`, [outputs]),
-    );
+  /** A linear layer, from the width of `x` to `outputs`: weights `name.weight`, `name.bias`. */
+  linear(name: string, x: T, outputs: number, { bias = true }: BiasOptions = {}): T {
+    const weight = this.weight(`${name}.weight`, [outputs, this.#width(x)]);
+    return this.ops.linear(x, weight, bias ? this.weight(`${name}.bias`, [outputs]) : undefined);
+  }
+
+  /**
+   * A linear layer whose outputs are cut into parts of equal width, such as queries, keys and values: weights
+   * `name.weight`, `[parts · outputs, in]`, and `name.bias`.
+   */
+  linearParts(name: string, x: T, parts: number, outputs: number, options: BiasOptions = {}): T[] {
+    const all = this.linear(name, x, parts * outputs, options);
+    return Array.from({ length: parts }, (_, part) => this.ops.slice(all, -1, part * outputs, outputs));
   }
 
   /**
    * A layer normalization: weights `name.weight`, `name.bias`, which files converted from TensorFlow call gamma and
    * beta.
    */
-  layerNorm(name: string, x: T, epsilon: number): T {
+  layerNorm(name: string, x: T, epsilon: number, { bias = true }: BiasOptions = {}): T {
     const width = this.#width(x);
     const weight = this.weight([`${name}.weight`, `${name}.gamma`], [width]);
-    const bias = this.weight([`${name}.bias`, `${name}.beta`], [width]);
-    return this.ops.layerNorm(x, weight, bias, epsilon).output;
+    const shift = bias ? this.weight([`${name}.bias`, `${name}.beta`], [width]) : undefined;
+    return this.ops.layerNorm(x, weight, shift, epsilon).output;
+  }
+
+  /** A normalization by the root of the mean square: weight `name.weight`. */
+  rmsNorm(name: string, x: T, epsilon: number): T {
+    return this.ops.rmsNorm(x, this.weight(`${name}.weight`, [this.#width(x)]), epsilon);
   }
 
   dropout(x: T, rate: number): T {
     return rate === 0 ? x : (this.#sources.inputs.dropout?.(x, rate) ?? x);
   }
 
-  /** What keeps padding out of attention: `[batch, 1, 1, length]`, to be added to the scores. */
-  maskBias(): T {
-    const real = this.ops.toFloat(this.ops.reshape(this.#sources.inputs.mask, [this.batch, 1, 1, this.length]));
-    return this.ops.multiply(this.ops.subtract(1, real), maskedScore);
+  /** 1 for a real token, 0 for padding: floats `[batch, length]`. */
+  mask(): T {
+    return this.ops.toFloat(this.#sources.inputs.mask);
   }
 
   /**
-   * softmax(queries · keysᵀ / √headSize + bias) · values for each head (Vaswani et al., 2017). The operands are rows of
-   * width heads · headSize, as is the result. `bias` broadcasts to `[batch, heads, length, length]`.
+   * softmax(scale · queries · keysᵀ + biases) · values for each head (Vaswani et al., 2017). Queries are rows of width
+   * heads · headSize, as is the result; keys and values of keyHeads · headSize.
    */
-  attention(queries: T, keys: T, values: T, bias: T, { heads, headSize, dropout }: AttentionSizes): T {
-    const { ops } = this;
-    const [q, k, v] = [queries, keys, values].map((rows) => this.#splitHeads(rows, heads, headSize)) as [T, T, T];
-    const scores = ops.multiply(ops.matmul(q, k, { transposeRight: true }), 1 / Math.sqrt(headSize));
-    const probabilities = this.dropout(ops.softmax(ops.add(scores, bias)), dropout);
-    const mixed = ops.transpose(ops.matmul(probabilities, v), [0, 2, 1, 3]);
-    return this.#pack(ops.reshape(mixed, [productOf([this.batch, this.length]), heads * headSize]));
+  attention(queries: T, keys: T, values: T, sizes: AttentionSizes, inputs: AttentionInputs<T> = {}): T {
+    const { ops, batch, length } = this;
+    const { heads, headSize, keyHeads = heads, dropout, scale = 1 / Math.sqrt(headSize) } = sizes;
+    const { rotation } = inputs;
+    const turn = (x: T): T => (rotation === undefined ? x : ops.rotate(x, rotation.cosines, rotation.sines));
+    // Queries that share keys are more rows of the same product: keys and values are not repeated.
+    const shared = [batch, keyHeads, productOf([heads / keyHeads, length])] as const;
+    const q = ops.reshape(turn(this.#splitHeads(queries, heads, headSize)), [...shared, headSize]);
+    const k = turn(this.#splitHeads(keys, keyHeads, headSize));
+    const v = this.#splitHeads(values, keyHeads, headSize);
+    const products = ops.reshape(ops.matmul(q, k, { transposeRight: true }), [batch, heads, length, length]);
+    const scores = this.#scoreBiasesOf(sizes, inputs).reduce(
+      (sum, bias) => ops.add(sum, bias),
+      ops.multiply(products, scale),
+    );
+    const probabilities = ops.reshape(this.dropout(ops.softmax(scores), dropout), [...shared, length]);
+    const mixed = ops.reshape(ops.matmul(probabilities, v), [batch, heads, length, headSize]);
+    const rows = [productOf([batch, length]), heads * headSize];
+    return this.#pack(ops.reshape(ops.transpose(mixed, [0, 2, 1, 3]), rows));
   }
 
   /** Rows in the shape that `EncoderNetwork.encode` returns. */
@@ -125,6 +198,54 @@ export class TransformerLayers<T> {
 
   #width(rows: T): number {
     return Number(this.ops.shape(rows).at(-1));
+  }
+
+  /** What is added to the scores, each broadcasting to `[batch, heads, length, length]`. */
+  #scoreBiasesOf({ causal = false, window = Infinity }: AttentionSizes, inputs: AttentionInputs<T>): T[] {
+    const { bias, distanceBias } = inputs;
+    const once = (key: unknown, compute: () => T): T => {
+      const value = this.#scoreBiases.get(key) ?? compute();
+      this.#scoreBiases.set(key, value);
+      return value;
+    };
+    return [
+      ...(bias === undefined ? [] : [bias]),
+      ...(distanceBias === undefined ? [] : [once(distanceBias, () => this.#biasOfPairs(distanceBias))]),
+      once(`mask ${causal} ${window}`, () => this.#maskBias(causal, window)),
+    ];
+  }
+
+  /** What keeps tokens from being attended to: `[batch, 1, 1 or length, length]`. */
+  #maskBias(causal: boolean, window: number): T {
+    const { ops, batch, length } = this;
+    let visible = ops.reshape(this.mask(), [batch, 1, 1, length]);
+    const hide = (hidden: T): void => {
+      visible = ops.multiply(visible, ops.subtract(1, hidden));
+    };
+    if (causal) hide(ops.greater(this.#distances(), 0));
+    if (window !== Infinity) hide(ops.greater(absolute(ops, this.#distances()), window));
+    return ops.multiply(ops.subtract(1, visible), maskedScore);
+  }
+
+  /** How many positions the key is after the query: `[length, length]`. */
+  #distances(): T {
+    const positions = this.ops.toFloat(this.ops.range(this.length));
+    return this.ops.subtract(positions, this.ops.reshape(positions, [this.length, 1]));
+  }
+
+  /**
+   * The bias of each pair from that of each distance: `[1, heads, length, length]`. The distances stand in each row;
+   * read in rows that are one shorter, those of row i begin i columns earlier.
+   */
+  #biasOfPairs(distanceBias: T): T {
+    const { ops, length } = this;
+    const [heads, columns] = ops.shape(distanceBias) as [Dimension, Dimension];
+    const shorter = sumOf([columns, -1]);
+    const repeated = ops.broadcastTo(ops.reshape(distanceBias, [heads, 1, columns]), [heads, length, columns]);
+    const flat = ops.reshape(repeated, [heads, productOf([length, columns])]);
+    const fromFirst = ops.slice(flat, 1, length, productOf([length, shorter]));
+    const pairs = ops.slice(ops.reshape(fromFirst, [heads, length, shorter]), 2, 0, length);
+    return ops.reshape(pairs, [1, heads, length, length]);
   }
 
   /** `[batch, heads, length, headSize]` */

@@ -37,10 +37,7 @@ export function bucketStarts(buckets: number): number[] {
   });
 }
 
-/**
- * The bias of attention by relative position: `[1, heads, length, length]`. Buckets are found for the distances -length
- * to length - 1 alone; the matrix of all pairs then refers to those.
- */
+/** The bias of attention by distance: `[heads, 2 · length]`, for the distances -length to length - 1. */
 function relativeBias<T>(layers: TransformerLayers<T>, buckets: number, heads: number): T {
   const { ops, length } = layers;
   const distances = productOf([2, length]);
@@ -52,12 +49,8 @@ function relativeBias<T>(layers: TransformerLayers<T>, buckets: number, heads: n
   );
   const passed = ops.sum(ops.greater(ops.reshape(absolute(ops, relative), [distances, 1]), starts), [1]);
   const bucketOf = ops.toIndex(ops.add(passed, ops.multiply(ops.greater(relative, 0), half)));
-  const positions = ops.toFloat(ops.range(length));
-  const fromQuery = ops.subtract(positions, ops.reshape(positions, [length, 1]));
-  const bucketOfPair = ops.gather(bucketOf, ops.toIndex(ops.add(fromQuery, ops.size(length))));
   const table = layers.weight('encoder.relative_attention_bias.weight', [buckets, heads]);
-  const biases = ops.gather(table, bucketOfPair);
-  return ops.reshape(ops.transpose(biases, [2, 0, 1]), [1, heads, length, length]);
+  return ops.transpose(ops.gather(table, bucketOf), [1, 0]);
 }
 
 /**
@@ -75,8 +68,8 @@ export const mpnet: Architecture = (config) => {
     encode(layers) {
       const positions = layers.perRow(positionsAfterPadding(layers.ops, layers.ids, paddingId));
       const embeddings = embed(layers, positions, sizes);
-      const bias = layers.ops.add(layers.maskBias(), relativeBias(layers, buckets, sizes.attention.heads));
-      return postNormLayers(layers, embeddings, bias, sizes, names);
+      const distanceBias = relativeBias(layers, buckets, sizes.attention.heads);
+      return postNormLayers(layers, embeddings, sizes, names, { distanceBias });
     },
   };
 };

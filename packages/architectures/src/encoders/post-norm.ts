@@ -1,7 +1,7 @@
 // BERT's embeddings and layers, which its descendants share: they differ in names, positions and token types.
 import type { ActivationFunction } from '../activations.ts';
 import type { ConfigReader } from './config.ts';
-import type { AttentionSizes, TransformerLayers } from './layers.ts';
+import type { AttentionInputs, AttentionSizes, TransformerLayers } from './layers.ts';
 
 /** Sizes that BERT and its descendants have in common. */
 export interface BertSizes {
@@ -83,17 +83,17 @@ export function embed<T>(layers: TransformerLayers<T>, positions: T, sizes: Bert
   return layers.dropout(layers.layerNorm('embeddings.LayerNorm', sum, sizes.epsilon), sizes.dropout);
 }
 
-/** All layers, one after the other. `bias` is added to the attention scores of each. */
+/** All layers, one after the other. */
 export function postNormLayers<T>(
   layers: TransformerLayers<T>,
   embeddings: T,
-  bias: T,
   sizes: BertSizes,
   names: PostNormNames = bertNames,
+  inputs: AttentionInputs<T> = {},
 ): T {
   let x = embeddings;
   for (let layer = 0; layer < sizes.layers; layer += 1) {
-    x = postNormLayer(layers, `${names.layer}.${layer}`, x, bias, sizes, names);
+    x = postNormLayer(layers, `${names.layer}.${layer}`, x, sizes, names, inputs);
   }
   return x;
 }
@@ -103,9 +103,9 @@ function postNormLayer<T>(
   layers: TransformerLayers<T>,
   layer: string,
   x: T,
-  bias: T,
   sizes: BertSizes,
   names: PostNormNames,
+  inputs: AttentionInputs<T>,
 ): T {
   const { ops } = layers;
   const { hiddenSize } = sizes;
@@ -114,8 +114,8 @@ function postNormLayer<T>(
     linear(names.query, x, hiddenSize),
     linear(names.key, x, hiddenSize),
     linear(names.value, x, hiddenSize),
-    bias,
     sizes.attention,
+    inputs,
   );
   const mixed = layers.dropout(linear(names.attentionOutput, attended, hiddenSize), sizes.dropout);
   const middle = layers.layerNorm(`${layer}.${names.attentionNorm}`, ops.add(mixed, x), sizes.epsilon);

@@ -3,6 +3,7 @@ import { type Architecture, makeNetwork } from './architecture.ts';
 import { bert } from './bert.ts';
 import { ConfigReader } from './config.ts';
 import { distilbert } from './distilbert.ts';
+import { modernBert } from './modernbert.ts';
 import { mpnet } from './mpnet.ts';
 import type { EncoderNetwork } from './network.ts';
 import { roberta } from './roberta.ts';
@@ -14,6 +15,7 @@ const architectures: ReadonlyMap<string, Architecture> = new Map([
   ['bert', bert],
   ['camembert', roberta],
   ['distilbert', distilbert],
+  ['modernbert', modernBert],
   ['mpnet', mpnet],
   ['roberta', roberta],
   ['static-embedding', staticEmbedding],

@@ -28,7 +28,7 @@ export const roberta: Architecture = (config) => {
     tokenTable: bertTokenTable,
     encode(layers) {
       const positions = layers.perRow(positionsAfterPadding(layers.ops, layers.ids, paddingId));
-      return postNormLayers(layers, embed(layers, positions, sizes), layers.maskBias(), sizes);
+      return postNormLayers(layers, embed(layers, positions, sizes), sizes);
     },
   };
 };

@@ -67,10 +67,9 @@ export const universalSentenceEncoderLite: Architecture = (config) => {
       );
       const positions = ops.gather(signal, layers.perRow(ops.range(layers.length)));
       let x = layers.dropout(ops.add(tokens, positions), dropout);
-      const bias = layers.maskBias();
       for (let layer = 0; layer < sizes.layers; layer += 1) {
         const width = layer === 0 ? embeddingSize : sizes.hiddenSize;
-        x = encodeLayer(layers, `encoder.layer.${layer}`, x, bias, width, sizes);
+        x = encodeLayer(layers, `encoder.layer.${layer}`, x, width, sizes);
       }
       return x;
     },
@@ -78,7 +77,7 @@ export const universalSentenceEncoderLite: Architecture = (config) => {
 };
 
 /** A layer that normalizes before attention and before the dense layers; `width` is that of `x`. */
-function encodeLayer<T>(layers: TransformerLayers<T>, layer: string, x: T, bias: T, width: number, sizes: Sizes): T {
+function encodeLayer<T>(layers: TransformerLayers<T>, layer: string, x: T, width: number, sizes: Sizes): T {
   const { ops } = layers;
   const { heads, hiddenSize, epsilon, dropout } = sizes;
   const [attention, feedForward] = [`${layer}.attention`, `${layer}.feed_forward`];
@@ -87,7 +86,7 @@ function encodeLayer<T>(layers: TransformerLayers<T>, layer: string, x: T, bias:
   const key = layers.linear(`${attention}.key`, input, width);
   const value = layers.linear(`${attention}.value`, input, width);
   const attentionSizes = { heads, headSize: width / heads, dropout: sizes.attentionDropout };
-  const attended = layers.attention(query, key, value, bias, attentionSizes);
+  const attended = layers.attention(query, key, value, attentionSizes);
   const mixed = layers.dropout(layers.linear(`${attention}.output`, attended, hiddenSize), dropout);
   const residual = width === hiddenSize ? x : layers.linear(`${attention}.residual`, x, hiddenSize);
   const middle = ops.add(mixed, residual);

@@ -2,7 +2,8 @@
 import { productOf } from '../dimensions.ts';
 import type { LayerOperations, ReductionOperations } from '../operations.ts';
 import {
-  checkLayerNorm,
+  checkNorm,
+  halfShape,
   linearShape,
   matmulShape,
   reducedShape,
@@ -70,8 +71,8 @@ export function layers(graph: GraphBuilder): ReductionOperations<OnnxTensor> & L
     },
 
     layerNorm(x, weight, bias, epsilon) {
-      checkLayerNorm(x.shape, weight.shape, bias.shape);
-      const inputs = [x.name, weight.name, bias.name];
+      checkNorm('layerNorm', x.shape, weight.shape, bias?.shape);
+      const inputs = [x, weight, ...(bias === undefined ? [] : [bias])].map(({ name }) => name);
       const [output, mean, inverseDeviation] = graph.node(
         'LayerNormalization',
         inputs,
@@ -84,6 +85,25 @@ export function layers(graph: GraphBuilder): ReductionOperations<OnnxTensor> & L
         mean: { name: mean!, kind: 'float', shape: statistics },
         inverseDeviation: { name: inverseDeviation!, kind: 'float', shape: statistics },
       };
+    },
+
+    // The form that onnxruntime replaces by one kernel.
+    rmsNorm(x, weight, epsilon) {
+      checkNorm('rmsNorm', x.shape, weight.shape);
+      const squares = graph.binary('Pow', x, 2);
+      const mean = graph.float('ReduceMean', [squares.name], withSize(x.shape, -1, 1), { axes: [-1], keepdims: 1 });
+      const deviation = graph.float('Sqrt', [graph.binary('Add', mean, epsilon).name], mean.shape);
+      return graph.binary('Mul', graph.binary('Div', x, deviation), weight);
+    },
+
+    rotate(x, cosines, sines) {
+      const half = halfShape(x.shape, cosines.shape, sines.shape).at(-1)!;
+      const [first, second] = [moves.slice(x, -1, 0, half), moves.slice(x, -1, half, half)];
+      const turned = [
+        graph.binary('Sub', graph.binary('Mul', first, cosines), graph.binary('Mul', second, sines)),
+        graph.binary('Add', graph.binary('Mul', second, cosines), graph.binary('Mul', first, sines)),
+      ];
+      return moves.concat(turned, -1);
     },
   };
 }

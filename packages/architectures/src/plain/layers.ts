@@ -1,6 +1,7 @@
-// Matrix products, softmax, linear layers and layer normalization in plain TypeScript.
+// Matrix products, softmax, linear layers, normalizations and rotary positions in plain TypeScript.
 import type { LayerOperations } from '../operations.ts';
-import { checkLayerNorm, linearShape, matmulShape } from '../shapes.ts';
+import { checkNorm, halfShape, linearShape, matmulShape } from '../shapes.ts';
+import { broadcastData } from './elementwise.ts';
 import { entries, numericShape, type PlainTensor } from './tensor.ts';
 
 type Numbers = PlainTensor['data'];
@@ -102,7 +103,7 @@ export const layers: LayerOperations<PlainTensor> = {
   },
 
   layerNorm(x, weight, bias, epsilon) {
-    checkLayerNorm(x.shape, weight.shape, bias.shape);
+    checkNorm('layerNorm', x.shape, weight.shape, bias?.shape);
     const width = x.shape.at(-1)!;
     const statistics = [...x.shape.slice(0, -1), 1];
     const mean = new Float64Array(entries(statistics));
@@ -114,7 +115,8 @@ export const layers: LayerOperations<PlainTensor> = {
       let squares = 0;
       for (const entry of input) squares += (entry - center) ** 2;
       const scale = 1 / Math.sqrt(squares / width + epsilon);
-      for (let i = 0; i < width; i += 1) result[i] = (input[i]! - center) * scale * weight.data[i]! + bias.data[i]!;
+      for (let i = 0; i < width; i += 1)
+        result[i] = (input[i]! - center) * scale * weight.data[i]! + (bias?.data[i] ?? 0);
       mean[row] = center;
       inverseDeviation[row] = scale;
     });
@@ -123,5 +125,28 @@ export const layers: LayerOperations<PlainTensor> = {
       mean: { data: mean, shape: statistics },
       inverseDeviation: { data: inverseDeviation, shape: statistics },
     };
+  },
+
+  rmsNorm(x, weight, epsilon) {
+    checkNorm('rmsNorm', x.shape, weight.shape);
+    return alongLastAxis(x, (input, output) => {
+      let squares = 0;
+      for (const entry of input) squares += entry ** 2;
+      const scale = 1 / Math.sqrt(squares / input.length + epsilon);
+      for (let i = 0; i < input.length; i += 1) output[i] = input[i]! * scale * weight.data[i]!;
+    });
+  },
+
+  rotate(x, cosines, sines) {
+    const half = numericShape(halfShape(x.shape, cosines.shape, sines.shape));
+    const [cos, sin] = [broadcastData(cosines, half), broadcastData(sines, half)];
+    const pairs = half.at(-1)!;
+    return alongLastAxis(x, (input, output, row) => {
+      for (let i = 0; i < pairs; i += 1) {
+        const [c, s] = [cos[row * pairs + i]!, sin[row * pairs + i]!];
+        output[i] = input[i]! * c - input[i + pairs]! * s;
+        output[i + pairs] = input[i + pairs]! * c + input[i]! * s;
+      }
+    });
   },
 };

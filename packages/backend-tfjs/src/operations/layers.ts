@@ -2,7 +2,7 @@
 import type { LayerOperations, Normalized } from '@sentvec/architectures';
 import type { TensorFlow, TfTensor } from '../tensor-flow.ts';
 import { layerNormKernel } from '../kernels/layers.ts';
-import { differentiable, hasKernel, sumTo } from './differentiable.ts';
+import { detached, differentiable, hasKernel, sumTo } from './differentiable.ts';
 
 export function layers(tf: TensorFlow): LayerOperations<TfTensor> {
   return {
@@ -18,7 +18,39 @@ export function layers(tf: TensorFlow): LayerOperations<TfTensor> {
     },
 
     layerNorm: (x, weight, bias, epsilon) => new LayerNorm(tf, x, weight, bias, epsilon),
+
+    rmsNorm(x, weight, epsilon) {
+      const inverseOf = (at: TfTensor): TfTensor => tf.rsqrt(tf.add(tf.mean(tf.square(at), -1, true), epsilon));
+      return differentiable(tf, [x, weight], () => ({
+        value: tf.mul(tf.mul(x, inverseOf(x)), weight),
+        saved: [x, weight],
+        gradients: (d, [at, by]) => {
+          const inverse = inverseOf(at!);
+          const scaled = tf.mul(at!, inverse);
+          const direct = tf.mul(d, by!);
+          const throughScale = tf.mul(scaled, tf.mean(tf.mul(direct, scaled), -1, true));
+          return [tf.mul(inverse, tf.sub(direct, throughScale)), sumTo(tf, tf.mul(d, scaled), by!.shape)];
+        },
+      }));
+    },
+
+    rotate(x, cosines, sines) {
+      const [cos, sin] = [detached(tf, cosines), detached(tf, sines)];
+      return differentiable(tf, [x], () => ({
+        value: rotated(tf, x, cos, sin),
+        saved: [cos, sin],
+        gradients: (d, saved) => [rotated(tf, d, saved[0]!, tf.neg(saved[1]!))],
+      }));
+    },
   };
+}
+
+function rotated(tf: TensorFlow, x: TfTensor, cosines: TfTensor, sines: TfTensor): TfTensor {
+  const [first, second] = tf.split(x, 2, -1) as [TfTensor, TfTensor];
+  return tf.concat(
+    [tf.sub(tf.mul(first, cosines), tf.mul(second, sines)), tf.add(tf.mul(second, cosines), tf.mul(first, sines))],
+    -1,
+  );
 }
 
 /** The statistics are computed where they are asked for, which encoders do not. */
@@ -28,14 +60,14 @@ class LayerNorm implements Normalized<TfTensor> {
   readonly #x: TfTensor;
   readonly #epsilon: number;
 
-  constructor(tf: TensorFlow, x: TfTensor, weight: TfTensor, bias: TfTensor, epsilon: number) {
+  constructor(tf: TensorFlow, x: TfTensor, weight: TfTensor, bias: TfTensor | undefined, epsilon: number) {
     this.#tf = tf;
     this.#x = x;
     this.#epsilon = epsilon;
-    this.output = differentiable(tf, [x, weight, bias], () => ({
+    this.output = differentiable(tf, [x, weight, ...(bias ? [bias] : [])], () => ({
       value: hasKernel(tf, layerNormKernel)
-        ? tf.engine().runKernel(layerNormKernel, { x, weight, bias }, { epsilon })
-        : tf.add(tf.mul(standardize(tf, x, epsilon).standardized, weight), bias),
+        ? tf.engine().runKernel(layerNormKernel, { x, weight, bias: bias ?? tf.zerosLike(weight) }, { epsilon })
+        : tf.add(tf.mul(standardize(tf, x, epsilon).standardized, weight), bias ?? 0),
       saved: [x, weight],
       gradients: (d, [at, by]) => {
         const { standardized, inverseDeviation } = standardize(tf, at!, epsilon);
@@ -43,7 +75,8 @@ class LayerNorm implements Normalized<TfTensor> {
         const throughMean = tf.mean(direct, -1, true);
         const throughDeviation = tf.mul(standardized, tf.mean(tf.mul(direct, standardized), -1, true));
         const towardsInput = tf.mul(inverseDeviation, tf.sub(tf.sub(direct, throughMean), throughDeviation));
-        return [towardsInput, sumTo(tf, tf.mul(d, standardized), by!.shape), sumTo(tf, d, by!.shape)];
+        const towardsWeight = sumTo(tf, tf.mul(d, standardized), by!.shape);
+        return [towardsInput, towardsWeight, ...(bias ? [sumTo(tf, d, by!.shape)] : [])];
       },
     }));
   }

@@ -1,0 +1,114 @@
+// Rotary positions (Su et al., 2021): how a configuration spells them, and the angles by which queries and keys turn.
+import type { ConfigReader } from './config.ts';
+import type { Rotation, TransformerLayers } from './layers.ts';
+
+/** More positions than any model has: the tables of a damaged configuration would not fit into memory. */
+const mostPositions = 2 ** 20;
+
+/** Rotary positions of heads of one size. */
+export interface RotaryPositions {
+  /** What the tables are called: different for different frequencies of one model. */
+  readonly name: string;
+  /** By how much each pair of entries of a head turns from one position to the next, in radians: float32 numbers. */
+  readonly frequencies: readonly number[];
+  /** The longest text in tokens. */
+  readonly positions: number;
+}
+
+/** Of a model whose layers differ: which kind of layer, and its base where the configuration has none. */
+interface RotaryOptions {
+  /** The base of the frequencies where the configuration has none. */
+  readonly theta: number;
+  /**
+   * The kind of layer, in the words of transformers: `full_attention`, `sliding_attention`.
+   * @default all layers are alike
+   */
+  readonly layerType?: string | undefined;
+}
+
+/**
+ * Reads rotary positions as transformers spells them (modeling_rope_utils.py): `rope_parameters` of version 5, for all
+ * layers or for each type of layer, or `rope_theta` and `rope_scaling` of version 4. The kinds `default`, `linear` and
+ * `llama3` are known.
+ * @throws SentvecError `unsupported-model` for another kind, or when only a part of each head turns
+ */
+export function readRotary(
+  config: ConfigReader,
+  headSize: number,
+  { theta, layerType }: RotaryOptions,
+): RotaryPositions {
+  const given = config.section('rope_scaling') ?? config.section('rope_parameters');
+  const section = (layerType === undefined ? undefined : given?.section(layerType)) ?? given;
+  for (const reader of [config, ...(section === undefined ? [] : [section])])
+    reader.onlySupports('partial_rotary_factor', 1);
+  const base = config.positive('rope_theta', theta);
+  const frequencies = rotaryFrequencies(headSize, section?.positive('rope_theta', base) ?? base);
+  return {
+    name: layerType ?? 'all layers',
+    frequencies: section === undefined ? frequencies : scaled(frequencies, section, config),
+    positions: readPositions(config),
+  };
+}
+
+/** How many positions a configuration without a table of positions has. @throws SentvecError `invalid-model` */
+export function readPositions(config: ConfigReader): number {
+  return config.integer('max_position_embeddings', { largest: mostPositions });
+}
+
+/** 1 / theta^(2i / headSize) for each pair i, in float32 as PyTorch computes it. */
+export function rotaryFrequencies(headSize: number, theta: number): number[] {
+  return Array.from({ length: headSize >> 1 }, (_, i) =>
+    Math.fround(1 / Math.fround(theta ** Math.fround((2 * i) / headSize))),
+  );
+}
+
+function scaled(frequencies: readonly number[], section: ConfigReader, config: ConfigReader): readonly number[] {
+  const key = section.text('rope_type', '') === '' ? 'type' : 'rope_type';
+  section.onlySupports(key, 'default', 'linear', 'llama3');
+  const kind = section.text(key, 'default');
+  if (kind === 'default') return frequencies;
+  const factor = section.positive('factor');
+  if (kind === 'linear') return frequencies.map((frequency) => Math.fround(frequency / factor));
+  return frequencies.map(llama3(section, config, factor));
+}
+
+/**
+ * Llama 3: what turns often within the length that the model was trained with keeps its frequency, what turns seldom is
+ * slowed down by the factor, and what lies between gets something between.
+ */
+function llama3(section: ConfigReader, config: ConfigReader, factor: number): (frequency: number) => number {
+  const [low, high] = [section.positive('low_freq_factor'), section.positive('high_freq_factor')];
+  const trained = section.integer('original_max_position_embeddings', { fallback: readPositions(config) });
+  return (frequency) => {
+    const turns = (trained * frequency) / (2 * Math.PI);
+    const kept = Math.min(Math.max((turns - low) / (high - low), 0), 1);
+    return Math.fround((1 - kept) * (frequency / factor) + kept * frequency);
+  };
+}
+
+/**
+ * Cosines and sines of the positions of a batch. An angle is the product of position and frequency, rounded to float32
+ * as in PyTorch: at position 8,000 that rounding is up to 2e-4 radians.
+ */
+export function rotationOf<T>(layers: TransformerLayers<T>, rotary: RotaryPositions): Rotation<T> {
+  const { ops, length } = layers;
+  const { name, frequencies } = rotary;
+  // Where the length is known, a table is not much longer.
+  const positions =
+    typeof length === 'number' ? Math.min(rotary.positions, 2 ** Math.ceil(Math.log2(length))) : rotary.positions;
+  const table = (kind: 'cosines' | 'sines'): T => {
+    const values = layers.constant(`${kind} of ${name} to ${positions}`, [positions, frequencies.length], () =>
+      anglesOf(positions, frequencies).map(kind === 'cosines' ? Math.cos : Math.sin),
+    );
+    return ops.slice(values, 0, 0, length);
+  };
+  return { cosines: table('cosines'), sines: table('sines') };
+}
+
+function anglesOf(positions: number, frequencies: readonly number[]): Float32Array {
+  const angles = new Float32Array(positions * frequencies.length);
+  for (let i = 0; i < angles.length; i += 1) {
+    angles[i] = Math.floor(i / frequencies.length) * frequencies[i % frequencies.length]!;
+  }
+  return angles;
+}
