@@ -121,7 +121,7 @@ export const operationCases: readonly OperationCase[] = [
   of(
     'layerNorm',
     [left, random([5], 16), random([5], 17)],
-    (ops, [x, weight, bias]) => ops.layerNorm(x!, weight!, bias!, 1e-5).output,
+    (ops, [x, weight, bias]) => ops.layerNorm(x!, weight!, bias, 1e-5).output,
   ),
   of(
     'layerNorm without bias',
@@ -134,7 +134,7 @@ export const operationCases: readonly OperationCase[] = [
     random([4, 3], 21),
   ]),
   of('layerNorm statistics', [a, row], (ops, [x, weight]) => {
-    const { mean, inverseDeviation } = ops.layerNorm(x!, weight!, weight!, 1e-3);
+    const { mean, inverseDeviation } = ops.layerNorm(x!, weight!, weight, 1e-3);
     return ops.multiply(mean, inverseDeviation);
   }),
 ];
