@@ -1,6 +1,9 @@
 import { once } from 'node:events';
-import { pino } from 'pino';
+import { onAbort } from '@sentvec/platform';
+import { endProcess, startThread } from '@sentvec/platform/node';
+import { pino, type Logger } from 'pino';
 import { describeConfiguration, type WorkerConfiguration } from './configuration.ts';
+import type { DeadlineProtocol } from './deadline-thread.ts';
 import { startWorkerApp, type WorkerAppOptions } from './worker-app.ts';
 
 /** Options of {@link runWorker}. */
@@ -11,7 +14,10 @@ export interface RunWorkerOptions extends Pick<WorkerAppOptions, 'backend' | 'se
 
 /**
  * Serves a queue until the signal fires, then stops gracefully. Logs one JSON object a line to standard error: first
- * the configuration, without secrets, and the URL of its HTTP server. The process ends a second after that at most.
+ * the configuration, without secrets, and the URL of its HTTP server.
+ *
+ * The process ends within the stop timeout after the signal, whatever hangs: a step that does not heed its signal, the
+ * opening of a FIFO, a mount that is away, a blocked event loop. It is killed if it must be.
  *
  * @throws SentvecError see {@link startWorkerApp}
  */
@@ -26,6 +32,7 @@ export async function runWorker(
   };
   const logger = pino(options, pino.destination({ fd: 2, sync: true }));
   logger.info({ configuration: describeConfiguration(configuration) }, 'starting');
+  onAbort(signal, () => startDeadline(configuration.stopTimeout, logger));
   const app = await startWorkerApp(configuration, { logger, ...computing });
   logger.info({ url: app.url, pid: process.pid }, 'serving');
   if (!signal.aborted) await once(signal, 'abort');
@@ -33,5 +40,14 @@ export async function runWorker(
   await app.stop();
   logger.info({}, 'stopped');
   // What cannot be closed, such as a connection to a Redis that is away, must not keep the process alive.
-  setTimeout(() => process.exit(), 1000).unref();
+  setTimeout(() => void endProcess(), 500).unref();
+}
+
+function startDeadline(milliseconds: number, logger: Logger): void {
+  const fields = { level: 50, time: Date.now() + milliseconds, service: 'sentvec-worker', milliseconds };
+  const lastWords = `${JSON.stringify({ ...fields, msg: 'killed: something did not end before the deadline' })}\n`;
+  startThread<DeadlineProtocol>(new URL('deadline-thread.js', import.meta.url), {
+    name: 'deadline',
+    data: { milliseconds, lastWords },
+  }).catch((error: unknown) => logger.error({ error }, 'no deadline could be set'));
 }

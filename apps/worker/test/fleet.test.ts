@@ -92,7 +92,7 @@ describe('SIGTERM under load', () => {
 
   it('gives back at the deadline what does not finish', async () => {
     const corpus = await fleet.corpus('corpus.jsonl', texts(30_000));
-    const hurried = await fleet.start({ SENTVEC_STOP_TIMEOUT: '1' });
+    const hurried = await fleet.start({ SENTVEC_STOP_TIMEOUT: '3' });
     const request = { inputs: [corpus], output: fleet.path('vectors'), chunkRows: 15_000 };
     const run = await runtime.start(embedCorpusWorkflow(), { model: tinyModel, request });
     const connection = await connectRedis(fleet.redis.url, 'producer');

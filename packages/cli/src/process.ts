@@ -1,4 +1,5 @@
 // What the process does at Ctrl-C and when the reader of its output has gone.
+import { endProcess } from '@sentvec/platform/node';
 import { exitCode } from './exit-codes.ts';
 import { removeProgress } from './progress.ts';
 
@@ -9,7 +10,10 @@ import { removeProgress } from './progress.ts';
 export function abortOnInterrupt(): AbortSignal {
   const controller = new AbortController();
   const interrupt = (): void => {
-    if (controller.signal.aborted) process.exit(exitCode.interrupted);
+    if (controller.signal.aborted) {
+      void endProcess(exitCode.interrupted);
+      return;
+    }
     removeProgress();
     process.stderr.write('Stopping … (again to stop at once)\n');
     controller.abort();

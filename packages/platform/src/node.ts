@@ -1,4 +1,5 @@
 export { locatePackageFile, resolveInstalled, type PackageFile } from './node/installed-files.ts';
+export { endProcess } from './node/end-process.ts';
 export { makeFolder } from './node/make-folder.ts';
 export { guardIo, ioError, isSystemError } from './node/system-errors.ts';
 export {

@@ -195,7 +195,7 @@ export class QueueWorker {
    * Takes no more jobs, waits for the active steps until shortly before the deadline, then puts the remaining ones back
    * into the queue.
    *
-   * @param deadline milliseconds for everything. The steps get half of them, or all but three seconds when that is more.
+   * @param deadline milliseconds for everything. The steps get half of them, or all but 3.5 seconds when that is more.
    *   @default 30_000
    */
   async stop(deadline = 30_000): Promise<void> {
@@ -248,22 +248,23 @@ export class QueueWorker {
   async #stop(deadline: number): Promise<void> {
     clearInterval(this.#heartbeats);
     const { registry } = this.#parts;
-    if (this.redis.status === 'ready') await within(registry.deregister(this.id), 1000).catch(() => {});
+    const deregistered = this.redis.status === 'ready' && registry.deregister(this.id);
     await Promise.all(this.#workers.map((worker) => worker.pause(true)));
     // A coordinator has nothing to finish: another worker goes on from its checkpoints at once.
     this.#runs.active.interrupt('stopping');
-    const stepTimeout = Math.max(deadline / 2, deadline - 3000);
+    const stepTimeout = Math.max(deadline / 2, deadline - 3500);
+    const closeTimeout = Math.min(deadline / 2, 3500);
     // BullMQ closes gracefully only with Redis. Without it, only the active steps are waited for.
     const isGraceful = this.redis.status === 'ready';
     const ended = isGraceful ? this.#close(false) : this.#steps.active.idle();
     await within(ended, stepTimeout).catch(() => this.#steps.active.interrupt('stopping'));
     // A step that is still active ignores its signal. Its lock will expire.
-    await within(ended, 1500).catch((error: unknown) =>
+    await within(ended, closeTimeout * 0.4).catch((error: unknown) =>
       this.#parts.logger.warn({ error }, 'steps did not end before the deadline'),
     );
     this.#parts.watcher.close();
-    const closed = [this.#parts.queue.close(), this.#events.close(), isGraceful ? ended : this.#close(true)];
-    await within(Promise.allSettled(closed), 1000).catch(() => {});
+    const rest = [this.#parts.queue.close(), this.#events.close(), isGraceful ? ended : this.#close(true)];
+    await within(Promise.allSettled([...rest, deregistered]), closeTimeout * 0.3).catch(() => {});
     this.redis.disconnect();
   }
 

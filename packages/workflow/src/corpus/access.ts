@@ -1,13 +1,13 @@
 /** What a workflow may read and write on behalf of whoever asked for a run. */
-import { lstat, realpath } from 'node:fs/promises';
+import { lstat, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join, resolve, sep } from 'node:path';
 import { SentvecError } from '@sentvec/core';
 
 /** What a workflow may touch. Each check throws SentvecError `job-refused`. */
 export interface Access {
-  /** A file or folder to read. @returns its real path */
+  /** A regular file or a folder to read. @returns its real path */
   checkRead(path: string): Promise<string>;
-  /** A file or folder to write, which need not exist. @returns its real path */
+  /** A regular file or a folder to write, which need not exist. @returns its real path */
   checkWrite(path: string): Promise<string>;
   /** A URI such as `s3://bucket/key`. */
   checkBucket(uri: string): void;
@@ -47,9 +47,17 @@ export function restrictAccess({ roots, buckets = [], models }: AccessLimits): A
     if (realRoots.some((root) => real === root || real.startsWith(root.endsWith(sep) ? root : root + sep))) return real;
     throw refusedJobError(`The path ${show(path)} is outside the folders that this worker may touch.`, path);
   };
+  const checkFile = async (path: string): Promise<string> => {
+    const real = await check(path);
+    const stats = await stat(real).catch(() => undefined);
+    // A FIFO or a device may never answer whoever opens it, and would hold a worker for ever.
+    if (stats && !stats.isFile() && !stats.isDirectory())
+      throw refusedJobError(`The path ${show(path)} is not a regular file.`, path);
+    return real;
+  };
   return {
-    checkRead: check,
-    checkWrite: check,
+    checkRead: checkFile,
+    checkWrite: checkFile,
     checkBucket: (uri) => {
       const allowed = buckets.some(
         (bucket) => uri === bucket || uri.startsWith(bucket.endsWith('/') ? bucket : `${bucket}/`),

@@ -1,0 +1,23 @@
+/** The thread that kills a worker which does not end in time, also when the event loop of its main thread is blocked. */
+import { writeSync } from 'node:fs';
+import { serveThread } from '@sentvec/platform/node';
+
+/** What {@link startThread} of this file takes. */
+export interface DeadlineProtocol {
+  readonly data: {
+    readonly milliseconds: number;
+    /** The last line of the log. */
+    readonly lastWords: string;
+  };
+  readonly ready: null;
+  readonly calls: object;
+  readonly programCalls: object;
+}
+
+serveThread<DeadlineProtocol>(({ milliseconds, lastWords }) => {
+  setTimeout(() => {
+    writeSync(2, lastWords);
+    process.kill(process.pid, 'SIGKILL');
+  }, milliseconds);
+  return { ready: null, handlers: {} };
+});

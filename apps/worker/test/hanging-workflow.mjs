@@ -1,0 +1,24 @@
+// A plugin whose steps do not end: they wait for a FIFO that nobody writes to, or block the event loop when they are told
+// to stop.
+import { open } from 'node:fs/promises';
+import { defineStep, defineWorkflow } from '@sentvec/workflow';
+
+/** A schema that takes everything. */
+const anything = { '~standard': { version: 1, vendor: 'test', validate: (value) => ({ value }) } };
+
+const hang = defineStep({
+  id: 'hang',
+  input: anything,
+  output: anything,
+  async run({ fifo, blocks }, { signal, progress }) {
+    if (blocks) {
+      signal.addEventListener('abort', () => {
+        for (;;);
+      });
+    }
+    progress('begun');
+    await open(fifo);
+  },
+});
+
+export default defineWorkflow({ id: 'hanging', input: anything }).step(hang);
