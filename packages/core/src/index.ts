@@ -20,6 +20,7 @@ export { createEmbedder } from './embedder/embedder.ts';
 export { rowOf } from './search/matrix-rows.ts';
 export { readTokenizerDefinition, type TokenizerDefinition } from './tokenizer/definition.ts';
 export { javaScriptTokenizer, type TokenizerLoader } from './tokenizer/javascript-tokenizer.ts';
+export { refuseTokensWithoutWeights } from './tokenizer/tokens-without-weights.ts';
 export { selfCheckIds, selfCheckText } from './self-check/self-check-batch.ts';
 export { selfCheckFile, encodeSelfCheck, type SelfCheckValues } from './self-check/stored-self-check.ts';
 export { cachedModel, type CachedModelOptions } from './model-folder/cached-model.ts';

@@ -1,12 +1,14 @@
 // The tokenizer files that `sentvec export` writes.
 import { type ModelFolder, readJsonObject, readTokenizerDefinition, type TokenizerDefinition } from '@sentvec/core';
+import { canonicalJson } from '@sentvec/platform';
 import type { FolderFile } from '@sentvec/platform/node';
 
 type Json = Readonly<Record<string, unknown>>;
 
 /**
  * `tokenizer.json` and `tokenizer_config.json` in such a way that a library which reads nothing else tokenizes as the
- * model does: with its length, its padding token, and in lower case where sentence-transformers would do that.
+ * model does: with what other files say, its length, its padding token, and in lower case where sentence-transformers
+ * would do that.
  */
 export async function tokenizerFiles(folder: ModelFolder, maxLength: number): Promise<FolderFile[]> {
   const { encoderFiles: files, lowerCase } = folder;
@@ -32,9 +34,11 @@ async function tokenizerJson(
   definition: TokenizerDefinition,
 ): Promise<FolderFile[1]> {
   const stored = await readJsonObject(files, 'tokenizer.json');
-  if (stored !== undefined && !lowerCase) return () => files.read('tokenizer.json');
-  const json: Json = stored ?? { version: '1.0', ...definition.json };
-  const normalizers = [{ type: 'Lowercase' }, ...(json['normalizer'] ? [json['normalizer']] : [])];
+  const { truncation, padding, decoder, ...parts } = definition.json;
+  const isWhole = stored !== undefined && canonicalJson({ ...stored, ...parts }) === canonicalJson(stored);
+  if (isWhole && !lowerCase) return () => files.read('tokenizer.json');
+  const json: Json = { version: '1.0', truncation, padding, decoder, ...stored, ...parts };
+  const normalizers = [{ type: 'Lowercase' }, ...(parts.normalizer ? [parts.normalizer] : [])];
   return jsonFile('tokenizer.json', lowerCase ? { ...json, normalizer: { type: 'Sequence', normalizers } } : json)[1];
 }
 

@@ -150,8 +150,6 @@ export interface EmbedderParts {
    * positions for.
    */
   readonly maxLength: number;
-  /** Number of token ids that the encoder has weights for. A text with a larger id is refused. */
-  readonly vocabularySize?: number | undefined;
   /**
    * Whether texts get the special tokens of the model.
    * @default true

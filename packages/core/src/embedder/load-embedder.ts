@@ -10,6 +10,7 @@ import { checkEncoder } from '../self-check/self-check.ts';
 import { readStoredSelfCheck } from '../self-check/stored-self-check.ts';
 import { readTokenizerDefinition, type TokenizerDefinition } from '../tokenizer/definition.ts';
 import { javaScriptTokenizer, type TokenizerLoader } from '../tokenizer/javascript-tokenizer.ts';
+import { checkVocabulary, refuseTokensWithoutWeights } from '../tokenizer/tokens-without-weights.ts';
 import type { ModelFiles, SelfCheckResult, Tokenizer } from '../types.ts';
 import { checkBackendVersion } from './backend-version.ts';
 import { unsoundWeights } from '../weights/unsound-weights.ts';
@@ -77,17 +78,17 @@ async function assemble(model: ModelFiles, parts: LoadingParts, options: LoadEmb
   );
   const definition = await readTokenizerDefinition(folder.encoderFiles, { lowercase: folder.lowerCase });
   const configured = await configuredVocabularySize(folder);
-  checkVocabulary(model, definition, configured);
+  checkVocabulary(definition, configured, model.name);
   throwIfAborted(signal);
   const stored = readStoredSelfCheck(folder.encoderFiles);
   stored.catch(() => {}); // The check awaits it later, and throws its error.
-  const [encoder, tokenizer] = await Promise.all([
+  const [encoder, loadedTokenizer] = await Promise.all([
     folder.staticEncoder ?? parts.loadEncoder(folder.encoderFiles),
     parts.loadTokenizer(definition),
   ]);
   throwIfAborted(signal);
   const vocabularySize = encoder.vocabularySize ?? configured;
-  checkVocabulary(model, definition, vocabularySize);
+  const tokenizer = refuseTokensWithoutWeights(loadedTokenizer, definition, vocabularySize, model.name);
   checkSizes(model, folder, encoder);
   const { maxLength, notes } = chooseMaxLength(model, folder, encoder, tokenizer, options.maxLength);
   for (const note of folder.notes) onWarning(note);
@@ -99,7 +100,6 @@ async function assemble(model: ModelFiles, parts: LoadingParts, options: LoadEmb
     head: folder.head,
     headSource: folder.headSource,
     maxLength,
-    vocabularySize,
     addSpecialTokens: folder.addSpecialTokens,
     prompts: folder.prompts,
     defaultPrompt: folder.defaultPrompt,
@@ -181,31 +181,6 @@ async function checkBackend(
 async function configuredVocabularySize({ encoder, encoderFiles }: ModelFolder): Promise<number | undefined> {
   if (encoder === 'static') return undefined;
   return (await readConfigFile(encoderFiles, 'config.json'))?.size('vocab_size');
-}
-
-/**
- * Each token that the tokenizer's vocabulary or a text's frame may give needs weights. A token that was only added may
- * have none: then texts that contain it are refused, when they come.
- */
-function checkVocabulary(model: ModelFiles, definition: TokenizerDefinition, size: number | undefined): void {
-  if (size === undefined) return;
-  const largest = largestNeededId(definition);
-  if (largest < size) return;
-  throw new SentvecError(
-    'invalid-model',
-    `The tokenizer of ${model.name} gives ids up to ${largest}, but its encoder has weights for ${size} ids only. Are they of the same model?`,
-    { file: 'tokenizer.json' },
-  );
-}
-
-function largestNeededId({ json, specialTokens }: TokenizerDefinition): number {
-  const added = new Set(json.added_tokens.map(({ id }) => id));
-  const { vocab } = json.model;
-  let largest = -1;
-  for (const id of Array.isArray(vocab) ? vocab.keys() : Object.values(vocab))
-    if (id > largest && !added.has(id)) largest = id;
-  for (const id of [...specialTokens.prefix, ...specialTokens.suffix]) largest = Math.max(largest, id);
-  return largest;
 }
 
 /** What the folder says must fit what its weights give. @throws SentvecError `invalid-model` */

@@ -89,7 +89,6 @@ export class Pipeline {
     const tokenized = await tokenizer.encode(texts, this.#tokenizeOptions()).catch((error: unknown) => {
       throw withRowFrom(window.firstRow, error);
     });
-    this.#checkIds(tokenized, window.firstRow);
     const empty = tokenized.flatMap((text, index) => (text.ids.length === 0 ? [window.firstRow + index] : []));
     if (empty.length === 0) return tokenized;
     throw new SentvecError(
@@ -97,22 +96,6 @@ export class Pipeline {
       `Row ${empty[0]} has nothing in it that the model reads: the tokenizer gives no token for it. Leave out empty texts.`,
       { row: empty[0], rows: empty },
     );
-  }
-
-  /** Added tokens may have no weights: see `loadEmbedder`. */
-  #checkIds(tokenized: readonly TokenizedText[], firstRow: number): void {
-    const { tokenizer, vocabularySize = Infinity } = this.#parts;
-    if (tokenizer.vocabularySize <= vocabularySize) return;
-    for (const [index, { ids }] of tokenized.entries()) {
-      const id = ids.find((each) => each >= vocabularySize);
-      if (id === undefined) continue;
-      const row = firstRow + index;
-      throw new SentvecError(
-        'invalid-text',
-        `Row ${row} contains the token ${id}, which the model has no weights for: it has ${vocabularySize}. Take the marker of an image or of a turn out of the text.`,
-        { row, token: id },
-      );
-    }
   }
 
   async #embed(

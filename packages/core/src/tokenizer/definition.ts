@@ -1,13 +1,11 @@
 import { canonicalJson, sha256 } from '@sentvec/platform';
-import { SentvecError } from '../errors.ts';
-import { readJson, readJsonObject } from '../model-folder/json.ts';
 import type { ModelFiles } from '../types.ts';
-import { bertTokenizerJson, tokenContent } from './bert-vocabulary.ts';
-import { readSplitting } from './splitting.ts';
-import { specialTokensOf, type SpecialTokens } from './special-tokens.ts';
-import { checkTokenizerJson, type TokenizerJson } from './tokenizer-json.ts';
 import { hashTokenizerJson } from './hash.ts';
-import { assignAddedTokenIds, tokenId, vocabularySize } from './vocabulary.ts';
+import { specialTokensOf, type SpecialTokens } from './special-tokens.ts';
+import { readSplitting } from './splitting.ts';
+import type { TokenizerJson } from './tokenizer-json.ts';
+import { readTokenizerFiles, tokenContent } from './transformers-files.ts';
+import { tokenId, vocabularySize } from './vocabulary.ts';
 
 /** All that a tokenizer is made of, whichever library runs it. Plain data: it can be sent to a worker thread. */
 export interface TokenizerDefinition {
@@ -25,8 +23,8 @@ export interface TokenizerDefinition {
 }
 
 /**
- * Reads the tokenizer of a model folder: `tokenizer.json`, else `vocab.txt` as BERT's, with what
- * `tokenizer_config.json` and `special_tokens_map.json` say about it.
+ * Reads the tokenizer of a model folder: `tokenizer.json`, else `vocab.txt` as BERT's, with what the other files of
+ * transformers say about it.
  * @param options.lowercase see {@link TokenizerDefinition.lowercase}. Default false
  * @throws SentvecError `invalid-model`, `unsupported-model`
  */
@@ -34,34 +32,9 @@ export async function readTokenizerDefinition(
   model: ModelFiles,
   options: { readonly lowercase?: boolean } = {},
 ): Promise<TokenizerDefinition> {
-  const files = new Set(await model.list());
-  const config = {
-    ...(await readJsonObject(model, 'special_tokens_map.json')),
-    ...(await readJsonObject(model, 'tokenizer_config.json')),
-  };
-  const lowercase = options.lowercase ?? false;
-  if (files.has('tokenizer.json')) {
-    const file = 'tokenizer.json';
-    return define(checkTokenizerJson(await readJson(model, file), file), config, file, lowercase);
-  }
-  if (files.has('vocab.txt')) {
-    const file = 'vocab.txt';
-    return define(bertTokenizerJson(await readText(model, file), config, file), config, file, lowercase);
-  }
-  throw new SentvecError(
-    'invalid-model',
-    `${model.name} has no tokenizer: neither tokenizer.json nor vocab.txt. Save the tokenizer with transformers as a fast tokenizer to get a tokenizer.json.`,
-    { file: 'tokenizer.json' },
-  );
-}
-
-async function define(
-  raw: TokenizerJson,
-  config: Record<string, unknown>,
-  file: string,
-  lowercase: boolean,
-): Promise<TokenizerDefinition> {
-  const json = { ...raw, added_tokens: assignAddedTokenIds(raw), truncation: null, padding: null, decoder: null };
+  const { json: raw, file, config } = await readTokenizerFiles(model);
+  const { lowercase = false } = options;
+  const json = { ...raw, truncation: null, padding: null, decoder: null };
   readSplitting(json.normalizer, json.pre_tokenizer);
   const side = config['truncation_side'] ?? raw.truncation?.direction;
   const truncationSide = typeof side === 'string' && side.toLowerCase() === 'left' ? 'left' : 'right';
@@ -77,12 +50,8 @@ async function define(
 }
 
 /** Padding is masked, so any id of the vocabulary serves; RoBERTa's positions, though, tell padding by its id. */
-function paddingIdOf(raw: TokenizerJson, config: Record<string, unknown>): number {
+function paddingIdOf(raw: TokenizerJson, config: Readonly<Record<string, unknown>>): number {
   const named = tokenContent(config['pad_token']);
   const usual = [named, '[PAD]', '<pad>'].find((token) => token !== undefined && tokenId(raw, token) !== undefined);
   return (usual === undefined ? undefined : tokenId(raw, usual)) ?? raw.padding?.pad_id ?? 0;
-}
-
-async function readText(model: ModelFiles, path: string): Promise<string> {
-  return new TextDecoder().decode(await model.read(path));
 }

@@ -23,12 +23,12 @@ export function modelVocabularySize({ model: { vocab } }: TokenizerJson): number
  * vocabulary, else the next one, counted from the number of pieces in it. So all implementations agree, on inconsistent
  * files too.
  */
-export function assignAddedTokenIds(json: TokenizerJson): AddedToken[] {
+export function assignAddedTokenIds(json: TokenizerJson, tokens: readonly AddedToken[]): AddedToken[] {
   const { vocab } = json.model;
-  const known = modelIds(json, new Set(json.added_tokens.map(({ content }) => content)));
+  const known = modelIds(json, new Set(tokens.map(({ content }) => content)));
   const assigned = new Map<number, AddedToken>();
   let next = Array.isArray(vocab) ? vocab.length : Object.keys(vocab).length;
-  for (const added of json.added_tokens) {
+  for (const added of tokens) {
     if (added.content === '') continue;
     let id = known.get(added.content);
     if (id === undefined) {

@@ -5,6 +5,7 @@ import {
   projectionOutputSize,
   readModelFolder,
   readTokenizerDefinition,
+  refuseTokensWithoutWeights,
   writeSafetensors,
   type Encoder,
   type ModelFiles,
@@ -40,7 +41,8 @@ export async function loadTrainable(
     ? await staticDefinition(folder.staticEncoder)
     : await readEncoder(folder.encoderFiles);
   const tokenization = await readTokenizerDefinition(folder.encoderFiles, { lowercase: folder.lowerCase });
-  const tokenizer = await nodeTokenizer()(tokenization);
+  const loaded = await nodeTokenizer()(tokenization);
+  const tokenizer = refuseTokensWithoutWeights(loaded, tokenization, definition.vocabularySize, files.name);
   const maxLength = Math.min(options.maxLength ?? folder.maxLength ?? Infinity, definition.maxPositions);
   const { head, addSpecialTokens } = folder;
   const dimension = head.projections.reduce(

@@ -1,0 +1,62 @@
+import { SentvecError } from '../errors.ts';
+import type { TokenizedText, Tokenizer } from '../types.ts';
+import type { TokenizerDefinition } from './definition.ts';
+import { textError } from './unreadable-text.ts';
+
+/**
+ * A tokenizer for an encoder that has weights for fewer ids than the tokenizer may give. Only added tokens may be without
+ * weights (Gemma has one for images): a text that has one is refused, not the model.
+ * @param size number of ids that the encoder has weights for; `undefined` when that is not known
+ * @param model its name, for messages
+ * @throws SentvecError `invalid-model` when pieces of the vocabulary, special tokens or padding have no weights
+ */
+export function refuseTokensWithoutWeights(
+  tokenizer: Tokenizer,
+  definition: TokenizerDefinition,
+  size: number | undefined,
+  model: string,
+): Tokenizer {
+  checkVocabulary(definition, size, model);
+  if (size === undefined || definition.vocabularySize <= size) return tokenizer;
+  return {
+    ...tokenizer,
+    dispose: () => tokenizer.dispose(),
+    encode: async (texts, options) => {
+      const tokenized = await tokenizer.encode(texts, options);
+      for (const [row, text] of tokenized.entries()) checkIds(text, row, size, definition);
+      return tokenized;
+    },
+  };
+}
+
+/**
+ * Checks that an encoder has weights for what any text may have.
+ * @throws SentvecError `invalid-model`
+ */
+export function checkVocabulary(definition: TokenizerDefinition, size: number | undefined, model: string): void {
+  if (size === undefined) return;
+  const largest = largestNeededId(definition);
+  if (largest < size) return;
+  throw new SentvecError(
+    'invalid-model',
+    `The tokenizer of ${model} gives ids up to ${largest}, but its encoder has weights for ${size} ids only. Are they of the same model?`,
+    { file: 'tokenizer.json' },
+  );
+}
+
+/** Added tokens are not needed, also where the vocabulary has them. */
+function largestNeededId({ json, specialTokens, paddingId }: TokenizerDefinition): number {
+  const added = new Set(json.added_tokens.map(({ id }) => id));
+  const { vocab } = json.model;
+  let largest = Math.max(paddingId, ...specialTokens.prefix, ...specialTokens.suffix);
+  for (const id of Array.isArray(vocab) ? vocab.keys() : Object.values(vocab))
+    if (id > largest && !added.has(id)) largest = id;
+  return largest;
+}
+
+function checkIds({ ids }: TokenizedText, row: number, size: number, { json }: TokenizerDefinition): void {
+  const id = ids.find((each) => each >= size);
+  if (id === undefined) return;
+  const token = json.added_tokens.find((added) => added.id === id)?.content ?? String(id);
+  throw textError(row, `has the token ${JSON.stringify(token)}, for which the model has no weights. Leave it out.`);
+}

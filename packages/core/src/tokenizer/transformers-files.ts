@@ -1,0 +1,327 @@
+/**
+ * The tokenizer files of a model folder, read together as `AutoTokenizer` of transformers 5.12 does: not `tokenizer.json`
+ * alone says how a text is tokenized. `tokenizer_config.json`, `special_tokens_map.json` and `added_tokens.json` add
+ * tokens, and some classes of tokenizers are made of `tokenizer_config.json`, of which `tokenizer.json` gives but the
+ * vocabulary.
+ */
+import { canonicalJson } from '@sentvec/platform';
+import { SentvecError } from '../errors.ts';
+import { readJson, readJsonObject } from '../model-folder/json.ts';
+import type { ModelFiles } from '../types.ts';
+import {
+  checkTokenizerJson,
+  isRecord,
+  type AddedToken,
+  type TokenizerComponent,
+  type TokenizerJson,
+} from './tokenizer-json.ts';
+import { specialTokensOf, type SpecialTokens } from './special-tokens.ts';
+import { readSplitting } from './splitting.ts';
+import { assignAddedTokenIds, tokenId } from './vocabulary.ts';
+
+type Json = Readonly<Record<string, unknown>>;
+
+/** What a folder says about its tokenizer. */
+export interface TokenizerFiles {
+  /** `tokenizer.json`, with what the other files change. */
+  readonly json: TokenizerJson;
+  /** The file that holds the vocabulary, for messages. */
+  readonly file: string;
+  /** `tokenizer_config.json`, with the special tokens of `special_tokens_map.json`. */
+  readonly config: Json;
+}
+
+/**
+ * Reads the tokenizer of a model folder: `tokenizer.json`, else `vocab.txt` as BERT's.
+ * @throws SentvecError `invalid-model` when there is neither, or when they contradict one another, `unsupported-model`
+ */
+export async function readTokenizerFiles(model: ModelFiles): Promise<TokenizerFiles> {
+  const written = (await readJsonObject(model, 'tokenizer_config.json')) ?? {};
+  const decoder = readDecoder(written['added_tokens_decoder']);
+  const map = decoder === undefined ? await readJsonObject(model, 'special_tokens_map.json') : undefined;
+  const config = { ...written, ...map };
+  const className = tokenizerClass(config, (await readJsonObject(model, 'config.json')) ?? {});
+  if (config['split_special_tokens'] === true)
+    throw new SentvecError(
+      'unsupported-model',
+      '"split_special_tokens" in tokenizer_config.json is true, by which special tokens in a text are taken for words. sentvec does not support it.',
+      { file: 'tokenizer_config.json' },
+    );
+  const { json, file } = await readVocabulary(model);
+  // What is not used must be sound too: a file with broken parts is not what it was.
+  readSplitting(json.normalizer, json.pre_tokenizer);
+  const isBert = file === 'vocab.txt' || (bertClasses.has(className ?? '') && isWordPiece(json));
+  const usual = isBert ? usualTokens(className) : {};
+  const legacy = decoder === undefined ? await readAddedTokens(model, config) : undefined;
+  const stored = json.added_tokens;
+  const tokens = isBert
+    ? byId(latest(decoder ?? [...legacy!, ...stored]))
+    : [...latest([...stored, ...(decoder ?? [])]), ...(legacy ?? [])];
+  const withSpecial = [...tokens, ...specialTokens({ ...knownTokens(json, usual), ...config })];
+  const merged = { ...json, added_tokens: assignAddedTokenIds(json, earliest(withSpecial)) };
+  if (isBert) return { json: asBert(merged, { ...usual, ...config }, file), file, config };
+  if (className === 'DebertaV2Tokenizer') checkDeberta(merged, config);
+  const byDefault = prefixSpaceByDefault.get(className ?? '');
+  const addsSpace = config['add_prefix_space'] ?? byDefault;
+  if (byDefault === undefined || typeof addsSpace !== 'boolean' || json.pre_tokenizer === null)
+    return { json: merged, file, config };
+  const otherwise = className === 'DebertaV2Tokenizer' ? 'first' : 'never';
+  return {
+    json: { ...merged, pre_tokenizer: withPrefixSpace(json.pre_tokenizer, addsSpace, otherwise) },
+    file,
+    config,
+  };
+}
+
+async function readVocabulary(model: ModelFiles): Promise<{ readonly json: TokenizerJson; readonly file: string }> {
+  const json = await readJson(model, 'tokenizer.json');
+  if (json !== undefined) return { json: checkTokenizerJson(json, 'tokenizer.json'), file: 'tokenizer.json' };
+  if (!(await model.list()).includes('vocab.txt'))
+    throw new SentvecError(
+      'invalid-model',
+      `${model.name} has no tokenizer: neither tokenizer.json nor vocab.txt. Save the tokenizer with transformers as a fast tokenizer to get a tokenizer.json.`,
+      { file: 'tokenizer.json' },
+    );
+  const vocab = parseVocabulary(new TextDecoder().decode(await model.read('vocab.txt')));
+  const parts = { added_tokens: [], normalizer: null, pre_tokenizer: null, post_processor: null };
+  return { json: { ...parts, model: { type: 'WordPiece', vocab } }, file: 'vocab.txt' };
+}
+
+/** One piece a line: the number of the line is the id. */
+function parseVocabulary(text: string): Record<string, number> {
+  const lines = text.split('\n');
+  if (lines.at(-1) === '') lines.pop();
+  const vocab = Object.create(null) as Record<string, number>;
+  for (const [id, line] of lines.entries()) vocab[line.replace(/\r$/u, '')] = id;
+  return vocab;
+}
+
+/** Classes whose tokenizer is that of BERT, made of `tokenizer_config.json` and the vocabulary. */
+const bertClasses: ReadonlySet<string> = new Set([
+  'BertTokenizer',
+  'DistilBertTokenizer',
+  'ElectraTokenizer',
+  'LayoutLMTokenizer',
+  'LxmertTokenizer',
+  'MPNetTokenizer',
+  'MobileBertTokenizer',
+  'SplinterTokenizer',
+  'SqueezeBertTokenizer',
+]);
+
+/** Classes that put `add_prefix_space` of `tokenizer_config.json` into their pre-tokenizer, and what it is when it is not there. */
+const prefixSpaceByDefault: ReadonlyMap<string, boolean> = new Map([
+  ['AlbertTokenizer', true],
+  ['BartTokenizer', false],
+  ['CamembertTokenizer', true],
+  ['DebertaV2Tokenizer', true],
+  ['GPT2Tokenizer', false],
+  ['LEDTokenizer', false],
+  ['LongformerTokenizer', false],
+  ['MvpTokenizer', false],
+  ['Qwen2Tokenizer', false],
+  ['RobertaTokenizer', false],
+  ['XLMRobertaTokenizer', true],
+]);
+
+/** The class of a type of model, where no file names one: of those above. */
+const classesOfTypes: readonly (readonly [string, string])[] = [
+  [
+    'BertTokenizer',
+    'bert blip chinese_clip convbert distilbert electra ernie layoutlm megatron-bert nezha nomic_bert qdqbert realm retribert squeezebert visual_bert',
+  ],
+  ['LxmertTokenizer', 'lxmert'],
+  ['MPNetTokenizer', 'mpnet'],
+  ['MobileBertTokenizer', 'mobilebert'],
+  ['SplinterTokenizer', 'splinter'],
+  ['RobertaTokenizer', 'bart data2vec-text ibert lilt longformer mega mra roberta roberta-prelayernorm'],
+  ['GPT2Tokenizer', 'gpt2 gpt_bigcode gpt_neo gptj opt phi starcoder2'],
+  ['DebertaV2Tokenizer', 'deberta-v2'],
+  ['Qwen2Tokenizer', 'qwen2 qwen3'],
+];
+
+/** Types of models whose folders name a class that is not theirs: it does not count. */
+const typesOfOtherClass: ReadonlySet<string> = new Set(['modernbert', 'qwen2']);
+
+function tokenizerClass(config: Json, modelConfig: Json): string | undefined {
+  const type = modelConfig['model_type'];
+  const named = config['tokenizer_class'] ?? modelConfig['tokenizer_class'];
+  if (typeof named === 'string' && !typesOfOtherClass.has(String(type))) return named.replace(/Fast$/u, '');
+  return classesOfTypes.find(([, types]) => types.split(' ').includes(String(type)))?.[0];
+}
+
+function isWordPiece({ model }: TokenizerJson): boolean {
+  const isNamed = model.type === 'WordPiece' || (model.type === undefined && 'max_input_chars_per_word' in model);
+  return isNamed && !Array.isArray(model.vocab);
+}
+
+/** Special tokens that every tokenizer may have. */
+const specialNames = ['bos', 'eos', 'unk', 'sep', 'pad', 'cls', 'mask'].map((name) => `${name}_token`);
+
+/** How a class calls its special tokens where no file does. */
+function usualTokens(className: string | undefined): Json {
+  if (className !== 'MPNetTokenizer')
+    return { unk_token: '[UNK]', sep_token: '[SEP]', pad_token: '[PAD]', cls_token: '[CLS]', mask_token: '[MASK]' };
+  const mask = { content: '<mask>', lstrip: true };
+  const around = { bos_token: '<s>', eos_token: '</s>', sep_token: '</s>', cls_token: '<s>' };
+  return { ...around, unk_token: '[UNK]', pad_token: '<pad>', mask_token: mask };
+}
+
+/** Those that the vocabulary has: tokens without weights are no help. */
+function knownTokens({ model }: TokenizerJson, tokens: Json): Json {
+  const known = Object.entries(tokens).filter(([, token]) => Object.hasOwn(model.vocab, tokenContent(token)!));
+  return Object.fromEntries(known);
+}
+
+/** The special tokens that a configuration names, and its additional ones. */
+function specialTokens(config: Json): AddedToken[] {
+  const extra = config['extra_special_tokens'] ?? config['additional_special_tokens'] ?? [];
+  const modelSpecific = config['model_specific_special_tokens'];
+  const own = Object.entries(config).filter(([key, value]) => key.endsWith('_token') && typeof value === 'string');
+  const values: unknown[] = [
+    ...specialNames.map((name) => config[name]),
+    ...own.filter(([key]) => !specialNames.includes(key)).map(([, value]) => value),
+    ...(isRecord(modelSpecific) ? Object.values(modelSpecific) : []),
+    ...(typeof extra === 'object' ? Object.values(extra!) : []),
+  ];
+  return values.flatMap((value) => {
+    const content = tokenContent(value);
+    return content === undefined ? [] : [addedToken({ ...(isRecord(value) ? value : {}), content, special: true }, 0)];
+  });
+}
+
+/** The text of a token in a configuration, where it stands as a string or as an object with `content`. */
+export function tokenContent(token: unknown): string | undefined {
+  if (typeof token === 'string') return token;
+  return isRecord(token) && typeof token['content'] === 'string' ? token['content'] : undefined;
+}
+
+/** A token with the flags that it has, and else the usual ones: special tokens are not normalized. */
+function addedToken(token: Json, id: number): AddedToken {
+  const special = token['special'] === true;
+  const flag = (name: string, byDefault: boolean): boolean =>
+    typeof token[name] === 'boolean' ? token[name] : byDefault;
+  return {
+    id,
+    content: token['content'] as string,
+    special,
+    normalized: flag('normalized', !special),
+    single_word: flag('single_word', false),
+    lstrip: flag('lstrip', false),
+    rstrip: flag('rstrip', false),
+  };
+}
+
+/** `added_tokens_decoder` of `tokenizer_config.json`: tokens by their ids, of which only the order counts. */
+function readDecoder(decoder: unknown): AddedToken[] | undefined {
+  if (decoder === undefined || decoder === null) return undefined;
+  const entries = isRecord(decoder) ? Object.entries(decoder) : [];
+  if (isRecord(decoder) && entries.every(([, token]) => isRecord(token) && typeof token['content'] === 'string'))
+    return byId(entries.map(([id, token]) => addedToken(token as Json, Number(id))));
+  throw new SentvecError(
+    'invalid-model',
+    '"added_tokens_decoder" in tokenizer_config.json must be an object of ids with added tokens, each with "content".',
+    { file: 'tokenizer_config.json' },
+  );
+}
+
+/** `added_tokens.json` of older folders: tokens with their ids, of which only the order counts. */
+async function readAddedTokens(model: ModelFiles, config: Json): Promise<AddedToken[]> {
+  const special = new Set(specialTokens(config).map(({ content }) => content));
+  const tokens = Object.entries((await readJsonObject(model, 'added_tokens.json')) ?? {});
+  return byId(tokens.map(([content, id]) => addedToken({ content, special: special.has(content) }, Number(id))));
+}
+
+function byId(tokens: readonly AddedToken[]): AddedToken[] {
+  return tokens.toSorted((a, b) => a.id - b.id);
+}
+
+/** Of tokens that stand twice the first. */
+function earliest(tokens: readonly AddedToken[]): AddedToken[] {
+  const known = new Set<string>();
+  return tokens.filter(({ content }) => !known.has(content) && known.add(content));
+}
+
+/** Of tokens that stand twice the last, in the place of the first. */
+function latest(tokens: readonly AddedToken[]): AddedToken[] {
+  return [...new Map(tokens.map((token) => [token.content, token])).values()];
+}
+
+/**
+ * BERT's tokenizer of a vocabulary: its normalizer and pre-tokenizer, WordPiece, `[CLS]` and `[SEP]` around the text.
+ * @throws SentvecError `invalid-model`
+ */
+function asBert(json: TokenizerJson, config: Json, file: string): TokenizerJson {
+  const flag = (name: string): boolean | undefined => {
+    const value = config[name] ?? undefined;
+    if (value === undefined || typeof value === 'boolean') return value;
+    throw contradiction(`"${name}" must be true or false, not ${JSON.stringify(value).slice(0, 100)}`);
+  };
+  const token = (name: string): readonly [string, number] => {
+    const content = tokenContent(config[name])!;
+    const id = tokenId(json, content);
+    if (id !== undefined) return [content, id];
+    throw new SentvecError(
+      'invalid-model',
+      `${file} has no piece "${content}", the ${name} of the tokenizer. Is it the vocabulary of this model?`,
+      { file },
+    );
+  };
+  const [opening, closing] = [token('cls_token'), token('sep_token')];
+  const around: SpecialTokens = { prefix: [opening[1]], suffix: [closing[1]] };
+  return {
+    ...json,
+    normalizer: {
+      type: 'BertNormalizer',
+      clean_text: true,
+      handle_chinese_chars: flag('tokenize_chinese_chars') ?? true,
+      strip_accents: flag('strip_accents') ?? null,
+      lowercase: flag('do_lower_case') ?? true,
+    },
+    pre_tokenizer: { type: 'BertPreTokenizer' },
+    // As it stands where it does the same: the hash of a folder does not change without need.
+    post_processor:
+      canonicalJson(specialTokensOf(json, file)) === canonicalJson(around)
+        ? json.post_processor
+        : { type: 'BertProcessing', sep: closing, cls: opening },
+    model: {
+      ...json.model,
+      type: 'WordPiece',
+      unk_token: tokenContent(config['unk_token']),
+      continuing_subword_prefix: '##',
+      max_input_chars_per_word: 100,
+    },
+  };
+}
+
+/**
+ * Checks that `tokenizer.json` does what DeBERTa's tokenizer would do for `tokenizer_config.json`.
+ * @throws SentvecError `invalid-model`
+ */
+function checkDeberta(json: TokenizerJson, config: Json): void {
+  const piece = { text: 'A.A', lead: 0 };
+  const { normalize, preTokenize } = readSplitting(json.normalizer, json.pre_tokenizer);
+  normalize(piece, 1024);
+  if (config['do_lower_case'] === true && piece.text.includes('A'))
+    throw contradiction('"do_lower_case" is true, but the normalizer of tokenizer.json keeps capital letters');
+  if (config['split_by_punct'] === true && preTokenize([piece], 1024).length === 1)
+    throw contradiction('"split_by_punct" is true, but tokenizer.json does not split punctuation off');
+}
+
+/** Whether a space is put before the text is decided by the class, for any part of a pre-tokenizer that may do so. */
+function withPrefixSpace(part: TokenizerComponent, adds: boolean, otherwise: string): TokenizerComponent {
+  if (part.type === 'ByteLevel') return { ...part, add_prefix_space: adds };
+  if (part.type === 'Metaspace')
+    return { ...part, add_prefix_space: null, prepend_scheme: adds ? 'always' : otherwise };
+  const parts = part['pretokenizers'];
+  if (part.type !== 'Sequence' || !Array.isArray(parts)) return part;
+  const withSpace = (inner: unknown): unknown =>
+    isRecord(inner) ? withPrefixSpace(inner as unknown as TokenizerComponent, adds, otherwise) : inner;
+  return { ...part, pretokenizers: parts.map(withSpace) };
+}
+
+function contradiction(what: string): SentvecError {
+  return new SentvecError('invalid-model', `In tokenizer_config.json ${what}. Save the tokenizer again.`, {
+    file: 'tokenizer_config.json',
+  });
+}
