@@ -182,7 +182,7 @@ function specialTokens(config: Json): AddedToken[] {
     ...specialNames.map((name) => config[name]),
     ...own.filter(([key]) => !specialNames.includes(key)).map(([, value]) => value),
     ...(isRecord(modelSpecific) ? Object.values(modelSpecific) : []),
-    ...(typeof extra === 'object' ? Object.values(extra!) : []),
+    ...(Array.isArray(extra) || isRecord(extra) ? Object.values(extra) : []),
   ];
   return values.flatMap((value) => {
     const content = tokenContent(value);
