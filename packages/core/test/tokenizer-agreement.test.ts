@@ -2,6 +2,7 @@ import { javaScriptTokenizer, memoryModel, readTokenizerDefinition, type Tokeniz
 import { nodeTokenizer } from '@sentvec/core/node';
 import { goldenModel } from '@sentvec/testing';
 import { describe, expect, test } from 'vitest';
+import { charsmap } from './charsmap.ts';
 
 /** A tokenizer.json in which each cut shows: letters merge with their neighbours, and unknown characters fuse. */
 function tokenizerJson(parts: Record<string, unknown>): Record<string, unknown> {
@@ -34,6 +35,11 @@ async function disagreements(tokenizers: readonly Tokenizer[], texts: readonly s
     const [a, b] = [ours![index]!.ids.join(' '), theirs![index]!.ids.join(' ')];
     return a === b ? [] : [{ text, a, b }];
   });
+}
+
+function addedToken(id: number, content: string, flags: Record<string, boolean> = {}): Record<string, unknown> {
+  const none = { special: true, normalized: false, single_word: false, lstrip: false, rstrip: false };
+  return { id, content, ...none, ...flags };
 }
 
 /**
@@ -119,6 +125,15 @@ describe('the tokenizer in JavaScript agrees with the one in Rust', () => {
       { type: 'Replace', pattern: { String: ' ' }, content: '▁' },
     ),
     'replace by pattern': { type: 'Replace', pattern: { Regex: ' {2,}' }, content: ' ' },
+    'replace with what RegExp would take for a group': sequence(
+      { type: 'Replace', pattern: { String: 'a' }, content: '$&$1$$' },
+      { type: 'Replace', pattern: { Regex: '(b)' }, content: '$1' },
+    ),
+    'byte level': { type: 'ByteLevel' },
+    nmt: { type: 'Nmt' },
+    precompiled: { type: 'Precompiled', precompiled_charsmap: charsmap },
+    'strip on the left': { type: 'Strip', strip_left: true, strip_right: false },
+    'strip on the right': { type: 'Strip', strip_left: false, strip_right: true },
   };
   const split = (behavior: string, invert = false): unknown => ({
     type: 'Split',
@@ -152,6 +167,28 @@ describe('the tokenizer in JavaScript agrees with the one in Rust', () => {
     'split, with previous': split('MergedWithPrevious'),
     'split, with next': split('MergedWithNext'),
     'split, inverted': split('Removed', true),
+    'split at a string': { type: 'Split', pattern: { String: 'a' }, behavior: 'MergedWithPrevious', invert: false },
+    'split as Llama 3 does': {
+      type: 'Split',
+      pattern: {
+        Regex:
+          "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
+      },
+      behavior: 'Isolated',
+      invert: false,
+    },
+    'char delimiter': { type: 'CharDelimiterSplit', delimiter: 'a' },
+    'fixed length': { type: 'FixedLength', length: 3 },
+    'unicode scripts': { type: 'UnicodeScripts' },
+    'byte level without a pattern': { type: 'ByteLevel', add_prefix_space: true, trim_offsets: true, use_regex: false },
+    'metaspace behind other splitters': {
+      type: 'Sequence',
+      pretokenizers: [
+        { type: 'Digits', individual_digits: false },
+        { type: 'WhitespaceSplit' },
+        { type: 'Metaspace', replacement: '▁', prepend_scheme: 'first', split: true },
+      ],
+    },
   };
   const texts = randomTexts(2000, 11);
 
@@ -234,17 +271,37 @@ describe('the tokenizer in JavaScript agrees with the one in Rust', () => {
     }
   });
 
+  test.each(['always', 'first', 'never'])('where the text begins, for Metaspace with the scheme %s', async (scheme) => {
+    const metaspace = { type: 'Metaspace', replacement: '▁', prepend_scheme: scheme, split: true };
+    for (const normalizer of [null, ...Object.values(normalizers)]) {
+      const json = tokenizerJson({
+        normalizer,
+        pre_tokenizer: { type: 'Sequence', pretokenizers: [{ type: 'Punctuation' }, metaspace] },
+        added_tokens: [addedToken(1, '[T]')],
+      });
+      const beginnings = [
+        '',
+        ' ',
+        '[T]',
+        '.',
+        '\u0301',
+        '中',
+        'ﬁ',
+        '\u0007',
+        'x',
+        '$',
+        'İ',
+        'e\u0301',
+        '\u200b',
+        '[T] ',
+      ];
+      const begun = beginnings.flatMap((beginning) => [`${beginning}ab a`, `${beginning}. b`]);
+      expect(await disagreements(await bothTokenizers(json), begun)).toEqual([]);
+    }
+  });
+
   test('added tokens', async () => {
-    const added = (id: number, content: string, flags: Record<string, boolean> = {}): unknown => ({
-      id,
-      content,
-      special: true,
-      normalized: false,
-      single_word: false,
-      lstrip: false,
-      rstrip: false,
-      ...flags,
-    });
+    const added = addedToken;
     const json = tokenizerJson({
       normalizer: { type: 'Lowercase' },
       added_tokens: [
@@ -253,6 +310,8 @@ describe('the tokenizer in JavaScript agrees with the one in Rust', () => {
         added(901, '<right>', { rstrip: true }),
         added(902, 'New York', { normalized: true, special: false }),
         added(903, '<left>er'),
+        added(904, 'graft', { single_word: true, normalized: true }),
+        added(905, 'é', { single_word: true, rstrip: true }),
       ],
     });
     const withTokens = [
@@ -266,6 +325,9 @@ describe('the tokenizer in JavaScript agrees with the one in Rust', () => {
       ' <left> <right> ',
       '<left><right>',
       '[t]',
+      'graft a graft. grafts engraft graft-graft GRAFT x_graft',
+      'é  é caé \u00e9\u200d é²',
+      '\u3000<left>\u00a0<right>\u2028 <right>\ufeff',
     ];
     expect(await disagreements(await bothTokenizers(json), withTokens)).toEqual([]);
   });

@@ -34,10 +34,10 @@ async function tokenizerJson(
   definition: TokenizerDefinition,
 ): Promise<FolderFile[1]> {
   const stored = await readJsonObject(files, 'tokenizer.json');
-  const { truncation, padding, decoder, ...parts } = definition.json;
+  const { truncation, padding, ...parts } = definition.json;
   const isWhole = stored !== undefined && canonicalJson({ ...stored, ...parts }) === canonicalJson(stored);
   if (isWhole && !lowerCase) return () => files.read('tokenizer.json');
-  const json: Json = { version: '1.0', truncation, padding, decoder, ...stored, ...parts };
+  const json: Json = { version: '1.0', truncation, padding, decoder: null, ...stored, ...parts };
   const normalizers = [{ type: 'Lowercase' }, ...(parts.normalizer ? [parts.normalizer] : [])];
   return jsonFile('tokenizer.json', lowerCase ? { ...json, normalizer: { type: 'Sequence', normalizers } } : json)[1];
 }

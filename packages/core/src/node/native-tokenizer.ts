@@ -25,7 +25,7 @@ const groupCharacters = 2 ** 15;
  */
 export const nativeTokenizer: TokenizerLoader = async (definition) => {
   const binding = await importBinding();
-  const library = createNativeTokenizer(binding, definition);
+  const library = await createNativeTokenizer(binding, definition);
   let other: Promise<Tokenizer> | undefined;
   let disposed = false;
   const encodeOtherwise: Tokenizer['encode'] = async (texts, options) => {
@@ -61,7 +61,7 @@ async function importBinding(): Promise<Binding> {
   }
 }
 
-function createNativeTokenizer(binding: Binding, definition: TokenizerDefinition): NativeTokenizer {
+async function createNativeTokenizer(binding: Binding, definition: TokenizerDefinition): Promise<NativeTokenizer> {
   const reason = reasonAgainstNative(definition.json);
   if (reason !== undefined)
     throw new SentvecError(
@@ -73,9 +73,11 @@ function createNativeTokenizer(binding: Binding, definition: TokenizerDefinition
     // What a text's ids do not depend on is not given to it either.
     return binding.Tokenizer.fromString(JSON.stringify({ ...definition.json, post_processor: null }));
   } catch (error) {
+    // What is wrong for both is told by the other, in words of ours.
+    await javaScriptTokenizer(definition);
     throw new SentvecError(
-      'invalid-model',
-      `The tokenizer of this model cannot be used: ${(error as Error).message}.`,
+      'unsupported-model',
+      `The native tokenizer does not read this model: ${(error as Error).message}. Leave the choice to sentvec, which then uses the tokenizer in JavaScript.`,
       { file: 'tokenizer.json' },
       { cause: error },
     );

@@ -1,28 +1,43 @@
 import { canonicalJson, sha256 } from '@sentvec/platform';
+import { SentvecError } from '../errors.ts';
 import type { TokenizerJson } from './tokenizer-json.ts';
 
 /**
  * Hash of a tokenizer, whatever the order of the keys in its file. Vocabularies of 250,000 pieces are common, and
  * sorting one by its pieces would block the event loop for long; its ids put it in order in one pass.
+ * @throws SentvecError `invalid-model` when a string in it is no text
  */
 export async function hashTokenizerJson(json: TokenizerJson): Promise<string> {
   const { vocab, merges, ...model } = json.model;
-  const rest = { normalizer: json.normalizer, pre_tokenizer: json.pre_tokenizer, post_processor: json.post_processor };
-  return sha256(
-    canonicalJson({
-      ...rest,
-      added_tokens: json.added_tokens,
-      model,
-      vocab: await sha256(
-        JSON.stringify(Array.isArray(vocab) ? vocab : piecesById(vocab as Readonly<Record<string, number>>)),
-      ),
-      merges: await sha256(JSON.stringify(merges ?? null)),
-    }),
+  const { added_tokens, normalizer, pre_tokenizer, post_processor } = json;
+  const [vocabHash, mergesHash] = [serialize(vocab), JSON.stringify(merges ?? null)].map((text) =>
+    sha256(wellFormed(text)),
   );
+  const rest = { normalizer, pre_tokenizer, post_processor, added_tokens, model };
+  return sha256(wellFormed(canonicalJson({ ...rest, vocab: await vocabHash, merges: await mergesHash })));
 }
 
-function piecesById(vocab: Readonly<Record<string, number>>): string[] {
+function serialize(vocab: TokenizerJson['model']['vocab']): string {
+  if (Array.isArray(vocab)) return JSON.stringify(vocab);
+  const ids = vocab as Readonly<Record<string, number>>;
   const pieces: string[] = [];
-  for (const piece of Object.keys(vocab)) pieces[vocab[piece]!] = piece;
-  return pieces;
+  let count = 0;
+  for (const piece of Object.keys(ids)) {
+    const id = ids[piece]!;
+    if (pieces[id] === undefined) count += 1;
+    pieces[id] = piece;
+  }
+  return count === Object.keys(ids).length ? JSON.stringify(pieces) : canonicalJson(ids);
+}
+
+/** Half of a surrogate pair stands as an escape in JSON that JavaScript writes, and nothing else that is no text does. */
+const loneSurrogate = /(?<!\\)(?:\\\\)*\\ud[89a-f]/u;
+
+function wellFormed(json: string): string {
+  if (!json.includes('\\ud') || !loneSurrogate.test(json)) return json;
+  throw new SentvecError(
+    'invalid-model',
+    'tokenizer.json has half of a surrogate pair in a string, which is no text. Download it again.',
+    { file: 'tokenizer.json' },
+  );
 }

@@ -58,7 +58,11 @@ export function createNormalizer(component: Component): Normalizer {
       return each(nmt);
     case 'Precompiled': {
       const charsmap = new PrecompiledCharsmap(component.string('precompiled_charsmap'));
-      return each((text) => charsmap.normalize(text));
+      return (piece, longest) => {
+        if (piece.lead > 0) piece.lead = charsmap.leadAfter(piece.text, piece.lead);
+        piece.text = charsmap.normalize(piece.text);
+        checkLength(piece.text.length, longest);
+      };
     }
     case 'Prepend':
       return prependText(component.string('prepend'));

@@ -74,15 +74,45 @@ export class PrecompiledCharsmap {
     return text.replaceAll(joining.test(text) ? graphemes : characters, (grapheme) => this.#replace(grapheme));
   }
 
+  /**
+   * How much of the normalized text belongs to the first characters of a text, as the original has it: it takes the
+   * characters one by one, and forgets those that were removed before the first that is left.
+   * @param lead code units of those first characters
+   */
+  leadAfter(text: string, lead: number): number {
+    const leading = Array.from(text.slice(0, lead)).length;
+    // For each new character: its width, and whether it takes a character of the text (0), none (1), or several (below 0).
+    const changes: { readonly width: number; change: number }[] = [];
+    for (const [grapheme] of text.matchAll(joining.test(text) ? graphemes : anyCharacter)) {
+      for (const [old, replaced] of this.#parts(grapheme)) addChanges(changes, old, replaced);
+      if (changes.filter(({ change }) => change <= 0).length > leading + 1) break;
+    }
+    let taken = 0;
+    let after = 0;
+    for (const { width, change } of changes) {
+      if ((change > 0 ? taken - 1 : taken) >= leading) break;
+      after += width;
+      if (change <= 0) taken += 1 - change;
+    }
+    return after;
+  }
+
   #replace(grapheme: string): string {
     const known = this.#known.get(grapheme);
     if (known !== undefined) return known;
+    const replaced = this.#parts(grapheme)
+      .map(([, part]) => part)
+      .join('');
+    if (grapheme.length < 6 && this.#known.size < 2 ** 16) this.#known.set(grapheme, replaced);
+    return replaced;
+  }
+
+  /** What is replaced at once, and by what: a short grapheme, or each of its characters. */
+  #parts(grapheme: string): (readonly [string, string])[] {
     const bytes = this.#encoder.encode(grapheme);
     const whole = bytes.length < 6 ? this.#search(bytes) : undefined;
-    const replaced =
-      whole ?? Array.from(grapheme, (character) => this.#search(this.#encoder.encode(character)) ?? character).join('');
-    if (bytes.length < 6 && this.#known.size < 2 ** 16) this.#known.set(grapheme, replaced);
-    return replaced;
+    if (whole !== undefined) return [[grapheme, whole]];
+    return Array.from(grapheme, (character) => [character, this.#search(this.#encoder.encode(character)) ?? character]);
   }
 
   /** The replacement of the shortest prefix in the trie. That it stands for the whole is an oddity of the original. */
@@ -103,6 +133,15 @@ export class PrecompiledCharsmap {
     const end = this.#replacements.indexOf(0, start);
     return this.#decoder.decode(this.#replacements.subarray(start, end === -1 ? undefined : end));
   }
+}
+
+function addChanges(changes: { readonly width: number; change: number }[], old: string, replaced: string): void {
+  const characters = Array.from(replaced);
+  const grown = characters.length - Array.from(old).length;
+  for (const [index, { length: width }] of characters.entries())
+    changes.push({ width, change: characters.length - index <= grown ? 1 : 0 });
+  const last = changes.at(-1);
+  if (grown < 0 && last) last.change += grown;
 }
 
 /**

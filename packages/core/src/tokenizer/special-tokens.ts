@@ -1,5 +1,5 @@
 import { SentvecError } from '../errors.ts';
-import { isRecord, type TokenizerComponent, type TokenizerJson } from './tokenizer-json.ts';
+import { isRecord, isTokenId, type TokenizerComponent, type TokenizerJson } from './tokenizer-json.ts';
 
 /** The ids that stand before and after those of a single text. */
 export interface SpecialTokens {
@@ -31,7 +31,7 @@ function wrapWith(processor: TokenizerComponent | null, inner: SpecialTokens, fi
       return templateTokens(processor, inner, file);
     case 'Sequence': {
       const steps = processor['processors'];
-      if (!Array.isArray(steps)) throw invalid(file, 'a sequence without "processors"');
+      if (!Array.isArray(steps) || !steps.every(isRecord)) throw invalid(file, 'a sequence without "processors"');
       return steps.reduce<SpecialTokens>((tokens, step) => wrapWith(step as TokenizerComponent, tokens, file), inner);
     }
     default:
@@ -46,9 +46,9 @@ function wrapWith(processor: TokenizerComponent | null, inner: SpecialTokens, fi
 /** `["[CLS]", 101]` */
 function namedId(processor: TokenizerComponent, name: 'cls' | 'sep', file: string): number {
   const entry = processor[name];
-  if (!Array.isArray(entry) || !Number.isInteger(entry[1]))
+  if (!Array.isArray(entry) || !isTokenId(entry[1]))
     throw invalid(file, `${processor.type} without an id for "${name}"`);
-  return entry[1] as number;
+  return entry[1];
 }
 
 function templateTokens(processor: TokenizerComponent, inner: SpecialTokens, file: string): SpecialTokens {
@@ -58,17 +58,18 @@ function templateTokens(processor: TokenizerComponent, inner: SpecialTokens, fil
   const prefix: number[] = [];
   const suffix: number[] = [];
   let sequences = 0;
-  for (const piece of single as Record<string, { id: string }>[]) {
+  for (const piece of single as readonly unknown[]) {
+    if (!isRecord(piece)) throw invalid(file, 'TemplateProcessing with a piece that is no object');
     if (piece['Sequence'] !== undefined) {
       sequences += 1;
       continue;
     }
-    const name = piece['SpecialToken']?.id;
-    const definition = name !== undefined && Object.hasOwn(definitions, name) ? definitions[name] : undefined;
+    const name = isRecord(piece['SpecialToken']) ? piece['SpecialToken']['id'] : undefined;
+    const definition = typeof name === 'string' && Object.hasOwn(definitions, name) ? definitions[name] : undefined;
     const ids = isRecord(definition) ? definition['ids'] : undefined;
-    if (!Array.isArray(ids) || !ids.every(Number.isInteger))
-      throw invalid(file, `TemplateProcessing with the undefined token "${name}"`);
-    (sequences === 0 ? prefix : suffix).push(...(ids as number[]));
+    if (!Array.isArray(ids) || !ids.every(isTokenId))
+      throw invalid(file, `TemplateProcessing with the undefined token ${JSON.stringify(name)}`);
+    (sequences === 0 ? prefix : suffix).push(...ids);
   }
   if (sequences !== 1) throw invalid(file, 'TemplateProcessing whose "single" does not hold the text exactly once');
   return { prefix: [...prefix, ...inner.prefix], suffix: [...inner.suffix, ...suffix] };

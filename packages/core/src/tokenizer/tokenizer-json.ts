@@ -30,16 +30,15 @@ export interface TokenizerModel {
   readonly [field: string]: unknown;
 }
 
-/** The contents of a `tokenizer.json`, the format of Hugging Face tokenizers. */
+/** What sentvec reads of a `tokenizer.json`, the format of Hugging Face tokenizers. */
 export interface TokenizerJson {
   readonly added_tokens: readonly AddedToken[];
   readonly normalizer: TokenizerComponent | null;
   readonly pre_tokenizer: TokenizerComponent | null;
   readonly post_processor: TokenizerComponent | null;
   readonly model: TokenizerModel;
-  readonly truncation?: { readonly direction?: string } | null;
-  readonly padding?: { readonly pad_id?: number } | null;
-  readonly [field: string]: unknown;
+  readonly truncation: { readonly direction?: string } | null;
+  readonly padding: { readonly pad_id?: number } | null;
 }
 
 /**
@@ -68,13 +67,9 @@ export function checkTokenizerJson(value: unknown, file: string): TokenizerJson 
       throw invalid(`"${name}" must be null or an object with a "type"`);
     }
   }
-  return {
-    normalizer: null,
-    pre_tokenizer: null,
-    post_processor: null,
-    ...value,
-    added_tokens: addedTokens,
-  } as unknown as TokenizerJson;
+  const { normalizer = null, pre_tokenizer = null, post_processor = null, truncation = null, padding = null } = value;
+  const json = { added_tokens: addedTokens, normalizer, pre_tokenizer, post_processor, truncation, padding, model };
+  return json as unknown as TokenizerJson;
 }
 
 /** Whether a value of parsed JSON is an object. */
@@ -94,7 +89,8 @@ function isAddedToken(value: unknown): boolean {
 /** Ten times the largest vocabulary known: an id from a file must not make us allocate without bound. */
 const largestVocabulary = 2 ** 22;
 
-function isTokenId(value: unknown): boolean {
+/** Whether a value of parsed JSON can be the id of a token. */
+export function isTokenId(value: unknown): value is number {
   return Number.isInteger(value) && (value as number) >= 0 && (value as number) < largestVocabulary;
 }
 

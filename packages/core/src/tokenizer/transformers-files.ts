@@ -83,8 +83,7 @@ async function readVocabulary(model: ModelFiles): Promise<{ readonly json: Token
       { file: 'tokenizer.json' },
     );
   const vocab = parseVocabulary(new TextDecoder().decode(await model.read('vocab.txt')));
-  const parts = { added_tokens: [], normalizer: null, pre_tokenizer: null, post_processor: null };
-  return { json: { ...parts, model: { type: 'WordPiece', vocab } }, file: 'vocab.txt' };
+  return { json: checkTokenizerJson({ model: { type: 'WordPiece', vocab } }, 'vocab.txt'), file: 'vocab.txt' };
 }
 
 /** One piece a line: the number of the line is the id. */

@@ -15,6 +15,11 @@ export const complement =
   (code) =>
     !test(code);
 
+const either =
+  (...tests: readonly CharacterTest[]): CharacterTest =>
+  (code) =>
+    tests.some((test) => test(code));
+
 const hasCategory = (...names: readonly string[]): CharacterTest => {
   const bits = names.reduce((all, name) => all | categoryBits(name), 0);
   return (code) => (categoryBit(code) & bits) !== 0;
@@ -36,15 +41,19 @@ const isCircledLetter: CharacterTest = (code) =>
   (code >= 0x1f150 && code <= 0x1f169) ||
   (code >= 0x1f170 && code <= 0x1f189);
 const isWordCategory = hasCategory('L', 'M', 'Nl', 'Nd', 'Pc');
-const isWord: CharacterTest = (code) =>
-  isWordCategory(code) || isCircledLetter(code) || [0xb2, 0xb3, 0xb9, 0xbc, 0xbd, 0xbe].includes(code);
+const isWordInClass: CharacterTest = (code) => isWordCategory(code) || isCircledLetter(code);
+/** Outside of a class six characters of Latin-1 (² ³ ¹ ¼ ½ ¾) belong to words too. */
+const isWord: CharacterTest = (code) => isWordInClass(code) || [0xb2, 0xb3, 0xb9, 0xbc, 0xbd, 0xbe].includes(code);
 /** What `\w` matches in the crate `regex`, which the pre-tokenizer Whitespace and added tokens use. */
 export const isRegexWord: CharacterTest = (code) =>
   isWordCategory(code) || isCircledLetter(code) || code === 0x200c || code === 0x200d;
 const isHexadecimal: CharacterTest = (code) => code < 128 && /[0-9A-Fa-f]/u.test(String.fromCodePoint(code));
 
-/** What `\d`, `\h`, `\s` and `\w` match. */
-export function shorthandClass(letter: string): CharacterTest | undefined {
+/**
+ * What `\d`, `\h`, `\s` and `\w` match.
+ * @param inClass whether it stands between `[` and `]`
+ */
+export function shorthandClass(letter: string, inClass: boolean): CharacterTest | undefined {
   switch (letter) {
     case 'd':
       return hasCategory('Nd');
@@ -53,7 +62,7 @@ export function shorthandClass(letter: string): CharacterTest | undefined {
     case 's':
       return isSpace;
     case 'w':
-      return isWord;
+      return inClass ? isWordInClass : isWord;
     default:
       return undefined;
   }
@@ -73,18 +82,14 @@ function engineProperty(name: string): CharacterTest | undefined {
 /** What `[:name:]` matches. */
 export function posixClass(name: string): CharacterTest | undefined {
   switch (name) {
-    case 'alnum': {
-      const [letter, digit] = [engineProperty('Alphabetic')!, hasCategory('Nd')];
-      return (code) => letter(code) || digit(code);
-    }
+    case 'alnum':
+      return either(engineProperty('Alphabetic')!, hasCategory('Nd'));
     case 'alpha':
       return engineProperty('Alphabetic');
     case 'ascii':
       return (code) => code < 128;
-    case 'blank': {
-      const space = hasCategory('Zs');
-      return (code) => code === 9 || space(code);
-    }
+    case 'blank':
+      return either((code) => code === 9, hasCategory('Zs'));
     case 'cntrl':
       return hasCategory('Cc');
     case 'digit':
@@ -94,7 +99,7 @@ export function posixClass(name: string): CharacterTest | undefined {
       return (code) => !invisible(code);
     }
     case 'lower':
-      return engineProperty('Lowercase');
+      return either(hasCategory('Ll'), engineProperty('Lowercase')!);
     case 'print': {
       const invisible = hasCategory('Zl', 'Zp', 'Cc', 'Cn');
       return (code) => !invisible(code);
@@ -104,9 +109,9 @@ export function posixClass(name: string): CharacterTest | undefined {
     case 'space':
       return isSpace;
     case 'upper':
-      return engineProperty('Uppercase');
+      return either(hasCategory('Lu'), engineProperty('Uppercase')!);
     case 'word':
-      return isWord;
+      return isWordInClass;
     case 'xdigit':
       return isHexadecimal;
     default:
@@ -154,8 +159,11 @@ const longCategoryNames: Readonly<Record<string, string>> = {
   spaceseparator: 'Zs',
 };
 
-/** What `\p{name}` matches: a general category, a POSIX class, a script or a property of Unicode. */
-export function propertyClass(name: string): CharacterTest | undefined {
+/**
+ * What `\p{name}` matches: a general category, a POSIX class, a script or a property of Unicode.
+ * @param inClass whether it stands between `[` and `]`
+ */
+export function propertyClass(name: string, inClass: boolean): CharacterTest | undefined {
   const loose = looseName(name);
   const category = longCategoryNames[loose] ?? (loose[0] ?? '').toUpperCase() + loose.slice(1);
   if (/^[A-Z][a-z]?$/u.test(category) && category !== 'Cs' && categoryBits(category) !== 0)
@@ -165,10 +173,21 @@ export function propertyClass(name: string): CharacterTest | undefined {
       return anyCharacter;
     case 'assigned':
       return complement(hasCategory('Cn'));
+    case 'casedletter':
     case 'lc':
       return hasCategory('Lu', 'Ll', 'Lt');
+    case 'lowercase':
+      return posixClass('lower');
+    case 'posixpunct':
+      return posixClass('punct');
+    case 'punct':
+      return hasCategory('P');
+    case 'uppercase':
+      return posixClass('upper');
     case 'whitespace':
       return isSpace;
+    case 'word':
+      return inClass ? isWordInClass : isWord;
     default:
   }
   const words = name
@@ -176,12 +195,15 @@ export function propertyClass(name: string): CharacterTest | undefined {
     .split(/[\s_-]+/u)
     .map((word) => word.slice(0, 1).toUpperCase() + word.slice(1).toLowerCase())
     .join('_');
-  if (/^Cs$|^Surrogate$|=/u.test(words)) return undefined;
+  if (/^(?:Cs|Surrogate|Extended_Pictographic)$|=/u.test(words)) return undefined;
   return posixClass(loose) ?? engineProperty(`Script=${words}`) ?? engineProperty(words);
 }
 
 /** Characters whose small and capital letters do not lead to all that are the same without case. */
-const otherCases = Array.from('ſKÅΩµςϐϑϕϖϰϱϵẛẞιͅϴᲀᲁᲂᲃᲄᲅᲆᲇᲈǅǈǋǲ');
+const otherCases = Array.from(
+  '\u017F\u212A\u212B\u2126\u00B5\u03C2\u03D0\u03D1\u03D5\u03D6\u03F0\u03F1\u03F5\u1E9B\u1E9E\u1FBE\u0345\u03F4' +
+    '\u1C80\u1C81\u1C82\u1C83\u1C84\u1C85\u1C86\u1C87\u1C88\u01C5\u01C8\u01CB\u01F2',
+);
 
 /**
  * The class without case.

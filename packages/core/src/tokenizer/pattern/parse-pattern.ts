@@ -68,25 +68,22 @@ class PatternParser {
       this.#skipComments();
       const next = this.#peek();
       if (next === undefined || next === '|' || next === ')') break;
-      const start = this.#at;
       const atom = this.#atom();
       const literal = atom.literal ?? '';
       if (this.#flags.ignoreCase && isFoldedToSeveral(previousLiteral, literal))
         throw this.#unsupported('letters without case that have another spelling of several letters, as "ss" and "ß"');
       previousLiteral = literal;
-      nodes.push(this.#quantified(atom.node, start));
+      nodes.push(this.#quantified(atom.node));
     }
     return nodes.length === 1 ? nodes[0]! : { kind: 'sequence', nodes };
   }
 
-  #quantified(atom: PatternNode, start: number): PatternNode {
+  #quantified(atom: PatternNode): PatternNode {
     let node = atom;
     for (;;) {
       this.#skipComments();
       const bounds = this.#quantifier();
       if (bounds === undefined) return node;
-      if (atom.kind === 'anchor' || atom.kind === 'look')
-        throw this.#unsupported(`a repetition of "${this.#characters.slice(start, this.#at).join('')}"`);
       const { least, most, isInterval } = bounds;
       if (isInterval && least === most && this.#take('?')) {
         const exactly: PatternNode = { kind: 'repeat', node, least, most, mode: 'greedy' };
@@ -241,20 +238,20 @@ class PatternParser {
     }
     if (letter === 'N') return { node: this.#character(lineCharacter) };
     if (letter === 'O') return { node: this.#character(anyCharacter) };
-    const test = this.#classEscape(letter);
+    const test = this.#classEscape(letter, false);
     return test ? { node: this.#character(test) } : this.#literal(this.#characterEscape(letter));
   }
 
   /** What stands behind a backslash for a set of characters. */
-  #classEscape(letter: string): CharacterTest | undefined {
-    const shorthand = shorthandClass(letter.toLowerCase());
+  #classEscape(letter: string, inClass: boolean): CharacterTest | undefined {
+    const shorthand = shorthandClass(letter.toLowerCase(), inClass);
     if (shorthand) return this.#withoutCase(letter === letter.toLowerCase() ? shorthand : complement(shorthand));
     if (letter.toLowerCase() !== 'p' || this.#peek() !== '{') return undefined;
     this.#next();
     let name = '';
     for (let character = this.#next(); character !== '}'; character = this.#next()) name += character;
     const negated = name.startsWith('^') !== (letter === 'P');
-    const property = propertyClass(name.replace(/^\^/u, ''));
+    const property = propertyClass(name.replace(/^\^/u, ''), inClass);
     if (property === undefined) throw this.#unsupported(`the property "${name}"`);
     return this.#withoutCase(negated ? complement(property) : property);
   }
@@ -315,7 +312,7 @@ class PatternParser {
   #classItem(character: string): CharacterTest {
     if (character === '[') return this.#posixBracket() ?? this.#class(true);
     if (character === '\\' && this.#peek() !== 'b') {
-      const test = this.#classEscape(this.#next());
+      const test = this.#classEscape(this.#next(), true);
       if (test) {
         if (this.#peek() === '-' && this.#characters[this.#at + 1] !== ']')
           throw this.#unsupported('a "-" behind a class of characters');
@@ -329,7 +326,8 @@ class PatternParser {
       throw this.#unsupported('a "-" of uncertain meaning');
     this.#next();
     const end = this.#next();
-    if (end === '\\' && shorthandClass(this.#peek()?.toLowerCase() ?? '')) throw this.#invalid('a range to a class');
+    if (end === '\\' && shorthandClass(this.#peek()?.toLowerCase() ?? '', true))
+      throw this.#invalid('a range to a class');
     const high = this.#classCharacter(end);
     if (high < low) throw this.#invalid('a range whose end is before its start');
     if (this.#peek() === '-' && this.#characters[this.#at + 1] !== ']')

@@ -153,7 +153,7 @@ let stack = new Int32Array(3 * 1024);
 const alternative = -1;
 /** Not to be tried: the mark of a loop as it was before. */
 const formerMark = -2;
-const isWord = shorthandClass('w')!;
+const isWord = shorthandClass('w', false)!;
 
 /** A regular expression, ready to search. */
 export class Pattern {
@@ -172,6 +172,8 @@ export class Pattern {
   #backAt = 0;
   #work = 0;
   #workToNextCheck = 0;
+  /** Work without remembering what failed. */
+  #patience = 0;
 
   /** @throws SentvecError `invalid-model`, `unsupported-model` when sentvec cannot match it */
   constructor(source: string) {
@@ -194,7 +196,8 @@ export class Pattern {
     this.#text = text;
     this.#failed = undefined;
     this.#work = 0;
-    this.#workToNextCheck = 1000 + 16 * text.length;
+    this.#patience = 1000 + 16 * text.length;
+    this.#workToNextCheck = this.#patience;
     const found: number[] = [];
     let from = 0;
     let previousEnd = -1;
@@ -233,7 +236,7 @@ export class Pattern {
   /** The end of a match that starts at a place; -1 for none. */
   #matchAt(place: number): number {
     this.#size = 0;
-    const stop = this.#run(this.#first, place, -1, true);
+    const stop = this.#run(this.#first, place, -1, false);
     if (stop !== -1 && this.#failed) this.#forget(stop);
     return stop;
   }
@@ -245,38 +248,48 @@ export class Pattern {
   }
 
   /** Whether a step was tried at a place before, without success; from now on it was. */
-  #seen(step: number, place: number): boolean {
+  #seen(memory: Uint8Array, step: number, place: number): boolean {
     const bit = place * this.#steps.length + step;
-    const seen = (this.#failed![bit >> 3]! & (1 << (bit & 7))) !== 0;
-    this.#failed![bit >> 3]! |= 1 << (bit & 7);
+    const seen = (memory[bit >> 3]! & (1 << (bit & 7))) !== 0;
+    memory[bit >> 3]! |= 1 << (bit & 7);
     return seen;
   }
 
   /** Called when there was much work: begins to remember, then gives up. */
   #check(): void {
-    const places = this.#text.length + 1;
-    const most = mostWork + mostWorkPerCharacter * places;
+    const most = mostWork + mostWorkPerCharacter * (this.#text.length + 1);
     if (this.#work > most) throw tooLong();
-    const bits = places * this.#steps.length;
-    if (bits <= longestMemory) this.#failed = new Uint8Array(Math.ceil(bits / 8));
+    this.#failed ??= this.#newMemory();
     this.#workToNextCheck = most;
+  }
+
+  /** A bit for each step at each place; `undefined` where that would be too many. */
+  #newMemory(): Uint8Array | undefined {
+    const bits = (this.#text.length + 1) * this.#steps.length;
+    if (bits > longestMemory) return undefined;
+    this.#work += bits >> 8;
+    return new Uint8Array((bits + 7) >> 3);
   }
 
   /**
    * Follows the steps from a place as far as they match, then goes back to what is still to be tried.
    * @param target where the match must end; -1 for anywhere
-   * @param remembers whether what fails has failed for good: not so within a look-around, whose match ends no search
+   * @param isInner whether this is a look-around or an atomic group: its match ends no search, so what failed in it is
+   * forgotten
    * @returns the end of the match; -1 for none
    */
-  #run(first: number, place: number, target: number, remembers: boolean): number {
+  #run(first: number, place: number, target: number, isInner: boolean): number {
     const steps = this.#steps;
     const bottom = this.#size;
+    const memoryFrom = this.#work + this.#patience;
+    let memory = isInner ? undefined : this.#failed;
     let index = first;
     let at = place;
     for (;;) {
       const step = steps[index]!;
       this.#work += 1;
       if (this.#work > this.#workToNextCheck) this.#check();
+      if (memory === undefined && this.#work > memoryFrom) memory = isInner ? this.#newMemory() : this.#failed;
       const from = at;
       switch (step.kind) {
         case character: {
@@ -285,10 +298,10 @@ export class Pattern {
           break;
         }
         case run:
-          at = this.#runOfCharacters(index, at, target, remembers);
+          at = this.#runOfCharacters(index, at, target, memory);
           break;
         case fork:
-          if (remembers && this.#failed && this.#seen(index, at)) at = -1;
+          if (memory && this.#seen(memory, index, at)) at = -1;
           else if (this.#mayStart(step, at)) this.#push(step.other, at, alternative);
           else {
             index = step.other;
@@ -302,7 +315,7 @@ export class Pattern {
           if (this.#looks(step, at) === step.strict) at = -1;
           break;
         case atomic:
-          at = this.#run(step.other, at, -1, false);
+          at = this.#run(step.other, at, -1, true);
           break;
         case mark:
           this.#push(index, this.#marks[index]!, formerMark);
@@ -375,13 +388,13 @@ export class Pattern {
   }
 
   /** As many characters of a class as there are; what may be given back is noted. Returns the end, or -1. */
-  #runOfCharacters(index: number, at: number, target: number, remembers: boolean): number {
+  #runOfCharacters(index: number, at: number, target: number, memory: Uint8Array | undefined): number {
     const step = this.#steps[index]!;
     const { least, most, strict } = step;
-    const remembering = remembers && this.#failed !== undefined && most === Infinity;
+    const remembering = memory !== undefined && most === Infinity;
     let stop = at;
     let floor = at;
-    let seen = remembers && this.#failed !== undefined && (least === 0 || most < Infinity) && this.#seen(index, at);
+    let seen = memory !== undefined && (least === 0 || most < Infinity) && this.#seen(memory, index, at);
     for (let count = 0; count < most && !seen;) {
       const width = this.#width(step, stop);
       if (width === 0) {
@@ -391,7 +404,7 @@ export class Pattern {
       stop += width;
       count += 1;
       if (count === least) floor = stop;
-      seen = remembering && count >= least && this.#seen(index, stop);
+      seen = remembering && count >= least && this.#seen(memory, index, stop);
     }
     this.#work += stop - at;
     if (seen) {
@@ -405,10 +418,10 @@ export class Pattern {
   }
 
   #looks({ other, behind, least, most }: Step, at: number): boolean {
-    if (!behind) return this.#run(other, at, -1, false) !== -1;
+    if (!behind) return this.#run(other, at, -1, true) !== -1;
     let start = at;
     for (let length = 0; length <= most; length += 1) {
-      if (length >= least && this.#run(other, start, at, false) !== -1) return true;
+      if (length >= least && this.#run(other, start, at, true) !== -1) return true;
       if (start === 0) return false;
       start = before(this.#text, start);
     }

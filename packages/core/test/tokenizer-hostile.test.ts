@@ -1,0 +1,232 @@
+/** Tokenizers that would hang, fill or end the process: they are refused by name, or the text that they cannot read is. */
+import { javaScriptTokenizer, memoryModel, readTokenizerDefinition, type Tokenizer } from '@sentvec/core';
+import { nodeTokenizer } from '@sentvec/core/node';
+import { describe, expect, test } from 'vitest';
+
+type Json = Record<string, unknown>;
+
+const letters = Array.from('abcdefghijklmnopqrstuvwxyz!$&1 ');
+const model = {
+  type: 'BPE',
+  unk_token: null,
+  vocab: Object.fromEntries(letters.map((each, id) => [each, id])),
+  merges: [],
+};
+
+function open(parts: Json, load = nodeTokenizer('auto')): Promise<Tokenizer> {
+  const json = { added_tokens: [], normalizer: null, pre_tokenizer: null, post_processor: null, model, ...parts };
+  return readTokenizerDefinition(memoryModel('hostile', { 'tokenizer.json': JSON.stringify(json) })).then(load);
+}
+
+async function count(tokenizer: Tokenizer, text: string): Promise<number> {
+  const [tokenized] = await tokenizer.encode([text], { maxLength: Infinity });
+  return tokenized!.length;
+}
+
+const split = (pattern: string): Json => ({
+  type: 'Split',
+  pattern: { Regex: pattern },
+  behavior: 'Removed',
+  invert: false,
+});
+
+describe('patterns that backtrack', () => {
+  test.each(['(a+)+$', '(a|a)*$', '(a*)*b', 'a*a*a*a*a*b', '(a+a+)+y', '^(.*?,){20}P'])('%s', async (pattern) => {
+    const tokenizer = await open({ pre_tokenizer: split(pattern) });
+    expect(tokenizer.name).toBe('javascript');
+    expect(await count(tokenizer, `${'a'.repeat(20_000)}!`)).toBe(20_001);
+    await tokenizer.dispose();
+  });
+
+  test.each(['a+$', '(?>a*)b', '\\s+$|.*x'])(
+    '%s is for the native tokenizer, but not in a long text',
+    async (pattern) => {
+      const tokenizer = await open({ pre_tokenizer: split(pattern) });
+      expect(tokenizer.name).toBe('huggingface-rust');
+      for (const length of [8000, 20_000]) expect(await count(tokenizer, `${'a'.repeat(length)}!`)).toBe(length + 1);
+      await tokenizer.dispose();
+    },
+  );
+
+  test('a text that takes too long is refused by its row, and the next ones are read', async () => {
+    const tokenizer = await open({ pre_tokenizer: split('(?=.*x)') });
+    const texts = ['a', 'b', 'a'.repeat(200_000)];
+    await expect(tokenizer.encode(texts, { maxLength: 9 })).rejects.toMatchObject({
+      code: 'invalid-text',
+      details: { row: 2 },
+      message: /Row 2 takes too long/u,
+    });
+    expect(await count(tokenizer, 'ab')).toBe(2);
+    await tokenizer.dispose();
+  });
+
+  test('what the native tokenizer cannot be trusted with is refused by it', async () => {
+    const reasons: Json[] = [
+      { pre_tokenizer: split('(a+)+$') },
+      { normalizer: { type: 'Replace', pattern: { Regex: '^' }, content: 'x' } },
+      { normalizer: { type: 'Prepend', prepend: '' } },
+      {
+        model: {
+          ...model,
+          type: 'WordPiece',
+          unk_token: 'a',
+          continuing_subword_prefix: '',
+          max_input_chars_per_word: 1e6,
+        },
+      },
+    ];
+    for (const parts of reasons)
+      await expect(open(parts, nodeTokenizer('native'))).rejects.toMatchObject({
+        code: 'unsupported-model',
+        message: /cannot be trusted/u,
+      });
+  });
+});
+
+describe('texts that grow', () => {
+  const doubling = (rules: number, pattern: Json): Json => ({
+    type: 'Sequence',
+    normalizers: Array.from({ length: rules }, () => ({ type: 'Replace', pattern, content: 'aa' })),
+  });
+
+  test.each([
+    ['replacements', { normalizer: doubling(40, { String: 'a' }) }],
+    ['replacements of a pattern', { normalizer: doubling(40, { Regex: 'a' }) }],
+    ['a long prefix', { normalizer: { type: 'Prepend', prepend: 'a'.repeat(1e6) } }],
+    [
+      'bytes of bytes',
+      {
+        pre_tokenizer: {
+          type: 'Sequence',
+          pretokenizers: Array.from({ length: 40 }, () => ({
+            type: 'ByteLevel',
+            add_prefix_space: true,
+            trim_offsets: true,
+            use_regex: false,
+          })),
+        },
+      },
+    ],
+  ])('%s', async (_, parts) => {
+    const tokenizer = await open(parts);
+    await expect(tokenizer.encode(['é a'], { maxLength: 9 })).rejects.toMatchObject({
+      code: 'invalid-text',
+      message: /grows to more than/u,
+    });
+    await tokenizer.dispose();
+  });
+
+  test('a few doublings are no harm', async () => {
+    const tokenizer = await open({ normalizer: doubling(5, { String: 'a' }) });
+    expect(await count(tokenizer, 'ab')).toBe(33);
+    await tokenizer.dispose();
+  });
+});
+
+/** A table of nothing: a trie of one block, whose root is its first unit, and one replacement. */
+function charsmap(units: Record<number, number> = {}, replacements = 'x\0'): string {
+  const trie = new DataView(new ArrayBuffer(4 + 256 * 4));
+  trie.setUint32(0, 256 * 4, true);
+  for (const [index, unit] of Object.entries(units)) trie.setUint32(4 + Number(index) * 4, unit, true);
+  return btoa(String.fromCharCode(...new Uint8Array(trie.buffer)) + replacements);
+}
+
+const nest = (type: string, field: string, depth: number, inner: Json): Json =>
+  depth === 0 ? inner : { type, [field]: [nest(type, field, depth - 1, inner)] };
+
+test.each<[string, Json, string]>([
+  ['a table that is cut short', { normalizer: { type: 'Precompiled', precompiled_charsmap: 'AAAA' } }, 'invalid-model'],
+  ['a table of nothing', { normalizer: { type: 'Precompiled', precompiled_charsmap: '' } }, 'invalid-model'],
+  [
+    'a table that is not in base 64',
+    { normalizer: { type: 'Precompiled', precompiled_charsmap: '!!' } },
+    'invalid-model',
+  ],
+  [
+    'a table that leads outside of its trie',
+    { normalizer: { type: 'Precompiled', precompiled_charsmap: charsmap({ 0: 5000 << 10 }) } },
+    'invalid-model',
+  ],
+  [
+    'a table that leads outside of its replacements',
+    { normalizer: { type: 'Precompiled', precompiled_charsmap: charsmap({ 97: 0x100 + 97, 98: 0x80000000 + 9999 }) } },
+    'invalid-model',
+  ],
+  [
+    'a table whose replacements are not UTF-8',
+    { normalizer: { type: 'Precompiled', precompiled_charsmap: charsmap({}, '\xff') } },
+    'invalid-model',
+  ],
+  ['an unknown normalizer', { normalizer: { type: 'Sha256' } }, 'unsupported-model'],
+  ['an unknown pre-tokenizer', { pre_tokenizer: { type: 'constructor' } }, 'unsupported-model'],
+  ['an unknown post-processor', { post_processor: { type: 'Mystery' } }, 'unsupported-model'],
+  ['an unknown model', { model: { ...model, type: 'Transducer' } }, 'unsupported-model'],
+  ['dropout', { model: { ...model, dropout: 0.1 } }, 'unsupported-model'],
+  ['a version to come', { version: '2.0' }, 'invalid-model'],
+  [
+    'normalizers that are nested deeply',
+    { normalizer: nest('Sequence', 'normalizers', 40, { type: 'NFC' }) },
+    'unsupported-model',
+  ],
+  [
+    'too many parts',
+    { normalizer: { type: 'Sequence', normalizers: Array.from({ length: 1000 }, () => ({ type: 'NFC' })) } },
+    'unsupported-model',
+  ],
+  ['a backreference', { pre_tokenizer: split('(a)\\1') }, 'unsupported-model'],
+  ['a pattern that is none', { pre_tokenizer: split('(a') }, 'invalid-model'],
+  ['a pattern that is too large', { pre_tokenizer: split('((a{1000}){1000}){1000}') }, 'unsupported-model'],
+  ['a mark of no character', { pre_tokenizer: { type: 'Metaspace', replacement: '' } }, 'invalid-model'],
+  [
+    'a scheme that contradicts itself',
+    { pre_tokenizer: { type: 'Metaspace', replacement: '▁', add_prefix_space: false } },
+    'invalid-model',
+  ],
+  ['pieces of no length', { pre_tokenizer: { type: 'FixedLength', length: 0 } }, 'invalid-model'],
+  ['merges of pieces that are not there', { model: { ...model, merges: [['a', 'zz']] } }, 'invalid-model'],
+  [
+    'merges without the prefix',
+    { model: { ...model, vocab: { a: 0, b: 1, ab: 2 }, merges: [['a', 'b']], continuing_subword_prefix: 'long' } },
+    'invalid-model',
+  ],
+  ['half of a surrogate pair', { model: { ...model, vocab: { '\ud800': 0 } } }, 'invalid-model'],
+  ['an id that is too large', { model: { ...model, vocab: { a: 2 ** 31 } } }, 'invalid-model'],
+  [
+    'an unknown token that is not there',
+    { model: { type: 'Unigram', unk_id: 5, vocab: [['a', -1]] } },
+    'invalid-model',
+  ],
+])('%s is refused alike by both tokenizers', async (_, parts, code) => {
+  await expect(open(parts, javaScriptTokenizer)).rejects.toMatchObject({ code });
+  await expect(open(parts, nodeTokenizer('native'))).rejects.toMatchObject({ code });
+});
+
+test('without an unknown token, a text with other characters is refused by its row', async () => {
+  const words = { type: 'WordLevel', unk_token: 'none', vocab: { a: 0 } };
+  for (const load of [javaScriptTokenizer, nodeTokenizer('native')]) {
+    const tokenizer = await open({ model: words }, load);
+    await expect(tokenizer.encode(['a', 'a', 'é'], { maxLength: 9 })).rejects.toMatchObject({
+      code: 'invalid-text',
+      details: { row: 2 },
+      message: /not in the vocabulary/u,
+    });
+    await tokenizer.dispose();
+  }
+});
+
+test('the row of a text counts from the first of all texts', async () => {
+  const tokenizer = await open({ model: { type: 'WordLevel', unk_token: 'none', vocab: { a: 0 } } });
+  const texts = Array.from({ length: 2000 }, (_, row) => (row === 1700 ? 'b' : 'a'));
+  await expect(tokenizer.encode(texts, { maxLength: 9 })).rejects.toMatchObject({ details: { row: 1700 } });
+  await tokenizer.dispose();
+});
+
+test('a text that is too long for the native tokenizer has the same ids', async () => {
+  const [native, ours] = await Promise.all([open({}, nodeTokenizer('native')), open({}, javaScriptTokenizer)]);
+  const texts = ['ab', 'a b '.repeat(5000), 'b'];
+  const [theirs, expected] = await Promise.all(
+    [native, ours].map((each) => each.encode(texts, { maxLength: Infinity })),
+  );
+  expect(theirs).toEqual(expected);
+  await native.dispose();
+});
