@@ -19,7 +19,10 @@ export function refuseTokensWithoutWeights(
   checkVocabulary(definition, size, model);
   if (size === undefined || definition.vocabularySize <= size) return tokenizer;
   return {
-    ...tokenizer,
+    name: tokenizer.name,
+    vocabularySize: tokenizer.vocabularySize,
+    paddingId: tokenizer.paddingId,
+    specialTokens: tokenizer.specialTokens,
     dispose: () => tokenizer.dispose(),
     encode: async (texts, options) => {
       const tokenized = await tokenizer.encode(texts, options);

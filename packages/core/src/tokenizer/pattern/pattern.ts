@@ -98,6 +98,8 @@ class Compiler {
       case 'anchor':
         return this.step({ kind: anchor, anchor: node.anchor, next });
       case 'atomic':
+        if (node.node.kind === 'repeat' && node.node.node.kind === 'character' && node.node.mode === 'greedy')
+          return this.#repeat({ ...node.node, mode: 'possessive' }, next);
         return this.step({ kind: atomic, other: this.#separate(node.node), next });
       case 'look':
         return this.step({
