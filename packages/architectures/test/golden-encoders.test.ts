@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { goldenExpectation, goldenModel, goldenModelNames } from '@sentvec/testing';
+import { goldenArchitectureNames, goldenExpectation, goldenModel, goldenModelNames } from '@sentvec/testing';
 import { batchOf, encodeOnnx, encodePlain, largestGap, tokensOf } from './encoding.ts';
 
 const interpreters = { 'plain interpreter': encodePlain, 'recorded ONNX model': encodeOnnx };
 
-describe.each(goldenModelNames)('%s', (name) => {
+describe.each([...goldenModelNames, ...goldenArchitectureNames])('%s', (name) => {
   const files = goldenModel(name);
-  const { cases, model_type: type } = goldenExpectation(name);
+  const { cases, model_type: type, measured } = goldenExpectation(name);
   const paddingId = type === 'bert' ? 0 : 1;
 
   it.each(Object.entries(interpreters))('gives the token embeddings of PyTorch through the %s', async (_, encode) => {
@@ -17,7 +17,9 @@ describe.each(goldenModelNames)('%s', (name) => {
     );
     const result = await encode(files, batch);
     withTokens.forEach(({ ids, token_embeddings: expected }, row) => {
-      expect(largestGap(tokensOf(result, row, ids.length), expected!.flat())).toBeLessThan(5e-5);
+      expect(largestGap(tokensOf(result, row, ids.length), expected!.flat())).toBeLessThan(
+        measured.token_tolerance ?? 5e-5,
+      );
     });
   });
 
@@ -30,7 +32,9 @@ describe.each(goldenModelNames)('%s', (name) => {
       const alone = await Promise.all(some.map((row) => encode(files, batchOf([texts[row]!], paddingId))));
       some.forEach((row, i) => {
         const { length } = texts[row]!;
-        expect(largestGap(tokensOf(together, row, length), tokensOf(alone[i]!, 0, length))).toBeLessThan(2e-5);
+        expect(largestGap(tokensOf(together, row, length), tokensOf(alone[i]!, 0, length))).toBeLessThan(
+          measured.token_tolerance ?? 2e-5,
+        );
       });
     },
   );

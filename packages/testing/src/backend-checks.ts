@@ -1,11 +1,11 @@
 // All checks of a backend, put together from those in `backend-checks/`.
 import { readModelFolder, type Backend, type Encoder, type Head, type ModelFiles } from '@sentvec/core';
 import { batchingChecks } from './backend-checks/batching.ts';
-import { goldenChecks } from './backend-checks/goldens.ts';
+import { architectureCheck, goldenChecks } from './backend-checks/goldens.ts';
 import { fullEffort, smallEffort, type BackendCheck, type BackendUnderTest } from './backend-checks/check.ts';
 import { lifecycleChecks } from './backend-checks/lifecycle.ts';
 import { loadingChecks } from './backend-checks/loading.ts';
-import { goldenModelNames, type GoldenSource } from './golden-expectation.ts';
+import { goldenArchitectureNames, goldenModelNames, type GoldenSource } from './golden-expectation.ts';
 
 export type { BackendCheck } from './backend-checks/check.ts';
 export type { GoldenExpectation, GoldenSource } from './golden-expectation.ts';
@@ -56,6 +56,7 @@ export function backendChecks(
   };
   return [
     ...goldenModelNames.flatMap((name) => goldenChecks(subject, name)),
+    ...goldenArchitectureNames.map((name) => architectureCheck(subject, name)),
     ...batchingChecks(subject),
     ...lifecycleChecks(subject),
     ...loadingChecks(subject),

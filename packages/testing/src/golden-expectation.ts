@@ -18,23 +18,35 @@ export interface GoldenCase {
 export interface GoldenPromptedCase extends Omit<GoldenCase, 'tokens' | 'truncated' | 'token_embeddings'> {
   readonly prompt_name: string;
   readonly prompt: string;
-  readonly prompt_length: number;
+  /** How many of the ids belong to the prompt; `null` for an empty prompt, which is none. */
+  readonly prompt_length: number | null;
 }
 
 /** The contents of a golden model's `expected.json`. */
 export interface GoldenExpectation {
   readonly model: string;
   readonly model_type: string;
-  readonly max_seq_length: number;
+  /** `null`: the folder sets no limit. */
+  readonly max_seq_length: number | null;
   readonly pooled_dimension: number;
   readonly dimension: number;
   readonly similarity_fn_name: SimilarityFunction;
+  /** How exact float32 is for this model: the largest differences that are no mistake. */
+  readonly measured: {
+    /** Of an entry of a final vector. */
+    readonly tolerance?: number | undefined;
+    /** Of an entry of a token's vector. */
+    readonly token_tolerance?: number | undefined;
+  };
   readonly cases: readonly GoldenCase[];
   readonly prompted: readonly GoldenPromptedCase[];
 }
 
-/** The tiny models with known outputs that this package ships. */
+/** The tiny models with known outputs with which everything is tried. */
 export const goldenModelNames: readonly string[] = ['tiny-bert', 'tiny-roberta', 'tiny-mpnet', 'tiny-bert-multipool'];
+
+/** The tiny models of further architectures and layouts of folders, of which ids and vectors are compared. */
+export const goldenArchitectureNames: readonly string[] = ['tiny-modernbert-cls', 'tiny-modernbert-mean'];
 
 /** Where golden models come from: the files of this package in Node, `fetch` in a browser. */
 export interface GoldenSource {
