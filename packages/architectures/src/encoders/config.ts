@@ -78,6 +78,14 @@ export class ConfigReader {
     throw this.#wrong(name, 'a list of texts', value);
   }
 
+  /** A list of whole numbers, such as `full_attn_idxs`; `undefined` when there is none. @throws SentvecError `invalid-model` */
+  integers(key: string): readonly number[] | undefined {
+    const { name, value } = this.#find(key);
+    if (value === undefined) return undefined;
+    if (Array.isArray(value) && value.every((each) => Number.isSafeInteger(each))) return value;
+    throw this.#wrong(name, 'a list of whole numbers', value);
+  }
+
   /** Whether a key is there with the value null, which all other methods take as missing. */
   isNull(key: string): boolean {
     return this.#values[key] === null;

@@ -150,9 +150,10 @@ export class TransformerLayers<T> {
     return this.ops.layerNorm(x, weight, shift, epsilon).output;
   }
 
-  /** A normalization by the root of the mean square: weight `name.weight`. */
-  rmsNorm(name: string, x: T, epsilon: number): T {
-    return this.ops.rmsNorm(x, this.weight(`${name}.weight`, [this.#width(x)]), epsilon);
+  /** A normalization by the root of the mean square: weight `name.weight`, which some files hold less one. */
+  rmsNorm(name: string, x: T, epsilon: number, { lessOne = false }: { readonly lessOne?: boolean } = {}): T {
+    const weight = this.weight(`${name}.weight`, [this.#width(x)]);
+    return this.ops.rmsNorm(x, lessOne ? this.ops.add(weight, 1) : weight, epsilon);
   }
 
   dropout(x: T, rate: number): T {
@@ -187,6 +188,17 @@ export class TransformerLayers<T> {
     const mixed = ops.reshape(ops.matmul(probabilities, v), [batch, heads, length, headSize]);
     const rows = [productOf([batch, length]), heads * headSize];
     return this.#pack(ops.reshape(ops.transpose(mixed, [0, 2, 1, 3]), rows));
+  }
+
+  /** Rows by their positions, `[batch, length, width]`: for what mixes neighbours. Those of padding are arbitrary. */
+  positions(rows: T): T {
+    return this.ops.reshape(this.#unpack(rows), [this.batch, this.length, this.#width(rows)]);
+  }
+
+  /** The inverse of {@link positions}. */
+  rows(positions: T): T {
+    const flat = [productOf([this.batch, this.length]), this.#width(positions)];
+    return this.#pack(this.ops.reshape(positions, flat));
   }
 
   /** Rows in the shape that `EncoderNetwork.encode` returns. */

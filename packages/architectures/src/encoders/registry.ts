@@ -2,7 +2,10 @@
 import { type Architecture, makeNetwork } from './architecture.ts';
 import { bert } from './bert.ts';
 import { ConfigReader } from './config.ts';
+import { bidirectionalLlama, bidirectionalQwen3, eurobert, llama, mistral, qwen2, qwen3 } from './decoder.ts';
 import { distilbert } from './distilbert.ts';
+import { gemma3 } from './gemma3.ts';
+import { lfm2 } from './lfm2.ts';
 import { modernBert } from './modernbert.ts';
 import { mpnet } from './mpnet.ts';
 import type { EncoderNetwork } from './network.ts';
@@ -13,10 +16,19 @@ import { universalSentenceEncoderLite } from './universal-sentence-encoder-lite.
 /** All architectures, by `model_type` of `config.json`. */
 const architectures: ReadonlyMap<string, Architecture> = new Map([
   ['bert', bert],
+  ['bidirectional_pplx_qwen3', bidirectionalQwen3],
   ['camembert', roberta],
   ['distilbert', distilbert],
+  ['eurobert', eurobert],
+  ['gemma3_text', gemma3],
+  ['lfm2', lfm2],
+  ['llama', llama],
+  ['llama_bidirec', bidirectionalLlama],
+  ['mistral', mistral],
   ['modernbert', modernBert],
   ['mpnet', mpnet],
+  ['qwen2', qwen2],
+  ['qwen3', qwen3],
   ['roberta', roberta],
   ['static-embedding', staticEmbedding],
   ['universal-sentence-encoder-lite', universalSentenceEncoderLite],

@@ -1,4 +1,5 @@
 // Rotary positions (Su et al., 2021): how a configuration spells them, and the angles by which queries and keys turn.
+import { SentvecError } from '@sentvec/core';
 import type { ConfigReader } from './config.ts';
 import type { Rotation, TransformerLayers } from './layers.ts';
 
@@ -24,6 +25,12 @@ interface RotaryOptions {
    * @default all layers are alike
    */
   readonly layerType?: string | undefined;
+  /**
+   * What version 4 of transformers calls the base, where these layers have one of their own; `rope_scaling` is then not
+   * theirs either.
+   * @default rope_theta
+   */
+  readonly thetaKey?: string | undefined;
 }
 
 /**
@@ -35,13 +42,20 @@ interface RotaryOptions {
 export function readRotary(
   config: ConfigReader,
   headSize: number,
-  { theta, layerType }: RotaryOptions,
+  { theta, layerType, thetaKey }: RotaryOptions,
 ): RotaryPositions {
+  if (headSize % 2 !== 0) {
+    throw new SentvecError(
+      'invalid-model',
+      `${config.file}: heads with rotary positions must have an even size, found ${headSize}.`,
+      { file: config.file },
+    );
+  }
   const given = config.section('rope_scaling') ?? config.section('rope_parameters');
-  const section = (layerType === undefined ? undefined : given?.section(layerType)) ?? given;
+  const section = (layerType === undefined ? undefined : given?.section(layerType)) ?? (thetaKey === undefined ? given : undefined);
   for (const reader of [config, ...(section === undefined ? [] : [section])])
     reader.onlySupports('partial_rotary_factor', 1);
-  const base = config.positive('rope_theta', theta);
+  const base = config.positive(thetaKey ?? 'rope_theta', theta);
   const frequencies = rotaryFrequencies(headSize, section?.positive('rope_theta', base) ?? base);
   return {
     name: layerType ?? 'all layers',

@@ -1,0 +1,257 @@
+// Decoders as encoders: one block, of which switches make Qwen3, Qwen2, Llama, Mistral and EuroBERT.
+import { SentvecError } from '@sentvec/core';
+import type { ActivationFunction } from '../activations.ts';
+import type { Architecture } from './architecture.ts';
+import type { ConfigReader } from './config.ts';
+import type { AttentionSizes, Rotation, TransformerLayers } from './layers.ts';
+import { readRotary, rotationOf } from './rotary.ts';
+
+/** A normalization of each row, with the weight of that name. */
+export type Norm = <T>(layers: TransformerLayers<T>, name: string, x: T) => T;
+
+/** Attention of a decoder: its sizes, which of its layers have a bias, and what some of them are called. */
+export interface DecoderAttention extends AttentionSizes {
+  readonly keyHeads: number;
+  /** Of queries, keys and values. */
+  readonly inputBias: boolean;
+  readonly outputBias: boolean;
+  readonly outputName: string;
+  /** Normalizes each head of queries and keys, before they turn, by the weights of these names. */
+  readonly headNorm?: { readonly norm: Norm; readonly query: string; readonly key: string } | undefined;
+}
+
+/** The dense layers of a decoder, of which the first is the gate of the second. */
+export interface GatedFeedForward {
+  readonly intermediateSize: number;
+  readonly activation: ActivationFunction;
+  readonly bias: boolean;
+  readonly gateName: string;
+  readonly upName: string;
+  readonly downName: string;
+}
+
+/** Attention with its linear layers. `x` is normalized; nothing is added to the result yet. */
+export function decoderAttention<T>(
+  layers: TransformerLayers<T>,
+  name: string,
+  x: T,
+  attention: DecoderAttention,
+  { window, rotation }: { readonly window?: number | undefined; readonly rotation: Rotation<T> },
+): T {
+  const { heads, keyHeads, headSize, headNorm } = attention;
+  const { ops } = layers;
+  const [rows, hiddenSize] = ops.shape(x);
+  const project = (part: string, count: number): T =>
+    layers.linear(`${name}.${part}`, x, count * headSize, { bias: attention.inputBias });
+  const normalized = (part: 'query' | 'key', projected: T, count: number): T => {
+    if (headNorm === undefined) return projected;
+    const each = ops.reshape(projected, [rows!, count, headSize]);
+    return ops.reshape(headNorm.norm(layers, `${name}.${headNorm[part]}`, each), [rows!, count * headSize]);
+  };
+  const attended = layers.attention(
+    normalized('query', project('q_proj', heads), heads),
+    normalized('key', project('k_proj', keyHeads), keyHeads),
+    project('v_proj', keyHeads),
+    { ...attention, window },
+    { rotation },
+  );
+  return layers.linear(`${name}.${attention.outputName}`, attended, Number(hiddenSize), { bias: attention.outputBias });
+}
+
+/** The gated dense layers (Shazeer, 2020). `x` is normalized; nothing is added to the result yet. */
+export function gatedFeedForward<T>(layers: TransformerLayers<T>, name: string, x: T, sizes: GatedFeedForward): T {
+  const { intermediateSize, activation, bias } = sizes;
+  const { ops } = layers;
+  const linear = (part: string, input: T, outputs: number): T =>
+    layers.linear(`${name}.${part}`, input, outputs, { bias });
+  const gate = activation(ops, linear(sizes.gateName, x, intermediateSize));
+  const gated = ops.multiply(gate, linear(sizes.upName, x, intermediateSize));
+  return linear(sizes.downName, gated, Number(ops.shape(x).at(-1)));
+}
+
+/** What decoders have in common in their configurations. */
+export interface DecoderSizes {
+  readonly hiddenSize: number;
+  readonly vocabularySize: number;
+  readonly layers: number;
+  readonly heads: number;
+  readonly keyHeads: number;
+  readonly headSize: number;
+  /** Whether a token attends to itself and those before it only. */
+  readonly causal: boolean;
+}
+
+/** What a configuration has when it does not say so. */
+interface DecoderDefaults {
+  /** @default as many as heads of queries */
+  readonly keyHeads?: number | undefined;
+  /** @default the width divided among the heads */
+  readonly headSize?: number | undefined;
+}
+
+/** Reads them by the keys of Llama's configuration. @throws SentvecError `invalid-model` */
+export function readDecoderSizes(config: ConfigReader, defaults: DecoderDefaults = {}): DecoderSizes {
+  const hiddenSize = config.integer('hidden_size');
+  const heads = config.integer('num_attention_heads');
+  const keyHeads = config.integer('num_key_value_heads', {
+    fallback: config.isNull('num_key_value_heads') ? heads : (defaults.keyHeads ?? heads),
+  });
+  if (heads % keyHeads !== 0) {
+    throw new SentvecError(
+      'invalid-model',
+      `${config.file}: ${heads} attention heads cannot share the keys of ${keyHeads} ("num_key_value_heads").`,
+      { file: config.file, key: 'num_key_value_heads' },
+    );
+  }
+  return {
+    hiddenSize,
+    vocabularySize: config.integer('vocab_size'),
+    layers: config.layers('num_hidden_layers'),
+    heads,
+    keyHeads,
+    headSize: config.integer('head_dim', { fallback: defaults.headSize ?? Math.floor(hiddenSize / heads) }),
+    causal: config.flag('is_causal', true) && !config.flag('use_bidirectional_attention', false),
+  };
+}
+
+/** What a decoder of the usual block has of its own. */
+interface Variant extends DecoderDefaults {
+  /** @default 1e-6 */
+  readonly epsilon?: number | undefined;
+  /** Whether tokens attend to those after them, whatever the configuration says. @default false */
+  readonly bidirectional?: boolean | undefined;
+  /** Whether each head of queries and keys is normalized. @default false */
+  readonly headNorm?: boolean | undefined;
+  /** Which layers have biases. */
+  readonly biases: (config: ConfigReader) => {
+    readonly input: boolean;
+    readonly output: boolean;
+    readonly feedForward: boolean;
+  };
+  /**
+   * Of how many tokens, itself included, each layer lets a token attend to those before it; `undefined` for all.
+   * @default all, in every layer
+   */
+  readonly windows?: ((config: ConfigReader, layers: number) => readonly (number | undefined)[]) | undefined;
+}
+
+/** Makes an architecture of the usual block (Touvron et al., 2023), which normalizes before attention and dense layers. */
+function decoder(variant: Variant): Architecture {
+  return (config) => {
+    const sizes = readDecoderSizes(config, variant);
+    const { hiddenSize, headSize } = sizes;
+    const causal = sizes.causal && variant.bidirectional !== true;
+    const biases = variant.biases(config);
+    const epsilon = config.fraction('rms_norm_eps', variant.epsilon ?? 1e-6);
+    const norm: Norm = (layers, name, x) => layers.rmsNorm(name, x, epsilon);
+    const attention: DecoderAttention = {
+      ...sizes,
+      causal,
+      dropout: config.fraction('attention_dropout', 0),
+      inputBias: biases.input,
+      outputBias: biases.output,
+      outputName: 'o_proj',
+      headNorm: variant.headNorm === true ? { norm, query: 'q_norm', key: 'k_norm' } : undefined,
+    };
+    const feedForward: GatedFeedForward = {
+      intermediateSize: config.integer('intermediate_size'),
+      activation: config.activation('hidden_act', 'silu'),
+      bias: biases.feedForward,
+      gateName: 'gate_proj',
+      upName: 'up_proj',
+      downName: 'down_proj',
+    };
+    const rotary = readRotary(config, headSize, { theta: 10_000 });
+    const windows = variant.windows?.(config, sizes.layers) ?? Array.from({ length: sizes.layers }, () => undefined);
+    return {
+      maxPositions: rotary.positions,
+      vocabularySize: sizes.vocabularySize,
+      tokenTable: 'embed_tokens.weight',
+      encode(layers) {
+        const { ops } = layers;
+        const rotation = rotationOf(layers, rotary);
+        let x = layers.tokenRows(hiddenSize);
+        for (const [index, tokens] of windows.entries()) {
+          const layer = `layers.${index}`;
+          const window = tokens === undefined ? undefined : farthest(tokens, causal);
+          const input = norm(layers, `${layer}.input_layernorm`, x);
+          x = ops.add(x, decoderAttention(layers, `${layer}.self_attn`, input, attention, { window, rotation }));
+          const middle = norm(layers, `${layer}.post_attention_layernorm`, x);
+          x = ops.add(x, gatedFeedForward(layers, `${layer}.mlp`, middle, feedForward));
+        }
+        return norm(layers, 'norm', x);
+      },
+    };
+  };
+}
+
+/** How far a token sees by a window in the sense of transformers (masking_utils.py), which counts the token when causal. */
+export function farthest(window: number, causal: boolean): number {
+  return causal ? window - 1 : window;
+}
+
+/** Qwen's windows: in the layers that `layer_types` names, or from `max_window_layers` on, if they are used at all. */
+function qwenWindows(config: ConfigReader, layers: number): readonly (number | undefined)[] {
+  const used = config.flag('use_sliding_window', false) && !config.isNull('sliding_window');
+  const window = used ? config.integer('sliding_window', { fallback: 4096 }) : undefined;
+  const first = config.integer('max_window_layers', { fallback: 28, smallest: 0 });
+  const types = config.layerTypes(['full_attention', 'sliding_attention'], layers, (layer) =>
+    window !== undefined && layer >= first ? 'sliding_attention' : 'full_attention',
+  );
+  if (window === undefined && types.includes('sliding_attention'))
+    throw config.unsupported('layer_types', types, 'A layer of "sliding_attention" needs "use_sliding_window" and "sliding_window".');
+  return types.map((type) => (type === 'sliding_attention' ? window : undefined));
+}
+
+const attentionBias = (config: ConfigReader): ReturnType<Variant['biases']> => {
+  const bias = config.flag('attention_bias', false);
+  return { input: bias, output: bias, feedForward: false };
+};
+
+const allBiases = (config: ConfigReader): ReturnType<Variant['biases']> => ({
+  ...attentionBias(config),
+  feedForward: config.flag('mlp_bias', false),
+});
+
+const qwen3Variant: Variant = {
+  keyHeads: 32,
+  headSize: 128,
+  headNorm: true,
+  biases: attentionBias,
+  windows: qwenWindows,
+};
+
+/**
+ * Qwen3 (Yang et al., 2025), as `Qwen3Model` of transformers (models/qwen3/modeling_qwen3.py). Weights are named as
+ * there.
+ */
+export const qwen3: Architecture = decoder(qwen3Variant);
+
+/** Qwen3 whose tokens attend to all others, as in pplx-embed. */
+export const bidirectionalQwen3: Architecture = decoder({ ...qwen3Variant, bidirectional: true });
+
+/** Qwen2 (Yang et al., 2024), as `Qwen2Model` of transformers (models/qwen2/modeling_qwen2.py). */
+export const qwen2: Architecture = decoder({
+  keyHeads: 32,
+  biases: () => ({ input: true, output: false, feedForward: false }),
+  windows: qwenWindows,
+});
+
+/** Llama (Touvron et al., 2023), as `LlamaModel` of transformers (models/llama/modeling_llama.py). */
+export const llama: Architecture = decoder({ biases: allBiases });
+
+/** Llama whose tokens attend to all others, as in llama-embed-nemotron. */
+export const bidirectionalLlama: Architecture = decoder({ biases: allBiases, bidirectional: true });
+
+/** Mistral (Jiang et al., 2023), as `MistralModel` of transformers (models/mistral/modeling_mistral.py). */
+export const mistral: Architecture = decoder({
+  keyHeads: 8,
+  biases: () => ({ input: false, output: false, feedForward: false }),
+  windows(config, layers) {
+    const window = config.isNull('sliding_window') ? undefined : config.integer('sliding_window', { fallback: 4096 });
+    return Array.from({ length: layers }, () => window);
+  },
+});
+
+/** EuroBERT (Boizard et al., 2025), as `EuroBertModel` of transformers (models/eurobert/modeling_eurobert.py). */
+export const eurobert: Architecture = decoder({ epsilon: 1e-5, biases: allBiases, bidirectional: true });
