@@ -15,6 +15,10 @@ function withoutWeight(name: string): ModelFiles {
   return modelFolder(bert, writeSafetensors(Object.fromEntries(weights)));
 }
 
+function withoutWeights(architecture: string, changes: Config): ModelFiles {
+  return modelFolder({ ...tinyConfigs[architecture], ...changes }, new Uint8Array(0));
+}
+
 const tables: readonly (readonly [what: string, files: ModelFiles, code: ErrorCode, says: readonly RegExp[]])[] = [
   ['no config.json', memoryModel('m', { 'model.safetensors': '' }), 'invalid-model', [/config\.json/]],
   [
@@ -108,6 +112,42 @@ const tables: readonly (readonly [what: string, files: ModelFiles, code: ErrorCo
     [/"dim"/, /"six"/],
   ],
   ['no token table', withoutWeight('embeddings.word_embeddings.weight'), 'invalid-model', [/word_embeddings/]],
+  [
+    'rotary positions of an unknown kind',
+    withoutWeights('llama', { rope_scaling: { rope_type: 'yarn', factor: 4 } }),
+    'unsupported-model',
+    [/rope_scaling\.rope_type "yarn"/, /llama3/],
+  ],
+  [
+    'heads of an odd size with rotary positions',
+    withoutWeights('llama', { head_dim: 5 }),
+    'invalid-model',
+    [/even size, found 5/],
+  ],
+  [
+    'keys that the heads cannot share',
+    withoutWeights('llama', { num_key_value_heads: 2 }),
+    'invalid-model',
+    [/3 attention heads/, /"num_key_value_heads"/],
+  ],
+  [
+    'layers with a window that is not there',
+    withoutWeights('qwen3', { use_sliding_window: false, layer_types: Array(3).fill('sliding_attention') }),
+    'unsupported-model',
+    [/layer_types/, /"use_sliding_window"/],
+  ],
+  [
+    'a layer of an unknown type',
+    withoutWeights('qwen3', { layer_types: ['full_attention', 'linear_attention', 'full_attention'] }),
+    'unsupported-model',
+    [/layer_types "linear_attention"/, /sliding_attention/],
+  ],
+  [
+    'attention scores with a cap',
+    withoutWeights('gemma3_text', { attn_logit_softcapping: 50 }),
+    'unsupported-model',
+    [/attn_logit_softcapping 50/],
+  ],
   ['no weights', memoryModel('m', { 'config.json': JSON.stringify(bert) }), 'invalid-model', [/model\.safetensors/]],
 ];
 

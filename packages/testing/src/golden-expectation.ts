@@ -46,7 +46,21 @@ export interface GoldenExpectation {
 export const goldenModelNames: readonly string[] = ['tiny-bert', 'tiny-roberta', 'tiny-mpnet', 'tiny-bert-multipool'];
 
 /** The tiny models of further architectures and layouts of folders, of which ids and vectors are compared. */
-export const goldenArchitectureNames: readonly string[] = ['tiny-modernbert-cls', 'tiny-modernbert-mean'];
+export const goldenArchitectureNames: readonly string[] = [
+  'tiny-modernbert-cls',
+  'tiny-modernbert-mean',
+  'tiny-qwen2',
+  'tiny-qwen3',
+  'tiny-qwen3-bidirectional',
+  'tiny-qwen3-causal-lm',
+  'tiny-llama',
+  'tiny-llama-bidirectional',
+  'tiny-mistral',
+  'tiny-eurobert',
+  'tiny-gemma3',
+  'tiny-gemma3-v5',
+  'tiny-lfm2',
+];
 
 /** Where golden models come from: the files of this package in Node, `fetch` in a browser. */
 export interface GoldenSource {

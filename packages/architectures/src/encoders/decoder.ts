@@ -199,7 +199,11 @@ function qwenWindows(config: ConfigReader, layers: number): readonly (number | u
     window !== undefined && layer >= first ? 'sliding_attention' : 'full_attention',
   );
   if (window === undefined && types.includes('sliding_attention'))
-    throw config.unsupported('layer_types', types, 'A layer of "sliding_attention" needs "use_sliding_window" and "sliding_window".');
+    throw config.unsupported(
+      'layer_types',
+      types,
+      'A layer of "sliding_attention" needs "use_sliding_window" and "sliding_window".',
+    );
   return types.map((type) => (type === 'sliding_attention' ? window : undefined));
 }
 

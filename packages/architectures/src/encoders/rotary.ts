@@ -52,7 +52,8 @@ export function readRotary(
     );
   }
   const given = config.section('rope_scaling') ?? config.section('rope_parameters');
-  const section = (layerType === undefined ? undefined : given?.section(layerType)) ?? (thetaKey === undefined ? given : undefined);
+  const section =
+    (layerType === undefined ? undefined : given?.section(layerType)) ?? (thetaKey === undefined ? given : undefined);
   for (const reader of [config, ...(section === undefined ? [] : [section])])
     reader.onlySupports('partial_rotary_factor', 1);
   const base = config.positive(thetaKey ?? 'rope_theta', theta);
