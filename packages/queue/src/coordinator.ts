@@ -143,11 +143,11 @@ export class Coordinator implements StageRunner {
     const { parked, run } = this.#parts;
     if (!run.isBroken) {
       this.#probes = 0;
-      return parked.release(run.id);
+      return parked.release(run);
     }
     const now = performance.now();
     if (this.#probes === 0) this.#scheduleProbe(now);
-    if (now >= this.#nextProbe && (await parked.releaseProbe(run.id))) this.#scheduleProbe(now);
+    if (now >= this.#nextProbe && (await parked.releaseProbe(run))) this.#scheduleProbe(now);
   }
 
   #scheduleProbe(now: number): void {

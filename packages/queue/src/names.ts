@@ -20,8 +20,8 @@ export interface QueueNames {
   events(id: string): string;
   /** Hash: the dead letters of a run. */
   deadLetters(id: string): string;
-  /** Sorted set: the steps of a run that wait outside the queue, by the time from which they may go on. */
-  parked(id: string): string;
+  /** Sorted set: the steps of an attempt that wait outside the queue, by the time from which they may go on. */
+  parked(run: string, attempt: number): string;
   /** Hash: how many steps may begin in how many milliseconds. */
   readonly rateLimit: string;
   /** How many steps have begun in the current period of the rate limit. */
@@ -45,7 +45,7 @@ export function namesOf(queue: string): QueueNames {
     checkpoints: (id) => `${prefix}:checkpoints:${id}`,
     events: (id) => `${prefix}:events:${id}`,
     deadLetters: (id) => `${prefix}:dead:${id}`,
-    parked: (id) => `${prefix}:parked:${id}`,
+    parked: (run, attempt) => `${prefix}:parked:${run}:${attempt}`,
     rateLimit: `${prefix}:rate-limit`,
     rateCounter: `${prefix}:rate-limit:counter`,
   };

@@ -1,7 +1,9 @@
 import { DelayedError, Job, type Queue } from 'bullmq';
 import type { RedisConnection } from './connection.ts';
+import type { RunJob } from './jobs.ts';
 import type { QueueNames } from './names.ts';
 import { dueScript, parkScript, probeScript } from './run-scripts.ts';
+import type { RunAttempt } from './run-watcher.ts';
 
 /**
  * The delay until this time (2039) keeps a job out of the queue, whatever the clocks of the workers say. BullMQ
@@ -33,24 +35,24 @@ export class ParkedJobs {
    * @param milliseconds until it may be released
    * @returns never: rejects with what tells BullMQ that the job has left the worker
    */
-  async park(job: Job, token: string | undefined, run: string, milliseconds = 0): Promise<never> {
+  async park(job: Job, token: string | undefined, { run, attempt }: RunJob, milliseconds = 0): Promise<never> {
     // Recorded first: a job that is recorded and not parked is only released in vain.
-    await this.#redis.eval(parkScript, 1, this.#names.parked(run), milliseconds, job.id ?? '');
+    await this.#redis.eval(parkScript, 1, this.#names.parked(run, attempt), milliseconds, job.id ?? '');
     await job.moveToDelayed(never, token);
     throw new DelayedError();
   }
 
-  /** Puts the parked jobs of a run that have waited long enough back into the queue, unless the run is paused. */
-  async release(run: string): Promise<void> {
-    const key = this.#names.parked(run);
-    const ids = (await this.#redis.eval(dueScript, 2, key, this.#names.run(run), maxReleased)) as string[];
+  /** Puts the parked jobs of an attempt that have waited long enough back into the queue, unless the run is paused. */
+  async release({ id, attempt }: RunAttempt): Promise<void> {
+    const key = this.#names.parked(id, attempt);
+    const ids = (await this.#redis.eval(dueScript, 2, key, this.#names.run(id), maxReleased)) as string[];
     await this.#promote(key, ids);
   }
 
-  /** Puts one parked job of a run back into the queue, whose steps fail alike. `false` when none is due. */
-  async releaseProbe(run: string): Promise<boolean> {
-    const key = this.#names.parked(run);
-    const ids = (await this.#redis.eval(probeScript, 2, key, this.#names.run(run))) as string[];
+  /** Puts one parked job of an attempt back into the queue, whose steps fail alike. `false` when none is due. */
+  async releaseProbe({ id, attempt }: RunAttempt): Promise<boolean> {
+    const key = this.#names.parked(id, attempt);
+    const ids = (await this.#redis.eval(probeScript, 2, key, this.#names.run(id), attempt)) as string[];
     await this.#promote(key, ids);
     return ids.length > 0;
   }
@@ -66,9 +68,9 @@ export class ParkedJobs {
     );
   }
 
-  /** Removes what is still parked when a run has ended: jobs that no batch of the run knows. */
-  async clear(run: string): Promise<void> {
-    const key = this.#names.parked(run);
+  /** Removes what is still parked when an attempt is over: jobs that no batch of it knows. */
+  async clear({ id, attempt }: RunAttempt): Promise<void> {
+    const key = this.#names.parked(id, attempt);
     for (const id of await this.#redis.zrange(key, 0, -1)) await this.#steps.remove(id);
     await this.#redis.del(key);
   }

@@ -144,8 +144,9 @@ export class RunProcessor {
   }
 
   /** Removes the batches of an attempt that is over. Steps that workers still hold end within a moment. */
-  async #removeBatches({ id: run, attempt }: RunAttempt): Promise<void> {
+  async #removeBatches(over: RunAttempt): Promise<void> {
     const { store, queue, parked } = this.#parts;
+    const { id: run, attempt } = over;
     for (let tries = 0; tries < 10; tries += 1) {
       const checkpoints = await store.checkpoints(run);
       const removed = await Promise.all(
@@ -153,7 +154,7 @@ export class RunProcessor {
           (JSON.parse(json) as StageCheckpoint).batches.map((batch) => queue.remove({ run, attempt, stage }, batch)),
         ),
       );
-      if (removed.every(Boolean)) return parked.clear(run);
+      if (removed.every(Boolean)) return parked.clear(over);
       await sleep(500);
     }
   }

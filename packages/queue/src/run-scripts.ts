@@ -149,6 +149,11 @@ redis.call('HSETNX', KEYS[1], 'faultsSince', now)
 redis.call('HSET', KEYS[1], 'fault', ARGV[2])
 return { now, tonumber(redis.call('HGET', KEYS[1], 'faultsSince')) }`;
 
+/** Forgets the failed attempts at steps of attempt ARGV[1]: a step was done. */
+export const clearFaultsScript = `
+if redis.call('HGET', KEYS[1], 'attempt') ~= ARGV[1] then return 0 end
+return redis.call('HDEL', KEYS[1], 'faults', 'faultsSince', 'fault', 'probe')`;
+
 /** Parks job ARGV[2] in KEYS[1] for ARGV[1] milliseconds from now. */
 export const parkScript: string = `
 local time = redis.call('TIME')
@@ -161,11 +166,12 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 return redis.call('ZRANGEBYSCORE', KEYS[1], 0, now, 'LIMIT', 0, ARGV[1])`;
 
-/** Gives one job in KEYS[1] that is due, and makes it the probe of run KEYS[2], unless that is paused. */
+/** Gives one job in KEYS[1] that is due, and makes it the probe of attempt ARGV[1] of run KEYS[2], unless that is paused. */
 export const probeScript: string = `
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-if redis.call('HGET', KEYS[2], 'state') == 'paused' then return {} end
+local state, attempt = unpack(redis.call('HMGET', KEYS[2], 'state', 'attempt'))
+if state == 'paused' or attempt ~= ARGV[1] then return {} end
 local jobs = redis.call('ZRANGEBYSCORE', KEYS[1], 0, now, 'LIMIT', 0, 1)
 if jobs[1] then redis.call('HSET', KEYS[2], 'probe', jobs[1]) end
 return jobs`;

@@ -15,6 +15,7 @@ import type { RedisConnection } from './connection.ts';
 import type { QueueNames } from './names.ts';
 import {
   beginScript,
+  clearFaultsScript,
   createScript,
   deadLetterScript,
   eventScript,
@@ -171,7 +172,7 @@ export class RunStore {
 
   async transition(id: string, change: Transition): Promise<'ok' | Rejected> {
     const { from, to, attempt, owner = '', error, fields = {} } = change;
-    const keys = this.#keys(id);
+    const keys = [...this.#keys(id), this.#names.parked(id, attempt)];
     const expiry = hasEnded(to) ? this.#retentionSeconds : 0;
     const all = { ...fields, ...(error && { error: JSON.stringify(error) }) };
     const values = [owner, attempt, from.join(), to, stateEvent(to, attempt, error), expiry];
@@ -236,8 +237,8 @@ export class RunStore {
   }
 
   /** A step was done: the steps of the run no longer fail alike. */
-  async clearFaults(id: string): Promise<void> {
-    await this.#redis.hdel(this.#names.run(id), 'faults', 'faultsSince', 'fault', 'probe');
+  async clearFaults(id: string, attempt: number): Promise<void> {
+    await this.#redis.eval(clearFaultsScript, 1, this.#names.run(id), attempt);
   }
 
   async addDeadLetter(id: string, attempt: number, letter: DeadLetter): Promise<void> {
@@ -262,7 +263,7 @@ export class RunStore {
   /** Everything that belongs to a run: first the run itself, its events, and the claims of all runs. */
   #keys(id: string): string[] {
     const names = this.#names;
-    const own = [names.checkpoints(id), names.deadLetters(id), names.parked(id)];
+    const own = [names.checkpoints(id), names.deadLetters(id)];
     return [names.run(id), names.events(id), names.claims, ...own];
   }
 

@@ -104,11 +104,13 @@ export class RunAttempt {
   }
 
   update({ state, attempt, faults, probe }: RunPosition): void {
+    // Read before the replay that began this attempt, and come late: it says nothing about this attempt.
+    if (attempt < this.attempt) return;
     this.#faults = faults;
     this.#probe = probe;
     if (state === this.#state && attempt === this.attempt) return;
     this.#state = state;
-    const isReplayed = attempt !== this.attempt;
+    const isReplayed = attempt > this.attempt;
     if ((isReplayed || hasEnded(state)) && !this.signal.aborted) {
       const what = isReplayed ? 'was replayed' : state === 'cancelled' ? 'was cancelled' : `has ${state}`;
       this.#controller.abort(new SentvecError('aborted', `Run ${this.id} ${what}.`, { run: this.id }));

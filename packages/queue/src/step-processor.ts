@@ -116,7 +116,7 @@ export class StepProcessor {
     } catch (error) {
       return this.#settle(work, error);
     }
-    return result === notBegun ? this.#parts.parked.park(job, token, data.run) : result;
+    return result === notBegun ? this.#parts.parked.park(job, token, data) : result;
   }
 
   async #resolve(held: HeldJob): Promise<StepWork> {
@@ -155,7 +155,7 @@ export class StepProcessor {
     const result = (await this.#attempt(work, signal)) ?? null;
     this.#report(work, 'completed', { result });
     this.#parts.stepDone();
-    await this.#parts.store.clearFaults(data.run);
+    await this.#parts.store.clearFaults(data.run, data.attempt);
     return result;
   }
 
@@ -229,7 +229,7 @@ export class StepProcessor {
     if (delay === undefined) return this.#fail(data, finalError(runError, failures));
     await store.addEvent(data.run, data.attempt, { type: 'retry', key, attempt: stepAttempt, error: runError });
     await job.updateData({ ...data, failed: { attempts: stepAttempt, since } } satisfies StepJob);
-    return parked.park(job, token, data.run, delay);
+    return parked.park(job, token, data, delay);
   }
 
   /** Leaves the step to another worker, or fails the run when no worker can do it. */
@@ -241,7 +241,7 @@ export class StepProcessor {
       if (!SentvecError.is(failure)) throw failure;
       return this.#fail(data, toRunError(failure, `${data.run}/${data.stage}#${data.index}`));
     }
-    return this.#parts.parked.park(job, token, data.run, declineDelay);
+    return this.#parts.parked.park(job, token, data, declineDelay);
   }
 
   async #fail({ run, attempt }: StepJob, error: RunError): Promise<never> {

@@ -228,7 +228,7 @@ describe('a step that fails', () => {
     await serve({ workflows: [many], concurrency: 20 });
     const run = await runtime.start(many, 20);
     await expect.poll(async () => (await overview.counts()).delayed, { timeout: 20_000 }).toBe(20);
-    const parked = await connection.zrange(overview.names.parked(run.id), 0, -1, 'WITHSCORES');
+    const parked = await connection.zrange(overview.names.parked(run.id, 1), 0, -1, 'WITHSCORES');
     const [seconds] = await connection.time();
     // By the clock of Redis, to the second.
     const delays = parked.filter((_, index) => index % 2 === 1).map((due) => Number(due) - Number(seconds) * 1000);

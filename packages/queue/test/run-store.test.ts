@@ -53,6 +53,10 @@ it('what was meant for an attempt never changes the next', async () => {
   expect(await store.saveProgress('run', 'early', { stage: 'stage' })).toBe(false);
   await store.recordFailure('run', 1, error);
   await store.addDeadLetter('run', 1, { reference: 'row', reason: 'late' });
+  await store.recordFault('run', 2, 'a fault of the second attempt');
+  await store.recordFault('run', 1, 'late');
+  await store.clearFaults('run', 1);
+  expect((await store.readPosition('run'))?.faults).toBe(1);
   const length = await connection.xlen(names().events('run'));
   await store.addEvent('run', 1, { type: 'stage', stage: 'late' });
   expect(await connection.xlen(names().events('run'))).toBe(length);
