@@ -1,4 +1,5 @@
 import { request as httpRequest } from 'node:http';
+import { connect } from 'node:net';
 import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { onnx } from '@sentvec/backend-onnx';
 import type { Backend, Encoder } from '@sentvec/core';
@@ -50,6 +51,22 @@ async function statusOf(
       .on('error', reject)
       .end();
   });
+}
+
+/** The answer to bytes that are sent as they are. Sends `more` again and again until the server has had enough. */
+async function answerTo(app: WorkerApp, head: string, more?: string): Promise<{ status: number; sent: number }> {
+  const socket = connect(Number(new URL(app.url).port), '127.0.0.1');
+  let [answer, sent] = ['', 0];
+  socket.on('data', (bytes) => (answer += String(bytes)));
+  socket.write(`${head}\r\n\r\n`);
+  const ended = new Promise<void>((resolve) => socket.on('close', () => resolve()).on('error', () => {}));
+  const send = () => {
+    while (more && !socket.destroyed && sent < 50_000_000 && socket.write(more)) sent += more.length;
+  };
+  socket.on('drain', send);
+  send();
+  await ended;
+  return { status: Number(answer.split(' ')[1]), sent };
 }
 
 describe('health', () => {
@@ -164,13 +181,30 @@ describe('who may come in', () => {
     for (const path of paths) {
       expect(await statusOf(guarded, path, {})).toBe(401);
       expect(await statusOf(guarded, path, { Authorization: 'Bearer guess' })).toBe(401);
-      expect(await statusOf(guarded, path, { Authorization: `Bearer ${token}` })).toBe(200);
+      for (const scheme of ['Bearer', 'bearer', 'BEARER '])
+        expect(await statusOf(guarded, path, { Authorization: `${scheme} ${token}` })).toBe(200);
     }
     const first = await fetch(`${here(guarded)}/?token=${encodeURIComponent(token)}`, { redirect: 'manual' });
     expect(first.status).toBe(302);
     expect(first.headers.get('location')).toBe('/');
     const cookie = first.headers.get('set-cookie') ?? '';
     expect(cookie).toMatch(/HttpOnly.*SameSite=Strict|SameSite=Strict.*HttpOnly/);
+    expect(cookie).not.toContain('Secure');
+    for (const header of ['X-Forwarded-Proto: https', 'Forwarded: for=1.2.3.4;proto=https']) {
+      const [name = '', value = ''] = header.split(': ');
+      const behindTls = await fetch(`${here(guarded)}/?token=${encodeURIComponent(token)}`, {
+        headers: { [name]: value },
+        redirect: 'manual',
+      });
+      expect(behindTls.headers.get('set-cookie')).toMatch(/; Secure/);
+    }
+    for (const path of ['//evil.example/', '///evil.example/', '/\\\\evil.example/', '/%5Cevil.example/']) {
+      const elsewhere = await fetch(`${here(guarded)}${path}?token=${encodeURIComponent(token)}`, {
+        redirect: 'manual',
+      });
+      const location = elsewhere.headers.get('location') ?? '';
+      expect(new URL(location, here(guarded)).origin).toBe(here(guarded));
+    }
     expect(await statusOf(guarded, '/', { Cookie: cookie.split(';')[0]! })).toBe(200);
     expect(await statusOf(guarded, `/api/runs/x/cancel?token=${encodeURIComponent(token)}`, {}, 'POST')).toBe(401);
   });
@@ -179,6 +213,10 @@ describe('who may come in', () => {
     expect(await statusOf(open, '/', {})).toBe(200);
     expect(await statusOf(open, '/', { Host: 'localhost:1' })).toBe(200);
     expect(await statusOf(open, '/', { Host: 'evil.example' })).toBe(421);
+    const closing = 'Connection: close';
+    expect((await answerTo(open, `GET http://localhost/ HTTP/1.1\r\nHost: localhost\r\n${closing}`)).status).toBe(200);
+    const absolute = `GET http://evil.example/ HTTP/1.1\r\nHost: localhost\r\n${closing}`;
+    expect((await answerTo(open, absolute)).status).toBe(421);
     expect(() => readConfiguration({ host: '0.0.0.0' }, {})).toThrow(/--token \(SENTVEC_TOKEN\) is needed/);
     expect(() => readConfiguration({ host: '0.0.0.0', token: 'short' }, {})).toThrow(/16 characters/);
   });
@@ -187,6 +225,23 @@ describe('who may come in', () => {
     expect(await statusOf(open, '/api/runs/x/cancel', { Origin: 'https://evil.example' }, 'POST')).toBe(403);
     expect(await statusOf(open, '/api/runs/x/cancel', { Origin: here(open) }, 'POST')).toBe(404);
     expect(await statusOf(open, '/api/runs/x/cancel', {}, 'POST')).toBe(404);
+  });
+});
+
+describe('a body that is too large', () => {
+  const large = 'x'.repeat(65_536);
+
+  it.each(['/api/runs/x/cancel', '/queues/api/queues/steps/add', '/', '/nowhere'])('is refused: %s', async (path) => {
+    const head = `POST ${path} HTTP/1.1\r\nHost: localhost`;
+    expect(await answerTo(open, `${head}\r\nContent-Length: 40000000`, large)).toMatchObject({ status: 413 });
+    const chunk = `10000\r\n${large}\r\n`;
+    const chunked = await answerTo(open, `${head}\r\nTransfer-Encoding: chunked`, chunk);
+    expect(chunked.status).toBe(413);
+    // What the buffers of the two sockets hold was sent; the rest was not read.
+    expect(chunked.sent).toBeLessThan(20_000_000);
+    const stranger = await answerTo(guarded, `${head}\r\nTransfer-Encoding: chunked`, chunk);
+    expect(stranger.status).toBe(413);
+    expect(stranger.sent).toBeLessThan(20_000_000);
   });
 });
 

@@ -55,16 +55,25 @@ export async function connectRedis(url: string, role: ConnectionRole): Promise<R
   return connection;
 }
 
+/** Hosts with their ports, and the number of the database. What follows may hold a password. */
+const hostsAndDatabase = /^(?:[\w.-]+|\[[\da-f:.]+\])(?::\d+)?(?:,[\w.-]+(?::\d+)?)*(?:\/\d*)?(?=[?#]|$)/i;
+
 /**
- * The URL for messages: without its password, and without a query, which may hold one. Works for malformed URLs too.
+ * The URL for messages. It shows only what is known to be no secret: the scheme, the user beside a password, the hosts
+ * and the database. Works for malformed URLs too: `***` stands for what does not look like a part of one.
  */
 export function redactUrl(url: string): string {
-  return url
-    .replace(
-      /(:\/\/)(.*)@/s,
-      (_all, scheme: string, credentials: string) => `${scheme}${credentials.split(':')[0]}:***@`,
-    )
-    .replace(/\?.*/s, '');
+  const [scheme = ''] = /^[a-z+]{1,20}:\/\//i.exec(url) ?? [];
+  const rest = url.slice(scheme.length);
+  const at = rest.lastIndexOf('@');
+  const credentials = rest.slice(0, Math.max(at, 0));
+  const [hosts] = hostsAndDatabase.exec(rest.slice(at + 1)) ?? [];
+  // The @ of `?password=a@b` separates nothing.
+  if (hosts === undefined || /\?.*=/s.test(credentials)) return `${scheme}***`;
+  if (at === -1) return scheme + hosts;
+  const [, user = ''] = /^([\w.%-]*):./s.exec(credentials) ?? [];
+  const isToken = !/:./s.test(credentials);
+  return `${scheme}${isToken ? '' : `${user}:`}***@${hosts}`;
 }
 
 /** Connects, and reads what the server says about itself. */

@@ -71,7 +71,7 @@ export class ParkedJobs {
   /** Removes what is still parked when an attempt is over: jobs that no batch of it knows. */
   async clear({ id, attempt }: RunAttempt): Promise<void> {
     const key = this.#names.parked(id, attempt);
-    for (const id of await this.#redis.zrange(key, 0, -1)) await this.#steps.remove(id);
+    for (const job of await this.#redis.zrange(key, 0, -1)) await this.#steps.remove(job);
     await this.#redis.del(key);
   }
 }

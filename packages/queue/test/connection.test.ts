@@ -210,12 +210,30 @@ describe('URLs', () => {
     }
   });
 
-  it('are shown without their passwords', () => {
-    expect(redactUrl('rediss://user:p%40ss@host:6380/2')).toBe('rediss://user:***@host:6380/2');
-    expect(redactUrl('redis://host')).toBe('redis://host');
-    expect(redactUrl('redis://:p@ss/word?@host')).toBe('redis://:***@host');
-    expect(redactUrl('redis://host?password=secret')).toBe('redis://host');
-    expect(redactUrl('redis+cluster://user:one@first,second')).toBe('redis+cluster://user:***@first,second');
+  it.each([
+    ['rediss://user:p%40ss@host:6380/2', 'rediss://user:***@host:6380/2'],
+    ['redis://host', 'redis://host'],
+    ['redis://[::1]:6379/0', 'redis://[::1]:6379/0'],
+    ['localhost:6379', 'localhost:6379'],
+    ['redis://:p@ss/word?@host', 'redis://:***@host'],
+    ['redis+cluster://user:one@first,second', 'redis+cluster://user:***@first,second'],
+    ['redis+cluster://user:one@first:1,user:two@second:2/', 'redis+cluster://user:***@second:2/'],
+    ['redis://host?password=secret', 'redis://host'],
+    ['redis://host/3#secret', 'redis://host/3'],
+    ['redis://host?password=a@secret', 'redis://***'],
+    ['redis://host:6379?password=a@secret', 'redis://***'],
+    ['redis://secret@host', 'redis://***@host'],
+    ['redis://secret:@host', 'redis://***@host'],
+    ['redis://user:secret', 'redis://***'],
+    ['user:secret@host:6379', 'user:***@host:6379'],
+    ['redis:secret@host', 'redis:***@host'],
+    ['redis:/user:secret@host', 'redis:***@host'],
+    ['host:6380,password=secret,ssl=True', '***'],
+    ['redis-cli -h host -a secret', '***'],
+    ['redis://user:sec\nret@host', 'redis://user:***@host'],
+    ['', '***'],
+  ])('are shown without their passwords: %j', (url, shown) => {
+    expect(redactUrl(url)).toBe(shown);
   });
 
   it('carry credentials', async () => {

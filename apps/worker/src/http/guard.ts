@@ -1,5 +1,7 @@
+// Who may ask a worker what: tokens, cookies, host names, origins, and the size of what is sent.
 import { createHash, timingSafeEqual } from 'node:crypto';
-import type { MiddlewareHandler } from 'hono';
+import type { Context, MiddlewareHandler } from 'hono';
+import { bodyLimit } from 'hono/body-limit';
 import { getCookie, setCookie } from 'hono/cookie';
 import { isLoopback } from '../configuration.ts';
 
@@ -15,10 +17,12 @@ export function guard(token: string | undefined): MiddlewareHandler {
     context.header('X-Content-Type-Options', 'nosniff');
     context.header('X-Frame-Options', 'DENY');
     context.header('Referrer-Policy', 'no-referrer');
-    const { host } = new URL(context.req.url);
-    const [, bearer] = /^Bearer (.+)$/.exec(context.req.header('Authorization') ?? '') ?? [];
+    const { host, hostname } = new URL(context.req.url);
+    const [, bearer] = /^Bearer +(.+)$/i.exec(context.req.header('Authorization') ?? '') ?? [];
     if (token === undefined) {
-      if (!isLoopback(hostname(context.req.header('Host') ?? '')))
+      // `GET http://other.example/` names the host in its first line, and may say something else in its header.
+      const named = [hostname, hostnameOf(context.req.header('Host') ?? '')];
+      if (!named.every((name) => isLoopback(name.replace(/^\[|\]$/g, ''))))
         return context.text('Call this server by localhost.\n', 421);
     } else if (!isToken(bearer, token) && !isToken(getCookie(context, cookie), token)) {
       const asked = context.req.query('token');
@@ -26,8 +30,9 @@ export function guard(token: string | undefined): MiddlewareHandler {
         context.header('WWW-Authenticate', 'Bearer');
         return context.text('A token is needed: Authorization: Bearer TOKEN, or ?token=TOKEN in a browser.\n', 401);
       }
-      setCookie(context, cookie, asked, { httpOnly: true, sameSite: 'Strict', path: '/' });
-      return context.redirect(context.req.path);
+      setCookie(context, cookie, asked, { httpOnly: true, sameSite: 'Strict', path: '/', secure: isSecure(context) });
+      // A path that begins with two slashes would be another host.
+      return context.redirect(`/${context.req.path.replace(/^[/\\]+/, '')}`);
     }
     if (!isSafe(context.req.method) && bearer === undefined && !isSameOrigin(context.req.header('Origin'), host)) {
       return context.text('Only the dashboard itself may do this.\n', 403);
@@ -36,8 +41,25 @@ export function guard(token: string | undefined): MiddlewareHandler {
   };
 }
 
-function hostname(host: string): string {
-  return host.startsWith('[') ? host.slice(1, host.indexOf(']')) : host.replace(/:\d+$/, '');
+/** Refuses bodies over this many bytes. No request to a worker needs a large one. */
+export const limitBody: MiddlewareHandler = bodyLimit({
+  maxSize: 64 * 1024,
+  onError: (context) => {
+    // What is still to come is not read.
+    context.header('Connection', 'close');
+    return context.text('The body of the request is too large.\n', 413);
+  },
+});
+
+function hostnameOf(host: string): string {
+  return URL.canParse(`http://${host}`) ? new URL(`http://${host}`).hostname : '';
+}
+
+/** Whether the browser came by TLS: to this server or, as a proxy before it says, to that. */
+function isSecure(context: Context): boolean {
+  const forwarded =
+    context.req.header('X-Forwarded-Proto') ?? /proto="?(\w+)/i.exec(context.req.header('Forwarded') ?? '')?.[1];
+  return (forwarded?.split(',')[0] ?? new URL(context.req.url).protocol).trim().toLowerCase().startsWith('https');
 }
 
 /** Compares in constant time. */

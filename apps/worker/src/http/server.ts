@@ -14,7 +14,7 @@ import type { Logger, RunStatus, Runtime } from '@sentvec/workflow';
 import { Hono, type Context } from 'hono';
 import type { HealthCheck } from '../health.ts';
 import type { Metrics } from '../metrics.ts';
-import { guard } from './guard.ts';
+import { guard, limitBody } from './guard.ts';
 
 /** What the HTTP server works with. */
 export interface ServerParts {
@@ -58,7 +58,7 @@ const assets = {
 /** The routes of a worker. */
 export function routes(parts: ServerParts): Hono {
   const app = new Hono({ strict: false });
-  app.use(guard(parts.token));
+  app.use(limitBody, guard(parts.token));
   app.get('/healthz', async (context) => {
     const health = await parts.health.check();
     return context.json(health, health.healthy ? 200 : 503);
