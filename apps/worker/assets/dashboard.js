@@ -42,10 +42,18 @@ function duration(seconds) {
   return `${(seconds / 86_400).toFixed(1)} days`;
 }
 
-function runView(run, now) {
+/** Rows of unfinished chunks of a run that are embedded, as the workers said in their last heartbeats. */
+function rowsInProgress({ id }, workers) {
+  const steps = workers.flatMap(({ active }) => active).filter(({ key }) => key.startsWith(`${id}/`));
+  return steps.reduce((sum, { progress }) => sum + (progress?.rows ?? 0), 0);
+}
+
+function runView(run, workers, now) {
   const { id, workflow, state, items, total, stage, error, notice, attempt, startedAt, finishedAt } = run;
   const expected = items?.expected ?? items?.planned ?? 0;
-  const rowsPerSecond = total?.rows === undefined ? undefined : rates.of(`${id} ${attempt} rows`, total.rows, now);
+  const inProgress = finishedAt ? 0 : rowsInProgress(run, workers);
+  const rows = inProgress > 0 ? (total?.rows ?? 0) + inProgress : total?.rows;
+  const rowsPerSecond = rows === undefined ? undefined : rates.of(`${id} ${attempt} rows`, rows, now);
   const itemsPerSecond = items && rates.of(`${id} ${attempt} items`, items.done, now);
   const elapsed = startedAt && ((finishedAt ?? now) - startedAt) / 1000;
   const isRunning = state === 'running';
@@ -57,7 +65,8 @@ function runView(run, now) {
       'items',
       items && `${number(items.done)} of ${items.expected === undefined ? 'at least ' : ''}${number(expected)}`,
     ),
-    fact('rows', total?.rows !== undefined ? number(total.rows) : undefined),
+    fact('rows', rows === undefined ? undefined : number(rows)),
+    fact('of them in unfinished chunks', inProgress > 0 ? number(inProgress) : undefined),
     fact('rows/s', isRunning && rowsPerSecond !== undefined ? number(rowsPerSecond) : undefined),
     fact('time left', isRunning && items ? duration((expected - items.done) / itemsPerSecond) : undefined),
     fact('took', finishedAt ? duration(elapsed) : undefined),
@@ -111,7 +120,8 @@ function buttons({ id, attempt, state }) {
 }
 
 function workerView({ id, startedAt, active, concurrency, counts, setAside }, now) {
-  const cell = (text) => element('td', { class: 'number' }, text);
+  // On a narrow screen each cell is a line, with its title before it.
+  const cell = (title, text) => element('td', { class: 'number', 'data-title': title }, text);
   return element(
     'tr',
     {},
@@ -121,20 +131,20 @@ function workerView({ id, startedAt, active, concurrency, counts, setAside }, no
       element('code', {}, id),
       setAside && element('div', { class: 'error' }, `Set aside: ${setAside}`),
     ),
-    cell(`${active.length} of ${concurrency}`),
-    cell(number(counts.rows)),
-    cell(number(rates.of(`${id} rows`, counts.rows, now))),
-    cell(number(rates.of(`${id} tokens`, counts.tokens, now))),
-    cell(number(counts.deadLetters)),
-    cell(number(counts.failures)),
-    element('td', {}, duration((now - startedAt) / 1000)),
+    cell('Steps', `${active.length} of ${concurrency}`),
+    cell('Rows', number(counts.rows)),
+    cell('Rows/s', number(rates.of(`${id} rows`, counts.rows, now))),
+    cell('Tokens/s', number(rates.of(`${id} tokens`, counts.tokens, now))),
+    cell('Dead letters', number(counts.deadLetters)),
+    cell('Failures', number(counts.failures)),
+    cell('Up for', duration((now - startedAt) / 1000)),
   );
 }
 
 function show({ now, queue, steps, runs, workers, refusedJobs }) {
   shown('queue').textContent = queue;
   shown('steps').textContent = `steps: ${steps.active} active, ${steps.waiting} waiting, ${steps.delayed} delayed`;
-  if (runs.length > 0) shown('runs').replaceChildren(...runs.map((run) => runView(run, now)));
+  if (runs.length > 0) shown('runs').replaceChildren(...runs.map((run) => runView(run, workers, now)));
   shown('workers').replaceChildren(...workers.map((worker) => workerView(worker, now)));
   shown('refused-jobs-section').hidden = refusedJobs.length === 0;
   shown('refused-jobs').replaceChildren(

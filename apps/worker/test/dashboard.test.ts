@@ -85,3 +85,30 @@ it('shows the progress of a running job, and controls it', async () => {
   await page.getByText('steps', { exact: false }).first().waitFor();
   expect(foreign).toEqual([]);
 }, 120_000);
+
+it('fits a phone, and shows the rows of the first chunk while it is embedded', async () => {
+  const corpus = await fleet.corpus('long.jsonl', texts(60_000));
+  const request = { inputs: [corpus], output: fleet.path('long'), chunkRows: 60_000 };
+  const run = await runtime.start(embedCorpusWorkflow(), { model: tinyModel, request });
+  const failed = { inputs: [fleet.path(`${'absent-'.repeat(20)}.jsonl`)], output: fleet.path('failed') };
+  await (await runtime.start(embedCorpusWorkflow(), { model: tinyModel, request: failed })).result().catch(() => {});
+  const page = await browser.newPage({ viewport: { width: 390, height: 844 } });
+  await page.goto(`${worker.url}/?token=a%20token%20of%20these%20tests`);
+  const shown = page.locator(`[data-run="${run.id}"]`);
+  await shown.waitFor();
+  const facts = () => shown.locator('.facts').textContent();
+  await expect
+    .poll(facts, { timeout: 40_000, interval: 100 })
+    .toMatch(/items: 0 of .*rows: [1-9][\d,]*of them in unfinished chunks: [1-9].*rows\/s: [1-9]/);
+  await page.locator('.error').first().waitFor();
+  const picture = process.env['SENTVEC_SCREENSHOT'];
+  if (picture) await page.screenshot({ path: picture.replace('.png', '-narrow.png'), fullPage: true });
+  const beyondTheEdge = await page.evaluate(() =>
+    [...document.querySelectorAll('body *')]
+      .filter((element) => element.getBoundingClientRect().right > innerWidth)
+      .map((element) => element.outerHTML.slice(0, 100)),
+  );
+  expect(beyondTheEdge).toEqual([]);
+  expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(390);
+  await run.cancel();
+}, 120_000);

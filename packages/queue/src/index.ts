@@ -14,4 +14,4 @@ export type { RecoverySettings } from './recovery-settings.ts';
 export type { RefusedJob } from './refused-jobs.ts';
 export type { StepReport, WorkerObserver } from './worker-parts.ts';
 export { QueueOverview, type StepCounts } from './queue-overview.ts';
-export type { WorkerFacts } from './worker-registry.ts';
+export type { ActiveStep, WorkerFacts } from './worker-registry.ts';

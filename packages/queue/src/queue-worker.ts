@@ -213,7 +213,7 @@ export class QueueWorker {
         startedAt: this.#startedAt,
         concurrency,
         workflows: versions,
-        active: this.#steps.keys,
+        active: this.#steps.activeSteps,
         counts: counts(),
         setAside: this.#setAside,
       });

@@ -15,6 +15,7 @@ import {
   type AnyWorkflow,
   type LocalScope,
   type RunError,
+  type RunEventPayload,
 } from '@sentvec/workflow';
 import { UnrecoverableError, WaitingError, type Job } from 'bullmq';
 import { ActiveJobs, Interruption } from './active-jobs.ts';
@@ -26,6 +27,7 @@ import { checkJobSize, jobRefusedError } from './refused-jobs.ts';
 import type { RunAttempt } from './run-watcher.ts';
 import { StepEventPublisher } from './step-event-publisher.ts';
 import { refuseJob, workflowOf, type StepReport, type WorkerParts } from './worker-parts.ts';
+import type { ActiveStep } from './worker-registry.ts';
 
 /** The most milliseconds between two attempts to begin under the rate limit. */
 const maxRateWait = 1000;
@@ -57,17 +59,17 @@ export class StepProcessor {
   readonly active: ActiveJobs = new ActiveJobs();
   readonly #parts: WorkerParts;
   readonly #declined: DeclinedJobs;
-  /** When the steps that are executed now began, by key. */
-  readonly #begun = new Map<string, number>();
+  /** The steps that are executed now, by key: when they began, and their progress. */
+  readonly #begun = new Map<string, { readonly at: number; progress: unknown }>();
 
   constructor(parts: WorkerParts) {
     this.#parts = parts;
     this.#declined = new DeclinedJobs(parts, queueNames.steps);
   }
 
-  /** Keys of the steps that are executed now. */
-  get keys(): readonly string[] {
-    return [...this.#begun.keys()];
+  /** The steps that are executed now. */
+  get activeSteps(): readonly ActiveStep[] {
+    return [...this.#begun].map(([key, { progress }]) => ({ key, progress }));
   }
 
   readonly process = async (job: Job, token?: string): Promise<unknown> => {
@@ -150,7 +152,7 @@ export class StepProcessor {
 
   async #execute(work: StepWork, signal: AbortSignal): Promise<unknown> {
     const { data, key } = work;
-    this.#begun.set(key, performance.now());
+    this.#begun.set(key, { at: performance.now(), progress: null });
     this.#parts.observer.stepBegan?.({ key, stage: data.stage });
     const result = (await this.#attempt(work, signal)) ?? null;
     this.#report(work, 'completed', { result });
@@ -168,7 +170,7 @@ export class StepProcessor {
     const begun = this.#begun.get(key);
     if (begun === undefined) return;
     this.#begun.delete(key);
-    const milliseconds = performance.now() - begun;
+    const milliseconds = performance.now() - begun.at;
     const report = { key, workflow: run.workflow, stage: data.stage, milliseconds, outcome, ...more };
     this.#parts.observer.stepEnded?.(report);
   }
@@ -177,6 +179,11 @@ export class StepProcessor {
     const { run, attempt } = data;
     const { logger, store } = this.#parts;
     const events = new StepEventPublisher(store, { run, attempt, logger });
+    const emit = (payload: RunEventPayload): void => {
+      const begun = this.#begun.get(key);
+      if (begun && payload.type === 'progress') begun.progress = payload.value;
+      events.emit(payload);
+    };
     const scope: LocalScope = {
       run,
       runAttempt: attempt,
@@ -184,7 +191,7 @@ export class StepProcessor {
       logger,
       concurrency: 2,
       untilResumed: async () => {},
-      emit: events.emit,
+      emit,
     };
     try {
       if (body.kind === 'workflow') return await runItem(body, data.value, key, scope);

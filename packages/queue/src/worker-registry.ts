@@ -1,6 +1,14 @@
 import type { RedisConnection } from './connection.ts';
 import type { QueueNames } from './names.ts';
 
+/** A step that a worker executes. JSON. */
+export interface ActiveStep {
+  /** Run, stage and index: `r1f0c/embed#7`. */
+  readonly key: string;
+  /** What the step last said of its progress. The embedding of a chunk says `{ rows, tokens }`. */
+  readonly progress: unknown;
+}
+
 /** What a worker says about itself in each heartbeat. JSON. */
 export interface WorkerFacts {
   /** Host, process and a few random digits. */
@@ -11,8 +19,8 @@ export interface WorkerFacts {
   readonly concurrency: number;
   /** The version of each workflow that it serves, by id. See `workflowVersion`. */
   readonly workflows: Readonly<Record<string, string>>;
-  /** Keys of the active steps. */
-  readonly active: readonly string[];
+  /** The active steps. */
+  readonly active: readonly ActiveStep[];
   /** Counters of its application. */
   readonly counts: Readonly<Record<string, number>>;
   /** Why it takes no steps for a while: it could not do the last few. */

@@ -97,3 +97,17 @@ it('times are those of Redis, whatever the clock of this process says', async ()
   expect(createdAt / 1000 - Number(seconds)).toBeLessThan(10);
   expect(startedAt).toBeUndefined();
 });
+
+it('what lists runs does not read their inputs and outputs', async () => {
+  const input = 'x'.repeat(5_000_000);
+  const request = { input: 'hash', content: undefined, writes: [] };
+  await store.create({ id: 'large', workflow: 'work', input, priority: 1, request });
+  await store.begin('large', 1, 'one', 'v1');
+  const fields = { output: JSON.stringify(input) };
+  await store.transition('large', { from: ['running'], to: 'completed', attempt: 1, owner: 'one', fields });
+  const sent = async () => Number(/total_net_output_bytes:(\d+)/.exec(await connection.info('stats'))?.[1]);
+  const before = await sent();
+  expect((await store.list(10)).map(({ id }) => id)).toEqual(['large', 'run']);
+  await store.readPosition('large');
+  expect((await sent()) - before).toBeLessThan(50_000);
+});
