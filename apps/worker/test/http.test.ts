@@ -54,17 +54,17 @@ async function statusOf(
 }
 
 /** The answer to bytes that are sent as they are. Sends `more` again and again until the server has had enough. */
-async function answerTo(app: WorkerApp, head: string, more?: string): Promise<{ status: number; sent: number }> {
+async function answerTo(app: WorkerApp, head: string, more = ''): Promise<{ status: number; sent: number }> {
   const socket = connect(Number(new URL(app.url).port), '127.0.0.1');
   let [answer, sent] = ['', 0];
   socket.on('data', (bytes) => (answer += String(bytes)));
   socket.write(`${head}\r\n\r\n`);
   const ended = new Promise<void>((resolve) => socket.on('close', () => resolve()).on('error', () => {}));
   const send = () => {
-    while (more && !socket.destroyed && sent < 50_000_000 && socket.write(more)) sent += more.length;
+    while (!socket.destroyed && sent < 50_000_000 && socket.write(more)) sent += more.length;
   };
   socket.on('drain', send);
-  send();
+  if (more !== '') send();
   await ended;
   return { status: Number(answer.split(' ')[1]), sent };
 }
