@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { memoryModel, writeSafetensors } from '@sentvec/core';
 import { readEncoder } from '@sentvec/architectures';
-import { bucketStarts } from '../src/encoders/mpnet.ts';
+import { relativeRow } from '../src/encoders/deberta-v2.ts';
+import { bucketStarts } from '../src/encoders/relative-bias.ts';
 import { batchOf, encodeOnnx, encodePlain, largestGap, tokensOf } from './encoding.ts';
 import {
   type Config,
@@ -141,21 +142,28 @@ describe('facts that follow from the definitions', () => {
     expect(largestDifference(await encodePlain(roberta, batch), await encodePlain(same, batch))).toBeLessThan(1e-6);
   });
 
-  it.each([8, 16, 32])('MPNet puts distances into the buckets of transformers, of which there are %i', (buckets) => {
-    const half = buckets / 2;
-    const exact = half / 2;
-    // models/mpnet/modeling_mpnet.py, relative_position_bucket, for one direction, in float32.
-    const expected = (distance: number): number => {
-      if (distance < exact) return distance;
-      const logarithm = Math.fround(Math.log(Math.fround(distance / exact)));
-      const steps = Math.fround(Math.fround(logarithm / Math.fround(Math.log(128 / exact))) * (half - exact));
-      return Math.min(exact + Math.trunc(steps), half - 1);
-    };
-    const distances = Array.from({ length: 600 }, (_, distance) => distance);
-    const starts = bucketStarts(half);
-    expect(distances.map((distance) => starts.filter((start) => start <= distance).length)).toEqual(
-      distances.map(expected),
-    );
+  it.each([
+    // Buckets of one direction, farthest distance, and the first distances of the buckets by PyTorch 2.14.1.
+    [4, 128, [1, 2, 16]],
+    [8, 128, [1, 2, 3, 4, 10, 23, 54]],
+    [16, 128, [1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 23, 32, 46, 64, 91]],
+    [16, 256, [1, 2, 3, 4, 5, 6, 7, 8, 13, 20, 30, 46, 70, 108, 166]],
+    [8, 64, [1, 2, 3, 4, 8, 16, 32]],
+    [8, 40, [1, 2, 3, 4, 8, 13, 23]],
+    [6, 81, [1, 2, 3, 9, 27]],
+  ])('%i buckets up to distance %i begin where they do in PyTorch', (buckets, farthest, expected) => {
+    expect(bucketStarts(buckets, farthest)).toEqual(expected);
+  });
+
+  it('the rows of relative positions are those of PyTorch', () => {
+    const row = (distance: number): number => relativeRow(distance, { buckets: 16, farthest: 64, span: 16 });
+    const distances = [0, 7, 8, 9, 10, 11, 14, 15, 19, 20, 26, 27, 34, 35, 46, 47, 63, 64];
+    const rows = [16, 23, 24, 25, 25, 26, 26, 27, 27, 28, 28, 29, 29, 30, 30, 31, 31, 31];
+    expect(distances.map(row)).toEqual(rows);
+    expect([-7, -8, -9, -47, -63, -64, -85].map(row)).toEqual([9, 8, 7, 1, 1, 0, 0]);
+    expect([-9, -8, -1, 7, 8].map((distance) => relativeRow(distance, { buckets: 0, farthest: 8, span: 8 }))).toEqual([
+      0, 0, 7, 15, 15,
+    ]);
   });
 
   it('layer normalizations may be called gamma and beta', async () => {

@@ -27,12 +27,12 @@ export function makeNetwork(program: EncoderProgram): EncoderNetwork {
   const { maxPositions, vocabularySize, tokenTable } = program;
   const table = { tokenTable, vocabularySize };
   const weights = new Map<string, WeightDeclaration>();
-  const declare = (names: WeightName, shape: readonly number[]): Shape => {
+  const declare = (names: WeightName, shape: readonly number[], fixed: boolean): Shape => {
     const [name, ...otherNames] = typeof names === 'string' ? [names] : names;
     const before = weights.get(name)?.shape ?? shape;
     if (!sameShape(before, shape))
       throw new Error(`"${name}" cannot be both [${before.join()}] and [${shape.join()}].`);
-    weights.set(name, { shape, otherNames });
+    weights.set(name, { shape, otherNames, fixed });
     return shape;
   };
   const positions = [namedDimension('batch'), namedDimension('length')];

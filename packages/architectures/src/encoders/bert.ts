@@ -6,8 +6,6 @@ import { bertTokenTable, embed, postNormLayers, readBertSizes } from './post-nor
  * are named as there. All tokens have type 0; positions count from 0.
  */
 export const bert: Architecture = (config) => {
-  config.onlySupports('position_embedding_type', 'absolute');
-  config.onlySupports('is_decoder', false);
   const tokenTypes = config.integer('type_vocab_size', { fallback: 2, smallest: 0 });
   const sizes = { ...readBertSizes(config), tokenTypes };
   return {

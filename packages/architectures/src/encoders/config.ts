@@ -86,6 +86,20 @@ export class ConfigReader {
     throw this.#wrong(name, 'a list of whole numbers', value);
   }
 
+  /**
+   * The same for a key whose value may also be one text with `separator` between its parts, in upper or lower case:
+   * `c2p|p2c`. @throws SentvecError `invalid-model`; `unsupported-model` when a part is none of `known`
+   */
+  parts<Part extends string>(key: string, separator: string, known: readonly Part[]): readonly Part[] | undefined {
+    const { value } = this.#find(key);
+    const given = typeof value === 'string' ? value.toLowerCase().split(separator) : this.texts(key);
+    return given?.map((each) => {
+      const part = known.find((name) => name === each.trim());
+      if (part !== undefined) return part;
+      throw this.unsupported(key, each, `Supported: ${known.join(', ')}.`);
+    });
+  }
+
   /** Whether a key is there with the value null, which all other methods take as missing. */
   isNull(key: string): boolean {
     return this.#values[key] === null;
@@ -148,7 +162,11 @@ export class ConfigReader {
    * name
    */
   activation(key: string, fallback: string): ActivationFunction {
-    const name = this.text(key, fallback);
+    return this.activationNamed(this.text(key, fallback), key);
+  }
+
+  /** The same for a name that is only a part of the value of `key`. */
+  activationNamed(name: string, key: string): ActivationFunction {
     const activation = hiddenActivations.get(name);
     if (activation !== undefined) return activation;
     const known = [...hiddenActivations.keys()].join(', ');

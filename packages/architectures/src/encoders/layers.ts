@@ -72,7 +72,7 @@ interface LayerSources<T> {
   readonly vocabularySize: number;
   readonly ops: Operations<T>;
   readonly inputs: EncoderInputs<T>;
-  weight(names: WeightName, shape: readonly number[]): T;
+  weight(names: WeightName, shape: readonly number[], fixed: boolean): T;
   constant(name: string, shape: readonly number[], compute: () => Float32Array): T;
 }
 
@@ -101,7 +101,12 @@ export class TransformerLayers<T> {
 
   /** A weight. A model file that has it in another shape is refused. */
   weight(names: WeightName, shape: readonly number[]): T {
-    return this.#sources.weight(names, shape);
+    return this.#sources.weight(names, shape, false);
+  }
+
+  /** A weight that training leaves as it is: a table that is computed, not learned, although files hold it. */
+  fixedWeight(names: WeightName, shape: readonly number[]): T {
+    return this.#sources.weight(names, shape, true);
   }
 
   /**
@@ -176,9 +181,9 @@ export class TransformerLayers<T> {
     const turn = (x: T): T => (rotation === undefined ? x : ops.rotate(x, rotation.cosines, rotation.sines));
     // Queries that share keys are more rows of the same product: keys and values are not repeated.
     const shared = [batch, keyHeads, productOf([heads / keyHeads, length])] as const;
-    const q = ops.reshape(turn(this.#splitHeads(queries, heads, headSize)), [...shared, headSize]);
-    const k = turn(this.#splitHeads(keys, keyHeads, headSize));
-    const v = this.#splitHeads(values, keyHeads, headSize);
+    const q = ops.reshape(turn(this.splitHeads(queries, heads, headSize)), [...shared, headSize]);
+    const k = turn(this.splitHeads(keys, keyHeads, headSize));
+    const v = this.splitHeads(values, keyHeads, headSize);
     const products = ops.reshape(ops.matmul(q, k, { transposeRight: true }), [batch, heads, length, length]);
     const scores = this.#scoreBiasesOf(sizes, inputs).reduce(
       (sum, bias) => ops.add(sum, bias),
@@ -199,6 +204,26 @@ export class TransformerLayers<T> {
   rows(positions: T): T {
     const flat = [productOf([this.batch, this.length]), this.#width(positions)];
     return this.#pack(this.ops.reshape(positions, flat));
+  }
+
+  /**
+   * What belongs to a query and a key, from what belongs to a query and a distance: `[n, length, length]` from `[n,
+   * length, 2 · length]`, whose column c counts where the key is c - length positions after the query. Read in rows
+   * that are one shorter, the distances of row i begin i columns earlier.
+   */
+  pairsOfDistances(x: T): T {
+    const { ops, length } = this;
+    const [count, , columns] = ops.shape(x) as [Dimension, Dimension, Dimension];
+    const shorter = sumOf([columns, -1]);
+    const flat = ops.reshape(x, [count, productOf([length, columns])]);
+    const fromFirst = ops.slice(flat, 1, length, productOf([length, shorter]));
+    return ops.slice(ops.reshape(fromFirst, [count, length, shorter]), 2, 0, length);
+  }
+
+  /** Rows by heads: `[batch, heads, length, headSize]`. Those of padding are arbitrary. */
+  splitHeads(rows: T, heads: number, headSize: number): T {
+    const positions = this.#unpack(rows);
+    return this.ops.transpose(this.ops.reshape(positions, [this.batch, this.length, heads, headSize]), [0, 2, 1, 3]);
   }
 
   /** Rows in the shape that `EncoderNetwork.encode` returns. */
@@ -245,25 +270,12 @@ export class TransformerLayers<T> {
     return this.ops.subtract(positions, this.ops.reshape(positions, [this.length, 1]));
   }
 
-  /**
-   * The bias of each pair from that of each distance: `[1, heads, length, length]`. The distances stand in each row;
-   * read in rows that are one shorter, those of row i begin i columns earlier.
-   */
+  /** The bias of each pair from that of each distance: `[1, heads, length, length]`. */
   #biasOfPairs(distanceBias: T): T {
     const { ops, length } = this;
     const [heads, columns] = ops.shape(distanceBias) as [Dimension, Dimension];
-    const shorter = sumOf([columns, -1]);
     const repeated = ops.broadcastTo(ops.reshape(distanceBias, [heads, 1, columns]), [heads, length, columns]);
-    const flat = ops.reshape(repeated, [heads, productOf([length, columns])]);
-    const fromFirst = ops.slice(flat, 1, length, productOf([length, shorter]));
-    const pairs = ops.slice(ops.reshape(fromFirst, [heads, length, shorter]), 2, 0, length);
-    return ops.reshape(pairs, [1, heads, length, length]);
-  }
-
-  /** `[batch, heads, length, headSize]` */
-  #splitHeads(rows: T, heads: number, headSize: number): T {
-    const positions = this.#unpack(rows);
-    return this.ops.transpose(this.ops.reshape(positions, [this.batch, this.length, heads, headSize]), [0, 2, 1, 3]);
+    return ops.reshape(this.pairsOfDistances(repeated), [1, heads, length, length]);
   }
 
   #pack(positions: T): T {

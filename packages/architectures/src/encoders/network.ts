@@ -34,6 +34,8 @@ export interface WeightDeclaration {
   readonly shape: readonly number[];
   /** Other names that files have for it, best first. */
   readonly otherNames: readonly string[];
+  /** Whether training leaves it as it is: a table that is computed, not learned, although files hold it. */
+  readonly fixed: boolean;
 }
 
 /** An encoder of one architecture with certain sizes; its weights come from outside. */

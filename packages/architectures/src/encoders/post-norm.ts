@@ -6,6 +6,8 @@ import type { AttentionInputs, AttentionSizes, TransformerLayers } from './layer
 /** Sizes that BERT and its descendants have in common. */
 export interface BertSizes {
   readonly hiddenSize: number;
+  /** Width of the embeddings. Where it is not that of the layers, a linear layer leads from one to the other. */
+  readonly embeddingSize: number;
   readonly intermediateSize: number;
   readonly layers: number;
   readonly attention: AttentionSizes;
@@ -13,18 +15,31 @@ export interface BertSizes {
   readonly epsilon: number;
   /** Rate of the dropout of hidden states. */
   readonly dropout: number;
+  /**
+   * The same, after the dense layers.
+   * @default dropout
+   */
+  readonly outputDropout?: number | undefined;
   readonly vocabularySize: number;
   readonly positions: number;
   /** How many token types the model has; 0 for none. */
   readonly tokenTypes: number;
+  /**
+   * How many types of tasks the model has (Sun et al., 2020).
+   * @default 0: none
+   */
+  readonly taskTypes?: number | undefined;
 }
 
 /** Reads them by the keys of BERT's configuration, without token types. */
 export function readBertSizes(config: ConfigReader): BertSizes {
+  config.onlySupports('position_embedding_type', 'absolute');
+  config.onlySupports('is_decoder', false);
   const hiddenSize = config.integer('hidden_size');
   const heads = config.integer('num_attention_heads');
   return {
     hiddenSize,
+    embeddingSize: hiddenSize,
     intermediateSize: config.integer('intermediate_size'),
     layers: config.layers('num_hidden_layers'),
     attention: {
@@ -69,19 +84,50 @@ const bertNames: PostNormNames = {
 /** What BERT and its descendants call the token table. */
 export const bertTokenTable = 'embeddings.word_embeddings.weight';
 
-/** The sum of the embeddings, normalized. `positions` are indices, one for each row. All tokens have type 0. */
-export function embed<T>(layers: TransformerLayers<T>, positions: T, sizes: BertSizes): T {
-  const { ops } = layers;
-  const { hiddenSize, tokenTypes } = sizes;
-  const tokens = layers.tokenRows(hiddenSize);
-  const positionTable = layers.weight('embeddings.position_embeddings.weight', [sizes.positions, hiddenSize]);
-  let sum = ops.add(tokens, ops.gather(positionTable, positions));
-  if (tokenTypes > 0) {
-    const typeTable = layers.weight('embeddings.token_type_embeddings.weight', [tokenTypes, hiddenSize]);
-    sum = ops.add(sum, ops.slice(typeTable, 0, 0, 1));
-  }
-  return layers.dropout(layers.layerNorm('embeddings.LayerNorm', sum, sizes.epsilon), sizes.dropout);
+/** The sum of the embeddings, normalized, as the layers take it. See {@link sumOfEmbeddings}. */
+export function embed<T>(layers: TransformerLayers<T>, positions: T | undefined, sizes: BertSizes): T {
+  const normalized = layers.layerNorm('embeddings.LayerNorm', sumOfEmbeddings(layers, positions, sizes), sizes.epsilon);
+  return layers.dropout(normalized, sizes.dropout);
 }
+
+/**
+ * The same for embeddings narrower than the layers, to whose width a linear layer leads.
+ * @param projection the name of that layer, which a model of equal widths does not have
+ */
+export function embedAndProject<T>(
+  layers: TransformerLayers<T>,
+  positions: T | undefined,
+  sizes: BertSizes,
+  projection = 'embeddings_project',
+): T {
+  const embeddings = embed(layers, positions, sizes);
+  return sizes.embeddingSize === sizes.hiddenSize
+    ? embeddings
+    : layers.linear(projection, embeddings, sizes.hiddenSize);
+}
+
+/**
+ * The sum of the embeddings. All tokens have type 0, and so does the task. `positions` are indices, one for each row;
+ * without them a model has no table of positions.
+ */
+export function sumOfEmbeddings<T>(layers: TransformerLayers<T>, positions: T | undefined, sizes: BertSizes): T {
+  const { ops } = layers;
+  const { embeddingSize, tokenTypes, taskTypes = 0 } = sizes;
+  const table = (name: string, rows: number): T =>
+    layers.weight(`embeddings.${name}_embeddings.weight`, [rows, embeddingSize]);
+  let sum = layers.tokenRows(embeddingSize);
+  if (positions !== undefined) sum = ops.add(sum, ops.gather(table('position', sizes.positions), positions));
+  for (const [name, rows] of [
+    ['token_type', tokenTypes],
+    ['task_type', taskTypes],
+  ] as const) {
+    if (rows > 0) sum = ops.add(sum, ops.slice(table(name, rows), 0, 0, 1));
+  }
+  return sum;
+}
+
+/** What attention makes of a layer's input, before the linear layer that mixes its heads. */
+type Attend<T> = (layer: string, x: T) => T;
 
 /** All layers, one after the other. */
 export function postNormLayers<T>(
@@ -89,37 +135,43 @@ export function postNormLayers<T>(
   embeddings: T,
   sizes: BertSizes,
   names: PostNormNames = bertNames,
-  inputs: AttentionInputs<T> = {},
+  attendIn: Attend<T> = (layer, x) => attend(layers, layer, x, sizes, names),
 ): T {
   let x = embeddings;
   for (let layer = 0; layer < sizes.layers; layer += 1) {
-    x = postNormLayer(layers, `${names.layer}.${layer}`, x, sizes, names, inputs);
+    x = postNormLayer(layers, `${names.layer}.${layer}`, x, sizes, names, attendIn);
   }
   return x;
 }
 
+/** Attention of queries, keys and values that are linear in `x`. */
+export function attend<T>(
+  layers: TransformerLayers<T>,
+  layer: string,
+  x: T,
+  { hiddenSize, attention }: BertSizes,
+  names: PostNormNames = bertNames,
+  inputs: AttentionInputs<T> = {},
+): T {
+  const linear = (name: string): T => layers.linear(`${layer}.${name}`, x, hiddenSize);
+  return layers.attention(linear(names.query), linear(names.key), linear(names.value), attention, inputs);
+}
+
 /** A layer that normalizes after each residual (Devlin et al., 2018): attention, then two dense layers. */
-function postNormLayer<T>(
+export function postNormLayer<T>(
   layers: TransformerLayers<T>,
   layer: string,
   x: T,
   sizes: BertSizes,
-  names: PostNormNames,
-  inputs: AttentionInputs<T>,
+  names: PostNormNames = bertNames,
+  attendIn: Attend<T> = (_, input) => attend(layers, layer, input, sizes, names),
 ): T {
   const { ops } = layers;
-  const { hiddenSize } = sizes;
+  const { hiddenSize, dropout, outputDropout = dropout } = sizes;
   const linear = (name: string, input: T, outputs: number): T => layers.linear(`${layer}.${name}`, input, outputs);
-  const attended = layers.attention(
-    linear(names.query, x, hiddenSize),
-    linear(names.key, x, hiddenSize),
-    linear(names.value, x, hiddenSize),
-    sizes.attention,
-    inputs,
-  );
-  const mixed = layers.dropout(linear(names.attentionOutput, attended, hiddenSize), sizes.dropout);
+  const mixed = layers.dropout(linear(names.attentionOutput, attendIn(layer, x), hiddenSize), dropout);
   const middle = layers.layerNorm(`${layer}.${names.attentionNorm}`, ops.add(mixed, x), sizes.epsilon);
   const grown = sizes.activation(ops, linear(names.intermediate, middle, sizes.intermediateSize));
-  const output = layers.dropout(linear(names.output, grown, hiddenSize), sizes.dropout);
+  const output = layers.dropout(linear(names.output, grown, hiddenSize), outputDropout);
   return layers.layerNorm(`${layer}.${names.outputNorm}`, ops.add(output, middle), sizes.epsilon);
 }

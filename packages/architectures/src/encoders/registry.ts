@@ -1,38 +1,59 @@
 // The architectures that sentvec has, a line for each `model_type`, and the encoder that a configuration asks for.
+import { albert } from './albert.ts';
 import { type Architecture, makeNetwork } from './architecture.ts';
 import { bert } from './bert.ts';
 import { ConfigReader } from './config.ts';
+import { debertaV2 } from './deberta-v2.ts';
 import { bidirectionalLlama, bidirectionalQwen3, eurobert, llama, mistral, qwen2, qwen3 } from './decoder.ts';
 import { distilbert } from './distilbert.ts';
+import { electra } from './electra.ts';
+import { ernie } from './ernie.ts';
 import { gemma3 } from './gemma3.ts';
 import { lfm2 } from './lfm2.ts';
+import { megatronBert } from './megatron-bert.ts';
 import { modernBert } from './modernbert.ts';
 import { mpnet } from './mpnet.ts';
 import type { EncoderNetwork } from './network.ts';
 import { roberta } from './roberta.ts';
+import { roformer } from './roformer.ts';
+import { squeezeBert } from './squeezebert.ts';
 import { staticEmbedding } from './static-embedding.ts';
+import { mt5, t5, umt5 } from './t5.ts';
 import { universalSentenceEncoderLite } from './universal-sentence-encoder-lite.ts';
+import { xlmRobertaXl } from './xlm-roberta-xl.ts';
 
 /** All architectures, by `model_type` of `config.json`. */
 const architectures: ReadonlyMap<string, Architecture> = new Map([
+  ['albert', albert],
   ['bert', bert],
   ['bidirectional_pplx_qwen3', bidirectionalQwen3],
   ['camembert', roberta],
+  ['data2vec-text', roberta],
+  ['deberta-v2', debertaV2],
   ['distilbert', distilbert],
+  ['electra', electra],
+  ['ernie', ernie],
   ['eurobert', eurobert],
   ['gemma3_text', gemma3],
   ['lfm2', lfm2],
   ['llama', llama],
   ['llama_bidirec', bidirectionalLlama],
+  ['megatron-bert', megatronBert],
   ['mistral', mistral],
   ['modernbert', modernBert],
   ['mpnet', mpnet],
+  ['mt5', mt5],
   ['qwen2', qwen2],
   ['qwen3', qwen3],
   ['roberta', roberta],
+  ['roformer', roformer],
+  ['squeezebert', squeezeBert],
   ['static-embedding', staticEmbedding],
+  ['t5', t5],
+  ['umt5', umt5],
   ['universal-sentence-encoder-lite', universalSentenceEncoderLite],
   ['xlm-roberta', roberta],
+  ['xlm-roberta-xl', xlmRobertaXl],
 ]);
 
 /**

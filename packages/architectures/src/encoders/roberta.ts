@@ -17,8 +17,6 @@ export function positionsAfterPadding<T>(ops: Operations<T>, ids: T, paddingId: 
  * (models/roberta/modeling_roberta.py), without its pooler: BERT with other positions. Weights are named as there.
  */
 export const roberta: Architecture = (config) => {
-  config.onlySupports('position_embedding_type', 'absolute');
-  config.onlySupports('is_decoder', false);
   const tokenTypes = config.integer('type_vocab_size', { fallback: 1, smallest: 0 });
   const sizes = { ...readBertSizes(config), tokenTypes };
   const paddingId = config.integer('pad_token_id', { fallback: 1, smallest: 0 });

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { canonicalJson } from '@sentvec/platform';
 import type { TrainingSet } from '../data/training-set.ts';
-import { trainableTensors } from '../step/record-step.ts';
+import { fixedTensors, trainableTensors } from '../step/record-step.ts';
 import type { TrainingConfig } from './config.ts';
 import type { LoadedTrainable } from './load-trainable.ts';
 
@@ -45,7 +45,7 @@ export function differingParts(a: Recipe, b: Recipe): string[] {
 /** Of weights, tokenizer, and whatever else of the folder decides what they compute. */
 async function modelHash({ model, folder, tokenizerHash }: LoadedTrainable): Promise<string> {
   const hash = createHash('sha256');
-  for (const { name, shape, data } of trainableTensors(model))
+  for (const { name, shape, data } of [...trainableTensors(model), ...fixedTensors(model)])
     hash.update(JSON.stringify([name, shape])).update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
   const { pooling, projections } = model.head;
   const kinds = projections.map((projection) =>

@@ -1,5 +1,6 @@
 // Records what a training step computes as ONNX graphs: forward, loss, gradients.
 import {
+  type EncoderDefinition,
   namedDimension,
   OnnxRecorder,
   productOf,
@@ -23,15 +24,25 @@ export interface TrainableTensor {
 }
 
 /**
- * The tensors of a model: the encoder's by their names in its network, then the projections'. The token table comes
- * first.
+ * The tensors of a model that can be trained: the encoder's by their names in its network, then the projections'. The
+ * token table comes first.
  */
 export function trainableTensors({ definition, head }: TrainableModel): TrainableTensor[] {
-  const names = [...definition.weights.keys()].sort(
-    (a, b) => Number(b === definition.tokenTable) - Number(a === definition.tokenTable),
+  const encoder = encoderTensors(definition, { fixed: false }).sort(
+    (a, b) => Number(b.name === definition.tokenTable) - Number(a.name === definition.tokenTable),
   );
-  const encoder = names.map((name) => ({ name, shape: definition.weights.get(name)!, data: definition.weight(name) }));
   return [...encoder, ...projectionWeights(head.projections)];
+}
+
+/** The tensors that training leaves as they are, whatever is asked for: tables that are computed, not learned. */
+export function fixedTensors({ definition }: TrainableModel): TrainableTensor[] {
+  return encoderTensors(definition, { fixed: true });
+}
+
+function encoderTensors(definition: EncoderDefinition, { fixed }: { readonly fixed: boolean }): TrainableTensor[] {
+  return [...definition.weights]
+    .filter(([name]) => definition.network.weights.get(name)!.fixed === fixed)
+    .map(([name, shape]) => ({ name, shape, data: definition.weight(name) }));
 }
 
 /** What a model is trained for: a loss, and what examples look like. */
@@ -149,6 +160,8 @@ class TrainingGraph {
     const weights = new Map(
       inputs.map(({ name, shape }) => [name, parameter(name, recorder.input(name, 'float', shape))]),
     );
+    for (const { name, shape, data } of fixedTensors(model))
+      weights.set(name, tape.fixed(recorder.operations.constant(data, shape)));
     const key = dropout ? this.input('dropoutKey', [dropoutKeySize]) : undefined;
     const drop = key && keyedDropout(tape.operations, key);
     let isDropped = false;

@@ -5,7 +5,7 @@ import type { TrainingEngine } from '../engine.ts';
 import { Parameters } from '../optimizer/parameters.ts';
 import { GradientEngine } from '../step/gradient-engine.ts';
 import type { RecordOptions } from '../step/record-graphs.ts';
-import { recordEmbedding, trainableTensors } from '../step/record-step.ts';
+import { fixedTensors, recordEmbedding, trainableTensors } from '../step/record-step.ts';
 import type { TrainableModel } from '../step/siamese.ts';
 import { TfjsGradients } from './tfjs-gradients.ts';
 
@@ -33,7 +33,7 @@ export async function tfjsEngine(model: TrainableModel, options: TfjsEngineOptio
   const runtime = await openDifferentiable(device, wasmPaths);
   const tensors = trainableTensors(model);
   const parameters = new Parameters(tensors.filter(({ name }) => trained.has(name)));
-  const frozen = tensors.filter(({ name }) => !trained.has(name));
+  const frozen = [...tensors.filter(({ name }) => !trained.has(name)), ...fixedTensors(model)];
   const gradients = new TfjsGradients(runtime, { model, parameters, frozen, objectives });
   const engine = { objectives: objectives.length, dropout, cachedExamples, optimizer };
   return new GradientEngine(gradients, parameters, { name: runtime.description, ...engine });

@@ -1,0 +1,50 @@
+// ALBERT: one layer, or a few, that all the others repeat.
+import type { Architecture } from './architecture.ts';
+import { bertTokenTable, embedAndProject, type PostNormNames, postNormLayer, readBertSizes } from './post-norm.ts';
+
+const names: PostNormNames = {
+  layer: 'encoder.albert_layer_groups',
+  query: 'attention.query',
+  key: 'attention.key',
+  value: 'attention.value',
+  attentionOutput: 'attention.dense',
+  attentionNorm: 'attention.LayerNorm',
+  intermediate: 'ffn',
+  output: 'ffn_output',
+  outputNorm: 'full_layer_layer_norm',
+};
+
+/**
+ * ALBERT (Lan et al., 2020), as `AlbertModel` of transformers (models/albert/modeling_albert.py), without its pooler:
+ * BERT with narrower embeddings, whose layers share their weights in groups of successive ones. Weights are named as
+ * there.
+ */
+export const albert: Architecture = (config) => {
+  const sizes = {
+    ...readBertSizes(config),
+    activation: config.activation('hidden_act', 'gelu_new'),
+    dropout: config.fraction('hidden_dropout_prob', 0),
+    outputDropout: 0,
+    embeddingSize: config.integer('embedding_size', { fallback: 128 }),
+    tokenTypes: config.integer('type_vocab_size', { fallback: 2, smallest: 0 }),
+  };
+  const attention = { ...sizes.attention, dropout: config.fraction('attention_probs_dropout_prob', 0) };
+  const groups = config.integer('num_hidden_groups', { fallback: 1, largest: sizes.layers });
+  const layersOfGroup = config.integer('inner_group_num', { fallback: 1 });
+  return {
+    maxPositions: sizes.positions,
+    vocabularySize: sizes.vocabularySize,
+    tokenTable: bertTokenTable,
+    encode(layers) {
+      const positions = layers.perRow(layers.ops.range(layers.length));
+      let x = embedAndProject(layers, positions, sizes, 'encoder.embedding_hidden_mapping_in');
+      for (let step = 0; step < sizes.layers; step += 1) {
+        const group = `${names.layer}.${Math.floor(step / (sizes.layers / groups))}`;
+        for (let layer = 0; layer < layersOfGroup; layer += 1) {
+          x = postNormLayer(layers, `${group}.albert_layers.${layer}`, x, { ...sizes, attention }, names);
+        }
+      }
+      return x;
+    },
+  };
+};

@@ -1,0 +1,237 @@
+// DeBERTa: attention that adds the products of contents with relative positions to those of contents.
+import { productOf, sumOf } from '../dimensions.ts';
+import type { Architecture } from './architecture.ts';
+import type { ConfigReader } from './config.ts';
+import { groupedLinear } from './grouped-linear.ts';
+import type { TransformerLayers } from './layers.ts';
+import { bertTokenTable, type PostNormNames, postNormLayer, readBertSizes, sumOfEmbeddings } from './post-norm.ts';
+import { readPositions } from './rotary.ts';
+
+const names: PostNormNames = {
+  layer: 'encoder.layer',
+  query: 'attention.self.query_proj',
+  key: 'attention.self.key_proj',
+  value: 'attention.self.value_proj',
+  attentionOutput: 'attention.output.dense',
+  attentionNorm: 'attention.output.LayerNorm',
+  intermediate: 'intermediate.dense',
+  output: 'output.dense',
+  outputNorm: 'output.LayerNorm',
+};
+
+/** What attention may add: products of a query with the key's relative position, of a key with the query's. */
+const productNames = ['c2p', 'p2c'] as const;
+
+/**
+ * DeBERTa of versions 2 and 3 (He et al., 2021), as `DebertaV2Model` of transformers
+ * (models/deberta_v2/modeling_deberta_v2.py). Weights are named as there.
+ */
+export const debertaV2: Architecture = (config) => {
+  const sizes = readSizes(config);
+  return {
+    maxPositions: sizes.positions,
+    vocabularySize: sizes.vocabularySize,
+    tokenTable: bertTokenTable,
+    encode(layers) {
+      const embeddings = embed(layers, sizes);
+      const rows = sizes.relative && relativeRows(layers, sizes.relative);
+      let x = embeddings;
+      for (let layer = 0; layer < sizes.layers; layer += 1) {
+        x = postNormLayer(layers, `${names.layer}.${layer}`, x, sizes, names, (name, input) =>
+          attend(layers, name, input, sizes, rows),
+        );
+        if (layer === 0 && sizes.convolution) x = convolve(layers, embeddings, x, sizes);
+      }
+      return x;
+    },
+  };
+};
+
+/** The sum of the embeddings, led to the width of the layers and normalized there. */
+function embed<T>(layers: TransformerLayers<T>, sizes: Sizes): T {
+  const positions = sizes.hasPositions ? layers.perRow(layers.ops.range(layers.length)) : undefined;
+  const sum = sumOfEmbeddings(layers, positions, sizes);
+  const projected =
+    sizes.embeddingSize === sizes.hiddenSize
+      ? sum
+      : layers.linear('embeddings.embed_proj', sum, sizes.hiddenSize, { bias: false });
+  return layers.dropout(layers.layerNorm('embeddings.LayerNorm', projected, sizes.epsilon), sizes.dropout);
+}
+
+/** Which row of the embeddings a relative position has. */
+interface RelativeBuckets {
+  /** Rows of the embeddings for each direction. */
+  readonly span: number;
+  /** 0: each distance has a row of its own. */
+  readonly buckets: number;
+  /** One more than the distance at which the last bucket begins. */
+  readonly farthest: number;
+}
+
+/** Relative positions as attention looks them up. */
+interface RelativeRows<T> {
+  /** The embeddings of the buckets, a row for each. */
+  readonly embeddings: T;
+  /** The row of each distance of a key from its query, in the order of `pairsOfDistances`. */
+  readonly ofKeys: T;
+  /** The row of each distance of a query from its key, in the same order. */
+  readonly ofQueries: T;
+}
+
+function relativeRows<T>(layers: TransformerLayers<T>, relative: Relative): RelativeRows<T> {
+  const { ops, length } = layers;
+  const table = layers.weight('encoder.rel_embeddings.weight', [2 * relative.span, relative.hiddenSize]);
+  const { positions } = relative;
+  const rowOfDistance = layers.constant('rows of distances', [2 * positions + 1], () =>
+    Float32Array.from({ length: 2 * positions + 1 }, (_, i) => relativeRow(i - positions, relative)),
+  );
+  // How far the second token is after the first: -length to length - 1.
+  const distances = ops.subtract(ops.toFloat(ops.range(productOf([2, length]))), ops.size(length));
+  const rowsOf = (x: T): T => ops.toIndex(ops.gather(rowOfDistance, ops.toIndex(ops.add(x, positions))));
+  return {
+    embeddings: relative.isNormalized ? layers.layerNorm('encoder.LayerNorm', table, relative.epsilon) : table,
+    ofKeys: rowsOf(ops.multiply(distances, -1)),
+    ofQueries: rowsOf(distances),
+  };
+}
+
+/**
+ * The row of the embeddings for a query that is `distance` positions after the key: distances themselves up to half of
+ * the buckets, then growing evenly in the logarithm up to `farthest` (`make_log_bucket_position` of transformers).
+ * Every step is rounded to float32 as there, which decides where a distance is just at the end of a bucket.
+ */
+export function relativeRow(distance: number, { buckets, farthest, span }: RelativeBuckets): number {
+  const { fround, log } = Math;
+  const half = buckets >> 1;
+  const size = Math.abs(distance);
+  const bucket = (): number => {
+    const share = fround(fround(log(fround(size / half))) / fround(log(fround((farthest - 1) / half))));
+    return Math.sign(distance) * (Math.ceil(fround(share * (half - 1))) + half);
+  };
+  const position = buckets === 0 || size <= half ? distance : bucket();
+  return Math.min(Math.max(position + span, 0), 2 * span - 1);
+}
+
+function attend<T>(
+  layers: TransformerLayers<T>,
+  layer: string,
+  x: T,
+  { attention, hiddenSize, dropout, relative }: Sizes,
+  rows: RelativeRows<T> | undefined,
+): T {
+  const { ops, batch, length } = layers;
+  const { heads, headSize, scale } = attention;
+  const linear = (name: string, input: T): T => layers.linear(`${layer}.${name}`, input, hiddenSize);
+  const [queries, keys, values] = [names.query, names.key, names.value].map((name) => linear(name, x)) as [T, T, T];
+  if (rows === undefined || relative === undefined || relative.products.size === 0)
+    return layers.attention(queries, keys, values, attention);
+  const columns = productOf([2, length]);
+  const embeddings = layers.dropout(rows.embeddings, dropout);
+  /** The products of tokens with relative positions: `[batch, heads, length, length]`. */
+  const productsWith = (tokens: T, projection: string, row: T): T => {
+    const positions = ops.gather(linear(projection, embeddings), row);
+    const byHead = ops.transpose(ops.reshape(positions, [columns, heads, headSize]), [1, 0, 2]);
+    const repeated = ops.broadcastTo(ops.reshape(byHead, [1, heads, columns, headSize]), [batch, heads, columns, headSize]);
+    const all = ops.matmul(layers.splitHeads(tokens, heads, headSize), repeated, { transposeRight: true });
+    const pairs = layers.pairsOfDistances(ops.reshape(all, [productOf([batch, heads]), length, columns]));
+    return ops.reshape(pairs, [batch, heads, length, length]);
+  };
+  const { sharesProjections } = relative;
+  const biases = [...relative.products].map((product) =>
+    product === 'c2p'
+      ? productsWith(queries, sharesProjections ? names.key : 'attention.self.pos_key_proj', rows.ofKeys)
+      : ops.transpose(
+          productsWith(keys, sharesProjections ? names.query : 'attention.self.pos_query_proj', rows.ofQueries),
+          [0, 1, 3, 2],
+        ),
+  );
+  const bias = ops.multiply(biases.reduce((a, b) => ops.add(a, b)), scale);
+  return layers.attention(queries, keys, values, attention, { bias });
+}
+
+/** Adds to the first layer's output a convolution of its input, over the tokens around each. */
+function convolve<T>(layers: TransformerLayers<T>, input: T, output: T, sizes: Sizes): T {
+  const { ops } = layers;
+  const { hiddenSize } = sizes;
+  const { kernel, groups, activation } = sizes.convolution!;
+  const width = hiddenSize / groups;
+  // Each group of channels with all its neighbours, as the weight's rows have them once kernel and channels are swapped.
+  const around = neighbourhoods(layers, input, kernel);
+  const [rows] = ops.shape(around);
+  const byGroup = ops.transpose(ops.reshape(around, [rows!, kernel, groups, width]), [0, 2, 1, 3]);
+  const weight = layers.weight('encoder.conv.conv.weight', [hiddenSize, width, kernel]);
+  const matrix = ops.reshape(ops.transpose(weight, [0, 2, 1]), [hiddenSize, kernel * width]);
+  const bias = layers.weight('encoder.conv.conv.bias', [hiddenSize]);
+  const mixed = groupedLinear(ops, ops.reshape(byGroup, [rows!, kernel * hiddenSize]), matrix, bias, groups);
+  const active = activation(ops, layers.dropout(mixed, sizes.dropout));
+  return layers.layerNorm('encoder.conv.LayerNorm', ops.add(output, active), sizes.epsilon);
+}
+
+/** The rows of the `size` tokens around each: `[rows, size, width]`. Beyond the text they are 0. */
+function neighbourhoods<T>(layers: TransformerLayers<T>, rows: T, size: number): T {
+  const { ops, batch, length } = layers;
+  const texts = ops.multiply(layers.positions(rows), ops.reshape(layers.mask(), [batch, length, 1]));
+  const padded = ops.pad(texts, 1, (size - 1) / 2, sumOf([length, size - 1]));
+  const shifted = Array.from({ length: size }, (_, shift) => {
+    const neighbours = layers.rows(ops.slice(padded, 1, shift, length));
+    const [count, width] = ops.shape(neighbours);
+    return ops.reshape(neighbours, [count!, 1, width!]);
+  });
+  return ops.concat(shifted, 1);
+}
+
+type Sizes = ReturnType<typeof readSizes>;
+
+function readSizes(config: ConfigReader) {
+  const sizes = { ...readBertSizes(config), epsilon: config.fraction('layer_norm_eps', 1e-7) };
+  const { hiddenSize, attention } = sizes;
+  config.onlySupports('attention_head_size', attention.headSize);
+  const products = new Set(config.parts('pos_att_type', '|', productNames));
+  return {
+    ...sizes,
+    embeddingSize: config.integer('embedding_size', { fallback: hiddenSize }),
+    tokenTypes: config.integer('type_vocab_size', { fallback: 0, smallest: 0 }),
+    hasPositions: config.flag('position_biased_input', true),
+    // What is added has as large a share of the sum as the products of contents.
+    attention: { ...attention, scale: 1 / Math.sqrt(attention.headSize * (1 + products.size)) },
+    relative: config.flag('relative_attention', false) ? readRelative(config, hiddenSize, sizes.epsilon, products) : undefined,
+    convolution: readConvolution(config, hiddenSize),
+  };
+}
+
+type Relative = ReturnType<typeof readRelative>;
+
+function readRelative(
+  config: ConfigReader,
+  hiddenSize: number,
+  epsilon: number,
+  products: ReadonlySet<(typeof productNames)[number]>,
+) {
+  const positions = readPositions(config);
+  const buckets = config.integer('position_buckets', { fallback: -1, smallest: -1, largest: 2 * positions });
+  const given = config.integer('max_relative_positions', { fallback: -1, smallest: -1 });
+  const farthest = given < 1 ? positions : given;
+  const half = buckets >> 1;
+  if (buckets === 1 || (buckets > 0 && farthest === half + 1 && positions > farthest))
+    throw config.unsupported('position_buckets', buckets, `Distances up to ${farthest} cannot be put into so many.`);
+  return {
+    products,
+    hiddenSize,
+    epsilon,
+    span: buckets > 0 ? buckets : farthest,
+    buckets: Math.max(buckets, 0),
+    farthest,
+    positions,
+    isNormalized: config.parts('norm_rel_ebd', '|', ['none', 'layer_norm'])?.includes('layer_norm') ?? false,
+    sharesProjections: config.flag('share_att_key', false),
+  };
+}
+
+function readConvolution(config: ConfigReader, hiddenSize: number) {
+  const kernel = config.integer('conv_kernel_size', { fallback: 0, smallest: 0, largest: 1023 });
+  if (kernel === 0) return undefined;
+  const groups = config.integer('conv_groups', { fallback: 1 });
+  if (kernel % 2 === 0) throw config.unsupported('conv_kernel_size', kernel, 'It must be odd, to have a middle.');
+  if (hiddenSize % groups !== 0) throw config.unsupported('conv_groups', groups, `${hiddenSize} channels cannot be divided so.`);
+  return { kernel, groups, activation: config.activation('conv_act', 'tanh') };
+}

@@ -1,0 +1,25 @@
+import type { Architecture } from './architecture.ts';
+import { bertTokenTable, embed, postNormLayers, readBertSizes } from './post-norm.ts';
+
+/**
+ * ERNIE (Sun et al., 2019 and 2020), as `ErnieModel` of transformers (models/ernie/modeling_ernie.py), without its
+ * pooler: BERT to whose embeddings version 2 adds one for the type of task, which is always 0 here as there. Weights
+ * are named as there.
+ */
+export const ernie: Architecture = (config) => {
+  const taskTypes = config.integer('task_type_vocab_size', { fallback: 3 });
+  const sizes = {
+    ...readBertSizes(config),
+    tokenTypes: config.integer('type_vocab_size', { fallback: 2, smallest: 0 }),
+    taskTypes: config.flag('use_task_id', false) ? taskTypes : 0,
+  };
+  return {
+    maxPositions: sizes.positions,
+    vocabularySize: sizes.vocabularySize,
+    tokenTable: bertTokenTable,
+    encode(layers) {
+      const embeddings = embed(layers, layers.perRow(layers.ops.range(layers.length)), sizes);
+      return postNormLayers(layers, embeddings, sizes);
+    },
+  };
+};

@@ -1,0 +1,21 @@
+import type { Architecture } from './architecture.ts';
+import { bertTokenTable, readBertSizes } from './post-norm.ts';
+import { preNormEncoder } from './pre-norm.ts';
+
+const names = { attentionNorm: 'attention.ln', intermediateNorm: 'ln', finalNorm: 'encoder.ln' };
+
+/**
+ * The BERT of Megatron-LM (Shoeybi et al., 2019), as `MegatronBertModel` of transformers
+ * (models/megatron_bert/modeling_megatron_bert.py), without its pooler: BERT that normalizes before its layers' parts.
+ * Weights are named as there.
+ */
+export const megatronBert: Architecture = (config) => {
+  const tokenTypes = config.integer('type_vocab_size', { fallback: 2, smallest: 0 });
+  const sizes = { ...readBertSizes(config), tokenTypes };
+  return {
+    maxPositions: sizes.positions,
+    vocabularySize: sizes.vocabularySize,
+    tokenTable: bertTokenTable,
+    encode: (layers) => preNormEncoder(layers, layers.perRow(layers.ops.range(layers.length)), sizes, names),
+  };
+};

@@ -1,0 +1,67 @@
+// Biases of attention by relative position, in buckets that grow with the distance, as T5 and MPNet have them.
+import { absolute } from '../derived-operations.ts';
+import { productOf } from '../dimensions.ts';
+import type { ConfigReader } from './config.ts';
+import type { TransformerLayers, WeightName } from './layers.ts';
+
+/** How relative positions are put into buckets: one half for keys up to the query, the other for those after it. */
+export interface RelativeBuckets {
+  readonly buckets: number;
+  /** Distances from here on share the last bucket. */
+  readonly farthest: number;
+}
+
+/** More than any model has: the first distances of the buckets are searched for. */
+const mostPositions = 2 ** 20;
+
+/** Reads them by the keys of T5's configuration. @throws SentvecError `invalid-model` */
+export function readRelativeBuckets(config: ConfigReader): RelativeBuckets {
+  const buckets = config.integer('relative_attention_num_buckets', { fallback: 32, smallest: 4 });
+  const bounds = { fallback: 128, smallest: (buckets >> 2) + 1, largest: mostPositions };
+  return { buckets, farthest: config.integer('relative_attention_max_distance', bounds) };
+}
+
+/**
+ * The smallest distance of each bucket but the first, for one direction: whole numbers up to half of the buckets, then
+ * growing evenly in the logarithm up to `farthest` (Raffel et al., 2020). Every step is rounded to float32, as in
+ * `_relative_position_bucket` of transformers, which decides where a distance is just at the start of a bucket.
+ */
+export function bucketStarts(buckets: number, farthest: number): number[] {
+  const exact = buckets >> 1;
+  const { fround, log } = Math;
+  const range = fround(log(farthest / exact));
+  const bucketOf = (distance: number): number => {
+    if (distance < exact) return distance;
+    const share = fround(fround(log(fround(distance / exact))) / range);
+    return Math.min(exact + Math.trunc(fround(share * (buckets - exact))), buckets - 1);
+  };
+  const starts: number[] = [];
+  // A little after `farthest`, because a share that should be 1 may be rounded to less.
+  for (let distance = 1; distance <= 2 * farthest && starts.length < buckets - 1; distance += 1) {
+    while (starts.length < bucketOf(distance)) starts.push(distance);
+  }
+  return starts;
+}
+
+/**
+ * The bias of attention by distance: `[heads, 2 · length]`, for the distances -length to length - 1 of the key from the
+ * query.
+ * @param name of the table with a row for each bucket
+ */
+export function relativeBias<T>(
+  layers: TransformerLayers<T>,
+  name: WeightName,
+  { buckets, farthest }: RelativeBuckets,
+  heads: number,
+): T {
+  const { ops, length } = layers;
+  const distances = productOf([2, length]);
+  const relative = ops.subtract(ops.toFloat(ops.range(distances)), ops.size(length));
+  const half = buckets >> 1;
+  const starts = layers.constant('starts of buckets', [half - 1], () =>
+    Float32Array.from(bucketStarts(half, farthest), (start) => start - 0.5),
+  );
+  const passed = ops.sum(ops.greater(ops.reshape(absolute(ops, relative), [distances, 1]), starts), [1]);
+  const bucketOf = ops.toIndex(ops.add(passed, ops.multiply(ops.greater(relative, 0), half)));
+  return ops.transpose(ops.gather(layers.weight(name, [buckets, heads]), bucketOf), [1, 0]);
+}

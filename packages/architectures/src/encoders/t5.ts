@@ -1,0 +1,118 @@
+// The encoders of T5 and its multilingual relatives: no positions but a bias of attention by distance.
+import { type ActivationFunction } from '../activations.ts';
+import type { Architecture } from './architecture.ts';
+import type { ConfigReader } from './config.ts';
+import type { TransformerLayers } from './layers.ts';
+import { readRelativeBuckets, relativeBias } from './relative-bias.ts';
+
+/** T5's keys for what other configurations have under others (`attribute_map` of transformers). */
+const keys = {
+  hidden_size: 'd_model',
+  num_hidden_layers: 'num_layers',
+  num_attention_heads: 'num_heads',
+  head_dim: 'd_kv',
+};
+
+/** In what T5 and its relatives differ. */
+interface Variant {
+  /** `feed_forward_proj` where a configuration has none. */
+  readonly feedForward: string;
+  /** Whether each layer has biases of its own, rather than those of the first. */
+  readonly biasOfEachLayer: boolean;
+}
+
+/** The encoder of T5 (Raffel et al., 2020), as `T5EncoderModel` of transformers (models/t5/modeling_t5.py). */
+export const t5: Architecture = (config) => encoder(config, { feedForward: 'relu', biasOfEachLayer: false });
+
+/** The encoder of mT5 (Xue et al., 2021), as `MT5EncoderModel` of transformers: T5 with gated dense layers. */
+export const mt5: Architecture = (config) => encoder(config, { feedForward: 'gated-gelu', biasOfEachLayer: false });
+
+/** The encoder of UMT5 (Chung et al., 2023), as `UMT5EncoderModel` of transformers: mT5 with biases in each layer. */
+export const umt5: Architecture = (config) => encoder(config, { feedForward: 'gated-gelu', biasOfEachLayer: true });
+
+/** Layers that normalize first, by the root of the mean square; no linear layer has a bias. */
+function encoder(config: ConfigReader, variant: Variant): ReturnType<Architecture> {
+  const sizes = readSizes(config.withKeys(keys), variant);
+  return {
+    maxPositions: Infinity,
+    vocabularySize: sizes.vocabularySize,
+    tokenTable: ['shared.weight', 'encoder.embed_tokens.weight'],
+    encode(layers) {
+      const { ops } = layers;
+      const norm = (name: string, x: ReturnType<typeof layers.tokenRows>) => layers.rmsNorm(name, x, sizes.epsilon);
+      const biasOf = (layer: number) => {
+        const table = `encoder.block.${layer}.layer.0.SelfAttention.relative_attention_bias.weight`;
+        return relativeBias(layers, table, sizes.buckets, sizes.attention.heads);
+      };
+      const first = biasOf(0);
+      let x = layers.dropout(layers.tokenRows(sizes.hiddenSize), sizes.dropout);
+      for (let layer = 0; layer < sizes.layers; layer += 1) {
+        const [attention, feedForward] = [0, 1].map((part) => `encoder.block.${layer}.layer.${part}`) as [string, string];
+        const bias = layer > 0 && variant.biasOfEachLayer ? biasOf(layer) : first;
+        x = ops.add(x, attend(layers, `${attention}.SelfAttention`, norm(`${attention}.layer_norm`, x), sizes, bias));
+        x = ops.add(x, grow(layers, `${feedForward}.DenseReluDense`, norm(`${feedForward}.layer_norm`, x), sizes));
+      }
+      return layers.dropout(norm('encoder.final_layer_norm', x), sizes.dropout);
+    },
+  };
+}
+
+function attend<T>(layers: TransformerLayers<T>, name: string, x: T, sizes: Sizes, distanceBias: T): T {
+  const { attention, hiddenSize, dropout } = sizes;
+  const linear = (weight: string): T =>
+    layers.linear(`${name}.${weight}`, x, attention.heads * attention.headSize, { bias: false });
+  const attended = layers.attention(linear('q'), linear('k'), linear('v'), attention, { distanceBias });
+  return layers.dropout(layers.linear(`${name}.o`, attended, hiddenSize, { bias: false }), dropout);
+}
+
+function grow<T>(layers: TransformerLayers<T>, name: string, x: T, sizes: Sizes): T {
+  const { ops } = layers;
+  const { intermediateSize, hiddenSize, dropout, feedForward } = sizes;
+  const linear = (weight: string, input: T, outputs: number): T =>
+    layers.linear(`${name}.${weight}`, input, outputs, { bias: false });
+  const active = feedForward.activation(ops, linear(feedForward.isGated ? 'wi_0' : 'wi', x, intermediateSize));
+  const grown = feedForward.isGated ? ops.multiply(active, linear('wi_1', x, intermediateSize)) : active;
+  return layers.dropout(linear('wo', layers.dropout(grown, dropout), hiddenSize), dropout);
+}
+
+type Sizes = ReturnType<typeof readSizes>;
+
+function readSizes(config: ConfigReader, { feedForward }: Variant) {
+  config.onlySupports('is_decoder', false);
+  const dropout = config.fraction('dropout_rate', 0.1);
+  return {
+    hiddenSize: config.integer('hidden_size'),
+    intermediateSize: config.integer('d_ff'),
+    layers: config.layers('num_hidden_layers'),
+    vocabularySize: config.integer('vocab_size'),
+    // Queries are not scaled: what they are multiplied by was trained without.
+    attention: {
+      heads: config.integer('num_attention_heads'),
+      headSize: config.integer('head_dim', { fallback: 64 }),
+      scale: 1,
+      dropout,
+    },
+    buckets: readRelativeBuckets(config),
+    epsilon: config.fraction('layer_norm_epsilon', 1e-6),
+    feedForward: readFeedForward(config, feedForward),
+    dropout,
+  };
+}
+
+/**
+ * The activation of the dense layers, and whether it gates: by keys of their own, which newer versions write and which
+ * win, or by `feed_forward_proj`: an activation, or `gated-` and an activation.
+ */
+function readFeedForward(
+  config: ConfigReader,
+  fallback: string,
+): { readonly activation: ActivationFunction; readonly isGated: boolean } {
+  const spelling = config.text('feed_forward_proj', fallback);
+  const isGated = spelling.startsWith('gated-');
+  const name = spelling === 'gated-gelu' ? 'gelu_new' : spelling.replace(/^gated-/, '');
+  const activation =
+    config.text('dense_act_fn', '') === ''
+      ? config.activationNamed(name, 'feed_forward_proj')
+      : config.activation('dense_act_fn', name);
+  return { activation, isGated: config.flag('is_gated_act', isGated) };
+}

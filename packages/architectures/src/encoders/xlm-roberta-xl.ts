@@ -1,0 +1,33 @@
+import type { Architecture } from './architecture.ts';
+import { bertTokenTable, readBertSizes } from './post-norm.ts';
+import { preNormEncoder } from './pre-norm.ts';
+import { positionsAfterPadding } from './roberta.ts';
+
+const names = {
+  attentionNorm: 'attention.self_attn_layer_norm',
+  intermediateNorm: 'LayerNorm',
+  finalNorm: 'encoder.LayerNorm',
+};
+
+/**
+ * XLM-RoBERTa-XL and -XXL (Goyal et al., 2021), as `XLMRobertaXLModel` of transformers
+ * (models/xlm_roberta_xl/modeling_xlm_roberta_xl.py), without its pooler: RoBERTa that normalizes before its layers'
+ * parts. Weights are named as there.
+ */
+export const xlmRobertaXl: Architecture = (config) => {
+  const tokenTypes = config.integer('type_vocab_size', { fallback: 1, smallest: 0 });
+  const sizes = {
+    ...readBertSizes(config),
+    epsilon: config.fraction('layer_norm_eps', 1e-5),
+    outputDropout: 0,
+    tokenTypes,
+  };
+  const paddingId = config.integer('pad_token_id', { fallback: 1, smallest: 0 });
+  return {
+    maxPositions: config.positionsAfter(paddingId, sizes.positions),
+    vocabularySize: sizes.vocabularySize,
+    tokenTable: bertTokenTable,
+    encode: (layers) =>
+      preNormEncoder(layers, layers.perRow(positionsAfterPadding(layers.ops, layers.ids, paddingId)), sizes, names),
+  };
+};
