@@ -60,6 +60,19 @@ export const goldenArchitectureNames: readonly string[] = [
   'tiny-gemma3',
   'tiny-gemma3-v5',
   'tiny-lfm2',
+  'tiny-t5',
+  'tiny-mt5',
+  'tiny-umt5',
+  'tiny-electra',
+  'tiny-albert',
+  'tiny-deberta-v3',
+  'tiny-camembert',
+  'tiny-ernie',
+  'tiny-data2vec-text',
+  'tiny-megatron-bert',
+  'tiny-xlmr-xl',
+  'tiny-roformer',
+  'tiny-squeezebert',
 ];
 
 /** Where golden models come from: the files of this package in Node, `fetch` in a browser. */

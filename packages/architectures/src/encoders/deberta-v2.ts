@@ -131,7 +131,12 @@ function attend<T>(
   const productsWith = (tokens: T, projection: string, row: T): T => {
     const positions = ops.gather(linear(projection, embeddings), row);
     const byHead = ops.transpose(ops.reshape(positions, [columns, heads, headSize]), [1, 0, 2]);
-    const repeated = ops.broadcastTo(ops.reshape(byHead, [1, heads, columns, headSize]), [batch, heads, columns, headSize]);
+    const repeated = ops.broadcastTo(ops.reshape(byHead, [1, heads, columns, headSize]), [
+      batch,
+      heads,
+      columns,
+      headSize,
+    ]);
     const all = ops.matmul(layers.splitHeads(tokens, heads, headSize), repeated, { transposeRight: true });
     const pairs = layers.pairsOfDistances(ops.reshape(all, [productOf([batch, heads]), length, columns]));
     return ops.reshape(pairs, [batch, heads, length, length]);
@@ -145,7 +150,10 @@ function attend<T>(
           [0, 1, 3, 2],
         ),
   );
-  const bias = ops.multiply(biases.reduce((a, b) => ops.add(a, b)), scale);
+  const bias = ops.multiply(
+    biases.reduce((a, b) => ops.add(a, b)),
+    scale,
+  );
   return layers.attention(queries, keys, values, attention, { bias });
 }
 
@@ -194,7 +202,9 @@ function readSizes(config: ConfigReader) {
     hasPositions: config.flag('position_biased_input', true),
     // What is added has as large a share of the sum as the products of contents.
     attention: { ...attention, scale: 1 / Math.sqrt(attention.headSize * (1 + products.size)) },
-    relative: config.flag('relative_attention', false) ? readRelative(config, hiddenSize, sizes.epsilon, products) : undefined,
+    relative: config.flag('relative_attention', false)
+      ? readRelative(config, hiddenSize, sizes.epsilon, products)
+      : undefined,
     convolution: readConvolution(config, hiddenSize),
   };
 }
@@ -232,6 +242,7 @@ function readConvolution(config: ConfigReader, hiddenSize: number) {
   if (kernel === 0) return undefined;
   const groups = config.integer('conv_groups', { fallback: 1 });
   if (kernel % 2 === 0) throw config.unsupported('conv_kernel_size', kernel, 'It must be odd, to have a middle.');
-  if (hiddenSize % groups !== 0) throw config.unsupported('conv_groups', groups, `${hiddenSize} channels cannot be divided so.`);
+  if (hiddenSize % groups !== 0)
+    throw config.unsupported('conv_groups', groups, `${hiddenSize} channels cannot be divided so.`);
   return { kernel, groups, activation: config.activation('conv_act', 'tanh') };
 }

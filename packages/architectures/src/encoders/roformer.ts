@@ -11,7 +11,11 @@ export const roformer: Architecture = (config) => {
   const read = readBertSizes(config);
   const { heads, headSize } = read.attention;
   if (headSize % 2 !== 0)
-    throw config.unsupported('num_attention_heads', heads, 'The entries of a head turn in pairs, so that it must be of even size.');
+    throw config.unsupported(
+      'num_attention_heads',
+      heads,
+      'The entries of a head turn in pairs, so that it must be of even size.',
+    );
   const sizes = {
     ...read,
     embeddingSize: config.integer('embedding_size', { fallback: read.hiddenSize }),
@@ -25,7 +29,8 @@ export const roformer: Architecture = (config) => {
     encode(layers) {
       const turn = turner(layers, sizes);
       return postNormLayers(layers, embedAndProject(layers, undefined, sizes), sizes, undefined, (layer, x) => {
-        const linear = (name: string): typeof x => layers.linear(`${layer}.attention.self.${name}`, x, sizes.hiddenSize);
+        const linear = (name: string): typeof x =>
+          layers.linear(`${layer}.attention.self.${name}`, x, sizes.hiddenSize);
         const values = linear('value');
         return layers.attention(
           turn(linear('query')),
@@ -58,9 +63,7 @@ function turner<T>(layers: TransformerLayers<T>, { attention, positions }: BertS
   return (rows, { keepOrder } = { keepOrder: false }) => {
     const halves = ops.transpose(ops.reshape(rows, [count, heads, pairs, 2]), [0, 1, 3, 2]);
     const turned = ops.rotate(ops.reshape(halves, [count, heads, headSize]), cosines, sines);
-    const ordered = keepOrder
-      ? ops.transpose(ops.reshape(turned, [count, heads, 2, pairs]), [0, 1, 3, 2])
-      : turned;
+    const ordered = keepOrder ? ops.transpose(ops.reshape(turned, [count, heads, 2, pairs]), [0, 1, 3, 2]) : turned;
     return ops.reshape(ordered, [count, heads * headSize]);
   };
 }

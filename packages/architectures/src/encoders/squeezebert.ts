@@ -6,7 +6,7 @@ import type { TransformerLayers } from './layers.ts';
 import { bertTokenTable, type BertSizes, embed, readBertSizes } from './post-norm.ts';
 
 /**
- * SqueezeBERT (Iandola et al., 2020), as `SqueezeBertModel` of transformers 
+ * SqueezeBERT (Iandola et al., 2020), as `SqueezeBertModel` of transformers
  * (models/squeezebert/modeling_squeezebert.py), without its pooler. Weights are named as there, and stored as those of
  * convolutions over one position.
  */

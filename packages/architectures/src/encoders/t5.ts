@@ -47,7 +47,10 @@ function encoder(config: ConfigReader, variant: Variant): ReturnType<Architectur
       const first = biasOf(0);
       let x = layers.dropout(layers.tokenRows(sizes.hiddenSize), sizes.dropout);
       for (let layer = 0; layer < sizes.layers; layer += 1) {
-        const [attention, feedForward] = [0, 1].map((part) => `encoder.block.${layer}.layer.${part}`) as [string, string];
+        const [attention, feedForward] = [0, 1].map((part) => `encoder.block.${layer}.layer.${part}`) as [
+          string,
+          string,
+        ];
         const bias = layer > 0 && variant.biasOfEachLayer ? biasOf(layer) : first;
         x = ops.add(x, attend(layers, `${attention}.SelfAttention`, norm(`${attention}.layer_norm`, x), sizes, bias));
         x = ops.add(x, grow(layers, `${feedForward}.DenseReluDense`, norm(`${feedForward}.layer_norm`, x), sizes));
