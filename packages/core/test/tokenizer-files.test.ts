@@ -218,6 +218,26 @@ describe('a space before the text is decided by the class', () => {
   });
 });
 
+describe('what stands around a text is decided by the class', () => {
+  const scored = {
+    type: 'Unigram',
+    unk_id: 4,
+    vocab: ['<s>', '</s>', '[CLS]', '[SEP]', '<unk>', 'a'].map((each) => [each, -1]),
+  };
+  const json = { pre_tokenizer: { type: 'WhitespaceSplit' }, model: scored };
+  test.each<[Json, Json, number[]]>([
+    [{ tokenizer_class: 'XLMRobertaTokenizer' }, {}, [0, 5, 1]],
+    [{ tokenizer_class: 'XLMRobertaTokenizer', bos_token: '[CLS]' }, {}, [2, 5, 1]],
+    [{ tokenizer_class: 'T5TokenizerFast', add_bos_token: true }, {}, [5, 1]],
+    [{ tokenizer_class: 'DebertaV2Tokenizer', sep_token: { content: '</s>' } }, {}, [2, 5, 1]],
+    [{}, { model_type: 'camembert' }, [0, 5, 1]],
+    [{ tokenizer_class: 'PreTrainedTokenizerFast', add_eos_token: true }, { model_type: 't5' }, [5]],
+  ])('%j, %j', async (config, model, expected) => {
+    const files = { 'tokenizer.json': json, 'tokenizer_config.json': config, 'config.json': model };
+    expect(await idsOf(files, 'a')).toEqual(expected);
+  });
+});
+
 test('what contradicts tokenizer.json is refused by its name', async () => {
   const json = { normalizer: { type: 'NFC' }, model: { type: 'Unigram', unk_id: 0, vocab: [['<unk>', 0]] } };
   const config = { tokenizer_class: 'DebertaV2Tokenizer', do_lower_case: true };

@@ -61,16 +61,8 @@ export async function readTokenizerFiles(model: ModelFiles): Promise<TokenizerFi
   const merged = { ...json, added_tokens: assignAddedTokenIds(json, earliest(withSpecial)) };
   if (isBert) return { json: asBert(merged, { ...usual, ...config }, file), file, config };
   if (className === 'DebertaV2Tokenizer') checkDeberta(merged, config);
-  const byDefault = prefixSpaceByDefault.get(className ?? '');
-  const addsSpace = config['add_prefix_space'] ?? byDefault;
-  if (byDefault === undefined || typeof addsSpace !== 'boolean' || json.pre_tokenizer === null)
-    return { json: merged, file, config };
-  const otherwise = className === 'DebertaV2Tokenizer' ? 'first' : 'never';
-  return {
-    json: { ...merged, pre_tokenizer: withPrefixSpace(json.pre_tokenizer, addsSpace, otherwise) },
-    file,
-    config,
-  };
+  const framed = withFrame(merged, className ?? '', config, file);
+  return { json: withPrefixSpaceOfClass(framed, className ?? '', config), file, config };
 }
 
 async function readVocabulary(model: ModelFiles): Promise<{ readonly json: TokenizerJson; readonly file: string }> {
@@ -123,6 +115,29 @@ const prefixSpaceByDefault: ReadonlyMap<string, boolean> = new Map([
   ['XLMRobertaTokenizer', true],
 ]);
 
+interface Frame {
+  readonly single: string;
+  readonly pair: string;
+}
+
+const aroundWithDoubleEnd: Frame = { single: 'bos A eos', pair: 'bos A eos eos B eos' };
+const aroundWithTypes: Frame = { single: 'cls A sep', pair: 'cls A sep B:1 sep:1' };
+
+/**
+ * What classes put around a text A, or two, whatever `tokenizer.json` says: names of special tokens, with the type of the
+ * text that they belong to.
+ */
+const framesOfClasses: ReadonlyMap<string, Frame> = new Map([
+  ['AlbertTokenizer', aroundWithTypes],
+  ['CamembertTokenizer', aroundWithDoubleEnd],
+  ['DebertaV2Tokenizer', aroundWithTypes],
+  ['T5Tokenizer', { single: 'A eos', pair: 'A eos B eos' }],
+  ['XLMRobertaTokenizer', aroundWithDoubleEnd],
+]);
+
+/** How those classes call the tokens of their frames where no file does. */
+const usualFrameTokens: Json = { bos_token: '<s>', eos_token: '</s>', cls_token: '[CLS]', sep_token: '[SEP]' };
+
 /** The class of a type of model, where no file names one: of those above. */
 const classesOfTypes: readonly (readonly [string, string])[] = [
   [
@@ -135,7 +150,11 @@ const classesOfTypes: readonly (readonly [string, string])[] = [
   ['SplinterTokenizer', 'splinter'],
   ['RobertaTokenizer', 'bart data2vec-text ibert lilt longformer mega mra roberta roberta-prelayernorm'],
   ['GPT2Tokenizer', 'gpt2 gpt_bigcode gpt_neo gptj opt phi starcoder2'],
+  ['AlbertTokenizer', 'albert nystromformer yoso'],
+  ['CamembertTokenizer', 'camembert'],
   ['DebertaV2Tokenizer', 'deberta-v2'],
+  ['T5Tokenizer', 'mt5 switch_transformers t5 umt5'],
+  ['XLMRobertaTokenizer', 'jina_embeddings_v3 xlm-roberta xlm-roberta-xl xmod'],
   ['Qwen2Tokenizer', 'qwen2 qwen3'],
 ];
 
@@ -307,7 +326,37 @@ function checkDeberta(json: TokenizerJson, config: Json): void {
     throw contradiction('"split_by_punct" is true, but tokenizer.json does not split punctuation off');
 }
 
+/** The post-processor of the class, where that of `tokenizer.json` does not put the same around a text. */
+function withFrame(json: TokenizerJson, className: string, config: Json, file: string): TokenizerJson {
+  const frame = framesOfClasses.get(className);
+  if (frame === undefined || !Array.isArray(json.model.vocab)) return json;
+  const definitions: Record<string, Json> = {};
+  const pieces = (template: string): Json[] =>
+    template.split(' ').map((part) => {
+      const [name, type = '0'] = part.split(':') as [string, string?];
+      const content =
+        name.length === 1 ? name : tokenContent(config[`${name}_token`] ?? usualFrameTokens[`${name}_token`])!;
+      if (name.length > 1) definitions[content] = { id: content, ids: [tokenId(json, content)], tokens: [content] };
+      return { [name.length > 1 ? 'SpecialToken' : 'Sequence']: { id: content, type_id: Number(type) } };
+    });
+  const template = { single: pieces(frame.single), pair: pieces(frame.pair), special_tokens: definitions };
+  const postProcessor: TokenizerComponent = { type: 'TemplateProcessing', ...template };
+  const isStored = Object.values(definitions).every(({ ids }) => (ids as unknown[])[0] !== undefined);
+  const framed = { ...json, post_processor: postProcessor };
+  if (!isStored || canonicalJson(specialTokensOf(framed, file)) === canonicalJson(specialTokensOf(json, file)))
+    return json;
+  return framed;
+}
+
 /** Whether a space is put before the text is decided by the class, for any part of a pre-tokenizer that may do so. */
+function withPrefixSpaceOfClass(json: TokenizerJson, className: string, config: Json): TokenizerJson {
+  const byDefault = prefixSpaceByDefault.get(className);
+  const addsSpace = config['add_prefix_space'] ?? byDefault;
+  if (byDefault === undefined || typeof addsSpace !== 'boolean' || json.pre_tokenizer === null) return json;
+  const otherwise = className === 'DebertaV2Tokenizer' ? 'first' : 'never';
+  return { ...json, pre_tokenizer: withPrefixSpace(json.pre_tokenizer, addsSpace, otherwise) };
+}
+
 function withPrefixSpace(part: TokenizerComponent, adds: boolean, otherwise: string): TokenizerComponent {
   if (part.type === 'ByteLevel') return { ...part, add_prefix_space: adds };
   if (part.type === 'Metaspace')
