@@ -1,8 +1,17 @@
 // The ONNX file of a model folder, by path or in shared memory.
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { findExternalFiles, findShippedFile, type ExternalFile } from '@sentvec/architectures/onnx-files';
+import {
+  bytesSource,
+  checkGraph,
+  findExternalFiles,
+  findShippedFile,
+  type ByteSource,
+  type ExternalFile,
+} from '@sentvec/architectures/onnx-files';
 import type { ModelFiles } from '@sentvec/core';
+import { guardIo } from '@sentvec/platform/node';
 import type { SessionModel } from './messages.ts';
 
 /** An ONNX model, where it came from, and how large it is. */
@@ -21,7 +30,8 @@ export interface ModelSource extends SessionModel {
  * The ONNX file that a model ships with.
  * @param variant name of the file without its ending; `undefined` for the usual one
  * @returns `undefined` when there is none
- * @throws SentvecError `invalid-argument` when there is no such variant
+ * @throws SentvecError `invalid-argument` when there is no such variant; `invalid-model`, `unsupported-model` for a graph
+ * that may never end
  */
 export async function findShippedModel(
   files: ModelFiles,
@@ -29,12 +39,37 @@ export async function findShippedModel(
 ): Promise<ModelSource | undefined> {
   const path = findShippedFile(files.name, await files.list(), variant);
   if (path === undefined) return undefined;
+  const file = `${files.name}/${path}`;
+  const opened = await openFiles(files, path, await findExternalFiles(files, path));
+  const { model } = opened;
+  if (typeof model === 'string') await guardIo('Reading', file, async () => checkGraphOfFile(model, file));
+  else checkGraph(bytesSource(new Uint8Array(model)), file);
   return {
-    ...(await openFiles(files, path, await findExternalFiles(files, path))),
-    file: `${files.name}/${path}`,
+    ...opened,
+    file,
     remedy: 'Is the file complete? Download or convert the model again.',
     ...(variant !== undefined && { weightsFile: path }),
   };
+}
+
+/** Weights, which take nearly all of a file, are passed over: small pieces are read here and there. */
+function checkGraphOfFile(path: string, file: string): void {
+  const descriptor = openSync(path, 'r');
+  const window = new Uint8Array(2 ** 16);
+  let [from, filled] = [0, 0];
+  const read: ByteSource['read'] = (start, end) => {
+    if (end - start > window.length) throw new Error('A piece is longer than any that is asked for.');
+    if (start < from || end > from + filled) {
+      from = start;
+      filled = readSync(descriptor, window, 0, window.length, start);
+    }
+    return window.subarray(start - from, Math.min(end - from, filled));
+  };
+  try {
+    checkGraph({ size: fstatSync(descriptor).size, read }, file);
+  } finally {
+    closeSync(descriptor);
+  }
 }
 
 /**

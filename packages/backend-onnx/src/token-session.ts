@@ -1,5 +1,5 @@
 // A session of onnxruntime-node that gives token embeddings.
-import { pooledOutput, tokenInputs, tokenOutput } from '@sentvec/architectures/token-values';
+import { checkOutputShape, pooledOutput, tokenInputs, tokenOutput } from '@sentvec/architectures/token-values';
 import type { TokenBatch } from '@sentvec/core';
 import { float16ToFloat32 } from '@sentvec/core/head';
 import type { InferenceSession, Tensor } from 'onnxruntime-node';
@@ -35,7 +35,13 @@ export async function openSession(specification: SessionSpecification): Promise<
   }
   const hiddenSize = dims[2]!;
   const size = textOutput === undefined ? undefined : (await run(singleToken, textOutput)).dims[1];
-  const encode = async (batch: TokenBatch): Promise<Float32Array> => numbersOf(await run(batch, output));
+  const numbers = async (batch: TokenBatch, name: string, shape: readonly number[]): Promise<Float32Array> => {
+    const tensor = await run(batch, name);
+    checkOutputShape(name, tensor.dims, shape);
+    return numbersOf(tensor);
+  };
+  const encode = (batch: TokenBatch): Promise<Float32Array> =>
+    numbers(batch, output, [batch.rows, batch.cols, hiddenSize]);
   let space = new Float32Array(0);
   return {
     hiddenSize,
@@ -50,7 +56,7 @@ export async function openSession(specification: SessionSpecification): Promise<
       await session.run(feeds(runtime, session, batch), { [output]: new runtime.Tensor('float32', data, dimensions) });
       return data;
     },
-    encodeTexts: async (batch) => numbersOf(await run(batch, textOutput!)),
+    encodeTexts: (batch) => numbers(batch, textOutput!, [batch.rows, size!]),
     release: () => session.release(),
   };
 }

@@ -2,9 +2,14 @@ import { OnnxRecorder, type SplitModel } from '@sentvec/architectures';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import {
   AttributeProto_AttributeType,
+  type FunctionProto,
+  FunctionProtoSchema,
   type GraphProto,
+  GraphProtoSchema,
   ModelProtoSchema,
+  type NodeProto,
   NodeProtoSchema,
+  OperatorSetIdProtoSchema,
   ValueInfoProtoSchema,
 } from 'onnx-buf';
 
@@ -109,4 +114,68 @@ export function withPastKeyValues(bytes: Uint8Array, elemType: 'float' | 'float1
       create(NodeProtoSchema, { opType: 'Add', input: [`${name}_before`, 'past_sum'], output: [name] }),
     );
   });
+}
+
+/** With nodes behind the first output, which make a new one of it: from `before` to `after`. */
+function followed(
+  bytes: Uint8Array,
+  nodes: readonly NodeProto[],
+  functions: readonly FunctionProto[] = [],
+): Uint8Array {
+  const model = fromBinary(ModelProtoSchema, bytes);
+  const graph = model.graph!;
+  const { name } = graph.output[0]!;
+  for (const node of graph.node) node.output = node.output.map((each) => (each === name ? 'before' : each));
+  for (const node of nodes) node.output = node.output.map((each) => (each === 'after' ? name : each));
+  graph.node.push(...nodes);
+  model.functions.push(...functions);
+  if (functions.length > 0) model.irVersion = 8n;
+  model.opsetImport.push(...functions.slice(0, 1).map(({ domain }) => opset(domain, 1n)));
+  return toBinary(ModelProtoSchema, model);
+}
+
+const opset = (domain: string, version: bigint) => create(OperatorSetIdProtoSchema, { domain, version });
+
+function call(opType: string, input: string, output: string, domain = ''): NodeProto {
+  return create(NodeProtoSchema, { opType, input: [input], output: [output], domain });
+}
+
+/** With texts and tokens in each other's place. */
+export function withTransposedOutput(bytes: Uint8Array): Uint8Array {
+  const attribute = [{ name: 'perm', ints: [1n, 0n, 2n], type: AttributeProto_AttributeType.INTS }];
+  const node = create(NodeProtoSchema, { opType: 'Transpose', input: ['before'], output: ['after'], attribute });
+  return followed(bytes, [node]);
+}
+
+/** With an operator in so many graphs in each other. */
+export function withNestedGraphs(bytes: Uint8Array, opType: string, levels: number): Uint8Array {
+  let node = call(opType, 'before', 'after');
+  for (let level = 0; level < levels; level += 1) {
+    const g = create(GraphProtoSchema, { name: `level ${level}`, node: [node] });
+    const attribute = [{ name: 'then_branch', g, type: AttributeProto_AttributeType.GRAPH }];
+    node = create(NodeProtoSchema, { opType: 'If', input: ['before'], output: ['after'], attribute });
+  }
+  return followed(bytes, [node]);
+}
+
+/** With functions that each call the next ten times; the last calls `innermost`. */
+export function withFunctions(bytes: Uint8Array, count: number, innermost: string): Uint8Array {
+  const domain = 'functions';
+  const functions = Array.from({ length: count }, (_, index) => {
+    const next = index === count - 1 ? innermost : `f${index + 1}`;
+    const node = Array.from({ length: 10 }, (__, step) => {
+      const [from, to] = [step === 0 ? 'in' : `x${step}`, step === 9 ? 'out' : `x${step + 1}`];
+      return call(next, from, to, next.startsWith('f') ? domain : '');
+    });
+    const opsetImport = [opset('', 17n), opset(domain, 1n)];
+    return create(FunctionProtoSchema, {
+      name: `f${index}`,
+      domain,
+      input: ['in'],
+      output: ['out'],
+      node,
+      opsetImport,
+    });
+  });
+  return followed(bytes, [call('f0', 'before', 'after', domain)], functions);
 }

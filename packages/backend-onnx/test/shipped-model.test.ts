@@ -14,7 +14,16 @@ import {
 } from '@sentvec/core';
 import { directoryModel } from '@sentvec/core/node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { onnxModel, splitOnnxModel, width, withHalfPrecision, withPastKeyValues } from './onnx-models.ts';
+import {
+  onnxModel,
+  splitOnnxModel,
+  width,
+  withFunctions,
+  withHalfPrecision,
+  withNestedGraphs,
+  withPastKeyValues,
+  withTransposedOutput,
+} from './onnx-models.ts';
 
 let root: string;
 beforeAll(async () => {
@@ -197,6 +206,46 @@ describe('weights in files of their own', () => {
       expect(error.message).toContain(`keeps weights in "${location}", which is missing`);
     }
     expect((await refusal(memoryModel('m', { 'onnx/model.onnx': model }))).code).toBe('invalid-model');
+  });
+});
+
+describe('graphs that would harm', () => {
+  it.each([
+    ['a loop', withNestedGraphs(onnxModel(), 'Loop', 0), 'unsupported-model', 'operator "Loop", which may never end'],
+    ['a loop in a branch', withNestedGraphs(onnxModel(), 'Loop', 3), 'unsupported-model', 'operator "Loop"'],
+    ['a loop in a function', withFunctions(onnxModel(), 1, 'Loop'), 'unsupported-model', 'operator "Loop"'],
+    ['branches in each other', withNestedGraphs(onnxModel(), 'Sin', 40), 'invalid-model', 'more than 32 levels deep'],
+    ['a million million nodes', withFunctions(onnxModel(), 12, 'Sin'), 'invalid-model', 'more than 100000 nodes'],
+    ['functions without end', withFunctions(onnxModel(), 2, 'f0'), 'invalid-model', 'more than 100000 nodes'],
+  ])('are refused: %s', async (_, model, code, message) => {
+    for (const files of [memoryModel('m', { 'model.onnx': model }), await folder({ 'model.onnx': model })]) {
+      const error = await refusal(files);
+      expect(error.code).toBe(code);
+      expect(error.message).toContain(`${files.name}/model.onnx`);
+      expect(error.message).toContain(message);
+    }
+  });
+
+  it('are told from those that do no harm', async () => {
+    const model = withFunctions(onnxModel(), 3, 'Identity');
+    expect(await embed(memoryModel('m', { 'model.onnx': model }))).toEqual([3, 9, 4, 0]);
+    const split = splitOnnxModel('model.onnx_data');
+    const files = {
+      'model.onnx': withFunctions(split.model, 3, 'Identity'),
+      'model.onnx_data': Buffer.concat(split.data),
+    };
+    expect(await embed(await folder(files))).toEqual([3, 9, 4, 0]);
+  });
+
+  it('are refused when texts and tokens change places', async () => {
+    const files = memoryModel('m', { 'model.onnx': withTransposedOutput(onnxModel()) });
+    const six: TokenBatch = { ids: Int32Array.of(1, 2, 3, 4, 5, 6), mask: new Int32Array(6).fill(1), rows: 2, cols: 3 };
+    const head = { pooling: createPooling('mean'), projections: [] };
+    await using(files, {}, async (encoder) => {
+      const message = /The output "last_hidden_state" has the shape \[3, 2, 4\] where \[2, 3, 4\] was expected/u;
+      await expect(encoder.encode(six)).rejects.toThrow(message);
+      await expect(encoder.encodePooled!(six, head)).rejects.toThrow(/last_hidden_state|shape/u);
+    });
   });
 });
 

@@ -1,4 +1,11 @@
-import { findExternalFiles, findShippedFile, readEncoder, recordEncoder } from '@sentvec/architectures';
+import {
+  bytesSource,
+  checkGraph,
+  findExternalFiles,
+  findShippedFile,
+  readEncoder,
+  recordEncoder,
+} from '@sentvec/architectures';
 import type { ModelFiles } from '@sentvec/core';
 
 /** An ONNX model in memory. */
@@ -35,10 +42,12 @@ export async function readModelSource(files: ModelFiles, variant: string | undef
   const [model, ...weights] = await Promise.all(
     [path, ...external.map((file) => file.path)].map((file) => files.read(file)),
   );
+  const file = `${files.name}/${path}`;
+  checkGraph(bytesSource(model!), file);
   return {
     model: model!,
     externalData: weights.map((data, index) => ({ path: external[index]!.location, data })),
-    file: `${files.name}/${path}`,
+    file,
     remedy: 'Is the file complete? Download or convert the model again.',
     shipped: true,
     weightsFile: variant === undefined ? undefined : path,

@@ -1,5 +1,5 @@
 // A session of onnxruntime-web that gives token embeddings.
-import { pooledOutput, tokenInputs, tokenOutput } from '@sentvec/architectures/token-values';
+import { checkOutputShape, pooledOutput, tokenInputs, tokenOutput } from '@sentvec/architectures/token-values';
 import type { Encoder, TokenBatch } from '@sentvec/core';
 import { float16ToFloat32 } from '@sentvec/core/head';
 import { InferenceSession, Tensor } from 'onnxruntime-web/webgpu';
@@ -74,8 +74,16 @@ export class TokenSession {
     before: () => void,
     read: (values: OutputTensor) => Promise<T>,
   ): Promise<T> {
-    const name = output === 'tokens' ? this.#output : this.pooledOutput!.name;
-    return use(this.#session, name, batch, read, before);
+    const { rows, cols } = batch;
+    const [name, shape] =
+      output === 'tokens'
+        ? [this.#output, [rows, cols, this.hiddenSize]]
+        : [this.pooledOutput!.name, [rows, this.pooledOutput!.size]];
+    const checked = async (values: OutputTensor): Promise<T> => {
+      checkOutputShape(name, values.dims, shape);
+      return read(values);
+    };
+    return use(this.#session, name, batch, checked, before);
   }
 
   release(): Promise<void> {

@@ -49,6 +49,17 @@ export function pooledOutput(outputs: readonly SessionValue[]): string | undefin
 }
 
 /**
+ * Refuses an output whose axes are not what they should be: the numbers would be read as others than they are.
+ * @throws Error that names the output
+ */
+export function checkOutputShape(output: string, dims: readonly number[], expected: readonly number[]): void {
+  if (dims.length === expected.length && dims.every((size, axis) => size === expected[axis])) return;
+  throw new Error(
+    `The output "${output}" has the shape [${dims.join(', ')}] where [${expected.join(', ')}] was expected.`,
+  );
+}
+
+/**
  * A batch as the inputs that a session declares, and no others.
  * @param inputs `inputMetadata` of a session
  * @throws Error for an input that is not known, or of a type that is not
