@@ -76,7 +76,7 @@ function describe(files: ModelFiles, folder?: string): Pick<ModelSource, 'file' 
 /** A hash of all that decides what is recorded: configuration, weights, and the recording code. */
 async function recordingKey(files: ModelFiles): Promise<string> {
   const inputs = (await files.list()).filter(
-    (path) => path === 'config.json' || /^[^/]+\.safetensors(\.index\.json)?$/u.test(path),
+    (path) => /^(?:adapter_)?config\.json$/u.test(path) || /^[^/]+\.safetensors(\.index\.json)?$/u.test(path),
   );
   const hash = createHash('sha256').update(await recorderHash());
   for (const path of inputs) hash.update(`${path}\0${await hashOf(files, path)}\0`);

@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { plainBackend } from '@sentvec/architectures';
@@ -6,7 +6,7 @@ import { onnx } from '@sentvec/backend-onnx';
 import { loadEmbedder, memoryModel, type ModelFiles, writeSafetensors } from '@sentvec/core';
 import { loadEmbedder as loadInNode } from '@sentvec/core/node';
 import { writeFolderAtomically } from '@sentvec/platform/node';
-import { goldenExpectation, goldenModel } from '@sentvec/testing';
+import { goldenExpectation, goldenModel, goldenPath } from '@sentvec/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { exportedFiles } from '../src/export/exported-files.ts';
 import { onnxFiles } from '../src/export/onnx-files.ts';
@@ -57,6 +57,16 @@ async function exportUnchanged(files: Files): Promise<Files> {
 }
 
 describe('exportedFiles', () => {
+  it('merges an adapter into the weights, of which it is then no longer part', async () => {
+    const adapter = ['adapter_config.json', 'adapter_model.safetensors'].map(
+      async (path) => [path, new Uint8Array(await readFile(goldenPath(`adapters/rank-stabilized/${path}`)))] as const,
+    );
+    const files = { ...(await filesOf('tiny-qwen3-bidirectional')), ...Object.fromEntries(await Promise.all(adapter)) };
+    const result = await exportUnchanged(files);
+    expect(Object.keys(result).filter((path) => path.includes('adapter'))).toEqual([]);
+    expect(result['model.safetensors']).not.toEqual(files['model.safetensors']);
+  });
+
   it('leaves out the weights of other frameworks', async () => {
     const others = [
       'pytorch_model.bin',

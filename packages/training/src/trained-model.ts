@@ -54,6 +54,9 @@ export async function trainedModelFiles(
   }
   const config = await floatConfig(folder.encoderFiles);
   if (config !== undefined) contents[`${prefix}config.json`] = config;
+  else if (folder.encoder === 'transformer')
+    // That of an adapter's base model is not among the folder's own files.
+    contents[`${prefix}config.json`] = await folder.encoderFiles.read('config.json');
   const weights = folder.encoder === 'static' ? staticWeights : encoderWeights;
   contents[`${prefix}model.safetensors`] = await weights(folder.encoderFiles, model, trained);
   for (const [path, index] of projectionModules(modules)) {

@@ -18,7 +18,10 @@ export function findShippedFile(
   paths: readonly string[],
   variant: string | undefined,
 ): string | undefined {
-  return variant === undefined ? usualFiles.find((each) => paths.includes(each)) : findVariant(model, paths, variant);
+  if (variant !== undefined) return findVariant(model, paths, variant);
+  // An adapter changes the safetensors; the ONNX file may be that of the model without it.
+  if (paths.includes('adapter_config.json')) return undefined;
+  return usualFiles.find((each) => paths.includes(each));
 }
 
 function findVariant(model: string, paths: readonly string[], variant: string): string {

@@ -6,9 +6,11 @@ import {
   readJson,
   readJsonObject,
   readModelFolder,
+  readWeights,
   type ModelFolder,
   selfCheckFile,
   SentvecError,
+  writeSafetensors,
 } from '@sentvec/core';
 import type { FolderFile } from '@sentvec/platform/node';
 import { onnxFiles } from './onnx-files.ts';
@@ -31,12 +33,15 @@ export async function exportedFiles(model: ModelFiles, maxLength: number): Promi
     throw new SentvecError('unsupported-model', message, { file: model.name });
   }
   const onnx = await onnxFiles(folder.encoderFiles);
+  const merged = await mergedFiles(folder.encoderFiles);
   const files = new Map<string, FolderFile[1]>();
   for (const path of await model.list()) {
     const target = moveToTop(path, folder.encoderPath);
-    if (!leftOut.test(target)) files.set(target, () => model.read(path));
+    if (leftOut.test(target) || (merged.length > 0 && adapted.test(target))) continue;
+    files.set(target, () => model.read(path));
   }
   const replacements = [
+    ...merged,
     ...(await moduleFiles(model, folder)),
     ...(await tokenizerFiles(folder, maxLength)),
     ...(onnx.split ? [await splitConfig(folder.encoderFiles)] : []),
@@ -44,6 +49,25 @@ export async function exportedFiles(model: ModelFiles, maxLength: number): Promi
   ];
   for (const [path, bytes] of replacements) files.set(path, bytes);
   return [...files].sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
+/** An adapter, and weights that lack it. */
+const adapted = /^(adapter_(config\.json|model\..+)|model.*\.safetensors.*)$/;
+
+/** Weights with the adapter of the folder merged in, and the configuration of the model that it adapts. */
+async function mergedFiles(encoderFiles: ModelFiles): Promise<FolderFile[]> {
+  if (!(await encoderFiles.list()).includes('adapter_config.json')) return [];
+  return [
+    ['config.json', () => encoderFiles.read('config.json')],
+    [
+      'model.safetensors',
+      async () => {
+        const weights = await readWeights(encoderFiles);
+        const tensors = weights.names().map((name) => [name, weights.tensor(name)] as const);
+        return writeSafetensors(Object.fromEntries(tensors), { format: 'pt' });
+      },
+    ],
+  ];
 }
 
 /** Some folders keep encoder and tokenizer in `0_Transformer`; other libraries look for them at the top. */

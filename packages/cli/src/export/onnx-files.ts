@@ -1,4 +1,10 @@
-import { type EncoderDefinition, readEncoder, recordEncoder, recordSplitEncoder } from '@sentvec/architectures';
+import {
+  type EncoderDefinition,
+  findShippedFile,
+  readEncoder,
+  recordEncoder,
+  recordSplitEncoder,
+} from '@sentvec/architectures';
 import type { ModelFiles } from '@sentvec/core';
 import type { FolderFile } from '@sentvec/platform/node';
 
@@ -34,8 +40,9 @@ export async function onnxFiles(encoder: ModelFiles, largest: number = largestSi
 
 async function shippedFiles(encoder: ModelFiles): Promise<FolderFile[]> {
   const paths = await encoder.list();
-  const folder = ['onnx/', ''].find((candidate) => paths.includes(`${candidate}model.onnx`));
-  if (folder === undefined) return [];
+  const shipped = findShippedFile(encoder.name, paths, undefined);
+  if (shipped === undefined) return [];
+  const folder = shipped.slice(0, shipped.lastIndexOf('/') + 1);
   return paths
     .filter((path) => path.startsWith(`${folder}model.onnx`))
     .map((path): FolderFile => [`onnx/${path.slice(folder.length)}`, () => encoder.read(path)]);

@@ -83,13 +83,14 @@ async function hashWeights({ model, encoder, encoderFiles = model }: EmbedderPar
 
 /**
  * The files that hold an encoder's weights, sorted: the one that the backend says it used, else `model.safetensors` or
- * its shards, else the ONNX file; an ONNX file with its external data.
+ * its shards, with the adapter that is merged into them, else the ONNX file; an ONNX file with its external data.
  */
 function weightFiles(files: readonly string[], used: string | undefined): string[] {
   if (used !== undefined) return files.filter((file) => isPartOf(file, used));
-  if (files.includes('model.safetensors')) return ['model.safetensors'];
+  const adapter = files.filter((file) => /^adapter_(?:config\.json|model\.safetensors)$/u.test(file));
+  if (files.includes('model.safetensors')) return ['model.safetensors', ...adapter];
   const shards = files.filter((file) => /^model-\d+-of-\d+\.safetensors$/u.test(file));
-  if (shards.length > 0) return shards.sort();
+  if (shards.length > 0) return [...shards.sort(), ...adapter];
   const graph = ['onnx/model.onnx', 'model.onnx'].find((file) => files.includes(file));
   return graph === undefined ? [] : files.filter((file) => isPartOf(file, graph));
 }

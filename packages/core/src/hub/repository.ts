@@ -83,7 +83,7 @@ function roleOf(path: string, isBesideGraph: boolean): HubFileRole | undefined {
   const name = folders.pop()!;
   if (folders.some((folder) => foreignFolders.test(folder))) return undefined;
   if (path === 'README.md') return 'other';
-  if (/^model(?:-\d+-of-\d+)?\.safetensors$/u.test(name) || name.endsWith('.onnx')) return 'weights';
+  if (/^(?:adapter_)?model(?:-\d+-of-\d+)?\.safetensors$/u.test(name) || name.endsWith('.onnx')) return 'weights';
   const isPart = name.endsWith('.json') || name === 'vocab.txt' || name === 'merges.txt';
   if (isPart) return folders.includes('onnx') ? undefined : 'part';
   return isBesideGraph && !foreignFiles.test(name) ? 'weights' : undefined;

@@ -8,7 +8,7 @@ import { readModelCard, type ModelCard } from './model-card.ts';
 import type { EncoderPart, FindGraphOutput, ModelFolder, ModelFolderOptions } from './model-folder.ts';
 import { subfolder } from './model-files.ts';
 import { loadStaticEmbedding } from './static-embedding.ts';
-import { readTransformerModule } from './transformer-module.ts';
+import { completeAdapter, readTransformerModule } from './transformer-module.ts';
 
 /** The parts of a folder that are not in `config_sentence_transformers.json`. */
 export type FolderParts = EncoderPart & Pick<ModelFolder, 'head' | 'headSource' | 'notes'>;
@@ -23,11 +23,12 @@ export type ReadBaseModel = (files: ModelFiles) => Promise<ModelFolder>;
  * @throws SentvecError `invalid-model`, `unsupported-model`
  */
 export async function readPlainFolder(
-  files: ModelFiles,
+  folder: ModelFiles,
   options: ModelFolderOptions,
   findGraphOutput: FindGraphOutput,
   readBaseModel: ReadBaseModel,
 ): Promise<FolderParts & Partial<ModelFolder>> {
+  const files = await completeAdapter(folder, folder.related);
   const config = await readConfigFile(files, 'config.json');
   if (config === undefined) {
     throw new SentvecError(

@@ -26,7 +26,7 @@ const largestPlausibleLength = 1e9;
  * of a text
  */
 export async function readTransformerModule(files: ModelFiles, encoderPath: string): Promise<EncoderPart> {
-  const encoderFiles = subfolder(files, encoderPath);
+  const encoderFiles = await completeAdapter(subfolder(files, encoderPath), files.related);
   const present = await encoderFiles.list();
   const name = configNames.find((candidate) => present.includes(candidate));
   const module = name === undefined ? undefined : await readConfigFile(encoderFiles, name);
@@ -43,6 +43,13 @@ export async function readTransformerModule(files: ModelFiles, encoderPath: stri
     lowerCase: module?.boolean('do_lower_case') ?? false,
     addSpecialTokens: true,
   };
+}
+
+/** A folder that holds only an adapter, with the model that it adapts; any other as it is. */
+export async function completeAdapter(files: ModelFiles, related: ModelFiles['related']): Promise<ModelFiles> {
+  if (!(await files.list()).includes('adapter_config.json')) return files;
+  const { withBaseModel } = await import('../weights/adapter.ts');
+  return withBaseModel(files, related);
 }
 
 function tokenizerLimit(config: ConfigFile | undefined): number | undefined {

@@ -35,7 +35,7 @@ interface StoredTensor extends TensorEntry {
 
 /**
  * Reads weights in the safetensors format: `path`, or else the shards that `path` + `.index.json` lists (they lie
- * beside it). The files are untrusted: everything is checked before it is used
+ * beside it). A LoRA adapter that lies beside the model's weights is merged into them. The files are untrusted: everything is checked before it is used
  * (https://github.com/huggingface/safetensors#format).
  * @param path of the file inside the model. Default `model.safetensors`
  * @throws SentvecError `invalid-model` when there are no weights, only PyTorch's, or a file is broken; names file and
@@ -48,7 +48,10 @@ export async function readWeights(files: ModelFiles, path = 'model.safetensors')
   if (present.has(path)) await readFile(files, path, tensors);
   else if (present.has(index)) await readShards(files, index, present, tensors);
   else throw noWeights(files, path, present);
-  return new StoredWeights(`${files.name}/${path}`, tensors);
+  const stored = new StoredWeights(`${files.name}/${path}`, tensors);
+  if (path !== 'model.safetensors' || !present.has('adapter_config.json')) return stored;
+  const { adapterWeightsFile, mergeAdapter } = await import('./adapter.ts');
+  return mergeAdapter(files, stored, await readWeights(files, adapterWeightsFile));
 }
 
 async function readFile(files: ModelFiles, path: string, into: Map<string, StoredTensor>): Promise<void> {
@@ -119,9 +122,11 @@ function parseIndex(bytes: Uint8Array, file: string): [name: string, shard: stri
 function noWeights(files: ModelFiles, path: string, present: ReadonlySet<string>): SentvecError {
   const file = `${files.name}/${path}`;
   const folder = path.slice(0, path.lastIndexOf('/') + 1);
-  const pickled = ['pytorch_model.bin', 'pytorch_model.bin.index.json']
-    .map((name) => folder + name)
-    .find((name) => present.has(name));
+  const pickled = [
+    path.replace(/safetensors$/u, 'bin'),
+    `${folder}pytorch_model.bin`,
+    `${folder}pytorch_model.bin.index.json`,
+  ].find((name) => present.has(name));
   if (pickled === undefined)
     return new SentvecError('invalid-model', `There are no weights: ${file} is missing.`, { file });
   return new SentvecError(

@@ -1,0 +1,277 @@
+// LoRA adapters of PEFT (Hu et al., 2021): the model that they adapt, and its weights with them merged in.
+import { SentvecError } from '../errors.ts';
+import { type ConfigFile, requireConfigFile } from '../model-folder/config-file.ts';
+import { isObject } from '../model-folder/json.ts';
+import type { ModelFiles } from '../types.ts';
+import type { Weights } from './read-weights.ts';
+import type { TensorType } from './safetensors-header.ts';
+
+/** By this file a folder has an adapter. */
+export const adapterConfigFile = 'adapter_config.json';
+/** The weights of the adapter. */
+export const adapterWeightsFile = 'adapter_model.safetensors';
+
+/** What an adapter needs of the model that it adapts, when that lies elsewhere. */
+const baseFile = /^(?:config\.json|model(?:-\d+-of-\d+)?\.safetensors|model\.safetensors\.index\.json)$/u;
+
+/**
+ * A folder that holds an adapter and no model, completed by the model that the adapter was trained for; any other folder
+ * as it is.
+ * @param related finds that model by its name
+ * @throws SentvecError `invalid-model` when it is not at hand
+ */
+export async function withBaseModel(files: ModelFiles, related: ModelFiles['related']): Promise<ModelFiles> {
+  const own = await files.list();
+  if (!own.includes(adapterConfigFile) || own.includes('config.json')) return files;
+  const config = await requireConfigFile(files, adapterConfigFile);
+  const base = await findBase(config, related);
+  const listed = (await base.list()).filter((path) => baseFile.test(path) && !own.includes(path));
+  const ofBase = new Set(listed);
+  const ownerOf = (path: string): ModelFiles => (ofBase.has(path) ? base : files);
+  return {
+    name: files.name,
+    revision: files.revision,
+    list: async () => [...own, ...listed].sort(),
+    read: (path) => ownerOf(path).read(path),
+    ...(files.sha256 && base.sha256 && { sha256: (path: string) => ownerOf(path).sha256!(path) }),
+    ...(files.size && base.size && { size: (path: string) => ownerOf(path).size!(path) }),
+  };
+}
+
+async function findBase(config: ConfigFile, related: ModelFiles['related']): Promise<ModelFiles> {
+  const name = config.required('base_model_name_or_path', config.string('base_model_name_or_path'));
+  const refuse = (why: string, cause?: unknown): SentvecError =>
+    new SentvecError(
+      'invalid-model',
+      `${config.file} adapts the model ${JSON.stringify(name)}, which ${why}. Put the model's config.json and safetensors beside the adapter, or merge the two once: ` +
+        `python -c "from sentence_transformers import SentenceTransformer as S; m = S('ADAPTER'); m[0].auto_model = m[0].auto_model.merge_and_unload(); m.save('MERGED')"`,
+      { file: config.file },
+      { cause },
+    );
+  const revision = config.string('revision');
+  if (revision !== undefined && revision !== 'main') throw refuse(`it wants in the revision "${revision}"`);
+  if (related === undefined) throw refuse('is not at hand');
+  try {
+    return await related(name);
+  } catch (error) {
+    if (SentvecError.is(error, 'aborted')) throw error;
+    throw refuse(`cannot be read: ${error instanceof Error ? error.message : String(error)}`, error);
+  }
+}
+
+/** The product that an adapter adds to a tensor; its matrices by their names in the adapter's file. */
+interface LowRank {
+  readonly a: string;
+  readonly b: string;
+  readonly scale: number;
+  /** Whether the product is transposed, as for the rows of a table. */
+  readonly transposed: boolean;
+}
+
+/** What the adapter changes of one tensor. */
+interface Change {
+  /** What stands in its place, by its name in the adapter's file. */
+  readonly replacement?: string | undefined;
+  readonly added?: LowRank | undefined;
+}
+
+/**
+ * The weights of a model with the adapter beside them merged in: W + scale · B · A.
+ * @param base those of the model
+ * @param adapter those of `adapter_model.safetensors`
+ * @throws SentvecError `unsupported-model` for a kind of adapter that is not LoRA, or a variant that is not plain LoRA;
+ * `invalid-model` when the adapter does not fit the model
+ */
+export async function mergeAdapter(files: ModelFiles, base: Weights, adapter: Weights): Promise<Weights> {
+  const config = await requireConfigFile(files, adapterConfigFile);
+  checkVariant(config);
+  const file = `${files.name}/${adapterWeightsFile}`;
+  const changes = readChanges(config, adapter, file);
+  const targets = new Map<string, Change>();
+  for (const [target, change] of changes) {
+    const stored = findTarget(base.names(), target);
+    // A module of its own, such as the head of another task, changes nothing; it is just there.
+    if (stored === undefined && change.added !== undefined)
+      throw misfit(file, target, 'the model has no such tensor, or several');
+    targets.set(stored ?? target, change);
+  }
+  return new MergedWeights(base, adapter, targets, file);
+}
+
+/** Keys that say where the adapter comes from or how it was trained, not what it computes; and those read below. */
+const understood = new Set(
+  (
+    'peft_type r lora_alpha use_rslora alpha_pattern rank_pattern bias fan_in_fan_out init_lora_weights task_type ' +
+    'base_model_name_or_path revision inference_mode target_modules exclude_modules modules_to_save lora_dropout ' +
+    'layers_to_transform layers_pattern auto_mapping peft_version eva_config corda_config lora_ga_config loftq_config ' +
+    'megatron_config megatron_core qalora_group_size runtime_config ensure_weight_tying'
+  ).split(' '),
+);
+
+/** Ways in which an adapter may have begun that leave the model's own weights alone. */
+const plainBeginnings: readonly unknown[] = [undefined, null, true, false, 'gaussian', 'orthogonal', 'eva'];
+
+function checkVariant(config: ConfigFile): void {
+  const { peft_type: type, fan_in_fan_out: transposed, init_lora_weights: beginning } = config.values;
+  if (type !== 'LORA') throw unsupported(config, 'peft_type', type);
+  if (transposed === true) throw unsupported(config, 'fan_in_fan_out', transposed);
+  if (!plainBeginnings.includes(beginning)) throw unsupported(config, 'init_lora_weights', beginning);
+  for (const [key, value] of Object.entries(config.values)) {
+    const isOff = value === null || value === false || (isObject(value) && Object.keys(value).length === 0);
+    if (!isOff && !understood.has(key)) throw unsupported(config, key, value);
+  }
+}
+
+function unsupported({ file }: ConfigFile, key: string, value: unknown): SentvecError {
+  return new SentvecError(
+    'unsupported-model',
+    `${file}: ${key} ${JSON.stringify(value)?.slice(0, 200)} is not supported. sentvec merges plain LoRA adapters; merge others with PEFT (merge_and_unload) and save the model.`,
+    { file, key },
+  );
+}
+
+/** What the adapter changes, by the names of tensors as PEFT knows them. */
+function readChanges(config: ConfigFile, adapter: Weights, file: string): Map<string, Change> {
+  const changes = new Map<string, Change>();
+  const change = (target: string, part: Change): void => {
+    changes.set(target, { ...changes.get(target), ...part });
+  };
+  for (const name of adapter.names()) {
+    const path = name.replace(/^base_model\.model\./u, '');
+    const [, module, table, part] = /^(.+)\.lora_(embedding_)?([AB])(?:\.weight)?$/u.exec(path) ?? [];
+    if (module === undefined) {
+      if (path.includes('.lora_')) throw misfit(file, name, 'is of a variant of LoRA that sentvec does not have');
+      change(path.replace('.base_layer.', '.'), { replacement: name });
+      continue;
+    }
+    const other = name.replace(/lora_(embedding_)?[AB]/u, (found) => found.slice(0, -1) + (part === 'A' ? 'B' : 'A'));
+    if (!adapter.has(other)) throw misfit(file, name, `has no counterpart "${other}"`);
+    const [a, b] = part === 'A' ? [name, other] : [other, name];
+    const rank = adapter.shape(a)[0]!;
+    const scale = readScale(config, module, rank);
+    change(`${module}.weight`, { added: { a, b, scale, transposed: table !== undefined } });
+  }
+  return changes;
+}
+
+/** The factor of the product for a module: alpha / rank, or alpha / √rank for rank-stabilized LoRA. */
+function readScale(config: ConfigFile, module: string, rank: number): number {
+  let alpha = config.number('lora_alpha') ?? 8;
+  const patterns = Object.entries(config.object('alpha_pattern')?.values ?? {});
+  const [, own] = patterns.find(([pattern]) => matches(config, pattern, module)) ?? [];
+  if (own !== undefined && typeof own !== 'number') throw unsupported(config, 'alpha_pattern', own);
+  alpha = own ?? alpha;
+  return alpha / (config.boolean('use_rslora') === true ? Math.sqrt(rank) : rank);
+}
+
+/** Patterns are names of modules, or their ends. Other regular expressions are not run: they come with the folder. */
+function matches(config: ConfigFile, pattern: string, module: string): boolean {
+  if (!/^\^?[\w.]+$/u.test(pattern)) throw unsupported(config, 'alpha_pattern', pattern);
+  return pattern.startsWith('^') ? module === pattern.slice(1) : module === pattern || module.endsWith(`.${pattern}`);
+}
+
+/** The tensor of the model that PEFT calls `target`: either name may have more in front. */
+function findTarget(names: readonly string[], target: string): string | undefined {
+  const [found, ...others] = names.filter(
+    (name) => name === target || name.endsWith(`.${target}`) || target.endsWith(`.${name}`),
+  );
+  return others.length === 0 || found === target ? found : undefined;
+}
+
+function misfit(file: string, tensor: string, why: string): SentvecError {
+  return new SentvecError(
+    'invalid-model',
+    `${file}: tensor "${tensor}" does not fit: ${why}. Does the adapter belong to this model?`,
+    { file, tensor },
+  );
+}
+
+/** Weights of a model as an adapter changes them. Each is merged when it is asked for. */
+class MergedWeights implements Weights {
+  readonly #base: Weights;
+  readonly #adapter: Weights;
+  readonly #changes: ReadonlyMap<string, Change>;
+  readonly #file: string;
+
+  constructor(base: Weights, adapter: Weights, changes: ReadonlyMap<string, Change>, file: string) {
+    this.#base = base;
+    this.#adapter = adapter;
+    this.#changes = changes;
+    this.#file = file;
+    for (const [name, change] of changes) this.#check(name, change);
+  }
+
+  names(): readonly string[] {
+    return [...new Set([...this.#base.names(), ...this.#changes.keys()])].sort();
+  }
+
+  has(name: string): boolean {
+    return this.#base.has(name) || this.#changes.has(name);
+  }
+
+  shape(name: string): readonly number[] {
+    const { replacement } = this.#changes.get(name) ?? {};
+    return replacement === undefined ? this.#base.shape(name) : this.#adapter.shape(replacement);
+  }
+
+  type(name: string): TensorType {
+    return this.#changes.has(name) ? 'F32' : this.#base.type(name);
+  }
+
+  tensor(name: string): { readonly shape: readonly number[]; readonly data: Float32Array } {
+    const { replacement, added } = this.#changes.get(name) ?? {};
+    const tensor = replacement === undefined ? this.#base.tensor(name) : this.#adapter.tensor(replacement);
+    if (added === undefined) return tensor;
+    const [rows, columns] = tensor.shape as [number, number];
+    const [a, b] = [this.#adapter.tensor(added.a).data, this.#adapter.tensor(added.b).data];
+    const [left, right] = added.transposed ? [transpose(a, rows), transpose(b, b.length / columns)] : [b, a];
+    return { shape: tensor.shape, data: addProduct(tensor.data, left, right, [rows, columns], added.scale) };
+  }
+
+  integers(name: string): { readonly shape: readonly number[]; readonly data: Int32Array } {
+    return this.#base.integers(name);
+  }
+
+  #check(name: string, { replacement, added }: Change): void {
+    const shape = this.shape(name);
+    if (replacement !== undefined && this.#base.has(name) && this.#base.shape(name).join() !== shape.join())
+      throw misfit(this.#file, name, `it has the shape [${shape.join(', ')}]`);
+    if (added === undefined) return;
+    const [rankA, inputs] = this.#adapter.shape(added.a);
+    const [outputs, rankB] = this.#adapter.shape(added.b);
+    const product = added.transposed ? [inputs, outputs] : [outputs, inputs];
+    if (rankA === rankB && shape.join() === product.join()) return;
+    const found = `the model has it as [${shape.join(', ')}], the adapter changes [${product.join(', ')}]`;
+    throw misfit(this.#file, name, found);
+  }
+}
+
+/** The rows of a matrix as its columns. */
+function transpose(matrix: Float32Array, columns: number): Float32Array {
+  const rows = matrix.length / columns;
+  return Float32Array.from(matrix, (_, i) => matrix[(i % rows) * columns + Math.floor(i / rows)]!);
+}
+
+/** weight + scale · left · right, where `left` is `[rows, rank]` and `right` is `[rank, columns]`. */
+function addProduct(
+  weight: Float32Array,
+  left: Float32Array,
+  right: Float32Array,
+  [rows, columns]: readonly [number, number],
+  scale: number,
+): Float32Array {
+  const rank = left.length / rows;
+  const sum = Float32Array.from(weight);
+  const change = new Float64Array(columns);
+  for (let row = 0; row < rows; row += 1) {
+    change.fill(0);
+    for (let k = 0; k < rank; k += 1) {
+      const factor = left[row * rank + k]!;
+      const start = k * columns;
+      for (let column = 0; column < columns; column += 1) change[column]! += factor * right[start + column]!;
+    }
+    const start = row * columns;
+    for (let column = 0; column < columns; column += 1) sum[start + column]! += scale * change[column]!;
+  }
+  return sum;
+}
