@@ -109,13 +109,13 @@ const understood = new Set(
 );
 
 /** Ways in which an adapter may have begun that leave the model's own weights alone. */
-const plainBeginnings: readonly unknown[] = [undefined, null, true, false, 'gaussian', 'orthogonal', 'eva'];
+const plainBeginnings: ReadonlySet<unknown> = new Set([undefined, null, true, false, 'gaussian', 'orthogonal', 'eva']);
 
 function checkVariant(config: ConfigFile): void {
   const { peft_type: type, fan_in_fan_out: transposed, init_lora_weights: beginning } = config.values;
   if (type !== 'LORA') throw unsupported(config, 'peft_type', type);
   if (transposed === true) throw unsupported(config, 'fan_in_fan_out', transposed);
-  if (!plainBeginnings.includes(beginning)) throw unsupported(config, 'init_lora_weights', beginning);
+  if (!plainBeginnings.has(beginning)) throw unsupported(config, 'init_lora_weights', beginning);
   for (const [key, value] of Object.entries(config.values)) {
     const isOff = value === null || value === false || (isObject(value) && Object.keys(value).length === 0);
     if (!isOff && !understood.has(key)) throw unsupported(config, key, value);
