@@ -1,3 +1,4 @@
+export type { BackendModule } from './backend-module.ts';
 export { describeConfiguration, readConfiguration, type LogLevel, type WorkerConfiguration } from './configuration.ts';
 export type { Plugin, PluginPart, PluginTools } from './plugins.ts';
 export { runWorker, type RunWorkerOptions } from './run-worker.ts';

@@ -1,29 +1,17 @@
-import {
-  SentvecError,
-  type Backend,
-  type Embedder,
-  type ModelFiles,
-  type PoolingPlugin,
-  type Receipt,
-} from '@sentvec/core';
+// The models of a worker, each loaded at its first use.
+import { SentvecError, type Backend, type Embedder, type PoolingPlugin, type Receipt } from '@sentvec/core';
+import { loadEmbedder, openModel } from '@sentvec/core/node';
+import { useLite } from '@sentvec/model-use-lite';
 
 /** Options of {@link ModelRegistry}. */
 export interface ModelRegistryOptions {
-  readonly open: (model: string, signal: AbortSignal) => Promise<ModelFiles>;
-  readonly load: (files: ModelFiles, options: LoadOptions) => Promise<Embedder>;
   readonly backend: Backend;
   readonly poolings: readonly PoolingPlugin[];
+  /** Whether a model is refused when the backend does not compute what the model says. */
+  readonly selfCheck: boolean | undefined;
   /** Called with the receipt of every `embed`. */
   readonly onReceipt?: ((receipt: Receipt) => void) | undefined;
   readonly onWarning?: ((message: string) => void) | undefined;
-}
-
-interface LoadOptions {
-  readonly backend: Backend;
-  readonly poolings: readonly PoolingPlugin[];
-  readonly signal: AbortSignal;
-  readonly onReceipt: ((receipt: Receipt) => void) | undefined;
-  readonly onWarning: ((message: string) => void) | undefined;
 }
 
 /** The models of a worker. Each is loaded at its first use, and stays loaded. */
@@ -56,8 +44,8 @@ export class ModelRegistry {
   }
 
   async #load(model: string): Promise<Embedder> {
-    const { open, load, backend, poolings, onReceipt, onWarning } = this.#options;
     const { signal } = this.#closing;
-    return load(await open(model, signal), { backend, poolings, signal, onReceipt, onWarning });
+    const files = model === 'use-lite' ? await useLite({ signal }) : await openModel(model, { signal });
+    return loadEmbedder(files, { ...this.#options, signal });
   }
 }

@@ -1,8 +1,5 @@
 // Puts a worker together: models, plugins, HTTP server, metrics and traces around the queue's worker.
-import { onnx } from '@sentvec/backend-onnx';
 import type { Backend, PoolingPlugin } from '@sentvec/core';
-import { loadEmbedder, openModel } from '@sentvec/core/node';
-import { useLite } from '@sentvec/model-use-lite';
 import {
   connectRedis,
   isDurable,
@@ -11,10 +8,12 @@ import {
   startQueueWorker,
   type QueueWorker,
 } from '@sentvec/queue';
-import { embedCorpusWorkflow, restrictAccess, type Logger } from '@sentvec/workflow';
+import { embedCorpusWorkflow, restrictAccess, type EmbedderOf, type Logger } from '@sentvec/workflow';
+import { importBackend, isBackendModule, type BackendModule } from './backend-module.ts';
 import type { WorkerConfiguration } from './configuration.ts';
 import { HealthCheck } from './health.ts';
 import { listen, routes } from './http/server.ts';
+import { IsolatedEmbedding } from './isolated-embedding.ts';
 import { Metrics } from './metrics.ts';
 import { ModelRegistry } from './model-registry.ts';
 import { loadPlugins } from './plugins.ts';
@@ -23,8 +22,13 @@ import { startTracing } from './tracing.ts';
 /** What {@link startWorkerApp} takes besides its configuration. */
 export interface WorkerAppOptions {
   readonly logger: Logger;
-  /** @default onnxruntime, with the configured threads */
-  readonly backend?: Backend | undefined;
+  /**
+   * With a module, the worker can also compute in a process of its own, and does so for a chunk that has ended its
+   * process twice: see {@link BackendModule}.
+   *
+   * @default onnxruntime, with the configured threads
+   */
+  readonly backend?: Backend | BackendModule | undefined;
   /**
    * Whether a model is refused when the backend does not compute what the model says.
    *
@@ -72,7 +76,7 @@ export async function startWorkerApp(
 
 async function start(
   configuration: WorkerConfiguration,
-  { logger, backend, selfCheck }: WorkerAppOptions,
+  { logger, backend = onnxModule(configuration), selfCheck }: WorkerAppOptions,
   cleanups: Cleanups,
 ): Promise<string> {
   const { redis: url, queue, models, token } = configuration;
@@ -90,12 +94,24 @@ async function start(
 
   const metrics = new Metrics(overview);
   const poolings: PoolingPlugin[] = [];
-  const registry = modelRegistry(configuration, { backend, selfCheck, poolings, metrics, logger });
+  const registry = new ModelRegistry({
+    backend: isBackendModule(backend) ? await importBackend(backend) : backend,
+    poolings,
+    selfCheck,
+    onReceipt: (receipt) => metrics.embedded(receipt),
+    onWarning: (message) => logger.warn({}, message),
+  });
   cleanups.push(() => registry.close());
   const access = restrictAccess(configuration);
-  const embedder = async (model: string) => {
+  const isolation = new Map<string, IsolatedEmbedding>();
+  cleanups.push(async () => void (await Promise.all([...isolation.values()].map((each) => each.close()))));
+  const embedder: EmbedderOf = async (model, { isolated = false } = {}) => {
     access.checkModel(model);
-    return registry.get(model);
+    const loaded = await registry.get(model);
+    if (!isolated || !isBackendModule(backend)) return loaded;
+    const isolating = isolation.get(model) ?? new IsolatedEmbedding({ model, backend, selfCheck, configuration });
+    isolation.set(model, isolating);
+    return isolating.isolate(loaded);
   };
   const plugins = await loadPlugins(configuration.plugins, { embedder, access, logger });
   poolings.push(...plugins.poolings);
@@ -128,24 +144,6 @@ async function start(
   return server.url;
 }
 
-interface RegistryParts {
-  readonly backend: Backend | undefined;
-  readonly selfCheck: boolean | undefined;
-  readonly poolings: readonly PoolingPlugin[];
-  readonly metrics: Metrics;
-  readonly logger: Logger;
-}
-
-function modelRegistry(
-  { threads }: WorkerConfiguration,
-  { backend, selfCheck, poolings, metrics, logger }: RegistryParts,
-): ModelRegistry {
-  return new ModelRegistry({
-    open: (model, signal) => (model === 'use-lite' ? useLite({ signal }) : openModel(model, { signal })),
-    load: (files, loadOptions) => loadEmbedder(files, { selfCheck, ...loadOptions }),
-    backend: backend ?? onnx(threads === undefined ? {} : { sessions: threads, threadsPerSession: 1 }),
-    poolings,
-    onReceipt: (receipt) => metrics.embedded(receipt),
-    onWarning: (message) => logger.warn({}, message),
-  });
+function onnxModule({ threads }: WorkerConfiguration): BackendModule {
+  return { module: new URL('onnx-backend.js', import.meta.url).href, options: { threads } };
 }

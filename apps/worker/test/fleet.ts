@@ -43,8 +43,12 @@ export class Fleet {
     return new Fleet(await startRedis(), await mkdtemp(join(tmpdir(), 'sentvec-fleet-')));
   }
 
-  /** Starts a worker, and waits until it serves. */
-  async start(environment: Readonly<Record<string, string>> = {}): Promise<FleetWorker> {
+  /**
+   * Starts a worker, and waits until it serves.
+   *
+   * @param backend URL of a module that makes its backend
+   */
+  async start(environment: Readonly<Record<string, string>> = {}, backend?: string): Promise<FleetWorker> {
     const settings = {
       SENTVEC_REDIS_URL: this.redis.url,
       SENTVEC_ROOTS: this.root,
@@ -53,7 +57,8 @@ export class Fleet {
       SENTVEC_THREADS: '1',
       ...environment,
     };
-    const started = spawn(process.execPath, [join(import.meta.dirname, '../chaos/worker.mjs')], {
+    const program = [join(import.meta.dirname, '../chaos/worker.mjs'), ...(backend === undefined ? [] : [backend])];
+    const started = spawn(process.execPath, program, {
       env: { ...process.env, ...settings },
       stdio: ['ignore', 'inherit', 'pipe'],
     });

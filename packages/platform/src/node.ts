@@ -14,7 +14,16 @@ export {
   type TemporaryFile,
   type WriteOptions,
 } from './node/atomic-write.ts';
-export { transferred, type CallContext, type Caller, type CallOptions, type Handlers } from './node/channel.ts';
+export {
+  IncomingCalls,
+  OutgoingCalls,
+  transferred,
+  type CallContext,
+  type Caller,
+  type CallOptions,
+  type Handlers,
+  type Message as ChannelMessage,
+} from './node/channel.ts';
 export {
   serveThread,
   startThread,

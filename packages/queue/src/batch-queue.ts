@@ -87,13 +87,7 @@ export class BatchQueue {
     if (!job) {
       throw new Error(`Batch ${batch.number} of stage "${scope.stage}" of run ${scope.run} is no longer in Redis.`);
     }
-    if (job.failedReason) {
-      throw new SentvecError(
-        'step-failed',
-        `An item of stage "${scope.stage}" could not be finished: ${job.failedReason}.`,
-        { step: `${scope.run}/${scope.stage}` },
-      );
-    }
+    if (job.failedReason) throw await this.#lostError(scope, job.failedReason);
     return Object.entries(await job.getChildrenValues()).map(([key, result]) => [indexOfJob(key), result]);
   }
 
@@ -113,6 +107,17 @@ export class BatchQueue {
   async close(): Promise<void> {
     const closed = [this.#flows.close(), this.#batches.close(), this.steps.close()];
     await Promise.allSettled(closed);
+  }
+
+  /** The error of a batch with an item that BullMQ has failed: `child KEY failed`. */
+  async #lostError({ run, stage }: BatchScope, reason: string): Promise<SentvecError> {
+    const [, id = ''] = /^child .*:(\S+) failed$/.exec(reason) ?? [];
+    const item = await Job.fromId(this.steps, id);
+    const step = `${run}/${stage}${item ? `#${indexOfJob(id)}` : ''}`;
+    const message = /stalled/.test(item?.failedReason ?? reason)
+      ? `Step "${step}" could not be finished: every worker that executed it ended or froze. Look at what the system said when they did: out of memory, say.`
+      : `Step "${step}" could not be finished: ${item?.failedReason ?? reason}.`;
+    return new SentvecError('step-failed', message, { step });
   }
 
   async #job(scope: BatchScope, { number }: Pick<JobBatch, 'number'>): Promise<Job | undefined> {

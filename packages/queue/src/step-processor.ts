@@ -175,7 +175,7 @@ export class StepProcessor {
     this.#parts.observer.stepEnded?.(report);
   }
 
-  async #attempt({ data, body, key, stepAttempt }: StepWork, signal: AbortSignal): Promise<unknown> {
+  async #attempt({ job, data, body, key, stepAttempt }: StepWork, signal: AbortSignal): Promise<unknown> {
     const { run, attempt } = data;
     const { logger, store } = this.#parts;
     const events = new StepEventPublisher(store, { run, attempt, logger });
@@ -187,6 +187,7 @@ export class StepProcessor {
     const scope: LocalScope = {
       run,
       runAttempt: attempt,
+      losses: job.stalledCounter,
       signal,
       logger,
       concurrency: 2,

@@ -239,6 +239,45 @@ describe('a step that fails', () => {
   });
 });
 
+describe('a step that is lost with its worker', () => {
+  /** A step that loses its lock, as if its worker had frozen, until it has been lost so often. */
+  async function serveLosing(times: number, maxStalledCount: number) {
+    const losses: number[] = [];
+    const lost = defineStep({
+      id: 'lost',
+      input: v.number(),
+      output: v.number(),
+      run: async (index, context) => {
+        losses.push(context.losses);
+        if (index !== 1 || context.losses >= times) return index;
+        await connection.del(`${overview.names.prefix}:steps:${context.run}.1.lost.1:lock`);
+        return new Promise<never>((_resolve, reject) => {
+          context.signal.addEventListener('abort', () => reject(new Error('lost')));
+        });
+      },
+    });
+    const workflow = defineWorkflow({ id: 'losing', input: v.number() }).step(count).forEach(lost);
+    const recovery = { declineTimeout: 0, stalledInterval: 200, maxStalledCount };
+    const worker = await startQueueWorker({ url: redis.url, queue, recovery, workflows: [workflow], concurrency: 4 });
+    closing.push(() => worker.stop(1000));
+    return { losses, run: await runtime.start(workflow, 3) };
+  }
+
+  it('knows how often it was lost', async () => {
+    const { losses, run } = await serveLosing(2, 5);
+    expect(await run.result()).toMatchObject({ count: 3 });
+    expect(losses.toSorted((a, b) => a - b)).toEqual([0, 0, 0, 1, 2]);
+  });
+
+  it('fails its run by its name when that happens too often', async () => {
+    const { run } = await serveLosing(10, 1);
+    await expect(run.result()).rejects.toMatchObject({
+      code: 'step-failed',
+      message: expect.stringMatching(/^Step "r\w+\/lost#1" could not be finished: every worker that executed it ended/),
+    });
+  });
+});
+
 describe('a Redis that lost its last moments with its machine', () => {
   it('gets the items again that it does not have', async () => {
     let release = () => {};

@@ -10,6 +10,11 @@ import type { AnyStep, Logger } from './step.ts';
 export interface LocalScope {
   readonly run: string;
   readonly runAttempt: number;
+  /**
+   * See {@link StepContext.losses}.
+   * @default 0
+   */
+  readonly losses?: number | undefined;
   readonly signal: AbortSignal;
   readonly logger: Logger;
   /** Items in progress at once, for a `forEach` that does not say. */
@@ -76,13 +81,14 @@ export async function* readSource(
 export function createAttempt(
   key: string,
   attempt: number,
-  { run, runAttempt, signal, logger, emit }: Omit<LocalScope, 'concurrency' | 'untilResumed'>,
+  { run, runAttempt, losses = 0, signal, logger, emit }: Omit<LocalScope, 'concurrency' | 'untilResumed'>,
 ): Attempt {
   return {
     run,
     key,
     attempt,
     runAttempt,
+    losses,
     signal,
     logger,
     progress: (value) => emit({ type: 'progress', key, value }),

@@ -22,6 +22,11 @@ export interface StepContext {
   /** Which attempt of the run it is, from 1. Each replay is one more. See {@link RunStatus.attempt}. */
   readonly runAttempt: number;
   /**
+   * How many processes were lost while they executed this step: they ended or froze. Such losses are no attempts. A step
+   * that may be the cause does well to take more care from the second loss on.
+   */
+  readonly losses: number;
+  /**
    * Fires when the run is cancelled or has failed elsewhere, when the attempt takes longer than its timeout, and when
    * the process stops.
    */

@@ -1,6 +1,5 @@
 import type { ArgsDef } from 'citty';
 import { settings } from '@sentvec/worker/settings';
-import { chooseBackend } from '../backends.ts';
 import { type Command, defineCommand } from '../command.ts';
 import { backendArguments } from '../model.ts';
 
@@ -36,7 +35,10 @@ export const worker: Command = defineCommand({
       Object.values(settings).map(({ flag }) => [flag, given[flag] as string | undefined]),
     );
     const configuration = readConfiguration(flags);
-    const backend = await chooseBackend(args.backend, { threads: configuration.threads });
+    const backend = {
+      module: new URL('../backend-module.js', import.meta.url).href,
+      options: { name: args.backend, threads: configuration.threads },
+    };
     await runWorker(configuration, { signal, backend, selfCheck: args['self-check'] });
   },
 });

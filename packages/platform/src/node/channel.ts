@@ -1,6 +1,6 @@
 /*
- * Calls between two threads: requests and their answers by id, the abort of a call, errors that keep what they say.
- * Each thread has one end; how messages travel between the ends is not the channel's business.
+ * Calls between two threads or processes: requests and their answers by id, the abort of a call, errors that keep what they say.
+ * Each has one end; how messages travel between the ends is not the channel's business.
  */
 import { abortError, onAbort } from '../abort.ts';
 import { SentvecError } from '../errors.ts';

@@ -1,7 +1,7 @@
 /** The steps of the workflow that embeds a corpus: those of `@sentvec/corpus`, on small JSON and within an {@link Access}. */
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { SentvecError, type Embedder } from '@sentvec/core';
+import { SentvecError } from '@sentvec/core';
 import {
   commitCorpus,
   embedChunk,
@@ -19,6 +19,7 @@ import type { RequestIdentity } from '../request.ts';
 import type { StepContext } from '../step.ts';
 import type { ForEachResult } from '../workflow.ts';
 import { isBucketUri, type Access } from './access.ts';
+import type { EmbedderOf } from './embed-corpus-workflow.ts';
 import type {
   CommittedCorpus,
   CorpusTotal,
@@ -31,7 +32,7 @@ import type {
 /** What the steps work with. */
 export interface CorpusResources {
   readonly access: Access;
-  readonly embedder: (model: string) => Promise<Embedder>;
+  readonly embedder: EmbedderOf;
 }
 
 /**
@@ -139,8 +140,12 @@ export async function* planPrepared(
   }
 }
 
+/** A chunk that was embedded in so many processes which were lost may be the cause. */
+const suspiciousLosses = 2;
+
 /**
- * Embeds one chunk of a prepared run into its shard.
+ * Embeds one chunk of a prepared run into its shard. When that has ended its process twice, a process of its own embeds
+ * the texts, and those that end it are rejected like any other that cannot be embedded.
  *
  * @throws SentvecError `space-mismatch` unless the chunk, the run and the model of this process are of one embedding
  * space
@@ -148,7 +153,7 @@ export async function* planPrepared(
 export async function embedPlanned(
   { model, output, key, fingerprint, chunk }: PlannedChunk,
   { access, embedder }: CorpusResources,
-  { signal, progress, deadLetter }: StepContext,
+  { signal, losses, progress, deadLetter }: StepContext,
 ): Promise<EmbeddedChunk> {
   access.checkModel(model);
   await access.checkRead(chunk.path);
@@ -157,7 +162,10 @@ export async function embedPlanned(
     const message = `The run in ${output} is for another embedding space than this chunk.`;
     throw new SentvecError('space-mismatch', message, { file: output });
   }
-  const result = await embedChunk(chunk, run, await embedder(model), { signal, onProgress: progress });
+  const result = await embedChunk(chunk, run, await embedder(model, { isolated: losses >= suspiciousLosses }), {
+    signal,
+    onProgress: progress,
+  });
   for (const { file, row, reason } of result.rejectedRows) deadLetter({ reference: `${file}#${row}`, reason });
   const { rows, rejected, truncated, tokens, bytes, reused } = result;
   return { rows, rejected, truncated, tokens, bytes, reused };

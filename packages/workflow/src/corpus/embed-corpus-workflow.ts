@@ -8,12 +8,19 @@ import { commitPrepared, embedPlanned, identifyCorpusRequest, planPrepared, prep
 import { addChunk, emptyTotal, schemas, type CommittedCorpus, type EmbedCorpusInput } from './schemas.ts';
 
 /**
+ * Gives the embedder of a model, ready. It is called for every chunk, so it should cache embedders.
+ *
+ * With `isolated` it may give one that embeds in a process of its own: a text of the chunk may have ended the processes
+ * that embedded it. Then `embed` rejects with `backend-failed` when that process ends.
+ */
+export type EmbedderOf = (model: string, options?: { readonly isolated?: boolean | undefined }) => Promise<Embedder>;
+
+/**
  * What {@link embedCorpusWorkflow} works with, in the process that executes its steps. A process that only starts runs
  * needs none of it.
  */
 export interface EmbedCorpusResources {
-  /** The embedder of a model, ready. It is called for every chunk, so it should cache embedders. */
-  readonly embedder?: ((model: string) => Promise<Embedder>) | undefined;
+  readonly embedder?: EmbedderOf | undefined;
   /**
    * What requests may touch.
    * @default everything

@@ -1,0 +1,37 @@
+// The process that embeds texts which may end it. See IsolatedEmbedding.
+import { writeFile } from 'node:fs/promises';
+import { SentvecError } from '@sentvec/core';
+import { IncomingCalls, type ChannelMessage, type Handlers } from '@sentvec/platform/node';
+import { restrictAccess, silentLogger } from '@sentvec/workflow';
+import { importBackend } from './backend-module.ts';
+import type { EmbeddingCalls, EmbeddingProcessData } from './isolated-embedding.ts';
+import { ModelRegistry } from './model-registry.ts';
+import { loadPlugins } from './plugins.ts';
+
+process.on('disconnect', () => process.exit());
+// Its worker stops it, also when Ctrl-C or the end of a container is meant for both.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => {});
+process.once('message', (data: EmbeddingProcessData) => void serve(data));
+// Where memory runs out, this process is to end, not the worker.
+writeFile('/proc/self/oom_score_adj', '1000').catch(() => {});
+
+async function serve({ model, backend, selfCheck, configuration }: EmbeddingProcessData): Promise<void> {
+  const loading = load({ model, backend, selfCheck, configuration });
+  const handlers: Handlers<EmbeddingCalls> = {
+    embed: async ({ texts, options }, { signal }) => (await loading).embed(texts, { ...options, signal }),
+  };
+  const incoming = new IncomingCalls((message) => void process.send?.(message), handlers);
+  process.on('message', (message: ChannelMessage) => {
+    if (message.kind === 'call' || message.kind === 'abort') incoming.receive(message);
+  });
+  await loading.catch(() => {});
+}
+
+async function load({ model, backend, selfCheck, configuration }: EmbeddingProcessData) {
+  const embedder = async (): Promise<never> => {
+    throw new SentvecError('invalid-argument', 'This process embeds; it executes no workflow.');
+  };
+  const tools = { embedder, access: restrictAccess(configuration), logger: silentLogger };
+  const { poolings } = await loadPlugins(configuration.plugins, tools);
+  return new ModelRegistry({ backend: await importBackend(backend), poolings, selfCheck }).get(model);
+}

@@ -1,0 +1,110 @@
+// Embedding in a process of its own, for texts that may end the process which embeds them. Both sides' protocol.
+import { fork, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { SentvecError, type Embedded, type Embedder, type EmbedOptions } from '@sentvec/core';
+import { OutgoingCalls, type ChannelMessage } from '@sentvec/platform/node';
+import type { BackendModule } from './backend-module.ts';
+import type { WorkerConfiguration } from './configuration.ts';
+
+/** What the process is started with. JSON. */
+export interface EmbeddingProcessData {
+  readonly model: string;
+  readonly backend: BackendModule;
+  readonly selfCheck: boolean | undefined;
+  readonly configuration: WorkerConfiguration;
+}
+
+/** What it is asked. */
+export interface EmbeddingCalls {
+  embed(request: { readonly texts: readonly string[]; readonly options: SentOptions }): Promise<Embedded>;
+}
+
+/** The options that can be sent to another process. */
+export type SentOptions = Omit<EmbedOptions, 'signal' | 'onProgress'>;
+
+interface EmbeddingProcess {
+  readonly child: ChildProcess;
+  readonly calls: OutgoingCalls<EmbeddingCalls>;
+}
+
+/** Milliseconds without a call after which the process ends. */
+const idleTime = 30_000;
+
+/** Embeds with one model in a process of its own, which is started again after it has ended. */
+export class IsolatedEmbedding {
+  readonly #data: EmbeddingProcessData;
+  #running: EmbeddingProcess | undefined;
+  #idle: NodeJS.Timeout | undefined;
+
+  constructor(data: EmbeddingProcessData) {
+    this.#data = data;
+  }
+
+  /** The embedder, with its `embed` in the other process. */
+  isolate(embedder: Embedder): Embedder {
+    const embed = async (
+      texts: readonly string[],
+      { signal, onProgress, ...options }: EmbedOptions = {},
+    ): Promise<Embedded> => {
+      const [embedded, { hash }] = await Promise.all([
+        this.#embed(texts, options, signal),
+        embedder.fingerprint(options),
+      ]);
+      const { fingerprint, rows, tokens } = embedded.receipt;
+      onProgress?.({ rows, tokens });
+      if (fingerprint === hash) return embedded;
+      throw new SentvecError(
+        'space-mismatch',
+        `The model ${this.#data.model} has changed since this worker loaded it.`,
+      );
+    };
+    return new Proxy(embedder, {
+      get: (target, name) => {
+        const value: unknown = name === 'embed' ? embed : Reflect.get(target, name);
+        return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+      },
+    });
+  }
+
+  /** Ends the process. */
+  async close(): Promise<void> {
+    clearTimeout(this.#idle);
+    const child = this.#running?.child;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return;
+    const ended = once(child, 'exit');
+    child.kill('SIGKILL');
+    await ended;
+  }
+
+  async #embed(texts: readonly string[], options: SentOptions, signal: AbortSignal | undefined): Promise<Embedded> {
+    clearTimeout(this.#idle);
+    const { calls } = (this.#running ??= this.#start());
+    try {
+      return await calls.call('embed', { texts, options }, { signal });
+    } finally {
+      if (calls.pending === 0) this.#idle = setTimeout(() => void this.close(), idleTime).unref();
+    }
+  }
+
+  #start(): EmbeddingProcess {
+    const child = fork(new URL('embedding-process.js', import.meta.url), {
+      serialization: 'advanced',
+      execArgv: [],
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    });
+    // A message to a process that has ended is lost; its end is what counts.
+    const calls = new OutgoingCalls<EmbeddingCalls>((message) => void child.send(message, () => {}));
+    const running = { child, calls };
+    const end = (reason: string): void => {
+      if (this.#running === running) this.#running = undefined;
+      calls.end(new SentvecError('backend-failed', `The process that embedded this text ended: ${reason}.`));
+    };
+    child.on('message', (message: ChannelMessage) => {
+      if (message.kind === 'result' || message.kind === 'error') calls.receive(message);
+    });
+    child.on('error', (error) => end(error.message));
+    child.on('exit', (code, signal) => end(signal === null ? `exit code ${code}` : `killed by ${signal}`));
+    child.send(this.#data, () => {});
+    return running;
+  }
+}
