@@ -1,0 +1,44 @@
+// docs/architecture.md says what the code is, and the pages of decisions are numbered without a gap.
+import { existsSync } from 'node:fs';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { root, run } from './packages.ts';
+
+const read = (path: string): Promise<string> => readFile(join(root, path), 'utf8');
+
+it('the picture of the architecture is what the imports say', async () => {
+  const drawn = await run(process.execPath, ['scripts/draw-architecture.mjs'], root);
+  expect(await read('docs/architecture.svg'), 'node scripts/draw-architecture.mjs > docs/architecture.svg').toBe(drawn);
+});
+
+it('each file that the architecture lists exists, and has the functions that stand behind it', async () => {
+  const page = await read('docs/architecture.md');
+  const listed = [...page.matchAll(/\[`(packages\/[^`]+\.ts)`\]\(\.\.\/([^)]+)\)((?:,?\s*`\w+`)*)/gu)];
+  expect(listed.length).toBeGreaterThan(25);
+  for (const [, name, path, functions] of listed) {
+    expect(path).toBe(name);
+    const source = await read(path!);
+    for (const [, functionName] of functions!.matchAll(/`(\w+)`/gu))
+      expect(source, `${path} has ${functionName}`).toMatch(new RegExp(`\\b${functionName}\\b`, 'u'));
+  }
+});
+
+it('each package has a line in the architecture, and each path in it exists', async () => {
+  const page = await read('docs/architecture.md');
+  const described = page.slice(page.indexOf('## Packages'), page.indexOf('## The way of `embed(texts)`'));
+  const names = [...(await readdir(join(root, 'packages'))), 'worker'];
+  for (const name of names) expect(described).toContain(`\`${name}\``);
+  for (const [, path] of page.matchAll(/`((?:packages|apps)\/[^`]+)`/gu))
+    expect(existsSync(join(root, path!)), `${path} exists`).toBe(true);
+});
+
+it('the pages of decisions are numbered from 1 without a gap, and links between them lead to pages', async () => {
+  const pages = (await readdir(join(root, 'docs/adr'))).toSorted();
+  for (const [index, page] of pages.entries()) {
+    expect(page.slice(0, 5)).toBe(`${String(index + 1).padStart(4, '0')}-`);
+    const text = await read(`docs/adr/${page}`);
+    expect(text.startsWith(`# ${index + 1}. `), `${page} begins with its number`).toBe(true);
+    for (const [, target] of text.matchAll(/\]\((\d{4}-[^)#]+)/gu)) expect(pages).toContain(target);
+  }
+});
