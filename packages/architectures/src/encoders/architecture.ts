@@ -19,8 +19,18 @@ export interface EncoderProgram {
   encode<T>(layers: TransformerLayers<T>): T;
 }
 
-/** Makes the program of a model's `config.json`. @throws SentvecError `invalid-model`, `unsupported-model` */
-export type Architecture = (config: ConfigReader) => EncoderProgram;
+/** Which tensors a model's file holds, by the names that the architecture has for them. */
+export interface StoredTensors {
+  has(name: string): boolean;
+}
+
+/**
+ * Makes the program of a model's `config.json`.
+ * @param stored what the model's file holds, for variants that the configuration does not tell apart. `undefined` while
+ * the file was not read yet, or when there is none
+ * @throws SentvecError `invalid-model`, `unsupported-model`
+ */
+export type Architecture = (config: ConfigReader, stored?: StoredTensors) => EncoderProgram;
 
 /** An encoder from its program. The program runs once on shapes alone, which lists its weights and the width. */
 export function makeNetwork(program: EncoderProgram): EncoderNetwork {

@@ -100,6 +100,11 @@ export class ConfigReader {
     });
   }
 
+  /** Whether a key is there, with a value other than null. */
+  has(key: string): boolean {
+    return this.#find(key).value !== undefined;
+  }
+
   /** Whether a key is there with the value null, which all other methods take as missing. */
   isNull(key: string): boolean {
     return this.#values[key] === null;

@@ -35,8 +35,12 @@ export interface EncoderDefinition {
  */
 export async function readEncoder(files: ModelFiles): Promise<EncoderDefinition> {
   const config = ConfigReader.parse(await files.read('config.json'), `${files.name}/config.json`);
-  const network = networkOf(config);
+  networkOf(config); // What sentvec does not have is refused before weights are read.
   const stored = await readWeights(files);
+  const names = stored.names();
+  const network = networkOf(config, {
+    has: (name) => names.some((each) => each === name || each.endsWith(`.${name}`)),
+  });
   const found = findWeights(network, stored, `${files.name}/model.safetensors`);
   const { hiddenSize, maxPositions, vocabularySize, tokenTable } = network;
   return {

@@ -84,9 +84,23 @@ const bertNames: PostNormNames = {
 /** What BERT and its descendants call the token table. */
 export const bertTokenTable = 'embeddings.word_embeddings.weight';
 
-/** The sum of the embeddings, normalized, as the layers take it. See {@link sumOfEmbeddings}. */
-export function embed<T>(layers: TransformerLayers<T>, positions: T | undefined, sizes: BertSizes): T {
-  const normalized = layers.layerNorm('embeddings.LayerNorm', sumOfEmbeddings(layers, positions, sizes), sizes.epsilon);
+/** What embeddings depend on. */
+export type EmbeddingSizes = Pick<
+  BertSizes,
+  'embeddingSize' | 'tokenTypes' | 'taskTypes' | 'positions' | 'epsilon' | 'dropout'
+>;
+
+/**
+ * The sum of the embeddings, normalized, as the layers take it. See {@link sumOfEmbeddings}.
+ * @param norm the name of the normalization
+ */
+export function embed<T>(
+  layers: TransformerLayers<T>,
+  positions: T | undefined,
+  sizes: EmbeddingSizes,
+  norm = 'embeddings.LayerNorm',
+): T {
+  const normalized = layers.layerNorm(norm, sumOfEmbeddings(layers, positions, sizes), sizes.epsilon);
   return layers.dropout(normalized, sizes.dropout);
 }
 
@@ -110,7 +124,7 @@ export function embedAndProject<T>(
  * The sum of the embeddings. All tokens have type 0, and so does the task. `positions` are indices, one for each row;
  * without them a model has no table of positions.
  */
-export function sumOfEmbeddings<T>(layers: TransformerLayers<T>, positions: T | undefined, sizes: BertSizes): T {
+export function sumOfEmbeddings<T>(layers: TransformerLayers<T>, positions: T | undefined, sizes: EmbeddingSizes): T {
   const { ops } = layers;
   const { embeddingSize, tokenTypes, taskTypes = 0 } = sizes;
   const table = (name: string, rows: number): T =>
@@ -157,7 +171,7 @@ export function attend<T>(
   return layers.attention(linear(names.query), linear(names.key), linear(names.value), attention, inputs);
 }
 
-/** A layer that normalizes after each residual (Devlin et al., 2018): attention, then two dense layers. */
+/** A layer of BERT, or of a model whose layers have the same parts under other names. */
 export function postNormLayer<T>(
   layers: TransformerLayers<T>,
   layer: string,
@@ -166,12 +180,36 @@ export function postNormLayer<T>(
   names: PostNormNames = bertNames,
   attendIn: Attend<T> = (_, input) => attend(layers, layer, input, sizes, names),
 ): T {
-  const { ops } = layers;
-  const { hiddenSize, dropout, outputDropout = dropout } = sizes;
+  const { hiddenSize } = sizes;
   const linear = (name: string, input: T, outputs: number): T => layers.linear(`${layer}.${name}`, input, outputs);
-  const mixed = layers.dropout(linear(names.attentionOutput, attendIn(layer, x), hiddenSize), dropout);
-  const middle = layers.layerNorm(`${layer}.${names.attentionNorm}`, ops.add(mixed, x), sizes.epsilon);
-  const grown = sizes.activation(ops, linear(names.intermediate, middle, sizes.intermediateSize));
-  const output = layers.dropout(linear(names.output, grown, hiddenSize), outputDropout);
-  return layers.layerNorm(`${layer}.${names.outputNorm}`, ops.add(output, middle), sizes.epsilon);
+  return postNorm(layers, x, sizes, {
+    attend: (input) => linear(names.attentionOutput, attendIn(layer, input), hiddenSize),
+    attentionNorm: `${layer}.${names.attentionNorm}`,
+    feedForward: (input) => {
+      const grown = sizes.activation(layers.ops, linear(names.intermediate, input, sizes.intermediateSize));
+      return linear(names.output, grown, hiddenSize);
+    },
+    outputNorm: `${layer}.${names.outputNorm}`,
+  });
+}
+
+/** The parts of a layer that normalizes after each residual. */
+interface PostNormParts<T> {
+  readonly attend: (x: T) => T;
+  readonly attentionNorm: string;
+  readonly feedForward: (x: T) => T;
+  readonly outputNorm: string;
+}
+
+/** A layer that normalizes after each residual (Devlin et al., 2018): attention, then dense layers. */
+export function postNorm<T>(
+  layers: TransformerLayers<T>,
+  x: T,
+  { epsilon, dropout, outputDropout = dropout }: Pick<BertSizes, 'epsilon' | 'dropout' | 'outputDropout'>,
+  { attend: attendTo, attentionNorm, feedForward, outputNorm }: PostNormParts<T>,
+): T {
+  const { ops } = layers;
+  const middle = layers.layerNorm(attentionNorm, ops.add(layers.dropout(attendTo(x), dropout), x), epsilon);
+  const output = layers.dropout(feedForward(middle), outputDropout);
+  return layers.layerNorm(outputNorm, ops.add(output, middle), epsilon);
 }

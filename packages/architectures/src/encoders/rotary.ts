@@ -4,7 +4,7 @@ import type { ConfigReader } from './config.ts';
 import type { Rotation, TransformerLayers } from './layers.ts';
 
 /** More positions than any model has: the tables of a damaged configuration would not fit into memory. */
-const mostPositions = 2 ** 20;
+export const mostPositions: number = 2 ** 20;
 
 /** Rotary positions of heads of one size. */
 export interface RotaryPositions {
@@ -35,8 +35,8 @@ interface RotaryOptions {
 
 /**
  * Reads rotary positions as transformers spells them (modeling_rope_utils.py): `rope_parameters` of version 5, for all
- * layers or for each type of layer, or `rope_theta` and `rope_scaling` of version 4. The kinds `default`, `linear` and
- * `llama3` are known.
+ * layers or for each type of layer, or `rope_theta` and `rope_scaling` of version 4. The kinds `default`, `dynamic`,
+ * `linear` and `llama3` are known, and `ntk` of the GTE models.
  * @throws SentvecError `unsupported-model` for another kind, or when only a part of each head turns
  */
 export function readRotary(
@@ -57,10 +57,12 @@ export function readRotary(
   for (const reader of [config, ...(section === undefined ? [] : [section])])
     reader.onlySupports('partial_rotary_factor', 1);
   const base = config.positive(thetaKey ?? 'rope_theta', theta);
-  const frequencies = rotaryFrequencies(headSize, section?.positive('rope_theta', base) ?? base);
   return {
     name: layerType ?? 'all layers',
-    frequencies: section === undefined ? frequencies : scaled(frequencies, section, config),
+    frequencies:
+      section === undefined
+        ? rotaryFrequencies(headSize, base)
+        : scaledFrequencies(headSize, section.positive('rope_theta', base), section, config),
     positions: readPositions(config),
   };
 }
@@ -77,14 +79,25 @@ export function rotaryFrequencies(headSize: number, theta: number): number[] {
   );
 }
 
-function scaled(frequencies: readonly number[], section: ConfigReader, config: ConfigReader): readonly number[] {
+function scaledFrequencies(
+  headSize: number,
+  theta: number,
+  section: ConfigReader,
+  config: ConfigReader,
+): readonly number[] {
   const key = section.text('rope_type', '') === '' ? 'type' : 'rope_type';
-  section.onlySupports(key, 'default', 'linear', 'llama3');
+  section.onlySupports(key, 'default', 'dynamic', 'linear', 'llama3', 'ntk');
   const kind = section.text(key, 'default');
-  if (kind === 'default') return frequencies;
+  const frequencies = rotaryFrequencies(headSize, theta);
+  // What is dynamic changes beyond the positions of the model only, where texts are cut.
+  if (kind === 'default' || kind === 'dynamic') return frequencies;
   const factor = section.positive('factor');
   if (kind === 'linear') return frequencies.map((frequency) => Math.fround(frequency / factor));
-  return frequencies.map(llama3(section, config, factor));
+  if (kind === 'llama3') return frequencies.map(llama3(section, config, factor));
+  section.onlySupports('mixed_b', null);
+  if (factor <= 1) return frequencies;
+  const slowdown = Math.fround(factor ** (2 / headSize));
+  return rotaryFrequencies(headSize, theta * factor).map((frequency) => Math.fround(frequency / slowdown));
 }
 
 /**

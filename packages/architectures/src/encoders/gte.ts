@@ -1,0 +1,76 @@
+// GTE's own encoder, of gte-base-en-v1.5, gte-multilingual-base and snowflake-arctic-embed-m-v2.0.
+import type { Architecture } from './architecture.ts';
+import type { ConfigReader } from './config.ts';
+import type { Rotation, TransformerLayers } from './layers.ts';
+import { bertTokenTable, embed, postNorm, readBertSizes } from './post-norm.ts';
+import { readRotary, rotationOf } from './rotary.ts';
+
+/**
+ * GTE (Zhang et al., 2024), as the published code of Alibaba-NLP/new-impl: BERT with rotary positions and gated dense
+ * layers. Weights are named as there.
+ */
+export const gte: Architecture = (config) => {
+  const sizes = readSizes(config);
+  const { rotary } = sizes;
+  return {
+    maxPositions: sizes.positions,
+    vocabularySize: sizes.vocabularySize,
+    tokenTable: bertTokenTable,
+    encode(layers) {
+      const rotation = rotary && rotationOf(layers, rotary);
+      const positions = rotary ? undefined : layers.perRow(layers.ops.range(layers.length));
+      let x = embed(layers, positions, sizes);
+      for (let index = 0; index < sizes.layers; index += 1) {
+        const layer = `encoder.layer.${index}`;
+        x = postNorm(layers, x, sizes, {
+          attend: (input) => attend(layers, `${layer}.attention`, input, sizes, rotation),
+          attentionNorm: `${layer}.attn_ln`,
+          feedForward: (input) => feedForward(layers, `${layer}.mlp`, input, sizes),
+          outputNorm: `${layer}.mlp_ln`,
+        });
+      }
+      return x;
+    },
+  };
+};
+
+function attend<T>(
+  layers: TransformerLayers<T>,
+  name: string,
+  x: T,
+  { hiddenSize, attention, packed }: Sizes,
+  rotation: Rotation<T> | undefined,
+): T {
+  const [queries, keys, values] = (
+    packed
+      ? layers.linearParts(`${name}.qkv_proj`, x, 3, hiddenSize)
+      : ['q_proj', 'k_proj', 'v_proj'].map((part) => layers.linear(`${name}.${part}`, x, hiddenSize))
+  ) as [T, T, T];
+  return layers.linear(`${name}.o_proj`, layers.attention(queries, keys, values, attention, { rotation }), hiddenSize);
+}
+
+function feedForward<T>(layers: TransformerLayers<T>, name: string, x: T, sizes: Sizes): T {
+  const { ops } = layers;
+  const [up, gate] = layers.linearParts(`${name}.up_gate_proj`, x, 2, sizes.intermediateSize, { bias: false }) as [
+    T,
+    T,
+  ];
+  const gated = layers.dropout(ops.multiply(sizes.activation(ops, gate), up), sizes.dropout);
+  return layers.linear(`${name}.down_proj`, gated, sizes.hiddenSize);
+}
+
+type Sizes = ReturnType<typeof readSizes>;
+
+function readSizes(config: ConfigReader) {
+  config.onlySupports('layer_norm_type', 'layer_norm');
+  config.onlySupports('logn_attention_scale', false);
+  config.onlySupports('logn_attention_clip1', false);
+  config.onlySupports('position_embedding_type', 'rope', 'absolute');
+  const sizes = {
+    ...readBertSizes(config),
+    tokenTypes: config.integer('type_vocab_size', { fallback: 1, smallest: 0 }),
+    packed: config.flag('pack_qkv', true),
+  };
+  const rotates = config.text('position_embedding_type', 'rope') === 'rope';
+  return { ...sizes, rotary: rotates ? readRotary(config, sizes.attention.headSize, { theta: 10_000 }) : undefined };
+}
