@@ -119,7 +119,7 @@ export const tinyConfigs: Readonly<Record<string, Config>> = {
     intermediate_size: 5,
     max_position_embeddings: 20,
     position_embedding_type: 'alibi',
-    feed_forward_type: 'reglu',
+    feed_forward_type: 'geglu',
   },
   jina_embeddings_v3: {
     model_type: 'jina_embeddings_v3',
