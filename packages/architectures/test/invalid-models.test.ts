@@ -34,7 +34,7 @@ const tables: readonly (readonly [what: string, files: ModelFiles, code: ErrorCo
     [/m\/config\.json/, /object/],
   ],
   ['no model_type', memoryModel('m', { 'config.json': '{}' }), 'invalid-model', [/"model_type"/, /nothing/]],
-  ['an unknown architecture', withConfig({ model_type: 'deberta-v2' }), 'unsupported-model', [/"deberta-v2"/, /mpnet/]],
+  ['an unknown architecture', withConfig({ model_type: 'xlnet' }), 'unsupported-model', [/"xlnet"/, /mpnet/]],
   [
     'an architecture named like a property of objects',
     withConfig({ model_type: 'constructor' }),
@@ -91,6 +91,48 @@ const tables: readonly (readonly [what: string, files: ModelFiles, code: ErrorCo
     withConfig({ vocab_size: 12 }),
     'invalid-model',
     [/word_embeddings/, /\[11, 6\]/, /\[12, 6\]/],
+  ],
+  [
+    'rotary positions of a part of each head',
+    modelFolder({ ...tinyConfigs['nomic_bert with experts'], rotary_emb_fraction: 0.5 }, new Uint8Array(0)),
+    'unsupported-model',
+    [/rotary_emb_fraction 0\.5/],
+  ],
+  [
+    'experts behind gates',
+    modelFolder({ ...tinyConfigs['nomic_bert with experts'], activation_function: 'swiglu' }, new Uint8Array(0)),
+    'unsupported-model',
+    [/activation_function "swiglu"/],
+  ],
+  [
+    'more experts for a token than there are',
+    modelFolder({ ...tinyConfigs['nomic_bert with experts'], moe_top_k: 5 }, new Uint8Array(0)),
+    'invalid-model',
+    [/"moe_top_k"/, /1 to 4/],
+  ],
+  [
+    'another normalization of layers',
+    modelFolder({ ...tinyConfigs['new'], layer_norm_type: 'rms_norm' }, new Uint8Array(0)),
+    'unsupported-model',
+    [/layer_norm_type "rms_norm"/],
+  ],
+  [
+    'an unknown scaling of rotary positions',
+    modelFolder({ ...tinyConfigs['new'], rope_scaling: { type: 'yarn', factor: 2 } }, new Uint8Array(0)),
+    'unsupported-model',
+    [/rope_scaling\.type "yarn"/],
+  ],
+  [
+    'rotary positions of heads of odd size',
+    modelFolder({ ...tinyConfigs['jina_embeddings_v3'], hidden_size: 6 }, new Uint8Array(0)),
+    'invalid-model',
+    [/even size, found 3/],
+  ],
+  [
+    'an unknown gate',
+    modelFolder({ ...tinyConfigs['bert with alibi'], feed_forward_type: 'swiglu' }, new Uint8Array(0)),
+    'unsupported-model',
+    [/feed_forward_type "swiglu"/, /"reglu"/],
   ],
   ['an epsilon that is none', withConfig({ layer_norm_eps: 2 }), 'invalid-model', [/"layer_norm_eps"/]],
   [

@@ -65,9 +65,8 @@ function readSizes(config: ConfigReader) {
   config.onlySupports('layer_norm_type', 'layer_norm');
   config.onlySupports('logn_attention_scale', false);
   config.onlySupports('logn_attention_clip1', false);
-  config.onlySupports('position_embedding_type', 'rope', 'absolute');
   const sizes = {
-    ...readBertSizes(config),
+    ...readBertSizes(config, ['rope', 'absolute']),
     tokenTypes: config.integer('type_vocab_size', { fallback: 1, smallest: 0 }),
     packed: config.flag('pack_qkv', true),
   };

@@ -121,10 +121,9 @@ const gates: ReadonlyMap<string, string> = new Map([
 type Sizes = ReturnType<typeof readSizes>;
 
 function readSizes(config: ConfigReader) {
-  config.onlySupports('is_decoder', false);
   config.onlySupports('feed_forward_type', 'original', ...gates.keys());
   return {
-    ...readBertSizes(config),
+    ...readBertSizes(config, ['alibi']),
     tokenTypes: config.integer('type_vocab_size', { fallback: 2, smallest: 0 }),
     gate: hiddenActivations.get(gates.get(config.text('feed_forward_type', 'original')) ?? ''),
   };

@@ -31,9 +31,12 @@ export interface BertSizes {
   readonly taskTypes?: number | undefined;
 }
 
-/** Reads them by the keys of BERT's configuration, without token types. */
-export function readBertSizes(config: ConfigReader): BertSizes {
-  config.onlySupports('position_embedding_type', 'absolute');
+/**
+ * Reads them by the keys of BERT's configuration, without token types.
+ * @param positions the values of `position_embedding_type` that the architecture has, the usual one first
+ */
+export function readBertSizes(config: ConfigReader, positions: readonly string[] = ['absolute']): BertSizes {
+  config.onlySupports('position_embedding_type', ...positions);
   config.onlySupports('is_decoder', false);
   const hiddenSize = config.integer('hidden_size');
   const heads = config.integer('num_attention_heads');
