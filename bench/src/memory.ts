@@ -73,9 +73,9 @@ async function watch(input: string, output: string, model: string): Promise<numb
 
 /** Chunks that a run has finished: the notes that it keeps of them. */
 async function finishedChunks(output: string): Promise<number> {
-  const names = await readdir(output).catch(() => []);
-  const unfinished = names.find((name) => name.startsWith('.unfinished-'));
-  return unfinished === undefined ? 0 : (await readdir(join(output, unfinished, 'chunks')).catch(() => [])).length;
+  const unfinished = join(output, '.unfinished');
+  const [run] = await readdir(unfinished).catch(() => []);
+  return run === undefined ? 0 : (await readdir(join(unfinished, run, 'chunks')).catch(() => [])).length;
 }
 
 async function residentMemory(pid: number): Promise<number> {

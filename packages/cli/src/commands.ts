@@ -3,6 +3,7 @@ import type { Command } from './command.ts';
 /** All commands by name. Each is loaded when it is needed: starting up costs what the one command costs. */
 const commands: Readonly<Record<string, () => Promise<Command>>> = {
   embed: async () => (await import('./commands/embed.ts')).embed,
+  verify: async () => (await import('./commands/verify.ts')).verify,
   similarity: async () => (await import('./commands/similarity.ts')).similarity,
   search: async () => (await import('./commands/search.ts')).search,
   'evaluate sts': async () => (await import('./commands/evaluate-sts.ts')).evaluateSts,

@@ -53,9 +53,13 @@ const corpusArguments = defineArguments({
     description: 'Tokens (rows × longest) of a batch. Default: what suits the backend.',
   },
   'shard-rows': { type: 'string', valueHint: 'N', description: 'The most rows of a shard. Default: 2048.' },
-  resume: { type: 'boolean', description: 'Continue a run that was interrupted.' },
+  resume: { type: 'boolean', description: 'Continue an interrupted run; make lost shards of a finished one again.' },
   overwrite: { type: 'boolean', description: 'Replace what an earlier run left in the folder.' },
-  'retry-rejected': { type: 'boolean', description: 'Embed the shards with rejected rows of a finished run again.' },
+  'retry-rejected': {
+    type: 'boolean',
+    description: 'Embed rejected and changed rows of a finished run again, with their shards.',
+  },
+  verify: { type: 'boolean', description: 'Compare the shards that are kept with their hashes, not only sizes.' },
   strict: { type: 'boolean', description: 'A row that cannot be embedded ends the run (exit code 3).' },
 });
 
@@ -104,6 +108,7 @@ function readRequest(args: CorpusFlags, positionals: readonly string[]): CorpusR
     resume: args.resume,
     overwrite: args.overwrite,
     retryRejected: args['retry-rejected'],
+    verify: args.verify,
     strict: args.strict,
   };
 }

@@ -65,6 +65,7 @@ const flags: Readonly<Record<string, string>> = {
   strict: '--strict',
   textField: '--text',
   truncateDim: '--truncate-dim',
+  verify: '--verify',
 };
 
 /** A message of a library, with flags in place of options. */

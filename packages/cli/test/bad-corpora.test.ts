@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import type { Manifest, RejectedRow } from '@sentvec/corpus';
 import { goldenPath } from '@sentvec/testing';
 import { describe, expect, it } from 'vitest';
@@ -158,3 +158,36 @@ async function looksFinished(output: string): Promise<boolean> {
   const listed = manifest.shards.length > 0 || (await readdir(place.path(output))).includes('rejected.jsonl');
   return manifest.complete && listed;
 }
+
+it('sentvec verify names what is missing or damaged, and --resume --verify makes it again', async () => {
+  await place.writeRows(
+    'twelve.jsonl',
+    Array.from({ length: 12 }, (_, row) => ({ text: `text ${row}` })),
+  );
+  const words = [
+    'embed',
+    'twelve.jsonl',
+    '--model',
+    model,
+    '--shard-rows',
+    '4',
+    '--format',
+    'npy',
+    '--output',
+    'twelve',
+  ];
+  await place.succeed(words);
+  const whole = await place.hashes('twelve');
+  expect(await place.succeed(['verify', 'twelve'])).toMatch(/^twelve is whole: 7 files, .* 12 vectors\./);
+  const flipped = await readFile(place.path('twelve/shard-00001.npy'));
+  flipped[flipped.length - 1]! ^= 1;
+  await writeFile(place.path('twelve/shard-00001.npy'), flipped);
+  await rm(place.path('twelve/shard-00002.ids.jsonl'));
+  const { code, stdout } = await place.run(['verify', 'twelve']);
+  expect(code).toBe(1);
+  expect(stdout).toMatch(/^twelve\/shard-00001\.npy is damaged\.\ntwelve\/shard-00002\.ids\.jsonl is missing\.\n/);
+  await place.succeed([...words, '--resume', '--verify']);
+  expect(await place.hashes('twelve')).toEqual(whole);
+  expect(await place.run(['verify', 'nothing-there'])).toMatchObject({ code: 1 });
+  expect(await place.run(['verify'])).toMatchObject({ code: 2 });
+});

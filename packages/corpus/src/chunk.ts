@@ -1,3 +1,4 @@
+import type { FileState } from './inputs/input-file.ts';
 import type { ByteFormat, InputFormat } from './request.ts';
 
 /**
@@ -10,7 +11,14 @@ export interface CorpusChunk {
   readonly input: string;
   /** The absolute path to read: the input itself, or its unpacked copy in the output folder. */
   readonly path: string;
+  /** What the file at `path` was when the run was prepared. */
+  readonly file: FileState;
   readonly format: InputFormat;
+  /**
+   * Identifies what was there when it was planned: a hash of its bytes, and of the names of columns in CSV. For Parquet,
+   * a hash of the file's footer.
+   */
+  readonly content: string;
   /** The range in the file: bytes, for Parquet rows. */
   readonly start: number;
   readonly end: number;
@@ -29,7 +37,10 @@ export interface CorpusChunk {
 export type ByteChunk = CorpusChunk & { readonly format: ByteFormat };
 
 /** A piece of one input, whose index in the corpus is not known yet. */
-export type InputSplit = Pick<CorpusChunk, 'start' | 'end' | 'firstInputRow' | 'rows' | 'firstLine' | 'bytes'>;
+export type InputSplit = Pick<
+  CorpusChunk,
+  'start' | 'end' | 'content' | 'firstInputRow' | 'rows' | 'firstLine' | 'bytes'
+>;
 
 /** The most that a chunk holds. A row that is larger than `bytes` gets a chunk of its own. */
 export interface ChunkLimits {

@@ -31,4 +31,5 @@ export { loadSink, type Shard, type ShardLayout, type ShardVectors, type Sink } 
 export { commitCorpus } from './steps/commit-corpus.ts';
 export { embedChunk, type ChunkResult, type EmbedChunkOptions } from './steps/embed-chunk.ts';
 export { planCorpus } from './steps/plan-corpus.ts';
+export { verifyEmbeddings, type DamagedFile, type Verification, type VerifyOptions } from './verify-embeddings.ts';
 export { prepareCorpus, type PrepareCorpusOptions, type PreparedCorpus } from './steps/prepare-corpus.ts';

@@ -41,6 +41,11 @@ export interface ShardEntry extends ShardFile {
   readonly input: number;
   /** Number of the chunk's first row in the whole corpus. */
   readonly firstRow: number;
+  /**
+   * Identifies what it was made of: a SHA-256 of the chunk's bytes (in CSV with the names of columns), of its values in
+   * Parquet.
+   */
+  readonly content: string;
   /** Vectors in it. */
   readonly rows: number;
   /** Rows of the chunk that have no vector. */
@@ -151,6 +156,7 @@ const shardFileEntries = {
 const shardEntries = {
   ...shardFileEntries,
   firstRow: count,
+  content: v.string(),
   rows: count,
   rejected: count,
   truncated: count,

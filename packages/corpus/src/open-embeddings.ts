@@ -1,13 +1,14 @@
 /** Reads the output folder of a finished run: its manifest, and its vectors a shard at a time. */
-import { readFile, stat } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SentvecError, type Matrix, type QuantizedMatrix } from '@sentvec/core';
-import { ioError, isSystemError } from '@sentvec/platform/node';
+import { ioError } from '@sentvec/platform/node';
 import { sha256 } from '@sentvec/platform';
-import { manifestFile, readManifest, type Manifest, type ShardEntry, type ShardFile } from './manifest.ts';
-import { filesOf } from './run/finished-chunk.ts';
+import type { Manifest, ShardEntry, ShardFile } from './manifest.ts';
+import { filesOf, stateOfFile } from './run/finished-chunk.ts';
 import type { RowId } from './rows/row.ts';
 import { rangesOf } from './run/calibration.ts';
+import { readFinishedManifest } from './verify-embeddings.ts';
 import { loadSink, storedCols, type Shard, type ShardLayout } from './sinks/sink.ts';
 
 /** Vectors of one shard. Row i of each part belongs together. */
@@ -42,15 +43,7 @@ export interface Embeddings {
  * size; `io-failed`
  */
 export async function openEmbeddings(directory: string): Promise<Embeddings> {
-  const manifest = await readManifest(directory);
-  if (manifest === undefined) {
-    const problem = `There are no embeddings in ${directory}: it has no ${manifestFile}.`;
-    throw unusableFolderError(directory, `${problem} Make them with sentvec embed, or with embedCorpus.`);
-  }
-  if (!manifest.complete) {
-    const problem = `The embeddings in ${directory} are not complete.`;
-    throw unusableFolderError(directory, `${problem} Finish them: embed again with \`resume\`.`);
-  }
+  const manifest = await readFinishedManifest(directory);
   for (const shard of manifest.shards) for (const file of filesOf(shard)) await checkSize(directory, file);
   return { manifest, batches: () => readBatches(directory, manifest) };
 }
@@ -119,24 +112,17 @@ async function readChecked(directory: string, file: ShardFile): Promise<Uint8Arr
 }
 
 async function checkSize(directory: string, file: ShardFile): Promise<void> {
-  const path = join(directory, file.file);
-  try {
-    if ((await stat(path)).size === file.bytes) return;
-  } catch (error) {
-    if (isSystemError(error, 'ENOENT'))
-      throw unusableFolderError(path, `${path} is missing. Fetch the folder again, or embed again with \`overwrite\`.`);
-    throw ioError(error, 'Reading', path);
-  }
-  throw damagedShardError(directory, file);
+  const state = await stateOfFile(directory, file, false);
+  if (state === 'damaged') throw damagedShardError(directory, file);
+  if (state === 'missing') throw shardError(directory, file, 'is missing');
 }
 
-function damagedShardError(directory: string, { file }: ShardFile, cause?: unknown): SentvecError {
+function damagedShardError(directory: string, file: ShardFile, cause?: unknown): SentvecError {
+  return shardError(directory, file, 'is damaged: it is not what the manifest says', cause);
+}
+
+function shardError(directory: string, { file }: ShardFile, problem: string, cause?: unknown): SentvecError {
   const path = join(directory, file);
-  const remedy = 'Fetch the folder again, or embed again with `overwrite`.';
-  const message = `${path} is damaged: it is not what the manifest says. ${remedy}`;
-  return new SentvecError('invalid-output', message, { file: path }, { cause });
-}
-
-function unusableFolderError(file: string, message: string): SentvecError {
-  return new SentvecError('invalid-output', message, { file });
+  const remedy = 'Fetch the folder again, or embed again with `resume` and `verify`, which makes it again.';
+  return new SentvecError('invalid-output', `${path} ${problem}. ${remedy}`, { file: path }, { cause });
 }

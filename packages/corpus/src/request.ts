@@ -89,7 +89,8 @@ export interface CorpusRequest {
    */
   readonly strict?: boolean | undefined;
   /**
-   * Continues an unfinished run, and leaves a finished one as it is. Otherwise both are errors.
+   * Continues an unfinished run, and makes the shards again that a finished one has lost. Otherwise both are errors. Rows
+   * of an unfinished run that have changed since are embedded again; those of a finished one are an error.
    * @default false
    */
   readonly resume?: boolean | undefined;
@@ -99,10 +100,17 @@ export interface CorpusRequest {
    */
   readonly overwrite?: boolean | undefined;
   /**
-   * Opens a finished run again and embeds the chunks with rejected rows once more. The other shards are kept.
+   * Opens a finished run again and embeds the chunks with rejected rows once more, and those whose rows have changed.
+   * The other shards are kept.
    * @default false
    */
   readonly retryRejected?: boolean | undefined;
+  /**
+   * With `resume` or `retryRejected`: reads every shard that is kept and compares its hash; a damaged one is made again.
+   * Otherwise its size is compared.
+   * @default false
+   */
+  readonly verify?: boolean | undefined;
 }
 
 /** The part of a request that decides the bytes of the output, with every default filled in. JSON. */
@@ -173,6 +181,7 @@ export const corpusRequestSchema: v.GenericSchema<CorpusRequest> = v.strictObjec
   resume: v.optional(v.boolean()),
   overwrite: v.optional(v.boolean()),
   retryRejected: v.optional(v.boolean()),
+  verify: v.optional(v.boolean()),
 });
 
 /**

@@ -1,5 +1,5 @@
 /** Properties of the readers, over inputs that fast-check makes up and shrinks. */
-import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SentvecError } from '@sentvec/core';
 import { embedCorpus, openEmbeddings, readTable } from '@sentvec/corpus';
@@ -7,6 +7,7 @@ import * as fc from 'fast-check';
 import papaparse from 'papaparse';
 import { describe, expect, it } from 'vitest';
 import { fakeEmbedder } from './fake-embedder.ts';
+import { findFile } from '../src/inputs/find-inputs.ts';
 import { inspectInput } from '../src/inputs/inspect-input.ts';
 import { resolveOptions } from '../src/request.ts';
 import { readChunk } from '../src/rows/read-chunk.ts';
@@ -29,7 +30,7 @@ const runs = { numRuns: 200 };
 
 /** The texts of a file that is read in chunks of so many rows, and how many rows have none. */
 async function readInChunks(file: string, chunkRows: number): Promise<{ texts: string[]; rejected: number }> {
-  const input = await inspectInput(file, { path: file, bytes: (await stat(file)).size }, 'auto');
+  const input = await inspectInput(file, file, await findFile(file), 'auto');
   const { split, ...options } = resolveOptions({ inputs: [file], output: 'out', columns: [] }, 512);
   const fields = { ...options, idType: 'int64' } as const;
   const texts: string[] = [];

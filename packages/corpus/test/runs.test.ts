@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { cp, mkdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import {
   commitCorpus,
   embedChunk,
@@ -167,12 +167,12 @@ describe('the steps', () => {
     expect((await commitCorpus(run)).rows).toBe(990);
   });
 
-  it('compute a chunk again when its range of bytes is another', async () => {
+  it('compute a chunk again when its content is another', async () => {
     const run = await prepared(request(await corpus(), { format: 'jsonl' }));
     const [first, second] = await planned(run);
     await embedChunk(first!, run, fakeEmbedder());
     expect(await embedChunk(first!, run, fakeEmbedder())).toMatchObject({ reused: true });
-    const moved = { ...first!, start: second!.start, end: second!.end };
+    const moved = { ...first!, start: second!.start, end: second!.end, content: second!.content };
     expect(moved.rows).toBe(second!.rows);
     expect(await embedChunk(moved, run, fakeEmbedder())).toMatchObject({ reused: false });
   });
@@ -188,7 +188,7 @@ describe('the steps', () => {
     const wanted = request(await corpus(), { precision: 'int8' });
     const run = await prepared(wanted);
     for (const chunk of await planned(run)) await embedChunk(chunk, run, fakeEmbedder());
-    const path = join(run.output, `.unfinished-${run.key}`, file);
+    const path = join(run.output, '.unfinished', run.key, file);
     for (const [content, problem] of [
       ['{"key":', 'it is not JSON'],
       ['[]', 'Expected'],
@@ -309,8 +309,6 @@ describe('an output folder that is in the way', () => {
     expect(
       await message({ inputs: [await space.write('b.jsonl', '{"text":"x"}\n')], columns: ['text', 'key'] }),
     ).toMatch(/other inputs/);
-    await utimes(input, new Date(0), new Date(0));
-    expect(await message({})).toMatch(/corpus\.jsonl has changed/);
     await embedCorpus(request(input, { overwrite: true }), fakeEmbedder());
     await writeFile(input, '{"text":"shorter"}\n');
     expect(await message({})).toMatch(/corpus\.jsonl has changed/);
@@ -338,8 +336,10 @@ describe('an output folder that is in the way', () => {
       code: 'aborted',
     });
     const run = Object.keys(await contents(output))
-      .find((name) => name.startsWith('.unfinished-'))!
-      .split('/')[0]!;
+      .find((name) => name.startsWith('.unfinished/'))!
+      .split('/')
+      .slice(0, 2)
+      .join('/');
     await cp(output, space.path('never'), { recursive: true });
     await rm(`${output}/${run}`, { recursive: true });
     await rm(space.path(`never/${run}/run.json`));

@@ -4,21 +4,16 @@ import { stat } from 'node:fs/promises';
 import { isAbsolute, resolve } from 'node:path';
 import { SentvecError } from '@sentvec/core';
 import { ioError, isSystemError } from '@sentvec/platform/node';
+import { fileStateOf, type FileState } from './input-file.ts';
 
 /** An input as it was found on the disk, before anything was read from it. JSON. */
-export interface FoundInput {
+export interface FoundInput extends FileState {
   /** As the user named it, or as a glob found it. `-` is standard input. */
   readonly name: string;
   /** Absolute; empty for standard input. */
   readonly path: string;
   /** `stream`: standard input, a pipe or a device, which can be read only once. */
   readonly kind: 'file' | 'stream';
-  /**
-   * Size in bytes and time of the last change in milliseconds. A resumed run knows by them that the file is still the
-   * same. 0 for streams.
-   */
-  readonly bytes: number;
-  readonly modified: number;
 }
 
 /**
@@ -36,7 +31,7 @@ export async function findInputs(inputs: readonly string[]): Promise<FoundInput[
 }
 
 async function findInput(input: string): Promise<FoundInput[]> {
-  if (input === '-') return [{ name: '-', path: '', kind: 'stream', bytes: 0, modified: 0 }];
+  if (input === '-') return [{ name: '-', path: '', kind: 'stream', ...streamState }];
   const stats = await statFile(input);
   if (stats) return [describe(input, stats)];
   const { glob, isDynamicPattern } = await import('tinyglobby');
@@ -78,6 +73,8 @@ function describe(name: string, stats: Stats): FoundInput {
   }
   const path = resolve(name);
   return stats.isFile()
-    ? { name, path, kind: 'file', bytes: stats.size, modified: stats.mtimeMs }
-    : { name, path, kind: 'stream', bytes: 0, modified: 0 };
+    ? { name, path, kind: 'file', ...fileStateOf(stats) }
+    : { name, path, kind: 'stream', ...streamState };
 }
+
+const streamState: FileState = { bytes: 0, modified: 0, changed: 0, inode: 0 };

@@ -1,8 +1,6 @@
 /** Tells the format of a file by its name and its first bytes, and refuses what cannot be read. */
-import { open } from 'node:fs/promises';
 import { extname } from 'node:path';
 import { SentvecError } from '@sentvec/core';
-import { guardIo } from '@sentvec/platform/node';
 import type { InputFormat } from '../request.ts';
 
 const extensions: Readonly<Record<string, InputFormat>> = {
@@ -62,17 +60,3 @@ export function isGzip(head: Buffer): boolean {
 
 /** The first bytes of some files in UTF-8. They belong to no row. */
 export const byteOrderMark: Buffer = Buffer.from([0xef, 0xbb, 0xbf]);
-
-/** The first bytes of a file, 64 KiB at most. @throws SentvecError `io-failed` */
-export async function readFirstBytes(path: string): Promise<Buffer> {
-  return guardIo('Reading', path, async () => {
-    const handle = await open(path, 'r');
-    try {
-      const buffer = Buffer.alloc(65_536);
-      const { bytesRead } = await handle.read(buffer, 0, buffer.length, 0);
-      return buffer.subarray(0, bytesRead);
-    } finally {
-      await handle.close();
-    }
-  });
-}

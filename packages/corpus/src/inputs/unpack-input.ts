@@ -1,13 +1,13 @@
 /** Makes inputs readable from any position: compressed files and streams are copied first. */
 import { createReadStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { addAbortSignal, pipeline, Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { SentvecError, throwIfAborted } from '@sentvec/core';
-import { createTemporaryFile, ioError } from '@sentvec/platform/node';
+import { createTemporaryFile, guardIo, ioError, makeFolder } from '@sentvec/platform/node';
 import type { FoundInput } from './find-inputs.ts';
-import { isGzip, readFirstBytes } from './input-format.ts';
+import { InputFile, type FileState } from './input-file.ts';
+import { isGzip } from './input-format.ts';
 
 /** Where {@link unpackInput} reads standard input, and where it puts copies. */
 export interface UnpackOptions {
@@ -23,7 +23,7 @@ export interface UnpackOptions {
 
 /**
  * The path at which an input can be read from any position: its own, or that of a copy when it is compressed with gzip or
- * can be read only once. A copy from an earlier, interrupted run is used again. Constant memory.
+ * can be read only once. Constant memory.
  *
  * @throws SentvecError `invalid-corpus` for a broken gzip, `io-failed`, `aborted`
  */
@@ -31,15 +31,29 @@ export async function unpackInput(
   input: FoundInput,
   index: number,
   options: UnpackOptions,
-): Promise<{ path: string; bytes: number }> {
-  if (input.kind === 'file' && !isGzip(await readFirstBytes(input.path)))
-    return { path: input.path, bytes: input.bytes };
+): Promise<{ readonly path: string; readonly state: FileState }> {
+  if (input.kind === 'file' && !(await isGzipFile(input))) return { path: input.path, state: input };
+  await guardIo('Making the output folder', options.folder, async () => {
+    await makeFolder(options.folder);
+    await makeFolder(options.temporary);
+  });
   const path = join(options.folder, String(index).padStart(5, '0'));
-  const earlier = await stat(path).catch(() => undefined);
-  return { path, bytes: earlier?.size ?? (await copyUnpacked(input, path, options)) };
+  await copyUnpacked(input, path, options);
+  const copy = await InputFile.open(input.name, path);
+  await copy.close();
+  return { path, state: copy.state };
 }
 
-async function copyUnpacked(input: FoundInput, path: string, options: UnpackOptions): Promise<number> {
+async function isGzipFile(input: FoundInput): Promise<boolean> {
+  const file = await InputFile.open(input.name, input.path, input);
+  try {
+    return isGzip(await file.read(0, Math.min(2, input.bytes)));
+  } finally {
+    await file.close();
+  }
+}
+
+async function copyUnpacked(input: FoundInput, path: string, options: UnpackOptions): Promise<void> {
   const stream = input.name === '-' ? options.standardInput : createReadStream(input.path);
   const file = await createTemporaryFile(path, { temporaryFolder: options.temporary });
   let total = 0;
@@ -57,7 +71,6 @@ async function copyUnpacked(input: FoundInput, path: string, options: UnpackOpti
   } finally {
     stream.destroy();
   }
-  return total;
 }
 
 /** The bytes of a stream, decompressed when they are gzip. */

@@ -1,7 +1,9 @@
 /** Reads Parquet files: the footer, and rows as records of JSON values. */
 import { SentvecError } from '@sentvec/core';
+import { sha256 } from '@sentvec/platform';
 import { ioError, isSystemError } from '@sentvec/platform/node';
 import type { FileMetaData } from 'hyparquet';
+import type { InputFile } from '../inputs/input-file.ts';
 
 /** What the footer of a Parquet file says. */
 export interface ParquetSummary {
@@ -39,6 +41,13 @@ export async function readParquetRows(
     const options = { file, rowStart, rowEnd, columns: [...columns], compressors, useOffsetIndex: true };
     return (await parquetReadObjects(options)).map((record) => toJsonValue(record) as Record<string, unknown>);
   });
+}
+
+/** A hash of the footer, which says where everything is and how large. A file that is written anew has another one. */
+export async function hashFooter(file: InputFile, bytes: number): Promise<string> {
+  const end = await file.read(Math.max(0, bytes - 8), bytes);
+  const length = end.byteLength === 8 ? end.readUInt32LE(0) : 0;
+  return sha256(await file.read(Math.max(0, bytes - 8 - length), bytes));
 }
 
 async function readingParquet<T>(name: string, work: () => Promise<T>): Promise<T> {

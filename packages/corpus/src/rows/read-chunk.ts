@@ -1,23 +1,25 @@
 /** Reads the rows of a chunk. */
-import { SentvecError } from '@sentvec/core';
+import { sha256 } from '@sentvec/platform';
 import type { ByteChunk, CorpusChunk } from '../chunk.ts';
-import { inspectInput } from '../inputs/inspect-input.ts';
+import { changedInputError, InputFile } from '../inputs/input-file.ts';
+import { inspectFile } from '../inputs/inspect-input.ts';
 import type { CorpusOptions } from '../request.ts';
-import { readByteRange } from './byte-range.ts';
+import { hashContent, maxRowBytes } from './content-hash.ts';
 import { decodeRows } from './decode.ts';
-import { readParquetRows } from './parquet.ts';
+import { hashFooter, readParquetRows } from './parquet.ts';
 import { rejectRow, type RejectedRow } from './rejected-row.ts';
 import { createRowScanner, withoutTerminator } from './row-scanner.ts';
 import { takeRow, type Row, type RowFields, type RowPosition } from './row.ts';
 import { fieldsOf } from './split-input.ts';
 
-/** The most bytes of a row that is read. A larger one is rejected unread. */
-export const maxRowBytes: number = 64 * 1024 * 1024;
-
 /** The rows of a chunk that can be embedded, and those that cannot, each in order. */
 export interface ChunkRows {
   readonly rows: readonly Row[];
   readonly rejectedRows: readonly RejectedRow[];
+  /**
+   * Identifies what was read: equal for equal rows of the same columns. A hash of the bytes; for Parquet, of the values.
+   */
+  readonly content: string;
 }
 
 /**
@@ -32,45 +34,68 @@ export async function readChunk(
   fields: RowFields,
 ): Promise<ChunkRows> {
   const { format } = chunk;
-  const all =
-    format === 'parquet'
-      ? await readParquetChunk(chunk, fields)
-      : await readByteChunk({ ...chunk, format }, split, fields);
+  const file = await InputFile.open(chunk.input, chunk.path, chunk.file);
+  try {
+    const read =
+      format === 'parquet'
+        ? await readParquetChunk(file, chunk, fields)
+        : await readByteChunk(file, { ...chunk, format }, split, fields);
+    await file.check();
+    return separate(read);
+  } finally {
+    await file.close();
+  }
+}
+
+interface ReadRows {
+  readonly all: readonly (Row | RejectedRow)[];
+  readonly content: string;
+}
+
+function separate({ all, content }: ReadRows): ChunkRows {
   const rows: Row[] = [];
   const rejectedRows: RejectedRow[] = [];
   for (const row of all) {
     if ('code' in row) rejectedRows.push(row);
     else rows.push(row);
   }
-  return { rows, rejectedRows };
+  return { rows, rejectedRows, content };
 }
 
-async function readParquetChunk(chunk: CorpusChunk, fields: RowFields): Promise<(Row | RejectedRow)[]> {
-  const { start, end } = chunk;
-  const records = await readParquetRows(chunk.input, chunk.path, { start, end, columns: fieldsOf(fields) });
-  return records.map((record, index) => takeRow(record, positionOf(chunk, index), fields));
+async function readParquetChunk(file: InputFile, chunk: CorpusChunk, fields: RowFields): Promise<ReadRows> {
+  const { input, path, start, end } = chunk;
+  if ((await hashFooter(file, chunk.file.bytes)) !== chunk.content) throw changedInputError(input);
+  const records = await readParquetRows(input, path, { start, end, columns: fieldsOf(fields) });
+  const all = records.map((record, index) => takeRow(record, positionOf(chunk, index), fields));
+  return { all, content: await sha256(JSON.stringify(records)) };
 }
 
 async function readByteChunk(
+  file: InputFile,
   chunk: ByteChunk,
   split: CorpusOptions['split'],
   fields: RowFields,
-): Promise<(Row | RejectedRow)[]> {
-  const size = chunk.end - chunk.start;
+): Promise<ReadRows> {
+  const { input, start, end, format, content } = chunk;
+  const size = end - start;
   if (size > maxRowBytes) {
     const reason = `The row has ${size} bytes; at most ${maxRowBytes} are read.`;
-    return [rejectRow(positionOf(chunk, 0, chunk.firstLine), 'too-long', reason)];
+    return { all: [rejectRow(positionOf(chunk, 0, chunk.firstLine), 'too-long', reason)], content };
   }
-  const found = findRows(await readByteRange(chunk.path, chunk.start, chunk.end), chunk, split);
-  const encoding = { format: chunk.format, split, textField: fields.textField, columns: await columnsOf(chunk) };
+  const columns = await columnsOf(file, chunk);
+  const bytes = await file.read(start, end);
+  const found = findRows(bytes, chunk, split);
+  if (found.length !== chunk.rows || (await hashContent(bytes, columns)) !== content) throw changedInputError(input);
+  const encoding = { format, split, textField: fields.textField, columns };
   const decoded = decodeRows(
-    found.map(({ bytes }) => bytes),
+    found.map((row) => row.bytes),
     encoding,
   );
-  return decoded.map((row, index) => {
+  const all = decoded.map((row, index) => {
     const position = positionOf(chunk, index, found[index]!.line);
     return 'record' in row ? takeRow(row.record, position, fields) : rejectRow(position, row.code, row.reason);
   });
+  return { all, content };
 }
 
 function positionOf(chunk: CorpusChunk, index: number, line?: number): RowPosition {
@@ -78,9 +103,8 @@ function positionOf(chunk: CorpusChunk, index: number, line?: number): RowPositi
 }
 
 /** The columns of a chunk of CSV. */
-async function columnsOf({ format, input, path, end }: ByteChunk): Promise<readonly string[] | undefined> {
-  if (format !== 'csv' && format !== 'tsv') return undefined;
-  return (await inspectInput(input, { path, bytes: end }, format)).columns;
+async function columnsOf(file: InputFile, { format, input, end }: ByteChunk): Promise<readonly string[] | undefined> {
+  return format === 'csv' || format === 'tsv' ? (await inspectFile(file, input, end, format)).columns : undefined;
 }
 
 function findRows(buffer: Buffer, chunk: ByteChunk, split: CorpusOptions['split']): { bytes: Buffer; line: number }[] {
@@ -93,9 +117,5 @@ function findRows(buffer: Buffer, chunk: ByteChunk, split: CorpusOptions['split'
   );
   scanner.push(buffer);
   scanner.end();
-  if (rows.length !== chunk.rows) {
-    const message = `${chunk.input} has changed since it was planned. Start again with a file that stays as it is.`;
-    throw new SentvecError('invalid-corpus', message, { file: chunk.input });
-  }
   return rows;
 }

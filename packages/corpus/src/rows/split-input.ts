@@ -2,33 +2,47 @@
 import type { ChunkLimits, CorpusChunk, InputSplit } from '../chunk.ts';
 import type { InspectedInput } from '../inputs/inspect-input.ts';
 import type { ByteFormat, CorpusOptions } from '../request.ts';
-import { byteBlocks } from './byte-range.ts';
-import { readParquetMetadata } from './parquet.ts';
+import { InputFile } from '../inputs/input-file.ts';
+import { contentHash } from './content-hash.ts';
+import { hashFooter, readParquetMetadata } from './parquet.ts';
 import { createRowScanner, unclosedQuoteError } from './row-scanner.ts';
 
 /**
  * Splits an input into pieces within the limits, lazily, by a rule that depends on the input, the options and the limits
  * alone.
  *
- * @throws SentvecError `invalid-corpus` for a broken file or a quote that nothing closes, `io-failed`
+ * @throws SentvecError `invalid-corpus` for a broken file, a quote that nothing closes, and a file that has changed since
+ * it was inspected; `io-failed`
  */
-export function splitInput(
+export async function* splitInput(
   input: InspectedInput,
   options: CorpusOptions,
   limits: ChunkLimits,
 ): AsyncGenerator<InputSplit, void> {
-  const { format } = input;
-  if (format !== 'parquet') return splitBytes({ ...input, format }, options.split, limits);
-  return splitParquet(input, fieldsOf(options), limits);
+  const { name, path, format } = input;
+  const file = await InputFile.open(name, path, input);
+  try {
+    const splits =
+      format === 'parquet'
+        ? splitParquet(file, input, fieldsOf(options), limits)
+        : splitBytes(file, { ...input, format }, options.split, limits);
+    for await (const split of splits) {
+      await file.check();
+      yield split;
+    }
+    await file.check();
+  } finally {
+    await file.close();
+  }
 }
 
 /** A piece of an input as a chunk of the corpus. */
 export function toChunk(
   split: InputSplit,
-  { name, path, format }: InspectedInput,
+  { name, path, format, bytes, modified, changed, inode }: InspectedInput,
   position: Pick<CorpusChunk, 'index' | 'firstRow'>,
 ): CorpusChunk {
-  return { ...position, input: name, path, format, ...split };
+  return { ...position, input: name, path, file: { bytes, modified, changed, inode }, format, ...split };
 }
 
 /** All fields that are read from a row, each once. */
@@ -42,12 +56,13 @@ export function fieldsOf({
 
 /** Reads the file once, a block at a time. */
 async function* splitBytes(
+  file: InputFile,
   input: InspectedInput & { readonly format: ByteFormat },
   split: CorpusOptions['split'],
   limits: ChunkLimits,
 ): AsyncGenerator<InputSplit, void> {
-  const done: InputSplit[] = [];
-  let open: InputSplit | undefined;
+  const done: ByteSplit[] = [];
+  let open: ByteSplit | undefined;
   let rows = 0;
   const begin = { position: input.start, line: input.firstLine };
   const scanner = createRowScanner(input.format, split, begin, (start, next, line) => {
@@ -59,23 +74,32 @@ async function* splitBytes(
     open = { ...from, end: next, rows: from.rows + 1, bytes: next - from.start };
     rows += 1;
   });
-  for await (const block of byteBlocks(input.path, input.start, input.bytes)) {
+  const withContent = async (piece: ByteSplit): Promise<InputSplit> => {
+    // What has just been scanned is still in the memory of the system.
+    const content = await contentHash(file, piece, input.columns);
+    return { ...piece, content };
+  };
+  for await (const block of file.blocks(input.start, input.bytes)) {
     scanner.push(block);
-    yield* done.splice(0);
+    for (const piece of done.splice(0)) yield await withContent(piece);
   }
   const unclosed = scanner.end();
   if (unclosed !== undefined) throw unclosedQuoteError(input.name, unclosed);
   if (open) done.push(open);
-  yield* done;
+  for (const piece of done) yield await withContent(piece);
 }
+
+type ByteSplit = Omit<InputSplit, 'content'>;
 
 /** The limit of bytes holds on average: the footer says how large the columns are, not the rows. */
 async function* splitParquet(
+  file: InputFile,
   input: InspectedInput,
   columns: readonly string[],
   limits: ChunkLimits,
 ): AsyncGenerator<InputSplit, void> {
   const { metadata, rows } = await readParquetMetadata(input.name, input.path);
+  const content = await hashFooter(file, input.bytes);
   let size = 0;
   for (const { meta_data: column } of metadata.row_groups.flatMap((group) => group.columns)) {
     if (column && columns.includes(column.path_in_schema[0] ?? '')) size += Number(column.total_uncompressed_size);
@@ -84,6 +108,14 @@ async function* splitParquet(
   const share = (row: number): number => Math.floor((input.bytes * row) / rows);
   for (let start = 0; start < rows; start += step) {
     const end = Math.min(rows, start + step);
-    yield { start, end, firstInputRow: start, rows: end - start, firstLine: 0, bytes: share(end) - share(start) };
+    yield {
+      start,
+      end,
+      content,
+      firstInputRow: start,
+      rows: end - start,
+      firstLine: 0,
+      bytes: share(end) - share(start),
+    };
   }
 }

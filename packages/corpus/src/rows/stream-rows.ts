@@ -2,7 +2,7 @@
 import { SentvecError } from '@sentvec/core';
 import { byteOrderMark } from '../inputs/input-format.ts';
 import type { ByteFormat } from '../request.ts';
-import { maxRowBytes } from './read-chunk.ts';
+import { maxRowBytes } from './content-hash.ts';
 import { createRowScanner, unclosedQuoteError, withoutTerminator } from './row-scanner.ts';
 
 /** The bytes of a row, without the line terminator, and the line on which it begins, from 1. */

@@ -63,9 +63,9 @@ async function* textBatches(inputs: readonly InspectedInput[], options: CorpusOp
  *
  * @throws SentvecError `invalid-output` for a damaged file, `io-failed`
  */
-export async function readCalibration({ options, output, key }: CorpusRun): Promise<Calibration | undefined> {
-  if (!isCalibrated(options.precision)) return undefined;
-  return readRunFile(runFolder(output, key).calibration, manifestSchemas.calibration);
+export async function readCalibration(run: CorpusRun): Promise<Calibration | undefined> {
+  if (!isCalibrated(run.options.precision)) return undefined;
+  return readRunFile(runFolder(run).calibration, manifestSchemas.calibration);
 }
 
 /** The ranges as {@link quantize} takes them: row 0 the lower, row 1 the upper ends. */

@@ -1,7 +1,8 @@
-/** A run that is ready to be planned and embedded: what it is, its identity, and how it is read from its folder. */
-import { canonicalJson, sha256 } from '@sentvec/platform';
+/** A run that is ready to be planned and embedded: what it is, and how it is read from its folder. */
+import { randomUUID } from 'node:crypto';
 import * as v from 'valibot';
 import type { FoundInput } from '../inputs/find-inputs.ts';
+import { fileStateEntries } from '../inputs/input-file.ts';
 import type { InspectedInput } from '../inputs/inspect-input.ts';
 import { jsonSchemas } from '../json-file.ts';
 import { manifestSchemas, type Space } from '../manifest.ts';
@@ -11,10 +12,7 @@ import { readRunFile, runFolder, runNotOpenError } from './run-folder.ts';
 
 /** A run that is ready to be planned and embedded, by any process that sees the output folder. Small JSON. */
 export interface CorpusRun {
-  /**
-   * Identifies the run: a hash of inputs, space and options. The same request has the same key while its inputs stay as
-   * they are.
-   */
+  /** The name of the run in its output folder: 32 hexadecimal digits, others for each run. */
   readonly key: string;
   /** Absolute path of the output folder. */
   readonly output: string;
@@ -33,12 +31,8 @@ export interface RunInputs {
 }
 
 /** See {@link CorpusRun.key}. */
-export async function runKey(
-  { fingerprint }: Space,
-  options: CorpusOptions,
-  inputs: readonly FoundInput[],
-): Promise<string> {
-  return (await sha256(canonicalJson({ space: fingerprint, options, inputs }))).slice(0, 16);
+export function newRunKey(): string {
+  return randomUUID().replaceAll('-', '');
 }
 
 /**
@@ -54,16 +48,16 @@ export async function openRun(output: string, key: string): Promise<CorpusRun> {
   return run;
 }
 
-/** Like {@link openRun}; `undefined` when there is no such run, or its preparation did not reach its end. */
+/** Like {@link openRun}; `undefined` when there is no such run. */
 export async function findRun(output: string, key: string): Promise<CorpusRun | undefined> {
-  const run = await readRunFile(runFolder(output, key).run, runSchema);
+  const run = await readRunFile(runFolder({ output, key }).run, runSchema);
   return run && { ...run, output };
 }
 
 /** @throws SentvecError `invalid-output` when the run is no longer open or its files are damaged, `io-failed` */
-export async function readRunInputs({ output, key }: CorpusRun): Promise<RunInputs> {
-  const inputs = await readRunFile(runFolder(output, key).inputs, inputsSchema);
-  if (inputs === undefined) throw runNotOpenError(output);
+export async function readRunInputs(run: CorpusRun): Promise<RunInputs> {
+  const inputs = await readRunFile(runFolder(run).inputs, inputsSchema);
+  if (inputs === undefined) throw runNotOpenError(run.output);
   return inputs;
 }
 
@@ -82,8 +76,7 @@ const foundInput: v.GenericSchema<FoundInput> = v.object({
   name: v.string(),
   path: v.string(),
   kind: v.picklist(['file', 'stream']),
-  bytes: count,
-  modified: v.number(),
+  ...fileStateEntries,
 });
 
 const inspectedInput: v.GenericSchema<InspectedInput> = v.object({
@@ -92,7 +85,7 @@ const inspectedInput: v.GenericSchema<InspectedInput> = v.object({
   format: choiceSchemas.inputFormat,
   start: count,
   firstLine: count,
-  bytes: count,
+  ...fileStateEntries,
   columns: v.optional(strings),
 });
 

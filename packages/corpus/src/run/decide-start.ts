@@ -3,6 +3,7 @@ import { SentvecError } from '@sentvec/core';
 import type { Manifest, Space } from '../manifest.ts';
 import type { CorpusOptions, CorpusRequest } from '../request.ts';
 import type { FoundInput } from '../inputs/find-inputs.ts';
+import { compareFileStates } from '../inputs/input-file.ts';
 import { findRun, readRunInputs, type CorpusRun } from './corpus-run.ts';
 import type { OutputState } from './output-folder.ts';
 import { differingParts, spaceMismatchError } from './space.ts';
@@ -10,7 +11,6 @@ import { differingParts, spaceMismatchError } from './space.ts';
 /** A request with everything that decides its output. */
 export interface WantedRun {
   readonly output: string;
-  readonly key: string;
   readonly space: Space;
   readonly options: CorpusOptions;
   readonly inputs: readonly FoundInput[];
@@ -18,15 +18,20 @@ export interface WantedRun {
 
 /** How a run starts. */
 export type Start =
+  /** The unfinished run that is there is gone on with. */
+  | { readonly kind: 'continue'; readonly run: CorpusRun }
+  /** A new run begins, which may take over what an unfinished or a finished run has made of the same rows. */
+  | { readonly kind: 'begin'; readonly earlier?: EarlierRun | undefined };
+
+/** What is in the folder and may be taken over. */
+export type EarlierRun =
+  | { readonly kind: 'unfinished'; readonly run: CorpusRun; readonly found: readonly FoundInput[] }
   | {
-      readonly kind: 'begin';
-      /** Unpacked copies of an interrupted preparation are used again. */
-      readonly keepUnpacked: boolean;
-      /** The finished run whose shards without rejected rows are taken over. */
-      readonly retried: Manifest | undefined;
-    }
-  | { readonly kind: 'continue' }
-  | { readonly kind: 'finished'; readonly manifest: Manifest };
+      readonly kind: 'finished';
+      readonly manifest: Manifest;
+      /** Whether chunks with rejected rows are embedded again. */
+      readonly retryRejected: boolean;
+    };
 
 /**
  * Decides what a request means for what is in its output folder: vectors are never mixed with those of another space,
@@ -35,12 +40,15 @@ export type Start =
  * @throws SentvecError `space-mismatch`, `invalid-output`
  */
 export async function decideStart(request: CorpusRequest, wanted: WantedRun, state: OutputState): Promise<Start> {
-  const { manifest } = state;
-  if (request.overwrite) return { kind: 'begin', keepUnpacked: false, retried: undefined };
+  const { manifest, unfinished } = state;
+  if (request.overwrite) return { kind: 'begin' };
+  const [key] = unfinished;
+  const run = key === undefined ? undefined : await findRun(wanted.output, key);
+  if (run) return startFromUnfinished(request, wanted, run);
   if (manifest) checkSameSpace(manifest, wanted);
-  return manifest?.complete
-    ? startFromFinished(request, wanted, manifest)
-    : startFromUnfinished(request, wanted, state);
+  if (manifest?.complete) return startFromFinished(request, wanted, manifest);
+  if (manifest && !request.resume) throw unfinishedError(wanted.output);
+  return { kind: 'begin' };
 }
 
 function startFromFinished({ resume, retryRejected }: CorpusRequest, wanted: WantedRun, manifest: Manifest): Start {
@@ -52,60 +60,32 @@ function startFromFinished({ resume, retryRejected }: CorpusRequest, wanted: Wan
     throw outputConflictError(output, `${problem}: ${remedy}`);
   }
   checkSameOptions(output, { ...manifest.options, precision, format }, options);
-  const there = manifest.inputs.map(({ file, bytes }) => ({ name: file, bytes }));
-  checkSameInputs(
+  checkSameNames(
     output,
-    there,
+    manifest.inputs.map(({ file }) => file),
     inputs,
-    (one, other) => retryRejected === true || other.kind === 'stream' || one.bytes === other.bytes,
   );
-  if (resume || manifest.rejected === 0) return { kind: 'finished', manifest };
-  return { kind: 'begin', keepUnpacked: false, retried: manifest };
+  return { kind: 'begin', earlier: { kind: 'finished', manifest, retryRejected: retryRejected === true } };
 }
 
-async function startFromUnfinished(
-  { resume }: CorpusRequest,
-  wanted: WantedRun,
-  { manifest, unfinished }: OutputState,
-): Promise<Start> {
-  const { output, key } = wanted;
-  const ready = await readyRuns(output, unfinished);
-  if (!resume && (manifest || ready.length > 0)) {
-    const remedy = '`resume` continues it, `overwrite` starts anew; or choose another folder.';
-    throw outputConflictError(output, `${output} holds an unfinished run: ${remedy}`);
-  }
-  if (ready.some((run) => run.key === key)) return { kind: 'continue' };
-  const [other] = ready;
-  if (other) await explainDifference(other, wanted);
-  return { kind: 'begin', keepUnpacked: resume ?? false, retried: undefined };
-}
-
-/** Runs whose preparation has reached its end. */
-async function readyRuns(output: string, keys: readonly string[]): Promise<CorpusRun[]> {
-  const runs: CorpusRun[] = [];
-  for (const key of keys) {
-    const run = await findRun(output, key);
-    if (run) runs.push(run);
-  }
-  return runs;
-}
-
-/** Says why an unfinished run is not the one that is wanted. */
-async function explainDifference(run: CorpusRun, wanted: WantedRun): Promise<void> {
-  const { output } = wanted;
+/** An input that can be read only once is always read again: it may give something else. */
+async function startFromUnfinished(request: CorpusRequest, wanted: WantedRun, run: CorpusRun): Promise<Start> {
+  const { output, inputs } = wanted;
   checkSameSpace({ ...run.space, precision: run.options.precision }, wanted);
+  if (!request.resume) throw unfinishedError(output);
   checkSameOptions(output, run.options, wanted.options);
   const { found } = await readRunInputs(run);
-  checkSameInputs(
+  checkSameNames(
     output,
-    found,
-    wanted.inputs,
-    (one, other) => one.bytes === other.bytes && one.modified === other.modified,
+    found.map(({ name }) => name),
+    inputs,
   );
-  throw outputConflictError(
-    output,
-    `${output} holds an unfinished run of another version of sentvec. \`overwrite\` starts anew.`,
-  );
+  const same = found.every((before, index) => {
+    const now = inputs[index]!;
+    return now.kind === 'file' && compareFileStates(before, now) === 'same';
+  });
+  if (same && !request.verify) return { kind: 'continue', run };
+  return { kind: 'begin', earlier: { kind: 'unfinished', run, found } };
 }
 
 function checkSameSpace(
@@ -130,19 +110,21 @@ function checkSameOptions(output: string, there: CorpusOptions, here: CorpusOpti
   );
 }
 
-function checkSameInputs<T extends { readonly name: string }>(
-  output: string,
-  there: readonly T[],
-  here: readonly FoundInput[],
-  same: (there: T, here: FoundInput) => boolean,
-): void {
-  const names = (inputs: readonly { readonly name: string }[]): string => inputs.map(({ name }) => name).join('\n');
-  if (names(there) !== names(here))
-    throw outputConflictError(output, `${output} was started with other inputs. Use the same ones, or \`overwrite\`.`);
-  const changed = here.find((input, index) => !same(there[index]!, input));
-  if (!changed) return;
-  const message = `${changed.name} has changed since ${output} was started. \`overwrite\` starts anew with the file as it is now.`;
-  throw outputConflictError(changed.name, message);
+function checkSameNames(output: string, there: readonly string[], here: readonly FoundInput[]): void {
+  if (there.join('\n') === here.map(({ name }) => name).join('\n')) return;
+  throw outputConflictError(output, `${output} was started with other inputs. Use the same ones, or \`overwrite\`.`);
+}
+
+/** The error of an input that must be what it was, and is not. */
+export function otherContentError(output: string, input: string, remedy: string): SentvecError {
+  return outputConflictError(input, `${input} has changed since ${output} was started. ${remedy}`);
+}
+
+/** The error of a request that finds an unfinished run, which may be going on in another process. */
+export function unfinishedError(output: string): SentvecError {
+  const remedy = '`resume` continues it, `overwrite` starts anew; or choose another folder.';
+  const message = `${output} holds an unfinished run: ${remedy}`;
+  return new SentvecError('invalid-output', message, { file: output, unfinished: true });
 }
 
 /** The error for an output folder that holds something else than the request wants. */

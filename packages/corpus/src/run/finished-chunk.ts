@@ -1,22 +1,21 @@
 /** What is stored about a finished chunk until the run is committed: its shard, and its rejected rows. */
-import { stat } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { sha256 } from '@sentvec/platform';
+import { ioError, isSystemError } from '@sentvec/platform/node';
 import * as v from 'valibot';
 import type { CorpusChunk } from '../chunk.ts';
 import { jsonSchemas } from '../json-file.ts';
-import { manifestSchemas, type Manifest, type ShardEntry, type ShardFile } from '../manifest.ts';
+import { manifestSchemas, type ShardEntry, type ShardFile } from '../manifest.ts';
 import type { RejectedRow, RejectedRowCode } from '../rows/rejected-row.ts';
 import type { CorpusRun } from './corpus-run.ts';
 import { readRunFile, runFolder, writeRunFile } from './run-folder.ts';
 
 /** A finished chunk. JSON. */
 export interface FinishedChunk {
-  /**
-   * Which chunk it was: an equal chunk need not be computed again. Shards that were taken over have no range of bytes.
-   */
-  readonly chunk: Pick<CorpusChunk, 'input' | 'firstRow' | 'rows'> & {
-    readonly start?: number | undefined;
-    readonly end?: number | undefined;
+  /** Where its rows stand. What they are, `shard.content` says. Shards that were taken over have no line. */
+  readonly chunk: Pick<CorpusChunk, 'input' | 'firstRow' | 'firstInputRow' | 'rows'> & {
+    readonly firstLine?: number | undefined;
   };
   readonly shard: Omit<ShardEntry, 'input'>;
   readonly rejectedRows: readonly RejectedRow[];
@@ -32,16 +31,38 @@ export function filesOf(shard: Omit<ShardEntry, 'input'>): readonly ShardFile[] 
   return shard.companion ? [shard, shard.companion] : [shard];
 }
 
-/** The first file of a shard that is not there in full, if any. */
-export async function findIncompleteFile(
+/**
+ * The first file of a shard that is not there as its entry says, if any: by its size, and with `verify` by its hash.
+ *
+ * @throws SentvecError `io-failed`
+ */
+export async function findDamagedFile(
   output: string,
   shard: Omit<ShardEntry, 'input'>,
+  verify = false,
 ): Promise<{ readonly file: string; readonly state: 'missing' | 'damaged' } | undefined> {
-  for (const { file, bytes } of filesOf(shard)) {
-    const stats = await stat(join(output, file)).catch(() => undefined);
-    if (stats?.size !== bytes) return { file, state: stats ? 'damaged' : 'missing' };
+  for (const file of filesOf(shard)) {
+    const state = await stateOfFile(output, file, verify);
+    if (state !== 'intact') return { file: file.file, state };
   }
   return undefined;
+}
+
+/** Whether a file of a shard is there as its entry says. @throws SentvecError `io-failed` */
+export async function stateOfFile(
+  output: string,
+  { file, bytes, sha256: expected }: ShardFile,
+  verify: boolean,
+): Promise<'intact' | 'missing' | 'damaged'> {
+  const path = join(output, file);
+  try {
+    const stats = await stat(path);
+    if (!stats.isFile() || stats.size !== bytes) return 'damaged';
+    return !verify || (await sha256(await readFile(path))) === expected ? 'intact' : 'damaged';
+  } catch (error) {
+    if (isSystemError(error, 'ENOENT')) return 'missing';
+    throw ioError(error, 'Reading', path);
+  }
 }
 
 /** What is stored about a chunk. @throws SentvecError `invalid-output` for a damaged file, `io-failed` */
@@ -50,14 +71,20 @@ export async function readFinishedChunk(run: CorpusRun, index: number): Promise<
 }
 
 /**
- * What is stored about a chunk, when its shard is there in full and was made from just this chunk.
+ * What is stored about a chunk, when its shard is there in full and was made from rows in the same places. Whether they
+ * are the same rows, `shard.content` tells.
  *
  * @throws SentvecError `invalid-output` for a damaged file, `io-failed`
  */
 export async function findFinishedChunk(run: CorpusRun, chunk: CorpusChunk): Promise<FinishedChunk | undefined> {
   const finished = await readFinishedChunk(run, chunk.index);
-  if (finished === undefined || !isSameChunk(finished.chunk, chunk)) return undefined;
-  return (await findIncompleteFile(run.output, finished.shard)) ? undefined : finished;
+  if (finished === undefined || !isInSamePlace(finished, chunk)) return undefined;
+  return (await findDamagedFile(run.output, finished.shard)) ? undefined : finished;
+}
+
+/** Whether a finished chunk was made of what the plan has found. Of Parquet the plan knows only the footer. */
+export function isPlannedContent({ shard }: FinishedChunk, { format, content }: CorpusChunk): boolean {
+  return format !== 'parquet' && shard.content === content;
 }
 
 /**
@@ -66,45 +93,37 @@ export async function findFinishedChunk(run: CorpusRun, chunk: CorpusChunk): Pro
  * @throws SentvecError `invalid-output` when the run is no longer open, `io-failed`
  */
 export async function writeFinishedChunk(run: CorpusRun, index: number, finished: FinishedChunk): Promise<void> {
-  await writeRunFile(run, chunkPath(run, index), JSON.stringify(finished));
+  await writeRunFile(runFolder(run), chunkPath(run, index), JSON.stringify(finished));
 }
 
-/**
- * Takes over the shards of a finished run that have no rejected rows, so that only the others are computed again. Their
- * rows are known by their numbers; bytes may have moved when a rejected row was corrected.
- *
- * @throws SentvecError `io-failed`
- */
-export async function takeOverShards(run: CorpusRun, { inputs, shards }: Manifest): Promise<void> {
-  for (const [index, { input, ...shard }] of shards.entries()) {
-    const file = inputs[input]?.file;
-    if (shard.rejected > 0 || file === undefined) continue;
-    const chunk = { input: file, firstRow: shard.firstRow, rows: shard.rows };
-    await writeFinishedChunk(run, index, { chunk, shard, rejectedRows: [] });
-  }
+function chunkPath(run: CorpusRun, index: number): string {
+  return join(runFolder(run).chunks, chunkFile(index));
 }
 
-function chunkPath({ output, key }: CorpusRun, index: number): string {
-  return join(runFolder(output, key).chunks, `${fiveDigits(index)}.json`);
+/** Name of the file of a finished chunk in the folder of chunks of a run. */
+export function chunkFile(index: number): string {
+  return `${fiveDigits(index)}.json`;
 }
 
 function fiveDigits(index: number): string {
   return String(index).padStart(5, '0');
 }
 
-function isSameChunk(finished: FinishedChunk['chunk'], chunk: CorpusChunk): boolean {
+/** The line matters to rejected rows only, which name it. */
+function isInSamePlace({ chunk: finished, rejectedRows }: FinishedChunk, chunk: CorpusChunk): boolean {
   return (
     finished.input === chunk.input &&
     finished.firstRow === chunk.firstRow &&
+    finished.firstInputRow === chunk.firstInputRow &&
     finished.rows === chunk.rows &&
-    (finished.start ?? chunk.start) === chunk.start &&
-    (finished.end ?? chunk.end) === chunk.end
+    (rejectedRows.length === 0 || (finished.firstLine ?? chunk.firstLine) === chunk.firstLine)
   );
 }
 
 const { count } = jsonSchemas;
 
-const rejectedRow: v.GenericSchema<RejectedRow> = v.object({
+/** The form of a rejected row. */
+export const rejectedRowSchema: v.GenericSchema<RejectedRow> = v.object({
   file: v.string(),
   row: count,
   line: v.optional(count),
@@ -116,10 +135,10 @@ const finishedChunkSchema: v.GenericSchema<FinishedChunk> = v.object({
   chunk: v.object({
     input: v.string(),
     firstRow: count,
+    firstInputRow: count,
     rows: count,
-    start: v.optional(count),
-    end: v.optional(count),
+    firstLine: v.optional(count),
   }),
   shard: manifestSchemas.shard,
-  rejectedRows: v.array(rejectedRow),
+  rejectedRows: v.array(rejectedRowSchema),
 });

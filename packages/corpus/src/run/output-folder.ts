@@ -1,18 +1,33 @@
 /** The output folder: what is in it before a run, and how a run makes it its own. */
-import { readdir, rm, rmdir } from 'node:fs/promises';
+import { readdir, rm, rmdir, stat, writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { SentvecError } from '@sentvec/core';
-import { guardIo, ioError, isSystemError, makeFolder } from '@sentvec/platform/node';
-import { formatManifest, manifestFile, readManifest, rejectedFile, type Manifest } from '../manifest.ts';
-import type { CorpusRun } from './corpus-run.ts';
-import { isRunFolder, runFolder, unfinishedRuns, writeRunFile } from './run-folder.ts';
+import { guardIo, ioError, isSystemError, makeFolder, moveIntoPlace } from '@sentvec/platform/node';
+import * as v from 'valibot';
+import { formatManifest, manifestFile, readManifest, type Manifest } from '../manifest.ts';
+import {
+  discardedRoot,
+  isDiscarded,
+  isRunEntry,
+  preparationFolder,
+  preparationRoot,
+  preparations,
+  readRunFile,
+  runFolder,
+  unfinishedFolder,
+  unfinishedRuns,
+  writeRunFile,
+} from './run-folder.ts';
 
 /** What is in an output folder before a run begins. */
 export interface OutputState {
   /** Whether the folder was there. */
   readonly exists: boolean;
   readonly manifest: Manifest | undefined;
-  /** Keys of runs that are not committed. */
+  /** Tells the file of the manifest from another with the same content. */
+  readonly manifestId: string;
+  /** Keys of runs that are not committed: none, or one. */
   readonly unfinished: readonly string[];
 }
 
@@ -23,52 +38,124 @@ export interface OutputState {
  */
 export async function inspectOutput(output: string): Promise<OutputState> {
   const names = await listFolder(output);
-  if (names === undefined) return { exists: false, manifest: undefined, unfinished: [] };
+  if (names === undefined) return { exists: false, manifest: undefined, manifestId: '', unfinished: [] };
+  const manifestId = await identifyManifest(output);
   const manifest = await readManifest(output);
-  const foreign = names.filter((name) => !isRunFolder(name));
+  const foreign = names.filter((name) => !isRunEntry(name));
   if (manifest === undefined && foreign.length > 0) {
     const some = foreign.slice(0, 3).join(', ') + (foreign.length > 3 ? ', …' : '');
     const message = `${output} holds other files (${some}). Name a new or empty folder.`;
     throw new SentvecError('invalid-output', message, { file: output });
   }
-  return { exists: true, manifest, unfinished: await unfinishedRuns(output) };
+  return { exists: true, manifest, manifestId, unfinished: await unfinishedRuns(output) };
 }
 
-/**
- * Makes the folder of a run within the output folder. With `keep`, what an earlier attempt at the same run left there
- * stays.
- *
- * @throws SentvecError `io-failed`
- */
-export async function makeRunFolder(output: string, key: string, keep: boolean): Promise<void> {
-  const folder = runFolder(output, key);
+async function identifyManifest(output: string): Promise<string> {
+  const stats = await stat(join(output, manifestFile), { bigint: true }).catch(() => undefined);
+  return stats === undefined ? '' : `${stats.ino} ${stats.mtimeNs}`;
+}
+
+/** Makes the folder in which a run is prepared. @throws SentvecError `io-failed` */
+export async function makePreparationFolder(output: string, key: string): Promise<void> {
+  const { unpacked, chunks, temporary, owner } = preparationFolder(output, key);
   await guardIo('Making the output folder', output, async () => {
-    if (!keep) await rm(folder.root, { recursive: true, force: true });
-    await rm(folder.temporary, { recursive: true, force: true });
-    for (const path of [folder.unpacked, folder.chunks, folder.temporary]) await makeFolder(path);
+    await removeTree(chunks); // An earlier attempt of the same preparation may have taken over others.
+    for (const path of [unpacked, chunks, temporary]) await makeFolder(path);
+    await writeFile(owner, JSON.stringify({ host: hostname(), pid: process.pid }));
   });
 }
 
-/** Removes the folder of a run, and the output folder too when nothing else is in it and the run had made it. */
-export async function removeRunFolder(output: string, key: string, madeOutput: boolean): Promise<void> {
-  await rm(runFolder(output, key).root, { recursive: true, force: true });
+const ownerSchema = v.object({ host: v.string(), pid: v.number() });
+
+/** Removes the preparations of processes of this machine that were killed. */
+async function removeAbandoned(output: string): Promise<void> {
+  for (const key of await preparations(output)) {
+    const owner = await readRunFile(preparationFolder(output, key).owner, ownerSchema).catch(() => undefined);
+    if (owner?.host === hostname() && !isAlive(owner.pid)) await removeTree(preparationRoot(output, key));
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return !isSystemError(error, 'ESRCH');
+  }
+}
+
+/** Removes the folder in which a run was prepared, and the output folder too when it is empty and the run had made it. */
+export async function removePreparation(output: string, key: string, madeOutput: boolean): Promise<void> {
+  await removeTree(preparationRoot(output, key));
   if (madeOutput) await rmdir(output).catch(() => {});
 }
 
 /**
- * Makes the output folder that of a run: its manifest says that the run is not complete, other runs are removed. Shards
- * and rejected rows of an earlier run are removed too, unless `keepShards` is set.
+ * Makes the output folder that of a run whose preparation is done, in place of the runs that its decision knew of. Only
+ * one run can have the folder: of several that try at the same moment, one succeeds.
  *
+ * @param state what was in the folder when it was decided to begin
+ * @returns false when another run has begun or was committed since: the run is then a preparation still
  * @throws SentvecError `io-failed`
  */
-export async function claimOutput(run: CorpusRun, manifest: Manifest, keepShards: boolean): Promise<void> {
-  const { output, key } = run;
-  await writeRunFile(run, join(output, manifestFile), formatManifest(manifest));
-  await guardIo('Clearing the output folder', output, async () => {
-    for (const other of await unfinishedRuns(output)) if (other !== key) await removeRunFolder(output, other, false);
-    const left = keepShards ? [] : (await readdir(output)).filter((name) => /^shard-\d+\./.test(name));
-    for (const name of [rejectedFile, ...left]) await rm(join(output, name), { force: true });
+export async function claimOutput(output: string, key: string, state: OutputState): Promise<boolean> {
+  return guardIo('Claiming the output folder', output, async () => {
+    for (const replaced of state.unfinished) await discardRun(output, replaced);
+    const unfinished = join(output, unfinishedFolder);
+    await rmdir(unfinished).catch(() => {});
+    try {
+      await moveIntoPlace(preparationRoot(output, key), unfinished);
+    } catch (error) {
+      if ((await unfinishedRuns(output)).length > 0) return false;
+      throw error;
+    }
+    // Another run may have been committed just before: then this one was decided for what is no longer there.
+    const claimed = (await identifyManifest(output)) === state.manifestId;
+    if (claimed) await removeAbandoned(output);
+    else await giveBack(output, key);
+    return claimed;
   });
+}
+
+/** Makes a run a preparation again. */
+async function giveBack(output: string, key: string): Promise<void> {
+  await makeFolder(preparationRoot(output, key));
+  await moveIntoPlace(runFolder({ output, key }).root, preparationFolder(output, key).root);
+  await rmdir(join(output, unfinishedFolder)).catch(() => {});
+}
+
+/**
+ * Removes the folder of a run that is committed or replaced. Whoever still works at it finds the folder missing.
+ *
+ * @throws a system error
+ */
+export async function discardRun(output: string, key: string): Promise<void> {
+  const discarded = discardedRoot(output, key);
+  try {
+    await moveIntoPlace(runFolder({ output, key }).root, discarded);
+  } catch (error) {
+    if (!isSystemError(error, 'ENOENT')) throw error; // Somebody else has removed it.
+  }
+  await rmdir(join(output, unfinishedFolder)).catch(() => {}); // Another run may have begun.
+  // What was left when a process was killed here belongs to nobody.
+  for (const name of (await readdir(output)).filter(isDiscarded)) await removeTree(join(output, name));
+}
+
+/** Several processes may remove the same folder. */
+async function removeTree(path: string): Promise<void> {
+  await rm(path, { recursive: true, force: true, maxRetries: 5 });
+}
+
+/**
+ * Writes that the run with this key is not complete, unless the manifest says so already.
+ *
+ * @throws SentvecError `invalid-output` when the run is no longer open, `io-failed`
+ */
+export async function markUnfinished(output: string, key: string, manifest: Manifest): Promise<void> {
+  const content = formatManifest(manifest);
+  const there = await readManifest(output);
+  if (there !== undefined && formatManifest(there) === content) return;
+  await writeRunFile(runFolder({ output, key }), join(output, manifestFile), content);
 }
 
 async function listFolder(output: string): Promise<string[] | undefined> {

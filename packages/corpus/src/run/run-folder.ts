@@ -6,12 +6,14 @@ import { writeFileAtomically } from '@sentvec/platform/node';
 import type * as v from 'valibot';
 import { readJsonFile } from '../json-file.ts';
 
-const prefix = '.unfinished-';
+/** The entry of an output folder that holds the run that is not committed, in a folder that has its key as name. */
+export const unfinishedFolder = '.unfinished';
 
-/** The paths of a run that is not committed: a folder within the output folder. */
+/** The paths of a run that is not committed, or is being prepared: a folder within the output folder. */
 export interface RunFolder {
+  readonly output: string;
   readonly root: string;
-  /** The run itself: see {@link CorpusRun}. Written when everything before the first chunk is done. */
+  /** The run itself: see {@link CorpusRun}. */
   readonly run: string;
   /** See {@link RunInputs}. */
   readonly inputs: string;
@@ -22,17 +24,41 @@ export interface RunFolder {
   readonly unpacked: string;
   /** A {@link FinishedChunk} for each finished chunk. */
   readonly chunks: string;
-  /** Files that are being written. */
+  /** Which process prepares it. */
+  readonly owner: string;
+  /** Files that are being written, and files that are being removed. */
   readonly temporary: string;
 }
 
 /**
- * The folder of the run with this key. Runs with other keys never touch it, so a worker that wakes up late cannot spoil
- * another run.
+ * The folder of the run with this key. Every preparation makes a key of its own, so a process that wakes up after its
+ * run was committed or replaced finds the folder missing, and can neither write nor remove anything.
  */
-export function runFolder(output: string, key: string): RunFolder {
-  const root = join(output, prefix + key);
+export function runFolder({ output, key }: { readonly output: string; readonly key: string }): RunFolder {
+  return folderAt(output, join(output, unfinishedFolder, key));
+}
+
+/** Where the files of a run are until it is prepared. Nobody but its preparation touches them. */
+export function preparationFolder(output: string, key: string): RunFolder {
+  return folderAt(output, join(preparationRoot(output, key), key));
+}
+
+/** What becomes {@link unfinishedFolder} when the preparation is done. */
+export function preparationRoot(output: string, key: string): string {
+  return join(output, `${preparingPrefix}${key}`);
+}
+
+/** Where the folder of a run goes that is committed or replaced, until it is removed. Nobody needs it. */
+export function discardedRoot(output: string, key: string): string {
+  return join(output, `${discardedPrefix}${key}`);
+}
+
+const preparingPrefix = '.preparing-';
+const discardedPrefix = '.discarded-';
+
+function folderAt(output: string, root: string): RunFolder {
   return {
+    output,
     root,
     run: join(root, 'run.json'),
     inputs: join(root, 'inputs.json'),
@@ -40,19 +66,30 @@ export function runFolder(output: string, key: string): RunFolder {
     plan: join(root, 'plan.json'),
     unpacked: join(root, 'unpacked'),
     chunks: join(root, 'chunks'),
+    owner: join(root, 'owner.json'),
     temporary: join(root, 'temporary'),
   };
 }
 
-/** Keys of the runs in an output folder that are not committed. */
+/** Keys of the runs in an output folder that are not committed: none, or one. */
 export async function unfinishedRuns(output: string): Promise<string[]> {
-  const names = await readdir(output).catch(() => []);
-  return names.filter(isRunFolder).map((name) => name.slice(prefix.length));
+  return readdir(join(output, unfinishedFolder)).catch(() => []);
+}
+
+/** Keys of the runs in an output folder that are being prepared, or whose preparation was killed. */
+export async function preparations(output: string): Promise<string[]> {
+  const names = await readdir(output);
+  return names.filter((name) => name.startsWith(preparingPrefix)).map((name) => name.slice(preparingPrefix.length));
+}
+
+/** Whether an entry of an output folder is the discarded folder of a run. */
+export function isDiscarded(name: string): boolean {
+  return name.startsWith(discardedPrefix);
 }
 
 /** Whether an entry of an output folder belongs to a run that is not committed. */
-export function isRunFolder(name: string): boolean {
-  return name.startsWith(prefix);
+export function isRunEntry(name: string): boolean {
+  return name === unfinishedFolder || name.startsWith(preparingPrefix) || isDiscarded(name);
 }
 
 /**
@@ -70,11 +107,10 @@ export async function readRunFile<T>(path: string, schema: v.GenericSchema<unkno
  * @throws SentvecError `invalid-output` when the run is no longer open, `io-failed`
  */
 export async function writeRunFile(
-  { output, key }: { readonly output: string; readonly key: string },
+  { output, temporary: temporaryFolder }: RunFolder,
   path: string,
   content: Uint8Array | string,
 ): Promise<void> {
-  const { temporary: temporaryFolder } = runFolder(output, key);
   try {
     await writeFileAtomically(path, content, { temporaryFolder, advice: 'Then continue with `resume`.' });
   } catch (error) {

@@ -63,7 +63,10 @@ async function sampleIds(input: InspectedInput, options: CorpusOptions): Promise
 }
 
 /** The first rows, with the id field as their only kept column. */
-async function readSample(input: InspectedInput, options: CorpusOptions): Promise<ChunkRows> {
+async function readSample(
+  input: InspectedInput,
+  options: CorpusOptions,
+): Promise<Pick<ChunkRows, 'rows' | 'rejectedRows'>> {
   const { textField, idField } = options;
   const columns = idField === null ? [] : [idField];
   for await (const split of splitInput(input, options, { rows: sampleRows, bytes: chunkBytes })) {

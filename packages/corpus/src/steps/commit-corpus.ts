@@ -1,8 +1,9 @@
 /** Finishes a run. */
-import { rm } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SentvecError, throwIfAborted } from '@sentvec/core';
-import { createTemporaryFile, guardIo } from '@sentvec/platform/node';
+import { canonicalJson } from '@sentvec/platform';
+import { createTemporaryFile, guardIo, isSystemError, moveIntoPlace } from '@sentvec/platform/node';
 import {
   formatManifest,
   manifestFile,
@@ -11,11 +12,16 @@ import {
   type Manifest,
   type ShardEntry,
 } from '../manifest.ts';
-import { readRunInputs, type CorpusRun } from '../run/corpus-run.ts';
-import { findIncompleteFile, readFinishedChunk, type FinishedChunk } from '../run/finished-chunk.ts';
-import { readRunFile, runFolder, runNotOpenError, writeRunFile } from '../run/run-folder.ts';
+import { findFile } from '../inputs/find-inputs.ts';
+import { changedInputError, compareFileStates } from '../inputs/input-file.ts';
+import type { InspectedInput } from '../inputs/inspect-input.ts';
+import { contentOf } from '../run/compare-inputs.ts';
+import { readRunInputs, type CorpusRun, type RunInputs } from '../run/corpus-run.ts';
+import { filesOf, findDamagedFile, readFinishedChunk, type FinishedChunk } from '../run/finished-chunk.ts';
+import { discardRun } from '../run/output-folder.ts';
+import { readRunFile, runFolder, runNotOpenError, writeRunFile, type RunFolder } from '../run/run-folder.ts';
 import { createManifest } from './create-manifest.ts';
-import { corpusSizeSchema } from './plan-corpus.ts';
+import { corpusSizeSchema, planChunks } from './plan-corpus.ts';
 
 /**
  * Finishes a run: writes `rejected.jsonl` and, last of all, the complete manifest, and removes what the run needed in
@@ -28,11 +34,12 @@ export async function commitCorpus(
   run: CorpusRun,
   options: { readonly signal?: AbortSignal | undefined } = {},
 ): Promise<Manifest> {
-  const folder = runFolder(run.output, run.key);
+  const folder = runFolder(run);
   const size = await readRunFile(folder.plan, corpusSizeSchema);
   if (size === undefined) return committedBefore(run);
-  const { inspected } = await readRunInputs(run);
-  const inputs = new Map(inspected.map(({ name }, index) => [name, index]));
+  const runInputs = await readRunInputs(run);
+  await checkInputs(run, runInputs, options.signal);
+  const inputs = new Map(runInputs.inspected.map(({ name }, index) => [name, index]));
   const shards: ShardEntry[] = [];
   const rejected = await createTemporaryFile(join(run.output, rejectedFile), { temporaryFolder: folder.temporary });
   try {
@@ -50,9 +57,50 @@ export async function commitCorpus(
     await rejected.abort();
   }
   const manifest = await createManifest(run, shards);
-  await writeRunFile(run, join(run.output, manifestFile), formatManifest(manifest));
-  await removeRun(run);
+  await removeOtherShards(folder, shards);
+  await writeRunFile(folder, join(run.output, manifestFile), formatManifest(manifest));
+  await guardIo('Removing the files of the finished run', run.output, () => discardRun(run.output, run.key));
   return manifest;
+}
+
+/**
+ * Makes sure that the inputs are what the chunks were made of. Where the file system cannot tell, every chunk is read
+ * again.
+ */
+async function checkInputs(
+  run: CorpusRun,
+  { found, inspected }: RunInputs,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const uncertain: InspectedInput[] = [];
+  for (const [index, before] of found.entries()) {
+    if (before.kind === 'stream') continue;
+    const now = await findFile(before.path);
+    const state = now.kind === 'file' ? compareFileStates(before, now) : 'changed';
+    if (state === 'changed') throw changedInputError(before.name);
+    if (state === 'unknown') uncertain.push(inspected[index]!);
+  }
+  if (uncertain.length === 0) return;
+  const names = new Set(uncertain.map(({ name }) => name));
+  for await (const chunk of planChunks(inspected, run.options, signal)) {
+    if (!names.has(chunk.input)) continue;
+    const finished = await readFinishedChunk(run, chunk.index);
+    const isSame = finished?.shard.content === (await contentOf(chunk, run.options));
+    if (!isSame) throw changedInputError(chunk.input);
+  }
+}
+
+/** Removes shards that an earlier run has left: they move into the folder of the run, and are removed with it. */
+async function removeOtherShards({ output, temporary }: RunFolder, shards: readonly ShardEntry[]): Promise<void> {
+  const own = new Set(shards.flatMap(filesOf).map(({ file }) => file));
+  await guardIo('Clearing the output folder', output, async () => {
+    const others = (await readdir(output)).filter((name) => /^shard-\d+\./.test(name) && !own.has(name));
+    for (const name of others) {
+      await moveIntoPlace(join(output, name), join(temporary, name)).catch((error: unknown) => {
+        if (!isSystemError(error, 'ENOENT')) throw error; // Another process commits this run, too, or has done so.
+      });
+    }
+  });
 }
 
 async function readCompleteChunk(run: CorpusRun, index: number, firstRow: number): Promise<FinishedChunk> {
@@ -61,7 +109,7 @@ async function readCompleteChunk(run: CorpusRun, index: number, firstRow: number
     const problem = `Chunk ${index} of the run in ${run.output} is not finished.`;
     throw incompleteRunError(`${problem} \`resume\` embeds what is missing.`, { file: run.output, chunk: index });
   }
-  const incomplete = await findIncompleteFile(run.output, finished.shard);
+  const incomplete = await findDamagedFile(run.output, finished.shard);
   if (incomplete === undefined) return finished;
   const { file, state } = incomplete;
   const problem = `${file} in ${run.output} is ${state}.`;
@@ -71,12 +119,15 @@ async function readCompleteChunk(run: CorpusRun, index: number, firstRow: number
 /** The manifest, when this very run was committed already: its folder is removed then. */
 async function committedBefore(run: CorpusRun): Promise<Manifest> {
   const manifest = await readManifest(run.output);
-  const { fingerprint } = run.space;
-  if (manifest?.complete && manifest.fingerprint === fingerprint && manifest.precision === run.options.precision)
-    return manifest;
+  if (manifest?.complete && isOfRun(manifest, run)) return manifest;
   if (manifest?.complete) throw runNotOpenError(run.output);
   const problem = `The plan of the run in ${run.output} has not reached its end.`;
   throw incompleteRunError(`${problem} \`resume\` continues it.`, { file: run.output });
+}
+
+function isOfRun({ fingerprint, precision, format, options }: Manifest, run: CorpusRun): boolean {
+  const isSame = canonicalJson({ ...options, precision, format }) === canonicalJson(run.options);
+  return isSame && fingerprint === run.space.fingerprint;
 }
 
 function incompleteRunError(
@@ -84,9 +135,4 @@ function incompleteRunError(
   details: { readonly file: string; readonly chunk?: number | undefined },
 ): SentvecError {
   return new SentvecError('invalid-output', message, details);
-}
-
-async function removeRun(run: CorpusRun): Promise<void> {
-  const { root } = runFolder(run.output, run.key);
-  await guardIo('Removing the files of the finished run', root, () => rm(root, { recursive: true, force: true }));
 }

@@ -9,8 +9,14 @@ import { rejectRowByError, type RejectedRow } from '../rows/rejected-row.ts';
 import type { Row } from '../rows/row.ts';
 import { quantizeVectors, readCalibration } from '../run/calibration.ts';
 import type { CorpusRun } from '../run/corpus-run.ts';
-import { findFinishedChunk, shardName, writeFinishedChunk, type FinishedChunk } from '../run/finished-chunk.ts';
-import { writeRunFile } from '../run/run-folder.ts';
+import {
+  findFinishedChunk,
+  isPlannedContent,
+  shardName,
+  writeFinishedChunk,
+  type FinishedChunk,
+} from '../run/finished-chunk.ts';
+import { runFolder, writeRunFile } from '../run/run-folder.ts';
 import { checkSpace, embedOptions } from '../run/space.ts';
 import { loadSink, storedCols, type Shard, type ShardLayout } from '../sinks/sink.ts';
 import { embedTexts } from './embed-texts.ts';
@@ -54,10 +60,12 @@ export async function embedChunk(
 ): Promise<ChunkResult> {
   throwIfAborted(options.signal);
   const finished = await findFinishedChunk(run, chunk);
-  if (finished) return resultOf(finished, chunk, true);
+  if (finished && isPlannedContent(finished, chunk)) return resultOf(finished, chunk, true);
   await checkSpace(run, embedder);
   const { textField, idField, columns, split } = run.options;
-  const { rows, rejectedRows } = await readChunk(chunk, split, { textField, idField, columns, idType: run.idType });
+  const fields = { textField, idField, columns, idType: run.idType };
+  const { rows, rejectedRows, content } = await readChunk(chunk, split, fields);
+  if (finished?.shard.content === content) return resultOf(finished, chunk, true);
   throwIfRejected(run, rejectedRows);
   const texts = rows.map(({ text }) => text);
   const { embedded, indices, failures } = await embedTexts(texts, (some) => embedSome(some, run, embedder, options));
@@ -67,7 +75,7 @@ export async function embedChunk(
   const embeddedRows = indices.map((index) => rows[index]!);
   const files = await writeShard(chunk, run, await shardOf(run, embeddedRows, embedded));
   const all = [...rejectedRows, ...failed].sort((a, b) => a.row - b.row);
-  const done = finishedChunk(chunk, files, embedded, all);
+  const done = finishedChunk({ ...chunk, content }, files, embedded, all);
   await writeFinishedChunk(run, chunk.index, done);
   return resultOf(done, chunk, false);
 }
@@ -119,30 +127,32 @@ function layoutOf({ options, idType, space }: CorpusRun): ShardLayout {
 async function writeShard(chunk: CorpusChunk, run: CorpusRun, shard: Shard): Promise<ShardFile[]> {
   const sink = await loadSink(run.options.format);
   const contents = await sink.encode(shard, layoutOf(run));
+  const folder = runFolder(run);
   const files: ShardFile[] = [];
   for (const [index, bytes] of contents.entries()) {
     const file = shardName(chunk.index) + sink.endings[index]!;
-    await writeRunFile(run, join(run.output, file), bytes);
+    await writeRunFile(folder, join(run.output, file), bytes);
     files.push({ file, bytes: bytes.byteLength, sha256: await sha256(bytes) });
   }
   return files;
 }
 
 function finishedChunk(
-  { input, firstRow, rows, start, end }: CorpusChunk,
+  { input, firstRow, firstInputRow, rows, firstLine, content }: CorpusChunk,
   [main, companion]: readonly ShardFile[],
   { receipt }: Embedded,
   rejectedRows: readonly RejectedRow[],
 ): FinishedChunk {
   const counts = {
     firstRow,
+    content,
     rows: receipt.rows,
     rejected: rejectedRows.length,
     truncated: receipt.truncated.length,
     tokens: receipt.tokens,
   };
   const shard = { ...main!, ...counts, ...(companion && { companion }) };
-  return { chunk: { input, firstRow, rows, start, end }, shard, rejectedRows };
+  return { chunk: { input, firstRow, firstInputRow, rows, firstLine }, shard, rejectedRows };
 }
 
 function resultOf({ shard, rejectedRows }: FinishedChunk, { index, bytes }: CorpusChunk, reused: boolean): ChunkResult {

@@ -2,7 +2,9 @@
 import { throwIfAborted } from '@sentvec/core';
 import * as v from 'valibot';
 import { chunkBytes, type CorpusChunk } from '../chunk.ts';
+import type { InspectedInput } from '../inputs/inspect-input.ts';
 import { jsonSchemas } from '../json-file.ts';
+import type { CorpusOptions } from '../request.ts';
 import { readRunInputs, type CorpusRun } from '../run/corpus-run.ts';
 import { runFolder, writeRunFile } from '../run/run-folder.ts';
 import { splitInput, toChunk } from '../rows/split-input.ts';
@@ -32,17 +34,33 @@ export async function* planCorpus(
   options: { readonly signal?: AbortSignal | undefined } = {},
 ): AsyncGenerator<CorpusChunk, void> {
   const { inspected } = await readRunInputs(run);
-  const limits = { rows: run.options.chunkRows, bytes: chunkBytes };
+  let chunks = 0;
+  let rows = 0;
+  for await (const chunk of planChunks(inspected, run.options, options.signal)) {
+    yield chunk;
+    chunks += 1;
+    rows += chunk.rows;
+  }
+  const size: CorpusSize = { chunks, rows };
+  const folder = runFolder(run);
+  await writeRunFile(folder, folder.plan, JSON.stringify(size));
+}
+
+/** The chunks of inputs: see {@link planCorpus}. */
+export async function* planChunks(
+  inputs: readonly InspectedInput[],
+  options: CorpusOptions,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<CorpusChunk, void> {
+  const limits = { rows: options.chunkRows, bytes: chunkBytes };
   let index = 0;
   let firstRow = 0;
-  for (const input of inspected) {
-    for await (const split of splitInput(input, run.options, limits)) {
-      throwIfAborted(options.signal);
+  for (const input of inputs) {
+    for await (const split of splitInput(input, options, limits)) {
+      throwIfAborted(signal);
       yield toChunk(split, input, { index, firstRow });
       index += 1;
       firstRow += split.rows;
     }
   }
-  const size: CorpusSize = { chunks: index, rows: firstRow };
-  await writeRunFile(run, runFolder(run.output, run.key).plan, JSON.stringify(size));
 }

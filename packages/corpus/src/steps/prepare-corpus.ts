@@ -1,5 +1,5 @@
 /** Makes everything ready for the chunks of a corpus: checks the request and its inputs, and claims the output folder. */
-import { resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import { throwIfAborted, type Embedder } from '@sentvec/core';
 import { findInputs, type FoundInput } from '../inputs/find-inputs.ts';
@@ -8,12 +8,19 @@ import { unpackInput } from '../inputs/unpack-input.ts';
 import type { Manifest } from '../manifest.ts';
 import { resolveOptions, type CorpusRequest } from '../request.ts';
 import { calibrate, isCalibrated } from '../run/calibration.ts';
-import { openRun, runKey, type CorpusRun, type RunInputs } from '../run/corpus-run.ts';
-import { decideStart, type Start, type WantedRun } from '../run/decide-start.ts';
-import { takeOverShards } from '../run/finished-chunk.ts';
-import { claimOutput, inspectOutput, makeRunFolder, removeRunFolder } from '../run/output-folder.ts';
-import { runFolder, writeRunFile } from '../run/run-folder.ts';
+import { checkStreams, isUpToDate } from '../run/compare-inputs.ts';
+import { newRunKey, openRun, type CorpusRun, type RunInputs } from '../run/corpus-run.ts';
+import { decideStart, unfinishedError, type EarlierRun, type WantedRun } from '../run/decide-start.ts';
+import {
+  claimOutput,
+  inspectOutput,
+  makePreparationFolder,
+  markUnfinished,
+  removePreparation,
+} from '../run/output-folder.ts';
+import { preparationFolder, runFolder, writeRunFile, type RunFolder } from '../run/run-folder.ts';
 import { describeSpace } from '../run/space.ts';
+import { chunksOfManifest, chunksOfRun, takeOver, type EarlierChunk } from '../run/take-over.ts';
 import { checkFields } from './check-fields.ts';
 import { createManifest } from './create-manifest.ts';
 
@@ -45,8 +52,8 @@ export type PreparedCorpus =
  * folder is as it was.
  *
  * @throws SentvecError `invalid-argument`; `invalid-corpus` for inputs that are not there or not what they seem;
- * `space-mismatch` and `invalid-output` for an output folder that holds something else, with what to do; `io-failed`,
- * `aborted`
+ * `space-mismatch` and `invalid-output` for an output folder that holds something else, or that another run has claimed
+ * meanwhile, with what to do; `io-failed`, `aborted`
  */
 export async function prepareCorpus(
   request: CorpusRequest,
@@ -56,82 +63,116 @@ export async function prepareCorpus(
   const resolved = resolveOptions(request, embedder.encoder.batchTokens);
   const output = resolve(request.output);
   const inputs = options.found ?? (await findInputs(request.inputs));
-  const state = await inspectOutput(output);
+  const { exists } = await inspectOutput(output);
   const space = await describeSpace(embedder, resolved, options.signal);
-  const key = await runKey(space, resolved, inputs);
-  const wanted = { output, space, options: resolved, inputs, key };
-  const start = await decideStart(request, wanted, state);
-  if (start.kind === 'finished') {
-    for (const left of state.unfinished) await removeRunFolder(output, left, false);
-    return { finished: true, manifest: start.manifest };
-  }
-  const strict = request.strict ?? false;
-  if (start.kind === 'continue') return { finished: false, run: await continueRun(output, key, strict) };
-  const run = await beginRun({ ...wanted, ...start, strict, outputExists: state.exists }, embedder, options);
-  return { finished: false, run };
-}
-
-/** Continues a run whose preparation is done. Its folder may have been left at any point after that. */
-async function continueRun(output: string, key: string, strict: boolean): Promise<CorpusRun> {
-  await makeRunFolder(output, key, true);
-  const run = { ...(await openRun(output, key)), strict };
-  await claimOutput(run, await createManifest(run), true);
-  return run;
-}
-
-type Beginning = WantedRun &
-  Extract<Start, { kind: 'begin' }> & { readonly strict: boolean; readonly outputExists: boolean };
-
-async function beginRun(beginning: Beginning, embedder: Embedder, options: PrepareCorpusOptions): Promise<CorpusRun> {
-  const { output, key, strict, space, retried } = beginning;
+  const wanted = { output, space, options: resolved, inputs };
+  const preparation = new Preparation(request, wanted, embedder, options);
   try {
-    await makeRunFolder(output, key, beginning.keepUnpacked);
-    const inspected = await readyInputs(beginning, options);
-    const idType = await checkFields(inspected, beginning.options);
+    return await preparation.prepare();
+  } finally {
+    await removePreparation(output, preparation.key, !exists);
+  }
+}
+
+/** The preparation of a run. What it writes before it claims the output folder is in a folder of its own. */
+class Preparation {
+  readonly key: string = newRunKey();
+  readonly #request: CorpusRequest;
+  readonly #wanted: WantedRun;
+  readonly #embedder: Embedder;
+  readonly #options: PrepareCorpusOptions;
+  readonly #folder: RunFolder;
+  #inspected: readonly InspectedInput[] | undefined;
+
+  constructor(request: CorpusRequest, wanted: WantedRun, embedder: Embedder, options: PrepareCorpusOptions) {
+    this.#request = request;
+    this.#wanted = wanted;
+    this.#embedder = embedder;
+    this.#options = options;
+    this.#folder = preparationFolder(wanted.output, this.key);
+  }
+
+  async prepare(): Promise<PreparedCorpus> {
+    const { output } = this.#wanted;
+    for (let attempt = 1; ; attempt += 1) {
+      const state = await inspectOutput(output);
+      const start = await decideStart(this.#request, this.#wanted, state);
+      if (start.kind === 'continue') return this.#continue(start.run);
+      const prepared = await this.#begin(start.earlier);
+      if (prepared.finished) return prepared;
+      if (await claimOutput(output, this.key, state)) return this.#continue(prepared.run);
+      // Somebody else was first. What that means for this request is decided anew, but a run that has just begun is
+      // not replaced.
+      if (this.#request.overwrite || attempt === maxAttempts) throw unfinishedError(output);
+    }
+  }
+
+  /** Marks the folder as that of a run. A process may have been killed at any point after its preparation. */
+  async #continue({ output, key }: CorpusRun): Promise<PreparedCorpus> {
+    const run = { ...(await openRun(output, key)), strict: this.#request.strict ?? false };
+    await markUnfinished(output, key, await createManifest(run));
+    return { finished: false, run };
+  }
+
+  /** Writes the folder of the run, unless a finished run turns out to be what is wanted. */
+  async #begin(earlier: EarlierRun | undefined): Promise<PreparedCorpus> {
+    const { output, options, space, inputs } = this.#wanted;
+    const inspected = (this.#inspected ??= await this.#readyInputs());
+    const { signal } = this.#options;
+    const { verify = false, strict = false } = this.#request;
+    if (earlier?.kind === 'unfinished') await checkStreams(earlier, inspected);
+    if (earlier?.kind === 'finished') {
+      const wanted = { output, options, inspected, verify, signal };
+      if (await isUpToDate(earlier, wanted)) return { finished: true, manifest: earlier.manifest };
+    }
+    const idType = await checkFields(inspected, options);
     const totalBytes = inspected.reduce((total, { bytes }) => total + bytes, 0);
-    const run: CorpusRun = { key, output, space, options: beginning.options, idType, strict, totalBytes };
-    if (retried) await takeOverShards(run, retried);
-    await writeRun(run, { found: beginning.inputs, inspected }, embedder, options.signal);
-    await claimOutput(run, await createManifest(run), retried !== undefined);
-    return run;
-  } catch (error) {
-    await removeRunFolder(output, key, !beginning.outputExists);
-    throw error;
+    const run: CorpusRun = { key: this.key, output, space, options, idType, strict, totalBytes };
+    await makePreparationFolder(output, this.key);
+    if (earlier) await takeOver(this.#folder, earlierChunks(earlier, output), verify);
+    await this.#write(run, { found: inputs, inspected });
+    return { finished: false, run };
+  }
+
+  async #readyInputs(): Promise<InspectedInput[]> {
+    const { inputs, options: corpus } = this.#wanted;
+    const { unpacked: folder, temporary } = this.#folder;
+    const { signal, standardInput = process.stdin } = this.#options;
+    const inspected: InspectedInput[] = [];
+    let before = 0;
+    for (const [index, input] of inputs.entries()) {
+      throwIfAborted(signal);
+      const onProgress = (bytes: number): void => this.#options.onProgress?.(before + bytes);
+      const { path, state } = await unpackInput(input, index, { folder, temporary, standardInput, signal, onProgress });
+      if (path !== input.path) before += state.bytes;
+      inspected.push(await inspectInput(input.name, path, state, corpus.inputFormat));
+    }
+    return inspected;
+  }
+
+  async #write(run: CorpusRun, { found, inspected }: RunInputs): Promise<void> {
+    const folder = this.#folder;
+    const write = (path: string, value: unknown): Promise<void> => writeRunFile(folder, path, JSON.stringify(value));
+    if (isCalibrated(run.options.precision)) {
+      const calibration = await calibrate(inspected, run.options, this.#embedder, this.#options.signal);
+      if (calibration) await write(folder.calibration, calibration);
+    }
+    // Copies move with the folder of the run.
+    const { unpacked } = runFolder(run);
+    const moved = inspected.map((input) =>
+      dirname(input.path) === folder.unpacked ? { ...input, path: join(unpacked, basename(input.path)) } : input,
+    );
+    await write(folder.inputs, { found, inspected: moved });
+    const { output: _, ...portable } = run;
+    await write(folder.run, portable);
   }
 }
 
-async function readyInputs(
-  { inputs, output, key, options: { inputFormat } }: WantedRun,
-  options: PrepareCorpusOptions,
-): Promise<InspectedInput[]> {
-  const { unpacked: folder, temporary } = runFolder(output, key);
-  const { signal, standardInput = process.stdin } = options;
-  const inspected: InspectedInput[] = [];
-  let before = 0;
-  for (const [index, input] of inputs.entries()) {
-    throwIfAborted(signal);
-    const onProgress = (bytes: number): void => options.onProgress?.(before + bytes);
-    const file = await unpackInput(input, index, { folder, temporary, standardInput, signal, onProgress });
-    if (file.path !== input.path) before += file.bytes;
-    inspected.push(await inspectInput(input.name, file, inputFormat));
-  }
-  return inspected;
-}
+/** How often a request is decided anew when another is faster. */
+const maxAttempts = 3;
 
-/** The run itself comes last: once it is there, the run can be continued. */
-async function writeRun(
-  run: CorpusRun,
-  inputs: RunInputs,
-  embedder: Embedder,
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  const folder = runFolder(run.output, run.key);
-  const write = (path: string, value: unknown): Promise<void> => writeRunFile(run, path, JSON.stringify(value));
-  if (isCalibrated(run.options.precision)) {
-    const calibration = await calibrate(inputs.inspected, run.options, embedder, signal);
-    if (calibration) await write(folder.calibration, calibration);
-  }
-  await write(folder.inputs, inputs);
-  const { output: _, ...portable } = run;
-  await write(folder.run, portable);
+function earlierChunks(earlier: EarlierRun, output: string): AsyncGenerator<EarlierChunk, void> {
+  return earlier.kind === 'unfinished'
+    ? chunksOfRun(earlier.run)
+    : chunksOfManifest(output, earlier.manifest, !earlier.retryRejected);
 }

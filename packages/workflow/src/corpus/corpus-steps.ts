@@ -106,19 +106,25 @@ async function start(
   { resume, overwrite, retryRejected }: CorpusRequest,
   prepare: (options: StartOptions) => Promise<PreparedCorpus>,
 ): Promise<PreparedCorpus> {
-  if (resume !== undefined || overwrite || retryRejected) return prepare({ resume, overwrite, retryRejected });
-  const prepared = await prepare({ resume: true });
-  // A finished output refuses a request that did not ask to resume. Preparing again says so.
-  return prepared.finished ? prepare({}) : prepared;
+  try {
+    return await prepare({ resume, overwrite, retryRejected });
+  } catch (error) {
+    const isUnfinished = SentvecError.is(error, 'invalid-output') && error.details['unfinished'] === true;
+    if (!isUnfinished || resume !== undefined || overwrite || retryRejected) throw error;
+    return prepare({ resume: true });
+  }
 }
 
-/** Finishes what is unfinished, and embeds the chunks with rejected rows of what is finished again. */
+/**
+ * Finishes what is unfinished, and embeds again what is not there, what was rejected, and what has changed since: inputs
+ * may have been corrected.
+ */
 async function replay(prepare: (options: StartOptions) => Promise<PreparedCorpus>): Promise<PreparedCorpus> {
   try {
     const resumed = await prepare({ resume: true });
     if (!resumed.finished || resumed.manifest.rejected === 0) return resumed;
   } catch (error) {
-    // Inputs may have been corrected since: only a retry of rejected rows accepts that.
+    // Only a retry of rejected rows accepts inputs that have changed since the run was finished.
     if (!SentvecError.is(error, 'invalid-output')) throw error;
   }
   return prepare({ retryRejected: true });

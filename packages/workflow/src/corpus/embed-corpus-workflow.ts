@@ -81,7 +81,7 @@ export function embedCorpusWorkflow(resources: EmbedCorpusResources = {}): Workf
 }
 
 /** Raise it when a change makes other chunks, or other bytes of a shard. */
-const version = '1';
+const version = '2';
 
 async function noEmbedder(): Promise<never> {
   throw new TypeError('This process has no embedder: pass embedCorpusWorkflow({ embedder }).');

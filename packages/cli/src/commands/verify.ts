@@ -1,0 +1,46 @@
+// `sentvec verify`.
+import type { Command } from '../command.ts';
+import { defineCommand } from '../command.ts';
+import { exitCode } from '../exit-codes.ts';
+import { statusProgress } from '../progress.ts';
+import { UsageError } from '../usage-error.ts';
+
+export const verify: Command = defineCommand({
+  name: 'verify',
+  summary: 'Is a folder of vectors whole? Compares every file with the hash in its manifest.',
+  args: {
+    dir: { type: 'positional', required: true, valueHint: 'DIR', description: 'A folder that sentvec embed has made.' },
+  },
+  examples: [
+    { line: 'sentvec verify vectors', does: 'After a copy or a crash' },
+    {
+      line: 'sentvec embed reviews.jsonl -o vectors --resume --verify',
+      does: 'Make damaged shards again, with the flags of the first time',
+    },
+  ],
+  notes: ['Nothing is changed. The exit code is 1 when a file is missing or damaged.'],
+  async run(context) {
+    const [directory, ...more] = context.positionals;
+    if (directory === undefined || more.length > 0) throw new UsageError('Name one folder to verify.');
+    const { verifyEmbeddings } = await import('@sentvec/corpus');
+    const progress = await statusProgress();
+    const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(1);
+    try {
+      const { manifest, files, bytes, damaged } = await verifyEmbeddings(directory, {
+        signal: context.signal,
+        onProgress: (done) => progress.update(`${megabytes(done.bytes)} of ${megabytes(done.totalBytes)} MB verified`),
+      });
+      progress.stop();
+      const lines = damaged.map(({ file, problem }) => `${directory}/${file} is ${problem}.`);
+      const whole = `${directory} is whole: ${files} files, ${megabytes(bytes)} MB, ${manifest.rows.toLocaleString('en')} vectors.`;
+      const remedy = 'Embed again with the same flags and --resume --verify: only what is damaged is made again.';
+      await context.print({
+        text: damaged.length === 0 ? whole : [...lines, remedy].join('\n'),
+        json: { output: directory, files, bytes, rows: manifest.rows, damaged },
+      });
+      return damaged.length === 0 ? exitCode.ok : exitCode.failure;
+    } finally {
+      progress.stop();
+    }
+  },
+});

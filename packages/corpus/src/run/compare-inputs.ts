@@ -1,0 +1,114 @@
+/** Whether inputs are still what an earlier run has read. */
+import { createHash } from 'node:crypto';
+import { SentvecError } from '@sentvec/core';
+import type { CorpusChunk } from '../chunk.ts';
+import { InputFile } from '../inputs/input-file.ts';
+import type { InspectedInput } from '../inputs/inspect-input.ts';
+import type { Manifest } from '../manifest.ts';
+import type { CorpusOptions } from '../request.ts';
+import { readChunk } from '../rows/read-chunk.ts';
+import { planChunks } from '../steps/plan-corpus.ts';
+import { checkOutputFiles } from '../verify-embeddings.ts';
+import { readRunInputs } from './corpus-run.ts';
+import { otherContentError, type EarlierRun } from './decide-start.ts';
+
+/**
+ * Makes sure that inputs that can be read only once give what they gave before: whoever resumes a run without piping
+ * in the same data again has made a mistake.
+ *
+ * @throws SentvecError `invalid-output` for other content, `io-failed`
+ */
+export async function checkStreams(
+  { run, found }: Extract<EarlierRun, { kind: 'unfinished' }>,
+  inputs: readonly InspectedInput[],
+): Promise<void> {
+  const { inspected } = await readRunInputs(run);
+  for (const [index, { name, kind }] of found.entries()) {
+    if (kind !== 'stream') continue;
+    const [before, now] = [inspected[index]!, inputs[index]!];
+    if (before.bytes === now.bytes && (await hashInput(before)) === (await hashInput(now))) continue;
+    const input = name === '-' ? 'Standard input' : name;
+    const sizes = `It gave ${before.bytes} bytes, and now gives ${now.bytes}.`;
+    throw otherContentError(
+      run.output,
+      input,
+      `${sizes} Pipe in the same data again, or start anew with \`overwrite\`.`,
+    );
+  }
+}
+
+async function hashInput({ name, path, bytes }: InspectedInput): Promise<string> {
+  const file = await InputFile.open(name, path);
+  try {
+    const hash = createHash('sha256');
+    for await (const block of file.blocks(0, bytes)) hash.update(block);
+    return hash.digest('hex');
+  } finally {
+    await file.close();
+  }
+}
+
+/** What a request wants of a finished run. */
+export interface UpToDateOptions {
+  readonly output: string;
+  readonly options: CorpusOptions;
+  readonly inspected: readonly InspectedInput[];
+  /** Whether the hash of every file is checked, or only its size. */
+  readonly verify: boolean;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Whether a finished run has nothing left to do: its inputs hold the rows that it was made of, and its files are there.
+ * Reads the inputs once.
+ *
+ * @throws SentvecError `invalid-output` for inputs that have changed, unless `retryRejected` embeds changed rows again;
+ * `io-failed`, `aborted`
+ */
+export async function isUpToDate(
+  { manifest, retryRejected }: Extract<EarlierRun, { kind: 'finished' }>,
+  { output, options, inspected, verify, signal }: UpToDateOptions,
+): Promise<boolean> {
+  if (retryRejected && manifest.rejected > 0) return false;
+  const changed = await findChangedInput(manifest, { inspected, options, signal });
+  if (changed !== undefined) {
+    if (retryRejected) return false;
+    const remedy = '`retryRejected` embeds the rows that differ; `overwrite` starts anew with the file as it is now.';
+    throw otherContentError(output, changed, remedy);
+  }
+  for await (const { problem } of checkOutputFiles(output, manifest, { verify, signal })) if (problem) return false;
+  return true;
+}
+
+/** The name of the first input that does not hold the rows of which the shards were made. */
+async function findChangedInput(
+  { inputs, shards }: Manifest,
+  { inspected, options, signal }: Pick<UpToDateOptions, 'inspected' | 'options' | 'signal'>,
+): Promise<string | undefined> {
+  let chunks = 0;
+  try {
+    for await (const chunk of planChunks(inspected, options, signal)) {
+      const shard = shards[chunks];
+      chunks += 1;
+      const isSame =
+        shard !== undefined &&
+        inputs[shard.input]?.file === chunk.input &&
+        shard.firstRow === chunk.firstRow &&
+        shard.rows + shard.rejected === chunk.rows &&
+        shard.content === (await contentOf(chunk, options));
+      if (!isSame) return chunk.input;
+    }
+  } catch (error) {
+    // An input that can no longer be read as what it was has changed, too.
+    if (SentvecError.is(error, 'invalid-corpus') && typeof error.details.file === 'string') return error.details.file;
+    throw error;
+  }
+  return chunks === shards.length ? undefined : inspected.at(-1)?.name;
+}
+
+/** What a finished chunk records as `content`. */
+export async function contentOf(chunk: CorpusChunk, options: CorpusOptions): Promise<string> {
+  if (chunk.format !== 'parquet') return chunk.content;
+  const { textField, idField, columns, split } = options;
+  return (await readChunk(chunk, split, { textField, idField, columns, idType: 'string' })).content;
+}

@@ -1,0 +1,106 @@
+/** Checks the files of an output folder against its manifest. */
+import { createReadStream } from 'node:fs';
+import { join } from 'node:path';
+import { SentvecError, throwIfAborted } from '@sentvec/core';
+import { ioError, isSystemError } from '@sentvec/platform/node';
+import { manifestFile, readManifest, rejectedFile, type Manifest } from './manifest.ts';
+import { filesOf, stateOfFile } from './run/finished-chunk.ts';
+
+/** A file of an output folder that is not what the manifest says. */
+export interface DamagedFile {
+  /** Its name in the folder. */
+  readonly file: string;
+  /** `damaged`: it has another size or hash, or for `rejected.jsonl` another number of lines. */
+  readonly problem: 'missing' | 'damaged';
+}
+
+/** What {@link verifyEmbeddings} has found. */
+export interface Verification {
+  readonly manifest: Manifest;
+  /** Files and bytes that the manifest lists. */
+  readonly files: number;
+  readonly bytes: number;
+  readonly damaged: readonly DamagedFile[];
+}
+
+/** Options of {@link verifyEmbeddings}. */
+export interface VerifyOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Called after each file with the bytes that were checked so far, and those of all files. */
+  readonly onProgress?: ((progress: { readonly bytes: number; readonly totalBytes: number }) => void) | undefined;
+}
+
+/**
+ * Reads every file of a finished output folder and compares its size and hash with the manifest. Changes nothing: `resume`
+ * with `verify` makes damaged shards again.
+ *
+ * @throws SentvecError `invalid-output` when there is no manifest, or it is not complete; `io-failed`, `aborted`
+ */
+export async function verifyEmbeddings(directory: string, options: VerifyOptions = {}): Promise<Verification> {
+  const manifest = await readFinishedManifest(directory);
+  const totalBytes = manifest.shards.flatMap(filesOf).reduce((sum, { bytes }) => sum + bytes, 0);
+  const damaged: DamagedFile[] = [];
+  let files = 0;
+  let checked = 0;
+  for await (const { file, bytes, problem } of checkOutputFiles(directory, manifest, { ...options, verify: true })) {
+    if (problem) damaged.push({ file, problem });
+    files += 1;
+    checked += bytes;
+    options.onProgress?.({ bytes: checked, totalBytes });
+  }
+  return { manifest, files, bytes: totalBytes, damaged };
+}
+
+/** The manifest of a folder that is finished. @throws SentvecError `invalid-output`, `io-failed` */
+export async function readFinishedManifest(directory: string): Promise<Manifest> {
+  const manifest = await readManifest(directory);
+  if (manifest?.complete) return manifest;
+  const [problem, remedy] =
+    manifest === undefined
+      ? [
+          `There are no embeddings in ${directory}: it has no ${manifestFile}.`,
+          'Make them with sentvec embed, or with embedCorpus.',
+        ]
+      : [`The embeddings in ${directory} are not complete.`, 'Finish them: embed again with `resume`.'];
+  throw new SentvecError('invalid-output', `${problem} ${remedy}`, { file: directory });
+}
+
+/** A file that was looked at. */
+interface CheckedFile {
+  readonly file: string;
+  readonly bytes: number;
+  readonly problem?: DamagedFile['problem'] | undefined;
+}
+
+/**
+ * Looks at each file of a finished folder, one after the other: at its size, and with `verify` at its content.
+ *
+ * @throws SentvecError `io-failed`, `aborted`
+ */
+export async function* checkOutputFiles(
+  output: string,
+  { shards, rejected }: Manifest,
+  { verify, signal }: { readonly verify: boolean; readonly signal?: AbortSignal | undefined },
+): AsyncGenerator<CheckedFile, void> {
+  for (const file of shards.flatMap(filesOf)) {
+    throwIfAborted(signal);
+    const state = await stateOfFile(output, file, verify);
+    yield { file: file.file, bytes: file.bytes, problem: state === 'intact' ? undefined : state };
+  }
+  const lines = await countLines(join(output, rejectedFile));
+  const problem = lines === undefined ? 'missing' : lines === rejected ? undefined : 'damaged';
+  yield { file: rejectedFile, bytes: 0, problem };
+}
+
+async function countLines(path: string): Promise<number | undefined> {
+  let lines = 0;
+  try {
+    for await (const block of createReadStream(path) as AsyncIterable<Buffer>) {
+      for (let at = block.indexOf(10); at !== -1; at = block.indexOf(10, at + 1)) lines += 1;
+    }
+    return lines;
+  } catch (error) {
+    if (isSystemError(error, 'ENOENT')) return undefined;
+    throw ioError(error, 'Reading', path);
+  }
+}
