@@ -1,5 +1,5 @@
 /**
- * Writes src/tokenizer/unicode-tables.ts: the properties of characters as the Rust tokenizers see them. Their parts
+ * Writes src/tokenizer/unicode-tables.ts and category-tables.ts: the properties of characters as the Rust tokenizers see them. Their parts
  * follow different versions of Unicode (8 to 17), JavaScript engines yet others. Asks the native `tokenizers` about each
  * code point. Run it again, with a JavaScript engine of the newest Unicode, when that package changes;
  * test/tokenizer-agreement.test.ts says when. Takes a minute.
@@ -148,24 +148,38 @@ function encodeRuns(valueOf, letters) {
 }
 
 const letterOf = (value) => String.fromCharCode(97 + value);
-const lines = [
-  '/**',
-  ' * Properties of characters in the Rust tokenizers 0.23, written by scripts/write-unicode-tables.mjs; do not edit. A class is',
-  ' * a list of ranges in base 36: the distance from the end of the range before to its start, then that to its end. Other',
-  ' * tables are runs of one value: the length in base 36 with capitals, left out when it is 1, then the value.',
-  ' */',
-];
-const write = (name, about, value) =>
-  lines.push('', `/** ${about} */`, '// oxfmt-ignore', `export const ${name}: string =`, `  '${value}';`);
-for (const [name, { about, has }] of Object.entries(classes)) write(name, about, encodeRanges(has));
+const declaration = (name, about, value) =>
+  `\n/** ${about} */\n// oxfmt-ignore\nexport const ${name}: string =\n  '${value}';\n`;
+
+function write(file, about, declarations) {
+  const head = ['/**', ...about.map((line) => ` * ${line}`), ' */', ''].join('\n');
+  writeFileSync(new URL(`../src/tokenizer/${file}`, import.meta.url), head + declarations.join(''));
+}
+
 write(
-  'generalCategories',
-  'General categories of Unicode 16, as `Regex` patterns see them: a letter from `a`, in the order of `categoryNames`; the last three are !, # and $.',
-  encodeRuns(generalCategories(), (value) => categoryLetters[value]),
+  'unicode-tables.ts',
+  [
+    'Classes of characters in the Rust tokenizers 0.23, written by scripts/write-unicode-tables.mjs; do not edit. A class is a',
+    'list of ranges in base 36: the distance from the end of the range before to its start, then that to its end.',
+  ],
+  Object.entries(classes).map(([name, { about, has }]) => declaration(name, about, encodeRanges(has))),
 );
 write(
-  'scripts',
-  'Scripts as UnicodeScripts sees them, by number: two letters from `a`. 0 is any script.',
-  encodeRuns(scripts(), (value) => letterOf(Math.trunc(value / 26)) + letterOf(value % 26)),
+  'category-tables.ts',
+  [
+    'What each character is in the Rust tokenizers 0.23, written by scripts/write-unicode-tables.mjs; do not edit. A table is',
+    'a list of runs of one value: the length in base 36 with capitals, left out when it is 1, then the value.',
+  ],
+  [
+    declaration(
+      'generalCategories',
+      'General categories of Unicode 16, as `Regex` patterns see them: a letter from `a`, in the order of `categoryNames`; the last three are !, # and $.',
+      encodeRuns(generalCategories(), (value) => categoryLetters[value]),
+    ),
+    declaration(
+      'scripts',
+      'Scripts as UnicodeScripts sees them, by number: two letters from `a`. 0 is any script.',
+      encodeRuns(scripts(), (value) => letterOf(Math.trunc(value / 26)) + letterOf(value % 26)),
+    ),
+  ],
 );
-writeFileSync(new URL('../src/tokenizer/unicode-tables.ts', import.meta.url), `${lines.join('\n')}\n`);

@@ -24,28 +24,29 @@ const longestWord = 1000;
  * Why a tokenizer is not for the native library; `undefined` when it is.
  * @throws SentvecError `invalid-model`, `unsupported-model` when it is for none
  */
-export function reasonAgainstNative(json: TokenizerJson): string | undefined {
+export async function reasonAgainstNative(json: TokenizerJson): Promise<string | undefined> {
   const parts = [
     ...(json.normalizer ? flatten(new Component(json.normalizer, 'normalizer'), 'normalizers') : []),
     ...(json.pre_tokenizer ? flatten(new Component(json.pre_tokenizer, 'pre_tokenizer'), 'pretokenizers') : []),
   ];
   for (const part of parts) {
-    const reason = reasonAgainstPart(part);
+    const reason = await reasonAgainstPart(part);
     if (reason !== undefined) return `${part.place} ${reason}`;
   }
-  const growth = parts.map(growthBy).reduce((product, factor) => product * factor, greatestOnce(parts));
+  const factors = await Promise.all(parts.map(growthBy));
+  const growth = factors.reduce((product, factor) => product * factor, greatestOnce(parts));
   if (growth > mostGrowth) return `its parts may make a text more than ${mostGrowth} times longer`;
-  return reasonAgainstModel(json) ?? reasonAgainstAddedTokens(json);
+  return reasonAgainstModel(json) ?? (await reasonAgainstAddedTokens(json));
 }
 
 function flatten(part: Component, steps: string): Component[] {
   return part.type === 'Sequence' ? part.list(steps).flatMap((step) => flatten(step, steps)) : [part];
 }
 
-function reasonAgainstPart(part: Component): string | undefined {
+async function reasonAgainstPart(part: Component): Promise<string | undefined> {
   if (part.type === 'Prepend' && part.string('prepend') === '') return 'puts nothing before the text';
   if (part.type !== 'Replace' && part.type !== 'Split') return undefined;
-  const pattern = part.pattern('pattern');
+  const pattern = await part.pattern('pattern');
   if (
     part.type === 'Replace' &&
     (pattern === '' || (typeof pattern === 'object' && lengthOf(pattern.tree).least === 0))
@@ -57,7 +58,7 @@ function reasonAgainstPart(part: Component): string | undefined {
 }
 
 /** By how much a part may make a text longer, each time. */
-function growthBy(part: Component): number {
+async function growthBy(part: Component): Promise<number> {
   switch (part.type) {
     case 'ByteLevel':
       return 3 * (part.boolean('add_prefix_space', false) ? 2 : 1);
@@ -68,7 +69,7 @@ function growthBy(part: Component): number {
     case 'Prepend':
       return 1 + part.string('prepend').length;
     case 'Replace': {
-      const pattern = part.pattern('pattern');
+      const pattern = await part.pattern('pattern');
       const least = typeof pattern === 'string' ? pattern.length : lengthOf(pattern.tree).least;
       return Math.max(1, part.string('content').length / least);
     }
@@ -92,8 +93,11 @@ function reasonAgainstModel({ model }: TokenizerJson): string | undefined {
   return undefined;
 }
 
-function reasonAgainstAddedTokens({ added_tokens: tokens, normalizer }: TokenizerJson): string | undefined {
-  const splitting = readSplitting(normalizer, null);
+async function reasonAgainstAddedTokens({
+  added_tokens: tokens,
+  normalizer,
+}: TokenizerJson): Promise<string | undefined> {
+  const splitting = await readSplitting(normalizer, null);
   const normalized = tokens
     .filter((token) => token.normalized)
     .map(({ content }) => normalizedText(splitting, content));

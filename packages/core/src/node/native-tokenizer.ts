@@ -62,7 +62,7 @@ async function importBinding(): Promise<Binding> {
 }
 
 async function createNativeTokenizer(binding: Binding, definition: TokenizerDefinition): Promise<NativeTokenizer> {
-  const reason = reasonAgainstNative(definition.json);
+  const reason = await reasonAgainstNative(definition.json);
   if (reason !== undefined)
     throw new SentvecError(
       'unsupported-model',

@@ -1,19 +1,25 @@
-import { isRegexWord, isSpace } from './pattern/character-classes.ts';
+import type { CharacterTest } from './pattern/character-classes.ts';
 import type { AddedToken } from './tokenizer-json.ts';
 import { Trie } from './models/trie.ts';
+import { isSpace } from './unicode.ts';
 
 /**
  * Finds added tokens in a text: of those that start at a place the longest, from left to right, as AddedVocabulary of
  * the Rust tokenizers does.
  */
 export class AddedTokens {
+  readonly #isWord: CharacterTest;
   readonly #trie = new Trie();
   readonly #tokens: AddedToken[] = [];
   /** By UTF-16 code unit, whether a token starts with it. */
   readonly #starts = new Uint8Array(2 ** 16);
 
-  /** @param spelling how the text has a token */
-  constructor(tokens: readonly AddedToken[], spelling: (content: string) => string) {
+  /**
+   * @param spelling how the text has a token
+   * @param isWord what belongs to a word: it is asked only when a token is a single word
+   */
+  constructor(tokens: readonly AddedToken[], spelling: (content: string) => string, isWord: CharacterTest) {
+    this.#isWord = isWord;
     const taken = new Set<string>();
     for (const token of tokens) {
       const text = spelling(token.content);
@@ -42,7 +48,7 @@ export class AddedTokens {
       let start = at;
       let end = matchEnd;
       at = end;
-      if (token.single_word && (isWordBefore(text, start) || isRegexWord(text.codePointAt(end) ?? -1))) continue;
+      if (token.single_word && (this.#isWordBefore(text, start) || this.#isWord(text.codePointAt(end) ?? -1))) continue;
       if (token.lstrip) {
         while (start > 0 && isSpace(text.charCodeAt(start - 1))) start -= 1;
         start = Math.max(start, taken);
@@ -67,11 +73,11 @@ export class AddedTokens {
     }
     return match;
   }
-}
 
-function isWordBefore(text: string, at: number): boolean {
-  if (at === 0) return false;
-  const unit = text.charCodeAt(at - 1);
-  const isPair = unit >= 0xdc00 && unit < 0xe000;
-  return isRegexWord(text.codePointAt(isPair ? at - 2 : at - 1)!);
+  #isWordBefore(text: string, at: number): boolean {
+    if (at === 0) return false;
+    const unit = text.charCodeAt(at - 1);
+    const isPair = unit >= 0xdc00 && unit < 0xe000;
+    return this.#isWord(text.codePointAt(isPair ? at - 2 : at - 1)!);
+  }
 }

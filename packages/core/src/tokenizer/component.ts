@@ -1,7 +1,7 @@
 /** Reads the parts of a `tokenizer.json` (normalizer, pre-tokenizer, post-processor) field by field, as the Rust tokenizers do. */
 import { SentvecError } from '../errors.ts';
 import { isObject } from '../model-folder/json.ts';
-import { Pattern } from './pattern/pattern.ts';
+import type { Pattern } from './pattern/pattern.ts';
 
 /** Sequences within sequences. */
 const deepestNesting = 16;
@@ -95,11 +95,11 @@ export class Component {
    * `{ "String": "…" }` or `{ "Regex": "…" }`.
    * @throws SentvecError `unsupported-model` too, when the pattern uses what sentvec does not know
    */
-  pattern(name: string): string | Pattern {
+  async pattern(name: string): Promise<string | Pattern> {
     const isPattern = (value: unknown): value is Record<string, string> =>
       isObject(value) && Object.keys(value).length === 1 && typeof (value['String'] ?? value['Regex']) === 'string';
     const { String: literal, Regex: source } = this.#read(name, 'an object with "String" or "Regex"', isPattern);
-    return source === undefined ? literal! : new Pattern(source);
+    return source === undefined ? literal! : compilePattern(source);
   }
 
   /** The error of a part whose values do not go together. */
@@ -124,6 +124,12 @@ export class Component {
     if (is(value)) return value;
     throw invalid(`${this.place}.${name}`, `must be ${kind}, not ${JSON.stringify(value)?.slice(0, 100) ?? 'missing'}`);
   }
+}
+
+/** A regular expression, ready to search. Pages load what searches for it with the first tokenizer that has one. */
+export async function compilePattern(source: string): Promise<Pattern> {
+  const { Pattern } = await import('./pattern/pattern.ts');
+  return new Pattern(source);
 }
 
 function invalid(place: string, what: string): SentvecError {

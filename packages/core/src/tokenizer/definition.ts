@@ -35,7 +35,7 @@ export async function readTokenizerDefinition(
   const { json: raw, file, config } = await readTokenizerFiles(model);
   const { lowercase = false } = options;
   const json = { ...raw, truncation: null, padding: null, decoder: null };
-  readSplitting(json.normalizer, json.pre_tokenizer);
+  await readSplitting(json.normalizer, json.pre_tokenizer);
   const side = config['truncation_side'] ?? raw.truncation?.direction;
   const truncationSide = typeof side === 'string' && side.toLowerCase() === 'left' ? 'left' : 'right';
   return {

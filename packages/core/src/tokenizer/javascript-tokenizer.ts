@@ -7,6 +7,7 @@ import { createModel } from './models/create-model.ts';
 import type { TokenizerDefinition } from './definition.ts';
 import { checkTokenizeOptions, finishIds, prepareText } from './finish.ts';
 import type { Model } from './models/model.ts';
+import type { CharacterTest } from './pattern/character-classes.ts';
 import { slice, type Piece } from './piece.ts';
 import { readSplitting, type Splitting } from './splitting.ts';
 import type { TokenizerJson } from './tokenizer-json.ts';
@@ -21,7 +22,7 @@ export type TokenizerLoader = (definition: TokenizerDefinition) => Promise<Token
  * @throws SentvecError `invalid-model`, `unsupported-model`
  */
 export const javaScriptTokenizer: TokenizerLoader = async (definition) => {
-  const textTokenizer = new TextTokenizer(definition.json);
+  const textTokenizer = await createTextTokenizer(definition.json);
   let disposed = false;
   return {
     name: 'javascript',
@@ -65,6 +66,14 @@ const shortLength = 1024;
 /** Beyond this length none may: four times that of the longest text that is embedded. */
 const longestLength = 2 ** 24;
 
+/** @throws SentvecError `invalid-model`, `unsupported-model` */
+async function createTextTokenizer(json: TokenizerJson): Promise<TextTokenizer> {
+  const splitting = await readSplitting(json.normalizer, json.pre_tokenizer);
+  const hasWords = json.added_tokens.some((token) => token.single_word);
+  const isWord = hasWords ? (await import('./pattern/character-classes.ts')).isRegexWord : () => false;
+  return new TextTokenizer(json, splitting, isWord);
+}
+
 /** Gives the ids of a text, uncut and without special tokens. */
 class TextTokenizer {
   readonly #rawTokens: AddedTokens;
@@ -73,13 +82,13 @@ class TextTokenizer {
   readonly #model: Model;
 
   /** @throws SentvecError `invalid-model`, `unsupported-model` */
-  constructor({ added_tokens: tokens, ...json }: TokenizerJson) {
-    this.#splitting = readSplitting(json.normalizer, json.pre_tokenizer);
-    this.#model = createModel(json.model);
+  constructor({ added_tokens: tokens, model }: TokenizerJson, splitting: Splitting, isWord: CharacterTest) {
+    this.#splitting = splitting;
+    this.#model = createModel(model);
     const raw = tokens.filter((token) => !token.normalized);
     const normalized = tokens.filter((token) => token.normalized);
-    this.#rawTokens = new AddedTokens(raw, (content) => content);
-    this.#normalizedTokens = new AddedTokens(normalized, (content) => normalizedText(this.#splitting, content));
+    this.#rawTokens = new AddedTokens(raw, (content) => content, isWord);
+    this.#normalizedTokens = new AddedTokens(normalized, (content) => normalizedText(splitting, content), isWord);
   }
 
   /** @throws UnreadableText */

@@ -39,7 +39,7 @@ const anyInert = new RegExp(`[${inertInNormalization}]`, 'u');
 const plainAscii = /^[ -~]*$/u;
 
 /** @throws SentvecError `invalid-model`, `unsupported-model` */
-export function createNormalizer(component: Component): Normalizer {
+export async function createNormalizer(component: Component): Promise<Normalizer> {
   switch (component.type) {
     case 'BertNormalizer':
       return each(bertNormalizer(component));
@@ -67,9 +67,9 @@ export function createNormalizer(component: Component): Normalizer {
     case 'Prepend':
       return prependText(component.string('prepend'));
     case 'Replace':
-      return replace(component.pattern('pattern'), component.string('content'));
+      return replace(await component.pattern('pattern'), component.string('content'));
     case 'Sequence': {
-      const steps = component.list('normalizers').map(createNormalizer);
+      const steps = await Promise.all(component.list('normalizers').map(createNormalizer));
       return (piece, longest) => {
         for (const step of steps) step(piece, longest);
       };

@@ -3,12 +3,11 @@
  * tokens (https://github.com/huggingface/tokenizers, `pre_tokenizers/`).
  */
 import { bytesAsCharacters } from './byte-level.ts';
-import type { Component } from './component.ts';
+import { compilePattern, type Component } from './component.ts';
 import { checkLength, literalMatches } from './normalizers.ts';
-import { isRegexWord, isSpace } from './pattern/character-classes.ts';
-import { Pattern } from './pattern/pattern.ts';
+import type { CharacterTest } from './pattern/character-classes.ts';
 import { prepend, slice, slices, type Piece } from './piece.ts';
-import { numerals, punctuation, scriptOf, whitespace } from './unicode.ts';
+import { isSpace, numerals, punctuation, whitespace } from './unicode.ts';
 
 /**
  * Splits pieces, none of which is empty, into smaller ones.
@@ -29,7 +28,7 @@ type SplitBehavior = (typeof behaviors)[number];
 const behaviors = ['Removed', 'Isolated', 'MergedWithPrevious', 'MergedWithNext', 'Contiguous'] as const;
 
 /** @throws SentvecError `invalid-model`, `unsupported-model` */
-export function createPreTokenizer(component: Component): PreTokenizer {
+export async function createPreTokenizer(component: Component): Promise<PreTokenizer> {
   switch (component.type) {
     case 'BertPreTokenizer':
       return split((piece) => slices(piece, piece.text.match(bertWords) ?? []));
@@ -54,15 +53,19 @@ export function createPreTokenizer(component: Component): PreTokenizer {
       return split((piece) => delimit(piece, expressionMatches(piece.text, punctuationMark), behavior, false));
     }
     case 'Sequence': {
-      const steps = component.list('pretokenizers').map(createPreTokenizer);
+      const steps = await Promise.all(component.list('pretokenizers').map(createPreTokenizer));
       return (pieces, longest) => steps.reduce((parts, step) => step(parts, longest), pieces);
     }
     case 'Split':
       return splitByPattern(component);
-    case 'UnicodeScripts':
-      return split(splitByScript);
-    case 'Whitespace':
-      return split(splitWordsAndMarks);
+    case 'UnicodeScripts': {
+      const { scriptOf } = await import('./unicode-categories.ts');
+      return split((piece) => splitByScript(piece, scriptOf));
+    }
+    case 'Whitespace': {
+      const { isRegexWord } = await import('./pattern/character-classes.ts');
+      return split((piece) => splitWordsAndMarks(piece, isRegexWord));
+    }
     case 'WhitespaceSplit':
       return split((piece) => slices(piece, piece.text.match(nonWhitespace) ?? []));
     default:
@@ -94,10 +97,10 @@ function checkTotal(pieces: Piece[], longest: number): Piece[] {
   return pieces;
 }
 
-function byteLevel(component: Component): PreTokenizer {
+async function byteLevel(component: Component): Promise<PreTokenizer> {
   const addsSpace = component.boolean('add_prefix_space');
   component.boolean('trim_offsets');
-  const words = component.boolean('use_regex', true) ? new Pattern(byteLevelWords) : undefined;
+  const words = component.boolean('use_regex', true) ? await compilePattern(byteLevelWords) : undefined;
   const toCharacters = split((piece) => {
     if (addsSpace && !piece.text.startsWith(' ')) prepend(piece, ' ');
     const parts = words ? delimit(piece, words.matches(piece.text), 'Isolated', false) : [piece];
@@ -141,8 +144,8 @@ function splitBefore(piece: Piece, mark: string): Piece[] {
   return parts;
 }
 
-function splitByPattern(component: Component): PreTokenizer {
-  const pattern = component.pattern('pattern');
+async function splitByPattern(component: Component): Promise<PreTokenizer> {
+  const pattern = await component.pattern('pattern');
   const behavior = component.oneOf('behavior', behaviors);
   const inverted = component.boolean('invert');
   const matchesOf = (text: string): number[] =>
@@ -188,14 +191,14 @@ function delimit(piece: Piece, matches: readonly number[], behavior: SplitBehavi
 }
 
 /** Words and runs of other marks, without the whitespace between them. */
-function splitWordsAndMarks(piece: Piece): Piece[] {
+function splitWordsAndMarks(piece: Piece, isWord: CharacterTest): Piece[] {
   const { text } = piece;
   const parts: Piece[] = [];
   let start = 0;
   let kind = 0;
   for (let at = 0; at <= text.length;) {
     const code = text.codePointAt(at);
-    const next = code === undefined || isSpace(code) ? 0 : isRegexWord(code) ? 1 : 2;
+    const next = code === undefined || isSpace(code) ? 0 : isWord(code) ? 1 : 2;
     if (next !== kind) {
       if (kind !== 0) parts.push(slice(piece, start, at));
       start = at;
@@ -207,7 +210,7 @@ function splitWordsAndMarks(piece: Piece): Piece[] {
 }
 
 /** Cuts where the script changes. What goes with every script stays with what is before it; at the start it is dropped. */
-function splitByScript(piece: Piece): Piece[] {
+function splitByScript(piece: Piece, scriptOf: (code: number) => number): Piece[] {
   const { text } = piece;
   const parts: Piece[] = [];
   let start = -1;

@@ -15,14 +15,14 @@ export interface Splitting {
  * Makes normalizer and pre-tokenizer of a `tokenizer.json`.
  * @throws SentvecError `invalid-model`, `unsupported-model`
  */
-export function readSplitting(
+export async function readSplitting(
   normalizer: TokenizerComponent | null,
   preTokenizer: TokenizerComponent | null,
-): Splitting {
+): Promise<Splitting> {
   const preTokenizerFields = preTokenizer && new Component(preTokenizer, 'pre_tokenizer');
   return {
-    normalize: normalizer ? createNormalizer(new Component(normalizer, 'normalizer')) : () => {},
-    preTokenize: preTokenizerFields ? createPreTokenizer(preTokenizerFields) : (pieces) => pieces,
+    normalize: normalizer ? await createNormalizer(new Component(normalizer, 'normalizer')) : () => {},
+    preTokenize: preTokenizerFields ? await createPreTokenizer(preTokenizerFields) : (pieces) => pieces,
     asksForStart: preTokenizerFields !== null && asksForStart(preTokenizerFields),
   };
 }

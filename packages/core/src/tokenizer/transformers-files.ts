@@ -49,7 +49,7 @@ export async function readTokenizerFiles(model: ModelFiles): Promise<TokenizerFi
     );
   const { json, file } = await readVocabulary(model);
   // What is not used must be sound too: a file with broken parts is not what it was.
-  readSplitting(json.normalizer, json.pre_tokenizer);
+  await readSplitting(json.normalizer, json.pre_tokenizer);
   const isBert = file === 'vocab.txt' || (bertClasses.has(className ?? '') && isWordPiece(json));
   const usual = isBert ? usualTokens(className) : {};
   const legacy = decoder === undefined ? await readAddedTokens(model, config) : undefined;
@@ -60,7 +60,7 @@ export async function readTokenizerFiles(model: ModelFiles): Promise<TokenizerFi
   const withSpecial = [...tokens, ...specialTokens({ ...knownTokens(json, usual), ...config })];
   const merged = { ...json, added_tokens: assignAddedTokenIds(json, earliest(withSpecial)) };
   if (isBert) return { json: asBert(merged, { ...usual, ...config }, file), file, config };
-  if (className === 'DebertaV2Tokenizer') checkDeberta(merged, config);
+  if (className === 'DebertaV2Tokenizer') await checkDeberta(merged, config);
   const framed = withFrame(merged, className ?? '', config, file);
   return { json: withPrefixSpaceOfClass(framed, className ?? '', config), file, config };
 }
@@ -316,9 +316,9 @@ function asBert(json: TokenizerJson, config: Json, file: string): TokenizerJson 
  * Checks that `tokenizer.json` does what DeBERTa's tokenizer would do for `tokenizer_config.json`.
  * @throws SentvecError `invalid-model`
  */
-function checkDeberta(json: TokenizerJson, config: Json): void {
+async function checkDeberta(json: TokenizerJson, config: Json): Promise<void> {
   const piece = { text: 'A.A', lead: 0 };
-  const { normalize, preTokenize } = readSplitting(json.normalizer, json.pre_tokenizer);
+  const { normalize, preTokenize } = await readSplitting(json.normalizer, json.pre_tokenizer);
   normalize(piece, 1024);
   if (config['do_lower_case'] === true && piece.text.includes('A'))
     throw contradiction('"do_lower_case" is true, but the normalizer of tokenizer.json keeps capital letters');

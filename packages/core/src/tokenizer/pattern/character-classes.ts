@@ -2,7 +2,8 @@
  * Classes of characters in patterns, as Oniguruma 6.9 has them, over Unicode 16: properties, POSIX brackets, shorthands,
  * and letters without case.
  */
-import { categoryBit, categoryBits, looseName } from '../unicode.ts';
+import { categoryBit, categoryBits, looseName } from '../unicode-categories.ts';
+import { isSpace } from '../unicode.ts';
 
 /** Whether a code point belongs to a class. */
 export type CharacterTest = (code: number) => boolean;
@@ -24,15 +25,6 @@ const hasCategory = (...names: readonly string[]): CharacterTest => {
   const bits = names.reduce((all, name) => all | categoryBits(name), 0);
   return (code) => (categoryBit(code) & bits) !== 0;
 };
-
-/** Whitespace in the sense of Unicode. */
-export const isSpace: CharacterTest = (code) =>
-  (code >= 9 && code <= 13) ||
-  code === 32 ||
-  code === 0x85 ||
-  code === 0xa0 ||
-  (code > 0xff && (categoryBit(code) & spaceBits) !== 0);
-const spaceBits = categoryBits('Z');
 
 /** Ⓐ to ⓩ and the like: symbols that count as letters. */
 const isCircledLetter: CharacterTest = (code) =>

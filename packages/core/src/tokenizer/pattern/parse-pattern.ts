@@ -42,6 +42,8 @@ class PatternParser {
   readonly #source: string;
   #at = 0;
   #depth = 0;
+  /** Groups that Oniguruma would remember the text of. */
+  #captures = 0;
   #flags: Flags = { ignoreCase: false, dotAll: false, extended: false };
 
   constructor(source: string) {
@@ -84,6 +86,10 @@ class PatternParser {
       this.#skipComments();
       const bounds = this.#quantifier();
       if (bounds === undefined) return node;
+      if (takesNothing(node, false))
+        throw this.#invalid('a repetition of what takes no characters, such as "^" or "(?=a)"');
+      // The Rust tokenizers do not find all that such groups match.
+      if (takesNothing(node, true)) throw this.#unsupported('a repetition of a group with an alternative such as "^"');
       const { least, most, isInterval } = bounds;
       if (isInterval && least === most && this.#take('?')) {
         const exactly: PatternNode = { kind: 'repeat', node, least, most, mode: 'greedy' };
@@ -163,7 +169,8 @@ class PatternParser {
   #group(): PatternNode {
     if (!this.#take('?')) {
       if (this.#peek() === '*') throw this.#unsupported('a callout');
-      return this.#closed();
+      this.#captures += 1;
+      return enclosed(this.#closed());
     }
     const kind = this.#next();
     switch (kind) {
@@ -178,7 +185,8 @@ class PatternParser {
         const sign = this.#next();
         if (sign === '=' || sign === '!') return this.#lookBehind(sign === '!');
         while (this.#next() !== '>');
-        return this.#closed();
+        this.#captures += 1;
+        return enclosed(this.#closed());
       }
       default:
         this.#at -= 1;
@@ -199,8 +207,13 @@ class PatternParser {
   }
 
   #lookBehind(negative: boolean): PatternNode {
+    const captures = this.#captures;
     const node = this.#closed();
+    if (negative && this.#captures > captures) throw this.#invalid('a capturing group in a negative look-behind');
     if (holds(node, 'look')) throw this.#unsupported('a look-around within a look-behind');
+    if (holds(node, 'z') || holds(node, 'Z')) throw this.#invalid('the end of the text within a look-behind');
+    const branches = node.kind === 'choice' ? node.nodes : [node];
+    if (branches.some(isAllOptional)) throw this.#unsupported('a look-behind of parts that may all be missing');
     if (holds(node, 'atomic')) throw this.#unsupported('a group within a look-behind that gives nothing back');
     return { kind: 'look', node, behind: true, negative };
   }
@@ -218,10 +231,10 @@ class PatternParser {
       else if (letter === ':' || letter === ')') {
         const outer = this.#flags;
         this.#flags = flags;
-        if (letter === ')') return this.#choice();
+        if (letter === ')') return enclosed(this.#choice());
         const node = this.#closed();
         this.#flags = outer;
-        return node;
+        return enclosed(node);
       } else throw this.#unsupported(`the group "(?${letter}"`);
     }
   }
@@ -405,4 +418,24 @@ class PatternParser {
 
 function unite(tests: readonly CharacterTest[]): CharacterTest {
   return tests.length === 1 ? tests[0]! : (code) => tests.some((test) => test(code));
+}
+
+/** A group of its own: what takes no characters may be repeated in it. */
+function enclosed(node: PatternNode): PatternNode {
+  return node.kind === 'character' || node.kind === 'repeat' ? node : { kind: 'sequence', nodes: [node] };
+}
+
+/**
+ * Whether an anchor or a look-around is one of the ways of a node.
+ * @param inGroups also in a group of its own
+ */
+function takesNothing(node: PatternNode, inGroups: boolean): boolean {
+  if (node.kind === 'choice') return node.nodes.some((part) => takesNothing(part, inGroups));
+  if (inGroups && node.kind === 'sequence' && node.nodes.length === 1) return takesNothing(node.nodes[0]!, inGroups);
+  return node.kind === 'anchor' || node.kind === 'look';
+}
+
+function isAllOptional(node: PatternNode): boolean {
+  if (node.kind !== 'sequence' || node.nodes.length < 2) return false;
+  return node.nodes.every((part) => part.kind === 'repeat' && part.least === 0);
 }

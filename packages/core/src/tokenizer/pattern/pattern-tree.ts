@@ -19,9 +19,14 @@ export type PatternNode =
 /** `^` and `$` are at every line; the others are called as in a pattern, after the backslash. */
 export type Anchor = '^' | '$' | 'A' | 'Z' | 'z' | 'b' | 'B';
 
-/** Whether there is a look-around in a node, or a group that gives nothing back. */
-export function holds(node: PatternNode, kind: 'look' | 'atomic'): boolean {
-  if (node.kind === kind || (kind === 'atomic' && node.kind === 'repeat' && node.mode === 'possessive')) return true;
+/** Whether there is a look-around in a node, a group that gives nothing back, or an anchor. */
+export function holds(node: PatternNode, kind: 'look' | 'atomic' | Anchor): boolean {
+  if (
+    node.kind === kind ||
+    (node.kind === 'anchor' && node.anchor === kind) ||
+    (kind === 'atomic' && node.kind === 'repeat' && node.mode === 'possessive')
+  )
+    return true;
   if (node.kind === 'sequence' || node.kind === 'choice') return node.nodes.some((part) => holds(part, kind));
   return 'node' in node && holds(node.node, kind);
 }
