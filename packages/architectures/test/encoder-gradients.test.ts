@@ -68,9 +68,9 @@ interface Model {
   readonly weights: PlainTensor;
 }
 
-function modelOf(config: Config): Model {
-  const network = encoderNetwork(config);
-  const tensors = [...randomWeights(config)];
+async function modelOf(config: Config): Promise<Model> {
+  const network = await encoderNetwork(config);
+  const tensors = [...(await randomWeights(config))];
   return {
     network,
     names: tensors.map(([name]) => name),
@@ -126,8 +126,8 @@ function recordStep({ network, names, parameters }: Model): Uint8Array {
   return recorder.encode();
 }
 
-describe.each(Object.entries(tinyConfigs))('the gradient of %s', (_, config) => {
-  const model = modelOf(config);
+describe.each(Object.entries(tinyConfigs))('the gradient of %s', async (_, config) => {
+  const model = await modelOf(config);
 
   it('is that of finite differences, for every weight', () => {
     const expected = finiteDifferences(model);
@@ -157,8 +157,8 @@ describe.each(Object.entries(tinyConfigs))('the gradient of %s', (_, config) => 
   });
 });
 
-describe('rows of the token table that were looked up outside', () => {
-  const model = modelOf(tinyConfigs['bert']!);
+describe('rows of the token table that were looked up outside', async () => {
+  const model = await modelOf(tinyConfigs['bert']!);
   const { network, names, parameters, weights } = model;
   const table = parameters[names.indexOf(network.tokenTable)]!;
   const ids = plainIndices(

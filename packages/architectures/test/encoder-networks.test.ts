@@ -4,8 +4,8 @@ import { makeNetwork } from '../src/encoders/architecture.ts';
 import { tinyConfigs } from './models.ts';
 
 describe('an encoder', () => {
-  it('knows its weights and their shapes from its configuration', () => {
-    const { weights, tokenTable, hiddenSize, vocabularySize } = encoderNetwork(tinyConfigs['bert']!);
+  it('knows its weights and their shapes from its configuration', async () => {
+    const { weights, tokenTable, hiddenSize, vocabularySize } = await encoderNetwork(tinyConfigs['bert']!);
     expect({ tokenTable, hiddenSize, vocabularySize }).toEqual({
       tokenTable: 'embeddings.word_embeddings.weight',
       hiddenSize: 6,

@@ -24,14 +24,14 @@ const batch = batchOf(texts, 1, 8);
 
 describe.each(Object.entries(tinyConfigs))('%s', (_, config) => {
   it('is the same through onnxruntime as in plain TypeScript', async () => {
-    const files = randomModel(config);
+    const files = await randomModel(config);
     const [recorded, plain] = [await encodeOnnx(files, batch), await encodePlain(files, batch)];
     for (const [row, { length }] of texts.entries())
       expect(largestGap(tokensOf(recorded, row, length), tokensOf(plain, row, length))).toBeLessThan(2e-5);
   });
 
   it('gives a text the same vectors in any batch', async () => {
-    const files = randomModel(config);
+    const files = await randomModel(config);
     const together = await encodePlain(files, batch);
     for (const [row, text] of texts.entries()) {
       const alone = await encodePlain(files, batchOf([text], 1));
@@ -40,15 +40,12 @@ describe.each(Object.entries(tinyConfigs))('%s', (_, config) => {
   });
 
   it.each(['bert.', '0.auto_model.', 'model.encoder.'])('reads weights whose names begin with %s', async (prefix) => {
-    const renamed = await encodePlain(
-      randomModel(config, (name) => prefix + name),
-      batch,
-    );
-    expect(largestDifference(renamed, await encodePlain(randomModel(config), batch))).toBe(0);
+    const renamed = await encodePlain(await randomModel(config, (name) => prefix + name), batch);
+    expect(largestDifference(renamed, await encodePlain(await randomModel(config), batch))).toBe(0);
   });
 
   it.each(['F16', 'BF16'] as const)('reads weights stored as %s', async (type) => {
-    const weights = randomWeights(config);
+    const weights = await randomWeights(config);
     const rounded = Object.fromEntries(
       [...weights].map(([name, { shape, data }]) => [
         name,
@@ -60,7 +57,7 @@ describe.each(Object.entries(tinyConfigs))('%s', (_, config) => {
   });
 
   it('reads weights from shards', async () => {
-    const weights = [...randomWeights(config)];
+    const weights = [...(await randomWeights(config))];
     const shards = [weights.filter((__, i) => i % 2 === 0), weights.filter((__, i) => i % 2 === 1)];
     const shardName = (i: number): string => `model-0000${i + 1}-of-00002.safetensors`;
     const index = {
@@ -75,7 +72,9 @@ describe.each(Object.entries(tinyConfigs))('%s', (_, config) => {
         ),
       ),
     });
-    expect(largestDifference(await encodePlain(files, batch), await encodePlain(randomModel(config), batch))).toBe(0);
+    expect(
+      largestDifference(await encodePlain(files, batch), await encodePlain(await randomModel(config), batch)),
+    ).toBe(0);
   });
 });
 
@@ -94,7 +93,7 @@ describe('facts that follow from the definitions', () => {
   ];
 
   it('DistilBERT is BERT without token types, under other names', async () => {
-    const weights = randomWeights(bert);
+    const weights = await randomWeights(bert);
     const types = weights.get('embeddings.token_type_embeddings.weight')!.data.fill(0);
     expect(types.length).toBe(12);
     const renamed = [...weights].map(([name, tensor]) => [
@@ -108,7 +107,7 @@ describe('facts that follow from the definitions', () => {
 
   it('RoBERTa is BERT whose positions begin after the padding id', async () => {
     const roberta: Config = { ...bert, model_type: 'roberta', pad_token_id: 1, max_position_embeddings: 11 };
-    const weights = randomWeights(roberta);
+    const weights = await randomWeights(roberta);
     const moved = new Map(weights);
     const positions = weights.get('embeddings.position_embeddings.weight')!;
     moved.set('embeddings.position_embeddings.weight', { shape: [9, 6], data: positions.data.slice(2 * 6) });
@@ -121,7 +120,7 @@ describe('facts that follow from the definitions', () => {
 
   it('MPNet whose relative bias is constant is RoBERTa without token types', async () => {
     const mpnet = tinyConfigs['mpnet']!;
-    const weights = randomWeights(mpnet);
+    const weights = await randomWeights(mpnet);
     weights.get('encoder.relative_attention_bias.weight')!.data.fill(0.75);
     const renamed = [...weights]
       .filter(([name]) => !name.includes('relative'))
@@ -167,14 +166,16 @@ describe('facts that follow from the definitions', () => {
   });
 
   it('layer normalizations may be called gamma and beta', async () => {
-    const older = randomModel(bert, (name) =>
+    const older = await randomModel(bert, (name) =>
       name.replace('LayerNorm.weight', 'LayerNorm.gamma').replace('LayerNorm.bias', 'LayerNorm.beta'),
     );
-    expect(largestDifference(await encodePlain(older, batch), await encodePlain(randomModel(bert), batch))).toBe(0);
+    expect(largestDifference(await encodePlain(older, batch), await encodePlain(await randomModel(bert), batch))).toBe(
+      0,
+    );
   });
 
   it('a weight may stand in the file under two names, and is known by both', async () => {
-    const weights = randomWeights(bert);
+    const weights = await randomWeights(bert);
     const norm = weights.get('embeddings.LayerNorm.weight')!;
     weights.set('embeddings.LayerNorm.gamma', norm);
     const definition = await readEncoder(modelFolder(bert, writeSafetensors(Object.fromEntries(weights))));
@@ -186,8 +187,8 @@ describe('facts that follow from the definitions', () => {
 
   it('a static embedding is the rows of its table', async () => {
     const config = tinyConfigs['static-embedding']!;
-    const table = randomWeights(config).get('embedding.weight')!.data;
-    const result = await encodePlain(randomModel(config), batch);
+    const table = (await randomWeights(config)).get('embedding.weight')!.data;
+    const result = await encodePlain(await randomModel(config), batch);
     expect(tokensOf(result, 0, 4)).toEqual([2, 7, 5, 3].flatMap((id) => [...table.subarray(id * 6, id * 6 + 6)]));
   });
 
@@ -206,7 +207,7 @@ describe('facts that follow from the definitions', () => {
     'sigmoid',
     'linear',
   ])('the activation %s is the same through onnxruntime', async (activation) => {
-    const files = randomModel({ ...bert, hidden_act: activation });
+    const files = await randomModel({ ...bert, hidden_act: activation });
     expect(largestDifference(await encodeOnnx(files, batch), await encodePlain(files, batch))).toBeLessThan(2e-5);
   });
 });

@@ -5,12 +5,14 @@ import { type Config, modelFolder, randomModel, randomWeights, tinyConfigs } fro
 
 const bert = tinyConfigs['bert']!;
 
+const bertWeights = await randomWeights(bert);
+
 function withConfig(changes: Config): ModelFiles {
-  return modelFolder({ ...bert, ...changes }, writeSafetensors(Object.fromEntries(randomWeights(bert))));
+  return modelFolder({ ...bert, ...changes }, writeSafetensors(Object.fromEntries(bertWeights)));
 }
 
 function withoutWeight(name: string): ModelFiles {
-  const weights = randomWeights(bert);
+  const weights = new Map(bertWeights);
   weights.delete(name);
   return modelFolder(bert, writeSafetensors(Object.fromEntries(weights)));
 }
@@ -209,7 +211,7 @@ describe('the plain backend', () => {
   });
 
   it('gives no rows for no rows', async () => {
-    const encoder = await plainBackend().load(randomModel(bert));
+    const encoder = await plainBackend().load(await randomModel(bert));
     expect(await encoder.encode({ ids: new Int32Array(0), mask: new Int32Array(0), rows: 0, cols: 4 })).toMatchObject({
       rows: 0,
       cols: 6,
@@ -217,7 +219,7 @@ describe('the plain backend', () => {
   });
 
   it('refuses ids beyond the vocabulary', async () => {
-    const encoder = await plainBackend().load(randomModel(bert));
+    const encoder = await plainBackend().load(await randomModel(bert));
     const wrong = encoder.encode({ ...batch, ids: Int32Array.of(2, 11) });
     await expect(wrong).rejects.toMatchObject({
       code: 'invalid-model',
@@ -226,7 +228,7 @@ describe('the plain backend', () => {
   });
 
   it('refuses texts beyond its positions', async () => {
-    const encoder = await plainBackend().load(randomModel(bert));
+    const encoder = await plainBackend().load(await randomModel(bert));
     const wrong = encoder.encode({ ids: new Int32Array(10), mask: new Int32Array(10).fill(1), rows: 1, cols: 10 });
     await expect(wrong).rejects.toMatchObject({
       code: 'backend-failed',
@@ -235,7 +237,7 @@ describe('the plain backend', () => {
   });
 
   it('stops when it is aborted, and after it is disposed', async () => {
-    const encoder = await plainBackend().load(randomModel(bert));
+    const encoder = await plainBackend().load(await randomModel(bert));
     await expect(encoder.encode(batch, { signal: AbortSignal.abort() })).rejects.toMatchObject({ code: 'aborted' });
     await encoder.dispose();
     await encoder.dispose();

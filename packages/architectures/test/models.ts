@@ -338,12 +338,12 @@ export const tinyConfigs: Readonly<Record<string, Config>> = {
 };
 
 /** Weights of random numbers for a configuration, by name. */
-export function randomWeights(
+export async function randomWeights(
   config: Config,
   seed = 1,
-): Map<string, { readonly shape: readonly number[]; readonly data: Float32Array }> {
+): Promise<Map<string, { readonly shape: readonly number[]; readonly data: Float32Array }>> {
   return new Map(
-    [...encoderNetwork(config).weights].map(([name, { shape }], i) => {
+    [...(await encoderNetwork(config)).weights].map(([name, { shape }], i) => {
       const count = shape.reduce((a, b) => a * b, 1);
       return [name, { shape, data: Float32Array.from(randomNumbers(count, seed * 1000 + i), (x) => x / 2) }];
     }),
@@ -359,8 +359,14 @@ export function modelFolder(config: Config, weights: Uint8Array): ModelFiles {
 }
 
 /** A model folder in memory with random weights, whose names may be changed. */
-export function randomModel(config: Config, rename: (name: string) => string = (name) => name, seed = 1): ModelFiles {
-  const tensors = Object.fromEntries([...randomWeights(config, seed)].map(([name, tensor]) => [rename(name), tensor]));
+export async function randomModel(
+  config: Config,
+  rename: (name: string) => string = (name) => name,
+  seed = 1,
+): Promise<ModelFiles> {
+  const tensors = Object.fromEntries(
+    [...(await randomWeights(config, seed))].map(([name, tensor]) => [rename(name), tensor]),
+  );
   return modelFolder(config, writeSafetensors(tensors));
 }
 

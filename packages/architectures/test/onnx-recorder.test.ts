@@ -96,7 +96,7 @@ describe('a recorded encoder', () => {
   it('has the inputs and the output that every runtime expects', async () => {
     const { graph, opsetImport, irVersion } = fromBinary(
       ModelProtoSchema,
-      recordEncoder(await readEncoder(randomModel(tinyConfigs['bert']!))),
+      recordEncoder(await readEncoder(await randomModel(tinyConfigs['bert']!))),
     );
     const describeValue = ({ name, type }: (typeof graph & object)['input'][number]): unknown => {
       if (type?.value.case !== 'tensorType') throw new Error(`${name} is no tensor.`);
@@ -113,7 +113,7 @@ describe('a recorded encoder', () => {
   });
 
   it('has the same weights when they lie in a file of their own', async () => {
-    const definition = await readEncoder(randomModel({ ...tinyConfigs['bert'], vocab_size: 400 }));
+    const definition = await readEncoder(await randomModel({ ...tinyConfigs['bert'], vocab_size: 400 }));
     const { model, data } = recordSplitEncoder(definition, 'weights.bin');
     const file = Buffer.concat(data);
     const whole = fromBinary(ModelProtoSchema, recordEncoder(definition)).graph!.initializer;
@@ -131,17 +131,20 @@ describe('a recorded encoder', () => {
 });
 
 /** An encoder and the gradient of a function of it, with open sizes. */
-function recordGradients(config: Config): Uint8Array {
+async function recordGradients(config: Config): Promise<Uint8Array> {
   const recorder = new OnnxRecorder();
   const tape = new Tape(recorder.operations);
   const { operations: ops } = tape;
   const weights = new Map(
-    [...randomWeights(config)].map(([name, { shape }]) => [name, tape.parameter(recorder.input(name, 'float', shape))]),
+    [...(await randomWeights(config))].map(([name, { shape }]) => [
+      name,
+      tape.parameter(recorder.input(name, 'float', shape)),
+    ]),
   );
   const ids = tape.fixed(recorder.input('ids', 'index', ['batch', 'length']));
   const mask = tape.fixed(recorder.input('mask', 'index', ['batch', 'length']));
   const rows = tape.fixed(recorder.input('rows', 'index', ['tokens']));
-  const tokens = encoderNetwork(config).encode(ops, (name) => weights.get(name)!, { ids, mask, rows });
+  const tokens = (await encoderNetwork(config)).encode(ops, (name) => weights.get(name)!, { ids, mask, rows });
   const loss = ops.sum(ops.multiply(tokens, tokens), [0, 1]);
   tape.gradients(loss, [...weights.values()]).forEach((gradient, i) => recorder.output(`gradient${i}`, gradient));
   return recorder.encode();
@@ -158,8 +161,8 @@ describe('the checker of ONNX', () => {
       const folder = await mkdtemp(join(tmpdir(), 'sentvec-onnx-'));
       try {
         for (const [name, config] of Object.entries(tinyConfigs)) {
-          await writeFile(join(folder, `${name}.onnx`), recordEncoder(await readEncoder(randomModel(config))));
-          await writeFile(join(folder, `${name}-gradients.onnx`), recordGradients(config));
+          await writeFile(join(folder, `${name}.onnx`), recordEncoder(await readEncoder(await randomModel(config))));
+          await writeFile(join(folder, `${name}-gradients.onnx`), await recordGradients(config));
         }
         const script =
           'import glob, onnx, sys\nfor f in glob.glob(sys.argv[1] + "/*.onnx"): onnx.checker.check_model(onnx.load(f), full_check=True)';

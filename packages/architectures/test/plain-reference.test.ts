@@ -14,12 +14,12 @@ const batch = batchOf([[2, 7, 5, 3]], 0);
 const wide = { ...tinyConfigs['bert'], hidden_size: 384, intermediate_size: 1536, num_hidden_layers: 1 };
 
 it.each(Object.keys(tinyConfigs))('is what the plain backend computes: %s', async (name) => {
-  const model = randomModel(tinyConfigs[name]!);
+  const model = await randomModel(tinyConfigs[name]!);
   expect(await plainReference(model, batch)).toEqual(await (await plainBackend().load(model)).encode(batch));
 });
 
 it('is computed in a thread from the files of a folder, with the same numbers', async () => {
-  const model = randomModel(wide);
+  const model = await randomModel(wide);
   const folder = await mkdtemp(join(tmpdir(), 'sentvec-reference-'));
   try {
     for (const path of await model.list()) await writeFile(join(folder, path), await model.read(path));
@@ -30,7 +30,7 @@ it('is computed in a thread from the files of a folder, with the same numbers', 
 });
 
 it('says why there is none', async () => {
-  const model = randomModel(tinyConfigs['bert']!);
+  const model = await randomModel(tinyConfigs['bert']!);
   const config = new TextDecoder().decode(await model.read('config.json'));
   expect(await plainReference(memoryModel('shipped', { 'config.json': config, 'onnx/model.onnx': '' }), batch)).toEqual(
     {

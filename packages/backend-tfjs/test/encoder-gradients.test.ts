@@ -31,9 +31,9 @@ interface Model {
   readonly factors: PlainTensor;
 }
 
-function modelOf(config: Config): Model {
-  const network = encoderNetwork(config);
-  const tensors = [...randomWeights(config)];
+async function modelOf(config: Config): Promise<Model> {
+  const network = await encoderNetwork(config);
+  const tensors = [...(await randomWeights(config))];
   return {
     network,
     names: tensors.map(([name]) => name),
@@ -89,8 +89,8 @@ describe.each(['wasm', 'cpu'] as const)('encoders on %s', (device) => {
         .map(toPlain);
     });
 
-  describe.each(Object.entries(tinyConfigs))('%s', (_, config) => {
-    const model = modelOf(config);
+  describe.each(Object.entries(tinyConfigs))('%s', async (_, config) => {
+    const model = await modelOf(config);
 
     it('has the gradient that the tape has in float64', () => {
       const expected = gradients(
@@ -106,10 +106,10 @@ describe.each(['wasm', 'cpu'] as const)('encoders on %s', (device) => {
       expect(wrong).toEqual([]);
     });
 
-    it('has the gradient that finite differences have, along a random direction of each weight', () => {
+    it('has the gradient that finite differences have, along a random direction of each weight', async () => {
       // A step may cross the kink of a relu, where no difference is a derivative. Its gradient is compared with the
       // tape's above.
-      const smooth = config['hidden_act'] === 'relu' ? modelOf({ ...config, hidden_act: 'gelu_new' }) : model;
+      const smooth = config['hidden_act'] === 'relu' ? await modelOf({ ...config, hidden_act: 'gelu_new' }) : model;
       const found = gradientsOf(smooth);
       const wrong = smooth.names.flatMap((name, index) => {
         const direction = unitDirection(smooth.weights[index]!, index);

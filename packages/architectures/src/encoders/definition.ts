@@ -35,10 +35,10 @@ export interface EncoderDefinition {
  */
 export async function readEncoder(files: ModelFiles): Promise<EncoderDefinition> {
   const config = ConfigReader.parse(await files.read('config.json'), `${files.name}/config.json`);
-  networkOf(config); // What sentvec does not have is refused before weights are read.
+  await networkOf(config); // What sentvec does not have is refused before weights are read.
   const stored = await readWeights(files);
   const names = stored.names();
-  const network = networkOf(config, {
+  const network = await networkOf(config, {
     has: (name) => names.some((each) => each === name || each.endsWith(`.${name}`)),
   });
   const found = findWeights(network, stored, `${files.name}/model.safetensors`);

@@ -1,75 +1,60 @@
 // The architectures that sentvec has, a line for each `model_type`, and the encoder that a configuration asks for.
-import { albert } from './albert.ts';
 import { type Architecture, makeNetwork, type StoredTensors } from './architecture.ts';
-import { bert } from './bert.ts';
 import { ConfigReader } from './config.ts';
-import { debertaV2 } from './deberta-v2.ts';
-import { bidirectionalLlama, bidirectionalQwen3, eurobert, llama, mistral, qwen2, qwen3 } from './decoder.ts';
-import { distilbert } from './distilbert.ts';
-import { electra } from './electra.ts';
-import { ernie } from './ernie.ts';
-import { gemma3 } from './gemma3.ts';
-import { gte } from './gte.ts';
-import { jinaBert } from './jina-bert.ts';
-import { jinaEmbeddingsV3 } from './jina-embeddings-v3.ts';
-import { lfm2 } from './lfm2.ts';
-import { megatronBert } from './megatron-bert.ts';
-import { modernBert } from './modernbert.ts';
-import { mpnet } from './mpnet.ts';
 import type { EncoderNetwork } from './network.ts';
-import { nomicBert } from './nomic-bert.ts';
-import { roberta } from './roberta.ts';
-import { roformer } from './roformer.ts';
-import { squeezeBert } from './squeezebert.ts';
-import { staticEmbedding } from './static-embedding.ts';
-import { mt5, t5, umt5 } from './t5.ts';
-import { universalSentenceEncoderLite } from './universal-sentence-encoder-lite.ts';
-import { xlmRobertaXl } from './xlm-roberta-xl.ts';
 
-/** Of models that call themselves what another is, the architecture by their `position_embedding_type`. */
-function byPositions(others: Readonly<Record<string, Architecture>>, usual: Architecture): Architecture {
-  return (config, stored) => {
-    const positions = config.text('position_embedding_type', 'absolute');
-    return (Object.hasOwn(others, positions) ? others[positions]! : usual)(config, stored);
-  };
-}
+/** Some models call themselves what another is, and differ in this field. */
+const positions = (config: ConfigReader): string => config.text('position_embedding_type', 'absolute');
 
-/** All architectures, by `model_type` of `config.json`. */
-const architectures: ReadonlyMap<string, Architecture> = new Map([
-  ['albert', albert],
-  ['bert', byPositions({ alibi: jinaBert }, bert)],
-  ['bidirectional_pplx_qwen3', bidirectionalQwen3],
-  ['camembert', roberta],
-  ['data2vec-text', roberta],
-  ['deberta-v2', debertaV2],
-  ['distilbert', distilbert],
-  ['electra', electra],
-  ['ernie', ernie],
-  ['eurobert', eurobert],
-  ['gemma3_text', gemma3],
-  ['gte', gte],
-  ['jina_embeddings_v3', jinaEmbeddingsV3],
-  ['lfm2', lfm2],
-  ['llama', llama],
-  ['llama_bidirec', bidirectionalLlama],
-  ['megatron-bert', megatronBert],
-  ['mistral', mistral],
-  ['modernbert', modernBert],
-  ['mpnet', mpnet],
-  ['mt5', mt5],
-  ['new', gte],
-  ['nomic_bert', nomicBert],
-  ['qwen2', qwen2],
-  ['qwen3', qwen3],
-  ['roberta', roberta],
-  ['roformer', roformer],
-  ['squeezebert', squeezeBert],
-  ['static-embedding', staticEmbedding],
-  ['t5', t5],
-  ['umt5', umt5],
-  ['universal-sentence-encoder-lite', universalSentenceEncoderLite],
-  ['xlm-roberta', byPositions({ rotary: jinaEmbeddingsV3 }, roberta)],
-  ['xlm-roberta-xl', xlmRobertaXl],
+/** All architectures, by `model_type` of `config.json`, each loaded when a model asks for it: a page has what it uses. */
+const architectures: ReadonlyMap<string, (config: ConfigReader) => Promise<Architecture>> = new Map([
+  ['albert', async () => (await import('./albert.ts')).albert],
+  [
+    'bert',
+    async (config: ConfigReader) =>
+      positions(config) === 'alibi' ? (await import('./jina-bert.ts')).jinaBert : (await import('./bert.ts')).bert,
+  ],
+  ['bidirectional_pplx_qwen3', async () => (await import('./decoder.ts')).bidirectionalQwen3],
+  ['camembert', async () => (await import('./roberta.ts')).roberta],
+  ['data2vec-text', async () => (await import('./roberta.ts')).roberta],
+  ['deberta-v2', async () => (await import('./deberta-v2.ts')).debertaV2],
+  ['distilbert', async () => (await import('./distilbert.ts')).distilbert],
+  ['electra', async () => (await import('./electra.ts')).electra],
+  ['ernie', async () => (await import('./ernie.ts')).ernie],
+  ['eurobert', async () => (await import('./decoder.ts')).eurobert],
+  ['gemma3_text', async () => (await import('./gemma3.ts')).gemma3],
+  ['gte', async () => (await import('./gte.ts')).gte],
+  ['jina_embeddings_v3', async () => (await import('./jina-embeddings-v3.ts')).jinaEmbeddingsV3],
+  ['lfm2', async () => (await import('./lfm2.ts')).lfm2],
+  ['llama', async () => (await import('./decoder.ts')).llama],
+  ['llama_bidirec', async () => (await import('./decoder.ts')).bidirectionalLlama],
+  ['megatron-bert', async () => (await import('./megatron-bert.ts')).megatronBert],
+  ['mistral', async () => (await import('./decoder.ts')).mistral],
+  ['modernbert', async () => (await import('./modernbert.ts')).modernBert],
+  ['mpnet', async () => (await import('./mpnet.ts')).mpnet],
+  ['mt5', async () => (await import('./t5.ts')).mt5],
+  ['new', async () => (await import('./gte.ts')).gte],
+  ['nomic_bert', async () => (await import('./nomic-bert.ts')).nomicBert],
+  ['qwen2', async () => (await import('./decoder.ts')).qwen2],
+  ['qwen3', async () => (await import('./decoder.ts')).qwen3],
+  ['roberta', async () => (await import('./roberta.ts')).roberta],
+  ['roformer', async () => (await import('./roformer.ts')).roformer],
+  ['squeezebert', async () => (await import('./squeezebert.ts')).squeezeBert],
+  ['static-embedding', async () => (await import('./static-embedding.ts')).staticEmbedding],
+  ['t5', async () => (await import('./t5.ts')).t5],
+  ['umt5', async () => (await import('./t5.ts')).umt5],
+  [
+    'universal-sentence-encoder-lite',
+    async () => (await import('./universal-sentence-encoder-lite.ts')).universalSentenceEncoderLite,
+  ],
+  [
+    'xlm-roberta',
+    async (config: ConfigReader) =>
+      positions(config) === 'rotary'
+        ? (await import('./jina-embeddings-v3.ts')).jinaEmbeddingsV3
+        : (await import('./roberta.ts')).roberta,
+  ],
+  ['xlm-roberta-xl', async () => (await import('./xlm-roberta-xl.ts')).xlmRobertaXl],
 ]);
 
 /**
@@ -79,15 +64,18 @@ const architectures: ReadonlyMap<string, Architecture> = new Map([
  * @throws SentvecError `unsupported-model` for an architecture, or a variant of one, that sentvec does not have;
  * `invalid-model` when a size is missing or impossible
  */
-export function encoderNetwork(config: Readonly<Record<string, unknown>>, file = 'config.json'): EncoderNetwork {
+export function encoderNetwork(
+  config: Readonly<Record<string, unknown>>,
+  file = 'config.json',
+): Promise<EncoderNetwork> {
   return networkOf(new ConfigReader(config, file));
 }
 
 /** The same, from a reader; `stored` as in `Architecture`. */
-export function networkOf(config: ConfigReader, stored?: StoredTensors): EncoderNetwork {
+export async function networkOf(config: ConfigReader, stored?: StoredTensors): Promise<EncoderNetwork> {
   const modelType = config.text('model_type');
-  const architecture = architectures.get(modelType);
-  if (architecture !== undefined) return makeNetwork(architecture(config, stored));
+  const load = architectures.get(modelType);
+  if (load !== undefined) return makeNetwork((await load(config))(config, stored));
   throw config.unsupported(
     'model_type',
     modelType,

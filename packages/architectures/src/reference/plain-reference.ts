@@ -37,7 +37,7 @@ export async function plainReference(
       reason: `${files.name} has no safetensors to compute reference values from. A self-check.json, which sentvec export writes, would do.`,
     };
   }
-  const network = networkOf(ConfigReader.parse(await files.read('config.json'), `${files.name}/config.json`));
+  const network = await networkOf(ConfigReader.parse(await files.read('config.json'), `${files.name}/config.json`));
   const count = multiplications(network, batch);
   if (count > limit) {
     return {

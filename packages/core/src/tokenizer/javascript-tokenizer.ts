@@ -10,7 +10,7 @@ import type { Model } from './models/model.ts';
 import type { CharacterTest } from './pattern/character-classes.ts';
 import { slice, type Piece } from './piece.ts';
 import { readSplitting, type Splitting } from './splitting.ts';
-import type { TokenizerJson } from './tokenizer-json.ts';
+import type { AddedToken, TokenizerJson } from './tokenizer-json.ts';
 import { textError, UnreadableText } from './unreadable-text.ts';
 
 /** Makes a tokenizer that is ready from what the model folder says. The plug for tokenizer libraries. */
@@ -71,7 +71,7 @@ async function createTextTokenizer(json: TokenizerJson): Promise<TextTokenizer> 
   const splitting = await readSplitting(json.normalizer, json.pre_tokenizer);
   const hasWords = json.added_tokens.some((token) => token.single_word);
   const isWord = hasWords ? (await import('./pattern/character-classes.ts')).isRegexWord : () => false;
-  return new TextTokenizer(json, splitting, isWord);
+  return new TextTokenizer(json.added_tokens, splitting, await createModel(json.model), isWord);
 }
 
 /** Gives the ids of a text, uncut and without special tokens. */
@@ -82,9 +82,9 @@ class TextTokenizer {
   readonly #model: Model;
 
   /** @throws SentvecError `invalid-model`, `unsupported-model` */
-  constructor({ added_tokens: tokens, model }: TokenizerJson, splitting: Splitting, isWord: CharacterTest) {
+  constructor(tokens: readonly AddedToken[], splitting: Splitting, model: Model, isWord: CharacterTest) {
     this.#splitting = splitting;
-    this.#model = createModel(model);
+    this.#model = model;
     const raw = tokens.filter((token) => !token.normalized);
     const normalized = tokens.filter((token) => token.normalized);
     this.#rawTokens = new AddedTokens(raw, (content) => content, isWord);

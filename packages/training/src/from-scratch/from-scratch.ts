@@ -67,7 +67,7 @@ export async function fromScratch(
   };
   const definition = await readTokenizerDefinition(memoryModel(name, tokenizer), {});
   const isStatic = modelType === 'static-embedding';
-  const network = encoderNetwork(config);
+  const network = await encoderNetwork(config);
   const weights = randomWeights(network, seed);
   if ((options.tokenNorms ?? (isStatic ? 'idf' : 'equal')) === 'idf') {
     const idf = await inverseDocumentFrequencies(definition, corpus, vocabulary.length);

@@ -1,15 +1,13 @@
-import { createBytePairEncoding } from './byte-pair-encoding.ts';
 import { Component } from '../component.ts';
 import { remembering, type Model } from './model.ts';
 import type { TokenizerModel } from '../tokenizer-json.ts';
-import { createUnigram } from './unigram.ts';
 import { createWordLevel, createWordPiece } from './word-piece.ts';
 
 /**
- * Makes the model of a `tokenizer.json`.
+ * Makes the model of a `tokenizer.json`. The larger kinds are loaded when a tokenizer has them: a page gets what it uses.
  * @throws SentvecError `invalid-model`, `unsupported-model`
  */
-export function createModel(model: TokenizerModel): Model {
+export async function createModel(model: TokenizerModel): Promise<Model> {
   const fields = modelFields(model);
   const { vocab } = model;
   switch (fields.type) {
@@ -18,14 +16,19 @@ export function createModel(model: TokenizerModel): Model {
     case 'WordPiece': {
       if (Array.isArray(vocab)) throw fields.invalid('has a list as "vocab", not pieces with their ids');
       const pieces = vocab as Readonly<Record<string, number>>;
-      if (fields.type === 'BPE') return remembering(createBytePairEncoding(fields, pieces, model['merges']));
+      if (fields.type === 'BPE') {
+        const { createBytePairEncoding } = await import('./byte-pair-encoding.ts');
+        return remembering(createBytePairEncoding(fields, pieces, model['merges']));
+      }
       return fields.type === 'WordLevel'
         ? createWordLevel(fields, pieces)
         : remembering(createWordPiece(fields, pieces));
     }
-    case 'Unigram':
+    case 'Unigram': {
       if (!Array.isArray(vocab)) throw fields.invalid('has no list of pieces and scores as "vocab"');
+      const { createUnigram } = await import('./unigram.ts');
       return remembering(createUnigram(fields, vocab as readonly (readonly [string, number])[]));
+    }
     default:
       throw fields.unknown('BPE, Unigram, WordLevel and WordPiece');
   }
