@@ -1,8 +1,11 @@
-// Embeds a corpus with a fleet of workers while it kills and freezes them, and Redis too, and compares the output with
-// that of an undisturbed run, byte for byte. The same seed chooses the same disasters at the same moments of progress.
-import { mkdtemp, rm } from 'node:fs/promises';
+// Embeds a corpus with a fleet of workers while it kills and freezes them, and Redis too, fills the disk, pauses, submits
+// again, and starts workers that cannot do the work, or do another. Compares the output with that of an undisturbed run,
+// byte for byte. Then damages what runs read and write: each must end with the right output or say what is wrong. The same
+// seed chooses the same disasters at the same moments of progress.
+import { cp, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { onnx } from '@sentvec/backend-onnx';
@@ -11,8 +14,10 @@ import { connectRedis, QueueOverview, queueRuntime } from '@sentvec/queue';
 import { goldenPath, startRedis } from '@sentvec/testing';
 import { embedCorpusWorkflow, hasEnded, inProcessRuntime } from '@sentvec/workflow';
 import { hashes, writeCorpus } from './corpus.mjs';
+import { damageFolders } from './damage.mjs';
 import { Disasters } from './disasters.mjs';
 import { seededRandom } from './random.mjs';
+import { fill, mountSmallDisk, unmount } from './small-disk.mjs';
 import { killWorkers, startWorker } from './workers.mjs';
 
 const { values } = parseArgs({
@@ -22,6 +27,14 @@ const { values } = parseArgs({
     kills: { type: 'string', default: '10' },
     'redis-kills': { type: 'string', default: '2' },
     freezes: { type: 'string', default: '1' },
+    preparations: { type: 'string', default: '1' },
+    pauses: { type: 'string', default: '1' },
+    'full-disks': { type: 'string', default: '1' },
+    submits: { type: 'string', default: '2' },
+    wrong: { type: 'string', default: '1' },
+    damages: { type: 'string', default: '1' },
+    // Of a pause, and of a full disk.
+    seconds: { type: 'string', default: '60' },
     workers: { type: 'string', default: '3' },
     'chunk-rows': { type: 'string', default: '250' },
     // Chunks in so many seconds: slow enough that all disasters find a run to disturb, on a fast machine too.
@@ -29,13 +42,17 @@ const { values } = parseArgs({
   },
 });
 const counts = Object.fromEntries(Object.entries(values).map(([name, value]) => [name, Number(value)]));
-const model = goldenPath('models/tiny-bert');
 const say = (line) => process.stdout.write(`${line}\n`);
 const seconds = (milliseconds) => `${(milliseconds / 1000).toFixed(1)} s`;
 
 const root = await mkdtemp(join(tmpdir(), 'sentvec-chaos-'));
 const redis = await startRedis();
+const model = join(root, 'model');
+const disk = join(root, 'disk');
+await cp(goldenPath('models/tiny-bert'), model, { recursive: true });
+const canMount = mountSmallDisk(disk, 64);
 const workers = [];
+const wrongWorkers = new Map();
 let failure;
 try {
   await main();
@@ -44,6 +61,7 @@ try {
 } finally {
   killWorkers();
   await redis.stop();
+  if (canMount) unmount(disk);
   await rm(root, { recursive: true, force: true });
 }
 if (failure) {
@@ -58,18 +76,34 @@ async function main() {
   );
   const corpus = join(root, 'corpus.jsonl');
   await writeCorpus(corpus, rows);
-  const request = (output) => ({ inputs: [corpus], output: join(root, output), chunkRows: counts['chunk-rows'] });
+  const request = (output) => ({ inputs: [corpus], output: join(disk, output), chunkRows: counts['chunk-rows'] });
 
   const begun = performance.now();
   await undisturbed(request('undisturbed'));
   say(`undisturbed, in one process: ${seconds(performance.now() - begun)}`);
   await disturbed(request('disturbed'));
+  const files = await mustBeIdentical(join(disk, 'disturbed'), join(disk, 'undisturbed'));
+  say(`all ${files} files are identical to those of the undisturbed run, byte for byte`);
+  if (counts.damages > 0)
+    await damageFolders({
+      model,
+      root,
+      disk,
+      redis,
+      random: seededRandom(counts.seed),
+      undisturbed,
+      mustBeIdentical,
+      say,
+    });
+}
 
-  const [expected, actual] = [await hashes(join(root, 'undisturbed')), await hashes(join(root, 'disturbed'))];
+/** @returns how many files there are */
+async function mustBeIdentical(folder, undisturbedFolder) {
+  const [expected, actual] = [await hashes(undisturbedFolder), await hashes(folder)];
   const names = new Set([...Object.keys(expected), ...Object.keys(actual)]);
   const different = [...names].filter((name) => expected[name] !== actual[name]);
   if (different.length > 0) throw new Error(`These files differ from the undisturbed run: ${different.join(', ')}.`);
-  say(`all ${names.size} files are identical to those of the undisturbed run, byte for byte`);
+  return names.size;
 }
 
 async function undisturbed(request) {
@@ -110,21 +144,43 @@ async function disturbed(request) {
     workers.splice(workers.indexOf(victim), 1);
     workers.push(await startWorker(settings));
   };
-  const disasters = new Disasters({ random, redis, steps: overview.queues.steps, workers, replace, position: look });
+  const disasters = new Disasters({
+    random,
+    redis,
+    steps: overview.queues.steps,
+    workers,
+    replace,
+    position: look,
+    run,
+    again: (changes) => runtime.start(embedCorpusWorkflow(), { model, request: { ...request, ...changes } }),
+    commands: async () => Number(/total_commands_processed:(\d+)/.exec(await connection.info('stats'))[1]),
+    fillDisk: () => fill(disk),
+    seconds: counts.seconds,
+  });
   const happened = [];
+  for (let count = 0; count < counts.preparations; count += 1) {
+    const disaster = await disasters.freezeDuringPreparation();
+    happened.push(disaster);
+    say(`  at the beginning: ${disaster.what} (process ${disaster.pid})`);
+  }
+  if (counts.wrong > 0) say(`  at the beginning: workers started with ${(await startWrong(settings)).join(', ')}`);
   for (const { kind, at } of plan(random)) {
     while ((await look()).done < at && !position.ended) await sleep(50);
     if (position.ended) throw new Error('The run ended before all disasters had happened: use more rows.');
     const disaster = await disasters[kind]();
     happened.push(disaster);
     const { what, pid, progressAfter } = disaster;
-    say(
-      `  at chunk ${position.done}: ${what}${pid ? ` (process ${pid})` : `; progress again ${seconds(progressAfter)} after its return`}`,
-    );
+    const more = pid
+      ? ` (process ${pid})`
+      : progressAfter
+        ? `; progress again ${seconds(progressAfter)} after its return`
+        : '';
+    say(`  at chunk ${position.done}: ${what}${more}`);
   }
   const result = await run.result();
   const milliseconds = performance.now() - begun;
   await report(happened, milliseconds);
+  if (counts.wrong > 0) await checkWrong(overview);
   await check(run, result, connection);
   await overview.close();
   connection.disconnect();
@@ -138,10 +194,39 @@ function plan(random) {
     ...Array.from({ length: counts.kills }, () => 'kill'),
     ...Array.from({ length: counts['redis-kills'] }, () => 'restartRedis'),
     ...Array.from({ length: counts.freezes }, () => 'freeze'),
+    ...Array.from({ length: counts.pauses }, () => 'pause'),
+    ...Array.from({ length: canMount ? counts['full-disks'] : 0 }, () => 'fillDisk'),
+    ...Array.from({ length: counts.submits }, () => 'submitAgain'),
   ];
+  if (!canMount && counts['full-disks'] > 0) say('no disk is filled: this user or this machine cannot mount one');
   const shuffled = kinds.map((kind) => ({ kind, order: random() })).sort((a, b) => a.order - b.order);
   const moments = kinds.map(() => Math.floor((0.02 + 0.75 * random()) * chunks)).sort((a, b) => a - b);
   return shuffled.map(({ kind }, index) => ({ kind, at: moments[index] }));
+}
+
+/** Workers that serve the queue and cannot do the run's steps, or have another version of its workflow. */
+async function startWrong(settings) {
+  const elsewhere = join(root, 'elsewhere');
+  await mkdir(elsewhere, { recursive: true });
+  const otherWeights = goldenPath('models/tiny-mpnet');
+  const wrong = {
+    'another list of models': [{ SENTVEC_MODELS: 'use-lite' }],
+    'no access to the corpus': [{ SENTVEC_ROOTS: elsewhere }],
+    'a changed workflow': [{ SENTVEC_PLUGINS: fileURLToPath(new URL('changed-workflow.mjs', import.meta.url)) }],
+    ...(canMount && { 'other weights': [{}, [otherWeights, model]] }),
+  };
+  for (const [name, [changes, mounted]] of Object.entries(wrong))
+    wrongWorkers.set(name, await startWorker({ ...settings, ...changes }, mounted));
+  return Object.keys(wrong);
+}
+
+/** Each wrong worker has refused what it could not do, by its name. */
+async function checkWrong(overview) {
+  const refused = await overview.refusedJobs(1000);
+  for (const [name, { pid }] of wrongWorkers) {
+    const reasons = refused.filter(({ worker }) => worker.includes(`-${pid}-`)).map(({ reason }) => reason);
+    say(`the worker with ${name} refused ${reasons.length} jobs${reasons.length > 0 ? `: ${reasons[0]}` : ''}`);
+  }
 }
 
 async function report(happened, milliseconds) {

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { hasEnded } from '@sentvec/workflow';
 import { pick } from './random.mjs';
 
 /**
@@ -19,8 +20,9 @@ export class Disasters {
   #underway = new Set();
 
   /**
-   * @param context `{ random, redis, steps, workers, replace, position }`; `position` gives `{ done, ended }` of the
-   * run
+   * @param context `{ random, redis, steps, workers, replace, position, run, again, commands, fillDisk, seconds }`:
+   * `position` gives `{ done, ended }` of the run, `again` submits it once more, `commands` counts those of Redis,
+   * `fillDisk` gives what empties the disk again
    */
   constructor(context) {
     this.#context = context;
@@ -39,7 +41,63 @@ export class Disasters {
 
   /** SIGSTOP until the locks have expired, then SIGCONT. */
   async freeze() {
-    const victim = await this.#victim();
+    return this.#freeze(await this.#victim(), 'worker frozen');
+  }
+
+  /** Freezes the worker that prepares the output folder. It wakes in the middle of the run that another has prepared. */
+  async freezeDuringPreparation() {
+    const { workers, steps } = this.#context;
+    for (const begun = performance.now(); performance.now() - begun < takeoverTimeout;) {
+      const preparing = (await steps.getActive()).find(({ name }) => name === 'prepare');
+      const victim = workers.find((worker) => isHeldBy(preparing, worker));
+      if (victim) return this.#freeze(victim, 'worker frozen during the preparation');
+    }
+    throw new Error('Nobody prepared the run.');
+  }
+
+  /** Pauses the run. */
+  async pause() {
+    const { run, commands, seconds } = this.#context;
+    await this.#mustGoOn('pause', () => run.pause(), 'paused');
+    // What has begun may finish.
+    await sleep(3000);
+    const [before, begun] = [await commands(), performance.now()];
+    await sleep(seconds * 1000);
+    const perSecond = ((await commands()) - before) / ((performance.now() - begun) / 1000);
+    await this.#mustGoOn('resume', () => run.resume(), 'running');
+    const what = `run paused for ${seconds} s: ${perSecond.toFixed(0)} Redis commands a second`;
+    return { what, recovered: Promise.resolve([]) };
+  }
+
+  /** Takes all room of the disk for a while. */
+  async fillDisk() {
+    const { fillDisk, seconds, run } = this.#context;
+    const empty = await fillDisk();
+    await sleep(seconds * 1000);
+    const { state, notice, error } = await run.status();
+    empty();
+    if (state !== 'running') throw new Error(`The full disk has ended the run: ${state}. ${error?.message ?? ''}`);
+    return { what: `disk filled for ${seconds} s; the run said: ${notice}`, recovered: Promise.resolve([]) };
+  }
+
+  /** The same request is the same run, and another that writes the same is refused. */
+  async submitAgain() {
+    const { run, again } = this.#context;
+    const same = await again({});
+    if (same.id !== run.id) throw new Error(`The same request became another run, ${same.id}.`);
+    const refused = await again({ chunkRows: 17 }).catch((error) => error);
+    if (refused.code !== 'invalid-output') throw new Error(`A second run writes to the same folder: ${refused.id}.`);
+    return { what: 'submitted twice', recovered: Promise.resolve([]) };
+  }
+
+  async #mustGoOn(what, change, state) {
+    await change();
+    const now = (await this.#context.run.status()).state;
+    if (hasEnded(now)) throw new Error(`The run was ${now} before its ${what}: use more rows.`);
+    if (now !== state) throw new Error(`After the ${what} the run is ${now}.`);
+  }
+
+  async #freeze(victim, what) {
     victim.kill('SIGSTOP');
     this.#frozen.add(victim);
     const thaw = async () => {
@@ -49,7 +107,7 @@ export class Disasters {
       return times;
     };
     const recovered = this.#track(thaw());
-    return { what: 'worker frozen', pid: victim.pid, recovered };
+    return { what, pid: victim.pid, recovered };
   }
 
   /**

@@ -6,9 +6,16 @@ import { fileURLToPath } from 'node:url';
 const started = new Set();
 const program = fileURLToPath(new URL('worker.mjs', import.meta.url));
 
-/** Starts a worker in a process of its own, and waits until it serves. */
-export async function startWorker(environment) {
-  const worker = spawn(process.execPath, [program], {
+/**
+ * Starts a worker in a process of its own, and waits until it serves.
+ *
+ * @param mounted `[folder, point]`: the worker alone sees the folder at that point
+ */
+export async function startWorker(environment, mounted) {
+  const node = [process.execPath, program];
+  const mounting = ['unshare', '-m', 'sh', '-c', 'mount --bind "$1" "$2" && shift 2 && exec "$@"', 'sh'];
+  const [command, ...more] = mounted ? [...mounting, ...mounted, ...node] : node;
+  const worker = spawn(command, more, {
     env: { ...process.env, ...environment },
     stdio: ['ignore', 'ignore', 'pipe'],
   });
