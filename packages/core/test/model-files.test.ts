@@ -1,10 +1,12 @@
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
-import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, symlink, truncate, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { memoryModel } from '@sentvec/core';
+import { memoryModel, readJson, urlModel } from '@sentvec/core';
 import { directoryModel, openModel } from '@sentvec/core/node';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 
@@ -49,6 +51,37 @@ test.each([
   const model = await directoryModel(join(root, 'model'));
   for (const files of [model, memoryModel('memory', { 'config.json': '{}' })])
     await expect(files.read(path)).rejects.toMatchObject({ code: 'invalid-model' });
+});
+
+test('a file larger than memory is an error in words', async () => {
+  const file = join(root, 'model', 'model.safetensors');
+  await writeFile(file, '');
+  await truncate(file, 2 ** 43);
+  const model = await directoryModel(join(root, 'model'));
+  expect(await model.size?.('model.safetensors')).toBe(2 ** 43);
+  await expect(model.read('model.safetensors')).rejects.toMatchObject({
+    code: 'io-failed',
+    message: expect.stringMatching(/model\.safetensors has 8796093022208 bytes, more than fit into memory/u),
+  });
+});
+
+test('JSON that a server sends without end is given up', async () => {
+  const server = createServer((_, response) => {
+    const send = (): void => {
+      while (response.write(' '.repeat(2 ** 20)));
+    };
+    response.on('drain', send);
+    send();
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  try {
+    const model = urlModel(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`, { files: ['config.json'] });
+    const message = expect.stringContaining('it has more than 134217728 bytes');
+    await expect(readJson(model, 'config.json')).rejects.toMatchObject({ code: 'download-failed', message });
+  } finally {
+    server.closeAllConnections();
+    server.close();
+  }
 });
 
 test('links may lead elsewhere in the model, not out of it', async () => {

@@ -5,6 +5,7 @@ import {
   parseJson,
   readJson,
   readJsonObject,
+  readModelFolder,
   SentvecError,
   type ModelFiles,
 } from '@sentvec/core';
@@ -39,6 +40,33 @@ describe('JSON of a model folder', () => {
       deep: nested(300),
       quote: `\\"${nested(300)}`,
     });
+  });
+});
+
+describe('a file that would fill the memory', () => {
+  it('is refused before it is read, where its size is known', async () => {
+    const read = async (): Promise<Uint8Array> => {
+      throw new Error('It was read.');
+    };
+    const model: ModelFiles = {
+      name: 'large',
+      list: async () => ['config.json', 'README.md'],
+      size: async () => 2 ** 40,
+      read,
+    };
+    await expect(readJson(model, 'config.json')).rejects.toMatchObject({
+      code: 'invalid-model',
+      message: expect.stringMatching(/^large\/config\.json has 1099511627776 bytes; at most 134217728 are read/u),
+    });
+    const plain = { ...model, size: async (path: string) => (path === 'README.md' ? 2 ** 40 : 2) };
+    const card = readModelFolder({ ...plain, read: async () => utf8('{}') });
+    await expect(card).rejects.toMatchObject({ code: 'invalid-model', message: expect.stringContaining('README.md') });
+  });
+
+  it('is refused when it would become many times as large', () => {
+    const many = (count: number): Uint8Array => utf8(`[${'[],'.repeat(count - 2)}[]]`);
+    expect(() => parseJson(many(2 ** 22), 'x.json')).not.toThrow();
+    expect(() => parseJson(many(2 ** 22 + 1), 'x.json')).toThrow('x.json holds more than 4194304 arrays and objects');
   });
 });
 

@@ -1,7 +1,7 @@
 import { checkOptionNames, type OptionNames } from '@sentvec/platform';
 import { selfCheckFile } from '../self-check/stored-self-check.ts';
 import { SentvecError, throwIfAborted } from '../errors.ts';
-import { parseJson } from './json.ts';
+import { largestJson, parseJson } from './json.ts';
 import { checkFilePath, noSuchFile } from './model-files.ts';
 import type { DownloadProgress } from '../hub/download.ts';
 import type { ModelFiles } from '../types.ts';
@@ -161,11 +161,16 @@ async function download(
       if (done) break;
       pieces.push(value);
       loadedBytes += value.length;
+      // Only weights have no limit; an answer may have no end.
+      if (path.endsWith('.json') && loadedBytes > largestJson) {
+        await reader.cancel();
+        throw failed(url, `it has more than ${largestJson} bytes`);
+      }
       onProgress?.({ file: path, loadedBytes, totalBytes: Math.max(announced, loadedBytes) });
     }
   } catch (error) {
     throwIfAborted(signal);
-    throw failed(url, 'the connection ended early', error);
+    throw SentvecError.is(error) ? error : failed(url, 'the connection ended early', error);
   }
   return join(pieces, loadedBytes);
 }

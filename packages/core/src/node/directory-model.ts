@@ -106,7 +106,7 @@ async function readWhole(file: string): Promise<Uint8Array> {
   const handle = await open(file);
   try {
     const { size } = await handle.stat();
-    const content = new Uint8Array(size);
+    const content = allocate(size, file);
     for (let offset = 0; offset < size;) {
       const { bytesRead } = await handle.read(content, offset, Math.min(size - offset, 2 ** 26), offset);
       if (bytesRead === 0) throw new SentvecError('io-failed', `${file} became shorter while it was read.`, { file });
@@ -115,6 +115,15 @@ async function readWhole(file: string): Promise<Uint8Array> {
     return content;
   } finally {
     await handle.close();
+  }
+}
+
+/** A file may say that it is of any size: a hole takes no space on a disk. */
+function allocate(size: number, file: string): Uint8Array {
+  try {
+    return new Uint8Array(size);
+  } catch (cause) {
+    throw new SentvecError('io-failed', `${file} has ${size} bytes, more than fit into memory.`, { file }, { cause });
   }
 }
 

@@ -1,6 +1,6 @@
 import { SentvecError } from '../errors.ts';
 import { joinModelPath } from '../model-folder/model-files.ts';
-import { isObject, parseJson } from '../model-folder/json.ts';
+import { isObject, readJson } from '../model-folder/json.ts';
 import type { ModelFiles } from '../types.ts';
 import { readHeader, type TensorEntry, type TensorType } from './safetensors-header.ts';
 import { toFloat32, toInt32 } from './numbers.ts';
@@ -76,7 +76,7 @@ async function readShards(
   into: Map<string, StoredTensor>,
 ): Promise<void> {
   const source = `${files.name}/${index}`;
-  const shardOf = parseIndex(await files.read(index), source);
+  const shardOf = readIndex(await readJson(files, index), source);
   const folder = index.split('/').slice(0, -1).join('/');
   const paths = new Map(shardOf.map(([, shard]) => [shard, joinModelPath(folder, shard, source)]));
   for (const path of new Set(paths.values())) {
@@ -105,8 +105,7 @@ async function readShards(
   }
 }
 
-function parseIndex(bytes: Uint8Array, file: string): [name: string, shard: string][] {
-  const index = parseJson(bytes, file);
+function readIndex(index: unknown, file: string): [name: string, shard: string][] {
   const map = isObject(index) ? index['weight_map'] : undefined;
   const entries: [string, unknown][] = isObject(map) ? Object.entries(map) : [];
   if (entries.length === 0 || !entries.every((entry): entry is [string, string] => typeof entry[1] === 'string')) {
