@@ -31,12 +31,18 @@ export const modelArguments = {
       'A folder, a name on the Hugging Face hub such as sentence-transformers/all-MiniLM-L6-v2, or use-lite.',
   },
   revision: { type: 'string', valueHint: 'COMMIT', description: 'Branch, tag or commit of a model on the hub.' },
+  task: {
+    type: 'string',
+    valueHint: 'TASK',
+    description: 'For a model with adapters for tasks, such as jina-embeddings-v3: whose adapter to use.',
+  },
 } as const;
 
 /** The values of {@link modelArguments} and {@link backendArguments}. */
 export interface ModelChoice {
   readonly model: string;
   readonly revision?: string | undefined;
+  readonly task?: string | undefined;
   readonly backend: string;
   readonly threads?: string | undefined;
   readonly selfCheck?: boolean | undefined;
@@ -70,7 +76,8 @@ export async function loadModel(choice: ModelChoice, context: LoadContext): Prom
   try {
     const files = await findModel(choice, context, download.update);
     const onWarning = (message: string): void => context.note(`Note: ${message}`);
-    return await loadEmbedder(files, { backend, selfCheck: choice.selfCheck, signal: context.signal, onWarning });
+    const { task, selfCheck } = choice;
+    return await loadEmbedder(files, { backend, task, selfCheck, signal: context.signal, onWarning });
   } finally {
     download.stop();
   }

@@ -40,6 +40,8 @@ export interface GoldenExpectation {
   };
   readonly cases: readonly GoldenCase[];
   readonly prompted: readonly GoldenPromptedCase[];
+  /** For a model with adapters for tasks: the final vectors of the cases with the adapter of each task. */
+  readonly tasks?: Readonly<Record<string, readonly (readonly number[])[]>> | undefined;
 }
 
 /** The tiny models with known outputs with which everything is tried. */
@@ -56,6 +58,7 @@ export const goldenArchitectureNames: readonly string[] = [
   'tiny-jina2',
   'tiny-jina2-12heads',
   'tiny-jina3',
+  'tiny-jina3-tasks',
   'tiny-qwen2',
   'tiny-qwen3',
   'tiny-qwen3-bidirectional',

@@ -79,15 +79,16 @@ const carriedFiles: readonly RegExp[] = [
 ];
 
 /**
- * The encoder's `config.json`, where it says that the weights are quantized or in half precision: those that are written
- * are float32. `undefined`: it may stay as it is.
+ * The encoder's `config.json`, where it says that the weights are quantized, in half precision, or have adapters for
+ * tasks: those that are written are float32, with the adapter merged in. `undefined`: it may stay as it is.
  */
 async function floatConfig(files: ModelFiles): Promise<Uint8Array | undefined> {
   const config = await readJsonObject(files, 'config.json');
   if (config === undefined) return undefined;
-  const { quantization_config: _, ...rest } = config;
+  const { quantization_config: _, default_task: __, ...rest } = config;
   const changed: Record<string, unknown> = { ...rest };
   for (const key of ['dtype', 'torch_dtype']) if (typeof rest[key] === 'string') changed[key] = 'float32';
+  if (rest['load_trained_adapters'] === true) changed['load_trained_adapters'] = false;
   return JSON.stringify(changed) === JSON.stringify(config)
     ? undefined
     : new TextEncoder().encode(`${JSON.stringify(changed, undefined, 2)}\n`);

@@ -68,6 +68,10 @@ export function tokenInputs(inputs: readonly SessionValue[], batch: TokenBatch):
   return inputs.map((value) => {
     const content = value.isTensor ? inputContent(value, batch) : undefined;
     if (value.isTensor && content !== undefined) return typed(value.name, value.type, content);
+    if (value.name === 'task_id')
+      throw new Error(
+        'It takes the number of a task. Choose a task ("task") to run the model from its weights instead.',
+      );
     throw new Error(
       `It has an input "${value.name}", which is not one of input_ids, attention_mask, token_type_ids, position_ids, past_key_values.`,
     );

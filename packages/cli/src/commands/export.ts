@@ -14,6 +14,7 @@ export const exportModel: Command = defineCommand({
     },
     output: { type: 'string', alias: 'o', required: true, valueHint: 'DIR', description: 'The folder to make.' },
     revision: modelArguments.revision,
+    task: modelArguments.task,
     ...backendArguments,
   },
   examples: [

@@ -16,6 +16,7 @@ export const info: Command = defineCommand({
       description: modelArguments.model.description,
     },
     revision: modelArguments.revision,
+    task: modelArguments.task,
     ...backendArguments,
   },
   examples: [

@@ -29,6 +29,11 @@ export const search: Command = defineCommand({
       valueHint: 'MODEL',
       description: 'Where the model is now. Default: where it was.',
     },
+    task: {
+      type: 'string',
+      valueHint: 'TASK',
+      description: 'The task whose adapter the vectors were made with, if any.',
+    },
     prompt: {
       type: 'string',
       valueHint: 'NAME',

@@ -26,6 +26,12 @@ export interface LoadEmbedderOptions extends ModelFolderOptions, LoadOptions {
    * @default the one in JavaScript; in Node, by `@sentvec/core/node`, the native one when it is installed
    */
   readonly tokenizer?: TokenizerLoader | undefined;
+  /**
+   * For a model with adapters for tasks, such as jina-embeddings-v3: the task, `retrieval.query` say, whose adapter is
+   * merged into the weights.
+   * @default no adapter: the weights that all tasks share
+   */
+  readonly task?: string | undefined;
   /** The most tokens of a text that are read, instead of what the model says. */
   readonly maxLength?: number | undefined;
   /** Called with the receipt of each `embed` that succeeded: for metrics. */
@@ -43,6 +49,7 @@ export const loadOptionNames: OptionNames<LoadEmbedderOptions> = {
   backend: true,
   tokenizer: true,
   maxLength: true,
+  task: true,
   pooling: true,
   poolings: true,
   selfCheck: true,
@@ -62,7 +69,7 @@ export async function loadEmbedder(model: ModelFiles, options: LoadEmbedderOptio
   throwIfAborted(options.signal);
   const parts = new LoadingParts(options);
   try {
-    return await assemble(model, parts, options);
+    return await assemble(await chooseTask(model, options.task), parts, options);
   } catch (error) {
     await parts.dispose();
     throw error;
@@ -109,8 +116,28 @@ async function assemble(model: ModelFiles, parts: LoadingParts, options: LoadEmb
     tokenizerHash: definition.hash,
     selfCheck,
     onReceipt: options.onReceipt,
-    notes: [...folder.notes, ...notes],
+    notes: [...folder.notes, ...notes, ...(await taskNotes(folder))],
   });
+}
+
+async function chooseTask(model: ModelFiles, task: string | undefined): Promise<ModelFiles> {
+  if (task === undefined) return model;
+  const { withTask } = await import('../weights/task-adapters.ts');
+  return withTask(model, task);
+}
+
+/** Which adapter of a model that has several is in its weights. */
+async function taskNotes({ encoder, encoderFiles }: ModelFolder): Promise<readonly string[]> {
+  const config = encoder === 'static' ? undefined : await readConfigFile(encoderFiles, 'config.json');
+  if (config?.values['lora_adaptations'] === undefined) return [];
+  const { adaptedTasks } = await import('../weights/task-adapters.ts');
+  const tasks = adaptedTasks(config);
+  const task = config.string('default_task');
+  if (tasks.length === 0) return [];
+  if (task !== undefined) return [`The weights have the adapter of the task "${task}".`];
+  return [
+    `${encoderFiles.name} has adapters for the tasks ${tasks.join(', ')}. None was chosen, so the weights are those that all tasks share; set "task" to choose one.`,
+  ];
 }
 
 /** Encoder and tokenizer on their way: both start in threads of their own, which takes a while. */

@@ -253,7 +253,7 @@ function transpose(matrix: Float32Array, columns: number): Float32Array {
 }
 
 /** weight + scale · left · right, where `left` is `[rows, rank]` and `right` is `[rank, columns]`. */
-function addProduct(
+export function addProduct(
   weight: Float32Array,
   left: Float32Array,
   right: Float32Array,

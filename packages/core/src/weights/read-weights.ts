@@ -1,4 +1,5 @@
 import { SentvecError } from '../errors.ts';
+import { readConfigFile } from '../model-folder/config-file.ts';
 import { joinModelPath } from '../model-folder/model-files.ts';
 import { isObject, readJson } from '../model-folder/json.ts';
 import type { ModelFiles } from '../types.ts';
@@ -35,7 +36,8 @@ interface StoredTensor extends TensorEntry {
 
 /**
  * Reads weights in the safetensors format: `path`, or else the shards that `path` + `.index.json` lists (they lie
- * beside it). A LoRA adapter that lies beside the model's weights is merged into them. The files are untrusted: everything is checked before it is used
+ * beside it). A LoRA adapter that lies beside the model's weights is merged into them, and so is that of a task that
+ * `config.json` names. The files are untrusted: everything is checked before it is used
  * (https://github.com/huggingface/safetensors#format).
  * @param path of the file inside the model. Default `model.safetensors`
  * @throws SentvecError `invalid-model` when there are no weights, only PyTorch's, or a file is broken; names file and
@@ -49,9 +51,19 @@ export async function readWeights(files: ModelFiles, path = 'model.safetensors')
   else if (present.has(index)) await readShards(files, index, present, tensors);
   else throw noWeights(files, path, present);
   const stored = new StoredWeights(`${files.name}/${path}`, tensors);
-  if (path !== 'model.safetensors' || !present.has('adapter_config.json')) return stored;
+  return path === 'model.safetensors' ? mergeAdapters(files, present, stored) : stored;
+}
+
+async function mergeAdapters(files: ModelFiles, present: ReadonlySet<string>, stored: Weights): Promise<Weights> {
+  const config = await readConfigFile(files, 'config.json');
+  let weights = stored;
+  if (config?.values['lora_adaptations'] !== undefined) {
+    const { mergeTask } = await import('./task-adapters.ts');
+    weights = mergeTask(weights, config);
+  }
+  if (!present.has('adapter_config.json')) return weights;
   const { adapterWeightsFile, mergeAdapter } = await import('./adapter.ts');
-  return mergeAdapter(files, stored, await readWeights(files, adapterWeightsFile));
+  return mergeAdapter(files, weights, await readWeights(files, adapterWeightsFile));
 }
 
 async function readFile(files: ModelFiles, path: string, into: Map<string, StoredTensor>): Promise<void> {

@@ -1,0 +1,169 @@
+// Adapters for tasks that stand among the weights of a model (Sturua et al., 2024): the task that is chosen, and the
+// weights with its adapter merged in.
+import { sha256 } from '@sentvec/platform';
+import { SentvecError } from '../errors.ts';
+import type { ConfigFile } from '../model-folder/config-file.ts';
+import { readJsonObject } from '../model-folder/json.ts';
+import { withChanges } from '../model-folder/model-files.ts';
+import type { ModelFiles } from '../types.ts';
+import { addProduct } from './adapter.ts';
+import type { Weights } from './read-weights.ts';
+import type { TensorType } from './safetensors-header.ts';
+
+/** The tasks that a model has adapters for, by its `config.json`; none for nearly all models. */
+export function adaptedTasks({ values }: Pick<ConfigFile, 'values'>): readonly string[] {
+  const { lora_adaptations: tasks, load_trained_adapters: present } = values;
+  if (present === false || !Array.isArray(tasks)) return [];
+  return tasks.filter((task) => typeof task === 'string');
+}
+
+/**
+ * The same model with the adapter of a task: with the task as `default_task` in `config.json`, which the encoder and the
+ * fingerprint depend on. ONNX files and values of a self-check, which know nothing of it, are left out.
+ * @throws SentvecError `invalid-argument` when the model has no adapter for that task
+ */
+export async function withTask(files: ModelFiles, task: string): Promise<ModelFiles> {
+  const paths = (await files.list()).filter((path) => !/\.onnx(?:[._]data)?$|(?:^|\/)self-check\.json$/u.test(path));
+  const changed = new Map<string, Uint8Array>();
+  const known = new Set<string>();
+  for (const path of paths.filter((each) => /(?:^|\/)config\.json$/u.test(each))) {
+    const values = (await readJsonObject(files, path)) ?? {};
+    const tasks = adaptedTasks({ values });
+    for (const each of tasks) known.add(each);
+    if (tasks.includes(task))
+      changed.set(path, new TextEncoder().encode(JSON.stringify({ ...values, default_task: task }, undefined, 2)));
+  }
+  if (changed.size === 0) throw unknownTask(files.name, task, [...known]);
+  const { sha256: hash, size } = files;
+  return {
+    ...withChanges(files, {
+      list: async () => paths,
+      read: async (path) => changed.get(path) ?? files.read(path),
+      ...(size && { size: async (path: string) => changed.get(path)?.length ?? size.call(files, path) }),
+    }),
+    // The folder on this disk has another config.json.
+    directory: undefined,
+    ...(hash && {
+      sha256: async (path: string) => {
+        const bytes = changed.get(path);
+        return bytes === undefined ? hash.call(files, path) : sha256(bytes);
+      },
+    }),
+  };
+}
+
+function unknownTask(model: string, task: string, known: readonly string[]): SentvecError {
+  return new SentvecError(
+    'invalid-argument',
+    known.length === 0
+      ? `${model} has no adapters for tasks: leave out the task ${JSON.stringify(task)}.`
+      : `${model} has no adapter for the task ${JSON.stringify(task)}. It has those for ${known.join(', ')}.`,
+    { task },
+  );
+}
+
+/** What stands before the parts of a weight that has adapters. */
+const original = '.parametrizations.weight.original';
+
+/**
+ * The weights of a model with the adapter of its `default_task` merged in: W + alpha / rank · B · A; without a task, those
+ * that all tasks share.
+ * @throws SentvecError `invalid-model` when the adapters are missing or do not fit
+ */
+export function mergeTask(stored: Weights, config: ConfigFile): Weights {
+  const adapted = stored.names().filter((name) => name.endsWith(original));
+  const task = config.string('default_task');
+  const index = task === undefined ? undefined : adaptedTasks(config).indexOf(task);
+  if (task !== undefined && (index === -1 || adapted.length === 0)) {
+    throw new SentvecError(
+      'invalid-model',
+      `${config.file} asks for the adapter of the task ${JSON.stringify(task)}, which the model's weights do not hold. Download the model again.`,
+      { file: config.file },
+    );
+  }
+  const alpha = config.number('lora_alpha') ?? 1;
+  return new TaskWeights(stored, adapted, alpha, index);
+}
+
+/** Where the parts of an adapted weight are. */
+interface Adapted {
+  readonly original: string;
+  readonly a: string;
+  readonly b: string;
+}
+
+class TaskWeights implements Weights {
+  readonly #stored: Weights;
+  readonly #adapted: ReadonlyMap<string, Adapted>;
+  readonly #alpha: number;
+  readonly #task: number | undefined;
+
+  constructor(stored: Weights, adapted: readonly string[], alpha: number, task: number | undefined) {
+    this.#stored = stored;
+    this.#alpha = alpha;
+    this.#task = task;
+    this.#adapted = new Map(
+      adapted.map((name) => {
+        const module = name.slice(0, -original.length);
+        const part = `${module}.parametrizations.weight.0.lora_`;
+        return [`${module}.weight`, { original: name, a: `${part}A`, b: `${part}B` }];
+      }),
+    );
+  }
+
+  names(): readonly string[] {
+    const own = this.#stored.names().filter((name) => !name.includes('.parametrizations.weight.'));
+    return [...own, ...this.#adapted.keys()].sort();
+  }
+
+  has(name: string): boolean {
+    return this.#adapted.has(name) || this.#stored.has(name);
+  }
+
+  shape(name: string): readonly number[] {
+    return this.#stored.shape(this.#adapted.get(name)?.original ?? name);
+  }
+
+  type(name: string): TensorType {
+    const adapted = this.#adapted.get(name);
+    return this.#task !== undefined && adapted !== undefined ? 'F32' : this.#stored.type(adapted?.original ?? name);
+  }
+
+  tensor(name: string): { readonly shape: readonly number[]; readonly data: Float32Array } {
+    const adapted = this.#adapted.get(name);
+    const tensor = this.#stored.tensor(adapted?.original ?? name);
+    if (adapted === undefined || this.#task === undefined) return tensor;
+    const [rows, columns] = tensor.shape as [number, number];
+    const [a, b] = [this.#ofTask(adapted.a), this.#ofTask(adapted.b)];
+    // The table of an embedding has its factors the other way round.
+    const [left, right] = a.rows === rows && b.columns === columns && a.columns === b.rows ? [a, b] : [b, a];
+    if (left.rows !== rows || right.columns !== columns || left.columns !== right.rows) {
+      throw new SentvecError(
+        'invalid-model',
+        `The adapters of the tensor "${name}" do not fit its shape [${tensor.shape.join(', ')}]. Download the model again.`,
+        { tensor: name },
+      );
+    }
+    const scale = this.#alpha / left.columns;
+    return { shape: tensor.shape, data: addProduct(tensor.data, left.data, right.data, [rows, columns], scale) };
+  }
+
+  integers(name: string): { readonly shape: readonly number[]; readonly data: Int32Array } {
+    return this.#stored.integers(name);
+  }
+
+  /** The matrix of the task from one of all tasks. */
+  #ofTask(name: string): { readonly rows: number; readonly columns: number; readonly data: Float32Array } {
+    const { shape, data } = this.#stored.tensor(name);
+    const [tasks = 0, rows = 0, columns = 0] = shape;
+    const size = rows * columns;
+    if (shape.length !== 3 || this.#task! >= tasks) {
+      throw new SentvecError(
+        'invalid-model',
+        `The tensor "${name}" has the shape [${shape.join(', ')}], in which there is no adapter number ${this.#task}. Download the model again.`,
+        { tensor: name },
+      );
+    }
+    return { rows, columns, data: data.subarray(this.#task! * size, (this.#task! + 1) * size) };
+  }
+}

@@ -1,0 +1,87 @@
+// Models with adapters for tasks: the vectors of each task, and what is refused.
+import { createHash } from 'node:crypto';
+import { plainBackend } from '@sentvec/architectures';
+import { type LoadEmbedderOptions, memoryModel, type ModelFiles, readWeights, writeSafetensors } from '@sentvec/core';
+import { directoryModel, loadEmbedder } from '@sentvec/core/node';
+import { goldenExpectation, goldenModel } from '@sentvec/testing';
+import { expect, test } from 'vitest';
+import { withTask } from '../src/weights/task-adapters.ts';
+
+const name = 'tiny-jina3-tasks';
+const { cases, tasks = {}, measured } = goldenExpectation(name);
+const texts = cases.map(({ text }) => text);
+
+const load = (files: ModelFiles, options: LoadEmbedderOptions = {}) =>
+  loadEmbedder(files, { backend: plainBackend(), ...options });
+
+async function embed(options: LoadEmbedderOptions) {
+  const embedder = await load(goldenModel(name), options);
+  const { vectors, receipt } = await embedder.embed(texts, { prompt: null });
+  await embedder.dispose();
+  const rows = texts.map((_, row) => [...vectors.data.subarray(row * vectors.cols, (row + 1) * vectors.cols)]);
+  return { rows, receipt };
+}
+
+const largestGap = (found: readonly (readonly number[])[], expected: readonly (readonly number[])[]): number =>
+  Math.max(...found.flatMap((row, i) => row.map((entry, k) => Math.abs(entry - expected[i]![k]!))));
+
+test.each(Object.keys(tasks))('the adapter of %s is merged into the weights', async (task) => {
+  const { rows, receipt } = await embed({ task });
+  expect(largestGap(rows, tasks[task]!)).toBeLessThan(measured.tolerance!);
+  expect(receipt.notes).toEqual([`The weights have the adapter of the task "${task}".`]);
+});
+
+test('each task has a fingerprint of its own, and so has none; the receipt says what could be chosen', async () => {
+  const all = await Promise.all([undefined, ...Object.keys(tasks)].map(async (task) => embed({ task })));
+  expect(new Set(all.map(({ receipt }) => receipt.fingerprint)).size).toBe(all.length);
+  expect(all[0]!.receipt.notes).toEqual([expect.stringMatching(/adapters for the tasks retrieval\.query, .*"task"/u)]);
+});
+
+test('the files of the encoder are told apart by their content', async () => {
+  const files = await directoryModel(goldenModel(name).directory);
+  const adapted = await withTask(files, 'text-matching');
+  expect(await adapted.list()).toEqual(await files.list());
+  expect(adapted.directory).toBeUndefined();
+  const config = await adapted.read('config.json');
+  expect(await adapted.sha256!('config.json')).toBe(createHash('sha256').update(config).digest('hex'));
+  expect(await adapted.sha256!('config.json')).not.toBe(await files.sha256!('config.json'));
+  expect(await adapted.size!('config.json')).toBe(config.length);
+  expect(await adapted.sha256!('model.safetensors')).toBe(await files.sha256!('model.safetensors'));
+});
+
+test('a task that the model has no adapter for is refused, with those that it has', async () => {
+  await expect(load(goldenModel(name), { task: 'cooking' })).rejects.toMatchObject({
+    code: 'invalid-argument',
+    message: expect.stringMatching(/"cooking".*retrieval\.query, retrieval\.passage, text-matching/u) as string,
+  });
+  await expect(load(goldenModel('tiny-bert'), { task: 'retrieval.query' })).rejects.toMatchObject({
+    code: 'invalid-argument',
+    message: expect.stringMatching(/tiny-bert has no adapters for tasks/u) as string,
+  });
+});
+
+test('a task whose adapters are not among the weights, or do not fit, is refused', async () => {
+  const files = goldenModel(name);
+  const contents: Record<string, Uint8Array> = {};
+  for (const path of await files.list()) contents[path] = await files.read(path);
+  const withWeights = (weights: Uint8Array): ModelFiles =>
+    memoryModel('changed', { ...contents, 'model.safetensors': weights });
+  const plain = await goldenModel('tiny-jina3').read('model.safetensors');
+  await expect(load(withWeights(plain), { task: 'text-matching' })).rejects.toMatchObject({
+    code: 'invalid-model',
+    message: expect.stringMatching(/"text-matching".*weights do not hold/u) as string,
+  });
+  const part = 'embeddings.word_embeddings.parametrizations.weight';
+  const tensor = (...shape: number[]) => ({ shape, data: new Float32Array(shape.reduce((a, b) => a * b, 1)) });
+  const misfit = writeSafetensors({
+    [`${part}.original`]: tensor(683, 32),
+    [`${part}.0.lora_A`]: tensor(3, 683, 4),
+    [`${part}.0.lora_B`]: tensor(3, 4, 31),
+  });
+  const config = JSON.stringify({
+    ...JSON.parse(new TextDecoder().decode(contents['config.json'])),
+    default_task: 'text-matching',
+  });
+  const weights = await readWeights(memoryModel('misfit', { 'config.json': config, 'model.safetensors': misfit }));
+  expect(() => weights.tensor('embeddings.word_embeddings.weight')).toThrow(/do not fit its shape \[683, 32\]/u);
+});
