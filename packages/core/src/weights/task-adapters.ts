@@ -34,19 +34,18 @@ export async function withTask(files: ModelFiles, task: string): Promise<ModelFi
       changed.set(path, new TextEncoder().encode(JSON.stringify({ ...values, default_task: task }, undefined, 2)));
   }
   if (changed.size === 0) throw unknownTask(files.name, task, [...known]);
-  const { sha256: hash, size } = files;
   return {
     ...withChanges(files, {
       list: async () => paths,
       read: async (path) => changed.get(path) ?? files.read(path),
-      ...(size && { size: async (path: string) => changed.get(path)?.length ?? size.call(files, path) }),
+      ...(files.size && { size: async (path: string) => changed.get(path)?.length ?? files.size!(path) }),
     }),
     // The folder on this disk has another config.json.
     directory: undefined,
-    ...(hash && {
+    ...(files.sha256 && {
       sha256: async (path: string) => {
         const bytes = changed.get(path);
-        return bytes === undefined ? hash.call(files, path) : sha256(bytes);
+        return bytes === undefined ? files.sha256!(path) : sha256(bytes);
       },
     }),
   };
