@@ -15,6 +15,7 @@ import {
 import { describe, expect, it } from 'vitest';
 import { fakeEmbedder, type FakeOptions } from './fake-embedder.ts';
 import { contents, readRejected, readRows, workspace } from './workspace.ts';
+import { findFinishedChunk } from '../src/run/finished-chunk.ts';
 
 const space = workspace();
 
@@ -175,6 +176,9 @@ describe('the steps', () => {
     const moved = { ...first!, start: second!.start, end: second!.end, content: second!.content };
     expect(moved.rows).toBe(second!.rows);
     expect(await embedChunk(moved, run, fakeEmbedder())).toMatchObject({ reused: false });
+    for (const other of [{ start: second!.start + 1 }, { end: second!.end - 1 }, { rows: moved.rows - 1 }])
+      expect(await findFinishedChunk(run, { ...moved, ...other })).toBeUndefined();
+    expect(await findFinishedChunk(run, moved)).toMatchObject({ chunk: { start: second!.start, end: second!.end } });
   });
 
   it.each([

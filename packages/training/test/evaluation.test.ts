@@ -130,3 +130,17 @@ test('hard negatives by rank, score and margin', async () => {
   for (const senseless of [{ negatives: 0 }, { rangeMin: -1 }, { margin: -0.1 }, { relativeMargin: 1.5 }])
     await expect(mine(senseless)).rejects.toMatchObject({ code: 'invalid-argument' });
 });
+
+test("a relative margin of hard negatives is a share of the positive's score, not a difference from it", async () => {
+  const mine = async (positive: number, relativeMargin: number) => {
+    const [anchors, positives] = [await embed(['0']), await embed([String(positive)])];
+    const candidates = await embed(numbered([70, 80, 110, 130, 150]));
+    const noneIsPositive = { candidates, isPositive: () => false };
+    return mineHardNegatives(anchors, positives, noneIsPositive, { negatives: 1, relativeMargin });
+  };
+  // The positive is at cos 60° = 0.5; the candidates at 0.342, 0.174, -0.342, -0.643 and -0.866.
+  expect(await mine(60, 0.5)).toEqual([{ row: 0, negatives: [1] }]);
+  expect(await mine(60, 0.9)).toEqual([{ row: 0, negatives: [0] }]);
+  // Below a positive at cos 120° = -0.5 by half of its size: at most -0.75.
+  expect(await mine(120, 0.5)).toEqual([{ row: 0, negatives: [4] }]);
+});
