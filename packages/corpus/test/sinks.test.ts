@@ -2,9 +2,10 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DuckDBInstance, listValue } from '@duckdb/node-api';
-import { loadSink, type ShardLayout } from '@sentvec/corpus';
+import { loadSink, type ShardLayout, type ShardVectors } from '@sentvec/corpus';
 import { sinkContract, type ReadShard } from '@sentvec/testing';
 import { tableFromIPC } from 'apache-arrow';
+import * as fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { float32Text } from '../src/sinks/float32-text.ts';
 
@@ -86,6 +87,45 @@ async function readLines([file]: readonly Uint8Array[], layout: ShardLayout): Pr
     vectors: records.map(({ embedding }) => (embedding as number[]).map(Math.fround)),
     columns: Object.fromEntries(layout.columnNames.map((name) => [name, records.map((record) => record[name])])),
   };
+}
+
+describe('npy', () => {
+  it('holds vectors of any shape and precision, ids and texts, for another reader and for its own', async () => {
+    const sink = await loadSink('npy');
+    const shard = fc
+      .tuple(fc.constantFrom('float32', 'int8', 'uint8', 'binary', 'ubinary'), fc.integer({ min: 1, max: 12 }))
+      .chain(([precision, rows]) =>
+        fc.record({
+          precision: fc.constant(precision as ShardLayout['precision']),
+          vectors: fc.integer({ min: 1, max: 300 }).map((cols) => vectorsOf(precision, rows, cols)),
+          ids: fc.array(fc.string({ unit: 'grapheme' }), { minLength: rows, maxLength: rows }),
+          texts: fc.array(fc.option(fc.string({ unit: 'binary' })), { minLength: rows, maxLength: rows }),
+        }),
+      );
+    await fc.assert(
+      fc.asyncProperty(shard, async ({ precision, vectors, ids, texts }) => {
+        const { cols, rows, data } = vectors;
+        const layout: ShardLayout = { precision, cols, idType: 'string', columnNames: ['text'], metadata: {} };
+        const files = await sink.encode({ ids, vectors, columns: [texts] }, layout);
+        const read = await readNpy(files, layout);
+        expect(read.ids).toEqual(ids);
+        expect(read.columns).toEqual({ text: texts });
+        expect(read.vectors.flat()).toEqual([...data]);
+        expect(await sink.decode(files, layout)).toEqual({ ids, vectors: { data, rows, cols }, columns: [texts] });
+      }),
+      { numRuns: 50 },
+    );
+  });
+});
+
+/** Entries that differ from each other, of the type that belongs to the precision. */
+function vectorsOf(precision: string, rows: number, cols: number): ShardVectors {
+  const entry = (_: unknown, index: number): number => ((index * 193) % 256) - (precision.startsWith('u') ? 0 : 128);
+  const length = rows * cols;
+  if (precision === 'float32')
+    return { data: Float32Array.from({ length }, (_, index) => Math.sin(index)), rows, cols };
+  const type = precision.startsWith('u') ? Uint8Array : Int8Array;
+  return { data: type.from({ length }, entry), rows, cols };
 }
 
 describe('float32 as text', () => {
