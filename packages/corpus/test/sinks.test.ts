@@ -93,10 +93,10 @@ describe('npy', () => {
   it('holds vectors of any shape and precision, ids and texts, for another reader and for its own', async () => {
     const sink = await loadSink('npy');
     const shard = fc
-      .tuple(fc.constantFrom('float32', 'int8', 'uint8', 'binary', 'ubinary'), fc.integer({ min: 1, max: 12 }))
+      .tuple(fc.constantFrom('float32', 'int8', 'uint8', 'binary', 'ubinary' as const), fc.integer({ min: 1, max: 12 }))
       .chain(([precision, rows]) =>
         fc.record({
-          precision: fc.constant(precision as ShardLayout['precision']),
+          precision: fc.constant(precision),
           vectors: fc.integer({ min: 1, max: 300 }).map((cols) => vectorsOf(precision, rows, cols)),
           ids: fc.array(fc.string({ unit: 'grapheme' }), { minLength: rows, maxLength: rows }),
           texts: fc.array(fc.option(fc.string({ unit: 'binary' })), { minLength: rows, maxLength: rows }),
@@ -119,13 +119,14 @@ describe('npy', () => {
 });
 
 /** Entries that differ from each other, of the type that belongs to the precision. */
-function vectorsOf(precision: string, rows: number, cols: number): ShardVectors {
-  const entry = (_: unknown, index: number): number => ((index * 193) % 256) - (precision.startsWith('u') ? 0 : 128);
-  const length = rows * cols;
-  if (precision === 'float32')
-    return { data: Float32Array.from({ length }, (_, index) => Math.sin(index)), rows, cols };
-  const type = precision.startsWith('u') ? Uint8Array : Int8Array;
-  return { data: type.from({ length }, entry), rows, cols };
+function vectorsOf(precision: ShardLayout['precision'], rows: number, cols: number): ShardVectors {
+  const type = { float32: Float32Array, int8: Int8Array, binary: Int8Array, uint8: Uint8Array, ubinary: Uint8Array }[
+    precision
+  ];
+  const data = new type(rows * cols);
+  for (let index = 0; index < data.length; index += 1)
+    data[index] = precision === 'float32' ? Math.sin(index) : index * 193;
+  return { data, rows, cols };
 }
 
 describe('float32 as text', () => {
