@@ -1,7 +1,7 @@
 import { openBareProducts, operationsOf } from './bare-products.ts';
 import { cutTexts } from './batch-shapes.ts';
 import type { BenchModel } from './bench-model.ts';
-import type { Contestant, OpenContestant } from './contestant.ts';
+import type { Candidate, OpenCandidate } from './candidate.ts';
 import { median, medianRatio, timeInTurns, type Timed } from './rounds.ts';
 import type { Workload } from './workload.ts';
 
@@ -11,24 +11,24 @@ export interface Measurement {
   readonly workload: string;
   readonly texts: number;
   readonly tokens: number;
-  readonly contestants: readonly ContestantResult[];
-  /** Of the first contestant, where the model's products are known. */
+  readonly candidates: readonly CandidateResult[];
+  /** Of the first candidate, where the model's products are known. */
   readonly bare?: BareResult;
 }
 
-export interface ContestantResult {
+export interface CandidateResult {
   readonly name: string;
   readonly textsPerSecond: number;
-  /** How many times as fast the first contestant is: the median over the rounds. */
+  /** How many times as fast the first candidate is: the median over the rounds. */
   readonly ratio: number;
-  /** The largest difference of an entry of a vector from the first contestant's. */
+  /** The largest difference of an entry of a vector from the first candidate's. */
   readonly difference: number;
 }
 
 export interface BareResult {
   /** Billions of floating-point operations per second of the bare products, all cores. */
   readonly gigaflops: number;
-  /** Time of the bare products over the first contestant's: the median over the rounds, in percent. */
+  /** Time of the bare products over the first candidate's: the median over the rounds, in percent. */
   readonly percent: number;
 }
 
@@ -37,29 +37,28 @@ const largestDifference = 1e-4;
 
 const bareName = 'bare products';
 
-/** Lets the contestants embed the same texts in turns. @throws Error when they do not give the same vectors */
+/** Lets the candidates embed the same texts in turns. @throws Error when they do not give the same vectors */
 export async function measure(
   model: BenchModel,
   directory: string,
   workload: Workload,
-  contestants: readonly Contestant[],
+  candidates: readonly Candidate[],
   rounds: number,
 ): Promise<Measurement> {
   const texts = await workload.texts();
   const { batches, tokens } = await cutTexts(directory, texts);
-  const open: { readonly name: string; readonly contestant: OpenContestant }[] = [];
-  for (const contestant of contestants)
-    open.push({ name: contestant.name, contestant: await contestant.open(directory) });
+  const open: { readonly name: string; readonly candidate: OpenCandidate }[] = [];
+  for (const candidate of candidates) open.push({ name: candidate.name, candidate: await candidate.open(directory) });
   const bare = model.sizes && (await openBareProducts(model.sizes));
   try {
     const differences = await compareVectors(open, texts);
-    const entries: Timed[] = open.map(({ name, contestant }) => ({
+    const entries: Timed[] = open.map(({ name, candidate }) => ({
       name,
-      run: async () => void (await contestant.embed(texts)),
+      run: async () => void (await candidate.embed(texts)),
     }));
     if (bare) entries.push({ name: bareName, run: () => bare.run(batches) });
     const timings = await timeInTurns(entries, rounds);
-    const first = contestants[0]!.name;
+    const first = candidates[0]!.name;
     const results = open.map(({ name }, index) => ({
       name,
       textsPerSecond: (texts.length / median(timings.get(name)!)) * 1000,
@@ -72,7 +71,7 @@ export async function measure(
       workload: workload.name,
       texts: texts.length,
       tokens,
-      contestants: results,
+      candidates: results,
       ...(bare && {
         bare: {
           gigaflops: flops / median(timings.get(bareName)!) / 1e6,
@@ -82,18 +81,18 @@ export async function measure(
     };
   } finally {
     await bare?.close();
-    for (const { contestant } of open) await contestant.close();
+    for (const { candidate } of open) await candidate.close();
   }
 }
 
 async function compareVectors(
-  open: readonly { readonly name: string; readonly contestant: OpenContestant }[],
+  open: readonly { readonly name: string; readonly candidate: OpenCandidate }[],
   texts: readonly string[],
 ): Promise<number[]> {
   let reference: Float32Array | undefined;
   const differences: number[] = [];
-  for (const { name, contestant } of open) {
-    const vectors = await contestant.embed(texts);
+  for (const { name, candidate } of open) {
+    const vectors = await candidate.embed(texts);
     reference ??= vectors;
     if (vectors.length !== reference.length)
       throw new Error(`${name} gave ${vectors.length} numbers, ${open[0]!.name} ${reference.length}.`);

@@ -3,7 +3,7 @@ import type { Measurement } from './measure.ts';
 
 /** The machine, in a line. */
 export function describeMachine(): string {
-  return `${cpus()[0]?.model.trim() ?? 'unknown processor'}, ${availableParallelism()} cores, Node ${process.versions.node}`;
+  return `${cpus()[0]?.model.trim() ?? 'unknown CPU'}, ${availableParallelism()} cores, Node ${process.versions.node}`;
 }
 
 /** The measurements as a table in Markdown. */
@@ -13,14 +13,14 @@ export function table(measurements: readonly Measurement[]): string {
     'workload',
     'texts',
     'tokens',
-    'contestant',
+    'candidate',
     'texts/s',
     'sentvec is',
     'largest difference',
     'of bare products',
   ];
-  const cells = measurements.flatMap(({ model, workload, texts, tokens, contestants, bare }) =>
-    contestants.map(({ name, textsPerSecond, ratio, difference }, index) => [
+  const cells = measurements.flatMap(({ model, workload, texts, tokens, candidates, bare }) =>
+    candidates.map(({ name, textsPerSecond, ratio, difference }, index) => [
       ...(index === 0 ? [model, workload, String(texts), String(tokens)] : ['', '', '', '']),
       name,
       textsPerSecond.toFixed(1),

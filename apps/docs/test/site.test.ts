@@ -32,10 +32,10 @@ async function linksOf(page: Page): Promise<string[]> {
   return [...new Set(links)].filter((link) => link.startsWith(`${origin}/`));
 }
 
-it('every link of every page leads to a page, and to a place on it', async () => {
+it('every link of every page leads to a page, and to an anchor on it', async () => {
   const page = await browser.newPage();
   const waiting = new Set([`${origin}/`]);
-  const places = new Map<string, ReadonlySet<string>>();
+  const anchors = new Map<string, ReadonlySet<string>>();
   const linked = new Map<string, string>();
   const broken: string[] = [];
   for (const address of waiting) {
@@ -44,7 +44,7 @@ it('every link of every page leads to a page, and to a place on it', async () =>
       broken.push(`${address} (linked from ${linked.get(address)})`);
       continue;
     }
-    places.set(address, new Set(await page.$$eval('[id]', (elements) => elements.map(({ id }) => id))));
+    anchors.set(address, new Set(await page.$$eval('[id]', (elements) => elements.map(({ id }) => id))));
     for (const link of await linksOf(page)) {
       if (!linked.has(link)) linked.set(link, address);
       const [target] = link.split('#');
@@ -53,13 +53,13 @@ it('every link of every page leads to a page, and to a place on it', async () =>
     }
   }
   for (const [link, source] of linked) {
-    const [address, place] = link.split('#');
-    const ids = places.get(address!);
-    if (ids !== undefined && place && !ids.has(decodeURIComponent(place)))
+    const [address, anchor] = link.split('#');
+    const ids = anchors.get(address!);
+    if (ids !== undefined && anchor && !ids.has(decodeURIComponent(anchor)))
       broken.push(`${link} (linked from ${source})`);
   }
   expect(broken).toEqual([]);
-  const paths = [...places.keys()].map((address) => address.slice(origin.length));
+  const paths = [...anchors.keys()].map((address) => address.slice(origin.length));
   const guides = (await readdir(join(docs, 'guide'))).map((name) => `/guide/${name.replace('.md', '')}`);
   expect(paths).toEqual(expect.arrayContaining([...guides, '/playground', '/reference/', '/reference/core/node']));
 });

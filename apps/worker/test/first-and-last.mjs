@@ -8,11 +8,11 @@ export default definePooling({
     pool({ data, cols }, { mask, rows, cols: length }) {
       const pooled = new Float32Array(rows * 2 * cols);
       for (let row = 0; row < rows; row += 1) {
-        const kept = mask.subarray(row * length, (row + 1) * length);
-        const places = [kept.indexOf(1), kept.lastIndexOf(1)];
-        places.forEach((place, half) => {
-          if (place === -1) return;
-          const token = (row * length + place) * cols;
+        const tokens = mask.subarray(row * length, (row + 1) * length);
+        const positions = [tokens.indexOf(1), tokens.lastIndexOf(1)];
+        positions.forEach((position, half) => {
+          if (position === -1) return;
+          const token = (row * length + position) * cols;
           pooled.set(data.subarray(token, token + cols), (row * 2 + half) * cols);
         });
       }

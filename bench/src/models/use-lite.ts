@@ -7,7 +7,7 @@ import type { BenchModel } from '../bench-model.ts';
 
 const command = fileURLToPath(new URL('../../../packages/cli/bin/sentvec.mjs', import.meta.url));
 
-/** What both contestants do after the encoder. */
+/** What both candidates do after the encoder. */
 const modules = [
   { idx: 0, name: '0', path: '', type: 'sentence_transformers.models.Transformer' },
   { idx: 1, name: '1', path: '1_Pooling', type: 'sentence_transformers.models.Pooling' },

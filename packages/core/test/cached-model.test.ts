@@ -1,6 +1,6 @@
 import { cachedModel, hubUrlModel, memoryModel, type ModelFiles } from '@sentvec/core';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { commit, expectContent, name, useFakeHub } from './fake-hub-world.ts';
+import { commit, expectContent, name, useHubFixture } from './hub-fixture.ts';
 
 /** Cache storage as browsers have it, as far as it is used. */
 class StubCaches {
@@ -90,7 +90,7 @@ describe('cachedModel', () => {
 });
 
 describe('cachedModel of a commit of the hub', () => {
-  const world = useFakeHub();
+  const world = useHubFixture();
 
   it('asks the hub nothing on the second visit, and works when it cannot be reached', async () => {
     const { endpoint } = world.hub;

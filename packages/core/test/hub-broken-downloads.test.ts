@@ -16,10 +16,10 @@ import {
   rangesAskedFor,
   repositoryFolder,
   weights,
-  useFakeHub,
-} from './fake-hub-world.ts';
+  useHubFixture,
+} from './hub-fixture.ts';
 
-const world = useFakeHub();
+const world = useHubFixture();
 
 describe('a broken download', () => {
   it('goes on where the connection was dropped', async () => {

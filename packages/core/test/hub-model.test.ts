@@ -4,9 +4,9 @@ import type { DownloadProgress } from '@sentvec/core';
 import { hubModel } from '@sentvec/core/node';
 import { describe, expect, it } from 'vitest';
 import { gitId, sha256 } from './fake-hub.ts';
-import { commit, expectContent, filesAskedFor, name, repositoryFolder, useFakeHub } from './fake-hub-world.ts';
+import { commit, expectContent, filesAskedFor, name, repositoryFolder, useHubFixture } from './hub-fixture.ts';
 
-const world = useFakeHub();
+const world = useHubFixture();
 
 describe('hubModel', () => {
   it('downloads what sentvec needs into the cache of the hub, weights only when they are read', async () => {

@@ -5,9 +5,9 @@ import { join } from 'node:path';
 import { hubUrlModel } from '@sentvec/core';
 import { hubModel } from '@sentvec/core/node';
 import { describe, expect, it } from 'vitest';
-import { commit, expectContent, name, useFakeHub } from './fake-hub-world.ts';
+import { commit, expectContent, name, useHubFixture } from './hub-fixture.ts';
 
-const world = useFakeHub();
+const world = useHubFixture();
 
 describe('a model that cannot be had', () => {
   it('because it is private or gated: 401 without a token, 403 with one', async () => {

@@ -12,10 +12,10 @@ import {
   filesAskedFor,
   name,
   repositoryFolder,
-  useFakeHub,
-} from './fake-hub-world.ts';
+  useHubFixture,
+} from './hub-fixture.ts';
 
-const world = useFakeHub();
+const world = useHubFixture();
 const small = 'tokenizer.json';
 const text = (content: string): Uint8Array => new TextEncoder().encode(content);
 

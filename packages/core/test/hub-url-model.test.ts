@@ -1,8 +1,8 @@
 import { hubUrlModel, type DownloadProgress } from '@sentvec/core';
 import { describe, expect, it } from 'vitest';
-import { commit, expectContent, expectFile, name, weights, useFakeHub } from './fake-hub-world.ts';
+import { commit, expectContent, expectFile, name, weights, useHubFixture } from './hub-fixture.ts';
 
-const world = useFakeHub();
+const world = useHubFixture();
 
 describe('hubUrlModel', () => {
   it('reads the files of a pinned commit', async () => {

@@ -24,20 +24,20 @@ describe.each(['tiny-bert', 'tiny-roberta', 'tiny-mpnet'])('pieces of a text for
     const counts = await lengths(pieces);
     expect(Math.max(...counts)).toBeLessThanOrEqual(maxLength);
     // No piece but the last has room for the next word, unless that is a long one.
-    for (const [place, piece] of pieces.slice(0, -1).entries()) {
-      const [longer] = await lengths([`${piece} ${pieces[place + 1]!.split(' ')[0]}`]);
+    for (const [index, piece] of pieces.slice(0, -1).entries()) {
+      const [longer] = await lengths([`${piece} ${pieces[index + 1]!.split(' ')[0]}`]);
       expect(longer).toBeGreaterThan(maxLength);
     }
   });
 
   it('begin with the end of the one before, where they overlap', async () => {
-    const words = Array.from({ length: 200 }, (_, place) => `w${place}`);
+    const words = Array.from({ length: 200 }, (_, index) => `w${index}`);
     const pieces = await splitByTokens(words.join(' '), { tokenizer, maxLength: 40 }, { overlapTokens: 12 });
     const firsts = pieces.map((piece) => words.indexOf(piece.split(' ')[0]!));
     const lasts = pieces.map((piece) => words.indexOf(piece.split(' ').at(-1)!));
-    for (const [place, first] of firsts.slice(1).entries()) {
-      expect(first).toBeLessThanOrEqual(lasts[place]!);
-      expect(first).toBeGreaterThan(firsts[place]!);
+    for (const [index, first] of firsts.slice(1).entries()) {
+      expect(first).toBeLessThanOrEqual(lasts[index]!);
+      expect(first).toBeGreaterThan(firsts[index]!);
     }
     expect(lasts.at(-1)).toBe(199);
   });

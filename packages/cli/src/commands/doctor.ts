@@ -72,7 +72,7 @@ function machine(): Finding {
   return {
     about: 'machine',
     state: 'ok',
-    says: `${availableParallelism()} processors, ${(totalmem() / 2 ** 30).toFixed(1)} GiB of memory`,
+    says: `${availableParallelism()} CPUs, ${(totalmem() / 2 ** 30).toFixed(1)} GiB of memory`,
   };
 }
 

@@ -14,7 +14,7 @@ export interface SplitByTokensOptions {
 
 const optionNames: OptionNames<SplitByTokensOptions> = { maxTokens: true, overlapTokens: true, signal: true };
 
-/** A word's place in a text. */
+/** A word of a text: where it stands, and how many tokens it has. */
 interface Word {
   readonly start: number;
   readonly end: number;
@@ -79,13 +79,13 @@ class TokenCounter {
   }
 
   async words(text: string): Promise<Word[]> {
-    const places = [...text.matchAll(/\S+/gu)].map(({ index, 0: word }) => ({
+    const found = [...text.matchAll(/\S+/gu)].map(({ index, 0: word }) => ({
       start: index,
       end: index + word.length,
     }));
     // With the space that is before it in the text, which some tokenizers make part of the word.
-    const counts = await this.count(places.map(({ start, end }) => (start === 0 ? '' : ' ') + text.slice(start, end)));
-    return places.map((place, index) => ({ ...place, tokens: counts[index]! }));
+    const counts = await this.count(found.map(({ start, end }) => (start === 0 ? '' : ' ') + text.slice(start, end)));
+    return found.map((word, index) => ({ ...word, tokens: counts[index]! }));
   }
 }
 

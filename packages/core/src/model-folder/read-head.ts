@@ -1,7 +1,7 @@
 import { SentvecError } from '../errors.ts';
 import { createPooling } from '../pooling/pooling.ts';
 import { resolvePooling } from '../pooling/pooling-plugin.ts';
-import { projectionMisfit, projectionOutputSize } from '../projection/projection.ts';
+import { validateProjection, projectionOutputSize } from '../projection/projection.ts';
 import type { Head, ModelFiles, Pooling, Projection } from '../types.ts';
 import { readConfigFile, requireConfigFile } from './config-file.ts';
 import type { ModelFolderOptions } from './model-folder.ts';
@@ -71,10 +71,10 @@ async function readProjections(
     if (projection === undefined) continue;
     // Before the first dense layer the size may be unknown; that layer then says what it takes.
     if (projection.kind === 'dense') size ??= projection.weight.cols;
-    const misfit = size === undefined ? undefined : projectionMisfit(projection, size);
-    if (misfit !== undefined) {
+    const problem = size === undefined ? undefined : validateProjection(projection, size);
+    if (problem !== undefined) {
       const file = `${files.name}/${module.path}`;
-      throw new SentvecError('invalid-model', `The module in ${file} does not fit the ones before it: ${misfit}.`, {
+      throw new SentvecError('invalid-model', `The module in ${file} does not fit the ones before it: ${problem}.`, {
         file,
       });
     }

@@ -39,14 +39,14 @@ function readTable(weights: Weights, file: string): TokenTable {
   const { shape, data } = numbers(weights, name);
   const [rows = 0, cols = 0] = shape;
   if (shape.length !== 2 || rows === 0 || cols === 0)
-    throw broken(file, `tensor "${name}" has the shape [${shape.join(', ')}], not [tokens, size]`);
+    throw tableError(file, `tensor "${name}" has the shape [${shape.join(', ')}], not [tokens, size]`);
   const rowOfId = name === 'embeddings' && weights.has('mapping') ? weights.integers('mapping').data : undefined;
   if (rowOfId?.some((row) => row < 0 || row >= rows))
-    throw broken(file, `tensor "mapping" points outside the ${rows} rows of "embeddings"`);
+    throw tableError(file, `tensor "mapping" points outside the ${rows} rows of "embeddings"`);
   const vocabularySize = rowOfId?.length ?? rows;
   const factors = name === 'embeddings' && weights.has('weights') ? numbers(weights, 'weights').data : undefined;
   if (factors !== undefined && factors.length !== vocabularySize) {
-    throw broken(file, `tensor "weights" has ${factors.length} entries for ${vocabularySize} tokens`);
+    throw tableError(file, `tensor "weights" has ${factors.length} entries for ${vocabularySize} tokens`);
   }
   return { file, vectors: { data, rows, cols }, rowOfId, weights: factors, vocabularySize };
 }
@@ -58,7 +58,7 @@ function numbers(weights: Weights, name: string): { readonly shape: readonly num
   return { shape, data: Float32Array.from(data) };
 }
 
-function broken(file: string, what: string): SentvecError {
+function tableError(file: string, what: string): SentvecError {
   return new SentvecError('invalid-model', `In ${file}, ${what}.`, { file });
 }
 

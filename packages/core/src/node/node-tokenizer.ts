@@ -6,7 +6,7 @@ import { withRowFrom } from '../tokenizer/unreadable-text.ts';
 import type { TokenizedText, TokenizeOptions } from '../types.ts';
 import { unpackTexts, type TokenizerLibrary, type TokenizerProtocol } from './tokenizer-messages.ts';
 
-/** Texts of a request. The results of several requests come in several turns of the event loop, that of one in one. */
+/** Texts of a request. Results are unpacked on the calling thread: those of each request in a turn of the event loop. */
 const requestTexts = 512;
 
 const tokenizerWorker = {
@@ -27,7 +27,7 @@ export function nodeTokenizer(library: TokenizerLibrary = 'auto'): TokenizerLoad
     const thread = await startThread<TokenizerProtocol>(tokenizerWorker, {
       name: 'tokenizer',
       data: { library, definition: JSON.stringify(definition) },
-      // What it makes dies young: V8 would let it grow to 48 MB before it looks.
+      // Nearly all that it allocates is garbage at once; by default V8 collects it only at 48 MB.
       resourceLimits: { maxYoungGenerationSizeMb: 8 },
     });
     const request = async (

@@ -11,8 +11,8 @@ type LayerNorm = Extract<Projection, { kind: 'layer-norm' }>;
  * @throws SentvecError `invalid-argument` when it cannot take vectors of that length
  */
 export function projectionOutputSize(projection: Projection, inputSize: number): number {
-  const misfit = projectionMisfit(projection, inputSize);
-  if (misfit !== undefined) throw new SentvecError('invalid-argument', `A projection does not fit: ${misfit}.`);
+  const problem = validateProjection(projection, inputSize);
+  if (problem !== undefined) throw new SentvecError('invalid-argument', `A projection does not fit: ${problem}.`);
   switch (projection.kind) {
     case 'dense':
       return projection.weight.rows;
@@ -24,7 +24,7 @@ export function projectionOutputSize(projection: Projection, inputSize: number):
 }
 
 /** Why a projection cannot take vectors of `inputSize`, in words; `undefined` when it can. */
-export function projectionMisfit(projection: Projection, inputSize: number): string | undefined {
+export function validateProjection(projection: Projection, inputSize: number): string | undefined {
   if (projection.kind === 'layer-norm') {
     const sizes = [projection.weight.length, projection.bias.length];
     return sizes.every((size) => size === inputSize)

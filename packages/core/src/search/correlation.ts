@@ -33,20 +33,20 @@ export function spearmanCorrelation(x: ArrayLike<number>, y: ArrayLike<number>):
 }
 
 /**
- * The place of each number in ascending order, from 1; equal numbers share the mean of their places. When one is not a
- * number, none has a place.
+ * The rank of each number in ascending order, from 1; equal numbers share the mean of their ranks. When one of the numbers
+ * is NaN, all ranks are.
  */
 export function ranks(numbers: ArrayLike<number>): Float64Array {
-  const places = new Float64Array(numbers.length);
+  const found = new Float64Array(numbers.length);
   const order = Array.from(numbers, (_, i) => i).sort((a, b) => numbers[a]! - numbers[b]!);
-  if (order.some((i) => Number.isNaN(numbers[i]))) return places.fill(NaN);
+  if (order.some((i) => Number.isNaN(numbers[i]))) return found.fill(NaN);
   for (let start = 0; start < order.length;) {
     let end = start + 1;
     while (end < order.length && numbers[order[end]!] === numbers[order[start]!]) end++;
-    for (let i = start; i < end; i++) places[order[i]!] = (start + 1 + end) / 2;
+    for (let i = start; i < end; i++) found[order[i]!] = (start + 1 + end) / 2;
     start = end;
   }
-  return places;
+  return found;
 }
 
 /** Rounding gives a constant list a variance: it has to be looked for. */

@@ -45,7 +45,7 @@ export type Chunks<Chunk> = Chunk | Iterable<Chunk> | AsyncIterable<Chunk>;
 
 /**
  * Shows the scores of all queries with all rows to `visit`, block by block; the rows in ascending order for each query.
- * The event loop has its turn every few milliseconds, and memory does not grow with the corpus.
+ * It yields to the event loop every few milliseconds, and memory does not grow with the corpus.
  * @param checkChunk called with each piece of the corpus before it is read
  * @param afterChunk called with each piece after all of its scores were shown, and the row of the corpus that it begins
  * with

@@ -92,7 +92,7 @@ export async function mergeAdapter(files: ModelFiles, base: Weights, adapter: We
     const stored = findTarget(base.names(), target);
     // A module of its own, such as the head of another task, changes nothing; it is just there.
     if (stored === undefined && change.added !== undefined)
-      throw misfit(file, target, 'the model has no such tensor, or several');
+      throw adapterError(file, target, 'the model has no such tensor, or several');
     targets.set(stored ?? target, change);
   }
   return new MergedWeights(base, adapter, targets, file);
@@ -140,12 +140,12 @@ function readChanges(config: ConfigFile, adapter: Weights, file: string): Map<st
     const path = name.replace(/^base_model\.model\./u, '');
     const [, module, table, part] = /^(.+)\.lora_(embedding_)?([AB])(?:\.weight)?$/u.exec(path) ?? [];
     if (module === undefined) {
-      if (path.includes('.lora_')) throw misfit(file, name, 'is of a variant of LoRA that sentvec does not have');
+      if (path.includes('.lora_')) throw adapterError(file, name, 'is of a variant of LoRA that sentvec does not have');
       change(path.replace('.base_layer.', '.'), { replacement: name });
       continue;
     }
     const other = name.replace(/lora_(embedding_)?[AB]/u, (found) => found.slice(0, -1) + (part === 'A' ? 'B' : 'A'));
-    if (!adapter.has(other)) throw misfit(file, name, `has no counterpart "${other}"`);
+    if (!adapter.has(other)) throw adapterError(file, name, `has no counterpart "${other}"`);
     const [a, b] = part === 'A' ? [name, other] : [other, name];
     const rank = adapter.shape(a)[0]!;
     const scale = readScale(config, module, rank);
@@ -178,7 +178,7 @@ function findTarget(names: readonly string[], target: string): string | undefine
   return others.length === 0 || found === target ? found : undefined;
 }
 
-function misfit(file: string, tensor: string, why: string): SentvecError {
+function adapterError(file: string, tensor: string, why: string): SentvecError {
   return new SentvecError(
     'invalid-model',
     `${file}: tensor "${tensor}" does not fit: ${why}. Does the adapter belong to this model?`,
@@ -235,14 +235,14 @@ class MergedWeights implements Weights {
   #check(name: string, { replacement, added }: Change): void {
     const shape = this.shape(name);
     if (replacement !== undefined && this.#base.has(name) && this.#base.shape(name).join() !== shape.join())
-      throw misfit(this.#file, name, `it has the shape [${shape.join(', ')}]`);
+      throw adapterError(this.#file, name, `it has the shape [${shape.join(', ')}]`);
     if (added === undefined) return;
     const [rankA, inputs] = this.#adapter.shape(added.a);
     const [outputs, rankB] = this.#adapter.shape(added.b);
     const product = added.transposed ? [inputs, outputs] : [outputs, inputs];
     if (rankA === rankB && shape.join() === product.join()) return;
     const found = `the model has it as [${shape.join(', ')}], the adapter changes [${product.join(', ')}]`;
-    throw misfit(this.#file, name, found);
+    throw adapterError(this.#file, name, found);
   }
 }
 

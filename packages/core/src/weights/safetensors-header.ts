@@ -43,7 +43,7 @@ const largestHeader = 100_000_000;
 
 /**
  * Reads and checks the header of a safetensors file: every tensor lies inside the file, has the size that its shape and
- * type say, overlaps no other, and no byte belongs to none. Allocates nothing by the header's word.
+ * type say, overlaps no other, and no byte belongs to none. No number of the header decides how much is allocated.
  * @throws SentvecError `invalid-model`, naming the file and the tensor
  */
 export function readHeader(bytes: Uint8Array, file: string): Map<string, TensorEntry> {
@@ -58,24 +58,25 @@ export function readHeader(bytes: Uint8Array, file: string): Map<string, TensorE
 }
 
 function readHeaderSize(bytes: Uint8Array, file: string): number {
-  if (bytes.length < 8) throw broken(file, `is ${bytes.length} bytes long, too short for the size of its header`);
+  if (bytes.length < 8) throw headerError(file, `is ${bytes.length} bytes long, too short for the size of its header`);
   const size = new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true);
   if (size > BigInt(bytes.length - 8)) {
-    throw broken(
+    throw headerError(
       file,
       `says that its header has ${size} bytes, but the file has ${bytes.length}. It was cut short, or is no safetensors file`,
     );
   }
   if (size > largestHeader)
-    throw broken(file, `says that its header has ${size} bytes; at most ${largestHeader} are allowed`);
+    throw headerError(file, `says that its header has ${size} bytes; at most ${largestHeader} are allowed`);
   return Number(size);
 }
 
 function parseHeader(bytes: Uint8Array, file: string): Record<string, unknown> {
   const header = parseJson(bytes, file, `The header of ${file}`);
-  if (!isObject(header)) throw broken(file, 'has a header that is not a JSON object');
+  if (!isObject(header)) throw headerError(file, 'has a header that is not a JSON object');
   const repeated = repeatedName(new TextDecoder().decode(bytes));
-  if (repeated !== undefined) throw broken(file, `names ${quote(repeated)} twice in its header`, { tensor: repeated });
+  if (repeated !== undefined)
+    throw headerError(file, `names ${quote(repeated)} twice in its header`, { tensor: repeated });
   return header;
 }
 
@@ -101,18 +102,20 @@ function repeatedName(json: string): string | undefined {
 
 function readEntry(name: string, value: unknown, dataBegin: number, fileSize: number, file: string): TensorEntry {
   const facts = { tensor: name };
-  if (!isObject(value)) throw broken(file, `describes tensor ${quote(name)} by something that is not an object`, facts);
+  if (!isObject(value))
+    throw headerError(file, `describes tensor ${quote(name)} by something that is not an object`, facts);
   const { dtype, shape, data_offsets: offsets } = value;
   if (typeof dtype !== 'string' || !Object.hasOwn(bitsOfType, dtype)) {
-    throw broken(file, `gives tensor ${quote(name)} the unknown type ${quote(dtype)}`, facts);
+    throw headerError(file, `gives tensor ${quote(name)} the unknown type ${quote(dtype)}`, facts);
   }
   const type = dtype as TensorType;
-  if (!isSizes(shape)) throw broken(file, `gives tensor ${quote(name)} a shape that is not a list of sizes`, facts);
+  if (!isSizes(shape))
+    throw headerError(file, `gives tensor ${quote(name)} a shape that is not a list of sizes`, facts);
   if (!isSizes(offsets) || offsets.length !== 2)
-    throw broken(file, `gives tensor ${quote(name)} offsets that are not two positions`, facts);
+    throw headerError(file, `gives tensor ${quote(name)} offsets that are not two positions`, facts);
   const [begin, end] = [dataBegin + offsets[0]!, dataBegin + offsets[1]!];
   if (begin > end || end > fileSize) {
-    throw broken(
+    throw headerError(
       file,
       `puts tensor ${quote(name)} at bytes ${begin} to ${end} of a file of ${fileSize}. It was cut short, or its header lies`,
       facts,
@@ -120,7 +123,7 @@ function readEntry(name: string, value: unknown, dataBegin: number, fileSize: nu
   }
   const bits = shape.reduce((product, size) => product * size, 1) * bitsOfType[type];
   if (bits !== (end - begin) * 8) {
-    throw broken(
+    throw headerError(
       file,
       `says that tensor ${quote(name)} is ${type} ${quote(shape)}, which does not take ${end - begin} bytes`,
       facts,
@@ -134,14 +137,15 @@ function checkCoverage(entries: Map<string, TensorEntry>, dataBegin: number, fil
   const inOrder = [...entries].toSorted(([, a], [, b]) => a.begin - b.begin || a.end - b.end);
   for (const [name, { begin, end }] of inOrder) {
     if (begin < covered)
-      throw broken(file, `puts tensor ${quote(name)} over the bytes of another tensor`, { tensor: name });
+      throw headerError(file, `puts tensor ${quote(name)} over the bytes of another tensor`, { tensor: name });
     if (begin > covered)
-      throw broken(file, `has ${begin - covered} bytes before tensor ${quote(name)} that belong to no tensor`, {
+      throw headerError(file, `has ${begin - covered} bytes before tensor ${quote(name)} that belong to no tensor`, {
         tensor: name,
       });
     covered = end;
   }
-  if (covered !== fileSize) throw broken(file, `has ${fileSize - covered} bytes at its end that belong to no tensor`);
+  if (covered !== fileSize)
+    throw headerError(file, `has ${fileSize - covered} bytes at its end that belong to no tensor`);
 }
 
 /** A value of the file in a message: quoted, and cut, since the file may hold anything. */
@@ -154,7 +158,7 @@ function isSizes(value: unknown): value is readonly number[] {
   return Array.isArray(value) && value.every((size) => Number.isSafeInteger(size) && size >= 0);
 }
 
-function broken(file: string, what: string, facts: { tensor?: string } = {}): SentvecError {
+function headerError(file: string, what: string, facts: { tensor?: string } = {}): SentvecError {
   return new SentvecError('invalid-model', `${file} ${what}. Download or convert the model again.`, {
     file,
     ...facts,

@@ -60,8 +60,8 @@ export async function readEvaluation(
   const labels = Float32Array.from(table.labels ?? [], Number);
   const { classes = [], columns } = table;
   checkEvaluationData(config, columns, labels, classes);
-  const teaching = config.known === undefined ? undefined : await read(config.known);
-  const known = teaching && { texts: teaching.columns[0]!, classes: teaching.classes! };
+  const training = config.known === undefined ? undefined : await read(config.known);
+  const known = training && { texts: training.columns[0]!, classes: training.classes! };
   const evaluate = evaluators[config.type]({
     columns,
     labels,
@@ -70,7 +70,7 @@ export async function readEvaluation(
     similarity: folder.similarityFunction,
     searchPrompts,
   });
-  return { evaluate: (embed) => evaluate(withPrompt(embed, prompt)), data: teaching ? [table, teaching] : [table] };
+  return { evaluate: (embed) => evaluate(withPrompt(embed, prompt)), data: training ? [table, training] : [table] };
 }
 
 const evaluators: Readonly<Record<EvaluationType, (data: EvaluationData) => Evaluate>> = {
@@ -100,8 +100,8 @@ const evaluators: Readonly<Record<EvaluationType, (data: EvaluationData) => Eval
   },
   classification: ({ columns, classes, known, similarity }) => {
     const all = { texts: columns[0]!, classes };
-    const [teaching, judging] = known ? [known, all] : [everyFifth(all, false), everyFifth(all, true)];
-    return (embed) => evaluateClassification(embed, teaching, judging, { similarity });
+    const [training, test] = known ? [known, all] : [everyFifth(all, false), everyFifth(all, true)];
+    return (embed) => evaluateClassification(embed, training, test, { similarity });
   },
   clustering: ({ columns, classes }) => {
     const all = { texts: columns[0]!, classes };
@@ -115,7 +115,7 @@ function everyFifth({ texts, classes }: ClassifiedTexts, chosen: boolean): Class
   return { texts: texts.filter(isChosen), classes: classes.filter(isChosen) };
 }
 
-/** Labels that an evaluator can make nothing of, before an hour of training depends on it. */
+/** Refuses labels that the evaluator cannot use, before an hour of training depends on them. */
 function checkEvaluationData(
   { type, file, known }: EvaluationConfig,
   columns: readonly (readonly string[])[],

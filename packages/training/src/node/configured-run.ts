@@ -82,8 +82,8 @@ export class ConfiguredRun {
   async run(): Promise<TrainedFolder> {
     const { loaded, directory, sets, output, checkpoint } = this.#parts;
     const { evaluation } = this.#config;
-    const judging = evaluation && (await readEvaluation(evaluation, loaded, directory));
-    const recipe = await recipeOf(this.#config, loaded, sets, judging?.data);
+    const judge = evaluation && (await readEvaluation(evaluation, loaded, directory));
+    const recipe = await recipeOf(this.#config, loaded, sets, judge?.data);
     const resumeFrom = await this.#readCheckpoint((path) => readCheckpoint(path, recipe));
     const trained = trainedNames(loaded, this.#config);
     const engine = engineFor(this.#config, loaded, sets, trained);
@@ -99,7 +99,7 @@ export class ConfiguredRun {
         reader: loaded.reader,
         sets,
         options: this.#config,
-        evaluate: judging?.evaluate,
+        evaluate: judge?.evaluate,
         resumeFrom,
         finish,
         signal,

@@ -35,7 +35,7 @@ const variables = [
  * Gives each test of a file a fake hub with the model tiny-bert and an empty cache, and an environment that points at
  * them.
  */
-export function useFakeHub(): HubWorld {
+export function useHubFixture(): HubWorld {
   const world = {} as HubWorld;
   const before = new Map(variables.map((variable) => [variable, process.env[variable]]));
   beforeEach(async () => {

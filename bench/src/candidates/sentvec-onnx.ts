@@ -1,9 +1,9 @@
 import { onnx } from '@sentvec/backend-onnx';
 import { loadEmbedder } from '@sentvec/core/node';
-import type { Contestant } from '../contestant.ts';
+import type { Candidate } from '../candidate.ts';
 
 /** sentvec as a user gets it, with no option set. */
-export const sentvecOnnx: Contestant = {
+export const sentvecOnnx: Candidate = {
   name: 'sentvec',
   async open(directory) {
     const embedder = await loadEmbedder(directory, { backend: onnx() });

@@ -1,20 +1,20 @@
 import { availableParallelism } from 'node:os';
 import { basename, dirname } from 'node:path';
 import { env, pipeline } from '@huggingface/transformers';
-import type { Contestant } from '../contestant.ts';
+import type { Candidate } from '../candidate.ts';
 
 /** Texts of a call, as the documentation of `@huggingface/transformers` and most of its users do it. */
 const batchSize = 32;
 
 /** `@huggingface/transformers` as a user gets it: batches of 32 in the order of the texts, float32. */
-export const transformersJs: Contestant = withSessionOptions('transformers.js', {});
+export const transformersJs: Candidate = withSessionOptions('transformers.js', {});
 
 /** The same, told to use all cores: onnxruntime by itself does not find all of them on every virtual machine. */
-export const transformersJsAllCores: Contestant = withSessionOptions('transformers.js, all cores', {
+export const transformersJsAllCores: Candidate = withSessionOptions('transformers.js, all cores', {
   intraOpNumThreads: availableParallelism(),
 });
 
-function withSessionOptions(name: string, sessionOptions: { readonly intraOpNumThreads?: number }): Contestant {
+function withSessionOptions(name: string, sessionOptions: { readonly intraOpNumThreads?: number }): Candidate {
   return {
     name,
     async open(directory) {
