@@ -22,12 +22,12 @@ test.each([1, 64, 512, 8192])('every text once, within a budget of %d, longest f
   for (let seed = 1; seed <= 20; seed += 1) {
     const lengths = randomLengths(seed * 37, seed);
     const batches = planBatches(lengths, budget);
-    expect(batches.flat().sort((a, b) => a - b)).toEqual(lengths.map((_, place) => place));
+    expect(batches.flat().sort((a, b) => a - b)).toEqual(lengths.map((_, index) => index));
     for (const batch of batches) {
       const longest = lengths[batch[0]!]!;
       expect(batch.length === 1 || batch.length * longest <= budget).toBe(true);
-      expect(batch.every((place) => lengths[place]! <= longest)).toBe(true);
-      expect(batch.reduce((padding, place) => padding + longest - lengths[place]!, 0)).toBeLessThanOrEqual(64);
+      expect(batch.every((index) => lengths[index]! <= longest)).toBe(true);
+      expect(batch.reduce((padding, index) => padding + longest - lengths[index]!, 0)).toBeLessThanOrEqual(64);
     }
   }
 });
@@ -35,6 +35,18 @@ test.each([1, 64, 512, 8192])('every text once, within a budget of %d, longest f
 test('a long text among short ones has a batch of its own', () => {
   const lengths = [12, 500, 12, 12];
   expect(planBatches(lengths, 8192)).toEqual([[1], [0, 2, 3]]);
+});
+
+test('a batch holds exactly its budget, and exactly 64 positions of padding', () => {
+  expect(planBatches([10, 10, 10], 20)).toEqual([[0, 1], [2]]);
+  expect(planBatches([10, 10, 10], 19)).toEqual([[0], [1], [2]]);
+  expect(planBatches([100, 36], 8192)).toEqual([[0, 1]]);
+  expect(planBatches([100, 35], 8192)).toEqual([[0], [1]]);
+  // The padding is counted anew in each batch.
+  expect(planBatches([300, 250, 100, 36], 8192)).toEqual([
+    [0, 1],
+    [2, 3],
+  ]);
 });
 
 test('equal lengths keep their order, and nothing gives nothing', () => {

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { StreamWindows } from '../src/embedder/windows.ts';
+import { StreamWindows, windowsOf } from '../src/embedder/windows.ts';
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
@@ -108,4 +108,21 @@ test('a wait that is no number of milliseconds is refused; one without end is no
   void window.then(() => (ended = true));
   await settle();
   expect(ended).toBe(false);
+});
+
+test('a window of an array ends after 2,048 texts, or with the text that brings it to 4 Mi characters', async () => {
+  const rowsOf = async (texts: readonly string[]): Promise<number[]> => {
+    const windows = windowsOf(texts);
+    const rows: number[] = [];
+    for (let window = await windows.read(); window !== undefined; window = await windows.read()) {
+      expect(window.texts).toEqual(texts.slice(window.firstRow, window.firstRow + window.texts.length));
+      rows.push(window.texts.length);
+    }
+    return rows;
+  };
+  expect(await rowsOf([])).toEqual([]);
+  expect(await rowsOf(Array.from({ length: 2048 }, String))).toEqual([2048]);
+  expect(await rowsOf(Array.from({ length: 5000 }, String))).toEqual([2048, 2048, 904]);
+  const half = 'x'.repeat(2 ** 21);
+  expect(await rowsOf([half, half, 'a', half, half.slice(1), 'b', 'c'])).toEqual([2, 4, 1]);
 });
