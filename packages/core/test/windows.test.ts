@@ -12,6 +12,7 @@ afterEach(() => {
 class Source implements AsyncIterable<string>, AsyncIterator<string> {
   readonly charAt?: undefined;
   #give: ((text: string) => void) | undefined;
+  #fail: ((error: Error) => void) | undefined;
   closed = false;
 
   [Symbol.asyncIterator](): this {
@@ -19,8 +20,9 @@ class Source implements AsyncIterable<string>, AsyncIterator<string> {
   }
 
   next(): Promise<IteratorResult<string>> {
-    return new Promise((resolve) => {
+    return new Promise((resolve, reject) => {
       this.#give = (value) => resolve({ done: false, value });
+      this.#fail = reject;
     });
   }
 
@@ -36,6 +38,11 @@ class Source implements AsyncIterable<string>, AsyncIterator<string> {
     this.#give = undefined;
     give(text);
     await settle();
+  }
+
+  /** Fails the reader, which asks first. */
+  fail(error: Error): void {
+    this.#fail!(error);
   }
 }
 
@@ -84,15 +91,14 @@ test('the wait is an option; texts that are ready are taken along, however long 
 });
 
 test('a stream that fails after the wait fails the next read', async () => {
-  async function* failing(): AsyncGenerator<string> {
-    yield 'a';
-    await new Promise((resolve) => setTimeout(resolve, 500));
-    throw new Error('the disk is gone');
-  }
-  const windows = new StreamWindows(failing());
+  const source = new Source();
+  const windows = new StreamWindows(source);
   const window = windows.read();
-  await vi.advanceTimersByTimeAsync(600);
+  await source.give('a');
+  await vi.advanceTimersByTimeAsync(100);
   expect(await window).toEqual({ firstRow: 0, texts: ['a'] });
+  source.fail(new Error('the disk is gone'));
+  await settle();
   await expect(windows.read()).rejects.toThrow('the disk is gone');
 });
 
