@@ -127,3 +127,12 @@ it('libraries speak of options: no message or comment of theirs names a flag of 
     );
   expect(named).toEqual([]);
 });
+
+it('what an option is by default stands in a tag of its docstring, which tools show', () => {
+  const prose = sources
+    .filter(([path]) => !path.startsWith('packages/cli/'))
+    .flatMap(([path, lines]) =>
+      lines.filter((line) => /^ +(?:\/\*)?\* (?!@).*\bDefaults? ?[:`'0-9a-z]/u.test(line)).map((line) => [path, line]),
+    );
+  expect(prose).toEqual([]);
+});

@@ -37,7 +37,10 @@ export interface TokenizedText {
 export interface TokenizeOptions {
   /** The most ids that a text may have, special tokens included. */
   readonly maxLength: number;
-  /** Whether to add the special tokens of the model. Default true. */
+  /**
+   * Whether to add the special tokens of the model.
+   * @default true
+   */
   readonly addSpecialTokens?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -111,7 +114,10 @@ export interface Pooling {
    * device.
    */
   readonly modes?: readonly PoolingMode[] | undefined;
-  /** Whether the tokens of a prompt take part. Default true. */
+  /**
+   * Whether the tokens of a prompt take part.
+   * @default true
+   */
   readonly includePrompt?: boolean | undefined;
   /** Set when the vectors are an output of the model's own file: its name. Only a backend can give them. */
   readonly graphOutput?: string | undefined;

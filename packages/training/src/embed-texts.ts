@@ -10,8 +10,8 @@ export type EmbedTexts = (
 ) => Promise<Matrix>;
 
 /**
- * Texts that are put before each query and before each document of a search. Default: the prompt of the embedding, if it
- * has one.
+ * Texts that are put before each query and before each document of a search.
+ * @default the prompt of the embedding, if it has one
  */
 export interface SearchPrompts {
   readonly queryPrompt?: string | undefined;

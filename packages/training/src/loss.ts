@@ -40,7 +40,8 @@ export interface Loss {
   /** The fewest examples that make sense in a batch. In-batch negatives need 2. @default 1 */
   readonly smallestBatch?: number | undefined;
   /**
-   * Why it cannot work on vectors of this length, in words; `undefined` when it can. Default: it works on any.
+   * Why it cannot work on vectors of this length, in words; `undefined` when it can.
+   * @default it works on any
    */
   dimensionError?(dimension: number): string | undefined;
   /** Parameters, for model cards and fingerprints. */

@@ -14,7 +14,10 @@ export type Mixing = 'proportional' | 'round-robin';
 export interface TrainingOptions {
   /** @default 1 */
   readonly epochs?: number | undefined;
-  /** Ends after so many optimizer steps, even within an epoch. Default: no limit. */
+  /**
+   * Ends after so many optimizer steps, even within an epoch.
+   * @default no limit
+   */
   readonly maxSteps?: number | undefined;
   /** Examples of a batch. @default 16 */
   readonly batchSize?: number | undefined;
@@ -32,9 +35,15 @@ export interface TrainingOptions {
   readonly seed?: number | undefined;
   /** Evaluates after so many steps, or after each epoch. The end is always evaluated. @default 'epoch' */
   readonly evaluateEvery?: number | 'epoch' | undefined;
-  /** Stops after so many evaluations in a row that were no better than the best. Default: never. */
+  /**
+   * Stops after so many evaluations in a row that were no better than the best.
+   * @default never
+   */
   readonly patience?: number | undefined;
-  /** Calls `onCheckpoint` after so many steps. Default: only when the run ends before its last step. */
+  /**
+   * Calls `onCheckpoint` after so many steps.
+   * @default only when the run ends before its last step
+   */
   readonly checkpointEvery?: number | undefined;
   /**
    * Whether to warn when the loss runs away or the model collapses, and to stop when the gradient explodes too.

@@ -23,8 +23,8 @@ export interface TrainingRequest {
   /** Called after every `checkpointEvery` steps, and before the run ends by an abort or an error. */
   readonly onCheckpoint?: ((checkpoint: TrainingCheckpoint) => Promise<void>) | undefined;
   /**
-   * Called with a sentence when examples are left out, the loss runs away, or the model collapses. Default:
-   * `process.emitWarning` or `console.warn`.
+   * Called with a sentence when examples are left out, the loss runs away, or the model collapses.
+   * @default `process.emitWarning` or `console.warn`
    */
   readonly onWarning?: ((message: string) => void) | undefined;
 }
@@ -76,7 +76,10 @@ export interface TrainingCheckpoint {
   readonly step: number;
   readonly history: TrainingHistory;
   readonly state: TrainingState;
-  /** The weights that evaluated best. Default: there was no evaluation. */
+  /**
+   * The weights that evaluated best.
+   * @default there was no evaluation
+   */
   readonly best?: { readonly step: number; readonly weights: Float32Array } | undefined;
 }
 

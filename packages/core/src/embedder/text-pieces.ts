@@ -5,9 +5,15 @@ import { checkCount } from '../search/vector-checks.ts';
 
 /** Options of {@link splitByTokens}. */
 export interface SplitByTokensOptions {
-  /** The most tokens of a piece, special tokens included. Default: what the model reads. */
+  /**
+   * The most tokens of a piece, special tokens included.
+   * @default what the model reads
+   */
   readonly maxTokens?: number | undefined;
-  /** Tokens from the end of a piece with which the next one begins, as far as whole words allow. Default 0. */
+  /**
+   * Tokens from the end of a piece with which the next one begins, as far as whole words allow.
+   * @default 0
+   */
   readonly overlapTokens?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }

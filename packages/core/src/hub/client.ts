@@ -19,7 +19,7 @@ export interface HubClientOptions extends RetryOptions {
   /** Address of the hub, without a slash at the end. */
   readonly endpoint: string;
   readonly token?: string | undefined;
-  /** Default: the global `fetch`, which follows redirects itself. */
+  /** @default the global `fetch`, which follows redirects itself */
   readonly fetch?: HubFetch | undefined;
 }
 

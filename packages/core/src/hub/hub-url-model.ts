@@ -12,13 +12,22 @@ export const huggingFaceEndpoint = 'https://huggingface.co';
 
 /** Options of {@link hubUrlModel}. */
 export interface HubUrlModelOptions {
-  /** A branch, tag or commit. Default `main`. */
+  /**
+   * A branch, tag or commit.
+   * @default 'main'
+   */
   readonly revision?: string | undefined;
-  /** Address of a hub. Default `https://huggingface.co`. */
+  /**
+   * Address of a hub.
+   * @default 'https://huggingface.co'
+   */
   readonly endpoint?: string | undefined;
   /** An access token, for models that are private or gated. It is sent to the hub alone. */
   readonly token?: string | undefined;
-  /** How often a request that failed is made again, with longer and longer waits. Default 4. */
+  /**
+   * How often a request that failed is made again, with longer and longer waits.
+   * @default 4
+   */
   readonly retries?: number | undefined;
   /** Called while a file is on its way. */
   readonly onProgress?: ((progress: DownloadProgress) => void) | undefined;

@@ -8,12 +8,16 @@ import type { ModelFiles } from '../types.ts';
 
 /** Options of {@link urlModel}. */
 export interface UrlModelOptions {
-  /** How to name the model. Default: its address. */
+  /**
+   * How to name the model.
+   * @default its address
+   */
   readonly name?: string | undefined;
   /** Its version, where the server keeps several: part of the key under which `cachedModel` keeps it. */
   readonly revision?: string | undefined;
   /**
-   * All files of the folder. Default: the server is asked for each file that a model of sentence-transformers may have.
+   * All files of the folder.
+   * @default the server is asked for each file that a model of sentence-transformers may have
    */
   readonly files?: readonly string[] | undefined;
   /** Called while a file is on its way. */

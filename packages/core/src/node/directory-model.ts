@@ -10,13 +10,17 @@ import type { ModelFiles } from '../types.ts';
 
 /** Options of {@link directoryModel}. */
 export interface DirectoryModelOptions {
-  /** How a person would name the model. Default: the path. */
+  /**
+   * How a person would name the model.
+   * @default the path
+   */
   readonly name?: string | undefined;
   /** The exact version, where there is one. */
   readonly revision?: string | undefined;
   /**
-   * Symbolic links may lead to files anywhere in this folder. Default: the model's own folder; for a snapshot in the
-   * cache of the Hugging Face hub, whose files are links to its `blobs`, the folder of the repository.
+   * Symbolic links may lead to files anywhere in this folder.
+   * @default the model's own folder; for a snapshot in the cache of the Hugging Face hub, whose files are links to
+   * its `blobs`, the folder of the repository
    */
   readonly linksWithin?: string | undefined;
 }

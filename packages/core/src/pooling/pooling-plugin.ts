@@ -4,7 +4,10 @@ import type { Matrix, Pooling, PoolingMode, TokenBatch, TokenEmbeddings } from '
 
 /** What a custom pooling computes: see {@link definePooling}. */
 export interface PoolingFunctions {
-  /** Length of a text's vector, from that of a token's. Default: the same. */
+  /**
+   * Length of a text's vector, from that of a token's.
+   * @default the same
+   */
   outputSize?(hiddenSize: number): number;
   /**
    * One row for each row of `batch`. Tokens with mask 0 must not take part; a row without any token gives zeros; a row

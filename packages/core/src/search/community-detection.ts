@@ -9,9 +9,15 @@ import { VectorScorer } from './vector-scorer.ts';
 
 /** Options of {@link communityDetection}. */
 export interface CommunityDetectionOptions {
-  /** Rows of at least this cosine are neighbours. Default 0.75. */
+  /**
+   * Rows of at least this cosine are neighbours.
+   * @default 0.75
+   */
   readonly threshold?: number | undefined;
-  /** Rows that a community needs, the central one counted; at most the number of rows there are. Default 10. */
+  /**
+   * Rows that a community needs, the central one counted; at most the number of rows there are.
+   * @default 10
+   */
   readonly minCommunitySize?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Called while the neighbours of all rows are counted, which is at least half of the work. */

@@ -22,17 +22,17 @@ export interface InformationRetrievalTask {
 
 /** Options of {@link informationRetrieval}: how many of the best hits each metric looks at. */
 export interface InformationRetrievalOptions {
-  /** Default: cosine and dot. */
+  /** @default cosine and dot */
   readonly similarities?: readonly SimilarityFunction[] | undefined;
-  /** Default 1, 3, 5, 10. */
+  /** @default 1, 3, 5, 10 */
   readonly accuracyAtK?: readonly number[] | undefined;
-  /** Default 1, 3, 5, 10. */
+  /** @default 1, 3, 5, 10 */
   readonly precisionRecallAtK?: readonly number[] | undefined;
-  /** Default 10. */
+  /** @default 10 */
   readonly ndcgAtK?: readonly number[] | undefined;
-  /** Default 10. */
+  /** @default 10 */
   readonly mrrAtK?: readonly number[] | undefined;
-  /** Default 100. */
+  /** @default 100 */
   readonly mapAtK?: readonly number[] | undefined;
   readonly signal?: AbortSignal | undefined;
 }

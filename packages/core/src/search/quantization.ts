@@ -28,11 +28,14 @@ export interface QuantizedMatrix {
 
 /** Options of {@link quantize}. */
 export interface QuantizeOptions {
-  /** The ends of each dimension for `int8` and `uint8`: row 0 lower, row 1 upper. Default: from `calibration`. */
+  /**
+   * The ends of each dimension for `int8` and `uint8`: row 0 lower, row 1 upper.
+   * @default from `calibration`
+   */
   readonly ranges?: Matrix | undefined;
   /**
-   * Vectors whose least and largest entries are the ranges. Default: the embeddings themselves, which wants at least a
-   * hundred of them.
+   * Vectors whose least and largest entries are the ranges.
+   * @default the embeddings themselves, which wants at least a hundred of them
    */
   readonly calibration?: Matrix | undefined;
 }

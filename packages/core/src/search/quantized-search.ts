@@ -11,15 +11,30 @@ import { checkCount, checkMatrix, checkSameLength } from './vector-checks.ts';
 
 /** Options of {@link searchQuantized}. */
 export interface QuantizedSearchOptions extends ScanOptions {
-  /** Hits for each query; all rows when the corpus has fewer. Default 10. */
+  /**
+   * Hits for each query; all rows when the corpus has fewer.
+   * @default 10
+   */
   readonly topK?: number | undefined;
-  /** Whether the best candidates are ordered anew by the queries as they are. Default true. */
+  /**
+   * Whether the best candidates are ordered anew by the queries as they are.
+   * @default true
+   */
   readonly rescore?: boolean | undefined;
-  /** Candidates for each hit, when rescoring. Default 2. */
+  /**
+   * Candidates for each hit, when rescoring.
+   * @default 2
+   */
   readonly rescoreMultiplier?: number | undefined;
-  /** The corpus before it was quantized, to rescore with. Default: the quantized corpus. */
+  /**
+   * The corpus before it was quantized, to rescore with.
+   * @default the quantized corpus
+   */
   readonly rescoreWith?: Matrix | undefined;
-  /** What the queries are scaled by, for `int8` and `uint8`. Default: the ranges of the corpus. */
+  /**
+   * What the queries are scaled by, for `int8` and `uint8`.
+   * @default the ranges of the corpus
+   */
   readonly ranges?: Matrix | undefined;
 }
 

@@ -4,11 +4,15 @@ import { checkCount } from './vector-checks.ts';
 
 /** Options of everything that compares queries with a corpus in blocks. */
 export interface ScanOptions {
-  /** Queries that are compared with a block of the corpus together. Changes speed, never results. Default 100. */
+  /**
+   * Queries that are compared with a block of the corpus together. Changes speed, never results.
+   * @default 100
+   */
   readonly queryChunkSize?: number | undefined;
   /**
    * Rows of the corpus after which the next queries have their turn, and progress is reported. Changes speed, never
-   * results. Default 8192.
+   * results.
+   * @default 8192
    */
   readonly corpusChunkSize?: number | undefined;
   readonly signal?: AbortSignal | undefined;

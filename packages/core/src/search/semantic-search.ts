@@ -9,9 +9,15 @@ import { VectorScorer } from './vector-scorer.ts';
 
 /** Options of {@link semanticSearch}. */
 export interface SemanticSearchOptions extends ScanOptions {
-  /** Hits for each query; all rows when the corpus has fewer. Default 10. */
+  /**
+   * Hits for each query; all rows when the corpus has fewer.
+   * @default 10
+   */
   readonly topK?: number | undefined;
-  /** Default `cosine`. For vectors of length 1 `dot` gives the same order a little faster. */
+  /**
+   * For vectors of length 1 `dot` gives the same order a little faster.
+   * @default 'cosine'
+   */
   readonly similarity?: SimilarityFunction | undefined;
 }
 

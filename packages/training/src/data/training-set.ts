@@ -10,11 +10,14 @@ export interface TrainingSet {
   readonly examples: ExampleTable;
   readonly loss: Loss;
   /**
-   * Default: `noDuplicates` for losses with in-batch negatives, `groupedByLabel` for losses over classes, else
-   * `shuffled`.
+   * @default `noDuplicates` for losses with in-batch negatives, `groupedByLabel` for losses over classes, else
+   * `shuffled`
    */
   readonly sampler?: Sampler | undefined;
-  /** A text to be put before the texts of each column. Default: none. */
+  /**
+   * A text to be put before the texts of each column.
+   * @default none
+   */
   readonly prompts?: readonly string[] | undefined;
 }
 

@@ -15,9 +15,10 @@ import { trainWordPiece } from './word-piece-trainer.ts';
 /** Options of {@link fromScratch}. */
 export interface FromScratchOptions {
   /**
-   * `config.json` of the encoder with the keys of transformers, as far as it is not the default. Default: a BERT of 4
-   * layers, 256 wide, 4 heads; with another `model_type` that architecture in about the same size, with
-   * `static-embedding` a StaticEmbedding of 256. `vocab_size` is set by the tokenizer.
+   * `config.json` of the encoder with the keys of transformers, as far as it is not the default. `vocab_size` is set
+   * by the tokenizer.
+   * @default a BERT of 4 layers, 256 wide, 4 heads; with another `model_type` that architecture in about the same
+   * size, with `static-embedding` a StaticEmbedding of 256
    */
   readonly config?: Readonly<Record<string, unknown>> | undefined;
   /** Pieces of the tokenizer. @default 8000 */
@@ -27,10 +28,10 @@ export interface FromScratchOptions {
   /** The most tokens of a text. @default 128 */
   readonly maxLength?: number | undefined;
   /**
-   * How long the random vectors of tokens are. `equal`: about equally long. `idf`: in proportion to the token's inverse
-   * document frequency in the texts, so that a StaticEmbedding begins as a bag of tokens weighted by idf, which is a
-   * strong start: its cosine then goes by the rare tokens that two texts share. Default `idf` for `static-embedding`,
-   * else `equal`.
+   * How long the random vectors of tokens are. `equal`: about equally long. `idf`: in proportion to the token's
+   * inverse document frequency in the texts, so that a StaticEmbedding begins as a bag of tokens weighted by idf,
+   * which is a strong start: its cosine then goes by the rare tokens that two texts share.
+   * @default `idf` for `static-embedding`, else `equal`
    */
   readonly tokenNorms?: 'equal' | 'idf' | undefined;
   /** Of the weights. @default 42 */

@@ -54,7 +54,7 @@ export interface TrainingConfig {
   readonly gradientAccumulation: number;
   /**
    * Examples that go through the model at once, for in-batch negatives with a batch that does not fit into memory.
-   * Default: all.
+   * @default all
    */
   readonly cachedExamples?: number | undefined;
   readonly learningRate: number;
@@ -72,9 +72,15 @@ export interface TrainingConfig {
   readonly patience?: number | undefined;
   readonly checkpointEvery: number;
   readonly watchDivergence: boolean;
-  /** The most tokens of a text. Default: what the model says. */
+  /**
+   * The most tokens of a text.
+   * @default what the model says
+   */
   readonly maxLength?: number | undefined;
-  /** Threads of onnxruntime. Default: one for each core. */
+  /**
+   * Threads of onnxruntime.
+   * @default one for each core
+   */
   readonly threads?: number | undefined;
 }
 

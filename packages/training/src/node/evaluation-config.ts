@@ -45,8 +45,8 @@ export interface EvaluationConfig {
   readonly label?: ColumnName | undefined;
   readonly header: boolean;
   /**
-   * For `classification`: the file that the classifier learns from, with the same columns. Default: every fifth row of
-   * `file` judges, the others teach.
+   * For `classification`: the file that the classifier learns from, with the same columns.
+   * @default every fifth row of `file` judges, the others teach
    */
   readonly known?: string | undefined;
   /** Name of one of the model's prompts, put before each text. */

@@ -35,7 +35,10 @@ export interface GradientEngineOptions {
   readonly name: string;
   /** How many objectives there are. */
   readonly objectives: number;
-  /** Texts that go through the model at once when gradients are cached. Default: all, without caching. */
+  /**
+   * Texts that go through the model at once when gradients are cached.
+   * @default all, without caching
+   */
   readonly cachedExamples?: number | undefined;
   readonly dropout: boolean;
   readonly optimizer?: AdamWOptions | undefined;

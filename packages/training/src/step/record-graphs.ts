@@ -16,7 +16,8 @@ import type { TrainableModel } from './siamese.ts';
 export interface RecordOptions extends TrainableParts {
   readonly objectives: readonly Objective[];
   /**
-   * Texts that go through the model at once when the gradients of a larger batch are cached. Default: no caching.
+   * Texts that go through the model at once when the gradients of a larger batch are cached.
+   * @default no caching
    */
   readonly cachedExamples?: number | undefined;
   readonly optimizer?: AdamWOptions | undefined;

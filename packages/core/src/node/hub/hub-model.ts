@@ -21,20 +21,35 @@ import { fetchThroughRedirects } from './redirects.ts';
 
 /** Options of {@link hubModel}. */
 export interface HubModelOptions {
-  /** A branch, tag or commit. Default `main`. */
+  /**
+   * A branch, tag or commit.
+   * @default 'main'
+   */
   readonly revision?: string | undefined;
-  /** Folder of the hub's cache. Default: `HF_HUB_CACHE`, else `hub` in `HF_HOME`, else `~/.cache/huggingface/hub`. */
+  /**
+   * Folder of the hub's cache.
+   * @default `HF_HUB_CACHE`, else `hub` in `HF_HOME`, else `~/.cache/huggingface/hub`
+   */
   readonly cacheDir?: string | undefined;
-  /** Address of the hub. Default: `HF_ENDPOINT`, else `https://huggingface.co`. */
+  /**
+   * Address of the hub.
+   * @default `HF_ENDPOINT`, else `https://huggingface.co`
+   */
   readonly endpoint?: string | undefined;
   /**
-   * An access token, for models that are private or gated. Default: `HF_TOKEN`, else what `hf auth login` saved. It is
-   * sent to the hub alone.
+   * An access token, for models that are private or gated. It is sent to the hub alone.
+   * @default `HF_TOKEN`, else what `hf auth login` saved
    */
   readonly token?: string | undefined;
-  /** Whether to use the cache only. Default: `HF_HUB_OFFLINE`. */
+  /**
+   * Whether to use the cache only.
+   * @default `HF_HUB_OFFLINE`
+   */
   readonly offline?: boolean | undefined;
-  /** How often a request that failed is made again, with longer and longer waits. Default 4. */
+  /**
+   * How often a request that failed is made again, with longer and longer waits.
+   * @default 4
+   */
   readonly retries?: number | undefined;
   /** Called while a file is on its way, also during later reads. */
   readonly onProgress?: ((progress: DownloadProgress) => void) | undefined;
