@@ -29,8 +29,12 @@ const homes: readonly Home[] = [
   {
     thing: 'start of a worker thread',
     written: /\bexecArgv: \[\]/u,
-    // A backend is examined in a process of its own: it may end that.
-    files: ['packages/platform/src/node/threads.ts', 'packages/cli/src/examine-backend.ts'],
+    // A backend that is examined, and a text that may end its process, have processes of their own.
+    files: [
+      'packages/platform/src/node/threads.ts',
+      'packages/cli/src/examine-backend.ts',
+      'apps/worker/src/isolated-embedding.ts',
+    ],
   },
   {
     thing: 'listener of an abort',

@@ -58,12 +58,14 @@ export class IsolatedEmbedding {
         `The model ${this.#data.model} has changed since this worker loaded it.`,
       );
     };
-    return new Proxy(embedder, {
-      get: (target, name) => {
-        const value: unknown = name === 'embed' ? embed : Reflect.get(target, name);
-        return typeof value === 'function' ? (value.bind(target) as unknown) : value;
-      },
-    });
+    return {
+      ...embedder,
+      embed: embed as Embedder['embed'],
+      embedStream: (texts, options) => embedder.embedStream(texts, options),
+      fingerprint: (options) => embedder.fingerprint(options),
+      dispose: () => embedder.dispose(),
+      [Symbol.asyncDispose]: () => embedder.dispose(),
+    };
   }
 
   /** Ends the process. */
