@@ -192,6 +192,61 @@ const tables: readonly (readonly [what: string, files: ModelFiles, code: ErrorCo
     'unsupported-model',
     [/attn_logit_softcapping 50/],
   ],
+  [
+    'an unknown activation that gates',
+    withoutWeights('umt5', { feed_forward_proj: 'gated-xielu' }),
+    'unsupported-model',
+    [/feed_forward_proj "xielu"/, /gelu_new/],
+  ],
+  ['the decoder of T5', withoutWeights('t5', { is_decoder: true }), 'unsupported-model', [/is_decoder/]],
+  [
+    'buckets of distances that begin after the farthest',
+    withoutWeights('t5', { relative_attention_max_distance: 2 }),
+    'invalid-model',
+    [/"relative_attention_max_distance"/, /from 3/],
+  ],
+  [
+    'an unknown product of positions',
+    withoutWeights('deberta-v2', { pos_att_type: 'c2p|p2p' }),
+    'unsupported-model',
+    [/pos_att_type "p2p"/, /c2p, p2c/],
+  ],
+  [
+    'an unknown treatment of relative positions',
+    withoutWeights('deberta-v2', { norm_rel_ebd: 'rms_norm' }),
+    'unsupported-model',
+    [/norm_rel_ebd "rms_norm"/],
+  ],
+  [
+    'a convolution without a middle',
+    withoutWeights('deberta-v2', { conv_kernel_size: 4 }),
+    'unsupported-model',
+    [/conv_kernel_size 4/],
+  ],
+  [
+    'a table of relative positions for more than fit into memory',
+    withoutWeights('deberta-v2', { max_position_embeddings: 2 ** 40 }),
+    'invalid-model',
+    [/"max_position_embeddings"/],
+  ],
+  [
+    'pairs of entries in heads of an odd size',
+    withoutWeights('roformer', { num_attention_heads: 4 }),
+    'unsupported-model',
+    [/num_attention_heads 4/, /even size/],
+  ],
+  [
+    'groups that do not divide a width',
+    withoutWeights('squeezebert', { output_groups: 4 }),
+    'unsupported-model',
+    [/output_groups 4/, /6/],
+  ],
+  [
+    'embeddings of another width',
+    withoutWeights('squeezebert', { embedding_size: 4 }),
+    'unsupported-model',
+    [/embedding_size 4/],
+  ],
   ['no weights', memoryModel('m', { 'config.json': JSON.stringify(bert) }), 'invalid-model', [/model\.safetensors/]],
 ];
 

@@ -225,7 +225,7 @@ export const tinyConfigs: Readonly<Record<string, Config>> = {
   albert: {
     model_type: 'albert',
     vocab_size: 11,
-    embedding_size: 4,
+    embedding_size: 6,
     hidden_size: 6,
     num_hidden_layers: 3,
     num_hidden_groups: 2,

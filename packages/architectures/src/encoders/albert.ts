@@ -1,6 +1,6 @@
 // ALBERT: one layer, or a few, that all the others repeat.
 import type { Architecture } from './architecture.ts';
-import { bertTokenTable, embedAndProject, type PostNormNames, postNormLayer, readBertSizes } from './post-norm.ts';
+import { bertTokenTable, embed, type PostNormNames, postNormLayer, readBertSizes } from './post-norm.ts';
 
 const names: PostNormNames = {
   layer: 'encoder.albert_layer_groups',
@@ -36,8 +36,8 @@ export const albert: Architecture = (config) => {
     vocabularySize: sizes.vocabularySize,
     tokenTable: bertTokenTable,
     encode(layers) {
-      const positions = layers.perRow(layers.ops.range(layers.length));
-      let x = embedAndProject(layers, positions, sizes, 'encoder.embedding_hidden_mapping_in');
+      const embeddings = embed(layers, layers.perRow(layers.ops.range(layers.length)), sizes);
+      let x = layers.linear('encoder.embedding_hidden_mapping_in', embeddings, sizes.hiddenSize);
       for (let step = 0; step < sizes.layers; step += 1) {
         const group = `${names.layer}.${Math.floor(step / (sizes.layers / groups))}`;
         for (let layer = 0; layer < layersOfGroup; layer += 1) {

@@ -6,7 +6,7 @@ import type { AttentionInputs, AttentionSizes, TransformerLayers } from './layer
 /** Sizes that BERT and its descendants have in common. */
 export interface BertSizes {
   readonly hiddenSize: number;
-  /** Width of the embeddings. Where it is not that of the layers, a linear layer leads from one to the other. */
+  /** Width of the embeddings. */
   readonly embeddingSize: number;
   readonly intermediateSize: number;
   readonly layers: number;
@@ -107,20 +107,12 @@ export function embed<T>(
   return layers.dropout(normalized, sizes.dropout);
 }
 
-/**
- * The same for embeddings narrower than the layers, to whose width a linear layer leads.
- * @param projection the name of that layer, which a model of equal widths does not have
- */
-export function embedAndProject<T>(
-  layers: TransformerLayers<T>,
-  positions: T | undefined,
-  sizes: BertSizes,
-  projection = 'embeddings_project',
-): T {
+/** The same, led to the width of the layers by a linear layer, which models of one width do not have. */
+export function embedAndProject<T>(layers: TransformerLayers<T>, positions: T | undefined, sizes: BertSizes): T {
   const embeddings = embed(layers, positions, sizes);
   return sizes.embeddingSize === sizes.hiddenSize
     ? embeddings
-    : layers.linear(projection, embeddings, sizes.hiddenSize);
+    : layers.linear('embeddings_project', embeddings, sizes.hiddenSize);
 }
 
 /**

@@ -17,7 +17,7 @@ export function positionsAfterPadding<T>(ops: Operations<T>, ids: T, paddingId: 
  * (models/roberta/modeling_roberta.py), without its pooler: BERT with other positions. Weights are named as there.
  */
 export const roberta: Architecture = (config) => {
-  const tokenTypes = config.integer('type_vocab_size', { fallback: 1, smallest: 0 });
+  const tokenTypes = config.integer('type_vocab_size', { fallback: 2, smallest: 0 });
   const sizes = { ...readBertSizes(config), tokenTypes };
   const paddingId = config.integer('pad_token_id', { fallback: 1, smallest: 0 });
   return {

@@ -3,7 +3,7 @@ import type { Architecture } from './architecture.ts';
 import type { ConfigReader } from './config.ts';
 import { groupedLinear } from './grouped-linear.ts';
 import type { TransformerLayers } from './layers.ts';
-import { bertTokenTable, type BertSizes, embed, readBertSizes } from './post-norm.ts';
+import { bertTokenTable, type BertSizes, embed, postNorm, readBertSizes } from './post-norm.ts';
 
 /**
  * SqueezeBERT (Iandola et al., 2020), as `SqueezeBertModel` of transformers
@@ -30,12 +30,15 @@ export const squeezeBert: Architecture = (config) => {
   };
 };
 
-/** A layer that normalizes after each residual. */
+/** Of the normalizations in layers, whatever the configuration says: it rules that of the embeddings only. */
+const epsilon = 1e-12;
+
+/** A layer of BERT, but for the groups. */
 function encodeLayer<T>(
   layers: TransformerLayers<T>,
   layer: string,
   x: T,
-  { hiddenSize, intermediateSize, attention, activation, dropout, epsilon }: BertSizes,
+  { hiddenSize, intermediateSize, attention, activation, dropout }: BertSizes,
   groups: Groups,
 ): T {
   const { ops } = layers;
@@ -45,17 +48,28 @@ function encodeLayer<T>(
     return groupedLinear(ops, input, matrix, layers.weight(`${layer}.${name}.bias`, [outputs]), count);
   };
   const square = (name: string, input: T, count: number): T => linear(name, input, hiddenSize, hiddenSize, count);
-  const attended = layers.attention(
-    square('attention.query', x, groups.query),
-    square('attention.key', x, groups.key),
-    square('attention.value', x, groups.value),
-    attention,
+  return postNorm(
+    layers,
+    x,
+    { epsilon, dropout },
+    {
+      attend: (input) => {
+        const attended = layers.attention(
+          square('attention.query', input, groups.query),
+          square('attention.key', input, groups.key),
+          square('attention.value', input, groups.value),
+          attention,
+        );
+        return square('post_attention.conv1d', attended, groups.postAttention);
+      },
+      attentionNorm: `${layer}.post_attention.layernorm`,
+      feedForward: (input) => {
+        const grown = linear('intermediate.conv1d', input, hiddenSize, intermediateSize, groups.intermediate);
+        return linear('output.conv1d', activation(ops, grown), intermediateSize, hiddenSize, groups.output);
+      },
+      outputNorm: `${layer}.output.layernorm`,
+    },
   );
-  const mixed = layers.dropout(square('post_attention.conv1d', attended, groups.postAttention), dropout);
-  const middle = layers.layerNorm(`${layer}.post_attention.layernorm`, ops.add(mixed, x), epsilon);
-  const grown = linear('intermediate.conv1d', middle, hiddenSize, intermediateSize, groups.intermediate);
-  const output = linear('output.conv1d', activation(ops, grown), intermediateSize, hiddenSize, groups.output);
-  return layers.layerNorm(`${layer}.output.layernorm`, ops.add(layers.dropout(output, dropout), middle), epsilon);
 }
 
 type Groups = ReturnType<typeof readGroups>;
