@@ -83,6 +83,27 @@ export const goldenArchitectureNames: readonly string[] = [
   'tiny-xlmr-xl',
   'tiny-roformer',
   'tiny-squeezebert',
+  'st6-bert',
+  'st6-distilbert',
+  'st6-layernorm',
+  'st6-mpnet',
+  'st6-roberta',
+  'st6-xlmr',
+];
+
+/** One text with the vector that sentence-transformers gives it as a query, as a document, or as it is. */
+export interface GoldenCallCase {
+  readonly call: 'encode' | 'encode_query' | 'encode_document';
+  readonly text: string;
+  readonly embedding: readonly number[];
+}
+
+/** The tiny models whose `expected.json` has cases for each of these calls. */
+export const goldenCallNames: readonly string[] = [
+  'st6-bert-truncate',
+  'st6-router',
+  'st6-router-static',
+  'st6-static',
 ];
 
 /** Where golden models come from: the files of this package in Node, `fetch` in a browser. */

@@ -32,6 +32,10 @@ export async function exportedFiles(model: ModelFiles, maxLength: number): Promi
     const message = `${model.name} has static embeddings, which no ONNX model is needed for. Copy the folder as it is.`;
     throw new SentvecError('unsupported-model', message, { file: model.name });
   }
+  if (folder.route !== undefined) {
+    const message = `${model.name} has several routes, and an export has one encoder. Export the folder of a route, ${folder.encoderPath} say.`;
+    throw new SentvecError('unsupported-model', message, { file: model.name });
+  }
   const onnx = await onnxFiles(folder.encoderFiles);
   const merged = await mergedFiles(folder.encoderFiles);
   const files = new Map<string, FolderFile[1]>();

@@ -52,6 +52,7 @@ export const loadOptionNames: OptionNames<LoadEmbedderOptions> = {
   task: true,
   pooling: true,
   poolings: true,
+  route: true,
   selfCheck: true,
   signal: true,
   onReceipt: true,

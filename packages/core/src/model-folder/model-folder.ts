@@ -44,6 +44,8 @@ export type HeadSource = 'modules' | 'graph' | 'base-model' | 'caller' | 'assume
 export interface ModelFolder extends EncoderPart, ModelSettings {
   readonly head: Head;
   readonly headSource: HeadSource;
+  /** The route of a Router that encoder and head belong to; `undefined` for a model without routes. */
+  readonly route?: string | undefined;
   /** What was decided on the user's behalf, in sentences. */
   readonly notes: readonly string[];
 }
@@ -54,6 +56,12 @@ export interface ModelFolderOptions {
   readonly pooling?: PoolingChoice | undefined;
   /** Poolings that the folder may name: as the last segment of a class path in `modules.json`, or as `pooling_mode`. */
   readonly poolings?: readonly PoolingPlugin[] | undefined;
+  /**
+   * Which way texts go through a model with a Router (or Asym): the name of a route, or a task that the Router maps to
+   * one: `query`, `document`.
+   * @default the one that the Router has as its default
+   */
+  readonly route?: string | undefined;
 }
 
 /** Called when a folder names no pooling: the vectors of texts that its ONNX file gives, if it gives any. */

@@ -7,6 +7,7 @@ import { assignRoles } from './module-roles.ts';
 import { readModules, type ModelModule } from './modules.ts';
 import { readPlainFolder, readStaticModule, type FolderParts } from './plain-folder.ts';
 import { readHead } from './read-head.ts';
+import { checkNoRoute, followRoute } from './router-module.ts';
 import { readTransformerModule } from './transformer-module.ts';
 
 export type { EncoderPart, HeadSource, ModelFolder, ModelFolderOptions, ModelSettings } from './model-folder.ts';
@@ -33,6 +34,7 @@ export async function readFolder(
   const settings = await readModelSettings(listed);
   const modules = await readModules(listed);
   if (modules !== undefined) return { ...settings, ...(await readModuleFolder(listed, modules, options)) };
+  checkNoRoute(listed, options.route);
   const readBaseModel = (base: ModelFiles): Promise<ModelFolder> => {
     const line = [...descendants, files.name];
     // Cards that name each other lead nowhere.
@@ -50,9 +52,10 @@ async function readModuleFolder(
   modules: readonly ModelModule[],
   options: ModelFolderOptions,
 ): Promise<FolderParts> {
-  const roles = assignRoles(`${files.name}/modules.json`, modules, options.poolings ?? []);
+  const { modules: ofRoute, route, notes } = await followRoute(files, modules, options.route);
+  const roles = assignRoles(`${files.name}/modules.json`, ofRoute, options.poolings ?? []);
   const read = roles.encoder.kind === 'StaticEmbedding' ? readStaticModule : readTransformerModule;
   const encoder = await read(files, roles.encoder.path);
   const head = await readHead(files, roles, encoder.hiddenSize, options);
-  return { ...encoder, ...head, headSource: options.pooling === undefined ? 'modules' : 'caller', notes: [] };
+  return { ...encoder, ...head, headSource: options.pooling === undefined ? 'modules' : 'caller', route, notes };
 }

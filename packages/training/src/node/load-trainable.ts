@@ -6,6 +6,7 @@ import {
   readModelFolder,
   readTokenizerDefinition,
   refuseTokensWithoutWeights,
+  SentvecError,
   writeSafetensors,
   type Encoder,
   type ModelFiles,
@@ -37,6 +38,10 @@ export async function loadTrainable(
   options: { readonly maxLength?: number | undefined } = {},
 ): Promise<LoadedTrainable> {
   const folder = await readModelFolder(files);
+  if (folder.route !== undefined) {
+    const message = `${files.name} has several routes, of which training would change one only. Train the folder of a route, ${folder.encoderPath} say.`;
+    throw new SentvecError('unsupported-model', message, { file: files.name });
+  }
   const definition = folder.staticEncoder
     ? await staticDefinition(folder.staticEncoder)
     : await readEncoder(folder.encoderFiles);

@@ -1,0 +1,122 @@
+// Models of sentence-transformers 6.1 that treat queries and documents differently: by prompts, by routes, or not.
+import { readFileSync } from 'node:fs';
+import { plainBackend } from '@sentvec/architectures';
+import { memoryModel, readModelFolder, type ModelFiles } from '@sentvec/core';
+import { loadEmbedder } from '@sentvec/core/node';
+import { type GoldenCallCase, goldenCallNames, goldenModel, goldenPath } from '@sentvec/testing';
+import { describe, expect, it } from 'vitest';
+
+interface Expectation {
+  readonly cases: readonly GoldenCallCase[];
+  readonly measured: { readonly tolerance: number };
+}
+
+const tasks = { encode: undefined, encode_query: 'query', encode_document: 'document' } as const;
+
+describe.each(goldenCallNames)('%s', (name) => {
+  const { cases, measured } = JSON.parse(
+    readFileSync(goldenPath(`models/${name}/expected.json`), 'utf8'),
+  ) as Expectation;
+  const hasRoutes = name.includes('router');
+
+  it.each(Object.entries(tasks))('gives the vectors of %s', async (call, task) => {
+    const onWarning = (): void => {};
+    const route = hasRoutes && task !== undefined ? { route: task } : {};
+    const embedder = await loadEmbedder(goldenModel(name), { backend: plainBackend(), onWarning, ...route });
+    // A text of which nothing is read has zeros there, and is refused here.
+    const isRead = ({ embedding }: GoldenCallCase): boolean => embedding.some((entry) => entry !== 0);
+    const own = cases.filter((each) => each.call === call && isRead(each));
+    const options = task === undefined ? {} : { prompt: task };
+    const { vectors } = await embedder.embed(
+      own.map(({ text }) => text),
+      options,
+    );
+    for (const { text } of cases.filter((each) => each.call === call && !isRead(each)))
+      await expect(embedder.embed([text], options)).rejects.toMatchObject({ code: 'invalid-text' });
+    await embedder.dispose();
+    const expected = own.flatMap(({ embedding }) => embedding);
+    expect(vectors.data).toHaveLength(expected.length);
+    const largest = expected.reduce((most, value, i) => Math.max(most, Math.abs(value - vectors.data[i]!)), 0);
+    expect(largest).toBeLessThan(measured.tolerance);
+  });
+});
+
+/** st6-router with other parameters of its Router, or another spelling of it. */
+function routed(
+  parameters: Readonly<Record<string, unknown>>,
+  type = 'sentence_transformers.models.Router',
+): ModelFiles {
+  const golden = goldenModel('st6-router');
+  const json = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value));
+  const part = 'sentence_transformers.models.';
+  const routes = ['query', 'document'];
+  const router = {
+    types: Object.fromEntries(
+      routes.flatMap((route) => [
+        [`${route}_0_Transformer`, `${part}Transformer`],
+        [`${route}_1_Pooling`, `${part}Pooling`],
+      ]),
+    ),
+    structure: Object.fromEntries(routes.map((route) => [route, [`${route}_0_Transformer`, `${route}_1_Pooling`]])),
+    parameters,
+  };
+  const changed = new Map([
+    ['modules.json', json([{ type, path: '' }])],
+    [type.endsWith('Asym') ? 'config.json' : 'router_config.json', json(router)],
+  ]);
+  return {
+    ...golden,
+    list: async () => [...(await golden.list()).filter((path) => !path.startsWith('router_config')), ...changed.keys()],
+    read: async (path) => changed.get(path) ?? golden.read(path),
+  };
+}
+
+describe('the route', () => {
+  const pathOf = async (files: ModelFiles, route?: string): Promise<string> =>
+    (await readModelFolder(files, { route })).encoderPath;
+
+  it('is the default one, the first one, or the one that is asked for', async () => {
+    expect(await pathOf(routed({ default_route: 'document' }))).toBe('document_0_Transformer');
+    expect(await pathOf(routed({ default_route: null }))).toBe('query_0_Transformer');
+    expect(await pathOf(routed({ default_route: 'document' }), 'query')).toBe('query_0_Transformer');
+    expect(await pathOf(routed({}, 'sentence_transformers.models.Asym'), 'document')).toBe('document_0_Transformer');
+  });
+
+  it('may be mapped from a task, or from texts', async () => {
+    const mapped = routed({ route_mappings: { "('search', 'text')": 'query', "(None, 'text')": 'document' } });
+    expect(await pathOf(mapped, 'search')).toBe('query_0_Transformer');
+    expect(await pathOf(mapped)).toBe('document_0_Transformer');
+  });
+
+  it('that was chosen for the user is said', async () => {
+    const { route, notes } = await readModelFolder(routed({ default_route: 'document' }));
+    expect(route).toBe('document');
+    expect(notes).toEqual([expect.stringMatching(/route "document".*also has "query"/)]);
+    expect((await readModelFolder(routed({}), { route: 'query' })).notes).toEqual([]);
+  });
+
+  it.each([
+    [
+      'that the model does not have',
+      routed({}),
+      'passage',
+      'invalid-argument',
+      /no route for "passage".*"query", "document"/,
+    ],
+    ['that must be named', routed({ allow_empty_key: false }), undefined, 'invalid-argument', /"query", "document"/],
+    ['that leads nowhere', routed({ default_route: 'image' }), undefined, 'invalid-model', /"image"/],
+    ['of a model without routes', goldenModel('tiny-bert'), 'query', 'invalid-argument', /no routes/],
+    [
+      'of a folder without modules',
+      memoryModel('plain', { 'config.json': '{}' }),
+      'query',
+      'invalid-argument',
+      /no routes/,
+    ],
+  ])('%s is refused', async (_, files, route, code, message) => {
+    await expect(readModelFolder(files, { route })).rejects.toMatchObject({
+      code,
+      message: expect.stringMatching(message) as string,
+    });
+  });
+});
