@@ -15,6 +15,7 @@ import {
 import { goldenModel, goldenModelNames } from '@sentvec/testing';
 import { expect, test } from 'vitest';
 import { nativeTokenizer } from '../src/node/native-tokenizer.ts';
+import { charsmap } from './charsmap.ts';
 import { mutate } from './mutations.ts';
 import { randomPattern, randomPatternText, splittingTokenizer } from './random-patterns.ts';
 import { Random, randomText, randomTokenizer } from './random-tokenizers.ts';
@@ -99,6 +100,25 @@ test('damaged files are refused, or read alike', { timeout }, async () => {
     const json = file === undefined ? JSON.stringify(randomTokenizer(random)) : new TextDecoder().decode(file);
     const damaged = mutate(random, json);
     expect({ seed, disagreement: await disagreement(damaged, texts) }).toEqual({ seed, disagreement: undefined });
+  }
+});
+
+test('damaged tables of SentencePiece', { timeout }, async () => {
+  const vocab = Object.fromEntries(Array.from('abcdefgABxfi0123 .,▁é中ſ\u0301').map((piece, id) => [piece, id]));
+  for (const seed of seeds) {
+    const random = new Random(seed);
+    const bytes = Uint8Array.from(atob(charsmap), (character) => character.charCodeAt(0));
+    for (let flips = 1 + random.below(4); flips > 0; flips -= 1)
+      bytes[random.below(bytes.length)]! ^= 1 << random.below(8);
+    const damaged = btoa(
+      String.fromCharCode(...bytes.subarray(0, random.chance(0.1) ? random.below(bytes.length) : undefined)),
+    );
+    const json = JSON.stringify({
+      normalizer: { type: 'Precompiled', precompiled_charsmap: damaged },
+      model: { type: 'BPE', unk_token: null, vocab, merges: [] },
+    });
+    const texts = random.list(10, 10, () => randomText(random));
+    expect({ seed, disagreement: await disagreement(json, texts) }).toEqual({ seed, disagreement: undefined });
   }
 });
 
