@@ -1,6 +1,7 @@
 import { canonicalJson, sha256 } from '@sentvec/platform';
 import { SentvecError } from '../errors.ts';
 import type { TokenizerJson } from './tokenizer-json.ts';
+import { piecesById } from './vocabulary.ts';
 
 /**
  * Hash of a tokenizer, whatever the order of the keys in its file. Vocabularies of 250,000 pieces are common, and
@@ -20,14 +21,8 @@ export async function hashTokenizerJson(json: TokenizerJson): Promise<string> {
 function serialize(vocab: TokenizerJson['model']['vocab']): string {
   if (Array.isArray(vocab)) return JSON.stringify(vocab);
   const ids = vocab as Readonly<Record<string, number>>;
-  const pieces: string[] = [];
-  let count = 0;
-  for (const piece of Object.keys(ids)) {
-    const id = ids[piece]!;
-    if (pieces[id] === undefined) count += 1;
-    pieces[id] = piece;
-  }
-  return count === Object.keys(ids).length ? JSON.stringify(pieces) : canonicalJson(ids);
+  const { pieces, hasSharedIds } = piecesById(ids)!;
+  return hasSharedIds ? canonicalJson(ids) : JSON.stringify(pieces);
 }
 
 /** Half of a surrogate pair stands as an escape in JSON that JavaScript writes, and nothing else that is no text does. */

@@ -1,5 +1,7 @@
 import { SentvecError } from '../errors.ts';
-import { isRecord, isTokenId, type TokenizerComponent, type TokenizerJson } from './tokenizer-json.ts';
+import { isObject } from '../model-folder/json.ts';
+import type { TokenizerComponent, TokenizerJson } from './tokenizer-json.ts';
+import { isTokenId } from './vocabulary.ts';
 
 /** The ids that stand before and after those of a single text. */
 export interface SpecialTokens {
@@ -31,7 +33,7 @@ function wrapWith(processor: TokenizerComponent | null, inner: SpecialTokens, fi
       return templateTokens(processor, inner, file);
     case 'Sequence': {
       const steps = processor['processors'];
-      if (!Array.isArray(steps) || !steps.every(isRecord)) throw invalid(file, 'a sequence without "processors"');
+      if (!Array.isArray(steps) || !steps.every(isObject)) throw invalid(file, 'a sequence without "processors"');
       return steps.reduce<SpecialTokens>((tokens, step) => wrapWith(step as TokenizerComponent, tokens, file), inner);
     }
     default:
@@ -53,20 +55,20 @@ function namedId(processor: TokenizerComponent, name: 'cls' | 'sep', file: strin
 
 function templateTokens(processor: TokenizerComponent, inner: SpecialTokens, file: string): SpecialTokens {
   const { single, special_tokens: definitions } = processor;
-  if (!Array.isArray(single) || !isRecord(definitions))
+  if (!Array.isArray(single) || !isObject(definitions))
     throw invalid(file, 'TemplateProcessing without "single" or "special_tokens"');
   const prefix: number[] = [];
   const suffix: number[] = [];
   let sequences = 0;
   for (const piece of single as readonly unknown[]) {
-    if (!isRecord(piece)) throw invalid(file, 'TemplateProcessing with a piece that is no object');
+    if (!isObject(piece)) throw invalid(file, 'TemplateProcessing with a piece that is no object');
     if (piece['Sequence'] !== undefined) {
       sequences += 1;
       continue;
     }
-    const name = isRecord(piece['SpecialToken']) ? piece['SpecialToken']['id'] : undefined;
+    const name = isObject(piece['SpecialToken']) ? piece['SpecialToken']['id'] : undefined;
     const definition = typeof name === 'string' && Object.hasOwn(definitions, name) ? definitions[name] : undefined;
-    const ids = isRecord(definition) ? definition['ids'] : undefined;
+    const ids = isObject(definition) ? definition['ids'] : undefined;
     if (!Array.isArray(ids) || !ids.every(isTokenId))
       throw invalid(file, `TemplateProcessing with the undefined token ${JSON.stringify(name)}`);
     (sequences === 0 ? prefix : suffix).push(...ids);

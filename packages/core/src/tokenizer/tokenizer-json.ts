@@ -1,4 +1,6 @@
 import { SentvecError } from '../errors.ts';
+import { isObject } from '../model-folder/json.ts';
+import { isTokenId, piecesById } from './vocabulary.ts';
 
 /** A part of `tokenizer.json`: a normalizer, pre-tokenizer or post-processor, told apart by its type. */
 export interface TokenizerComponent {
@@ -49,11 +51,11 @@ export interface TokenizerJson {
 export function checkTokenizerJson(value: unknown, file: string): TokenizerJson {
   const invalid = (what: string): SentvecError =>
     new SentvecError('invalid-model', `${file} is not a tokenizer of the Hugging Face format: ${what}.`, { file });
-  if (!isRecord(value)) throw invalid('it is not an object');
+  if (!isObject(value)) throw invalid('it is not an object');
   const { version = '1.0' } = value;
   if (version !== '1.0') throw invalid(`its version is ${JSON.stringify(version)}, not "1.0"`);
   const { model, added_tokens: addedTokens = [] } = value;
-  if (!isRecord(model)) throw invalid('there is no "model" section');
+  if (!isObject(model)) throw invalid('there is no "model" section');
   const vocabularyFault = faultOfVocabulary(model['vocab']);
   if (vocabularyFault !== undefined) throw invalid(vocabularyFault);
   if (!Array.isArray(addedTokens) || !addedTokens.every(isAddedToken)) {
@@ -63,7 +65,7 @@ export function checkTokenizerJson(value: unknown, file: string): TokenizerJson 
   }
   for (const name of ['normalizer', 'pre_tokenizer', 'post_processor']) {
     const component = value[name] ?? null;
-    if (component !== null && !(isRecord(component) && typeof component['type'] === 'string')) {
+    if (component !== null && !(isObject(component) && typeof component['type'] === 'string')) {
       throw invalid(`"${name}" must be null or an object with a "type"`);
     }
   }
@@ -72,26 +74,13 @@ export function checkTokenizerJson(value: unknown, file: string): TokenizerJson 
   return json as unknown as TokenizerJson;
 }
 
-/** Whether a value of parsed JSON is an object. */
-export function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
 function isAddedToken(value: unknown): boolean {
   return (
-    isRecord(value) &&
+    isObject(value) &&
     typeof value['content'] === 'string' &&
     isTokenId(value['id']) &&
     ['special', 'normalized', 'single_word', 'lstrip', 'rstrip'].every((flag) => typeof value[flag] === 'boolean')
   );
-}
-
-/** Ten times the largest vocabulary known: an id from a file must not make us allocate without bound. */
-const largestVocabulary = 2 ** 22;
-
-/** Whether a value of parsed JSON can be the id of a token. */
-export function isTokenId(value: unknown): value is number {
-  return Number.isInteger(value) && (value as number) >= 0 && (value as number) < largestVocabulary;
 }
 
 function faultOfVocabulary(vocab: unknown): string | undefined {
@@ -102,8 +91,6 @@ function faultOfVocabulary(vocab: unknown): string | undefined {
     );
     return sound ? undefined : 'each entry of "model.vocab" must be a piece and its score';
   }
-  if (!isRecord(vocab)) return '"model.vocab" is missing';
-  return Object.values(vocab).every(isTokenId)
-    ? undefined
-    : '"model.vocab" has an id that is not a whole number from 0 to 4,194,303';
+  if (!isObject(vocab)) return '"model.vocab" is missing';
+  return piecesById(vocab) ? undefined : '"model.vocab" has an id that is not a whole number from 0 to 4,194,303';
 }

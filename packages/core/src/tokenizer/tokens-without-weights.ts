@@ -2,6 +2,7 @@ import { SentvecError } from '../errors.ts';
 import type { TokenizedText, Tokenizer } from '../types.ts';
 import type { TokenizerDefinition } from './definition.ts';
 import { textError } from './unreadable-text.ts';
+import { piecesById } from './vocabulary.ts';
 
 /**
  * A tokenizer for an encoder that has weights for fewer ids than the tokenizer may give. Only added tokens may be without
@@ -51,10 +52,10 @@ export function checkVocabulary(definition: TokenizerDefinition, size: number | 
 function largestNeededId({ json, specialTokens, paddingId }: TokenizerDefinition): number {
   const added = new Set(json.added_tokens.map(({ id }) => id));
   const { vocab } = json.model;
-  let largest = Math.max(paddingId, ...specialTokens.prefix, ...specialTokens.suffix);
-  for (const id of Array.isArray(vocab) ? vocab.keys() : Object.values(vocab))
-    if (id > largest && !added.has(id)) largest = id;
-  return largest;
+  const pieces = Array.isArray(vocab) ? vocab : piecesById(vocab as Readonly<Record<string, number>>)!.pieces;
+  let largest = pieces.length - 1;
+  while (largest >= 0 && (pieces[largest] === undefined || added.has(largest))) largest -= 1;
+  return Math.max(largest, paddingId, ...specialTokens.prefix, ...specialTokens.suffix);
 }
 
 function checkIds({ ids }: TokenizedText, row: number, size: number, { json }: TokenizerDefinition): void {

@@ -6,15 +6,9 @@
  */
 import { canonicalJson } from '@sentvec/platform';
 import { SentvecError } from '../errors.ts';
-import { readJson, readJsonObject } from '../model-folder/json.ts';
+import { isObject, readJson, readJsonObject } from '../model-folder/json.ts';
 import type { ModelFiles } from '../types.ts';
-import {
-  checkTokenizerJson,
-  isRecord,
-  type AddedToken,
-  type TokenizerComponent,
-  type TokenizerJson,
-} from './tokenizer-json.ts';
+import { checkTokenizerJson, type AddedToken, type TokenizerComponent, type TokenizerJson } from './tokenizer-json.ts';
 import { specialTokensOf, type SpecialTokens } from './special-tokens.ts';
 import { readSplitting } from './splitting.ts';
 import { assignAddedTokenIds, tokenId } from './vocabulary.ts';
@@ -199,19 +193,19 @@ function specialTokens(config: Json): AddedToken[] {
   const values: unknown[] = [
     ...specialNames.map((name) => config[name]),
     ...own.filter(([key]) => !specialNames.includes(key)).map(([, value]) => value),
-    ...(isRecord(modelSpecific) ? Object.values(modelSpecific) : []),
-    ...(Array.isArray(extra) || isRecord(extra) ? Object.values(extra) : []),
+    ...(isObject(modelSpecific) ? Object.values(modelSpecific) : []),
+    ...(Array.isArray(extra) || isObject(extra) ? Object.values(extra) : []),
   ];
   return values.flatMap((value) => {
     const content = tokenContent(value);
-    return content === undefined ? [] : [addedToken({ ...(isRecord(value) ? value : {}), content, special: true }, 0)];
+    return content === undefined ? [] : [addedToken({ ...(isObject(value) ? value : {}), content, special: true }, 0)];
   });
 }
 
 /** The text of a token in a configuration, where it stands as a string or as an object with `content`. */
 export function tokenContent(token: unknown): string | undefined {
   if (typeof token === 'string') return token;
-  return isRecord(token) && typeof token['content'] === 'string' ? token['content'] : undefined;
+  return isObject(token) && typeof token['content'] === 'string' ? token['content'] : undefined;
 }
 
 /** A token with the flags that it has, and else the usual ones: special tokens are not normalized. */
@@ -233,8 +227,8 @@ function addedToken(token: Json, id: number): AddedToken {
 /** `added_tokens_decoder` of `tokenizer_config.json`: tokens by their ids, of which only the order counts. */
 function readDecoder(decoder: unknown): AddedToken[] | undefined {
   if (decoder === undefined || decoder === null) return undefined;
-  const entries = isRecord(decoder) ? Object.entries(decoder) : [];
-  if (isRecord(decoder) && entries.every(([, token]) => isRecord(token) && typeof token['content'] === 'string'))
+  const entries = isObject(decoder) ? Object.entries(decoder) : [];
+  if (isObject(decoder) && entries.every(([, token]) => isObject(token) && typeof token['content'] === 'string'))
     return byId(entries.map(([id, token]) => addedToken(token as Json, Number(id))));
   throw new SentvecError(
     'invalid-model',
@@ -364,7 +358,7 @@ function withPrefixSpace(part: TokenizerComponent, adds: boolean, otherwise: str
   const parts = part['pretokenizers'];
   if (part.type !== 'Sequence' || !Array.isArray(parts)) return part;
   const withSpace = (inner: unknown): unknown =>
-    isRecord(inner) ? withPrefixSpace(inner as unknown as TokenizerComponent, adds, otherwise) : inner;
+    isObject(inner) ? withPrefixSpace(inner as unknown as TokenizerComponent, adds, otherwise) : inner;
   return { ...part, pretokenizers: parts.map(withSpace) };
 }
 

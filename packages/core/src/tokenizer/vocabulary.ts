@@ -1,4 +1,46 @@
+/** What a vocabulary and its added tokens have: ids, pieces, sizes. */
 import type { AddedToken, TokenizerJson } from './tokenizer-json.ts';
+
+/** Ten times the largest vocabulary known: an id from a file must not make us allocate without bound. */
+const largestVocabulary = 2 ** 22;
+
+/** Whether a value of parsed JSON can be the id of a token. */
+export function isTokenId(value: unknown): value is number {
+  return Number.isInteger(value) && (value as number) >= 0 && (value as number) < largestVocabulary;
+}
+
+/** The pieces of a vocabulary by their ids. */
+interface PiecesById {
+  /** Of pieces with the same id the last. */
+  readonly pieces: readonly (string | undefined)[];
+  /** Number of pieces. */
+  readonly count: number;
+  readonly hasSharedIds: boolean;
+}
+
+const known = new WeakMap<object, PiecesById>();
+
+/**
+ * Reads a vocabulary of pieces with their ids in one pass, and remembers what it read: going through an object of so many
+ * keys takes as long as parsing it.
+ * @returns `undefined` when one of the ids is none
+ */
+export function piecesById(vocab: Readonly<Record<string, unknown>>): PiecesById | undefined {
+  const read = known.get(vocab);
+  if (read !== undefined) return read;
+  const pieces: string[] = [];
+  const keys = Object.keys(vocab);
+  let hasSharedIds = false;
+  for (const piece of keys) {
+    const id = vocab[piece];
+    if (!isTokenId(id)) return undefined;
+    hasSharedIds ||= pieces[id] !== undefined;
+    pieces[id] = piece;
+  }
+  const result = { pieces, count: keys.length, hasSharedIds };
+  known.set(vocab, result);
+  return result;
+}
 
 /** The id of a token, added or of the model's vocabulary; `undefined` when there is none. */
 export function tokenId(json: TokenizerJson, token: string): number | undefined {
@@ -11,11 +53,8 @@ export function vocabularySize(json: TokenizerJson): number {
 }
 
 /** One more than the largest id that the model can give, without added tokens. */
-export function modelVocabularySize({ model: { vocab } }: TokenizerJson): number {
-  if (Array.isArray(vocab)) return vocab.length;
-  let size = 0;
-  for (const id of Object.values(vocab)) size = Math.max(size, id + 1);
-  return size;
+function modelVocabularySize({ model: { vocab } }: TokenizerJson): number {
+  return Array.isArray(vocab) ? vocab.length : piecesById(vocab as Readonly<Record<string, number>>)!.pieces.length;
 }
 
 /**
@@ -25,16 +64,16 @@ export function modelVocabularySize({ model: { vocab } }: TokenizerJson): number
  */
 export function assignAddedTokenIds(json: TokenizerJson, tokens: readonly AddedToken[]): AddedToken[] {
   const { vocab } = json.model;
-  const known = modelIds(json, new Set(tokens.map(({ content }) => content)));
+  const ids = modelIds(json, new Set(tokens.map(({ content }) => content)));
   const assigned = new Map<number, AddedToken>();
-  let next = Array.isArray(vocab) ? vocab.length : Object.keys(vocab).length;
+  let next = Array.isArray(vocab) ? vocab.length : piecesById(vocab as Readonly<Record<string, number>>)!.count;
   for (const added of tokens) {
     if (added.content === '') continue;
-    let id = known.get(added.content);
+    let id = ids.get(added.content);
     if (id === undefined) {
       id = next;
       next += 1;
-      known.set(added.content, id);
+      ids.set(added.content, id);
     }
     assigned.set(id, { ...added, id });
   }
