@@ -48,6 +48,9 @@ export interface WorkerApp {
   stop(): Promise<void>;
 }
 
+/** Milliseconds for which a starting worker waits for Redis. */
+const connectTimeout = 15_000;
+
 /** What to run, in reverse order, when the worker stops or cannot start. */
 type Cleanups = (() => Promise<unknown>)[];
 
@@ -89,7 +92,7 @@ async function start(
     logger.warn({}, 'this Redis has no append-only file, so it loses runs when it crashes: set appendonly yes');
   const overview = new QueueOverview(redis, queue);
   cleanups.push(() => overview.close());
-  const runtime = await queueRuntime({ url, queue, ...telemetry });
+  const runtime = await queueRuntime({ url, queue, connectTimeout, ...telemetry });
   cleanups.push(() => runtime.close());
 
   const metrics = new Metrics(overview);

@@ -53,6 +53,8 @@ export interface ShardEntry extends ShardFile {
   /** Texts that were cut to the model's length. */
   readonly truncated: number;
   readonly tokens: number;
+  /** Name of the backend that computed it, where that is known. */
+  readonly backend?: string | undefined;
   /** Ids and kept columns, where the format holds them in a file of their own. */
   readonly companion?: ShardFile | undefined;
 }
@@ -75,6 +77,11 @@ export interface Manifest extends Space {
   readonly rejected: number;
   readonly truncated: number;
   readonly tokens: number;
+  /**
+   * Names of the backends that computed the shards, sorted. More than one when workers with different backends shared the
+   * work: their vectors differ by rounding, and the bytes depend on who computed what.
+   */
+  readonly backends?: readonly string[] | undefined;
   readonly inputs: readonly { readonly file: string; readonly format: InputFormat; readonly bytes: number }[];
   readonly options: Omit<CorpusOptions, 'precision' | 'format'>;
   /** Ranges of the quantization to int8 and uint8; absent for other precisions. */
@@ -161,6 +168,7 @@ const shardEntries = {
   rejected: count,
   truncated: count,
   tokens: count,
+  backend: v.optional(v.string()),
   companion: v.optional(v.object(shardFileEntries)),
 };
 
@@ -190,6 +198,7 @@ const manifestSchema: v.GenericSchema<Manifest> = v.object({
   rejected: count,
   truncated: count,
   tokens: count,
+  backends: v.optional(strings),
   inputs: v.array(v.object({ file: v.string(), format: choiceSchemas.inputFormat, bytes: count })),
   options: v.object(optionEntries),
   calibration: v.optional(calibration),

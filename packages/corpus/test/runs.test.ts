@@ -7,6 +7,7 @@ import {
   openRun,
   planCorpus,
   prepareCorpus,
+  readManifest,
   type CorpusChunk,
   type CorpusProgressEvent,
   type CorpusRequest,
@@ -146,6 +147,17 @@ describe('the steps', () => {
       code: 'invalid-output',
       message: expect.stringContaining('no longer open') as string,
     });
+  });
+
+  it('name the backends that shared the work', async () => {
+    const run = await prepared(request(await corpus()));
+    const chunks = await planned(run);
+    for (const [index, chunk] of chunks.entries())
+      await embedChunk(chunk, run, { ...fakeEmbedder(), backend: index === 1 ? 'tfjs' : 'onnx' });
+    const manifest = await commitCorpus(run);
+    expect(manifest.backends).toEqual(['onnx', 'tfjs']);
+    expect(manifest.shards.map(({ backend }) => backend).slice(0, 3)).toEqual(['onnx', 'tfjs', 'onnx']);
+    expect((await readManifest(run.output))?.backends).toEqual(['onnx', 'tfjs']);
   });
 
   it('write a shard again that has gone or been cut off, and do not commit without it', async () => {

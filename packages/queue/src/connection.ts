@@ -21,7 +21,7 @@ export type ConnectionRole =
 /** The Redis of this machine. */
 export const defaultRedisUrl = 'redis://127.0.0.1:6379';
 
-/** Milliseconds that a producer has for everything before its first action: the connection and the server check. */
+/** Milliseconds that a producer has, unless it says otherwise, for everything before its first action. */
 export const producerTimeout: number = 800;
 
 /** Milliseconds for which a watcher waits for an answer. */
@@ -37,15 +37,19 @@ const oldestVersion = [6, 2] as const;
  *
  * @param url `redis://[user:password@]host[:port][/database]`; `rediss://` for TLS; `redis+cluster://` or
  * `rediss+cluster://` for a Redis Cluster, with further hosts separated by commas
- * @throws SentvecError `invalid-argument` for a URL that cannot be used; `queue-unavailable` with what to do, of a
- * worker after 15 seconds
+ * @param timeout milliseconds for the connection and the check of the server @default 800 for a producer, else 15,000
+ * @throws SentvecError `invalid-argument` for a URL that cannot be used; `queue-unavailable` with what to do
  */
-export async function connectRedis(url: string, role: ConnectionRole): Promise<RedisConnection> {
-  const connection = createConnection(url, role);
+export async function connectRedis(
+  url: string,
+  role: ConnectionRole,
+  timeout: number = role === 'producer' ? producerTimeout : workerTimeout,
+): Promise<RedisConnection> {
+  const connection = createConnection(url, role, timeout);
   let lastError: Error | undefined;
   connection.on('error', (error: Error) => (lastError = error));
   try {
-    const info = await within(serverInfo(connection, role), role === 'producer' ? producerTimeout : workerTimeout);
+    const info = await within(serverInfo(connection, role), timeout);
     checkServer(info, redactUrl(url));
   } catch (error) {
     connection.disconnect();
@@ -95,10 +99,10 @@ function isDenial(reason: string): boolean {
   return /AUTH|WRONGPASS|NOPERM|certificate/.test(reason);
 }
 
-function createConnection(url: string, role: ConnectionRole): RedisConnection {
+function createConnection(url: string, role: ConnectionRole, timeout: number): RedisConnection {
   const options: RedisOptions = {
     lazyConnect: true,
-    connectTimeout: role === 'producer' ? producerTimeout : workerTimeout / 3,
+    connectTimeout: role === 'producer' ? timeout : timeout / 3,
     // A server that does not close the connection keeps the process alive for this long.
     disconnectTimeout: role === 'producer' ? 0 : 200,
     maxRetriesPerRequest: null,

@@ -39,6 +39,13 @@ export interface QueueRuntimeOptions {
    * @default 604800, 7 days
    */
   readonly retentionSeconds?: number | undefined;
+  /**
+   * Milliseconds within which Redis must be reached. Someone who waits for the answer wants it soon; a service that starts
+   * with the rest of its machine may give it longer.
+   *
+   * @default 800
+   */
+  readonly connectTimeout?: number | undefined;
   /** OpenTelemetry: `new BullMQOtel(…)` of `bullmq-otel`. The traces continue in the workers. */
   readonly telemetry?: Telemetry | undefined;
 }
@@ -58,17 +65,18 @@ export const defaultRetentionSeconds: number = 7 * 24 * 3600;
 /**
  * Runs workflows on the workers of a queue. Nothing is executed in this process: see {@link startQueueWorker} for that.
  *
- * @throws SentvecError `queue-unavailable` within two seconds, when there is no Redis that jobs are safe with
+ * @throws SentvecError `queue-unavailable` within `connectTimeout`, when there is no Redis that jobs are safe with
  */
 export async function queueRuntime(options: QueueRuntimeOptions = {}): Promise<QueueRuntime> {
   const {
     url = defaultRedisUrl,
     queue = defaultQueue,
     retentionSeconds = defaultRetentionSeconds,
+    connectTimeout,
     telemetry,
   } = options;
   checkQueueName(queue);
-  const redis = await connectRedis(url, 'producer');
+  const redis = await connectRedis(url, 'producer', connectTimeout);
   // BullMQ takes half a second to load. A missing Redis is reported before that.
   const { QueueClient } = await import('./queue-client.ts');
   return new BullMQRuntime(new QueueClient(redis, { url, queue, retentionSeconds, telemetry }));

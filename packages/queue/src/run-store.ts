@@ -102,9 +102,9 @@ export class RunStore {
   /** Creates the run, unless there is one with its id, or a live one does the same or writes the same. */
   async create({ id, workflow, input, priority, request }: NewRun): Promise<Created> {
     const fields = { id, workflow, state: 'queued', attempt: 1, priority, input: JSON.stringify(input) };
-    const all = { ...fields, inputHash: request.input };
+    const all = { ...fields, inputHash: request.input, content: request.content ?? '' };
     const keys = [this.#names.run(id), this.#names.events(id), this.#names.runs, this.#names.claims];
-    const same = request.content === undefined ? '' : `request:${request.content}`;
+    const same = request.merges ? `request:${request.content}` : '';
     const values = [id, stateEvent('queued', 1), same, JSON.stringify(request.writes), this.#names.run('')];
     const [reply, run = '', written = ''] = (await this.#redis.eval(
       createScript,
@@ -118,9 +118,10 @@ export class RunStore {
 
   /** What a run was asked for. */
   async readRequest(id: string): Promise<Request> {
-    const [input, same, claims] = await this.#redis.hmget(this.#names.run(id), 'inputHash', 'request', 'claims');
-    const content = same?.slice('request:'.length) || undefined;
-    return { input: input ?? '', content, writes: JSON.parse(claims ?? '[]') as string[] };
+    const fields = ['inputHash', 'content', 'request', 'claims'];
+    const [input, content, same, claims] = await this.#redis.hmget(this.#names.run(id), ...fields);
+    const writes = JSON.parse(claims ?? '[]') as string[];
+    return { input: input ?? '', content: content || undefined, merges: Boolean(same), writes };
   }
 
   async read(id: string): Promise<StoredRun | undefined> {

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { connect, createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { once } from 'node:events';
@@ -234,6 +234,22 @@ describe('URLs', () => {
     ['', '***'],
   ])('are shown without their passwords: %j', (url, shown) => {
     expect(redactUrl(url)).toBe(shown);
+  });
+
+  it('lead to a slow Redis, for whoever gives it the time', async () => {
+    const { url } = await redis();
+    const slow = createServer((socket) => {
+      const server = connect(Number(new URL(url).port), '127.0.0.1');
+      for (const each of [socket, server]) each.on('error', () => {});
+      setTimeout(() => socket.pipe(server).pipe(socket), 2 * producerTimeout);
+    });
+    await once(slow.listen(0, '127.0.0.1'), 'listening');
+    const slowUrl = `redis://127.0.0.1:${(slow.address() as AddressInfo).port}`;
+    await expect(queueRuntime({ url: slowUrl })).rejects.toMatchObject({ code: 'queue-unavailable' });
+    const runtime = await queueRuntime({ url: slowUrl, connectTimeout: 20_000 });
+    expect(await runtime.list()).toEqual([]);
+    await runtime.close();
+    slow.close();
   });
 
   it('carry credentials', async () => {

@@ -23,7 +23,7 @@ afterAll(async () => {
 beforeEach(async () => {
   tests += 1;
   store = new RunStore(connection, names(), 60);
-  const request = { input: 'hash', content: undefined, writes: [] };
+  const request = { input: 'hash', content: undefined, merges: false, writes: [] };
   await store.create({ id: 'run', workflow: 'work', input: null, priority: 1, request });
   await store.begin('run', 1, 'early', 'v1');
   await store.transition('run', { from: ['running'], to: 'completed', attempt: 1, owner: 'early' });
@@ -100,7 +100,7 @@ it('times are those of Redis, whatever the clock of this process says', async ()
 
 it('what lists runs does not read their inputs and outputs', async () => {
   const input = 'x'.repeat(5_000_000);
-  const request = { input: 'hash', content: undefined, writes: [] };
+  const request = { input: 'hash', content: undefined, merges: false, writes: [] };
   await store.create({ id: 'large', workflow: 'work', input, priority: 1, request });
   await store.begin('large', 1, 'one', 'v1');
   const fields = { output: JSON.stringify(input) };

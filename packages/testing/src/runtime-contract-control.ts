@@ -113,8 +113,9 @@ export function runtimeControlContract({ connect }: RuntimeFixture): void {
   it('makes a request idempotent by an id', async () => {
     let calls = 0;
     let content = 1;
+    let alwaysNew = false;
     const once = defineStep({ id: 'once', input: v.any(), output: v.number(), run: () => (calls += 1) });
-    const identify = async () => ({ content });
+    const identify = async () => ({ content, alwaysNew });
     const workflow = defineWorkflow({ id: 'keyed', input: v.number(), identify }).step(once);
     const { runtime } = await connect(workflow);
     const first = await runtime.start(workflow, 7, { id: 'nightly' });
@@ -132,6 +133,17 @@ export function runtimeControlContract({ connect }: RuntimeFixture): void {
       message: expect.stringContaining('changed since'),
     });
     expect(calls).toBe(1);
+    // A request that must always be done is done once for each id, and its content counts, too.
+    alwaysNew = true;
+    const forced = await runtime.start(workflow, 7, { id: 'forced' });
+    expect(await forced.result()).toBe(2);
+    expect(await (await runtime.start(workflow, 7, { id: 'forced' })).result()).toBe(2);
+    expect(await (await runtime.start(workflow, 7)).result()).toBe(3);
+    content = 3;
+    await expect(runtime.start(workflow, 7, { id: 'forced' })).rejects.toMatchObject({
+      message: expect.stringContaining('changed since'),
+    });
+    expect(calls).toBe(3);
   });
 
   it('finds a run again by its id, from elsewhere, with its status, events and result', async () => {

@@ -51,8 +51,7 @@ class InProcessRuntime implements Runtime {
 
   /** The run that a request is for, if it is there. */
   #findRun(request: Request, id: string | undefined): LocalRun | undefined {
-    if (id === undefined)
-      return this.#live().find((run) => request.content !== undefined && run.request.content === request.content);
+    if (id === undefined) return this.#live().find((run) => request.merges && run.request.content === request.content);
     const run = this.#runs.get(checkRunId(id));
     if (!run) return undefined;
     if (run.request.input !== request.input) throw otherRequestError(id, 'input');

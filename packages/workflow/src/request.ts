@@ -8,9 +8,11 @@ import type { AnyWorkflow } from './workflow.ts';
 export interface RequestIdentity {
   /**
    * JSON that tells two requests with equal input apart: size and time of the files that they name, say. `undefined`
-   * when that cannot be known, or when a request must always be done: it is then never merged with another.
+   * when that cannot be known: the request is then never merged with another.
    */
   readonly content?: unknown;
+  /** Whether a request must always be done, and is never merged with another that is the same. @default false */
+  readonly alwaysNew?: boolean | undefined;
   /** What only one live run may write, by names that all processes use: `folder:/data/vectors`, say. */
   readonly writes?: readonly string[] | undefined;
 }
@@ -19,20 +21,24 @@ export interface RequestIdentity {
 export interface Request {
   /** A hash of workflow and input. */
   readonly input: string;
-  /** A hash of workflow, input and content. `undefined` for a request that is never merged with another. */
+  /** A hash of workflow, input and content. `undefined` when the content is not known. */
   readonly content: string | undefined;
+  /** Whether a live run of the same content answers it. */
+  readonly merges: boolean;
   readonly writes: readonly string[];
 }
 
 /** @param input checked by the workflow's schema */
 export async function identifyRequest(workflow: AnyWorkflow, input: unknown): Promise<Request> {
-  const { content, writes = [] } = (await workflow.identify?.(input as never)) ?? { content: null };
+  const identity: RequestIdentity = (await workflow.identify?.(input as never)) ?? { content: null };
+  const { content, alwaysNew = false, writes = [] } = identity;
   const hash = (...parts: readonly unknown[]) =>
     createHash('sha256')
       .update(canonicalJson([workflow.id, input, ...parts]))
       .digest('hex')
       .slice(0, 32);
-  return { input: hash(), content: content === undefined ? undefined : hash(content), writes };
+  const known = content !== undefined;
+  return { input: hash(), content: known ? hash(content) : undefined, merges: known && !alwaysNew, writes };
 }
 
 /** A new id: an `r` and 32 hexadecimal digits, which BullMQ accepts as a job id. */

@@ -14,6 +14,8 @@ export interface Embedder extends AsyncDisposable {
   readonly maxLength: number;
   readonly tokenizer: Tokenizer;
   readonly encoder: Encoder;
+  /** Name of the backend that runs the encoder, where there is one and the embedder was told. */
+  readonly backend?: string | undefined;
   readonly head: Head;
   readonly prompts: Readonly<Record<string, string>>;
   readonly defaultPrompt: string | undefined;
@@ -142,6 +144,8 @@ export interface EmbedderParts {
   readonly model: ModelFiles;
   readonly tokenizer: Tokenizer;
   readonly encoder: Encoder;
+  /** See {@link Embedder.backend}. */
+  readonly backend?: string | undefined;
   readonly head: Head;
   /** See {@link Embedder.headSource}. */
   readonly headSource?: HeadSource | undefined;

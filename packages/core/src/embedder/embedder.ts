@@ -40,6 +40,7 @@ class SentenceEmbedder implements Embedder {
   readonly maxLength: number;
   readonly tokenizer: Tokenizer;
   readonly encoder: Encoder;
+  readonly backend: string | undefined;
   readonly head: Head;
   readonly prompts: Readonly<Record<string, string>>;
   readonly defaultPrompt: string | undefined;
@@ -64,6 +65,7 @@ class SentenceEmbedder implements Embedder {
     this.maxLength = parts.maxLength;
     this.tokenizer = parts.tokenizer;
     this.encoder = parts.encoder;
+    this.backend = parts.backend;
     this.head = parts.head;
     this.prompts = parts.prompts ?? {};
     this.defaultPrompt = parts.defaultPrompt;

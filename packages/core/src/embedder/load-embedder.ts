@@ -105,6 +105,7 @@ async function assemble(model: ModelFiles, parts: LoadingParts, options: LoadEmb
     model,
     tokenizer,
     encoder,
+    backend: folder.staticEncoder ? undefined : options.backend?.name,
     head: folder.head,
     headSource: folder.headSource,
     maxLength,

@@ -13,6 +13,7 @@ export async function createManifest(run: CorpusRun, shards?: readonly ShardEntr
   const { precision, format, ...options } = run.options;
   const total = (count: 'rows' | 'rejected' | 'truncated' | 'tokens'): number =>
     (shards ?? []).reduce((sum, shard) => sum + shard[count], 0);
+  const backends = [...new Set((shards ?? []).flatMap(({ backend }) => backend ?? []))].sort();
   return {
     sentvec: 1,
     complete: shards !== undefined,
@@ -24,6 +25,7 @@ export async function createManifest(run: CorpusRun, shards?: readonly ShardEntr
     rejected: total('rejected'),
     truncated: total('truncated'),
     tokens: total('tokens'),
+    ...(backends.length > 0 && { backends }),
     inputs: inspected.map(({ name, format: inputFormat, bytes }, index) => {
       const { kind, bytes: size } = found[index]!;
       return { file: name, format: inputFormat, bytes: kind === 'file' ? size : bytes };

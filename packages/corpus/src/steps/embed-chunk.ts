@@ -75,7 +75,7 @@ export async function embedChunk(
   const embeddedRows = indices.map((index) => rows[index]!);
   const files = await writeShard(chunk, run, await shardOf(run, embeddedRows, embedded));
   const all = [...rejectedRows, ...failed].sort((a, b) => a.row - b.row);
-  const done = finishedChunk({ ...chunk, content }, files, embedded, all);
+  const done = finishedChunk({ ...chunk, content }, files, embedded, all, embedder.backend);
   await writeFinishedChunk(run, chunk.index, done);
   return resultOf(done, chunk, false);
 }
@@ -142,6 +142,7 @@ function finishedChunk(
   [main, companion]: readonly ShardFile[],
   { receipt }: Embedded,
   rejectedRows: readonly RejectedRow[],
+  backend: string | undefined,
 ): FinishedChunk {
   const counts = {
     firstRow,
@@ -151,7 +152,7 @@ function finishedChunk(
     truncated: receipt.truncated.length,
     tokens: receipt.tokens,
   };
-  const shard = { ...main!, ...counts, ...(companion && { companion }) };
+  const shard = { ...main!, ...counts, ...(backend && { backend }), ...(companion && { companion }) };
   return { chunk: { input, firstRow, firstInputRow, rows, firstLine }, shard, rejectedRows };
 }
 

@@ -41,7 +41,7 @@ export interface CorpusResources {
  */
 export async function identifyCorpusRequest({ request }: EmbedCorpusInput): Promise<RequestIdentity> {
   const writes = [`folder:${resolve(request.output)}`];
-  if (request.overwrite) return { writes };
+  const alwaysNew = request.overwrite;
   try {
     const found = await findInputs(request.inputs);
     if (found.some(({ kind }) => kind === 'stream')) return { writes };
@@ -51,7 +51,7 @@ export async function identifyCorpusRequest({ request }: EmbedCorpusInput): Prom
         return [path, size, mtimeNs, ino].map(String);
       }),
     );
-    return { content, writes };
+    return { content, alwaysNew, writes };
   } catch {
     return { writes };
   }
