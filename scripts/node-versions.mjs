@@ -1,6 +1,7 @@
 // Runs the suites that everything rests on with other versions of Node, each from npm: the least that is supported, and
-// those after it. `node scripts/node-versions.mjs 24 --project core` runs some.
-import { mkdtempSync, rmSync } from 'node:fs';
+// those after it; and a program with Deno, which must give the same value and end by itself.
+// `node scripts/node-versions.mjs 24 --project core` runs some.
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { root, run } from './pnpm.mjs';
@@ -16,10 +17,29 @@ const projects = options.length > 0 ? options : suites.flatMap((name) => ['--pro
 setUp();
 const folder = mkdtempSync(join(tmpdir(), 'sentvec-node-'));
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
+/** Installs a program of npm and gives the path of a file in its package. */
+function install(name, version, file) {
+  const prefix = join(folder, `${name}-${version}`);
+  run(['npm', 'install', '--silent', '--no-audit', '--no-fund', '--prefix', prefix, `${name}@${version}`]);
+  return join(prefix, 'node_modules', file);
+}
+
 for (const version of versions) {
-  const prefix = join(folder, version);
-  run(['npm', 'install', '--silent', '--no-audit', '--no-fund', '--prefix', prefix, `node@${version}`]);
-  const node = join(prefix, 'node_modules/node/bin/node');
+  const node = install('node', version, 'node/bin/node');
   run([node, '--version']);
   run([node, join(root, 'node_modules/vitest/vitest.mjs'), 'run', ...projects]);
+}
+
+if (named.length === 0 && options.length === 0) {
+  const deno = install('deno', '2', '.bin/deno');
+  const program = readFileSync(join(root, 'test/bundled-program.mjs'));
+  // In the package that depends on all that the program imports.
+  const place = {
+    cwd: join(root, 'packages/cli'),
+    input: program,
+    stdio: ['pipe', 'inherit', 'inherit'],
+    timeout: 60_000,
+  };
+  run([deno, '--version']);
+  run([deno, 'run', '-A', '--ext=mjs', '-'], place);
 }

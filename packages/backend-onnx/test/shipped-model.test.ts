@@ -158,6 +158,18 @@ describe('which file', () => {
     expect(await using(await folder(ids), {}, async (encoder) => encoder.weightsFile)).toBeUndefined();
   });
 
+  it.each(['with space', 'a#b', '100%25', 'q?x', 'Zoë 文', "it's", 'a&b;c', '...'])(
+    'lies in a folder of any name, with its weights beside it: %s',
+    async (name) => {
+      const { model, data } = splitOnnxModel('model.onnx_data');
+      const directory = join(root, name, 'model');
+      await mkdir(directory, { recursive: true });
+      await writeFile(join(directory, 'model.onnx'), model);
+      await writeFile(join(directory, 'model.onnx_data'), Buffer.concat(data));
+      expect(await embed(await directoryModel(directory))).toEqual([3, 9, 4, 0]);
+    },
+  );
+
   it('names the variants that there are when the one asked for is missing', async () => {
     const error = await refusal(await folder(ids), { variant: 'model_fp16' });
     expect(error.code).toBe('invalid-argument');

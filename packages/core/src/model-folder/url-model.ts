@@ -96,8 +96,13 @@ async function findFiles(
     return found.flat();
   };
   const top = await present(folderFiles);
-  const below = top.includes('modules.json') ? moduleFolders(await read('modules.json')) : [];
-  const files = [...top, ...(await present(below.flatMap((path) => folderFiles.map((file) => `${path}/${file}`))))];
+  const isSentenceModel = top.includes('modules.json');
+  const below = isSentenceModel ? moduleFolders(await read('modules.json')) : [];
+  // Without modules, the card says what kind of model it is.
+  const others = isSentenceModel
+    ? below.flatMap((path) => folderFiles.map((file) => `${path}/${file}`))
+    : ['README.md'];
+  const files = [...top, ...(await present(others))];
   const indices = files.filter((path) => path.endsWith('.safetensors.index.json'));
   const shards = await Promise.all(indices.map(async (path) => shardPaths(path, await read(path))));
   return [...new Set([...files, ...shards.flat()])].sort();
