@@ -187,7 +187,7 @@ export const manifestSchemas: {
   shard: v.object(shardEntries),
 };
 
-const manifestSchema: v.GenericSchema<Manifest> = v.object({
+const manifestEntries: v.GenericSchema<Manifest> = v.object({
   sentvec: v.literal(1),
   complete: v.boolean(),
   ...spaceEntries,
@@ -204,3 +204,21 @@ const manifestSchema: v.GenericSchema<Manifest> = v.object({
   calibration: v.optional(calibration),
   shards: v.array(v.object({ ...shardEntries, input: count })),
 });
+
+/** The shards follow each other, and hold what the manifest counts. */
+function addsUp({ shards, inputs, rows, rejected }: Manifest): boolean {
+  let next = 0;
+  const total = { rows: 0, rejected: 0 };
+  for (const shard of shards) {
+    if (shard.firstRow !== next || shard.input >= inputs.length) return false;
+    next += shard.rows + shard.rejected;
+    total.rows += shard.rows;
+    total.rejected += shard.rejected;
+  }
+  return total.rows === rows && total.rejected === rejected;
+}
+
+const manifestSchema: v.GenericSchema<Manifest> = v.pipe(
+  manifestEntries,
+  v.check(addsUp, 'Its shards do not add up to its rows.'),
+);

@@ -2,12 +2,12 @@
 import { createReadStream } from 'node:fs';
 import { SentvecError } from '@sentvec/core';
 import { decodeRows, parseHeader } from './rows/decode.ts';
-import { readParquetMetadata, readParquetRows } from './rows/parquet.ts';
+import { readParquetRows, readParquetSummary } from './parquet/parquet-reader.ts';
 import { listFields, missingField, notText } from './rows/row.ts';
-import { delimiters } from './rows/row-scanner.ts';
+import { delimiters, recogniseLineEnd, type LineEnd } from './rows/row-scanner.ts';
 import { streamRows } from './rows/stream-rows.ts';
 import { findFile } from './inputs/find-inputs.ts';
-import { missingHeaderError } from './inputs/inspect-input.ts';
+import { headBytes, missingHeaderError } from './inputs/inspect-input.ts';
 import { recogniseFormat, refuseUnreadable } from './inputs/input-format.ts';
 import { peek, unpackedBlocks, unpackError } from './inputs/unpack-input.ts';
 
@@ -81,12 +81,12 @@ async function* readRows(request: TableRequest): AsyncGenerator<TableRow, void> 
   const { path } = await findFile(file);
   const stream = createReadStream(path);
   try {
-    const { first, all } = await peek(await unpackedBlocks(stream), 4096);
+    const { first, all } = await peek(await unpackedBlocks(stream), headBytes);
     refuseUnreadable(file, first);
     const format = recogniseFormat(file, first);
     if (format === 'text') throw notTableError(file);
     if (format === 'parquet') yield* readParquetTable(request, path);
-    else yield* readTextTable(request, format, all);
+    else yield* readTextTable(request, { format, lineEnd: recogniseLineEnd(format, first) }, all);
   } catch (error) {
     throw unpackError(error, file);
   } finally {
@@ -96,7 +96,7 @@ async function* readRows(request: TableRequest): AsyncGenerator<TableRow, void> 
 
 async function* readTextTable(
   request: TableRequest,
-  format: 'jsonl' | 'csv' | 'tsv',
+  { format, lineEnd }: { readonly format: 'jsonl' | 'csv' | 'tsv'; readonly lineEnd: LineEnd },
   blocks: AsyncIterable<Buffer>,
 ): AsyncGenerator<TableRow, void> {
   const { file } = request;
@@ -104,7 +104,7 @@ async function* readTextTable(
   let columns: readonly string[] | undefined;
   let first = true;
   let row = 0;
-  for await (const found of streamRows(file, format, blocks)) {
+  for await (const found of streamRows(file, format, lineEnd, blocks)) {
     let rows = found;
     if (first && delimiter !== undefined) {
       const cells = parseHeader(file, rows[0]!.bytes, delimiter);
@@ -115,7 +115,7 @@ async function* readTextTable(
       }
     }
     first = false;
-    const encoding = { format, split: 'line', textField: '', columns } as const;
+    const encoding = { format, split: 'line', textField: '', lineEnd, columns } as const;
     const decoded = decodeRows(
       rows.map(({ bytes }) => bytes),
       encoding,
@@ -137,18 +137,21 @@ function hasHeader({ header = true, label }: TableRequest, cells: readonly strin
 
 async function* readParquetTable(request: TableRequest, path: string): AsyncGenerator<TableRow, void> {
   const { file } = request;
-  const summary = await readParquetMetadata(file, path);
-  const wanted = resolveColumns(request, summary.columns);
+  const { columns: there, groups } = await readParquetSummary({ name: file, path });
+  const columns = resolveColumns(request, there);
+  const texts = request.columns.map((column) => nameOf(column, there));
   let start = 0;
-  for (const group of summary.metadata.row_groups) {
-    const end = start + Number(group.num_rows);
-    const records = await readParquetRows(file, path, { start, end, columns: wanted });
-    for (const [index, record] of records.entries()) {
-      yield { file, row: start + index, record, columns: summary.columns };
-    }
-    start = end;
+  for (const rows of groups) {
+    const range = { name: file, path, start, end: start + rows, columns, texts };
+    const { records, invalidTexts } = rows === 0 ? noRows : await readParquetRows(range);
+    for (const [row, column] of invalidTexts)
+      throw rowError({ file, row: start + row }, `The field "${column}" is not valid UTF-8. Convert it to UTF-8.`);
+    for (const [index, record] of records.entries()) yield { file, row: start + index, record, columns: there };
+    start += rows;
   }
 }
+
+const noRows = { records: [], invalidTexts: [] };
 
 /** The names of the columns that a request wants, each once. @throws SentvecError `invalid-corpus` for a missing one */
 function resolveColumns({ file, columns, label }: TableRequest, there: readonly string[]): string[] {

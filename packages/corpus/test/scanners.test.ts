@@ -1,13 +1,21 @@
 import { describe, expect, it } from 'vitest';
-import { createRowScanner, type OnRow, type RowScanner, type ScanStart } from '../src/rows/row-scanner.ts';
+import {
+  createRowScanner,
+  recogniseLineEnd,
+  type OnRow,
+  type RowScanner,
+  type ScanStart,
+} from '../src/rows/row-scanner.ts';
 
 type MakeScanner = (start: ScanStart, onRow: OnRow) => RowScanner;
 
 const scanners: Record<string, MakeScanner> = {
-  lines: (start, onRow) => createRowScanner('text', 'line', start, onRow),
-  'lines that are not blank': (start, onRow) => createRowScanner('jsonl', 'line', start, onRow),
-  paragraphs: (start, onRow) => createRowScanner('text', 'paragraph', start, onRow),
-  CSV: (start, onRow) => createRowScanner('csv', 'line', start, onRow),
+  lines: (start, onRow) => createRowScanner('text', 'line', 'lf', start, onRow),
+  'lines that are not blank': (start, onRow) => createRowScanner('jsonl', 'line', 'lf', start, onRow),
+  paragraphs: (start, onRow) => createRowScanner('text', 'paragraph', 'lf', start, onRow),
+  CSV: (start, onRow) => createRowScanner('csv', 'line', 'lf', start, onRow),
+  'lines with carriage returns alone': (start, onRow) => createRowScanner('text', 'line', 'cr', start, onRow),
+  'CSV with carriage returns alone': (start, onRow) => createRowScanner('csv', 'line', 'cr', start, onRow),
 };
 
 /** Rows as text, with the line on which each begins. */
@@ -31,6 +39,8 @@ function randomFile(seed: number): Buffer {
     '\n',
     '\r\n',
     '\n\n',
+    '\r',
+    '\r\r',
     ' ',
     '\t',
     ',',
@@ -106,5 +116,37 @@ describe('lines of rows', () => {
       ],
       unclosed: 3,
     });
+  });
+});
+
+describe('what ends a line', () => {
+  it.each([
+    ['csv', 'id,text\r1,a\r2,b\r', 'cr'],
+    ['csv', 'id,text\r1,a\r2,b\r\n', 'cr'],
+    ['csv', 'id,text\r1,a\n2,b\n', 'cr'],
+    ['csv', 'id,"te\rxt"\r1,a\r', 'cr'],
+    ['csv', 'id,"te\rxt"\n1,a\n', 'lf'],
+    ['csv', 'id,te\rxt,z\n1,a,b\n', 'lf'],
+    ['csv', 'id,text\r\n1,a\rb\r\n', 'lf'],
+    ['tsv', 'id\ttext\r1\ta\r', 'cr'],
+    ['jsonl', '{"text":"a"}\r{"text":"b"}\r', 'cr'],
+    ['jsonl', '{"text":"a"}\r\n{"text":"b"}\r\n', 'lf'],
+    ['jsonl', '{"text":\r"a"}', 'lf'],
+    ['text', 'one\rtwo\rthree\r', 'cr'],
+    ['text', 'one\rof two', 'lf'],
+    ['text', 'one\rof\rmany\r\n', 'lf'],
+  ] as const)('of %s that begins with %j', (format, head, expected) => {
+    expect(recogniseLineEnd(format, Buffer.from(head))).toBe(expected);
+  });
+
+  it('is seen also where a block ends between carriage return and line feed', () => {
+    const file = Buffer.from('a\r\nb\rc\r\rd');
+    expect(scan(scanners['lines with carriage returns alone']!, [file]).rows).toEqual([
+      ['a\r\n', 1],
+      ['b\r', 2],
+      ['c\r', 3],
+      ['\r', 4],
+      ['d', 5],
+    ]);
   });
 });

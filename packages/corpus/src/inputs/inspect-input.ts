@@ -2,8 +2,15 @@
 import { SentvecError } from '@sentvec/core';
 import type { CorpusOptions, InputFormat } from '../request.ts';
 import { parseHeader } from '../rows/decode.ts';
-import { readParquetMetadata } from '../rows/parquet.ts';
-import { createRowScanner, delimiters } from '../rows/row-scanner.ts';
+import { readParquetSummary } from '../parquet/parquet-reader.ts';
+import { maxRowBytes } from '../rows/content-hash.ts';
+import {
+  createRowScanner,
+  delimiters,
+  recogniseLineEnd,
+  withoutTerminator,
+  type LineEnd,
+} from '../rows/row-scanner.ts';
 import { byteOrderMark, isParquet, recogniseFormat, refuseUnreadable } from './input-format.ts';
 import { InputFile, type FileState } from './input-file.ts';
 
@@ -18,15 +25,14 @@ export interface InspectedInput extends FileState {
   readonly start: number;
   /** The line at `start`, from 1. 0 for Parquet. */
   readonly firstLine: number;
+  /** What ends a line. Means nothing for Parquet. */
+  readonly lineEnd: LineEnd;
   /** Columns in order, where the format has them in one place: CSV and Parquet. */
   readonly columns?: readonly string[] | undefined;
 }
 
-/** The most bytes of a header of CSV. */
-const maxHeaderBytes = 1 << 20;
-
 /** First bytes by which a format is recognized. */
-const headBytes = 65_536;
+export const headBytes: number = 65_536;
 
 /**
  * Looks at the beginning of an input.
@@ -39,11 +45,12 @@ export async function inspectInput(
   path: string,
   state: FileState,
   inputFormat: CorpusOptions['inputFormat'],
+  signal?: AbortSignal,
 ): Promise<InspectedInput> {
   const file = await InputFile.open(name, path, state);
   try {
     const { bytes, modified, changed, inode } = state;
-    const layout = await inspectFile(file, name, bytes, inputFormat);
+    const layout = await inspectFile(file, name, bytes, inputFormat, signal);
     return { name, path, bytes, modified, changed, inode, ...layout };
   } finally {
     await file.close();
@@ -51,7 +58,7 @@ export async function inspectInput(
 }
 
 /** Where the rows of a file begin and what columns they have. */
-export type InputLayout = Pick<InspectedInput, 'format' | 'start' | 'firstLine' | 'columns'>;
+export type InputLayout = Pick<InspectedInput, 'format' | 'start' | 'firstLine' | 'lineEnd' | 'columns'>;
 
 /** Like {@link inspectInput}, of a file that is open. */
 export async function inspectFile(
@@ -59,37 +66,58 @@ export async function inspectFile(
   name: string,
   bytes: number,
   inputFormat: CorpusOptions['inputFormat'],
+  signal?: AbortSignal,
 ): Promise<InputLayout> {
   const head = await file.read(0, Math.min(bytes, headBytes));
   refuseUnreadable(name, head);
   const format = inputFormat === 'auto' ? recogniseFormat(name, head) : inputFormat;
   if (format === 'parquet') {
     if (!isParquet(head)) throw notParquetError(name);
-    const { columns } = await readParquetMetadata(name, file.path);
-    return { format, start: 0, firstLine: 0, columns };
+    const { columns } = await readParquetSummary({ name, path: file.path }, signal);
+    return { format, start: 0, firstLine: 0, lineEnd: 'lf', columns };
   }
   const start = head.subarray(0, 3).equals(byteOrderMark) ? 3 : 0;
+  const lineEnd = recogniseLineEnd(format, head.subarray(start));
   return format === 'csv' || format === 'tsv'
-    ? skipHeader(file, name, { format, start, bytes })
-    : { format, start, firstLine: 1 };
+    ? skipHeader(file, name, { format, lineEnd, start, bytes })
+    : { format, start, firstLine: 1, lineEnd };
 }
 
 async function skipHeader(
   file: InputFile,
   name: string,
-  { format, start, bytes }: { readonly format: 'csv' | 'tsv'; readonly start: number; readonly bytes: number },
+  {
+    format,
+    lineEnd,
+    start,
+    bytes,
+  }: Pick<InspectedInput, 'lineEnd' | 'start' | 'bytes'> & {
+    readonly format: 'csv' | 'tsv';
+  },
 ): Promise<InputLayout> {
   let end: number | undefined;
-  const scanner = createRowScanner(format, 'line', { position: start, line: 1 }, (_start, next) => (end ??= next));
-  for await (const block of file.blocks(start, Math.min(bytes, start + maxHeaderBytes))) {
+  let lastLine = 1;
+  const limit = Math.min(bytes, start + maxRowBytes);
+  const begin = { position: start, line: 1 };
+  const scanner = createRowScanner(format, 'line', lineEnd, begin, (_start, next) => (end ??= next));
+  for await (const block of file.blocks(start, limit)) {
     scanner.push(block);
     if (end !== undefined) break;
   }
+  if (end === undefined && limit < bytes) throw longHeaderError(name);
   scanner.end();
   if (end === undefined) throw missingHeaderError(name);
   const header = await file.read(start, end);
-  const lines = header.reduce((count, byte) => count + (byte === 10 ? 1 : 0), 0);
-  return { format, start: end, firstLine: 1 + lines, columns: parseHeader(name, header, delimiters[format]) };
+  const counter = createRowScanner('text', 'line', lineEnd, begin, (_start, _next, line) => (lastLine = line));
+  counter.push(header);
+  counter.end();
+  const columns = parseHeader(name, withoutTerminator(header), delimiters[format]);
+  return { format, start: end, firstLine: 1 + lastLine, lineEnd, columns };
+}
+
+function longHeaderError(file: string): SentvecError {
+  const message = `${file}: the header has more than ${maxRowBytes} bytes. Is the file in the format that its name says?`;
+  return new SentvecError('invalid-corpus', message, { file, line: 1 });
 }
 
 function notParquetError(file: string): SentvecError {

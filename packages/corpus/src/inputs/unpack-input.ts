@@ -47,10 +47,23 @@ export async function unpackInput(
 async function isGzipFile(input: FoundInput): Promise<boolean> {
   const file = await InputFile.open(input.name, input.path, input);
   try {
-    return isGzip(await file.read(0, Math.min(2, input.bytes)));
+    const [first, second] = await file.read(0, Math.min(2, input.bytes));
+    if (first === 0x1f && second === 0x8b) return true;
+    // The name may have outlived the compression, but nothing else begins with half of its mark or is that short.
+    const isDamaged = first === 0x1f || second === 0x8b || input.bytes < leastGzipBytes;
+    if (isDamaged && /\.gz$/i.test(input.name)) throw damagedGzipError(input.name);
+    return false;
   } finally {
     await file.close();
   }
+}
+
+/** Ten bytes of header, two of an empty block, eight of trailer. */
+const leastGzipBytes = 20;
+
+function damagedGzipError(file: string): SentvecError {
+  const message = `${file} is a broken gzip file: its beginning is damaged or missing. Fetch or compress it again.`;
+  return new SentvecError('invalid-corpus', message, { file });
 }
 
 async function copyUnpacked(input: FoundInput, path: string, options: UnpackOptions): Promise<void> {

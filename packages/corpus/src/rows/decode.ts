@@ -4,7 +4,8 @@ import { SentvecError } from '@sentvec/core';
 import { parse } from 'csv-parse/sync';
 import type { RejectedRowCode } from './rejected-row.ts';
 import type { ByteFormat, CorpusOptions } from '../request.ts';
-import { delimiters } from './row-scanner.ts';
+import { parseJson } from './parse-json.ts';
+import { delimiters, type LineEnd } from './row-scanner.ts';
 
 /** A record, or what is wrong with its bytes. */
 export type Decoded =
@@ -17,27 +18,28 @@ export interface RowEncoding {
   readonly split: CorpusOptions['split'];
   /** The only field of a row of plain text. */
   readonly textField: string;
+  readonly lineEnd: LineEnd;
   /** The columns of CSV. Without them the fields of a record are called 0, 1, 2 and so on, and their number may differ. */
   readonly columns?: readonly string[] | undefined;
 }
 
 /** Makes a record of each row. The bytes of a row are those between line terminators. */
 export function decodeRows(rows: readonly Buffer[], encoding: RowEncoding): Decoded[] {
-  const { format, split, textField, columns } = encoding;
+  const { format, split, textField, lineEnd, columns } = encoding;
   const csv = format === 'csv' || format === 'tsv' ? parseCsv(rows, delimiters[format]) : [];
   return rows.map((bytes, index) => {
     if (!isUtf8(bytes))
       return { code: 'invalid-utf8', reason: 'The row is not valid UTF-8. Convert the file to UTF-8.' };
     if (format === 'jsonl') return decodeJson(bytes.toString('utf8'));
-    if (format === 'text') return { record: { [textField]: plainText(bytes.toString('utf8'), split) } };
+    if (format === 'text') return { record: { [textField]: plainText(bytes.toString('utf8'), split, lineEnd) } };
     return decodeCsv(csv[index]!, columns);
   });
 }
 
-function plainText(text: string, split: CorpusOptions['split']): string {
+function plainText(text: string, split: CorpusOptions['split'], lineEnd: LineEnd): string {
   if (split === 'line') return text;
   return text
-    .split('\n')
+    .split(lineEnd === 'lf' ? '\n' : /\r\n?|\n/)
     .map((line) => line.trim())
     .join(' ');
 }
@@ -45,7 +47,7 @@ function plainText(text: string, split: CorpusOptions['split']): string {
 function decodeJson(text: string): Decoded {
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = parseJson(text);
   } catch (error) {
     return {
       code: 'invalid-json',

@@ -1,14 +1,13 @@
 /** Reads the rows of a chunk. */
-import { sha256 } from '@sentvec/platform';
 import type { ByteChunk, CorpusChunk } from '../chunk.ts';
 import { changedInputError, InputFile } from '../inputs/input-file.ts';
 import { inspectFile } from '../inputs/inspect-input.ts';
 import type { CorpusOptions } from '../request.ts';
 import { hashContent, maxRowBytes } from './content-hash.ts';
 import { decodeRows } from './decode.ts';
-import { hashFooter, readParquetRows } from './parquet.ts';
+import { readParquetRows } from '../parquet/parquet-reader.ts';
 import { rejectRow, type RejectedRow } from './rejected-row.ts';
-import { createRowScanner, withoutTerminator } from './row-scanner.ts';
+import { createRowScanner, withoutTerminator, type LineEnd } from './row-scanner.ts';
 import { takeRow, type Row, type RowFields, type RowPosition } from './row.ts';
 import { fieldsOf } from './split-input.ts';
 
@@ -32,13 +31,14 @@ export async function readChunk(
   chunk: CorpusChunk,
   split: CorpusOptions['split'],
   fields: RowFields,
+  signal?: AbortSignal,
 ): Promise<ChunkRows> {
   const { format } = chunk;
   const file = await InputFile.open(chunk.input, chunk.path, chunk.file);
   try {
     const read =
       format === 'parquet'
-        ? await readParquetChunk(file, chunk, fields)
+        ? await readParquetChunk(chunk, fields, signal)
         : await readByteChunk(file, { ...chunk, format }, split, fields);
     await file.check();
     return separate(read);
@@ -62,12 +62,25 @@ function separate({ all, content }: ReadRows): ChunkRows {
   return { rows, rejectedRows, content };
 }
 
-async function readParquetChunk(file: InputFile, chunk: CorpusChunk, fields: RowFields): Promise<ReadRows> {
+async function readParquetChunk(
+  chunk: CorpusChunk,
+  fields: RowFields,
+  signal: AbortSignal | undefined,
+): Promise<ReadRows> {
   const { input, path, start, end } = chunk;
-  if ((await hashFooter(file, chunk.file.bytes)) !== chunk.content) throw changedInputError(input);
-  const records = await readParquetRows(input, path, { start, end, columns: fieldsOf(fields) });
-  const all = records.map((record, index) => takeRow(record, positionOf(chunk, index), fields));
-  return { all, content: await sha256(JSON.stringify(records)) };
+  const { textField, idField } = fields;
+  const texts = [textField, ...(idField === null ? [] : [idField])];
+  const range = { name: input, path, start, end, columns: fieldsOf(fields), texts };
+  const { records, invalidTexts, content, footer } = await readParquetRows(range, signal);
+  if (footer !== chunk.content) throw changedInputError(input);
+  const invalid = new Map(invalidTexts);
+  const all = records.map((record, index) => {
+    const position = positionOf(chunk, index);
+    const column = invalid.get(index);
+    if (column === undefined) return takeRow(record, position, fields);
+    return rejectRow(position, 'invalid-utf8', `The field "${column}" is not valid UTF-8. Convert it to UTF-8.`);
+  });
+  return { all, content };
 }
 
 async function readByteChunk(
@@ -82,11 +95,11 @@ async function readByteChunk(
     const reason = `The row has ${size} bytes; at most ${maxRowBytes} are read.`;
     return { all: [rejectRow(positionOf(chunk, 0, chunk.firstLine), 'too-long', reason)], content };
   }
-  const columns = await columnsOf(file, chunk);
+  const { columns, lineEnd } = await inspectFile(file, input, chunk.file.bytes, format);
   const bytes = await file.read(start, end);
-  const found = findRows(bytes, chunk, split);
+  const found = findRows(bytes, chunk, split, lineEnd);
   if (found.length !== chunk.rows || (await hashContent(bytes, columns)) !== content) throw changedInputError(input);
-  const encoding = { format, split, textField: fields.textField, columns };
+  const encoding = { format, split, textField: fields.textField, lineEnd, columns };
   const decoded = decodeRows(
     found.map((row) => row.bytes),
     encoding,
@@ -102,16 +115,17 @@ function positionOf(chunk: CorpusChunk, index: number, line?: number): RowPositi
   return { file: chunk.input, inputRow: chunk.firstInputRow + index, line, row: chunk.firstRow + index };
 }
 
-/** The columns of a chunk of CSV. */
-async function columnsOf(file: InputFile, { format, input, end }: ByteChunk): Promise<readonly string[] | undefined> {
-  return format === 'csv' || format === 'tsv' ? (await inspectFile(file, input, end, format)).columns : undefined;
-}
-
-function findRows(buffer: Buffer, chunk: ByteChunk, split: CorpusOptions['split']): { bytes: Buffer; line: number }[] {
+function findRows(
+  buffer: Buffer,
+  chunk: ByteChunk,
+  split: CorpusOptions['split'],
+  lineEnd: LineEnd,
+): { bytes: Buffer; line: number }[] {
   const rows: { bytes: Buffer; line: number }[] = [];
   const scanner = createRowScanner(
     chunk.format,
     split,
+    lineEnd,
     { position: 0, line: chunk.firstLine },
     (start, next, line) => void rows.push({ bytes: withoutTerminator(buffer.subarray(start, next)), line }),
   );

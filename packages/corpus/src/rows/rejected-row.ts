@@ -10,6 +10,7 @@ export type RejectedRowCode =
   | 'missing-field'
   | 'not-text'
   | 'invalid-id'
+  | 'invalid-value'
   | ErrorCode;
 
 /** A row without a vector: a line of `rejected.jsonl`. */

@@ -27,11 +27,28 @@ export interface ScanStart {
   readonly line: number;
 }
 
+/**
+ * What ends the lines of a file. `lf`: a line feed, with or without a carriage return before it. `cr`: a carriage return
+ * alone does, too, as in files of old Macs.
+ */
+export type LineEnd = 'lf' | 'cr';
+
 /** The text between the fields of a format of CSV's kind, one byte. */
 export const delimiters = { csv: ',', tsv: '\t' } as const;
 
 /** The scanner that finds the rows of a format. */
 export function createRowScanner(
+  format: ByteFormat,
+  split: CorpusOptions['split'],
+  lineEnd: LineEnd,
+  start: ScanStart,
+  onRow: OnRow,
+): RowScanner {
+  const scanner = createLineFeedScanner(format, split, start, onRow);
+  return lineEnd === 'lf' ? scanner : withCarriageReturns(scanner);
+}
+
+function createLineFeedScanner(
   format: ByteFormat,
   split: CorpusOptions['split'],
   start: ScanStart,
@@ -121,6 +138,27 @@ function isSpace(byte: number): boolean {
   return byte === 32 || (byte >= 9 && byte <= 13);
 }
 
+/** A scanner for which a carriage return alone ends a line, too: it gets a line feed in its place. */
+function withCarriageReturns(scanner: RowScanner): RowScanner {
+  // A carriage return at the end of a block waits for what follows it.
+  let pending = Buffer.alloc(0);
+  return {
+    push(block) {
+      const bytes = Buffer.concat([pending, block]);
+      const isOpen = bytes.at(-1) === carriageReturn;
+      for (let at = bytes.indexOf(carriageReturn); at !== -1; at = bytes.indexOf(carriageReturn, at + 1)) {
+        if (at + 1 < bytes.length && bytes[at + 1] !== newline) bytes[at] = newline;
+      }
+      pending = Buffer.from(isOpen ? [carriageReturn] : []);
+      scanner.push(isOpen ? bytes.subarray(0, -1) : bytes);
+    },
+    end() {
+      if (pending.length > 0) scanner.push(Buffer.from([newline]));
+      return scanner.end();
+    },
+  };
+}
+
 /** Where in a record of CSV a byte stands. */
 const fieldStart = 0;
 const unquoted = 1;
@@ -182,4 +220,37 @@ export function withoutTerminator(bytes: Buffer): Buffer {
   if (bytes[end - 1] === newline) end -= 1;
   if (bytes[end - 1] === carriageReturn) end -= 1;
   return bytes.subarray(0, end);
+}
+
+/**
+ * What ends the lines of a file that begins with these bytes. A carriage return alone may also stand within a text, so it
+ * needs evidence: no line feed, and in JSON lines objects before and behind it, in plain text several of them.
+ */
+export function recogniseLineEnd(format: ByteFormat, head: Buffer): LineEnd {
+  if (format === 'csv' || format === 'tsv') return recogniseCsvLineEnd(head, delimiters[format].charCodeAt(0));
+  if (head.includes(newline)) return 'lf';
+  const text = head.toString('latin1');
+  const isEvident = format === 'jsonl' ? /\}[ \t]*\r[ \t]*\{/.test(text) : text.split('\r').length > 3;
+  return isEvident ? 'cr' : 'lf';
+}
+
+/**
+ * In CSV both may stand at the beginning, outside of quotes. Then the pieces up to the first line feed and the line behind
+ * it decide: if each has as many fields, they are records.
+ */
+function recogniseCsvLineEnd(head: Buffer, delimiter: number): LineEnd {
+  const fields = [1];
+  let isQuoted = false;
+  let lineFeeds = 0;
+  for (let at = 0; at < head.length && lineFeeds < 2; at += 1) {
+    const byte = head[at]!;
+    if (byte === quote) isQuoted = !isQuoted;
+    if (isQuoted) continue;
+    if (byte === delimiter) fields[fields.length - 1]! += 1;
+    const isAlone = byte === carriageReturn && head[at + 1] !== newline;
+    if (byte === newline) lineFeeds += 1;
+    if (lineFeeds === 1 && byte === newline && fields.length === 1) return 'lf';
+    if ((isAlone || (byte === newline && lineFeeds === 1)) && at + 1 < head.length) fields.push(1);
+  }
+  return fields.length > 1 && (lineFeeds === 0 || fields.every((count) => count === fields[0])) ? 'cr' : 'lf';
 }

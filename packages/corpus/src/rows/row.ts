@@ -51,7 +51,23 @@ export function takeRow(
   const id = idField === null ? position.row : idFrom(record[idField], idField, fields.idType);
   if (typeof id === 'object') return rejectRow(position, 'invalid-id', id.problem);
   const values = fields.columns.map((column) => (Object.hasOwn(record, column) ? (record[column] ?? null) : null));
+  const unwritable = values.findIndex((value) => !isWritable(value));
+  if (unwritable !== -1) {
+    const reason = `The field "${fields.columns[unwritable]}" cannot be kept: it is nested too deeply, or too long.`;
+    return rejectRow(position, 'invalid-value', reason);
+  }
   return { inputRow: position.inputRow, line: position.line, id, text, values };
+}
+
+/** Whether a kept value can be written as JSON. */
+function isWritable(value: unknown): boolean {
+  if (typeof value !== 'object') return true;
+  try {
+    JSON.stringify(value);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function idFrom(value: unknown, field: string, type: IdType): RowId | { readonly problem: string } {
@@ -61,7 +77,7 @@ function idFrom(value: unknown, field: string, type: IdType): RowId | { readonly
     };
   }
   if (type === 'string') {
-    if (typeof value === 'string') return value;
+    if (typeof value === 'string') return isWellFormed(value) ? value : { problem: malformedId(field) };
     if (typeof value === 'number') return String(value);
     return { problem: `The id in "${field}" is ${nameType(value)}; an id is a string or a whole number.` };
   }
@@ -69,6 +85,15 @@ function idFrom(value: unknown, field: string, type: IdType): RowId | { readonly
   return {
     problem: `The id in "${field}" is ${nameType(value)}, but the first ids of the corpus are whole numbers. Write all ids as strings.`,
   };
+}
+
+/** Half a surrogate pair would become U+FFFD in UTF-8, and two ids the same. */
+function malformedId(field: string): string {
+  return `The id in "${field}" has half of a surrogate pair, which UTF-8 cannot hold. Write it as another string.`;
+}
+
+function isWellFormed(text: string): boolean {
+  return !/\p{Surrogate}/u.test(text);
 }
 
 /** What is wrong with a record that lacks a field. */
@@ -84,7 +109,8 @@ export function notText(field: string, value: unknown): string {
 /** Names of fields for a message, the first twenty. */
 export function listFields(names: readonly string[]): string {
   if (names.length === 0) return 'no fields';
-  return names.length > 20 ? `${names.slice(0, 20).join(', ')} and ${names.length - 20} more` : names.join(', ');
+  const shown = names.slice(0, 20).map((name) => (name.length > 60 ? `${name.slice(0, 60)}…` : name));
+  return names.length > 20 ? `${shown.join(', ')} and ${names.length - 20} more` : shown.join(', ');
 }
 
 function nameType(value: unknown): string {

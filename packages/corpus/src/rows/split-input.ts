@@ -4,7 +4,7 @@ import type { InspectedInput } from '../inputs/inspect-input.ts';
 import type { ByteFormat, CorpusOptions } from '../request.ts';
 import { InputFile } from '../inputs/input-file.ts';
 import { contentHash } from './content-hash.ts';
-import { hashFooter, readParquetMetadata } from './parquet.ts';
+import { readParquetSummary } from '../parquet/parquet-reader.ts';
 import { createRowScanner, unclosedQuoteError } from './row-scanner.ts';
 
 /**
@@ -18,13 +18,14 @@ export async function* splitInput(
   input: InspectedInput,
   options: CorpusOptions,
   limits: ChunkLimits,
+  signal?: AbortSignal,
 ): AsyncGenerator<InputSplit, void> {
   const { name, path, format } = input;
   const file = await InputFile.open(name, path, input);
   try {
     const splits =
       format === 'parquet'
-        ? splitParquet(file, input, fieldsOf(options), limits)
+        ? splitParquet(input, fieldsOf(options), limits, signal)
         : splitBytes(file, { ...input, format }, options.split, limits);
     for await (const split of splits) {
       await file.check();
@@ -65,7 +66,7 @@ async function* splitBytes(
   let open: ByteSplit | undefined;
   let rows = 0;
   const begin = { position: input.start, line: input.firstLine };
-  const scanner = createRowScanner(input.format, split, begin, (start, next, line) => {
+  const scanner = createRowScanner(input.format, split, input.lineEnd, begin, (start, next, line) => {
     if (open && (open.rows === limits.rows || next - open.start > limits.bytes)) {
       done.push(open);
       open = undefined;
@@ -93,17 +94,16 @@ type ByteSplit = Omit<InputSplit, 'content'>;
 
 /** The limit of bytes holds on average: the footer says how large the columns are, not the rows. */
 async function* splitParquet(
-  file: InputFile,
   input: InspectedInput,
   columns: readonly string[],
   limits: ChunkLimits,
+  signal: AbortSignal | undefined,
 ): AsyncGenerator<InputSplit, void> {
-  const { metadata, rows } = await readParquetMetadata(input.name, input.path);
-  const content = await hashFooter(file, input.bytes);
-  let size = 0;
-  for (const { meta_data: column } of metadata.row_groups.flatMap((group) => group.columns)) {
-    if (column && columns.includes(column.path_in_schema[0] ?? '')) size += Number(column.total_uncompressed_size);
-  }
+  const { rows, hash: content, ...summary } = await readParquetSummary(input, signal);
+  const size = summary.columnBytes.reduce(
+    (sum, bytes, index) => (columns.includes(summary.columns[index]!) ? sum + bytes : sum),
+    0,
+  );
   const step = Math.max(1, Math.min(limits.rows, Math.floor((limits.bytes * rows) / Math.max(size, 1))));
   const share = (row: number): number => Math.floor((input.bytes * row) / rows);
   for (let start = 0; start < rows; start += step) {

@@ -3,7 +3,7 @@ import { SentvecError } from '@sentvec/core';
 import { byteOrderMark } from '../inputs/input-format.ts';
 import type { ByteFormat } from '../request.ts';
 import { maxRowBytes } from './content-hash.ts';
-import { createRowScanner, unclosedQuoteError, withoutTerminator } from './row-scanner.ts';
+import { createRowScanner, unclosedQuoteError, withoutTerminator, type LineEnd } from './row-scanner.ts';
 
 /** The bytes of a row, without the line terminator, and the line on which it begins, from 1. */
 export interface StreamedRow {
@@ -20,10 +20,11 @@ export interface StreamedRow {
 export async function* streamRows(
   file: string,
   format: ByteFormat,
+  lineEnd: LineEnd,
   blocks: AsyncIterable<Buffer>,
 ): AsyncGenerator<readonly StreamedRow[], void> {
   const found: { readonly start: number; readonly next: number; readonly line: number }[] = [];
-  const scanner = createRowScanner(format, 'line', { position: 0, line: 1 }, (start, next, line) =>
+  const scanner = createRowScanner(format, 'line', lineEnd, { position: 0, line: 1 }, (start, next, line) =>
     found.push({ start, next, line }),
   );
   // The bytes from `position` on, which belong to a row that is not complete.

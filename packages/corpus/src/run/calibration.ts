@@ -32,7 +32,7 @@ export async function calibrate(
   embedder: Embedder,
   signal: AbortSignal | undefined,
 ): Promise<Calibration | undefined> {
-  for await (const texts of textBatches(inputs, options)) {
+  for await (const texts of textBatches(inputs, options, signal)) {
     const { embedded } = await embedTexts(texts, (some) => embedder.embed(some, { ...embedOptions(options), signal }));
     const { rows, cols } = embedded.vectors;
     if (rows === 0) continue;
@@ -43,12 +43,18 @@ export async function calibrate(
 }
 
 /** The texts of the corpus, as many at a time as ranges are taken from. */
-async function* textBatches(inputs: readonly InspectedInput[], options: CorpusOptions): AsyncGenerator<string[], void> {
+async function* textBatches(
+  inputs: readonly InspectedInput[],
+  options: CorpusOptions,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<string[], void> {
   const fields = { textField: options.textField, idField: null, idType: 'int64', columns: [] } as const;
+  const limits = { rows: calibrationRows, bytes: chunkBytes };
   let texts: string[] = [];
   for (const input of inputs) {
-    for await (const split of splitInput(input, options, { rows: calibrationRows, bytes: chunkBytes })) {
-      const { rows } = await readChunk(toChunk(split, input, { index: 0, firstRow: 0 }), options.split, fields);
+    for await (const split of splitInput(input, options, limits, signal)) {
+      const chunk = toChunk(split, input, { index: 0, firstRow: 0 });
+      const { rows } = await readChunk(chunk, options.split, fields, signal);
       texts.push(...rows.slice(0, calibrationRows - texts.length).map(({ text }) => text));
       if (texts.length < calibrationRows) continue;
       yield texts;

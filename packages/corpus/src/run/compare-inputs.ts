@@ -95,7 +95,7 @@ async function findChangedInput(
         inputs[shard.input]?.file === chunk.input &&
         shard.firstRow === chunk.firstRow &&
         shard.rows + shard.rejected === chunk.rows &&
-        shard.content === (await contentOf(chunk, options));
+        shard.content === (await contentOf(chunk, options, signal));
       if (!isSame) return chunk.input;
     }
   } catch (error) {
@@ -107,8 +107,13 @@ async function findChangedInput(
 }
 
 /** What a finished chunk records as `content`. */
-export async function contentOf(chunk: CorpusChunk, options: CorpusOptions): Promise<string> {
+export async function contentOf(
+  chunk: CorpusChunk,
+  options: CorpusOptions,
+  signal: AbortSignal | undefined,
+): Promise<string> {
   if (chunk.format !== 'parquet') return chunk.content;
   const { textField, idField, columns, split } = options;
-  return (await readChunk(chunk, split, { textField, idField, columns, idType: 'string' })).content;
+  const fields = { textField, idField, columns, idType: 'string' } as const;
+  return (await readChunk(chunk, split, fields, signal)).content;
 }

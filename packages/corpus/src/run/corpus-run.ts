@@ -85,6 +85,7 @@ const inspectedInput: v.GenericSchema<InspectedInput> = v.object({
   format: choiceSchemas.inputFormat,
   start: count,
   firstLine: count,
+  lineEnd: v.picklist(['lf', 'cr']),
   ...fileStateEntries,
   columns: v.optional(strings),
 });

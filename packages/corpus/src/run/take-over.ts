@@ -103,7 +103,7 @@ async function* readRejectedRows(output: string): AsyncGenerator<RejectedRow, vo
   const path = join(output, rejectedFile);
   const stream = createReadStream(path);
   try {
-    for await (const lines of streamRows(path, 'jsonl', stream)) {
+    for await (const lines of streamRows(path, 'jsonl', 'lf', stream)) {
       for (const { bytes } of lines) {
         const row = v.safeParse(rejectedRowSchema, parseJson(bytes.toString('utf8')));
         if (!row.success) return;

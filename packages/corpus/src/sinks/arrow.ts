@@ -15,11 +15,13 @@ import {
   tableToIPC,
   Uint8,
   Utf8,
+  Vector,
   vectorFromArray,
   type Data,
 } from 'apache-arrow';
 import type { Precision } from '../request.ts';
 import type { RowId } from '../rows/row.ts';
+import { decodeText } from './decode-text.ts';
 import { columnText, allocateEntries, type Shard, type ShardLayout, type ShardVectors, type Sink } from './sink.ts';
 
 /**
@@ -80,10 +82,19 @@ function shardOf(table: Table, { precision, cols, columnNames }: ShardLayout): S
     filled += values.length;
   }
   if (filled !== data.length) throw new Error(`The column embedding has ${filled} entries, not ${data.length}.`);
-  const values = (name: string): unknown[] => Array.from(table.getChild(name) ?? []);
+  const values = (name: string): unknown[] => table.getChild(name)?.data.flatMap(valuesOf) ?? [];
   return {
     ids: values('id').map((id): RowId => (typeof id === 'bigint' ? Number(id) : (id as RowId))),
     vectors: { data, rows, cols },
     columns: columnNames.map(values),
   };
+}
+
+/** The library takes a leading U+FEFF of a text for a byte order mark. */
+function valuesOf(data: Data): unknown[] {
+  if (!DataType.isUtf8(data.type)) return Array.from(new Vector([data]));
+  const { valueOffsets, values } = data as Data<Utf8>;
+  return Array.from({ length: data.length }, (_, row) =>
+    data.getValid(row) ? decodeText(values.subarray(valueOffsets[row], valueOffsets[row + 1])) : null,
+  );
 }

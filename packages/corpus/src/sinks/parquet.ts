@@ -1,11 +1,13 @@
 /** Shards in Parquet. */
-import { parquetMetadata, parquetReadObjects, type SchemaElement } from 'hyparquet';
+import { parquetReadObjects, type FileMetaData, type SchemaElement } from 'hyparquet';
 import { ByteWriter, ParquetWriter } from 'hyparquet-writer';
 import { writeColumn } from 'hyparquet-writer/src/column.js';
 import { encodeNestedValues } from 'hyparquet-writer/src/dremel.js';
 import { schemaPathResolver } from 'hyparquet-writer/src/schema.js';
+import { footerLength, footerTailBytes, parseFooter } from '../parquet/parquet-metadata.ts';
 import type { Precision } from '../request.ts';
 import type { RowId } from '../rows/row.ts';
+import { decodeText } from './decode-text.ts';
 import { readListColumn } from './parquet-list.ts';
 import { columnText, type Shard, type ShardLayout, type ShardVectors, type Sink } from './sink.ts';
 
@@ -118,15 +120,21 @@ function listPages({ data, cols }: ShardVectors): EncodedColumn['pageData'] {
 }
 
 async function decodeShard(file: ArrayBuffer, { precision, cols, columnNames }: ShardLayout): Promise<Shard> {
-  const metadata = parquetMetadata(file);
+  const metadata = readFooter(Buffer.from(file));
   const rows = Number(metadata.num_rows);
-  const records = await parquetReadObjects({ file, metadata, columns: ['id', ...columnNames] });
+  const parsers = { stringFromBytes: (bytes: Uint8Array | undefined) => bytes && decodeText(bytes) };
+  const records = await parquetReadObjects({ file, metadata, parsers, columns: ['id', ...columnNames] });
   const data = readListColumn(file, metadata, 'embedding', precision, rows * cols);
   return {
     ids: records.map(({ id }): RowId => (typeof id === 'bigint' ? Number(id) : (id as RowId))),
     vectors: { data, rows, cols },
     columns: columnNames.map((name) => records.map((record) => (record[name] as string | undefined) ?? null)),
   };
+}
+
+function readFooter(file: Buffer): FileMetaData {
+  const length = footerLength(file.subarray(-footerTailBytes), file.length);
+  return parseFooter(file.subarray(-footerTailBytes - length), file.length);
 }
 
 function toArrayBuffer(bytes: Uint8Array): ArrayBuffer {

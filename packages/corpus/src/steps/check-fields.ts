@@ -16,11 +16,15 @@ const sampleRows = 1000;
  *
  * @throws SentvecError `invalid-corpus` that lists the fields that there are, `invalid-argument`
  */
-export async function checkFields(inputs: readonly InspectedInput[], options: CorpusOptions): Promise<IdType> {
+export async function checkFields(
+  inputs: readonly InspectedInput[],
+  options: CorpusOptions,
+  signal?: AbortSignal,
+): Promise<IdType> {
   let type: IdType = 'int64';
   for (const input of inputs) {
     checkColumns(input, options);
-    const ids = await sampleIds(input, options);
+    const ids = await sampleIds(input, options, signal);
     if (options.idField !== null && ids.some((id) => !Number.isSafeInteger(id))) type = 'string';
   }
   return type;
@@ -44,9 +48,13 @@ function checkColumns({ name, format, columns }: InspectedInput, options: Corpus
 }
 
 /** The values of the id field in the first rows. */
-async function sampleIds(input: InspectedInput, options: CorpusOptions): Promise<unknown[]> {
+async function sampleIds(
+  input: InspectedInput,
+  options: CorpusOptions,
+  signal: AbortSignal | undefined,
+): Promise<unknown[]> {
   const { textField, idField } = options;
-  const { rows, rejectedRows } = await readSample(input, options);
+  const { rows, rejectedRows } = await readSample(input, options, signal);
   const wrongField = rejectedRows.find(({ code }) => code === 'missing-field' || code === 'not-text');
   if (rows.length === 0 && wrongField) {
     const { file, row, line, reason } = wrongField;
@@ -66,12 +74,14 @@ async function sampleIds(input: InspectedInput, options: CorpusOptions): Promise
 async function readSample(
   input: InspectedInput,
   options: CorpusOptions,
+  signal: AbortSignal | undefined,
 ): Promise<Pick<ChunkRows, 'rows' | 'rejectedRows'>> {
   const { textField, idField } = options;
   const columns = idField === null ? [] : [idField];
-  for await (const split of splitInput(input, options, { rows: sampleRows, bytes: chunkBytes })) {
+  for await (const split of splitInput(input, options, { rows: sampleRows, bytes: chunkBytes }, signal)) {
     const chunk = toChunk(split, input, { index: 0, firstRow: 0 });
-    return readChunk(chunk, options.split, { textField, idField: null, idType: 'int64', columns });
+    const fields = { textField, idField: null, idType: 'int64', columns } as const;
+    return readChunk(chunk, options.split, fields, signal);
   }
   return { rows: [], rejectedRows: [] };
 }

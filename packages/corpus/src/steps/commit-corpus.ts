@@ -85,7 +85,7 @@ async function checkInputs(
   for await (const chunk of planChunks(inspected, run.options, signal)) {
     if (!names.has(chunk.input)) continue;
     const finished = await readFinishedChunk(run, chunk.index);
-    const isSame = finished?.shard.content === (await contentOf(chunk, run.options));
+    const isSame = finished?.shard.content === (await contentOf(chunk, run.options, signal));
     if (!isSame) throw changedInputError(chunk.input);
   }
 }

@@ -64,7 +64,7 @@ export async function embedChunk(
   await checkSpace(run, embedder);
   const { textField, idField, columns, split } = run.options;
   const fields = { textField, idField, columns, idType: run.idType };
-  const { rows, rejectedRows, content } = await readChunk(chunk, split, fields);
+  const { rows, rejectedRows, content } = await readChunk(chunk, split, fields, options.signal);
   if (finished?.shard.content === content) return resultOf(finished, chunk, true);
   throwIfRejected(run, rejectedRows);
   const texts = rows.map(({ text }) => text);

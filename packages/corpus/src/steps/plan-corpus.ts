@@ -56,7 +56,7 @@ export async function* planChunks(
   let index = 0;
   let firstRow = 0;
   for (const input of inputs) {
-    for await (const split of splitInput(input, options, limits)) {
+    for await (const split of splitInput(input, options, limits, signal)) {
       throwIfAborted(signal);
       yield toChunk(split, input, { index, firstRow });
       index += 1;

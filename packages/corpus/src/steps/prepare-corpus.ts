@@ -125,7 +125,7 @@ class Preparation {
       const wanted = { output, options, inspected, verify, signal };
       if (await isUpToDate(earlier, wanted)) return { finished: true, manifest: earlier.manifest };
     }
-    const idType = await checkFields(inspected, options);
+    const idType = await checkFields(inspected, options, signal);
     const totalBytes = inspected.reduce((total, { bytes }) => total + bytes, 0);
     const run: CorpusRun = { key: this.key, output, space, options, idType, strict, totalBytes };
     await makePreparationFolder(output, this.key);
@@ -145,7 +145,7 @@ class Preparation {
       const onProgress = (bytes: number): void => this.#options.onProgress?.(before + bytes);
       const { path, state } = await unpackInput(input, index, { folder, temporary, standardInput, signal, onProgress });
       if (path !== input.path) before += state.bytes;
-      inspected.push(await inspectInput(input.name, path, state, corpus.inputFormat));
+      inspected.push(await inspectInput(input.name, path, state, corpus.inputFormat, signal));
     }
     return inspected;
   }

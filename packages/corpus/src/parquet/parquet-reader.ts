@@ -1,0 +1,94 @@
+/** Reads Parquet files in a thread of their own. */
+import { SentvecError, throwIfAborted } from '@sentvec/core';
+import { onAbort } from '@sentvec/platform';
+import { startThread, type Thread } from '@sentvec/platform/node';
+import type { ParquetFile, ParquetProtocol, ParquetRange, ParquetRows, ParquetSummary } from './parquet-messages.ts';
+
+/** @throws SentvecError `invalid-corpus` for a broken file, `io-failed`, `aborted` */
+export async function readParquetSummary(file: ParquetFile, signal?: AbortSignal): Promise<ParquetSummary> {
+  return callThread(file, signal, (thread) => thread.call('summarize', file));
+}
+
+/**
+ * Rows of a Parquet file, of some columns, as JSON values: numbers while they are exact, else strings of digits; times in
+ * ISO 8601; bytes in base64.
+ *
+ * @throws SentvecError `invalid-corpus` for a broken file, `io-failed`, `aborted`
+ */
+export async function readParquetRows(range: ParquetRange, signal?: AbortSignal): Promise<ParquetRows> {
+  return callThread(range, signal, (thread) => thread.call('read', range));
+}
+
+const parquetWorker = {
+  file: './parquet-worker.js',
+  entry: '@sentvec/corpus/parquet-worker',
+  from: import.meta.url,
+};
+
+type ParquetThread = Thread<ParquetProtocol>;
+
+let running: Promise<ParquetThread> | undefined;
+
+function theThread(): Promise<ParquetThread> {
+  running ??= startThread<ParquetProtocol>(parquetWorker, {
+    name: 'Parquet reader',
+    data: undefined,
+    remedy: 'It may have needed more memory than there is.',
+  });
+  return running;
+}
+
+/** The next call starts another thread. */
+function forget(thread: Promise<ParquetThread>): void {
+  if (running === thread) running = undefined;
+}
+
+/** No row group takes so many milliseconds: what does is a file that leads the library astray. */
+const longestRead = 15 * 60_000;
+
+/**
+ * Asks the thread. What is aborted ends it, since a computation hears nothing; what others have asked it for goes to the
+ * next one.
+ */
+async function callThread<T>(
+  { name }: ParquetFile,
+  signal: AbortSignal | undefined,
+  call: (thread: ParquetThread) => Promise<T>,
+): Promise<T> {
+  for (;;) {
+    throwIfAborted(signal);
+    const started = theThread();
+    let overdue = false;
+    const end = (): void => {
+      forget(started);
+      void started.then(
+        (thread) => thread.terminate(),
+        () => {}, // Whoever waits for it hears that.
+      );
+    };
+    const timer = setTimeout(() => {
+      overdue = true;
+      end();
+    }, longestRead);
+    const stopListening = onAbort(signal, end);
+    try {
+      return await call(await started);
+    } catch (error) {
+      throwIfAborted(signal);
+      if (overdue) throw unreadableError(name, `it cannot be read within ${longestRead / 60_000} minutes`, error);
+      const isDead = SentvecError.is(error, 'disposed') || SentvecError.is(error, 'backend-failed');
+      if (!isDead) throw error;
+      forget(started);
+      if (SentvecError.is(error, 'backend-failed'))
+        throw unreadableError(name, error.message.replace(/\.$/, ''), error);
+    } finally {
+      clearTimeout(timer);
+      stopListening();
+    }
+  }
+}
+
+function unreadableError(file: string, problem: string, cause: unknown): SentvecError {
+  const remedy = 'Fetch it again, or write it with smaller row groups.';
+  return new SentvecError('invalid-corpus', `${file} cannot be read: ${problem}. ${remedy}`, { file }, { cause });
+}

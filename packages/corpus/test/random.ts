@@ -1,0 +1,46 @@
+/** Numbers that a seed decides, for tests on generated files. */
+export class Random {
+  #state: number;
+
+  constructor(seed: number) {
+    this.#state = Math.imul(seed + 1, 0x9e37_79b1) >>> 0;
+  }
+
+  /** From 0 up to, and without, 1. Source: mulberry32. */
+  next(): number {
+    this.#state = (this.#state + 0x6d2b_79f5) >>> 0;
+    let mixed = Math.imul(this.#state ^ (this.#state >>> 15), 1 | this.#state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  }
+
+  /** A whole number from 0 up to, and without, the limit. */
+  below(limit: number): number {
+    return Math.floor(this.next() * limit);
+  }
+
+  pick<T>(choices: readonly T[]): T {
+    return choices[this.below(choices.length)]!;
+  }
+
+  /** True that often. */
+  chance(share: number): boolean {
+    return this.next() < share;
+  }
+}
+
+/** Changes some bytes: other ones, more, fewer, or none behind a place. */
+export function withDamage(bytes: Buffer, random: Random, likely: readonly number[]): Buffer {
+  let damaged = Buffer.from(bytes);
+  const changes = random.pick([1, 1, 2, 5]);
+  for (let change = 0; change < changes && damaged.length > 0; change += 1) {
+    const at = random.below(damaged.length);
+    const byte = Buffer.of(random.chance(0.7) ? random.pick(likely) : random.below(256));
+    const kind = random.next();
+    if (kind < 0.4) damaged[at] = byte[0]!;
+    else if (kind < 0.7) damaged = Buffer.concat([damaged.subarray(0, at), byte, damaged.subarray(at)]);
+    else if (kind < 0.9) damaged = Buffer.concat([damaged.subarray(0, at), damaged.subarray(at + 1)]);
+    else damaged = damaged.subarray(0, at);
+  }
+  return damaged;
+}
