@@ -64,10 +64,23 @@ function routed(
     ['modules.json', json([{ type, path: '' }])],
     [type.endsWith('Asym') ? 'config.json' : 'router_config.json', json(router)],
   ]);
+  return withFiles(golden, changed, ['router_config.json']);
+}
+
+/** A folder with other files in it, and without some. */
+function withFiles(
+  folder: ModelFiles,
+  changed: ReadonlyMap<string, Uint8Array>,
+  without: readonly string[] = [],
+): ModelFiles {
   return {
-    ...golden,
-    list: async () => [...(await golden.list()).filter((path) => !path.startsWith('router_config')), ...changed.keys()],
-    read: async (path) => changed.get(path) ?? golden.read(path),
+    name: folder.name,
+    list: async () => [
+      ...(await folder.list()).filter((path) => !without.includes(path) && !changed.has(path)),
+      ...changed.keys(),
+    ],
+    read: async (path) => changed.get(path) ?? folder.read(path),
+    size: async (path) => (changed.get(path) ?? (await folder.read(path))).length,
   };
 }
 
@@ -86,6 +99,32 @@ describe('the route', () => {
     const mapped = routed({ route_mappings: { "('search', 'text')": 'query', "(None, 'text')": 'document' } });
     expect(await pathOf(mapped, 'search')).toBe('query_0_Transformer');
     expect(await pathOf(mapped)).toBe('document_0_Transformer');
+  });
+
+  it('may begin after the pooling, as with one dense layer for each of them', async () => {
+    const golden = goldenModel('tiny-t5');
+    const json = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value));
+    const part = (kind: string, path: string) => ({ type: `sentence_transformers.models.${kind}`, path });
+    const changed = new Map([
+      ['modules.json', json([part('Transformer', ''), part('Pooling', '1_Pooling'), part('Asym', '')])],
+      [
+        'config.json',
+        json({
+          ...(JSON.parse(new TextDecoder().decode(await golden.read('config.json'))) as object),
+          types: {
+            '2_Dense': 'sentence_transformers.models.Dense',
+            '3_Normalize': 'sentence_transformers.models.Normalize',
+          },
+          structure: { query: ['2_Dense', '3_Normalize'], doc: ['3_Normalize'] },
+          parameters: { allow_empty_key: true },
+        }),
+      ],
+    ]);
+    const files = withFiles(golden, changed);
+    const kinds = async (route?: string) =>
+      (await readModelFolder(files, { route })).head.projections.map(({ kind }) => kind);
+    expect(await kinds()).toEqual(['dense', 'normalize']);
+    expect(await kinds('doc')).toEqual(['normalize']);
   });
 
   it('that was chosen for the user is said', async () => {
