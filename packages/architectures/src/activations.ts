@@ -17,20 +17,34 @@ const geluTanh: ActivationFunction = (ops, x) => {
 
 const silu: ActivationFunction = (ops, x) => ops.multiply(x, ops.sigmoid(x));
 
-/** The values that `hidden_act` has in `config.json`, by the table `ACT2FN` of transformers (activations.py). */
+/** Mean and scale with which a Laplace activation comes near relu2 (Ma et al., 2022). */
+const [laplaceMean, laplaceScale] = [0.707_107, 1 / (0.282_095 * Math.SQRT2)];
+
+/** The values that `hidden_act` has in `config.json`, by the table `ACT2FN` of transformers (activations.py), without those that have weights. */
 export const hiddenActivations: ReadonlyMap<string, ActivationFunction> = new Map<string, ActivationFunction>([
   ['gelu', (ops, x) => ops.gelu(x)],
   ['gelu_python', (ops, x) => ops.gelu(x)],
+  ['gelu_10', (ops, x) => minimum(ops, ops.maximum(ops.gelu(x), -10), 10)],
+  ['gelu_accurate', geluTanh],
   ['gelu_new', geluTanh],
+  ['gelu_python_tanh', geluTanh],
   ['gelu_pytorch_tanh', geluTanh],
   ['gelu_fast', geluTanh],
   ['quick_gelu', (ops, x) => ops.multiply(x, ops.sigmoid(ops.multiply(x, 1.702)))],
+  ['hardswish', (ops, x) => ops.multiply(x, ops.multiply(minimum(ops, ops.relu(ops.add(x, 3)), 6), 1 / 6))],
+  [
+    'laplace',
+    (ops, x) => ops.multiply(ops.add(ops.erf(ops.multiply(ops.subtract(x, laplaceMean), laplaceScale)), 1), 0.5),
+  ],
+  ['leaky_relu', (ops, x) => ops.maximum(x, ops.multiply(x, 0.01))],
   ['relu', (ops, x) => ops.relu(x)],
+  ['relu2', (ops, x) => ops.multiply(ops.relu(x), ops.relu(x))],
   ['relu6', (ops, x) => minimum(ops, ops.relu(x), 6)],
   ['silu', silu],
   ['swish', silu],
   ['mish', (ops, x) => ops.multiply(x, ops.tanh(softplus(ops, x)))],
   ['tanh', (ops, x) => ops.tanh(x)],
   ['sigmoid', (ops, x) => ops.sigmoid(x)],
+  ['sqrtsoftplus', (ops, x) => ops.sqrt(softplus(ops, x))],
   ['linear', (_, x) => x],
 ]);
