@@ -37,6 +37,55 @@ test('each task has a fingerprint of its own, and so has none; the receipt says 
   expect(all[0]!.receipt.notes).toEqual([expect.stringMatching(/adapters for the tasks retrieval\.query, .*"task"/u)]);
 });
 
+/** `tiny-jina3` with the adapter of one task as PEFT stores it, in a folder of its own. */
+async function withAdapterFolder(task: string, folder: string): Promise<ModelFiles> {
+  const stored = await readWeights(
+    memoryModel('w', { 'model.safetensors': await goldenModel(name).read('model.safetensors') }),
+  );
+  const index = Object.keys(tasks).indexOf(task);
+  const adapter: Record<string, { shape: number[]; data: Float32Array }> = {};
+  for (const each of stored.names()) {
+    const [, module, part] = /^roberta\.(.+)\.parametrizations\.weight\.0\.lora_([AB])$/u.exec(each) ?? [];
+    if (module === undefined) continue;
+    const { shape, data } = stored.tensor(each);
+    const [, rows, columns] = shape as [number, number, number];
+    const matrix = data.slice(index * rows * columns, (index + 1) * rows * columns);
+    // PEFT has the factors of a table transposed, and calls them otherwise.
+    const table = module.startsWith('embeddings.');
+    const transposed = Float32Array.from(matrix, (_, i) => matrix[(i % rows) * columns + Math.floor(i / rows)]!);
+    adapter[`base_model.model.${module}.${table ? `lora_embedding_${part}` : `lora_${part}.weight`}`] = table
+      ? { shape: [columns, rows], data: transposed }
+      : { shape: [rows, columns], data: matrix };
+  }
+  const files = goldenModel('tiny-jina3');
+  const contents: Record<string, Uint8Array | string> = {};
+  for (const path of await files.list()) contents[path] = await files.read(path);
+  return memoryModel('with folders', {
+    ...contents,
+    [`${folder}/adapter_config.json`]: JSON.stringify({ peft_type: 'LORA', r: 4, lora_alpha: 2 }),
+    [`${folder}/adapter_model.safetensors`]: writeSafetensors(adapter),
+  });
+}
+
+test('an adapter may also be in a folder that is called like its task', async () => {
+  const task = 'retrieval.query';
+  const files = await withAdapterFolder(task, 'retrieval_query');
+  const embedder = await load(files, { task });
+  const { vectors, receipt } = await embedder.embed(texts, { prompt: null });
+  await embedder.dispose();
+  const rows = texts.map((_, row) => [...vectors.data.subarray(row * vectors.cols, (row + 1) * vectors.cols)]);
+  expect(largestGap(rows, tasks[task]!)).toBeLessThan(measured.tolerance!);
+  expect(receipt.notes).toEqual([`The weights have the adapter of the task "${task}".`]);
+  const plain = await load(files);
+  expect((await plain.embed('a')).receipt.notes).toEqual([
+    expect.stringMatching(/tasks retrieval_query\. None was chosen/u),
+  ]);
+  await plain.dispose();
+  await expect(load(files, { task: 'separation' })).rejects.toMatchObject({
+    message: expect.stringMatching(/"separation".*those for retrieval_query/u) as string,
+  });
+});
+
 test('the files of the encoder are told apart by their content', async () => {
   const files = await directoryModel(goldenModel(name).directory);
   const adapted = await withTask(files, 'text-matching');

@@ -118,7 +118,7 @@ async function assemble(model: ModelFiles, parts: LoadingParts, options: LoadEmb
     tokenizerHash: definition.hash,
     selfCheck,
     onReceipt: options.onReceipt,
-    notes: [...folder.notes, ...notes, ...(await taskNotes(folder))],
+    notes: [...folder.notes, ...notes, ...(await taskNotes(folder, options.task))],
   });
 }
 
@@ -129,14 +129,18 @@ async function chooseTask(model: ModelFiles, task: string | undefined): Promise<
 }
 
 /** Which adapter of a model that has several is in its weights. */
-async function taskNotes({ encoder, encoderFiles }: ModelFolder): Promise<readonly string[]> {
+async function taskNotes(
+  { encoder, encoderFiles }: ModelFolder,
+  chosen: string | undefined,
+): Promise<readonly string[]> {
   const config = encoder === 'static' ? undefined : await readConfigFile(encoderFiles, 'config.json');
-  if (config?.values['lora_adaptations'] === undefined) return [];
-  const { adaptedTasks } = await import('../weights/task-adapters.ts');
-  const tasks = adaptedTasks(config);
-  const task = config.string('default_task');
-  if (tasks.length === 0) return [];
+  const task = chosen ?? config?.string('default_task');
   if (task !== undefined) return [`The weights have the adapter of the task "${task}".`];
+  const inFolders = (await encoderFiles.list()).some((path) => path.endsWith('/adapter_config.json'));
+  if (config?.values['lora_adaptations'] === undefined && !inFolders) return [];
+  const { tasksOf } = await import('../weights/task-adapters.ts');
+  const tasks = await tasksOf(encoderFiles);
+  if (tasks.length === 0) return [];
   return [
     `${encoderFiles.name} has adapters for the tasks ${tasks.join(', ')}. None was chosen, so the weights are those that all tasks share; set "task" to choose one.`,
   ];

@@ -1,54 +1,86 @@
-// Adapters for tasks that stand among the weights of a model (Sturua et al., 2024): the task that is chosen, and the
-// weights with its adapter merged in.
+// Adapters for tasks (Sturua et al., 2024), among the weights of a model or in folders beside them: the task that is
+// chosen, and the weights with its adapter merged in.
 import { sha256 } from '@sentvec/platform';
 import { SentvecError } from '../errors.ts';
 import type { ConfigFile } from '../model-folder/config-file.ts';
 import { readJsonObject } from '../model-folder/json.ts';
 import { withChanges } from '../model-folder/model-files.ts';
 import type { ModelFiles } from '../types.ts';
-import { addProduct } from './adapter.ts';
+import { adapterConfigFile, adapterWeightsFile, addProduct } from './adapter.ts';
 import type { Weights } from './read-weights.ts';
 import type { TensorType } from './safetensors-header.ts';
 
-/** The tasks that a model has adapters for, by its `config.json`; none for nearly all models. */
-export function adaptedTasks({ values }: Pick<ConfigFile, 'values'>): readonly string[] {
+/** The tasks that a model has adapters for among its weights, by its `config.json`; none for nearly all models. */
+function adaptedTasks({ values }: Pick<ConfigFile, 'values'>): readonly string[] {
   const { lora_adaptations: tasks, load_trained_adapters: present } = values;
   if (present === false || !Array.isArray(tasks)) return [];
   return tasks.filter((task) => typeof task === 'string');
 }
 
+/** A folder in a model that holds the adapter of one task, and is called like it. */
+const taskFolder = /^([^/]+)\/adapter_config\.json$/u;
+
+/** All tasks that a model has adapters for: among its weights, and in folders of their own. */
+export async function tasksOf(files: ModelFiles): Promise<readonly string[]> {
+  const values = (await readJsonObject(files, 'config.json')) ?? {};
+  const folders = (await files.list()).flatMap((path) => taskFolder.exec(path)?.[1] ?? []);
+  return [...adaptedTasks({ values }), ...folders];
+}
+
+/** What a model with another adapter has in another way: the contents of files, or where they stand. */
+type Changes = ReadonlyMap<string, Uint8Array | string>;
+
 /**
- * The same model with the adapter of a task: with the task as `default_task` in `config.json`, which the encoder and the
- * fingerprint depend on. ONNX files and values of a self-check, which know nothing of it, are left out.
+ * The same model with the adapter of a task. Where adapters are among the weights, the task becomes `default_task` of
+ * `config.json`; where they are in folders, that of the task stands beside the weights. ONNX files and values of a
+ * self-check, which know nothing of it, are left out.
  * @throws SentvecError `invalid-argument` when the model has no adapter for that task
  */
 export async function withTask(files: ModelFiles, task: string): Promise<ModelFiles> {
   const paths = (await files.list()).filter((path) => !/\.onnx(?:[._]data)?$|(?:^|\/)self-check\.json$/u.test(path));
-  const changed = new Map<string, Uint8Array>();
-  const known = new Set<string>();
-  for (const path of paths.filter((each) => /(?:^|\/)config\.json$/u.test(each))) {
-    const values = (await readJsonObject(files, path)) ?? {};
-    const tasks = adaptedTasks({ values });
-    for (const each of tasks) known.add(each);
-    if (tasks.includes(task))
-      changed.set(path, new TextEncoder().encode(JSON.stringify({ ...values, default_task: task }, undefined, 2)));
-  }
-  if (changed.size === 0) throw unknownTask(files.name, task, [...known]);
+  const changes = (await changedConfigs(files, paths, task)) ?? movedAdapter(paths, task);
+  if (changes === undefined) throw unknownTask(files.name, task, await tasksOf(files));
+  const bytesOf = (path: string): Uint8Array | undefined => {
+    const change = changes.get(path);
+    return typeof change === 'string' ? undefined : change;
+  };
+  const source = (path: string): string => {
+    const change = changes.get(path);
+    return typeof change === 'string' ? change : path;
+  };
   return {
     ...withChanges(files, {
-      list: async () => paths,
-      read: async (path) => changed.get(path) ?? files.read(path),
-      ...(files.size && { size: async (path: string) => changed.get(path)?.length ?? files.size!(path) }),
+      list: async () => [...new Set([...paths, ...changes.keys()])].sort(),
+      read: async (path) => bytesOf(path) ?? files.read(source(path)),
+      ...(files.size && { size: async (path: string) => bytesOf(path)?.length ?? files.size!(source(path)) }),
     }),
-    // The folder on this disk has another config.json.
+    // The folder on this disk has other files.
     directory: undefined,
     ...(files.sha256 && {
       sha256: async (path: string) => {
-        const bytes = changed.get(path);
-        return bytes === undefined ? files.sha256!(path) : sha256(bytes);
+        const bytes = bytesOf(path);
+        return bytes === undefined ? files.sha256!(source(path)) : sha256(bytes);
       },
     }),
   };
+}
+
+/** The configurations that have the task, with it as the one to use. */
+async function changedConfigs(files: ModelFiles, paths: readonly string[], task: string): Promise<Changes | undefined> {
+  const changed = new Map<string, Uint8Array>();
+  for (const path of paths.filter((each) => /(?:^|\/)config\.json$/u.test(each))) {
+    const values = (await readJsonObject(files, path)) ?? {};
+    if (adaptedTasks({ values }).includes(task))
+      changed.set(path, new TextEncoder().encode(JSON.stringify({ ...values, default_task: task }, undefined, 2)));
+  }
+  return changed.size === 0 ? undefined : changed;
+}
+
+/** Folders have no dots and hyphens in their names: `retrieval_query` for `retrieval.query`. */
+function movedAdapter(paths: readonly string[], task: string): Changes | undefined {
+  const folder = [task, task.replaceAll(/[.-]/gu, '_')].find((each) => paths.includes(`${each}/${adapterConfigFile}`));
+  if (folder === undefined) return undefined;
+  return new Map([adapterConfigFile, adapterWeightsFile].map((name) => [name, `${folder}/${name}`]));
 }
 
 function unknownTask(model: string, task: string, known: readonly string[]): SentvecError {
