@@ -186,13 +186,13 @@ test('a vocabulary alone is BERT’s, with the tokens of the other files', async
   );
 });
 
-describe('a space before the text is decided by the class', () => {
+describe('a space before the text, and what stands around it, are decided by the class', () => {
   const bytes = { type: 'ByteLevel', add_prefix_space: true, trim_offsets: true, use_regex: true };
-  const vocab = { a: 0, Ġ: 1, Ġa: 2 };
+  const vocab = { a: 0, Ġ: 1, Ġa: 2, '<s>': 3, '</s>': 4 };
   const json = { pre_tokenizer: bytes, model: { type: 'BPE', vocab, merges: [['Ġ', 'a']] } };
   test.each<[Json, number[]]>([
-    [{ tokenizer_class: 'RobertaTokenizer' }, [0]],
-    [{ tokenizer_class: 'RobertaTokenizer', add_prefix_space: true }, [2]],
+    [{ tokenizer_class: 'RobertaTokenizer' }, [3, 0, 4]],
+    [{ tokenizer_class: 'RobertaTokenizer', sep_token: '<s>', add_prefix_space: true }, [3, 2, 3]],
     [{ tokenizer_class: 'PreTrainedTokenizerFast', add_prefix_space: false }, [2]],
   ])('%j', async (config, expected) => {
     expect(await idsOf({ 'tokenizer.json': json, 'tokenizer_config.json': config }, 'a')).toEqual(expected);
@@ -218,7 +218,7 @@ describe('a space before the text is decided by the class', () => {
   });
 });
 
-describe('what stands around a text is decided by the class', () => {
+describe('what stands around a text of Unigram is decided by the class', () => {
   const scored = {
     type: 'Unigram',
     unk_id: 4,

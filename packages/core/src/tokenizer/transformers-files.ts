@@ -125,12 +125,17 @@ const framesOfClasses: ReadonlyMap<string, Frame> = new Map([
   ['AlbertTokenizer', aroundWithTypes],
   ['CamembertTokenizer', aroundWithDoubleEnd],
   ['DebertaV2Tokenizer', aroundWithTypes],
+  ['RobertaTokenizer', { single: 'cls A sep', pair: 'cls A sep sep B sep' }],
   ['T5Tokenizer', { single: 'A eos', pair: 'A eos B eos' }],
   ['XLMRobertaTokenizer', aroundWithDoubleEnd],
 ]);
 
 /** How those classes call the tokens of their frames where no file does. */
-const usualFrameTokens: Json = { bos_token: '<s>', eos_token: '</s>', cls_token: '[CLS]', sep_token: '[SEP]' };
+function usualFrameToken(name: string, className: string): string {
+  if (name === 'bos' || name === 'eos' || className === 'RobertaTokenizer')
+    return name === 'bos' || name === 'cls' ? '<s>' : '</s>';
+  return name === 'cls' ? '[CLS]' : '[SEP]';
+}
 
 /** The class of a type of model, where no file names one: of those above. */
 const classesOfTypes: readonly (readonly [string, string])[] = [
@@ -323,13 +328,16 @@ async function checkDeberta(json: TokenizerJson, config: Json): Promise<void> {
 /** The post-processor of the class, where that of `tokenizer.json` does not put the same around a text. */
 function withFrame(json: TokenizerJson, className: string, config: Json, file: string): TokenizerJson {
   const frame = framesOfClasses.get(className);
-  if (frame === undefined || !Array.isArray(json.model.vocab)) return json;
+  // A tokenizer of another kind than the class makes is not its.
+  const isOfClass =
+    className === 'RobertaTokenizer' ? json.model['merges'] !== undefined : Array.isArray(json.model.vocab);
+  if (frame === undefined || !isOfClass) return json;
   const definitions: Record<string, Json> = {};
   const pieces = (template: string): Json[] =>
     template.split(' ').map((part) => {
       const [name, type = '0'] = part.split(':') as [string, string?];
       const content =
-        name.length === 1 ? name : tokenContent(config[`${name}_token`] ?? usualFrameTokens[`${name}_token`])!;
+        name.length === 1 ? name : tokenContent(config[`${name}_token`] ?? usualFrameToken(name, className))!;
       if (name.length > 1) definitions[content] = { id: content, ids: [tokenId(json, content)], tokens: [content] };
       return { [name.length > 1 ? 'SpecialToken' : 'Sequence']: { id: content, type_id: Number(type) } };
     });
