@@ -149,6 +149,17 @@ describe('the steps', () => {
     });
   });
 
+  it('tell a worker that its model is another', async () => {
+    const run = await prepared(request(await corpus()));
+    const [chunk] = await planned(run);
+    await expect(embedChunk(chunk!, run, fakeEmbedder({ model: 'other' }))).rejects.toMatchObject({
+      code: 'space-mismatch',
+      message: expect.stringMatching(
+        /^The model other of this process is not the one .* what differs: weights\./,
+      ) as string,
+    });
+  });
+
   it('name the backends that shared the work', async () => {
     const run = await prepared(request(await corpus()));
     const chunks = await planned(run);

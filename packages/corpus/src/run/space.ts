@@ -41,7 +41,12 @@ export async function describeSpace(embedder: Embedder, options: CorpusOptions, 
 export async function checkSpace({ space, options, output }: CorpusRun, embedder: Embedder): Promise<void> {
   const { hash, parts } = await embedder.fingerprint(embedOptions(options));
   if (hash === space.fingerprint) return;
-  throw spaceMismatchError(output, space.model, embedder.model.name, differingParts(space.fingerprintParts, parts));
+  const differing = differingParts(space.fingerprintParts, parts);
+  const named = differing.length === 0 ? 'the fingerprint' : differing.join(', ');
+  const message =
+    `The model ${embedder.model.name} of this process is not the one that the run in ${output} began with; ` +
+    `what differs: ${named}. Give every worker the same files of the model ${space.model}.`;
+  throw new SentvecError('space-mismatch', message, { file: output, parts: differing });
 }
 
 /** Names of the parts in which two spaces differ. */
