@@ -1,7 +1,8 @@
 // docs/architecture.md says what the code is, and the pages of decisions are numbered without a gap.
 import { existsSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { glob } from 'tinyglobby';
 import { expect, it } from 'vitest';
 import { root, run } from './packages.ts';
 
@@ -31,6 +32,17 @@ it('each package has a line in the architecture, and each path in it exists', as
   for (const name of names) expect(described).toContain(`\`${name}\``);
   for (const [, path] of page.matchAll(/`((?:packages|apps)\/[^`]+)`/gu))
     expect(existsSync(join(root, path!)), `${path} exists`).toBe(true);
+});
+
+it('each file and folder that a README of a package names is there', async () => {
+  for (const readme of await glob('{packages,apps}/*/README.md', { cwd: root })) {
+    const folder = dirname(readme);
+    const prose = (await read(readme)).replaceAll(/^```.*?^```/gmsu, '');
+    for (const [, path] of prose.matchAll(/`([\w./-]+(?:\.m?ts|\/))`/gu)) {
+      const isThere = path!.includes('NAME') || ['', 'src'].some((part) => existsSync(join(root, folder, part, path!)));
+      expect(isThere, `${readme} names ${path}`).toBe(true);
+    }
+  }
 });
 
 it('the pages of decisions are numbered from 1 without a gap, and links between them lead to pages', async () => {

@@ -12,8 +12,8 @@ function countTo(onItem: (index: number) => void = () => {}) {
     id: 'count',
     input: count,
     output: v.number(),
-    async *run({ count: end }, { expect: announce }) {
-      announce(end);
+    async *run({ count: end }, { expect: expectItems }) {
+      expectItems(end);
       for (let index = 0; index < end; index += 1) {
         onItem(index);
         yield index;
