@@ -115,6 +115,21 @@ describe('abort', () => {
   });
 });
 
+it('a call that is aborted while it waits takes no other out of the queue', async () => {
+  const { pool, threads } = await openPool(1);
+  const controller = new AbortController();
+  const before = [codeOf(pool.run(batch)), codeOf(pool.run(batch)), codeOf(pool.run(batch))];
+  const aborted = codeOf(pool.run(batch, controller.signal));
+  const after = [codeOf(pool.run(batch)), codeOf(pool.run(batch))];
+  controller.abort();
+  expect(await aborted).toBe('aborted');
+  expect(threads[0]!.cancelled).toEqual([]);
+  let finished = 0;
+  for (; threads[0]!.inFlight.size > 0; finished += 1) threads[0]!.finish();
+  expect(finished).toBe(5);
+  expect(await Promise.all([...before, ...after])).toEqual(Array.from({ length: 5 }, () => 'done'));
+});
+
 describe('a thread that dies', () => {
   it('loses the batch that it computed; the next one is computed by another', async () => {
     const { pool, threads } = await openPool(1);

@@ -91,3 +91,18 @@ describe('an overlap in words of one token each', () => {
     expect(await splitByTokens(text, { tokenizer, maxLength: 5 }, { overlapTokens })).toEqual(pieces);
   });
 });
+
+it('an overlap never takes a whole piece: the next one would be the same', async () => {
+  /** A token for each letter. */
+  const letters: Tokenizer = {
+    ...characterTokenizer(),
+    specialTokens: { prefix: [], suffix: [] },
+    encode: async (texts) =>
+      texts.map((each) => {
+        const length = each.replaceAll(' ', '').length;
+        return { ids: new Int32Array(length), length, truncated: false };
+      }),
+  };
+  const pieces = await splitByTokens('a bb ccccc d', { tokenizer: letters, maxLength: 5 }, { overlapTokens: 4 });
+  expect(pieces).toEqual(['a bb', 'bb', 'ccccc', 'd']);
+});

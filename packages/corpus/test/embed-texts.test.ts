@@ -72,10 +72,21 @@ describe('embedding texts of which some fail', () => {
       if (calls === 1) throw new SentvecError('backend-failed', 'out of memory for a moment');
     });
     expect((await embedTexts(texts, once.embed)).indices.length).toBe(1000);
+    let whole = 0;
     const large = embedder((some) => {
-      if (some.length === 1000) throw new SentvecError('backend-failed', 'too many');
+      if (some.length < 1000) return;
+      whole += 1;
+      throw new SentvecError('backend-failed', 'too many');
     });
     await expect(embedTexts(texts, large.embed)).rejects.toMatchObject({ code: 'backend-failed', message: 'too many' });
+    expect(whole).toBe(2);
+  });
+
+  it('looks for the text itself when an error names no rows that it can know', async () => {
+    for (const details of [{}, { row: 2000 }, { rows: 'all' }, { rows: [null] }] as object[]) {
+      const unclear = embedder(failOn([7], () => new SentvecError('invalid-text', 'empty', details)));
+      expect((await embedTexts(texts, unclear.embed)).failures.map(({ index }) => index)).toEqual([7]);
+    }
   });
 
   it('does not blame a text when the model fails on everything, or for other reasons', async () => {
