@@ -1,4 +1,4 @@
-import { SentvecError, type Embedded } from '@sentvec/core';
+import { SentvecError, type Embedded, type ErrorDetails } from '@sentvec/core';
 import { describe, expect, it } from 'vitest';
 import { embedTexts } from '../src/steps/embed-texts.ts';
 
@@ -83,7 +83,7 @@ describe('embedding texts of which some fail', () => {
   });
 
   it('looks for the text itself when an error names no rows that it can know', async () => {
-    for (const details of [{}, { row: 2000 }, { rows: 'all' }, { rows: [null] }] as object[]) {
+    for (const details of [{}, { row: 2000 }, { rows: 'all' }, { rows: [null] }] as ErrorDetails[]) {
       const unclear = embedder(failOn([7], () => new SentvecError('invalid-text', 'empty', details)));
       expect((await embedTexts(texts, unclear.embed)).failures.map(({ index }) => index)).toEqual([7]);
     }
