@@ -15,5 +15,5 @@ export type * from './operations.ts';
 export { checkTokens, plainBackend } from './plain-backend.ts';
 export { plainOperations } from './plain/operations.ts';
 export { plainIndices, type PlainTensor, plainTensor } from './plain/tensor.ts';
-export { recordEncoder, recordSplitEncoder } from './record-encoder.ts';
+export { recordEncoder, recordLinkedEncoder, recordSplitEncoder } from './record-encoder.ts';
 export { plainReference, selfCheckContent } from './reference/plain-reference.ts';

@@ -1,5 +1,7 @@
 import { constantWeights, type EncoderDefinition } from './encoders/definition.ts';
-import type { SplitModel } from './onnx/model.ts';
+import type { WeightLookup } from './encoders/network.ts';
+import type { OnnxTensor } from './onnx/graph-builder.ts';
+import type { ExternalNumbers, SplitModel } from './onnx/model.ts';
 import { OnnxRecorder } from './onnx/recorder.ts';
 
 /**
@@ -19,11 +21,56 @@ export function recordSplitEncoder(definition: EncoderDefinition, location: stri
   return record(definition).encodeSplit(location);
 }
 
-function record(definition: EncoderDefinition): OnnxRecorder {
+/**
+ * The same with the large weights where they are: in the model's own files, which belong next to the ONNX model under
+ * their own paths. Weights in half precision stay so; each is widened when it is needed, and forgotten.
+ * @param location of the file for numbers that stand in none of the model's files
+ * @param smallest bytes of a weight from which on it stays where it is; default 64 KiB
+ */
+export function recordLinkedEncoder(
+  definition: EncoderDefinition,
+  location: string,
+  smallest: number = smallestLinked,
+): SplitModel {
   const recorder = new OnnxRecorder();
+  const others = constantWeights(recorder.operations, definition);
+  const made = new Map<string, OnnxTensor>();
+  return record(definition, recorder, (name) => {
+    const known = made.get(name) ?? linkedWeight(recorder, definition, name, smallest) ?? others(name);
+    made.set(name, known);
+    return known;
+  }).encodeSplit(location);
+}
+
+/** Weights of fewer bytes are in the ONNX model, where onnxruntime can compute with them while it optimizes. */
+const smallestLinked = 2 ** 16;
+
+const linkedTypes: ReadonlyMap<string, ExternalNumbers['type']> = new Map([
+  ['F32', 'float'],
+  ['F16', 'float16'],
+  ['BF16', 'bfloat16'],
+]);
+
+function linkedWeight(
+  recorder: OnnxRecorder,
+  definition: EncoderDefinition,
+  name: string,
+  smallest: number,
+): OnnxTensor | undefined {
+  const place = definition.location(name);
+  const type = place && linkedTypes.get(place.type);
+  if (type === undefined || place!.end - place!.begin < smallest) return undefined;
+  const { path, begin, end } = place!;
+  return recorder.weight({ type, location: path, offset: begin, length: end - begin }, definition.weights.get(name)!);
+}
+
+function record(
+  definition: EncoderDefinition,
+  recorder: OnnxRecorder = new OnnxRecorder(),
+  weights: WeightLookup<OnnxTensor> = constantWeights(recorder.operations, definition),
+): OnnxRecorder {
   const ids = recorder.input('input_ids', 'index', ['batch', 'length']);
   const mask = recorder.input('attention_mask', 'index', ['batch', 'length']);
-  const weights = constantWeights(recorder.operations, definition);
   recorder.output('last_hidden_state', definition.network.encode(recorder.operations, weights, { ids, mask }));
   return recorder;
 }

@@ -1,6 +1,7 @@
 // ONNX models that are recorded from safetensors, and their cache.
-import { createHash } from 'node:crypto';
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { createHash, randomUUID } from 'node:crypto';
+import { constants } from 'node:fs';
+import { copyFile, link, readdir, readFile, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { SplitModel } from '@sentvec/architectures';
 import type { ModelFiles } from '@sentvec/core';
@@ -12,36 +13,114 @@ import { toShared, type ModelSource } from './shipped-model.ts';
 const graphFile = 'model.onnx';
 const weightsFile = 'model.onnx_data';
 
+/** Bytes of safetensors from which on a recorded model refers to them, instead of holding their numbers as float32. */
+const largeWeights = 2 ** 28;
+
 /**
  * An ONNX model of what the folder holds as safetensors. It is recorded once and stored in the cache, in a folder named
  * by the content of the model and of the code that records. Without a cache that can be written to, it stays in memory.
+ * Large weights on this disk are not copied: the model in the cache refers to them, and half precision stays so.
  * @param caches the folder for all caches; default `cacheDirectory()`
+ * @param large bytes of all weights, and of one, from which on they are not copied
  * @throws SentvecError `invalid-model`, `unsupported-model`; see `readEncoder`
  */
-export async function recordModel(files: ModelFiles, caches: string = cacheDirectory()): Promise<ModelSource> {
-  const folder = join(caches, 'onnx', await recordingKey(files));
+export async function recordModel(
+  files: ModelFiles,
+  caches: string = cacheDirectory(),
+  large: { readonly all: number; readonly one?: number | undefined } = { all: largeWeights },
+): Promise<ModelSource> {
+  const key = await recordingKey(files);
+  const linked = await linkableWeights(files, large.all);
+  if (linked !== undefined) {
+    const source = await recordLinked(files, join(caches, 'onnx', `${key}-linked`), linked, large.one);
+    if (source !== undefined) return source;
+  }
+  const folder = join(caches, 'onnx', key);
   const cached = await findCached(files, folder);
   if (cached !== undefined) return cached;
   const { readEncoder, recordSplitEncoder } = await import('@sentvec/architectures');
   const split = recordSplitEncoder(await readEncoder(files), weightsFile);
-  const recorded: FolderFile[] = [
-    [graphFile, split.model],
-    [weightsFile, split.data],
-  ];
-  // Another process may have recorded the same meanwhile.
-  await writeFolderAtomically(folder, recorded, { replace: true }).catch(() => {});
+  await store(folder, split);
   return (await findCached(files, folder)) ?? inMemory(files, split);
 }
 
-async function findCached(files: ModelFiles, folder: string): Promise<ModelSource | undefined> {
+async function store(folder: string, { model, data }: SplitModel): Promise<void> {
+  const recorded: FolderFile[] = [
+    [graphFile, model],
+    [weightsFile, data],
+  ];
+  // Another process may have recorded the same meanwhile; where nothing can be written, the model stays in memory.
+  await writeFolderAtomically(folder, recorded, { replace: true }).catch(() => {});
+}
+
+/** The files of weights to which a recorded model can refer, when they are large; `undefined` when it cannot. */
+async function linkableWeights(files: ModelFiles, large: number): Promise<readonly string[] | undefined> {
+  const { directory, openFile } = files;
+  if (directory === undefined || openFile === undefined) return undefined;
+  const paths = (await files.list()).filter((path) => /^model(-\d+-of-\d+)?\.safetensors$/u.test(path));
+  // Also downloads what is not here yet, and refuses links that lead out of the model.
+  const opened = await Promise.all(paths.map((path) => files.openFile!(path)));
+  return opened.reduce((sum, { size }) => sum + size, 0) >= large ? paths : undefined;
+}
+
+/** The model that refers to its weights; `undefined` when the cache cannot hold it. */
+async function recordLinked(
+  files: ModelFiles,
+  folder: string,
+  weights: readonly string[],
+  smallest: number | undefined,
+): Promise<ModelSource | undefined> {
+  if ((await findCached(files, folder)) === undefined) {
+    const { readEncoder, recordLinkedEncoder } = await import('@sentvec/architectures');
+    await store(folder, recordLinkedEncoder(await readEncoder(files), weightsFile, smallest));
+  }
+  try {
+    for (const path of weights) await linkFile(join(files.directory!, path), join(folder, path));
+  } catch {
+    return undefined;
+  }
+  return findCached(files, folder, weights);
+}
+
+/**
+ * Puts a file of weights beside the model that refers to it: as a hard link, since onnxruntime refuses symbolic ones,
+ * or as a copy where that cannot be. A link to another file than the present one is not trusted, whatever its name: the
+ * file that it was made for may have been written over.
+ */
+async function linkFile(from: string, to: string): Promise<void> {
+  const source = await realpath(from);
+  const [present, wanted] = await Promise.all([stat(to).catch(() => undefined), stat(source)]);
+  if (present?.ino === wanted.ino && present.dev === wanted.dev) return;
+  const copied = `${to}.copied`;
+  if (present?.size === wanted.size && (await stat(copied).catch(() => undefined)) !== undefined) return;
+  const temporary = `${to}.${process.pid}.${randomUUID()}`;
+  try {
+    const isLinked = await link(source, temporary).then(
+      () => true,
+      () => false,
+    );
+    if (!isLinked) await copyFile(source, temporary, constants.COPYFILE_FICLONE);
+    await rename(temporary, to);
+    if (!isLinked) await writeFile(copied, '');
+    else await rm(copied, { force: true });
+  } finally {
+    await rm(temporary, { force: true }).catch(() => {});
+  }
+}
+
+async function findCached(
+  files: ModelFiles,
+  folder: string,
+  linked: readonly string[] = [],
+): Promise<ModelSource | undefined> {
   try {
     const sizes = await Promise.all(
-      [graphFile, weightsFile].map(async (name) => (await stat(join(folder, name))).size),
+      [graphFile, weightsFile, ...linked].map(async (name) => (await stat(join(folder, name))).size),
     );
     return {
       model: join(folder, graphFile),
       externalData: [],
-      size: sizes[0]! + sizes[1]!,
+      size: sizes.reduce((sum, size) => sum + size, 0),
       ...describe(files, folder),
     };
   } catch {

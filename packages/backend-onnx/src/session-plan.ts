@@ -20,9 +20,12 @@ const tokensOnGpu = 16_384;
 /** Bytes of a session besides its weights: onnxruntime, the thread's JavaScript, activations of a batch. */
 const besidesWeights = 64 * 2 ** 20;
 
+/** From here on weights are large: products with them keep several threads busy, and one session holds them. */
+const largeWeights = 2 ** 29;
+
 /**
  * Sessions of one thread each are fastest on a CPU, but each has its own copy of the weights: when the budget
- * does not allow one for each core, there are fewer, with more threads.
+ * does not allow one for each core, or the weights are large, there are fewer, with more threads.
  */
 export function planSessions(weightsSize: number, device: string, options: OnnxOptions): SessionPlan {
   if (device !== 'cpu') {
@@ -30,7 +33,8 @@ export function planSessions(weightsSize: number, device: string, options: OnnxO
     return { sessions, threadsPerSession, batchTokens };
   }
   const cores = physicalCores();
-  const affordable = Math.floor((options.memoryBudget ?? defaultBudget()) / (weightsSize + besidesWeights));
+  const fitting = Math.floor((options.memoryBudget ?? defaultBudget()) / (weightsSize + besidesWeights));
+  const affordable = weightsSize < largeWeights ? fitting : Math.min(fitting, 1);
   const sessions =
     options.sessions ?? Math.max(1, Math.min(affordable, Math.floor(cores / (options.threadsPerSession ?? 1))));
   const threadsPerSession = options.threadsPerSession ?? Math.max(1, Math.floor(cores / sessions));

@@ -23,6 +23,10 @@ describe('planSessions', () => {
     }
   });
 
+  it('takes one session for large weights, even if there is memory for more', () => {
+    expect(planSessions(1200 * mebibyte, 'cpu', { memoryBudget: 2 ** 40 }).sessions).toBe(1);
+  });
+
   it('follows the options', () => {
     expect(planSessions(mebibyte, 'cpu', { sessions: 3, threadsPerSession: 2, batchTokens: 77 })).toEqual({
       sessions: 3,

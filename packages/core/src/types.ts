@@ -97,10 +97,26 @@ export interface ModelFiles {
   /** Bytes of a file, from a source that can tell it without reading the file. */
   size?(path: string): Promise<number>;
   /**
+   * A file to read parts of, from a source that need not read all of it for that: a folder on this disk.
+   * @throws SentvecError `invalid-model` when there is no such file
+   */
+  openFile?(path: string): Promise<FileParts>;
+  /**
    * Another model of the same source, by its name, where the source has several (a hub).
    * @throws SentvecError `model-not-found`, `model-access-denied`, `download-failed`
    */
   readonly related?: ((name: string) => Promise<ModelFiles>) | undefined;
+}
+
+/** A file of which parts are read. */
+export interface FileParts {
+  /** Bytes of the file. */
+  readonly size: number;
+  /**
+   * The bytes from `begin` to before `end`. Blocks the thread while the disk reads.
+   * @throws SentvecError `io-failed`, also when the file was changed since it was opened
+   */
+  read(begin: number, end: number): Uint8Array;
 }
 
 /** The built-in ways to make one vector of a text's token vectors, by their names in sentence-transformers. */

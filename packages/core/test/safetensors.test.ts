@@ -1,4 +1,8 @@
+import { mkdtemp, rm, utimes, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { goldenModel } from '@sentvec/testing';
+import { directoryModel } from '@sentvec/core/node';
 import { readWeights, SentvecError, writeSafetensors, type ModelFiles } from '@sentvec/core';
 import { describe, expect, it } from 'vitest';
 
@@ -31,6 +35,41 @@ const entry = (dtype: string, shape: number[], begin: number, end: number) => ({
 });
 const weightsOf = (file: Uint8Array) => readWeights(inMemory({ 'model.safetensors': file }));
 const bytesOf = (numbers: ArrayBufferView) => new Uint8Array(numbers.buffer, numbers.byteOffset, numbers.byteLength);
+
+describe('reading from a folder', () => {
+  const contents = writeSafetensors({
+    table: { shape: [3, 2], data: new Float32Array([1, 2, 3, 4, 5, 6]) },
+    bias: { shape: [2], data: new Float32Array([7, 8]) },
+  });
+  const folderWith = async (use: (path: string) => Promise<void>): Promise<void> => {
+    const path = await mkdtemp(join(tmpdir(), 'sentvec-weights-'));
+    try {
+      await writeFile(join(path, 'model.safetensors'), contents);
+      await use(path);
+    } finally {
+      await rm(path, { recursive: true, force: true });
+    }
+  };
+
+  it('reads a tensor, or rows of it, when they are asked for, and says where they stand', () =>
+    folderWith(async (path) => {
+      const weights = await readWeights(await directoryModel(path));
+      expect([...weights.tensor('table').data]).toEqual([1, 2, 3, 4, 5, 6]);
+      expect([...weights.rows('table', [2, 0, 2])]).toEqual([5, 6, 1, 2, 5, 6]);
+      const { path: file, begin, end } = weights.location('bias')!;
+      expect(file).toBe('model.safetensors');
+      expect(contents.subarray(begin, end)).toEqual(bytesOf(new Float32Array([7, 8])));
+    }));
+
+  it('refuses a file that was changed meanwhile', () =>
+    folderWith(async (path) => {
+      const weights = await readWeights(await directoryModel(path));
+      await utimes(join(path, 'model.safetensors'), 1, 1);
+      expect(() => weights.tensor('table')).toThrow(/model\.safetensors failed: it was changed meanwhile/u);
+      await writeFile(join(path, 'model.safetensors'), contents.subarray(0, 20));
+      expect(() => weights.tensor('table')).toThrow(SentvecError);
+    }));
+});
 
 describe('reading', () => {
   it('gives back what was written, whatever the position of the file in memory', async () => {

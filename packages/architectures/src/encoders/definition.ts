@@ -1,5 +1,12 @@
 // The encoder of a model folder: the architecture that its config.json names, with the weights that its files hold.
-import { type ModelFiles, readWeights, SentvecError, type Weights } from '@sentvec/core';
+import {
+  type ModelFiles,
+  readWeights,
+  SentvecError,
+  type TensorType,
+  type WeightLocation,
+  type Weights,
+} from '@sentvec/core';
 import type { Operations } from '../operations.ts';
 import { ConfigReader } from './config.ts';
 import type { EncoderInputs, EncoderNetwork, WeightLookup } from './network.ts';
@@ -22,8 +29,12 @@ export interface EncoderDefinition {
   readonly weights: ReadonlyMap<string, readonly number[]>;
   /** The names under which the file has a weight, at least one: with a prefix, with an older ending, or tied. */
   storedNames(name: string): readonly string[];
-  /** The numbers of a weight, row-major. May be a view of the file: do not write to it. */
+  /** The numbers of a weight, row-major. May be a view of the file: do not write to it. Each call may read the file. */
   weight(name: string): Float32Array;
+  /** Rows of the token table, one after the other; the others are not read where that can be. */
+  tokenRows(ids: Iterable<number>): Float32Array;
+  /** Where the numbers of a weight stand in a file of the model, and of what type; `undefined` when in none as they are. */
+  location(name: string): (WeightLocation & { readonly type: TensorType }) | undefined;
 }
 
 /**
@@ -53,6 +64,12 @@ export async function readEncoder(files: ModelFiles): Promise<EncoderDefinition>
     weights: new Map([...found].map(([name, { shape }]) => [name, shape])),
     storedNames: (name) => lookUp(found, name).storedNames,
     weight: (name) => stored.tensor(lookUp(found, name).storedNames[0]).data,
+    tokenRows: (ids) => stored.rows(lookUp(found, tokenTable).storedNames[0], ids),
+    location(name) {
+      const [storedName] = lookUp(found, name).storedNames;
+      const location = stored.location(storedName);
+      return location && { ...location, type: stored.type(storedName) };
+    },
   };
 }
 

@@ -13,6 +13,8 @@ export interface OnnxTensor {
   readonly shape: Shape;
   /** The name of the same as bool, where it is the result of a comparison. */
   readonly truth?: string | undefined;
+  /** The name of the same in half precision, where it is a weight that is stored so. */
+  readonly half?: string | undefined;
 }
 
 type Attributes = Readonly<Record<string, Attribute>>;

@@ -1,6 +1,6 @@
 // An ONNX graph while it grows: nodes, constants, inputs and outputs by name.
-import type { Attribute, ElementType, GraphParts, GraphValue, Initializer, Node } from './model.ts';
-import { encodeModel, encodeSplitModel, type SplitModel } from './model.ts';
+import type { Attribute, ElementType, ExternalNumbers, GraphParts, GraphValue, Initializer, Node } from './model.ts';
+import { elementTypes, encodeModel, encodeSplitModel, type SplitModel } from './model.ts';
 import type { Shape } from '../operations.ts';
 
 /**
@@ -9,6 +9,7 @@ import type { Shape } from '../operations.ts';
  */
 export class OnnxGraph {
   readonly #nodes: Node[] = [];
+  readonly #widenings: Node[] = [];
   readonly #initializers: Initializer[] = [];
   readonly #inputs: GraphValue[] = [];
   readonly #outputs: GraphValue[] = [];
@@ -36,6 +37,28 @@ export class OnnxGraph {
     const name = this.#name('constant');
     this.#initializers.push({ name, data, shape });
     return name;
+  }
+
+  /** Adds a constant whose numbers stand in another file. */
+  externalInitializer(numbers: ExternalNumbers, shape: readonly number[]): string {
+    const name = this.#name('weight');
+    this.#initializers.push({ name, data: numbers, shape });
+    return name;
+  }
+
+  /**
+   * Adds a constant of half precision that is widened to float32 whenever it is needed. It is declared as an input too,
+   * for which a caller may give another value: a constant that may change is not widened beforehand and kept.
+   */
+  widenedInitializer(
+    numbers: ExternalNumbers,
+    shape: readonly number[],
+  ): { readonly half: string; readonly wide: string } {
+    const half = this.externalInitializer(numbers, shape);
+    this.input(half, numbers.type, shape);
+    const wide = this.#name('Cast');
+    this.#widenings.push({ operator: 'Cast', inputs: [half], outputs: [wide], attributes: { to: elementTypes.float } });
+    return { half, wide };
   }
 
   /** Adds a small constant, once however often it is asked for. */
@@ -78,8 +101,11 @@ export class OnnxGraph {
       for (const input of node.inputs) needed.add(input);
       nodes.push({ ...node, outputs: wantedOutputs(node.outputs, needed) });
     }
+    // Those that are written first are computed late, each when its result is needed: not all are held at once then.
+    const widenings = this.#widenings.filter(({ outputs: [wide] }) => needed.has(wide!));
+    for (const { inputs } of widenings) needed.add(inputs[0]!);
     return {
-      nodes: nodes.toReversed(),
+      nodes: [...widenings, ...nodes.toReversed()],
       initializers: this.#initializers.filter(({ name }) => needed.has(name)),
       inputs: this.#inputs,
       outputs: this.#outputs,

@@ -17,7 +17,7 @@ import {
 import type { Shape } from '../operations.ts';
 
 /** ONNX's numbers for the types of tensor that occur here (`TensorProto.DataType`). */
-export const elementTypes = { float: 1, int64: 7, bool: 9 } as const;
+export const elementTypes = { float: 1, int64: 7, bool: 9, float16: 10, bfloat16: 16 } as const;
 export type ElementType = keyof typeof elementTypes;
 
 /** A node's attribute: whole numbers are INT, lists of them INTS, text STRING; a float is wrapped, so that it is not taken for a whole number. */
@@ -31,10 +31,21 @@ export interface Node {
   readonly attributes: Readonly<Record<string, Attribute>>;
 }
 
+/** Numbers that stand in another file, which lies beside the model or below. */
+export interface ExternalNumbers {
+  readonly type: 'float' | 'float16' | 'bfloat16';
+  /** Path of the file, relative to the model. */
+  readonly location: string;
+  /** Of the first byte in the file. */
+  readonly offset: number;
+  /** In bytes. */
+  readonly length: number;
+}
+
 /** A named constant. */
 export interface Initializer {
   readonly name: string;
-  readonly data: Float32Array | BigInt64Array;
+  readonly data: Float32Array | BigInt64Array | ExternalNumbers;
   readonly shape: readonly number[];
 }
 
@@ -64,7 +75,15 @@ const fields = { model: { graph: 7 }, graph: { initializer: 5 }, tensor: { rawDa
  * spliced into its output, each copied once, because they are nearly all of the file.
  */
 export function encodeModel(parts: GraphParts): Uint8Array<ArrayBuffer> {
-  return join(modelChunks(parts, parts.initializers.flatMap(initializerChunks)));
+  return join(modelChunks(parts, parts.initializers.flatMap(constantChunks)));
+}
+
+function constantChunks({ data, ...constant }: Initializer): Uint8Array[] {
+  return isExternal(data) ? externalChunks(constant, data) : inlineChunks(constant, data);
+}
+
+function isExternal(data: Initializer['data']): data is ExternalNumbers {
+  return 'location' in data;
 }
 
 /**
@@ -91,9 +110,11 @@ export function encodeSplitModel(parts: GraphParts, location: string): SplitMode
   const data: Uint8Array[] = [];
   let offset = 0;
   const constants = parts.initializers.flatMap((initializer) => {
+    if (isExternal(initializer.data)) return constantChunks(initializer);
     const numbers = bytesOf(initializer.data);
-    if (numbers.length < smallestApart) return initializerChunks(initializer);
-    const chunks = externalInitializerChunks(initializer, location, offset, numbers.length);
+    if (numbers.length < smallestApart) return constantChunks(initializer);
+    const type = initializer.data instanceof Float32Array ? 'float' : 'int64';
+    const chunks = externalChunks(initializer, { type, location, offset, length: numbers.length });
     const padding = new Uint8Array(-numbers.length & (pageSize - 1));
     data.push(numbers, padding);
     offset += numbers.length + padding.length;
@@ -158,44 +179,34 @@ function encodeType(type: ElementType, shape: Shape): TypeProto {
 }
 
 /** The bytes of a constant within the graph: headers, then its numbers, which are not copied. */
-function initializerChunks({ name, data, shape }: Initializer): Uint8Array[] {
-  const start = toBinary(
-    TensorProtoSchema,
-    create(TensorProtoSchema, { name, dataType: dataTypeOf(data), dims: shape.map(BigInt) }),
-  );
+function inlineChunks(
+  { name, shape }: Pick<Initializer, 'name' | 'shape'>,
+  data: Float32Array | BigInt64Array,
+): Uint8Array[] {
+  const dataType = data instanceof Float32Array ? elementTypes.float : elementTypes.int64;
+  const start = toBinary(TensorProtoSchema, create(TensorProtoSchema, { name, dataType, dims: shape.map(BigInt) }));
   const numbers = bytesOf(data);
   const tensor = [start, fieldHeader(fields.tensor.rawData, numbers.length), numbers];
   return [fieldHeader(fields.graph.initializer, byteLength(tensor)), ...tensor];
 }
 
-/** The bytes that refer to a constant in the data file. */
-function externalInitializerChunks(
-  { name, data, shape }: Initializer,
-  location: string,
-  offset: number,
-  length: number,
+/** The bytes that refer to a constant in another file. */
+function externalChunks(
+  { name, shape }: Pick<Initializer, 'name' | 'shape'>,
+  { type, ...place }: Omit<ExternalNumbers, 'type'> & { readonly type: ElementType },
 ): Uint8Array[] {
-  const externalData = Object.entries({ location, offset, length }).map(([key, value]) => ({
-    key,
-    value: String(value),
-  }));
-  const dataLocation = TensorProto_DataLocation.EXTERNAL;
   const proto = create(TensorProtoSchema, {
     name,
-    dataType: dataTypeOf(data),
+    dataType: elementTypes[type],
     dims: shape.map(BigInt),
-    dataLocation,
-    externalData,
+    dataLocation: TensorProto_DataLocation.EXTERNAL,
+    externalData: Object.entries(place).map(([key, value]) => ({ key, value: String(value) })),
   });
   const tensor = toBinary(TensorProtoSchema, proto);
   return [fieldHeader(fields.graph.initializer, tensor.length), tensor];
 }
 
-function dataTypeOf(data: Initializer['data']): number {
-  return data instanceof Float32Array ? elementTypes.float : elementTypes.int64;
-}
-
-function bytesOf(data: Initializer['data']): Uint8Array {
+function bytesOf(data: Float32Array | BigInt64Array): Uint8Array {
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }
 

@@ -95,9 +95,11 @@ export function movement(graph: GraphBuilder): MovementOperations<OnnxTensor> {
     },
 
     gather(table, indices) {
-      return graph.like(table, 'Gather', [table.name, indices.name], [...indices.shape, ...table.shape.slice(1)], {
-        axis: 0,
-      });
+      const shape = [...indices.shape, ...table.shape.slice(1)];
+      if (table.half === undefined) return graph.like(table, 'Gather', [table.name, indices.name], shape, { axis: 0 });
+      // Only the rows are widened, not the table.
+      const rows = graph.value('Gather', [table.half, indices.name], { axis: 0 });
+      return graph.float('Cast', [rows], shape, { to: elementTypes.float });
     },
 
     scatterAdd(rows, indices, size, { distinct = false } = {}) {

@@ -3,7 +3,7 @@ import type { CreationOperations, Operations, Shape } from '../operations.ts';
 import { checkConstant } from '../shapes.ts';
 import { elementwise } from './elementwise.ts';
 import { layers } from './layers.ts';
-import { elementTypes, type SplitModel } from './model.ts';
+import { elementTypes, type ExternalNumbers, type SplitModel } from './model.ts';
 import { movement } from './movement.ts';
 import { GraphBuilder, type OnnxTensor } from './graph-builder.ts';
 
@@ -39,6 +39,14 @@ export class OnnxRecorder {
     this.#graph.input(name, kind === 'float' ? 'float' : 'int64', shape);
     this.#graph.sizes.learn(name, shape);
     return { name, kind, shape };
+  }
+
+  /** A weight whose numbers stand in another file, in half precision maybe: they are then widened when they are needed. */
+  weight(numbers: ExternalNumbers, shape: readonly number[]): OnnxTensor {
+    if (numbers.type === 'float')
+      return { name: this.#graph.externalInitializer(numbers, shape), kind: 'float', shape };
+    const { half, wide } = this.#graph.widenedInitializer(numbers, shape);
+    return { name: wide, kind: 'float', shape, half };
   }
 
   /** Declares an output. */

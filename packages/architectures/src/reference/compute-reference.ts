@@ -34,12 +34,6 @@ export function multiplications(network: EncoderNetwork, { rows, cols }: TokenBa
 }
 
 function tokenRows(definition: EncoderDefinition, ids: Int32Array): PlainTensor {
-  const { tokenTable } = definition;
-  const [, width = 0] = definition.weights.get(tokenTable)!;
-  const table = definition.weight(tokenTable);
-  const rows = new Float32Array(ids.length * width);
-  for (const [position, id] of ids.entries()) {
-    rows.set(table.subarray(id * width, (id + 1) * width), position * width);
-  }
-  return { data: rows, shape: [ids.length, width] };
+  const [, width = 0] = definition.weights.get(definition.tokenTable)!;
+  return { data: definition.tokenRows(ids), shape: [ids.length, width] };
 }

@@ -13,7 +13,7 @@ import { networkOf } from '../encoders/registry.ts';
 import { computeReference, multiplications } from './compute-reference.ts';
 
 /** Multiplications that take plain TypeScript some seconds. */
-const usualLimit = 2 ** 31;
+const usualLimit = 2 ** 30;
 
 /** Multiplications that take about ten milliseconds, less than the start of a thread. */
 const fewMultiplications = 2 ** 22;

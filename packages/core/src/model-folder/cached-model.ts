@@ -95,5 +95,5 @@ export function cachedModel<Model extends ModelFiles>(model: Model, options: Cac
     return model.size?.(path) ?? (await read(path)).byteLength;
   };
   // Whoever wants a hash gets it of the bytes that are stored.
-  return { ...model, ...withChanges(model, { list, read, size }), sha256: undefined };
+  return { ...model, ...withChanges(model, { list, read, size }), sha256: undefined, openFile: undefined };
 }

@@ -39,6 +39,7 @@ export function subfolder(files: ModelFiles, path: string): ModelFiles {
     read: async (file) => files.read(inFolder(file)),
     ...(files.sha256 && { sha256: async (file: string) => files.sha256!(inFolder(file)) }),
     ...(files.size && { size: async (file: string) => files.size!(inFolder(file)) }),
+    ...(files.openFile && { openFile: async (file: string) => files.openFile!(inFolder(file)) }),
   };
 }
 
@@ -55,6 +56,7 @@ export function withChanges(
     read: (path) => files.read(path),
     ...(files.sha256 && { sha256: (path: string) => files.sha256!(path) }),
     ...(files.size && { size: (path: string) => files.size!(path) }),
+    ...(files.openFile && { openFile: (path: string) => files.openFile!(path) }),
     ...(files.related && { related: (name: string) => files.related!(name) }),
     ...changes,
   };

@@ -1,12 +1,12 @@
 import { checkOptionNames, type OptionNames } from '@sentvec/platform';
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
+import { closeSync, createReadStream, fstatSync, openSync, readSync } from 'node:fs';
 import { open, readdir, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join, sep } from 'node:path';
 import { guardIo, isSystemError } from '@sentvec/platform/node';
 import { SentvecError } from '../errors.ts';
 import { checkFilePath, noSuchFile } from '../model-folder/model-files.ts';
-import type { ModelFiles } from '../types.ts';
+import type { FileParts, ModelFiles } from '../types.ts';
 
 /** Options of {@link directoryModel}. */
 export interface DirectoryModelOptions {
@@ -44,6 +44,15 @@ export async function directoryModel(
   const boundary =
     options.linksWithin === undefined ? await defaultBoundary(directory) : await realpath(options.linksWithin);
   const locate = (file: string): Promise<string> => resolveFile(directory, boundary, path, checkFilePath(file));
+  const hashes = new Map<string, Promise<string>>();
+  const hashOnce = async (file: string): Promise<string> => {
+    const { ino, size, ctimeMs } = await stat(file);
+    const state = `${ino} ${size} ${ctimeMs} ${file}`;
+    const hash = hashes.get(state) ?? hashFile(file);
+    hashes.set(state, hash);
+    hash.catch(() => hashes.delete(state));
+    return hash;
+  };
   const reading = <T>(file: string, work: () => Promise<T>): Promise<T> => guardIo('Reading', join(path, file), work);
   return {
     name: options.name ?? path,
@@ -52,7 +61,8 @@ export async function directoryModel(
     list: () => reading('', () => listFiles(directory)),
     read: (file) => reading(file, async () => readWhole(await locate(file))),
     size: (file) => reading(file, async () => (await stat(await locate(file))).size),
-    sha256: (file) => reading(file, async () => hashFile(await locate(file))),
+    sha256: (file) => reading(file, async () => hashOnce(await locate(file))),
+    openFile: (file) => reading(file, async () => openParts(await locate(file))),
   };
 }
 
@@ -128,6 +138,31 @@ function allocate(size: number, file: string): Uint8Array {
     return new Uint8Array(size);
   } catch (cause) {
     throw new SentvecError('io-failed', `${file} has ${size} bytes, more than fit into memory.`, { file }, { cause });
+  }
+}
+
+async function openParts(file: string): Promise<FileParts> {
+  const { size, mtimeMs } = await stat(file);
+  return { size, read: (begin, end) => readPart(file, begin, end, mtimeMs) };
+}
+
+function readPart(file: string, begin: number, end: number, mtimeMs: number): Uint8Array {
+  const content = allocate(end - begin, file);
+  let handle: number | undefined;
+  try {
+    handle = openSync(file, 'r');
+    if (fstatSync(handle).mtimeMs !== mtimeMs) throw new Error('it was changed meanwhile.');
+    for (let offset = 0; offset < content.length;) {
+      const bytesRead = readSync(handle, content, offset, Math.min(content.length - offset, 2 ** 30), begin + offset);
+      if (bytesRead === 0) throw new Error('it became shorter meanwhile.');
+      offset += bytesRead;
+    }
+    return content;
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new SentvecError('io-failed', `Reading ${file} failed: ${reason}`, { file }, { cause });
+  } finally {
+    if (handle !== undefined) closeSync(handle);
   }
 }
 

@@ -5,7 +5,11 @@ import type { Tokenizer, TokenBatch } from '../types.ts';
 /** What the self-check says when the model has no values of its own. Cut to 4 tokens, it is still a text to any model. */
 const text = 'A canary sings in the mine, and whoever hears it goes on working.';
 
-/** Ids of the known text: 4 cost little to compute by a slow reference, 10 show more where the values are stored. */
+/**
+ * Ids of the known text: 4 cost little to compute by a slow reference, 2 where the weights are large; 10 show more where
+ * the values are stored.
+ */
+export const shortestText = 2;
 export const shortText = 4;
 export const longText = 10;
 

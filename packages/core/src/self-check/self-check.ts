@@ -3,7 +3,7 @@ import { applyHead } from '../projection/head.ts';
 import { SentvecError } from '../errors.ts';
 import type { Backend, Encoder } from '../backend.ts';
 import type { SelfCheckResult, Head, Matrix, ModelFiles, TokenBatch, TokenEmbeddings, Tokenizer } from '../types.ts';
-import { longText, selfCheckBatch, selfCheckIds, selfCheckText, shortText } from './self-check-batch.ts';
+import { longText, selfCheckBatch, selfCheckIds, selfCheckText, shortestText, shortText } from './self-check-batch.ts';
 import { selfCheckFile, type SelfCheckValues } from './stored-self-check.ts';
 
 /** What is checked, and with what. */
@@ -89,10 +89,15 @@ async function checkNumbers(subject: SelfCheckSubject, ids: readonly number[]): 
 /** Bytes of weights by which a reference takes some tenths of a second longer for the long text. */
 const smallWeights = 2 ** 25;
 
+/** Bytes of weights with which a reference takes seconds for each token. */
+const largeWeights = 2 ** 29;
+
 /** How much of the text a reference is asked for that has to compute it. */
 async function referenceLength(files: ModelFiles): Promise<number> {
   if (files.size === undefined || !(await files.list()).includes('model.safetensors')) return shortText;
-  return (await files.size('model.safetensors')) <= smallWeights ? longText : shortText;
+  const size = await files.size('model.safetensors');
+  if (size <= smallWeights) return longText;
+  return size <= largeWeights ? shortText : shortestText;
 }
 
 /** @throws SentvecError `invalid-model` when the values cannot be those of the model */

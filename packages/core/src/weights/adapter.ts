@@ -3,7 +3,7 @@ import { SentvecError } from '../errors.ts';
 import { type ConfigFile, requireConfigFile } from '../model-folder/config-file.ts';
 import { isObject } from '../model-folder/json.ts';
 import type { ModelFiles } from '../types.ts';
-import type { Weights } from './read-weights.ts';
+import type { WeightLocation, Weights } from './read-weights.ts';
 import type { TensorType } from './safetensors-header.ts';
 
 /** By this file a folder has an adapter. */
@@ -35,6 +35,7 @@ export async function withBaseModel(files: ModelFiles, related: ModelFiles['rela
     read: (path) => ownerOf(path).read(path),
     ...(files.sha256 && base.sha256 && { sha256: (path: string) => ownerOf(path).sha256!(path) }),
     ...(files.size && base.size && { size: (path: string) => ownerOf(path).size!(path) }),
+    ...(files.openFile && base.openFile && { openFile: (path: string) => ownerOf(path).openFile!(path) }),
   };
 }
 
@@ -226,6 +227,17 @@ class MergedWeights implements Weights {
     const [a, b] = [this.#adapter.tensor(added.a).data, this.#adapter.tensor(added.b).data];
     const [left, right] = added.transposed ? [transpose(a, rows), transpose(b, b.length / columns)] : [b, a];
     return { shape: tensor.shape, data: addProduct(tensor.data, left, right, [rows, columns], added.scale) };
+  }
+
+  location(name: string): WeightLocation | undefined {
+    return this.#changes.has(name) ? undefined : this.#base.location(name);
+  }
+
+  rows(name: string, indices: Iterable<number>): Float32Array {
+    if (!this.#changes.has(name)) return this.#base.rows(name, indices);
+    const { shape, data } = this.tensor(name);
+    const width = shape[1]!;
+    return Float32Array.from([...indices].flatMap((id) => [...data.subarray(id * width, (id + 1) * width)]));
   }
 
   integers(name: string): { readonly shape: readonly number[]; readonly data: Int32Array } {

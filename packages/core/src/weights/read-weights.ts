@@ -2,7 +2,7 @@ import { SentvecError } from '../errors.ts';
 import { readConfigFile } from '../model-folder/config-file.ts';
 import { joinModelPath } from '../model-folder/model-files.ts';
 import { isObject, readJson } from '../model-folder/json.ts';
-import type { ModelFiles } from '../types.ts';
+import type { FileParts, ModelFiles } from '../types.ts';
 import { readHeader, type TensorEntry, type TensorType } from './safetensors-header.ts';
 import { toFloat32, toInt32 } from './numbers.ts';
 
@@ -15,12 +15,20 @@ export interface Weights {
   shape(name: string): readonly number[];
   /** The type in which the numbers are stored. @throws SentvecError `invalid-model` when there is no such tensor */
   type(name: string): TensorType;
+  /** Where the numbers stand in a file of the model, as they are; `undefined` when they stand in none so. */
+  location(name: string): WeightLocation | undefined;
   /**
-   * The numbers, row-major. F32 is a view of the file's memory where it is aligned (do not write to it); F16, BF16 and
-   * F64 are converted.
+   * The numbers, row-major. F32 may be a view of the file's memory (do not write to it); F16, BF16 and F64 are
+   * converted. Each call may read the file again.
    * @throws SentvecError `invalid-model` when there is no such tensor, `unsupported-model` when it is of another type
    */
   tensor(name: string): { readonly shape: readonly number[]; readonly data: Float32Array };
+  /**
+   * Some rows of a matrix, one after the other, without the others being read where that can be.
+   * @param indices within the matrix
+   * @throws SentvecError as `tensor`
+   */
+  rows(name: string, indices: Iterable<number>): Float32Array;
   /**
    * The numbers of an integer tensor (BOOL, I8 to I64, U8 to U64), row-major, as a copy.
    * @throws SentvecError `invalid-model` when there is no such tensor or a number does not fit, `unsupported-model`
@@ -29,9 +37,18 @@ export interface Weights {
   integers(name: string): { readonly shape: readonly number[]; readonly data: Int32Array };
 }
 
+/** A part of a file of a model. */
+export interface WeightLocation {
+  readonly path: string;
+  /** Offsets in bytes; `end` is not included. */
+  readonly begin: number;
+  readonly end: number;
+}
+
 interface StoredTensor extends TensorEntry {
   readonly file: string;
-  readonly bytes: Uint8Array;
+  readonly path: string;
+  readonly read: FileParts['read'];
 }
 
 /**
@@ -68,8 +85,9 @@ async function mergeAdapters(files: ModelFiles, present: ReadonlySet<string>, st
 
 async function readFile(files: ModelFiles, path: string, into: Map<string, StoredTensor>): Promise<void> {
   const file = `${files.name}/${path}`;
-  const bytes = await files.read(path);
-  for (const [name, entry] of readHeader(bytes, file)) {
+  // Where it can be, a tensor is read when its numbers are asked for: a model may be larger than the memory.
+  const { size, read } = (await files.openFile?.(path)) ?? partsOf(await files.read(path));
+  for (const [name, entry] of readHeader(read, size, file)) {
     const other = into.get(name);
     if (other !== undefined) {
       throw new SentvecError('invalid-model', `${file} and ${other.file} both hold tensor "${name}".`, {
@@ -77,8 +95,12 @@ async function readFile(files: ModelFiles, path: string, into: Map<string, Store
         tensor: name,
       });
     }
-    into.set(name, { ...entry, file, bytes: bytes.subarray(entry.begin, entry.end) });
+    into.set(name, { ...entry, file, path, read });
   }
+}
+
+function partsOf(bytes: Uint8Array): FileParts {
+  return { size: bytes.length, read: (begin, end) => bytes.subarray(begin, end) };
 }
 
 async function readShards(
@@ -173,9 +195,30 @@ class StoredWeights implements Weights {
     return this.#stored(name).type;
   }
 
+  location(name: string): WeightLocation {
+    const { path, begin, end } = this.#stored(name);
+    return { path, begin, end };
+  }
+
   tensor(name: string): { readonly shape: readonly number[]; readonly data: Float32Array } {
-    const { bytes, type, shape, file } = this.#stored(name);
-    const data = toFloat32(bytes, type);
+    const { begin, end, shape } = this.#stored(name);
+    return { shape, data: this.#numbers(name, begin, end) };
+  }
+
+  rows(name: string, indices: Iterable<number>): Float32Array {
+    const { begin, end, shape } = this.#stored(name);
+    const [height = 1, width = 1] = shape;
+    const bytes = (end - begin) / height;
+    const ids = [...indices];
+    const rows = new Float32Array(ids.length * width);
+    for (const [position, id] of ids.entries())
+      rows.set(this.#numbers(name, begin + id * bytes, begin + (id + 1) * bytes), position * width);
+    return rows;
+  }
+
+  #numbers(name: string, begin: number, end: number): Float32Array {
+    const { read, type, file } = this.#stored(name);
+    const data = toFloat32(read(begin, end), type);
     if (data === undefined) {
       throw new SentvecError(
         'unsupported-model',
@@ -186,15 +229,15 @@ class StoredWeights implements Weights {
         },
       );
     }
-    return { shape, data };
+    return data;
   }
 
   integers(name: string): { readonly shape: readonly number[]; readonly data: Int32Array } {
-    const { bytes, type, shape, file } = this.#stored(name);
+    const { read, begin, end, type, shape, file } = this.#stored(name);
     const facts = { file, tensor: name };
     let data: Int32Array | undefined;
     try {
-      data = toInt32(bytes, type);
+      data = toInt32(read(begin, end), type);
     } catch (cause) {
       throw new SentvecError('invalid-model', `Tensor "${name}" of ${file} holds a number beyond 32 bits.`, facts, {
         cause,

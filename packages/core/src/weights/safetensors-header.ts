@@ -1,5 +1,6 @@
 import { SentvecError } from '../errors.ts';
 import { isObject, parseJson } from '../model-folder/json.ts';
+import type { FileParts } from '../types.ts';
 
 /** Bits of one number of each type that the format knows (`safetensors/src/tensor.rs`). */
 const bitsOfType = {
@@ -42,28 +43,28 @@ export interface TensorEntry {
 const largestHeader = 100_000_000;
 
 /**
- * Reads and checks the header of a safetensors file: every tensor lies inside the file, has the size that its shape and
- * type say, overlaps no other, and no byte belongs to none. No number of the header decides how much is allocated.
+ * Reads and checks the header of a safetensors file of `size` bytes: every tensor lies inside the file, has the size
+ * that its shape and type say, overlaps no other, and no byte belongs to none. No number of the header decides how much
+ * is allocated.
  * @throws SentvecError `invalid-model`, naming the file and the tensor
  */
-export function readHeader(bytes: Uint8Array, file: string): Map<string, TensorEntry> {
-  const headerSize = readHeaderSize(bytes, file);
+export function readHeader(read: FileParts['read'], size: number, file: string): Map<string, TensorEntry> {
+  if (size < 8) throw headerError(file, `is ${size} bytes long, too short for the size of its header`);
+  const dataBegin = 8 + readHeaderSize(read(0, 8), size, file);
   const entries = new Map<string, TensorEntry>();
-  const dataBegin = 8 + headerSize;
-  for (const [name, value] of Object.entries(parseHeader(bytes.subarray(8, dataBegin), file))) {
-    if (name !== '__metadata__') entries.set(name, readEntry(name, value, dataBegin, bytes.length, file));
+  for (const [name, value] of Object.entries(parseHeader(read(8, dataBegin), file))) {
+    if (name !== '__metadata__') entries.set(name, readEntry(name, value, dataBegin, size, file));
   }
-  checkCoverage(entries, dataBegin, bytes.length, file);
+  checkCoverage(entries, dataBegin, size, file);
   return entries;
 }
 
-function readHeaderSize(bytes: Uint8Array, file: string): number {
-  if (bytes.length < 8) throw headerError(file, `is ${bytes.length} bytes long, too short for the size of its header`);
+function readHeaderSize(bytes: Uint8Array, fileSize: number, file: string): number {
   const size = new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true);
-  if (size > BigInt(bytes.length - 8)) {
+  if (size > BigInt(fileSize - 8)) {
     throw headerError(
       file,
-      `says that its header has ${size} bytes, but the file has ${bytes.length}. It was cut short, or is no safetensors file`,
+      `says that its header has ${size} bytes, but the file has ${fileSize}. It was cut short, or is no safetensors file`,
     );
   }
   if (size > largestHeader)

@@ -194,6 +194,10 @@ async function downloadingModel(
       return local.read(path);
     },
     related,
+    openFile: async (path) => {
+      await download.file(path);
+      return local.openFile!(path);
+    },
     size: async (path) => download.find(path).size,
     sha256: async (path) => {
       const known = download.find(path).sha256;
