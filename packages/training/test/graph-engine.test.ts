@@ -82,6 +82,29 @@ test.each(['tiny-bert', 'tiny-mpnet', 'tiny-bert-multipool'])(
   },
 );
 
+test('the row of the padding token has no gradient, though texts end with it', async () => {
+  const { model, expected, all } = await tiny('tiny-qwen2');
+  const { tokenTable, paddingId } = model.definition.network;
+  expect(expected.cases[1]!.ids.at(-1)).toBe(paddingId);
+  const engine = await engineOf(
+    recordGraphs(model, expected.dimension, {
+      objectives: [{ loss: multipleNegativesRankingLoss(), columns: 2 }],
+      trained: all,
+      dropout: false,
+    }),
+  );
+  const batch = makeBatch([column(expected.cases, [1, 2]), column(expected.cases, [3, 4])]);
+  await engine.step({ batches: [batch], learningRate: 1e-3 });
+  const { firstMoments } = await engine.state();
+  const [table] = trainableTensors(model);
+  expect(table!.name).toBe(tokenTable);
+  const width = table!.shape[1]!;
+  const row = (id: number): Float32Array => firstMoments.subarray(id * width, (id + 1) * width);
+  expect(row(paddingId!).every((entry) => entry === 0)).toBe(true);
+  expect(row(expected.cases[1]!.ids[0]!).every((entry) => entry === 0)).toBe(false);
+  await engine.dispose();
+});
+
 test('cached gradients are those of the whole batch', async () => {
   const { model, expected, all } = await tiny('tiny-bert');
   const batch = makeBatch([column(expected.cases, [1, 2, 3, 4, 5]), column(expected.cases, [6, 7, 8, 9, 10])]);

@@ -15,6 +15,8 @@ export interface EncoderProgram {
   readonly vocabularySize: number;
   /** The weight whose rows belong to the token ids. */
   readonly tokenTable: WeightName;
+  /** See {@link EncoderNetwork.paddingId}. */
+  readonly paddingId?: number | undefined;
   /** The last hidden state: a row for each token, as the layers compute with them. */
   encode<T>(layers: TransformerLayers<T>): T;
 }
@@ -60,6 +62,7 @@ export function makeNetwork(program: EncoderProgram): EncoderNetwork {
     maxPositions,
     vocabularySize,
     tokenTable: nameOf(tokenTable),
+    paddingId: program.paddingId,
     weights,
     encode(ops, weight, inputs) {
       const layers = new TransformerLayers({

@@ -73,6 +73,7 @@ export function gatedFeedForward<T>(layers: TransformerLayers<T>, name: string, 
 export interface DecoderSizes {
   readonly hiddenSize: number;
   readonly vocabularySize: number;
+  readonly paddingId: number | undefined;
   readonly layers: number;
   readonly heads: number;
   readonly keyHeads: number;
@@ -103,9 +104,11 @@ export function readDecoderSizes(config: ConfigReader, defaults: DecoderDefaults
       { file: config.file, key: 'num_key_value_heads' },
     );
   }
+  const padding = config.integer('pad_token_id', { fallback: -1, smallest: -1 });
   return {
     hiddenSize,
     vocabularySize: config.integer('vocab_size'),
+    paddingId: padding < 0 ? undefined : padding,
     layers: config.layers('num_hidden_layers'),
     heads,
     keyHeads,
@@ -167,6 +170,7 @@ function decoder(variant: Variant): Architecture {
       maxPositions: rotary.positions,
       vocabularySize: sizes.vocabularySize,
       tokenTable: 'embed_tokens.weight',
+      paddingId: sizes.paddingId,
       encode(layers) {
         const { ops } = layers;
         const rotation = rotationOf(layers, rotary);

@@ -22,6 +22,7 @@ export const gemma3: Architecture = (config) => {
     maxPositions: rotary.full_attention.positions,
     vocabularySize: sizes.vocabularySize,
     tokenTable: 'embed_tokens.weight',
+    paddingId: sizes.paddingId,
     encode(layers) {
       const { ops } = layers;
       const rotations = {

@@ -46,6 +46,7 @@ export const lfm2: Architecture = (config) => {
     maxPositions: rotary.positions,
     vocabularySize: sizes.vocabularySize,
     tokenTable: 'embed_tokens.weight',
+    paddingId: sizes.paddingId,
     encode(layers) {
       const { ops } = layers;
       const rotation = rotationOf(layers, rotary);

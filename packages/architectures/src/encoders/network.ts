@@ -48,6 +48,12 @@ export interface EncoderNetwork {
   readonly vocabularySize: number;
   /** The weight whose rows belong to the token ids. */
   readonly tokenTable: string;
+  /**
+   * The token whose row in the table training leaves alone, as `padding_idx` of PyTorch does. Texts may have that token:
+   * some decoders end them with it.
+   * @default none
+   */
+  readonly paddingId?: number | undefined;
   /** All weights that `encode` looks up, by name, in the order of their use. */
   readonly weights: ReadonlyMap<string, WeightDeclaration>;
   /**

@@ -11,6 +11,8 @@ import { GraphRunner, matrixOf, numberOf, type OnnxRuntime, type RunnerOptions }
 /** What {@link graphEngine} executes; see `recordGraphs`. Graphs are the bytes of ONNX models. */
 export interface EngineGraphs {
   readonly tokenTable: string;
+  /** See `EncoderNetwork.paddingId`. */
+  readonly paddingId?: number | undefined;
   readonly tensors: readonly (InitialParameter & { readonly trained: boolean })[];
   /** For losses with several numbers in a label: how many. */
   readonly objectives: readonly { readonly labelWidth?: number | undefined }[];
@@ -41,9 +43,9 @@ export async function graphEngine(
   graphs: EngineGraphs,
   { name, ...options }: GraphEngineOptions,
 ): Promise<TrainingEngine> {
-  const { tensors, tokenTable, cached, dropout, objectives, optimizer } = graphs;
+  const { tensors, tokenTable, paddingId, cached, dropout, objectives, optimizer } = graphs;
   const parameters = new Parameters(tensors.filter(({ trained }) => trained));
-  const weights = { parameters, frozen: tensors.filter(({ trained }) => !trained), tokenTable };
+  const weights = { parameters, frozen: tensors.filter(({ trained }) => !trained), tokenTable, paddingId };
   const open = (graph: Uint8Array) => GraphRunner.create(runtime, graph, weights, options);
   const sessions: Sessions = { embedding: await open(graphs.embedding), steps: [], losses: [] };
   for (const step of graphs.steps) sessions.steps.push(await open(step));

@@ -33,6 +33,8 @@ export interface ModelWeights {
   readonly frozen: readonly InitialParameter[];
   /** The name of the token table, which is among either. */
   readonly tokenTable: string;
+  /** The token whose row gets no gradient. */
+  readonly paddingId?: number | undefined;
 }
 
 /** The token table stays outside of the graphs, so that they get and give only the rows of a batch's tokens. */
@@ -51,6 +53,7 @@ export class GraphRunner {
   readonly #parameters: Parameters;
   readonly #table: TokenTable;
   readonly #tableName: string;
+  readonly #paddingId: number | undefined;
   readonly #weights: Readonly<Record<string, Tensor>>;
   readonly #writesInPlace: boolean;
 
@@ -66,6 +69,7 @@ export class GraphRunner {
     if (table === undefined) throw new Error(`There is no weight "${tokenTable}".`);
     this.#table = { weights: table.data, width: table.shape[1]! };
     this.#tableName = tokenTable;
+    this.#paddingId = weights.paddingId;
     this.#weights = Object.fromEntries(
       all
         .filter((weight) => weight !== table)
@@ -143,7 +147,9 @@ export class GraphRunner {
     const slot = this.#parameters.slots.find(({ name }) => name === this.#tableName)!;
     const table = this.#parameters.view(gradients, slot).fill(0);
     for (let token = 0; token < positions.length; token++) {
-      const to = batch.ids[positions[token]!]! * width;
+      const id = batch.ids[positions[token]!]!;
+      if (id === this.#paddingId) continue;
+      const to = id * width;
       for (let i = 0; i < width; i++) table[to + i] = table[to + i]! + found[token * width + i]!;
     }
   }

@@ -38,6 +38,7 @@ export function recordGraphs(model: TrainableModel, dimension: number, options: 
   const whole = cachedExamples === undefined;
   return {
     tokenTable: model.definition.tokenTable,
+    paddingId: model.definition.network.paddingId,
     tensors: trainableTensors(model).map(({ name, shape, data }) => ({
       name,
       shape,
