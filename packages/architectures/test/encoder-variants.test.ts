@@ -185,6 +185,28 @@ describe('facts that follow from the definitions', () => {
     ]);
   });
 
+  it('a bidirectional Qwen3 with labels, as voyage-4-nano, projects its token vectors', async () => {
+    const qwen3 = { ...tinyConfigs['qwen3'], use_bidirectional_attention: true };
+    const weights = randomWeights({ ...qwen3, num_labels: 7 });
+    const projection = weights.get('linear.weight')!.data;
+    // In its file only the encoder has a prefix.
+    const named = [...weights].map(([name, tensor]) => [name.startsWith('linear') ? name : `model.${name}`, tensor]);
+    const file = writeSafetensors(Object.fromEntries(named));
+    const projected = await encodePlain(modelFolder({ ...qwen3, num_labels: 7 }, file), batch);
+    const plain = await encodePlain(modelFolder(qwen3, file), batch);
+    for (const [row, text] of texts.entries()) {
+      const tokens = tokensOf(plain, row, text.length);
+      const expected = text.flatMap((_, token) =>
+        Array.from({ length: 7 }, (__, output) =>
+          Array.from({ length: 6 }, (___, i) => tokens[token * 6 + i]! * projection[output * 6 + i]!).reduce(
+            (a, b) => a + b,
+          ),
+        ),
+      );
+      expect(largestGap(tokensOf(projected, row, text.length), expected)).toBeLessThan(1e-5);
+    }
+  });
+
   it('a static embedding is the rows of its table', async () => {
     const config = tinyConfigs['static-embedding']!;
     const table = (await randomWeights(config)).get('embedding.weight')!.data;

@@ -187,6 +187,12 @@ const tables: readonly (readonly [what: string, files: ModelFiles, code: ErrorCo
     [/layer_types "linear_attention"/, /sliding_attention/],
   ],
   [
+    'code of its own that may look ahead',
+    withoutWeights('qwen3', { model_type: 'qwen2', auto_map: { AutoModel: 'modeling_qwen.Qwen2Model' } }),
+    'unsupported-model',
+    [/auto_map "modeling_qwen\.Qwen2Model"/, /"is_causal"/],
+  ],
+  [
     'attention scores with a cap',
     withoutWeights('gemma3_text', { attn_logit_softcapping: 50 }),
     'unsupported-model',

@@ -132,6 +132,11 @@ interface Variant extends DecoderDefaults {
     readonly feedForward: boolean;
   };
   /**
+   * The width of a linear layer after the last normalization, by the weight `linear.weight`.
+   * @default there is none
+   */
+  readonly projection?: ((config: ConfigReader) => number | undefined) | undefined;
+  /**
    * Of how many tokens, itself included, each layer lets a token attend to those before it; `undefined` for all.
    * @default all, in every layer
    */
@@ -165,6 +170,7 @@ function decoder(variant: Variant): Architecture {
       downName: 'down_proj',
     };
     const rotary = readRotary(config, headSize, { theta: 10_000 });
+    const projection = variant.projection?.(config);
     const windows = variant.windows?.(config, sizes.layers) ?? Array.from({ length: sizes.layers }, () => undefined);
     return {
       maxPositions: rotary.positions,
@@ -183,7 +189,8 @@ function decoder(variant: Variant): Architecture {
           const middle = norm(layers, `${layer}.post_attention_layernorm`, x);
           x = ops.add(x, gatedFeedForward(layers, `${layer}.mlp`, middle, feedForward));
         }
-        return norm(layers, 'norm', x);
+        const normalized = norm(layers, 'norm', x);
+        return projection === undefined ? normalized : layers.linear('linear', normalized, projection, { bias: false });
       },
     };
   };
@@ -227,6 +234,11 @@ const qwen3Variant: Variant = {
   headNorm: true,
   biases: attentionBias,
   windows: qwenWindows,
+  // voyage-4-nano: no other bidirectional Qwen3 says how many labels it has.
+  projection: (config) =>
+    config.flag('use_bidirectional_attention', false) && config.has('num_labels')
+      ? config.integer('num_labels')
+      : undefined,
 };
 
 /**
@@ -238,12 +250,24 @@ export const qwen3: Architecture = decoder(qwen3Variant);
 /** Qwen3 whose tokens attend to all others, as in pplx-embed. */
 export const bidirectionalQwen3: Architecture = decoder({ ...qwen3Variant, bidirectional: true });
 
-/** Qwen2 (Yang et al., 2024), as `Qwen2Model` of transformers (models/qwen2/modeling_qwen2.py). */
-export const qwen2: Architecture = decoder({
+const causalOrNotQwen2 = decoder({
   keyHeads: 32,
   biases: () => ({ input: true, output: false, feedForward: false }),
   windows: qwenWindows,
 });
+
+/** Qwen2 (Yang et al., 2024), as `Qwen2Model` of transformers (models/qwen2/modeling_qwen2.py). */
+export const qwen2: Architecture = (config) => {
+  // gte-Qwen2 brings code of its own, which decides what tokens attend to.
+  const code = config.section('auto_map')?.text('AutoModel', '') ?? '';
+  if (code.endsWith('modeling_qwen.Qwen2Model') && !config.has('is_causal'))
+    throw config.unsupported(
+      'auto_map',
+      code,
+      'The code of this model decides whether tokens attend to those after them: write "is_causal": true or false into config.json.',
+    );
+  return causalOrNotQwen2(config);
+};
 
 /** Llama (Touvron et al., 2023), as `LlamaModel` of transformers (models/llama/modeling_llama.py). */
 export const llama: Architecture = decoder({ biases: allBiases });

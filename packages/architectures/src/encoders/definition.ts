@@ -111,9 +111,10 @@ function findWeights(network: EncoderNetwork, stored: Weights, file: string): Ma
   const prefix = commonPrefix(stored.names(), namesOf(network, network.tokenTable));
   const found = new Map<string, FoundWeight>();
   for (const [name, { shape }] of network.weights) {
-    const present = namesOf(network, name)
-      .map((each) => prefix + each)
-      .filter((each) => stored.has(each));
+    const names = namesOf(network, name);
+    const prefixed = names.map((each) => prefix + each).filter((each) => stored.has(each));
+    // What stands beside the encoder in its file, such as a projection, has no prefix.
+    const present = prefixed.length > 0 ? prefixed : names.filter((each) => stored.has(each));
     const [storedName, ...others] = present;
     if (storedName === undefined) throw missing(file, prefix + name);
     for (const each of present) checkShape(file, each, stored.shape(each), shape);

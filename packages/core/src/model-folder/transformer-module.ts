@@ -37,12 +37,19 @@ export async function readTransformerModule(files: ModelFiles, encoderPath: stri
     encoderPath,
     encoderFiles,
     staticEncoder: undefined,
-    hiddenSize: architecture?.size('hidden_size') ?? architecture?.size('dim') ?? architecture?.size('d_model'),
+    hiddenSize: architecture && tokenSize(architecture),
     maxLength:
       module?.size('max_seq_length') ?? tokenizerLimit(await readConfigFile(encoderFiles, 'tokenizer_config.json')),
     lowerCase: module?.boolean('do_lower_case') ?? false,
     addSpecialTokens: true,
   };
+}
+
+/** How long the vectors of tokens are. Those of a bidirectional Qwen3 with labels are projected, as voyage-4-nano's are. */
+function tokenSize(config: ConfigFile): number | undefined {
+  if (config.values['model_type'] === 'qwen3' && config.values['use_bidirectional_attention'] === true)
+    return config.size('num_labels') ?? config.size('hidden_size');
+  return config.size('hidden_size') ?? config.size('dim') ?? config.size('d_model');
 }
 
 /** A folder that holds only an adapter, with the model that it adapts; any other as it is. */
