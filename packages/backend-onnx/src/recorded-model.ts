@@ -1,13 +1,19 @@
 // ONNX models that are recorded from safetensors, and their cache.
 import { createHash, randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
-import { copyFile, link, readdir, readFile, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { copyFile, link, readdir, readFile, realpath, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { SplitModel } from '@sentvec/architectures';
 import type { ModelFiles } from '@sentvec/core';
 import { cacheDirectory } from '@sentvec/core/node';
 import { sha256 } from '@sentvec/platform';
-import { locatePackageFile, resolveInstalled, writeFolderAtomically, type FolderFile } from '@sentvec/platform/node';
+import {
+  locatePackageFile,
+  moveIntoPlace,
+  resolveInstalled,
+  writeFolderAtomically,
+  type FolderFile,
+} from '@sentvec/platform/node';
 import { toShared, type ModelSource } from './shipped-model.ts';
 
 const graphFile = 'model.onnx';
@@ -55,8 +61,7 @@ async function store(folder: string, { model, data }: SplitModel): Promise<void>
 
 /** The files of weights to which a recorded model can refer, when they are large; `undefined` when it cannot. */
 async function linkableWeights(files: ModelFiles, large: number): Promise<readonly string[] | undefined> {
-  const { directory, openFile } = files;
-  if (directory === undefined || openFile === undefined) return undefined;
+  if (files.directory === undefined || files.openFile === undefined) return undefined;
   const paths = (await files.list()).filter((path) => /^model(-\d+-of-\d+)?\.safetensors$/u.test(path));
   // Also downloads what is not here yet, and refuses links that lead out of the model.
   const opened = await Promise.all(paths.map((path) => files.openFile!(path)));
@@ -100,7 +105,7 @@ async function linkFile(from: string, to: string): Promise<void> {
       () => false,
     );
     if (!isLinked) await copyFile(source, temporary, constants.COPYFILE_FICLONE);
-    await rename(temporary, to);
+    await moveIntoPlace(temporary, to);
     if (!isLinked) await writeFile(copied, '');
     else await rm(copied, { force: true });
   } finally {

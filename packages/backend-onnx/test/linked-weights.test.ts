@@ -79,8 +79,7 @@ describe('a model that refers to its weights', () => {
 
   it('has a copy where the file cannot be linked', async ({ skip }) => {
     const shared = await stat('/dev/shm').catch(() => undefined);
-    if (shared === undefined || shared.dev === (await stat(root)).dev)
-      return skip('there is no second file system to keep a cache in');
+    skip(shared?.dev === (await stat(root)).dev || shared === undefined, 'there is no second file system for a cache');
     const cache = await mkdtemp('/dev/shm/sentvec-cache-');
     try {
       const folder = await freshModel();

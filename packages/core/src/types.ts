@@ -116,7 +116,7 @@ export interface FileParts {
    * The bytes from `begin` to before `end`. Blocks the thread while the disk reads.
    * @throws SentvecError `io-failed`, also when the file was changed since it was opened
    */
-  read(begin: number, end: number): Uint8Array;
+  read(this: void, begin: number, end: number): Uint8Array;
 }
 
 /** The built-in ways to make one vector of a text's token vectors, by their names in sentence-transformers. */

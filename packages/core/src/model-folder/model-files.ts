@@ -56,7 +56,8 @@ export function withChanges(
     read: (path) => files.read(path),
     ...(files.sha256 && { sha256: (path: string) => files.sha256!(path) }),
     ...(files.size && { size: (path: string) => files.size!(path) }),
-    ...(files.openFile && { openFile: (path: string) => files.openFile!(path) }),
+    // Who reads other files would not read parts of these.
+    ...(files.openFile && changes.read === undefined && { openFile: (path: string) => files.openFile!(path) }),
     ...(files.related && { related: (name: string) => files.related!(name) }),
     ...changes,
   };

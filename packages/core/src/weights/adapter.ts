@@ -234,10 +234,7 @@ class MergedWeights implements Weights {
   }
 
   rows(name: string, indices: Iterable<number>): Float32Array {
-    if (!this.#changes.has(name)) return this.#base.rows(name, indices);
-    const { shape, data } = this.tensor(name);
-    const width = shape[1]!;
-    return Float32Array.from([...indices].flatMap((id) => [...data.subarray(id * width, (id + 1) * width)]));
+    return this.#changes.has(name) ? rowsOf(this.tensor(name), indices) : this.#base.rows(name, indices);
   }
 
   integers(name: string): { readonly shape: readonly number[]; readonly data: Int32Array } {
@@ -256,6 +253,12 @@ class MergedWeights implements Weights {
     const found = `the model has it as [${shape.join(', ')}], the adapter changes [${product.join(', ')}]`;
     throw adapterError(this.#file, name, found);
   }
+}
+
+/** Some rows of a matrix, one after the other. */
+export function rowsOf({ shape, data }: ReturnType<Weights['tensor']>, indices: Iterable<number>): Float32Array {
+  const width = shape[1]!;
+  return Float32Array.from([...indices].flatMap((id) => [...data.subarray(id * width, (id + 1) * width)]));
 }
 
 /** The rows of a matrix as its columns. */

@@ -6,8 +6,8 @@ import type { ConfigFile } from '../model-folder/config-file.ts';
 import { readJsonObject } from '../model-folder/json.ts';
 import { withChanges } from '../model-folder/model-files.ts';
 import type { ModelFiles } from '../types.ts';
-import { adapterConfigFile, adapterWeightsFile, addProduct } from './adapter.ts';
-import type { Weights } from './read-weights.ts';
+import { adapterConfigFile, adapterWeightsFile, addProduct, rowsOf } from './adapter.ts';
+import type { WeightLocation, Weights } from './read-weights.ts';
 import type { TensorType } from './safetensors-header.ts';
 
 /** The tasks that a model has adapters for among its weights, by its `config.json`; none for nearly all models. */
@@ -177,6 +177,16 @@ class TaskWeights implements Weights {
     }
     const scale = this.#alpha / left.columns;
     return { shape: tensor.shape, data: addProduct(tensor.data, left.data, right.data, [rows, columns], scale) };
+  }
+
+  location(name: string): WeightLocation | undefined {
+    const adapted = this.#adapted.get(name);
+    if (adapted !== undefined && this.#task !== undefined) return undefined;
+    return this.#stored.location(adapted?.original ?? name);
+  }
+
+  rows(name: string, indices: Iterable<number>): Float32Array {
+    return this.#adapted.has(name) ? rowsOf(this.tensor(name), indices) : this.#stored.rows(name, indices);
   }
 
   integers(name: string): { readonly shape: readonly number[]; readonly data: Int32Array } {
