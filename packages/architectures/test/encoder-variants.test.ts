@@ -187,7 +187,7 @@ describe('facts that follow from the definitions', () => {
 
   it('a bidirectional Qwen3 with labels, as voyage-4-nano, projects its token vectors', async () => {
     const qwen3 = { ...tinyConfigs['qwen3'], use_bidirectional_attention: true };
-    const weights = randomWeights({ ...qwen3, num_labels: 7 });
+    const weights = await randomWeights({ ...qwen3, num_labels: 7 });
     const projection = weights.get('linear.weight')!.data;
     // In its file only the encoder has a prefix.
     const named = [...weights].map(([name, tensor]) => [name.startsWith('linear') ? name : `model.${name}`, tensor]);
