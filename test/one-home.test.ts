@@ -64,8 +64,8 @@ const homes: readonly Home[] = [
   },
   {
     thing: 'reader of Parquet corpora',
-    written: /import\('hyparquet'\)/u,
-    files: ['packages/corpus/src/rows/parquet.ts'],
+    written: /\bparquetRead\b.* from 'hyparquet'/u,
+    files: ['packages/corpus/src/parquet/parquet-worker.ts'],
   },
   {
     thing: 'JSON of a model folder',
