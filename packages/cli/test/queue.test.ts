@@ -163,6 +163,11 @@ describe('sentvec queue', () => {
     expect(await json('status', wrong)).toMatchObject({ workflow: 'embed-corpus' });
     const watched = await place.run(['queue', 'watch', wrong, '--redis', redis.url]);
     expect([watched.code, watched.stdout]).toEqual([1, expect.stringMatching(/error +The input of workflow/)]);
+    const starts = [[], [], ['--run-id', 'pages-1'], ['--run-id', 'pages-1']];
+    const ids = [];
+    for (const more of starts) ids.push((await queue('start', 'pages', '{}', '--queue', 'nobody', ...more)).trim());
+    expect(new Set(ids).size).toBe(3);
+    expect(ids.slice(2)).toEqual(['pages-1', 'pages-1']);
     const notJson = await place.run(['queue', 'start', 'embed-corpus', '{model}', '--redis', redis.url]);
     expect([notJson.code, notJson.stderr]).toEqual([2, expect.stringContaining('not JSON')]);
   });

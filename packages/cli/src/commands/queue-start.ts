@@ -32,7 +32,7 @@ export const queueStart: Command = defineCommand({
   ],
   notes: [
     'The workers check the input: they have the workflow (sentvec worker --plugin), this command does not.',
-    'An embedding of a corpus starts with sentvec queue submit.',
+    'Each start is a run of its own, unless --run-id names one. An embedding of a corpus starts with sentvec queue submit.',
   ],
   async run({ args, positionals, print, note }) {
     const [id, given, ...more] = positionals;
@@ -40,7 +40,8 @@ export const queueStart: Command = defineCommand({
       throw new UsageError('Name one workflow, and its input as one word: put JSON into single quotes.');
     const { defineWorkflow } = await import('@sentvec/workflow');
     const input = parseInput(await readInput(given));
-    const workflow = defineWorkflow({ id, input: anyInput });
+    // What the workflow reads is not known here, so no request is taken for another.
+    const workflow = defineWorkflow({ id, input: anyInput, identify: async () => ({}) });
     const priority = wholeNumber(args.priority, '--priority');
     await withQueue(args, async (runtime) => {
       const run = await runtime.start(workflow, input, { id: args['run-id'], priority });
