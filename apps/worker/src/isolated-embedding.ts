@@ -1,7 +1,7 @@
 // Embedding in a process of its own, for texts that may end the process which embeds them. Both sides' protocol.
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { SentvecError, type Embedded, type Embedder, type EmbedOptions } from '@sentvec/core';
+import { SentvecError, throwIfAborted, type Embedded, type Embedder, type EmbedOptions } from '@sentvec/core';
 import { OutgoingCalls, type ChannelMessage } from '@sentvec/platform/node';
 import type { BackendModule } from './backend-module.ts';
 import type { WorkerConfiguration } from './configuration.ts';
@@ -22,6 +22,8 @@ export interface EmbeddingCalls {
 /** The options that can be sent to another process. */
 export type SentOptions = Omit<EmbedOptions, 'signal' | 'onProgress'>;
 
+type EmbedRequest = [texts: readonly string[], options: SentOptions, signal: AbortSignal | undefined];
+
 interface EmbeddingProcess {
   readonly child: ChildProcess;
   readonly calls: OutgoingCalls<EmbeddingCalls>;
@@ -35,6 +37,7 @@ export class IsolatedEmbedding {
   readonly #data: EmbeddingProcessData;
   #running: EmbeddingProcess | undefined;
   #idle: NodeJS.Timeout | undefined;
+  #last: Promise<unknown> = Promise.resolve();
 
   constructor(data: EmbeddingProcessData) {
     this.#data = data;
@@ -72,20 +75,38 @@ export class IsolatedEmbedding {
   async close(): Promise<void> {
     clearTimeout(this.#idle);
     const child = this.#running?.child;
+    this.#running = undefined;
     if (!child || child.exitCode !== null || child.signalCode !== null) return;
     const ended = once(child, 'exit');
     child.kill('SIGKILL');
     await ended;
   }
 
-  async #embed(texts: readonly string[], options: SentOptions, signal: AbortSignal | undefined): Promise<Embedded> {
+  /** One call at a time, so that the end of the process is the fault of that call, if of any. */
+  async #embed(...request: EmbedRequest): Promise<Embedded> {
+    const turn = this.#last.then(async () => this.#embedAlone(...request));
+    this.#last = turn.catch(() => {});
+    return turn;
+  }
+
+  async #embedAlone(...request: EmbedRequest): Promise<Embedded> {
     clearTimeout(this.#idle);
-    const { calls } = (this.#running ??= this.#start());
     try {
-      return await calls.call('embed', { texts, options }, { signal });
+      return await this.#call(...request);
+    } catch (error) {
+      const [texts] = request;
+      // Another program may have used up the memory: a text is blamed only when it has ended the process twice.
+      if (this.#running || texts.length > 1) throw error;
+      return await this.#call(...request);
     } finally {
-      if (calls.pending === 0) this.#idle = setTimeout(() => void this.close(), idleTime).unref();
+      this.#idle = setTimeout(() => void this.close(), idleTime).unref();
     }
+  }
+
+  async #call(texts: readonly string[], options: SentOptions, signal: AbortSignal | undefined): Promise<Embedded> {
+    throwIfAborted(signal);
+    this.#running ??= this.#start();
+    return this.#running.calls.call('embed', { texts, options }, { signal });
   }
 
   #start(): EmbeddingProcess {
