@@ -290,7 +290,8 @@ describe('jobs that ask for what they may not have', () => {
       request: { ...good, output: fleet.path('root/more') },
     });
     const place = { index: 0, start: 0, end: 9, firstRow: 0, firstInputRow: 0, rows: 1, firstLine: 1, bytes: 9 };
-    const chunk = { input: 'x', path: '/etc/passwd', format: 'text', ...place };
+    const file = { bytes: 9, modified: 0, changed: 0, inode: 0 };
+    const chunk = { input: 'x', path: '/etc/passwd', file, format: 'text', content: 'x', ...place };
     const value = { model: tinyModel, output: fleet.path('root/more'), key: '00000000', fingerprint: 'x', chunk };
     await overview.queues.steps.add('embed', { run: run.id, attempt: 1, stage: 'embed', index: 7, value });
     await overview.queues.steps.resume();
