@@ -1,8 +1,10 @@
 // Texts that end the process which embeds them.
+import { writeFile } from 'node:fs/promises';
 import { onnx } from '@sentvec/backend-onnx';
 import { loadEmbedder } from '@sentvec/core/node';
 import { queueRuntime } from '@sentvec/queue';
 import { embedCorpusWorkflow } from '@sentvec/workflow';
+import { readConfiguration } from '@sentvec/worker';
 import { expect, it } from 'vitest';
 import { contents, embedHere, Fleet, texts, tinyModel } from './fleet.ts';
 
@@ -41,3 +43,34 @@ it('a text that ends its process is narrowed down to its row, and the others are
     await fleet.close();
   }
 }, 120_000);
+
+it('a text is blamed only when it has ended the process twice', async () => {
+  const fleet = await Fleet.open();
+  const embedder = await loadEmbedder(tinyModel, { backend: onnx({ sessions: 1, threadsPerSession: 1 }) });
+  // The built file: it starts another one.
+  const built = new URL('../dist/isolated-embedding.js', import.meta.url).href;
+  const { IsolatedEmbedding } = (await import(built)) as typeof import('../src/isolated-embedding.ts');
+  const once = fleet.path('once');
+  const backend = { module: new URL('crashing-backend.mjs', import.meta.url).href, options: { once } };
+  const configuration = readConfiguration({ root: fleet.root, model: tinyModel }, {});
+  const isolation = new IsolatedEmbedding({ model: tinyModel, backend, selfCheck: false, configuration });
+  try {
+    const isolated = isolation.isolate(embedder);
+    const two = ['the sea was calm', 'a light rose'];
+    const expected = [...(await embedder.embed(two)).vectors.data];
+    expect([...(await isolated.embed(two)).vectors.data]).toEqual(expected);
+    await writeFile(once, '');
+    await expect(isolated.embed(two)).rejects.toMatchObject({
+      code: 'backend-failed',
+      message: expect.stringContaining('SIGKILL'),
+    });
+    await writeFile(once, '');
+    const alone = await isolated.embed(two.slice(0, 1));
+    expect([...alone.vectors.data]).toEqual([...(await embedder.embed(two.slice(0, 1))).vectors.data]);
+    expect(isolated.dimension).toBe(embedder.dimension);
+  } finally {
+    await isolation.close();
+    await embedder.dispose();
+    await fleet.close();
+  }
+}, 60_000);
