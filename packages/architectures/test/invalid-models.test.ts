@@ -172,7 +172,7 @@ const tables: readonly (readonly [what: string, files: ModelFiles, code: ErrorCo
     'keys that the heads cannot share',
     withoutWeights('llama', { num_key_value_heads: 2 }),
     'invalid-model',
-    [/3 attention heads/, /"num_key_value_heads"/],
+    [/num_attention_heads \(3\)/, /num_key_value_heads \(2\)/],
   ],
   [
     'layers with a window that is not there',

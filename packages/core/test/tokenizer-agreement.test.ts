@@ -43,8 +43,8 @@ function addedToken(id: number, content: string, flags: Record<string, boolean> 
 }
 
 /**
- * Every character with neighbours of several kinds: between letters, after a space, at a mark. Of ideographs and Hangul
- * every 32nd.
+ * Every character with neighbours of several kinds: between letters, after a space, between a digit and punctuation. Of ideographs
+ * and Hangul every 32nd.
  */
 function everyCharacter(): string[] {
   const texts: string[] = [];
@@ -236,7 +236,7 @@ describe('the tokenizer in JavaScript agrees with the one in Rust', () => {
     }
   });
 
-  test('suffixes and prefixes of byte pairs', async () => {
+  test('suffixes and prefixes of BPE', async () => {
     const vocab = Object.fromEntries(
       ['<unk>', 'a', 'b', 'a</w>', 'b</w>', 'ab</w>', 'ab', 'ba', '##a', '##b', 'a##', 'bab</w>'].map((piece, id) => [
         piece,

@@ -1,4 +1,4 @@
-// Small words for writing the text form of WebAssembly. Each gives text; expressions are folded, as in (i32.add a b).
+// Helper functions for writing the text form of WebAssembly. Each gives text; expressions are folded, as in (i32.add a b).
 
 type Type = 'i32' | 'f32' | 'f64' | 'v128';
 

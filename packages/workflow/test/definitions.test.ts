@@ -47,7 +47,7 @@ describe('types', () => {
     // @ts-expect-error -- length takes a text
     number.step(length);
     const items = defineWorkflow({ id: 'typed', input: v.object({ word: v.string() }) }).step(letters);
-    // @ts-expect-error -- a sequence has no step
+    // @ts-expect-error -- a step's items must go through forEach
     expectTypeOf(items).toExtend<Workflow<never, unknown>>();
     // @ts-expect-error -- a result that the output schema does not take
     defineStep({ id: 'wrong', input: v.string(), output: v.number(), run: (text) => text });
@@ -140,7 +140,7 @@ describe('retry delays', () => {
     expect(new Set(delays).size).toBeGreaterThan(10);
   });
 
-  it('wait out what passes by itself for minutes, and give up on anything else after four attempts', () => {
+  it('wait for minutes on what passes by itself; give up on an unknown error after four attempts, on a permanent one at once', () => {
     const policy = fullRetryPolicy({ jitter: 0 });
     const full = new SentvecError('io-failed', 'The disk is full.', { errno: 'ENOSPC' });
     const network = Object.assign(new Error('fetch failed'), {

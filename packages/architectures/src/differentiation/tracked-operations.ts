@@ -48,7 +48,7 @@ export function trackedOperations<T>(ops: Operations<T>, record: Recorder<T>): O
   };
 }
 
-/** Through these flows no gradient. */
+/** No gradient flows through these operations. */
 function creation<T>(ops: Operations<T>): CreationOperations<Tracked<T>> {
   return {
     shape: (x) => ops.shape(x.value),

@@ -1,4 +1,4 @@
-// DeBERTa: attention that adds the products of contents with relative positions to those of contents.
+// DeBERTa: disentangled attention, which adds content-to-position and position-to-content scores to the content scores.
 import { productOf, sumOf } from '../dimensions.ts';
 import type { Architecture } from './architecture.ts';
 import type { ConfigReader } from './config.ts';
@@ -19,7 +19,7 @@ const names: PostNormNames = {
   outputNorm: 'output.LayerNorm',
 };
 
-/** What attention may add: products of a query with the key's relative position, of a key with the query's. */
+/** The scores that attention may add: content to position (`c2p`), position to content (`p2c`). */
 const productNames = ['c2p', 'p2c'] as const;
 
 /**
@@ -47,7 +47,7 @@ export const debertaV2: Architecture = (config) => {
   };
 };
 
-/** The sum of the embeddings, led to the width of the layers and normalized there. */
+/** The sum of the embeddings, projected to the width of the layers, then normalized. */
 function embed<T>(layers: TransformerLayers<T>, sizes: Sizes): T {
   const positions = sizes.hasPositions ? layers.perRow(layers.ops.range(layers.length)) : undefined;
   const sum = sumOfEmbeddings(layers, positions, sizes);
@@ -58,13 +58,13 @@ function embed<T>(layers: TransformerLayers<T>, sizes: Sizes): T {
   return layers.dropout(layers.layerNorm('embeddings.LayerNorm', projected, sizes.epsilon), sizes.dropout);
 }
 
-/** Which row of the embeddings a relative position has. */
+/** How relative positions are mapped to rows of the position embeddings. */
 interface RelativeBuckets {
   /** Rows of the embeddings for each direction. */
   readonly span: number;
   /** 0: each distance has a row of its own. */
   readonly buckets: number;
-  /** One more than the distance at which the last bucket begins. */
+  /** One more than the distance that the logarithm maps to the last bucket (`max_position` in transformers). */
   readonly farthest: number;
 }
 
@@ -98,7 +98,7 @@ function relativeRows<T>(layers: TransformerLayers<T>, relative: Relative): Rela
 /**
  * The row of the embeddings for a query that is `distance` positions after the key: distances themselves up to half of
  * the buckets, then growing evenly in the logarithm up to `farthest` (`make_log_bucket_position` of transformers).
- * Every step is rounded to float32 as there, which decides where a distance is just at the end of a bucket.
+ * Every step is rounded to float32 as there, which decides the bucket of a distance at the end of one.
  */
 export function relativeRow(distance: number, { buckets, farthest, span }: RelativeBuckets): number {
   const { fround, log } = Math;
@@ -127,7 +127,7 @@ function attend<T>(
     return layers.attention(queries, keys, values, attention);
   const columns = productOf([2, length]);
   const embeddings = layers.dropout(rows.embeddings, dropout);
-  /** The products of tokens with relative positions: `[batch, heads, length, length]`. */
+  /** The scores of tokens with relative positions: `[batch, heads, length, length]`. */
   const productsWith = (tokens: T, projection: string, row: T): T => {
     const positions = ops.gather(linear(projection, embeddings), row);
     const byHead = ops.transpose(ops.reshape(positions, [columns, heads, headSize]), [1, 0, 2]);
@@ -157,7 +157,7 @@ function attend<T>(
   return layers.attention(queries, keys, values, attention, { bias });
 }
 
-/** Adds to the first layer's output a convolution of its input, over the tokens around each. */
+/** Adds a convolution of the first layer's input, over neighbouring tokens, to the first layer's output. */
 function convolve<T>(layers: TransformerLayers<T>, input: T, output: T, sizes: Sizes): T {
   const { ops } = layers;
   const { hiddenSize } = sizes;
@@ -175,7 +175,7 @@ function convolve<T>(layers: TransformerLayers<T>, input: T, output: T, sizes: S
   return layers.layerNorm('encoder.conv.LayerNorm', ops.add(output, active), sizes.epsilon);
 }
 
-/** The rows of the `size` tokens around each: `[rows, size, width]`. Beyond the text they are 0. */
+/** For each token, the rows of the `size` tokens around it: `[rows, size, width]`. Rows beyond the text are 0. */
 function neighbourhoods<T>(layers: TransformerLayers<T>, rows: T, size: number): T {
   const { ops, batch, length } = layers;
   const texts = ops.multiply(layers.positions(rows), ops.reshape(layers.mask(), [batch, length, 1]));
@@ -200,7 +200,7 @@ function readSizes(config: ConfigReader) {
     embeddingSize: config.integer('embedding_size', { fallback: hiddenSize }),
     tokenTypes: config.integer('type_vocab_size', { fallback: 0, smallest: 0 }),
     hasPositions: config.flag('position_biased_input', true),
-    // What is added has as large a share of the sum as the products of contents.
+    // The scale allows for the number of summed products (`scale_factor` in transformers).
     attention: { ...attention, scale: 1 / Math.sqrt(attention.headSize * (1 + products.size)) },
     relative: config.flag('relative_attention', false)
       ? readRelative(config, hiddenSize, sizes.epsilon, products)
@@ -223,7 +223,11 @@ function readRelative(
   const farthest = given < 1 ? positions : given;
   const half = buckets >> 1;
   if (buckets === 1 || (buckets > 0 && farthest === half + 1 && positions > farthest))
-    throw config.unsupported('position_buckets', buckets, `Distances up to ${farthest} cannot be put into so many.`);
+    throw config.unsupported(
+      'position_buckets',
+      buckets,
+      `Distances up to ${farthest} cannot be divided among that many buckets.`,
+    );
   return {
     products,
     hiddenSize,
@@ -243,6 +247,6 @@ function readConvolution(config: ConfigReader, hiddenSize: number) {
   const groups = config.integer('conv_groups', { fallback: 1 });
   if (kernel % 2 === 0) throw config.unsupported('conv_kernel_size', kernel, 'It must be odd, to have a middle.');
   if (hiddenSize % groups !== 0)
-    throw config.unsupported('conv_groups', groups, `${hiddenSize} channels cannot be divided so.`);
+    throw config.unsupported('conv_groups', groups, `${hiddenSize} channels cannot be divided into that many groups.`);
   return { kernel, groups, activation: config.activation('conv_act', 'tanh') };
 }

@@ -1,4 +1,4 @@
-// Decoders as encoders: one block, of which switches make Qwen3, Qwen2, Llama, Mistral and EuroBERT.
+// Decoders as encoders: one block, configured as Qwen3, Qwen2, Llama, Mistral or EuroBERT.
 import { SentvecError } from '@sentvec/core';
 import type { ActivationFunction } from '../activations.ts';
 import type { Architecture } from './architecture.ts';
@@ -9,18 +9,18 @@ import { readRotary, rotationOf } from './rotary.ts';
 /** A normalization of each row, with the weight of that name. */
 export type Norm = <T>(layers: TransformerLayers<T>, name: string, x: T) => T;
 
-/** Attention of a decoder: its sizes, which of its layers have a bias, and what some of them are called. */
+/** Attention of a decoder: its sizes, which of its linear layers have a bias, and the names of some weights. */
 export interface DecoderAttention extends AttentionSizes {
   readonly keyHeads: number;
   /** Of queries, keys and values. */
   readonly inputBias: boolean;
   readonly outputBias: boolean;
   readonly outputName: string;
-  /** Normalizes each head of queries and keys, before they turn, by the weights of these names. */
+  /** Normalizes each head of queries and keys before rotary embeddings are applied, with the weights of these names. */
   readonly headNorm?: { readonly norm: Norm; readonly query: string; readonly key: string } | undefined;
 }
 
-/** The dense layers of a decoder, of which the first is the gate of the second. */
+/** The feed-forward layers of a decoder: the output of `gateName`, activated, multiplies that of `upName`. */
 export interface GatedFeedForward {
   readonly intermediateSize: number;
   readonly activation: ActivationFunction;
@@ -30,7 +30,7 @@ export interface GatedFeedForward {
   readonly downName: string;
 }
 
-/** Attention with its linear layers. `x` is normalized; nothing is added to the result yet. */
+/** Attention with its linear layers. `x` is normalized already; the caller adds the residual. */
 export function decoderAttention<T>(
   layers: TransformerLayers<T>,
   name: string,
@@ -58,7 +58,7 @@ export function decoderAttention<T>(
   return layers.linear(`${name}.${attention.outputName}`, attended, Number(hiddenSize), { bias: attention.outputBias });
 }
 
-/** The gated dense layers (Shazeer, 2020). `x` is normalized; nothing is added to the result yet. */
+/** The gated feed-forward layers (Shazeer, 2020). `x` is normalized already; the caller adds the residual. */
 export function gatedFeedForward<T>(layers: TransformerLayers<T>, name: string, x: T, sizes: GatedFeedForward): T {
   const { intermediateSize, activation, bias } = sizes;
   const { ops } = layers;
@@ -69,7 +69,7 @@ export function gatedFeedForward<T>(layers: TransformerLayers<T>, name: string, 
   return linear(sizes.downName, gated, Number(ops.shape(x).at(-1)));
 }
 
-/** What decoders have in common in their configurations. */
+/** The sizes that the configurations of all decoders have. */
 export interface DecoderSizes {
   readonly hiddenSize: number;
   readonly vocabularySize: number;
@@ -78,11 +78,11 @@ export interface DecoderSizes {
   readonly heads: number;
   readonly keyHeads: number;
   readonly headSize: number;
-  /** Whether a token attends to itself and those before it only. */
+  /** Whether a token attends only to itself and to the tokens before it. */
   readonly causal: boolean;
 }
 
-/** What a configuration has when it does not say so. */
+/** Defaults for keys that a configuration leaves out. */
 interface DecoderDefaults {
   /** @default as many as heads of queries */
   readonly keyHeads?: number | undefined;
@@ -90,7 +90,7 @@ interface DecoderDefaults {
   readonly headSize?: number | undefined;
 }
 
-/** Reads them by the keys of Llama's configuration. @throws SentvecError `invalid-model` */
+/** Reads the sizes by the keys of Llama's configuration. @throws SentvecError `invalid-model` */
 export function readDecoderSizes(config: ConfigReader, defaults: DecoderDefaults = {}): DecoderSizes {
   const hiddenSize = config.integer('hidden_size');
   const heads = config.integer('num_attention_heads');
@@ -100,7 +100,7 @@ export function readDecoderSizes(config: ConfigReader, defaults: DecoderDefaults
   if (heads % keyHeads !== 0) {
     throw new SentvecError(
       'invalid-model',
-      `${config.file}: ${heads} attention heads cannot share the keys of ${keyHeads} ("num_key_value_heads").`,
+      `${config.file}: num_attention_heads (${heads}) is not a multiple of num_key_value_heads (${keyHeads}).`,
       { file: config.file, key: 'num_key_value_heads' },
     );
   }
@@ -117,11 +117,11 @@ export function readDecoderSizes(config: ConfigReader, defaults: DecoderDefaults
   };
 }
 
-/** What a decoder of the usual block has of its own. */
+/** How a decoder differs from the usual block. */
 interface Variant extends DecoderDefaults {
   /** @default 1e-6 */
   readonly epsilon?: number | undefined;
-  /** Whether tokens attend to those after them, whatever the configuration says. @default false */
+  /** Whether tokens also attend to the tokens after them, whatever the configuration says. @default false */
   readonly bidirectional?: boolean | undefined;
   /** Whether each head of queries and keys is normalized. @default false */
   readonly headNorm?: boolean | undefined;
@@ -132,18 +132,21 @@ interface Variant extends DecoderDefaults {
     readonly feedForward: boolean;
   };
   /**
-   * The width of a linear layer after the last normalization, by the weight `linear.weight`.
+   * The width of the linear layer (`linear.weight`) that follows the last normalization.
    * @default there is none
    */
   readonly projection?: ((config: ConfigReader) => number | undefined) | undefined;
   /**
-   * Of how many tokens, itself included, each layer lets a token attend to those before it; `undefined` for all.
-   * @default all, in every layer
+   * Sliding window of each layer in tokens, as transformers counts it; `undefined`: all tokens.
+   * @default all tokens, in every layer
    */
   readonly windows?: ((config: ConfigReader, layers: number) => readonly (number | undefined)[]) | undefined;
 }
 
-/** Makes an architecture of the usual block (Touvron et al., 2023), which normalizes before attention and dense layers. */
+/**
+ * Makes an architecture of the usual block (Touvron et al., 2023), which normalizes before attention and before the
+ * feed-forward layers.
+ */
 function decoder(variant: Variant): Architecture {
   return (config) => {
     const sizes = readDecoderSizes(config, variant);
@@ -196,12 +199,18 @@ function decoder(variant: Variant): Architecture {
   };
 }
 
-/** How far a token sees by a window in the sense of transformers (masking_utils.py), which counts the token when causal. */
+/**
+ * How many positions away a token may attend, from a sliding window as transformers counts it (masking_utils.py). That
+ * counts the token itself when attention is causal.
+ */
 export function farthest(window: number, causal: boolean): number {
   return causal ? window - 1 : window;
 }
 
-/** Qwen's windows: in the layers that `layer_types` names, or from `max_window_layers` on, if they are used at all. */
+/**
+ * Qwen's sliding windows: none unless `use_sliding_window` is true; else in the layers that `layer_types` names, or from
+ * layer `max_window_layers` on.
+ */
 function qwenWindows(config: ConfigReader, layers: number): readonly (number | undefined)[] {
   const used = config.flag('use_sliding_window', false) && !config.isNull('sliding_window');
   const window = used ? config.integer('sliding_window', { fallback: 4096 }) : undefined;
@@ -234,7 +243,7 @@ const qwen3Variant: Variant = {
   headNorm: true,
   biases: attentionBias,
   windows: qwenWindows,
-  // voyage-4-nano: no other bidirectional Qwen3 says how many labels it has.
+  // Of all bidirectional Qwen3 models, only voyage-4-nano sets `num_labels`: the width of its projection.
   projection: (config) =>
     config.flag('use_bidirectional_attention', false) && config.has('num_labels')
       ? config.integer('num_labels')
@@ -258,7 +267,7 @@ const causalOrNotQwen2 = decoder({
 
 /** Qwen2 (Yang et al., 2024), as `Qwen2Model` of transformers (models/qwen2/modeling_qwen2.py). */
 export const qwen2: Architecture = (config) => {
-  // gte-Qwen2 brings code of its own, which decides what tokens attend to.
+  // gte-Qwen2 ships its own code, which decides whether attention is causal.
   const code = config.section('auto_map')?.text('AutoModel', '') ?? '';
   if (code.endsWith('modeling_qwen.Qwen2Model') && !config.has('is_causal'))
     throw config.unsupported(

@@ -6,8 +6,8 @@ import { bertTokenTable, embed, postNorm, readBertSizes } from './post-norm.ts';
 import { readRotary, rotationOf } from './rotary.ts';
 
 /**
- * GTE (Zhang et al., 2024), as the published code of Alibaba-NLP/new-impl: BERT with rotary positions and gated dense
- * layers. Weights are named as there.
+ * GTE (Zhang et al., 2024), as the published code of Alibaba-NLP/new-impl: BERT with rotary positions and gated
+ * feed-forward layers. Weights are named as there.
  */
 export const gte: Architecture = (config) => {
   const sizes = readSizes(config);

@@ -95,7 +95,10 @@ function readLayerTypes(config: ConfigReader, layers: number): readonly ('full_a
   );
 }
 
-/** The width of the dense layers, which is two thirds of what the configuration says, and rounded up, unless it says no. */
+/**
+ * The width of the feed-forward layers: the size that the configuration gives when `block_auto_adjust_ff_dim` is false,
+ * else two thirds of it, times `block_ffn_dim_multiplier` and rounded up to a multiple where that key is there.
+ */
 function readIntermediateSize(config: ConfigReader): number {
   const size = config.withKeys({ intermediate_size: 'block_ff_dim' }).integer('intermediate_size');
   if (!config.flag('block_auto_adjust_ff_dim', true)) return size;

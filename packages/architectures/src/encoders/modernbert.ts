@@ -1,4 +1,5 @@
-// ModernBERT: rotary positions, layers that look at their neighbourhood between layers that look at all, gated dense layers.
+// ModernBERT: rotary positions, gated feed-forward layers, and local (sliding-window) attention alternating with global
+// attention.
 import type { Architecture } from './architecture.ts';
 import type { ConfigReader } from './config.ts';
 import type { AttentionSizes, Rotation, TransformerLayers } from './layers.ts';
@@ -9,7 +10,8 @@ type LayerType = (typeof layerTypes)[number];
 
 /**
  * ModernBERT (Warner et al., 2024), as `ModernBertModel` of transformers (models/modernbert/modeling_modernbert.py):
- * normalizes before attention, except in the first layer, and before the dense layers. Weights are named as there.
+ * normalizes before attention, except in the first layer, and before the feed-forward layers. Weights are named as
+ * there.
  */
 export const modernBert: Architecture = (config) => {
   const sizes = readSizes(config);
@@ -73,7 +75,7 @@ function readSizes(config: ConfigReader) {
     vocabularySize: config.integer('vocab_size'),
     layerTypes: readLayerTypes(config),
     attention: { heads, headSize, dropout: config.fraction('attention_dropout', 0) },
-    /** How far a token of a layer of type `sliding_attention` sees, in each direction. */
+    /** How many positions away a token may attend in a layer of type `sliding_attention`, in each direction. */
     window: config.integer('local_attention', { fallback: 128 }) >> 1,
     rotary: {
       full_attention: readRotary(config, headSize, { layerType: 'full_attention', theta: globalTheta }),
@@ -89,7 +91,7 @@ function readSizes(config: ConfigReader) {
   };
 }
 
-/** The type of each layer, which version 5 of transformers writes down, and earlier ones by a period. */
+/** The type of each layer. Version 5 of transformers saves the list, earlier ones `global_attn_every_n_layers`. */
 function readLayerTypes(config: ConfigReader): LayerType[] {
   const count = config.layers('num_hidden_layers');
   const period = config.integer('global_attn_every_n_layers', { fallback: 3 });

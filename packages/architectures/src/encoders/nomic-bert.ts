@@ -1,4 +1,4 @@
-// NomicBERT: BERT with rotary positions and gated dense layers, and in version 2 with a mixture of experts.
+// NomicBERT: BERT with rotary positions and gated feed-forward layers, and in version 2 with a mixture of experts.
 import { type ActivationFunction, hiddenActivations } from '../activations.ts';
 import type { Architecture } from './architecture.ts';
 import type { ConfigReader } from './config.ts';
@@ -9,8 +9,8 @@ import { mostPositions, readRotary, rotaryFrequencies, rotationOf, type RotaryPo
 /**
  * NomicBERT (Nussbaum et al., 2024; with experts: Nussbaum and Duderstadt, 2025), as the models' published code
  * (modeling_hf_nomic_bert.py) and as `NomicBertModel` of transformers, which saves the same names of weights with another
- * configuration. Text that is longer than the model was trained with is cut: the published code would turn all texts of
- * a batch by angles that depend on the longest.
+ * configuration. Text that is longer than the model was trained with is cut: the published code would rotate all texts
+ * of a batch by angles that depend on the longest text.
  */
 export const nomicBert: Architecture = (config) => {
   const sizes = config.has('n_embd') ? readPublished(config) : readTransformers(config);
@@ -35,7 +35,7 @@ export const nomicBert: Architecture = (config) => {
   };
 };
 
-/** What the layers compute with. */
+/** The sizes that the layers are built from. */
 interface Sizes extends EmbeddingSizes {
   readonly hiddenSize: number;
   readonly layers: number;
@@ -45,7 +45,7 @@ interface Sizes extends EmbeddingSizes {
   readonly attentionBias: boolean;
   readonly rotary: RotaryPositions;
   readonly activation: ActivationFunction;
-  /** Whether the activation is applied to a gate. */
+  /** Whether the feed-forward layers are gated. */
   readonly gated: boolean;
   readonly inputBias: boolean;
   readonly outputBias: boolean;
@@ -54,9 +54,9 @@ interface Sizes extends EmbeddingSizes {
 
 interface Experts {
   readonly count: number;
-  /** How many of them compute a token. */
+  /** The number of experts whose results are added up for a token. */
   readonly used: number;
-  /** Every so many layers has experts. */
+  /** One layer in this many has experts. */
   readonly period: number;
 }
 
@@ -81,9 +81,9 @@ function feedForward<T>(layers: TransformerLayers<T>, name: string, x: T, sizes:
 }
 
 /**
- * The sum of the experts that the router finds most probable for a token, each times its probability; what the others
- * have of it is not shared out. All experts compute all tokens, as one product: which tokens an expert gets is not known
- * while a graph is recorded.
+ * The sum of the experts that the router finds most probable for a token, each times its probability. These
+ * probabilities are not scaled to sum to 1. All experts compute all tokens, as one product: which tokens an expert gets
+ * is not known while a graph is recorded.
  */
 function mixExperts<T>(
   layers: TransformerLayers<T>,
@@ -143,14 +143,14 @@ function readTransformers(config: ConfigReader): Sizes {
   };
 }
 
-/** What a gate is applied with, by the published code's names of activations. All others are the exact GELU there. */
+/** The activation of a gate, by its name in the published code, which uses the exact GELU for all other names. */
 const gates: ReadonlyMap<string, string> = new Map([
   ['glu', 'sigmoid'],
   ['swiglu', 'silu'],
   ['geglu', 'gelu'],
 ]);
 
-/** The published code makes the width of gated dense layers a multiple of this. */
+/** The published code makes the width of gated feed-forward layers a multiple of this. */
 const gatedMultiple = 256;
 
 /** The configuration of the published code, with its defaults, which are those of GPT-2. */

@@ -1,4 +1,4 @@
-// BERT's embeddings and layers, which its descendants share: they differ in names, positions and token types.
+// BERT's embeddings and layers. BERT's descendants use them with other names, positions and token types.
 import type { ActivationFunction } from '../activations.ts';
 import type { ConfigReader } from './config.ts';
 import type { AttentionInputs, AttentionSizes, TransformerLayers } from './layers.ts';
@@ -16,7 +16,7 @@ export interface BertSizes {
   /** Rate of the dropout of hidden states. */
   readonly dropout: number;
   /**
-   * The same, after the dense layers.
+   * Rate of the dropout after the feed-forward layers.
    * @default dropout
    */
   readonly outputDropout?: number | undefined;
@@ -32,7 +32,7 @@ export interface BertSizes {
 }
 
 /**
- * Reads them by the keys of BERT's configuration, without token types.
+ * Reads the sizes by the keys of BERT's configuration, without token types.
  * @param positions the values of `position_embedding_type` that the architecture has, the usual one first
  */
 export function readBertSizes(config: ConfigReader, positions: readonly string[] = ['absolute']): BertSizes {
@@ -84,18 +84,18 @@ const bertNames: PostNormNames = {
   outputNorm: 'output.LayerNorm',
 };
 
-/** What BERT and its descendants call the token table. */
+/** The name of the token table in BERT and its descendants. */
 export const bertTokenTable = 'embeddings.word_embeddings.weight';
 
-/** What embeddings depend on. */
+/** The sizes that embeddings depend on. */
 export type EmbeddingSizes = Pick<
   BertSizes,
   'embeddingSize' | 'tokenTypes' | 'taskTypes' | 'positions' | 'epsilon' | 'dropout'
 >;
 
 /**
- * The sum of the embeddings, normalized, as the layers take it. See {@link sumOfEmbeddings}.
- * @param norm the name of the normalization
+ * The sum of the embeddings, normalized: the input of the first layer. See {@link sumOfEmbeddings}.
+ * @param norm the name of the normalization's weights
  */
 export function embed<T>(
   layers: TransformerLayers<T>,
@@ -107,7 +107,7 @@ export function embed<T>(
   return layers.dropout(normalized, sizes.dropout);
 }
 
-/** The same, led to the width of the layers by a linear layer, which models of one width do not have. */
+/** What {@link embed} gives, projected to the width of the layers where the embeddings have another width. */
 export function embedAndProject<T>(layers: TransformerLayers<T>, positions: T | undefined, sizes: BertSizes): T {
   const embeddings = embed(layers, positions, sizes);
   return sizes.embeddingSize === sizes.hiddenSize
@@ -117,7 +117,7 @@ export function embedAndProject<T>(layers: TransformerLayers<T>, positions: T | 
 
 /**
  * The sum of the embeddings. All tokens have type 0, and so does the task. `positions` are indices, one for each row;
- * without them a model has no table of positions.
+ * `undefined` for a model without a table of positions.
  */
 export function sumOfEmbeddings<T>(layers: TransformerLayers<T>, positions: T | undefined, sizes: EmbeddingSizes): T {
   const { ops } = layers;
@@ -135,7 +135,7 @@ export function sumOfEmbeddings<T>(layers: TransformerLayers<T>, positions: T | 
   return sum;
 }
 
-/** What attention makes of a layer's input, before the linear layer that mixes its heads. */
+/** Attention of a layer, from its input, before the linear layer that mixes the heads. */
 type Attend<T> = (layer: string, x: T) => T;
 
 /** All layers, one after the other. */
@@ -153,7 +153,7 @@ export function postNormLayers<T>(
   return x;
 }
 
-/** Attention of queries, keys and values that are linear in `x`. */
+/** Attention whose queries, keys and values are linear layers of `x`. */
 export function attend<T>(
   layers: TransformerLayers<T>,
   layer: string,
@@ -196,7 +196,7 @@ interface PostNormParts<T> {
   readonly outputNorm: string;
 }
 
-/** A layer that normalizes after each residual (Devlin et al., 2018): attention, then dense layers. */
+/** A layer that normalizes after each residual (Devlin et al., 2018): attention, then feed-forward layers. */
 export function postNorm<T>(
   layers: TransformerLayers<T>,
   x: T,

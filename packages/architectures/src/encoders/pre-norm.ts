@@ -1,19 +1,20 @@
-// Layers of BERT's sizes that normalize before attention and before the dense layers, and once more at the end.
+// Pre-norm layers with BERT's sizes: they normalize before attention and before the feed-forward layers, and once more
+// after the last layer.
 import { sumOfEmbeddings, type BertSizes } from './post-norm.ts';
 import type { TransformerLayers } from './layers.ts';
 
-/** How a model names its normalizations; its other weights are named as BERT's. */
+/** The names of a model's normalizations. Its other weights have BERT's names. */
 export interface PreNormNames {
   /** Within a layer, before attention. */
   readonly attentionNorm: string;
-  /** Within a layer, before the dense layers. */
+  /** Within a layer, before its feed-forward layers. */
   readonly intermediateNorm: string;
   /** After all layers. */
   readonly finalNorm: string;
 }
 
 /**
- * The sum of the embeddings, which these models do not normalize, then all layers. `positions` are indices, one for each
+ * The sum of the embeddings, not normalized, then all layers. `positions` are the indices of the positions, one for each
  * row.
  */
 export function preNormEncoder<T>(

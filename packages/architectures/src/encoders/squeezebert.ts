@@ -78,7 +78,7 @@ function readGroups(config: ConfigReader, { hiddenSize, intermediateSize }: Bert
   const read = (key: string, fallback: number, ...widths: readonly number[]): number => {
     const groups = config.integer(key, { fallback });
     if (widths.every((width) => width % groups === 0)) return groups;
-    throw config.unsupported(key, groups, `Widths of ${widths.join(' and ')} cannot be divided so.`);
+    throw config.unsupported(key, groups, `Widths of ${widths.join(' and ')} cannot be divided into that many groups.`);
   };
   return {
     query: read('q_groups', 4, hiddenSize),

@@ -1,11 +1,11 @@
-// The encoders of T5 and its multilingual relatives: no positions but a bias of attention by distance.
+// The encoders of T5 and its multilingual relatives: a relative position bias instead of position embeddings.
 import { type ActivationFunction } from '../activations.ts';
 import type { Architecture } from './architecture.ts';
 import type { ConfigReader } from './config.ts';
 import type { TransformerLayers } from './layers.ts';
 import { readRelativeBuckets, relativeBias } from './relative-bias.ts';
 
-/** T5's keys for what other configurations have under others (`attribute_map` of transformers). */
+/** The usual keys of configurations, and T5's names for them (`attribute_map` of transformers). */
 const keys = {
   hidden_size: 'd_model',
   num_hidden_layers: 'num_layers',
@@ -13,24 +13,24 @@ const keys = {
   head_dim: 'd_kv',
 };
 
-/** In what T5 and its relatives differ. */
+/** How T5 and its relatives differ. */
 interface Variant {
-  /** `feed_forward_proj` where a configuration has none. */
+  /** The default of `feed_forward_proj`. */
   readonly feedForward: string;
-  /** Whether each layer has biases of its own, rather than those of the first. */
+  /** Whether each layer has its own relative position bias, instead of sharing that of the first layer. */
   readonly biasOfEachLayer: boolean;
 }
 
 /** The encoder of T5 (Raffel et al., 2020), as `T5EncoderModel` of transformers (models/t5/modeling_t5.py). */
 export const t5: Architecture = (config) => encoder(config, { feedForward: 'relu', biasOfEachLayer: false });
 
-/** The encoder of mT5 (Xue et al., 2021), as `MT5EncoderModel` of transformers: T5 with gated dense layers. */
+/** The encoder of mT5 (Xue et al., 2021), as `MT5EncoderModel` of transformers: T5 with gated feed-forward layers. */
 export const mt5: Architecture = (config) => encoder(config, { feedForward: 'gated-gelu', biasOfEachLayer: false });
 
-/** The encoder of UMT5 (Chung et al., 2023), as `UMT5EncoderModel` of transformers: mT5 with biases in each layer. */
+/** The encoder of UMT5 (Chung et al., 2023), as `UMT5EncoderModel` of transformers: mT5 with a bias in each layer. */
 export const umt5: Architecture = (config) => encoder(config, { feedForward: 'gated-gelu', biasOfEachLayer: true });
 
-/** Layers that normalize first, by the root of the mean square; no linear layer has a bias. */
+/** Pre-norm layers with RMS normalization. No linear layer has a bias. */
 function encoder(config: ConfigReader, variant: Variant): ReturnType<Architecture> {
   const sizes = readSizes(config.withKeys(keys), variant);
   return {
@@ -88,7 +88,7 @@ function readSizes(config: ConfigReader, { feedForward }: Variant) {
     intermediateSize: config.integer('d_ff'),
     layers: config.layers('num_hidden_layers'),
     vocabularySize: config.integer('vocab_size'),
-    // Queries are not scaled: what they are multiplied by was trained without.
+    // T5 was trained without a scale of the attention scores.
     attention: {
       heads: config.integer('num_attention_heads'),
       headSize: config.integer('head_dim', { fallback: 64 }),
@@ -103,8 +103,8 @@ function readSizes(config: ConfigReader, { feedForward }: Variant) {
 }
 
 /**
- * The activation of the dense layers, and whether it gates: by keys of their own, which newer versions write and which
- * win, or by `feed_forward_proj`: an activation, or `gated-` and an activation.
+ * The activation of the feed-forward layers, and whether they are gated. `dense_act_fn` and `is_gated_act`, which newer
+ * versions of transformers save, win over `feed_forward_proj`: an activation, or `gated-` and an activation.
  */
 function readFeedForward(
   config: ConfigReader,

@@ -27,8 +27,8 @@ function timingSignal(positions: number, width: number): Float32Array {
 
 /**
  * Universal Sentence Encoder Lite (Cer et al., 2018), version 2, up to its token vectors: twice the token embedding
- * plus a position signal, then layers that normalize before attention and before the dense layers. The mean, the dense
- * layer with tanh and the normalization that follow are the model folder's pooling and projections.
+ * plus a position signal, then layers that normalize before attention and before the feed-forward layers. The mean, the
+ * dense layer with tanh and the normalization that follow are the model folder's pooling and projections.
  *
  * `config.json`, with the values of the published model:
  *
@@ -76,7 +76,7 @@ export const universalSentenceEncoderLite: Architecture = (config) => {
   };
 };
 
-/** A layer that normalizes before attention and before the dense layers; `width` is that of `x`. */
+/** A layer that normalizes before attention and before the feed-forward layers; `width` is that of `x`. */
 function encodeLayer<T>(layers: TransformerLayers<T>, layer: string, x: T, width: number, sizes: Sizes): T {
   const { ops } = layers;
   const { heads, hiddenSize, epsilon, dropout } = sizes;

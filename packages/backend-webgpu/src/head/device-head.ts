@@ -34,8 +34,8 @@ export class DeviceHeads {
   }
 
   /**
-   * The head on the device; `undefined` when a part of it only runs on the host: a custom pooling, or a rare
-   * activation.
+   * The head on the device; `undefined` when a part of it only runs on the host: a custom pooling, a
+   * residual, or a rare activation.
    */
   get(head: Head, hiddenSize: number): DeviceHead | undefined {
     if (!this.#heads.has(head)) this.#heads.set(head, this.#prepare(head, hiddenSize));

@@ -1,7 +1,7 @@
 import { shouldYield, yieldToEventLoop } from '@sentvec/platform';
 import { SentvecError, throwIfAborted } from '../errors.ts';
 import type { TokenizerDefinition } from '../tokenizer/definition.ts';
-import { checkTokenizeOptions, finishIds, prepareText } from '../tokenizer/finish.ts';
+import { checkTokenizeOptions, truncateAndAddSpecialTokens, prepareText } from '../tokenizer/post-process.ts';
 import { javaScriptTokenizer, type TokenizerLoader } from '../tokenizer/javascript-tokenizer.ts';
 import { withRowFrom } from '../tokenizer/unreadable-text.ts';
 import type { TokenizedText, TokenizeOptions, Tokenizer } from '../types.ts';
@@ -101,7 +101,7 @@ async function encodeInGroups(
       const encodings = await encodeNatively(library, group, definition);
       if (encodings) {
         for (const encoding of encodings) {
-          results.push(finishIds(encoding.getIds(), definition, options));
+          results.push(truncateAndAddSpecialTokens(encoding.getIds(), definition, options));
           if (shouldYield()) await yieldToEventLoop();
         }
       } else results.push(...(await encodeOtherwise(group, options)));

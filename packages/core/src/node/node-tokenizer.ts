@@ -1,6 +1,6 @@
 import { throwIfAborted } from '@sentvec/platform';
 import { startThread } from '@sentvec/platform/node';
-import { checkTokenizeOptions } from '../tokenizer/finish.ts';
+import { checkTokenizeOptions } from '../tokenizer/post-process.ts';
 import type { TokenizerLoader } from '../tokenizer/javascript-tokenizer.ts';
 import { withRowFrom } from '../tokenizer/unreadable-text.ts';
 import type { TokenizedText, TokenizeOptions } from '../types.ts';

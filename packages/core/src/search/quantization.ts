@@ -123,7 +123,7 @@ function quantizeToSteps(embeddings: Matrix, precision: 'int8' | 'uint8', ranges
 function notANumber(row: number, dimension: number): SentvecError {
   return new SentvecError(
     'invalid-argument',
-    `Entry ${dimension} of row ${row} is not a number, and has no step in its range.`,
+    `Entry ${dimension} of row ${row} is not a number, so it cannot be quantized.`,
     { row },
   );
 }

@@ -5,7 +5,7 @@ import type { TokenizedText, TokenizeOptions, Tokenizer } from '../types.ts';
 import { AddedTokens } from './added-tokens.ts';
 import { createModel } from './models/create-model.ts';
 import type { TokenizerDefinition } from './definition.ts';
-import { checkTokenizeOptions, finishIds, prepareText } from './finish.ts';
+import { checkTokenizeOptions, truncateAndAddSpecialTokens, prepareText } from './post-process.ts';
 import type { Model } from './models/model.ts';
 import type { CharacterTest } from './pattern/character-classes.ts';
 import { slice, type Piece } from './piece.ts';
@@ -50,7 +50,7 @@ async function encodeInSlices(
   for (const [row, text] of texts.entries()) {
     throwIfAborted(options.signal);
     try {
-      results.push(finishIds(tokenizer.encode(prepareText(text, definition)), definition, options));
+      results.push(truncateAndAddSpecialTokens(tokenizer.encode(prepareText(text, definition)), definition, options));
     } catch (error) {
       throw error instanceof UnreadableText ? textError(row, error.message) : error;
     }

@@ -56,8 +56,8 @@ export function checkTokenizerJson(value: unknown, file: string): TokenizerJson 
   if (version !== '1.0') throw invalid(`its version is ${JSON.stringify(version)}, not "1.0"`);
   const { model, added_tokens: addedTokens = [] } = value;
   if (!isObject(model)) throw invalid('there is no "model" section');
-  const vocabularyFault = faultOfVocabulary(model['vocab']);
-  if (vocabularyFault !== undefined) throw invalid(vocabularyFault);
+  const wrongVocabulary = vocabularyError(model['vocab']);
+  if (wrongVocabulary !== undefined) throw invalid(wrongVocabulary);
   if (!Array.isArray(addedTokens) || !addedTokens.every(isAddedToken)) {
     throw invalid(
       '"added_tokens" must be a list of objects with "content", a whole "id", and "special", "normalized", "single_word", "lstrip" and "rstrip" true or false',
@@ -83,7 +83,7 @@ function isAddedToken(value: unknown): boolean {
   );
 }
 
-function faultOfVocabulary(vocab: unknown): string | undefined {
+function vocabularyError(vocab: unknown): string | undefined {
   if (Array.isArray(vocab)) {
     const sound = vocab.every(
       (entry) =>

@@ -14,14 +14,14 @@ import {
 import { byteOrderMark, isParquet, recogniseFormat, refuseUnreadable } from './input-format.ts';
 import { InputFile, type FileState } from './input-file.ts';
 
-/** An input that can be read from any position. JSON. */
+/** An input that can be read from any position. Plain data: it is stored as JSON. */
 export interface InspectedInput extends FileState {
   /** As the user named it. */
   readonly name: string;
   /** The file to read: the input itself, or its unpacked copy. */
   readonly path: string;
   readonly format: InputFormat;
-  /** Where the rows begin: behind a byte order mark, behind the header of CSV. 0 for Parquet. */
+  /** Where the rows begin: after a byte order mark, after the header of CSV. 0 for Parquet. */
   readonly start: number;
   /** The line at `start`, from 1. 0 for Parquet. */
   readonly firstLine: number;
@@ -37,7 +37,7 @@ export const headBytes: number = 65_536;
 /**
  * Looks at the beginning of an input.
  *
- * @param state what the file was when it was found; it must be that still
+ * @param state the size, times and inode of the file when it was found; they must not have changed
  * @throws SentvecError `invalid-corpus` for a file that is not what it is said to be or has changed, `io-failed`
  */
 export async function inspectInput(

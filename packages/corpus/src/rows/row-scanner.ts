@@ -224,7 +224,7 @@ export function withoutTerminator(bytes: Buffer): Buffer {
 
 /**
  * What ends the lines of a file that begins with these bytes. A carriage return alone may also stand within a text, so it
- * needs evidence: no line feed, and in JSON lines objects before and behind it, in plain text several of them.
+ * needs evidence: no line feed, and in JSON lines objects before and after it, in plain text several of them.
  */
 export function recogniseLineEnd(format: ByteFormat, head: Buffer): LineEnd {
   if (format === 'csv' || format === 'tsv') return recogniseCsvLineEnd(head, delimiters[format].charCodeAt(0));
@@ -235,8 +235,8 @@ export function recogniseLineEnd(format: ByteFormat, head: Buffer): LineEnd {
 }
 
 /**
- * In CSV both may stand at the beginning, outside of quotes. Then the pieces up to the first line feed and the line behind
- * it decide: if each has as many fields, they are records.
+ * A lone CR and an LF may both occur near the start, outside quotes. If all pieces up to the first LF, and the line after
+ * it, have equally many fields, CR ends records.
  */
 function recogniseCsvLineEnd(head: Buffer, delimiter: number): LineEnd {
   const fields = [1];

@@ -1,5 +1,5 @@
 /*
- * From an error number of the operating system to an error that says what was tried, on which file, and what to do.
+ * From an error code of the operating system to an error that says what was tried, on which file, and what to do.
  */
 import { SentvecError } from '../errors.ts';
 
@@ -27,7 +27,7 @@ const remedies: Readonly<Record<string, string>> = {
   EXDEV: 'The path is on another file system than its temporary file. Choose a path within one file system.',
 };
 
-/** Whether an error comes from the operating system, and with `code`, whether it has that error number (`ENOENT`, say). */
+/** Whether an error comes from the operating system, and with `code`, whether it has that error code (`ENOENT`, say). */
 export function isSystemError(error: unknown, code?: string): error is NodeJS.ErrnoException & { code: string } {
   if (!(error instanceof Error) || !('syscall' in error)) return false;
   if (!('code' in error) || typeof error.code !== 'string') return false;
@@ -35,7 +35,7 @@ export function isSystemError(error: unknown, code?: string): error is NodeJS.Er
 }
 
 /**
- * A system error as SentvecError `io-failed`, with the file and the error number in its details. Any other error is
+ * A system error as SentvecError `io-failed`, with the file and the error code in its details. Any other error is
  * returned as it is.
  * @param doing what was tried: `Writing the checkpoint`
  * @param file the file or folder, as the user named it

@@ -82,7 +82,7 @@ function activationOf(name: Activation): ActivationFunction {
   );
 }
 
-const expMinusOne: ActivationFunction = (ops, x) => ops.subtract(ops.exp(minimum(ops, x, 0)), 1);
+const negativeBranchOfElu: ActivationFunction = (ops, x) => ops.subtract(ops.exp(minimum(ops, x, 0)), 1);
 const softplus: ActivationFunction = (ops, x) =>
   ops.add(ops.relu(x), ops.log(ops.add(ops.exp(negate(ops, absolute(ops, x))), 1)));
 const clamp = <Tensor>(ops: Operations<Tensor>, x: Tensor, low: number, high: number) =>
@@ -100,7 +100,7 @@ const activations: Readonly<Partial<Record<Activation, ActivationFunction>>> = {
   SiLU: (ops, x) => ops.multiply(x, ops.sigmoid(x)),
   Mish: (ops, x) => ops.multiply(x, ops.tanh(softplus(ops, x))),
   LeakyReLU: (ops, x) => ops.where(ops.greater(x, 0), x, ops.multiply(x, 0.01)),
-  ELU: (ops, x) => ops.where(ops.greater(x, 0), x, expMinusOne(ops, x)),
+  ELU: (ops, x) => ops.where(ops.greater(x, 0), x, negativeBranchOfElu(ops, x)),
   Softplus: softplus,
   Softsign: (ops, x) => ops.divide(x, ops.add(absolute(ops, x), 1)),
   Hardtanh: (ops, x) => clamp(ops, x, -1, 1),

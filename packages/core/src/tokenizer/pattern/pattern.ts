@@ -174,8 +174,8 @@ export class Pattern {
   #backAt = 0;
   #work = 0;
   #workToNextCheck = 0;
-  /** Work without remembering what failed. */
-  #patience = 0;
+  /** Steps that a search takes before it begins to remember where it failed. */
+  #workBeforeMemory = 0;
 
   /** @throws SentvecError `invalid-model`, `unsupported-model` when sentvec cannot match it */
   constructor(source: string) {
@@ -198,8 +198,8 @@ export class Pattern {
     this.#text = text;
     this.#failed = undefined;
     this.#work = 0;
-    this.#patience = 1000 + 16 * text.length;
-    this.#workToNextCheck = this.#patience;
+    this.#workBeforeMemory = 1000 + 16 * text.length;
+    this.#workToNextCheck = this.#workBeforeMemory;
     const found: number[] = [];
     let from = 0;
     let previousEnd = -1;
@@ -283,7 +283,7 @@ export class Pattern {
   #run(first: number, place: number, target: number, isInner: boolean): number {
     const steps = this.#steps;
     const bottom = this.#size;
-    const memoryFrom = this.#work + this.#patience;
+    const memoryFrom = this.#work + this.#workBeforeMemory;
     let memory = isInner ? undefined : this.#failed;
     let index = first;
     let at = place;

@@ -16,7 +16,7 @@ export function prepareText(text: string, definition: TokenizerDefinition): stri
  * special tokens leave, then put between them.
  * @param length number of ids before the cut, where `ids` is already shorter
  */
-export function finishIds(
+export function truncateAndAddSpecialTokens(
   ids: ArrayLike<number>,
   definition: TokenizerDefinition,
   options: TokenizeOptions,
