@@ -38,9 +38,9 @@ function screenAfter(output: string): string[] {
 
 /** The states of the bar, in order. */
 function barsIn(output: string): string[] {
-  return [...stripVTControlCharacters(output.replaceAll(`${escape}[`, `\n${escape}[`)).matchAll(/[█░·].*/gu)].map(
-    ([bar]) => bar,
-  );
+  // The terminal writes ^C wherever the cursor stands.
+  const written = output.replaceAll('^C', '').replaceAll(`${escape}[`, `\n${escape}[`);
+  return [...stripVTControlCharacters(written).matchAll(/[█░·].*/gu)].map(([bar]) => bar);
 }
 
 const notHere = process.platform !== 'linux' && 'the pseudo-terminal is made by script of util-linux';
