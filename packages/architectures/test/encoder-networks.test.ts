@@ -12,7 +12,7 @@ describe('an encoder', () => {
       vocabularySize: 11,
     });
     expect(weights.size).toBe(5 + 2 * 16);
-    expect(weights.get('encoder.layer.1.output.dense.weight')).toEqual({ shape: [6, 5], otherNames: [] });
+    expect(weights.get('encoder.layer.1.output.dense.weight')).toEqual({ shape: [6, 5], otherNames: [], fixed: false });
     expect(weights.get('embeddings.LayerNorm.bias')?.otherNames).toEqual(['embeddings.LayerNorm.beta']);
   });
 

@@ -24,11 +24,6 @@ describe('refuses', () => {
       /"sentence_transformers.models.CLIPModel"/u,
     ],
     [
-      'a router',
-      folder({ 'modules.json': modules('sentence_transformers.base.modules.router.Router') }),
-      /modules.router.Router"/u,
-    ],
-    [
       'a module called like a property of all objects',
       folder({ 'modules.json': modules('Transformer', 'x.constructor') }),
       /"x.constructor"/u,

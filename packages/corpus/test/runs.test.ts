@@ -199,9 +199,11 @@ describe('the steps', () => {
     const moved = { ...first!, start: second!.start, end: second!.end, content: second!.content };
     expect(moved.rows).toBe(second!.rows);
     expect(await embedChunk(moved, run, fakeEmbedder())).toMatchObject({ reused: false });
-    for (const other of [{ start: second!.start + 1 }, { end: second!.end - 1 }, { rows: moved.rows - 1 }])
-      expect(await findFinishedChunk(run, { ...moved, ...other })).toBeUndefined();
-    expect(await findFinishedChunk(run, moved)).toMatchObject({ chunk: { start: second!.start, end: second!.end } });
+    const { rows, firstRow, firstInputRow, firstLine } = moved;
+    const elsewhere = [{ rows: rows - 1 }, { firstRow: firstRow + 1 }, { firstInputRow: firstInputRow + 1 }];
+    for (const other of [...elsewhere, { firstLine: firstLine + 1 }])
+      expect(await findFinishedChunk(run, { ...moved, ...other }), JSON.stringify(other)).toBeUndefined();
+    expect(await findFinishedChunk(run, moved)).toMatchObject({ shard: { content: second!.content } });
   });
 
   it.each([

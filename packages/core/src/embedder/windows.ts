@@ -32,14 +32,13 @@ export async function checkedTexts(texts: readonly unknown[]): Promise<readonly 
       'invalid-argument',
       `embed() takes a text or an array of texts, not ${kindOf(texts)}. For other sources of texts there is embedStream().`,
     );
-  const checked: string[] = [];
-  for (let row = 0; row < texts.length; row += 1) {
-    const text: unknown = texts[row];
-    checkText(text, row);
-    checked.push(text);
+  // A copy, made at once: the caller's array may change while these are checked.
+  const copy = texts.slice();
+  for (let row = 0; row < copy.length; row += 1) {
+    checkText(copy[row], row);
     if (shouldYield()) await yieldToEventLoop();
   }
-  return checked;
+  return copy as string[];
 }
 
 /** The windows of an array of texts. Where they end depends on the texts alone. */
