@@ -1,4 +1,4 @@
-// ALBERT: one layer, or a few, that all the others repeat.
+// ALBERT: all layers share the weights of one layer, or of a few.
 import type { Architecture } from './architecture.ts';
 import { bertTokenTable, embed, type PostNormNames, postNormLayer, readBertSizes } from './post-norm.ts';
 
@@ -16,7 +16,7 @@ const names: PostNormNames = {
 
 /**
  * ALBERT (Lan et al., 2020), as `AlbertModel` of transformers (models/albert/modeling_albert.py), without its pooler:
- * BERT with narrower embeddings, whose layers share their weights in groups of successive ones. Weights are named as
+ * BERT with narrower embeddings, whose successive layers share their weights in groups. Weights are named as
  * there.
  */
 export const albert: Architecture = (config) => {

@@ -1,4 +1,4 @@
-// What the file of an architecture writes down, and the encoder that follows from it.
+// What the file of an architecture defines, and the encoder that is derived from it.
 import { namedDimension } from '../dimensions.ts';
 import type { Shape } from '../operations.ts';
 import { shapeOperations } from '../shape-operations.ts';
@@ -7,7 +7,7 @@ import type { ConfigReader } from './config.ts';
 import { TransformerLayers, type WeightName } from './layers.ts';
 import type { EncoderNetwork, WeightDeclaration } from './network.ts';
 
-/** What the file of an architecture writes down; the rest of an `EncoderNetwork` follows from it. */
+/** What the file of an architecture defines; the rest of an `EncoderNetwork` is derived from it. */
 export interface EncoderProgram {
   /** The longest text in tokens. `Infinity` when there is no limit. */
   readonly maxPositions: number;
@@ -21,7 +21,7 @@ export interface EncoderProgram {
   encode<T>(layers: TransformerLayers<T>): T;
 }
 
-/** Which tensors a model's file holds, by the names that the architecture has for them. */
+/** Which tensors a model's file holds, by their names in the architecture. */
 export interface StoredTensors {
   has(name: string): boolean;
 }
@@ -34,7 +34,7 @@ export interface StoredTensors {
  */
 export type Architecture = (config: ConfigReader, stored?: StoredTensors) => EncoderProgram;
 
-/** An encoder from its program. The program runs once on shapes alone, which lists its weights and the width. */
+/** Makes an encoder from its program, which runs once on shapes alone: that gives the list of weights and the width. */
 export function makeNetwork(program: EncoderProgram): EncoderNetwork {
   const { maxPositions, vocabularySize, tokenTable } = program;
   const table = { tokenTable, vocabularySize };

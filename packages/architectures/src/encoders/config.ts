@@ -12,7 +12,7 @@ interface NumberOptions {
 /** More layers than any model has: a configuration that asks for more is damaged. */
 const mostLayers = 1024;
 
-/** The object of the file that a reader reads, and its names for keys. */
+/** The object in the file that a reader reads, and the object's names for keys. */
 interface Scope {
   /** Put before keys in messages: `rope_parameters.`, for example. */
   readonly path: string;
@@ -213,7 +213,7 @@ export class ConfigReader {
       throw this.unsupported(key, value, `sentvec supports ${values.map((each) => JSON.stringify(each)).join(', ')}.`);
   }
 
-  /** The error for a value that is sound, but that sentvec does not have. */
+  /** The error for a value that is valid, but that sentvec does not support. */
   unsupported(key: string, value: unknown, remedy: string): SentvecError {
     return new SentvecError(
       'unsupported-model',

@@ -31,9 +31,9 @@ export interface EncoderDefinition {
   storedNames(name: string): readonly string[];
   /** The numbers of a weight, row-major. May be a view of the file: do not write to it. Each call may read the file. */
   weight(name: string): Float32Array;
-  /** Rows of the token table, one after the other; the others are not read where that can be. */
+  /** Some rows of the token table, one after the other. The other rows are not read where possible. */
   tokenRows(ids: Iterable<number>): Float32Array;
-  /** Where the numbers of a weight stand in a file of the model, and of what type; `undefined` when in none as they are. */
+  /** Where a model file has the numbers of a weight, and their type; `undefined` when no file has them unchanged. */
   location(name: string): (WeightLocation & { readonly type: TensorType }) | undefined;
 }
 
@@ -113,7 +113,7 @@ function findWeights(network: EncoderNetwork, stored: Weights, file: string): Ma
   for (const [name, { shape }] of network.weights) {
     const names = namesOf(network, name);
     const prefixed = names.map((each) => prefix + each).filter((each) => stored.has(each));
-    // What stands beside the encoder in its file, such as a projection, has no prefix.
+    // Weights beside the encoder in its file, such as a projection's, have no prefix.
     const present = prefixed.length > 0 ? prefixed : names.filter((each) => stored.has(each));
     const [storedName, ...others] = present;
     if (storedName === undefined) throw missing(file, prefix + name);
@@ -127,7 +127,7 @@ function namesOf({ weights }: EncoderNetwork, name: string): string[] {
   return [name, ...(weights.get(name)?.otherNames ?? [])];
 }
 
-/** What stands before the names of all weights: nothing, `bert.`, `0.auto_model.` and the like. */
+/** The prefix of the names of all weights: nothing, `bert.`, `0.auto_model.` and the like. */
 function commonPrefix(names: readonly string[], tokenTable: readonly string[]): string {
   const prefixes = tokenTable.flatMap((table) =>
     names.filter((name) => name === table || name.endsWith(`.${table}`)).map((name) => name.slice(0, -table.length)),

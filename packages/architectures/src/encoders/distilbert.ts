@@ -1,7 +1,7 @@
 import type { Architecture } from './architecture.ts';
 import { bertTokenTable, embed, type PostNormNames, postNormLayers, readBertSizes } from './post-norm.ts';
 
-/** DistilBERT's keys for what BERT's configuration has under others (`attribute_map` of transformers). */
+/** BERT's configuration keys, and DistilBERT's names for them (`attribute_map` of transformers). */
 const keys = {
   hidden_size: 'dim',
   intermediate_size: 'hidden_dim',

@@ -3,7 +3,7 @@ import { bertTokenTable, embed, postNormLayers, readBertSizes } from './post-nor
 
 /**
  * ERNIE (Sun et al., 2019 and 2020), as `ErnieModel` of transformers (models/ernie/modeling_ernie.py), without its
- * pooler: BERT to whose embeddings version 2 adds one for the type of task, which is always 0 here as there. Weights
+ * pooler: BERT; version 2 adds an embedding of the task type, which is always 0, here as there. Weights
  * are named as there.
  */
 export const ernie: Architecture = (config) => {

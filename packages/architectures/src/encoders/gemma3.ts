@@ -1,4 +1,5 @@
-// Gemma 3: a decoder with four normalizations a layer, and layers that look at their neighbourhood between layers that look at all.
+// Gemma 3: a decoder with four normalizations a layer, and local (sliding-window) attention alternating with global
+// attention.
 import type { Architecture } from './architecture.ts';
 import type { ConfigReader } from './config.ts';
 import {
@@ -13,7 +14,7 @@ import {
 import { readRotary, rotationOf } from './rotary.ts';
 
 /**
- * The text model of Gemma 3 (Gemma Team, 2025), of which EmbeddingGemma is a bidirectional one, as `Gemma3TextModel` of
+ * The text model of Gemma 3 (Gemma Team, 2025), and of EmbeddingGemma, which is bidirectional, as `Gemma3TextModel` of
  * transformers (models/gemma3/modeling_gemma3.py). Weights are named as there.
  */
 export const gemma3: Architecture = (config) => {
@@ -91,14 +92,15 @@ function readGemma(config: ConfigReader) {
 }
 
 /**
- * How far a token sees in layers of type `sliding_attention`. The configuration has the whole width of a window that
- * looks both ways, of which `Gemma3TextConfig` makes half and one more, not included. (What transformers saves is that
- * half already; it halves it again when it loads the folder, and so does this.)
+ * How many positions away a token may attend in layers of type `sliding_attention`. For a bidirectional model
+ * `sliding_window` is the width of the window in both directions; `Gemma3TextConfig` replaces it by half of it plus
+ * one, an exclusive bound. (transformers saves the halved value, and halves it again when it loads the folder. So does
+ * this.)
  */
 function readWindow(config: ConfigReader): number {
   const window = config.integer('sliding_window', { fallback: 4096 });
   const bothWays = config.flag('use_bidirectional_attention', false);
-  // Where "is_causal" is false, the half is included.
+  // Where "is_causal" is false, the bound is inclusive.
   const half = (window >> 1) + 1;
   if (config.flag('is_causal', true)) return bothWays ? half - 1 : farthest(window, true);
   return bothWays ? half : farthest(window, false);

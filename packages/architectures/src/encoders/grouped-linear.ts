@@ -1,8 +1,8 @@
-// Linear layers in groups, which models store as convolutions: each group of outputs sees its group of inputs only.
+// Linear layers in groups, which models store as convolutions: each group of outputs depends on its group of inputs.
 import type { Operations } from '../operations.ts';
 
 /**
- * A linear layer in groups: the i-th part of the outputs follows from the i-th part of the inputs.
+ * A linear layer in groups: the i-th part of the outputs depends only on the i-th part of the inputs.
  * @param x rows, `[rows, inputs]`
  * @param weight `[outputs, inputs / groups]`
  * @param bias `[outputs]`

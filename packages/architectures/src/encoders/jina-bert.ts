@@ -1,4 +1,4 @@
-// JinaBERT, of the embedding models of version 2: BERT with a bias of attention by distance instead of positions.
+// JinaBERT, the encoder of jina-embeddings-v2: BERT with ALiBi instead of position embeddings.
 import { absolute } from '../derived-operations.ts';
 import { productOf } from '../dimensions.ts';
 import { hiddenActivations } from '../activations.ts';
@@ -10,7 +10,7 @@ import { attend, bertTokenTable, embed, postNorm, readBertSizes } from './post-n
 /**
  * JinaBERT (Günther et al., 2023), in the two variants that Jina AI published: jina-bert-implementation, of most models,
  * and jina-bert-v2-qk-post-norm, of jina-embeddings-v2-base-code, which normalizes queries and keys, and once more after
- * each residual. The configurations are alike but for `auto_map`: a file that has the weights of the second is of that.
+ * each residual. The configurations differ only in `auto_map`, so the weights in the file tell which variant it is.
  */
 export const jinaBert: Architecture = (config, stored) => {
   const sizes = readSizes(config);
@@ -34,8 +34,8 @@ export const jinaBert: Architecture = (config, stored) => {
 };
 
 /**
- * The slope of each head (Press et al., 2022): powers of 2^(-8 / heads). Where the heads are no power of two, those of the
- * power below, and then every other one of the power above.
+ * The slope of each head in ALiBi (Press et al., 2022): powers of 2^(-8 / heads). When the number of heads is not a
+ * power of two: the slopes for the power of two below it, then every other slope for the power of two above it.
  */
 export function slopesOf(heads: number): number[] {
   const powersFor = (count: number): number[] => Array.from({ length: count }, (_, i) => 2 ** ((-8 * (i + 1)) / count));
@@ -44,7 +44,7 @@ export function slopesOf(heads: number): number[] {
   return [...powersFor(below), ...between].slice(0, heads);
 }
 
-/** Less, the farther tokens are apart: `[heads, 2 · length]`, for the distances -length to length - 1. */
+/** The bias, lower for greater distances: `[heads, 2 · length]`, for the distances -length to length - 1. */
 function biasByDistance<T>(layers: TransformerLayers<T>, heads: number): T {
   const { ops, length } = layers;
   const distances = ops.subtract(ops.toFloat(ops.range(productOf([2, length]))), ops.size(length));
@@ -103,7 +103,7 @@ const normalizingLayer: Layer = (layers, layer, x, sizes, inputs) => {
   return norm('layer_norm_2', ops.add(middle, layers.linear(`${layer}.mlp.down_layer`, grown, hiddenSize)));
 };
 
-/** The dense layer of the second variant: the activation is that of the second half. */
+/** The first feed-forward layer of the second variant: when gated, the second half of it is the gate. */
 function grow<T>(layers: TransformerLayers<T>, name: string, x: T, { gate, activation, intermediateSize }: Sizes): T {
   const { ops } = layers;
   if (gate === undefined)
@@ -112,7 +112,7 @@ function grow<T>(layers: TransformerLayers<T>, name: string, x: T, { gate, activ
   return ops.multiply(up, gate(ops, gated));
 }
 
-/** What a gate is applied with, by `feed_forward_type`, whatever `hidden_act` says. `original`: there is no gate. */
+/** The activation of a gate, by `feed_forward_type`, whatever `hidden_act` says. `original`: there is no gate. */
 const gates: ReadonlyMap<string, string> = new Map([
   ['geglu', 'gelu'],
   ['reglu', 'relu'],

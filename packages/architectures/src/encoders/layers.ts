@@ -32,7 +32,7 @@ export interface AttentionSizes {
    */
   readonly causal?: boolean | undefined;
   /**
-   * How many positions a token and one that it attends to are apart at most.
+   * The largest distance, in positions, between a token and a token that it attends to.
    * @default no limit
    */
   readonly window?: number | undefined;
@@ -44,7 +44,7 @@ export interface Rotation<T> {
   readonly sines: T;
 }
 
-/** What attention takes into account besides queries, keys and values. */
+/** The inputs of attention besides queries, keys and values. */
 export interface AttentionInputs<T> {
   /** Turns queries and keys by their positions. */
   readonly rotation?: Rotation<T> | undefined;
@@ -66,7 +66,7 @@ interface BiasOptions {
 /** The name of a weight; in a list, followed by other names that files have for it: older ones, or of a tied weight. */
 export type WeightName = string | readonly [name: string, ...others: string[]];
 
-/** What layers compute with. */
+/** Where layers get their operations, inputs and weights from. */
 interface LayerSources<T> {
   readonly tokenTable: WeightName;
   readonly vocabularySize: number;
@@ -87,7 +87,7 @@ export class TransformerLayers<T> {
   /** Token ids: indices `[batch, length]`. */
   readonly ids: T;
   readonly #sources: LayerSources<T>;
-  /** What all layers add to their attention scores, computed once a batch: by what it depends on. */
+  /** What all layers add to their attention scores, computed once a batch. The key says what a tensor depends on. */
   readonly #scoreBiases = new Map<unknown, T>();
 
   constructor(sources: LayerSources<T>) {
@@ -104,20 +104,20 @@ export class TransformerLayers<T> {
     return this.#sources.weight(names, shape, false);
   }
 
-  /** A weight that training leaves as it is: a table that is computed, not learned, although files hold it. */
+  /** A weight that training does not change: a table that is computed, not learned, although files hold it. */
   fixedWeight(names: WeightName, shape: readonly number[]): T {
     return this.#sources.weight(names, shape, true);
   }
 
   /**
-   * Numbers that follow from the configuration, such as a table of sines, under a name of their own: computed once, when
-   * the first batch is.
+   * Numbers that follow from the configuration, such as a table of sines, under a name of their own. They are computed
+   * once, with the first batch.
    */
   constant(name: string, shape: readonly number[], compute: () => Float32Array): T {
     return this.#sources.constant(name, shape, compute);
   }
 
-  /** One entry for each row of what has one for each position: `[batch, length]` or anything that broadcasts to it. */
+  /** One entry for each row, from one entry for each position: `positions` broadcasts to `[batch, length]`. */
   perRow(positions: T): T {
     const all = this.ops.broadcastTo(positions, [this.batch, this.length]);
     return this.#pack(this.ops.reshape(all, [productOf([this.batch, this.length])]));
@@ -179,7 +179,7 @@ export class TransformerLayers<T> {
     const { heads, headSize, keyHeads = heads, dropout, scale = 1 / Math.sqrt(headSize) } = sizes;
     const { rotation } = inputs;
     const turn = (x: T): T => (rotation === undefined ? x : ops.rotate(x, rotation.cosines, rotation.sines));
-    // Queries that share keys are more rows of the same product: keys and values are not repeated.
+    // Queries that share keys become more rows of one product, so keys and values are not repeated.
     const shared = [batch, keyHeads, productOf([heads / keyHeads, length])] as const;
     const q = ops.reshape(turn(this.splitHeads(queries, heads, headSize)), [...shared, headSize]);
     const k = turn(this.splitHeads(keys, keyHeads, headSize));
@@ -237,7 +237,7 @@ export class TransformerLayers<T> {
     return Number(this.ops.shape(rows).at(-1));
   }
 
-  /** What is added to the scores, each broadcasting to `[batch, heads, length, length]`. */
+  /** The tensors that are added to the scores, each broadcasting to `[batch, heads, length, length]`. */
   #scoreBiasesOf({ causal = false, window = Infinity }: AttentionSizes, inputs: AttentionInputs<T>): T[] {
     const { bias, distanceBias } = inputs;
     const once = (key: unknown, compute: () => T): T => {
@@ -252,7 +252,7 @@ export class TransformerLayers<T> {
     ];
   }
 
-  /** What keeps tokens from being attended to: `[batch, 1, 1 or length, length]`. */
+  /** The mask, added to the scores: `[batch, 1, 1 or length, length]`. */
   #maskBias(causal: boolean, window: number): T {
     const { ops, batch, length } = this;
     let visible = ops.reshape(this.mask(), [batch, 1, 1, length]);

@@ -1,4 +1,4 @@
-// LFM2: a decoder that mixes its tokens by short convolutions in most layers, and by attention in the others.
+// LFM2: a decoder with short convolutions in most layers and attention in the others.
 import type { Architecture } from './architecture.ts';
 import type { ConfigReader } from './config.ts';
 import { sumOf } from '../dimensions.ts';
@@ -67,7 +67,7 @@ export const lfm2: Architecture = (config) => {
   };
 };
 
-/** A convolution over each token and the `width - 1` before it, entry by entry, with a gate before and one after. */
+/** A depthwise convolution over each token and the `width - 1` tokens before it, with a gate before and after it. */
 function shortConvolution<T>(
   layers: TransformerLayers<T>,
   name: string,
@@ -87,7 +87,7 @@ function shortConvolution<T>(
   return layers.linear(`${name}.out_proj`, ops.multiply(after, convolved), hiddenSize, { bias });
 }
 
-/** The type of each layer; older configurations name the layers with attention instead. */
+/** The type of each layer. Older configurations list the layers with attention instead. */
 function readLayerTypes(config: ConfigReader, layers: number): readonly ('full_attention' | 'conv')[] {
   const attending = config.integers('full_attn_idxs');
   return config.layerTypes(['full_attention', 'conv'], layers, (layer) =>

@@ -1,4 +1,4 @@
-// MPNet: BERT with RoBERTa's positions and a bias of attention by relative position.
+// MPNet: BERT with RoBERTa's positions and a relative position bias.
 import type { Architecture } from './architecture.ts';
 import { attend, bertTokenTable, embed, type PostNormNames, postNormLayers, readBertSizes } from './post-norm.ts';
 import { relativeBias } from './relative-bias.ts';

@@ -1,7 +1,7 @@
 // An encoder as it is run, recorded or differentiated.
 import type { Operations } from '../operations.ts';
 
-/** What an encoder computes from. */
+/** The inputs of an encoder. */
 export interface EncoderInputs<Tensor> {
   /** Token ids: indices `[batch, length]`. */
   readonly ids: Tensor;
@@ -9,7 +9,7 @@ export interface EncoderInputs<Tensor> {
   readonly mask: Tensor;
   /**
    * Which positions hold a token, counted through the batch (row · length + column): indices `[tokens]`, each once.
-   * When given, only those are computed ("packed"), and the result is `[tokens, hidden]`.
+   * When given, only these positions are computed ("packed"), and the result is `[tokens, hidden]`.
    * @default all positions; the result is `[batch, length, hidden]`
    */
   readonly rows?: Tensor | undefined;
@@ -34,7 +34,7 @@ export interface WeightDeclaration {
   readonly shape: readonly number[];
   /** Other names that files have for it, best first. */
   readonly otherNames: readonly string[];
-  /** Whether training leaves it as it is: a table that is computed, not learned, although files hold it. */
+  /** Whether training leaves the weight as it is: a table that is computed, not learned, although files hold it. */
   readonly fixed: boolean;
 }
 
@@ -49,8 +49,8 @@ export interface EncoderNetwork {
   /** The weight whose rows belong to the token ids. */
   readonly tokenTable: string;
   /**
-   * The token whose row in the table training leaves alone, as `padding_idx` of PyTorch does. Texts may have that token:
-   * some decoders end them with it.
+   * The token whose row in the table training leaves alone, as `padding_idx` of PyTorch does. Texts may contain that
+   * token: some decoders end each text with it.
    * @default none
    */
   readonly paddingId?: number | undefined;

@@ -3,7 +3,7 @@ import { type Architecture, makeNetwork, type StoredTensors } from './architectu
 import { ConfigReader } from './config.ts';
 import type { EncoderNetwork } from './network.ts';
 
-/** Some models call themselves what another is, and differ in this field. */
+/** Some models use another model's `model_type`, and differ from it in this field. */
 const positions = (config: ConfigReader): string => config.text('position_embedding_type', 'absolute');
 
 /** All architectures, by `model_type` of `config.json`, each loaded when a model asks for it: a page has what it uses. */

@@ -1,20 +1,20 @@
-// Biases of attention by relative position, in buckets that grow with the distance, as T5 and MPNet have them.
+// The relative position bias of T5 and MPNet: relative positions fall into buckets that grow with the distance.
 import { absolute } from '../derived-operations.ts';
 import { productOf } from '../dimensions.ts';
 import type { ConfigReader } from './config.ts';
 import type { TransformerLayers, WeightName } from './layers.ts';
 
-/** How relative positions are put into buckets: one half for keys up to the query, the other for those after it. */
+/** How relative positions are put into buckets: half of the buckets for keys up to the query, half for later keys. */
 export interface RelativeBuckets {
   readonly buckets: number;
   /** Distances from here on share the last bucket. */
   readonly farthest: number;
 }
 
-/** More than any model has: the first distances of the buckets are searched for. */
+/** More than any model has. A bound, because `bucketStarts` goes through all distances. */
 const mostPositions = 2 ** 20;
 
-/** Reads them by the keys of T5's configuration. @throws SentvecError `invalid-model` */
+/** Reads the buckets by the keys of T5's configuration. @throws SentvecError `invalid-model` */
 export function readRelativeBuckets(config: ConfigReader): RelativeBuckets {
   const buckets = config.integer('relative_attention_num_buckets', { fallback: 32, smallest: 4 });
   const bounds = { fallback: 128, smallest: (buckets >> 2) + 1, largest: mostPositions };
@@ -24,7 +24,7 @@ export function readRelativeBuckets(config: ConfigReader): RelativeBuckets {
 /**
  * The smallest distance of each bucket but the first, for one direction: whole numbers up to half of the buckets, then
  * growing evenly in the logarithm up to `farthest` (Raffel et al., 2020). Every step is rounded to float32, as in
- * `_relative_position_bucket` of transformers, which decides where a distance is just at the start of a bucket.
+ * `_relative_position_bucket` of transformers, which decides the bucket of a distance at the start of one.
  */
 export function bucketStarts(buckets: number, farthest: number): number[] {
   const exact = buckets >> 1;
@@ -36,7 +36,7 @@ export function bucketStarts(buckets: number, farthest: number): number[] {
     return Math.min(exact + Math.trunc(fround(share * (buckets - exact))), buckets - 1);
   };
   const starts: number[] = [];
-  // A little after `farthest`, because a share that should be 1 may be rounded to less.
+  // The search goes beyond `farthest`, because a share that should be 1 may be rounded to less.
   for (let distance = 1; distance <= 2 * farthest && starts.length < buckets - 1; distance += 1) {
     while (starts.length < bucketOf(distance)) starts.push(distance);
   }

@@ -1,4 +1,4 @@
-// RoFormer: BERT whose queries and keys turn by their positions, in pairs of neighbouring entries.
+// RoFormer: BERT with rotary positions, which rotate pairs of neighbouring entries of queries and keys.
 import type { Architecture } from './architecture.ts';
 import type { TransformerLayers } from './layers.ts';
 import { bertTokenTable, type BertSizes, embedAndProject, postNormLayers, readBertSizes } from './post-norm.ts';
@@ -14,7 +14,7 @@ export const roformer: Architecture = (config) => {
     throw config.unsupported(
       'num_attention_heads',
       heads,
-      'The entries of a head turn in pairs, so that it must be of even size.',
+      'Rotary positions rotate pairs of entries, so a head must have an even size.',
     );
   const sizes = {
     ...read,
@@ -47,8 +47,8 @@ export const roformer: Architecture = (config) => {
 type Turn<T> = (rows: T, options?: { readonly keepOrder: boolean }) => T;
 
 /**
- * Pairs are neighbouring entries of a head, which `rotate` takes from its halves. The entries of queries and keys need
- * not go back: their products are the same in any order.
+ * A pair is two neighbouring entries of a head, but `rotate` pairs the entries of its halves, so the entries are
+ * reordered first. Those of queries and keys stay in the new order: their products are the same in any order.
  */
 function turner<T>(layers: TransformerLayers<T>, { attention, positions }: BertSizes): Turn<T> {
   const { ops } = layers;

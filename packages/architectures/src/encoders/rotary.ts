@@ -1,4 +1,4 @@
-// Rotary positions (Su et al., 2021): how a configuration spells them, and the angles by which queries and keys turn.
+// Rotary positions (Su et al., 2021): how configurations spell them, and the angles that rotate queries and keys.
 import { SentvecError } from '@sentvec/core';
 import type { ConfigReader } from './config.ts';
 import type { Rotation, TransformerLayers } from './layers.ts';
@@ -8,15 +8,15 @@ export const mostPositions: number = 2 ** 20;
 
 /** Rotary positions of heads of one size. */
 export interface RotaryPositions {
-  /** What the tables are called: different for different frequencies of one model. */
+  /** The name of the tables of angles: different for different frequencies of one model. */
   readonly name: string;
-  /** By how much each pair of entries of a head turns from one position to the next, in radians: float32 numbers. */
+  /** The angle between two successive positions, in radians as a float32 number, for each pair of entries of a head. */
   readonly frequencies: readonly number[];
   /** The longest text in tokens. */
   readonly positions: number;
 }
 
-/** Of a model whose layers differ: which kind of layer, and its base where the configuration has none. */
+/** Which layers to read rotary positions for, and the default of the base. */
 interface RotaryOptions {
   /** The base of the frequencies where the configuration has none. */
   readonly theta: number;
@@ -26,8 +26,8 @@ interface RotaryOptions {
    */
   readonly layerType?: string | undefined;
   /**
-   * What version 4 of transformers calls the base, where these layers have one of their own; `rope_scaling` is then not
-   * theirs either.
+   * The key of the base in version 4 of transformers, where these layers have their own base. `rope_scaling` does not
+   * apply to such layers.
    * @default rope_theta
    */
   readonly thetaKey?: string | undefined;
@@ -37,7 +37,7 @@ interface RotaryOptions {
  * Reads rotary positions as transformers spells them (modeling_rope_utils.py): `rope_parameters` of version 5, for all
  * layers or for each type of layer, or `rope_theta` and `rope_scaling` of version 4. The kinds `default`, `dynamic`,
  * `linear` and `llama3` are known, and `ntk` of the GTE models.
- * @throws SentvecError `unsupported-model` for another kind, or when only a part of each head turns
+ * @throws SentvecError `unsupported-model` for another kind, or when only a part of each head is rotated
  */
 export function readRotary(
   config: ConfigReader,
@@ -89,7 +89,7 @@ function scaledFrequencies(
   section.onlySupports(key, 'default', 'dynamic', 'linear', 'llama3', 'ntk');
   const kind = section.text(key, 'default');
   const frequencies = rotaryFrequencies(headSize, theta);
-  // What is dynamic changes beyond the positions of the model only, where texts are cut.
+  // "dynamic" changes the frequencies only for texts longer than the model's positions, and such texts are cut.
   if (kind === 'default' || kind === 'dynamic') return frequencies;
   const factor = section.positive('factor');
   if (kind === 'linear') return frequencies.map((frequency) => Math.fround(frequency / factor));
@@ -101,8 +101,8 @@ function scaledFrequencies(
 }
 
 /**
- * Llama 3: what turns often within the length that the model was trained with keeps its frequency, what turns seldom is
- * slowed down by the factor, and what lies between gets something between.
+ * The scaling of Llama 3: a frequency with many turns within the trained length stays as it is, one with few turns is
+ * divided by the factor, and those between are interpolated.
  */
 function llama3(section: ConfigReader, config: ConfigReader, factor: number): (frequency: number) => number {
   const [low, high] = [section.positive('low_freq_factor'), section.positive('high_freq_factor')];
@@ -121,7 +121,7 @@ function llama3(section: ConfigReader, config: ConfigReader, factor: number): (f
 export function rotationOf<T>(layers: TransformerLayers<T>, rotary: RotaryPositions): Rotation<T> {
   const { ops, length } = layers;
   const { name, frequencies } = rotary;
-  // Where the length is known, a table is not much longer.
+  // Where the length is known, the table covers only the next power of two.
   const positions =
     typeof length === 'number' ? Math.min(rotary.positions, 2 ** Math.ceil(Math.log2(length))) : rotary.positions;
   const table = (kind: 'cosines' | 'sines'): T => {

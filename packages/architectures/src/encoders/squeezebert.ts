@@ -1,4 +1,4 @@
-// SqueezeBERT: BERT whose linear layers work in groups.
+// SqueezeBERT: BERT with grouped linear layers.
 import type { Architecture } from './architecture.ts';
 import type { ConfigReader } from './config.ts';
 import { groupedLinear } from './grouped-linear.ts';
@@ -30,10 +30,10 @@ export const squeezeBert: Architecture = (config) => {
   };
 };
 
-/** Of the normalizations in layers, whatever the configuration says: it rules that of the embeddings only. */
+/** The epsilon of the layers. `layer_norm_eps` of the configuration applies to the embeddings only. */
 const epsilon = 1e-12;
 
-/** A layer of BERT, but for the groups. */
+/** A layer of BERT with grouped linear layers. */
 function encodeLayer<T>(
   layers: TransformerLayers<T>,
   layer: string,

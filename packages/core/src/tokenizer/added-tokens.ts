@@ -4,8 +4,8 @@ import { Trie } from './models/trie.ts';
 import { isSpace } from './unicode.ts';
 
 /**
- * Finds added tokens in a text: of those that start at a place the longest, from left to right, as AddedVocabulary of
- * the Rust tokenizers does.
+ * Finds added tokens in a text, from left to right, at each position the longest that starts there, as AddedVocabulary
+ * of the Rust tokenizers does.
  */
 export class AddedTokens {
   readonly #isWord: CharacterTest;
@@ -15,15 +15,15 @@ export class AddedTokens {
   readonly #starts = new Uint8Array(2 ** 16);
 
   /**
-   * @param spelling how the text has a token
-   * @param isWord what belongs to a word: it is asked only when a token is a single word
+   * @param spelling how a token is spelled in the text: normalized or not
+   * @param isWord whether a character belongs to a word; called only for tokens with `single_word`
    */
   constructor(tokens: readonly AddedToken[], spelling: (content: string) => string, isWord: CharacterTest) {
     this.#isWord = isWord;
     const taken = new Set<string>();
     for (const token of tokens) {
       const text = spelling(token.content);
-      // Of two that are normalized to one, that which needs no normalizing.
+      // When two tokens are normalized to the same text, the token that is this text already wins.
       if (text === '' || (taken.has(text) && text !== token.content)) continue;
       taken.add(text);
       this.#starts[text.charCodeAt(0)] = 1;
@@ -32,7 +32,7 @@ export class AddedTokens {
   }
 
   /**
-   * Start and end of each token in a text, with the whitespace that belongs to it, and its id: three numbers a token.
+   * Three numbers for each token in a text: start and end, which include whitespace that belongs to the token, and id.
    * A token may begin before the end of the one before it, in whitespace.
    */
   find(text: string): number[] {
@@ -54,7 +54,7 @@ export class AddedTokens {
         start = Math.max(start, taken);
       }
       if (token.rstrip) while (end < text.length && isSpace(text.charCodeAt(end))) end += 1;
-      // Whitespace that is a token itself may belong to the token before it: then nothing of it is left.
+      // A token of whitespace may lie within the whitespace that the token before it took: then it is dropped.
       if (end > start) found.push(start, end, token.id);
       taken = end;
     }

@@ -3,15 +3,15 @@ import { SentvecError } from '../errors.ts';
 import { isObject } from '../model-folder/json.ts';
 import type { Pattern } from './pattern/pattern.ts';
 
-/** Sequences within sequences. */
+/** The most levels of sequences within sequences. */
 const deepestNesting = 16;
-/** Parts of a tokenizer: each goes over the whole text. Those in use have ten. */
+/** The most parts of a tokenizer: each goes over the whole text. Published tokenizers have up to ten. */
 const mostParts = 256;
 
 /** A part of a tokenizer: an object with a type. */
 export class Component {
   readonly type: string;
-  /** Where it stands, such as `normalizer` or `pre_tokenizer.pretokenizers[1]`. */
+  /** Where the part is in tokenizer.json, such as `normalizer` or `pre_tokenizer.pretokenizers[1]`. */
   readonly place: string;
   readonly #fields: Readonly<Record<string, unknown>>;
   readonly #count: { parts: number };
@@ -102,12 +102,12 @@ export class Component {
     return source === undefined ? literal! : compilePattern(source);
   }
 
-  /** The error of a part whose values do not go together. */
+  /** The error of a part whose values contradict each other. */
   invalid(what: string): SentvecError {
     return invalid(this.place, what);
   }
 
-  /** The error of a part that asks for what sentvec does not do. */
+  /** The error of a part that asks for something that sentvec does not support. */
   unsupported(what: string): SentvecError {
     const message = `${this.place} in tokenizer.json has ${what}, which sentvec does not support.`;
     return new SentvecError('unsupported-model', message, { file: 'tokenizer.json' });
@@ -126,7 +126,7 @@ export class Component {
   }
 }
 
-/** A regular expression, ready to search. Pages load what searches for it with the first tokenizer that has one. */
+/** A regular expression, ready to search. Pages load the matcher with the first tokenizer that has a pattern. */
 export async function compilePattern(source: string): Promise<Pattern> {
   const { Pattern } = await import('./pattern/pattern.ts');
   return new Pattern(source);

@@ -6,7 +6,7 @@ import { piecesById } from './vocabulary.ts';
 /**
  * Hash of a tokenizer, whatever the order of the keys in its file. Vocabularies of 250,000 pieces are common, and
  * sorting one by its pieces would block the event loop for long; its ids put it in order in one pass.
- * @throws SentvecError `invalid-model` when a string in it is no text
+ * @throws SentvecError `invalid-model` when a string in it is not well-formed Unicode
  */
 export async function hashTokenizerJson(json: TokenizerJson): Promise<string> {
   const { vocab, merges, ...model } = json.model;
@@ -25,7 +25,7 @@ function serialize(vocab: TokenizerJson['model']['vocab']): string {
   return hasSharedIds ? canonicalJson(ids) : JSON.stringify(pieces);
 }
 
-/** Half of a surrogate pair stands as an escape in JSON that JavaScript writes, and nothing else that is no text does. */
+/** A lone surrogate: `JSON.stringify` writes it as an escape, and nothing else in its output is not well-formed. */
 const loneSurrogate = /(?<!\\)(?:\\\\)*\\ud[89a-f]/u;
 
 function wellFormed(json: string): string {

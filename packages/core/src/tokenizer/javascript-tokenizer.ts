@@ -1,4 +1,4 @@
-/** The tokenizer in plain JavaScript: it gives the ids of the Rust tokenizers, in browsers and wherever those are not. */
+/** The tokenizer in plain JavaScript: it gives the same ids as the Rust tokenizers, where these are not available. */
 import { shouldYield, yieldToEventLoop } from '@sentvec/platform';
 import { SentvecError, throwIfAborted } from '../errors.ts';
 import type { TokenizedText, TokenizeOptions, Tokenizer } from '../types.ts';
@@ -59,11 +59,13 @@ async function encodeInSlices(
   return results;
 }
 
-/** By how much a text may grow while it is normalized and split: in tokenizers in use one character becomes 37 at most. */
+/**
+ * The most times its length that a text may grow to while it is normalized and split. Published tokenizers: 37 times.
+ */
 export const mostGrowth: number = 256;
-/** To this length any text may grow. */
+/** Any text may grow to this length, however short it was. */
 const shortLength = 1024;
-/** Beyond this length none may: four times that of the longest text that is embedded. */
+/** No text may grow beyond this length: four times the longest text that is embedded. */
 const longestLength = 2 ** 24;
 
 /** @throws SentvecError `invalid-model`, `unsupported-model` */
@@ -111,7 +113,7 @@ function longestAfter(text: string): number {
   return Math.min(longestLength, text.length * mostGrowth + shortLength);
 }
 
-/** Adds the ids of the added tokens in a piece to `ids`; what is between them goes to `encode`, in its place. */
+/** Adds the ids of the added tokens in a piece to `ids`, and calls `encode` for the text between them, in order. */
 function splitAtTokens(piece: Piece, tokens: AddedTokens, ids: number[], encode: (piece: Piece) => void): void {
   const found = tokens.find(piece.text);
   let taken = 0;

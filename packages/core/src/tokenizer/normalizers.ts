@@ -85,7 +85,7 @@ export async function createNormalizer(component: Component): Promise<Normalizer
   }
 }
 
-/** What goes character by character, or by graphemes. */
+/** A normalizer that changes characters, or graphemes, one by one. */
 function each(normalize: (text: string) => string): Normalizer {
   return (piece, longest) => {
     if (piece.lead > 0) piece.lead = normalize(piece.text.slice(0, piece.lead)).length;
@@ -173,7 +173,7 @@ function replace(pattern: string | Pattern, content: string): Normalizer {
   };
 }
 
-/** New characters stand where the last of those that they replace stood. */
+/** A replacement takes the position of the last character that it replaces. */
 function leadAfterReplace(lead: number, matches: readonly number[], length: number): number {
   if (lead === 0) return 0;
   let after = lead;
@@ -186,7 +186,7 @@ function leadAfterReplace(lead: number, matches: readonly number[], length: numb
   return after;
 }
 
-/** Start and end of each place where a string stands. An empty one stands everywhere. */
+/** Start and end of each occurrence of a string. The empty string occurs before each character and at the end. */
 export function literalMatches(text: string, literal: string): number[] {
   const matches: number[] = [];
   if (literal === '') {

@@ -25,7 +25,7 @@ export function slices(piece: Piece, texts: readonly string[]): Piece[] {
   });
 }
 
-/** Puts a text before that of a piece, where it belongs to the first character. */
+/** Puts a text before that of a piece. It counts as part of the piece's first character. */
 export function prepend(piece: Piece, text: string): void {
   piece.text = text + piece.text;
   if (piece.lead > 0) piece.lead += text.length;

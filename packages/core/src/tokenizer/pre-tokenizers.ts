@@ -20,10 +20,12 @@ const nonWhitespace = new RegExp(`[^${whitespace}]+`, 'gu');
 const punctuationMark = new RegExp(`[${punctuation}]`, 'gu');
 const numeral = new RegExp(`[${numerals}]`, 'gu');
 
-/** Words, numbers, other marks and whitespace apart, with a space before a word as part of it: the pattern of GPT-2. */
+/**
+ * The pattern of GPT-2: splits words, numbers, punctuation and whitespace; a space before a word belongs to the word.
+ */
 const byteLevelWords = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 
-/** What becomes of the separators that a pattern finds. */
+/** What happens to the separators that a pattern finds. */
 type SplitBehavior = (typeof behaviors)[number];
 const behaviors = ['Removed', 'Isolated', 'MergedWithPrevious', 'MergedWithNext', 'Contiguous'] as const;
 
@@ -81,7 +83,7 @@ export function asksForStart(component: Component): boolean {
   return component.type === 'Metaspace' && component.oneOf('prepend_scheme', prependSchemes, 'always') === 'first';
 }
 
-/** What goes piece by piece. Empty parts are left out. */
+/** A pre-tokenizer that splits pieces one by one. Empty parts are left out. */
 function split(parts: (piece: Piece) => readonly Piece[]): PreTokenizer {
   return (pieces) => {
     const result: Piece[] = [];
@@ -115,7 +117,7 @@ async function byteLevel(component: Component): Promise<PreTokenizer> {
 
 const prependSchemes = ['always', 'first', 'never'] as const;
 
-/** Puts a mark for spaces, and splits before each. */
+/** Replaces spaces by a mark, and splits before each mark. */
 function metaspace(component: Component): PreTokenizer {
   const mark = component.character('replacement');
   const scheme = component.oneOf('prepend_scheme', prependSchemes, 'always');
@@ -162,7 +164,7 @@ function expressionMatches(text: string, expression: RegExp): number[] {
 
 /**
  * Splits a piece at matches.
- * @param inverted the matches are the parts to keep, and what lies between them separates
+ * @param inverted the matches are the parts to keep, and the text between them separates
  */
 function delimit(piece: Piece, matches: readonly number[], behavior: SplitBehavior, inverted: boolean): Piece[] {
   const { text } = piece;
@@ -190,7 +192,7 @@ function delimit(piece: Piece, matches: readonly number[], behavior: SplitBehavi
   return parts;
 }
 
-/** Words and runs of other marks, without the whitespace between them. */
+/** Words and runs of punctuation, without the whitespace between them. */
 function splitWordsAndMarks(piece: Piece, isWord: CharacterTest): Piece[] {
   const { text } = piece;
   const parts: Piece[] = [];
@@ -209,7 +211,9 @@ function splitWordsAndMarks(piece: Piece, isWord: CharacterTest): Piece[] {
   return parts;
 }
 
-/** Cuts where the script changes. What goes with every script stays with what is before it; at the start it is dropped. */
+/**
+ * Splits where the script changes. A character of any script stays with those before it; at the start it is dropped.
+ */
 function splitByScript(piece: Piece, scriptOf: (code: number) => number): Piece[] {
   const { text } = piece;
   const parts: Piece[] = [];

@@ -23,7 +23,7 @@ const graphemes = new RegExp(
   'gu',
 );
 /**
- * Without a match in a text, each of its characters is a grapheme: to know is worth it, for to look for graphemes is
+ * When this does not match, each character of the text is a grapheme. The test pays, because finding graphemes is
  * slow.
  */
 const joining = new RegExp(`\\r\\n|${preceding}|${extending}`, 'u');
@@ -32,7 +32,7 @@ const beyondAscii = /[^ -~]/gu;
 
 /**
  * The table of replacements that SentencePiece compiles into a model (`precompiled_charsmap`): a double-array trie over
- * UTF-8 bytes (Darts, https://github.com/s-yata/darts-clone), and behind it the replacements, each ended by a zero
+ * UTF-8 bytes (Darts, https://github.com/s-yata/darts-clone), followed by the replacements, each ended by a zero
  * byte.
  */
 export class PrecompiledCharsmap {
@@ -49,7 +49,7 @@ export class PrecompiledCharsmap {
 
   /**
    * @param charsmap in base 64
-   * @throws SentvecError `invalid-model` when it is no such table, or leads outside of itself
+   * @throws SentvecError `invalid-model` when it is no such table, or has an offset beyond its end
    */
   constructor(charsmap: string) {
     const bytes = fromBase64(charsmap);
@@ -75,8 +75,8 @@ export class PrecompiledCharsmap {
   }
 
   /**
-   * How much of the normalized text belongs to the first characters of a text, as the original has it: it takes the
-   * characters one by one, and forgets those that were removed before the first that is left.
+   * How much of the normalized text belongs to the first characters of a text, as the Rust tokenizers count it: they
+   * take the characters one by one, and forget those that were removed before the first that is left.
    * @param lead code units of those first characters
    */
   leadAfter(text: string, lead: number): number {
@@ -107,7 +107,7 @@ export class PrecompiledCharsmap {
     return replaced;
   }
 
-  /** What is replaced at once, and by what: a short grapheme, or each of its characters. */
+  /** Pairs of a text that is replaced as a whole and its replacement: a short grapheme, or each character of it. */
   #parts(grapheme: string): (readonly [string, string])[] {
     const bytes = this.#encoder.encode(grapheme);
     const whole = bytes.length < 6 ? this.#search(bytes) : undefined;
@@ -115,7 +115,7 @@ export class PrecompiledCharsmap {
     return Array.from(grapheme, (character) => [character, this.#search(this.#encoder.encode(character)) ?? character]);
   }
 
-  /** The replacement of the shortest prefix in the trie. That it stands for the whole is an oddity of the original. */
+  /** The replacement of the shortest prefix in the trie. It replaces the whole: an oddity of the Rust tokenizers. */
   #search(bytes: Uint8Array): string | undefined {
     let node = offsetOf(this.#trie[0]!);
     for (const byte of bytes) {
@@ -146,8 +146,8 @@ function addChanges(changes: { readonly width: number; change: number }[], old: 
 
 /**
  * Every unit that may be a node must lead to a block of 256 units, one for each byte, inside of the trie; and every leaf
- * to the start of a character among the replacements. The Rust tokenizers rely on it, and end the process where it does
- * not hold.
+ * to the start of a character among the replacements. The Rust tokenizers rely on this, and end the process where it
+ * does not hold.
  */
 function checkTrie(trie: Uint32Array, replacements: Uint8Array): void {
   for (const [index, unit] of trie.entries()) {
@@ -176,7 +176,7 @@ function fromBase64(text: string): Uint8Array<ArrayBuffer> {
     const binary = atob(text);
     if (btoa(binary) === text) return Uint8Array.from(binary, (character) => character.charCodeAt(0));
   } catch {
-    // It is no base 64.
+    // Not base 64: the error below says so.
   }
   throw invalid('is not in base 64');
 }

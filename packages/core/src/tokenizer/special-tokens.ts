@@ -3,15 +3,15 @@ import { isObject } from '../model-folder/json.ts';
 import type { TokenizerComponent, TokenizerJson } from './tokenizer-json.ts';
 import { isTokenId } from './vocabulary.ts';
 
-/** The ids that stand before and after those of a single text. */
+/** The ids that are put before and after those of a single text. */
 export interface SpecialTokens {
   readonly prefix: readonly number[];
   readonly suffix: readonly number[];
 }
 
 /**
- * Reads from the post-processor what it puts around a single text. Knowing it apart from the text lets the text be cut
- * with its special tokens kept.
+ * Reads from the post-processor which special tokens it puts around a single text. So a text can be cut before its
+ * special tokens are added.
  * @throws SentvecError `invalid-model`, `unsupported-model`
  */
 export function specialTokensOf(json: TokenizerJson, file: string): SpecialTokens {

@@ -7,7 +7,7 @@ import type { TokenizerComponent } from './tokenizer-json.ts';
 export interface Splitting {
   readonly normalize: Normalizer;
   readonly preTokenize: PreTokenizer;
-  /** Whether it matters where the text began. */
+  /** Whether the result depends on where the text began. */
   readonly asksForStart: boolean;
 }
 

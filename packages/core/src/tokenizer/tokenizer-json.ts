@@ -2,7 +2,7 @@ import { SentvecError } from '../errors.ts';
 import { isObject } from '../model-folder/json.ts';
 import { isTokenId, piecesById } from './vocabulary.ts';
 
-/** A part of `tokenizer.json`: a normalizer, pre-tokenizer or post-processor, told apart by its type. */
+/** A part of `tokenizer.json`: a normalizer, pre-tokenizer or post-processor, of the kind that `type` names. */
 export interface TokenizerComponent {
   readonly type: string;
   readonly [field: string]: unknown;
@@ -14,20 +14,20 @@ export interface AddedToken {
   readonly content: string;
   /** A token with a meaning of its own, such as `[CLS]`. It makes no difference to ids. */
   readonly special: boolean;
-  /** It is looked for in the normalized text, and normalized itself. */
+  /** The token is normalized, and searched for in the normalized text. */
   readonly normalized: boolean;
-  /** It is no part of a longer word. */
+  /** Only occurrences that are not part of a longer word count. */
   readonly single_word: boolean;
-  /** Whitespace before it belongs to it. */
+  /** Whitespace before the token belongs to it. */
   readonly lstrip: boolean;
-  /** Whitespace behind it belongs to it. */
+  /** Whitespace after the token belongs to it. */
   readonly rstrip: boolean;
 }
 
 /** The `model` section. */
 export interface TokenizerModel {
   readonly type?: string;
-  /** Piece to id, or for Unigram a list of piece and score, where the place is the id. */
+  /** Piece to id, or for Unigram a list of pieces with their scores, whose index is the id. */
   readonly vocab: Readonly<Record<string, number>> | readonly (readonly [string, number])[];
   readonly [field: string]: unknown;
 }
@@ -44,8 +44,8 @@ export interface TokenizerJson {
 }
 
 /**
- * Checks the form of a `tokenizer.json`. Its parts are checked where they are made.
- * @param file how the file is called, for messages
+ * Checks the structure of a `tokenizer.json`. The fields of its parts are checked when the parts are created.
+ * @param file the name of the file, for messages
  * @throws SentvecError `invalid-model`
  */
 export function checkTokenizerJson(value: unknown, file: string): TokenizerJson {

@@ -6,7 +6,7 @@ import { piecesById } from './vocabulary.ts';
 
 /**
  * A tokenizer for an encoder that has weights for fewer ids than the tokenizer may give. Only added tokens may be without
- * weights (Gemma has one for images): a text that has one is refused, not the model.
+ * weights (Gemma has one for images): a text with such a token is refused, not the model.
  * @param size number of ids that the encoder has weights for; `undefined` when that is not known
  * @param model its name, for messages
  * @throws SentvecError `invalid-model` when pieces of the vocabulary, special tokens or padding have no weights
@@ -34,7 +34,7 @@ export function refuseTokensWithoutWeights(
 }
 
 /**
- * Checks that an encoder has weights for what any text may have.
+ * Checks that an encoder has weights for all ids that an ordinary text can have.
  * @throws SentvecError `invalid-model`
  */
 export function checkVocabulary(definition: TokenizerDefinition, size: number | undefined, model: string): void {
@@ -48,7 +48,7 @@ export function checkVocabulary(definition: TokenizerDefinition, size: number | 
   );
 }
 
-/** Added tokens are not needed, also where the vocabulary has them. */
+/** The largest id that needs weights. Added tokens need none, even those that the vocabulary has too. */
 function largestNeededId({ json, specialTokens, paddingId }: TokenizerDefinition): number {
   const added = new Set(json.added_tokens.map(({ id }) => id));
   const { vocab } = json.model;

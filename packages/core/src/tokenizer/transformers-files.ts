@@ -1,8 +1,8 @@
 /**
- * The tokenizer files of a model folder, read together as `AutoTokenizer` of transformers 5.12 does: not `tokenizer.json`
- * alone says how a text is tokenized. `tokenizer_config.json`, `special_tokens_map.json` and `added_tokens.json` add
- * tokens, and some classes of tokenizers are made of `tokenizer_config.json`, of which `tokenizer.json` gives but the
- * vocabulary.
+ * Reads the tokenizer files of a model folder together, as `AutoTokenizer` of transformers 5.12 does. `tokenizer.json`
+ * alone does not say how a text is tokenized: `tokenizer_config.json`, `special_tokens_map.json` and
+ * `added_tokens.json` add tokens, and some tokenizer classes are built from `tokenizer_config.json` and take only the
+ * vocabulary from `tokenizer.json`.
  */
 import { canonicalJson } from '@sentvec/platform';
 import { SentvecError } from '../errors.ts';
@@ -42,7 +42,7 @@ export async function readTokenizerFiles(model: ModelFiles): Promise<TokenizerFi
       { file: 'tokenizer_config.json' },
     );
   const { json, file } = await readVocabulary(model);
-  // What is not used must be sound too: a file with broken parts is not what it was.
+  // Parts that are not used must be valid too: a file with broken parts is damaged.
   await readSplitting(json.normalizer, json.pre_tokenizer);
   const isBert = file === 'vocab.txt' || (bertClasses.has(className ?? '') && isWordPiece(json));
   const usual = isBert ? usualTokens(className) : {};
@@ -81,7 +81,7 @@ function parseVocabulary(text: string): Record<string, number> {
   return vocab;
 }
 
-/** Classes whose tokenizer is that of BERT, made of `tokenizer_config.json` and the vocabulary. */
+/** Classes with BERT's tokenizer, built from `tokenizer_config.json` and the vocabulary. */
 const bertClasses: ReadonlySet<string> = new Set([
   'BertTokenizer',
   'DistilBertTokenizer',
@@ -94,7 +94,7 @@ const bertClasses: ReadonlySet<string> = new Set([
   'SqueezeBertTokenizer',
 ]);
 
-/** Classes that put `add_prefix_space` of `tokenizer_config.json` into their pre-tokenizer, and what it is when it is not there. */
+/** Classes that put `add_prefix_space` of `tokenizer_config.json` into their pre-tokenizer, with that key's default. */
 const prefixSpaceByDefault: ReadonlyMap<string, boolean> = new Map([
   ['AlbertTokenizer', true],
   ['BartTokenizer', false],
@@ -118,8 +118,8 @@ const aroundWithDoubleEnd: Frame = { single: 'bos A eos', pair: 'bos A eos eos B
 const aroundWithTypes: Frame = { single: 'cls A sep', pair: 'cls A sep B:1 sep:1' };
 
 /**
- * What classes put around a text A, or two, whatever `tokenizer.json` says: names of special tokens, with the type of the
- * text that they belong to.
+ * The frame that classes put around one text (A) or two, whatever `tokenizer.json` says: names of special tokens, with
+ * the type of the text that they belong to.
  */
 const framesOfClasses: ReadonlyMap<string, Frame> = new Map([
   ['AlbertTokenizer', aroundWithTypes],
@@ -130,14 +130,14 @@ const framesOfClasses: ReadonlyMap<string, Frame> = new Map([
   ['XLMRobertaTokenizer', aroundWithDoubleEnd],
 ]);
 
-/** How those classes call the tokens of their frames where no file does. */
+/** The tokens in the frames of those classes, where no file names them. */
 function usualFrameToken(name: string, className: string): string {
   if (name === 'bos' || name === 'eos' || className === 'RobertaTokenizer')
     return name === 'bos' || name === 'cls' ? '<s>' : '</s>';
   return name === 'cls' ? '[CLS]' : '[SEP]';
 }
 
-/** The class of a type of model, where no file names one: of those above. */
+/** The class for each type of model, used where no file names a class. Only classes that are listed above. */
 const classesOfTypes: readonly (readonly [string, string])[] = [
   [
     'BertTokenizer',
@@ -157,7 +157,7 @@ const classesOfTypes: readonly (readonly [string, string])[] = [
   ['Qwen2Tokenizer', 'qwen2 qwen3'],
 ];
 
-/** Types of models whose folders name a class that is not theirs: it does not count. */
+/** Types of models whose folders name a wrong class, which is ignored. */
 const typesOfOtherClass: ReadonlySet<string> = new Set(['modernbert', 'qwen2']);
 
 function tokenizerClass(config: Json, modelConfig: Json): string | undefined {
@@ -175,7 +175,7 @@ function isWordPiece({ model }: TokenizerJson): boolean {
 /** Special tokens that every tokenizer may have. */
 const specialNames = ['bos', 'eos', 'unk', 'sep', 'pad', 'cls', 'mask'].map((name) => `${name}_token`);
 
-/** How a class calls its special tokens where no file does. */
+/** The special tokens of a class, where no file names them. */
 function usualTokens(className: string | undefined): Json {
   if (className !== 'MPNetTokenizer')
     return { unk_token: '[UNK]', sep_token: '[SEP]', pad_token: '[PAD]', cls_token: '[CLS]', mask_token: '[MASK]' };
@@ -184,7 +184,7 @@ function usualTokens(className: string | undefined): Json {
   return { ...around, unk_token: '[UNK]', pad_token: '<pad>', mask_token: mask };
 }
 
-/** Those that the vocabulary has: tokens without weights are no help. */
+/** The tokens that the vocabulary has: the others would have no weights. */
 function knownTokens({ model }: TokenizerJson, tokens: Json): Json {
   const known = Object.entries(tokens).filter(([, token]) => Object.hasOwn(model.vocab, tokenContent(token)!));
   return Object.fromEntries(known);
@@ -207,13 +207,13 @@ function specialTokens(config: Json): AddedToken[] {
   });
 }
 
-/** The text of a token in a configuration, where it stands as a string or as an object with `content`. */
+/** The text of a token in a configuration, which has it as a string or as an object with `content`. */
 export function tokenContent(token: unknown): string | undefined {
   if (typeof token === 'string') return token;
   return isObject(token) && typeof token['content'] === 'string' ? token['content'] : undefined;
 }
 
-/** A token with the flags that it has, and else the usual ones: special tokens are not normalized. */
+/** A token with its own flags, and the defaults for the others: special tokens are not normalized. */
 function addedToken(token: Json, id: number): AddedToken {
   const special = token['special'] === true;
   const flag = (name: string, byDefault: boolean): boolean =>
@@ -229,7 +229,7 @@ function addedToken(token: Json, id: number): AddedToken {
   };
 }
 
-/** `added_tokens_decoder` of `tokenizer_config.json`: tokens by their ids, of which only the order counts. */
+/** `added_tokens_decoder` of `tokenizer_config.json`: tokens by their ids. Only the order of the ids counts. */
 function readDecoder(decoder: unknown): AddedToken[] | undefined {
   if (decoder === undefined || decoder === null) return undefined;
   const entries = isObject(decoder) ? Object.entries(decoder) : [];
@@ -242,7 +242,7 @@ function readDecoder(decoder: unknown): AddedToken[] | undefined {
   );
 }
 
-/** `added_tokens.json` of older folders: tokens with their ids, of which only the order counts. */
+/** `added_tokens.json` of older folders: tokens with their ids. Only the order of the ids counts. */
 async function readAddedTokens(model: ModelFiles, config: Json): Promise<AddedToken[]> {
   const special = new Set(specialTokens(config).map(({ content }) => content));
   const tokens = Object.entries((await readJsonObject(model, 'added_tokens.json')) ?? {});
@@ -253,19 +253,20 @@ function byId(tokens: readonly AddedToken[]): AddedToken[] {
   return tokens.toSorted((a, b) => a.id - b.id);
 }
 
-/** Of tokens that stand twice the first. */
+/** Keeps the first of tokens that occur twice. */
 function earliest(tokens: readonly AddedToken[]): AddedToken[] {
   const known = new Set<string>();
   return tokens.filter(({ content }) => !known.has(content) && known.add(content));
 }
 
-/** Of tokens that stand twice the last, in the place of the first. */
+/** Keeps the last of tokens that occur twice, at the position of the first. */
 function latest(tokens: readonly AddedToken[]): AddedToken[] {
   return [...new Map(tokens.map((token) => [token.content, token])).values()];
 }
 
 /**
- * BERT's tokenizer of a vocabulary: its normalizer and pre-tokenizer, WordPiece, `[CLS]` and `[SEP]` around the text.
+ * BERT's tokenizer with a given vocabulary: BERT's normalizer and pre-tokenizer, WordPiece, `[CLS]` and `[SEP]` around
+ * the text.
  * @throws SentvecError `invalid-model`
  */
 function asBert(json: TokenizerJson, config: Json, file: string): TokenizerJson {
@@ -296,7 +297,7 @@ function asBert(json: TokenizerJson, config: Json, file: string): TokenizerJson 
       lowercase: flag('do_lower_case') ?? true,
     },
     pre_tokenizer: { type: 'BertPreTokenizer' },
-    // As it stands where it does the same: the hash of a folder does not change without need.
+    // Kept where it does the same, so that the hash of a folder does not change without need.
     post_processor:
       canonicalJson(specialTokensOf(json, file)) === canonicalJson(around)
         ? json.post_processor
@@ -325,10 +326,10 @@ async function checkDeberta(json: TokenizerJson, config: Json): Promise<void> {
     throw contradiction('"split_by_punct" is true, but tokenizer.json does not split punctuation off');
 }
 
-/** The post-processor of the class, where that of `tokenizer.json` does not put the same around a text. */
+/** Uses the post-processor of the class, where that of `tokenizer.json` puts other tokens around a text. */
 function withFrame(json: TokenizerJson, className: string, config: Json, file: string): TokenizerJson {
   const frame = framesOfClasses.get(className);
-  // A tokenizer of another kind than the class makes is not its.
+  // A tokenizer of another kind than the class builds does not belong to the class.
   const isOfClass =
     className === 'RobertaTokenizer' ? json.model['merges'] !== undefined : Array.isArray(json.model.vocab);
   if (frame === undefined || !isOfClass) return json;
@@ -350,7 +351,7 @@ function withFrame(json: TokenizerJson, className: string, config: Json, file: s
   return framed;
 }
 
-/** Whether a space is put before the text is decided by the class, for any part of a pre-tokenizer that may do so. */
+/** Lets the class decide whether a space is put before the text, in each part of a pre-tokenizer that can do that. */
 function withPrefixSpaceOfClass(json: TokenizerJson, className: string, config: Json): TokenizerJson {
   const byDefault = prefixSpaceByDefault.get(className);
   const addsSpace = config['add_prefix_space'] ?? byDefault;

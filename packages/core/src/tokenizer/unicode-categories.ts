@@ -1,7 +1,7 @@
 /**
  * General categories and scripts of characters as the Rust tokenizers see them: the tables of category-tables.ts, decoded
- * when they are first used. Patterns and a few pre-tokenizers need them, which BERT's tokenizer has not: pages load them
- * for tokenizers that do.
+ * when they are first used. Patterns and a few pre-tokenizers need them. BERT's tokenizer has neither, so pages load
+ * the tables only for tokenizers that need them.
  */
 import * as tables from './category-tables.ts';
 
@@ -22,7 +22,7 @@ export function categoryBit(code: number): number {
   return 1 << categoryOf[code]!;
 }
 
-/** The bits of the general categories of a name: `Lu`, or `L` for all letters. 0 for no such name. */
+/** The bits of the general categories with a name: `Lu`, or `L` for all letters. 0 when there is no such name. */
 export function categoryBits(name: string): number {
   let bits = 0;
   for (const [index, category] of categoryNames.entries()) if (category.startsWith(name)) bits |= 1 << index;

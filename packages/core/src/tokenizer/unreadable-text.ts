@@ -1,17 +1,17 @@
 import { SentvecError } from '../errors.ts';
 
-/** Thrown where a text turns out to be one that the tokenizer cannot read; its row is known further up only. */
+/** Thrown for a text that the tokenizer cannot read. The caller, which knows the row of the text, adds it. */
 export class UnreadableText extends Error {}
 
 /**
  * The error of a text that cannot be tokenized.
- * @param reason what it has, as the rest of a sentence
+ * @param reason the rest of a sentence that begins with the row
  */
 export function textError(row: number, reason: string): SentvecError {
   return new SentvecError('invalid-text', `Row ${row} ${reason}`, { row, reason });
 }
 
-/** The error of a text among others that are `firstRow` further up: with the row that it has among all of them. */
+/** An error with its row counted among all texts, where row 0 of the failed part is row `firstRow` of all. */
 export function withRowFrom(firstRow: number, error: unknown): unknown {
   if (!SentvecError.is(error, 'invalid-text')) return error;
   const { row, reason } = error.details;

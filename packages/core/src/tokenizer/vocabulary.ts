@@ -1,4 +1,4 @@
-/** What a vocabulary and its added tokens have: ids, pieces, sizes. */
+/** The ids, pieces and sizes of a vocabulary and its added tokens. */
 import type { AddedToken, TokenizerJson } from './tokenizer-json.ts';
 
 /** Ten times the largest vocabulary known: an id from a file must not make us allocate without bound. */
@@ -11,7 +11,7 @@ export function isTokenId(value: unknown): value is number {
 
 /** The pieces of a vocabulary by their ids. */
 interface PiecesById {
-  /** Of pieces with the same id the last. */
+  /** The piece of each id; of pieces with the same id, the last. */
   readonly pieces: readonly (string | undefined)[];
   /** Number of pieces. */
   readonly count: number;
@@ -23,7 +23,7 @@ const known = new WeakMap<object, PiecesById>();
 /**
  * Reads a vocabulary of pieces with their ids in one pass, and remembers what it read: going through an object of so many
  * keys takes as long as parsing it.
- * @returns `undefined` when one of the ids is none
+ * @returns `undefined` when one of the ids is not valid
  */
 export function piecesById(vocab: Readonly<Record<string, unknown>>): PiecesById | undefined {
   const read = known.get(vocab);
@@ -80,7 +80,7 @@ export function assignAddedTokenIds(json: TokenizerJson, tokens: readonly AddedT
   return [...assigned.values()];
 }
 
-/** The ids of those of some tokens that the vocabulary of the model has. Of a piece that stands twice, the last counts. */
+/** The ids of those tokens that the model's vocabulary has. Of a piece that occurs twice, the last counts. */
 function modelIds({ model: { vocab } }: TokenizerJson, tokens: ReadonlySet<string>): Map<string, number> {
   const ids = new Map<string, number>();
   if (Array.isArray(vocab)) {

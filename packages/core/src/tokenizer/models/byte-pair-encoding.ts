@@ -13,13 +13,13 @@ export function createBytePairEncoding(fields: Component, vocabulary: Vocabulary
   return (word) => model.encode(word);
 }
 
-/** What two neighbours become: pairs of ids lead to ranks, ranks to the ids of the merged pieces. */
+/** The merges: the rank of each pair of ids, and the id of the merged piece for each rank. */
 interface Merges {
   readonly ranks: PairTable;
   readonly merged: readonly number[];
 }
 
-/** Places in a word are fewer. */
+/** More than the positions in a word. */
 const mostPlaces = 2 ** 31;
 
 class BytePairEncoding {
@@ -51,11 +51,12 @@ class BytePairEncoding {
   }
 
   /**
-   * The ids of a word's characters. Those without one are spelled by bytes, or unknown, or left out, as the model says.
+   * The ids of a word's characters. Characters without an id are spelled by bytes, or unknown, or left out, as the
+   * model says.
    */
   #symbols(word: string): number[] {
     const symbols: number[] = [];
-    // The unknown token waits for the next known character, behind bytes that come between: so the original has it.
+    // The unknown token is added before the next known character, after bytes in between, as in the Rust tokenizers.
     let unknown: number | undefined;
     for (let at = 0; at < word.length;) {
       const width = word.codePointAt(at)! > 0xffff ? 2 : 1;
@@ -111,7 +112,7 @@ class BytePairEncoding {
       const place = key % mostPlaces;
       const right = next[place]!;
       if (symbols[place] === -1 || right === length) continue;
-      // The two may have become others since they were offered.
+      // Either of the two may have been merged since this pair was queued.
       const rank = this.#merges.ranks.get(symbols[place]!, symbols[right]!);
       if (rank === -1 || merged[rank] !== merged[Math.trunc(key / mostPlaces)]) continue;
       symbols[place] = merged[rank]!;
@@ -153,7 +154,9 @@ export function readMerges(fields: Component, vocabulary: Vocabulary, merges: un
   return { ranks, merged };
 }
 
-/** Merges are lists of two strings, or, in older files, strings with a space in them; those may begin with a comment. */
+/**
+ * Merges are lists of two strings, or, in older files, strings with a space in them, where a comment may come first.
+ */
 function* pairs(fields: Component, merges: unknown): Generator<readonly [string, string]> {
   if (!Array.isArray(merges)) throw fields.invalid('has no list of "merges"');
   const areStrings = typeof merges[0] === 'string';

@@ -4,7 +4,8 @@ import type { TokenizerModel } from '../tokenizer-json.ts';
 import { createWordLevel, createWordPiece } from './word-piece.ts';
 
 /**
- * Makes the model of a `tokenizer.json`. The larger kinds are loaded when a tokenizer has them: a page gets what it uses.
+ * Makes the model of a `tokenizer.json`. The larger kinds are loaded when a tokenizer has them, so a page loads only
+ * what it uses.
  * @throws SentvecError `invalid-model`, `unsupported-model`
  */
 export async function createModel(model: TokenizerModel): Promise<Model> {

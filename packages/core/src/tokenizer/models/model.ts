@@ -1,17 +1,17 @@
 import { UnreadableText } from '../unreadable-text.ts';
 
 /**
- * Cuts a word into tokens: gives their ids.
- * @throws UnreadableText when a part of it is not in the vocabulary, and there is no token for what is not
+ * Splits a word into tokens and returns their ids.
+ * @throws UnreadableText when a part of it is not in the vocabulary, which has no unknown token either
  */
 export type Model = (word: string) => readonly number[];
 
-/** Words whose tokens are remembered: enough for a language's common ones. */
+/** The most words whose tokens are cached: enough for the common words of a language. */
 const capacity = 2 ** 14;
-/** Longer words do not come again. */
+/** Longer words are not cached: they seldom occur again. */
 const longestWord = 64;
 
-/** Remembers the tokens of words: few of them make up most of a text. */
+/** Caches the tokens of words: few words make up most of a text. */
 export function remembering(model: Model): Model {
   const known = new Map<string, readonly number[]>();
   return (word) => {

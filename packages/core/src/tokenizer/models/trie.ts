@@ -1,6 +1,6 @@
 import { PairTable } from './pair-table.ts';
 
-/** Strings with a number each, to be found at a place of a text: a tree whose edges are UTF-16 code units. */
+/** Strings with a number each, to be found at a position of a text: a tree whose edges are UTF-16 code units. */
 export class Trie {
   /** A node and a code unit lead to the next node. */
   readonly #next = new PairTable();
@@ -19,7 +19,7 @@ export class Trie {
     if (node !== 0) this.#values[node] = value;
   }
 
-  /** The node behind a node (0 at the start) and a code unit; -1 when no string goes on like that. */
+  /** The node that a code unit leads to from a node (0 is the root); -1 when no string continues like that. */
   next(node: number, unit: number): number {
     return this.#next.get(node, unit);
   }

@@ -4,7 +4,7 @@ import type { Component } from '../component.ts';
 import { noUnknownToken, type Model } from './model.ts';
 import { Trie } from './trie.ts';
 
-/** Pieces and their scores: the place of a piece is its id. */
+/** Pieces and their scores. The index of a piece is its id. */
 type ScoredPieces = readonly (readonly [string, number])[];
 
 /** By how much a character that is in no piece scores below the least probable piece: `K_UNK_PENALTY` of the original. */
@@ -23,7 +23,9 @@ class Unigram {
   readonly #unknownScore: number;
   readonly #unknownId: number;
   readonly #fallsBackToBytes: boolean;
-  /** For each place where a best path ends: where its last piece starts, -1 for none, the piece's id, and the path's score. */
+  /**
+   * For the best path to each position: where its last piece starts (-1 for none), the piece's id, the path's score.
+   */
   #starts = new Int32Array(64);
   #pieceIds = new Int32Array(64);
   #pathScores = new Float64Array(64);
@@ -62,7 +64,7 @@ class Unigram {
     return ids;
   }
 
-  /** Neighbours that are in no piece count as one: it may be a piece after all, or spelled by bytes. */
+  /** Successive characters that are in no piece count as one: together they may be a piece, or be spelled by bytes. */
   #addUnknown(text: string, ids: number[]): void {
     const whole = this.#ids.get(text);
     const bytes =

@@ -1,7 +1,7 @@
 /**
- * Finds the matches of a pattern in a text: a backtracking matcher with a stack of its own, which neither overflows nor
- * runs on for ever. When it has gone back often it begins to remember where it failed, so that time grows with the length
- * of the text alone (as BitState of RE2 does); what look-arounds may take beyond that is limited.
+ * Finds the matches of a pattern in a text: a backtracking matcher with its own stack, which neither overflows nor runs
+ * for ever. After much backtracking it begins to remember where it failed, so that time grows only with the length of
+ * the text (as BitState of RE2 does). The extra work of look-arounds has a limit.
  */
 import { SentvecError } from '../../errors.ts';
 import { parsePattern } from './parse-pattern.ts';
@@ -9,7 +9,7 @@ import { lengthOf, startsOf, type Anchor, type PatternNode } from './pattern-tre
 import { shorthandClass, type CharacterTest } from './character-classes.ts';
 import { UnreadableText } from '../unreadable-text.ts';
 
-/** Kinds of steps: numbers, for they are compared at each character. */
+/** Kinds of steps. They are numbers because they are compared at each character. */
 const character = 0;
 const run = 1;
 const fork = 2;
@@ -23,7 +23,7 @@ const end = 8;
 /** A step of a compiled pattern. Steps refer to one another by their places in the program. */
 interface Step {
   readonly kind: number;
-  /** Where to go on. */
+  /** The step that follows. */
   next: number;
   /** Of a fork: where to go on when `next` fails. Of a look or an atomic group: where its own steps begin. */
   readonly other: number;
@@ -57,9 +57,9 @@ const blankStep: Step = {
   anchor: 'A',
 };
 
-/** Steps of a pattern; those in use have a few hundred. */
+/** The most steps of a pattern. Published patterns have a few hundred. */
 const mostSteps = 2 ** 14;
-/** Steps of a search, beside those for each character of the text: a fraction of a second. */
+/** The most steps of a search, besides those for each character of the text: a fraction of a second. */
 const mostWork = 2 ** 24;
 const mostWorkPerCharacter = 64;
 const longestStack = 2 ** 25;
@@ -191,7 +191,7 @@ export class Pattern {
 
   /**
    * The matches in a text, from left to right, none within another: start and end of the first, start and end of the
-   * second, and so on. An empty match right behind another match does not count.
+   * second, and so on. An empty match directly after another match does not count.
    * @throws UnreadableText when the search takes too long
    */
   matches(text: string): number[] {
@@ -243,7 +243,7 @@ export class Pattern {
     return stop;
   }
 
-  /** What led to a match has not failed, and the next search begins where the match ended. */
+  /** Clears the failures at a place: steps that led to a match did not fail, and the next search begins at its end. */
   #forget(place: number): void {
     const first = place * this.#steps.length;
     for (let bit = first; bit < first + this.#steps.length; bit += 1) this.#failed![bit >> 3]! &= ~(1 << (bit & 7));
@@ -257,7 +257,7 @@ export class Pattern {
     return seen;
   }
 
-  /** Called when there was much work: begins to remember, then gives up. */
+  /** Called after much work: first begins to remember failures, then, after the most work, gives up. */
   #check(): void {
     const most = mostWork + mostWorkPerCharacter * (this.#text.length + 1);
     if (this.#work > most) throw tooLong();
@@ -410,7 +410,7 @@ export class Pattern {
     }
     this.#work += stop - at;
     if (seen) {
-      // All from here on was tried before.
+      // Everything from here on was tried before.
       if (strict || stop === floor) return -1;
       stop = before(this.#text, stop);
     }
