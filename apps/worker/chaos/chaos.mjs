@@ -163,6 +163,8 @@ async function disturbed(request) {
     happened.push(disaster);
     say(`  at the beginning: ${disaster.what} (process ${disaster.pid})`);
   }
+  // Whoever prepares a run decides with which weights it is made: that must be a right worker.
+  while (counts.wrong > 0 && (await look()).done < 1 && !position.ended) await sleep(50);
   if (counts.wrong > 0) say(`  at the beginning: workers started with ${(await startWrong(settings)).join(', ')}`);
   for (const { kind, at } of plan(random)) {
     while ((await look()).done < at && !position.ended) await sleep(50);
