@@ -21,12 +21,11 @@ const names: PostNormNames = {
  */
 export const albert: Architecture = (config) => {
   const sizes = {
-    ...readBertSizes(config),
+    ...readBertSizes(config, { tokenTypes: 2 }),
     activation: config.activation('hidden_act', 'gelu_new'),
     dropout: config.fraction('hidden_dropout_prob', 0),
     outputDropout: 0,
     embeddingSize: config.integer('embedding_size', { fallback: 128 }),
-    tokenTypes: config.integer('type_vocab_size', { fallback: 2, smallest: 0 }),
   };
   const attention = { ...sizes.attention, dropout: config.fraction('attention_probs_dropout_prob', 0) };
   const groups = config.integer('num_hidden_groups', { fallback: 1, largest: sizes.layers });
@@ -36,7 +35,7 @@ export const albert: Architecture = (config) => {
     vocabularySize: sizes.vocabularySize,
     tokenTable: bertTokenTable,
     encode(layers) {
-      const embeddings = embed(layers, layers.perRow(layers.ops.range(layers.length)), sizes);
+      const embeddings = embed(layers, layers.rowPositions(), sizes);
       let x = layers.linear('encoder.embedding_hidden_mapping_in', embeddings, sizes.hiddenSize);
       for (let step = 0; step < sizes.layers; step += 1) {
         const group = `${names.layer}.${Math.floor(step / (sizes.layers / groups))}`;

@@ -49,7 +49,7 @@ export const debertaV2: Architecture = (config) => {
 
 /** The sum of the embeddings, projected to the width of the layers, then normalized. */
 function embed<T>(layers: TransformerLayers<T>, sizes: Sizes): T {
-  const positions = sizes.hasPositions ? layers.perRow(layers.ops.range(layers.length)) : undefined;
+  const positions = sizes.hasPositions ? layers.rowPositions() : undefined;
   const sum = sumOfEmbeddings(layers, positions, sizes);
   const projected =
     sizes.embeddingSize === sizes.hiddenSize
@@ -79,14 +79,14 @@ interface RelativeRows<T> {
 }
 
 function relativeRows<T>(layers: TransformerLayers<T>, relative: Relative): RelativeRows<T> {
-  const { ops, length } = layers;
+  const { ops } = layers;
   const table = layers.weight('encoder.rel_embeddings.weight', [2 * relative.span, relative.hiddenSize]);
   const { positions } = relative;
   const rowOfDistance = layers.constant('rows of distances', [2 * positions + 1], () =>
     Float32Array.from({ length: 2 * positions + 1 }, (_, i) => relativeRow(i - positions, relative)),
   );
   // How far the second token is after the first: -length to length - 1.
-  const distances = ops.subtract(ops.toFloat(ops.range(productOf([2, length]))), ops.size(length));
+  const distances = layers.distances();
   const rowsOf = (x: T): T => ops.toIndex(ops.gather(rowOfDistance, ops.toIndex(ops.add(x, positions))));
   return {
     embeddings: relative.isNormalized ? layers.layerNorm('encoder.LayerNorm', table, relative.epsilon) : table,
@@ -191,14 +191,16 @@ function neighbourhoods<T>(layers: TransformerLayers<T>, rows: T, size: number):
 type Sizes = ReturnType<typeof readSizes>;
 
 function readSizes(config: ConfigReader) {
-  const sizes = { ...readBertSizes(config), epsilon: config.fraction('layer_norm_eps', 1e-7) };
+  const sizes = {
+    ...readBertSizes(config, { tokenTypes: 0 }),
+    epsilon: config.fraction('layer_norm_eps', 1e-7),
+  };
   const { hiddenSize, attention } = sizes;
   config.onlySupports('attention_head_size', attention.headSize);
   const products = new Set(config.parts('pos_att_type', '|', productNames));
   return {
     ...sizes,
     embeddingSize: config.integer('embedding_size', { fallback: hiddenSize }),
-    tokenTypes: config.integer('type_vocab_size', { fallback: 0, smallest: 0 }),
     hasPositions: config.flag('position_biased_input', true),
     // The scale allows for the number of summed products (`scale_factor` in transformers).
     attention: { ...attention, scale: 1 / Math.sqrt(attention.headSize * (1 + products.size)) },

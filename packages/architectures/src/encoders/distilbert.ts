@@ -1,5 +1,5 @@
 import type { Architecture } from './architecture.ts';
-import { bertTokenTable, embed, type PostNormNames, postNormLayers, readBertSizes } from './post-norm.ts';
+import { bertTokenTable, postNormEncoder, type PostNormNames, readBertSizes } from './post-norm.ts';
 
 /** BERT's configuration keys, and DistilBERT's names for them (`attribute_map` of transformers). */
 const keys = {
@@ -34,9 +34,6 @@ export const distilbert: Architecture = (config) => {
     maxPositions: sizes.positions,
     vocabularySize: sizes.vocabularySize,
     tokenTable: bertTokenTable,
-    encode(layers) {
-      const embeddings = embed(layers, layers.perRow(layers.ops.range(layers.length)), sizes);
-      return postNormLayers(layers, embeddings, sizes, names);
-    },
+    encode: (layers) => postNormEncoder(layers, layers.rowPositions(), sizes, names),
   };
 };

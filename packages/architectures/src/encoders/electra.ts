@@ -1,5 +1,5 @@
 import type { Architecture } from './architecture.ts';
-import { bertTokenTable, embedAndProject, postNormLayers, readBertSizes } from './post-norm.ts';
+import { bertTokenTable, postNormEncoder, readBertSizes } from './post-norm.ts';
 
 /**
  * ELECTRA (Clark et al., 2020), as `ElectraModel` of transformers (models/electra/modeling_electra.py): BERT whose
@@ -7,17 +7,13 @@ import { bertTokenTable, embedAndProject, postNormLayers, readBertSizes } from '
  */
 export const electra: Architecture = (config) => {
   const sizes = {
-    ...readBertSizes(config),
+    ...readBertSizes(config, { tokenTypes: 2 }),
     embeddingSize: config.integer('embedding_size', { fallback: 128 }),
-    tokenTypes: config.integer('type_vocab_size', { fallback: 2, smallest: 0 }),
   };
   return {
     maxPositions: sizes.positions,
     vocabularySize: sizes.vocabularySize,
     tokenTable: bertTokenTable,
-    encode(layers) {
-      const embeddings = embedAndProject(layers, layers.perRow(layers.ops.range(layers.length)), sizes);
-      return postNormLayers(layers, embeddings, sizes);
-    },
+    encode: (layers) => postNormEncoder(layers, layers.rowPositions(), sizes),
   };
 };

@@ -1,5 +1,5 @@
 import type { Architecture } from './architecture.ts';
-import { bertTokenTable, embed, postNormLayers, readBertSizes } from './post-norm.ts';
+import { bertTokenTable, postNormEncoder, readBertSizes } from './post-norm.ts';
 
 /**
  * ERNIE (Sun et al., 2019 and 2020), as `ErnieModel` of transformers (models/ernie/modeling_ernie.py), without its
@@ -9,17 +9,13 @@ import { bertTokenTable, embed, postNormLayers, readBertSizes } from './post-nor
 export const ernie: Architecture = (config) => {
   const taskTypes = config.integer('task_type_vocab_size', { fallback: 3 });
   const sizes = {
-    ...readBertSizes(config),
-    tokenTypes: config.integer('type_vocab_size', { fallback: 2, smallest: 0 }),
+    ...readBertSizes(config, { tokenTypes: 2 }),
     taskTypes: config.flag('use_task_id', false) ? taskTypes : 0,
   };
   return {
     maxPositions: sizes.positions,
     vocabularySize: sizes.vocabularySize,
     tokenTable: bertTokenTable,
-    encode(layers) {
-      const embeddings = embed(layers, layers.perRow(layers.ops.range(layers.length)), sizes);
-      return postNormLayers(layers, embeddings, sizes);
-    },
+    encode: (layers) => postNormEncoder(layers, layers.rowPositions(), sizes),
   };
 };

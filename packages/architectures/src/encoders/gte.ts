@@ -18,7 +18,7 @@ export const gte: Architecture = (config) => {
     tokenTable: bertTokenTable,
     encode(layers) {
       const rotation = rotary && rotationOf(layers, rotary);
-      const positions = rotary ? undefined : layers.perRow(layers.ops.range(layers.length));
+      const positions = rotary ? undefined : layers.rowPositions();
       let x = embed(layers, positions, sizes);
       for (let index = 0; index < sizes.layers; index += 1) {
         const layer = `encoder.layer.${index}`;
@@ -66,8 +66,7 @@ function readSizes(config: ConfigReader) {
   config.onlySupports('logn_attention_scale', false);
   config.onlySupports('logn_attention_clip1', false);
   const sizes = {
-    ...readBertSizes(config, ['rope', 'absolute']),
-    tokenTypes: config.integer('type_vocab_size', { fallback: 1, smallest: 0 }),
+    ...readBertSizes(config, { tokenTypes: 1, positions: ['rope', 'absolute'] }),
     packed: config.flag('pack_qkv', true),
   };
   const rotates = config.text('position_embedding_type', 'rope') === 'rope';

@@ -47,7 +47,7 @@ export function slopesOf(heads: number): number[] {
 /** The bias, lower for greater distances: `[heads, 2 · length]`, for the distances -length to length - 1. */
 function biasByDistance<T>(layers: TransformerLayers<T>, heads: number): T {
   const { ops, length } = layers;
-  const distances = ops.subtract(ops.toFloat(ops.range(productOf([2, length]))), ops.size(length));
+  const distances = layers.distances();
   const slopes = layers.constant('slopes of heads', [heads, 1], () =>
     Float32Array.from(slopesOf(heads), (each) => -each),
   );
@@ -123,8 +123,7 @@ type Sizes = ReturnType<typeof readSizes>;
 function readSizes(config: ConfigReader) {
   config.onlySupports('feed_forward_type', 'original', ...gates.keys());
   return {
-    ...readBertSizes(config, ['alibi']),
-    tokenTypes: config.integer('type_vocab_size', { fallback: 2, smallest: 0 }),
+    ...readBertSizes(config, { tokenTypes: 2, positions: ['alibi'] }),
     gate: hiddenActivations.get(gates.get(config.text('feed_forward_type', 'original')) ?? ''),
   };
 }

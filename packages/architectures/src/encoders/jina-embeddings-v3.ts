@@ -12,10 +12,12 @@ export const jinaEmbeddingsV3: Architecture = (config) => {
   config.onlySupports('use_reg_tokens', false);
   config.onlySupports('rotary_emb_scale_base', null);
   config.onlySupports('rotary_emb_interleaved', false);
-  const tokenTypes = config.integer('type_vocab_size', { fallback: 1, smallest: 0 });
   const published = config.text('model_type') === 'xlm-roberta';
   const own = published ? config.withKeys({ rope_theta: 'rotary_emb_base' }) : config;
-  const sizes = { ...readBertSizes(config, ['rotary']), tokenTypes, epsilon: config.fraction('layer_norm_eps', 1e-5) };
+  const sizes = {
+    ...readBertSizes(config, { tokenTypes: 1, positions: ['rotary'] }),
+    epsilon: config.fraction('layer_norm_eps', 1e-5),
+  };
   const { hiddenSize, attention } = sizes;
   const rotary = readRotary(own, attention.headSize, { theta: published ? 10_000 : 20_000 });
   return {

@@ -123,6 +123,11 @@ export class TransformerLayers<T> {
     return this.#pack(this.ops.reshape(all, [productOf([this.batch, this.length])]));
   }
 
+  /** The position of each row, counted from 0: indices. */
+  rowPositions(): T {
+    return this.perRow(this.ops.range(this.length));
+  }
+
   /** The row of each token in the token table, which is `width` wide. */
   tokenRows(width: number): T {
     const { tokenTable, vocabularySize, inputs } = this.#sources;
@@ -206,6 +211,12 @@ export class TransformerLayers<T> {
     return this.#pack(this.ops.reshape(positions, flat));
   }
 
+  /** How many positions a key may be after a query: -length to length - 1, the columns of {@link pairsOfDistances}. */
+  distances(): T {
+    const { ops, length } = this;
+    return ops.subtract(ops.toFloat(ops.range(productOf([2, length]))), ops.size(length));
+  }
+
   /**
    * What belongs to a query and a key, from what belongs to a query and a distance: `[n, length, length]` from `[n,
    * length, 2 · length]`, whose column c counts where the key is c - length positions after the query. Read in rows
@@ -259,13 +270,13 @@ export class TransformerLayers<T> {
     const hide = (hidden: T): void => {
       visible = ops.multiply(visible, ops.subtract(1, hidden));
     };
-    if (causal) hide(ops.greater(this.#distances(), 0));
-    if (window !== Infinity) hide(ops.greater(absolute(ops, this.#distances()), window));
+    if (causal) hide(ops.greater(this.#distancesOfPairs(), 0));
+    if (window !== Infinity) hide(ops.greater(absolute(ops, this.#distancesOfPairs()), window));
     return ops.multiply(ops.subtract(1, visible), maskedScore);
   }
 
   /** How many positions the key is after the query: `[length, length]`. */
-  #distances(): T {
+  #distancesOfPairs(): T {
     const positions = this.ops.toFloat(this.ops.range(this.length));
     return this.ops.subtract(positions, this.ops.reshape(positions, [this.length, 1]));
   }

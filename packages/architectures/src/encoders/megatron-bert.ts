@@ -10,12 +10,11 @@ const names = { attentionNorm: 'attention.ln', intermediateNorm: 'ln', finalNorm
  * Weights are named as there.
  */
 export const megatronBert: Architecture = (config) => {
-  const tokenTypes = config.integer('type_vocab_size', { fallback: 2, smallest: 0 });
-  const sizes = { ...readBertSizes(config), tokenTypes };
+  const sizes = readBertSizes(config, { tokenTypes: 2 });
   return {
     maxPositions: sizes.positions,
     vocabularySize: sizes.vocabularySize,
     tokenTable: bertTokenTable,
-    encode: (layers) => preNormEncoder(layers, layers.perRow(layers.ops.range(layers.length)), sizes, names),
+    encode: (layers) => preNormEncoder(layers, layers.rowPositions(), sizes, names),
   };
 };

@@ -33,7 +33,7 @@ export const mpnet: Architecture = (config) => {
     vocabularySize: sizes.vocabularySize,
     tokenTable: bertTokenTable,
     encode(layers) {
-      const positions = layers.perRow(positionsAfterPadding(layers.ops, layers.ids, paddingId));
+      const positions = positionsAfterPadding(layers, paddingId);
       const embeddings = embed(layers, positions, sizes);
       const table = 'encoder.relative_attention_bias.weight';
       const distanceBias = relativeBias(layers, table, { buckets, farthest }, sizes.attention.heads);

@@ -31,11 +31,25 @@ export interface BertSizes {
   readonly taskTypes?: number | undefined;
 }
 
-/**
- * Reads the sizes by the keys of BERT's configuration, without token types.
- * @param positions the values of `position_embedding_type` that the architecture has, the usual one first
- */
-export function readBertSizes(config: ConfigReader, positions: readonly string[] = ['absolute']): BertSizes {
+/** How an architecture's configuration differs from BERT's. */
+interface BertOptions {
+  /**
+   * How many token types there are where the configuration does not say.
+   * @default the architecture has none, whatever the configuration says
+   */
+  readonly tokenTypes?: number | undefined;
+  /**
+   * The values of `position_embedding_type` that the architecture has, the usual one first.
+   * @default ['absolute']
+   */
+  readonly positions?: readonly string[] | undefined;
+}
+
+/** Reads the sizes by the keys of BERT's configuration. @throws SentvecError `invalid-model`, `unsupported-model` */
+export function readBertSizes(
+  config: ConfigReader,
+  { tokenTypes, positions = ['absolute'] }: BertOptions = {},
+): BertSizes {
   config.onlySupports('position_embedding_type', ...positions);
   config.onlySupports('is_decoder', false);
   const hiddenSize = config.integer('hidden_size');
@@ -55,7 +69,7 @@ export function readBertSizes(config: ConfigReader, positions: readonly string[]
     dropout: config.fraction('hidden_dropout_prob', 0.1),
     vocabularySize: config.integer('vocab_size'),
     positions: config.integer('max_position_embeddings'),
-    tokenTypes: 0,
+    tokenTypes: tokenTypes === undefined ? 0 : config.integer('type_vocab_size', { fallback: tokenTypes, smallest: 0 }),
   };
 }
 
@@ -107,14 +121,6 @@ export function embed<T>(
   return layers.dropout(normalized, sizes.dropout);
 }
 
-/** What {@link embed} gives, projected to the width of the layers where the embeddings have another width. */
-export function embedAndProject<T>(layers: TransformerLayers<T>, positions: T | undefined, sizes: BertSizes): T {
-  const embeddings = embed(layers, positions, sizes);
-  return sizes.embeddingSize === sizes.hiddenSize
-    ? embeddings
-    : layers.linear('embeddings_project', embeddings, sizes.hiddenSize);
-}
-
 /**
  * The sum of the embeddings. All tokens have type 0, and so does the task. `positions` are indices, one for each row;
  * `undefined` for a model without a table of positions.
@@ -137,6 +143,24 @@ export function sumOfEmbeddings<T>(layers: TransformerLayers<T>, positions: T | 
 
 /** Attention of a layer, from its input, before the linear layer that mixes the heads. */
 type Attend<T> = (layer: string, x: T) => T;
+
+/**
+ * The embeddings, see {@link embed}, projected to the width of the layers where they have another, then all layers.
+ */
+export function postNormEncoder<T>(
+  layers: TransformerLayers<T>,
+  positions: T | undefined,
+  sizes: BertSizes,
+  names?: PostNormNames,
+  attendIn?: Attend<T>,
+): T {
+  const embeddings = embed(layers, positions, sizes);
+  const projected =
+    sizes.embeddingSize === sizes.hiddenSize
+      ? embeddings
+      : layers.linear('embeddings_project', embeddings, sizes.hiddenSize);
+  return postNormLayers(layers, projected, sizes, names, attendIn);
+}
 
 /** All layers, one after the other. */
 export function postNormLayers<T>(

@@ -56,7 +56,7 @@ export function relativeBias<T>(
 ): T {
   const { ops, length } = layers;
   const distances = productOf([2, length]);
-  const relative = ops.subtract(ops.toFloat(ops.range(distances)), ops.size(length));
+  const relative = layers.distances();
   const half = buckets >> 1;
   const starts = layers.constant('starts of buckets', [half - 1], () =>
     Float32Array.from(bucketStarts(half, farthest), (start) => start - 0.5),

@@ -1,15 +1,16 @@
-import type { Operations } from '../operations.ts';
 import type { Architecture } from './architecture.ts';
-import { bertTokenTable, embed, postNormLayers, readBertSizes } from './post-norm.ts';
+import type { TransformerLayers } from './layers.ts';
+import { bertTokenTable, postNormEncoder, readBertSizes } from './post-norm.ts';
 
 /**
- * Position numbers that begin after the padding's own: the padding id at padding, and padding id + 1, + 2, … at the
+ * The position of each row, numbered from after the padding's own: the padding id at padding, and padding id + 1, + 2, … at the
  * other tokens (`create_position_ids_from_input_ids` of transformers, which looks at the ids, not at the mask).
  */
-export function positionsAfterPadding<T>(ops: Operations<T>, ids: T, paddingId: number): T {
+export function positionsAfterPadding<T>(layers: TransformerLayers<T>, paddingId: number): T {
+  const { ops, ids } = layers;
   const real = ops.subtract(1, ops.equal(ops.toFloat(ids), paddingId));
   const count = ops.multiply(ops.cumulativeSum(real, 1), real);
-  return ops.toIndex(ops.add(count, paddingId));
+  return layers.perRow(ops.toIndex(ops.add(count, paddingId)));
 }
 
 /**
@@ -17,16 +18,12 @@ export function positionsAfterPadding<T>(ops: Operations<T>, ids: T, paddingId: 
  * (models/roberta/modeling_roberta.py), without its pooler: BERT with other positions. Weights are named as there.
  */
 export const roberta: Architecture = (config) => {
-  const tokenTypes = config.integer('type_vocab_size', { fallback: 2, smallest: 0 });
-  const sizes = { ...readBertSizes(config), tokenTypes };
+  const sizes = readBertSizes(config, { tokenTypes: 2 });
   const paddingId = config.integer('pad_token_id', { fallback: 1, smallest: 0 });
   return {
     maxPositions: config.positionsAfter(paddingId, sizes.positions),
     vocabularySize: sizes.vocabularySize,
     tokenTable: bertTokenTable,
-    encode(layers) {
-      const positions = layers.perRow(positionsAfterPadding(layers.ops, layers.ids, paddingId));
-      return postNormLayers(layers, embed(layers, positions, sizes), sizes);
-    },
+    encode: (layers) => postNormEncoder(layers, positionsAfterPadding(layers, paddingId), sizes),
   };
 };

@@ -1,14 +1,14 @@
 // RoFormer: BERT with rotary positions, which rotate pairs of neighbouring entries of queries and keys.
 import type { Architecture } from './architecture.ts';
 import type { TransformerLayers } from './layers.ts';
-import { bertTokenTable, type BertSizes, embedAndProject, postNormLayers, readBertSizes } from './post-norm.ts';
+import { bertTokenTable, type BertSizes, postNormEncoder, readBertSizes } from './post-norm.ts';
 
 /**
  * RoFormer (Su et al., 2021), as `RoFormerModel` of transformers (models/roformer/modeling_roformer.py): BERT without a
  * table of positions. Weights are named as there; the sines and cosines of the angles are one of them.
  */
 export const roformer: Architecture = (config) => {
-  const read = readBertSizes(config);
+  const read = readBertSizes(config, { tokenTypes: 2 });
   const { heads, headSize } = read.attention;
   if (headSize % 2 !== 0)
     throw config.unsupported(
@@ -19,7 +19,6 @@ export const roformer: Architecture = (config) => {
   const sizes = {
     ...read,
     embeddingSize: config.integer('embedding_size', { fallback: read.hiddenSize }),
-    tokenTypes: config.integer('type_vocab_size', { fallback: 2, smallest: 0 }),
   };
   const turnsValues = config.flag('rotary_value', false);
   return {
@@ -28,7 +27,7 @@ export const roformer: Architecture = (config) => {
     tokenTable: bertTokenTable,
     encode(layers) {
       const turn = turner(layers, sizes);
-      return postNormLayers(layers, embedAndProject(layers, undefined, sizes), sizes, undefined, (layer, x) => {
+      return postNormEncoder(layers, undefined, sizes, undefined, (layer, x) => {
         const linear = (name: string): typeof x =>
           layers.linear(`${layer}.attention.self.${name}`, x, sizes.hiddenSize);
         const values = linear('value');
@@ -55,7 +54,7 @@ function turner<T>(layers: TransformerLayers<T>, { attention, positions }: BertS
   const { heads, headSize } = attention;
   const pairs = headSize / 2;
   const table = layers.fixedWeight('encoder.embed_positions.weight', [positions, headSize]);
-  const angles = ops.gather(table, layers.perRow(ops.range(layers.length)));
+  const angles = ops.gather(table, layers.rowPositions());
   const count = ops.shape(angles)[0]!;
   const [sines, cosines] = [0, pairs].map((start) =>
     ops.reshape(ops.slice(angles, 1, start, pairs), [count, 1, pairs]),

@@ -11,10 +11,7 @@ import { bertTokenTable, type BertSizes, embed, postNorm, readBertSizes } from '
  * convolutions over one position.
  */
 export const squeezeBert: Architecture = (config) => {
-  const sizes = {
-    ...readBertSizes(config),
-    tokenTypes: config.integer('type_vocab_size', { fallback: 2, smallest: 0 }),
-  };
+  const sizes = readBertSizes(config, { tokenTypes: 2 });
   config.onlySupports('embedding_size', sizes.hiddenSize);
   const groups = readGroups(config, sizes);
   return {
@@ -22,7 +19,7 @@ export const squeezeBert: Architecture = (config) => {
     vocabularySize: sizes.vocabularySize,
     tokenTable: bertTokenTable,
     encode(layers) {
-      let x = embed(layers, layers.perRow(layers.ops.range(layers.length)), sizes);
+      let x = embed(layers, layers.rowPositions(), sizes);
       for (let layer = 0; layer < sizes.layers; layer += 1)
         x = encodeLayer(layers, `encoder.layers.${layer}`, x, sizes, groups);
       return x;

@@ -65,7 +65,7 @@ export const universalSentenceEncoderLite: Architecture = (config) => {
       const signal = layers.constant('timing signal', [maxPositions, embeddingSize], () =>
         timingSignal(maxPositions, embeddingSize),
       );
-      const positions = ops.gather(signal, layers.perRow(ops.range(layers.length)));
+      const positions = ops.gather(signal, layers.rowPositions());
       let x = layers.dropout(ops.add(tokens, positions), dropout);
       for (let layer = 0; layer < sizes.layers; layer += 1) {
         const width = layer === 0 ? embeddingSize : sizes.hiddenSize;

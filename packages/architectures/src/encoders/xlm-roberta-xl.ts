@@ -15,19 +15,16 @@ const names = {
  * named as there.
  */
 export const xlmRobertaXl: Architecture = (config) => {
-  const tokenTypes = config.integer('type_vocab_size', { fallback: 1, smallest: 0 });
   const sizes = {
-    ...readBertSizes(config),
+    ...readBertSizes(config, { tokenTypes: 1 }),
     epsilon: config.fraction('layer_norm_eps', 1e-5),
     outputDropout: 0,
-    tokenTypes,
   };
   const paddingId = config.integer('pad_token_id', { fallback: 1, smallest: 0 });
   return {
     maxPositions: config.positionsAfter(paddingId, sizes.positions),
     vocabularySize: sizes.vocabularySize,
     tokenTable: bertTokenTable,
-    encode: (layers) =>
-      preNormEncoder(layers, layers.perRow(positionsAfterPadding(layers.ops, layers.ids, paddingId)), sizes, names),
+    encode: (layers) => preNormEncoder(layers, positionsAfterPadding(layers, paddingId), sizes, names),
   };
 };
