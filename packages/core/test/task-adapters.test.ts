@@ -67,6 +67,31 @@ async function withAdapterFolder(task: string, folder: string): Promise<ModelFil
   });
 }
 
+test('without a task, only the bytes of the rows that are asked for are read of a table with adapters', async () => {
+  const table = 'roberta.embeddings.word_embeddings.weight';
+  const files = await directoryModel(goldenModel(name).directory);
+  let bytesRead = 0;
+  const weights = await readWeights({
+    ...files,
+    openFile: async (path) => {
+      const { size, read } = await files.openFile!(path);
+      return {
+        size,
+        read: (begin, end) => {
+          bytesRead += end - begin;
+          return read(begin, end);
+        },
+      };
+    },
+  });
+  const { shape, data } = weights.tensor(table);
+  const width = shape[1]!;
+  bytesRead = 0;
+  const rows = weights.rows(table, [5, 2]);
+  expect(bytesRead).toBe(2 * 4 * width);
+  expect([...rows]).toEqual([...data.subarray(5 * width, 6 * width), ...data.subarray(2 * width, 3 * width)]);
+});
+
 test('an adapter may also be in a folder that is called like its task', async () => {
   const task = 'retrieval.query';
   const files = await withAdapterFolder(task, 'retrieval_query');

@@ -1,10 +1,10 @@
 import { canonicalJson, sha256 } from '@sentvec/platform';
 import type { ModelFiles } from '../types.ts';
 import { hashTokenizerJson } from './hash.ts';
-import { specialTokensOf, type SpecialTokens } from './special-tokens.ts';
+import { specialTokensOf, tokenContent, type SpecialTokens } from './special-tokens.ts';
 import { readSplitting } from './splitting.ts';
 import type { TokenizerJson } from './tokenizer-json.ts';
-import { readTokenizerFiles, tokenContent } from './transformers-files.ts';
+import { readTokenizerFiles } from './transformers-files.ts';
 import { tokenId, vocabularySize } from './vocabulary.ts';
 
 /** All that a tokenizer is made of, whichever library runs it. Plain data: it can be sent to a worker thread. */

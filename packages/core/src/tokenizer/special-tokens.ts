@@ -9,6 +9,12 @@ export interface SpecialTokens {
   readonly suffix: readonly number[];
 }
 
+/** The text of a token in a configuration, which has it as a string or as an object with `content`. */
+export function tokenContent(token: unknown): string | undefined {
+  if (typeof token === 'string') return token;
+  return isObject(token) && typeof token['content'] === 'string' ? token['content'] : undefined;
+}
+
 /**
  * Reads from the post-processor which special tokens it puts around a single text. So a text can be cut before its
  * special tokens are added.

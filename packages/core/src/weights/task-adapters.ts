@@ -152,12 +152,11 @@ class TaskWeights implements Weights {
   }
 
   shape(name: string): readonly number[] {
-    return this.#stored.shape(this.#adapted.get(name)?.original ?? name);
+    return this.#stored.shape(this.#storedName(name));
   }
 
   type(name: string): TensorType {
-    const adapted = this.#adapted.get(name);
-    return this.#task !== undefined && adapted !== undefined ? 'F32' : this.#stored.type(adapted?.original ?? name);
+    return this.#isMerged(name) ? 'F32' : this.#stored.type(this.#storedName(name));
   }
 
   tensor(name: string): { readonly shape: readonly number[]; readonly data: Float32Array } {
@@ -180,17 +179,26 @@ class TaskWeights implements Weights {
   }
 
   location(name: string): WeightLocation | undefined {
-    const adapted = this.#adapted.get(name);
-    if (adapted !== undefined && this.#task !== undefined) return undefined;
-    return this.#stored.location(adapted?.original ?? name);
+    return this.#isMerged(name) ? undefined : this.#stored.location(this.#storedName(name));
   }
 
   rows(name: string, indices: Iterable<number>): Float32Array {
-    return this.#adapted.has(name) ? rowsOf(this.tensor(name), indices) : this.#stored.rows(name, indices);
+    return this.#isMerged(name)
+      ? rowsOf(this.tensor(name), indices)
+      : this.#stored.rows(this.#storedName(name), indices);
   }
 
   integers(name: string): { readonly shape: readonly number[]; readonly data: Int32Array } {
     return this.#stored.integers(name);
+  }
+
+  /** Whether the adapter of a task changes a weight: its numbers stand in no file then. */
+  #isMerged(name: string): boolean {
+    return this.#task !== undefined && this.#adapted.has(name);
+  }
+
+  #storedName(name: string): string {
+    return this.#adapted.get(name)?.original ?? name;
   }
 
   /** The matrix of the task from one of all tasks. */
