@@ -51,10 +51,7 @@ function attend<T>(
 
 function feedForward<T>(layers: TransformerLayers<T>, name: string, x: T, sizes: Sizes): T {
   const { ops } = layers;
-  const [up, gate] = layers.linearParts(`${name}.up_gate_proj`, x, 2, sizes.intermediateSize, { bias: false }) as [
-    T,
-    T,
-  ];
+  const [up, gate] = layers.linearParts(`${name}.up_gate_proj`, x, 2, sizes.intermediateSize, { bias: false });
   const gated = layers.dropout(ops.multiply(sizes.activation(ops, gate), up), sizes.dropout);
   return layers.linear(`${name}.down_proj`, gated, sizes.hiddenSize);
 }

@@ -62,7 +62,7 @@ const plainLayer: Layer = (layers, layer, x, sizes, inputs) => {
   const gated = (input: typeof x): typeof x => {
     const [grown, other] = layers.linearParts(`${layer}.mlp.gated_layers`, input, 2, intermediateSize, {
       bias: false,
-    }) as [typeof x, typeof x];
+    });
     const product = layers.dropout(ops.multiply(gate!(ops, grown), other), sizes.dropout);
     return layers.linear(`${layer}.mlp.wo`, product, hiddenSize);
   };
@@ -108,7 +108,7 @@ function grow<T>(layers: TransformerLayers<T>, name: string, x: T, { gate, activ
   const { ops } = layers;
   if (gate === undefined)
     return activation(ops, layers.linear(`${name}.up_layer`, x, intermediateSize, { bias: false }));
-  const [up, gated] = layers.linearParts(`${name}.up_gated_layer`, x, 2, intermediateSize, { bias: false }) as [T, T];
+  const [up, gated] = layers.linearParts(`${name}.up_gated_layer`, x, 2, intermediateSize, { bias: false });
   return ops.multiply(up, gate(ops, gated));
 }
 

@@ -31,8 +31,7 @@ export const jinaEmbeddingsV3: Architecture = (config) => {
         const layer = `encoder.layers.${index}`;
         x = postNorm(layers, x, sizes, {
           attend(input) {
-            const parts = layers.linearParts(`${layer}.mixer.Wqkv`, input, 3, hiddenSize);
-            const [queries, keys, values] = parts as [typeof x, typeof x, typeof x];
+            const [queries, keys, values] = layers.linearParts(`${layer}.mixer.Wqkv`, input, 3, hiddenSize);
             const attended = layers.attention(queries, keys, values, attention, { rotation });
             return layers.linear(`${layer}.mixer.out_proj`, attended, hiddenSize);
           },

@@ -144,6 +144,8 @@ export class TransformerLayers<T> {
    * A linear layer whose outputs are cut into parts of equal width, such as queries, keys and values: weights
    * `name.weight`, `[parts · outputs, in]`, and `name.bias`.
    */
+  linearParts(name: string, x: T, parts: 2, outputs: number, options?: BiasOptions): [T, T];
+  linearParts(name: string, x: T, parts: 3, outputs: number, options?: BiasOptions): [T, T, T];
   linearParts(name: string, x: T, parts: number, outputs: number, options: BiasOptions = {}): T[] {
     const all = this.linear(name, x, parts * outputs, options);
     return Array.from({ length: parts }, (_, part) => this.ops.slice(all, -1, part * outputs, outputs));

@@ -76,7 +76,7 @@ function shortConvolution<T>(
 ): T {
   const { ops, length } = layers;
   const hiddenSize = Number(ops.shape(x).at(-1));
-  const [before, after, values] = layers.linearParts(`${name}.in_proj`, x, 3, hiddenSize, { bias }) as [T, T, T];
+  const [before, after, values] = layers.linearParts(`${name}.in_proj`, x, 3, hiddenSize, { bias });
   const weight = layers.weight(`${name}.conv.weight`, [hiddenSize, 1, width]);
   const padded = ops.pad(layers.positions(ops.multiply(before, values)), 1, width - 1, sumOf([length, width - 1]));
   const terms = Array.from({ length: width }, (_, i) =>

@@ -47,7 +47,7 @@ function attend<T>(
   rotation: Rotation<T>,
 ): T {
   const bias = { bias: attentionBias };
-  const [queries, keys, values] = layers.linearParts(`${name}.Wqkv`, x, 3, hiddenSize, bias) as [T, T, T];
+  const [queries, keys, values] = layers.linearParts(`${name}.Wqkv`, x, 3, hiddenSize, bias);
   const sizes: AttentionSizes = type === 'full_attention' ? attention : { ...attention, window };
   const attended = layers.attention(queries, keys, values, sizes, { rotation });
   return layers.dropout(layers.linear(`${name}.Wo`, attended, hiddenSize, bias), attention.dropout);
@@ -56,7 +56,7 @@ function attend<T>(
 function feedForward<T>(layers: TransformerLayers<T>, name: string, x: T, sizes: Sizes): T {
   const { ops } = layers;
   const bias = { bias: sizes.feedForwardBias };
-  const [input, gate] = layers.linearParts(`${name}.Wi`, x, 2, sizes.intermediateSize, bias) as [T, T];
+  const [input, gate] = layers.linearParts(`${name}.Wi`, x, 2, sizes.intermediateSize, bias);
   const gated = layers.dropout(ops.multiply(sizes.activation(ops, input), gate), sizes.feedForwardDropout);
   return layers.linear(`${name}.Wo`, gated, sizes.hiddenSize, bias);
 }

@@ -64,7 +64,7 @@ function attend<T>(layers: TransformerLayers<T>, name: string, x: T, sizes: Size
   const { attention, hiddenSize } = sizes;
   const bias = { bias: sizes.attentionBias };
   const width = attention.heads * attention.headSize;
-  const [queries, keys, values] = layers.linearParts(`${name}.Wqkv`, x, 3, width, bias) as [T, T, T];
+  const [queries, keys, values] = layers.linearParts(`${name}.Wqkv`, x, 3, width, bias);
   const attended = layers.attention(queries, keys, values, attention, { rotation });
   return layers.linear(`${name}.out_proj`, attended, hiddenSize, bias);
 }
