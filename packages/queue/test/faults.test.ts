@@ -1,51 +1,22 @@
 // Faults that pass: how long they are waited out, what that costs meanwhile, and what the run says.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SentvecError } from '@sentvec/core';
-import { queueRuntime, startQueueWorker, type QueueRuntime, type QueueWorker } from '@sentvec/queue';
-import { startRedis, type RedisServer } from '@sentvec/testing';
 import { defineStep, defineWorkflow, type AnyWorkflow, type RetryPolicy } from '@sentvec/workflow';
 import * as v from 'valibot';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, it, vi } from 'vitest';
+import { afterEach, expect, it, vi } from 'vitest';
+import { queueForEachTest } from './queue-for-each-test.ts';
+import { count, intoSum } from './workflows.mjs';
 
-let redis: RedisServer;
-let runtime: QueueRuntime;
-let queue: string;
-let tests = 0;
-const workers: QueueWorker[] = [];
+const queue = queueForEachTest('faults');
+const serve = async (workflow: AnyWorkflow) => queue.serve({ workflows: [workflow], concurrency: 4, window: 64 });
 
-beforeAll(async () => {
-  redis = await startRedis();
-});
-
-afterAll(() => redis.stop());
-
-beforeEach(async () => {
-  tests += 1;
-  queue = `faults-${tests}`;
-  runtime = await queueRuntime({ url: redis.url, queue });
-});
-
-afterEach(async () => {
+afterEach(() => {
   vi.restoreAllMocks();
-  await Promise.all(workers.splice(0).map((worker) => worker.stop(1000)));
-  await runtime.close();
 });
-
-async function serve(workflow: AnyWorkflow): Promise<void> {
-  workers.push(await startQueueWorker({ url: redis.url, queue, workflows: [workflow], concurrency: 4, window: 64 }));
-}
 
 /** Writes items to a disk that may be full, and remembers when it tried. */
 function writing(disk: { full: boolean }, retry: RetryPolicy = {}) {
   const tried: number[] = [];
-  const count = defineStep({
-    id: 'count',
-    input: v.number(),
-    output: v.number(),
-    async *run(end) {
-      for (let index = 0; index < end; index += 1) yield index;
-    },
-  });
   const write = defineStep({
     id: 'write',
     input: v.number(),
@@ -57,15 +28,15 @@ function writing(disk: { full: boolean }, retry: RetryPolicy = {}) {
       return index;
     },
   });
-  const fold = { initial: 0, add: (total: number, index: number) => total + index };
-  return { tried, workflow: defineWorkflow({ id: 'writing', input: v.number() }).step(count).forEach(write, { fold }) };
+  const workflow = defineWorkflow({ id: 'writing', input: v.number() }).step(count).forEach(write, { fold: intoSum });
+  return { tried, workflow };
 }
 
 it('a fault that passes is waited out, and meanwhile one step at a time is tried', async () => {
   const disk = { full: true };
   const { tried, workflow } = writing(disk);
   await serve(workflow);
-  const run = await runtime.start(workflow, 60);
+  const run = await queue.runtime.start(workflow, 60);
   const notice = async () => (await run.status()).notice;
   await expect
     .poll(notice, { timeout: 20_000 })
@@ -84,7 +55,7 @@ it('a fault that passes is waited out, and meanwhile one step at a time is tried
 it('a fault that does not pass fails the run after the total time, with the reason and what was tried', async () => {
   const { workflow } = writing({ full: true }, { delay: 300, totalTime: 2500 });
   await serve(workflow);
-  const run = await runtime.start(workflow, 1);
+  const run = await queue.runtime.start(workflow, 1);
   await expect(run.result()).rejects.toMatchObject({
     code: 'io-failed',
     message: expect.stringMatching(/^The disk is full\. Free some space\. \(Tried [3-9] times in \d s\.\)$/),
@@ -98,7 +69,7 @@ it('attempts keep their distance whatever the clock of a worker says', async () 
   const realNow = Date.now.bind(Date);
   vi.spyOn(Date, 'now').mockImplementation(() => realNow() + 3_600_000 * (tried.length % 2 === 0 ? 1 : -1));
   await serve(workflow);
-  const run = await runtime.start(workflow, 1);
+  const run = await queue.runtime.start(workflow, 1);
   await expect(run.result()).rejects.toMatchObject({ code: 'io-failed' });
   expect(tried.length).toBe(3);
   expect(tried[1]! - tried[0]!).toBeGreaterThanOrEqual(1400);

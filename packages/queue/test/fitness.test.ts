@@ -1,55 +1,16 @@
 // Workers that cannot do what others can: which of them does a job, and what the run says when none can.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SentvecError } from '@sentvec/core';
-import {
-  connectRedis,
-  QueueOverview,
-  queueRuntime,
-  startQueueWorker,
-  type QueueRuntime,
-  type QueueWorker,
-  type QueueWorkerOptions,
-  type RedisConnection,
-} from '@sentvec/queue';
-import { startRedis, type RedisServer } from '@sentvec/testing';
+import type { QueueWorkerOptions } from '@sentvec/queue';
 import { defineStep, defineWorkflow, type AnyWorkflow } from '@sentvec/workflow';
 import * as v from 'valibot';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
+import { queueForEachTest } from './queue-for-each-test.ts';
+import { intoSum } from './workflows.mjs';
 
-let redis: RedisServer;
-let connection: RedisConnection;
-let runtime: QueueRuntime;
-let overview: QueueOverview;
-let queue: string;
-let tests = 0;
-const workers: QueueWorker[] = [];
-
-beforeAll(async () => {
-  redis = await startRedis();
-});
-
-afterAll(() => redis.stop());
-
-beforeEach(async () => {
-  tests += 1;
-  queue = `fitness-${tests}`;
-  connection = await connectRedis(redis.url, 'worker');
-  runtime = await queueRuntime({ url: redis.url, queue });
-  overview = new QueueOverview(connection, queue);
-});
-
-afterEach(async () => {
-  await Promise.all(workers.splice(0).map((worker) => worker.stop(1000)));
-  await overview.close();
-  await runtime.close();
-  connection.disconnect();
-});
-
-async function serve(workflow: AnyWorkflow, options: Partial<QueueWorkerOptions> = {}): Promise<QueueWorker> {
-  const worker = await startQueueWorker({ url: redis.url, queue, workflows: [workflow], concurrency: 1, ...options });
-  workers.push(worker);
-  return worker;
-}
+const queue = queueForEachTest('fitness');
+const serve = async (workflow: AnyWorkflow, options: Partial<QueueWorkerOptions> = {}) =>
+  queue.serve({ workflows: [workflow], concurrency: 1, ...options });
 
 const atOnce = { recovery: { declineTimeout: 0 } };
 
@@ -86,8 +47,7 @@ function doubling({ items = 12, fault, sourceFault, gate, milliseconds = 0 }: Su
       return 2 * value;
     },
   });
-  const fold = { initial: 0, add: (total: number, value: number) => total + value };
-  const workflow = defineWorkflow({ id: 'doubling', input: v.null() }).step(count).forEach(double, { fold });
+  const workflow = defineWorkflow({ id: 'doubling', input: v.null() }).step(count).forEach(double, { fold: intoSum });
   return { workflow, done };
 }
 
@@ -103,32 +63,32 @@ describe('a worker that cannot do a step', () => {
     const good = doubling({ items: 40, milliseconds: 25 });
     const worker = await serve(good.workflow);
     const bad = await serve(doubling({ fault }).workflow);
-    const run = await runtime.start(doubling().workflow, null);
+    const run = await queue.runtime.start(doubling().workflow, null);
     // The bad worker always has a free slot, and would take every other step.
     await expect
-      .poll(async () => (await runtime.workers()).find(({ id }) => id === bad.id)?.setAside, { timeout: 20_000 })
+      .poll(async () => (await queue.runtime.workers()).find(({ id }) => id === bad.id)?.setAside, { timeout: 20_000 })
       .toBe(fault.message);
     expect(await run.result()).toMatchObject({ count: 40, total: 40 * 39 });
     expect(good.done.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 40 }, (_, index) => index));
-    const refused = await overview.refusedJobs();
+    const refused = await queue.overview.refusedJobs();
     expect(new Set(refused.map((job) => job.worker))).toEqual(new Set([bad.id]));
     expect(refused[0]?.reason).toBe(fault.message);
-    expect((await runtime.workers()).find(({ id }) => id === worker.id)?.setAside).toBeUndefined();
+    expect((await queue.runtime.workers()).find(({ id }) => id === worker.id)?.setAside).toBeUndefined();
   });
 
   it('leaves the coordination to another when it cannot read the source', async () => {
     const refused = new SentvecError('job-refused', 'The path "/data" is outside the roots of this worker.');
     await serve(doubling({ sourceFault: refused }).workflow);
-    const run = await runtime.start(doubling().workflow, null);
-    await expect.poll(async () => (await overview.refusedJobs()).length, { timeout: 20_000 }).toBeGreaterThan(0);
+    const run = await queue.runtime.start(doubling().workflow, null);
+    await expect.poll(async () => (await queue.overview.refusedJobs()).length, { timeout: 20_000 }).toBeGreaterThan(0);
     await serve(doubling().workflow);
     expect(await run.result()).toMatchObject(total);
   });
 
   it('does not need another worker once the fault is mended and it has started again', async () => {
     const bad = await serve(doubling({ fault: noMount }).workflow);
-    const run = await runtime.start(doubling().workflow, null);
-    await expect.poll(async () => (await overview.refusedJobs()).length, { timeout: 20_000 }).toBe(12);
+    const run = await queue.runtime.start(doubling().workflow, null);
+    await expect.poll(async () => (await queue.overview.refusedJobs()).length, { timeout: 20_000 }).toBe(12);
     await bad.stop(1000);
     const mended = doubling();
     await serve(mended.workflow);
@@ -142,7 +102,7 @@ describe('a run that no worker can do', () => {
       await serve(doubling({ fault: otherWeights }).workflow, atOnce),
       await serve(doubling({ fault: noMount }).workflow, atOnce),
     ];
-    const run = await runtime.start(doubling().workflow, null);
+    const run = await queue.runtime.start(doubling().workflow, null);
     const error = await run.result().catch((reason: unknown) => reason);
     expect(error).toMatchObject({ message: expect.stringContaining(`${one.id}: ${otherWeights.message}`) });
     expect(error).toMatchObject({ message: expect.stringContaining(`${two.id}: ${noMount.message}`) });
@@ -151,15 +111,17 @@ describe('a run that no worker can do', () => {
   it('fails with the error itself when all say the same', async () => {
     await serve(doubling({ fault: noMount }).workflow, atOnce);
     await serve(doubling({ fault: noMount }).workflow, atOnce);
-    const run = await runtime.start(doubling().workflow, null);
+    const run = await queue.runtime.start(doubling().workflow, null);
     await expect(run.result()).rejects.toMatchObject({ code: 'invalid-corpus', message: noMount.message });
   });
 
   it('waits for a worker that is about to start', async () => {
     const other = defineWorkflow({ id: 'other', input: v.null() });
     await serve(other);
-    const run = await runtime.start(doubling().workflow, null);
-    await expect.poll(async () => (await overview.refusedJobs())[0]?.reason, { timeout: 20_000 }).toMatch(/other/);
+    const run = await queue.runtime.start(doubling().workflow, null);
+    await expect
+      .poll(async () => (await queue.overview.refusedJobs())[0]?.reason, { timeout: 20_000 })
+      .toMatch(/other/);
     await serve(doubling().workflow);
     expect(await run.result()).toMatchObject(total);
   });
@@ -167,9 +129,6 @@ describe('a run that no worker can do', () => {
 
 describe('a workflow that changes under a run', () => {
   const changed = () => {
-    const { workflow } = doubling({ items: 20 });
-    const [stage] = workflow.stages;
-    expect(stage?.kind).toBe('for-each');
     const triple = defineStep({ id: 'double', input: v.number(), output: v.number(), run: (value) => 3 * value });
     const count = defineStep({
       id: 'count',
@@ -179,15 +138,14 @@ describe('a workflow that changes under a run', () => {
         for (let index = 100; index < 120; index += 1) yield index;
       },
     });
-    const fold = { initial: 0, add: (sum: number, value: number) => sum + value };
-    return defineWorkflow({ id: 'doubling', input: v.null() }).step(count).forEach(triple, { fold });
+    return defineWorkflow({ id: 'doubling', input: v.null() }).step(count).forEach(triple, { fold: intoSum });
   };
 
   it('is finished by workers of its version', async () => {
     let open = () => {};
     const gate = new Promise<void>((resolve) => (open = resolve));
     const first = await serve(doubling({ gate }).workflow);
-    const run = await runtime.start(doubling().workflow, null);
+    const run = await queue.runtime.start(doubling().workflow, null);
     await expect.poll(() => first.active, { timeout: 20_000 }).toBe(1);
     await serve(changed(), { concurrency: 4 });
     open();
@@ -197,10 +155,9 @@ describe('a workflow that changes under a run', () => {
   it('is refused when there are none, and starts over with the new version when it is replayed', async () => {
     const gate = new Promise<void>(() => {});
     const first = await serve(doubling({ gate }).workflow);
-    const run = await runtime.start(doubling().workflow, null);
+    const run = await queue.runtime.start(doubling().workflow, null);
     await expect.poll(() => first.active, { timeout: 20_000 }).toBe(1);
     await first.stop(500);
-    workers.splice(0);
     await serve(changed(), atOnce);
     await expect(run.result()).rejects.toMatchObject({
       code: 'job-refused',
@@ -213,11 +170,11 @@ describe('a workflow that changes under a run', () => {
 
 describe('a run that nobody works on', () => {
   it('says so', async () => {
-    const run = await runtime.start(doubling().workflow, null);
+    const run = await queue.runtime.start(doubling().workflow, null);
     expect((await run.status()).notice).toBe('No worker serves this queue.');
     await serve(defineWorkflow({ id: 'other', input: v.null() }));
     expect((await run.status()).notice).toBe('No worker serves workflow "doubling". They serve: other.');
-    expect((await runtime.list())[0]?.notice).toMatch(/"doubling"/);
+    expect((await queue.runtime.list())[0]?.notice).toMatch(/"doubling"/);
     await serve(doubling().workflow);
     expect((await run.status()).notice).toBeUndefined();
     await run.result();
@@ -234,7 +191,7 @@ describe('a window that is smaller than the concurrency of the fleet', () => {
       await serve(workflow, { window: 4, concurrency: 8 }),
       await serve(workflow, { window: 4, concurrency: 8 }),
     ];
-    const run = await runtime.start(doubling().workflow, null);
+    const run = await queue.runtime.start(doubling().workflow, null);
     await expect.poll(() => [one.active, two.active], { timeout: 20_000 }).toEqual([8, 8]);
     open();
     expect(await run.result()).toMatchObject({ count: 64 });

@@ -1,60 +1,14 @@
-import {
-  connectRedis,
-  queueNames,
-  QueueOverview,
-  queueRuntime,
-  startQueueWorker,
-  type QueueWorkerOptions,
-  type RedisConnection,
-} from '@sentvec/queue';
-import { startRedis, type RedisServer } from '@sentvec/testing';
-import { defineStep, defineWorkflow, type RunHandle, type Runtime } from '@sentvec/workflow';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { queueNames, type QueueWorkerOptions } from '@sentvec/queue';
+import { defineStep, defineWorkflow, type RunHandle } from '@sentvec/workflow';
+import { beforeEach, describe, expect, it } from 'vitest';
 import * as v from 'valibot';
+import { queueForEachTest } from './queue-for-each-test.ts';
+import { count, intoSum } from './workflows.mjs';
 
-let redis: RedisServer;
-let connection: RedisConnection;
-let runtime: Runtime;
-let overview: QueueOverview;
-let queue: string;
-let tests = 0;
-const closing: (() => Promise<void>)[] = [];
+const queue = queueForEachTest('jobs');
+const serve = async (options: Omit<QueueWorkerOptions, 'url' | 'queue'>) =>
+  queue.serve({ recovery: { declineTimeout: 0 }, ...options });
 
-beforeAll(async () => {
-  redis = await startRedis();
-});
-
-afterAll(() => redis.stop());
-
-beforeEach(async () => {
-  tests += 1;
-  queue = `jobs-${tests}`;
-  connection = await connectRedis(redis.url, 'worker');
-  runtime = await queueRuntime({ url: redis.url, queue });
-  overview = new QueueOverview(connection, queue);
-});
-
-afterEach(async () => {
-  for (const close of closing.splice(0)) await close();
-  await overview.close();
-  await runtime.close();
-  connection.disconnect();
-});
-
-async function serve(options: Omit<QueueWorkerOptions, 'url' | 'queue'>): Promise<void> {
-  const recovery = { declineTimeout: 0 };
-  const worker = await startQueueWorker({ url: redis.url, queue, recovery, ...options });
-  closing.push(() => worker.stop(1000));
-}
-
-const count = defineStep({
-  id: 'count',
-  input: v.number(),
-  output: v.number(),
-  async *run(end) {
-    for (let index = 0; index < end; index += 1) yield index;
-  },
-});
 const seen: number[] = [];
 const note = defineStep({
   id: 'note',
@@ -74,13 +28,13 @@ beforeEach(() => {
 describe('a job that is not what it should be', () => {
   const refusedFor = async (reason: RegExp) => {
     await expect
-      .poll(async () => (await overview.refusedJobs()).map((each) => each.reason), { timeout: 10_000 })
+      .poll(async () => (await queue.overview.refusedJobs()).map((each) => each.reason), { timeout: 10_000 })
       .toContainEqual(expect.stringMatching(reason));
   };
 
   it('is refused and recorded, and its payload is not kept', async () => {
     await serve({ workflows: [noting] });
-    const { steps, batches, runs } = overview.queues;
+    const { steps, batches, runs } = queue.overview.queues;
     const step = { run: 'r1', attempt: 1, stage: 'note', index: 0, value: 1 };
     await steps.add('x', { ...step, value: 'x'.repeat(10_000_000) }, { jobId: 'large' });
     await refusedFor(/10000\d+ bytes/);
@@ -100,27 +54,33 @@ describe('a job that is not what it should be', () => {
 
   it('is refused when it names a stage that the workflow does not have, and does not disturb its run', async () => {
     await serve({ workflows: [noting] });
-    await overview.queues.steps.pause();
-    const run = await runtime.start(noting, 2);
-    await overview.queues.steps.add('x', { run: run.id, attempt: 1, stage: 'format-the-disk', index: 0, value: null });
-    await overview.queues.steps.resume();
+    await queue.overview.queues.steps.pause();
+    const run = await queue.runtime.start(noting, 2);
+    await queue.overview.queues.steps.add('x', {
+      run: run.id,
+      attempt: 1,
+      stage: 'format-the-disk',
+      index: 0,
+      value: null,
+    });
+    await queue.overview.queues.steps.resume();
     await refusedFor(/no stage "format-the-disk"/);
     await run.result();
     expect(seen).toEqual([2]);
     await expect
-      .poll(() => overview.counts(), { timeout: 10_000 })
+      .poll(() => queue.overview.counts(), { timeout: 10_000 })
       .toMatchObject({ waiting: 0, active: 0, delayed: 0 });
   });
 
   it('fails its run when its workflow is not served', async () => {
     await serve({ workflows: [noting] });
     const other = defineWorkflow({ id: 'unknown-here', input: v.number() }).step(note);
-    const run = await runtime.start(other, 1);
+    const run = await queue.runtime.start(other, 1);
     await expect(run.result()).rejects.toMatchObject({
       code: 'job-refused',
       message: expect.stringContaining('noting'),
     });
-    expect(await overview.refusedJobs()).toMatchObject([
+    expect(await queue.overview.refusedJobs()).toMatchObject([
       { queue: queueNames.runs, job: `${run.id}.1`, reason: expect.stringContaining('unknown-here') },
     ]);
   });
@@ -128,7 +88,7 @@ describe('a job that is not what it should be', () => {
   it('fails its run when its input does not fit the schema of the worker', async () => {
     await serve({ workflows: [noting] });
     const loose = defineWorkflow({ id: 'noting', input: v.any() }).step(note);
-    await expect((await runtime.start(loose, { not: 'a number' })).result()).rejects.toMatchObject({
+    await expect((await queue.runtime.start(loose, { not: 'a number' })).result()).rejects.toMatchObject({
       code: 'invalid-argument',
     });
     expect(seen).toEqual([]);
@@ -137,14 +97,14 @@ describe('a job that is not what it should be', () => {
 
 describe('the order and speed of jobs', () => {
   it('follows priorities', async () => {
-    const low = await runtime.start(noting, 1, { priority: 500 });
-    const middle = await runtime.start(noting, 2);
-    const high = await runtime.start(noting, 3, { priority: 1 });
+    const low = await queue.runtime.start(noting, 1, { priority: 500 });
+    const middle = await queue.runtime.start(noting, 2);
+    const high = await queue.runtime.start(noting, 3, { priority: 1 });
     // All three coordinators put their one step into the queue before the first is taken.
-    await overview.queues.steps.pause();
+    await queue.overview.queues.steps.pause();
     await serve({ workflows: [noting], concurrency: 1 });
-    await expect.poll(async () => (await overview.counts()).waiting, { timeout: 10_000 }).toBe(3);
-    await overview.queues.steps.resume();
+    await expect.poll(async () => (await queue.overview.counts()).waiting, { timeout: 10_000 }).toBe(3);
+    await queue.overview.queues.steps.resume();
     await Promise.all([low, middle, high].map((run) => run.result()));
     expect(seen).toEqual([3, 2, 1]);
   });
@@ -152,7 +112,7 @@ describe('the order and speed of jobs', () => {
   it('keeps to a rate limit', async () => {
     await serve({ workflows: [noting], concurrency: 8, rateLimit: { max: 2, duration: 300 } });
     const begun = performance.now();
-    const runs = await Promise.all([1, 2, 3, 4, 5, 6].map((value) => runtime.start(noting, value)));
+    const runs = await Promise.all([1, 2, 3, 4, 5, 6].map((value) => queue.runtime.start(noting, value)));
     await Promise.all(runs.map((run) => run.result()));
     expect(seen.toSorted((a, b) => a - b)).toEqual([1, 2, 3, 4, 5, 6]);
     expect(performance.now() - begun).toBeGreaterThan(600);
@@ -161,11 +121,11 @@ describe('the order and speed of jobs', () => {
   it('keeps to a rate limit that another worker has set, until it is lifted', async () => {
     await serve({ workflows: [noting], concurrency: 4 });
     await serve({ workflows: [noting], concurrency: 4, rateLimit: { max: 2, duration: 600_000 } });
-    const runs = await Promise.all([1, 2, 3, 4, 5, 6].map((value) => runtime.start(noting, value)));
+    const runs = await Promise.all([1, 2, 3, 4, 5, 6].map((value) => queue.runtime.start(noting, value)));
     await expect.poll(() => seen.length, { timeout: 20_000 }).toBe(2);
-    await expect.poll(async () => (await overview.counts()).active, { timeout: 20_000 }).toBe(4);
+    await expect.poll(async () => (await queue.overview.counts()).active, { timeout: 20_000 }).toBe(4);
     expect(seen.length).toBe(2);
-    await overview.limitRate(undefined);
+    await queue.overview.limitRate(undefined);
     await Promise.all(runs.map((run) => run.result()));
     expect(seen.toSorted((a, b) => a - b)).toEqual([1, 2, 3, 4, 5, 6]);
   });
@@ -176,21 +136,22 @@ describe('a paused run', () => {
 
   /** Starts a run whose items are all parked before one has begun. */
   async function startPaused(): Promise<RunHandle> {
-    await overview.queues.steps.pause();
+    await queue.overview.queues.steps.pause();
     await serve({ workflows: [waiting, noting], concurrency: 2, window: 64 });
-    const run = await runtime.start(waiting, 64);
-    await expect.poll(async () => (await overview.counts()).waiting, { timeout: 20_000 }).toBe(64);
+    const run = await queue.runtime.start(waiting, 64);
+    await expect.poll(async () => (await queue.overview.counts()).waiting, { timeout: 20_000 }).toBe(64);
     await run.pause();
-    await overview.queues.steps.resume();
+    await queue.overview.queues.steps.resume();
     await expect
-      .poll(() => overview.counts(), { timeout: 20_000 })
+      .poll(() => queue.overview.counts(), { timeout: 20_000 })
       .toMatchObject({ waiting: 0, active: 0, delayed: 64 });
     return run;
   }
 
   it('costs Redis a few commands a second, whatever waits in it, and goes on where it was', async () => {
     const run = await startPaused();
-    const commands = async () => Number(/total_commands_processed:(\d+)/.exec(await connection.info('stats'))?.[1]);
+    const commands = async () =>
+      Number(/total_commands_processed:(\d+)/.exec(await queue.connection.info('stats'))?.[1]);
     const before = await commands();
     const begun = performance.now();
     await new Promise((resolve) => setTimeout(resolve, 3000));
@@ -205,8 +166,8 @@ describe('a paused run', () => {
 
   it('takes nothing from others under a rate limit', async () => {
     const paused = await startPaused();
-    await overview.limitRate({ max: 3, duration: 600_000 });
-    const others = await Promise.all([101, 102, 103].map((value) => runtime.start(noting, value)));
+    await queue.overview.limitRate({ max: 3, duration: 600_000 });
+    const others = await Promise.all([101, 102, 103].map((value) => queue.runtime.start(noting, value)));
     await Promise.all(others.map((run) => run.result()));
     expect(seen.toSorted((a, b) => a - b)).toEqual([101, 102, 103]);
     await paused.cancel();
@@ -226,10 +187,10 @@ describe('a step that fails', () => {
     });
     const many = defineWorkflow({ id: 'fleet', input: v.number() }).step(count).forEach(fails);
     await serve({ workflows: [many], concurrency: 20 });
-    const run = await runtime.start(many, 20);
-    await expect.poll(async () => (await overview.counts()).delayed, { timeout: 20_000 }).toBe(20);
-    const parked = await connection.zrange(overview.names.parked(run.id, 1), 0, -1, 'WITHSCORES');
-    const [seconds] = await connection.time();
+    const run = await queue.runtime.start(many, 20);
+    await expect.poll(async () => (await queue.overview.counts()).delayed, { timeout: 20_000 }).toBe(20);
+    const parked = await queue.connection.zrange(queue.overview.names.parked(run.id, 1), 0, -1, 'WITHSCORES');
+    const [seconds] = await queue.connection.time();
     // By the clock of Redis, to the second.
     const delays = parked.filter((_, index) => index % 2 === 1).map((due) => Number(due) - Number(seconds) * 1000);
     expect(Math.min(...delays)).toBeGreaterThanOrEqual(25_000);
@@ -250,7 +211,7 @@ describe('a step that is lost with its worker', () => {
       run: async (index, context) => {
         losses.push(context.losses);
         if (index !== 1 || context.losses >= times) return index;
-        await connection.del(`${overview.names.prefix}:steps:${context.run}.1.lost.1:lock`);
+        await queue.connection.del(`${queue.overview.names.prefix}:steps:${context.run}.1.lost.1:lock`);
         return new Promise<never>((_resolve, reject) => {
           context.signal.addEventListener('abort', () => reject(new Error('lost')));
         });
@@ -258,9 +219,8 @@ describe('a step that is lost with its worker', () => {
     });
     const workflow = defineWorkflow({ id: 'losing', input: v.number() }).step(count).forEach(lost);
     const recovery = { declineTimeout: 0, stalledInterval: 200, maxStalledCount };
-    const worker = await startQueueWorker({ url: redis.url, queue, recovery, workflows: [workflow], concurrency: 4 });
-    closing.push(() => worker.stop(1000));
-    return { losses, run: await runtime.start(workflow, 3) };
+    await serve({ recovery, workflows: [workflow], concurrency: 4 });
+    return { losses, run: await queue.runtime.start(workflow, 3) };
   }
 
   it('knows how often it was lost', async () => {
@@ -291,21 +251,20 @@ describe('a Redis that lost its last moments with its machine', () => {
         return index;
       },
     });
-    const fold = { initial: 0, add: (total: number, index: number) => total + index };
-    const many = defineWorkflow({ id: 'held', input: v.number() }).step(count).forEach(hold, { fold });
+    const many = defineWorkflow({ id: 'held', input: v.number() }).step(count).forEach(hold, { fold: intoSum });
     await serve({ workflows: [many], concurrency: 2, window: 16 });
-    const run = await runtime.start(many, 40);
-    const batches = async () => connection.keys(`{${queue}}:batches:r*`);
+    const run = await queue.runtime.start(many, 40);
+    const batches = async () => queue.connection.keys(`{${queue.name}}:batches:r*`);
     await expect.poll(async () => (await batches()).length, { timeout: 20_000 }).toBeGreaterThan(3);
     // The newest batch was never written: its parent, its items and their places in the queue are gone.
     const newest = [...(await batches())].sort().at(-1)!;
     const number = Number(/\.b(\d+)/.exec(newest)?.[1]);
     const items = [0, 1, 2, 3].map((offset) => `${run.id}.1.hold.${number * 4 + offset}`);
-    const { prefix } = overview.names;
-    await connection.del(...(await connection.keys(`${prefix}:batches:${run.id}.1.hold.b${number}*`)));
+    const { prefix } = queue.overview.names;
+    await queue.connection.del(...(await queue.connection.keys(`${prefix}:batches:${run.id}.1.hold.b${number}*`)));
     for (const id of items) {
-      await connection.del(`${prefix}:steps:${id}`);
-      await connection.zrem(`${prefix}:steps:prioritized`, id);
+      await queue.connection.del(`${prefix}:steps:${id}`);
+      await queue.connection.zrem(`${prefix}:steps:prioritized`, id);
     }
     release();
     expect(await run.result()).toMatchObject({ count: 40, total: (39 * 40) / 2 });
@@ -320,17 +279,17 @@ describe('what Redis holds', () => {
       input: v.number(),
       output: v.number(),
       run: async (index) => {
-        if (index % 100 === 0) most = Math.max(most, (await connection.keys(`{${queue}}:steps:r*`)).length);
+        if (index % 100 === 0) most = Math.max(most, (await queue.connection.keys(`{${queue.name}}:steps:r*`)).length);
         return 1;
       },
     });
-    const fold = { initial: 0, add: (total: number, one: number) => total + one };
-    const many = defineWorkflow({ id: 'many', input: v.number() }).step(count).forEach(look, { fold });
+    const many = defineWorkflow({ id: 'many', input: v.number() }).step(count).forEach(look, { fold: intoSum });
     await serve({ workflows: [many], concurrency: 8, window: 64 });
-    expect(await (await runtime.start(many, 3000)).result()).toMatchObject({ count: 3000, total: 3000 });
+    expect(await (await queue.runtime.start(many, 3000)).result()).toMatchObject({ count: 3000, total: 3000 });
     // A job and its lock, for each unfinished item.
     expect(most).toBeLessThanOrEqual(64 * 2);
-    const left = async () => (await connection.keys(`{${queue}}:*`)).filter((key) => /:(steps|batches):r/.test(key));
+    const left = async () =>
+      (await queue.connection.keys(`{${queue.name}}:*`)).filter((key) => /:(steps|batches):r/.test(key));
     await expect.poll(left, { timeout: 5000 }).toEqual([]);
   });
 });

@@ -8,7 +8,7 @@ import { connectRedis, QueueOverview, queueRuntime } from '@sentvec/queue';
 import { startRedis, type RedisServer } from '@sentvec/testing';
 import type { Runtime } from '@sentvec/workflow';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { marking } from './marking-workflow.mjs';
+import { marking } from './workflows.mjs';
 
 let redis: RedisServer;
 let directory: string;

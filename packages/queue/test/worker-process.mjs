@@ -1,6 +1,6 @@
 // A worker in a process of its own, for tests that kill it. Says `ready` when it serves.
 import { startQueueWorker } from '@sentvec/queue';
-import { marking } from './marking-workflow.mjs';
+import { marking } from './workflows.mjs';
 
 const [url, directory] = process.argv.slice(2);
 const recovery = { lockDuration: 2000, stalledInterval: 1000 };
