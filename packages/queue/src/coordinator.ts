@@ -14,7 +14,8 @@ import { Interruption } from './active-jobs.ts';
 import type { BatchQueue } from './batch-queue.ts';
 import { BatchStage, type BatchStageOptions, type StageCheckpoint } from './batch-stage.ts';
 import type { ParkedJobs } from './parked-jobs.ts';
-import type { RunProgress, RunStore } from './run-store.ts';
+import type { RunProgress } from './run-fields.ts';
+import type { RunStore } from './run-store.ts';
 import type { RunAttempt } from './run-watcher.ts';
 
 /** Milliseconds between two probes; the delay doubles. */

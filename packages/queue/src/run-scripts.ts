@@ -1,20 +1,27 @@
-// Lua scripts: the changes of a run that must be atomic. KEYS[1] is the run, KEYS[2] its events, in each. Times are those
-// of Redis, so that a wrong clock in one machine changes nothing.
+// Lua scripts: the changes of a run that must be atomic. KEYS[1] is the run, KEYS[2] its events, unless a script says
+// otherwise. Times are those of Redis, so that a wrong clock in one machine changes nothing.
 
 const clock = `
 local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local now = time[1] * 1000 + math.floor(time[2] / 1000)`;
+
+const publishing = `${clock}
 local function publish(event)
   redis.call('XADD', KEYS[2], 'MAXLEN', '~', 1000, '*', 'at', now, 'event', event)
 end`;
 
+const ending = `
+local function hasEnded(state)
+  return state == 'completed' or state == 'failed' or state == 'cancelled'
+end`;
+
 /** The first of some claims that a live run other than `id` holds, with that run. `keys` is what keys of runs begin with. */
-const claims = `
+const claims = `${ending}
 local function holderOf(claim, keys, id)
   local holder = redis.call('HGET', CLAIMS, claim)
   if not holder or holder == id then return nil end
   local state = redis.call('HGET', keys .. holder, 'state')
-  if not state or state == 'completed' or state == 'failed' or state == 'cancelled' then return nil end
+  if not state or hasEnded(state) then return nil end
   return holder
 end
 local function claim(names, keys, id)
@@ -30,7 +37,7 @@ end`;
  * nothing, the other claims as JSON, what keys of runs begin with, the run's fields. Gives `created`, `same` with the
  * live run of the same request, `busy` with the live run that holds a claim and the claim, or `exists`.
  */
-export const createScript: string = `${clock}
+export const createScript: string = `${publishing}
 local CLAIMS = KEYS[4]${claims}
 if redis.call('EXISTS', KEYS[1]) == 1 then return { 'exists' } end
 if ARGV[3] ~= '' then
@@ -51,11 +58,11 @@ return { 'created' }`;
  * workflow. Gives `ok`, `missing`, `superseded` by another attempt, `changed` when the attempt was begun with another
  * version, or the state of a run that has ended.
  */
-export const beginScript: string = `${clock}
+export const beginScript: string = `${publishing}${ending}
 local state, attempt, version = unpack(redis.call('HMGET', KEYS[1], 'state', 'attempt', 'version'))
 if not state then return 'missing' end
 if attempt ~= ARGV[2] then return 'superseded' end
-if state == 'completed' or state == 'failed' or state == 'cancelled' then return state end
+if hasEnded(state) then return state end
 if version and version ~= ARGV[4] then return 'changed' end
 redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'version', ARGV[4])
 redis.call('HSETNX', KEYS[1], 'startedAt', now)
@@ -67,10 +74,11 @@ return 'ok'`;
 
 /**
  * Moves an attempt from one of some states to another, when the caller owns it (an empty owner stands for anybody). When
- * the run ends, it loses its claims in KEYS[3], and all other KEYS expire. ARGV: owner, attempt, states, state, event, seconds until it expires, further fields.
- * Gives `ok`, `superseded`, `missing`, or the run's state when it is none of those.
+ * the run ends, it loses its claims in KEYS[3], and all other KEYS expire. ARGV: owner, attempt, states, state, event,
+ * seconds until it expires, further fields. Gives `ok`, `superseded`, `missing`, or the run's state when it is none of
+ * those.
  */
-export const transitionScript: string = `${clock}
+export const transitionScript: string = `${publishing}
 local state, attempt, owner = unpack(redis.call('HMGET', KEYS[1], 'state', 'attempt', 'owner'))
 if not state then return 'missing' end
 if attempt ~= ARGV[2] or (ARGV[1] ~= '' and owner ~= ARGV[1]) then return 'superseded' end
@@ -96,13 +104,13 @@ return 'ok'`;
  * follow. ARGV[2]: the event; ARGV[3]: what keys of runs begin with. Gives `ok`, `superseded`, `missing`, the state that
  * forbids it, or `busy` with the live run that holds a claim and the claim.
  */
-export const replayScript: string = `${clock}
+export const replayScript: string = `${publishing}
 local CLAIMS = KEYS[3]${claims}
 local state, attempt = unpack(redis.call('HMGET', KEYS[1], 'state', 'attempt'))
 if not state then return 'missing' end
 if tonumber(attempt) == ARGV[1] + 1 and state == 'queued' then return 'ok' end
 if attempt ~= ARGV[1] then return 'superseded' end
-if state ~= 'completed' and state ~= 'failed' and state ~= 'cancelled' then return state end
+if not hasEnded(state) then return state end
 local id, names = unpack(redis.call('HMGET', KEYS[1], 'id', 'claims'))
 local busy = claim(cjson.decode(names or '[]'), ARGV[3], id)
 if busy then return busy end
@@ -117,7 +125,7 @@ publish(ARGV[2])
 return 'ok'`;
 
 /** Publishes the event ARGV[2] of attempt ARGV[1]; one of another attempt is dropped. */
-export const eventScript: string = `${clock}
+export const eventScript: string = `${publishing}
 if redis.call('HGET', KEYS[1], 'attempt') == ARGV[1] then publish(ARGV[2]) end`;
 
 /** Writes fields of KEYS[2] when the caller still owns the run. Gives 1 or 0. */
@@ -155,21 +163,16 @@ if redis.call('HGET', KEYS[1], 'attempt') ~= ARGV[1] then return 0 end
 return redis.call('HDEL', KEYS[1], 'faults', 'faultsSince', 'fault', 'probe')`;
 
 /** Parks job ARGV[2] in KEYS[1] for ARGV[1] milliseconds from now. */
-export const parkScript: string = `
-local time = redis.call('TIME')
-redis.call('ZADD', KEYS[1], time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[1], ARGV[2])`;
+export const parkScript: string = `${clock}
+redis.call('ZADD', KEYS[1], now + ARGV[1], ARGV[2])`;
 
 /** Gives the jobs in KEYS[1] that have been parked long enough, at most ARGV[1], unless run KEYS[2] is paused. */
-export const dueScript: string = `
+export const dueScript: string = `${clock}
 if redis.call('HGET', KEYS[2], 'state') == 'paused' then return {} end
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
 return redis.call('ZRANGEBYSCORE', KEYS[1], 0, now, 'LIMIT', 0, ARGV[1])`;
 
 /** Gives one job in KEYS[1] that is due, and makes it the probe of attempt ARGV[1] of run KEYS[2], unless that is paused. */
-export const probeScript: string = `
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+export const probeScript: string = `${clock}
 local state, attempt = unpack(redis.call('HMGET', KEYS[2], 'state', 'attempt'))
 if state == 'paused' or attempt ~= ARGV[1] then return {} end
 local jobs = redis.call('ZRANGEBYSCORE', KEYS[1], 0, now, 'LIMIT', 0, 1)

@@ -7,12 +7,19 @@ import {
   type Request,
   type RunError,
   type RunEventPayload,
-  type RunItems,
   type RunState,
   type RunStatus,
 } from '@sentvec/workflow';
 import type { RedisConnection } from './connection.ts';
 import type { QueueNames } from './names.ts';
+import {
+  parsePosition,
+  parseStatus,
+  positionFields,
+  statusFields,
+  type RunPosition,
+  type RunProgress,
+} from './run-fields.ts';
 import {
   beginScript,
   clearFaultsScript,
@@ -32,16 +39,6 @@ export interface StoredRun {
   /** As the producer gave it. Untrusted. */
   readonly input: unknown;
   readonly priority: number;
-}
-
-/** What workers poll of a run. */
-export interface RunPosition extends Pick<RunStatus, 'state' | 'attempt' | 'workflow'> {
-  /** The version of the workflow that the attempt was begun with; `undefined` before it has begun. */
-  readonly version: string | undefined;
-  /** How many attempts at steps have failed since the last step that was done. */
-  readonly faults: number;
-  /** Id of the job that may be executed although the steps of the run fail alike. */
-  readonly probe: string | undefined;
 }
 
 /** What {@link RunStore.create} takes. */
@@ -81,10 +78,6 @@ export type Rejected = 'superseded' | 'missing' | 'changed' | RunState;
 
 /** The most dead letters of a run that are kept. */
 const maxDeadLetters = 1000;
-
-/** The fields of a run that make its status: all but its input and output, which may be large. */
-const statusFields =
-  'id workflow version state attempt createdAt startedAt finishedAt progress error faults fault'.split(' ');
 
 /** Reads and changes the runs of a queue. */
 export class RunStore {
@@ -133,8 +126,7 @@ export class RunStore {
   }
 
   async readStatus(id: string): Promise<RunStatus | undefined> {
-    const values = await this.#redis.hmget(this.#names.run(id), ...statusFields);
-    return parseStatus(Object.fromEntries(statusFields.map((name, index) => [name, values[index] ?? undefined])));
+    return parseStatus(await this.#redis.hmget(this.#names.run(id), ...statusFields));
   }
 
   async readPriority(id: string): Promise<number> {
@@ -148,11 +140,7 @@ export class RunStore {
 
   /** What workers poll before and while they execute a step. */
   async readPosition(id: string): Promise<RunPosition | undefined> {
-    const fields = ['state', 'attempt', 'workflow', 'version', 'faults', 'probe'];
-    const [state, attempt, workflow, version, faults, probe] = await this.#redis.hmget(this.#names.run(id), ...fields);
-    if (!state) return undefined;
-    const known = { state: state as RunState, attempt: Number(attempt), workflow: workflow ?? '' };
-    return { ...known, version: version ?? undefined, faults: Number(faults ?? 0), probe: probe ?? undefined };
+    return parsePosition(await this.#redis.hmget(this.#names.run(id), ...positionFields));
   }
 
   /** The statuses of runs, newest first. */
@@ -232,7 +220,7 @@ export class RunStore {
 
   /** Counts a failed attempt at a step. Gives the time, and since when no step was done, by the clock of Redis. */
   async recordFault(id: string, attempt: number, reason: string): Promise<{ now: number; since: number }> {
-    const reply = await this.#redis.eval(faultScript, 2, this.#names.run(id), this.#names.events(id), attempt, reason);
+    const reply = await this.#redis.eval(faultScript, 1, this.#names.run(id), attempt, reason);
     const [now, since] = reply as [number, number];
     return { now, since };
   }
@@ -274,45 +262,6 @@ export class RunStore {
   }
 }
 
-/** After so many failed attempts in a row the steps of a run fail alike: one at a time is tried, until one is done. */
-const maxFaults = 5;
-
-/** Whether the steps of a run fail alike. */
-export function isBroken(faults: number): boolean {
-  return faults >= maxFaults;
-}
-
-/** How far a run is. */
-export interface RunProgress {
-  readonly stage: string;
-  readonly items?: RunItems | undefined;
-  readonly total?: unknown;
-}
-
 function stateEvent(state: RunState, attempt: number, error?: RunError): string {
   return JSON.stringify({ type: 'state', state, attempt, ...(error && { error }) } satisfies RunEventPayload);
-}
-
-function parseStatus(fields: Readonly<Record<string, string | undefined>>): RunStatus | undefined {
-  if (fields['state'] === undefined) return undefined;
-  const json = (name: string): unknown => (fields[name] === undefined ? undefined : JSON.parse(fields[name]));
-  const time = (name: string) => (fields[name] === undefined ? undefined : Number(fields[name]));
-  const progress = json('progress') as RunProgress | undefined;
-  return {
-    id: fields['id'] ?? '',
-    workflow: fields['workflow'] ?? '',
-    version: fields['version'],
-    state: fields['state'] as RunState,
-    attempt: Number(fields['attempt']),
-    createdAt: Number(fields['createdAt']),
-    startedAt: time('startedAt'),
-    finishedAt: time('finishedAt'),
-    stage: progress?.stage,
-    items: progress?.items,
-    total: progress?.total ?? null,
-    error: json('error') as RunError | undefined,
-    notice: isBroken(Number(fields['faults'] ?? 0))
-      ? `The last ${fields['faults']} attempts at steps failed, so one step at a time is tried. ${fields['fault']}`
-      : undefined,
-  };
 }

@@ -1,7 +1,8 @@
 // Follows the states of the runs that this process works on, by asking Redis twice a second.
 import { SentvecError } from '@sentvec/core';
 import { hasEnded, type RunState } from '@sentvec/workflow';
-import { isBroken, type RunPosition, type RunStore } from './run-store.ts';
+import { isBroken, type RunPosition } from './run-fields.ts';
+import type { RunStore } from './run-store.ts';
 import { Signal } from './signal.ts';
 
 /** Milliseconds between two polls. */

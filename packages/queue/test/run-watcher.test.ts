@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
-import type { RunPosition, RunStore } from '../src/run-store.ts';
+import type { RunPosition } from '../src/run-fields.ts';
+import type { RunStore } from '../src/run-store.ts';
 import { RunWatcher } from '../src/run-watcher.ts';
 
 const position = (attempt: number, state: RunPosition['state']): RunPosition => ({
