@@ -15,8 +15,8 @@ process.once('message', (data: EmbeddingProcessData) => void serve(data));
 // Where memory runs out, this process is to end, not the worker.
 writeFile('/proc/self/oom_score_adj', '1000').catch(() => {});
 
-async function serve({ model, backend, selfCheck, configuration }: EmbeddingProcessData): Promise<void> {
-  const loading = load({ model, backend, selfCheck, configuration });
+async function serve(data: EmbeddingProcessData): Promise<void> {
+  const loading = load(data);
   const handlers: Handlers<EmbeddingCalls> = {
     embed: async ({ texts, options }, { signal }) => (await loading).embed(texts, { ...options, signal }),
   };

@@ -175,7 +175,7 @@ function renderBar(fraction: number | undefined, length: number): string {
 }
 
 /** `4 s`, `2 min 05 s`, `3 h 07 min` */
-export function formatDuration(seconds: number): string {
+function formatDuration(seconds: number): string {
   const whole = Math.ceil(seconds);
   if (whole < 60) return `${whole} s`;
   const minutes = Math.floor(whole / 60);

@@ -1,6 +1,5 @@
 // `sentvec verify`.
-import type { Command } from '../command.ts';
-import { defineCommand } from '../command.ts';
+import { type Command, defineCommand } from '../command.ts';
 import { exitCode } from '../exit-codes.ts';
 import { statusProgress } from '../progress.ts';
 import { UsageError } from '../usage-error.ts';

@@ -47,10 +47,10 @@ export async function unpackInput(
 async function isGzipFile(input: FoundInput): Promise<boolean> {
   const file = await InputFile.open(input.name, input.path, input);
   try {
-    const [first, second] = await file.read(0, Math.min(2, input.bytes));
-    if (first === 0x1f && second === 0x8b) return true;
+    const head = await file.read(0, Math.min(2, input.bytes));
+    if (isGzip(head)) return true;
     // The name may have outlived the compression, but nothing else begins with half of its mark or is that short.
-    const isDamaged = first === 0x1f || second === 0x8b || input.bytes < leastGzipBytes;
+    const isDamaged = head[0] === 0x1f || head[1] === 0x8b || input.bytes < leastGzipBytes;
     if (isDamaged && /\.gz$/i.test(input.name)) throw damagedGzipError(input.name);
     return false;
   } finally {

@@ -105,7 +105,7 @@ async function* readRejectedRows(output: string): AsyncGenerator<RejectedRow, vo
   try {
     for await (const lines of streamRows(path, 'jsonl', 'lf', stream)) {
       for (const { bytes } of lines) {
-        const row = v.safeParse(rejectedRowSchema, parseJson(bytes.toString('utf8')));
+        const row = v.safeParse(rejectedLine, bytes.toString('utf8'));
         if (!row.success) return;
         yield row.output;
       }
@@ -117,10 +117,4 @@ async function* readRejectedRows(output: string): AsyncGenerator<RejectedRow, vo
   }
 }
 
-function parseJson(line: string): unknown {
-  try {
-    return JSON.parse(line);
-  } catch {
-    return undefined;
-  }
-}
+const rejectedLine = v.pipe(v.string(), v.parseJson(), rejectedRowSchema);

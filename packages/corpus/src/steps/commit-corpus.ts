@@ -14,7 +14,6 @@ import {
 } from '../manifest.ts';
 import { findFile } from '../inputs/find-inputs.ts';
 import { changedInputError, compareFileStates } from '../inputs/input-file.ts';
-import type { InspectedInput } from '../inputs/inspect-input.ts';
 import { contentOf } from '../run/compare-inputs.ts';
 import { readRunInputs, type CorpusRun, type RunInputs } from '../run/corpus-run.ts';
 import { filesOf, findDamagedFile, readFinishedChunk, type FinishedChunk } from '../run/finished-chunk.ts';
@@ -72,18 +71,17 @@ async function checkInputs(
   { found, inspected }: RunInputs,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  const uncertain: InspectedInput[] = [];
-  for (const [index, before] of found.entries()) {
+  const uncertain = new Set<string>();
+  for (const before of found) {
     if (before.kind === 'stream') continue;
     const now = await findFile(before.path);
     const state = now.kind === 'file' ? compareFileStates(before, now) : 'changed';
     if (state === 'changed') throw changedInputError(before.name);
-    if (state === 'unknown') uncertain.push(inspected[index]!);
+    if (state === 'unknown') uncertain.add(before.name);
   }
-  if (uncertain.length === 0) return;
-  const names = new Set(uncertain.map(({ name }) => name));
+  if (uncertain.size === 0) return;
   for await (const chunk of planChunks(inspected, run.options, signal)) {
-    if (!names.has(chunk.input)) continue;
+    if (!uncertain.has(chunk.input)) continue;
     const finished = await readFinishedChunk(run, chunk.index);
     const isSame = finished?.shard.content === (await contentOf(chunk, run.options, signal));
     if (!isSame) throw changedInputError(chunk.input);
