@@ -1,6 +1,7 @@
 // Runs the suites that everything rests on with other versions of Node, each from npm: the least that is supported, and
-// those after it; and a program with Deno, which must give the same value and end by itself.
+// those after it; and a program with Deno, which must print the value that Node prints and end by itself.
 // `node scripts/node-versions.mjs 24 --project core` runs some.
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -37,9 +38,19 @@ if (named.length === 0 && options.length === 0) {
   const place = {
     cwd: join(root, 'packages/cli'),
     input: program,
-    stdio: ['pipe', 'inherit', 'inherit'],
+    encoding: 'utf8',
+    stdio: ['pipe', 'pipe', 'inherit'],
     timeout: 60_000,
   };
+  /** What a program prints. @throws when it fails, or has not ended by itself within a minute */
+  const printedBy = (command, ...words) => {
+    const { status, signal, stdout, error } = spawnSync(command, words, place);
+    if (status !== 0) throw new Error(`${command} ended with ${error?.message ?? signal ?? status}: ${stdout}`);
+    return stdout.trim();
+  };
   run([deno, '--version']);
-  run([deno, 'run', '-A', '--ext=mjs', '-'], place);
+  const expected = printedBy(process.execPath, '--input-type=module', '-');
+  const value = printedBy(deno, 'run', '-A', '--ext=mjs', '-');
+  if (value === '' || value !== expected) throw new Error(`Deno prints "${value}", Node "${expected}".`);
+  console.log(`Deno prints what Node prints: ${value}`);
 }

@@ -41,10 +41,11 @@ it('every example of the guide and of the READMEs is a program that compiles aga
       }),
     );
     const tsc = join(root, 'node_modules/typescript/bin/tsc');
-    const { stdout } = await promisify(execFile)(process.execPath, [tsc, '-p', folder]).catch(
-      (error: { stdout: string }) => error,
+    const compiled = await promisify(execFile)(process.execPath, [tsc, '-p', folder]).then(
+      ({ stdout, stderr }) => ({ code: 0, stdout, stderr }),
+      ({ code, stdout, stderr }: { code: unknown; stdout: string; stderr: string }) => ({ code, stdout, stderr }),
     );
-    expect(stdout).toBe('');
+    expect(compiled).toEqual({ code: 0, stdout: '', stderr: '' });
   } finally {
     await rm(folder, { recursive: true, force: true });
   }

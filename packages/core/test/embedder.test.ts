@@ -7,7 +7,7 @@ import {
   type Receipt,
   type StreamedVector,
 } from '@sentvec/core';
-import { expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, test, vi } from 'vitest';
 import { characterTokenizer, expectedMean, fakeEncoder, fakeParts, tokenVectors } from './fake-parts.ts';
 
 /** Reproducible texts of 1 to 80 letters, some of them long. */
@@ -59,13 +59,15 @@ test('has twice as many batches in flight as the encoder computes at once, over 
 });
 
 test('a stream gives what embed gives, in order', async () => {
-  const texts = randomTexts(4500);
+  // No text twice, as in a set.
+  const texts = [...new Set(randomTexts(6000))];
+  expect(texts.length).toBeGreaterThan(4096);
   const embedder = createEmbedder(fakeParts());
   const { vectors } = await embedder.embed(texts);
   async function* source(): AsyncGenerator<string> {
     yield* texts;
   }
-  for (const input of [source(), texts, new Set(texts).size === texts.length ? texts : texts]) {
+  for (const input of [source(), texts, new Set(texts)]) {
     const results = await collect(embedder, input);
     expect(results.map(({ row, text }) => [row, text])).toEqual(texts.map((text, row) => [row, text]));
     for (const { row, vector, tokens, truncated } of results) {
@@ -74,6 +76,58 @@ test('a stream gives what embed gives, in order', async () => {
       expect(truncated).toBe(texts[row]!.length > 62);
     }
   }
+});
+
+describe('a source that stalls', () => {
+  beforeEach(() => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  });
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
+  it.each([
+    ['100 ms', undefined, 100],
+    ['maxWait', { maxWait: 5000 }, 5000],
+  ])('has its texts embedded after %s, and the others when it goes on', async (_, options, wait) => {
+    let [stall, goOn] = [(): void => {}, (): void => {}];
+    const stalled = new Promise<void>((resolve) => (stall = resolve));
+    const goneOn = new Promise<void>((resolve) => (goOn = resolve));
+    async function* source(): AsyncGenerator<string> {
+      yield* ['a', 'bc'];
+      stall();
+      await goneOn;
+      yield 'd';
+    }
+    const encoder = fakeEncoder({ delay: async () => {} });
+    const rows: [number, string][] = [];
+    const consume = async (): Promise<void> => {
+      const stream = createEmbedder(fakeParts({ encoder })).embedStream(source(), options);
+      for await (const { row, text, vector } of stream) {
+        expect([...vector]).toEqual([...Float32Array.from(expectedMean(text))]);
+        rows.push([row, text]);
+      }
+    };
+    /** Turns of the event loop, in which no time passes. */
+    const turnsUntil = async (count: number): Promise<void> => {
+      for (let turn = 0; turn < 200 && rows.length < count; turn += 1)
+        await new Promise((resolve) => void setImmediate(resolve));
+    };
+    const consumed = consume();
+    await stalled;
+    await vi.advanceTimersByTimeAsync(wait - 1);
+    await turnsUntil(1);
+    expect(rows).toEqual([]);
+    await vi.advanceTimersByTimeAsync(1);
+    await turnsUntil(2);
+    expect(rows).toEqual([
+      [0, 'a'],
+      [1, 'bc'],
+    ]);
+    goOn();
+    await consumed;
+    expect(rows.slice(2)).toEqual([[2, 'd']]);
+  });
 });
 
 test('nothing in, nothing out', async () => {

@@ -270,7 +270,8 @@ describe.each(formats)('an input of %s that changes during a run', (format) => {
     }
   });
 
-  it('at the same size and with its old time is found by its content', async () => {
+  it('at the same size and with its old time is found by its content', async (context) => {
+    context.skip(format === 'gzip', 'what is embedded is a copy; a compressed source of other texts has another size');
     const input = await writeTexts(format, texts);
     const time = new Date(1_700_000_000_000);
     await utimes(input, time, time);
@@ -278,7 +279,6 @@ describe.each(formats)('an input of %s that changes during a run', (format) => {
     for (const chunk of chunks) await embedChunk(chunk, run, fakeEmbedder());
     await writeTexts(format, replaced(1, 'texx 01'));
     await utimes(input, time, time);
-    if (format === 'gzip') return; // The copy is what is embedded; its source has another size or is the same.
     await expect(commitCorpus(run)).rejects.toMatchObject({ code: 'invalid-corpus', details: { file: input } });
     await writeTexts(format, texts);
     await utimes(input, time, time);

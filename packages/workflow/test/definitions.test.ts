@@ -127,11 +127,12 @@ describe('requests', () => {
 });
 
 describe('retry delays', () => {
-  it('double from attempt to attempt, and leave a share to chance', () => {
-    const exact = fullRetryPolicy({ delay: 100, jitter: 0, maxDelay: 500 });
+  it('double from attempt to attempt up to the longest, and leave a share to chance', () => {
+    const exact = fullRetryPolicy({ attempts: 6, delay: 100, jitter: 0, maxDelay: 500 });
     const error = new Error('not now');
     const after = (attempts: number) => ({ attempts, milliseconds: 0 });
-    expect([1, 2, 3].map((attempts) => retryDelay(exact, error, after(attempts)))).toEqual([100, 200, 400]);
+    const exactDelays = [1, 2, 3, 4, 5].map((attempts) => retryDelay(exact, error, after(attempts)));
+    expect(exactDelays).toEqual([100, 200, 400, 500, 500]);
     const delays = Array.from({ length: 200 }, () =>
       retryDelay(fullRetryPolicy({ delay: 100, jitter: 0.5 }), error, after(2))!,
     );
