@@ -1,9 +1,10 @@
 // What npm publishes: whole, with links and source maps that lead somewhere, and of use in a fresh project.
-import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { existsSync, mkdirSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { build, type BuildOptions } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { pnpmCommand } from '../scripts/pnpm.mjs';
 import { installInto, packAll, root, run, temporaryFolder } from './packages.ts';
 
 let packing: Awaited<ReturnType<typeof temporaryFolder>>;
@@ -28,8 +29,7 @@ interface Manifest {
   readonly name: string;
   readonly keywords?: readonly string[];
   readonly engines?: { readonly node: string };
-  readonly repository?: { readonly url: string; readonly directory: string };
-  readonly homepage?: string;
+  readonly exports?: Readonly<Record<string, unknown>>;
 }
 
 async function readManifest(path: string): Promise<Manifest> {
@@ -67,15 +67,30 @@ describe('every packed package', () => {
   });
 
   it('says where it lives, as soon as the root does', async () => {
-    const { homepage, repository } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as Record<
-      'homepage' | 'repository',
-      string
-    >;
-    for (const [name, path] of unpacked) {
-      const manifest = await readManifest(path);
-      expect(manifest.homepage ?? '').toBe(homepage);
-      expect(manifest.repository?.url ?? '').toBe(repository && `git+${repository}.git`);
-      expect(manifest.repository?.directory ?? name).toContain(name);
+    const copy = await temporaryFolder();
+    try {
+      for (const file of ['.pnpmfile.cjs', 'pnpm-workspace.yaml']) await cp(join(root, file), join(copy.path, file));
+      const manifest = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as object;
+      const places = { homepage: 'https://sentvec.example', repository: 'https://git.example/sentvec' };
+      await writeFile(join(copy.path, 'package.json'), JSON.stringify({ ...manifest, ...places }));
+      // This one depends on no other package of the workspace.
+      const platform = join(copy.path, 'packages/platform');
+      await cp(join(root, 'packages/platform'), platform, {
+        recursive: true,
+        filter: (path) => !path.endsWith('node_modules'),
+      });
+      const [program, ...words] = pnpmCommand();
+      const tarball = join(copy.path, 'platform.tgz');
+      await run(program!, [...words, 'pack', '--out', tarball], platform);
+      await run('tar', ['-xzf', tarball], copy.path);
+      expect(await readManifest(join(copy.path, 'package'))).toMatchObject({
+        name: '@sentvec/platform',
+        homepage: 'https://sentvec.example',
+        repository: { type: 'git', url: 'git+https://git.example/sentvec.git', directory: 'packages/platform' },
+        bugs: 'https://git.example/sentvec/issues',
+      });
+    } finally {
+      await copy.remove();
     }
   });
 });
@@ -85,8 +100,7 @@ describe('a fresh project that has installed the packed packages', () => {
 
   beforeAll(async () => {
     project = await temporaryFolder();
-    const needed = new Set(['core', 'kernels', 'platform', 'architectures', 'backend-onnx', 'model-use-lite']);
-    await installInto(project.path, new Map([...tarballs].filter(([name]) => needed.has(name))));
+    await installInto(project.path, tarballs);
     await cp(join(root, 'test/bundled-program.mjs'), join(project.path, 'program.mjs'));
   });
 
@@ -97,6 +111,38 @@ describe('a fresh project that has installed the packed packages', () => {
     const printed = await run(process.execPath, ['--input-type=module', '-e', example!], project.path);
     expect(printed).toMatch(/rows: 3,\s+cols: 3/u);
     expect(printed).toMatch(/tokens: \d+/u);
+  });
+
+  it('has the command', async () => {
+    const { version } = JSON.parse(await readFile(join(root, 'packages/cli/package.json'), 'utf8')) as {
+      version: string;
+    };
+    expect((await run('npx', ['--no', '--', 'sentvec', '--version'], project.path)).trim()).toBe(version);
+  });
+
+  it('imports every export of every package, those of threads in a thread', async () => {
+    const names: string[] = [];
+    for (const path of unpacked.values()) {
+      const { name, exports = {} } = await readManifest(path);
+      const entries = Object.keys(exports).filter((entry) => !entry.endsWith('.json'));
+      names.push(...entries.map((entry) => name + entry.slice(1)));
+    }
+    expect(names.length).toBeGreaterThanOrEqual(25);
+    const isThread = (name: string): boolean => /-(?:worker|thread)$/u.test(name);
+    await writeFile(
+      join(project.path, 'import.mjs'),
+      `import { isMainThread, Worker } from 'node:worker_threads';
+      const names = isMainThread
+        ? ${JSON.stringify(names.filter((name) => !isThread(name)))}
+        : ${JSON.stringify(names.filter(isThread))};
+      for (const name of names) await import(name).catch(({ message }) => console.log(name, message));
+      console.log(names.length);
+      if (isMainThread) new Worker(new URL(import.meta.url)).on('exit', () => process.exit());
+      else process.exit();`,
+    );
+    const printed = await run(process.execPath, ['import.mjs'], project.path);
+    const threads = names.filter(isThread).length;
+    expect(printed.trim().split('\n')).toEqual([String(names.length - threads), String(threads)]);
   });
 
   /** Bundles the program with esbuild, and runs it in a folder. */

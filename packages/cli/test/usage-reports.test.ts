@@ -64,6 +64,9 @@ it.skipIf(otherThanLinux)('ORT_DISABLE_TELEMETRY=0 allows the reports (they are 
 it('doctor says whether they are on, in a few lines, and prints nothing else', async () => {
   const { code, stdout, stderr } = await finished(place.start(['doctor'], { ORT_DISABLE_TELEMETRY: '0' }));
   expect([code, stderr]).toEqual([0, '']);
+  // Only there the install script of onnxruntime-node fetches the libraries for CUDA; a GPU that is used has them.
+  const fetchesCuda = process.platform === 'linux' && process.arch === 'x64' && /backend onnx +cpu/u.test(stdout);
+  expect(/cuda +not installed;[^✓]* npm rebuild [^✓]*ONNXRUNTIME_NODE_INSTALL=skip/u.test(stdout)).toBe(fetchesCuda);
   expect(stdout).toMatch(/telemetry +onnxruntime reports usage to Microsoft, because ORT_DISABLE_TELEMETRY=0\n/u);
   const lines = stdout.split('\n');
   expect(lines.length).toBeLessThan(20);
