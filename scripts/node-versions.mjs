@@ -43,8 +43,8 @@ if (named.length === 0 && options.length === 0) {
     timeout: 60_000,
   };
   /** What a program prints. @throws when it fails, or has not ended by itself within a minute */
-  const printedBy = (command, ...words) => {
-    const { status, signal, stdout, error } = spawnSync(command, words, place);
+  const printedBy = (command, ...more) => {
+    const { status, signal, stdout, error } = spawnSync(command, more, place);
     if (status !== 0) throw new Error(`${command} ended with ${error?.message ?? signal ?? status}: ${stdout}`);
     return stdout.trim();
   };

@@ -81,7 +81,7 @@ describe('every packed package', () => {
       });
       const [program, ...words] = pnpmCommand();
       const tarball = join(copy.path, 'platform.tgz');
-      await run(program!, [...words, 'pack', '--out', tarball], platform);
+      await run(program, [...words, 'pack', '--out', tarball], platform);
       await run('tar', ['-xzf', tarball], copy.path);
       expect(await readManifest(join(copy.path, 'package'))).toMatchObject({
         name: '@sentvec/platform',
