@@ -1,7 +1,7 @@
 // Speed beside others': builds the workspace and runs bench/. `pnpm bench` embeds, `pnpm bench training` trains, `pnpm
 // bench sts-b` fine-tunes, `pnpm bench from-scratch` trains from random weights, `pnpm bench tfjs` embeds on
-// WebAssembly, `pnpm bench queue` embeds through Redis, `pnpm bench memory` and `pnpm bench event-loop` watch what they
-// name; options are passed on, `--help` names them.
+// WebAssembly, `pnpm bench queue` embeds through Redis, `pnpm bench load` starts processes, `pnpm bench memory` and
+// `pnpm bench event-loop` watch what they name; options are passed on, `--help` names them.
 import { pnpm, run } from './pnpm.mjs';
 import { setUp } from './setup.mjs';
 
@@ -12,6 +12,7 @@ const others = {
   'sts-b': 'sts-b.js',
   tfjs: 'tfjs.js',
   queue: 'queue.js',
+  load: 'load.js',
   memory: 'memory.js',
   'event-loop': 'event-loop.js',
 };

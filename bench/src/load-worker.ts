@@ -1,0 +1,48 @@
+// The process that `pnpm bench load` starts: embeds one text with the default model (`onnx`, `tfjs`), or fits a linear
+// probe on made-up rows (`probe`), and prints the milliseconds of the self-check or of the fit.
+import { loadEmbedder } from '@sentvec/core/node';
+import { useLite } from '@sentvec/model-use-lite';
+import { randomNumbers, uniform } from './random-numbers.ts';
+
+/** What the process prints, as JSON. */
+export interface LoadReport {
+  /** Of the self-check (0 when there was none), or of the fit. */
+  readonly milliseconds: number;
+}
+
+const rows = 10_000;
+const cols = 384;
+const classes = 10;
+
+const [task, unchecked] = process.argv.slice(2);
+if (task === 'probe') await fitProbe();
+else await embedOne();
+
+function print(report: LoadReport): void {
+  process.stdout.write(`${JSON.stringify(report)}\n`);
+}
+
+async function embedOne(): Promise<void> {
+  const backend =
+    task === 'tfjs'
+      ? (await import('@sentvec/backend-tfjs')).tfjs({ device: 'wasm' })
+      : (await import('@sentvec/backend-onnx')).onnx();
+  const embedder = await loadEmbedder(await useLite(), { backend, selfCheck: unchecked === undefined });
+  await embedder.embed(['The first text.']);
+  print({ milliseconds: embedder.selfCheck?.state === 'passed' ? embedder.selfCheck.milliseconds : 0 });
+  await embedder.dispose();
+}
+
+/** Vectors of about length 1 around the centre of their class, near enough to others that some are misclassified. */
+async function fitProbe(): Promise<void> {
+  const { fitLinearProbe } = await import('@sentvec/training');
+  const next = uniform(1);
+  const centres = randomNumbers(classes * cols, 0.01, next);
+  const data = randomNumbers(rows * cols, 0.05, next);
+  const labels = Array.from({ length: rows }, (_, row) => row % classes);
+  for (let row = 0; row < rows; row++)
+    for (let col = 0; col < cols; col++) data[row * cols + col]! += centres[labels[row]! * cols + col]!;
+  const started = performance.now();
+  await fitLinearProbe({ data, rows, cols }, labels, classes);
+  print({ milliseconds: performance.now() - started });
+}

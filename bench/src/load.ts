@@ -1,0 +1,86 @@
+// What a user waits for when a process starts: the first vector, the command's help, the self-check of a backend, and
+// the fit of a linear probe. Each figure comes from processes of its own (load-worker.ts).
+import { spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import type { LoadReport } from './load-worker.ts';
+import { describeMachine, markdownTable } from './report.ts';
+import { median, timeInTurns, type Timed } from './rounds.ts';
+
+const usage = `pnpm bench load [--rounds N] [--json]
+
+Starts processes in turns, and prints what each took: median, minimum, maximum of the rounds, after one that is not counted.
+--rounds   default 9
+--json     print JSON
+`;
+
+const cli = fileURLToPath(new URL('../../packages/cli/bin/sentvec.mjs', import.meta.url));
+const worker = fileURLToPath(new URL('load-worker.js', import.meta.url));
+
+const { values } = parseArgs({
+  options: {
+    rounds: { type: 'string', default: '9' },
+    json: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
+  },
+});
+
+if (values.help) process.stdout.write(usage);
+else await main(Number(values.rounds));
+
+async function main(rounds: number): Promise<void> {
+  if (!Number.isInteger(rounds) || rounds < 1) throw new Error(`--rounds is ${values.rounds}: a number from 1 on.`);
+  const entries: Timed[] = [
+    { name: 'start to first vector, onnxruntime', run: () => firstVector('onnx') },
+    { name: 'the same without self-check', run: () => firstVector('onnx', 'unchecked') },
+    { name: 'self-check, onnxruntime', run: () => ownTime('onnx') },
+    { name: 'self-check, TensorFlow.js on WebAssembly', run: () => ownTime('tfjs') },
+    { name: 'sentvec --help', run: async () => (await start(cli, '--help')).ended },
+    { name: 'linear probe, 10,000 × 384, 10 classes', run: () => ownTime('probe') },
+  ];
+  const results = [...(await timeInTurns(entries, rounds))].map(([name, times]) => ({
+    name,
+    median: median(times),
+    minimum: Math.min(...times),
+    maximum: Math.max(...times),
+  }));
+  const header = ['milliseconds', 'median', 'minimum', 'maximum'];
+  const cells = results.map((result) => [
+    result.name,
+    ...[result.median, result.minimum, result.maximum].map((time) => time.toFixed(0)),
+  ]);
+  process.stdout.write(
+    values.json
+      ? `${JSON.stringify({ machine: describeMachine(), rounds, results }, undefined, 2)}\n`
+      : `${describeMachine()}, ${rounds} rounds\n\n${markdownTable(header, cells)}\n`,
+  );
+}
+
+/** Milliseconds from the start of a process until it says that it has the vector of a text. */
+async function firstVector(...words: readonly string[]): Promise<number> {
+  return (await start(worker, ...words)).spoke;
+}
+
+/** Milliseconds that a process measured itself. */
+async function ownTime(...words: readonly string[]): Promise<number> {
+  const { printed } = await start(worker, ...words);
+  return (JSON.parse(printed) as LoadReport).milliseconds;
+}
+
+/** Runs a program. @returns what it printed, and the milliseconds until it began to print and until it ended */
+async function start(...command: readonly string[]): Promise<{ printed: string; spoke: number; ended: number }> {
+  const started = performance.now();
+  const child = spawn(process.execPath, command, { stdio: ['ignore', 'pipe', 'inherit'] });
+  let spoke = NaN;
+  let printed = '';
+  child.stdout.on('data', (bytes: Buffer) => {
+    if (printed === '') spoke = performance.now() - started;
+    printed += bytes.toString();
+  });
+  const code = await new Promise<number | null>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', resolve);
+  });
+  if (code !== 0) throw new Error(`${command.join(' ')} ended with ${code}.`);
+  return { printed, spoke, ended: performance.now() - started };
+}
