@@ -1,3 +1,5 @@
+// Encoders as ONNX models for inference, with the weights inside, in one file beside it, or left in the model's own
+// files.
 import { constantWeights, type EncoderDefinition } from './encoders/definition.ts';
 import type { WeightLookup } from './encoders/network.ts';
 import type { OnnxTensor } from './onnx/graph-builder.ts';

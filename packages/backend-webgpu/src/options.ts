@@ -1,3 +1,4 @@
+// What a page can choose about `webgpu()`, with the defaults, and the check of those choices.
 import { SentvecError } from '@sentvec/core';
 import { checkOptionNames, type OptionNames } from '@sentvec/platform';
 

@@ -1,3 +1,5 @@
+// The vocabulary of core: matrices, batches of tokens, and the parts that a model is made from.
+
 /** A dense matrix, row-major: entry (r, c) is `data[r * cols + c]`. */
 export interface Matrix {
   readonly data: Float32Array;

@@ -1,3 +1,4 @@
+// The BullMQ flows behind a stage: adds its items in batches, reads their results, and removes them.
 import { SentvecError } from '@sentvec/core';
 import { FlowProducer, Job, Queue, type Telemetry } from 'bullmq';
 import type { RedisConnection } from './connection.ts';

@@ -1,3 +1,4 @@
+// Coordinates one attempt of a run: feeds its stages into the queue, and writes checkpoints as results come in.
 import { randomUUID } from 'node:crypto';
 import {
   readSource,

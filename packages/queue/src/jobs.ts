@@ -1,3 +1,4 @@
+// The jobs of the three queues: what they hold, the schemas that check them, and their ids.
 import { maxInputBytes } from '@sentvec/workflow';
 import * as v from 'valibot';
 

@@ -1,3 +1,4 @@
+// Parks steps of a run as delayed BullMQ jobs, and puts them back into the queue when they are due.
 import { DelayedError, Job, type Queue } from 'bullmq';
 import type { RedisConnection } from './connection.ts';
 import type { RunJob } from './jobs.ts';

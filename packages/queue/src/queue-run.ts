@@ -1,3 +1,4 @@
+// The handle to one run: its status, events, result and dead letters, and its changes of state.
 import { SentvecError } from '@sentvec/core';
 import {
   hasEnded,

@@ -1,3 +1,4 @@
+// The client of a queue: starts, finds and lists runs, which its workers execute.
 import { SentvecError } from '@sentvec/core';
 import {
   busyError,

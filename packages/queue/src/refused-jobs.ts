@@ -1,3 +1,5 @@
+// Jobs that a worker refuses to execute, because they are not of the expected form: their list in Redis, and their
+// errors.
 import { SentvecError } from '@sentvec/core';
 import type { RedisConnection } from './connection.ts';
 import type { QueueNames } from './names.ts';

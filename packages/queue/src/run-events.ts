@@ -1,3 +1,4 @@
+// Follows the event stream of a run in Redis, also over lost connections.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { onAbort } from '@sentvec/platform';
 import { hasEnded, type RunEvent, type RunEventPayload } from '@sentvec/workflow';

@@ -1,3 +1,4 @@
+// Takes jobs from the queue of runs: gives each run a coordinator, and completes it, fails it, or leaves it to others.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SentvecError } from '@sentvec/core';
 import { checkSchema, dependsOnWorker, hasEnded, runStages, toRunError, type RunError } from '@sentvec/workflow';

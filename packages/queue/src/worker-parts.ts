@@ -1,3 +1,4 @@
+// What the processors of a worker share, what they report to its observer, and how they refuse a job.
 import { SentvecError } from '@sentvec/core';
 import type { AnyWorkflow, Logger, RunError } from '@sentvec/workflow';
 import type { BatchQueue } from './batch-queue.ts';

@@ -1,3 +1,4 @@
+// The golden models: their names, and the form of the values that are expected from them.
 import type { ModelFiles, SimilarityFunction } from '@sentvec/core';
 
 /** One text with what PyTorch made of it. */

@@ -1,3 +1,5 @@
+// The one source of random numbers for training and evaluation; a seed decides them.
+
 /**
  * Random numbers that are the same on every machine: xoshiro128** (Blackman and Vigna, 2018), seeded through
  * SplitMix32. Different `stream`s of one seed (an epoch, a purpose) are independent, so a run can be resumed anywhere

@@ -1,3 +1,4 @@
+// Reference values for the self-check, computed in plain TypeScript: for one load, or to be stored in self-check.json.
 import {
   encodeSelfCheck,
   type ModelFiles,

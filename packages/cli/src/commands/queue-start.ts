@@ -1,3 +1,4 @@
+// The command `sentvec queue start`, which starts a run of any workflow that the workers of a queue serve.
 import { readFile } from 'node:fs/promises';
 import { text as readText } from 'node:stream/consumers';
 import { guardIo } from '@sentvec/platform/node';

@@ -1,3 +1,5 @@
+// The command `sentvec train`, which trains by a configuration file, goes on after a stop, and prints the file's
+// schema.
 import { dirname } from 'node:path';
 import { readFile } from 'node:fs/promises';
 import { SentvecError } from '@sentvec/core';

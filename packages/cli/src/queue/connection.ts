@@ -1,3 +1,4 @@
+// What the commands that talk to a queue share: flags, the connection, and the run that a command line names.
 import { SentvecError } from '@sentvec/core';
 import type { QueueRuntime } from '@sentvec/queue/producer';
 import type { RunHandle, Runtime } from '@sentvec/workflow';

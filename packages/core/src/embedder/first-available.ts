@@ -1,3 +1,4 @@
+// The choice of a backend at run time: the first in a list that works on this machine.
 import { SentvecError } from '../errors.ts';
 import { checkBackendVersion } from './backend-version.ts';
 import type { Availability, Backend } from '../backend.ts';

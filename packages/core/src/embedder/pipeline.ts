@@ -1,3 +1,4 @@
+// The pipeline under every embed call: it tokenizes, encodes and pools one window of texts after the other.
 import { abortable, yieldToEventLoop, type AbortScope } from '@sentvec/platform';
 import { countUnpooledTokens, planBatches } from './batching.ts';
 import { SentvecError } from '../errors.ts';

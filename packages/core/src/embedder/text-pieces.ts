@@ -1,3 +1,4 @@
+// Splits a text that is longer than the model reads, and counts tokens with the model's own tokenizer to do so.
 import { checkOptionNames, type OptionNames } from '@sentvec/platform';
 import { SentvecError, throwIfAborted } from '../errors.ts';
 import type { Embedder } from './embedder-types.ts';

@@ -1,3 +1,5 @@
+// What failed answers from the hub mean: which requests are worth another try, and what the user can do about the
+// others.
 import { SentvecError } from '../errors.ts';
 
 /** A failure that may be over when the request is made again. */

@@ -1,3 +1,5 @@
+// Models from the Hugging Face hub in a browser: lists the files of a commit, reads them into memory, checks their
+// hashes.
 import { checkOptionNames, sha256, type OptionNames } from '@sentvec/platform';
 import { SentvecError } from '../errors.ts';
 import { checkFilePath, noSuchFile } from '../model-folder/model-files.ts';

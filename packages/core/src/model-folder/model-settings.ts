@@ -1,3 +1,4 @@
+// Reads the settings that hold for a whole model: prompts, similarity function, and the dimension to truncate to.
 import { SentvecError } from '../errors.ts';
 import type { ModelFiles, SimilarityFunction } from '../types.ts';
 import { readConfigFile, type ConfigFile } from './config-file.ts';

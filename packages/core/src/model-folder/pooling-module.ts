@@ -1,3 +1,4 @@
+// Reads the config of a Pooling module in either of its two spellings.
 import { SentvecError } from '../errors.ts';
 import { createPooling, poolingModes } from '../pooling/pooling.ts';
 import type { PoolingPlugin } from '../pooling/pooling-plugin.ts';

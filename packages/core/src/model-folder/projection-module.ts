@@ -1,3 +1,4 @@
+// Reads the modules that follow the pooling (Dense, LayerNorm, Normalize, Dropout), with their weights.
 import { isActivation } from '../projection/activation.ts';
 import { SentvecError } from '../errors.ts';
 import { readWeights, type Weights } from '../weights/read-weights.ts';

@@ -1,3 +1,4 @@
+// Reads the head of a model, pooling and projections, and compares the vector lengths that its modules state.
 import { SentvecError } from '../errors.ts';
 import { createPooling } from '../pooling/pooling.ts';
 import { resolvePooling } from '../pooling/pooling-plugin.ts';

@@ -1,3 +1,5 @@
+// Static embeddings of sentence-transformers and model2vec: the table of token vectors, and the encoder that looks them
+// up.
 import { shouldYield, yieldToEventLoop } from '@sentvec/platform';
 import { SentvecError, throwIfAborted } from '../errors.ts';
 import { outputSize } from '../projection/head.ts';

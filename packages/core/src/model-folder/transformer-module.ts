@@ -1,3 +1,4 @@
+// Reads the configs of a Transformer module, and completes a folder that holds only an adapter with its base model.
 import { SentvecError } from '../errors.ts';
 import type { ModelFiles } from '../types.ts';
 import { readConfigFile, type ConfigFile } from './config-file.ts';

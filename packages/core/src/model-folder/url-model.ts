@@ -1,3 +1,4 @@
+// Model folders on a web server: finds out which files are there, and downloads them into memory.
 import { checkOptionNames, type OptionNames } from '@sentvec/platform';
 import { selfCheckFile } from '../self-check/stored-self-check.ts';
 import { SentvecError, throwIfAborted } from '../errors.ts';

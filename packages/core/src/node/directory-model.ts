@@ -1,3 +1,4 @@
+// Model folders on disk: lists, opens, reads and hashes their files, and keeps symbolic links inside of them.
 import { checkOptionNames, type OptionNames } from '@sentvec/platform';
 import { createHash } from 'node:crypto';
 import { closeSync, createReadStream, fstatSync, openSync, readSync } from 'node:fs';

@@ -1,3 +1,4 @@
+// The binding to the Rust tokenizer: loads the optional package, and gives it only models and texts that it can take.
 import { shouldYield, yieldToEventLoop } from '@sentvec/platform';
 import { SentvecError, throwIfAborted } from '../errors.ts';
 import type { TokenizerDefinition } from '../tokenizer/definition.ts';

@@ -1,3 +1,4 @@
+// The caller's side of the tokenizer thread: sends it texts in requests, and unpacks the ids that come back.
 import { throwIfAborted } from '@sentvec/platform';
 import { startThread } from '@sentvec/platform/node';
 import { checkTokenizeOptions } from '../tokenizer/post-process.ts';

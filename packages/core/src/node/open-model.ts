@@ -1,3 +1,4 @@
+// From a model's name to its files: in the package of the default model, in a local folder, or on the hub.
 import { stat } from 'node:fs/promises';
 import { isAbsolute } from 'node:path';
 import { SentvecError } from '../errors.ts';

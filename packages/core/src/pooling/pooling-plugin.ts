@@ -1,3 +1,4 @@
+// Poolings that are not built in: how they are defined, checked, and chosen beside the built-in ones.
 import { SentvecError } from '../errors.ts';
 import { createPooling, poolingModes } from './pooling.ts';
 import type { Matrix, Pooling, PoolingMode, TokenBatch, TokenEmbeddings } from '../types.ts';

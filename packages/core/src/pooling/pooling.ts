@@ -1,3 +1,4 @@
+// The built-in poolings, from `cls` to `lasttoken`, and the loops that compute them.
 import { SentvecError } from '../errors.ts';
 import type { Matrix, Pooling, PoolingMode, TokenBatch, TokenEmbeddings } from '../types.ts';
 

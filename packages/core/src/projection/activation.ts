@@ -1,3 +1,4 @@
+// The activation functions of PyTorch that a dense layer may have, and the error function, which GELU needs.
 import type { Activation } from '../types.ts';
 
 type NumberActivation = Exclude<Activation, RowActivation>;

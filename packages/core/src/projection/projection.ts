@@ -1,3 +1,4 @@
+// Computes projections: dense layers, layer normalization, normalization to length 1, truncation.
 import { applyActivation } from './activation.ts';
 import { productWithTransposed } from './dense-product.ts';
 import { SentvecError } from '../errors.ts';

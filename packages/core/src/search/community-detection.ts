@@ -1,3 +1,4 @@
+// Clustering by communities: first counts the neighbours of each row, then takes the largest neighbourhoods.
 import { checkOptionNames, shouldYield, yieldToEventLoop, type OptionNames } from '@sentvec/platform';
 import { SentvecError } from '../errors.ts';
 import { gatherRows } from './matrix-rows.ts';

@@ -1,3 +1,4 @@
+// Correlation coefficients, by which the similarities of a model are compared with human scores.
 import { SentvecError } from '../errors.ts';
 
 /**

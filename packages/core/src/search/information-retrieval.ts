@@ -1,3 +1,4 @@
+// Evaluates a search against known relevant documents: the search itself, and each retrieval metric.
 import { checkOptionNames, type OptionNames } from '@sentvec/platform';
 import { SentvecError } from '../errors.ts';
 import { gatherRows } from './matrix-rows.ts';

@@ -1,3 +1,4 @@
+// Finds the most alike pairs in a corpus: searches the corpus for each of its rows, and keeps the best pairs.
 import { checkOptionNames, shouldYield, yieldToEventLoop, type OptionNames } from '@sentvec/platform';
 import { throwIfAborted } from '../errors.ts';
 import { ScoreHeap } from './score-heap.ts';

@@ -1,3 +1,4 @@
+// Quantizes vectors to 8 bits or to one bit an entry, and finds the ranges for the 8 bits.
 import { checkOptionNames, type OptionNames } from '@sentvec/platform';
 import { SentvecError } from '../errors.ts';
 import type { Matrix } from '../types.ts';

@@ -1,3 +1,4 @@
+// Connects quantized vectors to the search: quantizes the queries as the corpus is, and scores its blocks.
 import { SentvecError } from '../errors.ts';
 import { quantize, type QuantizedMatrix, type QuantizedPrecision } from './quantization.ts';
 import { ScoreKernel, type PackedVectors } from './score-kernel.ts';

@@ -1,3 +1,4 @@
+// Search in a quantized corpus: collects candidates by cheap scores, then rescores them with the full queries.
 import { checkOptionNames, shouldYield, yieldToEventLoop, type OptionNames } from '@sentvec/platform';
 import { SentvecError } from '../errors.ts';
 import { rowOf } from './matrix-rows.ts';

@@ -1,3 +1,4 @@
+// The memory around the SIMD functions of the search: lays it out, copies vectors in, and computes tiles of scores.
 import { bestScores, type ScoreMemory, type ScoreRuntime, type Scoring } from '@sentvec/kernels';
 
 /** Vectors as the kernel sees them: `bytesPerVector` bytes each, one after the other. */

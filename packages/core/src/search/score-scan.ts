@@ -1,3 +1,5 @@
+// The loop under everything that compares all queries with all rows: blocks, progress, abort, and turns of the event
+// loop.
 import { shouldYield, yieldToEventLoop } from '@sentvec/platform';
 import { throwIfAborted } from '../errors.ts';
 import { checkCount } from './vector-checks.ts';

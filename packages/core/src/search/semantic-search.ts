@@ -1,3 +1,4 @@
+// Exact search over float32 vectors, and the collection of hits that the quantized search shares.
 import { checkOptionNames, shouldYield, yieldToEventLoop, type OptionNames } from '@sentvec/platform';
 import { SentvecError } from '../errors.ts';
 import { chunkSizes, scanScores, type Chunks, type ScanOptions, type ScoredBlock } from './score-scan.ts';

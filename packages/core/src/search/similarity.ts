@@ -1,3 +1,4 @@
+// Similarities in double precision: all rows with all rows, or row by row.
 import type { Matrix, SimilarityFunction } from '../types.ts';
 import { checkChoice, checkMatrix, checkSameCount, checkSameLength } from './vector-checks.ts';
 

@@ -1,3 +1,4 @@
+// Connects float32 vectors to the search: turns the sums of the SIMD functions into cosines, products and distances.
 import { ScoreKernel, type PackedVectors } from './score-kernel.ts';
 import { rowsPerBlock, type BlockScorer } from './score-scan.ts';
 import type { ScoreRuntime, Scoring } from '@sentvec/kernels';

@@ -1,3 +1,4 @@
+// The file self-check.json: how the values are encoded, and how they are read from a folder that may be damaged.
 import { SentvecError } from '../errors.ts';
 import { readJsonObject } from '../model-folder/json.ts';
 import type { ModelFiles, TokenEmbeddings } from '../types.ts';

@@ -1,3 +1,4 @@
+// The search for added tokens, such as `[MASK]`, which splits a text before anything else tokenizes it.
 import type { CharacterTest } from './pattern/character-classes.ts';
 import type { AddedToken } from './tokenizer-json.ts';
 import { Trie } from './models/trie.ts';

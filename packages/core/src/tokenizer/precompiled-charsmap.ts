@@ -1,3 +1,4 @@
+// The normalizer `Precompiled` of SentencePiece models: its table, the check of that table, and graphemes.
 import { SentvecError } from '../errors.ts';
 
 /** Continues a grapheme: the properties Extend, SpacingMark and ZWJ. Not all of the category Mc are SpacingMark. */

@@ -1,3 +1,4 @@
+// The format of tokenizer.json as types, and the check that a file has it.
 import { SentvecError } from '../errors.ts';
 import { isObject } from '../model-folder/json.ts';
 import { isTokenId, piecesById } from './vocabulary.ts';

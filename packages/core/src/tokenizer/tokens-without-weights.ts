@@ -1,3 +1,4 @@
+// Compares a tokenizer with the weights of an encoder, so that no id without weights reaches it.
 import { SentvecError } from '../errors.ts';
 import type { TokenizedText, Tokenizer } from '../types.ts';
 import type { TokenizerDefinition } from './definition.ts';

@@ -1,3 +1,5 @@
+// Numbers of the types that safetensors files store, converted to float32, or to integers.
+
 /**
  * The bytes of little-endian numbers as Float32Array: a view of the same memory for F32 at an aligned position,
  * converted otherwise. `undefined` for a type that is not made of floating-point numbers that Float32 covers.

@@ -1,3 +1,4 @@
+// Reads tensors from safetensors files: from one file, from shards, and with LoRA adapters merged in.
 import { SentvecError } from '../errors.ts';
 import { readConfigFile } from '../model-folder/config-file.ts';
 import { joinModelPath } from '../model-folder/model-files.ts';

@@ -1,3 +1,4 @@
+// Parses the header of a safetensors file, and checks all that it says against the file.
 import { SentvecError } from '../errors.ts';
 import { isObject, parseJson } from '../model-folder/json.ts';
 import type { FileParts } from '../types.ts';

@@ -1,3 +1,4 @@
+// The space that the vectors of a run belong to: how it is determined, compared, and what is said when it differs.
 import { SentvecError, type Embedder, type EmbedOptions } from '@sentvec/core';
 import type { CorpusOptions } from '../request.ts';
 import type { Space } from '../manifest.ts';

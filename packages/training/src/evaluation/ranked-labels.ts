@@ -1,3 +1,5 @@
+// Metrics over items that a score has ranked: the best thresholds, average precision, discounted gain.
+
 /** Items in descending order of a score, each right (1) or not (0). */
 export interface RankedLabels {
   readonly scores: readonly number[];

@@ -1,3 +1,4 @@
+// Records the graphs of a training: whole steps, or the parts of a step whose gradients are cached.
 import { SentvecError } from '@sentvec/core';
 import type { AdamWOptions } from '../optimizer/adamw.ts';
 import type { EngineGraphs } from './graph-gradients.ts';

@@ -1,3 +1,4 @@
+// The download of one file into the hub's cache, which resumes earlier attempts and checks the content.
 import { createHash, randomBytes, type Hash } from 'node:crypto';
 import { constants, createReadStream } from 'node:fs';
 // oxlint-disable-next-line no-restricted-imports -- renames what is unfinished, to make it this call's own

@@ -1,3 +1,4 @@
+// The hub's cache on disk: where each file lies, what a revision was when the hub was last asked, what is present.
 import { randomBytes } from 'node:crypto';
 import { copyFile, readdir, readFile, rm, stat, symlink } from 'node:fs/promises';
 import { dirname, join, relative, sep } from 'node:path';

@@ -1,3 +1,5 @@
+// Models from the Hugging Face hub in Node: decides on a version, with the hub or from the cache, and downloads its
+// files.
 import { checkOptionNames, type OptionNames } from '@sentvec/platform';
 import { makeFolder } from '@sentvec/platform/node';
 import { SentvecError, throwIfAborted } from '../../errors.ts';

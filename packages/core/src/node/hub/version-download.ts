@@ -1,3 +1,4 @@
+// Downloads files of one version into the hub's cache, several at once and none twice.
 import { SentvecError } from '../../errors.ts';
 import type { HubClient } from '../../hub/client.ts';
 import type { DownloadProgress } from '../../hub/download.ts';
