@@ -111,9 +111,10 @@ if not state then return 'missing' end
 if tonumber(attempt) == ARGV[1] + 1 and state == 'queued' then return 'ok' end
 if attempt ~= ARGV[1] then return 'superseded' end
 if not hasEnded(state) then return state end
-local id, names = unpack(redis.call('HMGET', KEYS[1], 'id', 'claims'))
+local id, request, names = unpack(redis.call('HMGET', KEYS[1], 'id', 'request', 'claims'))
 local busy = claim(cjson.decode(names or '[]'), ARGV[3], id)
 if busy then return busy end
+if request and request ~= '' and not holderOf(request, ARGV[3], id) then redis.call('HSET', CLAIMS, request, id) end
 redis.call('HINCRBY', KEYS[1], 'attempt', 1)
 redis.call('HSET', KEYS[1], 'state', 'queued')
 redis.call('HDEL', KEYS[1], 'startedAt', 'finishedAt', 'error', 'failure', 'output', 'progress', 'owner', 'version',

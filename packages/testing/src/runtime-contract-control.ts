@@ -47,6 +47,26 @@ export function runtimeControlContract({ connect }: RuntimeFixture): void {
     expect(await later.result()).toBe(3);
   });
 
+  it('takes a request that a replayed run is at work on as that run', async () => {
+    const gate = new Gate();
+    const wait = defineStep({
+      id: 'wait',
+      input: v.number(),
+      output: v.number(),
+      run: () => gate.opened.then(() => 1),
+    });
+    const workflow = defineWorkflow({ id: 'same-after-replay', input: v.number() }).step(wait);
+    const { runtime } = await connect(workflow);
+    const first = await runtime.start(workflow, 7);
+    await first.cancel();
+    await first.result().catch(() => {});
+    await first.replay();
+    const again = await runtime.start(workflow, 7);
+    expect(again.id).toBe(first.id);
+    gate.open();
+    expect(await again.result()).toBe(1);
+  });
+
   it('takes requests apart by what the workflow says of them, and lets only one write the same', async () => {
     const gate = new Gate();
     const wait = defineStep({
