@@ -10,8 +10,9 @@ import { memoryOf, startBrowser } from './browser.ts';
 import { buildPage } from './build-page.ts';
 import { startStaticServer, type StaticServer } from './static-server.ts';
 import { writeTableModel } from './table-model.ts';
+import { writeTrainedModel } from './trained-model.ts';
 
-type ModelName = 'table' | 'use-lite';
+type ModelName = 'table' | 'trained' | 'use-lite';
 
 /** How to open the page. */
 export interface OpenOptions {
@@ -46,13 +47,19 @@ const runtimeFiles = fileURLToPath(
 /** @param gpu whether the browser has WebGPU */
 export async function openContractPage(gpu = true): Promise<ContractPage> {
   const folder = await mkdtemp(join(tmpdir(), 'sentvec-webgpu-contract-'));
-  const models = { table: join(folder, 'table'), 'use-lite': (await useLite()).directory };
+  const models = {
+    table: join(folder, 'table'),
+    trained: join(folder, 'trained'),
+    'use-lite': (await useLite()).directory,
+  };
   await writeTableModel(models.table);
+  await writeTrainedModel(models.trained);
   await buildPage('contract-page', join(folder, 'page'));
   const folders = {
     '/': join(folder, 'page'),
     '/goldens/': goldenPath(''),
     '/models/table/': models.table,
+    '/models/trained/': models.trained,
     '/models/use-lite/': models['use-lite'],
     '/onnxruntime/': runtimeFiles,
   };

@@ -3,7 +3,6 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { onnx } from '@sentvec/backend-onnx';
 import { loadEmbedder } from '@sentvec/core/node';
-import { useLite } from '@sentvec/model-use-lite';
 import { goldenExpectation, goldenFiles } from '@sentvec/testing';
 import { backendChecks } from '@sentvec/testing/backend-checks';
 import { webgpu } from '@sentvec/backend-webgpu';
@@ -55,21 +54,24 @@ describe.each(backends)('backend contract of %s in Chromium', (backend) => {
   });
 });
 
-describe('the default model', () => {
+describe.each([
+  ['the default model', 'use-lite'],
+  ['a folder trained from one with a self-check and ONNX files of its own', 'trained'],
+] as const)('%s', (__, name) => {
   const texts = ['A cat sleeps on the stove.', 'Two kittens nap near the oven while it snows outside.', 'Stocks fell.'];
   let inNode: readonly (readonly number[])[];
 
   beforeAll(async () => {
-    const embedder = await loadEmbedder(await useLite(), { backend: onnx({ sessions: 1 }) });
+    const embedder = await loadEmbedder(contract.modelFolder(name), { backend: onnx({ sessions: 1 }) });
     const { vectors } = await embedder.embed(texts);
     await embedder.dispose();
     inNode = texts.map((_, row) => [...vectors.data.subarray(row * vectors.cols, (row + 1) * vectors.cols)]);
   });
 
   it.each(backends)('gives on %s the vectors of Node', async (backend) => {
-    const { vectors, selfCheck } = await embed({ backend, model: '/models/use-lite/', texts });
+    const { vectors, selfCheck } = await embed({ backend, model: `/models/${name}/`, texts });
     expect(selfCheck).toMatchObject({ state: 'passed', reference: 'stored' });
-    console.log(`self-check of the default model in Chromium, ${backend}: ${JSON.stringify(selfCheck)}`);
+    console.log(`self-check of ${name} in Chromium, ${backend}: ${JSON.stringify(selfCheck)}`);
     expect(largestDifference(vectors, inNode)).toBeLessThan(tolerances[backend]);
   });
 });

@@ -1,5 +1,6 @@
 // Hard negatives: texts that are near to an anchor though they are not its positive.
 import { pairwiseSimilarity, semanticSearch, SentvecError, type Matrix, type SimilarityFunction } from '@sentvec/core';
+import { checkOptionNames } from '@sentvec/platform';
 import { Random } from './random.ts';
 import { checkCount } from './training-options.ts';
 
@@ -57,6 +58,19 @@ export async function mineHardNegatives(
   }: { readonly candidates: Matrix; readonly isPositive: (anchor: number, candidate: number) => boolean },
   options: HardNegativeOptions = {},
 ): Promise<MinedNegatives[]> {
+  checkOptionNames('mineHardNegatives()', options, {
+    negatives: true,
+    rangeMin: true,
+    rangeMax: true,
+    maxScore: true,
+    minScore: true,
+    margin: true,
+    relativeMargin: true,
+    sampling: true,
+    seed: true,
+    similarity: true,
+    signal: true,
+  });
   const {
     negatives = 3,
     rangeMin = 0,

@@ -1,7 +1,7 @@
 // What the numbers of a step say about the run: whether it can go on, and whether it goes well.
 
 /** Steps over which losses and gradients are smoothed. */
-const horizon = 25;
+export const horizon = 25;
 /** Steps at the beginning that later ones are compared with. */
 const opening = 5;
 /** How much larger than at the beginning the gradient of an exploding run is. */
@@ -20,9 +20,29 @@ export type Divergence = 'runaway' | 'collapse' | 'exploded';
  */
 export class StepWatch {
   readonly #watched = new Map<number, Watched>();
+  #runsAway = false;
+
+  /** Whether the loss ran away at the last step. */
+  get runsAway(): boolean {
+    return this.#runsAway;
+  }
+
+  /** Whether the smoothed loss of every set is about as low as it ever was, and no gradient explodes. */
+  get isAtItsBest(): boolean {
+    return [...this.#watched.values()].every(
+      ({ steps, loss, best, firstLoss, norm, firstNorm }) =>
+        steps < opening || (loss <= Math.min(1.1 * best, 1.5 * firstLoss) && norm <= explosion * firstNorm),
+    );
+  }
 
   /** @returns what is wrong with training on this set; `undefined` while nothing is */
   observe(set: number, loss: number, gradientNorm: number): Divergence | undefined {
+    const divergence = this.#judge(set, loss, gradientNorm);
+    this.#runsAway = divergence === 'runaway' || divergence === 'exploded';
+    return divergence;
+  }
+
+  #judge(set: number, loss: number, gradientNorm: number): Divergence | undefined {
     const seen = this.#watched.get(set) ?? { steps: 0, firstLoss: 0, firstNorm: 0, loss: 0, norm: 0, best: Infinity };
     this.#watched.set(set, seen);
     seen.steps++;

@@ -1,13 +1,18 @@
 // A run of training: sampled batches, schedule, evaluation, checkpoints, and weights that survive however the run ends.
 import { SentvecError, throwIfAborted } from '@sentvec/core';
-import { warn } from '@sentvec/platform';
+import { checkOptionNames, warn, type OptionNames } from '@sentvec/platform';
 import { planSteps, type PlannedBatch, type PlannedStep } from './data/plan.ts';
 import { TokenizedSets } from './data/tokenized-sets.ts';
 import { checkTrainingSet } from './data/training-set.ts';
 import { embedWith } from './embed-texts.ts';
 import type { StepResult } from './engine.ts';
-import { StepWatch, type Divergence } from './step-watch.ts';
-import { learningRateAt, resolveTrainingOptions, type ResolvedOptions } from './training-options.ts';
+import { horizon, StepWatch, type Divergence } from './step-watch.ts';
+import {
+  learningRateAt,
+  resolveTrainingOptions,
+  trainingOptionNames,
+  type ResolvedOptions,
+} from './training-options.ts';
 import type {
   HistoryEvaluation,
   HistoryStep,
@@ -20,12 +25,15 @@ import type {
  * Trains a model on its engine: sampled batches, schedule, evaluation, best weights kept, checkpoints. The same request
  * on the same machine with the same number of threads gives the same weights to the bit, resumed or not.
  *
- * However a run ends, `onCheckpoint` gets its last good weights; the details of the error have the step of the last
- * checkpoint that was written, as `checkpointStep`.
+ * However a run ends, `onCheckpoint` gets its last good weights: those of its last step, or, when the loss had run away
+ * and the run failed, those before it did. The details of the error have the step of the last checkpoint that was
+ * written, as `checkpointStep`.
  * @throws SentvecError `invalid-corpus`, `invalid-argument`, `training-failed` (step and rows in `details`), `aborted`,
  * and what `onCheckpoint` and `evaluate` throw
  */
 export async function train(request: TrainingRequest): Promise<TrainingOutcome> {
+  checkOptionNames('train()', request, requestNames);
+  checkOptionNames('train()', request.options ?? {}, trainingOptionNames);
   const options = resolveTrainingOptions(request.options, request.evaluate !== undefined);
   for (const set of request.sets) checkTrainingSet(set, options.batchSize);
   const { steps, usedExamples } = planSteps(request.sets, options);
@@ -37,6 +45,24 @@ export async function train(request: TrainingRequest): Promise<TrainingOutcome> 
   return await new TrainingRun(request, options, steps).run(usedExamples);
 }
 
+const requestNames: OptionNames<TrainingRequest> = {
+  engine: true,
+  reader: true,
+  sets: true,
+  options: true,
+  evaluate: true,
+  resumeFrom: true,
+  finish: true,
+  signal: true,
+  onProgress: true,
+  onEvaluation: true,
+  onCheckpoint: true,
+  onWarning: true,
+};
+
+/** A checkpoint without its history, which is that of the run up to its step. */
+type Snapshot = Omit<TrainingCheckpoint, 'history'>;
+
 class TrainingRun {
   readonly #request: TrainingRequest;
   readonly #options: ResolvedOptions;
@@ -46,7 +72,12 @@ class TrainingRun {
   /** What was warned of, to do it once. */
   readonly #warnings = new Set<string>();
   #best: TrainingCheckpoint['best'];
+  /** Steps whose update the engine has applied. */
   #done = 0;
+  /** What the run goes back to when it diverges. */
+  #good: Snapshot | undefined;
+  /** Becomes `#good` when the next step shows that its loss is good. */
+  #candidate: Snapshot | undefined;
   /** The step of the last checkpoint that was written. */
   #checkpointStep: number | undefined;
 
@@ -72,12 +103,13 @@ class TrainingRun {
     const tokenized = await TokenizedSets.read(sets, reader, signal);
     this.#warnOfUnused(usedExamples);
     if (!resumeFrom) await this.#evaluate();
+    if (this.#keepsGood) this.#good ??= await this.#snapshot();
     while (this.#done < this.#steps.length && !this.#outOfPatience()) {
       throwIfAborted(signal);
       await this.#step(this.#steps[this.#done]!, tokenized);
       if (this.#isTimeToEvaluate()) await this.#evaluate();
       const { checkpointEvery } = this.#options;
-      if (checkpointEvery !== undefined && this.#done % checkpointEvery === 0) await this.#keep();
+      if (checkpointEvery !== undefined && this.#done % checkpointEvery === 0) await this.#keep(await this.#snapshot());
     }
   }
 
@@ -93,39 +125,79 @@ class TrainingRun {
       learningRate,
       seed: seed + this.#done,
     });
-    this.#check(result, batches);
+    this.#checkFinite(result, batches);
     this.#done++;
     const entry = { step: this.#done, learningRate, ...result };
     this.#history.steps.push(entry);
+    if (this.#options.watchDivergence) await this.#watchFor(result, batches);
     onProgress?.({ ...entry, totalSteps, epoch, examples: batches.reduce((sum, { rows }) => sum + rows.length, 0) });
   }
 
   /** The engine leaves the weights as they are when a number is not finite. */
-  #check({ loss, gradientNorm }: StepResult, batches: readonly PlannedBatch[]): void {
-    const { set } = batches[0]!;
-    const { name } = this.#request.sets[set]!;
+  #checkFinite({ loss, gradientNorm }: StepResult, batches: readonly PlannedBatch[]): void {
     const step = this.#done + 1;
-    const rows = batches.flatMap((batch) => [...batch.rows]);
-    const where = `at step ${step}, rows ${rows.slice(0, 8).join(', ')}${rows.length > 8 ? ', …' : ''} of ${name}`;
-    const trainingError = (what: string, remedy: string) =>
-      new SentvecError('training-failed', `${what} ${where}. ${remedy}`, { file: name, step, rows });
-    const lower = `Use a learning rate lower than ${this.#options.learningRate}`;
-    if (!Number.isFinite(loss)) throw trainingError(`The loss is ${loss}`, `${lower}, or look at those rows.`);
+    const remedy = `${this.#startLower}, or look at those rows.`;
+    if (!Number.isFinite(loss)) throw this.#stepError(`The loss is ${loss}`, step, batches, remedy);
     if (!Number.isFinite(gradientNorm))
-      throw trainingError(`The norm of the gradients is ${gradientNorm}`, `${lower}, or look at those rows.`);
-    const divergence = this.#options.watchDivergence ? this.#watch.observe(set, loss, gradientNorm) : undefined;
-    if (divergence === 'exploded')
-      throw trainingError('The loss runs away and the gradients explode', `${lower}, or turn off watchDivergence.`);
-    if (divergence !== undefined) this.#warn(`${divergence} ${name}`, `${warnings[divergence]} ${where}. ${lower}.`);
+      throw this.#stepError(`The norm of the gradients is ${gradientNorm}`, step, batches, remedy);
+  }
+
+  /** Looks for divergence, and keeps a snapshot while there is none. */
+  async #watchFor({ loss, gradientNorm }: StepResult, batches: readonly PlannedBatch[]): Promise<void> {
+    const { set } = batches[0]!;
+    const divergence = this.#watch.observe(set, loss, gradientNorm);
+    if (divergence === 'exploded') {
+      const remedy = `${this.#startLower}, or go on with watchDivergence off.`;
+      throw this.#stepError('The loss runs away and the gradients explode', this.#done, batches, remedy);
+    }
+    if (divergence !== undefined) {
+      const where = this.#describe(this.#done, batches);
+      const key = `${divergence} ${this.#request.sets[set]!.name}`;
+      this.#warn(key, `${warnings[divergence]} ${where}. ${this.#startLower} if it stays so.`);
+    }
+    if (!this.#keepsGood) return;
+    const { isAtItsBest } = this.#watch;
+    if (isAtItsBest && this.#candidate) this.#good = this.#candidate;
+    this.#candidate = undefined;
+    if (isAtItsBest && this.#done - (this.#good?.step ?? 0) >= horizon) this.#candidate = await this.#snapshot();
+  }
+
+  /** Whether it is of use to remember where all was well. */
+  get #keepsGood(): boolean {
+    return this.#options.watchDivergence && this.#request.onCheckpoint !== undefined;
+  }
+
+  /** What helps when a run has failed: a checkpoint cannot go on with another learning rate. */
+  get #startLower(): string {
+    return `Train from the beginning with a learning rate lower than ${this.#options.learningRate}`;
+  }
+
+  #stepError(what: string, step: number, batches: readonly PlannedBatch[], remedy: string): SentvecError {
+    const file = this.#request.sets[batches[0]!.set]!.name;
+    const rows = batches.flatMap((batch) => [...batch.rows]);
+    const message = `${what} ${this.#describe(step, batches)}. ${remedy}`;
+    return new SentvecError('training-failed', message, { file, step, rows });
+  }
+
+  #describe(step: number, batches: readonly PlannedBatch[]): string {
+    const { name } = this.#request.sets[batches[0]!.set]!;
+    const rows = batches.flatMap((batch) => [...batch.rows]);
+    return `at step ${step}, rows ${rows.slice(0, 8).join(', ')}${rows.length > 8 ? ', …' : ''} of ${name}`;
   }
 
   #warnOfUnused(usedExamples: readonly number[]): void {
     for (const [index, { name, examples }] of this.#request.sets.entries()) {
       const [used, all] = [usedExamples[index]!, examples.columns[0]!.length];
       if (used === all) continue;
-      const why = 'The sampler leaves out those that fit into no batch, with a text twice or alone in its class.';
-      this.#warn(`unused ${index}`, `An epoch uses ${used} of the ${all} examples of ${name}. ${why}`);
+      this.#warn(`unused ${index}`, `An epoch uses ${used} of the ${all} examples of ${name}. ${this.#whyUnused}`);
     }
+  }
+
+  get #whyUnused(): string {
+    const why = 'Left out are those that fit into no batch, with a text twice or alone in its class';
+    return this.#request.sets.length > 1 && this.#options.mixing === 'round-robin'
+      ? `${why}, and what is left when another set has no more batches, as mixing is round-robin.`
+      : `${why}.`;
   }
 
   #warn(key: string, message: string): void {
@@ -146,7 +218,12 @@ class TrainingRun {
     const evaluation = { step: this.#done, ...(await evaluate(embedWith(engine, reader, signal))) };
     const best = this.#history.evaluations.reduce((most, { score }) => Math.max(most, score), -Infinity);
     this.#history.evaluations.push(evaluation);
-    if (evaluation.score > best) this.#best = { step: this.#done, weights: (await engine.state()).weights };
+    if (evaluation.score > best) {
+      const state = await engine.state();
+      this.#best = { step: this.#done, weights: state.weights };
+      if (this.#keepsGood) this.#good = { step: this.#done, state, best: this.#best };
+      this.#candidate = undefined;
+    }
     onEvaluation?.(evaluation);
   }
 
@@ -157,23 +234,45 @@ class TrainingRun {
     return this.#history.evaluations.filter(({ step }) => step > best).length >= patience;
   }
 
-  async #checkpoint(): Promise<TrainingCheckpoint> {
-    return { step: this.#done, history: this.#history, state: await this.#request.engine.state(), best: this.#best };
+  async #snapshot(): Promise<Snapshot> {
+    return { step: this.#done, state: await this.#request.engine.state(), best: this.#best };
   }
 
-  async #keep(): Promise<void> {
+  /** The present, or, when the engine is lost, what was good last. */
+  async #lastSnapshot(): Promise<Snapshot | undefined> {
+    try {
+      return await this.#snapshot();
+    } catch {
+      return this.#good;
+    }
+  }
+
+  #checkpoint(snapshot: Snapshot): TrainingCheckpoint {
+    const steps = this.#history.steps.slice(0, snapshot.step);
+    const evaluations = this.#history.evaluations.filter(({ step }) => step <= snapshot.step);
+    return { ...snapshot, history: { steps, evaluations } };
+  }
+
+  async #keep(snapshot: Snapshot): Promise<void> {
     const { onCheckpoint } = this.#request;
     if (onCheckpoint === undefined) return;
-    await onCheckpoint(await this.#checkpoint());
-    this.#checkpointStep = this.#done;
+    await onCheckpoint(this.#checkpoint(snapshot));
+    this.#checkpointStep = snapshot.step;
   }
 
   /**
-   * The error with the step whose weights are kept, after a last attempt to keep those of the present step.
+   * The error with the step whose weights are kept, after a last attempt to keep those of the present step; the last
+   * good ones when the engine is lost, or when the loss ran away and the run failed: then they replace a checkpoint that
+   * was written since.
    */
   async #withCheckpointStep(error: unknown): Promise<unknown> {
     try {
-      if (this.#checkpointStep !== this.#done && this.#done > 0) await this.#keep();
+      const hasDiverged = this.#watch.runsAway && SentvecError.is(error, 'training-failed');
+      const last = hasDiverged ? this.#good : await this.#lastSnapshot();
+      const isMissing = hasDiverged
+        ? last?.step !== this.#checkpointStep
+        : last && last.step > (this.#checkpointStep ?? 0);
+      if (last && isMissing) await this.#keep(last);
     } catch {
       // What ended the run is what the caller must know.
     }
@@ -198,14 +297,16 @@ class TrainingRun {
     this.#checkpointStep = step;
     this.#history.steps.push(...history.steps);
     this.#history.evaluations.push(...history.evaluations);
+    this.#best = best;
+    if (this.#keepsGood) this.#good = { step, state, best };
+    if (!this.#options.watchDivergence) return;
     for (const [index, { loss, gradientNorm }] of history.steps.entries())
       this.#watch.observe(this.#steps[index]!.batches[0]!.set, loss, gradientNorm);
-    this.#best = best;
   }
 
   async #end(usedExamples: readonly number[]): Promise<TrainingOutcome> {
     const { engine } = this.#request;
-    const checkpoint = await this.#checkpoint();
+    const checkpoint = this.#checkpoint(await this.#snapshot());
     const bestStep = this.#best?.step ?? this.#done;
     if (this.#best && bestStep !== this.#done)
       await engine.restore({ ...checkpoint.state, weights: this.#best.weights });

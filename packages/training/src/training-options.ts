@@ -1,5 +1,6 @@
 // How to train: the options of a run with their defaults and limits, and the learning rate that they give each step.
 import { SentvecError } from '@sentvec/core';
+import type { OptionNames } from '@sentvec/platform';
 
 /** How the learning rate goes on after the warm-up: down to 0 in a straight line or along half a cosine, or constant. */
 export type ScheduleKind = 'linear' | 'cosine' | 'constant';
@@ -46,11 +47,30 @@ export interface TrainingOptions {
    */
   readonly checkpointEvery?: number | undefined;
   /**
-   * Whether to warn when the loss runs away or the model collapses, and to stop when the gradient explodes too.
+   * Whether to warn when the loss runs away or the model collapses, and to stop when the gradient explodes too: with
+   * the weights of before. For that a run with `onCheckpoint` holds a copy of the engine's state, taken about every 25
+   * steps while all is well.
    * @default true
    */
   readonly watchDivergence?: boolean | undefined;
 }
+
+/** The names of all options. */
+export const trainingOptionNames: OptionNames<TrainingOptions> = {
+  epochs: true,
+  maxSteps: true,
+  batchSize: true,
+  gradientAccumulation: true,
+  learningRate: true,
+  schedule: true,
+  warmup: true,
+  mixing: true,
+  seed: true,
+  evaluateEvery: true,
+  patience: true,
+  checkpointEvery: true,
+  watchDivergence: true,
+};
 
 /** The options with their defaults filled in. */
 export type ResolvedOptions = {

@@ -223,7 +223,7 @@ test.each([
     expect(error.code).toBe('training-failed');
     expect(error.message).toContain(words);
     expect(error.message).toMatch(
-      /rows \d+, \d+, \d+, \d+ of pairs.jsonl.*Use a learning rate lower than 0.00002, or look at those rows/s,
+      /rows \d+, \d+, \d+, \d+ of pairs.jsonl.*Train from the beginning with a learning rate lower than 0.00002, or look at those rows/s,
     );
     expect(error.details).toMatchObject({ file: 'pairs.jsonl', step: 6, rows: expect.any(Array) as unknown });
     expect(checkpoints.map(({ step }) => step)).toEqual([2, 4, 5]);

@@ -1,15 +1,15 @@
-import { existsSync } from 'node:fs';
-import { cp, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { dirname, join, relative } from 'node:path';
+import { readdir, readFile, rm } from 'node:fs/promises';
+import { join, relative } from 'node:path';
 import { env, pipeline } from '@huggingface/transformers';
 import { beforeAll, expect, test } from 'vitest';
-import { plainBackend, plainReference, readEncoder, recordEncoder } from '@sentvec/architectures';
+import { plainBackend } from '@sentvec/architectures';
 import { onnx } from '@sentvec/backend-onnx';
 import { tfjs } from '@sentvec/backend-tfjs';
-import { applyProjections, encodeSelfCheck, selfCheckFile, selfCheckText, type Backend } from '@sentvec/core';
+import { applyProjections, selfCheckFile, type Backend } from '@sentvec/core';
 import { directoryModel, loadEmbedder } from '@sentvec/core/node';
-import { goldenExpectation, goldenPath } from '@sentvec/testing';
+import { goldenPath } from '@sentvec/testing';
 import { makeNativeProject, nativeAbsence } from '../../backend-tfjs/test/native-project.ts';
+import { carriedFiles, writeModelWithEverything } from './model-with-everything.ts';
 import { samplePairs } from './sample-pairs.ts';
 import { TrainingFolder } from './training-folder.ts';
 
@@ -17,62 +17,9 @@ const place = new TrainingFolder();
 const texts = samplePairs(8, 9).flatMap(({ a, b }) => [a, b]);
 let expected: Float32Array;
 
-/** Files that published folders have beside the weights, all of which speak of the weights before the training. */
-const oldFiles = [
-  'onnx/model.onnx_data',
-  'onnx/model_quantized.onnx',
-  'onnx/model_O4.onnx',
-  'onnx/quantize_config.json',
-  'onnx/config.json',
-  'openvino/openvino_model.xml',
-  'openvino/openvino_model.bin',
-  'openvino/config.json',
-  'model.int8.onnx',
-  'model.safetensors.index.json',
-  'model-00001-of-00002.safetensors',
-  'adapter_model.safetensors',
-  'pytorch_model.bin',
-  'pytorch_model.bin.index.json',
-  'tf_model.h5',
-  'flax_model.msgpack',
-  'rust_model.ot',
-  'model-q8_0.gguf',
-  'coreml/model.mlpackage/Data/weights.bin',
-  'ort_config.json',
-  'quantization.json',
-  'training_args.bin',
-  'train_script.py',
-  'similarity_evaluation_sts-dev_results.csv',
-  'eval/similarity_evaluation_results.csv',
-  '2_Normalize/model.onnx',
-  'history.jsonl',
-  'report.html',
-  'curves.svg',
-];
-const carriedFiles = ['LICENSE', 'special_tokens_map.json', 'modeling_custom.py', 'vocab.txt'];
-
-/** A model that has files in every form that weights come in, and the self-check of its weights. */
-async function modelWithEverything(): Promise<string> {
-  const folder = place.file('source');
-  await cp(goldenPath('models/tiny-bert'), folder, { recursive: true });
-  for (const path of [...oldFiles, ...carriedFiles.filter((name) => !existsSync(join(folder, name)))]) {
-    await mkdir(dirname(join(folder, path)), { recursive: true });
-    await writeFile(join(folder, path), `of the old weights: ${path}`);
-  }
-  const files = await directoryModel(folder);
-  await mkdir(join(folder, 'onnx'), { recursive: true });
-  await writeFile(join(folder, 'onnx/model.onnx'), recordEncoder(await readEncoder(files)));
-  const ids = goldenExpectation('tiny-bert').cases[3]!.ids.slice(0, 4);
-  const embeddings = await plainReference(files, selfCheckText(ids));
-  if ('reason' in embeddings) throw new Error(embeddings.reason);
-  await writeFile(join(folder, selfCheckFile), encodeSelfCheck({ ids, embeddings }));
-  const config = JSON.parse(await readFile(join(folder, 'config.json'), 'utf8')) as object;
-  await writeFile(join(folder, 'config.json'), JSON.stringify({ ...config, torch_dtype: 'float16' }));
-  return folder;
-}
-
 beforeAll(async () => {
-  const model = await modelWithEverything();
+  const model = place.file('source');
+  await writeModelWithEverything(model);
   await place.run(place.config('trained', { model, evaluation: undefined, learningRate: 1e-2 }));
   expected = await vectorsOf(plainBackend());
 });

@@ -178,12 +178,17 @@ test('finish ends at the checkpoint, with its best weights, and trains nothing',
   expect((await engine.state()).weights).toEqual(Float32Array.of(2));
 });
 
-/** Losses and gradient norms that begin at 1, and go elsewhere after step 30. */
-async function trainDiverging(later: Partial<StepResult>, options: TrainingOptions = {}) {
+/** Losses of 0.4 and gradient norms of 1, which go elsewhere after step 30. */
+async function trainDiverging(
+  later: Partial<StepResult>,
+  options: TrainingOptions = {},
+  more: Partial<TrainingRequest> = {},
+) {
   const messages: string[] = [];
   const engine = scriptedEngine((step) => (step < 30 ? { loss: 0.4 } : later));
   const run = trainScripted([], { epochs: 10, batchSize: 4, ...options }, engine, {
     onWarning: (message) => messages.push(message),
+    ...more,
   });
   return { messages, run };
 }
@@ -192,7 +197,9 @@ test('a loss that runs away is warned of once; the run goes on', async () => {
   const { messages, run } = await trainDiverging({ loss: 4 });
   expect((await run).steps).toBe(100);
   expect(messages).toEqual([
-    expect.stringMatching(/^The loss runs away, .* at step \d+, rows .* of pairs\. Use a lea/),
+    expect.stringMatching(
+      /^The loss runs away, .* at step \d+, rows .* of pairs\. Train from the beginning with a learning rate lower than 0.00002 if it stays so\.$/,
+    ),
   ]);
 });
 
@@ -206,10 +213,86 @@ test('a loss that runs away with gradients that explode ends the run, unless the
   const { messages, run } = await trainDiverging({ loss: 4, gradientNorm: 100 });
   const error = await errorOf(() => run);
   expect(error.code).toBe('training-failed');
-  expect(error.message).toMatch(/^The loss runs away and the gradients explode at step \d+/);
+  expect(error.message).toMatch(
+    /^The loss runs away and the gradients explode at step 3\d, .*\. Train from the beginning with a learning rate lower than 0.00002, or go on with watchDivergence off\.$/,
+  );
   expect(messages).toEqual([]);
   const unwatched = await trainDiverging({ loss: 4, gradientNorm: 100 }, { watchDivergence: false });
   expect((await unwatched.run).steps).toBe(100);
+});
+
+const exploding = { loss: 4, gradientNorm: 100 };
+
+test.each([
+  ['without an evaluation', undefined, undefined],
+  ['with one', async () => ({ score: 0 }), 0],
+])('an explosion leaves the weights of before the loss ran away, %s', async (_, evaluate, bestStep) => {
+  const kept = checkpointsOf();
+  // A checkpoint is written while the loss runs away, at step 33, and replaced.
+  const options = { checkpointEvery: 33 };
+  const { run } = await trainDiverging(exploding, options, { evaluate, onCheckpoint: kept.onCheckpoint });
+  const error = await errorOf(() => run);
+  expect(kept.steps()).toEqual([
+    [33, bestStep, 33],
+    [25, bestStep, 25],
+  ]);
+  expect(error.details).toMatchObject({ checkpointStep: 25 });
+  const { history, state } = kept.last();
+  expect(history.steps.map(({ step }) => step)).toEqual(Array.from({ length: 25 }, (__, index) => index + 1));
+  expect(state.steps).toBe(25);
+
+  const finishing = scriptedEngine(() => ({}));
+  await trainScripted([], { epochs: 10, batchSize: 4 }, finishing, { evaluate, resumeFrom: kept.last(), finish: true });
+  expect((await finishing.state()).weights).toEqual(Float32Array.of(bestStep ?? 25));
+
+  // Resumed as it was, it makes the same steps again; without the watch it goes on.
+  const again = await trainDiverging(exploding, options, { evaluate, resumeFrom: kept.last() });
+  expect((await errorOf(() => again.run)).details['step']).toBe(error.details['step']);
+  const unwatched = await trainDiverging(
+    exploding,
+    { ...options, watchDivergence: false },
+    { evaluate, resumeFrom: kept.last() },
+  );
+  expect((await unwatched.run).history.steps.map(({ step }) => step)).toEqual(
+    Array.from({ length: 100 }, (__, index) => index + 1),
+  );
+});
+
+test('a loss that runs away until it is no number leaves the weights of before, too', async () => {
+  const kept = checkpointsOf();
+  const engine = scriptedEngine((step) => ({ loss: step < 30 ? 0.4 : step < 45 ? 4 : Number.NaN }));
+  const options = { epochs: 10, batchSize: 4 };
+  const more = { evaluate: undefined, onCheckpoint: kept.onCheckpoint, onWarning: () => {} };
+  const error = await errorOf(() => trainScripted([], options, engine, more));
+  expect(error.message).toMatch(/^The loss is NaN at step 46/);
+  expect(kept.steps()).toEqual([[25, undefined, 25]]);
+});
+
+test('an update whose loss turns out bad is not kept', async () => {
+  const kept = checkpointsOf();
+  // The 25th update breaks the weights: the loss of step 26 shows it.
+  const engine = scriptedEngine((step) => (step < 25 ? { loss: 0.4 } : exploding));
+  const more = { evaluate: undefined, onCheckpoint: kept.onCheckpoint };
+  const error = await errorOf(() => trainScripted([], { epochs: 10, batchSize: 4 }, engine, more));
+  expect(error.details).toMatchObject({ checkpointStep: 0 });
+  expect(kept.steps()).toEqual([[0, undefined, 0]]);
+});
+
+test('an engine that is lost leaves the last weights that were good', async () => {
+  const kept = checkpointsOf();
+  const scripted = scriptedEngine(() => ({}));
+  let isLost = false;
+  const lost = () => Promise.reject(new SentvecError('backend-failed', 'The thread has ended.'));
+  const engine: TrainingEngine = {
+    ...scripted,
+    step: (order) => (isLost ? lost() : scripted.step(order)),
+    state: () => (isLost ? lost() : scripted.state()),
+  };
+  const onProgress = ({ step }: { step: number }) => (isLost = step === 40);
+  const more = { evaluate: undefined, onCheckpoint: kept.onCheckpoint, onProgress };
+  const error = await errorOf(() => trainScripted([], { epochs: 10, batchSize: 4 }, engine, more));
+  expect(error).toMatchObject({ code: 'backend-failed', details: { checkpointStep: 25 } });
+  expect(kept.steps()).toEqual([[25, undefined, 25]]);
 });
 
 test.each([
@@ -251,7 +334,23 @@ test('examples that no batch has room for are told, and counted', async () => {
   });
   // The anchor 0 is in eight batches: with three of the four others in the first, with one in the second, then alone.
   expect(outcome.usedExamples).toEqual([6]);
-  expect(messages).toEqual([expect.stringMatching(/^An epoch uses 6 of the 12 examples of pairs\./)]);
+  expect(messages).toEqual([
+    'An epoch uses 6 of the 12 examples of pairs. ' +
+      'Left out are those that fit into no batch, with a text twice or alone in its class.',
+  ]);
+});
+
+test('what round-robin mixing leaves out is told as such', async () => {
+  const messages: string[] = [];
+  await trainScripted([], { batchSize: 8, mixing: 'round-robin' }, undefined, {
+    sets: [setOf('large', 64), setOf('small', 16)],
+    onWarning: (message) => messages.push(message),
+  });
+  expect(messages).toEqual([
+    expect.stringMatching(
+      /^An epoch uses 16 of the 64 examples of large\. .*another set has no more batches.*round-robin/,
+    ),
+  ]);
 });
 
 test('classes are told apart by their names, whatever numbers they are', async () => {

@@ -1,5 +1,6 @@
 // How far vectors tell classes apart: by a vote of neighbours, and by a linear classifier.
 import { semanticSearch, type Matrix, type SimilarityFunction } from '@sentvec/core';
+import { checkOptionNames } from '@sentvec/platform';
 import type { EmbedTexts } from '../embed-texts.ts';
 import type { Evaluation } from '../training-request.ts';
 import { checkCount } from '../training-options.ts';
@@ -29,8 +30,10 @@ export async function evaluateClassification(
   embed: EmbedTexts,
   train: ClassifiedTexts,
   test: ClassifiedTexts,
-  { neighbours = 5, similarity = 'cosine', signal }: ClassificationOptions = {},
+  options: ClassificationOptions = {},
 ): Promise<Evaluation> {
+  checkOptionNames('evaluateClassification()', options, { neighbours: true, similarity: true, signal: true });
+  const { neighbours = 5, similarity = 'cosine', signal } = options;
   checkCount('neighbours', neighbours);
   const names = [...new Set(train.classes)].sort();
   const numberOf = new Map(names.map((name, number) => [name, number]));

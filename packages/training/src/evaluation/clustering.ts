@@ -1,6 +1,6 @@
 // Clusters of vectors by k-means, and how well they agree with classes.
 import { rowOf, throwIfAborted, type Matrix } from '@sentvec/core';
-import { yieldToEventLoop } from '@sentvec/platform';
+import { checkOptionNames, yieldToEventLoop, type OptionNames } from '@sentvec/platform';
 import type { EmbedTexts } from '../embed-texts.ts';
 import { Random } from '../random.ts';
 import type { Evaluation } from '../training-request.ts';
@@ -17,6 +17,8 @@ export interface ClusteringOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+const clusteringOptionNames: OptionNames<ClusteringOptions> = { seed: true, restarts: true, signal: true };
+
 /**
  * Clusters the vectors by k-means into as many clusters as there are classes and compares: v-measure (`score`),
  * homogeneity, completeness.
@@ -26,6 +28,7 @@ export async function evaluateClustering(
   { texts, classes }: ClassifiedTexts,
   options: ClusteringOptions = {},
 ): Promise<Evaluation> {
+  checkOptionNames('evaluateClustering()', options, clusteringOptionNames);
   const { signal } = options;
   const clusters = await kMeans(await embed(texts, { signal }), new Set(classes).size, options);
   const metrics = vMeasure(classes, clusters);
@@ -64,11 +67,9 @@ function entropy(values: readonly unknown[]): number {
  * @returns the number of each row's cluster
  * @throws SentvecError `aborted`
  */
-export async function kMeans(
-  vectors: Matrix,
-  count: number,
-  { seed = 42, restarts = 3, signal }: ClusteringOptions = {},
-): Promise<number[]> {
+export async function kMeans(vectors: Matrix, count: number, options: ClusteringOptions = {}): Promise<number[]> {
+  checkOptionNames('kMeans()', options, clusteringOptionNames);
+  const { seed = 42, restarts = 3, signal } = options;
   checkCount('restarts', restarts);
   let best: Clustering | undefined;
   if (vectors.rows === 0) return [];

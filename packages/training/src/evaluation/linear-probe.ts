@@ -1,5 +1,6 @@
 // A linear classifier on vectors: how far they tell classes apart, with no training of the encoder.
 import { throwIfAborted, type Matrix } from '@sentvec/core';
+import { checkOptionNames } from '@sentvec/platform';
 import { BlockedVectors } from './blocked-vectors.ts';
 import { minimize } from './minimize.ts';
 
@@ -31,8 +32,10 @@ export async function fitLinearProbe(
   vectors: Matrix,
   classes: readonly number[],
   count: number,
-  { tolerance = 1e-4, signal }: LinearProbeOptions = {},
+  options: LinearProbeOptions = {},
 ): Promise<LinearProbe> {
+  checkOptionNames('fitLinearProbe()', options, { tolerance: true, signal: true });
+  const { tolerance = 1e-4, signal } = options;
   const { rows, cols } = vectors;
   const blocked = new BlockedVectors(vectors, count);
   const size = count * cols;

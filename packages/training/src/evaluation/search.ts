@@ -6,6 +6,7 @@ import {
   type InformationRetrievalOptions,
   type SimilarityFunction,
 } from '@sentvec/core';
+import { checkOptionNames } from '@sentvec/platform';
 import { withPrompt, type EmbedTexts, type SearchPrompts } from '../embed-texts.ts';
 import type { Evaluation } from '../training-request.ts';
 import { averagePrecision, bestF1, discountedGain, rankLabels } from './ranked-labels.ts';
@@ -93,8 +94,10 @@ export async function evaluateReranking(
   samples: readonly RerankingSample[],
   similarity: SimilarityFunction = 'cosine',
   k = 10,
-  { queryPrompt, corpusPrompt }: SearchPrompts = {},
+  prompts: SearchPrompts = {},
 ): Promise<Evaluation> {
+  checkOptionNames('evaluateReranking()', prompts, { queryPrompt: true, corpusPrompt: true });
+  const { queryPrompt, corpusPrompt } = prompts;
   const usable = samples.filter(({ positive, negative }) => positive.length > 0 && negative.length > 0);
   const [embedQuery, embedDocuments] = [withPrompt(embed, queryPrompt), withPrompt(embed, corpusPrompt)];
   const totals = { map: 0, [`mrr@${k}`]: 0, [`ndcg@${k}`]: 0 };

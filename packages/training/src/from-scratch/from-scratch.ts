@@ -7,6 +7,7 @@ import {
   type ModelFiles,
   type PoolingMode,
 } from '@sentvec/core';
+import { checkOptionNames } from '@sentvec/platform';
 import { checkCount } from '../training-options.ts';
 import { defaultConfig } from './default-config.ts';
 import { inverseDocumentFrequencies, randomWeights, scaleRows } from './initial-weights.ts';
@@ -49,6 +50,14 @@ export async function fromScratch(
   texts: Iterable<string>,
   options: FromScratchOptions = {},
 ): Promise<ModelFiles> {
+  checkOptionNames('fromScratch()', options, {
+    config: true,
+    vocabularySize: true,
+    pooling: true,
+    maxLength: true,
+    tokenNorms: true,
+    seed: true,
+  });
   const { pooling = 'mean', maxLength = 128, seed = 42, vocabularySize } = options;
   checkCount('maxLength', maxLength);
   const corpus = [...texts];

@@ -1,6 +1,7 @@
 // Learns the vocabulary of a WordPiece tokenizer from texts.
 import TinyQueue from 'tinyqueue';
 import { SentvecError } from '@sentvec/core';
+import { checkOptionNames } from '@sentvec/platform';
 import { checkCount } from '../training-options.ts';
 
 /** The special tokens of BERT, at the ids they have there by convention: the first ones. */
@@ -24,10 +25,9 @@ export interface WordPieceOptions {
  * @returns the pieces in the order of their ids, as in `vocab.txt`
  * @throws SentvecError `invalid-argument` when the texts have more characters than `size` has room for
  */
-export function trainWordPiece(
-  texts: Iterable<string>,
-  { size = 8000, minFrequency = 2 }: WordPieceOptions = {},
-): string[] {
+export function trainWordPiece(texts: Iterable<string>, options: WordPieceOptions = {}): string[] {
+  checkOptionNames('trainWordPiece()', options, { size: true, minFrequency: true });
+  const { size = 8000, minFrequency = 2 } = options;
   checkCount('vocabularySize', size);
   const words = [...countWords(texts)].map(([word, count]) => ({ pieces: piecesOf(word), count }));
   const alphabet = [...new Set(words.flatMap(({ pieces }) => pieces))].sort();

@@ -1,5 +1,6 @@
 // Losses over pairs of which each is similar or not.
 import type { Operations } from '@sentvec/architectures';
+import { checkOptionNames } from '@sentvec/platform';
 import { checkedParameter, labelsOf, pairOf, type Loss } from '../loss.ts';
 import { meanOf, pairwiseDistance, type Distance } from './distance.ts';
 
@@ -18,6 +19,7 @@ export function contrastiveLoss(
     readonly sizeAverage?: boolean | undefined;
   } = {},
 ): Loss {
+  checkOptionNames('contrastiveLoss()', options, { distance: true, margin: true, sizeAverage: true });
   const { distance = 'cosine', margin = 0.5, sizeAverage = true } = options;
   checkedParameter('ContrastiveLoss', 'margin', margin);
   return {
@@ -40,7 +42,9 @@ export function contrastiveLoss(
  * similar pairs farther apart than the nearest dissimilar one. With at most one similar pair the mean of the dissimilar
  * distances stands in for it, and the other way round. Follows `OnlineContrastiveLoss` of sentence-transformers.
  */
-export function onlineContrastiveLoss({ distance = 'cosine', margin = 0.5 }: ContrastiveOptions = {}): Loss {
+export function onlineContrastiveLoss(options: ContrastiveOptions = {}): Loss {
+  checkOptionNames('onlineContrastiveLoss()', options, { distance: true, margin: true });
+  const { distance = 'cosine', margin = 0.5 } = options;
   checkedParameter('OnlineContrastiveLoss', 'margin', margin);
   return {
     name: 'OnlineContrastiveLoss',

@@ -1,5 +1,6 @@
 // Losses by which a student learns from a teacher's vectors or scores.
 import type { Operations } from '@sentvec/architectures';
+import { checkOptionNames } from '@sentvec/platform';
 import { labelsOf, pairOf, type Loss } from '../loss.ts';
 import { meanOf, pairwiseSimilarityOf, type PairSimilarity } from './distance.ts';
 
@@ -33,7 +34,9 @@ export function mseLoss(): Loss {
  * differences are the margins.
  * @param options.similarity default `dot`
  */
-export function marginMseLoss({ similarity = 'dot' }: { readonly similarity?: PairSimilarity | undefined } = {}): Loss {
+export function marginMseLoss(options: { readonly similarity?: PairSimilarity | undefined } = {}): Loss {
+  checkOptionNames('marginMseLoss()', options, { similarity: true });
+  const { similarity = 'dot' } = options;
   return {
     name: 'MarginMSELoss',
     columns: { least: 3, most: Infinity },

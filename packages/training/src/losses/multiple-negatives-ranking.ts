@@ -1,5 +1,6 @@
 // Losses whose negatives are the other examples of the batch.
 import { normalizeRows, type Operations } from '@sentvec/architectures';
+import { checkOptionNames } from '@sentvec/platform';
 import { checkedParameter, pairOf, type Loss } from '../loss.ts';
 import { meanOf, pairwiseDot } from './distance.ts';
 
@@ -17,7 +18,9 @@ export interface RankingOptions {
  * hard negatives.
  * @throws SentvecError `invalid-argument`
  */
-export function multipleNegativesRankingLoss({ scale = 20, similarity = 'cosine' }: RankingOptions = {}): Loss {
+export function multipleNegativesRankingLoss(options: RankingOptions = {}): Loss {
+  checkOptionNames('multipleNegativesRankingLoss()', options, { scale: true, similarity: true });
+  const { scale = 20, similarity = 'cosine' } = options;
   checkedParameter('MultipleNegativesRankingLoss', 'scale', scale, 'positive');
   return {
     name: 'MultipleNegativesRankingLoss',
@@ -36,10 +39,9 @@ export function multipleNegativesRankingLoss({ scale = 20, similarity = 'cosine'
  * The mean of {@link multipleNegativesRankingLoss} and of its opposite direction: finding a positive's anchor among all
  * anchors (CLIP: Radford et al., 2021).
  */
-export function multipleNegativesSymmetricRankingLoss({
-  scale = 20,
-  similarity = 'cosine',
-}: RankingOptions = {}): Loss {
+export function multipleNegativesSymmetricRankingLoss(options: RankingOptions = {}): Loss {
+  checkOptionNames('multipleNegativesSymmetricRankingLoss()', options, { scale: true, similarity: true });
+  const { scale = 20, similarity = 'cosine' } = options;
   checkedParameter('MultipleNegativesSymmetricRankingLoss', 'scale', scale, 'positive');
   return {
     name: 'MultipleNegativesSymmetricRankingLoss',

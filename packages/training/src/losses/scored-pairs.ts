@@ -1,5 +1,6 @@
 // Losses over pairs of texts with a score of how similar they are.
 import { absolute, productOf, type Operations, type Shape } from '@sentvec/architectures';
+import { checkOptionNames } from '@sentvec/platform';
 import { checkedParameter, labelsOf, pairOf, type Loss } from '../loss.ts';
 import { meanOf, pairwiseCosine, pairwiseSimilarityOf, type PairSimilarity } from './distance.ts';
 
@@ -32,7 +33,9 @@ export interface CosentOptions {
  * log(1 + Σ exp(scale · (sᵢ - sⱼ))) over all i, j with scoreᵢ < scoreⱼ: pairs should be ordered as their scores are
  * (CoSENT: Su, 2022). s is the similarity.
  */
-export function cosentLoss({ scale = 20, similarity = 'cosine' }: CosentOptions = {}): Loss {
+export function cosentLoss(options: CosentOptions = {}): Loss {
+  checkOptionNames('cosentLoss()', options, { scale: true, similarity: true });
+  const { scale = 20, similarity = 'cosine' } = options;
   return orderingLoss('CoSENTLoss', { scale, similarity }, (ops, a, b) => pairwiseSimilarityOf(ops, a, b, similarity));
 }
 
@@ -41,7 +44,9 @@ export function cosentLoss({ scale = 20, similarity = 'cosine' }: CosentOptions 
  * dimension has to be even.
  * @param options.scale above 0, default 20
  */
-export function angleLoss({ scale = 20 }: { readonly scale?: number | undefined } = {}): Loss {
+export function angleLoss(options: { readonly scale?: number | undefined } = {}): Loss {
+  checkOptionNames('angleLoss()', options, { scale: true });
+  const { scale = 20 } = options;
   return {
     ...orderingLoss('AnglELoss', { scale }, pairwiseAngle),
     dimensionError: (dimension) =>

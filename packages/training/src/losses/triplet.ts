@@ -1,5 +1,6 @@
 // Losses over triplets: anchors that should be nearer to their positives than to their negatives.
 import type { Operations } from '@sentvec/architectures';
+import { checkOptionNames } from '@sentvec/platform';
 import { checkedParameter, firstOf, labelsOf, pairOf, type Loss } from '../loss.ts';
 import { distanceMatrix, meanOf, pairwiseDistance, type Distance } from './distance.ts';
 
@@ -16,7 +17,9 @@ export interface TripletOptions {
 }
 
 /** Mean of relu(d(anchor, positive) - d(anchor, negative) + margin) (FaceNet: Schroff et al., 2015). */
-export function tripletLoss({ distance = 'euclidean', margin = 5 }: TripletOptions = {}): Loss {
+export function tripletLoss(options: TripletOptions = {}): Loss {
+  checkOptionNames('tripletLoss()', options, { distance: true, margin: true });
+  const { distance = 'euclidean', margin = 5 } = options;
   checkedParameter('TripletLoss', 'margin', margin);
   return {
     name: 'TripletLoss',
@@ -45,7 +48,9 @@ export interface BatchTripletOptions {
  * For each text of a class, relu(farthest of its class - nearest of another + margin); their mean (Hermans et al.,
  * 2017).
  */
-export function batchHardTripletLoss({ distance = 'euclidean', margin = 5 }: BatchTripletOptions = {}): Loss {
+export function batchHardTripletLoss(options: BatchTripletOptions = {}): Loss {
+  checkOptionNames('batchHardTripletLoss()', options, { distance: true, margin: true });
+  const { distance = 'euclidean', margin = 5 } = options;
   return batchLoss('BatchHardTripletLoss', { distance, margin }, (ops, distances, { positive, different }) => {
     const farthest = ops.max(ops.multiply(positive, distances), [1]);
     // What is not another class is moved beyond the farthest row, so that it is never the nearest.
@@ -59,7 +64,9 @@ export function batchHardTripletLoss({ distance = 'euclidean', margin = 5 }: Bat
  * relu(d(anchor, positive) - d(anchor, negative) + margin) over all triplets of a batch; the mean of those above zero
  * (Hermans et al., 2017).
  */
-export function batchAllTripletLoss({ distance = 'euclidean', margin = 5 }: BatchTripletOptions = {}): Loss {
+export function batchAllTripletLoss(options: BatchTripletOptions = {}): Loss {
+  checkOptionNames('batchAllTripletLoss()', options, { distance: true, margin: true });
+  const { distance = 'euclidean', margin = 5 } = options;
   return batchLoss('BatchAllTripletLoss', { distance, margin }, (ops, distances, { positive, different }) => {
     const rows = ops.shape(distances)[0]!;
     const middle = (x: typeof distances) => ops.reshape(x, [rows, rows, 1]);

@@ -19,6 +19,7 @@ import { recordGraphs } from '../step/record-graphs.ts';
 import { trainableTensors } from '../step/record-step.ts';
 import { trainedModelFiles, trainedWeights, type FileContents } from '../trained-model.ts';
 import { train } from '../trainer.ts';
+import { resolveTrainingOptions } from '../training-options.ts';
 import type { TrainingOutcome, TrainingRequest } from '../training-request.ts';
 import { readCheckpoint, writeCheckpoint } from './checkpoint-file.ts';
 import type { TrainingConfig } from './config.ts';
@@ -98,7 +99,7 @@ export class ConfiguredRun {
         engine,
         reader: loaded.reader,
         sets,
-        options: this.#config,
+        options: resolveTrainingOptions(this.#config, judge !== undefined),
         evaluate: judge?.evaluate,
         resumeFrom,
         finish,

@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os';
+import { checkOptionNames } from '@sentvec/platform';
 import { startThread, type Thread } from '@sentvec/platform/node';
 import type { TrainingEngine } from '../engine.ts';
 import type { EngineGraphs } from '../step/graph-gradients.ts';
@@ -20,10 +21,9 @@ export interface OnnxEngineOptions {
 const engineThread = { file: './engine-thread.js', entry: '@sentvec/training/engine-thread', from: import.meta.url };
 
 /** A graph engine on onnxruntime-node, in a thread of its own, so that the caller's event loop stays free. */
-export function onnxEngine(
-  graphs: EngineGraphs,
-  { threads = availableParallelism() }: OnnxEngineOptions = {},
-): TrainingEngine {
+export function onnxEngine(graphs: EngineGraphs, options: OnnxEngineOptions = {}): TrainingEngine {
+  checkOptionNames('onnxEngine()', options, { threads: true });
+  const { threads = availableParallelism() } = options;
   const name = 'onnxruntime-node';
   const thread = startThread<EngineProtocol>(engineThread, {
     name: 'training engine',

@@ -8,8 +8,8 @@ import type { LoadedTrainable } from './load-trainable.ts';
 
 /**
  * The parts of a run, by what a person would call them, each with a hash of its content or its value. Files count by
- * what was read of them, models by their weights and tokenizer; their names do not matter, nor where the result goes
- * and how often it is saved.
+ * what was read of them, models by their weights and tokenizer; their names do not matter, nor where the result goes,
+ * how often it is saved, and whether divergence is watched for.
  */
 export type Recipe = Readonly<Record<string, string>>;
 
@@ -20,16 +20,16 @@ export async function recipeOf(
   sets: readonly TrainingSet[],
   judged: unknown,
 ): Promise<Recipe> {
-  const { model: _, output: __, checkpointEvery: ___, data, evaluation, ...settings } = config;
+  const { model: _, output: __, checkpointEvery: ___, watchDivergence: ____, data, evaluation, ...settings } = config;
   const recipe: Record<string, string> = { model: await modelHash(loaded) };
-  for (const [index, { file: ____, ...rest }] of data.entries()) {
+  for (const [index, { file: _____, ...rest }] of data.entries()) {
     const { examples, prompts } = sets[index]!;
     const { columns, labels } = examples;
     recipe[`data ${index}`] = hashOf([...columns, labels ? Array.from(labels) : [], prompts ?? []]);
     recipe[`settings of data ${index}`] = canonicalJson(rest);
   }
   if (evaluation !== undefined) {
-    const { file: ____, known: _____, ...rest } = evaluation;
+    const { file: _____, known: ______, ...rest } = evaluation;
     recipe['evaluation'] = hashOf([judged]);
     recipe['settings of the evaluation'] = canonicalJson(rest);
   }

@@ -1,6 +1,7 @@
 // Training by a configuration: reads and checks the model and the data that it names, then runs.
 import { resolve } from 'node:path';
 import { SentvecError, type ModelFiles } from '@sentvec/core';
+import { checkOptionNames } from '@sentvec/platform';
 import { mustBeFree } from '@sentvec/platform/node';
 import { checkTrainingSet, type TrainingSet } from '../data/training-set.ts';
 import { fromScratch } from '../from-scratch/from-scratch.ts';
@@ -17,6 +18,16 @@ import { loadTrainable } from './load-trainable.ts';
  * @throws SentvecError as `train`, and `invalid-output` when the output folder or a checkpoint is in the way
  */
 export async function trainFromConfig(config: TrainingConfig, options: TrainFromConfigOptions): Promise<TrainedFolder> {
+  checkOptionNames('trainFromConfig()', options, {
+    openModel: true,
+    directory: true,
+    resume: true,
+    finish: true,
+    signal: true,
+    onProgress: true,
+    onEvaluation: true,
+    onWarning: true,
+  });
   const directory = options.directory ?? '.';
   const output = resolve(directory, config.output);
   const checkpoint = `${output}.checkpoint.safetensors`;

@@ -1,5 +1,6 @@
 // AdamW over the flat buffers of all parameters.
 import { SentvecError } from '@sentvec/core';
+import { checkOptionNames } from '@sentvec/platform';
 import { type OptimizerKernels, optimizerKernels } from '@sentvec/kernels';
 import type { Parameters, ParameterSlot } from './parameters.ts';
 
@@ -74,6 +75,8 @@ export class AdamW {
 type Settings = { readonly [Name in keyof AdamWOptions]-?: number };
 
 function settingsOf(options: AdamWOptions): Settings {
+  const names = { beta1: true, beta2: true, epsilon: true, weightDecay: true, clipNorm: true } as const;
+  checkOptionNames('AdamW', options, names);
   const settings: Settings = {
     beta1: options.beta1 ?? 0.9,
     beta2: options.beta2 ?? 0.999,

@@ -1,5 +1,6 @@
 // The engine of all runtimes: gradients of a batch, at once or cached, averaged over the batches of a step, then AdamW.
 import { SentvecError, type Matrix } from '@sentvec/core';
+import { checkOptionNames } from '@sentvec/platform';
 import { textsInParts, type TrainingBatch } from '../data/batch.ts';
 import type { StepOrder, StepResult, TrainingEngine, TrainingState } from '../engine.ts';
 import { AdamW, type AdamWOptions } from '../optimizer/adamw.ts';
@@ -56,6 +57,13 @@ export class GradientEngine implements TrainingEngine {
 
   /** @throws SentvecError `invalid-argument` for an option that makes no sense */
   constructor(runtime: BatchGradients, parameters: Parameters, options: GradientEngineOptions) {
+    checkOptionNames('GradientEngine', options, {
+      name: true,
+      objectives: true,
+      cachedExamples: true,
+      dropout: true,
+      optimizer: true,
+    });
     checkCount('cachedExamples', options.cachedExamples);
     this.name = options.name;
     this.#runtime = runtime;

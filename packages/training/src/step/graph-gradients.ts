@@ -1,6 +1,7 @@
 // Training on onnxruntime: recorded graphs that give the gradients of a batch, and an engine around them.
 import type { InferenceSession, Tensor } from 'onnxruntime-common';
 import type { Matrix } from '@sentvec/core';
+import { checkOptionNames } from '@sentvec/platform';
 import type { TrainingBatch } from '../data/batch.ts';
 import type { TrainingEngine } from '../engine.ts';
 import type { AdamWOptions } from '../optimizer/adamw.ts';
@@ -41,12 +42,14 @@ export interface GraphEngineOptions extends RunnerOptions {
 export async function graphEngine(
   runtime: OnnxRuntime,
   graphs: EngineGraphs,
-  { name, ...options }: GraphEngineOptions,
+  options: GraphEngineOptions,
 ): Promise<TrainingEngine> {
+  checkOptionNames('graphEngine()', options, { name: true, session: true, writesInPlace: true });
+  const { name, ...running } = options;
   const { tensors, tokenTable, paddingId, cached, dropout, objectives, optimizer } = graphs;
   const parameters = new Parameters(tensors.filter(({ trained }) => trained));
   const weights = { parameters, frozen: tensors.filter(({ trained }) => !trained), tokenTable, paddingId };
-  const open = (graph: Uint8Array) => GraphRunner.create(runtime, graph, weights, options);
+  const open = (graph: Uint8Array) => GraphRunner.create(runtime, graph, weights, running);
   const sessions: Sessions = { embedding: await open(graphs.embedding), steps: [], losses: [] };
   for (const step of graphs.steps) sessions.steps.push(await open(step));
   if (cached) {

@@ -1,5 +1,6 @@
 // Records the graphs of a training: whole steps, or the parts of a step whose gradients are cached.
 import { SentvecError } from '@sentvec/core';
+import { checkOptionNames, type OptionNames } from '@sentvec/platform';
 import type { AdamWOptions } from '../optimizer/adamw.ts';
 import type { EngineGraphs } from './graph-gradients.ts';
 import {
@@ -24,12 +25,22 @@ export interface RecordOptions extends TrainableParts {
   readonly optimizer?: AdamWOptions | undefined;
 }
 
+/** The names of all {@link RecordOptions}. */
+export const recordOptionNames: OptionNames<RecordOptions> = {
+  trained: true,
+  dropout: true,
+  objectives: true,
+  cachedExamples: true,
+  optimizer: true,
+};
+
 /**
  * Records everything that {@link graphEngine} executes. Plain data: it can be sent to another thread.
  * @throws SentvecError `invalid-argument` for a loss that cannot work on vectors of this length, or dropout of a model
  * that has none
  */
 export function recordGraphs(model: TrainableModel, dimension: number, options: RecordOptions): EngineGraphs {
+  checkOptionNames('recordGraphs()', options, recordOptionNames);
   const { objectives, cachedExamples, optimizer = {}, dropout } = options;
   for (const { loss } of objectives) {
     const problem = loss.dimensionError?.(dimension);

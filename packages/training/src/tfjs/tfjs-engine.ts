@@ -1,10 +1,11 @@
 // An engine on TensorFlow.js: opens it with its gradients, and computes with them what the engine of all runtimes asks.
 import { automaticDevices, openRuntime, type Runtime, type TfjsDevice, type WasmPaths } from '@sentvec/backend-tfjs';
 import { SentvecError } from '@sentvec/core';
+import { checkOptionNames } from '@sentvec/platform';
 import type { TrainingEngine } from '../engine.ts';
 import { Parameters } from '../optimizer/parameters.ts';
 import { GradientEngine } from '../step/gradient-engine.ts';
-import type { RecordOptions } from '../step/record-graphs.ts';
+import { recordOptionNames, type RecordOptions } from '../step/record-graphs.ts';
 import { fixedTensors, recordEmbedding, trainableTensors } from '../step/record-step.ts';
 import type { TrainableModel } from '../step/siamese.ts';
 import { TfjsGradients } from './tfjs-gradients.ts';
@@ -28,6 +29,7 @@ export interface TfjsEngineOptions extends RecordOptions {
  * dropout of a model that has none
  */
 export async function tfjsEngine(model: TrainableModel, options: TfjsEngineOptions): Promise<TrainingEngine> {
+  checkOptionNames('tfjsEngine()', options, { ...recordOptionNames, device: true, wasmPaths: true });
   const { objectives, trained, dropout, cachedExamples, optimizer, device = 'auto', wasmPaths } = options;
   if (dropout) recordEmbedding(model, dropout); // Refuses dropout of a model that has none.
   const runtime = await openDifferentiable(device, wasmPaths);
