@@ -65,7 +65,12 @@ async function load(
   const devices = await presentDevices(devicesToTry(options.device), onWarning);
   const source = (await findShippedModel(files, options.variant)) ?? (await recordModel(files, options.cacheDirectory));
   throwIfAborted(signal);
-  const encoder = await openOnFirst(devices, source, await configuredPositions(files), options, onWarning);
+  const positions = await configuredPositions(files);
+  const open = (model: ModelSource): Promise<Encoder> => openOnFirst(devices, model, positions, options, onWarning);
+  const encoder = await open(source).catch(async (error: unknown) => {
+    if (source.makeAgain === undefined || !SentvecError.is(error, 'invalid-model')) throw error;
+    return open(await source.makeAgain());
+  });
   if (signal?.aborted) await encoder.dispose();
   throwIfAborted(signal);
   return encoder;

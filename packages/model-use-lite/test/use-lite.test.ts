@@ -19,6 +19,13 @@ afterAll(async () => {
 });
 
 describe('useLite', () => {
+  it('refuses an option that it does not have', async () => {
+    await expect(useLite({ cache } as object)).rejects.toMatchObject({
+      code: 'invalid-argument',
+      message: expect.stringContaining('useLite() has no option "cache". It has '),
+    });
+  });
+
   it('makes a sentence-transformers folder in the cache', async () => {
     const model = await useLite({ cacheDirectory: cache });
     expect(model.name).toBe('use-lite');

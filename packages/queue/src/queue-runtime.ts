@@ -14,6 +14,7 @@ import {
   type StartOptions,
   type Workflow,
 } from '@sentvec/workflow';
+import { checkOptionNames, type OptionNames } from '@sentvec/platform';
 import type { Telemetry } from 'bullmq';
 import { connectRedis, defaultRedisUrl } from './connection.ts';
 import type { QueueClient } from './queue-client.ts';
@@ -51,6 +52,14 @@ export interface QueueRuntimeOptions {
   readonly telemetry?: Telemetry | undefined;
 }
 
+const optionNames: OptionNames<QueueRuntimeOptions> = {
+  url: true,
+  queue: true,
+  retentionSeconds: true,
+  connectTimeout: true,
+  telemetry: true,
+};
+
 /** A runtime whose runs are executed by the workers of a queue. */
 export interface QueueRuntime extends Runtime {
   /** The workers that send heartbeats. @throws SentvecError `queue-unavailable` */
@@ -66,9 +75,11 @@ export const defaultRetentionSeconds: number = 7 * 24 * 3600;
 /**
  * Runs workflows on the workers of a queue. Nothing is executed in this process: see {@link startQueueWorker} for that.
  *
- * @throws SentvecError `queue-unavailable` within `connectTimeout`, when there is no Redis that jobs are safe with
+ * @throws SentvecError `queue-unavailable` within `connectTimeout`, when there is no Redis that jobs are safe with;
+ * `invalid-argument`
  */
 export async function queueRuntime(options: QueueRuntimeOptions = {}): Promise<QueueRuntime> {
+  checkOptionNames('queueRuntime()', options, optionNames);
   const {
     url = defaultRedisUrl,
     queue = defaultQueue,

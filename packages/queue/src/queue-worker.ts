@@ -1,6 +1,7 @@
 // A worker: takes jobs from the three queues and hands them to their processors, until it is stopped.
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
+import { checkOptionNames, type OptionNames } from '@sentvec/platform';
 import { silentLogger, workflowVersion, type AnyWorkflow, type Logger } from '@sentvec/workflow';
 import { QueueEvents, Worker, type Processor, type Telemetry } from 'bullmq';
 import { connectRedis, defaultRedisUrl, within, type RedisConnection } from './connection.ts';
@@ -67,6 +68,21 @@ export interface QueueWorkerOptions {
   readonly telemetry?: Telemetry | undefined;
 }
 
+const optionNames: OptionNames<QueueWorkerOptions> = {
+  workflows: true,
+  url: true,
+  queue: true,
+  concurrency: true,
+  window: true,
+  rateLimit: true,
+  retentionSeconds: true,
+  recovery: true,
+  logger: true,
+  observer: true,
+  counts: true,
+  telemetry: true,
+};
+
 /** Milliseconds between two heartbeats. */
 const heartbeatInterval = 2000;
 
@@ -85,6 +101,7 @@ const runConcurrency = 32;
  * @throws SentvecError `queue-unavailable`, `invalid-argument`
  */
 export async function startQueueWorker(options: QueueWorkerOptions): Promise<QueueWorker> {
+  checkOptionNames('startQueueWorker()', options, optionNames);
   checkQueueName(options.queue ?? defaultQueue);
   const redis = await connectRedis(options.url ?? defaultRedisUrl, 'worker');
   const worker = new QueueWorker(redis, options);

@@ -1,4 +1,4 @@
-import { queueNames, type QueueWorkerOptions } from '@sentvec/queue';
+import { queueNames, queueRuntime, startQueueWorker, type QueueWorkerOptions } from '@sentvec/queue';
 import { defineStep, defineWorkflow, type RunHandle } from '@sentvec/workflow';
 import { beforeEach, describe, expect, it } from 'vitest';
 import * as v from 'valibot';
@@ -92,6 +92,31 @@ describe('a job that is not what it should be', () => {
       code: 'invalid-argument',
     });
     expect(seen).toEqual([]);
+  });
+});
+
+it('the id of a run belongs to its request until the retention has passed, and is free then', async () => {
+  await serve({ workflows: [noting], retentionSeconds: 2 });
+  const { steps } = queue.overview.queues;
+  const id = 'nightly';
+  await steps.pause();
+  await queue.runtime.start(noting, 1, { id });
+  await expect(queue.runtime.start(noting, 2, { id })).rejects.toMatchObject({ code: 'invalid-argument' });
+  await steps.resume();
+  await expect.poll(() => queue.runtime.find(id), { timeout: 60_000 }).toBeUndefined();
+  await steps.pause();
+  expect((await queue.runtime.start(noting, 2, { id })).id).toBe(id);
+  await steps.resume();
+  await expect.poll(() => seen, { timeout: 60_000 }).toEqual([1, 2]);
+});
+
+it.each([
+  ['queueRuntime()', () => queueRuntime({ ...({ retention: 60 } as object) })],
+  ['startQueueWorker()', () => startQueueWorker({ workflows: [], ...({ retention: 60 } as object) })],
+])('%s refuses an option that it does not have', async (call, make) => {
+  await expect(make()).rejects.toMatchObject({
+    code: 'invalid-argument',
+    message: expect.stringContaining(`${call} has no option "retention". It has `),
   });
 });
 
