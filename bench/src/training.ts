@@ -3,32 +3,28 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { cacheDirectory, directoryModel } from '@sentvec/core/node';
+import { parseArgs } from 'node:util';
+import { cacheDirectory } from '@sentvec/core/node';
 import { useLite } from '@sentvec/model-use-lite';
-import { lossFromName, makeBatch, Random, recordGraphs, trainableTensors } from '@sentvec/training';
-import { loadTrainable, onnxEngine } from '@sentvec/training/node';
+import { Random } from '@sentvec/training';
 import { miniLm } from './models/mini-lm.ts';
 import { describeMachine } from './report.ts';
+import type { Answer, Order } from './training-step.ts';
 
 /** A training step to time: `pairs` pairs of texts of `length` tokens. */
 interface TrainingCase {
   readonly name: string;
   readonly model: () => Promise<string>;
-  readonly loss: 'CosineSimilarityLoss' | 'MultipleNegativesRankingLoss';
+  /** CosineSimilarityLoss with labels, MultipleNegativesRankingLoss without. */
+  readonly labelled: boolean;
   readonly pairs: number;
   /** Tokens of each text, by its number. */
   readonly length: (random: Random) => number;
 }
 
-interface Order {
-  readonly folder: string;
-  readonly threads: number;
-  readonly batches: readonly { readonly a: number[][]; readonly b: number[][]; readonly labels: number[] | null }[];
-}
-
-interface Answer {
-  readonly losses: readonly number[];
-  readonly milliseconds: readonly number[];
+interface Measured extends Answer {
+  /** The most that the process held at once, in megabytes. */
+  readonly peak: number;
 }
 
 const defaultModel = async () => (await useLite()).directory;
@@ -37,68 +33,68 @@ const cases: readonly TrainingCase[] = [
   {
     name: 'default model, 64 texts of 32 tokens',
     model: defaultModel,
-    loss: 'MultipleNegativesRankingLoss',
+    labelled: false,
     pairs: 32,
     length: () => 32,
   },
   {
     name: 'MiniLM size, 64 texts of 32 tokens',
     model: miniLmModel,
-    loss: 'MultipleNegativesRankingLoss',
+    labelled: false,
     pairs: 32,
     length: () => 32,
   },
   {
     name: 'default model, 16 pairs of 6 to 26 tokens',
     model: defaultModel,
-    loss: 'CosineSimilarityLoss',
+    labelled: true,
     pairs: 16,
     length: (random) => 6 + random.below(21),
   },
 ];
 
+const help = `pnpm bench training [--python COMMAND]
+
+Times training steps, each candidate in a process of its own, and prints the peaks of their memory.
+--python  a Python that has PyTorch; default: Debian's, where python3-torch is installed
+`;
+const { values } = parseArgs({ options: { python: { type: 'string' }, help: { type: 'boolean', short: 'h' } } });
+if (values.help) {
+  console.log(help);
+  process.exit();
+}
+
 const steps = 8;
 const warmUp = 2;
 const threads = availableParallelism();
 
-/** Steps on onnxruntime; the peak of this process's memory stands for the engine's, which is a thread of it. */
-async function bySentvec(order: Order, loss: TrainingCase['loss']): Promise<Answer> {
-  const { model, dimension, reader } = await loadTrainable(await directoryModel(order.folder));
-  const objectives = [{ loss: lossFromName(loss), columns: 2 }];
-  const trained = new Set(trainableTensors(model).map(({ name }) => name));
-  const engine = onnxEngine(recordGraphs(model, dimension, { objectives, trained, dropout: false }), { threads });
-  const texts = (ids: readonly number[][]) => ({
-    texts: ids.map((list) => ({ ids: Int32Array.from(list), length: list.length, truncated: false })),
-  });
-  const losses: number[] = [];
-  const milliseconds: number[] = [];
-  for (const { a, b, labels } of order.batches) {
-    const start = performance.now();
-    const batch = makeBatch([texts(a), texts(b)], labels ? Float32Array.from(labels) : undefined);
-    losses.push((await engine.step({ batches: [batch], learningRate: 1e-5 })).loss);
-    milliseconds.push(performance.now() - start);
-  }
-  await engine.dispose();
-  await reader.tokenizer.dispose();
-  return { losses, milliseconds };
-}
-
-/** The same steps in PyTorch, in a process of its own. `undefined` where it is not installed. */
-async function byPyTorch(order: Order): Promise<(Answer & { readonly peak: number }) | undefined> {
-  const python = ['/usr/bin/python3', 'python3'].find((name) => spawnSync(name, ['-c', 'import torch']).status === 0);
-  if (python === undefined) return undefined;
-  const script = fileURLToPath(new URL('../pytorch/training_step.py', import.meta.url));
-  const child = spawn(python, [script], { stdio: ['pipe', 'pipe', 'inherit'] });
+/** The same steps in a process of its own, which reads the order and writes its answer; and the peak of its memory. */
+async function inProcess(command: string, script: string, order: Order): Promise<Measured> {
+  const child = spawn(command, [script], { stdio: ['pipe', 'pipe', 'inherit'] });
   let peak = 0;
   const watch = setInterval(() => (peak = Math.max(peak, residentMegabytes(child.pid!))), 100);
   child.stdin.write(`${JSON.stringify(order)}\n`);
   try {
     for await (const line of createInterface({ input: child.stdout })) return { ...(JSON.parse(line) as Answer), peak };
-    throw new Error('PyTorch gave no answer.');
+    throw new Error(`${script} gave no answer.`);
   } finally {
     clearInterval(watch);
     child.stdin.end();
   }
+}
+
+const bySentvec = (order: Order): Promise<Measured> =>
+  inProcess(process.execPath, fileFrom('./training-step.js'), order);
+
+/** `undefined` where PyTorch is not installed. */
+async function byPyTorch(order: Order): Promise<Measured | undefined> {
+  const names = values.python === undefined ? ['/usr/bin/python3', 'python3'] : [values.python];
+  const python = names.find((name) => spawnSync(name, ['-c', 'import torch']).status === 0);
+  return python === undefined ? undefined : inProcess(python, fileFrom('../pytorch/training_step.py'), order);
+}
+
+function fileFrom(path: string): string {
+  return fileURLToPath(new URL(path, import.meta.url));
 }
 
 function residentMegabytes(pid: number): number {
@@ -110,8 +106,7 @@ function makeOrder(one: TrainingCase, folder: string): Order {
   const random = new Random(1);
   const texts = () =>
     Array.from({ length: one.pairs }, () => Array.from({ length: one.length(random) }, () => 10 + random.below(7900)));
-  const labels = () =>
-    one.loss === 'CosineSimilarityLoss' ? Array.from({ length: one.pairs }, () => random.uniform()) : null;
+  const labels = () => (one.labelled ? Array.from({ length: one.pairs }, () => random.uniform()) : null);
   return {
     folder,
     threads,
@@ -127,10 +122,9 @@ function median(values: readonly number[]): number {
 console.log(`${describeMachine()}; ${threads} threads; medians of ${steps - warmUp} steps`);
 for (const one of cases) {
   const order = makeOrder(one, await one.model());
-  const ours = await bySentvec(order, one.loss);
-  const peak = residentMegabytes(process.pid);
+  const ours = await bySentvec(order);
   const theirs = await byPyTorch(order);
-  const lines = [`\n${one.name}`, `  sentvec  ${median(ours.milliseconds).toFixed(0)} ms a step, ${peak} MB`];
+  const lines = [`\n${one.name}`, `  sentvec  ${median(ours.milliseconds).toFixed(0)} ms a step, ${ours.peak} MB`];
   if (theirs === undefined)
     lines.push(
       '  PyTorch  not installed: apt-get install python3-torch libopenblas0-pthread (without OpenBLAS it is many times slower)',

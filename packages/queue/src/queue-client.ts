@@ -61,8 +61,8 @@ export class QueueClient {
   /** Adds an attempt of a run to the queue; adding it twice adds it once. @throws SentvecError `queue-unavailable` */
   async enqueue(job: RunJob): Promise<void> {
     const priority = await this.withStore((store) => store.readPriority(job.run));
-    const kept = { count: 100 };
-    const options = { jobId: jobIds.run(job), priority, removeOnComplete: kept, removeOnFail: kept };
+    // A job that has ended is not kept: its id would stand in the way of a later run of the same id.
+    const options = { jobId: jobIds.run(job), priority, removeOnComplete: true, removeOnFail: true };
     // A coordinator fails only when Redis does, so its job is always tried again.
     const retries = { attempts: 1000, backoff: { type: 'fixed', delay: 1000 } };
     await this.#inTime(() => this.#queue.add('run', job, { ...options, ...retries }));

@@ -1,0 +1,46 @@
+// The training steps of training.ts on onnxruntime, in a process of its own: reads an order as a line of JSON, and writes
+// an answer as one. training_step.py does the same in PyTorch.
+import { createInterface } from 'node:readline';
+import { directoryModel } from '@sentvec/core/node';
+import { lossFromName, makeBatch, recordGraphs, trainableTensors } from '@sentvec/training';
+import { loadTrainable, onnxEngine } from '@sentvec/training/node';
+
+/** What to time. Labelled batches are for CosineSimilarityLoss, others for MultipleNegativesRankingLoss. */
+export interface Order {
+  readonly folder: string;
+  readonly threads: number;
+  readonly batches: readonly { readonly a: number[][]; readonly b: number[][]; readonly labels: number[] | null }[];
+}
+
+/** Of each step. */
+export interface Answer {
+  readonly losses: readonly number[];
+  readonly milliseconds: readonly number[];
+}
+
+for await (const line of createInterface({ input: process.stdin })) {
+  console.log(JSON.stringify(await answer(JSON.parse(line) as Order)));
+  break;
+}
+
+async function answer({ folder, threads, batches }: Order): Promise<Answer> {
+  const { model, dimension, reader } = await loadTrainable(await directoryModel(folder));
+  const loss = lossFromName(batches[0]?.labels ? 'CosineSimilarityLoss' : 'MultipleNegativesRankingLoss');
+  const trained = new Set(trainableTensors(model).map(({ name }) => name));
+  const objectives = [{ loss, columns: 2 }];
+  const engine = onnxEngine(recordGraphs(model, dimension, { objectives, trained, dropout: false }), { threads });
+  const texts = (ids: readonly number[][]) => ({
+    texts: ids.map((list) => ({ ids: Int32Array.from(list), length: list.length, truncated: false })),
+  });
+  const losses: number[] = [];
+  const milliseconds: number[] = [];
+  for (const { a, b, labels } of batches) {
+    const start = performance.now();
+    const batch = makeBatch([texts(a), texts(b)], labels ? Float32Array.from(labels) : undefined);
+    losses.push((await engine.step({ batches: [batch], learningRate: 1e-5 })).loss);
+    milliseconds.push(performance.now() - start);
+  }
+  await engine.dispose();
+  await reader.tokenizer.dispose();
+  return { losses, milliseconds };
+}
