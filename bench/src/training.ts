@@ -58,8 +58,10 @@ const help = `pnpm bench training [--python COMMAND]
 Times training steps, each candidate in a process of its own, and prints the peaks of their memory.
 --python  a Python that has PyTorch; default: Debian's, where python3-torch is installed
 `;
-const { values } = parseArgs({ options: { python: { type: 'string' }, help: { type: 'boolean', short: 'h' } } });
-if (values.help) {
+const { values: chosen } = parseArgs({
+  options: { python: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
+});
+if (chosen.help) {
   console.log(help);
   process.exit();
 }
@@ -88,7 +90,7 @@ const bySentvec = (order: Order): Promise<Measured> =>
 
 /** `undefined` where PyTorch is not installed. */
 async function byPyTorch(order: Order): Promise<Measured | undefined> {
-  const names = values.python === undefined ? ['/usr/bin/python3', 'python3'] : [values.python];
+  const names = chosen.python === undefined ? ['/usr/bin/python3', 'python3'] : [chosen.python];
   const python = names.find((name) => spawnSync(name, ['-c', 'import torch']).status === 0);
   return python === undefined ? undefined : inProcess(python, fileFrom('../pytorch/training_step.py'), order);
 }
