@@ -27,6 +27,7 @@ export { selfCheckFile, encodeSelfCheck, type SelfCheckValues } from './self-che
 export { cachedModel, type CachedModelOptions } from './model-folder/cached-model.ts';
 export { firstAvailable } from './embedder/first-available.ts';
 export { loadEmbedder, type LoadEmbedderOptions } from './embedder/load-embedder.ts';
+export { loadModel, type LoadedModel, type LoadModelOptions } from './load-model.ts';
 export { communityDetection, type CommunityDetectionOptions } from './search/community-detection.ts';
 export { pearsonCorrelation, ranks, spearmanCorrelation } from './search/correlation.ts';
 export { embeddingSimilarity, type EmbeddingSimilarityMetrics } from './search/embedding-similarity.ts';
@@ -51,6 +52,7 @@ export { pairwiseSimilarity, similarity, similarityFunctions } from './search/si
 export type { SearchHit } from './search/top-rows.ts';
 export { splitByTokens, type SplitByTokensOptions } from './embedder/text-pieces.ts';
 export { truncateEmbeddings, type TruncateOptions } from './search/truncation.ts';
+export { readModelKind, type ModelKind } from './model-folder/model-kind.ts';
 export { loadStaticEmbedding } from './model-folder/static-embedding.ts';
 export {
   readModelFolder,

@@ -1,6 +1,6 @@
 export * from './node/cache-directory.ts';
 export { directoryModel, type DirectoryModelOptions } from './node/directory-model.ts';
-export { loadEmbedder } from './node/load-embedder.ts';
+export { loadEmbedder, loadModel } from './node/load-models.ts';
 export { nodeTokenizer } from './node/node-tokenizer.ts';
 export type { TokenizerLibrary } from './node/tokenizer-messages.ts';
 export { openModel, type OpenModelOptions } from './node/open-model.ts';

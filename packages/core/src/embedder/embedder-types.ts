@@ -6,6 +6,8 @@ import type { SelfCheckResult, Head, Matrix, ModelFiles, SimilarityFunction, Tok
 
 /** A model that is ready: four parts in a row. `await using` disposes it. */
 export interface Embedder extends AsyncDisposable {
+  /** Tells it from the other kinds that `loadModel` gives. */
+  readonly kind: 'embedder';
   /** How the model was named. */
   readonly model: ModelFiles;
   /** Length of a vector, before any `truncateDim`. */

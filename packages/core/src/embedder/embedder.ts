@@ -35,6 +35,7 @@ export function createEmbedder(parts: EmbedderParts): Embedder {
 }
 
 class SentenceEmbedder implements Embedder {
+  readonly kind = 'embedder';
   readonly model: ModelFiles;
   readonly dimension: number;
   readonly maxLength: number;

@@ -8,23 +8,12 @@ const similarityFunctions: readonly SimilarityFunction[] = ['cosine', 'dot', 'eu
 
 /**
  * Reads `config_sentence_transformers.json`; without one, there are no prompts and vectors are compared by cosine.
- * @throws SentvecError `invalid-model`, `unsupported-model` (a model that gives no dense vectors, an unknown
- * similarity)
+ * @throws SentvecError `invalid-model`, `unsupported-model` (an unknown similarity)
  */
 export async function readModelSettings(files: ModelFiles): Promise<ModelSettings> {
   const config = await readConfigFile(files, 'config_sentence_transformers.json');
   if (config === undefined)
     return { prompts: {}, defaultPrompt: undefined, similarityFunction: 'cosine', truncateDim: undefined };
-  const modelType = config.string('model_type') ?? 'SentenceTransformer';
-  if (modelType !== 'SentenceTransformer') {
-    throw new SentvecError(
-      'unsupported-model',
-      `${config.file} describes a ${modelType}; sentvec reads models of type SentenceTransformer.`,
-      {
-        file: config.file,
-      },
-    );
-  }
   const prompts = readPrompts(config);
   const defaultPrompt = config.string('default_prompt_name');
   if (defaultPrompt !== undefined && !Object.hasOwn(prompts, defaultPrompt)) {

@@ -2,6 +2,7 @@
 import type { ModelFiles } from '../types.ts';
 import { listedOnce, withChanges } from './model-files.ts';
 import type { FindGraphOutput, ModelFolder, ModelFolderOptions } from './model-folder.ts';
+import { checkModelKind } from './model-kind.ts';
 import { readModelSettings } from './model-settings.ts';
 import { assignRoles } from './module-roles.ts';
 import { readModules, type ModelModule } from './modules.ts';
@@ -31,6 +32,7 @@ export async function readFolder(
   descendants: readonly string[] = [],
 ): Promise<ModelFolder> {
   const listed = listedOnce(files);
+  await checkModelKind(listed, 'embedder');
   const settings = await readModelSettings(listed);
   const modules = await readModules(listed);
   if (modules !== undefined) return { ...settings, ...(await readModuleFolder(listed, modules, options)) };

@@ -1,0 +1,41 @@
+// Loads a model of whatever kind: what the folder says decides which of the loaders takes it.
+import { checkOptionNames, type OptionNames } from '@sentvec/platform';
+import { loadEmbedder, type LoadEmbedderOptions } from './embedder/load-embedder.ts';
+import type { Embedder } from './embedder/embedder-types.ts';
+import { listedOnce } from './model-folder/model-files.ts';
+import { findModelKind, otherKindError } from './model-folder/model-kind.ts';
+import type { ModelFiles } from './types.ts';
+
+/** A model that is ready, of one of the kinds; `kind` tells which. */
+export type LoadedModel = Embedder;
+
+/** Options of {@link loadModel}: those that all loaders have. */
+export type LoadModelOptions = Pick<
+  LoadEmbedderOptions,
+  'backend' | 'tokenizer' | 'maxLength' | 'selfCheck' | 'signal' | 'onWarning'
+>;
+
+/** The options of {@link loadModel}, by which others tell them from their own. */
+export const loadModelOptionNames: OptionNames<LoadModelOptions> = {
+  backend: true,
+  tokenizer: true,
+  maxLength: true,
+  selfCheck: true,
+  signal: true,
+  onWarning: true,
+};
+
+/**
+ * Loads a model folder of any kind that sentvec has. Who knows the kind takes its loader, which has more options.
+ * @throws SentvecError `unsupported-model` for a kind that sentvec does not load; else as the loader of the kind
+ */
+export async function loadModel(model: ModelFiles, options: LoadModelOptions = {}): Promise<LoadedModel> {
+  checkOptionNames('loadModel()', options, loadModelOptionNames);
+  const found = await findModelKind(listedOnce(model));
+  switch (found.kind) {
+    case 'embedder':
+      return loadEmbedder(model, options);
+    default:
+      throw otherKindError(model, found);
+  }
+}

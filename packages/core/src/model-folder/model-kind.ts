@@ -1,0 +1,120 @@
+// Which of the four kinds of models a folder holds, and the refusal of a kind that a loader does not load.
+import { SentvecError } from '../errors.ts';
+import type { ModelFiles } from '../types.ts';
+import { readConfigFile, type ConfigFile } from './config-file.ts';
+import { filePath, lastSegment, readModules, type ModelModule } from './modules.ts';
+
+/**
+ * What a model makes of its inputs. `embedder`: one vector for each text. `reranker`: a score for each pair of texts.
+ * `sparse`: weights for the terms of its vocabulary. `multi-vector`: a vector for each token of a text.
+ */
+export type ModelKind = 'embedder' | 'reranker' | 'sparse' | 'multi-vector';
+
+/** Each kind in words, and the function that loads it; `undefined` for those that sentvec does not load yet. */
+const kinds: Readonly<Record<ModelKind, { readonly words: string; readonly loader: string | undefined }>> = {
+  embedder: { words: 'an embedder, which gives one vector for each text', loader: 'loadEmbedder()' },
+  reranker: { words: 'a reranker, which scores pairs of texts', loader: undefined },
+  sparse: { words: 'a sparse embedder, which weighs the terms of its vocabulary', loader: undefined },
+  'multi-vector': {
+    words: 'a model of late interaction, which gives a vector for each token',
+    loader: undefined,
+  },
+};
+
+/** `model_type` of `config_sentence_transformers.json`. */
+const kindsOfModelTypes: Readonly<Record<string, ModelKind>> = {
+  SentenceTransformer: 'embedder',
+  CrossEncoder: 'reranker',
+  SparseEncoder: 'sparse',
+  MultiVectorEncoder: 'multi-vector',
+  ColBERT: 'multi-vector',
+};
+
+/** Modules that only one kind of model has. */
+const kindsOfModules: Readonly<Record<string, ModelKind>> = {
+  LogitScore: 'reranker',
+  SpladePooling: 'sparse',
+  SparseStaticEmbedding: 'sparse',
+  MultiVectorMask: 'multi-vector',
+};
+
+/** The kind of a model, and the words of the folder that say so. */
+export interface FoundKind {
+  readonly kind: ModelKind;
+  /** A part of a sentence: `config.json of NAME describes a BertForSequenceClassification`. */
+  readonly evidence: string;
+}
+
+/**
+ * Finds out what kind of model a folder holds, from its configurations alone. A plain folder of transformers with
+ * nothing but an encoder in it counts as an embedder, as sentence-transformers takes it.
+ * @throws SentvecError `unsupported-model` for a type of model that sentvec does not know, `invalid-model`
+ */
+export async function findModelKind(files: ModelFiles): Promise<FoundKind> {
+  const settings = await readConfigFile(files, 'config_sentence_transformers.json');
+  const modelType = settings?.string('model_type');
+  if (settings !== undefined && modelType !== undefined) {
+    const evidence = `${settings.file} describes a ${modelType}`;
+    if (Object.hasOwn(kindsOfModelTypes, modelType)) return { kind: kindsOfModelTypes[modelType]!, evidence };
+    throw new SentvecError(
+      'unsupported-model',
+      `${evidence}; sentvec reads models of the types ${Object.keys(kindsOfModelTypes).join(', ')}.`,
+      { file: settings.file },
+    );
+  }
+  const modules = await readModules(files);
+  return modules === undefined ? kindOfPlainFolder(files) : kindOfModules(files, modules);
+}
+
+/** What kind of model a folder holds; see {@link findModelKind}. */
+export async function readModelKind(files: ModelFiles): Promise<ModelKind> {
+  return (await findModelKind(files)).kind;
+}
+
+/**
+ * Refuses a folder that holds a model of another kind.
+ * @throws SentvecError `unsupported-model`; `details.kind` is what the folder holds
+ */
+export async function checkModelKind(files: ModelFiles, wanted: ModelKind): Promise<void> {
+  const { kind, evidence } = await findModelKind(files);
+  if (kind !== wanted) throw otherKindError(files, { kind, evidence }, `it is not ${kinds[wanted].words}`);
+}
+
+/** For a model of a kind that the caller does not load. */
+export function otherKindError({ name }: ModelFiles, { kind, evidence }: FoundKind, objection?: string): SentvecError {
+  const { words, loader } = kinds[kind];
+  const remedy = loader === undefined ? 'sentvec does not load such models yet' : `load it with ${loader}`;
+  return new SentvecError(
+    'unsupported-model',
+    `${evidence}: ${words}${objection === undefined ? '' : `; ${objection}`}. For ${name}, ${remedy}.`,
+    { kind },
+  );
+}
+
+async function kindOfModules(files: ModelFiles, modules: readonly ModelModule[]): Promise<FoundKind> {
+  const router = modules.find(({ kind }) => kind === 'Router' || kind === 'Asym');
+  const routed = router && (await readConfigFile(files, filePath(router.path, 'router_config.json')))?.object('types');
+  const types = Object.values(routed?.values ?? {}).filter((type) => typeof type === 'string');
+  const names = [...modules.map(({ kind }) => kind), ...types.map(lastSegment)];
+  const telling = names.find((name) => Object.hasOwn(kindsOfModules, name));
+  const file = `${files.name}/modules.json`;
+  if (telling !== undefined) return { kind: kindsOfModules[telling]!, evidence: `${file} names the module ${telling}` };
+  // A Transformer can have a head inside: then it has no module after it.
+  const alone = modules.length === 1 && modules[0]!.kind === 'Transformer' && modules[0]!.path === '';
+  return alone ? kindOfPlainFolder(files) : { kind: 'embedder', evidence: `${file} lists ${names.join(', ')}` };
+}
+
+async function kindOfPlainFolder(files: ModelFiles): Promise<FoundKind> {
+  const config = await readConfigFile(files, 'config.json');
+  const name = config && architectureOf(config);
+  const evidence = `${files.name}/config.json describes a ${name ?? 'model'}`;
+  if (name?.endsWith('ForSequenceClassification')) return { kind: 'reranker', evidence };
+  if (name === 'HF_ColBERT') return { kind: 'multi-vector', evidence };
+  return { kind: 'embedder', evidence };
+}
+
+/** The class that saved a model: the first of `architectures` in its `config.json`. */
+export function architectureOf(config: ConfigFile): string | undefined {
+  const [first] = [config.values['architectures']].flat();
+  return typeof first === 'string' ? first : undefined;
+}

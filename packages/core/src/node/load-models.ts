@@ -1,0 +1,67 @@
+// The loaders for Node: they take a model by its name as well, and tokenize with the native library where there is one.
+import { checkOptionNames, type OptionNames } from '@sentvec/platform';
+import {
+  loadEmbedder as loadEmbedderFiles,
+  loadOptionNames,
+  type LoadEmbedderOptions,
+} from '../embedder/load-embedder.ts';
+import type { Embedder } from '../embedder/embedder-types.ts';
+import {
+  loadModel as loadModelFiles,
+  loadModelOptionNames,
+  type LoadedModel,
+  type LoadModelOptions,
+} from '../load-model.ts';
+import type { TokenizerLoader } from '../tokenizer/javascript-tokenizer.ts';
+import type { ModelFiles } from '../types.ts';
+import { hubOptionNames } from './hub/hub-model.ts';
+import { nodeTokenizer } from './node-tokenizer.ts';
+import { openModel, type OpenModelOptions } from './open-model.ts';
+
+/**
+ * Loads a model by its name (`use-lite`, a folder, or `org/name` on the Hugging Face hub) or from its files. As
+ * `loadEmbedder` of `@sentvec/core`, with the native tokenizer when the package `tokenizers` is installed, in a thread
+ * of its own.
+ * @throws SentvecError as there, and `model-not-found`, `model-access-denied`, `download-failed`
+ */
+export function loadEmbedder(
+  model: string | ModelFiles,
+  options: LoadEmbedderOptions & OpenModelOptions = {},
+): Promise<Embedder> {
+  return load({ call: 'loadEmbedder()', loadFiles: loadEmbedderFiles, names: loadOptionNames }, model, options);
+}
+
+/**
+ * Loads a model of whatever kind by its name or from its files: as `loadModel` of `@sentvec/core`, in the manner of
+ * {@link loadEmbedder}. `kind` of the result tells what it is.
+ * @throws SentvecError as there, and `model-not-found`, `model-access-denied`, `download-failed`
+ */
+export function loadModel(
+  model: string | ModelFiles,
+  options: LoadModelOptions & OpenModelOptions = {},
+): Promise<LoadedModel> {
+  return load({ call: 'loadModel()', loadFiles: loadModelFiles, names: loadModelOptionNames }, model, options);
+}
+
+/** A loader of `@sentvec/core` and the names of its options. */
+interface FilesLoader<Options extends object, Model> {
+  /** The function as a person would name it. */
+  readonly call: string;
+  readonly loadFiles: (files: ModelFiles, options: Options) => Promise<Model>;
+  readonly names: OptionNames<Options>;
+}
+
+async function load<Options extends { readonly tokenizer?: TokenizerLoader | undefined }, Model>(
+  { call, loadFiles, names }: FilesLoader<Options, Model>,
+  model: string | ModelFiles,
+  options: Options & OpenModelOptions,
+): Promise<Model> {
+  checkOptionNames<object>(call, options, { ...names, ...hubOptionNames });
+  const files = typeof model === 'string' ? await openModel(model, only(options, hubOptionNames)) : model;
+  return loadFiles(files, { ...(only(options, names) as Options), tokenizer: options.tokenizer ?? nodeTokenizer() });
+}
+
+/** Those options that have one of the names. */
+function only<Options extends object>(options: Options, names: Readonly<Record<string, true>>): Partial<Options> {
+  return Object.fromEntries(Object.entries(options).filter(([name]) => Object.hasOwn(names, name))) as Partial<Options>;
+}

@@ -1,0 +1,66 @@
+import { plainBackend } from '@sentvec/architectures';
+import { loadEmbedder, loadModel, readModelKind, type ModelFiles } from '@sentvec/core';
+import { goldenModel } from '@sentvec/testing';
+import { describe, expect, it } from 'vitest';
+import { folder, modules } from './small-folders.ts';
+
+const plain = (architecture: string): ModelFiles =>
+  folder({ 'modules.json': undefined, 'config.json': { model_type: 'bert', architectures: [architecture] } });
+const typed = (modelType: string): ModelFiles =>
+  folder({ 'config_sentence_transformers.json': { model_type: modelType } });
+
+const others = [
+  ['reranker', 'CrossEncoder', typed('CrossEncoder')],
+  ['reranker', 'BertForSequenceClassification', plain('BertForSequenceClassification')],
+  ['reranker', 'LogitScore', folder({ 'modules.json': modules('Transformer', 'LogitScore') })],
+  ['sparse', 'SparseEncoder', typed('SparseEncoder')],
+  ['sparse', 'SpladePooling', folder({ 'modules.json': modules('Transformer', 'SpladePooling') })],
+  [
+    'sparse',
+    'SparseStaticEmbedding',
+    folder({
+      'modules.json': modules('Router'),
+      'router_config.json': { types: { query_0: 'a.SparseStaticEmbedding', document_0: 'a.Transformer' } },
+    }),
+  ],
+  ['multi-vector', 'MultiVectorEncoder', typed('MultiVectorEncoder')],
+  ['multi-vector', 'ColBERT', typed('ColBERT')],
+  ['multi-vector', 'MultiVectorMask', folder({ 'modules.json': modules('Transformer', 'MultiVectorMask') })],
+  ['multi-vector', 'HF_ColBERT', plain('HF_ColBERT')],
+] as const;
+
+describe('the kind of a model', () => {
+  it.each(others)('%s, by %s: loadEmbedder() refuses it by name', async (kind, evidence, model) => {
+    expect(await readModelKind(model)).toBe(kind);
+    await expect(loadEmbedder(model)).rejects.toMatchObject({
+      code: 'unsupported-model',
+      message: expect.stringContaining(evidence),
+      details: { kind },
+    });
+  });
+
+  it('embedder: with its modules, without any, by its type', async () => {
+    const embedders = [
+      goldenModel('tiny-bert'),
+      plain('BertModel'),
+      plain('BertForMaskedLM'),
+      typed('SentenceTransformer'),
+    ];
+    for (const model of embedders) expect(await readModelKind(model)).toBe('embedder');
+  });
+
+  it('of a type that nobody knows is refused', async () => {
+    await expect(readModelKind(typed('Oracle'))).rejects.toMatchObject({
+      code: 'unsupported-model',
+      message: expect.stringMatching(/describes a Oracle; .*CrossEncoder/),
+    });
+  });
+
+  it('decides what loadModel() gives', async () => {
+    const model = await loadModel(goldenModel('tiny-bert'), { backend: plainBackend() });
+    expect(model.kind).toBe('embedder');
+    await model.dispose();
+    // @ts-expect-error -- not an option of all loaders
+    await expect(loadModel(goldenModel('tiny-bert'), { pooling: 'mean' })).rejects.toThrow(/no option "pooling"/);
+  });
+});
