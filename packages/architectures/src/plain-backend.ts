@@ -1,8 +1,13 @@
 // The backend `plain`, on the interpreter in plain TypeScript.
 import {
+  applyProjections,
   type Backend,
+  type EncodePooledOptions,
   type Encoder,
+  type Head,
+  type Matrix,
   SentvecError,
+  termWeightsOutput,
   throwIfAborted,
   type TokenBatch,
   type TokenEmbeddings,
@@ -33,26 +38,55 @@ class PlainEncoder implements Encoder {
   readonly maxPositions: number;
   readonly concurrency = 1;
   readonly batchTokens = 512;
+  readonly pooledOutput: Encoder['pooledOutput'];
   readonly #definition: EncoderDefinition;
   #weights: WeightLookup<PlainTensor> | undefined;
 
   constructor(definition: EncoderDefinition) {
     this.hiddenSize = definition.hiddenSize;
     this.maxPositions = definition.maxPositions;
+    if (definition.network.termWeights !== undefined)
+      this.pooledOutput = { name: termWeightsOutput, size: definition.vocabularySize };
     this.#definition = definition;
     this.#weights = constantWeights(plainOperations, definition);
   }
 
   async encode(batch: TokenBatch, options?: { readonly signal?: AbortSignal | undefined }): Promise<TokenEmbeddings> {
     throwIfAborted(options?.signal);
-    if (this.#weights === undefined) throw new SentvecError('disposed', 'The encoder was used after dispose().');
+    const weights = this.#aliveWeights();
     const { rows, cols } = batch;
     if (rows * cols === 0)
       return { data: new Float32Array(rows * cols * this.hiddenSize), rows: rows * cols, cols: this.hiddenSize };
-    checkTokens(this.#definition, batch);
-    const [ids, mask] = [plainIndices(batch.ids, [rows, cols]), plainIndices(batch.mask, [rows, cols])];
-    const { data } = this.#definition.network.encode(plainOperations, this.#weights, { ids, mask });
+    const { data } = this.#compute(batch, weights).tokens;
     return { data: Float32Array.from(data), rows: rows * cols, cols: this.hiddenSize };
+  }
+
+  /** The weights of terms, of a sparse model; any other head is left to the caller. */
+  async encodePooled(batch: TokenBatch, head: Head, options: EncodePooledOptions = {}): Promise<Matrix | undefined> {
+    throwIfAborted(options.signal);
+    const { graphOutput } = head.pooling;
+    if (graphOutput === undefined || graphOutput !== this.pooledOutput?.name || batch.ids.length === 0)
+      return undefined;
+    const weights = this.#aliveWeights();
+    const { tokens, mask } = this.#compute(batch, weights);
+    const { data } = this.#definition.network.termWeights!(plainOperations, weights, { tokens, mask });
+    const texts = { data: Float32Array.from(data), rows: batch.rows, cols: this.pooledOutput.size };
+    return applyProjections(head.projections, texts);
+  }
+
+  #compute(
+    batch: TokenBatch,
+    weights: WeightLookup<PlainTensor>,
+  ): { readonly tokens: PlainTensor; readonly mask: PlainTensor } {
+    checkTokens(this.#definition, batch);
+    const shape = [batch.rows, batch.cols];
+    const [ids, mask] = [plainIndices(batch.ids, shape), plainIndices(batch.mask, shape)];
+    return { tokens: this.#definition.network.encode(plainOperations, weights, { ids, mask }), mask };
+  }
+
+  #aliveWeights(): WeightLookup<PlainTensor> {
+    if (this.#weights !== undefined) return this.#weights;
+    throw new SentvecError('disposed', 'The encoder was used after dispose().');
   }
 
   async dispose(): Promise<void> {

@@ -1,5 +1,6 @@
 // Encoders as ONNX models for inference, with the weights inside, in one file beside it, or left in the model's own
 // files.
+import { termWeightsOutput } from '@sentvec/core';
 import { constantWeights, type EncoderDefinition } from './encoders/definition.ts';
 import type { WeightLookup } from './encoders/network.ts';
 import type { OnnxTensor } from './onnx/graph-builder.ts';
@@ -9,7 +10,7 @@ import { OnnxRecorder } from './onnx/recorder.ts';
 /**
  * An encoder as an ONNX model of standard operators, opset 17, its weights inside. Inputs `input_ids` and
  * `attention_mask` (int64, `[batch, length]`), output `last_hidden_state` (float32, `[batch, length, hidden]`); batch
- * and length are open.
+ * and length are open. Of a sparse model also `term_weights` (float32, `[batch, vocabulary]`).
  */
 export function recordEncoder(definition: EncoderDefinition): Uint8Array<ArrayBuffer> {
   return record(definition).encode();
@@ -73,6 +74,10 @@ function record(
 ): OnnxRecorder {
   const ids = recorder.input('input_ids', 'index', ['batch', 'length']);
   const mask = recorder.input('attention_mask', 'index', ['batch', 'length']);
-  recorder.output('last_hidden_state', definition.network.encode(recorder.operations, weights, { ids, mask }));
+  const { network } = definition;
+  const tokens = network.encode(recorder.operations, weights, { ids, mask });
+  recorder.output('last_hidden_state', tokens);
+  const terms = network.termWeights?.(recorder.operations, weights, { tokens, mask });
+  if (terms !== undefined) recorder.output(termWeightsOutput, terms);
   return recorder;
 }

@@ -37,6 +37,7 @@ export class TfjsEncoder implements Encoder {
   readonly vocabularySize: number;
   readonly concurrency = 1;
   readonly batchTokens: number;
+  readonly pooledOutput: Encoder['pooledOutput'];
   readonly roundingError: number | undefined;
   readonly #host: Host;
   readonly #encoder: HostedEncoder;
@@ -51,6 +52,7 @@ export class TfjsEncoder implements Encoder {
     this.maxPositions = encoder.maxPositions;
     this.vocabularySize = encoder.vocabularySize;
     this.batchTokens = batchTokens;
+    this.pooledOutput = encoder.pooledOutput;
     this.roundingError = host.gpu ? gpuError : undefined;
     this.#host = host;
     this.#encoder = encoder;
@@ -67,8 +69,9 @@ export class TfjsEncoder implements Encoder {
     head: Head,
     { signal, poolingMask = batch.mask }: EncodePooledOptions = {},
   ): Promise<Matrix | undefined> {
-    const { modes } = head.pooling;
-    if (modes === undefined || batch.rows * batch.cols === 0) return undefined;
+    const { modes, graphOutput } = head.pooling;
+    const isKnown = modes !== undefined || (graphOutput !== undefined && graphOutput === this.pooledOutput?.name);
+    if (!isKnown || batch.rows * batch.cols === 0) return undefined;
     const { number, added } = this.#heads.get(head) ?? this.#addHead(head, { modes, projections: head.projections });
     const compute = async () => (await Promise.all([this.#encoder.encodePooled(batch, number, poolingMask), added]))[0];
     const data = await this.#run(compute, signal);

@@ -1,10 +1,10 @@
-import type { ModelFiles, TokenBatch } from '@sentvec/core';
+import type { Encoder, ModelFiles, TokenBatch } from '@sentvec/core';
 import type { PlainHead } from './local-head.ts';
 import type { TfjsDevice } from './options.ts';
 import type { WasmPaths } from './kernels/wasm-backend.ts';
 
 /** The sizes of an encoder. */
-export interface EncoderSizes {
+export interface EncoderSizes extends Pick<Encoder, 'pooledOutput'> {
   readonly hiddenSize: number;
   readonly maxPositions: number;
   readonly vocabularySize: number;

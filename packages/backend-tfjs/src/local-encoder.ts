@@ -1,6 +1,13 @@
 // An encoder in the TensorFlow.js of this thread.
-import { checkTokens, type EncoderNetwork, type Operations, readEncoder } from '@sentvec/architectures';
-import type { ModelFiles, TokenBatch } from '@sentvec/core';
+import {
+  checkTokens,
+  type EncoderNetwork,
+  type Operations,
+  readEncoder,
+  type WeightLookup,
+} from '@sentvec/architectures';
+import { termWeightsOutput, type ModelFiles, type TokenBatch } from '@sentvec/core';
+import type { EncoderSizes } from './host.ts';
 import { LocalHead, type PlainHead } from './local-head.ts';
 import { tfjsOperations } from './operations/operations.ts';
 import { onBackend, type Runtime } from './runtime.ts';
@@ -36,8 +43,29 @@ export class LocalEncoder {
     return new LocalEncoder(runtime, definition.network, weights);
   }
 
+  get sizes(): EncoderSizes {
+    const { hiddenSize, maxPositions, vocabularySize } = this.network;
+    const pooledOutput =
+      this.network.termWeights === undefined ? undefined : { name: termWeightsOutput, size: vocabularySize };
+    return { hiddenSize, maxPositions, vocabularySize, pooledOutput };
+  }
+
   /** Token embeddings, row-major: rows × cols × hidden size. @throws SentvecError `backend-failed`, `invalid-model` */
   encode(batch: TokenBatch): Float32Array {
+    return this.#compute(batch, (tokens) => tokens);
+  }
+
+  /** The weights of terms of a sparse model, row-major: rows × vocabulary size. @throws SentvecError as `encode` */
+  #termWeights(batch: TokenBatch): Float32Array {
+    return this.#compute(batch, (tokens, weight, mask) =>
+      this.network.termWeights!(this.#operations, weight, { tokens, mask }),
+    );
+  }
+
+  #compute(
+    batch: TokenBatch,
+    finish: (tokens: TfTensor, weight: WeightLookup<TfTensor>, mask: TfTensor) => TfTensor,
+  ): Float32Array {
     const { rows, cols, ids, mask } = batch;
     if (rows * cols === 0) return new Float32Array(0);
     checkTokens(this.network, batch);
@@ -46,7 +74,8 @@ export class LocalEncoder {
       const { tf } = this.#runtime;
       const result = tf.tidy(() => {
         const inputs = { ids: ops.constant(ids, [rows, cols]), mask: ops.constant(mask, [rows, cols]) };
-        return this.network.encode(ops, (name) => this.#weights.get(name)!, inputs);
+        const weight = (name: string): TfTensor => this.#weights.get(name)!;
+        return finish(this.network.encode(ops, weight, inputs), weight, inputs.mask);
       });
       // Outside of `tidy`, which would look for tensors in every entry of an array.
       const data = result.dataSync<'float32'>();
@@ -62,8 +91,13 @@ export class LocalEncoder {
 
   /** The final vectors, row-major. `mask` says which tokens take part in pooling. @throws SentvecError as `encode` */
   encodePooled(batch: TokenBatch, head: number, mask: Int32Array): Float32Array {
+    const local = this.#heads.get(head)!;
+    if (!local.poolsTokens) {
+      const texts = { data: this.#termWeights(batch), rows: batch.rows, cols: this.network.vocabularySize };
+      return local.project(texts).data;
+    }
     const tokens = { data: this.encode(batch), rows: batch.rows * batch.cols, cols: this.network.hiddenSize };
-    return this.#heads.get(head)!.apply(tokens, { ...batch, mask }).data;
+    return local.apply(tokens, { ...batch, mask }).data;
   }
 
   dispose(): void {

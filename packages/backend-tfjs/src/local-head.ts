@@ -15,7 +15,8 @@ import type { TfTensor } from './tensor-flow.ts';
 
 /** A head whose pooling is one of the built-in ones, in a form that can be sent to a thread. */
 export interface PlainHead {
-  readonly modes: readonly PoolingMode[];
+  /** `undefined`: no tokens are pooled, since the network itself gives a vector for each text. */
+  readonly modes: readonly PoolingMode[] | undefined;
   readonly projections: readonly Projection[];
 }
 
@@ -25,13 +26,13 @@ export interface PlainHead {
  */
 export class LocalHead {
   readonly #runtime: Runtime;
-  readonly #pooling: Pooling;
+  readonly #pooling: Pooling | undefined;
   readonly #projections: readonly Projection[];
   readonly #weights: readonly (readonly TfTensor[])[];
 
   constructor(runtime: Runtime, head: PlainHead) {
     this.#runtime = runtime;
-    this.#pooling = createPooling(head.modes);
+    this.#pooling = head.modes && createPooling(head.modes);
     this.#projections = head.projections;
     const { tf } = runtime;
     this.#weights = onBackend(runtime, () =>
@@ -46,9 +47,19 @@ export class LocalHead {
     );
   }
 
+  /** Whether the vectors of texts are made of those of tokens, by `apply`. */
+  get poolsTokens(): boolean {
+    return this.#pooling !== undefined;
+  }
+
   /** The final vectors of a batch. `batch.mask` says which tokens take part in pooling. */
   apply(tokens: TokenEmbeddings, batch: TokenBatch): Matrix {
-    let vectors = this.#pooling.pool(tokens, batch);
+    return this.project(this.#pooling!.pool(tokens, batch));
+  }
+
+  /** The final vectors, from those of texts. */
+  project(texts: Matrix): Matrix {
+    let vectors = texts;
     for (const [index, projection] of this.#projections.entries()) {
       const [weight, bias] = this.#weights[index]!;
       if (projection.kind !== 'dense' || weight === undefined) vectors = applyProjections([projection], vectors);

@@ -28,11 +28,8 @@ export const openHost: OpenHost = async (device, wasmPaths): Promise<Host> => {
 };
 
 function inPage(encoder: LocalEncoder): HostedEncoder {
-  const { hiddenSize, maxPositions, vocabularySize } = encoder.network;
   return {
-    hiddenSize,
-    maxPositions,
-    vocabularySize,
+    ...encoder.sizes,
     encode: async (batch) => {
       // Lets the page draw and answer between two batches.
       await new Promise((resolve) => setTimeout(resolve, 0));

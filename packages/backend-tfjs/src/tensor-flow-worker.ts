@@ -14,8 +14,7 @@ serveThread<TensorFlowProtocol>(async ({ device, wasmPaths }, program) => {
       load: async ({ model, name }) => {
         const encoder = await LocalEncoder.open(runtime, remoteFiles(program, name, model));
         models.set(model, encoder);
-        const { hiddenSize, maxPositions, vocabularySize } = encoder.network;
-        return { hiddenSize, maxPositions, vocabularySize };
+        return encoder.sizes;
       },
       encode: ({ model, batch }) => transferredVectors(models.get(model)!.encode(batch)),
       addHead: ({ model, number, head }) => models.get(model)!.addHead(number, head),

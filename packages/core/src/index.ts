@@ -6,7 +6,7 @@ export type * from './embedder/embedder-types.ts';
 export type { TensorType } from './weights/safetensors-header.ts';
 export { readWeights, type WeightLocation, type Weights } from './weights/read-weights.ts';
 export { writeSafetensors, type WritableTensor } from './weights/write-safetensors.ts';
-export { createPooling, poolingModes } from './pooling/pooling.ts';
+export { createPooling, poolingModes, termWeightsOutput } from './pooling/pooling.ts';
 export {
   definePooling,
   resolvePooling,

@@ -6,6 +6,7 @@ import { sameShape } from '../shapes.ts';
 import type { ConfigReader } from './config.ts';
 import { TransformerLayers, type WeightName } from './layers.ts';
 import type { EncoderNetwork, WeightDeclaration } from './network.ts';
+import { type MaskedLanguageHead, type TermPooling, termWeights } from './term-weights.ts';
 
 /** What the file of an architecture defines; the rest of an `EncoderNetwork` is derived from it. */
 export interface EncoderProgram {
@@ -19,6 +20,8 @@ export interface EncoderProgram {
   readonly paddingId?: number | undefined;
   /** The last hidden state: a row for each token, as the layers compute with them. */
   encode<T>(layers: TransformerLayers<T>): T;
+  /** The head that predicts masked tokens, for sparse vectors, where sentvec has the architecture's. */
+  readonly maskedLanguageHead?: MaskedLanguageHead | undefined;
 }
 
 /** Which tensors a model's file holds, by their names in the architecture. */
@@ -34,8 +37,14 @@ export interface StoredTensors {
  */
 export type Architecture = (config: ConfigReader, stored?: StoredTensors) => EncoderProgram;
 
-/** Makes an encoder from its program, which runs once on shapes alone: that gives the list of weights and the width. */
-export function makeNetwork(program: EncoderProgram): EncoderNetwork {
+/**
+ * Makes an encoder from its program, which runs once on shapes alone: that gives the list of weights and the width.
+ * @param sparse how to make sparse vectors, with a head that predicts masked tokens; `undefined`: not at all
+ */
+export function makeNetwork(
+  program: EncoderProgram,
+  sparse?: { readonly head: MaskedLanguageHead; readonly pooling: TermPooling },
+): EncoderNetwork {
   const { maxPositions, vocabularySize, tokenTable } = program;
   const table = { tokenTable, vocabularySize };
   const weights = new Map<string, WeightDeclaration>();
@@ -56,7 +65,15 @@ export function makeNetwork(program: EncoderProgram): EncoderNetwork {
     constant: (_, shape) => shape,
   });
   const constants = new Map<string, Float32Array>();
-  const hiddenSize = Number(program.encode(traced).at(-1));
+  const run = <T>(layers: TransformerLayers<T>): T => {
+    const hidden = program.encode(layers);
+    return sparse === undefined ? hidden : sparse.head.transform(layers, hidden);
+  };
+  const hiddenSize = Number(run(traced).at(-1));
+  if (sparse !== undefined) {
+    declare(sparse.head.vocabulary, [vocabularySize, hiddenSize], false);
+    if (sparse.head.bias !== undefined) declare(sparse.head.bias, [vocabularySize], false);
+  }
   return {
     hiddenSize,
     maxPositions,
@@ -76,8 +93,20 @@ export function makeNetwork(program: EncoderProgram): EncoderNetwork {
           return ops.constant(numbers, shape);
         },
       });
-      return layers.result(program.encode(layers));
+      return layers.result(run(layers));
     },
+    ...(sparse && {
+      termWeights: (ops, weight, inputs) => {
+        const { vocabulary, bias } = sparse.head;
+        const matrix = weight(nameOf(vocabulary));
+        return termWeights(
+          ops,
+          { matrix, bias: bias === undefined ? undefined : weight(nameOf(bias)) },
+          inputs,
+          sparse.pooling,
+        );
+      },
+    }),
   };
 }
 

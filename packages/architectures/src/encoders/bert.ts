@@ -1,5 +1,6 @@
 import type { Architecture } from './architecture.ts';
 import { bertTokenTable, postNormEncoder, readBertSizes } from './post-norm.ts';
+import { maskedLanguageHead } from './term-weights.ts';
 
 /**
  * BERT (Devlin et al., 2018), as `BertModel` of transformers (models/bert/modeling_bert.py), without its pooler. Weights
@@ -12,5 +13,14 @@ export const bert: Architecture = (config) => {
     vocabularySize: sizes.vocabularySize,
     tokenTable: bertTokenTable,
     encode: (layers) => postNormEncoder(layers, layers.rowPositions(), sizes),
+    maskedLanguageHead: maskedLanguageHead(config, {
+      dense: 'cls.predictions.transform.dense',
+      activation: sizes.activation,
+      norm: 'cls.predictions.transform.LayerNorm',
+      epsilon: sizes.epsilon,
+      tokenTable: bertTokenTable,
+      decoder: 'cls.predictions.decoder.weight',
+      bias: ['cls.predictions.bias', 'cls.predictions.decoder.bias'],
+    }),
   };
 };

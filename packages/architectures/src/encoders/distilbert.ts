@@ -1,5 +1,6 @@
 import type { Architecture } from './architecture.ts';
 import { bertTokenTable, postNormEncoder, type PostNormNames, readBertSizes } from './post-norm.ts';
+import { maskedLanguageHead } from './term-weights.ts';
 
 /** BERT's configuration keys, and DistilBERT's names for them (`attribute_map` of transformers). */
 const keys = {
@@ -35,5 +36,14 @@ export const distilbert: Architecture = (config) => {
     vocabularySize: sizes.vocabularySize,
     tokenTable: bertTokenTable,
     encode: (layers) => postNormEncoder(layers, layers.rowPositions(), sizes, names),
+    maskedLanguageHead: maskedLanguageHead(config, {
+      dense: 'vocab_transform',
+      activation: sizes.activation,
+      norm: 'vocab_layer_norm',
+      epsilon: sizes.epsilon,
+      tokenTable: bertTokenTable,
+      decoder: 'vocab_projector.weight',
+      bias: 'vocab_projector.bias',
+    }),
   };
 };

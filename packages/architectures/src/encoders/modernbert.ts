@@ -4,9 +4,12 @@ import type { Architecture } from './architecture.ts';
 import type { ConfigReader } from './config.ts';
 import type { AttentionSizes, Rotation, TransformerLayers } from './layers.ts';
 import { readRotary, rotationOf } from './rotary.ts';
+import { maskedLanguageHead } from './term-weights.ts';
 
 const layerTypes = ['full_attention', 'sliding_attention'] as const;
 type LayerType = (typeof layerTypes)[number];
+
+const tokenTable = 'embeddings.tok_embeddings.weight';
 
 /**
  * ModernBERT (Warner et al., 2024), as `ModernBertModel` of transformers (models/modernbert/modeling_modernbert.py):
@@ -18,7 +21,18 @@ export const modernBert: Architecture = (config) => {
   return {
     maxPositions: sizes.rotary.full_attention.positions,
     vocabularySize: sizes.vocabularySize,
-    tokenTable: 'embeddings.tok_embeddings.weight',
+    tokenTable,
+    maskedLanguageHead: maskedLanguageHead(config, {
+      dense: 'head.dense',
+      denseBias: config.flag('classifier_bias', false),
+      activation: config.activation('classifier_activation', 'gelu'),
+      norm: 'head.norm',
+      normBias: sizes.normBias,
+      epsilon: sizes.epsilon,
+      tokenTable,
+      decoder: 'decoder.weight',
+      bias: config.flag('decoder_bias', true) ? 'decoder.bias' : undefined,
+    }),
     encode(layers) {
       const norm = (name: string, x: ReturnType<typeof layers.tokenRows>) =>
         layers.layerNorm(name, x, sizes.epsilon, { bias: sizes.normBias });

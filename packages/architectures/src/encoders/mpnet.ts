@@ -2,7 +2,7 @@
 import type { Architecture } from './architecture.ts';
 import { attend, bertTokenTable, embed, type PostNormNames, postNormLayers, readBertSizes } from './post-norm.ts';
 import { relativeBias } from './relative-bias.ts';
-import { positionsAfterPadding } from './roberta.ts';
+import { positionsAfterPadding, robertaHead } from './roberta.ts';
 
 const names: PostNormNames = {
   layer: 'encoder.layer',
@@ -32,6 +32,7 @@ export const mpnet: Architecture = (config) => {
     maxPositions: config.positionsAfter(paddingId, sizes.positions),
     vocabularySize: sizes.vocabularySize,
     tokenTable: bertTokenTable,
+    maskedLanguageHead: robertaHead(config, sizes.epsilon),
     encode(layers) {
       const positions = positionsAfterPadding(layers, paddingId);
       const embeddings = embed(layers, positions, sizes);

@@ -60,4 +60,18 @@ export interface EncoderNetwork {
    * The last hidden state: `[batch, length, hidden]`, or `[tokens, hidden]` with `rows`. Rows at padding are arbitrary.
    */
   encode<T>(ops: Operations<T>, weight: WeightLookup<T>, inputs: EncoderInputs<T>): T;
+  /**
+   * Of a sparse model: the weight of each term of the vocabulary for each text, `[batch, vocabularySize]`, from what
+   * `encode` gives (which then ends with the head that predicts masked tokens, up to its product with the vocabulary).
+   */
+  termWeights?<T>(
+    ops: Operations<T>,
+    weight: WeightLookup<T>,
+    inputs: {
+      /** The result of `encode`, without `rows`: `[batch, length, hidden]`. */
+      readonly tokens: T;
+      /** 1 for a real token, 0 for padding: indices `[batch, length]`. The first token of each text is real. */
+      readonly mask: T;
+    },
+  ): T;
 }

@@ -1,7 +1,8 @@
 // The architectures that sentvec has, a line for each `model_type`, and the encoder that a configuration asks for.
-import { type Architecture, makeNetwork, type StoredTensors } from './architecture.ts';
+import { type Architecture, type EncoderProgram, makeNetwork, type StoredTensors } from './architecture.ts';
 import { ConfigReader } from './config.ts';
 import type { EncoderNetwork } from './network.ts';
+import { readTermPooling } from './term-weights.ts';
 
 /** Some models use another model's `model_type`, and differ from it in this field. */
 const positions = (config: ConfigReader): string => config.text('position_embedding_type', 'absolute');
@@ -75,10 +76,23 @@ export function encoderNetwork(
 export async function networkOf(config: ConfigReader, stored?: StoredTensors): Promise<EncoderNetwork> {
   const modelType = config.text('model_type');
   const load = architectures.get(modelType);
-  if (load !== undefined) return makeNetwork((await load(config))(config, stored));
+  if (load !== undefined) return withTermWeights((await load(config))(config, stored), config);
   throw config.unsupported(
     'model_type',
     modelType,
     `Supported architectures: ${[...architectures.keys()].join(', ')}.`,
+  );
+}
+
+/** @throws SentvecError `unsupported-model` for term weights of an architecture whose head sentvec does not have */
+function withTermWeights(program: EncoderProgram, config: ConfigReader): EncoderNetwork {
+  const pooling = readTermPooling(config);
+  if (pooling === undefined) return makeNetwork(program);
+  const head = program.maskedLanguageHead;
+  if (head !== undefined) return makeNetwork(program, { head, pooling });
+  throw config.unsupported(
+    'model_type',
+    config.text('model_type'),
+    'Sparse vectors can be made with bert, camembert, data2vec-text, distilbert, modernbert, mpnet, roberta, xlm-roberta.',
   );
 }

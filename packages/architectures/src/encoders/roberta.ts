@@ -1,6 +1,8 @@
 import type { Architecture } from './architecture.ts';
+import type { ConfigReader } from './config.ts';
 import type { TransformerLayers } from './layers.ts';
 import { bertTokenTable, postNormEncoder, readBertSizes } from './post-norm.ts';
+import { maskedLanguageHead, type MaskedLanguageHead } from './term-weights.ts';
 
 /**
  * The position of each row, numbered from after the padding's own: the padding id at padding, and padding id + 1, + 2, … at the
@@ -11,6 +13,19 @@ export function positionsAfterPadding<T>(layers: TransformerLayers<T>, paddingId
   const real = ops.subtract(1, ops.equal(ops.toFloat(ids), paddingId));
   const count = ops.multiply(ops.cumulativeSum(real, 1), real);
   return layers.perRow(ops.toIndex(ops.add(count, paddingId)));
+}
+
+/** `RobertaLMHead` of transformers, whose activation no configuration changes. */
+export function robertaHead(config: ConfigReader, epsilon: number): MaskedLanguageHead {
+  return maskedLanguageHead(config, {
+    dense: 'lm_head.dense',
+    activation: (ops, x) => ops.gelu(x),
+    norm: 'lm_head.layer_norm',
+    epsilon,
+    tokenTable: bertTokenTable,
+    decoder: 'lm_head.decoder.weight',
+    bias: ['lm_head.bias', 'lm_head.decoder.bias'],
+  });
 }
 
 /**
@@ -25,5 +40,6 @@ export const roberta: Architecture = (config) => {
     vocabularySize: sizes.vocabularySize,
     tokenTable: bertTokenTable,
     encode: (layers) => postNormEncoder(layers, positionsAfterPadding(layers, paddingId), sizes),
+    maskedLanguageHead: robertaHead(config, sizes.epsilon),
   };
 };

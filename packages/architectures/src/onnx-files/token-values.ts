@@ -1,5 +1,6 @@
-// An entry of the package without further imports, for worker threads, which use no other part of the package.
+// An entry of the package with next to no imports, for worker threads, which use no other part of the package.
 import type { TokenBatch } from '@sentvec/core';
+import { termWeightsOutput } from '@sentvec/core/head';
 
 /** The metadata of an input or output, as onnxruntime gives it in Node and in browsers. */
 export type SessionValue =
@@ -24,7 +25,7 @@ export type TokenInput = { readonly name: string; readonly dims: readonly number
 const tokenOutputs = ['last_hidden_state', 'token_embeddings', 'hidden_states', 'output', 'output_0'];
 
 /** What an ONNX file calls the vector of a whole text, when it computes one. */
-const sentenceOutput = 'sentence_embedding';
+const textOutputs = new Set(['sentence_embedding', termWeightsOutput]);
 
 /** A score for each token of the vocabulary is no embedding. */
 const scoreOutput = 'logits';
@@ -45,7 +46,7 @@ export function tokenOutput(outputs: readonly SessionValue[]): string {
 
 /** The name of the output that has a vector for each text, when there is one. */
 export function pooledOutput(outputs: readonly SessionValue[]): string | undefined {
-  return outputs.find((value) => value.name === sentenceOutput && value.isTensor && value.shape.length === 2)?.name;
+  return outputs.find((value) => textOutputs.has(value.name) && value.isTensor && value.shape.length === 2)?.name;
 }
 
 /**

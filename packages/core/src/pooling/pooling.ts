@@ -61,6 +61,12 @@ export function graphPooling({ name, size }: { readonly name: string; readonly s
   };
 }
 
+/**
+ * What the output of an encoder is called that has the weight of each term of the vocabulary for each text: the
+ * `pooledOutput` of encoders of sparse models.
+ */
+export const termWeightsOutput = 'term_weights';
+
 /** One text of a batch: `at` holds the offsets of its `count` tokens in `from`, `columns` their places in the batch. */
 interface Text {
   readonly from: Float32Array;
