@@ -13,6 +13,19 @@ const loaders = {
 const dataFolder = fileURLToPath(new URL('../../../../shared/data/tokenizers/', import.meta.url));
 const dataAbsent = existsSync(dataFolder) ? false : 'the tokenizer data is not part of the repository';
 
+test('short texts, on the calling thread, have the ids that they have among many, in the other; no text after dispose', async () => {
+  const tokenizer = await nodeTokenizer()(await readTokenizerDefinition(goldenModel('tiny-roberta')));
+  const { cases } = goldenExpectation('tiny-roberta');
+  const texts = cases.map(({ text }) => text);
+  const filler = Array.from({ length: 600 }, () => 'words that make the call a long one');
+  const many = await tokenizer.encode([...texts, ...filler], { maxLength: Infinity });
+  for (const [row, text] of texts.entries())
+    expect(await tokenizer.encode([text], { maxLength: Infinity })).toEqual([many[row]]);
+  await tokenizer.dispose();
+  for (const given of [['short'], filler])
+    await expect(tokenizer.encode(given, { maxLength: 8 })).rejects.toMatchObject({ code: 'disposed' });
+});
+
 describe.each(Object.entries(loaders))('%s', (_, load) => {
   test.each([...goldenModelNames, ...goldenArchitectureNames])('gives the ids of PyTorch for %s', async (name) => {
     const expectation = goldenExpectation(name);

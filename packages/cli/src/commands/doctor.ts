@@ -121,6 +121,8 @@ async function defaultModelWorks(context: LoadContext): Promise<Finding[]> {
       const texts = ['A cat sleeps in the sun.', 'A kitten naps outside.', 'Interest rates rose.'];
       const { vectors } = await embedder.embed(texts, { signal: context.signal });
       const [, kitten = 0, rates = 0] = similarity(vectors, vectors).data;
+      // Short texts do without the native tokenizer; this one loads it.
+      await embedder.tokenizer.encode(['word '.repeat(1000)], { maxLength: 8, signal: context.signal });
       const says = `${vectors.cols} dimensions; a cat is ${kitten.toFixed(2)} like a kitten, ${rates.toFixed(2)} like interest rates`;
       return [tokenizer(embedder.tokenizer.name), { about, state: kitten > rates ? 'ok' : 'broken', says }];
     });

@@ -3,7 +3,11 @@ import { shouldYield, yieldToEventLoop } from '@sentvec/platform';
 import { SentvecError, throwIfAborted } from '../errors.ts';
 import type { TokenizerDefinition } from '../tokenizer/definition.ts';
 import { checkTokenizeOptions, truncateAndAddSpecialTokens, prepareText } from '../tokenizer/post-process.ts';
-import { javaScriptTokenizer, type TokenizerLoader } from '../tokenizer/javascript-tokenizer.ts';
+import {
+  javaScriptTokenizer,
+  tokenizerDisposedError,
+  type TokenizerLoader,
+} from '../tokenizer/javascript-tokenizer.ts';
 import { withRowFrom } from '../tokenizer/unreadable-text.ts';
 import type { TokenizedText, TokenizeOptions, Tokenizer } from '../types.ts';
 import { longestNativeText, reasonAgainstNative } from './native-limits.ts';
@@ -39,7 +43,7 @@ export const nativeTokenizer: TokenizerLoader = async (definition) => {
     paddingId: definition.paddingId,
     specialTokens: definition.specialTokens,
     encode: async (texts, options) => {
-      if (disposed) throw new SentvecError('disposed', 'This tokenizer was disposed and can no longer be used.');
+      if (disposed) throw tokenizerDisposedError();
       return encodeInGroups(library, encodeOtherwise, definition, texts, options);
     },
     dispose: async () => {

@@ -30,7 +30,7 @@ export const javaScriptTokenizer: TokenizerLoader = async (definition) => {
     paddingId: definition.paddingId,
     specialTokens: definition.specialTokens,
     encode: async (texts, options) => {
-      if (disposed) throw new SentvecError('disposed', 'This tokenizer was disposed and can no longer be used.');
+      if (disposed) throw tokenizerDisposedError();
       return encodeInSlices(textTokenizer, definition, texts, options);
     },
     dispose: async () => {
@@ -38,6 +38,11 @@ export const javaScriptTokenizer: TokenizerLoader = async (definition) => {
     },
   };
 };
+
+/** The error of a tokenizer that is asked for more after its `dispose`. */
+export function tokenizerDisposedError(): SentvecError {
+  return new SentvecError('disposed', 'This tokenizer was disposed and can no longer be used.');
+}
 
 async function encodeInSlices(
   tokenizer: TextTokenizer,

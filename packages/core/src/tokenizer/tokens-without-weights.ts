@@ -21,7 +21,9 @@ export function refuseTokensWithoutWeights(
   checkVocabulary(definition, size, model);
   if (size === undefined || definition.vocabularySize <= size) return tokenizer;
   return {
-    name: tokenizer.name,
+    get name() {
+      return tokenizer.name;
+    },
     vocabularySize: tokenizer.vocabularySize,
     paddingId: tokenizer.paddingId,
     specialTokens: tokenizer.specialTokens,
