@@ -13,6 +13,12 @@ it('the picture of the architecture is what the imports say', async () => {
   expect(await read('docs/architecture.svg'), 'node scripts/draw-architecture.mjs > docs/architecture.svg').toBe(drawn);
 });
 
+it('the page of architectures is what the registry and the golden models say', async () => {
+  const page = await run(process.execPath, ['scripts/list-architectures.mjs'], root);
+  const command = 'node scripts/list-architectures.mjs > docs/architectures.md';
+  expect(await read('docs/architectures.md'), command).toBe(page);
+});
+
 it('each file that the architecture lists exists, and has the functions that stand behind it', async () => {
   const page = await read('docs/architecture.md');
   const listed = [...page.matchAll(/\[`(packages\/[^`]+\.ts)`\]\(\.\.\/([^)]+)\)((?:,?\s*`\w+`)*)/gu)];

@@ -38,6 +38,7 @@ export default defineConfig({
         { text: 'A fleet of workers', link: '/guide/fleet' },
         { text: 'Fine-tuning', link: '/guide/fine-tuning' },
         { text: 'Losses', link: '/guide/losses' },
+        { text: 'Architectures', link: '/guide/architectures' },
         { text: 'Your own parts', link: '/guide/own-parts' },
         { text: 'Errors', link: '/guide/errors' },
       ],

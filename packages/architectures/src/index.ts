@@ -5,7 +5,7 @@ export { gradients, Tape, type ValueAndGradients } from './differentiation/tape.
 export type { Tracked } from './differentiation/tracked-operations.ts';
 export { constantWeights, encode, type EncoderDefinition, readEncoder } from './encoders/definition.ts';
 export type { EncoderInputs, EncoderNetwork, WeightDeclaration, WeightLookup } from './encoders/network.ts';
-export { encoderNetwork } from './encoders/registry.ts';
+export { encoderNetwork, modelTypes } from './encoders/registry.ts';
 export type { SplitModel } from './onnx/model.ts';
 export { hasHalfPrecisionWeights } from './onnx-files/graph-contents.ts';
 export * from './onnx-files/index.ts';

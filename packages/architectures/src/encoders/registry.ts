@@ -58,6 +58,9 @@ const architectures: ReadonlyMap<string, (config: ConfigReader) => Promise<Archi
   ['xlm-roberta-xl', async () => (await import('./xlm-roberta-xl.ts')).xlmRobertaXl],
 ]);
 
+/** Every `model_type` of `config.json` that sentvec has an architecture for. */
+export const modelTypes: readonly string[] = [...architectures.keys()];
+
 /**
  * The encoder that a `config.json` describes, without weights: what `weights` lists can then be read, or drawn at
  * random.
@@ -77,11 +80,7 @@ export async function networkOf(config: ConfigReader, stored?: StoredTensors): P
   const modelType = config.text('model_type');
   const load = architectures.get(modelType);
   if (load !== undefined) return withTermWeights((await load(config))(config, stored), config);
-  throw config.unsupported(
-    'model_type',
-    modelType,
-    `Supported architectures: ${[...architectures.keys()].join(', ')}.`,
-  );
+  throw config.unsupported('model_type', modelType, `Supported architectures: ${modelTypes.join(', ')}.`);
 }
 
 /** @throws SentvecError `unsupported-model` for term weights of an architecture whose head sentvec does not have */
