@@ -53,6 +53,22 @@ export type { SearchHit } from './search/top-rows.ts';
 export { splitByTokens, type SplitByTokensOptions } from './embedder/text-pieces.ts';
 export { truncateEmbeddings, type TruncateOptions } from './search/truncation.ts';
 export { readModelKind, type ModelKind } from './model-folder/model-kind.ts';
+export { largestEntries, sparseDot, type SparseVector } from './sparse/sparse-vector.ts';
+export {
+  createSparseIndex,
+  type SparseIndex,
+  type SparseIndexOptions,
+  type SparseSearchOptions,
+  type SparseVectors,
+} from './sparse/sparse-index.ts';
+export {
+  createBm25Index,
+  unicodeWords,
+  type Bm25Index,
+  type Bm25Options,
+  type Bm25Settings,
+  type Texts,
+} from './sparse/bm25.ts';
 export { loadStaticEmbedding } from './model-folder/static-embedding.ts';
 export {
   readModelFolder,

@@ -1,6 +1,14 @@
 export * from './node/cache-directory.ts';
 export { directoryModel, type DirectoryModelOptions } from './node/directory-model.ts';
 export { loadEmbedder, loadModel } from './node/load-models.ts';
+export {
+  openBm25Index,
+  openSparseIndex,
+  writeBm25Index,
+  writeSparseIndex,
+  type OpenSparseIndexOptions,
+  type WriteSparseIndexOptions,
+} from './node/index-folder.ts';
 export { nodeTokenizer } from './node/node-tokenizer.ts';
 export type { TokenizerLibrary } from './node/tokenizer-messages.ts';
 export { openModel, type OpenModelOptions } from './node/open-model.ts';

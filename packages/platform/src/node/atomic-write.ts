@@ -110,7 +110,7 @@ export interface FolderOptions {
  */
 export async function writeFolderAtomically(
   folder: string,
-  files: Iterable<FolderFile>,
+  files: Iterable<FolderFile> | AsyncIterable<FolderFile>,
   { replace = false, doing = 'Writing', advice = 'Nothing was left there.', signal }: FolderOptions = {},
 ): Promise<void> {
   if (!replace) await mustBeFree(folder);
@@ -129,13 +129,13 @@ export async function writeFolderAtomically(
 
 async function writeFiles(
   folder: string,
-  files: Iterable<FolderFile>,
+  files: Iterable<FolderFile> | AsyncIterable<FolderFile>,
   signal: AbortSignal | undefined,
 ): Promise<string[]> {
   await makeFolder(folder);
   const paths: string[] = [];
   const folders = new Set([folder]);
-  for (const [path, content] of files) {
+  for await (const [path, content] of files) {
     throwIfAborted(signal);
     const file = join(folder, path);
     await makeFolder(dirname(file));

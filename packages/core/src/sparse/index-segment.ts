@@ -1,0 +1,216 @@
+/**
+ * A segment of an inverted index: the postings of up to 65,536 consecutive documents, as bytes that are the same in
+ * memory and in a file. A file is read in parts: the lists of the terms that a query has.
+ */
+import { SentvecError } from '../errors.ts';
+import type { FileParts } from '../types.ts';
+import type { SparseVector } from './sparse-vector.ts';
+
+/** Documents of a segment: their numbers in it take 16 bits. */
+export const segmentDocuments: number = 2 ** 16;
+
+/** Postings at which a segment is closed before it has all its documents: building one takes some 200 MB then. */
+const mostPostings = 2 ** 24;
+
+const magic = 0x53_56_53_31;
+const headerWords = 4;
+
+/** The documents that have a term, and what it weighs in each. */
+export interface Postings {
+  /** Numbers of documents within the segment, ascending. */
+  readonly documents: Uint16Array;
+  readonly values: Float32Array;
+}
+
+/** Gathers documents, and writes them as a segment. */
+export class SegmentBuilder {
+  #terms = new Int32Array(2 ** 16);
+  #values = new Float32Array(2 ** 16);
+  #documents = new Uint16Array(2 ** 16);
+  readonly #lengths: number[] = [];
+  readonly #hasLengths: boolean;
+  #postings = 0;
+  #largestTerm = -1;
+
+  /** @param hasLengths whether each document has a length besides its postings */
+  constructor(hasLengths: boolean) {
+    this.#hasLengths = hasLengths;
+  }
+
+  get documents(): number {
+    return this.#lengths.length;
+  }
+
+  get isFull(): boolean {
+    return this.documents === segmentDocuments || this.#postings >= mostPostings;
+  }
+
+  add({ indices, values }: SparseVector, length = 0): void {
+    const document = this.documents;
+    this.#reserve(indices.length);
+    this.#terms.set(indices, this.#postings);
+    this.#values.set(values, this.#postings);
+    this.#documents.fill(document, this.#postings, this.#postings + indices.length);
+    this.#postings += indices.length;
+    this.#largestTerm = Math.max(this.#largestTerm, indices.at(-1) ?? -1);
+    this.#lengths.push(length);
+  }
+
+  /** The bytes of the segment. */
+  finish(): Uint8Array {
+    const counts = new Uint32Array(this.#largestTerm + 1);
+    for (let i = 0; i < this.#postings; i += 1) counts[this.#terms[i]!]! += 1;
+    const terms = Int32Array.from(counts.keys()).filter((term) => counts[term]! > 0);
+    const layout = layoutOf(
+      Uint32Array.from(terms, (term) => counts[term]!),
+      this.documents,
+      this.#hasLengths,
+    );
+    const buffer = new ArrayBuffer(layout.size);
+    new Uint32Array(buffer, 0, headerWords).set([magic, terms.length, this.documents, Number(this.#hasLengths)]);
+    new Int32Array(buffer, layout.terms, terms.length).set(terms);
+    new Uint32Array(buffer, layout.counts, terms.length).set(layout.countOf);
+    if (this.#hasLengths) new Float32Array(buffer, layout.lengths, this.documents).set(this.#lengths);
+    this.#writePostings(buffer, terms, layout);
+    return new Uint8Array(buffer);
+  }
+
+  #writePostings(buffer: ArrayBuffer, terms: Int32Array, layout: Layout): void {
+    const maxima = new Float32Array(buffer, layout.maxima, terms.length);
+    const floats = new Float32Array(buffer, 0, buffer.byteLength >> 2);
+    const shorts = new Uint16Array(buffer);
+    /** Where the next value, and the next document, of each term goes. */
+    const nextValue = new Float64Array(this.#largestTerm + 1);
+    const nextDocument = new Float64Array(this.#largestTerm + 1);
+    const placeOf = new Uint32Array(this.#largestTerm + 1);
+    for (const [place, term] of terms.entries()) {
+      placeOf[term] = place;
+      nextValue[term] = layout.starts[place]! / 4;
+      nextDocument[term] = layout.starts[place]! / 2 + 2 * layout.countOf[place]!;
+    }
+    for (let i = 0; i < this.#postings; i += 1) {
+      const term = this.#terms[i]!;
+      const value = this.#values[i]!;
+      floats[nextValue[term]!++] = value;
+      shorts[nextDocument[term]!++] = this.#documents[i]!;
+      const place = placeOf[term]!;
+      if (value > maxima[place]!) maxima[place] = value;
+    }
+  }
+
+  #reserve(count: number): void {
+    const needed = this.#postings + count;
+    if (needed <= this.#terms.length) return;
+    const capacity = Math.max(needed, 2 * this.#terms.length);
+    this.#terms = grown(this.#terms, new Int32Array(capacity));
+    this.#values = grown(this.#values, new Float32Array(capacity));
+    this.#documents = grown(this.#documents, new Uint16Array(capacity));
+  }
+}
+
+function grown<Numbers extends Int32Array | Float32Array | Uint16Array>(from: Numbers, to: Numbers): Numbers {
+  to.set(from);
+  return to;
+}
+
+/** Where everything stands, in bytes. */
+interface Layout {
+  readonly terms: number;
+  readonly counts: number;
+  readonly maxima: number;
+  readonly lengths: number;
+  /** Postings of each term. */
+  readonly countOf: Uint32Array;
+  /** Where the postings of each term begin, and, last, where they all end. */
+  readonly starts: Float64Array;
+  readonly size: number;
+}
+
+/** Values take 4 bytes and documents 2, rounded up to whole words, so that all values lie on words. */
+function postingsBytes(count: number): number {
+  return 4 * count + 4 * Math.ceil(count / 2);
+}
+
+function layoutOf(countOf: Uint32Array, documents: number, hasLengths: boolean): Layout {
+  const count = countOf.length;
+  const terms = 4 * headerWords;
+  const [counts, maxima, lengths] = [terms + 4 * count, terms + 8 * count, terms + 12 * count];
+  const starts = new Float64Array(count + 1);
+  starts[0] = lengths + (hasLengths ? 4 * documents : 0);
+  for (let place = 0; place < count; place += 1) starts[place + 1] = starts[place]! + postingsBytes(countOf[place]!);
+  return { terms, counts, maxima, lengths, countOf, starts, size: starts[count]! };
+}
+
+/** A segment that can be searched. What is kept of a file in memory is its list of terms, with their largest values. */
+export class Segment {
+  readonly documents: number;
+  /** Ascending. */
+  readonly terms: Int32Array;
+  /** How many documents have each term. */
+  readonly counts: Uint32Array;
+  /** The largest value of each term. */
+  readonly maxima: Float32Array;
+  /** The length of each document, in an index that has them. */
+  readonly lengths: Float32Array | undefined;
+  readonly #name: string;
+  readonly #read: FileParts['read'];
+  readonly #starts: Float64Array;
+
+  /**
+   * @param name of the file, for messages
+   * @throws SentvecError `invalid-output` for bytes that are no segment
+   */
+  constructor({ size, read }: FileParts, name: string) {
+    this.#name = name;
+    const fail = (): never => this.#fail();
+    const part = (begin: number, end: number): ArrayBuffer => (end > size ? fail() : aligned(read(begin, end)));
+    const [found, count, documents, hasLengths] = new Uint32Array(part(0, 4 * headerWords));
+    if (found !== magic || documents! > segmentDocuments || hasLengths! > 1) fail();
+    const empty = layoutOf(new Uint32Array(count! < size / 12 ? count! : fail()), documents!, hasLengths === 1);
+    this.documents = documents!;
+    this.terms = new Int32Array(part(empty.terms, empty.counts));
+    this.counts = new Uint32Array(part(empty.counts, empty.maxima));
+    this.maxima = new Float32Array(part(empty.maxima, empty.lengths));
+    this.lengths = hasLengths === 1 ? new Float32Array(part(empty.lengths, empty.starts[0]!)) : undefined;
+    const layout = layoutOf(this.counts, documents!, hasLengths === 1);
+    const isAscending = this.terms.every((term, place) => term > (place === 0 ? -1 : this.terms[place - 1]!));
+    if (layout.size !== size || !isAscending) fail();
+    this.#starts = layout.starts;
+    this.#read = read;
+  }
+
+  #fail(): never {
+    throw new SentvecError(
+      'invalid-output',
+      `${this.#name} is damaged, or no part of an index. Build the index again.`,
+      { file: this.#name },
+    );
+  }
+
+  /** The place of a term among `terms`; -1 when no document has it. */
+  placeOf(term: number): number {
+    const { terms } = this;
+    let [low, high] = [0, terms.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (terms[middle]! < term) low = middle + 1;
+      else high = middle;
+    }
+    return terms[low] === term ? low : -1;
+  }
+
+  /** The postings of the term at a place. Blocks the thread while a disk reads. @throws SentvecError `io-failed` */
+  postings(place: number): Postings {
+    const count = this.counts[place]!;
+    const bytes = this.#read(this.#starts[place]!, this.#starts[place + 1]!);
+    const { buffer, byteOffset } = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
+    const documents = new Uint16Array(buffer, byteOffset + 4 * count, count);
+    if (documents[count - 1]! >= this.documents) this.#fail();
+    return { documents, values: new Float32Array(buffer, byteOffset, count) };
+  }
+}
+
+/** A copy that begins with the first byte. */
+function aligned(bytes: Uint8Array): ArrayBuffer {
+  return bytes.slice().buffer;
+}

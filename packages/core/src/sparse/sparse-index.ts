@@ -1,0 +1,207 @@
+// An inverted index of sparse vectors: the best documents for a query, exactly, without looking at those that share no
+// term with it.
+import { checkOptionNames, shouldYield, throwIfAborted, yieldToEventLoop, type OptionNames } from '@sentvec/platform';
+import { SentvecError } from '../errors.ts';
+import { TopRows, type SearchHit } from '../search/top-rows.ts';
+import { checkCount } from '../search/vector-checks.ts';
+import type { FileParts } from '../types.ts';
+import { Segment, SegmentBuilder, segmentDocuments, type Postings } from './index-segment.ts';
+import { checkSparseVector, type SparseVector } from './sparse-vector.ts';
+
+/** Options of {@link SparseIndex.search}. */
+export interface SparseSearchOptions {
+  /**
+   * Documents in the answer.
+   * @default 10
+   */
+  readonly topK?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Documents by their terms. */
+export interface SparseIndex {
+  /** Number of documents. */
+  readonly documents: number;
+  /** Number of entries of all documents that are not zero. */
+  readonly postings: number;
+  /**
+   * The documents with the largest dot products with the query, best first, of equal ones the lowest rows first.
+   * Exact: as if the query were compared with each document by {@link sparseDot}. Documents that share no term with the
+   * query are not in the answer.
+   * @throws SentvecError `invalid-argument`, `aborted`; `io-failed` when its files cannot be read
+   */
+  search(query: SparseVector, options?: SparseSearchOptions): Promise<SearchHit[]>;
+}
+
+/** Options of {@link createSparseIndex}. */
+export interface SparseIndexOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Called now and then with the number of documents that are in the index. */
+  readonly onProgress?: ((progress: { readonly documents: number }) => void) | undefined;
+}
+
+export const indexOptionNames: OptionNames<SparseIndexOptions> = { signal: true, onProgress: true };
+const searchOptionNames: OptionNames<SparseSearchOptions> = { topK: true, signal: true };
+
+/** Vectors of documents, as they come. */
+export type SparseVectors = Iterable<SparseVector> | AsyncIterable<SparseVector>;
+
+/**
+ * Builds an inverted index in memory: 6 bytes for each entry of the vectors. For more than fit, `writeSparseIndex` of
+ * `@sentvec/core/node` builds it in a folder.
+ * @throws SentvecError `invalid-argument` (details.row), `aborted`, and what `vectors` throws
+ */
+export async function createSparseIndex(
+  vectors: SparseVectors,
+  options: SparseIndexOptions = {},
+): Promise<SparseIndex> {
+  checkOptionNames('createSparseIndex()', options, indexOptionNames);
+  const segments: Segment[] = [];
+  for await (const bytes of writeSegments(vectors, options)) segments.push(new Segment(partsInMemory(bytes), 'index'));
+  return new InvertedIndex(segments);
+}
+
+/** Bytes in memory, to read parts of. */
+export function partsInMemory(bytes: Uint8Array): FileParts {
+  return { size: bytes.length, read: (begin, end) => bytes.subarray(begin, end) };
+}
+
+/**
+ * The segments of an index, one after the other, in memory that does not grow with the number of documents.
+ * @throws SentvecError as {@link createSparseIndex}
+ */
+export async function* writeSegments(
+  vectors: SparseVectors,
+  options: SparseIndexOptions,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  let row = 0;
+  const checked = async function* (): AsyncGenerator<IndexedDocument, void, undefined> {
+    for await (const vector of vectors) {
+      checkSparseVector(vector, `Document ${row}`, row);
+      const negative = vector.values.find((value) => value < 0);
+      if (negative !== undefined)
+        throw new SentvecError(
+          'invalid-argument',
+          `Document ${row} has the value ${negative}. Sparse models and BM25 give documents no negative values, and the index takes none.`,
+          { row },
+        );
+      row += 1;
+      yield { vector };
+    }
+  };
+  yield* segmentsOf(checked(), false, options);
+}
+
+/** A document as it goes into an index. */
+export interface IndexedDocument {
+  readonly vector: SparseVector;
+  readonly length?: number | undefined;
+}
+
+/** The bytes of segments. @param hasLengths see {@link SegmentBuilder} */
+export async function* segmentsOf(
+  documents: AsyncIterable<IndexedDocument>,
+  hasLengths: boolean,
+  { signal, onProgress }: SparseIndexOptions,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  let builder = new SegmentBuilder(hasLengths);
+  let count = 0;
+  for await (const { vector, length } of documents) {
+    throwIfAborted(signal);
+    builder.add(vector, length);
+    count += 1;
+    if (shouldYield()) {
+      onProgress?.({ documents: count });
+      await yieldToEventLoop();
+    }
+    if (!builder.isFull) continue;
+    yield builder.finish();
+    builder = new SegmentBuilder(hasLengths);
+  }
+  throwIfAborted(signal);
+  if (builder.documents > 0) yield builder.finish();
+  onProgress?.({ documents: count });
+}
+
+/** An index over segments, wherever they are. */
+export class InvertedIndex implements SparseIndex {
+  readonly documents: number;
+  readonly postings: number;
+  readonly #segments: readonly Segment[];
+
+  constructor(segments: readonly Segment[]) {
+    this.#segments = segments;
+    this.documents = segments.reduce((sum, segment) => sum + segment.documents, 0);
+    this.postings = segments.reduce((sum, { counts }) => sum + counts.reduce((total, count) => total + count, 0), 0);
+  }
+
+  async search(query: SparseVector, options: SparseSearchOptions = {}): Promise<SearchHit[]> {
+    checkOptionNames('search()', options, searchOptionNames);
+    checkSparseVector(query, 'The query');
+    return searchSegments(this.#segments, query, options, {
+      bound: (segment, place) => segment.maxima[place]!,
+      add: addProducts,
+    });
+  }
+}
+
+/** What a term adds to the scores of the documents that have it. */
+export interface TermScoring {
+  /** No document of the segment gets more from the term at this place, for a weight of 1 in the query. */
+  bound(segment: Segment, place: number): number;
+  /** Adds what each document gets from a term. `number` is that of the segment. */
+  add(scores: Float64Array, postings: Postings, weight: number, number: number): void;
+}
+
+function addProducts(scores: Float64Array, { documents, values }: Postings, weight: number): void {
+  for (let i = 0; i < documents.length; i += 1) scores[documents[i]!]! += weight * values[i]!;
+}
+
+/**
+ * The best documents, segment by segment. Terms are added in the order of their indices, as {@link sparseDot} adds them,
+ * so that scores agree to the last bit. A segment in which no document can beat those found so far is passed over.
+ */
+export async function searchSegments(
+  segments: readonly Segment[],
+  query: SparseVector,
+  { topK = 10, signal }: SparseSearchOptions,
+  scoring: TermScoring,
+): Promise<SearchHit[]> {
+  checkCount(topK, 'topK');
+  const top = new TopRows(topK);
+  const scores = new Float64Array(segmentDocuments);
+  let firstRow = 0;
+  for (const [number, segment] of segments.entries()) {
+    if (shouldYield()) await yieldToEventLoop();
+    throwIfAborted(signal);
+    const terms = termsIn(segment, query);
+    const bound = terms.reduce(
+      (sum, { place, weight }) => sum + Math.max(0, weight) * scoring.bound(segment, place),
+      0,
+    );
+    if (terms.length > 0 && bound > top.threshold) {
+      for (const { place, weight } of terms) scoring.add(scores, segment.postings(place), weight, number);
+      keepBest(top, scores, firstRow, segment.documents);
+    }
+    firstRow += segment.documents;
+  }
+  return top.sorted();
+}
+
+function termsIn(segment: Segment, { indices, values }: SparseVector): { place: number; weight: number }[] {
+  const terms: { place: number; weight: number }[] = [];
+  for (let i = 0; i < indices.length; i += 1) {
+    const place = segment.placeOf(indices[i]!);
+    if (place !== -1) terms.push({ place, weight: values[i]! });
+  }
+  return terms;
+}
+
+/** Offers the scores of a segment's documents, and clears them for the next segment. A score of 0 is none. */
+function keepBest(top: TopRows, scores: Float64Array, firstRow: number, documents: number): void {
+  for (let document = 0; document < documents; document += 1) {
+    const score = scores[document]!;
+    if (score > top.threshold && score !== 0) top.keep(firstRow + document, score);
+  }
+  scores.fill(0);
+}
