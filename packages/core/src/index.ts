@@ -50,7 +50,13 @@ export type { Chunks, ScanOptions } from './search/score-scan.ts';
 export { semanticSearch, type SemanticSearchOptions } from './search/semantic-search.ts';
 export { pairwiseSimilarity, similarity, similarityFunctions } from './search/similarity.ts';
 export type { SearchHit } from './search/top-rows.ts';
-export { splitByTokens, type SplitByTokensOptions } from './embedder/text-pieces.ts';
+export {
+  splitBySentences,
+  splitByTokens,
+  type SplitOptions,
+  type SplittingModel,
+  type TextPiece,
+} from './embedder/text-pieces.ts';
 export { truncateEmbeddings, type TruncateOptions } from './search/truncation.ts';
 export { readModelKind, type ModelKind } from './model-folder/model-kind.ts';
 export { largestEntries, sparseDot, type SparseVector } from './sparse/sparse-vector.ts';

@@ -19,6 +19,7 @@ const calls: Readonly<Record<string, () => unknown>> = {
   'loadEmbedder()': () => core.loadEmbedder(goldenModel('tiny-bert'), { backend: plainBackend(), ...wrong }),
   'loadEmbedder() in Node': () => node.loadEmbedder('no such folder', wrong),
   'splitByTokens()': () => core.splitByTokens('a', embedder, wrong),
+  'splitBySentences()': () => core.splitBySentences('a', embedder, wrong),
   'semanticSearch()': () => core.semanticSearch(vectors, vectors, wrong),
   'paraphraseMining()': () => core.paraphraseMining(vectors, wrong),
   'communityDetection()': () => core.communityDetection(vectors, wrong),

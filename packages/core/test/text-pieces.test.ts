@@ -1,8 +1,37 @@
-import { readTokenizerDefinition, splitByTokens, type Tokenizer } from '@sentvec/core';
+import {
+  readTokenizerDefinition,
+  splitBySentences,
+  splitByTokens,
+  type TextPiece,
+  type Tokenizer,
+} from '@sentvec/core';
 import { nodeTokenizer } from '@sentvec/core/node';
 import { goldenModel } from '@sentvec/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { characterTokenizer } from './fake-parts.ts';
+
+const textsOf = (pieces: readonly TextPiece[]): string[] => pieces.map(({ text }) => text);
+
+/** That pieces stand in the text where they say, and leave out nothing but white space. */
+function expectToCover(text: string, pieces: readonly TextPiece[]): void {
+  let covered = 0;
+  for (const { text: piece, start, end } of pieces) {
+    expect(text.slice(start, end)).toBe(piece);
+    expect(text.slice(covered, Math.max(covered, start)).trim()).toBe('');
+    expect(end).toBeGreaterThan(covered);
+    covered = end;
+  }
+  expect(text.slice(covered).trim()).toBe('');
+}
+
+const chapters = `# The sea
+${'One wave came. Two waves went over the ship. '.repeat(3)}
+
+${'A second paragraph speaks of the wind, at some length, and of nothing else. '.repeat(2)}
+
+## Storms
+They are loud.
+`.repeat(3);
 
 const sentence = 'The ship went on through the night, and nobody slept; the sea was calm. ';
 
@@ -19,9 +48,13 @@ describe.each(['tiny-bert', 'tiny-roberta', 'tiny-mpnet'])('pieces of a text for
 
   it.each([8, 20, 64])('fit into %d tokens, and are the text when they are put together', async (maxLength) => {
     const text = sentence.repeat(12).trim();
-    const pieces = await splitByTokens(text, { tokenizer, maxLength });
+    const found = await splitByTokens(text, { tokenizer, maxLength });
+    const pieces = textsOf(found);
     expect(pieces.join(' ')).toBe(text);
+    expectToCover(text, found);
     const counts = await lengths(pieces);
+    const { prefix, suffix } = tokenizer.specialTokens;
+    expect(found.map(({ tokens }) => tokens + prefix.length + suffix.length)).toEqual(counts);
     expect(Math.max(...counts)).toBeLessThanOrEqual(maxLength);
     // No piece but the last has room for the next word, unless that is a long one.
     for (const [index, piece] of pieces.slice(0, -1).entries()) {
@@ -32,7 +65,10 @@ describe.each(['tiny-bert', 'tiny-roberta', 'tiny-mpnet'])('pieces of a text for
 
   it('begin with the end of the one before, where they overlap', async () => {
     const words = Array.from({ length: 200 }, (_, index) => `w${index}`);
-    const pieces = await splitByTokens(words.join(' '), { tokenizer, maxLength: 40 }, { overlapTokens: 12 });
+    const text = words.join(' ');
+    const found = await splitByTokens(text, { tokenizer, maxLength: 40 }, { overlapTokens: 12 });
+    expectToCover(text, found);
+    const pieces = textsOf(found);
     const firsts = pieces.map((piece) => words.indexOf(piece.split(' ')[0]!));
     const lasts = pieces.map((piece) => words.indexOf(piece.split(' ').at(-1)!));
     for (const [index, first] of firsts.slice(1).entries()) {
@@ -44,10 +80,31 @@ describe.each(['tiny-bert', 'tiny-roberta', 'tiny-mpnet'])('pieces of a text for
 
   it('cut a word that does not fit, between characters', async () => {
     const word = '👩‍🚀abcdefghij'.repeat(30);
-    const pieces = await splitByTokens(`before ${word} after`, { tokenizer, maxLength: 16 });
+    const text = `before ${word} after`;
+    const found = await splitByTokens(text, { tokenizer, maxLength: 16 });
+    expectToCover(text, found);
+    const pieces = textsOf(found);
     expect(pieces.join('').replaceAll(' ', '')).toBe(`before${word}after`);
     expect(pieces.some((piece) => /\p{Surrogate}/u.test(piece))).toBe(false);
     expect(Math.max(...(await lengths(pieces)))).toBeLessThanOrEqual(16);
+  });
+
+  it.each([9, 24, 60])(
+    'are whole sentences of %d tokens at most, cut at headings and paragraphs',
+    async (maxLength) => {
+      const found = await splitBySentences(chapters, { tokenizer, maxLength }, { overlapTokens: 3 });
+      expectToCover(chapters, found);
+      expect(Math.max(...(await lengths(textsOf(found))))).toBeLessThanOrEqual(maxLength);
+      // No heading is left behind by what it heads.
+      if (maxLength > 9) for (const { text } of found) expect(text).not.toMatch(/(?:^|\n)#.*$/);
+    },
+  );
+
+  it('leave room for a prompt', async () => {
+    const text = sentence.repeat(6);
+    const found = await splitByTokens(text, { tokenizer, maxLength: 20 }, { promptText: 'to find: ' });
+    expectToCover(text, found);
+    expect(Math.max(...(await lengths(textsOf(found).map((piece) => `to find: ${piece}`))))).toBe(20);
   });
 
   it('are none for a text without words', async () => {
@@ -88,11 +145,11 @@ describe('an overlap in words of one token each', () => {
     [2, ['a b c d e', 'd e f g h', 'g h i j']],
     [4, ['a b c d e', 'b c d e f', 'c d e f g', 'd e f g h', 'e f g h i', 'f g h i j']],
   ])('of %d, which fits exactly', async (overlapTokens, pieces) => {
-    expect(await splitByTokens(text, { tokenizer, maxLength: 5 }, { overlapTokens })).toEqual(pieces);
+    expect(textsOf(await splitByTokens(text, { tokenizer, maxLength: 5 }, { overlapTokens }))).toEqual(pieces);
   });
 });
 
-it('an overlap never takes a whole piece: the next one would be the same', async () => {
+it('an overlap that leaves no room for the next word is left out: the piece would hold nothing new', async () => {
   /** A token for each letter. */
   const letters: Tokenizer = {
     ...characterTokenizer(),
@@ -104,5 +161,77 @@ it('an overlap never takes a whole piece: the next one would be the same', async
       }),
   };
   const pieces = await splitByTokens('a bb ccccc d', { tokenizer: letters, maxLength: 5 }, { overlapTokens: 4 });
-  expect(pieces).toEqual(['a bb', 'bb', 'ccccc', 'd']);
+  expect(textsOf(pieces)).toEqual(['a bb', 'ccccc', 'd']);
+});
+
+describe('sentences and headings', () => {
+  /** A token for each letter or digit, none for anything else. */
+  const tokenizer: Tokenizer = {
+    ...characterTokenizer(),
+    specialTokens: { prefix: [], suffix: [] },
+    encode: async (texts) =>
+      texts.map((text) => {
+        const length = text.match(/[\p{L}\p{N}]/gu)?.length ?? 0;
+        return { ids: new Int32Array(length), length, truncated: false };
+      }),
+  };
+  const split = async (text: string, maxLength: number, overlapTokens = 0): Promise<string[]> => {
+    const pieces = await splitBySentences(text, { tokenizer, maxLength }, { overlapTokens });
+    expectToCover(text, pieces);
+    return textsOf(pieces);
+  };
+
+  it('are packed into pieces, and a sentence that is too long is cut between words', async () => {
+    expect(await split('Aa bb. Cc dd! Ee ff? Gg.', 8)).toEqual(['Aa bb. Cc dd!', 'Ee ff? Gg.']);
+    expect(await split('Aa bb cc dd ee ff. Gg hh.', 8)).toEqual(['Aa bb cc dd', 'ee ff. Gg hh.']);
+  });
+
+  it('are not ended by a line break, a title or an initial', async () => {
+    expect(await split('Aaa\nbbb. Ccc\r\nddd.', 6)).toEqual(['Aaa\nbbb.', 'Ccc\r\nddd.']);
+    expect(await split('We saw Dr. Smith. He met J. R. Roe.', 13)).toEqual(['We saw Dr. Smith.', 'He met J. R. Roe.']);
+  });
+
+  it('are found where no spaces are', async () => {
+    expect(await split('她来了。你呢？我们一起去学校吧', 4)).toEqual([
+      '她来了。',
+      '你呢？',
+      '我们',
+      '一起去',
+      '学校吧',
+    ]);
+    expect(await split('สวัสดีชาวโลก', 8)).toEqual(['สวัสดีชาว', 'โลก']);
+  });
+
+  it('go with paragraphs and headings where those fit', async () => {
+    expect(await split('Aa. Bb.\n\nCc. Dd.\n\nEe. Ff.', 10)).toEqual(['Aa. Bb.\n\nCc. Dd.', 'Ee. Ff.']);
+    const markdown = 'Intro.\n\n# One\nAaaa. Bbbb.\n\nTwo\n===\n\n## Three\nCccc. Dddd.';
+    expect(await split(markdown, 16)).toEqual(['Intro.\n\n# One\nAaaa. Bbbb.', 'Two\n===\n\n## Three\nCccc. Dddd.']);
+    expect(await split(markdown, 12)).toEqual(['Intro.', '# One\nAaaa. Bbbb.', 'Two\n===\n\n## Three\nCccc.', 'Dddd.']);
+    expect(await split('```\n# a comment\n```\nText.', 9)).toEqual(['```\n# a comment\n```', 'Text.']);
+    expect(await split('- aaa bbb\n- ccc ddd\n- eee', 9)).toEqual(['- aaa bbb', '- ccc ddd\n- eee']);
+  });
+
+  it('overlap whole, and not across a heading', async () => {
+    expect(await split('Aa. Bb. Cc. Dd. Ee.', 6, 3)).toEqual(['Aa. Bb. Cc.', 'Cc. Dd. Ee.']);
+    expect(await split('Aa. Bb. Cc. Dd. Ee.', 6, 1)).toEqual(['Aa. Bb. Cc.', 'Dd. Ee.']);
+    expect(await split('Aa. Bb.\n# Cc\nDd.', 4, 2)).toEqual(['Aa. Bb.', '# Cc\nDd.']);
+  });
+});
+
+it('takes time in proportion to the length of a text without spaces, sentences or anything', async () => {
+  let counted = 0;
+  const model = {
+    maxLength: 34,
+    tokenizer: {
+      ...characterTokenizer(),
+      encode: (texts: readonly string[], options: Parameters<Tokenizer['encode']>[1]) => {
+        for (const text of texts) counted += text.length;
+        return characterTokenizer().encode(texts, options);
+      },
+    },
+  };
+  const text = 'x'.repeat(20_000);
+  const pieces = await splitBySentences(text, model);
+  expect(pieces.map(({ tokens }) => tokens)).toEqual(Array.from({ length: 625 }, () => 32));
+  expect(counted).toBeLessThan(5 * text.length);
 });

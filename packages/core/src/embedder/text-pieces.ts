@@ -1,146 +1,316 @@
 // Splits a text that is longer than the model reads, and counts tokens with the model's own tokenizer to do so.
-import { checkOptionNames, type OptionNames } from '@sentvec/platform';
+import { checkOptionNames, shouldYield, yieldToEventLoop, type OptionNames } from '@sentvec/platform';
 import { SentvecError, throwIfAborted } from '../errors.ts';
 import type { Embedder } from './embedder-types.ts';
 import { checkCount } from '../search/vector-checks.ts';
+import { breakStrength, partsOf, sentenceBreaks, wordsOf, type WordSpan } from './text-breaks.ts';
 
-/** Options of {@link splitByTokens}. */
-export interface SplitByTokensOptions {
+/** A piece of a text, and where it stands: `text.slice(start, end)` of the whole is `text`. */
+export interface TextPiece {
+  readonly text: string;
+  /** In UTF-16 units, as `slice` counts. */
+  readonly start: number;
+  readonly end: number;
+  /** Tokens of the piece, without special tokens and prompt. */
+  readonly tokens: number;
+}
+
+/** Options of {@link splitByTokens} and {@link splitBySentences}. */
+export interface SplitOptions {
   /**
-   * The most tokens of a piece, special tokens included.
+   * The most tokens of a piece, special tokens and prompt included.
    * @default what the model reads
    */
   readonly maxTokens?: number | undefined;
   /**
-   * Tokens from the end of a piece with which the next one begins, as far as whole words allow.
+   * Tokens from the end of a piece with which the next one begins, as far as whole words allow, or whole sentences.
    * @default 0
    */
   readonly overlapTokens?: number | undefined;
+  /**
+   * What is put before each piece when it is embedded: the text of a prompt, which needs room.
+   * @default none
+   */
+  readonly promptText?: string | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-const optionNames: OptionNames<SplitByTokensOptions> = { maxTokens: true, overlapTokens: true, signal: true };
+const optionNames: OptionNames<SplitOptions> = {
+  maxTokens: true,
+  overlapTokens: true,
+  promptText: true,
+  signal: true,
+};
 
-/** A word of a text: where it stands, and how many tokens it has. */
-interface Word {
-  readonly start: number;
-  readonly end: number;
-  readonly tokens: number;
-}
+/** What a splitter needs of an embedder. */
+export type SplittingModel = Pick<Embedder, 'tokenizer' | 'maxLength'>;
+
+/** Where pieces end: at any word, or after whole sentences where they fit. */
+export type SplitBy = 'tokens' | 'sentences';
 
 /**
  * A long text in pieces that a model reads whole: each as many words as fit, from word to word as they stand in the
- * text, white space around a piece left out. A word that does not fit alone is cut between characters.
+ * text. Only white space is in no piece, and without overlap nothing is in two. A word that does not fit alone is cut
+ * between characters.
  * @param model whose tokenizer counts
  * @returns no pieces for a text without words
- * @throws SentvecError `invalid-argument` when the special tokens alone fill a piece, or the overlap does; `aborted`
+ * @throws SentvecError `invalid-argument` when special tokens and prompt alone fill a piece, or the overlap does;
+ * `aborted`
+ * @example
+ * const pieces = await splitByTokens(text, embedder, { maxTokens: 256, overlapTokens: 32 });
+ * for (const { start, end } of pieces) console.log(text.slice(start, end));
  */
 export async function splitByTokens(
   text: string,
-  model: Pick<Embedder, 'tokenizer' | 'maxLength'>,
-  options: SplitByTokensOptions = {},
-): Promise<string[]> {
+  model: SplittingModel,
+  options: SplitOptions = {},
+): Promise<TextPiece[]> {
   checkOptionNames('splitByTokens()', options, optionNames);
-  const { maxTokens = model.maxLength, overlapTokens = 0, signal } = options;
-  const { prefix, suffix } = model.tokenizer.specialTokens;
-  const budget = maxTokens - prefix.length - suffix.length;
-  if (maxTokens !== Infinity) checkCount(maxTokens, 'maxTokens');
-  if (overlapTokens !== 0) checkCount(overlapTokens, 'overlapTokens');
-  if (budget < 1 || overlapTokens >= budget) {
-    const message = `Pieces of ${maxTokens} tokens have room for ${Math.max(0, budget)} of a text, which must be more than the overlap of ${overlapTokens}.`;
-    throw new SentvecError('invalid-argument', message);
-  }
-  const counter = new TokenCounter(model, signal);
-  const pieces: string[] = [];
-  const words = await counter.words(text);
-  for (let next = 0; next < words.length;) {
-    throwIfAborted(signal);
-    const { count, piece } = await longestPiece(text, words, next, budget, counter);
-    pieces.push(piece);
-    if (count > 0) {
-      const end = next + count;
-      next = end === words.length ? end : end - overlappingWords(words, next, end, overlapTokens);
-    } else {
-      // The word is larger than a piece: the rest of it is a word of its own.
-      const { start, end } = words[next]!;
-      const [tokens] = await counter.count([text.slice(start + piece.length, end)]);
-      words[next] = { start: start + piece.length, end, tokens: tokens! };
-    }
+  return (await splitTexts([text], model, 'tokens', options))[0]!;
+}
+
+/**
+ * A long text in pieces that a model reads whole: each as many sentences as fit, cut before a heading of Markdown or
+ * after a paragraph where there is one. A heading stays with what follows it. Sentences are those that Unicode finds
+ * (UAX 29, by `Intl.Segmenter`). A sentence that does not fit alone is cut as {@link splitByTokens} does. Pieces
+ * overlap by whole sentences alone, and not across a heading.
+ * @param model whose tokenizer counts
+ * @returns no pieces for a text without words
+ * @throws SentvecError `invalid-argument` when special tokens and prompt alone fill a piece, or the overlap does;
+ * `aborted`
+ */
+export async function splitBySentences(
+  text: string,
+  model: SplittingModel,
+  options: SplitOptions = {},
+): Promise<TextPiece[]> {
+  checkOptionNames('splitBySentences()', options, optionNames);
+  return (await splitTexts([text], model, 'sentences', options))[0]!;
+}
+
+/** The pieces of each of many texts: see {@link splitByTokens} and {@link splitBySentences}. */
+export async function splitTexts(
+  texts: readonly string[],
+  model: SplittingModel,
+  by: SplitBy,
+  options: SplitOptions,
+): Promise<TextPiece[][]> {
+  const splitter = await TextSplitter.create(model, by, options);
+  const whole = texts.filter((text) => splitter.mayFit(text));
+  const counts = await splitter.count(whole);
+  const tokens = new Map(whole.map((text, index) => [text, counts[index]!]));
+  const pieces: TextPiece[][] = [];
+  for (const text of texts) {
+    if (shouldYield()) await yieldToEventLoop();
+    const count = tokens.get(text) ?? Infinity;
+    pieces.push(count <= splitter.budget ? wholeText(text, count) : await splitter.split(text));
   }
   return pieces;
 }
 
-/** Counts tokens of texts, special ones aside. */
-class TokenCounter {
-  readonly #model: Pick<Embedder, 'tokenizer'>;
+function wholeText(text: string, tokens: number): TextPiece[] {
+  const start = text.length - text.trimStart().length;
+  const end = text.trimEnd().length;
+  return start >= end || tokens === 0 ? [] : [{ text: text.slice(start, end), start, end, tokens }];
+}
+
+/** A word, and how many tokens it has where it stands. */
+interface Word extends WordSpan {
+  readonly tokens: number;
+}
+
+/** Words of a text from one on, and how many tokens they have together. */
+interface WordRun {
+  readonly count: number;
+  readonly tokens: number;
+}
+
+/** Counts tokens and cuts texts by them. */
+class TextSplitter {
+  /** Tokens of a text for which a piece has room. */
+  readonly budget: number;
+  readonly #by: SplitBy;
+  readonly #model: SplittingModel;
+  readonly #overlap: number;
+  readonly #prompt: string;
+  readonly #promptTokens: number;
   readonly #signal: AbortSignal | undefined;
 
-  constructor(model: Pick<Embedder, 'tokenizer'>, signal: AbortSignal | undefined) {
+  private constructor(model: SplittingModel, by: SplitBy, options: SplitOptions, promptTokens: number) {
+    const { maxTokens = model.maxLength, overlapTokens = 0, promptText = '', signal } = options;
+    if (maxTokens !== Infinity) checkCount(maxTokens, 'maxTokens');
+    checkCount(overlapTokens, 'overlapTokens', 0);
+    const { prefix, suffix } = model.tokenizer.specialTokens;
+    this.budget = maxTokens - prefix.length - suffix.length - promptTokens;
+    this.#by = by;
     this.#model = model;
+    this.#overlap = overlapTokens;
+    this.#prompt = promptText;
+    this.#promptTokens = promptTokens;
     this.#signal = signal;
+    if (this.budget >= 1 && overlapTokens < this.budget) return;
+    const message = `Pieces of ${maxTokens} tokens have room for ${Math.max(0, this.budget)} of a text, which must be more than the overlap of ${overlapTokens}.`;
+    throw new SentvecError('invalid-argument', message);
   }
 
+  static async create(model: SplittingModel, by: SplitBy, options: SplitOptions): Promise<TextSplitter> {
+    const { promptText = '', signal } = options;
+    const [tokens] = promptText === '' ? [0] : await countTokens(model, [promptText], signal);
+    return new TextSplitter(model, by, options, tokens!);
+  }
+
+  /** Whether a text is worth to be counted whole, before it is looked at word by word. */
+  mayFit(text: string): boolean {
+    return text.length <= 16 * this.budget;
+  }
+
+  /** Tokens of each text, special ones and the prompt aside. */
   async count(texts: readonly string[]): Promise<number[]> {
-    const options = { maxLength: 1, addSpecialTokens: false, signal: this.#signal };
-    return (await this.#model.tokenizer.encode(texts, options)).map(({ length }) => length);
+    const prompted = this.#prompt === '' ? texts : texts.map((text) => this.#prompt + text);
+    const counts = await countTokens(this.#model, prompted, this.#signal);
+    return counts.map((tokens) => Math.max(0, tokens - this.#promptTokens));
   }
 
-  async words(text: string): Promise<Word[]> {
-    const found = [...text.matchAll(/\S+/gu)].map(({ index, 0: word }) => ({
-      start: index,
-      end: index + word.length,
-    }));
-    // With the space that is before it in the text, which some tokenizers make part of the word.
-    const counts = await this.count(found.map(({ start, end }) => (start === 0 ? '' : ' ') + text.slice(start, end)));
-    return found.map((word, index) => ({ ...word, tokens: counts[index]! }));
+  async split(text: string): Promise<TextPiece[]> {
+    const words = await this.#measure(text, wordsOf(text, this.#by === 'sentences' ? sentenceBreaks(text) : []));
+    const pieces: TextPiece[] = [];
+    let first = 0;
+    let covered = 0;
+    while (covered < words.length) {
+      throwIfAborted(this.#signal);
+      if (shouldYield()) await yieldToEventLoop();
+      const longest = await this.#longestRun(text, words, first);
+      if (first + longest.count <= covered) {
+        if (first === covered) words.splice(first, 1, ...(await this.#measure(text, partsOf(text, words[first]!))));
+        first = covered;
+        continue;
+      }
+      const run = await this.#cutAtBreak(text, words, first, covered, longest);
+      const { start, end } = spanOf(words, first, run.count);
+      if (run.tokens > 0) pieces.push({ text: text.slice(start, end), start, end, tokens: run.tokens });
+      covered = first + run.count;
+      first = covered === words.length ? covered : this.#overlapStart(words, first, covered);
+    }
+    return pieces;
+  }
+
+  /** Words with their tokens; those that do not fit alone in parts. */
+  async #measure(text: string, spans: readonly WordSpan[]): Promise<Word[]> {
+    // With a space where white space is before it in the text: some tokenizers make it part of the word.
+    const alone = spans.map(
+      ({ start, end }) => (/\s/u.test(text[start - 1] ?? '') ? ' ' : '') + text.slice(start, end),
+    );
+    const distinct = [...new Set(alone)];
+    const counts = await countTokens(this.#model, distinct, this.#signal);
+    const tokens = new Map(distinct.map((word, index) => [word, counts[index]!]));
+    const words: Word[] = [];
+    for (const [index, span] of spans.entries()) {
+      const count = tokens.get(alone[index]!)!;
+      const parts = count > this.budget ? partsOf(text, span) : [];
+      if (parts.length <= 1) words.push({ ...span, tokens: count });
+      else for (const part of await this.#measure(text, parts)) words.push(part);
+    }
+    return words;
+  }
+
+  /**
+   * The most words that fit. The sum of their tokens is a guess: they may have fewer together, or more.
+   * @returns none when the first word does not fit and can be cut
+   */
+  async #longestRun(text: string, words: readonly Word[], first: number): Promise<WordRun> {
+    let fits: WordRun = { count: 0, tokens: 0 };
+    let tooMany = words.length - first + 1;
+    let count = Math.max(1, wordsWithin(words, first, this.budget));
+    while (count > fits.count && count < tooMany) {
+      const run = await this.#runOf(text, words, first, count);
+      const sum = tokensOf(words, first, count);
+      if (run.tokens <= this.budget) {
+        fits = run;
+        const room = (this.budget - run.tokens) * Math.max(1, sum / Math.max(1, run.tokens));
+        count = Math.min(tooMany - 1, count + wordsWithin(words, first + count, room));
+      } else {
+        if (count === 1 && partsOf(text, words[first]!).length === 1) return run;
+        tooMany = count;
+        count = Math.max(fits.count + 1, wordsWithin(words, first, sum - (run.tokens - this.budget)));
+        count = Math.min(count, tooMany - 1);
+      }
+    }
+    return fits;
+  }
+
+  async #runOf(text: string, words: readonly Word[], first: number, count: number): Promise<WordRun> {
+    const { start, end } = spanOf(words, first, count);
+    const [tokens] = await this.count([text.slice(start, end)]);
+    return { count, tokens: tokens! };
+  }
+
+  /**
+   * The part of a run that ends where the text is best cut: before its last heading, else after its last paragraph if
+   * that leaves half of it, else after its last sentence. It goes beyond what earlier pieces cover.
+   */
+  async #cutAtBreak(
+    text: string,
+    words: readonly Word[],
+    first: number,
+    covered: number,
+    longest: WordRun,
+  ): Promise<WordRun> {
+    if (this.#by === 'tokens' || first + longest.count === words.length) return longest;
+    const lastBreak = (strength: number, least: number): number | undefined => {
+      for (let count = longest.count; count >= least; count -= 1)
+        if (words[first + count]!.strength >= strength) return count;
+      return undefined;
+    };
+    const least = covered - first + 1;
+    const half = wordsWithin(words, first, tokensOf(words, first, longest.count) / 2) + 1;
+    const count =
+      lastBreak(breakStrength.heading, least) ??
+      lastBreak(breakStrength.paragraph, Math.max(least, half)) ??
+      lastBreak(breakStrength.sentence, least);
+    return count === undefined || count === longest.count ? longest : this.#runOf(text, words, first, count);
+  }
+
+  /** Where the piece after that of the words from `first` to before `end` begins. */
+  #overlapStart(words: readonly Word[], first: number, end: number): number {
+    if (this.#overlap === 0 || words[end]!.strength === breakStrength.heading) return end;
+    const least = this.#by === 'sentences' ? breakStrength.sentence : breakStrength.word;
+    let start = end;
+    let tokens = 0;
+    for (let at = end - 1; at > first; at -= 1) {
+      tokens += words[at]!.tokens;
+      if (tokens > this.#overlap) break;
+      if (words[at]!.strength >= least) start = at;
+    }
+    return start;
   }
 }
 
-/**
- * The most words that fit by the sum of their tokens, fewer when the piece turns out longer than that; a part of the
- * first word when it does not fit alone.
- */
-async function longestPiece(
-  text: string,
-  words: readonly Word[],
-  first: number,
-  budget: number,
-  counter: TokenCounter,
-): Promise<{ readonly count: number; readonly piece: string }> {
-  const { start, end } = words[first]!;
+/** Tokens of each text, special ones aside. */
+async function countTokens(
+  { tokenizer }: SplittingModel,
+  texts: readonly string[],
+  signal: AbortSignal | undefined,
+): Promise<number[]> {
+  const options = { maxLength: 1, addSpecialTokens: false, signal };
+  return (await tokenizer.encode(texts, options)).map(({ length }) => length);
+}
+
+/** How many words from one on have at most so many tokens, by their sum. */
+function wordsWithin(words: readonly Word[], first: number, tokens: number): number {
   let count = 0;
-  for (let tokens = 0; first + count < words.length; count += 1) {
-    tokens += words[first + count]!.tokens;
-    if (tokens > budget) break;
-  }
-  for (; count > 0; count -= 1) {
-    const piece = text.slice(start, words[first + count - 1]!.end);
-    if ((await counter.count([piece]))[0]! <= budget) return { count, piece };
-  }
-  return { count: 0, piece: await longestBeginning(text.slice(start, end), budget, counter) };
-}
-
-/**
- * The longest beginning of a word that fits, found by halving; at least one character, so that the text comes to an
- * end.
- */
-async function longestBeginning(word: string, budget: number, counter: TokenCounter): Promise<string> {
-  const characters = Array.from(word);
-  let [fits, tooLong] = [1, characters.length];
-  while (tooLong - fits > 1) {
-    const middle = (fits + tooLong) >> 1;
-    if ((await counter.count([characters.slice(0, middle).join('')]))[0]! <= budget) fits = middle;
-    else tooLong = middle;
-  }
-  return characters.slice(0, fits).join('');
-}
-
-/** How many of the last words of a piece fit into the overlap; never all, so that the text comes to an end. */
-function overlappingWords(words: readonly Word[], first: number, end: number, overlapTokens: number): number {
-  let count = 0;
-  for (let tokens = 0; count < end - first - 1; count += 1) {
-    tokens += words[end - 1 - count]!.tokens;
-    if (tokens > overlapTokens) break;
+  for (let sum = 0; first + count < words.length; count += 1) {
+    sum += words[first + count]!.tokens;
+    if (sum > tokens) break;
   }
   return count;
+}
+
+function tokensOf(words: readonly Word[], first: number, count: number): number {
+  let sum = 0;
+  for (let at = first; at < first + count; at += 1) sum += words[at]!.tokens;
+  return sum;
+}
+
+function spanOf(words: readonly Word[], first: number, count: number): { start: number; end: number } {
+  return { start: words[first]!.start, end: words[first + count - 1]!.end };
 }
