@@ -1,5 +1,6 @@
 // The encoder whose sessions are in a pool.
 import {
+  headOutputSize,
   SentvecError,
   type EncodeOptions,
   type EncodePooledOptions,
@@ -68,12 +69,16 @@ export class PooledEncoder implements Encoder {
     head: Head,
     { signal, poolingMask = batch.mask }: EncodePooledOptions = {},
   ): Promise<Matrix | undefined> {
-    const { modes, graphOutput } = head.pooling;
-    const isKnown = modes !== undefined || (graphOutput !== undefined && graphOutput === this.pooledOutput?.name);
+    const { modes, perToken, graphOutput } = head.pooling;
+    const isKnown =
+      modes !== undefined ||
+      perToken === true ||
+      (graphOutput !== undefined && graphOutput === this.pooledOutput?.name);
     if (!isKnown || batch.rows * batch.cols === 0) return undefined;
     this.#checkLength(batch);
     const data = await this.#pool.run(batch, signal, { head, mask: poolingMask });
-    return { data, rows: batch.rows, cols: data.length / batch.rows };
+    const cols = perToken === true ? headOutputSize(head, this.hiddenSize) : data.length / batch.rows;
+    return { data, rows: data.length / cols, cols };
   }
 
   #checkLength({ cols }: TokenBatch): void {

@@ -49,7 +49,7 @@ export interface RunRequest extends TokenBatch {
 
 /** What a thread makes of a batch. A batch names it by its number, in the order in which the thread got its heads. */
 export interface ThreadHead {
-  /** A built-in pooling; `undefined`: the vectors of texts that the model's own file gives. */
-  readonly modes: readonly PoolingMode[] | undefined;
+  /** A built-in pooling; `tokens`: none; `undefined`: the vectors of texts that the model's own file gives. */
+  readonly modes: readonly PoolingMode[] | 'tokens' | undefined;
   readonly projections: readonly Projection[];
 }

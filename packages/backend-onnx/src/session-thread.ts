@@ -107,9 +107,10 @@ class WorkerSessionThread implements SessionThread {
     if (known !== undefined) return known;
     const number = this.#heads.size;
     this.#heads.set(head, number);
+    const modes = head.pooling.perToken === true ? 'tokens' : head.pooling.modes;
     const projections = head.projections.map((projection) => sharedProjection(projection));
     // When the thread has ended, the call for the batch fails as well, and that failure is reported.
-    this.#thread.call('addHead', { modes: head.pooling.modes, projections }).catch(() => {});
+    this.#thread.call('addHead', { modes, projections }).catch(() => {});
     return number;
   }
 

@@ -1,5 +1,5 @@
 // The thread of a session: `InferenceSession.run` blocks this thread and no other.
-import { applyProjections, createPooling } from '@sentvec/core/head';
+import { applyProjections, createPooling, tokenPooling } from '@sentvec/core/head';
 import { serveThread, transferred } from '@sentvec/platform/node';
 import type { RunRequest, SessionProtocol, ThreadHead } from './messages.ts';
 import { enter, leave } from './run-state.ts';
@@ -27,7 +27,7 @@ serveThread<SessionProtocol>(
           return applyProjections(projections, { data, rows: batch.rows, cols: pooledOutput!.size }).data;
         };
       }
-      const pooling = createPooling(modes);
+      const pooling = modes === 'tokens' ? tokenPooling() : createPooling(modes);
       return async (batch, mask) => {
         const data = await inside(() => session.encodeInPlace(batch));
         const tokens = { data, rows: batch.rows * batch.cols, cols: hiddenSize };

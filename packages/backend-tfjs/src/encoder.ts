@@ -1,5 +1,6 @@
 // The encoder of a model in TensorFlow.js, and the batches that wait for it.
 import {
+  headOutputSize,
   type EncodeOptions,
   type EncodePooledOptions,
   type Encoder,
@@ -69,13 +70,15 @@ export class TfjsEncoder implements Encoder {
     head: Head,
     { signal, poolingMask = batch.mask }: EncodePooledOptions = {},
   ): Promise<Matrix | undefined> {
-    const { modes, graphOutput } = head.pooling;
+    const { perToken, graphOutput } = head.pooling;
+    const modes = perToken === true ? 'tokens' : head.pooling.modes;
     const isKnown = modes !== undefined || (graphOutput !== undefined && graphOutput === this.pooledOutput?.name);
     if (!isKnown || batch.rows * batch.cols === 0) return undefined;
     const { number, added } = this.#heads.get(head) ?? this.#addHead(head, { modes, projections: head.projections });
     const compute = async () => (await Promise.all([this.#encoder.encodePooled(batch, number, poolingMask), added]))[0];
     const data = await this.#run(compute, signal);
-    return { data, rows: batch.rows, cols: data.length / batch.rows };
+    const cols = perToken === true ? headOutputSize(head, this.hiddenSize) : data.length / batch.rows;
+    return { data, rows: data.length / cols, cols };
   }
 
   #addHead(head: Head, plain: PlainHead): HostedHead {

@@ -3,6 +3,7 @@ import {
   applyActivation,
   applyProjections,
   createPooling,
+  tokenPooling,
   type Matrix,
   type Pooling,
   type PoolingMode,
@@ -15,8 +16,8 @@ import type { TfTensor } from './tensor-flow.ts';
 
 /** A head whose pooling is one of the built-in ones, in a form that can be sent to a thread. */
 export interface PlainHead {
-  /** `undefined`: no tokens are pooled, since the network itself gives a vector for each text. */
-  readonly modes: readonly PoolingMode[] | undefined;
+  /** `tokens`: no pooling; `undefined`: no tokens are pooled, since the network itself gives a vector for each text. */
+  readonly modes: readonly PoolingMode[] | 'tokens' | undefined;
   readonly projections: readonly Projection[];
 }
 
@@ -32,7 +33,7 @@ export class LocalHead {
 
   constructor(runtime: Runtime, head: PlainHead) {
     this.#runtime = runtime;
-    this.#pooling = head.modes && createPooling(head.modes);
+    this.#pooling = head.modes === 'tokens' ? tokenPooling() : head.modes && createPooling(head.modes);
     this.#projections = head.projections;
     const { tf } = runtime;
     this.#weights = onBackend(runtime, () =>

@@ -73,15 +73,15 @@ export interface Encoder {
    */
   readonly pooledOutput?: { readonly name: string; readonly size: number } | undefined;
   /**
-   * Token embeddings of a batch: row `r * batch.cols + c` of the result belongs to position c of text r; rows at
-   * padding may hold anything. A text's embeddings do not depend on its batch-mates beyond rounding. May be called
+   * Token embeddings of a batch: row `r * batch.cols + c` of the result belongs to position c of text r. Positions with
+   * mask 0 are computed like all others, but no token attends to them: so queries are expanded. A text's embeddings do not depend on its batch-mates beyond rounding. May be called
    * concurrently. A batch without rows gives no rows. The batch's arrays are neither changed nor transferred.
    * @throws SentvecError `disposed`, `aborted`, `backend-failed`
    */
   encode(batch: TokenBatch, options?: EncodeOptions): Promise<TokenEmbeddings>;
   /**
    * The final vectors in one go, for a backend that pools on its own device: the same numbers as `encode` with the head
-   * applied. `undefined` when it cannot do this head: the pipeline then calls `encode` and applies the head itself.
+   * applied, which with a pooling that is `perToken` are a row for each token that takes part. `undefined` when it cannot do this head: the pipeline then calls `encode` and applies the head itself.
    * @throws SentvecError as {@link Encoder.encode}
    */
   encodePooled?(batch: TokenBatch, head: Head, options?: EncodePooledOptions): Promise<Matrix | undefined>;
@@ -98,7 +98,7 @@ export interface EncodeOptions {
 /** Options of {@link Encoder.encodePooled}. */
 export interface EncodePooledOptions extends EncodeOptions {
   /**
-   * Which tokens take part in pooling, in the shape of `batch.mask`.
+   * Which tokens take part in pooling, in the shape of `batch.mask`; also such to which no token attends.
    * @default `batch.mask`
    */
   readonly poolingMask?: Int32Array | undefined;

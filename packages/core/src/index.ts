@@ -6,7 +6,7 @@ export type * from './embedder/embedder-types.ts';
 export type { TensorType } from './weights/safetensors-header.ts';
 export { readWeights, type WeightLocation, type Weights } from './weights/read-weights.ts';
 export { writeSafetensors, type WritableTensor } from './weights/write-safetensors.ts';
-export { createPooling, poolingModes, termWeightsOutput } from './pooling/pooling.ts';
+export { createPooling, poolingModes, termWeightsOutput, tokenPooling } from './pooling/pooling.ts';
 export {
   definePooling,
   resolvePooling,
@@ -15,6 +15,7 @@ export {
   type PoolingPlugin,
 } from './pooling/pooling-plugin.ts';
 export { applyActivation, erf } from './projection/activation.ts';
+export { outputSize as headOutputSize } from './projection/head.ts';
 export { applyProjections, projectionOutputSize } from './projection/projection.ts';
 export { countUnpooledTokens, maskForPooling, padBatch, planBatches } from './embedder/batching.ts';
 export { createEmbedder } from './embedder/embedder.ts';
@@ -57,6 +58,21 @@ export {
   type SplittingModel,
   type TextPiece,
 } from './embedder/text-pieces.ts';
+export type * from './multi-vector/multi-vector-types.ts';
+export {
+  loadMultiVectorEmbedder,
+  type LoadMultiVectorEmbedderOptions,
+} from './multi-vector/load-multi-vector-embedder.ts';
+export {
+  emptyDocumentScore,
+  maxSimilarity,
+  maxSimilarityScores,
+  searchByMaxSimilarity,
+  type MaxSimilarityOptions,
+  type MaxSimilaritySearchOptions,
+} from './multi-vector/max-similarity.ts';
+export { joinMatrices, matrixOfText } from './multi-vector/multi-vectors.ts';
+export { poolTokens } from './multi-vector/token-pooling.ts';
 export { truncateEmbeddings, type TruncateOptions } from './search/truncation.ts';
 export { readModelKind, type ModelKind } from './model-folder/model-kind.ts';
 export { largestEntries, sparseDot, type SparseVector } from './sparse/sparse-vector.ts';

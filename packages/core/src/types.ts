@@ -9,8 +9,9 @@ export interface Matrix {
 
 /**
  * Token ids of several texts, padded to one length. Row-major, `rows` texts by `cols` positions.
- * `mask` is 1 for a real token and 0 for padding. When pooling sees a batch, tokens that must not take part in it
- * (a prompt with `include_prompt: false`) are 0 too.
+ * `mask` is 1 for a token that the others attend to and 0 for padding. When pooling sees a batch, it is 1 for the tokens
+ * that take part: not for those of a prompt with `include_prompt: false`, but for those that expand a query, although
+ * none attends to them.
  */
 export interface TokenBatch {
   readonly ids: Int32Array;
@@ -33,6 +34,17 @@ export interface TokenizedText {
   readonly length: number;
   /** `length > ids.length`. */
   readonly truncated: boolean;
+  /**
+   * How many of the leading ids the others attend to. Those after them, the expansion of a query, get a vector all the
+   * same.
+   * @default all
+   */
+  readonly attended?: number | undefined;
+  /**
+   * 1 for each id whose vector takes part in pooling, 0 for the others.
+   * @default all
+   */
+  readonly pooled?: Uint8Array | undefined;
 }
 
 /** Options of {@link Tokenizer.encode}. */
@@ -139,10 +151,18 @@ export interface Pooling {
   readonly includePrompt?: boolean | undefined;
   /** Set when the vectors are an output of the model's own file: its name. Only a backend can give them. */
   readonly graphOutput?: string | undefined;
+  /**
+   * Set when no tokens are put together: `pool` gives a row for each token that takes part, text by text, instead of one
+   * for each text. So do the models of late interaction.
+   */
+  readonly perToken?: boolean | undefined;
   /** What distinguishes this pooling in a fingerprint, besides its name and modes. JSON values. */
   readonly config?: Readonly<Record<string, unknown>> | undefined;
   outputSize(hiddenSize: number): number;
-  /** One row for each row of `batch`, of `outputSize(tokens.cols)` columns. A row without any token gives zeros. */
+  /**
+   * One row for each row of `batch`, of `outputSize(tokens.cols)` columns; a row without any token gives zeros. With
+   * `perToken` one for each token whose mask is 1.
+   */
   pool(tokens: TokenEmbeddings, batch: TokenBatch): Matrix;
 }
 

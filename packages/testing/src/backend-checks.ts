@@ -5,7 +5,13 @@ import { architectureCheck, goldenChecks } from './backend-checks/goldens.ts';
 import { fullEffort, smallEffort, type BackendCheck, type BackendUnderTest } from './backend-checks/check.ts';
 import { lifecycleChecks } from './backend-checks/lifecycle.ts';
 import { loadingChecks } from './backend-checks/loading.ts';
-import { goldenArchitectureNames, goldenModelNames, type GoldenSource } from './golden-expectation.ts';
+import { multiVectorCheck } from './backend-checks/multi-vectors.ts';
+import {
+  goldenArchitectureNames,
+  goldenModelNames,
+  goldenMultiVectorNames,
+  type GoldenSource,
+} from './golden-expectation.ts';
 
 export type { BackendCheck } from './backend-checks/check.ts';
 export type { GoldenExpectation, GoldenSource } from './golden-expectation.ts';
@@ -57,6 +63,7 @@ export function backendChecks(
   return [
     ...goldenModelNames.flatMap((name) => goldenChecks(subject, name)),
     ...goldenArchitectureNames.map((name) => architectureCheck(subject, name)),
+    ...goldenMultiVectorNames.map((name) => multiVectorCheck(subject, name)),
     ...batchingChecks(subject),
     ...lifecycleChecks(subject),
     ...loadingChecks(subject),

@@ -107,6 +107,38 @@ export const goldenCallNames: readonly string[] = [
   'st6-static',
 ];
 
+/** A query or document with what a model of late interaction made of it. */
+export interface GoldenTokenCase {
+  readonly kind: 'query' | 'document';
+  readonly text: string;
+  /** After the expansion of queries. */
+  readonly ids: readonly number[];
+  /** As the encoder sees it. */
+  readonly attention_mask: readonly number[];
+  /** Vectors that the text has. */
+  readonly rows: number;
+  /** The first of them, or all. */
+  readonly embeddings: readonly (readonly number[])[];
+}
+
+/** The contents of `expected.json` of a golden model of late interaction. */
+export interface GoldenMultiVectors {
+  readonly model: string;
+  readonly dimension: number;
+  readonly measured: { readonly tolerance: number };
+  /** The score of each query with each document. */
+  readonly maxsim: readonly (readonly number[])[];
+  readonly cases: readonly GoldenTokenCase[];
+}
+
+/** The tiny models of late interaction: of sentence-transformers 6, of PyLate, and of Stanford. */
+export const goldenMultiVectorNames: readonly string[] = [
+  'late-bert',
+  'late-modernbert',
+  'late-pylate',
+  'late-stanford',
+];
+
 /** Where golden models come from: the files of this package in Node, `fetch` in a browser. */
 export interface GoldenSource {
   /** A golden model's folder. */

@@ -54,9 +54,22 @@ export function padBatch(texts: readonly TokenizedText[], paddingId: number): To
   const mask = new Int32Array(rows * cols);
   for (const [row, text] of texts.entries()) {
     ids.set(text.ids, row * cols);
-    mask.fill(1, row * cols, row * cols + text.ids.length);
+    mask.fill(1, row * cols, row * cols + (text.attended ?? text.ids.length));
   }
   return { ids, mask, rows, cols };
+}
+
+/** How many tokens of a text take part in pooling, where no prompt is left out. */
+export function countPooled({ ids, pooled }: TokenizedText): number {
+  return pooled === undefined ? ids.length : pooled.reduce((count, bit) => count + bit, 0);
+}
+
+/** The mask of a batch of such texts as pooling sees it; `undefined` when all of their tokens take part. */
+export function pooledTokens(texts: readonly TokenizedText[], { mask, cols }: TokenBatch): Int32Array | undefined {
+  if (texts.every(({ pooled }) => pooled === undefined)) return undefined;
+  const pooled = mask.slice();
+  for (const [row, text] of texts.entries()) if (text.pooled !== undefined) pooled.set(text.pooled, row * cols);
+  return pooled;
 }
 
 /**

@@ -2,6 +2,7 @@
 import { AbortScope } from '@sentvec/platform';
 import { createFingerprinter, type Fingerprinter } from './fingerprint.ts';
 import { Pipeline } from './pipeline.ts';
+import { ReceiptCounter } from './receipt.ts';
 import { Semaphore } from './semaphore.ts';
 import { resolveSettings, type EmbedSettings } from './settings.ts';
 import { checkedTexts, StreamWindows, windowsOf } from './windows.ts';
@@ -17,7 +18,6 @@ import type {
   EmbedOptions,
   EmbedStreamOptions,
   Fingerprint,
-  Receipt,
   SpaceOptions,
   StreamedVector,
   TextStream,
@@ -82,7 +82,7 @@ class SentenceEmbedder implements Embedder {
   embed(text: string, options?: EmbedOptions): Promise<EmbeddedText>;
   embed(texts: string | readonly string[], options?: EmbedOptions): Promise<Embedded>;
   async embed(texts: string | readonly string[], options: EmbedOptions = {}): Promise<Embedded | EmbeddedText> {
-    const started = performance.now();
+    const counter = new ReceiptCounter();
     const { call, settings } = this.#begin(options, 'embed()');
     try {
       const checked = await checkedTexts(typeof texts === 'string' ? [texts] : texts);
@@ -90,29 +90,12 @@ class SentenceEmbedder implements Embedder {
       fingerprint.catch(() => {});
       const { dimension } = settings;
       const vectors = { data: new Float32Array(checked.length * dimension), rows: checked.length, cols: dimension };
-      const truncated: { row: number; length: number }[] = [];
-      let tokens = 0;
-      let positions = 0;
       const allocate = (firstRow: number, rows: number) =>
         vectors.data.subarray(firstRow * dimension, (firstRow + rows) * dimension);
       const output = { allocate, onProgress: options.onProgress };
       const pipeline = new Pipeline(this.#parts, settings, call, this.#semaphore, output);
-      for await (const window of pipeline.windows(windowsOf(checked))) {
-        positions += window.positions;
-        for (const [index, text] of window.tokenized.entries()) {
-          tokens += text.ids.length;
-          if (text.truncated) truncated.push({ row: window.firstRow + index, length: text.length });
-        }
-      }
-      const receipt: Receipt = {
-        rows: checked.length,
-        tokens,
-        truncated,
-        paddingWaste: positions === 0 ? 0 : 1 - tokens / positions,
-        milliseconds: performance.now() - started,
-        fingerprint: (await fingerprint).hash,
-        notes: this.#parts.notes ?? [],
-      };
+      for await (const window of pipeline.windows(windowsOf(checked))) counter.add(window);
+      const receipt = counter.receipt((await fingerprint).hash, this.#parts.notes ?? []);
       this.#parts.onReceipt?.(receipt);
       return typeof texts === 'string' ? { vector: rowOf(vectors, 0), vectors, receipt } : { vectors, receipt };
     } finally {

@@ -1,7 +1,7 @@
 import { SentvecError } from '../errors.ts';
 import type { Encoder } from '../backend.ts';
 import type { Head, Matrix, TokenizedText } from '../types.ts';
-import { maskForPooling, padBatch } from './batching.ts';
+import { maskForPooling, padBatch, pooledTokens } from './batching.ts';
 import { applyHead } from '../projection/head.ts';
 
 /** Texts of one batch and what to make of them. */
@@ -18,7 +18,7 @@ export interface BatchJob {
 /** Vectors of a batch: on the backend's device when it offers that for this head, else pooled here. */
 export async function encodeBatch(encoder: Encoder, job: BatchJob): Promise<Matrix> {
   const batch = padBatch(job.texts, job.paddingId);
-  const mask = job.unpooledTokens === 0 ? undefined : maskForPooling(batch, job.unpooledTokens);
+  const mask = job.unpooledTokens === 0 ? pooledTokens(job.texts, batch) : maskForPooling(batch, job.unpooledTokens);
   const options = { signal: job.signal };
   const pooled = await encoder.encodePooled?.(batch, job.head, mask ? { ...options, poolingMask: mask } : options);
   if (pooled) return pooled;

@@ -15,7 +15,7 @@ import type { ModelFiles, SelfCheckResult, Tokenizer } from '../types.ts';
 import { checkBackendVersion } from './backend-version.ts';
 import { unsoundWeights } from '../weights/unsound-weights.ts';
 import { createEmbedder } from './embedder.ts';
-import type { Embedder, Receipt } from './embedder-types.ts';
+import type { Embedder, EmbedderParts, Receipt } from './embedder-types.ts';
 
 /** Options of {@link loadEmbedder}. */
 export interface LoadEmbedderOptions extends ModelFolderOptions, LoadOptions {
@@ -66,25 +66,50 @@ export const loadOptionNames: OptionNames<LoadEmbedderOptions> = {
  */
 export async function loadEmbedder(model: ModelFiles, options: LoadEmbedderOptions = {}): Promise<Embedder> {
   checkOptionNames('loadEmbedder()', options, loadOptionNames);
+  const loaded = await loadModelParts(model, options, (files, parts) =>
+    readFolder(files, options, async ({ encoderFiles }) => (await parts.loadEncoder(encoderFiles)).pooledOutput),
+  );
+  return createEmbedder(loaded.parts);
+}
+
+/** A model's parts, with what they were made of. */
+export interface AssembledModel<Folder extends ModelFolder> {
+  readonly folder: Folder;
+  readonly definition: TokenizerDefinition;
+  readonly parts: EmbedderParts;
+}
+
+/**
+ * Loads tokenizer and encoder of a model of any kind, and checks that they fit what its folder says.
+ * @param read reads the folder
+ * @throws SentvecError as {@link loadEmbedder}
+ */
+export async function loadModelParts<Folder extends ModelFolder>(
+  model: ModelFiles,
+  options: LoadEmbedderOptions,
+  read: (files: ModelFiles, parts: LoadingParts) => Promise<Folder>,
+): Promise<AssembledModel<Folder>> {
   if (options.backend !== undefined) checkBackendVersion(options.backend);
   throwIfAborted(options.signal);
   const parts = new LoadingParts(options);
   try {
-    return await assemble(await chooseTask(model, options.task), parts, options);
+    const files = await chooseTask(model, options.task);
+    return await assemble(files, await read(listedOnce(files), parts), parts, options);
   } catch (error) {
     await parts.dispose();
     throw error;
   }
 }
 
-async function assemble(model: ModelFiles, parts: LoadingParts, options: LoadEmbedderOptions): Promise<Embedder> {
+async function assemble<Folder extends ModelFolder>(
+  model: ModelFiles,
+  folder: Folder,
+  parts: LoadingParts,
+  options: LoadEmbedderOptions,
+): Promise<AssembledModel<Folder>> {
   const { signal, onWarning = warn } = options;
-  const folder = await readFolder(
-    listedOnce(model),
-    options,
-    async ({ encoderFiles }) => (await parts.loadEncoder(encoderFiles)).pooledOutput,
-  );
-  const definition = await readTokenizerDefinition(folder.encoderFiles, { lowercase: folder.lowerCase });
+  const { lowerCase, markers } = folder;
+  const definition = await readTokenizerDefinition(folder.encoderFiles, { lowercase: lowerCase, markers });
   const configured = await configuredVocabularySize(folder);
   checkVocabulary(definition, configured, model.name);
   throwIfAborted(signal);
@@ -101,7 +126,7 @@ async function assemble(model: ModelFiles, parts: LoadingParts, options: LoadEmb
   const { maxLength, notes } = chooseMaxLength(model, folder, encoder, tokenizer, options.maxLength);
   for (const note of folder.notes) onWarning(note);
   const selfCheck = await checkBackend(folder, { encoder, tokenizer, vocabularySize, stored }, parts, options);
-  return createEmbedder({
+  const loaded: EmbedderParts = {
     model,
     tokenizer,
     encoder,
@@ -119,7 +144,8 @@ async function assemble(model: ModelFiles, parts: LoadingParts, options: LoadEmb
     selfCheck,
     onReceipt: options.onReceipt,
     notes: [...folder.notes, ...notes, ...(await taskNotes(folder, options.task))],
-  });
+  };
+  return { folder, definition, parts: loaded };
 }
 
 async function chooseTask(model: ModelFiles, task: string | undefined): Promise<ModelFiles> {

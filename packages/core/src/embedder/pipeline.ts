@@ -1,8 +1,7 @@
 // The pipeline under every embed call: it tokenizes, encodes and pools one window of texts after the other.
 import { abortable, yieldToEventLoop, type AbortScope } from '@sentvec/platform';
-import { countUnpooledTokens, planBatches } from './batching.ts';
+import { countPooled, countUnpooledTokens, planBatches } from './batching.ts';
 import { SentvecError } from '../errors.ts';
-import { rowOf } from '../search/matrix-rows.ts';
 import type { EmbedderParts, EmbedOptions } from './embedder-types.ts';
 import { withRowFrom } from '../tokenizer/unreadable-text.ts';
 import type { Matrix, TokenizedText } from '../types.ts';
@@ -11,7 +10,7 @@ import type { EmbedSettings } from './settings.ts';
 import type { Semaphore } from './semaphore.ts';
 import type { TextWindow, WindowSource } from './windows.ts';
 
-/** A window of texts with the vector of each. */
+/** A window of texts with the vector of each, or with those of its tokens where the head does not pool. */
 export interface EmbeddedWindow extends TextWindow {
   readonly tokenized: readonly TokenizedText[];
   readonly vectors: Matrix;
@@ -22,7 +21,8 @@ export interface EmbeddedWindow extends TextWindow {
 /** What becomes of the vectors. */
 export interface PipelineOutput {
   /**
-   * Space for the vectors of a window, rows × dimension. They are written batch by batch: memory that is touched all at
+   * Space for the vectors of a window, rows × dimension: a row for each text, or for each token that takes part where
+   * the head does not pool. They are written batch by batch: memory that is touched all at
    * once holds up the thread.
    */
   readonly allocate: (firstRow: number, rows: number) => Float32Array;
@@ -105,7 +105,11 @@ export class Pipeline {
     unpooledTokens: number,
   ): Promise<EmbeddedWindow> {
     const { dimension, batchTokens, head } = this.#settings;
-    const vectors = this.#output.allocate(window.firstRow, window.texts.length);
+    const rowCounts = tokenized.map((text) => (head.pooling.perToken === true ? countPooled(text) : 1));
+    const firstRows = new Float64Array(rowCounts.length + 1);
+    for (const [index, count] of rowCounts.entries()) firstRows[index + 1] = firstRows[index]! + count;
+    const rows = firstRows.at(-1)!;
+    const vectors = this.#output.allocate(window.firstRow, rows);
     const batches = planBatches(
       tokenized.map((text) => text.ids.length),
       batchTokens,
@@ -124,7 +128,7 @@ export class Pipeline {
         signal: this.#call.signal,
       };
       const computed = encodeBatch(this.#parts.encoder, job)
-        .then((matrix) => this.#deliver(matrix, window, indices, texts, vectors))
+        .then((matrix) => this.#deliver(matrix, window, indices, texts, { vectors, firstRows }))
         .finally(release);
       inFlight.push(computed.catch((error: unknown) => this.#call.abort(describeFailure(error, window, indices))));
     }
@@ -132,7 +136,7 @@ export class Pipeline {
     return {
       ...window,
       tokenized,
-      vectors: { data: vectors, rows: window.texts.length, cols: dimension },
+      vectors: { data: vectors, rows, cols: dimension },
       positions: computedPositions,
     };
   }
@@ -142,25 +146,34 @@ export class Pipeline {
     window: TextWindow,
     indices: readonly number[],
     texts: readonly TokenizedText[],
-    vectors: Float32Array,
+    { vectors, firstRows }: { readonly vectors: Float32Array; readonly firstRows: Float64Array },
   ): void {
     const { dimension } = this.#settings;
-    if (matrix.rows !== indices.length || matrix.cols !== dimension) {
+    const counts = indices.map((index) => firstRows[index + 1]! - firstRows[index]!);
+    const expected = counts.reduce((sum, count) => sum + count, 0);
+    if (matrix.rows !== expected || matrix.cols !== dimension) {
       throw new SentvecError(
         'backend-failed',
-        `The backend gave ${matrix.rows} × ${matrix.cols} numbers for ${indices.length} vectors of ${dimension}.`,
+        `The backend gave ${matrix.rows} × ${matrix.cols} numbers for ${expected} vectors of ${dimension}.`,
       );
     }
     const broken = firstBrokenRow(matrix);
     if (broken !== -1) {
-      const row = window.firstRow + indices[broken]!;
+      let text = 0;
+      for (let end = counts[0]!; end <= broken; end += counts[text]!) text += 1;
+      const row = window.firstRow + indices[text]!;
       throw new SentvecError(
         'backend-failed',
         `The vector of row ${row} has entries that are not finite numbers: the model does not work on this text.`,
         { row },
       );
     }
-    for (const [row, index] of indices.entries()) vectors.set(rowOf(matrix, row), index * dimension);
+    let taken = 0;
+    for (const [position, index] of indices.entries()) {
+      const end = taken + counts[position]! * dimension;
+      vectors.set(matrix.data.subarray(taken, end), firstRows[index]! * dimension);
+      taken = end;
+    }
     this.#done.rows += texts.length;
     for (const text of texts) this.#done.tokens += text.ids.length;
     if (!this.#call.signal.aborted) this.#output.onProgress?.({ ...this.#done });

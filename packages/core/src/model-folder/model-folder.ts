@@ -21,6 +21,8 @@ export interface EncoderPart {
   readonly lowerCase: boolean;
   /** Whether texts get the special tokens of the model: not those of static embeddings. */
   readonly addSpecialTokens: boolean;
+  /** Pieces of texts that are one token each, if the vocabulary has them, whatever the tokenizer makes of them. */
+  readonly markers?: readonly string[] | undefined;
 }
 
 /** What `config_sentence_transformers.json` says. */

@@ -33,7 +33,8 @@ export async function readModelSettings(files: ModelFiles): Promise<ModelSetting
   };
 }
 
-function readPrompts(config: ConfigFile): Readonly<Record<string, string>> {
+/** The prompts of `config_sentence_transformers.json`, by name. */
+export function readPrompts(config: ConfigFile): Readonly<Record<string, string>> {
   const prompts = config.object('prompts');
   // A prompt that is null is one that was never filled in: it adds nothing.
   return Object.fromEntries(Object.keys(prompts?.values ?? {}).map((name) => [name, prompts?.string(name) ?? '']));

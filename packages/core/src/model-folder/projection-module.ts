@@ -9,12 +9,17 @@ import { filePath, lastSegment, type ModelModule } from './modules.ts';
 /** Epsilon of `torch.nn.LayerNorm`, which the module has no way to change. */
 const layerNormEpsilon = 1e-5;
 
-const readers: Readonly<Record<string, (files: ModelFiles, module: ModelModule) => Promise<Projection | undefined>>> = {
+type Reader = (files: ModelFiles, module: ModelModule, feature: Feature) => Promise<Projection | undefined>;
+
+/** What a projection is applied to: the pooled vector, or each token's. */
+export type Feature = 'sentence_embedding' | 'token_embeddings';
+
+const readers: Readonly<Record<string, Reader>> = {
   Dense: readDense,
   LayerNorm: readLayerNorm,
-  Normalize: async (files, { path }) => {
+  Normalize: async (files, { path }, feature) => {
     const config = await readConfigFile(files, filePath(path, 'config.json'));
-    if (config !== undefined) checkFeatures(config);
+    if (config !== undefined) checkFeatures(config, feature);
     return { kind: 'normalize' };
   },
   // Dropout does nothing once a model is trained.
@@ -27,17 +32,22 @@ export function isProjectionKind(kind: string): boolean {
 }
 
 /**
- * Reads a module that comes after the pooling; `undefined` for one without effect.
- * @throws SentvecError `invalid-model`, `unsupported-model` (an activation, or another input than the pooled vector)
+ * Reads a module that comes after the encoder or the pooling; `undefined` for one without effect.
+ * @param feature what it must be applied to; a module that does not say is
+ * @throws SentvecError `invalid-model`, `unsupported-model` (an activation, or another input)
  */
-export async function readProjectionModule(files: ModelFiles, module: ModelModule): Promise<Projection | undefined> {
-  return readers[module.kind]?.(files, module);
+export async function readProjectionModule(
+  files: ModelFiles,
+  module: ModelModule,
+  feature: Feature = 'sentence_embedding',
+): Promise<Projection | undefined> {
+  return readers[module.kind]?.(files, module, feature);
 }
 
 /** `sentence_transformers/base/modules/dense.py` */
-async function readDense(files: ModelFiles, { path }: ModelModule): Promise<Projection> {
+async function readDense(files: ModelFiles, { path }: ModelModule, wanted: Feature): Promise<Projection> {
   const config = await requireConfigFile(files, filePath(path, 'config.json'));
-  checkFeatures(config);
+  checkFeatures(config, wanted);
   const inputs = config.required('in_features', config.size('in_features'));
   const outputs = config.required('out_features', config.size('out_features'));
   const hasBias = config.boolean('bias') ?? true;
@@ -88,14 +98,14 @@ function readActivation(config: ConfigFile): Activation {
   );
 }
 
-/** Modules may be told to work on token vectors; here they only ever see the pooled one. */
-function checkFeatures(config: ConfigFile): void {
+/** Modules may be told what to work on. */
+function checkFeatures(config: ConfigFile, wanted: Feature): void {
   for (const key of ['module_input_name', 'module_output_name']) {
-    const feature = config.string(key) ?? 'sentence_embedding';
-    if (feature === 'sentence_embedding') continue;
+    const feature = config.string(key) ?? wanted;
+    if (feature === wanted) continue;
     throw new SentvecError(
       'unsupported-model',
-      `${config.file} sets "${key}" to "${feature}"; sentvec applies it to "sentence_embedding" only.`,
+      `${config.file} sets "${key}" to "${feature}"; sentvec applies it to "${wanted}" here.`,
       {
         file: config.file,
       },

@@ -26,12 +26,14 @@ const largestPlausibleLength = 1e9;
  * @throws SentvecError `invalid-model`; `unsupported-model` when the module does something else than give token vectors
  * of a text
  */
-export async function readTransformerModule(files: ModelFiles, encoderPath: string): Promise<EncoderPart> {
+export async function readTransformerModule(
+  files: ModelFiles,
+  encoderPath: string,
+  supported: TransformerSupport = {},
+): Promise<EncoderPart> {
   const encoderFiles = await completeAdapter(subfolder(files, encoderPath), files.related);
-  const present = await encoderFiles.list();
-  const name = configNames.find((candidate) => present.includes(candidate));
-  const module = name === undefined ? undefined : await readConfigFile(encoderFiles, name);
-  if (module !== undefined) checkTask(module);
+  const module = await readTransformerConfig(encoderFiles);
+  if (module !== undefined) checkTask(module, supported);
   const architecture = await readConfigFile(encoderFiles, 'config.json');
   return {
     encoder: 'transformer',
@@ -44,6 +46,19 @@ export async function readTransformerModule(files: ModelFiles, encoderPath: stri
     lowerCase: module?.boolean('do_lower_case') ?? false,
     addSpecialTokens: true,
   };
+}
+
+/** What the caller can do beyond token vectors of a text. */
+export interface TransformerSupport {
+  /** @default false */
+  readonly queryExpansion?: boolean | undefined;
+}
+
+/** The config of a Transformer module, by any of its names; `undefined` when the folder has none. */
+export async function readTransformerConfig(encoderFiles: ModelFiles): Promise<ConfigFile | undefined> {
+  const present = await encoderFiles.list();
+  const name = configNames.find((candidate) => present.includes(candidate));
+  return name === undefined ? undefined : readConfigFile(encoderFiles, name);
 }
 
 /** How long the vectors of tokens are. Those of a bidirectional Qwen3 with labels are projected, as voyage-4-nano's are. */
@@ -71,7 +86,7 @@ function tokenizerLimit(config: ConfigFile | undefined): number | undefined {
  * Since version 6 the module can run other heads, other inputs and other outputs. Only the plain case is what sentvec
  * computes.
  */
-function checkTask(config: ConfigFile): void {
+function checkTask(config: ConfigFile, { queryExpansion = false }: TransformerSupport): void {
   const text = config.object('modality_config')?.object('text');
   const settings: [string, string | undefined, string][] = [
     ['transformer_task', config.string('transformer_task'), 'feature-extraction'],
@@ -83,7 +98,7 @@ function checkTask(config: ConfigFile): void {
     if (value !== undefined && value !== plain) throw unsupported(config, `"${key}": "${value}"`);
   if (config.object('modality_config') !== undefined && text === undefined)
     throw unsupported(config, 'a "modality_config" without "text"');
-  if (config.object('query_expansion') !== undefined) throw unsupported(config, '"query_expansion"');
+  if (!queryExpansion && config.object('query_expansion') !== undefined) throw unsupported(config, '"query_expansion"');
   for (const group of ['text', 'common']) {
     const options = config.object('processing_kwargs')?.values[group];
     const [option] = isObject(options) ? Object.keys(options) : [];

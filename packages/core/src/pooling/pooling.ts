@@ -67,6 +67,23 @@ export function graphPooling({ name, size }: { readonly name: string; readonly s
  */
 export const termWeightsOutput = 'term_weights';
 
+/**
+ * No pooling: the vectors of the tokens that take part, text by text, for models of late interaction.
+ * @param config what else decides which tokens there are, for the fingerprint
+ */
+export function tokenPooling(config?: Readonly<Record<string, unknown>>): Pooling {
+  return { name: 'tokens', perToken: true, config, outputSize: (hiddenSize) => hiddenSize, pool: keepTokens };
+}
+
+function keepTokens({ data, cols }: TokenEmbeddings, { mask }: TokenBatch): Matrix {
+  const rows = mask.reduce((count, bit) => count + bit, 0);
+  const kept = new Float32Array(rows * cols);
+  let row = 0;
+  for (let token = 0; token < mask.length; token++)
+    if (mask[token] === 1) kept.set(data.subarray(token * cols, (token + 1) * cols), row++ * cols);
+  return { data: kept, rows, cols };
+}
+
 /** One text of a batch: `at` holds the offsets of its `count` tokens in `from`, `columns` their places in the batch. */
 interface Text {
   readonly from: Float32Array;

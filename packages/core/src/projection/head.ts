@@ -13,13 +13,16 @@ const stepCost = 2 ** 20;
  */
 export async function applyHead(head: Head, tokens: TokenEmbeddings, batch: TokenBatch): Promise<Matrix> {
   const rowsOfStep = Math.max(1, Math.floor(stepCost / rowCost(head, batch.cols, tokens.cols)));
+  const rows = pooledRows(head, batch.mask, batch.rows);
   let result: Matrix | undefined;
+  let done = 0;
   for (let row = 0; row < batch.rows; row += rowsOfStep) {
     if (shouldYield()) await yieldToEventLoop();
     const count = Math.min(rowsOfStep, batch.rows - row);
     const vectors = applyProjections(head.projections, poolRows(head, tokens, batch, row, count));
-    result ??= { data: new Float32Array(batch.rows * vectors.cols), rows: batch.rows, cols: vectors.cols };
-    result.data.set(vectors.data, row * vectors.cols);
+    result ??= { data: new Float32Array(rows * vectors.cols), rows, cols: vectors.cols };
+    result.data.set(vectors.data, done * vectors.cols);
+    done += vectors.rows;
   }
   return result ?? { data: new Float32Array(0), rows: 0, cols: 0 };
 }
@@ -51,6 +54,11 @@ function endsNormalized({ projections }: Head): boolean {
   return projections.at(-1)?.kind === 'normalize';
 }
 
+/** How many rows the pooling of a head gives for a batch, or for a part of one. */
+export function pooledRows({ pooling }: Head, mask: Int32Array, texts: number): number {
+  return pooling.perToken === true ? mask.reduce((count, bit) => count + bit, 0) : texts;
+}
+
 function poolRows(head: Head, tokens: TokenEmbeddings, batch: TokenBatch, row: number, count: number): Matrix {
   const first = row * batch.cols;
   const last = (row + count) * batch.cols;
@@ -59,7 +67,8 @@ function poolRows(head: Head, tokens: TokenEmbeddings, batch: TokenBatch, row: n
     { ids: batch.ids.subarray(first, last), mask: batch.mask.subarray(first, last), rows: count, cols: batch.cols },
   );
   const size = head.pooling.outputSize(tokens.cols);
-  if (pooled.rows === count && pooled.cols === size && pooled.data.length === count * size) return pooled;
+  const rows = pooledRows(head, batch.mask.subarray(first, last), count);
+  if (pooled.rows === rows && pooled.cols === size && pooled.data.length === rows * size) return pooled;
   throw new SentvecError(
     'backend-failed',
     `The pooling "${head.pooling.name}" gave ${pooled.rows} × ${pooled.cols} numbers for ${count} texts, where its outputSize says ${count} × ${size}.`,
@@ -68,10 +77,11 @@ function poolRows(head: Head, tokens: TokenEmbeddings, batch: TokenBatch, row: n
 
 function rowCost(head: Head, length: number, hiddenSize: number): number {
   let size = head.pooling.outputSize(hiddenSize);
+  const vectors = head.pooling.perToken === true ? length : 1;
   let cost = Math.max(1, length * hiddenSize, length * size);
   for (const projection of head.projections) {
     const next = projectionOutputSize(projection, size);
-    if (projection.kind === 'dense') cost += size * next * (projection.residualWeight ? 2 : 1);
+    if (projection.kind === 'dense') cost += vectors * size * next * (projection.residualWeight ? 2 : 1);
     size = next;
   }
   return cost;

@@ -1,5 +1,5 @@
 /** The check of a backend, when it has loaded a model: does it compute what the model says? */
-import { applyHead } from '../projection/head.ts';
+import { applyHead, pooledRows } from '../projection/head.ts';
 import { SentvecError } from '../errors.ts';
 import type { Backend, Encoder } from '../backend.ts';
 import type { SelfCheckResult, Head, Matrix, ModelFiles, TokenBatch, TokenEmbeddings, Tokenizer } from '../types.ts';
@@ -151,11 +151,12 @@ async function measure(
   const [vectors = [], expected = embeddings] = await Promise.all([pooling, expecting]);
   const pooled = isComplete(vectors);
   const [together, ...alone] = pooled ? vectors : await inTurn(batches, (each) => encoder.encode(each, { signal }));
-  const rowLength = pooled ? 1 : batch.cols;
+  const firstRow = (row: number): number =>
+    pooled ? pooledRows(head, batch.mask.subarray(0, row * batch.cols), row) : row * batch.cols;
   const errors = [
     ...known.map((row) => [row, pooled ? expected : embeddings] as const),
     ...others.map(({ row }, index) => [row, alone[index]!] as const),
-  ].map(([row, wanted]) => largestError(rowsOf(together!, row * rowLength, wanted.rows), wanted));
+  ].map(([row, wanted]) => largestError(rowsOf(together!, firstRow(row), wanted.rows), wanted));
   return { difference: Math.max(...errors), pooled };
 }
 

@@ -3,7 +3,7 @@ import type { ModelFiles } from '../types.ts';
 import { hashTokenizerJson } from './hash.ts';
 import { specialTokensOf, tokenContent, type SpecialTokens } from './special-tokens.ts';
 import { readSplitting } from './splitting.ts';
-import type { TokenizerJson } from './tokenizer-json.ts';
+import type { AddedToken, TokenizerJson } from './tokenizer-json.ts';
 import { readTokenizerFiles } from './transformers-files.ts';
 import { tokenId, vocabularySize } from './vocabulary.ts';
 
@@ -13,6 +13,8 @@ export interface TokenizerDefinition {
   readonly json: TokenizerJson;
   readonly vocabularySize: number;
   readonly paddingId: number;
+  /** What lengthens the queries of late interaction: the mask token, else the one that ends a text. */
+  readonly expansionId?: number | undefined;
   readonly specialTokens: SpecialTokens;
   /** Which end of a long text is cut off. */
   readonly truncationSide: 'left' | 'right';
@@ -26,15 +28,18 @@ export interface TokenizerDefinition {
  * Reads the tokenizer of a model folder: `tokenizer.json`, else `vocab.txt` as BERT's, with what the other files of
  * transformers say about it.
  * @param options.lowercase see {@link TokenizerDefinition.lowercase}. Default false
+ * @param options.markers pieces of texts that become one token each, where the vocabulary has them: whole, or up to
+ * their first space. Default none
  * @throws SentvecError `invalid-model`, `unsupported-model`
  */
 export async function readTokenizerDefinition(
   model: ModelFiles,
-  options: { readonly lowercase?: boolean } = {},
+  options: { readonly lowercase?: boolean; readonly markers?: readonly string[] | undefined } = {},
 ): Promise<TokenizerDefinition> {
   const { json: raw, file, config } = await readTokenizerFiles(model);
-  const { lowercase = false } = options;
-  const json = { ...raw, truncation: null, padding: null, decoder: null };
+  const { lowercase = false, markers = [] } = options;
+  const whole = { ...raw, truncation: null, padding: null, decoder: null };
+  const json = withMarkers(whole, markers);
   await readSplitting(json.normalizer, json.pre_tokenizer);
   const side = config['truncation_side'] ?? raw.truncation?.direction;
   const truncationSide = typeof side === 'string' && side.toLowerCase() === 'left' ? 'left' : 'right';
@@ -42,11 +47,35 @@ export async function readTokenizerDefinition(
     json,
     vocabularySize: vocabularySize(json),
     paddingId: paddingIdOf(raw, config),
+    expansionId: [config['mask_token'], config['eos_token']]
+      .map(tokenContent)
+      .flatMap((token) => (token === undefined ? [] : (tokenId(raw, token) ?? [])))[0],
     specialTokens: specialTokensOf(json, file),
     truncationSide,
     lowercase,
     hash: await sha256(canonicalJson([await hashTokenizerJson(json), truncationSide, lowercase])),
   };
+}
+
+/**
+ * Markers of queries and documents were put into texts as ids when old models of late interaction were trained: no
+ * splitting or lower-casing may touch them. Follows `_register_prefix_tokens` in
+ * `sentence_transformers/multi_vector_encoder/model.py`.
+ */
+function withMarkers(json: TokenizerJson, markers: readonly string[]): TokenizerJson {
+  const tokens: AddedToken[] = [];
+  for (const marker of markers) {
+    const content = [marker, marker.trim().split(/\s/u)[0]!].find((each) => tokenId(json, each) !== undefined);
+    if (content === undefined || content === '') continue;
+    const known = json.added_tokens.find((added) => added.content === content);
+    if (known?.normalized === false) continue;
+    const flags = { special: true, normalized: false, single_word: false, lstrip: false, rstrip: false };
+    tokens.push({ id: tokenId(json, content)!, content, ...flags });
+  }
+  if (tokens.length === 0) return json;
+  const replaced = new Set(tokens.map(({ content }) => content));
+  const others = json.added_tokens.filter(({ content }) => !replaced.has(content));
+  return { ...json, added_tokens: [...others, ...tokens] };
 }
 
 /** Padding is masked, so any id of the vocabulary serves; RoBERTa's positions, though, tell padding by its id. */

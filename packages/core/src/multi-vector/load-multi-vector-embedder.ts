@@ -1,0 +1,111 @@
+// From the folder of a model of late interaction to its embedder.
+import { checkOptionNames, type OptionNames } from '@sentvec/platform';
+import { loadModelParts, loadOptionNames, type LoadEmbedderOptions } from '../embedder/load-embedder.ts';
+import { SentvecError } from '../errors.ts';
+import { tokenId } from '../tokenizer/vocabulary.ts';
+import type { TokenizerDefinition } from '../tokenizer/definition.ts';
+import type { Encoder } from '../backend.ts';
+import type { ModelFiles } from '../types.ts';
+import { TokenEmbedder } from './multi-vector-embedder.ts';
+import type {
+  MultiVectorEmbedder,
+  MultiVectorFolder,
+  MultiVectorParts,
+  QueryExpansion,
+  TextRole,
+} from './multi-vector-types.ts';
+import { readMultiVectorFolder } from './read-multi-vector-folder.ts';
+
+/** Options of {@link loadMultiVectorEmbedder}. */
+export type LoadMultiVectorEmbedderOptions = Pick<
+  LoadEmbedderOptions,
+  'backend' | 'tokenizer' | 'selfCheck' | 'signal' | 'onReceipt' | 'onWarning'
+> & {
+  /** The most tokens of a query that are read, instead of what the model says. Its expansion is as long. */
+  readonly queryLength?: number | undefined;
+  /** The most tokens of a document that are read, instead of what the model says. */
+  readonly documentLength?: number | undefined;
+};
+
+/** The options of {@link loadMultiVectorEmbedder}, by which others tell them from their own. */
+export const loadMultiVectorOptionNames: OptionNames<LoadMultiVectorEmbedderOptions> = {
+  backend: loadOptionNames.backend,
+  tokenizer: true,
+  selfCheck: true,
+  signal: true,
+  onReceipt: true,
+  onWarning: true,
+  queryLength: true,
+  documentLength: true,
+};
+
+/**
+ * Loads a model of late interaction (ColBERT): of sentence-transformers 6 (`MultiVectorEncoder`), of PyLate, or of
+ * Stanford. It gives a vector for each token; {@link maxSimilarity} compares them.
+ * @throws SentvecError as {@link loadEmbedder}; `unsupported-model` for models of other kinds, by name
+ */
+export async function loadMultiVectorEmbedder(
+  model: ModelFiles,
+  options: LoadMultiVectorEmbedderOptions = {},
+): Promise<MultiVectorEmbedder> {
+  checkOptionNames('loadMultiVectorEmbedder()', options, loadMultiVectorOptionNames);
+  const { queryLength, documentLength, ...others } = options;
+  const { folder, definition, parts } = await loadModelParts(model, others, (files) => readMultiVectorFolder(files));
+  try {
+    const expansion = folder.expansion && {
+      ...folder.expansion,
+      length: queryLength ?? folder.expansion.length,
+      id: expansionId(folder, definition),
+    };
+    const wanted = { query: queryLength, document: documentLength };
+    return new TokenEmbedder({
+      ...parts,
+      lengths: lengthsOf(folder, parts.encoder, expansion, wanted),
+      expansion,
+      skippedIds: { query: skipped(folder, definition, 'query'), document: skipped(folder, definition, 'document') },
+      onlyIds: folder.mask.onlyIds && new Set(folder.mask.onlyIds),
+      tokenPooling: folder.tokenPooling,
+      similarity: folder.similarity,
+    });
+  } catch (error) {
+    await Promise.all([parts.tokenizer.dispose(), parts.encoder.dispose()]);
+    throw error;
+  }
+}
+
+/** The ids of words that the vocabulary has as one token. Other words are no tokens, so they are in no text. */
+function skipped({ mask }: MultiVectorFolder, { json }: TokenizerDefinition, role: TextRole): ReadonlySet<number> {
+  if (!mask.roles.includes(role)) return new Set();
+  return new Set(mask.words.flatMap((word) => tokenId(json, word) ?? []));
+}
+
+function expansionId({ encoderFiles, expansion }: MultiVectorFolder, definition: TokenizerDefinition): number {
+  const token = expansion?.token;
+  const id = token === undefined ? definition.expansionId : tokenId(definition.json, token);
+  if (id !== undefined) return id;
+  const message = `${encoderFiles.name} lengthens queries with ${token === undefined ? 'the mask token' : `"${token}"`}, which its tokenizer does not have.`;
+  throw new SentvecError('invalid-model', message, { file: 'tokenizer.json' });
+}
+
+function lengthsOf(
+  { lengths, encoderFiles }: MultiVectorFolder,
+  { maxPositions }: Encoder,
+  expansion: MultiVectorParts['expansion'],
+  wanted: Readonly<Record<TextRole, number | undefined>>,
+): Readonly<Record<TextRole, number>> {
+  const chosen = { query: Infinity, document: Infinity };
+  for (const role of ['query', 'document'] as const) {
+    const said = wanted[role] ?? Math.min(lengths[role] ?? Infinity, maxPositions);
+    chosen[role] = role === 'document' || expansion === undefined ? said : lengthened(said, expansion);
+    if (chosen[role] <= maxPositions) continue;
+    throw new SentvecError(
+      wanted[role] === undefined ? 'invalid-model' : 'invalid-argument',
+      `A ${role} would have ${chosen[role]} tokens, but the encoder of ${encoderFiles.name} has positions for ${maxPositions}.`,
+    );
+  }
+  return chosen;
+}
+
+function lengthened(length: number, expansion: QueryExpansion): number {
+  return expansion.strategy === 'fixed' ? expansion.length : Math.max(length, expansion.length);
+}

@@ -1,0 +1,201 @@
+/** The embedder of late interaction: it gives a vector for each token of a text, and ranks documents by them. */
+import { AbortScope, checkOptionNames, shouldYield, yieldToEventLoop, type OptionNames } from '@sentvec/platform';
+import { countPooled } from '../embedder/batching.ts';
+import { createFingerprinter, type Fingerprinter } from '../embedder/fingerprint.ts';
+import { Pipeline } from '../embedder/pipeline.ts';
+import { ReceiptCounter } from '../embedder/receipt.ts';
+import { Semaphore } from '../embedder/semaphore.ts';
+import type { EmbedSettings } from '../embedder/settings.ts';
+import { checkedTexts, windowsOf } from '../embedder/windows.ts';
+import { SentvecError } from '../errors.ts';
+import { outputSize } from '../projection/head.ts';
+import { checkCount } from '../search/vector-checks.ts';
+import { tokenPooling } from '../pooling/pooling.ts';
+import type { Head, Matrix } from '../types.ts';
+import { bestOf, maxSimilarityScores } from './max-similarity.ts';
+import type {
+  EmbedDocumentsOptions,
+  EmbeddedTokens,
+  EmbedTokensOptions,
+  MultiVectorEmbedder,
+  MultiVectorParts,
+  RankedDocument,
+  RankTokensOptions,
+  TextRole,
+  TokenPoolingOptions,
+} from './multi-vector-types.ts';
+import { joinMatrices, matrixOfText } from './multi-vectors.ts';
+import { roleTokenizer } from './role-tokenizer.ts';
+import { poolTokens } from './token-pooling.ts';
+
+const embedOptionNames: OptionNames<EmbedTokensOptions> = { batchTokens: true, signal: true, onProgress: true };
+const documentOptionNames: OptionNames<EmbedDocumentsOptions> = { ...embedOptionNames, pooling: true };
+const rankOptionNames: OptionNames<RankTokensOptions> = { ...documentOptionNames, topK: true };
+
+/** Puts the parts of a model of late interaction together. It owns them: its `dispose` disposes them. */
+export class TokenEmbedder implements MultiVectorEmbedder {
+  readonly kind = 'multi-vector';
+  readonly model: MultiVectorEmbedder['model'];
+  readonly dimension: number;
+  readonly maxLength: MultiVectorEmbedder['maxLength'];
+  readonly tokenizer: MultiVectorEmbedder['tokenizer'];
+  readonly encoder: MultiVectorEmbedder['encoder'];
+  readonly backend: string | undefined;
+  readonly head: Head;
+  readonly prompts: MultiVectorEmbedder['prompts'];
+  readonly similarity: MultiVectorEmbedder['similarity'];
+  readonly selfCheck: MultiVectorEmbedder['selfCheck'];
+  readonly #parts: MultiVectorParts;
+  readonly #ofRole: Readonly<Record<TextRole, MultiVectorParts>>;
+  readonly #semaphore: Semaphore;
+  readonly #fingerprinter: Fingerprinter;
+  /** The head, with what else decides which vectors a text has: for the fingerprint. */
+  readonly #space: Head;
+  readonly #calls = new Set<AbortScope>();
+  #disposal: Promise<void> | undefined;
+
+  constructor(parts: MultiVectorParts) {
+    this.model = parts.model;
+    this.dimension = outputSize(parts.head, parts.encoder.hiddenSize);
+    this.maxLength = parts.lengths;
+    this.tokenizer = parts.tokenizer;
+    this.encoder = parts.encoder;
+    this.backend = parts.backend;
+    this.head = parts.head;
+    this.prompts = parts.prompts ?? {};
+    this.similarity = parts.similarity;
+    this.selfCheck = parts.selfCheck;
+    this.#parts = parts;
+    const partsOf = (role: TextRole): MultiVectorParts => ({
+      ...parts,
+      tokenizer: roleTokenizer(parts, role),
+      maxLength: parts.lengths[role],
+    });
+    this.#ofRole = { query: partsOf('query'), document: partsOf('document') };
+    this.#semaphore = new Semaphore(2 * parts.encoder.concurrency);
+    this.#fingerprinter = createFingerprinter(parts);
+    const { lengths, expansion = null, skippedIds, onlyIds = [], tokenPooling: pooling = null } = parts;
+    const skipped = [[...skippedIds.query], [...skippedIds.document], [...onlyIds]];
+    this.#space = {
+      pooling: tokenPooling({
+        lengths: [String(lengths.query), String(lengths.document)],
+        expansion,
+        skipped,
+        pooling,
+      }),
+      projections: parts.head.projections,
+    };
+  }
+
+  async embedQuery(query: string, options: EmbedTokensOptions = {}): Promise<EmbeddedTokens & { matrix: Matrix }> {
+    checkOptionNames('embedQuery()', options, embedOptionNames);
+    const embedded = await this.#embed('query', [query], options);
+    return { ...embedded, matrix: matrixOfText(embedded.vectors, 0) };
+  }
+
+  async embedQueries(queries: readonly string[], options: EmbedTokensOptions = {}): Promise<EmbeddedTokens> {
+    checkOptionNames('embedQueries()', options, embedOptionNames);
+    return this.#embed('query', queries, options);
+  }
+
+  async embedDocuments(documents: readonly string[], options: EmbedDocumentsOptions = {}): Promise<EmbeddedTokens> {
+    checkOptionNames('embedDocuments()', options, documentOptionNames);
+    return this.#embed('document', documents, options);
+  }
+
+  async rank(query: string, documents: readonly string[], options: RankTokensOptions = {}): Promise<RankedDocument[]> {
+    checkOptionNames('rank()', options, rankOptionNames);
+    const { topK = Math.max(1, documents.length), ...others } = options;
+    checkCount(topK, 'topK');
+    if (typeof query !== 'string' || query.trim() === '')
+      throw new SentvecError('invalid-text', 'The query is empty: nothing can be ranked by it.', { row: 0 });
+    const copy = documents.slice();
+    const { batchTokens, signal } = others;
+    const { matrix } = await this.embedQuery(query, { batchTokens, signal });
+    const { vectors } = await this.embedDocuments(copy, others);
+    const scores = await maxSimilarityScores(matrix, vectors, { similarity: this.similarity, signal });
+    return bestOf(scores, topK).map((hit) => ({ ...hit, document: copy[hit.row]! }));
+  }
+
+  async fingerprint(): Promise<string> {
+    this.#checkAlive();
+    const settings = this.#settings('document', {}, canonicalPrompts(this.prompts));
+    return (await this.#fingerprinter({ ...settings, head: this.#space })).hash;
+  }
+
+  dispose(): Promise<void> {
+    this.#disposal ??= this.#disposeParts();
+    return this.#disposal;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
+  }
+
+  async #embed(role: TextRole, texts: readonly string[], options: EmbedDocumentsOptions): Promise<EmbeddedTokens> {
+    this.#checkAlive();
+    const counter = new ReceiptCounter();
+    const settings = this.#settings(role, options, this.prompts[role]);
+    const call = new AbortScope(options.signal);
+    this.#calls.add(call);
+    try {
+      const checked = await checkedTexts(texts);
+      const matrices: Matrix[] = [];
+      const allocate = (_firstRow: number, rows: number) => new Float32Array(rows * settings.dimension);
+      const output = { allocate, onProgress: options.onProgress };
+      const pipeline = new Pipeline(this.#ofRole[role], settings, call, this.#semaphore, output);
+      for await (const window of pipeline.windows(windowsOf(checked))) {
+        counter.add(window);
+        let begin = 0;
+        for (const text of window.tokenized) {
+          const rows = countPooled(text);
+          const data = window.vectors.data.subarray(begin * this.dimension, (begin + rows) * this.dimension);
+          begin += rows;
+          matrices.push(this.#pool({ data, rows, cols: this.dimension }, role, options.pooling));
+          if (shouldYield()) await yieldToEventLoop();
+        }
+      }
+      const receipt = counter.receipt(await this.fingerprint(), this.#parts.notes ?? []);
+      this.#parts.onReceipt?.(receipt);
+      const vectors = matrices.length === 0 ? { ...joinMatrices([]), cols: this.dimension } : joinMatrices(matrices);
+      return { vectors, receipt };
+    } finally {
+      this.#calls.delete(call);
+      call.close();
+    }
+  }
+
+  #pool(matrix: Matrix, role: TextRole, asked: TokenPoolingOptions | undefined): Matrix {
+    const own = this.#parts.tokenPooling;
+    const pooled = own?.roles.includes(role) === true ? poolTokens(matrix, own) : matrix;
+    return asked === undefined ? pooled : poolTokens(pooled, asked);
+  }
+
+  #settings(
+    role: TextRole,
+    { batchTokens = this.encoder.batchTokens }: EmbedTokensOptions,
+    prompt?: string,
+  ): EmbedSettings {
+    if (!(batchTokens >= 1))
+      throw new SentvecError('invalid-argument', `batchTokens is ${batchTokens}; it must be at least 1.`, { role });
+    return { prompt, head: this.head, dimension: this.dimension, batchTokens };
+  }
+
+  async #disposeParts(): Promise<void> {
+    for (const call of this.#calls) call.abort(disposedError());
+    await Promise.all([this.tokenizer.dispose(), this.encoder.dispose()]);
+  }
+
+  #checkAlive(): void {
+    if (this.#disposal) throw disposedError();
+  }
+}
+
+/** Both prompts stand for the space: its vectors are compared across them. */
+function canonicalPrompts({ query = '', document = '' }: Readonly<Record<string, string>>): string {
+  return JSON.stringify([query, document]);
+}
+
+function disposedError(): SentvecError {
+  return new SentvecError('disposed', 'This embedder was disposed. Load the model again to go on.');
+}

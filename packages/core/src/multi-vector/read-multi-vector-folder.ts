@@ -1,0 +1,185 @@
+/**
+ * Reads the folder of a model of late interaction, in the three layouts that there are: of sentence-transformers 6
+ * (`MultiVectorEncoder`), of PyLate (`ColBERT`), and of the ColBERT of Stanford (`artifact.metadata`).
+ */
+import { SentvecError } from '../errors.ts';
+import { readConfigFile, requireConfigFile, ConfigFile } from '../model-folder/config-file.ts';
+import { listedOnce } from '../model-folder/model-files.ts';
+import type { ModelFolder } from '../model-folder/model-folder.ts';
+import { readPrompts } from '../model-folder/model-settings.ts';
+import { readModules, type ModelModule } from '../model-folder/modules.ts';
+import { isProjectionKind, readProjectionModule } from '../model-folder/projection-module.ts';
+import { readTransformerConfig, readTransformerModule } from '../model-folder/transformer-module.ts';
+import { tokenPooling } from '../pooling/pooling.ts';
+import { projectionOutputSize, validateProjection } from '../projection/projection.ts';
+import type { ModelFiles, Projection } from '../types.ts';
+import { readWeights } from '../weights/read-weights.ts';
+import {
+  readExpansion,
+  readLegacySettings,
+  readMask,
+  readPoolingModule,
+  stanfordSettings,
+  type LateSettings,
+  type MaskSettings,
+} from './late-settings.ts';
+import type { MultiVectorFolder } from './multi-vector-types.ts';
+
+/** The modules that a folder may list after its Transformer, besides projections. */
+const ownKinds: ReadonlySet<string> = new Set(['MultiVectorMask', 'HierarchicalTokenPooling']);
+
+/**
+ * Reads what a folder of late interaction says. The folder is untrusted: nothing in it is executed, and no path leaves it.
+ * @throws SentvecError `invalid-model` for a folder that is incomplete, broken or contradicts itself; `unsupported-model`
+ * for one that gives no vectors of tokens, and for what sentvec does not have
+ */
+export async function readMultiVectorFolder(model: ModelFiles): Promise<MultiVectorFolder> {
+  const files = listedOnce(model);
+  const modules = await readModules(files);
+  if (modules === undefined) return readStanfordFolder(files);
+  const config = await requireConfigFile(files, 'config_sentence_transformers.json');
+  const legacy = readLegacySettings(config);
+  const type = config.string('model_type');
+  if (type !== 'MultiVectorEncoder' && legacy === undefined) throw noMultiVectorModel(files, type);
+  const [transformer, ...rest] = modules;
+  if (transformer?.kind !== 'Transformer') throw unknownModule(files, transformer);
+  const encoder = await readTransformerModule(files, transformer.path, { queryExpansion: true });
+  const module = await readTransformerConfig(encoder.encoderFiles);
+  // PyLate left out what followed the layers, and before its version 1.2 listed the pooling that it did not use.
+  const used =
+    type === 'MultiVectorEncoder' || type === 'ColBERT' ? rest : rest.filter(({ kind }) => kind !== 'Pooling');
+  const projections = await readProjections(files, used, encoder.hiddenSize);
+  if (type !== 'MultiVectorEncoder') projections.push({ kind: 'normalize' });
+  const listedMask = used.find(({ kind }) => kind === 'MultiVectorMask');
+  const mask = listedMask && (await readMask(files, listedMask.path));
+  const pooling = used.find(({ kind }) => kind === 'HierarchicalTokenPooling');
+  const settings: LateSettings = {
+    lengths: {
+      query: module?.size('query_length') ?? legacy?.lengths.query ?? encoder.maxLength,
+      document: module?.size('document_length') ?? legacy?.lengths.document ?? encoder.maxLength,
+    },
+    expansion:
+      module !== undefined && Object.hasOwn(module.values, 'query_expansion')
+        ? readExpansion(module)
+        : legacy?.expansion,
+    mask: mask ?? legacy?.mask ?? noMask,
+    prefixes: legacy?.prefixes ?? {},
+  };
+  return folderOf(encoder, projections, settings, {
+    prompts: readPrompts(config),
+    similarity: config.string('similarity_fn_name') === 'meanmaxsim' ? 'mean-max' : 'max',
+    pooling: pooling && (await readPoolingModule(files, pooling.path)),
+  });
+}
+
+const noMask: MaskSettings = { words: [], roles: ['document'], onlyIds: undefined };
+
+function isStanford(config: ConfigFile | undefined): boolean {
+  return [config?.values['architectures']].flat().includes('HF_ColBERT');
+}
+
+/** A checkpoint of ColBERT as Stanford saves it: an encoder, and the projection among its weights. */
+async function readStanfordFolder(files: ModelFiles): Promise<MultiVectorFolder> {
+  const config = await requireConfigFile(files, 'config.json');
+  if (!isStanford(config)) throw noMultiVectorModel(files, String([config.values['architectures']].flat()[0]));
+  const metadata = await readConfigFile(files, 'artifact.metadata');
+  const encoder = await readTransformerModule(files, '');
+  const settings = stanfordSettings(metadata, encoder.maxLength);
+  const { shape, data } = (await readWeights(files)).tensor('linear.weight');
+  const [rows, cols] = shape;
+  if (shape.length !== 2 || (encoder.hiddenSize !== undefined && cols !== encoder.hiddenSize)) {
+    const message = `The tensor "linear.weight" of ${files.name} has the shape [${shape.join(', ')}]; it must take token vectors of ${encoder.hiddenSize}.`;
+    throw new SentvecError('invalid-model', message, { file: 'model.safetensors', tensor: 'linear.weight' });
+  }
+  const projections: Projection[] = [
+    { kind: 'dense', weight: { data, rows: rows!, cols: cols! }, activation: 'Identity' },
+    { kind: 'normalize' },
+  ];
+  const notes =
+    metadata === undefined
+      ? [`${files.name} has no artifact.metadata: the markers and lengths are those of ColBERTv2.`]
+      : [];
+  return folderOf(encoder, projections, settings, { prompts: {}, similarity: 'max', notes });
+}
+
+function folderOf(
+  encoder: Omit<ModelFolder, keyof ModelFolderRest>,
+  projections: readonly Projection[],
+  { lengths, expansion, mask, prefixes }: LateSettings,
+  rest: {
+    readonly prompts: Readonly<Record<string, string>>;
+    readonly similarity: MultiVectorFolder['similarity'];
+    readonly pooling?: MultiVectorFolder['tokenPooling'];
+    readonly notes?: readonly string[];
+  },
+): MultiVectorFolder {
+  const prompts = { ...rest.prompts };
+  for (const [role, prefix] of Object.entries(prefixes)) prompts[role] ||= prefix;
+  return {
+    ...encoder,
+    prompts,
+    defaultPrompt: undefined,
+    similarityFunction: 'dot',
+    truncateDim: undefined,
+    markers: Object.values(prefixes),
+    head: { pooling: tokenPooling(), projections },
+    headSource: 'modules',
+    notes: rest.notes ?? [],
+    lengths,
+    expansion,
+    mask,
+    tokenPooling: rest.pooling,
+    similarity: rest.similarity,
+  };
+}
+
+type ModelFolderRest = Pick<
+  ModelFolder,
+  'prompts' | 'defaultPrompt' | 'similarityFunction' | 'truncateDim' | 'head' | 'headSource' | 'route' | 'notes'
+>;
+
+async function readProjections(
+  files: ModelFiles,
+  modules: readonly ModelModule[],
+  hiddenSize: number | undefined,
+): Promise<Projection[]> {
+  const projections: Projection[] = [];
+  let size = hiddenSize;
+  let pooled = false;
+  for (const module of modules) {
+    if (!isProjectionKind(module.kind) && !ownKinds.has(module.kind)) throw unknownModule(files, module);
+    pooled ||= module.kind === 'HierarchicalTokenPooling';
+    if (pooled && isProjectionKind(module.kind)) throw unknownModule(files, module);
+    const projection = await readProjectionModule(files, module, 'token_embeddings');
+    if (projection === undefined) continue;
+    if (projection.kind === 'dense') size ??= projection.weight.cols;
+    const problem = size === undefined ? undefined : validateProjection(projection, size);
+    if (problem !== undefined) {
+      const file = `${files.name}/${module.path}`;
+      throw new SentvecError('invalid-model', `The module in ${file} does not fit the ones before it: ${problem}.`, {
+        file,
+      });
+    }
+    if (size !== undefined) size = projectionOutputSize(projection, size);
+    projections.push(projection);
+  }
+  return projections;
+}
+
+function unknownModule(files: ModelFiles, module: ModelModule | undefined): SentvecError {
+  const file = `${files.name}/modules.json`;
+  return new SentvecError(
+    'unsupported-model',
+    `${file} has the module "${module?.type}" where sentvec cannot use it: a model of late interaction is a Transformer, then any of Dense, LayerNorm, Normalize, Dropout and MultiVectorMask, and at the end HierarchicalTokenPooling.`,
+    { file, module: module?.type },
+  );
+}
+
+function noMultiVectorModel(files: ModelFiles, found: string | undefined): SentvecError {
+  const what = found === undefined || found === 'undefined' ? 'a SentenceTransformer' : `a ${found}`;
+  return new SentvecError(
+    'unsupported-model',
+    `${files.name} is ${what}, which gives no vectors of tokens to compare one by one. loadMultiVectorEmbedder() takes models of late interaction: MultiVectorEncoder of sentence-transformers, ColBERT of PyLate or Stanford. For one vector a text use loadEmbedder().`,
+    { file: files.name, modelType: found },
+  );
+}

@@ -1,0 +1,260 @@
+// Models of late interaction: what their folders say of queries and documents, scores, and pooled tokens.
+import { readFileSync } from 'node:fs';
+import {
+  joinMatrices,
+  loadMultiVectorEmbedder,
+  matrixOfText,
+  maxSimilarity,
+  maxSimilarityScores,
+  memoryModel,
+  poolTokens,
+  searchByMaxSimilarity,
+  SentvecError,
+  type Matrix,
+  type ModelFiles,
+  type MultiVectorEmbedder,
+  type TokenBatch,
+} from '@sentvec/core';
+import { nodeTokenizer } from '@sentvec/core/node';
+import {
+  goldenExpectation,
+  goldenModel,
+  goldenMultiVectorNames,
+  goldenPath,
+  type GoldenMultiVectors,
+} from '@sentvec/testing';
+import { describe, expect, it } from 'vitest';
+import { fakeEncoder } from './fake-parts.ts';
+
+const golden = (name: string) => goldenExpectation(name) as unknown as GoldenMultiVectors;
+
+/** The embedder of a folder over an encoder that computes nothing, with the batches that it was given. */
+async function scripted(
+  model: ModelFiles,
+  options: Parameters<typeof loadMultiVectorEmbedder>[1] = {},
+): Promise<{ embedder: MultiVectorEmbedder; batches: TokenBatch[] }> {
+  const hiddenSize = JSON.parse(new TextDecoder().decode(await model.read('config.json'))).hidden_size as number;
+  const batches: TokenBatch[] = [];
+  const encoder = fakeEncoder({
+    hiddenSize,
+    maxPositions: 256,
+    encode: async (batch) => {
+      batches.push(batch);
+      const rows = batch.rows * batch.cols;
+      return { data: new Float32Array(rows * hiddenSize).fill(1), rows, cols: hiddenSize };
+    },
+  });
+  const backend = {
+    specificationVersion: 1 as const,
+    name: 'scripted',
+    isAvailable: async () => ({ available: true as const, device: 'none' }),
+    load: async () => encoder,
+  };
+  return { embedder: await loadMultiVectorEmbedder(model, { backend, selfCheck: false, ...options }), batches };
+}
+
+/** A golden folder with some of its JSON files changed. */
+async function changed(name: string, changes: Record<string, object | undefined>): Promise<ModelFiles> {
+  const model = goldenModel(name);
+  const files: Record<string, Uint8Array | string> = {};
+  for (const path of await model.list()) {
+    if (path === 'expected.json' || (path in changes && changes[path] === undefined)) continue;
+    const bytes = await model.read(path);
+    const own = changes[path];
+    files[path] =
+      own === undefined ? bytes : JSON.stringify({ ...JSON.parse(new TextDecoder().decode(bytes)), ...own });
+  }
+  return memoryModel(name, files);
+}
+
+const refusal = async (work: Promise<unknown>): Promise<string> => {
+  const error = await work.then(
+    () => new Error('no error'),
+    (thrown: Error) => thrown,
+  );
+  return SentvecError.is(error) ? `${error.code}: ${error.message}` : String(error);
+};
+
+describe('reads queries and documents as the folder says', () => {
+  it.each(
+    goldenMultiVectorNames.flatMap((name) => [
+      [name, 'in JavaScript', undefined] as const,
+      [name, 'native', nodeTokenizer('native')] as const,
+    ]),
+  )('%s, tokenizer %s: ids, mask and rows', async (name, _, tokenizer) => {
+    const { embedder, batches } = await scripted(goldenModel(name), { tokenizer });
+    for (const { kind, text, ids, attention_mask: mask, rows } of golden(name).cases) {
+      const { vectors } = await (kind === 'query' ? embedder.embedQueries([text]) : embedder.embedDocuments([text]));
+      const batch = batches.pop()!;
+      const found = { text, ids: [...batch.ids], mask: [...batch.mask], rows: vectors.offsets[1] };
+      expect(found).toEqual({ text, ids, mask, rows });
+    }
+    await embedder.dispose();
+  });
+
+  const sample = 'what is the capital of France?';
+
+  it('attends to the expansion, makes it longer or leaves it out', async () => {
+    const expand = (query_expansion: object | null) =>
+      changed('late-bert', { 'sentence_bert_config.json': { query_expansion } });
+    const long = `${sample} ${sample}`;
+    const attending = await scripted(await expand({ strategy: 'fixed', attend: true, token: null, length: 24 }));
+    await attending.embedder.embedQuery('hello');
+    expect([...attending.batches[0]!.mask]).toEqual(Array.from({ length: 24 }, () => 1));
+    expect(attending.batches[0]!.ids.at(-1)).toBe(6);
+    const least = await scripted(await expand({ strategy: 'min', attend: false, token: '[UNK]', length: 12 }));
+    expect((await least.embedder.embedQuery('hello')).matrix.rows).toBe(12);
+    expect(least.batches[0]!.ids.at(-1)).toBe(3);
+    expect((await least.embedder.embedQuery(long)).matrix.rows).toBeGreaterThan(20);
+    const none = await scripted(await expand(null));
+    expect((await none.embedder.embedQuery('hello')).matrix.rows).toBe(7);
+  });
+
+  it('reads what PyLate saved in other years', async () => {
+    const file = 'config_sentence_transformers.json';
+    const off = await scripted(await changed('late-pylate', { [file]: { do_query_expansion: false } }));
+    expect((await off.embedder.embedQuery('hello')).matrix.rows).toBe(7);
+    expect(off.embedder.maxLength).toEqual({ query: 18, document: 44 });
+    const attending = await scripted(await changed('late-pylate', { [file]: { attend_to_expansion_tokens: true } }));
+    await attending.embedder.embedQuery('hello');
+    expect([...attending.batches[0]!.mask]).toEqual(Array.from({ length: 18 }, () => 1));
+    const words = await scripted(await changed('late-pylate', { [file]: { skiplist_words: null, model_type: null } }));
+    expect((await words.embedder.embedDocuments(['hello!'])).vectors.offsets[1]).toBe(7);
+    const none = await scripted(await changed('late-pylate', { [file]: { skiplist_words: [] } }));
+    expect((await none.embedder.embedDocuments(['hello!'])).vectors.offsets[1]).toBe(8);
+  });
+
+  it('reads a checkpoint of Stanford without metadata as ColBERTv2', async () => {
+    const { embedder } = await scripted(await changed('late-stanford', { 'artifact.metadata': undefined }));
+    expect(embedder.maxLength.query).toBe(32);
+    expect(embedder.prompts).toEqual({ query: '[unused0] ', document: '[unused1] ' });
+    expect((await embedder.embedQuery('hello')).receipt.notes.join()).toContain('artifact.metadata');
+  });
+
+  it('keeps the only tokens that give vectors, and skips words of queries where it is told', async () => {
+    const only = await changed('late-bert', {
+      '2_MultiVectorMask/config.json': { keep_only_token_ids: [4], skiplist_tasks: ['query', 'document'] },
+    });
+    const { embedder } = await scripted(only);
+    expect((await embedder.embedDocuments(['hello'])).vectors.offsets[1]).toBe(1);
+    expect((await embedder.embedQuery('hello?')).matrix.rows).toBe(15);
+  });
+
+  it('takes lengths of the caller, and says which the encoder has no positions for', async () => {
+    const { embedder } = await scripted(goldenModel('late-modernbert'), { queryLength: 12, documentLength: 20 });
+    const { vectors, receipt } = await embedder.embedDocuments([sample, `${sample} ${sample}`]);
+    expect([...vectors.offsets]).toEqual([0, 20, 40]);
+    expect(receipt.truncated.map(({ row }) => row)).toEqual([0, 1]);
+    expect(await refusal(scripted(goldenModel('late-bert'), { documentLength: 300 }))).toMatch(
+      /^invalid-argument: A document would have 300 tokens, but the encoder of late-bert has positions for 256/u,
+    );
+  });
+
+  it('has a fingerprint that changes with what decides the vectors', async () => {
+    const prints = new Set<string>();
+    for (const options of [{}, { documentLength: 20 }, { queryLength: 12 }])
+      prints.add(await (await scripted(goldenModel('late-bert'), options)).embedder.fingerprint());
+    expect(prints.size).toBe(3);
+  });
+});
+
+describe('refuses', () => {
+  it('models of other kinds by name', async () => {
+    expect(await refusal(scripted(goldenModel('tiny-bert')))).toMatch(/^unsupported-model: .*loadEmbedder\(\)/u);
+  });
+
+  it('an empty query, and what is no text', async () => {
+    const { embedder } = await scripted(goldenModel('late-bert'));
+    expect(await refusal(embedder.rank(' ', ['a']))).toMatch(/^invalid-text: The query is empty/u);
+    expect(await refusal(embedder.embedDocuments(['a', 7 as never]))).toMatch(/^invalid-text: Row 1/u);
+    await embedder.dispose();
+    expect(await refusal(embedder.embedQuery('a'))).toMatch(/^disposed/u);
+  });
+
+  it('a configuration that contradicts itself', async () => {
+    const strategy = { 'sentence_bert_config.json': { query_expansion: { strategy: 'max', length: 8 } } };
+    expect(await refusal(scripted(await changed('late-bert', strategy)))).toMatch(/^unsupported-model.*"max"/u);
+    const token = {
+      'sentence_bert_config.json': { query_expansion: { strategy: 'fixed', length: 8, token: 'nowhere' } },
+    };
+    expect(await refusal(scripted(await changed('late-bert', token)))).toMatch(/^invalid-model.*"nowhere"/u);
+    const dense = { '1_Dense/config.json': { in_features: 35 } };
+    expect(await refusal(scripted(await changed('late-bert', dense)))).toMatch(/^invalid-model/u);
+  });
+});
+
+/** Numbers between -1 and 1 that are the same each time. */
+function randomMatrix(rows: number, cols: number, seed: number): Matrix {
+  let state = seed;
+  const data = Float32Array.from({ length: rows * cols }, () => {
+    state = (Math.imul(1_103_515_245, state) + 12_345) & 0x7fffffff;
+    return state / 2 ** 30 - 1;
+  });
+  return { data, rows, cols };
+}
+
+describe('MaxSim', () => {
+  const query = randomMatrix(7, 20, 1);
+  const matrices = [33, 0, 1, 600, 512, 2].map((rows, seed) => randomMatrix(rows, 20, seed + 2));
+  const documents = joinMatrices(matrices);
+
+  it('gives the scores of the plain form, for all documents and for candidates', async () => {
+    const expected = matrices.map((document) => maxSimilarity(query, document));
+    const scores = await maxSimilarityScores(query, documents);
+    for (const [index, score] of expected.entries()) expect(scores[index]).toBeCloseTo(score, 4);
+    expect(expected[1]).toBe(-1e9);
+    const some = await maxSimilarityScores(query, documents, { candidates: [4, 0], similarity: 'mean-max' });
+    expect([...some]).toEqual([scores[4]! / 7, scores[0]! / 7].map(Math.fround).map((each) => expect.closeTo(each, 5)));
+  });
+
+  it('finds the best, equal scores in the order of documents', async () => {
+    const hits = await searchByMaxSimilarity(query, joinMatrices([...matrices, ...matrices]), { topK: 4 });
+    expect(hits.map(({ row }) => row)).toEqual([4, 10, 3, 9]);
+    const some = await searchByMaxSimilarity(query, documents, { topK: 2, candidates: [5, 4, 0] });
+    expect(some.map(({ row }) => row)).toEqual([4, 0]);
+  });
+
+  it('refuses numbers that are none, vectors of another length, and documents that are not there', async () => {
+    const broken = { ...documents, data: documents.data.slice() };
+    broken.data[40 * 20] = NaN;
+    expect(await refusal(maxSimilarityScores(query, broken))).toMatch(/^invalid-argument: The score of document 3/u);
+    expect(await refusal(maxSimilarityScores(randomMatrix(2, 16, 1), documents))).toMatch(
+      /^invalid-argument.*16 and 20/u,
+    );
+    expect(await refusal(maxSimilarityScores(query, documents, { candidates: [6] }))).toMatch(/no document 6/u);
+    expect(() => matrixOfText(documents, -1)).toThrow('There is no text -1');
+  });
+
+  it('can be aborted', async () => {
+    expect(await refusal(maxSimilarityScores(query, documents, { signal: AbortSignal.abort() }))).toMatch(/^aborted/u);
+  });
+});
+
+describe('token pooling', () => {
+  const { vectors, pooled } = JSON.parse(readFileSync(goldenPath('token-pooling.json'), 'utf8')) as {
+    vectors: number[][];
+    pooled: { factor: number; protectedTokens: number; vectors: number[][] }[];
+  };
+  const matrix = { data: Float32Array.from(vectors.flat()), rows: vectors.length, cols: 8 };
+
+  it.each(pooled)(
+    'gives the clusters of sentence-transformers, factor $factor',
+    ({ vectors: expected, ...options }) => {
+      const found = poolTokens(matrix, options);
+      expect(found.rows).toBe(expected.length);
+      const rows = Array.from({ length: found.rows }, (_, row) => [...found.data.subarray(row * 8, row * 8 + 8)]);
+      rows.sort((a, b) => a[0]! - b[0]!);
+      for (const [row, values] of rows.entries())
+        for (const [i, value] of values.entries()) expect(value).toBeCloseTo(expected[row]![i]!, 5);
+      expect([...found.data.subarray(0, 8 * options.protectedTokens)]).toEqual([
+        ...matrix.data.subarray(0, 8 * options.protectedTokens),
+      ]);
+    },
+  );
+
+  it('leaves what is too short, and refuses a factor below 1', () => {
+    expect(poolTokens({ data: matrix.data.subarray(0, 16), rows: 2, cols: 8 }, { factor: 4 }).rows).toBe(2);
+    expect(poolTokens(matrix, { factor: 1 })).toBe(matrix);
+    expect(() => poolTokens(matrix, { factor: 0.5 })).toThrow('factor must be a whole number');
+  });
+});
