@@ -2,12 +2,13 @@
 import { checkOptionNames, type OptionNames } from '@sentvec/platform';
 import { loadEmbedder, type LoadEmbedderOptions } from './embedder/load-embedder.ts';
 import type { Embedder } from './embedder/embedder-types.ts';
+import type { MultiVectorEmbedder } from './multi-vector/multi-vector-types.ts';
 import { listedOnce } from './model-folder/model-files.ts';
 import { findModelKind, otherKindError } from './model-folder/model-kind.ts';
 import type { ModelFiles } from './types.ts';
 
 /** A model that is ready, of one of the kinds; `kind` tells which. */
-export type LoadedModel = Embedder;
+export type LoadedModel = Embedder | MultiVectorEmbedder;
 
 /** Options of {@link loadModel}: those that all loaders have. */
 export type LoadModelOptions = Pick<
@@ -35,6 +36,11 @@ export async function loadModel(model: ModelFiles, options: LoadModelOptions = {
   switch (found.kind) {
     case 'embedder':
       return loadEmbedder(model, options);
+    case 'multi-vector': {
+      const { maxLength: documentLength, ...others } = options;
+      const { loadMultiVectorEmbedder } = await import('./multi-vector/load-multi-vector-embedder.ts');
+      return loadMultiVectorEmbedder(model, { ...others, documentLength });
+    }
     default:
       throw otherKindError(model, found);
   }

@@ -27,6 +27,7 @@ const others = [
   ['multi-vector', 'ColBERT', typed('ColBERT')],
   ['multi-vector', 'MultiVectorMask', folder({ 'modules.json': modules('Transformer', 'MultiVectorMask') })],
   ['multi-vector', 'HF_ColBERT', plain('HF_ColBERT')],
+  ['multi-vector', 'query_prefix', folder({ 'config_sentence_transformers.json': { query_prefix: '[Q] ' } })],
 ] as const;
 
 describe('the kind of a model', () => {
@@ -60,6 +61,10 @@ describe('the kind of a model', () => {
     const model = await loadModel(goldenModel('tiny-bert'), { backend: plainBackend() });
     expect(model.kind).toBe('embedder');
     await model.dispose();
+    const late = await loadModel(goldenModel('late-bert'), { backend: plainBackend(), maxLength: 20 });
+    if (late.kind !== 'multi-vector') throw new Error(late.kind);
+    expect(late.maxLength.document).toBe(20);
+    await late.dispose();
     // @ts-expect-error -- not an option of all loaders
     await expect(loadModel(goldenModel('tiny-bert'), { pooling: 'mean' })).rejects.toThrow(/no option "pooling"/);
   });

@@ -17,7 +17,7 @@ const kinds: Readonly<Record<ModelKind, { readonly words: string; readonly loade
   sparse: { words: 'a sparse embedder, which weighs the terms of its vocabulary', loader: undefined },
   'multi-vector': {
     words: 'a model of late interaction, which gives a vector for each token',
-    loader: undefined,
+    loader: 'loadMultiVectorEmbedder()',
   },
 };
 
@@ -62,6 +62,8 @@ export async function findModelKind(files: ModelFiles): Promise<FoundKind> {
       { file: settings.file },
     );
   }
+  const marker = ['query_prefix', 'document_prefix'].find((key) => settings?.string(key) !== undefined);
+  if (marker !== undefined) return { kind: 'multi-vector', evidence: `${settings!.file} has a "${marker}" of PyLate` };
   const modules = await readModules(files);
   return modules === undefined ? kindOfPlainFolder(files) : kindOfModules(files, modules);
 }

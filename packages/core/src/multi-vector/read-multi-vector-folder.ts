@@ -3,9 +3,10 @@
  * (`MultiVectorEncoder`), of PyLate (`ColBERT`), and of the ColBERT of Stanford (`artifact.metadata`).
  */
 import { SentvecError } from '../errors.ts';
-import { readConfigFile, requireConfigFile, ConfigFile } from '../model-folder/config-file.ts';
+import { readConfigFile } from '../model-folder/config-file.ts';
 import { listedOnce } from '../model-folder/model-files.ts';
 import type { ModelFolder } from '../model-folder/model-folder.ts';
+import { checkModelKind } from '../model-folder/model-kind.ts';
 import { readPrompts } from '../model-folder/model-settings.ts';
 import { readModules, type ModelModule } from '../model-folder/modules.ts';
 import { isProjectionKind, readProjectionModule } from '../model-folder/projection-module.ts';
@@ -35,21 +36,21 @@ const ownKinds: ReadonlySet<string> = new Set(['MultiVectorMask', 'HierarchicalT
  */
 export async function readMultiVectorFolder(model: ModelFiles): Promise<MultiVectorFolder> {
   const files = listedOnce(model);
+  await checkModelKind(files, 'multi-vector');
   const modules = await readModules(files);
   if (modules === undefined) return readStanfordFolder(files);
-  const config = await requireConfigFile(files, 'config_sentence_transformers.json');
-  const legacy = readLegacySettings(config);
-  const type = config.string('model_type');
-  if (type !== 'MultiVectorEncoder' && legacy === undefined) throw noMultiVectorModel(files, type);
+  const config = await readConfigFile(files, 'config_sentence_transformers.json');
+  const legacy = config && readLegacySettings(config);
+  const type = config?.string('model_type');
+  const isNative = type === 'MultiVectorEncoder' || legacy === undefined;
   const [transformer, ...rest] = modules;
   if (transformer?.kind !== 'Transformer') throw unknownModule(files, transformer);
   const encoder = await readTransformerModule(files, transformer.path, { queryExpansion: true });
   const module = await readTransformerConfig(encoder.encoderFiles);
   // PyLate left out what followed the layers, and before its version 1.2 listed the pooling that it did not use.
-  const used =
-    type === 'MultiVectorEncoder' || type === 'ColBERT' ? rest : rest.filter(({ kind }) => kind !== 'Pooling');
+  const used = isNative || type === 'ColBERT' ? rest : rest.filter(({ kind }) => kind !== 'Pooling');
   const projections = await readProjections(files, used, encoder.hiddenSize);
-  if (type !== 'MultiVectorEncoder') projections.push({ kind: 'normalize' });
+  if (!isNative) projections.push({ kind: 'normalize' });
   const listedMask = used.find(({ kind }) => kind === 'MultiVectorMask');
   const mask = listedMask && (await readMask(files, listedMask.path));
   const pooling = used.find(({ kind }) => kind === 'HierarchicalTokenPooling');
@@ -66,22 +67,16 @@ export async function readMultiVectorFolder(model: ModelFiles): Promise<MultiVec
     prefixes: legacy?.prefixes ?? {},
   };
   return folderOf(encoder, projections, settings, {
-    prompts: readPrompts(config),
-    similarity: config.string('similarity_fn_name') === 'meanmaxsim' ? 'mean-max' : 'max',
+    prompts: config === undefined ? {} : readPrompts(config),
+    similarity: config?.string('similarity_fn_name') === 'meanmaxsim' ? 'mean-max' : 'max',
     pooling: pooling && (await readPoolingModule(files, pooling.path)),
   });
 }
 
 const noMask: MaskSettings = { words: [], roles: ['document'], onlyIds: undefined };
 
-function isStanford(config: ConfigFile | undefined): boolean {
-  return [config?.values['architectures']].flat().includes('HF_ColBERT');
-}
-
 /** A checkpoint of ColBERT as Stanford saves it: an encoder, and the projection among its weights. */
 async function readStanfordFolder(files: ModelFiles): Promise<MultiVectorFolder> {
-  const config = await requireConfigFile(files, 'config.json');
-  if (!isStanford(config)) throw noMultiVectorModel(files, String([config.values['architectures']].flat()[0]));
   const metadata = await readConfigFile(files, 'artifact.metadata');
   const encoder = await readTransformerModule(files, '');
   const settings = stanfordSettings(metadata, encoder.maxLength);
@@ -172,14 +167,5 @@ function unknownModule(files: ModelFiles, module: ModelModule | undefined): Sent
     'unsupported-model',
     `${file} has the module "${module?.type}" where sentvec cannot use it: a model of late interaction is a Transformer, then any of Dense, LayerNorm, Normalize, Dropout and MultiVectorMask, and at the end HierarchicalTokenPooling.`,
     { file, module: module?.type },
-  );
-}
-
-function noMultiVectorModel(files: ModelFiles, found: string | undefined): SentvecError {
-  const what = found === undefined || found === 'undefined' ? 'a SentenceTransformer' : `a ${found}`;
-  return new SentvecError(
-    'unsupported-model',
-    `${files.name} is ${what}, which gives no vectors of tokens to compare one by one. loadMultiVectorEmbedder() takes models of late interaction: MultiVectorEncoder of sentence-transformers, ColBERT of PyLate or Stanford. For one vector a text use loadEmbedder().`,
-    { file: files.name, modelType: found },
   );
 }

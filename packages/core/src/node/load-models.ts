@@ -12,6 +12,12 @@ import {
   type LoadedModel,
   type LoadModelOptions,
 } from '../load-model.ts';
+import {
+  loadMultiVectorEmbedder as loadMultiVectorFiles,
+  loadMultiVectorOptionNames,
+  type LoadMultiVectorEmbedderOptions,
+} from '../multi-vector/load-multi-vector-embedder.ts';
+import type { MultiVectorEmbedder } from '../multi-vector/multi-vector-types.ts';
 import type { TokenizerLoader } from '../tokenizer/javascript-tokenizer.ts';
 import type { ModelFiles } from '../types.ts';
 import { hubOptionNames } from './hub/hub-model.ts';
@@ -41,6 +47,19 @@ export function loadModel(
   options: LoadModelOptions & OpenModelOptions = {},
 ): Promise<LoadedModel> {
   return load({ call: 'loadModel()', loadFiles: loadModelFiles, names: loadModelOptionNames }, model, options);
+}
+
+/**
+ * Loads a model of late interaction by its name or from its files: as `loadMultiVectorEmbedder` of `@sentvec/core`, in
+ * the manner of {@link loadEmbedder}.
+ * @throws SentvecError as there, and `model-not-found`, `model-access-denied`, `download-failed`
+ */
+export function loadMultiVectorEmbedder(
+  model: string | ModelFiles,
+  options: LoadMultiVectorEmbedderOptions & OpenModelOptions = {},
+): Promise<MultiVectorEmbedder> {
+  const [call, names] = ['loadMultiVectorEmbedder()', loadMultiVectorOptionNames] as const;
+  return load({ call, loadFiles: loadMultiVectorFiles, names }, model, options);
 }
 
 /** A loader of `@sentvec/core` and the names of its options. */
