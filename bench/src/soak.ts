@@ -173,6 +173,6 @@ if (values.help) {
   const random = uniform(count(values.seed));
   await watch('cycles', count(values.cycles), 'times loaded and disposed', loadAndDispose);
   if (count(values.batches) > 0) await randomBatches(count(values.batches), random);
-  if (count(values.calls) > 0) await callsAtOnce(count(values.calls), 20, random);
+  if (count(values.calls) > 0) await callsAtOnce(count(values.calls), 80, random);
   say('all done');
 }

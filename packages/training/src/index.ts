@@ -1,6 +1,7 @@
 // @sentvec/training: what runs in a page as in Node. Files and threads stand behind `/node`, TensorFlow.js behind `/tfjs`.
 export { mineHardNegatives, type HardNegativeOptions, type MinedNegatives } from './hard-negatives.ts';
 export { checkedParameter, labelsOf, firstOf, pairOf, type LabelKind, type Loss } from './loss.ts';
+export * from './losses/batch-losses.ts';
 export * from './losses/contrastive.ts';
 export * from './losses/distance.ts';
 export * from './losses/distillation.ts';
@@ -8,6 +9,7 @@ export { lossFromName, lossNames, type LossParameters } from './losses/loss-from
 export * from './losses/matryoshka.ts';
 export * from './losses/multiple-negatives-ranking.ts';
 export * from './losses/scored-pairs.ts';
+export * from './losses/splade.ts';
 export * from './losses/triplet.ts';
 export * from './optimizer/adamw.ts';
 export * from './optimizer/parameters.ts';

@@ -9,9 +9,12 @@ import { SentvecError } from '@sentvec/core';
  * - `binary`: 1 for similar, 0 for dissimilar
  * - `class`: the name of a class, a text or a number, the same for texts of one kind
  * - `vector`: a target vector, as long as an embedding
+ * - `vectors`: a target vector, or one for each column, one after the other
+ * - `guide`: a vector of another model for each column, one after the other, of any length
  * - `margin`: for each negative, how much better the positive is; or how good the positive and each negative are
+ * - `scores`: how good the positive and each negative are
  */
-export type LabelKind = 'none' | 'score' | 'binary' | 'class' | 'vector' | 'margin';
+export type LabelKind = 'none' | 'score' | 'binary' | 'class' | 'vector' | 'vectors' | 'guide' | 'margin' | 'scores';
 
 /**
  * A function of embeddings whose value falls as similar texts come nearer to each other than dissimilar ones. Written
@@ -48,8 +51,9 @@ export interface Loss {
   readonly parameters?: Readonly<Record<string, unknown>> | undefined;
   /**
    * @param columns one matrix per column, `[examples, dimension]`
-   * @param labels `[examples]` floats; for `vector` `[examples, dimension]`; for `margin` `[examples, negatives]` or
-   * `[examples, 1 + negatives]`; for `class` numbers that are equal within the batch where the names are; absent for
+   * @param labels `[examples]` floats; for `vector` `[examples, dimension]`; for `vectors` that or `[examples, columns ×
+   * dimension]`; for `guide` `[examples, columns × n]`; for `margin` `[examples, negatives]` or `[examples, 1 +
+   * negatives]`; for `scores` `[examples, 1 + negatives]`; for `class` numbers that are equal within the batch where the names are; absent for
    * `none`
    * @returns a single number, shape `[]`
    */

@@ -62,8 +62,16 @@ export function checkTrainingSet({ name, examples, loss }: TrainingSet, batchSiz
 /** Lists of numbers, or single ones, where the loss wants the other. */
 function labelWidthError(loss: Loss, { columns, labelWidth }: ExampleTable): string | undefined {
   const width = labelWidth ?? 1;
-  if (loss.labels === 'vector')
+  if (loss.labels === 'vector' || loss.labels === 'vectors')
     return labelWidth === undefined ? `${loss.name} wants a vector, a list of numbers, for each example` : undefined;
+  if (loss.labels === 'guide')
+    return labelWidth !== undefined && width % columns.length === 0
+      ? undefined
+      : `${loss.name} wants the guide's vectors of the ${columns.length} texts of an example in one list, not ${width} numbers.`;
+  if (loss.labels === 'scores')
+    return width === columns.length - 1
+      ? undefined
+      : `${loss.name} wants ${columns.length - 1} numbers for each example, one for the positive and one for each negative, not ${width}.`;
   if (loss.labels !== 'margin')
     return width === 1 ? undefined : `${loss.name} wants one number for each example, not a list of ${width}.`;
   const negatives = columns.length - 2;

@@ -1,5 +1,5 @@
 // How far apart embeddings are, over the tensor operations.
-import { absolute, mean, normalizeRows, type Operations } from '@sentvec/architectures';
+import { absolute, mean, normalizeRows, type Dimension, type Operations } from '@sentvec/architectures';
 
 /** How far apart two embeddings are, 0 for equal ones. `cosine` is 1 - cosine similarity. */
 export type Distance = 'cosine' | 'euclidean' | 'manhattan';
@@ -48,11 +48,27 @@ export function pairwiseDistance<Tensor>(ops: Operations<Tensor>, a: Tensor, b: 
   return ops.sqrt(ops.sum(ops.multiply(difference, difference), [1]));
 }
 
+/** `[rows, rows]`, 1 on the diagonal and 0 elsewhere. */
+export function identity<Tensor>(ops: Operations<Tensor>, rows: Dimension): Tensor {
+  const index = ops.toFloat(ops.range(rows));
+  return ops.equal(ops.reshape(index, [rows, 1]), ops.reshape(index, [1, rows]));
+}
+
+/** Similarity of every row of `a` to every row of `b`: `[rows of a, rows of b]`. */
+export function similarityMatrix<Tensor>(
+  ops: Operations<Tensor>,
+  a: Tensor,
+  b: Tensor,
+  similarity: 'cosine' | 'dot',
+): Tensor {
+  const comparable = (x: Tensor): Tensor => (similarity === 'cosine' ? normalizeRows(ops, x) : x);
+  return ops.matmul(comparable(a), comparable(b), { transposeRight: true });
+}
+
 /** Distance of every row to every row: `[rows, rows]`. Zero where rows are equal, with gradient 0 there. */
 export function distanceMatrix<Tensor>(ops: Operations<Tensor>, x: Tensor, distance: 'cosine' | 'euclidean'): Tensor {
   if (distance === 'cosine') {
-    const unit = normalizeRows(ops, x);
-    return ops.subtract(1, ops.matmul(unit, unit, { transposeRight: true }));
+    return ops.subtract(1, similarityMatrix(ops, x, x, 'cosine'));
   }
   const rows = ops.shape(x)[0]!;
   const squares = ops.sum(ops.multiply(x, x), [1], true);

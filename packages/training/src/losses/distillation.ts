@@ -1,8 +1,8 @@
 // Losses by which a student learns from a teacher's vectors or scores.
-import type { Operations } from '@sentvec/architectures';
+import { logSoftmax, type Operations } from '@sentvec/architectures';
 import { checkOptionNames } from '@sentvec/platform';
-import { labelsOf, pairOf, type Loss } from '../loss.ts';
-import { meanOf, pairwiseSimilarityOf, type PairSimilarity } from './distance.ts';
+import { checkedParameter, firstOf, labelsOf, pairOf, type Loss } from '../loss.ts';
+import { meanOf, pairwiseCosine, pairwiseSimilarityOf, type PairSimilarity } from './distance.ts';
 
 /**
  * Mean squared difference between embeddings and target vectors, over all entries and columns: a student learns a
@@ -57,6 +57,83 @@ export function marginMseLoss(options: { readonly similarity?: PairSimilarity | 
       return meanOf(ops, ops.multiply(error, error));
     },
   };
+}
+
+/** Options of {@link distillKlDivLoss}. */
+export interface DistillKlDivOptions {
+  /** @default 'dot' */
+  readonly similarity?: PairSimilarity | undefined;
+  /** Divides the scores of student and teacher: above 1, the order of bad candidates counts more. @default 1 */
+  readonly temperature?: number | undefined;
+}
+
+/**
+ * Kullback-Leibler divergence of the student's distribution over the candidates of a query (positive, negatives) from
+ * that of a teacher's scores, times the square of the temperature (Hinton et al., 2015; Lin et al., 2020). Columns:
+ * query, positive, at least one negative. A label has a score for each candidate.
+ * @throws SentvecError `invalid-argument`
+ */
+export function distillKlDivLoss(options: DistillKlDivOptions = {}): Loss {
+  checkOptionNames('distillKlDivLoss()', options, { similarity: true, temperature: true });
+  const { similarity = 'dot', temperature = 1 } = options;
+  checkedParameter('DistillKLDivLoss', 'temperature', temperature, 'positive');
+  return {
+    name: 'DistillKLDivLoss',
+    columns: { least: 3, most: Infinity },
+    labels: 'scores',
+    parameters: { similarity, temperature },
+    compute(ops, columns, labels) {
+      const scores = columns.slice(1).map((candidate) => {
+        const score = pairwiseSimilarityOf(ops, firstOf(columns), candidate, similarity);
+        return ops.reshape(score, [ops.shape(score)[0]!, 1]);
+      });
+      const student = logSoftmax(ops, ops.divide(ops.concat(scores, 1), temperature));
+      const teacher = logSoftmax(ops, ops.divide(ops.reshape(labelsOf(labels), ops.shape(student)), temperature));
+      const divergence = ops.sum(ops.multiply(ops.exp(teacher), ops.subtract(teacher, student)), [1]);
+      return ops.multiply(meanOf(ops, divergence), temperature ** 2);
+    },
+  };
+}
+
+/**
+ * Mean distance between embeddings and a teacher's vectors, over all columns (Kim et al., 2023). A label is a vector as
+ * long as an embedding, which all columns are to become like, or one for each column, one after the other.
+ * @param options.distance `cosine`, `mse` (the mean of squared differences) or `l2`; default `cosine`
+ */
+export function embedDistillLoss(options: { readonly distance?: 'cosine' | 'mse' | 'l2' | undefined } = {}): Loss {
+  checkOptionNames('embedDistillLoss()', options, { distance: true });
+  const { distance = 'cosine' } = options;
+  return {
+    name: 'EmbedDistillLoss',
+    columns: { least: 1, most: Infinity },
+    labels: 'vectors',
+    parameters: { distance },
+    compute(ops, columns, labels) {
+      const costs = columns.map((column, index) => {
+        const target = labelOfColumn(ops, labelsOf(labels), columns, index);
+        if (distance === 'cosine') return meanOf(ops, ops.subtract(1, pairwiseCosine(ops, column, target)));
+        const difference = ops.subtract(column, target);
+        const squares = ops.multiply(difference, difference);
+        return meanOf(ops, distance === 'mse' ? squares : ops.sqrt(ops.sum(squares, [1])));
+      });
+      return ops.divide(
+        costs.reduce((sum, cost) => ops.add(sum, cost)),
+        costs.length,
+      );
+    },
+  };
+}
+
+/** The vector of a column, where labels have one for all columns or one for each. */
+function labelOfColumn<Tensor>(
+  ops: Operations<Tensor>,
+  labels: Tensor,
+  columns: readonly Tensor[],
+  index: number,
+): Tensor {
+  const dimension = ops.shape(columns[index]!)[1]!;
+  if (ops.shape(labels)[1] === dimension) return labels;
+  return ops.slice(labels, 1, index * Number(dimension), dimension);
 }
 
 /** Labels as margins, `[examples, negatives]`, where they may be scores. */

@@ -3,11 +3,23 @@ import { SentvecError } from '@sentvec/core';
 import type { Loss } from '../loss.ts';
 import { contrastiveLoss, onlineContrastiveLoss } from './contrastive.ts';
 import type { Distance, PairSimilarity } from './distance.ts';
-import { marginMseLoss, mseLoss } from './distillation.ts';
+import { gistEmbedLoss, globalOrthogonalRegularizationLoss, megaBatchMarginLoss } from './batch-losses.ts';
+import { distillKlDivLoss, embedDistillLoss, marginMseLoss, mseLoss } from './distillation.ts';
 import { matryoshkaLoss } from './matryoshka.ts';
-import { multipleNegativesRankingLoss, multipleNegativesSymmetricRankingLoss } from './multiple-negatives-ranking.ts';
+import {
+  multipleNegativesRankingLoss,
+  multipleNegativesSymmetricRankingLoss,
+  rankingDirections,
+} from './multiple-negatives-ranking.ts';
 import { angleLoss, cosentLoss, cosineSimilarityLoss } from './scored-pairs.ts';
-import { batchAllTripletLoss, batchHardTripletLoss, tripletLoss } from './triplet.ts';
+import { spladeLoss } from './splade.ts';
+import {
+  batchAllTripletLoss,
+  batchHardSoftMarginTripletLoss,
+  batchHardTripletLoss,
+  batchSemiHardTripletLoss,
+  tripletLoss,
+} from './triplet.ts';
 
 /** Parameters of a loss as a configuration file holds them: the names of sentence-transformers. */
 export type LossParameters = Readonly<Record<string, unknown>>;
@@ -29,13 +41,18 @@ class ParameterReader {
     throw this.#parameterError(name, 'a number');
   }
 
+  required(name: string): number {
+    if (this.#parameters[name] === undefined) throw this.#parameterError(name, 'a number');
+    return this.number(name, 0);
+  }
+
   boolean(name: string, fallback: boolean): boolean {
     const value = this.#read(name) ?? fallback;
     if (typeof value === 'boolean') return value;
     throw this.#parameterError(name, 'true or false');
   }
 
-  choice<Choice extends string>(name: string, choices: readonly Choice[], fallback: Choice): Choice {
+  choice<const Choice extends string>(name: string, choices: readonly Choice[], fallback: NoInfer<Choice>): Choice {
     const value = this.#read(name) ?? fallback;
     const found = choices.find((choice) => choice === value);
     if (found !== undefined) return found;
@@ -47,6 +64,20 @@ class ParameterReader {
     if (value === undefined) return undefined;
     if (Array.isArray(value) && value.length > 0 && value.every((entry) => typeof entry === 'number')) return value;
     throw this.#parameterError(name, 'a list of numbers');
+  }
+
+  /** One or several of the choices. */
+  choices<Choice extends string>(name: string, choices: readonly Choice[]): readonly Choice[] | undefined {
+    const value = this.#read(name);
+    if (value === undefined) return undefined;
+    const isChoice = (entry: unknown): entry is Choice => choices.some((choice) => choice === entry);
+    if (Array.isArray(value) && value.length > 0 && value.every(isChoice)) return value;
+    throw this.#parameterError(name, `a list of ${choices.join(', ')}`);
+  }
+
+  /** A number; null counts as 0. */
+  weight(name: string, fallback: number): number {
+    return this.#parameters[name] === null ? (this.#known.add(name), 0) : this.number(name, fallback);
   }
 
   text(name: string): string {
@@ -92,17 +123,72 @@ const makers: Readonly<Record<string, (read: ParameterReader) => Loss>> = {
     tripletLoss({ distance: read.choice('distance', distances, 'euclidean'), margin: read.number('margin', 5) }),
   ContrastiveLoss: (read) => contrastiveLoss({ ...contrastive(read), sizeAverage: read.boolean('size_average', true) }),
   OnlineContrastiveLoss: (read) => onlineContrastiveLoss(contrastive(read)),
-  MultipleNegativesRankingLoss: (read) => multipleNegativesRankingLoss(ranking(read)),
+  MultipleNegativesRankingLoss: (read) =>
+    multipleNegativesRankingLoss({
+      ...ranking(read),
+      directions: read.choices('directions', rankingDirections),
+      partition: read.choice('partition_mode', ['joint', 'per_direction'], 'joint'),
+    }),
   MultipleNegativesSymmetricRankingLoss: (read) => multipleNegativesSymmetricRankingLoss(ranking(read)),
   CoSENTLoss: (read) =>
     cosentLoss({ scale: read.number('scale', 20), similarity: read.choice('similarity', similarities, 'cosine') }),
   AnglELoss: (read) => angleLoss({ scale: read.number('scale', 20) }),
   MSELoss: () => mseLoss(),
   MarginMSELoss: (read) => marginMseLoss({ similarity: read.choice('similarity', similarities, 'dot') }),
+  DistillKLDivLoss: (read) => distillKlDivLoss(distillKlDiv(read)),
+  EmbedDistillLoss: (read) =>
+    embedDistillLoss({ distance: read.choice('distance', ['cosine', 'mse', 'l2'], 'cosine') }),
+  GISTEmbedLoss: (read) =>
+    gistEmbedLoss({
+      temperature: read.number('temperature', 0.01),
+      marginStrategy: read.choice('margin_strategy', ['absolute', 'relative'], 'absolute'),
+      margin: read.number('margin', 0),
+      contrastAnchors: read.boolean('contrast_anchors', true),
+      contrastPositives: read.boolean('contrast_positives', true),
+    }),
+  MegaBatchMarginLoss: (read) =>
+    megaBatchMarginLoss({
+      positiveMargin: read.number('positive_margin', 0.8),
+      negativeMargin: read.number('negative_margin', 0.3),
+    }),
+  GlobalOrthogonalRegularizationLoss: (read) =>
+    globalOrthogonalRegularizationLoss({
+      similarity: read.choice('similarity', ['cosine', 'dot'], 'cosine'),
+      meanWeight: read.weight('mean_weight', 1),
+      secondMomentWeight: read.weight('second_moment_weight', 1),
+      aggregation: read.choice('aggregation', ['mean', 'sum'], 'mean'),
+    }),
   BatchHardTripletLoss: (read) => batchHardTripletLoss(batchTriplet(read)),
+  BatchHardSoftMarginTripletLoss: (read) =>
+    batchHardSoftMarginTripletLoss({ distance: read.choice('distance', ['cosine', 'euclidean'], 'euclidean') }),
+  BatchSemiHardTripletLoss: (read) => batchSemiHardTripletLoss(batchTriplet(read)),
   BatchAllTripletLoss: (read) => batchAllTripletLoss(batchTriplet(read)),
   MatryoshkaLoss: (read) => matryoshka(read),
+  SparseMultipleNegativesRankingLoss: (read) =>
+    named(
+      'SparseMultipleNegativesRankingLoss',
+      multipleNegativesRankingLoss({
+        scale: read.number('scale', 1),
+        similarity: read.choice('similarity', ['cosine', 'dot'], 'dot'),
+      }),
+    ),
+  SparseMarginMSELoss: (read) =>
+    named('SparseMarginMSELoss', marginMseLoss({ similarity: read.choice('similarity', similarities, 'dot') })),
+  SparseDistillKLDivLoss: (read) => named('SparseDistillKLDivLoss', distillKlDivLoss(distillKlDiv(read))),
+  SpladeLoss: (read) =>
+    spladeLoss(lossFromName(read.text('loss'), read.nested('loss_params')), {
+      documentWeight: read.required('document_regularizer_weight'),
+      queryWeight: read.weight('query_regularizer_weight', 0),
+      documentsOnly: read.boolean('use_document_regularizer_only', false),
+    }),
 };
+
+/** The losses of sparse encoders are those of dense ones, with defaults of their own. */
+const named = (name: string, loss: Loss): Loss => ({ ...loss, name });
+const distillKlDiv = (read: ParameterReader) => ({
+  similarity: read.choice('similarity', similarities, 'dot'),
+  temperature: read.number('temperature', 1),
+});
 
 const contrastive = (read: ParameterReader) => ({
   distance: read.choice('distance', distances, 'cosine'),

@@ -2,7 +2,7 @@
 import type { Operations } from '@sentvec/architectures';
 import { checkOptionNames } from '@sentvec/platform';
 import { checkedParameter, firstOf, labelsOf, pairOf, type Loss } from '../loss.ts';
-import { distanceMatrix, meanOf, pairwiseDistance, type Distance } from './distance.ts';
+import { distanceMatrix, identity, meanOf, pairwiseDistance, type Distance } from './distance.ts';
 
 /** Options of {@link tripletLoss}. */
 export interface TripletOptions {
@@ -36,7 +36,7 @@ export function tripletLoss(options: TripletOptions = {}): Loss {
   };
 }
 
-/** Options of {@link batchHardTripletLoss} and {@link batchAllTripletLoss}. */
+/** Options of {@link batchHardTripletLoss}, {@link batchSemiHardTripletLoss} and {@link batchAllTripletLoss}. */
 export interface BatchTripletOptions {
   /** @default 'euclidean' */
   readonly distance?: 'cosine' | 'euclidean' | undefined;
@@ -51,13 +51,59 @@ export interface BatchTripletOptions {
 export function batchHardTripletLoss(options: BatchTripletOptions = {}): Loss {
   checkOptionNames('batchHardTripletLoss()', options, { distance: true, margin: true });
   const { distance = 'euclidean', margin = 5 } = options;
-  return batchLoss('BatchHardTripletLoss', { distance, margin }, (ops, distances, { positive, different }) => {
-    const farthest = ops.max(ops.multiply(positive, distances), [1]);
-    // What is not another class is moved beyond the farthest row, so that it is never the nearest.
-    const beyond = ops.add(distances, ops.multiply(ops.max(distances, [1], true), ops.subtract(1, different)));
-    const nearest = ops.subtract(0, ops.max(ops.subtract(0, beyond), [1]));
+  return batchLoss('BatchHardTripletLoss', { distance, margin }, (ops, distances, masks) => {
+    const { farthest, nearest } = hardest(ops, distances, masks);
     return meanOf(ops, ops.relu(ops.add(ops.subtract(farthest, nearest), margin)));
   });
+}
+
+/**
+ * For each text of a class, log(1 + exp(farthest of its class - nearest of another)); their mean. No margin is to be
+ * chosen, and what is apart already still counts a little (Hermans et al., 2017).
+ * @param options.distance default `euclidean`
+ */
+export function batchHardSoftMarginTripletLoss(options: Pick<BatchTripletOptions, 'distance'> = {}): Loss {
+  checkOptionNames('batchHardSoftMarginTripletLoss()', options, { distance: true });
+  const { distance = 'euclidean' } = options;
+  return batchLoss('BatchHardSoftMarginTripletLoss', { distance }, (ops, distances, masks) => {
+    const { farthest, nearest } = hardest(ops, distances, masks);
+    const excess = ops.reshape(ops.subtract(farthest, nearest), [ops.shape(distances)[0]!, 1]);
+    return meanOf(ops, ops.logSumExp(ops.concat([ops.multiply(excess, 0), excess], 1), [1]));
+  });
+}
+
+/**
+ * relu(d(anchor, positive) - d(anchor, negative) + margin) for each two texts of a class; their mean. The negative is
+ * the nearest of those that are farther away than the positive; where there is none, the farthest (FaceNet: Schroff et
+ * al., 2015).
+ */
+export function batchSemiHardTripletLoss(options: BatchTripletOptions = {}): Loss {
+  checkOptionNames('batchSemiHardTripletLoss()', options, { distance: true, margin: true });
+  const { distance = 'euclidean', margin = 5 } = options;
+  return batchLoss('BatchSemiHardTripletLoss', { distance, margin }, (ops, distances, { positive, different }) => {
+    const rows = ops.shape(distances)[0]!;
+    const candidates = ops.reshape(distances, [rows, 1, rows]);
+    const farther = ops.greater(candidates, ops.reshape(distances, [rows, rows, 1]));
+    const isOutside = ops.multiply(ops.reshape(different, [rows, 1, rows]), farther);
+    const outside = ops.subtract(0, ops.max(ops.where(isOutside, ops.subtract(0, candidates), -far), [2]));
+    const inside = ops.max(ops.multiply(different, distances), [1], true);
+    const negative = ops.where(ops.max(isOutside, [2]), outside, inside);
+    const costs = ops.relu(ops.multiply(positive, ops.add(ops.subtract(distances, negative), margin)));
+    return ops.divide(ops.sum(costs, [0, 1]), ops.maximum(ops.sum(positive, [0, 1]), 1e-16));
+  });
+}
+
+/** More than any distance. */
+const far = 1e30;
+
+/** Of each text, how far the farthest of its class and the nearest of another are: `[rows]` each. */
+function hardest<Tensor>(ops: Operations<Tensor>, distances: Tensor, { positive, different }: ClassMasks<Tensor>) {
+  // What is not another class is moved beyond the farthest row, so that it is never the nearest.
+  const beyond = ops.add(distances, ops.multiply(ops.max(distances, [1], true), ops.subtract(1, different)));
+  return {
+    farthest: ops.max(ops.multiply(positive, distances), [1]),
+    nearest: ops.subtract(0, ops.max(ops.subtract(0, beyond), [1])),
+  };
 }
 
 /**
@@ -86,10 +132,10 @@ interface ClassMasks<Tensor> {
 
 function batchLoss(
   name: string,
-  parameters: { readonly distance: 'cosine' | 'euclidean'; readonly margin: number },
+  parameters: { readonly distance: 'cosine' | 'euclidean'; readonly margin?: number },
   cost: <Tensor>(ops: Operations<Tensor>, distances: Tensor, masks: ClassMasks<Tensor>) => Tensor,
 ): Loss {
-  checkedParameter(name, 'margin', parameters.margin);
+  if (parameters.margin !== undefined) checkedParameter(name, 'margin', parameters.margin);
   return {
     name,
     columns: { least: 1, most: 1 },
@@ -99,10 +145,8 @@ function batchLoss(
     compute(ops, columns, labels) {
       const classes = labelsOf(labels);
       const rows = ops.shape(classes)[0]!;
-      const index = ops.toFloat(ops.range(rows));
       const same = ops.equal(ops.reshape(classes, [rows, 1]), ops.reshape(classes, [1, rows]));
-      const itself = ops.equal(ops.reshape(index, [rows, 1]), ops.reshape(index, [1, rows]));
-      const masks = { positive: ops.subtract(same, itself), different: ops.subtract(1, same) };
+      const masks = { positive: ops.subtract(same, identity(ops, rows)), different: ops.subtract(1, same) };
       return cost(ops, distanceMatrix(ops, firstOf(columns), parameters.distance), masks);
     },
   };

@@ -59,10 +59,12 @@ async function modelOf(
 }
 
 function checkTargetVectors({ name, loss, examples }: TrainingSet, dimension: number): void {
-  if (loss.labels !== 'vector' || examples.labelWidth === dimension) return;
+  const { labelWidth, columns } = examples;
+  const isRight = labelWidth === dimension || (loss.labels === 'vectors' && labelWidth === dimension * columns.length);
+  if ((loss.labels !== 'vector' && loss.labels !== 'vectors') || isRight) return;
   throw new SentvecError(
     'invalid-corpus',
-    `${name}: the labels are vectors of ${examples.labelWidth} numbers, but this model's have ${dimension}. ${loss.name} needs both to be equally long.`,
+    `${name}: the labels are vectors of ${labelWidth} numbers, but this model's have ${dimension}. ${loss.name} needs both to be equally long.`,
     { file: name },
   );
 }
