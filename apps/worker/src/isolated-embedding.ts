@@ -1,7 +1,15 @@
 // Embedding in a process of its own, for texts that may end the process which embeds them. Both sides' protocol.
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { SentvecError, throwIfAborted, type Embedded, type Embedder, type EmbedOptions } from '@sentvec/core';
+import {
+  rowOf,
+  SentvecError,
+  throwIfAborted,
+  type Embedded,
+  type EmbeddedText,
+  type Embedder,
+  type EmbedOptions,
+} from '@sentvec/core';
 import { OutgoingCalls, type ChannelMessage } from '@sentvec/platform/node';
 import type { BackendModule } from './backend-module.ts';
 import type { WorkerConfiguration } from './configuration.ts';
@@ -46,16 +54,17 @@ export class IsolatedEmbedding {
   /** The embedder, with its `embed` in the other process. */
   isolate(embedder: Embedder): Embedder {
     const embed = async (
-      texts: readonly string[],
+      texts: string | readonly string[],
       { signal, onProgress, ...options }: EmbedOptions = {},
-    ): Promise<Embedded> => {
+    ): Promise<Embedded | EmbeddedText> => {
+      const isOne = typeof texts === 'string';
       const [embedded, { hash }] = await Promise.all([
-        this.#embed(texts, options, signal),
+        this.#embed(isOne ? [texts] : texts, options, signal),
         embedder.fingerprint(options),
       ]);
       const { fingerprint, rows, tokens } = embedded.receipt;
       onProgress?.({ rows, tokens });
-      if (fingerprint === hash) return embedded;
+      if (fingerprint === hash) return isOne ? { ...embedded, vector: rowOf(embedded.vectors, 0) } : embedded;
       throw new SentvecError(
         'space-mismatch',
         `The model ${this.#data.model} has changed since this worker loaded it.`,
@@ -64,6 +73,8 @@ export class IsolatedEmbedding {
     return {
       ...embedder,
       embed: embed as Embedder['embed'],
+      embedQuery: ((texts, options) => embed(texts, { ...options, as: 'query' })) as Embedder['embedQuery'],
+      embedDocuments: ((texts, options) => embed(texts, { ...options, as: 'document' })) as Embedder['embedDocuments'],
       embedStream: (texts, options) => embedder.embedStream(texts, options),
       fingerprint: (options) => embedder.fingerprint(options),
       dispose: () => embedder.dispose(),

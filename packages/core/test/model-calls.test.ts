@@ -5,39 +5,38 @@ import { memoryModel, readModelFolder, type ModelFiles } from '@sentvec/core';
 import { loadEmbedder } from '@sentvec/core/node';
 import { type GoldenCallCase, goldenCallNames, goldenModel, goldenPath } from '@sentvec/testing';
 import { describe, expect, it } from 'vitest';
+import { withFiles } from './small-folders.ts';
 
 interface Expectation {
   readonly cases: readonly GoldenCallCase[];
   readonly measured: { readonly tolerance: number };
 }
 
-const tasks = { encode: undefined, encode_query: 'query', encode_document: 'document' } as const;
+const roles = { encode: undefined, encode_query: 'query', encode_document: 'document' } as const;
 
 describe.each(goldenCallNames)('%s', (name) => {
   const { cases, measured } = JSON.parse(
     readFileSync(goldenPath(`models/${name}/expected.json`), 'utf8'),
   ) as Expectation;
-  const hasRoutes = name.includes('router');
 
-  it.each(Object.entries(tasks))('gives the vectors of %s', async (call, task) => {
-    const onWarning = (): void => {};
-    const route = hasRoutes && task !== undefined ? { route: task } : {};
-    const embedder = await loadEmbedder(goldenModel(name), { backend: plainBackend(), onWarning, ...route });
+  it('gives the vectors of every call, loaded once', async () => {
+    await using embedder = await loadEmbedder(goldenModel(name), { backend: plainBackend(), onWarning: () => {} });
     // A text of which nothing is read has zeros there, and is refused here.
     const isRead = ({ embedding }: GoldenCallCase): boolean => embedding.some((entry) => entry !== 0);
-    const own = cases.filter((each) => each.call === call && isRead(each));
-    const options = task === undefined ? {} : { prompt: task };
-    const { vectors } = await embedder.embed(
-      own.map(({ text }) => text),
-      options,
-    );
-    for (const { text } of cases.filter((each) => each.call === call && !isRead(each)))
-      await expect(embedder.embed([text], options)).rejects.toMatchObject({ code: 'invalid-text' });
-    await embedder.dispose();
-    const expected = own.flatMap(({ embedding }) => embedding);
-    expect(vectors.data).toHaveLength(expected.length);
-    const largest = expected.reduce((most, value, i) => Math.max(most, Math.abs(value - vectors.data[i]!)), 0);
-    expect(largest).toBeLessThan(measured.tolerance);
+    for (const [call, role] of Object.entries(roles)) {
+      const own = cases.filter((each) => each.call === call && isRead(each));
+      const { vectors, receipt } = await embedder.embed(
+        own.map(({ text }) => text),
+        { as: role },
+      );
+      const expected = own.flatMap(({ embedding }) => embedding);
+      expect(vectors.data).toHaveLength(expected.length);
+      const largest = expected.reduce((most, value, i) => Math.max(most, Math.abs(value - vectors.data[i]!)), 0);
+      expect(largest).toBeLessThan(measured.tolerance);
+      expect(receipt.route).toBe(name.includes('router') ? (role ?? 'document') : undefined);
+      for (const { text } of cases.filter((each) => each.call === call && !isRead(each)))
+        await expect(embedder.embed([text], { as: role })).rejects.toMatchObject({ code: 'invalid-text' });
+    }
   });
 });
 
@@ -65,23 +64,6 @@ function routed(
     [type.endsWith('Asym') ? 'config.json' : 'router_config.json', json(router)],
   ]);
   return withFiles(golden, changed, ['router_config.json']);
-}
-
-/** A folder with other files in it, and without some. */
-function withFiles(
-  folder: ModelFiles,
-  changed: ReadonlyMap<string, Uint8Array>,
-  without: readonly string[] = [],
-): ModelFiles {
-  return {
-    name: folder.name,
-    list: async () => [
-      ...(await folder.list()).filter((path) => !without.includes(path) && !changed.has(path)),
-      ...changed.keys(),
-    ],
-    read: async (path) => changed.get(path) ?? folder.read(path),
-    size: async (path) => (changed.get(path) ?? (await folder.read(path))).length,
-  };
 }
 
 describe('the route', () => {

@@ -62,3 +62,20 @@ export const withDense = (changes: Folder = {}) =>
     '2_Dense/model.safetensors': dense(3, 4),
     ...changes,
   });
+
+/** A folder with other files in it, and without some. */
+export function withFiles(
+  original: ModelFiles,
+  changed: ReadonlyMap<string, Uint8Array>,
+  without: readonly string[] = [],
+): ModelFiles {
+  return {
+    name: original.name,
+    list: async () => [
+      ...(await original.list()).filter((path) => !without.includes(path) && !changed.has(path)),
+      ...changed.keys(),
+    ],
+    read: async (path) => changed.get(path) ?? original.read(path),
+    size: async (path) => (changed.get(path) ?? (await original.read(path))).length,
+  };
+}

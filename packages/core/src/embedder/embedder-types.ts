@@ -22,6 +22,10 @@ export interface Embedder extends AsyncDisposable {
   readonly prompts: Readonly<Record<string, string>>;
   readonly defaultPrompt: string | undefined;
   readonly similarityFunction: SimilarityFunction;
+  /** The route that texts take when a call names none, in a model with routes. */
+  readonly route?: string | undefined;
+  /** The task whose adapter is in the weights when a call names none, in a model with adapters for tasks. */
+  readonly task?: string | undefined;
   /** Where pooling and projections come from, when the model was read from a folder. */
   readonly headSource?: HeadSource | undefined;
   /**
@@ -35,6 +39,21 @@ export interface Embedder extends AsyncDisposable {
    */
   embed(text: string, options?: EmbedOptions): Promise<EmbeddedText>;
   embed(texts: string | readonly string[], options?: EmbedOptions): Promise<Embedded>;
+  /**
+   * As {@link Embedder.embed}, of what is searched for: with the prompt, the route and the task that the model has for
+   * queries, as far as it has them. The receipt says which. As `encode_query` of sentence-transformers.
+   * @throws SentvecError as {@link Embedder.embed}; `invalid-argument` for a model with routes of which none is for
+   * queries
+   */
+  embedQuery(text: string, options?: RoleEmbedOptions): Promise<EmbeddedText>;
+  embedQuery(texts: string | readonly string[], options?: RoleEmbedOptions): Promise<Embedded>;
+  /**
+   * As {@link Embedder.embed}, of what is found: with the prompt, the route and the task that the model has for
+   * documents. As `encode_document` of sentence-transformers.
+   * @throws SentvecError as {@link Embedder.embedQuery}
+   */
+  embedDocuments(text: string, options?: RoleEmbedOptions): Promise<EmbeddedText>;
+  embedDocuments(texts: string | readonly string[], options?: RoleEmbedOptions): Promise<Embedded>;
   /**
    * Vectors in the order of `texts`, in constant memory: reads ahead by a bounded window.
    * @throws SentvecError as {@link Embedder.embed}, and what `texts` throws
@@ -52,15 +71,39 @@ export interface Embedder extends AsyncDisposable {
 /** Many texts, as they come. A single text is none: `embed` takes that. */
 export type TextStream = (AsyncIterable<string> | Iterable<string>) & { readonly charAt?: undefined };
 
+/**
+ * What a text is in a search: what is searched for, or what is found. Many models were trained to embed the two
+ * differently.
+ */
+export type TextRole = 'query' | 'document';
+
 /** The options of {@link Embedder.embed} that decide in which space the vectors are. */
 export interface SpaceOptions {
   /**
+   * What the texts are. It chooses the prompt, the route and the task that the model has for such texts; each of the
+   * options of that name goes before it.
+   * @default neither: the model's default prompt, and the route and task that it was loaded with
+   */
+  readonly as?: TextRole | undefined;
+  /**
    * Name of one of the model's prompts. `null`: none.
-   * @default the model's default prompt, if it has one
+   * @default the one for `as`, else the model's default prompt, if it has one
    */
   readonly prompt?: string | null | undefined;
   /** A prompt of your own, put before each text. Excludes `prompt`. */
   readonly promptText?: string | undefined;
+  /**
+   * For a model with a Router (or Asym): the way that texts go, by the name of a route, or of a task that the Router maps
+   * to one. Its parts are loaded at the first use; those that two routes share are loaded once.
+   * @default `as`, else the route that the model was loaded with
+   */
+  readonly route?: string | undefined;
+  /**
+   * For a model with adapters for tasks: whose adapter is merged into the weights. The weights of each task are loaded at
+   * its first use.
+   * @default the one for `as` (`retrieval.query`, `retrieval.passage`), else the task that the model was loaded with
+   */
+  readonly task?: string | undefined;
   /**
    * Keeps the first entries of each vector, as they are: shorter vectors do not have length 1 any more. Cosines are the
    * same either way; for dot products and Euclidean distances set `normalize`.
@@ -85,6 +128,9 @@ export interface EmbedOptions extends SpaceOptions {
   /** Called after each batch with what is done so far. */
   readonly onProgress?: ((progress: { readonly rows: number; readonly tokens: number }) => void) | undefined;
 }
+
+/** Options of {@link Embedder.embedQuery} and {@link Embedder.embedDocuments}. */
+export type RoleEmbedOptions = Omit<EmbedOptions, 'as'>;
 
 /** Options of {@link Embedder.embedStream}. */
 export interface EmbedStreamOptions extends EmbedOptions {
@@ -128,6 +174,12 @@ export interface Receipt {
   readonly milliseconds: number;
   /** Of the space: see {@link Embedder.fingerprint}. */
   readonly fingerprint: string;
+  /** What was put before each text. Absent: nothing. */
+  readonly prompt?: string | undefined;
+  /** The route that the texts took, in a model with routes. */
+  readonly route?: string | undefined;
+  /** The task whose adapter was in the weights, in a model with adapters for tasks. */
+  readonly task?: string | undefined;
   /** Anything assumed on the user's behalf, in sentences: mean pooling for a folder that names none, say. */
   readonly notes: readonly string[];
 }
@@ -172,6 +224,10 @@ export interface EmbedderParts {
   readonly truncateDim?: number | undefined;
   /** @default 'cosine' */
   readonly similarityFunction?: SimilarityFunction | undefined;
+  /** See {@link Embedder.route}. */
+  readonly route?: string | undefined;
+  /** See {@link Embedder.task}. */
+  readonly task?: string | undefined;
   /**
    * Where the encoder's weights and `config.json` stand, for the fingerprint.
    * @default `model`

@@ -18,6 +18,8 @@ import type {
   EmbedOptions,
   EmbedStreamOptions,
   Fingerprint,
+  Receipt,
+  RoleEmbedOptions,
   SpaceOptions,
   StreamedVector,
   TextStream,
@@ -46,6 +48,8 @@ class SentenceEmbedder implements Embedder {
   readonly prompts: Readonly<Record<string, string>>;
   readonly defaultPrompt: string | undefined;
   readonly similarityFunction: SimilarityFunction;
+  readonly route: string | undefined;
+  readonly task: string | undefined;
   readonly headSource: HeadSource | undefined;
   readonly selfCheck: SelfCheckResult | undefined;
   readonly #parts: EmbedderParts;
@@ -71,6 +75,8 @@ class SentenceEmbedder implements Embedder {
     this.prompts = parts.prompts ?? {};
     this.defaultPrompt = parts.defaultPrompt;
     this.similarityFunction = parts.similarityFunction ?? 'cosine';
+    this.route = parts.route;
+    this.task = parts.task;
     this.headSource = parts.headSource;
     this.selfCheck = parts.selfCheck;
     this.#parts = parts;
@@ -95,12 +101,29 @@ class SentenceEmbedder implements Embedder {
       const output = { allocate, onProgress: options.onProgress };
       const pipeline = new Pipeline(this.#parts, settings, call, this.#semaphore, output);
       for await (const window of pipeline.windows(windowsOf(checked))) counter.add(window);
-      const receipt = counter.receipt((await fingerprint).hash, this.#parts.notes ?? []);
+      const receipt: Receipt = {
+        ...counter.receipt((await fingerprint).hash, this.#parts.notes ?? []),
+        prompt: settings.prompt || undefined,
+        route: this.route,
+        task: this.task,
+      };
       this.#parts.onReceipt?.(receipt);
       return typeof texts === 'string' ? { vector: rowOf(vectors, 0), vectors, receipt } : { vectors, receipt };
     } finally {
       this.#end(call);
     }
+  }
+
+  embedQuery(text: string, options?: RoleEmbedOptions): Promise<EmbeddedText>;
+  embedQuery(texts: string | readonly string[], options?: RoleEmbedOptions): Promise<Embedded>;
+  embedQuery(texts: string | readonly string[], options?: RoleEmbedOptions): Promise<Embedded> {
+    return this.embed(texts, { ...options, as: 'query' });
+  }
+
+  embedDocuments(text: string, options?: RoleEmbedOptions): Promise<EmbeddedText>;
+  embedDocuments(texts: string | readonly string[], options?: RoleEmbedOptions): Promise<Embedded>;
+  embedDocuments(texts: string | readonly string[], options?: RoleEmbedOptions): Promise<Embedded> {
+    return this.embed(texts, { ...options, as: 'document' });
   }
 
   async *embedStream(

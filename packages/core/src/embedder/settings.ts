@@ -3,6 +3,7 @@ import { checkOptionNames, type OptionNames } from '@sentvec/platform';
 import { SentvecError } from '../errors.ts';
 import { outputSize, derivedHead } from '../projection/head.ts';
 import type { EmbedderParts, EmbedOptions, EmbedStreamOptions } from './embedder-types.ts';
+import { checkRole, promptNameFor } from './text-role.ts';
 import type { Head } from '../types.ts';
 
 /** See {@link resolveSettings}. */
@@ -15,8 +16,11 @@ export interface EmbedSettings {
 }
 
 const optionNames: OptionNames<EmbedStreamOptions> = {
+  as: true,
   prompt: true,
   promptText: true,
+  route: true,
+  task: true,
   truncateDim: true,
   normalize: true,
   batchTokens: true,
@@ -31,11 +35,23 @@ const optionNames: OptionNames<EmbedStreamOptions> = {
  */
 export function resolveSettings(parts: EmbedderParts, options: EmbedOptions, call: string): EmbedSettings {
   checkOptionNames(call, options, optionNames);
+  if (options.as !== undefined) checkRole(options.as);
+  for (const name of ['route', 'task'] as const)
+    if (options[name] !== parts[name]) refuseChoice(parts, name, options[name]);
   const { dimension, head } = chooseHead(parts, options);
   const batchTokens = options.batchTokens ?? parts.encoder.batchTokens;
   if (!(batchTokens >= 1))
     throw new SentvecError('invalid-argument', `batchTokens is ${batchTokens}; it must be at least 1.`);
   return { prompt: resolvePrompt(parts, options), head, dimension, batchTokens };
+}
+
+/** Parts that were put together by hand are of one route and one task. */
+function refuseChoice({ model, ...parts }: EmbedderParts, name: 'route' | 'task', wanted: string | undefined): void {
+  if (wanted === undefined) return;
+  const has = parts[name] === undefined ? `has no ${name}s` : `has the ${name} "${parts[name]}" only`;
+  throw new SentvecError('invalid-argument', `${model.name} ${has}: leave out "${name}", which is "${wanted}".`, {
+    [name]: wanted,
+  });
 }
 
 /** Heads that were made of another one, so that a backend that prepares something for a head sees the same one again. */
@@ -70,9 +86,10 @@ function resolvePrompt(parts: EmbedderParts, options: EmbedOptions): string | un
       'Both prompt and promptText were given. Give the name of a prompt of the model, or a text of your own.',
     );
   }
-  const name = options.prompt === undefined ? parts.defaultPrompt : options.prompt;
+  const { prompts = {}, defaultPrompt } = parts;
+  const usual = options.as === undefined ? defaultPrompt : promptNameFor(options.as, prompts, defaultPrompt);
+  const name = options.prompt === undefined ? usual : options.prompt;
   if (name === undefined || name === null) return undefined;
-  const prompts = parts.prompts ?? {};
   if (Object.hasOwn(prompts, name)) return prompts[name];
   const names = Object.keys(prompts).map((known) => JSON.stringify(known));
   const choice = names.length === 0 ? 'it has none; use promptText for one of your own' : `it has ${names.join(', ')}`;

@@ -7,6 +7,8 @@ import type { ModelFiles } from '../types.ts';
 export interface ModelCard {
   /** The one model that this one was made of, as the hub names it. */
   readonly baseModel: string | undefined;
+  /** The name under which the card lists its results, when it lists those of one model. */
+  readonly resultsOf: string | undefined;
   /** The card calls it a model of sentences. */
   readonly isSentenceModel: boolean;
   /** The card calls it another form of its base model: converted or quantized. */
@@ -26,11 +28,13 @@ const largestCard = 2 ** 24;
  */
 export async function readModelCard(files: ModelFiles): Promise<ModelCard> {
   const fields = await readFields(files);
+  const results = [fields['model-index']].flat().map((model) => (isObject(model) ? model['name'] : undefined));
   const bases = [fields['base_model']].flat().filter((base) => typeof base === 'string');
   const tags = new Set([fields['tags']].flat());
   const library = fields['library_name'];
   return {
     baseModel: bases.length === 1 ? bases[0] : undefined,
+    resultsOf: results.length === 1 && typeof results[0] === 'string' ? results[0] : undefined,
     isSentenceModel:
       library === 'sentence-transformers' ||
       tags.has('sentence-transformers') ||

@@ -48,6 +48,11 @@ export interface ModelFolder extends EncoderPart, ModelSettings {
   readonly headSource: HeadSource;
   /** The route of a Router that encoder and head belong to; `undefined` for a model without routes. */
   readonly route?: string | undefined;
+  /**
+   * The names of all its routes.
+   * @default none
+   */
+  readonly routes?: readonly string[] | undefined;
   /** What was decided on the user's behalf, in sentences. */
   readonly notes: readonly string[];
 }
@@ -60,7 +65,7 @@ export interface ModelFolderOptions {
   readonly poolings?: readonly PoolingPlugin[] | undefined;
   /**
    * Which way texts go through a model with a Router (or Asym): the name of a route, or a task that the Router maps to
-   * one: `query`, `document`.
+   * one: `query`, `document`. For an embedder: the way of the calls that choose none, neither by `route` nor by `as`.
    * @default the one that the Router has as its default
    */
   readonly route?: string | undefined;

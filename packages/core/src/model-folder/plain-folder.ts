@@ -11,7 +11,7 @@ import { loadStaticEmbedding } from './static-embedding.ts';
 import { completeAdapter, readTransformerModule } from './transformer-module.ts';
 
 /** The parts of a folder that are not in `config_sentence_transformers.json`. */
-export type FolderParts = EncoderPart & Pick<ModelFolder, 'head' | 'headSource' | 'route' | 'notes'>;
+export type FolderParts = EncoderPart & Pick<ModelFolder, 'head' | 'headSource' | 'route' | 'routes' | 'notes'>;
 
 /** Reads the model that a card names as the base. */
 export type ReadBaseModel = (files: ModelFiles) => Promise<ModelFolder>;

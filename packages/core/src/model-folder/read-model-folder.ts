@@ -54,10 +54,17 @@ async function readModuleFolder(
   modules: readonly ModelModule[],
   options: ModelFolderOptions,
 ): Promise<FolderParts> {
-  const { modules: ofRoute, route, notes } = await followRoute(files, modules, options.route);
+  const { modules: ofRoute, route, routes, notes } = await followRoute(files, modules, options.route);
   const roles = assignRoles(`${files.name}/modules.json`, ofRoute, options.poolings ?? []);
   const read = roles.encoder.kind === 'StaticEmbedding' ? readStaticModule : readTransformerModule;
   const encoder = await read(files, roles.encoder.path);
   const head = await readHead(files, roles, encoder.hiddenSize, options);
-  return { ...encoder, ...head, headSource: options.pooling === undefined ? 'modules' : 'caller', route, notes };
+  return {
+    ...encoder,
+    ...head,
+    headSource: options.pooling === undefined ? 'modules' : 'caller',
+    route,
+    routes,
+    notes,
+  };
 }

@@ -10,6 +10,8 @@ export interface RoutedModules {
   readonly modules: readonly ModelModule[];
   /** The route that was taken; `undefined` for a model without routes. */
   readonly route: string | undefined;
+  /** All routes that the model has. */
+  readonly routes: readonly string[];
   /** What was decided on the user's behalf, in sentences. */
   readonly notes: readonly string[];
 }
@@ -29,7 +31,7 @@ export async function followRoute(
   const router = modules[at];
   if (router === undefined) {
     checkNoRoute(files, task);
-    return { modules, route: undefined, notes: [] };
+    return { modules, route: undefined, routes: [], notes: [] };
   }
   const config =
     (await readConfigFile(files, filePath(router.path, 'router_config.json'))) ??
@@ -41,9 +43,10 @@ export async function followRoute(
   return {
     modules: [...modules.slice(0, at), ...modulesOf(config, structure, route, router), ...modules.slice(at + 1)],
     route,
+    routes,
     notes:
       task === undefined && others.length > 0
-        ? [`Texts take the route "${route}" of the model, which also has ${quoted(others)}: "route" chooses.`]
+        ? [`Texts take the route "${route}" of the model, which also has ${quoted(others)}: "as" or "route" chooses.`]
         : [],
   };
 }

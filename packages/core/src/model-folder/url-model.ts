@@ -99,10 +99,7 @@ async function findFiles(
   const top = await present(folderFiles);
   const isSentenceModel = top.includes('modules.json');
   const below = isSentenceModel ? moduleFolders(await read('modules.json')) : [];
-  // Without modules, the card says what kind of model it is.
-  const others = isSentenceModel
-    ? below.flatMap((path) => folderFiles.map((file) => `${path}/${file}`))
-    : ['README.md'];
+  const others = [...below.flatMap((path) => folderFiles.map((file) => `${path}/${file}`)), 'README.md'];
   const files = [...top, ...(await present(others))];
   const indices = files.filter((path) => path.endsWith('.safetensors.index.json'));
   const shards = await Promise.all(indices.map(async (path) => shardPaths(path, await read(path))));

@@ -3,7 +3,8 @@ import { SentvecError } from '../errors.ts';
 import { requireConfigFile, type ConfigFile } from '../model-folder/config-file.ts';
 import { filePath } from '../model-folder/modules.ts';
 import type { ModelFiles } from '../types.ts';
-import type { MaskSettings, QueryExpansion, TextRole, TokenPoolingOptions } from './multi-vector-types.ts';
+import type { TextRole } from '../embedder/embedder-types.ts';
+import type { MaskSettings, QueryExpansion, TokenPoolingOptions } from './multi-vector-types.ts';
 
 export type { MaskSettings } from './multi-vector-types.ts';
 

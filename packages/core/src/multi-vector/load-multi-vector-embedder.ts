@@ -1,19 +1,15 @@
 // From the folder of a model of late interaction to its embedder.
 import { checkOptionNames, type OptionNames } from '@sentvec/platform';
-import { loadModelParts, loadOptionNames, type LoadEmbedderOptions } from '../embedder/load-embedder.ts';
+import { loadModelParts } from '../embedder/assemble-parts.ts';
+import { loadOptionNames, type LoadEmbedderOptions } from '../embedder/load-embedder.ts';
 import { SentvecError } from '../errors.ts';
 import { tokenId } from '../tokenizer/vocabulary.ts';
 import type { TokenizerDefinition } from '../tokenizer/definition.ts';
 import type { Encoder } from '../backend.ts';
 import type { ModelFiles } from '../types.ts';
 import { TokenEmbedder } from './multi-vector-embedder.ts';
-import type {
-  MultiVectorEmbedder,
-  MultiVectorFolder,
-  MultiVectorParts,
-  QueryExpansion,
-  TextRole,
-} from './multi-vector-types.ts';
+import type { TextRole } from '../embedder/embedder-types.ts';
+import type { MultiVectorEmbedder, MultiVectorFolder, MultiVectorParts, QueryExpansion } from './multi-vector-types.ts';
 import { readMultiVectorFolder } from './read-multi-vector-folder.ts';
 
 /** Options of {@link loadMultiVectorEmbedder}. */

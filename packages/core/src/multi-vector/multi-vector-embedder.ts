@@ -13,6 +13,7 @@ import { checkCount } from '../search/vector-checks.ts';
 import { tokenPooling } from '../pooling/pooling.ts';
 import type { Head, Matrix } from '../types.ts';
 import { bestOf, maxSimilarityScores } from './max-similarity.ts';
+import type { TextRole } from '../embedder/embedder-types.ts';
 import type {
   EmbedDocumentsOptions,
   EmbeddedTokens,
@@ -21,7 +22,6 @@ import type {
   MultiVectorParts,
   RankedDocument,
   RankTokensOptions,
-  TextRole,
   TokenPoolingOptions,
 } from './multi-vector-types.ts';
 import { joinMatrices, matrixOfText } from './multi-vectors.ts';

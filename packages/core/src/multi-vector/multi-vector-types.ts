@@ -1,13 +1,10 @@
 /** Models of late interaction: a matrix of token vectors for each text, and what they are asked and answer. */
 /// <reference lib="esnext.disposable" preserve="true" />
 import type { Encoder } from '../backend.ts';
-import type { EmbedderParts, Receipt } from '../embedder/embedder-types.ts';
+import type { EmbedderParts, Receipt, TextRole } from '../embedder/embedder-types.ts';
 import type { ModelFolder } from '../model-folder/model-folder.ts';
 import type { SearchHit } from '../search/top-rows.ts';
 import type { Head, Matrix, ModelFiles, SelfCheckResult, Tokenizer } from '../types.ts';
-
-/** What a text is: models of late interaction read queries and documents differently. */
-export type TextRole = 'query' | 'document';
 
 /**
  * The token vectors of several texts, one after the other in one array: text i has the rows from `offsets[i]` up to, not

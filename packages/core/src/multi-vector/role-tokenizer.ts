@@ -1,5 +1,6 @@
 import type { TokenizedText, Tokenizer } from '../types.ts';
-import type { MultiVectorParts, TextRole } from './multi-vector-types.ts';
+import type { TextRole } from '../embedder/embedder-types.ts';
+import type { MultiVectorParts } from './multi-vector-types.ts';
 
 /**
  * The tokenizer of a model of late interaction, as it reads queries or documents: queries are lengthened, and the tokens

@@ -1,0 +1,230 @@
+/*
+ * The embedder of a whole model. A model may take queries and documents differently: by prompts, by routes of its own
+ * encoders, by adapters for tasks. Each such variant is an embedder of four parts, loaded at its first use; this one
+ * sends every call to the variant that it asks for.
+ */
+import { abortable } from '@sentvec/platform';
+import type { Encoder } from '../backend.ts';
+import type { HeadSource } from '../model-folder/model-folder.ts';
+import type { Head, ModelFiles, SelfCheckResult, SimilarityFunction, Tokenizer } from '../types.ts';
+import { createEmbedder } from './embedder.ts';
+import type {
+  Embedded,
+  EmbeddedText,
+  Embedder,
+  EmbedderParts,
+  EmbedOptions,
+  EmbedStreamOptions,
+  Fingerprint,
+  RoleEmbedOptions,
+  SpaceOptions,
+  StreamedVector,
+  TextRole,
+  TextStream,
+} from './embedder-types.ts';
+import { checkRole, hasRolePrompts } from './text-role.ts';
+
+/** Which route and task of a model. */
+export interface VariantChoice {
+  readonly route: string | undefined;
+  readonly task: string | undefined;
+}
+
+/** The parts of a model's variants. */
+export interface ModelVariants {
+  /** What the calls get that choose nothing. */
+  readonly usual: VariantChoice;
+  /** Whether the model has routes. */
+  readonly hasRoutes: boolean;
+  /** Names of the tasks that the model has adapters for. */
+  readonly tasks: () => Promise<readonly string[]>;
+  /**
+   * @throws SentvecError as `loadEmbedder`, and `invalid-argument` for a route or task that the model does not have
+   */
+  readonly load: (choice: VariantChoice) => Promise<EmbedderParts>;
+  /** Disposes the parts of all variants, also those that are on their way. */
+  readonly dispose: () => Promise<void>;
+}
+
+/** A variant that is ready. */
+interface Variant {
+  readonly parts: EmbedderParts;
+  readonly embedder: Embedder;
+  /** With the prompts that the model is known for, where its files have none; looked for when it is needed. */
+  withKnownPrompts?: Promise<Embedder> | undefined;
+}
+
+/** See the head of this file. */
+export class ModelEmbedder implements Embedder {
+  readonly model: ModelFiles;
+  readonly dimension: number;
+  readonly maxLength: number;
+  readonly tokenizer: Tokenizer;
+  readonly encoder: Encoder;
+  readonly backend: string | undefined;
+  readonly head: Head;
+  readonly prompts: Readonly<Record<string, string>>;
+  readonly defaultPrompt: string | undefined;
+  readonly similarityFunction: SimilarityFunction;
+  readonly route: string | undefined;
+  readonly task: string | undefined;
+  readonly headSource: HeadSource | undefined;
+  readonly selfCheck: SelfCheckResult | undefined;
+  readonly #usual: Variant;
+  readonly #variants: ModelVariants;
+  readonly #loaded = new Map<string, Promise<Variant>>();
+  readonly #embedders = new Set<Embedder>();
+  #disposal: Promise<void> | undefined;
+
+  /** @param usual the parts of the variant of that name, loaded */
+  constructor(usual: EmbedderParts, variants: ModelVariants) {
+    this.#usual = { parts: usual, embedder: this.#own(createEmbedder(usual)) };
+    this.#variants = variants;
+    const { embedder } = this.#usual;
+    this.model = embedder.model;
+    this.dimension = embedder.dimension;
+    this.maxLength = embedder.maxLength;
+    this.tokenizer = embedder.tokenizer;
+    this.encoder = embedder.encoder;
+    this.backend = embedder.backend;
+    this.head = embedder.head;
+    this.prompts = embedder.prompts;
+    this.defaultPrompt = embedder.defaultPrompt;
+    this.similarityFunction = embedder.similarityFunction;
+    this.route = embedder.route;
+    this.task = embedder.task;
+    this.headSource = embedder.headSource;
+    this.selfCheck = embedder.selfCheck;
+  }
+
+  embed(text: string, options?: EmbedOptions): Promise<EmbeddedText>;
+  embed(texts: string | readonly string[], options?: EmbedOptions): Promise<Embedded>;
+  async embed(texts: string | readonly string[], options: EmbedOptions = {}): Promise<Embedded> {
+    if (choosesNothing(options)) return this.#usual.embedder.embed(texts, options);
+    // A copy, made at once: the caller's array may change while a variant is loaded.
+    const copy = Array.isArray(texts) ? (texts.slice() as readonly string[]) : texts;
+    const { embedder, rest } = await this.#choose(options, options.signal);
+    return embedder.embed(copy, rest);
+  }
+
+  embedQuery(text: string, options?: RoleEmbedOptions): Promise<EmbeddedText>;
+  embedQuery(texts: string | readonly string[], options?: RoleEmbedOptions): Promise<Embedded>;
+  embedQuery(texts: string | readonly string[], options?: RoleEmbedOptions): Promise<Embedded> {
+    return this.embed(texts, { ...options, as: 'query' });
+  }
+
+  embedDocuments(text: string, options?: RoleEmbedOptions): Promise<EmbeddedText>;
+  embedDocuments(texts: string | readonly string[], options?: RoleEmbedOptions): Promise<Embedded>;
+  embedDocuments(texts: string | readonly string[], options?: RoleEmbedOptions): Promise<Embedded> {
+    return this.embed(texts, { ...options, as: 'document' });
+  }
+
+  async *embedStream(
+    texts: TextStream,
+    options: EmbedStreamOptions = {},
+  ): AsyncGenerator<StreamedVector, void, undefined> {
+    const { embedder, rest } = await this.#choose(options, options.signal);
+    yield* embedder.embedStream(texts, rest);
+  }
+
+  async fingerprint(options: SpaceOptions = {}): Promise<Fingerprint> {
+    const { embedder, rest } = await this.#choose(options, undefined);
+    return embedder.fingerprint(rest);
+  }
+
+  dispose(): Promise<void> {
+    this.#disposal ??= this.#disposeVariants();
+    return this.#disposal;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
+  }
+
+  async #disposeVariants(): Promise<void> {
+    await Promise.all([...this.#embedders].map((embedder) => embedder.dispose()));
+    await this.#variants.dispose();
+  }
+
+  #own(embedder: Embedder): Embedder {
+    this.#embedders.add(embedder);
+    return embedder;
+  }
+
+  /** The embedder for a call, and the options that are left to it. */
+  async #choose<Options extends SpaceOptions>(
+    options: Options,
+    signal: AbortSignal | undefined,
+  ): Promise<{ readonly embedder: Embedder; readonly rest: Options }> {
+    // Who was disposed says so.
+    if (choosesNothing(options) || this.#disposal) return { embedder: this.#usual.embedder, rest: options };
+    const { as, route, task, ...rest } = options;
+    if (as !== undefined) checkRole(as);
+    const choosing = this.#find(as, route, task);
+    const variant = await (signal === undefined ? choosing : abortable(choosing, signal));
+    const saysPrompt = rest.prompt !== undefined || rest.promptText !== undefined;
+    if (as === undefined || saysPrompt) return { embedder: variant.embedder, rest: rest as Options };
+    const { prompts = {}, task: ofTask } = variant.parts;
+    if (ofTask !== undefined && Object.hasOwn(prompts, ofTask))
+      return { embedder: variant.embedder, rest: { ...rest, prompt: ofTask } as unknown as Options };
+    return { embedder: await this.#withRolePrompts(variant), rest: { ...rest, as } as unknown as Options };
+  }
+
+  async #find(as: TextRole | undefined, route: string | undefined, task: string | undefined): Promise<Variant> {
+    const { usual, hasRoutes, tasks } = this.#variants;
+    const roleTask = as === undefined || task !== undefined ? undefined : await this.#taskFor(as, await tasks());
+    return this.#load({
+      route: route ?? (hasRoutes ? as : undefined) ?? usual.route,
+      task: task ?? roleTask ?? usual.task,
+    });
+  }
+
+  async #taskFor(as: TextRole, tasks: readonly string[]): Promise<string | undefined> {
+    if (tasks.length === 0) return undefined;
+    const { taskFor } = await import('../weights/task-adapters.ts');
+    return taskFor(as, tasks);
+  }
+
+  async #load(choice: VariantChoice): Promise<Variant> {
+    const { usual, load } = this.#variants;
+    const isUsual = choice.task === usual.task && (choice.route === usual.route || choice.route === this.route);
+    if (isUsual) return this.#usual;
+    const key = JSON.stringify([choice.route, choice.task]);
+    const loading = this.#loaded.get(key) ?? load(choice).then(async (parts) => this.#variantOf(parts));
+    this.#loaded.set(key, loading);
+    // The next call tries again.
+    loading.catch(() => this.#loaded.delete(key));
+    return loading;
+  }
+
+  async #variantOf(parts: EmbedderParts): Promise<Variant> {
+    const embedder = this.#own(createEmbedder(parts));
+    if (this.#disposal) await embedder.dispose();
+    return { parts, embedder };
+  }
+
+  /** The variant with prompts for queries and documents, its own or those that it is known for. */
+  async #withRolePrompts(variant: Variant): Promise<Embedder> {
+    const { parts, embedder } = variant;
+    if (hasRolePrompts(parts.prompts ?? {})) return embedder;
+    variant.withKnownPrompts ??= this.#findPrompts(variant);
+    try {
+      return await variant.withKnownPrompts;
+    } catch (error) {
+      variant.withKnownPrompts = undefined;
+      throw error;
+    }
+  }
+
+  async #findPrompts({ parts, embedder }: Variant): Promise<Embedder> {
+    const { findKnownPrompts } = await import('./known-prompts.ts');
+    const { prompts, note } = await findKnownPrompts(parts.model);
+    if (note === undefined) return embedder;
+    const filled = { ...parts, prompts: { ...parts.prompts, ...prompts }, notes: [...(parts.notes ?? []), note] };
+    return this.#own(createEmbedder(filled));
+  }
+}
+
+function choosesNothing({ as, route, task }: SpaceOptions): boolean {
+  return as === undefined && route === undefined && task === undefined;
+}
