@@ -56,6 +56,7 @@ interface Variant {
 
 /** See the head of this file. */
 export class ModelEmbedder implements Embedder {
+  readonly kind = 'embedder';
   readonly model: ModelFiles;
   readonly dimension: number;
   readonly maxLength: number;
