@@ -15,5 +15,20 @@ export type * from './operations.ts';
 export { checkTokens, plainBackend } from './plain-backend.ts';
 export { plainOperations } from './plain/operations.ts';
 export { plainIndices, type PlainTensor, plainTensor } from './plain/tensor.ts';
+export type { WeightBits } from './quantization/integers.ts';
+export {
+  remedies,
+  type ChannelRanges,
+  type InputQuantization,
+  type QuantizationPlan,
+  type Remedy,
+} from './quantization/plan.ts';
+export {
+  recordCalibration,
+  recordTrials,
+  type CalibrationGraph,
+  type LinearInput,
+} from './quantization/record-calibration.ts';
+export { recordCompactEncoder, recordQuantizedEncoder } from './quantization/record-quantized.ts';
 export { recordEncoder, recordLinkedEncoder, recordSplitEncoder } from './record-encoder.ts';
 export { plainReference, selfCheckContent } from './reference/plain-reference.ts';

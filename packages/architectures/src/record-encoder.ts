@@ -3,6 +3,7 @@
 import { termWeightsOutput } from '@sentvec/core';
 import { constantWeights, type EncoderDefinition } from './encoders/definition.ts';
 import type { WeightLookup } from './encoders/network.ts';
+import type { Operations } from './operations.ts';
 import type { OnnxTensor } from './onnx/graph-builder.ts';
 import type { ExternalNumbers, SplitModel } from './onnx/model.ts';
 import { OnnxRecorder } from './onnx/recorder.ts';
@@ -67,17 +68,19 @@ function linkedWeight(
   return recorder.weight({ type, location: path, offset: begin, length: end - begin }, definition.weights.get(name)!);
 }
 
-function record(
+/** Records an encoder, with other weights or operations than the usual ones maybe. */
+export function record(
   definition: EncoderDefinition,
   recorder: OnnxRecorder = new OnnxRecorder(),
   weights: WeightLookup<OnnxTensor> = constantWeights(recorder.operations, definition),
+  operations: Operations<OnnxTensor> = recorder.operations,
 ): OnnxRecorder {
   const ids = recorder.input('input_ids', 'index', ['batch', 'length']);
   const mask = recorder.input('attention_mask', 'index', ['batch', 'length']);
   const { network } = definition;
-  const tokens = network.encode(recorder.operations, weights, { ids, mask });
+  const tokens = network.encode(operations, weights, { ids, mask });
   recorder.output('last_hidden_state', tokens);
-  const terms = network.termWeights?.(recorder.operations, weights, { tokens, mask });
+  const terms = network.termWeights?.(operations, weights, { tokens, mask });
   if (terms !== undefined) recorder.output(termWeightsOutput, terms);
   return recorder;
 }

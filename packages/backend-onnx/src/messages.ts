@@ -35,6 +35,8 @@ export interface SessionProtocol {
   readonly calls: {
     /** Token embeddings of the batch, or what the head makes of them, row-major. */
     run(request: RunRequest): Float32Array;
+    /** All outputs of the model that are floats, by name. */
+    outputs(batch: TokenBatch): Readonly<Record<string, Float32Array>>;
     /** Gives the thread a head, for batches that follow. */
     addHead(head: ThreadHead): void;
   };

@@ -14,7 +14,7 @@ import {
   writeFolderAtomically,
   type FolderFile,
 } from '@sentvec/platform/node';
-import { toShared, type ModelSource } from './shipped-model.ts';
+import { sharedModel, type ModelSource } from './shipped-model.ts';
 
 const graphFile = 'model.onnx';
 const weightsFile = 'model.onnx_data';
@@ -147,20 +147,10 @@ async function findCached(
   }
 }
 
-function inMemory(files: ModelFiles, { model, data }: SplitModel): ModelSource {
-  const size = data.reduce((sum, piece) => sum + piece.length, 0);
-  const shared = new SharedArrayBuffer(size);
-  let offset = 0;
-  for (const piece of data) {
-    new Uint8Array(shared).set(piece, offset);
-    offset += piece.length;
-  }
-  return {
-    model: toShared(model),
-    externalData: [{ path: weightsFile, data: shared }],
-    size: size + model.length,
-    ...describe(files),
-  };
+function inMemory(files: ModelFiles, split: SplitModel): ModelSource {
+  const shared = sharedModel(split, weightsFile);
+  const size = shared.externalData.reduce((sum, { data }) => sum + data.byteLength, shared.model.byteLength);
+  return { ...shared, size, ...describe(files) };
 }
 
 function describe({ name }: ModelFiles): Pick<ModelSource, 'file' | 'remedy'> {

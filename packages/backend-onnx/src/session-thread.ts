@@ -26,6 +26,12 @@ export interface SessionThread extends SessionFacts {
   close(): Promise<void>;
 }
 
+/** A thread whose model gives more than token embeddings. */
+export interface GraphThread extends SessionThread {
+  /** All outputs of the model that are floats, by name. */
+  outputs(batch: TokenBatch): Promise<Readonly<Record<string, Float32Array>>>;
+}
+
 /** A head for a thread to apply, and the mask of a batch. */
 export interface PooledHead {
   /** Its pooling is a built-in one, or the model's own output. */
@@ -54,7 +60,7 @@ const sessionWorker = {
 export async function startSessionThread(
   specification: SessionSpecification,
   listener: ThreadListener,
-): Promise<SessionThread> {
+): Promise<GraphThread> {
   const state = createRunState();
   waitAtExit(state);
   let session: WorkerSessionThread | undefined;
@@ -72,7 +78,7 @@ export async function startSessionThread(
   return session;
 }
 
-class WorkerSessionThread implements SessionThread {
+class WorkerSessionThread implements GraphThread {
   readonly hiddenSize: number;
   readonly pooledOutput: SessionFacts['pooledOutput'];
   readonly inFlight: Set<number> = new Set();
@@ -99,6 +105,10 @@ class WorkerSessionThread implements SessionThread {
     const { signal } = controller;
     const transfer = [copy.ids.buffer, copy.mask.buffer];
     void this.#report(id, this.#thread.call('run', { ...copy, rows, cols, pooled }, { signal, transfer }));
+  }
+
+  outputs(batch: TokenBatch): Promise<Readonly<Record<string, Float32Array>>> {
+    return this.#thread.call('outputs', batch);
   }
 
   /** The number of a head in the thread, which gets it when it is new. */

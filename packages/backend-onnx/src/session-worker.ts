@@ -38,6 +38,7 @@ serveThread<SessionProtocol>(
       ready: { hiddenSize, pooledOutput },
       handlers: {
         addHead: (head) => void heads.push(embedWith(head)),
+        outputs: (batch) => inside(() => session.outputs(batch)),
         run: async (request) => {
           const { pooled } = request;
           const data =

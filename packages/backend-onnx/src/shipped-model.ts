@@ -10,6 +10,7 @@ import {
   type ByteSource,
   type ExternalFile,
 } from '@sentvec/architectures/onnx-files';
+import type { SplitModel } from '@sentvec/architectures';
 import type { ModelFiles } from '@sentvec/core';
 import { guardIo } from '@sentvec/platform/node';
 import type { SessionModel } from './messages.ts';
@@ -109,8 +110,23 @@ async function sizeOf(files: ModelFiles, path: string): Promise<number | undefin
   return (await stat(local).catch(() => undefined))?.size;
 }
 
+/** A recorded model in memory that worker threads can share. @param location of its weights, as it names them */
+export function sharedModel(
+  { model, data }: SplitModel,
+  location: string,
+): { readonly model: SharedArrayBuffer; readonly externalData: SessionModel['externalData'] } {
+  const weights = new SharedArrayBuffer(data.reduce((sum, piece) => sum + piece.length, 0));
+  let offset = 0;
+  for (const piece of data) {
+    new Uint8Array(weights).set(piece, offset);
+    offset += piece.length;
+  }
+  // onnxruntime refuses a file without bytes.
+  return { model: toShared(model), externalData: offset === 0 ? [] : [{ path: location, data: weights }] };
+}
+
 /** A copy in memory that worker threads can share. */
-export function toShared(bytes: Uint8Array): SharedArrayBuffer {
+function toShared(bytes: Uint8Array): SharedArrayBuffer {
   const shared = new SharedArrayBuffer(bytes.length);
   new Uint8Array(shared).set(bytes);
   return shared;

@@ -17,6 +17,8 @@ export interface TokenSession extends SessionFacts {
   encodeInPlace(batch: TokenBatch): Promise<Float32Array>;
   /** The `pooledOutput` of a session that has one, rows × its size. */
   encodeTexts(batch: TokenBatch): Promise<Float32Array>;
+  /** All outputs of the model that are floats, by name. */
+  outputs(batch: TokenBatch): Promise<Readonly<Record<string, Float32Array>>>;
   release(): Promise<void>;
 }
 
@@ -57,6 +59,12 @@ export async function openSession(specification: SessionSpecification): Promise<
       return data;
     },
     encodeTexts: (batch) => numbers(batch, textOutput!, [batch.rows, size!]),
+    outputs: async (batch) => {
+      const tensors = Object.entries(await session.run(feeds(runtime, session, batch)));
+      return Object.fromEntries(
+        tensors.filter(([, tensor]) => isFloat(tensor.type)).map(([name, tensor]) => [name, numbersOf(tensor)]),
+      );
+    },
     release: () => session.release(),
   };
 }

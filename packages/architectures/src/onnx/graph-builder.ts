@@ -15,6 +15,14 @@ export interface OnnxTensor {
   readonly truth?: string | undefined;
   /** The name of the same in half precision, where it is a weight that is stored so. */
   readonly half?: string | undefined;
+  /** The names of its rows as integers, and of the scale of each, where it is a weight that is stored so. */
+  readonly integers?: StoredMatrix | undefined;
+}
+
+/** The names of a matrix of integers, and of the scales of its rows or columns. */
+export interface StoredMatrix {
+  readonly values: string;
+  readonly scales: string;
 }
 
 type Attributes = Readonly<Record<string, Attribute>>;
@@ -22,6 +30,7 @@ type Attributes = Readonly<Record<string, Attribute>>;
 /** An {@link OnnxGraph} with what the recorded operations share. */
 export class GraphBuilder extends OnnxGraph {
   readonly sizes: OnnxSizes = new OnnxSizes(this);
+  readonly #matrices = new Map<string, StoredMatrix>();
 
   /** An operator with one output; the name of that. */
   value(operator: string, inputs: readonly string[], attributes: Attributes = {}): string {
@@ -53,6 +62,13 @@ export class GraphBuilder extends OnnxGraph {
   /** A whole number: int64 `[]`. */
   scalar(value: number): string {
     return this.sharedInitializer(BigInt64Array.of(BigInt(value)), []);
+  }
+
+  /** A matrix of integers, stored once however often it is asked for. @param key says what it holds */
+  storedMatrix(key: string, store: () => StoredMatrix): StoredMatrix {
+    const known = this.#matrices.get(key) ?? store();
+    this.#matrices.set(key, known);
+    return known;
   }
 
   /** An operator with two operands that broadcast. */

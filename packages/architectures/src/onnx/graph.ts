@@ -1,5 +1,14 @@
 // An ONNX graph while it grows: nodes, constants, inputs and outputs by name.
-import type { Attribute, ElementType, ExternalNumbers, GraphParts, GraphValue, Initializer, Node } from './model.ts';
+import type {
+  Attribute,
+  ElementType,
+  ExternalNumbers,
+  GraphParts,
+  GraphValue,
+  Initializer,
+  Node,
+  Numbers,
+} from './model.ts';
 import { elementTypes, encodeModel, encodeSplitModel, type SplitModel } from './model.ts';
 import type { Shape } from '../operations.ts';
 
@@ -33,7 +42,7 @@ export class OnnxGraph {
   }
 
   /** Adds a constant. The array is read when the model is encoded, and must not change until then. */
-  initializer(data: Float32Array | BigInt64Array, shape: readonly number[]): string {
+  initializer(data: Numbers, shape: readonly number[]): string {
     const name = this.#name('constant');
     this.#initializers.push({ name, data, shape });
     return name;
@@ -62,7 +71,7 @@ export class OnnxGraph {
   }
 
   /** Adds a small constant, once however often it is asked for. */
-  sharedInitializer(data: Float32Array | BigInt64Array, shape: readonly number[]): string {
+  sharedInitializer(data: Numbers, shape: readonly number[]): string {
     const numbers = Array.from<number | bigint, string>(data, (entry) => (Object.is(entry, -0) ? '-0' : String(entry)));
     const key = JSON.stringify([data.constructor.name, numbers, shape]);
     const [name] = this.#known.get(key) ?? [this.initializer(data, shape)];

@@ -17,7 +17,7 @@ import {
 import type { Shape } from '../operations.ts';
 
 /** ONNX's numbers for the types of tensor that occur here (`TensorProto.DataType`). */
-export const elementTypes = { float: 1, int64: 7, bool: 9, float16: 10, bfloat16: 16 } as const;
+export const elementTypes = { float: 1, uint8: 2, int8: 3, int64: 7, bool: 9, float16: 10, bfloat16: 16 } as const;
 export type ElementType = keyof typeof elementTypes;
 
 /** A node's attribute: whole numbers are INT, lists of them INTS, text STRING; a float is wrapped, so that it is not taken for a whole number. */
@@ -42,10 +42,13 @@ export interface ExternalNumbers {
   readonly length: number;
 }
 
+/** Numbers of a constant, row-major. Half precision comes as the bits of its numbers. */
+export type Numbers = Float32Array | BigInt64Array | Uint8Array | Int8Array | Uint16Array;
+
 /** A named constant. */
 export interface Initializer {
   readonly name: string;
-  readonly data: Float32Array | BigInt64Array | ExternalNumbers;
+  readonly data: Numbers | ExternalNumbers;
   readonly shape: readonly number[];
 }
 
@@ -66,6 +69,10 @@ export interface GraphParts {
 
 const irVersion = 8n;
 const opset = 17n;
+
+/** The operators that are onnxruntime's own, in every build of it, and none of the standard. */
+const onnxruntimeOperators: ReadonlySet<string> = new Set(['MatMulIntegerToFloat']);
+const onnxruntimeDomain = 'com.microsoft';
 
 /** Field numbers of onnx.proto that are written by hand below. */
 const fields = { model: { graph: 7 }, graph: { initializer: 5 }, tensor: { rawData: 9 } } as const;
@@ -113,7 +120,7 @@ export function encodeSplitModel(parts: GraphParts, location: string): SplitMode
     if (isExternal(initializer.data)) return constantChunks(initializer);
     const numbers = bytesOf(initializer.data);
     if (numbers.length < smallestApart) return constantChunks(initializer);
-    const type = initializer.data instanceof Float32Array ? 'float' : 'int64';
+    const type = typeOf(initializer.data);
     const chunks = externalChunks(initializer, { type, location, offset, length: numbers.length });
     const padding = new Uint8Array(-numbers.length & (pageSize - 1));
     data.push(numbers, padding);
@@ -133,7 +140,12 @@ function modelChunks({ nodes, inputs, outputs }: GraphParts, constants: readonly
   const model = create(ModelProtoSchema, {
     irVersion,
     producerName: 'sentvec',
-    opsetImport: [{ domain: '', version: opset }],
+    opsetImport: [
+      { domain: '', version: opset },
+      ...(nodes.some(({ operator }) => onnxruntimeOperators.has(operator))
+        ? [{ domain: onnxruntimeDomain, version: 1n }]
+        : []),
+    ],
   });
   const graphChunks = [toBinary(GraphProtoSchema, graph), ...constants];
   return [toBinary(ModelProtoSchema, model), fieldHeader(fields.model.graph, byteLength(graphChunks)), ...graphChunks];
@@ -147,6 +159,7 @@ function encodeNode({
 }: Node): ReturnType<typeof create<typeof NodeProtoSchema>> {
   return create(NodeProtoSchema, {
     opType: operator,
+    domain: onnxruntimeOperators.has(operator) ? onnxruntimeDomain : '',
     name: outputs[0] ?? operator,
     input: [...inputs],
     output: [...outputs],
@@ -179,11 +192,8 @@ function encodeType(type: ElementType, shape: Shape): TypeProto {
 }
 
 /** The bytes of a constant within the graph: headers, then its numbers, which are not copied. */
-function inlineChunks(
-  { name, shape }: Pick<Initializer, 'name' | 'shape'>,
-  data: Float32Array | BigInt64Array,
-): Uint8Array[] {
-  const dataType = data instanceof Float32Array ? elementTypes.float : elementTypes.int64;
+function inlineChunks({ name, shape }: Pick<Initializer, 'name' | 'shape'>, data: Numbers): Uint8Array[] {
+  const dataType = elementTypes[typeOf(data)];
   const start = toBinary(TensorProtoSchema, create(TensorProtoSchema, { name, dataType, dims: shape.map(BigInt) }));
   const numbers = bytesOf(data);
   const tensor = [start, fieldHeader(fields.tensor.rawData, numbers.length), numbers];
@@ -206,7 +216,14 @@ function externalChunks(
   return [fieldHeader(fields.graph.initializer, tensor.length), tensor];
 }
 
-function bytesOf(data: Float32Array | BigInt64Array): Uint8Array {
+function typeOf(data: Numbers): ElementType {
+  if (data instanceof Float32Array) return 'float';
+  if (data instanceof BigInt64Array) return 'int64';
+  if (data instanceof Uint16Array) return 'float16';
+  return data instanceof Int8Array ? 'int8' : 'uint8';
+}
+
+function bytesOf(data: Numbers): Uint8Array {
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }
 

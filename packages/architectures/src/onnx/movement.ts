@@ -96,10 +96,16 @@ export function movement(graph: GraphBuilder): MovementOperations<OnnxTensor> {
 
     gather(table, indices) {
       const shape = [...indices.shape, ...table.shape.slice(1)];
-      if (table.half === undefined) return graph.like(table, 'Gather', [table.name, indices.name], shape, { axis: 0 });
+      const { half, integers } = table;
       // Only the rows are widened, not the table.
-      const rows = graph.value('Gather', [table.half, indices.name], { axis: 0 });
-      return graph.float('Cast', [rows], shape, { to: elementTypes.float });
+      const widened = (stored: string): string =>
+        graph.value('Cast', [graph.value('Gather', [stored, indices.name], { axis: 0 })], { to: elementTypes.float });
+      if (integers !== undefined) {
+        const scales = graph.value('Gather', [integers.scales, indices.name], { axis: 0 });
+        return graph.float('Mul', [widened(integers.values), scales], shape);
+      }
+      if (half !== undefined) return { name: widened(half), kind: 'float', shape };
+      return graph.like(table, 'Gather', [table.name, indices.name], shape, { axis: 0 });
     },
 
     scatterAdd(rows, indices, size, { distinct = false } = {}) {

@@ -6,6 +6,8 @@ import { layers } from './layers.ts';
 import { elementTypes, type ExternalNumbers, type SplitModel } from './model.ts';
 import { movement } from './movement.ts';
 import { GraphBuilder, type OnnxTensor } from './graph-builder.ts';
+import { halfWeight, integerWeight, quantizedLinear, type LinearWeight } from './quantized-linear.ts';
+import type { InputQuantization } from '../quantization/plan.ts';
 
 /** Longer constants are not compared with each other. */
 const longestShared = 64;
@@ -47,6 +49,21 @@ export class OnnxRecorder {
       return { name: this.#graph.externalInitializer(numbers, shape), kind: 'float', shape };
     const { half, wide } = this.#graph.widenedInitializer(numbers, shape);
     return { name: wide, kind: 'float', shape, half };
+  }
+
+  /** A weight that is stored as 8-bit integers with a scale for each row, or in half precision. */
+  compactWeight(numbers: Float32Array, shape: readonly number[], precision: 'int8' | 'float16'): OnnxTensor {
+    return precision === 'int8' ? integerWeight(this.#graph, numbers, shape) : halfWeight(this.#graph, numbers, shape);
+  }
+
+  /** A linear layer whose products are of bytes, an operator of onnxruntime's own. */
+  quantizedLinear(
+    x: OnnxTensor,
+    weight: LinearWeight,
+    bias: OnnxTensor | undefined,
+    input: InputQuantization,
+  ): OnnxTensor {
+    return quantizedLinear(this.#graph, x, weight, bias, input);
   }
 
   /** Declares an output. */

@@ -1,0 +1,122 @@
+// Graphs that tell what goes into the linear layers of an encoder, and by how much each way to quantize that changes
+// what comes out.
+import { productOf } from '../dimensions.ts';
+import type { EncoderDefinition } from '../encoders/definition.ts';
+import type { SplitModel } from '../onnx/model.ts';
+import type { OnnxTensor } from '../onnx/graph-builder.ts';
+import type { OnnxRecorder } from '../onnx/recorder.ts';
+import type { WeightBits } from './integers.ts';
+import { recordLinear, type RecordedLinear } from './linear-inputs.ts';
+import type { Remedy } from './plan.ts';
+
+/** Something that one or more linear layers of an encoder read. */
+export interface LinearInput {
+  /** Of the first layer that reads it: `encoder.layer.0.attention.self.query`, say. */
+  readonly name: string;
+  /** The weights of all layers that read it. */
+  readonly weights: readonly string[];
+  /** Number of its channels. */
+  readonly width: number;
+  /** The largest absolute weight of each channel, over all its layers. */
+  readonly weightExtents: Float32Array;
+}
+
+/** A graph that is run over texts. Its inputs are those of the encoder. */
+export interface CalibrationGraph {
+  readonly model: SplitModel;
+  readonly inputs: readonly LinearInput[];
+}
+
+/**
+ * A graph with the smallest, largest and mean value of each channel of each input: outputs `minimum N`, `maximum N` and
+ * `mean N` (`[width]`), where N is the place of the input in `inputs`. Positions of padding count like others: give it batches
+ * without padding.
+ * @param location of the weights, which belong next to the model
+ */
+export function recordCalibration(definition: EncoderDefinition, location: string): CalibrationGraph {
+  const inputs = new Map<string, { weights: string[]; width: number; weightExtents: Float32Array }>();
+  const recorder = recordLinear(definition, {
+    linear(current, { input, weight, x, usual }) {
+      const width = Number(x.shape.at(-1));
+      const known = inputs.get(input) ?? { weights: [], width, weightExtents: new Float32Array(width) };
+      if (!inputs.has(input)) recordRanges(current, inputs.size, x);
+      inputs.set(input, known);
+      known.weights.push(weight);
+      for (const [i, value] of definition.weight(weight).entries()) {
+        known.weightExtents[i % width] = Math.max(known.weightExtents[i % width]!, Math.abs(value));
+      }
+      return usual();
+    },
+  });
+  return {
+    model: recorder.encodeSplit(location),
+    inputs: [...inputs].map(([name, input]) => ({ name, ...input })),
+  };
+}
+
+function recordRanges(recorder: OnnxRecorder, index: number, x: OnnxTensor): void {
+  const { operations: ops } = recorder;
+  const rowAxes = x.shape.slice(0, -1).map((_, axis) => axis);
+  recorder.output(`maximum ${index}`, ops.max(x, rowAxes));
+  recorder.output(`minimum ${index}`, ops.multiply(ops.max(ops.multiply(x, -1), rowAxes), -1));
+  recorder.output(`mean ${index}`, ops.divide(ops.sum(x, rowAxes), ops.size(productOf(x.shape.slice(0, -1)))));
+}
+
+/**
+ * A graph that computes an encoder in float32, and beside it each linear layer in every way that is offered for its
+ * input: output `errors N` is the sum of the squared errors of each way (`[remedies]`), over all layers that read the
+ * input, each relative to the layer's own squares.
+ * @param offers the ways, by the name of an input
+ * @param location of the weights, which belong next to the model
+ * @returns the graph, and the inputs in the order of their outputs
+ */
+export function recordTrials(
+  definition: EncoderDefinition,
+  offers: ReadonlyMap<string, readonly Remedy[]>,
+  bits: WeightBits,
+  location: string,
+): { readonly model: SplitModel; readonly inputs: readonly string[] } {
+  const errors = new Map<string, OnnxTensor[][]>();
+  const recorder = recordLinear(definition, {
+    linear(current, layer) {
+      const expected = layer.usual();
+      const remedies = offers.get(layer.input) ?? [];
+      const found = remedies.map((remedy) => relativeError(current, definition, { layer, expected, remedy, bits }));
+      errors.set(layer.input, [...(errors.get(layer.input) ?? []), found]);
+      return expected;
+    },
+  });
+  const inputs = [...errors.keys()];
+  for (const [index, input] of inputs.entries()) {
+    const { operations: ops } = recorder;
+    const ofLayers = errors.get(input)!.map((each) => ops.concat(each, 0));
+    recorder.output(
+      `errors ${index}`,
+      ofLayers.reduce((sum, each) => ops.add(sum, each)),
+    );
+  }
+  return { model: recorder.encodeSplit(location), inputs };
+}
+
+/** The squares of what a way to quantize changes in a layer's output, relative to those of the output: `[1]`. */
+function relativeError(
+  recorder: OnnxRecorder,
+  definition: EncoderDefinition,
+  trial: {
+    readonly layer: RecordedLinear;
+    readonly expected: OnnxTensor;
+    readonly remedy: Remedy;
+    readonly bits: WeightBits;
+  },
+): OnnxTensor {
+  const { layer, expected, remedy, bits } = trial;
+  const { operations: ops } = recorder;
+  const [outputs, inputs] = definition.weights.get(layer.weight)! as [number, number];
+  const numbers = definition.weight(layer.weight);
+  const weight = { name: layer.weight, numbers, shape: [outputs, inputs] as const, bits };
+  const found = recorder.quantizedLinear(layer.x, weight, layer.bias, remedy.quantization);
+  const difference = ops.subtract(found, expected);
+  const axes = expected.shape.map((_, axis) => axis);
+  const squares = (x: OnnxTensor): OnnxTensor => ops.sum(ops.multiply(x, x), axes);
+  return ops.reshape(ops.divide(squares(difference), ops.maximum(squares(expected), 1e-30)), [1]);
+}

@@ -1,0 +1,65 @@
+// Encoders as ONNX models whose weights are stored in fewer bytes, and whose linear layers multiply bytes maybe.
+import type { EncoderDefinition } from '../encoders/definition.ts';
+import type { OnnxTensor } from '../onnx/graph-builder.ts';
+import type { OnnxRecorder } from '../onnx/recorder.ts';
+import { recordLinear } from './linear-inputs.ts';
+import type { QuantizationPlan } from './plan.ts';
+
+/**
+ * An encoder as an ONNX model whose linear layers multiply bytes, as far as they are planned: static int8. A vector does
+ * not depend on its batch-mates, since the ranges of activations are fixed. The token table has 8 bits, with a scale for
+ * each row; what else there is stays in float32. Inputs and outputs are those of `recordEncoder`. The products are an
+ * operator of onnxruntime's own, `MatMulIntegerToFloat`.
+ */
+export function recordQuantizedEncoder(definition: EncoderDefinition, plan: QuantizationPlan): Uint8Array<ArrayBuffer> {
+  const tables = storedOnce((recorder, name) =>
+    name === definition.tokenTable
+      ? recorder.compactWeight(definition.weight(name), definition.weights.get(name)!, 'int8')
+      : undefined,
+  );
+  return recordLinear(definition, {
+    weight: tables,
+    linear(recorder, { input, weight, x, bias, usual }) {
+      const quantization = plan.inputs.get(input);
+      if (quantization === undefined) return usual();
+      const [outputs, inputs] = definition.weights.get(weight)! as [number, number];
+      const numbers = definition.weight(weight);
+      return recorder.quantizedLinear(
+        x,
+        { name: weight, numbers, shape: [outputs, inputs], bits: plan.weightBits },
+        bias,
+        quantization,
+      );
+    },
+  }).encode();
+}
+
+/**
+ * An encoder as an ONNX model that is a smaller download and computes in float32, at its speed: matrices of weights are
+ * stored as 8-bit integers with a scale for each row, or in half precision, and widened when the model is opened. All
+ * operators are standard, opset 17.
+ */
+export function recordCompactEncoder(
+  definition: EncoderDefinition,
+  precision: 'int8' | 'float16',
+): Uint8Array<ArrayBuffer> {
+  return recordLinear(definition, {
+    linear: (_, { usual }) => usual(),
+    weight: storedOnce((recorder, name) => {
+      const shape = definition.weights.get(name)!;
+      if (shape.length < 2) return undefined;
+      return recorder.compactWeight(definition.weight(name), shape, precision);
+    }),
+  }).encode();
+}
+
+/** Looks up a weight, and remembers it: each is stored once, however often it is used. */
+function storedOnce(
+  make: (recorder: OnnxRecorder, name: string) => OnnxTensor | undefined,
+): (recorder: OnnxRecorder, name: string) => OnnxTensor | undefined {
+  const made = new Map<string, OnnxTensor | undefined>();
+  return (recorder, name) => {
+    if (!made.has(name)) made.set(name, make(recorder, name));
+    return made.get(name);
+  };
+}

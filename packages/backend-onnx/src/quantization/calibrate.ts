@@ -1,0 +1,86 @@
+// What is measured of an encoder before its linear layers are quantized: the ranges of their inputs, and which way to
+// quantize each input changes least.
+import {
+  recordCalibration,
+  recordTrials,
+  remedies,
+  type InputQuantization,
+  type LinearInput,
+  type Remedy,
+  type WeightBits,
+} from '@sentvec/architectures';
+import { observeEncoder, weightsLocation, type Observation } from './observe-encoder.ts';
+
+/** An input of linear layers, and the ways to quantize it, the usual one first. */
+export interface CalibratedInput extends LinearInput {
+  readonly remedies: readonly [Remedy, ...Remedy[]];
+}
+
+/** Measures the ranges and means of all inputs over the texts. */
+export async function measureRanges(observation: Observation): Promise<CalibratedInput[]> {
+  const { model, inputs } = recordCalibration(observation.definition, weightsLocation);
+  const ranges = inputs.map(({ width }) => ({
+    minimum: new Float32Array(width).fill(Infinity),
+    maximum: new Float32Array(width).fill(-Infinity),
+    mean: new Float32Array(width),
+  }));
+  let seen = 0;
+  await observeEncoder(model, observation, (outputs, tokens) => {
+    seen += tokens;
+    for (const [index, { minimum, maximum, mean }] of ranges.entries()) {
+      const [low, high, middle] = ['minimum', 'maximum', 'mean'].map((name) => outputs[`${name} ${index}`]!);
+      for (let channel = 0; channel < minimum.length; channel += 1) {
+        minimum[channel] = Math.min(minimum[channel]!, low![channel]!);
+        maximum[channel] = Math.max(maximum[channel]!, high![channel]!);
+        mean[channel]! += (middle![channel]! - mean[channel]!) * (tokens / seen);
+      }
+    }
+  });
+  return inputs.map((input, index) => ({ ...input, remedies: remedies(ranges[index]!, input.weightExtents) }));
+}
+
+/** A remedy costs time: it has to lessen the error by this factor. */
+const worthwhile = 0.8;
+
+/** Tries all ways to quantize each input on the texts, and chooses one for each, by the name of the input. */
+export async function chooseRemedies(
+  inputs: readonly CalibratedInput[],
+  weightBits: WeightBits,
+  observation: Observation,
+): Promise<ReadonlyMap<string, Remedy>> {
+  const offers = new Map(inputs.map((input) => [input.name, input.remedies]));
+  const trials = recordTrials(observation.definition, offers, weightBits, weightsLocation);
+  const errors = trials.inputs.map((name) => new Float64Array(offers.get(name)!.length));
+  await observeEncoder(trials.model, observation, (outputs) => {
+    for (const [index, sums] of errors.entries()) {
+      for (const [at, error] of outputs[`errors ${index}`]!.entries()) sums[at]! += error;
+    }
+  });
+  return new Map(
+    trials.inputs.map((name, index) => {
+      const [usual, ...others] = offers.get(name)!;
+      let best = { remedy: usual, error: errors[index]![0]! * worthwhile };
+      for (const [at, remedy] of others.entries()) {
+        const error = errors[index]![at + 1]!;
+        if (error < best.error) best = { remedy, error };
+      }
+      return [name, best.remedy];
+    }),
+  );
+}
+
+/** The name of the usual way to quantize an input. */
+export const usualRemedy = 'range';
+
+/** The usual way to quantize each input: by its range as it is. */
+export function usualQuantization(inputs: readonly CalibratedInput[]): ReadonlyMap<string, Remedy> {
+  return new Map(inputs.map(({ name, remedies: [usual] }) => [name, usual]));
+}
+
+/** A plan's inputs, without some that stay in float32. */
+export function planInputs(
+  chosen: ReadonlyMap<string, Remedy>,
+  kept: ReadonlySet<string> = new Set(),
+): ReadonlyMap<string, InputQuantization> {
+  return new Map([...chosen].filter(([name]) => !kept.has(name)).map(([name, remedy]) => [name, remedy.quantization]));
+}
