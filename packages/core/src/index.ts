@@ -75,6 +75,17 @@ export { joinMatrices, matrixOfText } from './multi-vector/multi-vectors.ts';
 export { poolTokens } from './multi-vector/token-pooling.ts';
 export { truncateEmbeddings, type TruncateOptions } from './search/truncation.ts';
 export { readModelKind, type ModelKind } from './model-folder/model-kind.ts';
+export { loadSparseEmbedder, type LoadSparseEmbedderOptions } from './sparse/load-sparse-embedder.ts';
+export type {
+  EmbeddedSparse,
+  EmbeddedSparseText,
+  EmbedSparseOptions,
+  EmbedSparseStreamOptions,
+  SparseEmbedder,
+  SparseRole,
+  StreamedSparseVector,
+  TermWeight,
+} from './sparse/sparse-types.ts';
 export { largestEntries, sparseDot, type SparseVector } from './sparse/sparse-vector.ts';
 export {
   createSparseIndex,

@@ -5,10 +5,11 @@ import type { Embedder } from './embedder/embedder-types.ts';
 import type { MultiVectorEmbedder } from './multi-vector/multi-vector-types.ts';
 import { listedOnce } from './model-folder/model-files.ts';
 import { findModelKind, otherKindError } from './model-folder/model-kind.ts';
+import type { SparseEmbedder } from './sparse/sparse-types.ts';
 import type { ModelFiles } from './types.ts';
 
 /** A model that is ready, of one of the kinds; `kind` tells which. */
-export type LoadedModel = Embedder | MultiVectorEmbedder;
+export type LoadedModel = Embedder | MultiVectorEmbedder | SparseEmbedder;
 
 /** Options of {@link loadModel}: those that all loaders have. */
 export type LoadModelOptions = Pick<
@@ -40,6 +41,10 @@ export async function loadModel(model: ModelFiles, options: LoadModelOptions = {
       const { maxLength: documentLength, ...others } = options;
       const { loadMultiVectorEmbedder } = await import('./multi-vector/load-multi-vector-embedder.ts');
       return loadMultiVectorEmbedder(model, { ...others, documentLength });
+    }
+    case 'sparse': {
+      const { loadSparseEmbedder } = await import('./sparse/load-sparse-embedder.ts');
+      return loadSparseEmbedder(model, options);
     }
     default:
       throw otherKindError(model, found);

@@ -6,10 +6,12 @@ import { fullEffort, smallEffort, type BackendCheck, type BackendUnderTest } fro
 import { lifecycleChecks } from './backend-checks/lifecycle.ts';
 import { loadingChecks } from './backend-checks/loading.ts';
 import { multiVectorCheck } from './backend-checks/multi-vectors.ts';
+import { sparseCheck } from './backend-checks/sparse-vectors.ts';
 import {
   goldenArchitectureNames,
   goldenModelNames,
   goldenMultiVectorNames,
+  goldenSparseNames,
   type GoldenSource,
 } from './golden-expectation.ts';
 
@@ -64,6 +66,7 @@ export function backendChecks(
     ...goldenModelNames.flatMap((name) => goldenChecks(subject, name)),
     ...goldenArchitectureNames.map((name) => architectureCheck(subject, name)),
     ...goldenMultiVectorNames.map((name) => multiVectorCheck(subject, name)),
+    ...goldenSparseNames.map((name) => sparseCheck(subject, name)),
     ...batchingChecks(subject),
     ...lifecycleChecks(subject),
     ...loadingChecks(subject),

@@ -139,6 +139,42 @@ export const goldenMultiVectorNames: readonly string[] = [
   'late-stanford',
 ];
 
+/** A text with the entries of its vector that are not zero. */
+export interface GoldenSparseCase {
+  /** Of a model that reads queries and documents differently. */
+  readonly route?: 'query' | 'document' | undefined;
+  readonly text: string;
+  readonly indices: readonly number[];
+  readonly values: readonly number[];
+  /** The largest entries. */
+  readonly decode_top_5?: readonly (readonly [term: string | null, weight: number])[] | undefined;
+}
+
+/** The contents of `expected.json` of a golden sparse model. */
+export interface GoldenSparse {
+  readonly model: string;
+  readonly dimension: number;
+  readonly measured: { readonly tolerance: number };
+  readonly similarity: {
+    readonly queries: readonly string[];
+    readonly documents: readonly string[];
+    /** The dot product of each query with each document. */
+    readonly scores: readonly (readonly number[])[];
+  };
+  readonly max_active_dims_16: readonly GoldenSparseCase[];
+  readonly cases: readonly (GoldenSparseCase & { readonly ids: readonly number[] })[];
+}
+
+/** The tiny sparse models: SPLADE with four encoders, and one whose queries need none. */
+export const goldenSparseNames: readonly string[] = [
+  'splade-bert-max',
+  'splade-bert-sum',
+  'splade-distilbert',
+  'splade-inference-free',
+  'splade-modernbert',
+  'splade-roberta',
+];
+
 /** Where golden models come from: the files of this package in Node, `fetch` in a browser. */
 export interface GoldenSource {
   /** A golden model's folder. */

@@ -1,4 +1,5 @@
 /** Files of a model: in memory, in a folder of another model, with answers remembered; and the paths that they have. */
+import { sha256 } from '@sentvec/platform';
 import { SentvecError } from '../errors.ts';
 import type { ModelFiles } from '../types.ts';
 
@@ -60,6 +61,41 @@ export function withChanges(
     ...(files.openFile && changes.read === undefined && { openFile: (path: string) => files.openFile!(path) }),
     ...(files.related && { related: (name: string) => files.related!(name) }),
     ...changes,
+  };
+}
+
+/**
+ * The same model with only some of its files, and some of those with other contents.
+ * @param paths those that stay as they are, unless they are among the contents
+ * @param contents bytes, or the path of the file that stands in for it
+ */
+export function withReplacedFiles(
+  files: ModelFiles,
+  paths: readonly string[],
+  contents: ReadonlyMap<string, Uint8Array | string>,
+): ModelFiles {
+  const bytesOf = (path: string): Uint8Array | undefined => {
+    const content = contents.get(path);
+    return typeof content === 'string' ? undefined : content;
+  };
+  const source = (path: string): string => {
+    const content = contents.get(path);
+    return typeof content === 'string' ? content : path;
+  };
+  return {
+    ...withChanges(files, {
+      list: async () => [...new Set([...paths, ...contents.keys()])].sort(),
+      read: async (path) => bytesOf(path) ?? files.read(source(path)),
+      ...(files.size && { size: async (path: string) => bytesOf(path)?.length ?? files.size!(source(path)) }),
+    }),
+    // The folder on this disk has other files.
+    directory: undefined,
+    ...(files.sha256 && {
+      sha256: async (path: string) => {
+        const bytes = bytesOf(path);
+        return bytes === undefined ? files.sha256!(source(path)) : sha256(bytes);
+      },
+    }),
   };
 }
 

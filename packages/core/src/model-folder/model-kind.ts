@@ -14,7 +14,7 @@ export type ModelKind = 'embedder' | 'reranker' | 'sparse' | 'multi-vector';
 const kinds: Readonly<Record<ModelKind, { readonly words: string; readonly loader: string | undefined }>> = {
   embedder: { words: 'an embedder, which gives one vector for each text', loader: 'loadEmbedder()' },
   reranker: { words: 'a reranker, which scores pairs of texts', loader: undefined },
-  sparse: { words: 'a sparse embedder, which weighs the terms of its vocabulary', loader: undefined },
+  sparse: { words: 'a sparse embedder, which weighs the terms of its vocabulary', loader: 'loadSparseEmbedder()' },
   'multi-vector': {
     words: 'a model of late interaction, which gives a vector for each token',
     loader: 'loadMultiVectorEmbedder()',

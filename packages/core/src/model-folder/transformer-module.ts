@@ -52,7 +52,12 @@ export async function readTransformerModule(
 export interface TransformerSupport {
   /** @default false */
   readonly queryExpansion?: boolean | undefined;
+  /** @default 'feature-extraction' */
+  readonly task?: keyof typeof outputs | undefined;
 }
+
+/** What a Transformer module takes from the model, by its task. */
+const outputs = { 'feature-extraction': 'last_hidden_state', 'fill-mask': 'logits' } as const;
 
 /** The config of a Transformer module, by any of its names; `undefined` when the folder has none. */
 export async function readTransformerConfig(encoderFiles: ModelFiles): Promise<ConfigFile | undefined> {
@@ -86,13 +91,16 @@ function tokenizerLimit(config: ConfigFile | undefined): number | undefined {
  * Since version 6 the module can run other heads, other inputs and other outputs. Only the plain case is what sentvec
  * computes.
  */
-function checkTask(config: ConfigFile, { queryExpansion = false }: TransformerSupport): void {
+function checkTask(
+  config: ConfigFile,
+  { queryExpansion = false, task = 'feature-extraction' }: TransformerSupport,
+): void {
   const text = config.object('modality_config')?.object('text');
   const settings: [string, string | undefined, string][] = [
-    ['transformer_task', config.string('transformer_task'), 'feature-extraction'],
+    ['transformer_task', config.string('transformer_task'), task],
     ['module_output_name', config.string('module_output_name'), 'token_embeddings'],
     ['method', text?.string('method'), 'forward'],
-    ['method_output_name', text?.string('method_output_name'), 'last_hidden_state'],
+    ['method_output_name', text?.string('method_output_name'), outputs[task]],
   ];
   for (const [key, value, plain] of settings)
     if (value !== undefined && value !== plain) throw unsupported(config, `"${key}": "${value}"`);

@@ -18,6 +18,12 @@ import {
   type LoadMultiVectorEmbedderOptions,
 } from '../multi-vector/load-multi-vector-embedder.ts';
 import type { MultiVectorEmbedder } from '../multi-vector/multi-vector-types.ts';
+import {
+  loadSparseEmbedder as loadSparseFiles,
+  loadSparseOptionNames,
+  type LoadSparseEmbedderOptions,
+} from '../sparse/load-sparse-embedder.ts';
+import type { SparseEmbedder } from '../sparse/sparse-types.ts';
 import type { TokenizerLoader } from '../tokenizer/javascript-tokenizer.ts';
 import type { ModelFiles } from '../types.ts';
 import { hubOptionNames } from './hub/hub-model.ts';
@@ -60,6 +66,19 @@ export function loadMultiVectorEmbedder(
 ): Promise<MultiVectorEmbedder> {
   const [call, names] = ['loadMultiVectorEmbedder()', loadMultiVectorOptionNames] as const;
   return load({ call, loadFiles: loadMultiVectorFiles, names }, model, options);
+}
+
+/**
+ * Loads a sparse model by its name or from its files: as `loadSparseEmbedder` of `@sentvec/core`, in the manner of {@link
+ * loadEmbedder}.
+ * @throws SentvecError as there, and `model-not-found`, `model-access-denied`, `download-failed`
+ */
+export function loadSparseEmbedder(
+  model: string | ModelFiles,
+  options: LoadSparseEmbedderOptions & OpenModelOptions = {},
+): Promise<SparseEmbedder> {
+  const [call, names] = ['loadSparseEmbedder()', loadSparseOptionNames] as const;
+  return load({ call, loadFiles: loadSparseFiles, names }, model, options);
 }
 
 /** A loader of `@sentvec/core` and the names of its options. */

@@ -47,6 +47,16 @@ export function tokenId(json: TokenizerJson, token: string): number | undefined 
   return json.added_tokens.find((added) => added.content === token)?.id ?? modelIds(json, new Set([token])).get(token);
 }
 
+/** The token of each id, added ones included. */
+export function tokensById(json: TokenizerJson): (string | undefined)[] {
+  const { vocab } = json.model;
+  const tokens = Array.isArray(vocab)
+    ? (vocab as readonly (readonly [string, number])[]).map(([piece]): string | undefined => piece)
+    : [...piecesById(vocab as Readonly<Record<string, number>>)!.pieces];
+  for (const { id, content } of json.added_tokens) tokens[id] = content;
+  return tokens;
+}
+
 /** One more than the largest id that the tokenizer can give. */
 export function vocabularySize(json: TokenizerJson): number {
   return json.added_tokens.reduce((size, { id }) => Math.max(size, id + 1), modelVocabularySize(json));

@@ -1,11 +1,10 @@
 // Adapters for tasks (Sturua et al., 2024), among the weights of a model or in folders beside them: the task that is
 // chosen, and the weights with its adapter merged in.
-import { sha256 } from '@sentvec/platform';
 import { SentvecError } from '../errors.ts';
 import type { TextRole } from '../embedder/embedder-types.ts';
 import type { ConfigFile } from '../model-folder/config-file.ts';
 import { readJsonObject } from '../model-folder/json.ts';
-import { withChanges } from '../model-folder/model-files.ts';
+import { withReplacedFiles } from '../model-folder/model-files.ts';
 import type { ModelFiles } from '../types.ts';
 import { adapterConfigFile, adapterWeightsFile, addProduct, rowsOf } from './adapter.ts';
 import type { WeightLocation, Weights } from './read-weights.ts';
@@ -51,29 +50,7 @@ export async function withTask(files: ModelFiles, task: string): Promise<ModelFi
   const paths = (await files.list()).filter((path) => !/\.onnx(?:[._]data)?$|(?:^|\/)self-check\.json$/u.test(path));
   const changes = (await changedConfigs(files, paths, task)) ?? movedAdapter(paths, task);
   if (changes === undefined) throw unknownTask(files.name, task, await tasksOf(files));
-  const bytesOf = (path: string): Uint8Array | undefined => {
-    const change = changes.get(path);
-    return typeof change === 'string' ? undefined : change;
-  };
-  const source = (path: string): string => {
-    const change = changes.get(path);
-    return typeof change === 'string' ? change : path;
-  };
-  return {
-    ...withChanges(files, {
-      list: async () => [...new Set([...paths, ...changes.keys()])].sort(),
-      read: async (path) => bytesOf(path) ?? files.read(source(path)),
-      ...(files.size && { size: async (path: string) => bytesOf(path)?.length ?? files.size!(source(path)) }),
-    }),
-    // The folder on this disk has other files.
-    directory: undefined,
-    ...(files.sha256 && {
-      sha256: async (path: string) => {
-        const bytes = bytesOf(path);
-        return bytes === undefined ? files.sha256!(source(path)) : sha256(bytes);
-      },
-    }),
-  };
+  return withReplacedFiles(files, paths, changes);
 }
 
 /** The configurations that have the task, with it as the one to use. */

@@ -1,0 +1,202 @@
+/** Sparse embedders beyond what the contract of backends compares: streams, errors, the space, and what is refused. */
+import { plainBackend } from '@sentvec/architectures';
+import {
+  loadModel,
+  loadSparseEmbedder,
+  memoryModel,
+  sparseDot,
+  writeSafetensors,
+  type Backend,
+  type ModelFiles,
+  type SparseEmbedder,
+} from '@sentvec/core';
+import { goldenModel } from '@sentvec/testing';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+const backend = plainBackend();
+const long = 'the city and the sea '.repeat(40);
+
+/** A golden model with other contents of some files; `undefined`: without the file. */
+async function changed(name: string, changes: Readonly<Record<string, unknown>>): Promise<ModelFiles> {
+  const files = goldenModel(name);
+  const contents = new Map<string, Uint8Array | string>();
+  for (const path of await files.list()) contents.set(path, await files.read(path));
+  for (const [path, value] of Object.entries(changes)) {
+    if (value === undefined) contents.delete(path);
+    else contents.set(path, value instanceof Uint8Array ? value : JSON.stringify(value));
+  }
+  return memoryModel(name, Object.fromEntries(contents));
+}
+
+const json = async (name: string, path: string): Promise<Record<string, unknown>> =>
+  JSON.parse(new TextDecoder().decode(await goldenModel(name).read(path))) as Record<string, unknown>;
+
+describe('a sparse embedder', () => {
+  let embedder: SparseEmbedder;
+  beforeAll(async () => {
+    embedder = await loadSparseEmbedder(goldenModel('splade-bert-max'), { backend, maxActiveDims: 50 });
+  });
+  afterAll(() => embedder.dispose());
+
+  it('says what it is, and what a call cost', async () => {
+    expect(embedder).toMatchObject({ kind: 'sparse', dimension: 641, hasStaticQueries: false, backend: 'plain' });
+    expect(embedder.maxLength).toEqual({ query: 40, document: 40 });
+    expect(embedder.selfCheck).toMatchObject({ state: 'skipped' });
+    const progress: number[] = [];
+    const onProgress = ({ rows }: { readonly rows: number }) => progress.push(rows);
+    const { vectors, receipt } = await embedder.embedDocuments(['a', long, 'the sea'], { onProgress });
+    expect(vectors.map(({ indices }) => indices.length)).toEqual([50, 50, 50]);
+    expect(receipt).toMatchObject({ rows: 3, truncated: [{ row: 1 }] });
+    expect(receipt.tokens).toBeGreaterThan(44);
+    expect(receipt.fingerprint).toBe((await embedder.fingerprint()).hash);
+    expect(progress).toEqual([3]);
+    expect((await embedder.embedDocuments([])).vectors).toEqual([]);
+  });
+
+  it('gives a text the same vector alone, as one of thousands, and in a stream', async () => {
+    const texts = Array.from({ length: 2100 }, (_, row) => (row % 700 === 3 ? 'the sea' : 'a'));
+    const { vector } = await embedder.embedQuery('the sea', { maxActiveDims: 641 });
+    const { vectors } = await embedder.embedDocuments(texts.slice(0, 70), { maxActiveDims: 641 });
+    expect(sparseDot(vectors[3]!, vector)).toBeCloseTo(sparseDot(vector, vector), 4);
+    const rows: number[] = [];
+    for await (const { row, text, vector: streamed } of embedder.embedStream(texts, { as: 'query' })) {
+      rows.push(row);
+      expect(streamed.indices).toHaveLength(50);
+      expect(text).toBe(texts[row]);
+    }
+    expect(rows).toEqual([...texts.keys()]);
+  });
+
+  it('says which terms match', async () => {
+    const { vector } = await embedder.embedQuery('the sea');
+    const terms = await embedder.decode(vector, 3);
+    expect(terms).toHaveLength(3);
+    expect(terms[0]!.weight).toBe(Math.max(...vector.values));
+    await expect(embedder.decode(vector, 0)).rejects.toMatchObject({ code: 'invalid-argument' });
+  });
+
+  it('names the row of a text that is none, ends when it is told to, and refuses options that it has not', async () => {
+    await expect(embedder.embedDocuments(['a', 7 as never])).rejects.toMatchObject({
+      code: 'invalid-text',
+      details: { row: 1 },
+    });
+    await expect(embedder.embedQuery(['a'], { signal: AbortSignal.abort() })).rejects.toMatchObject({
+      code: 'aborted',
+    });
+    await expect(embedder.embedQuery(['a'], { maxActiveDims: 0 })).rejects.toMatchObject({ code: 'invalid-argument' });
+    // @ts-expect-error -- dense vectors are cut so
+    await expect(embedder.embedQuery(['a'], { truncateDim: 3 })).rejects.toThrow(/no option "truncateDim"/);
+  });
+
+  it('names its space by all that decides a vector', async () => {
+    const pooling = await json('splade-bert-max', '1_SpladePooling/config.json');
+    const settings = await json('splade-bert-max', 'config_sentence_transformers.json');
+    const others = [
+      await changed('splade-bert-max', { '1_SpladePooling/config.json': { ...pooling, pooling_strategy: 'sum' } }),
+      await changed('splade-bert-max', {
+        'config_sentence_transformers.json': { ...settings, prompts: { query: 'query: ', document: '' } },
+      }),
+    ];
+    const hashes = [(await embedder.fingerprint()).hash];
+    for (const model of others) {
+      await using other = await loadSparseEmbedder(model, { backend, selfCheck: false });
+      hashes.push((await other.fingerprint()).hash);
+    }
+    expect(new Set(hashes).size).toBe(3);
+  });
+
+  it('puts the prompt of its role before a text', async () => {
+    const settings = await json('splade-bert-max', 'config_sentence_transformers.json');
+    const prompts = { query: 'the ', passage: 'a ' };
+    const model = await changed('splade-bert-max', { 'config_sentence_transformers.json': { ...settings, prompts } });
+    await using prompted = await loadSparseEmbedder(model, { backend, maxActiveDims: 50 });
+    expect((await prompted.embedQuery('sea')).vector).toEqual((await embedder.embedQuery('the sea')).vector);
+    expect((await prompted.embedDocuments('sea')).vector).toEqual((await embedder.embedQuery('a sea')).vector);
+  });
+});
+
+describe('queries without an encoder', () => {
+  it('need no more than a table: loadModel() gives both ways', async () => {
+    const embedder = await loadModel(goldenModel('splade-inference-free'), { backend });
+    if (embedder.kind !== 'sparse') throw new Error(`It is ${embedder.kind}.`);
+    expect(embedder).toMatchObject({ hasStaticQueries: true, dimension: 641 });
+    expect((await embedder.embedQuery('')).vector.indices).toHaveLength(0);
+    const { receipt } = await embedder.embedQuery(['a', long]);
+    expect(receipt).toMatchObject({ rows: 2, truncated: [{ row: 1 }], paddingWaste: 0 });
+    await embedder.dispose();
+    await expect(embedder.embedQuery('a')).rejects.toMatchObject({ code: 'disposed' });
+    await embedder.dispose();
+  });
+
+  it('have a weight for each token, all of them numbers', async () => {
+    const path = 'query_0_SparseStaticEmbedding/model.safetensors';
+    const table = (count: number, value: number): Uint8Array =>
+      writeSafetensors({ weight: { shape: [count], data: new Float32Array(count).fill(value) } });
+    for (const [weights, said] of [
+      [table(640, 1), '641 tokens'],
+      [table(641, NaN), 'NaN'],
+      [table(700, 1), '700 terms and documents 641'],
+    ] as const) {
+      const model = await changed('splade-inference-free', { [path]: weights });
+      await expect(loadSparseEmbedder(model, { backend })).rejects.toMatchObject({
+        code: 'invalid-model',
+        message: expect.stringContaining(said),
+      });
+    }
+  });
+});
+
+describe('loadSparseEmbedder', () => {
+  it('takes a plain folder that predicts masked tokens, and says what it assumed', async () => {
+    const plain = { 'modules.json': undefined, 'config_sentence_transformers.json': undefined };
+    const notes: string[] = [];
+    const onWarning = (note: string) => notes.push(note);
+    const model = await changed('splade-bert-max', { ...plain, 'sentence_bert_config.json': undefined });
+    await using embedder = await loadSparseEmbedder(model, { backend, onWarning });
+    await using golden = await loadSparseEmbedder(goldenModel('splade-bert-max'), { backend });
+    expect((await embedder.embedQuery('the sea')).vector).toEqual((await golden.embedQuery('the sea')).vector);
+    expect(notes).toEqual([expect.stringContaining('no modules.json')]);
+  });
+
+  it('takes the layout of version 5, with an MLMTransformer', async () => {
+    const entry = (idx: number, path: string, type: string) => ({ idx, name: String(idx), path, type });
+    const model = await changed('splade-bert-max', {
+      'modules.json': [
+        entry(0, '', 'sentence_transformers.sparse_encoder.models.MLMTransformer'),
+        entry(1, '1_SpladePooling', 'sentence_transformers.sparse_encoder.models.SpladePooling'),
+      ],
+      'sentence_bert_config.json': { max_seq_length: 12, do_lower_case: false },
+    });
+    await using embedder = await loadSparseEmbedder(model, { backend });
+    expect(embedder.maxLength.document).toBe(12);
+  });
+
+  it('refuses other kinds of models, and what it does not have, by name', async () => {
+    const refused = async (model: ModelFiles, said: string, other: Backend = backend) => {
+      await expect(loadSparseEmbedder(model, { backend: other })).rejects.toMatchObject({
+        code: 'unsupported-model',
+        message: expect.stringContaining(said),
+      });
+    };
+    await refused(goldenModel('tiny-bert'), 'loadEmbedder()');
+    const pooling = await json('splade-bert-max', '1_SpladePooling/config.json');
+    const config = '1_SpladePooling/config.json';
+    await refused(await changed('splade-bert-max', { [config]: { ...pooling, pooling_strategy: 'mean' } }), '"mean"');
+    const activation = { ...pooling, activation_function: 'softplus' };
+    await refused(await changed('splade-bert-max', { [config]: activation }), '"softplus"');
+    await refused(await changed('splade-bert-max', { 'model.safetensors': undefined }), 'no model.safetensors');
+    const modules = [{ idx: 0, name: '0', path: '', type: 'a.SparseAutoEncoder' }];
+    await refused(await changed('splade-bert-max', { 'modules.json': modules }), 'SparseAutoEncoder');
+    const withoutTerms: Backend = {
+      ...backend,
+      load: async (files, options) => {
+        const encoder = await backend.load(files, options);
+        const { hiddenSize, maxPositions, concurrency, batchTokens } = encoder;
+        const encode: typeof encoder.encode = (batch) => encoder.encode(batch);
+        return { hiddenSize, maxPositions, concurrency, batchTokens, encode, dispose: () => encoder.dispose() };
+      },
+    };
+    await refused(goldenModel('splade-bert-max'), 'gives no weights of terms', withoutTerms);
+    await expect(loadSparseEmbedder(goldenModel('splade-bert-max'))).rejects.toThrow(/needs a backend/);
+  });
+});
