@@ -175,7 +175,7 @@ describe('BM25', () => {
           const having = words.filter((each) => each.includes(term)).length;
           const rarity = Math.log(1 + (texts.length - having + 0.5) / (having + 0.5));
           const count = own.filter((each) => each === term).length;
-          score += (rarity * count * (k1 + 1)) / (count + k1 * (1 - b + (b * own.length) / average));
+          if (count > 0) score += (rarity * count * (k1 + 1)) / (count + k1 * (1 - b + (b * own.length) / average));
         }
         return { row, score };
       })

@@ -90,20 +90,16 @@ async function loadRunners(
 }
 
 async function loadRunner(route: SparseRoute, options: LoadSparseEmbedderOptions): Promise<SparseRunner> {
-  const { tokenizer = javaScriptTokenizer, maxLength = Infinity } = options;
+  const { backend, tokenizer, maxLength, selfCheck, signal, onWarning } = options;
   if (route.kind === 'table') {
-    const limits = { ...route, maxLength: Math.min(maxLength, route.maxLength) };
+    const limits = { ...route, maxLength: Math.min(maxLength ?? Infinity, route.maxLength) };
     const hash = async (files: ModelFiles, path: string): Promise<string> =>
       files.sha256 === undefined ? sha256(await files.read(path)) : files.sha256(path);
-    return StaticQueries.load(route.files, limits, tokenizer, hash);
+    return StaticQueries.load(route.files, limits, tokenizer ?? javaScriptTokenizer, hash);
   }
   const pooling = graphPooling({ name: termWeightsOutput, size: route.dimension });
-  const embedder: Embedder = await loadEmbedder(route.files, {
-    ...options,
-    maxActiveDims: undefined,
-    onReceipt: undefined,
-    pooling,
-  });
+  const loaded = { backend, tokenizer, maxLength, selfCheck, signal, onWarning, pooling };
+  const embedder: Embedder = await loadEmbedder(route.files, loaded);
   const { name, size } = embedder.encoder.pooledOutput ?? {};
   if (name === termWeightsOutput && size === route.dimension) return embedder;
   await embedder.dispose();
