@@ -64,6 +64,11 @@ export function countPooled({ ids, pooled }: TokenizedText): number {
   return pooled === undefined ? ids.length : pooled.reduce((count, bit) => count + bit, 0);
 }
 
+/** How many vectors a text has: one, or one for each of its tokens where the head does not pool. */
+export function countVectors(text: TokenizedText, { perToken = false }: Pooling): number {
+  return perToken ? countPooled(text) : 1;
+}
+
 /** The mask of a batch of such texts as pooling sees it; `undefined` when all of their tokens take part. */
 export function pooledTokens(texts: readonly TokenizedText[], { mask, cols }: TokenBatch): Int32Array | undefined {
   if (texts.every(({ pooled }) => pooled === undefined)) return undefined;

@@ -1,9 +1,9 @@
 /** The embedder: the four parts of a model in a row, and the calls that are under way. */
 import { AbortScope } from '@sentvec/platform';
+import { BatchScheduler } from './batch-scheduler.ts';
 import { createFingerprinter, type Fingerprinter } from './fingerprint.ts';
 import { Pipeline } from './pipeline.ts';
 import { ReceiptCounter } from './receipt.ts';
-import { Semaphore } from './semaphore.ts';
 import { resolveSettings, type EmbedSettings } from './settings.ts';
 import { checkedTexts, StreamWindows, windowsOf } from './windows.ts';
 import { SentvecError } from '../errors.ts';
@@ -53,7 +53,7 @@ class SentenceEmbedder implements Embedder {
   readonly headSource: HeadSource | undefined;
   readonly selfCheck: SelfCheckResult | undefined;
   readonly #parts: EmbedderParts;
-  readonly #semaphore: Semaphore;
+  readonly #scheduler: BatchScheduler;
   readonly #fingerprinter: Fingerprinter;
   readonly #calls = new Set<AbortScope>();
   #disposal: Promise<void> | undefined;
@@ -80,8 +80,7 @@ class SentenceEmbedder implements Embedder {
     this.headSource = parts.headSource;
     this.selfCheck = parts.selfCheck;
     this.#parts = parts;
-    // Each batch that is computed has its next one in line: see docs/adr on the session pool.
-    this.#semaphore = new Semaphore(2 * parts.encoder.concurrency);
+    this.#scheduler = new BatchScheduler(parts.encoder);
     this.#fingerprinter = createFingerprinter(parts);
   }
 
@@ -99,7 +98,7 @@ class SentenceEmbedder implements Embedder {
       const allocate = (firstRow: number, rows: number) =>
         vectors.data.subarray(firstRow * dimension, (firstRow + rows) * dimension);
       const output = { allocate, onProgress: options.onProgress };
-      const pipeline = new Pipeline(this.#parts, settings, call, this.#semaphore, output);
+      const pipeline = new Pipeline(this.#parts, settings, call, this.#scheduler, output);
       for await (const window of pipeline.windows(windowsOf(checked))) counter.add(window);
       const receipt: Receipt = {
         ...counter.receipt((await fingerprint).hash, this.#parts.notes ?? []),
@@ -135,7 +134,7 @@ class SentenceEmbedder implements Embedder {
     try {
       const allocate = (_firstRow: number, rows: number) => new Float32Array(rows * settings.dimension);
       const output = { allocate, onProgress: options.onProgress };
-      const pipeline = new Pipeline(this.#parts, settings, call, this.#semaphore, output);
+      const pipeline = new Pipeline(this.#parts, settings, call, this.#scheduler, output);
       for await (const { firstRow, texts: window, tokenized, vectors } of pipeline.windows(windows)) {
         for (const [index, text] of window.entries()) {
           const { ids, truncated } = tokenized[index]!;

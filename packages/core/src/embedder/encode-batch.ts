@@ -32,11 +32,8 @@ export async function encodeBatch(encoder: Encoder, job: BatchJob): Promise<Matr
   return applyHead(job.head, tokens, mask ? { ...batch, mask } : batch);
 }
 
-/** Number of the first row with an infinite number or none in it; -1 when all are finite. */
-export function firstBrokenRow(vectors: Matrix): number {
-  const { data, cols } = vectors;
-  for (let index = 0; index < data.length; index += 1) {
-    if (!Number.isFinite(data[index])) return Math.floor(index / cols);
-  }
-  return -1;
+/** Whether all entries are finite numbers. */
+export function isFinite(vector: Float32Array): boolean {
+  for (let index = 0; index < vector.length; index += 1) if (!Number.isFinite(vector[index])) return false;
+  return true;
 }

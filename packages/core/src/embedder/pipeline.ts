@@ -1,13 +1,13 @@
 // The pipeline under every embed call: it tokenizes, encodes and pools one window of texts after the other.
 import { abortable, yieldToEventLoop, type AbortScope } from '@sentvec/platform';
-import { countPooled, countUnpooledTokens, planBatches } from './batching.ts';
+import type { BatchPart, BatchRequest, BatchScheduler } from './batch-scheduler.ts';
+import { countUnpooledTokens, countVectors } from './batching.ts';
 import { SentvecError } from '../errors.ts';
 import type { EmbedderParts, EmbedOptions } from './embedder-types.ts';
 import { withRowFrom } from '../tokenizer/unreadable-text.ts';
 import type { Matrix, TokenizedText } from '../types.ts';
-import { encodeBatch, firstBrokenRow } from './encode-batch.ts';
+import { isFinite } from './encode-batch.ts';
 import type { EmbedSettings } from './settings.ts';
-import type { Semaphore } from './semaphore.ts';
 import type { TextWindow, WindowSource } from './windows.ts';
 
 /** A window of texts with the vector of each, or with those of its tokens where the head does not pool. */
@@ -42,7 +42,7 @@ export class Pipeline {
   readonly #parts: EmbedderParts;
   readonly #settings: EmbedSettings;
   readonly #call: AbortScope;
-  readonly #semaphore: Semaphore;
+  readonly #scheduler: BatchScheduler;
   readonly #output: PipelineOutput;
   readonly #done = { rows: 0, tokens: 0 };
 
@@ -50,13 +50,13 @@ export class Pipeline {
     parts: EmbedderParts,
     settings: EmbedSettings,
     call: AbortScope,
-    semaphore: Semaphore,
+    scheduler: BatchScheduler,
     output: PipelineOutput,
   ) {
     this.#parts = parts;
     this.#settings = settings;
     this.#call = call;
-    this.#semaphore = semaphore;
+    this.#scheduler = scheduler;
     this.#output = output;
   }
 
@@ -104,35 +104,28 @@ export class Pipeline {
     tokenized: readonly TokenizedText[],
     unpooledTokens: number,
   ): Promise<EmbeddedWindow> {
-    const { dimension, batchTokens, head } = this.#settings;
-    const rowCounts = tokenized.map((text) => (head.pooling.perToken === true ? countPooled(text) : 1));
-    const firstRows = new Float64Array(rowCounts.length + 1);
-    for (const [index, count] of rowCounts.entries()) firstRows[index + 1] = firstRows[index]! + count;
+    const { dimension, batchTokens, head, shareBatches } = this.#settings;
+    const firstRows = new Float64Array(tokenized.length + 1);
+    for (const [index, text] of tokenized.entries())
+      firstRows[index + 1] = firstRows[index]! + countVectors(text, head.pooling);
     const rows = firstRows.at(-1)!;
     const vectors = this.#output.allocate(window.firstRow, rows);
-    const batches = planBatches(
-      tokenized.map((text) => text.ids.length),
-      batchTokens,
-    );
-    const inFlight: Promise<void>[] = [];
     let computedPositions = 0;
-    for (const indices of batches) {
-      const release = await this.#semaphore.acquire(this.#call.signal);
-      const texts = indices.map((index) => tokenized[index]!);
-      computedPositions += texts.length * texts[0]!.ids.length;
-      const job = {
-        texts,
-        paddingId: this.#parts.tokenizer.paddingId,
-        head,
-        unpooledTokens,
-        signal: this.#call.signal,
-      };
-      const computed = encodeBatch(this.#parts.encoder, job)
-        .then((matrix) => this.#deliver(matrix, window, indices, texts, { vectors, firstRows }))
-        .finally(release);
-      inFlight.push(computed.catch((error: unknown) => this.#call.abort(describeFailure(error, window, indices))));
-    }
-    await abortable(Promise.all(inFlight), this.#call.signal);
+    const request: BatchRequest = {
+      texts: tokenized,
+      settings: { head, dimension, batchTokens, unpooledTokens, paddingId: this.#parts.tokenizer.paddingId },
+      shared: shareBatches,
+      signal: this.#call.signal,
+      deliver: (part) => {
+        computedPositions += part.positions;
+        this.#deliver(part, { ...window, tokenized }, { vectors, firstRows });
+      },
+      describeFailure: (error, indices) => describeFailure(error, window, indices),
+    };
+    await this.#scheduler.encode(request).catch((error: unknown) => {
+      this.#call.abort(error); // Batches that are computed need not be finished.
+      throw error;
+    });
     return {
       ...window,
       tokenized,
@@ -142,40 +135,25 @@ export class Pipeline {
   }
 
   #deliver(
-    matrix: Matrix,
-    window: TextWindow,
-    indices: readonly number[],
-    texts: readonly TokenizedText[],
+    part: BatchPart,
+    window: Pick<EmbeddedWindow, 'firstRow' | 'tokenized'>,
     { vectors, firstRows }: { readonly vectors: Float32Array; readonly firstRows: Float64Array },
   ): void {
     const { dimension } = this.#settings;
-    const counts = indices.map((index) => firstRows[index + 1]! - firstRows[index]!);
-    const expected = counts.reduce((sum, count) => sum + count, 0);
-    if (matrix.rows !== expected || matrix.cols !== dimension) {
-      throw new SentvecError(
-        'backend-failed',
-        `The backend gave ${matrix.rows} × ${matrix.cols} numbers for ${expected} vectors of ${dimension}.`,
-      );
+    for (const [position, index] of part.indices.entries()) {
+      const vector = part.vectors[position]!;
+      if (!isFinite(vector)) {
+        const row = window.firstRow + index;
+        throw new SentvecError(
+          'backend-failed',
+          `The vector of row ${row} has entries that are not finite numbers: the model does not work on this text.`,
+          { row },
+        );
+      }
+      vectors.set(vector, firstRows[index]! * dimension);
+      this.#done.rows += 1;
+      this.#done.tokens += window.tokenized[index]!.ids.length;
     }
-    const broken = firstBrokenRow(matrix);
-    if (broken !== -1) {
-      let text = 0;
-      for (let end = counts[0]!; end <= broken; end += counts[text]!) text += 1;
-      const row = window.firstRow + indices[text]!;
-      throw new SentvecError(
-        'backend-failed',
-        `The vector of row ${row} has entries that are not finite numbers: the model does not work on this text.`,
-        { row },
-      );
-    }
-    let taken = 0;
-    for (const [position, index] of indices.entries()) {
-      const end = taken + counts[position]! * dimension;
-      vectors.set(matrix.data.subarray(taken, end), firstRows[index]! * dimension);
-      taken = end;
-    }
-    this.#done.rows += texts.length;
-    for (const text of texts) this.#done.tokens += text.ids.length;
     if (!this.#call.signal.aborted) this.#output.onProgress?.({ ...this.#done });
   }
 

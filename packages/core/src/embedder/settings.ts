@@ -13,6 +13,7 @@ export interface EmbedSettings {
   readonly head: Head;
   readonly dimension: number;
   readonly batchTokens: number;
+  readonly shareBatches: boolean;
 }
 
 const optionNames: OptionNames<EmbedStreamOptions> = {
@@ -24,6 +25,7 @@ const optionNames: OptionNames<EmbedStreamOptions> = {
   truncateDim: true,
   normalize: true,
   batchTokens: true,
+  shareBatches: true,
   maxWait: true,
   signal: true,
   onProgress: true,
@@ -42,7 +44,13 @@ export function resolveSettings(parts: EmbedderParts, options: EmbedOptions, cal
   const batchTokens = options.batchTokens ?? parts.encoder.batchTokens;
   if (!(batchTokens >= 1))
     throw new SentvecError('invalid-argument', `batchTokens is ${batchTokens}; it must be at least 1.`);
-  return { prompt: resolvePrompt(parts, options), head, dimension, batchTokens };
+  return {
+    prompt: resolvePrompt(parts, options),
+    head,
+    dimension,
+    batchTokens,
+    shareBatches: options.shareBatches ?? true,
+  };
 }
 
 /** Parts that were put together by hand are of one route and one task. */

@@ -1,10 +1,10 @@
 /** The embedder of late interaction: it gives a vector for each token of a text, and ranks documents by them. */
 import { AbortScope, checkOptionNames, shouldYield, yieldToEventLoop, type OptionNames } from '@sentvec/platform';
+import { BatchScheduler } from '../embedder/batch-scheduler.ts';
 import { countPooled } from '../embedder/batching.ts';
 import { createFingerprinter, type Fingerprinter } from '../embedder/fingerprint.ts';
 import { Pipeline } from '../embedder/pipeline.ts';
 import { ReceiptCounter } from '../embedder/receipt.ts';
-import { Semaphore } from '../embedder/semaphore.ts';
 import type { EmbedSettings } from '../embedder/settings.ts';
 import { checkedTexts, windowsOf } from '../embedder/windows.ts';
 import { SentvecError } from '../errors.ts';
@@ -47,7 +47,7 @@ export class TokenEmbedder implements MultiVectorEmbedder {
   readonly selfCheck: MultiVectorEmbedder['selfCheck'];
   readonly #parts: MultiVectorParts;
   readonly #ofRole: Readonly<Record<TextRole, MultiVectorParts>>;
-  readonly #semaphore: Semaphore;
+  readonly #scheduler: BatchScheduler;
   readonly #fingerprinter: Fingerprinter;
   /** The head, with what else decides which vectors a text has: for the fingerprint. */
   readonly #space: Head;
@@ -72,7 +72,7 @@ export class TokenEmbedder implements MultiVectorEmbedder {
       maxLength: parts.lengths[role],
     });
     this.#ofRole = { query: partsOf('query'), document: partsOf('document') };
-    this.#semaphore = new Semaphore(2 * parts.encoder.concurrency);
+    this.#scheduler = new BatchScheduler(parts.encoder);
     this.#fingerprinter = createFingerprinter(parts);
     const { lengths, expansion = null, skippedIds, onlyIds = [], tokenPooling: pooling = null } = parts;
     const skipped = [[...skippedIds.query], [...skippedIds.document], [...onlyIds]];
@@ -143,7 +143,7 @@ export class TokenEmbedder implements MultiVectorEmbedder {
       const matrices: Matrix[] = [];
       const allocate = (_firstRow: number, rows: number) => new Float32Array(rows * settings.dimension);
       const output = { allocate, onProgress: options.onProgress };
-      const pipeline = new Pipeline(this.#ofRole[role], settings, call, this.#semaphore, output);
+      const pipeline = new Pipeline(this.#ofRole[role], settings, call, this.#scheduler, output);
       for await (const window of pipeline.windows(windowsOf(checked))) {
         counter.add(window);
         let begin = 0;
@@ -178,7 +178,7 @@ export class TokenEmbedder implements MultiVectorEmbedder {
   ): EmbedSettings {
     if (!(batchTokens >= 1))
       throw new SentvecError('invalid-argument', `batchTokens is ${batchTokens}; it must be at least 1.`, { role });
-    return { prompt, head: this.head, dimension: this.dimension, batchTokens };
+    return { prompt, head: this.head, dimension: this.dimension, batchTokens, shareBatches: true };
   }
 
   async #disposeParts(): Promise<void> {

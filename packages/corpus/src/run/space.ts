@@ -13,6 +13,8 @@ export function embedOptions({
 }: Pick<CorpusOptions, 'prompt' | 'truncateDim' | 'normalize' | 'batchTokens'>): EmbedOptions {
   return {
     batchTokens,
+    // The bytes of a shard depend on its chunk alone, whatever else is embedded beside it.
+    shareBatches: false,
     normalize,
     ...(prompt !== 'default' && { prompt: prompt === 'none' ? null : prompt.name }),
     ...(truncateDim !== null && { truncateDim }),

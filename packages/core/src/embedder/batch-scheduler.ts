@@ -1,0 +1,405 @@
+// The batches of all calls of a model: which texts go together, which batch is computed next, who gets its vectors.
+import { abortError, nextTask, onAbort, throwIfAborted, yieldToEventLoop } from '@sentvec/platform';
+import type { Encoder } from '../backend.ts';
+import { SentvecError } from '../errors.ts';
+import type { Head, Matrix, TokenizedText } from '../types.ts';
+import { countVectors, planBatches } from './batching.ts';
+import { encodeBatch } from './encode-batch.ts';
+
+/** What a batch is computed with. Texts with the same may be in one batch. */
+export interface BatchSettings {
+  readonly head: Head;
+  /** Length of a vector. */
+  readonly dimension: number;
+  /** Positions (rows × longest) of a batch. */
+  readonly batchTokens: number;
+  /** Leading tokens of a text that pooling leaves out. */
+  readonly unpooledTokens: number;
+  readonly paddingId: number;
+}
+
+/** Texts to encode, and what becomes of their vectors. */
+export interface BatchRequest {
+  readonly texts: readonly TokenizedText[];
+  readonly settings: BatchSettings;
+  /**
+   * Whether the texts may be in a batch with those of other requests. Their vectors then depend on their batch-mates, by
+   * rounding; without, the batches depend on the texts alone.
+   */
+  readonly shared: boolean;
+  readonly signal: AbortSignal;
+  /** Gets the vectors of a batch that are for this request. What it throws ends the request. */
+  readonly deliver: (part: BatchPart) => void;
+  /** The error of the request, for what a batch with the texts of these indices failed with. */
+  readonly describeFailure: (error: unknown, indices: readonly number[]) => unknown;
+}
+
+/** The texts of a request that were in one batch. */
+export interface BatchPart {
+  /** Which of the texts. */
+  readonly indices: readonly number[];
+  /** The vector of each, or the vectors of its tokens, where the head does not pool. */
+  readonly vectors: readonly Float32Array[];
+  /** Positions that the encoder computed for them, padding included. */
+  readonly positions: number;
+}
+
+/** A text of a request that waits. */
+interface WaitingText {
+  readonly request: PendingRequest;
+  readonly index: number;
+}
+
+/** A batch that is ready to be computed. */
+interface Batch {
+  /** Longest first. */
+  readonly texts: readonly WaitingText[];
+  readonly settings: BatchSettings;
+  /** Whether it is of texts that wait to be put together. */
+  readonly shared: boolean;
+}
+
+/** One that waits for its turn. */
+interface Waiting {
+  readonly isEmpty: boolean;
+  /** The next batch; `undefined` when it is better to wait for more texts. */
+  next(load: Load): Batch | undefined;
+  remove(request: PendingRequest): void;
+}
+
+/** What is being computed. */
+interface Load {
+  /** Batches that the encoder computes at once. */
+  readonly concurrency: number;
+  readonly inFlight: number;
+  /** Those of them that are of texts that were put together. */
+  readonly sharedInFlight: number;
+}
+
+/** Texts that are looked at when some of them are put together: sorting more takes longer than it gains. */
+const mostCompared = 512;
+
+/**
+ * Positions below which texts are not spread over idle sessions: a batch costs about as much as 32 positions to call,
+ * whatever its size. See docs/adr/0016-batches.md.
+ */
+const leastSpread = 64;
+
+/**
+ * Encodes the texts of all calls of a model. A request of many texts is cut into batches of its own. The few texts of
+ * small requests go together: those that come within a turn of the event loop, and those that come while batches are
+ * computed. Requests take turns, and so do the small ones together, so that none waits for another's end.
+ */
+export class BatchScheduler {
+  readonly #encoder: Encoder;
+  /** In the order of their turns. */
+  readonly #waiting: Waiting[] = [];
+  #inFlight = 0;
+  #sharedInFlight = 0;
+  #hasTurn = false;
+
+  constructor(encoder: Encoder) {
+    this.#encoder = encoder;
+  }
+
+  /**
+   * Encodes the texts of a request.
+   * @throws SentvecError `aborted` when the signal fires; what `deliver` throws; `describeFailure` of what the encoder
+   * throws
+   */
+  async encode(request: BatchRequest): Promise<void> {
+    throwIfAborted(request.signal);
+    if (request.texts.length === 0) return;
+    const pending = new PendingRequest(request);
+    const stopListening = onAbort(request.signal, () => this.#end(pending, abortError(request.signal)));
+    this.#enqueue(pending);
+    this.#scheduleTurn();
+    await pending.finished.finally(stopListening);
+  }
+
+  /** What fills batches waits by itself; the rest waits with that of others. */
+  #enqueue(pending: PendingRequest): void {
+    const { texts, settings, shared } = pending.request;
+    const lengths = texts.map((text) => text.ids.length);
+    const batches = planBatches(lengths, settings.batchTokens);
+    const isSmall = batches.length <= this.#encoder.concurrency;
+    const isOpen = (batch: readonly number[]): boolean =>
+      shared && (isSmall || batch.length * lengths[batch[0]!]! <= settings.batchTokens / 2);
+    const own = batches.filter((batch) => !isOpen(batch));
+    if (own.length > 0) this.#waiting.push(new OwnBatches(pending, own));
+    const open = batches.filter(isOpen).flat();
+    if (open.length > 0) this.#textsWith(settings).add(open.map((index) => ({ request: pending, index })));
+  }
+
+  #textsWith(settings: BatchSettings): SharedTexts {
+    const found = this.#waiting.find((each) => each instanceof SharedTexts && each.isFor(settings));
+    if (found !== undefined) return found as SharedTexts;
+    const texts = new SharedTexts(settings);
+    this.#waiting.push(texts);
+    return texts;
+  }
+
+  /** What comes in the same turn of the event loop is put together. */
+  #scheduleTurn(): void {
+    if (this.#hasTurn) return;
+    this.#hasTurn = true;
+    void this.#takeTurn();
+  }
+
+  async #takeTurn(): Promise<void> {
+    await nextTask();
+    this.#hasTurn = false;
+    this.#dispatch();
+  }
+
+  /** Each batch that is computed has its next one in line: see docs/adr/0018-session-pool.md. */
+  #dispatch(): void {
+    const { concurrency } = this.#encoder;
+    let unasked = this.#waiting.length;
+    while (this.#inFlight < 2 * concurrency && unasked > 0) {
+      const waiting = this.#waiting.shift()!;
+      const load = { concurrency, inFlight: this.#inFlight, sharedInFlight: this.#sharedInFlight };
+      const batch = waiting.next(load);
+      if (!waiting.isEmpty) this.#waiting.push(waiting);
+      if (batch !== undefined) void this.#compute(batch);
+      unasked = batch === undefined ? unasked - 1 : this.#waiting.length;
+    }
+  }
+
+  async #compute(batch: Batch): Promise<void> {
+    this.#inFlight += 1;
+    if (batch.shared) this.#sharedInFlight += 1;
+    const parts = partsOf(batch);
+    const lifetime = signalOf(parts);
+    let settle = (): void => {};
+    try {
+      const vectors = await this.#vectorsOf(batch, lifetime.signal);
+      settle = () => this.#deliver(parts, vectors, batch);
+    } catch (error) {
+      settle = () => this.#fail(parts, error);
+    } finally {
+      lifetime.release();
+    }
+    // Callers that get their vectors and come again at once, come within this turn.
+    await yieldToEventLoop();
+    this.#inFlight -= 1;
+    if (batch.shared) this.#sharedInFlight -= 1;
+    settle();
+    this.#scheduleTurn();
+  }
+
+  async #vectorsOf({ texts, settings }: Batch, signal: AbortSignal): Promise<Matrix> {
+    const { dimension, ...others } = settings;
+    const tokenized = texts.map(({ request, index }) => request.textAt(index));
+    const matrix = await encodeBatch(this.#encoder, { ...others, texts: tokenized, signal });
+    const expected = tokenized.reduce((sum, text) => sum + countVectors(text, settings.head.pooling), 0);
+    if (matrix.rows === expected && matrix.cols === dimension) return matrix;
+    throw new SentvecError(
+      'backend-failed',
+      `The backend gave ${matrix.rows} × ${matrix.cols} numbers for ${expected} vectors of ${dimension}.`,
+    );
+  }
+
+  #deliver(parts: readonly PendingPart[], matrix: Matrix, batch: Batch): void {
+    const vectors = splitByTexts(matrix, batch);
+    const [longest] = batch.texts;
+    const columns = longest!.request.textAt(longest!.index).ids.length;
+    for (const { request, indices, rows } of parts) {
+      if (request.isEnded) continue;
+      try {
+        request.deliver({ indices, vectors: rows.map((row) => vectors[row]!), positions: rows.length * columns });
+      } catch (error) {
+        this.#end(request, error);
+      }
+    }
+  }
+
+  /** One bad text must not fail the calls that share its batch: each tries again by itself. */
+  #fail(parts: readonly PendingPart[], error: unknown): void {
+    for (const { request, indices } of parts) {
+      if (request.isEnded) continue;
+      if (parts.length === 1) this.#end(request, request.request.describeFailure(error, indices));
+      else this.#waiting.unshift(new OwnBatches(request, [indices]));
+    }
+  }
+
+  #end(request: PendingRequest, error: unknown): void {
+    for (const waiting of this.#waiting) waiting.remove(request);
+    request.end(error);
+    this.#scheduleTurn();
+  }
+}
+
+/** A request that is not finished. */
+class PendingRequest {
+  readonly request: BatchRequest;
+  readonly finished: Promise<void>;
+  readonly #resolve: () => void;
+  readonly #reject: (error: unknown) => void;
+  readonly #listeners = new Set<() => void>();
+  #missing: number;
+  isEnded = false;
+
+  constructor(request: BatchRequest) {
+    this.request = request;
+    this.#missing = request.texts.length;
+    let settle: [() => void, (error: unknown) => void] | undefined;
+    this.finished = new Promise((resolve, reject) => {
+      settle = [resolve, reject];
+    });
+    [this.#resolve, this.#reject] = settle!;
+  }
+
+  textAt(index: number): TokenizedText {
+    return this.request.texts[index]!;
+  }
+
+  deliver(part: BatchPart): void {
+    this.request.deliver(part);
+    this.#missing -= part.indices.length;
+    if (this.#missing > 0) return;
+    this.isEnded = true;
+    this.#resolve();
+  }
+
+  /** Ends it with an error, unless it has ended. */
+  end(error: unknown): void {
+    if (this.isEnded) return;
+    this.isEnded = true;
+    this.#reject(error);
+    for (const listener of this.#listeners) listener();
+  }
+
+  /** @returns a function that stops listening */
+  onEnd(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+}
+
+/** Batches of one request. */
+class OwnBatches implements Waiting {
+  readonly #request: PendingRequest;
+  readonly #batches: readonly (readonly number[])[];
+  #next = 0;
+
+  constructor(request: PendingRequest, batches: readonly (readonly number[])[]) {
+    this.#request = request;
+    this.#batches = batches;
+  }
+
+  get isEmpty(): boolean {
+    return this.#next >= this.#batches.length;
+  }
+
+  next(): Batch | undefined {
+    if (this.isEmpty) return undefined;
+    const indices = this.#batches[this.#next]!;
+    this.#next += 1;
+    const texts = indices.map((index) => ({ request: this.#request, index }));
+    return { texts, settings: this.#request.request.settings, shared: false };
+  }
+
+  remove(request: PendingRequest): void {
+    if (request === this.#request) this.#next = this.#batches.length;
+  }
+}
+
+/** Texts of any requests that are computed with the same, the oldest first. */
+class SharedTexts implements Waiting {
+  readonly #settings: BatchSettings;
+  #texts: WaitingText[] = [];
+  #positions = 0;
+
+  constructor(settings: BatchSettings) {
+    this.#settings = settings;
+  }
+
+  get isEmpty(): boolean {
+    return this.#texts.length === 0;
+  }
+
+  isFor(settings: BatchSettings): boolean {
+    const names = Object.keys(settings) as (keyof BatchSettings)[];
+    return names.every((name) => settings[name] === this.#settings[name]);
+  }
+
+  add(texts: readonly WaitingText[]): void {
+    for (const text of texts) this.#texts.push(text);
+    this.#positions += positionsOf(texts);
+  }
+
+  /**
+   * The batch with the oldest text, of all that wait. While no session is idle, and one more batch is in line, texts
+   * wait for others, unless they fill a batch.
+   */
+  next({ concurrency, inFlight, sharedInFlight }: Load): Batch | undefined {
+    const { batchTokens } = this.#settings;
+    if (this.isEmpty || (sharedInFlight > concurrency && this.#positions < batchTokens)) return undefined;
+    const idle = Math.max(1, concurrency - inFlight);
+    const spread = Math.max(leastSpread, Math.ceil(this.#positions / idle));
+    const compared = this.#texts.slice(0, mostCompared);
+    const lengths = compared.map(({ request, index }) => request.textAt(index).ids.length);
+    const batches = planBatches(lengths, Math.min(spread, batchTokens));
+    const texts = batches.find((batch) => batch.includes(0))!.map((index) => compared[index]!);
+    const taken = new Set(texts);
+    this.#texts = this.#texts.filter((text) => !taken.has(text));
+    this.#positions -= positionsOf(texts);
+    return { texts, settings: this.#settings, shared: true };
+  }
+
+  remove(request: PendingRequest): void {
+    this.#texts = this.#texts.filter((text) => text.request !== request);
+    this.#positions = positionsOf(this.#texts);
+  }
+}
+
+function positionsOf(texts: readonly WaitingText[]): number {
+  return texts.reduce((sum, { request, index }) => sum + request.textAt(index).ids.length, 0);
+}
+
+/** The texts of one request in a batch. */
+interface PendingPart {
+  readonly request: PendingRequest;
+  readonly indices: number[];
+  /** Their rows in the batch. */
+  readonly rows: number[];
+}
+
+function partsOf({ texts }: Batch): readonly PendingPart[] {
+  const parts = new Map<PendingRequest, PendingPart>();
+  for (const [row, { request, index }] of texts.entries()) {
+    const part = parts.get(request) ?? { request, indices: [], rows: [] };
+    parts.set(request, part);
+    part.indices.push(index);
+    part.rows.push(row);
+  }
+  return [...parts.values()];
+}
+
+/** The vectors of each text of a batch. */
+function splitByTexts({ data, cols }: Matrix, { texts, settings }: Batch): readonly Float32Array[] {
+  let taken = 0;
+  return texts.map(({ request, index }) => {
+    const begin = taken;
+    taken += countVectors(request.textAt(index), settings.head.pooling) * cols;
+    return data.subarray(begin, taken);
+  });
+}
+
+/** The signal of a batch: it fires when no request wants the batch any more. */
+function signalOf(parts: readonly PendingPart[]): { readonly signal: AbortSignal; readonly release: () => void } {
+  const [first] = parts;
+  if (parts.length === 1) return { signal: first!.request.request.signal, release: () => {} };
+  const controller = new AbortController();
+  const onEnd = (): void => {
+    if (parts.every(({ request }) => request.isEnded)) controller.abort();
+  };
+  const stops = parts.map(({ request }) => request.onEnd(onEnd));
+  return {
+    signal: controller.signal,
+    release: () => {
+      for (const stop of stops) stop();
+    },
+  };
+}

@@ -1,0 +1,180 @@
+// Many callers of one embedder: which texts share batches, and that results, failures and aborts stay apart.
+import { createEmbedder, type Embedded, type Embedder, type Encoder, type TokenBatch } from '@sentvec/core';
+import { expect, test } from 'vitest';
+import { expectedMean, fakeEncoder, fakeParts, tokenVectors } from './fake-parts.ts';
+
+const words = (count: number, seed = 0): string[] =>
+  Array.from({ length: count }, (_, index) => `text ${String.fromCharCode(97 + ((index * 7 + seed) % 26)).repeat(5)}`);
+
+/** An encoder whose batches wait until the test lets them end. */
+function heldEncoder(options: Partial<Encoder> = {}): {
+  encoder: Encoder & { calls: { batches: TokenBatch[] } };
+  finish: () => Promise<void>;
+} {
+  const held: (() => void)[] = [];
+  const encoder = fakeEncoder({ delay: () => new Promise<void>((resolve) => held.push(resolve)), ...options });
+  const finish = async (): Promise<void> => {
+    held.shift()!();
+    await turns();
+  };
+  return { encoder, finish };
+}
+
+async function turns(): Promise<void> {
+  for (let turn = 0; turn < 50; turn += 1) await new Promise((resolve) => void setImmediate(resolve));
+}
+
+function expectVector({ vectors }: Embedded, text: string, row = 0): void {
+  for (const [index, expected] of expectedMean(text).entries())
+    expect(vectors.data[row * vectors.cols + index]).toBeCloseTo(expected, 2);
+}
+
+const rowsOf = (batches: readonly TokenBatch[]): number[] => batches.map(({ rows }) => rows);
+
+test('calls of one text share batches; each gets its own vector, tokens and truncation', async () => {
+  const encoder = fakeEncoder({ batchTokens: 512 });
+  const embedder = createEmbedder(fakeParts({ encoder }));
+  const texts = [...words(99), 'x'.repeat(100)];
+  const results = await Promise.all(texts.map((text) => embedder.embed(text)));
+  expect(encoder.calls.batches.length).toBeLessThanOrEqual(5);
+  for (const [index, text] of texts.entries()) {
+    expectVector(results[index]!, text);
+    const { receipt } = results[index]!;
+    expect(receipt.rows).toBe(1);
+    expect(receipt.tokens).toBe(Math.min(text.length + 2, 64));
+    expect(receipt.truncated).toEqual(text.length > 62 ? [{ row: 0, length: 102 }] : []);
+  }
+  const waste = results.reduce((sum, { receipt }) => sum + receipt.paddingWaste, 0) / results.length;
+  expect(waste).toBeLessThan(0.1);
+});
+
+test('texts that come while batches are computed go together, when their turn comes', async () => {
+  const { encoder, finish } = heldEncoder({ concurrency: 1 });
+  const embedder = createEmbedder(fakeParts({ encoder }));
+  const calls = [embedder.embed('first')];
+  await turns();
+  calls.push(embedder.embed('second'));
+  await turns();
+  for (const text of ['third', 'fourth', 'fifth']) {
+    calls.push(embedder.embed(text));
+    await turns();
+  }
+  expect(rowsOf(encoder.calls.batches)).toEqual([1, 1]);
+  await finish();
+  expect(rowsOf(encoder.calls.batches)).toEqual([1, 1, 3]);
+  await finish();
+  await finish();
+  await Promise.all(calls);
+});
+
+test('texts of other settings, and those that want batches of their own, are not put together', async () => {
+  const { encoder, finish } = heldEncoder({ concurrency: 1 });
+  const embedder = createEmbedder(fakeParts({ encoder }));
+  const busy = embedder.embed(words(200));
+  await turns();
+  const own = words(3);
+  const calls = [
+    embedder.embed('a'),
+    embedder.embed('b', { truncateDim: 2 }),
+    embedder.embed('c', { batchTokens: 64 }),
+    embedder.embed(own, { shareBatches: false }),
+    embedder.embed('d'),
+  ];
+  for (let batch = 0; batch < 60; batch += 1) await Promise.race([finish().catch(() => {}), busy]);
+  await Promise.all([busy, ...calls]);
+  const mixed = encoder.calls.batches.filter(({ ids }) => ids.includes(97) && ids.includes(100) && ids.length < 20);
+  expect(mixed.map(({ rows }) => rows)).toEqual([2]); // 'a' and 'd'
+  const alone = fakeEncoder({ concurrency: 1 });
+  await createEmbedder(fakeParts({ encoder: alone })).embed(own, { shareBatches: false });
+  expect(encoder.calls.batches.map(({ ids }) => ids)).toContainEqual(alone.calls.batches[0]!.ids);
+});
+
+test('an abort of one caller touches no other, and one of all ends their batch', async () => {
+  const signals: AbortSignal[] = [];
+  const { encoder, finish } = heldEncoder({ concurrency: 1 });
+  const encode: Encoder['encode'] = (batch, options) => {
+    signals.push(options!.signal!);
+    return encoder.encode(batch, options);
+  };
+  const embedder = createEmbedder(fakeParts({ encoder: { ...encoder, encode } }));
+  const controllers = Array.from({ length: 3 }, () => new AbortController());
+  const start = (): Promise<Embedded>[] =>
+    controllers.map(({ signal }, index) => embedder.embed(`text ${index}`, { signal }));
+  const [first, second, third] = start();
+  await turns();
+  expect(rowsOf(encoder.calls.batches)).toEqual([3]);
+  controllers[1]!.abort();
+  await expect(second).rejects.toMatchObject({ code: 'aborted' });
+  expect(signals[0]!.aborted).toBe(false);
+  await finish();
+  expectVector(await first!, 'text 0');
+  expectVector(await third!, 'text 2');
+  controllers[1] = new AbortController();
+  const again = start();
+  await turns();
+  for (const controller of controllers) controller.abort();
+  for (const call of again) await expect(call).rejects.toMatchObject({ code: 'aborted' });
+  expect(signals.at(-1)!.aborted).toBe(true);
+});
+
+test('a text with which a batch fails, or whose vector is no number, fails for its own caller alone', async () => {
+  const poison = 'p'.charCodeAt(0);
+  const infinite = 'i'.charCodeAt(0);
+  const encoder = fakeEncoder({
+    encode: async (batch) => {
+      if (batch.ids.includes(poison)) throw new Error('out of memory');
+      const vectors = tokenVectors(batch);
+      for (const [position, id] of batch.ids.entries()) if (id === infinite) vectors.data[position * 4] = NaN;
+      return vectors;
+    },
+  });
+  const embedder = createEmbedder(fakeParts({ encoder }));
+  const texts = ['good', 'p', 'better', 'best', 'i'];
+  const results = await Promise.allSettled(texts.map((text) => embedder.embed(text)));
+  for (const index of [0, 2, 3]) {
+    const result = results[index]!;
+    if (result.status === 'rejected') throw result.reason;
+    expectVector(result.value, texts[index]!);
+  }
+  expect(results[1]).toMatchObject({ reason: { code: 'backend-failed', message: /row 0 failed: out of memory/u } });
+  expect(results[4]).toMatchObject({ reason: { code: 'backend-failed', message: /row 0 has entries/u } });
+});
+
+test('small calls do not wait for the end of a large one, nor the large one for an end of small ones', async () => {
+  const { encoder, finish } = heldEncoder({ concurrency: 1 });
+  const embedder: Embedder = createEmbedder(fakeParts({ encoder }));
+  let large = 0;
+  const done: string[] = [];
+  const whole = embedder.embed(words(400), { onProgress: ({ rows }) => (large = rows) }).then(() => done.push('large'));
+  await turns();
+  const inLine = encoder.calls.batches.length;
+  const small = words(40, 3).map((text) => embedder.embed(text).then(() => done.push('small')));
+  await turns();
+  let batches = 0;
+  for (; done.length < 40; batches += 1) await finish();
+  expect(done).not.toContain('large');
+  expect(batches).toBeLessThanOrEqual(inLine + 2 * 5); // 40 texts of 13 tokens are 5 batches of 128
+  expect(large).toBeGreaterThan(0);
+  await Promise.all(small);
+  while (!done.includes('large')) await finish();
+  await whole;
+});
+
+test('a few texts are spread over idle sessions; batches of a large call are those of its texts alone', async () => {
+  const encoder = fakeEncoder({ concurrency: 2, batchTokens: 512 });
+  const embedder = createEmbedder(fakeParts({ encoder }));
+  await embedder.embed(words(16)); // 16 × 12 positions
+  expect(rowsOf(encoder.calls.batches)).toEqual([8, 8]);
+  await embedder.embed(words(2));
+  expect(rowsOf(encoder.calls.batches)).toEqual([8, 8, 2]);
+  encoder.calls.batches.length = 0;
+  const texts = words(420);
+  await Promise.all([
+    embedder.embed(texts, { shareBatches: false }),
+    ...words(30, 5).map((text) => embedder.embed(text)),
+  ]);
+  const beside = encoder.calls.batches.map(({ ids }) => ids.join(' '));
+  encoder.calls.batches.length = 0;
+  await embedder.embed(texts, { shareBatches: false });
+  for (const { ids } of encoder.calls.batches) expect(beside).toContain(ids.join(' '));
+});
