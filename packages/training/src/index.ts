@@ -71,5 +71,6 @@ export {
 } from './training-options.ts';
 export { checkTrainingSet, type TrainingSet } from './data/training-set.ts';
 export { trainedModelFiles, trainedWeights, type FileContents, type TrainedWeights } from './trained-model.ts';
+export { distillStatic, type DistillStaticOptions } from './from-scratch/distill-static.ts';
 export { fromScratch, type FromScratchOptions } from './from-scratch/from-scratch.ts';
 export { trainWordPiece, type WordPieceOptions } from './from-scratch/word-piece-trainer.ts';

@@ -11,6 +11,7 @@ import { checkOptionNames } from '@sentvec/platform';
 import { checkCount } from '../training-options.ts';
 import { defaultConfig } from './default-config.ts';
 import { inverseDocumentFrequencies, randomWeights, scaleRows } from './initial-weights.ts';
+import { json, moduleEntry, settings, staticFolder } from './static-folder.ts';
 import { trainWordPiece } from './word-piece-trainer.ts';
 
 /** Options of {@link fromScratch}. */
@@ -83,41 +84,23 @@ export async function fromScratch(
     const idf = await inverseDocumentFrequencies(definition, corpus, vocabulary.length);
     scaleRows(weights[network.tokenTable]!, idf);
   }
-  const files: Record<string, Uint8Array | string> = {
-    ...tokenizer,
-    'tokenizer.json': json(definition.json),
-    'model.safetensors': writeSafetensors(weights, { format: 'pt' }),
-    ...(isStatic ? {} : { 'config.json': json(config) }),
-  };
-  const encoderPath = isStatic ? '0_StaticEmbedding' : '';
-  const moduleFiles = isStatic
-    ? { [`${encoderPath}/`]: 'StaticEmbedding', '1_Normalize/': 'Normalize' }
-    : { '': 'Transformer', '1_Pooling/': 'Pooling', '2_Normalize/': 'Normalize' };
+  const files = { ...tokenizer, 'model.safetensors': writeSafetensors(weights, { format: 'pt' }) };
+  if (isStatic) return memoryModel(name, staticFolder(definition.json, files));
   return memoryModel(name, {
-    ...Object.fromEntries(
-      Object.entries(files).map(([path, content]) => [encoderPath === '' ? path : `${encoderPath}/${path}`, content]),
-    ),
-    'modules.json': json(
-      Object.entries(moduleFiles).map(([path, kind], idx) => moduleEntry(idx, path.replace(/\/$/, ''), kind)),
-    ),
-    ...(isStatic
-      ? {}
-      : {
-          '1_Pooling/config.json': json({
-            word_embedding_dimension: network.hiddenSize,
-            pooling_mode: pooling,
-            include_prompt: true,
-          }),
-          'sentence_bert_config.json': json({ max_seq_length: maxLength, do_lower_case: false }),
-        }),
-    'config_sentence_transformers.json': json({ prompts: {}, default_prompt_name: null, similarity_fn_name: 'cosine' }),
+    ...files,
+    'tokenizer.json': json(definition.json),
+    'config.json': json(config),
+    'modules.json': json([
+      moduleEntry(0, '', 'Transformer'),
+      moduleEntry(1, '1_Pooling', 'Pooling'),
+      moduleEntry(2, '2_Normalize', 'Normalize'),
+    ]),
+    '1_Pooling/config.json': json({
+      word_embedding_dimension: network.hiddenSize,
+      pooling_mode: pooling,
+      include_prompt: true,
+    }),
+    'sentence_bert_config.json': json({ max_seq_length: maxLength, do_lower_case: false }),
+    'config_sentence_transformers.json': settings(),
   });
-}
-
-function moduleEntry(idx: number, path: string, kind: string) {
-  return { idx, name: String(idx), path, type: `sentence_transformers.models.${kind}` };
-}
-
-function json(value: unknown): string {
-  return `${JSON.stringify(value, undefined, 2)}\n`;
 }

@@ -30,18 +30,38 @@ export async function inverseDocumentFrequencies(
   texts: readonly string[],
   vocabularySize: number,
 ): Promise<Float64Array> {
-  const tokenizer = await javaScriptTokenizer(definition);
   const occurrences = new Float64Array(vocabularySize);
+  for await (const ids of tokenized(definition, texts)) for (const id of new Set(ids)) occurrences[id]!++;
+  return occurrences.map((count) => Math.log((texts.length + 1) / (count + 1)));
+}
+
+/** (occurrences + 1) / (occurrences of all + vocabulary) of each token id. */
+export async function tokenFrequencies(
+  definition: TokenizerDefinition,
+  texts: readonly string[],
+  vocabularySize: number,
+): Promise<Float64Array> {
+  const occurrences = new Float64Array(vocabularySize);
+  let total = 0;
+  for await (const ids of tokenized(definition, texts)) {
+    for (const id of ids) occurrences[id]!++;
+    total += ids.length;
+  }
+  return occurrences.map((count) => (count + 1) / (total + vocabularySize));
+}
+
+/** The token ids of each text, without special tokens. */
+async function* tokenized(definition: TokenizerDefinition, texts: readonly string[]): AsyncGenerator<Int32Array> {
+  const tokenizer = await javaScriptTokenizer(definition);
   const block = 4096;
   for (let start = 0; start < texts.length; start += block) {
-    const tokenized = await tokenizer.encode(texts.slice(start, start + block), {
+    const part = await tokenizer.encode(texts.slice(start, start + block), {
       maxLength: Infinity,
       addSpecialTokens: false,
     });
-    for (const { ids } of tokenized) for (const id of new Set(ids)) occurrences[id]!++;
+    for (const { ids } of part) yield ids;
   }
   await tokenizer.dispose();
-  return occurrences.map((count) => Math.log((texts.length + 1) / (count + 1)));
 }
 
 /** Multiplies each row by its factor, as a share of the largest. */

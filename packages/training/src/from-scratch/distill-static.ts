@@ -1,0 +1,159 @@
+// A static model out of any other: the vector of each token alone, made small by principal components and weighted by how
+// rare the token is. Hundreds of times faster than the model it is made of, and a start for contrastive tuning.
+import {
+  createEmbedder,
+  memoryModel,
+  readModelFolder,
+  readTokenizerDefinition,
+  writeSafetensors,
+  type Embedder,
+  type Matrix,
+  type ModelFiles,
+} from '@sentvec/core';
+import { checkOptionNames, shouldYield, throwIfAborted, yieldToEventLoop } from '@sentvec/platform';
+import { EigenvalueDecomposition, Matrix as SquareMatrix } from 'ml-matrix';
+import { checkCount } from '../training-options.ts';
+import { checkedParameter } from '../loss.ts';
+import { staticFolder } from './static-folder.ts';
+import { tokenFrequencies } from './initial-weights.ts';
+
+/** Options of {@link distillStatic}. */
+export interface DistillStaticOptions {
+  /** Entries of a vector; more than the model's vectors have means all of them. @default 256 */
+  readonly dimension?: number | undefined;
+  /**
+   * Texts as they will be embedded, which say how frequent each token is.
+   * @default by Zipf's law: the n-th id is the n-th most frequent, as in most vocabularies
+   */
+  readonly texts?: Iterable<string> | undefined;
+  /**
+   * `a` of the weight a / (a + probability) of a token (SIF: Arora et al., 2017): the smaller, the less do frequent
+   * tokens count. Above 0.
+   * @default 1e-3
+   */
+  readonly smoothing?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Called while the tokens are embedded. */
+  readonly onProgress?: ((progress: { readonly tokens: number; readonly of: number }) => void) | undefined;
+}
+
+/**
+ * Distils a model into a StaticEmbedding, as model2vec does (Tulkens and van Dongen, 2024): each token of the vocabulary
+ * goes through the model alone, between its special tokens; principal components make the vectors small; frequent tokens
+ * get small weights. The folder, in memory, is one of sentence-transformers, and can be trained further.
+ * @returns a folder with one StaticEmbedding and a Normalize
+ * @throws SentvecError `invalid-argument`, `aborted`, and what the embedder throws
+ */
+export async function distillStatic(embedder: Embedder, options: DistillStaticOptions = {}): Promise<ModelFiles> {
+  const names = { dimension: true, texts: true, smoothing: true, signal: true, onProgress: true } as const;
+  checkOptionNames('distillStatic()', options, names);
+  const { dimension = 256, smoothing = 1e-3, signal, texts, onProgress } = options;
+  checkCount('dimension', dimension);
+  checkedParameter('distillStatic()', 'smoothing', smoothing, 'positive');
+  const folder = await readModelFolder(embedder.model);
+  const definition = await readTokenizerDefinition(folder.encoderFiles, { lowercase: folder.lowerCase });
+  const vectors = await tokenVectors(embedder, signal, onProgress);
+  const table = await principalComponents(vectors, Math.min(dimension, vectors.cols), signal);
+  const probabilities = texts ? await tokenFrequencies(definition, [...texts], table.rows) : zipf(table.rows);
+  const { prefix, suffix } = embedder.tokenizer.specialTokens;
+  const special = new Set([...prefix, ...suffix, embedder.tokenizer.paddingId]);
+  for (let row = 0; row < table.rows; row += 1) {
+    const weight = special.has(row) ? 0 : smoothing / (smoothing + probabilities[row]!);
+    for (let i = row * table.cols; i < (row + 1) * table.cols; i += 1) table.data[i]! *= weight;
+  }
+  const name = `static ${embedder.model.name}`;
+  return memoryModel(
+    name,
+    staticFolder(definition.json, {
+      'model.safetensors': writeSafetensors(
+        { 'embedding.weight': { shape: [table.rows, table.cols], data: table.data } },
+        { format: 'pt' },
+      ),
+    }),
+  );
+}
+
+/** The model's vector of each token id, as if it were all of a text. */
+async function tokenVectors(
+  embedder: Embedder,
+  signal: AbortSignal | undefined,
+  onProgress: DistillStaticOptions['onProgress'],
+): Promise<Matrix> {
+  const { prefix, suffix } = embedder.tokenizer.specialTokens;
+  const length = prefix.length + 1 + suffix.length;
+  // Its texts are ids. It is not disposed: its parts belong to the model.
+  const ofIds = createEmbedder({
+    model: embedder.model,
+    encoder: embedder.encoder,
+    head: embedder.head,
+    maxLength: length,
+    tokenizer: {
+      ...embedder.tokenizer,
+      encode: (ids) =>
+        Promise.resolve(
+          ids.map((id) => ({ ids: Int32Array.from([...prefix, Number(id), ...suffix]), length, truncated: false })),
+        ),
+    },
+  });
+  const { vocabularySize } = embedder.tokenizer;
+  const count = Math.min(vocabularySize, embedder.encoder.vocabularySize ?? vocabularySize);
+  const ids = Array.from({ length: count }, (_, id) => String(id));
+  const { vectors } = await ofIds.embed(ids, {
+    signal,
+    onProgress: ({ rows }) => onProgress?.({ tokens: rows, of: count }),
+  });
+  return vectors;
+}
+
+/** The probability of the n-th of so many things, when it is in proportion to 1 / n. */
+function zipf(count: number): Float64Array {
+  const shares = Float64Array.from({ length: count }, (_, rank) => 1 / (rank + 2));
+  const total = shares.reduce((sum, share) => sum + share, 0);
+  return shares.map((share) => share / total);
+}
+
+/** The rows less their mean, along the directions in which they vary most (Pearson, 1901; Hotelling, 1933). */
+async function principalComponents(
+  { data, rows, cols }: Matrix,
+  dimension: number,
+  signal: AbortSignal | undefined,
+): Promise<Matrix & { readonly data: Float32Array<ArrayBuffer> }> {
+  const mean = new Float64Array(cols);
+  for (let i = 0; i < data.length; i += 1) mean[i % cols]! += data[i]! / rows;
+  const covariance = SquareMatrix.zeros(cols, cols);
+  const row = new Float64Array(cols);
+  const centre = (index: number): void => {
+    for (let i = 0; i < cols; i += 1) row[i] = data[index * cols + i]! - mean[i]!;
+  };
+  const upper = Array.from({ length: cols }, () => new Float64Array(cols));
+  for (let index = 0; index < rows; index += 1) {
+    centre(index);
+    for (let i = 0; i < cols; i += 1) {
+      const factor = row[i]!;
+      const sums = upper[i]!;
+      for (let j = i; j < cols; j += 1) sums[j]! += factor * row[j]!;
+    }
+    if (shouldYield()) await yieldToEventLoop();
+    throwIfAborted(signal);
+  }
+  for (let i = 0; i < cols; i += 1)
+    for (let j = i; j < cols; j += 1) {
+      covariance.set(i, j, upper[i]![j]! / rows);
+      covariance.set(j, i, upper[i]![j]! / rows);
+    }
+  const { eigenvectorMatrix, realEigenvalues } = new EigenvalueDecomposition(covariance, { assumeSymmetric: true });
+  const order = realEigenvalues.map((_, index) => index).sort((a, b) => realEigenvalues[b]! - realEigenvalues[a]!);
+  const axes = order.slice(0, dimension).map((column) => Float64Array.from(eigenvectorMatrix.getColumn(column)));
+  const projected = new Float32Array(rows * dimension);
+  for (let index = 0; index < rows; index += 1) {
+    centre(index);
+    for (const [entry, axis] of axes.entries()) {
+      let sum = 0;
+      for (let i = 0; i < cols; i += 1) sum += axis[i]! * row[i]!;
+      projected[index * dimension + entry] = sum;
+    }
+    if (shouldYield()) await yieldToEventLoop();
+    throwIfAborted(signal);
+  }
+  return { data: projected, rows, cols: dimension };
+}

@@ -1,0 +1,32 @@
+/** Files by their paths in a folder. */
+export type FolderFiles = Readonly<Record<string, Uint8Array | string>>;
+
+/**
+ * The files of a StaticEmbedding followed by a Normalize, in the layout of sentence-transformers.
+ * @param tokenizer content of tokenizer.json
+ * @param files of the StaticEmbedding, beside the tokenizer
+ */
+export function staticFolder(tokenizer: unknown, files: FolderFiles): FolderFiles {
+  const path = '0_StaticEmbedding';
+  const own = Object.entries({ ...files, 'tokenizer.json': json(tokenizer) });
+  return {
+    ...Object.fromEntries(own.map(([name, content]) => [`${path}/${name}`, content])),
+    'modules.json': json([moduleEntry(0, path, 'StaticEmbedding'), moduleEntry(1, '1_Normalize', 'Normalize')]),
+    'config_sentence_transformers.json': settings(),
+  };
+}
+
+/** `config_sentence_transformers.json` of a model without prompts. */
+export function settings(): string {
+  return json({ prompts: {}, default_prompt_name: null, similarity_fn_name: 'cosine' });
+}
+
+/** A line of `modules.json`. */
+export function moduleEntry(idx: number, path: string, kind: string): Readonly<Record<string, string | number>> {
+  return { idx, name: String(idx), path, type: `sentence_transformers.models.${kind}` };
+}
+
+/** As the files of a folder are written. */
+export function json(value: unknown): string {
+  return `${JSON.stringify(value, undefined, 2)}\n`;
+}
