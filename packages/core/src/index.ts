@@ -68,10 +68,18 @@ export {
   maxSimilarity,
   maxSimilarityScores,
   searchByMaxSimilarity,
+  type DocumentVectors,
   type MaxSimilarityOptions,
   type MaxSimilaritySearchOptions,
 } from './multi-vector/max-similarity.ts';
 export { joinMatrices, matrixOfText } from './multi-vector/multi-vectors.ts';
+export { createMultiVectorEmbedder } from './multi-vector/multi-vector-embedder.ts';
+export {
+  quantizeTokens,
+  tokenPrecisions,
+  type QuantizedMultiVectors,
+  type TokenPrecision,
+} from './multi-vector/token-quantization.ts';
 export { poolTokens } from './multi-vector/token-pooling.ts';
 export { truncateEmbeddings, type TruncateOptions } from './search/truncation.ts';
 export { readModelKind, type ModelKind } from './model-folder/model-kind.ts';

@@ -1,6 +1,7 @@
 // Models of late interaction: what their folders say of queries and documents, scores, and pooled tokens.
 import { readFileSync } from 'node:fs';
 import {
+  applyProjections,
   joinMatrices,
   loadMultiVectorEmbedder,
   matrixOfText,
@@ -8,6 +9,7 @@ import {
   maxSimilarityScores,
   memoryModel,
   poolTokens,
+  quantizeTokens,
   searchByMaxSimilarity,
   SentvecError,
   type Matrix,
@@ -223,6 +225,32 @@ describe('MaxSim', () => {
     );
     expect(await refusal(maxSimilarityScores(query, documents, { candidates: [6] }))).toMatch(/no document 6/u);
     expect(() => matrixOfText(documents, -1)).toThrow('There is no text -1');
+  });
+
+  it.each([
+    ['int8', 0.01, 20],
+    ['binary', 0.35, 24],
+  ] as const)('%s token vectors give nearly the same scores', async (precision, tolerance, cols) => {
+    const unit = ({ data, rows }: Matrix): Matrix => applyProjections([{ kind: 'normalize' }], { data, rows, cols });
+    const texts = [33, 0, 1, 600, 512, 2].map((rows, seed) => unit(randomMatrix(rows, cols, seed + 2)));
+    const asked = unit(randomMatrix(7, cols, 1));
+    const exact = await maxSimilarityScores(asked, joinMatrices(texts));
+    const quantized = quantizeTokens(joinMatrices(texts), precision);
+    const scores = await maxSimilarityScores(asked, quantized);
+    for (const [index, score] of exact.entries()) expect(Math.abs(scores[index]! - score) / 7).toBeLessThan(tolerance);
+    expect(quantized.data.length).toBe(1148 * (precision === 'int8' ? cols : cols / 8));
+  });
+
+  it('binary scores are products of the query in 8 bits with signs, for lengths that fill no byte', async () => {
+    const [asked, document] = [randomMatrix(3, 11, 5), randomMatrix(4, 11, 6)];
+    const signs = { ...document, data: document.data.map((entry) => (entry > 0 ? 1 : -1) / Math.sqrt(11)) };
+    const [score] = await maxSimilarityScores(asked, quantizeTokens(joinMatrices([document]), 'binary'));
+    expect(score).toBeCloseTo(maxSimilarity(asked, signs), 1);
+  });
+
+  it('refuses to quantize numbers that are none', () => {
+    const broken = joinMatrices([{ data: Float32Array.of(1, 2, 3, NaN), rows: 2, cols: 2 }]);
+    expect(() => quantizeTokens(broken, 'int8')).toThrow('Entry 1 of row 1 is not a finite number');
   });
 
   it('can be aborted', async () => {

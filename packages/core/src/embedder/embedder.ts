@@ -30,9 +30,15 @@ import type { SelfCheckResult, Head, ModelFiles, SimilarityFunction, Tokenizer }
 /**
  * Puts the four parts of a model together. {@link loadEmbedder} does this for a model folder; directly it serves for
  * parts of your own. The embedder owns its parts: its `dispose` disposes them.
- * @throws SentvecError `invalid-argument` when `maxLength` is more than the encoder has positions for
+ * @throws SentvecError `invalid-argument` when `maxLength` is more than the encoder has positions for, and for a head
+ * that gives a vector for each token
  */
 export function createEmbedder(parts: EmbedderParts): Embedder {
+  if (parts.head.pooling.perToken === true)
+    throw new SentvecError(
+      'invalid-argument',
+      'The head gives a vector for each token. createMultiVectorEmbedder() takes such heads.',
+    );
   return new SentenceEmbedder(parts);
 }
 

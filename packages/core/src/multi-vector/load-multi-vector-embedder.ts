@@ -7,7 +7,7 @@ import { tokenId } from '../tokenizer/vocabulary.ts';
 import type { TokenizerDefinition } from '../tokenizer/definition.ts';
 import type { Encoder } from '../backend.ts';
 import type { ModelFiles } from '../types.ts';
-import { TokenEmbedder } from './multi-vector-embedder.ts';
+import { createMultiVectorEmbedder } from './multi-vector-embedder.ts';
 import type { TextRole } from '../embedder/embedder-types.ts';
 import type { MultiVectorEmbedder, MultiVectorFolder, MultiVectorParts, QueryExpansion } from './multi-vector-types.ts';
 import { readMultiVectorFolder } from './read-multi-vector-folder.ts';
@@ -54,7 +54,7 @@ export async function loadMultiVectorEmbedder(
       id: expansionId(folder, definition),
     };
     const wanted = { query: queryLength, document: documentLength };
-    return new TokenEmbedder({
+    return createMultiVectorEmbedder({
       ...parts,
       lengths: lengthsOf(folder, parts.encoder, expansion, wanted),
       expansion,

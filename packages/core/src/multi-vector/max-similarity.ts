@@ -3,7 +3,7 @@
  * summed over the query (Khattab and Zaharia 2020, ColBERT). The plain form, and the fast one over many documents.
  */
 import { checkOptionNames, shouldYield, yieldToEventLoop, type OptionNames } from '@sentvec/platform';
-import type { ScoreRuntime } from '@sentvec/kernels';
+import type { ScoreRuntime, Scoring } from '@sentvec/kernels';
 import { SentvecError, throwIfAborted } from '../errors.ts';
 import { ScoreKernel } from '../search/score-kernel.ts';
 import { TopRows, type SearchHit } from '../search/top-rows.ts';
@@ -11,6 +11,10 @@ import { checkCount, checkMatrix, checkSameLength } from '../search/vector-check
 import type { Matrix } from '../types.ts';
 import type { LateSimilarity, MultiVectors } from './multi-vector-types.ts';
 import { checkMultiVectors } from './multi-vectors.ts';
+import { expandSigns, quantizeRows, type QuantizedMultiVectors } from './token-quantization.ts';
+
+/** Token vectors of documents, exact or quantized. */
+export type DocumentVectors = MultiVectors | QuantizedMultiVectors;
 
 /** The score of a document without token vectors: below all others, as in sentence-transformers. */
 export const emptyDocumentScore: number = -1e9;
@@ -57,26 +61,27 @@ export interface MaxSimilarityOptions {
 const scoreOptionNames: OptionNames<MaxSimilarityOptions> = { candidates: true, similarity: true, signal: true };
 
 /**
- * The scores of documents for a query, in single precision: those of the candidates in their order, or of all documents.
+ * The scores of documents for a query, in single precision, or as exact as quantized documents allow: those of the
+ * candidates in their order, or of all documents.
  * Runs on the caller's thread, lets the event loop have its turn every few milliseconds, and holds a block of the
  * documents beside the scores.
  * @throws SentvecError `invalid-argument` (vectors of different lengths, numbers that are none), `aborted`
  */
 export async function maxSimilarityScores(
   query: Matrix,
-  documents: MultiVectors,
+  documents: DocumentVectors,
   options: MaxSimilarityOptions = {},
 ): Promise<Float32Array> {
   checkOptionNames('maxSimilarityScores()', options, scoreOptionNames);
-  checkMultiVectors(documents, 'The documents');
+  checkMultiVectors(documents, 'The documents', rowLengthOf(documents));
   const { candidates, similarity = 'max', signal } = options;
   throwIfAborted(signal);
-  const scorer = new MaxSimilarityScorer(query);
+  const scorer = new MaxSimilarityScorer(query, documents);
   const scores = new Float32Array(candidates?.length ?? documents.texts);
   for (let at = 0; at < scores.length; at++) {
     const text = candidates === undefined ? at : candidates[at]!;
     checkText(text, documents.texts);
-    const sum = scorer.score(documents, documents.offsets[text]!, documents.offsets[text + 1]!);
+    const sum = scorer.score(documents.offsets[text]!, documents.offsets[text + 1]!);
     if (Number.isNaN(sum)) throw notANumber(text);
     scores[at] = finish(sum, query, similarity);
     if (shouldYield()) {
@@ -102,7 +107,7 @@ export interface MaxSimilaritySearchOptions extends MaxSimilarityOptions {
  */
 export async function searchByMaxSimilarity(
   query: Matrix,
-  documents: MultiVectors,
+  documents: DocumentVectors,
   { topK = 10, ...options }: MaxSimilaritySearchOptions = {},
 ): Promise<SearchHit[]> {
   checkCount(topK, 'topK');
@@ -118,44 +123,109 @@ export function bestOf(scores: Float32Array, topK: number, rows?: readonly numbe
   return top.sorted();
 }
 
+/** Entries of the data of documents that a row takes. */
+function rowLengthOf(documents: DocumentVectors): number {
+  const isBinary = 'precision' in documents && documents.precision === 'binary';
+  return isBinary ? Math.ceil(documents.cols / 8) : documents.cols;
+}
+
 /** Rows of a document that are compared with the query at once: they stay in the cache of a core. */
 const rowsOfBlock = 512;
 
 /** Scores documents for one query with the SIMD functions of the search. */
 class MaxSimilarityScorer {
-  readonly #query: Matrix;
+  readonly #documents: DocumentVectors;
   readonly #kernel: ScoreKernel;
+  readonly #bytesPerRow: number;
+  readonly #scoring: Scoring;
   readonly #largest: Float64Array;
+  /** What the products of each token of the query are multiplied with. */
+  readonly #queryScales: Float64Array | undefined;
+  /** Space for the signs of a block of rows. */
+  readonly #signs: Uint32Array | undefined;
 
-  constructor(query: Matrix, runtime?: ScoreRuntime) {
+  constructor(query: Matrix, documents: DocumentVectors, runtime?: ScoreRuntime) {
     checkMatrix(query, 'The query');
-    this.#query = query;
-    this.#kernel = new ScoreKernel(query.cols * 4, query.rows, rowsOfBlock, runtime);
-    this.#kernel.loadQueries(packed(query.data, query.cols), 0, query.rows);
-    this.#largest = new Float64Array(query.rows);
+    checkSameLength(query.cols, 'query', documents.cols, 'documents');
+    const { rows, cols } = query;
+    const precision = 'precision' in documents ? documents.precision : 'float32';
+    this.#documents = documents;
+    this.#scoring = precision === 'float32' ? 'dot' : 'dot-int8';
+    this.#bytesPerRow = precision === 'binary' ? 8 * Math.ceil(cols / 8) : precision === 'int8' ? cols : 4 * cols;
+    this.#kernel = new ScoreKernel(this.#bytesPerRow, rows, rowsOfBlock, runtime);
+    this.#largest = new Float64Array(rows);
+    if (precision === 'float32') {
+      this.#loadQuery(bytesOf(query.data), rows);
+      return;
+    }
+    const { data, scales } = quantizeRows(query);
+    // The signs of a vector of length 1 are longer than it by the root of their number.
+    this.#queryScales = Float64Array.from(scales, (scale) =>
+      precision === 'binary' ? scale / Math.sqrt(cols) : scale,
+    );
+    if (precision === 'binary') this.#signs = new Uint32Array((rowsOfBlock * this.#bytesPerRow) / 4);
+    const padded = new Uint8Array(rows * this.#bytesPerRow);
+    for (let row = 0; row < rows; row++)
+      padded.set(data.subarray(row * cols, (row + 1) * cols), row * this.#bytesPerRow);
+    this.#loadQuery(padded, rows);
   }
 
-  /** The sum over the query of the largest products with rows of `documents`. Not a number where one of them is none. */
-  score({ data, cols }: MultiVectors, begin: number, end: number): number {
-    checkSameLength(this.#query.cols, 'query', cols, 'documents');
+  /** The sum over the query of the largest products with some rows. Not a number where one of them is none. */
+  score(begin: number, end: number): number {
     if (begin === end) return emptyDocumentScore;
     const largest = this.#largest.fill(-Infinity);
     for (let from = begin; from < end; from += rowsOfBlock) {
       const to = Math.min(from + rowsOfBlock, end);
-      this.#kernel.loadRows(packed(data, cols), from, to);
-      const { values, stride } = this.#kernel.score('dot');
+      this.#loadRows(from, to);
+      const tile = this.#kernel.score(this.#scoring);
+      const scales = 'scales' in this.#documents ? this.#documents.scales?.subarray(from, to) : undefined;
       for (let token = 0; token < largest.length; token++) {
-        let most = largest[token]!;
-        for (let at = token * stride, last = at + to - from; at < last; at++) most = Math.max(most, values[at]!);
-        largest[token] = most;
+        const products = tile.values.subarray(token * tile.stride, token * tile.stride + to - from);
+        largest[token] = Math.max(largest[token]!, scales ? largestScaled(products, scales) : largestOf(products));
       }
     }
-    return largest.reduce((sum, each) => sum + each, 0);
+    const factors = this.#queryScales;
+    return largest.reduce((sum, each, token) => sum + each * (factors?.[token] ?? 1), 0);
+  }
+
+  #loadQuery(bytes: Uint8Array, rows: number): void {
+    this.#kernel.loadQueries({ bytes, bytesPerVector: this.#bytesPerRow }, 0, rows);
+  }
+
+  #loadRows(from: number, to: number): void {
+    const { data } = this.#documents;
+    const bytesPerVector = this.#bytesPerRow;
+    if (this.#signs === undefined) {
+      this.#kernel.loadRows({ bytes: bytesOf(data), bytesPerVector }, from, to);
+      return;
+    }
+    expandSigns(bytesOf(data).subarray((from * bytesPerVector) / 8, (to * bytesPerVector) / 8), this.#signs);
+    this.#kernel.loadRows({ bytes: bytesOf(this.#signs), bytesPerVector }, 0, to - from);
   }
 }
 
-function packed(data: Float32Array, cols: number): { readonly bytes: Uint8Array; readonly bytesPerVector: number } {
-  return { bytes: new Uint8Array(data.buffer, data.byteOffset, data.byteLength), bytesPerVector: cols * 4 };
+/** Four at a time: each maximum waits for the one before it. */
+function largestOf(values: Float32Array | Int32Array): number {
+  let [a, b, c, d] = [-Infinity, -Infinity, -Infinity, -Infinity];
+  let at = 0;
+  for (; at + 3 < values.length; at += 4) {
+    a = Math.max(a, values[at]!);
+    b = Math.max(b, values[at + 1]!);
+    c = Math.max(c, values[at + 2]!);
+    d = Math.max(d, values[at + 3]!);
+  }
+  for (; at < values.length; at++) a = Math.max(a, values[at]!);
+  return Math.max(Math.max(a, b), Math.max(c, d));
+}
+
+function largestScaled(values: Float32Array | Int32Array, scales: Float32Array): number {
+  let largest = -Infinity;
+  for (let at = 0; at < values.length; at++) largest = Math.max(largest, values[at]! * scales[at]!);
+  return largest;
+}
+
+function bytesOf({ buffer, byteOffset, byteLength }: Float32Array | Int8Array | Uint8Array | Uint32Array): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, byteLength);
 }
 
 function finish(sum: number, query: Matrix, similarity: LateSimilarity): number {

@@ -32,8 +32,19 @@ const embedOptionNames: OptionNames<EmbedTokensOptions> = { batchTokens: true, s
 const documentOptionNames: OptionNames<EmbedDocumentsOptions> = { ...embedOptionNames, pooling: true };
 const rankOptionNames: OptionNames<RankTokensOptions> = { ...documentOptionNames, topK: true };
 
-/** Puts the parts of a model of late interaction together. It owns them: its `dispose` disposes them. */
-export class TokenEmbedder implements MultiVectorEmbedder {
+/**
+ * Puts the parts of a model of late interaction together. {@link loadMultiVectorEmbedder} does this for a model folder;
+ * directly it serves for parts of your own. The embedder owns its parts: its `dispose` disposes them.
+ * @throws SentvecError `invalid-argument` for a head that pools
+ */
+export function createMultiVectorEmbedder(parts: MultiVectorParts): MultiVectorEmbedder {
+  const { name, perToken = false } = parts.head.pooling;
+  if (!perToken)
+    throw new SentvecError('invalid-argument', `The head pools ("${name}"): late interaction takes tokenPooling().`);
+  return new TokenEmbedder(parts);
+}
+
+class TokenEmbedder implements MultiVectorEmbedder {
   readonly kind = 'multi-vector';
   readonly model: MultiVectorEmbedder['model'];
   readonly dimension: number;
@@ -57,25 +68,26 @@ export class TokenEmbedder implements MultiVectorEmbedder {
   constructor(parts: MultiVectorParts) {
     this.model = parts.model;
     this.dimension = outputSize(parts.head, parts.encoder.hiddenSize);
-    this.maxLength = parts.lengths;
+    const { lengths = { query: parts.maxLength, document: parts.maxLength } } = parts;
+    this.maxLength = lengths;
     this.tokenizer = parts.tokenizer;
     this.encoder = parts.encoder;
     this.backend = parts.backend;
     this.head = parts.head;
     this.prompts = parts.prompts ?? {};
-    this.similarity = parts.similarity;
+    this.similarity = parts.similarity ?? 'max';
     this.selfCheck = parts.selfCheck;
     this.#parts = parts;
     const partsOf = (role: TextRole): MultiVectorParts => ({
       ...parts,
       tokenizer: roleTokenizer(parts, role),
-      maxLength: parts.lengths[role],
+      maxLength: lengths[role],
     });
     this.#ofRole = { query: partsOf('query'), document: partsOf('document') };
     this.#scheduler = new BatchScheduler(parts.encoder);
     this.#fingerprinter = createFingerprinter(parts);
-    const { lengths, expansion = null, skippedIds, onlyIds = [], tokenPooling: pooling = null } = parts;
-    const skipped = [[...skippedIds.query], [...skippedIds.document], [...onlyIds]];
+    const { expansion = null, skippedIds, onlyIds = [], tokenPooling: pooling = null } = parts;
+    const skipped = [[...(skippedIds?.query ?? [])], [...(skippedIds?.document ?? [])], [...onlyIds]];
     this.#space = {
       pooling: tokenPooling({
         lengths: [String(lengths.query), String(lengths.document)],

@@ -153,13 +153,30 @@ export interface EmbeddedTokens {
   readonly receipt: Receipt;
 }
 
-/** What a {@link MultiVectorEmbedder} is put together from. */
-export interface MultiVectorParts extends EmbedderParts {
-  readonly lengths: Readonly<Record<TextRole, number>>;
-  readonly expansion: (QueryExpansion & { readonly id: number }) | undefined;
-  /** Ids that give no vectors, by role. */
-  readonly skippedIds: Readonly<Record<TextRole, ReadonlySet<number>>>;
-  readonly onlyIds: ReadonlySet<number> | undefined;
-  readonly tokenPooling: MultiVectorFolder['tokenPooling'];
-  readonly similarity: LateSimilarity;
+/** What a {@link MultiVectorEmbedder} is put together from. The pooling of its head is `tokenPooling()`. */
+export interface MultiVectorParts extends Omit<EmbedderParts, 'defaultPrompt' | 'truncateDim' | 'similarityFunction'> {
+  /**
+   * The most tokens of a query and of a document.
+   * @default `maxLength`
+   */
+  readonly lengths?: Readonly<Record<TextRole, number>> | undefined;
+  /**
+   * What lengthens queries, with the id of its token.
+   * @default nothing
+   */
+  readonly expansion?: (QueryExpansion & { readonly id: number }) | undefined;
+  /**
+   * Ids that give no vectors.
+   * @default none
+   */
+  readonly skippedIds?: Readonly<Record<TextRole, ReadonlySet<number>>> | undefined;
+  /**
+   * The only ids of documents that give vectors.
+   * @default all
+   */
+  readonly onlyIds?: ReadonlySet<number> | undefined;
+  /** @default none */
+  readonly tokenPooling?: MultiVectorFolder['tokenPooling'];
+  /** @default 'max' */
+  readonly similarity?: LateSimilarity | undefined;
 }

@@ -31,16 +31,23 @@ export function joinMatrices(matrices: readonly Matrix[]): MultiVectors {
   return { data, offsets, texts: matrices.length, cols };
 }
 
-/** @throws SentvecError `invalid-argument` when the parts do not fit together */
-export function checkMultiVectors({ data, offsets, texts, cols }: MultiVectors, name: string): void {
+/**
+ * @param rowLength entries of `data` that a row takes
+ * @throws SentvecError `invalid-argument` when the parts do not fit together
+ */
+export function checkMultiVectors(
+  { data, offsets, texts, cols }: Omit<MultiVectors, 'data'> & { readonly data: ArrayLike<unknown> },
+  name: string,
+  rowLength: number = cols,
+): void {
   const fits =
     offsets.length === texts + 1 &&
     offsets[0] === 0 &&
     offsets.every((offset, i) => Number.isSafeInteger(offset) && (i === 0 || offset >= offsets[i - 1]!)) &&
-    data.length === offsets[texts]! * cols;
+    data.length === offsets[texts]! * rowLength;
   if (fits) return;
   throw new SentvecError(
     'invalid-argument',
-    `${name}: ${texts} texts with ${offsets.length} offsets up to ${offsets.at(-1)} do not fill ${data.length} numbers in rows of ${cols}.`,
+    `${name}: ${texts} texts with ${offsets.length} offsets up to ${offsets.at(-1)} do not fill ${data.length} entries in rows of ${rowLength}.`,
   );
 }

@@ -9,11 +9,11 @@ import type { MultiVectorParts } from './multi-vector-types.ts';
  */
 export function roleTokenizer(parts: MultiVectorParts, role: TextRole): Tokenizer {
   const { tokenizer, expansion, skippedIds, onlyIds } = parts;
-  const skipped = skippedIds[role];
+  const skipped = skippedIds?.[role];
   const finish = (text: TokenizedText): TokenizedText => {
     const { ids, attended } = role === 'query' && expansion !== undefined ? lengthen(text.ids, expansion) : text;
     const pooled = Uint8Array.from(ids, (id) =>
-      skipped.has(id) || (role === 'document' && onlyIds?.has(id) === false) ? 0 : 1,
+      skipped?.has(id) === true || (role === 'document' && onlyIds?.has(id) === false) ? 0 : 1,
     );
     return { ...text, ids, attended, pooled };
   };
