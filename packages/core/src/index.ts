@@ -69,6 +69,7 @@ export {
   maxSimilarityScores,
   searchByMaxSimilarity,
   type DocumentVectors,
+  type StoredMultiVectors,
   type MaxSimilarityOptions,
   type MaxSimilaritySearchOptions,
 } from './multi-vector/max-similarity.ts';

@@ -9,6 +9,12 @@ export {
   type OpenSparseIndexOptions,
   type WriteSparseIndexOptions,
 } from './node/index-folder.ts';
+export {
+  openMultiVectors,
+  writeMultiVectors,
+  type OpenMultiVectorsOptions,
+  type WriteMultiVectorsOptions,
+} from './node/multi-vector-folder.ts';
 export { nodeTokenizer } from './node/node-tokenizer.ts';
 export type { TokenizerLibrary } from './node/tokenizer-messages.ts';
 export { openModel, type OpenModelOptions } from './node/open-model.ts';

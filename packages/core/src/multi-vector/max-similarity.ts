@@ -11,10 +11,26 @@ import { checkCount, checkMatrix, checkSameLength } from '../search/vector-check
 import type { Matrix } from '../types.ts';
 import type { LateSimilarity, MultiVectors } from './multi-vector-types.ts';
 import { checkMultiVectors } from './multi-vectors.ts';
-import { expandSigns, quantizeRows, type QuantizedMultiVectors } from './token-quantization.ts';
+import { expandSigns, quantizeRows, type QuantizedMultiVectors, type TokenPrecision } from './token-quantization.ts';
 
 /** Token vectors of documents, exact or quantized. */
 export type DocumentVectors = MultiVectors | QuantizedMultiVectors;
+
+/** Token vectors of documents that are not in memory. */
+export interface StoredMultiVectors {
+  /** Number of documents. */
+  readonly texts: number;
+  /** Entries of a token's vector. */
+  readonly cols: number;
+  readonly precision: TokenPrecision | 'float32';
+  /** Names the space of the vectors, where it was given when they were stored. */
+  readonly fingerprint?: string | undefined;
+  /**
+   * The vectors of the documents from `begin` up to, not including, `end`, each by itself. Blocks the thread meanwhile.
+   * @throws SentvecError `invalid-argument` when there are no such documents, `io-failed`
+   */
+  read(begin: number, end: number): readonly DocumentVectors[];
+}
 
 /** The score of a document without token vectors: below all others, as in sentence-transformers. */
 export const emptyDocumentScore: number = -1e9;
@@ -69,19 +85,20 @@ const scoreOptionNames: OptionNames<MaxSimilarityOptions> = { candidates: true, 
  */
 export async function maxSimilarityScores(
   query: Matrix,
-  documents: DocumentVectors,
+  documents: DocumentVectors | StoredMultiVectors,
   options: MaxSimilarityOptions = {},
 ): Promise<Float32Array> {
   checkOptionNames('maxSimilarityScores()', options, scoreOptionNames);
-  checkMultiVectors(documents, 'The documents', rowLengthOf(documents));
+  const rowsOf = documentRows(documents, options.candidates === undefined);
   const { candidates, similarity = 'max', signal } = options;
   throwIfAborted(signal);
-  const scorer = new MaxSimilarityScorer(query, documents);
+  const precision = 'precision' in documents ? documents.precision : 'float32';
+  const scorer = new MaxSimilarityScorer(query, documents.cols, precision);
   const scores = new Float32Array(candidates?.length ?? documents.texts);
   for (let at = 0; at < scores.length; at++) {
     const text = candidates === undefined ? at : candidates[at]!;
     checkText(text, documents.texts);
-    const sum = scorer.score(documents.offsets[text]!, documents.offsets[text + 1]!);
+    const sum = scorer.score(...rowsOf(text));
     if (Number.isNaN(sum)) throw notANumber(text);
     scores[at] = finish(sum, query, similarity);
     if (shouldYield()) {
@@ -107,7 +124,7 @@ export interface MaxSimilaritySearchOptions extends MaxSimilarityOptions {
  */
 export async function searchByMaxSimilarity(
   query: Matrix,
-  documents: DocumentVectors,
+  documents: DocumentVectors | StoredMultiVectors,
   { topK = 10, ...options }: MaxSimilaritySearchOptions = {},
 ): Promise<SearchHit[]> {
   checkCount(topK, 'topK');
@@ -123,10 +140,29 @@ export function bestOf(scores: Float32Array, topK: number, rows?: readonly numbe
   return top.sorted();
 }
 
-/** Entries of the data of documents that a row takes. */
-function rowLengthOf(documents: DocumentVectors): number {
-  const isBinary = 'precision' in documents && documents.precision === 'binary';
-  return isBinary ? Math.ceil(documents.cols / 8) : documents.cols;
+/** Documents that are read at once when all are scored. */
+const textsOfBlock = 32;
+
+/** Finds the rows of a document: in which vectors they are, where they begin, and where they end. */
+function documentRows(
+  documents: DocumentVectors | StoredMultiVectors,
+  inOrder: boolean,
+): (text: number) => readonly [vectors: DocumentVectors, begin: number, end: number] {
+  if (!('read' in documents)) {
+    const isBinary = 'precision' in documents && documents.precision === 'binary';
+    checkMultiVectors(documents, 'The documents', isBinary ? Math.ceil(documents.cols / 8) : documents.cols);
+    return (text) => [documents, documents.offsets[text]!, documents.offsets[text + 1]!];
+  }
+  let first = 0;
+  let block: readonly DocumentVectors[] = [];
+  return (text) => {
+    if (block[text - first] === undefined) {
+      block = documents.read(text, inOrder ? Math.min(text + textsOfBlock, documents.texts) : text + 1);
+      first = text;
+    }
+    const vectors = block[text - first]!;
+    return [vectors, 0, vectors.offsets[1]!];
+  };
 }
 
 /** Rows of a document that are compared with the query at once: they stay in the cache of a core. */
@@ -134,7 +170,6 @@ const rowsOfBlock = 512;
 
 /** Scores documents for one query with the SIMD functions of the search. */
 class MaxSimilarityScorer {
-  readonly #documents: DocumentVectors;
   readonly #kernel: ScoreKernel;
   readonly #bytesPerRow: number;
   readonly #scoring: Scoring;
@@ -144,12 +179,10 @@ class MaxSimilarityScorer {
   /** Space for the signs of a block of rows. */
   readonly #signs: Uint32Array | undefined;
 
-  constructor(query: Matrix, documents: DocumentVectors, runtime?: ScoreRuntime) {
+  constructor(query: Matrix, documentCols: number, precision: StoredMultiVectors['precision'], runtime?: ScoreRuntime) {
     checkMatrix(query, 'The query');
-    checkSameLength(query.cols, 'query', documents.cols, 'documents');
+    checkSameLength(query.cols, 'query', documentCols, 'documents');
     const { rows, cols } = query;
-    const precision = 'precision' in documents ? documents.precision : 'float32';
-    this.#documents = documents;
     this.#scoring = precision === 'float32' ? 'dot' : 'dot-int8';
     this.#bytesPerRow = precision === 'binary' ? 8 * Math.ceil(cols / 8) : precision === 'int8' ? cols : 4 * cols;
     this.#kernel = new ScoreKernel(this.#bytesPerRow, rows, rowsOfBlock, runtime);
@@ -171,14 +204,14 @@ class MaxSimilarityScorer {
   }
 
   /** The sum over the query of the largest products with some rows. Not a number where one of them is none. */
-  score(begin: number, end: number): number {
+  score(vectors: DocumentVectors, begin: number, end: number): number {
     if (begin === end) return emptyDocumentScore;
     const largest = this.#largest.fill(-Infinity);
     for (let from = begin; from < end; from += rowsOfBlock) {
       const to = Math.min(from + rowsOfBlock, end);
-      this.#loadRows(from, to);
+      this.#loadRows(vectors, from, to);
       const tile = this.#kernel.score(this.#scoring);
-      const scales = 'scales' in this.#documents ? this.#documents.scales?.subarray(from, to) : undefined;
+      const scales = 'scales' in vectors ? vectors.scales?.subarray(from, to) : undefined;
       for (let token = 0; token < largest.length; token++) {
         const products = tile.values.subarray(token * tile.stride, token * tile.stride + to - from);
         largest[token] = Math.max(largest[token]!, scales ? largestScaled(products, scales) : largestOf(products));
@@ -192,8 +225,7 @@ class MaxSimilarityScorer {
     this.#kernel.loadQueries({ bytes, bytesPerVector: this.#bytesPerRow }, 0, rows);
   }
 
-  #loadRows(from: number, to: number): void {
-    const { data } = this.#documents;
+  #loadRows({ data }: DocumentVectors, from: number, to: number): void {
     const bytesPerVector = this.#bytesPerRow;
     if (this.#signs === undefined) {
       this.#kernel.loadRows({ bytes: bytesOf(data), bytesPerVector }, from, to);
