@@ -1,4 +1,5 @@
 /** Reads Parquet files in a thread of their own. */
+import { stat } from 'node:fs/promises';
 import { SentvecError, throwIfAborted } from '@sentvec/core';
 import { onAbort } from '@sentvec/platform';
 import { startThread, type Thread } from '@sentvec/platform/node';
@@ -43,18 +44,28 @@ function forget(thread: Promise<ParquetThread>): void {
   if (running === thread) running = undefined;
 }
 
-/** No row group takes so many milliseconds: what does is a file that leads the library astray. */
-const longestRead = 15 * 60_000;
+/**
+ * In milliseconds: a minute, and one for each thousand bytes of the file, but no more than a row group of any size takes.
+ * What takes longer is a file that leads the library astray, into a loop mostly.
+ */
+async function longestRead({ path }: ParquetFile): Promise<number> {
+  const bytes = await stat(path).then(
+    ({ size }) => size,
+    () => 0, // The thread tells what is wrong with the file.
+  );
+  return Math.min(15 * 60_000, 60_000 + bytes / 1000);
+}
 
 /**
  * Asks the thread. What is aborted ends it, since a computation hears nothing; what others have asked it for goes to the
  * next one.
  */
 async function callThread<T>(
-  { name }: ParquetFile,
+  file: ParquetFile,
   signal: AbortSignal | undefined,
   call: (thread: ParquetThread) => Promise<T>,
 ): Promise<T> {
+  const longest = await longestRead(file);
   for (;;) {
     throwIfAborted(signal);
     const started = theThread();
@@ -69,18 +80,19 @@ async function callThread<T>(
     const timer = setTimeout(() => {
       overdue = true;
       end();
-    }, longestRead);
+    }, longest);
     const stopListening = onAbort(signal, end);
     try {
       return await call(await started);
     } catch (error) {
       throwIfAborted(signal);
-      if (overdue) throw unreadableError(name, `it cannot be read within ${longestRead / 60_000} minutes`, error);
+      if (overdue)
+        throw unreadableError(file.name, `it is not read after ${Math.round(longest / 1000)} seconds`, error);
       const isDead = SentvecError.is(error, 'disposed') || SentvecError.is(error, 'backend-failed');
       if (!isDead) throw error;
       forget(started);
       if (SentvecError.is(error, 'backend-failed'))
-        throw unreadableError(name, error.message.replace(/\.$/, ''), error);
+        throw unreadableError(file.name, error.message.replace(/\.$/, ''), error);
     } finally {
       clearTimeout(timer);
       stopListening();
