@@ -42,3 +42,14 @@ export function normalizeRows<T>(ops: Operations<T>, x: T, smallest = 1e-12): T 
   const squares = ops.sum(ops.multiply(x, x), [-1], true);
   return ops.divide(x, ops.sqrt(ops.maximum(squares, smallest ** 2)));
 }
+
+/** Rows of a block of attention: fewer take longer, more do not take less time. */
+export const attentionBlock = 128;
+
+/** `Operations.attention` in blocks of queries. */
+export function attentionInBlocks<T>(ops: Operations<T>, queries: T, keys: T, values: T): T {
+  const turned = ops.transpose(keys, [0, 1, 3, 2]);
+  return ops.inBlocks(ops.shape(queries)[2]!, { size: attentionBlock }, 2, ({ start, size }) =>
+    ops.matmul(ops.softmax(ops.matmul(ops.slice(queries, 2, start, size), turned)), values),
+  );
+}

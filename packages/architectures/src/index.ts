@@ -1,6 +1,7 @@
 export * from './activations.ts';
 export * from './derived-operations.ts';
 export * from './dimensions.ts';
+export * from './immediate-control.ts';
 export { gradients, Tape, type ValueAndGradients } from './differentiation/tape.ts';
 export type { Tracked } from './differentiation/tracked-operations.ts';
 export { constantWeights, encode, type EncoderDefinition, readEncoder } from './encoders/definition.ts';
@@ -9,7 +10,7 @@ export { encoderNetwork, modelTypes } from './encoders/registry.ts';
 export type { SplitModel } from './onnx/model.ts';
 export { hasHalfPrecisionWeights } from './onnx-files/graph-contents.ts';
 export * from './onnx-files/index.ts';
-export { OnnxRecorder } from './onnx/recorder.ts';
+export { OnnxRecorder, type RecorderOptions } from './onnx/recorder.ts';
 export type { OnnxTensor } from './onnx/graph-builder.ts';
 export type * from './operations.ts';
 export { checkTokens, plainBackend } from './plain-backend.ts';

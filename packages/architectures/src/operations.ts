@@ -63,7 +63,8 @@ export interface Operations<Tensor>
     MovementOperations<Tensor>,
     ElementwiseOperations<Tensor>,
     ReductionOperations<Tensor>,
-    LayerOperations<Tensor> {}
+    LayerOperations<Tensor>,
+    ControlOperations<Tensor> {}
 
 /** Tensors and their shapes. */
 export interface CreationOperations<Tensor> {
@@ -183,9 +184,57 @@ export interface LayerOperations<Tensor> {
    */
   rmsNorm(x: Tensor, weight: Tensor, epsilon: number): Tensor;
   /**
+   * softmax(queries · keysᵀ) · values, for each entry of the first two axes, without keeping all products (Dao et al.,
+   * 2022): for long inputs. `queries` are `[batch, heads, n, width]`, `keys` `[batch, heads, m, width]`, `values`
+   * `[batch, heads, m, width of a result]`; n is at least 128.
+   */
+  attention(queries: Tensor, keys: Tensor, values: Tensor): Tensor;
+  /**
    * Rotary position embedding (Su et al., 2021): turns each pair (x[i], x[i + n]) of the 2n entries along the last axis
    * by an angle, whose cosine and sine are `cosines[i]` and `sines[i]`. Both are `[…, n]` and broadcast to the rest of
    * `x`. No gradient flows into them.
    */
   rotate(x: Tensor, cosines: Tensor, sines: Tensor): Tensor;
+}
+
+/** A block of the entries along an axis, and the entries that it looks at. */
+export interface Block {
+  readonly start: Dimension;
+  /** How many entries it has. */
+  readonly size: Dimension;
+  /** The first entry that it looks at. */
+  readonly from: Dimension;
+  /** How many entries it looks at. */
+  readonly length: Dimension;
+}
+
+/** How large blocks are, and how far they look. */
+export interface BlockSizes {
+  /** Entries of a block. The last block has as many: it may begin within the one before. */
+  readonly size: number;
+  /**
+   * How many entries before its first one a block looks at.
+   * @default all
+   */
+  readonly before?: number | undefined;
+  /**
+   * How many entries after its last one a block looks at.
+   * @default all
+   */
+  readonly after?: number | undefined;
+}
+
+/** What depends on a size, or is computed block by block: how long inputs are computed in little memory. */
+export interface ControlOperations<Tensor> {
+  /**
+   * Floats that can be computed in two ways: by `long` where `size` is above `limit`, else by `short`. Both give the same
+   * shape. Without `long`, nothing is computed for a larger size, and the result must not be used then. The gradient is
+   * that of `short`, for every size.
+   */
+  ifLonger(size: Dimension, limit: number, long: (() => Tensor) | undefined, short: () => Tensor): Tensor;
+  /**
+   * Floats whose axis `axis` is computed block by block, one after the other: what one block needs is freed before the
+   * next. `compute` gives the entries of a block. `count` is not below `sizes.size`.
+   */
+  inBlocks(count: Dimension, sizes: BlockSizes, axis: number, compute: (block: Block) => Tensor): Tensor;
 }

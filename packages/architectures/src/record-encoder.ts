@@ -6,7 +6,7 @@ import type { WeightLookup } from './encoders/network.ts';
 import type { Operations } from './operations.ts';
 import type { OnnxTensor } from './onnx/graph-builder.ts';
 import type { ExternalNumbers, SplitModel } from './onnx/model.ts';
-import { OnnxRecorder } from './onnx/recorder.ts';
+import { OnnxRecorder, type RecorderOptions } from './onnx/recorder.ts';
 
 /**
  * An encoder as an ONNX model of standard operators, opset 17, its weights inside. Inputs `input_ids` and
@@ -21,8 +21,12 @@ export function recordEncoder(definition: EncoderDefinition): Uint8Array<ArrayBu
  * The same with the weights in a file of their own, called `location`, which belongs next to the model. It opens
  * several times as fast, sessions share the weights that they do not rearrange, and these may have more than 2 GiB.
  */
-export function recordSplitEncoder(definition: EncoderDefinition, location: string): SplitModel {
-  return record(definition).encodeSplit(location);
+export function recordSplitEncoder(
+  definition: EncoderDefinition,
+  location: string,
+  options?: RecorderOptions,
+): SplitModel {
+  return record(definition, new OnnxRecorder(options)).encodeSplit(location);
 }
 
 /**
@@ -35,8 +39,9 @@ export function recordLinkedEncoder(
   definition: EncoderDefinition,
   location: string,
   smallest: number = smallestLinked,
+  options?: RecorderOptions,
 ): SplitModel {
-  const recorder = new OnnxRecorder();
+  const recorder = new OnnxRecorder(options);
   const others = constantWeights(recorder.operations, definition);
   const made = new Map<string, OnnxTensor>();
   return record(definition, recorder, (name) => {

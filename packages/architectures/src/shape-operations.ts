@@ -98,4 +98,10 @@ export const shapeOperations: Operations<Shape> = {
     halfShape(x, cosines, sines);
     return x;
   },
+
+  attention: (queries, keys, values) => matmulShape(matmulShape(queries, keys, false, true), values, false, false),
+
+  ifLonger: (_size, _limit, _long, short) => short(),
+  inBlocks: (count, { size }, axis, compute) =>
+    withSize(compute({ start: 0, size, from: 0, length: count }), axis, count),
 };

@@ -133,6 +133,22 @@ export const operationCases: readonly OperationCase[] = [
     random([4, 3], 20),
     random([4, 3], 21),
   ]),
+  of('attention', [random([1, 2, 130, 2], 22), random([1, 2, 3, 2], 23), random([1, 2, 3, 1], 24)], (ops, [q, k, v]) =>
+    ops.attention(q!, k!, v!),
+  ),
+  of('ifLonger', [a], (ops, [x]) =>
+    ops.ifLonger(
+      ops.shape(x!)[0]!,
+      2,
+      () => ops.divide(1, ops.exp(x!)),
+      () => ops.exp(ops.multiply(x!, -1)),
+    ),
+  ),
+  of('inBlocks', [random([5, 2], 25)], (ops, [x]) =>
+    ops.inBlocks(5, { size: 2, before: 1, after: 1 }, 0, ({ start, size, from, length }) =>
+      ops.multiply(ops.slice(x!, 0, start, size), ops.sum(ops.slice(x!, 0, from, length), [0])),
+    ),
+  ),
   of('layerNorm statistics', [a, row], (ops, [x, weight]) => {
     const { mean, inverseDeviation } = ops.layerNorm(x!, weight!, weight, 1e-3);
     return ops.multiply(mean, inverseDeviation);

@@ -22,6 +22,9 @@ const weightsFile = 'model.onnx_data';
 /** Bytes of safetensors from which on a recorded model refers to them, instead of holding their numbers as float32. */
 const largeWeights = 2 ** 28;
 
+/** The files are for onnxruntime alone: its own operators are faster for long texts. */
+const recorderOptions = { operators: 'onnxruntime' } as const;
+
 /**
  * An ONNX model of what the folder holds as safetensors. It is recorded once and stored in the cache, in a folder named
  * by the content of the model and of the code that records. Without a cache that can be written to, it stays in memory.
@@ -61,7 +64,7 @@ export async function recordModel(
 
 async function recordSplit(files: ModelFiles): Promise<SplitModel> {
   const { readEncoder, recordSplitEncoder } = await import('@sentvec/architectures');
-  return recordSplitEncoder(await readEncoder(files), weightsFile);
+  return recordSplitEncoder(await readEncoder(files), weightsFile, recorderOptions);
 }
 
 async function store(folder: string, { model, data }: SplitModel): Promise<void> {
@@ -91,7 +94,7 @@ async function recordLinked(
 ): Promise<ModelSource | undefined> {
   if ((await findCached(files, folder)) === undefined) {
     const { readEncoder, recordLinkedEncoder } = await import('@sentvec/architectures');
-    await store(folder, recordLinkedEncoder(await readEncoder(files), weightsFile, smallest));
+    await store(folder, recordLinkedEncoder(await readEncoder(files), weightsFile, smallest, recorderOptions));
   }
   try {
     for (const path of weights) await linkFile(join(files.directory!, path), join(folder, path));

@@ -1,5 +1,6 @@
 // The operations on tensors that remember how they came about, which is what a tape walks back along.
 import { sumOf } from '../dimensions.ts';
+import { immediateControl } from '../immediate-control.ts';
 import type {
   CreationOperations,
   Dimension,
@@ -39,13 +40,20 @@ function valueOf<T>(operand: Operand<Tracked<T>>): Operand<T> {
 
 /** Operations on tracked tensors: those of `ops`, each recorded with its rule. */
 export function trackedOperations<T>(ops: Operations<T>, record: Recorder<T>): Operations<Tracked<T>> {
-  return {
+  const moves = movement(ops, record);
+  const tracked: Operations<Tracked<T>> = {
     ...creation(ops),
-    ...movement(ops, record),
+    ...moves,
     ...elementwise(ops, record),
     ...reductions(ops, record),
     ...layers(ops, record),
+    ...immediateControl(moves),
+    // A program is differentiated the short way, whatever its sizes: both ways give the same numbers.
+    ifLonger: (_size, _limit, _long, short) => short(),
+    attention: (queries, keys, values) =>
+      tracked.matmul(tracked.softmax(tracked.matmul(queries, keys, { transposeRight: true })), values),
   };
+  return tracked;
 }
 
 /** No gradient flows through these operations. */
@@ -205,7 +213,7 @@ function reductions<T>(ops: Operations<T>, record: Recorder<T>): ReductionOperat
   };
 }
 
-function layers<T>(ops: Operations<T>, record: Recorder<T>): LayerOperations<Tracked<T>> {
+function layers<T>(ops: Operations<T>, record: Recorder<T>): Omit<LayerOperations<Tracked<T>>, 'attention'> {
   return {
     softmax(x) {
       const y = ops.softmax(x.value);

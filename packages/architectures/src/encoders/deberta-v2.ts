@@ -1,5 +1,7 @@
 // DeBERTa: disentangled attention, which adds content-to-position and position-to-content scores to the content scores.
 import { productOf, sumOf } from '../dimensions.ts';
+import { attentionBlock } from '../derived-operations.ts';
+import type { Block, Dimension } from '../operations.ts';
 import type { Architecture } from './architecture.ts';
 import type { ConfigReader } from './config.ts';
 import { groupedLinear } from './grouped-linear.ts';
@@ -72,7 +74,7 @@ interface RelativeBuckets {
 interface RelativeRows<T> {
   /** The embeddings of the buckets, a row for each. */
   readonly embeddings: T;
-  /** The row of each distance of a key from its query, in the order of `pairsOfDistances`. */
+  /** The row of each distance of a key from its query, in the order of `layers.distances`. */
   readonly ofKeys: T;
   /** The row of each distance of a query from its key, in the same order. */
   readonly ofQueries: T;
@@ -125,35 +127,50 @@ function attend<T>(
   const [queries, keys, values] = [names.query, names.key, names.value].map((name) => linear(name, x)) as [T, T, T];
   if (rows === undefined || relative === undefined || relative.products.size === 0)
     return layers.attention(queries, keys, values, attention);
-  const columns = productOf([2, length]);
   const embeddings = layers.dropout(rows.embeddings, dropout);
-  /** The scores of tokens with relative positions: `[batch, heads, length, length]`. */
-  const productsWith = (tokens: T, projection: string, row: T): T => {
+  /** The projected embeddings of all distances, by head: `[heads, 2 · length, headSize]`. */
+  const positionsOf = (projection: string, row: T): T => {
     const positions = ops.gather(linear(projection, embeddings), row);
-    const byHead = ops.transpose(ops.reshape(positions, [columns, heads, headSize]), [1, 0, 2]);
-    const repeated = ops.broadcastTo(ops.reshape(byHead, [1, heads, columns, headSize]), [
-      batch,
-      heads,
-      columns,
-      headSize,
-    ]);
-    const all = ops.matmul(layers.splitHeads(tokens, heads, headSize), repeated, { transposeRight: true });
-    const pairs = layers.pairsOfDistances(ops.reshape(all, [productOf([batch, heads]), length, columns]));
-    return ops.reshape(pairs, [batch, heads, length, length]);
+    return ops.transpose(ops.reshape(positions, [productOf([2, length]), heads, headSize]), [1, 0, 2]);
+  };
+  /** The scores of tokens with the distances of a block: `[batch, heads, size, length]` of the block. */
+  const scoresOf = (tokens: T, positions: T, block: Block): T => {
+    const needed = layers.distancesIn(positions, 1, block);
+    const count = ops.shape(needed)[1]!;
+    const repeated = ops.broadcastTo(needed, [batch, heads, count, headSize]);
+    const all = ops.matmul(ops.slice(tokens, 2, block.start, block.size), repeated, { transposeRight: true });
+    const pairs = layers.pairsOfDistances(ops.reshape(all, [productOf([batch, heads]), block.size, count]), block);
+    return ops.reshape(pairs, [batch, heads, block.size, block.length]);
+  };
+  const byHead = {
+    queries: layers.splitHeads(queries, heads, headSize),
+    keys: layers.splitHeads(keys, heads, headSize),
   };
   const { sharesProjections } = relative;
-  const biases = [...relative.products].map((product) =>
-    product === 'c2p'
-      ? productsWith(queries, sharesProjections ? names.key : 'attention.self.pos_key_proj', rows.ofKeys)
-      : ops.transpose(
-          productsWith(keys, sharesProjections ? names.query : 'attention.self.pos_query_proj', rows.ofQueries),
-          [0, 1, 3, 2],
-        ),
-  );
-  const bias = ops.multiply(
-    biases.reduce((a, b) => ops.add(a, b)),
-    scale,
-  );
+  const scorers = [...relative.products].map((product) => {
+    if (product === 'c2p') {
+      const positions = positionsOf(sharesProjections ? names.key : 'attention.self.pos_key_proj', rows.ofKeys);
+      return (block: Block): T => scoresOf(byHead.queries, positions, block);
+    }
+    const positions = positionsOf(sharesProjections ? names.query : 'attention.self.pos_query_proj', rows.ofQueries);
+    return (block: Block): T => {
+      // Seen from the keys, the queries of the block are what they look at. A block has many keys, so they go in blocks.
+      const ofKeys = (start: Dimension, size: Dimension): T =>
+        scoresOf(byHead.keys, positions, { start, size, from: block.start, length: block.size });
+      const scores =
+        block.size === length
+          ? ofKeys(0, length)
+          : ops.inBlocks(length, { size: attentionBlock }, 2, ({ start, size }) => ofKeys(start, size));
+      return ops.transpose(scores, [0, 1, 3, 2]);
+    };
+  });
+  const bias = (block: Block): T => {
+    const scores = scorers.map((score) => score(block));
+    return ops.multiply(
+      scores.reduce((a, b) => ops.add(a, b)),
+      scale,
+    );
+  };
   return layers.attention(queries, keys, values, attention, { bias });
 }
 

@@ -8,6 +8,7 @@ import type {
   Initializer,
   Node,
   Numbers,
+  Subgraph,
 } from './model.ts';
 import { elementTypes, encodeModel, encodeSplitModel, type SplitModel } from './model.ts';
 import type { Shape } from '../operations.ts';
@@ -17,12 +18,12 @@ import type { Shape } from '../operations.ts';
  * computes again of the forward pass costs nothing.
  */
 export class OnnxGraph {
-  readonly #nodes: Node[] = [];
+  /** Of the graph, then of the graphs within nodes that are being recorded, innermost last. */
+  readonly #scopes: Scope[] = [{ nodes: [], known: new Map() }];
   readonly #widenings: Node[] = [];
   readonly #initializers: Initializer[] = [];
   readonly #inputs: GraphValue[] = [];
   readonly #outputs: GraphValue[] = [];
-  readonly #known = new Map<string, readonly string[]>();
   #values = 0;
 
   /** Adds a node, or finds the one that computes the same, and returns the names of its outputs. */
@@ -33,12 +34,31 @@ export class OnnxGraph {
     outputs = 1,
   ): readonly string[] {
     const key = JSON.stringify([operator, inputs, attributes, outputs]);
-    const known = this.#known.get(key);
+    const known = this.#scopes.map((scope) => scope.known.get(key)).find((names) => names !== undefined);
     if (known !== undefined) return known;
     const names = Array.from({ length: outputs }, () => this.#name(operator));
-    this.#nodes.push({ operator, inputs, outputs: names, attributes });
-    this.#known.set(key, names);
+    const scope = this.#scopes.at(-1)!;
+    scope.nodes.push({ operator, inputs, outputs: names, attributes });
+    scope.known.set(key, names);
     return names;
+  }
+
+  /**
+   * A graph within a node, which may use all values that are known by now.
+   * @param record adds its nodes, from the names of its inputs, and returns its output
+   */
+  subgraph(inputs: readonly Omit<GraphValue, 'name'>[], record: (inputs: readonly string[]) => GraphValue): Subgraph {
+    const scope: Scope = { nodes: [], known: new Map() };
+    const values = inputs.map((input) => ({ ...input, name: this.#name('input') }));
+    this.#scopes.push(scope);
+    try {
+      const result = record(values.map(({ name }) => name));
+      const output = { ...result, name: this.#name('output') };
+      scope.nodes.push({ operator: 'Identity', inputs: [result.name], outputs: [output.name], attributes: {} });
+      return { nodes: scope.nodes, inputs: values, outputs: [output] };
+    } finally {
+      this.#scopes.pop();
+    }
   }
 
   /** Adds a constant. The array is read when the model is encoded, and must not change until then. */
@@ -74,8 +94,9 @@ export class OnnxGraph {
   sharedInitializer(data: Numbers, shape: readonly number[]): string {
     const numbers = Array.from<number | bigint, string>(data, (entry) => (Object.is(entry, -0) ? '-0' : String(entry)));
     const key = JSON.stringify([data.constructor.name, numbers, shape]);
-    const [name] = this.#known.get(key) ?? [this.initializer(data, shape)];
-    this.#known.set(key, [name!]);
+    const { known } = this.#scopes[0]!;
+    const [name] = known.get(key) ?? [this.initializer(data, shape)];
+    known.set(key, [name!]);
     return name!;
   }
 
@@ -88,7 +109,7 @@ export class OnnxGraph {
   output(name: string, value: string, type: ElementType, shape: Shape): void {
     if (this.#outputs.some((output) => output.name === name))
       throw new Error(`The graph already has an output "${name}".`);
-    this.#nodes.push({ operator: 'Identity', inputs: [value], outputs: [name], attributes: {} });
+    this.#scopes[0]!.nodes.push({ operator: 'Identity', inputs: [value], outputs: [name], attributes: {} });
     this.#outputs.push({ name, type, shape });
   }
 
@@ -104,17 +125,12 @@ export class OnnxGraph {
 
   #neededParts(): GraphParts {
     const needed = new Set(this.#outputs.map((output) => output.name));
-    const nodes: Node[] = [];
-    for (const node of this.#nodes.toReversed()) {
-      if (!node.outputs.some((output) => needed.has(output))) continue;
-      for (const input of node.inputs) needed.add(input);
-      nodes.push({ ...node, outputs: wantedOutputs(node.outputs, needed) });
-    }
+    const nodes = neededNodes(this.#scopes[0]!.nodes, needed);
     // Those that are written first are computed late, each when its result is needed: not all are held at once then.
     const widenings = this.#widenings.filter(({ outputs: [wide] }) => needed.has(wide!));
     for (const { inputs } of widenings) needed.add(inputs[0]!);
     return {
-      nodes: [...widenings, ...nodes.toReversed()],
+      nodes: [...widenings, ...nodes],
       initializers: this.#initializers.filter(({ name }) => needed.has(name)),
       inputs: this.#inputs,
       outputs: this.#outputs,
@@ -125,6 +141,32 @@ export class OnnxGraph {
     this.#values += 1;
     return `${hint}_${this.#values}`;
   }
+}
+
+/** Nodes of one graph, and what each of them is known to compute. */
+interface Scope {
+  readonly nodes: Node[];
+  readonly known: Map<string, readonly string[]>;
+}
+
+/** The nodes that compute what is needed, whose inputs are added to it, those of graphs within them included. */
+function neededNodes(nodes: readonly Node[], needed: Set<string>): Node[] {
+  const kept: Node[] = [];
+  for (const node of nodes.toReversed()) {
+    if (!node.outputs.some((output) => needed.has(output))) continue;
+    for (const input of node.inputs) needed.add(input);
+    const attributes = Object.entries(node.attributes).map(([name, value]): [string, Attribute] => {
+      if (typeof value !== 'object' || !('graph' in value)) return [name, value];
+      for (const output of value.graph.outputs) needed.add(output.name);
+      return [name, { graph: { ...value.graph, nodes: neededNodes(value.graph.nodes, needed) } }];
+    });
+    kept.push({
+      ...node,
+      attributes: Object.fromEntries(attributes),
+      outputs: wantedOutputs(node.outputs, needed),
+    });
+  }
+  return kept.toReversed();
 }
 
 /** Unneeded outputs at the end are left out; the others must stay, as operators need not have them optional. */

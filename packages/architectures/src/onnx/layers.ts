@@ -1,6 +1,6 @@
 // Reductions and layers as ONNX operators.
 import { productOf } from '../dimensions.ts';
-import type { LayerOperations, ReductionOperations } from '../operations.ts';
+import type { Dimension, LayerOperations, ReductionOperations } from '../operations.ts';
 import {
   checkNorm,
   halfShape,
@@ -15,7 +15,9 @@ import { movement } from './movement.ts';
 import type { GraphBuilder, OnnxTensor } from './graph-builder.ts';
 
 /** Reductions and layers. */
-export function layers(graph: GraphBuilder): ReductionOperations<OnnxTensor> & LayerOperations<OnnxTensor> {
+export function layers(
+  graph: GraphBuilder,
+): ReductionOperations<OnnxTensor> & Omit<LayerOperations<OnnxTensor>, 'attention'> {
   const moves = movement(graph);
 
   const lastAxesExchanged = (x: OnnxTensor): OnnxTensor => {
@@ -106,4 +108,26 @@ export function layers(graph: GraphBuilder): ReductionOperations<OnnxTensor> & L
       return moves.concat(turned, -1);
     },
   };
+}
+
+/**
+ * Attention by one operator of onnxruntime, which on a CPU computes in tiles that stay in the cache (Dao et al., 2022)
+ * where it is given neither a mask nor a bias.
+ */
+export function fusedAttention(
+  graph: GraphBuilder,
+  queries: OnnxTensor,
+  keys: OnnxTensor,
+  values: OnnxTensor,
+): OnnxTensor {
+  const moves = movement(graph);
+  const shape = [...queries.shape.slice(0, 3), values.shape[3]!] as [Dimension, number, Dimension, number];
+  const [batch, heads, rows, width] = shape;
+  const inputs = [queries, keys, values].map((x) => {
+    const [, , count, size] = x.shape;
+    return moves.reshape(moves.transpose(x, [0, 2, 1, 3]), [batch, count!, productOf([heads, size!])]).name;
+  });
+  const attributes = { num_heads: heads, scale: { float: 1 } };
+  const mixed = graph.float('MultiHeadAttention', inputs, [batch, rows, heads * width], attributes);
+  return moves.transpose(moves.reshape(mixed, [batch, rows, heads, width]), [0, 2, 1, 3]);
 }

@@ -4,6 +4,7 @@ import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import {
   AttributeProto_AttributeType as AttributeType,
   AttributeProtoSchema,
+  type GraphProto,
   GraphProtoSchema,
   ModelProtoSchema,
   NodeProtoSchema,
@@ -20,8 +21,14 @@ import type { Shape } from '../operations.ts';
 export const elementTypes = { float: 1, uint8: 2, int8: 3, int64: 7, bool: 9, float16: 10, bfloat16: 16 } as const;
 export type ElementType = keyof typeof elementTypes;
 
-/** A node's attribute: whole numbers are INT, lists of them INTS, text STRING; a float is wrapped, so that it is not taken for a whole number. */
-export type Attribute = number | string | readonly number[] | { readonly float: number };
+/**
+ * A node's attribute: whole numbers are INT, lists of them INTS, text STRING, a graph within the node GRAPH; a float is
+ * wrapped, so that it is not taken for a whole number.
+ */
+export type Attribute = number | string | readonly number[] | { readonly float: number } | { readonly graph: Subgraph };
+
+/** A branch of a condition, or the body of a loop. It may use all values that are known outside of its node. */
+export type Subgraph = Omit<GraphParts, 'initializers'>;
 
 /** One operator of a graph. */
 export interface Node {
@@ -71,7 +78,7 @@ const irVersion = 8n;
 const opset = 17n;
 
 /** The operators that are onnxruntime's own, in every build of it, and none of the standard. */
-const onnxruntimeOperators: ReadonlySet<string> = new Set(['MatMulIntegerToFloat']);
+const onnxruntimeOperators: ReadonlySet<string> = new Set(['MatMulIntegerToFloat', 'MultiHeadAttention']);
 const onnxruntimeDomain = 'com.microsoft';
 
 /** Field numbers of onnx.proto that are written by hand below. */
@@ -131,24 +138,39 @@ export function encodeSplitModel(parts: GraphParts, location: string): SplitMode
 }
 
 function modelChunks({ nodes, inputs, outputs }: GraphParts, constants: readonly Uint8Array[]): Uint8Array[] {
-  const graph = create(GraphProtoSchema, {
-    name: 'sentvec',
-    node: nodes.map(encodeNode),
-    input: inputs.map(encodeValue),
-    output: outputs.map(encodeValue),
-  });
+  const graph = encodeGraph('sentvec', { nodes, inputs, outputs });
   const model = create(ModelProtoSchema, {
     irVersion,
     producerName: 'sentvec',
     opsetImport: [
       { domain: '', version: opset },
-      ...(nodes.some(({ operator }) => onnxruntimeOperators.has(operator))
+      ...(usesOnnxruntime(nodes)
         ? [{ domain: onnxruntimeDomain, version: 1n }]
         : []),
     ],
   });
   const graphChunks = [toBinary(GraphProtoSchema, graph), ...constants];
   return [toBinary(ModelProtoSchema, model), fieldHeader(fields.model.graph, byteLength(graphChunks)), ...graphChunks];
+}
+
+function encodeGraph(name: string, { nodes, inputs, outputs }: Subgraph): GraphProto {
+  return create(GraphProtoSchema, {
+    name,
+    node: nodes.map(encodeNode),
+    input: inputs.map(encodeValue),
+    output: outputs.map(encodeValue),
+  });
+}
+
+/** Whether nodes, or those of graphs within them, are operators of onnxruntime's own. */
+function usesOnnxruntime(nodes: readonly Node[]): boolean {
+  return nodes.some(
+    ({ operator, attributes }) =>
+      onnxruntimeOperators.has(operator) ||
+      Object.values(attributes).some(
+        (value) => typeof value === 'object' && 'graph' in value && usesOnnxruntime(value.graph.nodes),
+      ),
+  );
 }
 
 function encodeNode({
@@ -173,6 +195,8 @@ function encodeAttribute(name: string, value: Attribute): ReturnType<typeof crea
   if (typeof value === 'string')
     return create(AttributeProtoSchema, { name, type: AttributeType.STRING, s: new TextEncoder().encode(value) });
   if ('float' in value) return create(AttributeProtoSchema, { name, type: AttributeType.FLOAT, f: value.float });
+  if ('graph' in value)
+    return create(AttributeProtoSchema, { name, type: AttributeType.GRAPH, g: encodeGraph(name, value.graph) });
   return create(AttributeProtoSchema, { name, type: AttributeType.INTS, ints: value.map(BigInt) });
 }
 

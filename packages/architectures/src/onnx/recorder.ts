@@ -1,8 +1,10 @@
 // The interpreter that records operations as an ONNX model.
 import type { CreationOperations, Operations, Shape } from '../operations.ts';
 import { checkConstant } from '../shapes.ts';
+import { attentionInBlocks } from '../derived-operations.ts';
+import { control } from './control.ts';
 import { elementwise } from './elementwise.ts';
-import { layers } from './layers.ts';
+import { fusedAttention, layers } from './layers.ts';
 import { elementTypes, type ExternalNumbers, type SplitModel } from './model.ts';
 import { movement } from './movement.ts';
 import { GraphBuilder, type OnnxTensor } from './graph-builder.ts';
@@ -12,8 +14,17 @@ import type { InputQuantization } from '../quantization/plan.ts';
 /** Longer constants are not compared with each other. */
 const longestShared = 64;
 
+/** Options of an {@link OnnxRecorder}. */
+export interface RecorderOptions {
+  /**
+   * `onnxruntime`: also operators that onnxruntime alone has, where they are faster.
+   * @default 'standard'
+   */
+  readonly operators?: 'standard' | 'onnxruntime' | undefined;
+}
+
 /**
- * Records operations as an ONNX graph of standard operators (opset 17): declare inputs, apply `operations`, declare
+ * Records operations as an ONNX graph of standard operators (opset 17) unless others are allowed: declare inputs, apply `operations`, declare
  * outputs, then `encode()`. Sizes of inputs may have names; they are then open, and equal wherever the name occurs.
  *
  * ```ts
@@ -27,13 +38,19 @@ export class OnnxRecorder {
   readonly operations: Operations<OnnxTensor>;
   readonly #graph = new GraphBuilder();
 
-  constructor() {
-    this.operations = {
+  constructor({ operators = 'standard' }: RecorderOptions = {}) {
+    const operations: Operations<OnnxTensor> = {
       ...creation(this.#graph),
       ...elementwise(this.#graph),
       ...movement(this.#graph),
       ...layers(this.#graph),
+      ...control(this.#graph),
+      attention: (queries, keys, values) =>
+        operators === 'standard'
+          ? attentionInBlocks(operations, queries, keys, values)
+          : fusedAttention(this.#graph, queries, keys, values),
     };
+    this.operations = operations;
   }
 
   /** Declares an input. Named sizes in `shape` can be used from then on. */

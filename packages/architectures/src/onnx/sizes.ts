@@ -1,13 +1,13 @@
 // Dimensions as values of an ONNX graph.
-import { termsOf } from '../dimensions.ts';
+import { namedDimension, termsOf } from '../dimensions.ts';
 import type { Dimension, Shape } from '../operations.ts';
 import type { OnnxGraph } from './graph.ts';
 
 /** Computes dimensions within a graph: named sizes are read from the shapes of the inputs that have them. */
 export class OnnxSizes {
   readonly #graph: OnnxGraph;
-  /** Where a named size can be read: an input, and one of its axes. */
-  readonly #sources = new Map<string, { readonly value: string; readonly axis: number }>();
+  /** Where a named size can be read: an input, and one of its axes, or a value that is the size. */
+  readonly #sources = new Map<string, { readonly value: string; readonly axis?: number | undefined }>();
 
   constructor(graph: OnnxGraph) {
     this.#graph = graph;
@@ -18,6 +18,12 @@ export class OnnxSizes {
     shape.forEach((size, axis) => {
       if (typeof size === 'string' && !this.#sources.has(size)) this.#sources.set(size, { value, axis });
     });
+  }
+
+  /** A size that was computed, int64 `[1]`, as a dimension. */
+  named(value: string): Dimension {
+    this.#sources.set(value, { value });
+    return namedDimension(value);
   }
 
   /** A dimension as a value: int64 `[1]`. */
@@ -56,7 +62,8 @@ export class OnnxSizes {
   #named(name: string): string {
     const source = this.#sources.get(name);
     if (source === undefined) throw new Error(`No input of the graph has the size "${name}".`);
-    return this.#graph.node('Shape', [source.value], { start: source.axis, end: source.axis + 1 })[0]!;
+    const { value, axis } = source;
+    return axis === undefined ? value : this.#graph.node('Shape', [value], { start: axis, end: axis + 1 })[0]!;
   }
 
   /** Values whose concatenation is the list: numbers that follow each other share one. */

@@ -80,7 +80,7 @@ function alongLastAxis(
   return { data, shape: x.shape };
 }
 
-export const layers: LayerOperations<PlainTensor> = {
+export const layers: Omit<LayerOperations<PlainTensor>, 'attention'> = {
   matmul,
 
   softmax(x) {

@@ -1,3 +1,5 @@
+import { attentionInBlocks } from '../derived-operations.ts';
+import { immediateControl } from '../immediate-control.ts';
 import type { Operations } from '../operations.ts';
 import { checkConstant } from '../shapes.ts';
 import { elementwise } from './elementwise.ts';
@@ -15,6 +17,8 @@ export const plainOperations: Operations<PlainTensor> = {
   ...layers,
   ...movement,
   ...reductions,
+  ...immediateControl(movement),
+  attention: (queries, keys, values) => attentionInBlocks(plainOperations, queries, keys, values),
 
   shape: (x) => x.shape,
 

@@ -4,7 +4,7 @@ import type { TensorFlow, TfTensor } from '../tensor-flow.ts';
 import { layerNormKernel } from '../kernels/layers.ts';
 import { detached, differentiable, hasKernel, sumTo } from './differentiable.ts';
 
-export function layers(tf: TensorFlow): LayerOperations<TfTensor> {
+export function layers(tf: TensorFlow): Omit<LayerOperations<TfTensor>, 'attention'> {
   return {
     softmax: (x) => tf.softmax(x),
     matmul: (a, b, { transposeLeft = false, transposeRight = false } = {}) =>

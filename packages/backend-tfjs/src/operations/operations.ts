@@ -1,4 +1,4 @@
-import type { Operations } from '@sentvec/architectures';
+import { attentionInBlocks, immediateControl, type Operations } from '@sentvec/architectures';
 import type { TensorFlow, TfTensor } from '../tensor-flow.ts';
 import { detached } from './differentiable.ts';
 import { elementwise } from './elementwise.ts';
@@ -12,11 +12,17 @@ import { reductions } from './reductions.ts';
  * `@tensorflow/tfjs-core` alone does not.
  */
 export function tfjsOperations(tf: TensorFlow): Operations<TfTensor> {
-  return {
+  const moves = movement(tf);
+  const control = immediateControl(moves);
+  const operations: Operations<TfTensor> = {
     ...elementwise(tf),
     ...layers(tf),
-    ...movement(tf),
+    ...moves,
     ...reductions(tf),
+    ...control,
+    inBlocks: (count, sizes, axis, compute) =>
+      control.inBlocks(count, sizes, axis, (block) => tf.tidy(() => compute(block))),
+    attention: (queries, keys, values) => attentionInBlocks(operations, queries, keys, values),
 
     shape: (x) => x.shape,
     constant: (data, shape) => tf.tensor(data, [...shape], data instanceof Int32Array ? 'int32' : 'float32'),
@@ -25,4 +31,5 @@ export function tfjsOperations(tf: TensorFlow): Operations<TfTensor> {
     toFloat: (indices) => tf.cast(indices, 'float32'),
     toIndex: (x) => tf.cast(detached(tf, x), 'int32'),
   };
+  return operations;
 }
