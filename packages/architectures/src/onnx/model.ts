@@ -144,9 +144,7 @@ function modelChunks({ nodes, inputs, outputs }: GraphParts, constants: readonly
     producerName: 'sentvec',
     opsetImport: [
       { domain: '', version: opset },
-      ...(usesOnnxruntime(nodes)
-        ? [{ domain: onnxruntimeDomain, version: 1n }]
-        : []),
+      ...(usesOnnxruntime(nodes) ? [{ domain: onnxruntimeDomain, version: 1n }] : []),
     ],
   });
   const graphChunks = [toBinary(GraphProtoSchema, graph), ...constants];
