@@ -2,6 +2,7 @@
 import type { ArgsDef, ParsedArgs } from 'citty';
 import type { CorpusRequest } from '@sentvec/corpus';
 import { type Command, type CommandContext, defineArguments, type TypedCommand } from './command.ts';
+import { modelArguments, roleArgument } from './model.ts';
 import { wholeNumber } from './parse-arguments.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -30,12 +31,19 @@ const corpusArguments = defineArguments({
     options: ['parquet', 'npy', 'arrow', 'jsonl'],
     description: 'Of the vectors. Default: parquet.',
   },
+  as: {
+    ...roleArgument,
+    description:
+      'What the texts are in a search; the model may have a prompt, a route or a task for it. Default: document.',
+  },
   prompt: {
     type: 'string',
     valueHint: 'NAME',
-    description: "Name of one of the model's prompts. Default: what the model says.",
+    description: "Name of one of the model's prompts. Default: the one for --as.",
   },
-  'without-prompt': { type: 'boolean', description: "Without the model's default prompt." },
+  'without-prompt': { type: 'boolean', description: 'Without any prompt.' },
+  route: { ...modelArguments.route, description: `${modelArguments.route.description} Default: the one for --as.` },
+  task: { ...modelArguments.task, description: `${modelArguments.task.description} Default: the one for --as.` },
   'truncate-dim': {
     type: 'string',
     valueHint: 'N',
@@ -99,7 +107,10 @@ function readRequest(args: CorpusFlags, positionals: readonly string[]): CorpusR
     idField: args.id,
     columns: args.columns?.split(',').map((name) => name.trim()),
     format: args.format,
+    as: args.as,
     prompt: args['without-prompt'] ? null : args.prompt,
+    route: args.route,
+    task: args.task,
     truncateDim: wholeNumber(args['truncate-dim'], '--truncate-dim'),
     normalize: args.normalize,
     precision: args.precision,

@@ -1,5 +1,5 @@
 // The flags that choose a model and a backend, and how a command loads them.
-import type { Embedder, ModelFiles } from '@sentvec/core';
+import type { Embedder, ModelFiles, TextRole } from '@sentvec/core';
 import { backendChoices, chooseBackend } from './backends.ts';
 import { wholeNumber } from './parse-arguments.ts';
 import { downloadProgress, type DownloadState } from './progress.ts';
@@ -36,13 +36,24 @@ export const modelArguments = {
     valueHint: 'TASK',
     description: 'For a model with adapters for tasks, such as jina-embeddings-v3: whose adapter to use.',
   },
+  route: {
+    type: 'string',
+    valueHint: 'ROUTE',
+    description: 'For a model with several routes (a Router): which way texts go, query or document say.',
+  },
 } as const;
+
+/** The flag that says what texts are. */
+export const roleArgument = { type: 'enum', options: ['query', 'document'] as TextRole[] } as const;
 
 /** The values of {@link modelArguments} and {@link backendArguments}. */
 export interface ModelChoice {
   readonly model: string;
   readonly revision?: string | undefined;
   readonly task?: string | undefined;
+  readonly route?: string | undefined;
+  /** What most texts will be: the parts for them are loaded at first. */
+  readonly as?: TextRole | undefined;
   readonly backend: string;
   readonly threads?: string | undefined;
   readonly selfCheck?: boolean | undefined;
@@ -76,8 +87,8 @@ export async function loadModel(choice: ModelChoice, context: LoadContext): Prom
   try {
     const files = await findModel(choice, context, download.update);
     const onWarning = (message: string): void => context.note(`Note: ${message}`);
-    const { task, selfCheck } = choice;
-    return await loadEmbedder(files, { backend, task, selfCheck, signal: context.signal, onWarning });
+    const { task, route, as, selfCheck } = choice;
+    return await loadEmbedder(files, { backend, task, route, as, selfCheck, signal: context.signal, onWarning });
   } finally {
     download.stop();
   }

@@ -1,4 +1,5 @@
-import { goldenExpectation, goldenModelNames, goldenPath } from '@sentvec/testing';
+import { readFileSync } from 'node:fs';
+import { goldenExpectation, goldenModelNames, goldenPath, type GoldenCallCase } from '@sentvec/testing';
 import { describe, expect, it } from 'vitest';
 import { largestDifference, Workplace } from './sentvec.ts';
 
@@ -65,3 +66,39 @@ describe.each(goldenModelNames)('sentvec embed with %s', (name) => {
     },
   );
 });
+
+it.each(['st6-router', 'st6-router-static'])(
+  '%s: embed takes the route of documents, search that of queries',
+  async (name) => {
+    const model = goldenPath(`models/${name}`);
+    const { cases } = JSON.parse(readFileSync(goldenPath(`models/${name}/expected.json`), 'utf8')) as {
+      readonly cases: readonly GoldenCallCase[];
+    };
+    const of = (call: GoldenCallCase['call']) =>
+      cases.filter(
+        (each) => each.call === call && /\w/u.test(each.text) && each.embedding.some((entry) => entry !== 0),
+      );
+    const [documents, queries] = [of('encode_document').slice(0, 4), of('encode_query')];
+    const input = await place.writeRows(
+      `${name}.jsonl`,
+      documents.map(({ text }) => ({ text })),
+    );
+    const output = `${name}-vectors`;
+    await place.succeed(['embed', input, '--model', model, '--format', 'jsonl', '--columns', 'text', '-o', output]);
+    for (const [index, { embedding }] of (await place.readVectors(output)).entries())
+      expect(largestDifference(embedding, documents[index]!.embedding)).toBeLessThan(tolerance);
+    expect(JSON.parse(readFileSync(place.path(`${output}/manifest.json`), 'utf8'))).toMatchObject({
+      prompt: '',
+      route: 'document',
+      options: { as: 'document' },
+    });
+    const { text, embedding } = queries.at(-1)!;
+    const { hits } = JSON.parse(await place.succeed(['search', output, text, '--json'])) as {
+      hits: { id: number; score: number }[];
+    };
+    const cosine = (other: readonly number[]): number =>
+      other.reduce((sum, value, i) => sum + value * embedding[i]!, 0);
+    for (const { id, score } of hits) expect(score).toBeCloseTo(cosine(documents[id]!.embedding), 4);
+    expect(hits).toHaveLength(documents.length);
+  },
+);

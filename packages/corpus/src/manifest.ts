@@ -15,6 +15,12 @@ export interface Space {
   /** Entries of a vector, whatever its precision. */
   readonly dimension: number;
   readonly similarityFunction: SimilarityFunction;
+  /** What was put before each text; empty for nothing. Absent in manifests of earlier versions. */
+  readonly prompt?: string | undefined;
+  /** The route that the texts took, in a model with routes. */
+  readonly route?: string | undefined;
+  /** The task whose adapter was in the weights, in a model with adapters for tasks. */
+  readonly task?: string | undefined;
 }
 
 /** Ranges of the entries of vectors, for the quantization to int8 and uint8. JSON. */
@@ -130,6 +136,9 @@ const spaceEntries = {
   }),
   dimension: count,
   similarityFunction: v.picklist(similarityFunctions),
+  prompt: v.optional(v.string()),
+  route: v.optional(v.string()),
+  task: v.optional(v.string()),
 };
 
 const calibration: v.GenericSchema<Calibration> = v.object({
@@ -146,7 +155,10 @@ const optionEntries = {
   textField: v.string(),
   idField: v.nullable(v.string()),
   columns: strings,
+  as: v.optional(choiceSchemas.as),
   prompt: v.union([v.object({ name: v.string() }), v.picklist(['default', 'none'])]),
+  route: v.optional(v.string()),
+  task: v.optional(v.string()),
   truncateDim: v.nullable(count),
   normalize: v.boolean(),
   batchTokens: count,

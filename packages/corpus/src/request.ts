@@ -1,5 +1,5 @@
 /** What to embed and how: a request as a caller writes it, and its options with every default filled in. */
-import { quantizedPrecisions, SentvecError, type QuantizedPrecision } from '@sentvec/core';
+import { quantizedPrecisions, SentvecError, type QuantizedPrecision, type TextRole } from '@sentvec/core';
 import * as v from 'valibot';
 
 /** Formats of a corpus. `tsv` is CSV with tabs. */
@@ -54,10 +54,25 @@ export interface CorpusRequest {
    */
   readonly columns?: readonly string[] | undefined;
   /**
+   * What the texts are in a search: it chooses the prompt, the route and the task that the model has for such texts.
+   * @default 'document'
+   */
+  readonly as?: TextRole | undefined;
+  /**
    * Name of one of the model's prompts. `null`: none.
-   * @default the model's default prompt, if it has one
+   * @default the one for `as`, else the model's default prompt, if it has one
    */
   readonly prompt?: string | null | undefined;
+  /**
+   * For a model with a Router: the way that texts go.
+   * @default `as`
+   */
+  readonly route?: string | undefined;
+  /**
+   * For a model with adapters for tasks: whose adapter is used.
+   * @default the one for `as`
+   */
+  readonly task?: string | undefined;
   /**
    * How many entries of each vector are stored, from the first on.
    * @default all
@@ -121,8 +136,14 @@ export interface CorpusOptions {
   readonly idField: string | null;
   readonly format: OutputFormat;
   readonly columns: readonly string[];
-  /** `default` stands for the model's default prompt. */
+  /** Absent in what sentvec wrote before it knew roles: the texts got the model's default prompt and default route. */
+  readonly as?: TextRole | undefined;
+  /** `default` stands for the prompt that `as` chooses. */
   readonly prompt: { readonly name: string } | 'default' | 'none';
+  /** Absent: the one that `as` chooses. */
+  readonly route?: string | undefined;
+  /** Absent: the one that `as` chooses. */
+  readonly task?: string | undefined;
   readonly truncateDim: number | null;
   readonly normalize: boolean;
   readonly precision: Precision;
@@ -150,12 +171,14 @@ export const choiceSchemas: {
   readonly split: v.GenericSchema<CorpusOptions['split']>;
   readonly format: v.GenericSchema<OutputFormat>;
   readonly precision: v.GenericSchema<Precision>;
+  readonly as: v.GenericSchema<TextRole>;
 } = {
   inputFormat: oneOf(inputFormats),
   requestedFormat: oneOf(['auto', ...inputFormats]),
   split: oneOf(['line', 'paragraph']),
   format: oneOf(outputFormats),
   precision: oneOf(['float32', ...quantizedPrecisions]),
+  as: oneOf(['query', 'document']),
 };
 
 /** Whether a value has the form of a request. What the values mean is checked where they are used. */
@@ -171,7 +194,10 @@ export const corpusRequestSchema: v.GenericSchema<CorpusRequest> = v.strictObjec
   idField: v.optional(text),
   format: v.optional(choiceSchemas.format),
   columns: v.optional(v.array(text)),
+  as: v.optional(choiceSchemas.as),
   prompt: v.optional(v.nullable(text)),
+  route: v.optional(text),
+  task: v.optional(text),
   truncateDim: v.optional(count),
   normalize: v.optional(v.boolean()),
   precision: v.optional(choiceSchemas.precision),
@@ -212,7 +238,10 @@ export function resolveOptions(request: CorpusRequest, preferredBatchTokens: num
     idField: request.idField ?? null,
     format,
     columns,
+    as: request.as ?? 'document',
     prompt: request.prompt === undefined ? 'default' : request.prompt === null ? 'none' : { name: request.prompt },
+    ...(request.route !== undefined && { route: request.route }),
+    ...(request.task !== undefined && { task: request.task }),
     truncateDim: request.truncateDim ?? null,
     normalize: request.normalize ?? false,
     precision: request.precision ?? 'float32',

@@ -1,9 +1,18 @@
-import { SentvecError, type Embedded, type Embedder, type EmbedOptions, type Fingerprint } from '@sentvec/core';
+import {
+  promptNameFor,
+  SentvecError,
+  type Embedded,
+  type Embedder,
+  type EmbedOptions,
+  type Fingerprint,
+} from '@sentvec/core';
 
 /** What a fake embedder does besides giving each text a vector that depends on the text alone. */
 export interface FakeOptions {
   readonly dimension?: number;
   readonly model?: string;
+  /** What it puts before documents. */
+  readonly documentPrompt?: string;
   /** Fails for batches that hold such a text, like a backend that a text makes fail. */
   readonly poison?: (text: string) => boolean;
   /** Called before each batch of texts. */
@@ -12,14 +21,20 @@ export interface FakeOptions {
 
 /** An embedder without a model: fast, deterministic, and able to fail on demand. */
 export function fakeEmbedder(options: FakeOptions = {}): Embedder {
-  const { dimension = 8, model = 'fake' } = options;
+  const { dimension = 8, model = 'fake', documentPrompt } = options;
+  const prompts = { query: 'query: ', ...(documentPrompt !== undefined && { document: documentPrompt }) };
+  /** Name of the prompt that a call gets. */
+  const promptOf = ({ as, prompt }: EmbedOptions): string | undefined => {
+    if (prompt !== undefined) return prompt ?? undefined;
+    return as === undefined ? undefined : promptNameFor(as, prompts, undefined);
+  };
   const sizeOf = ({ truncateDim }: EmbedOptions): number => truncateDim ?? dimension;
   return {
     model: { name: model, list: async () => [], read: async () => new Uint8Array() },
     dimension,
     maxLength: 128,
     encoder: { hiddenSize: dimension, maxPositions: 128, concurrency: 1, batchTokens: 512 },
-    prompts: { query: 'query: ' },
+    prompts,
     defaultPrompt: undefined,
     similarityFunction: 'cosine',
     async embed(texts: readonly string[], embed: EmbedOptions = {}): Promise<Embedded> {
@@ -31,7 +46,8 @@ export function fakeEmbedder(options: FakeOptions = {}): Embedder {
         throw new SentvecError('backend-failed', 'The batch with row 0 failed: poison');
       const cols = sizeOf(embed);
       const data = new Float32Array(texts.length * cols);
-      for (const [row, text] of texts.entries()) vectorOf(`${embed.prompt ?? ''}${text}`, data, row, cols);
+      const prompt = promptOf(embed);
+      for (const [row, text] of texts.entries()) vectorOf(`${prompt ?? ''}${text}`, data, row, cols);
       embed.onProgress?.({ rows: texts.length, tokens: texts.length });
       const receipt = {
         rows: texts.length,
@@ -40,6 +56,7 @@ export function fakeEmbedder(options: FakeOptions = {}): Embedder {
         paddingWaste: 0,
         milliseconds: 1,
         fingerprint: '',
+        prompt: prompt === undefined ? undefined : prompts[prompt as keyof typeof prompts],
         notes: [],
       };
       return { vectors: { data, rows: texts.length, cols }, receipt };
@@ -50,7 +67,7 @@ export function fakeEmbedder(options: FakeOptions = {}): Embedder {
         tokenizer: 'fake',
         pooling: 'mean',
         projections: 'none',
-        prompt: embed.prompt ?? 'none',
+        prompt: promptOf(embed) ?? 'none',
         dimension: String(sizeOf(embed)),
       };
       return { hash: Object.values(parts).join('/'), parts };

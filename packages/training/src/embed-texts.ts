@@ -1,13 +1,19 @@
-import { planBatches, rowOf, throwIfAborted, type Matrix } from '@sentvec/core';
+import { planBatches, rowOf, throwIfAborted, type Matrix, type TextRole } from '@sentvec/core';
 import { makeBatch } from './data/batch.ts';
 import type { TrainingEngine } from './engine.ts';
 import { tokenizeColumn, type TextReader } from './data/tokenized-sets.ts';
 
 /** Turns texts into the vectors of the model as it is now, row i for text i. What evaluators are given. */
-export type EmbedTexts = (
-  texts: readonly string[],
-  options?: { readonly prompt?: string | undefined; readonly signal?: AbortSignal | undefined },
-) => Promise<Matrix>;
+export type EmbedTexts = (texts: readonly string[], options?: EmbedTextsOptions) => Promise<Matrix>;
+
+/** Options of {@link EmbedTexts}. */
+export interface EmbedTextsOptions {
+  /** Put before each text. */
+  readonly prompt?: string | undefined;
+  /** What the texts are in a search, for models that embed queries and documents differently. `prompt` goes before it. */
+  readonly as?: TextRole | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
 
 /**
  * Texts that are put before each query and before each document of a search.

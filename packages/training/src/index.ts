@@ -58,7 +58,7 @@ export {
   type TrainableTensor,
 } from './step/record-step.ts';
 export type { TrainableModel } from './step/siamese.ts';
-export type { EmbedTexts, SearchPrompts } from './embed-texts.ts';
+export type { EmbedTexts, EmbedTextsOptions, SearchPrompts } from './embed-texts.ts';
 export type { TextReader } from './data/tokenized-sets.ts';
 export { train } from './trainer.ts';
 export type * from './training-request.ts';

@@ -11,7 +11,7 @@ import { shellWords } from '../parse-arguments.ts';
 export const embed: Command = defineCorpusCommand({
   name: 'embed',
   summary: 'Texts in, a folder of vectors out.',
-  args: { ...modelArguments, ...backendArguments },
+  args: { model: modelArguments.model, revision: modelArguments.revision, ...backendArguments },
   examples: [
     { line: 'sentvec embed quotes.txt --output vectors', does: 'A text on each line, as Parquet' },
     {
@@ -30,6 +30,7 @@ export const embed: Command = defineCorpusCommand({
   ],
   notes: [
     'The folder holds shards of vectors, manifest.json (model, fingerprint of the space, a hash of each shard), and rejected.jsonl: the rows that could not be embedded, with file, row and reason. The same command writes the same bytes.',
+    'Texts are embedded as documents: with the prompt that the model has for those, whether in its files or on its card. sentvec search embeds its query as a query.',
     'Ctrl-C stops the run so that it can be continued. --resume continues it, and ends with the same bytes as a run that was never stopped.',
   ],
   async run(request, context) {
@@ -38,7 +39,8 @@ export const embed: Command = defineCorpusCommand({
       const { embedCorpus, findInputs } = await import('@sentvec/corpus');
       // Before the model is downloaded and loaded: the name of an input may be misspelled.
       const found = await findInputs(request.inputs);
-      const manifest = await withModel(args, context, async (embedder) => {
+      const { as = 'document', route, task } = request;
+      const manifest = await withModel({ ...args, as, route, task }, context, async (embedder) => {
         const progress = await corpusProgress();
         try {
           return await embedCorpus(request, embedder, { found, signal, onProgress: progress.update });

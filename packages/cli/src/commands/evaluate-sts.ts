@@ -45,7 +45,7 @@ export const evaluateSts: Command = defineCommand({
     const { first, second, scores } = await readScoredPairs(file, parseColumns(args.columns));
     const { embeddingSimilarity } = await import('@sentvec/core');
     await withModel(args, context, async (embedder) => {
-      const vectors = await embedWithProgress(embedder, context.signal, args.prompt)([...first, ...second]);
+      const vectors = await embedWithProgress(embedder, context.signal, args)([...first, ...second]);
       const [a, b] = halves(vectors);
       const metrics = embeddingSimilarity(a, b, scores);
       await context.print({

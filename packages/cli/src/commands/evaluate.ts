@@ -44,7 +44,8 @@ function evaluationCommand(task: EvaluationTask): Command {
       prompt: {
         type: 'string',
         valueHint: 'NAME',
-        description: "Name of one of the model's prompts, put before each text.",
+        description:
+          "Name of one of the model's prompts, put before each text. Default: in retrieval those for queries and documents, else the model's default.",
       },
     },
     examples: [task.example],
@@ -65,7 +66,7 @@ function evaluationCommand(task: EvaluationTask): Command {
         tables.push((await readTable({ file, columns, header: !args['no-header'] })).columns);
       await withModel(args, context, async (embedder) => {
         const { score, metrics = {} } = await task.evaluate(
-          embedWithProgress(embedder, signal, args.prompt),
+          embedWithProgress(embedder, signal, args),
           tables,
           embedder,
         );

@@ -2,7 +2,7 @@
 import { type Embedder, type EmbedOptions, type Matrix, type SearchHit, SentvecError } from '@sentvec/core';
 import type { EmbeddingBatch, Embeddings, Manifest } from '@sentvec/corpus';
 import { type Command, defineCommand } from '../command.ts';
-import { backendArguments, withModel } from '../model.ts';
+import { backendArguments, modelArguments, withModel } from '../model.ts';
 import { wholeNumber } from '../parse-arguments.ts';
 import { excerpt, outputWidth, renderTable } from '../table.ts';
 import { UsageError } from '../usage-error.ts';
@@ -29,15 +29,18 @@ export const search: Command = defineCommand({
       valueHint: 'MODEL',
       description: 'Where the model is now. Default: where it was.',
     },
-    task: {
-      type: 'string',
-      valueHint: 'TASK',
-      description: 'The task whose adapter the vectors were made with, if any.',
-    },
     prompt: {
       type: 'string',
       valueHint: 'NAME',
-      description: "Prompt of the query. Default: the model's prompt called query, if it has one.",
+      description: "Prompt of the query. Default: the model's prompt for queries, if it has one.",
+    },
+    route: {
+      ...modelArguments.route,
+      description: 'For a model with several routes (a Router): that of the query. Default: query.',
+    },
+    task: {
+      ...modelArguments.task,
+      description: 'For a model with adapters for tasks: that of the query. Default: retrieval.query, say.',
     },
     ...backendArguments,
   },
@@ -60,13 +63,14 @@ export const search: Command = defineCommand({
       ...args,
       model: args.model ?? manifest.model,
       revision: args.model === undefined ? (manifest.revision ?? undefined) : undefined,
+      route: args.route ?? manifest.options.route,
+      task: args.task ?? manifest.options.task,
+      as: 'query' as const,
     };
     const hits = await withModel(choice, context, async (embedder) => {
       await checkSpace(directory, manifest, embedder);
-      const { vectors } = await embedder.embed([query], {
-        ...(await queryOptions(embedder, manifest, args.prompt)),
-        signal,
-      });
+      const options = await queryOptions(embedder, manifest, args);
+      const { vectors } = await embedder.embed([query], { ...options, signal });
       return findHits(embeddings, vectors, topK, signal);
     }).catch((error: unknown) => {
       throw args.model === undefined && SentvecError.is(error, 'model-not-found')
@@ -93,12 +97,25 @@ async function checkSpace(directory: string, manifest: Manifest, embedder: Embed
   );
 }
 
-/** Like the corpus, but with the prompt for queries, as `encode_query` of sentence-transformers chooses it. */
-async function queryOptions(embedder: Embedder, manifest: Manifest, prompt: string | undefined): Promise<EmbedOptions> {
+/**
+ * Like the corpus, but as a query. What the corpus was told to use instead of what is for documents, a prompt or a task,
+ * the query gets too, unless the model has one for queries.
+ */
+async function queryOptions(
+  { prompts }: Embedder,
+  { options }: Manifest,
+  asked: Pick<EmbedOptions, 'prompt' | 'route' | 'task'>,
+): Promise<EmbedOptions> {
   const { embedOptions } = await import('@sentvec/corpus');
-  const queryPrompt = prompt ?? (Object.hasOwn(embedder.prompts, 'query') ? 'query' : undefined);
-  const options = embedOptions(manifest.options);
-  return queryPrompt === undefined ? options : { ...options, prompt: queryPrompt };
+  const { isDocumentTask } = await import('@sentvec/core');
+  const { prompt, task, ...others } = embedOptions(options);
+  return {
+    ...others,
+    as: 'query',
+    prompt: asked.prompt ?? (Object.hasOwn(prompts, 'query') ? undefined : prompt),
+    route: asked.route,
+    task: asked.task ?? (task === undefined || isDocumentTask(task) ? undefined : task),
+  };
 }
 
 function movedModel(directory: string, { code, message, details }: SentvecError): SentvecError {

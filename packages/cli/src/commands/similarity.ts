@@ -1,5 +1,5 @@
 import { type Command, defineCommand } from '../command.ts';
-import { backendArguments, modelArguments, withModel } from '../model.ts';
+import { backendArguments, modelArguments, roleArgument, withModel } from '../model.ts';
 import { excerpt, outputWidth, renderTable } from '../table.ts';
 import { UsageError } from '../usage-error.ts';
 
@@ -10,6 +10,7 @@ export const similarity: Command = defineCommand({
     'text…': { type: 'positional', required: true, description: 'Two texts or more.' },
     ...modelArguments,
     ...backendArguments,
+    as: { ...roleArgument, description: 'Compare the texts as queries or as documents. Default: neither.' },
     prompt: {
       type: 'string',
       valueHint: 'NAME',
@@ -34,7 +35,8 @@ export const similarity: Command = defineCommand({
     const core = await import('@sentvec/core');
     await withModel(args, context, async (embedder) => {
       const measure = args.function ?? embedder.similarityFunction;
-      const { vectors } = await embedder.embed(texts, { prompt: args.prompt, signal: context.signal });
+      const { as, prompt, route, task } = args;
+      const { vectors } = await embedder.embed(texts, { as, prompt, route, task, signal: context.signal });
       const similarities = core.similarity(vectors, vectors, measure);
       const matrix = texts.map((_, row) => [...core.rowOf(similarities, row)]);
       await context.print({

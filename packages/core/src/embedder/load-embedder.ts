@@ -11,7 +11,9 @@ import { outputSize } from '../projection/head.ts';
 import type { TokenizerLoader } from '../tokenizer/javascript-tokenizer.ts';
 import type { ModelFiles } from '../types.ts';
 import { assembleParts, checkLoading, LoadingParts, tasksWithAdapters } from './assemble-parts.ts';
-import type { Embedder, EmbedderParts, Receipt } from './embedder-types.ts';
+import type { Embedder, EmbedderParts, Receipt, TextRole } from './embedder-types.ts';
+import { checkRole, taskFor } from './text-role.ts';
+import { hasRouter } from '../model-folder/router-module.ts';
 import { ModelEmbedder, type ModelVariants, type VariantChoice } from './model-embedder.ts';
 
 /** Options of {@link loadEmbedder}. */
@@ -29,6 +31,12 @@ export interface LoadEmbedderOptions extends ModelFolderOptions, LoadOptions {
    * @default no adapter: the weights that all tasks share
    */
   readonly task?: string | undefined;
+  /**
+   * What most texts will be: the route and the task that the model has for them are loaded at first, as if `route` and
+   * `task` named them. Prompts are not chosen by it.
+   * @default neither
+   */
+  readonly as?: TextRole | undefined;
   /** The most tokens of a text that are read, instead of what the model says. */
   readonly maxLength?: number | undefined;
   /** Called with the receipt of each `embed` that succeeded: for metrics. */
@@ -45,6 +53,7 @@ export interface LoadEmbedderOptions extends ModelFolderOptions, LoadOptions {
 export const loadOptionNames: OptionNames<LoadEmbedderOptions> = {
   backend: true,
   tokenizer: true,
+  as: true,
   maxLength: true,
   task: true,
   pooling: true,
@@ -75,7 +84,7 @@ export async function loadEmbedder(model: ModelFiles, options: LoadEmbedderOptio
 
 /** The variants of a model: what each is loaded from, and what they share. */
 class LoadingVariants implements ModelVariants {
-  readonly usual: VariantChoice;
+  usual: VariantChoice;
   hasRoutes = false;
   readonly #model: ModelFiles;
   readonly #options: LoadEmbedderOptions;
@@ -90,6 +99,14 @@ class LoadingVariants implements ModelVariants {
   }
 
   async loadUsual(): Promise<EmbedderParts> {
+    const { as, route, task } = this.#options;
+    if (as !== undefined) {
+      checkRole(as);
+      this.usual = {
+        route: route ?? ((await hasRouter(this.#model)) ? as : undefined),
+        task: task ?? (await this.taskFor(as)),
+      };
+    }
     const parts = await this.#assemble(this.usual, this.#options);
     this.hasRoutes = parts.route !== undefined;
     this.#dimension = outputSize(parts.head, parts.encoder.hiddenSize);
@@ -108,7 +125,9 @@ class LoadingVariants implements ModelVariants {
     );
   };
 
-  readonly tasks = async (): Promise<readonly string[]> => tasksWithAdapters(this.#model);
+  readonly taskFor = async (role: TextRole): Promise<string | undefined> => {
+    return taskFor(role, await tasksWithAdapters(this.#model));
+  };
 
   readonly dispose = async (): Promise<void> => {
     await Promise.all([...this.#parts.values()].map((parts) => parts.dispose()));

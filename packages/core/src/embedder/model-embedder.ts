@@ -36,8 +36,8 @@ export interface ModelVariants {
   readonly usual: VariantChoice;
   /** Whether the model has routes. */
   readonly hasRoutes: boolean;
-  /** Names of the tasks that the model has adapters for. */
-  readonly tasks: () => Promise<readonly string[]>;
+  /** The task that the model has an adapter for, for texts of a role; none for nearly all models. */
+  readonly taskFor: (role: TextRole) => Promise<string | undefined>;
   /**
    * @throws SentvecError as `loadEmbedder`, and `invalid-argument` for a route or task that the model does not have
    */
@@ -172,18 +172,12 @@ export class ModelEmbedder implements Embedder {
   }
 
   async #find(as: TextRole | undefined, route: string | undefined, task: string | undefined): Promise<Variant> {
-    const { usual, hasRoutes, tasks } = this.#variants;
-    const roleTask = as === undefined || task !== undefined ? undefined : await this.#taskFor(as, await tasks());
+    const { usual, hasRoutes, taskFor } = this.#variants;
+    const roleTask = as === undefined || task !== undefined ? undefined : await taskFor(as);
     return this.#load({
       route: route ?? (hasRoutes ? as : undefined) ?? usual.route,
       task: task ?? roleTask ?? usual.task,
     });
-  }
-
-  async #taskFor(as: TextRole, tasks: readonly string[]): Promise<string | undefined> {
-    if (tasks.length === 0) return undefined;
-    const { taskFor } = await import('../weights/task-adapters.ts');
-    return taskFor(as, tasks);
   }
 
   async #load(choice: VariantChoice): Promise<Variant> {

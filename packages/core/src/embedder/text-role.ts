@@ -1,4 +1,4 @@
-// What a text is in a search, and which of a model's prompts belongs to it.
+// What a text is in a search, and which of a model's prompts and tasks belong to it.
 import { SentvecError } from '../errors.ts';
 import type { TextRole } from './embedder-types.ts';
 
@@ -7,6 +7,23 @@ const promptNames: Readonly<Record<TextRole, readonly string[]>> = {
   query: ['query'],
   document: ['document', 'passage', 'corpus'],
 };
+
+/** Names of tasks by the role that they are for, with dots for whatever stands between words. */
+const taskNames: Readonly<Record<TextRole, readonly string[]>> = {
+  query: ['retrieval.query', 'retrieval'],
+  document: ['retrieval.passage', 'retrieval.document', 'retrieval'],
+};
+
+/** Of the tasks that a model has adapters for, the one for texts of a role; `undefined` when there is none. */
+export function taskFor(role: TextRole, tasks: readonly string[]): string | undefined {
+  const plain = (task: string): string => task.replaceAll(/[_-]/gu, '.');
+  return taskNames[role].map((name) => tasks.find((task) => plain(task) === name)).find((task) => task !== undefined);
+}
+
+/** Whether a task, `retrieval.passage` say, is one for documents, so that queries may have another. */
+export function isDocumentTask(task: string): boolean {
+  return taskFor('document', [task]) !== undefined;
+}
 
 /** @throws SentvecError `invalid-argument` for anything that is no role */
 export function checkRole(role: TextRole): void {

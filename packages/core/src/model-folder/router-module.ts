@@ -3,7 +3,7 @@ import { SentvecError } from '../errors.ts';
 import type { ModelFiles } from '../types.ts';
 import { type ConfigFile, readConfigFile, requireConfigFile } from './config-file.ts';
 import { joinModelPath } from './model-files.ts';
-import { filePath, lastSegment, type ModelModule } from './modules.ts';
+import { filePath, lastSegment, readModules, type ModelModule } from './modules.ts';
 
 /** The modules that a text passes through, in order. */
 export interface RoutedModules {
@@ -27,7 +27,7 @@ export async function followRoute(
   modules: readonly ModelModule[],
   task: string | undefined,
 ): Promise<RoutedModules> {
-  const at = modules.findIndex(({ kind }) => kind === 'Router' || kind === 'Asym');
+  const at = modules.findIndex(isRouter);
   const router = modules[at];
   if (router === undefined) {
     checkNoRoute(files, task);
@@ -49,6 +49,15 @@ export async function followRoute(
         ? [`Texts take the route "${route}" of the model, which also has ${quoted(others)}: "as" or "route" chooses.`]
         : [],
   };
+}
+
+function isRouter({ kind }: ModelModule): boolean {
+  return kind === 'Router' || kind === 'Asym';
+}
+
+/** Whether a model has routes. @throws SentvecError `invalid-model` */
+export async function hasRouter(files: ModelFiles): Promise<boolean> {
+  return (await readModules(files))?.some(isRouter) ?? false;
 }
 
 /** @throws SentvecError `invalid-argument` when a route of a model without routes is asked for */

@@ -1,7 +1,6 @@
 // Adapters for tasks (Sturua et al., 2024), among the weights of a model or in folders beside them: the task that is
 // chosen, and the weights with its adapter merged in.
 import { SentvecError } from '../errors.ts';
-import type { TextRole } from '../embedder/embedder-types.ts';
 import type { ConfigFile } from '../model-folder/config-file.ts';
 import { readJsonObject } from '../model-folder/json.ts';
 import { withReplacedFiles } from '../model-folder/model-files.ts';
@@ -25,16 +24,6 @@ export async function tasksOf(files: ModelFiles): Promise<readonly string[]> {
   const values = (await readJsonObject(files, 'config.json')) ?? {};
   const folders = (await files.list()).flatMap((path) => taskFolder.exec(path)?.[1] ?? []);
   return [...adaptedTasks({ values }), ...folders];
-}
-
-/**
- * The task whose adapter a model was given for texts of a role, by the names that such models use: `retrieval.query` or
- * `retrieval_query`, say. `undefined` when it has none of them.
- */
-export function taskFor(role: TextRole, tasks: readonly string[]): string | undefined {
-  const names = role === 'query' ? ['retrieval.query'] : ['retrieval.passage', 'retrieval.document'];
-  const plain = (task: string): string => task.replaceAll(/[_-]/gu, '.');
-  return [...names, 'retrieval'].map((name) => tasks.find((task) => plain(task) === name)).find((task) => task);
 }
 
 /** What a model with another adapter has in another way: the contents of files, or where they stand. */

@@ -95,12 +95,16 @@ function checkSameSpace(
   const parts = differingParts(there.fingerprintParts, space.fingerprintParts);
   if (there.precision !== options.precision) parts.push('precision');
   if (parts.length > 0 || there.fingerprint !== space.fingerprint)
-    throw spaceMismatchError(output, there.model, space.model, parts);
+    throw spaceMismatchError(output, there, space, parts);
 }
 
+/** The options whose effect is in the fingerprint of the space, which was compared before. */
+const optionsOfSpace: ReadonlySet<keyof CorpusOptions> = new Set(['as', 'prompt', 'route', 'task']);
+
 function checkSameOptions(output: string, there: CorpusOptions, here: CorpusOptions): void {
-  const names = Object.keys(here) as (keyof CorpusOptions)[];
+  const names = Object.keys({ ...here, ...there }) as (keyof CorpusOptions)[];
   const differences = names
+    .filter((name) => !optionsOfSpace.has(name))
     .filter((name) => JSON.stringify(there[name]) !== JSON.stringify(here[name]))
     .map((name) => `${name} was ${JSON.stringify(there[name])} and is ${JSON.stringify(here[name])}`);
   if (differences.length === 0) return;

@@ -6,12 +6,21 @@ import type { CorpusRun } from './corpus-run.ts';
 
 /** The options with which an embedder makes the vectors of a run, or of a manifest. */
 export function embedOptions({
+  as,
   prompt,
+  route,
+  task,
   truncateDim,
   normalize,
   batchTokens,
-}: Pick<CorpusOptions, 'prompt' | 'truncateDim' | 'normalize' | 'batchTokens'>): EmbedOptions {
+}: Pick<
+  CorpusOptions,
+  'as' | 'prompt' | 'route' | 'task' | 'truncateDim' | 'normalize' | 'batchTokens'
+>): EmbedOptions {
   return {
+    as,
+    route,
+    task,
     batchTokens,
     // The bytes of a shard depend on its chunk alone, whatever else is embedded beside it.
     shareBatches: false,
@@ -28,7 +37,7 @@ export function embedOptions({
  * @throws SentvecError `invalid-argument` for a prompt or dimension that the model does not have, `backend-failed`
  */
 export async function describeSpace(embedder: Embedder, options: CorpusOptions, signal?: AbortSignal): Promise<Space> {
-  const { vectors } = await embedder.embed(['a'], { ...embedOptions(options), signal });
+  const { vectors, receipt } = await embedder.embed(['a'], { ...embedOptions(options), signal });
   const { hash, parts } = await embedder.fingerprint(embedOptions(options));
   return {
     model: embedder.model.name,
@@ -37,6 +46,9 @@ export async function describeSpace(embedder: Embedder, options: CorpusOptions, 
     fingerprintParts: parts,
     dimension: vectors.cols,
     similarityFunction: embedder.similarityFunction,
+    prompt: receipt.prompt ?? '',
+    ...(receipt.route !== undefined && { route: receipt.route }),
+    ...(receipt.task !== undefined && { task: receipt.task }),
   };
 }
 
@@ -61,12 +73,22 @@ export function differingParts(one: Space['fingerprintParts'], other: Space['fin
 /** The error for vectors of one space where another is expected. */
 export function spaceMismatchError(
   output: string,
-  there: string,
-  here: string,
+  there: Pick<Space, 'model' | 'prompt'>,
+  here: Pick<Space, 'model' | 'prompt'>,
   parts: readonly string[],
 ): SentvecError {
-  const named = parts.length === 0 ? 'the fingerprint' : parts.join(', ');
-  const models = there === here ? `of the model ${there}` : `${there} there, ${here} here`;
+  const prompts = ` (${quotedPrompt(there.prompt)} there, ${quotedPrompt(here.prompt)} here)`;
+  const named =
+    parts.length === 0
+      ? 'the fingerprint'
+      : parts.map((part) => (part === 'prompt' ? `prompt${prompts}` : part)).join(', ');
+  const models =
+    there.model === here.model ? `of the model ${there.model}` : `${there.model} there, ${here.model} here`;
   const message = `${output} holds vectors of another space (${models}); what differs: ${named}. Choose another folder, or replace it with \`overwrite\`.`;
   return new SentvecError('space-mismatch', message, { file: output, parts });
+}
+
+function quotedPrompt(prompt: string | undefined): string {
+  if (prompt === undefined) return 'not recorded';
+  return prompt === '' ? 'nothing' : JSON.stringify(prompt);
 }

@@ -42,7 +42,7 @@ function byId(ids: ReadonlyMap<string, string>): Record<string, string> {
 }
 
 /**
- * Search for each query: the metrics of `informationRetrieval`; `score` is NDCG at 10 of the model's own similarity.
+ * Search for each query, embedded as such: the metrics of `informationRetrieval`; `score` is NDCG at 10 of the model's own similarity.
  */
 export async function evaluateRetrieval(
   embed: EmbedTexts,
@@ -52,9 +52,9 @@ export async function evaluateRetrieval(
 ): Promise<Evaluation> {
   const metrics = await informationRetrieval(
     {
-      queries: await withPrompt(embed, queryPrompt)(Object.values(queries)),
+      queries: await withPrompt(embed, queryPrompt)(Object.values(queries), { as: 'query' }),
       queryIds: Object.keys(queries),
-      corpus: await withPrompt(embed, corpusPrompt)(Object.values(corpus)),
+      corpus: await withPrompt(embed, corpusPrompt)(Object.values(corpus), { as: 'document' }),
       corpusIds: Object.keys(corpus),
       relevant,
     },
@@ -103,7 +103,11 @@ export async function evaluateReranking(
   const totals = { map: 0, [`mrr@${k}`]: 0, [`ndcg@${k}`]: 0 };
   for (const { query, positive, negative } of usable) {
     const documents = [...positive, ...negative];
-    const scores = similarityMatrix(await embedQuery([query]), await embedDocuments(documents), similarity).data;
+    const scores = similarityMatrix(
+      await embedQuery([query], { as: 'query' }),
+      await embedDocuments(documents, { as: 'document' }),
+      similarity,
+    ).data;
     const ranked = rankLabels(
       scores,
       Array.from(documents, (_, i) => Number(i < positive.length)),
