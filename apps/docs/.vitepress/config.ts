@@ -34,6 +34,7 @@ export default defineConfig({
         { text: 'In the browser', link: '/guide/browser' },
         { text: 'Bundlers and servers', link: '/guide/bundlers' },
         { text: 'Similarity and search', link: '/guide/search' },
+        { text: 'Sparse vectors and BM25', link: '/guide/sparse' },
         { text: 'Whole corpora', link: '/guide/corpora' },
         { text: 'A fleet of workers', link: '/guide/fleet' },
         { text: 'Fine-tuning', link: '/guide/fine-tuning' },

@@ -78,9 +78,9 @@ interface Vocabulary<T> {
 
 /**
  * Terms that are scored at once. Scores of all terms at all tokens of a batch, 60 MB for 512 tokens, never exist: a block
- * of 2 MB is pooled before the next is computed.
+ * of 1 MB is pooled before the next is computed.
  */
-const termsOfBlock = 1024;
+const termsOfBlock = 512;
 
 /**
  * A weight for each term and text, `[batch, terms]`: log(1 + relu(scores)), pooled over the tokens of the text, special
