@@ -16,6 +16,7 @@ export * from './optimizer/parameters.ts';
 export * from './random.ts';
 export * from './data/samplers.ts';
 export * from './data/batch.ts';
+export { examplesOfClasses, type ExamplesOfClassesOptions } from './data/examples-of-classes.ts';
 export type * from './engine.ts';
 export {
   evaluateClassification,

@@ -11,6 +11,8 @@ export interface ExampleTable {
   readonly labels?: ArrayLike<number | string> | undefined;
   /** @default 1 */
   readonly labelWidth?: number | undefined;
+  /** What no two examples of a batch may share under `noDuplicates`, besides texts: the classes of texts, say. */
+  readonly distinct?: readonly (readonly string[])[] | undefined;
 }
 
 /** What a sampler is asked for. */
@@ -44,16 +46,17 @@ export const inOrder: Sampler = (examples, { batchSize }) =>
  */
 export const noDuplicates: Sampler = (examples, { batchSize, seed, epoch }) => {
   const batches: number[][] = [];
-  /** The number of the first batch that has none of the text, nor has any after it. */
-  const free = new Map<string, number>();
+  /** The number of the first batch that has none of the text (or of what else is distinct), nor has any after it. */
+  const free = [new Map<string, number>(), new Map<string, number>()];
   const roomFrom = new FirstWithRoom();
   for (const row of shuffledOrder(examples, seed, epoch)) {
-    const texts = examples.columns.map((column) => column[row]!);
-    const index = roomFrom.find(texts.reduce((first, text) => Math.max(first, free.get(text) ?? 0), 0));
+    const keys = [examples.columns.map((column) => column[row]!), examples.distinct?.[row] ?? []];
+    const first = keys.flatMap((own, kind) => own.map((key) => free[kind]!.get(key) ?? 0));
+    const index = roomFrom.find(Math.max(...first));
     const batch = (batches[index] ??= []);
     batch.push(row);
     if (batch.length === batchSize) roomFrom.close(index);
-    for (const text of texts) free.set(text, index + 1);
+    for (const [kind, own] of keys.entries()) for (const key of own) free[kind]!.set(key, index + 1);
   }
   return batches.map((batch) => Int32Array.from(batch));
 };

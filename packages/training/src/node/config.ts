@@ -4,6 +4,7 @@ import * as v from 'valibot';
 import { poolingModes, SentvecError } from '@sentvec/core';
 import type { ColumnName } from '@sentvec/corpus';
 import { lossFromName } from '../losses/loss-from-name.ts';
+import type { ExamplesOfClassesOptions } from '../data/examples-of-classes.ts';
 import type { Loss } from '../loss.ts';
 import type { FromScratchOptions } from '../from-scratch/from-scratch.ts';
 import { resolveTrainingOptions } from '../training-options.ts';
@@ -27,6 +28,11 @@ export interface DataConfig {
   readonly label?: ColumnName | undefined;
   /** Labels are divided by it: 5 for scores from 0 to 5. @default 1 */
   readonly labelScale: number;
+  /**
+   * Makes pairs or triplets out of one column of texts, whose `label` is a class: see `examplesOfClasses`.
+   * @default the rows are the examples
+   */
+  readonly fromClasses?: ExamplesOfClassesOptions | undefined;
   /** Whether the first row of a CSV holds names. @default true */
   readonly header: boolean;
   /** A class name of sentence-transformers; see `lossNames`. */
@@ -89,6 +95,13 @@ const dataSchema = v.strictObject({
   columns: v.pipe(v.array(column), v.minLength(1)),
   label: v.optional(column),
   labelScale: v.optional(positive, 1),
+  fromClasses: v.optional(
+    v.strictObject({
+      make: v.optional(v.picklist(['pairs', 'triplets'])),
+      perText: v.optional(count),
+      seed: v.optional(v.pipe(v.number(), v.integer())),
+    }),
+  ),
   header: v.optional(v.boolean(), true),
   loss: v.string(),
   lossParameters: v.optional(v.record(v.string(), v.unknown()), {}),
@@ -154,7 +167,15 @@ export function parseTrainingConfig(value: unknown, name: string): TrainingConfi
     throw new SentvecError('invalid-argument', `${name} is no training configuration:\n${problems}`, { file: name });
   }
   for (const [index, data] of result.output.data.entries()) {
-    if (data.prompts && data.prompts.length !== data.columns.length) {
+    if (data.fromClasses && (data.columns.length !== 1 || data.label === undefined)) {
+      throw new SentvecError(
+        'invalid-argument',
+        `${name}: data.${index}.fromClasses needs one column of texts, and "label", the column of their classes.`,
+        { file: name },
+      );
+    }
+    const columns = data.fromClasses ? (data.fromClasses.make === 'triplets' ? 3 : 2) : data.columns.length;
+    if (data.prompts && data.prompts.length !== columns) {
       throw new SentvecError('invalid-argument', `${name}: data.${index}.prompts must have an entry for each column.`, {
         file: name,
       });

@@ -2,7 +2,16 @@
 import { resolve } from 'node:path';
 import { SentvecError } from '@sentvec/core';
 import { readTable, type Table } from '@sentvec/corpus';
-import { byLength, groupedByLabel, inOrder, noDuplicates, shuffled, type Sampler } from '../data/samplers.ts';
+import { examplesOfClasses } from '../data/examples-of-classes.ts';
+import {
+  byLength,
+  groupedByLabel,
+  inOrder,
+  noDuplicates,
+  shuffled,
+  type ExampleTable,
+  type Sampler,
+} from '../data/samplers.ts';
 import type { TrainingSet } from '../data/training-set.ts';
 import { lossOf, type DataConfig } from './config.ts';
 import type { LoadedTrainable } from './load-trainable.ts';
@@ -21,15 +30,21 @@ export type ConfiguredExamples = Omit<TrainingSet, 'prompts'>;
 /** Reads the examples of a data set. @throws SentvecError `invalid-corpus` */
 export async function readExamples(data: DataConfig, directory: string): Promise<ConfiguredExamples> {
   const loss = lossOf(data);
-  const labelKind = loss.labels === 'class' ? 'class' : 'number';
+  const labelKind = loss.labels === 'class' || data.fromClasses !== undefined ? 'class' : 'number';
   const table = await readTable({ ...data, labelKind, file: resolve(directory, data.file) });
-  const labels = table.classes ? { labels: table.classes } : flatLabels(table, data);
   return {
     name: data.file,
-    examples: { columns: table.columns, ...labels },
+    examples: examplesOf(table, data),
     loss,
     sampler: data.sampler && samplers[data.sampler],
   };
+}
+
+function examplesOf(table: Table, data: DataConfig): ExampleTable {
+  const { columns, classes } = table;
+  if (classes === undefined) return { columns, ...flatLabels(table, data) };
+  if (data.fromClasses === undefined) return { columns, labels: classes };
+  return examplesOfClasses(columns[0] ?? [], classes, data.fromClasses);
 }
 
 /**
