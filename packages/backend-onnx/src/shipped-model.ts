@@ -7,6 +7,7 @@ import {
   checkGraph,
   findExternalFiles,
   findShippedFile,
+  isUsualFile,
   type ByteSource,
   type ExternalFile,
 } from '@sentvec/architectures/onnx-files';
@@ -51,7 +52,7 @@ export async function findShippedModel(
     ...opened,
     file,
     remedy: 'Is the file complete? Download or convert the model again.',
-    ...(variant !== undefined && { weightsFile: path }),
+    ...((variant !== undefined || !isUsualFile(path)) && { weightsFile: path }),
   };
 }
 

@@ -158,6 +158,16 @@ describe('which file', () => {
     expect(await using(await folder(ids), {}, async (encoder) => encoder.weightsFile)).toBeUndefined();
   });
 
+  it('takes the only file of a folder without other weights, and asks which where there are several', async () => {
+    const model = onnxModel();
+    const only = memoryModel('only', { 'onnx/model_int8.onnx': model, '2_Dense/model.safetensors': 'no encoder' });
+    expect(await using(only, {}, async (encoder) => encoder.weightsFile)).toBe('onnx/model_int8.onnx');
+    const several = memoryModel('two', { 'onnx/model_int8.onnx': model, 'onnx/model_fp16.onnx': model });
+    const error = await refusal(several);
+    expect(error.code).toBe('invalid-argument');
+    expect(error.message).toMatch(/model_fp16, model_int8 and no usual weights.*onnx\(\{ variant/u);
+  });
+
   it.each(['with space', 'a#b', '100%25', 'q?x', 'Zoë 文', "it's", 'a&b;c', '...'])(
     'lies in a folder of any name, with its weights beside it: %s',
     async (name) => {

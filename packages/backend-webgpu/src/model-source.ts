@@ -3,6 +3,7 @@ import {
   checkGraph,
   findExternalFiles,
   findShippedFile,
+  isUsualFile,
   readEncoder,
   recordEncoder,
 } from '@sentvec/architectures';
@@ -50,6 +51,6 @@ export async function readModelSource(files: ModelFiles, variant: string | undef
     file,
     remedy: 'Is the file complete? Download or convert the model again.',
     shipped: true,
-    weightsFile: variant === undefined ? undefined : path,
+    weightsFile: variant === undefined && isUsualFile(path) ? undefined : path,
   };
 }

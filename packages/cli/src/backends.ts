@@ -5,14 +5,17 @@ import { UsageError } from './usage-error.ts';
 export interface BackendOptions {
   /** CPU threads. `undefined`: one for each core. */
   readonly threads: number | undefined;
+  /** An ONNX file of the model, without its ending. `undefined`: the usual weights. */
+  readonly variant?: string | undefined;
 }
 
 /** Every backend that `--backend` can name, in the order in which `auto` tries them. A further one is one line. */
 const backends: Readonly<Record<string, (options: BackendOptions) => Promise<Backend>>> = {
-  onnx: async ({ threads }) =>
-    (await import('@sentvec/backend-onnx')).onnx(
-      threads === undefined ? {} : { sessions: threads, threadsPerSession: 1 },
-    ),
+  onnx: async ({ threads, variant }) =>
+    (await import('@sentvec/backend-onnx')).onnx({
+      ...(threads !== undefined && { sessions: threads, threadsPerSession: 1 }),
+      variant,
+    }),
   tfjs: async () => (await import('@sentvec/backend-tfjs')).tfjs(),
   webgpu: async () => (await import('./webgpu-in-node.ts')).webgpuInNode(),
 };
@@ -29,6 +32,10 @@ export async function createBackend(name: string, options: BackendOptions): Prom
     throw new UsageError(`There is no backend ${name}. There are: ${backendChoices.join(', ')}.`);
   if (options.threads !== undefined && name !== 'onnx')
     throw new UsageError(`The backend ${name} has no threads to choose: leave out --threads.`);
+  if (options.variant !== undefined && name !== 'onnx')
+    throw new UsageError(
+      `The backend ${name} computes from the usual weights: leave out --variant, or take --backend onnx.`,
+    );
   return create(options);
 }
 
@@ -41,6 +48,7 @@ export async function chooseBackend(name: string, options: BackendOptions): Prom
   const first = await createBackend(backendNames[0]!, options);
   if ((await first.isAvailable()).available) return first;
   for (const candidate of backendNames.slice(1)) {
+    if (options.variant !== undefined) break; // The first says why it cannot work.
     const backend = await createBackend(candidate, { threads: undefined });
     if ((await backend.isAvailable()).available) return backend;
   }

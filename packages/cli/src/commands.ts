@@ -14,6 +14,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   info: async () => (await import('./commands/info.ts')).info,
   export: async () => (await import('./commands/export.ts')).exportModel,
   distill: async () => (await import('./commands/distill.ts')).distill,
+  quantize: async () => (await import('./commands/quantize.ts')).quantize,
   'mine-negatives': async () => (await import('./commands/mine-negatives.ts')).mineNegatives,
   train: async () => (await import('./commands/train.ts')).trainModel,
   'queue submit': async () => (await import('./commands/queue-submit.ts')).queueSubmit,

@@ -12,6 +12,12 @@ export const backendArguments = {
   // oxlint-disable-next-line typescript/no-unnecessary-type-assertion -- isolatedDeclarations wants the type written down
   backend: { type: 'enum', options: backendChoices as string[], default: 'auto', description: 'What computes.' },
   threads: { type: 'string', valueHint: 'N', description: 'CPU threads. Default: one for each core.' },
+  variant: {
+    type: 'string',
+    valueHint: 'NAME',
+    description:
+      'An ONNX file of the model, such as model_int8, which sentvec quantize makes. Default: the usual weights.',
+  },
   'self-check': {
     type: 'boolean',
     default: true,
@@ -56,6 +62,7 @@ export interface ModelChoice {
   readonly as?: TextRole | undefined;
   readonly backend: string;
   readonly threads?: string | undefined;
+  readonly variant?: string | undefined;
   readonly selfCheck?: boolean | undefined;
 }
 
@@ -81,7 +88,7 @@ export async function findModel(
 /** The model of a command, ready to embed. */
 export async function loadModel(choice: ModelChoice, context: LoadContext): Promise<Embedder> {
   const threads = wholeNumber(choice.threads, '--threads');
-  const backend = await chooseBackend(choice.backend, { threads });
+  const backend = await chooseBackend(choice.backend, { threads, variant: choice.variant });
   const { loadEmbedder } = await import('@sentvec/core/node');
   const download = await downloadProgress(choice.model);
   try {

@@ -25,7 +25,12 @@ export { readTokenizerDefinition, type TokenizerDefinition } from './tokenizer/d
 export { javaScriptTokenizer, type TokenizerLoader } from './tokenizer/javascript-tokenizer.ts';
 export { refuseTokensWithoutWeights } from './tokenizer/tokens-without-weights.ts';
 export { selfCheckIds, selfCheckText } from './self-check/self-check-batch.ts';
-export { selfCheckFile, encodeSelfCheck, type SelfCheckValues } from './self-check/stored-self-check.ts';
+export {
+  selfCheckFile,
+  selfCheckFileOf,
+  encodeSelfCheck,
+  type SelfCheckValues,
+} from './self-check/stored-self-check.ts';
 export { cachedModel, type CachedModelOptions } from './model-folder/cached-model.ts';
 export { firstAvailable } from './embedder/first-available.ts';
 export { loadEmbedder, type LoadEmbedderOptions } from './embedder/load-embedder.ts';

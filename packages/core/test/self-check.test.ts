@@ -211,6 +211,16 @@ describe('a backend that is right', () => {
     };
     expect((await refusal(changed(() => pooled))).code).toBe('backend-wrong');
   });
+
+  it('passes with a variant that has values of its own when it gives those, and not when it is only near the model', async () => {
+    const weightsFile = 'onnx/model_int8.onnx';
+    const files = await copyWith({ 'onnx/model_int8.self-check.json': await selfCheckOf('tiny-bert') });
+    const { selfCheck } = await loadEmbedder(files, { backend: perturbed(0.005, { weightsFile }) });
+    expect(selfCheck).toMatchObject({ state: 'passed', reference: 'stored', tolerance: 0.03 });
+    expect((await refusal(perturbed(0.1, { weightsFile }), files)).message).toMatch(/onnx\/model_int8\.onnx/);
+    const damaged = await copyWith({ 'onnx/model_int8.self-check.json': '{}' });
+    expect((await refusal(perturbed(0, { weightsFile }), damaged)).message).toContain('model_int8.self-check.json');
+  });
 });
 
 describe('the values of the folder', () => {

@@ -13,7 +13,14 @@ export {
 } from './manifest.ts';
 export { openEmbeddings, type EmbeddingBatch, type Embeddings } from './open-embeddings.ts';
 export type { CorpusProgressEvent } from './progress.ts';
-export { readTable, type ColumnName, type Table, type TableRequest } from './read-table.ts';
+export {
+  readTable,
+  sampleTexts,
+  type ColumnName,
+  type Table,
+  type TableRequest,
+  type TextSampleRequest,
+} from './read-table.ts';
 export {
   choiceSchemas,
   corpusRequestSchema,

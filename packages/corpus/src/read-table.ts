@@ -1,6 +1,8 @@
 /** Reads files of examples (texts by column, with a label) from JSON lines, CSV, TSV and Parquet. */
 import { createReadStream } from 'node:fs';
-import { SentvecError } from '@sentvec/core';
+import { SentvecError, throwIfAborted } from '@sentvec/core';
+import { checkOptionNames } from '@sentvec/platform';
+import type { ByteFormat } from './request.ts';
 import { decodeRows, parseHeader } from './rows/decode.ts';
 import { readParquetRows, readParquetSummary } from './parquet/parquet-reader.ts';
 import { listFields, missingField, notText } from './rows/row.ts';
@@ -64,6 +66,46 @@ export async function readTable(request: TableRequest): Promise<Table> {
   return labelKind === 'class' ? { columns, classes } : { columns, labels };
 }
 
+/** What to read of a file of texts. */
+export interface TextSampleRequest {
+  /** Plain text, a text a line; or JSON lines, CSV, TSV or Parquet. Plain or gzip. */
+  readonly file: string;
+  /** The most texts. */
+  readonly count: number;
+  /**
+   * The field or column that holds the text. Plain text has only this column.
+   * @default 'text'
+   */
+  readonly column?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Texts from all over a file, equally far from each other, in order: the same ones each time. Blank ones do not count. The
+ * file is read once, however large, in the memory of twice as many texts.
+ * @throws SentvecError as {@link readTable}; `aborted`
+ */
+export async function sampleTexts(request: TextSampleRequest): Promise<string[]> {
+  checkOptionNames('sampleTexts()', request, { file: true, count: true, column: true, signal: true });
+  const { file, count, column = 'text', signal } = request;
+  let texts: string[] = [];
+  let stride = 1;
+  let seen = 0;
+  for await (const row of readRows({ file, columns: [column] }, true)) {
+    throwIfAborted(signal);
+    const text = textOf(row, column);
+    if (text.trim() === '') continue;
+    if (seen % stride === 0) texts.push(text);
+    seen += 1;
+    if (texts.length < 2 * count) continue;
+    // Every second one goes, and from here on of twice as many rows one is taken.
+    texts = texts.filter((_, index) => index % 2 === 0);
+    stride *= 2;
+  }
+  const taken = Math.min(count, texts.length);
+  return Array.from({ length: taken }, (_, index) => texts[Math.floor((index * texts.length) / taken)]!);
+}
+
 /** A row of a file, as named values. */
 interface TableRow {
   readonly file: string;
@@ -76,7 +118,11 @@ interface TableRow {
   readonly columns?: readonly string[] | undefined;
 }
 
-async function* readRows(request: TableRequest): AsyncGenerator<TableRow, void> {
+/**
+ * The rows of a file, one after the other.
+ * @param plainText whether the lines of plain text are rows too, with the one column that is asked for
+ */
+async function* readRows(request: TableRequest, plainText = false): AsyncGenerator<TableRow, void> {
   const { file } = request;
   const { path } = await findFile(file);
   const stream = createReadStream(path);
@@ -84,7 +130,7 @@ async function* readRows(request: TableRequest): AsyncGenerator<TableRow, void> 
     const { first, all } = await peek(await unpackedBlocks(stream), headBytes);
     refuseUnreadable(file, first);
     const format = recogniseFormat(file, first);
-    if (format === 'text') throw notTableError(file);
+    if (format === 'text' && !plainText) throw notTableError(file);
     if (format === 'parquet') yield* readParquetTable(request, path);
     else yield* readTextTable(request, { format, lineEnd: recogniseLineEnd(format, first) }, all);
   } catch (error) {
@@ -96,11 +142,11 @@ async function* readRows(request: TableRequest): AsyncGenerator<TableRow, void> 
 
 async function* readTextTable(
   request: TableRequest,
-  { format, lineEnd }: { readonly format: 'jsonl' | 'csv' | 'tsv'; readonly lineEnd: LineEnd },
+  { format, lineEnd }: { readonly format: ByteFormat; readonly lineEnd: LineEnd },
   blocks: AsyncIterable<Buffer>,
 ): AsyncGenerator<TableRow, void> {
   const { file } = request;
-  const delimiter = format === 'jsonl' ? undefined : delimiters[format];
+  const delimiter = format === 'csv' || format === 'tsv' ? delimiters[format] : undefined;
   let columns: readonly string[] | undefined;
   let first = true;
   let row = 0;
@@ -115,7 +161,8 @@ async function* readTextTable(
       }
     }
     first = false;
-    const encoding = { format, split: 'line', textField: '', lineEnd, columns } as const;
+    const textField = String(request.columns[0]);
+    const encoding = { format, split: 'line', textField, lineEnd, columns } as const;
     const decoded = decodeRows(
       rows.map(({ bytes }) => bytes),
       encoding,

@@ -1,6 +1,6 @@
 import { gzipSync } from 'node:zlib';
 import { SentvecError } from '@sentvec/core';
-import { readTable, type TableRequest } from '@sentvec/corpus';
+import { readTable, sampleTexts, type TableRequest } from '@sentvec/corpus';
 import { parquetWriteBuffer } from 'hyparquet-writer';
 import { describe, expect, it } from 'vitest';
 import { workspace } from './workspace.ts';
@@ -136,6 +136,32 @@ describe('readTable', () => {
     });
     await expect(readTable({ file: space.path('.'), columns: ['a'] })).rejects.toMatchObject({
       code: 'invalid-corpus',
+    });
+  });
+});
+
+describe('sampleTexts', () => {
+  const lines = Array.from({ length: 1000 }, (_, index) => `text ${index}`);
+
+  it('takes texts from all over a file, the same ones each time, blank ones left out', async () => {
+    const file = await space.write('lines.txt', `\n${lines.join('\n\n')}\n`);
+    const texts = await sampleTexts({ file, count: 30 });
+    expect(texts).toHaveLength(30);
+    const places = texts.map((text) => Number(text.slice(5)));
+    expect(places[0]).toBe(0);
+    expect(places.at(-1)).toBeGreaterThan(900);
+    expect(Math.max(...places.slice(1).map((place, index) => place - places[index]!))).toBeLessThan(80);
+    expect(await sampleTexts({ file, count: 30 })).toEqual(texts);
+    expect(await sampleTexts({ file, count: 5000 })).toEqual(lines);
+  });
+
+  it('reads a column of other formats, packed or not', async () => {
+    const content = lines.map((body) => JSON.stringify({ body })).join('\n');
+    const file = await space.write('lines.jsonl.gz', gzipSync(content));
+    expect(await sampleTexts({ file, column: 'body', count: 1000 })).toEqual(lines);
+    await expect(sampleTexts({ file, count: 10 })).rejects.toThrow('text');
+    await expect(sampleTexts({ file, count: 10, column: 'body', signal: AbortSignal.abort() })).rejects.toMatchObject({
+      code: 'aborted',
     });
   });
 });

@@ -9,9 +9,10 @@ const usualFiles = ['onnx/model.onnx', 'model.onnx'];
  * The ONNX file that a model ships with.
  * @param model how a person would name the model, for the message
  * @param paths all files of the model
- * @param variant name of the file without its ending, `model_quantized` say; `undefined` for the usual one
+ * @param variant name of the file without its ending, `model_quantized` say; `undefined` for the usual one, or, in a folder
+ * without other weights, the only one
  * @returns its path; `undefined` when there is none
- * @throws SentvecError `invalid-argument` when there is no such variant
+ * @throws SentvecError `invalid-argument` when there is no such variant, or there are several and no other weights
  */
 export function findShippedFile(
   model: string,
@@ -21,15 +22,33 @@ export function findShippedFile(
   if (variant !== undefined) return findVariant(model, paths, variant);
   // An adapter changes the safetensors; the ONNX file may be that of the model without it.
   if (paths.includes('adapter_config.json')) return undefined;
-  return usualFiles.find((each) => paths.includes(each));
+  const usual = usualFiles.find((each) => paths.includes(each));
+  if (usual !== undefined || paths.some((path) => /^model[^/]*\.safetensors$/u.test(path))) return usual;
+  const variants = variantsIn(paths);
+  if (variants.length <= 1) return paths.find((path) => path.endsWith('.onnx'));
+  throw new SentvecError(
+    'invalid-argument',
+    `${model} has ${variants.join(', ')} and no usual weights. Choose one, for example with onnx({ variant: '${variants[0]!}' }).`,
+    { variants },
+  );
+}
+
+/** Whether an ONNX file stands for the usual weights of a model: others have a fingerprint of their own. */
+export function isUsualFile(path: string): boolean {
+  return usualFiles.includes(path);
+}
+
+/** The names of all ONNX files, without their endings. */
+function variantsIn(paths: readonly string[]): string[] {
+  return paths
+    .filter((path) => path.endsWith('.onnx'))
+    .map((path) => path.replace(/^onnx\//u, '').replace(/\.onnx$/u, ''));
 }
 
 function findVariant(model: string, paths: readonly string[], variant: string): string {
   const path = [`onnx/${variant}.onnx`, `${variant}.onnx`].find((candidate) => paths.includes(candidate));
   if (path !== undefined) return path;
-  const present = paths
-    .filter((other) => other.endsWith('.onnx'))
-    .map((other) => other.replace(/^onnx\//u, '').replace(/\.onnx$/u, ''));
+  const present = variantsIn(paths);
   const choice =
     present.length > 0
       ? `It has ${present.join(', ')}.`

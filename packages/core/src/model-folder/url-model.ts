@@ -39,6 +39,8 @@ const folderFiles: readonly string[] = [
   'modules.json',
   'onnx/model.onnx',
   'onnx/model.onnx_data',
+  'onnx/model_int8.onnx',
+  'onnx/model_int8.self-check.json',
   'sentence_bert_config.json',
   'special_tokens_map.json',
   'tokenizer.json',

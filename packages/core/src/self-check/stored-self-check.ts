@@ -12,6 +12,15 @@ export interface SelfCheckValues {
 /** Where a model folder keeps its selfCheck: beside the weights of the encoder. */
 export const selfCheckFile = 'self-check.json';
 
+/**
+ * Where a model folder keeps the self-check of a file of weights that is not the usual one, `onnx/model_int8.onnx` say:
+ * beside it, as `onnx/model_int8.self-check.json`. It holds what that file gives, not what the model gives in float32.
+ * @param weightsFile see `Encoder.weightsFile`
+ */
+export function selfCheckFileOf(weightsFile: string | undefined): string {
+  return weightsFile === undefined ? selfCheckFile : weightsFile.replace(/(?:\.onnx)?$/u, `.${selfCheckFile}`);
+}
+
 /** The most ids that are read from a file. */
 const mostIds = 64;
 
@@ -25,11 +34,15 @@ export function encodeSelfCheck({ ids, embeddings }: SelfCheckValues): string {
 
 /**
  * The self-check that a model folder holds, `undefined` when it holds none.
+ * @param file see {@link selfCheckFileOf}
  * @throws SentvecError `invalid-model` for a broken one
  */
-export async function readStoredSelfCheck(files: ModelFiles): Promise<SelfCheckValues | undefined> {
-  const stored = await readJsonObject(files, selfCheckFile);
-  return stored && (decode(stored) ?? refuse(`${files.name}/${selfCheckFile}`));
+export async function readStoredSelfCheck(
+  files: ModelFiles,
+  file: string = selfCheckFile,
+): Promise<SelfCheckValues | undefined> {
+  const stored = await readJsonObject(files, file);
+  return stored && (decode(stored) ?? refuse(`${files.name}/${file}`));
 }
 
 function decode(stored: Readonly<Record<string, unknown>>): SelfCheckValues | undefined {

@@ -161,8 +161,12 @@ function noWeights(files: ModelFiles, path: string, present: ReadonlySet<string>
     `${folder}pytorch_model.bin`,
     `${folder}pytorch_model.bin.index.json`,
   ].find((name) => present.has(name));
-  if (pickled === undefined)
-    return new SentvecError('invalid-model', `There are no weights: ${file} is missing.`, { file });
+  if (pickled === undefined) {
+    const graph = [...present].find((name) => name.endsWith('.onnx'));
+    const instead =
+      graph === undefined ? '' : ` There is ${graph}, which the backends onnx and webgpu run, and no other can.`;
+    return new SentvecError('invalid-model', `There are no weights: ${file} is missing.${instead}`, { file });
+  }
   return new SentvecError(
     'invalid-model',
     `${files.name} holds ${pickled} but not ${path}. PyTorch's own format can execute code when it is read, so sentvec does not read it. ` +
