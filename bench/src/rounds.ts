@@ -32,6 +32,12 @@ export function median(numbers: readonly number[]): number {
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
+/** The number below which this share of them are. */
+export function quantile(numbers: readonly number[], share: number): number {
+  const sorted = [...numbers].sort((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]!;
+}
+
 /** How many times as long `a` takes as `b`: the median over the rounds of the ratio within a round. */
 export function medianRatio(timings: Timings, a: string, b: string): number {
   return median(timings.get(a)!.map((time, round) => time / timings.get(b)![round]!));

@@ -16,7 +16,7 @@ import { PooledEncoder } from './encoder.ts';
 import { checkOptions, type OnnxDevice, type OnnxOptions } from './options.ts';
 import { recordModel } from './recorded-model.ts';
 import { planSessions, type SessionPlan } from './session-plan.ts';
-import { SessionPool } from './session-pool.ts';
+import { SessionPool, type StartThread } from './session-pool.ts';
 import { startSessionThread } from './session-thread.ts';
 import { findShippedModel, type ModelSource } from './shipped-model.ts';
 
@@ -100,12 +100,17 @@ async function openOnFirst(
 function openPool(
   source: ModelSource,
   device: OnnxDevice,
-  plan: Pick<SessionPlan, 'sessions' | 'threadsPerSession'>,
+  plan: Pick<SessionPlan, 'sessions' | 'threadsPerSession' | 'loneThreads'>,
   onWarning: (message: string) => void,
 ): Promise<SessionPool> {
   const { model, externalData } = source;
-  const specification = { model, externalData, device, threads: plan.threadsPerSession };
-  return SessionPool.open((listener) => startSessionThread(specification, listener), plan.sessions, onWarning);
+  const startWith =
+    (threads: number): StartThread =>
+    (listener) =>
+      startSessionThread({ model, externalData, device, threads }, listener);
+  const { sessions, threadsPerSession, loneThreads } = plan;
+  const startWide = loneThreads === undefined ? undefined : startWith(loneThreads);
+  return SessionPool.open({ start: startWith(threadsPerSession), startWide, sessions, onWarning });
 }
 
 /** When the CPU cannot open the model either, the error is about the model, else about the device. */

@@ -9,6 +9,11 @@ export interface SessionPlan {
   readonly threadsPerSession: number;
   /** Tokens of a batch that suit these sessions. */
   readonly batchTokens: number;
+  /**
+   * Threads of a further session, for batches that come one at a time. `undefined`: there is none, because one would
+   * gain nothing, memory does not allow it, or the options decide about sessions.
+   */
+  readonly loneThreads?: number | undefined;
 }
 
 /**
@@ -16,6 +21,9 @@ export interface SessionPlan {
  */
 const tokensForEachThread = 512;
 const tokensOnGpu = 16_384;
+
+/** The products of a short text do not keep more threads busy. */
+const mostLoneThreads = 4;
 
 /** Bytes of a session besides its weights: onnxruntime, the thread's JavaScript, activations of a batch. */
 const besidesWeights = 64 * 2 ** 20;
@@ -38,7 +46,13 @@ export function planSessions(weightsSize: number, device: string, options: OnnxO
   const sessions =
     options.sessions ?? Math.max(1, Math.min(affordable, Math.floor(cores / (options.threadsPerSession ?? 1))));
   const threadsPerSession = options.threadsPerSession ?? Math.max(1, Math.floor(cores / sessions));
-  return { sessions, threadsPerSession, batchTokens: options.batchTokens ?? tokensForEachThread * threadsPerSession };
+  const batchTokens = options.batchTokens ?? tokensForEachThread * threadsPerSession;
+  const isOurs = options.sessions === undefined && options.threadsPerSession === undefined;
+  const loneThreads =
+    isOurs && cores > 1 && threadsPerSession === 1 && affordable > sessions
+      ? Math.min(cores, mostLoneThreads)
+      : undefined;
+  return { sessions, threadsPerSession, batchTokens, loneThreads };
 }
 
 /** Half of the machine's memory, or of what the process is confined to. */

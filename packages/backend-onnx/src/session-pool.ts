@@ -1,6 +1,7 @@
 // The sessions of a model, and the batches that wait for them.
 import { SentvecError, type TokenBatch } from '@sentvec/core';
 import { abortError, onAbort, throwIfAborted } from '@sentvec/platform';
+import { LoneBatches, type SessionWidth } from './lone-batches.ts';
 import type { SessionFacts } from './messages.ts';
 import type { Outcome, PooledHead, SessionThread, ThreadListener } from './session-thread.ts';
 
@@ -15,8 +16,28 @@ interface Job {
 /** Starts a thread with a session. It rejects with onnxruntime's reason when the session cannot be opened. */
 export type StartThread = (listener: ThreadListener) => Promise<SessionThread>;
 
+/** Options of {@link SessionPool.open}. */
+export interface PoolOptions {
+  /** Starts a thread of the pool. */
+  readonly start: StartThread;
+  /** Starts the thread with the session for lone batches, whose threads are all the cores. */
+  readonly startWide?: StartThread | undefined;
+  /** Sessions that compute at the same time. */
+  readonly sessions: number;
+  /** Hears of further sessions that cannot be opened; the work goes on with those that are open. */
+  readonly onWarning: (message: string) => void;
+}
+
 /** Batches in a thread at once: the one it computes, and the next, so that it need not wait for the main thread. */
 const depth = 2;
+
+/** The only batch that is computed. */
+interface LoneBatch {
+  readonly id: number;
+  readonly width: SessionWidth;
+  readonly positions: number;
+  readonly started: number;
+}
 
 /** How many threads may die in a row, without a finished batch in between, before the pool gives up. */
 const deathsInARow = 3;
@@ -25,13 +46,22 @@ const deathsInARow = 3;
  * Sessions of one model in worker threads, and a queue of batches in front of them. It opens one session. The others
  * are opened when a second batch comes while the first is computed: a few texts neither wait for all sessions nor take
  * their memory.
+ *
+ * Batches that come one at a time, as those of a query do, may have a further session, whose threads are all the cores.
+ * It computes nothing beside another batch, and is used as long as it is faster.
  */
 export class SessionPool implements ThreadListener {
   readonly #start: StartThread;
+  readonly #startWide: StartThread | undefined;
   readonly #onWarning: (message: string) => void;
   /** Sessions that are still to be opened. */
   #further: number;
   readonly #threads: SessionThread[] = [];
+  readonly #loneBatches = new LoneBatches();
+  #lone: LoneBatch | undefined;
+  /** The session of several threads. */
+  #wide: SessionThread | undefined;
+  #hasStartedWide = false;
   readonly #queue: Job[] = [];
   readonly #sent = new Map<number, Job>();
   #lastId = 0;
@@ -41,20 +71,20 @@ export class SessionPool implements ThreadListener {
   #failure: SentvecError | undefined;
   #disposal: Promise<void> | undefined;
 
-  private constructor(start: StartThread, sessions: number, onWarning: (message: string) => void) {
+  private constructor({ start, startWide, sessions, onWarning }: PoolOptions) {
     this.#start = start;
+    this.#startWide = startWide;
     this.#further = sessions - 1;
     this.#onWarning = onWarning;
   }
 
   /**
    * Opens the first session.
-   * @param onWarning hears of further sessions that cannot be opened; the work goes on with those that are open
    * @throws Error with onnxruntime's reason when it cannot be opened
    */
-  static async open(start: StartThread, sessions: number, onWarning: (message: string) => void): Promise<SessionPool> {
-    const pool = new SessionPool(start, sessions, onWarning);
-    pool.#threads.push(await start(pool));
+  static async open(options: PoolOptions): Promise<SessionPool> {
+    const pool = new SessionPool(options);
+    pool.#threads.push(await options.start(pool));
     return pool;
   }
 
@@ -94,7 +124,7 @@ export class SessionPool implements ThreadListener {
   async #end(): Promise<void> {
     this.#fail(new SentvecError('disposed', 'The encoder was disposed of. Load the model again.'));
     await this.#starting;
-    await Promise.all(this.#threads.map((thread) => thread.close()));
+    await Promise.all([...this.#threads, this.#wide].map(async (thread) => thread?.close()));
   }
 
   #fail(failure: SentvecError): void {
@@ -104,13 +134,49 @@ export class SessionPool implements ThreadListener {
   }
 
   #dispatch(): void {
-    while (this.#queue.length > 0) {
+    // A lone batch may be the first of several that come in this moment.
+    if (this.#mayGoWide()) queueMicrotask(() => this.#dispatchTo(this.#mayGoWide() ? this.#wide : undefined));
+    else this.#dispatchTo(undefined);
+  }
+
+  #mayGoWide(): boolean {
+    return this.#wide !== undefined && this.#sent.size === 0 && this.#queue.length === 1;
+  }
+
+  /** @param wide the session for the only batch, unless one of one thread is faster */
+  #dispatchTo(wide: SessionThread | undefined): void {
+    if (wide !== undefined && this.#loneBatches.choose() === 'wide') this.#send(wide, 'wide');
+    while (this.#queue.length > 0 && this.#lone?.width !== 'wide') {
       const thread = leastBusy(this.#threads);
       if (thread !== undefined && thread.inFlight.size > 0) this.#grow();
       if (thread === undefined || thread.inFlight.size >= depth) return;
-      const job = this.#queue.shift()!;
-      this.#sent.set(job.id, job);
-      thread.run(job.id, job.batch, job.pooled);
+      this.#send(thread, 'narrow');
+    }
+  }
+
+  #send(thread: SessionThread, width: SessionWidth): void {
+    const job = this.#queue.shift()!;
+    const positions = job.batch.rows * job.batch.cols;
+    const isLone = this.#sent.size === 0 && this.#queue.length === 0;
+    this.#lone = isLone ? { id: job.id, width, positions, started: performance.now() } : undefined;
+    this.#sent.set(job.id, job);
+    thread.run(job.id, job.batch, job.pooled);
+  }
+
+  /** A batch that was alone all the while came back. */
+  #learn(lone: LoneBatch): void {
+    this.#loneBatches.add(lone.width, lone.positions, performance.now() - lone.started);
+    if (this.#startWide === undefined || this.#hasStartedWide || !this.#loneBatches.deserveWide) return;
+    this.#hasStartedWide = true;
+    this.#starting = Promise.all([this.#starting, this.#openWide(this.#startWide)]);
+  }
+
+  /** Without it, all goes on as before. */
+  async #openWide(start: StartThread): Promise<void> {
+    try {
+      this.#wide = await start(this);
+    } catch (error) {
+      this.#onWarning(`A session of several threads for single texts cannot be opened. ${String(error)}`);
     }
   }
 
@@ -137,14 +203,18 @@ export class SessionPool implements ThreadListener {
     const waiting = this.#queue.findIndex((job) => job.id === id);
     const job = waiting >= 0 ? this.#queue.splice(waiting, 1)[0] : this.#sent.get(id);
     this.#sent.delete(id);
-    this.#threads.find((thread) => thread.inFlight.has(id))?.cancel(id);
+    [...this.#threads, this.#wide].find((thread) => thread?.inFlight.has(id))?.cancel(id);
+    if (this.#lone?.id === id && this.#lone.width === 'narrow') this.#lone = undefined;
     job?.settle(error);
   }
 
   onOutcome(_thread: SessionThread, { id, result }: Outcome): void {
     const job = this.#sent.get(id);
     this.#sent.delete(id);
+    const lone = this.#lone;
+    if (id === lone?.id) this.#lone = undefined;
     if (result !== 'cancelled' && 'data' in result) {
+      if (id === lone?.id) this.#learn(lone);
       this.#deaths = 0;
       job?.settle(result.data);
     } else if (result !== 'cancelled') {
@@ -154,13 +224,18 @@ export class SessionPool implements ThreadListener {
   }
 
   onDeath(thread: SessionThread, reason: string): void {
-    this.#threads.splice(this.#threads.indexOf(thread), 1);
+    const position = this.#threads.indexOf(thread);
+    if (position >= 0) this.#threads.splice(position, 1);
     this.#deaths += 1;
+    this.#lone = undefined;
     const [computed, ...next] = thread.inFlight;
     this.#reject(computed, `A batch was lost. ${reason}`);
     for (const id of next.toReversed()) this.#requeue(id);
     if (this.#failure !== undefined) return;
-    this.#starting = this.#starting.then(() => this.#restart(reason));
+    if (thread === this.#wide) {
+      this.#wide = undefined; // Those of one thread do its work.
+      this.#dispatch();
+    } else this.#starting = this.#starting.then(() => this.#restart(reason));
   }
 
   async #restart(reason: string): Promise<void> {

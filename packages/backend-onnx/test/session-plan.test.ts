@@ -27,6 +27,14 @@ describe('planSessions', () => {
     expect(planSessions(1200 * mebibyte, 'cpu', { memoryBudget: 2 ** 40 }).sessions).toBe(1);
   });
 
+  it('has one of several threads for lone batches, unless memory or the options forbid it', () => {
+    const { sessions: cores, loneThreads } = planSessions(mebibyte, 'cpu', { memoryBudget: 2 ** 40 });
+    expect(loneThreads).toBe(cores === 1 ? undefined : Math.min(cores, 4));
+    const forAll = { memoryBudget: 65 * cores * mebibyte };
+    for (const options of [forAll, { sessions: cores }, { threadsPerSession: 1 }])
+      expect(planSessions(mebibyte, 'cpu', options)).toMatchObject({ sessions: cores, loneThreads: undefined });
+  });
+
   it('follows the options', () => {
     expect(planSessions(mebibyte, 'cpu', { sessions: 3, threadsPerSession: 2, batchTokens: 77 })).toEqual({
       sessions: 3,

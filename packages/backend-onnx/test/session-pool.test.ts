@@ -1,5 +1,5 @@
 import { SentvecError, type TokenBatch } from '@sentvec/core';
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { SessionPool } from '../src/session-pool.ts';
 import type { SessionThread, ThreadListener } from '../src/session-thread.ts';
 
@@ -58,7 +58,8 @@ async function openPool(
     threads.push(thread);
     return thread;
   };
-  return { pool: await SessionPool.open(start, sessions, (message) => void warnings.push(message)), threads, warnings };
+  const onWarning = (message: string) => void warnings.push(message);
+  return { pool: await SessionPool.open({ start, sessions, onWarning }), threads, warnings };
 }
 
 const sizes = (threads: readonly ScriptedThread[]): number[] => threads.map((thread) => thread.inFlight.size);
@@ -182,6 +183,109 @@ describe('a thread that dies', () => {
     const call = codeOf(pool.run(batch));
     threads[1]!.finish();
     expect(await call).toBe('done');
+  });
+});
+
+describe('batches that come one at a time', () => {
+  /** A pool of two sessions and a wide one, whose batches take what the test says. */
+  async function openWithWide(milliseconds: { narrow: number; wide: number }, refuseWide = false) {
+    const threads: ScriptedThread[] = [];
+    const warnings: string[] = [];
+    let wide: ScriptedThread | undefined;
+    const pool = await SessionPool.open({
+      start: async (listener) => threads[threads.push(new ScriptedThread(listener)) - 1]!,
+      startWide: async (listener) => {
+        if (refuseWide) throw new Error('no memory');
+        return (wide = new ScriptedThread(listener));
+      },
+      sessions: 2,
+      onWarning: (message) => void warnings.push(message),
+    });
+    let now = 0;
+    vi.spyOn(performance, 'now').mockImplementation(() => now);
+    const busy = (): ScriptedThread | undefined =>
+      [wide, ...threads].find((thread) => thread && thread.inFlight.size > 0);
+    /** Runs lone batches. @returns how many of them the wide session computed */
+    const runAlone = async (count: number): Promise<number> => {
+      let onWide = 0;
+      for (let index = 0; index < count; index += 1) {
+        const done = pool.run(batch);
+        await settle();
+        const thread = busy()!;
+        if (thread === wide) onWide += 1;
+        now += thread === wide ? milliseconds.wide : milliseconds.narrow;
+        thread.finish();
+        await done;
+      }
+      await settle();
+      return onWide;
+    };
+    return { pool, threads, warnings, runAlone, wide: () => wide };
+  }
+  afterEach(() => void vi.restoreAllMocks());
+
+  it('have a session of several threads, once some have come, as long as it is faster', async () => {
+    const faster = await openWithWide({ narrow: 4, wide: 2 });
+    expect(await faster.runAlone(7)).toBe(0);
+    expect(faster.wide()).toBeUndefined();
+    await faster.runAlone(1);
+    expect(await faster.runAlone(300)).toBe(299);
+    const slower = await openWithWide({ narrow: 4, wide: 5 });
+    expect(await slower.runAlone(8 + 12)).toBe(12);
+    expect(await slower.runAlone(300)).toBe(1);
+    await Promise.all([faster.pool.dispose(), slower.pool.dispose()]);
+    expect(faster.wide()!.closed).toBe(1);
+  });
+
+  it('have none when they are short', async () => {
+    const { runAlone, wide } = await openWithWide({ narrow: 0.5, wide: 0.1 });
+    await runAlone(30);
+    expect(wide()).toBeUndefined();
+  });
+
+  it('keep it for themselves: several at once go to the sessions of one thread, others wait until it is free', async () => {
+    const { pool, threads, runAlone, wide } = await openWithWide({ narrow: 4, wide: 2 });
+    await runAlone(20);
+    const together = [pool.run(batch), pool.run(batch), pool.run(batch)];
+    await settle();
+    expect(wide()!.inFlight.size).toBe(0);
+    expect(sizes(threads)).toEqual([2, 1]);
+    for (const thread of threads) while (thread.inFlight.size > 0) thread.finish();
+    await Promise.all(together);
+    const alone = pool.run(batch);
+    await settle();
+    const behind = [pool.run(batch), pool.run(batch)];
+    await settle();
+    expect([wide()!.inFlight.size, ...sizes(threads)]).toEqual([1, 0, 0]);
+    wide()!.finish();
+    await alone;
+    expect(sizes(threads)).toEqual([1, 1]);
+    for (const thread of threads) thread.finish();
+    await Promise.all(behind);
+  });
+
+  it('go on without it when it cannot be opened, dies, or a batch in it is aborted', async () => {
+    const refused = await openWithWide({ narrow: 4, wide: 2 }, true);
+    expect(await refused.runAlone(20)).toBe(0);
+    expect(refused.warnings).toEqual([expect.stringContaining('no memory')]);
+    vi.restoreAllMocks();
+    const { pool, threads, runAlone, wide } = await openWithWide({ narrow: 4, wide: 2 });
+    await runAlone(20);
+    const controller = new AbortController();
+    const aborted = codeOf(pool.run(batch, controller.signal));
+    await settle();
+    controller.abort();
+    expect(await aborted).toBe('aborted');
+    wide()!.finish();
+    expect(await runAlone(5)).toBe(5);
+    const lost = codeOf(pool.run(batch));
+    await settle();
+    const behind = codeOf(pool.run(batch));
+    wide()!.die();
+    expect(await lost).toBe('backend-failed');
+    expect(sizes(threads)).toEqual([1]);
+    threads[0]!.finish();
+    expect(await behind).toBe('done');
   });
 });
 

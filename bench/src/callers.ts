@@ -1,0 +1,103 @@
+// Many callers of one embedder: texts a second and latency of callers that embed one text after the other, beside one call
+// with all the texts, in turns.
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { onnx } from '@sentvec/backend-onnx';
+import { cacheDirectory, loadEmbedder } from '@sentvec/core/node';
+import type { Embedder } from '@sentvec/core';
+import { models } from './models/index.ts';
+import { describeMachine, markdownTable } from './report.ts';
+import { median, medianRatio, quantile, timeInTurns, type Timed } from './rounds.ts';
+import { shortSentences } from './workloads/short-sentences.ts';
+
+const usage = `pnpm bench callers [--rounds N] [--model NAME] [--json]
+
+Lets callers embed 800 short texts, each one text after the other, in turns with one call of all of them.
+--rounds   default 5
+--model    only models whose name contains this
+--json     print JSON
+`;
+
+const texts = 800;
+const callers = [1, 4, 16, 100, 500];
+
+const { values } = parseArgs({
+  options: {
+    rounds: { type: 'string', default: '5' },
+    model: { type: 'string', default: '' },
+    json: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
+  },
+});
+
+if (values.help) process.stdout.write(usage);
+else await main(Number(values.rounds));
+
+interface Result {
+  readonly model: string;
+  readonly callers: string;
+  readonly textsPerSecond: number;
+  /** Of the throughput of one call, median over the rounds. */
+  readonly ofOneCall: number;
+  /** Milliseconds that a caller waits for a vector. */
+  readonly p50: number;
+  readonly p99: number;
+}
+
+async function main(rounds: number): Promise<void> {
+  if (!Number.isInteger(rounds) || rounds < 1) throw new Error(`--rounds is ${values.rounds}: a number from 1 on.`);
+  const results: Result[] = [];
+  for (const model of models.filter(({ name }) => name.includes(values.model))) {
+    const directory = await model.prepare(join(cacheDirectory(), 'bench'));
+    const embedder = await loadEmbedder(directory, { backend: onnx() });
+    results.push(...(await measure(model.name, embedder, rounds)));
+    await embedder.dispose();
+  }
+  const header = ['model', 'callers', 'texts/s', 'of one call', 'p50, ms', 'p99, ms'];
+  const cells = results.map((result) => [
+    result.model,
+    result.callers,
+    result.textsPerSecond.toFixed(0),
+    result.ofOneCall.toFixed(2),
+    result.p50.toFixed(1),
+    result.p99.toFixed(1),
+  ]);
+  process.stdout.write(
+    values.json
+      ? `${JSON.stringify({ machine: describeMachine(), rounds, results }, undefined, 2)}\n`
+      : `${describeMachine()}, ${rounds} rounds\n\n${markdownTable(header, cells)}\n`,
+  );
+}
+
+async function measure(model: string, embedder: Embedder, rounds: number): Promise<Result[]> {
+  const all = (await shortSentences.texts()).slice(0, texts);
+  const latencies = new Map<string, number[]>();
+  const waitFor = async (name: string, some: readonly string[]): Promise<void> => {
+    const started = performance.now();
+    await embedder.embed(some);
+    latencies.get(name)!.push(performance.now() - started);
+  };
+  const oneCall = 'one call';
+  const entries: Timed[] = [{ name: oneCall, run: () => waitFor(oneCall, all) }];
+  for (const count of callers) {
+    const name = String(count);
+    const run = async (): Promise<void> => {
+      let next = 0;
+      const caller = async (): Promise<void> => {
+        while (next < all.length) await waitFor(name, [all[next++]!]);
+      };
+      await Promise.all(Array.from({ length: count }, caller));
+    };
+    entries.push({ name, run });
+  }
+  for (const { name } of entries) latencies.set(name, []);
+  const timings = await timeInTurns(entries, rounds);
+  return entries.map(({ name }) => ({
+    model,
+    callers: name,
+    textsPerSecond: (texts / median(timings.get(name)!)) * 1000,
+    ofOneCall: medianRatio(timings, oneCall, name),
+    p50: quantile(latencies.get(name)!, 0.5),
+    p99: quantile(latencies.get(name)!, 0.99),
+  }));
+}
