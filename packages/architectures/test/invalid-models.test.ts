@@ -36,7 +36,25 @@ const tables: readonly (readonly [what: string, files: ModelFiles, code: ErrorCo
     [/m\/config\.json/, /object/],
   ],
   ['no model_type', memoryModel('m', { 'config.json': '{}' }), 'invalid-model', [/"model_type"/, /nothing/]],
-  ['an unknown architecture', withConfig({ model_type: 'xlnet' }), 'unsupported-model', [/"xlnet"/, /mpnet/]],
+  ...(
+    [
+      ['xlnet', 'bert', {}],
+      ['qwen3_moe', 'qwen3', {}],
+      ['embedding_gemma2', 'gemma3_text', {}],
+      ['deberta', 'deberta-v2', {}],
+      ['modernbert-decoder', 'modernbert', {}],
+      ['phi3', 'llama', { num_key_value_heads: 2 }],
+      ['longt5', 't5', { relative_attention_num_buckets: 32 }],
+    ] as const
+  ).map(
+    ([type, nearest, changes]) =>
+      [
+        `the unknown architecture ${type}`,
+        withConfig({ model_type: type, ...changes }),
+        'unsupported-model',
+        [new RegExp(`"${type}"`), new RegExp(`nearest .* is ${nearest}\\.`), /CONTRIBUTING\.md.*mpnet/],
+      ] as const,
+  ),
   [
     'an architecture named like a property of objects',
     withConfig({ model_type: 'constructor' }),

@@ -19,6 +19,8 @@ export { outputSize as headOutputSize } from './projection/head.ts';
 export { applyProjections, projectionOutputSize } from './projection/projection.ts';
 export { countUnpooledTokens, maskForPooling, padBatch, planBatches } from './embedder/batching.ts';
 export { createEmbedder } from './embedder/embedder.ts';
+export { withTask } from './weights/task-adapters.ts';
+export { describeRole, type RoleDescription } from './embedder/describe-role.ts';
 export { isDocumentTask, promptNameFor } from './embedder/text-role.ts';
 export { rowOf } from './search/matrix-rows.ts';
 export { readTokenizerDefinition, type TokenizerDefinition } from './tokenizer/definition.ts';

@@ -88,7 +88,7 @@ async function floatConfig(files: ModelFiles): Promise<Uint8Array | undefined> {
   const { quantization_config: _, default_task: __, ...rest } = config;
   const changed: Record<string, unknown> = { ...rest };
   for (const key of ['dtype', 'torch_dtype']) if (typeof rest[key] === 'string') changed[key] = 'float32';
-  if (rest['load_trained_adapters'] === true) changed['load_trained_adapters'] = false;
+  if (rest['lora_adaptations'] !== undefined) changed['load_trained_adapters'] = false;
   return JSON.stringify(changed) === JSON.stringify(config)
     ? undefined
     : new TextEncoder().encode(`${JSON.stringify(changed, undefined, 2)}\n`);

@@ -47,5 +47,7 @@ test('queries and documents of a search have prompts of their own', async () => 
   expect(await embedded({ type: 'reranking', label: 'yes', prompt: 'passage', queryPrompt: 'query' })).toEqual(
     expected,
   );
-  expect(await embedded({ type: 'retrieval', corpusPrompt: 'passage' })).toEqual(['who', 'passage: he', 'passage: it']);
+  // Those that the model has for them, unless one is named for all texts.
+  expect(await embedded({ type: 'retrieval' })).toEqual(expected);
+  expect(await embedded({ type: 'retrieval', prompt: 'query' })).toEqual(['query: who', 'query: he', 'query: it']);
 });

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { onnx } from '@sentvec/backend-onnx';
+import { goldenExpectation, goldenPath } from '@sentvec/testing';
 import { loadEmbedder } from '@sentvec/core/node';
 import { evaluationTypes, parseTrainingConfig, trainingConfigSchema } from '@sentvec/training/node';
 import { jsonLines, samplePairs } from './sample-pairs.ts';
@@ -60,6 +61,28 @@ test('a model from scratch: a tokenizer and random weights from the data, traine
   const embedder = await loadEmbedder(output, { backend: onnx() });
   expect([embedder.dimension, embedder.maxLength]).toEqual([32, 32]);
   await embedder.dispose();
+});
+
+test('the adapter of a task is merged in before the training, and the trained folder has no tasks any more', async () => {
+  const name = 'tiny-jina3-tasks';
+  const { cases, tasks = {} } = goldenExpectation(name);
+  const task = 'retrieval.passage';
+  const changes = {
+    model: goldenPath(`models/${name}`),
+    task,
+    maxSteps: 1,
+    learningRate: 1e-12,
+    evaluation: undefined,
+  };
+  const { output } = await place.run(place.config('adapted', changes));
+  await using embedder = await loadEmbedder(output, { backend: onnx() });
+  const { vectors, receipt } = await embedder.embed(
+    cases.map(({ text }) => text),
+    { prompt: null },
+  );
+  const gaps = tasks[task]!.flat().map((value, i) => Math.abs(value - vectors.data[i]!));
+  expect(Math.max(...gaps)).toBeLessThan(5e-5);
+  expect(receipt).toMatchObject({ notes: [], task: undefined });
 });
 
 test('a configuration has a JSON Schema, and may name it', () => {

@@ -1,7 +1,9 @@
 // The architectures that sentvec has, a line for each `model_type`, and the encoder that a configuration asks for.
+import type { SentvecError } from '@sentvec/core';
 import { type Architecture, type EncoderProgram, makeNetwork, type StoredTensors } from './architecture.ts';
 import { ConfigReader } from './config.ts';
 import type { EncoderNetwork } from './network.ts';
+import { nearestArchitecture } from './nearest-architecture.ts';
 import { readTermPooling } from './term-weights.ts';
 
 /** Some models use another model's `model_type`, and differ from it in this field. */
@@ -80,7 +82,16 @@ export async function networkOf(config: ConfigReader, stored?: StoredTensors): P
   const modelType = config.text('model_type');
   const load = architectures.get(modelType);
   if (load !== undefined) return withTermWeights((await load(config))(config, stored), config);
-  throw config.unsupported('model_type', modelType, `Supported architectures: ${modelTypes.join(', ')}.`);
+  throw unknownArchitecture(modelType, config);
+}
+
+function unknownArchitecture(modelType: string, config: ConfigReader): SentvecError {
+  const nearest = nearestArchitecture(modelType, config, modelTypes);
+  return config.unsupported(
+    'model_type',
+    modelType,
+    `The nearest architecture that sentvec has is ${nearest}. A folder with onnx/model.onnx needs none; to add one takes a file and a line: see "Add an architecture" in CONTRIBUTING.md. Supported architectures: ${modelTypes.join(', ')}.`,
+  );
 }
 
 /** @throws SentvecError `unsupported-model` for term weights of an architecture whose head sentvec does not have */

@@ -63,11 +63,11 @@ export const trainModel: Command = defineCommand({
     `A configuration:\n\n${example}`,
     'Also: maxSteps, gradientAccumulation, cachedExamples, schedule (linear, cosine, constant), warmup, weightDecay, clipNorm, dropout, ' +
       'freeze (beginnings of tensor names), mixing (proportional, round-robin), evaluateEvery, patience, checkpointEvery, ' +
-      'watchDivergence, maxLength, threads; ' +
+      'watchDivergence, maxLength, threads, task (of a model with adapters for tasks: the one that is trained); ' +
       'in data: sampler (shuffled, inOrder, noDuplicates, groupedByLabel, byLength), prompts, lossParameters.',
     'Evaluation types: sts, triplet, binary (1 or 0), retrieval (query, document), reranking (query, document, 1 or 0), paraphrases, ' +
       'classification and clustering (a text, its class). --schema says what each wants. prompt names one of the ' +
-      "model's prompts for all texts; for retrieval and reranking queryPrompt and corpusPrompt name one each.",
+      "model's prompts for all texts; for retrieval and reranking queryPrompt and corpusPrompt name one each, by default those that the model has for queries and documents.",
     'No pretrained model for the domain? "model": { "fromScratch": { "config": { "model_type": "static-embedding", "hidden_size": 512 }, ' +
       '"vocabularySize": 16000 } } makes one with random weights and a tokenizer learnt from the data; config holds the keys of transformers.',
     'Losses by their names in sentence-transformers: CosineSimilarityLoss, CoSENTLoss, AnglELoss (a score); MultipleNegativesRankingLoss, ' +

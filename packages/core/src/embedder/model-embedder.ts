@@ -165,9 +165,6 @@ export class ModelEmbedder implements Embedder {
     const variant = await (signal === undefined ? choosing : abortable(choosing, signal));
     const saysPrompt = rest.prompt !== undefined || rest.promptText !== undefined;
     if (as === undefined || saysPrompt) return { embedder: variant.embedder, rest: rest as Options };
-    const { prompts = {}, task: ofTask } = variant.parts;
-    if (ofTask !== undefined && Object.hasOwn(prompts, ofTask))
-      return { embedder: variant.embedder, rest: { ...rest, prompt: ofTask } as unknown as Options };
     return { embedder: await this.#withRolePrompts(variant), rest: { ...rest, as } as unknown as Options };
   }
 
@@ -201,7 +198,7 @@ export class ModelEmbedder implements Embedder {
   /** The variant with prompts for queries and documents, its own or those that it is known for. */
   async #withRolePrompts(variant: Variant): Promise<Embedder> {
     const { parts, embedder } = variant;
-    if (hasRolePrompts(parts.prompts ?? {})) return embedder;
+    if (hasRolePrompts(parts.prompts ?? {}, parts.task)) return embedder;
     variant.withKnownPrompts ??= this.#findPrompts(variant);
     try {
       return await variant.withKnownPrompts;

@@ -95,7 +95,8 @@ function resolvePrompt(parts: EmbedderParts, options: EmbedOptions): string | un
     );
   }
   const { prompts = {}, defaultPrompt } = parts;
-  const usual = options.as === undefined ? defaultPrompt : promptNameFor(options.as, prompts, defaultPrompt);
+  const usual =
+    options.as === undefined ? defaultPrompt : promptNameFor(options.as, prompts, defaultPrompt, parts.task);
   const name = options.prompt === undefined ? usual : options.prompt;
   if (name === undefined || name === null) return undefined;
   if (Object.hasOwn(prompts, name)) return prompts[name];

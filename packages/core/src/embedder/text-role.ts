@@ -31,8 +31,9 @@ export function checkRole(role: TextRole): void {
   throw new SentvecError('invalid-argument', `"as" is ${JSON.stringify(role)}; it must be "query" or "document".`);
 }
 
-/** Whether a model has words of its own for queries or for documents. */
-export function hasRolePrompts(prompts: Readonly<Record<string, string>>): boolean {
+/** Whether a model has words of its own for queries, for documents, or for the task whose adapter it has. */
+export function hasRolePrompts(prompts: Readonly<Record<string, string>>, task: string | undefined): boolean {
+  if (task !== undefined && Object.hasOwn(prompts, task)) return true;
   return Object.values(promptNames)
     .flat()
     .some((name) => Object.hasOwn(prompts, name) && prompts[name] !== '');
@@ -41,13 +42,15 @@ export function hasRolePrompts(prompts: Readonly<Record<string, string>>): boole
 /**
  * Name of the prompt for texts of a role, as `encode_query` and `encode_document` of sentence-transformers 6.1 choose it:
  * the first of its names that the model has, be it empty. Without one, the model's default, unless that is for the other
- * role.
+ * role. With the adapter of a task, the prompt that is called like the task goes before.
  */
 export function promptNameFor(
   role: TextRole,
   prompts: Readonly<Record<string, string>>,
   defaultPrompt: string | undefined,
+  task?: string,
 ): string | undefined {
+  if (task !== undefined && Object.hasOwn(prompts, task)) return task;
   const own = promptNames[role].find((name) => Object.hasOwn(prompts, name));
   if (own !== undefined) return own;
   const isForTheOther = Object.values(promptNames).some((names) => names.includes(defaultPrompt ?? ''));

@@ -50,6 +50,12 @@ export interface TrainingConfig {
    * the data.
    */
   readonly model: string | { readonly fromScratch: ScratchConfig };
+  /**
+   * For a model with adapters for tasks, such as jina-embeddings-v3: whose adapter is merged into the weights before they
+   * are trained.
+   * @default none
+   */
+  readonly task?: string | undefined;
   /** The folder that gets the trained model. */
   readonly output: string;
   readonly data: readonly DataConfig[];
@@ -122,6 +128,7 @@ const configSchema: v.GenericSchema<unknown, TrainingConfig & { readonly $schema
   v.strictObject({
     $schema: v.optional(v.string()),
     model: v.optional(v.union([v.string(), v.strictObject({ fromScratch: scratchSchema })]), 'use-lite'),
+    task: v.optional(v.string()),
     output: v.string(),
     data: v.pipe(v.array(dataSchema), v.minLength(1)),
     evaluation: v.optional(evaluationSchema),

@@ -1,6 +1,6 @@
 // What a model is judged by while it trains, read as its configuration says.
 import { resolve } from 'node:path';
-import { SentvecError, type SimilarityFunction } from '@sentvec/core';
+import { promptNameFor, SentvecError, type SimilarityFunction, type TextRole } from '@sentvec/core';
 import { readTable, type Table } from '@sentvec/corpus';
 import { withPrompt, type EmbedTexts, type SearchPrompts } from '../embed-texts.ts';
 import { evaluateClassification, type ClassifiedTexts } from '../evaluation/classification.ts';
@@ -49,9 +49,12 @@ export async function readEvaluation(
 ): Promise<{ readonly evaluate: Evaluate; readonly data: readonly Table[] }> {
   const textOf = (name: string | undefined) => (name === undefined ? undefined : promptText(name, folder.prompts));
   const prompt = textOf(config.prompt);
+  // As in the search that the model is for, unless a prompt was named.
+  const usual = (role: TextRole): string | undefined =>
+    config.prompt === undefined ? promptNameFor(role, folder.prompts, undefined) : undefined;
   const searchPrompts: SearchPrompts = {
-    queryPrompt: textOf(config.queryPrompt),
-    corpusPrompt: textOf(config.corpusPrompt),
+    queryPrompt: textOf(config.queryPrompt ?? usual('query')),
+    corpusPrompt: textOf(config.corpusPrompt ?? usual('document')),
   };
   const labelKind = config.type === 'classification' || config.type === 'clustering' ? 'class' : 'number';
   const read = async (file: string): Promise<Table> =>

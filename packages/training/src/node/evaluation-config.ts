@@ -51,9 +51,15 @@ export interface EvaluationConfig {
   readonly known?: string | undefined;
   /** Name of one of the model's prompts, put before each text. */
   readonly prompt?: string | undefined;
-  /** For `retrieval` and `reranking`: name of the prompt before each query, in place of `prompt`. */
+  /**
+   * For `retrieval` and `reranking`: name of the prompt before each query, in place of `prompt`.
+   * @default `prompt`, else the model's prompt for queries
+   */
   readonly queryPrompt?: string | undefined;
-  /** For `retrieval` and `reranking`: name of the prompt before each document, in place of `prompt`. */
+  /**
+   * For `retrieval` and `reranking`: name of the prompt before each document, in place of `prompt`.
+   * @default `prompt`, else the model's prompt for documents
+   */
   readonly corpusPrompt?: string | undefined;
 }
 

@@ -7,6 +7,7 @@ import {
   readTokenizerDefinition,
   refuseTokensWithoutWeights,
   SentvecError,
+  withTask,
   writeSafetensors,
   type Encoder,
   type ModelFiles,
@@ -31,12 +32,14 @@ export interface LoadedTrainable {
 /**
  * Opens a sentence-transformers folder for training.
  * @param options.maxLength the most tokens of a text, instead of what the model says
+ * @param options.task for a model with adapters for tasks: whose adapter is merged into the weights that are trained
  * @throws SentvecError as `loadEmbedder`, and `invalid-model` for a folder without `model.safetensors`
  */
 export async function loadTrainable(
-  files: ModelFiles,
-  options: { readonly maxLength?: number | undefined } = {},
+  model: ModelFiles,
+  options: { readonly maxLength?: number | undefined; readonly task?: string | undefined } = {},
 ): Promise<LoadedTrainable> {
+  const files = options.task === undefined ? model : await withTask(model, options.task);
   const folder = await readModelFolder(files);
   if (folder.route !== undefined) {
     const message = `${files.name} has several routes, of which training would change one only. Train the folder of a route, ${folder.encoderPath} say.`;
