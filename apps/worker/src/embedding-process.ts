@@ -19,6 +19,7 @@ async function serve(data: EmbeddingProcessData): Promise<void> {
   const loading = load(data);
   const handlers: Handlers<EmbeddingCalls> = {
     embed: async ({ texts, options }, { signal }) => (await loading).embed(texts, { ...options, signal }),
+    embedPieces: async ({ texts, options }, { signal }) => (await loading).embedPieces(texts, { ...options, signal }),
   };
   const incoming = new IncomingCalls((message) => void process.send?.(message), handlers);
   process.on('message', (message: ChannelMessage) => {

@@ -6,9 +6,11 @@ import {
   SentvecError,
   throwIfAborted,
   type Embedded,
+  type EmbeddedPieces,
   type EmbeddedText,
   type Embedder,
   type EmbedOptions,
+  type EmbedPiecesOptions,
 } from '@sentvec/core';
 import { OutgoingCalls, type ChannelMessage } from '@sentvec/platform/node';
 import type { BackendModule } from './backend-module.ts';
@@ -24,13 +26,18 @@ export interface EmbeddingProcessData {
 
 /** What it is asked. */
 export interface EmbeddingCalls {
-  embed(request: { readonly texts: readonly string[]; readonly options: SentOptions }): Promise<Embedded>;
+  embed(request: EmbedRequest<EmbedOptions>): Promise<Embedded>;
+  embedPieces(request: EmbedRequest<EmbedPiecesOptions>): Promise<EmbeddedPieces>;
 }
 
-/** The options that can be sent to another process. */
-export type SentOptions = Omit<EmbedOptions, 'signal' | 'onProgress'>;
+/** Texts, and the options that can be sent to another process. */
+interface EmbedRequest<Options> {
+  readonly texts: readonly string[];
+  readonly options: Omit<Options, 'signal' | 'onProgress'>;
+}
 
-type EmbedRequest = [texts: readonly string[], options: SentOptions, signal: AbortSignal | undefined];
+/** Asks the process for something. */
+type Ask<Result> = (calls: OutgoingCalls<EmbeddingCalls>) => Promise<Result>;
 
 interface EmbeddingProcess {
   readonly child: ChildProcess;
@@ -51,35 +58,42 @@ export class IsolatedEmbedding {
     this.#data = data;
   }
 
-  /** The embedder, with its `embed` in the other process. */
+  /** The embedder, with its `embed` and `embedPieces` in the other process. */
   isolate(embedder: Embedder): Embedder {
     const embed = async (
       texts: string | readonly string[],
       { signal, onProgress, ...options }: EmbedOptions = {},
     ): Promise<Embedded | EmbeddedText> => {
-      const isOne = typeof texts === 'string';
-      const [embedded, { hash }] = await Promise.all([
-        this.#embed(isOne ? [texts] : texts, options, signal),
-        embedder.fingerprint(options),
-      ]);
-      const { fingerprint, rows, tokens } = embedded.receipt;
-      onProgress?.({ rows, tokens });
-      if (fingerprint === hash) return isOne ? { ...embedded, vector: rowOf(embedded.vectors, 0) } : embedded;
-      throw new SentvecError(
-        'space-mismatch',
-        `The model ${this.#data.model} has changed since this worker loaded it.`,
-      );
+      const list = typeof texts === 'string' ? [texts] : texts;
+      const ask: Ask<Embedded> = async (calls) => calls.call('embed', { texts: list, options }, { signal });
+      const [embedded, { hash }] = await Promise.all([this.#ask(list, signal, ask), embedder.fingerprint(options)]);
+      const checked = this.#checked(embedded, hash, onProgress);
+      return typeof texts === 'string' ? { ...checked, vector: rowOf(checked.vectors, 0) } : checked;
+    };
+    const embedPieces: Embedder['embedPieces'] = async (texts, { signal, onProgress, ...options } = {}) => {
+      const ask: Ask<EmbeddedPieces> = async (calls) => calls.call('embedPieces', { texts, options }, { signal });
+      const { maxTokens: _, overlapTokens: _1, splitBy: _2, lateChunking: _3, mean: _4, ...space } = options;
+      const [embedded, { hash }] = await Promise.all([this.#ask(texts, signal, ask), embedder.fingerprint(space)]);
+      return this.#checked(embedded, hash, onProgress);
     };
     return {
       ...embedder,
       embed: embed as Embedder['embed'],
       embedQuery: ((texts, options) => embed(texts, { ...options, as: 'query' })) as Embedder['embedQuery'],
       embedDocuments: ((texts, options) => embed(texts, { ...options, as: 'document' })) as Embedder['embedDocuments'],
+      embedPieces,
       embedStream: (texts, options) => embedder.embedStream(texts, options),
       fingerprint: (options) => embedder.fingerprint(options),
       dispose: () => embedder.dispose(),
       [Symbol.asyncDispose]: () => embedder.dispose(),
     };
+  }
+
+  #checked<Result extends Embedded>(embedded: Result, hash: string, onProgress: EmbedOptions['onProgress']): Result {
+    const { fingerprint, rows, tokens } = embedded.receipt;
+    onProgress?.({ rows, tokens });
+    if (fingerprint === hash) return embedded;
+    throw new SentvecError('space-mismatch', `The model ${this.#data.model} has changed since this worker loaded it.`);
   }
 
   /** Ends the process. */
@@ -94,30 +108,32 @@ export class IsolatedEmbedding {
   }
 
   /** One call at a time, so that the end of the process is the fault of that call, if of any. */
-  async #embed(...request: EmbedRequest): Promise<Embedded> {
-    const turn = this.#last.then(async () => this.#embedAlone(...request));
+  async #ask<Result>(texts: readonly string[], signal: AbortSignal | undefined, ask: Ask<Result>): Promise<Result> {
+    const turn = this.#last.then(async () => this.#askAlone(texts, signal, ask));
     this.#last = turn.catch(() => {});
     return turn;
   }
 
-  async #embedAlone(...request: EmbedRequest): Promise<Embedded> {
+  async #askAlone<Result>(
+    texts: readonly string[],
+    signal: AbortSignal | undefined,
+    ask: Ask<Result>,
+  ): Promise<Result> {
+    const call = async (): Promise<Result> => {
+      throwIfAborted(signal);
+      this.#running ??= this.#start();
+      return ask(this.#running.calls);
+    };
     clearTimeout(this.#idle);
     try {
-      return await this.#call(...request);
+      return await call();
     } catch (error) {
-      const [texts] = request;
       // Another program may have used up the memory: a text is blamed only when it has ended the process twice.
       if (this.#running || texts.length > 1) throw error;
-      return await this.#call(...request);
+      return await call();
     } finally {
       this.#idle = setTimeout(() => void this.close(), idleTime).unref();
     }
-  }
-
-  async #call(texts: readonly string[], options: SentOptions, signal: AbortSignal | undefined): Promise<Embedded> {
-    throwIfAborted(signal);
-    this.#running ??= this.#start();
-    return this.#running.calls.call('embed', { texts, options }, { signal });
   }
 
   #start(): EmbeddingProcess {

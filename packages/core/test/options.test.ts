@@ -12,6 +12,7 @@ const wrong = { topk: 3 } as object;
 
 const calls: Readonly<Record<string, () => unknown>> = {
   'embed()': () => embedder.embed('a', wrong),
+  'embedPieces()': () => embedder.embedPieces(['a'], wrong),
   'embedStream()': async () => {
     for await (const _ of embedder.embedStream(['a'], wrong)) throw new Error('unexpected');
   },

@@ -2,6 +2,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import type { Encoder } from '../backend.ts';
 import type { HeadSource } from '../model-folder/model-folder.ts';
+import type { SplitBy, TextPiece } from './text-pieces.ts';
 import type { SelfCheckResult, Head, Matrix, ModelFiles, SimilarityFunction, Tokenizer } from '../types.ts';
 
 /** A model that is ready: four parts in a row. `await using` disposes it. */
@@ -54,6 +55,14 @@ export interface Embedder extends AsyncDisposable {
    */
   embedDocuments(text: string, options?: RoleEmbedOptions): Promise<EmbeddedText>;
   embedDocuments(texts: string | readonly string[], options?: RoleEmbedOptions): Promise<Embedded>;
+  /**
+   * The vectors of texts that may be longer than the model reads: of each piece, or with `mean` of each text.
+   * @returns row i of `vectors` belongs to `pieces[i]`; with `mean`, to text i
+   * @throws SentvecError as {@link Embedder.embed}, where `details.row` is that of the text, and `invalid-text` for a
+   * text without words; `invalid-argument` for pieces that the model cannot read, and for `lateChunking` with a model
+   * whose pooling takes one token
+   */
+  embedPieces(texts: readonly string[], options?: EmbedPiecesOptions): Promise<EmbeddedPieces>;
   /**
    * Vectors in the order of `texts`, in constant memory: reads ahead by a bounded window.
    * @throws SentvecError as {@link Embedder.embed}, and what `texts` throws
@@ -139,6 +148,43 @@ export interface EmbedOptions extends SpaceOptions {
 /** Options of {@link Embedder.embedQuery} and {@link Embedder.embedDocuments}. */
 export type RoleEmbedOptions = Omit<EmbedOptions, 'as'>;
 
+/** How texts are split into pieces, and what becomes of these. */
+export interface PieceOptions {
+  /**
+   * The most tokens of a piece, special tokens and prompt included.
+   * @default what the model reads; with `lateChunking` it must be given
+   */
+  readonly maxTokens?: number | undefined;
+  /**
+   * Tokens from the end of a piece with which the next one begins, as far as whole words, or sentences, allow.
+   * @default 0
+   */
+  readonly overlapTokens?: number | undefined;
+  /**
+   * Where pieces end: after the last word that fits, as `splitByTokens` does, or after sentences and before headings, as
+   * `splitBySentences` does.
+   * @default 'sentences'
+   */
+  readonly splitBy?: SplitBy | undefined;
+  /**
+   * Late chunking: the encoder reads the whole text, and the vectors of its tokens are pooled piece by piece, so that a
+   * piece knows what is around it (Günther et al. 2024, arXiv 2409.04701). For models that pool over all tokens and were
+   * trained on long texts. A text that is longer than the model reads goes through it in windows, each of which begins a
+   * quarter of its length before its first piece.
+   * @default false
+   */
+  readonly lateChunking?: boolean | undefined;
+  /**
+   * One vector for each text: the mean of the vectors of its pieces, weighted by their tokens, and divided by its length
+   * where the vectors of the model are.
+   * @default false
+   */
+  readonly mean?: boolean | undefined;
+}
+
+/** Options of {@link Embedder.embedPieces}. In its progress, `rows` counts texts. */
+export interface EmbedPiecesOptions extends EmbedOptions, PieceOptions {}
+
 /** Options of {@link Embedder.embedStream}. */
 export interface EmbedStreamOptions extends EmbedOptions {
   /**
@@ -158,6 +204,20 @@ export interface Embedded {
 /** The vector of one text, also as a matrix of one row. */
 export interface EmbeddedText extends Embedded {
   readonly vector: Float32Array;
+}
+
+/** A piece of one of many texts. */
+export interface PieceOfText extends TextPiece {
+  /** Index of its text. */
+  readonly row: number;
+  /** Counted from 0 in its text. */
+  readonly piece: number;
+}
+
+/** Vectors of pieces of texts. */
+export interface EmbeddedPieces extends Embedded {
+  /** The pieces of all texts, in order. */
+  readonly pieces: readonly PieceOfText[];
 }
 
 /** One text's vector, from a stream. */

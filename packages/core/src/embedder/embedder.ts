@@ -12,10 +12,12 @@ import { rowOf } from '../search/matrix-rows.ts';
 import type { Encoder } from '../backend.ts';
 import type {
   Embedded,
+  EmbeddedPieces,
   EmbeddedText,
   Embedder,
   EmbedderParts,
   EmbedOptions,
+  EmbedPiecesOptions,
   EmbedStreamOptions,
   Fingerprint,
   Receipt,
@@ -129,6 +131,23 @@ class SentenceEmbedder implements Embedder {
   embedDocuments(texts: string | readonly string[], options?: RoleEmbedOptions): Promise<Embedded>;
   embedDocuments(texts: string | readonly string[], options?: RoleEmbedOptions): Promise<Embedded> {
     return this.embed(texts, { ...options, as: 'document' });
+  }
+
+  async embedPieces(texts: readonly string[], options: EmbedPiecesOptions = {}): Promise<EmbeddedPieces> {
+    // A copy, made at once: the caller's array may change meanwhile.
+    const copy = Array.isArray(texts) ? (texts.slice() as readonly string[]) : texts;
+    const { embedPieces, withoutPieceOptions } = await import('./embed-pieces.ts');
+    const { call, settings } = this.#begin(withoutPieceOptions(options), 'embedPieces()');
+    try {
+      const fingerprint = this.#fingerprinter(settings);
+      fingerprint.catch(() => {});
+      const parts = this.#parts;
+      const embed = (pieces: readonly string[], given: EmbedOptions) => this.embed(pieces, given);
+      const pending = { parts, settings, call, fingerprint, embed };
+      return await embedPieces(pending, copy, options);
+    } finally {
+      this.#end(call);
+    }
   }
 
   async *embedStream(

@@ -1,6 +1,6 @@
 import { SentvecError } from '../errors.ts';
 import type { Encoder } from '../backend.ts';
-import type { Head, Matrix, TokenizedText } from '../types.ts';
+import type { Head, Matrix, TokenBatch, TokenEmbeddings, TokenizedText } from '../types.ts';
 import { maskForPooling, padBatch, pooledTokens } from './batching.ts';
 import { applyHead } from '../projection/head.ts';
 
@@ -22,14 +22,18 @@ export async function encodeBatch(encoder: Encoder, job: BatchJob): Promise<Matr
   const options = { signal: job.signal };
   const pooled = await encoder.encodePooled?.(batch, job.head, mask ? { ...options, poolingMask: mask } : options);
   if (pooled) return pooled;
-  const tokens = await encoder.encode(batch, options);
-  if (tokens.rows !== batch.rows * batch.cols || tokens.data.length !== tokens.rows * tokens.cols) {
-    throw new SentvecError(
-      'backend-failed',
-      `The encoder gave ${tokens.rows} × ${tokens.cols} numbers for a batch of ${batch.rows} × ${batch.cols} tokens; it must give a row for each token.`,
-    );
-  }
+  const tokens = await encodeTokens(encoder, batch, job.signal);
   return applyHead(job.head, tokens, mask ? { ...batch, mask } : batch);
+}
+
+/** A vector for each token of a batch, from the encoder. @throws SentvecError `backend-failed` for any other number */
+export async function encodeTokens(encoder: Encoder, batch: TokenBatch, signal: AbortSignal): Promise<TokenEmbeddings> {
+  const tokens = await encoder.encode(batch, { signal });
+  if (tokens.rows === batch.rows * batch.cols && tokens.data.length === tokens.rows * tokens.cols) return tokens;
+  throw new SentvecError(
+    'backend-failed',
+    `The encoder gave ${tokens.rows} × ${tokens.cols} numbers for a batch of ${batch.rows} × ${batch.cols} tokens; it must give a row for each token.`,
+  );
 }
 
 /** Whether all entries are finite numbers. */

@@ -10,10 +10,12 @@ import type { Head, ModelFiles, SelfCheckResult, SimilarityFunction, Tokenizer }
 import { createEmbedder } from './embedder.ts';
 import type {
   Embedded,
+  EmbeddedPieces,
   EmbeddedText,
   Embedder,
   EmbedderParts,
   EmbedOptions,
+  EmbedPiecesOptions,
   EmbedStreamOptions,
   Fingerprint,
   RoleEmbedOptions,
@@ -118,6 +120,12 @@ export class ModelEmbedder implements Embedder {
   embedDocuments(texts: string | readonly string[], options?: RoleEmbedOptions): Promise<Embedded>;
   embedDocuments(texts: string | readonly string[], options?: RoleEmbedOptions): Promise<Embedded> {
     return this.embed(texts, { ...options, as: 'document' });
+  }
+
+  async embedPieces(texts: readonly string[], options: EmbedPiecesOptions = {}): Promise<EmbeddedPieces> {
+    const copy = Array.isArray(texts) ? (texts.slice() as readonly string[]) : texts;
+    const { embedder, rest } = await this.#choose(options, options.signal);
+    return embedder.embedPieces(copy, rest);
   }
 
   async *embedStream(

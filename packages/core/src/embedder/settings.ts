@@ -16,7 +16,8 @@ export interface EmbedSettings {
   readonly shareBatches: boolean;
 }
 
-const optionNames: OptionNames<EmbedStreamOptions> = {
+/** Names of the options of `embed` and `embedStream`. */
+export const embedOptionNames: OptionNames<EmbedStreamOptions> = {
   as: true,
   prompt: true,
   promptText: true,
@@ -36,7 +37,7 @@ const optionNames: OptionNames<EmbedStreamOptions> = {
  * @throws SentvecError `invalid-argument`
  */
 export function resolveSettings(parts: EmbedderParts, options: EmbedOptions, call: string): EmbedSettings {
-  checkOptionNames(call, options, optionNames);
+  checkOptionNames(call, options, embedOptionNames);
   if (options.as !== undefined) checkRole(options.as);
   for (const name of ['route', 'task'] as const)
     if (options[name] !== parts[name]) refuseChoice(parts, name, options[name]);

@@ -50,7 +50,8 @@ export function derivedHead(head: Head, size: number | undefined, normalize: boo
   return added.length === 0 ? head : { pooling: head.pooling, projections: [...head.projections, ...added] };
 }
 
-function endsNormalized({ projections }: Head): boolean {
+/** Whether the vectors of a head have length 1. */
+export function endsNormalized({ projections }: Head): boolean {
   return projections.at(-1)?.kind === 'normalize';
 }
 

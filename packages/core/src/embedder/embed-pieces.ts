@@ -1,0 +1,135 @@
+// Embeds texts in pieces: a vector for each piece, or the mean of the vectors of each text.
+import { checkOptionNames, type AbortScope, type OptionNames } from '@sentvec/platform';
+import { SentvecError } from '../errors.ts';
+import { endsNormalized } from '../projection/head.ts';
+import { applyProjections } from '../projection/projection.ts';
+import { checkChoice } from '../search/vector-checks.ts';
+import type { Matrix } from '../types.ts';
+import type {
+  Embedded,
+  EmbeddedPieces,
+  EmbedderParts,
+  EmbedOptions,
+  EmbedPiecesOptions,
+  Fingerprint,
+  PieceOfText,
+  PieceOptions,
+} from './embedder-types.ts';
+import { embedOptionNames, type EmbedSettings } from './settings.ts';
+import { splitTexts, type SplitBy } from './text-pieces.ts';
+import { checkedTexts } from './windows.ts';
+
+/** What a call gets from its embedder. */
+export interface PiecesCall {
+  readonly parts: EmbedderParts;
+  readonly settings: EmbedSettings;
+  readonly call: AbortScope;
+  readonly fingerprint: Promise<Fingerprint>;
+  readonly embed: (texts: readonly string[], options: EmbedOptions) => Promise<Embedded>;
+}
+
+const pieceOptionNames: OptionNames<PieceOptions> = {
+  maxTokens: true,
+  overlapTokens: true,
+  splitBy: true,
+  lateChunking: true,
+  mean: true,
+};
+
+/** The options of a call that are those of `embed`. @throws SentvecError `invalid-argument` for one that is unknown */
+export function withoutPieceOptions(options: EmbedPiecesOptions): EmbedOptions {
+  checkOptionNames('embedPieces()', options, { ...embedOptionNames, ...pieceOptionNames });
+  const { maxTokens: _, overlapTokens: _1, splitBy: _2, lateChunking: _3, mean: _4, ...rest } = options;
+  return rest;
+}
+
+const splitters = ['tokens', 'sentences'] as const satisfies readonly SplitBy[];
+
+/** See `Embedder.embedPieces`. */
+export async function embedPieces(
+  pending: PiecesCall,
+  texts: readonly string[],
+  options: EmbedPiecesOptions,
+): Promise<EmbeddedPieces> {
+  const { parts, settings, call } = pending;
+  const { maxTokens, overlapTokens, splitBy = 'sentences', lateChunking = false, mean = false } = options;
+  checkChoice(splitBy, splitters, 'splitBy');
+  checkReach(parts, maxTokens, lateChunking);
+  const checked = await checkedTexts(texts);
+  const promptText = settings.prompt;
+  const splitting = { maxTokens, overlapTokens, promptText, signal: call.signal };
+  const found = await splitTexts(checked, parts, splitBy, splitting);
+  checkWords(found.map(({ length }) => length));
+  const pieces = found.flatMap((ofText, row) => ofText.map((piece, index) => ({ ...piece, row, piece: index })));
+  const embedded = lateChunking
+    ? await (await import('./late-chunking.ts')).embedLate(pending, checked, pieces, options.onProgress)
+    : await embedEach(pending, checked.length, pieces, options);
+  return { ...embedded, pieces, vectors: mean ? meanOfPieces(embedded.vectors, pieces, settings) : embedded.vectors };
+}
+
+function checkReach({ model, maxLength }: EmbedderParts, maxTokens: number | undefined, lateChunking: boolean): void {
+  if (lateChunking && maxTokens === undefined) {
+    const message = 'lateChunking needs maxTokens, the most tokens of a piece: the text as a whole is read anyway.';
+    throw new SentvecError('invalid-argument', message);
+  }
+  if (maxTokens === undefined || maxTokens <= maxLength) return;
+  const message = `maxTokens is ${maxTokens}, but ${model.name} reads at most ${maxLength} tokens of a piece.`;
+  throw new SentvecError('invalid-argument', message);
+}
+
+function checkWords(counts: readonly number[]): void {
+  const rows = counts.flatMap((count, row) => (count === 0 ? [row] : []));
+  if (rows.length === 0) return;
+  const message = `Row ${rows[0]} has no words, so that there is no piece of it to embed. Leave out empty texts.`;
+  throw new SentvecError('invalid-text', message, { row: rows[0], rows });
+}
+
+/** Each piece as a text of its own. */
+async function embedEach(
+  { call, embed }: PiecesCall,
+  texts: number,
+  pieces: readonly PieceOfText[],
+  options: EmbedPiecesOptions,
+): Promise<Embedded> {
+  const { onProgress } = options;
+  const report: EmbedOptions['onProgress'] = ({ rows, tokens }) =>
+    onProgress?.({ rows: textsDone(rows, pieces.length, texts), tokens });
+  try {
+    const each = pieces.map(({ text }) => text);
+    const given = { ...withoutPieceOptions(options), signal: call.signal, onProgress: report };
+    const { vectors, receipt } = await embed(each, given);
+    const truncated = receipt.truncated.map(({ row, length }) => ({ row: pieces[row]!.row, length }));
+    return { vectors, receipt: { ...receipt, rows: texts, truncated } };
+  } catch (error) {
+    throw withTextRows(error, pieces);
+  }
+}
+
+/** How many of the texts are embedded when so many of the pieces are: in proportion, as they come in no order. */
+export function textsDone(piecesDone: number, pieces: number, texts: number): number {
+  return Math.floor((piecesDone / pieces) * texts);
+}
+
+/** An error that names pieces names their texts instead. */
+function withTextRows(error: unknown, pieces: readonly PieceOfText[]): unknown {
+  if (!SentvecError.is(error) || typeof error.details.row !== 'number') return error;
+  const { row, rows = [row] } = error.details;
+  const rowOf = (piece: unknown): number | undefined => pieces[piece as number]?.row;
+  const details = { ...error.details, row: rowOf(row), rows: [...new Set((rows as unknown[]).map(rowOf))] };
+  const message = error.message.replaceAll(/\b([Rr]ow) \d+/g, `$1 ${details.row}`);
+  return new SentvecError(error.code, message, details, { cause: error });
+}
+
+/** The mean of the pieces of each text, weighted by their tokens, as long as vectors of the model are. */
+function meanOfPieces({ data, cols }: Matrix, pieces: readonly PieceOfText[], { head }: EmbedSettings): Matrix {
+  const rows = (pieces.at(-1)?.row ?? -1) + 1;
+  const means = new Float32Array(rows * cols);
+  const weights = new Float64Array(rows);
+  for (const { row, tokens } of pieces) weights[row]! += tokens;
+  for (const [index, { row, tokens }] of pieces.entries()) {
+    const share = tokens / weights[row]!;
+    for (let col = 0; col < cols; col += 1) means[row * cols + col]! += share * data[index * cols + col]!;
+  }
+  const mean = { data: means, rows, cols };
+  return endsNormalized(head) ? applyProjections([{ kind: 'normalize' }], mean) : mean;
+}
