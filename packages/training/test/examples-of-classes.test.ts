@@ -18,7 +18,7 @@ describe('pairs and triplets of classes', () => {
     for (const [row, anchor] of columns[0]!.entries()) {
       expect(columns[1]![row]).not.toBe(anchor);
       expect(classOf(columns[1]![row]!)).toBe(classOf(anchor));
-      if (make === 'triplets') expect(classOf(columns[2]![row]!)).not.toBe(classOf(anchor));
+      for (const negatives of columns.slice(2)) expect(classOf(negatives[row]!)).not.toBe(classOf(anchor));
       expect(distinct![row]).toEqual([...new Set(columns.map((column) => classOf(column[row]!)))]);
     }
     const rows = columns[0]!.map((_, row) => columns.map((column) => column[row]!).join());
