@@ -54,6 +54,19 @@ describe('search', () => {
     expect(hits).toHaveLength(4);
   });
 
+  it('counts words as well with --hybrid', async () => {
+    const { hits } = JSON.parse(await place.succeed(['search', 'vectors', 'a draw', '--hybrid', '--json']));
+    const scored = Object.fromEntries(hits.map(({ id, scores }: { id: string; scores: object }) => [id, scores]));
+    expect(scored).toEqual({
+      cat: { meaning: expect.any(Number), words: expect.any(Number) },
+      match: { meaning: expect.any(Number), words: expect.any(Number) },
+      rates: { meaning: expect.any(Number) },
+      rain: { meaning: expect.any(Number) },
+    });
+    expect(scored['match'].words).toBeGreaterThan(scored['cat'].words);
+    expect(hits[0]).toMatchObject({ id: 'match', rank: 1 });
+  });
+
   it.each(['int8', 'uint8', 'binary', 'ubinary'])('finds the same in %s', async (precision) => {
     await place.succeed([
       'embed',

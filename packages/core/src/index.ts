@@ -40,6 +40,7 @@ export { loadModel, type LoadedModel, type LoadModelOptions } from './load-model
 export { communityDetection, type CommunityDetectionOptions } from './search/community-detection.ts';
 export { pearsonCorrelation, ranks, spearmanCorrelation } from './search/correlation.ts';
 export { embeddingSimilarity, type EmbeddingSimilarityMetrics } from './search/embedding-similarity.ts';
+export { fuseRankings, type FuseOptions } from './search/fuse-rankings.ts';
 export {
   informationRetrieval,
   type InformationRetrievalOptions,

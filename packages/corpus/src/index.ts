@@ -12,6 +12,14 @@ export {
   type Space,
 } from './manifest.ts';
 export { openEmbeddings, type EmbeddingBatch, type Embeddings } from './open-embeddings.ts';
+export {
+  openIndex,
+  type CorpusIndex,
+  type IndexHit,
+  type IndexSearchOptions,
+  type OpenIndexOptions,
+  type Ranker,
+} from './search/open-index.ts';
 export type { CorpusProgressEvent } from './progress.ts';
 export {
   readTable,

@@ -31,9 +31,10 @@ export interface Embeddings {
   readonly manifest: Manifest;
   /**
    * All vectors in order, a shard at a time, in constant memory. Each shard's hash is checked.
+   * @param options.rows only shards that hold one of these vectors, counted from 0
    * @throws SentvecError `invalid-output` for a shard that is damaged, `io-failed`
    */
-  batches(): AsyncGenerator<EmbeddingBatch, void>;
+  batches(options?: { readonly rows?: readonly number[] | undefined }): AsyncGenerator<EmbeddingBatch, void>;
 }
 
 /**
@@ -45,10 +46,14 @@ export interface Embeddings {
 export async function openEmbeddings(directory: string): Promise<Embeddings> {
   const manifest = await readFinishedManifest(directory);
   for (const shard of manifest.shards) for (const file of filesOf(shard)) await checkSize(directory, file);
-  return { manifest, batches: () => readBatches(directory, manifest) };
+  return { manifest, batches: ({ rows } = {}) => readBatches(directory, manifest, rows) };
 }
 
-async function* readBatches(directory: string, manifest: Manifest): AsyncGenerator<EmbeddingBatch, void> {
+async function* readBatches(
+  directory: string,
+  manifest: Manifest,
+  wanted: readonly number[] | undefined,
+): AsyncGenerator<EmbeddingBatch, void> {
   const { precision, dimension, idType, options, calibration } = manifest;
   const layout: ShardLayout = {
     precision,
@@ -58,8 +63,11 @@ async function* readBatches(directory: string, manifest: Manifest): AsyncGenerat
     metadata: {},
   };
   const ranges = calibration && rangesOf(calibration);
-  let offset = 0;
+  let next = 0;
   for (const entry of manifest.shards) {
+    const offset = next;
+    next += entry.rows;
+    if (wanted !== undefined && !wanted.some((row) => row >= offset && row < next)) continue;
     const { ids, vectors, columns } = await readShard(directory, entry, manifest, layout);
     const texts = columns[options.columns.indexOf(options.textField)] as string[] | undefined;
     yield {
@@ -73,7 +81,6 @@ async function* readBatches(directory: string, manifest: Manifest): AsyncGenerat
           ? (vectors as Matrix)
           : ({ ...vectors, precision, dimension, ...(ranges && { ranges }) } as QuantizedMatrix),
     };
-    offset += entry.rows;
   }
 }
 

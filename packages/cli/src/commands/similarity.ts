@@ -1,3 +1,4 @@
+// `sentvec similarity`.
 import { type Command, defineCommand } from '../command.ts';
 import { backendArguments, modelArguments, roleArgument, withModel } from '../model.ts';
 import { excerpt, outputWidth, renderTable } from '../table.ts';

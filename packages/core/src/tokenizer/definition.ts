@@ -1,3 +1,4 @@
+// The tokenizer of a model folder: its tokenizer.json, or one made of its vocabulary, with what other files say of it.
 import { canonicalJson, sha256 } from '@sentvec/platform';
 import type { ModelFiles } from '../types.ts';
 import { hashTokenizerJson } from './hash.ts';
@@ -27,9 +28,9 @@ export interface TokenizerDefinition {
 /**
  * Reads the tokenizer of a model folder: `tokenizer.json`, else `vocab.txt` as BERT's, with what the other files of
  * transformers say about it.
- * @param options.lowercase see {@link TokenizerDefinition.lowercase}. Default false
+ * @param options.lowercase see {@link TokenizerDefinition.lowercase}. False by default
  * @param options.markers pieces of texts that become one token each, where the vocabulary has them: whole, or up to
- * their first space. Default none
+ * their first space. None by default
  * @throws SentvecError `invalid-model`, `unsupported-model`
  */
 export async function readTokenizerDefinition(

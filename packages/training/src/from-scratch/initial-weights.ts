@@ -1,3 +1,4 @@
+// The weights that a new model begins with, and how frequent the tokens of texts are.
 import type { EncoderNetwork } from '@sentvec/architectures';
 import { javaScriptTokenizer, type TokenizerDefinition } from '@sentvec/core';
 import { Random } from '../random.ts';

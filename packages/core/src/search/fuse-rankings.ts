@@ -1,0 +1,59 @@
+// One ranking out of several: of meaning and of words, say.
+import { checkOptionNames } from '@sentvec/platform';
+import { SentvecError } from '../errors.ts';
+import type { SearchHit } from './top-rows.ts';
+import { checkCount } from './vector-checks.ts';
+
+/** Options of {@link fuseRankings}. */
+export interface FuseOptions {
+  /**
+   * `ranks`: a row gets the sum of 1 / (k + rank) over the rankings that have it (reciprocal rank fusion: Cormack et al.,
+   * 2009), whatever the scores are. `scores`: the sum of the scores, each ranking's brought to 0 to 1; what a ranking does
+   * not have gets 0.
+   * @default 'ranks'
+   */
+  readonly by?: 'ranks' | 'scores' | undefined;
+  /** How little the first ranks stand out. @default 60 */
+  readonly k?: number | undefined;
+  /** What each ranking counts. @default 1 each */
+  readonly weights?: readonly number[] | undefined;
+  /** @default all */
+  readonly topK?: number | undefined;
+}
+
+/**
+ * Fuses rankings of the rows of one corpus.
+ * @param rankings best first
+ * @returns best first; equal scores in the order of rows
+ * @throws SentvecError `invalid-argument`
+ */
+export function fuseRankings(rankings: readonly (readonly SearchHit[])[], options: FuseOptions = {}): SearchHit[] {
+  checkOptionNames('fuseRankings()', options, { by: true, k: true, weights: true, topK: true });
+  const { by = 'ranks', k = 60, weights = rankings.map(() => 1), topK } = options;
+  if (topK !== undefined) checkCount(topK, 'topK');
+  if (!(k > 0 && Number.isFinite(k))) throw argumentError(`k is ${k}; it must be a number above 0.`);
+  if (weights.length !== rankings.length)
+    throw argumentError(`There are ${weights.length} weights for ${rankings.length} rankings.`);
+  if (!weights.every((weight) => weight >= 0 && Number.isFinite(weight)))
+    throw argumentError(`Weights are numbers of at least 0, not ${weights.join(', ')}.`);
+  const fused = new Map<number, number>();
+  for (const [index, ranking] of rankings.entries()) {
+    const share = by === 'ranks' ? (_: SearchHit, rank: number) => 1 / (k + rank) : shareOfRange(ranking);
+    for (const [place, hit] of ranking.entries())
+      fused.set(hit.row, (fused.get(hit.row) ?? 0) + weights[index]! * share(hit, place + 1));
+  }
+  return [...fused]
+    .map(([row, score]) => ({ row, score }))
+    .sort((a, b) => b.score - a.score || a.row - b.row)
+    .slice(0, topK);
+}
+
+/** Where a score stands between the worst, 0, and the best of a ranking, 1. */
+function shareOfRange(ranking: readonly SearchHit[]): (hit: SearchHit) => number {
+  const [best, worst] = [ranking[0]?.score ?? 0, ranking.at(-1)?.score ?? 0];
+  return ({ score }) => (best === worst ? 1 : (score - worst) / (best - worst));
+}
+
+function argumentError(message: string): SentvecError {
+  return new SentvecError('invalid-argument', message);
+}

@@ -1,0 +1,315 @@
+// Search in folders of vectors, by meaning, by words or by both: the way from a query to rows with their texts.
+import {
+  createBm25Index,
+  fuseRankings,
+  isDocumentTask,
+  searchQuantized,
+  semanticSearch,
+  SentvecError,
+  type Bm25Index,
+  type Embedder,
+  type EmbedOptions,
+  type Matrix,
+  type SearchHit,
+} from '@sentvec/core';
+import { checkOptionNames, throwIfAborted } from '@sentvec/platform';
+import type { Manifest } from '../manifest.ts';
+import { openEmbeddings, type EmbeddingBatch, type Embeddings } from '../open-embeddings.ts';
+import type { RowId } from '../rows/row.ts';
+import { differingParts, embedOptions } from '../run/space.ts';
+
+/** What puts documents in an order for a query: a reranker, or a multi-vector embedder. */
+export interface Ranker {
+  rank(
+    query: string,
+    documents: readonly string[],
+    options: { readonly topK: number; readonly signal?: AbortSignal | undefined },
+  ): Promise<readonly SearchHit[]>;
+}
+
+/** Options of {@link openIndex}. */
+export interface OpenIndexOptions {
+  /** The model that made the vectors. A model of another space is refused. */
+  readonly embedder: Embedder;
+  /** Puts the best rows in its own order. */
+  readonly reranker?: Ranker | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A row of an answer. */
+export interface IndexHit {
+  /** The folder that holds it. */
+  readonly directory: string;
+  /** Which vector of all folders it is, from 0. */
+  readonly row: number;
+  readonly id: RowId;
+  /** When the texts were kept. */
+  readonly text: string | undefined;
+  /** The columns that were kept. */
+  readonly columns: Readonly<Record<string, unknown>>;
+  /** What the order goes by, larger is better. */
+  readonly score: number;
+  /** What each stage gave it: a similarity, a score of BM25, a score of the reranker. */
+  readonly scores: { readonly meaning?: number; readonly words?: number; readonly reranker?: number };
+}
+
+/** Options of {@link CorpusIndex.search}. */
+export interface IndexSearchOptions {
+  /** Rows of the answer. @default 10 */
+  readonly topK?: number | undefined;
+  /**
+   * `meaning`: similarity of vectors, of all of them. `words`: BM25. `both`: the two rankings fused by reciprocal ranks.
+   * Words need folders that kept the texts.
+   * @default 'meaning'
+   */
+  readonly by?: 'meaning' | 'words' | 'both' | undefined;
+  /** Rows of each ranking that are fused or reranked. @default 10 × `topK`, at least 50 */
+  readonly candidates?: number | undefined;
+  /** What meaning and words count in `both`. @default 1 each */
+  readonly weights?: { readonly meaning: number; readonly words: number } | undefined;
+  /** Which rows may be in the answer, by the columns that were kept. @default all */
+  readonly filter?: ((columns: Readonly<Record<string, unknown>>, id: RowId) => boolean) | undefined;
+  /**
+   * How the query is embedded, instead of what the folders' own settings call for: a prompt of its own, say. What the
+   * corpus was told to use instead of what is for documents, the query gets too, unless the model has one for queries.
+   */
+  readonly query?: Pick<EmbedOptions, 'prompt' | 'route' | 'task'> | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Folders of vectors of one space, to be searched. */
+export interface CorpusIndex {
+  /** Vectors of all folders. */
+  readonly rows: number;
+  /**
+   * The rows that answer a query best. Exact: every vector is compared.
+   * @throws SentvecError `invalid-argument`, `invalid-text` for a query without a word in it, `invalid-output` for a
+   * damaged shard, `aborted`
+   */
+  search(query: string, options?: IndexSearchOptions): Promise<IndexHit[]>;
+}
+
+/**
+ * Opens folders of vectors as one corpus. Vectors are read from the disk at each search, a shard at a time; the index of
+ * words is built in memory by the first search that needs it.
+ * @throws SentvecError `space-mismatch` for a folder whose vectors the model would not make; `invalid-output`,
+ * `invalid-argument`, `io-failed`, `aborted`
+ */
+export async function openIndex(
+  directories: string | readonly string[],
+  options: OpenIndexOptions,
+): Promise<CorpusIndex> {
+  checkOptionNames('openIndex()', options, { embedder: true, reranker: true, signal: true });
+  const names = typeof directories === 'string' ? [directories] : directories;
+  if (names.length === 0) throw new SentvecError('invalid-argument', 'Name at least one folder of vectors.');
+  const parts: Part[] = [];
+  let firstRow = 0;
+  for (const directory of names) {
+    throwIfAborted(options.signal);
+    const embeddings = await openEmbeddings(directory);
+    await checkSpace(directory, embeddings.manifest, options.embedder);
+    parts.push({ directory, embeddings, firstRow });
+    firstRow += embeddings.manifest.shards.reduce((sum, { rows }) => sum + rows, 0);
+  }
+  return new Index(parts, firstRow, options);
+}
+
+/** @throws SentvecError `space-mismatch` */
+async function checkSpace(directory: string, manifest: Manifest, embedder: Embedder): Promise<void> {
+  const { hash, parts } = await embedder.fingerprint(embedOptions(manifest.options));
+  if (hash === manifest.fingerprint) return;
+  const different = differingParts(manifest.fingerprintParts, parts).join(', ') || 'the fingerprint';
+  throw new SentvecError(
+    'space-mismatch',
+    `${directory} holds vectors of another space than ${embedder.model.name} makes now; what differs: ${different}. ` +
+      'Search with the model that made them, or embed the corpus again.',
+    { file: directory, parts: different },
+  );
+}
+
+/** A folder, and where its vectors stand among those of all. */
+interface Part {
+  readonly directory: string;
+  readonly embeddings: Embeddings;
+  readonly firstRow: number;
+}
+
+type Row = Omit<IndexHit, 'score' | 'scores'>;
+
+class Index implements CorpusIndex {
+  readonly rows: number;
+  readonly #parts: readonly Part[];
+  readonly #embedder: Embedder;
+  readonly #reranker: Ranker | undefined;
+  #words: Promise<Bm25Index> | undefined;
+
+  constructor(parts: readonly Part[], rows: number, { embedder, reranker }: OpenIndexOptions) {
+    this.rows = rows;
+    this.#parts = parts;
+    this.#embedder = embedder;
+    this.#reranker = reranker;
+  }
+
+  async search(query: string, options: IndexSearchOptions = {}): Promise<IndexHit[]> {
+    const names = { topK: true, by: true, candidates: true, weights: true, filter: true, query: true } as const;
+    checkOptionNames('search()', options, { ...names, signal: true });
+    const { topK = 10, by = 'meaning', weights = { meaning: 1, words: 1 } } = options;
+    const { candidates = Math.max(50, 10 * topK), signal } = options;
+    for (const [name, value] of Object.entries({ topK, candidates }))
+      if (!(Number.isInteger(value) && value >= 1))
+        throw new SentvecError('invalid-argument', `${name} is ${value}; it must be a whole number above 0.`);
+    if (query.trim() === '') throw new SentvecError('invalid-text', 'The query is empty.');
+    const isFinal = by !== 'both' && this.#reranker === undefined;
+    const count = isFinal ? topK : Math.max(candidates, topK);
+    const meaning = by === 'words' ? [] : await this.#byMeaning(query, count, options);
+    const words = by === 'meaning' ? [] : await this.#byWords(query, count, options);
+    const order =
+      by === 'both'
+        ? fuseRankings([meaning, words], { weights: [weights.meaning, weights.words], topK: count })
+        : [...meaning, ...words];
+    const rows = await this.#rowsAt(order.map(({ row }) => row));
+    const scoreOf = (hits: readonly SearchHit[], name: 'meaning' | 'words', row: number) => {
+      const found = hits.find((hit) => hit.row === row);
+      return found === undefined ? {} : { [name]: found.score };
+    };
+    const hits = order.map(({ row, score }, index) => ({
+      ...rows[index]!,
+      score,
+      scores: { ...scoreOf(meaning, 'meaning', row), ...scoreOf(words, 'words', row) },
+    }));
+    return this.#reranker === undefined ? hits.slice(0, topK) : this.#rerank(query, hits, topK, signal);
+  }
+
+  async #rerank(query: string, hits: readonly IndexHit[], topK: number, signal?: AbortSignal): Promise<IndexHit[]> {
+    const texts = hits.map(({ text, directory }) => text ?? refuseWithoutTexts(directory));
+    const ranked = await this.#reranker!.rank(query, texts, { topK, signal });
+    return ranked.map(({ row, score }) => ({
+      ...hits[row]!,
+      score,
+      scores: { ...hits[row]!.scores, reranker: score },
+    }));
+  }
+
+  async #byMeaning(
+    query: string,
+    topK: number,
+    { filter, query: asked = {}, signal }: IndexSearchOptions,
+  ): Promise<SearchHit[]> {
+    const [first] = this.#parts;
+    const options = queryOptions(this.#embedder, first!.embeddings.manifest, asked);
+    const { vectors } = await this.#embedder.embed([query], { ...options, signal });
+    let best: SearchHit[] = [];
+    for await (const { batch, firstRow, manifest } of this.#batches(signal)) {
+      const chosen = chosenRows(batch, filter);
+      if (chosen.length === 0) continue;
+      const all = chosen.length === batch.vectors.rows;
+      const candidates = all ? batch.vectors : onlyRows(batch.vectors, chosen);
+      const search = { topK, signal };
+      const [hits] =
+        'precision' in candidates
+          ? await searchQuantized(vectors, candidates, search)
+          : await semanticSearch(vectors, candidates, { ...search, similarity: manifest.similarityFunction });
+      const placed = hits!.map(({ row, score }) => ({ row: firstRow + batch.offset + chosen[row]!, score }));
+      best = [...best, ...placed].sort((a, b) => b.score - a.score || a.row - b.row).slice(0, topK);
+    }
+    return best;
+  }
+
+  async #byWords(query: string, topK: number, { filter, signal }: IndexSearchOptions): Promise<SearchHit[]> {
+    const index = await this.#wordIndex(signal);
+    if (filter === undefined) return index.search(query, { topK, signal });
+    for (let asked = topK; ; asked *= 4) {
+      const hits = await index.search(query, { topK: asked, signal });
+      const rows = await this.#rowsAt(hits.map(({ row }) => row));
+      const fitting = hits.filter((_, place) => filter(rows[place]!.columns, rows[place]!.id));
+      if (fitting.length >= topK || hits.length < asked) return fitting.slice(0, topK);
+    }
+  }
+
+  #wordIndex(signal: AbortSignal | undefined): Promise<Bm25Index> {
+    const texts = async function* (batches: AsyncIterable<PlacedBatch>): AsyncGenerator<string, void> {
+      for await (const { batch, directory } of batches) yield* batch.texts ?? refuseWithoutTexts(directory);
+    };
+    this.#words ??= createBm25Index(texts(this.#batches(signal)), { signal }).catch((error: unknown) => {
+      this.#words = undefined; // The next search tries again.
+      throw error;
+    });
+    return this.#words;
+  }
+
+  async *#batches(signal: AbortSignal | undefined): AsyncGenerator<PlacedBatch, void> {
+    for (const { directory, embeddings, firstRow } of this.#parts)
+      for await (const batch of embeddings.batches()) {
+        throwIfAborted(signal);
+        yield { batch, directory, firstRow, manifest: embeddings.manifest };
+      }
+  }
+
+  /** What the folders hold of rows, in their order. Only shards that have one of them are read. */
+  async #rowsAt(wanted: readonly number[]): Promise<Row[]> {
+    const found = new Map<number, Row>();
+    for (const { directory, embeddings, firstRow } of this.#parts) {
+      const end = firstRow + embeddings.manifest.shards.reduce((sum, { rows }) => sum + rows, 0);
+      const own = wanted.filter((row) => row >= firstRow && row < end).map((row) => row - firstRow);
+      for await (const batch of embeddings.batches({ rows: own }))
+        for (const row of own) {
+          const place = row - batch.offset;
+          if (place >= 0 && place < batch.ids.length)
+            found.set(firstRow + row, { directory, row: firstRow + row, ...describe(batch, place) });
+        }
+    }
+    return wanted.map((row) => found.get(row)!);
+  }
+}
+
+interface PlacedBatch {
+  readonly batch: EmbeddingBatch;
+  readonly directory: string;
+  readonly firstRow: number;
+  readonly manifest: Manifest;
+}
+
+function queryOptions(
+  { prompts }: Embedder,
+  { options }: Manifest,
+  asked: Pick<EmbedOptions, 'prompt' | 'route' | 'task'>,
+): EmbedOptions {
+  const { prompt, task, route: _, ...others } = embedOptions(options);
+  return {
+    ...others,
+    as: 'query',
+    prompt: asked.prompt ?? (Object.hasOwn(prompts, 'query') ? undefined : prompt),
+    route: asked.route,
+    task: asked.task ?? (task === undefined || isDocumentTask(task) ? undefined : task),
+  };
+}
+
+function describe({ ids, texts, columns }: EmbeddingBatch, place: number): Omit<Row, 'directory' | 'row'> {
+  const kept = Object.entries(columns).map(([name, values]) => [name, values[place]]);
+  return { id: ids[place]!, text: texts?.[place], columns: Object.fromEntries(kept) };
+}
+
+/** The places in a batch that a filter lets through. */
+function chosenRows(batch: EmbeddingBatch, filter: IndexSearchOptions['filter']): number[] {
+  const places = batch.ids.map((_, place) => place);
+  return filter === undefined
+    ? places
+    : places.filter((place) => filter(describe(batch, place).columns, batch.ids[place]!));
+}
+
+function onlyRows<Vectors extends EmbeddingBatch['vectors']>(vectors: Vectors, chosen: readonly number[]): Vectors {
+  const { cols } = vectors;
+  const data = vectors.data.slice(0, chosen.length * cols) as Matrix['data'];
+  for (const [row, place] of chosen.entries())
+    data.set(vectors.data.subarray(place * cols, (place + 1) * cols), row * cols);
+  return { ...vectors, data, rows: chosen.length };
+}
+
+function refuseWithoutTexts(directory: string): never {
+  throw new SentvecError(
+    'invalid-output',
+    `${directory} does not hold the texts of its rows, which a search by words and a reranker need. ` +
+      'Embed the corpus again and keep the column of texts.',
+    { file: directory },
+  );
+}

@@ -1,0 +1,141 @@
+import { similarity, type Embedder } from '@sentvec/core';
+import { embedCorpus, openIndex, type CorpusIndex } from '@sentvec/corpus';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { fakeEmbedder, fakeVector } from './fake-embedder.ts';
+import { workspace } from './workspace.ts';
+
+const space = workspace();
+const texts = [
+  'the battery does not last',
+  'a very good battery, it lasts for days',
+  'arrived late and broken',
+  'delivery was late',
+  'the screen is bright',
+  'bright colours on the screen, late at night',
+  'no complaints',
+];
+
+async function folder(name: string, from: number, to: number, options: object = {}): Promise<string> {
+  const lines = texts.slice(from, to).map((text, row) => JSON.stringify({ text, stars: (from + row) % 3 }));
+  const input = await space.write(`${name}.jsonl`, lines.join('\n'));
+  const output = space.path(name);
+  await embedCorpus({ inputs: [input], output, chunkRows: 2, columns: ['text', 'stars'], ...options }, fakeEmbedder());
+  return output;
+}
+
+/** Rows by what a query's vector and theirs say, compared one by one. */
+function byMeaning(query: string, among = texts.map((_, row) => row)): number[] {
+  const cosine = (text: string): number => {
+    const [a, b] = [fakeVector(`query${query}`), fakeVector(text)].map((vector) => ({
+      data: Float32Array.from(vector),
+      rows: 1,
+      cols: vector.length,
+    }));
+    return similarity(a!, b!).data[0]!;
+  };
+  return among.toSorted((a, b) => cosine(texts[b]!) - cosine(texts[a]!));
+}
+
+describe('an index of several folders', () => {
+  let index: CorpusIndex;
+  let directories: string[];
+  beforeEach(async () => {
+    directories = [await folder('one', 0, 3), await folder('two', 3, 7)];
+    index = await openIndex(directories, { embedder: fakeEmbedder() });
+  });
+
+  it('finds by meaning what a comparison of all vectors finds, with the prompt of queries', async () => {
+    const hits = await index.search('late', { topK: 4 });
+    expect(index.rows).toBe(7);
+    expect(hits.map(({ row }) => row)).toEqual(byMeaning('late').slice(0, 4));
+    for (const { row, text, columns, directory, score, scores } of hits) {
+      expect([text, columns['stars']]).toEqual([texts[row], String(row % 3)]);
+      expect(directory).toBe(directories[row < 3 ? 0 : 1]);
+      expect(scores).toEqual({ meaning: score });
+    }
+  });
+
+  it('finds by words the rows that have them, rare words and short rows first', async () => {
+    const hits = await index.search('late delivery', { by: 'words' });
+    expect(hits.map(({ row }) => row)).toEqual([3, 2, 5]);
+    expect(hits[0]!.scores).toEqual({ words: hits[0]!.score });
+    expect(await index.search('nothing of that', { by: 'words', topK: 1 })).toEqual([]);
+  });
+
+  it('fuses both by reciprocal ranks', async () => {
+    const meaning = byMeaning('late delivery');
+    const words = [3, 2, 5];
+    const expected = texts
+      .map((_, row) => {
+        const place = words.indexOf(row);
+        return { row, score: 1 / (61 + meaning.indexOf(row)) + (place < 0 ? 0 : 1 / (61 + place)) };
+      })
+      .toSorted((a, b) => b.score - a.score);
+    const hits = await index.search('late delivery', { by: 'both', topK: 3 });
+    expect(hits.map(({ row }) => row)).toEqual(expected.slice(0, 3).map(({ row }) => row));
+    for (const [place, hit] of hits.entries()) expect(hit.score).toBeCloseTo(expected[place]!.score, 12);
+    const onlyWords = { meaning: 0, words: 1 };
+    const byWords = await index.search('late delivery', { by: 'both', topK: 3, weights: onlyWords });
+    expect(byWords.map(({ row }) => row)).toEqual(words);
+  });
+
+  it('leaves out rows that a filter does not want, and still fills the answer', async () => {
+    const filter = ({ stars }: Readonly<Record<string, unknown>>): boolean => stars === '2';
+    const hits = await index.search('late', { topK: 2, filter });
+    expect(hits.map(({ row }) => row)).toEqual(byMeaning('late', [2, 5]));
+    const byWords = await index.search('late', { by: 'words', topK: 1, filter });
+    expect(byWords.map(({ row }) => row)).toEqual([2]);
+  });
+
+  it('gives the candidates to a reranker, whose order counts', async () => {
+    const asked: string[][] = [];
+    const reranker = {
+      async rank(_: string, documents: readonly string[], { topK }: { topK: number }) {
+        asked.push([...documents]);
+        const hits = documents.map((text, row) => ({ row, score: text.length }));
+        return hits.toSorted((a, b) => b.score - a.score).slice(0, topK);
+      },
+    };
+    const reranked = await openIndex(directories, { embedder: fakeEmbedder(), reranker });
+    const hits = await reranked.search('late', { by: 'words', topK: 2 });
+    expect(asked).toEqual([[texts[3], texts[2], texts[5]]]);
+    expect(hits.map(({ row }) => row)).toEqual([5, 2]);
+    expect(hits[0]).toMatchObject({ score: texts[5]!.length, scores: { reranker: texts[5]!.length } });
+    expect(hits[0]!.scores.words).toBeGreaterThan(0);
+  });
+});
+
+it('searches quantized vectors', async () => {
+  const directory = await folder('small', 0, 7, { precision: 'int8' });
+  const hits = await (await openIndex(directory, { embedder: fakeEmbedder() })).search('late', { topK: 7 });
+  expect(hits).toHaveLength(7);
+  const place = hits.findIndex(({ row }) => row === byMeaning('late')[0]);
+  expect(place).toBeLessThan(2);
+});
+
+describe('refuses', () => {
+  it('a folder of another space, by its name', async () => {
+    const directories = [await folder('one', 0, 3)];
+    const embedder: Embedder = fakeEmbedder({ model: 'other' });
+    await expect(openIndex(directories, { embedder })).rejects.toMatchObject({
+      code: 'space-mismatch',
+      details: { file: directories[0] },
+    });
+  });
+
+  it('words of a folder that did not keep its texts', async () => {
+    const directory = await folder('one', 0, 3, { columns: ['stars'] });
+    const index = await openIndex(directory, { embedder: fakeEmbedder() });
+    await expect(index.search('late', { by: 'both' })).rejects.toMatchObject({ code: 'invalid-output' });
+    expect(await index.search('late')).toHaveLength(3);
+  });
+
+  it('an empty query, no folder, and options that it does not have', async () => {
+    const directory = await folder('one', 0, 3);
+    const index = await openIndex(directory, { embedder: fakeEmbedder() });
+    await expect(index.search('  ')).rejects.toMatchObject({ code: 'invalid-text' });
+    await expect(index.search('late', { topK: 0 })).rejects.toMatchObject({ code: 'invalid-argument' });
+    await expect(index.search('late', { hybrid: true } as object)).rejects.toMatchObject({ code: 'invalid-argument' });
+    await expect(openIndex([], { embedder: fakeEmbedder() })).rejects.toMatchObject({ code: 'invalid-argument' });
+  });
+});
