@@ -13,7 +13,7 @@ import {
   type TokenEmbeddings,
 } from '@sentvec/core';
 import { constantWeights, type EncoderDefinition, readEncoder } from './encoders/definition.ts';
-import type { WeightLookup } from './encoders/network.ts';
+import type { EncoderInputs, EncoderNetwork, WeightLookup } from './encoders/network.ts';
 import { plainOperations } from './plain/operations.ts';
 import { plainIndices, type PlainTensor } from './plain/tensor.ts';
 
@@ -79,9 +79,9 @@ class PlainEncoder implements Encoder {
     weights: WeightLookup<PlainTensor>,
   ): { readonly tokens: PlainTensor; readonly mask: PlainTensor } {
     checkTokens(this.#definition, batch);
-    const shape = [batch.rows, batch.cols];
-    const [ids, mask] = [plainIndices(batch.ids, shape), plainIndices(batch.mask, shape)];
-    return { tokens: this.#definition.network.encode(plainOperations, weights, { ids, mask }), mask };
+    const { network } = this.#definition;
+    const inputs = plainInputs(network, batch);
+    return { tokens: network.encode(plainOperations, weights, inputs), mask: inputs.mask };
   }
 
   #aliveWeights(): WeightLookup<PlainTensor> {
@@ -92,6 +92,13 @@ class PlainEncoder implements Encoder {
   async dispose(): Promise<void> {
     this.#weights = undefined;
   }
+}
+
+/** A batch as the inputs of a network. */
+export function plainInputs({ tokenTypes }: EncoderNetwork, batch: TokenBatch): EncoderInputs<PlainTensor> {
+  const { ids, mask, typeIds, rows, cols } = batch;
+  const types = typeIds !== undefined && tokenTypes > 1 ? plainIndices(typeIds, [rows, cols]) : undefined;
+  return { ids: plainIndices(ids, [rows, cols]), mask: plainIndices(mask, [rows, cols]), types };
 }
 
 /**

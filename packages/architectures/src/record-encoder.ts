@@ -8,13 +8,22 @@ import type { OnnxTensor } from './onnx/graph-builder.ts';
 import type { ExternalNumbers, SplitModel } from './onnx/model.ts';
 import { OnnxRecorder, type RecorderOptions } from './onnx/recorder.ts';
 
+/** What an encoder is recorded for. */
+export interface RecordOptions extends RecorderOptions {
+  /**
+   * Whether it reads pairs of texts: a network with token types then has the input `token_type_ids` as well.
+   * @default false
+   */
+  readonly pairs?: boolean | undefined;
+}
+
 /**
  * An encoder as an ONNX model of standard operators, opset 17, its weights inside. Inputs `input_ids` and
  * `attention_mask` (int64, `[batch, length]`), output `last_hidden_state` (float32, `[batch, length, hidden]`); batch
  * and length are open. Of a sparse model also `term_weights` (float32, `[batch, vocabulary]`).
  */
-export function recordEncoder(definition: EncoderDefinition): Uint8Array<ArrayBuffer> {
-  return record(definition).encode();
+export function recordEncoder(definition: EncoderDefinition, options?: RecordOptions): Uint8Array<ArrayBuffer> {
+  return record(definition, options).encode();
 }
 
 /**
@@ -24,27 +33,26 @@ export function recordEncoder(definition: EncoderDefinition): Uint8Array<ArrayBu
 export function recordSplitEncoder(
   definition: EncoderDefinition,
   location: string,
-  options?: RecorderOptions,
+  options?: RecordOptions,
 ): SplitModel {
-  return record(definition, new OnnxRecorder(options)).encodeSplit(location);
+  return record(definition, options, new OnnxRecorder(options)).encodeSplit(location);
 }
 
 /**
  * The same with the large weights where they are: in the model's own files, which belong next to the ONNX model under
  * their own paths. Weights in half precision stay so; each is widened when it is needed, and forgotten.
  * @param location of the file for numbers that stand in none of the model's files
- * @param smallest bytes of a weight from which on it stays where it is; default 64 KiB
+ * @param options.smallest bytes of a weight from which on it stays where it is; default 64 KiB
  */
 export function recordLinkedEncoder(
   definition: EncoderDefinition,
   location: string,
-  smallest: number = smallestLinked,
-  options?: RecorderOptions,
+  { smallest = smallestLinked, ...options }: RecordOptions & { readonly smallest?: number | undefined } = {},
 ): SplitModel {
   const recorder = new OnnxRecorder(options);
   const others = constantWeights(recorder.operations, definition);
   const made = new Map<string, OnnxTensor>();
-  return record(definition, recorder, (name) => {
+  return record(definition, options, recorder, (name) => {
     const known = made.get(name) ?? linkedWeight(recorder, definition, name, smallest) ?? others(name);
     made.set(name, known);
     return known;
@@ -76,6 +84,7 @@ function linkedWeight(
 /** Records an encoder, with other weights or operations than the usual ones maybe. */
 export function record(
   definition: EncoderDefinition,
+  { pairs = false }: RecordOptions = {},
   recorder: OnnxRecorder = new OnnxRecorder(),
   weights: WeightLookup<OnnxTensor> = constantWeights(recorder.operations, definition),
   operations: Operations<OnnxTensor> = recorder.operations,
@@ -83,7 +92,9 @@ export function record(
   const ids = recorder.input('input_ids', 'index', ['batch', 'length']);
   const mask = recorder.input('attention_mask', 'index', ['batch', 'length']);
   const { network } = definition;
-  const tokens = network.encode(operations, weights, { ids, mask });
+  const typed = pairs && network.tokenTypes > 1;
+  const types = typed ? recorder.input('token_type_ids', 'index', ['batch', 'length']) : undefined;
+  const tokens = network.encode(operations, weights, { ids, mask, types });
   recorder.output('last_hidden_state', tokens);
   const terms = network.termWeights?.(operations, weights, { tokens, mask });
   if (terms !== undefined) recorder.output(termWeightsOutput, terms);

@@ -59,14 +59,16 @@ async function weightsAreHere({ directory, ...files }: ModelFiles): Promise<bool
 async function load(
   files: ModelFiles,
   options: OnnxOptions,
-  { signal, onWarning = warn }: LoadOptions = {},
+  { pairs = false, signal, onWarning = warn }: LoadOptions = {},
 ): Promise<Encoder> {
   throwIfAborted(signal);
   const devices = await presentDevices(devicesToTry(options.device), onWarning);
-  const source = (await findShippedModel(files, options.variant)) ?? (await recordModel(files, options.cacheDirectory));
+  const shipped = await findShippedModel(files, options.variant);
+  const source = shipped ?? (await recordModel(files, { pairs, caches: options.cacheDirectory }));
   throwIfAborted(signal);
   const positions = await configuredPositions(files);
-  const open = (model: ModelSource): Promise<Encoder> => openOnFirst(devices, model, positions, options, onWarning);
+  const open = (model: ModelSource): Promise<Encoder> =>
+    openOnFirst(devices, { ...model, pairs }, positions, options, onWarning);
   const encoder = await open(source).catch(async (error: unknown) => {
     if (source.makeAgain === undefined || !SentvecError.is(error, 'invalid-model')) throw error;
     return open(await source.makeAgain());
@@ -76,9 +78,12 @@ async function load(
   return encoder;
 }
 
+/** An ONNX model and what it is opened for. */
+type OpenedModel = ModelSource & { readonly pairs: boolean };
+
 async function openOnFirst(
   devices: readonly OnnxDevice[],
-  source: ModelSource,
+  source: OpenedModel,
   positions: number,
   options: OnnxOptions,
   onWarning: (message: string) => void,
@@ -98,23 +103,23 @@ async function openOnFirst(
 }
 
 function openPool(
-  source: ModelSource,
+  source: OpenedModel,
   device: OnnxDevice,
   plan: Pick<SessionPlan, 'sessions' | 'threadsPerSession' | 'loneThreads'>,
   onWarning: (message: string) => void,
 ): Promise<SessionPool> {
-  const { model, externalData } = source;
+  const { model, externalData, pairs } = source;
   const startWith =
     (threads: number): StartThread =>
     (listener) =>
-      startSessionThread({ model, externalData, device, threads }, listener);
+      startSessionThread({ model, externalData, pairs, device, threads }, listener);
   const { sessions, threadsPerSession, loneThreads } = plan;
   const startWide = loneThreads === undefined ? undefined : startWith(loneThreads);
   return SessionPool.open({ start: startWith(threadsPerSession), startWide, sessions, onWarning });
 }
 
 /** When the CPU cannot open the model either, the error is about the model, else about the device. */
-async function explain(error: unknown, device: OnnxDevice, source: ModelSource): Promise<SentvecError> {
+async function explain(error: unknown, device: OnnxDevice, source: OpenedModel): Promise<SentvecError> {
   if (device !== 'cpu') {
     if (await opensOnCpu(source)) {
       const message = `onnxruntime cannot use ${device}: ${reasonOf(error)} Check its driver and libraries, or use the device "cpu".`;
@@ -126,7 +131,7 @@ async function explain(error: unknown, device: OnnxDevice, source: ModelSource):
   return new SentvecError('invalid-model', message, { file: source.file }, { cause: error });
 }
 
-async function opensOnCpu(source: ModelSource): Promise<boolean> {
+async function opensOnCpu(source: OpenedModel): Promise<boolean> {
   try {
     const pool = await openPool(source, 'cpu', { sessions: 1, threadsPerSession: 1 }, warn);
     await pool.dispose();

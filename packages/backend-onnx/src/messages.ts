@@ -16,6 +16,8 @@ export interface SessionSpecification extends SessionModel {
   /** The name of an execution provider of onnxruntime. */
   readonly device: string;
   readonly threads: number;
+  /** See `LoadOptions.pairs`. */
+  readonly pairs: boolean;
 }
 
 /** What a session that was opened says of itself. */

@@ -29,26 +29,24 @@ const recorderOptions = { operators: 'onnxruntime' } as const;
  * An ONNX model of what the folder holds as safetensors. It is recorded once and stored in the cache, in a folder named
  * by the content of the model and of the code that records. Without a cache that can be written to, it stays in memory.
  * Large weights on this disk are not copied: the model in the cache refers to them, and half precision stays so.
- * @param caches the folder for all caches; default `cacheDirectory()`
- * @param large bytes of all weights, and of one, from which on they are not copied
+ * @param options.pairs see `LoadOptions.pairs`
+ * @param options.caches the folder for all caches; default `cacheDirectory()`
+ * @param options.large bytes of all weights, and of one, from which on they are not copied
  * @throws SentvecError `invalid-model`, `unsupported-model`; see `readEncoder`
  */
-export async function recordModel(
-  files: ModelFiles,
-  caches: string = cacheDirectory(),
-  large: { readonly all: number; readonly one?: number | undefined } = { all: largeWeights },
-): Promise<ModelSource> {
-  const key = await recordingKey(files);
+export async function recordModel(files: ModelFiles, options: RecordModelOptions): Promise<ModelSource> {
+  const { pairs, caches = cacheDirectory(), large = { all: largeWeights } } = options;
+  const key = await recordingKey(files, pairs);
   const linked = await linkableWeights(files, large.all);
   if (linked !== undefined) {
     const folder = join(caches, 'onnx', `${key}-linked`);
-    const source = await recordLinked(files, folder, linked, large.one);
+    const source = await recordLinked(files, folder, linked, { pairs, smallest: large.one });
     if (source !== undefined) return { ...source, makeAgain: () => recordAgain(folder) };
   }
   const folder = join(caches, 'onnx', key);
   const cached = await findCached(files, folder);
   if (cached !== undefined) return { ...cached, makeAgain: () => recordAgain(folder) };
-  const split = await recordSplit(files);
+  const split = await recordSplit(files, pairs);
   await store(folder, split);
   return (await findCached(files, folder)) ?? inMemory(files, split);
 
@@ -58,13 +56,19 @@ export async function recordModel(
       () => true,
       () => false,
     );
-    return isRemoved ? recordModel(files, caches, large) : inMemory(files, await recordSplit(files));
+    return isRemoved ? recordModel(files, options) : inMemory(files, await recordSplit(files, pairs));
   }
 }
 
-async function recordSplit(files: ModelFiles): Promise<SplitModel> {
+interface RecordModelOptions {
+  readonly pairs: boolean;
+  readonly caches?: string | undefined;
+  readonly large?: { readonly all: number; readonly one?: number | undefined } | undefined;
+}
+
+async function recordSplit(files: ModelFiles, pairs: boolean): Promise<SplitModel> {
   const { readEncoder, recordSplitEncoder } = await import('@sentvec/architectures');
-  return recordSplitEncoder(await readEncoder(files), weightsFile, recorderOptions);
+  return recordSplitEncoder(await readEncoder(files), weightsFile, { ...recorderOptions, pairs });
 }
 
 async function store(folder: string, { model, data }: SplitModel): Promise<void> {
@@ -90,11 +94,12 @@ async function recordLinked(
   files: ModelFiles,
   folder: string,
   weights: readonly string[],
-  smallest: number | undefined,
+  options: { readonly pairs: boolean; readonly smallest: number | undefined },
 ): Promise<ModelSource | undefined> {
   if ((await findCached(files, folder)) === undefined) {
     const { readEncoder, recordLinkedEncoder } = await import('@sentvec/architectures');
-    await store(folder, recordLinkedEncoder(await readEncoder(files), weightsFile, smallest, recorderOptions));
+    const linked = recordLinkedEncoder(await readEncoder(files), weightsFile, { ...recorderOptions, ...options });
+    await store(folder, linked);
   }
   try {
     for (const path of weights) await linkFile(join(files.directory!, path), join(folder, path));
@@ -164,11 +169,13 @@ function describe({ name }: ModelFiles): Pick<ModelSource, 'file' | 'remedy'> {
 }
 
 /** A hash of all that decides what is recorded: configuration, weights, and the recording code. */
-async function recordingKey(files: ModelFiles): Promise<string> {
+async function recordingKey(files: ModelFiles, pairs: boolean): Promise<string> {
   const inputs = (await files.list()).filter(
     (path) => /^(?:adapter_)?config\.json$/u.test(path) || /^[^/]+\.safetensors(\.index\.json)?$/u.test(path),
   );
-  const hash = createHash('sha256').update(await recorderHash());
+  const hash = createHash('sha256')
+    .update(await recorderHash())
+    .update(pairs ? 'pairs' : '');
   for (const path of inputs) hash.update(`${path}\0${await hashOf(files, path)}\0`);
   return hash.digest('hex').slice(0, 32);
 }

@@ -96,14 +96,14 @@ class WorkerSessionThread implements GraphThread {
     this.pooledOutput = thread.ready.pooledOutput;
   }
 
-  run(id: number, { ids, mask, rows, cols }: TokenBatch, pooledHead?: PooledHead): void {
-    const copy = { ids: ids.slice(), mask: mask.slice() };
+  run(id: number, { ids, mask, typeIds, rows, cols }: TokenBatch, pooledHead?: PooledHead): void {
+    const copy = { ids: ids.slice(), mask: mask.slice(), typeIds: typeIds?.slice() };
     const pooled = pooledHead && { head: this.#numberOf(pooledHead.head), mask: pooledHead.mask };
     const controller = new AbortController();
     this.inFlight.add(id);
     this.#controllers.set(id, controller);
     const { signal } = controller;
-    const transfer = [copy.ids.buffer, copy.mask.buffer];
+    const transfer = [copy.ids.buffer, copy.mask.buffer, ...(copy.typeIds ? [copy.typeIds.buffer] : [])];
     void this.#report(id, this.#thread.call('run', { ...copy, rows, cols, pooled }, { signal, transfer }));
   }
 

@@ -27,30 +27,33 @@ export async function openSession(specification: SessionSpecification): Promise<
   // oxlint-disable-next-line no-restricted-imports -- the thread that started this one has called `loadOnnxRuntime`
   const runtime: OnnxRuntime = await import('onnxruntime-node');
   const session = await createSession(runtime, specification);
-  const output = tokenOutput(session.outputMetadata);
-  const textOutput = pooledOutput(session.outputMetadata);
+  const textOutput = pooledOutput(session.outputMetadata, specification.pairs);
   const run = async (batch: TokenBatch, name: string): Promise<Tensor> =>
     (await session.run(feeds(runtime, session, batch), [name]))[name]!;
-  const { dims, type } = await run(singleToken, output);
+  const size = textOutput === undefined ? undefined : (await run(singleToken, textOutput)).dims[1];
+  // A file of scores need not give token embeddings as well.
+  const output = specification.pairs && textOutput !== undefined ? undefined : tokenOutput(session.outputMetadata);
+  const { dims, type } = output === undefined ? scoresAlone : await run(singleToken, output);
   if (!isFloat(type) || dims.length !== 3) {
     throw new Error(`Its output "${output}" is ${type} [${dims.join(', ')}], not numbers [texts, tokens, width].`);
   }
   const hiddenSize = dims[2]!;
-  const size = textOutput === undefined ? undefined : (await run(singleToken, textOutput)).dims[1];
   const numbers = async (batch: TokenBatch, name: string, shape: readonly number[]): Promise<Float32Array> => {
     const tensor = await run(batch, name);
     checkOutputShape(name, tensor.dims, shape);
     return numbersOf(tensor);
   };
-  const encode = (batch: TokenBatch): Promise<Float32Array> =>
-    numbers(batch, output, [batch.rows, batch.cols, hiddenSize]);
+  const encode = async (batch: TokenBatch): Promise<Float32Array> => {
+    if (output !== undefined) return numbers(batch, output, [batch.rows, batch.cols, hiddenSize]);
+    throw new Error(`The model's ONNX file gives "${textOutput}" only, and no token embeddings.`);
+  };
   let space = new Float32Array(0);
   return {
     hiddenSize,
     pooledOutput: textOutput !== undefined && size !== undefined ? { name: textOutput, size } : undefined,
     encode,
     encodeInPlace: async (batch) => {
-      if (type !== 'float32') return encode(batch);
+      if (type !== 'float32' || output === undefined) return encode(batch);
       const dimensions = [batch.rows, batch.cols, hiddenSize];
       const length = batch.rows * batch.cols * hiddenSize;
       if (space.length < length) space = new Float32Array(length);
@@ -68,6 +71,9 @@ export async function openSession(specification: SessionSpecification): Promise<
     release: () => session.release(),
   };
 }
+
+/** In the place of the token embeddings of a file that gives none. */
+const scoresAlone = { dims: [1, 1, 0], type: 'float32' } as const;
 
 function createSession(runtime: OnnxRuntime, specification: SessionSpecification): Promise<InferenceSession> {
   const { model, externalData } = specification;

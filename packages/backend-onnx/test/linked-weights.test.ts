@@ -26,7 +26,11 @@ async function freshModel(): Promise<string> {
 
 /** The recorded model, made or found in the cache. */
 async function record(folder: string, cache: string): Promise<string> {
-  const { model } = await recordModel(await directoryModel(folder), cache, { all: 0, one: 0 });
+  const { model } = await recordModel(await directoryModel(folder), {
+    pairs: false,
+    caches: cache,
+    large: { all: 0, one: 0 },
+  });
   if (typeof model !== 'string') throw new Error('The model was recorded in memory.');
   return model;
 }

@@ -66,14 +66,16 @@ export class LocalEncoder {
     batch: TokenBatch,
     finish: (tokens: TfTensor, weight: WeightLookup<TfTensor>, mask: TfTensor) => TfTensor,
   ): Float32Array {
-    const { rows, cols, ids, mask } = batch;
+    const { rows, cols, ids, mask, typeIds } = batch;
+    const isTyped = typeIds !== undefined && this.network.tokenTypes > 1;
     if (rows * cols === 0) return new Float32Array(0);
     checkTokens(this.network, batch);
     const ops = this.#operations;
     return onBackend(this.#runtime, () => {
       const { tf } = this.#runtime;
       const result = tf.tidy(() => {
-        const inputs = { ids: ops.constant(ids, [rows, cols]), mask: ops.constant(mask, [rows, cols]) };
+        const indices = (numbers: Int32Array): TfTensor => ops.constant(numbers, [rows, cols]);
+        const inputs = { ids: indices(ids), mask: indices(mask), types: isTyped ? indices(typeIds) : undefined };
         const weight = (name: string): TfTensor => this.#weights.get(name)!;
         return finish(this.network.encode(ops, weight, inputs), weight, inputs.mask);
       });

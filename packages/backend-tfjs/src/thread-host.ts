@@ -99,8 +99,8 @@ async function load({ thread, files }: TensorFlowThread, source: ModelFiles): Pr
 }
 
 /** A copy: the arrays stay the caller's, and a view would be sent with the whole of its buffer. */
-function copyOf({ ids, mask, rows, cols }: TokenBatch): TokenBatch {
-  return { ids: ids.slice(), mask: mask.slice(), rows, cols };
+function copyOf({ ids, mask, typeIds, rows, cols }: TokenBatch): TokenBatch {
+  return { ids: ids.slice(), mask: mask.slice(), typeIds: typeIds?.slice(), rows, cols };
 }
 
 async function guarded<T>(call: Promise<T>): Promise<T> {

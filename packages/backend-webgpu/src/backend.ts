@@ -62,11 +62,11 @@ async function availability(options: WebGpuOptions): Promise<Availability> {
 async function load(
   files: ModelFiles,
   options: WebGpuOptions,
-  { signal, onWarning = warn }: LoadOptions = {},
+  { pairs = false, signal, onWarning = warn }: LoadOptions = {},
 ): Promise<Encoder> {
   throwIfAborted(signal);
   prepareRuntime(options);
-  const source = await readModelSource(files, options.variant);
+  const source = await readModelSource(files, options.variant, pairs);
   throwIfAborted(signal);
   const device = await chooseDevice(options, onWarning);
   if (device !== undefined) checkPrecision(source, device);

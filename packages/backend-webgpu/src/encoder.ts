@@ -152,7 +152,14 @@ function padForDevice(batch: TokenBatch, maxPositions: number): TokenBatch {
   const { rows, cols } = batch;
   const length = Math.max(cols, Math.min(Math.ceil(cols / lengthStep) * lengthStep, maxPositions));
   if (length === cols) return batch;
-  return { rows, cols: length, ids: widen(batch.ids, batch, length), mask: widen(batch.mask, batch, length) };
+  const { ids, mask, typeIds } = batch;
+  return {
+    rows,
+    cols: length,
+    ids: widen(ids, batch, length),
+    mask: widen(mask, batch, length),
+    typeIds: typeIds && widen(typeIds, batch, length),
+  };
 }
 
 /** A number for each token, followed by zeros up to the new length of each text. */

@@ -17,6 +17,8 @@ export interface ModelSource {
   readonly file: string;
   /** What to do when the file is broken, in a sentence. */
   readonly remedy: string;
+  /** See `LoadOptions.pairs`. */
+  readonly pairs: boolean;
   /** Whether it came with the model: then nothing is known of its contents. */
   readonly shipped: boolean;
   /** See `Encoder.weightsFile`. */
@@ -27,14 +29,19 @@ export interface ModelSource {
  * The ONNX file of a model: the one it ships, else one recorded from its safetensors.
  * @throws SentvecError `invalid-argument` when it has no such variant; `invalid-model`, `unsupported-model`
  */
-export async function readModelSource(files: ModelFiles, variant: string | undefined): Promise<ModelSource> {
+export async function readModelSource(
+  files: ModelFiles,
+  variant: string | undefined,
+  pairs: boolean,
+): Promise<ModelSource> {
   const path = findShippedFile(files.name, await files.list(), variant);
   if (path === undefined) {
     return {
-      model: recordEncoder(await readEncoder(files)),
+      model: recordEncoder(await readEncoder(files), { pairs }),
       externalData: [],
       file: `the ONNX model recorded from ${files.name}`,
       remedy: 'Are the weights complete? Download the model again.',
+      pairs,
       shipped: false,
       weightsFile: undefined,
     };
@@ -50,6 +57,7 @@ export async function readModelSource(files: ModelFiles, variant: string | undef
     externalData: weights.map((data, index) => ({ path: external[index]!.location, data })),
     file,
     remedy: 'Is the file complete? Download or convert the model again.',
+    pairs,
     shipped: true,
     weightsFile: variant === undefined && isUsualFile(path) ? undefined : path,
   };

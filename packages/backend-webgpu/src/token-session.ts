@@ -28,9 +28,10 @@ export class TokenSession {
   /** See `Encoder.pooledOutput`. */
   readonly pooledOutput: Encoder['pooledOutput'];
   readonly #session: InferenceSession;
-  readonly #output: string;
+  /** Of token embeddings; `undefined` for a file of scores. */
+  readonly #output: string | undefined;
 
-  private constructor(session: InferenceSession, output: string, facts: TokenSessionFacts) {
+  private constructor(session: InferenceSession, output: string | undefined, facts: TokenSessionFacts) {
     this.#session = session;
     this.#output = output;
     this.hiddenSize = facts.hiddenSize;
@@ -46,16 +47,20 @@ export class TokenSession {
   static async open(source: ModelSource, device: GPUDevice | undefined): Promise<TokenSession> {
     const session = await oneAtATime(() => InferenceSession.create(source.model, sessionOptions(source, device)));
     try {
+      const name = pooledOutput(session.outputMetadata, source.pairs);
+      const size = name && (await use(session, name, singleToken, async (probe) => probe.dims[1]!));
+      const pooled = name && size ? { name, size } : undefined;
+      // A file of scores need not give token embeddings as well.
+      if (source.pairs && pooled !== undefined)
+        return new TokenSession(session, undefined, { hiddenSize: 0, isHalfPrecision: false, pooledOutput: pooled });
       const output = tokenOutput(session.outputMetadata);
       const { dims, type } = await use(session, output, singleToken, async (probe) => probe);
       if ((type !== 'float32' && type !== 'float16') || dims.length !== 3)
         throw new Error(`Its output "${output}" is ${type} [${dims.join(', ')}], not numbers [texts, tokens, width].`);
-      const name = pooledOutput(session.outputMetadata);
-      const size = name && (await use(session, name, singleToken, async (probe) => probe.dims[1]!));
       return new TokenSession(session, output, {
         hiddenSize: dims[2]!,
         isHalfPrecision: type === 'float16',
-        pooledOutput: name && size ? { name, size } : undefined,
+        pooledOutput: pooled,
       });
     } catch (error) {
       await oneAtATime(() => session.release());
@@ -75,9 +80,11 @@ export class TokenSession {
     read: (values: OutputTensor) => Promise<T>,
   ): Promise<T> {
     const { rows, cols } = batch;
+    if (output === 'tokens' && this.#output === undefined)
+      throw new Error(`The model's ONNX file gives "${this.pooledOutput!.name}" only, and no token embeddings.`);
     const [name, shape] =
       output === 'tokens'
-        ? [this.#output, [rows, cols, this.hiddenSize]]
+        ? [this.#output!, [rows, cols, this.hiddenSize]]
         : [this.pooledOutput!.name, [rows, this.pooledOutput!.size]];
     const checked = async (values: OutputTensor): Promise<T> => {
       checkOutputShape(name, values.dims, shape);

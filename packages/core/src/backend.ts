@@ -35,6 +35,12 @@ export type Availability =
 
 /** Options of {@link Backend.load}. */
 export interface LoadOptions {
+  /**
+   * Whether the encoder is for pairs of texts, of a reranker: its batches may have `typeIds`, and an ONNX file may give
+   * the scores of a pair (`logits`) instead of token embeddings; see {@link Encoder.pooledOutput}.
+   * @default false: batches without `typeIds`
+   */
+  readonly pairs?: boolean | undefined;
   /** Ends the loading. */
   readonly signal?: AbortSignal | undefined;
   /**
@@ -46,7 +52,7 @@ export interface LoadOptions {
 
 /** The second part of a model: a vector in its context for each token. */
 export interface Encoder {
-  /** Width of a token's vector. */
+  /** Width of a token's vector; 0 for a file that gives nothing but a `pooledOutput`. */
   readonly hiddenSize: number;
   /** The longest text, in tokens, that the encoder has positions for. `Infinity` when it has no limit. */
   readonly maxPositions: number;
@@ -69,7 +75,8 @@ export interface Encoder {
   readonly roundingError?: number | undefined;
   /**
    * The vector of a whole text that the model's own file computes, where it does so (the output `sentence_embedding` of
-   * an ONNX file), and its length. `encodePooled` gives it for a head whose pooling has this `graphOutput`.
+   * an ONNX file, or `logits` for pairs), and its length. `encodePooled` gives it for a head whose pooling has this
+   * `graphOutput`.
    */
   readonly pooledOutput?: { readonly name: string; readonly size: number } | undefined;
   /**

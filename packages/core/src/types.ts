@@ -16,6 +16,11 @@ export interface Matrix {
 export interface TokenBatch {
   readonly ids: Int32Array;
   readonly mask: Int32Array;
+  /**
+   * The type of each token in pairs of texts, by which a model tells the two apart: 0 for the first, 1 for the second.
+   * @default all 0
+   */
+  readonly typeIds?: Int32Array | undefined;
   readonly rows: number;
   readonly cols: number;
 }
@@ -26,10 +31,12 @@ export interface TokenBatch {
  */
 export interface TokenEmbeddings extends Matrix {}
 
-/** The token ids of one text, special tokens included. */
+/** The token ids of one text, or of a pair of texts, special tokens included. */
 export interface TokenizedText {
   /** At most `maxLength` ids; a cut keeps the special tokens. */
   readonly ids: Int32Array;
+  /** See {@link TokenBatch.typeIds}; as long as `ids`. */
+  readonly typeIds?: Int32Array | undefined;
   /** Number of ids before the cut. */
   readonly length: number;
   /** `length > ids.length`. */

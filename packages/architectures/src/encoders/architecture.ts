@@ -6,6 +6,7 @@ import { sameShape } from '../shapes.ts';
 import type { ConfigReader } from './config.ts';
 import { TransformerLayers, type WeightName } from './layers.ts';
 import type { EncoderNetwork, WeightDeclaration } from './network.ts';
+import { tokenTypeTable } from './post-norm.ts';
 import { type MaskedLanguageHead, type TermPooling, termWeights } from './term-weights.ts';
 
 /** What the file of an architecture defines; the rest of an `EncoderNetwork` is derived from it. */
@@ -79,6 +80,7 @@ export function makeNetwork(
     maxPositions,
     vocabularySize,
     tokenTable: nameOf(tokenTable),
+    tokenTypes: weights.get(tokenTypeTable)?.shape[0] ?? 0,
     paddingId: program.paddingId,
     weights,
     encode(ops, weight, inputs) {

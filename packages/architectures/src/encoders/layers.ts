@@ -132,6 +132,12 @@ export class TransformerLayers<T> {
     return this.#pack(this.ops.reshape(all, [productOf([this.batch, this.length])]));
   }
 
+  /** The token type of each row: indices. `undefined`: all tokens have type 0. */
+  rowTypes(): T | undefined {
+    const { types } = this.#sources.inputs;
+    return types && this.perRow(types);
+  }
+
   /** The position of each row, counted from 0: indices. */
   rowPositions(): T {
     return this.perRow(this.ops.range(this.length));

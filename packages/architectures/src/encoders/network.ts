@@ -8,6 +8,11 @@ export interface EncoderInputs<Tensor> {
   /** 1 for a real token, 0 for padding: indices `[batch, length]`. */
   readonly mask: Tensor;
   /**
+   * The type of each token in a pair of texts: indices `[batch, length]`. Only for networks with `tokenTypes`.
+   * @default all 0
+   */
+  readonly types?: Tensor | undefined;
+  /**
    * Which positions hold a token, counted through the batch (row · length + column): indices `[tokens]`, each once.
    * When given, only these positions are computed ("packed"), and the result is `[tokens, hidden]`.
    * @default all positions; the result is `[batch, length, hidden]`
@@ -48,6 +53,8 @@ export interface EncoderNetwork {
   readonly vocabularySize: number;
   /** The weight whose rows belong to the token ids. */
   readonly tokenTable: string;
+  /** How many types of tokens it tells apart; 1 or 0: none. */
+  readonly tokenTypes: number;
   /**
    * The token whose row in the table training leaves alone, as `padding_idx` of PyTorch does. Texts may contain that
    * token: some decoders end each text with it.

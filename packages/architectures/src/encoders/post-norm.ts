@@ -101,6 +101,9 @@ const bertNames: PostNormNames = {
 /** The name of the token table in BERT and its descendants. */
 export const bertTokenTable = 'embeddings.word_embeddings.weight';
 
+/** The name of the table of token types in all architectures that have one. */
+export const tokenTypeTable = 'embeddings.token_type_embeddings.weight';
+
 /** The sizes that embeddings depend on. */
 export type EmbeddingSizes = Pick<
   BertSizes,
@@ -122,21 +125,23 @@ export function embed<T>(
 }
 
 /**
- * The sum of the embeddings. All tokens have type 0, and so does the task. `positions` are indices, one for each row;
- * `undefined` for a model without a table of positions.
+ * The sum of the embeddings. All tasks have type 0, and so have all tokens unless the inputs say otherwise. `positions`
+ * are indices, one for each row; `undefined` for a model without a table of positions.
  */
 export function sumOfEmbeddings<T>(layers: TransformerLayers<T>, positions: T | undefined, sizes: EmbeddingSizes): T {
   const { ops } = layers;
   const { embeddingSize, tokenTypes, taskTypes = 0 } = sizes;
-  const table = (name: string, rows: number): T =>
-    layers.weight(`embeddings.${name}_embeddings.weight`, [rows, embeddingSize]);
+  const table = (name: string, rows: number): T => layers.weight(name, [rows, embeddingSize]);
+  const positionTable = 'embeddings.position_embeddings.weight';
   let sum = layers.tokenRows(embeddingSize);
-  if (positions !== undefined) sum = ops.add(sum, ops.gather(table('position', sizes.positions), positions));
-  for (const [name, rows] of [
-    ['token_type', tokenTypes],
-    ['task_type', taskTypes],
+  if (positions !== undefined) sum = ops.add(sum, ops.gather(table(positionTable, sizes.positions), positions));
+  for (const [name, rows, types] of [
+    [tokenTypeTable, tokenTypes, layers.rowTypes()],
+    ['embeddings.task_type_embeddings.weight', taskTypes, undefined],
   ] as const) {
-    if (rows > 0) sum = ops.add(sum, ops.slice(table(name, rows), 0, 0, 1));
+    if (rows === 0) continue;
+    const embeddings = table(name, rows);
+    sum = ops.add(sum, types === undefined ? ops.slice(embeddings, 0, 0, 1) : ops.gather(embeddings, types));
   }
   return sum;
 }

@@ -25,9 +25,9 @@ export type TokenInput = { readonly name: string; readonly dims: readonly number
 const tokenOutputs = ['last_hidden_state', 'token_embeddings', 'hidden_states', 'output', 'output_0'];
 
 /** What an ONNX file calls the vector of a whole text, when it computes one. */
-const textOutputs = new Set(['sentence_embedding', termWeightsOutput]);
+const textOutputs: readonly string[] = ['sentence_embedding', termWeightsOutput];
 
-/** A score for each token of the vocabulary is no embedding. */
+/** Scores: for each token of the vocabulary, which is no embedding, or the labels of a text or a pair. */
 const scoreOutput = 'logits';
 
 /**
@@ -44,9 +44,13 @@ export function tokenOutput(outputs: readonly SessionValue[]): string {
   throw new Error(`None of its outputs (${outputs.map(({ name }) => name).join(', ')}) has a vector for each token.`);
 }
 
-/** The name of the output that has a vector for each text, when there is one. */
-export function pooledOutput(outputs: readonly SessionValue[]): string | undefined {
-  return outputs.find((value) => textOutputs.has(value.name) && value.isTensor && value.shape.length === 2)?.name;
+/**
+ * The name of the output that has a vector for each text, or for pairs the scores of each pair, when there is one.
+ * @param pairs whether the file belongs to a reranker
+ */
+export function pooledOutput(outputs: readonly SessionValue[], pairs: boolean): string | undefined {
+  const names = pairs ? [scoreOutput] : textOutputs;
+  return outputs.find((value) => names.includes(value.name) && value.isTensor && value.shape.length === 2)?.name;
 }
 
 /**
@@ -87,7 +91,7 @@ interface InputContent {
 
 function inputContent(
   { name, shape }: { readonly name: string; readonly shape: readonly (number | string)[] },
-  { ids, mask, rows, cols }: TokenBatch,
+  { ids, mask, typeIds, rows, cols }: TokenBatch,
 ): InputContent | undefined {
   const dims = [rows, cols];
   // A decoder that goes on with a text: there is nothing before it, so a length of 0 for every text of the batch.
@@ -101,7 +105,7 @@ function inputContent(
     case 'attention_mask':
       return { dims, numbers: mask };
     case 'token_type_ids':
-      return { dims, numbers: new Int32Array(rows * cols) };
+      return { dims, numbers: typeIds ?? new Int32Array(rows * cols) };
     case 'position_ids':
       return { dims, numbers: Int32Array.from({ length: rows * cols }, (_, index) => index % cols) };
     case 'use_cache_branch':

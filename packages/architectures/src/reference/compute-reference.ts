@@ -1,14 +1,13 @@
 import type { ModelFiles, TokenBatch, TokenEmbeddings } from '@sentvec/core';
 import { type EncoderDefinition, readEncoder } from '../encoders/definition.ts';
 import type { EncoderNetwork } from '../encoders/network.ts';
+import { plainInputs } from '../plain-backend.ts';
 import { plainOperations } from '../plain/operations.ts';
-import { plainIndices, type PlainTensor } from '../plain/tensor.ts';
+import type { PlainTensor } from '../plain/tensor.ts';
 
 /** Runs an encoder in plain TypeScript. Of the token table only the rows of the batch are read. */
-export async function computeReference(
-  files: ModelFiles,
-  { ids, mask, rows, cols }: TokenBatch,
-): Promise<TokenEmbeddings> {
+export async function computeReference(files: ModelFiles, batch: TokenBatch): Promise<TokenEmbeddings> {
+  const { ids, rows, cols } = batch;
   const definition = await readEncoder(files);
   const { hiddenSize, network } = definition;
   // Not converted to float64: that would take longer than the multiplications.
@@ -16,12 +15,8 @@ export async function computeReference(
     data: definition.weight(name),
     shape: definition.weights.get(name)!,
   });
-  const shape = [rows, cols];
-  const { data } = network.encode(plainOperations, weight, {
-    ids: plainIndices(ids, shape),
-    mask: plainIndices(mask, shape),
-    tokenRows: tokenRows(definition, ids),
-  });
+  const inputs = { ...plainInputs(network, batch), tokenRows: tokenRows(definition, ids) };
+  const { data } = network.encode(plainOperations, weight, inputs);
   return { data: new Float32Array(data), rows: rows * cols, cols: hiddenSize };
 }
 

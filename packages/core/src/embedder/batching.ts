@@ -52,11 +52,13 @@ export function padBatch(texts: readonly TokenizedText[], paddingId: number): To
   const cols = texts.reduce((longest, { ids }) => Math.max(longest, ids.length), 0);
   const ids = new Int32Array(rows * cols).fill(paddingId);
   const mask = new Int32Array(rows * cols);
+  const typeIds = texts.some((text) => text.typeIds !== undefined) ? new Int32Array(rows * cols) : undefined;
   for (const [row, text] of texts.entries()) {
     ids.set(text.ids, row * cols);
     mask.fill(1, row * cols, row * cols + (text.attended ?? text.ids.length));
+    if (text.typeIds !== undefined) typeIds!.set(text.typeIds, row * cols);
   }
-  return { ids, mask, rows, cols };
+  return { ids, mask, ...(typeIds && { typeIds }), rows, cols };
 }
 
 /** How many tokens of a text take part in pooling, where no prompt is left out. */

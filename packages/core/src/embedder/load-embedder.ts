@@ -17,7 +17,7 @@ import { hasRouter } from '../model-folder/router-module.ts';
 import { ModelEmbedder, type ModelVariants, type VariantChoice } from './model-embedder.ts';
 
 /** Options of {@link loadEmbedder}. */
-export interface LoadEmbedderOptions extends ModelFolderOptions, LoadOptions {
+export interface LoadEmbedderOptions extends ModelFolderOptions, Omit<LoadOptions, 'pairs'> {
   /** What runs the encoder. Only models of static embeddings, which have none, go without. */
   readonly backend?: Backend | undefined;
   /**

@@ -11,8 +11,11 @@ const layerNormEpsilon = 1e-5;
 
 type Reader = (files: ModelFiles, module: ModelModule, feature: Feature) => Promise<Projection | undefined>;
 
-/** What a projection is applied to: the pooled vector, or each token's. */
-export type Feature = 'sentence_embedding' | 'token_embeddings';
+/**
+ * What a projection is applied to: the pooled vector, or each token's. `scores`: the pooled vector, of which the last
+ * projection makes the scores of a reranker.
+ */
+export type Feature = 'sentence_embedding' | 'token_embeddings' | 'scores';
 
 const readers: Readonly<Record<string, Reader>> = {
   Dense: readDense,
@@ -98,14 +101,15 @@ function readActivation(config: ConfigFile): Activation {
   );
 }
 
-/** Modules may be told what to work on. */
+/** Modules may be told what to work on, and what to make of it. */
 function checkFeatures(config: ConfigFile, wanted: Feature): void {
+  const applied = wanted === 'scores' ? 'sentence_embedding' : wanted;
   for (const key of ['module_input_name', 'module_output_name']) {
-    const feature = config.string(key) ?? wanted;
-    if (feature === wanted) continue;
+    const feature = config.string(key) ?? applied;
+    if (feature === applied || (key === 'module_output_name' && feature === wanted)) continue;
     throw new SentvecError(
       'unsupported-model',
-      `${config.file} sets "${key}" to "${feature}"; sentvec applies it to "${wanted}" here.`,
+      `${config.file} sets "${key}" to "${feature}"; sentvec applies it to "${applied}" here.`,
       {
         file: config.file,
       },

@@ -9,7 +9,7 @@ import type { ModelFolderOptions } from './model-folder.ts';
 import type { ModuleRoles } from './module-roles.ts';
 import { filePath, type ModelModule } from './modules.ts';
 import { readPoolingModule } from './pooling-module.ts';
-import { readProjectionModule } from './projection-module.ts';
+import { readProjectionModule, type Feature } from './projection-module.ts';
 
 /** A head with the length of the token vectors that it is made for, when that is known. */
 export interface SizedHead {
@@ -20,6 +20,7 @@ export interface SizedHead {
 /**
  * Reads the modules after the encoder, and checks that each can take what the one before it gives.
  * @param encoderSize length of the encoder's token vectors, when the folder says
+ * @param feature what the projections are applied to
  * @throws SentvecError `invalid-model`, `unsupported-model`
  */
 export async function readHead(
@@ -27,6 +28,7 @@ export async function readHead(
   { pooling: module, projections: modules }: ModuleRoles,
   encoderSize: number | undefined,
   options: ModelFolderOptions,
+  feature?: Feature,
 ): Promise<SizedHead> {
   const own =
     module === undefined
@@ -44,7 +46,7 @@ export async function readHead(
   }
   const hiddenSize = encoderSize ?? own.hiddenSize;
   const pooling = options.pooling === undefined ? own.pooling : resolvePooling(options.pooling);
-  const projections = await readProjections(files, modules, hiddenSize && pooling.outputSize(hiddenSize));
+  const projections = await readProjections(files, modules, hiddenSize && pooling.outputSize(hiddenSize), feature);
   return { head: { pooling, projections }, hiddenSize };
 }
 
@@ -64,11 +66,12 @@ async function readProjections(
   files: ModelFiles,
   modules: readonly ModelModule[],
   pooledSize: number | undefined,
+  feature: Feature | undefined,
 ): Promise<Projection[]> {
   const projections: Projection[] = [];
   let size = pooledSize;
   for (const module of modules) {
-    const projection = await readProjectionModule(files, module);
+    const projection = await readProjectionModule(files, module, feature);
     if (projection === undefined) continue;
     // Before the first dense layer the size may be unknown; that layer then says what it takes.
     if (projection.kind === 'dense') size ??= projection.weight.cols;

@@ -20,11 +20,21 @@ const configNames: readonly string[] = [
 /** Tokenizers without a limit say 1e30. */
 const largestPlausibleLength = 1e9;
 
+/** What a Transformer module may be told to do since version 6 of sentence-transformers, with what it then gives. */
+const transformerTasks = {
+  'feature-extraction': { output: 'token_embeddings', methodOutput: 'last_hidden_state' },
+  'fill-mask': { output: 'token_embeddings', methodOutput: 'logits' },
+  'sequence-classification': { output: 'scores', methodOutput: 'logits' },
+  'text-generation': { output: 'causal_logits', methodOutput: 'logits' },
+} as const;
+
+/** The name of one of them. */
+type TransformerTask = keyof typeof transformerTasks;
+
 /**
  * Reads the configs of a Transformer module. `max_seq_length` wins over the tokenizer's `model_max_length`, as in
  * `sentence_transformers/base/modules/transformer.py`.
- * @throws SentvecError `invalid-model`; `unsupported-model` when the module does something else than give token vectors
- * of a text
+ * @throws SentvecError `invalid-model`; `unsupported-model` when the module does something else
  */
 export async function readTransformerModule(
   files: ModelFiles,
@@ -48,16 +58,16 @@ export async function readTransformerModule(
   };
 }
 
-/** What the caller can do beyond token vectors of a text. */
+/** What the caller can do besides token vectors of a text. */
 export interface TransformerSupport {
+  /**
+   * What the caller makes of the module.
+   * @default 'feature-extraction': token vectors of a text
+   */
+  readonly task?: TransformerTask | undefined;
   /** @default false */
   readonly queryExpansion?: boolean | undefined;
-  /** @default 'feature-extraction' */
-  readonly task?: keyof typeof outputs | undefined;
 }
-
-/** What a Transformer module takes from the model, by its task. */
-const outputs = { 'feature-extraction': 'last_hidden_state', 'fill-mask': 'logits' } as const;
 
 /** The config of a Transformer module, by any of its names; `undefined` when the folder has none. */
 export async function readTransformerConfig(encoderFiles: ModelFiles): Promise<ConfigFile | undefined> {
@@ -88,19 +98,20 @@ function tokenizerLimit(config: ConfigFile | undefined): number | undefined {
 }
 
 /**
- * Since version 6 the module can run other heads, other inputs and other outputs. Only the plain case is what sentvec
- * computes.
+ * Since version 6 the module can run other heads, other inputs and other outputs. Only the plain case of a task is what
+ * sentvec computes.
  */
 function checkTask(
   config: ConfigFile,
-  { queryExpansion = false, task = 'feature-extraction' }: TransformerSupport,
+  { task = 'feature-extraction', queryExpansion = false }: TransformerSupport,
 ): void {
+  const { output, methodOutput } = transformerTasks[task];
   const text = config.object('modality_config')?.object('text');
   const settings: [string, string | undefined, string][] = [
     ['transformer_task', config.string('transformer_task'), task],
-    ['module_output_name', config.string('module_output_name'), 'token_embeddings'],
+    ['module_output_name', config.string('module_output_name'), output],
     ['method', text?.string('method'), 'forward'],
-    ['method_output_name', text?.string('method_output_name'), outputs[task]],
+    ['method_output_name', text?.string('method_output_name'), methodOutput],
   ];
   for (const [key, value, plain] of settings)
     if (value !== undefined && value !== plain) throw unsupported(config, `"${key}": "${value}"`);

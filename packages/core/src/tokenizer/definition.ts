@@ -3,6 +3,7 @@ import { canonicalJson, sha256 } from '@sentvec/platform';
 import type { ModelFiles } from '../types.ts';
 import { hashTokenizerJson } from './hash.ts';
 import { specialTokensOf, tokenContent, type SpecialTokens } from './special-tokens.ts';
+import { pairTemplateOf, type PairTemplate } from './pair-template.ts';
 import { readSplitting } from './splitting.ts';
 import type { AddedToken, TokenizerJson } from './tokenizer-json.ts';
 import { readTokenizerFiles } from './transformers-files.ts';
@@ -17,6 +18,8 @@ export interface TokenizerDefinition {
   /** What lengthens the queries of late interaction: the mask token, else the one that ends a text. */
   readonly expansionId?: number | undefined;
   readonly specialTokens: SpecialTokens;
+  /** How two texts become one input; `undefined` for a tokenizer that has no way. */
+  readonly pairTemplate: PairTemplate | undefined;
   /** Which end of a long text is cut off. */
   readonly truncationSide: 'left' | 'right';
   /** The text is lower-cased before anything else (`do_lower_case` of `sentence_bert_config.json`). */
@@ -37,7 +40,7 @@ export async function readTokenizerDefinition(
   model: ModelFiles,
   options: { readonly lowercase?: boolean; readonly markers?: readonly string[] | undefined } = {},
 ): Promise<TokenizerDefinition> {
-  const { json: raw, file, config } = await readTokenizerFiles(model);
+  const { json: raw, file, config, typed } = await readTokenizerFiles(model);
   const { lowercase = false, markers = [] } = options;
   const whole = { ...raw, truncation: null, padding: null, decoder: null };
   const json = withMarkers(whole, markers);
@@ -52,6 +55,7 @@ export async function readTokenizerDefinition(
       .map(tokenContent)
       .flatMap((token) => (token === undefined ? [] : (tokenId(raw, token) ?? [])))[0],
     specialTokens: specialTokensOf(json, file),
+    pairTemplate: pairTemplateOf(json, typed),
     truncationSide,
     lowercase,
     hash: await sha256(canonicalJson([await hashTokenizerJson(json), truncationSide, lowercase])),

@@ -52,8 +52,8 @@ function wrapWith(processor: TokenizerComponent | null, inner: SpecialTokens, fi
   }
 }
 
-/** `["[CLS]", 101]` */
-function namedId(processor: TokenizerComponent, name: 'cls' | 'sep', file: string): number {
+/** The id of `["[CLS]", 101]`. @throws SentvecError `invalid-model` */
+export function namedId(processor: TokenizerComponent, name: 'cls' | 'sep', file: string): number {
   const entry = processor[name];
   if (!Array.isArray(entry) || !isTokenId(entry[1]))
     throw invalid(file, `${processor.type} without an id for "${name}"`);

@@ -100,6 +100,25 @@ export function tokenizerClass(config: Json, modelConfig: Json): string | undefi
   return classesOfTypes.find(([, types]) => types.split(' ').includes(String(type)))?.[0];
 }
 
+/** Classes that give the types of tokens to the model: `token_type_ids` in their `model_input_names`. */
+const typedClasses: ReadonlySet<string> = new Set([
+  'BertTokenizer',
+  'DebertaTokenizer',
+  'DebertaV2Tokenizer',
+  'ElectraTokenizer',
+  'FNetTokenizer',
+  'LayoutLMTokenizer',
+  'LxmertTokenizer',
+  'MobileBertTokenizer',
+  'SqueezeBertTokenizer',
+]);
+
+/** Whether a tokenizer gives the types of the tokens of a pair to the model: as its files say, else as its class does. */
+export function givesTokenTypes(className: string | undefined, config: Json): boolean {
+  const names = config['model_input_names'];
+  return Array.isArray(names) ? names.includes('token_type_ids') : typedClasses.has(className ?? '');
+}
+
 /** Whether a tokenizer is BERT's, of which only the vocabulary counts. */
 export function isBertClass(className: string | undefined, { model }: TokenizerJson): boolean {
   const isNamed = model.type === 'WordPiece' || (model.type === undefined && 'max_input_chars_per_word' in model);

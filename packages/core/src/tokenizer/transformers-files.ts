@@ -9,7 +9,7 @@ import type { ModelFiles } from '../types.ts';
 import { checkTokenizerJson, type AddedToken, type TokenizerJson } from './tokenizer-json.ts';
 import { tokenContent } from './special-tokens.ts';
 import { readSplitting } from './splitting.ts';
-import { asBert, asClass, isBertClass, tokenizerClass, usualTokens } from './tokenizer-classes.ts';
+import { asBert, asClass, givesTokenTypes, isBertClass, tokenizerClass, usualTokens } from './tokenizer-classes.ts';
 import { assignAddedTokenIds } from './vocabulary.ts';
 
 type Json = Readonly<Record<string, unknown>>;
@@ -22,6 +22,8 @@ export interface TokenizerFiles {
   readonly file: string;
   /** `tokenizer_config.json`, with the special tokens of `special_tokens_map.json`. */
   readonly config: Json;
+  /** Whether the tokenizer gives the types of the tokens of a pair to the model. */
+  readonly typed: boolean;
 }
 
 /**
@@ -53,7 +55,7 @@ export async function readTokenizerFiles(model: ModelFiles): Promise<TokenizerFi
   const withSpecial = [...tokens, ...specialTokens({ ...knownTokens(json, usual), ...config })];
   const merged = { ...json, added_tokens: assignAddedTokenIds(json, earliest(withSpecial)) };
   const whole = isBert ? asBert(merged, { ...usual, ...config }, file) : await asClass(merged, className, config, file);
-  return { json: whole, file, config };
+  return { json: whole, file, config, typed: givesTokenTypes(className, config) };
 }
 
 async function readVocabulary(model: ModelFiles): Promise<{ readonly json: TokenizerJson; readonly file: string }> {

@@ -1,0 +1,245 @@
+/**
+ * Reads the folder of a reranker, in any of the layouts that its models have: the modules of sentence-transformers 6, a
+ * causal language model that answers yes or no, or a plain folder of transformers with the older ways to name the
+ * activation.
+ */
+import { SentvecError } from '../errors.ts';
+import { createPooling } from '../pooling/pooling.ts';
+import { isActivation } from '../projection/activation.ts';
+import { outputSize } from '../projection/head.ts';
+import type { Activation, Head, ModelFiles } from '../types.ts';
+import { readWeights } from '../weights/read-weights.ts';
+import { checkClassificationHead, readClassificationHead } from './classification-head.ts';
+import { readConfigFile, requireConfigFile, type ConfigFile } from './config-file.ts';
+import type { EncoderPart, ModelSettings } from './model-folder.ts';
+import { architectureOf, checkModelKind } from './model-kind.ts';
+import { readPromptSettings } from './model-settings.ts';
+import { assignRoles } from './module-roles.ts';
+import { filePath, lastSegment, readModules, type ModelModule } from './modules.ts';
+import { readHead } from './read-head.ts';
+import { readTransformerModule } from './transformer-module.ts';
+
+/** What the folder of a reranker says. */
+export interface RerankerFolder extends Pick<ModelSettings, 'prompts' | 'defaultPrompt'> {
+  readonly encoder: EncoderPart;
+  /** Names of the labels that its configuration gives; `undefined` when it gives none. */
+  readonly labels: readonly string[] | undefined;
+  /** What makes scores of the head's numbers, when the folder says. */
+  readonly activation: Activation | undefined;
+  /** Set for a model whose pairs are the messages of a chat: what its template gets besides them. */
+  readonly chat: Readonly<Record<string, unknown>> | undefined;
+  /** Pooling and layers that give a number for each label. Reads weights. */
+  readHead(): Promise<Head>;
+  /** What was decided on the user's behalf, in sentences. */
+  readonly notes: readonly string[];
+}
+
+/**
+ * Reads the folder of a reranker.
+ * @throws SentvecError `unsupported-model` for another kind of model, and for what sentvec does not have, by its name;
+ * `invalid-model`
+ */
+export async function readRerankerFolder(files: ModelFiles): Promise<RerankerFolder> {
+  const modules = await readModules(files);
+  const config = await readConfigFile(files, 'config.json');
+  const isCausal = modules === undefined && config !== undefined && architectureOf(config)?.endsWith('ForCausalLM');
+  // A plain language model may be either: whoever loads it as a reranker says which.
+  if (!isCausal) await checkModelKind(files, 'reranker');
+  const settings = await readConfigFile(files, 'config_sentence_transformers.json');
+  const prompts = settings === undefined ? { prompts: {}, defaultPrompt: undefined } : readPromptSettings(settings);
+  const parts = await readParts(files, modules, isCausal === true);
+  return { ...prompts, ...parts, ...(await readActivation(settings, parts.encoder.encoderFiles)) };
+}
+
+type RerankerParts = Pick<RerankerFolder, 'encoder' | 'labels' | 'chat' | 'readHead'>;
+
+async function readParts(
+  files: ModelFiles,
+  modules: readonly ModelModule[] | undefined,
+  isCausal: boolean,
+): Promise<RerankerParts> {
+  if (isCausal) return readLanguageModel(files, '', undefined);
+  const scores = modules?.find(({ kind }) => kind === 'LogitScore');
+  if (modules !== undefined && scores !== undefined) return readLanguageModel(files, modules[0]!.path, scores);
+  if (modules !== undefined && modules.length > 1) return readModularReranker(files, modules);
+  const encoder = await readTransformerModule(files, modules?.[0]?.path ?? '', { task: 'sequence-classification' });
+  const config = await requireConfigFile(encoder.encoderFiles, 'config.json');
+  checkClassificationHead(config);
+  return {
+    encoder,
+    labels: readLabels(config),
+    chat: undefined,
+    readHead: () => readClassificationHead(encoder.encoderFiles),
+  };
+}
+
+/** A Transformer, a Pooling, and layers of which the last gives the scores. */
+async function readModularReranker(files: ModelFiles, modules: readonly ModelModule[]): Promise<RerankerParts> {
+  const roles = assignRoles(`${files.name}/modules.json`, modules, []);
+  const encoder = await readTransformerModule(files, roles.encoder.path);
+  return {
+    encoder,
+    labels: undefined,
+    chat: undefined,
+    readHead: async () => (await readHead(files, roles, encoder.hiddenSize, {}, 'scores')).head,
+  };
+}
+
+/** A causal language model: how much likelier it is to go on with one token, yes say, than with another. */
+async function readLanguageModel(
+  files: ModelFiles,
+  encoderPath: string,
+  scores: ModelModule | undefined,
+): Promise<RerankerParts> {
+  const encoder = await readTransformerModule(files, encoderPath, { task: 'text-generation' });
+  const { encoderFiles } = encoder;
+  const config = await requireConfigFile(encoderFiles, 'config.json');
+  if (config.number('final_logit_softcapping') !== undefined)
+    throw new SentvecError(
+      'unsupported-model',
+      `${config.file} sets "final_logit_softcapping", which sentvec does not do for rerankers.`,
+      { file: config.file },
+    );
+  const answers =
+    scores === undefined
+      ? await usualAnswers(encoderFiles)
+      : await readAnswers(await requireConfigFile(files, filePath(scores.path, 'config.json')));
+  const processing = (await readConfigFile(encoderFiles, 'sentence_bert_config.json'))?.object('processing_kwargs');
+  return {
+    encoder,
+    labels: undefined,
+    chat: processing?.object('chat_template')?.values ?? {},
+    readHead: () => readAnswerHead(encoderFiles, config, answers),
+  };
+}
+
+interface Answers {
+  readonly yes: number;
+  readonly no: number | undefined;
+}
+
+/** `sentence_transformers/cross_encoder/modules/logit_score.py` */
+async function readAnswers(config: ConfigFile): Promise<Answers> {
+  const input = config.string('module_input_name') ?? 'causal_logits';
+  if (input !== 'causal_logits')
+    throw new SentvecError(
+      'unsupported-model',
+      `${config.file} sets "module_input_name" to "${input}"; sentvec has "causal_logits" only.`,
+      { file: config.file },
+    );
+  return { yes: config.required('true_token_id', config.number('true_token_id')), no: config.number('false_token_id') };
+}
+
+/** The tokens that sentence-transformers takes where no module names them. */
+async function usualAnswers(files: ModelFiles): Promise<Answers> {
+  const { readTokenizerFiles } = await import('../tokenizer/transformers-files.ts');
+  const { tokenId } = await import('../tokenizer/vocabulary.ts');
+  const { json, file } = await readTokenizerFiles(files);
+  const [yes, no] = [tokenId(json, 'yes'), tokenId(json, 'no')];
+  if (yes !== undefined && no !== undefined) return { yes, no };
+  throw new SentvecError(
+    'unsupported-model',
+    `${files.name} is a language model without a LogitScore module, and ${file} has no tokens "yes" and "no": nothing says how it scores a pair.`,
+    { file: files.name },
+  );
+}
+
+/** The number of an answer is its row of the vocabulary's matrix times the last token's vector; of two, the difference counts. */
+async function readAnswerHead(files: ModelFiles, config: ConfigFile, { yes, no }: Answers): Promise<Head> {
+  const weights = await readWeights(files);
+  const tied = config.boolean('tie_word_embeddings') ?? false;
+  const names = tied ? ['embed_tokens.weight'] : ['lm_head.weight', 'embed_tokens.weight'];
+  const found = names.flatMap((name) =>
+    weights.names().filter((each) => each === name || each.endsWith(`.${name}`)),
+  )[0];
+  const file = `${files.name}/model.safetensors`;
+  if (found === undefined)
+    throw new SentvecError('invalid-model', `${file} has no tensor "${names[0]}", by which a language model scores.`, {
+      file,
+    });
+  const [rows = 0, cols = 0] = weights.shape(found);
+  const unknown = [yes, no].find((id) => id !== undefined && !(Number.isInteger(id) && id >= 0 && id < rows));
+  if (unknown !== undefined)
+    throw new SentvecError(
+      'invalid-model',
+      `The reranker ${files.name} scores by the token ${unknown}, but its vocabulary has ${rows}.`,
+      { file },
+    );
+  const data = weights.rows(found, [yes]).slice();
+  if (no !== undefined) for (const [index, value] of weights.rows(found, [no]).entries()) data[index]! -= value;
+  const weight = { data, rows: 1, cols };
+  return { pooling: createPooling('lasttoken'), projections: [{ kind: 'dense', weight, activation: 'Identity' }] };
+}
+
+/** `id2label`, in the order of the ids. */
+function readLabels(config: ConfigFile): readonly string[] | undefined {
+  const labels = config.object('id2label');
+  if (labels === undefined) return undefined;
+  const ids = Object.keys(labels.values)
+    .map(Number)
+    .sort((a, b) => a - b);
+  if (ids.every((id, index) => id === index)) return ids.map((id) => labels.string(String(id)) ?? `LABEL_${id}`);
+  throw new SentvecError(
+    'invalid-model',
+    `"id2label" in ${config.file} must have the ids from 0 on, each with a name.`,
+    { file: config.file },
+  );
+}
+
+/**
+ * Names for the labels that a head gives.
+ * @throws SentvecError `invalid-model` when the configuration names another number of labels
+ */
+export function labelsOf(
+  files: ModelFiles,
+  labels: readonly string[] | undefined,
+  head: Head,
+  hiddenSize: number,
+): readonly string[] {
+  const count = outputSize(head, hiddenSize);
+  if (labels === undefined) return Array.from({ length: count }, (_, id) => `LABEL_${id}`);
+  if (labels.length === count) return labels;
+  throw new SentvecError(
+    'invalid-model',
+    `config.json of ${files.name} names ${labels.length} labels, but its head gives ${count} numbers.`,
+    { file: 'config.json' },
+  );
+}
+
+/**
+ * The activation, wherever the versions of sentence-transformers have written it: 6 and 5 in
+ * `config_sentence_transformers.json`, 4 in `config.json` as `sentence_transformers.activation_fn`, before that as
+ * `sbert_ce_default_activation_function`. A class that is not PyTorch's cannot be run, here as there.
+ */
+async function readActivation(
+  settings: ConfigFile | undefined,
+  encoderFiles: ModelFiles,
+): Promise<Pick<RerankerFolder, 'activation' | 'notes'>> {
+  const config = await readConfigFile(encoderFiles, 'config.json');
+  const notes: string[] = [];
+  const older = config?.object('sentence_transformers');
+  const candidates = [
+    [settings, settings?.string('activation_fn')],
+    [
+      config,
+      older === undefined ? config?.string('sbert_ce_default_activation_function') : older.string('activation_fn'),
+    ],
+  ] as const;
+  for (const [source, classPath] of candidates) {
+    if (source === undefined || classPath === undefined) continue;
+    if (!classPath.startsWith('torch.')) {
+      notes.push(
+        `${source.file} names the activation "${classPath}", which is code of its own; the usual one is used, as sentence-transformers does.`,
+      );
+      continue;
+    }
+    const name = lastSegment(classPath);
+    if (isActivation(name)) return { activation: name, notes };
+    throw new SentvecError(
+      'unsupported-model',
+      `${source.file} names the activation "${classPath}", which sentvec does not have.`,
+      { file: source.file, activation: classPath },
+    );
+  }
+  return { activation: undefined, notes };
+}

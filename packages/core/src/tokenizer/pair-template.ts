@@ -1,0 +1,138 @@
+/**
+ * How a pair of texts becomes one input: which special tokens stand around and between the two, the types of their
+ * tokens, and what is cut from a pair that is too long.
+ */
+import { isObject } from '../model-folder/json.ts';
+import type { TokenizedText } from '../types.ts';
+import { namedId, type SpecialTokens } from './special-tokens.ts';
+import type { TokenizerComponent, TokenizerJson } from './tokenizer-json.ts';
+import { isTokenId } from './vocabulary.ts';
+
+/** A part of the input of a pair: special tokens, or the first or the second text. */
+type PairPiece = { readonly typeId: number } & (
+  | { readonly ids: readonly number[]; readonly text?: undefined }
+  | { readonly text: 0 | 1; readonly ids?: undefined }
+);
+
+/** The parts of the input of a pair, in order: each text once. */
+export type PairTemplate = readonly PairPiece[];
+
+/**
+ * Reads from the post-processor how it puts two texts together, as the library `tokenizers` does.
+ * @param typed whether the tokenizer's class gives the types of tokens to the model; else all are 0
+ * @returns `undefined` when the post-processor has no template for pairs, or one that sentvec cannot follow
+ */
+export function pairTemplateOf(json: TokenizerJson, typed: boolean): PairTemplate | undefined {
+  const template = templateOf(json.post_processor);
+  return typed ? template : template?.map((piece) => ({ ...piece, typeId: 0 }));
+}
+
+/** The tokens of a template that are in no text: the room of the two texts is `maxLength` without them. */
+export function specialTokensOfPair(template: PairTemplate): SpecialTokens & { readonly count: number } {
+  const first = template.findIndex(({ text }) => text !== undefined);
+  const last = template.findLastIndex(({ text }) => text !== undefined);
+  const idsOf = (pieces: PairTemplate): number[] => pieces.flatMap(({ ids = [] }) => ids);
+  return {
+    prefix: idsOf(template.slice(0, first)),
+    suffix: idsOf(template.slice(last + 1)),
+    count: idsOf(template).length,
+  };
+}
+
+/**
+ * The input of a pair. One that is too long loses tokens of the longer text first (`longest_first` of transformers).
+ * @param first the ids of the first text, without special tokens and uncut; likewise `second`
+ */
+export function joinPair(
+  template: PairTemplate,
+  first: Int32Array,
+  second: Int32Array,
+  { maxLength, truncationSide }: { readonly maxLength: number; readonly truncationSide: 'left' | 'right' },
+): TokenizedText {
+  const { count } = specialTokensOfPair(template);
+  const kept = cutLengths(first.length, second.length, maxLength, count);
+  const [a, b] = [cut(first, kept[0], truncationSide), cut(second, kept[1], truncationSide)];
+  const ids = new Int32Array(count + a.length + b.length);
+  const typeIds = new Int32Array(ids.length);
+  let offset = 0;
+  for (const piece of template) {
+    const part = piece.ids ?? (piece.text === 0 ? a : b);
+    ids.set(part, offset);
+    typeIds.fill(piece.typeId, offset, offset + part.length);
+    offset += part.length;
+  }
+  const length = count + first.length + second.length;
+  const typed = template.some(({ typeId }) => typeId !== 0);
+  return { ids, ...(typed && { typeIds }), length, truncated: ids.length < length };
+}
+
+/** How many tokens remain of each text, by `truncate_encodings` of the library `tokenizers` 0.23. */
+function cutLengths(first: number, second: number, maxLength: number, special: number): readonly [number, number] {
+  const room = maxLength - special;
+  if (first + second <= room) return [first, second];
+  // The library cuts each text to the length of the whole before it compares them.
+  const [a, b] = [Math.min(first, maxLength), Math.min(second, maxLength)];
+  const half = Math.floor(room / 2);
+  const shorter = Math.min(a, b, half);
+  return a <= b ? [shorter, room - shorter] : [room - shorter, shorter];
+}
+
+function cut(ids: Int32Array, count: number, side: 'left' | 'right'): Int32Array {
+  return side === 'left' ? ids.subarray(ids.length - count) : ids.subarray(0, count);
+}
+
+const texts: PairTemplate = [
+  { text: 0, typeId: 0 },
+  { text: 1, typeId: 1 },
+];
+
+function templateOf(processor: TokenizerComponent | null): PairTemplate | undefined {
+  switch (processor?.type) {
+    case undefined:
+    case 'ByteLevel':
+      return texts;
+    case 'BertProcessing':
+    case 'RobertaProcessing':
+      return templateOfNames(processor);
+    case 'TemplateProcessing':
+      return templateOfPieces(processor);
+    case 'Sequence': {
+      const steps = processor['processors'] as readonly TokenizerComponent[];
+      const framing = steps.filter(({ type }) => type !== 'ByteLevel');
+      return framing.length > 1 ? undefined : templateOf(framing[0] ?? null);
+    }
+    default:
+      return undefined;
+  }
+}
+
+function templateOfNames(processor: TokenizerComponent): PairTemplate {
+  const cls = { ids: [namedId(processor, 'cls', 'tokenizer.json')], typeId: 0 };
+  const sep = { ids: [namedId(processor, 'sep', 'tokenizer.json')], typeId: 0 };
+  if (processor.type === 'RobertaProcessing')
+    return [cls, { text: 0, typeId: 0 }, sep, sep, { text: 1, typeId: 0 }, sep];
+  return [cls, { text: 0, typeId: 0 }, sep, { text: 1, typeId: 1 }, { ...sep, typeId: 1 }];
+}
+
+function templateOfPieces({ pair, special_tokens: definitions }: TokenizerComponent): PairTemplate | undefined {
+  if (!Array.isArray(pair) || !isObject(definitions)) return undefined;
+  const pieces = pair.map((piece: unknown) => (isObject(piece) ? readPiece(piece, definitions) : undefined));
+  const isWhole = pieces.every((piece) => piece !== undefined);
+  const order = isWhole ? pieces.flatMap(({ text }) => text ?? []) : [];
+  return isWhole && [...order].sort().join() === '0,1' ? pieces : undefined;
+}
+
+function readPiece(
+  piece: Readonly<Record<string, unknown>>,
+  definitions: Readonly<Record<string, unknown>>,
+): PairPiece | undefined {
+  const body = piece['Sequence'] ?? piece['SpecialToken'];
+  if (!isObject(body)) return undefined;
+  const { id, type_id: typeId = 0 } = body;
+  if (!isTokenId(typeId)) return undefined;
+  if (piece['Sequence'] !== undefined)
+    return id === 'A' || id === 'B' ? { text: id === 'A' ? 0 : 1, typeId } : undefined;
+  const definition = typeof id === 'string' && Object.hasOwn(definitions, id) ? definitions[id] : undefined;
+  const ids = isObject(definition) ? definition['ids'] : undefined;
+  return Array.isArray(ids) && ids.every(isTokenId) ? { ids, typeId } : undefined;
+}
