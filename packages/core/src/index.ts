@@ -36,6 +36,8 @@ export {
 export { cachedModel, type CachedModelOptions } from './model-folder/cached-model.ts';
 export { firstAvailable } from './embedder/first-available.ts';
 export { loadEmbedder, type LoadEmbedderOptions } from './embedder/load-embedder.ts';
+export { loadReranker, type LoadRerankerOptions } from './reranker/load-reranker.ts';
+export type * from './reranker/reranker-types.ts';
 export { loadModel, type LoadedModel, type LoadModelOptions } from './load-model.ts';
 export { communityDetection, type CommunityDetectionOptions } from './search/community-detection.ts';
 export { pearsonCorrelation, ranks, spearmanCorrelation } from './search/correlation.ts';

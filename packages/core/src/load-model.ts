@@ -4,12 +4,13 @@ import { loadEmbedder, type LoadEmbedderOptions } from './embedder/load-embedder
 import type { Embedder } from './embedder/embedder-types.ts';
 import type { MultiVectorEmbedder } from './multi-vector/multi-vector-types.ts';
 import { listedOnce } from './model-folder/model-files.ts';
-import { findModelKind, otherKindError } from './model-folder/model-kind.ts';
+import { readModelKind } from './model-folder/model-kind.ts';
+import type { Reranker } from './reranker/reranker-types.ts';
 import type { SparseEmbedder } from './sparse/sparse-types.ts';
 import type { ModelFiles } from './types.ts';
 
 /** A model that is ready, of one of the kinds; `kind` tells which. */
-export type LoadedModel = Embedder | MultiVectorEmbedder | SparseEmbedder;
+export type LoadedModel = Embedder | Reranker | MultiVectorEmbedder | SparseEmbedder;
 
 /** Options of {@link loadModel}: those that all loaders have. */
 export type LoadModelOptions = Pick<
@@ -29,12 +30,11 @@ export const loadModelOptionNames: OptionNames<LoadModelOptions> = {
 
 /**
  * Loads a model folder of any kind that sentvec has. Who knows the kind takes its loader, which has more options.
- * @throws SentvecError `unsupported-model` for a kind that sentvec does not load; else as the loader of the kind
+ * @throws SentvecError `unsupported-model` for a kind that nobody knows; else as the loader of the kind
  */
 export async function loadModel(model: ModelFiles, options: LoadModelOptions = {}): Promise<LoadedModel> {
   checkOptionNames('loadModel()', options, loadModelOptionNames);
-  const found = await findModelKind(listedOnce(model));
-  switch (found.kind) {
+  switch (await readModelKind(listedOnce(model))) {
     case 'embedder':
       return loadEmbedder(model, options);
     case 'multi-vector': {
@@ -46,7 +46,7 @@ export async function loadModel(model: ModelFiles, options: LoadModelOptions = {
       const { loadSparseEmbedder } = await import('./sparse/load-sparse-embedder.ts');
       return loadSparseEmbedder(model, options);
     }
-    default:
-      throw otherKindError(model, found);
+    case 'reranker':
+      return (await import('./reranker/load-reranker.ts')).loadReranker(model, options);
   }
 }

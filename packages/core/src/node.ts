@@ -1,6 +1,12 @@
 export * from './node/cache-directory.ts';
 export { directoryModel, type DirectoryModelOptions } from './node/directory-model.ts';
-export { loadEmbedder, loadModel, loadMultiVectorEmbedder, loadSparseEmbedder } from './node/load-models.ts';
+export {
+  loadEmbedder,
+  loadModel,
+  loadMultiVectorEmbedder,
+  loadReranker,
+  loadSparseEmbedder,
+} from './node/load-models.ts';
 export {
   openBm25Index,
   openSparseIndex,

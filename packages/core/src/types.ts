@@ -41,6 +41,8 @@ export interface TokenizedText {
   readonly length: number;
   /** `length > ids.length`. */
   readonly truncated: boolean;
+  /** See {@link TokenizeOptions.wordLimit}. */
+  readonly lengthAtLimit?: number | undefined;
   /**
    * How many of the leading ids the others attend to. Those after them, the expansion of a query, get a vector all the
    * same.
@@ -63,6 +65,12 @@ export interface TokenizeOptions {
    * @default true
    */
   readonly addSpecialTokens?: boolean | undefined;
+  /**
+   * For texts of at least this many tokens, `lengthAtLimit` of the result says how many there are up to the end of the
+   * word with which they are reached: where the library `tokenizers` stops reading a text of a pair.
+   * @default it is not counted
+   */
+  readonly wordLimit?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 

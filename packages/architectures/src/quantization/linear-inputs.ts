@@ -57,7 +57,7 @@ export function recordLinear(definition: EncoderDefinition, recording: LinearRec
     inputs.set(x.name, name);
     return name;
   };
-  return record(definition, recorder, weights, {
+  return record(definition, {}, recorder, weights, {
     ...operations,
     linear(x, weight, bias) {
       const usual = (): OnnxTensor => operations.linear(x, weight, bias);

@@ -35,7 +35,7 @@ export async function observeEncoder(
   await loadOnnxRuntime();
   let died: string | undefined;
   const thread = await startSessionThread(
-    { ...sharedModel(graph, weightsLocation), device: 'cpu', threads: availableParallelism() },
+    { ...sharedModel(graph, weightsLocation), device: 'cpu', pairs: false, threads: availableParallelism() },
     { onOutcome: () => {}, onDeath: (_, reason) => (died = reason) },
   );
   const { hiddenSize, maxPositions, vocabularySize } = definition;

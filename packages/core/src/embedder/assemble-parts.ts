@@ -1,6 +1,6 @@
 /** The four parts of a model: read from its folder, loaded, and checked against each other. */
 import { warn } from '@sentvec/platform';
-import type { Encoder } from '../backend.ts';
+import type { Encoder, LoadOptions } from '../backend.ts';
 import { SentvecError, throwIfAborted } from '../errors.ts';
 import { readConfigFile } from '../model-folder/config-file.ts';
 import { listedOnce, withCachedWeights } from '../model-folder/model-files.ts';
@@ -10,12 +10,16 @@ import { checkEncoder } from '../self-check/self-check.ts';
 import { readStoredSelfCheck } from '../self-check/stored-self-check.ts';
 import { readTokenizerDefinition, type TokenizerDefinition } from '../tokenizer/definition.ts';
 import { javaScriptTokenizer } from '../tokenizer/javascript-tokenizer.ts';
+import { specialTokensOfPair } from '../tokenizer/pair-template.ts';
 import { checkVocabulary, refuseTokensWithoutWeights } from '../tokenizer/tokens-without-weights.ts';
 import type { ModelFiles, SelfCheckResult, Tokenizer } from '../types.ts';
 import { unsoundWeights } from '../weights/unsound-weights.ts';
 import { checkBackendVersion } from './backend-version.ts';
 import type { EmbedderParts } from './embedder-types.ts';
 import type { LoadEmbedderOptions } from './load-embedder.ts';
+
+/** Options of the loaders of all kinds of models. */
+type LoadPartsOptions = LoadEmbedderOptions & Pick<LoadOptions, 'pairs'>;
 
 /** A model's parts, with what they were made of. */
 export interface AssembledModel<Folder extends ModelFolder> {
@@ -31,13 +35,13 @@ export interface AssembledModel<Folder extends ModelFolder> {
  */
 export async function loadModelParts<Folder extends ModelFolder>(
   model: ModelFiles,
-  options: LoadEmbedderOptions,
-  read: (files: ModelFiles) => Promise<Folder>,
+  options: LoadPartsOptions,
+  read: (files: ModelFiles, parts: LoadingParts) => Promise<Folder>,
 ): Promise<AssembledModel<Folder>> {
   checkLoading(options);
   const parts = new LoadingParts(listedOnce(model), options);
   try {
-    return await assembleParts(await read(parts.model), parts, options);
+    return await assembleParts(await read(parts.model, parts), parts, options);
   } catch (error) {
     await parts.dispose();
     throw error;
@@ -73,9 +77,14 @@ export async function assembleParts<Folder extends ModelFolder>(
   const vocabularySize = encoder.vocabularySize ?? configured;
   const tokenizer = refuseTokensWithoutWeights(loadedTokenizer, definition, vocabularySize, model.name);
   checkSizes(model, folder, encoder);
-  const { maxLength, notes } = chooseMaxLength(model, folder, encoder, tokenizer, options.maxLength);
+  const template = folder.pairs ? definition.pairTemplate : undefined;
+  const { prefix, suffix } = tokenizer.specialTokens;
+  const ofText = folder.addSpecialTokens ? prefix.length + suffix.length : 0;
+  const around = template === undefined ? ofText : specialTokensOfPair(template).count;
+  const { maxLength, notes } = chooseMaxLength(model, folder, encoder, around, options.maxLength);
   for (const note of folder.notes) onWarning(note);
-  const selfCheck = await checkBackend(folder, { encoder, tokenizer, vocabularySize, stored }, parts, options);
+  const typed = template?.some(({ typeId }) => typeId !== 0);
+  const selfCheck = await checkBackend(folder, { encoder, tokenizer, vocabularySize, typed, stored }, parts, options);
   const task = await taskOf(folder, options.task);
   const loaded: EmbedderParts = {
     model,
@@ -128,14 +137,14 @@ export async function tasksWithAdapters(files: ModelFiles): Promise<readonly str
 /** Encoders and tokenizers on their way: they start in threads of their own, which takes a while. Routes share them. */
 export class LoadingParts {
   readonly model: ModelFiles;
-  readonly #options: LoadEmbedderOptions;
+  readonly #options: LoadPartsOptions;
   /** By the name of their files. */
   readonly #encoders = new Map<string, Promise<Encoder>>();
   readonly #files = new Map<string, ModelFiles>();
   /** By the hash of their definition. */
   readonly #tokenizers = new Map<string, Promise<Tokenizer>>();
 
-  constructor(model: ModelFiles, options: LoadEmbedderOptions) {
+  constructor(model: ModelFiles, options: LoadPartsOptions) {
     this.model = model;
     this.#options = options;
   }
@@ -148,14 +157,14 @@ export class LoadingParts {
   }
 
   loadEncoder(encoderFiles: ModelFiles, signal: AbortSignal | undefined): Promise<Encoder> {
-    const { backend, onWarning } = this.#options;
+    const { backend, pairs, onWarning } = this.#options;
     if (backend === undefined)
       throw new SentvecError(
         'invalid-argument',
         `The model ${encoderFiles.name} needs a backend to run its encoder; pass one, for example onnx() of @sentvec/backend-onnx.`,
       );
     return loadOnce(this.#encoders, encoderFiles.name, async () =>
-      backend.load(this.filesOf(encoderFiles), { signal, onWarning }),
+      backend.load(this.filesOf(encoderFiles), { pairs, signal, onWarning }),
     );
   }
 
@@ -185,6 +194,8 @@ interface LoadedParts {
   readonly encoder: Encoder;
   readonly tokenizer: Tokenizer;
   readonly vocabularySize: number | undefined;
+  /** See `SelfCheckSubject`. */
+  readonly typed: boolean | undefined;
   readonly stored: ReturnType<typeof readStoredSelfCheck>;
 }
 
@@ -232,17 +243,19 @@ function checkSizes(model: ModelFiles, { hiddenSize, head, truncateDim }: ModelF
   }
 }
 
-/** What the caller says, else what the folder says as far as the encoder has positions, else all the positions. */
+/**
+ * What the caller says, else what the folder says as far as the encoder has positions, else all the positions.
+ * @param around number of special tokens that an input has besides its text, or its two texts
+ */
 function chooseMaxLength(
   model: ModelFiles,
   folder: ModelFolder,
   encoder: Encoder,
-  { specialTokens }: Tokenizer,
+  around: number,
   wanted: number | undefined,
 ): { readonly maxLength: number; readonly notes: readonly string[] } {
   const said = folder.maxLength ?? Infinity;
   const maxLength = wanted ?? Math.min(said, encoder.maxPositions);
-  const around = folder.addSpecialTokens ? specialTokens.prefix.length + specialTokens.suffix.length : 0;
   if (maxLength <= around) {
     throw new SentvecError(
       wanted === undefined ? 'invalid-model' : 'invalid-argument',

@@ -29,6 +29,15 @@ export interface PipelineOutput {
   readonly onProgress: EmbedOptions['onProgress'];
 }
 
+/** What the pipeline uses of a model. */
+export interface PipelineParts extends Pick<EmbedderParts, 'tokenizer' | 'encoder' | 'maxLength' | 'addSpecialTokens'> {
+  /**
+   * What the model reads of the texts of a window, where that is not the prompt and the text: a pair, say.
+   * @default `tokenizer`
+   */
+  readonly tokenize?: ((window: TextWindow) => Promise<TokenizedText[]>) | undefined;
+}
+
 /** A window whose batches are on their way. */
 interface LaunchedWindow {
   readonly finished: Promise<EmbeddedWindow>;
@@ -39,7 +48,7 @@ interface LaunchedWindow {
  * the encoder never waits, and none is read beyond that until the consumer has come for it.
  */
 export class Pipeline {
-  readonly #parts: EmbedderParts;
+  readonly #parts: PipelineParts;
   readonly #settings: EmbedSettings;
   readonly #call: AbortScope;
   readonly #scheduler: BatchScheduler;
@@ -47,7 +56,7 @@ export class Pipeline {
   readonly #done = { rows: 0, tokens: 0 };
 
   constructor(
-    parts: EmbedderParts,
+    parts: PipelineParts,
     settings: EmbedSettings,
     call: AbortScope,
     scheduler: BatchScheduler,
@@ -84,10 +93,11 @@ export class Pipeline {
   }
 
   async #tokenize(window: TextWindow): Promise<TokenizedText[]> {
-    const { tokenizer } = this.#parts;
+    const { tokenizer, tokenize } = this.#parts;
     const prompt = this.#settings.prompt ?? '';
     const texts = prompt === '' ? window.texts : window.texts.map((text) => prompt + text);
-    const tokenized = await tokenizer.encode(texts, this.#tokenizeOptions()).catch((error: unknown) => {
+    const encoded = tokenize === undefined ? tokenizer.encode(texts, this.#tokenizeOptions()) : tokenize(window);
+    const tokenized = await encoded.catch((error: unknown) => {
       throw withRowFrom(window.firstRow, error);
     });
     const empty = tokenized.flatMap((text, index) => (text.ids.length === 0 ? [window.firstRow + index] : []));

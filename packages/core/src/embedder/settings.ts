@@ -87,7 +87,14 @@ function chooseHead(
   return { dimension, head };
 }
 
-function resolvePrompt(parts: EmbedderParts, options: EmbedOptions): string | undefined {
+/** What a choice of a prompt depends on. */
+type PromptParts = Pick<EmbedderParts, 'model' | 'prompts' | 'defaultPrompt'>;
+
+/** The prompt of a call. @throws SentvecError `invalid-argument` for a name that the model does not have */
+export function resolvePrompt(
+  parts: PromptParts,
+  options: Pick<EmbedOptions, 'as' | 'prompt' | 'promptText'>,
+): string | undefined {
   if (options.promptText !== undefined) {
     if (options.prompt === undefined || options.prompt === null) return options.promptText;
     throw new SentvecError(

@@ -135,7 +135,8 @@ class HeadWeights {
   projection(step: HeadStep): Projection {
     const { shape, data } = this.#tensor(`${step.name}.weight`);
     const [rows = 0, cols] = shape;
-    const bias = this.#find(`${step.name}.bias`) && this.#tensor(`${step.name}.bias`).data;
+    const biasName = `${step.name}.bias`;
+    const bias = this.#find(biasName) === undefined ? undefined : this.#tensor(biasName).data;
     if (bias !== undefined && bias.length !== rows) throw this.#misshapen(`${step.name}.bias`);
     if (step.kind === 'layer-norm') {
       if (cols !== undefined) throw this.#misshapen(`${step.name}.weight`);

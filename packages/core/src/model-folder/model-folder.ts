@@ -46,6 +46,11 @@ export type HeadSource = 'modules' | 'graph' | 'base-model' | 'caller' | 'assume
 export interface ModelFolder extends EncoderPart, ModelSettings {
   readonly head: Head;
   readonly headSource: HeadSource;
+  /**
+   * Whether the inputs are pairs of texts, put together by the tokenizer's template.
+   * @default false
+   */
+  readonly pairs?: boolean | undefined;
   /** The route of a Router that encoder and head belong to; `undefined` for a model without routes. */
   readonly route?: string | undefined;
   /**

@@ -10,10 +10,10 @@ import { filePath, lastSegment, readModules, type ModelModule } from './modules.
  */
 export type ModelKind = 'embedder' | 'reranker' | 'sparse' | 'multi-vector';
 
-/** Each kind in words, and the function that loads it; `undefined` for those that sentvec does not load yet. */
-const kinds: Readonly<Record<ModelKind, { readonly words: string; readonly loader: string | undefined }>> = {
+/** Each kind in words, and the function that loads it. */
+const kinds: Readonly<Record<ModelKind, { readonly words: string; readonly loader: string }>> = {
   embedder: { words: 'an embedder, which gives one vector for each text', loader: 'loadEmbedder()' },
-  reranker: { words: 'a reranker, which scores pairs of texts', loader: undefined },
+  reranker: { words: 'a reranker, which scores pairs of texts', loader: 'loadReranker()' },
   sparse: { words: 'a sparse embedder, which weighs the terms of its vocabulary', loader: 'loadSparseEmbedder()' },
   'multi-vector': {
     words: 'a model of late interaction, which gives a vector for each token',
@@ -79,18 +79,15 @@ export async function readModelKind(files: ModelFiles): Promise<ModelKind> {
  */
 export async function checkModelKind(files: ModelFiles, wanted: ModelKind): Promise<void> {
   const { kind, evidence } = await findModelKind(files);
-  if (kind !== wanted) throw otherKindError(files, { kind, evidence }, `it is not ${kinds[wanted].words}`);
+  if (kind !== wanted) throw otherKindError({ kind, evidence }, `it is not ${kinds[wanted].words}`);
 }
 
 /** For a model of a kind that the caller does not load. */
-export function otherKindError({ name }: ModelFiles, { kind, evidence }: FoundKind, objection?: string): SentvecError {
+export function otherKindError({ kind, evidence }: FoundKind, objection: string): SentvecError {
   const { words, loader } = kinds[kind];
-  const remedy = loader === undefined ? 'sentvec does not load such models yet' : `load it with ${loader}`;
-  return new SentvecError(
-    'unsupported-model',
-    `${evidence}: ${words}${objection === undefined ? '' : `; ${objection}`}. For ${name}, ${remedy}.`,
-    { kind },
-  );
+  return new SentvecError('unsupported-model', `${evidence}: ${words}; ${objection}. Load it with ${loader}.`, {
+    kind,
+  });
 }
 
 async function kindOfModules(files: ModelFiles, modules: readonly ModelModule[]): Promise<FoundKind> {

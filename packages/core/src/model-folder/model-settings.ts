@@ -14,26 +14,23 @@ export async function readModelSettings(files: ModelFiles): Promise<ModelSetting
   const config = await readConfigFile(files, 'config_sentence_transformers.json');
   if (config === undefined)
     return { prompts: {}, defaultPrompt: undefined, similarityFunction: 'cosine', truncateDim: undefined };
+  const prompts = readPrompts(config);
+  const defaultPrompt = config.string('default_prompt_name');
+  if (defaultPrompt !== undefined && !Object.hasOwn(prompts, defaultPrompt)) {
+    throw new SentvecError(
+      'invalid-model',
+      `${config.file} makes "${defaultPrompt}" the default prompt, but has no prompt of that name.`,
+      {
+        file: config.file,
+      },
+    );
+  }
   return {
-    ...readPromptSettings(config),
+    prompts,
+    defaultPrompt,
     similarityFunction: readSimilarity(config),
     truncateDim: config.size('truncate_dim'),
   };
-}
-
-/**
- * The prompts of `config_sentence_transformers.json`, which models of all kinds may have.
- * @throws SentvecError `invalid-model`
- */
-export function readPromptSettings(config: ConfigFile): Pick<ModelSettings, 'prompts' | 'defaultPrompt'> {
-  const prompts = readPrompts(config);
-  const defaultPrompt = config.string('default_prompt_name');
-  if (defaultPrompt === undefined || Object.hasOwn(prompts, defaultPrompt)) return { prompts, defaultPrompt };
-  throw new SentvecError(
-    'invalid-model',
-    `${config.file} makes "${defaultPrompt}" the default prompt, but has no prompt of that name.`,
-    { file: config.file },
-  );
 }
 
 /** The prompts of `config_sentence_transformers.json`, by name. */

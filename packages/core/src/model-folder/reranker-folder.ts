@@ -4,54 +4,73 @@
  * activation.
  */
 import { SentvecError } from '../errors.ts';
-import { createPooling } from '../pooling/pooling.ts';
+import { createPooling, graphPooling } from '../pooling/pooling.ts';
 import { isActivation } from '../projection/activation.ts';
 import { outputSize } from '../projection/head.ts';
 import type { Activation, Head, ModelFiles } from '../types.ts';
 import { readWeights } from '../weights/read-weights.ts';
 import { checkClassificationHead, readClassificationHead } from './classification-head.ts';
 import { readConfigFile, requireConfigFile, type ConfigFile } from './config-file.ts';
-import type { EncoderPart, ModelSettings } from './model-folder.ts';
+import type { EncoderPart, FindGraphOutput, ModelFolder } from './model-folder.ts';
 import { architectureOf, checkModelKind } from './model-kind.ts';
-import { readPromptSettings } from './model-settings.ts';
+import { readModelSettings } from './model-settings.ts';
 import { assignRoles } from './module-roles.ts';
 import { filePath, lastSegment, readModules, type ModelModule } from './modules.ts';
 import { readHead } from './read-head.ts';
 import { readTransformerModule } from './transformer-module.ts';
 
 /** What the folder of a reranker says. */
-export interface RerankerFolder extends Pick<ModelSettings, 'prompts' | 'defaultPrompt'> {
-  readonly encoder: EncoderPart;
-  /** Names of the labels that its configuration gives; `undefined` when it gives none. */
-  readonly labels: readonly string[] | undefined;
-  /** What makes scores of the head's numbers, when the folder says. */
-  readonly activation: Activation | undefined;
+export interface RerankerFolder extends ModelFolder {
+  /** What it gives a score for, in order. */
+  readonly labels: readonly string[];
+  /** What makes scores of the head's numbers. */
+  readonly activation: Activation;
   /** Set for a model whose pairs are the messages of a chat: what its template gets besides them. */
   readonly chat: Readonly<Record<string, unknown>> | undefined;
-  /** Pooling and layers that give a number for each label. Reads weights. */
-  readHead(): Promise<Head>;
-  /** What was decided on the user's behalf, in sentences. */
-  readonly notes: readonly string[];
 }
 
 /**
  * Reads the folder of a reranker.
+ * @param findScores tells the scores that the model's ONNX file gives, if it gives any: then the head is not read
  * @throws SentvecError `unsupported-model` for another kind of model, and for what sentvec does not have, by its name;
  * `invalid-model`
  */
-export async function readRerankerFolder(files: ModelFiles): Promise<RerankerFolder> {
+export async function readRerankerFolder(files: ModelFiles, findScores: FindGraphOutput): Promise<RerankerFolder> {
   const modules = await readModules(files);
   const config = await readConfigFile(files, 'config.json');
   const isCausal = modules === undefined && config !== undefined && architectureOf(config)?.endsWith('ForCausalLM');
   // A plain language model may be either: whoever loads it as a reranker says which.
   if (!isCausal) await checkModelKind(files, 'reranker');
-  const settings = await readConfigFile(files, 'config_sentence_transformers.json');
-  const prompts = settings === undefined ? { prompts: {}, defaultPrompt: undefined } : readPromptSettings(settings);
-  const parts = await readParts(files, modules, isCausal === true);
-  return { ...prompts, ...parts, ...(await readActivation(settings, parts.encoder.encoderFiles)) };
+  const settings = await readModelSettings(files);
+  const { encoder, labels: named, chat, readHead: readOwnHead } = await readParts(files, modules, isCausal === true);
+  const scores = await findScores(encoder);
+  const head = scores === undefined ? await readOwnHead() : { pooling: graphPooling(scores), projections: [] };
+  const labels = labelsOf(files, named, head, encoder.hiddenSize ?? 0);
+  const { activation, notes } = await readActivation(files, encoder.encoderFiles);
+  return {
+    ...settings,
+    ...encoder,
+    hiddenSize: scores === undefined ? encoder.hiddenSize : undefined,
+    addSpecialTokens: chat === undefined,
+    pairs: chat === undefined,
+    head,
+    headSource: scores === undefined ? 'modules' : 'graph',
+    labels,
+    activation: activation ?? (labels.length === 1 ? 'Sigmoid' : 'Identity'),
+    chat,
+    notes,
+  };
 }
 
-type RerankerParts = Pick<RerankerFolder, 'encoder' | 'labels' | 'chat' | 'readHead'>;
+/** The parts of a folder, by the layout that it has. */
+interface RerankerParts {
+  readonly encoder: EncoderPart;
+  /** Names of the labels that its configuration gives; `undefined` when it gives none. */
+  readonly labels: readonly string[] | undefined;
+  readonly chat: RerankerFolder['chat'];
+  /** Pooling and layers that give a number for each label. Reads weights. */
+  readonly readHead: () => Promise<Head>;
+}
 
 async function readParts(
   files: ModelFiles,
@@ -65,12 +84,8 @@ async function readParts(
   const encoder = await readTransformerModule(files, modules?.[0]?.path ?? '', { task: 'sequence-classification' });
   const config = await requireConfigFile(encoder.encoderFiles, 'config.json');
   checkClassificationHead(config);
-  return {
-    encoder,
-    labels: readLabels(config),
-    chat: undefined,
-    readHead: () => readClassificationHead(encoder.encoderFiles),
-  };
+  const readOwnHead = (): Promise<Head> => readClassificationHead(encoder.encoderFiles);
+  return { encoder, labels: readLabels(config), chat: undefined, readHead: readOwnHead };
 }
 
 /** A Transformer, a Pooling, and layers of which the last gives the scores. */
@@ -95,15 +110,11 @@ async function readLanguageModel(
   const { encoderFiles } = encoder;
   const config = await requireConfigFile(encoderFiles, 'config.json');
   if (config.number('final_logit_softcapping') !== undefined)
-    throw new SentvecError(
-      'unsupported-model',
-      `${config.file} sets "final_logit_softcapping", which sentvec does not do for rerankers.`,
-      { file: config.file },
-    );
+    throw unsupported(config, 'sets "final_logit_softcapping", which sentvec does not do for rerankers');
   const answers =
     scores === undefined
       ? await usualAnswers(encoderFiles)
-      : await readAnswers(await requireConfigFile(files, filePath(scores.path, 'config.json')));
+      : readAnswers(await requireConfigFile(files, filePath(scores.path, 'config.json')));
   const processing = (await readConfigFile(encoderFiles, 'sentence_bert_config.json'))?.object('processing_kwargs');
   return {
     encoder,
@@ -119,14 +130,10 @@ interface Answers {
 }
 
 /** `sentence_transformers/cross_encoder/modules/logit_score.py` */
-async function readAnswers(config: ConfigFile): Promise<Answers> {
+function readAnswers(config: ConfigFile): Answers {
   const input = config.string('module_input_name') ?? 'causal_logits';
   if (input !== 'causal_logits')
-    throw new SentvecError(
-      'unsupported-model',
-      `${config.file} sets "module_input_name" to "${input}"; sentvec has "causal_logits" only.`,
-      { file: config.file },
-    );
+    throw unsupported(config, `sets "module_input_name" to "${input}"; sentvec has "causal_logits" only`);
   return { yes: config.required('true_token_id', config.number('true_token_id')), no: config.number('false_token_id') };
 }
 
@@ -190,7 +197,7 @@ function readLabels(config: ConfigFile): readonly string[] | undefined {
  * Names for the labels that a head gives.
  * @throws SentvecError `invalid-model` when the configuration names another number of labels
  */
-export function labelsOf(
+function labelsOf(
   files: ModelFiles,
   labels: readonly string[] | undefined,
   head: Head,
@@ -212,9 +219,10 @@ export function labelsOf(
  * `sbert_ce_default_activation_function`. A class that is not PyTorch's cannot be run, here as there.
  */
 async function readActivation(
-  settings: ConfigFile | undefined,
+  files: ModelFiles,
   encoderFiles: ModelFiles,
-): Promise<Pick<RerankerFolder, 'activation' | 'notes'>> {
+): Promise<{ readonly activation: Activation | undefined; readonly notes: readonly string[] }> {
+  const settings = await readConfigFile(files, 'config_sentence_transformers.json');
   const config = await readConfigFile(encoderFiles, 'config.json');
   const notes: string[] = [];
   const older = config?.object('sentence_transformers');
@@ -235,11 +243,11 @@ async function readActivation(
     }
     const name = lastSegment(classPath);
     if (isActivation(name)) return { activation: name, notes };
-    throw new SentvecError(
-      'unsupported-model',
-      `${source.file} names the activation "${classPath}", which sentvec does not have.`,
-      { file: source.file, activation: classPath },
-    );
+    throw unsupported(source, `names the activation "${classPath}", which sentvec does not have`);
   }
   return { activation: undefined, notes };
+}
+
+function unsupported({ file }: ConfigFile, what: string): SentvecError {
+  return new SentvecError('unsupported-model', `${file} ${what}.`, { file });
 }

@@ -19,6 +19,12 @@ import {
 } from '../multi-vector/load-multi-vector-embedder.ts';
 import type { MultiVectorEmbedder } from '../multi-vector/multi-vector-types.ts';
 import {
+  loadReranker as loadRerankerFiles,
+  loadRerankerOptionNames,
+  type LoadRerankerOptions,
+} from '../reranker/load-reranker.ts';
+import type { Reranker } from '../reranker/reranker-types.ts';
+import {
   loadSparseEmbedder as loadSparseFiles,
   loadSparseOptionNames,
   type LoadSparseEmbedderOptions,
@@ -41,6 +47,18 @@ export function loadEmbedder(
   options: LoadEmbedderOptions & OpenModelOptions = {},
 ): Promise<Embedder> {
   return load({ call: 'loadEmbedder()', loadFiles: loadEmbedderFiles, names: loadOptionNames }, model, options);
+}
+
+/**
+ * Loads a reranker by its name or from its files: as `loadReranker` of `@sentvec/core`, in the manner of
+ * {@link loadEmbedder}.
+ * @throws SentvecError as there, and `model-not-found`, `model-access-denied`, `download-failed`
+ */
+export function loadReranker(
+  model: string | ModelFiles,
+  options: LoadRerankerOptions & OpenModelOptions = {},
+): Promise<Reranker> {
+  return load({ call: 'loadReranker()', loadFiles: loadRerankerFiles, names: loadRerankerOptionNames }, model, options);
 }
 
 /**

@@ -106,7 +106,7 @@ async function encodeInGroups(
       const encodings = await encodeNatively(library, group, definition);
       if (encodings) {
         for (const encoding of encodings) {
-          results.push(truncateAndAddSpecialTokens(encoding.getIds(), definition, options));
+          results.push(toTokenizedText(encoding, definition, options));
           if (shouldYield()) await yieldToEventLoop();
         }
       } else results.push(...(await encodeOtherwise(group, options)));
@@ -115,6 +115,18 @@ async function encodeInGroups(
     }
   }
   return results;
+}
+
+type Encoding = Awaited<ReturnType<NativeTokenizer['encodeBatch']>>[number];
+
+function toTokenizedText(encoding: Encoding, definition: TokenizerDefinition, options: TokenizeOptions): TokenizedText {
+  const ids = encoding.getIds();
+  const cut = truncateAndAddSpecialTokens(ids, definition, options);
+  const { wordLimit = Infinity } = options;
+  if (ids.length < wordLimit) return cut;
+  const words = encoding.getWordIds();
+  const next = words.findIndex((word, index) => index >= wordLimit && word !== words[wordLimit - 1]);
+  return { ...cut, lengthAtLimit: next === -1 ? ids.length : next };
 }
 
 /** Consecutive texts: a long one by itself. */
@@ -133,7 +145,7 @@ async function encodeNatively(
   library: NativeTokenizer,
   texts: readonly string[],
   definition: TokenizerDefinition,
-): Promise<Awaited<ReturnType<NativeTokenizer['encodeBatch']>> | undefined> {
+): Promise<readonly Encoding[] | undefined> {
   if (texts[0]!.length > longestNativeText) return undefined;
   try {
     const prepared = texts.map((text) => prepareText(text, definition));

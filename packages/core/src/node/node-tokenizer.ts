@@ -118,11 +118,11 @@ class TokenizerThread implements Pick<Tokenizer, 'encode' | 'dispose'> {
   }
 
   async #request(all: readonly string[], first: number, options: TokenizeOptions): Promise<TokenizedText[]> {
-    const { maxLength, addSpecialTokens = true, signal } = options;
+    const { maxLength, addSpecialTokens = true, wordLimit, signal } = options;
     const texts = all.slice(first, first + requestTexts);
     const thread = await this.#started();
     try {
-      return unpackTexts(await thread.call('encode', { texts, maxLength, addSpecialTokens }, { signal }));
+      return unpackTexts(await thread.call('encode', { texts, maxLength, addSpecialTokens, wordLimit }, { signal }));
     } catch (error) {
       throw withRowFrom(first, error);
     }

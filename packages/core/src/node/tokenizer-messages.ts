@@ -20,6 +20,7 @@ export interface TokenizerProtocol {
       readonly texts: readonly string[];
       readonly maxLength: number;
       readonly addSpecialTokens: boolean;
+      readonly wordLimit: number | undefined;
     }): PackedTexts;
   };
   readonly programCalls: object;
@@ -29,19 +30,19 @@ export interface TokenizerProtocol {
 export interface PackedTexts {
   /** The ids of all texts, one text after the other. */
   readonly ids: Int32Array<ArrayBuffer>;
-  /** For each text the number of its ids, and their number before the cut. */
+  /** For each text the number of its ids, their number before the cut, and `lengthAtLimit` or 0. */
   readonly lengths: Int32Array<ArrayBuffer>;
 }
 
 /** @returns the texts in two buffers */
 export function packTexts(texts: readonly TokenizedText[]): PackedTexts {
   const ids = new Int32Array(texts.reduce((sum, text) => sum + text.ids.length, 0));
-  const lengths = new Int32Array(texts.length * 2);
+  const lengths = new Int32Array(texts.length * 3);
   let offset = 0;
   for (const [index, text] of texts.entries()) {
     ids.set(text.ids, offset);
     offset += text.ids.length;
-    lengths.set([text.ids.length, text.length], index * 2);
+    lengths.set([text.ids.length, text.length, text.lengthAtLimit ?? 0], index * 3);
   }
   return { ids, lengths };
 }
@@ -50,10 +51,12 @@ export function packTexts(texts: readonly TokenizedText[]): PackedTexts {
 export function unpackTexts({ ids, lengths }: PackedTexts): TokenizedText[] {
   const texts: TokenizedText[] = [];
   let offset = 0;
-  for (let index = 0; index < lengths.length; index += 2) {
+  for (let index = 0; index < lengths.length; index += 3) {
     const count = lengths[index]!;
     const length = lengths[index + 1]!;
-    texts.push({ ids: ids.subarray(offset, offset + count), length, truncated: count < length });
+    const atLimit = lengths[index + 2]!;
+    const text = { ids: ids.subarray(offset, offset + count), length, truncated: count < length };
+    texts.push(atLimit === 0 ? text : { ...text, lengthAtLimit: atLimit });
     offset += count;
   }
   return texts;

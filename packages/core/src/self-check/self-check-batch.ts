@@ -42,9 +42,23 @@ export async function selfCheckIds(
   }
 }
 
-/** The known text alone. */
-export function selfCheckText(ids: readonly number[]): TokenBatch {
-  return { ids: Int32Array.from(ids), mask: new Int32Array(ids.length).fill(1), rows: 1, cols: ids.length };
+/**
+ * The known text alone.
+ * @param typed whether its tokens have types: 0 in its first half, 1 in its second
+ */
+export function selfCheckText(ids: readonly number[], typed = false): TokenBatch {
+  const { length } = ids;
+  return {
+    ids: Int32Array.from(ids),
+    mask: new Int32Array(length).fill(1),
+    ...(typed && { typeIds: Int32Array.from(ids, (_, column) => typeAt(column, length)) }),
+    rows: 1,
+    cols: length,
+  };
+}
+
+function typeAt(column: number, length: number): number {
+  return column < length && column >= length / 2 ? 1 : 0;
 }
 
 /** Columns of the batch: more than the 8 numbers that a CPU works on at once, and than the long text has. */
@@ -63,15 +77,27 @@ export interface SelfCheckBatch {
  * The known text in the first row and in the last, with much padding; between them a text without padding and one with
  * one padded position. A row that is mixed up, padding that is read, a wrong number in any row shows.
  */
-export function selfCheckBatch(ids: readonly number[], paddingId: number, maxPositions: number): SelfCheckBatch {
+export function selfCheckBatch(
+  ids: readonly number[],
+  paddingId: number,
+  maxPositions: number,
+  typed = false,
+): SelfCheckBatch {
   const cols = Math.max(ids.length, Math.min(width, maxPositions));
   const longer = (length: number): number[] => Array.from({ length }, (_, index) => ids[index % ids.length]!);
   const texts = [ids, longer(cols), longer(Math.max(1, cols - 1)), ids];
   const padded = texts.map((row) => Array.from({ length: cols }, (_, column) => row[column] ?? paddingId));
   const mask = texts.map((row) => Array.from({ length: cols }, (_, column) => (column < row.length ? 1 : 0)));
+  const types = texts.map((row) => Array.from({ length: cols }, (_, column) => typeAt(column, row.length)));
   return {
-    batch: { ids: Int32Array.from(padded.flat()), mask: Int32Array.from(mask.flat()), rows: texts.length, cols },
+    batch: {
+      ids: Int32Array.from(padded.flat()),
+      mask: Int32Array.from(mask.flat()),
+      ...(typed && { typeIds: Int32Array.from(types.flat()) }),
+      rows: texts.length,
+      cols,
+    },
     known: [0, 3],
-    others: [1, 2].map((row) => ({ row, alone: selfCheckText(texts[row]!) })),
+    others: [1, 2].map((row) => ({ row, alone: selfCheckText(texts[row]!, typed) })),
   };
 }

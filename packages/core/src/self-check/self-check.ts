@@ -17,6 +17,11 @@ export interface SelfCheckSubject {
   readonly head: Head;
   readonly tokenizer: Tokenizer;
   readonly addSpecialTokens: boolean;
+  /**
+   * Whether tokens have types, as those of pairs: then the batches of the check have some, too.
+   * @default false
+   */
+  readonly typed?: boolean | undefined;
   /** Number of token ids that the model has weights for, where that is known. */
   readonly vocabularySize: number | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -56,7 +61,10 @@ export async function checkEncoder(subject: SelfCheckSubject): Promise<SelfCheck
   const { encoder, files, tokenizer } = subject;
   const own = await valuesOfVariant(subject);
   const stored = own ?? (await subject.stored);
+  // Stored values are those of a text.
+  if (stored !== undefined && subject.typed) return checkEncoder({ ...subject, typed: false });
   if (stored !== undefined) checkStored(subject, stored, own === undefined ? undefined : encoder.weightsFile);
+  if (encoder.hiddenSize === 0) return checkScores(subject);
   const { maxPositions } = encoder;
   const length = await referenceLength(files);
   const ids = stored?.ids ?? (await selfCheckIds(tokenizer, { ...subject, maxPositions, length }));
@@ -97,8 +105,20 @@ async function valuesOfVariant({ encoder, files }: SelfCheckSubject): Promise<Se
 /** Without anything to compare with, the vectors are at least numbers. @throws SentvecError `backend-wrong` */
 async function checkNumbers(subject: SelfCheckSubject, ids: readonly number[]): Promise<void> {
   if (ids.length === 0) return;
-  const { data } = await subject.encoder.encode(selfCheckText(ids), { signal: subject.signal });
+  const { data } = await subject.encoder.encode(selfCheckText(ids, subject.typed), { signal: subject.signal });
   if (data.some((value) => !Number.isFinite(value))) throw wrong(subject, Infinity, Infinity);
+}
+
+/** A file that gives nothing but scores cannot be compared: they are at least numbers. @throws SentvecError `backend-wrong` */
+async function checkScores(subject: SelfCheckSubject): Promise<SelfCheckResult> {
+  const { encoder, head, files, tokenizer, signal } = subject;
+  const ids = await selfCheckIds(tokenizer, { maxPositions: encoder.maxPositions });
+  const scores = ids.length === 0 ? undefined : await encoder.encodePooled?.(selfCheckText(ids), head, { signal });
+  if (scores?.data.some((value) => !Number.isFinite(value))) throw wrong(subject, Infinity, Infinity);
+  return {
+    state: 'skipped',
+    reason: `The ONNX file of ${files.name} gives scores alone, which nothing here can compute in another way.`,
+  };
 }
 
 /** Bytes of weights by which a reference takes some tenths of a second longer for the long text. */
@@ -134,11 +154,11 @@ function checkStored(
 }
 
 async function computeReference(
-  { backend, files }: SelfCheckSubject,
+  { backend, files, typed }: SelfCheckSubject,
   ids: readonly number[],
 ): Promise<TokenEmbeddings | { readonly reason: string }> {
   if (ids.length === 0) return { reason: 'The tokenizer knows none of the self-check text.' };
-  if (backend.reference !== undefined) return backend.reference(files, selfCheckText(ids));
+  if (backend.reference !== undefined) return backend.reference(files, selfCheckText(ids, typed));
   return {
     reason: `${files.name} has no ${selfCheckFile}, and the backend ${backend.name} has no reference to compute one with.`,
   };
@@ -154,16 +174,16 @@ function toleranceOf({ weightsFile, roundingError = usualError }: Encoder, poole
  * in a batch, and of the other texts from what they are alone. `Infinity` for anything but numbers.
  */
 async function measure(
-  { encoder, head, tokenizer, signal }: SelfCheckSubject,
+  { encoder, head, tokenizer, typed, signal }: SelfCheckSubject,
   { ids, embeddings }: SelfCheckValues,
 ): Promise<{ readonly difference: number; readonly pooled: boolean }> {
-  const { batch, known, others } = selfCheckBatch(ids, tokenizer.paddingId, encoder.maxPositions);
+  const { batch, known, others } = selfCheckBatch(ids, tokenizer.paddingId, encoder.maxPositions, typed);
   const batches = [batch, ...others.map(({ alone }) => alone)];
   // What the model's own file makes of a whole text, no reference knows: then the tokens are compared.
   const pools = encoder.encodePooled !== undefined && head.pooling.graphOutput === undefined;
   const pooling = pools ? inTurn(batches, (each) => encoder.encodePooled!(each, head, { signal })) : undefined;
   // While the backend computes.
-  const expecting = pooling && applyHead(head, embeddings, selfCheckText(ids));
+  const expecting = pooling && applyHead(head, embeddings, selfCheckText(ids, typed));
   const [vectors = [], expected = embeddings] = await Promise.all([pooling, expecting]);
   const pooled = isComplete(vectors);
   const [together, ...alone] = pooled ? vectors : await inTurn(batches, (each) => encoder.encode(each, { signal }));

@@ -47,7 +47,7 @@ export async function readSparseFolder(model: ModelFiles): Promise<SparseFolder>
   const config = modules === undefined ? await readConfigFile(files, 'config.json') : undefined;
   const predictsTokens = config !== undefined && architectureOf(config)?.endsWith('ForMaskedLM') === true;
   if (found.kind !== 'sparse' && !(found.kind === 'embedder' && predictsTokens))
-    throw otherKindError(files, found, 'it gives no weights of terms');
+    throw otherKindError(found, 'it gives no weights of terms');
   const { prompts, defaultPrompt } = await readModelSettings(files);
   const stated = await readConfigFile(files, 'config_sentence_transformers.json');
   const similarityFunction = stated?.string('similarity_fn_name') === 'cosine' ? 'cosine' : 'dot';

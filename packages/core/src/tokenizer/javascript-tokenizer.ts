@@ -55,7 +55,9 @@ async function encodeInSlices(
   for (const [row, text] of texts.entries()) {
     throwIfAborted(options.signal);
     try {
-      results.push(truncateAndAddSpecialTokens(tokenizer.encode(prepareText(text, definition)), definition, options));
+      const { ids, lengthAtLimit } = tokenizer.encode(prepareText(text, definition), options.wordLimit);
+      const cut = truncateAndAddSpecialTokens(ids, definition, options);
+      results.push(lengthAtLimit === undefined ? cut : { ...cut, lengthAtLimit });
     } catch (error) {
       throw error instanceof UnreadableText ? textError(row, error.message) : error;
     }
@@ -99,18 +101,27 @@ class TextTokenizer {
   }
 
   /** @throws UnreadableText */
-  encode(text: string): number[] {
+  encode(text: string, wordLimit = Infinity): { readonly ids: number[]; readonly lengthAtLimit: number | undefined } {
     const ids: number[] = [];
+    let lengthAtLimit: number | undefined;
+    const endWord = (): void => {
+      if (lengthAtLimit === undefined && ids.length >= wordLimit) lengthAtLimit = ids.length;
+    };
     const { normalize, preTokenize, asksForStart } = this.#splitting;
     const longest = longestAfter(text);
     const lead = asksForStart && text !== '' ? (text.codePointAt(0)! > 0xffff ? 2 : 1) : 0;
     splitAtTokens({ text, lead }, this.#rawTokens, ids, (raw) => {
       normalize(raw, longest);
       splitAtTokens(raw, this.#normalizedTokens, ids, (piece) => {
-        for (const word of preTokenize([piece], longest)) for (const id of this.#model(word.text)) ids.push(id);
+        endWord();
+        for (const word of preTokenize([piece], longest)) {
+          for (const id of this.#model(word.text)) ids.push(id);
+          endWord();
+        }
       });
     });
-    return ids;
+    endWord();
+    return { ids, lengthAtLimit };
   }
 }
 

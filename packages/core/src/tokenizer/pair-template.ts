@@ -41,16 +41,17 @@ export function specialTokensOfPair(template: PairTemplate): SpecialTokens & { r
 
 /**
  * The input of a pair. One that is too long loses tokens of the longer text first (`longest_first` of transformers).
- * @param first the ids of the first text, without special tokens and uncut; likewise `second`
+ * @param first the first text, without special tokens and uncut, tokenized with `maxLength` as `wordLimit`; likewise
+ * `second`
  */
 export function joinPair(
   template: PairTemplate,
-  first: Int32Array,
-  second: Int32Array,
+  { ids: first, lengthAtLimit: firstRead = first.length }: TokenizedText,
+  { ids: second, lengthAtLimit: secondRead = second.length }: TokenizedText,
   { maxLength, truncationSide }: { readonly maxLength: number; readonly truncationSide: 'left' | 'right' },
 ): TokenizedText {
   const { count } = specialTokensOfPair(template);
-  const kept = cutLengths(first.length, second.length, maxLength, count);
+  const kept = cutLengths(firstRead, secondRead, maxLength - count);
   const [a, b] = [cut(first, kept[0], truncationSide), cut(second, kept[1], truncationSide)];
   const ids = new Int32Array(count + a.length + b.length);
   const typeIds = new Int32Array(ids.length);
@@ -66,15 +67,14 @@ export function joinPair(
   return { ids, ...(typed && { typeIds }), length, truncated: ids.length < length };
 }
 
-/** How many tokens remain of each text, by `truncate_encodings` of the library `tokenizers` 0.23. */
-function cutLengths(first: number, second: number, maxLength: number, special: number): readonly [number, number] {
-  const room = maxLength - special;
+/**
+ * How many tokens remain of each text, by `truncate_encodings` of the library `tokenizers` 0.23.
+ * @param first how many tokens the library has read of the first text; likewise `second`
+ */
+function cutLengths(first: number, second: number, room: number): readonly [number, number] {
   if (first + second <= room) return [first, second];
-  // The library cuts each text to the length of the whole before it compares them.
-  const [a, b] = [Math.min(first, maxLength), Math.min(second, maxLength)];
-  const half = Math.floor(room / 2);
-  const shorter = Math.min(a, b, half);
-  return a <= b ? [shorter, room - shorter] : [room - shorter, shorter];
+  const shorter = Math.min(first, second, Math.floor(room / 2));
+  return first <= second ? [shorter, room - shorter] : [room - shorter, shorter];
 }
 
 function cut(ids: Int32Array, count: number, side: 'left' | 'right'): Int32Array {

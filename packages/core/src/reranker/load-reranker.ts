@@ -1,0 +1,61 @@
+// From a model folder to a reranker: the parts of any model, and how two texts become one input.
+import { checkOptionNames, type OptionNames } from '@sentvec/platform';
+import { loadModelParts } from '../embedder/assemble-parts.ts';
+import type { LoadEmbedderOptions } from '../embedder/load-embedder.ts';
+import { readRerankerFolder } from '../model-folder/reranker-folder.ts';
+import type { ModelFiles } from '../types.ts';
+import { chatPairTokenizer, templatePairTokenizer } from './pair-tokenizer.ts';
+import { createReranker } from './reranker.ts';
+import type { Reranker, RerankReceipt } from './reranker-types.ts';
+
+/** Options of {@link loadReranker}. */
+export type LoadRerankerOptions = Pick<
+  LoadEmbedderOptions,
+  'backend' | 'tokenizer' | 'maxLength' | 'selfCheck' | 'signal' | 'onWarning'
+> & {
+  /** Called with the receipt of each `rank` and `score` that succeeded: for metrics. */
+  readonly onReceipt?: ((receipt: RerankReceipt) => void) | undefined;
+};
+
+/** The options of {@link loadReranker}, by which others tell them from their own. */
+export const loadRerankerOptionNames: OptionNames<LoadRerankerOptions> = {
+  backend: true,
+  tokenizer: true,
+  maxLength: true,
+  selfCheck: true,
+  signal: true,
+  onReceipt: true,
+  onWarning: true,
+};
+
+/**
+ * Loads a reranker (a cross-encoder) from its folder, as sentence-transformers 2 to 6 or transformers wrote it: the
+ * head, how two texts are put together, and the activation are those that the folder says.
+ * @throws SentvecError `unsupported-model` for another kind of model; `invalid-model`, `invalid-argument`,
+ * `backend-unavailable`, `backend-failed`, `backend-wrong`, `missing-dependency`, `aborted`
+ */
+export async function loadReranker(model: ModelFiles, options: LoadRerankerOptions = {}): Promise<Reranker> {
+  checkOptionNames('loadReranker()', options, loadRerankerOptionNames);
+  const { onReceipt, ...others } = options;
+  const { folder, definition, parts } = await loadModelParts(model, { ...others, pairs: true }, (files, loading) =>
+    readRerankerFolder(
+      files,
+      async ({ encoderFiles }) => (await loading.loadEncoder(encoderFiles, options.signal)).pooledOutput,
+    ),
+  );
+  const { tokenizer, encoder, backend, head, maxLength, selfCheck, notes = [] } = parts;
+  const { chat, labels, activation, prompts, defaultPrompt, encoderFiles } = folder;
+  try {
+    const pairTokenizer =
+      chat === undefined
+        ? templatePairTokenizer(tokenizer, definition, model.name)
+        : await chatPairTokenizer(tokenizer, definition, encoderFiles, chat);
+    return createReranker({
+      ...{ model, tokenizer, encoder, backend, head, labels, activation, maxLength, pairTokenizer },
+      ...{ prompts, defaultPrompt, selfCheck, onReceipt, notes },
+    });
+  } catch (error) {
+    await Promise.all([tokenizer.dispose(), encoder.dispose()]);
+    throw error;
+  }
+}

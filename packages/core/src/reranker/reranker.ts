@@ -1,0 +1,247 @@
+/** The reranker: pairs of texts through tokenizer, encoder and head, by the pipeline of the embedder. */
+import { AbortScope, checkOptionNames, type OptionNames } from '@sentvec/platform';
+import type { Encoder } from '../backend.ts';
+import { Pipeline } from '../embedder/pipeline.ts';
+import { Semaphore } from '../embedder/semaphore.ts';
+import { resolvePrompt } from '../embedder/settings.ts';
+import { checkedTexts, windowsOf } from '../embedder/windows.ts';
+import { SentvecError } from '../errors.ts';
+import { applyActivation, isActivation } from '../projection/activation.ts';
+import type { Activation, Head, Matrix, ModelFiles, SelfCheckResult, Tokenizer } from '../types.ts';
+import type { RankedDocument } from '../multi-vector/multi-vector-types.ts';
+import type {
+  RankOptions,
+  Reranker,
+  RerankerParts,
+  RerankReceipt,
+  ScoreOptions,
+  Scores,
+  TextPair,
+} from './reranker-types.ts';
+
+const scoreOptionNames: OptionNames<ScoreOptions> = {
+  activation: true,
+  prompt: true,
+  promptText: true,
+  truncate: true,
+  batchTokens: true,
+  signal: true,
+  onProgress: true,
+};
+
+const rankOptionNames: OptionNames<RankOptions> = { ...scoreOptionNames, topK: true, label: true };
+
+/** Activations that share 1 among the labels of a pair. */
+const amongLabels: readonly Activation[] = ['Softmax', 'Softmin', 'LogSoftmax'];
+
+/** Puts the parts of a reranker together. It owns them: its `dispose` disposes them. */
+export function createReranker(parts: RerankerParts): Reranker {
+  return new PairReranker(parts);
+}
+
+class PairReranker implements Reranker {
+  readonly kind = 'reranker';
+  readonly model: ModelFiles;
+  readonly labels: readonly string[];
+  readonly activation: Activation;
+  readonly maxLength: number;
+  readonly tokenizer: Tokenizer;
+  readonly encoder: Encoder;
+  readonly backend: string | undefined;
+  readonly head: Head;
+  readonly prompts: Readonly<Record<string, string>>;
+  readonly defaultPrompt: string | undefined;
+  readonly selfCheck: SelfCheckResult | undefined;
+  readonly #parts: RerankerParts;
+  readonly #semaphore: Semaphore;
+  readonly #calls = new Set<AbortScope>();
+  #disposal: Promise<void> | undefined;
+
+  constructor(parts: RerankerParts) {
+    this.model = parts.model;
+    this.labels = parts.labels;
+    this.activation = parts.activation;
+    this.maxLength = parts.maxLength;
+    this.tokenizer = parts.tokenizer;
+    this.encoder = parts.encoder;
+    this.backend = parts.backend;
+    this.head = parts.head;
+    this.prompts = parts.prompts;
+    this.defaultPrompt = parts.defaultPrompt;
+    this.selfCheck = parts.selfCheck;
+    this.#parts = parts;
+    this.#semaphore = new Semaphore(2 * parts.encoder.concurrency);
+  }
+
+  async rank(query: string, documents: readonly string[], options: RankOptions = {}): Promise<RankedDocument[]> {
+    checkOptionNames('rank()', options, rankOptionNames);
+    const { topK = Infinity, label, ...scoring } = options;
+    if (!(topK >= 1 && (Number.isInteger(topK) || topK === Infinity)))
+      throw new SentvecError('invalid-argument', `topK is ${topK}; it must be a whole number of at least 1.`);
+    checkQuery(query);
+    checkArray('rank()', documents, 'documents');
+    const column = this.#columnOf(label);
+    const texts = await checkedTexts(documents);
+    const { raw, scores } = await this.#score(
+      texts.map((document) => [query, document] as const),
+      scoring,
+    );
+    const at = ({ data, cols }: Matrix, row: number): number => data[row * cols + column]!;
+    // A sigmoid takes large numbers for 1; the numbers themselves still tell which is larger.
+    const rows = texts
+      .map((_, row) => row)
+      .sort((a, b) => at(scores, b) - at(scores, a) || at(raw, b) - at(raw, a) || a - b);
+    return rows.slice(0, topK).map((row) => ({ row, score: at(scores, row), document: texts[row]! }));
+  }
+
+  async score(pairs: readonly TextPair[], options: ScoreOptions = {}): Promise<Scores> {
+    checkOptionNames('score()', options, scoreOptionNames);
+    const { scores, receipt } = await this.#score(await checkedPairs(pairs), options);
+    return { scores, receipt };
+  }
+
+  dispose(): Promise<void> {
+    this.#disposal ??= this.#disposeParts();
+    return this.#disposal;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
+  }
+
+  async #disposeParts(): Promise<void> {
+    for (const call of this.#calls) call.abort(disposedError());
+    await Promise.all([this.tokenizer.dispose(), this.encoder.dispose()]);
+  }
+
+  /** The model's numbers for each pair, and the scores that the activation makes of them. */
+  async #score(pairs: readonly TextPair[], options: ScoreOptions): Promise<Scores & { readonly raw: Matrix }> {
+    const started = performance.now();
+    if (this.#disposal) throw disposedError();
+    const activation = this.#activationOf(options.activation);
+    const prompt = resolvePrompt(this.#parts, options);
+    const batchTokens = options.batchTokens ?? this.encoder.batchTokens;
+    if (!(batchTokens >= 1))
+      throw new SentvecError('invalid-argument', `batchTokens is ${batchTokens}; it must be at least 1.`);
+    const dimension = this.labels.length;
+    const call = new AbortScope(options.signal);
+    this.#calls.add(call);
+    try {
+      const raw = { data: new Float32Array(pairs.length * dimension), rows: pairs.length, cols: dimension };
+      const allocate = (firstRow: number, rows: number): Float32Array =>
+        raw.data.subarray(firstRow * dimension, (firstRow + rows) * dimension);
+      const parts = {
+        ...this.#parts,
+        tokenize: this.#tokenizerOf(pairs, prompt ?? '', options.truncate ?? true, call),
+      };
+      const settings = { prompt, head: this.head, dimension, batchTokens };
+      const pipeline = new Pipeline(parts, settings, call, this.#semaphore, {
+        allocate,
+        onProgress: options.onProgress,
+      });
+      const cost = { tokens: 0, positions: 0, truncated: [] as { row: number; length: number }[] };
+      for await (const window of pipeline.windows(windowsOf(pairs.map(([, second]) => second)))) {
+        cost.positions += window.positions;
+        for (const [index, { ids, truncated, length }] of window.tokenized.entries()) {
+          cost.tokens += ids.length;
+          if (truncated) cost.truncated.push({ row: window.firstRow + index, length });
+        }
+      }
+      const scores = { ...raw, data: raw.data.slice() };
+      applyActivation(activation, scores.data, dimension);
+      const receipt: RerankReceipt = {
+        rows: pairs.length,
+        tokens: cost.tokens,
+        truncated: cost.truncated,
+        paddingWaste: cost.positions === 0 ? 0 : 1 - cost.tokens / cost.positions,
+        milliseconds: performance.now() - started,
+        notes: this.#parts.notes,
+      };
+      this.#parts.onReceipt?.(receipt);
+      return { raw, scores, receipt };
+    } finally {
+      this.#calls.delete(call);
+      call.close();
+    }
+  }
+
+  #tokenizerOf(pairs: readonly TextPair[], prompt: string, truncate: boolean, { signal }: AbortScope) {
+    const { maxLength, pairTokenizer } = this.#parts;
+    return async ({ firstRow, texts }: { readonly firstRow: number; readonly texts: readonly string[] }) => {
+      const tokenized = await pairTokenizer(pairs.slice(firstRow, firstRow + texts.length), {
+        maxLength,
+        prompt,
+        signal,
+      });
+      const cut = truncate ? -1 : tokenized.findIndex((pair) => pair.truncated);
+      if (cut === -1) return tokenized;
+      const row = firstRow + cut;
+      throw new SentvecError(
+        'invalid-text',
+        `Pair ${row} has ${tokenized[cut]!.length} tokens; ${this.model.name} reads ${maxLength}. Cut the texts, or leave out "truncate": the longer text of the pair is then cut.`,
+        { row, length: tokenized[cut]!.length, maxLength },
+      );
+    };
+  }
+
+  #activationOf(wanted: Activation = this.activation): Activation {
+    if (!isActivation(wanted))
+      throw new SentvecError(
+        'invalid-argument',
+        `There is no activation "${String(wanted)}". Take Identity for raw scores, Sigmoid, Softmax, or another name of torch.nn.`,
+      );
+    if (this.labels.length > 1 || !amongLabels.includes(wanted)) return wanted;
+    throw new SentvecError(
+      'invalid-argument',
+      `${this.model.name} gives one score for a pair, and the ${wanted} of one number is always the same. Take Sigmoid for scores from 0 to 1, or Identity for raw ones.`,
+    );
+  }
+
+  #columnOf(label: string | undefined): number {
+    const choice = `Its labels are ${this.labels.map((each) => JSON.stringify(each)).join(', ')}.`;
+    if (label === undefined) {
+      if (this.labels.length === 1) return 0;
+      throw new SentvecError(
+        'invalid-argument',
+        `${this.model.name} has a score for each of ${this.labels.length} labels: say by which to rank, with "label", or take score(). ${choice}`,
+      );
+    }
+    const column = this.labels.indexOf(label);
+    if (column !== -1) return column;
+    throw new SentvecError('invalid-argument', `${this.model.name} has no label ${JSON.stringify(label)}. ${choice}`);
+  }
+}
+
+function checkQuery(query: unknown): void {
+  if (typeof query === 'string' && query.trim() !== '') return;
+  const found = typeof query === 'string' ? 'empty' : `of type ${typeof query}`;
+  throw new SentvecError('invalid-text', `The query is ${found}: there is nothing to rank documents by.`);
+}
+
+function checkArray(call: string, value: unknown, what: string): asserts value is readonly unknown[] {
+  if (Array.isArray(value)) return;
+  throw new SentvecError(
+    'invalid-argument',
+    `${call} takes ${what} as an array, not ${value === null ? 'null' : typeof value}.`,
+  );
+}
+
+async function checkedPairs(pairs: readonly TextPair[]): Promise<readonly TextPair[]> {
+  checkArray('score()', pairs, 'pairs of texts');
+  const row = pairs.findIndex((pair) => !Array.isArray(pair) || pair.length !== 2);
+  if (row !== -1)
+    throw new SentvecError(
+      'invalid-argument',
+      `Pair ${row} is not an array of two texts. score() takes [[query, document], …].`,
+      { row },
+    );
+  const [firsts, seconds] = [
+    await checkedTexts(pairs.map(([first]) => first)),
+    await checkedTexts(pairs.map(([, second]) => second)),
+  ];
+  return firsts.map((first, index) => [first, seconds[index]!]);
+}
+
+function disposedError(): SentvecError {
+  return new SentvecError('disposed', 'This reranker was disposed. Load the model again to go on.');
+}
