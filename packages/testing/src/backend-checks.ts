@@ -7,11 +7,13 @@ import { lifecycleChecks } from './backend-checks/lifecycle.ts';
 import { loadingChecks } from './backend-checks/loading.ts';
 import { multiVectorCheck } from './backend-checks/multi-vectors.ts';
 import { sparseCheck } from './backend-checks/sparse-vectors.ts';
+import { rerankerCheck } from './backend-checks/rerankers.ts';
 import {
   goldenArchitectureNames,
   goldenModelNames,
   goldenMultiVectorNames,
   goldenSparseNames,
+  goldenRerankerNames,
   type GoldenSource,
 } from './golden-expectation.ts';
 
@@ -67,6 +69,7 @@ export function backendChecks(
     ...goldenArchitectureNames.map((name) => architectureCheck(subject, name)),
     ...goldenMultiVectorNames.map((name) => multiVectorCheck(subject, name)),
     ...goldenSparseNames.map((name) => sparseCheck(subject, name)),
+    ...goldenRerankerNames.map((name) => rerankerCheck(subject, name)),
     ...batchingChecks(subject),
     ...lifecycleChecks(subject),
     ...loadingChecks(subject),

@@ -175,6 +175,55 @@ export const goldenSparseNames: readonly string[] = [
   'splade-roberta',
 ];
 
+/** A pair of texts with what a reranker made of it. */
+export interface GoldenPair {
+  readonly query: string;
+  readonly document: string;
+  readonly ids: readonly number[];
+  /** `undefined` for a tokenizer that gives no types to the model. */
+  readonly token_type_ids?: readonly number[] | undefined;
+  /** Without the activation: a number for each label. */
+  readonly logits: readonly number[];
+  readonly scores: readonly number[];
+}
+
+/** The contents of `expected.json` of a golden reranker. */
+export interface GoldenPairs {
+  readonly model: string;
+  readonly num_labels: number;
+  readonly max_seq_length: number;
+  /** The class of the activation in PyTorch. */
+  readonly activation_fn: string;
+  readonly measured: { readonly tolerance: number };
+  /** For a model with one label. */
+  readonly rank?:
+    | {
+        readonly query: string;
+        readonly documents: readonly string[];
+        readonly results: readonly { readonly corpus_id: number; readonly score: number }[];
+      }
+    | undefined;
+  readonly cases: readonly GoldenPair[];
+}
+
+/** The tiny rerankers: heads of the architectures, and layouts of sentence-transformers 3 to 6 and of transformers. */
+export const goldenRerankerNames: readonly string[] = [
+  'rerank-albert',
+  'rerank-bert-1-label',
+  'rerank-bert-3-labels',
+  'rerank-bert-ms-marco-old',
+  'rerank-deberta-v3-3',
+  'rerank-distilbert',
+  'rerank-electra',
+  'rerank-modernbert-cls-1',
+  'rerank-modernbert-mean-3',
+  'rerank-mpnet',
+  'rerank-pooled-dense',
+  'rerank-qwen3-lm',
+  'rerank-roberta-1-label',
+  'rerank-xlm-roberta-plain',
+];
+
 /** Where golden models come from: the files of this package in Node, `fetch` in a browser. */
 export interface GoldenSource {
   /** A golden model's folder. */

@@ -1,8 +1,8 @@
 /** The reranker: pairs of texts through tokenizer, encoder and head, by the pipeline of the embedder. */
 import { AbortScope, checkOptionNames, type OptionNames } from '@sentvec/platform';
 import type { Encoder } from '../backend.ts';
+import { BatchScheduler } from '../embedder/batch-scheduler.ts';
 import { Pipeline } from '../embedder/pipeline.ts';
-import { Semaphore } from '../embedder/semaphore.ts';
 import { resolvePrompt } from '../embedder/settings.ts';
 import { checkedTexts, windowsOf } from '../embedder/windows.ts';
 import { SentvecError } from '../errors.ts';
@@ -53,7 +53,7 @@ class PairReranker implements Reranker {
   readonly defaultPrompt: string | undefined;
   readonly selfCheck: SelfCheckResult | undefined;
   readonly #parts: RerankerParts;
-  readonly #semaphore: Semaphore;
+  readonly #scheduler: BatchScheduler;
   readonly #calls = new Set<AbortScope>();
   #disposal: Promise<void> | undefined;
 
@@ -70,7 +70,7 @@ class PairReranker implements Reranker {
     this.defaultPrompt = parts.defaultPrompt;
     this.selfCheck = parts.selfCheck;
     this.#parts = parts;
-    this.#semaphore = new Semaphore(2 * parts.encoder.concurrency);
+    this.#scheduler = new BatchScheduler(parts.encoder);
   }
 
   async rank(query: string, documents: readonly string[], options: RankOptions = {}): Promise<RankedDocument[]> {
@@ -134,8 +134,8 @@ class PairReranker implements Reranker {
         ...this.#parts,
         tokenize: this.#tokenizerOf(pairs, prompt ?? '', options.truncate ?? true, call),
       };
-      const settings = { prompt, head: this.head, dimension, batchTokens };
-      const pipeline = new Pipeline(parts, settings, call, this.#semaphore, {
+      const settings = { prompt, head: this.head, dimension, batchTokens, shareBatches: true };
+      const pipeline = new Pipeline(parts, settings, call, this.#scheduler, {
         allocate,
         onProgress: options.onProgress,
       });
