@@ -1,0 +1,390 @@
+// Rerankers: the inputs that the model gets of pairs, rank and score, and what is refused.
+import { plainBackend } from '@sentvec/architectures';
+import {
+  javaScriptTokenizer,
+  loadEmbedder,
+  loadModel,
+  loadReranker,
+  memoryModel,
+  SentvecError,
+  writeSafetensors,
+  type Backend,
+  type LoadRerankerOptions,
+  type ModelFiles,
+  type Reranker,
+  type TextPair,
+  type TokenBatch,
+} from '@sentvec/core';
+import { nodeTokenizer } from '@sentvec/core/node';
+import { goldenExpectation, goldenModel, goldenRerankerNames, type GoldenPairs } from '@sentvec/testing';
+import { describe, expect, it } from 'vitest';
+
+const golden = (name: string): GoldenPairs => goldenExpectation(name) as unknown as GoldenPairs;
+
+/** The plain backend, which also notes the batches that its encoders get. */
+function spyingBackend(): { readonly backend: Backend; readonly batches: TokenBatch[] } {
+  const batches: TokenBatch[] = [];
+  const plain = plainBackend();
+  const backend: Backend = {
+    ...plain,
+    load: async (files, options) => {
+      const encoder = await plain.load(files, options);
+      return {
+        hiddenSize: encoder.hiddenSize,
+        maxPositions: encoder.maxPositions,
+        concurrency: 1,
+        batchTokens: 512,
+        encode: (batch, encodeOptions) => {
+          batches.push(batch);
+          return encoder.encode(batch, encodeOptions);
+        },
+        dispose: () => encoder.dispose(),
+      };
+    },
+  };
+  return { backend, batches };
+}
+
+async function withReranker<T>(
+  model: ModelFiles,
+  use: (reranker: Reranker) => Promise<T>,
+  options: LoadRerankerOptions = {},
+): Promise<T> {
+  const reranker = await loadReranker(model, { backend: plainBackend(), ...options });
+  try {
+    return await use(reranker);
+  } finally {
+    await reranker.dispose();
+  }
+}
+
+/** A golden model with some of its files changed. */
+async function changed(name: string, changes: Readonly<Record<string, unknown>>): Promise<ModelFiles> {
+  const files = goldenModel(name);
+  const contents: Record<string, Uint8Array | string> = {};
+  for (const path of await files.list()) contents[path] = await files.read(path);
+  for (const [path, change] of Object.entries(changes)) {
+    if (change === undefined) delete contents[path];
+    else contents[path] = typeof change === 'string' ? change : merged(contents[path], change as object);
+  }
+  return memoryModel(name, contents);
+}
+
+function merged(file: Uint8Array | string | undefined, change: object): string {
+  const before = file === undefined ? {} : (JSON.parse(new TextDecoder().decode(file as Uint8Array)) as object);
+  return JSON.stringify({ ...before, ...change });
+}
+
+async function refusal(work: Promise<unknown>): Promise<SentvecError> {
+  const error: unknown = await work.then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  );
+  expect(error).toBeInstanceOf(SentvecError);
+  return error as SentvecError;
+}
+
+describe('the input of a pair is that of sentence-transformers: ids, token types, and the cut', () => {
+  // One of each kind of vocabulary is enough for the native library.
+  const native = ['rerank-bert-1-label', 'rerank-roberta-1-label', 'rerank-xlm-roberta-plain'];
+  it.each([
+    ...goldenRerankerNames.map((name) => [name, 'in JavaScript', javaScriptTokenizer] as const),
+    ...native.map((name) => [name, 'native', nodeTokenizer('native')] as const),
+  ])('%s, tokenized %s', async (name, _, tokenizer) => {
+    const { backend, batches } = spyingBackend();
+    const { cases, max_seq_length: maxLength } = golden(name);
+    const reranker = await loadReranker(goldenModel(name), { backend, tokenizer, selfCheck: false });
+    expect(reranker.maxLength).toBe(maxLength);
+    for (const { query, document, ids, token_type_ids: types } of cases) {
+      batches.length = 0;
+      const { receipt } = await reranker.score([[query, document]]);
+      expect([...batches[0]!.ids]).toEqual(ids);
+      expect([...(batches[0]!.typeIds ?? new Int32Array(ids.length))]).toEqual(types ?? ids.map(() => 0));
+      expect(receipt.tokens).toBe(ids.length);
+    }
+    await reranker.dispose();
+  });
+
+  it('cuts at the end of the word with which a text is long enough, so that of two long texts the right one has a token more', async () => {
+    // By the library `tokenizers` 0.23: 54 and 155 tokens, of which it reads 50 and 48, in the room of 45.
+    const { backend, batches } = spyingBackend();
+    const model = goldenModel('rerank-bert-1-label');
+    const { cases } = golden('rerank-bert-1-label');
+    const isLong = (text: string): boolean => text.length > 99;
+    const { query, document } = cases.find((each) => isLong(each.query) && isLong(each.document))!;
+    const reranker = await loadReranker(model, { backend, selfCheck: false });
+    const { receipt } = await reranker.score([[query, document]]);
+    expect(batches[0]!.typeIds!.indexOf(1)).toBe(25);
+    expect(receipt.truncated).toEqual([{ row: 0, length: 54 + 155 + 3 }]);
+    await reranker.dispose();
+  });
+});
+
+describe('rank()', () => {
+  const query = 'what is the capital of France?';
+  const documents = golden('rerank-bert-1-label').rank!.documents;
+
+  it('gives the best documents first, as many as are asked for, with their text', () =>
+    withReranker(goldenModel('rerank-bert-1-label'), async (reranker) => {
+      const { results } = golden('rerank-bert-1-label').rank!;
+      const hits = await reranker.rank(query, documents, { topK: 3 });
+      expect(hits.map(({ row, document }) => [row, document])).toEqual(
+        results.slice(0, 3).map(({ corpus_id: row }) => [row, documents[row]]),
+      );
+      expect(await reranker.rank(query, [])).toEqual([]);
+    }));
+
+  it('keeps the order of documents that score the same', () =>
+    withReranker(goldenModel('rerank-bert-1-label'), async (reranker) => {
+      const hits = await reranker.rank(query, ['the same', 'the same', 'the same']);
+      expect(hits.map(({ row }) => row)).toEqual([0, 1, 2]);
+    }));
+
+  it('ranks by one of several labels, and refuses to guess by which', () =>
+    withReranker(goldenModel('rerank-bert-3-labels'), async (reranker) => {
+      expect(reranker.labels).toEqual(['contradiction', 'entailment', 'neutral']);
+      const hits = await reranker.rank(query, documents, { label: 'entailment', activation: 'Softmax' });
+      const { scores } = await reranker.score(
+        documents.map((document): TextPair => [query, document]),
+        { activation: 'Softmax' },
+      );
+      for (const { row, score } of hits) expect(score).toBe(scores.data[row * 3 + 1]);
+      expect(hits.map(({ score }) => score)).toEqual(hits.map(({ score }) => score).sort((a, b) => b - a));
+      const unnamed = await refusal(reranker.rank(query, documents));
+      expect(unnamed).toMatchObject({ code: 'invalid-argument', message: expect.stringContaining('"entailment"') });
+      const unknown = await refusal(reranker.rank(query, documents, { label: 'maybe' }));
+      expect(unknown).toMatchObject({ code: 'invalid-argument', message: expect.stringContaining('"maybe"') });
+    }));
+
+  it('sorts by the raw scores what a sigmoid makes equal', async () => {
+    // A classifier a thousand times as large: the sigmoid of its numbers is 1 or 0 in single precision.
+    const model = await changed('rerank-bert-1-label', {});
+    const raw = await withReranker(model, (reranker) => reranker.rank(query, documents, { activation: 'Identity' }));
+    const weights = await import('@sentvec/core').then(({ readWeights }) => readWeights(model));
+    const tensors = Object.fromEntries(
+      weights.names().map((name) => {
+        const { shape, data } = weights.tensor(name);
+        return [name, { shape, data: name.startsWith('classifier') ? data.map((value) => -1000 * value) : data }];
+      }),
+    );
+    const files: Record<string, Uint8Array> = {};
+    for (const path of await model.list()) files[path] = await model.read(path);
+    const steep = memoryModel('steep', { ...files, 'model.safetensors': writeSafetensors(tensors) });
+    const hits = await withReranker(steep, (reranker) => reranker.rank(query, documents));
+    expect(new Set(hits.map(({ score }) => score)).size).toBeLessThan(documents.length);
+    expect(hits.map(({ row }) => row)).toEqual(raw.map(({ row }) => row).reverse());
+  });
+});
+
+describe('the activation', () => {
+  it.each([
+    ['rerank-bert-1-label', 'Sigmoid'],
+    ['rerank-bert-ms-marco-old', 'Identity'],
+    ['rerank-roberta-1-label', 'Sigmoid'],
+    ['rerank-xlm-roberta-plain', 'Sigmoid'],
+    ['rerank-bert-3-labels', 'Identity'],
+  ])('of %s is %s', (name, activation) =>
+    withReranker(goldenModel(name), async (reranker) => expect(reranker.activation).toBe(activation)),
+  );
+
+  it('by class, wherever a version of sentence-transformers wrote it; one that is not of PyTorch is noted', async () => {
+    const plain = (config: object): Promise<ModelFiles> =>
+      changed('rerank-xlm-roberta-plain', { 'config.json': config });
+    const older = await plain({ sbert_ce_default_activation_function: 'torch.nn.modules.linear.Identity' });
+    expect(await withReranker(older, async ({ activation }) => activation)).toBe('Identity');
+    const newer = await plain({ sentence_transformers: { activation_fn: 'torch.nn.modules.activation.Tanh' } });
+    expect(await withReranker(newer, async ({ activation }) => activation)).toBe('Tanh');
+    const foreign = await plain({ sentence_transformers: { activation_fn: 'my.code.Swirl' } });
+    const notes: string[] = [];
+    const options = { onWarning: (note: string) => void notes.push(note) };
+    expect(await withReranker(foreign, async ({ activation }) => activation, options)).toBe('Sigmoid');
+    expect(notes).toEqual([expect.stringContaining('my.code.Swirl')]);
+    const unknown = await plain({ sentence_transformers: { activation_fn: 'torch.nn.modules.activation.PReLU' } });
+    expect(await refusal(loadReranker(unknown, { backend: plainBackend() }))).toMatchObject({
+      code: 'unsupported-model',
+    });
+  });
+
+  it('of a call wins; one that would make every score the same is refused', () =>
+    withReranker(goldenModel('rerank-bert-1-label'), async (reranker) => {
+      const pairs: TextPair[] = [['a', 'b']];
+      const raw = (await reranker.score(pairs, { activation: 'Identity' })).scores.data[0]!;
+      const { scores } = await reranker.score(pairs);
+      expect(scores.data[0]).toBeCloseTo(1 / (1 + Math.exp(-raw)), 6);
+      const error = await refusal(reranker.score(pairs, { activation: 'Softmax' }));
+      expect(error).toMatchObject({ code: 'invalid-argument', message: expect.stringContaining('always the same') });
+      // @ts-expect-error -- no activation
+      expect(await refusal(reranker.score(pairs, { activation: 'softmax' }))).toMatchObject({
+        code: 'invalid-argument',
+      });
+    }));
+});
+
+describe('prompts', () => {
+  it('stand before the first text, or in the message "system" of a chat', async () => {
+    const prompts = { prompts: { web: 'a web page: ' }, default_prompt_name: null };
+    for (const name of ['rerank-bert-1-label', 'rerank-qwen3-lm']) {
+      const model = await changed(name, { 'config_sentence_transformers.json': prompts });
+      await withReranker(model, async (reranker) => {
+        const score = async (query: string, options = {}): Promise<number> =>
+          (await reranker.score([[query, 'Paris']], options)).scores.data[0]!;
+        const without = await score('France');
+        const named = await score('France', { prompt: 'web' });
+        expect(named).not.toBe(without);
+        expect(await score('France', { promptText: 'a web page: ' })).toBe(named);
+        if (name === 'rerank-bert-1-label') expect(await score('a web page: France')).toBe(named);
+        expect(await refusal(score('France', { prompt: 'none' }))).toMatchObject({ code: 'invalid-argument' });
+      });
+    }
+  });
+});
+
+describe('a chat that is too long', () => {
+  it('keeps what its template puts at the end, by which the model answers', async () => {
+    const { backend, batches } = spyingBackend();
+    const model = goldenModel('rerank-qwen3-lm');
+    const reranker = await loadReranker(model, { backend, maxLength: 60, selfCheck: false });
+    const { receipt } = await reranker.score([['what is the capital of France?', 'Paris is the capital. '.repeat(9)]]);
+    expect(receipt.truncated).toMatchObject([{ row: 0 }]);
+    const whole = golden('rerank-qwen3-lm').cases[0]!.ids;
+    expect([...batches[0]!.ids]).toHaveLength(60);
+    expect([...batches[0]!.ids].slice(-12)).toEqual(whole.slice(-12));
+    await reranker.dispose();
+  });
+});
+
+describe('is refused', () => {
+  const load = (model: ModelFiles): Promise<unknown> => loadReranker(model, { backend: plainBackend() });
+
+  it('what is no reranker, by the name of what it is', async () => {
+    for (const [model, name] of [
+      ['tiny-bert', 'loadEmbedder()'],
+      ['splade-bert-max', 'SparseEncoder'],
+      ['late-bert', 'MultiVectorEncoder'],
+    ] as const) {
+      const error = await refusal(load(goldenModel(model)));
+      expect(error).toMatchObject({ code: 'unsupported-model', message: expect.stringContaining(name) });
+    }
+    const error = await refusal(loadEmbedder(goldenModel('rerank-bert-1-label'), { backend: plainBackend() }));
+    expect(error).toMatchObject({ code: 'unsupported-model', message: expect.stringContaining('loadReranker()') });
+  });
+
+  it.each([
+    ['a head that sentvec does not have', 'rerank-bert-1-label', { 'config.json': { model_type: 'funnel' } }, 'funnel'],
+    [
+      'another number of labels',
+      'rerank-bert-1-label',
+      { 'config.json': { id2label: { 0: 'a', 1: 'b' } } },
+      '2 labels',
+    ],
+    [
+      'a chat template without a place for the document',
+      'rerank-qwen3-lm',
+      {
+        'chat_template.jinja':
+          '{% for m in messages %}{% if m.role == "query" %}{{ m.content }}{% endif %}{% endfor %}',
+      },
+      '"document"',
+    ],
+    [
+      'a language model without a chat template',
+      'rerank-qwen3-lm',
+      { 'chat_template.jinja': undefined },
+      'no chat template',
+    ],
+    ['a chat template that is broken', 'rerank-qwen3-lm', { 'chat_template.jinja': '{% for %}' }, 'cannot be used'],
+    [
+      'an answer beyond the vocabulary',
+      'rerank-qwen3-lm',
+      { '1_LogitScore/config.json': { true_token_id: 9693 } },
+      '9693',
+    ],
+    [
+      'a plain language model whose tokenizer has no "yes" and "no"',
+      'tiny-qwen3-causal-lm',
+      {
+        'modules.json': undefined,
+        'config_sentence_transformers.json': undefined,
+        'sentence_bert_config.json': undefined,
+      },
+      'nothing says how it scores',
+    ],
+  ])('%s', async (_, name, changes, words) => {
+    const error = await refusal(load(await changed(name, changes)));
+    expect(['unsupported-model', 'invalid-model']).toContain(error.code);
+    expect(error.message).toContain(words);
+  });
+
+  it('a plain language model only when it cannot score: with its template and answers it is loaded', async () => {
+    const layout = { 'modules.json': undefined, 'config_sentence_transformers.json': undefined };
+    const model = await changed('rerank-qwen3-lm', layout);
+    await withReranker(model, async (reranker) => {
+      const { query, document, logits } = golden('rerank-qwen3-lm').cases[0]!;
+      const { scores } = await reranker.score([[query, document]], { activation: 'Identity' });
+      expect(scores.data[0]).toBeCloseTo(logits[0]!, 4);
+    });
+  });
+
+  it('an empty query, what is no text, options that there are not, a pair beyond the length that must not be cut', () =>
+    withReranker(goldenModel('rerank-bert-1-label'), async (reranker) => {
+      for (const query of ['', '  \n', 7])
+        expect(await refusal(reranker.rank(query as string, ['a']))).toMatchObject({ code: 'invalid-text' });
+      expect(await refusal(reranker.rank('a', ['b', 5 as never]))).toMatchObject({
+        code: 'invalid-text',
+        details: { row: 1 },
+      });
+      expect(await refusal(reranker.rank('a', 'b' as never))).toMatchObject({ code: 'invalid-argument' });
+      expect(await refusal(reranker.score([['a', 'b'], ['c'] as never]))).toMatchObject({ details: { row: 1 } });
+      expect(await refusal(reranker.rank('a', ['b'], { topK: 0 }))).toMatchObject({ code: 'invalid-argument' });
+      // @ts-expect-error -- no such option
+      expect(await refusal(reranker.rank('a', ['b'], { top_k: 1 }))).toMatchObject({ code: 'invalid-argument' });
+      const pairs: TextPair[] = [
+        ['short', 'short'],
+        ['short', 'long '.repeat(99)],
+      ];
+      const error = await refusal(reranker.score(pairs, { truncate: false }));
+      expect(error).toMatchObject({ code: 'invalid-text', details: { row: 1, maxLength: 48 } });
+      expect((await reranker.score(pairs)).receipt.truncated).toMatchObject([{ row: 1 }]);
+    }));
+
+  it('a score that is no number, with the row of its pair', async () => {
+    const plain = plainBackend();
+    const backend: Backend = {
+      ...plain,
+      load: async (files, options) => {
+        const encoder = await plain.load(files, options);
+        return {
+          ...{ hiddenSize: encoder.hiddenSize, maxPositions: encoder.maxPositions, concurrency: 1, batchTokens: 1 },
+          encode: async (batch) => {
+            const tokens = await encoder.encode(batch);
+            return batch.cols > 40 ? { ...tokens, data: tokens.data.fill(NaN) } : tokens;
+          },
+          dispose: () => encoder.dispose(),
+        };
+      },
+    };
+    const model = goldenModel('rerank-bert-1-label');
+    await withReranker(
+      model,
+      async (reranker) => {
+        const error = await refusal(reranker.rank('a query', ['short', 'long '.repeat(99)]));
+        expect(error).toMatchObject({ code: 'backend-failed', details: { row: 1 } });
+      },
+      { backend },
+    );
+  });
+
+  it('a call after dispose(), and one whose signal fired', async () => {
+    const reranker = await loadReranker(goldenModel('rerank-bert-1-label'), { backend: plainBackend() });
+    const aborted = await refusal(reranker.rank('a', ['b'], { signal: AbortSignal.abort() }));
+    expect(aborted.code).toBe('aborted');
+    await reranker.dispose();
+    expect(await refusal(reranker.rank('a', ['b']))).toMatchObject({ code: 'disposed' });
+  });
+});
+
+it('loadModel() gives a reranker', async () => {
+  const model = await loadModel(goldenModel('rerank-bert-1-label'), { backend: plainBackend() });
+  expect(model.kind).toBe('reranker');
+  await model.dispose();
+});
