@@ -88,7 +88,7 @@ function chooseHead(
 }
 
 /** What a choice of a prompt depends on. */
-type PromptParts = Pick<EmbedderParts, 'model' | 'prompts' | 'defaultPrompt'>;
+type PromptParts = Pick<EmbedderParts, 'model' | 'prompts' | 'defaultPrompt' | 'task'>;
 
 /** The prompt of a call. @throws SentvecError `invalid-argument` for a name that the model does not have */
 export function resolvePrompt(
