@@ -1,4 +1,5 @@
 import type { Command } from './command.ts';
+import { commandSummaries } from './command-summaries.ts';
 
 /** All commands by name. Each is loaded when it is needed: starting up costs what the one command costs. */
 const commands: Readonly<Record<string, () => Promise<Command>>> = {
@@ -37,9 +38,9 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
 
 export const commandNames: readonly string[] = Object.keys(commands);
 
-/** Every command, for the overview. */
-export function loadAllCommands(): Promise<Command[]> {
-  return Promise.all(Object.values(commands).map((load) => load()));
+/** What a command does, in a line. */
+export async function summaryOf(name: string): Promise<string> {
+  return commandSummaries[name] ?? (await commands[name]!()).summary;
 }
 
 /**

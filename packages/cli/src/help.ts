@@ -2,7 +2,7 @@
 import { styleText } from 'node:util';
 import type { ArgDef } from 'citty';
 import { type Command, commonArguments } from './command.ts';
-import { loadAllCommands } from './commands.ts';
+import { commandNames, summaryOf } from './commands.ts';
 import { valueHint } from './parse-arguments.ts';
 import { outputWidth } from './table.ts';
 import { renderDefinitions, wrapText } from './wrap-text.ts';
@@ -66,17 +66,14 @@ function isOnByDefault(definition: ArgDef): definition is Extract<ArgDef, { type
 /** The page that `sentvec --help` prints. */
 export async function overview(): Promise<string> {
   const width = pageWidth();
-  const commands = await loadAllCommands();
+  const summaries = await Promise.all(commandNames.map(async (name) => [name, await summaryOf(name)] as const));
   return `Texts in, vectors that can be compared by meaning out.
 
 ${heading('USAGE')} sentvec COMMAND [OPTIONS] …
 
 ${heading('COMMANDS')}
 
-${renderDefinitions(
-  commands.map(({ name, summary }) => [name, summary]),
-  width,
-)}
+${renderDefinitions(summaries, width)}
 
 ${heading('EXAMPLES')}
 

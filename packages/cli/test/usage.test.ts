@@ -1,5 +1,7 @@
 import { stripVTControlCharacters } from 'node:util';
 import { describe, expect, it } from 'vitest';
+import { commandSummaries } from '../src/command-summaries.ts';
+import { commandNames, findCommand, summaryOf } from '../src/commands.ts';
 import { finished, Workplace } from './sentvec.ts';
 
 const place = new Workplace();
@@ -10,6 +12,14 @@ describe('help', () => {
     for (const name of ['embed', 'similarity', 'search', 'evaluate sts', 'info', 'export', 'doctor'])
       expect(page).toContain(`\n  ${name} `);
     expect(page).toContain('sentvec embed quotes.txt --output vectors');
+  });
+
+  it('says of each command what the command says of itself', async () => {
+    for (const name of commandNames) {
+      const found = await findCommand(name.split(' '));
+      expect([found!.command.name, await summaryOf(name)]).toEqual([name, found!.command.summary]);
+    }
+    expect(commandNames).toEqual(expect.arrayContaining(Object.keys(commandSummaries)));
   });
 
   it.each(['embed', 'similarity', 'search', 'evaluate sts', 'info', 'export', 'doctor'])(

@@ -63,16 +63,15 @@ export async function assembleParts<Folder extends ModelFolder>(
   const { model } = parts;
   const { signal, onWarning = warn } = options;
   const { lowerCase, markers } = folder;
+  // It takes the longest, in a thread of its own, so it starts first.
+  const loadingEncoder = folder.staticEncoder ?? parts.loadEncoder(folder.encoderFiles, signal);
   const definition = await readTokenizerDefinition(folder.encoderFiles, { lowercase: lowerCase, markers });
   const configured = await configuredVocabularySize(folder);
   checkVocabulary(definition, configured, model.name);
   throwIfAborted(signal);
   const stored = readStoredSelfCheck(folder.encoderFiles);
   stored.catch(() => {}); // The check awaits it later, and throws its error.
-  const [encoder, loadedTokenizer] = await Promise.all([
-    folder.staticEncoder ?? parts.loadEncoder(folder.encoderFiles, signal),
-    parts.loadTokenizer(definition),
-  ]);
+  const [encoder, loadedTokenizer] = await Promise.all([loadingEncoder, parts.loadTokenizer(definition)]);
   throwIfAborted(signal);
   const vocabularySize = encoder.vocabularySize ?? configured;
   const tokenizer = refuseTokensWithoutWeights(loadedTokenizer, definition, vocabularySize, model.name);

@@ -35,7 +35,11 @@ export class PairTable {
     const old = this.#slots;
     this.#slots = new Int32Array(old.length * 2);
     for (let slot = 0; slot < old.length; slot += 3) {
-      if (old[slot + 2] !== 0) this.#slots.set(old.subarray(slot, slot + 3), this.#find(old[slot]!, old[slot + 1]!));
+      if (old[slot + 2] === 0) continue;
+      const moved = this.#find(old[slot]!, old[slot + 1]!);
+      this.#slots[moved] = old[slot]!;
+      this.#slots[moved + 1] = old[slot + 1]!;
+      this.#slots[moved + 2] = old[slot + 2]!;
     }
   }
 }
