@@ -15,7 +15,7 @@ import { availability, devicesToTry, presentDevices } from './devices.ts';
 import { PooledEncoder } from './encoder.ts';
 import { checkOptions, type OnnxDevice, type OnnxOptions } from './options.ts';
 import { recordModel } from './recorded-model.ts';
-import { planSessions, type SessionPlan } from './session-plan.ts';
+import { checkMemory, planSessions, type SessionPlan } from './session-plan.ts';
 import { SessionPool, type StartThread } from './session-pool.ts';
 import { startSessionThread } from './session-thread.ts';
 import { findShippedModel, type ModelSource } from './shipped-model.ts';
@@ -91,6 +91,7 @@ async function openOnFirst(
   for (const [index, device] of devices.entries()) {
     const plan = planSessions(source.size, device, options);
     try {
+      checkMemory(source, device, options);
       const pool = await openPool(source, device, plan, onWarning);
       return new PooledEncoder(pool, source, plan, { positions, device });
     } catch (error) {

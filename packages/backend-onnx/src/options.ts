@@ -33,7 +33,8 @@ export interface OnnxOptions {
    */
   readonly threadsPerSession?: number | undefined;
   /**
-   * Bytes that all sessions together may take, estimated from the size of the weights.
+   * Bytes that all sessions together may take, estimated from the size of the weights. A model that needs more than this
+   * and than all memory is refused.
    * @default half of the memory that this process may have
    */
   readonly memoryBudget?: number | undefined;

@@ -1,6 +1,7 @@
 // How many sessions and threads a model gets on this machine.
 import { availableParallelism, totalmem } from 'node:os';
 import { readFileSync } from 'node:fs';
+import { SentvecError } from '@sentvec/core';
 import type { OnnxOptions } from './options.ts';
 
 /** How many sessions share the machine, and how. */
@@ -55,10 +56,41 @@ export function planSessions(weightsSize: number, device: string, options: OnnxO
   return { sessions, threadsPerSession, batchTokens, loneThreads };
 }
 
-/** Half of the machine's memory, or of what the process is confined to. */
+/**
+ * Refuses a model that cannot be held in memory, before it is opened: it would push everything else out, or end the
+ * process.
+ * @param file how a person would name the model
+ * @param memory bytes that this process may have
+ * @throws SentvecError `backend-unavailable`
+ */
+export function checkMemory(
+  { size, file }: { readonly size: number; readonly file: string },
+  device: string,
+  { memoryBudget = 0 }: OnnxOptions,
+  memory: number = availableMemory(),
+): void {
+  const needed = size + besidesWeights;
+  if (device !== 'cpu' || needed <= Math.max(memory, memoryBudget)) return;
+  throw new SentvecError(
+    'backend-unavailable',
+    `${file} needs ${gigabytes(needed)} of memory, and this process can have ${gigabytes(memory)}. Choose a smaller form of the model (the option "variant"; "sentvec quantize" makes one) or a machine with more memory. To try it all the same, set "memoryBudget" to ${needed}.`,
+    { file, needed, memory },
+  );
+}
+
+function gigabytes(bytes: number): string {
+  return `${(bytes / 1e9).toFixed(1)} GB`;
+}
+
+/** Half of the memory. */
 function defaultBudget(): number {
+  return availableMemory() / 2;
+}
+
+/** The machine's memory, or what the process is confined to. */
+function availableMemory(): number {
   const confined = process.constrainedMemory?.() ?? 0;
-  return (confined > 0 ? Math.min(confined, totalmem()) : totalmem()) / 2;
+  return confined > 0 ? Math.min(confined, totalmem()) : totalmem();
 }
 
 /**

@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { describe, expect, it } from 'vitest';
-import { planSessions } from '../src/session-plan.ts';
+import { checkMemory, planSessions } from '../src/session-plan.ts';
 
 const mebibyte = 2 ** 20;
 
@@ -45,5 +45,26 @@ describe('planSessions', () => {
 
   it('takes one session with large batches on a GPU', () => {
     expect(planSessions(mebibyte, 'cuda', {})).toEqual({ sessions: 1, threadsPerSession: 1, batchTokens: 16_384 });
+  });
+});
+
+describe('checkMemory', () => {
+  const model = { size: 9000 * mebibyte, file: 'big/onnx/model.onnx' };
+
+  it('refuses a model that is larger than the memory, with both sizes and the ways out', () => {
+    expect(() => checkMemory(model, 'cpu', {}, 4096 * mebibyte)).toThrow(
+      expect.objectContaining({
+        code: 'backend-unavailable',
+        message: expect.stringMatching(
+          /big\/onnx\/model\.onnx needs 9\.5 GB.*can have 4\.3 GB.*variant.*memoryBudget/u,
+        ),
+      }),
+    );
+  });
+
+  it('lets a model pass that fits, that is told to fit, or that goes to a GPU', () => {
+    checkMemory(model, 'cpu', {}, 9100 * mebibyte);
+    checkMemory(model, 'cpu', { memoryBudget: 9100 * mebibyte }, 4096 * mebibyte);
+    checkMemory(model, 'cuda', {}, 4096 * mebibyte);
   });
 });

@@ -1,0 +1,62 @@
+// The process that `pnpm bench long-texts` starts for a model: loads its encoder, computes batches of given shapes, and
+// prints what each took.
+import { readFile, writeFile } from 'node:fs/promises';
+import { onnx } from '@sentvec/backend-onnx';
+import { directoryModel } from '@sentvec/core/node';
+import type { TokenBatch } from '@sentvec/core';
+
+/** What the process is asked, as its one argument in JSON. */
+export interface EncoderTask {
+  readonly folder: string;
+  readonly threads: number;
+  /** Tokens of the texts, each alone in a batch, ascending. */
+  readonly lengths: readonly number[];
+  /** How often each is computed; the fastest counts. */
+  readonly rounds: number;
+}
+
+/** What it prints, as JSON. */
+export interface EncoderReport {
+  /** From the folder to the open session, with the recording of its graph. */
+  readonly loadSeconds: number;
+  /** Of the process with the open session, after a short text. */
+  readonly openMegabytes: number;
+  readonly lengths: readonly {
+    readonly tokens: number;
+    readonly seconds: number;
+    /** The most that the process took, above `openMegabytes`. */
+    readonly megabytes: number;
+  }[];
+}
+
+const { folder, threads, lengths, rounds } = JSON.parse(process.argv[2]!) as EncoderTask;
+const backend = onnx({ device: 'cpu', sessions: 1, threadsPerSession: threads });
+const began = performance.now();
+const encoder = await backend.load(await directoryModel(folder));
+const loadSeconds = (performance.now() - began) / 1000;
+await encoder.encode(text(16));
+const openMegabytes = await memory('VmRSS');
+const measured: EncoderReport['lengths'][number][] = [];
+for (const tokens of lengths) {
+  await writeFile('/proc/self/clear_refs', '5'); // The peak begins anew.
+  let seconds = Infinity;
+  for (let round = 0; round < rounds; round += 1) {
+    const started = performance.now();
+    await encoder.encode(text(tokens));
+    seconds = Math.min(seconds, (performance.now() - started) / 1000);
+  }
+  measured.push({ tokens, seconds, megabytes: (await memory('VmHWM')) - openMegabytes });
+}
+await encoder.dispose();
+const report: EncoderReport = { loadSeconds, openMegabytes, lengths: measured };
+process.stdout.write(`${JSON.stringify(report)}\n`);
+
+function text(tokens: number): TokenBatch {
+  const ids = Int32Array.from({ length: tokens }, (_, index) => 5 + ((index * 7919) % 1000));
+  return { ids, mask: new Int32Array(tokens).fill(1), rows: 1, cols: tokens };
+}
+
+async function memory(field: 'VmRSS' | 'VmHWM'): Promise<number> {
+  const status = await readFile('/proc/self/status', 'utf8');
+  return Number(new RegExp(`${field}:\\s+(\\d+)`, 'u').exec(status)![1]) / 1024;
+}
