@@ -37,7 +37,7 @@ const models: readonly ModelSize[] = [
   },
   {
     name: 'ModernBERT pattern, MiniLM-L6 size',
-    config: { model_type: 'modernbert', ...miniLm, intermediate_size: 768, local_attention: 128 },
+    config: { model_type: 'modernbert', ...miniLm, vocab_size: 50_368, intermediate_size: 768, local_attention: 128 },
     stored: 'F32',
   },
   {

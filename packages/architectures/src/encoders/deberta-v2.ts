@@ -3,6 +3,7 @@ import { productOf, sumOf } from '../dimensions.ts';
 import { attentionBlock } from '../derived-operations.ts';
 import type { Block, Dimension } from '../operations.ts';
 import type { Architecture } from './architecture.ts';
+import { distances, distancesIn, pairsOfDistances } from './attention.ts';
 import type { ConfigReader } from './config.ts';
 import { groupedLinear } from './grouped-linear.ts';
 import type { TransformerLayers } from './layers.ts';
@@ -74,7 +75,7 @@ interface RelativeBuckets {
 interface RelativeRows<T> {
   /** The embeddings of the buckets, a row for each. */
   readonly embeddings: T;
-  /** The row of each distance of a key from its query, in the order of `layers.distances`. */
+  /** The row of each distance of a key from its query, in the order of `distances`. */
   readonly ofKeys: T;
   /** The row of each distance of a query from its key, in the same order. */
   readonly ofQueries: T;
@@ -88,12 +89,12 @@ function relativeRows<T>(layers: TransformerLayers<T>, relative: Relative): Rela
     Float32Array.from({ length: 2 * positions + 1 }, (_, i) => relativeRow(i - positions, relative)),
   );
   // How far the second token is after the first: -length to length - 1.
-  const distances = layers.distances();
+  const all = distances(layers);
   const rowsOf = (x: T): T => ops.toIndex(ops.gather(rowOfDistance, ops.toIndex(ops.add(x, positions))));
   return {
     embeddings: relative.isNormalized ? layers.layerNorm('encoder.LayerNorm', table, relative.epsilon) : table,
-    ofKeys: rowsOf(ops.multiply(distances, -1)),
-    ofQueries: rowsOf(distances),
+    ofKeys: rowsOf(ops.multiply(all, -1)),
+    ofQueries: rowsOf(all),
   };
 }
 
@@ -135,11 +136,11 @@ function attend<T>(
   };
   /** The scores of tokens with the distances of a block: `[batch, heads, size, length]` of the block. */
   const scoresOf = (tokens: T, positions: T, block: Block): T => {
-    const needed = layers.distancesIn(positions, 1, block);
+    const needed = distancesIn(layers, positions, 1, block);
     const count = ops.shape(needed)[1]!;
     const repeated = ops.broadcastTo(needed, [batch, heads, count, headSize]);
     const all = ops.matmul(ops.slice(tokens, 2, block.start, block.size), repeated, { transposeRight: true });
-    const pairs = layers.pairsOfDistances(ops.reshape(all, [productOf([batch, heads]), block.size, count]), block);
+    const pairs = pairsOfDistances(ops, ops.reshape(all, [productOf([batch, heads]), block.size, count]), block);
     return ops.reshape(pairs, [batch, heads, block.size, block.length]);
   };
   const byHead = {

@@ -3,7 +3,8 @@ import { SentvecError } from '@sentvec/core';
 import type { ActivationFunction } from '../activations.ts';
 import type { Architecture } from './architecture.ts';
 import type { ConfigReader } from './config.ts';
-import type { AttentionSizes, Rotation, TransformerLayers } from './layers.ts';
+import type { AttentionSizes, Rotation } from './attention.ts';
+import type { TransformerLayers } from './layers.ts';
 import { readRotary, rotationOf } from './rotary.ts';
 
 /** A normalization of each row, with the weight of that name. */

@@ -1,7 +1,8 @@
 // GTE's own encoder, of gte-base-en-v1.5, gte-multilingual-base and snowflake-arctic-embed-m-v2.0.
 import type { Architecture } from './architecture.ts';
 import type { ConfigReader } from './config.ts';
-import type { Rotation, TransformerLayers } from './layers.ts';
+import type { Rotation } from './attention.ts';
+import type { TransformerLayers } from './layers.ts';
 import { bertTokenTable, embed, postNorm, readBertSizes } from './post-norm.ts';
 import { readRotary, rotationOf } from './rotary.ts';
 

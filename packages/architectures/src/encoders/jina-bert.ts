@@ -4,7 +4,8 @@ import { productOf } from '../dimensions.ts';
 import { hiddenActivations } from '../activations.ts';
 import type { Architecture } from './architecture.ts';
 import type { ConfigReader } from './config.ts';
-import type { AttentionInputs, TransformerLayers } from './layers.ts';
+import { type AttentionInputs, distances } from './attention.ts';
+import type { TransformerLayers } from './layers.ts';
 import { attend, bertTokenTable, embed, postNorm, readBertSizes } from './post-norm.ts';
 
 /**
@@ -47,11 +48,10 @@ export function slopesOf(heads: number): number[] {
 /** The bias, lower for greater distances: `[heads, 2 · length]`, for the distances -length to length - 1. */
 function biasByDistance<T>(layers: TransformerLayers<T>, heads: number): T {
   const { ops, length } = layers;
-  const distances = layers.distances();
   const slopes = layers.constant('slopes of heads', [heads, 1], () =>
     Float32Array.from(slopesOf(heads), (each) => -each),
   );
-  return ops.multiply(slopes, ops.reshape(absolute(ops, distances), [1, productOf([2, length])]));
+  return ops.multiply(slopes, ops.reshape(absolute(ops, distances(layers)), [1, productOf([2, length])]));
 }
 
 type Layer = <T>(layers: TransformerLayers<T>, layer: string, x: T, sizes: Sizes, inputs: AttentionInputs<T>) => T;

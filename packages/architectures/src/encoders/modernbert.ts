@@ -2,7 +2,8 @@
 // attention.
 import type { Architecture } from './architecture.ts';
 import type { ConfigReader } from './config.ts';
-import type { AttentionSizes, Rotation, TransformerLayers } from './layers.ts';
+import type { AttentionSizes, Rotation } from './attention.ts';
+import type { TransformerLayers } from './layers.ts';
 import { readRotary, rotationOf } from './rotary.ts';
 import { maskedLanguageHead } from './term-weights.ts';
 

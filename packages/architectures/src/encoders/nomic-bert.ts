@@ -2,7 +2,8 @@
 import { type ActivationFunction, hiddenActivations } from '../activations.ts';
 import type { Architecture } from './architecture.ts';
 import type { ConfigReader } from './config.ts';
-import type { AttentionSizes, Rotation, TransformerLayers } from './layers.ts';
+import type { AttentionSizes, Rotation } from './attention.ts';
+import type { TransformerLayers } from './layers.ts';
 import { bertTokenTable, embed, type EmbeddingSizes, postNorm } from './post-norm.ts';
 import { mostPositions, readRotary, rotaryFrequencies, rotationOf, type RotaryPositions } from './rotary.ts';
 

@@ -1,7 +1,8 @@
 // BERT's embeddings and layers. BERT's descendants use them with other names, positions and token types.
 import type { ActivationFunction } from '../activations.ts';
 import type { ConfigReader } from './config.ts';
-import type { AttentionInputs, AttentionSizes, TransformerLayers } from './layers.ts';
+import type { AttentionInputs, AttentionSizes } from './attention.ts';
+import type { TransformerLayers } from './layers.ts';
 
 /** Sizes that BERT and its descendants have in common. */
 export interface BertSizes {

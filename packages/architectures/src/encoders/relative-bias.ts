@@ -2,6 +2,7 @@
 import { absolute } from '../derived-operations.ts';
 import { productOf } from '../dimensions.ts';
 import type { ConfigReader } from './config.ts';
+import { distances } from './attention.ts';
 import type { TransformerLayers, WeightName } from './layers.ts';
 
 /** How relative positions are put into buckets: half of the buckets for keys up to the query, half for later keys. */
@@ -55,13 +56,13 @@ export function relativeBias<T>(
   heads: number,
 ): T {
   const { ops, length } = layers;
-  const distances = productOf([2, length]);
-  const relative = layers.distances();
+  const count = productOf([2, length]);
+  const relative = distances(layers);
   const half = buckets >> 1;
   const starts = layers.constant('starts of buckets', [half - 1], () =>
     Float32Array.from(bucketStarts(half, farthest), (start) => start - 0.5),
   );
-  const passed = ops.sum(ops.greater(ops.reshape(absolute(ops, relative), [distances, 1]), starts), [1]);
+  const passed = ops.sum(ops.greater(ops.reshape(absolute(ops, relative), [count, 1]), starts), [1]);
   const bucketOf = ops.toIndex(ops.add(passed, ops.multiply(ops.greater(relative, 0), half)));
   return ops.transpose(ops.gather(layers.weight(name, [buckets, heads]), bucketOf), [1, 0]);
 }

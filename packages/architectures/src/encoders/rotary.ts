@@ -1,7 +1,8 @@
 // Rotary positions (Su et al., 2021): how configurations spell them, and the angles that rotate queries and keys.
 import { SentvecError } from '@sentvec/core';
 import type { ConfigReader } from './config.ts';
-import type { Rotation, TransformerLayers } from './layers.ts';
+import type { Rotation } from './attention.ts';
+import type { TransformerLayers } from './layers.ts';
 
 /** More positions than any model has: the tables of a damaged configuration would not fit into memory. */
 export const mostPositions: number = 2 ** 20;
