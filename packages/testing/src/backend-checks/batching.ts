@@ -1,5 +1,5 @@
 // Checks that a text's embeddings do not depend on the batch that it is in.
-import type { Encoder } from '@sentvec/core';
+import type { Encoder, ModelFiles } from '@sentvec/core';
 import { fail, type BackendCheck, type BackendUnderTest } from './check.ts';
 import { expectClose, expectSize, padded, tokensOf } from './token-batches.ts';
 
@@ -7,6 +7,29 @@ type Texts = readonly (readonly number[])[];
 
 /** The architectures that differ in how they treat padding and positions. */
 const models = ['tiny-bert', 'tiny-roberta', 'tiny-mpnet'];
+
+/**
+ * The architectures whose tokens attend in different ways: by a bias of the distance, to a window of those before, to
+ * all or to a window on both sides.
+ */
+const longModels = ['tiny-t5', 'tiny-mistral', 'tiny-modernbert-mean'];
+
+/** Tokens of a text that is too long to compute the scores of all pairs of tokens at once. */
+const longText = 520;
+
+/** The model with positions for a long text: those of these models are computed, not stored. */
+function withPositions(files: ModelFiles): ModelFiles {
+  return {
+    name: `${files.name} with ${longText} positions`,
+    list: () => files.list(),
+    async read(path) {
+      const bytes = await files.read(path);
+      if (path !== 'config.json') return bytes;
+      const config = JSON.parse(new TextDecoder().decode(bytes)) as object;
+      return new TextEncoder().encode(JSON.stringify({ ...config, max_position_embeddings: longText }));
+    },
+  };
+}
 
 /** A text's token embeddings must not depend on the other texts of its batch. */
 export function batchingChecks(subject: BackendUnderTest): BackendCheck[] {
@@ -102,6 +125,20 @@ export function batchingChecks(subject: BackendUnderTest): BackendCheck[] {
             fail(`A text of ${long.length + 1} tokens was encoded, but there are only ${long.length} positions.`);
           await expectAlike(encoder, texts, alone, padding);
         }),
+    },
+    {
+      name: 'a text gives the same alone and beside a long one',
+      run: async () => {
+        for (const model of longModels.slice(0, effort.longTexts)) {
+          const { cases } = await goldens.expectation(model);
+          const texts = cases.slice(0, 1).map(({ ids }) => ids);
+          await subject.withEncoder(withPositions(goldens.model(model)), async (encoder) => {
+            const long = Array.from({ length: longText }, (_, index) => 5 + ((index * index) % 83));
+            const { data } = await encoder.encode(padded([long]));
+            await expectAlike(encoder, [...texts, long], [...(await encodeAlone(encoder, texts)), data], 1);
+          });
+        }
+      },
     },
     {
       name: 'an empty batch gives no rows',

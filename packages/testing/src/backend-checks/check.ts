@@ -16,14 +16,30 @@ export interface Effort {
   /** Texts are tried with one token, two … up to so many. */
   readonly lengths: number;
   readonly callsAtOnce: number;
+  /** Models that are tried with a long text. */
+  readonly longTexts: number;
   /** Loads of a model before its memory is measured, and between measurements. */
   readonly loadsBefore: number;
   readonly loadsBetween: number;
 }
 
-export const fullEffort: Effort = { textStep: 1, lengths: 9, callsAtOnce: 48, loadsBefore: 5, loadsBetween: 10 };
+export const fullEffort: Effort = {
+  textStep: 1,
+  lengths: 9,
+  callsAtOnce: 48,
+  longTexts: 3,
+  loadsBefore: 5,
+  loadsBetween: 10,
+};
 /** For devices that take a tenth of a second for the smallest batch. */
-export const smallEffort: Effort = { textStep: 5, lengths: 3, callsAtOnce: 6, loadsBefore: 1, loadsBetween: 2 };
+export const smallEffort: Effort = {
+  textStep: 5,
+  lengths: 3,
+  callsAtOnce: 6,
+  longTexts: 1,
+  loadsBefore: 1,
+  loadsBetween: 2,
+};
 
 /** What checks work with. */
 export interface BackendUnderTest {
