@@ -2,6 +2,7 @@
 import type { Embedder, HeadSource, ModelFiles, Projection } from '@sentvec/core';
 import { type Command, defineCommand } from '../command.ts';
 import { backendArguments, defaultModel, modelArguments, withModel } from '../model.ts';
+import { describeRoles, roleRows } from '../describe-roles.ts';
 import { renderTable } from '../table.ts';
 import { UsageError } from '../usage-error.ts';
 
@@ -17,6 +18,7 @@ export const info: Command = defineCommand({
     },
     revision: modelArguments.revision,
     task: modelArguments.task,
+    route: modelArguments.route,
     ...backendArguments,
   },
   examples: [
@@ -34,7 +36,7 @@ export const info: Command = defineCommand({
 });
 
 async function describe(embedder: Embedder) {
-  const { model, tokenizer, encoder, head } = embedder;
+  const { model, tokenizer, encoder, head, route, task } = embedder;
   const { hash, parts } = await embedder.fingerprint();
   return {
     model: model.name,
@@ -42,9 +44,9 @@ async function describe(embedder: Embedder) {
     directory: model.directory ?? null,
     tokenizer: { library: tokenizer.name, vocabularySize: tokenizer.vocabularySize, maxLength: embedder.maxLength },
     encoder: {
-      modelType: await modelType(model),
+      modelType: await modelType(model, route),
       hiddenSize: encoder.hiddenSize,
-      parameters: await countParameters(model),
+      parameters: await countParameters(model, route),
     },
     pooling: {
       name: head.pooling.name,
@@ -56,6 +58,9 @@ async function describe(embedder: Embedder) {
     similarity: embedder.similarityFunction,
     prompts: embedder.prompts,
     defaultPrompt: embedder.defaultPrompt ?? null,
+    route: route ?? null,
+    task: task ?? null,
+    ...(await describeRoles(model, route)),
     files: await measureFiles(model),
     fingerprint: { hash, parts },
   };
@@ -63,18 +68,18 @@ async function describe(embedder: Embedder) {
 
 type Facts = Awaited<ReturnType<typeof describe>>;
 
-async function modelType(model: ModelFiles): Promise<string | null> {
+async function modelType(model: ModelFiles, route: string | undefined): Promise<string | null> {
   const { readJsonObject, readModelFolder } = await import('@sentvec/core');
-  const { encoder, encoderFiles } = await readModelFolder(model);
+  const { encoder, encoderFiles } = await readModelFolder(model, { route });
   if (encoder === 'static') return 'static embeddings';
   const type = (await readJsonObject(encoderFiles, 'config.json'))?.['model_type'];
   return typeof type === 'string' ? type : null;
 }
 
 /** Numbers in the encoder's safetensors, unused ones included; `null` for a folder that has none. */
-async function countParameters(model: ModelFiles): Promise<number | null> {
+async function countParameters(model: ModelFiles, route: string | undefined): Promise<number | null> {
   const { readModelFolder, readWeights } = await import('@sentvec/core');
-  const { encoderFiles } = await readModelFolder(model);
+  const { encoderFiles } = await readModelFolder(model, { route });
   if (!(await encoderFiles.list()).some((path) => /^model\.safetensors(\.index\.json)?$/.test(path))) return null;
   const weights = await readWeights(encoderFiles);
   return weights
@@ -144,8 +149,12 @@ function renderFacts({
       `${pooling.name}${pooling.includePrompt ? '' : ', without the prompt'}${sourceOfPooling[pooling.source ?? 'modules']}`,
     ],
     ['projection', projections.map(renderProjection).join(', ') || 'none'],
-    ['vectors', `${number(facts.dimension)} dimensions, compared by ${facts.similarity}`],
+    [
+      'vectors',
+      `${number(facts.dimension)} dimensions${facts.truncateDim === null ? '' : `, of which the first ${facts.truncateDim} are kept`}, compared by ${facts.similarity}`,
+    ],
     ['prompts', prompts.join('; ') || 'none'],
+    ...roleRows(facts),
     ['size', `${(facts.files.bytes / 1e6).toFixed(1)} MB in ${facts.files.count} files`],
     ['fingerprint', facts.fingerprint.hash],
   ];

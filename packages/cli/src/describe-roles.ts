@@ -1,0 +1,79 @@
+// What `sentvec info` says of queries, documents, routes and tasks.
+import type { ModelFiles, RoleDescription } from '@sentvec/core';
+
+/** One way of a text through a model with routes. */
+export interface RouteDescription {
+  readonly route: string;
+  readonly encoder: string | null;
+  readonly hiddenSize: number | null;
+  readonly pooling: string;
+  readonly projections: readonly string[];
+}
+
+/** What a model has for queries and documents, and its routes. JSON. */
+export interface RoleFacts {
+  readonly queries: RoleDescription;
+  readonly documents: RoleDescription;
+  readonly routes: readonly RouteDescription[];
+  /** How many entries of a vector the model keeps, where not all. */
+  readonly truncateDim: number | null;
+}
+
+/** @param route of which the other facts speak, where the model has several */
+export async function describeRoles(model: ModelFiles, route: string | undefined): Promise<RoleFacts> {
+  const { describeRole, readModelFolder } = await import('@sentvec/core');
+  const [queries, documents] = await Promise.all([describeRole(model, 'query'), describeRole(model, 'document')]);
+  const { routes = [], truncateDim = null } = await readModelFolder(model, { route });
+  return {
+    queries,
+    documents,
+    truncateDim,
+    routes: await Promise.all(routes.map((each) => describeRoute(model, each))),
+  };
+}
+
+async function describeRoute(model: ModelFiles, route: string): Promise<RouteDescription> {
+  const { readJsonObject, readModelFolder } = await import('@sentvec/core');
+  const { encoder, encoderFiles, hiddenSize, head } = await readModelFolder(model, { route });
+  const config = encoder === 'static' ? undefined : await readJsonObject(encoderFiles, 'config.json');
+  const type = encoder === 'static' ? 'static embeddings' : config?.['model_type'];
+  return {
+    route,
+    encoder: typeof type === 'string' ? type : null,
+    hiddenSize: hiddenSize ?? null,
+    pooling: head.pooling.name,
+    projections: head.projections.map(({ kind }) => kind),
+  };
+}
+
+/** The rows of the page. */
+export function roleRows({
+  queries,
+  documents,
+  routes,
+  route,
+}: Omit<RoleFacts, 'truncateDim'> & { readonly route: string | null }): [string, string][] {
+  const ofRoute = ({ route: name, encoder, hiddenSize, pooling, projections }: RouteDescription): string => {
+    const parts = [
+      encoder ?? 'unnamed',
+      ...(hiddenSize === null ? [] : [`${hiddenSize} wide`]),
+      pooling,
+      ...projections,
+    ];
+    return `${name}${name === route ? ' (default)' : ''}: ${parts.join(', ')}`;
+  };
+  return [
+    ...(routes.length === 0 ? [] : [['routes', routes.map(ofRoute).join('; ')] as [string, string]]),
+    ['queries', ofRole(queries)],
+    ['documents', ofRole(documents)],
+  ];
+}
+
+function ofRole({ prompt, route, task, note }: RoleDescription): string {
+  const has = [
+    ...(prompt === '' ? [] : [`after ${JSON.stringify(prompt)}`]),
+    ...(route === undefined ? [] : [`by the route ${route}`]),
+    ...(task === undefined ? [] : [`with the adapter of ${task}`]),
+  ];
+  return [has.join(', ') || 'as they are', ...(note === undefined ? [] : [note])].join('. ');
+}
