@@ -89,6 +89,9 @@ export async function sleep(milliseconds: number, signal?: AbortSignal): Promise
   }
 }
 
+/** One for all: an error takes longer to make than all else that an end takes, and nearly all work ends so. */
+let notWanted: SentvecError | undefined;
+
 /**
  * Work whose parts end together. Its signal fires for the caller's signal, for the failure of a part, or when the work
  * is closed; whatever comes first is the reason for all parts that still run.
@@ -115,7 +118,7 @@ export class AbortScope {
   /** Ends parts that still run, and stops listening to the caller's signal. Call it when the work is done. */
   close(): void {
     this.#leave();
-    this.abort(new SentvecError('aborted', 'The work was no longer wanted.'));
+    this.abort((notWanted ??= new SentvecError('aborted', 'The work was no longer wanted.')));
   }
 }
 

@@ -85,6 +85,8 @@ const mostCompared = 512;
  */
 const leastSpread = 64;
 
+const schedulers = new WeakMap<Encoder, BatchScheduler>();
+
 /**
  * Encodes the texts of all calls of a model. A request of many texts is cut into batches of its own. The few texts of
  * small requests go together: those that come within a turn of the event loop, and those that come while batches are
@@ -100,6 +102,15 @@ export class BatchScheduler {
 
   constructor(encoder: Encoder) {
     this.#encoder = encoder;
+  }
+
+  /** The one of an encoder: whatever else uses it takes turns. */
+  static of(encoder: Encoder): BatchScheduler {
+    const known = schedulers.get(encoder);
+    if (known !== undefined) return known;
+    const scheduler = new BatchScheduler(encoder);
+    schedulers.set(encoder, scheduler);
+    return scheduler;
   }
 
   /**

@@ -88,7 +88,7 @@ class SentenceEmbedder implements Embedder {
     this.headSource = parts.headSource;
     this.selfCheck = parts.selfCheck;
     this.#parts = parts;
-    this.#scheduler = new BatchScheduler(parts.encoder);
+    this.#scheduler = BatchScheduler.of(parts.encoder);
     this.#fingerprinter = createFingerprinter(parts);
   }
 

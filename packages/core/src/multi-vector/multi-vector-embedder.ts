@@ -84,7 +84,7 @@ class TokenEmbedder implements MultiVectorEmbedder {
       maxLength: lengths[role],
     });
     this.#ofRole = { query: partsOf('query'), document: partsOf('document') };
-    this.#scheduler = new BatchScheduler(parts.encoder);
+    this.#scheduler = BatchScheduler.of(parts.encoder);
     this.#fingerprinter = createFingerprinter(parts);
     const { expansion = null, skippedIds, onlyIds = [], tokenPooling: pooling = null } = parts;
     const skipped = [[...(skippedIds?.query ?? [])], [...(skippedIds?.document ?? [])], [...onlyIds]];

@@ -70,7 +70,7 @@ class PairReranker implements Reranker {
     this.defaultPrompt = parts.defaultPrompt;
     this.selfCheck = parts.selfCheck;
     this.#parts = parts;
-    this.#scheduler = new BatchScheduler(parts.encoder);
+    this.#scheduler = BatchScheduler.of(parts.encoder);
   }
 
   async rank(query: string, documents: readonly string[], options: RankOptions = {}): Promise<RankedDocument[]> {
