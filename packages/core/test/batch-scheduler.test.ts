@@ -164,6 +164,7 @@ test('embedders of one encoder take turns, and share batches where their heads a
 test('small calls do not wait for the end of a large one, nor the large one for an end of small ones', async () => {
   const { encoder, finish } = heldEncoder({ concurrency: 1 });
   const embedder: Embedder = createEmbedder(fakeParts({ encoder }));
+  await embedder.fingerprint(); // Receipts need it, and another thread hashes.
   let large = 0;
   const done: string[] = [];
   const whole = embedder.embed(words(400), { onProgress: ({ rows }) => (large = rows) }).then(() => done.push('large'));
