@@ -2,8 +2,8 @@
 // bench sts-b` fine-tunes, `pnpm bench from-scratch` trains from random weights, `pnpm bench tfjs` embeds on
 // WebAssembly, `pnpm bench queue` embeds through Redis, `pnpm bench load` starts processes, `pnpm bench
 // late-interaction` ranks by token vectors, `pnpm bench long-texts` encodes long texts, `pnpm bench latency` times one
-// query, `pnpm bench callers` many at once, `pnpm bench memory` and `pnpm bench event-loop` watch what they name; options
-// are passed on, `--help` names them.
+// query, `pnpm bench callers` many at once, `pnpm bench int8` quantizes, `pnpm bench memory` and `pnpm bench event-loop` watch
+// what they name; options are passed on, `--help` names them.
 import { pnpm, run } from './pnpm.mjs';
 import { setUp } from './setup.mjs';
 
@@ -19,6 +19,7 @@ const others = {
   callers: 'callers.js',
   memory: 'memory.js',
   'event-loop': 'event-loop.js',
+  int8: 'int8.js',
   'late-interaction': 'late-interaction.js',
   'long-texts': 'long-texts.js',
 };

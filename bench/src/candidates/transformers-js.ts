@@ -14,14 +14,25 @@ export const transformersJsAllCores: Candidate = withSessionOptions('transformer
   intraOpNumThreads: availableParallelism(),
 });
 
-function withSessionOptions(name: string, sessionOptions: { readonly intraOpNumThreads?: number }): Candidate {
+/** The same on `onnx/model_int8.onnx`. */
+export const transformersJsInt8: Candidate = withSessionOptions(
+  'transformers.js, all cores, the same int8 file',
+  { intraOpNumThreads: availableParallelism() },
+  'int8',
+);
+
+function withSessionOptions(
+  name: string,
+  sessionOptions: { readonly intraOpNumThreads?: number },
+  dtype: 'fp32' | 'int8' = 'fp32',
+): Candidate {
   return {
     name,
     async open(directory) {
       env.allowRemoteModels = false;
       env.localModelPath = dirname(directory);
       const extract = await pipeline('feature-extraction', basename(directory), {
-        dtype: 'fp32',
+        dtype,
         device: 'cpu',
         session_options: sessionOptions,
       });
