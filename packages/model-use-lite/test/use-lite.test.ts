@@ -1,6 +1,9 @@
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { onnx } from '@sentvec/backend-onnx';
+import { pairwiseSimilarity } from '@sentvec/core';
+import { loadEmbedder } from '@sentvec/core/node';
 import { useLite } from '@sentvec/model-use-lite';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { checkHash } from '../src/hashes.ts';
@@ -39,6 +42,7 @@ describe('useLite', () => {
       'config_sentence_transformers.json',
       'model.safetensors',
       'modules.json',
+      'onnx/model_int8.onnx',
       'self-check.json',
       'sentence_bert_config.json',
       'tokenizer.json',
@@ -106,4 +110,24 @@ describe('checkHash', () => {
     expect(await checkHash(new Uint8Array(), nothing)).toBeUndefined();
     expect(await checkHash(new Uint8Array(), 'ab')).toBe(`its SHA-256 is ${nothing}, not ab`);
   });
+});
+
+it('has an int8 form, which is made when it is read, and is near to float32', async () => {
+  const model = await useLite();
+  expect(await model.list()).toContain('onnx/model_int8.onnx');
+  expect(await model.size!('onnx/model_int8.onnx')).toBeLessThan(9e6);
+  const texts = ['A cat sleeps on the mat.', 'A kitten naps.', 'Interest rates rose again in the third quarter.'];
+  const embed = async (variant: string | undefined) => {
+    const embedder = await loadEmbedder(model, { backend: onnx({ variant }) });
+    try {
+      return { ...(await embedder.embed(texts)), file: embedder.encoder.weightsFile };
+    } finally {
+      await embedder.dispose();
+    }
+  };
+  const [float, int8] = [await embed(undefined), await embed('model_int8')];
+  expect(float.file).toBeUndefined();
+  expect(int8.file).toBe('onnx/model_int8.onnx');
+  expect(Math.min(...pairwiseSimilarity(float.vectors, int8.vectors))).toBeGreaterThan(0.995);
+  expect(int8.receipt.fingerprint).not.toBe(float.receipt.fingerprint);
 });

@@ -4,6 +4,7 @@ import {
   recordCompactEncoder,
   recordQuantizedEncoder,
   type EncoderDefinition,
+  type QuantizationPlan,
   type Remedy,
 } from '@sentvec/architectures';
 import {
@@ -50,6 +51,8 @@ export interface QuantizedModel {
   readonly bytes: Uint8Array;
   /** For `onnx/VARIANT.self-check.json`, by which backends are checked when they load the file. */
   readonly selfCheck: string | undefined;
+  /** How the linear layers of `int8` are quantized: `recordQuantizedEncoder` makes the file of it again. */
+  readonly plan: QuantizationPlan | undefined;
   readonly report: QuantizationReport;
 }
 
@@ -110,6 +113,7 @@ export async function quantizeModel(model: ModelFiles, options: QuantizeModelOpt
         variant,
         bytes,
         selfCheck: await selfCheckOf(quantized, folder),
+        plan: settings.precision === 'int8' ? { weightBits, inputs: planInputs(chosen, new Set(kept)) } : undefined,
         report: {
           precision: settings.precision,
           weightBits: settings.precision === 'int8' ? weightBits : undefined,
