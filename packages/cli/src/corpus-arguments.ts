@@ -49,6 +49,11 @@ const corpusArguments = defineArguments({
     valueHint: 'N',
     description: 'Keep the first N entries of each vector, as they are.',
   },
+  'max-active-dims': {
+    type: 'string',
+    valueHint: 'N',
+    description: 'Of a sparse model (SPLADE): keep the N largest entries of each vector.',
+  },
   normalize: { type: 'boolean', description: 'Divide each vector by its length, whatever the model does.' },
   precision: {
     type: 'enum',
@@ -112,6 +117,7 @@ function readRequest(args: CorpusFlags, positionals: readonly string[]): CorpusR
     route: args.route,
     task: args.task,
     truncateDim: wholeNumber(args['truncate-dim'], '--truncate-dim'),
+    maxActiveDims: wholeNumber(args['max-active-dims'], '--max-active-dims'),
     normalize: args.normalize,
     precision: args.precision,
     batchTokens: wholeNumber(args['batch-tokens'], '--batch-tokens'),

@@ -1,5 +1,5 @@
 // The flags that choose a model and a backend, and how a command loads them.
-import type { Embedder, ModelFiles, TextRole } from '@sentvec/core';
+import type { Embedder, ModelFiles, SparseEmbedder, TextRole } from '@sentvec/core';
 import { backendChoices, chooseBackend } from './backends.ts';
 import { wholeNumber } from './parse-arguments.ts';
 import { downloadProgress, type DownloadState } from './progress.ts';
@@ -85,16 +85,28 @@ export async function findModel(
   return (await import('@sentvec/core/node')).openModel(model, { revision, signal, onProgress });
 }
 
-/** The model of a command, ready to embed. */
-export async function loadModel(choice: ModelChoice, context: LoadContext): Promise<Embedder> {
+/** The model of a command, ready to embed; a sparse one where the command takes those. */
+async function loadModel<Sparse extends boolean>(
+  choice: ModelChoice,
+  context: LoadContext,
+  takesSparse: Sparse,
+): Promise<Sparse extends true ? Embedder | SparseEmbedder : Embedder>;
+async function loadModel(
+  choice: ModelChoice,
+  context: LoadContext,
+  takesSparse: boolean,
+): Promise<Embedder | SparseEmbedder> {
   const threads = wholeNumber(choice.threads, '--threads');
   const backend = await chooseBackend(choice.backend, { threads, variant: choice.variant });
-  const { loadEmbedder } = await import('@sentvec/core/node');
+  const { loadEmbedder, loadSparseEmbedder } = await import('@sentvec/core/node');
+  const { readModelKind } = await import('@sentvec/core');
   const download = await downloadProgress(choice.model);
   try {
     const files = await findModel(choice, context, download.update);
     const onWarning = (message: string): void => context.note(`Note: ${message}`);
     const { task, route, as, selfCheck } = choice;
+    if (takesSparse && (await readModelKind(files)) === 'sparse')
+      return await loadSparseEmbedder(files, { backend, selfCheck, signal: context.signal, onWarning });
     return await loadEmbedder(files, { backend, task, route, as, selfCheck, signal: context.signal, onWarning });
   } finally {
     download.stop();
@@ -107,10 +119,25 @@ export async function withModel<T>(
   context: LoadContext,
   work: (embedder: Embedder) => Promise<T>,
 ): Promise<T> {
-  const embedder = await loadModel(choice, context);
+  return disposing(await loadModel(choice, context, false), work);
+}
+
+/** The same for a command that embeds with sparse models as well. */
+export async function withAnyEmbedder<T>(
+  choice: ModelChoice,
+  context: LoadContext,
+  work: (embedder: Embedder | SparseEmbedder) => Promise<T>,
+): Promise<T> {
+  return disposing(await loadModel(choice, context, true), work);
+}
+
+async function disposing<Model extends { dispose(): Promise<void> }, T>(
+  model: Model,
+  work: (model: Model) => Promise<T>,
+): Promise<T> {
   try {
-    return await work(embedder);
+    return await work(model);
   } finally {
-    await embedder.dispose();
+    await model.dispose();
   }
 }

@@ -55,6 +55,7 @@ const flags: Readonly<Record<string, string>> = {
   as: '--as',
   idField: '--id',
   inputFormat: '--input-format',
+  maxActiveDims: '--max-active-dims',
   normalize: '--normalize',
   overwrite: '--overwrite',
   precision: '--precision',

@@ -106,7 +106,7 @@ export type {
   StreamedSparseVector,
   TermWeight,
 } from './sparse/sparse-types.ts';
-export { largestEntries, sparseDot, type SparseVector } from './sparse/sparse-vector.ts';
+export { largestEntries, sparseDot, sparsevecText, type SparseVector } from './sparse/sparse-vector.ts';
 export {
   createSparseIndex,
   type SparseIndex,

@@ -1,12 +1,12 @@
 /** Embeds a corpus in this process: the front door for a caller that has an embedder. */
 import type { Readable } from 'node:stream';
-import type { Embedder } from '@sentvec/core';
 import { AbortScope } from '@sentvec/platform';
 import type { CorpusChunk } from './chunk.ts';
 import type { FoundInput } from './inputs/find-inputs.ts';
 import type { Manifest } from './manifest.ts';
 import type { CorpusRequest } from './request.ts';
 import type { CorpusRun } from './run/corpus-run.ts';
+import type { CorpusEmbedder } from './run/space.ts';
 import { commitCorpus } from './steps/commit-corpus.ts';
 import { embedChunk, type EmbedChunkOptions } from './steps/embed-chunk.ts';
 import { planCorpus } from './steps/plan-corpus.ts';
@@ -43,7 +43,7 @@ const chunksInFlight = 2;
  */
 export async function embedCorpus(
   request: CorpusRequest,
-  embedder: Embedder,
+  embedder: CorpusEmbedder,
   options: EmbedCorpusOptions = {},
 ): Promise<Manifest> {
   const { signal, standardInput, found } = options;
@@ -63,7 +63,7 @@ export async function embedCorpus(
 
 async function embedChunks(
   run: CorpusRun,
-  embedder: Embedder,
+  embedder: CorpusEmbedder,
   progress: CorpusProgress,
   outer: AbortSignal | undefined,
 ): Promise<void> {

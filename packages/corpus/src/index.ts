@@ -11,7 +11,7 @@ export {
   type ShardFile,
   type Space,
 } from './manifest.ts';
-export { openEmbeddings, type EmbeddingBatch, type Embeddings } from './open-embeddings.ts';
+export { openEmbeddings, openSparseEmbeddings, type EmbeddingBatch, type Embeddings } from './open-embeddings.ts';
 export {
   openIndex,
   type CorpusIndex,
@@ -41,8 +41,15 @@ export {
 export type { RejectedRow, RejectedRowCode } from './rows/rejected-row.ts';
 export type { IdType, RowId } from './rows/row.ts';
 export { openRun, type CorpusRun } from './run/corpus-run.ts';
-export { differingParts, embedOptions } from './run/space.ts';
-export { loadSink, type Shard, type ShardLayout, type ShardVectors, type Sink } from './sinks/sink.ts';
+export { differingParts, embedOptions, type CorpusEmbedder } from './run/space.ts';
+export {
+  loadSink,
+  type Shard,
+  type ShardLayout,
+  type ShardVectors,
+  type Sink,
+  type SparseShardVectors,
+} from './sinks/sink.ts';
 export { commitCorpus } from './steps/commit-corpus.ts';
 export { embedChunk, type ChunkResult, type EmbedChunkOptions } from './steps/embed-chunk.ts';
 export { planCorpus } from './steps/plan-corpus.ts';

@@ -15,6 +15,8 @@ export interface Space {
   /** Entries of a vector, whatever its precision. */
   readonly dimension: number;
   readonly similarityFunction: SimilarityFunction;
+  /** Set when the vectors are sparse: then `dimension` is the number of terms. @default dense vectors */
+  readonly kind?: 'sparse' | undefined;
   /** What was put before each text; empty for nothing. Absent in manifests of earlier versions. */
   readonly prompt?: string | undefined;
   /** The route that the texts took, in a model with routes. */
@@ -136,6 +138,7 @@ const spaceEntries = {
   }),
   dimension: count,
   similarityFunction: v.picklist(similarityFunctions),
+  kind: v.optional(v.literal('sparse')),
   prompt: v.optional(v.string()),
   route: v.optional(v.string()),
   task: v.optional(v.string()),
@@ -160,6 +163,7 @@ const optionEntries = {
   route: v.optional(v.string()),
   task: v.optional(v.string()),
   truncateDim: v.nullable(count),
+  maxActiveDims: v.optional(count),
   normalize: v.boolean(),
   batchTokens: count,
   chunkRows: count,

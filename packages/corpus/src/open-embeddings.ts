@@ -1,7 +1,7 @@
 /** Reads the output folder of a finished run: its manifest, and its vectors a shard at a time. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { SentvecError, type Matrix, type QuantizedMatrix } from '@sentvec/core';
+import { SentvecError, type Matrix, type QuantizedMatrix, type SparseVector } from '@sentvec/core';
 import { ioError } from '@sentvec/platform/node';
 import { sha256 } from '@sentvec/platform';
 import type { Manifest, ShardEntry, ShardFile } from './manifest.ts';
@@ -9,10 +9,17 @@ import { filesOf, stateOfFile } from './run/finished-chunk.ts';
 import type { RowId } from './rows/row.ts';
 import { rangesOf } from './run/calibration.ts';
 import { readFinishedManifest } from './verify-embeddings.ts';
-import { loadSink, storedCols, type Shard, type ShardLayout } from './sinks/sink.ts';
+import {
+  loadSink,
+  splitSparse,
+  storedCols,
+  type Shard,
+  type ShardLayout,
+  type SparseShardVectors,
+} from './sinks/sink.ts';
 
 /** Vectors of one shard. Row i of each part belongs together. */
-export interface EmbeddingBatch {
+export interface EmbeddingBatch<Vectors = Matrix | QuantizedMatrix> {
   /** Index of its first vector among all vectors of the folder. */
   readonly offset: number;
   /** Number of the first row of its chunk in the corpus, from 0; rows without a vector are counted. */
@@ -22,48 +29,79 @@ export interface EmbeddingBatch {
   readonly texts?: readonly string[] | undefined;
   /** All kept columns by name, the text among them. */
   readonly columns: Readonly<Record<string, readonly unknown[]>>;
-  /** Quantized when the manifest's precision is not `float32`. */
-  readonly vectors: Matrix | QuantizedMatrix;
+  /** Quantized when the manifest's precision is not `float32`. Of a sparse model, a list. */
+  readonly vectors: Vectors;
 }
 
 /** A finished output folder. */
-export interface Embeddings {
+export interface Embeddings<Vectors = Matrix | QuantizedMatrix> {
   readonly manifest: Manifest;
   /**
    * All vectors in order, a shard at a time, in constant memory. Each shard's hash is checked.
    * @param options.rows only shards that hold one of these vectors, counted from 0
    * @throws SentvecError `invalid-output` for a shard that is damaged, `io-failed`
    */
-  batches(options?: { readonly rows?: readonly number[] | undefined }): AsyncGenerator<EmbeddingBatch, void>;
+  batches(options?: { readonly rows?: readonly number[] | undefined }): AsyncGenerator<EmbeddingBatch<Vectors>, void>;
 }
 
 /**
  * Opens the output of {@link embedCorpus}.
  *
  * @throws SentvecError `invalid-output` when there is none, it is not complete, or a shard is missing or of another
- * size; `io-failed`
+ * size, or its vectors are sparse; `io-failed`
  */
 export async function openEmbeddings(directory: string): Promise<Embeddings> {
-  const manifest = await readFinishedManifest(directory);
-  for (const shard of manifest.shards) for (const file of filesOf(shard)) await checkSize(directory, file);
-  return { manifest, batches: ({ rows } = {}) => readBatches(directory, manifest, rows) };
+  const manifest = await openFolder(directory);
+  if (manifest.kind === 'sparse') throw otherVectorsError(directory, 'sparse', 'openSparseEmbeddings()');
+  const { precision, dimension, calibration } = manifest;
+  const ranges = calibration && rangesOf(calibration);
+  const vectorsOf = (vectors: Shard['vectors']): Matrix | QuantizedMatrix =>
+    precision === 'float32'
+      ? (vectors as Matrix)
+      : ({ ...vectors, precision, dimension, ...(ranges && { ranges }) } as QuantizedMatrix);
+  return { manifest, batches: ({ rows } = {}) => readBatches(directory, manifest, rows, vectorsOf) };
 }
 
-async function* readBatches(
+/**
+ * Opens the output of {@link embedCorpus} with a sparse model.
+ *
+ * @throws SentvecError `invalid-output` when there is none, it is not complete, or a shard is missing or of another
+ * size, or its vectors are dense; `io-failed`
+ */
+export async function openSparseEmbeddings(directory: string): Promise<Embeddings<readonly SparseVector[]>> {
+  const manifest = await openFolder(directory);
+  if (manifest.kind !== 'sparse') throw otherVectorsError(directory, 'dense', 'openEmbeddings()');
+  const vectorsOf = (vectors: Shard['vectors']): readonly SparseVector[] => splitSparse(vectors as SparseShardVectors);
+  return { manifest, batches: ({ rows } = {}) => readBatches(directory, manifest, rows, vectorsOf) };
+}
+
+async function openFolder(directory: string): Promise<Manifest> {
+  const manifest = await readFinishedManifest(directory);
+  for (const shard of manifest.shards) for (const file of filesOf(shard)) await checkSize(directory, file);
+  return manifest;
+}
+
+function otherVectorsError(directory: string, kind: string, remedy: string): SentvecError {
+  const message = `${directory} holds ${kind} vectors, which this does not read. Programs open it with ${remedy}.`;
+  return new SentvecError('invalid-output', message, { file: directory });
+}
+
+async function* readBatches<Vectors>(
   directory: string,
   manifest: Manifest,
   wanted: readonly number[] | undefined,
-): AsyncGenerator<EmbeddingBatch, void> {
-  const { precision, dimension, idType, options, calibration } = manifest;
+  vectorsOf: (vectors: Shard['vectors']) => Vectors,
+): AsyncGenerator<EmbeddingBatch<Vectors>, void> {
+  const { precision, dimension, idType, options, kind } = manifest;
   const layout: ShardLayout = {
     precision,
     idType,
     cols: storedCols(precision, dimension),
+    sparse: kind === 'sparse',
     columnNames: options.columns,
     metadata: {},
   };
-  const ranges = calibration && rangesOf(calibration);
-  let next = 0;
+  let offset = 0;
   for (const entry of manifest.shards) {
     const offset = next;
     next += entry.rows;
@@ -76,10 +114,7 @@ async function* readBatches(
       ids,
       ...(texts && { texts }),
       columns: Object.fromEntries(options.columns.map((name, index) => [name, columns[index]!])),
-      vectors:
-        precision === 'float32'
-          ? (vectors as Matrix)
-          : ({ ...vectors, precision, dimension, ...(ranges && { ranges }) } as QuantizedMatrix),
+      vectors: vectorsOf(vectors),
     };
   }
 }

@@ -79,6 +79,11 @@ export interface CorpusRequest {
    */
   readonly truncateDim?: number | undefined;
   /**
+   * Of a sparse model: keeps the largest entries of each vector, at most so many.
+   * @default all
+   */
+  readonly maxActiveDims?: number | undefined;
+  /**
    * Divides each vector by its length, whatever the model does: `truncateDim` leaves shorter vectors as they are.
    * @default false
    */
@@ -145,6 +150,7 @@ export interface CorpusOptions {
   /** Absent: the one that `as` chooses. */
   readonly task?: string | undefined;
   readonly truncateDim: number | null;
+  readonly maxActiveDims?: number | undefined;
   readonly normalize: boolean;
   readonly precision: Precision;
   readonly batchTokens: number;
@@ -199,6 +205,7 @@ export const corpusRequestSchema: v.GenericSchema<CorpusRequest> = v.strictObjec
   route: v.optional(text),
   task: v.optional(text),
   truncateDim: v.optional(count),
+  maxActiveDims: v.optional(count),
   normalize: v.optional(v.boolean()),
   precision: v.optional(choiceSchemas.precision),
   batchTokens: v.optional(count),
@@ -243,6 +250,7 @@ export function resolveOptions(request: CorpusRequest, preferredBatchTokens: num
     ...(request.route !== undefined && { route: request.route }),
     ...(request.task !== undefined && { task: request.task }),
     truncateDim: request.truncateDim ?? null,
+    ...(request.maxActiveDims !== undefined && { maxActiveDims: request.maxActiveDims }),
     normalize: request.normalize ?? false,
     precision: request.precision ?? 'float32',
     batchTokens: request.batchTokens ?? preferredBatchTokens,

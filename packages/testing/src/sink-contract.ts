@@ -1,6 +1,6 @@
 // The contract suite of sinks.
-import { quantizationRanges, quantize, type Matrix } from '@sentvec/core';
-import type { Precision, Shard, ShardLayout, ShardVectors, Sink } from '@sentvec/corpus';
+import { quantizationRanges, quantize, SentvecError, type Matrix } from '@sentvec/core';
+import type { Precision, Shard, ShardLayout, ShardVectors, Sink, SparseShardVectors } from '@sentvec/corpus';
 import { describe, expect, it } from 'vitest';
 
 /** What a reader that is not the sink's own finds in a shard. Row i of each part belongs together. */
@@ -94,8 +94,26 @@ export function sinkContract(sink: Sink, options: SinkContractOptions = {}): voi
       const { layout } = exampleShard('float32', 1, hardEntries.length, 'int64');
       const vectors = { data: Float32Array.from(hardEntries), rows: 1, cols: hardEntries.length };
       const shard = { ids: [7], vectors, columns: layout.columnNames.map(() => ['carried over']) };
-      const { data } = (await roundTrip(sink, shard, layout)).vectors;
+      const { data } = (await roundTrip(sink, shard, layout)).vectors as ShardVectors;
       expect(bitsOf(data)).toEqual(bitsOf(vectors.data));
+    });
+
+    it('gives back sparse vectors, rows without entries among them, or refuses them', async () => {
+      const vectors: SparseShardVectors = {
+        indices: Int32Array.of(0, 7, 30_521, 3),
+        values: Float32Array.of(0.1, 1 / 3, 2.5, 1e-45),
+        offsets: Int32Array.of(0, 3, 3, 4),
+        rows: 3,
+      };
+      const { layout } = exampleShard('float32', 1, 4, 'int64');
+      const sparse = { ...layout, sparse: true, cols: 30_522 };
+      const shard = { ids: [1, 2, 3], vectors, columns: layout.columnNames.map(() => ['a', 'b', 'c']) };
+      const encoded = await sink.encode(shard, sparse).catch((error: unknown) => error);
+      if (SentvecError.is(encoded, 'invalid-argument')) return;
+      expect((await sink.decode(encoded as readonly Uint8Array[], sparse)).vectors).toEqual(vectors);
+      const none = { indices: new Int32Array(0), values: new Float32Array(0), offsets: Int32Array.of(0), rows: 0 };
+      const empty = { ids: [], vectors: none, columns: layout.columnNames.map(() => []) };
+      expect((await roundTrip(sink, empty, sparse)).vectors).toEqual(none);
     });
 
     it('writes equal shards as equal bytes, and leaves its input as it was', async () => {
@@ -143,7 +161,7 @@ function exampleShard(
   rows: number,
   dimension: number,
   idType: ShardLayout['idType'],
-): { shard: Shard; layout: ShardLayout } {
+): { shard: Shard<ShardVectors>; layout: ShardLayout } {
   const vectors = vectorsOf(precision, rows, dimension);
   const textAt = (row: number): string => (row < hardTexts.length ? hardTexts[row]! : `row ${row}`);
   const shard = {
@@ -179,7 +197,8 @@ function vectorsOf(precision: Precision, rows: number, dimension: number): Shard
 }
 
 /** A shard in a form that compares bits, with values of columns as formats with typed columns hold them. */
-function comparable({ ids, vectors: { data, rows, cols }, columns }: Shard): unknown {
+function comparable({ ids, vectors, columns }: Shard): unknown {
+  const { data, rows, cols } = vectors as ShardVectors;
   const texts = columns.map((column) => column.map(textOf));
   return { ids, rows, cols, type: data.constructor.name, bits: bitsOf(data), columns: texts };
 }

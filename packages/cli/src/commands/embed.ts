@@ -4,7 +4,7 @@ import type { Manifest } from '@sentvec/corpus';
 import type { Command } from '../command.ts';
 import { defineCorpusCommand } from '../corpus-arguments.ts';
 import { exitCode } from '../exit-codes.ts';
-import { backendArguments, modelArguments, withModel } from '../model.ts';
+import { backendArguments, modelArguments, withAnyEmbedder } from '../model.ts';
 import { corpusProgress } from '../progress.ts';
 import { shellWords } from '../parse-arguments.ts';
 
@@ -40,7 +40,7 @@ export const embed: Command = defineCorpusCommand({
       // Before the model is downloaded and loaded: the name of an input may be misspelled.
       const found = await findInputs(request.inputs);
       const { as = 'document', route, task } = request;
-      const manifest = await withModel({ ...args, as, route, task }, context, async (embedder) => {
+      const manifest = await withAnyEmbedder({ ...args, as, route, task }, context, async (embedder) => {
         const progress = await corpusProgress();
         try {
           return await embedCorpus(request, embedder, { found, signal, onProgress: progress.update });
@@ -79,10 +79,10 @@ function remark({ rejected, truncated }: Manifest, output: string, note: (text: 
 }
 
 function summarize(manifest: Manifest, output: string): string {
-  const { rows, dimension, precision, format, shards, model } = manifest;
+  const { rows, dimension, precision, format, shards, model, kind } = manifest;
   const size = shards.reduce((sum, { bytes, companion }) => sum + bytes + (companion?.bytes ?? 0), 0);
   return [
-    `${output}: ${count(rows, 'vector', 'vectors')} of ${dimension} dimensions by ${model}`,
+    `${output}: ${count(rows, 'vector', 'vectors')} of ${dimension} ${kind === 'sparse' ? 'terms' : 'dimensions'} by ${model}`,
     `${count(shards.length, 'shard', 'shards')} of ${format} (${precision}), ${(size / 1e6).toFixed(1)} MB, listed in ${output}/manifest.json`,
   ].join('\n');
 }

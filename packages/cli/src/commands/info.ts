@@ -1,7 +1,7 @@
 // `sentvec info`: what a model is made of.
-import type { Embedder, HeadSource, ModelFiles, Projection } from '@sentvec/core';
+import type { Embedder, HeadSource, ModelFiles, Projection, SparseEmbedder } from '@sentvec/core';
 import { type Command, defineCommand } from '../command.ts';
-import { backendArguments, defaultModel, modelArguments, withModel } from '../model.ts';
+import { backendArguments, defaultModel, modelArguments, withAnyEmbedder } from '../model.ts';
 import { describeRoles, roleRows } from '../describe-roles.ts';
 import { renderTable } from '../table.ts';
 import { UsageError } from '../usage-error.ts';
@@ -28,9 +28,13 @@ export const info: Command = defineCommand({
   async run(context) {
     const { args, positionals } = context;
     if (positionals.length > 1) throw new UsageError(`Name one model, not ${positionals.length}.`);
-    await withModel(args, context, async (embedder) => {
+    await withAnyEmbedder(args, context, async (embedder) => {
+      if (embedder.kind === 'sparse') {
+        const facts = await describeSparse(embedder);
+        return context.print({ text: renderSparse(facts), json: facts });
+      }
       const facts = await describe(embedder);
-      await context.print({ text: renderFacts(facts), json: facts });
+      return context.print({ text: renderFacts(facts), json: facts });
     });
   },
 });
@@ -39,6 +43,7 @@ async function describe(embedder: Embedder) {
   const { model, tokenizer, encoder, head, route, task } = embedder;
   const { hash, parts } = await embedder.fingerprint();
   return {
+    kind: embedder.kind,
     model: model.name,
     revision: model.revision ?? null,
     directory: model.directory ?? null,
@@ -67,6 +72,42 @@ async function describe(embedder: Embedder) {
 }
 
 type Facts = Awaited<ReturnType<typeof describe>>;
+
+async function describeSparse(embedder: SparseEmbedder) {
+  const { kind, model, dimension, maxLength, hasStaticQueries, similarityFunction, prompts } = embedder;
+  const { hash, parts } = await embedder.fingerprint();
+  return {
+    kind,
+    model: model.name,
+    revision: model.revision ?? null,
+    directory: model.directory ?? null,
+    dimension,
+    maxLength,
+    hasStaticQueries,
+    similarity: similarityFunction,
+    prompts,
+    files: await measureFiles(model),
+    fingerprint: { hash, parts },
+  };
+}
+
+function renderSparse(facts: Awaited<ReturnType<typeof describeSparse>>): string {
+  const { model, revision, directory, maxLength, files } = facts;
+  const number = (value: number): string => value.toLocaleString('en');
+  const prompts = Object.entries(facts.prompts).map(([name, text]) => `${name}: ${JSON.stringify(text)}`);
+  const rows: [string, string][] = [
+    ['model', revision === null ? model : `${model} (${revision})`],
+    ...(directory === null ? [] : [['folder', directory] as [string, string]]),
+    ['kind', 'sparse: weights for the terms of its vocabulary'],
+    ['documents', `by an encoder, up to ${number(maxLength.document)} tokens`],
+    ['queries', `by ${facts.hasStaticQueries ? 'a table' : 'the encoder'}, up to ${number(maxLength.query)} tokens`],
+    ['vectors', `${number(facts.dimension)} terms, compared by ${facts.similarity}`],
+    ['prompts', prompts.join('; ') || 'none'],
+    ['size', `${(files.bytes / 1e6).toFixed(1)} MB in ${files.count} files`],
+    ['fingerprint', facts.fingerprint.hash],
+  ];
+  return renderTable([{ title: '' }, { title: '' }], rows).trimStart();
+}
 
 async function modelType(model: ModelFiles, route: string | undefined): Promise<string | null> {
   const { readJsonObject, readModelFolder } = await import('@sentvec/core');

@@ -58,6 +58,7 @@ const promptNames: Readonly<Record<SparseRole, readonly string[]>> = {
 const optionNames: OptionNames<EmbedSparseOptions> = {
   maxActiveDims: true,
   batchTokens: true,
+  shareBatches: true,
   signal: true,
   onProgress: true,
 };
@@ -83,6 +84,7 @@ export class TermEmbedder implements SparseEmbedder {
   readonly model: ModelFiles;
   readonly dimension: number;
   readonly maxLength: Readonly<Record<SparseRole, number>>;
+  readonly batchTokens: number;
   readonly backend: string | undefined;
   readonly hasStaticQueries: boolean;
   readonly prompts: Readonly<Record<string, string>>;
@@ -99,6 +101,7 @@ export class TermEmbedder implements SparseEmbedder {
     this.model = parts.model;
     this.dimension = document.dimension;
     this.maxLength = { query: query.maxLength, document: document.maxLength };
+    this.batchTokens = isTable(document) ? 4096 : document.encoder.batchTokens;
     this.backend = isTable(document) ? undefined : document.backend;
     this.hasStaticQueries = isTable(query);
     this.prompts = parts.prompts;
@@ -189,6 +192,7 @@ export class TermEmbedder implements SparseEmbedder {
       paddingWaste: positions === 0 ? 0 : 1 - tokens / positions,
       milliseconds: performance.now() - started,
       fingerprint: (await this.fingerprint()).hash,
+      prompt: this.#promptOf(role),
       notes: [...new Set([...this.#parts.notes, ...costs.flatMap(({ notes }) => notes)])],
     };
     this.#parts.onReceipt?.(receipt);
@@ -214,7 +218,7 @@ export class TermEmbedder implements SparseEmbedder {
     };
     try {
       for (let window = await source.read(); window !== undefined; window = await source.read())
-        yield await this.#embedWindow(role, window, { call, cut, progress, batchTokens: options.batchTokens });
+        yield await this.#embedWindow(role, window, { call, cut, progress, options });
     } finally {
       this.#calls.delete(call);
       call.close();
@@ -280,7 +284,7 @@ interface WindowWork {
   readonly call: AbortScope;
   readonly cut: (vector: SparseVector) => SparseVector;
   readonly progress: (rows: number, tokens: number) => void;
-  readonly batchTokens: number | undefined;
+  readonly options: EmbedSparseOptions;
 }
 
 /** Texts of alike length go together, a few at a time; there are as many of those as the encoder can work at, and one. */
@@ -288,7 +292,7 @@ async function embedByEncoder(
   embedder: Embedder,
   promptText: string | undefined,
   { firstRow, texts }: TextWindow,
-  { call, cut, progress, batchTokens }: WindowWork,
+  { call, cut, progress, options: { batchTokens, shareBatches } }: WindowWork,
 ): Promise<SparseWindow> {
   const order = texts.map((_, index) => index).sort((a, b) => texts[b]!.length - texts[a]!.length || a - b);
   const size = Math.max(1, Math.floor(weightsOfBatch / embedder.dimension));
@@ -299,7 +303,7 @@ async function embedByEncoder(
     while (next < order.length && !call.signal.aborted) {
       const rows = order.slice(next, next + size);
       next += rows.length;
-      const options = { ...(promptText === undefined ? { prompt: null } : { promptText }), batchTokens };
+      const options = { ...(promptText === undefined ? { prompt: null } : { promptText }), batchTokens, shareBatches };
       const embedded = await embedder
         .embed(
           rows.map((row) => texts[row]!),

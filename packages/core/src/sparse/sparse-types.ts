@@ -17,6 +17,8 @@ export interface SparseEmbedder extends AsyncDisposable {
   readonly dimension: number;
   /** The most tokens of a query and of a document that are read; more are cut. */
   readonly maxLength: Readonly<Record<SparseRole, number>>;
+  /** The tokens (rows × longest) of a batch at which the encoder works best. */
+  readonly batchTokens: number;
   /** Name of the backend that runs the encoder. */
   readonly backend: string | undefined;
   /** Whether queries are weighed by a table, without an encoder: then a query takes microseconds. */
@@ -60,7 +62,10 @@ export interface SparseEmbedder extends AsyncDisposable {
 }
 
 /** Options of {@link SparseEmbedder.embedQuery} and {@link SparseEmbedder.embedDocuments}. */
-export interface EmbedSparseOptions extends Pick<EmbedOptions, 'batchTokens' | 'signal' | 'onProgress'> {
+export interface EmbedSparseOptions extends Pick<
+  EmbedOptions,
+  'batchTokens' | 'shareBatches' | 'signal' | 'onProgress'
+> {
   /**
    * Keeps the largest entries of each vector, at most so many.
    * @default what the model was loaded with, else all

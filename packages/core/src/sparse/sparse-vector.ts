@@ -23,6 +23,15 @@ export function sparseDot(a: SparseVector, b: SparseVector): number {
   return sum;
 }
 
+/**
+ * A vector as text in the form of pgvector's `sparsevec`: `{1:0.5,8:2}/30522`, where indices count from 1. That type has room
+ * for 16,000 entries, its indexes for 1,000: see `maxActiveDims`.
+ * @param dimension number of terms: `SparseEmbedder.dimension`
+ */
+export function sparsevecText({ indices, values }: SparseVector, dimension: number): string {
+  return `{${Array.from(indices, (index, i) => `${index + 1}:${values[i]!}`).join()}}/${dimension}`;
+}
+
 /** The entries of an array that are not zero. */
 export function sparseVector(dense: Float32Array): SparseVector {
   let count = 0;

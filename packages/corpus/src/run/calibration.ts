@@ -1,5 +1,5 @@
 /** The ranges by which vectors are quantized to int8 and uint8: taken once, from the first texts of the corpus. */
-import { quantizationRanges, quantize, type Embedder, type Matrix } from '@sentvec/core';
+import { quantizationRanges, quantize, type Matrix } from '@sentvec/core';
 import { chunkBytes } from '../chunk.ts';
 import type { InspectedInput } from '../inputs/inspect-input.ts';
 import { manifestSchemas, type Calibration } from '../manifest.ts';
@@ -10,7 +10,7 @@ import { allocateEntries, type ShardVectors } from '../sinks/sink.ts';
 import { embedTexts } from '../steps/embed-texts.ts';
 import type { CorpusRun } from './corpus-run.ts';
 import { readRunFile, runFolder } from './run-folder.ts';
-import { embedOptions } from './space.ts';
+import { embedTextsOf, type CorpusEmbedder } from './space.ts';
 
 /** Texts that ranges are taken from. */
 const calibrationRows = 1024;
@@ -29,14 +29,16 @@ export function isCalibrated(precision: Precision): boolean {
 export async function calibrate(
   inputs: readonly InspectedInput[],
   options: CorpusOptions,
-  embedder: Embedder,
+  embedder: CorpusEmbedder,
   signal: AbortSignal | undefined,
 ): Promise<Calibration | undefined> {
   for await (const texts of textBatches(inputs, options, signal)) {
-    const { embedded } = await embedTexts(texts, (some) => embedder.embed(some, { ...embedOptions(options), signal }));
-    const { rows, cols } = embedded.vectors;
+    const { embedded } = await embedTexts(texts, (some) => embedTextsOf(embedder, some, options, { signal }));
+    const { vectors } = embedded;
+    if (!('cols' in vectors)) return undefined; // Sparse vectors are not quantized.
+    const { rows, cols } = vectors;
     if (rows === 0) continue;
-    const { data } = quantizationRanges(embedded.vectors);
+    const { data } = quantizationRanges(vectors);
     return { rows, lower: [...data.subarray(0, cols)], upper: [...data.subarray(cols)] };
   }
   return undefined;

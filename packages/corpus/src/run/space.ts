@@ -1,8 +1,66 @@
 // The space that the vectors of a run belong to: how it is determined, compared, and what is said when it differs.
-import { SentvecError, type Embedder, type EmbedOptions } from '@sentvec/core';
+import {
+  SentvecError,
+  type Embedder,
+  type EmbedOptions,
+  type EmbedSparseOptions,
+  type Fingerprint,
+  type Matrix,
+  type Receipt,
+  type SparseEmbedder,
+  type SparseVector,
+} from '@sentvec/core';
 import type { CorpusOptions } from '../request.ts';
 import type { Space } from '../manifest.ts';
 import type { CorpusRun } from './corpus-run.ts';
+
+/** What embeds a corpus. */
+export type CorpusEmbedder = Embedder | SparseEmbedder;
+
+/** Vectors of texts, in their order. */
+export interface EmbeddedTexts {
+  readonly vectors: Matrix | readonly SparseVector[];
+  readonly receipt: Receipt;
+}
+
+/** Embeds texts as a run asks for. @throws SentvecError as the embedder */
+export function embedTextsOf(
+  embedder: CorpusEmbedder,
+  texts: readonly string[],
+  options: CorpusOptions,
+  more: Pick<EmbedOptions, 'signal' | 'onProgress'>,
+): Promise<EmbeddedTexts> {
+  if (embedder.kind === 'embedder') return embedder.embed(texts, { ...embedOptions(options), ...more });
+  const { as, batchTokens, maxActiveDims } = options;
+  const asked: EmbedSparseOptions = { batchTokens, maxActiveDims, shareBatches: false, ...more };
+  return as === 'query' ? embedder.embedQuery(texts, asked) : embedder.embedDocuments(texts, asked);
+}
+
+function fingerprintOf(embedder: CorpusEmbedder, options: CorpusOptions): Promise<Fingerprint> {
+  return embedder.kind === 'embedder' ? embedder.fingerprint(embedOptions(options)) : embedder.fingerprint();
+}
+
+/** Options that only vectors of the other kind have. @throws SentvecError `invalid-argument` */
+function checkOptionsFor(embedder: CorpusEmbedder, options: CorpusOptions): void {
+  const { kind } = embedder;
+  const dense: [name: string, isSet: boolean][] = [
+    ['prompt', options.prompt !== 'default'],
+    ['route', options.route !== undefined],
+    ['task', options.task !== undefined],
+    ['truncateDim', options.truncateDim !== null],
+    ['normalize', options.normalize],
+    ['precision', options.precision !== 'float32'],
+    ['format npy', options.format === 'npy'],
+    ['columns embedding_indices and embedding_values', options.columns.some((name) => name.startsWith('embedding_'))],
+  ];
+  const [first] = (kind === 'sparse' ? dense : [['maxActiveDims', options.maxActiveDims !== undefined]]).find(
+    ([, isSet]) => isSet === true,
+  ) ?? [undefined];
+  if (first === undefined) return;
+  const what = kind === 'sparse' ? 'sparse vectors' : 'one dense vector for each text';
+  const message = `${embedder.model.name} gives ${what}, for which there is no \`${String(first)}\`. Leave it out.`;
+  throw new SentvecError('invalid-argument', message);
+}
 
 /** The options with which an embedder makes the vectors of a run, or of a manifest. */
 export function embedOptions({
@@ -36,15 +94,21 @@ export function embedOptions({
  *
  * @throws SentvecError `invalid-argument` for a prompt or dimension that the model does not have, `backend-failed`
  */
-export async function describeSpace(embedder: Embedder, options: CorpusOptions, signal?: AbortSignal): Promise<Space> {
-  const { vectors, receipt } = await embedder.embed(['a'], { ...embedOptions(options), signal });
-  const { hash, parts } = await embedder.fingerprint(embedOptions(options));
+export async function describeSpace(
+  embedder: CorpusEmbedder,
+  options: CorpusOptions,
+  signal?: AbortSignal,
+): Promise<Space> {
+  checkOptionsFor(embedder, options);
+  const { vectors, receipt } = await embedTextsOf(embedder, ['a'], options, { signal });
+  const { hash, parts } = await fingerprintOf(embedder, options);
   return {
     model: embedder.model.name,
     revision: embedder.model.revision ?? null,
     fingerprint: hash,
     fingerprintParts: parts,
-    dimension: vectors.cols,
+    dimension: 'cols' in vectors ? vectors.cols : embedder.dimension,
+    ...(embedder.kind === 'sparse' && { kind: 'sparse' }),
     similarityFunction: embedder.similarityFunction,
     prompt: receipt.prompt ?? '',
     ...(receipt.route !== undefined && { route: receipt.route }),
@@ -53,8 +117,8 @@ export async function describeSpace(embedder: Embedder, options: CorpusOptions, 
 }
 
 /** Makes sure that the embedder makes the vectors of a run. @throws SentvecError `space-mismatch` */
-export async function checkSpace({ space, options, output }: CorpusRun, embedder: Embedder): Promise<void> {
-  const { hash, parts } = await embedder.fingerprint(embedOptions(options));
+export async function checkSpace({ space, options, output }: CorpusRun, embedder: CorpusEmbedder): Promise<void> {
+  const { hash, parts } = await fingerprintOf(embedder, options);
   if (hash === space.fingerprint) return;
   const differing = differingParts(space.fingerprintParts, parts);
   const named = differing.length === 0 ? 'the fingerprint' : differing.join(', ');

@@ -4,8 +4,10 @@ import {
   Field,
   FixedSizeList,
   Float32,
+  Int32,
   Int64,
   Int8,
+  List,
   makeData,
   RecordBatch,
   Schema,
@@ -22,11 +24,22 @@ import {
 import type { Precision } from '../request.ts';
 import type { RowId } from '../rows/row.ts';
 import { decodeText } from './decode-text.ts';
-import { columnText, allocateEntries, type Shard, type ShardLayout, type ShardVectors, type Sink } from './sink.ts';
+import {
+  allocateEntries,
+  columnText,
+  isSparse,
+  joinSparse,
+  sparseColumns,
+  type Shard,
+  type ShardLayout,
+  type ShardVectors,
+  type Sink,
+  type SparseShardVectors,
+} from './sink.ts';
 
 /**
  * The file format of Arrow IPC: `id`, `embedding` (fixed-size list), kept columns as strings. One record batch, not
- * compressed.
+ * compressed. Sparse vectors are two columns of lists, `embedding_indices` and `embedding_values`.
  */
 export const arrowSink: Sink = {
   format: 'arrow',
@@ -39,11 +52,12 @@ function tableOf({ ids, vectors, columns }: Shard, { idType, precision, columnNa
   const id = idType === 'int64' ? idData(ids) : textData(ids.map(String));
   const children: Data[] = [
     id,
-    listData(vectors, precision),
+    ...(isSparse(vectors) ? sparseData(vectors) : [listData(vectors, precision)]),
     ...columns.map((values) => textData(values.map(columnText))),
   ];
-  const names = ['id', 'embedding', ...columnNames];
-  const fields = children.map(({ type }, index) => new Field(names[index]!, type, index > 1));
+  const own = ['id', ...(isSparse(vectors) ? sparseColumns : ['embedding'])];
+  const names = [...own, ...columnNames];
+  const fields = children.map(({ type }, index) => new Field(names[index]!, type, index >= own.length));
   const schema = new Schema(fields, new Map(Object.entries(metadata)));
   const struct = makeData({ type: new Struct(fields), length: ids.length, nullCount: 0, children });
   return new Table(schema, [new RecordBatch(schema, struct)]);
@@ -71,7 +85,40 @@ function listData({ data, rows, cols }: ShardVectors, precision: Precision): Dat
   return makeData({ type: list, length: rows, nullCount: 0, child });
 }
 
-function shardOf(table: Table, { precision, cols, columnNames }: ShardLayout): Shard {
+/** Lists of different lengths: the indices and the values. */
+function sparseData({ indices, values, offsets, rows }: SparseShardVectors): Data[] {
+  const entries = [
+    [new Int32(), indices],
+    [new Float32(), values],
+  ] as const;
+  return entries.map(([type, data]) => {
+    const child = makeData({ type, length: data.length, nullCount: 0, data } as never) as Data;
+    const list = new List(new Field('item', type as DataType, false));
+    return makeData({ type: list, length: rows, nullCount: 0, valueOffsets: offsets, child });
+  });
+}
+
+function sparseOf(table: Table): SparseShardVectors {
+  const [indices, values] = sparseColumns.map((name) => {
+    const column = table.getChild(name)!;
+    return Array.from({ length: table.numRows }, (_, row) => Array.from(column.get(row) as Iterable<number>));
+  });
+  return joinSparse(
+    indices!.map((list, row) => ({ indices: Int32Array.from(list), values: Float32Array.from(values![row]!) })),
+  );
+}
+
+function shardOf(table: Table, layout: ShardLayout): Shard {
+  const { columnNames, sparse = false } = layout;
+  const values = (name: string): unknown[] => table.getChild(name)?.data.flatMap(valuesOf) ?? [];
+  return {
+    ids: values('id').map((id): RowId => (typeof id === 'bigint' ? Number(id) : (id as RowId))),
+    vectors: sparse ? sparseOf(table) : denseOf(table, layout),
+    columns: columnNames.map(values),
+  };
+}
+
+function denseOf(table: Table, { precision, cols }: ShardLayout): ShardVectors {
   const rows = table.numRows;
   const data = allocateEntries(precision, rows * cols);
   let filled = 0;
@@ -82,12 +129,7 @@ function shardOf(table: Table, { precision, cols, columnNames }: ShardLayout): S
     filled += values.length;
   }
   if (filled !== data.length) throw new Error(`The column embedding has ${filled} entries, not ${data.length}.`);
-  const values = (name: string): unknown[] => table.getChild(name)?.data.flatMap(valuesOf) ?? [];
-  return {
-    ids: values('id').map((id): RowId => (typeof id === 'bigint' ? Number(id) : (id as RowId))),
-    vectors: { data, rows, cols },
-    columns: columnNames.map(values),
-  };
+  return { data, rows, cols };
 }
 
 /** The library takes a leading U+FEFF of a text for a byte order mark. */

@@ -1,6 +1,7 @@
+import { SentvecError } from '@sentvec/core';
 import type { Precision } from '../request.ts';
 import type { RowId } from '../rows/row.ts';
-import { allocateEntries, type Shard, type ShardLayout, type Sink } from './sink.ts';
+import { allocateEntries, isSparse, type Shard, type ShardLayout, type Sink } from './sink.ts';
 
 /**
  * NumPy's format for the vectors (version 1.0 of `numpy/lib/format.py`: little endian, rows first), and JSON lines for
@@ -10,6 +11,11 @@ export const npySink: Sink = {
   format: 'npy',
   endings: ['.npy', '.ids.jsonl'],
   encode: async ({ ids, vectors, columns }, { precision, columnNames }) => {
+    if (isSparse(vectors))
+      throw new SentvecError(
+        'invalid-argument',
+        'The format npy has no form for sparse vectors. Choose parquet, arrow or jsonl.',
+      );
     const { data, rows, cols } = vectors;
     const entries = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
     const lines = ids.map((id, row) => {

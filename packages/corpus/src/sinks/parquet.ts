@@ -4,12 +4,24 @@ import { ByteWriter, ParquetWriter } from 'hyparquet-writer';
 import { writeColumn } from 'hyparquet-writer/src/column.js';
 import { encodeNestedValues } from 'hyparquet-writer/src/dremel.js';
 import { schemaPathResolver } from 'hyparquet-writer/src/schema.js';
+import type { SparseVector } from '@sentvec/core';
 import { footerLength, footerTailBytes, parseFooter } from '../parquet/parquet-metadata.ts';
 import type { Precision } from '../request.ts';
 import type { RowId } from '../rows/row.ts';
 import { decodeText } from './decode-text.ts';
 import { readListColumn } from './parquet-list.ts';
-import { columnText, type Shard, type ShardLayout, type ShardVectors, type Sink } from './sink.ts';
+import {
+  columnText,
+  isSparse,
+  joinSparse,
+  sparseColumns,
+  splitSparse,
+  type Shard,
+  type ShardLayout,
+  type ShardVectors,
+  type Sink,
+  type SparseShardVectors,
+} from './sink.ts';
 
 type EncodedColumn = Parameters<typeof writeColumn>[0];
 type Compressors = NonNullable<EncodedColumn['column']['compressors']>;
@@ -17,14 +29,16 @@ type Compressors = NonNullable<EncodedColumn['column']['compressors']>;
 /**
  * Parquet: `id`, `embedding` (list of float, or of 8-bit integers), kept columns as strings. One row group. Vectors are
  * not compressed (their bits are noise: docs/adr has the numbers), 8-bit entries are coded by a dictionary to a byte
- * each, texts by Snappy.
+ * each, texts by Snappy. Sparse vectors are two columns, `embedding_indices` and `embedding_values`.
  */
 export const parquetSink: Sink = {
   format: 'parquet',
   endings: ['.parquet'],
   encode: async (shard, layout) => {
     const schema = schemaOf(layout);
-    const writer = new ByteWriter(shard.vectors.data.byteLength + 65_536);
+    const { vectors } = shard;
+    const bytes = isSparse(vectors) ? 2 * vectors.values.byteLength : vectors.data.byteLength;
+    const writer = new ByteWriter(bytes + 65_536);
     const kvMetadata = Object.entries(layout.metadata).map(([key, value]) => ({ key, value }));
     const file = new ParquetWriter({ writer, schema, kvMetadata, createdBy: 'sentvec' });
     if (shard.ids.length > 0) writeRowGroup(file, shard, layout);
@@ -34,15 +48,23 @@ export const parquetSink: Sink = {
   decode: async ([file], layout) => decodeShard(toArrayBuffer(file!), layout),
 };
 
-function schemaOf({ idType, precision, columnNames }: ShardLayout): SchemaElement[] {
+function schemaOf({ idType, precision, columnNames, sparse = false }: ShardLayout): SchemaElement[] {
   const text = { type: 'BYTE_ARRAY', converted_type: 'UTF8' } as const;
   return [
-    { name: 'root', num_children: 2 + columnNames.length },
+    { name: 'root', num_children: (sparse ? 3 : 2) + columnNames.length },
     { name: 'id', repetition_type: 'REQUIRED', ...(idType === 'int64' ? { type: 'INT64' } : text) },
-    { name: 'embedding', repetition_type: 'REQUIRED', converted_type: 'LIST', num_children: 1 },
-    { name: 'list', repetition_type: 'REPEATED', num_children: 1 },
-    { name: 'element', repetition_type: 'REQUIRED', ...entryTypes[precision] },
+    ...(sparse
+      ? [...listElements(sparseColumns[0], { type: 'INT32' }), ...listElements(sparseColumns[1], { type: 'FLOAT' })]
+      : listElements('embedding', entryTypes[precision])),
     ...columnNames.map((name): SchemaElement => ({ name, repetition_type: 'OPTIONAL', ...text })),
+  ];
+}
+
+function listElements(name: string, element: Pick<SchemaElement, 'type' | 'converted_type'>): SchemaElement[] {
+  return [
+    { name, repetition_type: 'REQUIRED', converted_type: 'LIST', num_children: 1 },
+    { name: 'list', repetition_type: 'REPEATED', num_children: 1 },
+    { name: 'element', repetition_type: 'REQUIRED', ...element },
   ];
 }
 
@@ -90,11 +112,11 @@ function writeRowGroup(
   };
   const chunks = [
     write(['id'], idType === 'int64' ? ids.map(BigInt) : ids, {}),
-    write(
-      ['embedding', 'list', 'element'],
-      vectors,
-      precision === 'float32' ? { codec: 'UNCOMPRESSED', stats: false, encoding: 'PLAIN' } : { stats: false },
-    ),
+    ...(isSparse(vectors)
+      ? splitColumns(vectors).map((lists, index) =>
+          write([sparseColumns[index]!, 'list', 'element'], lists, index === 0 ? { stats: false } : plainEntries),
+        )
+      : [write(['embedding', 'list', 'element'], vectors, precision === 'float32' ? plainEntries : { stats: false })]),
     ...columnNames.map((name, index) => write([name], columns[index]!.map(columnText), {})),
   ];
   const bytes = chunks.reduce((total, { meta_data }) => total + (meta_data?.total_uncompressed_size ?? 0n), 0n);
@@ -105,6 +127,14 @@ function writeRowGroup(
     num_rows: file.num_rows,
     total_compressed_size: BigInt(file.writer.offset - start),
   });
+}
+
+const plainEntries = { codec: 'UNCOMPRESSED', stats: false, encoding: 'PLAIN' } as const;
+
+/** The lists of indices, and those of values, of sparse vectors. */
+function splitColumns(vectors: SparseShardVectors): [number[][], number[][]] {
+  const rows = splitSparse(vectors);
+  return [rows.map(({ indices }) => [...indices]), rows.map(({ values }) => [...values])];
 }
 
 /** Entries with their levels: an entry begins a list (0) or goes on with it (1), and none is missing. */
@@ -119,17 +149,31 @@ function listPages({ data, cols }: ShardVectors): EncodedColumn['pageData'] {
   };
 }
 
-async function decodeShard(file: ArrayBuffer, { precision, cols, columnNames }: ShardLayout): Promise<Shard> {
+async function decodeShard(
+  file: ArrayBuffer,
+  { precision, cols, columnNames, sparse = false }: ShardLayout,
+): Promise<Shard> {
   const metadata = readFooter(Buffer.from(file));
   const rows = Number(metadata.num_rows);
   const parsers = { stringFromBytes: (bytes: Uint8Array | undefined) => bytes && decodeText(bytes) };
-  const records = await parquetReadObjects({ file, metadata, parsers, columns: ['id', ...columnNames] });
-  const data = readListColumn(file, metadata, 'embedding', precision, rows * cols);
+  const records = await parquetReadObjects({
+    file,
+    metadata,
+    parsers,
+    columns: ['id', ...(sparse ? sparseColumns : []), ...columnNames],
+  });
   return {
     ids: records.map(({ id }): RowId => (typeof id === 'bigint' ? Number(id) : (id as RowId))),
-    vectors: { data, rows, cols },
+    vectors: sparse
+      ? joinSparse(records.map((record) => sparseRow(record)))
+      : { data: readListColumn(file, metadata, 'embedding', precision, rows * cols), rows, cols },
     columns: columnNames.map((name) => records.map((record) => (record[name] as string | undefined) ?? null)),
   };
+}
+
+function sparseRow(record: Readonly<Record<string, unknown>>): SparseVector {
+  const [indices, values] = sparseColumns.map((name) => record[name] as number[]);
+  return { indices: Int32Array.from(indices!), values: Float32Array.from(values!) };
 }
 
 function readFooter(file: Buffer): FileMetaData {

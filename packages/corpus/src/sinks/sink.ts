@@ -1,4 +1,5 @@
 /** The interface of a file format for shards, and what its implementations have in common. */
+import type { SparseVector } from '@sentvec/core';
 import type { OutputFormat, Precision } from '../request.ts';
 import type { IdType, RowId } from '../rows/row.ts';
 
@@ -9,10 +10,19 @@ export interface ShardVectors {
   readonly cols: number;
 }
 
+/** Sparse vectors of a shard: row i has the entries from `offsets[i]` up to, not including, `offsets[i + 1]`. */
+export interface SparseShardVectors {
+  readonly indices: Int32Array;
+  readonly values: Float32Array;
+  /** One more than there are rows. */
+  readonly offsets: Int32Array;
+  readonly rows: number;
+}
+
 /** The contents of a shard. Row i of each part belongs together. */
-export interface Shard {
+export interface Shard<Vectors = ShardVectors | SparseShardVectors> {
   readonly ids: readonly RowId[];
-  readonly vectors: ShardVectors;
+  readonly vectors: Vectors;
   /** Kept columns, in the order of the layout. JSON values. */
   readonly columns: readonly (readonly unknown[])[];
 }
@@ -21,7 +31,9 @@ export interface Shard {
 export interface ShardLayout {
   readonly precision: Precision;
   readonly idType: IdType;
-  /** Stored entries of a vector: `ShardVectors.cols`. */
+  /** @default false */
+  readonly sparse?: boolean | undefined;
+  /** Stored entries of a vector: `ShardVectors.cols`. Of sparse vectors, entries that they could have. */
   readonly cols: number;
   readonly columnNames: readonly string[];
   /** Written into every shard, where the format can hold it. */
@@ -78,4 +90,31 @@ export function storedCols(precision: Precision, dimension: number): number {
 export function columnText(value: unknown): string | null {
   if (value === null || value === undefined) return null;
   return typeof value === 'string' ? value : JSON.stringify(value);
+}
+
+/** What the columns of sparse vectors are called, in formats with typed columns. */
+export const sparseColumns = ['embedding_indices', 'embedding_values'] as const;
+
+export function isSparse(vectors: Shard['vectors']): vectors is SparseShardVectors {
+  return 'offsets' in vectors;
+}
+
+/** Sparse vectors one after the other. */
+export function joinSparse(vectors: readonly SparseVector[]): SparseShardVectors {
+  const offsets = new Int32Array(vectors.length + 1);
+  for (const [row, { indices }] of vectors.entries()) offsets[row + 1] = offsets[row]! + indices.length;
+  const joined = { indices: new Int32Array(offsets.at(-1)!), values: new Float32Array(offsets.at(-1)!) };
+  for (const [row, { indices, values }] of vectors.entries()) {
+    joined.indices.set(indices, offsets[row]);
+    joined.values.set(values, offsets[row]);
+  }
+  return { ...joined, offsets, rows: vectors.length };
+}
+
+/** The inverse of {@link joinSparse}. */
+export function splitSparse({ indices, values, offsets, rows }: SparseShardVectors): SparseVector[] {
+  return Array.from({ length: rows }, (_, row) => ({
+    indices: indices.slice(offsets[row], offsets[row + 1]),
+    values: values.slice(offsets[row], offsets[row + 1]),
+  }));
 }

@@ -1,6 +1,6 @@
 /** Embeds one chunk into its shard. */
 import { join } from 'node:path';
-import { SentvecError, throwIfAborted, type Embedded, type Embedder } from '@sentvec/core';
+import { SentvecError, throwIfAborted } from '@sentvec/core';
 import { sha256 } from '@sentvec/platform';
 import type { CorpusChunk } from '../chunk.ts';
 import type { ShardFile } from '../manifest.ts';
@@ -17,8 +17,8 @@ import {
   type FinishedChunk,
 } from '../run/finished-chunk.ts';
 import { runFolder, writeRunFile } from '../run/run-folder.ts';
-import { checkSpace, embedOptions } from '../run/space.ts';
-import { loadSink, storedCols, type Shard, type ShardLayout } from '../sinks/sink.ts';
+import { checkSpace, embedTextsOf, type CorpusEmbedder, type EmbeddedTexts } from '../run/space.ts';
+import { joinSparse, loadSink, storedCols, type Shard, type ShardLayout } from '../sinks/sink.ts';
 import { embedTexts } from './embed-texts.ts';
 
 /** What became of a chunk. */
@@ -55,7 +55,7 @@ export interface EmbedChunkOptions {
 export async function embedChunk(
   chunk: CorpusChunk,
   run: CorpusRun,
-  embedder: Embedder,
+  embedder: CorpusEmbedder,
   options: EmbedChunkOptions = {},
 ): Promise<ChunkResult> {
   throwIfAborted(options.signal);
@@ -83,11 +83,11 @@ export async function embedChunk(
 async function embedSome(
   texts: readonly string[],
   run: CorpusRun,
-  embedder: Embedder,
+  embedder: CorpusEmbedder,
   options: EmbedChunkOptions,
-): Promise<Embedded> {
+): Promise<EmbeddedTexts> {
   try {
-    return await embedder.embed(texts, { ...embedOptions(run.options), ...options });
+    return await embedTextsOf(embedder, texts, run.options, options);
   } catch (error) {
     // What a backend throws after an abort is not the fault of a text.
     throwIfAborted(options.signal);
@@ -104,11 +104,11 @@ function throwIfRejected({ strict }: CorpusRun, [first]: readonly RejectedRow[])
   throw new SentvecError('invalid-corpus', `${file}, ${position} has no vector. ${reason} ${remedy}`, details);
 }
 
-async function shardOf(run: CorpusRun, rows: readonly Row[], { vectors }: Embedded): Promise<Shard> {
+async function shardOf(run: CorpusRun, rows: readonly Row[], { vectors }: EmbeddedTexts): Promise<Shard> {
   const { precision, columns } = run.options;
   return {
     ids: rows.map(({ id }) => id),
-    vectors: quantizeVectors(vectors, precision, await readCalibration(run)),
+    vectors: 'cols' in vectors ? quantizeVectors(vectors, precision, await readCalibration(run)) : joinSparse(vectors),
     columns: columns.map((_, index) => rows.map(({ values }) => values[index])),
   };
 }
@@ -121,7 +121,8 @@ function layoutOf({ options, idType, space }: CorpusRun): ShardLayout {
     'sentvec.precision': options.precision,
   };
   const cols = storedCols(options.precision, space.dimension);
-  return { precision: options.precision, idType, cols, columnNames: options.columns, metadata };
+  const sparse = space.kind === 'sparse';
+  return { precision: options.precision, idType, sparse, cols, columnNames: options.columns, metadata };
 }
 
 async function writeShard(chunk: CorpusChunk, run: CorpusRun, shard: Shard): Promise<ShardFile[]> {
@@ -140,7 +141,7 @@ async function writeShard(chunk: CorpusChunk, run: CorpusRun, shard: Shard): Pro
 function finishedChunk(
   { input, firstRow, firstInputRow, rows, firstLine, content }: CorpusChunk,
   [main, companion]: readonly ShardFile[],
-  { receipt }: Embedded,
+  { receipt }: EmbeddedTexts,
   rejectedRows: readonly RejectedRow[],
   backend: string | undefined,
 ): FinishedChunk {

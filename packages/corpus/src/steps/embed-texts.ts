@@ -1,5 +1,5 @@
 /** Embeds texts of which some may make the model fail: finds those, and leaves them out. */
-import { SentvecError, type Embedded } from '@sentvec/core';
+import { SentvecError } from '@sentvec/core';
 
 /** A text that the model cannot embed: its index in the list, and why. */
 export interface EmbeddingFailure {
@@ -8,14 +8,14 @@ export interface EmbeddingFailure {
 }
 
 /** The vectors of the texts that can be embedded, in order, and the texts that cannot. */
-export interface EmbeddedTexts {
+export interface EmbeddedTexts<Embedded> {
   readonly embedded: Embedded;
   /** Indices of the embedded texts in the list. */
   readonly indices: readonly number[];
   readonly failures: readonly EmbeddingFailure[];
 }
 
-type Embed = (texts: readonly string[]) => Promise<Embedded>;
+type Embed<Embedded> = (texts: readonly string[]) => Promise<Embedded>;
 
 /** Shows whether the model works at all, when a text fails alone. */
 const probeText = 'a';
@@ -30,7 +30,10 @@ const maxAttempts = 2;
  * @throws whatever `embed` throws when the fault is not that of a text: an abort, a wrong argument, a backend that
  * fails on the probe text too
  */
-export async function embedTexts(texts: readonly string[], embed: Embed): Promise<EmbeddedTexts> {
+export async function embedTexts<Embedded>(
+  texts: readonly string[],
+  embed: Embed<Embedded>,
+): Promise<EmbeddedTexts<Embedded>> {
   const failures: EmbeddingFailure[] = [];
   let indices = texts.map((_, index) => index);
   for (let attempt = 1; ; attempt += 1) {
@@ -69,7 +72,7 @@ function namedRows(error: unknown, indices: readonly number[]): EmbeddingFailure
 async function findFailures(
   indices: readonly number[],
   texts: readonly string[],
-  embed: Embed,
+  embed: Embed<unknown>,
 ): Promise<EmbeddingFailure[]> {
   const middle = Math.ceil(indices.length / 2);
   const halves = indices.length === 1 ? [indices] : [indices.slice(0, middle), indices.slice(middle)];
@@ -90,7 +93,7 @@ async function findFailures(
   return found;
 }
 
-async function errorOf(texts: readonly string[], embed: Embed): Promise<unknown> {
+async function errorOf(texts: readonly string[], embed: Embed<unknown>): Promise<unknown> {
   try {
     await embed(texts);
     return undefined;

@@ -1,7 +1,7 @@
 /** Makes everything ready for the chunks of a corpus: checks the request and its inputs, and claims the output folder. */
 import { basename, dirname, join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
-import { throwIfAborted, type Embedder } from '@sentvec/core';
+import { throwIfAborted } from '@sentvec/core';
 import { findInputs, type FoundInput } from '../inputs/find-inputs.ts';
 import { inspectInput, type InspectedInput } from '../inputs/inspect-input.ts';
 import { unpackInput } from '../inputs/unpack-input.ts';
@@ -19,7 +19,7 @@ import {
   removePreparation,
 } from '../run/output-folder.ts';
 import { preparationFolder, runFolder, writeRunFile, type RunFolder } from '../run/run-folder.ts';
-import { describeSpace } from '../run/space.ts';
+import { describeSpace, type CorpusEmbedder } from '../run/space.ts';
 import { chunksOfManifest, chunksOfRun, takeOver, type EarlierChunk } from '../run/take-over.ts';
 import { checkFields } from './check-fields.ts';
 import { createManifest } from './create-manifest.ts';
@@ -57,10 +57,13 @@ export type PreparedCorpus =
  */
 export async function prepareCorpus(
   request: CorpusRequest,
-  embedder: Embedder,
+  embedder: CorpusEmbedder,
   options: PrepareCorpusOptions = {},
 ): Promise<PreparedCorpus> {
-  const resolved = resolveOptions(request, embedder.encoder.batchTokens);
+  const resolved = resolveOptions(
+    request,
+    embedder.kind === 'sparse' ? embedder.batchTokens : embedder.encoder.batchTokens,
+  );
   const output = resolve(request.output);
   const inputs = options.found ?? (await findInputs(request.inputs));
   const { exists } = await inspectOutput(output);
@@ -79,12 +82,12 @@ class Preparation {
   readonly key: string = newRunKey();
   readonly #request: CorpusRequest;
   readonly #wanted: WantedRun;
-  readonly #embedder: Embedder;
+  readonly #embedder: CorpusEmbedder;
   readonly #options: PrepareCorpusOptions;
   readonly #folder: RunFolder;
   #inspected: readonly InspectedInput[] | undefined;
 
-  constructor(request: CorpusRequest, wanted: WantedRun, embedder: Embedder, options: PrepareCorpusOptions) {
+  constructor(request: CorpusRequest, wanted: WantedRun, embedder: CorpusEmbedder, options: PrepareCorpusOptions) {
     this.#request = request;
     this.#wanted = wanted;
     this.#embedder = embedder;

@@ -1,0 +1,76 @@
+/** A corpus through a sparse model: its shards in each format, what is refused, and how it is read. */
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { plainBackend } from '@sentvec/architectures';
+import { loadEmbedder, loadSparseEmbedder, type SparseEmbedder, type SparseVector } from '@sentvec/core';
+import { embedCorpus, openEmbeddings, openSparseEmbeddings, verifyEmbeddings } from '@sentvec/corpus';
+import { goldenModel } from '@sentvec/testing';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { Workplace } from './sentvec.ts';
+
+const place = new Workplace();
+const texts = ['the city', 'a', 'the sea and the city', 'one'];
+let folder: string;
+let embedder: SparseEmbedder;
+let expected: readonly SparseVector[];
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'sentvec-sparse-'));
+  await writeFile(join(folder, 'texts.txt'), texts.map((text) => `${text}\n`).join(''));
+  embedder = await loadSparseEmbedder(goldenModel('splade-inference-free'), { backend: plainBackend() });
+  expected = (await embedder.embedDocuments(texts, { maxActiveDims: 40 })).vectors;
+});
+afterAll(async () => {
+  await embedder.dispose();
+  await rm(folder, { recursive: true, force: true });
+});
+
+const request = (name: string) => ({
+  inputs: [join(folder, 'texts.txt')],
+  output: join(folder, name),
+  maxActiveDims: 40,
+  chunkRows: 3,
+});
+
+it.each(['parquet', 'arrow', 'jsonl'] as const)('writes %s, and reads it back', async (format) => {
+  const manifest = await embedCorpus({ ...request(format), format }, embedder);
+  expect(manifest).toMatchObject({ kind: 'sparse', dimension: 641, rows: 4, options: { maxActiveDims: 40 } });
+  const found: SparseVector[] = [];
+  for await (const { vectors } of (await openSparseEmbeddings(join(folder, format))).batches()) found.push(...vectors);
+  expect(found).toEqual(expected);
+  expect((await verifyEmbeddings(join(folder, format))).damaged).toEqual([]);
+  await expect(openEmbeddings(join(folder, format))).rejects.toMatchObject({ code: 'invalid-output' });
+});
+
+it('writes JSON lines as vector databases take them, and queries by their table', async () => {
+  await embedCorpus({ ...request('queries'), format: 'jsonl', as: 'query' }, embedder);
+  const [first] = (await readFile(join(folder, 'queries/shard-00000.jsonl'), 'utf8')).split('\n');
+  const { vector } = await embedder.embedQuery('the city', { maxActiveDims: 40 });
+  const { embedding } = JSON.parse(first!) as { embedding: { indices: number[]; values: number[] } };
+  expect(embedding.indices).toEqual([...vector.indices]);
+  expect(Float32Array.from(embedding.values)).toEqual(vector.values);
+});
+
+it('embeds by the command, and the command says what the model is', async () => {
+  await place.write('texts.txt', texts.map((text) => `${text}\n`).join(''));
+  const model = ['--model', goldenModel('splade-inference-free').directory, '--backend', 'onnx'];
+  const flags = ['--max-active-dims', '40', '--format', 'jsonl', '--output', 'out'];
+  expect(await place.succeed(['embed', 'texts.txt', ...model, ...flags])).toContain('4 vectors of 641 terms');
+  const rows = await place.readLines<{ id: number; embedding: { indices: number[] } }>('out/shard-00000.jsonl');
+  expect(rows.map(({ id }) => id)).toEqual([0, 1, 2, 3]);
+  expect(rows[0]!.embedding.indices).toEqual([...expected[0]!.indices]);
+  const told = await place.succeed(['info', model[1]!, '--backend', 'onnx']);
+  expect(told).toMatch(/kind +sparse/);
+  expect(told).toMatch(/queries +by a table/);
+});
+
+it('refuses what dense vectors have, and dense models what sparse ones have', async () => {
+  for (const wrong of [{ precision: 'int8' }, { truncateDim: 4 }, { normalize: true }, { format: 'npy' }] as const)
+    await expect(embedCorpus({ ...request('refused'), ...wrong }, embedder)).rejects.toMatchObject({
+      code: 'invalid-argument',
+      message: expect.stringContaining('sparse vectors'),
+    });
+  await using dense = await loadEmbedder(goldenModel('tiny-bert'), { backend: plainBackend() });
+  await expect(embedCorpus(request('refused'), dense)).rejects.toThrow(/maxActiveDims/);
+});
