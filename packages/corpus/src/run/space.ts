@@ -30,14 +30,14 @@ export function embedTextsOf(
   options: CorpusOptions,
   more: Pick<EmbedOptions, 'signal' | 'onProgress'>,
 ): Promise<EmbeddedTexts> {
-  if (embedder.kind === 'embedder') return embedder.embed(texts, { ...embedOptions(options), ...more });
+  if (embedder.kind !== 'sparse') return embedder.embed(texts, { ...embedOptions(options), ...more });
   const { as, batchTokens, maxActiveDims } = options;
   const asked: EmbedSparseOptions = { batchTokens, maxActiveDims, shareBatches: false, ...more };
   return as === 'query' ? embedder.embedQuery(texts, asked) : embedder.embedDocuments(texts, asked);
 }
 
 function fingerprintOf(embedder: CorpusEmbedder, options: CorpusOptions): Promise<Fingerprint> {
-  return embedder.kind === 'embedder' ? embedder.fingerprint(embedOptions(options)) : embedder.fingerprint();
+  return embedder.kind !== 'sparse' ? embedder.fingerprint(embedOptions(options)) : embedder.fingerprint();
 }
 
 /** Options that only vectors of the other kind have. @throws SentvecError `invalid-argument` */

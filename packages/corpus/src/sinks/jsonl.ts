@@ -1,3 +1,4 @@
+// Shards in JSON lines.
 import type { SparseVector } from '@sentvec/core';
 import { yieldToEventLoop } from '@sentvec/platform';
 import type { RowId } from '../rows/row.ts';

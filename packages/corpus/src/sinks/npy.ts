@@ -1,3 +1,4 @@
+// Shards in NumPy's format, with ids beside them.
 import { SentvecError } from '@sentvec/core';
 import type { Precision } from '../request.ts';
 import type { RowId } from '../rows/row.ts';
