@@ -101,7 +101,7 @@ async function* readBatches<Vectors>(
     columnNames: options.columns,
     metadata: {},
   };
-  let offset = 0;
+  let next = 0;
   for (const entry of manifest.shards) {
     const offset = next;
     next += entry.rows;
