@@ -86,7 +86,7 @@ describe('reads queries and documents as the folder says', () => {
   )('%s, tokenizer %s: ids, mask and rows', async (name, _, tokenizer) => {
     const { embedder, batches } = await scripted(goldenModel(name), { tokenizer });
     for (const { kind, text, ids, attention_mask: mask, rows } of golden(name).cases) {
-      const { vectors } = await (kind === 'query' ? embedder.embedQueries([text]) : embedder.embedDocuments([text]));
+      const { vectors } = await (kind === 'query' ? embedder.embedQuery([text]) : embedder.embedDocuments([text]));
       const batch = batches.pop()!;
       const found = { text, ids: [...batch.ids], mask: [...batch.mask], rows: vectors.offsets[1] };
       expect(found).toEqual({ text, ids, mask, rows });
@@ -155,7 +155,7 @@ describe('reads queries and documents as the folder says', () => {
   it('has a fingerprint that changes with what decides the vectors', async () => {
     const prints = new Set<string>();
     for (const options of [{}, { documentLength: 20 }, { queryLength: 12 }])
-      prints.add(await (await scripted(goldenModel('late-bert'), options)).embedder.fingerprint());
+      prints.add((await (await scripted(goldenModel('late-bert'), options)).embedder.fingerprint()).hash);
     expect(prints.size).toBe(3);
   });
 });

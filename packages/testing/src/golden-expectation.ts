@@ -135,6 +135,7 @@ export interface GoldenMultiVectors {
 export const goldenMultiVectorNames: readonly string[] = [
   'late-bert',
   'late-modernbert',
+  'late-modernbert-expanded',
   'late-pylate',
   'late-stanford',
 ];

@@ -4,9 +4,16 @@ export { checkedParameter, labelsOf, firstOf, pairOf, type LabelKind, type Loss 
 export * from './losses/batch-losses.ts';
 export * from './losses/contrastive.ts';
 export * from './losses/distance.ts';
-export * from './losses/distillation.ts';
+export {
+  distillKlDivLoss,
+  embedDistillLoss,
+  marginMseLoss,
+  mseLoss,
+  type DistillKlDivOptions,
+} from './losses/distillation.ts';
 export { lossFromName, lossNames, type LossParameters } from './losses/loss-from-name.ts';
 export * from './losses/matryoshka.ts';
+export * from './losses/multi-vector.ts';
 export * from './losses/multiple-negatives-ranking.ts';
 export * from './losses/scored-pairs.ts';
 export * from './losses/splade.ts';

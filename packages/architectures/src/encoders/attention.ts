@@ -79,6 +79,8 @@ export class Attention<T> {
   /** What all layers add to their scores, computed once a batch. The key says what a tensor depends on. */
   readonly #biases = new Map<unknown, T>();
   #keyBias: T | undefined;
+  /** Which queries have a token within a window. */
+  readonly #reachings = new Map<number, T>();
 
   constructor(context: AttentionContext<T>) {
     this.#context = context;
@@ -93,12 +95,30 @@ export class Attention<T> {
     // What layers share is computed here: a way that is not taken computes nothing.
     const keyBias = (this.#keyBias ??= this.#biasOfKeys());
     const biases = this.#biasesOfAllPairs(sizes, inputs, keyBias);
-    return ops.ifLonger(
+    const mixed = ops.ifLonger(
       length,
       longestWhole,
       () => this.#inBlocks(queries, keys, values, keyBias, sizes, inputs),
       () => this.#atOnce(queries, keys, values, biases, sizes, inputs),
     );
+    const { window = Infinity } = sizes;
+    return window === Infinity ? mixed : ops.multiply(mixed, this.#reaching(window));
+  }
+
+  /**
+   * 1 for queries that have a token within the window, else 0: `[batch, 1, length, 1]`. What expands a query of late
+   * interaction may lie farther behind it than that; it attends to nothing, and gets nothing, as in PyTorch. Tokens come
+   * first in each row.
+   */
+  #reaching(window: number): T {
+    const known = this.#reachings.get(window);
+    if (known !== undefined) return known;
+    const { ops, batch, length } = this.#context;
+    const positions = ops.toFloat(ops.range(length));
+    const tokens = ops.sum(this.#context.mask(), [1], true);
+    const reaching = ops.reshape(ops.greater(ops.add(tokens, window), positions), [batch, 1, length, 1]);
+    this.#reachings.set(window, reaching);
+    return reaching;
   }
 
   /** Attention over the scores of all pairs of tokens. */

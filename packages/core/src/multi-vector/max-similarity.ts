@@ -168,6 +168,9 @@ function documentRows(
 /** Rows of a document that are compared with the query at once: they stay in the cache of a core. */
 const rowsOfBlock = 512;
 
+/** The scales of vectors that have none. */
+const noScales: Float32Array = new Float32Array(rowsOfBlock).fill(1);
+
 /** Scores documents for one query with the SIMD functions of the search. */
 class MaxSimilarityScorer {
   readonly #kernel: ScoreKernel;
@@ -211,11 +214,9 @@ class MaxSimilarityScorer {
       const to = Math.min(from + rowsOfBlock, end);
       this.#loadRows(vectors, from, to);
       const tile = this.#kernel.score(this.#scoring);
-      const scales = 'scales' in vectors ? vectors.scales?.subarray(from, to) : undefined;
-      for (let token = 0; token < largest.length; token++) {
-        const products = tile.values.subarray(token * tile.stride, token * tile.stride + to - from);
-        largest[token] = Math.max(largest[token]!, scales ? largestScaled(products, scales) : largestOf(products));
-      }
+      const scales = ('scales' in vectors ? vectors.scales?.subarray(from, to) : undefined) ?? noScales;
+      for (let token = 0; token < largest.length; token++)
+        largest[token] = Math.max(largest[token]!, largestOf(tile.values, token * tile.stride, to - from, scales));
     }
     const factors = this.#queryScales;
     return largest.reduce((sum, each, token) => sum + each * (factors?.[token] ?? 1), 0);
@@ -236,24 +237,21 @@ class MaxSimilarityScorer {
   }
 }
 
-/** Four at a time: each maximum waits for the one before it. */
-function largestOf(values: Float32Array | Int32Array): number {
+/**
+ * The largest of some values, each times its scale. Four at a time: each maximum waits for the one
+ * before it.
+ */
+function largestOf(values: Float32Array | Int32Array, begin: number, count: number, scales: Float32Array): number {
   let [a, b, c, d] = [-Infinity, -Infinity, -Infinity, -Infinity];
   let at = 0;
-  for (; at + 3 < values.length; at += 4) {
-    a = Math.max(a, values[at]!);
-    b = Math.max(b, values[at + 1]!);
-    c = Math.max(c, values[at + 2]!);
-    d = Math.max(d, values[at + 3]!);
+  for (let from = begin; at + 3 < count; at += 4, from += 4) {
+    a = Math.max(a, values[from]! * scales[at]!);
+    b = Math.max(b, values[from + 1]! * scales[at + 1]!);
+    c = Math.max(c, values[from + 2]! * scales[at + 2]!);
+    d = Math.max(d, values[from + 3]! * scales[at + 3]!);
   }
-  for (; at < values.length; at++) a = Math.max(a, values[at]!);
+  for (; at < count; at++) a = Math.max(a, values[begin + at]! * scales[at]!);
   return Math.max(Math.max(a, b), Math.max(c, d));
-}
-
-function largestScaled(values: Float32Array | Int32Array, scales: Float32Array): number {
-  let largest = -Infinity;
-  for (let at = 0; at < values.length; at++) largest = Math.max(largest, values[at]! * scales[at]!);
-  return largest;
 }
 
 function bytesOf({ buffer, byteOffset, byteLength }: Float32Array | Int8Array | Uint8Array | Uint32Array): Uint8Array {

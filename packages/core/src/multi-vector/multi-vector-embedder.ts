@@ -13,10 +13,11 @@ import { checkCount } from '../search/vector-checks.ts';
 import { tokenPooling } from '../pooling/pooling.ts';
 import type { Head, Matrix } from '../types.ts';
 import { bestOf, maxSimilarityScores } from './max-similarity.ts';
-import type { TextRole } from '../embedder/embedder-types.ts';
+import type { Fingerprint, TextRole } from '../embedder/embedder-types.ts';
 import type {
   EmbedDocumentsOptions,
   EmbeddedTokens,
+  EmbeddedTokensOfText,
   EmbedTokensOptions,
   MultiVectorEmbedder,
   MultiVectorParts,
@@ -99,20 +100,24 @@ class TokenEmbedder implements MultiVectorEmbedder {
     };
   }
 
-  async embedQuery(query: string, options: EmbedTokensOptions = {}): Promise<EmbeddedTokens & { matrix: Matrix }> {
+  embedQuery(text: string, options?: EmbedTokensOptions): Promise<EmbeddedTokensOfText>;
+  embedQuery(texts: readonly string[], options?: EmbedTokensOptions): Promise<EmbeddedTokens>;
+  async embedQuery(
+    texts: string | readonly string[],
+    options: EmbedTokensOptions = {},
+  ): Promise<EmbeddedTokens | EmbeddedTokensOfText> {
     checkOptionNames('embedQuery()', options, embedOptionNames);
-    const embedded = await this.#embed('query', [query], options);
-    return { ...embedded, matrix: matrixOfText(embedded.vectors, 0) };
+    return this.#embed('query', texts, options);
   }
 
-  async embedQueries(queries: readonly string[], options: EmbedTokensOptions = {}): Promise<EmbeddedTokens> {
-    checkOptionNames('embedQueries()', options, embedOptionNames);
-    return this.#embed('query', queries, options);
-  }
-
-  async embedDocuments(documents: readonly string[], options: EmbedDocumentsOptions = {}): Promise<EmbeddedTokens> {
+  embedDocuments(text: string, options?: EmbedDocumentsOptions): Promise<EmbeddedTokensOfText>;
+  embedDocuments(texts: readonly string[], options?: EmbedDocumentsOptions): Promise<EmbeddedTokens>;
+  async embedDocuments(
+    texts: string | readonly string[],
+    options: EmbedDocumentsOptions = {},
+  ): Promise<EmbeddedTokens | EmbeddedTokensOfText> {
     checkOptionNames('embedDocuments()', options, documentOptionNames);
-    return this.#embed('document', documents, options);
+    return this.#embed('document', texts, options);
   }
 
   async rank(query: string, documents: readonly string[], options: RankTokensOptions = {}): Promise<RankedDocument[]> {
@@ -129,10 +134,10 @@ class TokenEmbedder implements MultiVectorEmbedder {
     return bestOf(scores, topK).map((hit) => ({ ...hit, document: copy[hit.row]! }));
   }
 
-  async fingerprint(): Promise<string> {
+  async fingerprint(): Promise<Fingerprint> {
     this.#checkAlive();
     const settings = this.#settings('document', {}, canonicalPrompts(this.prompts));
-    return (await this.#fingerprinter({ ...settings, head: this.#space })).hash;
+    return this.#fingerprinter({ ...settings, head: this.#space });
   }
 
   dispose(): Promise<void> {
@@ -144,14 +149,18 @@ class TokenEmbedder implements MultiVectorEmbedder {
     return this.dispose();
   }
 
-  async #embed(role: TextRole, texts: readonly string[], options: EmbedDocumentsOptions): Promise<EmbeddedTokens> {
+  async #embed(
+    role: TextRole,
+    texts: string | readonly string[],
+    options: EmbedDocumentsOptions,
+  ): Promise<EmbeddedTokens | EmbeddedTokensOfText> {
     this.#checkAlive();
     const counter = new ReceiptCounter();
     const settings = this.#settings(role, options, this.prompts[role]);
     const call = new AbortScope(options.signal);
     this.#calls.add(call);
     try {
-      const checked = await checkedTexts(texts);
+      const checked = await checkedTexts(typeof texts === 'string' ? [texts] : texts);
       const matrices: Matrix[] = [];
       const allocate = (_firstRow: number, rows: number) => new Float32Array(rows * settings.dimension);
       const output = { allocate, onProgress: options.onProgress };
@@ -167,10 +176,10 @@ class TokenEmbedder implements MultiVectorEmbedder {
           if (shouldYield()) await yieldToEventLoop();
         }
       }
-      const receipt = counter.receipt(await this.fingerprint(), this.#parts.notes ?? []);
+      const receipt = counter.receipt((await this.fingerprint()).hash, this.#parts.notes ?? []);
       this.#parts.onReceipt?.(receipt);
       const vectors = matrices.length === 0 ? { ...joinMatrices([]), cols: this.dimension } : joinMatrices(matrices);
-      return { vectors, receipt };
+      return typeof texts === 'string' ? { matrix: matrixOfText(vectors, 0), vectors, receipt } : { vectors, receipt };
     } finally {
       this.#calls.delete(call);
       call.close();

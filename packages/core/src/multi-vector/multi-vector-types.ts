@@ -1,7 +1,7 @@
 /** Models of late interaction: a matrix of token vectors for each text, and what they are asked and answer. */
 /// <reference lib="esnext.disposable" preserve="true" />
 import type { Encoder } from '../backend.ts';
-import type { EmbedderParts, Receipt, TextRole } from '../embedder/embedder-types.ts';
+import type { EmbedderParts, Fingerprint, Receipt, TextRole } from '../embedder/embedder-types.ts';
 import type { ModelFolder } from '../model-folder/model-folder.ts';
 import type { SearchHit } from '../search/top-rows.ts';
 import type { Head, Matrix, ModelFiles, SelfCheckResult, Tokenizer } from '../types.ts';
@@ -91,13 +91,14 @@ export interface MultiVectorEmbedder extends AsyncDisposable {
    * The token vectors of a query, or of several: text i has its rows in `vectors`.
    * @throws SentvecError `invalid-text` (details.row), `invalid-argument`, `aborted`, `disposed`, `backend-failed`
    */
-  embedQuery(query: string, options?: EmbedTokensOptions): Promise<EmbeddedTokens & { readonly matrix: Matrix }>;
-  embedQueries(queries: readonly string[], options?: EmbedTokensOptions): Promise<EmbeddedTokens>;
+  embedQuery(text: string, options?: EmbedTokensOptions): Promise<EmbeddedTokensOfText>;
+  embedQuery(texts: readonly string[], options?: EmbedTokensOptions): Promise<EmbeddedTokens>;
   /**
-   * The token vectors of documents: text i has its rows in `vectors`.
+   * The token vectors of a document, or of several: text i has its rows in `vectors`.
    * @throws SentvecError as {@link MultiVectorEmbedder.embedQuery}
    */
-  embedDocuments(documents: readonly string[], options?: EmbedDocumentsOptions): Promise<EmbeddedTokens>;
+  embedDocuments(text: string, options?: EmbedDocumentsOptions): Promise<EmbeddedTokensOfText>;
+  embedDocuments(texts: readonly string[], options?: EmbedDocumentsOptions): Promise<EmbeddedTokens>;
   /**
    * The documents that answer a query best, best first. For documents that are asked for again, embed them once and
    * score them with {@link maxSimilarityScores}.
@@ -107,7 +108,7 @@ export interface MultiVectorEmbedder extends AsyncDisposable {
   /**
    * Names the space of the vectors: see `Embedder.fingerprint`. Queries and documents share it.
    */
-  fingerprint(): Promise<string>;
+  fingerprint(): Promise<Fingerprint>;
   /** Ends what still runs, and frees everything. May be called twice. */
   dispose(): Promise<void>;
 }
@@ -151,6 +152,11 @@ export interface RankedDocument extends SearchHit {
 export interface EmbeddedTokens {
   readonly vectors: MultiVectors;
   readonly receipt: Receipt;
+}
+
+/** Token vectors of one text, also as a matrix. */
+export interface EmbeddedTokensOfText extends EmbeddedTokens {
+  readonly matrix: Matrix;
 }
 
 /** What a {@link MultiVectorEmbedder} is put together from. The pooling of its head is `tokenPooling()`. */

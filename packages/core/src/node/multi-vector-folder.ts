@@ -34,7 +34,7 @@ export interface WriteMultiVectorsOptions {
    */
   readonly precision?: Precision | undefined;
   /**
-   * Names the space of the vectors, as `MultiVectorEmbedder.fingerprint` gives it: {@link openMultiVectors} can then
+   * Names the space of the vectors, by the hash of `MultiVectorEmbedder.fingerprint`: {@link openMultiVectors} can then
    * refuse queries of another one.
    */
   readonly fingerprint?: string | undefined;

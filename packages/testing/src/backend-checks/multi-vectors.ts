@@ -20,7 +20,7 @@ export function multiVectorCheck(subject: BackendUnderTest, model: string): Back
       const [queries, documents] = [ofKind('query'), ofKind('document')];
       const embedder = await loadMultiVectorEmbedder(goldens.model(model), { backend });
       try {
-        const asked = await embedder.embedQueries(queries.map(({ text }) => text));
+        const asked = await embedder.embedQuery(queries.map(({ text }) => text));
         const found = await embedder.embedDocuments(documents.map(({ text }) => text));
         compare(asked, queries, tolerance);
         compare(found, documents, tolerance);

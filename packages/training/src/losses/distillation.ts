@@ -1,7 +1,7 @@
 // Losses by which a student learns from a teacher's vectors or scores.
 import { logSoftmax, type Operations } from '@sentvec/architectures';
 import { checkOptionNames } from '@sentvec/platform';
-import { checkedParameter, firstOf, labelsOf, pairOf, type Loss } from '../loss.ts';
+import { checkedParameter, firstOf, labelsOf, type Loss } from '../loss.ts';
 import { meanOf, pairwiseCosine, pairwiseSimilarityOf, type PairSimilarity } from './distance.ts';
 
 /**
@@ -43,20 +43,37 @@ export function marginMseLoss(options: { readonly similarity?: PairSimilarity | 
     labels: 'margin',
     parameters: { similarity },
     compute(ops, columns, labels) {
-      const [query, positive] = pairOf(columns);
-      const right = pairwiseSimilarityOf(ops, query, positive, similarity);
-      const margins = columns.slice(2).map((negative) => {
-        const margin = ops.subtract(right, pairwiseSimilarityOf(ops, query, negative, similarity));
-        return ops.reshape(margin, [ops.shape(margin)[0]!, 1]);
-      });
-      const predicted = ops.concat(margins, 1);
-      const error = ops.subtract(
-        predicted,
-        ops.reshape(marginsOf(ops, labelsOf(labels), margins.length), ops.shape(predicted)),
-      );
-      return meanOf(ops, ops.multiply(error, error));
+      return marginError(ops, scoresOfCandidates(ops, columns, similarity), labelsOf(labels), columns.length - 2);
     },
   };
+}
+
+/**
+ * Mean squared difference between the margins of scores, of the first candidate to each other, and those of labels.
+ * @param scores `[examples, 1 + negatives]`
+ */
+export function marginError<Tensor>(
+  ops: Operations<Tensor>,
+  scores: Tensor,
+  labels: Tensor,
+  negatives: number,
+): Tensor {
+  const predicted = ops.subtract(ops.slice(scores, 1, 0, 1), ops.slice(scores, 1, 1, negatives));
+  const error = ops.subtract(predicted, ops.reshape(marginsOf(ops, labels, negatives), ops.shape(predicted)));
+  return meanOf(ops, ops.multiply(error, error));
+}
+
+/** The similarity of each first column with each of the others: `[examples, columns - 1]`. */
+function scoresOfCandidates<Tensor>(
+  ops: Operations<Tensor>,
+  columns: readonly Tensor[],
+  similarity: PairSimilarity,
+): Tensor {
+  const scores = columns.slice(1).map((candidate) => {
+    const score = pairwiseSimilarityOf(ops, firstOf(columns), candidate, similarity);
+    return ops.reshape(score, [ops.shape(score)[0]!, 1]);
+  });
+  return ops.concat(scores, 1);
 }
 
 /** Options of {@link distillKlDivLoss}. */
@@ -83,16 +100,22 @@ export function distillKlDivLoss(options: DistillKlDivOptions = {}): Loss {
     labels: 'scores',
     parameters: { similarity, temperature },
     compute(ops, columns, labels) {
-      const scores = columns.slice(1).map((candidate) => {
-        const score = pairwiseSimilarityOf(ops, firstOf(columns), candidate, similarity);
-        return ops.reshape(score, [ops.shape(score)[0]!, 1]);
-      });
-      const student = logSoftmax(ops, ops.divide(ops.concat(scores, 1), temperature));
-      const teacher = logSoftmax(ops, ops.divide(ops.reshape(labelsOf(labels), ops.shape(student)), temperature));
-      const divergence = ops.sum(ops.multiply(ops.exp(teacher), ops.subtract(teacher, student)), [1]);
-      return ops.multiply(meanOf(ops, divergence), temperature ** 2);
+      return divergenceFrom(ops, scoresOfCandidates(ops, columns, similarity), labelsOf(labels), temperature);
     },
   };
+}
+
+/** The divergence of the distribution by scores, `[examples, candidates]`, from that by labels, times temperature². */
+export function divergenceFrom<Tensor>(
+  ops: Operations<Tensor>,
+  scores: Tensor,
+  labels: Tensor,
+  temperature: number,
+): Tensor {
+  const student = logSoftmax(ops, ops.divide(scores, temperature));
+  const teacher = logSoftmax(ops, ops.divide(ops.reshape(labels, ops.shape(student)), temperature));
+  const divergence = ops.sum(ops.multiply(ops.exp(teacher), ops.subtract(teacher, student)), [1]);
+  return ops.multiply(meanOf(ops, divergence), temperature ** 2);
 }
 
 /**
