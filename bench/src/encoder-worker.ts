@@ -1,4 +1,4 @@
-// The process that `pnpm bench long-texts` starts for a model: loads its encoder, computes batches of given shapes, and
+// The process that `pnpm bench long-texts` and `large-models` start for a model: loads its encoder, computes batches of given shapes, and
 // prints what each took.
 import { readFile, writeFile } from 'node:fs/promises';
 import { onnx } from '@sentvec/backend-onnx';
@@ -19,6 +19,8 @@ export interface EncoderTask {
 export interface EncoderReport {
   /** From the folder to the open session, with the recording of its graph. */
   readonly loadSeconds: number;
+  /** The most that the process took until then. */
+  readonly loadMegabytes: number;
   /** Of the process with the open session, after a short text. */
   readonly openMegabytes: number;
   readonly lengths: readonly {
@@ -34,6 +36,7 @@ const backend = onnx({ device: 'cpu', sessions: 1, threadsPerSession: threads })
 const began = performance.now();
 const encoder = await backend.load(await directoryModel(folder));
 const loadSeconds = (performance.now() - began) / 1000;
+const loadMegabytes = await memory('VmHWM');
 await encoder.encode(text(16));
 const openMegabytes = await memory('VmRSS');
 const measured: EncoderReport['lengths'][number][] = [];
@@ -48,7 +51,7 @@ for (const tokens of lengths) {
   measured.push({ tokens, seconds, megabytes: (await memory('VmHWM')) - openMegabytes });
 }
 await encoder.dispose();
-const report: EncoderReport = { loadSeconds, openMegabytes, lengths: measured };
+const report: EncoderReport = { loadSeconds, loadMegabytes, openMegabytes, lengths: measured };
 process.stdout.write(`${JSON.stringify(report)}\n`);
 
 function text(tokens: number): TokenBatch {

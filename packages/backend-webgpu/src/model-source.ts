@@ -1,3 +1,4 @@
+// The ONNX model of a folder, in memory: the one it ships, or one that is recorded from its weights.
 import {
   bytesSource,
   checkGraph,
