@@ -1,5 +1,4 @@
 // Runs a recorded graph over texts, tokenized and cut as the model's embedder does it.
-import { availableParallelism } from 'node:os';
 import type { EncoderDefinition, SplitModel } from '@sentvec/architectures';
 import { SentvecError, type Backend, type ModelFiles, type TokenBatch } from '@sentvec/core';
 import { loadEmbedder } from '@sentvec/core/node';
@@ -35,9 +34,16 @@ export async function observeEncoder(
   await loadOnnxRuntime();
   let died: string | undefined;
   const thread = await startSessionThread(
-    { ...sharedModel(graph, weightsLocation), device: 'cpu', pairs: false, threads: availableParallelism() },
+    { ...sharedModel(graph, weightsLocation), device: 'cpu', pairs: false, threads: 1 },
     { onOutcome: () => {}, onDeath: (_, reason) => (died = reason) },
   );
+  let observed = Promise.resolve();
+  const observe = async (batch: TokenBatch): Promise<void> => {
+    for (const each of withoutPadding(batch)) {
+      if (died !== undefined) throw new SentvecError('backend-failed', died);
+      onOutputs(await thread.outputs(each), each.rows * each.cols);
+    }
+  };
   const { hiddenSize, maxPositions, vocabularySize } = definition;
   // An encoder whose vectors nobody looks at: so texts come here as the embedder tokenizes and cuts them.
   const observer: Backend = {
@@ -51,10 +57,9 @@ export async function observeEncoder(
       concurrency: 1,
       batchTokens,
       async encode(batch) {
-        for (const each of withoutPadding(batch)) {
-          if (died !== undefined) throw new SentvecError('backend-failed', died);
-          onOutputs(await thread.outputs(each), each.rows * each.cols);
-        }
+        // One batch after the other: in another order, sums would be others by a rounding.
+        observed = observed.then(() => observe(batch));
+        await observed;
         const rows = batch.rows * batch.cols;
         return { data: new Float32Array(rows * hiddenSize), rows, cols: hiddenSize };
       },
