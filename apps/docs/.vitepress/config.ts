@@ -37,6 +37,7 @@ export default defineConfig({
         { text: 'Similarity and search', link: '/guide/search' },
         { text: 'Sparse vectors and BM25', link: '/guide/sparse' },
         { text: 'Late interaction', link: '/guide/late-interaction' },
+        { text: 'Rerankers', link: '/guide/rerankers' },
         { text: 'Long texts', link: '/guide/long-texts' },
         { text: 'Whole corpora', link: '/guide/corpora' },
         { text: 'A fleet of workers', link: '/guide/fleet' },

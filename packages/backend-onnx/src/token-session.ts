@@ -37,7 +37,7 @@ export async function openSession(specification: SessionSpecification): Promise<
   if (!isFloat(type) || dims.length !== 3) {
     throw new Error(`Its output "${output}" is ${type} [${dims.join(', ')}], not numbers [texts, tokens, width].`);
   }
-  const hiddenSize = dims[2]!;
+  const hiddenSize = dims[2];
   const numbers = async (batch: TokenBatch, name: string, shape: readonly number[]): Promise<Float32Array> => {
     const tensor = await run(batch, name);
     checkOutputShape(name, tensor.dims, shape);

@@ -7,6 +7,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   verify: async () => (await import('./commands/verify.ts')).verify,
   similarity: async () => (await import('./commands/similarity.ts')).similarity,
   search: async () => (await import('./commands/search.ts')).search,
+  rerank: async () => (await import('./commands/rerank.ts')).rerank,
   'evaluate sts': async () => (await import('./commands/evaluate-sts.ts')).evaluateSts,
   'evaluate triplet': async () => (await import('./commands/evaluate.ts')).evaluateTriplet,
   'evaluate retrieval': async () => (await import('./commands/evaluate.ts')).evaluateRetrieval,

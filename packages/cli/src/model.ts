@@ -1,5 +1,5 @@
 // The flags that choose a model and a backend, and how a command loads them.
-import type { Embedder, ModelFiles, SparseEmbedder, TextRole } from '@sentvec/core';
+import type { Embedder, ModelFiles, Reranker, SparseEmbedder, TextRole } from '@sentvec/core';
 import { backendChoices, chooseBackend } from './backends.ts';
 import { wholeNumber } from './parse-arguments.ts';
 import { downloadProgress, type DownloadState } from './progress.ts';
@@ -108,6 +108,21 @@ async function loadModel(
     if (takesSparse && (await readModelKind(files)) === 'sparse')
       return await loadSparseEmbedder(files, { backend, selfCheck, signal: context.signal, onWarning });
     return await loadEmbedder(files, { backend, task, route, as, selfCheck, signal: context.signal, onWarning });
+  } finally {
+    download.stop();
+  }
+}
+
+/** The reranker of a command, ready to rank. */
+export async function loadRerankerOf(choice: ModelChoice, context: LoadContext): Promise<Reranker> {
+  const threads = wholeNumber(choice.threads, '--threads');
+  const backend = await chooseBackend(choice.backend, { threads, variant: choice.variant });
+  const { loadReranker } = await import('@sentvec/core/node');
+  const download = await downloadProgress(choice.model);
+  try {
+    const files = await findModel(choice, context, download.update);
+    const onWarning = (message: string): void => context.note(`Note: ${message}`);
+    return await loadReranker(files, { backend, selfCheck: choice.selfCheck, signal: context.signal, onWarning });
   } finally {
     download.stop();
   }

@@ -1,7 +1,7 @@
 import { cp } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { goldenExpectation, goldenPath } from '@sentvec/testing';
+import { goldenExpectation, goldenPath, type GoldenPairs } from '@sentvec/testing';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { Workplace } from './sentvec.ts';
 
@@ -24,6 +24,30 @@ describe('similarity', () => {
     expect(cosine.matrix[0][1]).toBeGreaterThan(cosine.matrix[0][2]);
     // Vectors of length 1: |a - b|² = 2 - 2 cos.
     expect(euclidean.matrix[0][2] ** 2).toBeCloseTo(2 - 2 * cosine.matrix[0][2], 5);
+  });
+});
+
+describe('rerank', () => {
+  const reranker = goldenPath('models/rerank-bert-1-label');
+  const { rank } = goldenExpectation('rerank-bert-1-label') as unknown as GoldenPairs;
+  const { query, documents, results } = rank!;
+
+  it('prints the best documents of a file, and all numbers for a program', async () => {
+    await place.writeRows(
+      'documents.jsonl',
+      documents.map((text) => ({ text })),
+    );
+    const words = ['rerank', reranker, 'documents.jsonl', '--query', query];
+    const { hits } = JSON.parse(await place.succeed([...words, '-k', '3', '--json']));
+    expect(hits.map(({ row }: { row: number }) => row)).toEqual(results.slice(0, 3).map((each) => each.corpus_id));
+    expect(hits[0].score).toBeCloseTo(results[0]!.score, 4);
+    const lines = (await place.succeed(words)).trimEnd().split('\n');
+    expect(lines[1]).toContain(documents[results[0]!.corpus_id]!.slice(0, 30));
+  });
+
+  it('is told by sentvec info, with labels and activation', async () => {
+    const facts = JSON.parse(await place.succeed(['info', reranker, '--json']));
+    expect(facts).toMatchObject({ kind: 'reranker', labels: ['LABEL_0'], activation: 'Sigmoid', modelType: 'bert' });
   });
 });
 

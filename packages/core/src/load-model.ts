@@ -35,8 +35,6 @@ export const loadModelOptionNames: OptionNames<LoadModelOptions> = {
 export async function loadModel(model: ModelFiles, options: LoadModelOptions = {}): Promise<LoadedModel> {
   checkOptionNames('loadModel()', options, loadModelOptionNames);
   switch (await readModelKind(listedOnce(model))) {
-    case 'embedder':
-      return loadEmbedder(model, options);
     case 'multi-vector': {
       const { maxLength: documentLength, ...others } = options;
       const { loadMultiVectorEmbedder } = await import('./multi-vector/load-multi-vector-embedder.ts');
@@ -48,5 +46,7 @@ export async function loadModel(model: ModelFiles, options: LoadModelOptions = {
     }
     case 'reranker':
       return (await import('./reranker/load-reranker.ts')).loadReranker(model, options);
+    default:
+      return loadEmbedder(model, options);
   }
 }

@@ -1,8 +1,17 @@
 // `sentvec info`: what a model is made of.
-import type { Embedder, HeadSource, ModelFiles, Projection, SparseEmbedder } from '@sentvec/core';
+import type { Embedder, HeadSource, ModelFiles, ModelKind, Projection, SparseEmbedder } from '@sentvec/core';
 import { type Command, defineCommand } from '../command.ts';
-import { backendArguments, defaultModel, modelArguments, withAnyEmbedder } from '../model.ts';
 import { describeRoles, roleRows } from '../describe-roles.ts';
+import {
+  backendArguments,
+  defaultModel,
+  findModel,
+  loadRerankerOf,
+  modelArguments,
+  withAnyEmbedder,
+  type LoadContext,
+  type ModelChoice,
+} from '../model.ts';
 import { renderTable } from '../table.ts';
 import { UsageError } from '../usage-error.ts';
 
@@ -28,6 +37,14 @@ export const info: Command = defineCommand({
   async run(context) {
     const { args, positionals } = context;
     if (positionals.length > 1) throw new UsageError(`Name one model, not ${positionals.length}.`);
+    const { readModelKind } = await import('@sentvec/core');
+    const files = await findModel(args, context, () => {});
+    const kind = await readModelKind(files);
+    if (kind === 'reranker' || kind === 'multi-vector') {
+      const facts = await describeOther(kind, files, args, context);
+      const rows = Object.entries(facts).map(([name, value]) => [name, renderValue(value)]);
+      return context.print({ text: renderTable([{ title: 'model' }, { title: files.name }], rows), json: facts });
+    }
     await withAnyEmbedder(args, context, async (embedder) => {
       if (embedder.kind === 'sparse') {
         const facts = await describeSparse(embedder);
@@ -38,6 +55,41 @@ export const info: Command = defineCommand({
     });
   },
 });
+
+/** What a reranker or a model of late interaction is. */
+async function describeOther(kind: ModelKind, files: ModelFiles, choice: ModelChoice, context: LoadContext) {
+  const { readJsonObject } = await import('@sentvec/core');
+  const type = (await readJsonObject(files, 'config.json'))?.['model_type'];
+  const common = {
+    kind,
+    model: files.name,
+    revision: files.revision ?? null,
+    directory: files.directory ?? null,
+    modelType: typeof type === 'string' ? type : null,
+    files: await measureFiles(files),
+  };
+  if (kind !== 'reranker') return common;
+  const reranker = await loadRerankerOf(choice, context);
+  try {
+    const { labels, activation, maxLength, prompts, defaultPrompt = null, tokenizer, encoder } = reranker;
+    const { name: library, vocabularySize } = tokenizer;
+    return {
+      ...common,
+      tokenizer: { library, vocabularySize, maxLength },
+      hiddenSize: encoder.hiddenSize,
+      labels,
+      activation,
+      prompts,
+      defaultPrompt,
+    };
+  } finally {
+    await reranker.dispose();
+  }
+}
+
+function renderValue(value: unknown): string {
+  return typeof value === 'string' ? value : JSON.stringify(value);
+}
 
 async function describe(embedder: Embedder) {
   const { model, tokenizer, encoder, head, route, task } = embedder;

@@ -51,8 +51,20 @@ export async function loadReranker(model: ModelFiles, options: LoadRerankerOptio
         ? templatePairTokenizer(tokenizer, definition, model.name)
         : await chatPairTokenizer(tokenizer, definition, encoderFiles, chat);
     return createReranker({
-      ...{ model, tokenizer, encoder, backend, head, labels, activation, maxLength, pairTokenizer },
-      ...{ prompts, defaultPrompt, selfCheck, onReceipt, notes },
+      model,
+      tokenizer,
+      encoder,
+      backend,
+      head,
+      labels,
+      activation,
+      maxLength,
+      pairTokenizer,
+      prompts,
+      defaultPrompt,
+      selfCheck,
+      onReceipt,
+      notes,
     });
   } catch (error) {
     await Promise.all([tokenizer.dispose(), encoder.dispose()]);

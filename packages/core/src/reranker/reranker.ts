@@ -32,7 +32,7 @@ const scoreOptionNames: OptionNames<ScoreOptions> = {
 const rankOptionNames: OptionNames<RankOptions> = { ...scoreOptionNames, topK: true, label: true };
 
 /** Activations that share 1 among the labels of a pair. */
-const amongLabels: readonly Activation[] = ['Softmax', 'Softmin', 'LogSoftmax'];
+const amongLabels: ReadonlySet<Activation> = new Set<Activation>(['Softmax', 'Softmin', 'LogSoftmax']);
 
 /** Puts the parts of a reranker together. It owns them: its `dispose` disposes them. */
 export function createReranker(parts: RerankerParts): Reranker {
@@ -190,7 +190,7 @@ class PairReranker implements Reranker {
         'invalid-argument',
         `There is no activation "${String(wanted)}". Take Identity for raw scores, Sigmoid, Softmax, or another name of torch.nn.`,
       );
-    if (this.labels.length > 1 || !amongLabels.includes(wanted)) return wanted;
+    if (this.labels.length > 1 || !amongLabels.has(wanted)) return wanted;
     throw new SentvecError(
       'invalid-argument',
       `${this.model.name} gives one score for a pair, and the ${wanted} of one number is always the same. Take Sigmoid for scores from 0 to 1, or Identity for raw ones.`,

@@ -119,7 +119,7 @@ function templateOfPieces({ pair, special_tokens: definitions }: TokenizerCompon
   const pieces = pair.map((piece: unknown) => (isObject(piece) ? readPiece(piece, definitions) : undefined));
   const isWhole = pieces.every((piece) => piece !== undefined);
   const order = isWhole ? pieces.flatMap(({ text }) => text ?? []) : [];
-  return isWhole && [...order].sort().join() === '0,1' ? pieces : undefined;
+  return isWhole && order.length === 2 && order[0] !== order[1] ? pieces : undefined;
 }
 
 function readPiece(

@@ -1,0 +1,77 @@
+// `sentvec rerank`: documents of a file, sorted by how well they answer a query.
+import type { Reranker } from '@sentvec/core';
+import { type Command, defineCommand } from '../command.ts';
+import { backendArguments, loadRerankerOf, modelArguments } from '../model.ts';
+import { wholeNumber } from '../parse-arguments.ts';
+import { excerpt, outputWidth, renderTable } from '../table.ts';
+import { UsageError } from '../usage-error.ts';
+
+export const rerank: Command = defineCommand({
+  name: 'rerank',
+  summary: 'Sort documents by how well they answer a query, with a model that reads both together.',
+  args: {
+    model: {
+      type: 'positional',
+      required: true,
+      description: 'A reranker: a folder, or a name on the hub such as cross-encoder/ms-marco-MiniLM-L6-v2.',
+    },
+    'file…': { type: 'positional', required: true, description: 'JSON lines, CSV, TSV or Parquet; .txt: a line each.' },
+    query: {
+      type: 'string',
+      alias: 'q',
+      required: true,
+      valueHint: 'TEXT',
+      description: 'What the documents are for.',
+    },
+    column: { type: 'string', default: 'text', valueHint: 'NAME', description: 'The column with the documents.' },
+    'top-k': { type: 'string', alias: 'k', default: '10', valueHint: 'N', description: 'How many documents to print.' },
+    label: { type: 'string', valueHint: 'NAME', description: 'By which label to rank, for a model that has several.' },
+    raw: { type: 'boolean', description: "Print the model's numbers as they are, without its activation." },
+    prompt: { type: 'string', valueHint: 'NAME', description: "Name of one of the model's prompts." },
+    revision: modelArguments.revision,
+    ...backendArguments,
+  },
+  examples: [
+    {
+      line: 'sentvec rerank cross-encoder/ms-marco-MiniLM-L6-v2 hits.jsonl -q "how do I return it?"',
+      does: 'The best ten',
+    },
+    { line: 'sentvec rerank ./my-reranker faq.txt -q "opening hours" -k 3 --json', does: 'For a program' },
+  ],
+  async run(context) {
+    const { args, positionals, signal } = context;
+    const [, ...files] = positionals;
+    if (files.length === 0) throw new UsageError('Name a file with the documents after the model.');
+    const topK = wholeNumber(args['top-k'], '--top-k');
+    const documents = (await Promise.all(files.map((file) => readDocuments(file, args.column)))).flat();
+    const reranker: Reranker = await loadRerankerOf(args, context);
+    try {
+      const { query, label, prompt, raw } = args;
+      const activation = raw === true ? 'Identity' : undefined;
+      const hits = await reranker.rank(query, documents, { topK, label, prompt, activation, signal });
+      const width = Math.max(20, outputWidth() - 24);
+      const rows = hits.map(({ row, score, document }) => [score.toFixed(4), String(row), excerpt(document, width)]);
+      const columns = [
+        { title: 'score', align: 'right' },
+        { title: 'row', align: 'right' },
+        { title: 'document' },
+      ] as const;
+      await context.print({ text: renderTable(columns, rows), json: { model: reranker.model.name, query, hits } });
+    } finally {
+      await reranker.dispose();
+    }
+  },
+});
+
+async function readDocuments(file: string, column: string): Promise<readonly string[]> {
+  if (file.endsWith('.txt')) {
+    const [{ readFile }, { guardIo }] = await Promise.all([
+      import('node:fs/promises'),
+      import('@sentvec/platform/node'),
+    ]);
+    const text = await guardIo('Reading', file, () => readFile(file, 'utf8'));
+    return text.split(/\r?\n/u).filter((line) => line.trim() !== '');
+  }
+  const { readTable } = await import('@sentvec/corpus');
+  return (await readTable({ file, columns: [column] })).columns[0]!;
+}
