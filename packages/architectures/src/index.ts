@@ -10,6 +10,7 @@ export { encoderNetwork, modelTypes } from './encoders/registry.ts';
 export type { SplitModel } from './onnx/model.ts';
 export { hasHalfPrecisionWeights } from './onnx-files/graph-contents.ts';
 export * from './onnx-files/index.ts';
+export { quantizedLinear, type LinearWeight } from './onnx/quantized-linear.ts';
 export { OnnxRecorder, type RecorderOptions } from './onnx/recorder.ts';
 export type { OnnxTensor } from './onnx/graph-builder.ts';
 export type * from './operations.ts';

@@ -2,6 +2,7 @@
 import {
   plainIndices,
   OnnxRecorder,
+  quantizedLinear,
   readEncoder,
   recordCalibration,
   recordCompactEncoder,
@@ -113,7 +114,7 @@ describe('a linear layer on bytes', () => {
         const input = recorder.input('x', 'float', ['rows', width]);
         const numbers = { name: 'w', numbers: Float32Array.from(weight.data), shape: [8, width] as const, bits };
         const offset = withBias ? recorder.operations.constant(Float32Array.from(bias), [8]) : undefined;
-        recorder.output('y', recorder.quantizedLinear(input, numbers, offset, quantization));
+        recorder.output('y', quantizedLinear(recorder.graph, input, numbers, offset, quantization));
         const { y } = await runOnnx(recorder.encode(), { x });
         const exact = expectedLinear(x, weight, withBias ? bias : [], quantization, bits);
         const found = [...y!.data];

@@ -8,8 +8,6 @@ import { fusedAttention, layers } from './layers.ts';
 import { elementTypes, type ExternalNumbers, type SplitModel } from './model.ts';
 import { movement } from './movement.ts';
 import { GraphBuilder, type OnnxTensor } from './graph-builder.ts';
-import { halfWeight, integerWeight, quantizedLinear, type LinearWeight } from './quantized-linear.ts';
-import type { InputQuantization } from '../quantization/plan.ts';
 
 /** Longer constants are not compared with each other. */
 const longestShared = 64;
@@ -36,66 +34,51 @@ export interface RecorderOptions {
  */
 export class OnnxRecorder {
   readonly operations: Operations<OnnxTensor>;
-  readonly #graph = new GraphBuilder();
+  /** The graph so far, for operators that are none of the operations. */
+  readonly graph: GraphBuilder = new GraphBuilder();
 
   constructor({ operators = 'standard' }: RecorderOptions = {}) {
     const operations: Operations<OnnxTensor> = {
-      ...creation(this.#graph),
-      ...elementwise(this.#graph),
-      ...movement(this.#graph),
-      ...layers(this.#graph),
-      ...control(this.#graph),
+      ...creation(this.graph),
+      ...elementwise(this.graph),
+      ...movement(this.graph),
+      ...layers(this.graph),
+      ...control(this.graph),
       attention: (queries, keys, values) =>
         operators === 'standard'
           ? attentionInBlocks(operations, queries, keys, values)
-          : fusedAttention(this.#graph, queries, keys, values),
+          : fusedAttention(this.graph, queries, keys, values),
     };
     this.operations = operations;
   }
 
   /** Declares an input. Named sizes in `shape` can be used from then on. */
   input(name: string, kind: 'float' | 'index', shape: Shape): OnnxTensor {
-    this.#graph.input(name, kind === 'float' ? 'float' : 'int64', shape);
-    this.#graph.sizes.learn(name, shape);
+    this.graph.input(name, kind === 'float' ? 'float' : 'int64', shape);
+    this.graph.sizes.learn(name, shape);
     return { name, kind, shape };
   }
 
   /** A weight whose numbers stand in another file, in half precision maybe: they are then widened when they are needed. */
   weight(numbers: ExternalNumbers, shape: readonly number[]): OnnxTensor {
-    if (numbers.type === 'float')
-      return { name: this.#graph.externalInitializer(numbers, shape), kind: 'float', shape };
-    const { half, wide } = this.#graph.widenedInitializer(numbers, shape);
+    if (numbers.type === 'float') return { name: this.graph.externalInitializer(numbers, shape), kind: 'float', shape };
+    const { half, wide } = this.graph.widenedInitializer(numbers, shape);
     return { name: wide, kind: 'float', shape, half };
-  }
-
-  /** A weight that is stored as 8-bit integers with a scale for each row, or in half precision. */
-  compactWeight(numbers: Float32Array, shape: readonly number[], precision: 'int8' | 'float16'): OnnxTensor {
-    return precision === 'int8' ? integerWeight(this.#graph, numbers, shape) : halfWeight(this.#graph, numbers, shape);
-  }
-
-  /** A linear layer whose products are of bytes, an operator of onnxruntime's own. */
-  quantizedLinear(
-    x: OnnxTensor,
-    weight: LinearWeight,
-    bias: OnnxTensor | undefined,
-    input: InputQuantization,
-  ): OnnxTensor {
-    return quantizedLinear(this.#graph, x, weight, bias, input);
   }
 
   /** Declares an output. */
   output(name: string, x: OnnxTensor): void {
-    this.#graph.output(name, x.name, x.kind === 'float' ? 'float' : 'int64', x.shape);
+    this.graph.output(name, x.name, x.kind === 'float' ? 'float' : 'int64', x.shape);
   }
 
   /** The model's bytes: what the outputs need, and all inputs. */
   encode(): Uint8Array<ArrayBuffer> {
-    return this.#graph.encode();
+    return this.graph.encode();
   }
 
   /** The same with the large constants in a file of their own, called `location`, which belongs next to the model. */
   encodeSplit(location: string): SplitModel {
-    return this.#graph.encodeSplit(location);
+    return this.graph.encodeSplit(location);
   }
 }
 

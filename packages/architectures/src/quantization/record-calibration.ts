@@ -4,6 +4,7 @@ import { productOf } from '../dimensions.ts';
 import type { EncoderDefinition } from '../encoders/definition.ts';
 import type { SplitModel } from '../onnx/model.ts';
 import type { OnnxTensor } from '../onnx/graph-builder.ts';
+import { quantizedLinear } from '../onnx/quantized-linear.ts';
 import type { OnnxRecorder } from '../onnx/recorder.ts';
 import type { WeightBits } from './integers.ts';
 import { recordLinear, type RecordedLinear } from './linear-inputs.ts';
@@ -114,7 +115,7 @@ function relativeError(
   const [outputs, inputs] = definition.weights.get(layer.weight)! as [number, number];
   const numbers = definition.weight(layer.weight);
   const weight = { name: layer.weight, numbers, shape: [outputs, inputs] as const, bits };
-  const found = recorder.quantizedLinear(layer.x, weight, layer.bias, remedy.quantization);
+  const found = quantizedLinear(recorder.graph, layer.x, weight, layer.bias, remedy.quantization);
   const difference = ops.subtract(found, expected);
   const axes = expected.shape.map((_, axis) => axis);
   const squares = (x: OnnxTensor): OnnxTensor => ops.sum(ops.multiply(x, x), axes);

@@ -1,6 +1,7 @@
 // Encoders as ONNX models whose weights are stored in fewer bytes, and whose linear layers multiply bytes maybe.
 import type { EncoderDefinition } from '../encoders/definition.ts';
 import type { OnnxTensor } from '../onnx/graph-builder.ts';
+import { halfWeight, integerWeight, quantizedLinear } from '../onnx/quantized-linear.ts';
 import type { OnnxRecorder } from '../onnx/recorder.ts';
 import { recordLinear } from './linear-inputs.ts';
 import type { QuantizationPlan } from './plan.ts';
@@ -14,7 +15,7 @@ import type { QuantizationPlan } from './plan.ts';
 export function recordQuantizedEncoder(definition: EncoderDefinition, plan: QuantizationPlan): Uint8Array<ArrayBuffer> {
   const tables = storedOnce((recorder, name) =>
     name === definition.tokenTable
-      ? recorder.compactWeight(definition.weight(name), definition.weights.get(name)!, 'int8')
+      ? integerWeight(recorder.graph, definition.weight(name), definition.weights.get(name)!)
       : undefined,
   );
   return recordLinear(definition, {
@@ -24,7 +25,8 @@ export function recordQuantizedEncoder(definition: EncoderDefinition, plan: Quan
       if (quantization === undefined) return usual();
       const [outputs, inputs] = definition.weights.get(weight)! as [number, number];
       const numbers = definition.weight(weight);
-      return recorder.quantizedLinear(
+      return quantizedLinear(
+        recorder.graph,
         x,
         { name: weight, numbers, shape: [outputs, inputs], bits: plan.weightBits },
         bias,
@@ -48,7 +50,8 @@ export function recordCompactEncoder(
     weight: storedOnce((recorder, name) => {
       const shape = definition.weights.get(name)!;
       if (shape.length < 2) return undefined;
-      return recorder.compactWeight(definition.weight(name), shape, precision);
+      const store = precision === 'int8' ? integerWeight : halfWeight;
+      return store(recorder.graph, definition.weight(name), shape);
     }),
   }).encode();
 }

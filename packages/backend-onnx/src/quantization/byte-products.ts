@@ -1,5 +1,5 @@
 // Whether this CPU multiplies bytes exactly.
-import { OnnxRecorder } from '@sentvec/architectures';
+import { OnnxRecorder, quantizedLinear } from '@sentvec/architectures';
 import { loadOnnxRuntime } from '../onnx-runtime.ts';
 
 const [rows, width, outputs] = [8, 128, 32];
@@ -19,7 +19,7 @@ export async function multipliesBytesExactly(): Promise<boolean> {
     bits: 8 as const,
   };
   const range = { minimum: 0, maximum: largestByte, mean: new Float32Array(width) };
-  recorder.output('y', recorder.quantizedLinear(x, weight, undefined, range));
+  recorder.output('y', quantizedLinear(recorder.graph, x, weight, undefined, range));
   const { InferenceSession, Tensor } = await loadOnnxRuntime();
   const session = await InferenceSession.create(recorder.encode(), { intraOpNumThreads: 1, logSeverityLevel: 4 });
   try {
