@@ -1,10 +1,10 @@
 // Speed beside others': builds the workspace and runs bench/. `pnpm bench` embeds, `pnpm bench training` trains, `pnpm
 // bench sts-b` fine-tunes, `pnpm bench from-scratch` trains from random weights, `pnpm bench tfjs` embeds on
 // WebAssembly, `pnpm bench queue` embeds through Redis, `pnpm bench load` starts processes, `pnpm bench
-// late-interaction` ranks by token vectors, `pnpm bench rerank` with a cross-encoder, `pnpm bench long-texts` encodes
-// long texts, `pnpm bench large-models` loads large models, `pnpm bench latency` times one query, `pnpm bench callers`
-// many at once, `pnpm bench int8` quantizes, `pnpm bench memory` and `pnpm bench event-loop` watch what they name;
-// options are passed on, `--help` names them.
+// late-interaction` ranks by token vectors, `pnpm bench rerank` with a cross-encoder, `pnpm bench sparse-index`
+// searches sparse vectors, `pnpm bench long-texts` encodes long texts, `pnpm bench large-models` loads large models,
+// `pnpm bench latency` times one query, `pnpm bench callers` many at once, `pnpm bench int8` quantizes, `pnpm bench
+// memory` and `pnpm bench event-loop` watch what they name; options are passed on, `--help` names them.
 import { pnpm, run } from './pnpm.mjs';
 import { setUp } from './setup.mjs';
 
@@ -22,6 +22,7 @@ const others = {
   'event-loop': 'event-loop.js',
   int8: 'int8.js',
   'late-interaction': 'late-interaction.js',
+  'sparse-index': 'sparse-index.js',
   rerank: 'rerank.js',
   'long-texts': 'long-texts.js',
   'large-models': 'large-models.js',

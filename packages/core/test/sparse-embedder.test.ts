@@ -4,6 +4,7 @@ import {
   loadModel,
   loadSparseEmbedder,
   memoryModel,
+  readWeights,
   sparseDot,
   writeSafetensors,
   type Backend,
@@ -103,6 +104,20 @@ describe('a sparse embedder', () => {
       hashes.push((await other.fingerprint()).hash);
     }
     expect(new Set(hashes).size).toBe(3);
+  });
+
+  it('refuses weights that are no numbers, where they show', async () => {
+    const stored = await readWeights(goldenModel('splade-bert-max'));
+    const tensors = Object.fromEntries(
+      stored.names().map((name) => {
+        const { shape, data } = stored.tensor(name);
+        return [name, { shape, data: data.slice() }];
+      }),
+    );
+    tensors['cls.predictions.bias']!.data[7] = NaN;
+    const model = await changed('splade-bert-max', { 'model.safetensors': writeSafetensors(tensors) });
+    await using broken = await loadSparseEmbedder(model, { backend, selfCheck: false });
+    await expect(broken.embedDocuments(['a', 'the sea'])).rejects.toMatchObject({ code: 'backend-failed' });
   });
 
   it('puts the prompt of its role before a text', async () => {

@@ -1,0 +1,57 @@
+// Builds an inverted index of sparse vectors in a folder, and searches it: memory, and the time of a query.
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import type { SparseVector } from '@sentvec/core';
+import { openSparseIndex, writeSparseIndex } from '@sentvec/core/node';
+import { uniform } from './random-numbers.ts';
+import { describeMachine } from './report.ts';
+
+const { values } = parseArgs({ options: { documents: { type: 'string', default: '1000000' } } });
+const documents = Number(values.documents);
+const [terms, entriesOfDocument, entriesOfQuery, queries] = [30_522, 120, 30, 50];
+const next = uniform(1);
+
+/** Terms are as unevenly spread as those of SPLADE: a few are in most documents. */
+function randomVector(entries: number): SparseVector {
+  const weights = new Map<number, number>();
+  while (weights.size < entries) {
+    const term = Math.floor(Math.exp(next() * Math.log(terms))) + Math.floor(next() * 200);
+    weights.set(Math.min(term, terms - 1), next() * 2.5);
+  }
+  const indices = Int32Array.from(weights.keys()).sort();
+  return { indices, values: Float32Array.from(indices, (index) => weights.get(index)!) };
+}
+
+function* vectors(): Generator<SparseVector> {
+  for (let row = 0; row < documents; row += 1) yield randomVector(entriesOfDocument);
+}
+
+const megabytes = (): number => Math.round(process.memoryUsage().rss / 2 ** 20);
+const folder = await mkdtemp(join(tmpdir(), 'sentvec-bench-'));
+try {
+  let peak = 0;
+  const timer = setInterval(() => (peak = Math.max(peak, megabytes())), 20);
+  const started = performance.now();
+  await writeSparseIndex(join(folder, 'index'), vectors());
+  clearInterval(timer);
+  const seconds = (performance.now() - started) / 1000;
+  const index = await openSparseIndex(join(folder, 'index'));
+  const times: number[] = [];
+  for (let query = 0; query < 2 * queries; query += 1) {
+    const vector = randomVector(entriesOfQuery);
+    const begun = performance.now();
+    await index.search(vector, { topK: 10 });
+    // The first half reads the files for the first time.
+    if (query >= queries) times.push(performance.now() - begun);
+  }
+  times.sort((a, b) => a - b);
+  const at = (share: number): string => times[Math.floor(share * (times.length - 1))]!.toFixed(1);
+  process.stdout.write(
+    `${describeMachine()}\n${index.documents} documents, ${index.postings} entries: built in ${seconds.toFixed(0)} s (random numbers included), at most ${peak} MB; ` +
+      `queries of ${entriesOfQuery} terms p50 ${at(0.5)} ms, p95 ${at(0.95)} ms, ${megabytes()} MB\n`,
+  );
+} finally {
+  await rm(folder, { recursive: true, force: true });
+}
