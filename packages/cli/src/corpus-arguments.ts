@@ -55,6 +55,23 @@ const corpusArguments = defineArguments({
     description: 'Of a sparse model (SPLADE): keep the N largest entries of each vector.',
   },
   normalize: { type: 'boolean', description: 'Divide each vector by its length, whatever the model does.' },
+  chunk: {
+    type: 'string',
+    valueHint: 'TOKENS',
+    description: 'Embed each row in pieces of at most so many tokens, a vector for each. Default: longer rows are cut.',
+  },
+  overlap: {
+    type: 'string',
+    valueHint: 'N',
+    description: 'Tokens from the end of a piece with which the next one begins. Default: 0.',
+  },
+  'chunk-by': {
+    type: 'enum',
+    options: ['sentences', 'tokens'],
+    description: 'Whether pieces end after sentences and before headings, or after any word. Default: sentences.',
+  },
+  'chunk-mean': { type: 'boolean', description: 'One vector for each row: the mean of its pieces.' },
+  'late-chunking': { type: 'boolean', description: 'The model reads the whole row before its pieces are pooled.' },
   precision: {
     type: 'enum',
     options: ['float32', 'int8', 'uint8', 'binary', 'ubinary'],
@@ -119,6 +136,7 @@ function readRequest(args: CorpusFlags, positionals: readonly string[]): CorpusR
     truncateDim: wholeNumber(args['truncate-dim'], '--truncate-dim'),
     maxActiveDims: wholeNumber(args['max-active-dims'], '--max-active-dims'),
     normalize: args.normalize,
+    pieces: readPieces(args),
     precision: args.precision,
     batchTokens: wholeNumber(args['batch-tokens'], '--batch-tokens'),
     chunkRows: wholeNumber(args['shard-rows'], '--shard-rows'),
@@ -128,4 +146,20 @@ function readRequest(args: CorpusFlags, positionals: readonly string[]): CorpusR
     verify: args.verify,
     strict: args.strict,
   };
+}
+
+function readPieces(args: CorpusFlags): CorpusRequest['pieces'] {
+  const maxTokens = wholeNumber(args.chunk, '--chunk');
+  if (maxTokens !== undefined) {
+    return {
+      maxTokens,
+      overlapTokens: args.overlap === '0' ? 0 : wholeNumber(args.overlap, '--overlap'),
+      splitBy: args['chunk-by'],
+      lateChunking: args['late-chunking'],
+      mean: args['chunk-mean'],
+    };
+  }
+  const stray = (['overlap', 'chunk-by', 'chunk-mean', 'late-chunking'] as const).find((flag) => args[flag]);
+  if (stray !== undefined) throw new UsageError(`--${stray} needs --chunk TOKENS, the most tokens of a piece.`);
+  return undefined;
 }

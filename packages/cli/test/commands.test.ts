@@ -108,6 +108,25 @@ describe('search', () => {
     expect(hits).toMatchObject([{ id: 'rates' }]);
   });
 
+  it('embeds long rows in pieces, and finds each row by its best one', async () => {
+    const filler = 'The committee met again on Tuesday to talk about the minutes of its last meeting. ';
+    const text = `${filler.repeat(3)}A kitten naps on the warm sofa. ${filler.repeat(3)}Two cats sleep in the sun.`;
+    await place.writeRows('long.jsonl', [{ id: 'long', text }, ...rows]);
+    const chunked = ['embed', 'long.jsonl', '--id', 'id', '--chunk', '24', '--overlap', '4', '--output', 'pieces'];
+    expect(await place.succeed(chunked)).toMatch(/pieces: \d+ vectors of 5 rows/);
+    const find = async (...flags: string[]) =>
+      JSON.parse(await place.succeed(['search', 'pieces', 'a kitten is napping', '--json', '-k', '3', ...flags])).hits;
+    const best = await find();
+    expect(best.map(({ id }: { id: string }) => id)).toEqual(['long', 'cat', expect.any(String)]);
+    const { start, end } = best[0].piece;
+    expect(text.slice(start, end)).toBe(best[0].text);
+    expect(best[0].text).toContain('kitten');
+    expect((await find('--pieces')).filter(({ id }: { id: string }) => id === 'long').length).toBeGreaterThan(1);
+    expect(await place.succeed(['search', 'pieces', 'a kitten is napping', '-k', '1'])).toContain(`${start}–${end}`);
+    const { code, stderr } = await place.run(['embed', 'long.jsonl', '--overlap', '4', '--output', 'none']);
+    expect([code, stderr]).toEqual([2, expect.stringContaining('--overlap needs --chunk')]);
+  });
+
   it('refuses a model of another space, and says what differs', async () => {
     const { code, stdout, stderr } = await place.run([
       'search',

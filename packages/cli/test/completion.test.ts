@@ -69,7 +69,7 @@ describe('bash', () => {
 it('fish: with what each word means', async () => {
   const complete = (line: string): Promise<string> =>
     run('fish', ['--no-config', '-c', `source completion.fish; complete -C '${line}'`]);
-  expect(await complete('sentvec embed --over')).toMatch(/^--overwrite\t.+/u);
+  expect(await complete('sentvec embed --overw')).toMatch(/^--overwrite\t.+/u);
   expect((await complete('sentvec queue p')).trim()).toBe('pause');
   expect(await complete('sentvec embed --output compl')).toContain('completion.fish');
 });

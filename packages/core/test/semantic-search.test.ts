@@ -1,5 +1,7 @@
 import {
   pairwiseSimilarity,
+  quantize,
+  searchQuantized,
   semanticSearch,
   similarity,
   similarityFunctions,
@@ -210,5 +212,40 @@ describe('similarity', () => {
   ];
   it.each(bad)('refuses %s', (_, compare) => {
     expect(compare).toThrow(expect.objectContaining({ name: 'SentvecError', code: 'invalid-argument' }));
+  });
+});
+
+describe('rows that are pieces of documents', () => {
+  const documents = [0, 0, 0, 1, 2, 2, 3, 3, 3, 3];
+  const query = { data: Float32Array.of(1, 0), rows: 1, cols: 2 };
+  const scores = [0.1, 0.9, 0.5, 0.3, 0.8, 0.85, 0.2, 0.2, 0.1, 0];
+  const data = Float32Array.from(scores.flatMap((score) => [score, Math.sqrt(1 - score * score)]));
+  const corpus = { data, rows: 10, cols: 2 };
+
+  it('make each document one hit, by its best row', async () => {
+    for (const topK of [1, 2, 3, 4, 9]) {
+      const [hits] = await semanticSearch(query, corpus, { documents, topK });
+      expect(hits!.map(({ row }) => row)).toEqual([1, 5, 3, 6].slice(0, topK));
+    }
+    // However the corpus comes, and however much of it is scored at a time.
+    const parts = [0, 4, 5, 7].map((start, index, starts) => {
+      const end = starts[index + 1] ?? 10;
+      return { data: data.subarray(start * 2, end * 2), rows: end - start, cols: 2 };
+    });
+    const [hits] = await semanticSearch(query, parts, { documents, topK: 3, corpusChunkSize: 1 });
+    expect(hits!.map(({ row }) => row)).toEqual([1, 5, 3]);
+  });
+
+  it('do so in a quantized corpus, whose candidates are documents too', async () => {
+    for (const rescore of [true, false]) {
+      const quantized = quantize(corpus, 'uint8');
+      const [hits] = await searchQuantized(query, quantized, { documents, topK: 3, rescoreMultiplier: 1, rescore });
+      expect(hits!.map(({ row }) => documents[row])).toEqual([0, 2, 1]);
+    }
+  });
+
+  it('are as many as documents are named', async () => {
+    const call = semanticSearch(query, corpus, { documents: [0, 1] });
+    await expect(call).rejects.toMatchObject({ code: 'invalid-argument', message: expect.stringContaining('10 rows') });
   });
 });

@@ -33,6 +33,7 @@ export {
   choiceSchemas,
   corpusRequestSchema,
   type CorpusOptions,
+  type CorpusPieces,
   type CorpusRequest,
   type InputFormat,
   type OutputFormat,

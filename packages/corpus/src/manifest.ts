@@ -54,8 +54,10 @@ export interface ShardEntry extends ShardFile {
    * Parquet.
    */
   readonly content: string;
-  /** Vectors in it. */
+  /** Rows of the chunk that were embedded. */
   readonly rows: number;
+  /** Vectors in it, where rows were embedded in pieces. Absent: one for each row. */
+  readonly pieces?: number | undefined;
   /** Rows of the chunk that have no vector. */
   readonly rejected: number;
   /** Texts that were cut to the model's length. */
@@ -79,8 +81,10 @@ export interface Manifest extends Space {
   readonly precision: CorpusOptions['precision'];
   readonly format: CorpusOptions['format'];
   readonly idType: IdType;
-  /** Vectors in all shards. */
+  /** Rows that were embedded. */
   readonly rows: number;
+  /** Vectors in all shards, where rows were embedded in pieces. Absent: one for each row. */
+  readonly pieces?: number | undefined;
   /** Lines of `rejected.jsonl`. */
   readonly rejected: number;
   readonly truncated: number;
@@ -167,6 +171,15 @@ const optionEntries = {
   normalize: v.boolean(),
   batchTokens: count,
   chunkRows: count,
+  pieces: v.optional(
+    v.object({
+      maxTokens: count,
+      overlapTokens: count,
+      splitBy: choiceSchemas.splitBy,
+      lateChunking: v.boolean(),
+      mean: v.boolean(),
+    }),
+  ),
 };
 
 /** The file of a shard is a plain name, so that a manifest from elsewhere cannot lead out of its folder. */
@@ -181,6 +194,7 @@ const shardEntries = {
   firstRow: count,
   content: v.string(),
   rows: count,
+  pieces: v.optional(count),
   rejected: count,
   truncated: count,
   tokens: count,
@@ -211,6 +225,7 @@ const manifestEntries: v.GenericSchema<Manifest> = v.object({
   format: choiceSchemas.format,
   idType,
   rows: count,
+  pieces: v.optional(count),
   rejected: count,
   truncated: count,
   tokens: count,

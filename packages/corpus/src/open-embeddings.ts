@@ -9,7 +9,9 @@ import { filesOf, stateOfFile } from './run/finished-chunk.ts';
 import type { RowId } from './rows/row.ts';
 import { rangesOf } from './run/calibration.ts';
 import { readFinishedManifest } from './verify-embeddings.ts';
+import { hasPieceRows } from './request.ts';
 import {
+  columnsOfOutput,
   loadSink,
   splitSparse,
   storedCols,
@@ -25,7 +27,12 @@ export interface EmbeddingBatch<Vectors = Matrix | QuantizedMatrix> {
   /** Number of the first row of its chunk in the corpus, from 0; rows without a vector are counted. */
   readonly firstRow: number;
   readonly ids: readonly RowId[];
-  /** Present when the texts were kept. */
+  /**
+   * Where rows were embedded in pieces: the number of each vector's piece in its row, and where it stands in the row's text,
+   * in UTF-16 units. The pieces of a row follow each other, the first is 0.
+   */
+  readonly pieces?: readonly { readonly piece: number; readonly start: number; readonly end: number }[] | undefined;
+  /** Present when the texts were kept: where rows were embedded in pieces, those of the pieces. */
   readonly texts?: readonly string[] | undefined;
   /** All kept columns by name, the text among them. */
   readonly columns: Readonly<Record<string, readonly unknown[]>>;
@@ -98,25 +105,36 @@ async function* readBatches<Vectors>(
     idType,
     cols: storedCols(precision, dimension),
     sparse: kind === 'sparse',
-    columnNames: options.columns,
+    ...columnsOfOutput(options),
     metadata: {},
   };
   let next = 0;
   for (const entry of manifest.shards) {
     const offset = next;
-    next += entry.rows;
+    next += vectorsIn(entry);
     if (wanted !== undefined && !wanted.some((row) => row >= offset && row < next)) continue;
     const { ids, vectors, columns } = await readShard(directory, entry, manifest, layout);
+    const pieces = hasPieceRows(options) ? positionsOf(columns.slice(options.columns.length) as number[][]) : undefined;
     const texts = columns[options.columns.indexOf(options.textField)] as string[] | undefined;
     yield {
       offset,
       firstRow: entry.firstRow,
       ids,
+      ...(pieces && { pieces }),
       ...(texts && { texts }),
       columns: Object.fromEntries(options.columns.map((name, index) => [name, columns[index]!])),
       vectors: vectorsOf(vectors),
     };
   }
+}
+
+/** Vectors of a shard. */
+export function vectorsIn({ pieces, rows }: ShardEntry): number {
+  return pieces ?? rows;
+}
+
+function positionsOf([pieces, starts, ends]: readonly (readonly number[])[]): NonNullable<EmbeddingBatch['pieces']> {
+  return pieces!.map((piece, index) => ({ piece, start: starts![index]!, end: ends![index]! }));
 }
 
 async function readShard(
@@ -129,7 +147,8 @@ async function readShard(
   for (const file of filesOf(entry)) contents.push(await readChecked(directory, file));
   const sink = await loadSink(format);
   const shard = await decode(directory, entry, () => sink.decode(contents, layout));
-  if (shard.ids.length !== entry.rows || shard.vectors.rows !== entry.rows) throw damagedShardError(directory, entry);
+  const vectors = vectorsIn(entry);
+  if (shard.ids.length !== vectors || shard.vectors.rows !== vectors) throw damagedShardError(directory, entry);
   return shard;
 }
 

@@ -14,6 +14,32 @@ export type OutputFormat = 'parquet' | 'npy' | 'arrow' | 'jsonl';
 /** How an entry of a vector is stored. `binary` and `ubinary` pack eight entries into a byte. */
 export type Precision = 'float32' | QuantizedPrecision;
 
+/** How rows are embedded that may be longer than the model reads: see `embedPieces` of an embedder. */
+export interface CorpusPieces {
+  /** The most tokens of a piece, special tokens and prompt included. */
+  readonly maxTokens: number;
+  /**
+   * Tokens from the end of a piece with which the next one begins.
+   * @default 0
+   */
+  readonly overlapTokens?: number | undefined;
+  /**
+   * Whether pieces end after whole sentences and before headings, or after any word.
+   * @default 'sentences'
+   */
+  readonly splitBy?: 'tokens' | 'sentences' | undefined;
+  /**
+   * Whether the model reads the whole text before its pieces are pooled.
+   * @default false
+   */
+  readonly lateChunking?: boolean | undefined;
+  /**
+   * One vector for each row, the mean of its pieces, instead of one for each piece.
+   * @default false
+   */
+  readonly mean?: boolean | undefined;
+}
+
 /** What to embed, and how. */
 export interface CorpusRequest {
   /**
@@ -104,6 +130,13 @@ export interface CorpusRequest {
    */
   readonly chunkRows?: number | undefined;
   /**
+   * Embeds each row in pieces. The output has a vector for each piece, with the id and the columns of its row, its own
+   * text, and the columns `piece` (its number in the row), `start` and `end` (in UTF-16 units of the row's text). A row of
+   * which a piece cannot be embedded is rejected as a whole.
+   * @default none: what a row has more than the model reads is cut
+   */
+  readonly pieces?: CorpusPieces | undefined;
+  /**
    * Makes a row that cannot be embedded an error. Otherwise it becomes a line of `rejected.jsonl`, and the work goes on.
    * @default false
    */
@@ -155,6 +188,24 @@ export interface CorpusOptions {
   readonly precision: Precision;
   readonly batchTokens: number;
   readonly chunkRows: number;
+  /** Absent: rows are embedded whole. */
+  readonly pieces?:
+    | {
+        readonly maxTokens: number;
+        readonly overlapTokens: number;
+        readonly splitBy: 'tokens' | 'sentences';
+        readonly lateChunking: boolean;
+        readonly mean: boolean;
+      }
+    | undefined;
+}
+
+/** Names of the columns that say where a piece stands in the text of its row. */
+export const pieceColumns = ['piece', 'start', 'end'] as const;
+
+/** Whether the output has a vector for each piece of a row. */
+export function hasPieceRows({ pieces }: Pick<CorpusOptions, 'pieces'>): boolean {
+  return pieces !== undefined && !pieces.mean;
 }
 
 const inputFormats = ['jsonl', 'text', 'csv', 'tsv', 'parquet'] as const;
@@ -167,6 +218,7 @@ function oneOf<const Choice extends string>(choices: readonly Choice[]): v.Gener
 
 const countMessage = 'It must be a whole number above 0.';
 const count = v.pipe(v.number(countMessage), v.safeInteger(countMessage), v.minValue(1, countMessage));
+const countOrNone = v.pipe(v.number(countMessage), v.safeInteger(countMessage), v.minValue(0, 'It must be 0 or more.'));
 const text = v.pipe(v.string(), v.maxLength(4096));
 const name = v.pipe(text, v.minLength(1, 'An input has an empty name.'));
 
@@ -178,6 +230,7 @@ export const choiceSchemas: {
   readonly format: v.GenericSchema<OutputFormat>;
   readonly precision: v.GenericSchema<Precision>;
   readonly as: v.GenericSchema<TextRole>;
+  readonly splitBy: v.GenericSchema<'tokens' | 'sentences'>;
 } = {
   inputFormat: oneOf(inputFormats),
   requestedFormat: oneOf(['auto', ...inputFormats]),
@@ -185,7 +238,16 @@ export const choiceSchemas: {
   format: oneOf(outputFormats),
   precision: oneOf(['float32', ...quantizedPrecisions]),
   as: oneOf(['query', 'document']),
+  splitBy: oneOf(['tokens', 'sentences']),
 };
+
+const pieces: v.GenericSchema<CorpusPieces> = v.strictObject({
+  maxTokens: count,
+  overlapTokens: v.optional(countOrNone),
+  splitBy: v.optional(choiceSchemas.splitBy),
+  lateChunking: v.optional(v.boolean()),
+  mean: v.optional(v.boolean()),
+});
 
 /** Whether a value has the form of a request. What the values mean is checked where they are used. */
 export const corpusRequestSchema: v.GenericSchema<CorpusRequest> = v.strictObject({
@@ -210,6 +272,7 @@ export const corpusRequestSchema: v.GenericSchema<CorpusRequest> = v.strictObjec
   precision: v.optional(choiceSchemas.precision),
   batchTokens: v.optional(count),
   chunkRows: v.optional(v.pipe(count, v.maxValue(maxChunkRows, `At most ${maxChunkRows} rows fit in a chunk.`))),
+  pieces: v.optional(pieces),
   strict: v.optional(v.boolean()),
   resume: v.optional(v.boolean()),
   overwrite: v.optional(v.boolean()),
@@ -233,7 +296,9 @@ export function resolveOptions(request: CorpusRequest, preferredBatchTokens: num
     throw new SentvecError('invalid-argument', `${names} exclude each other. Choose one.`);
   }
   const columns = [...new Set(request.columns ?? (format === 'jsonl' ? [] : [textField]))];
-  const taken = columns.find((column) => column === 'id' || column === 'embedding');
+  const wanted = request.pieces && resolvePieces(request.pieces);
+  const own = new Set(['id', 'embedding', ...(hasPieceRows({ pieces: wanted }) ? pieceColumns : [])]);
+  const taken = columns.find((column) => own.has(column));
   if (taken !== undefined) {
     const message = `The column "${taken}" cannot be kept: the output has a column of that name.`;
     throw new SentvecError('invalid-argument', message);
@@ -255,7 +320,18 @@ export function resolveOptions(request: CorpusRequest, preferredBatchTokens: num
     precision: request.precision ?? 'float32',
     batchTokens: request.batchTokens ?? preferredBatchTokens,
     chunkRows: request.chunkRows ?? 2048,
+    ...(wanted && { pieces: wanted }),
   };
+}
+
+function resolvePieces({
+  maxTokens,
+  overlapTokens = 0,
+  splitBy = 'sentences',
+  lateChunking = false,
+  mean = false,
+}: CorpusPieces): NonNullable<CorpusOptions['pieces']> {
+  return { maxTokens, overlapTokens, splitBy, lateChunking, mean };
 }
 
 function checkForm(request: CorpusRequest): void {

@@ -2,8 +2,10 @@ import {
   promptNameFor,
   SentvecError,
   type Embedded,
+  type EmbeddedPieces,
   type Embedder,
   type EmbedOptions,
+  type EmbedPiecesOptions,
   type Fingerprint,
 } from '@sentvec/core';
 
@@ -29,7 +31,7 @@ export function fakeEmbedder(options: FakeOptions = {}): Embedder {
     return as === undefined ? undefined : promptNameFor(as, prompts, undefined);
   };
   const sizeOf = ({ truncateDim }: EmbedOptions): number => truncateDim ?? dimension;
-  return {
+  const embedder = {
     model: { name: model, list: async () => [], read: async () => new Uint8Array() },
     dimension,
     maxLength: 128,
@@ -61,6 +63,35 @@ export function fakeEmbedder(options: FakeOptions = {}): Embedder {
       };
       return { vectors: { data, rows: texts.length, cols }, receipt };
     },
+    async embedPieces(
+      texts: readonly string[],
+      { maxTokens = 128, mean, ...embed }: EmbedPiecesOptions = {},
+    ): Promise<EmbeddedPieces> {
+      const pieces = texts.flatMap((text, row) => {
+        const words = [...text.matchAll(/\S+/g)].map(({ index, 0: word }) => ({
+          start: index,
+          end: index + word.length,
+        }));
+        if (words.length === 0)
+          throw new SentvecError('invalid-text', `Row ${row} has no words.`, { row, rows: [row] });
+        return Array.from({ length: Math.ceil(words.length / maxTokens) }, (_, piece) => {
+          const [first, ...others] = words.slice(piece * maxTokens, (piece + 1) * maxTokens);
+          const { start } = first!;
+          const { end } = others.at(-1) ?? first!;
+          return { row, piece, start, end, text: text.slice(start, end), tokens: 1 };
+        });
+      });
+      const each = pieces.map(({ text }) => text);
+      const { vectors, receipt } = await embedder.embed(each, embed);
+      const { cols } = vectors;
+      const whole = { data: new Float32Array(texts.length * cols), rows: texts.length, cols };
+      for (const [index, { row }] of pieces.entries()) {
+        const count = pieces.filter((piece) => piece.row === row).length;
+        for (let col = 0; col < cols; col += 1)
+          whole.data[row * cols + col]! += vectors.data[index * cols + col]! / count;
+      }
+      return { vectors: mean ? whole : vectors, pieces, receipt: { ...receipt, rows: texts.length } };
+    },
     async fingerprint(embed: EmbedOptions = {}): Promise<Fingerprint> {
       const parts = {
         weights: model,
@@ -76,7 +107,8 @@ export function fakeEmbedder(options: FakeOptions = {}): Embedder {
       throw new Error('not needed');
     },
     dispose: async () => {},
-  } as unknown as Embedder;
+  };
+  return embedder as unknown as Embedder;
 }
 
 /** The vector that the fake gives a text: numbers from -1 to 1. */

@@ -139,3 +139,27 @@ describe('refuses', () => {
     await expect(openIndex([], { embedder: fakeEmbedder() })).rejects.toMatchObject({ code: 'invalid-argument' });
   });
 });
+
+describe('an index of rows in pieces', () => {
+  it.each(['meaning', 'words', 'both'] as const)('finds each row once, by its best piece: %s', async (by) => {
+    const output = await folder('pieces', 0, 7, { pieces: { maxTokens: 3 } });
+    const index = await openIndex([output, await folder('whole', 0, 1)], { embedder: fakeEmbedder() });
+    expect(index.rows).toBe(14 + 1);
+    const query = 'the battery late at';
+    const hits = await index.search(query, { by, topK: 20, candidates: 20 });
+    const found = hits.filter(({ directory }) => directory === output);
+    const ids = found.map(({ id }) => Number(id));
+    expect(new Set(ids).size).toBe(ids.length);
+    expect(ids.length).toBe(by === 'words' ? 6 : 7);
+    const each = await index.search(query, { by, topK: 20, eachPiece: true });
+    const pieces = each.filter(({ directory }) => directory === output);
+    expect(pieces.length).toBeGreaterThan(ids.length);
+    for (const { id, piece, text, score } of found) {
+      expect(texts[Number(id)]!.slice(piece!.start, piece!.end)).toBe(text);
+      const scores = pieces.filter((other) => other.id === id).map((other) => other.score);
+      expect(by === 'both' || score === Math.max(...scores)).toBe(true);
+    }
+    const [first] = await index.search(query, { by, topK: 1, filter: ({ stars }) => stars === '2' });
+    expect(Number(first!.id) % 3).toBe(2);
+  });
+});

@@ -90,6 +90,14 @@ export function sinkContract(sink: Sink, options: SinkContractOptions = {}): voi
       }
     });
 
+    it('gives back columns of whole numbers as numbers', async () => {
+      const { shard, layout } = exampleShard('float32', 40, 3, 'int64');
+      const starts = shard.ids.map((_, row) => (row === 0 ? 2 ** 31 - 1 : row));
+      const columns = [...shard.columns, starts];
+      const named = { ...layout, columnNames: [...layout.columnNames, 'start'], integerColumns: ['start'] };
+      expect((await roundTrip(sink, { ...shard, columns }, named)).columns.at(-1)).toEqual(starts);
+    });
+
     it('gives back every bit of numbers that are easily lost', async () => {
       const { layout } = exampleShard('float32', 1, hardEntries.length, 'int64');
       const vectors = { data: Float32Array.from(hardEntries), rows: 1, cols: hardEntries.length };

@@ -68,6 +68,20 @@ describe('embedCorpusWorkflow in this process', () => {
     expect(status.total as CorpusTotal).toMatchObject({ rows, rejected: 0, tokens: result.tokens, reusedRows: 0 });
   });
 
+  it('does so with rows in pieces, and counts rows', async () => {
+    const inPieces = (output: string) => ({ ...request(output), pieces: { maxTokens: 12, overlapTokens: 1 } });
+    const workflow = embedCorpusWorkflow({ embedder: async () => embedder });
+    const run = await runtime.start(workflow, { model: 'tiny', request: inPieces('workflow') });
+    expect(await run.result()).toMatchObject({ rows, rejected: 0, shards: 5 });
+    const manifest = await embedDirectly(inPieces('direct'), embedder);
+    expect(manifest.pieces).toBeGreaterThan(rows);
+    expect(await contents(join(folder, 'workflow'))).toEqual(await contents(join(folder, 'direct')));
+    const wrong = { ...request('wrong'), pieces: { maxTokens: 12, overlap: 1 } as { maxTokens: number } };
+    await expect(runtime.start(workflow, { model: 'tiny', request: wrong })).rejects.toMatchObject({
+      code: 'invalid-argument',
+    });
+  });
+
   it('continues an unfinished run of the same request', async () => {
     let chunks = 0;
     const failing = embedCorpusWorkflow({

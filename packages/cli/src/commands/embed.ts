@@ -24,6 +24,10 @@ export const embed: Command = defineCorpusCommand({
       does: 'From another program',
     },
     {
+      line: 'sentvec embed books.jsonl --chunk 256 --overlap 32 -o vectors',
+      does: 'Long texts, in pieces of 256 tokens that overlap',
+    },
+    {
       line: 'sentvec embed reviews.jsonl --text body --id review_id -o vectors --resume',
       does: 'Continue after an interruption',
     },
@@ -75,14 +79,17 @@ function resumeWords(words: readonly string[]): string[] {
 function remark({ rejected, truncated }: Manifest, output: string, note: (text: string) => void): void {
   if (rejected > 0)
     note(`${count(rejected, 'row was', 'rows were')} rejected: ${output}/rejected.jsonl says which and why.`);
-  if (truncated > 0) note(`${count(truncated, 'text was', 'texts were')} longer than the model reads, and cut.`);
+  if (truncated > 0)
+    note(
+      `${count(truncated, 'text was', 'texts were')} longer than the model reads, and cut: --chunk embeds all of it.`,
+    );
 }
 
 function summarize(manifest: Manifest, output: string): string {
-  const { rows, dimension, precision, format, shards, model, kind } = manifest;
+  const { rows, pieces, dimension, precision, format, shards, model, kind } = manifest;
   const size = shards.reduce((sum, { bytes, companion }) => sum + bytes + (companion?.bytes ?? 0), 0);
   return [
-    `${output}: ${count(rows, 'vector', 'vectors')} of ${dimension} ${kind === 'sparse' ? 'terms' : 'dimensions'} by ${model}`,
+    `${output}: ${count(pieces ?? rows, 'vector', 'vectors')}${pieces === undefined ? '' : ` of ${count(rows, 'row', 'rows')}`} of ${dimension} ${kind === 'sparse' ? 'terms' : 'dimensions'} by ${model}`,
     `${count(shards.length, 'shard', 'shards')} of ${format} (${precision}), ${(size / 1e6).toFixed(1)} MB, listed in ${output}/manifest.json`,
   ].join('\n');
 }

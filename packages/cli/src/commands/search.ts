@@ -15,6 +15,8 @@ interface Hit {
   readonly scores?: IndexHit['scores'] | undefined;
   readonly id: unknown;
   readonly text: string | undefined;
+  /** Where the text stands in its row, when rows were embedded in pieces: in UTF-16 units. */
+  readonly piece?: IndexHit['piece'];
   readonly columns: Readonly<Record<string, unknown>>;
 }
 
@@ -49,6 +51,10 @@ export const search: Command = defineCommand({
       ...modelArguments.task,
       description: 'For a model with adapters for tasks: that of the query. Default: retrieval.query, say.',
     },
+    pieces: {
+      type: 'boolean',
+      description: 'Each piece of a row is a hit, where rows were embedded in pieces. Default: the best one of a row.',
+    },
     ...backendArguments,
   },
   examples: [
@@ -81,13 +87,15 @@ export const search: Command = defineCommand({
       const index = await openIndex(directory, { embedder, signal });
       const { prompt, route, task } = args;
       const by = args.hybrid ? 'both' : 'meaning';
-      const found = await index.search(query, { topK, by, query: { prompt, route, task }, signal });
-      return found.map(({ score, scores, id, text, columns }, place) => ({
+      const eachPiece = args.pieces === true;
+      const found = await index.search(query, { topK, by, eachPiece, query: { prompt, route, task }, signal });
+      return found.map(({ score, scores, id, text, piece, columns }, place) => ({
         rank: place + 1,
         score,
         ...(args.hybrid ? { scores } : {}),
         id,
         text,
+        ...(piece && { piece }),
         columns,
       }));
     }).catch((error: unknown) => {
@@ -111,7 +119,10 @@ function movedModel(directory: string, { code, message, details }: SentvecError)
 }
 
 function renderHits(hits: readonly Hit[]): string {
-  const ids = hits.map(({ id }) => excerpt(String(id), 24));
+  const ids = hits.map(({ id, piece }) => {
+    const position = piece === undefined ? '' : ` ${piece.start}–${piece.end}`;
+    return excerpt(String(id), 24) + position;
+  });
   const width = Math.max(20, outputWidth() - Math.max(2, ...ids.map(({ length }) => length)) - 16);
   return renderTable(
     [{ title: '#', align: 'right' }, { title: 'score', align: 'right' }, { title: 'id' }, { title: 'text' }],

@@ -31,7 +31,7 @@ export const verify: Command = defineCommand({
       });
       progress.stop();
       const lines = damaged.map(({ file, problem }) => `${directory}/${file} is ${problem}.`);
-      const whole = `${directory} is whole: ${files} files, ${megabytes(bytes)} MB, ${manifest.rows.toLocaleString('en')} vectors.`;
+      const whole = `${directory} is whole: ${files} files, ${megabytes(bytes)} MB, ${(manifest.pieces ?? manifest.rows).toLocaleString('en')} vectors.`;
       const remedy = 'Embed again with the same flags and --resume --verify: only what is damaged is made again.';
       await context.print({
         text: damaged.length === 0 ? whole : [...lines, remedy].join('\n'),

@@ -149,7 +149,7 @@ class TextSplitter {
     this.#promptTokens = promptTokens;
     this.#signal = signal;
     if (this.budget >= 1 && overlapTokens < this.budget) return;
-    const message = `Pieces of ${maxTokens} tokens have room for ${Math.max(0, this.budget)} of a text, which must be more than the overlap of ${overlapTokens}.`;
+    const message = `Pieces of ${maxTokens} tokens have room for ${Math.max(0, this.budget)} of a text beside special tokens and prompt; that must be more than the overlap of ${overlapTokens}. Give a larger maxTokens, or a smaller overlapTokens.`;
     throw new SentvecError('invalid-argument', message);
   }
 

@@ -5,7 +5,7 @@ import { rowOf } from './matrix-rows.ts';
 import { QuantizedScorer } from './quantized-scorer.ts';
 import type { QuantizedMatrix } from './quantization.ts';
 import { chunkSizes, scanScores, type Chunks, type ScanOptions } from './score-scan.ts';
-import { checkNotEmpty, keepBest, sortEach } from './semantic-search.ts';
+import { checkDocuments, checkNotEmpty, keepBest, sortEach } from './semantic-search.ts';
 import { byScoreThenRow, TopRows, type SearchHit } from './top-rows.ts';
 import type { Matrix } from '../types.ts';
 import { checkCount, checkMatrix, checkSameLength } from './vector-checks.ts';
@@ -37,6 +37,11 @@ export interface QuantizedSearchOptions extends ScanOptions {
    * @default the ranges of the corpus
    */
   readonly ranges?: Matrix | undefined;
+  /**
+   * The document of each row, as for {@link semanticSearch}. When rescoring, candidates are the best rows of documents.
+   * @default each row is a hit of its own
+   */
+  readonly documents?: ArrayLike<number> | undefined;
 }
 
 const optionNames: OptionNames<QuantizedSearchOptions> = {
@@ -45,6 +50,7 @@ const optionNames: OptionNames<QuantizedSearchOptions> = {
   rescoreMultiplier: true,
   rescoreWith: true,
   ranges: true,
+  documents: true,
   queryChunkSize: true,
   corpusChunkSize: true,
   signal: true,
@@ -69,12 +75,13 @@ export async function searchQuantized(
   options: QuantizedSearchOptions = {},
 ): Promise<SearchHit[][]> {
   checkOptionNames('searchQuantized()', options, optionNames);
-  const { topK = 10, rescore = true, rescoreMultiplier = 2, rescoreWith } = options;
+  const { topK = 10, rescore = true, rescoreMultiplier = 2, rescoreWith, documents } = options;
   checkMatrix(queries, 'The queries');
   checkCount(topK, 'topK');
   checkCount(rescoreMultiplier, 'rescoreMultiplier');
   if (rescoreWith) checkSameLength(queries.cols, 'queries', rescoreWith.cols, 'rescoreWith');
-  const tops = Array.from({ length: queries.rows }, () => new TopRows(rescore ? topK * rescoreMultiplier : topK));
+  const capacity = rescore ? topK * rescoreMultiplier : topK;
+  const tops = Array.from({ length: queries.rows }, () => new TopRows(capacity, documents));
   const scorer = new QuantizedScorer(queries, chunkSizes(options).queryChunkSize, options.ranges);
   const candidates = new CandidateRows('rows' in corpus ? corpus : undefined);
   const rows = await scanScores(
@@ -86,6 +93,7 @@ export async function searchQuantized(
     (chunk, firstRow) => rescore && !rescoreWith && candidates.hold(tops, chunk, firstRow),
   );
   checkNotEmpty(rows);
+  checkDocuments(documents, rows);
   if (!rescore) return sortEach(tops);
   if (rescoreWith && rescoreWith.rows !== rows) {
     throw new SentvecError('invalid-argument', `The corpus has ${rows} rows, but rescoreWith has ${rescoreWith.rows}.`);

@@ -20,11 +20,18 @@ export interface SemanticSearchOptions extends ScanOptions {
    * @default 'cosine'
    */
   readonly similarity?: SimilarityFunction | undefined;
+  /**
+   * Where rows are pieces of documents: the document of each row of the corpus, in ascending order, as `row` of the pieces
+   * that `embedPieces` gives. Each document is one hit then, by its best row.
+   * @default each row is a hit of its own
+   */
+  readonly documents?: ArrayLike<number> | undefined;
 }
 
 const optionNames: OptionNames<SemanticSearchOptions> = {
   topK: true,
   similarity: true,
+  documents: true,
   queryChunkSize: true,
   corpusChunkSize: true,
   signal: true,
@@ -50,11 +57,11 @@ export async function semanticSearch(
   options: SemanticSearchOptions = {},
 ): Promise<SearchHit[][]> {
   checkOptionNames('semanticSearch()', options, optionNames);
-  const { topK = 10, similarity = 'cosine' } = options;
+  const { topK = 10, similarity = 'cosine', documents } = options;
   checkMatrix(queries, 'The queries');
   checkCount(topK, 'topK');
   checkChoice(similarity, similarityFunctions, 'similarity');
-  const tops = Array.from({ length: queries.rows }, () => new TopRows(topK));
+  const tops = Array.from({ length: queries.rows }, () => new TopRows(topK, documents));
   const scorer = new VectorScorer(queries, similarity, chunkSizes(options).queryChunkSize);
   const rows = await scanScores(
     scorer,
@@ -64,6 +71,7 @@ export async function semanticSearch(
     (chunk) => checkChunk(chunk, queries),
   );
   checkNotEmpty(rows);
+  checkDocuments(documents, rows);
   return sortEach(tops);
 }
 
@@ -96,6 +104,13 @@ export async function sortEach(tops: readonly TopRows[]): Promise<SearchHit[][]>
 export function checkNotEmpty(rows: number): void {
   if (rows === 0)
     throw new SentvecError('invalid-argument', 'The corpus has no rows, so that there is nothing to search.');
+}
+
+/** @throws SentvecError `invalid-argument` when a corpus has rows without a document, or the other way round */
+export function checkDocuments(documents: ArrayLike<number> | undefined, rows: number): void {
+  if (documents === undefined || documents.length === rows) return;
+  const message = `The corpus has ${rows} rows, but documents has ${documents.length} entries: it names the document of each row.`;
+  throw new SentvecError('invalid-argument', message);
 }
 
 function checkChunk(chunk: Matrix, queries: Matrix): void {

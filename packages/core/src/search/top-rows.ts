@@ -1,3 +1,4 @@
+// The best rows of a corpus for one query, collected while all rows are scored.
 import { ScoreHeap } from './score-heap.ts';
 
 /** A row of the corpus that answers a query. */
@@ -8,16 +9,21 @@ export interface SearchHit {
   readonly score: number;
 }
 
-/** The best rows for one query, of all that were offered in the order of the corpus. */
+/** The best rows for one query, of all that were offered in the order of the corpus; of each document only the best. */
 export class TopRows {
   readonly #capacity: number;
+  readonly #documents: ArrayLike<number> | undefined;
+  /** The best row of the document that is offered now. */
+  #best: SearchHit | undefined;
   /** Keys are negative rows: of equal scores the largest row is the first to go. */
   readonly #heap = new ScoreHeap();
   /** A score must be larger than this to have a place. Not a number never is. */
   #threshold = -Infinity;
 
-  constructor(capacity: number) {
+  /** @param documents the document of each row, in ascending order, when rows are pieces of documents */
+  constructor(capacity: number, documents?: ArrayLike<number>) {
     this.#capacity = capacity;
+    this.#documents = documents;
   }
 
   get threshold(): number {
@@ -26,11 +32,28 @@ export class TopRows {
 
   /** The rows kept so far, in no order. */
   rows(): number[] {
-    return this.#heap.keys.map((key) => -key);
+    const rows = this.#heap.keys.map((key) => -key);
+    return this.#best ? [...rows, this.#best.row] : rows;
   }
 
   /** Keeps a row whose score is larger than the {@link threshold}. Rows come in ascending order. */
   keep(row: number, score: number): void {
+    const documents = this.#documents;
+    if (!documents) return this.#push(row, score);
+    const isSame = this.#best && documents[this.#best.row] === documents[row];
+    if (isSame && score <= this.#best!.score) return;
+    if (!isSame) this.#pushBest();
+    this.#best = { row, score };
+  }
+
+  #pushBest(): void {
+    if (this.#best) this.#push(this.#best.row, this.#best.score);
+    this.#best = undefined;
+  }
+
+  #push(row: number, score: number): void {
+    // The score of a document that waited may have become too small.
+    if (!(score > this.#threshold)) return;
     if (this.#heap.size < this.#capacity) this.#heap.push(score, -row);
     else this.#heap.replaceRoot(score, -row);
     if (this.#heap.size === this.#capacity) this.#threshold = this.#heap.scores[0]!;
@@ -38,6 +61,7 @@ export class TopRows {
 
   /** Best first; equal scores in the order of rows. */
   sorted(): SearchHit[] {
+    this.#pushBest();
     const { scores, keys } = this.#heap;
     return scores.map((score, i) => ({ row: 0 - keys[i]!, score })).sort(byScoreThenRow);
   }

@@ -1,6 +1,7 @@
 // The space that the vectors of a run belong to: how it is determined, compared, and what is said when it differs.
 import {
   SentvecError,
+  type EmbeddedPieces,
   type Embedder,
   type EmbedOptions,
   type EmbedSparseOptions,
@@ -21,6 +22,8 @@ export type CorpusEmbedder = Embedder | SparseEmbedder;
 export interface EmbeddedTexts {
   readonly vectors: Matrix | readonly SparseVector[];
   readonly receipt: Receipt;
+  /** Where a run asks for pieces: those of all texts. */
+  readonly pieces?: EmbeddedPieces['pieces'] | undefined;
 }
 
 /** Embeds texts as a run asks for. @throws SentvecError as the embedder */
@@ -30,7 +33,12 @@ export function embedTextsOf(
   options: CorpusOptions,
   more: Pick<EmbedOptions, 'signal' | 'onProgress'>,
 ): Promise<EmbeddedTexts> {
-  if (embedder.kind !== 'sparse') return embedder.embed(texts, { ...embedOptions(options), ...more });
+  if (embedder.kind !== 'sparse') {
+    const given = { ...embedOptions(options), ...more };
+    return options.pieces === undefined
+      ? embedder.embed(texts, given)
+      : embedder.embedPieces(texts, { ...given, ...options.pieces });
+  }
   const { as, batchTokens, maxActiveDims } = options;
   const asked: EmbedSparseOptions = { batchTokens, maxActiveDims, shareBatches: false, ...more };
   return as === 'query' ? embedder.embedQuery(texts, asked) : embedder.embedDocuments(texts, asked);
@@ -49,6 +57,7 @@ function checkOptionsFor(embedder: CorpusEmbedder, options: CorpusOptions): void
     ['task', options.task !== undefined],
     ['truncateDim', options.truncateDim !== null],
     ['normalize', options.normalize],
+    ['pieces', options.pieces !== undefined],
     ['precision', options.precision !== 'float32'],
     ['format npy', options.format === 'npy'],
     ['columns embedding_indices and embedding_values', options.columns.some((name) => name.startsWith('embedding_'))],

@@ -14,7 +14,7 @@ import {
 } from '@sentvec/core';
 import { checkOptionNames, throwIfAborted } from '@sentvec/platform';
 import type { Manifest } from '../manifest.ts';
-import { openEmbeddings, type EmbeddingBatch, type Embeddings } from '../open-embeddings.ts';
+import { openEmbeddings, vectorsIn, type EmbeddingBatch, type Embeddings } from '../open-embeddings.ts';
 import type { RowId } from '../rows/row.ts';
 import { differingParts, embedOptions } from '../run/space.ts';
 
@@ -45,6 +45,11 @@ export interface IndexHit {
   readonly id: RowId;
   /** When the texts were kept. */
   readonly text: string | undefined;
+  /**
+   * Where rows were embedded in pieces: the piece that answers best, its number in the row, and where it stands in the
+   * row's text, in UTF-16 units. `text` is its text.
+   */
+  readonly piece?: NonNullable<EmbeddingBatch['pieces']>[number] | undefined;
   /** The columns that were kept. */
   readonly columns: Readonly<Record<string, unknown>>;
   /** What the order goes by, larger is better. */
@@ -67,6 +72,12 @@ export interface IndexSearchOptions {
   readonly candidates?: number | undefined;
   /** What meaning and words count in `both`. @default 1 each */
   readonly weights?: { readonly meaning: number; readonly words: number } | undefined;
+  /**
+   * Whether each piece of a row is a row of the answer, where rows were embedded in pieces. Otherwise each row is there
+   * once, by its best piece.
+   * @default false
+   */
+  readonly eachPiece?: boolean | undefined;
   /** Which rows may be in the answer, by the columns that were kept. @default all */
   readonly filter?: ((columns: Readonly<Record<string, unknown>>, id: RowId) => boolean) | undefined;
   /**
@@ -109,7 +120,7 @@ export async function openIndex(
     const embeddings = await openEmbeddings(directory);
     await checkSpace(directory, embeddings.manifest, options.embedder);
     parts.push({ directory, embeddings, firstRow });
-    firstRow += embeddings.manifest.shards.reduce((sum, { rows }) => sum + rows, 0);
+    firstRow += embeddings.manifest.shards.reduce((sum, shard) => sum + vectorsIn(shard), 0);
   }
   return new Index(parts, firstRow, options);
 }
@@ -152,7 +163,7 @@ class Index implements CorpusIndex {
 
   async search(query: string, options: IndexSearchOptions = {}): Promise<IndexHit[]> {
     const names = { topK: true, by: true, candidates: true, weights: true, filter: true, query: true } as const;
-    checkOptionNames('search()', options, { ...names, signal: true });
+    checkOptionNames('search()', options, { ...names, eachPiece: true, signal: true });
     const { topK = 10, by = 'meaning', weights = { meaning: 1, words: 1 } } = options;
     const { candidates = Math.max(50, 10 * topK), signal } = options;
     for (const [name, value] of Object.entries({ topK, candidates }))
@@ -162,7 +173,10 @@ class Index implements CorpusIndex {
     const isFinal = by !== 'both' && this.#reranker === undefined;
     const count = isFinal ? topK : Math.max(candidates, topK);
     const meaning = by === 'words' ? [] : await this.#byMeaning(query, count, options);
-    const words = by === 'meaning' ? [] : await this.#byWords(query, count, options);
+    const byWords = by === 'meaning' ? [] : await this.#byWords(query, count, options);
+    // The best piece of a row by words may be another than that by meaning: the row is one all the same.
+    const rowOfDocument = new Map(meaning.map(({ document, row }) => [document, row]));
+    const words = byWords.map(({ document, row, score }) => ({ row: rowOfDocument.get(document) ?? row, score }));
     const order =
       by === 'both'
         ? fuseRankings([meaning, words], { weights: [weights.meaning, weights.words], topK: count })
@@ -193,35 +207,54 @@ class Index implements CorpusIndex {
   async #byMeaning(
     query: string,
     topK: number,
-    { filter, query: asked = {}, signal }: IndexSearchOptions,
-  ): Promise<SearchHit[]> {
+    { filter, eachPiece = false, query: asked = {}, signal }: IndexSearchOptions,
+  ): Promise<DocumentHit[]> {
     const [first] = this.#parts;
     const options = queryOptions(this.#embedder, first!.embeddings.manifest, asked);
     const { vectors } = await this.#embedder.embed([query], { ...options, signal });
-    let best: SearchHit[] = [];
+    let best: DocumentHit[] = [];
     for await (const { batch, firstRow, manifest } of this.#batches(signal)) {
       const chosen = chosenRows(batch, filter);
       if (chosen.length === 0) continue;
       const all = chosen.length === batch.vectors.rows;
       const candidates = all ? batch.vectors : onlyRows(batch.vectors, chosen);
-      const search = { topK, signal };
+      const documents = documentsOf(batch, eachPiece);
+      const search = { topK, signal, documents: chosen.map((place) => documents[place]!) };
       const [hits] =
         'precision' in candidates
           ? await searchQuantized(vectors, candidates, search)
           : await semanticSearch(vectors, candidates, { ...search, similarity: manifest.similarityFunction });
-      const placed = hits!.map(({ row, score }) => ({ row: firstRow + batch.offset + chosen[row]!, score }));
+      const offset = firstRow + batch.offset;
+      const placed = hits!.map(({ row, score }) => {
+        const place = chosen[row]!;
+        return { row: offset + place, score, document: offset + documents[place]! };
+      });
       best = [...best, ...placed].sort((a, b) => b.score - a.score || a.row - b.row).slice(0, topK);
     }
     return best;
   }
 
-  async #byWords(query: string, topK: number, { filter, signal }: IndexSearchOptions): Promise<SearchHit[]> {
+  async #byWords(
+    query: string,
+    topK: number,
+    { filter, eachPiece = false, signal }: IndexSearchOptions,
+  ): Promise<DocumentHit[]> {
     const index = await this.#wordIndex(signal);
-    if (filter === undefined) return index.search(query, { topK, signal });
+    const inPieces = !eachPiece && this.#parts.some(({ embeddings }) => embeddings.manifest.pieces !== undefined);
+    if (filter === undefined && !inPieces)
+      return (await index.search(query, { topK, signal })).map((hit) => ({ ...hit, document: hit.row }));
     for (let asked = topK; ; asked *= 4) {
       const hits = await index.search(query, { topK: asked, signal });
       const rows = await this.#rowsAt(hits.map(({ row }) => row));
-      const fitting = hits.filter((_, place) => filter(rows[place]!.columns, rows[place]!.id));
+      const seen = new Set<number>();
+      const fitting: DocumentHit[] = [];
+      for (const [place, hit] of hits.entries()) {
+        const { columns, id, piece } = rows[place]!;
+        const document = hit.row - (inPieces ? (piece?.piece ?? 0) : 0);
+        if (seen.has(document) || (filter && !filter(columns, id))) continue;
+        seen.add(document);
+        fitting.push({ ...hit, document });
+      }
       if (fitting.length >= topK || hits.length < asked) return fitting.slice(0, topK);
     }
   }
@@ -249,7 +282,7 @@ class Index implements CorpusIndex {
   async #rowsAt(wanted: readonly number[]): Promise<Row[]> {
     const found = new Map<number, Row>();
     for (const { directory, embeddings, firstRow } of this.#parts) {
-      const end = firstRow + embeddings.manifest.shards.reduce((sum, { rows }) => sum + rows, 0);
+      const end = firstRow + embeddings.manifest.shards.reduce((sum, shard) => sum + vectorsIn(shard), 0);
       const own = wanted.filter((row) => row >= firstRow && row < end).map((row) => row - firstRow);
       for await (const batch of embeddings.batches({ rows: own }))
         for (const row of own) {
@@ -260,6 +293,16 @@ class Index implements CorpusIndex {
     }
     return wanted.map((row) => found.get(row)!);
   }
+}
+
+/** A hit, and the first vector of its row among those of all folders. */
+interface DocumentHit extends SearchHit {
+  readonly document: number;
+}
+
+/** For each vector of a batch the place of the first one of its row: itself, unless rows were embedded in pieces. */
+function documentsOf({ ids, pieces }: EmbeddingBatch, eachPiece: boolean): number[] {
+  return ids.map((_, place) => place - (eachPiece ? 0 : (pieces?.[place]!.piece ?? 0)));
 }
 
 interface PlacedBatch {
@@ -284,9 +327,10 @@ function queryOptions(
   };
 }
 
-function describe({ ids, texts, columns }: EmbeddingBatch, place: number): Omit<Row, 'directory' | 'row'> {
+function describe({ ids, pieces, texts, columns }: EmbeddingBatch, place: number): Omit<Row, 'directory' | 'row'> {
   const kept = Object.entries(columns).map(([name, values]) => [name, values[place]]);
-  return { id: ids[place]!, text: texts?.[place], columns: Object.fromEntries(kept) };
+  const piece = pieces?.[place];
+  return { id: ids[place]!, text: texts?.[place], ...(piece && { piece }), columns: Object.fromEntries(kept) };
 }
 
 /** The places in a batch that a filter lets through. */

@@ -48,12 +48,17 @@ export const arrowSink: Sink = {
   decode: async ([file], layout) => shardOf(tableFromIPC(file), layout),
 };
 
-function tableOf({ ids, vectors, columns }: Shard, { idType, precision, columnNames, metadata }: ShardLayout): Table {
+function tableOf(
+  { ids, vectors, columns }: Shard,
+  { idType, precision, columnNames, integerColumns = [], metadata }: ShardLayout,
+): Table {
   const id = idType === 'int64' ? idData(ids) : textData(ids.map(String));
   const children: Data[] = [
     id,
     ...(isSparse(vectors) ? sparseData(vectors) : [listData(vectors, precision)]),
-    ...columns.map((values) => textData(values.map(columnText))),
+    ...columns.map((values, index) =>
+      integerColumns.includes(columnNames[index]!) ? integerData(values) : textData(values.map(columnText)),
+    ),
   ];
   const own = ['id', ...(isSparse(vectors) ? sparseColumns : ['embedding'])];
   const names = [...own, ...columnNames];
@@ -69,6 +74,15 @@ function idData(ids: readonly RowId[]): Data {
     length: ids.length,
     nullCount: 0,
     data: BigInt64Array.from(ids, (id) => BigInt(id)),
+  });
+}
+
+function integerData(values: readonly unknown[]): Data {
+  return makeData({
+    type: new Int32(),
+    length: values.length,
+    nullCount: 0,
+    data: Int32Array.from(values as number[]),
   });
 }
 

@@ -48,7 +48,13 @@ export const parquetSink: Sink = {
   decode: async ([file], layout) => decodeShard(toArrayBuffer(file!), layout),
 };
 
-function schemaOf({ idType, precision, columnNames, sparse = false }: ShardLayout): SchemaElement[] {
+function schemaOf({
+  idType,
+  precision,
+  columnNames,
+  integerColumns = [],
+  sparse = false,
+}: ShardLayout): SchemaElement[] {
   const text = { type: 'BYTE_ARRAY', converted_type: 'UTF8' } as const;
   return [
     { name: 'root', num_children: (sparse ? 3 : 2) + columnNames.length },
@@ -56,7 +62,11 @@ function schemaOf({ idType, precision, columnNames, sparse = false }: ShardLayou
     ...(sparse
       ? [...listElements(sparseColumns[0], { type: 'INT32' }), ...listElements(sparseColumns[1], { type: 'FLOAT' })]
       : listElements('embedding', entryTypes[precision])),
-    ...columnNames.map((name): SchemaElement => ({ name, repetition_type: 'OPTIONAL', ...text })),
+    ...columnNames.map((name): SchemaElement =>
+      integerColumns.includes(name)
+        ? { name, repetition_type: 'REQUIRED', type: 'INT32' }
+        : { name, repetition_type: 'OPTIONAL', ...text },
+    ),
   ];
 }
 
@@ -85,7 +95,7 @@ const entryTypes: Readonly<Record<Precision, Pick<SchemaElement, 'type' | 'conve
 function writeRowGroup(
   file: ParquetWriter,
   { ids, vectors, columns }: Shard,
-  { idType, precision, columnNames }: ShardLayout,
+  { idType, precision, columnNames, integerColumns = [] }: ShardLayout,
 ): void {
   const resolve = schemaPathResolver(file.schema);
   const start = file.writer.offset;
@@ -117,7 +127,10 @@ function writeRowGroup(
           write([sparseColumns[index]!, 'list', 'element'], lists, index === 0 ? { stats: false } : plainEntries),
         )
       : [write(['embedding', 'list', 'element'], vectors, precision === 'float32' ? plainEntries : { stats: false })]),
-    ...columnNames.map((name, index) => write([name], columns[index]!.map(columnText), {})),
+    ...columnNames.map((name, index) => {
+      const values = columns[index]!;
+      return write([name], integerColumns.includes(name) ? values : values.map(columnText), {});
+    }),
   ];
   const bytes = chunks.reduce((total, { meta_data }) => total + (meta_data?.total_uncompressed_size ?? 0n), 0n);
   file.num_rows = BigInt(ids.length);

@@ -1,6 +1,6 @@
 /** The interface of a file format for shards, and what its implementations have in common. */
 import type { SparseVector } from '@sentvec/core';
-import type { OutputFormat, Precision } from '../request.ts';
+import { hasPieceRows, pieceColumns, type CorpusOptions, type OutputFormat, type Precision } from '../request.ts';
 import type { IdType, RowId } from '../rows/row.ts';
 
 /** Vectors of a shard, row-major: float32, or quantized. `cols` counts stored entries: of packed bits, bytes. */
@@ -36,6 +36,11 @@ export interface ShardLayout {
   /** Stored entries of a vector: `ShardVectors.cols`. Of sparse vectors, entries that they could have. */
   readonly cols: number;
   readonly columnNames: readonly string[];
+  /**
+   * Those of the columns that hold whole numbers of 32 bits.
+   * @default none
+   */
+  readonly integerColumns?: readonly string[] | undefined;
   /** Written into every shard, where the format can hold it. */
   readonly metadata: Readonly<Record<string, string>>;
 }
@@ -73,6 +78,14 @@ const loaders: Readonly<Record<OutputFormat, () => Promise<Sink>>> = {
  */
 export async function loadSink(format: OutputFormat): Promise<Sink> {
   return loaders[format]();
+}
+
+/** The columns beside ids and vectors: those that are kept, then those that say where pieces stand. */
+export function columnsOfOutput(
+  options: Pick<CorpusOptions, 'columns' | 'pieces'>,
+): Pick<ShardLayout, 'columnNames' | 'integerColumns'> {
+  if (!hasPieceRows(options)) return { columnNames: options.columns };
+  return { columnNames: [...options.columns, ...pieceColumns], integerColumns: pieceColumns };
 }
 
 /** An array for so many entries of a precision. */

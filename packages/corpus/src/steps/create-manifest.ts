@@ -1,3 +1,4 @@
+import { hasPieceRows } from '../request.ts';
 import type { Manifest, ShardEntry } from '../manifest.ts';
 import { readCalibration } from '../run/calibration.ts';
 import { readRunInputs, type CorpusRun } from '../run/corpus-run.ts';
@@ -22,6 +23,7 @@ export async function createManifest(run: CorpusRun, shards?: readonly ShardEntr
     format,
     idType: run.idType,
     rows: total('rows'),
+    ...(hasPieceRows(run.options) && { pieces: (shards ?? []).reduce((sum, { pieces = 0 }) => sum + pieces, 0) }),
     rejected: total('rejected'),
     truncated: total('truncated'),
     tokens: total('tokens'),

@@ -18,7 +18,8 @@ import {
 } from '../run/finished-chunk.ts';
 import { runFolder, writeRunFile } from '../run/run-folder.ts';
 import { checkSpace, embedTextsOf, type CorpusEmbedder, type EmbeddedTexts } from '../run/space.ts';
-import { joinSparse, loadSink, storedCols, type Shard, type ShardLayout } from '../sinks/sink.ts';
+import { hasPieceRows, pieceColumns } from '../request.ts';
+import { columnsOfOutput, joinSparse, loadSink, storedCols, type Shard, type ShardLayout } from '../sinks/sink.ts';
 import { embedTexts } from './embed-texts.ts';
 
 /** What became of a chunk. */
@@ -75,7 +76,9 @@ export async function embedChunk(
   const embeddedRows = indices.map((index) => rows[index]!);
   const files = await writeShard(chunk, run, await shardOf(run, embeddedRows, embedded));
   const all = [...rejectedRows, ...failed].sort((a, b) => a.row - b.row);
-  const done = finishedChunk({ ...chunk, content }, files, embedded, all, embedder.backend);
+  const pieces = hasPieceRows(run.options) ? embedded.pieces?.length : undefined;
+  const receipt = { ...embedded.receipt, pieces };
+  const done = finishedChunk({ ...chunk, content }, files, receipt, all, embedder.backend);
   await writeFinishedChunk(run, chunk.index, done);
   return resultOf(done, chunk, false);
 }
@@ -104,13 +107,19 @@ function throwIfRejected({ strict }: CorpusRun, [first]: readonly RejectedRow[])
   throw new SentvecError('invalid-corpus', `${file}, ${position} has no vector. ${reason} ${remedy}`, details);
 }
 
-async function shardOf(run: CorpusRun, rows: readonly Row[], { vectors }: EmbeddedTexts): Promise<Shard> {
-  const { precision, columns } = run.options;
-  return {
-    ids: rows.map(({ id }) => id),
-    vectors: 'cols' in vectors ? quantizeVectors(vectors, precision, await readCalibration(run)) : joinSparse(vectors),
-    columns: columns.map((_, index) => rows.map(({ values }) => values[index])),
-  };
+async function shardOf(run: CorpusRun, rows: readonly Row[], { vectors, pieces }: EmbeddedTexts): Promise<Shard> {
+  const { precision, columns, textField } = run.options;
+  const stored =
+    'cols' in vectors ? quantizeVectors(vectors, precision, await readCalibration(run)) : joinSparse(vectors);
+  if (!pieces || !hasPieceRows(run.options)) {
+    const values = columns.map((_, index) => rows.map((row) => row.values[index]));
+    return { ids: rows.map(({ id }) => id), vectors: stored, columns: values };
+  }
+  const values = columns.map((column, index) =>
+    pieces.map(({ row, text }) => (column === textField ? text : rows[row]!.values[index])),
+  );
+  const positions = pieceColumns.map((column) => pieces.map((piece) => piece[column]));
+  return { ids: pieces.map(({ row }) => rows[row]!.id), vectors: stored, columns: [...values, ...positions] };
 }
 
 /** What all shards of a run have in common. */
@@ -122,7 +131,7 @@ function layoutOf({ options, idType, space }: CorpusRun): ShardLayout {
   };
   const cols = storedCols(options.precision, space.dimension);
   const sparse = space.kind === 'sparse';
-  return { precision: options.precision, idType, sparse, cols, columnNames: options.columns, metadata };
+  return { precision: options.precision, idType, sparse, cols, ...columnsOfOutput(options), metadata };
 }
 
 async function writeShard(chunk: CorpusChunk, run: CorpusRun, shard: Shard): Promise<ShardFile[]> {
@@ -141,7 +150,7 @@ async function writeShard(chunk: CorpusChunk, run: CorpusRun, shard: Shard): Pro
 function finishedChunk(
   { input, firstRow, firstInputRow, rows, firstLine, content }: CorpusChunk,
   [main, companion]: readonly ShardFile[],
-  { receipt }: EmbeddedTexts,
+  receipt: EmbeddedTexts['receipt'] & { readonly pieces?: number | undefined },
   rejectedRows: readonly RejectedRow[],
   backend: string | undefined,
 ): FinishedChunk {
@@ -149,6 +158,7 @@ function finishedChunk(
     firstRow,
     content,
     rows: receipt.rows,
+    ...(receipt.pieces !== undefined && { pieces: receipt.pieces }),
     rejected: rejectedRows.length,
     truncated: receipt.truncated.length,
     tokens: receipt.tokens,
