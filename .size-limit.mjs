@@ -1,18 +1,18 @@
 // How large the browser's part of a page may be, minified and compressed.
 
 /**
- * Leaves out what a page of a BERT model never loads: the other architectures, what the tokenizers of other
- * models have, and the YAML reader of model cards, which folders without modules.json need.
+ * Leaves out what a page that embeds with a BERT model never loads: the other architectures, and all that core loads only
+ * when it is needed (other kinds of models, what the tokenizers of other models have, adapters, chat templates, the
+ * reader of model cards, texts in pieces, prompts that folders forget).
  */
 const whatIsLoaded = {
   name: 'what is loaded',
   setup({ onResolve }) {
-    onResolve({ filter: /^yaml$|[.]js$/ }, ({ kind, path, importer }) => {
+    onResolve({ filter: /./ }, ({ kind, path, importer }) => {
+      if (kind !== 'dynamic-import') return undefined;
       const isOfOtherModels =
-        path === 'yaml' ||
-        importer.includes('/core/dist/tokenizer/') ||
-        (importer.endsWith('/encoders/registry.js') && path !== './bert.js');
-      return kind === 'dynamic-import' && isOfOtherModels ? { path, external: true } : undefined;
+        importer.includes('/core/dist/') || (importer.endsWith('/encoders/registry.js') && path !== './bert.js');
+      return isOfOtherModels ? { path, external: true } : undefined;
     });
   },
 };

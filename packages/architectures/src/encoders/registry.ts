@@ -3,7 +3,6 @@ import type { SentvecError } from '@sentvec/core';
 import { type Architecture, type EncoderProgram, makeNetwork, type StoredTensors } from './architecture.ts';
 import { ConfigReader } from './config.ts';
 import type { EncoderNetwork } from './network.ts';
-import { nearestArchitecture } from './nearest-architecture.ts';
 import { readTermPooling } from './term-weights.ts';
 
 /** Some models use another model's `model_type`, and differ from it in this field. */
@@ -82,10 +81,11 @@ export async function networkOf(config: ConfigReader, stored?: StoredTensors): P
   const modelType = config.text('model_type');
   const load = architectures.get(modelType);
   if (load !== undefined) return withTermWeights((await load(config))(config, stored), config);
-  throw unknownArchitecture(modelType, config);
+  throw await unknownArchitecture(modelType, config);
 }
 
-function unknownArchitecture(modelType: string, config: ConfigReader): SentvecError {
+async function unknownArchitecture(modelType: string, config: ConfigReader): Promise<SentvecError> {
+  const { nearestArchitecture } = await import('./nearest-architecture.ts');
   const nearest = nearestArchitecture(modelType, config, modelTypes);
   return config.unsupported(
     'model_type',
