@@ -214,6 +214,17 @@ describe('info', () => {
     }
   });
 
+  it('says what a model of late interaction makes of queries and documents', async () => {
+    const facts = JSON.parse(await place.succeed(['info', goldenPath('models/late-pylate'), '--json']));
+    expect(facts).toMatchObject({
+      kind: 'multi-vector',
+      maxLength: { query: 18, document: 44 },
+      prompts: { query: '[Q] ', document: '[D] ' },
+      dimension: 16,
+      similarity: 'max',
+    });
+  });
+
   it('tells a program the prompts and dimension of a folder', async () => {
     const facts = JSON.parse(await place.succeed(['info', goldenPath('models/tiny-mpnet'), '--json']));
     const { dimension, similarity_fn_name: similarity, max_seq_length: maxLength } = goldenExpectation('tiny-mpnet');

@@ -12,6 +12,8 @@ import {
   type LoadContext,
   type ModelChoice,
 } from '../model.ts';
+import { chooseBackend } from '../backends.ts';
+import { wholeNumber } from '../parse-arguments.ts';
 import { renderTable } from '../table.ts';
 import { UsageError } from '../usage-error.ts';
 
@@ -56,6 +58,30 @@ export const info: Command = defineCommand({
   },
 });
 
+/** What a model of late interaction makes of queries and documents. */
+async function describeMultiVector(files: ModelFiles, choice: ModelChoice, { signal, note }: LoadContext) {
+  const { loadMultiVectorEmbedder } = await import('@sentvec/core/node');
+  const backend = await chooseBackend(choice.backend, { threads: wholeNumber(choice.threads, '--threads') });
+  const onWarning = (message: string): void => note(`Note: ${message}`);
+  await using embedder = await loadMultiVectorEmbedder(files, {
+    backend,
+    selfCheck: choice.selfCheck,
+    signal,
+    onWarning,
+  });
+  const { maxLength, prompts, head, dimension, similarity, tokenizer, encoder } = embedder;
+  return {
+    tokenizer: { library: tokenizer.name, vocabularySize: tokenizer.vocabularySize },
+    hiddenSize: encoder.hiddenSize,
+    maxLength,
+    prompts,
+    projections: head.projections.map(describeProjection),
+    dimension,
+    similarity,
+    fingerprint: (await embedder.fingerprint()).hash,
+  };
+}
+
 /** What a reranker or a model of late interaction is. */
 async function describeOther(kind: ModelKind, files: ModelFiles, choice: ModelChoice, context: LoadContext) {
   const { readJsonObject } = await import('@sentvec/core');
@@ -68,6 +94,7 @@ async function describeOther(kind: ModelKind, files: ModelFiles, choice: ModelCh
     modelType: typeof type === 'string' ? type : null,
     files: await measureFiles(files),
   };
+  if (kind === 'multi-vector') return { ...common, ...(await describeMultiVector(files, choice, context)) };
   if (kind !== 'reranker') return common;
   const reranker = await loadRerankerOf(choice, context);
   try {
