@@ -7,6 +7,7 @@ export const commandSummaries: Readonly<Record<string, string>> = {
   verify: 'Is a folder of vectors whole? Compares every file with the hash in its manifest.',
   similarity: 'How alike are these texts? Prints a matrix.',
   search: 'The rows of a folder of vectors that are nearest in meaning to a query.',
+  rerank: 'Sort documents by how well they answer a query, with a model that reads both together.',
   'evaluate sts': "Does the model agree with people about how alike texts are? (Spearman's and Pearson's correlation)",
   'evaluate triplet': 'How often is the positive nearer to the anchor than the negative is?',
   'evaluate retrieval': 'Does a search find the document that answers a query? (NDCG, MRR, recall and others)',

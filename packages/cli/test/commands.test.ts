@@ -91,6 +91,25 @@ describe('search', () => {
     expect(hits[0]).toMatchObject({ id: 'match', rank: 1 });
   });
 
+  it('puts rows in the order of a reranker with --rerank', async () => {
+    const model = goldenPath('models/rerank-bert-1-label');
+    const query = 'a draw';
+    const texts = rows.map(({ text }) => text);
+    await place.write('texts.txt', texts.join('\n'));
+    const { hits: ranked } = JSON.parse(
+      await place.succeed(['rerank', model, 'texts.txt', '--query', query, '--json']),
+    );
+    const found = await place.succeed(['search', 'vectors', query, '--hybrid', '--rerank', model, '--json']);
+    const { hits } = JSON.parse(found);
+    expect(hits.map(({ text }: { text: string }) => text)).toEqual(
+      ranked.map(({ document }: { document: string }) => document),
+    );
+    for (const { score, scores } of hits)
+      expect(scores).toMatchObject({ meaning: expect.any(Number), reranker: score });
+    const missing = await place.run(['search', 'vectors', query, '--rerank', './nowhere']);
+    expect([missing.code, missing.stderr]).toEqual([2, expect.stringContaining('--rerank')]);
+  });
+
   it.each(['int8', 'uint8', 'binary', 'ubinary'])('finds the same in %s', async (precision) => {
     await place.succeed([
       'embed',

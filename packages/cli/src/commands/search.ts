@@ -1,8 +1,15 @@
 // `sentvec search`: compares a query with every vector of a folder.
-import { SentvecError } from '@sentvec/core';
+import { type Reranker, SentvecError } from '@sentvec/core';
 import type { IndexHit } from '@sentvec/corpus';
 import { type Command, defineCommand } from '../command.ts';
-import { backendArguments, modelArguments, withModel } from '../model.ts';
+import {
+  backendArguments,
+  type LoadContext,
+  loadRerankerOf,
+  modelArguments,
+  type ModelChoice,
+  withModel,
+} from '../model.ts';
 import { wholeNumber } from '../parse-arguments.ts';
 import { excerpt, outputWidth, renderTable } from '../table.ts';
 import { UsageError } from '../usage-error.ts';
@@ -11,7 +18,7 @@ import { UsageError } from '../usage-error.ts';
 interface Hit {
   readonly rank: number;
   readonly score: number;
-  /** What meaning and words gave it, in a search by both. */
+  /** What each stage gave it, where there are several. */
   readonly scores?: IndexHit['scores'] | undefined;
   readonly id: unknown;
   readonly text: string | undefined;
@@ -31,6 +38,11 @@ export const search: Command = defineCommand({
       type: 'boolean',
       description:
         'By words (BM25) as well as by meaning, the two rankings fused. Needs the texts, which are kept by default.',
+    },
+    rerank: {
+      type: 'string',
+      valueHint: 'MODEL',
+      description: 'A reranker, which reads the query with each of the best fifty rows, and puts them in its order.',
     },
     model: {
       type: 'string',
@@ -63,6 +75,10 @@ export const search: Command = defineCommand({
       line: 'sentvec search vectors "error E-1042" --hybrid',
       does: 'Where words count as well: names, numbers, codes',
     },
+    {
+      line: 'sentvec search vectors "late delivery" --hybrid --rerank cross-encoder/ms-marco-MiniLM-L6-v2',
+      does: 'Three stages: by meaning, by words, and by a model that reads both together',
+    },
     { line: 'sentvec search vectors "late delivery" -k 100 --json', does: 'The hundred best, for a program' },
   ],
   notes: ['Every vector is compared. The model is the one that made the vectors; a model of another space is refused.'],
@@ -83,32 +99,48 @@ export const search: Command = defineCommand({
       task: args.task ?? manifest.options.task,
       as: 'query' as const,
     };
-    const hits = await withModel(choice, context, async (embedder) => {
-      const index = await openIndex(directory, { embedder, signal });
+    const found = await withModel(choice, context, async (embedder) => {
       const { prompt, route, task } = args;
       const by = args.hybrid ? 'both' : 'meaning';
       const eachPiece = args.pieces === true;
-      const found = await index.search(query, { topK, by, eachPiece, query: { prompt, route, task }, signal });
-      return found.map(({ score, scores, id, text, piece, columns }, place) => ({
-        rank: place + 1,
-        score,
-        ...(args.hybrid ? { scores } : {}),
-        id,
-        text,
-        ...(piece && { piece }),
-        columns,
-      }));
+      const reranker = args.rerank === undefined ? undefined : await rerankerOf(args, args.rerank, context);
+      try {
+        const index = await openIndex(directory, { embedder, reranker, signal });
+        return await index.search(query, { topK, by, eachPiece, query: { prompt, route, task }, signal });
+      } finally {
+        await reranker?.dispose();
+      }
     }).catch((error: unknown) => {
       throw args.model === undefined && SentvecError.is(error, 'model-not-found')
         ? movedModel(directory, error)
         : error;
     });
+    const isStaged = args.hybrid === true || args.rerank !== undefined;
+    const hits = found.map(({ score, scores, id, text, piece, columns }, place) => ({
+      rank: place + 1,
+      score,
+      ...(isStaged ? { scores } : {}),
+      id,
+      text,
+      ...(piece && { piece }),
+      columns,
+    }));
     await context.print({
       text: renderHits(hits),
       json: { query, model: manifest.model, similarity: manifest.similarityFunction, hits },
     });
   },
 });
+
+/** The model of `--rerank`. Where it is not found, the flag to look at is that one. */
+async function rerankerOf(choice: Omit<ModelChoice, 'model'>, model: string, context: LoadContext): Promise<Reranker> {
+  try {
+    return await loadRerankerOf({ backend: choice.backend, threads: choice.threads, model }, context);
+  } catch (error) {
+    if (!SentvecError.is(error, 'model-not-found')) throw error;
+    throw new UsageError(`--rerank: ${error.message}`);
+  }
+}
 
 function movedModel(directory: string, { code, message, details }: SentvecError): SentvecError {
   return new SentvecError(
