@@ -15,8 +15,7 @@ it('the picture of the architecture is what the imports say', async () => {
 
 it('the page of architectures is what the registry and the golden models say', async () => {
   const page = await run(process.execPath, ['scripts/list-architectures.mjs'], root);
-  const command = 'node scripts/list-architectures.mjs > docs/architectures.md';
-  expect(await read('docs/architectures.md'), command).toBe(page);
+  expect(await read('docs/architectures.md'), 'node scripts/list-architectures.mjs > docs/architectures.md').toBe(page);
 });
 
 it('each file that the architecture lists exists, and has the functions that stand behind it', async () => {

@@ -166,8 +166,8 @@ describe('largestEntries', () => {
 
 describe('sparsevecText', () => {
   it('counts from 1, and says how many terms there are', () => {
-    const vector = { indices: Int32Array.of(0, 7), values: Float32Array.of(0.5, 2) };
-    expect(sparsevecText(vector, 30_522)).toBe('{1:0.5,8:2}/30522');
+    const two = { indices: Int32Array.of(0, 7), values: Float32Array.of(0.5, 2) };
+    expect(sparsevecText(two, 30_522)).toBe('{1:0.5,8:2}/30522');
     expect(sparsevecText({ indices: new Int32Array(0), values: new Float32Array(0) }, 3)).toBe('{}/3');
   });
 });

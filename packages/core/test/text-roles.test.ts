@@ -215,11 +215,12 @@ test('routes that begin after the encoder share it', async () => {
 });
 
 test('a load that is stopped or fails leaves the model as it was', async () => {
-  const { openFile: _, ...golden } = goldenModel('st6-router');
+  const golden = goldenModel('st6-router');
   let broken = true;
   const files = {
     ...golden,
     directory: undefined,
+    openFile: undefined,
     read: async (path: string) => {
       if (broken && path === 'query_0_Transformer/config.json') throw new Error('unplugged');
       return golden.read(path);
