@@ -217,11 +217,10 @@ test('routes that begin after the encoder share it', async () => {
 test('a load that is stopped or fails leaves the model as it was', async () => {
   const golden = goldenModel('st6-router');
   let broken = true;
-  const files = {
-    ...golden,
-    directory: undefined,
-    openFile: undefined,
-    read: async (path: string) => {
+  const files: ModelFiles = {
+    name: golden.name,
+    list: () => golden.list(),
+    read: async (path) => {
       if (broken && path === 'query_0_Transformer/config.json') throw new Error('unplugged');
       return golden.read(path);
     },
