@@ -42,7 +42,7 @@ const config = {
 };
 await writeFile(join(folder, 'config.json'), `${JSON.stringify(config, undefined, 2)}\n`);
 const { output } = await trainFromConfig(parseTrainingConfig(config, 'config.json'), {
-  openModel: useLite,
+  openModel: () => useLite(),
   directory: folder,
   onProgress: ({ step, totalSteps, loss }) => {
     if (step % 25 === 0) console.log(`step ${step} of ${totalSteps}, loss ${loss.toFixed(3)}`);

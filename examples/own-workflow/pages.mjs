@@ -17,7 +17,8 @@ export default function pages({ embedder, access }) {
   async function embed({ folder, index, file }, { signal }) {
     const html = await readFile(await access.checkRead(join(folder, file)), 'utf8');
     const model = await embedder('use-lite');
-    const texts = await splitByTokens(html.replaceAll(/<[^>]*>/g, ' '), model);
+    const pieces = await splitByTokens(html.replaceAll(/<[^>]*>/g, ' '), model);
+    const texts = pieces.map(({ text }) => text);
     const { vectors } = await model.embed(texts, { signal });
     const lines = texts.map((text, row) => `${JSON.stringify({ file, text, embedding: [...rowOf(vectors, row)] })}\n`);
     await writeFile(await access.checkWrite(join(index, `${file}.jsonl`)), lines.join(''));

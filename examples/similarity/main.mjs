@@ -36,7 +36,7 @@ const config = {
 // The same as the command: sentvec train config.json
 await writeFile(join(folder, 'config.json'), `${JSON.stringify(config, undefined, 2)}\n`);
 const { output, outcome } = await trainFromConfig(parseTrainingConfig(config, 'config.json'), {
-  openModel: useLite,
+  openModel: () => useLite(),
   directory: folder,
   onEvaluation: ({ step, score }) =>
     console.log(`step ${step}: Spearman's correlation with WordNet ${score.toFixed(3)}`),

@@ -93,7 +93,7 @@ async function trainOnPairs(output, model, learningRate) {
   const data = [{ file: 'train.jsonl', columns: ['words', 'definition'], loss: 'MultipleNegativesRankingLoss' }];
   const config = parseTrainingConfig({ model, output, data, epochs: 2, batchSize: 64, learningRate }, 'config');
   const trained = await trainFromConfig(config, {
-    openModel: useLite,
+    openModel: () => useLite(),
     directory: folder,
     onProgress: ({ step, totalSteps, loss }) => {
       if (step % 50 === 0) console.log(`  step ${step} of ${totalSteps}, loss ${loss.toFixed(3)}`);

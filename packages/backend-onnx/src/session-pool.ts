@@ -1,6 +1,6 @@
 // The sessions of a model, and the batches that wait for them.
 import { SentvecError, type TokenBatch } from '@sentvec/core';
-import { abortError, onAbort, throwIfAborted } from '@sentvec/platform';
+import { abortError, onAbort, throwIfAborted, warn } from '@sentvec/platform';
 import { LoneBatches, type SessionWidth } from './lone-batches.ts';
 import type { SessionFacts } from './messages.ts';
 import type { Outcome, PooledHead, SessionThread, ThreadListener } from './session-thread.ts';
@@ -75,7 +75,13 @@ export class SessionPool implements ThreadListener {
     this.#start = start;
     this.#startWide = startWide;
     this.#further = sessions - 1;
-    this.#onWarning = onWarning;
+    this.#onWarning = (message) => {
+      try {
+        onWarning(message);
+      } catch (error) {
+        warn(`onWarning failed: ${String(error)}`); // It must not keep sessions from being opened and closed.
+      }
+    };
   }
 
   /**
@@ -129,6 +135,7 @@ export class SessionPool implements ThreadListener {
 
   #fail(failure: SentvecError): void {
     this.#failure = failure;
+    this.#lone = undefined; // Nothing is learned, or opened, any more.
     for (const job of [...this.#sent.values(), ...this.#queue.splice(0)]) job.settle(failure);
     this.#sent.clear();
   }
@@ -140,7 +147,8 @@ export class SessionPool implements ThreadListener {
   }
 
   #mayGoWide(): boolean {
-    return this.#wide !== undefined && this.#sent.size === 0 && this.#queue.length === 1;
+    // A batch that nobody wants any more may still be computed there; what it ends with dispatches what waits.
+    return this.#wide?.inFlight.size === 0 && this.#sent.size === 0 && this.#queue.length === 1;
   }
 
   /** @param wide the session for the only batch, unless one of one thread is faster */
@@ -235,7 +243,10 @@ export class SessionPool implements ThreadListener {
     if (thread === this.#wide) {
       this.#wide = undefined; // Those of one thread do its work.
       this.#dispatch();
-    } else this.#starting = this.#starting.then(() => this.#restart(reason));
+    } else {
+      this.#starting = this.#starting.then(() => this.#restart(reason));
+      this.#dispatch(); // Those that are left need not wait for the new one, which may not come.
+    }
   }
 
   async #restart(reason: string): Promise<void> {

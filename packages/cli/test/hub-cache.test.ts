@@ -14,7 +14,8 @@ it('a model by its name on the hub comes from the cache of the hub, and its comm
   await cp(goldenPath('models/tiny-bert'), place.path(`${repository}/snapshots/${commit}`), { recursive: true });
   const { cases } = goldenExpectation('tiny-bert');
   const input = await place.writeRows('rows.jsonl', [{ text: cases[2]!.text }]);
-  const words = ['embed', input, '--model', 'someone/tiny-bert', '--format', 'jsonl', '--output', 'vectors'];
+  const model = ['--model', 'someone/tiny-bert', '--without-prompt'];
+  const words = ['embed', input, ...model, '--format', 'jsonl', '--output', 'vectors'];
   const child = place.start([...words, '--json'], { HF_HUB_CACHE: place.path('hub') });
   child.stdin.end();
   const { code, stdout, stderr } = await finished(child);

@@ -34,15 +34,23 @@ interface HeadParts {
 /** A dense layer, an activation and a layer normalization, and then the vocabulary: so are the heads of all BERTs. */
 export function maskedLanguageHead(config: ConfigReader, parts: HeadParts): MaskedLanguageHead {
   const { dense, denseBias: bias, norm, normBias, activation, epsilon } = parts;
+  const isTied = config.flag('tie_word_embeddings', true);
   return {
     transform(layers, hidden) {
       const width = Number(layers.ops.shape(hidden).at(-1));
       const grown = activation(layers.ops, layers.linear(dense, hidden, width, { bias }));
       return layers.layerNorm(norm, grown, epsilon, { bias: normBias });
     },
-    vocabulary: config.flag('tie_word_embeddings', true) ? parts.tokenTable : parts.decoder,
-    bias: parts.bias,
+    vocabulary: isTied ? parts.tokenTable : parts.decoder,
+    bias: isTied ? parts.bias : ofDecoder(parts.bias),
   };
+}
+
+/** Names of a bias stand in the order of a tied head. One that is not tied adds that of its decoder, the last one. */
+function ofDecoder(bias: WeightName | undefined): WeightName | undefined {
+  if (bias === undefined || typeof bias === 'string') return bias;
+  const [first, ...others] = bias.toReversed();
+  return [first!, ...others];
 }
 
 /** How the scores of a text's tokens become one weight for each term. */

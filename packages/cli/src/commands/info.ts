@@ -61,7 +61,8 @@ export const info: Command = defineCommand({
 /** What a model of late interaction makes of queries and documents. */
 async function describeMultiVector(files: ModelFiles, choice: ModelChoice, { signal, note }: LoadContext) {
   const { loadMultiVectorEmbedder } = await import('@sentvec/core/node');
-  const backend = await chooseBackend(choice.backend, { threads: wholeNumber(choice.threads, '--threads') });
+  const threads = wholeNumber(choice.threads, '--threads');
+  const backend = await chooseBackend(choice.backend, { threads, variant: choice.variant });
   const onWarning = (message: string): void => note(`Note: ${message}`);
   await using embedder = await loadMultiVectorEmbedder(files, {
     backend,

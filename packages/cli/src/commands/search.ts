@@ -135,7 +135,7 @@ export const search: Command = defineCommand({
 /** The model of `--rerank`. Where it is not found, the flag to look at is that one. */
 async function rerankerOf(choice: Omit<ModelChoice, 'model'>, model: string, context: LoadContext): Promise<Reranker> {
   try {
-    return await loadRerankerOf({ backend: choice.backend, threads: choice.threads, model }, context);
+    return await loadRerankerOf({ ...choice, revision: undefined, variant: undefined, model }, context);
   } catch (error) {
     if (!SentvecError.is(error, 'model-not-found')) throw error;
     throw new UsageError(`--rerank: ${error.message}`);

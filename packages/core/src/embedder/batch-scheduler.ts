@@ -100,7 +100,13 @@ export class BatchScheduler {
   #sharedInFlight = 0;
   #hasTurn = false;
 
+  /** @throws SentvecError `invalid-argument` for an encoder that would never compute anything */
   constructor(encoder: Encoder) {
+    if (!(encoder.concurrency >= 1))
+      throw new SentvecError(
+        'invalid-argument',
+        `The encoder says that it computes ${String(encoder.concurrency)} batches at once. "concurrency" must be at least 1.`,
+      );
     this.#encoder = encoder;
   }
 

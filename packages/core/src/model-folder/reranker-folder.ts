@@ -230,7 +230,9 @@ async function readActivation(
     [settings, settings?.string('activation_fn')],
     [
       config,
-      older === undefined ? config?.string('sbert_ce_default_activation_function') : older.string('activation_fn'),
+      older !== undefined && Object.hasOwn(older.values, 'activation_fn')
+        ? older.string('activation_fn')
+        : config?.string('sbert_ce_default_activation_function'),
     ],
   ] as const;
   for (const [source, classPath] of candidates) {

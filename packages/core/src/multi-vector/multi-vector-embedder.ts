@@ -122,6 +122,8 @@ class TokenEmbedder implements MultiVectorEmbedder {
 
   async rank(query: string, documents: readonly string[], options: RankTokensOptions = {}): Promise<RankedDocument[]> {
     checkOptionNames('rank()', options, rankOptionNames);
+    if (!Array.isArray(documents))
+      throw new SentvecError('invalid-argument', `rank() takes documents as an array, not ${typeof documents}.`);
     const { topK = Math.max(1, documents.length), ...others } = options;
     checkCount(topK, 'topK');
     if (typeof query !== 'string' || query.trim() === '')

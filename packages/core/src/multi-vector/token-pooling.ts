@@ -121,7 +121,10 @@ function update(distances: Float64Array, sizes: Float64Array, a: number, b: numb
   }
 }
 
-/** Undoes the highest merges until there are so many clusters. Clusters in the order of their first members. */
+/**
+ * Undoes the highest merges until there are so many clusters, or fewer where merges are equally high (`fcluster` of scipy
+ * with `maxclust`). Clusters in the order of their first members.
+ */
 function cut(merges: readonly Merge[], count: number, clusters: number): number[][] {
   const parent = Int32Array.from({ length: count }, (_, i) => i);
   const root = (point: number): number => {
@@ -129,7 +132,8 @@ function cut(merges: readonly Merge[], count: number, clusters: number): number[
     while (parent[at] !== at) at = parent[at] = parent[parent[at]!]!;
     return at;
   };
-  for (const { a, b } of merges.slice(0, count - clusters)) parent[root(a)] = root(b);
+  const highest = merges[count - clusters - 1]!.height;
+  for (const { a, b, height } of merges) if (height <= highest) parent[root(a)] = root(b);
   const members = new Map<number, number[]>();
   for (let point = 0; point < count; point++) {
     const of = root(point);

@@ -2,7 +2,7 @@
 import { checkOptionNames } from '@sentvec/platform';
 import { SentvecError } from '../errors.ts';
 import type { SearchHit } from './top-rows.ts';
-import { checkCount } from './vector-checks.ts';
+import { checkChoice, checkCount } from './vector-checks.ts';
 
 /** Options of {@link fuseRankings}. */
 export interface FuseOptions {
@@ -30,6 +30,7 @@ export interface FuseOptions {
 export function fuseRankings(rankings: readonly (readonly SearchHit[])[], options: FuseOptions = {}): SearchHit[] {
   checkOptionNames('fuseRankings()', options, { by: true, k: true, weights: true, topK: true });
   const { by = 'ranks', k = 60, weights = rankings.map(() => 1), topK } = options;
+  checkChoice(by, ['ranks', 'scores'], 'by');
   if (topK !== undefined) checkCount(topK, 'topK');
   if (!(k > 0 && Number.isFinite(k))) throw argumentError(`k is ${k}; it must be a number above 0.`);
   if (weights.length !== rankings.length)

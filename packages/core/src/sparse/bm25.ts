@@ -43,6 +43,9 @@ export const bm25SettingNames: OptionNames<Bm25Settings> = { k1: true, b: true, 
 export const bm25OptionNames: OptionNames<Bm25Options> = { ...bm25SettingNames, signal: true, onProgress: true };
 const searchOptionNames: OptionNames<SparseSearchOptions> = { topK: true, signal: true };
 
+/** A map of JavaScript holds no more. */
+const mostWords = 2 ** 24 - 1;
+
 /** Texts, as they come. */
 export type Texts = Iterable<string> | AsyncIterable<string>;
 
@@ -112,6 +115,12 @@ export function writeTextSegments(
       let length = 0;
       for (const each of wordsOf(text, words, row)) {
         const term = vocabulary.get(each) ?? vocabulary.size;
+        if (term >= mostWords)
+          throw new SentvecError(
+            'invalid-argument',
+            `Row ${row} brings the number of different words above ${mostWords}, the most that an index has. Cut texts into fewer words (\`words\`).`,
+            { row },
+          );
         vocabulary.set(each, term);
         counts.set(term, (counts.get(term) ?? 0) + 1);
         length += 1;

@@ -48,9 +48,9 @@ export async function readSparseFolder(model: ModelFiles): Promise<SparseFolder>
   const predictsTokens = config !== undefined && architectureOf(config)?.endsWith('ForMaskedLM') === true;
   if (found.kind !== 'sparse' && !(found.kind === 'embedder' && predictsTokens))
     throw otherKindError(found, 'it gives no weights of terms');
-  const { prompts, defaultPrompt } = await readModelSettings(files);
+  const { prompts, defaultPrompt, similarityFunction: stored } = await readModelSettings(files);
   const stated = await readConfigFile(files, 'config_sentence_transformers.json');
-  const similarityFunction = stated?.string('similarity_fn_name') === 'cosine' ? 'cosine' : 'dot';
+  const similarityFunction = stated?.string('similarity_fn_name') === undefined ? 'dot' : stored;
   const settings = { prompts, defaultPrompt, similarityFunction } as const;
   if (modules === undefined) {
     const route = await encoderRoute(files, '', { pooling_strategy: 'max', activation_function: 'relu' });

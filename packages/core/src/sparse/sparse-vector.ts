@@ -47,11 +47,11 @@ export function sparseVector(dense: Float32Array): SparseVector {
   return { indices, values };
 }
 
-/** The `count` largest entries, of equal ones those of the lowest indices; the vector itself when it has no more. */
+/** The `count` entries farthest from 0, of equal ones those of the lowest indices; the vector itself when it has no more. */
 export function largestEntries(vector: SparseVector, count: number): SparseVector {
   const { indices, values } = vector;
   if (indices.length <= count) return vector;
-  const kept = entriesByValue(vector)
+  const kept = entriesByValue({ indices, values: values.map(Math.abs) })
     .slice(0, count)
     .sort((a, b) => a - b);
   return { indices: Int32Array.from(kept, (i) => indices[i]!), values: Float32Array.from(kept, (i) => values[i]!) };

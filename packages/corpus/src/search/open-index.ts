@@ -12,7 +12,7 @@ import {
   type Matrix,
   type SearchHit,
 } from '@sentvec/core';
-import { checkOptionNames, throwIfAborted } from '@sentvec/platform';
+import { abortable, checkOptionNames, throwIfAborted } from '@sentvec/platform';
 import type { Manifest } from '../manifest.ts';
 import { openEmbeddings, vectorsIn, type EmbeddingBatch, type Embeddings } from '../open-embeddings.ts';
 import type { RowId } from '../rows/row.ts';
@@ -169,6 +169,8 @@ class Index implements CorpusIndex {
     for (const [name, value] of Object.entries({ topK, candidates }))
       if (!(Number.isInteger(value) && value >= 1))
         throw new SentvecError('invalid-argument', `${name} is ${value}; it must be a whole number above 0.`);
+    if (!['meaning', 'words', 'both'].includes(by))
+      throw new SentvecError('invalid-argument', `by is ${JSON.stringify(by)}; it is one of meaning, words, both.`);
     if (query.trim() === '') throw new SentvecError('invalid-text', 'The query is empty.');
     const isFinal = by !== 'both' && this.#reranker === undefined;
     const count = isFinal ? topK : Math.max(candidates, topK);
@@ -239,7 +241,7 @@ class Index implements CorpusIndex {
     topK: number,
     { filter, eachPiece = false, signal }: IndexSearchOptions,
   ): Promise<DocumentHit[]> {
-    const index = await this.#wordIndex(signal);
+    const index = await abortable(this.#wordIndex(), signal);
     const inPieces = !eachPiece && this.#parts.some(({ embeddings }) => embeddings.manifest.pieces !== undefined);
     if (filter === undefined && !inPieces)
       return (await index.search(query, { topK, signal })).map((hit) => ({ ...hit, document: hit.row }));
@@ -259,11 +261,12 @@ class Index implements CorpusIndex {
     }
   }
 
-  #wordIndex(signal: AbortSignal | undefined): Promise<Bm25Index> {
+  /** Built once, for whoever waits for it: it hears of no search's signal. */
+  #wordIndex(): Promise<Bm25Index> {
     const texts = async function* (batches: AsyncIterable<PlacedBatch>): AsyncGenerator<string, void> {
       for await (const { batch, directory } of batches) yield* batch.texts ?? refuseWithoutTexts(directory);
     };
-    this.#words ??= createBm25Index(texts(this.#batches(signal)), { signal }).catch((error: unknown) => {
+    this.#words ??= createBm25Index(texts(this.#batches(undefined))).catch((error: unknown) => {
       this.#words = undefined; // The next search tries again.
       throw error;
     });

@@ -171,7 +171,9 @@ export class IncomingCalls {
 
   #run(request: Request): void {
     const controller = new AbortController();
-    this.#running.set(request.id, { controller, ended: this.#answer(request, controller.signal) });
+    // A handler that throws at once must not end before it is listed.
+    const ended = Promise.resolve().then(() => this.#answer(request, controller.signal));
+    this.#running.set(request.id, { controller, ended });
   }
 
   async #answer({ id, name, argument }: Request, signal: AbortSignal): Promise<void> {
