@@ -131,6 +131,20 @@ it('a call that is aborted while it waits takes no other out of the queue', asyn
   expect(await Promise.all([...before, ...after])).toEqual(Array.from({ length: 5 }, () => 'done'));
 });
 
+it('whose restart fails gives its batches to the sessions that are left, whatever a warning does', async () => {
+  const { pool, threads } = await openPool(2, (count) => count > 2);
+  const calls = Array.from({ length: 4 }, () => codeOf(pool.run(batch)));
+  await settle();
+  threads[1]!.finish();
+  threads[1]!.finish();
+  threads[0]!.die();
+  await settle();
+  expect(threads[1]!.inFlight.size).toBe(1);
+  threads[1]!.finish();
+  expect(await Promise.all(calls)).toEqual(expect.arrayContaining(['backend-failed', 'done', 'done', 'done']));
+  await pool.dispose();
+});
+
 describe('a thread that dies', () => {
   it('loses the batch that it computed; the next one is computed by another', async () => {
     const { pool, threads } = await openPool(1);

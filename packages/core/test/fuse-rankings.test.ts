@@ -34,7 +34,7 @@ it('adds scores by their place between the worst and the best of their ranking',
   expect(fuseRankings([[{ row: 7, score: -3 }]], { by: 'scores' })).toEqual([{ row: 7, score: 1 }]);
 });
 
-it.each([{ k: 0 }, { weights: [1] }, { weights: [1, -1] }, { topK: 0 }, { by: 'ranks', depth: 3 }])(
+it.each([{ k: 0 }, { weights: [1] }, { weights: [1, -1] }, { topK: 0 }, { by: 'rrf' }, { depth: 3 }])(
   'refuses %o',
   (options) => {
     expect(() => fuseRankings([[], []], options as object)).toThrow(SentvecError);

@@ -283,6 +283,9 @@ describe('token pooling', () => {
   it('leaves what is too short, and refuses a factor below 1', () => {
     expect(poolTokens({ data: matrix.data.subarray(0, 16), rows: 2, cols: 8 }, { factor: 4 }).rows).toBe(2);
     expect(poolTokens(matrix, { factor: 1 })).toBe(matrix);
+    // Merges of equal height are one to scipy.
+    const same = { data: Float32Array.from({ length: 32 }, (_, i) => (i % 8 === 0 ? 1 : 0)), rows: 4, cols: 8 };
+    expect(poolTokens(same, { factor: 2, protectedTokens: 0 }).rows).toBe(1);
     expect(() => poolTokens(matrix, { factor: 0.5 })).toThrow('factor must be a whole number');
   });
 });

@@ -192,6 +192,11 @@ describe('the activation', () => {
       changed('rerank-xlm-roberta-plain', { 'config.json': config });
     const older = await plain({ sbert_ce_default_activation_function: 'torch.nn.modules.linear.Identity' });
     expect(await withReranker(older, async ({ activation }) => activation)).toBe('Identity');
+    const both = await plain({
+      sentence_transformers: { version: '4.0.1' },
+      sbert_ce_default_activation_function: 'torch.nn.modules.linear.Identity',
+    });
+    expect(await withReranker(both, async ({ activation }) => activation)).toBe('Identity');
     const newer = await plain({ sentence_transformers: { activation_fn: 'torch.nn.modules.activation.Tanh' } });
     expect(await withReranker(newer, async ({ activation }) => activation)).toBe('Tanh');
     const foreign = await plain({ sentence_transformers: { activation_fn: 'my.code.Swirl' } });

@@ -130,6 +130,18 @@ describe('refuses', () => {
     expect(await index.search('late')).toHaveLength(3);
   });
 
+  it('by what it does not know, and ends with the signal of its own search only', async () => {
+    const directory = await folder('one', 0, 3);
+    const index = await openIndex(directory, { embedder: fakeEmbedder() });
+    await expect(index.search('late', { by: 'word' as 'words' })).rejects.toMatchObject({ code: 'invalid-argument' });
+    const controller = new AbortController();
+    const ended = index.search('late', { by: 'words', signal: controller.signal });
+    const other = index.search('late', { by: 'words' });
+    controller.abort();
+    await expect(ended).rejects.toMatchObject({ code: 'aborted' });
+    expect((await other).map(({ row }) => row)).toEqual([2]);
+  });
+
   it('an empty query, no folder, and options that it does not have', async () => {
     const directory = await folder('one', 0, 3);
     const index = await openIndex(directory, { embedder: fakeEmbedder() });

@@ -14,6 +14,9 @@ serveThread(
       ready: { flags: process.execArgv, greeting: `hello ${data.name}` },
       handlers: {
         add: ({ left, right }) => left + right,
+        refuse: () => {
+          throw new SentvecError('invalid-argument', 'Not that.');
+        },
         double: (numbers) => {
           const doubled = numbers.map((number) => 2 * number);
           return transferred(doubled, [doubled.buffer]);

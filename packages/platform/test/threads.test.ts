@@ -18,6 +18,7 @@ interface Protocol {
   readonly ready: { readonly flags: readonly string[]; readonly greeting: string };
   readonly calls: {
     add(numbers: { left: number; right: number }): number;
+    refuse(nothing: undefined): void;
     double(numbers: Float32Array<ArrayBuffer>): Float32Array<ArrayBuffer>;
     /** @returns how many calls of `wait` have begun */
     wait(milliseconds: number): number;
@@ -133,6 +134,14 @@ describe('a call that is aborted', () => {
     await expect(second).rejects.toMatchObject({ code: 'aborted', cause: reason });
     expect(await Promise.all([first, third])).toEqual([1, 2]);
   });
+});
+
+test('a call that throws at once does not hold up those that wait for it', async () => {
+  const thread = await start({ serial: true });
+  const refused = thread.call('refuse', undefined);
+  const next = thread.call('add', { left: 1, right: 2 });
+  await expect(refused).rejects.toMatchObject({ code: 'invalid-argument' });
+  expect(await next).toBe(3);
 });
 
 test('calls run at the same time, or one after the other in a serial thread', async () => {

@@ -69,7 +69,7 @@ export interface QuantizationReport {
   readonly quality: QuantizationQuality;
   /** How many texts ranges were measured on, and how many were held out. */
   readonly texts: { readonly calibration: number; readonly heldOut: number };
-  /** All forms that were tried, in order; the last is the one that was taken. */
+  /** All forms that were tried, in order. The one that was taken is the last that `reached` the bar. */
   readonly attempts: readonly QuantizationAttempt[];
   /** Inputs of linear layers that stayed in float32. */
   readonly float32Inputs: readonly string[];

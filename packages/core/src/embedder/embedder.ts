@@ -155,8 +155,9 @@ class SentenceEmbedder implements Embedder {
     options: EmbedStreamOptions = {},
   ): AsyncGenerator<StreamedVector, void, undefined> {
     const { call, settings } = this.#begin(options, 'embedStream()');
-    const windows = new StreamWindows(texts, options.maxWait);
+    let windows: StreamWindows | undefined;
     try {
+      windows = new StreamWindows(texts, options.maxWait);
       const allocate = (_firstRow: number, rows: number) => new Float32Array(rows * settings.dimension);
       const output = { allocate, onProgress: options.onProgress };
       const pipeline = new Pipeline(this.#parts, settings, call, this.#scheduler, output);
@@ -169,7 +170,7 @@ class SentenceEmbedder implements Embedder {
       }
     } finally {
       this.#end(call);
-      await windows.close();
+      await windows?.close();
     }
   }
 
