@@ -245,6 +245,13 @@ describe('prompts', () => {
   });
 });
 
+/** A module that takes messages, with such settings of its template. */
+const chatSettings = (task: string, settings: object): object => ({
+  transformer_task: task,
+  modality_config: { text: { method: 'forward' }, message: { method: 'forward', format: 'flat' } },
+  processing_kwargs: { chat_template: settings },
+});
+
 describe('a chat that is too long', () => {
   it('keeps what its template puts at the end, by which the model answers', async () => {
     const { backend, batches } = spyingBackend();
@@ -299,6 +306,18 @@ describe('is refused', () => {
       'no chat template',
     ],
     ['a chat template that is broken', 'rerank-qwen3-lm', { 'chat_template.jinja': '{% for %}' }, 'cannot be used'],
+    [
+      'a setting of the call that is no variable of the template',
+      'rerank-qwen3-lm',
+      { 'sentence_bert_config.json': chatSettings('text-generation', { max_length: 32 }) },
+      'sets "max_length"',
+    ],
+    [
+      'messages for a model that has no template for them',
+      'rerank-bert-1-label',
+      { 'sentence_bert_config.json': chatSettings('sequence-classification', {}) },
+      'no chat template',
+    ],
     [
       'an answer beyond the vocabulary',
       'rerank-qwen3-lm',

@@ -17,7 +17,7 @@ import { readModelSettings } from './model-settings.ts';
 import { assignRoles } from './module-roles.ts';
 import { filePath, lastSegment, readModules, type ModelModule } from './modules.ts';
 import { readHead } from './read-head.ts';
-import { readTransformerModule } from './transformer-module.ts';
+import { readTransformerConfig, readTransformerModule } from './transformer-module.ts';
 
 /** What the folder of a reranker says. */
 export interface RerankerFolder extends ModelFolder {
@@ -85,7 +85,8 @@ async function readParts(
   const config = await requireConfigFile(encoder.encoderFiles, 'config.json');
   checkClassificationHead(config);
   const readOwnHead = (): Promise<Head> => readClassificationHead(encoder.encoderFiles);
-  return { encoder, labels: readLabels(config), chat: undefined, readHead: readOwnHead };
+  const chat = await chatOf(encoder.encoderFiles, false);
+  return { encoder, labels: readLabels(config), chat, readHead: readOwnHead };
 }
 
 /** A Transformer, a Pooling, and layers of which the last gives the scores. */
@@ -95,7 +96,7 @@ async function readModularReranker(files: ModelFiles, modules: readonly ModelMod
   return {
     encoder,
     labels: undefined,
-    chat: undefined,
+    chat: await chatOf(encoder.encoderFiles, false),
     readHead: async () => (await readHead(files, roles, encoder.hiddenSize, {}, 'scores')).head,
   };
 }
@@ -115,13 +116,39 @@ async function readLanguageModel(
     scores === undefined
       ? await usualAnswers(encoderFiles)
       : readAnswers(await requireConfigFile(files, filePath(scores.path, 'config.json')));
-  const processing = (await readConfigFile(encoderFiles, 'sentence_bert_config.json'))?.object('processing_kwargs');
   return {
     encoder,
     labels: undefined,
-    chat: processing?.object('chat_template')?.values ?? {},
+    chat: await chatOf(encoderFiles, true),
     readHead: () => readAnswerHead(encoderFiles, config, answers),
   };
+}
+
+/** What a template of chats does not get, but the library that calls it: sentvec does none of it. */
+const otherThanVariables = [
+  'chat_template',
+  'continue_final_message',
+  'max_length',
+  'padding',
+  'restore_suffix',
+  'return_tensors',
+  'truncation',
+];
+
+/**
+ * What the template of chats gets, for a model whose pairs are messages: where its module says that it takes messages,
+ * and where it says nothing, by its task. (`sentence_transformers/base/modules/transformer.py`)
+ */
+async function chatOf(encoderFiles: ModelFiles, otherwise: boolean): Promise<RerankerFolder['chat']> {
+  const module = await readTransformerConfig(encoderFiles);
+  const modalities = module?.object('modality_config');
+  const isChat = modalities === undefined ? otherwise : modalities.object('message') !== undefined;
+  if (!isChat || module === undefined) return isChat ? {} : undefined;
+  const variables = module.object('processing_kwargs')?.object('chat_template')?.values ?? {};
+  const other = otherThanVariables.find((name) => Object.hasOwn(variables, name));
+  if (other !== undefined)
+    throw unsupported(module, `sets "${other}" in "processing_kwargs.chat_template", which sentvec does not do`);
+  return variables;
 }
 
 interface Answers {

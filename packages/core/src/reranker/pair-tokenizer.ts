@@ -141,7 +141,10 @@ async function readChatTemplate(files: ModelFiles, variables: Readonly<Record<st
   );
   try {
     const template = new Template(source);
-    const render: Render = (messages) => template.render({ ...Object.fromEntries(tokens), ...variables, messages });
+    // As transformers calls a template that gets no tools and no documents.
+    const usual = { tools: null, documents: null, add_generation_prompt: false };
+    const given = { ...usual, ...Object.fromEntries(tokens), ...variables };
+    const render: Render = (messages) => template.render({ ...given, messages });
     checkPlaces(files, render);
     return render;
   } catch (cause) {
