@@ -6,7 +6,7 @@ import { checkModelKind } from './model-kind.ts';
 import { readModelSettings } from './model-settings.ts';
 import { assignRoles } from './module-roles.ts';
 import { readModules, type ModelModule } from './modules.ts';
-import { readPlainFolder, readStaticModule, type FolderParts } from './plain-folder.ts';
+import type { FolderParts } from './plain-folder.ts';
 import { readHead } from './read-head.ts';
 import { checkNoRoute, followRoute } from './router-module.ts';
 import { readTransformerModule } from './transformer-module.ts';
@@ -43,8 +43,12 @@ export async function readFolder(
     const related = line.includes(base.name) || line.length >= longestLine ? undefined : base.related;
     return readFolder(withChanges(base, { related }), options, async () => undefined, line);
   };
+  const { readPlainFolder } = await loadPlainFolders();
   return { ...settings, ...(await readPlainFolder(listed, options, findGraphOutput, readBaseModel)) };
 }
+
+/** Loaded when a folder wants it: most have modules, and an encoder. */
+const loadPlainFolders = () => import('./plain-folder.ts');
 
 /** Models that were each made of the next. */
 const longestLine = 4;
@@ -56,7 +60,8 @@ async function readModuleFolder(
 ): Promise<FolderParts> {
   const { modules: ofRoute, route, routes, notes } = await followRoute(files, modules, options.route);
   const roles = assignRoles(`${files.name}/modules.json`, ofRoute, options.poolings ?? []);
-  const read = roles.encoder.kind === 'StaticEmbedding' ? readStaticModule : readTransformerModule;
+  const isStatic = roles.encoder.kind === 'StaticEmbedding';
+  const read = isStatic ? (await loadPlainFolders()).readStaticModule : readTransformerModule;
   const encoder = await read(files, roles.encoder.path);
   const head = await readHead(files, roles, encoder.hiddenSize, options);
   return {
