@@ -7,7 +7,7 @@ import { cacheDirectory, loadEmbedder } from '@sentvec/core/node';
 import type { Embedder } from '@sentvec/core';
 import { models } from './models/index.ts';
 import { describeMachine, markdownTable } from './report.ts';
-import { median, medianRatio, quantile, timeInTurns, type Timed } from './rounds.ts';
+import { median, medianRatio, quantile, timeInTurns, type Timed, roundsOf } from './rounds.ts';
 import { shortSentences } from './workloads/short-sentences.ts';
 
 const usage = `pnpm bench callers [--rounds N] [--model NAME] [--json]
@@ -31,7 +31,7 @@ const { values } = parseArgs({
 });
 
 if (values.help) process.stdout.write(usage);
-else await main(Number(values.rounds));
+else await main(roundsOf(values.rounds));
 
 interface Result {
   readonly model: string;
@@ -45,7 +45,6 @@ interface Result {
 }
 
 async function main(rounds: number): Promise<void> {
-  if (!Number.isInteger(rounds) || rounds < 1) throw new Error(`--rounds is ${values.rounds}: a number from 1 on.`);
   const results: Result[] = [];
   for (const model of models.filter(({ name }) => name.includes(values.model))) {
     const directory = await model.prepare(join(cacheDirectory(), 'bench'));

@@ -11,7 +11,7 @@ import { sentvecOnnx } from './candidates/sentvec-onnx.ts';
 import { transformersJs, transformersJsAllCores, transformersJsInt8 } from './candidates/transformers-js.ts';
 import { models } from './models/index.ts';
 import { describeMachine, markdownTable } from './report.ts';
-import { median, medianRatio, timeInTurns } from './rounds.ts';
+import { median, medianRatio, timeInTurns, roundsOf } from './rounds.ts';
 import type { Workload } from './workload.ts';
 import { workloads } from './workloads/index.ts';
 
@@ -73,10 +73,9 @@ const { values } = parseArgs({
 });
 
 if (values.help) process.stdout.write(usage);
-else await main(Number(values.rounds));
+else await main(roundsOf(values.rounds));
 
 async function main(rounds: number): Promise<void> {
-  if (!Number.isSafeInteger(rounds) || rounds < 1) throw new Error(`--rounds is ${values.rounds}: a number from 1 on.`);
   const results: Result[] = [];
   for (const model of models.filter(({ name }) => name.includes(values.model))) {
     const directory = await model.prepare(join(cacheDirectory(), 'bench'));

@@ -22,7 +22,7 @@ import { onnx } from '@sentvec/backend-onnx';
 import { passages } from './moby-dick.ts';
 import { randomNumbers, uniform } from './random-numbers.ts';
 import { describeMachine, markdownTable } from './report.ts';
-import { median, timeInTurns } from './rounds.ts';
+import { median, timeInTurns, roundsOf } from './rounds.ts';
 
 const usage = `pnpm bench late-interaction [--rounds N] [--no-quality] [--json]
 
@@ -43,10 +43,9 @@ const { values } = parseArgs({
 });
 
 if (values.help) process.stdout.write(usage);
-else await main(Number(values.rounds));
+else await main(roundsOf(values.rounds));
 
 async function main(rounds: number): Promise<void> {
-  if (!Number.isInteger(rounds) || rounds < 1) throw new Error(`--rounds is ${values.rounds}: a number from 1 on.`);
   const speed = await measureSpeed(rounds);
   const quality = values.quality ? await measureQuality() : [];
   if (values.json) {

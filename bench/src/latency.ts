@@ -8,7 +8,7 @@ import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { candidates } from './candidates/index.ts';
 import { models } from './models/index.ts';
 import { describeMachine, markdownTable } from './report.ts';
-import { median, quantile } from './rounds.ts';
+import { median, quantile, roundsOf } from './rounds.ts';
 
 const usage = `pnpm bench latency [--rounds N] [--model NAME] [--json]
 
@@ -33,7 +33,7 @@ const { values } = parseArgs({
 });
 
 if (values.help) process.stdout.write(usage);
-else await main(Number(values.rounds));
+else await main(roundsOf(values.rounds));
 
 interface Entry {
   readonly name: string;
@@ -53,7 +53,6 @@ interface Result {
 }
 
 async function main(rounds: number): Promise<void> {
-  if (!Number.isInteger(rounds) || rounds < 1) throw new Error(`--rounds is ${values.rounds}: a number from 1 on.`);
   const results: Result[] = [];
   for (const model of models.filter(({ name }) => name.includes(values.model)))
     results.push(...(await measure(model.name, await model.prepare(join(cacheDirectory(), 'bench')), rounds)));

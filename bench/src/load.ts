@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import type { LoadReport } from './load-worker.ts';
 import { describeMachine, markdownTable } from './report.ts';
-import { median, timeInTurns, type Timed } from './rounds.ts';
+import { median, timeInTurns, type Timed, roundsOf } from './rounds.ts';
 
 const usage = `pnpm bench load [--rounds N] [--json]
 
@@ -26,10 +26,9 @@ const { values } = parseArgs({
 });
 
 if (values.help) process.stdout.write(usage);
-else await main(Number(values.rounds));
+else await main(roundsOf(values.rounds));
 
 async function main(rounds: number): Promise<void> {
-  if (!Number.isInteger(rounds) || rounds < 1) throw new Error(`--rounds is ${values.rounds}: a number from 1 on.`);
   const entries: Timed[] = [
     { name: 'start to first vector, onnxruntime', run: () => firstVector('onnx') },
     { name: 'the same without self-check', run: () => firstVector('onnx', 'unchecked') },

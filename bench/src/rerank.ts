@@ -13,7 +13,7 @@ import { miniLm } from './models/mini-lm.ts';
 import { passages } from './moby-dick.ts';
 import { randomNumbers, uniform } from './random-numbers.ts';
 import { describeMachine, markdownTable } from './report.ts';
-import { median, timeInTurns } from './rounds.ts';
+import { median, timeInTurns, roundsOf } from './rounds.ts';
 
 const usage = `pnpm bench rerank [--rounds N] [--documents N] [--json]
 
@@ -38,10 +38,9 @@ const { values } = parseArgs({
 });
 
 if (values.help) process.stdout.write(usage);
-else await main(Number(values.rounds));
+else await main(roundsOf(values.rounds));
 
 async function main(rounds: number): Promise<void> {
-  if (!Number.isInteger(rounds) || rounds < 1) throw new Error(`--rounds is ${values.rounds}: a number from 1 on.`);
   const folder = await prepareReranker(join(cacheDirectory(), 'bench'));
   const documents = passages(130, 170).slice(0, Number(values.documents));
   const pairs = documents.map((document): TextPair => [query, document]);

@@ -7,6 +7,13 @@ export interface Timed {
 /** Milliseconds of each round, by name. */
 export type Timings = ReadonlyMap<string, readonly number[]>;
 
+/** The value of `--rounds`. @throws Error */
+export function roundsOf(text: string): number {
+  const rounds = Number(text);
+  if (Number.isInteger(rounds) && rounds >= 1) return rounds;
+  throw new Error(`--rounds is ${text}: a number from 1 on.`);
+}
+
 /**
  * Times all in turns, round after round, so that whatever slows the machine down for a while slows all of them down.
  * One round before the first is not counted. Every other round goes backwards: none is always the one after a certain

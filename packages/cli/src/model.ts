@@ -49,6 +49,19 @@ export const modelArguments = {
   },
 } as const;
 
+/** The model of a command that is about one. */
+export const modelPositional: {
+  readonly type: 'positional';
+  readonly required: false;
+  readonly default: string;
+  readonly description: string;
+} = {
+  type: 'positional',
+  required: false,
+  default: defaultModel,
+  description: modelArguments.model.description,
+};
+
 /** The flag that says what texts are. */
 export const roleArgument = { type: 'enum', options: ['query', 'document'] as TextRole[] } as const;
 

@@ -61,7 +61,7 @@ export { searchQuantized, type QuantizedSearchOptions } from './search/quantized
 export type { Chunks, ScanOptions } from './search/score-scan.ts';
 export { semanticSearch, type SemanticSearchOptions } from './search/semantic-search.ts';
 export { pairwiseSimilarity, similarity, similarityFunctions } from './search/similarity.ts';
-export type { SearchHit } from './search/top-rows.ts';
+export type { RankedDocument, SearchHit } from './search/top-rows.ts';
 export {
   splitBySentences,
   splitByTokens,

@@ -176,6 +176,8 @@ describe('refuses', () => {
   it('a configuration that contradicts itself', async () => {
     const strategy = { 'sentence_bert_config.json': { query_expansion: { strategy: 'max', length: 8 } } };
     expect(await refusal(scripted(await changed('late-bert', strategy)))).toMatch(/^unsupported-model.*"max"/u);
+    const left = { 'tokenizer_config.json': { padding_side: 'left' } };
+    expect(await refusal(scripted(await changed('late-bert', left)))).toMatch(/^unsupported-model.*"padding_side"/u);
     const token = {
       'sentence_bert_config.json': { query_expansion: { strategy: 'fixed', length: 8, token: 'nowhere' } },
     };

@@ -18,6 +18,7 @@ import {
 import { nodeTokenizer } from '@sentvec/core/node';
 import { goldenExpectation, goldenModel, goldenRerankerNames, type GoldenPairs } from '@sentvec/testing';
 import { describe, expect, it } from 'vitest';
+import { upToLast } from '../src/reranker/pair-tokenizer.ts';
 
 const golden = (name: string): GoldenPairs => goldenExpectation(name) as unknown as GoldenPairs;
 
@@ -250,6 +251,22 @@ const chatSettings = (task: string, settings: object): object => ({
   transformer_task: task,
   modality_config: { text: { method: 'forward' }, message: { method: 'forward', format: 'flat' } },
   processing_kwargs: { chat_template: settings },
+});
+
+it('is scored by the last token that does not pad, whatever the mask says, by decoders with a head', async () => {
+  const tokenize = async () => [
+    { ids: Int32Array.of(5, 6, 9, 9), length: 4, truncated: false },
+    { ids: Int32Array.of(9, 7), length: 2, truncated: false },
+    { ids: Int32Array.of(9, 9), length: 2, truncated: false },
+  ];
+  const { signal } = new AbortController();
+  const pairs = await upToLast(tokenize, 9)([], { maxLength: 10, prompt: '', signal });
+  // Of nothing but padding transformers takes the first.
+  expect(pairs.map(({ pooled }) => [...pooled!])).toEqual([
+    [1, 1, 0, 0],
+    [1, 1],
+    [1, 0],
+  ]);
 });
 
 describe('a chat that is too long', () => {

@@ -101,6 +101,7 @@ describe('an inverted index of sparse vectors', () => {
       [{ indices: Int32Array.of(1), values: Float32Array.of(1, 2) }, '1 indices and 2 values'],
       [{ indices: Int32Array.of(1), values: Float32Array.of(NaN) }, 'NaN'],
       [byIndex([[1, -2]]), '-2'],
+      [byIndex([[2 ** 24, 1]]), 'terms below 16777216'],
     ];
     for (const [broken, said] of faults) {
       const path = freshFolder();

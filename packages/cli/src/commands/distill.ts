@@ -1,6 +1,6 @@
 // `sentvec distill`.
 import { type Command, defineCommand } from '../command.ts';
-import { backendArguments, defaultModel, modelArguments, withModel } from '../model.ts';
+import { backendArguments, modelArguments, modelPositional, withModel } from '../model.ts';
 import { embeddingProgress } from '../progress.ts';
 import { UsageError } from '../usage-error.ts';
 
@@ -8,12 +8,7 @@ export const distill: Command = defineCommand({
   name: 'distill',
   summary: 'Make a static model of any other: a vector for each token, hundreds of times faster, less exact.',
   args: {
-    model: {
-      type: 'positional',
-      required: false,
-      default: defaultModel,
-      description: modelArguments.model.description,
-    },
+    model: modelPositional,
     output: { type: 'string', alias: 'o', required: true, valueHint: 'DIR', description: 'The folder to make.' },
     dimension: { type: 'string', default: '256', valueHint: 'N', description: 'Entries of a vector.' },
     texts: {

@@ -1,17 +1,12 @@
 import { type Command, defineCommand } from '../command.ts';
-import { backendArguments, defaultModel, modelArguments, withModel } from '../model.ts';
+import { backendArguments, modelArguments, modelPositional, withModel } from '../model.ts';
 import { UsageError } from '../usage-error.ts';
 
 export const exportModel: Command = defineCommand({
   name: 'export',
   summary: 'A self-contained model folder with onnx/model.onnx, for sentence-transformers and transformers.js alike.',
   args: {
-    model: {
-      type: 'positional',
-      required: false,
-      default: defaultModel,
-      description: modelArguments.model.description,
-    },
+    model: modelPositional,
     output: { type: 'string', alias: 'o', required: true, valueHint: 'DIR', description: 'The folder to make.' },
     revision: modelArguments.revision,
     task: modelArguments.task,

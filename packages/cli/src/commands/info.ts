@@ -4,13 +4,13 @@ import { type Command, defineCommand } from '../command.ts';
 import { describeRoles, roleRows } from '../describe-roles.ts';
 import {
   backendArguments,
-  defaultModel,
   findModel,
+  type LoadContext,
   loadRerankerOf,
   modelArguments,
-  withAnyEmbedder,
-  type LoadContext,
   type ModelChoice,
+  modelPositional,
+  withAnyEmbedder,
 } from '../model.ts';
 import { chooseBackend } from '../backends.ts';
 import { wholeNumber } from '../parse-arguments.ts';
@@ -21,12 +21,7 @@ export const info: Command = defineCommand({
   name: 'info',
   summary: 'What a model is made of: its four parts, sizes, prompts, the fingerprint of its space.',
   args: {
-    model: {
-      type: 'positional',
-      required: false,
-      default: defaultModel,
-      description: modelArguments.model.description,
-    },
+    model: modelPositional,
     revision: modelArguments.revision,
     task: modelArguments.task,
     route: modelArguments.route,

@@ -3,7 +3,7 @@ import type { Embedder, Matrix } from '@sentvec/core';
 import { backendNames } from '../backends.ts';
 import { type Command, defineCommand } from '../command.ts';
 import { exitCode } from '../exit-codes.ts';
-import { defaultModel, type LoadContext, modelArguments, type ModelChoice, withModel } from '../model.ts';
+import { type LoadContext, modelArguments, type ModelChoice, modelPositional, withModel } from '../model.ts';
 import { renderTable } from '../table.ts';
 import { UsageError } from '../usage-error.ts';
 
@@ -36,12 +36,7 @@ export const parity: Command = defineCommand({
   name: 'parity',
   summary: 'Does every backend give the same vectors? Prints the largest difference of each pair.',
   args: {
-    model: {
-      type: 'positional',
-      required: false,
-      default: defaultModel,
-      description: modelArguments.model.description,
-    },
+    model: modelPositional,
     revision: modelArguments.revision,
     tolerance: {
       type: 'string',

@@ -3,7 +3,7 @@ import type { QuantizationProgress, QuantizationReport, QuantizedModel } from '@
 import { selfCheckFile, selfCheckFileOf } from '@sentvec/core';
 import type { FolderFile } from '@sentvec/platform/node';
 import { type Command, defineCommand } from '../command.ts';
-import { defaultModel, modelArguments, withModel } from '../model.ts';
+import { modelArguments, modelPositional, withModel } from '../model.ts';
 import { wholeNumber } from '../parse-arguments.ts';
 import { statusProgress } from '../progress.ts';
 import { renderTable } from '../table.ts';
@@ -16,12 +16,7 @@ export const quantize: Command = defineCommand({
   name: 'quantize',
   summary: 'A model folder with an int8 file: faster and a quarter of the size, its quality measured on your texts.',
   args: {
-    model: {
-      type: 'positional',
-      required: false,
-      default: defaultModel,
-      description: modelArguments.model.description,
-    },
+    model: modelPositional,
     output: { type: 'string', alias: 'o', required: true, valueHint: 'DIR', description: 'The folder to make.' },
     calibrate: {
       type: 'string',

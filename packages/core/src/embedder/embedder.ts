@@ -1,6 +1,7 @@
 /** The embedder: the four parts of a model in a row, and the calls that are under way. */
-import { AbortScope } from '@sentvec/platform';
+import type { AbortScope } from '@sentvec/platform';
 import { BatchScheduler } from './batch-scheduler.ts';
+import { Calls } from './calls.ts';
 import { createFingerprinter, type Fingerprinter } from './fingerprint.ts';
 import { Pipeline } from './pipeline.ts';
 import { ReceiptCounter } from './receipt.ts';
@@ -63,8 +64,7 @@ class SentenceEmbedder implements Embedder {
   readonly #parts: EmbedderParts;
   readonly #scheduler: BatchScheduler;
   readonly #fingerprinter: Fingerprinter;
-  readonly #calls = new Set<AbortScope>();
-  #disposal: Promise<void> | undefined;
+  readonly #calls = new Calls('embedder');
 
   constructor(parts: EmbedderParts) {
     if (!(parts.maxLength >= 1 && parts.maxLength <= parts.encoder.maxPositions)) {
@@ -109,7 +109,8 @@ class SentenceEmbedder implements Embedder {
       const pipeline = new Pipeline(this.#parts, settings, call, this.#scheduler, output);
       for await (const window of pipeline.windows(windowsOf(checked))) counter.add(window);
       const receipt: Receipt = {
-        ...counter.receipt((await fingerprint).hash, this.#parts.notes ?? []),
+        ...counter.receipt(this.#parts.notes ?? []),
+        fingerprint: (await fingerprint).hash,
         prompt: settings.prompt || undefined,
         route: this.route,
         task: this.task,
@@ -117,7 +118,7 @@ class SentenceEmbedder implements Embedder {
       this.#parts.onReceipt?.(receipt);
       return typeof texts === 'string' ? { vector: rowOf(vectors, 0), vectors, receipt } : { vectors, receipt };
     } finally {
-      this.#end(call);
+      this.#calls.end(call);
     }
   }
 
@@ -146,7 +147,7 @@ class SentenceEmbedder implements Embedder {
       const pending = { parts, settings, call, fingerprint, embed };
       return await embedPieces(pending, copy, options);
     } finally {
-      this.#end(call);
+      this.#calls.end(call);
     }
   }
 
@@ -169,48 +170,27 @@ class SentenceEmbedder implements Embedder {
         }
       }
     } finally {
-      this.#end(call);
+      this.#calls.end(call);
       await windows?.close();
     }
   }
 
   async fingerprint(options: SpaceOptions = {}): Promise<Fingerprint> {
-    this.#checkAlive();
+    this.#calls.checkAlive();
     return this.#fingerprinter(resolveSettings(this.#parts, options, 'fingerprint()'));
   }
 
-  async dispose(): Promise<void> {
-    this.#disposal ??= this.#disposeParts();
-    return this.#disposal;
+  dispose(): Promise<void> {
+    return this.#calls.dispose([this.tokenizer, this.encoder]);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose();
   }
 
-  async #disposeParts(): Promise<void> {
-    for (const call of this.#calls) call.abort(disposedError());
-    await Promise.all([this.tokenizer.dispose(), this.encoder.dispose()]);
-  }
-
   #begin(options: EmbedOptions, name: string): { readonly call: AbortScope; readonly settings: EmbedSettings } {
-    this.#checkAlive();
+    this.#calls.checkAlive();
     const settings = resolveSettings(this.#parts, options, name);
-    const call = new AbortScope(options.signal);
-    this.#calls.add(call);
-    return { call, settings };
+    return { call: this.#calls.begin(options.signal), settings };
   }
-
-  #end(call: AbortScope): void {
-    this.#calls.delete(call);
-    call.close();
-  }
-
-  #checkAlive(): void {
-    if (this.#disposal) throw disposedError();
-  }
-}
-
-function disposedError(): SentvecError {
-  return new SentvecError('disposed', 'This embedder was disposed. Load the model again to go on.');
 }

@@ -28,7 +28,6 @@ const known: readonly (readonly [models: string, prompts: RolePrompts])[] = [
   ['WhereIsAI/UAE-Large-V1', forPassages('Represent this sentence for searching relevant passages: ')],
   ['Snowflake/snowflake-arctic-embed-*-v2.0', forPassages('query: ')],
   ['Snowflake/snowflake-arctic-embed-*', forPassages('Represent this sentence for searching relevant passages: ')],
-  ['MongoDB/mdbr-leaf-ir', forPassages('Represent this sentence for searching relevant passages: ')],
   ['nomic-ai/nomic-embed-text-v*', { query: 'search_query: ', document: 'search_document: ' }],
   ['nomic-ai/modernbert-embed-base', { query: 'search_query: ', document: 'search_document: ' }],
   ['nomic-ai/CodeRankEmbed', forPassages('Represent this query for searching relevant code: ')],

@@ -18,14 +18,13 @@ export class ReceiptCounter {
     }
   }
 
-  receipt(fingerprint: string, notes: readonly string[]): Receipt {
+  receipt(notes: readonly string[]): Omit<Receipt, 'fingerprint'> {
     return {
       rows: this.#rows,
       tokens: this.#tokens,
       truncated: this.#truncated,
       paddingWaste: this.#positions === 0 ? 0 : 1 - this.#tokens / this.#positions,
       milliseconds: performance.now() - this.#started,
-      fingerprint,
       notes,
     };
   }

@@ -41,6 +41,22 @@ export async function checkedTexts(texts: readonly unknown[]): Promise<readonly 
   return copy as string[];
 }
 
+/** @throws SentvecError `invalid-text` for a query that documents cannot be ranked by */
+export function checkRankQuery(query: unknown): void {
+  if (typeof query === 'string' && query.trim() !== '') return;
+  const found = typeof query === 'string' ? 'empty' : `of type ${typeof query}`;
+  throw new SentvecError('invalid-text', `The query is ${found}: there is nothing to rank documents by.`);
+}
+
+/** @throws SentvecError `invalid-argument` */
+export function checkIsArray(call: string, value: unknown, what: string): asserts value is readonly unknown[] {
+  if (Array.isArray(value)) return;
+  throw new SentvecError(
+    'invalid-argument',
+    `${call} takes ${what} as an array, not ${value === null ? 'null' : typeof value}.`,
+  );
+}
+
 /** The windows of an array of texts. Where they end depends on the texts alone. */
 export function windowsOf(texts: readonly string[]): WindowSource {
   let next = 0;

@@ -43,6 +43,14 @@ const twoLayers =
 /** `LlamaForSequenceClassification` and its like. */
 const lastToken: Planner = () => ({ pooling: 'lasttoken', steps: [dense('score')] });
 
+/**
+ * The token that pads, for a model that is scored by its last token: that is the last one of another id, wherever the mask
+ * ends (`transformers/modeling_layers.py`). `undefined` for all others.
+ */
+export function tokenBeyondLast(config: ConfigFile): number | undefined {
+  return planners[config.string('model_type') ?? ''] === lastToken ? config.number('pad_token_id') : undefined;
+}
+
 /** By `model_type` of `config.json`: the classes `…ForSequenceClassification` of transformers 5.12. */
 const planners: Readonly<Record<string, Planner>> = {
   albert: () => onFirstToken(dense('pooler', 'Tanh'), dense('classifier')),

@@ -62,7 +62,8 @@ async function readPooling(
   return { pooling: plugin.create(config?.values ?? {}), hiddenSize: undefined };
 }
 
-async function readProjections(
+/** @param pooledSize length of the vectors that the first of the modules takes, when it is known */
+export async function readProjections(
   files: ModelFiles,
   modules: readonly ModelModule[],
   pooledSize: number | undefined,

@@ -9,7 +9,7 @@ import { isActivation } from '../projection/activation.ts';
 import { outputSize } from '../projection/head.ts';
 import type { Activation, Head, ModelFiles } from '../types.ts';
 import { readWeights } from '../weights/read-weights.ts';
-import { checkClassificationHead, readClassificationHead } from './classification-head.ts';
+import { checkClassificationHead, readClassificationHead, tokenBeyondLast } from './classification-head.ts';
 import { readConfigFile, requireConfigFile, type ConfigFile } from './config-file.ts';
 import type { EncoderPart, FindGraphOutput, ModelFolder } from './model-folder.ts';
 import { architectureOf, checkModelKind } from './model-kind.ts';
@@ -25,6 +25,8 @@ export interface RerankerFolder extends ModelFolder {
   readonly labels: readonly string[];
   /** What makes scores of the head's numbers. */
   readonly activation: Activation;
+  /** A token that is not scored where it stands at the end of a pair. */
+  readonly tokenBeyondLast?: number | undefined;
   /** Set for a model whose pairs are the messages of a chat: what its template gets besides them. */
   readonly chat: Readonly<Record<string, unknown>> | undefined;
 }
@@ -42,7 +44,8 @@ export async function readRerankerFolder(files: ModelFiles, findScores: FindGrap
   // A plain language model may be either: whoever loads it as a reranker says which.
   if (!isCausal) await checkModelKind(files, 'reranker');
   const settings = await readModelSettings(files);
-  const { encoder, labels: named, chat, readHead: readOwnHead } = await readParts(files, modules, isCausal === true);
+  const parts = await readParts(files, modules, isCausal === true);
+  const { encoder, labels: named, chat, readHead: readOwnHead } = parts;
   const scores = await findScores(encoder);
   const head = scores === undefined ? await readOwnHead() : { pooling: graphPooling(scores), projections: [] };
   const labels = labelsOf(files, named, head, encoder.hiddenSize ?? 0);
@@ -58,6 +61,7 @@ export async function readRerankerFolder(files: ModelFiles, findScores: FindGrap
     labels,
     activation: activation ?? (labels.length === 1 ? 'Sigmoid' : 'Identity'),
     chat,
+    tokenBeyondLast: parts.tokenBeyondLast,
     notes,
   };
 }
@@ -68,6 +72,7 @@ interface RerankerParts {
   /** Names of the labels that its configuration gives; `undefined` when it gives none. */
   readonly labels: readonly string[] | undefined;
   readonly chat: RerankerFolder['chat'];
+  readonly tokenBeyondLast?: number | undefined;
   /** Pooling and layers that give a number for each label. Reads weights. */
   readonly readHead: () => Promise<Head>;
 }
@@ -86,7 +91,8 @@ async function readParts(
   checkClassificationHead(config);
   const readOwnHead = (): Promise<Head> => readClassificationHead(encoder.encoderFiles);
   const chat = await chatOf(encoder.encoderFiles, false);
-  return { encoder, labels: readLabels(config), chat, readHead: readOwnHead };
+  const parts = { encoder, labels: readLabels(config), chat, readHead: readOwnHead };
+  return { ...parts, tokenBeyondLast: tokenBeyondLast(config) };
 }
 
 /** A Transformer, a Pooling, and layers of which the last gives the scores. */

@@ -1,14 +1,16 @@
 /** The embedder of late interaction: it gives a vector for each token of a text, and ranks documents by them. */
-import { AbortScope, checkOptionNames, shouldYield, yieldToEventLoop, type OptionNames } from '@sentvec/platform';
+import { checkOptionNames, shouldYield, yieldToEventLoop, type OptionNames } from '@sentvec/platform';
 import { BatchScheduler } from '../embedder/batch-scheduler.ts';
 import { countPooled } from '../embedder/batching.ts';
+import { Calls } from '../embedder/calls.ts';
 import { createFingerprinter, type Fingerprinter } from '../embedder/fingerprint.ts';
 import { Pipeline } from '../embedder/pipeline.ts';
 import { ReceiptCounter } from '../embedder/receipt.ts';
 import type { EmbedSettings } from '../embedder/settings.ts';
-import { checkedTexts, windowsOf } from '../embedder/windows.ts';
+import { checkedTexts, checkIsArray, checkRankQuery, windowsOf } from '../embedder/windows.ts';
 import { SentvecError } from '../errors.ts';
 import { outputSize } from '../projection/head.ts';
+import type { RankedDocument } from '../search/top-rows.ts';
 import { checkCount } from '../search/vector-checks.ts';
 import { tokenPooling } from '../pooling/pooling.ts';
 import type { Head, Matrix } from '../types.ts';
@@ -21,7 +23,6 @@ import type {
   EmbedTokensOptions,
   MultiVectorEmbedder,
   MultiVectorParts,
-  RankedDocument,
   RankTokensOptions,
   TokenPoolingOptions,
 } from './multi-vector-types.ts';
@@ -63,8 +64,7 @@ class TokenEmbedder implements MultiVectorEmbedder {
   readonly #fingerprinter: Fingerprinter;
   /** The head, with what else decides which vectors a text has: for the fingerprint. */
   readonly #space: Head;
-  readonly #calls = new Set<AbortScope>();
-  #disposal: Promise<void> | undefined;
+  readonly #calls = new Calls('embedder');
 
   constructor(parts: MultiVectorParts) {
     this.model = parts.model;
@@ -122,12 +122,10 @@ class TokenEmbedder implements MultiVectorEmbedder {
 
   async rank(query: string, documents: readonly string[], options: RankTokensOptions = {}): Promise<RankedDocument[]> {
     checkOptionNames('rank()', options, rankOptionNames);
-    if (!Array.isArray(documents))
-      throw new SentvecError('invalid-argument', `rank() takes documents as an array, not ${typeof documents}.`);
+    checkRankQuery(query);
+    checkIsArray('rank()', documents, 'documents');
     const { topK = Math.max(1, documents.length), ...others } = options;
     checkCount(topK, 'topK');
-    if (typeof query !== 'string' || query.trim() === '')
-      throw new SentvecError('invalid-text', 'The query is empty: nothing can be ranked by it.', { row: 0 });
     const copy = documents.slice();
     const { batchTokens, signal } = others;
     const { matrix } = await this.embedQuery(query, { batchTokens, signal });
@@ -137,14 +135,13 @@ class TokenEmbedder implements MultiVectorEmbedder {
   }
 
   async fingerprint(): Promise<Fingerprint> {
-    this.#checkAlive();
+    this.#calls.checkAlive();
     const settings = this.#settings('document', {}, canonicalPrompts(this.prompts));
     return this.#fingerprinter({ ...settings, head: this.#space });
   }
 
   dispose(): Promise<void> {
-    this.#disposal ??= this.#disposeParts();
-    return this.#disposal;
+    return this.#calls.dispose([this.tokenizer, this.encoder]);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -156,11 +153,10 @@ class TokenEmbedder implements MultiVectorEmbedder {
     texts: string | readonly string[],
     options: EmbedDocumentsOptions,
   ): Promise<EmbeddedTokens | EmbeddedTokensOfText> {
-    this.#checkAlive();
+    this.#calls.checkAlive();
     const counter = new ReceiptCounter();
     const settings = this.#settings(role, options, this.prompts[role]);
-    const call = new AbortScope(options.signal);
-    this.#calls.add(call);
+    const call = this.#calls.begin(options.signal);
     try {
       const checked = await checkedTexts(typeof texts === 'string' ? [texts] : texts);
       const matrices: Matrix[] = [];
@@ -178,13 +174,13 @@ class TokenEmbedder implements MultiVectorEmbedder {
           if (shouldYield()) await yieldToEventLoop();
         }
       }
-      const receipt = counter.receipt((await this.fingerprint()).hash, this.#parts.notes ?? []);
+      const fingerprint = (await this.fingerprint()).hash;
+      const receipt = { ...counter.receipt(this.#parts.notes ?? []), fingerprint };
       this.#parts.onReceipt?.(receipt);
       const vectors = matrices.length === 0 ? { ...joinMatrices([]), cols: this.dimension } : joinMatrices(matrices);
       return typeof texts === 'string' ? { matrix: matrixOfText(vectors, 0), vectors, receipt } : { vectors, receipt };
     } finally {
-      this.#calls.delete(call);
-      call.close();
+      this.#calls.end(call);
     }
   }
 
@@ -203,22 +199,9 @@ class TokenEmbedder implements MultiVectorEmbedder {
       throw new SentvecError('invalid-argument', `batchTokens is ${batchTokens}; it must be at least 1.`, { role });
     return { prompt, head: this.head, dimension: this.dimension, batchTokens, shareBatches: true };
   }
-
-  async #disposeParts(): Promise<void> {
-    for (const call of this.#calls) call.abort(disposedError());
-    await Promise.all([this.tokenizer.dispose(), this.encoder.dispose()]);
-  }
-
-  #checkAlive(): void {
-    if (this.#disposal) throw disposedError();
-  }
 }
 
 /** Both prompts stand for the space: its vectors are compared across them. */
 function canonicalPrompts({ query = '', document = '' }: Readonly<Record<string, string>>): string {
   return JSON.stringify([query, document]);
-}
-
-function disposedError(): SentvecError {
-  return new SentvecError('disposed', 'This embedder was disposed. Load the model again to go on.');
 }

@@ -3,7 +3,7 @@
 import type { Encoder } from '../backend.ts';
 import type { EmbedderParts, Fingerprint, Receipt, TextRole } from '../embedder/embedder-types.ts';
 import type { ModelFolder } from '../model-folder/model-folder.ts';
-import type { SearchHit } from '../search/top-rows.ts';
+import type { RankedDocument } from '../search/top-rows.ts';
 import type { Head, Matrix, ModelFiles, SelfCheckResult, Tokenizer } from '../types.ts';
 
 /**
@@ -141,11 +141,6 @@ export interface RankTokensOptions extends EmbedDocumentsOptions {
    * @default all
    */
   readonly topK?: number | undefined;
-}
-
-/** A document with its place and score; larger is better. */
-export interface RankedDocument extends SearchHit {
-  readonly document: string;
 }
 
 /** Token vectors of texts. */

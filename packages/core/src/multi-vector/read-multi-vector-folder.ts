@@ -9,10 +9,10 @@ import type { ModelFolder } from '../model-folder/model-folder.ts';
 import { checkModelKind } from '../model-folder/model-kind.ts';
 import { readPrompts } from '../model-folder/model-settings.ts';
 import { readModules, type ModelModule } from '../model-folder/modules.ts';
-import { isProjectionKind, readProjectionModule } from '../model-folder/projection-module.ts';
+import { readProjections } from '../model-folder/read-head.ts';
+import { isProjectionKind } from '../model-folder/projection-module.ts';
 import { readTransformerConfig, readTransformerModule } from '../model-folder/transformer-module.ts';
 import { tokenPooling } from '../pooling/pooling.ts';
-import { projectionOutputSize, validateProjection } from '../projection/projection.ts';
 import type { ModelFiles, Projection } from '../types.ts';
 import { readWeights } from '../weights/read-weights.ts';
 import {
@@ -49,20 +49,22 @@ export async function readMultiVectorFolder(model: ModelFiles): Promise<MultiVec
   const module = await readTransformerConfig(encoder.encoderFiles);
   // PyLate left out what followed the layers, and before its version 1.2 listed the pooling that it did not use.
   const used = isNative || type === 'ColBERT' ? rest : rest.filter(({ kind }) => kind !== 'Pooling');
-  const projections = await readProjections(files, used, encoder.hiddenSize);
+  const projections = await readTokenProjections(files, used, encoder.hiddenSize);
   if (!isNative) projections.push({ kind: 'normalize' });
   const listedMask = used.find(({ kind }) => kind === 'MultiVectorMask');
   const mask = listedMask && (await readMask(files, listedMask.path));
   const pooling = used.find(({ kind }) => kind === 'HierarchicalTokenPooling');
+  const asked =
+    module !== undefined && Object.hasOwn(module.values, 'query_expansion') ? readExpansion(module) : legacy?.expansion;
+  // Tokens that nothing attends to count where a mask says so; without one they might as well not be there.
+  const expansion = legacy === undefined && listedMask === undefined && asked?.attend === false ? undefined : asked;
+  if (expansion !== undefined) await refuseLeftPadding(encoder.encoderFiles);
   const settings: LateSettings = {
     lengths: {
       query: module?.size('query_length') ?? legacy?.lengths.query ?? encoder.maxLength,
       document: module?.size('document_length') ?? legacy?.lengths.document ?? encoder.maxLength,
     },
-    expansion:
-      module !== undefined && Object.hasOwn(module.values, 'query_expansion')
-        ? readExpansion(module)
-        : legacy?.expansion,
+    expansion,
     mask: mask ?? legacy?.mask ?? noMask,
     prefixes: legacy?.prefixes ?? {},
   };
@@ -71,6 +73,17 @@ export async function readMultiVectorFolder(model: ModelFiles): Promise<MultiVec
     similarity: config?.string('similarity_fn_name') === 'meanmaxsim' ? 'mean-max' : 'max',
     pooling: pooling && (await readPoolingModule(files, pooling.path)),
   });
+}
+
+/** Queries are lengthened where they are padded, which for such models is before the text. */
+async function refuseLeftPadding(encoderFiles: ModelFiles): Promise<void> {
+  const config = await readConfigFile(encoderFiles, 'tokenizer_config.json');
+  if (config?.string('padding_side') !== 'left') return;
+  throw new SentvecError(
+    'unsupported-model',
+    `${config.file} sets "padding_side" to "left", so that queries are lengthened before their text. sentvec does not do that.`,
+    { file: config.file },
+  );
 }
 
 const noMask: MaskSettings = { words: [], roles: ['document'], onlyIds: undefined };
@@ -133,32 +146,19 @@ type ModelFolderRest = Pick<
   'prompts' | 'defaultPrompt' | 'similarityFunction' | 'truncateDim' | 'head' | 'headSource' | 'route' | 'notes'
 >;
 
-async function readProjections(
+/** The layers that each token's vector goes through, up to the pooling of tokens. */
+async function readTokenProjections(
   files: ModelFiles,
   modules: readonly ModelModule[],
   hiddenSize: number | undefined,
 ): Promise<Projection[]> {
-  const projections: Projection[] = [];
-  let size = hiddenSize;
   let pooled = false;
   for (const module of modules) {
     if (!isProjectionKind(module.kind) && !ownKinds.has(module.kind)) throw unknownModule(files, module);
     pooled ||= module.kind === 'HierarchicalTokenPooling';
     if (pooled && isProjectionKind(module.kind)) throw unknownModule(files, module);
-    const projection = await readProjectionModule(files, module, 'token_embeddings');
-    if (projection === undefined) continue;
-    if (projection.kind === 'dense') size ??= projection.weight.cols;
-    const problem = size === undefined ? undefined : validateProjection(projection, size);
-    if (problem !== undefined) {
-      const file = `${files.name}/${module.path}`;
-      throw new SentvecError('invalid-model', `The module in ${file} does not fit the ones before it: ${problem}.`, {
-        file,
-      });
-    }
-    if (size !== undefined) size = projectionOutputSize(projection, size);
-    projections.push(projection);
   }
-  return projections;
+  return readProjections(files, modules, hiddenSize, 'token_embeddings');
 }
 
 function unknownModule(files: ModelFiles, module: ModelModule | undefined): SentvecError {

@@ -18,7 +18,7 @@ const optionNames: OptionNames<TokenPoolingOptions & { readonly roles?: unknown 
  * Clusters the token vectors of a document by Ward's linkage of their cosine distances, into one of `factor` as many,
  * and gives the mean of each cluster after the protected vectors. Vectors must have the length 1; means are shorter, as
  * in `HierarchicalTokenPooling` of `sentence_transformers/multi_vector_encoder/modules/token_pooling.py`. Takes time and
- * memory with the square of the rows: 2 ms for 180.
+ * memory with the square of the rows.
  * @throws SentvecError `invalid-argument`
  */
 export function poolTokens(matrix: Matrix, options: TokenPoolingOptions): Matrix {

@@ -4,7 +4,7 @@ import { loadModelParts } from '../embedder/assemble-parts.ts';
 import type { LoadEmbedderOptions } from '../embedder/load-embedder.ts';
 import { readRerankerFolder } from '../model-folder/reranker-folder.ts';
 import type { ModelFiles } from '../types.ts';
-import { chatPairTokenizer, templatePairTokenizer } from './pair-tokenizer.ts';
+import { chatPairTokenizer, templatePairTokenizer, upToLast } from './pair-tokenizer.ts';
 import { createReranker } from './reranker.ts';
 import type { Reranker, RerankReceipt } from './reranker-types.ts';
 
@@ -44,7 +44,7 @@ export async function loadReranker(model: ModelFiles, options: LoadRerankerOptio
     ),
   );
   const { tokenizer, encoder, backend, head, maxLength, selfCheck, notes = [] } = parts;
-  const { chat, labels, activation, prompts, defaultPrompt, encoderFiles } = folder;
+  const { chat, labels, activation, prompts, defaultPrompt, encoderFiles, tokenBeyondLast } = folder;
   try {
     const pairTokenizer =
       chat === undefined
@@ -59,7 +59,7 @@ export async function loadReranker(model: ModelFiles, options: LoadRerankerOptio
       labels,
       activation,
       maxLength,
-      pairTokenizer,
+      pairTokenizer: tokenBeyondLast === undefined ? pairTokenizer : upToLast(pairTokenizer, tokenBeyondLast),
       prompts,
       defaultPrompt,
       selfCheck,

@@ -99,6 +99,18 @@ export async function chatPairTokenizer(
   };
 }
 
+/** The same pairs, pooled up to the last token that is not this one. */
+export function upToLast(tokenize: PairTokenizer, token: number): PairTokenizer {
+  return async (pairs, options) =>
+    (await tokenize(pairs, options)).map((pair) => {
+      const last = Math.max(
+        0,
+        pair.ids.findLastIndex((id) => id !== token),
+      );
+      return { ...pair, pooled: Uint8Array.from(pair.ids, (_, index) => (index <= last ? 1 : 0)) };
+    });
+}
+
 /** Endings that are remembered. Callers rarely use more prompts in turn. */
 const mostEndings = 64;
 

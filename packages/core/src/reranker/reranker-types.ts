@@ -2,7 +2,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import type { Encoder } from '../backend.ts';
 import type { Receipt } from '../embedder/embedder-types.ts';
-import type { RankedDocument } from '../multi-vector/multi-vector-types.ts';
+import type { RankedDocument } from '../search/top-rows.ts';
 import type { Activation, Head, Matrix, ModelFiles, SelfCheckResult, TokenizedText, Tokenizer } from '../types.ts';
 
 /** Two texts that a reranker compares: a query and a document, say. */

@@ -1,23 +1,17 @@
 /** The reranker: pairs of texts through tokenizer, encoder and head, by the pipeline of the embedder. */
-import { AbortScope, checkOptionNames, type OptionNames } from '@sentvec/platform';
+import { checkOptionNames, type AbortScope, type OptionNames } from '@sentvec/platform';
 import type { Encoder } from '../backend.ts';
 import { BatchScheduler } from '../embedder/batch-scheduler.ts';
+import { Calls } from '../embedder/calls.ts';
 import { Pipeline } from '../embedder/pipeline.ts';
+import { ReceiptCounter } from '../embedder/receipt.ts';
 import { resolvePrompt } from '../embedder/settings.ts';
-import { checkedTexts, windowsOf } from '../embedder/windows.ts';
+import { checkedTexts, checkIsArray, checkRankQuery, windowsOf } from '../embedder/windows.ts';
 import { SentvecError } from '../errors.ts';
 import { applyActivation, isActivation } from '../projection/activation.ts';
 import type { Activation, Head, Matrix, ModelFiles, SelfCheckResult, Tokenizer } from '../types.ts';
-import type { RankedDocument } from '../multi-vector/multi-vector-types.ts';
-import type {
-  RankOptions,
-  Reranker,
-  RerankerParts,
-  RerankReceipt,
-  ScoreOptions,
-  Scores,
-  TextPair,
-} from './reranker-types.ts';
+import type { RankedDocument } from '../search/top-rows.ts';
+import type { RankOptions, Reranker, RerankerParts, ScoreOptions, Scores, TextPair } from './reranker-types.ts';
 
 const scoreOptionNames: OptionNames<ScoreOptions> = {
   activation: true,
@@ -54,8 +48,7 @@ class PairReranker implements Reranker {
   readonly selfCheck: SelfCheckResult | undefined;
   readonly #parts: RerankerParts;
   readonly #scheduler: BatchScheduler;
-  readonly #calls = new Set<AbortScope>();
-  #disposal: Promise<void> | undefined;
+  readonly #calls = new Calls('reranker');
 
   constructor(parts: RerankerParts) {
     this.model = parts.model;
@@ -78,8 +71,8 @@ class PairReranker implements Reranker {
     const { topK = Infinity, label, ...scoring } = options;
     if (!(topK >= 1 && (Number.isInteger(topK) || topK === Infinity)))
       throw new SentvecError('invalid-argument', `topK is ${topK}; it must be a whole number of at least 1.`);
-    checkQuery(query);
-    checkArray('rank()', documents, 'documents');
+    checkRankQuery(query);
+    checkIsArray('rank()', documents, 'documents');
     const column = this.#columnOf(label);
     const texts = await checkedTexts(documents);
     const { raw, scores } = await this.#score(
@@ -101,31 +94,24 @@ class PairReranker implements Reranker {
   }
 
   dispose(): Promise<void> {
-    this.#disposal ??= this.#disposeParts();
-    return this.#disposal;
+    return this.#calls.dispose([this.tokenizer, this.encoder]);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose();
   }
 
-  async #disposeParts(): Promise<void> {
-    for (const call of this.#calls) call.abort(disposedError());
-    await Promise.all([this.tokenizer.dispose(), this.encoder.dispose()]);
-  }
-
   /** The model's numbers for each pair, and the scores that the activation makes of them. */
   async #score(pairs: readonly TextPair[], options: ScoreOptions): Promise<Scores & { readonly raw: Matrix }> {
-    const started = performance.now();
-    if (this.#disposal) throw disposedError();
+    this.#calls.checkAlive();
+    const counter = new ReceiptCounter();
     const activation = this.#activationOf(options.activation);
     const prompt = resolvePrompt(this.#parts, options);
     const batchTokens = options.batchTokens ?? this.encoder.batchTokens;
     if (!(batchTokens >= 1))
       throw new SentvecError('invalid-argument', `batchTokens is ${batchTokens}; it must be at least 1.`);
     const dimension = this.labels.length;
-    const call = new AbortScope(options.signal);
-    this.#calls.add(call);
+    const call = this.#calls.begin(options.signal);
     try {
       const raw = { data: new Float32Array(pairs.length * dimension), rows: pairs.length, cols: dimension };
       const allocate = (firstRow: number, rows: number): Float32Array =>
@@ -139,29 +125,14 @@ class PairReranker implements Reranker {
         allocate,
         onProgress: options.onProgress,
       });
-      const cost = { tokens: 0, positions: 0, truncated: [] as { row: number; length: number }[] };
-      for await (const window of pipeline.windows(windowsOf(pairs.map(([, second]) => second)))) {
-        cost.positions += window.positions;
-        for (const [index, { ids, truncated, length }] of window.tokenized.entries()) {
-          cost.tokens += ids.length;
-          if (truncated) cost.truncated.push({ row: window.firstRow + index, length });
-        }
-      }
+      for await (const window of pipeline.windows(windowsOf(pairs.map(([, second]) => second)))) counter.add(window);
       const scores = { ...raw, data: raw.data.slice() };
       applyActivation(activation, scores.data, dimension);
-      const receipt: RerankReceipt = {
-        rows: pairs.length,
-        tokens: cost.tokens,
-        truncated: cost.truncated,
-        paddingWaste: cost.positions === 0 ? 0 : 1 - cost.tokens / cost.positions,
-        milliseconds: performance.now() - started,
-        notes: this.#parts.notes,
-      };
+      const receipt = counter.receipt(this.#parts.notes);
       this.#parts.onReceipt?.(receipt);
       return { raw, scores, receipt };
     } finally {
-      this.#calls.delete(call);
-      call.close();
+      this.#calls.end(call);
     }
   }
 
@@ -212,22 +183,8 @@ class PairReranker implements Reranker {
   }
 }
 
-function checkQuery(query: unknown): void {
-  if (typeof query === 'string' && query.trim() !== '') return;
-  const found = typeof query === 'string' ? 'empty' : `of type ${typeof query}`;
-  throw new SentvecError('invalid-text', `The query is ${found}: there is nothing to rank documents by.`);
-}
-
-function checkArray(call: string, value: unknown, what: string): asserts value is readonly unknown[] {
-  if (Array.isArray(value)) return;
-  throw new SentvecError(
-    'invalid-argument',
-    `${call} takes ${what} as an array, not ${value === null ? 'null' : typeof value}.`,
-  );
-}
-
 async function checkedPairs(pairs: readonly TextPair[]): Promise<readonly TextPair[]> {
-  checkArray('score()', pairs, 'pairs of texts');
+  checkIsArray('score()', pairs, 'pairs of texts');
   const row = pairs.findIndex((pair) => !Array.isArray(pair) || pair.length !== 2);
   if (row !== -1)
     throw new SentvecError(
@@ -240,8 +197,4 @@ async function checkedPairs(pairs: readonly TextPair[]): Promise<readonly TextPa
     await checkedTexts(pairs.map(([, second]) => second)),
   ];
   return firsts.map((first, index) => [first, seconds[index]!]);
-}
-
-function disposedError(): SentvecError {
-  return new SentvecError('disposed', 'This reranker was disposed. Load the model again to go on.');
 }

@@ -9,6 +9,11 @@ export interface SearchHit {
   readonly score: number;
 }
 
+/** A document with its place and score; larger is better. */
+export interface RankedDocument extends SearchHit {
+  readonly document: string;
+}
+
 /** The best rows for one query, of all that were offered in the order of the corpus; of each document only the best. */
 export class TopRows {
   readonly #capacity: number;

@@ -3,14 +3,16 @@
  * length; of a few texts at a time, since nearly all of those weights are zero, and only the others are kept.
  */
 import {
-  AbortScope,
   canonicalJson,
   checkOptionNames,
   sha256,
   throwIfAborted,
+  type AbortScope,
   type OptionNames,
 } from '@sentvec/platform';
+import { Calls } from '../embedder/calls.ts';
 import type { Embedder, Fingerprint, Receipt, TextStream } from '../embedder/embedder-types.ts';
+import { promptNameFor } from '../embedder/text-role.ts';
 import { checkedTexts, StreamWindows, windowsOf, type TextWindow, type WindowSource } from '../embedder/windows.ts';
 import { SentvecError } from '../errors.ts';
 import { rowOf } from '../search/matrix-rows.ts';
@@ -49,12 +51,6 @@ export interface SparseParts {
 /** Term weights that are held before they are made sparse: 8 MB. */
 const weightsOfBatch = 2 ** 21;
 
-/** Names of prompts by the role that they are for, in the order in which sentence-transformers looks for them. */
-const promptNames: Readonly<Record<SparseRole, readonly string[]>> = {
-  query: ['query'],
-  document: ['document', 'passage', 'corpus'],
-};
-
 const optionNames: OptionNames<EmbedSparseOptions> = {
   maxActiveDims: true,
   batchTokens: true,
@@ -91,10 +87,9 @@ export class TermEmbedder implements SparseEmbedder {
   readonly similarityFunction: SimilarityFunction;
   readonly selfCheck: SelfCheckResult | undefined;
   readonly #parts: SparseParts;
-  readonly #calls = new Set<AbortScope>();
+  readonly #calls = new Calls('embedder');
   #terms: Promise<readonly (string | undefined)[]> | undefined;
   #fingerprint: Promise<Fingerprint> | undefined;
-  #disposal: Promise<void> | undefined;
 
   constructor(parts: SparseParts) {
     const { query, document } = parts.runners;
@@ -147,7 +142,7 @@ export class TermEmbedder implements SparseEmbedder {
   }
 
   async decode(vector: SparseVector, topK: number = Infinity): Promise<TermWeight[]> {
-    this.#checkAlive();
+    this.#calls.checkAlive();
     checkSparseVector(vector, 'The vector');
     if (topK !== Infinity) checkCount(topK, 'topK');
     const terms = await (this.#terms ??= this.#parts.terms());
@@ -157,13 +152,13 @@ export class TermEmbedder implements SparseEmbedder {
   }
 
   fingerprint(): Promise<Fingerprint> {
-    this.#checkAlive();
+    this.#calls.checkAlive();
     return (this.#fingerprint ??= this.#computeFingerprint());
   }
 
   dispose(): Promise<void> {
-    this.#disposal ??= this.#disposeParts();
-    return this.#disposal;
+    const runners = new Set([this.#parts.runners.query, this.#parts.runners.document]);
+    return this.#calls.dispose([...runners].map((runner) => (isTable(runner) ? runner.tokenizer : runner)));
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -204,13 +199,12 @@ export class TermEmbedder implements SparseEmbedder {
     source: WindowSource,
     options: EmbedSparseOptions,
   ): AsyncGenerator<SparseWindow, void, undefined> {
-    this.#checkAlive();
+    this.#calls.checkAlive();
     const { maxActiveDims = this.#parts.maxActiveDims } = options;
     if (maxActiveDims !== undefined) checkCount(maxActiveDims, 'maxActiveDims');
     const cut = (vector: SparseVector): SparseVector =>
       maxActiveDims === undefined ? vector : largestEntries(vector, maxActiveDims);
-    const call = new AbortScope(options.signal);
-    this.#calls.add(call);
+    const call = this.#calls.begin(options.signal);
     let done = { rows: 0, tokens: 0 };
     const progress = (rows: number, tokens: number): void => {
       done = { rows: done.rows + rows, tokens: done.tokens + tokens };
@@ -220,8 +214,7 @@ export class TermEmbedder implements SparseEmbedder {
       for (let window = await source.read(); window !== undefined; window = await source.read())
         yield await this.#embedWindow(role, window, { call, cut, progress, options });
     } finally {
-      this.#calls.delete(call);
-      call.close();
+      this.#calls.end(call);
     }
   }
 
@@ -245,7 +238,7 @@ export class TermEmbedder implements SparseEmbedder {
   /** The prompt of a role, as `encode_query` and `encode_document` of sentence-transformers choose it. */
   #promptOf(role: SparseRole): string | undefined {
     const { prompts, defaultPrompt } = this.#parts;
-    const name = promptNames[role].find((each) => Object.hasOwn(prompts, each)) ?? defaultPrompt;
+    const name = promptNameFor(role, prompts, defaultPrompt);
     return name === undefined || prompts[name] === '' ? undefined : prompts[name];
   }
 
@@ -266,16 +259,6 @@ export class TermEmbedder implements SparseEmbedder {
       dimension: await merge('dimension'),
     };
     return { hash: await sha256(canonicalJson(parts)), parts };
-  }
-
-  async #disposeParts(): Promise<void> {
-    for (const call of this.#calls) call.abort(disposedError());
-    const runners = new Set([this.#parts.runners.query, this.#parts.runners.document]);
-    await Promise.all([...runners].map((runner) => (isTable(runner) ? runner.tokenizer : runner).dispose()));
-  }
-
-  #checkAlive(): void {
-    if (this.#disposal) throw disposedError();
   }
 }
 
@@ -343,8 +326,4 @@ function withRow(error: unknown, rowOfAll: (row: number) => number): unknown {
   const row = rowOfAll(error.details.row);
   const message = error.message.replace(new RegExp(`\\b([Rr]ow) ${error.details.row}\\b`, 'u'), `$1 ${row}`);
   return new SentvecError(error.code, message, { ...error.details, row }, { cause: error });
-}
-
-function disposedError(): SentvecError {
-  return new SentvecError('disposed', 'This embedder was disposed. Load the model again to go on.');
 }

@@ -61,6 +61,9 @@ export async function createSparseIndex(
   return new InvertedIndex(segments);
 }
 
+/** A segment is built with a few numbers for each term up to its largest. Vocabularies of models are far smaller. */
+const mostTerms = 2 ** 24;
+
 /** Bytes in memory, to read parts of. */
 export function partsInMemory(bytes: Uint8Array): FileParts {
   return { size: bytes.length, read: (begin, end) => bytes.subarray(begin, end) };
@@ -78,6 +81,12 @@ export async function* writeSegments(
   const checked = async function* (): AsyncGenerator<IndexedDocument, void, undefined> {
     for await (const vector of vectors) {
       checkSparseVector(vector, `Document ${row}`, row);
+      if ((vector.indices.at(-1) ?? 0) >= mostTerms)
+        throw new SentvecError(
+          'invalid-argument',
+          `Document ${row} has the term ${vector.indices.at(-1)}. An index takes terms below ${mostTerms}; number or hash them into that range.`,
+          { row },
+        );
       const negative = vector.values.find((value) => value < 0);
       if (negative !== undefined)
         throw new SentvecError(

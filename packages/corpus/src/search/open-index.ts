@@ -245,20 +245,33 @@ class Index implements CorpusIndex {
     const inPieces = !eachPiece && this.#parts.some(({ embeddings }) => embeddings.manifest.pieces !== undefined);
     if (filter === undefined && !inPieces)
       return (await index.search(query, { topK, signal })).map((hit) => ({ ...hit, document: hit.row }));
+    const documents = await this.#documents(filter, eachPiece, signal);
     for (let asked = topK; ; asked *= 4) {
       const hits = await index.search(query, { topK: asked, signal });
-      const rows = await this.#rowsAt(hits.map(({ row }) => row));
-      const seen = new Set<number>();
+      const seen = new Set([-1]);
       const fitting: DocumentHit[] = [];
-      for (const [place, hit] of hits.entries()) {
-        const { columns, id, piece } = rows[place]!;
-        const document = hit.row - (inPieces ? (piece?.piece ?? 0) : 0);
-        if (seen.has(document) || (filter && !filter(columns, id))) continue;
+      for (const hit of hits) {
+        const document = documents[hit.row]!;
+        if (!seen.has(document)) fitting.push({ ...hit, document });
         seen.add(document);
-        fitting.push({ ...hit, document });
       }
       if (fitting.length >= topK || hits.length < asked) return fitting.slice(0, topK);
     }
+  }
+
+  /** For each vector the first one of its row; -1 for what a filter does not want. One pass, a number for each vector. */
+  async #documents(
+    filter: IndexSearchOptions['filter'],
+    eachPiece: boolean,
+    signal: AbortSignal | undefined,
+  ): Promise<Int32Array> {
+    const found = new Int32Array(this.rows).fill(-1);
+    for await (const { batch, firstRow } of this.#batches(signal)) {
+      const documents = documentsOf(batch, eachPiece);
+      const offset = firstRow + batch.offset;
+      for (const place of chosenRows(batch, filter)) found[offset + place] = offset + documents[place]!;
+    }
+    return found;
   }
 
   /** Built once, for whoever waits for it: it hears of no search's signal. */
