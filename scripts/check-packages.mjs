@@ -1,5 +1,5 @@
-// What npm would publish of each package, looked at by publint and by attw ("are the types wrong?"). turbo has packed
-// them, those that changed.
+// Checks what npm would publish of each package with publint and attw ("are the types wrong?"). turbo has packed the
+// packages that changed before.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { checkPackage, createPackageFromTarballData } from '@arethetypeswrong/core';
@@ -8,7 +8,7 @@ import { publint } from 'publint';
 import { formatMessage } from 'publint/utils';
 import { root } from './pnpm.mjs';
 
-/** How programs find a package that is ESM alone: not by Node before 12, and not by `require`. */
+/** How programs resolve an ESM-only package: not with Node before 12, and not with `require`. */
 const resolutions = ['node16-esm', 'bundler'];
 
 async function problemsOf(manifest, tarball) {
@@ -21,8 +21,8 @@ async function problemsOf(manifest, tarball) {
 }
 
 let failed = false;
-for (const folder of ['packages', 'apps'].flatMap((room) =>
-  readdirSync(join(root, room)).map((name) => join(root, room, name)),
+for (const folder of ['packages', 'apps'].flatMap((parent) =>
+  readdirSync(join(root, parent)).map((name) => join(root, parent, name)),
 )) {
   const packed = join(folder, 'package.tgz');
   const manifest = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));

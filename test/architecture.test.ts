@@ -18,7 +18,7 @@ it('the page of architectures is what the registry and the golden models say', a
   expect(await read('docs/architectures.md'), 'node scripts/list-architectures.mjs > docs/architectures.md').toBe(page);
 });
 
-it('each file that the architecture lists exists, and has the functions that stand behind it', async () => {
+it('each file that the architecture lists exists, and has the functions that are listed after it', async () => {
   const page = await read('docs/architecture.md');
   const listed = [...page.matchAll(/\[`(packages\/[^`]+\.ts)`\]\(\.\.\/([^)]+)\)((?:,?\s*`\w+`)*)/gu)];
   expect(listed.length).toBeGreaterThan(25);

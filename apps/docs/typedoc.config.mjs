@@ -20,7 +20,7 @@ function entriesOf(folder) {
 }
 
 const entries = ['packages', 'apps']
-  .flatMap((room) => readdirSync(join(root, room)).map((name) => join(root, room, name)))
+  .flatMap((parent) => readdirSync(join(root, parent)).map((name) => join(root, parent, name)))
   .filter((folder) => existsSync(join(folder, 'package.json')))
   .flatMap(entriesOf);
 

@@ -11,7 +11,7 @@ export interface BreakableBackend extends Backend {
   delay: number;
 }
 
-/** Puts a fault of one's own choice into a backend. */
+/** Puts a chosen fault into a backend. */
 export function breakable(backend: Backend): BreakableBackend {
   const made: BreakableBackend = {
     specificationVersion: 1,

@@ -1,4 +1,4 @@
-// A workflow of one's own, as a plugin: embeds each line of a file, and adds up the dimensions.
+// A custom workflow, as a plugin: embeds each line of a file, and adds up the dimensions.
 import { readFile } from 'node:fs/promises';
 import { defineStep, defineWorkflow } from '@sentvec/workflow';
 

@@ -1,4 +1,4 @@
-// A pooling of one's own: the vectors of the first and the last token, side by side.
+// A custom pooling: the vectors of the first and the last token, side by side.
 import { definePooling } from '@sentvec/core';
 
 export default definePooling({

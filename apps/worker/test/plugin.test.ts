@@ -31,7 +31,7 @@ async function modelWithOwnPooling(): Promise<string> {
 }
 
 describe('plugins', () => {
-  it('a pooling of one’s own gives the same vectors through Redis as in this process', async () => {
+  it('a custom pooling gives the same vectors through Redis as in this process', async () => {
     const model = await modelWithOwnPooling();
     const corpus = await fleet.corpus('corpus.jsonl', texts(500));
     const request = (output: string) => ({
@@ -60,7 +60,7 @@ describe('plugins', () => {
     await fleet.stopWorkers();
   });
 
-  it('a workflow of one’s own uses the models of the worker, and only what it may touch', async () => {
+  it('a custom workflow uses the models of the worker, and only what it may touch', async () => {
     const { excerpt } = await import('./excerpt-workflow.mjs');
     const configuration = readConfiguration(
       {

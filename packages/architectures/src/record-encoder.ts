@@ -41,7 +41,7 @@ export function recordSplitEncoder(
 /**
  * The same with the large weights where they are: in the model's own files, which belong next to the ONNX model under
  * their own paths. Weights in half precision stay so; each is widened when it is needed, and forgotten.
- * @param location of the file for numbers that stand in none of the model's files
+ * @param location of the file for numbers that are in none of the model's files
  * @param options.smallest bytes of a weight from which on it stays where it is; default 64 KiB
  */
 export function recordLinkedEncoder(
@@ -81,7 +81,7 @@ function linkedWeight(
   return recorder.weight({ type, location: path, offset: begin, length: end - begin }, definition.weights.get(name)!);
 }
 
-/** Records an encoder, with other weights or operations than the usual ones maybe. */
+/** Records an encoder; a caller may replace its weights, or the operations that it is recorded with. */
 export function record(
   definition: EncoderDefinition,
   { pairs = false }: RecordOptions = {},

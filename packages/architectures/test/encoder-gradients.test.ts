@@ -109,7 +109,7 @@ function finiteDifferences(model: Model): PlainTensor[] {
   }));
 }
 
-/** Loss and gradients as one graph with open sizes: weights are inputs, called by their names. */
+/** Loss and gradients as one graph with dynamic sizes: weights are inputs, called by their names. */
 function recordStep({ network, names, parameters }: Model): Uint8Array {
   const recorder = new OnnxRecorder();
   const tape = new Tape(recorder.operations);

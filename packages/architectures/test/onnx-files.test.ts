@@ -5,7 +5,7 @@ import { configuredPositions } from '@sentvec/architectures';
 const positionsOf = (config: unknown): Promise<number> =>
   configuredPositions(memoryModel('model', { 'config.json': JSON.stringify(config) }));
 
-it('counts from 0, or from behind the padding token', async () => {
+it('positions count from 0, or from the one after the padding token', async () => {
   expect(await positionsOf({ model_type: 'bert', max_position_embeddings: 512, pad_token_id: 0 })).toBe(512);
   expect(await positionsOf({ model_type: 'xlm-roberta', max_position_embeddings: 514, pad_token_id: 1 })).toBe(512);
   expect(await positionsOf({ model_type: 'mpnet', max_position_embeddings: 514 })).toBe(512);

@@ -21,7 +21,7 @@ import { type Config, randomModel, randomWeights, tinyConfigs } from './models.t
 import { runOnnx } from './onnx-session.ts';
 
 describe('the ONNX recorder', () => {
-  it('computes open sizes from the shapes of its inputs', async () => {
+  it('computes dynamic sizes from the shapes of its inputs', async () => {
     const recorder = new OnnxRecorder();
     const { operations: ops } = recorder;
     const x = recorder.input('x', 'float', ['rows', 'cols']);
@@ -130,7 +130,7 @@ describe('a recorded encoder', () => {
   });
 });
 
-/** An encoder and the gradient of a function of it, with open sizes. */
+/** An encoder and the gradient of a function of it, with dynamic sizes. */
 async function recordGradients(config: Config): Promise<Uint8Array> {
   const recorder = new OnnxRecorder();
   const tape = new Tape(recorder.operations);

@@ -125,10 +125,10 @@ describe('on shapes alone', () => {
 });
 
 /** The operation and its gradients as one graph. */
-function recordWithGradients(operation: OperationCase, open: boolean): Uint8Array {
+function recordWithGradients(operation: OperationCase, dynamic: boolean): Uint8Array {
   const recorder = new OnnxRecorder();
   const { parameters, others = [] } = operation;
-  const inputs = declareInputs(recorder, [...parameters, ...others], open);
+  const inputs = declareInputs(recorder, [...parameters, ...others], dynamic);
   const tape = new Tape(recorder.operations);
   const tracked = inputs.slice(0, parameters.length).map((input) => tape.parameter(input));
   const fixed = inputs.slice(parameters.length).map((input) => tape.fixed(input));
@@ -139,12 +139,12 @@ function recordWithGradients(operation: OperationCase, open: boolean): Uint8Arra
   return recorder.encode();
 }
 
-/** Results whose sizes are written as numbers do not fit sizes that are open; a rotation halves a number. */
+/** Operations that are given sizes as numbers, which cannot be recorded with dynamic sizes. */
 const fixedOnly = new Set(['reshape', 'broadcastTo', 'rotate', 'inBlocks']);
 
 const recorded = operationCases.flatMap((operation) => [
   { operation, sizes: 'fixed' },
-  ...(fixedOnly.has(operation.name) ? [] : [{ operation, sizes: 'open' }]),
+  ...(fixedOnly.has(operation.name) ? [] : [{ operation, sizes: 'dynamic' }]),
 ]);
 
 describe('recorded as ONNX', () => {
@@ -154,7 +154,7 @@ describe('recorded as ONNX', () => {
       const expected = plainResult(operation);
       const weights = weightsFor(expected);
       const feeds = { ...feedsOf([...operation.parameters, ...(operation.others ?? [])]), weights };
-      const results = await runOnnx(recordWithGradients(operation, sizes === 'open'), feeds);
+      const results = await runOnnx(recordWithGradients(operation, sizes === 'dynamic'), feeds);
       const scale = 1 + Math.max(...expected.data);
       expect(largestDifference(results['result']!, expected) / scale).toBeLessThan(2e-6);
       plainGradients(operation, weights).forEach((gradient, i) => {

@@ -20,7 +20,7 @@ export interface SessionSpecification extends SessionModel {
   readonly pairs: boolean;
 }
 
-/** What a session that was opened says of itself. */
+/** What is known of a model once a session is open. */
 export interface SessionFacts {
   readonly hiddenSize: number;
   /** See `Encoder.pooledOutput`. */

@@ -24,7 +24,7 @@ export interface PoolOptions {
   readonly startWide?: StartThread | undefined;
   /** Sessions that compute at the same time. */
   readonly sessions: number;
-  /** Hears of further sessions that cannot be opened; the work goes on with those that are open. */
+  /** Called when a further session cannot be opened; the pool goes on with those that are open. */
   readonly onWarning: (message: string) => void;
 }
 
@@ -94,7 +94,7 @@ export class SessionPool implements ThreadListener {
     return pool;
   }
 
-  /** What its sessions say of themselves; they are all alike. */
+  /** Facts about the model; they are the same in all sessions. */
   get facts(): SessionFacts {
     return this.#threads[0]!;
   }

@@ -20,7 +20,7 @@ export interface SessionThread extends SessionFacts {
   readonly inFlight: ReadonlySet<number>;
   /** Sends a batch, and the head that the thread applies to it. The arrays are copied: they stay the caller's. */
   run(id: number, batch: TokenBatch, pooled?: PooledHead): void;
-  /** Cancels a batch. The outcome is `cancelled` when the thread has not begun it, otherwise the usual one. */
+  /** Cancels a batch. The outcome is `cancelled` when the thread has not begun it, otherwise as if it had not been cancelled. */
   cancel(id: number): void;
   /** Releases the session and ends the thread, after the batch that it is computing. May be called again. */
   close(): Promise<void>;

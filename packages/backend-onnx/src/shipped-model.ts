@@ -26,13 +26,13 @@ export interface ModelSource extends SessionModel {
   readonly makeAgain?: (() => Promise<ModelSource>) | undefined;
   /** Bytes of the file and of the weights beside it. */
   readonly size: number;
-  /** Set when the file is not the usual one; see `Encoder.weightsFile`. */
+  /** Set when the file is not the standard one; see `Encoder.weightsFile`. */
   readonly weightsFile?: string | undefined;
 }
 
 /**
  * The ONNX file that a model ships with.
- * @param variant name of the file without its ending; `undefined` for the usual one
+ * @param variant name of the file without its ending; `undefined` for the standard one
  * @returns `undefined` when there is none
  * @throws SentvecError `invalid-argument` when there is no such variant; `invalid-model`, `unsupported-model` for a graph
  * that may never end

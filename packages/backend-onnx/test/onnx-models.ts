@@ -116,7 +116,7 @@ export function withPastKeyValues(bytes: Uint8Array, elemType: 'float' | 'float1
   });
 }
 
-/** With nodes behind the first output, which make a new one of it: from `before` to `after`. */
+/** Adds nodes after the first output, which compute a new output from it: from `before` to `after`. */
 function followed(
   bytes: Uint8Array,
   nodes: readonly NodeProto[],

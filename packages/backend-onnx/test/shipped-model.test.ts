@@ -104,7 +104,7 @@ describe('inputs and outputs', () => {
     expect(await embed(memoryModel('m', { 'onnx/model.onnx': model }))).toEqual([3, 9, 4, 0]);
   });
 
-  it('offers the vectors that the file gives for texts, with projections behind them', async () => {
+  it('offers the vectors that the file gives for texts, with projections after them', async () => {
     await using(memoryModel('m', { 'onnx/model.onnx': onnxModel({ sentenceOutput: true }) }), {}, async (encoder) => {
       expect(encoder.pooledOutput).toEqual({ name: 'sentence_embedding', size: width });
       const pooling = (graphOutput: string): Pooling => ({ ...createPooling('mean'), modes: undefined, graphOutput });
@@ -165,7 +165,7 @@ describe('which file', () => {
     const several = memoryModel('two', { 'onnx/model_int8.onnx': model, 'onnx/model_fp16.onnx': model });
     const error = await refusal(several);
     expect(error.code).toBe('invalid-argument');
-    expect(error.message).toMatch(/model_fp16, model_int8 and no usual weights.*onnx\(\{ variant/u);
+    expect(error.message).toMatch(/model_fp16, model_int8 and no default weights.*onnx\(\{ variant/u);
   });
 
   it.each(['with space', 'a#b', '100%25', 'q?x', 'Zoë 文', "it's", 'a&b;c', '...'])(

@@ -5,7 +5,7 @@ import { UsageError } from './usage-error.ts';
 export interface BackendOptions {
   /** CPU threads. `undefined`: one for each core. */
   readonly threads: number | undefined;
-  /** An ONNX file of the model, without its ending. `undefined`: the usual weights. */
+  /** An ONNX file of the model, without its ending. `undefined`: the default weights. */
   readonly variant?: string | undefined;
 }
 
@@ -34,7 +34,7 @@ export async function createBackend(name: string, options: BackendOptions): Prom
     throw new UsageError(`The backend ${name} has no threads to choose: leave out --threads.`);
   if (options.variant !== undefined && name !== 'onnx')
     throw new UsageError(
-      `The backend ${name} computes from the usual weights: leave out --variant, or take --backend onnx.`,
+      `The backend ${name} computes from the default weights: leave out --variant, or take --backend onnx.`,
     );
   return create(options);
 }

@@ -11,8 +11,8 @@ export interface Candidate {
 }
 
 /**
- * The words that could stand in the place of the last one, which is begun or empty.
- * @param words what stands behind `sentvec`
+ * The words that could complete the last one, which may be empty.
+ * @param words what follows `sentvec` on the command line
  * @returns none where a file, a text or a number belongs
  */
 export async function candidates(words: readonly string[]): Promise<readonly Candidate[]> {

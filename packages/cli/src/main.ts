@@ -60,7 +60,7 @@ async function show(text: string): Promise<number> {
   return exitCode.ok;
 }
 
-/** What the scripts of `sentvec completion` ask: a candidate on each line, with what it means behind a tab. */
+/** What the scripts of `sentvec completion` call: prints a candidate on each line, then a tab and its description. */
 async function complete(words: readonly string[]): Promise<number> {
   const { candidates } = await import('./completion.ts');
   const found = await candidates(words);

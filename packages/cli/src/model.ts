@@ -16,7 +16,7 @@ export const backendArguments = {
     type: 'string',
     valueHint: 'NAME',
     description:
-      'An ONNX file of the model, such as model_int8, which sentvec quantize makes. Default: the usual weights.',
+      'An ONNX file of the model, such as model_int8, which sentvec quantize makes. Default: the default weights.',
   },
   'self-check': {
     type: 'boolean',

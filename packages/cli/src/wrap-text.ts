@@ -2,7 +2,7 @@
 
 /**
  * Breaks a paragraph into lines of at most `width` characters, between words; a longer word stands on a line of its own.
- * @param indent spaces before each line but the first; they count
+ * @param indent spaces before each line but the first; `width` includes them
  */
 export function wrapText(text: string, width: number, indent = 0): string {
   const lines: string[] = [];
@@ -14,7 +14,7 @@ export function wrapText(text: string, width: number, indent = 0): string {
   return lines.join(`\n${' '.repeat(indent)}`);
 }
 
-/** Terms with what is said of them, in two columns; a long term stands on a line above. */
+/** Terms and their descriptions in two columns; a long term has a line of its own, above its description. */
 export function renderDefinitions(definitions: readonly (readonly [string, string])[], width: number): string {
   const longest = Math.max(...definitions.map(([term]) => term.length));
   const column = 2 + Math.min(longest, Math.max(16, Math.floor(width * 0.35))) + 2;

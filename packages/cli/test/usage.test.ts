@@ -14,7 +14,7 @@ describe('help', () => {
     expect(page).toContain('sentvec embed quotes.txt --output vectors');
   });
 
-  it('says of each command what the command says of itself', async () => {
+  it('lists each command with the name and summary that its module has', async () => {
     for (const name of commandNames) {
       const found = await findCommand(name.split(' '));
       expect([found!.command.name, await summaryOf(name)]).toEqual([name, found!.command.summary]);

@@ -63,7 +63,7 @@ export interface Encoder {
   /** The tokens (rows × cols) of a batch at which it works best. The caller's choice wins. */
   readonly batchTokens: number;
   /**
-   * The file of the model that it took its weights from, when that is not the usual one (a quantized variant, say): it
+   * The file of the model that it took its weights from, when that is not the standard one (a quantized variant, say): it
    * then stands for the weights in the fingerprint, instead of `model.safetensors` or `onnx/model.onnx`.
    */
   readonly weightsFile?: string | undefined;

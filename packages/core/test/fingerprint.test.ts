@@ -166,7 +166,7 @@ test('the weights are those that the encoder says it used', async () => {
   );
 });
 
-test('a pooling of one’s own is told apart by its name and configuration', async () => {
+test('a custom pooling counts in the fingerprint, by its name and configuration', async () => {
   const pooling = createPooling('mean');
   const partOf = async (fields: object): Promise<string> =>
     (await createEmbedder(fakeParts({ head: { pooling: { ...pooling, ...fields }, projections: [] } })).fingerprint())

@@ -249,7 +249,7 @@ describe('BM25', () => {
     expect(unicodeWords('  —  ')).toEqual([]);
   });
 
-  it('says which words matched and takes words of one’s own', async () => {
+  it('explains which words matched, and takes a custom function that splits texts into words', async () => {
     const texts = ['the whale', 'the sea', 'the white whale and the sea', ''];
     const index = await createBm25Index(texts);
     expect(index).toMatchObject({ documents: 4, words: 5 });

@@ -166,7 +166,7 @@ describe('model2vec', () => {
     expect(plain.head.projections).toEqual([]);
   });
 
-  it('is checked against the layers behind it', async () => {
+  it('is checked against the layers after it', async () => {
     const modules = [
       {
         path: '0_StaticEmbedding',

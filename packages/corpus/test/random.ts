@@ -29,7 +29,7 @@ export class Random {
   }
 }
 
-/** Changes some bytes: other ones, more, fewer, or none behind a place. */
+/** Changes some bytes: replaces, inserts or deletes some, or cuts off the rest. */
 export function withDamage(bytes: Buffer, random: Random, likely: readonly number[]): Buffer {
   let damaged = Buffer.from(bytes);
   const changes = random.pick([1, 1, 2, 5]);

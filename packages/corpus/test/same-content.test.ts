@@ -102,7 +102,7 @@ describe.each(formats)('a retry of rejected rows of %s', (format) => {
     const first = replaced(5, undefined);
     for (const second of [
       texts, // corrected
-      first.filter((text) => text !== undefined), // the bad row is deleted: all rows behind it move
+      first.filter((text) => text !== undefined), // the bad row is deleted: all rows after it move
       ['new', ...first], // a row before it: all rows move
       replaced(17, 'other'), // corrected, and another row of the same size changed
       first.slice(0, 9), // cut off

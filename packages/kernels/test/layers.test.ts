@@ -17,7 +17,7 @@ const sizes: readonly (readonly [rows: number, inner: number, cols: number])[] =
   [130, 12, 4],
 ];
 
-/** Puts arrays one after the other into a memory, with room for a result behind them. */
+/** Puts arrays one after the other into a memory, with space for a result at the end. */
 function place(memory: WebAssembly.Memory, ...arrays: readonly Float32Array[]): number[] {
   let address = 64;
   const addresses = arrays.map((data) => {

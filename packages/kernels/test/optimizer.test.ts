@@ -14,7 +14,7 @@ it('squares are added up in double precision', () => {
   expect(kernels.sumOfSquares(0, count)).toBeGreaterThan(1e8);
 });
 
-it('an update is that of AdamW in double precision, and changes nothing behind its parameters', () => {
+it('an update is that of AdamW in double precision, and writes nothing after its parameters', () => {
   const buffers = [1, 2, 3, 4].map((seed) => randomNumbers(count + 4, seed));
   buffers[2] = buffers[2]!.map(Math.abs);
   const size = buffers[0]!.byteLength;

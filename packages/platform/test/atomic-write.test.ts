@@ -171,7 +171,7 @@ describe('a folder', () => {
     expect(await readdir(root)).toEqual(['model']);
   });
 
-  test('takes the place of an empty one, also behind a link', async () => {
+  test('replaces an empty one, also through a symbolic link', async () => {
     await mkdir(join(root, 'disk/model'), { recursive: true });
     await symlink(join(root, 'disk/model'), join(root, 'model'));
     await writeFolderAtomically(join(root, 'model'), files);

@@ -49,7 +49,7 @@ const pausedPollInterval = 5000;
 /** The most milliseconds that a batch waits for more items after its first. */
 const fillTimeout = 100;
 
-/** The most batches at once: those behind a slow item wait for it. */
+/** The most batches at once: those after a slow item wait for it. */
 const maxBatches = 32;
 
 /**

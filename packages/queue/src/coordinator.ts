@@ -140,10 +140,10 @@ export class Coordinator implements StageRunner {
     await this.#release();
   }
 
-  /** Releases what is due; while the steps of the run fail alike, only one step now and then. */
+  /** Releases the jobs that are due; while the circuit breaker of the run is open, only one at a time, as a probe. */
   async #release(): Promise<void> {
     const { parked, run } = this.#parts;
-    if (!run.isBroken) {
+    if (!run.isCircuitOpen) {
       this.#probes = 0;
       return parked.release(run);
     }

@@ -84,7 +84,7 @@ export function runOfJob(jobId: string): string {
   return jobId.slice(0, jobId.indexOf('.'));
 }
 
-/** The index of an item, by the id or key of its job. */
-export function indexOfJob(stepJobKey: string): number {
-  return Number(stepJobKey.slice(stepJobKey.lastIndexOf('.') + 1));
+/** The index of an item, from the id of its job or BullMQ's key of that job, which ends with the id. */
+export function indexOfJob(jobIdOrKey: string): number {
+  return Number(jobIdOrKey.slice(jobIdOrKey.lastIndexOf('.') + 1));
 }

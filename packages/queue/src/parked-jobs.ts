@@ -50,7 +50,7 @@ export class ParkedJobs {
     await this.#promote(key, ids);
   }
 
-  /** Puts one parked job of an attempt back into the queue, whose steps fail alike. `false` when none is due. */
+  /** Puts one parked job of an attempt whose circuit breaker is open back into the queue. `false` when none is due. */
   async releaseProbe({ id, attempt }: RunAttempt): Promise<boolean> {
     const key = this.#names.parked(id, attempt);
     const ids = (await this.#redis.eval(probeScript, 2, key, this.#names.run(id), attempt)) as string[];

@@ -7,7 +7,7 @@ export interface RunPosition extends Pick<RunStatus, 'state' | 'attempt' | 'work
   readonly version: string | undefined;
   /** How many attempts at steps have failed since the last step that was done. */
   readonly faults: number;
-  /** Id of the job that may be executed although the steps of the run fail alike. */
+  /** Id of the one job that may be executed while the circuit breaker of the run is open. */
   readonly probe: string | undefined;
 }
 
@@ -22,11 +22,11 @@ export function parsePosition(values: readonly (string | null)[]): RunPosition |
   return { ...known, version: version ?? undefined, faults: Number(faults ?? 0), probe: probe ?? undefined };
 }
 
-/** After so many failed attempts in a row the steps of a run fail alike: one at a time is tried, until one is done. */
+/** After so many failed attempts in a row the circuit breaker opens: one step at a time is tried, until one is done. */
 const maxFaults = 5;
 
-/** Whether the steps of a run fail alike. */
-export function isBroken(faults: number): boolean {
+/** Whether the circuit breaker of a run is open. */
+export function isCircuitOpen(faults: number): boolean {
   return faults >= maxFaults;
 }
 
@@ -61,7 +61,7 @@ export function parseStatus(values: readonly (string | null)[]): RunStatus | und
     items: progress?.items,
     total: progress?.total ?? null,
     error: json('error') as RunError | undefined,
-    notice: isBroken(Number(fields['faults'] ?? 0))
+    notice: isCircuitOpen(Number(fields['faults'] ?? 0))
       ? `The last ${fields['faults']} attempts at steps failed, so one step at a time is tried. ${fields['fault']}`
       : undefined,
   };

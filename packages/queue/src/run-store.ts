@@ -225,7 +225,7 @@ export class RunStore {
     return { now, since };
   }
 
-  /** A step was done: the steps of the run no longer fail alike. */
+  /** A step was done: closes the circuit breaker of the run. */
   async clearFaults(id: string, attempt: number): Promise<void> {
     await this.#redis.eval(clearFaultsScript, 1, this.#names.run(id), attempt);
   }

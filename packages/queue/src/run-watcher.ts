@@ -1,7 +1,7 @@
 // Follows the states of the runs that this process works on, by asking Redis twice a second.
 import { SentvecError } from '@sentvec/core';
 import { hasEnded, type RunState } from '@sentvec/workflow';
-import { isBroken, type RunPosition } from './run-fields.ts';
+import { isCircuitOpen, type RunPosition } from './run-fields.ts';
 import type { RunStore } from './run-store.ts';
 import { Signal } from './signal.ts';
 
@@ -88,14 +88,14 @@ export class RunAttempt {
     return this.#state === 'paused';
   }
 
-  /** Whether the steps of the run fail alike. */
-  get isBroken(): boolean {
-    return isBroken(this.#faults);
+  /** Whether the circuit breaker of the run is open: its steps have failed too often in a row. */
+  get isCircuitOpen(): boolean {
+    return isCircuitOpen(this.#faults);
   }
 
   /** Whether a step may begin now. */
   mayBegin(jobId: string): boolean {
-    return !this.paused && (!this.isBroken || this.#probe === jobId);
+    return !this.paused && (!this.isCircuitOpen || this.#probe === jobId);
   }
 
   /** Resolves when the run is not paused. Rejects with the signal's reason when the attempt is over. */

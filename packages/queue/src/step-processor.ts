@@ -35,7 +35,7 @@ const maxRateWait = 1000;
 /** Milliseconds for which a failed step keeps its lock while the failure is written. */
 const lockExtension = 5000;
 
-/** In place of a result: the step has not begun, because its run is paused or its steps fail alike. */
+/** In place of a result: the step has not begun, because its run is paused or the circuit breaker of the run is open. */
 const notBegun = Symbol('not begun');
 
 /** A job that this worker holds, of an attempt that is not over. */
@@ -190,7 +190,9 @@ export class StepProcessor {
       losses: job.stalledCounter,
       signal,
       logger,
+      // For a `forEach` within the item of a nested workflow.
       concurrency: 2,
+      // A pause is heeded before a step begins, in `#mayBegin`.
       untilResumed: async () => {},
       emit,
     };

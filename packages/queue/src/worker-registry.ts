@@ -1,4 +1,4 @@
-// Who works on a queue: heartbeats, what each worker says of itself, and why a run may have no worker.
+// The workers of a queue: their heartbeats, what each reports, and why a run may have no worker.
 import type { RedisConnection } from './connection.ts';
 import type { QueueNames } from './names.ts';
 

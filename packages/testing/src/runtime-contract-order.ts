@@ -76,7 +76,7 @@ export function runtimeOrderContract({ connect, readsAhead }: RuntimeFixture): v
     expect(seen.toSorted((a, b) => a - b)).toEqual(numbers);
   });
 
-  it('goes on behind a forEach without items and without a fold', async () => {
+  it('continues after a forEach without items and without a fold', async () => {
     const workflow = defineWorkflow({ id: 'none', input: count }).step(countTo()).forEach(double);
     const { runtime } = await connect(workflow);
     expect(await (await runtime.start(workflow, { count: 0 })).result()).toEqual({

@@ -59,7 +59,7 @@ function checkInputOf(step: AnyStep, input: unknown): Promise<unknown> {
 
 async function checkOutputOf(step: AnyStep, output: unknown): Promise<unknown> {
   if (isAsyncIterable(output)) {
-    throw new SentvecError('invalid-argument', `Step "${step.id}" yields items: put a forEach behind it.`);
+    throw new SentvecError('invalid-argument', `Step "${step.id}" yields items: put a forEach after it.`);
   }
   const what = `The output of step "${step.id}"`;
   return toJsonValue(await checkSchema(step.output, output, what), what);

@@ -45,7 +45,7 @@ export class LocalStages implements StageRunner {
       active.add(task);
     };
     const concurrency = options.concurrency ?? scope.concurrency;
-    // One slow item must not let the results of the items behind it pile up.
+    // One slow item must not let the results of the items after it pile up.
     const maxAhead = concurrency * 8;
     try {
       const key = this.#keyPrefix + sourcePath(path, stage);

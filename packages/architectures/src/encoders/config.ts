@@ -48,7 +48,7 @@ export class ConfigReader {
   }
 
   /**
-   * The same configuration for an architecture that has other names for some keys, from the usual key to its own. A
+   * The same configuration for an architecture that has other names for some keys, from the standard key to its own. A
    * configuration may have either: its own counts first.
    */
   withKeys(keys: Readonly<Record<string, string>>): ConfigReader {

@@ -118,7 +118,7 @@ export function readDecoderSizes(config: ConfigReader, defaults: DecoderDefaults
   };
 }
 
-/** How a decoder differs from the usual block. */
+/** How a decoder differs from the standard block. */
 interface Variant extends DecoderDefaults {
   /** @default 1e-6 */
   readonly epsilon?: number | undefined;
@@ -145,7 +145,7 @@ interface Variant extends DecoderDefaults {
 }
 
 /**
- * Makes an architecture of the usual block (Touvron et al., 2023), which normalizes before attention and before the
+ * Makes an architecture of the standard block (Touvron et al., 2023), which normalizes before attention and before the
  * feed-forward layers.
  */
 function decoder(variant: Variant): Architecture {

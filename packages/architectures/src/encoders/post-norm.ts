@@ -40,7 +40,7 @@ interface BertOptions {
    */
   readonly tokenTypes?: number | undefined;
   /**
-   * The values of `position_embedding_type` that the architecture has, the usual one first.
+   * The values of `position_embedding_type` that the architecture has, the default one first.
    * @default ['absolute']
    */
   readonly positions?: readonly string[] | undefined;

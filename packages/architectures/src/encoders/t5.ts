@@ -5,7 +5,7 @@ import type { ConfigReader } from './config.ts';
 import type { TransformerLayers } from './layers.ts';
 import { readRelativeBuckets, relativeBias } from './relative-bias.ts';
 
-/** The usual keys of configurations, and T5's names for them (`attribute_map` of transformers). */
+/** The standard keys of configurations, and T5's names for them (`attribute_map` of transformers). */
 const keys = {
   hidden_size: 'd_model',
   num_hidden_layers: 'num_layers',

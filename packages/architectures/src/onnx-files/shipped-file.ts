@@ -3,13 +3,13 @@ import { SentvecError, type ModelFiles } from '@sentvec/core';
 import { externalDataLocations } from './graph-contents.ts';
 
 /** The ONNX files of a model that are used without being asked for, best first. */
-const usualFiles = ['onnx/model.onnx', 'model.onnx'];
+const standardFiles = ['onnx/model.onnx', 'model.onnx'];
 
 /**
  * The ONNX file that a model ships with.
  * @param model how a person would name the model, for the message
  * @param paths all files of the model
- * @param variant name of the file without its ending, `model_quantized` say; `undefined` for the usual one, or, in a folder
+ * @param variant name of the file without its ending, `model_quantized` say; `undefined` for the standard one, or, in a folder
  * without other weights, the only one
  * @returns its path; `undefined` when there is none
  * @throws SentvecError `invalid-argument` when there is no such variant, or there are several and no other weights
@@ -22,20 +22,20 @@ export function findShippedFile(
   if (variant !== undefined) return findVariant(model, paths, variant);
   // An adapter changes the safetensors; the ONNX file may be that of the model without it.
   if (paths.includes('adapter_config.json')) return undefined;
-  const usual = usualFiles.find((each) => paths.includes(each));
-  if (usual !== undefined || paths.some((path) => /^model[^/]*\.safetensors$/u.test(path))) return usual;
+  const standard = standardFiles.find((each) => paths.includes(each));
+  if (standard !== undefined || paths.some((path) => /^model[^/]*\.safetensors$/u.test(path))) return standard;
   const variants = variantsIn(paths);
   if (variants.length <= 1) return paths.find((path) => path.endsWith('.onnx'));
   throw new SentvecError(
     'invalid-argument',
-    `${model} has ${variants.join(', ')} and no usual weights. Choose one, for example with onnx({ variant: '${variants[0]!}' }).`,
+    `${model} has ${variants.join(', ')} and no default weights. Choose one, for example with onnx({ variant: '${variants[0]!}' }).`,
     { variants },
   );
 }
 
-/** Whether an ONNX file stands for the usual weights of a model: others have a fingerprint of their own. */
+/** Whether an ONNX file stands for the default weights of a model: others have a fingerprint of their own. */
 export function isUsualFile(path: string): boolean {
-  return usualFiles.includes(path);
+  return standardFiles.includes(path);
 }
 
 /** The names of all ONNX files, without their endings. */
@@ -82,9 +82,9 @@ export async function findExternalFiles(files: ModelFiles, path: string): Promis
     .map((other) => other.slice(folder.length));
   const graphs = names.filter((name) => name.endsWith('.onnx'));
   const data = names.filter((name) => !otherFiles.test(name));
-  const usual = data.filter((name) => name.startsWith(path.slice(folder.length)));
-  const areAllUsual = data.every((name) => graphs.some((graph) => name.startsWith(graph)));
-  const locations = areAllUsual ? usual : locationsIn(await files.read(path), usual);
+  const standard = data.filter((name) => name.startsWith(path.slice(folder.length)));
+  const areAllStandard = data.every((name) => graphs.some((graph) => name.startsWith(graph)));
+  const locations = areAllStandard ? standard : locationsIn(await files.read(path), standard);
   return locations.map((location) => {
     const file = folder + location.replace(/^(?:\.\/)+/u, '');
     if (paths.includes(file)) return { location, path: file };
@@ -96,11 +96,11 @@ export async function findExternalFiles(files: ModelFiles, path: string): Promis
   });
 }
 
-function locationsIn(graph: Uint8Array, usual: readonly string[]): readonly string[] {
+function locationsIn(graph: Uint8Array, standard: readonly string[]): readonly string[] {
   try {
     return externalDataLocations(graph);
   } catch {
     // Opening the file will say what is wrong with it.
-    return usual;
+    return standard;
   }
 }

@@ -68,7 +68,7 @@ export class OnnxGraph {
     return name;
   }
 
-  /** Adds a constant whose numbers stand in another file. */
+  /** Adds a constant whose numbers are in another file. */
   externalInitializer(numbers: ExternalNumbers, shape: readonly number[]): string {
     const name = this.#name('weight');
     this.#initializers.push({ name, data: numbers, shape });

@@ -38,7 +38,7 @@ export interface Node {
   readonly attributes: Readonly<Record<string, Attribute>>;
 }
 
-/** Numbers that stand in another file, which lies beside the model or below. */
+/** Numbers in another file, which lies in the folder of the model or below. */
 export interface ExternalNumbers {
   readonly type: 'float' | 'float16' | 'bfloat16';
   /** Path of the file, relative to the model. */

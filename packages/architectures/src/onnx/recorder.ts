@@ -59,7 +59,7 @@ export class OnnxRecorder {
     return { name, kind, shape };
   }
 
-  /** A weight whose numbers stand in another file, in half precision maybe: they are then widened when they are needed. */
+  /** A weight whose numbers are in another file. Half precision is converted to float32 where the weight is used. */
   weight(numbers: ExternalNumbers, shape: readonly number[]): OnnxTensor {
     if (numbers.type === 'float') return { name: this.graph.externalInitializer(numbers, shape), kind: 'float', shape };
     const { half, wide } = this.graph.widenedInitializer(numbers, shape);

@@ -1,4 +1,4 @@
-// The linear layers of an encoder while it is recorded, by what goes into them.
+// Records an encoder, and lets the caller record each linear layer in its own way, by the input of the layer.
 import type { EncoderDefinition } from '../encoders/definition.ts';
 import { constantWeights } from '../encoders/definition.ts';
 import type { WeightLookup } from '../encoders/network.ts';
@@ -15,10 +15,10 @@ export interface RecordedLinear {
   readonly x: OnnxTensor;
   readonly bias: OnnxTensor | undefined;
   /** Records the layer in float32. */
-  usual(this: void): OnnxTensor;
+  recordFloat32(this: void): OnnxTensor;
 }
 
-/** What an encoder is recorded with. */
+/** How linear layers and weights are recorded. */
 export interface LinearRecording {
   /**
    * Called for each linear layer that multiplies with a weight as the model stores it, in the order of computation. It
@@ -39,10 +39,10 @@ export interface LinearRecording {
 export function recordLinear(definition: EncoderDefinition, recording: LinearRecording): OnnxRecorder {
   const recorder = new OnnxRecorder();
   const { operations } = recorder;
-  const usualWeights = constantWeights(operations, definition);
+  const float32Weights = constantWeights(operations, definition);
   const weightNames = new Map<OnnxTensor, string>();
   const weights: WeightLookup<OnnxTensor> = (name) => {
-    const weight = recording.weight?.(recorder, name) ?? usualWeights(name);
+    const weight = recording.weight?.(recorder, name) ?? float32Weights(name);
     weightNames.set(weight, name);
     return weight;
   };
@@ -60,10 +60,10 @@ export function recordLinear(definition: EncoderDefinition, recording: LinearRec
   return record(definition, {}, recorder, weights, {
     ...operations,
     linear(x, weight, bias) {
-      const usual = (): OnnxTensor => operations.linear(x, weight, bias);
+      const recordFloat32 = (): OnnxTensor => operations.linear(x, weight, bias);
       const name = weightNames.get(weight);
-      if (name === undefined) return usual();
-      return recording.linear(recorder, { input: inputOf(x, name), weight: name, x, bias, usual });
+      if (name === undefined) return recordFloat32();
+      return recording.linear(recorder, { input: inputOf(x, name), weight: name, x, bias, recordFloat32 });
     },
   });
 }

@@ -37,7 +37,7 @@ export interface CalibrationGraph {
 export function recordCalibration(definition: EncoderDefinition, location: string): CalibrationGraph {
   const inputs = new Map<string, { weights: string[]; width: number; weightExtents: Float32Array }>();
   const recorder = recordLinear(definition, {
-    linear(current, { input, weight, x, usual }) {
+    linear(current, { input, weight, x, recordFloat32 }) {
       const width = Number(x.shape.at(-1));
       const known = inputs.get(input) ?? { weights: [], width, weightExtents: new Float32Array(width) };
       if (!inputs.has(input)) recordRanges(current, inputs.size, x);
@@ -46,7 +46,7 @@ export function recordCalibration(definition: EncoderDefinition, location: strin
       for (const [i, value] of definition.weight(weight).entries()) {
         known.weightExtents[i % width] = Math.max(known.weightExtents[i % width]!, Math.abs(value));
       }
-      return usual();
+      return recordFloat32();
     },
   });
   return {
@@ -80,7 +80,7 @@ export function recordTrials(
   const errors = new Map<string, OnnxTensor[][]>();
   const recorder = recordLinear(definition, {
     linear(current, layer) {
-      const expected = layer.usual();
+      const expected = layer.recordFloat32();
       const remedies = offers.get(layer.input) ?? [];
       const found = remedies.map((remedy) => relativeError(current, definition, { layer, expected, remedy, bits }));
       errors.set(layer.input, [...(errors.get(layer.input) ?? []), found]);

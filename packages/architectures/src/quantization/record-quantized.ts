@@ -1,4 +1,4 @@
-// Encoders as ONNX models whose weights are stored in fewer bytes, and whose linear layers multiply bytes maybe.
+// Encoders as ONNX models whose weights are stored in fewer bits. Linear layers may also compute in 8-bit integers.
 import type { EncoderDefinition } from '../encoders/definition.ts';
 import type { OnnxTensor } from '../onnx/graph-builder.ts';
 import { halfWeight, integerWeight, quantizedLinear } from '../onnx/quantized-linear.ts';
@@ -7,10 +7,10 @@ import { recordLinear } from './linear-inputs.ts';
 import type { QuantizationPlan } from './plan.ts';
 
 /**
- * An encoder as an ONNX model whose linear layers multiply bytes, as far as they are planned: static int8. A vector does
- * not depend on its batch-mates, since the ranges of activations are fixed. The token table has 8 bits, with a scale for
- * each row; what else there is stays in float32. Inputs and outputs are those of `recordEncoder`. The products are an
- * operator of onnxruntime's own, `MatMulIntegerToFloat`.
+ * An encoder as an ONNX model whose linear layers, those that are in the plan, multiply 8-bit integers: static int8. A
+ * vector does not depend on the other texts of its batch, since the ranges of activations are fixed. The token table has
+ * 8 bits, with a scale for each row; everything else stays in float32. Inputs and outputs are those of `recordEncoder`.
+ * Integers are multiplied by `MatMulIntegerToFloat`, an operator that only onnxruntime has.
  */
 export function recordQuantizedEncoder(definition: EncoderDefinition, plan: QuantizationPlan): Uint8Array<ArrayBuffer> {
   const tables = storedOnce((recorder, name) =>
@@ -20,9 +20,9 @@ export function recordQuantizedEncoder(definition: EncoderDefinition, plan: Quan
   );
   return recordLinear(definition, {
     weight: tables,
-    linear(recorder, { input, weight, x, bias, usual }) {
+    linear(recorder, { input, weight, x, bias, recordFloat32 }) {
       const quantization = plan.inputs.get(input);
-      if (quantization === undefined) return usual();
+      if (quantization === undefined) return recordFloat32();
       const [outputs, inputs] = definition.weights.get(weight)! as [number, number];
       const numbers = definition.weight(weight);
       return quantizedLinear(
@@ -37,16 +37,16 @@ export function recordQuantizedEncoder(definition: EncoderDefinition, plan: Quan
 }
 
 /**
- * An encoder as an ONNX model that is a smaller download and computes in float32, at its speed: matrices of weights are
- * stored as 8-bit integers with a scale for each row, or in half precision, and widened when the model is opened. All
- * operators are standard, opset 17.
+ * An encoder as an ONNX model that is a smaller download, and computes in float32 as fast as the original: matrices of
+ * weights are stored as 8-bit integers with a scale for each row, or in half precision, and converted to float32 when
+ * the model is opened. All operators are standard, opset 17.
  */
 export function recordCompactEncoder(
   definition: EncoderDefinition,
   precision: 'int8' | 'float16',
 ): Uint8Array<ArrayBuffer> {
   return recordLinear(definition, {
-    linear: (_, { usual }) => usual(),
+    linear: (_, { recordFloat32 }) => recordFloat32(),
     weight: storedOnce((recorder, name) => {
       const shape = definition.weights.get(name)!;
       if (shape.length < 2) return undefined;

@@ -14,7 +14,7 @@ import { networkOf } from '../encoders/registry.ts';
 import { computeReference, multiplications } from './compute-reference.ts';
 
 /** Multiplications that take plain TypeScript some seconds. */
-const usualLimit = 2 ** 30;
+const defaultLimit = 2 ** 30;
 
 /** Multiplications that take about ten milliseconds, less than the start of a thread. */
 const fewMultiplications = 2 ** 22;
@@ -30,7 +30,7 @@ const fewMultiplications = 2 ** 22;
 export async function plainReference(
   files: ModelFiles,
   batch: TokenBatch,
-  limit: number = usualLimit,
+  limit: number = defaultLimit,
 ): Promise<TokenEmbeddings | { readonly reason: string }> {
   const present = await files.list();
   if (!present.some((path) => /^model\.safetensors(\.index\.json)?$/u.test(path))) {

@@ -1,4 +1,4 @@
-// Whether this CPU multiplies bytes exactly.
+// Finds out whether onnxruntime multiplies 8-bit integers exactly on this CPU.
 import { OnnxRecorder, quantizedLinear } from '@sentvec/architectures';
 import { loadOnnxRuntime } from '../onnx-runtime.ts';
 
@@ -6,8 +6,8 @@ const [rows, width, outputs] = [8, 128, 32];
 const largestByte = 255;
 
 /**
- * Whether onnxruntime multiplies unsigned bytes with signed ones exactly here. On CPUs with AVX2 and without VNNI, the sum
- * of two products is cut off at 16 bits.
+ * Whether onnxruntime multiplies uint8 by int8 exactly here. On CPUs with AVX2 and without VNNI, the sum of two products
+ * saturates at 16 bits.
  */
 export async function multipliesBytesExactly(): Promise<boolean> {
   const recorder = new OnnxRecorder();

@@ -11,7 +11,7 @@ import {
 } from '@sentvec/architectures';
 import { observeEncoder, weightsLocation, type Observation } from './observe-encoder.ts';
 
-/** An input of linear layers, and the ways to quantize it, the usual one first. */
+/** An input of linear layers, and the ways to quantize it, the default one first. */
 export interface CalibratedInput extends LinearInput {
   readonly remedies: readonly [Remedy, ...Remedy[]];
 }
@@ -39,7 +39,7 @@ export async function measureRanges(observation: Observation): Promise<Calibrate
   return inputs.map((input, index) => ({ ...input, remedies: remedies(ranges[index]!, input.weightExtents) }));
 }
 
-/** A remedy costs time: it has to lessen the error by this factor. */
+/** A remedy costs time, so its error must be less than this share of the error without it. */
 const worthwhile = 0.8;
 
 /** Tries all ways to quantize each input on the texts, and chooses one for each, by the name of the input. */
@@ -58,8 +58,8 @@ export async function chooseRemedies(
   });
   return new Map(
     trials.inputs.map((name, index) => {
-      const [usual, ...others] = offers.get(name)!;
-      let best = { remedy: usual, error: errors[index]![0]! * worthwhile };
+      const [byRange, ...others] = offers.get(name)!;
+      let best = { remedy: byRange, error: errors[index]![0]! * worthwhile };
       for (const [at, remedy] of others.entries()) {
         const error = errors[index]![at + 1]!;
         if (error < best.error) best = { remedy, error };
@@ -69,12 +69,12 @@ export async function chooseRemedies(
   );
 }
 
-/** The name of the usual way to quantize an input. */
-export const usualRemedy = 'range';
+/** The name of the default way to quantize an input. */
+export const defaultRemedy = 'range';
 
-/** The usual way to quantize each input: by its range as it is. */
-export function usualQuantization(inputs: readonly CalibratedInput[]): ReadonlyMap<string, Remedy> {
-  return new Map(inputs.map(({ name, remedies: [usual] }) => [name, usual]));
+/** The default way to quantize each input: by its measured range. */
+export function defaultQuantization(inputs: readonly CalibratedInput[]): ReadonlyMap<string, Remedy> {
+  return new Map(inputs.map(({ name, remedies: [byRange] }) => [name, byRange]));
 }
 
 /** A plan's inputs, without some that stay in float32. */

@@ -3,7 +3,7 @@ import { SentvecError, type Embedder, type Matrix, type ModelFiles } from '@sent
 import { loadEmbedder } from '@sentvec/core/node';
 import { onnx } from '../backend.ts';
 
-/** The model, and in place of its encoder's usual weights a file that is in memory. */
+/** The model, and in place of its encoder's default weights a file that is in memory. */
 export interface Candidate {
   readonly model: ModelFiles;
   /** Of the encoder in the model; `''` when it is at the top. */

@@ -1,7 +1,7 @@
 // The options of quantizeModel, and their check.
 import { SentvecError } from '@sentvec/core';
 import { checkOptionNames, type OptionNames } from '@sentvec/platform';
-import { usualBar, type QualityBar } from './quality.ts';
+import { defaultBar, type QualityBar } from './quality.ts';
 
 /**
  * How the encoder is stored and computed. `int8`: products of bytes, about 2.5 times as fast on a CPU, a quarter of the
@@ -30,7 +30,7 @@ export interface QuantizeModelOptions {
   /**
    * Bits of the weights of `int8`. With 8, CPUs that have AVX2 and no VNNI compute wrongly, and the self-check may refuse
    * them; with 7, none does, and a little is lost.
-   * @default 8 where this CPU multiplies bytes exactly, else 7
+   * @default 8 where this CPU multiplies 8-bit integers exactly, else 7
    */
   readonly weightBits?: 7 | 8 | undefined;
   /** What the vectors of the quantized model must reach, compared with those in float32. */
@@ -61,7 +61,7 @@ export interface QuantizationSettings {
   readonly precision: ModelPrecision;
   /** `undefined`: as this CPU needs it. */
   readonly weightBits: 7 | 8 | undefined;
-  readonly bar: typeof usualBar;
+  readonly bar: typeof defaultBar;
   readonly calibration: readonly string[];
   readonly heldOut: readonly string[];
 }
@@ -93,9 +93,9 @@ export function checkQuantizeOptions(options: QuantizeModelOptions, sample: read
     precision,
     weightBits,
     bar: {
-      meanCosine: bar.meanCosine ?? usualBar.meanCosine,
-      minimumCosine: bar.minimumCosine ?? usualBar.minimumCosine,
-      rankLoss: bar.rankLoss ?? usualBar.rankLoss,
+      meanCosine: bar.meanCosine ?? defaultBar.meanCosine,
+      minimumCosine: bar.minimumCosine ?? defaultBar.minimumCosine,
+      rankLoss: bar.rankLoss ?? defaultBar.rankLoss,
     },
     calibration: distinct.filter((_, index) => index % heldOutOf !== heldOutOf - 1),
     heldOut: distinct.filter((_, index) => index % heldOutOf === heldOutOf - 1),

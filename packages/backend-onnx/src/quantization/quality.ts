@@ -24,14 +24,14 @@ export interface QualityBar {
 }
 
 /** The bar where nothing else is asked for. */
-export const usualBar: { readonly [Name in keyof QualityBar]-?: number } = {
+export const defaultBar: { readonly [Name in keyof QualityBar]-?: number } = {
   meanCosine: 0.999,
   minimumCosine: 0.99,
   rankLoss: 0.002,
 };
 
 /** Whether a quality reaches the bar. */
-export function reaches(quality: QuantizationQuality, bar: typeof usualBar): boolean {
+export function reaches(quality: QuantizationQuality, bar: typeof defaultBar): boolean {
   return (
     quality.meanCosine >= bar.meanCosine &&
     quality.minimumCosine >= bar.minimumCosine &&

@@ -22,7 +22,7 @@ import {
 import { loadEmbedder } from '@sentvec/core/node';
 import { onnx } from '../backend.ts';
 import { multipliesBytesExactly } from './byte-products.ts';
-import { chooseRemedies, measureRanges, planInputs, usualQuantization, usualRemedy } from './calibrate.ts';
+import { chooseRemedies, measureRanges, planInputs, defaultQuantization, defaultRemedy } from './calibrate.ts';
 import type { Observation } from './observe-encoder.ts';
 import { embedWithCandidate, loadCandidate, vectorsOf, type Candidate } from './candidate.ts';
 import {
@@ -135,7 +135,7 @@ export async function quantizeModel(model: ModelFiles, options: QuantizeModelOpt
 }
 
 function remediesOf(chosen: ReadonlyMap<string, Remedy>, kept: readonly string[]): Record<string, string> {
-  const helped = [...chosen].filter(([input, { name }]) => name !== usualRemedy && !kept.includes(input));
+  const helped = [...chosen].filter(([input, { name }]) => name !== defaultRemedy && !kept.includes(input));
   return Object.fromEntries(helped.map(([input, { name }]) => [input, name]));
 }
 
@@ -202,11 +202,11 @@ class Quantization {
     }
     const inputs = await measureRanges(this.#observation('Measuring the ranges of activations'));
     if (inputs.length === 0) {
-      const message = `${this.#model.name} has no linear layers, the only ones that multiply bytes. Take the precision int8-weights.`;
+      const message = `${this.#model.name} has no linear layers, the only ones that are computed in int8. Take the precision int8-weights.`;
       throw new SentvecError('unsupported-model', message, { file: this.#model.name });
     }
-    const usual = await this.#try({ description: 'all layers', chosen: usualQuantization(inputs), kept: [] });
-    if (usual.attempt.reached) return usual;
+    const allLayers = await this.#try({ description: 'all layers', chosen: defaultQuantization(inputs), kept: [] });
+    if (allLayers.attempt.reached) return allLayers;
     const chosen = await chooseRemedies(inputs, weightBits, this.#observation('Trying remedies for large channels'));
     const remedied = await this.#try({ description: 'all layers, with remedies', chosen, kept: [] });
     return remedied.attempt.reached ? remedied : this.#keepLayers(chosen);

@@ -50,14 +50,14 @@ export async function registerWasmBackend(tf: TensorFlow, paths?: WasmPaths): Pr
   if (!first) return;
   tf.copyRegisteredKernels('wasm', wasmBackend);
   for (const { name, compute, only } of kernels) {
-    const usual = tf.getKernel(name, wasmBackend);
-    if (usual !== undefined) tf.unregisterKernel(name, wasmBackend);
+    const original = tf.getKernel(name, wasmBackend);
+    if (original !== undefined) tf.unregisterKernel(name, wasmBackend);
     tf.registerKernel({
-      ...usual,
+      ...original,
       kernelName: name,
       backendName: wasmBackend,
       kernelFunc: (call) =>
-        usual === undefined || (only?.(call.attrs!) ?? true) ? compute(call) : usual.kernelFunc(call),
+        original === undefined || (only?.(call.attrs!) ?? true) ? compute(call) : original.kernelFunc(call),
     });
   }
 }
@@ -65,12 +65,12 @@ export async function registerWasmBackend(tf: TensorFlow, paths?: WasmPaths): Pr
 /** The build with threads does not expose its memory, and would block a page while it waits for them. */
 async function withoutThreads<T>(tf: TensorFlow, start: () => T | Promise<T>): Promise<T> {
   const flag = 'WASM_HAS_MULTITHREAD_SUPPORT';
-  const usual = await tf.env().getAsync(flag);
+  const previous = await tf.env().getAsync(flag);
   tf.env().set(flag, false);
   try {
     return await start();
   } finally {
-    tf.env().set(flag, usual);
+    tf.env().set(flag, previous);
   }
 }
 

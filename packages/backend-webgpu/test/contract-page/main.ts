@@ -28,11 +28,11 @@ export interface EmbedRequest {
   /** Address of the model's folder. */
   readonly model: string;
   readonly texts: readonly string[];
-  /** @default the folder's usual file */
+  /** @default the folder's standard file */
   readonly variant?: string | undefined;
   /**
    * All files of the folder.
-   * @default the usual ones, for which the server is asked
+   * @default those that the server lists
    */
   readonly files?: readonly string[] | undefined;
   /**

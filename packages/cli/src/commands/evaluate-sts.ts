@@ -83,10 +83,10 @@ type PairColumns = readonly [first: ColumnName, second: ColumnName, score: Colum
 
 async function readScoredPairs(file: string, named: PairColumns | undefined): Promise<ScoredPairs> {
   const { readTable } = await import('@sentvec/corpus');
-  const usual = /\.(jsonl|ndjson)(\.gz)?$/i.test(file)
+  const defaultColumns = /\.(jsonl|ndjson)(\.gz)?$/i.test(file)
     ? (['sentence1', 'sentence2', 'score'] as const)
     : ([0, 1, 2] as const);
-  const [one, two, label] = named ?? usual;
+  const [one, two, label] = named ?? defaultColumns;
   const { columns, labels = [] } = await readTable({ file, columns: [one, two], label, header: named ? true : 'auto' });
   const [first = [], second = []] = columns;
   const list = labels.findIndex((score) => !Number.isFinite(score));

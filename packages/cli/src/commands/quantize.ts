@@ -10,7 +10,7 @@ import { renderTable } from '../table.ts';
 import { UsageError } from '../usage-error.ts';
 
 /** Texts that are taken from the file, where nothing else is said. */
-const usualSamples = 1000;
+const defaultSamples = 1000;
 
 export const quantize: Command = defineCommand({
   name: 'quantize',
@@ -28,13 +28,13 @@ export const quantize: Command = defineCommand({
     samples: {
       type: 'string',
       valueHint: 'N',
-      description: `How many texts to take from all over the file. Default: ${usualSamples}.`,
+      description: `How many texts to take from all over the file. Default: ${defaultSamples}.`,
     },
     precision: {
       type: 'enum',
       options: ['int8', 'int8-weights', 'float16'],
       default: 'int8',
-      description: 'int8 multiplies bytes. int8-weights and float16 are smaller downloads, computed in float32.',
+      description: 'int8 also computes in int8. int8-weights and float16 are smaller downloads, computed in float32.',
     },
     'weight-bits': {
       type: 'enum',
@@ -75,7 +75,7 @@ export const quantize: Command = defineCommand({
   async run(context) {
     const { args, positionals, signal } = context;
     if (positionals.length > 1) throw new UsageError(`Name one model, not ${positionals.length}.`);
-    const samples = wholeNumber(args.samples, '--samples') ?? usualSamples;
+    const samples = wholeNumber(args.samples, '--samples') ?? defaultSamples;
     const bar = {
       meanCosine: share(args['min-mean-cosine'], '--min-mean-cosine'),
       minimumCosine: share(args['min-cosine'], '--min-cosine'),

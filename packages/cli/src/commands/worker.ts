@@ -46,12 +46,12 @@ export const worker: Command = defineCommand({
 /** No defaults here: those of the settings come after the environment. */
 function settingArguments(): ArgsDef {
   return Object.fromEntries(
-    Object.values(settings).map(({ flag, hint, description, default: usual }) => [
+    Object.values(settings).map(({ flag, hint, description, default: defaultValue }) => [
       flag,
       {
         type: 'string',
         valueHint: hint,
-        description: usual === undefined ? description : `${description} Default: ${usual}.`,
+        description: defaultValue === undefined ? description : `${description} Default: ${defaultValue}.`,
       },
     ]),
   );

@@ -27,7 +27,7 @@ export interface QueueChoice {
   readonly queue?: string | undefined;
 }
 
-/** Talks to a queue, and hangs up whatever happens. Traces, when the environment asks for them, begin here. */
+/** Connects to a queue, and closes the connection in the end. Starts tracing when the environment asks for it. */
 export async function withQueue<T>(
   { redis, queue }: QueueChoice,
   work: (runtime: QueueRuntime) => Promise<T>,

@@ -47,14 +47,14 @@ const splitters = ['tokens', 'sentences'] as const satisfies readonly SplitBy[];
 
 /** See `Embedder.embedPieces`. */
 export async function embedPieces(
-  pending: PiecesCall,
+  pieceCall: PiecesCall,
   texts: readonly string[],
   options: EmbedPiecesOptions,
 ): Promise<EmbeddedPieces> {
-  const { parts, settings, call } = pending;
+  const { parts, settings, call } = pieceCall;
   const { maxTokens, overlapTokens, splitBy = 'sentences', lateChunking = false, mean = false } = options;
   checkChoice(splitBy, splitters, 'splitBy');
-  checkReach(parts, maxTokens, lateChunking);
+  checkMaxTokens(parts, maxTokens, lateChunking);
   const checked = await checkedTexts(texts);
   const promptText = settings.prompt;
   const splitting = { maxTokens, overlapTokens, promptText, signal: call.signal };
@@ -62,12 +62,16 @@ export async function embedPieces(
   checkWords(found.map(({ length }) => length));
   const pieces = found.flatMap((ofText, row) => ofText.map((piece, index) => ({ ...piece, row, piece: index })));
   const embedded = lateChunking
-    ? await (await import('./late-chunking.ts')).embedLate(pending, checked, pieces, options.onProgress)
-    : await embedEach(pending, checked.length, pieces, options);
+    ? await (await import('./late-chunking.ts')).embedLate(pieceCall, checked, pieces, options.onProgress)
+    : await embedEach(pieceCall, checked.length, pieces, options);
   return { ...embedded, pieces, vectors: mean ? meanOfPieces(embedded.vectors, pieces, settings) : embedded.vectors };
 }
 
-function checkReach({ model, maxLength }: EmbedderParts, maxTokens: number | undefined, lateChunking: boolean): void {
+function checkMaxTokens(
+  { model, maxLength }: EmbedderParts,
+  maxTokens: number | undefined,
+  lateChunking: boolean,
+): void {
   if (lateChunking && maxTokens === undefined) {
     const message = 'lateChunking needs maxTokens, the most tokens of a piece: the text as a whole is read anyway.';
     throw new SentvecError('invalid-argument', message);
@@ -105,7 +109,7 @@ async function embedEach(
   }
 }
 
-/** How many of the texts are embedded when so many of the pieces are: in proportion, as they come in no order. */
+/** Estimates how many texts are embedded from how many pieces are: pieces finish in no particular order. */
 export function textsDone(piecesDone: number, pieces: number, texts: number): number {
   return Math.floor((piecesDone / pieces) * texts);
 }
@@ -120,7 +124,7 @@ function withTextRows(error: unknown, pieces: readonly PieceOfText[]): unknown {
   return new SentvecError(error.code, message, details, { cause: error });
 }
 
-/** The mean of the pieces of each text, weighted by their tokens, as long as vectors of the model are. */
+/** The mean of the pieces of each text, weighted by their token counts; of length 1 if the model's vectors are. */
 function meanOfPieces({ data, cols }: Matrix, pieces: readonly PieceOfText[], { head }: EmbedSettings): Matrix {
   const rows = (pieces.at(-1)?.row ?? -1) + 1;
   const means = new Float32Array(rows * cols);

@@ -55,9 +55,9 @@ export interface KnownPrompts {
 }
 
 /**
- * The prompts of a model that is known, or was made of one that is. What counts is what the model says of itself: its
- * name on the hub; the base model that its card names; where `config.json` says that it came from; the name under which
- * its card lists results. The name of a folder counts for nothing.
+ * The prompts of a known model, or of a model that was made from one. It is recognised by its name on the hub, by the
+ * base model that its card names, by the origin in `config.json`, or by the name under which its card lists results;
+ * never by the name of its folder.
  */
 export async function findKnownPrompts(files: ModelFiles): Promise<KnownPrompts> {
   // A model with a revision comes from a hub, where its name is its identity.

@@ -75,7 +75,7 @@ export async function loadEmbedder(model: ModelFiles, options: LoadEmbedderOptio
   checkLoading(options);
   const variants = new LoadingVariants(model, options);
   try {
-    return new ModelEmbedder(await variants.loadUsual(), variants);
+    return new ModelEmbedder(await variants.loadDefault(), variants);
   } catch (error) {
     await variants.dispose();
     throw error;
@@ -84,7 +84,7 @@ export async function loadEmbedder(model: ModelFiles, options: LoadEmbedderOptio
 
 /** The variants of a model: what each is loaded from, and what they share. */
 class LoadingVariants implements ModelVariants {
-  usual: VariantChoice;
+  defaultVariant: VariantChoice;
   hasRoutes = false;
   readonly #model: ModelFiles;
   readonly #options: LoadEmbedderOptions;
@@ -95,19 +95,19 @@ class LoadingVariants implements ModelVariants {
   constructor(model: ModelFiles, options: LoadEmbedderOptions) {
     this.#model = listedOnce(model);
     this.#options = options;
-    this.usual = { route: options.route, task: options.task };
+    this.defaultVariant = { route: options.route, task: options.task };
   }
 
-  async loadUsual(): Promise<EmbedderParts> {
+  async loadDefault(): Promise<EmbedderParts> {
     const { as, route, task } = this.#options;
     if (as !== undefined) {
       checkRole(as);
-      this.usual = {
+      this.defaultVariant = {
         route: route ?? ((await hasRouter(this.#model)) ? as : undefined),
         task: task ?? (await this.taskFor(as)),
       };
     }
-    const parts = await this.#assemble(this.usual, this.#options);
+    const parts = await this.#assemble(this.defaultVariant, this.#options);
     this.hasRoutes = parts.route !== undefined;
     this.#dimension = outputSize(parts.head, parts.encoder.hiddenSize);
     return parts;

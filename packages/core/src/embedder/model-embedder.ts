@@ -34,8 +34,8 @@ export interface VariantChoice {
 
 /** The parts of a model's variants. */
 export interface ModelVariants {
-  /** What the calls get that choose nothing. */
-  readonly usual: VariantChoice;
+  /** The variant of calls that choose neither a route nor a task. */
+  readonly defaultVariant: VariantChoice;
   /** Whether the model has routes. */
   readonly hasRoutes: boolean;
   /** The task that the model has an adapter for, for texts of a role; none for nearly all models. */
@@ -73,17 +73,17 @@ export class ModelEmbedder implements Embedder {
   readonly task: string | undefined;
   readonly headSource: HeadSource | undefined;
   readonly selfCheck: SelfCheckResult | undefined;
-  readonly #usual: Variant;
+  readonly #default: Variant;
   readonly #variants: ModelVariants;
   readonly #loaded = new Map<string, Promise<Variant>>();
   readonly #embedders = new Set<Embedder>();
   #disposal: Promise<void> | undefined;
 
-  /** @param usual the parts of the variant of that name, loaded */
-  constructor(usual: EmbedderParts, variants: ModelVariants) {
-    this.#usual = { parts: usual, embedder: this.#own(createEmbedder(usual)) };
+  /** @param parts those of the default variant */
+  constructor(parts: EmbedderParts, variants: ModelVariants) {
+    this.#default = { parts, embedder: this.#own(createEmbedder(parts)) };
     this.#variants = variants;
-    const { embedder } = this.#usual;
+    const { embedder } = this.#default;
     this.model = embedder.model;
     this.dimension = embedder.dimension;
     this.maxLength = embedder.maxLength;
@@ -103,7 +103,7 @@ export class ModelEmbedder implements Embedder {
   embed(text: string, options?: EmbedOptions): Promise<EmbeddedText>;
   embed(texts: string | readonly string[], options?: EmbedOptions): Promise<Embedded>;
   async embed(texts: string | readonly string[], options: EmbedOptions = {}): Promise<Embedded> {
-    if (choosesNothing(options)) return this.#usual.embedder.embed(texts, options);
+    if (choosesNothing(options)) return this.#default.embedder.embed(texts, options);
     // A copy, made at once: the caller's array may change while a variant is loaded.
     const copy = Array.isArray(texts) ? (texts.slice() as readonly string[]) : texts;
     const { embedder, rest } = await this.#choose(options, options.signal);
@@ -166,7 +166,7 @@ export class ModelEmbedder implements Embedder {
     signal: AbortSignal | undefined,
   ): Promise<{ readonly embedder: Embedder; readonly rest: Options }> {
     // Who was disposed says so.
-    if (choosesNothing(options) || this.#disposal) return { embedder: this.#usual.embedder, rest: options };
+    if (choosesNothing(options) || this.#disposal) return { embedder: this.#default.embedder, rest: options };
     const { as, route, task, ...rest } = options;
     if (as !== undefined) checkRole(as);
     const choosing = this.#find(as, route, task);
@@ -177,18 +177,19 @@ export class ModelEmbedder implements Embedder {
   }
 
   async #find(as: TextRole | undefined, route: string | undefined, task: string | undefined): Promise<Variant> {
-    const { usual, hasRoutes, taskFor } = this.#variants;
+    const { defaultVariant, hasRoutes, taskFor } = this.#variants;
     const roleTask = as === undefined || task !== undefined ? undefined : await taskFor(as);
     return this.#load({
-      route: route ?? (hasRoutes ? as : undefined) ?? usual.route,
-      task: task ?? roleTask ?? usual.task,
+      route: route ?? (hasRoutes ? as : undefined) ?? defaultVariant.route,
+      task: task ?? roleTask ?? defaultVariant.task,
     });
   }
 
   async #load(choice: VariantChoice): Promise<Variant> {
-    const { usual, load } = this.#variants;
-    const isUsual = choice.task === usual.task && (choice.route === usual.route || choice.route === this.route);
-    if (isUsual) return this.#usual;
+    const { defaultVariant, load } = this.#variants;
+    const isDefault =
+      choice.task === defaultVariant.task && (choice.route === defaultVariant.route || choice.route === this.route);
+    if (isDefault) return this.#default;
     const key = JSON.stringify([choice.route, choice.task]);
     const loading = this.#loaded.get(key) ?? load(choice).then(async (parts) => this.#variantOf(parts));
     this.#loaded.set(key, loading);

@@ -103,9 +103,9 @@ export function resolvePrompt(
     );
   }
   const { prompts = {}, defaultPrompt } = parts;
-  const usual =
+  const defaultName =
     options.as === undefined ? defaultPrompt : promptNameFor(options.as, prompts, defaultPrompt, parts.task);
-  const name = options.prompt === undefined ? usual : options.prompt;
+  const name = options.prompt === undefined ? defaultName : options.prompt;
   if (name === undefined || name === null) return undefined;
   if (Object.hasOwn(prompts, name)) return prompts[name];
   const names = Object.keys(prompts).map((known) => JSON.stringify(known));

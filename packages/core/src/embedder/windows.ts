@@ -23,7 +23,7 @@ export interface WindowSource {
 }
 
 /**
- * A copy of the texts of an array, whatever becomes of the array. A bad text is found before any is embedded.
+ * Copies an array of texts and checks each, before any is embedded.
  * @throws SentvecError `invalid-argument` when it is no array, `invalid-text`
  */
 export async function checkedTexts(texts: readonly unknown[]): Promise<readonly string[]> {
@@ -32,7 +32,7 @@ export async function checkedTexts(texts: readonly unknown[]): Promise<readonly 
       'invalid-argument',
       `embed() takes a text or an array of texts, not ${kindOf(texts)}. For other sources of texts there is embedStream().`,
     );
-  // A copy, made at once: the caller's array may change while these are checked.
+  // Copied before the first await: the caller's array may change while the texts are checked.
   const copy = texts.slice();
   for (let row = 0; row < copy.length; row += 1) {
     checkText(copy[row], row);

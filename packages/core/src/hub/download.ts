@@ -7,7 +7,7 @@ import { waitToRetry } from './retry.ts';
 
 /** Where the bytes of a file go. */
 export interface DownloadTarget {
-  /** Bytes that are there: a download goes on behind them. */
+  /** How many bytes are there already: a download continues after them. */
   readonly received: number;
   take(bytes: Uint8Array): Promise<void>;
   /** Forgets all bytes. */

@@ -130,7 +130,7 @@ function unsupported({ file }: ConfigFile, what: string, choice = ''): SentvecEr
   });
 }
 
-/** The tensors of a head: some stand beside the encoder, some behind its prefix (`bert.pooler.dense.weight`). */
+/** The tensors of a head: some are beside the encoder, some have its prefix (`bert.pooler.dense.weight`). */
 class HeadWeights {
   readonly #weights: Weights;
   readonly #file: string;

@@ -120,7 +120,7 @@ async function readLanguageModel(
     throw unsupported(config, 'sets "final_logit_softcapping", which sentvec does not do for rerankers');
   const answers =
     scores === undefined
-      ? await usualAnswers(encoderFiles)
+      ? await defaultAnswers(encoderFiles)
       : readAnswers(await requireConfigFile(files, filePath(scores.path, 'config.json')));
   return {
     encoder,
@@ -171,7 +171,7 @@ function readAnswers(config: ConfigFile): Answers {
 }
 
 /** The tokens that sentence-transformers takes where no module names them. */
-async function usualAnswers(files: ModelFiles): Promise<Answers> {
+async function defaultAnswers(files: ModelFiles): Promise<Answers> {
   const { readTokenizerFiles } = await import('../tokenizer/transformers-files.ts');
   const { tokenId } = await import('../tokenizer/vocabulary.ts');
   const { json, file } = await readTokenizerFiles(files);

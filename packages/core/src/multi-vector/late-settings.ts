@@ -22,7 +22,7 @@ export interface LateSettings {
 const punctuation: readonly string[] = '!"#$%&\'()*+,-./:;<=>?@[\\]^_`{|}~'.split('');
 
 /** Queries of ColBERT have this many tokens where nothing is said. */
-const usualQueryLength = 32;
+const defaultQueryLength = 32;
 
 /** Keys by which PyLate's `config_sentence_transformers.json` is known. */
 const legacyKeys = [
@@ -48,7 +48,7 @@ export function readLegacySettings(config: ConfigFile): LateSettings | undefined
   const off = config.boolean('do_query_expansion') === false;
   const attend = config.boolean('attend_to_expansion_tokens') ?? config.boolean('attend_to_mask_tokens') ?? false;
   const length = config.size('query_length');
-  const fixed = { strategy: 'fixed', attend, token: undefined, length: length ?? usualQueryLength } as const;
+  const fixed = { strategy: 'fixed', attend, token: undefined, length: length ?? defaultQueryLength } as const;
   const [query, document] = [config.string('query_prefix'), config.string('document_prefix')];
   return {
     lengths: { query: says || off ? length : undefined, document: config.size('document_length') },
@@ -61,7 +61,7 @@ export function readLegacySettings(config: ConfigFile): LateSettings | undefined
 /** `_maybe_load_stanford_metadata` in the same file. */
 export function stanfordSettings(metadata: ConfigFile | undefined, maxLength: number | undefined): LateSettings {
   const attend = metadata?.boolean('attend_to_mask_tokens') ?? false;
-  const length = metadata?.size('query_maxlen') ?? usualQueryLength;
+  const length = metadata?.size('query_maxlen') ?? defaultQueryLength;
   return {
     lengths: { query: undefined, document: metadata?.size('doc_maxlen') ?? maxLength },
     expansion: { strategy: 'fixed', attend, token: undefined, length },

@@ -108,7 +108,7 @@ export async function writeBm25Index(folder: string, texts: Texts, options: Bm25
 /**
  * Opens the folder of an index of texts. `k1` and `b` are those that it was written with, unless others are given.
  * @throws SentvecError `invalid-output` for a folder that is no such index; `invalid-argument` when it was written with
- * `words` of one's own, and none are given; `io-failed`
+ * a custom `words`, and none is given; `io-failed`
  */
 export async function openBm25Index(folder: string, options: Bm25Settings = {}): Promise<Bm25Index> {
   checkOptionNames('openBm25Index()', options, bm25SettingNames);

@@ -15,7 +15,7 @@ const defaultModel = 'use-lite';
 const defaultModelPackage: string = '@sentvec/model-use-lite';
 
 /** Where models without an organization are looked for first, as in sentence-transformers. */
-const usualOrganization = 'sentence-transformers';
+const defaultOrganization = 'sentence-transformers';
 
 /**
  * Finds a model by what a person calls it: `use-lite`, a folder that exists, else a repository of the Hugging Face hub,
@@ -27,7 +27,7 @@ const usualOrganization = 'sentence-transformers';
 export async function openModel(name: string, options: OpenModelOptions = {}): Promise<ModelFiles> {
   if (name === defaultModel) return openDefaultModel(options);
   const stats = await stat(name).catch(() => undefined);
-  // What its card names as its base is looked for on this disk only: a folder of one's own asks no server.
+  // The base model that its card names is looked for on this disk only: a local folder causes no request to the hub.
   if (stats)
     return { ...(await directoryModel(name)), related: (other) => hubModel(other, { ...options, offline: true }) };
   if (looksLikePath(name))
@@ -51,9 +51,9 @@ async function openDefaultModel({ signal }: OpenModelOptions): Promise<ModelFile
 }
 
 async function openBareName(name: string, options: OpenModelOptions): Promise<ModelFiles> {
-  const usual = `${usualOrganization}/${name}`;
+  const inOrganization = `${defaultOrganization}/${name}`;
   try {
-    return await hubModel(usual, options);
+    return await hubModel(inOrganization, options);
   } catch (error) {
     // The hub says of what is not there that it needs a login.
     if (!SentvecError.is(error, 'model-not-found') && !SentvecError.is(error, 'model-access-denied')) throw error;
@@ -62,7 +62,7 @@ async function openBareName(name: string, options: OpenModelOptions): Promise<Mo
     return await hubModel(name, options);
   } catch (error) {
     if (!SentvecError.is(error, 'model-not-found')) throw error;
-    throw new SentvecError(error.code, `${error.message} There is no model ${usual} either.`, error.details, {
+    throw new SentvecError(error.code, `${error.message} There is no model ${inOrganization} either.`, error.details, {
       cause: error,
     });
   }

@@ -154,8 +154,8 @@ async function readChatTemplate(files: ModelFiles, variables: Readonly<Record<st
   try {
     const template = new Template(source);
     // As transformers calls a template that gets no tools and no documents.
-    const usual = { tools: null, documents: null, add_generation_prompt: false };
-    const given = { ...usual, ...Object.fromEntries(tokens), ...variables };
+    const defaults = { tools: null, documents: null, add_generation_prompt: false };
+    const given = { ...defaults, ...Object.fromEntries(tokens), ...variables };
     const render: Render = (messages) => template.render({ ...given, messages });
     checkPlaces(files, render);
     return render;

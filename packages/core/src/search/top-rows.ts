@@ -22,7 +22,7 @@ export class TopRows {
   #best: SearchHit | undefined;
   /** Keys are negative rows: of equal scores the largest row is the first to go. */
   readonly #heap = new ScoreHeap();
-  /** A score must be larger than this to have a place. Not a number never is. */
+  /** A score must be larger than this to be kept. NaN is never larger. */
   #threshold = -Infinity;
 
   /** @param documents the document of each row, in ascending order, when rows are pieces of documents */
@@ -68,6 +68,7 @@ export class TopRows {
   sorted(): SearchHit[] {
     this.#pushBest();
     const { scores, keys } = this.#heap;
+    // Subtracted from 0, since the negative of the key 0 would be the row -0.
     return scores.map((score, i) => ({ row: 0 - keys[i]!, score })).sort(byScoreThenRow);
   }
 }

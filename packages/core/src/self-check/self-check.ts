@@ -31,7 +31,7 @@ export interface SelfCheckSubject {
 /**
  * Float32 on a CPU stays below 2e-6 on models of 2 to 6 layers; deep ones lose more. See docs/adr on the self-check.
  */
-const usualError = 5e-5;
+const defaultError = 5e-5;
 
 /** A variant that the user chose may be quantized to 4 bits: only what has little to do with the model is refused. */
 const variantError = 0.5;
@@ -94,7 +94,7 @@ export async function checkEncoder(subject: SelfCheckSubject): Promise<SelfCheck
   }
 }
 
-/** What the folder says that a file of weights which is not the usual one gives. */
+/** What the folder says that a file of weights which is not the standard one gives. */
 async function valuesOfVariant({ encoder, files }: SelfCheckSubject): Promise<SelfCheckValues | undefined> {
   const { weightsFile } = encoder;
   if (weightsFile === undefined) return undefined;
@@ -164,7 +164,7 @@ async function computeReference(
   };
 }
 
-function toleranceOf({ weightsFile, roundingError = usualError }: Encoder, pooled: boolean): number {
+function toleranceOf({ weightsFile, roundingError = defaultError }: Encoder, pooled: boolean): number {
   if (weightsFile !== undefined) return variantError;
   return pooled ? roundingError * headFactor : roundingError;
 }

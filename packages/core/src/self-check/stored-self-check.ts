@@ -13,7 +13,7 @@ export interface SelfCheckValues {
 export const selfCheckFile = 'self-check.json';
 
 /**
- * Where a model folder keeps the self-check of a file of weights that is not the usual one, `onnx/model_int8.onnx` say:
+ * Where a model folder keeps the self-check of a file of weights that is not the standard one, `onnx/model_int8.onnx` say:
  * beside it, as `onnx/model_int8.self-check.json`. It holds what that file gives, not what the model gives in float32.
  * @param weightsFile see `Encoder.weightsFile`
  */

@@ -88,6 +88,6 @@ function withMarkers(json: TokenizerJson, markers: readonly string[]): Tokenizer
 /** Padding is masked, so any id of the vocabulary serves; RoBERTa's positions, though, tell padding by its id. */
 function paddingIdOf(raw: TokenizerJson, config: Readonly<Record<string, unknown>>): number {
   const named = tokenContent(config['pad_token']);
-  const usual = [named, '[PAD]', '<pad>'].find((token) => token !== undefined && tokenId(raw, token) !== undefined);
-  return (usual === undefined ? undefined : tokenId(raw, usual)) ?? raw.padding?.pad_id ?? 0;
+  const candidate = [named, '[PAD]', '<pad>'].find((token) => token !== undefined && tokenId(raw, token) !== undefined);
+  return (candidate === undefined ? undefined : tokenId(raw, candidate)) ?? raw.padding?.pad_id ?? 0;
 }

@@ -63,7 +63,7 @@ const framesOfClasses: ReadonlyMap<string, Frame> = new Map([
 ]);
 
 /** The tokens in the frames of those classes, where no file names them. */
-function usualFrameToken(name: string, className: string): string {
+function defaultFrameToken(name: string, className: string): string {
   if (name === 'bos' || name === 'eos' || className === 'RobertaTokenizer')
     return name === 'bos' || name === 'cls' ? '<s>' : '</s>';
   return name === 'cls' ? '[CLS]' : '[SEP]';
@@ -126,7 +126,7 @@ export function isBertClass(className: string | undefined, { model }: TokenizerJ
 }
 
 /** The special tokens of a class, where no file names them. */
-export function usualTokens(className: string | undefined): Json {
+export function defaultTokens(className: string | undefined): Json {
   if (className !== 'MPNetTokenizer')
     return { unk_token: '[UNK]', sep_token: '[SEP]', pad_token: '[PAD]', cls_token: '[CLS]', mask_token: '[MASK]' };
   const mask = { content: '<mask>', lstrip: true };
@@ -223,7 +223,7 @@ function withFrame(json: TokenizerJson, className: string, config: Json, file: s
     template.split(' ').map((part) => {
       const [name, type = '0'] = part.split(':') as [string, string?];
       const content =
-        name.length === 1 ? name : tokenContent(config[`${name}_token`] ?? usualFrameToken(name, className))!;
+        name.length === 1 ? name : tokenContent(config[`${name}_token`] ?? defaultFrameToken(name, className))!;
       if (name.length > 1) definitions[content] = { id: content, ids: [tokenId(json, content)], tokens: [content] };
       return { [name.length > 1 ? 'SpecialToken' : 'Sequence']: { id: content, type_id: Number(type) } };
     });

@@ -9,7 +9,7 @@ import type { ModelFiles } from '../types.ts';
 import { checkTokenizerJson, type AddedToken, type TokenizerJson } from './tokenizer-json.ts';
 import { tokenContent } from './special-tokens.ts';
 import { readSplitting } from './splitting.ts';
-import { asBert, asClass, givesTokenTypes, isBertClass, tokenizerClass, usualTokens } from './tokenizer-classes.ts';
+import { asBert, asClass, givesTokenTypes, isBertClass, tokenizerClass, defaultTokens } from './tokenizer-classes.ts';
 import { assignAddedTokenIds } from './vocabulary.ts';
 
 type Json = Readonly<Record<string, unknown>>;
@@ -46,15 +46,17 @@ export async function readTokenizerFiles(model: ModelFiles): Promise<TokenizerFi
   // Parts that are not used must be valid too: a file with broken parts is damaged.
   await readSplitting(json.normalizer, json.pre_tokenizer);
   const isBert = file === 'vocab.txt' || isBertClass(className, json);
-  const usual = isBert ? usualTokens(className) : {};
+  const defaults = isBert ? defaultTokens(className) : {};
   const legacy = decoder === undefined ? await readAddedTokens(model, config) : undefined;
   const stored = json.added_tokens;
   const tokens = isBert
     ? byId(latest(decoder ?? [...legacy!, ...stored]))
     : [...latest([...stored, ...(decoder ?? [])]), ...(legacy ?? [])];
-  const withSpecial = [...tokens, ...specialTokens({ ...knownTokens(json, usual), ...config })];
+  const withSpecial = [...tokens, ...specialTokens({ ...knownTokens(json, defaults), ...config })];
   const merged = { ...json, added_tokens: assignAddedTokenIds(json, earliest(withSpecial)) };
-  const whole = isBert ? asBert(merged, { ...usual, ...config }, file) : await asClass(merged, className, config, file);
+  const whole = isBert
+    ? asBert(merged, { ...defaults, ...config }, file)
+    : await asClass(merged, className, config, file);
   return { json: whole, file, config, typed: givesTokenTypes(className, config) };
 }
 

@@ -26,9 +26,9 @@ export function footerLength(tail: Buffer, fileBytes: number): number {
 }
 
 /**
- * What a footer says.
+ * Parses a footer.
  *
- * @param footer the bytes of the footer, with the eight bytes behind it
+ * @param footer the bytes of the footer, with the eight bytes after it
  * @throws Error when it is damaged or contradicts itself or the size of the file
  */
 export function parseFooter(footer: Uint8Array, fileBytes: number): FileMetaData {

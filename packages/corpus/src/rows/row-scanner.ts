@@ -33,7 +33,7 @@ export interface ScanStart {
  */
 export type LineEnd = 'lf' | 'cr';
 
-/** The text between the fields of a format of CSV's kind, one byte. */
+/** The delimiter of the fields of a row: one byte. */
 export const delimiters = { csv: ',', tsv: '\t' } as const;
 
 /** The scanner that finds the rows of a format. */

@@ -11,9 +11,9 @@ import type { RejectedRow, RejectedRowCode } from '../rows/rejected-row.ts';
 import type { CorpusRun } from './corpus-run.ts';
 import { readRunFile, runFolder, writeRunFile } from './run-folder.ts';
 
-/** A finished chunk. JSON. */
+/** A finished chunk, as it is stored in JSON. */
 export interface FinishedChunk {
-  /** Where its rows stand. What they are, `shard.content` says. Shards that were taken over have no line. */
+  /** The place of its rows; `shard.content` is the hash of what they are. Without `firstLine` when an earlier run made the shard. */
   readonly chunk: Pick<CorpusChunk, 'input' | 'firstRow' | 'firstInputRow' | 'rows'> & {
     readonly firstLine?: number | undefined;
   };
@@ -71,8 +71,8 @@ export async function readFinishedChunk(run: CorpusRun, index: number): Promise<
 }
 
 /**
- * What is stored about a chunk, when its shard is there in full and was made from rows in the same places. Whether they
- * are the same rows, `shard.content` tells.
+ * What is stored about a chunk, when its shard is complete and was made from rows in the same places. Compare
+ * `shard.content` to know whether the rows are the same.
  *
  * @throws SentvecError `invalid-output` for a damaged file, `io-failed`
  */
@@ -82,7 +82,7 @@ export async function findFinishedChunk(run: CorpusRun, chunk: CorpusChunk): Pro
   return (await findDamagedFile(run.output, finished.shard)) ? undefined : finished;
 }
 
-/** Whether a finished chunk was made of what the plan has found. Of Parquet the plan knows only the footer. */
+/** Whether a finished chunk was made from the content that was planned. Of Parquet files the plan knows only the footer. */
 export function isPlannedContent({ shard }: FinishedChunk, { format, content }: CorpusChunk): boolean {
   return format !== 'parquet' && shard.content === content;
 }

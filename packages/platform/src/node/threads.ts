@@ -21,7 +21,7 @@ import { packError } from './packed-error.ts';
 export interface ThreadProtocol {
   /** What the thread is started with. */
   readonly data: unknown;
-  /** What the thread says of itself when it is ready. */
+  /** What the thread reports once it is ready. */
   readonly ready: unknown;
   /** What the thread can be asked: functions of one argument. */
   readonly calls: object;

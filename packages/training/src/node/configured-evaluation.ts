@@ -49,12 +49,12 @@ export async function readEvaluation(
 ): Promise<{ readonly evaluate: Evaluate; readonly data: readonly Table[] }> {
   const textOf = (name: string | undefined) => (name === undefined ? undefined : promptText(name, folder.prompts));
   const prompt = textOf(config.prompt);
-  // As in the search that the model is for, unless a prompt was named.
-  const usual = (role: TextRole): string | undefined =>
+  // Without a prompt in the configuration, the prompts are those that a search with the model takes by default.
+  const defaultPrompt = (role: TextRole): string | undefined =>
     config.prompt === undefined ? promptNameFor(role, folder.prompts, undefined) : undefined;
   const searchPrompts: SearchPrompts = {
-    queryPrompt: textOf(config.queryPrompt ?? usual('query')),
-    corpusPrompt: textOf(config.corpusPrompt ?? usual('document')),
+    queryPrompt: textOf(config.queryPrompt ?? defaultPrompt('query')),
+    corpusPrompt: textOf(config.corpusPrompt ?? defaultPrompt('document')),
   };
   const labelKind = config.type === 'classification' || config.type === 'clustering' ? 'class' : 'number';
   const read = async (file: string): Promise<Table> =>
@@ -130,11 +130,13 @@ function checkEvaluationData(
   const rows = columns[0]!.length;
   const fewest = type === 'classification' && known === undefined ? 5 : type === 'sts' ? 2 : 1;
   if (rows < fewest) throw corpusError(`${type} needs at least ${fewest} rows; there are ${rows}.`);
-  const odd = labels.findIndex((label) => !Number.isFinite(label) || (type !== 'sts' && label !== 0 && label !== 1));
-  if (odd >= 0)
+  const invalid = labels.findIndex(
+    (label) => !Number.isFinite(label) || (type !== 'sts' && label !== 0 && label !== 1),
+  );
+  if (invalid >= 0)
     throw corpusError(
-      `row ${odd} has the label ${labels[odd]}, where ${type === 'sts' ? 'a number' : '1 or 0'} belongs.`,
-      odd,
+      `row ${invalid} has the label ${labels[invalid]}, where ${type === 'sts' ? 'a number' : '1 or 0'} belongs.`,
+      invalid,
     );
   if (type === 'sts' && labels.every((label) => label === labels[0]))
     throw corpusError(`all scores are ${labels[0]}, so there is no order to compare with.`);

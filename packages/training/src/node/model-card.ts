@@ -19,7 +19,7 @@ export function modelCard(run: RunDescription): string {
   const { config, loaded } = run;
   const { files: model, dimension, reader } = loaded;
   const name = basename(config.output);
-  const begun =
+  const origin =
     typeof config.model === 'string'
       ? {
           metadata: `base_model: ${JSON.stringify(model.name)}\n`,
@@ -34,11 +34,11 @@ ${library}pipeline_tag: sentence-similarity
 tags:
 ${tag}  - sentence-similarity
   - feature-extraction
-${begun.metadata}---
+${origin.metadata}---
 
 # ${name}
 
-A sentence transformer, ${begun.words} with sentvec. It maps texts of up to ${reader.maxLength} tokens to
+A sentence transformer, ${origin.words} with sentvec. It maps texts of up to ${reader.maxLength} tokens to
 vectors of ${dimension} numbers.
 
 ## Use
@@ -67,7 +67,7 @@ ${scores(run)}
 
 ![Loss, score, learning rate and norm of the gradients over the steps](curves.svg)
 
-\`report.html\` shows them beside some pairs before and after.
+\`report.html\` shows these curves, and the scores of some pairs before and after the training.
 `;
 }
 

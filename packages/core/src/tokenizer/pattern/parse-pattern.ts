@@ -255,7 +255,7 @@ class PatternParser {
     return test ? { node: this.#character(test) } : this.#literal(this.#characterEscape(letter));
   }
 
-  /** What stands behind a backslash for a set of characters. */
+  /** An escape that means a set of characters: what follows the backslash. */
   #classEscape(letter: string, inClass: boolean): CharacterTest | undefined {
     const shorthand = shorthandClass(letter.toLowerCase(), inClass);
     if (shorthand) return this.#withoutCase(letter === letter.toLowerCase() ? shorthand : complement(shorthand));
@@ -276,7 +276,7 @@ class PatternParser {
     return test;
   }
 
-  /** What stands behind a backslash for a single character. */
+  /** An escape that means a single character: what follows the backslash. */
   #characterEscape(letter: string): string {
     switch (letter) {
       case 'x':
@@ -328,7 +328,7 @@ class PatternParser {
       const test = this.#classEscape(this.#next(), true);
       if (test) {
         if (this.#peek() === '-' && this.#characters[this.#at + 1] !== ']')
-          throw this.#unsupported('a "-" behind a class of characters');
+          throw this.#unsupported('a "-" after a class of characters');
         return test;
       }
       this.#at -= 1;
