@@ -18,6 +18,7 @@ export const exportModel: Command = defineCommand({
   ],
   notes: [
     "transformers.js loads the folder with pipeline('feature-extraction', folder, { dtype: 'fp32' }). It pools by itself, by its option pooling, and knows no dense layers; sentvec applies what the folder says.",
+    'For t5 and mt5 its pipeline wants a decoder: load their encoder with PreTrainedModel.from_pretrained and AutoTokenizer.',
   ],
   async run(context) {
     const { args, positionals, signal } = context;
