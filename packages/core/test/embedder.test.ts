@@ -193,7 +193,7 @@ test('one text gives one vector; anything but texts is an error that says what i
   for (const texts of [null, undefined, 5, {}, new Set(['a'])] as unknown as string[][]) {
     await expect(embedder.embed(texts)).rejects.toMatchObject({
       code: 'invalid-argument',
-      message: /^embed\(\) takes a text or an array of texts, not/u,
+      message: /^embed\(\) takes texts as an array, not/u,
     });
   }
   // @ts-expect-error -- A string is an iterable of characters: nobody means that.

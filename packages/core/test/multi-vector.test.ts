@@ -86,7 +86,9 @@ describe('reads queries and documents as the folder says', () => {
   )('%s, tokenizer %s: ids, mask and rows', async (name, _, tokenizer) => {
     const { embedder, batches } = await scripted(goldenModel(name), { tokenizer });
     for (const { kind, text, ids, attention_mask: mask, rows } of golden(name).cases) {
-      const { vectors } = await (kind === 'query' ? embedder.embedQuery([text]) : embedder.embedDocuments([text]));
+      const embed = kind === 'query' ? embedder.embedQuery([text]) : embedder.embedDocuments([text]);
+      const { vectors, receipt } = await embed;
+      expect(receipt.prompt ?? '').toBe(embedder.prompts[kind] ?? '');
       const batch = batches.pop()!;
       const found = { text, ids: [...batch.ids], mask: [...batch.mask], rows: vectors.offsets[1] };
       expect(found).toEqual({ text, ids, mask, rows });
@@ -216,6 +218,9 @@ describe('MaxSim', () => {
     expect(hits.map(({ row }) => row)).toEqual([4, 10, 3, 9]);
     const some = await searchByMaxSimilarity(query, documents, { topK: 2, candidates: [5, 4, 0] });
     expect(some.map(({ row }) => row)).toEqual([4, 0]);
+    // Two first stages may both have found a document.
+    const merged = await searchByMaxSimilarity(query, documents, { topK: 2, candidates: [4, 5, 4, 0] });
+    expect(merged).toEqual(some);
   });
 
   it('refuses numbers that are none, vectors of another length, and documents that are not there', async () => {

@@ -238,6 +238,8 @@ describe('prompts', () => {
         const named = await score('France', { prompt: 'web' });
         expect(named).not.toBe(without);
         expect(await score('France', { promptText: 'a web page: ' })).toBe(named);
+        const { receipt } = await reranker.score([['France', 'Paris']], { prompt: 'web' });
+        expect(receipt.prompt).toBe('a web page: ');
         // A chat has its prompt elsewhere.
         expect((await score('a web page: France')) === named).toBe(name === 'rerank-bert-1-label');
         expect(await refusal(score('France', { prompt: 'none' }))).toMatchObject({ code: 'invalid-argument' });

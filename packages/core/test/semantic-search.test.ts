@@ -248,4 +248,9 @@ describe('rows that are pieces of documents', () => {
     const call = semanticSearch(query, corpus, { documents: [0, 1] });
     await expect(call).rejects.toMatchObject({ code: 'invalid-argument', message: expect.stringContaining('10 rows') });
   });
+
+  it('ascend, so that the rows of one stand together', async () => {
+    const call = semanticSearch(query, corpus, { documents: [...documents].toReversed() });
+    await expect(call).rejects.toMatchObject({ code: 'invalid-argument', message: expect.stringContaining('ascend') });
+  });
 });

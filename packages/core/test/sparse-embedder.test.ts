@@ -89,6 +89,18 @@ describe('a sparse embedder', () => {
     await expect(embedder.embedQuery(['a'], { truncateDim: 3 })).rejects.toThrow(/no option "truncateDim"/);
   });
 
+  it('ends a stream that waits for its source when it is aborted, and passes on the error of a callback', async () => {
+    const caller = new AbortController();
+    const endless = { [Symbol.asyncIterator]: () => ({ next: () => new Promise<never>(() => {}) }) };
+    const first = embedder.embedStream(endless, { signal: caller.signal })[Symbol.asyncIterator]().next();
+    caller.abort();
+    await expect(first).rejects.toMatchObject({ code: 'aborted' });
+    const onProgress = (): never => {
+      throw new RangeError('the bar is full');
+    };
+    await expect(embedder.embedQuery(['a'], { onProgress })).rejects.toThrow(/^the bar is full$/u);
+  });
+
   it('names its space by all that decides a vector', async () => {
     const pooling = await json('splade-bert-max', '1_SpladePooling/config.json');
     const settings = await json('splade-bert-max', 'config_sentence_transformers.json');

@@ -164,6 +164,19 @@ it('an overlap that leaves no room for the next word is left out: the piece woul
   expect(textsOf(pieces)).toEqual(['a bb', 'ccccc', 'd']);
 });
 
+it('a long text without any space is cut between its words', async () => {
+  const characters: Tokenizer = {
+    ...characterTokenizer(),
+    specialTokens: { prefix: [], suffix: [] },
+    encode: async (texts) =>
+      texts.map(({ length }) => ({ ids: new Int32Array(Math.min(length, 8)), length, truncated: false })),
+  };
+  // More words than a function takes arguments.
+  const text = '我们'.repeat(150_000);
+  const pieces = await splitByTokens(text, { tokenizer: characters, maxLength: 100_000 });
+  expect(pieces.map(({ tokens }) => tokens)).toEqual([100_000, 100_000, 100_000]);
+});
+
 describe('sentences and headings', () => {
   /** A token for each letter or digit, none for anything else. */
   const tokenizer: Tokenizer = {

@@ -55,7 +55,7 @@ export async function embedPieces(
   const { maxTokens, overlapTokens, splitBy = 'sentences', lateChunking = false, mean = false } = options;
   checkChoice(splitBy, splitters, 'splitBy');
   checkMaxTokens(parts, maxTokens, lateChunking);
-  const checked = await checkedTexts(texts);
+  const checked = await checkedTexts(texts, 'embedPieces()');
   const promptText = settings.prompt;
   const splitting = { maxTokens, overlapTokens, promptText, signal: call.signal };
   const found = await splitTexts(checked, parts, splitBy, splitting);

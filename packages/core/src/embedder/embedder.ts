@@ -98,7 +98,7 @@ class SentenceEmbedder implements Embedder {
     const counter = new ReceiptCounter();
     const { call, settings } = this.#begin(options, 'embed()');
     try {
-      const checked = await checkedTexts(typeof texts === 'string' ? [texts] : texts);
+      const checked = await checkedTexts(typeof texts === 'string' ? [texts] : texts, 'embed()');
       const fingerprint = this.#fingerprinter(settings);
       fingerprint.catch(() => {});
       const { dimension } = settings;
@@ -144,8 +144,7 @@ class SentenceEmbedder implements Embedder {
       fingerprint.catch(() => {});
       const parts = this.#parts;
       const embed = (pieces: readonly string[], given: EmbedOptions) => this.embed(pieces, given);
-      const pending = { parts, settings, call, fingerprint, embed };
-      return await embedPieces(pending, copy, options);
+      return await embedPieces({ parts, settings, call, fingerprint, embed }, copy, options);
     } finally {
       this.#calls.end(call);
     }

@@ -56,8 +56,8 @@ export function createFingerprinter(parts: EmbedderParts): Fingerprinter {
   };
 }
 
-/** The function, called once: later calls get the same promise, unless it was rejected. */
-function once<T>(compute: () => Promise<T>): () => Promise<T> {
+/** Calls the function once: later calls get the same promise, unless it was rejected. */
+export function once<T>(compute: () => Promise<T>): () => Promise<T> {
   let result: Promise<T> | undefined;
   return () => {
     result ??= compute().catch((error: unknown) => {

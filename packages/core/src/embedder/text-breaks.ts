@@ -48,7 +48,7 @@ function addWords(words: WordSpan[], text: string, span: WordSpan): void {
   const run = text.slice(span.start, span.end);
   if (!writtenWithoutSpaces.test(run)) return void words.push(span);
   const starts = segmentsOf(run, 'word').flatMap(({ index, isWordLike }) => (isWordLike && index > 0 ? [index] : []));
-  words.push(...spansBetween(span, starts));
+  for (const word of spansBetween(span, starts)) words.push(word);
 }
 
 /** Characters of a part of a word that is cut. */

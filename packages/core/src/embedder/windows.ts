@@ -24,13 +24,14 @@ export interface WindowSource {
 
 /**
  * Copies an array of texts and checks each, before any is embedded.
+ * @param call the function that was given the texts, for the message
  * @throws SentvecError `invalid-argument` when it is no array, `invalid-text`
  */
-export async function checkedTexts(texts: readonly unknown[]): Promise<readonly string[]> {
+export async function checkedTexts(texts: readonly unknown[], call: string): Promise<readonly string[]> {
   if (!Array.isArray(texts))
     throw new SentvecError(
       'invalid-argument',
-      `embed() takes a text or an array of texts, not ${kindOf(texts)}. For other sources of texts there is embedStream().`,
+      `${call} takes texts as an array, not ${kindOf(texts)}. For other sources of texts there is embedStream().`,
     );
   // Copied before the first await: the caller's array may change while the texts are checked.
   const copy = texts.slice();

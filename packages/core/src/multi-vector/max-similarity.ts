@@ -65,7 +65,7 @@ export function maxSimilarity(query: Matrix, document: Matrix, similarity: LateS
 /** Options of {@link maxSimilarityScores}. */
 export interface MaxSimilarityOptions {
   /**
-   * The documents to score, counted from 0: what a first stage found.
+   * The documents to score, counted from 0: what a first stage found. A search gives each once.
    * @default all
    */
   readonly candidates?: readonly number[] | undefined;
@@ -132,11 +132,20 @@ export async function searchByMaxSimilarity(
   return bestOf(scores, topK, options.candidates);
 }
 
-/** The largest of some scores, best first. */
+/**
+ * The documents with the largest scores, best first.
+ * @param rows the document of each score; one that is named twice is one hit
+ * @default rows the scores are those of all documents, in order
+ */
 export function bestOf(scores: Float32Array, topK: number, rows?: readonly number[]): SearchHit[] {
-  const order = rows === undefined ? [...scores.keys()] : [...rows.keys()].sort((a, b) => rows[a]! - rows[b]!);
+  const order = rows === undefined ? scores.keys() : [...rows.keys()].sort((a, b) => rows[a]! - rows[b]!);
   const top = new TopRows(topK);
-  for (const at of order) if (scores[at]! > top.threshold) top.keep(rows === undefined ? at : rows[at]!, scores[at]!);
+  let last = -1;
+  for (const at of order) {
+    const row = rows === undefined ? at : rows[at]!;
+    if (row !== last && scores[at]! > top.threshold) top.keep(row, scores[at]!);
+    last = row;
+  }
   return top.sorted();
 }
 

@@ -158,7 +158,10 @@ class TokenEmbedder implements MultiVectorEmbedder {
     const settings = this.#settings(role, options, this.prompts[role]);
     const call = this.#calls.begin(options.signal);
     try {
-      const checked = await checkedTexts(typeof texts === 'string' ? [texts] : texts);
+      const checked = await checkedTexts(
+        typeof texts === 'string' ? [texts] : texts,
+        role === 'query' ? 'embedQuery()' : 'embedDocuments()',
+      );
       const matrices: Matrix[] = [];
       const allocate = (_firstRow: number, rows: number) => new Float32Array(rows * settings.dimension);
       const output = { allocate, onProgress: options.onProgress };
@@ -175,7 +178,11 @@ class TokenEmbedder implements MultiVectorEmbedder {
         }
       }
       const fingerprint = (await this.fingerprint()).hash;
-      const receipt = { ...counter.receipt(this.#parts.notes ?? []), fingerprint };
+      const receipt = {
+        ...counter.receipt(this.#parts.notes ?? []),
+        fingerprint,
+        prompt: settings.prompt || undefined,
+      };
       this.#parts.onReceipt?.(receipt);
       const vectors = matrices.length === 0 ? { ...joinMatrices([]), cols: this.dimension } : joinMatrices(matrices);
       return typeof texts === 'string' ? { matrix: matrixOfText(vectors, 0), vectors, receipt } : { vectors, receipt };

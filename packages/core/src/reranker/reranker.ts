@@ -74,7 +74,7 @@ class PairReranker implements Reranker {
     checkRankQuery(query);
     checkIsArray('rank()', documents, 'documents');
     const column = this.#columnOf(label);
-    const texts = await checkedTexts(documents);
+    const texts = await checkedTexts(documents, 'rank()');
     const { raw, scores } = await this.#score(
       texts.map((document) => [query, document] as const),
       scoring,
@@ -128,7 +128,7 @@ class PairReranker implements Reranker {
       for await (const window of pipeline.windows(windowsOf(pairs.map(([, second]) => second)))) counter.add(window);
       const scores = { ...raw, data: raw.data.slice() };
       applyActivation(activation, scores.data, dimension);
-      const receipt = counter.receipt(this.#parts.notes);
+      const receipt = { ...counter.receipt(this.#parts.notes), prompt: prompt || undefined };
       this.#parts.onReceipt?.(receipt);
       return { raw, scores, receipt };
     } finally {
@@ -193,8 +193,14 @@ async function checkedPairs(pairs: readonly TextPair[]): Promise<readonly TextPa
       { row },
     );
   const [firsts, seconds] = [
-    await checkedTexts(pairs.map(([first]) => first)),
-    await checkedTexts(pairs.map(([, second]) => second)),
+    await checkedTexts(
+      pairs.map(([first]) => first),
+      'score()',
+    ),
+    await checkedTexts(
+      pairs.map(([, second]) => second),
+      'score()',
+    ),
   ];
   return firsts.map((first, index) => [first, seconds[index]!]);
 }

@@ -106,11 +106,18 @@ export function checkNotEmpty(rows: number): void {
     throw new SentvecError('invalid-argument', 'The corpus has no rows, so that there is nothing to search.');
 }
 
-/** @throws SentvecError `invalid-argument` when a corpus has rows without a document, or the other way round */
+/** @throws SentvecError `invalid-argument` when a corpus has rows without a document, or documents do not ascend */
 export function checkDocuments(documents: ArrayLike<number> | undefined, rows: number): void {
-  if (documents === undefined || documents.length === rows) return;
-  const message = `The corpus has ${rows} rows, but documents has ${documents.length} entries: it names the document of each row.`;
-  throw new SentvecError('invalid-argument', message);
+  if (documents === undefined) return;
+  if (documents.length !== rows) {
+    const message = `The corpus has ${rows} rows, but documents has ${documents.length} entries: it names the document of each row.`;
+    throw new SentvecError('invalid-argument', message);
+  }
+  for (let row = 1; row < rows; row += 1) {
+    if (documents[row - 1]! <= documents[row]!) continue;
+    const message = `documents[${row}] is ${documents[row]}, after ${documents[row - 1]}. Documents must ascend: the rows of a document stand together.`;
+    throw new SentvecError('invalid-argument', message, { row });
+  }
 }
 
 function checkChunk(chunk: Matrix, queries: Matrix): void {

@@ -68,8 +68,7 @@ export class TopRows {
   sorted(): SearchHit[] {
     this.#pushBest();
     const { scores, keys } = this.#heap;
-    // Subtracted from 0, since the negative of the key 0 would be the row -0.
-    return scores.map((score, i) => ({ row: 0 - keys[i]!, score })).sort(byScoreThenRow);
+    return scores.map((score, i) => ({ row: -keys[i]!, score })).sort(byScoreThenRow);
   }
 }
 

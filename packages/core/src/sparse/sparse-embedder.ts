@@ -3,6 +3,7 @@
  * length; of a few texts at a time, since nearly all of those weights are zero, and only the others are kept.
  */
 import {
+  abortable,
   canonicalJson,
   checkOptionNames,
   sha256,
@@ -12,6 +13,7 @@ import {
 } from '@sentvec/platform';
 import { Calls } from '../embedder/calls.ts';
 import type { Embedder, Fingerprint, Receipt, TextStream } from '../embedder/embedder-types.ts';
+import { once } from '../embedder/fingerprint.ts';
 import { promptNameFor } from '../embedder/text-role.ts';
 import { checkedTexts, StreamWindows, windowsOf, type TextWindow, type WindowSource } from '../embedder/windows.ts';
 import { SentvecError } from '../errors.ts';
@@ -88,8 +90,8 @@ export class TermEmbedder implements SparseEmbedder {
   readonly selfCheck: SelfCheckResult | undefined;
   readonly #parts: SparseParts;
   readonly #calls = new Calls('embedder');
-  #terms: Promise<readonly (string | undefined)[]> | undefined;
-  #fingerprint: Promise<Fingerprint> | undefined;
+  readonly #terms: SparseParts['terms'];
+  readonly #fingerprint: () => Promise<Fingerprint> = once(async () => this.#computeFingerprint());
 
   constructor(parts: SparseParts) {
     const { query, document } = parts.runners;
@@ -103,6 +105,7 @@ export class TermEmbedder implements SparseEmbedder {
     this.similarityFunction = parts.similarityFunction;
     this.selfCheck = isTable(document) ? undefined : document.selfCheck;
     this.#parts = parts;
+    this.#terms = once(parts.terms);
   }
 
   embedQuery(text: string, options?: EmbedSparseOptions): Promise<EmbeddedSparseText>;
@@ -145,15 +148,15 @@ export class TermEmbedder implements SparseEmbedder {
     this.#calls.checkAlive();
     checkSparseVector(vector, 'The vector');
     if (topK !== Infinity) checkCount(topK, 'topK');
-    const terms = await (this.#terms ??= this.#parts.terms());
+    const terms = await this.#terms();
     return entriesByValue(vector)
       .slice(0, topK)
       .map((i) => ({ term: terms[vector.indices[i]!] ?? null, weight: vector.values[i]! }));
   }
 
-  fingerprint(): Promise<Fingerprint> {
+  async fingerprint(): Promise<Fingerprint> {
     this.#calls.checkAlive();
-    return (this.#fingerprint ??= this.#computeFingerprint());
+    return this.#fingerprint();
   }
 
   dispose(): Promise<void> {
@@ -171,7 +174,8 @@ export class TermEmbedder implements SparseEmbedder {
     options: EmbedSparseOptions,
   ): Promise<EmbeddedSparse | EmbeddedSparseText> {
     const started = performance.now();
-    const checked = await checkedTexts(typeof texts === 'string' ? [texts] : texts);
+    const call = role === 'query' ? 'embedQuery()' : 'embedDocuments()';
+    const checked = await checkedTexts(typeof texts === 'string' ? [texts] : texts, call);
     const vectors: SparseVector[] = [];
     const costs: WindowCost[] = [];
     for await (const window of this.#windows(role, windowsOf(checked), options)) {
@@ -211,7 +215,8 @@ export class TermEmbedder implements SparseEmbedder {
       if (!call.signal.aborted) options.onProgress?.(done);
     };
     try {
-      for (let window = await source.read(); window !== undefined; window = await source.read())
+      const read = (): Promise<TextWindow | undefined> => abortable(source.read(), call.signal);
+      for (let window = await read(); window !== undefined; window = await read())
         yield await this.#embedWindow(role, window, { call, cut, progress, options });
     } finally {
       this.#calls.end(call);
@@ -270,7 +275,7 @@ interface WindowWork {
   readonly options: EmbedSparseOptions;
 }
 
-/** Texts of alike length go together, a few at a time; there are as many of those as the encoder can work at, and one. */
+/** Embeds the texts of a window in groups of similar length: as many at a time as the encoder computes, and one more. */
 async function embedByEncoder(
   embedder: Embedder,
   promptText: string | undefined,
@@ -303,7 +308,10 @@ async function embedByEncoder(
     }
   };
   const workers = Array.from({ length: embedder.encoder.concurrency + 1 }, work);
-  await Promise.all(workers.map((each) => each.catch((error: unknown) => call.abort(error))));
+  await Promise.all(workers).catch((error: unknown) => {
+    call.abort(error); // The other texts need not be finished.
+    throw error;
+  });
   throwIfAborted(call.signal);
   return {
     firstRow,
@@ -323,7 +331,9 @@ function isTable(runner: SparseRunner): runner is StaticQueries {
 /** An error of one text with its row counted among all texts. */
 function withRow(error: unknown, rowOfAll: (row: number) => number): unknown {
   if (!SentvecError.is(error) || typeof error.details.row !== 'number') return error;
+  const { rows } = error.details;
   const row = rowOfAll(error.details.row);
   const message = error.message.replace(new RegExp(`\\b([Rr]ow) ${error.details.row}\\b`, 'u'), `$1 ${row}`);
-  return new SentvecError(error.code, message, { ...error.details, row }, { cause: error });
+  const ofAll = Array.isArray(rows) ? { row, rows: rows.map((each: number) => rowOfAll(each)) } : { row };
+  return new SentvecError(error.code, message, { ...error.details, ...ofAll }, { cause: error });
 }
