@@ -87,11 +87,12 @@ it('shows the progress of a running job, and controls it', async () => {
 }, 120_000);
 
 it('fits a phone, and shows the rows of the first chunk while it is embedded', async () => {
+  // Before the long run: what one worker lacks is tried on the other, which that run would keep busy.
+  const failed = { inputs: [fleet.path(`${'absent-'.repeat(20)}.jsonl`)], output: fleet.path('failed') };
+  await (await runtime.start(embedCorpusWorkflow(), { model: tinyModel, request: failed })).result().catch(() => {});
   const corpus = await fleet.corpus('long.jsonl', texts(60_000));
   const request = { inputs: [corpus], output: fleet.path('long'), chunkRows: 60_000 };
   const run = await runtime.start(embedCorpusWorkflow(), { model: tinyModel, request });
-  const failed = { inputs: [fleet.path(`${'absent-'.repeat(20)}.jsonl`)], output: fleet.path('failed') };
-  await (await runtime.start(embedCorpusWorkflow(), { model: tinyModel, request: failed })).result().catch(() => {});
   const page = await browser.newPage({ viewport: { width: 390, height: 844 } });
   await page.goto(`${worker.url}/?token=a%20token%20of%20these%20tests`);
   const shown = page.locator(`[data-run="${run.id}"]`);

@@ -1,4 +1,0 @@
-import { plainBackend } from '@sentvec/architectures';
-import { backendContract } from '@sentvec/testing';
-
-backendContract(plainBackend());
