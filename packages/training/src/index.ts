@@ -61,10 +61,12 @@ export {
   recordPullback,
   recordStep,
   trainableTensors,
+  trainedNames,
   type Objective,
   type TrainableParts,
   type TrainableTensor,
 } from './step/record-step.ts';
+export { withLora, type LoraAdapters, type LoraOptions } from './step/lora.ts';
 export type { TrainableModel } from './step/siamese.ts';
 export type { EmbedTexts, EmbedTextsOptions, SearchPrompts } from './embed-texts.ts';
 export type { TextReader } from './data/tokenized-sets.ts';
@@ -79,6 +81,7 @@ export {
 } from './training-options.ts';
 export { checkTrainingSet, type TrainingSet } from './data/training-set.ts';
 export { trainedModelFiles, trainedWeights, type FileContents, type TrainedWeights } from './trained-model.ts';
+export { trainedAdapterFiles } from './trained-adapter.ts';
 export { distillStatic, type DistillStaticOptions } from './from-scratch/distill-static.ts';
 export { fromScratch, type FromScratchOptions } from './from-scratch/from-scratch.ts';
 export { trainWordPiece, type WordPieceOptions } from './from-scratch/word-piece-trainer.ts';

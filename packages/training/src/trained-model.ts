@@ -14,6 +14,7 @@ import {
 } from '@sentvec/core';
 import type { TrainingState } from './engine.ts';
 import type { ParameterSlot } from './optimizer/parameters.ts';
+import { mergedWeights } from './step/lora.ts';
 import type { TrainableModel } from './step/siamese.ts';
 
 /** Files by their path in the model. */
@@ -32,9 +33,9 @@ export function trainedWeights(
 
 /**
  * The files of a model with trained weights: the encoder's `model.safetensors`, the weights of dense and layer-norm
- * modules, and `onnx/model.onnx` recorded anew. Configuration, tokenizer, modules, custom code and licence are carried
- * over. Nothing else is, because it may speak of the old weights: other forms and quantizations of them, a self-check,
- * results of evaluations, the model card.
+ * modules, and `onnx/model.onnx` recorded anew. Adapters are merged into the weights. Configuration, tokenizer, modules,
+ * custom code and licence are carried over. Nothing else is, because it may speak of the old weights: other forms and
+ * quantizations of them, a self-check, results of evaluations, the model card.
  */
 export async function trainedModelFiles(
   files: ModelFiles,
@@ -43,6 +44,26 @@ export async function trainedModelFiles(
 ): Promise<FileContents> {
   const folder = await readModelFolder(files);
   const prefix = folder.encoderPath === '' ? '' : `${folder.encoderPath}/`;
+  const contents = await filesAroundEncoder(files, trained);
+  const config = await floatConfig(folder.encoderFiles);
+  if (config !== undefined) contents[`${prefix}config.json`] = config;
+  else if (folder.encoder === 'transformer')
+    // That of an adapter's base model is not among the folder's own files.
+    contents[`${prefix}config.json`] = await folder.encoderFiles.read('config.json');
+  const weights = folder.encoder === 'static' ? staticWeights : encoderWeights;
+  contents[`${prefix}model.safetensors`] = await weights(folder.encoderFiles, model, mergedWeights(model, trained));
+  if (folder.encoder === 'transformer') {
+    const definition = await readEncoder(subfolder(memoryModel(files.name, contents), folder.encoderPath));
+    contents[`${prefix}onnx/model.onnx`] = recordEncoder(definition);
+  }
+  return contents;
+}
+
+/** What of a model's folder is no weight of the encoder, with the trained weights of its other modules. */
+export async function filesAroundEncoder(
+  files: ModelFiles,
+  trained: TrainedWeights,
+): Promise<Record<string, Uint8Array>> {
   const modules = await readModules(files);
   const folders = new Set(['', ...modules.map(({ path }) => path)]);
   const contents: Record<string, Uint8Array> = {};
@@ -52,20 +73,8 @@ export async function trainedModelFiles(
     if (folders.has(path.slice(0, Math.max(0, slash))) && carriedFiles.some((names) => names.test(name)))
       contents[path] = await files.read(path);
   }
-  const config = await floatConfig(folder.encoderFiles);
-  if (config !== undefined) contents[`${prefix}config.json`] = config;
-  else if (folder.encoder === 'transformer')
-    // That of an adapter's base model is not among the folder's own files.
-    contents[`${prefix}config.json`] = await folder.encoderFiles.read('config.json');
-  const weights = folder.encoder === 'static' ? staticWeights : encoderWeights;
-  contents[`${prefix}model.safetensors`] = await weights(folder.encoderFiles, model, trained);
-  for (const [path, index] of projectionModules(modules)) {
+  for (const [path, index] of projectionModules(modules))
     contents[`${path}/model.safetensors`] = await moduleWeights(subfolder(files, path), index, trained);
-  }
-  if (folder.encoder === 'transformer') {
-    const definition = await readEncoder(subfolder(memoryModel(files.name, contents), folder.encoderPath));
-    contents[`${prefix}onnx/model.onnx`] = recordEncoder(definition);
-  }
   return contents;
 }
 

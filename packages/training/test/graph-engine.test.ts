@@ -1,6 +1,5 @@
 import * as onnxruntime from 'onnxruntime-node';
 import { expect, test } from 'vitest';
-import { gradients, plainIndices, plainOperations, plainTensor } from '@sentvec/architectures';
 import {
   cosentLoss,
   graphEngine,
@@ -11,7 +10,7 @@ import {
   trainableTensors,
   type EngineGraphs,
 } from '@sentvec/training';
-import { embedTexts, lossOf } from '../src/step/siamese.ts';
+import { plainStep } from './plain-step.ts';
 import { column, tiny } from './tiny-model.ts';
 
 const engineOf = (graphs: EngineGraphs) => graphEngine(onnxruntime, graphs, { name: 'test' });
@@ -41,23 +40,7 @@ test.each(['tiny-bert', 'tiny-mpnet', 'tiny-bert-multipool'])(
       Float32Array.of(0.2, 0.9, 0.5),
     );
     const tensors = trainableTensors(model);
-    const [examples, length] = [batch.examples, batch.length];
-    const positions = [...batch.mask.keys()].filter((position) => batch.mask[position] === 1);
-    const plain = gradients(
-      plainOperations,
-      (ops, tracked, fixed) => {
-        const weight = (wanted: string) => tracked[tensors.findIndex((tensor) => tensor.name === wanted)]!;
-        const shape = [2 * examples, length];
-        const vectors = embedTexts(ops, model, weight, {
-          ids: fixed(plainIndices(batch.ids, shape)),
-          mask: fixed(plainIndices(batch.mask, shape)),
-          poolingMask: fixed(plainTensor(batch.poolingMask, shape)),
-          rows: fixed(plainIndices(positions, [positions.length])),
-        });
-        return lossOf(ops, cosentLoss(), vectors, 2, examples, fixed(plainTensor(batch.labels!, [examples])));
-      },
-      tensors.map(({ data, shape }) => plainTensor(data, shape)),
-    );
+    const plain = plainStep(model, batch, cosentLoss());
     const graphs = recordGraphs(model, expected.dimension, {
       objectives: [{ loss: cosentLoss(), columns: 2 }],
       trained: all,
@@ -65,15 +48,17 @@ test.each(['tiny-bert', 'tiny-mpnet', 'tiny-bert-multipool'])(
     });
     const engine = await engineOf(graphs);
     const { loss, gradientNorm } = await engine.step({ batches: [batch], learningRate: 0 });
-    expect(loss).toBeCloseTo(plain.value.data[0]!, 3);
-    const squares = plain.gradients.flatMap(({ data }) => [...data]).reduce((sum, entry) => sum + entry * entry, 0);
+    expect(loss).toBeCloseTo(plain.loss, 3);
+    const squares = [...plain.gradients.values()]
+      .flatMap((entries) => Array.from(entries))
+      .reduce((sum, entry) => sum + entry * entry, 0);
     expect(gradientNorm / Math.sqrt(squares)).toBeCloseTo(1, 3);
     // After one step the first moment is a tenth of the clipped gradient.
     const { firstMoments } = await engine.state();
     const clip = Math.min(1, 1 / (gradientNorm + 1e-6)) * 0.1;
     let offset = 0;
-    for (const [index, { name: tensor, data }] of tensors.entries()) {
-      const expectedMoments = [...plain.gradients[index]!.data].map((entry) => entry * clip);
+    for (const { name: tensor, data } of tensors) {
+      const expectedMoments = Array.from(plain.gradients.get(tensor)!).map((entry) => entry * clip);
       const worst = Math.max(...expectedMoments.map((entry, i) => Math.abs(entry - firstMoments[offset + i]!)));
       expect.soft(worst, tensor).toBeLessThan(2e-5);
       offset += Math.ceil(data.length / 4) * 4;

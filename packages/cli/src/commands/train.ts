@@ -65,6 +65,8 @@ export const trainModel: Command = defineCommand({
       'freeze (beginnings of tensor names), mixing (proportional, round-robin), evaluateEvery, patience, checkpointEvery, ' +
       'watchDivergence, maxLength, threads, task (of a model with adapters for tasks: the one that is trained); ' +
       'in data: sampler (shuffled, inOrder, noDuplicates, groupedByLabel, byLength), prompts, lossParameters.',
+    'lora: { rank, alpha, targets (ends of names of linear layers, or "all-linear"), dropout, save ("merged", "apart") } trains LoRA adapters and the head ' +
+      'instead of all weights, in little memory. "lora": {} takes the defaults of PEFT.',
     'Evaluation types: sts, triplet, binary (1 or 0), retrieval (query, document), reranking (query, document, 1 or 0), paraphrases, ' +
       'classification and clustering (a text, its class). --schema says what each wants. prompt names one of the ' +
       "model's prompts for all texts; for retrieval and reranking queryPrompt and corpusPrompt name one each, by default those that the model has for queries and documents.",

@@ -27,9 +27,7 @@ const defaultOrganization = 'sentence-transformers';
 export async function openModel(name: string, options: OpenModelOptions = {}): Promise<ModelFiles> {
   if (name === defaultModel) return openDefaultModel(options);
   const stats = await stat(name).catch(() => undefined);
-  // The base model that its card names is looked for on this disk only: a local folder causes no request to the hub.
-  if (stats)
-    return { ...(await directoryModel(name)), related: (other) => hubModel(other, { ...options, offline: true }) };
+  if (stats) return { ...(await directoryModel(name)), related: (other) => baseOfFolder(other, options) };
   if (looksLikePath(name))
     throw new SentvecError(
       'model-not-found',
@@ -37,6 +35,15 @@ export async function openModel(name: string, options: OpenModelOptions = {}): P
       { file: name },
     );
   return name.includes('/') ? hubModel(name, options) : openBareName(name, options);
+}
+
+/**
+ * The base model that the card or the adapter of a local folder names. It is looked for on this disk only: a local
+ * folder causes no request to the hub.
+ */
+function baseOfFolder(name: string, options: OpenModelOptions): Promise<ModelFiles> {
+  if (name === defaultModel || isAbsolute(name)) return openModel(name, options);
+  return hubModel(name, { ...options, offline: true });
 }
 
 async function openDefaultModel({ signal }: OpenModelOptions): Promise<ModelFiles> {

@@ -6,6 +6,7 @@ import type { ColumnName } from '@sentvec/corpus';
 import { lossFromName } from '../losses/loss-from-name.ts';
 import type { ExamplesOfClassesOptions } from '../data/examples-of-classes.ts';
 import type { Loss } from '../loss.ts';
+import type { LoraOptions } from '../step/lora.ts';
 import type { FromScratchOptions } from '../from-scratch/from-scratch.ts';
 import { resolveTrainingOptions } from '../training-options.ts';
 import { checkEvaluationConfig, column, count, evaluationSchema, type EvaluationConfig } from './evaluation-config.ts';
@@ -43,6 +44,15 @@ export interface DataConfig {
   readonly prompts?: readonly (string | null)[] | undefined;
 }
 
+/** LoRA adapters of a configuration, see `withLora`; the seed of their first numbers is that of the run. */
+export interface LoraConfig extends Omit<LoraOptions, 'seed'> {
+  /**
+   * `merged`: the output is a model like any other. `apart`: it holds the adapter alone, in PEFT's format, and names the
+   * model that it adapts.
+   */
+  readonly save: 'merged' | 'apart';
+}
+
 /** A training configuration as in a file, checked, with defaults. Options of `train` mean what they mean there. */
 export interface TrainingConfig {
   /**
@@ -78,6 +88,11 @@ export interface TrainingConfig {
   readonly dropout: boolean;
   /** Tensors whose names begin so stay as they are: `embeddings`, `encoder.layer.0.`. */
   readonly freeze: readonly string[];
+  /**
+   * Trains LoRA adapters and the head instead of all weights.
+   * @default all weights are trained
+   */
+  readonly lora?: LoraConfig | undefined;
   readonly mixing: 'proportional' | 'round-robin';
   readonly seed: number;
   readonly evaluateEvery: number | 'epoch';
@@ -123,6 +138,14 @@ const scratchSchema = v.strictObject({
   tokenNorms: v.optional(v.picklist(['equal', 'idf'])),
 });
 
+const loraSchema = v.strictObject({
+  rank: v.optional(count, 8),
+  alpha: v.optional(positive, 8),
+  targets: v.optional(v.union([v.literal('all-linear'), v.pipe(v.array(v.string()), v.minLength(1))]), 'all-linear'),
+  dropout: v.optional(v.pipe(v.number(), v.minValue(0), v.ltValue(1)), 0),
+  save: v.optional(v.picklist(['merged', 'apart']), 'merged'),
+});
+
 /** What a file may hold; editors check against its JSON Schema form. */
 const configSchema: v.GenericSchema<unknown, TrainingConfig & { readonly $schema?: string | undefined }> =
   v.strictObject({
@@ -144,6 +167,7 @@ const configSchema: v.GenericSchema<unknown, TrainingConfig & { readonly $schema
     clipNorm: v.optional(v.pipe(v.number(), v.minValue(0)), 1),
     dropout: v.optional(v.boolean(), false),
     freeze: v.optional(v.array(v.string()), []),
+    lora: v.optional(loraSchema),
     mixing: v.optional(v.picklist(['proportional', 'round-robin']), 'proportional'),
     seed: v.optional(v.pipe(v.number(), v.integer()), 42),
     evaluateEvery: v.optional(v.union([v.literal('epoch'), count]), 'epoch'),

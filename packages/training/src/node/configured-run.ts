@@ -1,5 +1,5 @@
 // A run of training by a configuration whose model and data are read: from its checkpoint, or the beginning, to its folder.
-import { rm } from 'node:fs/promises';
+import { realpath, rm } from 'node:fs/promises';
 import { selfCheckContent } from '@sentvec/architectures';
 import {
   memoryModel,
@@ -16,7 +16,8 @@ import { embedWith } from '../embed-texts.ts';
 import type { TrainingEngine } from '../engine.ts';
 import { slotsOf } from '../optimizer/parameters.ts';
 import { recordGraphs } from '../step/record-graphs.ts';
-import { trainableTensors } from '../step/record-step.ts';
+import { trainableTensors, trainedNames } from '../step/record-step.ts';
+import { trainedAdapterFiles } from '../trained-adapter.ts';
 import { trainedModelFiles, trainedWeights, type FileContents } from '../trained-model.ts';
 import { train } from '../trainer.ts';
 import { resolveTrainingOptions } from '../training-options.ts';
@@ -86,7 +87,7 @@ export class ConfiguredRun {
     const judge = evaluation && (await readEvaluation(evaluation, loaded, directory));
     const recipe = await recipeOf(this.#config, loaded, sets, judge?.data);
     const resumeFrom = await this.#readCheckpoint((path) => readCheckpoint(path, recipe));
-    const trained = trainedNames(loaded, this.#config);
+    const trained = notFrozen(loaded, this.#config);
     const engine = engineFor(this.#config, loaded, sets, trained);
     const keep = async (state: TrainingOutcome['checkpoint']): Promise<void> => {
       await writeCheckpoint(checkpoint, recipe, state);
@@ -151,6 +152,8 @@ export class ConfiguredRun {
     const after = await comparePairs(engine, loaded, sets[0]!);
     const tensors = trainableTensors(loaded.model).filter(({ name }) => trained.has(name));
     const weights = trainedWeights(slotsOf(tensors), await engine.state());
+    const { adapters } = loaded.model;
+    const isApart = adapters !== undefined && this.#config.lora?.save === 'apart';
     const described = { config: this.#config, outcome, sets, loaded };
     const pairs = before.map(({ first, second, similarity }, index) => ({
       first,
@@ -160,7 +163,7 @@ export class ConfiguredRun {
     }));
     const model = await trainedModelFiles(loaded.files, loaded.model, weights);
     const files = {
-      ...model,
+      ...(isApart ? await trainedAdapterFiles(loaded.files, adapters, weights, await baseName(loaded.files)) : model),
       ...(await selfCheckOf(model, loaded)),
       'README.md': modelCard(described),
       'curves.svg': curvesImage(outcome.history),
@@ -181,6 +184,12 @@ export class ConfiguredRun {
   }
 }
 
+/** By what an adapter finds its model again: a folder by its place on this disk, any other by its name. */
+async function baseName({ name, directory }: ModelFiles): Promise<string> {
+  const place = await realpath(name).catch(() => undefined);
+  return place !== undefined && place === directory ? place : name;
+}
+
 function engineFor(
   config: TrainingConfig,
   { model, dimension }: LoadedTrainable,
@@ -198,8 +207,8 @@ function engineFor(
   return onnxEngine(graphs, { threads: config.threads });
 }
 
-function trainedNames({ model }: LoadedTrainable, { freeze }: TrainingConfig): ReadonlySet<string> {
-  const names = trainableTensors(model).map(({ name }) => name);
+function notFrozen({ model }: LoadedTrainable, { freeze }: TrainingConfig): ReadonlySet<string> {
+  const names = [...trainedNames(model)];
   for (const start of freeze) {
     if (names.some((name) => name.startsWith(start))) continue;
     throw new SentvecError(

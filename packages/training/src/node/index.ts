@@ -3,6 +3,7 @@ export {
   parseTrainingConfig,
   trainingConfigSchema,
   type DataConfig,
+  type LoraConfig,
   type ScratchConfig,
   type TrainingConfig,
 } from './config.ts';

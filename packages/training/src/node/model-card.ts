@@ -115,11 +115,15 @@ const listedSettings = [
   'clipNorm',
   'dropout',
   'freeze',
+  'lora',
   'seed',
 ] as const;
 
 function recipeRows({ config, outcome }: RunDescription): string[][] {
-  const text = (value: unknown) => (Array.isArray(value) ? value.join(', ') || 'nothing' : String(value));
+  const text = (value: unknown) => {
+    if (Array.isArray(value)) return value.join(', ') || 'nothing';
+    return value === undefined ? 'no' : typeof value === 'string' ? value : JSON.stringify(value);
+  };
   return [['steps', String(outcome.steps)], ...listedSettings.map((name) => [name, text(config[name])])];
 }
 

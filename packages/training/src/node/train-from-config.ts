@@ -5,10 +5,12 @@ import { checkOptionNames } from '@sentvec/platform';
 import { mustBeFree } from '@sentvec/platform/node';
 import { checkTrainingSet, type TrainingSet } from '../data/training-set.ts';
 import { fromScratch } from '../from-scratch/from-scratch.ts';
+import { withLora } from '../step/lora.ts';
+import { checkBaseOfAdapter } from '../trained-adapter.ts';
 import type { TrainingConfig } from './config.ts';
 import { readExamples, withPrompts, type ConfiguredExamples } from './configured-data.ts';
 import { ConfiguredRun, type TrainedFolder, type TrainFromConfigOptions } from './configured-run.ts';
-import { loadTrainable } from './load-trainable.ts';
+import { loadTrainable, type LoadedTrainable } from './load-trainable.ts';
 
 /**
  * Trains a model as a configuration says, and writes it as a sentence-transformers folder with `onnx/model.onnx`, a
@@ -37,14 +39,30 @@ export async function trainFromConfig(config: TrainingConfig, options: TrainFrom
   const examples: ConfiguredExamples[] = [];
   for (const data of config.data) examples.push(await readExamples(data, directory));
   for (const set of examples) checkTrainingSet(set, config.batchSize);
-  const loaded = await loadTrainable(await modelOf(config, examples, options), config);
+  const base = await loadTrainable(await modelOf(config, examples, options), config);
   try {
+    const loaded = await withAdapters(base, config);
     const sets = config.data.map((data, index) => withPrompts(examples[index]!, data, loaded));
     for (const set of sets) checkTargetVectors(set, loaded.dimension);
     return await new ConfiguredRun(config, options, { output, checkpoint, directory, loaded, sets }).run();
   } finally {
-    await loaded.reader.tokenizer.dispose();
+    await base.reader.tokenizer.dispose();
   }
+}
+
+/** The model with the adapters that a configuration asks for. */
+async function withAdapters(loaded: LoadedTrainable, config: TrainingConfig): Promise<LoadedTrainable> {
+  if (config.lora === undefined) return loaded;
+  const { save, ...options } = config.lora;
+  if (save === 'apart') {
+    if (typeof config.model !== 'string' || config.task !== undefined)
+      throw new SentvecError(
+        'invalid-argument',
+        `lora.save: "apart" needs a model that can be found again, and ${config.task === undefined ? 'random weights' : 'one with the adapter of a task merged in'} cannot. Use "merged".`,
+      );
+    await checkBaseOfAdapter(loaded.files);
+  }
+  return { ...loaded, model: withLora(loaded.model, { ...options, seed: config.seed }) };
 }
 
 /** The model that a configuration names, or a new one whose tokenizer is learnt from the examples. */

@@ -4,6 +4,7 @@ import { checkOptionNames, type OptionNames } from '@sentvec/platform';
 import type { AdamWOptions } from '../optimizer/adamw.ts';
 import type { EngineGraphs } from './graph-gradients.ts';
 import {
+  dropsAnything,
   recordEmbedding,
   recordLoss,
   recordPullback,
@@ -41,7 +42,7 @@ export const recordOptionNames: OptionNames<RecordOptions> = {
  */
 export function recordGraphs(model: TrainableModel, dimension: number, options: RecordOptions): EngineGraphs {
   checkOptionNames('recordGraphs()', options, recordOptionNames);
-  const { objectives, cachedExamples, optimizer = {}, dropout } = options;
+  const { objectives, cachedExamples, optimizer = {} } = options;
   for (const { loss } of objectives) {
     const problem = loss.dimensionError?.(dimension);
     if (problem !== undefined)
@@ -64,11 +65,11 @@ export function recordGraphs(model: TrainableModel, dimension: number, options: 
       ? undefined
       : {
           examples: cachedExamples,
-          embedding: recordEmbedding(model, dropout),
+          embedding: recordEmbedding(model, options),
           pullback: recordPullback(model, options),
           losses: objectives.map((objective) => recordLoss(objective, dimension)),
         },
     optimizer,
-    dropout,
+    dropout: dropsAnything(model, options),
   };
 }

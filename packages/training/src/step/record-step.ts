@@ -24,14 +24,25 @@ export interface TrainableTensor {
 }
 
 /**
- * The tensors of a model that can be trained: the encoder's by their names in its network, then the projections'. The
- * token table comes first.
+ * The tensors of a model that can be trained: the encoder's by their names in its network, those of its adapters, then
+ * the projections'. The token table comes first.
  */
-export function trainableTensors({ definition, head }: TrainableModel): TrainableTensor[] {
+export function trainableTensors({ definition, head, adapters }: TrainableModel): TrainableTensor[] {
   const encoder = encoderTensors(definition, { fixed: false }).sort(
     (a, b) => Number(b.name === definition.tokenTable) - Number(a.name === definition.tokenTable),
   );
-  return [...encoder, ...projectionWeights(head.projections)];
+  return [...encoder, ...(adapters?.tensors ?? []), ...projectionWeights(head.projections)];
+}
+
+/** What of {@link trainableTensors} is trained: all of them; of a model with adapters only those and the projections. */
+export function trainedNames(model: TrainableModel): Set<string> {
+  const { definition, adapters } = model;
+  const frozen = adapters === undefined ? new Set<string>() : new Set(definition.weights.keys());
+  return new Set(
+    trainableTensors(model)
+      .map(({ name }) => name)
+      .filter((name) => !frozen.has(name)),
+  );
 }
 
 /** The tensors that training leaves as they are, whatever is asked for: tables that are computed, not learned. */
@@ -56,10 +67,18 @@ export interface Objective {
 
 /** How a model is trained, whatever for. */
 export interface TrainableParts {
-  /** Names of the tensors to train. The token table's gradient comes as `gradient.tokenRows`, a row for each token. */
+  /**
+   * Names of the tensors to train, see `trainedNames`. The token table's gradient comes as `gradient.tokenRows`, a row
+   * for each token.
+   */
   readonly trained: ReadonlySet<string>;
-  /** Whether to drop out where the architecture does, at the rates of its configuration. */
+  /** Whether to drop out where the architecture does, at the rates of its configuration. Adapters have a rate of their own. */
   readonly dropout: boolean;
+}
+
+/** Whether a training step drops anything, and so needs the key of its masks. */
+export function dropsAnything({ adapters }: TrainableModel, { dropout }: Pick<TrainableParts, 'dropout'>): boolean {
+  return dropout || (adapters?.dropout ?? 0) > 0;
 }
 
 /**
@@ -119,10 +138,14 @@ export function recordLoss({ loss, columns, labelWidth }: Objective, dimension: 
 /**
  * The forward pass alone: inputs as of {@link recordStep} with one column and no labels, output `vectors` (`[examples,
  * dimension]`).
- * @param dropout for the first pass of gradient caching, which must drop what the second drops. @default false
+ * @param training for the first pass of gradient caching, which must drop what the second drops. @default nothing is
+ * dropped
  */
-export function recordEmbedding(model: TrainableModel, dropout = false): Uint8Array<ArrayBuffer> {
-  const graph = new TrainingGraph(model, { trained: new Set(), dropout }, 1);
+export function recordEmbedding(
+  model: TrainableModel,
+  training?: Pick<TrainableParts, 'dropout'>,
+): Uint8Array<ArrayBuffer> {
+  const graph = new TrainingGraph(model, training && { trained: new Set(), dropout: training.dropout }, 1);
   graph.recorder.output('vectors', graph.vectors.value);
   return graph.recorder.encode();
 }
@@ -138,7 +161,9 @@ class TrainingGraph {
   readonly vectors: Tracked<OnnxTensor>;
   readonly #parameters: ReadonlyMap<string, Tracked<OnnxTensor>>;
 
-  constructor(model: TrainableModel, { trained, dropout }: TrainableParts, columns: number) {
+  /** @param parts `undefined`: nothing is trained, and nothing dropped */
+  constructor(model: TrainableModel, parts: TrainableParts | undefined, columns: number) {
+    const { trained = new Set(), dropout = false } = parts ?? {};
     const { tape, recorder } = this;
     const { definition } = model;
     const examples = namedDimension('examples');
@@ -162,7 +187,7 @@ class TrainingGraph {
     );
     for (const { name, shape, data } of fixedTensors(model))
       weights.set(name, tape.fixed(recorder.operations.constant(data, shape)));
-    const key = dropout ? this.input('dropoutKey', [dropoutKeySize]) : undefined;
+    const key = parts && dropsAnything(model, parts) ? this.input('dropoutKey', [dropoutKeySize]) : undefined;
     const drop = key && keyedDropout(tape.operations, key);
     let isDropped = false;
     this.vectors = embedTexts(tape.operations, model, (name) => weights.get(name)!, {
@@ -171,7 +196,8 @@ class TrainingGraph {
       poolingMask,
       rows,
       tokenRows,
-      ...(drop && { dropout: (x, rate) => ((isDropped = true), drop(x, rate)) }),
+      ...(drop && dropout && { dropout: (x, rate) => ((isDropped = true), drop(x, rate)) }),
+      adapterDropout: drop,
     });
     if (dropout && !isDropped)
       throw new SentvecError(

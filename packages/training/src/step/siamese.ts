@@ -1,3 +1,4 @@
+// A sentence transformer over the tensor operations: from the texts of a batch to their vectors, and to the loss.
 import {
   encode,
   productOf,
@@ -9,6 +10,7 @@ import {
 } from '@sentvec/architectures';
 import type { Head } from '@sentvec/core';
 import type { Loss } from '../loss.ts';
+import { withAdapters, type LoraAdapters } from './lora.ts';
 import { poolTokens } from './pool.ts';
 import { project } from './project.ts';
 
@@ -19,6 +21,11 @@ import { project } from './project.ts';
 export interface TrainableModel {
   readonly definition: EncoderDefinition;
   readonly head: Head;
+  /**
+   * See `withLora`.
+   * @default none: the weights themselves are trained
+   */
+  readonly adapters?: LoraAdapters | undefined;
 }
 
 /** The texts of a batch, all columns stacked: the texts of column 0, then of column 1 and so on. */
@@ -27,6 +34,11 @@ export interface SiameseInputs<Tensor> extends EncoderInputs<Tensor> {
   readonly rows: Tensor;
   /** Floats `[batch, length]`: 1 where a token takes part in pooling. */
   readonly poolingMask: Tensor;
+  /**
+   * Applied, with a rate, to what adapters read.
+   * @default none, as outside of training
+   */
+  readonly adapterDropout?: ((x: Tensor, rate: number) => Tensor) | undefined;
 }
 
 /** The final vectors of all texts: `[batch, dimension]`. */
@@ -37,7 +49,9 @@ export function embedTexts<Tensor>(
   inputs: SiameseInputs<Tensor>,
 ): Tensor {
   const [batch, length] = ops.shape(inputs.ids) as [Dimension, Dimension];
-  const packed = encode(ops, model.definition, weight, inputs);
+  const { adapterDropout, ...encoderInputs } = inputs;
+  const encoder = model.adapters ? withAdapters(ops, weight, model.adapters, adapterDropout) : { ops, weight };
+  const packed = encode(encoder.ops, model.definition, encoder.weight, encoderInputs);
   const positions = ops.scatterAdd(packed, inputs.rows, productOf([batch, length]), { distinct: true });
   const tokens = ops.reshape(positions, [batch, length, model.definition.hiddenSize]);
   return project(ops, model.head.projections, weight, poolTokens(ops, model.head.pooling, tokens, inputs.poolingMask));

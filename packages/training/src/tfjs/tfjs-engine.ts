@@ -6,7 +6,7 @@ import type { TrainingEngine } from '../engine.ts';
 import { Parameters } from '../optimizer/parameters.ts';
 import { GradientEngine } from '../step/gradient-engine.ts';
 import { recordOptionNames, type RecordOptions } from '../step/record-graphs.ts';
-import { fixedTensors, recordEmbedding, trainableTensors } from '../step/record-step.ts';
+import { dropsAnything, fixedTensors, recordEmbedding, trainableTensors } from '../step/record-step.ts';
 import type { TrainableModel } from '../step/siamese.ts';
 import { TfjsGradients } from './tfjs-gradients.ts';
 
@@ -31,13 +31,13 @@ export interface TfjsEngineOptions extends RecordOptions {
 export async function tfjsEngine(model: TrainableModel, options: TfjsEngineOptions): Promise<TrainingEngine> {
   checkOptionNames('tfjsEngine()', options, { ...recordOptionNames, device: true, wasmPaths: true });
   const { objectives, trained, dropout, cachedExamples, optimizer, device = 'auto', wasmPaths } = options;
-  if (dropout) recordEmbedding(model, dropout); // Refuses dropout of a model that has none.
+  if (dropout) recordEmbedding(model, options); // Refuses dropout of a model that has none.
   const runtime = await openDifferentiable(device, wasmPaths);
   const tensors = trainableTensors(model);
   const parameters = new Parameters(tensors.filter(({ name }) => trained.has(name)));
   const frozen = [...tensors.filter(({ name }) => !trained.has(name)), ...fixedTensors(model)];
-  const gradients = new TfjsGradients(runtime, { model, parameters, frozen, objectives });
-  const engine = { objectives: objectives.length, dropout, cachedExamples, optimizer };
+  const gradients = new TfjsGradients(runtime, { model, parameters, frozen, objectives, dropout });
+  const engine = { objectives: objectives.length, dropout: dropsAnything(model, options), cachedExamples, optimizer };
   return new GradientEngine(gradients, parameters, { name: runtime.description, ...engine });
 }
 

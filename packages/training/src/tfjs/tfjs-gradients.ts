@@ -17,6 +17,8 @@ export interface TfjsTraining {
   readonly parameters: Parameters;
   readonly frozen: readonly InitialParameter[];
   readonly objectives: readonly Objective[];
+  /** Whether to drop out where the architecture does. */
+  readonly dropout: boolean;
 }
 
 type Weights = (name: string) => TfTensor;
@@ -106,12 +108,14 @@ export class TfjsGradients implements BatchGradients {
     const ops = this.#ops;
     const shape = [batch.columns * batch.examples, batch.length];
     const positions = positionsOfTokens(batch.mask);
+    const drop = dropout && keyedDropout(ops, ops.constant(dropout, [dropout.length]));
     return embedTexts(ops, this.#training.model, weight, {
       ids: ops.constant(batch.ids, shape),
       mask: ops.constant(batch.mask, shape),
       poolingMask: ops.constant(batch.poolingMask, shape),
       rows: ops.constant(positions, [positions.length]),
-      ...(dropout && { dropout: keyedDropout(ops, ops.constant(dropout, [dropout.length])) }),
+      ...(this.#training.dropout && drop && { dropout: drop }),
+      adapterDropout: drop,
     });
   }
 

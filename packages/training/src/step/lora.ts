@@ -1,0 +1,185 @@
+// LoRA (Hu et al., 2021) for training: low-rank matrices beside the linear layers of an encoder whose own weights stay
+// as they are.
+import {
+  OnnxRecorder,
+  plainOperations,
+  plainTensor,
+  type EncoderDefinition,
+  type OnnxTensor,
+  type Operations,
+  type WeightLookup,
+} from '@sentvec/architectures';
+import { SentvecError } from '@sentvec/core';
+import { checkOptionNames, type OptionNames } from '@sentvec/platform';
+import { Random } from '../random.ts';
+import { checkCount } from '../training-options.ts';
+import type { TrainableTensor } from './record-step.ts';
+import type { TrainableModel } from './siamese.ts';
+
+/** How a model gets LoRA adapters. Names in brackets are those of PEFT, whose defaults these are where it has one. */
+export interface LoraOptions {
+  /** Columns of the narrow matrices (`r`). @default 8 */
+  readonly rank?: number | undefined;
+  /** The product of both matrices counts `alpha / rank` times (`lora_alpha`). @default 8 */
+  readonly alpha?: number | undefined;
+  /**
+   * The linear layers that get an adapter (`target_modules`): their names, or the ends of them, such as `query`.
+   * @default 'all-linear': every linear layer of the encoder
+   */
+  readonly targets?: 'all-linear' | readonly string[] | undefined;
+  /** Share of a layer's inputs that its adapter does not get in a training step (`lora_dropout`). @default 0 */
+  readonly dropout?: number | undefined;
+  /** Of the random numbers that adapters begin with. @default 42 */
+  readonly seed?: number | undefined;
+}
+
+const loraOptionNames: OptionNames<LoraOptions> = {
+  rank: true,
+  alpha: true,
+  targets: true,
+  dropout: true,
+  seed: true,
+};
+
+/** The adapters of a model. */
+export interface LoraAdapters {
+  readonly rank: number;
+  readonly alpha: number;
+  readonly dropout: number;
+  /** The layers that have one, by the names of their weights without `.weight`. */
+  readonly modules: readonly string[];
+  /** Their matrices with their first numbers: `MODULE.lora_A.weight` (`[rank, inputs]`), `MODULE.lora_B.weight`. */
+  readonly tensors: readonly TrainableTensor[];
+}
+
+/**
+ * The same model with adapters beside its linear layers: x · Wᵀ becomes x · Wᵀ + alpha / rank · x · Aᵀ · Bᵀ. A begins
+ * uniform between ±1 / √inputs and B as zeros, as in PEFT (`kaiming_uniform_` with a = √5), so that the model begins as
+ * it was. Trained are the adapters and the projections of the head, see `trainedNames`: all other weights need neither
+ * gradients nor an optimizer's memory.
+ * @throws SentvecError `invalid-argument` for an option that makes no sense, or a target that the encoder does not have
+ */
+export function withLora(model: TrainableModel, options: LoraOptions = {}): TrainableModel {
+  checkOptionNames('withLora()', options, loraOptionNames);
+  const { rank = 8, alpha = 8, targets = 'all-linear', dropout = 0, seed = 42 } = options;
+  checkCount('rank of LoRA', rank);
+  if (!(alpha > 0 && alpha < Infinity)) throw invalid(`alpha of LoRA is ${alpha}; it must be above 0.`);
+  if (!(dropout >= 0 && dropout < 1)) throw invalid(`dropout of LoRA is ${dropout}; it must be from 0 to below 1.`);
+  const { definition } = model;
+  const modules = chosenModules(linearModules(definition), targets);
+  const tensors = modules.flatMap((module, index): TrainableTensor[] => {
+    const [outputs, inputs] = definition.weights.get(`${module}.weight`) as [number, number];
+    const random = new Random(seed, index);
+    const bound = 1 / Math.sqrt(inputs);
+    const a = Float32Array.from({ length: rank * inputs }, () => (2 * random.uniform() - 1) * bound);
+    return [
+      { name: `${module}.lora_A.weight`, shape: [rank, inputs], data: a },
+      { name: `${module}.lora_B.weight`, shape: [outputs, rank], data: new Float32Array(outputs * rank) },
+    ];
+  });
+  return { ...model, adapters: { rank, alpha, dropout, modules, tensors } };
+}
+
+function invalid(message: string): SentvecError {
+  return new SentvecError('invalid-argument', message);
+}
+
+/**
+ * The linear layers of an encoder, by the names of their weights without `.weight`. Those of the network that multiply
+ * rows with a matrix as it is stored.
+ */
+function linearModules({ network, weights }: EncoderDefinition): string[] {
+  // A recording that nobody encodes tells what the network computes, without any numbers.
+  const recorder = new OnnxRecorder();
+  const tensors = new Map<string, OnnxTensor>();
+  const names = new Map<OnnxTensor, string>();
+  const found = new Set<string>();
+  const weight: WeightLookup<OnnxTensor> = (name) => {
+    const tensor = tensors.get(name) ?? recorder.input(name, 'float', weights.get(name)!);
+    tensors.set(name, tensor);
+    names.set(tensor, name);
+    return tensor;
+  };
+  const noting: Operations<OnnxTensor> = {
+    ...recorder.operations,
+    linear(x, matrix, bias) {
+      const name = names.get(matrix);
+      if (name?.endsWith('.weight')) found.add(name.slice(0, -'.weight'.length));
+      return recorder.operations.linear(x, matrix, bias);
+    },
+  };
+  const [ids, mask] = ['ids', 'mask'].map((name) => recorder.input(name, 'index', ['batch', 'length']));
+  network.encode(noting, weight, { ids: ids!, mask: mask! });
+  return [...found];
+}
+
+function chosenModules(modules: readonly string[], targets: 'all-linear' | readonly string[]): readonly string[] {
+  if (targets === 'all-linear' && modules.length > 0) return modules;
+  if (targets === 'all-linear' || modules.length === 0)
+    throw invalid('LoRA adapts linear layers, and this encoder has none. Train its weights themselves.');
+  const fits = (module: string, target: string): boolean => module === target || module.endsWith(`.${target}`);
+  const ends = [...new Set(modules.map((module) => module.slice(module.lastIndexOf('.') + 1)))];
+  for (const target of targets.length === 0 ? [''] : targets) {
+    if (modules.some((module) => fits(module, target))) continue;
+    throw invalid(
+      `targets of LoRA: no linear layer is called "${target}". There are layers that end with ${ends.join(', ')}; one is ${modules[0]}.`,
+    );
+  }
+  return modules.filter((module) => targets.some((target) => fits(module, target)));
+}
+
+/**
+ * Operations and weights with which an encoder computes with its adapters.
+ * @param drop drops inputs of adapters in a training step
+ */
+export function withAdapters<Tensor>(
+  ops: Operations<Tensor>,
+  weight: WeightLookup<Tensor>,
+  { rank, alpha, dropout, modules }: LoraAdapters,
+  drop?: (x: Tensor, rate: number) => Tensor,
+): { readonly ops: Operations<Tensor>; readonly weight: WeightLookup<Tensor> } {
+  const adapted = new Set(modules.map((module) => `${module}.weight`));
+  const names = new Map<Tensor, string>();
+  return {
+    weight(name) {
+      const found = weight(name);
+      if (adapted.has(name)) names.set(found, name);
+      return found;
+    },
+    ops: {
+      ...ops,
+      linear(x, matrix, bias) {
+        const plain = ops.linear(x, matrix, bias);
+        const module = names.get(matrix)?.slice(0, -'.weight'.length);
+        if (module === undefined) return plain;
+        const input = drop === undefined || dropout === 0 ? x : drop(x, dropout);
+        const narrow = ops.linear(input, weight(`${module}.lora_A.weight`));
+        const scaled = ops.multiply(narrow, alpha / rank);
+        return ops.add(plain, ops.linear(scaled, weight(`${module}.lora_B.weight`)));
+      },
+    },
+  };
+}
+
+/** The trained numbers with each adapter merged into the weight beside it: W + alpha / rank · B · A. */
+export function mergedWeights(
+  { definition, adapters }: TrainableModel,
+  trained: ReadonlyMap<string, Float32Array>,
+): ReadonlyMap<string, Float32Array> {
+  if (adapters === undefined) return trained;
+  const { rank, alpha, modules, tensors } = adapters;
+  const merged = new Map(trained);
+  const ops = plainOperations;
+  for (const module of modules) {
+    const name = `${module}.weight`;
+    const [a, b] = ['lora_A', 'lora_B'].map((part) => {
+      const tensor = tensors.find((each) => each.name === `${module}.${part}.weight`)!;
+      merged.delete(tensor.name);
+      return plainTensor(trained.get(tensor.name) ?? tensor.data, tensor.shape);
+    });
+    const own = plainTensor(definition.weight(name), definition.weights.get(name)!);
+    const product = ops.multiply(ops.matmul(b!, a!), alpha / rank);
+    merged.set(name, Float32Array.from(ops.add(own, product).data));
+  }
+  return merged;
+}

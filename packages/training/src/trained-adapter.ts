@@ -1,0 +1,59 @@
+// The folder of trained adapters that stay apart from the weights of their model, as PEFT writes it.
+import { SentvecError, writeSafetensors, type ModelFiles } from '@sentvec/core';
+import type { LoraAdapters } from './step/lora.ts';
+import { filesAroundEncoder, type FileContents, type TrainedWeights } from './trained-model.ts';
+
+/**
+ * The files of a model whose trained adapters stay apart from its weights: `adapter_config.json` and
+ * `adapter_model.safetensors` of PEFT, and what `trainedModelFiles` gives besides the encoder. The encoder's weights are
+ * not among them: who loads the folder has the model that was adapted as well.
+ * @param base how the model that was adapted is found: its name on the hub, or the absolute path of its folder
+ * @throws SentvecError `invalid-argument` for a model that is itself an adapter, or whose encoder is in a folder of its own
+ */
+export async function trainedAdapterFiles(
+  files: ModelFiles,
+  adapters: LoraAdapters,
+  trained: TrainedWeights,
+  base: string,
+): Promise<FileContents> {
+  await checkBaseOfAdapter(files);
+  const { rank, alpha, dropout, modules, tensors } = adapters;
+  const config = {
+    peft_type: 'LORA',
+    task_type: 'FEATURE_EXTRACTION',
+    base_model_name_or_path: base,
+    inference_mode: true,
+    r: rank,
+    lora_alpha: alpha,
+    lora_dropout: dropout,
+    target_modules: modules,
+    bias: 'none',
+  };
+  const matrices = tensors.map(({ name, shape, data }) => [
+    `base_model.model.${name}`,
+    { shape, data: trained.get(name) ?? data },
+  ]);
+  const { 'config.json': _, ...around } = await filesAroundEncoder(files, trained);
+  return {
+    ...around,
+    'adapter_config.json': new TextEncoder().encode(`${JSON.stringify(config, undefined, 2)}\n`),
+    'adapter_model.safetensors': writeSafetensors(Object.fromEntries(matrices), { format: 'pt' }),
+  };
+}
+
+/**
+ * Whether an adapter can stay apart from this model.
+ * @throws SentvecError `invalid-argument`, with what to do
+ */
+export async function checkBaseOfAdapter(files: ModelFiles): Promise<void> {
+  const names = await files.list();
+  const why = names.includes('adapter_config.json')
+    ? 'is itself an adapter of another model'
+    : names.includes('config.json')
+      ? undefined
+      : 'has its encoder in a folder of its own, which an adapter cannot name';
+  if (why === undefined) return;
+  throw new SentvecError('invalid-argument', `The model ${files.name} ${why}: save the adapter merged.`, {
+    file: files.name,
+  });
+}

@@ -1,0 +1,53 @@
+import { gradients, plainIndices, plainOperations, plainTensor } from '@sentvec/architectures';
+import { trainableTensors, type Loss, type TrainableModel, type TrainingBatch } from '@sentvec/training';
+import { fixedTensors } from '../src/step/record-step.ts';
+import { embedTexts, lossOf } from '../src/step/siamese.ts';
+
+/** The loss of a batch without labels on the plain interpreter, and its gradient by each trainable tensor. */
+export function plainStep(
+  model: TrainableModel,
+  batch: TrainingBatch,
+  loss: Loss,
+): { readonly loss: number; readonly gradients: ReadonlyMap<string, ArrayLike<number>> } {
+  const tensors = trainableTensors(model);
+  const indices = new Map(tensors.map(({ name }, index) => [name, index]));
+  const constants = new Map(fixedTensors(model).map(({ name, data, shape }) => [name, plainTensor(data, shape)]));
+  const positions = [...batch.mask.keys()].filter((position) => batch.mask[position] === 1);
+  const shape = [batch.columns * batch.examples, batch.length];
+  const found = gradients(
+    plainOperations,
+    (ops, tracked, fixed) => {
+      const weight = (name: string) => {
+        const constant = constants.get(name);
+        return constant ? fixed(constant) : tracked[indices.get(name)!]!;
+      };
+      const vectors = embedTexts(ops, model, weight, {
+        ids: fixed(plainIndices(batch.ids, shape)),
+        mask: fixed(plainIndices(batch.mask, shape)),
+        poolingMask: fixed(plainTensor(batch.poolingMask, shape)),
+        rows: fixed(plainIndices(positions, [positions.length])),
+      });
+      const labels = batch.labels && fixed(plainTensor(batch.labels, [batch.examples]));
+      return lossOf(ops, loss, vectors, batch.columns, batch.examples, labels);
+    },
+    tensors.map(({ data, shape: sizes }) => plainTensor(data, sizes)),
+  );
+  return {
+    loss: found.value.data[0]!,
+    gradients: new Map(tensors.map(({ name }, index) => [name, found.gradients[index]!.data])),
+  };
+}
+
+/** Of a golden gradient: its Euclidean norm, and its scalar product with cos(0), cos(1), cos(2) … */
+export type Sums = readonly [norm: number, product: number];
+
+/** What is wrong with a gradient, in words; nothing when it is the golden one. */
+export function differenceFrom([norm, product]: Sums, gradient: ArrayLike<number>, name: string): string[] {
+  const entries = Array.from(gradient);
+  const sumOf = (term: (entry: number, i: number) => number) =>
+    entries.reduce((sum, entry, i) => sum + term(entry, i), 0);
+  const found = [Math.sqrt(sumOf((entry) => entry ** 2)), sumOf((entry, i) => entry * Math.cos(i))] as const;
+  const allowed = 1e-4 * norm + 1e-6;
+  const isRight = Math.abs(found[0] - norm) < allowed && Math.abs(found[1] - product) < allowed;
+  return isRight ? [] : [`${name}: ${found.join(', ')} instead of ${norm}, ${product}`];
+}
