@@ -97,14 +97,13 @@ class WorkerSessionThread implements GraphThread {
   }
 
   run(id: number, { ids, mask, typeIds, rows, cols }: TokenBatch, pooledHead?: PooledHead): void {
-    const copy = { ids: ids.slice(), mask: mask.slice(), typeIds: typeIds?.slice() };
     const pooled = pooledHead && { head: this.#numberOf(pooledHead.head), mask: pooledHead.mask };
     const controller = new AbortController();
     this.inFlight.add(id);
     this.#controllers.set(id, controller);
-    const { signal } = controller;
-    const transfer = [copy.ids.buffer, copy.mask.buffer, ...(copy.typeIds ? [copy.typeIds.buffer] : [])];
-    void this.#report(id, this.#thread.call('run', { ...copy, rows, cols, pooled }, { signal, transfer }));
+    // Slices: of a part of a larger array, all of it would be cloned.
+    const request = { ids: ids.slice(), mask: mask.slice(), typeIds: typeIds?.slice(), rows, cols, pooled };
+    void this.#report(id, this.#thread.call('run', request, { signal: controller.signal }));
   }
 
   outputs(batch: TokenBatch): Promise<Readonly<Record<string, Float32Array>>> {

@@ -124,9 +124,9 @@ function sessionOptions({
     enableCpuMemArena: true,
     // A memory pattern would be stored for every combination of rows and length ever seen.
     enableMemPattern: false,
-    // Between two products of a batch, threads wait for this long before they sleep. By default they go on for a while
-    // after the last one, which takes the time of those who want its result.
-    ...(threads > 1 && { extra: { session: { intra_op: { spin_duration_us: '100' } } } }),
+    // Between two products of a batch, threads wait for the next one without sleeping. By default they go on after the last
+    // one, which takes the time of those who want its result.
+    ...(threads > 1 && { extra: { session: { force_spinning_stop: '1' } } }),
     // Errors are thrown; onnxruntime need not print them as well.
     logSeverityLevel: 4,
   };

@@ -243,12 +243,26 @@ describe('batches that come one at a time', () => {
     expect(await faster.runAlone(7)).toBe(0);
     expect(faster.wide()).toBeUndefined();
     await faster.runAlone(1);
-    expect(await faster.runAlone(300)).toBe(299);
+    expect(await faster.runAlone(300)).toBe(300);
     const slower = await openWithWide({ narrow: 4, wide: 5 });
-    expect(await slower.runAlone(8 + 12)).toBe(12);
-    expect(await slower.runAlone(300)).toBe(1);
+    expect(await slower.runAlone(8 + 24)).toBe(24);
+    expect(await slower.runAlone(300)).toBe(0);
     await Promise.all([faster.pool.dispose(), slower.pool.dispose()]);
     expect(faster.wide()!.closed).toBe(1);
+  });
+
+  it('compare the two again when the machine has changed, and now and then', async () => {
+    const machine = { narrow: 8, wide: 30 };
+    const { pool, runAlone } = await openWithWide(machine);
+    await runAlone(8 + 24 + 100);
+    Object.assign(machine, { narrow: 4, wide: 2 }); // Its other work is done.
+    expect(await runAlone(64 + 6)).toBeGreaterThan(60);
+    expect(await runAlone(64)).toBe(64);
+    Object.assign(machine, { narrow: 8, wide: 30 });
+    expect(await runAlone(64 + 6)).toBeLessThan(10);
+    Object.assign(machine, { wide: 2 });
+    expect(await runAlone(1024 + 64)).toBeGreaterThan(20);
+    await pool.dispose();
   });
 
   it('have none when they are short', async () => {
