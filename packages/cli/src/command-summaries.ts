@@ -10,7 +10,8 @@ export const commandSummaries: Readonly<Record<string, string>> = {
   rerank: 'Sort documents by how well they answer a query, with a model that reads both together.',
   'evaluate sts': "Does the model agree with people about how alike texts are? (Spearman's and Pearson's correlation)",
   'evaluate triplet': 'How often is the positive nearer to the anchor than the negative is?',
-  'evaluate retrieval': 'Does a search find the document that answers a query? (NDCG, MRR, recall and others)',
+  'evaluate retrieval':
+    'Does a search find the documents that answer a query? (NDCG, MRR, recall and others, of each stage)',
   'evaluate classification': 'Do the vectors tell classes apart? (nearest neighbours and a linear probe)',
   'evaluate clustering': 'Do texts of a class fall into one cluster? (v-measure of k-means)',
   info: 'What a model is made of: its four parts, sizes, prompts, the fingerprint of its space.',

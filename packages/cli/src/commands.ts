@@ -10,7 +10,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   rerank: async () => (await import('./commands/rerank.ts')).rerank,
   'evaluate sts': async () => (await import('./commands/evaluate-sts.ts')).evaluateSts,
   'evaluate triplet': async () => (await import('./commands/evaluate.ts')).evaluateTriplet,
-  'evaluate retrieval': async () => (await import('./commands/evaluate.ts')).evaluateRetrieval,
+  'evaluate retrieval': async () => (await import('./commands/evaluate-retrieval.ts')).evaluateRetrieval,
   'evaluate classification': async () => (await import('./commands/evaluate.ts')).evaluateClassification,
   'evaluate clustering': async () => (await import('./commands/evaluate.ts')).evaluateClustering,
   info: async () => (await import('./commands/info.ts')).info,

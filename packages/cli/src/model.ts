@@ -1,8 +1,18 @@
 // The flags that choose a model and a backend, and how a command loads them.
-import type { Embedder, ModelFiles, Reranker, SparseEmbedder, TextRole } from '@sentvec/core';
+import type {
+  Embedder,
+  ModelFiles,
+  ModelKind,
+  MultiVectorEmbedder,
+  Reranker,
+  SparseEmbedder,
+  TextRole,
+} from '@sentvec/core';
+import { SentvecError } from '@sentvec/platform';
 import { backendChoices, chooseBackend } from './backends.ts';
 import { wholeNumber } from './parse-arguments.ts';
 import { downloadProgress, type DownloadState } from './progress.ts';
+import { UsageError } from './usage-error.ts';
 
 /** Name of the default model: no network and no account needed. */
 export const defaultModel = 'use-lite';
@@ -98,46 +108,63 @@ export async function findModel(
   return (await import('@sentvec/core/node')).openModel(model, { revision, signal, onProgress });
 }
 
-/** The model of a command, ready to embed; a sparse one where the command takes those. */
-async function loadModel<Sparse extends boolean>(
+/** The models of the four kinds. */
+interface ModelsByKind {
+  readonly embedder: Embedder;
+  readonly sparse: SparseEmbedder;
+  readonly 'multi-vector': MultiVectorEmbedder;
+  readonly reranker: Reranker;
+}
+
+/**
+ * The model of a command, of one of the kinds that it takes. A model of another kind is refused by the loader of the
+ * first.
+ */
+async function loadModel<Kind extends ModelKind>(
   choice: ModelChoice,
   context: LoadContext,
-  takesSparse: Sparse,
-): Promise<Sparse extends true ? Embedder | SparseEmbedder : Embedder>;
-async function loadModel(
-  choice: ModelChoice,
-  context: LoadContext,
-  takesSparse: boolean,
-): Promise<Embedder | SparseEmbedder> {
+  kinds: readonly [Kind, ...Kind[]],
+): Promise<ModelsByKind[Kind]> {
   const threads = wholeNumber(choice.threads, '--threads');
   const backend = await chooseBackend(choice.backend, { threads, variant: choice.variant });
-  const { loadEmbedder, loadSparseEmbedder } = await import('@sentvec/core/node');
+  const { loadEmbedder, loadMultiVectorEmbedder, loadReranker, loadSparseEmbedder } =
+    await import('@sentvec/core/node');
   const { readModelKind } = await import('@sentvec/core');
   const download = await downloadProgress(choice.model);
   try {
     const files = await findModel(choice, context, download.update);
     const onWarning = (message: string): void => context.note(`Note: ${message}`);
     const { task, route, as, selfCheck } = choice;
-    if (takesSparse && (await readModelKind(files)) === 'sparse')
-      return await loadSparseEmbedder(files, { backend, selfCheck, signal: context.signal, onWarning });
-    return await loadEmbedder(files, { backend, task, route, as, selfCheck, signal: context.signal, onWarning });
+    const common = { backend, selfCheck, signal: context.signal, onWarning };
+    const loaders: { readonly [Each in ModelKind]: () => Promise<ModelsByKind[Each]> } = {
+      embedder: () => loadEmbedder(files, { ...common, task, route, as }),
+      sparse: () => loadSparseEmbedder(files, common),
+      'multi-vector': () => loadMultiVectorEmbedder(files, common),
+      reranker: () => loadReranker(files, common),
+    };
+    const found = kinds.length === 1 ? kinds[0] : await readModelKind(files);
+    return await loaders[kinds.find((kind) => kind === found) ?? kinds[0]]();
   } finally {
     download.stop();
   }
 }
 
 /** The reranker of a command, ready to rank. */
-export async function loadRerankerOf(choice: ModelChoice, context: LoadContext): Promise<Reranker> {
-  const threads = wholeNumber(choice.threads, '--threads');
-  const backend = await chooseBackend(choice.backend, { threads, variant: choice.variant });
-  const { loadReranker } = await import('@sentvec/core/node');
-  const download = await downloadProgress(choice.model);
+export function loadRerankerOf(choice: ModelChoice, context: LoadContext): Promise<Reranker> {
+  return loadModel(choice, context, ['reranker']);
+}
+
+/** The model of `--rerank`, ready to rank. Where it is not found, the flag to look at is that one. */
+export async function loadRanker(
+  choice: Omit<ModelChoice, 'revision' | 'variant'>,
+  context: LoadContext,
+): Promise<Reranker | MultiVectorEmbedder> {
   try {
-    const files = await findModel(choice, context, download.update);
-    const onWarning = (message: string): void => context.note(`Note: ${message}`);
-    return await loadReranker(files, { backend, selfCheck: choice.selfCheck, signal: context.signal, onWarning });
-  } finally {
-    download.stop();
+    const asked = { ...choice, revision: undefined, variant: undefined };
+    return await loadModel(asked, context, ['reranker', 'multi-vector']);
+  } catch (error) {
+    if (!SentvecError.is(error, 'model-not-found')) throw error;
+    throw new UsageError(`--rerank: ${error.message}`);
   }
 }
 
@@ -147,7 +174,7 @@ export async function withModel<T>(
   context: LoadContext,
   work: (embedder: Embedder) => Promise<T>,
 ): Promise<T> {
-  return disposing(await loadModel(choice, context, false), work);
+  return disposing(await loadModel(choice, context, ['embedder']), work);
 }
 
 /** The same for a command that embeds with sparse models as well. */
@@ -156,7 +183,16 @@ export async function withAnyEmbedder<T>(
   context: LoadContext,
   work: (embedder: Embedder | SparseEmbedder) => Promise<T>,
 ): Promise<T> {
-  return disposing(await loadModel(choice, context, true), work);
+  return disposing(await loadModel(choice, context, ['embedder', 'sparse']), work);
+}
+
+/** The same for a command that searches with models of all kinds that find documents. */
+export async function withSearchModel<T>(
+  choice: ModelChoice,
+  context: LoadContext,
+  work: (model: Embedder | SparseEmbedder | MultiVectorEmbedder) => Promise<T>,
+): Promise<T> {
+  return disposing(await loadModel(choice, context, ['embedder', 'sparse', 'multi-vector']), work);
 }
 
 async function disposing<Model extends { dispose(): Promise<void> }, T>(

@@ -67,6 +67,16 @@ export function downloadProgress(model: string): Promise<Progress<DownloadState>
   });
 }
 
+/** A bar with the queries that were reranked. */
+export function queryProgress(): Promise<Progress<{ readonly queries: number; readonly total: number }>> {
+  return createProgress<{ readonly queries: number; readonly total: number }>(({ queries, total }, seconds) =>
+    renderLine(queries / total, [
+      `${queries} of ${total} queries reranked`,
+      `${formatDuration((seconds / Math.max(queries, 1)) * (total - queries))} left`,
+    ]),
+  );
+}
+
 /** One line that says what is being done. */
 export function statusProgress(): Promise<Progress<string>> {
   return createProgress<string>((text) => text);

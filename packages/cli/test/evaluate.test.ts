@@ -1,3 +1,4 @@
+import { goldenModel, goldenPath } from '@sentvec/testing';
 import { expect, it } from 'vitest';
 import { Workplace } from './sentvec.ts';
 
@@ -33,6 +34,30 @@ it('evaluate retrieval: each question among all answers', async () => {
   ]);
   const metrics = await metricsOf(['evaluate', 'retrieval', 'questions.jsonl', '--columns', 'question,answer']);
   expect(metrics).toMatchObject({ 'cosine_accuracy@1': 1, 'cosine_ndcg@10': 1, 'cosine_mrr@10': 1 });
+});
+
+it('evaluate retrieval: a folder of BEIR, each stage beside the others', async () => {
+  const words = ['evaluate', 'retrieval', goldenPath('retrieval'), '--model', goldenModel('st6-bert').directory];
+  const stages = ['--hybrid', '--rerank', goldenModel('late-bert').directory, '--backend', 'onnx'];
+  const { stdout, stderr } = await place.run([...words, ...stages, '--at-k', '1,10', '--json']);
+  expect(stderr).toContain('1 judged documents of test are not in the corpus');
+  const { metrics, tasks, score } = JSON.parse(stdout) as {
+    metrics: Record<string, number>;
+    tasks: object[];
+    score: number;
+  };
+  expect(metrics['cosine_ndcg@10']).toBeCloseTo(0.1130455705800274, 6);
+  expect(Object.keys(metrics).filter((name) => name.endsWith('ndcg@10'))).toEqual([
+    'cosine_ndcg@10',
+    'bm25_ndcg@10',
+    'hybrid_ndcg@10',
+    'reranked_ndcg@10',
+  ]);
+  expect(score).toBe(metrics['reranked_ndcg@10']);
+  expect(tasks).toEqual([{ name: 'test', queries: 12, documents: 48, metrics }]);
+  expect((await place.run([...words, '--columns', 'a,b'])).stderr).toContain('--columns is for files');
+  const text = await place.succeed([...words, '--split', 'test', '--backend', 'onnx']);
+  expect(text).toMatch(/^test: 12 queries, 48 documents\n +cosine\naccuracy@1 +0\.0000\n/);
 });
 
 it('evaluate classification and clustering: classes that differ in meaning', async () => {

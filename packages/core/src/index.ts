@@ -44,9 +44,14 @@ export { pearsonCorrelation, ranks, spearmanCorrelation } from './search/correla
 export { embeddingSimilarity, type EmbeddingSimilarityMetrics } from './search/embedding-similarity.ts';
 export { fuseRankings, type FuseOptions } from './search/fuse-rankings.ts';
 export {
+  deepestRank,
   informationRetrieval,
+  retrievalMetricNames,
+  retrievalMetrics,
   type InformationRetrievalOptions,
   type InformationRetrievalTask,
+  type JudgedRanking,
+  type RetrievalMetricOptions,
 } from './search/information-retrieval.ts';
 export { paraphraseMining, type ParaphraseMiningOptions, type ParaphrasePair } from './search/paraphrase-mining.ts';
 export {

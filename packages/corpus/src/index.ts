@@ -29,6 +29,7 @@ export {
   type TableRequest,
   type TextSampleRequest,
 } from './read-table.ts';
+export { isRetrievalData, readRetrievalData, type RetrievalData, type RetrievalDataOptions } from './retrieval-data.ts';
 export {
   choiceSchemas,
   corpusRequestSchema,

@@ -107,7 +107,7 @@ export async function sampleTexts(request: TextSampleRequest): Promise<string[]>
 }
 
 /** A row of a file, as named values. */
-interface TableRow {
+export interface TableRow {
   readonly file: string;
   /** Counted from 0. A header is no row. */
   readonly row: number;
@@ -118,11 +118,16 @@ interface TableRow {
   readonly columns?: readonly string[] | undefined;
 }
 
+/** What {@link readRows} reads: also columns that a file may lack. */
+interface RowsRequest extends TableRequest {
+  readonly optional?: readonly string[] | undefined;
+}
+
 /**
  * The rows of a file, one after the other.
  * @param plainText whether the lines of plain text are rows too, with the one column that is asked for
  */
-async function* readRows(request: TableRequest, plainText = false): AsyncGenerator<TableRow, void> {
+export async function* readRows(request: RowsRequest, plainText = false): AsyncGenerator<TableRow, void> {
   const { file } = request;
   const { path } = await findFile(file);
   const stream = createReadStream(path);
@@ -141,7 +146,7 @@ async function* readRows(request: TableRequest, plainText = false): AsyncGenerat
 }
 
 async function* readTextTable(
-  request: TableRequest,
+  request: RowsRequest,
   { format, lineEnd }: { readonly format: ByteFormat; readonly lineEnd: LineEnd },
   blocks: AsyncIterable<Buffer>,
 ): AsyncGenerator<TableRow, void> {
@@ -182,10 +187,10 @@ function hasHeader({ header = true, label }: TableRequest, cells: readonly strin
   return typeof label !== 'number' || !isNumeric(cells[label]);
 }
 
-async function* readParquetTable(request: TableRequest, path: string): AsyncGenerator<TableRow, void> {
-  const { file } = request;
+async function* readParquetTable(request: RowsRequest, path: string): AsyncGenerator<TableRow, void> {
+  const { file, optional = [] } = request;
   const { columns: there, groups } = await readParquetSummary({ name: file, path });
-  const columns = resolveColumns(request, there);
+  const columns = [...resolveColumns(request, there), ...optional.filter((name) => there.includes(name))];
   const texts = request.columns.map((column) => nameOf(column, there));
   let start = 0;
   for (const rows of groups) {
@@ -212,7 +217,8 @@ function resolveColumns({ file, columns, label }: TableRequest, there: readonly 
   return [...wanted];
 }
 
-function textOf(row: TableRow, column: ColumnName): string {
+/** @throws SentvecError `invalid-corpus` when the field is not there or not a text */
+export function textOf(row: TableRow, column: ColumnName): string {
   const { name, value } = fieldOf(row, column);
   if (typeof value === 'string') return value;
   throw rowError(row, notText(name, value));
@@ -248,7 +254,8 @@ function isNumeric(value: unknown): boolean {
   return typeof value === 'number' && !Number.isNaN(value);
 }
 
-function rowError({ file, row, line }: Pick<TableRow, 'file' | 'row' | 'line'>, reason: string): SentvecError {
+/** An error that names the row. */
+export function rowError({ file, row, line }: Pick<TableRow, 'file' | 'row' | 'line'>, reason: string): SentvecError {
   const position = line === undefined ? `row ${row}` : `row ${row} (line ${line})`;
   return new SentvecError('invalid-corpus', `${file}, ${position}: ${reason}`, { file, row, line });
 }

@@ -32,15 +32,26 @@ export {
 } from './evaluation/classification.ts';
 export { evaluateClustering, kMeans, vMeasure, type ClusteringOptions } from './evaluation/clustering.ts';
 export {
+  bm25Stage,
+  denseStage,
+  evaluateRetrieval,
+  evaluateSearch,
+  lateInteractionStage,
+  retrievalTask,
+  sparseStage,
+  type CorpusBlocks,
+  type EvaluateSearchOptions,
+  type FirstStage,
+  type RetrievalTask,
+  type SearchEvaluation,
+} from './evaluation/retrieval.ts';
+export {
   evaluateParaphrases,
   evaluateReranking,
-  evaluateRetrieval,
   paraphraseTask,
   rerankingSamples,
-  retrievalTask,
   type ParaphraseTask,
   type RerankingSample,
-  type RetrievalTask,
 } from './evaluation/search.ts';
 export {
   evaluateBinaryClassification,

@@ -58,8 +58,8 @@ test('retrieval: NDCG, MRR and MAP by id', async () => {
   const task = { queries: { q: '0' }, corpus: { a: '10', b: '20', c: '30' }, relevant: { q: ['a', 'c'] } };
   const { score, metrics } = await evaluateRetrieval(embed, task);
   expect(score).toBeCloseTo((1 + 1 / 2) / (1 + 1 / Math.log2(3)), 6);
-  expect(metrics!['cosine_mrr@10']).toBe(1);
-  expect(metrics!['cosine_map@100']).toBeCloseTo((1 + 2 / 3) / 2, 6);
+  expect(metrics['cosine_mrr@10']).toBe(1);
+  expect(metrics['cosine_map@100']).toBeCloseTo((1 + 2 / 3) / 2, 6);
 });
 
 test('reranking: MAP, MRR and NDCG of each list', async () => {

@@ -1,4 +1,4 @@
-// The evaluations that read texts by column: triplet, retrieval, classification, clustering.
+// The evaluations that read texts by column: triplet, classification, clustering.
 import type { Embedder } from '@sentvec/core';
 import type { EmbedTexts, Evaluation } from '@sentvec/training';
 import { type Command, defineCommand } from '../command.ts';
@@ -44,8 +44,7 @@ function evaluationCommand(task: EvaluationTask): Command {
       prompt: {
         type: 'string',
         valueHint: 'NAME',
-        description:
-          "Name of one of the model's prompts, put before each text. Default: in retrieval those for queries and documents, else the model's default.",
+        description: "Name of one of the model's prompts, put before each text. Default: the model's default.",
       },
     },
     examples: [task.example],
@@ -96,24 +95,6 @@ export const evaluateTriplet: Command = evaluationCommand({
     const { evaluateTriplets } = await import('@sentvec/training');
     const [anchors = [], positives = [], negatives = []] = table ?? [];
     return evaluateTriplets(embed, { anchors, positives, negatives }, embedder.similarityFunction);
-  },
-});
-
-export const evaluateRetrieval: Command = evaluationCommand({
-  name: 'retrieval',
-  summary: 'Does a search find the document that answers a query? (NDCG, MRR, recall and others)',
-  files:
-    'CSV, TSV, JSON lines or Parquet: a query, a document that answers it. The documents of all rows are the corpus.',
-  columns: ['query', 'document'],
-  count: [1, 1],
-  example: {
-    line: 'sentvec evaluate retrieval questions.csv --columns question,answer',
-    does: 'Searches each question among all answers',
-  },
-  async evaluate(embed, [table], embedder) {
-    const { evaluateRetrieval: evaluate, retrievalTask } = await import('@sentvec/training');
-    const [queries = [], documents = []] = table ?? [];
-    return evaluate(embed, retrievalTask(queries, documents), embedder.similarityFunction);
   },
 });
 

@@ -1,15 +1,8 @@
 // `sentvec search`: compares a query with every vector of a folder.
-import { type Reranker, SentvecError } from '@sentvec/core';
+import { SentvecError } from '@sentvec/core';
 import type { IndexHit } from '@sentvec/corpus';
 import { type Command, defineCommand } from '../command.ts';
-import {
-  backendArguments,
-  type LoadContext,
-  loadRerankerOf,
-  modelArguments,
-  type ModelChoice,
-  withModel,
-} from '../model.ts';
+import { backendArguments, loadRanker, modelArguments, withModel } from '../model.ts';
 import { wholeNumber } from '../parse-arguments.ts';
 import { excerpt, outputWidth, renderTable } from '../table.ts';
 import { UsageError } from '../usage-error.ts';
@@ -42,7 +35,8 @@ export const search: Command = defineCommand({
     rerank: {
       type: 'string',
       valueHint: 'MODEL',
-      description: 'A reranker, which reads the query with each of the best fifty rows, and puts them in its order.',
+      description:
+        'A reranker, which reads the query with each of the best fifty rows, and puts them in its order; or a model of late interaction.',
     },
     model: {
       type: 'string',
@@ -103,7 +97,8 @@ export const search: Command = defineCommand({
       const { prompt, route, task } = args;
       const by = args.hybrid ? 'both' : 'meaning';
       const eachPiece = args.pieces === true;
-      const reranker = args.rerank === undefined ? undefined : await rerankerOf(args, args.rerank, context);
+      const reranker =
+        args.rerank === undefined ? undefined : await loadRanker({ ...args, model: args.rerank }, context);
       try {
         const index = await openIndex(directory, { embedder, reranker, signal });
         return await index.search(query, { topK, by, eachPiece, query: { prompt, route, task }, signal });
@@ -131,16 +126,6 @@ export const search: Command = defineCommand({
     });
   },
 });
-
-/** The model of `--rerank`. Where it is not found, the flag to look at is that one. */
-async function rerankerOf(choice: Omit<ModelChoice, 'model'>, model: string, context: LoadContext): Promise<Reranker> {
-  try {
-    return await loadRerankerOf({ ...choice, revision: undefined, variant: undefined, model }, context);
-  } catch (error) {
-    if (!SentvecError.is(error, 'model-not-found')) throw error;
-    throw new UsageError(`--rerank: ${error.message}`);
-  }
-}
 
 function movedModel(directory: string, { code, message, details }: SentvecError): SentvecError {
   return new SentvecError(

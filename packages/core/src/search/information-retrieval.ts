@@ -1,4 +1,4 @@
-// Evaluates a search against known relevant documents: the search itself, and each retrieval metric.
+// Evaluates a search against known relevant documents: each retrieval metric, of any rankings and of a search by vectors.
 import { checkOptionNames, type OptionNames } from '@sentvec/platform';
 import { SentvecError } from '../errors.ts';
 import { gatherRows } from './matrix-rows.ts';
@@ -21,10 +21,8 @@ export interface InformationRetrievalTask {
   readonly relevant: Readonly<Record<string, readonly string[]>>;
 }
 
-/** Options of {@link informationRetrieval}: how many of the best hits each metric looks at. */
-export interface InformationRetrievalOptions {
-  /** @default cosine and dot */
-  readonly similarities?: readonly SimilarityFunction[] | undefined;
+/** Options of {@link retrievalMetrics}: how many of the best documents each metric looks at. */
+export interface RetrievalMetricOptions {
   /** @default 1, 3, 5, 10 */
   readonly accuracyAtK?: readonly number[] | undefined;
   /** @default 1, 3, 5, 10 */
@@ -35,7 +33,21 @@ export interface InformationRetrievalOptions {
   readonly mrrAtK?: readonly number[] | undefined;
   /** @default 100 */
   readonly mapAtK?: readonly number[] | undefined;
+}
+
+/** Options of {@link informationRetrieval}. */
+export interface InformationRetrievalOptions extends RetrievalMetricOptions {
+  /** @default cosine and dot */
+  readonly similarities?: readonly SimilarityFunction[] | undefined;
   readonly signal?: AbortSignal | undefined;
+}
+
+/** What a search answered to one query, and what it should have. */
+export interface JudgedRanking {
+  /** Documents by their ids or rows, best first, each once. */
+  readonly found: readonly (string | number)[];
+  /** All documents that answer the query, named alike: at least one. */
+  readonly relevant: ReadonlySet<string | number>;
 }
 
 /** A metric of one query: from whether each of its hits is relevant, best first, and how many documents are. */
@@ -56,21 +68,52 @@ const metrics: Readonly<Record<string, Metric>> = {
   map: (hits, relevantCount, k) => precisionSum(hits, k) / Math.min(k, relevantCount),
 };
 
-const optionNames: OptionNames<InformationRetrievalOptions> = {
-  similarities: true,
+/** The options of {@link retrievalMetrics}, by which others tell them from their own. */
+export const retrievalMetricNames: OptionNames<RetrievalMetricOptions> = {
   accuracyAtK: true,
   precisionRecallAtK: true,
   ndcgAtK: true,
   mrrAtK: true,
   mapAtK: true,
-  signal: true,
 };
 
 /**
- * How well a search for the queries finds their relevant documents: accuracy (whether any is among the first k),
- * precision, recall, normalized discounted cumulative gain, mean reciprocal rank, mean average precision (over min(k,
- * relevant documents)). Equal scores are ranked by corpus id, ascending as strings. As `InformationRetrievalEvaluator`
- * of sentence-transformers.
+ * How well rankings put what is relevant first: accuracy (whether any is among the first k), precision, recall, normalized
+ * discounted cumulative gain, mean reciprocal rank, mean average precision (over min(k, relevant documents)). A document is
+ * relevant or not; grades do not count. As `InformationRetrievalEvaluator` of sentence-transformers.
+ * @param rankings of each query as many documents as {@link deepestRank} says, or all that were found
+ * @returns means over the queries, named `<metric>@<k>`, as `ndcg@10`
+ * @throws SentvecError `invalid-argument`, also for a query without a relevant document
+ */
+export function retrievalMetrics(
+  rankings: readonly JudgedRanking[],
+  options: RetrievalMetricOptions = {},
+): Record<string, number> {
+  checkOptionNames('retrievalMetrics()', options, retrievalMetricNames);
+  const atK = countsOfMetrics(options);
+  if (rankings.length === 0 || rankings.some(({ relevant }) => relevant.size === 0)) throw nothingRelevantError();
+  const hits = rankings.map(({ found, relevant }) => found.map((id) => relevant.has(id)));
+  const results: Record<string, number> = {};
+  for (const [name, counts] of Object.entries(atK)) {
+    for (const k of counts) {
+      const sum = hits.reduce(
+        (total, each, query) => total + metrics[name]!(each, rankings[query]!.relevant.size, k),
+        0,
+      );
+      results[`${name}@${k}`] = sum / rankings.length;
+    }
+  }
+  return results;
+}
+
+/** The most documents of a ranking that any metric looks at. @throws SentvecError `invalid-argument` */
+export function deepestRank(options: RetrievalMetricOptions = {}): number {
+  return Math.max(...Object.values(countsOfMetrics(options)).flat());
+}
+
+/**
+ * How well a search for the queries by their vectors finds their relevant documents: the {@link retrievalMetrics} of the
+ * search. Equal scores are ranked by corpus id, ascending as strings.
  * @returns metrics named `<similarity>_<metric>@<k>`, as `cosine_ndcg@10`
  * @throws SentvecError `invalid-argument`, `aborted`
  */
@@ -78,30 +121,26 @@ export async function informationRetrieval(
   task: InformationRetrievalTask,
   options: InformationRetrievalOptions = {},
 ): Promise<Record<string, number>> {
+  const optionNames = { ...retrievalMetricNames, similarities: true, signal: true } as const;
   checkOptionNames('informationRetrieval()', options, optionNames);
-  const { similarities = ['cosine', 'dot'], signal } = options;
-  const atK = countsOfMetrics(options);
+  const { similarities = ['cosine', 'dot'], signal, ...metricOptions } = options;
+  const topK = deepestRank(metricOptions);
   const judged = judgedQueries(task);
   const corpus = sortedById(task);
-  const topK = Math.max(...Object.values(atK).flat());
   const results: Record<string, number> = {};
   for (const similarity of similarities) {
     const hits = await semanticSearch(judged.queries, corpus.blocks(), { topK, similarity, signal });
-    const relevance = hits.map((found, query) => found.map(({ row }) => judged.relevant[query]!.has(corpus.ids[row]!)));
-    for (const [name, counts] of Object.entries(atK)) {
-      for (const k of counts) {
-        const sum = relevance.reduce(
-          (total, found, query) => total + metrics[name]!(found, judged.relevant[query]!.size, k),
-          0,
-        );
-        results[`${similarity}_${name}@${k}`] = sum / relevance.length;
-      }
-    }
+    const rankings = hits.map((found, query) => ({
+      found: found.map(({ row }) => corpus.ids[row]!),
+      relevant: judged.relevant[query]!,
+    }));
+    for (const [name, value] of Object.entries(retrievalMetrics(rankings, metricOptions)))
+      results[`${similarity}_${name}`] = value;
   }
   return results;
 }
 
-function countsOfMetrics(options: InformationRetrievalOptions): Record<string, readonly number[]> {
+function countsOfMetrics(options: RetrievalMetricOptions): Record<string, readonly number[]> {
   const precisionRecall = options.precisionRecallAtK ?? [1, 3, 5, 10];
   const counts = {
     accuracy: options.accuracyAtK ?? [1, 3, 5, 10],
@@ -115,6 +154,10 @@ function countsOfMetrics(options: InformationRetrievalOptions): Record<string, r
   return counts;
 }
 
+function nothingRelevantError(): SentvecError {
+  return new SentvecError('invalid-argument', 'No query has a relevant document, so that there is nothing to measure.');
+}
+
 function judgedQueries(task: InformationRetrievalTask): {
   readonly queries: Matrix;
   readonly relevant: readonly ReadonlySet<string>[];
@@ -126,11 +169,7 @@ function judgedQueries(task: InformationRetrievalTask): {
     const relevant = new Set(Object.hasOwn(task.relevant, id) ? task.relevant[id] : []);
     return relevant.size > 0 ? [{ row, relevant }] : [];
   });
-  if (judged.length === 0)
-    throw new SentvecError(
-      'invalid-argument',
-      'No query has a relevant document, so that there is nothing to measure.',
-    );
+  if (judged.length === 0) throw nothingRelevantError();
   const data = gatherRows(
     queries,
     judged.map(({ row }) => row),

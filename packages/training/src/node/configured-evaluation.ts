@@ -5,14 +5,8 @@ import { readTable, type Table } from '@sentvec/corpus';
 import { withPrompt, type EmbedTexts, type SearchPrompts } from '../embed-texts.ts';
 import { evaluateClassification, type ClassifiedTexts } from '../evaluation/classification.ts';
 import { evaluateClustering } from '../evaluation/clustering.ts';
-import {
-  evaluateParaphrases,
-  evaluateReranking,
-  evaluateRetrieval,
-  paraphraseTask,
-  rerankingSamples,
-  retrievalTask,
-} from '../evaluation/search.ts';
+import { evaluateRetrieval, retrievalTask } from '../evaluation/retrieval.ts';
+import { evaluateParaphrases, evaluateReranking, paraphraseTask, rerankingSamples } from '../evaluation/search.ts';
 import { evaluateBinaryClassification, evaluateSts, evaluateTriplets } from '../evaluation/similarity.ts';
 import type { Evaluation } from '../training-request.ts';
 import { promptText } from './configured-data.ts';
