@@ -4,5 +4,6 @@ export { canonicalJson } from './canonical-json.ts';
 export { SentvecError, type ErrorCode, type ErrorDetails } from './errors.ts';
 export { nextTask, shouldYield, yieldToEventLoop } from './event-loop.ts';
 export { checkOptionNames, type OptionNames } from './options.ts';
+export { retryAfter, retryDelay, type RetryDelayOptions } from './retry-delay.ts';
 export { sha256 } from './sha256.ts';
 export { warn } from './warnings.ts';

@@ -1,5 +1,6 @@
 export { locatePackageFile, resolveInstalled, type PackageFile } from './node/installed-files.ts';
 export { endProcess } from './node/end-process.ts';
+export { withFileLock } from './node/file-lock.ts';
 export { makeFolder } from './node/make-folder.ts';
 export { guardIo, ioError, isSystemError } from './node/system-errors.ts';
 export {

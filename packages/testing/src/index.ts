@@ -7,3 +7,13 @@ export { runtimeContract, type RuntimeContractOptions } from './runtime-contract
 export type { ConnectedRuntime } from './runtime-contract-fixture.ts';
 export { sinkContract, type ReadShard, type SinkContractOptions } from './sink-contract.ts';
 export { freePort, startRedis, type RedisServer, type RedisServerOptions } from './redis-server.ts';
+export { storageContract, type StorageContractOptions } from './storage-contract.ts';
+export {
+  startS3,
+  type S3Call,
+  type S3Fault,
+  type S3Object,
+  type S3Reply,
+  type S3Server,
+  type S3ServerOptions,
+} from './s3-server.ts';

@@ -1,5 +1,6 @@
 // What failed answers from the hub mean: which requests are worth another try, and what the user can do about the
 // others.
+import { retryAfter } from '@sentvec/platform';
 import { SentvecError } from '../errors.ts';
 
 /** A failure that may be over when the request is made again. */
@@ -37,7 +38,7 @@ export async function failureOf(response: Response, exchange: HubExchange): Prom
   // The signed address of a storage server goes out of date; the next request to the hub gives a new one.
   const expired = status === 403 && new URL(answeredBy).origin !== new URL(url).origin;
   if (expired || status === 408 || status === 425 || status === 429 || status >= 500) {
-    return new PassingFailure(`${answeredBy} answered ${said}`, waitOf(headers));
+    return new PassingFailure(`${answeredBy} answered ${said}`, retryAfter(headers));
   }
   if (status === 401 || status === 403) return denied(exchange, status, said);
   if (status === 404 || status === 410) return notFound(exchange, headers.get('x-error-code'), said);
@@ -69,14 +70,4 @@ function notFound({ model, revision, url, file }: HubExchange, code: string | nu
     revision,
     file,
   });
-}
-
-/** Milliseconds that a server may make us wait. */
-const longestDemand = 60_000;
-
-/** `Retry-After` in milliseconds, at most a minute: a number of seconds, or a date. */
-function waitOf(headers: Headers): number {
-  const value = headers.get('retry-after') ?? '';
-  const wait = /^\s*\d+\s*$/u.test(value) ? Number(value) * 1000 : Date.parse(value) - Date.now();
-  return wait > 0 ? Math.min(wait, longestDemand) : 0;
 }

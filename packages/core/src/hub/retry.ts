@@ -1,4 +1,4 @@
-import { SentvecError, sleep, throwIfAborted } from '@sentvec/platform';
+import { retryDelay, SentvecError, sleep, throwIfAborted } from '@sentvec/platform';
 import { PassingFailure } from './errors.ts';
 
 /** How failures that may pass are dealt with. */
@@ -32,16 +32,8 @@ export async function waitToRetry(
     const message = `${what} failed${times}: ${describe(failure)}. Check the network and HF_ENDPOINT, then try again: what has arrived is kept.`;
     throw new SentvecError('download-failed', message, {}, { cause: failure });
   }
-  await sleep(waitBefore(failures, failure instanceof PassingFailure ? failure.wait : 0), signal);
-}
-
-/**
- * Milliseconds before the next attempt: longer with each failure, up to the longest, and at least what the server asks
- * for. A random quarter more or less, so that processes that failed together do not come back together.
- */
-function waitBefore(failures: number, demanded: number): number {
-  const wait = Math.min(firstWait * 2 ** (failures - 1), longestWait) * (0.75 + Math.random() / 2);
-  return Math.max(wait, demanded * (1 + Math.random() / 4));
+  const demanded = failure instanceof PassingFailure ? failure.wait : 0;
+  await sleep(retryDelay(failures, { first: firstWait, longest: longestWait, demanded }), signal);
 }
 
 /** The message with those of its causes, which say what really happened. */

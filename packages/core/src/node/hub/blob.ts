@@ -4,7 +4,7 @@ import { constants, createReadStream } from 'node:fs';
 // oxlint-disable-next-line no-restricted-imports -- renames what is unfinished, to make it this call's own
 import { open, readdir, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { moveIntoPlace } from '@sentvec/platform/node';
+import { moveIntoPlace, withFileLock } from '@sentvec/platform/node';
 import type { HubClient } from '../../hub/client.ts';
 import {
   downloadFile,
@@ -15,7 +15,6 @@ import {
 } from '../../hub/download.ts';
 import type { HubFile } from '../../hub/repository.ts';
 import { guardCache } from './cache.ts';
-import { withFileLock } from './file-lock.ts';
 
 /**
  * Downloads a file to a path that names its content, unless it is there. What arrives lies beside it in an

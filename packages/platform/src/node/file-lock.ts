@@ -1,7 +1,6 @@
-// oxlint-disable-next-line no-restricted-imports -- renames a stale lock, so that one process removes it
 import { open, rename, rm, stat, utimes } from 'node:fs/promises';
-import { sleep } from '@sentvec/platform';
-import { isSystemError } from '@sentvec/platform/node';
+import { sleep } from '../abort.ts';
+import { isSystemError } from './system-errors.ts';
 
 /** Milliseconds: how often the holder shows that it lives, when it counts as dead, how often others look. */
 const heartbeat = 4000;

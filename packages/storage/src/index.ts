@@ -1,0 +1,11 @@
+export { folderStorage } from './folder-storage.ts';
+export { s3Storage, type S3StorageOptions } from './s3/s3-storage.ts';
+export type {
+  FileVersion,
+  ListedFile,
+  ReadOptions,
+  Storage,
+  StorageContent,
+  StorageOptions,
+  WriteOptions,
+} from './storage.ts';

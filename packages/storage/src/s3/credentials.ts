@@ -1,0 +1,235 @@
+/**
+ * The credentials of S3, found where the tools of AWS find them and in their order: environment, web identity, files of
+ * profiles, the container's and the machine's metadata. They are kept in memory only.
+ */
+import { execFile } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { SentvecError } from '@sentvec/platform';
+import { textOfElement } from './xml.ts';
+
+/** The variables of an environment. */
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** What requests are signed with. */
+export interface Credentials {
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+  readonly sessionToken?: string | undefined;
+  /** When they end, in milliseconds. `undefined`: never. */
+  readonly expires?: number | undefined;
+}
+
+/** What the files of a profile say. */
+export type Profile = Readonly<Record<string, string>>;
+
+/** Milliseconds before their end at which credentials are fetched anew. */
+const margin = 5 * 60_000;
+
+/** Milliseconds in which a metadata service answers; where there is none, nobody does. */
+const metadataTimeout = 2000;
+
+/** Finds credentials, and finds them anew before they end. One for all stores that share an environment. */
+export class CredentialChain {
+  readonly #environment: Environment;
+  #found: Promise<Credentials> | undefined;
+
+  constructor(environment: Environment) {
+    this.#environment = environment;
+  }
+
+  /** @throws SentvecError `io-failed` when there are none */
+  async get(): Promise<Credentials> {
+    const found = (this.#found ??= findCredentials(this.#environment));
+    try {
+      const credentials = await found;
+      if (credentials.expires === undefined || credentials.expires - margin > Date.now()) return credentials;
+    } catch (error) {
+      this.renew(found);
+      throw error;
+    }
+    this.renew(found);
+    this.#found ??= findCredentials(this.#environment);
+    return this.#found;
+  }
+
+  /** Forgets credentials that a server has refused as expired. */
+  renew(found: Promise<Credentials> | undefined = this.#found): void {
+    if (this.#found === found) this.#found = undefined;
+  }
+}
+
+async function findCredentials(environment: Environment): Promise<Credentials> {
+  for (const source of [fromEnvironment, fromWebIdentity, fromProfile, fromContainer, fromMachine]) {
+    const credentials = await source(environment);
+    if (credentials) return credentials;
+  }
+  const remedy =
+    'Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE to a profile of ~/.aws/credentials; machines and containers of AWS give those of their role.';
+  throw new SentvecError('io-failed', `There are no credentials for S3. ${remedy}`);
+}
+
+async function fromEnvironment(environment: Environment): Promise<Credentials | undefined> {
+  const accessKeyId = environment['AWS_ACCESS_KEY_ID'];
+  const secretAccessKey = environment['AWS_SECRET_ACCESS_KEY'];
+  if (!accessKeyId || !secretAccessKey) return undefined;
+  return { accessKeyId, secretAccessKey, sessionToken: environment['AWS_SESSION_TOKEN'] || undefined };
+}
+
+/** As in Kubernetes: a token of the cluster is exchanged for credentials of a role. */
+async function fromWebIdentity(environment: Environment): Promise<Credentials | undefined> {
+  const file = environment['AWS_WEB_IDENTITY_TOKEN_FILE'];
+  const role = environment['AWS_ROLE_ARN'];
+  if (!file || !role) return undefined;
+  const token = (await readSecret(file)).trim();
+  const region = environment['AWS_REGION'] || environment['AWS_DEFAULT_REGION'];
+  const url = new URL(
+    environment['AWS_ENDPOINT_URL_STS'] ||
+      (region ? `https://sts.${region}.amazonaws.com` : 'https://sts.amazonaws.com'),
+  );
+  const body = new URLSearchParams({
+    Action: 'AssumeRoleWithWebIdentity',
+    Version: '2011-06-15',
+    RoleArn: role,
+    RoleSessionName: environment['AWS_ROLE_SESSION_NAME'] || 'sentvec',
+    WebIdentityToken: token,
+  });
+  const answer = await ask(url, { method: 'POST', body }, 30_000);
+  if (!answer.ok) throw sourceError(`the role ${role}`, `${url.host} answered ${answer.status}`);
+  const text = await answer.text();
+  const part = (name: string): string => {
+    const value = textOfElement(text, name);
+    if (value === undefined) throw sourceError(`the role ${role}`, `the answer of ${url.host} has no ${name}`);
+    return value;
+  };
+  return {
+    accessKeyId: part('AccessKeyId'),
+    secretAccessKey: part('SecretAccessKey'),
+    sessionToken: part('SessionToken'),
+    expires: Date.parse(part('Expiration')),
+  };
+}
+
+/** Keys of a profile, or what its `credential_process` prints. */
+async function fromProfile(environment: Environment): Promise<Credentials | undefined> {
+  const profile = await readProfile(environment);
+  const name = environment['AWS_PROFILE'];
+  const { aws_access_key_id: accessKeyId, aws_secret_access_key: secretAccessKey } = profile;
+  if (accessKeyId && secretAccessKey)
+    return { accessKeyId, secretAccessKey, sessionToken: profile['aws_session_token'] };
+  const program = profile['credential_process'];
+  if (program) return fromProgram(program);
+  const other = ['sso_session', 'sso_start_url', 'role_arn'].find((key) => profile[key]);
+  if (name && (other || Object.keys(profile).length === 0)) {
+    const problem = other ? `it has ${other}, which sentvec does not follow` : 'it is in neither file of ~/.aws';
+    const remedy = 'Give it keys or a credential_process, such as "aws configure export-credentials".';
+    throw sourceError(`the profile ${name}`, `${problem}. ${remedy}`);
+  }
+  return undefined;
+}
+
+async function fromProgram(command: string): Promise<Credentials> {
+  let printed: Readonly<Record<string, unknown>>;
+  try {
+    const shell = process.platform === 'win32' ? ['cmd', '/d', '/s', '/c'] : ['/bin/sh', '-c'];
+    const { stdout } = await promisify(execFile)(shell[0]!, [...shell.slice(1), command]);
+    printed = JSON.parse(stdout) as typeof printed;
+  } catch (cause) {
+    const failure = cause instanceof Error && 'code' in cause ? ` (${String(cause.code)})` : '';
+    throw sourceError('the credential_process of the profile', `it failed${failure}. Run it by hand to see why`);
+  }
+  return temporaryCredentials(printed, 'the credential_process of the profile', 'SessionToken');
+}
+
+/** As in ECS, and in Kubernetes with Pod Identity. */
+async function fromContainer(environment: Environment): Promise<Credentials | undefined> {
+  const relative = environment['AWS_CONTAINER_CREDENTIALS_RELATIVE_URI'];
+  const address = relative ? `http://169.254.170.2${relative}` : environment['AWS_CONTAINER_CREDENTIALS_FULL_URI'];
+  if (!address) return undefined;
+  const file = environment['AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE'];
+  const token = file ? (await readSecret(file)).trim() : environment['AWS_CONTAINER_AUTHORIZATION_TOKEN'];
+  const answer = await ask(new URL(address), { headers: token ? { authorization: token } : {} }, metadataTimeout);
+  if (!answer.ok) throw sourceError('the container', `its metadata service answered ${answer.status}`);
+  return temporaryCredentials(await answer.json(), 'the container', 'Token');
+}
+
+/** As in EC2, by version 2 of its metadata service. A machine of another kind has none. */
+async function fromMachine(environment: Environment): Promise<Credentials | undefined> {
+  if (environment['AWS_EC2_METADATA_DISABLED']?.toLowerCase() === 'true') return undefined;
+  const endpoint = environment['AWS_EC2_METADATA_SERVICE_ENDPOINT'] || 'http://169.254.169.254';
+  const at = (path: string): URL => new URL(`/latest/${path}`, endpoint);
+  const lifetime = { 'x-aws-ec2-metadata-token-ttl-seconds': '21600' };
+  const opened = await ask(at('api/token'), { method: 'PUT', headers: lifetime }, metadataTimeout).catch(
+    () => undefined,
+  );
+  if (!opened?.ok) return undefined;
+  const headers = { 'x-aws-ec2-metadata-token': await opened.text() };
+  const roles = await ask(at('meta-data/iam/security-credentials/'), { headers }, metadataTimeout);
+  const [role] = roles.ok ? (await roles.text()).trim().split('\n') : [];
+  if (!role) return undefined;
+  const answer = await ask(at(`meta-data/iam/security-credentials/${role}`), { headers }, metadataTimeout);
+  if (!answer.ok)
+    throw sourceError(`the role ${role} of this machine`, `its metadata service answered ${answer.status}`);
+  return temporaryCredentials(await answer.json(), `the role ${role} of this machine`, 'Token');
+}
+
+function temporaryCredentials(answer: unknown, source: string, token: 'SessionToken' | 'Token'): Credentials {
+  const { AccessKeyId, SecretAccessKey, Expiration, ...rest } = (answer ?? {}) as Readonly<Record<string, unknown>>;
+  if (typeof AccessKeyId !== 'string' || typeof SecretAccessKey !== 'string')
+    throw sourceError(source, 'what it gave has no AccessKeyId and SecretAccessKey');
+  const sessionToken = rest[token];
+  return {
+    accessKeyId: AccessKeyId,
+    secretAccessKey: SecretAccessKey,
+    sessionToken: typeof sessionToken === 'string' ? sessionToken : undefined,
+    expires: typeof Expiration === 'string' ? Date.parse(Expiration) : undefined,
+  };
+}
+
+/**
+ * What `~/.aws/config` and `~/.aws/credentials` say of a profile: `AWS_PROFILE`, else `default`. Empty when they do not
+ * know it.
+ */
+export async function readProfile(environment: Environment): Promise<Profile> {
+  const name = environment['AWS_PROFILE'] || 'default';
+  const home = join(environment['HOME'] || homedir(), '.aws');
+  const files = [
+    [environment['AWS_CONFIG_FILE'] || join(home, 'config'), name === 'default' ? name : `profile ${name}`],
+    [environment['AWS_SHARED_CREDENTIALS_FILE'] || join(home, 'credentials'), name],
+  ] as const;
+  const profiles = await Promise.all(
+    files.map(async ([file, section]) => sectionOf(await readFile(file, 'utf8').catch(() => ''), section)),
+  );
+  return Object.assign({}, ...profiles) as Profile;
+}
+
+/** The entries of a section of an INI file. Indented lines belong to the entry above, which is none of ours. */
+function sectionOf(text: string, section: string): Profile {
+  const entries: Record<string, string> = {};
+  let isOurs = false;
+  for (const line of text.split(/\r?\n/u)) {
+    const header = /^\[\s*(.+?)\s*\]/u.exec(line)?.[1];
+    if (header !== undefined) isOurs = header.replace(/\s+/u, ' ') === section;
+    const entry = /^([^\s=#;[][^=]*?)\s*=\s*(.*?)\s*$/u.exec(line);
+    if (isOurs && entry) entries[entry[1]!.toLowerCase()] = entry[2]!;
+  }
+  return entries;
+}
+
+async function readSecret(file: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch {
+    throw sourceError(`the file ${file}`, 'it cannot be read');
+  }
+}
+
+async function ask(url: URL, init: RequestInit, timeout: number): Promise<Response> {
+  return fetch(url, { ...init, redirect: 'error', signal: AbortSignal.timeout(timeout) });
+}
+
+function sourceError(source: string, problem: string): SentvecError {
+  return new SentvecError('io-failed', `The credentials for S3 cannot be had from ${source}: ${problem}.`);
+}

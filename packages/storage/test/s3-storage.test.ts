@@ -1,0 +1,260 @@
+// S3: the contract of stores, what a store does wrong, and what it says no to.
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { SentvecError } from '@sentvec/platform';
+import { s3Storage, type Storage } from '@sentvec/storage';
+import { startS3, storageContract, type S3Call, type S3Fault, type S3Server } from '@sentvec/testing';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+
+const partBytes = 5 << 20;
+let server: S3Server;
+let calls: S3Call[] = [];
+let stores = 0;
+
+beforeAll(async () => {
+  server = await startS3();
+});
+beforeEach(() => fail());
+afterAll(() => server.close());
+
+function open(options: { readonly attempts?: number } = {}): Storage {
+  return s3Storage('bucket', `test/${(stores += 1)}`, { environment: server.environment, partBytes, ...options });
+}
+
+/** Faults for the first calls, in order; the rest is served. */
+function fail(...faults: readonly (S3Fault | undefined)[]): void {
+  const left = [...faults];
+  calls = [];
+  server.setFault((call) => {
+    calls.push(call);
+    return left.shift();
+  });
+}
+
+async function failure(work: Promise<unknown>): Promise<SentvecError> {
+  return work.then(
+    () => {
+      throw new Error('It did not fail.');
+    },
+    (error: SentvecError) => error,
+  );
+}
+
+storageContract('S3', async () => open(), { streamBytes: 2 * partBytes + 1000 });
+
+describe('a store that fails', () => {
+  const slowDown: S3Fault = {
+    instead: { status: 503, headers: { 'retry-after': '0' }, body: '<Error><Code>SlowDown</Code></Error>' },
+  };
+
+  it('is asked again after 503, 500, 409, and after connections that break', async () => {
+    const storage = open();
+    fail(slowDown, { instead: { status: 500 } }, 'lose-request', { instead: { status: 409 } });
+    await storage.write('file', 'content', { replaces: null });
+    expect(calls).toHaveLength(5);
+    fail(slowDown, 'lose-answer', { instead: { status: 429 } });
+    expect(Buffer.from(await storage.read('file')).toString()).toBe('content');
+  });
+
+  it('is given up after so many failures in a row, with what it said', async () => {
+    fail(slowDown, slowDown, slowDown);
+    const error = await failure(open({ attempts: 3 }).stat('file'));
+    expect(error).toMatchObject({ code: 'io-failed' });
+    expect(error.message).toMatch(/failed 3 times in a row: it answered 503.* then try again\.$/u);
+    expect(calls).toHaveLength(3);
+  });
+
+  it('waits as long as it is told to', async () => {
+    const asked = { ...slowDown, instead: { status: 503, headers: { 'retry-after': '1' } } };
+    fail(asked);
+    const begun = performance.now();
+    await open()
+      .stat('file')
+      .catch(() => {});
+    expect(performance.now() - begun).toBeGreaterThan(990);
+  });
+
+  it.each([
+    ['a write where nothing was', undefined, null],
+    ['a write in place of a version', 'before', 'version'],
+  ] as const)('has carried out %s whose answer was lost: that is looked up', async (_, before, replaces) => {
+    const storage = open();
+    const there = before === undefined ? undefined : await storage.write('file', before);
+    fail('lose-answer');
+    const written = await storage.write('file', 'after', { replaces: replaces && there!.version });
+    expect(written).toEqual(await storage.stat('file'));
+    expect(calls.map(({ method }) => method)).toEqual(['PUT', 'PUT', 'HEAD', 'HEAD']);
+  });
+
+  it('keeps what another has written, although the first answer was lost', async () => {
+    const storage = open();
+    await storage.write('file', 'of another');
+    fail('lose-answer');
+    expect(await storage.write('file', 'mine', { replaces: null })).toBeUndefined();
+    expect(Buffer.from(await storage.read('file')).toString()).toBe('of another');
+  });
+
+  it('has joined the parts of an object, and its answer was lost', async () => {
+    const storage = open();
+    async function* content(): AsyncGenerator<Uint8Array> {
+      for (let part = 0; part < 3; part += 1) yield Buffer.alloc(partBytes, part);
+    }
+    // Begins, three parts, joins.
+    fail(undefined, undefined, 'lose-answer', undefined, undefined, 'lose-answer');
+    const written = await storage.write('file', content(), { replaces: null });
+    expect(written).toEqual(await storage.stat('file'));
+    expect(written?.bytes).toBe(3 * partBytes);
+    expect(server.uploads()).toEqual([]);
+  });
+
+  it('answers 200 and then fails to join the parts', async () => {
+    const storage = open();
+    fail(undefined, undefined, undefined, {
+      instead: { status: 200, body: '<Error><Code>InternalError</Code></Error>' },
+    });
+    const error = await failure(storage.write('file', streamOf(Buffer.alloc(partBytes + 1))));
+    expect(error).toMatchObject({ code: 'io-failed' });
+    expect(error.message).toContain('InternalError');
+    expect(server.uploads()).toEqual([]);
+  });
+
+  it('cuts its answers short: reading goes on where they end', async () => {
+    const storage = open();
+    const bytes = Buffer.from(Array.from({ length: 100_000 }, (_, at) => at % 251));
+    await storage.write('file', bytes);
+    fail({ cut: 10 }, { cut: 50_000 }, { cut: 0 }, { cut: 1 });
+    expect(bytes.equals(await storage.read('file'))).toBe(true);
+    expect(calls.map(({ headers }) => headers['range'])).toEqual([
+      undefined,
+      'bytes=10-',
+      'bytes=50010-',
+      'bytes=50010-',
+      'bytes=50011-',
+    ]);
+    expect(new Set(calls.slice(1).map(({ headers }) => headers['if-match'])).size).toBe(1);
+  });
+
+  it('sends other bytes than were asked for: less, more, from elsewhere', async () => {
+    const storage = open();
+    await storage.write('file', '0123456789');
+    const change = (body: string, headers: Record<string, string>): S3Fault => ({
+      change: (reply) => ({
+        ...reply,
+        body,
+        headers: { ...reply.headers, 'content-length': String(body.length), ...headers },
+      }),
+    });
+    fail(
+      change('2', {}), // One of three bytes.
+      change('345', { 'content-range': 'bytes 2-4/10' }),
+      change('34567', {}),
+    );
+    expect(Buffer.from(await storage.read('file', { start: 2, end: 5 })).toString()).toBe('234');
+    fail({ change: (reply) => ({ status: 200, headers: { etag: reply.headers!['etag']! }, body: '0123456789' }) });
+    expect(Buffer.from(await storage.read('file', { start: 2, end: 5 })).toString()).toBe('234');
+  });
+
+  it('has another object in the middle of reading', async () => {
+    const storage = open();
+    await storage.write('file', Buffer.alloc(200_000, 1));
+    fail({ cut: 10 }, { instead: { status: 412 } });
+    expect(await failure(storage.read('file'))).toMatchObject({ details: { changed: true } });
+    // A store that knows no If-Match sends the other one.
+    fail({ cut: 10 }, { change: (reply) => ({ ...reply, headers: { ...reply.headers, etag: '"other"' } }) });
+    expect(await failure(storage.read('file'))).toMatchObject({ details: { changed: true } });
+  });
+
+  it('lists more than a page', async () => {
+    const storage = open();
+    const prefix = storage.uri.slice('s3://bucket/'.length);
+    for (let index = 0; index < 2500; index += 1) server.put(`${prefix}/many/${index}`, 'x');
+    server.put(`${prefix}/many/`, '');
+    const keys: string[] = [];
+    for await (const { key } of storage.list('many/')) keys.push(key);
+    expect(keys).toHaveLength(2500);
+    expect(calls).toHaveLength(3);
+  });
+
+  it('has parts of a writer that was killed: they are found and removed', async () => {
+    const storage = open();
+    async function* killed(): AsyncGenerator<Uint8Array> {
+      yield Buffer.alloc(2 * partBytes);
+      server.setFault(() => ({ instead: { status: 403 } }));
+      throw new Error('killed');
+    }
+    await expect(storage.write('run/file', killed())).rejects.toThrow('killed');
+    fail();
+    expect(server.uploads()).toHaveLength(1);
+    await storage.removeUnfinished('other/');
+    expect(server.uploads()).toHaveLength(1);
+    await storage.removeUnfinished('run/');
+    expect(server.uploads()).toEqual([]);
+  });
+});
+
+describe('a store that says no', () => {
+  it('has no such bucket', async () => {
+    const storage = s3Storage('none', '', { environment: server.environment });
+    for (const call of [() => storage.stat('file'), () => storage.read('file'), () => storage.write('file', 'x')]) {
+      const error = await failure(call());
+      expect(error).toMatchObject({ code: 'io-failed', details: { missing: true } });
+      expect(error.message).toMatch(/^There is no bucket none\./u);
+    }
+  });
+
+  it('gives no access, and the secret is in no message', async () => {
+    const environment = { ...server.environment, AWS_SECRET_ACCESS_KEY: 'a wrong secret' };
+    const error = await failure(s3Storage('bucket', '', { environment }).read('file'));
+    expect(error.message).toMatch(/^S3 gives no access to s3:\/\/bucket\/file \(403 SignatureDoesNotMatch\)\. Check/u);
+    expect(JSON.stringify([error, error.stack])).not.toMatch(/wrong secret|Signature=/u);
+  });
+
+  it('is in another region', async () => {
+    const storage = open();
+    fail({ instead: { status: 301, headers: { 'x-amz-bucket-region': 'eu-west-3' } } });
+    await storage.write('file', 'x');
+    expect(calls[1]!.headers['authorization']).toContain('/eu-west-3/s3/');
+  });
+
+  it('has a clock of its own', async () => {
+    const other = await startS3({ clock: 3_600_000 });
+    try {
+      const storage = s3Storage('bucket', '', { environment: other.environment });
+      await storage.write('file', 'x');
+      expect(await s3Storage('bucket', '', { environment: { ...other.environment } }).stat('file')).toMatchObject({
+        bytes: 1,
+      });
+    } finally {
+      await other.close();
+    }
+  });
+
+  it('no longer takes credentials that it took before: they are read anew', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'sentvec-profile-'));
+    const other = await startS3({ keys: { first: 'one' } });
+    try {
+      const file = join(folder, 'credentials');
+      const profile = (id: string, secret: string): string =>
+        `[default]\naws_access_key_id = ${id}\naws_secret_access_key=${secret}\n`;
+      await writeFile(file, profile('first', 'one'));
+      const environment = {
+        AWS_ENDPOINT_URL: other.endpoint,
+        AWS_SHARED_CREDENTIALS_FILE: file,
+        AWS_CONFIG_FILE: 'none',
+      };
+      const storage = s3Storage('bucket', '', { environment });
+      await storage.write('file', 'x');
+      other.setKeys({ second: 'two' });
+      await writeFile(file, profile('second', 'two'));
+      expect(Buffer.from(await storage.read('file')).toString()).toBe('x');
+    } finally {
+      await other.close();
+      await rm(folder, { recursive: true });
+    }
+  });
+});
+
+async function* streamOf(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
+}
