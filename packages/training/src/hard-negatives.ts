@@ -8,19 +8,20 @@ import { checkCount } from './training-options.ts';
 export interface HardNegativeOptions {
   /** Negatives for each anchor. @default 3 */
   readonly negatives?: number | undefined;
-  /** The nearest so many candidates are passed over: they may be answers that nobody marked. @default 0 */
+  /** How many of the nearest candidates are skipped: they may be answers that nobody has marked. @default 0 */
   readonly rangeMin?: number | undefined;
-  /** Only so many of the nearest candidates are looked at. @default 100 */
+  /** How many of the nearest candidates are considered, the skipped ones included. @default 100 */
   readonly rangeMax?: number | undefined;
-  /** Candidates that score higher are passed over. */
+  /** Candidates with a higher score are skipped. @default no limit */
   readonly maxScore?: number | undefined;
-  /** Candidates that score lower are passed over. */
+  /** Candidates with a lower score are skipped. @default no limit */
   readonly minScore?: number | undefined;
-  /** A candidate must score at least so much less than the anchor's positive. At least 0. */
+  /** The score of a candidate must be at least this much below that of the anchor's positive. At least 0. @default none */
   readonly margin?: number | undefined;
   /**
    * A candidate must score at most this share of the positive's score, from 0 to 1: 0.95 here is a `relative_margin` of
-   * 0.05 in sentence-transformers. Of a negative score, the rest of its size less.
+   * 0.05 in sentence-transformers. Below a negative score of -s, a candidate must score at most -s - (1 - share) · s.
+   * @default none
    */
   readonly relativeMargin?: number | undefined;
   /** `top`: the nearest that are left. `random`: any of them. @default 'top' */
@@ -44,18 +45,15 @@ export interface MinedNegatives {
  * from. By rank, score and margin, as `mine_hard_negatives` of sentence-transformers. Anchors for which fewer are found
  * than asked for are left out.
  *
- * @param anchors, positives row i belongs together
- * @param candidates default: the positives. `isPositive` says which candidate must not be a negative of an anchor, by
- * row
+ * @param anchors a row for each anchor
+ * @param positives row i is the positive of anchor i
+ * @param pool the rows that negatives are chosen from, and which of them must not be a negative of an anchor
  * @throws SentvecError `invalid-argument`
  */
 export async function mineHardNegatives(
   anchors: Matrix,
   positives: Matrix,
-  {
-    candidates,
-    isPositive,
-  }: { readonly candidates: Matrix; readonly isPositive: (anchor: number, candidate: number) => boolean },
+  pool: { readonly candidates: Matrix; readonly isPositive: (anchor: number, candidate: number) => boolean },
   options: HardNegativeOptions = {},
 ): Promise<MinedNegatives[]> {
   checkOptionNames('mineHardNegatives()', options, {
@@ -81,6 +79,7 @@ export async function mineHardNegatives(
     signal,
   } = options;
   checkOptions({ ...options, negatives, rangeMin, rangeMax });
+  const { candidates, isPositive } = pool;
   const right = pairwiseSimilarity(anchors, positives, similarity);
   // Positives among the nearest do not count as candidates, so look a little further than rangeMax.
   const hits = await semanticSearch(anchors, candidates, {

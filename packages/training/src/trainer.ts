@@ -216,7 +216,8 @@ class TrainingRun {
     const { evaluate, engine, reader, signal, onEvaluation } = this.#request;
     if (evaluate === undefined) return;
     const evaluation = { step: this.#done, ...(await evaluate(embedWith(engine, reader, signal))) };
-    const best = this.#history.evaluations.reduce((most, { score }) => Math.max(most, score), -Infinity);
+    // A score of NaN, of a model whose vectors are all the same, is never the best.
+    const best = this.#history.evaluations.reduce((most, { score }) => (score > most ? score : most), -Infinity);
     this.#history.evaluations.push(evaluation);
     if (evaluation.score > best) {
       const state = await engine.state();
@@ -295,8 +296,8 @@ class TrainingRun {
     await this.#request.engine.restore(state);
     this.#done = step;
     this.#checkpointStep = step;
-    this.#history.steps.push(...history.steps);
-    this.#history.evaluations.push(...history.evaluations);
+    for (const entry of history.steps) this.#history.steps.push(entry);
+    for (const evaluation of history.evaluations) this.#history.evaluations.push(evaluation);
     this.#best = best;
     if (this.#keepsGood) this.#good = { step, state, best };
     if (!this.#options.watchDivergence) return;

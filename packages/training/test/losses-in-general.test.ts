@@ -153,6 +153,20 @@ test('every loss is among the cases, or has golden values', () => {
   expect(new Set(known)).toEqual(new Set(lossNames));
 });
 
+test.each([
+  ['one vector for both columns', 1],
+  ['a vector for each column', 2],
+])('a Matryoshka loss cuts the vectors of a teacher as it cuts embeddings: %s', (_, targets) => {
+  const first = column(3);
+  const columns = targets === 1 ? [first, first] : [first, column(3)];
+  const labels = first.map((row, index) => (targets === 1 ? row : [...row, ...columns[1]![index]!]));
+  const inner = { loss: 'EmbedDistillLoss', loss_params: { distance: 'mse' } };
+  const parameters = { ...inner, dims: [6, 4], weights: [1, 0.5] };
+  // The student is the teacher.
+  const { value } = plain({ loss: 'MatryoshkaLoss', parameters, columns, labels });
+  expect(value[0]).toBeLessThan(1e-12);
+});
+
 describe.each([
   ['plain', async (one: LossCase) => plain(one)],
   ['onnxruntime', recorded],

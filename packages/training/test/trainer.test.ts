@@ -17,6 +17,7 @@ import {
 import { loadTrainable } from '@sentvec/training/node';
 import { planEpoch } from '../src/data/plan.ts';
 import { samplePairs } from './sample-pairs.ts';
+import { curvesImage } from '../src/node/training-curves.ts';
 import { scriptedEngine } from './scripted-engine.ts';
 import { errorOf } from './training-folder.ts';
 
@@ -61,6 +62,11 @@ test('evaluates every n steps, keeps the best weights, and stops when patience i
   ]);
   expect(outcome).toMatchObject({ bestStep: 4, steps: 8, stoppedEarly: true });
   expect((await engine.state()).weights).toEqual(Float32Array.of(4));
+});
+
+test('a score that is not a number is never the best, and hides none that comes after it', async () => {
+  const outcome = await trainScripted([Number.NaN, 0.5, Number.NaN, 0.7, 0.6], { batchSize: 10, evaluateEvery: 1 });
+  expect(outcome).toMatchObject({ steps: 4, bestStep: 3 });
 });
 
 test('evaluates after each epoch, and at the end', async () => {
@@ -176,6 +182,23 @@ test('finish ends at the checkpoint, with its best weights, and trains nothing',
   const outcome = await trainScripted([], { batchSize: 4 }, engine, { resumeFrom: kept.last(), finish: true });
   expect(outcome).toMatchObject({ steps: 5, bestStep: 2 });
   expect((await engine.state()).weights).toEqual(Float32Array.of(2));
+});
+
+test('a run of 150,000 steps can be resumed and drawn', async () => {
+  const count = 150_000;
+  const engine = scriptedEngine(() => ({}));
+  const steps = Array.from({ length: count }, (_, index) => ({
+    step: index + 1,
+    loss: 1 / (index + 1),
+    learningRate: 1e-5,
+    gradientNorm: 1,
+  }));
+  const resumeFrom = { step: count, history: { steps, evaluations: [] }, state: await engine.state() };
+  const sampler = () => Array.from({ length: count }, () => Int32Array.of(0, 1));
+  const sets = [{ ...setOf('pairs', 40), sampler }];
+  const outcome = await trainScripted([], {}, engine, { sets, resumeFrom, finish: true });
+  expect(outcome.history.steps).toHaveLength(count);
+  expect(curvesImage(outcome.history)).toContain('1.0000</text>');
 });
 
 /** Losses of 0.4 and gradient norms of 1, which go elsewhere after step 30. */

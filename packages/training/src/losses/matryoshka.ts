@@ -1,6 +1,6 @@
-import { normalizeRows } from '@sentvec/architectures';
+import { normalizeRows, type Operations } from '@sentvec/architectures';
 import { SentvecError } from '@sentvec/core';
-import { checkedParameter, type Loss } from '../loss.ts';
+import { checkedParameter, firstOf, type Loss } from '../loss.ts';
 
 /**
  * Another loss on the first entries of each embedding, normalized, summed over several sizes: vectors that can be cut
@@ -23,6 +23,7 @@ export function matryoshkaLoss(
   if (weights.length !== dims.length)
     throw new SentvecError('invalid-argument', 'MatryoshkaLoss needs as many "weights" as "dims".');
   for (const weight of weights) checkedParameter('MatryoshkaLoss', 'weights', weight);
+  const hasTargets = loss.labels === 'vector' || loss.labels === 'vectors';
   return {
     ...loss,
     name: 'MatryoshkaLoss',
@@ -35,11 +36,25 @@ export function matryoshkaLoss(
     compute(ops, columns, labels) {
       const terms = dims.map((size, index) => {
         const cut = (vectors: (typeof columns)[number]) => normalizeRows(ops, ops.slice(vectors, 1, 0, size));
-        // Target vectors are cut like those that are to become like them.
-        const targets = labels !== undefined && loss.labels === 'vector' ? cut(labels) : labels;
+        const targets = labels !== undefined && hasTargets ? cutTargets(ops, labels, columns, cut) : labels;
         return ops.multiply(loss.compute(ops, columns.map(cut), targets), weights[index]!);
       });
       return terms.reduce((sum, term) => ops.add(sum, term));
     },
   };
+}
+
+/** Target vectors, cut as the embeddings are: one for all columns, or one for each column in a row. */
+function cutTargets<Tensor>(
+  ops: Operations<Tensor>,
+  labels: Tensor,
+  columns: readonly Tensor[],
+  cut: (vectors: Tensor) => Tensor,
+): Tensor {
+  const dimension = Number(ops.shape(firstOf(columns))[1]);
+  if (ops.shape(labels)[1] === dimension) return cut(labels);
+  return ops.concat(
+    columns.map((_, index) => cut(ops.slice(labels, 1, index * dimension, dimension))),
+    1,
+  );
 }

@@ -52,13 +52,13 @@ export function multipleNegativesRankingLoss(options: DirectedRankingOptions = {
   const { scale = 20, similarity = 'cosine', directions = ['query_to_doc'], partition = 'joint' } = options;
   checkedParameter('MultipleNegativesRankingLoss', 'scale', scale, 'positive');
   checkDirections(directions, partition);
-  const isUsual = directions.length === 1;
+  const isDefault = directions.length === 1;
   return {
     name: 'MultipleNegativesRankingLoss',
     columns: { least: 2, most: Infinity },
     labels: 'none',
     smallestBatch: 2,
-    parameters: { scale, similarity, ...(isUsual ? {} : { directions, partition_mode: partition }) },
+    parameters: { scale, similarity, ...(isDefault ? {} : { directions, partition_mode: partition }) },
     compute(ops, columns) {
       const { all, right, queries, positive, pairs } = scoresOf(ops, columns, scale, similarity);
       const matrices = rankingDirections

@@ -4,10 +4,11 @@ import type { TrainingHistory } from '../training-request.ts';
 /** A number over the steps of a run. */
 export interface Curve {
   readonly title: string;
+  /** In the order of the steps. */
   readonly points: readonly (readonly [step: number, value: number])[];
 }
 
-/** What a run is looked at by: loss, score, learning rate, norm of the gradients. */
+/** The curves of a run: loss, score, learning rate, norm of the gradients. */
 export function curvesOf({ steps, evaluations }: TrainingHistory): Curve[] {
   return [
     { title: 'Loss (mean of 25 steps)', points: smoothed(steps.map(({ step, loss }) => [step, loss])) },
@@ -35,10 +36,9 @@ const [left, bottom] = [60, 24];
 
 /** A curve with its axes, as the content of an SVG element. There is at least one point. */
 export function drawCurve({ points }: Curve): string {
-  const steps = points.map(([step]) => step);
-  const values = points.map(([, value]) => value);
-  const [firstStep, lastStep] = [Math.min(...steps), Math.max(...steps)];
-  const [low, high] = [Math.min(...values), Math.max(...values)];
+  const [firstStep, lastStep] = [points[0]![0], points.at(-1)![0]];
+  const low = points.reduce((least, [, value]) => Math.min(least, value), Infinity);
+  const high = points.reduce((most, [, value]) => Math.max(most, value), -Infinity);
   const x = (step: number) => left + ((step - firstStep) / (lastStep - firstStep || 1)) * (chartWidth - left - 8);
   const y = (value: number) => 8 + ((high - value) / (high - low || 1)) * (chartHeight - bottom - 16);
   const line = thinned(points).map(([step, value]) => `${x(step).toFixed(1)},${y(value).toFixed(1)}`);

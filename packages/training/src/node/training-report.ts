@@ -1,4 +1,4 @@
-// What is written beside a trained model to look at its run by: a page with curves and pairs, and a line for each step.
+// The report of a run that is written beside the trained model: a page with curves and pairs, and a line for each step.
 import { basename } from 'node:path';
 import type { TrainingHistory } from '../training-request.ts';
 import type { RunDescription } from './model-card.ts';
