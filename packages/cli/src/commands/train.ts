@@ -39,6 +39,10 @@ export const trainModel: Command = defineCommand({
       type: 'boolean',
       description: 'Make a model of the best weights of the last checkpoint, without training on.',
     },
+    device: {
+      type: 'string',
+      description: 'What computes, instead of what the configuration says: cpu, webgpu, cuda, tfjs-node-gpu …',
+    },
     schema: {
       type: 'boolean',
       description: 'Print the JSON Schema of a configuration, by which editors check and complete it.',
@@ -65,6 +69,8 @@ export const trainModel: Command = defineCommand({
       'freeze (beginnings of tensor names), mixing (proportional, round-robin), evaluateEvery, patience, checkpointEvery, ' +
       'watchDivergence, maxLength, threads, task (of a model with adapters for tasks: the one that is trained); ' +
       'in data: sampler (shuffled, inOrder, noDuplicates, groupedByLabel, byLength), prompts, lossParameters.',
+    'device: cpu (onnxruntime, the default), webgpu, cuda, coreml, dml (onnxruntime where it has them); tfjs-node-gpu, tfjs-node, wasm (TensorFlow.js, whose ' +
+      'packages you install: npm install @tensorflow/tfjs @tensorflow/tfjs-node-gpu).',
     'lora: { rank, alpha, targets (ends of names of linear layers, or "all-linear"), dropout, save ("merged", "apart") } trains LoRA adapters and the head ' +
       'instead of all weights, in little memory. "lora": {} takes the defaults of PEFT.',
     'Evaluation types: sts, triplet, binary (1 or 0), retrieval (query, document), reranking (query, document, 1 or 0), paraphrases, ' +
@@ -88,7 +94,7 @@ export const trainModel: Command = defineCommand({
     }
     if (positionals.length !== 1 || args.config === undefined)
       throw new UsageError(`Name one configuration, not ${positionals.length}.`);
-    const config = parseTrainingConfig(await readJson(args.config), args.config);
+    const config = parseTrainingConfig(withDevice(await readJson(args.config), args.device), args.config);
     const progress = await trainingProgress();
     const download = await downloadProgress(typeof config.model === 'string' ? config.model : '');
     try {
@@ -147,6 +153,10 @@ function noteWhereWeightsAre({ details }: SentvecError, config: string, note: (t
     `Stopped. The weights of step ${String(checkpointStep)} are in ${checkpoint}; go on with: ${command('--resume')}\n` +
       `or make a model of the best so far with: ${command('--finish')}`,
   );
+}
+
+function withDevice(config: unknown, device: string | undefined): unknown {
+  return device === undefined || typeof config !== 'object' ? config : { ...config, device };
 }
 
 async function readJson(file: string): Promise<unknown> {

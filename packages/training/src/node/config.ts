@@ -2,6 +2,7 @@
 import { toJsonSchema } from '@valibot/to-json-schema';
 import * as v from 'valibot';
 import { poolingModes, SentvecError } from '@sentvec/core';
+import type { OnnxDevice } from '@sentvec/backend-onnx';
 import type { ColumnName } from '@sentvec/corpus';
 import { lossFromName } from '../losses/loss-from-name.ts';
 import type { ExamplesOfClassesOptions } from '../data/examples-of-classes.ts';
@@ -105,10 +106,27 @@ export interface TrainingConfig {
    */
   readonly maxLength?: number | undefined;
   /**
-   * Threads of onnxruntime.
+   * Threads of onnxruntime on the CPU.
    * @default one for each core
    */
   readonly threads?: number | undefined;
+  /**
+   * What computes the gradients. `cpu`, `webgpu`, `cuda`, `coreml` and `dml` are devices of onnxruntime-node;
+   * `tfjs-node-gpu`, `tfjs-node` and `wasm` those of TensorFlow.js.
+   * @default 'cpu'
+   */
+  readonly device: TrainingDevice;
+}
+
+const onnxDevices = ['cpu', 'webgpu', 'cuda', 'coreml', 'dml'] as const;
+const tfjsDevices = ['tfjs-node-gpu', 'tfjs-node', 'wasm'] as const;
+
+/** What a training runs on. */
+export type TrainingDevice = (typeof onnxDevices)[number] | (typeof tfjsDevices)[number];
+
+/** Whether a device is one of onnxruntime-node; the others are those of TensorFlow.js. */
+export function isOnnxDevice(device: TrainingDevice): device is OnnxDevice {
+  return (onnxDevices as readonly string[]).includes(device);
 }
 
 const dataSchema = v.strictObject({
@@ -176,6 +194,7 @@ const configSchema: v.GenericSchema<unknown, TrainingConfig & { readonly $schema
     watchDivergence: v.optional(v.boolean(), true),
     maxLength: v.optional(count),
     threads: v.optional(count),
+    device: v.optional(v.picklist([...onnxDevices, ...tfjsDevices]), 'cpu'),
   });
 
 /**
@@ -213,8 +232,17 @@ export function parseTrainingConfig(value: unknown, name: string): TrainingConfi
     }
     lossOf(data);
   }
-  checkEvaluationConfig(result.output.evaluation, name);
-  resolveTrainingOptions(result.output, result.output.evaluation !== undefined);
+  const { device, threads, evaluation } = result.output;
+  if (threads !== undefined && device !== 'cpu')
+    throw new SentvecError(
+      'invalid-argument',
+      `${name}: threads are those of the CPU, not of ${device}. Leave them out.`,
+      {
+        file: name,
+      },
+    );
+  checkEvaluationConfig(evaluation, name);
+  resolveTrainingOptions(result.output, evaluation !== undefined);
   const { $schema: _, ...config } = result.output;
   return config;
 }

@@ -23,7 +23,7 @@ import { train } from '../trainer.ts';
 import { resolveTrainingOptions } from '../training-options.ts';
 import type { TrainingOutcome, TrainingRequest } from '../training-request.ts';
 import { readCheckpoint, writeCheckpoint } from './checkpoint-file.ts';
-import type { TrainingConfig } from './config.ts';
+import { isOnnxDevice, type TrainingConfig } from './config.ts';
 import { readEvaluation } from './configured-evaluation.ts';
 import type { LoadedTrainable } from './load-trainable.ts';
 import { modelCard } from './model-card.ts';
@@ -88,7 +88,7 @@ export class ConfiguredRun {
     const recipe = await recipeOf(this.#config, loaded, sets, judge?.data);
     const resumeFrom = await this.#readCheckpoint((path) => readCheckpoint(path, recipe));
     const trained = notFrozen(loaded, this.#config);
-    const engine = engineFor(this.#config, loaded, sets, trained);
+    const engine = await engineFor(this.#config, loaded, sets, trained);
     const keep = async (state: TrainingOutcome['checkpoint']): Promise<void> => {
       await writeCheckpoint(checkpoint, recipe, state);
       this.#checkpointStep = state.step;
@@ -190,21 +190,38 @@ async function baseName({ name, directory }: ModelFiles): Promise<string> {
   return place !== undefined && place === directory ? place : name;
 }
 
-function engineFor(
+async function engineFor(
   config: TrainingConfig,
   { model, dimension }: LoadedTrainable,
   sets: readonly TrainingSet[],
   trained: ReadonlySet<string>,
-): TrainingEngine {
+): Promise<TrainingEngine> {
   const objectives = sets.map(({ loss, examples }) => ({
     loss,
     columns: examples.columns.length,
     labelWidth: examples.labelWidth,
   }));
-  const { dropout, cachedExamples, weightDecay, clipNorm } = config;
+  const { dropout, cachedExamples, weightDecay, clipNorm, device, threads } = config;
   const optimizer = { weightDecay, clipNorm: clipNorm === 0 ? Infinity : clipNorm };
-  const graphs = recordGraphs(model, dimension, { objectives, trained, dropout, cachedExamples, optimizer });
-  return onnxEngine(graphs, { threads: config.threads });
+  const options = { objectives, trained, dropout, cachedExamples, optimizer };
+  const graphs = recordGraphs(model, dimension, options); // Also refuses what cannot be trained so.
+  if (isOnnxDevice(device)) return onnxEngine(graphs, { threads, device });
+  const { tfjsEngine } = await loadTensorFlow();
+  return tfjsEngine(model, { ...options, device });
+}
+
+/** The engine on TensorFlow.js, which needs packages that not everybody installs. */
+async function loadTensorFlow(): Promise<typeof import('../tfjs/index.ts')> {
+  try {
+    return await import('../tfjs/index.ts');
+  } catch (cause) {
+    throw new SentvecError(
+      'missing-dependency',
+      'Training on TensorFlow.js needs two packages more: npm install @sentvec/backend-tfjs @tensorflow/tfjs@4.22.0',
+      { package: '@sentvec/backend-tfjs' },
+      { cause },
+    );
+  }
 }
 
 function notFrozen({ model }: LoadedTrainable, { freeze }: TrainingConfig): ReadonlySet<string> {

@@ -1,4 +1,5 @@
 // The thread that trains: onnxruntime blocks it while it computes, and nobody else.
+import type { OnnxDevice } from '@sentvec/backend-onnx';
 import { loadOnnxRuntime } from '@sentvec/backend-onnx/onnx-runtime';
 import { SentvecError } from '@sentvec/platform';
 import { serveThread, transferred } from '@sentvec/platform/node';
@@ -6,15 +7,23 @@ import { graphEngine } from '../step/graph-gradients.ts';
 import type { EngineProtocol } from './onnx-engine.ts';
 
 serveThread<EngineProtocol>(
-  async ({ graphs, threads, name }) => {
+  async ({ graphs, device, threads, name }) => {
     // Spinning threads would take the core that the main thread, or the next operator, needs.
     const session = {
+      executionProviders: device === 'cpu' ? ['cpu'] : [device, 'cpu'],
       intraOpNumThreads: threads,
       interOpNumThreads: 1,
       executionMode: 'sequential' as const,
       logSeverityLevel: 3 as const,
     };
-    const engine = await guarded(async () => graphEngine(await loadOnnxRuntime(), graphs, { name, session }));
+    // What lies on another device is copied into arrays after a run.
+    const options = { name, session, writesInPlace: device === 'cpu' };
+    const engine = await guarded(async () => {
+      const runtime = await loadOnnxRuntime();
+      // onnxruntime goes on without a device that it does not have.
+      if (device !== 'cpu') await (await import('@sentvec/backend-onnx')).presentDevices([device], () => {});
+      return graphEngine(runtime, graphs, options);
+    }, device);
     return {
       ready: undefined,
       handlers: {
@@ -35,13 +44,26 @@ serveThread<EngineProtocol>(
   { serial: true },
 );
 
-async function guarded<T>(work: () => Promise<T>): Promise<T> {
+/** @param opening the device on which the engine is opened */
+async function guarded<T>(work: () => Promise<T>, opening: OnnxDevice = 'cpu'): Promise<T> {
   try {
     return await work();
   } catch (error) {
     if (SentvecError.is(error)) throw error;
+    if (opening !== 'cpu')
+      throw new SentvecError(
+        'backend-unavailable',
+        `onnxruntime cannot train on ${opening}: ${reasonOf(error)} Check its driver and libraries, or train on the device "cpu".`,
+        { device: opening },
+        { cause: error },
+      );
     throw new SentvecError('backend-failed', `Training failed in onnxruntime: ${String(error)}`, {}, { cause: error });
   }
+}
+
+function reasonOf(error: unknown): string {
+  const [line = ''] = (error instanceof Error ? error.message : String(error)).split('\n');
+  return line.endsWith('.') ? line : `${line}.`;
 }
 
 /** Buffers of a result that are its own. Others are copied. */

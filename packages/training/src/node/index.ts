@@ -6,6 +6,7 @@ export {
   type LoraConfig,
   type ScratchConfig,
   type TrainingConfig,
+  type TrainingDevice,
 } from './config.ts';
 export type { Recipe } from './recipe.ts';
 export { evaluationTypes, type EvaluationConfig, type EvaluationType } from './evaluation-config.ts';

@@ -1,12 +1,18 @@
 import { availableParallelism } from 'node:os';
 import { checkOptionNames } from '@sentvec/platform';
 import { startThread, type Thread } from '@sentvec/platform/node';
+import type { OnnxDevice } from '@sentvec/backend-onnx';
 import type { TrainingEngine } from '../engine.ts';
 import type { EngineGraphs } from '../step/graph-gradients.ts';
 
 /** See `ThreadProtocol` of `@sentvec/platform/node`. Calls are answered in their order. */
 export interface EngineProtocol {
-  readonly data: { readonly graphs: EngineGraphs; readonly threads: number; readonly name: string };
+  readonly data: {
+    readonly graphs: EngineGraphs;
+    readonly device: OnnxDevice;
+    readonly threads: number;
+    readonly name: string;
+  };
   readonly ready: undefined;
   readonly calls: Omit<TrainingEngine, 'name' | 'dispose'>;
   readonly programCalls: object;
@@ -16,18 +22,20 @@ export interface EngineProtocol {
 export interface OnnxEngineOptions {
   /** Threads of onnxruntime. A run is the same to the bit only with the same number. @default one for each core */
   readonly threads?: number | undefined;
+  /** Where onnxruntime computes the gradients. @default 'cpu' */
+  readonly device?: OnnxDevice | undefined;
 }
 
 const engineThread = { file: './engine-thread.js', entry: '@sentvec/training/engine-thread', from: import.meta.url };
 
 /** A graph engine on onnxruntime-node, in a thread of its own, so that the caller's event loop stays free. */
 export function onnxEngine(graphs: EngineGraphs, options: OnnxEngineOptions = {}): TrainingEngine {
-  checkOptionNames('onnxEngine()', options, { threads: true });
-  const { threads = availableParallelism() } = options;
-  const name = 'onnxruntime-node';
+  checkOptionNames('onnxEngine()', options, { threads: true, device: true });
+  const { threads = availableParallelism(), device = 'cpu' } = options;
+  const name = device === 'cpu' ? 'onnxruntime-node' : `onnxruntime-node, ${device}`;
   const thread = startThread<EngineProtocol>(engineThread, {
     name: 'training engine',
-    data: { graphs, threads, name },
+    data: { graphs, device, threads, name },
     remedy: 'Start the training again, or resume it from its last checkpoint.',
   });
   thread.catch(() => {}); // Each call tells.

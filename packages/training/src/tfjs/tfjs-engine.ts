@@ -1,5 +1,12 @@
 // An engine on TensorFlow.js: opens it with its gradients, and computes with them what the engine of all runtimes asks.
-import { automaticDevices, openRuntime, type Runtime, type TfjsDevice, type WasmPaths } from '@sentvec/backend-tfjs';
+import {
+  absence,
+  automaticDevices,
+  openRuntime,
+  type Runtime,
+  type TfjsDevice,
+  type WasmPaths,
+} from '@sentvec/backend-tfjs';
 import { SentvecError } from '@sentvec/core';
 import { checkOptionNames } from '@sentvec/platform';
 import type { TrainingEngine } from '../engine.ts';
@@ -50,13 +57,22 @@ async function openDifferentiable(device: 'auto' | TfjsDevice, wasmPaths: WasmPa
   await registerGradients();
   const reasons: string[] = [];
   for (const candidate of device === 'auto' ? automaticDevices : [device]) {
+    const missing = absence(candidate);
+    if (missing !== undefined) {
+      reasons.push(missing);
+      continue;
+    }
     try {
       return await openRuntime(candidate, wasmPaths);
     } catch (error) {
       reasons.push(`${candidate}: ${error instanceof Error ? error.message : String(error)}`);
     }
   }
-  throw new SentvecError('backend-unavailable', `TensorFlow.js cannot train here. ${reasons.join('; ')}`, { device });
+  throw new SentvecError(
+    'backend-unavailable',
+    `TensorFlow.js cannot train here. ${reasons.join('; ')}. Install what is missing, or choose another device.`,
+    { device },
+  );
 }
 
 /**

@@ -1,0 +1,56 @@
+// The devices that a training runs on: the losses of the CPU on each that is here, and a clear word for each that is not.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { expect, test } from 'vitest';
+import { parseTrainingConfig } from '@sentvec/training/node';
+import { errorOf, TrainingFolder } from './training-folder.ts';
+
+const place = new TrainingFolder();
+const config = (device: string) =>
+  place.config(device, { device, lora: { targets: ['query'] }, evaluation: undefined, maxSteps: 3 });
+
+async function lossesOf(device: string): Promise<number[]> {
+  const lines = (await readFile(place.file(`${device}/history.jsonl`), 'utf8')).trim().split('\n');
+  return lines.map((line) => (JSON.parse(line) as { loss: number }).loss);
+}
+
+/** WebGPU on the software adapter that comes with Chromium. Only the environment of a new process decides that. */
+async function runOnWebGpu(): Promise<void> {
+  const drivers = ['/usr/lib/chromium/vk_swiftshader_icd.json', '/usr/lib/chromium-browser/vk_swiftshader_icd.json'];
+  const driver = process.env['VK_ICD_FILENAMES'] ?? drivers.find((path) => existsSync(path)) ?? '';
+  await place.write('webgpu.json', JSON.stringify(config('webgpu')));
+  const script = fileURLToPath(new URL('run-training.mjs', import.meta.url));
+  const child = spawn(process.execPath, [script, place.file('webgpu.json')], {
+    env: { ...process.env, VK_ICD_FILENAMES: driver },
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
+  expect(await once(child, 'exit')).toEqual([0, null]);
+}
+
+test('TensorFlow.js and WebGPU train with the losses of the CPU', async () => {
+  await place.run(config('cpu'));
+  await place.run(config('wasm'));
+  await runOnWebGpu();
+  const expected = await lossesOf('cpu');
+  expect(expected).toHaveLength(3);
+  for (const device of ['wasm', 'webgpu'])
+    for (const [step, loss] of (await lossesOf(device)).entries())
+      expect(Math.abs(loss / expected[step]! - 1), `${device}, step ${step}`).toBeLessThan(1e-3);
+});
+
+test('a device that is not here is refused with what to do', async () => {
+  expect(await errorOf(() => place.run(config('dml')))).toMatchObject({
+    code: 'backend-unavailable',
+    message: expect.stringMatching(/onnxruntime-node has no dml on .*it has cpu/s),
+  });
+  expect(await errorOf(() => place.run(config('tfjs-node')))).toMatchObject({
+    code: 'backend-unavailable',
+    message: expect.stringMatching(/tfjs-node is not installed\. Install what is missing/),
+  });
+  const threaded = { ...config('webgpu'), threads: 2 };
+  expect(() => parseTrainingConfig(threaded, 'config.json')).toThrow(/threads are those of the CPU, not of webgpu/);
+  expect(() => parseTrainingConfig(config('tpu'), 'config.json')).toThrow(/device: expected/);
+});
