@@ -20,7 +20,7 @@ function textOf(comment: string): string {
 function fault(source: string): string | undefined {
   const [comment = ''] = opening.exec(source) ?? [];
   if (comment === '') return 'begins with no comment';
-  if (!/^[A-Z@`].*[.?](?: |$)/u.test(textOf(comment))) return 'begins with a comment that is no sentence';
+  if (!/^[A-Z@`].*[.?](?: |$)/u.test(textOf(comment))) return 'begins with a comment that is not a sentence';
   if (
     comment.startsWith('/**') &&
     /^(?:export |declare |abstract |async )*(?:class|const|enum|function|interface|type) /u.test(

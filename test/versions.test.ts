@@ -16,7 +16,7 @@ async function manifestsIn(folder: string): Promise<Manifest[]> {
   return Promise.all(files.map(async (file) => JSON.parse(await readFile(join(folder, file), 'utf8')) as Manifest));
 }
 
-it('a new feature makes 0.2.0 of 0.1.0 for all packages, and leaves alone what is not published', async () => {
+it('a new feature takes all packages from 0.1.0 to 0.2.0, except those that are not published', async () => {
   const copy = await temporaryFolder();
   try {
     const files = [
@@ -51,7 +51,7 @@ it('a new feature makes 0.2.0 of 0.1.0 for all packages, and leaves alone what i
   }
 });
 
-it('nothing is published as long as the root does not say where the source is', async (context) => {
+it('nothing is published while the root package.json has no homepage and repository', async (context) => {
   const { homepage, repository } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as Record<
     'homepage' | 'repository',
     string

@@ -1,5 +1,5 @@
-// What a user waits for when a process starts: the first vector, the command's help, the self-check of a backend, and
-// the fit of a linear probe. Each figure comes from processes of its own (load-worker.ts).
+// Measures what a user waits for when a process starts: the first vector, the help of the command, the self-check of a
+// backend, and the fit of a linear probe. Each figure comes from its own processes (load-worker.ts).
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';

@@ -1,5 +1,5 @@
-// A program that embeds for a long time: it loads and disposes models, computes batches of random shapes, makes calls at
-// once and aborts some. Its memory must not grow, its values must stay right, and it must end by itself.
+// A program that embeds for a long time: it loads and disposes models, computes batches of random shapes, makes calls
+// at once and aborts some. Its memory must not grow, its values must stay right, and it must end by itself.
 import { readdirSync } from 'node:fs';
 import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
@@ -156,7 +156,7 @@ function say(line: string): void {
 
 const count = (text: string): number => {
   if (/^\d+$/u.test(text)) return Number(text);
-  throw new Error(`"${text}" is no whole number.\n\n${usage}`);
+  throw new Error(`"${text}" is not a whole number.\n\n${usage}`);
 };
 const { values } = parseArgs({
   options: {

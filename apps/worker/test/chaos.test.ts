@@ -33,7 +33,7 @@ it('a fleet that is paused, misled and joined by workers that cannot do the work
   expect(output).toContain('identical to those of the undisturbed run, byte for byte');
 }, 300_000);
 
-it('many rows take no more of Redis and of the workers than few', async () => {
+it('Redis and the workers need no more memory for many rows than for few', async () => {
   // A worker is still warming up here; the whole million shows that it is flat after that.
   const output = await check('million.mjs', '--rows', '40000', '--step', '20000', '--growth', '1.6');
   expect(output).toMatch(/40000 rows in \d+ s; Redis held at most \d+\.\d MB over its start/);

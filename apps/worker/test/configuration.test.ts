@@ -64,7 +64,7 @@ describe('the configuration of a worker', () => {
     }
   });
 
-  it('is told without secrets', () => {
+  it('is printed without secrets', () => {
     const flags = { redis: 'rediss://user:hunter2@redis.example:6380', token: 'a secret of many letters' };
     const told = JSON.stringify(describeConfiguration(readConfiguration(flags, {})));
     expect(told).toContain('rediss://user:***@redis.example:6380');

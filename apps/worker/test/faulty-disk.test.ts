@@ -36,7 +36,7 @@ afterEach(async () => {
 const needsDisk = (context: TestContext) => context.skip(reason !== undefined, reason);
 const remount = (mode: 'ro' | 'rw') => execFileSync('mount', ['-o', `remount,${mode}`, disk]);
 
-it('a run waits out a full disk, and writes the bytes of an undisturbed one', async (context) => {
+it('a run retries while the disk is full, and writes the same bytes as an undisturbed one', async (context) => {
   needsDisk(context);
   const corpus = await fleet.corpus('corpus.jsonl', texts(4000));
   await fleet.start();
@@ -57,7 +57,7 @@ it('a run waits out a full disk, and writes the bytes of an undisturbed one', as
   expect(await contents(output)).toEqual(await contents(fleet.path('here')));
 });
 
-it('a run that may not wait fails with the true reason', async (context) => {
+it('a run without time for retries fails with the error of the disk', async (context) => {
   needsDisk(context);
   const corpus = await fleet.corpus('corpus.jsonl', texts(20));
   await fleet.start({ SENTVEC_RETRY_TIME: '0' });

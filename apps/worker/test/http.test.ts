@@ -82,7 +82,7 @@ describe('health', () => {
     expect(await health()).toMatchObject({ status: 200, healthy: true });
   });
 
-  it('is bad with a backend that computes something else than the model says, unless the self-check is off', async () => {
+  it('is bad with a backend that fails the self-check, unless that is off', async () => {
     const sound = onnx({ sessions: 1, threadsPerSession: 1 });
     const wrong: Backend = {
       ...sound,
@@ -144,8 +144,8 @@ describe('health', () => {
   });
 });
 
-describe('a Redis that is away', () => {
-  it('is no reason for a worker to keep its numbers to itself, or to stay when it is told to stop', async () => {
+describe('a Redis that cannot be reached', () => {
+  it('does not keep a worker from serving its metrics, or from stopping', async () => {
     const ownFleet = await Fleet.open();
     const worker = await ownFleet.start();
     const statusAt = async (path: string) =>
@@ -165,7 +165,7 @@ describe('a Redis that is away', () => {
   });
 });
 
-describe('who may come in', () => {
+describe('access', () => {
   const paths = [
     '/',
     '/dashboard.js',
@@ -177,7 +177,7 @@ describe('who may come in', () => {
     '/queues/api/queues',
   ];
 
-  it('with a token: who carries it', async () => {
+  it('with a token is for clients that send it', async () => {
     for (const path of paths) {
       expect(await statusOf(guarded, path, {})).toBe(401);
       expect(await statusOf(guarded, path, { Authorization: 'Bearer guess' })).toBe(401);
@@ -209,7 +209,7 @@ describe('who may come in', () => {
     expect(await statusOf(guarded, `/api/runs/x/cancel?token=${encodeURIComponent(token)}`, {}, 'POST')).toBe(401);
   });
 
-  it('without one: this machine, by its own names', async () => {
+  it('without a token is for this machine, by its own host names', async () => {
     expect(await statusOf(open, '/', {})).toBe(200);
     expect(await statusOf(open, '/', { Host: 'localhost:1' })).toBe(200);
     expect(await statusOf(open, '/', { Host: 'evil.example' })).toBe(421);

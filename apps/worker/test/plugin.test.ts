@@ -87,7 +87,7 @@ describe('plugins', () => {
     await app.stop();
   });
 
-  it('that are none are refused at the start', async () => {
+  it('that export nothing usable are refused at the start', async () => {
     await writeFile(fleet.path('empty.mjs'), 'export const nothing = 1;');
     await writeFile(fleet.path('wrong.mjs'), 'export default { name: "x" };');
     await writeFile(fleet.path('broken.mjs'), 'export default (;');

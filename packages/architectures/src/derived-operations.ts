@@ -48,8 +48,8 @@ export const attentionBlock = 128;
 
 /** `Operations.attention` in blocks of queries. */
 export function attentionInBlocks<T>(ops: Operations<T>, queries: T, keys: T, values: T): T {
-  const turned = ops.transpose(keys, [0, 1, 3, 2]);
+  const transposedKeys = ops.transpose(keys, [0, 1, 3, 2]);
   return ops.inBlocks(ops.shape(queries)[2]!, { size: attentionBlock }, 2, ({ start, size }) =>
-    ops.matmul(ops.softmax(ops.matmul(ops.slice(queries, 2, start, size), turned)), values),
+    ops.matmul(ops.softmax(ops.matmul(ops.slice(queries, 2, start, size), transposedKeys)), values),
   );
 }

@@ -16,7 +16,7 @@ describe('an encoder', () => {
     expect(weights.get('embeddings.LayerNorm.bias')?.otherNames).toEqual(['embeddings.LayerNorm.beta']);
   });
 
-  it('computes its tables once, and only for a batch: a configuration may ask for any size', () => {
+  it('computes its tables at the first batch, once: a configuration may ask for tables that do not fit into memory', () => {
     const computed: number[] = [];
     const network = makeNetwork({
       maxPositions: Infinity,

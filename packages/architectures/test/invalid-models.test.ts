@@ -86,7 +86,12 @@ const tables: readonly (readonly [what: string, files: ModelFiles, code: ErrorCo
     [/"max_position_embeddings"/, /65536/],
   ],
   ['a missing size', withConfig({ num_hidden_layers: null }), 'invalid-model', [/"num_hidden_layers"/, /nothing/]],
-  ['a size beyond all numbers', withConfig({ num_hidden_layers: 1e300 }), 'invalid-model', [/"num_hidden_layers"/]],
+  [
+    'a size beyond the largest integer',
+    withConfig({ num_hidden_layers: 1e300 }),
+    'invalid-model',
+    [/"num_hidden_layers"/],
+  ],
   ['more layers than there are weights for', withConfig({ num_hidden_layers: 3 }), 'invalid-model', [/layer\.2\./]],
   [
     'more layers than any model has',
@@ -119,7 +124,7 @@ const tables: readonly (readonly [what: string, files: ModelFiles, code: ErrorCo
     [/rotary_emb_fraction 0\.5/],
   ],
   [
-    'experts behind gates',
+    'experts with gates',
     modelFolder({ ...tinyConfigs['nomic_bert with experts'], activation_function: 'swiglu' }, new Uint8Array(0)),
     'unsupported-model',
     [/activation_function "swiglu"/],
@@ -154,7 +159,7 @@ const tables: readonly (readonly [what: string, files: ModelFiles, code: ErrorCo
     'unsupported-model',
     [/feed_forward_type "swiglu"/, /"reglu"/],
   ],
-  ['an epsilon that is none', withConfig({ layer_norm_eps: 2 }), 'invalid-model', [/"layer_norm_eps"/]],
+  ['an epsilon that is out of range', withConfig({ layer_norm_eps: 2 }), 'invalid-model', [/"layer_norm_eps"/]],
   [
     'no positions after the padding',
     withConfig({ model_type: 'roberta', pad_token_id: 8 }),
@@ -205,7 +210,7 @@ const tables: readonly (readonly [what: string, files: ModelFiles, code: ErrorCo
     [/layer_types "linear_attention"/, /sliding_attention/],
   ],
   [
-    'code of its own that may look ahead',
+    'custom code whose attention may not be causal',
     withoutWeights('qwen3', { model_type: 'qwen2', auto_map: { AutoModel: 'modeling_qwen.Qwen2Model' } }),
     'unsupported-model',
     [/auto_map "modeling_qwen\.Qwen2Model"/, /"is_causal"/],

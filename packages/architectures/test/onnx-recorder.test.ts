@@ -99,7 +99,7 @@ describe('a recorded encoder', () => {
       recordEncoder(await readEncoder(await randomModel(tinyConfigs['bert']!))),
     );
     const describeValue = ({ name, type }: (typeof graph & object)['input'][number]): unknown => {
-      if (type?.value.case !== 'tensorType') throw new Error(`${name} is no tensor.`);
+      if (type?.value.case !== 'tensorType') throw new Error(`${name} is not a tensor.`);
       const { elemType, shape } = type.value.value;
       return [name, elemType, ...shape!.dim.map(({ value }) => value.value)];
     };

@@ -84,7 +84,7 @@ describe('the gradient of', () => {
     expect([...found[0]!.data]).toEqual([1 / 3, 0, 1 / 3, 1 / 3]);
   });
 
-  it('what is not chosen by where takes no part, even if it is infinite', () => {
+  it('entries that `where` does not choose have no gradient, even if they are infinite', () => {
     const x: PlainTensor = { data: Float64Array.of(0, 4), shape: [2] };
     const { value, gradients: found } = gradients(
       plainOperations,

@@ -75,7 +75,7 @@ function rangesOf({ data, shape }: PlainTensor): ChannelRanges {
   };
 }
 
-describe('a linear layer on bytes', () => {
+describe('a linear layer in 8-bit integers', () => {
   // One channel of the input is far larger than the others.
   const width = 40;
   const plain = random([24, width], 1);

@@ -71,7 +71,7 @@ describe.each([
   });
 });
 
-it('refuses term weights of an architecture without a head, and poolings that there are not', async () => {
+it('refuses term weights of an architecture without a head, and unknown poolings', async () => {
   const config = { model_type: 'albert', vocab_size: 8, embedding_size: 4, hidden_size: 4, num_hidden_layers: 1 };
   const sizes = { num_attention_heads: 1, intermediate_size: 4, max_position_embeddings: 8 };
   const load = (values: object) =>

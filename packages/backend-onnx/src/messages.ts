@@ -1,6 +1,4 @@
-/*
- * What the pool of sessions and its threads say to each other. All of it survives a structured clone.
- */
+// The messages between the pool of sessions and its threads. All of them survive a structured clone.
 import type { Encoder, PoolingMode, Projection, TokenBatch } from '@sentvec/core';
 
 /** An ONNX model as a session opens it. */

@@ -27,7 +27,7 @@ const tokensOnGpu = 16_384;
 const mostLoneThreads = 4;
 
 /** Bytes of a session besides its weights: onnxruntime, the thread's JavaScript, activations of a batch. */
-const besidesWeights = 64 * 2 ** 20;
+const sessionOverhead = 64 * 2 ** 20;
 
 /** From here on weights are large: products with them keep several threads busy, and one session holds them. */
 const largeWeights = 2 ** 29;
@@ -42,15 +42,15 @@ export function planSessions(weightsSize: number, device: string, options: OnnxO
     return { sessions, threadsPerSession, batchTokens };
   }
   const cores = physicalCores();
-  const fitting = Math.floor((options.memoryBudget ?? defaultBudget()) / (weightsSize + besidesWeights));
+  const fitting = Math.floor((options.memoryBudget ?? defaultBudget()) / (weightsSize + sessionOverhead));
   const affordable = weightsSize < largeWeights ? fitting : Math.min(fitting, 1);
   const sessions =
     options.sessions ?? Math.max(1, Math.min(affordable, Math.floor(cores / (options.threadsPerSession ?? 1))));
   const threadsPerSession = options.threadsPerSession ?? Math.max(1, Math.floor(cores / sessions));
   const batchTokens = options.batchTokens ?? tokensForEachThread * threadsPerSession;
-  const isOurs = options.sessions === undefined && options.threadsPerSession === undefined;
+  const isAutomatic = options.sessions === undefined && options.threadsPerSession === undefined;
   const loneThreads =
-    isOurs && cores > 1 && threadsPerSession === 1 && affordable > sessions
+    isAutomatic && cores > 1 && threadsPerSession === 1 && affordable > sessions
       ? Math.min(cores, mostLoneThreads)
       : undefined;
   return { sessions, threadsPerSession, batchTokens, loneThreads };
@@ -69,7 +69,7 @@ export function checkMemory(
   { memoryBudget = 0 }: OnnxOptions,
   memory: number = availableMemory(),
 ): void {
-  const needed = size + besidesWeights;
+  const needed = size + sessionOverhead;
   if (device !== 'cpu' || needed <= Math.max(memory, memoryBudget)) return;
   throw new SentvecError(
     'backend-unavailable',

@@ -1,5 +1,5 @@
-// Folders with a fault are refused with the reason, or give the vectors that the reference gives: nothing else is thrown,
-// and nothing hangs.
+// Folders with a fault are refused with the reason, or give the vectors that the reference gives: nothing else is
+// thrown, and nothing hangs.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -51,7 +51,7 @@ async function outcomeWith(backend: Backend, { files }: Mutant): Promise<Outcome
   }
 }
 
-/** @throws Error for what is no refusal */
+/** @throws Error for an error that is not a refusal */
 function refusal(error: unknown, codes: readonly ErrorCode[]): SentvecError {
   if (SentvecError.is(error) && codes.includes(error.code) && error.message !== '') return error;
   const what = SentvecError.is(error) ? `${error.code}: ${error.message}` : 'no SentvecError';

@@ -67,7 +67,7 @@ describe('a model that refers to its weights', () => {
     await session.release();
   });
 
-  it('refers to the file that is there now, whatever became of the one before', async () => {
+  it('refers to the current file, even when the one before was overwritten and removed', async () => {
     const [folder, cache] = [await freshModel(), await mkdtemp(join(root, 'cache-'))];
     const weights = join(folder, 'model.safetensors');
     await copyFile(weights, `${weights}.old`);

@@ -131,7 +131,7 @@ it('a call that is aborted while it waits takes no other out of the queue', asyn
   expect(await Promise.all([...before, ...after])).toEqual(Array.from({ length: 5 }, () => 'done'));
 });
 
-it('whose restart fails gives its batches to the sessions that are left, whatever a warning does', async () => {
+it('when the restart of a thread fails, the other sessions compute its batches, even if onWarning throws', async () => {
   const { pool, threads } = await openPool(2, (count) => count > 2);
   const calls = Array.from({ length: 4 }, () => codeOf(pool.run(batch)));
   await settle();
@@ -160,7 +160,7 @@ describe('a thread that dies', () => {
     expect(await Promise.all([saved, waiting])).toEqual(['done', 'done']);
   });
 
-  it('again and again, ends the pool', async () => {
+  it('ends the pool when it happens three times in a row', async () => {
     const { pool, threads } = await openPool(1);
     const calls = Array.from({ length: 6 }, () => codeOf(pool.run(batch)));
     for (let death = 0; death < 3; death += 1) {
@@ -186,7 +186,7 @@ describe('a thread that dies', () => {
     await pool.dispose();
   });
 
-  it('and cannot be replaced leaves the work to the others', async () => {
+  it('leaves the work to the others when it cannot be replaced', async () => {
     const { pool, threads } = await openPool(2, (count) => count > 2);
     const calls = [pool.run(batch), pool.run(batch)];
     await settle();
@@ -282,14 +282,14 @@ describe('batches that come one at a time', () => {
     await Promise.all(together);
     const alone = pool.run(batch);
     await settle();
-    const behind = [pool.run(batch), pool.run(batch)];
+    const waiting = [pool.run(batch), pool.run(batch)];
     await settle();
     expect([wide()!.inFlight.size, ...sizes(threads)]).toEqual([1, 0, 0]);
     wide()!.finish();
     await alone;
     expect(sizes(threads)).toEqual([1, 1]);
     for (const thread of threads) thread.finish();
-    await Promise.all(behind);
+    await Promise.all(waiting);
   });
 
   it('go on without it when it cannot be opened, dies, or a batch in it is aborted', async () => {
@@ -308,12 +308,12 @@ describe('batches that come one at a time', () => {
     expect(await runAlone(5)).toBe(5);
     const lost = codeOf(pool.run(batch));
     await settle();
-    const behind = codeOf(pool.run(batch));
+    const waiting = codeOf(pool.run(batch));
     wide()!.die();
     expect(await lost).toBe('backend-failed');
     expect(sizes(threads)).toEqual([1]);
     threads[0]!.finish();
-    expect(await behind).toBe('done');
+    expect(await waiting).toBe('done');
   });
 });
 

@@ -23,7 +23,7 @@ export function largestDifference(a: PlainTensor, b: PlainTensor): number {
   return largest;
 }
 
-/** As `tf.tidy`, for results that are no tensors. */
+/** As `tf.tidy`, for results that are not tensors. */
 export function tidied<T>(tf: TensorFlow, compute: () => T): T {
   tf.engine().startScope();
   try {

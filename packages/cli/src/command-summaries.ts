@@ -1,6 +1,6 @@
 /**
- * What `sentvec --help` says of each command, so that it need not load them all, which takes three times as long as
- * the rest. Each is the `summary` of its command, as a test checks; one that is missing here is loaded.
+ * The summaries of all commands for `sentvec --help`, which would take three times as long if it loaded the commands.
+ * Each is a copy of the `summary` of its command (a test compares them); a command that is missing here is loaded.
  */
 export const commandSummaries: Readonly<Record<string, string>> = {
   embed: 'Texts in, a folder of vectors out.',

@@ -1,4 +1,4 @@
-// What a command is, and what it gets to work with.
+// The definition of a command, and the context that its `run` gets.
 import type { ArgsDef, ParsedArgs } from 'citty';
 
 /** What a command gets to work with. `Flags` are the values of its flags, by name. */

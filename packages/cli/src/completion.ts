@@ -1,4 +1,4 @@
-// What could stand next on a command line of `sentvec`: commands, flags, and the values that a flag may have.
+// Completes a command line of `sentvec`: commands, flags, and the values that a flag may have.
 import type { ArgDef } from 'citty';
 import { commonArguments } from './command.ts';
 import { commandNames, findCommand } from './commands.ts';

@@ -1,4 +1,4 @@
-// What `sentvec info` says of queries, documents, routes and tasks.
+// Describes for `sentvec info` how a model treats queries and documents, and its routes and tasks.
 import type { ModelFiles, RoleDescription } from '@sentvec/core';
 
 /** One way of a text through a model with routes. */

@@ -1,5 +1,5 @@
-// How a backend does on this machine, tried in a process of its own: what native libraries print, and that one of them
-// crashes, stays there.
+// Tries a backend on this machine in a process of its own, so that the output or a crash of a native library stays
+// there.
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 

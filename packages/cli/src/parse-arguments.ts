@@ -82,7 +82,7 @@ function unknownFlag(typed: string, flags: readonly (readonly [string, ArgDef])[
 
 /**
  * A flag's value as a whole number, `undefined` when it is not given.
- * @throws UsageError when it is no whole number, or less than `least` (default 1)
+ * @throws UsageError when it is not a whole number, or less than `least` (default 1)
  */
 export function wholeNumber(value: string | undefined, flag: string, least = 1): number | undefined {
   if (value === undefined) return undefined;

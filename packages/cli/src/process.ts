@@ -1,4 +1,4 @@
-// What the process does at Ctrl-C and when the reader of its output has gone.
+// Handles Ctrl-C, and the end of the program that reads the output of the command.
 import { endProcess } from '@sentvec/platform/node';
 import { exitCode } from './exit-codes.ts';
 import { removeProgress } from './progress.ts';

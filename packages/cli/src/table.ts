@@ -37,7 +37,7 @@ export function excerpt(text: string, length: number): string {
         .trimEnd()}…`;
 }
 
-/** Characters of a terminal's line; 100 when standard output is no terminal. */
+/** Characters of a terminal's line; 100 when standard output is not a terminal. */
 export function outputWidth(): number {
   return process.stdout.columns ?? 100;
 }

@@ -45,7 +45,7 @@ describe('rerank', () => {
     expect(lines[1]).toContain(documents[results[0]!.corpus_id]!.slice(0, 30));
   });
 
-  it('is told by sentvec info, with labels and activation', async () => {
+  it('is described by sentvec info, with labels and activation', async () => {
     const facts = JSON.parse(await place.succeed(['info', reranker, '--json']));
     expect(facts).toMatchObject({ kind: 'reranker', labels: ['LABEL_0'], activation: 'Sigmoid', modelType: 'bert' });
   });
@@ -203,7 +203,7 @@ describe('evaluate sts', () => {
     expect(metrics.pearson_cosine).toBeGreaterThan(0.9);
   });
 
-  it('names file and row of a score that is no number', async () => {
+  it('names file and row of a score that is not a number', async () => {
     const file = await place.write('bad.csv', 'a,b,1\nc,d,much\n');
     const { code, stderr } = await place.run(['evaluate', 'sts', file]);
     expect(stderr).toMatch(/bad\.csv, row 1 \(line 2\): The label in "2" is "much", not a number/);

@@ -18,10 +18,12 @@ const ownPooling: Readonly<Record<string, 'mean' | 'cls' | 'last_token'>> = {
   lasttoken: 'last_token',
 };
 
-/** `pipeline` loads these as an encoder and a decoder, whatever `architectures` says. Their encoder is loaded by itself. */
+/**
+ * `pipeline` loads these as an encoder and a decoder, whatever `architectures` says. Their encoder is loaded by itself.
+ */
 const encoderDecoders = new Set(['t5', 'mt5']);
 
-/** Models that are no encoder with weights, by what `sentvec export` says of them. */
+/** Models that are not encoders with weights, by what `sentvec export` says of them. */
 const refused: Readonly<Record<string, RegExp>> = {
   'st6-router': /several routes.*Export the folder of a route/,
   'st6-router-static': /several routes.*Export the folder of a route/,

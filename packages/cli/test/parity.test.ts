@@ -34,7 +34,7 @@ describe('parity', () => {
     expect(stdout).toMatch(/onnx – tfjs +\d\.\de-\d+ +[01]\.\d+ +NOT the same: more than 1e-12/);
   });
 
-  it('wants a tolerance above 0', async () => {
+  it('refuses a tolerance that is not above 0', async () => {
     const { code, stderr } = await place.run(['parity', '--tolerance', 'some']);
     expect(code).toBe(2);
     expect(stderr).toMatch(/--tolerance must be a number above 0/);

@@ -87,7 +87,7 @@ describe('sentvec quantize', () => {
     expect(stderr).toContain('does not compute what');
   });
 
-  it('refuses what cannot be, and leaves nothing behind', async () => {
+  it('refuses bad arguments, and leaves nothing behind', async () => {
     await copyFile(place.path('texts.jsonl'), place.path('there'));
     for (const [line, message] of [
       [['quantize', tiny, '-o', 'there'], 'is there already'],

@@ -26,7 +26,7 @@ async function writeConfig(output: string, changes: object = {}): Promise<string
   return place.write(`${output}.json`, JSON.stringify(config));
 }
 
-it('train: a model folder that scores what was said, from one command', async () => {
+it('train: one command makes a model folder, whose score is the one that was printed', async () => {
   const config = await writeConfig('trained', { epochs: 2 });
   const { evaluations, bestStep } = JSON.parse(await place.succeed(['train', config, '--json'])) as {
     evaluations: { step: number; score: number }[];

@@ -121,7 +121,7 @@ test('an abort of one caller touches no other, and one of all ends their batch',
   expect(signals.at(-1)!.aborted).toBe(true);
 });
 
-test('a text with which a batch fails, or whose vector is no number, fails for its own caller alone', async () => {
+test('a text with which a batch fails, or whose vector is NaN, fails for its own caller alone', async () => {
   const poison = 'p'.charCodeAt(0);
   const infinite = 'i'.charCodeAt(0);
   const encoder = fakeEncoder({

@@ -27,7 +27,7 @@ const largestDifference = (vector: ArrayLike<number>, expected: readonly number[
   expected.reduce((most, value, index) => Math.max(most, Math.abs(value - vector[index]!)), 0);
 
 describe.each(golden.cases)('pieces of a text for $model', ({ model, maxTokens, pieces: expected, mean }) => {
-  it('late and together are those of the real libraries', async () => {
+  it('by late chunking, and their means, are those of the Python libraries', async () => {
     await using embedder = await loadEmbedder(goldenModel(model), { backend: plainBackend() });
     const texts = ['Another text.', golden.text];
     const late = await embedder.embedPieces(texts, { maxTokens, lateChunking: true });
@@ -114,7 +114,7 @@ describe('pieces of texts', () => {
     });
   });
 
-  it('are refused when the model cannot read them, and so are options that are none', async () => {
+  it('are refused when the model cannot read them, and so are unknown options', async () => {
     const embedder = createEmbedder(fakeParts());
     const refused = async (options: object) =>
       expect(embedder.embedPieces(['a'], options)).rejects.toMatchObject({ code: 'invalid-argument' });
@@ -169,7 +169,7 @@ describe('late chunking', () => {
     expect(receipt).toMatchObject({ rows: 1, tokens: 2 + read.length, truncated: [], notes: [] });
   });
 
-  it('goes through a text that is too long in windows, whose pieces have something before them', async () => {
+  it('splits a text that is too long into windows, each with context before its first piece', async () => {
     const embedder = createEmbedder(fakeParts({ maxLength: 14 }));
     const { vectors, receipt } = await embedder.embedPieces([words], options);
     // 12 tokens of a text are read at once; 3 of them are a quarter.
@@ -183,7 +183,7 @@ describe('late chunking', () => {
     expect(receipt.notes).toEqual([expect.stringContaining('windows')]);
   });
 
-  it('pools what overlaps in each piece that has it', async () => {
+  it('pools overlapping tokens in each piece that has them', async () => {
     const embedder = createEmbedder(fakeParts());
     const { pieces, vectors } = await embedder.embedPieces([words], { ...options, maxTokens: 9, overlapTokens: 3 });
     expect(pieces.map(({ text }) => text).slice(0, 2)).toEqual(['aaa bbb', 'bbb ccc']);

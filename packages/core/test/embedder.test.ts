@@ -130,7 +130,7 @@ describe('a source that stalls', () => {
   });
 });
 
-test('nothing in, nothing out', async () => {
+test('no texts give no vectors', async () => {
   const embedder = createEmbedder(fakeParts());
   const { vectors, receipt } = await embedder.embed([]);
   expect(vectors).toEqual({ data: new Float32Array(0), rows: 0, cols: 4 });
@@ -185,7 +185,7 @@ test('a value that is not a text is named by its row', async () => {
   });
 });
 
-test('one text gives one vector; anything but texts is an error that says what is wanted', async () => {
+test('one text gives one vector; anything but texts is refused with what is expected', async () => {
   const embedder = createEmbedder(fakeParts());
   const { vector, vectors, receipt } = await embedder.embed('abc');
   expect([...vector]).toEqual(rowOf((await embedder.embed(['abc'])).vectors, 0));
@@ -316,7 +316,7 @@ test('a vector that is not finite is an error with its row', async () => {
   });
 });
 
-test('any failure of an encoder is a SentvecError, and nothing is left running unseen', async () => {
+test('every failure of an encoder is a SentvecError, and leaves no unhandled rejection', async () => {
   const encoder = fakeEncoder({ encode: () => Promise.reject(new TypeError('no device')) });
   const failure = createEmbedder(fakeParts({ encoder })).embed(randomTexts(3000));
   await expect(failure).rejects.toMatchObject({ code: 'backend-failed', message: /no device/u });
@@ -342,7 +342,7 @@ test('abort ends at once, though a batch never ends', async () => {
   await expect(embedder.embed(['a'], { signal: controller.signal })).rejects.toMatchObject({ code: 'aborted' });
 });
 
-test('an aborted call lets the others in', async () => {
+test('after an aborted call the others run', async () => {
   const blocked: (() => void)[] = [];
   const encoder = fakeEncoder({ concurrency: 1, delay: () => new Promise((resolve) => blocked.push(resolve)) });
   const embedder = createEmbedder(fakeParts({ encoder }));

@@ -12,7 +12,7 @@ it('adds 1 / (60 + rank) over the rankings that have a row', () => {
   expect(fused[2]!.score).toBe(fused[3]!.score);
 });
 
-it('weighs rankings, and keeps so many rows', () => {
+it('takes weights of rankings, and topK', () => {
   expect(fuseRankings([rows(1, 2), rows(2, 1)], { weights: [2, 1] }).map(({ row }) => row)).toEqual([1, 2]);
   expect(fuseRankings([rows(1, 2), rows(2, 1)], { weights: [1, 2], topK: 1 })).toHaveLength(1);
   expect(fuseRankings([rows(1, 2), rows(5)], { k: 1, weights: [1, 0] }).at(-1)).toEqual({ row: 5, score: 0 });

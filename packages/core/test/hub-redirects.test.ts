@@ -50,7 +50,7 @@ describe('fetchThroughRedirects', () => {
     expect(seen.map(({ range }) => range)).toEqual(['bytes=1-', 'bytes=1-', 'bytes=1-']);
   });
 
-  it('refuses circles, and addresses that are none of a server', async () => {
+  it('refuses loops, and servers that are not encrypted', async () => {
     await expect(fetchThroughRedirects(`http://127.0.0.1:${port}/circle`, {}, signal)).rejects.toThrow(
       'more than 10 times',
     );

@@ -9,7 +9,7 @@ import { commit, expectContent, name, useHubFixture } from './hub-fixture.ts';
 
 const world = useHubFixture();
 
-describe('a model that cannot be had', () => {
+describe('a model that cannot be downloaded', () => {
   it('because it is private or gated: 401 without a token, 403 with one', async () => {
     world.hub.repositories.set(name, { commit, files: world.content, token: 'secret' });
     await expect(hubModel(name)).rejects.toMatchObject({
@@ -84,18 +84,18 @@ describe('a model that cannot be had', () => {
   });
 
   it.each(['', '../x', 'a/b/c', 'a/../b', '/a', 'a/', '.a/b', 'a--b/c', 'a b/c', 'a\\b', 'a/b?c', 'C:/a'])(
-    'because %j is no name',
+    'because %j is not a name',
     async (wrong) => {
       await expect(hubModel(wrong)).rejects.toMatchObject({ code: 'invalid-argument' });
       await expect(hubUrlModel(wrong)).rejects.toMatchObject({ code: 'invalid-argument' });
     },
   );
 
-  it.each(['', '..', 'a/../b', '/a', 'a b', '-x'])('because %j is no revision', async (revision) => {
+  it.each(['', '..', 'a/../b', '/a', 'a b', '-x'])('because %j is not a revision', async (revision) => {
     await expect(hubModel(name, { revision })).rejects.toMatchObject({ code: 'invalid-argument' });
   });
 
-  it('because the endpoint is no address', async () => {
+  it('because the endpoint is not an address', async () => {
     await expect(hubModel(name, { endpoint: 'ftp://hub' })).rejects.toMatchObject({ code: 'invalid-argument' });
   });
 });

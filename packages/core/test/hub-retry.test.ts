@@ -41,7 +41,7 @@ describe('the wait before an attempt is repeated', () => {
     expect([await waitAfter(1, 0, demand), await waitAfter(1, 1, demand)]).toEqual([20_000, 25_000]);
   });
 
-  it('is none when the failure will not pass, or there have been too many', async () => {
+  it('does not happen when the failure is permanent, or there have been too many', async () => {
     const refused = new SentvecError('model-not-found', 'none');
     await expect(waitToRetry(refused, 1, 'It', { retries: 4 })).rejects.toBe(refused);
     await expect(waitToRetry(new Error('reset'), 5, 'It', { retries: 4 })).rejects.toMatchObject({

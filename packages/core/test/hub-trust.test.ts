@@ -52,7 +52,7 @@ describe('the content of a small file', () => {
     await expectFile(world, model, small);
   });
 
-  it('is its own, also when the hub names no hash', async () => {
+  it('is not mixed up with that of a similar path, even when the hub names no hash', async () => {
     world.hub.withoutIds = true;
     const files = { 'a/b.json': text('1'), 'a-b.json': text('2'), 'a%2Fb.json': text('3') };
     world.hub.repositories.set(name, { commit, files: { ...world.content, ...files } });

@@ -25,7 +25,7 @@ describe('hubUrlModel', () => {
     await expect(model.read(weights)).rejects.toMatchObject({ code: 'download-failed', details: { file: weights } });
   });
 
-  it('says what it has not', async () => {
+  it('refuses files and models that do not exist', async () => {
     const model = await hubUrlModel(name, { endpoint: world.hub.endpoint });
     await expect(model.read('absent.json')).rejects.toMatchObject({ code: 'invalid-model' });
     await expect(hubUrlModel('sentvec/other', { endpoint: world.hub.endpoint })).rejects.toMatchObject({

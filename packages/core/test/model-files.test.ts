@@ -53,7 +53,7 @@ test.each([
     await expect(files.read(path)).rejects.toMatchObject({ code: 'invalid-model' });
 });
 
-test('a file larger than memory is an error in words', async () => {
+test('a file larger than memory is refused with its size', async () => {
   const file = join(root, 'model', 'model.safetensors');
   await writeFile(file, '');
   await truncate(file, 2 ** 43);
@@ -65,7 +65,7 @@ test('a file larger than memory is an error in words', async () => {
   });
 });
 
-test('JSON that a server sends without end is given up', async () => {
+test('a download of JSON that never ends is given up', async () => {
   const server = createServer((_, response) => {
     const send = (): void => {
       while (response.write(' '.repeat(2 ** 20)));
@@ -112,7 +112,7 @@ test('a snapshot in the cache of the hub links to the blobs of its repository, a
   await expect(model.read('vocab.txt')).rejects.toMatchObject({ code: 'invalid-model' });
 });
 
-test('a model is opened by its folder; a path that leads nowhere is said to', async () => {
+test('a model is opened by its folder; a path without a folder is refused', async () => {
   expect((await openModel(join(root, 'model'))).directory).toBe((await directoryModel(join(root, 'model'))).directory);
   await expect(openModel(join(root, 'config.json'))).rejects.toMatchObject({ code: 'model-not-found' });
   await expect(openModel(join(root, 'secret.txt'))).rejects.toMatchObject({

@@ -120,13 +120,13 @@ describe('refuses', () => {
     ['a path with a NUL', module('1_Pooling\0'), /inside the model's folder/u],
     ['modules.json cut short', folder({ 'modules.json': '[{"type": ' }), /model\/modules.json is not JSON/u],
     [
-      'modules.json that is no UTF-8',
+      'modules.json that is not UTF-8',
       folder({ 'modules.json': new Uint8Array([0x5b, 0xff, 0x5d]) }),
       /model\/modules.json is not JSON/u,
     ],
     ['an object as modules.json', folder({ 'modules.json': {} }), /must hold a list/u],
     ['no modules', folder({ 'modules.json': [] }), /must hold a list/u],
-    ['modules that are no objects', folder({ 'modules.json': ['Transformer'] }), /must hold a list/u],
+    ['modules that are not objects', folder({ 'modules.json': ['Transformer'] }), /must hold a list/u],
     ['a module without a class', folder({ 'modules.json': [{ path: '' }] }), /has no "type"/u],
     ['a module without a path', folder({ 'modules.json': [{ type: 'Transformer' }] }), /has no "path"/u],
     [
@@ -169,7 +169,7 @@ describe('refuses', () => {
     ],
     ['a broken config.json', folder({ 'config.json': 'null' }), /model\/config.json must hold/u],
     [
-      'a prompt that is no text',
+      'a prompt that is not a text',
       folder({ 'config_sentence_transformers.json': { prompts: { query: 3 } } }),
       /"query" in model\/config_sentence_transformers.json must be a string/u,
     ],

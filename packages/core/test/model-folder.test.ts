@@ -207,7 +207,7 @@ describe('the encoder', () => {
       5,
     ],
     [
-      'no limit that is none',
+      'nothing when the limit is the placeholder of transformers',
       { 'tokenizer_config.json': '{"model_max_length": 1000000000000000019884624838656}' },
       undefined,
     ],

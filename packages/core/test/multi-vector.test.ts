@@ -144,7 +144,7 @@ describe('reads queries and documents as the folder says', () => {
     expect((await embedder.embedQuery('hello?')).matrix.rows).toBe(15);
   });
 
-  it('takes lengths of the caller, and says which the encoder has no positions for', async () => {
+  it('takes lengths from the caller, and refuses those that the encoder has no positions for', async () => {
     const { embedder } = await scripted(goldenModel('late-modernbert'), { queryLength: 12, documentLength: 20 });
     const { vectors, receipt } = await embedder.embedDocuments([sample, `${sample} ${sample}`]);
     expect([...vectors.offsets]).toEqual([0, 20, 40]);
@@ -167,7 +167,7 @@ describe('refuses', () => {
     expect(await refusal(scripted(goldenModel('tiny-bert')))).toMatch(/^unsupported-model: .*loadEmbedder\(\)/u);
   });
 
-  it('an empty query, and what is no text', async () => {
+  it('an empty query, and documents that are not strings', async () => {
     const { embedder } = await scripted(goldenModel('late-bert'));
     expect(await refusal(embedder.rank(' ', ['a']))).toMatch(/^invalid-text: The query is empty/u);
     expect(await refusal(embedder.embedDocuments(['a', 7 as never]))).toMatch(/^invalid-text: Row 1/u);
@@ -223,7 +223,7 @@ describe('MaxSim', () => {
     expect(merged).toEqual(some);
   });
 
-  it('refuses numbers that are none, vectors of another length, and documents that are not there', async () => {
+  it('refuses NaN, vectors of another length, and documents that do not exist', async () => {
     const broken = { ...documents, data: documents.data.slice() };
     broken.data[40 * 20] = NaN;
     expect(await refusal(maxSimilarityScores(query, broken))).toMatch(/^invalid-argument: The score of document 3/u);
@@ -255,7 +255,7 @@ describe('MaxSim', () => {
     expect(score).toBeCloseTo(maxSimilarity(asked, signs), 1);
   });
 
-  it('refuses to quantize numbers that are none', () => {
+  it('refuses to quantize NaN', () => {
     const broken = joinMatrices([{ data: Float32Array.of(1, 2, 3, NaN), rows: 2, cols: 2 }]);
     expect(() => quantizeTokens(broken, 'int8')).toThrow('Entry 1 of row 1 is not a finite number');
   });

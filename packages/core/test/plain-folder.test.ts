@@ -76,7 +76,7 @@ describe('a folder without modules.json whose card names its base model', () => 
     });
   });
 
-  it('goes on to the base of the base, and leads nowhere in a circle', async () => {
+  it('follows the base model of the base model, and refuses a cycle', async () => {
     const fields = (name: string): string => card(`base_model: ${name}\nlibrary_name: transformers.js`);
     const middle = plain({ 'README.md': fields('org/base') }, { 'org/base': base }, 'org/middle');
     const read = await readModelFolder(plain({ 'README.md': fields('org/middle') }, { 'org/middle': middle }));
@@ -260,7 +260,7 @@ describe('loadEmbedder', () => {
     }
   });
 
-  it('blames the folder for what only the folder says', async () => {
+  it('reports an error of the folder as invalid-model, and one of an option as invalid-argument', async () => {
     const withFiles = async (changes: Readonly<Record<string, object>>): Promise<ModelFiles> => {
       const golden = goldenModel('tiny-bert');
       const files = await Promise.all(

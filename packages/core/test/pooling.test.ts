@@ -76,7 +76,7 @@ describe('values', () => {
     }
   });
 
-  it('say so when an encoder gives NaN', () => {
+  it('are NaN when an encoder gives NaN', () => {
     const broken = { data: new Float32Array([NaN, 1, 2, 3, 4, 5]), rows: 6, cols: 1 };
     for (const mode of ['max', 'mean', 'mean_sqrt_len_tokens', 'weightedmean', 'cls'] as const) {
       expect(createPooling(mode).pool(broken, { ...batch, mask: new Int32Array(6).fill(1) }).data[0]).toBeNaN();
@@ -103,7 +103,7 @@ describe('custom pooling', () => {
     expect(zeros.create({}).outputSize(7)).toBe(7);
   });
 
-  it('is stopped when it breaks its promise', () => {
+  it('is refused when its result has another size than it declares', () => {
     const wrong = definePooling({
       name: 'Wrong',
       create: () => ({ pool: () => ({ data: new Float32Array(2), rows: 1, cols: 2 }) }),

@@ -106,7 +106,7 @@ describe('the input of a pair is that of sentence-transformers: ids, token types
     await reranker.dispose();
   });
 
-  it('cuts at the end of the word with which a text is long enough, so that of two long texts the right one has a token more', async () => {
+  it('reads each text to the end of the word that reaches the limit, as the Rust tokenizers do', async () => {
     // By the library `tokenizers` 0.23: 54 and 155 tokens, of which it reads 50 and 48, in the room of 45.
     const { backend, batches } = spyingBackend();
     const model = goldenModel('rerank-bert-1-label');
@@ -157,7 +157,7 @@ describe('rank()', () => {
       expect(unknown).toMatchObject({ code: 'invalid-argument', message: expect.stringContaining('"maybe"') });
     }));
 
-  it('sorts by the raw scores what a sigmoid makes equal', async () => {
+  it('sorts documents by raw scores where the sigmoid gives equal ones', async () => {
     // A classifier a thousand times as large: the sigmoid of its numbers is 1 or 0 in single precision.
     const model = await changed('rerank-bert-1-label', {});
     const raw = await withReranker(model, (reranker) => reranker.rank(query, documents, { activation: 'Identity' }));
@@ -288,7 +288,7 @@ describe('a chat that is too long', () => {
 describe('is refused', () => {
   const load = (model: ModelFiles): Promise<unknown> => loadReranker(model, { backend: plainBackend() });
 
-  it('what is no reranker, by the name of what it is', async () => {
+  it('other kinds of models, by name', async () => {
     for (const [model, name] of [
       ['tiny-bert', 'loadEmbedder()'],
       ['splade-bert-max', 'SparseEncoder'],
@@ -326,7 +326,7 @@ describe('is refused', () => {
     ],
     ['a chat template that is broken', 'rerank-qwen3-lm', { 'chat_template.jinja': '{% for %}' }, 'cannot be used'],
     [
-      'a setting of the call that is no variable of the template',
+      'a setting of the call that is not a variable of the template',
       'rerank-qwen3-lm',
       { 'sentence_bert_config.json': chatSettings('text-generation', { max_length: 32 }) },
       'sets "max_length"',
@@ -369,7 +369,7 @@ describe('is refused', () => {
     });
   });
 
-  it('an empty query, what is no text, options that there are not, a pair beyond the length that must not be cut', () =>
+  it('an empty query, values that are not strings, unknown options, a pair that is too long when truncate is false', () =>
     withReranker(goldenModel('rerank-bert-1-label'), async (reranker) => {
       for (const query of ['', '  \n', 7])
         expect(await refusal(reranker.rank(query as string, ['a']))).toMatchObject({ code: 'invalid-text' });
@@ -391,7 +391,7 @@ describe('is refused', () => {
       expect((await reranker.score(pairs)).receipt.truncated).toMatchObject([{ row: 1 }]);
     }));
 
-  it('a score that is no number, with the row of its pair', async () => {
+  it('a score of NaN, with the row of its pair', async () => {
     const plain = plainBackend();
     const backend: Backend = {
       ...plain,

@@ -231,14 +231,14 @@ describe('hostile and broken files', () => {
     ],
     ['an unknown type', float(['a', entry('F31', [4], 0, 16)]), /"a" the unknown type "F31"/u],
     ['a type from the prototype', float(['a', entry('toString', [4], 0, 16)]), /"a" the unknown type "toString"/u],
-    ['a tensor that is no object', safetensors({ a: 3 }), /"a" by something/u],
+    ['a tensor that is not an object', safetensors({ a: 3 }), /"a" by something/u],
     [
-      'a shape that is no list',
+      'a shape that is not a list',
       safetensors({ a: { dtype: 'F32', shape: 4, data_offsets: [0, 16] } }, new Uint8Array(16)),
       /"a" a shape/u,
     ],
     ['a negative size', float(['a', entry('F32', [-2, -2], 0, 16)]), /"a" a shape/u],
-    ['a size that is no whole number', float(['a', entry('F32', [1.5], 0, 6)]), /"a" a shape/u],
+    ['a size that is not a whole number', float(['a', entry('F32', [1.5], 0, 6)]), /"a" a shape/u],
     [
       'a shape that overflows',
       float(['a', entry('F32', [2 ** 40, 2 ** 40], 0, 16)]),

@@ -160,7 +160,7 @@ describe('a backend that computes something else is refused when it loads a mode
     );
   });
 
-  it('and disposed of', async () => {
+  it('disposes its encoder', async () => {
     let disposed = 0;
     const backend = perturbed(1e-3, { dispose: async () => void (disposed += 1) });
     await refusal(backend);
@@ -189,14 +189,14 @@ describe('a backend that is right', () => {
     expect(selfCheck).toMatchObject({ state: 'passed', reference: 'stored' });
   });
 
-  it('passes with the rounding that it owns up to', async () => {
+  it('passes with the rounding error that it declares', async () => {
     const { selfCheck } = await loadEmbedder(goldenModel('tiny-bert'), {
       backend: perturbed(1e-4, { roundingError: 2e-4 }),
     });
     expect(selfCheck).toMatchObject({ state: 'passed', tolerance: 2e-4 });
   });
 
-  it('passes with a quantized variant that the user chose, unless that is nothing like the model', async () => {
+  it("passes with a quantized variant that the user chose, unless its values are far from the model's", async () => {
     const weightsFile = 'onnx/model_q4.onnx';
     const { selfCheck } = await loadEmbedder(goldenModel('tiny-bert'), { backend: perturbed(0.2, { weightsFile }) });
     expect(selfCheck).toMatchObject({ state: 'passed', tolerance: 0.5 });

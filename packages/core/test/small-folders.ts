@@ -3,7 +3,7 @@ import { memoryModel, writeSafetensors, type ModelFiles } from '@sentvec/core';
 export type Folder = Record<string, unknown>;
 
 /**
- * A small sentence-transformers folder; `changes` replace or (undefined) remove files. Values that are no bytes become
+ * A small sentence-transformers folder; `changes` replace or (undefined) remove files. Values that are not bytes become
  * JSON.
  */
 export function folder(changes: Folder = {}): ModelFiles {

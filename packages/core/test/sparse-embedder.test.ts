@@ -76,7 +76,7 @@ describe('a sparse embedder', () => {
     await expect(embedder.decode(vector, 0)).rejects.toMatchObject({ code: 'invalid-argument' });
   });
 
-  it('names the row of a text that is none, ends when it is told to, and refuses options that it has not', async () => {
+  it('names the row of a value that is not a string, can be aborted, and refuses unknown options', async () => {
     await expect(embedder.embedDocuments(['a', 7 as never])).rejects.toMatchObject({
       code: 'invalid-text',
       details: { row: 1 },
@@ -118,7 +118,7 @@ describe('a sparse embedder', () => {
     expect(new Set(hashes).size).toBe(3);
   });
 
-  it('refuses weights that are no numbers, where they show', async () => {
+  it('refuses weights of NaN when a text needs them', async () => {
     const stored = await readWeights(goldenModel('splade-bert-max'));
     const tensors = Object.fromEntries(
       stored.names().map((name) => {

@@ -92,7 +92,7 @@ describe('an inverted index of sparse vectors', () => {
       expect(await index.search(query, { topK: 25 })).toEqual(bruteForce(documents, query, 25));
   });
 
-  it('refuses what is no vector, by its row, and leaves nothing behind', async () => {
+  it('refuses invalid vectors by their row, and leaves nothing behind', async () => {
     const sound = byIndex([[1, 1]]);
     const faults: readonly [SparseVector, string][] = [
       [{ indices: Int32Array.of(2, 1), values: Float32Array.of(1, 1) }, 'ascend'],
@@ -117,7 +117,7 @@ describe('an inverted index of sparse vectors', () => {
     expect(await index.search(byIndex([]))).toEqual([]);
   });
 
-  it('refuses folders that are no index, that are damaged, of another kind, or of another space', async () => {
+  it('refuses folders that hold no index, a damaged one, one of another kind, or one of another space', async () => {
     const path = freshFolder();
     await writeSparseIndex(path, [byIndex([[1, 1]]), byIndex([[4, 2]])], { fingerprint: 'abc' });
     await expect(openSparseIndex(path, { fingerprint: 'abc' })).resolves.toMatchObject({ documents: 2 });
@@ -220,7 +220,7 @@ describe('BM25', () => {
     );
   });
 
-  it('cuts texts into words of Unicode', () => {
+  it('splits texts into words as Unicode defines them', () => {
     expect(unicodeWords("Don't STOP: naïve cafés, 3.5 €, ﬁn; Ａ１")).toEqual([
       'don',
       't',

@@ -111,7 +111,7 @@ describe.each(['tiny-bert', 'tiny-roberta', 'tiny-mpnet'])('pieces of a text for
     expect(await splitByTokens(' \n\t ', { tokenizer, maxLength: 16 })).toEqual([]);
   });
 
-  it('leave no room for nothing', async () => {
+  it('are refused when there is no space for a text in them', async () => {
     await expect(splitByTokens('text', { tokenizer, maxLength: 2 })).rejects.toMatchObject({
       code: 'invalid-argument',
     });

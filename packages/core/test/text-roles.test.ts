@@ -1,4 +1,5 @@
-// Queries and documents: which prompt, route and task each gets, what the receipt says of it, and what is loaded for it.
+// Queries and documents: which prompt, route and task each gets, what the receipt says of it, and what is loaded for
+// it.
 import { plainBackend } from '@sentvec/architectures';
 import {
   createEmbedder,
@@ -104,7 +105,7 @@ test.each([
   expect(notes).toMatch(/queries get ".+: ".*was trained.*"promptText"/u);
 });
 
-test('what the folder says, or the caller, goes before what is known', async () => {
+test('the prompts of the folder and of the caller take precedence over known ones', async () => {
   const card = 'base_model: intfloat/e5-small';
   expect(await promptsOf(model({ card, prompts: { query: 'q: ' } }))).toMatchObject({
     query: 'q: ',
@@ -136,7 +137,7 @@ test.each([
   expect(await findKnownPrompts(files)).toEqual({ prompts: undefined, note: undefined });
 });
 
-test('a card that cannot be read is said to be missing', async () => {
+test('a note says when the card cannot be read', async () => {
   const read = async (): Promise<never> => {
     throw new SentvecError('download-failed', 'There is no network.');
   };
@@ -237,7 +238,7 @@ test('a load that is stopped or fails leaves the model as it was', async () => {
   });
 });
 
-test('a model with adapters for tasks has one for queries and one for documents', async () => {
+test('a model with adapters for tasks uses one for queries and another for documents', async () => {
   const name = 'tiny-jina3-tasks';
   const { cases, tasks = {}, measured } = goldenExpectation(name);
   const texts = cases.map(({ text }) => text);

@@ -13,7 +13,7 @@ const loaders = {
 const dataFolder = fileURLToPath(new URL('../../../../shared/data/tokenizers/', import.meta.url));
 const dataAbsent = existsSync(dataFolder) ? false : 'the tokenizer data is not part of the repository';
 
-test('short texts, on the calling thread, have the ids that they have among many, in the other; no text after dispose', async () => {
+test('gives short texts, on the calling thread, the ids that they have among many in the worker thread; refuses texts after dispose', async () => {
   const tokenizer = await nodeTokenizer()(await readTokenizerDefinition(goldenModel('tiny-roberta')));
   const { cases } = goldenExpectation('tiny-roberta');
   const texts = cases.map(({ text }) => text);

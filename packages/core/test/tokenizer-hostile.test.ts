@@ -1,4 +1,6 @@
-/** Tokenizers that would hang, fill or end the process: they are refused by name, or the text that they cannot read is. */
+/**
+ * Tokenizers that would hang, fill or end the process: they are refused by name, or the text that they cannot read is.
+ */
 import { javaScriptTokenizer, memoryModel, readTokenizerDefinition, type Tokenizer } from '@sentvec/core';
 import { nodeTokenizer } from '@sentvec/core/node';
 import { describe, expect, test } from 'vitest';
@@ -63,7 +65,7 @@ describe('patterns that backtrack', () => {
     },
   );
 
-  test('what the native tokenizer cannot be trusted with is refused by it', async () => {
+  test('the native tokenizer refuses tokenizers that it cannot be trusted with', async () => {
     const reasons: Json[] = [
       { pre_tokenizer: split('(a+)+$') },
       { normalizer: { type: 'Replace', pattern: { Regex: '^' }, content: 'x' } },
@@ -119,7 +121,7 @@ describe('texts that grow', () => {
     await tokenizer.dispose();
   });
 
-  test('a few doublings are no harm', async () => {
+  test('a few doublings are accepted', async () => {
     const tokenizer = await open({ normalizer: doubling(5, { String: 'a' }) });
     expect(await count(tokenizer, 'ab')).toBe(33);
     await tokenizer.dispose();
@@ -177,7 +179,7 @@ test.each<[string, Json, string]>([
     'unsupported-model',
   ],
   ['a backreference', { pre_tokenizer: split('(a)\\1') }, 'unsupported-model'],
-  ['a pattern that is none', { pre_tokenizer: split('(a') }, 'invalid-model'],
+  ['a pattern with a syntax error', { pre_tokenizer: split('(a') }, 'invalid-model'],
   ['a pattern that is too large', { pre_tokenizer: split('((a{1000}){1000}){1000}') }, 'unsupported-model'],
   ['a mark of no character', { pre_tokenizer: { type: 'Metaspace', replacement: '' } }, 'invalid-model'],
   [

@@ -85,7 +85,7 @@ test('tokenizers of random parts', { timeout }, async () => {
   }
 });
 
-test('damaged files are refused, or read alike', { timeout }, async () => {
+test('damaged files are refused, or read the same by both tokenizers', { timeout }, async () => {
   const texts = [
     'The cat sat on the mat.',
     'a',

@@ -55,7 +55,7 @@ describe('the type of an embedder', () => {
     }).toBeFunction();
   });
 
-  it('lets options be undefined, and refuses those that there are not', () => {
+  it('lets options be undefined, and refuses unknown ones', () => {
     expectTypeOf(() => {
       void embedder.embed('a', { prompt: undefined, signal: undefined, truncateDim: undefined, onProgress: undefined });
       void embedder.embed('a', { prompt: null });

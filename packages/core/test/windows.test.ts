@@ -71,7 +71,7 @@ test('a window ends when its first text has waited for 100 ms, and no text is lo
   expect(await second).toEqual({ firstRow: 2, texts: ['c'] });
 });
 
-test('the wait is an option; texts that are ready are taken along, however long that takes', async () => {
+test('maxWait is an option; texts that are ready are always taken', async () => {
   const source = new Source();
   const windows = new StreamWindows(source, 0);
   const window = windows.read();
@@ -102,7 +102,7 @@ test('a stream that fails after the wait fails the next read', async () => {
   await expect(windows.read()).rejects.toThrow('the disk is gone');
 });
 
-test('a wait that is no number of milliseconds is refused; one without end is none', async () => {
+test('maxWait must be a number of milliseconds; with Infinity a window never ends early', async () => {
   for (const maxWait of [-1, Number.NaN])
     expect(() => new StreamWindows([], maxWait)).toThrow(expect.objectContaining({ code: 'invalid-argument' }));
   const source = new Source();

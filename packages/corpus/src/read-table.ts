@@ -81,8 +81,8 @@ export interface TextSampleRequest {
 }
 
 /**
- * Texts from all over a file, equally far from each other, in order: the same ones each time. Blank ones do not count. The
- * file is read once, however large, in the memory of twice as many texts.
+ * Texts from all over a file, equally far from each other, in order: the same ones each time. Blank ones do not count.
+ * The file is read once, however large, in the memory of twice as many texts.
  * @throws SentvecError as {@link readTable}; `aborted`
  */
 export async function sampleTexts(request: TextSampleRequest): Promise<string[]> {
@@ -109,7 +109,7 @@ export async function sampleTexts(request: TextSampleRequest): Promise<string[]>
 /** A row of a file, as named values. */
 export interface TableRow {
   readonly file: string;
-  /** Counted from 0. A header is no row. */
+  /** Counted from 0. A header does not count as a row. */
   readonly row: number;
   /** Counted from 1. Parquet has none. */
   readonly line?: number | undefined;

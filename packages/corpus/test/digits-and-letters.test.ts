@@ -177,7 +177,7 @@ describe('Parquet', () => {
     return path;
   }
 
-  it('keeps bytes that are no text, refuses texts that are no UTF-8, and takes unmarked texts as texts', async () => {
+  it('keeps bytes that are not text, refuses texts that are not UTF-8, and takes unmarked texts as texts', async () => {
     const input = await writeByDuckdb(
       `select * from (values ('\\xAA\\x01'::blob, 'one'::blob, '\\xFF\\xD8\\xFF'::blob, 'k1'), ('\\xAB\\x01'::blob, 'caf\\xE9'::blob, '\\x00\\x80'::blob, 'k2'),
        ('fine'::blob, 'caf\\xC3\\xA9'::blob, 'text'::blob, 'k3')) v(raw, text, image, key)`,

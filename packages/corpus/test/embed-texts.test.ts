@@ -51,7 +51,7 @@ describe('embedding texts of which some fail', () => {
     },
   );
 
-  it('costs a few times the work, not the number of texts', async () => {
+  it('costs a few times the work of one pass, however many texts there are', async () => {
     const one = embedder(failOn([321], () => new SentvecError('backend-failed', 'poison')));
     await embedTexts(texts, one.embed);
     expect(one.received()).toBeLessThan(6 * texts.length);

@@ -44,7 +44,7 @@ describe('an index of several folders', () => {
     index = await openIndex(directories, { embedder: fakeEmbedder() });
   });
 
-  it('finds by meaning what a comparison of all vectors finds, with the prompt of queries', async () => {
+  it('finds the same rows by meaning as a comparison of all vectors, with the prompt of queries', async () => {
     const hits = await index.search('late', { topK: 4 });
     expect(index.rows).toBe(7);
     expect(hits.map(({ row }) => row)).toEqual(byMeaning('late').slice(0, 4));
@@ -55,7 +55,7 @@ describe('an index of several folders', () => {
     }
   });
 
-  it('finds by words the rows that have them, rare words and short rows first', async () => {
+  it('finds rows by their words, rare words and short rows first', async () => {
     const hits = await index.search('late delivery', { by: 'words' });
     expect(hits.map(({ row }) => row)).toEqual([3, 2, 5]);
     expect(hits[0]!.scores).toEqual({ words: hits[0]!.score });
@@ -123,14 +123,14 @@ describe('refuses', () => {
     });
   });
 
-  it('words of a folder that did not keep its texts', async () => {
+  it('a search by words in a folder that did not keep its texts', async () => {
     const directory = await folder('one', 0, 3, { columns: ['stars'] });
     const index = await openIndex(directory, { embedder: fakeEmbedder() });
     await expect(index.search('late', { by: 'both' })).rejects.toMatchObject({ code: 'invalid-output' });
     expect(await index.search('late')).toHaveLength(3);
   });
 
-  it('by what it does not know, and ends with the signal of its own search only', async () => {
+  it('an unknown kind of search; the signal of one search does not end another', async () => {
     const directory = await folder('one', 0, 3);
     const index = await openIndex(directory, { embedder: fakeEmbedder() });
     await expect(index.search('late', { by: 'word' as 'words' })).rejects.toMatchObject({ code: 'invalid-argument' });

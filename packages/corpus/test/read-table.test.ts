@@ -87,7 +87,13 @@ describe('readTable', () => {
   });
 
   it.each<[what: string, name: string, content: string | Buffer, request: Partial<TableRequest>, message: RegExp]>([
-    ['a row that is no object', 'a.jsonl', '{"a":"x"}\n\n[1]\n', {}, /a\.jsonl, row 1 \(line 3\): .*not a JSON object/],
+    [
+      'a row that is not an object',
+      'a.jsonl',
+      '{"a":"x"}\n\n[1]\n',
+      {},
+      /a\.jsonl, row 1 \(line 3\): .*not a JSON object/,
+    ],
     ['broken JSON', 'b.jsonl', '{"a":"x"}\n{"a":\n', {}, /b\.jsonl, row 1 \(line 2\): .*not valid JSON/],
     ['a number for a text', 'c.jsonl', '{"a":"x"}\n{"a":7}\n', {}, /row 1 \(line 2\): The field "a" is a number/],
     ['a field that is not there', 'd.jsonl', '{"b":"x","c":1}\n', {}, /row 0 \(line 1\): .*no field "a".*b, c/],
@@ -97,7 +103,7 @@ describe('readTable', () => {
     ['a missing header', 'h.csv', '', {}, /h\.csv has no header/],
     ['too many fields', 'i.csv', 'a\nx\ny,z\n', {}, /i\.csv, row 1 \(line 3\): The record has 2 fields/],
     [
-      'a label that is no number',
+      'a label that is not a number',
       'j.csv',
       'a,l\nx,1\ny,much\n',
       { label: 'l' },

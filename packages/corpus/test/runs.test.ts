@@ -149,7 +149,7 @@ describe('the steps', () => {
     });
   });
 
-  it('tell a worker that its model is another', async () => {
+  it('refuse a worker whose model is another one', async () => {
     const run = await prepared(request(await corpus()));
     const [chunk] = await planned(run);
     await expect(embedChunk(chunk!, run, fakeEmbedder({ model: 'other' }))).rejects.toMatchObject({

@@ -143,7 +143,7 @@ describe.each(formats)('an unfinished run of %s', (format) => {
 });
 
 describe.each(formats)('a finished run of %s', (format) => {
-  it('that has lost something makes just that again', async () => {
+  it('that has lost files makes just those again', async () => {
     const input = await writeTexts(format, replaced(5, undefined));
     const wanted = request(input, { format: 'npy' });
     await embed(wanted);
@@ -287,7 +287,7 @@ describe.each(formats)('an input of %s that changes during a run', (format) => {
 });
 
 describe('several runs for one folder', () => {
-  it('at the same moment: one wins, the others are told', async () => {
+  it('that start at the same moment: one wins, the others are refused', async () => {
     for (let time = 0; time < 5; time += 1) {
       const inputs = await Promise.all(
         ['a', 'b', 'c', 'd'].map((name) =>

@@ -30,7 +30,7 @@ test.each([
   expect(row!.embedding).toEqual(fakeVector(embedded).map((value) => expect.closeTo(value, 6) as number));
 });
 
-test('route and task are asked of every call, and stand in the manifest', async () => {
+test('route and task are passed to every call, and are in the manifest', async () => {
   const asked: unknown[] = [];
   const routed = {
     ...without,
@@ -59,7 +59,7 @@ async function madeBefore(): Promise<CorpusRequest> {
   return request;
 }
 
-test('a folder from before is of the same space for a model without a prompt for documents', async () => {
+test('an old manifest is of the same space for a model without a prompt for documents', async () => {
   const request = await madeBefore();
   const manifest = await embedCorpus({ ...request, resume: true }, without);
   expect(manifest.options.as).toBeUndefined();

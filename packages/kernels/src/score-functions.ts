@@ -1,6 +1,6 @@
 /**
- * What is computed of two vectors: the dot product, sums of squared or absolute differences (float32), dot products of
- * 8-bit whole numbers, or the number of bits that differ.
+ * The score of two vectors: the dot product, the sum of squared or absolute differences (float32), the dot product of
+ * 8-bit integers, or the number of bits that differ.
  */
 export type Scoring = 'dot' | 'squared-distance' | 'absolute-distance' | 'dot-int8' | 'dot-uint8' | 'hamming';
 

@@ -77,7 +77,7 @@ describe('useLite', () => {
     expect((await readFile(join(directory, path))).equals(sound)).toBe(true);
   });
 
-  it('is made whole by several callers at once, and leaves nothing else behind', async () => {
+  it('can be made by several callers at once, and leaves nothing else behind', async () => {
     const other = join(cache, 'other');
     const models = await Promise.all(Array.from({ length: 4 }, () => useLite({ cacheDirectory: other })));
     expect(new Set(models.map(({ directory }) => directory)).size).toBe(1);

@@ -53,7 +53,7 @@ test('a promise that settles first is what abortable gives, and no listener stay
   expect(getEventListeners(signal, 'abort')).toEqual([]);
 });
 
-test('a promise that rejects after the abort is no unhandled rejection', async () => {
+test('a promise that rejects after the abort is not an unhandled rejection', async () => {
   const unhandled: unknown[] = [];
   const listener = (error: unknown): void => void unhandled.push(error);
   process.on('unhandledRejection', listener);

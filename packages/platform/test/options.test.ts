@@ -8,12 +8,12 @@ interface Options {
 const names: OptionNames<Options> = { size: true, name: true };
 const check = (options: unknown): void => checkOptionNames('draw()', options as Options, names);
 
-test('options that there are, and ones left out, pass', () => {
+test('known options pass, and so do those that are left out', () => {
   for (const options of [{}, { size: 1 }, { size: undefined, name: 'a' }, { other: undefined }])
     expect(() => check(options)).not.toThrow();
 });
 
-test('an option that there is not is refused with those that there are', () => {
+test('an unknown option is refused with the list of known ones', () => {
   for (const name of ['sise', 'toString', '__proto__x', 'constructor']) {
     expect(() => check({ [name]: 1 })).toThrow(
       expect.objectContaining({
@@ -24,11 +24,11 @@ test('an option that there is not is refused with those that there are', () => {
   }
 });
 
-test.each([null, 'text', 5, [1], true])('%j is no object of options', (options) => {
+test.each([null, 'text', 5, [1], true])('%j is not an object of options', (options) => {
   expect(() => check(options)).toThrow(expect.objectContaining({ code: 'invalid-argument' }));
 });
 
-test('the compiler misses no name', () => {
+test('the compiler demands every name', () => {
   // @ts-expect-error -- `name` is missing
   const few: OptionNames<Options> = { size: true };
   // @ts-expect-error -- there is no `more`

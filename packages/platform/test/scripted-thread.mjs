@@ -31,7 +31,7 @@ serveThread(
         },
         fail: async (how) => {
           if (how === 'sentvec') {
-            const cause = new TypeError('three is odd', { cause: 'a cause that is no error' });
+            const cause = new TypeError('three is odd', { cause: 'a cause that is not an error' });
             throw new SentvecError('invalid-text', 'Row 3 is broken.', { row: 3 }, { cause });
           }
           if (how === 'system') await readFile('/no/such/file');

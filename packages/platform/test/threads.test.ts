@@ -84,7 +84,7 @@ describe('an error', () => {
       message: 'Row 3 is broken.',
       details: { row: 3 },
       stack: expect.stringContaining('scripted-thread.mjs') as string,
-      cause: { name: 'TypeError', message: 'three is odd', cause: 'a cause that is no error' },
+      cause: { name: 'TypeError', message: 'three is odd', cause: 'a cause that is not an error' },
     });
   });
 
@@ -233,7 +233,7 @@ describe('a program', () => {
     expect(await runProgram(`console.log(thread.ready.flags.length);`)).toEqual({ code: 0, output: '0' });
   });
 
-  test('that may not start threads is told so', async () => {
+  test('that may not start threads gets an error that says so', async () => {
     const { allowedNodeEnvironmentFlags: known } = process;
     const permission = known.has('--permission') ? '--permission' : '--experimental-permission';
     const { code, output } = await runProgram('', '--no-warnings', permission, '--allow-fs-read=*');

@@ -63,8 +63,8 @@ export async function connectRedis(
 const hostsAndDatabase = /^(?:[\w.-]+|\[[\da-f:.]+\])(?::\d+)?(?:,[\w.-]+(?::\d+)?)*(?:\/\d*)?(?=[?#]|$)/i;
 
 /**
- * The URL for messages. It shows only what is known to be no secret: the scheme, the user beside a password, the hosts
- * and the database. Works for malformed URLs too: `***` stands for what does not look like a part of one.
+ * The URL for messages. It shows only parts that are known not to be secret: the scheme, the user (when there is a
+ * password), the hosts and the database. Works for malformed URLs too: `***` replaces everything else.
  */
 export function redactUrl(url: string): string {
   const [scheme = ''] = /^[a-z+]{1,20}:\/\//i.exec(url) ?? [];

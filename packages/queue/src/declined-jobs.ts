@@ -1,4 +1,4 @@
-// What happens to a job that this worker cannot do, and another may: one with the model, the mount, or the version.
+// Jobs that this worker cannot do, for want of the model, the mount or the version: leaves them to another worker.
 import { SentvecError, type ErrorCode } from '@sentvec/core';
 import type { Job } from 'bullmq';
 import type { Declined, RunJob } from './jobs.ts';

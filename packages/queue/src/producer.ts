@@ -1,4 +1,3 @@
-// What a program needs that only starts and watches runs. Does not load BullMQ before Redis has answered, so that it
-// fails sooner.
+// The entry for programs that only start and watch runs. It loads BullMQ after Redis has answered, to fail sooner.
 export { defaultRedisUrl, redactUrl } from './connection.ts';
 export { defaultQueue, queueRuntime, type QueueRuntime, type QueueRuntimeOptions } from './queue-runtime.ts';

@@ -111,7 +111,7 @@ describe('a producer without its Redis', () => {
     forgetful.close();
   });
 
-  it('is told so before BullMQ is loaded', async () => {
+  it('fails before BullMQ is loaded', async () => {
     const program = join(import.meta.dirname, 'loaded-modules.mjs');
     const url = `redis://127.0.0.1:${await freePort()}`;
     const { stdout } = await promisify(execFile)(process.execPath, [program, url]);
@@ -187,7 +187,7 @@ describe('a Redis that jobs are not safe with', () => {
     old.close();
   });
 
-  it('is told from one that is', async () => {
+  it('is told apart from a durable one', async () => {
     const connection = await connectRedis((await redis()).url, 'producer');
     expect(await isDurable(connection)).toBe(true);
     connection.disconnect();
@@ -236,7 +236,7 @@ describe('URLs', () => {
     expect(redactUrl(url)).toBe(shown);
   });
 
-  it('lead to a slow Redis, for whoever gives it the time', async () => {
+  it('lead to a slow Redis when connectTimeout allows it', async () => {
     const { url } = await redis();
     const slow = createServer((socket) => {
       const server = connect(Number(new URL(url).port), '127.0.0.1');

@@ -32,7 +32,7 @@ function writing(disk: { full: boolean }, retry: RetryPolicy = {}) {
   return { tried, workflow };
 }
 
-it('a fault that passes is waited out, and meanwhile one step at a time is tried', async () => {
+it('a temporary fault is retried until it has passed, one step at a time', async () => {
   const disk = { full: true };
   const { tried, workflow } = writing(disk);
   await serve(workflow);
@@ -52,7 +52,7 @@ it('a fault that passes is waited out, and meanwhile one step at a time is tried
   expect(await notice()).toBeUndefined();
 });
 
-it('a fault that does not pass fails the run after the total time, with the reason and what was tried', async () => {
+it('a permanent fault fails the run after the total time, with the reason and the number of attempts', async () => {
   const { workflow } = writing({ full: true }, { delay: 300, totalTime: 2500 });
   await serve(workflow);
   const run = await queue.runtime.start(workflow, 1);

@@ -25,7 +25,7 @@ beforeEach(() => {
   seen.length = 0;
 });
 
-describe('a job that is not what it should be', () => {
+describe('an invalid job', () => {
   const refusedFor = async (reason: RegExp) => {
     await expect
       .poll(async () => (await queue.overview.refusedJobs()).map((each) => each.reason), { timeout: 10_000 })
@@ -189,7 +189,7 @@ describe('a paused run', () => {
     expect(seen.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 64 }, (_, index) => index));
   });
 
-  it('takes nothing from others under a rate limit', async () => {
+  it('leaves the whole rate limit to other runs', async () => {
     const paused = await startPaused();
     await queue.overview.limitRate({ max: 3, duration: 600_000 });
     const others = await Promise.all([101, 102, 103].map((value) => queue.runtime.start(noting, value)));
@@ -263,7 +263,7 @@ describe('a step that is lost with its worker', () => {
   });
 });
 
-describe('a Redis that lost its last moments with its machine', () => {
+describe('a Redis that lost its last writes in a crash', () => {
   it('gets the items again that it does not have', async () => {
     let release = () => {};
     const released = new Promise<void>((resolve) => (release = resolve));

@@ -1,11 +1,11 @@
 import { expect, it } from 'vitest';
 import { defaultRecovery, lockRenewTime, longestRecovery } from '../src/recovery-settings.ts';
 
-it('the jobs of a dead worker are back in less than 20 seconds, with five of them for a free hand', () => {
+it('the jobs of a dead worker are back in the queue within 15 seconds', () => {
   expect(longestRecovery(defaultRecovery)).toBeLessThanOrEqual(15_000);
 });
 
-it('looks that are further apart than a lock lives may find a job only at the second one', () => {
+it('with checks further apart than the duration of a lock, a stalled job may be found only by the second check', () => {
   expect(longestRecovery({ ...defaultRecovery, lockDuration: 1000, stalledInterval: 4000 })).toBe(16_000);
 });
 

@@ -102,7 +102,7 @@ describe('a fleet that loses workers', () => {
     await expect.poll(leftInRedis, { timeout: 15_000 }).toEqual([]);
   });
 
-  it('returns its work at once when it is told to stop', async () => {
+  it('finishes its steps and hands over the rest at SIGTERM', async () => {
     const first = await startWorker();
     const run = await runtime.start(marking(directory), 60);
     await expect.poll(async () => (await ended()).length, { timeout: 20_000 }).toBeGreaterThan(5);

@@ -42,7 +42,7 @@ const isUntouched = async () => {
   expect(await store.checkpoints('run')).toEqual({});
 };
 
-it('what was meant for an attempt never changes the next', async () => {
+it('a write for one attempt never changes the next attempt', async () => {
   const error = { code: 'step-failed', message: 'late', details: {} } as const;
   expect(await store.begin('run', 1, 'late', 'v1')).toBe('superseded');
   for (const to of ['cancelled', 'paused', 'failed', 'completed'] as const) {
@@ -98,7 +98,7 @@ it('times are those of Redis, whatever the clock of this process says', async ()
   expect(startedAt).toBeUndefined();
 });
 
-it('what lists runs does not read their inputs and outputs', async () => {
+it('listing runs does not read their inputs and outputs', async () => {
   const input = 'x'.repeat(5_000_000);
   const request = { input: 'hash', content: undefined, merges: false, writes: [] };
   await store.create({ id: 'large', workflow: 'work', input, priority: 1, request });

@@ -22,7 +22,7 @@ export function invalidKeyError(file: string, problem: string): SentvecError {
   return new SentvecError('invalid-argument', `${file} cannot be the name of a file here: ${problem}.`, { file });
 }
 
-/** @throws SentvecError `invalid-argument` for a range that is none */
+/** @throws SentvecError `invalid-argument` unless both ends are whole numbers, in order */
 export function checkRange(file: string, start: number, end: number | undefined): void {
   const isRange =
     Number.isSafeInteger(start) && start >= 0 && (end === undefined || (Number.isSafeInteger(end) && end >= start));

@@ -1,4 +1,7 @@
-/** Requests over HTTP: raw bytes, no redirects followed, through the proxy of the environment, tried again while a failure may pass. */
+/**
+ * Requests over HTTP: raw bytes, no redirects followed, through the proxy of the environment, tried again while a
+ * failure may pass.
+ */
 import type { Readable } from 'node:stream';
 import { retryAfter, retryDelay, SentvecError, sleep, throwIfAborted } from '@sentvec/platform';
 import type { Dispatcher } from 'undici';
@@ -44,7 +47,7 @@ export async function sendRequest({ method, url, headers, body, signal }: HttpRe
   return { status: answer.statusCode, headers: new Headers(pairs), body: answer.body };
 }
 
-/** Header values are bytes; what is no Latin-1 cannot stand in `Headers`. */
+/** Header values are bytes; what is not Latin-1 is not allowed in `Headers`. */
 function toHeaderText(value: string): string {
   return /^[\t\u0020-\u007E\u0080-\u00FF]*$/u.test(value) ? value : '';
 }

@@ -32,7 +32,7 @@ export interface GoldenExpectation {
   readonly pooled_dimension: number;
   readonly dimension: number;
   readonly similarity_fn_name: SimilarityFunction;
-  /** How exact float32 is for this model: the largest differences that are no mistake. */
+  /** How exact float32 is for this model: the largest differences that do not count as a mistake. */
   readonly measured: {
     /** Of an entry of a final vector. */
     readonly tolerance?: number | undefined;

@@ -1,4 +1,4 @@
-// What a loss is, and what the built-in ones share.
+// The interface of a loss, and functions that the built-in losses share.
 import type { Operations } from '@sentvec/architectures';
 import { SentvecError } from '@sentvec/core';
 
@@ -51,10 +51,10 @@ export interface Loss {
   readonly parameters?: Readonly<Record<string, unknown>> | undefined;
   /**
    * @param columns one matrix per column, `[examples, dimension]`
-   * @param labels `[examples]` floats; for `vector` `[examples, dimension]`; for `vectors` that or `[examples, columns ×
-   * dimension]`; for `guide` `[examples, columns × n]`; for `margin` `[examples, negatives]` or `[examples, 1 +
-   * negatives]`; for `scores` `[examples, 1 + negatives]`; for `class` numbers that are equal within the batch where the names are; absent for
-   * `none`
+   * @param labels `[examples]` floats; for `vector` `[examples, dimension]`; for `vectors` that or `[examples, columns
+   * × dimension]`; for `guide` `[examples, columns × n]`; for `margin` `[examples, negatives]` or `[examples, 1 +
+   * negatives]`; for `scores` `[examples, 1 + negatives]`; for `class` numbers that are equal within the batch where
+   * the names are; absent for `none`
    * @returns a single number, shape `[]`
    */
   compute<Tensor>(ops: Operations<Tensor>, columns: readonly Tensor[], labels: Tensor | undefined): Tensor;

@@ -1,4 +1,4 @@
-// What the numbers of a step say about the run: whether it can go on, and whether it goes well.
+// Watches the loss and the gradient norm of each step for signs that the training diverges.
 
 /** Steps over which losses and gradients are smoothed. */
 export const horizon = 25;
@@ -14,9 +14,9 @@ const explosion = 10;
 export type Divergence = 'runaway' | 'collapse' | 'exploded';
 
 /**
- * Notices training that goes wrong. `runaway`: the loss, smoothed, is more than three times what it was at its best, and
- * well above where it began. `collapse`: the gradients have all but vanished while the loss is no better than at the
- * beginning, because every text now gets the same vector. Sets with different losses are watched apart.
+ * Notices training that goes wrong. `runaway`: the loss, smoothed, is more than three times what it was at its best,
+ * and well above where it began. `collapse`: the gradients have all but vanished while the loss is no better than at
+ * the beginning, because every text now gets the same vector. Sets with different losses are watched apart.
  */
 export class StepWatch {
   readonly #watched = new Map<number, Watched>();

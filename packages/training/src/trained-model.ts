@@ -1,4 +1,4 @@
-// The folder of a trained model: what of the old one stays, and its weights in every form that is written.
+// The folder of a trained model: the files that are carried over, and the trained weights in each form that is written.
 import { readEncoder, recordEncoder } from '@sentvec/architectures';
 import {
   memoryModel,
@@ -33,9 +33,9 @@ export function trainedWeights(
 
 /**
  * The files of a model with trained weights: the encoder's `model.safetensors`, the weights of dense and layer-norm
- * modules, and `onnx/model.onnx` recorded anew. Adapters are merged into the weights. Configuration, tokenizer, modules,
- * custom code and licence are carried over. Nothing else is, because it may speak of the old weights: other forms and
- * quantizations of them, a self-check, results of evaluations, the model card.
+ * modules, and `onnx/model.onnx` recorded anew. Adapters are merged into the weights. Configuration, tokenizer,
+ * modules, custom code and licence are carried over. Nothing else is, because it may speak of the old weights: other
+ * forms and quantizations of them, a self-check, results of evaluations, the model card.
  */
 export async function trainedModelFiles(
   files: ModelFiles,
@@ -59,7 +59,7 @@ export async function trainedModelFiles(
   return contents;
 }
 
-/** What of a model's folder is no weight of the encoder, with the trained weights of its other modules. */
+/** All files of a model's folder except the encoder's weights, with the trained weights of its other modules. */
 export async function filesAroundEncoder(
   files: ModelFiles,
   trained: TrainedWeights,

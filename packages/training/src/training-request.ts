@@ -1,4 +1,4 @@
-// What a run of training is asked, what it tells while it works, and what it leaves behind.
+// The interface of a training run: its request, what it reports while it works, and its outcome.
 import type { TrainingSet } from './data/training-set.ts';
 import type { TextReader } from './data/tokenized-sets.ts';
 import type { EmbedTexts } from './embed-texts.ts';
@@ -16,7 +16,9 @@ export interface TrainingRequest {
   readonly resumeFrom?: TrainingCheckpoint | undefined;
   /** Ends at once, with the best weights of `resumeFrom`, without a further step. @default false */
   readonly finish?: boolean | undefined;
-  /** Ends the run after the step, or the texts of the evaluation, that it is at; `onCheckpoint` gets what is trained. */
+  /**
+   * Ends the run after the step, or the texts of the evaluation, that it is at; `onCheckpoint` gets what is trained.
+   */
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: TrainingProgress) => void) | undefined;
   readonly onEvaluation?: ((evaluation: HistoryEvaluation) => void) | undefined;

@@ -52,7 +52,7 @@ test.each([
     'invalid-corpus',
     'no.jsonl',
   ],
-  ['a frozen tensor that is none', { freeze: ['nothing.'] }, 'invalid-argument', 'nothing.'],
+  ['a frozen tensor that the model does not have', { freeze: ['nothing.'] }, 'invalid-argument', 'nothing.'],
   [
     'dropout of a model that has none',
     { model: { fromScratch: { config: { model_type: 'static-embedding', hidden_size: 8 } } }, dropout: true },
@@ -91,7 +91,12 @@ test.each([
     'invalid-argument',
     'even number of entries, not 7',
   ],
-  ['an evaluation that is none', { evaluation: { ...pairs, type: 'accuracy' } }, 'invalid-argument', 'evaluation.type'],
+  [
+    'an unknown type of evaluation',
+    { evaluation: { ...pairs, type: 'accuracy' } },
+    'invalid-argument',
+    'evaluation.type',
+  ],
   [
     'an evaluation without its label',
     { evaluation: { ...pairs, label: undefined, type: 'binary' } },
@@ -124,7 +129,7 @@ test.each([
     'model.fromScratch.layers',
   ],
   [
-    'an architecture that is none',
+    'an unknown architecture',
     { model: { fromScratch: { config: { model_type: 'gpt' } } } },
     'unsupported-model',
     'model_type "gpt"',

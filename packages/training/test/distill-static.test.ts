@@ -34,7 +34,7 @@ const minus = (a: readonly number[], b: readonly number[]): number[] => a.map((v
 const dot = (a: readonly number[], b: readonly number[]): number =>
   a.reduce((sum, value, index) => sum + value * b[index]!, 0);
 
-it('keeps what tells tokens apart, times the weight of each', async () => {
+it('keeps the differences between token vectors, scaled by the weight of each token', async () => {
   const model = await distillStatic(teacher, { dimension: 1000, smoothing: 0.5 });
   const { data, shape } = (await readWeights(await only(model))).tensor('embedding.weight');
   const [rows, width] = shape as [number, number];
@@ -87,7 +87,7 @@ it.each([{ dimension: 0 }, { smoothing: 0 }, { size: 3 }])('refuses %o', async (
   );
 });
 
-it('stops when it is told to', async () => {
+it('can be aborted', async () => {
   await expect(distillStatic(teacher, { signal: AbortSignal.abort() })).rejects.toMatchObject({ code: 'aborted' });
 });
 

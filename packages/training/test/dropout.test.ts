@@ -27,7 +27,7 @@ function correlation(a: Float64Array, b: Float64Array, distance = 0): number {
   return sum / Math.sqrt(count);
 }
 
-test.each([0.1, 0.25, 0.5])('what is left of %d makes up for what is dropped: the mean stays', (each) => {
+test.each([0.1, 0.25, 0.5])('at a rate of %d the kept entries are scaled up, so that the mean stays', (each) => {
   const { outputs: found } = dropped(dropoutKey(3, 0, 0), 1000, 64, each);
   const output = found[0]!;
   const mean = output.reduce((sum, entry) => sum + entry, 0) / output.length;
@@ -36,7 +36,7 @@ test.each([0.1, 0.25, 0.5])('what is left of %d makes up for what is dropped: th
   expect(values).toEqual([0, expect.closeTo(1 / (1 - each), 2)]);
 });
 
-test('a rate of nothing drops nothing', () => {
+test('a rate of 0 drops nothing', () => {
   expect(new Set(dropped(dropoutKey(3, 0, 0), 50, 8, 0).outputs[0])).toEqual(new Set([1]));
 });
 

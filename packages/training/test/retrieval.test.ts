@@ -26,7 +26,7 @@ async function goldenTask(): Promise<RetrievalTask> {
 
 it.each(Object.keys(expected))('%s: the metrics of sentence-transformers', async (name) => {
   const model = await loadModel(goldenModel(name), { backend: plainBackend() });
-  if (model.kind === 'reranker') throw new Error('A reranker is no first stage.');
+  if (model.kind === 'reranker') throw new Error('A reranker is not a first stage.');
   const stage =
     model.kind === 'sparse'
       ? sparseStage(model)

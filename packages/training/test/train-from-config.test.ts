@@ -13,7 +13,7 @@ import { errorOf, pairs, TrainingFolder } from './training-folder.ts';
 
 const place = new TrainingFolder();
 
-test('a trained folder scores what training said, on onnxruntime and on the plain interpreter', async () => {
+test('a trained folder has the score that training reported, on onnxruntime and on the plain interpreter', async () => {
   const { output, outcome } = await place.run(place.config('trained'));
   const [before, ...after] = outcome.history.evaluations;
   expect(Math.max(...after.map(({ score }) => score))).toBeGreaterThan(before!.score + 0.05);

@@ -38,7 +38,7 @@ function worst(actual: ArrayLike<number>): number {
   return expected.reduce((most, value, i) => Math.max(most, Math.abs(value - actual[i]!)), 0);
 }
 
-test('no file that speaks of the old weights survives, all others do', async () => {
+test('files that depend on the old weights are left out, all others are copied', async () => {
   const found = (await readdir(place.file('trained'), { recursive: true, withFileTypes: true }))
     .filter((entry) => entry.isFile())
     .map((entry) => relative(place.file('trained'), join(entry.parentPath, entry.name)));

@@ -281,7 +281,7 @@ test.each([
   );
 });
 
-test('a loss that runs away until it is no number leaves the weights of before, too', async () => {
+test('a loss that runs away until it is NaN leaves the weights from before it did, too', async () => {
   const kept = checkpointsOf();
   const engine = scriptedEngine((step) => ({ loss: step < 30 ? 0.4 : step < 45 ? 4 : Number.NaN }));
   const options = { epochs: 10, batchSize: 4 };
@@ -343,7 +343,7 @@ test('patience without an evaluation is refused', async () => {
   expect(error).toMatchObject({ code: 'invalid-argument', message: expect.stringContaining('patience') as string });
 });
 
-test('examples that no batch has room for are told, and counted', async () => {
+test('examples that fit into no batch are warned of, and counted', async () => {
   const messages: string[] = [];
   const texts = Array.from({ length: 12 }, (_, i) => `anchor ${i < 8 ? 0 : i}`);
   const set = {
@@ -363,7 +363,7 @@ test('examples that no batch has room for are told, and counted', async () => {
   ]);
 });
 
-test('what round-robin mixing leaves out is told as such', async () => {
+test('a warning says which examples round-robin mixing leaves out', async () => {
   const messages: string[] = [];
   await trainScripted([], { batchSize: 8, mixing: 'round-robin' }, undefined, {
     sets: [setOf('large', 64), setOf('small', 16)],

@@ -1,4 +1,4 @@
-/** Which requests are the same, what only one run may write at a time, and the ids of runs. */
+/** The identity of requests, the claims on what only one run may write at a time, and the ids of runs. */
 import { createHash, randomUUID } from 'node:crypto';
 import { SentvecError } from '@sentvec/core';
 import { canonicalJson } from '@sentvec/platform';

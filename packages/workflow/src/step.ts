@@ -22,8 +22,8 @@ export interface StepContext {
   /** Which attempt of the run it is, from 1. Each replay is one more. See {@link RunStatus.attempt}. */
   readonly runAttempt: number;
   /**
-   * How many processes were lost while they executed this step: they ended or froze. Such losses are no attempts. A step
-   * that may be the cause does well to take more care from the second loss on.
+   * How many processes were lost while they executed this step: they ended or froze. Such losses do not count as
+   * attempts. A step that may be the cause does well to take more care from the second loss on.
    */
   readonly losses: number;
   /**
@@ -39,7 +39,10 @@ export interface StepContext {
    * same reference replaces the first.
    */
   readonly deadLetter: (letter: DeadLetter) => void;
-  /** In a step that yields items: how many there will be, as far as is known, so that watchers can estimate the time left. */
+  /**
+   * In a step that yields items: how many there will be, as far as is known, so that watchers can estimate the time
+   * left.
+   */
   readonly expect: (items: number) => void;
 }
 

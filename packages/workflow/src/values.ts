@@ -1,4 +1,4 @@
-/** What passes between steps: values that a schema has checked, and that are small JSON. */
+/** The values that pass between steps: checked by a schema, and small when written as JSON. */
 import { SentvecError } from '@sentvec/core';
 import type { StandardSchemaV1 } from '@standard-schema/spec';
 

@@ -42,7 +42,7 @@ describe('types', () => {
     >();
   });
 
-  it('refuse a step that cannot take what comes, and items without forEach', () => {
+  it('refuse a step that does not accept the value before it, and items without forEach', () => {
     const number = defineWorkflow({ id: 'typed', input: v.number() });
     // @ts-expect-error -- length takes a text
     number.step(length);
@@ -141,7 +141,7 @@ describe('retry delays', () => {
     expect(new Set(delays).size).toBeGreaterThan(10);
   });
 
-  it('wait for minutes on what passes by itself; give up on an unknown error after four attempts, on a permanent one at once', () => {
+  it('go on for minutes for temporary faults; end after four attempts for an unknown error, at once for a permanent one', () => {
     const policy = fullRetryPolicy({ jitter: 0 });
     const full = new SentvecError('io-failed', 'The disk is full.', { errno: 'ENOSPC' });
     const network = Object.assign(new Error('fetch failed'), {

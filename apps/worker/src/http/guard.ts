@@ -1,4 +1,4 @@
-// Who may ask a worker what: tokens, cookies, host names, origins, and the size of what is sent.
+// Access to the HTTP server of a worker: checks tokens, cookies, host names, origins, and the size of bodies.
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { Context, MiddlewareHandler } from 'hono';
 import { bodyLimit } from 'hono/body-limit';

@@ -1,10 +1,10 @@
-// Of all architectures, the one that is most like one that sentvec does not have: where to begin with adding it.
+// Finds the known architecture that is most similar to an unknown one, as the place to begin when adding it.
 import type { ConfigReader } from './config.ts';
 
 /** Words that say nothing of a family. */
 const common: ReadonlySet<string> = new Set(['embedding', 'embeddings', 'encoder', 'model', 'text', 'for']);
 
-/** Fewer letters that two names begin with are no kinship. */
+/** Names with a shorter common beginning do not count as related. */
 const shortestKinship = 4;
 
 /**

@@ -1,5 +1,5 @@
-// An ONNX file of a stranger, looked at before a library opens it: a graph that never ends, or that grows without bounds,
-// is refused. Its weights are passed over, so that files of gigabytes are not read whole.
+// An ONNX file of a stranger, looked at before a library opens it: a graph that never ends, or that grows without
+// bounds, is refused. Its weights are passed over, so that files of gigabytes are not read whole.
 import { SentvecError } from '@sentvec/core';
 
 /** Bytes of a file, read in pieces. */
@@ -25,8 +25,8 @@ const attribute = { graph: 6, graphs: 11 } as const;
 const definition = { name: 1, node: 7, domain: 10 } as const;
 
 /**
- * The most nodes of a model, with its functions written out wherever they are used. Exports of the largest encoders have
- * some 30,000; onnxruntime takes half a minute for 100,000.
+ * The most nodes of a model, with its functions written out wherever they are used. Exports of the largest encoders
+ * have some 30,000; onnxruntime takes half a minute for 100,000.
  */
 const mostNodes = 100_000;
 
@@ -45,7 +45,9 @@ export function checkGraph(source: ByteSource, file: string): void {
   } catch (error) {
     const { message } = error as Error;
     const known = error instanceof GraphError ? error : undefined;
-    const text = known ? message : `is no ONNX file: ${message} Is it complete? Download or convert the model again.`;
+    const text = known
+      ? message
+      : `is not an ONNX file: ${message} Is it complete? Download or convert the model again.`;
     throw new SentvecError(known?.code ?? 'invalid-model', `${file} ${text}`, { file }, { cause: error });
   }
 }

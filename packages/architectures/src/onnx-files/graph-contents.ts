@@ -1,4 +1,4 @@
-// What an ONNX file says of its weights, read without the library that would load them all.
+// Reads which weights an ONNX file has, without the library, which would load them all.
 import { BinaryReader, WireType } from '@bufbuild/protobuf/wire';
 
 /** Field numbers of onnx.proto, by message. */
@@ -17,7 +17,7 @@ const deepestGraph = 8;
 
 /**
  * Whether weights of an ONNX model are 16-bit floats. Reads the headers of the weights only.
- * @throws Error when the bytes are no ONNX model
+ * @throws Error when the bytes are not an ONNX model
  */
 export function hasHalfPrecisionWeights(bytes: Uint8Array): boolean {
   for (const body of messages(bytes, model.graph)) {
@@ -28,7 +28,7 @@ export function hasHalfPrecisionWeights(bytes: Uint8Array): boolean {
 
 /**
  * The files that an ONNX model keeps numbers in, as it names them: relative to its own folder. They may have any names.
- * @throws Error when the bytes are no ONNX model
+ * @throws Error when the bytes are not an ONNX model
  */
 export function externalDataLocations(bytes: Uint8Array): string[] {
   const locations = new Set<string>();

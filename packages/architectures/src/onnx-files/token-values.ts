@@ -27,7 +27,7 @@ const tokenOutputs = ['last_hidden_state', 'token_embeddings', 'hidden_states', 
 /** What an ONNX file calls the vector of a whole text, when it computes one. */
 const textOutputs: readonly string[] = ['sentence_embedding', termWeightsOutput];
 
-/** Scores: for each token of the vocabulary, which is no embedding, or the labels of a text or a pair. */
+/** Scores: for each token of the vocabulary, which is not an embedding, or the labels of a text or a pair. */
 const scoreOutput = 'logits';
 
 /**

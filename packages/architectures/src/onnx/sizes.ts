@@ -13,7 +13,7 @@ export class OnnxSizes {
     this.#graph = graph;
   }
 
-  /** Remembers the named sizes of an input. Expressions of several names are no source. */
+  /** Remembers the named sizes of an input. Expressions of several names are skipped. */
   learn(value: string, shape: Shape): void {
     shape.forEach((size, axis) => {
       if (typeof size === 'string' && !this.#sources.has(size)) this.#sources.set(size, { value, axis });

@@ -1,4 +1,4 @@
-// How the linear layers of an encoder are quantized: what is decided for the input of each, and from what.
+// The plan by which the linear layers of an encoder are quantized: the decision for each input, and its basis.
 import type { WeightBits } from './integers.ts';
 
 /** The smallest, largest and mean value of each channel of a layer's input, over the tokens of some texts. */

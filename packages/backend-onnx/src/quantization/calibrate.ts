@@ -1,5 +1,5 @@
-// What is measured of an encoder before its linear layers are quantized: the ranges of their inputs, and which way to
-// quantize each input changes least.
+// Measures the inputs of an encoder's linear layers over some texts: their ranges, and the error of each way to
+// quantize them.
 import {
   recordCalibration,
   recordTrials,
@@ -40,7 +40,7 @@ export async function measureRanges(observation: Observation): Promise<Calibrate
 }
 
 /** A remedy costs time, so its error must be less than this share of the error without it. */
-const worthwhile = 0.8;
+const mostErrorWithRemedy = 0.8;
 
 /** Tries all ways to quantize each input on the texts, and chooses one for each, by the name of the input. */
 export async function chooseRemedies(
@@ -59,7 +59,7 @@ export async function chooseRemedies(
   return new Map(
     trials.inputs.map((name, index) => {
       const [byRange, ...others] = offers.get(name)!;
-      let best = { remedy: byRange, error: errors[index]![0]! * worthwhile };
+      let best = { remedy: byRange, error: errors[index]![0]! * mostErrorWithRemedy };
       for (const [at, remedy] of others.entries()) {
         const error = errors[index]![at + 1]!;
         if (error < best.error) best = { remedy, error };
@@ -77,10 +77,11 @@ export function defaultQuantization(inputs: readonly CalibratedInput[]): Readonl
   return new Map(inputs.map(({ name, remedies: [byRange] }) => [name, byRange]));
 }
 
-/** A plan's inputs, without some that stay in float32. */
+/** The inputs of a plan. @param float32 names of inputs that stay in float32 */
 export function planInputs(
   chosen: ReadonlyMap<string, Remedy>,
-  kept: ReadonlySet<string> = new Set(),
+  float32: ReadonlySet<string> = new Set(),
 ): ReadonlyMap<string, InputQuantization> {
-  return new Map([...chosen].filter(([name]) => !kept.has(name)).map(([name, remedy]) => [name, remedy.quantization]));
+  const quantized = [...chosen].filter(([name]) => !float32.has(name));
+  return new Map(quantized.map(([name, remedy]) => [name, remedy.quantization]));
 }

@@ -30,7 +30,7 @@ export const distill: Command = defineCommand({
     if (positionals.length > 1) throw new UsageError(`Name one model, not ${positionals.length}.`);
     const dimension = Number(args.dimension);
     if (!(Number.isInteger(dimension) && dimension > 0))
-      throw new UsageError(`--dimension is ${JSON.stringify(args.dimension)}, which is no whole number above 0.`);
+      throw new UsageError(`--dimension is ${JSON.stringify(args.dimension)}, which is not a whole number above 0.`);
     const [{ mustBeFree, writeFolderAtomically }, { distillStatic }, { readTable }] = await Promise.all([
       import('@sentvec/platform/node'),
       import('@sentvec/training'),

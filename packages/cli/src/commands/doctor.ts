@@ -1,4 +1,4 @@
-// What works on this machine, a line for each thing that was looked at.
+// `sentvec doctor`: checks what works on this machine, and prints a line for each check.
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';
@@ -104,7 +104,9 @@ function backend(report: BackendReport): Finding[] {
   return [{ about, state: 'ok', says }, ...(first!.startsWith('cpu') ? cuda() : [])];
 }
 
-/** On Linux the install script of onnxruntime-node fetches the libraries for CUDA, from another host than the registry. */
+/**
+ * On Linux the install script of onnxruntime-node fetches the libraries for CUDA, from another host than the registry.
+ */
 function cuda(): Finding[] {
   if (process.platform !== 'linux' || process.arch !== 'x64') return [];
   const says =

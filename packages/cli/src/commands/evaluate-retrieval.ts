@@ -144,7 +144,7 @@ async function readTasks(
         note(`Note: ${missing} judged documents of ${split} are not in the corpus; they count as not found.`);
     return tasks;
   }
-  if (args.split !== undefined) throw new UsageError(`--split is for folders; ${name} is none.`);
+  if (args.split !== undefined) throw new UsageError(`--split is for folders; ${name} is a file.`);
   const columns = args.columns?.split(',').map((column) => column.trim()) ?? ['query', 'document'];
   if (columns.length !== 2) throw new UsageError('--columns names 2 columns: query,document.');
   const { retrievalTask } = await import('@sentvec/training');
@@ -167,7 +167,7 @@ async function stageOf(
     return denseStage(embedWithProgress(model, signal, choice), [model.similarityFunction]);
   const given = Object.entries(choice ?? {}).find(([name, value]) => spaceFlags.has(name) && value !== undefined);
   if (given !== undefined)
-    throw new UsageError(`--${given[0]} is for models with one vector for each text; ${model.model.name} is none.`);
+    throw new UsageError(`--${given[0]} is for models with one vector for each text; ${model.model.name} is not one.`);
   return model.kind === 'sparse' ? sparseStage(model) : lateInteractionStage(model);
 }
 

@@ -1,4 +1,5 @@
-// Batches of texts of alike length: which texts go together, how they are padded, and which of their tokens pooling sees.
+// Batches of texts of alike length: which texts go together, how they are padded, and which of their tokens pooling
+// sees.
 import type { Pooling, TokenBatch, TokenizedText, Tokenizer, TokenizeOptions } from '../types.ts';
 
 /**
@@ -97,7 +98,7 @@ export function maskForPooling(
 
 /**
  * Leading tokens of a text with this prompt that pooling leaves out: with `include_prompt: false` the opening special
- * tokens and those of the prompt; otherwise none. An empty prompt is no prompt. Counted as sentence-transformers does
+ * tokens and those of the prompt; otherwise none. An empty prompt counts as none. Counted as sentence-transformers does
  * (`_get_prompt_length`): the ids of the prompt alone, without the last one where the model closes a text with special
  * tokens.
  */

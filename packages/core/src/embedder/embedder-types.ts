@@ -77,7 +77,7 @@ export interface Embedder extends AsyncDisposable {
   dispose(): Promise<void>;
 }
 
-/** Many texts, as they come. A single text is none: `embed` takes that. */
+/** Many texts, as they come. A string does not count as a stream of its characters: `embed` takes single texts. */
 export type TextStream = (AsyncIterable<string> | Iterable<string>) & { readonly charAt?: undefined };
 
 /**
@@ -102,14 +102,14 @@ export interface SpaceOptions {
   /** A prompt of your own, put before each text. Excludes `prompt`. */
   readonly promptText?: string | undefined;
   /**
-   * For a model with a Router (or Asym): the way that texts go, by the name of a route, or of a task that the Router maps
-   * to one. Its parts are loaded at the first use; those that two routes share are loaded once.
+   * For a model with a Router (or Asym): the way that texts go, by the name of a route, or of a task that the Router
+   * maps to one. Its parts are loaded at the first use; those that two routes share are loaded once.
    * @default `as`, else the route that the model was loaded with
    */
   readonly route?: string | undefined;
   /**
-   * For a model with adapters for tasks: whose adapter is merged into the weights. The weights of each task are loaded at
-   * its first use.
+   * For a model with adapters for tasks: whose adapter is merged into the weights. The weights of each task are loaded
+   * at its first use.
    * @default the one for `as` (`retrieval.query`, `retrieval.passage`), else the task that the model was loaded with
    */
   readonly task?: string | undefined;
@@ -161,22 +161,22 @@ export interface PieceOptions {
    */
   readonly overlapTokens?: number | undefined;
   /**
-   * Where pieces end: after the last word that fits, as `splitByTokens` does, or after sentences and before headings, as
-   * `splitBySentences` does.
+   * Where pieces end: after the last word that fits, as `splitByTokens` does, or after sentences and before headings,
+   * as `splitBySentences` does.
    * @default 'sentences'
    */
   readonly splitBy?: SplitBy | undefined;
   /**
    * Late chunking: the encoder reads the whole text, and the vectors of its tokens are pooled piece by piece, so that a
-   * piece knows what is around it (Günther et al. 2024, arXiv 2409.04701). For models that pool over all tokens and were
-   * trained on long texts. A text that is longer than the model reads goes through it in windows, each of which begins a
-   * quarter of its length before its first piece.
+   * piece knows what is around it (Günther et al. 2024, arXiv 2409.04701). For models that pool over all tokens and
+   * were trained on long texts. A text that is longer than the model reads goes through it in windows, each of which
+   * begins a quarter of its length before its first piece.
    * @default false
    */
   readonly lateChunking?: boolean | undefined;
   /**
-   * One vector for each text: the mean of the vectors of its pieces, weighted by their tokens, and divided by its length
-   * where the vectors of the model are.
+   * One vector for each text: the mean of the vectors of its pieces, weighted by their tokens, and divided by its
+   * length where the vectors of the model are.
    * @default false
    */
   readonly mean?: boolean | undefined;
@@ -302,7 +302,8 @@ export interface EmbedderParts {
   readonly encoderFiles?: ModelFiles | undefined;
   /**
    * Hash of all that decides how the tokenizer cuts a text, for the fingerprint.
-   * @default a hash of its name, vocabulary size and special tokens, which does not tell two tokenizers of one make apart
+   * @default a hash of its name, vocabulary size and special tokens, which does not tell two tokenizers of one make
+   * apart
    */
   readonly tokenizerHash?: string | undefined;
   /** See {@link Embedder.selfCheck}. */

@@ -4,8 +4,8 @@ import { checkBackendVersion } from './backend-version.ts';
 import type { Availability, Backend } from '../backend.ts';
 
 /**
- * A backend that stands for the first of several that can work here. Which one that is, is found out once, at its first
- * use; what goes wrong later goes wrong: a model that one backend cannot load is not tried on the next.
+ * A backend that delegates to the first of several that is available here. The choice is made once, at the first use.
+ * Errors after that are not a reason to try the next backend: a model that the chosen one cannot load fails.
  * @param backends the best first
  * @throws SentvecError `invalid-argument` when there are none; `backend-unavailable` when one is of another version of
  * the interface

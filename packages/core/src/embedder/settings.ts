@@ -8,7 +8,7 @@ import type { Head } from '../types.ts';
 
 /** See {@link resolveSettings}. */
 export interface EmbedSettings {
-  /** Put before each text. An empty prompt is no prompt. */
+  /** Put before each text. An empty prompt counts as none. */
   readonly prompt: string | undefined;
   readonly head: Head;
   readonly dimension: number;
@@ -63,7 +63,9 @@ function refuseChoice({ model, ...parts }: EmbedderParts, name: 'route' | 'task'
   });
 }
 
-/** Heads that were made of another one, so that a backend that prepares something for a head sees the same one again. */
+/**
+ * Heads that were made of another one, so that a backend that prepares something for a head sees the same one again.
+ */
 const derivedHeads = new WeakMap<Head, Map<string, Head>>();
 
 function chooseHead(

@@ -1,6 +1,6 @@
-// Where a text may be cut: before its words and, more willingly, before its sentences, paragraphs and headings.
+// Finds the places where a text may be cut: before words and, preferably, before sentences, paragraphs and headings.
 
-/** How willingly a text is cut before a word: the larger, the rather. */
+/** How good a place to cut a text is: the larger, the better. */
 export const breakStrength = { word: 0, sentence: 1, paragraph: 2, heading: 3 } as const;
 
 /** See {@link breakStrength}. */

@@ -25,7 +25,7 @@ export function isDocumentTask(task: string): boolean {
   return taskFor('document', [task]) !== undefined;
 }
 
-/** @throws SentvecError `invalid-argument` for anything that is no role */
+/** @throws SentvecError `invalid-argument` for anything that is not a role */
 export function checkRole(role: TextRole): void {
   if (Object.hasOwn(promptNames, role)) return;
   throw new SentvecError('invalid-argument', `"as" is ${JSON.stringify(role)}; it must be "query" or "document".`);
@@ -40,9 +40,9 @@ export function hasRolePrompts(prompts: Readonly<Record<string, string>>, task: 
 }
 
 /**
- * Name of the prompt for texts of a role, as `encode_query` and `encode_document` of sentence-transformers 6.1 choose it:
- * the first of its names that the model has, be it empty. Without one, the model's default, unless that is for the other
- * role. With the adapter of a task, the prompt that is called like the task goes before.
+ * Name of the prompt for texts of a role, as `encode_query` and `encode_document` of sentence-transformers 6.1 choose
+ * it: the first of its names that the model has, be it empty. Without one, the model's default, unless that is for the
+ * other role. With the adapter of a task, the prompt that is called like the task goes before.
  */
 export function promptNameFor(
   role: TextRole,

@@ -1,4 +1,6 @@
-/** Texts in windows, which are tokenized and sorted together: of an array, or of a stream that gives them as they come. */
+/**
+ * Texts in windows, which are tokenized and sorted together: of an array, or of a stream that gives them as they come.
+ */
 import { nextTask, shouldYield, yieldToEventLoop } from '@sentvec/platform';
 import { windowCharacters, windowTexts } from './batching.ts';
 import { SentvecError } from '../errors.ts';
@@ -25,7 +27,7 @@ export interface WindowSource {
 /**
  * Copies an array of texts and checks each, before any is embedded.
  * @param call the function that was given the texts, for the message
- * @throws SentvecError `invalid-argument` when it is no array, `invalid-text`
+ * @throws SentvecError `invalid-argument` when it is not an array, `invalid-text`
  */
 export async function checkedTexts(texts: readonly unknown[], call: string): Promise<readonly string[]> {
   if (!Array.isArray(texts))
@@ -77,7 +79,9 @@ function isFull(texts: number, characters: number): boolean {
 
 type Answer = IteratorResult<unknown>;
 
-/** Reads a stream of texts window by window. A window ends early when its first text has waited too long for the next. */
+/**
+ * Reads a stream of texts window by window. A window ends early when its first text has waited too long for the next.
+ */
 export class StreamWindows implements WindowSource {
   readonly #source: AsyncIterator<unknown> | Iterator<unknown>;
   readonly #maxWait: number;
@@ -183,7 +187,9 @@ class Deadline {
     );
   }
 
-  /** Whether the moment comes first. After it, an answer has one turn of the event loop: what is ready counts as there. */
+  /**
+   * Whether the moment comes first. After it, an answer has one turn of the event loop: what is ready counts as there.
+   */
   async passesBefore(answer: PromiseLike<unknown>): Promise<boolean> {
     const end = this.#passed ? nextTask() : this.#passing;
     // A failure is thrown where the answer is taken.

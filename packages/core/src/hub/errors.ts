@@ -1,5 +1,4 @@
-// What failed answers from the hub mean: which requests are worth another try, and what the user can do about the
-// others.
+// The errors of the hub: which requests are worth another attempt, and what the user can do about the others.
 import { retryAfter } from '@sentvec/platform';
 import { SentvecError } from '../errors.ts';
 

@@ -48,9 +48,9 @@ const optionNames: OptionNames<HubUrlModelOptions> = {
 
 /**
  * A model of the Hugging Face hub, read over `fetch` into memory: for browsers. In Node, `hubModel` of
- * `@sentvec/core/node` keeps what it downloads. The revision is pinned to a commit now, unless it is one: then the hub is
- * asked when the first file is, so that {@link cachedModel} needs no network on the second visit. Files are downloaded
- * when they are read, and checked against the hub's hashes.
+ * `@sentvec/core/node` keeps what it downloads. The revision is pinned to a commit now, unless it is one: then the hub
+ * is asked when the first file is, so that {@link cachedModel} needs no network on the second visit. Files are
+ * downloaded when they are read, and checked against the hub's hashes.
  * @param name `organization/name`
  * @throws SentvecError `invalid-argument`, `model-not-found`, `model-access-denied`, `download-failed`, `aborted`
  */
@@ -96,12 +96,12 @@ async function readListing(client: HubClient, commit: string): Promise<ReadonlyM
   return new Map((await listingByFetch.files(client, commit)).map((file) => [file.path, file]));
 }
 
-/** @throws SentvecError `invalid-argument` when it is no address of a server */
+/** @throws SentvecError `invalid-argument` when it is not an address of a server */
 export function checkEndpoint(endpoint: string): string {
   if (URL.canParse(endpoint) && /^https?:$/u.test(new URL(endpoint).protocol)) return endpoint.replace(/\/+$/u, '');
   throw new SentvecError(
     'invalid-argument',
-    `${JSON.stringify(endpoint)} is no address of a hub, as ${huggingFaceEndpoint} is one.`,
+    `${JSON.stringify(endpoint)} is not an address of a hub, as ${huggingFaceEndpoint} is one.`,
   );
 }
 

@@ -1,4 +1,4 @@
-/** What the hub says of a model: which commit a revision is, and which files it has. */
+/** Asks the hub for the commit of a revision of a model, and for its files. */
 import { SentvecError } from '../errors.ts';
 import { checkFilePath } from '../model-folder/model-files.ts';
 import type { HubClient } from './client.ts';
@@ -40,7 +40,7 @@ export const listingByFetch: HubListing = {
       if (pages > mostPages) throw client.notFromAHub(`lists files on more than ${mostPages} pages`);
       const response = await client.ask(url, commit);
       const page = await readJson(client, response);
-      if (!Array.isArray(page)) throw client.notFromAHub('is no list of files');
+      if (!Array.isArray(page)) throw client.notFromAHub('is not a list of files');
       entries.push(...(page as ListedEntry[]));
       url = /<([^>]+)>;\s*rel="next"/u.exec(response.headers.get('link') ?? '')?.[1];
     }
@@ -48,7 +48,7 @@ export const listingByFetch: HubListing = {
   },
 };
 
-/** @throws SentvecError `download-failed` when it is no name of a commit: it becomes a path in the cache */
+/** @throws SentvecError `download-failed` when it is not a name of a commit: it becomes a path in the cache */
 export function checkCommit(client: HubClient, commit: unknown): string {
   if (typeof commit === 'string' && /^[0-9a-zA-Z]{1,64}$/u.test(commit)) return commit;
   throw client.notFromAHub(`names the commit ${JSON.stringify(commit)}`);

@@ -1,4 +1,4 @@
-/** What the card of a model (`README.md`) says of where the model comes from. */
+/** Reads from the card of a model (`README.md`) where the model comes from. */
 import { SentvecError } from '../errors.ts';
 import { isObject } from './json.ts';
 import type { ModelFiles } from '../types.ts';
@@ -22,8 +22,8 @@ const longestHeader = 2 ** 16;
 const largestCard = 2 ** 24;
 
 /**
- * Reads the fields at the beginning of a model card, as far as they can be made sense of: a card is no part that a model
- * needs.
+ * Reads the fields at the beginning of a model card, as far as they can be made sense of: a card is no part that a
+ * model needs.
  * @throws SentvecError `invalid-model` for a file that is too large for a card
  */
 export async function readModelCard(files: ModelFiles): Promise<ModelCard> {
@@ -49,7 +49,7 @@ async function readFields(files: ModelFiles): Promise<Readonly<Record<string, un
   const size = (await files.size?.('README.md')) ?? 0;
   if (size > largestCard) {
     const file = `${files.name}/README.md`;
-    throw new SentvecError('invalid-model', `${file} has ${size} bytes: it is no model card.`, { file });
+    throw new SentvecError('invalid-model', `${file} has ${size} bytes: it is not a model card.`, { file });
   }
   const text = new TextDecoder().decode((await files.read('README.md')).subarray(0, longestHeader));
   const header = /^\uFEFF?---\r?\n(.*?)\r?\n---\s*(?:\n|$)/su.exec(text)?.[1];

@@ -1,4 +1,4 @@
-/** What a model folder says, and what is asked of it. */
+/** The contents of a model folder, and the options with which it is read. */
 import type { PoolingChoice, PoolingPlugin } from '../pooling/pooling-plugin.ts';
 import type { Encoder } from '../backend.ts';
 import type { Head, ModelFiles, SimilarityFunction } from '../types.ts';

@@ -1,4 +1,4 @@
-// Which of the four kinds of models a folder holds, and the refusal of a kind that a loader does not load.
+// Finds out which of the four kinds of models a folder holds, and refuses the kinds that a loader does not load.
 import { SentvecError } from '../errors.ts';
 import type { ModelFiles } from '../types.ts';
 import { readConfigFile, type ConfigFile } from './config-file.ts';

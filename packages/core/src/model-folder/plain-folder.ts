@@ -17,9 +17,9 @@ export type FolderParts = EncoderPart & Pick<ModelFolder, 'head' | 'headSource' 
 export type ReadBaseModel = (files: ModelFiles) => Promise<ModelFolder>;
 
 /**
- * Reads a plain transformers or model2vec folder. How the vectors of tokens become one vector is decided by the first of
- * these that says: the caller, an output of the ONNX file, the modules of the base model. Where none does, a model of
- * sentences is refused, and an encoder that is none gets what sentence-transformers would give it.
+ * Reads a plain transformers or model2vec folder. How the vectors of tokens become one vector is decided by the first
+ * of these that says: the caller, an output of the ONNX file, the modules of the base model. Where none does, a folder
+ * that is known to be a sentence embedder is refused, and any other encoder gets the default of sentence-transformers.
  * @throws SentvecError `invalid-model`, `unsupported-model`
  */
 export async function readPlainFolder(
@@ -33,7 +33,7 @@ export async function readPlainFolder(
   if (config === undefined) {
     throw new SentvecError(
       'invalid-model',
-      `${files.name} is no model folder: it has neither modules.json nor config.json.`,
+      `${files.name} is not a model folder: it has neither modules.json nor config.json.`,
       { file: files.name },
     );
   }
@@ -101,7 +101,7 @@ function refuseOtherTasks(config: ConfigFile): void {
   if (name === undefined) return;
   throw new SentvecError(
     'unsupported-model',
-    `${config.file} describes a ${name}, which is no embedder: it was trained to give classes or scores, and its token vectors say little about meaning.`,
+    `${config.file} describes a ${name}, which is not an embedder: it was trained to give classes or scores, and its token vectors say little about meaning.`,
     { file: config.file, architecture: name },
   );
 }

@@ -59,7 +59,7 @@ const optionNames: OptionNames<UrlModelOptions> = {
 /**
  * A model folder on a web server, read by plain requests into memory: for browsers, from any server of static files.
  * @param url address of the folder; relative to the page, where there is one
- * @throws SentvecError `invalid-argument` when it is no address
+ * @throws SentvecError `invalid-argument` when it is not an address
  */
 export function urlModel(url: string, options: UrlModelOptions = {}): ModelFiles {
   checkOptionNames('urlModel()', options, optionNames);
@@ -80,7 +80,7 @@ function folderAddress(url: string): URL {
   const { document, location } = globalThis as { document?: { baseURI: string }; location?: { href: string } };
   const page = document?.baseURI ?? location?.href;
   if (!URL.canParse(url, page))
-    throw new SentvecError('invalid-argument', `${JSON.stringify(url)} is no address of a model folder.`);
+    throw new SentvecError('invalid-argument', `${JSON.stringify(url)} is not an address of a model folder.`);
   const folder = new URL(url, page);
   if (!folder.pathname.endsWith('/')) folder.pathname += '/';
   return folder;

@@ -69,7 +69,7 @@ export async function loadMultiVectorEmbedder(
   }
 }
 
-/** The ids of words that the vocabulary has as one token. Other words are no tokens, so they are in no text. */
+/** The ids of words that the vocabulary has as one token. Other words are not tokens, so they are in no text. */
 function skipped({ mask }: MultiVectorFolder, { json }: TokenizerDefinition, role: TextRole): ReadonlySet<number> {
   if (!mask.roles.includes(role)) return new Set();
   return new Set(mask.words.flatMap((word) => tokenId(json, word) ?? []));

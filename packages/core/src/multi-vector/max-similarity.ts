@@ -81,7 +81,7 @@ const scoreOptionNames: OptionNames<MaxSimilarityOptions> = { candidates: true, 
  * candidates in their order, or of all documents.
  * Runs on the caller's thread, lets the event loop have its turn every few milliseconds, and holds a block of the
  * documents beside the scores.
- * @throws SentvecError `invalid-argument` (vectors of different lengths, numbers that are none), `aborted`
+ * @throws SentvecError `invalid-argument` (vectors of different lengths, entries that are not finite), `aborted`
  */
 export async function maxSimilarityScores(
   query: Matrix,
@@ -215,7 +215,7 @@ class MaxSimilarityScorer {
     this.#loadQuery(padded, rows);
   }
 
-  /** The sum over the query of the largest products with some rows. Not a number where one of them is none. */
+  /** The sum over the query of the largest products with some rows. NaN where one of the products is. */
   score(vectors: DocumentVectors, begin: number, end: number): number {
     if (begin === end) return emptyDocumentScore;
     const largest = this.#largest.fill(-Infinity);
@@ -279,7 +279,7 @@ function checkText(text: number, texts: number): void {
 function notANumber(row: number): SentvecError {
   return new SentvecError(
     'invalid-argument',
-    `The score of document ${row} is not a number: its token vectors, or those of the query, hold entries that are none. Embed it again.`,
+    `The score of document ${row} is not a number: its token vectors, or those of the query, hold NaN or infinity. Embed it again.`,
     { row },
   );
 }

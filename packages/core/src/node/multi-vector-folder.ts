@@ -53,8 +53,8 @@ const openOptionNames: OptionNames<OpenMultiVectorsOptions> = { fingerprint: tru
 /**
  * Writes the token vectors of documents to a new folder, which appears whole or not at all.
  * @param vectors in pieces of any number of documents, in order
- * @throws SentvecError `invalid-argument` (vectors of different lengths, numbers that are none), `invalid-output` when
- * the folder is there and not empty, `io-failed`, `aborted`, and what `vectors` throws
+ * @throws SentvecError `invalid-argument` (vectors of different lengths, entries that are not finite), `invalid-output`
+ * when the folder is there and not empty, `io-failed`, `aborted`, and what `vectors` throws
  */
 export async function writeMultiVectors(
   folder: string,
@@ -142,8 +142,8 @@ function checkedNumbers(vectors: MultiVectors): MultiVectors {
 }
 
 /**
- * Opens a folder of token vectors, for `maxSimilarityScores` and `searchByMaxSimilarity`. In memory are 8 bytes for each
- * document; the vectors stay on the disk.
+ * Opens a folder of token vectors, for `maxSimilarityScores` and `searchByMaxSimilarity`. In memory are 8 bytes for
+ * each document; the vectors stay on the disk.
  * @throws SentvecError `invalid-output` for a folder that holds none, or damaged ones; `space-mismatch`; `io-failed`
  */
 export async function openMultiVectors(

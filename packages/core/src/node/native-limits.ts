@@ -1,6 +1,6 @@
 /**
- * What the native tokenizer is not given, since it would end the whole process, work on without end, or choose at random:
- * such models are for the tokenizer in JavaScript, which does none of these.
+ * Finds models and texts with which the native tokenizer would crash the process, never end, or give random results.
+ * The tokenizer in JavaScript, which has none of these faults, takes them.
  */
 import { Component } from '../tokenizer/component.ts';
 import { mostGrowth, normalizedText } from '../tokenizer/javascript-tokenizer.ts';

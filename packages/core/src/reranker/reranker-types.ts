@@ -34,8 +34,8 @@ export interface Reranker extends AsyncDisposable {
   readonly selfCheck?: SelfCheckResult | undefined;
   /**
    * The documents that answer a query best, best first; of equal scores the earlier one.
-   * @throws SentvecError `invalid-text` for an empty query, and for what is no text (details.row); `invalid-argument`,
-   * `aborted`, `disposed`, `backend-failed`, also for scores that are no numbers
+   * @throws SentvecError `invalid-text` for an empty query, and for values that are not strings (details.row);
+   * `invalid-argument`, `aborted`, `disposed`, `backend-failed`, also for scores that are not numbers
    */
   rank(query: string, documents: readonly string[], options?: RankOptions): Promise<RankedDocument[]>;
   /**

@@ -47,7 +47,7 @@ export function checkCount(count: number, name: string, least = 1): void {
   throw new SentvecError('invalid-argument', `${name} must be a whole number of at least ${least}, not ${count}.`);
 }
 
-/** @throws SentvecError `invalid-argument` when a value is none of those there are */
+/** @throws SentvecError `invalid-argument` when a value is not one of the choices */
 export function checkChoice<T extends string>(value: T, choices: readonly T[], name: string): void {
   if (choices.includes(value)) return;
   throw new SentvecError(

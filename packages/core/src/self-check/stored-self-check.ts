@@ -13,8 +13,9 @@ export interface SelfCheckValues {
 export const selfCheckFile = 'self-check.json';
 
 /**
- * Where a model folder keeps the self-check of a file of weights that is not the standard one, `onnx/model_int8.onnx` say:
- * beside it, as `onnx/model_int8.self-check.json`. It holds what that file gives, not what the model gives in float32.
+ * Where a model folder keeps the self-check of a file of weights that is not the standard one, `onnx/model_int8.onnx`
+ * say: beside it, as `onnx/model_int8.self-check.json`. It holds what that file gives, not what the model gives in
+ * float32.
  * @param weightsFile see `Encoder.weightsFile`
  */
 export function selfCheckFileOf(weightsFile: string | undefined): string {
@@ -73,7 +74,7 @@ function isIds(value: unknown): value is number[] {
 function refuse(file: string): never {
   throw new SentvecError(
     'invalid-model',
-    `${file} is no self-check of sentvec. Delete it, or download the model again.`,
+    `${file} is not a self-check of sentvec. Delete it, or download the model again.`,
     {
       file,
     },

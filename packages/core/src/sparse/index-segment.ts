@@ -158,7 +158,7 @@ export class Segment {
 
   /**
    * @param name of the file, for messages
-   * @throws SentvecError `invalid-output` for bytes that are no segment
+   * @throws SentvecError `invalid-output` for bytes that are not a segment
    */
   constructor({ size, read }: FileParts, name: string) {
     this.#name = name;

@@ -167,8 +167,9 @@ function addProducts(scores: Float64Array, { documents, values }: Postings, weig
 }
 
 /**
- * The best documents, segment by segment. Terms are added in the order of their indices, as {@link sparseDot} adds them,
- * so that scores agree to the last bit. A segment in which no document can beat those found so far is passed over.
+ * The best documents, segment by segment. Terms are added in the order of their indices, as {@link sparseDot} adds
+ * them, so that scores agree to the last bit. A segment in which no document can beat those found so far is passed
+ * over.
  */
 export async function searchSegments(
   segments: readonly Segment[],
@@ -206,7 +207,7 @@ function termsIn(segment: Segment, { indices, values }: SparseVector): { place: 
   return terms;
 }
 
-/** Offers the scores of a segment's documents, and clears them for the next segment. A score of 0 is none. */
+/** Offers the scores of a segment's documents, and clears them for the next segment. A score of 0 is not a hit. */
 function keepBest(top: TopRows, scores: Float64Array, firstRow: number, documents: number): void {
   for (let document = 0; document < documents; document += 1) {
     const score = scores[document]!;

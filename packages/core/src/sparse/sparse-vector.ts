@@ -24,8 +24,8 @@ export function sparseDot(a: SparseVector, b: SparseVector): number {
 }
 
 /**
- * A vector as text in the form of pgvector's `sparsevec`: `{1:0.5,8:2}/30522`, where indices count from 1. That type has room
- * for 16,000 entries, its indexes for 1,000: see `maxActiveDims`.
+ * A vector as text in the form of pgvector's `sparsevec`: `{1:0.5,8:2}/30522`, where indices count from 1. That type
+ * has room for 16,000 entries, its indexes for 1,000: see `maxActiveDims`.
  * @param dimension number of terms: `SparseEmbedder.dimension`
  */
 export function sparsevecText({ indices, values }: SparseVector, dimension: number): string {
@@ -47,7 +47,10 @@ export function sparseVector(dense: Float32Array): SparseVector {
   return { indices, values };
 }
 
-/** The `count` entries farthest from 0, of equal ones those of the lowest indices; the vector itself when it has no more. */
+/**
+ * The `count` entries farthest from 0, of equal ones those of the lowest indices; the vector itself when it has no
+ * more.
+ */
 export function largestEntries(vector: SparseVector, count: number): SparseVector {
   const { indices, values } = vector;
   if (indices.length <= count) return vector;
@@ -64,13 +67,13 @@ export function entriesByValue({ values }: SparseVector): number[] {
 
 /**
  * @param name what the caller calls the vector, for the message
- * @throws SentvecError `invalid-argument` when it is no sparse vector
+ * @throws SentvecError `invalid-argument` when it is not a sparse vector
  */
 export function checkSparseVector(vector: SparseVector, name: string, row?: number): void {
   const fault = faultOf(vector);
   if (fault === undefined) return;
   const details = row === undefined ? {} : { row };
-  throw new SentvecError('invalid-argument', `${name} is no sparse vector: ${fault}.`, details);
+  throw new SentvecError('invalid-argument', `${name} is not a sparse vector: ${fault}.`, details);
 }
 
 function faultOf(vector: SparseVector): string | undefined {

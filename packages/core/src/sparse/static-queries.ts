@@ -26,7 +26,8 @@ export class StaticQueries {
   }
 
   /**
-   * Reads the folder of a SparseStaticEmbedding (`sentence_transformers/sparse_encoder/modules/sparse_static_embedding.py`).
+   * Reads the folder of a SparseStaticEmbedding
+   * (`sentence_transformers/sparse_encoder/modules/sparse_static_embedding.py`).
    * @throws SentvecError `invalid-model`, `unsupported-model`
    */
   static async load(
@@ -43,7 +44,7 @@ export class StaticQueries {
         'invalid-model',
         broken === undefined
           ? `The tensor "weight" of ${file} has the shape [${shape.join(', ')}], not [terms].`
-          : `The tensor "weight" of ${file} holds ${broken}, which is no weight.`,
+          : `The tensor "weight" of ${file} holds ${broken}, which is not a weight.`,
         { file },
       );
     const definition = await readTokenizerDefinition(files, { lowercase: lowerCase });

@@ -1,4 +1,7 @@
-/** Reads the parts of a `tokenizer.json` (normalizer, pre-tokenizer, post-processor) field by field, as the Rust tokenizers do. */
+/**
+ * Reads the parts of a `tokenizer.json` (normalizer, pre-tokenizer, post-processor) field by field, as the Rust
+ * tokenizers do.
+ */
 import { SentvecError } from '../errors.ts';
 import { isObject } from '../model-folder/json.ts';
 import type { Pattern } from './pattern/pattern.ts';
@@ -16,7 +19,7 @@ export class Component {
   readonly #fields: Readonly<Record<string, unknown>>;
   readonly #count: { parts: number };
 
-  /** @throws SentvecError `invalid-model` when it is no object with a type */
+  /** @throws SentvecError `invalid-model` when it is not an object with a type */
   constructor(value: unknown, place: string, count: { parts: number } = { parts: 0 }) {
     const { type } = isObject(value) ? value : {};
     if (typeof type !== 'string') throw invalid(place, 'must be an object with a "type"');
@@ -33,7 +36,10 @@ export class Component {
     this.#count = count;
   }
 
-  /** @throws SentvecError `invalid-model` when the field is missing and has no default, or of another kind; so do the others */
+  /**
+   * @throws SentvecError `invalid-model` when the field is missing and has no default, or of another kind; so do the
+   * others
+   */
   boolean(name: string, byDefault?: boolean): boolean {
     return this.#read(name, 'true or false', (value) => typeof value === 'boolean', byDefault);
   }

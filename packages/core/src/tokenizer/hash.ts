@@ -32,7 +32,7 @@ function wellFormed(json: string): string {
   if (!json.includes('\\ud') || !loneSurrogate.test(json)) return json;
   throw new SentvecError(
     'invalid-model',
-    'tokenizer.json has half of a surrogate pair in a string, which is no text. Download it again.',
+    'tokenizer.json has half of a surrogate pair in a string, which is not a text. Download it again.',
     { file: 'tokenizer.json' },
   );
 }

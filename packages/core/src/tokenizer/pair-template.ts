@@ -1,6 +1,6 @@
 /**
- * How a pair of texts becomes one input: which special tokens stand around and between the two, the types of their
- * tokens, and what is cut from a pair that is too long.
+ * Makes one input of a pair of texts: adds the special tokens around and between the two and the token types, and cuts
+ * a pair that is too long.
  */
 import { isObject } from '../model-folder/json.ts';
 import type { TokenizedText } from '../types.ts';

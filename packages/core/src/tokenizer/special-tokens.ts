@@ -68,7 +68,7 @@ function templateTokens(processor: TokenizerComponent, inner: SpecialTokens, fil
   const suffix: number[] = [];
   let sequences = 0;
   for (const piece of single as readonly unknown[]) {
-    if (!isObject(piece)) throw invalid(file, 'TemplateProcessing with a piece that is no object');
+    if (!isObject(piece)) throw invalid(file, 'TemplateProcessing with a piece that is not an object');
     if (piece['Sequence'] !== undefined) {
       sequences += 1;
       continue;

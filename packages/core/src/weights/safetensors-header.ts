@@ -65,7 +65,7 @@ function readHeaderSize(bytes: Uint8Array, fileSize: number, file: string): numb
   if (size > BigInt(fileSize - 8)) {
     throw headerError(
       file,
-      `says that its header has ${size} bytes, but the file has ${fileSize}. It was cut short, or is no safetensors file`,
+      `says that its header has ${size} bytes, but the file has ${fileSize}. It was cut short, or is not a safetensors file`,
     );
   }
   if (size > largestHeader)

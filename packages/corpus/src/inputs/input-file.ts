@@ -78,7 +78,7 @@ export class InputFile {
    *
    * @param name as the user named it, for messages
    * @param state what the file was before; it must be that still
-   * @throws SentvecError `invalid-corpus` when it has changed or is no file, `io-failed`
+   * @throws SentvecError `invalid-corpus` when it has changed or is not a file, `io-failed`
    */
   static async open(name: string, path: string, state?: FileState): Promise<InputFile> {
     const handle = await guardIo('Reading', path, () => open(path, openFlags));
@@ -99,7 +99,10 @@ export class InputFile {
     this.#compare(await guardIo('Reading', this.path, () => this.#handle.stat()));
   }
 
-  /** The bytes from `start` to `end`. @throws SentvecError `invalid-corpus` when the file has become shorter, `io-failed` */
+  /**
+   * The bytes from `start` to `end`. @throws SentvecError `invalid-corpus` when the file has become shorter,
+   * `io-failed`
+   */
   async read(start: number, end: number): Promise<Buffer> {
     const bytes = Buffer.allocUnsafe(end - start);
     let filled = 0;

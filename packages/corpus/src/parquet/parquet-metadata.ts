@@ -1,6 +1,6 @@
 /**
- * The footer of a Parquet file, checked before the library walks it: a footer may send it in circles, or say other than
- * the file holds.
+ * Checks the footer of a Parquet file before the library reads it: a damaged footer may keep the library in an endless
+ * loop, or contradict the pages of the file.
  */
 import { parquetMetadata, parquetSchema, type FileMetaData, type SchemaElement, type SchemaTree } from 'hyparquet';
 import { checkThrift } from './thrift-check.ts';
@@ -15,7 +15,7 @@ export const footerTailBytes = 8;
  * The length of the footer that ends with these bytes.
  *
  * @param tail the last eight bytes of the file
- * @throws Error for a file that is no Parquet, or is cut off
+ * @throws Error for a file that is not Parquet, or is cut off
  */
 export function footerLength(tail: Buffer, fileBytes: number): number {
   if (tail.length < footerTailBytes || tail.toString('latin1', 4) !== 'PAR1')
@@ -33,7 +33,7 @@ export function footerLength(tail: Buffer, fileBytes: number): number {
  */
 export function parseFooter(footer: Uint8Array, fileBytes: number): FileMetaData {
   checkThrift(new DataView(footer.buffer, footer.byteOffset, footer.byteLength - footerTailBytes));
-  // Of geographic columns, too, the bytes are kept as they are.
+  // The bytes of geographic columns are kept as they are.
   const metadata = parquetMetadata(footer, { geoparquet: false });
   checkSchema(metadata.schema);
   const leaves = leavesOf(parquetSchema(metadata));

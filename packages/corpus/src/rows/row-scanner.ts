@@ -1,6 +1,6 @@
 /**
- * Finds where the rows of a file begin and end, in a stream of its bytes: lines, paragraphs, records of CSV. Splitting a
- * file into chunks and reading a chunk use the same scanner, so that both see the same rows.
+ * Finds where the rows of a file begin and end, in a stream of its bytes: lines, paragraphs, records of CSV. Splitting
+ * a file into chunks and reading a chunk use the same scanner, so that both see the same rows.
  */
 import { SentvecError } from '@sentvec/core';
 import type { ByteFormat, CorpusOptions } from '../request.ts';
@@ -28,8 +28,8 @@ export interface ScanStart {
 }
 
 /**
- * What ends the lines of a file. `lf`: a line feed, with or without a carriage return before it. `cr`: a carriage return
- * alone does, too, as in files of old Macs.
+ * What ends the lines of a file. `lf`: a line feed, with or without a carriage return before it. `cr`: a carriage
+ * return alone does, too, as in files of old Macs.
  */
 export type LineEnd = 'lf' | 'cr';
 
@@ -168,7 +168,7 @@ const quoteInQuoted = 3;
 
 /**
  * Rows are records of CSV (RFC 4180), whose quoted fields may hold newlines. A quote opens a field only at its start.
- * Blank lines are no rows.
+ * Blank lines do not count as rows.
  */
 function csvScanner({ position, line }: ScanStart, onRow: OnRow, delimiter: number): RowScanner {
   let recordStart = position;
@@ -223,8 +223,8 @@ export function withoutTerminator(bytes: Buffer): Buffer {
 }
 
 /**
- * What ends the lines of a file that begins with these bytes. A carriage return alone may also stand within a text, so it
- * needs evidence: no line feed, and in JSON lines objects before and after it, in plain text several of them.
+ * What ends the lines of a file that begins with these bytes. A carriage return alone may also stand within a text, so
+ * it needs evidence: no line feed, and in JSON lines objects before and after it, in plain text several of them.
  */
 export function recogniseLineEnd(format: ByteFormat, head: Buffer): LineEnd {
   if (format === 'csv' || format === 'tsv') return recogniseCsvLineEnd(head, delimiters[format].charCodeAt(0));
@@ -235,8 +235,8 @@ export function recogniseLineEnd(format: ByteFormat, head: Buffer): LineEnd {
 }
 
 /**
- * A lone CR and an LF may both occur near the start, outside quotes. If all pieces up to the first LF, and the line after
- * it, have equally many fields, CR ends records.
+ * A lone CR and an LF may both occur near the start, outside quotes. If all pieces up to the first LF, and the line
+ * after it, have equally many fields, CR ends records.
  */
 function recogniseCsvLineEnd(head: Buffer, delimiter: number): LineEnd {
   const fields = [1];

@@ -1,4 +1,4 @@
-// The space that the vectors of a run belong to: how it is determined, compared, and what is said when it differs.
+// The space of the vectors of a run: determines and compares it, and makes the error for a different one.
 import {
   SentvecError,
   type EmbeddedPieces,

@@ -1,4 +1,4 @@
-/** What a new run takes over from an earlier one in the same folder: finished chunks whose shards are there. */
+/** Reuses the finished chunks of an earlier run in the same folder, if their shards are still there. */
 import { createReadStream } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -27,8 +27,8 @@ export interface EarlierChunk {
 const writesAtOnce = 16;
 
 /**
- * Takes over finished chunks into the folder of a run that is being prepared, where their shards are as they were written.
- * A chunk is computed again all the same unless its rows turn out to be the same.
+ * Takes over finished chunks into the folder of a run that is being prepared, where their shards are as they were
+ * written. A chunk is computed again all the same unless its rows turn out to be the same.
  *
  * @param verify whether the hash of every shard is checked, or only its size
  * @throws SentvecError `io-failed`

@@ -13,7 +13,7 @@ export interface PackedError {
   readonly sentvec: { readonly code: ErrorCode; readonly details: ErrorDetails } | undefined;
   /** Of a system error. */
   readonly system: { readonly code: string; readonly syscall: string } | undefined;
-  /** Another error, or the text of what was no error. */
+  /** Another error, or the text of a thrown value that is not an error. */
   readonly cause: PackedError | string | undefined;
 }
 

@@ -205,7 +205,7 @@ export async function readProfile(environment: Environment): Promise<Profile> {
   return Object.assign({}, ...profiles) as Profile;
 }
 
-/** The entries of a section of an INI file. Indented lines belong to the entry above, which is none of ours. */
+/** The entries of a section of an INI file. Indented lines are nested settings, which are skipped. */
 function sectionOf(text: string, section: string): Profile {
   const entries: Record<string, string> = {};
   let isOurs = false;

@@ -24,7 +24,7 @@ export interface S3Request {
   readonly headers?: Readonly<Record<string, string>> | undefined;
   readonly body?: Uint8Array | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Answers that are none of success and that the caller understands. @default none */
+  /** Statuses other than success that the caller handles itself. @default none */
   readonly accept?: readonly number[] | undefined;
 }
 
@@ -133,7 +133,9 @@ export class S3Client {
     return { endpoint: ignored ? undefined : endpoint?.replace(/\/+$/u, ''), region };
   }
 
-  /** Endpoints of one's own have the bucket in the path; those of AWS in the name, where that makes a valid certificate. */
+  /**
+   * Endpoints of one's own have the bucket in the path; those of AWS in the name, where that makes a valid certificate.
+   */
   #urlOf({ endpoint, region }: Target, key: string): string {
     const { bucket } = this.#options;
     const path = key.split('/').map(encodeName).join('/');

@@ -1,4 +1,4 @@
-// How far vectors tell classes apart: by a vote of neighbours, and by a linear classifier.
+// Evaluates how well vectors separate classes: by a vote of neighbours, and by a linear classifier.
 import { semanticSearch, type Matrix, type SimilarityFunction } from '@sentvec/core';
 import { checkOptionNames } from '@sentvec/platform';
 import type { EmbedTexts } from '../embed-texts.ts';

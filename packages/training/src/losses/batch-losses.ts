@@ -1,5 +1,5 @@
-// Losses that look at a whole batch: hard negatives found in it, negatives that a guide lets through, and vectors spread
-// out over the sphere.
+// Losses that look at a whole batch: hard negatives found in it, negatives filtered by a guide model, and vectors that
+// are spread out over the sphere.
 import type { Operations } from '@sentvec/architectures';
 import { SentvecError } from '@sentvec/core';
 import { checkOptionNames } from '@sentvec/platform';
@@ -48,8 +48,8 @@ export interface GistEmbedOptions {
   /** Divides similarities. Above 0. @default 0.01 */
   readonly temperature?: number | undefined;
   /**
-   * What a candidate may at most be to the guide without counting as a false negative: as near as the positive less
-   * `margin` (`absolute`), or less `margin` times its similarity (`relative`).
+   * From which similarity on, by the guide, a candidate counts as a false negative: that of the positive less `margin`
+   * (`absolute`), or less `margin` times itself (`relative`).
    * @default 'absolute'
    */
   readonly marginStrategy?: 'absolute' | 'relative' | undefined;
@@ -62,9 +62,9 @@ export interface GistEmbedOptions {
 }
 
 /**
- * In-batch negatives of which a guide, another model, takes out those that it finds at least as near to the anchor as
- * the positive (GISTEmbed: Solatorio, 2024). Columns: anchor, positive, perhaps a hard negative. A label has the guide's
- * vectors of an example's texts, one after the other: they are computed once, beforehand.
+ * In-batch negatives, without those that another model, the guide, finds nearer to the anchor than the positive
+ * (GISTEmbed: Solatorio, 2024). Columns: anchor, positive, perhaps a hard negative. A label has the guide's vectors of
+ * an example's texts, one after the other; compute them once before the training.
  * @throws SentvecError `invalid-argument`
  */
 export function gistEmbedLoss(options: GistEmbedOptions = {}): Loss {
@@ -137,9 +137,9 @@ export interface GlobalOrthogonalRegularizationOptions {
 }
 
 /**
- * Vectors of different texts should be as those of random directions: the square of the mean similarity, and what the
- * mean squared similarity has above 1 / dimension (Zhang et al., 2017). To be used beside a loss that says what is
- * alike.
+ * Pushes vectors of different texts towards random directions: the square of their mean similarity, plus the excess of
+ * the mean squared similarity over 1 / dimension (Zhang et al., 2017). A regularizer: use it with a loss that trains
+ * similarity.
  * @throws SentvecError `invalid-argument`
  */
 export function globalOrthogonalRegularizationLoss(options: GlobalOrthogonalRegularizationOptions = {}): Loss {

@@ -1,4 +1,4 @@
-// How far apart embeddings are, over the tensor operations.
+// Distances and similarities of embeddings over the tensor operations, for losses.
 import { absolute, mean, normalizeRows, type Dimension, type Operations } from '@sentvec/architectures';
 
 /** How far apart two embeddings are, 0 for equal ones. `cosine` is 1 - cosine similarity. */

@@ -48,8 +48,8 @@ export interface DataConfig {
 /** LoRA adapters of a configuration, see `withLora`; the seed of their first numbers is that of the run. */
 export interface LoraConfig extends Omit<LoraOptions, 'seed'> {
   /**
-   * `merged`: the output is a model like any other. `apart`: it holds the adapter alone, in PEFT's format, and names the
-   * model that it adapts.
+   * `merged`: the output is a model like any other. `apart`: it holds the adapter alone, in PEFT's format, and names
+   * the model that it adapts.
    */
   readonly save: 'merged' | 'apart';
 }
@@ -62,8 +62,8 @@ export interface TrainingConfig {
    */
   readonly model: string | { readonly fromScratch: ScratchConfig };
   /**
-   * For a model with adapters for tasks, such as jina-embeddings-v3: whose adapter is merged into the weights before they
-   * are trained.
+   * For a model with adapters for tasks, such as jina-embeddings-v3: whose adapter is merged into the weights before
+   * they are trained.
    * @default none
    */
   readonly task?: string | undefined;
@@ -214,7 +214,7 @@ export function parseTrainingConfig(value: unknown, name: string): TrainingConfi
   const result = v.safeParse(configSchema, value);
   if (!result.success) {
     const problems = problemsOf(result.issues).join('\n');
-    throw new SentvecError('invalid-argument', `${name} is no training configuration:\n${problems}`, { file: name });
+    throw new SentvecError('invalid-argument', `${name} is not a training configuration:\n${problems}`, { file: name });
   }
   for (const [index, data] of result.output.data.entries()) {
     if (data.fromClasses && (data.columns.length !== 1 || data.label === undefined)) {

@@ -1,4 +1,4 @@
-// What a model is judged by while it trains, read as its configuration says.
+// Makes the evaluator of a training run from its configuration.
 import { resolve } from 'node:path';
 import { promptNameFor, SentvecError, type SimilarityFunction, type TextRole } from '@sentvec/core';
 import { readTable, type Table } from '@sentvec/corpus';

@@ -87,7 +87,7 @@ export class GraphRunner {
   }
 
   /**
-   * Runs the graph on a batch. Returns the outputs that are no gradients.
+   * Runs the graph on a batch. Returns the outputs that are not gradients.
    * @param options.gradients what gets the gradients, a buffer laid out as the parameters'
    * @param options.more inputs that only some graphs have
    */

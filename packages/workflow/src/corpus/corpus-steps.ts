@@ -1,4 +1,7 @@
-/** The steps of the workflow that embeds a corpus: those of `@sentvec/corpus`, on small JSON and within an {@link Access}. */
+/**
+ * The steps of the workflow that embeds a corpus: those of `@sentvec/corpus`, with small JSON as input and output, and
+ * only for files that an {@link Access} allows.
+ */
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { SentvecError } from '@sentvec/core';
@@ -36,8 +39,8 @@ export interface CorpusResources {
 }
 
 /**
- * Two requests are the same while the files that they name are: by path, size, time and inode. A request that overwrites
- * is never the same as another, and neither is one whose files this process cannot see.
+ * Two requests are the same while the files that they name are: by path, size, time and inode. A request that
+ * overwrites is never the same as another, and neither is one whose files this process cannot see.
  */
 export async function identifyCorpusRequest({ request }: EmbedCorpusInput): Promise<RequestIdentity> {
   const writes = [`folder:${resolve(request.output)}`];
@@ -116,8 +119,8 @@ async function start(
 }
 
 /**
- * Finishes what is unfinished, and embeds again what is not there, what was rejected, and what has changed since: inputs
- * may have been corrected.
+ * Finishes what is unfinished, and embeds again what is not there, what was rejected, and what has changed since:
+ * inputs may have been corrected.
  */
 async function replay(prepare: (options: StartOptions) => Promise<PreparedCorpus>): Promise<PreparedCorpus> {
   try {
@@ -146,7 +149,7 @@ export async function* planPrepared(
   }
 }
 
-/** A chunk that was embedded in so many processes which were lost may be the cause. */
+/** After so many lost processes that were embedding the same chunk, the chunk itself may be the cause. */
 const suspiciousLosses = 2;
 
 /**

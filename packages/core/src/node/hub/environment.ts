@@ -15,8 +15,7 @@ export interface HubEnvironment {
   /** `HF_HUB_OFFLINE` (also `TRANSFORMERS_OFFLINE`). */
   readonly offline: boolean;
   /**
-   * `HF_TOKEN`, or the content of the file that `huggingface-cli login` writes (`HF_TOKEN_PATH`, or `token` in
-   * `HF_HOME`).
+   * `HF_TOKEN`, or the content of the file that `hf auth login` writes (`HF_TOKEN_PATH`, or `token` in `HF_HOME`).
    */
   readonly token: string | undefined;
 }

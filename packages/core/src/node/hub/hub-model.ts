@@ -59,7 +59,7 @@ export interface HubModelOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** The options of {@link hubModel}, by which others tell them from their own. */
+/** Names of the options of {@link hubModel}. Loaders that take these options with others separate them by it. */
 export const hubOptionNames: OptionNames<HubModelOptions> = {
   revision: true,
   cacheDir: true,
@@ -116,9 +116,9 @@ async function currentVersion(client: HubClient, cache: HubCache, revision: stri
   const cached = await findCached(cache, revision);
   if (cached?.listed && isCommit(revision)) return cached;
   try {
-    // Nobody waits for a hub that cannot be reached when there is a version that serves.
+    // When the cache has a version to fall back to, a hub that cannot be reached is not asked again and again.
     const asking = cached === undefined ? client : new HubClient(client.model, { ...client.options, retries: 0 });
-    // The library is loaded when it is needed: a version that is in the cache does without.
+    // Imported here, because a version in the cache does not need the library.
     const { listingByLibrary } = await import('./listing-by-library.ts');
     const commit = isCommit(revision) ? revision : await listingByLibrary.commitOf(asking, revision);
     const files = (await cache.listing(commit)) ?? (await listingByLibrary.files(asking, commit));
@@ -141,15 +141,18 @@ async function cachedVersion(cache: HubCache, name: string, revision: string): P
 
 /** A version that is in the cache. */
 interface CachedVersion extends Version {
-  /** Whether the hub listed its files: else another program downloaded it, which may have left out what it does not use. */
+  /**
+   * Whether the hub listed its files: else another program downloaded it, which may have left out what it does not use.
+   */
   readonly listed: boolean;
   /** Whether all its parts are here. */
   readonly complete: boolean;
 }
 
 /**
- * The version of a revision that can be used without the hub. One that was loaded before is whole; what another program
- * has left since may lack a part without which the model would be read as another one.
+ * The cached version of a revision that is best to use without the hub: complete ones before others, and of those the
+ * ones that the hub listed. A snapshot that another program downloaded may lack files that change what the model
+ * computes, such as `1_Pooling/config.json`.
  */
 async function findCached(cache: HubCache, revision: string): Promise<CachedVersion | undefined> {
   const commits = isCommit(revision) ? [revision] : await cache.commitsOf(revision);

@@ -40,7 +40,7 @@ function parameters(client: HubClient, revision: string): { hubUrl: string; fetc
   };
 }
 
-/** What the library cannot make sense of is no answer of a hub. */
+/** An answer that the library cannot parse did not come from a hub. */
 async function explain<T>(client: HubClient, ask: () => Promise<T>): Promise<T> {
   try {
     return await ask();

@@ -1,6 +1,6 @@
 /**
- * Classes of characters in patterns, as Oniguruma 6.9 has them, over Unicode 16: properties, POSIX brackets, shorthands,
- * and letters without case.
+ * Classes of characters in patterns, as Oniguruma 6.9 has them, over Unicode 16: properties, POSIX brackets,
+ * shorthands, and letters without case.
  */
 import { categoryBit, categoryBits, looseName } from '../unicode-categories.ts';
 import { isSpace } from '../unicode.ts';
@@ -191,7 +191,10 @@ export function propertyClass(name: string, inClass: boolean): CharacterTest | u
   return posixClass(loose) ?? engineProperty(`Script=${words}`) ?? engineProperty(words);
 }
 
-/** Characters whose small and capital letters do not lead to all that are the same without case. */
+/**
+ * Characters that case-insensitive patterns match with others, but that `toLowerCase` and `toUpperCase` of those do not
+ * give, such as the long s (ſ) for s.
+ */
 const otherCases = Array.from(
   '\u017F\u212A\u212B\u2126\u00B5\u03C2\u03D0\u03D1\u03D5\u03D6\u03F0\u03F1\u03F5\u1E9B\u1E9E\u1FBE\u0345\u03F4' +
     '\u1C80\u1C81\u1C82\u1C83\u1C84\u1C85\u1C86\u1C87\u1C88\u01C5\u01C8\u01CB\u01F2',
@@ -207,12 +210,12 @@ export function caseInsensitive(test: CharacterTest, single?: number): Character
   return (code) => same.has(code);
 }
 
-/** Whether a class tells capital letters, small ones and title ones apart. */
+/** Whether a class tells upper case, lower case and title case apart. */
 export function dependsOnCase(test: CharacterTest): boolean {
   return test(0x41) !== test(0x61) || test(0x1c5) !== test(0x1c4) || test(0x1c5) !== test(0x1c6);
 }
 
-/** The characters that are the same as one without case, itself included. */
+/** The characters that a case-insensitive pattern takes as equal to this one, itself included. */
 function spellings(code: number): number[] {
   const character = String.fromCodePoint(code);
   const same = new RegExp(`^\\u{${code.toString(16)}}$`, 'iu');
@@ -222,11 +225,14 @@ function spellings(code: number): number[] {
   return [...new Set(candidates.filter((other) => same.test(other)).map((other) => other.codePointAt(0)!))];
 }
 
-/** Where the characters are that are several letters when their case does not count, such as ß and ﬁ. */
+/** The ranges of characters that case folding turns into several letters, such as ß (ss) and ﬁ (fi). */
 const severalFolds = /[ßİŉǰΐΰև\u1E96-\u1E9A\u1E9E\u1F50-\u1FFC\uFB00-\uFB17]/u;
 let pairs: ReadonlySet<string> | undefined;
 
-/** Whether a letter, or the letters of two literals behind one another, may also match several letters, or one. */
+/**
+ * Whether a case-insensitive match may change the number of letters: this literal folds to several (ß to ss), or it and
+ * the literal before it are the folding of one character (ss of ß).
+ */
 export function isFoldedToSeveral(previous: string, literal: string): boolean {
   if (severalFolds.test(literal) && Array.from(fullFold(literal)).length > 1) return true;
   if (previous === '' || literal === '') return false;

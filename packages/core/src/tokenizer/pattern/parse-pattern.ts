@@ -19,8 +19,8 @@ import {
 import { holds, type Anchor, type PatternNode } from './pattern-tree.ts';
 
 /**
- * @throws SentvecError `invalid-model` when it is no regular expression, `unsupported-model` when it uses what sentvec
- * does not know
+ * @throws SentvecError `invalid-model` when it is not a regular expression, `unsupported-model` when it uses what
+ * sentvec does not know
  */
 export function parsePattern(source: string): PatternNode {
   return new PatternParser(source).parse();
@@ -294,7 +294,7 @@ class PatternParser {
   #hexadecimal(form: RegExp): string {
     const match = form.exec(this.#characters.slice(this.#at, this.#at + 10).join(''));
     const code = match ? Number.parseInt(match[1]!, 16) : Infinity;
-    if (code > 0x10ffff || (code >= 0xd800 && code < 0xe000)) throw this.#invalid('a number that is no character');
+    if (code > 0x10ffff || (code >= 0xd800 && code < 0xe000)) throw this.#invalid('a number that is not a character');
     this.#at += match![0].length;
     return String.fromCodePoint(code);
   }
@@ -401,7 +401,10 @@ class PatternParser {
   }
 
   #invalid(what: string): SentvecError {
-    return new SentvecError('invalid-model', `The pattern ${this.#quoted()} is no regular expression: it has ${what}.`);
+    return new SentvecError(
+      'invalid-model',
+      `The pattern ${this.#quoted()} is not a regular expression: it has ${what}.`,
+    );
   }
 
   #unsupported(what: string): SentvecError {
