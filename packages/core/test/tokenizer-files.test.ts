@@ -102,6 +102,23 @@ describe('do_lower_case', () => {
     expect(await idsOf({ ...files, 'tokenizer.json': json }, 'Paris')).toEqual(around(expected));
   });
 
+  // By sentence-transformers 6.1: `Upper` and `CASE` are put in lower case, special tokens are found before.
+  test.each<[string, number[]]>([
+    ['tiny-albert', [2, 207, 35, 175, 4, 5, 1, 22, 9, 8, 45, 109, 511, 5, 1, 31, 8, 109, 3]],
+    ['st6-roberta', [0, 88, 385, 267, 224, 62, 80, 296, 78, 64, 520, 273, 296, 72, 224, 2, 2]],
+    ['st6-xlmr', [0, 263, 37, 229, 118, 23, 9, 8, 48, 120, 562, 356, 8, 11, 2, 2]],
+    [
+      'tiny-modernbert-mean',
+      [437, 360, 79, 259, 440, 220, 27, 76, 290, 74, 29, 269, 290, 68, 220, 27, 14, 82, 29, 438],
+    ],
+    ['tiny-t5', [262, 36, 228, 117, 22, 8, 7, 47, 119, 3, 2, 22, 8, 7, 47, 157, 599, 1, 1]],
+  ])('of sentence_bert_config.json leaves special tokens of %s as they are', async (name, ids) => {
+    const definition = await readTokenizerDefinition(goldenModel(name), { lowercase: true });
+    const tokenizer = await javaScriptTokenizer(definition);
+    const [text] = await tokenizer.encode(['Upper [MASK] <mask> CASE </s>'], { maxLength: 100 });
+    expect([...text!.ids]).toEqual(ids);
+  });
+
   test('strip_accents and tokenize_chinese_chars too', async () => {
     const config = { tokenizer_class: 'BertTokenizer', strip_accents: false };
     expect(await idsOf({ 'tokenizer.json': tokenizerJson(), 'tokenizer_config.json': config }, 'é')).toEqual(

@@ -1,5 +1,11 @@
 // The tokenizer files that `sentvec export` writes.
-import { type ModelFolder, readJsonObject, readTokenizerDefinition, type TokenizerDefinition } from '@sentvec/core';
+import {
+  type ModelFiles,
+  type ModelFolder,
+  readJsonObject,
+  readTokenizerDefinition,
+  type TokenizerDefinition,
+} from '@sentvec/core';
 import { canonicalJson } from '@sentvec/platform';
 import type { FolderFile } from '@sentvec/platform/node';
 
@@ -17,7 +23,7 @@ export async function tokenizerFiles(folder: ModelFolder, maxLength: number): Pr
   const special = (await readJsonObject(files, 'special_tokens_map.json')) ?? {};
   const padding = config['pad_token'] ?? special['pad_token'] ?? paddingToken(definition);
   return [
-    ['tokenizer.json', await tokenizerJson(folder, definition)],
+    ['tokenizer.json', await tokenizerJson(files, definition)],
     jsonFile('tokenizer_config.json', {
       tokenizer_class: 'PreTrainedTokenizerFast',
       ...Object.fromEntries(
@@ -29,17 +35,13 @@ export async function tokenizerFiles(folder: ModelFolder, maxLength: number): Pr
   ];
 }
 
-async function tokenizerJson(
-  { encoderFiles: files, lowerCase }: ModelFolder,
-  definition: TokenizerDefinition,
-): Promise<FolderFile[1]> {
+async function tokenizerJson(files: ModelFiles, definition: TokenizerDefinition): Promise<FolderFile[1]> {
   const stored = await readJsonObject(files, 'tokenizer.json');
   const { truncation, padding, ...parts } = definition.json;
   const isWhole = stored !== undefined && canonicalJson({ ...stored, ...parts }) === canonicalJson(stored);
-  if (isWhole && !lowerCase) return () => files.read('tokenizer.json');
+  if (isWhole) return () => files.read('tokenizer.json');
   const json: Json = { version: '1.0', truncation, padding, decoder: null, ...stored, ...parts };
-  const normalizers = [{ type: 'Lowercase' }, ...(parts.normalizer ? [parts.normalizer] : [])];
-  return jsonFile('tokenizer.json', lowerCase ? { ...json, normalizer: { type: 'Sequence', normalizers } } : json)[1];
+  return jsonFile('tokenizer.json', json)[1];
 }
 
 /** transformers.js knows a token that is written as an object only by this mark. */

@@ -103,7 +103,7 @@ async function encodeInGroups(
     const first = results.length;
     const group = nextGroup(texts, first);
     try {
-      const encodings = await encodeNatively(library, group, definition);
+      const encodings = await encodeNatively(library, group);
       if (encodings) {
         for (const encoding of encodings) {
           results.push(toTokenizedText(encoding, definition, options));
@@ -144,11 +144,10 @@ function nextGroup(texts: readonly string[], start: number): readonly string[] {
 async function encodeNatively(
   library: NativeTokenizer,
   texts: readonly string[],
-  definition: TokenizerDefinition,
 ): Promise<readonly Encoding[] | undefined> {
   if (texts[0]!.length > longestNativeText) return undefined;
   try {
-    const prepared = texts.map((text) => prepareText(text, definition));
+    const prepared = texts.map(prepareText);
     return await library.encodeBatch(prepared, { addSpecialTokens: false });
   } catch {
     return undefined;

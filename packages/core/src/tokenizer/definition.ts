@@ -1,5 +1,6 @@
 // The tokenizer of a model folder: its tokenizer.json, or one made of its vocabulary, with what other files say of it.
 import { canonicalJson, sha256 } from '@sentvec/platform';
+import { isObject } from '../model-folder/json.ts';
 import type { ModelFiles } from '../types.ts';
 import { hashTokenizerJson } from './hash.ts';
 import { specialTokensOf, tokenContent, type SpecialTokens } from './special-tokens.ts';
@@ -22,8 +23,6 @@ export interface TokenizerDefinition {
   readonly pairTemplate: PairTemplate | undefined;
   /** Which end of a long text is cut off. */
   readonly truncationSide: 'left' | 'right';
-  /** The text is lower-cased before anything else (`do_lower_case` of `sentence_bert_config.json`). */
-  readonly lowercase: boolean;
   /** Hash of all that decides which ids a text has. The order of keys in the files does not matter. */
   readonly hash: string;
 }
@@ -31,7 +30,8 @@ export interface TokenizerDefinition {
 /**
  * Reads the tokenizer of a model folder: `tokenizer.json`, else `vocab.txt` as BERT's, with what the other files of
  * transformers say about it.
- * @param options.lowercase see {@link TokenizerDefinition.lowercase}. False by default
+ * @param options.lowercase whether texts are put in lower case before all else that the tokenizer does, as
+ * `do_lower_case` of `sentence_bert_config.json` asks. False by default
  * @param options.markers pieces of texts that become one token each, where the vocabulary has them: whole, or up to
  * their first space. None by default
  * @throws SentvecError `invalid-model`, `unsupported-model`
@@ -43,7 +43,7 @@ export async function readTokenizerDefinition(
   const { json: raw, file, config, typed } = await readTokenizerFiles(model);
   const { lowercase = false, markers = [] } = options;
   const whole = { ...raw, truncation: null, padding: null, decoder: null };
-  const json = withMarkers(whole, markers);
+  const json = withMarkers(lowercase ? inLowerCase(whole) : whole, markers);
   await readSplitting(json.normalizer, json.pre_tokenizer);
   const side = config['truncation_side'] ?? raw.truncation?.direction;
   const truncationSide = typeof side === 'string' && side.toLowerCase() === 'left' ? 'left' : 'right';
@@ -57,9 +57,20 @@ export async function readTokenizerDefinition(
     specialTokens: specialTokensOf(json, file),
     pairTemplate: pairTemplateOf(json, typed),
     truncationSide,
-    lowercase,
-    hash: await sha256(canonicalJson([await hashTokenizerJson(json), truncationSide, lowercase])),
+    hash: await sha256(canonicalJson([await hashTokenizerJson(json), truncationSide])),
   };
+}
+
+/**
+ * Lower-casing comes first among the normalizers. Special tokens in a text are found before it: `[CLS]` stays `[CLS]`.
+ * Follows `do_lower_case` in `sentence_transformers/base/modules/transformer.py`.
+ */
+function inLowerCase(json: TokenizerJson): TokenizerJson {
+  const { normalizer } = json;
+  const parts = normalizer?.type === 'Sequence' ? normalizer['normalizers'] : undefined;
+  const normalizers: readonly unknown[] = Array.isArray(parts) ? parts : [normalizer ?? []].flat();
+  if (normalizers.some((each) => isObject(each) && each['type'] === 'Lowercase')) return json;
+  return { ...json, normalizer: { type: 'Sequence', normalizers: [{ type: 'Lowercase' }, ...normalizers] } };
 }
 
 /**

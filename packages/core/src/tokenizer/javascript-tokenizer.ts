@@ -55,7 +55,7 @@ async function encodeInSlices(
   for (const [row, text] of texts.entries()) {
     throwIfAborted(options.signal);
     try {
-      const { ids, lengthAtLimit } = tokenizer.encode(prepareText(text, definition), options.wordLimit);
+      const { ids, lengthAtLimit } = tokenizer.encode(prepareText(text), options.wordLimit);
       const cut = truncateAndAddSpecialTokens(ids, definition, options);
       results.push(lengthAtLimit === undefined ? cut : { ...cut, lengthAtLimit });
     } catch (error) {

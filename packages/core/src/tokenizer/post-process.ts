@@ -6,9 +6,8 @@ import type { TokenizerDefinition } from './definition.ts';
  * What is done to a text before a tokenizer library sees it. Lone surrogates become U+FFFD: they have no UTF-8 form,
  * and the libraries would differ in what they make of them.
  */
-export function prepareText(text: string, definition: TokenizerDefinition): string {
-  const wellFormed = text.replaceAll(/\p{Surrogate}/gu, '\uFFFD');
-  return definition.lowercase ? wellFormed.toLowerCase() : wellFormed;
+export function prepareText(text: string): string {
+  return text.replaceAll(/\p{Surrogate}/gu, '\uFFFD');
 }
 
 /**
