@@ -80,16 +80,17 @@ test('texts are padded on the right to the longest, wherever it stands', () => {
 
 test('tokens that pooling leaves out: those of the prompt and the opening ones, all but the last as in sentence-transformers', async () => {
   const inner = characterTokenizer();
-  // Two closing tokens: sentence-transformers takes one of them away.
-  const closing: Tokenizer = {
+  const closedBy = (...suffix: number[]): Tokenizer => ({
     ...inner,
-    specialTokens: { prefix: [60], suffix: [62, 62] },
+    specialTokens: { prefix: [60], suffix },
     encode: async (texts, options) =>
       (await inner.encode(texts, { ...options, addSpecialTokens: false })).map(({ ids }) => {
-        const around = (options.addSpecialTokens ?? true) ? [60, ...ids, 62, 62] : [...ids];
+        const around = (options.addSpecialTokens ?? true) ? [60, ...ids, ...suffix] : [...ids];
         return { ids: Int32Array.from(around), length: around.length, truncated: false };
       }),
-  };
+  });
+  // Of two closing tokens, sentence-transformers takes one away.
+  const closing = closedBy(62, 62);
   const leftOut = createPooling('mean', { includePrompt: false });
   const count = (tokenizer: Tokenizer, prompt: string | undefined, addSpecialTokens: boolean, pooling = leftOut) =>
     countUnpooledTokens(prompt, pooling, tokenizer, { maxLength: 10, addSpecialTokens });
@@ -97,6 +98,7 @@ test('tokens that pooling leaves out: those of the prompt and the opening ones, 
   expect(await count(inner, 'abc', false)).toBe(3);
   expect(await count(closing, 'abc', true)).toBe(5);
   expect(await count(closing, 'abc', false)).toBe(3);
+  expect(await count(closedBy(), 'abc', true)).toBe(4);
   expect(await count(inner, 'a prompt that is cut', true)).toBe(9);
   for (const prompt of ['', undefined]) expect(await count(inner, prompt, true)).toBe(0);
   expect(await count(inner, 'abc', true, createPooling('mean'))).toBe(0);

@@ -119,6 +119,7 @@ describe('pieces of texts', () => {
     const refused = async (options: object) =>
       expect(embedder.embedPieces(['a'], options)).rejects.toMatchObject({ code: 'invalid-argument' });
     await refused({ maxTokens: 65 });
+    expect((await embedder.embedPieces(['a'], { maxTokens: 64 })).pieces).toHaveLength(1);
     await refused({ splitBy: 'pages' });
     await refused({ lateChunking: true });
     await refused({ maxToken: 3 });

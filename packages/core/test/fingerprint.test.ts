@@ -150,20 +150,17 @@ test('the weights are those that the encoder says it used', async () => {
   ]);
   expect(new Set(hashes).size).toBe(3);
   expect(await weightsOf(undefined, graphOnly)).toBe(hashes[1]);
-  expect(
-    await weightsOf(undefined, memoryModel('other', { 'onnx/model.onnx': 'a', 'onnx/model.onnx_data': 'B' })),
-  ).not.toBe(hashes[1]);
-  expect(
-    await weightsOf(
-      undefined,
-      memoryModel('shards', { 'model-00001-of-00002.safetensors': 'x', 'model-00002-of-00002.safetensors': 'y' }),
-    ),
-  ).not.toBe(
-    await weightsOf(
-      undefined,
-      memoryModel('shards', { 'model-00001-of-00002.safetensors': 'x', 'model-00002-of-00002.safetensors': 'z' }),
-    ),
-  );
+  const hashOf = (files: Record<string, string>): Promise<string> => weightsOf(undefined, memoryModel('other', files));
+  expect(await hashOf({ 'onnx/model.onnx': 'a', 'onnx/model.onnx_data': 'B' })).not.toBe(hashes[1]);
+  const whole = { 'model.safetensors': 'd' };
+  const shards = { 'model-00001-of-00002.safetensors': 'x', 'model-00002-of-00002.safetensors': 'y' };
+  for (const weights of [whole, shards]) {
+    const hash = await hashOf(weights);
+    expect(await hashOf({ ...weights, 'README.md': 'a page', 'onnx/model.onnx': 'a' })).toBe(hash);
+    const last = Object.keys(weights).at(-1)!;
+    const changed = [{ [last]: 'z' }, { 'adapter_model.safetensors': 'a' }, { 'adapter_config.json': '{}' }];
+    for (const files of changed) expect(await hashOf({ ...weights, ...files })).not.toBe(hash);
+  }
 });
 
 test('a custom pooling counts in the fingerprint, by its name and configuration', async () => {

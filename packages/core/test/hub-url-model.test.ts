@@ -1,5 +1,6 @@
 import { hubUrlModel, type DownloadProgress } from '@sentvec/core';
 import { describe, expect, it } from 'vitest';
+import { gitId } from './fake-hub.ts';
 import { commit, expectContent, expectFile, name, weights, useHubFixture } from './hub-fixture.ts';
 
 const world = useHubFixture();
@@ -25,11 +26,34 @@ describe('hubUrlModel', () => {
     await expect(model.read(weights)).rejects.toMatchObject({ code: 'download-failed', details: { file: weights } });
   });
 
+  it('reads a file in many pieces, and refuses a small one whose content git names otherwise', async () => {
+    world.content[weights] = Uint8Array.from({ length: 3.5 * 2 ** 20 }, (_, index) => index ^ (index >> 8));
+    world.hub.repositories.set(name, { commit, files: world.content });
+    const model = await hubUrlModel(name, { endpoint: world.hub.endpoint });
+    await expectFile(world, model, weights);
+    world.hub.damages.set('config.json', 1);
+    await expect(model.read('config.json')).rejects.toMatchObject({
+      code: 'download-failed',
+      details: { file: 'config.json', expected: gitId(world.content['config.json']!) },
+    });
+    await expectFile(world, model, 'config.json');
+  });
+
   it('refuses files and models that do not exist', async () => {
     const model = await hubUrlModel(name, { endpoint: world.hub.endpoint });
     await expect(model.read('absent.json')).rejects.toMatchObject({ code: 'invalid-model' });
     await expect(hubUrlModel('sentvec/other', { endpoint: world.hub.endpoint })).rejects.toMatchObject({
       code: 'model-not-found',
+      message: expect.stringContaining('(404: RepoNotFound, says the hub). Check'),
+    });
+    world.hub.statuses.set('config.json', [404, 400]);
+    await expect(model.read('config.json')).rejects.toMatchObject({
+      code: 'model-not-found',
+      message: expect.stringContaining(`has no file config.json at the revision ${commit}`),
+    });
+    await expect(model.read('config.json')).rejects.toMatchObject({
+      code: 'download-failed',
+      message: expect.stringContaining(`does not give config.json of the model ${name}`),
     });
   });
 });

@@ -273,6 +273,9 @@ describe('nothing is checked', () => {
   it('when there is nothing to compare with, and this is said', async () => {
     const { selfCheck } = await loadEmbedder(goldenModel('tiny-bert'), { backend: plainBackend() });
     expect(selfCheck).toEqual({ state: 'skipped', reason: expect.stringMatching(/tiny-bert has no self-check\.json/) });
+    const chosen = await loadEmbedder(goldenModel('tiny-bert'), { backend: firstAvailable([plainBackend()]) });
+    const reason = `The backend ${plainBackend().name} has no reference for the self-check.`;
+    expect(chosen.selfCheck).toEqual({ state: 'skipped', reason: expect.stringContaining(reason) });
   });
 });
 

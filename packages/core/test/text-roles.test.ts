@@ -236,6 +236,11 @@ test('a load that is stopped or fails leaves the model as it was', async () => {
     code: 'invalid-argument',
     message: /"query" or "document"/u,
   });
+  const other = countingBackend();
+  const ended = await loadEmbedder(files, { backend: other.backend, onWarning: () => {}, selfCheck: false });
+  await ended.dispose();
+  await expect(ended.embedQuery('a')).rejects.toMatchObject({ code: 'disposed' });
+  expect(other.loaded).toHaveLength(1);
 });
 
 test('a model with adapters for tasks uses one for queries and another for documents', async () => {
