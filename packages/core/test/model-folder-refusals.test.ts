@@ -151,6 +151,11 @@ describe('refuses', () => {
       /model\/1_Pooling\/config.json must hold a JSON object/u,
     ],
     ['an empty list of poolings', folder({ '1_Pooling/config.json': { pooling_mode: [] } }), /"pooling_mode" in/u],
+    [
+      'a pooling whose name is a number',
+      folder({ '1_Pooling/config.json': { pooling_mode: ['mean', 1] } }),
+      /"pooling_mode" in/u,
+    ],
     ['a pooling that is a number', folder({ '1_Pooling/config.json': { pooling_mode: 1 } }), /"pooling_mode" in/u],
     [
       'a switch that is a text',

@@ -65,6 +65,12 @@ describe('the kind of a model', () => {
     if (late.kind !== 'multi-vector') throw new Error(late.kind);
     expect(late.maxLength.document).toBe(20);
     await late.dispose();
+    for (const name of ['tiny-bert', 'late-bert', 'rerank-bert-1-label', 'splade-bert-max']) {
+      await using checked = await loadModel(goldenModel(name), { backend: plainBackend() });
+      expect(checked.selfCheck?.state).toBe('skipped');
+      await using unchecked = await loadModel(goldenModel(name), { backend: plainBackend(), selfCheck: false });
+      expect(unchecked.selfCheck).toBeUndefined();
+    }
     // @ts-expect-error -- not an option of all loaders
     await expect(loadModel(goldenModel('tiny-bert'), { pooling: 'mean' })).rejects.toThrow(/no option "pooling"/);
   });

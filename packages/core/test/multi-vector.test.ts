@@ -55,19 +55,23 @@ async function scripted(
   return { embedder: await loadMultiVectorEmbedder(model, { backend, selfCheck: false, ...options }), batches };
 }
 
-/** A golden folder with some of its JSON files changed. */
+/** A golden folder with some of its JSON files changed, left out, or added; an array stands for all that was there. */
 async function changed(name: string, changes: Record<string, object | undefined>): Promise<ModelFiles> {
   const model = goldenModel(name);
+  const listed = await model.list();
   const files: Record<string, Uint8Array | string> = {};
-  for (const path of await model.list()) {
-    if (path === 'expected.json' || (path in changes && changes[path] === undefined)) continue;
-    const bytes = await model.read(path);
+  for (const path of new Set([...listed, ...Object.keys(changes)])) {
     const own = changes[path];
-    files[path] =
-      own === undefined ? bytes : JSON.stringify({ ...JSON.parse(new TextDecoder().decode(bytes)), ...own });
+    if (path === 'expected.json' || (path in changes && own === undefined)) continue;
+    const bytes = listed.includes(path) ? await model.read(path) : new TextEncoder().encode('{}');
+    const before = (): object => JSON.parse(new TextDecoder().decode(bytes)) as object;
+    files[path] = own === undefined ? bytes : JSON.stringify(Array.isArray(own) ? own : { ...before(), ...own });
   }
   return memoryModel(name, files);
 }
+
+const modules = (...entries: (readonly [kind: string, path: string])[]): object[] =>
+  entries.map(([kind, path]) => ({ type: `a.${kind}`, path }));
 
 const refusal = async (work: Promise<unknown>): Promise<string> => {
   const error = await work.then(
@@ -126,6 +130,36 @@ describe('reads queries and documents as the folder says', () => {
     expect((await words.embedder.embedDocuments(['hello!'])).vectors.offsets[1]).toBe(7);
     const none = await scripted(await changed('late-pylate', { [file]: { skiplist_words: [] } }));
     expect((await none.embedder.embedDocuments(['hello!'])).vectors.offsets[1]).toBe(8);
+  });
+
+  it('passes over a pooling that PyLate listed, but not over one of its successors', async () => {
+    const list = modules(['Transformer', ''], ['Pooling', '1_Pooling'], ['Dense', '1_Dense']);
+    const file = 'config_sentence_transformers.json';
+    const old = await scripted(await changed('late-pylate', { [file]: { model_type: null }, 'modules.json': list }));
+    expect((await old.embedder.embedQuery('hello')).matrix.rows).toBe(18);
+    expect(await refusal(scripted(await changed('late-pylate', { 'modules.json': list })))).toMatch(/Pooling/u);
+  });
+
+  it('pools the tokens of documents as a module says', async () => {
+    const list = modules(['Transformer', ''], ['Dense', '1_Dense'], ['HierarchicalTokenPooling', '2_Pooling']);
+    const rowsOf = async (config: object, role: 'query' | 'document' = 'document') => {
+      const model = await changed('late-bert', { 'modules.json': list, '2_Pooling/config.json': config });
+      const { embedder } = await scripted(model);
+      if (role === 'query') return (await embedder.embedQuery('hello hello')).matrix.rows;
+      return (await embedder.embedDocuments(['hello hello'])).vectors.offsets[1];
+    };
+    const [all, ofQuery] = [await rowsOf({}), await rowsOf({}, 'query')];
+    expect(all).toBeGreaterThan(6);
+    // The encoder gives every token the same vector: all but the protected ones become one.
+    expect(await rowsOf({ pool_factor: 2 })).toBe(2);
+    expect(await rowsOf({ pool_factor: 2, num_protected_tokens: 0 })).toBe(1);
+    expect(await rowsOf({ pool_factor: 2, num_protected_tokens: 3 })).toBe(4);
+    expect(await rowsOf({ pool_factor: 2 }, 'query')).toBe(ofQuery);
+    expect(await rowsOf({ pool_factor: 2, tasks: ['query'] })).toBe(all);
+    expect(await rowsOf({ pool_factor: 2, tasks: ['query'] }, 'query')).toBe(2);
+    for (const number of [-1, 0.5])
+      expect(await refusal(rowsOf({ num_protected_tokens: number }))).toMatch(/^invalid-model: "num_protected_tokens"/u);
+    expect(await refusal(rowsOf({ tasks: ['title'] }))).toMatch(/^invalid-model: "tasks"/u);
   });
 
   it('reads a checkpoint of Stanford without metadata as ColBERTv2', async () => {

@@ -6,6 +6,7 @@ import {
   loadModel,
   loadReranker,
   memoryModel,
+  readWeights,
   SentvecError,
   writeSafetensors,
   type Backend,
@@ -66,7 +67,8 @@ async function changed(name: string, changes: Readonly<Record<string, unknown>>)
   for (const path of await files.list()) contents[path] = await files.read(path);
   for (const [path, change] of Object.entries(changes)) {
     if (change === undefined) delete contents[path];
-    else contents[path] = typeof change === 'string' ? change : merged(contents[path], change as object);
+    else if (typeof change === 'string' || change instanceof Uint8Array) contents[path] = change;
+    else contents[path] = merged(contents[path], change as object);
   }
   return memoryModel(name, contents);
 }
@@ -161,7 +163,7 @@ describe('rank()', () => {
     // A classifier a thousand times as large: the sigmoid of its numbers is 1 or 0 in single precision.
     const model = await changed('rerank-bert-1-label', {});
     const raw = await withReranker(model, (reranker) => reranker.rank(query, documents, { activation: 'Identity' }));
-    const weights = await import('@sentvec/core').then(({ readWeights }) => readWeights(model));
+    const weights = await readWeights(model);
     const tensors = Object.fromEntries(
       weights.names().map((name) => {
         const { shape, data } = weights.tensor(name);
@@ -310,6 +312,24 @@ describe('is refused', () => {
       '2 labels',
     ],
     [
+      'labels that are not counted from 0',
+      'rerank-bert-3-labels',
+      { 'config.json': { id2label: { 0: 'a', 2: 'b', 3: 'c' } } },
+      'the ids from 0 on',
+    ],
+    [
+      'a pooling that sentvec does not have',
+      'rerank-modernbert-cls-1',
+      { 'config.json': { classifier_pooling: 'max' } },
+      'the "classifier_pooling" "max"',
+    ],
+    [
+      'answers by other numbers than the usual ones',
+      'rerank-qwen3-lm',
+      { '1_LogitScore/config.json': { module_input_name: 'token_embeddings' } },
+      'sets "module_input_name"',
+    ],
+    [
       'a chat template without a place for the document',
       'rerank-qwen3-lm',
       {
@@ -366,6 +386,27 @@ describe('is refused', () => {
       const { query, document, logits } = golden('rerank-qwen3-lm').cases[0]!;
       const { scores } = await reranker.score([[query, document]], { activation: 'Identity' });
       expect(scores.data[0]).toBeCloseTo(logits[0]!, 4);
+    });
+  });
+
+  it('nothing for a missing module_input_name or processing_kwargs, nor for an lm_head of its own', async () => {
+    const { query, document, logits } = golden('rerank-qwen3-lm').cases[0]!;
+    const files = goldenModel('rerank-qwen3-lm');
+    const weights = await readWeights(files);
+    const tensors = Object.fromEntries(weights.names().map((name) => [name, weights.tensor(name)]));
+    const { shape, data } = tensors['model.embed_tokens.weight']!;
+    const lmHead = { shape, data: data.map((value) => -value) };
+    const template = new TextDecoder().decode(await files.read('chat_template.jinja'));
+    const model = await changed('rerank-qwen3-lm', {
+      '1_LogitScore/config.json': { module_input_name: undefined },
+      'sentence_bert_config.json': { processing_kwargs: undefined },
+      'chat_template.jinja': template.replace('add_generation_prompt', 'true'),
+      'config.json': { tie_word_embeddings: false },
+      'model.safetensors': writeSafetensors({ 'lm_head.weight': lmHead, ...tensors }),
+    });
+    await withReranker(model, async (reranker) => {
+      const { scores } = await reranker.score([[query, document]], { activation: 'Identity' });
+      expect(scores.data[0]).toBeCloseTo(-logits[0]!, 4);
     });
   });
 
