@@ -266,6 +266,15 @@ describe('results of sentence-transformers', () => {
     );
   });
 
+  it('bits fill bytes from the highest on, and the last one with zeros, as numpy.packbits does', () => {
+    const signs = '1011000101110010000010100111101001111111'.slice(0, 2 * 19);
+    const vectors = { data: Float32Array.from(signs, (bit) => (bit === '1' ? 0.25 : -0.25)), rows: 2, cols: 19 };
+    vectors.data[1] = 0; // Not above 0.
+    const bytes = [0b10110001, 0b01110010, 0b00000000, 0b01010011, 0b11010011, 0b11100000];
+    expect([...quantize(vectors, 'ubinary').data]).toEqual(bytes);
+    expect([...quantize(vectors, 'binary').data]).toEqual(bytes.map((byte) => byte - 128));
+  });
+
   it.each(goldens.truncation.runs)('truncation to $dimension entries', ({ dimension, embeddings }) => {
     const truncated = truncateEmbeddings(matrix(goldens.truncation.embeddings), dimension, { normalize: true });
     expect([truncated.rows, truncated.cols]).toEqual([embeddings.length, dimension]);

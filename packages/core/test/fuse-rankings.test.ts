@@ -31,6 +31,7 @@ it('adds scores by their place between the worst and the best of their ranking',
   const fused = fuseRankings([meaning, words], { by: 'scores' });
   expect(fused.map(({ row }) => row)).toEqual([2, 1, 3, 4]);
   expect(fused.map(({ score }) => Number(score.toFixed(6)))).toEqual([1.75, 1, 0, 0]);
+  expect(fuseRankings([meaning, []], { by: 'scores' })[0]).toEqual({ row: 1, score: 1 });
   expect(fuseRankings([[{ row: 7, score: -3 }]], { by: 'scores' })).toEqual([{ row: 7, score: 1 }]);
 });
 

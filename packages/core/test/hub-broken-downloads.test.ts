@@ -74,6 +74,7 @@ describe('a broken download', () => {
       code: 'download-failed',
       details: { file: weights, expected: sha256(world.content[weights]!) },
     });
+    expect(rangesAskedFor(world)).toHaveLength(1);
     const left = await filesBelow(repositoryFolder(world));
     expect(left.filter((file) => file.startsWith(sha256(world.content[weights]!)) || file === weights)).toEqual([]);
     world.hub.damages.clear();

@@ -178,6 +178,11 @@ describe('a name without an organization', () => {
     world.hub.repositories.set('bert', world.hub.repositories.get(name)!);
     expect((await openModel('tiny')).name).toBe('sentence-transformers/tiny');
     expect((await openModel('bert')).name).toBe('bert');
+    world.hub.repositories.set('tiny', world.hub.repositories.get(name)!);
+    world.hub.statuses.set('revision', [400]);
+    await expect(openModel('tiny', { cacheDir: join(world.home, 'other') })).rejects.toMatchObject({
+      code: 'download-failed',
+    });
     await expect(openModel('neither')).rejects.toMatchObject({
       code: 'model-not-found',
       message: expect.stringContaining('There is no model sentence-transformers/neither either.'),

@@ -84,6 +84,30 @@ test('a download of JSON that never ends is given up', async () => {
   }
 });
 
+test('a server that fails is told apart from one that does not have a file, and is asked again', async () => {
+  let status = 503;
+  const server = createServer((request, response) => {
+    const isThere = request.url === '/config.json';
+    response.writeHead(isThere ? status : 404).end(isThere ? '{}' : 'no such file');
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  try {
+    const model = urlModel(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
+    for (status of [503, 429]) {
+      const refusal = { code: 'download-failed', message: expect.stringContaining(`the server answered ${status}`) };
+      await expect(model.list()).rejects.toMatchObject(refusal);
+      await expect(model.read('config.json')).rejects.toMatchObject(refusal);
+    }
+    status = 200;
+    expect(await model.list()).toEqual(['config.json']);
+    expect(text(await model.read('config.json'))).toBe('{}');
+    await expect(model.read('modules.json')).rejects.toMatchObject({ code: 'invalid-model' });
+  } finally {
+    server.closeAllConnections();
+    server.close();
+  }
+});
+
 test('links may lead elsewhere in the model, not out of it', async () => {
   await symlink(join(root, 'secret.txt'), join(root, 'model', 'vocab.txt'));
   await symlink(join(root, 'model', 'config.json'), join(root, 'model', 'same.json'));

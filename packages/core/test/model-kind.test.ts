@@ -1,5 +1,6 @@
+import { getEventListeners } from 'node:events';
 import { plainBackend } from '@sentvec/architectures';
-import { loadEmbedder, loadModel, readModelKind, type ModelFiles } from '@sentvec/core';
+import { loadEmbedder, loadModel, readModelKind, type Embedder, type ModelFiles } from '@sentvec/core';
 import { goldenModel } from '@sentvec/testing';
 import { describe, expect, it } from 'vitest';
 import { folder, modules } from './small-folders.ts';
@@ -65,13 +66,21 @@ describe('the kind of a model', () => {
     if (late.kind !== 'multi-vector') throw new Error(late.kind);
     expect(late.maxLength.document).toBe(20);
     await late.dispose();
-    for (const name of ['tiny-bert', 'late-bert', 'rerank-bert-1-label', 'splade-bert-max']) {
-      await using checked = await loadModel(goldenModel(name), { backend: plainBackend() });
-      expect(checked.selfCheck?.state).toBe('skipped');
-      await using unchecked = await loadModel(goldenModel(name), { backend: plainBackend(), selfCheck: false });
-      expect(unchecked.selfCheck).toBeUndefined();
-    }
     // @ts-expect-error -- not an option of all loaders
     await expect(loadModel(goldenModel('tiny-bert'), { pooling: 'mean' })).rejects.toThrow(/no option "pooling"/);
   });
+
+  it.each(['tiny-bert', 'late-bert', 'rerank-bert-1-label', 'splade-bert-max'])(
+    'whichever it is, the model has the result of its self-check, and lets go of the signals of its calls: %s',
+    async (name) => {
+      await using model = await loadModel(goldenModel(name), { backend: plainBackend() });
+      expect(model.selfCheck?.state).toBe('skipped'); // The plain backend has nothing to compare with.
+      const { signal } = new AbortController();
+      if (model.kind === 'reranker') await model.rank('a', ['b'], { signal });
+      else await (model as Embedder).embedDocuments(['a'], { signal }); // All of them take texts and a signal alike.
+      expect(getEventListeners(signal, 'abort')).toEqual([]);
+      await using unchecked = await loadModel(goldenModel(name), { backend: plainBackend(), selfCheck: false });
+      expect(unchecked.selfCheck).toBeUndefined();
+    },
+  );
 });

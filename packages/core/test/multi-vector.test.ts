@@ -158,7 +158,9 @@ describe('reads queries and documents as the folder says', () => {
     expect(await rowsOf({ pool_factor: 2, tasks: ['query'] })).toBe(all);
     expect(await rowsOf({ pool_factor: 2, tasks: ['query'] }, 'query')).toBe(2);
     for (const number of [-1, 0.5])
-      expect(await refusal(rowsOf({ num_protected_tokens: number }))).toMatch(/^invalid-model: "num_protected_tokens"/u);
+      expect(await refusal(rowsOf({ num_protected_tokens: number }))).toMatch(
+        /^invalid-model: "num_protected_tokens"/u,
+      );
     expect(await refusal(rowsOf({ tasks: ['title'] }))).toMatch(/^invalid-model: "tasks"/u);
   });
 

@@ -408,6 +408,11 @@ describe('is refused', () => {
       const { scores } = await reranker.score([[query, document]], { activation: 'Identity' });
       expect(scores.data[0]).toBeCloseTo(-logits[0]!, 4);
     });
+    const unset = await changed('rerank-qwen3-lm', { 'sentence_bert_config.json': { processing_kwargs: undefined } });
+    const { backend, batches } = spyingBackend();
+    await withReranker(unset, (reranker) => reranker.score([[query, document]]), { backend, selfCheck: false });
+    const answer = golden('rerank-qwen3-lm').cases[0]!.ids.slice(batches[0]!.ids.length);
+    expect(answer.length).toBeGreaterThan(0); // The template adds no beginning of an answer by itself.
   });
 
   it('an empty query, values that are not strings, unknown options, a pair that is too long when truncate is false', () =>

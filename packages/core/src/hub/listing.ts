@@ -1,5 +1,4 @@
 /** Asks the hub for the commit of a revision of a model, and for its files. */
-import { SentvecError } from '../errors.ts';
 import { checkFilePath } from '../model-folder/model-files.ts';
 import type { HubClient } from './client.ts';
 import { rolesOf, type HubFile } from './repository.ts';
@@ -91,7 +90,6 @@ async function readJson(client: HubClient, response: Response): Promise<unknown>
   try {
     return await response.json();
   } catch (error) {
-    if (SentvecError.is(error)) throw error;
     throw client.notFromAHub('is not JSON', error);
   }
 }

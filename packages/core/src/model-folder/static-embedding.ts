@@ -133,7 +133,6 @@ class StaticEmbedding implements Encoder {
   async #yield({ signal }: EncodeOptions): Promise<void> {
     if (shouldYield()) await yieldToEventLoop();
     throwIfAborted(signal);
-    this.#aliveTable();
   }
 
   #aliveTable(): TokenTable {

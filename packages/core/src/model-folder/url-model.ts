@@ -71,7 +71,13 @@ export function urlModel(url: string, options: UrlModelOptions = {}): ModelFiles
   return {
     name,
     revision,
-    list: () => (listing ??= findFiles(folder, read, signal)),
+    list: () => {
+      listing ??= findFiles(folder, read, signal).catch((error: unknown) => {
+        listing = undefined;
+        throw error;
+      });
+      return listing;
+    },
     read,
   };
 }
@@ -110,6 +116,8 @@ async function findFiles(
 
 async function exists(url: URL, signal: AbortSignal | undefined): Promise<boolean> {
   const response = await request(url, { method: 'HEAD' }, signal);
+  // A server that is overloaded does not say that the file is absent; a folder read without it is another model.
+  if (response.status === 429 || response.status >= 500) throw unanswered(url, response);
   return response.ok && !isPage(response);
 }
 
@@ -160,7 +168,7 @@ async function download(
 ): Promise<Uint8Array> {
   const response = await request(url, {}, signal);
   if (response.status === 404 || (response.ok && isPage(response))) throw noSuchFile(model, path);
-  if (!response.ok || response.body === null) throw failed(url, `the server answered ${response.status}`);
+  if (!response.ok || response.body === null) throw unanswered(url, response);
   const announced = Number(response.headers.get('content-length') ?? 0);
   const pieces: Uint8Array[] = [];
   let loadedBytes = 0;
@@ -202,6 +210,10 @@ async function request(url: URL, init: RequestInit, signal: AbortSignal | undefi
     throwIfAborted(signal);
     throw failed(url, error instanceof Error ? error.message : String(error), error);
   }
+}
+
+function unanswered(url: URL, { status }: Response): SentvecError {
+  return failed(url, `the server answered ${status}`);
 }
 
 function failed(url: URL, reason: string, cause?: unknown): SentvecError {

@@ -103,7 +103,6 @@ class PairReranker implements Reranker {
 
   /** The model's numbers for each pair, and the scores that the activation makes of them. */
   async #score(pairs: readonly TextPair[], options: ScoreOptions): Promise<Scores & { readonly raw: Matrix }> {
-    this.#calls.checkAlive();
     const counter = new ReceiptCounter();
     const activation = this.#activationOf(options.activation);
     const prompt = resolvePrompt(this.#parts, options);
