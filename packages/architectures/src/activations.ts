@@ -1,12 +1,8 @@
-import { absolute, minimum, negate } from './derived-operations.ts';
+import { minimum, softplus } from './derived-operations.ts';
 import type { Operations } from './operations.ts';
 
 /** A function that is applied to each entry. */
 export type ActivationFunction = <T>(ops: Operations<T>, x: T) => T;
-
-/** log(1 + exp(x)), without overflow. */
-const softplus: ActivationFunction = (ops, x) =>
-  ops.add(ops.relu(x), ops.log(ops.add(ops.exp(negate(ops, absolute(ops, x))), 1)));
 
 /** x · (1 + tanh(√(2/π) · (x + 0.044715 x³))) / 2, the approximation of GELU with which some models were trained. */
 const geluTanh: ActivationFunction = (ops, x) => {

@@ -29,6 +29,12 @@ export function absolute<T>(ops: Operations<T>, x: T): T {
   return ops.maximum(x, negate(ops, x));
 }
 
+/** log(1 + exp(x)), without overflow. */
+export function softplus<T>(ops: Operations<T>, x: T): T {
+  // Not relu, whose gradient at 0 is 0: that of softplus is a half there.
+  return ops.add(ops.maximum(x, 0), ops.log(ops.add(ops.exp(negate(ops, absolute(ops, x))), 1)));
+}
+
 /** log(softmax(x)) along the last axis. */
 export function logSoftmax<T>(ops: Operations<T>, x: T): T {
   return ops.subtract(x, ops.logSumExp(x, [-1], true));

@@ -17,7 +17,7 @@ export {
 export { applyActivation, erf } from './projection/activation.ts';
 export { outputSize as headOutputSize } from './projection/head.ts';
 export { applyProjections, projectionOutputSize } from './projection/projection.ts';
-export { countUnpooledTokens, maskForPooling, padBatch, planBatches } from './embedder/batching.ts';
+export { countUnpooledTokens, maskForPooling, padBatch, planBatches, pooledTokens } from './embedder/batching.ts';
 export { createEmbedder } from './embedder/embedder.ts';
 export { withTask } from './weights/task-adapters.ts';
 export { describeRole, type RoleDescription } from './embedder/describe-role.ts';
@@ -37,7 +37,10 @@ export { cachedModel, type CachedModelOptions } from './model-folder/cached-mode
 export { firstAvailable } from './embedder/first-available.ts';
 export { loadEmbedder, type LoadEmbedderOptions } from './embedder/load-embedder.ts';
 export { loadReranker, type LoadRerankerOptions } from './reranker/load-reranker.ts';
+export { pairTokenizerOf } from './reranker/pair-tokenizer.ts';
 export type * from './reranker/reranker-types.ts';
+export { readRerankerFolder, type RerankerFolder } from './model-folder/reranker-folder.ts';
+export { classificationHeadLayers, type HeadLayer } from './model-folder/classification-head.ts';
 export { loadModel, type LoadedModel, type LoadModelOptions } from './load-model.ts';
 export { communityDetection, type CommunityDetectionOptions } from './search/community-detection.ts';
 export { pearsonCorrelation, ranks, spearmanCorrelation } from './search/correlation.ts';

@@ -1,7 +1,16 @@
-import { planBatches, rowOf, throwIfAborted, type Matrix, type TextRole } from '@sentvec/core';
+// Vectors of texts and scores of pairs by the weights of an engine: what evaluators are given.
+import {
+  planBatches,
+  rowOf,
+  throwIfAborted,
+  type Matrix,
+  type TextPair,
+  type TextRole,
+  type TokenizedText,
+} from '@sentvec/core';
 import { makeBatch } from './data/batch.ts';
 import type { TrainingEngine } from './engine.ts';
-import { tokenizeColumn, type TextReader } from './data/tokenized-sets.ts';
+import { tokenizeColumn, tokenizePairs, type TextReader } from './data/tokenized-sets.ts';
 
 /** Turns texts into the vectors of the model as it is now, row i for text i. What evaluators are given. */
 export type EmbedTexts = (texts: readonly string[], options?: EmbedTextsOptions) => Promise<Matrix>;
@@ -39,18 +48,39 @@ const batchTokens = 2048;
 export function embedWith(engine: TrainingEngine, reader: TextReader, runSignal?: AbortSignal): EmbedTexts {
   return async (texts, { prompt = '', signal = runSignal } = {}) => {
     const { texts: tokenized, unpooledTokens } = await tokenizeColumn(reader, texts, prompt, signal);
-    const lengths = tokenized.map(({ ids }) => ids.length);
-    let vectors = new Float32Array(0);
-    let cols = 0;
-    for (const rows of planBatches(lengths, batchTokens)) {
-      throwIfAborted(signal);
-      const part = await engine.embed(makeBatch([{ texts: rows.map((row) => tokenized[row]!), unpooledTokens }]));
-      if (cols === 0) {
-        cols = part.cols;
-        vectors = new Float32Array(texts.length * cols);
-      }
-      for (const [index, row] of rows.entries()) vectors.set(rowOf(part, index), row * cols);
-    }
-    return { data: vectors, rows: texts.length, cols };
+    return rowsOf(engine, tokenized, unpooledTokens, signal);
   };
+}
+
+/**
+ * Scores pairs of texts by a reranker as it is now: a row for each pair, a column for each label, the model's numbers
+ * without an activation.
+ */
+export type ScorePairs = (pairs: readonly TextPair[]) => Promise<Matrix>;
+
+/** Scoring with the weights of an engine, pairs of alike length together. */
+export function scoreWith(engine: TrainingEngine, reader: TextReader, signal?: AbortSignal): ScorePairs {
+  return async (pairs) => rowsOf(engine, await tokenizePairs(reader, pairs, undefined, signal), 0, signal);
+}
+
+/** What an engine gives for each of the inputs. */
+async function rowsOf(
+  engine: TrainingEngine,
+  tokenized: readonly TokenizedText[],
+  unpooledTokens: number,
+  signal: AbortSignal | undefined,
+): Promise<Matrix> {
+  const lengths = tokenized.map(({ ids }) => ids.length);
+  let vectors = new Float32Array(0);
+  let cols = 0;
+  for (const rows of planBatches(lengths, batchTokens)) {
+    throwIfAborted(signal);
+    const part = await engine.embed(makeBatch([{ texts: rows.map((row) => tokenized[row]!), unpooledTokens }]));
+    if (cols === 0) {
+      cols = part.cols;
+      vectors = new Float32Array(tokenized.length * cols);
+    }
+    for (const [index, row] of rows.entries()) vectors.set(rowOf(part, index), row * cols);
+  }
+  return { data: vectors, rows: tokenized.length, cols };
 }

@@ -1,6 +1,15 @@
 // @sentvec/training: what runs in a page as in Node. Files and threads stand behind `/node`, TensorFlow.js behind `/tfjs`.
 export { mineHardNegatives, type HardNegativeOptions, type MinedNegatives } from './hard-negatives.ts';
-export { checkedParameter, labelsOf, firstOf, pairOf, type LabelKind, type Loss } from './loss.ts';
+export {
+  checkedParameter,
+  labelsOf,
+  firstOf,
+  pairOf,
+  type LabelKind,
+  type Loss,
+  type LossDescription,
+  type TrainingLoss,
+} from './loss.ts';
 export * from './losses/batch-losses.ts';
 export * from './losses/contrastive.ts';
 export * from './losses/distance.ts';
@@ -12,9 +21,21 @@ export {
   type DistillKlDivOptions,
 } from './losses/distillation.ts';
 export { lossFromName, lossNames, type LossParameters } from './losses/loss-from-name.ts';
+export * from './losses/listwise.ts';
 export * from './losses/matryoshka.ts';
 export * from './losses/multi-vector.ts';
 export * from './losses/multiple-negatives-ranking.ts';
+export {
+  binaryCrossEntropyLoss,
+  crossEntropyLoss,
+  scoreMarginMseLoss,
+  scoreMseLoss,
+  scoreRankingLoss,
+  type BinaryCrossEntropyOptions,
+  type ScoreActivation,
+  type ScoreOptionsOfLoss,
+  type ScoreRankingOptions,
+} from './losses/pair-scores.ts';
 export * from './losses/scored-pairs.ts';
 export * from './losses/splade.ts';
 export * from './losses/triplet.ts';
@@ -22,7 +43,7 @@ export * from './optimizer/adamw.ts';
 export * from './optimizer/parameters.ts';
 export * from './random.ts';
 export * from './data/samplers.ts';
-export * from './data/batch.ts';
+export { makeBatch, textsInParts, type BatchColumn, type TrainingBatch } from './data/batch.ts';
 export { examplesOfClasses, type ExamplesOfClassesOptions } from './data/examples-of-classes.ts';
 export type * from './engine.ts';
 export {
@@ -79,8 +100,8 @@ export {
 } from './step/record-step.ts';
 export { withLora, type LoraAdapters, type LoraOptions } from './step/lora.ts';
 export type { TrainableModel } from './step/siamese.ts';
-export type { EmbedTexts, EmbedTextsOptions, SearchPrompts } from './embed-texts.ts';
-export type { TextReader } from './data/tokenized-sets.ts';
+export type { EmbedTexts, EmbedTextsOptions, ScorePairs, SearchPrompts } from './embed-texts.ts';
+export type { RoleReader, TextReader } from './data/tokenized-sets.ts';
 export { train } from './trainer.ts';
 export type * from './training-request.ts';
 export {
@@ -91,8 +112,15 @@ export {
   type TrainingOptions,
 } from './training-options.ts';
 export { checkTrainingSet, type TrainingSet } from './data/training-set.ts';
-export { trainedModelFiles, trainedWeights, type FileContents, type TrainedWeights } from './trained-model.ts';
+export {
+  trainedModelFiles,
+  trainedWeights,
+  type FileContents,
+  type TrainedFilesOptions,
+  type TrainedWeights,
+} from './trained-model.ts';
 export { trainedAdapterFiles } from './trained-adapter.ts';
+export { withFreshScores, type FreshScoresOptions } from './from-scratch/fresh-head.ts';
 export { distillStatic, type DistillStaticOptions } from './from-scratch/distill-static.ts';
 export { fromScratch, type FromScratchOptions } from './from-scratch/from-scratch.ts';
 export { trainWordPiece, type WordPieceOptions } from './from-scratch/word-piece-trainer.ts';

@@ -1,6 +1,7 @@
 // The interface of a loss, and functions that the built-in losses share.
 import type { Operations } from '@sentvec/architectures';
 import { SentvecError } from '@sentvec/core';
+import type { MultiVectorLoss } from './losses/multi-vector.ts';
 
 /**
  * What a loss wants to know about each example besides its texts.
@@ -13,8 +14,36 @@ import { SentvecError } from '@sentvec/core';
  * - `guide`: a vector of another model for each column, one after the other, of any length
  * - `margin`: for each negative, how much better the positive is; or how good the positive and each negative are
  * - `scores`: how good the positive and each negative are
+ * - `targets`: 0 to 1, how far each label of a reranker holds
+ * - `index`: the label of a reranker that holds: its name, or its number
+ * - `lists`: how good each document of a query is
  */
-export type LabelKind = 'none' | 'score' | 'binary' | 'class' | 'vector' | 'vectors' | 'guide' | 'margin' | 'scores';
+export type LabelKind =
+  | 'none'
+  | 'score'
+  | 'binary'
+  | 'class'
+  | 'vector'
+  | 'vectors'
+  | 'guide'
+  | 'margin'
+  | 'scores'
+  | 'targets'
+  | 'index'
+  | 'lists';
+
+/** What a loss says of itself, whatever it is computed from. */
+export interface LossDescription {
+  /** Of the built-in ones, the class name in sentence-transformers. */
+  readonly name: string;
+  /** How many columns of texts an example may have. */
+  readonly columns: { readonly least: number; readonly most: number };
+  readonly labels: LabelKind;
+  /** The fewest examples that make sense in a batch. In-batch negatives need 2. @default 1 */
+  readonly smallestBatch?: number | undefined;
+  /** Parameters, for model cards and fingerprints. */
+  readonly parameters?: Readonly<Record<string, unknown>> | undefined;
+}
 
 /**
  * A function of embeddings whose value falls as similar texts come nearer to each other than dissimilar ones. Written
@@ -34,30 +63,42 @@ export type LabelKind = 'none' | 'score' | 'binary' | 'class' | 'vector' | 'vect
  * };
  * ```
  */
-export interface Loss {
-  /** Of the built-in ones, the class name in sentence-transformers. */
-  readonly name: string;
-  /** How many columns of texts an example may have. */
-  readonly columns: { readonly least: number; readonly most: number };
-  readonly labels: LabelKind;
-  /** The fewest examples that make sense in a batch. In-batch negatives need 2. @default 1 */
-  readonly smallestBatch?: number | undefined;
+export interface Loss extends LossDescription {
+  /**
+   * What it compares. `vectors`: the vectors of texts. `scores`: what a reranker gives for the first text of an example
+   * with each of the others.
+   * @default 'vectors'
+   */
+  readonly over?: 'vectors' | 'scores' | undefined;
+  /**
+   * For `scores`: with how many documents of other examples the first text of each example is scored as well.
+   * @default 0
+   */
+  readonly inBatchNegatives?: number | undefined;
   /**
    * Why it cannot work on vectors of this length, in words; `undefined` when it can.
    * @default it works on any
    */
   dimensionError?(dimension: number): string | undefined;
-  /** Parameters, for model cards and fingerprints. */
-  readonly parameters?: Readonly<Record<string, unknown>> | undefined;
   /**
-   * @param columns one matrix per column, `[examples, dimension]`
-   * @param labels `[examples]` floats; for `vector` `[examples, dimension]`; for `vectors` that or `[examples, columns
-   * × dimension]`; for `guide` `[examples, columns × n]`; for `margin` `[examples, negatives]` or `[examples, 1 +
-   * negatives]`; for `scores` `[examples, 1 + negatives]`; for `class` numbers that are equal within the batch where
-   * the names are; absent for `none`
+   * @param columns one matrix per column, `[examples, dimension]`; over scores, one per pair, `[examples, labels]`: the
+   * first text with each of the others in order, then with those of other examples
+   * @param labels `[examples]` floats; for `targets` `[examples, labels]` or `[examples]`; for `index` numbers of
+   * labels; for `lists` `[examples, documents]`, `-Infinity` where a list has no document; for `vector` `[examples,
+   * dimension]`; for `vectors` that or `[examples, columns × dimension]`; for `guide` `[examples, columns × n]`; for
+   * `margin` `[examples, negatives]` or `[examples, 1 + negatives]`; for `scores` `[examples, 1 + negatives]`; for
+   * `class` numbers that are equal within the batch where the names are; absent for `none`
    * @returns a single number, shape `[]`
    */
   compute<Tensor>(ops: Operations<Tensor>, columns: readonly Tensor[], labels: Tensor | undefined): Tensor;
+}
+
+/** A loss of any kind of model: over vectors, over scores of pairs, or over the vectors of tokens. */
+export type TrainingLoss = Loss | MultiVectorLoss;
+
+/** What a batch has for an example with so many texts: the texts themselves, or their pairs. */
+export function columnsOfBatch(loss: TrainingLoss, texts: number): number {
+  return loss.over === 'scores' ? texts - 1 + (loss.inBatchNegatives ?? 0) : texts;
 }
 
 /** The first two columns of a loss over at least two. */

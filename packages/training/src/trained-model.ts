@@ -9,10 +9,13 @@ import {
   SentvecError,
   subfolder,
   writeSafetensors,
+  type EncoderPart,
   type ModelFiles,
+  type ModelKind,
   type WritableTensor,
 } from '@sentvec/core';
 import type { TrainingState } from './engine.ts';
+import { configLike, tokenizerFiles } from './from-scratch/fresh-head.ts';
 import type { ParameterSlot } from './optimizer/parameters.ts';
 import { mergedWeights } from './step/lora.ts';
 import type { TrainableModel } from './step/siamese.ts';
@@ -31,18 +34,29 @@ export function trainedWeights(
   return new Map(slots.map(({ name, offset, size }) => [name, weights.subarray(offset, offset + size)]));
 }
 
+/** Options of {@link trainedModelFiles}, for models that are no embedders. */
+export interface TrainedFilesOptions {
+  /** @default 'embedder' */
+  readonly kind?: ModelKind | undefined;
+  /** Where the encoder is. @default what the folder of an embedder says */
+  readonly folder?: EncoderPart | undefined;
+  /** Tensors of the head that stand among the encoder's, by their names in training. @default none */
+  readonly headTensors?: ReadonlyMap<string, string> | undefined;
+}
+
 /**
  * The files of a model with trained weights: the encoder's `model.safetensors`, the weights of dense and layer-norm
- * modules, and `onnx/model.onnx` recorded anew. Adapters are merged into the weights. Configuration, tokenizer,
- * modules, custom code and licence are carried over. Nothing else is, because it may speak of the old weights: other
- * forms and quantizations of them, a self-check, results of evaluations, the model card.
+ * modules, and for embedders `onnx/model.onnx`, recorded anew. Adapters are merged into the weights. Configuration,
+ * tokenizer, modules, custom code and licence are carried over. Nothing else is, because it may speak of the old
+ * weights: other forms and quantizations of them, a self-check, results of evaluations, the model card.
  */
 export async function trainedModelFiles(
   files: ModelFiles,
   model: TrainableModel,
   trained: TrainedWeights,
+  options: TrainedFilesOptions = {},
 ): Promise<FileContents> {
-  const folder = await readModelFolder(files);
+  const folder = options.folder ?? (await readModelFolder(files));
   const prefix = folder.encoderPath === '' ? '' : `${folder.encoderPath}/`;
   const contents = await filesAroundEncoder(files, trained);
   const config = await floatConfig(folder.encoderFiles);
@@ -51,8 +65,13 @@ export async function trainedModelFiles(
     // That of an adapter's base model is not among the folder's own files.
     contents[`${prefix}config.json`] = await folder.encoderFiles.read('config.json');
   const weights = folder.encoder === 'static' ? staticWeights : encoderWeights;
-  contents[`${prefix}model.safetensors`] = await weights(folder.encoderFiles, model, mergedWeights(model, trained));
-  if (folder.encoder === 'transformer') {
+  contents[`${prefix}model.safetensors`] = await weights(
+    folder.encoderFiles,
+    model,
+    mergedWeights(model, trained),
+    options.headTensors,
+  );
+  if (folder.encoder === 'transformer' && (options.kind ?? 'embedder') === 'embedder') {
     const definition = await readEncoder(subfolder(memoryModel(files.name, contents), folder.encoderPath));
     contents[`${prefix}onnx/model.onnx`] = recordEncoder(definition);
   }
@@ -81,8 +100,7 @@ export async function filesAroundEncoder(
 /** Names of the files that stay as they are when weights change. */
 const carriedFiles: readonly RegExp[] = [
   /^(modules|config|config_sentence_transformers|sentence_\w+_config|router_config)\.json$/,
-  /^(tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab|unigram|chat_template)\.json$/,
-  /^(vocab\.txt|merges\.txt|chat_template\.jinja|.+\.model)$/,
+  ...tokenizerFiles,
   /^(modeling|configuration|tokenization|custom)_\w+\.py$/,
   /^(LICEN[CS]E|NOTICE)/,
 ];
@@ -100,13 +118,14 @@ async function floatConfig(files: ModelFiles): Promise<Uint8Array | undefined> {
   if (rest['lora_adaptations'] !== undefined) changed['load_trained_adapters'] = false;
   return JSON.stringify(changed) === JSON.stringify(config)
     ? undefined
-    : new TextEncoder().encode(`${JSON.stringify(changed, undefined, 2)}\n`);
+    : new TextEncoder().encode(await configLike(files, changed));
 }
 
 async function encoderWeights(
   files: ModelFiles,
   { definition }: TrainableModel,
   trained: TrainedWeights,
+  headTensors: ReadonlyMap<string, string> = new Map(),
 ): Promise<Uint8Array> {
   const tensors: Record<string, WritableTensor> = {};
   const stored = await readWeights(files);
@@ -114,6 +133,10 @@ async function encoderWeights(
   for (const [name, shape] of definition.weights) {
     const tensor = { shape, data: trained.get(name) ?? definition.weight(name) };
     for (const storedName of definition.storedNames(name)) tensors[storedName] = tensor;
+  }
+  for (const [name, storedName] of headTensors) {
+    const data = trained.get(name);
+    if (data !== undefined) tensors[storedName] = { shape: stored.shape(storedName), data };
   }
   return writeSafetensors(tensors, { format: 'pt' });
 }

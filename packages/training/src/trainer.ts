@@ -1,10 +1,11 @@
 // A run of training: sampled batches, schedule, evaluation, checkpoints, and weights that survive however the run ends.
 import { SentvecError, throwIfAborted } from '@sentvec/core';
 import { checkOptionNames, warn, type OptionNames } from '@sentvec/platform';
+import type { TrainingBatch } from './data/batch.ts';
 import { planSteps, type PlannedBatch, type PlannedStep } from './data/plan.ts';
 import { TokenizedSets } from './data/tokenized-sets.ts';
 import { checkTrainingSet } from './data/training-set.ts';
-import { embedWith } from './embed-texts.ts';
+import { embedWith, scoreWith } from './embed-texts.ts';
 import type { StepResult } from './engine.ts';
 import { horizon, StepWatch, type Divergence } from './step-watch.ts';
 import {
@@ -119,12 +120,11 @@ class TrainingRun {
     const totalSteps = this.#steps.length;
     const warmupSteps = Math.round(warmup * totalSteps);
     const learningRate = learningRateAt({ kind: schedule, peak, totalSteps, warmupSteps }, this.#done);
-    const result = await engine.step({
-      batches: batches.map((batch) => tokenized.batch(batch)),
-      objective: batches[0]!.set,
-      learningRate,
-      seed: seed + this.#done,
-    });
+    const ofStep = seed + this.#done;
+    const prepared: TrainingBatch[] = [];
+    for (const [index, batch] of batches.entries()) prepared.push(await tokenized.batch(batch, ofStep + 7919 * index));
+    const objective = batches[0]!.set;
+    const result = await engine.step({ batches: prepared, objective, learningRate, seed: ofStep });
     this.#checkFinite(result, batches);
     this.#done++;
     const entry = { step: this.#done, learningRate, ...result };
@@ -215,7 +215,10 @@ class TrainingRun {
   async #evaluate(): Promise<void> {
     const { evaluate, engine, reader, signal, onEvaluation } = this.#request;
     if (evaluate === undefined) return;
-    const evaluation = { step: this.#done, ...(await evaluate(embedWith(engine, reader, signal))) };
+    const evaluation = {
+      step: this.#done,
+      ...(await evaluate(embedWith(engine, reader, signal), scoreWith(engine, reader, signal))),
+    };
     // A score of NaN, of a model whose vectors are all the same, is never the best.
     const best = this.#history.evaluations.reduce((most, { score }) => (score > most ? score : most), -Infinity);
     this.#history.evaluations.push(evaluation);

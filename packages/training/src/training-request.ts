@@ -1,7 +1,7 @@
 // The interface of a training run: its request, what it reports while it works, and its outcome.
 import type { TrainingSet } from './data/training-set.ts';
 import type { TextReader } from './data/tokenized-sets.ts';
-import type { EmbedTexts } from './embed-texts.ts';
+import type { EmbedTexts, ScorePairs } from './embed-texts.ts';
 import type { TrainingEngine, TrainingState } from './engine.ts';
 import type { TrainingOptions } from './training-options.ts';
 
@@ -11,8 +11,11 @@ export interface TrainingRequest {
   readonly reader: TextReader;
   readonly sets: readonly TrainingSet[];
   readonly options?: TrainingOptions | undefined;
-  /** Judges the model as it is. Without it the last weights are kept. */
-  readonly evaluate?: ((embed: EmbedTexts) => Promise<Evaluation>) | undefined;
+  /**
+   * Judges the model as it is, by the vectors of texts, or by the scores of pairs: a reranker gives those alone. Without it
+   * the last weights are kept.
+   */
+  readonly evaluate?: ((embed: EmbedTexts, score: ScorePairs) => Promise<Evaluation>) | undefined;
   readonly resumeFrom?: TrainingCheckpoint | undefined;
   /** Ends at once, with the best weights of `resumeFrom`, without a further step. @default false */
   readonly finish?: boolean | undefined;

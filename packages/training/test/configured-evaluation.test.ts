@@ -24,8 +24,8 @@ async function embedded(evaluation: object): Promise<string[]> {
     seen.push(...texts.map((text) => prompt + text));
     return { data: Float32Array.from({ length: texts.length * 2 }, (_, i) => i + 1), rows: texts.length, cols: 2 };
   };
-  const { evaluate } = await readEvaluation(config.evaluation!, { folder }, place.path);
-  await evaluate(embed);
+  const { evaluate } = await readEvaluation(config.evaluation!, { kind: 'embedder', folder }, place.path);
+  await evaluate(embed, () => expect.unreachable());
   return seen;
 }
 

@@ -77,7 +77,7 @@ describe('a configuration', () => {
   it('makes pairs of a column of texts and one of classes', async () => {
     const loss = 'MultipleNegativesRankingLoss';
     const { data } = config({ columns: ['text'], label: 'intent', loss, fromClasses: { perText: 2 } });
-    const { examples } = await readExamples(data[0]!, folder);
+    const { examples } = await readExamples(data[0]!, folder, 'embedder');
     expect(examples).toEqual(examplesOfClasses(texts, classes, { perText: 2 }));
   });
 

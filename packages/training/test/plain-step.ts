@@ -28,7 +28,8 @@ export function plainStep(
         rows: fixed(plainIndices(positions, [positions.length])),
       });
       const labels = batch.labels && fixed(plainTensor(batch.labels, [batch.examples]));
-      return lossOf(ops, loss, vectors, batch.columns, batch.examples, labels);
+      const { columns, examples } = batch;
+      return lossOf(ops, loss, { vectors, columns, examples, labels });
     },
     tensors.map(({ data, shape: sizes }) => plainTensor(data, sizes)),
   );

@@ -4,6 +4,7 @@ import {
   pairOf,
   train,
   type EmbedTexts,
+  type ScorePairs,
   type Loss,
   type TrainingEngine,
   type TrainingOutcome,
@@ -38,6 +39,8 @@ it('a run takes an engine, a reader and sets, and gives its history', () => {
     // @ts-expect-error -- without an engine nothing is computed
     void train({ reader: request.reader, sets: request.sets });
   }).toBeFunction();
-  expectTypeOf<Parameters<NonNullable<TrainingRequest['evaluate']>>>().toEqualTypeOf<[embed: EmbedTexts]>();
+  expectTypeOf<Parameters<NonNullable<TrainingRequest['evaluate']>>>().toEqualTypeOf<
+    [embed: EmbedTexts, score: ScorePairs]
+  >();
   expectTypeOf<keyof TrainingEngine>().toEqualTypeOf<'name' | 'step' | 'embed' | 'state' | 'restore' | 'dispose'>();
 });

@@ -79,6 +79,11 @@ export interface EncoderNetwork {
       readonly tokens: T;
       /** 1 for a real token, 0 for padding: indices `[batch, length]`. The first token of each text is real. */
       readonly mask: T;
+      /**
+       * Terms that are scored at once: more take more memory, and a gradient is found faster.
+       * @default 512
+       */
+      readonly termsAtOnce?: number | undefined;
     },
   ): T;
 }

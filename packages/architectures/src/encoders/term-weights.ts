@@ -88,7 +88,7 @@ interface Vocabulary<T> {
  * Terms that are scored at once. Scores of all terms at all tokens of a batch, 60 MB for 512 tokens, never exist: a block
  * of 1 MB is pooled before the next is computed.
  */
-const termsOfBlock = 512;
+const usualTermsAtOnce = 512;
 
 /**
  * A weight for each term and text, `[batch, terms]`: log(1 + relu(scores)), pooled over the tokens of the text, special
@@ -99,7 +99,11 @@ const termsOfBlock = 512;
 export function termWeights<T>(
   ops: Operations<T>,
   { matrix, bias }: Vocabulary<T>,
-  { tokens, mask }: { readonly tokens: T; readonly mask: T },
+  {
+    tokens,
+    mask,
+    termsAtOnce = usualTermsAtOnce,
+  }: { readonly tokens: T; readonly mask: T; readonly termsAtOnce?: number | undefined },
   { strategy, logarithms }: TermPooling,
 ): T {
   const [batch, length] = ops.shape(tokens);
@@ -119,10 +123,10 @@ export function termWeights<T>(
     strategy === 'max'
       ? ops.max(scores, [1])
       : ops.sum(ops.matmul(ops.reshape(real, [batch!, 1, length!]), saturate(scores)), [1]);
-  const blocks = Array.from({ length: Math.ceil(terms / termsOfBlock) }, (_, block) => {
-    const start = block * termsOfBlock;
-    const count = Math.min(termsOfBlock, terms - start);
-    const part = (x: T): T => ops.slice(x, 0, start, count);
+  const blocks = Array.from({ length: Math.ceil(terms / termsAtOnce) }, (_, block) => {
+    const start = block * termsAtOnce;
+    const count = Math.min(termsAtOnce, terms - start);
+    const part = (x: T): T => (count === terms ? x : ops.slice(x, 0, start, count));
     return pool(ops.linear(input, part(matrix), bias === undefined ? undefined : part(bias)));
   });
   const pooled = ops.concat(blocks, 1);

@@ -103,6 +103,31 @@ export async function readClassificationHead(files: ModelFiles): Promise<Head> {
   return { pooling: createPooling(pooling), projections: steps.map((step) => weights.projection(step)) };
 }
 
+/** A layer of such a head: a part of its name, and the names of its tensors, as far as the weights have them. */
+export interface HeadLayer {
+  readonly kind: HeadStep['kind'];
+  /** For example `pooler.dense`: the names of its tensors without a prefix and their endings. */
+  readonly name: string;
+  readonly weight: string | undefined;
+  readonly bias: string | undefined;
+}
+
+/**
+ * The layers of the head that the architecture of a folder has, one for each projection, whether its weights are there or
+ * not.
+ * @throws SentvecError `unsupported-model` for an architecture whose head sentvec does not have; `invalid-model`
+ */
+export async function classificationHeadLayers(files: ModelFiles): Promise<readonly HeadLayer[]> {
+  const { steps } = planHead(await requireConfigFile(files, 'config.json'));
+  const weights = new HeadWeights(await readWeights(files), `${files.name}/model.safetensors`);
+  return steps.map(({ kind, name }) => ({
+    kind,
+    name,
+    weight: weights.find(`${name}.weight`),
+    bias: weights.find(`${name}.bias`),
+  }));
+}
+
 /** @throws SentvecError `unsupported-model` for an architecture whose head sentvec does not have */
 export function checkClassificationHead(config: ConfigFile): void {
   planHead(config);
@@ -144,7 +169,7 @@ class HeadWeights {
     const { shape, data } = this.#tensor(`${step.name}.weight`);
     const [rows = 0, cols] = shape;
     const biasName = `${step.name}.bias`;
-    const bias = this.#find(biasName) === undefined ? undefined : this.#tensor(biasName).data;
+    const bias = this.find(biasName) === undefined ? undefined : this.#tensor(biasName).data;
     if (bias !== undefined && bias.length !== rows) throw this.#misshapen(`${step.name}.bias`);
     if (step.kind === 'layer-norm') {
       if (cols !== undefined) throw this.#misshapen(`${step.name}.weight`);
@@ -160,7 +185,7 @@ class HeadWeights {
   }
 
   #tensor(name: string): { readonly shape: readonly number[]; readonly data: Float32Array } {
-    const found = this.#find(name);
+    const found = this.find(name);
     if (found !== undefined) return this.#weights.tensor(found);
     throw new SentvecError(
       'invalid-model',
@@ -169,7 +194,8 @@ class HeadWeights {
     );
   }
 
-  #find(name: string): string | undefined {
+  /** The name that the weights have a tensor by. */
+  find(name: string): string | undefined {
     if (this.#weights.has(name)) return name;
     return this.#weights
       .names()

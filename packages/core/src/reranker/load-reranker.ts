@@ -4,7 +4,7 @@ import { loadModelParts } from '../embedder/assemble-parts.ts';
 import type { LoadEmbedderOptions } from '../embedder/load-embedder.ts';
 import { readRerankerFolder } from '../model-folder/reranker-folder.ts';
 import type { ModelFiles } from '../types.ts';
-import { chatPairTokenizer, templatePairTokenizer, upToLast } from './pair-tokenizer.ts';
+import { pairTokenizerOf } from './pair-tokenizer.ts';
 import { createReranker } from './reranker.ts';
 import type { Reranker, RerankReceipt } from './reranker-types.ts';
 
@@ -44,12 +44,8 @@ export async function loadReranker(model: ModelFiles, options: LoadRerankerOptio
     ),
   );
   const { tokenizer, encoder, backend, head, maxLength, selfCheck, notes = [] } = parts;
-  const { chat, labels, activation, prompts, defaultPrompt, encoderFiles, tokenBeyondLast } = folder;
+  const { labels, activation, prompts, defaultPrompt } = folder;
   try {
-    const pairTokenizer =
-      chat === undefined
-        ? templatePairTokenizer(tokenizer, definition, model.name)
-        : await chatPairTokenizer(tokenizer, definition, encoderFiles, chat);
     return createReranker({
       model,
       tokenizer,
@@ -59,7 +55,7 @@ export async function loadReranker(model: ModelFiles, options: LoadRerankerOptio
       labels,
       activation,
       maxLength,
-      pairTokenizer: tokenBeyondLast === undefined ? pairTokenizer : upToLast(pairTokenizer, tokenBeyondLast),
+      pairTokenizer: await pairTokenizerOf(folder, tokenizer, definition, model.name),
       prompts,
       defaultPrompt,
       selfCheck,

@@ -1,12 +1,31 @@
 // From two texts to the input of a reranker: by the tokenizer's template for pairs, or by the template of a chat.
 import { SentvecError } from '../errors.ts';
 import { readJsonObject } from '../model-folder/json.ts';
+import type { RerankerFolder } from '../model-folder/reranker-folder.ts';
 import type { TokenizerDefinition } from '../tokenizer/definition.ts';
 import { joinPair } from '../tokenizer/pair-template.ts';
 import { tokenContent } from '../tokenizer/special-tokens.ts';
 import { textError } from '../tokenizer/unreadable-text.ts';
 import type { ModelFiles, TokenizedText, Tokenizer } from '../types.ts';
 import type { PairTokenizer, TextPair } from './reranker-types.ts';
+
+/**
+ * How a reranker puts two texts together, as its folder says.
+ * @param model its name, for messages
+ * @throws SentvecError `unsupported-model`, `invalid-model`
+ */
+export async function pairTokenizerOf(
+  { chat, encoderFiles, tokenBeyondLast }: Pick<RerankerFolder, 'chat' | 'encoderFiles' | 'tokenBeyondLast'>,
+  tokenizer: Tokenizer,
+  definition: TokenizerDefinition,
+  model: string,
+): Promise<PairTokenizer> {
+  const tokenize =
+    chat === undefined
+      ? templatePairTokenizer(tokenizer, definition, model)
+      : await chatPairTokenizer(tokenizer, definition, encoderFiles, chat);
+  return tokenBeyondLast === undefined ? tokenize : upToLast(tokenize, tokenBeyondLast);
+}
 
 /** Asks for the ids of texts as they are: cuts and special tokens come later, for both texts together. */
 const bare = { maxLength: Infinity, addSpecialTokens: false } as const;

@@ -1,5 +1,5 @@
 // A batch of tokenized examples as a step takes it, and its parts for cached gradients.
-import { maskForPooling, padBatch, type TokenizedText } from '@sentvec/core';
+import { maskForPooling, padBatch, pooledTokens, type TokenizedText } from '@sentvec/core';
 
 /** A batch of examples as a step takes it. All arrays may be moved between threads. */
 export interface TrainingBatch {
@@ -9,10 +9,15 @@ export interface TrainingBatch {
   readonly length: number;
   /** `[columns, examples, length]`, padded with 0. */
   readonly ids: Int32Array;
-  /** `[columns, examples, length]`: 1 for a token. */
+  /** `[columns, examples, length]`: 1 for a token that the others attend to. */
   readonly mask: Int32Array;
   /** `[columns, examples, length]`: 1 for a token that takes part in pooling. */
   readonly poolingMask: Float32Array;
+  /**
+   * `[columns, examples, length]`: the type of each token of a pair of texts.
+   * @default all 0
+   */
+  readonly typeIds?: Int32Array | undefined;
   /** A row for each example, where the loss has labels. */
   readonly labels?: Float32Array | undefined;
 }
@@ -26,10 +31,8 @@ export interface BatchColumn {
 
 /** Puts tokenized texts, one list for each column and all of one length, into a batch. */
 export function makeBatch(columns: readonly BatchColumn[], labels?: Float32Array): TrainingBatch {
-  const batch = padBatch(
-    columns.flatMap(({ texts }) => texts),
-    0,
-  );
+  const all = columns.flatMap(({ texts }) => texts);
+  const batch = padBatch(all, 0);
   const unpooled = columns.flatMap(({ texts, unpooledTokens = 0 }) => texts.map(() => unpooledTokens));
   return {
     columns: columns.length,
@@ -37,7 +40,8 @@ export function makeBatch(columns: readonly BatchColumn[], labels?: Float32Array
     length: batch.cols,
     ids: batch.ids,
     mask: batch.mask,
-    poolingMask: Float32Array.from(maskForPooling(batch, unpooled)),
+    poolingMask: Float32Array.from(pooledTokens(all, batch) ?? maskForPooling(batch, unpooled)),
+    typeIds: batch.typeIds,
     labels,
   };
 }
@@ -54,18 +58,31 @@ export function textsInParts(batch: TrainingBatch, most: number): TrainingBatch[
   });
 }
 
-function textsFrom({ ids, mask, poolingMask, length }: TrainingBatch, first: number, examples: number): TrainingBatch {
+function textsFrom(batch: TrainingBatch, first: number, examples: number): TrainingBatch {
+  const { ids, mask, poolingMask, typeIds, length } = batch;
   let longest = 1;
   for (let position = 0; position < examples * length; position++) {
     if (mask[first * length + position] !== 0) longest = Math.max(longest, (position % length) + 1);
   }
   const size = examples * longest;
   const part = { ids: new Int32Array(size), mask: new Int32Array(size), poolingMask: new Float32Array(size) };
+  const types = typeIds && new Int32Array(size);
   for (let text = 0; text < examples; text++) {
     const from = (first + text) * length;
     part.ids.set(ids.subarray(from, from + longest), text * longest);
     part.mask.set(mask.subarray(from, from + longest), text * longest);
     part.poolingMask.set(poolingMask.subarray(from, from + longest), text * longest);
+    types?.set(typeIds!.subarray(from, from + longest), text * longest);
   }
-  return { columns: 1, examples, length: longest, ...part };
+  return { columns: 1, examples, length: longest, ...part, typeIds: types };
+}
+
+/** Which positions of a batch hold a token, counted through all of it: also those that none attends to. */
+export function positionsOfTokens({ mask, poolingMask }: Pick<TrainingBatch, 'mask' | 'poolingMask'>): Int32Array {
+  const positions = new Int32Array(mask.length);
+  let count = 0;
+  for (let position = 0; position < mask.length; position++) {
+    if (mask[position] !== 0 || poolingMask[position] !== 0) positions[count++] = position;
+  }
+  return positions.subarray(0, count);
 }

@@ -63,7 +63,7 @@ export function planEpoch(
 
 function defaultSampler({ loss }: TrainingSet): Sampler {
   if (loss.labels === 'class') return groupedByLabel;
-  return loss.labels === 'none' && loss.smallestBatch === 2 ? noDuplicates : shuffled;
+  return loss.labels === 'none' && (loss.smallestBatch ?? 1) >= 2 ? noDuplicates : shuffled;
 }
 
 function inTurn(bySet: readonly PlannedBatch[][]): PlannedBatch[] {

@@ -1,6 +1,19 @@
 // Texts as token ids, each different one tokenized once, and the batches that are made of them.
-import { countUnpooledTokens, SentvecError, type Pooling, type TokenizedText, type Tokenizer } from '@sentvec/core';
+import {
+  countUnpooledTokens,
+  SentvecError,
+  throwIfAborted,
+  type PairTokenizer,
+  type Pooling,
+  type TextPair,
+  type TextRole,
+  type TokenizedText,
+  type Tokenizer,
+} from '@sentvec/core';
+import { absentDocument } from '../losses/listwise.ts';
 import { makeBatch, type TrainingBatch } from './batch.ts';
+import { columnsOfBatch } from '../loss.ts';
+import { Random } from '../random.ts';
 import type { PlannedBatch } from './plan.ts';
 import type { ExampleTable } from './samplers.ts';
 import type { TrainingSet } from './training-set.ts';
@@ -12,6 +25,18 @@ export interface TextReader {
   readonly maxLength: number;
   readonly addSpecialTokens: boolean;
   readonly pooling: Pooling;
+  /** Of a reranker: what makes one input of two texts, and the prompt of the model, unless another is asked for. */
+  readonly pairs?: { readonly tokenize: PairTokenizer; readonly prompt: string } | undefined;
+  /** Of late interaction: how queries, the first texts of examples, and documents are read. */
+  readonly roles?: Readonly<Record<TextRole, RoleReader>> | undefined;
+}
+
+/** How the texts of a role are read. */
+export interface RoleReader {
+  readonly tokenizer: Tokenizer;
+  readonly maxLength: number;
+  /** Put before each text, unless another prompt is asked for. */
+  readonly prompt: string;
 }
 
 /** Tokenized texts of a column. */
@@ -21,14 +46,21 @@ export interface TokenizedColumn {
   readonly unpooledTokens: number;
 }
 
-/** Texts as token ids, each after the prompt. Each different text is tokenized once. */
+/**
+ * Texts as token ids, each after the prompt. Each different text is tokenized once.
+ * @param role what the texts are to a model that reads queries and documents differently; default `document`
+ */
 export async function tokenizeColumn(
   reader: TextReader,
   texts: readonly string[],
-  prompt = '',
+  given?: string,
   signal?: AbortSignal,
+  role: TextRole = 'document',
 ): Promise<TokenizedColumn> {
-  const { tokenizer, pooling, maxLength, addSpecialTokens } = reader;
+  const { pooling, addSpecialTokens } = reader;
+  const ofRole = reader.roles?.[role];
+  const { tokenizer, maxLength } = ofRole ?? reader;
+  const prompt = given ?? ofRole?.prompt ?? '';
   const options = { maxLength, addSpecialTokens, signal };
   const different = [...new Set(texts)];
   const tokenized = await tokenizer.encode(
@@ -42,15 +74,43 @@ export async function tokenizeColumn(
   };
 }
 
-/** The texts of all sets as token ids. */
+/** Pairs of texts as token ids. @throws SentvecError `invalid-text` for what is no text; `aborted` */
+export async function tokenizePairs(
+  { pairs: reading, maxLength }: TextReader,
+  pairs: readonly TextPair[],
+  prompt: string | undefined,
+  signal: AbortSignal = new AbortController().signal,
+): Promise<TokenizedText[]> {
+  throwIfAborted(signal);
+  if (reading === undefined)
+    throw new SentvecError(
+      'invalid-argument',
+      'This model reads one text at a time: it has vectors, not scores of pairs.',
+    );
+  return reading.tokenize(pairs, { maxLength, prompt: prompt ?? reading.prompt, signal });
+}
+
+/**
+ * The texts of all sets as token ids. Pairs of texts, of which there are more than texts, become token ids with their
+ * batch.
+ */
 export class TokenizedSets {
   readonly #sets: readonly TrainingSet[];
+  readonly #reader: TextReader;
+  readonly #signal: AbortSignal | undefined;
   /** By set. */
   readonly #columns: readonly (readonly TokenizedColumn[])[];
 
-  private constructor(sets: readonly TrainingSet[], columns: readonly (readonly TokenizedColumn[])[]) {
+  private constructor(
+    sets: readonly TrainingSet[],
+    reader: TextReader,
+    columns: readonly (readonly TokenizedColumn[])[],
+    signal: AbortSignal | undefined,
+  ) {
     this.#sets = sets;
+    this.#reader = reader;
     this.#columns = columns;
+    this.#signal = signal;
   }
 
   /** @throws SentvecError `invalid-corpus` for a text that the tokenizer gives no token for, with its row; `aborted` */
@@ -60,10 +120,11 @@ export class TokenizedSets {
     signal: AbortSignal | undefined,
   ): Promise<TokenizedSets> {
     const all: TokenizedColumn[][] = [];
-    for (const { name, examples, prompts } of sets) {
+    for (const { name, examples, prompts, loss } of sets) {
       const columns: TokenizedColumn[] = [];
-      for (const [index, texts] of examples.columns.entries()) {
-        const column = await tokenizeColumn(reader, texts, prompts?.[index], signal);
+      for (const [index, texts] of loss.over === 'scores' ? [] : examples.columns.entries()) {
+        const role = index === 0 ? 'query' : 'document';
+        const column = await tokenizeColumn(reader, texts, prompts?.[index], signal, role);
         const row = column.texts.findIndex(({ ids }) => ids.length === 0);
         if (row >= 0)
           throw new SentvecError(
@@ -75,20 +136,57 @@ export class TokenizedSets {
       }
       all.push(columns);
     }
-    return new TokenizedSets(sets, all);
+    return new TokenizedSets(sets, reader, all, signal);
   }
 
-  batch({ set, rows }: PlannedBatch): TrainingBatch {
+  /** @param seed of the documents of other examples that queries are paired with */
+  async batch({ set, rows }: PlannedBatch, seed: number): Promise<TrainingBatch> {
     const { loss, examples } = this.#sets[set]!;
-    const columns = this.#columns[set]!.map(({ texts, unpooledTokens }) => ({
-      unpooledTokens,
-      texts: Array.from(rows, (row) => texts[row]!),
-    }));
+    const columns =
+      loss.over === 'scores'
+        ? await this.#pairColumns(set, rows, seed)
+        : this.#columns[set]!.map(({ texts, unpooledTokens }) => ({
+            unpooledTokens,
+            texts: Array.from(rows, (row) => texts[row]!),
+          }));
     return makeBatch(
       columns,
       loss.labels === 'none' ? undefined : labelsOfRows(examples, rows, loss.labels === 'class'),
     );
   }
+
+  /** The first text of each example with its others, then with some of other examples of the batch. */
+  async #pairColumns(set: number, rows: Int32Array, seed: number): Promise<{ readonly texts: TokenizedText[] }[]> {
+    const { loss, examples, prompts } = this.#sets[set]!;
+    const [queries, ...documents] = examples.columns as [readonly string[], ...(readonly string[])[]];
+    const own = documents.map((column) => Array.from(rows, (row) => column[row]!));
+    const count = columnsOfBatch(loss, examples.columns.length);
+    const others = foreignDocuments(own, count - own.length, new Random(seed, 5));
+    const texts = [...own, ...others];
+    const pairs = texts.flatMap((column) => column.map((text, index) => [queries[rows[index]!]!, text] as const));
+    const tokenized = await tokenizePairs(this.#reader, pairs, prompts?.[0], this.#signal);
+    const isAbsent = (column: number, row: number): boolean =>
+      loss.labels === 'lists' && examples.labels![row * own.length + column] === absentDocument;
+    return texts.map((column, index) => ({
+      texts: column.map((_, position) =>
+        isAbsent(index, rows[position]!) ? noTokens : tokenized[index * rows.length + position]!,
+      ),
+    }));
+  }
+}
+
+const noTokens: TokenizedText = { ids: new Int32Array(0), length: 0, truncated: false };
+
+/** For each example some documents of the others, drawn at random and each at most once: a column for each. */
+function foreignDocuments(own: readonly (readonly string[])[], count: number, random: Random): string[][] {
+  const columns = Array.from({ length: count }, (): string[] => []);
+  if (count === 0) return columns;
+  const examples = own[0]!.length;
+  for (let example = 0; example < examples; example++) {
+    const candidates = own.flatMap((column) => column.filter((_, index) => index !== example));
+    for (const [index, text] of random.shuffle(candidates).slice(0, count).entries()) columns[index]!.push(text);
+  }
+  return columns;
 }
 
 /** Labels as a loss takes them. Classes are numbered within the batch, so that float32 holds any name of one exactly. */

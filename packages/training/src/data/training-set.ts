@@ -1,6 +1,7 @@
 // A set of examples to train on, and whether it has what its loss needs.
 import { SentvecError } from '@sentvec/core';
-import type { Loss } from '../loss.ts';
+import type { TrainingLoss } from '../loss.ts';
+import { absentDocument } from '../losses/listwise.ts';
 import type { ExampleTable, Sampler } from './samplers.ts';
 
 /** Examples, and what is to be learnt from them. */
@@ -8,7 +9,7 @@ export interface TrainingSet {
   /** For messages and the model card: the file, usually. */
   readonly name: string;
   readonly examples: ExampleTable;
-  readonly loss: Loss;
+  readonly loss: TrainingLoss;
   /**
    * @default `noDuplicates` for losses with in-batch negatives, `groupedByLabel` for losses over classes, else
    * `shuffled`
@@ -60,7 +61,7 @@ export function checkTrainingSet({ name, examples, loss }: TrainingSet, batchSiz
 }
 
 /** Lists of numbers, or single ones, where the loss wants the other. */
-function labelWidthError(loss: Loss, { columns, labelWidth }: ExampleTable): string | undefined {
+function labelWidthError(loss: TrainingLoss, { columns, labelWidth }: ExampleTable): string | undefined {
   const width = labelWidth ?? 1;
   if (loss.labels === 'vector' || loss.labels === 'vectors')
     return labelWidth === undefined ? `${loss.name} wants a vector, a list of numbers, for each example` : undefined;
@@ -68,10 +69,11 @@ function labelWidthError(loss: Loss, { columns, labelWidth }: ExampleTable): str
     return labelWidth !== undefined && width % columns.length === 0
       ? undefined
       : `${loss.name} wants the guide's vectors of the ${columns.length} texts of an example in one list, not ${width} numbers.`;
-  if (loss.labels === 'scores')
+  if (loss.labels === 'targets') return undefined;
+  if (loss.labels === 'scores' || loss.labels === 'lists')
     return width === columns.length - 1
       ? undefined
-      : `${loss.name} wants ${columns.length - 1} numbers for each example, one for the positive and one for each negative, not ${width}.`;
+      : `${loss.name} wants ${columns.length - 1} numbers for each example, ${loss.labels === 'lists' ? 'one for each document' : 'one for the positive and one for each negative'}, not ${width}.`;
   if (loss.labels !== 'margin')
     return width === 1 ? undefined : `${loss.name} wants one number for each example, not a list of ${width}.`;
   const negatives = columns.length - 2;
@@ -84,16 +86,23 @@ function isNumber(label: string | number): boolean {
 }
 
 /** Names may be any, but where all are numbers and some are fractions, it is scores that were taken for classes. */
-function classError(loss: Loss, label: string | number, areNumbers: boolean): string | undefined {
+function classError(loss: TrainingLoss, label: string | number, areNumbers: boolean): string | undefined {
   if (areNumbers && !Number.isInteger(Number(label)))
     return `but ${loss.name} wants the whole number or the name of a class`;
   return undefined;
 }
 
-function labelError(loss: Loss, label: string | number): string | undefined {
+function labelError(loss: TrainingLoss, label: string | number): string | undefined {
+  if (loss.labels === 'lists' && label === absentDocument) return undefined;
+  // Names become numbers when the model is known.
+  if (loss.labels === 'index' && typeof label === 'string') return undefined;
   if (typeof label === 'string' || !Number.isFinite(label)) return 'which is not a finite number';
   if (loss.labels === 'binary' && label !== 0 && label !== 1)
     return `but ${loss.name} wants 1 for similar and 0 for dissimilar`;
+  if (loss.labels === 'targets' && (label < 0 || label > 1))
+    return `but ${loss.name} wants 1 for what holds, 0 for what does not, or a share between: divide larger scores by the largest (labelScale)`;
+  if (loss.labels === 'index' && !(Number.isInteger(label) && label >= 0))
+    return `but ${loss.name} wants the name of a label of the model, or its number, counted from 0`;
   if (loss.name === 'CosineSimilarityLoss' && (label < -1 || label > 1)) {
     return `but a cosine lies between -1 and 1: divide the scores by their largest value (labelScale)`;
   }
@@ -102,7 +111,7 @@ function labelError(loss: Loss, label: string | number): string | undefined {
 
 function checkClasses(
   labels: ArrayLike<number | string>,
-  loss: Loss,
+  loss: TrainingLoss,
   corpusError: (problem: string) => SentvecError,
 ): void {
   const counts = new Map<number | string, number>();

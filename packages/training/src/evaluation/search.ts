@@ -40,16 +40,25 @@ export async function evaluateReranking(
 ): Promise<Evaluation> {
   checkOptionNames('evaluateReranking()', prompts, { queryPrompt: true, corpusPrompt: true });
   const { queryPrompt, corpusPrompt } = prompts;
-  const usable = samples.filter(({ positive, negative }) => positive.length > 0 && negative.length > 0);
   const [embedQuery, embedDocuments] = [withPrompt(embed, queryPrompt), withPrompt(embed, corpusPrompt)];
+  const scoresOf = async (query: string, documents: readonly string[]): Promise<Float32Array> => {
+    const asked = await embedQuery([query], { as: 'query' });
+    return similarityMatrix(asked, await embedDocuments(documents, { as: 'document' }), similarity).data;
+  };
+  return meanOfRankings(samples, scoresOf, k);
+}
+
+/** The same by any scores of a query's documents: mean over the queries that have an answer and another document. */
+export async function meanOfRankings(
+  samples: readonly RerankingSample[],
+  scoresOf: (query: string, documents: readonly string[]) => Promise<ArrayLike<number>>,
+  k = 10,
+): Promise<Evaluation> {
+  const usable = samples.filter(({ positive, negative }) => positive.length > 0 && negative.length > 0);
   const totals = { map: 0, [`mrr@${k}`]: 0, [`ndcg@${k}`]: 0 };
   for (const { query, positive, negative } of usable) {
     const documents = [...positive, ...negative];
-    const scores = similarityMatrix(
-      await embedQuery([query], { as: 'query' }),
-      await embedDocuments(documents, { as: 'document' }),
-      similarity,
-    ).data;
+    const scores = await scoresOf(query, documents);
     const ranked = rankLabels(
       scores,
       Array.from(documents, (_, i) => Number(i < positive.length)),

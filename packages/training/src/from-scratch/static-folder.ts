@@ -26,7 +26,18 @@ export function moduleEntry(idx: number, path: string, kind: string): Readonly<R
   return { idx, name: String(idx), path, type: `sentence_transformers.models.${kind}` };
 }
 
-/** As the files of a folder are written. */
-export function json(value: unknown): string {
-  return `${JSON.stringify(value, undefined, 2)}\n`;
+/**
+ * As the files of a folder are written.
+ * @param source another file with the same keys: numbers that have a point there, 2.0 say, get it here too. Python tells
+ * them from whole numbers, and transformers refuses a configuration with the other kind
+ */
+export function json(value: unknown, source = ''): string {
+  const floats = new Map(
+    [...source.matchAll(/"([^"\\]+)"\s*:\s*(-?\d+)\.0+(?=\s*[,}])/gu)].map(([, key, whole]) => [key, whole]),
+  );
+  const text = JSON.stringify(value, undefined, 2).replaceAll(
+    /"([^"\\]+)": (-?\d+)(?=,?\n)/gu,
+    (line, key: string, whole: string) => (floats.get(key) === whole ? `${line}.0` : line),
+  );
+  return `${text}\n`;
 }

@@ -1,16 +1,38 @@
 // Losses by their class names in sentence-transformers, with parameters as a configuration file holds them.
-import { SentvecError } from '@sentvec/core';
-import type { Loss } from '../loss.ts';
+import { SentvecError, type ModelKind } from '@sentvec/core';
+import type { Loss, TrainingLoss } from '../loss.ts';
 import { contrastiveLoss, onlineContrastiveLoss } from './contrastive.ts';
 import type { Distance, PairSimilarity } from './distance.ts';
 import { gistEmbedLoss, globalOrthogonalRegularizationLoss, megaBatchMarginLoss } from './batch-losses.ts';
 import { distillKlDivLoss, embedDistillLoss, marginMseLoss, mseLoss } from './distillation.ts';
+import {
+  approximateRankMseLoss,
+  lambdaLoss,
+  listMleLoss,
+  listNetLoss,
+  positionListMleLoss,
+  rankNetLoss,
+  weightingSchemes,
+} from './listwise.ts';
 import { matryoshkaLoss } from './matryoshka.ts';
+import {
+  multiVectorDistillKlDivLoss,
+  multiVectorMarginMseLoss,
+  multiVectorMultipleNegativesRankingLoss,
+} from './multi-vector.ts';
 import {
   multipleNegativesRankingLoss,
   multipleNegativesSymmetricRankingLoss,
   rankingDirections,
 } from './multiple-negatives-ranking.ts';
+import {
+  binaryCrossEntropyLoss,
+  crossEntropyLoss,
+  scoreMarginMseLoss,
+  scoreMseLoss,
+  scoreRankingLoss,
+  type ScoreActivation,
+} from './pair-scores.ts';
 import { angleLoss, cosentLoss, cosineSimilarityLoss } from './scored-pairs.ts';
 import { spladeLoss } from './splade.ts';
 import {
@@ -39,6 +61,13 @@ class ParameterReader {
     const value = this.#read(name) ?? fallback;
     if (typeof value === 'number' && Number.isFinite(value)) return value;
     throw this.#parameterError(name, 'a number');
+  }
+
+  /** A number; null counts as none. */
+  optional(name: string): number | undefined {
+    return this.#parameters[name] === null || this.#parameters[name] === undefined
+      ? (this.#known.add(name), undefined)
+      : this.number(name, 0);
   }
 
   required(name: string): number {
@@ -117,7 +146,10 @@ class ParameterReader {
 const distances: readonly Distance[] = ['cosine', 'euclidean', 'manhattan'];
 const similarities: readonly PairSimilarity[] = ['cosine', 'dot', 'euclidean', 'manhattan'];
 
-const makers: Readonly<Record<string, (read: ParameterReader) => Loss>> = {
+type Makers<Made> = Readonly<Record<string, (read: ParameterReader) => Made>>;
+
+/** Losses over one vector for each text. */
+const ofVectors: Makers<Loss> = {
   CosineSimilarityLoss: () => cosineSimilarityLoss(),
   TripletLoss: (read) =>
     tripletLoss({ distance: read.choice('distance', distances, 'euclidean'), margin: read.number('margin', 5) }),
@@ -164,6 +196,9 @@ const makers: Readonly<Record<string, (read: ParameterReader) => Loss>> = {
   BatchSemiHardTripletLoss: (read) => batchSemiHardTripletLoss(batchTriplet(read)),
   BatchAllTripletLoss: (read) => batchAllTripletLoss(batchTriplet(read)),
   MatryoshkaLoss: (read) => matryoshka(read),
+};
+
+const ofTerms: Makers<Loss> = {
   SparseMultipleNegativesRankingLoss: (read) =>
     named(
       'SparseMultipleNegativesRankingLoss',
@@ -176,12 +211,67 @@ const makers: Readonly<Record<string, (read: ParameterReader) => Loss>> = {
     named('SparseMarginMSELoss', marginMseLoss({ similarity: read.choice('similarity', similarities, 'dot') })),
   SparseDistillKLDivLoss: (read) => named('SparseDistillKLDivLoss', distillKlDivLoss(distillKlDiv(read))),
   SpladeLoss: (read) =>
-    spladeLoss(lossFromName(read.text('loss'), read.nested('loss_params')), {
+    spladeLoss(vectorLossFromName(read.text('loss'), read.nested('loss_params')), {
       documentWeight: read.required('document_regularizer_weight'),
       queryWeight: read.weight('query_regularizer_weight', 0),
       documentsOnly: read.boolean('use_document_regularizer_only', false),
     }),
 };
+
+/** Losses of rerankers. Some have the names of losses over vectors. */
+const ofScores: Makers<Loss> = {
+  BinaryCrossEntropyLoss: (read) =>
+    binaryCrossEntropyLoss({ activation: activation(read), positiveWeight: read.number('pos_weight', 1) }),
+  CrossEntropyLoss: (read) => crossEntropyLoss({ activation: activation(read) }),
+  MSELoss: (read) => scoreMseLoss({ activation: activation(read) }),
+  MarginMSELoss: (read) => scoreMarginMseLoss({ activation: activation(read) }),
+  MultipleNegativesRankingLoss: (read) =>
+    scoreRankingLoss({
+      activation: activation(read, 'Sigmoid'),
+      negatives: read.number('num_negatives', 4),
+      scale: read.number('scale', 10),
+    }),
+  ListNetLoss: (read) => listNetLoss({ activation: activation(read) }),
+  ListMLELoss: (read) => listMleLoss(listMle(read)),
+  PListMLELoss: (read) => positionListMleLoss(listMle(read)),
+  RankNetLoss: (read) => rankNetLoss(rankNet(read)),
+  LambdaLoss: (read) =>
+    lambdaLoss({
+      ...rankNet(read),
+      weighting: read.choice('weighting_scheme', weightingSchemes, 'NDCGLoss2PPScheme'),
+    }),
+  ADRMSELoss: (read) => approximateRankMseLoss({ activation: activation(read), alpha: read.number('alpha', 1) }),
+};
+
+/** Losses of late interaction. */
+const ofTokens: Makers<TrainingLoss> = {
+  MultiVectorMultipleNegativesRankingLoss: (read) =>
+    multiVectorMultipleNegativesRankingLoss({ scale: read.number('scale', 1) }),
+  MultiVectorDistillKLDivLoss: (read) => multiVectorDistillKlDivLoss({ temperature: read.number('temperature', 1) }),
+  MultiVectorMarginMSELoss: () => multiVectorMarginMseLoss(),
+};
+
+/** The losses by the kind of model that they train. A sparse embedder gives vectors too, only longer ones. */
+const makers: Readonly<Record<ModelKind, Makers<TrainingLoss>>> = {
+  embedder: ofVectors,
+  reranker: ofScores,
+  sparse: { ...ofTerms, ...ofVectors },
+  'multi-vector': ofTokens,
+};
+
+const activations: readonly ScoreActivation[] = ['Identity', 'Sigmoid'];
+const activation = (read: ParameterReader, usual: ScoreActivation = 'Identity') =>
+  read.choice('activation_fn', activations, usual);
+const listMle = (read: ParameterReader) => ({
+  activation: activation(read),
+  respectInputOrder: read.boolean('respect_input_order', false),
+});
+const rankNet = (read: ParameterReader) => ({
+  activation: activation(read),
+  k: read.optional('k'),
+  sigma: read.number('sigma', 1),
+  logarithm: read.choice('reduction_log', ['binary', 'natural'], 'binary'),
+});
 
 /** The losses of sparse encoders are those of dense ones, with defaults of their own. */
 const named = (name: string, loss: Loss): Loss => ({ ...loss, name });
@@ -204,7 +294,7 @@ const batchTriplet = (read: ParameterReader) => ({
 });
 
 function matryoshka(read: ParameterReader): Loss {
-  const inner = lossFromName(read.text('loss'), read.nested('loss_params'));
+  const inner = vectorLossFromName(read.text('loss'), read.nested('loss_params'));
   const dims = read.numbers('dims');
   const weights = read.numbers('weights');
   if (dims === undefined)
@@ -215,17 +305,45 @@ function matryoshka(read: ParameterReader): Loss {
   return matryoshkaLoss(inner, dims, weights);
 }
 
-/** The losses that {@link lossFromName} knows. */
-export const lossNames: readonly string[] = Object.keys(makers);
+/** The losses that {@link lossFromName} knows for a kind of model. */
+export function lossNames(kind: ModelKind = 'embedder'): readonly string[] {
+  return Object.keys(makers[kind]);
+}
 
 /**
  * A loss by its class name in sentence-transformers, with parameters by their names there.
+ * @param kind what is trained: several kinds have losses of the same name; default `embedder`
  * @throws SentvecError `invalid-argument` for an unknown loss, an unknown parameter, or a value of the wrong kind
  */
-export function lossFromName(name: string, parameters: LossParameters = {}): Loss {
-  const maker = Object.hasOwn(makers, name) ? makers[name] : undefined;
-  if (maker === undefined)
-    throw new SentvecError('invalid-argument', `There is no loss "${name}". There are: ${lossNames.join(', ')}.`);
+export function lossFromName(
+  name: string,
+  parameters?: LossParameters,
+  kind?: 'embedder' | 'reranker' | 'sparse',
+): Loss;
+export function lossFromName(name: string, parameters: LossParameters | undefined, kind: ModelKind): TrainingLoss;
+export function lossFromName(
+  name: string,
+  parameters: LossParameters = {},
+  kind: ModelKind = 'embedder',
+): TrainingLoss {
+  return made(makers[kind], name, parameters, kind);
+}
+
+function vectorLossFromName(name: string, parameters: LossParameters): Loss {
+  return made({ ...ofTerms, ...ofVectors }, name, parameters, 'sparse');
+}
+
+function made<Made>(from: Makers<Made>, name: string, parameters: LossParameters, kind: ModelKind): Made {
+  const maker = Object.hasOwn(from, name) ? from[name] : undefined;
+  if (maker === undefined) {
+    const owner = (Object.keys(makers) as ModelKind[]).find((each) => Object.hasOwn(makers[each], name));
+    throw new SentvecError(
+      'invalid-argument',
+      owner === undefined
+        ? `There is no loss "${name}". There are: ${Object.keys(from).join(', ')}.`
+        : `The loss "${name}" trains models of the kind ${owner}, not ${kind}. For ${kind} there are: ${Object.keys(from).join(', ')}.`,
+    );
+  }
   const read = new ParameterReader(name, parameters);
   const loss = maker(read);
   read.finish();

@@ -4,7 +4,7 @@
  */
 import { productOf, type Operations } from '@sentvec/architectures';
 import { checkOptionNames } from '@sentvec/platform';
-import { checkedParameter, labelsOf, type LabelKind } from '../loss.ts';
+import { checkedParameter, labelsOf, type LossDescription } from '../loss.ts';
 import { meanOf } from './distance.ts';
 import { divergenceFrom, marginError } from './distillation.ts';
 
@@ -17,14 +17,9 @@ export interface TokenColumn<Tensor> {
 }
 
 /** A loss over token vectors, in the manner of {@link Loss}. The first column holds the queries. */
-export interface MultiVectorLoss {
-  /** The class name in sentence-transformers. */
-  readonly name: string;
-  /** How many columns of texts an example may have. */
-  readonly columns: { readonly least: number; readonly most: number };
-  readonly labels: LabelKind;
-  /** Parameters, for model cards and fingerprints. */
-  readonly parameters?: Readonly<Record<string, unknown>> | undefined;
+export interface MultiVectorLoss extends LossDescription {
+  /** Tells it from losses over one vector for each text. */
+  readonly over: 'tokens';
   /**
    * @param columns the queries, then documents
    * @param labels as of {@link Loss.compute}
@@ -46,9 +41,11 @@ export function multiVectorMultipleNegativesRankingLoss(
   const { scale = 1 } = options;
   checkedParameter('MultiVectorMultipleNegativesRankingLoss', 'scale', scale, 'positive');
   return {
+    over: 'tokens',
     name: 'MultiVectorMultipleNegativesRankingLoss',
     columns: { least: 2, most: Infinity },
     labels: 'none',
+    smallestBatch: 2,
     parameters: { scale },
     compute(ops, columns) {
       const [queries, ...documents] = columnsOf(columns);
@@ -76,6 +73,7 @@ export function multiVectorDistillKlDivLoss(
   const { temperature = 1 } = options;
   checkedParameter('MultiVectorDistillKLDivLoss', 'temperature', temperature, 'positive');
   return {
+    over: 'tokens',
     name: 'MultiVectorDistillKLDivLoss',
     columns: { least: 3, most: Infinity },
     labels: 'scores',
@@ -90,6 +88,7 @@ export function multiVectorDistillKlDivLoss(
  */
 export function multiVectorMarginMseLoss(): MultiVectorLoss {
   return {
+    over: 'tokens',
     name: 'MultiVectorMarginMSELoss',
     columns: { least: 3, most: Infinity },
     labels: 'margin',

@@ -1,12 +1,12 @@
 // The configuration file of a training: what it may hold, its defaults, and its JSON Schema.
 import { toJsonSchema } from '@valibot/to-json-schema';
 import * as v from 'valibot';
-import { poolingModes, SentvecError } from '@sentvec/core';
+import { poolingModes, SentvecError, type ModelKind } from '@sentvec/core';
 import type { OnnxDevice } from '@sentvec/backend-onnx';
 import type { ColumnName } from '@sentvec/corpus';
 import { lossFromName } from '../losses/loss-from-name.ts';
 import type { ExamplesOfClassesOptions } from '../data/examples-of-classes.ts';
-import type { Loss } from '../loss.ts';
+import type { TrainingLoss } from '../loss.ts';
 import type { LoraOptions } from '../step/lora.ts';
 import type { FromScratchOptions } from '../from-scratch/from-scratch.ts';
 import { resolveTrainingOptions } from '../training-options.ts';
@@ -61,6 +61,16 @@ export interface TrainingConfig {
    * the data.
    */
   readonly model: string | { readonly fromScratch: ScratchConfig };
+  /**
+   * What is trained: an `embedder`, a `reranker`, a `sparse` embedder or a `multi-vector` one. An encoder without such a
+   * head gets a new one. @default 'embedder'
+   */
+  readonly kind: ModelKind;
+  /**
+   * For a reranker that gets a new head: the names of its labels, in order.
+   * @default those of the data for a loss over labels, else one
+   */
+  readonly labels?: readonly string[] | undefined;
   /**
    * For a model with adapters for tasks, such as jina-embeddings-v3: whose adapter is merged into the weights before
    * they are trained.
@@ -169,6 +179,8 @@ const configSchema: v.GenericSchema<unknown, TrainingConfig & { readonly $schema
   v.strictObject({
     $schema: v.optional(v.string()),
     model: v.optional(v.union([v.string(), v.strictObject({ fromScratch: scratchSchema })]), 'use-lite'),
+    kind: v.optional(v.picklist(['embedder', 'reranker', 'sparse', 'multi-vector']), 'embedder'),
+    labels: v.optional(v.pipe(v.array(v.string()), v.minLength(1))),
     task: v.optional(v.string()),
     output: v.string(),
     data: v.pipe(v.array(dataSchema), v.minLength(1)),
@@ -230,7 +242,7 @@ export function parseTrainingConfig(value: unknown, name: string): TrainingConfi
         file: name,
       });
     }
-    lossOf(data);
+    lossOf(data, result.output.kind);
   }
   const { device, threads, evaluation } = result.output;
   if (threads !== undefined && device !== 'cpu')
@@ -241,15 +253,15 @@ export function parseTrainingConfig(value: unknown, name: string): TrainingConfi
         file: name,
       },
     );
-  checkEvaluationConfig(evaluation, name);
+  checkEvaluationConfig(evaluation, name, result.output.kind);
   resolveTrainingOptions(result.output, evaluation !== undefined);
   const { $schema: _, ...config } = result.output;
   return config;
 }
 
-/** The loss of a data set. @throws SentvecError `invalid-argument` */
-export function lossOf({ loss, lossParameters }: DataConfig): Loss {
-  return lossFromName(loss, lossParameters);
+/** The loss of a data set, for a kind of model. @throws SentvecError `invalid-argument` */
+export function lossOf({ loss, lossParameters }: DataConfig, kind: ModelKind): TrainingLoss {
+  return lossFromName(loss, lossParameters, kind);
 }
 
 /** A line for each problem. Where one of several forms was almost met, what is wrong with that form. */

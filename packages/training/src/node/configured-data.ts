@@ -1,8 +1,9 @@
 // The examples of a configuration, read from their files.
 import { resolve } from 'node:path';
-import { SentvecError } from '@sentvec/core';
+import { SentvecError, type ModelKind } from '@sentvec/core';
 import { readTable, type Table } from '@sentvec/corpus';
 import { examplesOfClasses } from '../data/examples-of-classes.ts';
+import { listsOfQueries } from '../data/lists-of-queries.ts';
 import {
   byLength,
   groupedByLabel,
@@ -13,6 +14,7 @@ import {
   type Sampler,
 } from '../data/samplers.ts';
 import type { TrainingSet } from '../data/training-set.ts';
+import type { TrainingLoss } from '../loss.ts';
 import { lossOf, type DataConfig } from './config.ts';
 import type { LoadedTrainable } from './load-trainable.ts';
 
@@ -28,35 +30,88 @@ const samplers: Readonly<Record<NonNullable<DataConfig['sampler']>, Sampler>> = 
 export type ConfiguredExamples = Omit<TrainingSet, 'prompts'>;
 
 /** Reads the examples of a data set. @throws SentvecError `invalid-corpus` */
-export async function readExamples(data: DataConfig, directory: string): Promise<ConfiguredExamples> {
-  const loss = lossOf(data);
-  const labelKind = loss.labels === 'class' || data.fromClasses !== undefined ? 'class' : 'number';
+export async function readExamples(data: DataConfig, directory: string, kind: ModelKind): Promise<ConfiguredExamples> {
+  const loss = lossOf(data, kind);
+  const areNames = loss.labels === 'class' || loss.labels === 'index' || data.fromClasses !== undefined;
+  const labelKind = areNames ? 'class' : 'number';
   const table = await readTable({ ...data, labelKind, file: resolve(directory, data.file) });
   return {
     name: data.file,
-    examples: examplesOf(table, data),
+    examples: examplesOf(table, data, loss),
     loss,
     sampler: data.sampler && samplers[data.sampler],
   };
 }
 
-function examplesOf(table: Table, data: DataConfig): ExampleTable {
+function examplesOf(table: Table, data: DataConfig, loss: TrainingLoss): ExampleTable {
   const { columns, classes } = table;
-  if (classes === undefined) return { columns, ...flatLabels(table, data) };
+  if (classes === undefined) {
+    const examples = { columns, ...flatLabels(table, data) };
+    return loss.labels === 'lists' ? listsOfQueries(examples, data.file) : examples;
+  }
   if (data.fromClasses === undefined) return { columns, labels: classes };
   return examplesOfClasses(columns[0] ?? [], classes, data.fromClasses);
 }
 
 /**
- * Puts the texts of the model's prompts to the examples. @throws SentvecError `invalid-argument` for a prompt that the
- * model does not have
+ * Puts the texts of the model's prompts to the examples, and the numbers of its labels in place of their names.
+ * @throws SentvecError `invalid-argument` for a prompt that the model does not have, `invalid-corpus` for a label that it
+ * does not have, and for labels that are of another number than the model's
  */
-export function withPrompts(
-  examples: ConfiguredExamples,
-  { prompts }: DataConfig,
-  { folder }: LoadedTrainable,
-): TrainingSet {
-  return { ...examples, prompts: prompts?.map((name) => promptText(name, folder.prompts)) };
+export function forModel(set: ConfiguredExamples, { prompts }: DataConfig, loaded: LoadedTrainable): TrainingSet {
+  checkLabelCount(set, loaded);
+  return {
+    ...set,
+    examples: set.loss.labels === 'index' ? withLabelNumbers(set, loaded) : set.examples,
+    prompts: prompts?.map((name) => promptText(name, loaded.folder.prompts)),
+  };
+}
+
+/** The names of the labels that a new head needs for the examples; `undefined` when one is enough. */
+export function labelNames(sets: readonly ConfiguredExamples[]): readonly string[] | undefined {
+  const numbered = (count: number) => Array.from({ length: count }, (_, id) => `LABEL_${id}`);
+  const widest = Math.max(
+    0,
+    ...sets.map(({ loss, examples }) => (loss.labels === 'targets' ? (examples.labelWidth ?? 1) : 0)),
+  );
+  if (widest > 1) return numbered(widest);
+  const found = new Set(
+    sets.flatMap(({ loss, examples }) => (loss.labels === 'index' ? Array.from(examples.labels ?? [], String) : [])),
+  );
+  if (found.size === 0) return undefined;
+  const names = [...found].sort();
+  return names.every((name) => wholeNumber.test(name)) ? numbered(1 + Math.max(...names.map(Number))) : names;
+}
+
+const wholeNumber = /^\d{1,4}$/u;
+
+function withLabelNumbers(
+  { name: file, examples }: ConfiguredExamples,
+  { labels = [] }: LoadedTrainable,
+): ExampleTable {
+  const numberOf = new Map(labels.map((label, id) => [label, id]));
+  const numbers = Array.from(examples.labels!, (label, row) => {
+    const text = String(label);
+    const id = numberOf.get(text) ?? (wholeNumber.test(text) ? Number(text) : -1);
+    if (id >= 0 && id < labels.length) return id;
+    throw new SentvecError(
+      'invalid-corpus',
+      `${file}: row ${row} has the label ${JSON.stringify(label)}; the model has ${labels.map((each) => JSON.stringify(each)).join(', ')}.`,
+      { file, row },
+    );
+  });
+  return { ...examples, labels: Float32Array.from(numbers) };
+}
+
+function checkLabelCount({ name: file, loss, examples }: ConfiguredExamples, { labels }: LoadedTrainable): void {
+  if (labels === undefined || loss.labels === 'index') return;
+  const wanted = loss.labels === 'targets' ? (examples.labelWidth ?? 1) : 1;
+  if (wanted === labels.length) return;
+  throw new SentvecError(
+    'invalid-corpus',
+    `${file}: ${loss.name} trains a model with ${wanted} label${wanted === 1 ? '' : 's'} here, but this one has ${labels.length}: ${labels.join(', ')}.`,
+    { file },
+  );
 }
 
 function flatLabels(

@@ -2,23 +2,32 @@
 import { resolve } from 'node:path';
 import { promptNameFor, SentvecError, type SimilarityFunction, type TextRole } from '@sentvec/core';
 import { readTable, type Table } from '@sentvec/corpus';
-import { withPrompt, type EmbedTexts, type SearchPrompts } from '../embed-texts.ts';
+import { withPrompt, type EmbedTexts, type ScorePairs, type SearchPrompts } from '../embed-texts.ts';
 import { evaluateClassification, type ClassifiedTexts } from '../evaluation/classification.ts';
 import { evaluateClustering } from '../evaluation/clustering.ts';
 import { evaluateRetrieval, retrievalTask } from '../evaluation/retrieval.ts';
+import {
+  evaluatePairBinary,
+  evaluatePairClassification,
+  evaluatePairCorrelation,
+  evaluatePairReranking,
+  evaluatePairTriplets,
+} from '../evaluation/scored-pairs.ts';
 import { evaluateParaphrases, evaluateReranking, paraphraseTask, rerankingSamples } from '../evaluation/search.ts';
 import { evaluateBinaryClassification, evaluateSts, evaluateTriplets } from '../evaluation/similarity.ts';
-import type { Evaluation } from '../training-request.ts';
+import type { Evaluation, TrainingRequest } from '../training-request.ts';
 import { promptText } from './configured-data.ts';
 import type { EvaluationConfig, EvaluationType } from './evaluation-config.ts';
 import type { LoadedTrainable } from './load-trainable.ts';
 
-/** Evaluates the model as it is at the moment. */
-type Evaluate = (embed: EmbedTexts) => Promise<Evaluation>;
+/** Evaluates the model as it is at the moment, by what it gives: `Given` is how that is asked for. */
+type EvaluateBy<Given> = (given: Given) => Promise<Evaluation>;
 
 /** What an evaluation must know of the model. */
 interface EvaluatedModel {
+  readonly kind: LoadedTrainable['kind'];
   readonly folder: Pick<LoadedTrainable['folder'], 'prompts' | 'similarityFunction'>;
+  readonly labels?: readonly string[] | undefined;
 }
 
 /** What an evaluator is made of: texts by column, labels, and the classified texts that a classifier learns from. */
@@ -29,6 +38,8 @@ interface EvaluationData {
   readonly known: ClassifiedTexts | undefined;
   readonly similarity: SimilarityFunction;
   readonly searchPrompts: SearchPrompts;
+  /** Of the model, for a reranker. */
+  readonly modelLabels: readonly string[];
 }
 
 /**
@@ -38,9 +49,9 @@ interface EvaluationData {
  */
 export async function readEvaluation(
   config: EvaluationConfig,
-  { folder }: EvaluatedModel,
+  { kind, folder, labels: modelLabels = [] }: EvaluatedModel,
   directory: string,
-): Promise<{ readonly evaluate: Evaluate; readonly data: readonly Table[] }> {
+): Promise<{ readonly evaluate: NonNullable<TrainingRequest['evaluate']>; readonly data: readonly Table[] }> {
   const textOf = (name: string | undefined) => (name === undefined ? undefined : promptText(name, folder.prompts));
   const prompt = textOf(config.prompt);
   // Without a prompt in the configuration, the prompts are those that a search with the model takes by default.
@@ -59,18 +70,51 @@ export async function readEvaluation(
   checkEvaluationData(config, columns, labels, classes);
   const training = config.known === undefined ? undefined : await read(config.known);
   const known = training && { texts: training.columns[0]!, classes: training.classes! };
-  const evaluate = evaluators[config.type]({
-    columns,
-    labels,
-    classes,
-    known,
-    similarity: folder.similarityFunction,
-    searchPrompts,
-  });
-  return { evaluate: (embed) => evaluate(withPrompt(embed, prompt)), data: training ? [table, training] : [table] };
+  const { similarityFunction: similarity } = folder;
+  const data = { columns, labels, classes, known, similarity, searchPrompts, modelLabels };
+  const tables = training ? [table, training] : [table];
+  const ofPairs = kind === 'reranker' ? pairEvaluators[config.type] : undefined;
+  if (ofPairs !== undefined) {
+    const evaluatePairs = ofPairs(data);
+    return { evaluate: (_, score) => evaluatePairs(score), data: tables };
+  }
+  const evaluate = evaluators[config.type](data);
+  return { evaluate: (embed) => evaluate(withPrompt(embed, prompt)), data: tables };
 }
 
-const evaluators: Readonly<Record<EvaluationType, (data: EvaluationData) => Evaluate>> = {
+/** Of models that score pairs. */
+const pairEvaluators: Readonly<Partial<Record<EvaluationType, (data: EvaluationData) => EvaluateBy<ScorePairs>>>> = {
+  sts: ({ columns, labels: scores }) => {
+    const pairs = { first: columns[0]!, second: columns[1]!, scores };
+    return (score) => evaluatePairCorrelation(score, pairs);
+  },
+  triplet: ({ columns }) => {
+    const triplets = { anchors: columns[0]!, positives: columns[1]!, negatives: columns[2]! };
+    return (score) => evaluatePairTriplets(score, triplets);
+  },
+  binary: ({ columns, labels }) => {
+    const pairs = { first: columns[0]!, second: columns[1]!, labels };
+    return (score) => evaluatePairBinary(score, pairs);
+  },
+  reranking: ({ columns, labels }) => {
+    const samples = rerankingSamples(columns[0]!, columns[1]!, labels);
+    return (score) => evaluatePairReranking(score, samples);
+  },
+  classification: ({ columns, classes, modelLabels }) => {
+    const numbers = classes.map((name) => (modelLabels.includes(name) ? modelLabels.indexOf(name) : Number(name)));
+    const row = numbers.findIndex((label) => !(Number.isInteger(label) && label >= 0 && label < modelLabels.length));
+    if (row >= 0)
+      throw new SentvecError(
+        'invalid-corpus',
+        `evaluation: row ${row} has the label ${JSON.stringify(classes[row])}; the model has ${modelLabels.join(', ')}.`,
+        { row },
+      );
+    const pairs = { first: columns[0]!, second: columns[1]!, classes: numbers };
+    return (score) => evaluatePairClassification(score, pairs);
+  },
+};
+
+const evaluators: Readonly<Record<EvaluationType, (data: EvaluationData) => EvaluateBy<EmbedTexts>>> = {
   sts: ({ columns, labels: scores, similarity }) => {
     const pairs = { first: columns[0]!, second: columns[1]!, scores };
     return (embed) => evaluateSts(embed, pairs, similarity);

@@ -12,7 +12,7 @@ import {
 import { warn } from '@sentvec/platform';
 import { writeFolderAtomically } from '@sentvec/platform/node';
 import type { TrainingSet } from '../data/training-set.ts';
-import { embedWith } from '../embed-texts.ts';
+import { embedWith, scoreWith } from '../embed-texts.ts';
 import type { TrainingEngine } from '../engine.ts';
 import { slotsOf } from '../optimizer/parameters.ts';
 import { recordGraphs } from '../step/record-graphs.ts';
@@ -161,7 +161,7 @@ export class ConfiguredRun {
       before: similarity,
       after: after[index]!.similarity,
     }));
-    const model = await trainedModelFiles(loaded.files, loaded.model, weights);
+    const model = await trainedModelFiles(loaded.files, loaded.model, weights, loaded);
     const files = {
       ...(isApart ? await trainedAdapterFiles(loaded.files, adapters, weights, await baseName(loaded.files)) : model),
       ...(await selfCheckOf(model, loaded)),
@@ -241,9 +241,9 @@ function notFrozen({ model }: LoadedTrainable, { freeze }: TrainingConfig): Read
 /** The self-check of the trained weights, by which backends are checked when they load the model. */
 async function selfCheckOf(
   model: FileContents,
-  { folder, reader, model: { definition } }: LoadedTrainable,
+  { kind, folder, reader, model: { definition } }: LoadedTrainable,
 ): Promise<Readonly<Record<string, string>>> {
-  if (folder.encoder !== 'transformer') return {};
+  if (folder.encoder !== 'transformer' || kind !== 'embedder') return {};
   const { encoderPath, addSpecialTokens } = folder;
   const files = subfolder(memoryModel('the trained model', model), encoderPath);
   const { maxPositions } = definition;
@@ -259,16 +259,24 @@ interface ComparedPair {
   readonly similarity: number;
 }
 
-/** Cosines of a few examples of the first two columns, to show what training changed. */
+/**
+ * Cosines of a few examples of the first two columns, or the first number that a reranker gives for them, to show what
+ * training changed.
+ */
 async function comparePairs(
   engine: TrainingEngine,
-  { reader }: LoadedTrainable,
+  { kind, reader }: LoadedTrainable,
   { examples, prompts }: TrainingSet,
 ): Promise<ComparedPair[]> {
   const [first = [], second] = examples.columns;
   if (second === undefined) return [];
   const shown = Math.min(8, first.length);
   const rows = Array.from({ length: shown }, (_, i) => Math.floor((i * first.length) / shown));
+  if (kind === 'reranker') {
+    const pairs = rows.map((row) => [first[row]!, second[row]!] as const);
+    const { data, cols } = await scoreWith(engine, reader)(pairs);
+    return pairs.map(([a, b], index) => ({ first: a, second: b, similarity: data[index * cols]! }));
+  }
   const embed = embedWith(engine, reader);
   const [a, b] = [
     await embed(

@@ -1,6 +1,6 @@
 // The part of a training configuration that says what the model is judged by.
 import * as v from 'valibot';
-import { SentvecError } from '@sentvec/core';
+import { SentvecError, type ModelKind } from '@sentvec/core';
 import type { ColumnName } from '@sentvec/corpus';
 
 /** A whole number of at least 1. */
@@ -36,7 +36,8 @@ export interface EvaluationConfig {
    * - `retrieval`: a query, a document that answers it; the documents of all rows are searched. NDCG at 10
    * - `reranking`: a query, a document, the label is 1 when it answers, else 0. Mean average precision over the queries
    * - `paraphrases`: two texts that say the same; they are to be found among all texts of the file. Average precision
-   * - `classification`: a text, the label is its class. Accuracy of a linear probe
+   * - `classification`: a text, the label is its class. Accuracy of a linear probe. Of a reranker: two texts, the label is
+   *   the one of its labels that holds. Accuracy
    * - `clustering`: a text, the label is its class. V-measure of k-means
    */
   readonly type: EvaluationType;
@@ -88,13 +89,31 @@ const shapes: Readonly<Record<EvaluationType, { readonly columns: readonly strin
   clustering: { columns: ['text'], label: 'its class' },
 };
 
+/** What can judge models of a kind. @default all */
+const typesOfKinds: Readonly<Partial<Record<ModelKind, readonly EvaluationType[]>>> = {
+  reranker: ['sts', 'triplet', 'binary', 'reranking', 'classification'],
+};
+
+/** What a classification of a reranker is. */
+const classifiedPairs = { columns: ['a text', 'another text'], label: 'the label of the model that holds' };
+
 /** @throws SentvecError `invalid-argument` when the columns are not those of the type */
-export function checkEvaluationConfig(evaluation: EvaluationConfig | undefined, name: string): void {
+export function checkEvaluationConfig(
+  evaluation: EvaluationConfig | undefined,
+  name: string,
+  kind: ModelKind = 'embedder',
+): void {
   if (evaluation === undefined) return;
-  const { type, columns, label, known, queryPrompt, corpusPrompt } = evaluation;
-  const { columns: wanted, label: wantedLabel } = shapes[type];
+  const { type, columns, label, known, prompt, queryPrompt, corpusPrompt } = evaluation;
   const configError = (problem: string) =>
     new SentvecError('invalid-argument', `${name}: evaluation: ${problem}`, { file: name });
+  const possible = typesOfKinds[kind] ?? evaluationTypes;
+  if (!possible.includes(type))
+    throw configError(`${type} cannot judge a model of the kind ${kind}. These can: ${possible.join(', ')}.`);
+  const { columns: wanted, label: wantedLabel } =
+    kind === 'reranker' && type === 'classification' ? classifiedPairs : shapes[type];
+  if (kind === 'reranker' && (prompt ?? queryPrompt ?? corpusPrompt ?? known) !== undefined)
+    throw configError('a reranker has its own prompt and no other; leave out the prompts and "known".');
   if (columns.length !== wanted.length)
     throw configError(`${type} needs ${wanted.length} columns (${wanted.join(', ')}), not ${columns.length}.`);
   if (wantedLabel !== undefined && label === undefined)

@@ -1,9 +1,14 @@
 // A model folder opened for training.
 import { readEncoder, type EncoderDefinition } from '@sentvec/architectures';
 import {
+  classificationHeadLayers,
   memoryModel,
-  projectionOutputSize,
+  pairTokenizerOf,
+  headOutputSize,
+  readJson,
   readModelFolder,
+  readModelKind,
+  readRerankerFolder,
   readTokenizerDefinition,
   refuseTokensWithoutWeights,
   SentvecError,
@@ -12,34 +17,65 @@ import {
   type Encoder,
   type ModelFiles,
   type ModelFolder,
+  type ModelKind,
+  type RerankerFolder,
+  type Tokenizer,
 } from '@sentvec/core';
 import { nodeTokenizer } from '@sentvec/core/node';
+import { withFreshScores } from '../from-scratch/fresh-head.ts';
 import type { TrainableModel } from '../step/siamese.ts';
 import type { TextReader } from '../data/tokenized-sets.ts';
 
 /** A model folder opened for training. */
 export interface LoadedTrainable {
+  readonly kind: ModelKind;
   readonly files: ModelFiles;
   readonly folder: ModelFolder;
   readonly model: TrainableModel;
   readonly reader: TextReader;
-  /** Length of a vector. */
+  /** Length of a vector; of a reranker how many labels it has. */
   readonly dimension: number;
+  /** Of a reranker: the names of what it gives a score for, in order. */
+  readonly labels?: readonly string[] | undefined;
+  /** Tensors of the head that stand among the encoder's, by their names in training. */
+  readonly headTensors?: ReadonlyMap<string, string> | undefined;
   /** Hash of all that decides how the tokenizer cuts a text. */
   readonly tokenizerHash: string;
 }
 
+/** Options of {@link loadTrainable}. */
+export interface LoadTrainableOptions {
+  /** What is trained. An embedder, or a plain encoder, gets a new head to become another kind. @default 'embedder' */
+  readonly kind?: ModelKind | undefined;
+  /** The most tokens of a text, instead of what the model says. */
+  readonly maxLength?: number | undefined;
+  /** For a model with adapters for tasks: whose adapter is merged into the weights that are trained. */
+  readonly task?: string | undefined;
+  /** For a new head of a reranker: what it gives a score for. @default one label */
+  readonly labels?: readonly string[] | undefined;
+  /** Of the random weights of a new head. @default 42 */
+  readonly seed?: number | undefined;
+}
+
 /**
  * Opens a sentence-transformers folder for training.
- * @param options.maxLength the most tokens of a text, instead of what the model says
- * @param options.task for a model with adapters for tasks: whose adapter is merged into the weights that are trained
- * @throws SentvecError as `loadEmbedder`, and `invalid-model` for a folder without `model.safetensors`
+ * @throws SentvecError as `loadEmbedder`, `invalid-model` for a folder without `model.safetensors`, and
+ * `unsupported-model` for a model of another kind than is trained
  */
-export async function loadTrainable(
-  model: ModelFiles,
-  options: { readonly maxLength?: number | undefined; readonly task?: string | undefined } = {},
-): Promise<LoadedTrainable> {
+export async function loadTrainable(model: ModelFiles, options: LoadTrainableOptions = {}): Promise<LoadedTrainable> {
+  const { kind = 'embedder' } = options;
   const files = options.task === undefined ? model : await withTask(model, options.task);
+  const found = await readModelKind(files);
+  if (found !== kind && found !== 'embedder')
+    throw new SentvecError(
+      'unsupported-model',
+      `${files.name} is a model of the kind ${found}; what is to be trained is of the kind ${kind}. Set "kind": "${found}" in the configuration, or take another model.`,
+      { file: files.name, kind: found },
+    );
+  return kind === 'reranker' ? loadRerankerForTraining(files, found, options) : loadEmbedderForTraining(files, options);
+}
+
+async function loadEmbedderForTraining(files: ModelFiles, options: LoadTrainableOptions): Promise<LoadedTrainable> {
   const folder = await readModelFolder(files);
   if (folder.route !== undefined) {
     const message = `${files.name} has several routes, of which training would change one only. Train the folder of a route, ${folder.encoderPath} say.`;
@@ -48,23 +84,83 @@ export async function loadTrainable(
   const definition = folder.staticEncoder
     ? await staticDefinition(folder.staticEncoder)
     : await readEncoder(folder.encoderFiles);
-  const tokenization = await readTokenizerDefinition(folder.encoderFiles, { lowercase: folder.lowerCase });
-  const loaded = await nodeTokenizer()(tokenization);
-  const tokenizer = refuseTokensWithoutWeights(loaded, tokenization, definition.vocabularySize, files.name);
-  const maxLength = Math.min(options.maxLength ?? folder.maxLength ?? Infinity, definition.maxPositions);
-  const { head, addSpecialTokens } = folder;
-  const dimension = head.projections.reduce(
-    (size, projection) => projectionOutputSize(projection, size),
-    head.pooling.outputSize(definition.hiddenSize),
-  );
+  const { tokenizer, tokenization } = await tokenizerOf(files, folder, definition);
+  const { head } = folder;
   return {
+    kind: 'embedder',
     files,
     folder,
     model: { definition, head },
-    reader: { tokenizer, maxLength, addSpecialTokens, pooling: head.pooling },
-    dimension,
+    reader: readerOf(folder, definition, tokenizer, options),
+    dimension: headOutputSize(head, definition.hiddenSize),
     tokenizerHash: tokenization.hash,
   };
+}
+
+async function loadRerankerForTraining(
+  model: ModelFiles,
+  found: ModelKind,
+  options: LoadTrainableOptions,
+): Promise<LoadedTrainable> {
+  const files = found === 'reranker' ? model : await withFreshScores(model, options);
+  const folder = await readRerankerFolder(files, async () => undefined);
+  if (folder.chat !== undefined)
+    throw new SentvecError(
+      'unsupported-model',
+      `${files.name} is a language model that scores pairs as a chat, which sentvec cannot train: its score is made of two rows of its vocabulary. Train a reranker with a head of its own.`,
+      { file: files.name },
+    );
+  const definition = await readEncoder(folder.encoderFiles);
+  const { tokenizer, tokenization } = await tokenizerOf(files, folder, definition);
+  const reader = readerOf(folder, definition, tokenizer, options);
+  const { prompts, defaultPrompt, head, labels } = folder;
+  const prompt = defaultPrompt === undefined ? '' : (prompts[defaultPrompt] ?? '');
+  return {
+    kind: 'reranker',
+    files,
+    folder,
+    model: { definition, head, pairs: true },
+    reader: {
+      ...reader,
+      pairs: { tokenize: await pairTokenizerOf(folder, tokenizer, tokenization, files.name), prompt },
+    },
+    dimension: labels.length,
+    labels,
+    headTensors: await headTensorsOf(files, folder),
+    tokenizerHash: tokenization.hash,
+  };
+}
+
+/** Those of a head inside the encoder's folder; the layers of a modular reranker have files of their own. */
+async function headTensorsOf(files: ModelFiles, folder: RerankerFolder): Promise<ReadonlyMap<string, string>> {
+  const modules = await readJson(files, 'modules.json');
+  if (Array.isArray(modules) && modules.length > 1) return new Map();
+  const layers = await classificationHeadLayers(folder.encoderFiles);
+  return new Map(
+    layers.flatMap(({ weight, bias }, index) =>
+      Object.entries({ weight, bias }).flatMap(([part, name]) =>
+        name === undefined ? [] : [[`projection.${index}.${part}`, name] as const],
+      ),
+    ),
+  );
+}
+
+async function tokenizerOf(files: ModelFiles, folder: ModelFolder, definition: EncoderDefinition) {
+  const { lowerCase: lowercase, markers } = folder;
+  const tokenization = await readTokenizerDefinition(folder.encoderFiles, { lowercase, markers });
+  const loaded = await nodeTokenizer()(tokenization);
+  const tokenizer = refuseTokensWithoutWeights(loaded, tokenization, definition.vocabularySize, files.name);
+  return { tokenizer, tokenization };
+}
+
+function readerOf(
+  { maxLength, addSpecialTokens, head }: ModelFolder,
+  { maxPositions }: EncoderDefinition,
+  tokenizer: Tokenizer,
+  options: LoadTrainableOptions,
+): TextReader {
+  const most = Math.min(options.maxLength ?? maxLength ?? Infinity, maxPositions);
+  return { tokenizer, maxLength: most, addSpecialTokens, pooling: head.pooling };
 }
 
 /** A static embedding as a network: its table is the vector of each token id. */

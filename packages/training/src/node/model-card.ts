@@ -1,5 +1,6 @@
 // The model card that lies beside a trained model.
 import { basename } from 'node:path';
+import type { ModelKind } from '@sentvec/core';
 import type { TrainingSet } from '../data/training-set.ts';
 import type { TrainingOutcome } from '../training-request.ts';
 import type { TrainingConfig } from './config.ts';
@@ -17,7 +18,7 @@ export interface RunDescription {
 /** The `README.md` of a trained model: what it is, how to use it, on what and how it was trained, and how it scored. */
 export function modelCard(run: RunDescription): string {
   const { config, loaded } = run;
-  const { files: model, dimension, reader } = loaded;
+  const { kind, files: model } = loaded;
   const name = basename(config.output);
   const origin =
     typeof config.model === 'string'
@@ -30,27 +31,17 @@ export function modelCard(run: RunDescription): string {
     ? ['library_name: sentence-transformers\n', '  - sentence-transformers\n']
     : ['', '  - sentvec\n'];
   return `---
-${library}pipeline_tag: sentence-similarity
+${library}pipeline_tag: ${tasks[kind]}
 tags:
-${tag}  - sentence-similarity
-  - feature-extraction
-${origin.metadata}---
+${tag}${kindTags[kind].map((each) => `  - ${each}\n`).join('')}${origin.metadata}---
 
 # ${name}
 
-A sentence transformer, ${origin.words} with sentvec. It maps texts of up to ${reader.maxLength} tokens to
-vectors of ${dimension} numbers.
+${whatItIs(loaded, origin.words)}
 
 ## Use
 
-\`\`\`ts
-import { loadEmbedder } from '@sentvec/core/node';
-import { onnx } from '@sentvec/backend-onnx';
-
-const embedder = await loadEmbedder('./${name}', { backend: onnx() });
-const { vectors } = await embedder.embed(['A first text.', 'A second text.']);
-\`\`\`
-${isInPython(loaded) ? pythonUse(name) : ''}
+${uses[kind](name)}${isInPython(loaded) ? pythonUses[kind](name) : ''}
 ## Data
 
 ${table(['data', 'examples', 'columns', 'loss'], dataRows(run))}
@@ -76,15 +67,88 @@ function isInPython({ model }: LoadedTrainable): boolean {
   return model.definition.modelType !== 'universal-sentence-encoder-lite';
 }
 
-function pythonUse(name: string): string {
-  return `
-\`\`\`python
-from sentence_transformers import SentenceTransformer
+/** A sentence or two on what a model makes of texts. */
+function whatItIs({ kind, dimension, reader, labels = [] }: LoadedTrainable, begun: string): string {
+  const { maxLength } = reader;
+  const several = labels.length > 1 ? `scores for ${labels.join(', ')}` : 'a score';
+  return {
+    embedder: `A sentence transformer, ${begun} with sentvec. It maps texts of up to ${maxLength} tokens to\nvectors of ${dimension} numbers.`,
+    reranker: `A reranker (cross-encoder), ${begun} with sentvec. It gives pairs of texts of up to ${maxLength} tokens\n${several}.`,
+    sparse: `A sparse embedder (SPLADE), ${begun} with sentvec. It gives texts of up to ${maxLength} tokens a weight for\neach of ${dimension} terms, most of them 0.`,
+    'multi-vector': `A model of late interaction (ColBERT), ${begun} with sentvec. It gives texts a vector of ${dimension}\nnumbers for each token.`,
+  }[kind];
+}
 
-vectors = SentenceTransformer("./${name}").encode(["A first text.", "A second text."])
+const tasks: Readonly<Record<ModelKind, string>> = {
+  embedder: 'sentence-similarity',
+  reranker: 'text-ranking',
+  sparse: 'feature-extraction',
+  'multi-vector': 'sentence-similarity',
+};
+
+const kindTags: Readonly<Record<ModelKind, readonly string[]>> = {
+  embedder: ['sentence-similarity', 'feature-extraction'],
+  reranker: ['cross-encoder', 'reranker'],
+  sparse: ['sparse-encoder', 'sparse', 'splade'],
+  'multi-vector': ['multi-vector', 'ColBERT'],
+};
+
+type Use = (name: string) => string;
+
+function typeScript(loader: string, variable: string, call: string): Use {
+  return (name) => `\`\`\`ts
+import { ${loader} } from '@sentvec/core/node';
+import { onnx } from '@sentvec/backend-onnx';
+
+const ${variable} = await ${loader}('./${name}', { backend: onnx() });
+${call}
 \`\`\`
 `;
 }
+
+const uses: Readonly<Record<ModelKind, Use>> = {
+  embedder: typeScript(
+    'loadEmbedder',
+    'embedder',
+    "const { vectors } = await embedder.embed(['A first text.', 'A second text.']);",
+  ),
+  reranker: typeScript(
+    'loadReranker',
+    'reranker',
+    "const hits = await reranker.rank('A query.', ['A first document.', 'A second document.']);",
+  ),
+  sparse: typeScript(
+    'loadSparseEmbedder',
+    'embedder',
+    "const { vectors } = await embedder.embedDocuments(['A first text.', 'A second text.']);",
+  ),
+  'multi-vector': typeScript(
+    'loadMultiVectorEmbedder',
+    'embedder',
+    "const hits = await embedder.rank('A query.', ['A first document.', 'A second document.']);",
+  ),
+};
+
+function python(name: string, importing: string, call: string): string {
+  return `
+\`\`\`python
+from sentence_transformers import ${importing}
+
+${call.replace('MODEL', `${importing}("./${name}")`)}
+\`\`\`
+`;
+}
+
+const pythonUses: Readonly<Record<ModelKind, Use>> = {
+  embedder: (name) =>
+    python(name, 'SentenceTransformer', 'vectors = MODEL.encode(["A first text.", "A second text."])'),
+  reranker: (name) =>
+    python(name, 'CrossEncoder', 'hits = MODEL.rank("A query.", ["A first document.", "A second document."])'),
+  sparse: (name) =>
+    python(name, 'SparseEncoder', 'vectors = MODEL.encode_document(["A first text.", "A second text."])'),
+  'multi-vector': (name) =>
+    python(name, 'MultiVectorEncoder', 'vectors = MODEL.encode_document(["A first text.", "A second text."])'),
+};
 
 function code(text: string): string {
   return `\`${text}\``;

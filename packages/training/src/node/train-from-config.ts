@@ -8,7 +8,7 @@ import { fromScratch } from '../from-scratch/from-scratch.ts';
 import { withLora } from '../step/lora.ts';
 import { checkBaseOfAdapter } from '../trained-adapter.ts';
 import type { TrainingConfig } from './config.ts';
-import { readExamples, withPrompts, type ConfiguredExamples } from './configured-data.ts';
+import { forModel, labelNames, readExamples, type ConfiguredExamples } from './configured-data.ts';
 import { ConfiguredRun, type TrainedFolder, type TrainFromConfigOptions } from './configured-run.ts';
 import { loadTrainable, type LoadedTrainable } from './load-trainable.ts';
 
@@ -37,12 +37,14 @@ export async function trainFromConfig(config: TrainingConfig, options: TrainFrom
   if (!options.resume && !options.finish)
     await mustBeFree(checkpoint, 'Go on from it with `resume`, make a model of it with `finish`, or remove it.');
   const examples: ConfiguredExamples[] = [];
-  for (const data of config.data) examples.push(await readExamples(data, directory));
+  for (const data of config.data) examples.push(await readExamples(data, directory, config.kind));
   for (const set of examples) checkTrainingSet(set, config.batchSize);
-  const base = await loadTrainable(await modelOf(config, examples, options), config);
+  const { kind, maxLength, task, seed, labels = labelNames(examples) } = config;
+  const model = await modelOf(config, examples, options);
+  const base = await loadTrainable(model, { kind, maxLength, task, seed, labels });
   try {
     const loaded = await withAdapters(base, config);
-    const sets = config.data.map((data, index) => withPrompts(examples[index]!, data, loaded));
+    const sets = config.data.map((data, index) => forModel(examples[index]!, data, loaded));
     for (const set of sets) checkTargetVectors(set, loaded.dimension);
     return await new ConfiguredRun(config, options, { output, checkpoint, directory, loaded, sets }).run();
   } finally {
@@ -55,6 +57,11 @@ async function withAdapters(loaded: LoadedTrainable, config: TrainingConfig): Pr
   if (config.lora === undefined) return loaded;
   const { save, ...options } = config.lora;
   if (save === 'apart') {
+    if (config.kind !== 'embedder')
+      throw new SentvecError(
+        'invalid-argument',
+        `lora.save: "apart" is for embedders: the head of a model of the kind ${config.kind} is trained beside the adapter. Use "merged".`,
+      );
     if (typeof config.model !== 'string' || config.task !== undefined)
       throw new SentvecError(
         'invalid-argument',

@@ -7,7 +7,7 @@ import type {
   TensorConstructor,
 } from 'onnxruntime-common';
 import type { Matrix } from '@sentvec/core';
-import type { TrainingBatch } from '../data/batch.ts';
+import { positionsOfTokens, type TrainingBatch } from '../data/batch.ts';
 import type { InitialParameter, Parameters } from '../optimizer/parameters.ts';
 
 /** What is used of onnxruntime-node or onnxruntime-web. */
@@ -37,7 +37,10 @@ export interface ModelWeights {
   readonly paddingId?: number | undefined;
 }
 
-/** The token table stays outside of the graphs, so that they get and give only the rows of a batch's tokens. */
+/**
+ * The token table stays outside of the graphs, so that they get and give only the rows of a batch's tokens. Where a graph
+ * needs all of it, to score terms, it is an input as other weights are.
+ */
 interface TokenTable {
   readonly weights: Float32Array;
   readonly width: number;
@@ -71,9 +74,7 @@ export class GraphRunner {
     this.#tableName = tokenTable;
     this.#paddingId = weights.paddingId;
     this.#weights = Object.fromEntries(
-      all
-        .filter((weight) => weight !== table)
-        .map(({ name, shape, data }) => [name, new runtime.Tensor('float32', data, shape)]),
+      all.map(({ name, shape, data }) => [name, new runtime.Tensor('float32', data, shape)]),
     );
   }
 
@@ -101,7 +102,7 @@ export class GraphRunner {
       readonly more?: Readonly<Record<string, Tensor>> | undefined;
     } = {},
   ): Promise<Record<string, OnnxValue>> {
-    const positions = positionsOfTokens(batch.mask);
+    const positions = positionsOfTokens(batch);
     const feeds: Readonly<Record<string, Tensor>> = { ...this.#weights, ...this.#feeds(batch, positions), ...more };
     const inPlace = gradients && this.#writesInPlace ? this.#gradientTensors(gradients) : {};
     const results = await this.#session.run(
@@ -123,12 +124,22 @@ export class GraphRunner {
     const { Tensor } = this.#runtime;
     const { width } = this.#table;
     const shape = [batch.columns, batch.examples, batch.length];
+    const takes = (name: string): boolean => this.#session.inputNames.includes(name);
     return {
       ids: new Tensor('int64', BigInt64Array.from(batch.ids, BigInt), shape),
       mask: new Tensor('int64', BigInt64Array.from(batch.mask, BigInt), shape),
       poolingMask: new Tensor('float32', batch.poolingMask, shape),
       rows: new Tensor('int64', BigInt64Array.from(positions, BigInt), [positions.length]),
-      tokenRows: new Tensor('float32', this.#lookUp(batch, positions), [positions.length, width]),
+      ...(takes('tokenRows') && {
+        tokenRows: new Tensor('float32', this.#lookUp(batch, positions), [positions.length, width]),
+      }),
+      ...(takes('types') && {
+        types: new Tensor(
+          'int64',
+          BigInt64Array.from(batch.typeIds ?? new Int32Array(batch.ids.length), BigInt),
+          shape,
+        ),
+      }),
     };
   }
 
@@ -163,24 +174,12 @@ export class GraphRunner {
 
   #gradientTensors(gradients: Float32Array): Record<string, Tensor> {
     return Object.fromEntries(
-      this.#parameters.slots
-        .filter(({ name }) => name !== this.#tableName)
-        .map((slot) => [
-          `gradient.${slot.name}`,
-          new this.#runtime.Tensor('float32', this.#parameters.view(gradients, slot), slot.shape),
-        ]),
+      this.#parameters.slots.map((slot) => [
+        `gradient.${slot.name}`,
+        new this.#runtime.Tensor('float32', this.#parameters.view(gradients, slot), slot.shape),
+      ]),
     );
   }
-}
-
-/** Which positions of a batch hold a token, counted through all of it. */
-export function positionsOfTokens(mask: Int32Array): Int32Array {
-  const positions = new Int32Array(mask.length);
-  let count = 0;
-  for (let position = 0; position < mask.length; position++) {
-    if (mask[position] !== 0) positions[count++] = position;
-  }
-  return positions.subarray(0, count);
 }
 
 /** An output of two axes as a matrix. */

@@ -4,6 +4,7 @@ import {
   minimum,
   negate,
   normalizeRows,
+  softplus,
   type ActivationFunction,
   type Operations,
   type WeightLookup,
@@ -83,8 +84,6 @@ function activationOf(name: Activation): ActivationFunction {
 }
 
 const negativeBranchOfElu: ActivationFunction = (ops, x) => ops.subtract(ops.exp(minimum(ops, x, 0)), 1);
-const softplus: ActivationFunction = (ops, x) =>
-  ops.add(ops.relu(x), ops.log(ops.add(ops.exp(negate(ops, absolute(ops, x))), 1)));
 const clamp = <Tensor>(ops: Operations<Tensor>, x: Tensor, low: number, high: number) =>
   minimum(ops, ops.maximum(x, low), high);
 

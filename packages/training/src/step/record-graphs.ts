@@ -44,7 +44,12 @@ export function recordGraphs(model: TrainableModel, dimension: number, options: 
   checkOptionNames('recordGraphs()', options, recordOptionNames);
   const { objectives, cachedExamples, optimizer = {} } = options;
   for (const { loss } of objectives) {
-    const problem = loss.dimensionError?.(dimension);
+    if (loss.over === 'tokens' && cachedExamples !== undefined)
+      throw new SentvecError(
+        'invalid-argument',
+        `${loss.name} cannot cache gradients: texts have different numbers of vectors. Leave out cachedExamples, and take a smaller batchSize.`,
+      );
+    const problem = loss.over === 'tokens' ? undefined : loss.dimensionError?.(dimension);
     if (problem !== undefined)
       throw new SentvecError('invalid-argument', `${loss.name} cannot train this model: ${problem}.`);
   }

@@ -10,10 +10,10 @@ import {
   type Tracked,
 } from '@sentvec/architectures';
 import { SentvecError } from '@sentvec/core';
-import type { Loss } from '../loss.ts';
+import { columnsOfBatch, type TrainingLoss } from '../loss.ts';
 import { dropoutKeySize, keyedDropout } from './dropout.ts';
 import { projectionWeights } from './project.ts';
-import { embedTexts, lossOf, type TrainableModel } from './siamese.ts';
+import { embedTexts, hasTypes, looksUpRows, lossOf, type TrainableModel } from './siamese.ts';
 
 /** A tensor that a step may change, with its first numbers. */
 export interface TrainableTensor {
@@ -58,7 +58,7 @@ function encoderTensors(definition: EncoderDefinition, { fixed }: { readonly fix
 
 /** What a model is trained for: a loss, and what examples look like. */
 export interface Objective {
-  readonly loss: Loss;
+  readonly loss: TrainingLoss;
   /** Columns of texts in an example. */
   readonly columns: number;
   /** For losses with several numbers in a label: how many. */
@@ -85,23 +85,25 @@ export function dropsAnything({ adapters }: TrainableModel, { dropout }: Pick<Tr
  * A training step as an ONNX graph of standard operators: forward of all columns through one encoder, loss, and the
  * gradients of everything trained. It reads weights as inputs and writes none: the optimizer does that afterwards.
  *
- * Inputs: `ids`, `mask` (int64 `[columns, examples, length]`), `rows` (int64 `[tokens]`, the positions that hold a
+ * Inputs: `ids`, `mask`, and `types` where pairs have them (int64 `[columns, examples, length]`), `rows` (int64 `[tokens]`, the positions that hold a
  * token), `poolingMask` (float `[columns, examples, length]`), `tokenRows` (float `[tokens, width]`, the token table's
- * rows), `labels` where the loss has some, `dropoutKey` (float `[4]`, see `dropoutKey`) with dropout, and each weight but the token table
+ * rows; of a sparse model instead the whole table by its name), `labels` where the loss has some, `dropoutKey` (float `[4]`, see `dropoutKey`) with dropout, and each weight but the token table
  * by its name. Outputs: `loss` (`[]`), and `gradient.NAME` for each trained tensor.
  */
 export function recordStep(
   model: TrainableModel,
   parts: TrainableParts,
-  { loss, columns, labelWidth }: Objective,
+  { loss, columns: texts, labelWidth }: Objective,
 ): Uint8Array<ArrayBuffer> {
+  const columns = columnsOfBatch(loss, texts);
   const graph = new TrainingGraph(model, parts, columns);
   const examples = namedDimension('examples');
   const labels =
     loss.labels === 'none'
       ? undefined
       : graph.input('labels', labelWidth === undefined ? [examples] : [examples, labelWidth]);
-  const value = lossOf(graph.tape.operations, loss, graph.vectors, columns, examples, labels);
+  const { vectors, poolingMask } = graph;
+  const value = lossOf(graph.tape.operations, loss, { vectors, poolingMask, columns, examples, labels });
   graph.recorder.output('loss', value.value);
   return graph.withGradients(value);
 }
@@ -121,7 +123,11 @@ export function recordPullback(model: TrainableModel, parts: TrainableParts): Ui
  * A loss alone: inputs `vectors` (float `[columns, examples, dimension]`) and `labels`, outputs `loss` and
  * `vectorGradients`, in the shape of `vectors`.
  */
-export function recordLoss({ loss, columns, labelWidth }: Objective, dimension: number): Uint8Array<ArrayBuffer> {
+export function recordLoss(
+  { loss, columns: texts, labelWidth }: Objective,
+  dimension: number,
+): Uint8Array<ArrayBuffer> {
+  const columns = columnsOfBatch(loss, texts);
   const recorder = new OnnxRecorder();
   const tape = new Tape(recorder.operations);
   const examples = namedDimension('examples');
@@ -129,7 +135,7 @@ export function recordLoss({ loss, columns, labelWidth }: Objective, dimension: 
   const labelShape: Shape = labelWidth === undefined ? [examples] : [examples, labelWidth];
   const labels = loss.labels === 'none' ? undefined : tape.fixed(recorder.input('labels', 'float', labelShape));
   const stacked = tape.operations.reshape(vectors, [productOf([columns, examples]), dimension]);
-  const value = lossOf(tape.operations, loss, stacked, columns, examples, labels);
+  const value = lossOf(tape.operations, loss, { vectors: stacked, columns, examples, labels });
   recorder.output('loss', value.value);
   recorder.output('vectorGradients', tape.gradients(value, [vectors])[0]!);
   return recorder.encode();
@@ -137,7 +143,7 @@ export function recordLoss({ loss, columns, labelWidth }: Objective, dimension: 
 
 /**
  * The forward pass alone: inputs as of {@link recordStep} with one column and no labels, output `vectors` (`[examples,
- * dimension]`).
+ * dimension]`); of late interaction `[examples * length, dimension]`.
  * @param training for the first pass of gradient caching, which must drop what the second drops. @default nothing is
  * dropped
  */
@@ -146,7 +152,10 @@ export function recordEmbedding(
   training?: Pick<TrainableParts, 'dropout'>,
 ): Uint8Array<ArrayBuffer> {
   const graph = new TrainingGraph(model, training && { trained: new Set(), dropout: training.dropout }, 1);
-  graph.recorder.output('vectors', graph.vectors.value);
+  const { operations } = graph.tape;
+  const sizes = operations.shape(graph.vectors);
+  const rows = operations.reshape(graph.vectors, [productOf(sizes.slice(0, -1)), sizes.at(-1)!]);
+  graph.recorder.output('vectors', rows.value);
   return graph.recorder.encode();
 }
 
@@ -157,8 +166,10 @@ export function recordEmbedding(
 class TrainingGraph {
   readonly recorder = new OnnxRecorder();
   readonly tape = new Tape(this.recorder.operations);
-  /** `[batch, dimension]` */
+  /** As of {@link embedTexts}. */
   readonly vectors: Tracked<OnnxTensor>;
+  /** `[batch, length]` */
+  readonly poolingMask: Tracked<OnnxTensor>;
   readonly #parameters: ReadonlyMap<string, Tracked<OnnxTensor>>;
 
   /** @param parts `undefined`: nothing is trained, and nothing dropped */
@@ -178,10 +189,16 @@ class TrainingGraph {
       stacked('mask', 'index'),
       stacked('poolingMask', 'float'),
     ];
+    this.poolingMask = poolingMask;
+    const types = hasTypes(model) ? stacked('types', 'index') : undefined;
     const rows = tape.fixed(recorder.input('rows', 'index', ['tokens']));
     const width = definition.weights.get(definition.tokenTable)![1]!;
-    const tokenRows = parameter(definition.tokenTable, recorder.input('tokenRows', 'float', ['tokens', width]));
-    const inputs = trainableTensors(model).filter(({ name }) => name !== definition.tokenTable);
+    const tokenRows = looksUpRows(model)
+      ? parameter(definition.tokenTable, recorder.input('tokenRows', 'float', ['tokens', width]))
+      : undefined;
+    const inputs = trainableTensors(model).filter(
+      ({ name }) => tokenRows === undefined || name !== definition.tokenTable,
+    );
     const weights = new Map(
       inputs.map(({ name, shape }) => [name, parameter(name, recorder.input(name, 'float', shape))]),
     );
@@ -193,6 +210,7 @@ class TrainingGraph {
     this.vectors = embedTexts(tape.operations, model, (name) => weights.get(name)!, {
       ids,
       mask,
+      types,
       poolingMask,
       rows,
       tokenRows,
@@ -205,7 +223,9 @@ class TrainingGraph {
         'Dropout is asked for, but this model drops nothing: the rates of its configuration are 0, or its architecture has none. Leave out dropout, or raise the rates in its config.json.',
       );
     this.#parameters = new Map(
-      [...weights, ['tokenRows', tokenRows] as const].filter(([, { step }]) => step !== undefined),
+      [...weights, ...(tokenRows ? [['tokenRows', tokenRows] as const] : [])].filter(
+        ([, { step }]) => step !== undefined,
+      ),
     );
   }
 

@@ -9,14 +9,14 @@ import {
   type WeightLookup,
 } from '@sentvec/architectures';
 import type { Head } from '@sentvec/core';
-import type { Loss } from '../loss.ts';
+import type { TrainingLoss } from '../loss.ts';
 import { withAdapters, type LoraAdapters } from './lora.ts';
 import { poolTokens } from './pool.ts';
 import { project } from './project.ts';
 
 /**
- * A sentence transformer as something to differentiate: encoder, pooling and projections over the same tensor
- * operations.
+ * A model as something to differentiate: encoder, pooling and projections over the same tensor operations. With a network
+ * that has term weights it gives those, and `head` is not used; with a pooling `perToken` a vector for each token.
  */
 export interface TrainableModel {
   readonly definition: EncoderDefinition;
@@ -26,6 +26,21 @@ export interface TrainableModel {
    * @default none: the weights themselves are trained
    */
   readonly adapters?: LoraAdapters | undefined;
+  /**
+   * Whether it reads pairs of texts, with types of tokens where the network has some.
+   * @default false
+   */
+  readonly pairs?: boolean | undefined;
+}
+
+/** Whether the steps of a model look up rows of the token table only, and get a gradient for these alone. */
+export function looksUpRows({ definition }: TrainableModel): boolean {
+  return definition.network.termWeights === undefined;
+}
+
+/** Whether batches of a model have the types of tokens. */
+export function hasTypes({ definition, pairs = false }: TrainableModel): boolean {
+  return pairs && definition.network.tokenTypes > 1;
 }
 
 /** The texts of a batch, all columns stacked: the texts of column 0, then of column 1 and so on. */
@@ -41,7 +56,7 @@ export interface SiameseInputs<Tensor> extends EncoderInputs<Tensor> {
   readonly adapterDropout?: ((x: Tensor, rate: number) => Tensor) | undefined;
 }
 
-/** The final vectors of all texts: `[batch, dimension]`. */
+/** The final vectors of all texts: `[batch, dimension]`; of late interaction `[batch, length, dimension]`. */
 export function embedTexts<Tensor>(
   ops: Operations<Tensor>,
   model: TrainableModel,
@@ -49,25 +64,45 @@ export function embedTexts<Tensor>(
   inputs: SiameseInputs<Tensor>,
 ): Tensor {
   const [batch, length] = ops.shape(inputs.ids) as [Dimension, Dimension];
+  const { definition, head } = model;
   const { adapterDropout, ...encoderInputs } = inputs;
   const encoder = model.adapters ? withAdapters(ops, weight, model.adapters, adapterDropout) : { ops, weight };
-  const packed = encode(encoder.ops, model.definition, encoder.weight, encoderInputs);
-  const positions = ops.scatterAdd(packed, inputs.rows, productOf([batch, length]), { distinct: true });
-  const tokens = ops.reshape(positions, [batch, length, model.definition.hiddenSize]);
-  return project(ops, model.head.projections, weight, poolTokens(ops, model.head.pooling, tokens, inputs.poolingMask));
+  const packed = encode(encoder.ops, definition, encoder.weight, encoderInputs);
+  const unpack = (rows: Tensor): Tensor => {
+    const positions = ops.scatterAdd(rows, inputs.rows, productOf([batch, length]), { distinct: true });
+    return ops.reshape(positions, [batch, length, ops.shape(rows)[1]!]);
+  };
+  if (definition.network.termWeights !== undefined)
+    return definition.network.termWeights(ops, weight, {
+      tokens: unpack(packed),
+      mask: inputs.mask,
+      // The gradient needs the scores of all terms anyway.
+      termsAtOnce: definition.vocabularySize,
+    });
+  if (head.pooling.perToken === true) return unpack(project(ops, head.projections, weight, packed));
+  return project(ops, head.projections, weight, poolTokens(ops, head.pooling, unpack(packed), inputs.poolingMask));
 }
 
-/** The loss of a batch from the vectors of all its texts, `columns` of them stacked: shape `[]`. */
+/** What a loss is computed from: `columns` of vectors and masks, stacked. */
+export interface LossInputs<Tensor> {
+  readonly vectors: Tensor;
+  /** As of {@link SiameseInputs}; only a loss over tokens needs it. */
+  readonly poolingMask?: Tensor | undefined;
+  readonly columns: number;
+  readonly examples: Dimension;
+  readonly labels: Tensor | undefined;
+}
+
+/** The loss of a batch from the vectors of all its texts: shape `[]`. */
 export function lossOf<Tensor>(
   ops: Operations<Tensor>,
-  loss: Loss,
-  vectors: Tensor,
-  columns: number,
-  examples: Dimension,
-  labels: Tensor | undefined,
+  loss: TrainingLoss,
+  { vectors, poolingMask, columns, examples, labels }: LossInputs<Tensor>,
 ): Tensor {
-  const parts = Array.from({ length: columns }, (_, column) =>
-    ops.slice(vectors, 0, productOf([column, examples]), examples),
-  );
-  return loss.compute(ops, parts, labels);
+  const parts = (stacked: Tensor): Tensor[] =>
+    Array.from({ length: columns }, (_, column) => ops.slice(stacked, 0, productOf([column, examples]), examples));
+  if (loss.over !== 'tokens') return loss.compute(ops, parts(vectors), labels);
+  const masks = parts(poolingMask!);
+  const tokens = parts(vectors).map((each, column) => ({ vectors: each, mask: masks[column]! }));
+  return loss.compute(ops, tokens, labels);
 }

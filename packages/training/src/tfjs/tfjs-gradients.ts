@@ -3,13 +3,12 @@ import { onBackend, type Runtime, tfjsOperations, type TfTensor } from '@sentvec
 import type { Operations } from '@sentvec/architectures';
 import type { Matrix } from '@sentvec/core';
 import { yieldToEventLoop } from '@sentvec/platform';
-import type { TrainingBatch } from '../data/batch.ts';
+import { positionsOfTokens, type TrainingBatch } from '../data/batch.ts';
 import type { InitialParameter, Parameters } from '../optimizer/parameters.ts';
 import { keyedDropout } from '../step/dropout.ts';
 import type { BatchGradients } from '../step/gradient-engine.ts';
-import { positionsOfTokens } from '../step/graph-runner.ts';
 import type { Objective } from '../step/record-step.ts';
-import { embedTexts, lossOf, type TrainableModel } from '../step/siamese.ts';
+import { embedTexts, hasTypes, lossOf, type TrainableModel } from '../step/siamese.ts';
 
 /** What {@link TfjsGradients} trains: tensors in the flat buffers, others as they are, and the losses. */
 export interface TfjsTraining {
@@ -41,7 +40,8 @@ export class TfjsGradients implements BatchGradients {
   embed(batch: TrainingBatch, dropout?: Float32Array): Promise<Matrix> {
     return this.#scoped(() => {
       const vectors = this.#vectors(batch, this.#weights().weight, dropout);
-      const [rows, cols] = vectors.shape as [number, number];
+      const cols = vectors.shape.at(-1)!;
+      const rows = vectors.size / cols;
       return { data: vectors.dataSync<'float32'>(), rows, cols };
     });
   }
@@ -107,23 +107,27 @@ export class TfjsGradients implements BatchGradients {
   #vectors(batch: TrainingBatch, weight: Weights, dropout: Float32Array | undefined): TfTensor {
     const ops = this.#ops;
     const shape = [batch.columns * batch.examples, batch.length];
-    const positions = positionsOfTokens(batch.mask);
+    const positions = positionsOfTokens(batch);
     const drop = dropout && keyedDropout(ops, ops.constant(dropout, [dropout.length]));
-    return embedTexts(ops, this.#training.model, weight, {
+    const { model } = this.#training;
+    return embedTexts(ops, model, weight, {
       ids: ops.constant(batch.ids, shape),
       mask: ops.constant(batch.mask, shape),
       poolingMask: ops.constant(batch.poolingMask, shape),
       rows: ops.constant(positions, [positions.length]),
+      ...(hasTypes(model) && { types: ops.constant(batch.typeIds ?? new Int32Array(batch.ids.length), shape) }),
       ...(this.#training.dropout && drop && { dropout: drop }),
       adapterDropout: drop,
     });
   }
 
-  #loss(vectors: TfTensor, { columns, examples, labels }: TrainingBatch, objective: number): TfTensor {
+  #loss(vectors: TfTensor, batch: TrainingBatch, objective: number): TfTensor {
+    const { columns, examples, length, labels } = batch;
     const { loss, labelWidth } = this.#training.objectives[objective]!;
     const shape = labelWidth === undefined ? [examples] : [examples, labelWidth];
     const given = loss.labels === 'none' ? undefined : this.#ops.constant(labels!, shape);
-    return lossOf(this.#ops, loss, vectors, columns, examples, given);
+    const poolingMask = this.#ops.constant(batch.poolingMask, [columns * examples, length]);
+    return lossOf(this.#ops, loss, { vectors, poolingMask, columns, examples, labels: given });
   }
 
   /** Not `tf.tidy`, which would look for tensors in every entry of an array that is returned. */

@@ -1,0 +1,254 @@
+/**
+ * Losses of rerankers over lists: a query with several documents, each with a number for how well it answers. Lists of a
+ * batch may have different lengths. Those of `sentence_transformers.cross_encoder.losses`, which sort; here the place of
+ * a document is counted instead, from comparisons, so that no operation but those of all losses is needed.
+ */
+import { absolute, logSoftmax, softplus, type Operations } from '@sentvec/architectures';
+import { checkOptionNames } from '@sentvec/platform';
+import { checkedParameter, labelsOf, type Loss } from '../loss.ts';
+import { meanOf } from './distance.ts';
+import { activated, type ScoreActivation, type ScoreOptionsOfLoss } from './pair-scores.ts';
+
+/** In the labels of a list, the place of a document that is not there: lists of a batch have one width. */
+export const absentDocument: number = -Infinity;
+
+/** The documents of each query: matrices `[lists, documents]`. */
+interface Lists<Tensor> {
+  readonly scores: Tensor;
+  /** 0 where there is no document. */
+  readonly labels: Tensor;
+  /** 1 where there is a document, else 0. */
+  readonly present: Tensor;
+}
+
+/** In place of the score of a document that is not there. */
+const never = -1e30;
+
+function listwise(
+  name: string,
+  activation: ScoreActivation,
+  parameters: Readonly<Record<string, unknown>>,
+  cost: <Tensor>(ops: Operations<Tensor>, lists: Lists<Tensor>) => Tensor,
+): Loss {
+  return {
+    name,
+    over: 'scores',
+    columns: { least: 2, most: Infinity },
+    labels: 'lists',
+    parameters: { ...parameters, activation_fn: activation },
+    compute(ops, columns, given) {
+      const all = labelsOf(given);
+      const present = ops.greater(all, never);
+      const scores = ops.where(present, activated(ops, ops.concat(columns, 1), activation), never);
+      return cost(ops, { scores, labels: ops.where(present, all, 0), present });
+    },
+  };
+}
+
+/**
+ * Cross entropy between the distribution over a list by the labels and that by the scores (ListNet: Cao et al., 2007).
+ */
+export function listNetLoss(options: ScoreOptionsOfLoss = {}): Loss {
+  checkOptionNames('listNetLoss()', options, { activation: true });
+  return listwise('ListNetLoss', options.activation ?? 'Identity', {}, (ops, { scores, labels, present }) => {
+    const wanted = ops.softmax(ops.where(present, labels, never));
+    return meanOf(ops, ops.multiply(ops.sum(ops.multiply(wanted, logSoftmax(ops, scores)), [1]), -1));
+  });
+}
+
+/** Options of {@link listMleLoss} and {@link positionListMleLoss}. */
+export interface ListMleOptions extends ScoreOptionsOfLoss {
+  /**
+   * Whether documents stand in their right order in the data, best first, whatever their labels. sentence-transformers
+   * takes that for granted; otherwise the labels say the order, equal ones as in the data.
+   * @default false
+   */
+  readonly respectInputOrder?: boolean | undefined;
+}
+
+/** How likely the right order is when documents are drawn one after the other by their scores (Xia et al., 2008). */
+export function listMleLoss(options: ListMleOptions = {}): Loss {
+  return listMle('ListMLELoss', options, false);
+}
+
+/**
+ * {@link listMleLoss} where the first places count more: a place counts 2 to the power of the documents that are left,
+ * less 1, as a share of all (Lan et al., 2014).
+ */
+export function positionListMleLoss(options: ListMleOptions = {}): Loss {
+  return listMle('PListMLELoss', options, true);
+}
+
+function listMle(name: string, options: ListMleOptions, isWeighted: boolean): Loss {
+  checkOptionNames(`${name} options`, options, { activation: true, respectInputOrder: true });
+  const { activation = 'Identity', respectInputOrder = false } = options;
+  const parameters = { respect_input_order: respectInputOrder };
+  return listwise(name, activation, parameters, (ops, { scores, labels, present }) => {
+    const key = ops.where(present, respectInputOrder ? ops.multiply(labels, 0) : labels, never);
+    const places = placesOf(ops, key);
+    const [own, other] = pairs(ops, places);
+    const isLeft = ops.subtract(1, ops.greater(own, other));
+    const left = ops.logSumExp(ops.where(isLeft, pairs(ops, scores)[1], never), [2]);
+    const likelihoods = ops.where(present, ops.subtract(scores, left), 0);
+    if (!isWeighted) return meanOf(ops, ops.multiply(ops.sum(likelihoods, [1]), -1));
+    const count = ops.sum(present, [1], true);
+    const power = ops.exp(ops.multiply(ops.subtract(ops.add(count, 1), places), Math.LN2));
+    const weights = ops.multiply(ops.subtract(power, 1), present);
+    const shares = ops.divide(weights, ops.add(ops.sum(weights, [1], true), 1e-10));
+    return meanOf(ops, ops.multiply(ops.sum(ops.multiply(likelihoods, shares), [1]), -1));
+  });
+}
+
+/** How {@link lambdaLoss} weighs a pair of documents, by the names of sentence-transformers. */
+export const weightingSchemes = [
+  'NoWeightingScheme',
+  'NDCGLoss1Scheme',
+  'NDCGLoss2Scheme',
+  'LambdaRankScheme',
+  'NDCGLoss2PPScheme',
+] as const;
+
+/** Options of {@link rankNetLoss}. */
+export interface RankNetOptions extends ScoreOptionsOfLoss {
+  /** Only the first so many documents by score count. @default all */
+  readonly k?: number | undefined;
+  /** Multiplies the differences of scores. Above 0. @default 1 */
+  readonly sigma?: number | undefined;
+  /** Base of the logarithm. @default 'binary' */
+  readonly logarithm?: 'binary' | 'natural' | undefined;
+}
+
+/** Options of {@link lambdaLoss}. */
+export interface LambdaOptions extends RankNetOptions {
+  /** @default 'NDCGLoss2PPScheme' */
+  readonly weighting?: (typeof weightingSchemes)[number] | undefined;
+}
+
+/**
+ * For each two documents of a list of which one is better, how likely the scores put it first, weighed by what that is
+ * worth in NDCG (LambdaLoss: Wang et al., 2018).
+ * @throws SentvecError `invalid-argument`
+ */
+export function lambdaLoss(options: LambdaOptions = {}): Loss {
+  const { weighting = 'NDCGLoss2PPScheme', ...others } = options;
+  return pairwise('LambdaLoss', weighting, others, { weighting_scheme: weighting });
+}
+
+/** {@link lambdaLoss} in which all pairs weigh the same (Burges et al., 2005). @throws SentvecError `invalid-argument` */
+export function rankNetLoss(options: RankNetOptions = {}): Loss {
+  return pairwise('RankNetLoss', 'NoWeightingScheme', options, {});
+}
+
+/** Below this no probability goes. */
+const smallest = 1e-10;
+
+function pairwise(
+  name: string,
+  weighting: NonNullable<LambdaOptions['weighting']>,
+  options: RankNetOptions,
+  parameters: Readonly<Record<string, unknown>>,
+): Loss {
+  checkOptionNames(`${name} options`, options, { activation: true, k: true, sigma: true, logarithm: true });
+  const { activation = 'Identity', k, sigma = 1, logarithm = 'binary' } = options;
+  checkedParameter(name, 'sigma', sigma, 'positive');
+  if (k !== undefined) checkedParameter(name, 'k', k, 'positive');
+  const described = { ...parameters, k: k ?? null, sigma, reduction_log: logarithm };
+  return listwise(name, activation, described, (ops, lists) => {
+    const { scores, labels, present } = lists;
+    const places = placesOf(ops, scores);
+    const [better, worse] = pairs(ops, labels);
+    const isThere = k === undefined ? present : ops.multiply(present, ops.greater(k + 0.5, places));
+    const [first, second] = pairs(ops, isThere);
+    const both = ops.multiply(first, second);
+    const counted = weighting === 'NDCGLoss1Scheme' ? both : ops.multiply(both, ops.greater(better, worse));
+    const [a, b] = pairs(ops, ops.where(present, scores, 0));
+    const likelihood = ops.multiply(softplus(ops, ops.multiply(ops.subtract(a, b), -sigma)), -1);
+    const bounded = ops.maximum(likelihood, Math.log(smallest));
+    const weights = weightsOf(ops, weighting, { ...lists, places }, k);
+    const costs = ops.maximum(weights === undefined ? bounded : ops.multiply(bounded, weights), Math.log(smallest));
+    const total = ops.sum(ops.multiply(costs, counted), [0, 1, 2]);
+    const base = logarithm === 'binary' ? Math.LN2 : 1;
+    return ops.divide(total, ops.multiply(ops.maximum(ops.sum(counted, [0, 1, 2]), 1), -base));
+  });
+}
+
+/** The weight of each pair of documents, `[lists, documents, documents]` or with 1 as last size. */
+function weightsOf<Tensor>(
+  ops: Operations<Tensor>,
+  weighting: NonNullable<LambdaOptions['weighting']>,
+  { labels, present, places }: Lists<Tensor> & { readonly places: Tensor },
+  k: number | undefined,
+): Tensor | undefined {
+  if (weighting === 'NoWeightingScheme') return undefined;
+  const worth = ops.multiply(ops.subtract(ops.exp(ops.multiply(ops.relu(labels), Math.LN2)), 1), present);
+  const best = placesOf(ops, ops.where(present, labels, never));
+  const gains = ops.divide(worth, discount(ops, best));
+  const counted = k === undefined ? gains : ops.multiply(gains, ops.greater(k + 0.5, best));
+  const gain = ops.divide(worth, ops.maximum(ops.sum(counted, [1], true), smallest));
+  if (weighting === 'NDCGLoss1Scheme') return pairs(ops, ops.divide(gain, discount(ops, places)))[0];
+  const [own, other] = pairs(ops, gain);
+  const difference = absolute(ops, ops.subtract(own, other));
+  const [place, otherPlace] = pairs(ops, places);
+  const inverse = (x: Tensor): Tensor => ops.divide(1, discount(ops, x));
+  const rank = absolute(ops, ops.subtract(inverse(place), inverse(otherPlace)));
+  const apart = absolute(ops, ops.subtract(place, otherPlace));
+  const near = ops.maximum(apart, 1);
+  const step = ops.where(apart, ops.subtract(inverse(near), inverse(ops.add(near, 1))), 0);
+  const ofPlaces =
+    weighting === 'LambdaRankScheme'
+      ? rank
+      : weighting === 'NDCGLoss2Scheme'
+        ? step
+        : ops.add(ops.multiply(step, 10), rank);
+  return ops.multiply(ofPlaces, difference);
+}
+
+/** log2(1 + place): what a gain at a place is divided by. */
+function discount<Tensor>(ops: Operations<Tensor>, places: Tensor): Tensor {
+  return ops.divide(ops.log(ops.add(places, 1)), Math.LN2);
+}
+
+/** Options of {@link approximateRankMseLoss}. */
+export interface ApproximateRankOptions extends ScoreOptionsOfLoss {
+  /** How steeply a difference of scores decides who comes first. Above 0. @default 1 */
+  readonly alpha?: number | undefined;
+}
+
+/**
+ * Squared difference between a document's place by its label and its place by the scores, approximated by sigmoids, over
+ * log2 of the place by its label (ADR-MSE: Schlatt et al., 2025). Documents with equal labels share their mean place.
+ * @throws SentvecError `invalid-argument`
+ */
+export function approximateRankMseLoss(options: ApproximateRankOptions = {}): Loss {
+  checkOptionNames('approximateRankMseLoss()', options, { activation: true, alpha: true });
+  const { activation = 'Identity', alpha = 1 } = options;
+  checkedParameter('ADRMSELoss', 'alpha', alpha, 'positive');
+  return listwise('ADRMSELoss', activation, { alpha }, (ops, { scores, labels, present }) => {
+    const other = pairs(ops, present)[1];
+    const count = (x: typeof scores): typeof scores => ops.sum(ops.multiply(x, other), [2]);
+    const [own, others] = pairs(ops, labels);
+    const equals = count(ops.equal(others, own));
+    const right = ops.add(count(ops.greater(others, own)), ops.divide(ops.add(equals, 1), 2));
+    const [score, otherScore] = pairs(ops, ops.where(present, scores, 0));
+    const ahead = count(ops.sigmoid(ops.multiply(ops.subtract(otherScore, score), alpha)));
+    const error = ops.subtract(right, ops.add(ahead, 0.5));
+    const costs = ops.where(present, ops.divide(ops.multiply(error, error), discount(ops, right)), 0);
+    return ops.divide(ops.sum(costs, [0, 1]), ops.sum(present, [0, 1]));
+  });
+}
+
+/** The place of each entry in its row, counted from 1, the largest first; of equal ones the earlier one comes first. */
+function placesOf<Tensor>(ops: Operations<Tensor>, rows: Tensor): Tensor {
+  const count = ops.shape(rows)[1]!;
+  const [own, other] = pairs(ops, rows);
+  const numbers = ops.toFloat(ops.range(count));
+  const isEarlier = ops.greater(ops.reshape(numbers, [1, count, 1]), ops.reshape(numbers, [1, 1, count]));
+  const isBefore = ops.add(ops.greater(other, own), ops.multiply(ops.equal(other, own), isEarlier));
+  return ops.add(ops.sum(isBefore, [2]), 1);
+}
+
+/** Rows as columns and as rows of matrices, which broadcast to each entry beside each other. */
+function pairs<Tensor>(ops: Operations<Tensor>, rows: Tensor): [own: Tensor, other: Tensor] {
+  const [lists, count] = ops.shape(rows);
+  return [ops.reshape(rows, [lists!, count!, 1]), ops.reshape(rows, [lists!, 1, count!])];
+}

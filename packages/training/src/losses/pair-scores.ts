@@ -1,0 +1,159 @@
+/**
+ * Losses of rerankers, over the scores of pairs of texts: a query with one document, or with several of which the better
+ * ones should come first. Those of `sentence_transformers.cross_encoder.losses`.
+ */
+import { logSoftmax, softplus, type Operations } from '@sentvec/architectures';
+import { SentvecError } from '@sentvec/core';
+import { checkOptionNames } from '@sentvec/platform';
+import { checkedParameter, firstOf, labelsOf, type Loss } from '../loss.ts';
+import { marginError } from './distillation.ts';
+import { meanOf } from './distance.ts';
+
+/** What a loss makes of the model's numbers before it compares them. */
+export type ScoreActivation = 'Identity' | 'Sigmoid';
+
+/** An option that most losses of rerankers have. */
+export interface ScoreOptionsOfLoss {
+  /** @default 'Identity' */
+  readonly activation?: ScoreActivation | undefined;
+}
+
+/** Options of {@link binaryCrossEntropyLoss}. */
+export interface BinaryCrossEntropyOptions extends ScoreOptionsOfLoss {
+  /** How many times as much a pair counts for being similar: for data with few such pairs. Above 0. @default 1 */
+  readonly positiveWeight?: number | undefined;
+}
+
+/**
+ * Binary cross entropy of the sigmoid of a pair's score. The label is 1, 0, or a share between; of a model with several
+ * labels, one number for each, so that several may hold at once.
+ * @throws SentvecError `invalid-argument`
+ */
+export function binaryCrossEntropyLoss(options: BinaryCrossEntropyOptions = {}): Loss {
+  checkOptionNames('binaryCrossEntropyLoss()', options, { activation: true, positiveWeight: true });
+  const { activation = 'Identity', positiveWeight = 1 } = options;
+  checkedParameter('BinaryCrossEntropyLoss', 'pos_weight', positiveWeight, 'positive');
+  return {
+    name: 'BinaryCrossEntropyLoss',
+    over: 'scores',
+    columns: { least: 2, most: 2 },
+    labels: 'targets',
+    parameters: { activation_fn: activation, pos_weight: positiveWeight },
+    compute(ops, columns, labels) {
+      const scores = activated(ops, firstOf(columns), activation);
+      const targets = ops.reshape(labelsOf(labels), ops.shape(scores));
+      const weights = ops.add(ops.multiply(targets, positiveWeight - 1), 1);
+      const costs = ops.multiply(weights, softplus(ops, ops.multiply(scores, -1)));
+      return meanOf(ops, ops.add(ops.multiply(ops.subtract(1, targets), scores), costs));
+    },
+  };
+}
+
+/** Cross entropy over the labels of a model that has several, such as entailment, neutral, contradiction. */
+export function crossEntropyLoss(options: ScoreOptionsOfLoss = {}): Loss {
+  checkOptionNames('crossEntropyLoss()', options, { activation: true });
+  const { activation = 'Identity' } = options;
+  return {
+    name: 'CrossEntropyLoss',
+    over: 'scores',
+    columns: { least: 2, most: 2 },
+    labels: 'index',
+    parameters: { activation_fn: activation },
+    compute(ops, columns, labels) {
+      const scores = activated(ops, firstOf(columns), activation);
+      return crossEntropy(ops, scores, labelsOf(labels));
+    },
+  };
+}
+
+/** Mean cross entropy of scores, `[examples, classes]`, with the class of each example by its number, `[examples]`. */
+export function crossEntropy<Tensor>(ops: Operations<Tensor>, scores: Tensor, classes: Tensor): Tensor {
+  const [examples, count] = ops.shape(scores);
+  const numbers = ops.reshape(ops.toFloat(ops.range(count!)), [1, count!]);
+  const isRight = ops.equal(ops.reshape(classes, [examples!, 1]), numbers);
+  return meanOf(ops, ops.multiply(ops.sum(ops.multiply(isRight, logSoftmax(ops, scores)), [1]), -1));
+}
+
+/** Mean squared difference between the score of a pair and a number, a teacher's score say (Hinton et al., 2015). */
+export function scoreMseLoss(options: ScoreOptionsOfLoss = {}): Loss {
+  checkOptionNames('scoreMseLoss()', options, { activation: true });
+  const { activation = 'Identity' } = options;
+  return {
+    name: 'MSELoss',
+    over: 'scores',
+    columns: { least: 2, most: 2 },
+    labels: 'score',
+    parameters: { activation_fn: activation },
+    compute(ops, columns, labels) {
+      const scores = activated(ops, firstOf(columns), activation);
+      const error = ops.subtract(scores, ops.reshape(labelsOf(labels), ops.shape(scores)));
+      return meanOf(ops, ops.multiply(error, error));
+    },
+  };
+}
+
+/**
+ * Mean squared difference between the margins of scores, of the positive to each negative, and a teacher's (Hofstätter et
+ * al., 2020). Columns: query, positive, negatives. A label has a margin for each negative, or the teacher's scores of the
+ * positive and of each negative.
+ */
+export function scoreMarginMseLoss(options: ScoreOptionsOfLoss = {}): Loss {
+  checkOptionNames('scoreMarginMseLoss()', options, { activation: true });
+  const { activation = 'Identity' } = options;
+  return {
+    name: 'MarginMSELoss',
+    over: 'scores',
+    columns: { least: 3, most: Infinity },
+    labels: 'margin',
+    parameters: { activation_fn: activation },
+    compute(ops, columns, labels) {
+      const scores = activated(ops, ops.concat(columns, 1), activation);
+      return marginError(ops, scores, labelsOf(labels), columns.length - 1);
+    },
+  };
+}
+
+/** Options of {@link scoreRankingLoss}. */
+export interface ScoreRankingOptions extends ScoreOptionsOfLoss {
+  /** Documents of other examples of the batch that each query is scored with. At least 1. @default 4 */
+  readonly negatives?: number | undefined;
+  /** Multiplies what the activation gives. Above 0. @default 10 */
+  readonly scale?: number | undefined;
+  /** @default 'Sigmoid' */
+  readonly activation?: ScoreActivation | undefined;
+}
+
+/**
+ * Multiple negatives ranking: cross entropy of finding a query's document among it, the query's hard negatives and some
+ * documents of other examples, drawn at random. Columns: query, positive, hard negatives.
+ * @throws SentvecError `invalid-argument`
+ */
+export function scoreRankingLoss(options: ScoreRankingOptions = {}): Loss {
+  checkOptionNames('scoreRankingLoss()', options, { negatives: true, scale: true, activation: true });
+  const { negatives = 4, scale = 10, activation = 'Sigmoid' } = options;
+  checkedParameter('MultipleNegativesRankingLoss', 'scale', scale, 'positive');
+  if (!(Number.isSafeInteger(negatives) && negatives >= 1))
+    throw new SentvecError(
+      'invalid-argument',
+      `MultipleNegativesRankingLoss: "num_negatives" must be a whole number of at least 1, not ${negatives}. For all of a batch of pairs, take the batch size less 1.`,
+    );
+  return {
+    name: 'MultipleNegativesRankingLoss',
+    over: 'scores',
+    columns: { least: 2, most: Infinity },
+    labels: 'none',
+    inBatchNegatives: negatives,
+    smallestBatch: 1 + negatives,
+    parameters: { num_negatives: negatives, scale, activation_fn: activation },
+    compute(ops, columns) {
+      const scores = ops.multiply(activated(ops, ops.concat(columns, 1), activation), scale);
+      const right = ops.slice(scores, 1, 0, 1);
+      return meanOf(ops, ops.subtract(ops.logSumExp(scores, [1], true), right));
+    },
+  };
+}
+
+/** Scores after an activation. */
+export function activated<Tensor>(ops: Operations<Tensor>, scores: Tensor, activation: ScoreActivation): Tensor {
+  return activation === 'Sigmoid' ? ops.sigmoid(scores) : scores;
+}

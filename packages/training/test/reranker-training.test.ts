@@ -1,0 +1,175 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { plainBackend } from '@sentvec/architectures';
+import { onnx } from '@sentvec/backend-onnx';
+import { spearmanCorrelation, type ModelFiles } from '@sentvec/core';
+import { directoryModel, loadReranker } from '@sentvec/core/node';
+import { goldenPath } from '@sentvec/testing';
+import { withFreshScores } from '@sentvec/training';
+import { jsonLines, samplePairs } from './sample-pairs.ts';
+import { errorOf, pairs, TrainingFolder } from './training-folder.ts';
+
+const place = new TrainingFolder();
+const golden = (name: string) => goldenPath(`models/${name}`);
+const examples = samplePairs(160);
+
+/** Spearman's correlation of a folder's scores with the labels of the examples. */
+async function correlationOf(folder: string | ModelFiles, backend = onnx()): Promise<number> {
+  const reranker = await loadReranker(folder, { backend });
+  const { scores } = await reranker.score(examples.map(({ a, b }) => [a, b]));
+  await reranker.dispose();
+  return spearmanCorrelation(
+    scores.data,
+    examples.map(({ score }) => score),
+  );
+}
+
+test('an encoder becomes a reranker, whose folder scores what training said', async () => {
+  const data = [{ ...pairs, loss: 'BinaryCrossEntropyLoss' }];
+  const config = place.config('reranker', { kind: 'reranker', data, epochs: 4, learningRate: 3e-3 });
+  const { output, outcome } = await place.run(config);
+  const [before, ...after] = outcome.history.evaluations;
+  const best = Math.max(...after.map(({ score }) => score));
+  expect(best).toBeGreaterThan(before!.score + 0.1);
+  expect(await correlationOf(output)).toBeCloseTo(best, 4);
+  expect(await correlationOf(output, plainBackend())).toBeCloseTo(best, 4);
+  const card = await readFile(join(output, 'README.md'), 'utf8');
+  expect(card).toContain('CrossEncoder("./reranker")');
+  expect(card).toContain("loadReranker('./reranker'");
+});
+
+test('a run of a reranker that is stopped goes on to the same weights', async () => {
+  const data = [{ ...pairs, columns: ['a', 'b'], label: undefined, loss: 'MultipleNegativesRankingLoss' }];
+  const config = (output: string) =>
+    place.config(output, { kind: 'reranker', data, epochs: 1, cachedExamples: 5, maxSteps: 6 });
+  const { output } = await place.run(config('whole'));
+  const controller = new AbortController();
+  const onProgress = ({ step }: { readonly step: number }) => step === 3 && controller.abort();
+  expect((await errorOf(() => place.run(config('stopped'), { signal: controller.signal, onProgress }))).code).toBe(
+    'aborted',
+  );
+  const resumed = await place.run(config('stopped'), { resume: true });
+  const weights = (folder: string) => readFile(join(folder, 'model.safetensors'));
+  expect((await weights(resumed.output)).equals(await weights(output))).toBe(true);
+});
+
+test('a reranker with three labels learns them by name', async () => {
+  const labels = ['entailment', 'neutral', 'contradiction'];
+  const rows = examples.map(({ a, b, score }) => ({ a, b, label: labels[score > 0.66 ? 0 : score > 0.33 ? 1 : 2] }));
+  await place.write('labelled.jsonl', jsonLines(rows));
+  const labelled = { file: 'labelled.jsonl', columns: ['a', 'b'], label: 'label' };
+  const data = [{ ...labelled, loss: 'CrossEntropyLoss' }];
+  const evaluation = { ...labelled, type: 'classification' };
+  const config = { kind: 'reranker', labels, data, evaluation, epochs: 4, learningRate: 3e-3 };
+  const { output, outcome } = await place.run(place.config('three', config));
+  const scores = outcome.history.evaluations.map(({ score }) => score);
+  expect(Math.max(...scores)).toBeGreaterThan(scores[0]! + 0.1);
+  const reranker = await loadReranker(output, { backend: onnx() });
+  expect(reranker.labels).toEqual(labels);
+  const { scores: found } = await reranker.score(rows.map(({ a, b }) => [a, b]));
+  const right = rows.filter(({ label }, row) => {
+    const own = found.data.subarray(row * 3, row * 3 + 3);
+    return own.indexOf(Math.max(...own)) === labels.indexOf(label!);
+  });
+  expect(right.length / rows.length).toBeCloseTo(Math.max(...scores), 6);
+  await reranker.dispose();
+  const three = {
+    model: output,
+    kind: 'reranker',
+    data: [{ ...pairs, loss: 'BinaryCrossEntropyLoss' }],
+    evaluation: undefined,
+  };
+  expect((await errorOf(() => place.run(place.config('one', three)))).message).toContain(
+    'trains a model with 1 label here',
+  );
+});
+
+test('a reranker learns from lists of different lengths', async () => {
+  const rows = examples.flatMap(({ a, b, score }, row) => {
+    const list = [{ query: a, document: b, relevance: score }];
+    for (let more = 0; more < 1 + (row % 3); more++)
+      list.push({ query: a, document: `${b} ${'x '.repeat(more + 1)}`, relevance: 0 });
+    return list;
+  });
+  await place.write('lists.jsonl', jsonLines(rows));
+  const list = { file: 'lists.jsonl', columns: ['query', 'document'], label: 'relevance' };
+  const evaluation = { ...pairs, type: 'sts' };
+  for (const loss of ['LambdaLoss', 'ListNetLoss']) {
+    const config = { kind: 'reranker', data: [{ ...list, loss }], evaluation, epochs: 4, learningRate: 3e-3 };
+    const { outcome } = await place.run(place.config(loss, config));
+    const losses = outcome.history.steps.map((step) => step.loss);
+    const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
+    expect(mean(losses.slice(-5))).toBeLessThan(mean(losses.slice(0, 5)));
+  }
+});
+
+test.each(['rerank-albert', 'rerank-deberta-v3-3', 'rerank-pooled-dense'])(
+  '%s is trained further: head and encoder change, and its folder scores what training said',
+  async (name) => {
+    const labels = (await loadReranker(golden(name), { backend: plainBackend() })).labels.length;
+    const score = (row: number) => examples[row]!.score;
+    const rows = examples.map(({ a, b }, row) => ({ a, b, score: labels === 1 ? score(row) : [score(row), 0.5, 0.5] }));
+    await place.write(`${name}.jsonl`, jsonLines(rows));
+    const data = [{ ...pairs, file: `${name}.jsonl`, loss: 'BinaryCrossEntropyLoss' }];
+    const config = { model: golden(name), kind: 'reranker', data, maxSteps: 8, evaluateEvery: 8, learningRate: 5e-3 };
+    const { output, outcome } = await place.run(place.config(name, config));
+    if (labels > 1) return;
+    const last = outcome.history.evaluations.find(({ step }) => step === outcome.bestStep)!;
+    expect(await correlationOf(output)).toBeCloseTo(last.score, 3);
+  },
+);
+
+test.each([
+  'tiny-albert',
+  'tiny-deberta-v3',
+  'tiny-electra',
+  'tiny-modernbert-mean',
+  'tiny-mpnet',
+  'st6-distilbert',
+  'tiny-roberta',
+  'tiny-squeezebert',
+  'tiny-roformer',
+  'tiny-ernie',
+  'tiny-megatron-bert',
+  'tiny-camembert',
+  'tiny-data2vec-text',
+  'st6-xlmr',
+  'tiny-xlmr-xl',
+])('a new head on %s is read', async (name) => {
+  const files = await withFreshScores(await directoryModel(golden(name)), { labels: ['no', 'yes'] });
+  const reranker = await loadReranker(files, { backend: plainBackend() });
+  const { scores } = await reranker.score([['a text', 'another text']]);
+  expect(scores.data.every((value) => Number.isFinite(value))).toBe(true);
+  expect(reranker.labels).toEqual(['no', 'yes']);
+  await reranker.dispose();
+});
+
+test('what cannot be trained as a reranker is refused by name', async () => {
+  const message = async (changes: object) =>
+    (await errorOf(async () => place.run(place.config('refused', { kind: 'reranker', ...changes })))).message;
+  const bce = { data: [{ ...pairs, loss: 'BinaryCrossEntropyLoss' }] };
+  expect(await message({ data: [{ ...pairs, loss: 'CoSENTLoss' }] })).toContain(
+    '"CoSENTLoss" trains models of the kind embedder',
+  );
+  expect(await message({ ...bce, kind: 'embedder' })).toContain(
+    '"BinaryCrossEntropyLoss" trains models of the kind reranker',
+  );
+  expect(await message({ ...bce, model: golden('st6-static') })).toContain('static embedding');
+  expect(await message({ ...bce, model: golden('rerank-qwen3-lm') })).toContain('scores pairs as a chat');
+  expect(await message({ ...bce, model: golden('splade-bert-max') })).toContain('Set "kind": "sparse"');
+  expect(await message({ ...bce, model: golden('tiny-t5') })).toContain('the head of the model type "t5"');
+  expect(
+    await message({ ...bce, evaluation: { type: 'clustering', file: 'pairs.jsonl', columns: ['a'], label: 'score' } }),
+  ).toContain('clustering cannot judge a model of the kind reranker');
+  await place.write(
+    'too-large.jsonl',
+    jsonLines([
+      { a: 'x', b: 'y', score: 5 },
+      { a: 'z', b: 'y', score: 0 },
+    ]),
+  );
+  expect(await message({ data: [{ ...pairs, file: 'too-large.jsonl', loss: 'BinaryCrossEntropyLoss' }] })).toContain(
+    'row 0 has the label 5',
+  );
+});
