@@ -4,6 +4,7 @@
  */
 export const commandSummaries: Readonly<Record<string, string>> = {
   embed: 'Texts in, a folder of vectors out.',
+  update: 'Add, replace and remove rows of a folder of vectors.',
   verify: 'Is a folder of vectors whole? Compares every file with the hash in its manifest.',
   similarity: 'How alike are these texts? Prints a matrix.',
   search: 'The rows of a folder of vectors that are nearest in meaning to a query.',

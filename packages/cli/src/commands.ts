@@ -1,9 +1,11 @@
+// All commands by name, and how one is found on a command line.
 import type { Command } from './command.ts';
 import { commandSummaries } from './command-summaries.ts';
 
 /** All commands by name. Each is loaded when it is needed: starting up costs what the one command costs. */
 const commands: Readonly<Record<string, () => Promise<Command>>> = {
   embed: async () => (await import('./commands/embed.ts')).embed,
+  update: async () => (await import('./commands/update.ts')).update,
   verify: async () => (await import('./commands/verify.ts')).verify,
   similarity: async () => (await import('./commands/similarity.ts')).similarity,
   search: async () => (await import('./commands/search.ts')).search,

@@ -65,6 +65,36 @@ it('embeds by the command, and the command says what the model is', async () => 
   expect(told).toMatch(/queries +by a table/);
 });
 
+it('adds, replaces and removes rows', async () => {
+  const rows = texts.map((text, id) => ({ id, text }));
+  await place.writeRows('rows.jsonl', rows);
+  const model = ['--model', goldenModel('splade-inference-free').directory, '--backend', 'onnx'];
+  const flags = ['--max-active-dims', '40', '--id', 'id', '--output', 'updated'];
+  await place.succeed(['embed', 'rows.jsonl', ...model, ...flags]);
+  await place.writeRows('new.jsonl', [
+    { id: 1, text: texts[2] },
+    { id: 9, text: texts[3] },
+  ]);
+  const { stdout, stderr } = await place.run([
+    'update',
+    'updated',
+    'new.jsonl',
+    '--remove',
+    '0,77',
+    '--backend',
+    'onnx',
+  ]);
+  expect(stdout).toBe('updated: 1 added, 1 replaced, 1 removed; 4 rows now.\n');
+  expect(stderr).toContain('1 of the ids to remove are not there');
+  const found = new Map<unknown, SparseVector>();
+  for await (const { ids, vectors } of (await openSparseEmbeddings(place.path('updated'))).batches())
+    ids.forEach((id, index) => found.set(id, vectors[index]!));
+  expect([...found.keys()]).toEqual([2, 3, 1, 9]);
+  expect(found.get(1)!.indices).toEqual(expected[2]!.indices);
+  expect(await place.succeed(['verify', 'updated'])).toContain('updated is whole');
+  expect((await place.run(['update', 'updated'])).code).toBe(2);
+});
+
 it('refuses what dense vectors have, and dense models what sparse ones have', async () => {
   for (const wrong of [{ precision: 'int8' }, { truncateDim: 4 }, { normalize: true }, { format: 'npy' }] as const)
     await expect(embedCorpus({ ...request('refused'), ...wrong }, embedder)).rejects.toMatchObject({

@@ -10,7 +10,7 @@ import type { CorpusEmbedder } from './run/space.ts';
 import { commitCorpus } from './steps/commit-corpus.ts';
 import { embedChunk, type EmbedChunkOptions } from './steps/embed-chunk.ts';
 import { planCorpus } from './steps/plan-corpus.ts';
-import { prepareCorpus } from './steps/prepare-corpus.ts';
+import { prepareCorpus, type PrepareCorpusOptions } from './steps/prepare-corpus.ts';
 import { CorpusProgress, type CorpusProgressEvent } from './progress.ts';
 
 /** Options of {@link embedCorpus}. */
@@ -27,6 +27,11 @@ export interface EmbedCorpusOptions {
    * @default they are found
    */
   readonly found?: readonly FoundInput[] | undefined;
+  /**
+   * A finished folder that the shards will join: ids are stored, and vectors quantized, as there.
+   * @default none
+   */
+  readonly joins?: PrepareCorpusOptions['joins'];
 }
 
 /**
@@ -46,12 +51,13 @@ export async function embedCorpus(
   embedder: CorpusEmbedder,
   options: EmbedCorpusOptions = {},
 ): Promise<Manifest> {
-  const { signal, standardInput, found } = options;
+  const { signal, standardInput, found, joins } = options;
   const progress = new CorpusProgress(options.onProgress);
   const prepared = await prepareCorpus(request, embedder, {
     signal,
     standardInput,
     found,
+    joins,
     onProgress: (bytes) => progress.unpacked(bytes),
   });
   if (prepared.finished) return prepared.manifest;

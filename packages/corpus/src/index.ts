@@ -1,3 +1,4 @@
+// @sentvec/corpus: corpora on the disk, from texts to folders of vectors, and the search in those.
 export { chunkBytes, type CorpusChunk } from './chunk.ts';
 export { embedCorpus, type EmbedCorpusOptions } from './embed-corpus.ts';
 export { findInputs, type FoundInput } from './inputs/find-inputs.ts';
@@ -7,6 +8,7 @@ export {
   rejectedFile,
   type Calibration,
   type Manifest,
+  type RemovedRows,
   type ShardEntry,
   type ShardFile,
   type Space,
@@ -55,5 +57,6 @@ export {
 export { commitCorpus } from './steps/commit-corpus.ts';
 export { embedChunk, type ChunkResult, type EmbedChunkOptions } from './steps/embed-chunk.ts';
 export { planCorpus } from './steps/plan-corpus.ts';
+export { updateIndex, type IndexUpdate, type UpdateIndexOptions } from './update-index.ts';
 export { verifyEmbeddings, type DamagedFile, type Verification, type VerifyOptions } from './verify-embeddings.ts';
 export { prepareCorpus, type PrepareCorpusOptions, type PreparedCorpus } from './steps/prepare-corpus.ts';

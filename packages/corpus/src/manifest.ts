@@ -54,9 +54,9 @@ export interface ShardEntry extends ShardFile {
    * Parquet.
    */
   readonly content: string;
-  /** Rows of the chunk that were embedded. */
+  /** Rows of the chunk that were embedded, those that were removed since included. */
   readonly rows: number;
-  /** Vectors in it, where rows were embedded in pieces. Absent: one for each row. */
+  /** Vectors in it, alike, where rows were embedded in pieces. Absent: one for each row. */
   readonly pieces?: number | undefined;
   /** Rows of the chunk that have no vector. */
   readonly rejected: number;
@@ -67,6 +67,20 @@ export interface ShardEntry extends ShardFile {
   readonly backend?: string | undefined;
   /** Ids and kept columns, where the format holds them in a file of their own. */
   readonly companion?: ShardFile | undefined;
+  /** What was removed or replaced since: it is in the file, and no reader gives it. */
+  readonly removed?: RemovedRows | undefined;
+}
+
+/** What does not count any more in a shard. */
+export interface RemovedRows {
+  readonly rows: number;
+  /** Which vectors of the shard, counted from 0, in ascending order. */
+  readonly vectors: readonly number[];
+}
+
+/** Vectors of a shard that count. */
+export function vectorsIn({ pieces, rows, removed }: Pick<ShardEntry, 'pieces' | 'rows' | 'removed'>): number {
+  return (pieces ?? rows) - (removed?.vectors.length ?? 0);
 }
 
 /**
@@ -81,9 +95,9 @@ export interface Manifest extends Space {
   readonly precision: CorpusOptions['precision'];
   readonly format: CorpusOptions['format'];
   readonly idType: IdType;
-  /** Rows that were embedded. */
+  /** Rows that were embedded, and not removed since. */
   readonly rows: number;
-  /** Vectors in all shards, where rows were embedded in pieces. Absent: one for each row. */
+  /** Their vectors in all shards, where rows were embedded in pieces. Absent: one for each row. */
   readonly pieces?: number | undefined;
   /** Lines of `rejected.jsonl`. */
   readonly rejected: number;
@@ -200,6 +214,7 @@ const shardEntries = {
   tokens: count,
   backend: v.optional(v.string()),
   companion: v.optional(v.object(shardFileEntries)),
+  removed: v.optional(v.object({ rows: count, vectors: v.array(count) })),
 };
 
 /** Schemas of what the manifest and the files of an unfinished run have in common. */
@@ -243,7 +258,7 @@ function addsUp({ shards, inputs, rows, rejected }: Manifest): boolean {
   for (const shard of shards) {
     if (shard.firstRow !== next || shard.input >= inputs.length) return false;
     next += shard.rows + shard.rejected;
-    total.rows += shard.rows;
+    total.rows += shard.rows - (shard.removed?.rows ?? 0);
     total.rejected += shard.rejected;
   }
   return total.rows === rows && total.rejected === rejected;

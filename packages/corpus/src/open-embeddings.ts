@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { SentvecError, type Matrix, type QuantizedMatrix, type SparseVector } from '@sentvec/core';
 import { ioError } from '@sentvec/platform/node';
 import { sha256 } from '@sentvec/platform';
-import type { Manifest, ShardEntry, ShardFile } from './manifest.ts';
+import { vectorsIn, type Manifest, type ShardEntry, type ShardFile } from './manifest.ts';
 import { filesOf, stateOfFile } from './run/finished-chunk.ts';
 import type { RowId } from './rows/row.ts';
 import { rangesOf } from './run/calibration.ts';
@@ -12,7 +12,10 @@ import { readFinishedManifest } from './verify-embeddings.ts';
 import { hasPieceRows } from './request.ts';
 import {
   columnsOfOutput,
+  isSparse,
+  joinSparse,
   loadSink,
+  pickRows,
   splitSparse,
   storedCols,
   type Shard,
@@ -99,22 +102,14 @@ async function* readBatches<Vectors>(
   wanted: readonly number[] | undefined,
   vectorsOf: (vectors: Shard['vectors']) => Vectors,
 ): AsyncGenerator<EmbeddingBatch<Vectors>, void> {
-  const { precision, dimension, idType, options, kind } = manifest;
-  const layout: ShardLayout = {
-    precision,
-    idType,
-    cols: storedCols(precision, dimension),
-    sparse: kind === 'sparse',
-    ...columnsOfOutput(options),
-    metadata: {},
-  };
+  const { options } = manifest;
   let next = 0;
   for (const entry of manifest.shards) {
     const offset = next;
     next += vectorsIn(entry);
+    if (next === offset && entry.removed !== undefined) continue;
     if (wanted !== undefined && !wanted.some((row) => row >= offset && row < next)) continue;
-    const { ids, vectors, columns } = await readShard(directory, entry, manifest, layout);
-    const pieces = hasPieceRows(options) ? positionsOf(columns.slice(options.columns.length) as number[][]) : undefined;
+    const { ids, vectors, columns, pieces } = withoutRemoved(entry, await readStoredShard(directory, manifest, entry));
     const texts = columns[options.columns.indexOf(options.textField)] as string[] | undefined;
     yield {
       offset,
@@ -128,9 +123,39 @@ async function* readBatches<Vectors>(
   }
 }
 
-/** Vectors of a shard. */
-export function vectorsIn({ pieces, rows }: ShardEntry): number {
-  return pieces ?? rows;
+/** A shard as its file has it, with all that was removed since, and the positions of pieces. */
+export interface StoredShard extends Shard {
+  readonly pieces?: EmbeddingBatch['pieces'];
+}
+
+/** @throws SentvecError `invalid-output` for a shard that is damaged, `io-failed` */
+export async function readStoredShard(directory: string, manifest: Manifest, entry: ShardEntry): Promise<StoredShard> {
+  const { precision, dimension, idType, options, kind } = manifest;
+  const layout: ShardLayout = {
+    precision,
+    idType,
+    cols: storedCols(precision, dimension),
+    sparse: kind === 'sparse',
+    ...columnsOfOutput(options),
+    metadata: {},
+  };
+  const shard = await readShard(directory, entry, manifest, layout);
+  const positions = shard.columns.slice(options.columns.length) as number[][];
+  return hasPieceRows(options) ? { ...shard, pieces: positionsOf(positions) } : shard;
+}
+
+/** What counts of a shard. */
+function withoutRemoved({ removed }: ShardEntry, shard: StoredShard): StoredShard {
+  if (removed === undefined) return shard;
+  const gone = new Set(removed.vectors);
+  const rows = shard.ids.flatMap((_, row) => (gone.has(row) ? [] : [row]));
+  const pick = <T>(values: readonly T[]): T[] => rows.map((row) => values[row]!);
+  return {
+    ids: pick(shard.ids),
+    columns: shard.columns.map(pick),
+    ...(shard.pieces && { pieces: pick(shard.pieces) }),
+    vectors: isSparse(shard.vectors) ? joinSparse(pick(splitSparse(shard.vectors))) : pickRows(shard.vectors, rows),
+  };
 }
 
 function positionsOf([pieces, starts, ends]: readonly (readonly number[])[]): NonNullable<EmbeddingBatch['pieces']> {
@@ -147,7 +172,7 @@ async function readShard(
   for (const file of filesOf(entry)) contents.push(await readChecked(directory, file));
   const sink = await loadSink(format);
   const shard = await decode(directory, entry, () => sink.decode(contents, layout));
-  const vectors = vectorsIn(entry);
+  const vectors = entry.pieces ?? entry.rows;
   if (shard.ids.length !== vectors || shard.vectors.rows !== vectors) throw damagedShardError(directory, entry);
   return shard;
 }

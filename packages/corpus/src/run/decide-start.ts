@@ -131,6 +131,12 @@ export function unfinishedError(output: string): SentvecError {
   return new SentvecError('invalid-output', message, { file: output, unfinished: true });
 }
 
+/** The error of a request that would bring back rows that were removed. */
+export function updatedError(output: string): SentvecError {
+  const problem = `Rows of ${output} were removed or replaced since it was made, and its inputs do not know of that`;
+  return outputConflictError(output, `${problem}: embed the whole corpus anew with \`overwrite\`.`);
+}
+
 /** The error for an output folder that holds something else than the request wants. */
 function outputConflictError(file: string, message: string): SentvecError {
   return new SentvecError('invalid-output', message, { file });

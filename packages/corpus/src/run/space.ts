@@ -12,7 +12,7 @@ import {
   type SparseVector,
 } from '@sentvec/core';
 import type { CorpusOptions } from '../request.ts';
-import type { Space } from '../manifest.ts';
+import type { Manifest, Space } from '../manifest.ts';
 import type { CorpusRun } from './corpus-run.ts';
 
 /** What embeds a corpus. */
@@ -135,6 +135,20 @@ export async function checkSpace({ space, options, output }: CorpusRun, embedder
     `The model ${embedder.model.name} of this process is not the one that the run in ${output} began with; ` +
     `what differs: ${named}. Give every worker the same files of the model ${space.model}.`;
   throw new SentvecError('space-mismatch', message, { file: output, parts: differing });
+}
+
+/** Makes sure that the embedder makes the vectors of a finished folder. @throws SentvecError `space-mismatch` */
+export async function checkFolderSpace(directory: string, manifest: Manifest, embedder: CorpusEmbedder): Promise<void> {
+  const { precision, format, options } = manifest;
+  const { hash, parts } = await fingerprintOf(embedder, { ...options, precision, format });
+  if (hash === manifest.fingerprint) return;
+  const different = differingParts(manifest.fingerprintParts, parts).join(', ') || 'the fingerprint';
+  throw new SentvecError(
+    'space-mismatch',
+    `${directory} holds vectors of another space than ${embedder.model.name} makes now; what differs: ${different}. ` +
+      'Take the model that made them, or embed the corpus again.',
+    { file: directory, parts: different },
+  );
 }
 
 /** Names of the parts in which two spaces differ. */

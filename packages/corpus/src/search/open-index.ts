@@ -9,14 +9,14 @@ import {
   type Bm25Index,
   type Embedder,
   type EmbedOptions,
-  type Matrix,
   type SearchHit,
 } from '@sentvec/core';
 import { abortable, checkOptionNames, throwIfAborted } from '@sentvec/platform';
-import type { Manifest } from '../manifest.ts';
-import { openEmbeddings, vectorsIn, type EmbeddingBatch, type Embeddings } from '../open-embeddings.ts';
+import { vectorsIn, type Manifest } from '../manifest.ts';
+import { openEmbeddings, type EmbeddingBatch, type Embeddings } from '../open-embeddings.ts';
 import type { RowId } from '../rows/row.ts';
-import { differingParts, embedOptions } from '../run/space.ts';
+import { checkFolderSpace, embedOptions } from '../run/space.ts';
+import { pickRows } from '../sinks/sink.ts';
 
 /** What puts documents in an order for a query: a reranker, or a multi-vector embedder. */
 export interface Ranker {
@@ -118,24 +118,11 @@ export async function openIndex(
   for (const directory of names) {
     throwIfAborted(options.signal);
     const embeddings = await openEmbeddings(directory);
-    await checkSpace(directory, embeddings.manifest, options.embedder);
+    await checkFolderSpace(directory, embeddings.manifest, options.embedder);
     parts.push({ directory, embeddings, firstRow });
     firstRow += embeddings.manifest.shards.reduce((sum, shard) => sum + vectorsIn(shard), 0);
   }
   return new Index(parts, firstRow, options);
-}
-
-/** @throws SentvecError `space-mismatch` */
-async function checkSpace(directory: string, manifest: Manifest, embedder: Embedder): Promise<void> {
-  const { hash, parts } = await embedder.fingerprint(embedOptions(manifest.options));
-  if (hash === manifest.fingerprint) return;
-  const different = differingParts(manifest.fingerprintParts, parts).join(', ') || 'the fingerprint';
-  throw new SentvecError(
-    'space-mismatch',
-    `${directory} holds vectors of another space than ${embedder.model.name} makes now; what differs: ${different}. ` +
-      'Search with the model that made them, or embed the corpus again.',
-    { file: directory, parts: different },
-  );
 }
 
 /** A folder, and where its vectors stand among those of all. */
@@ -219,7 +206,7 @@ class Index implements CorpusIndex {
       const chosen = chosenRows(batch, filter);
       if (chosen.length === 0) continue;
       const all = chosen.length === batch.vectors.rows;
-      const candidates = all ? batch.vectors : onlyRows(batch.vectors, chosen);
+      const candidates = all ? batch.vectors : pickRows(batch.vectors, chosen);
       const documents = documentsOf(batch, eachPiece);
       const search = { topK, signal, documents: chosen.map((place) => documents[place]!) };
       const [hits] =
@@ -355,14 +342,6 @@ function chosenRows(batch: EmbeddingBatch, filter: IndexSearchOptions['filter'])
   return filter === undefined
     ? places
     : places.filter((place) => filter(describe(batch, place).columns, batch.ids[place]!));
-}
-
-function onlyRows<Vectors extends EmbeddingBatch['vectors']>(vectors: Vectors, chosen: readonly number[]): Vectors {
-  const { cols } = vectors;
-  const data = vectors.data.slice(0, chosen.length * cols) as Matrix['data'];
-  for (const [row, place] of chosen.entries())
-    data.set(vectors.data.subarray(place * cols, (place + 1) * cols), row * cols);
-  return { ...vectors, data, rows: chosen.length };
 }
 
 function refuseWithoutTexts(directory: string): never {

@@ -94,6 +94,15 @@ export function allocateEntries(precision: Precision, length: number): ShardVect
   return precision === 'int8' || precision === 'binary' ? new Int8Array(length) : new Uint8Array(length);
 }
 
+/** Some rows of vectors, in the order given. */
+export function pickRows<Vectors extends ShardVectors>(vectors: Vectors, rows: readonly number[]): Vectors {
+  const { cols } = vectors;
+  const data = vectors.data.slice(0, rows.length * cols);
+  for (const [index, row] of rows.entries())
+    data.set(vectors.data.subarray(row * cols, (row + 1) * cols), index * cols);
+  return { ...vectors, data, rows: rows.length };
+}
+
 /** Stored entries of a vector of a dimension. */
 export function storedCols(precision: Precision, dimension: number): number {
   return precision === 'binary' || precision === 'ubinary' ? Math.ceil(dimension / 8) : dimension;

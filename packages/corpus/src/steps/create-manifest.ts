@@ -1,5 +1,5 @@
 import { hasPieceRows } from '../request.ts';
-import type { Manifest, ShardEntry } from '../manifest.ts';
+import { vectorsIn, type Manifest, type ShardEntry } from '../manifest.ts';
 import { readCalibration } from '../run/calibration.ts';
 import { readRunInputs, type CorpusRun } from '../run/corpus-run.ts';
 
@@ -14,6 +14,7 @@ export async function createManifest(run: CorpusRun, shards?: readonly ShardEntr
   const { precision, format, ...options } = run.options;
   const total = (count: 'rows' | 'rejected' | 'truncated' | 'tokens'): number =>
     (shards ?? []).reduce((sum, shard) => sum + shard[count], 0);
+  const removed = (shards ?? []).flatMap((shard) => shard.removed ?? []);
   const backends = [...new Set((shards ?? []).flatMap(({ backend }) => backend ?? []))].sort();
   return {
     sentvec: 1,
@@ -22,8 +23,8 @@ export async function createManifest(run: CorpusRun, shards?: readonly ShardEntr
     precision,
     format,
     idType: run.idType,
-    rows: total('rows'),
-    ...(hasPieceRows(run.options) && { pieces: (shards ?? []).reduce((sum, { pieces = 0 }) => sum + pieces, 0) }),
+    rows: total('rows') - removed.reduce((sum, { rows }) => sum + rows, 0),
+    ...(hasPieceRows(run.options) && { pieces: (shards ?? []).reduce((sum, shard) => sum + vectorsIn(shard), 0) }),
     rejected: total('rejected'),
     truncated: total('truncated'),
     tokens: total('tokens'),

@@ -10,7 +10,7 @@ import { resolveOptions, type CorpusRequest } from '../request.ts';
 import { calibrate, isCalibrated } from '../run/calibration.ts';
 import { checkStreams, isUpToDate } from '../run/compare-inputs.ts';
 import { newRunKey, openRun, type CorpusRun, type RunInputs } from '../run/corpus-run.ts';
-import { decideStart, unfinishedError, type EarlierRun, type WantedRun } from '../run/decide-start.ts';
+import { decideStart, unfinishedError, updatedError, type EarlierRun, type WantedRun } from '../run/decide-start.ts';
 import {
   claimOutput,
   inspectOutput,
@@ -39,6 +39,11 @@ export interface PrepareCorpusOptions {
    * @default they are found
    */
   readonly found?: readonly FoundInput[] | undefined;
+  /**
+   * A finished folder that the shards will join: ids are stored, and vectors quantized, as there.
+   * @default none
+   */
+  readonly joins?: Pick<Manifest, 'idType' | 'calibration'> | undefined;
 }
 
 /** A run that is ready for its chunks, or the manifest of one that is finished already. */
@@ -127,8 +132,10 @@ class Preparation {
     if (earlier?.kind === 'finished') {
       const wanted = { output, options, inspected, verify, signal };
       if (await isUpToDate(earlier, wanted)) return { finished: true, manifest: earlier.manifest };
+      if (earlier.manifest.shards.some(({ removed }) => removed)) throw updatedError(output);
     }
-    const idType = await checkFields(inspected, options, signal);
+    const found = await checkFields(inspected, options, signal);
+    const idType = this.#options.joins?.idType ?? found;
     const totalBytes = inspected.reduce((total, { bytes }) => total + bytes, 0);
     const run: CorpusRun = { key: this.key, output, space, options, idType, strict, totalBytes };
     await makePreparationFolder(output, this.key);
@@ -157,7 +164,8 @@ class Preparation {
     const folder = this.#folder;
     const write = (path: string, value: unknown): Promise<void> => writeRunFile(folder, path, JSON.stringify(value));
     if (isCalibrated(run.options.precision)) {
-      const calibration = await calibrate(inspected, run.options, this.#embedder, this.#options.signal);
+      const { joins, signal } = this.#options;
+      const calibration = joins?.calibration ?? (await calibrate(inspected, run.options, this.#embedder, signal));
       if (calibration) await write(folder.calibration, calibration);
     }
     // Copies move with the folder of the run.

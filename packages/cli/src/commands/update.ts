@@ -1,0 +1,101 @@
+// `sentvec update`: adds, replaces and removes rows of a folder of vectors.
+import { SentvecError } from '@sentvec/core';
+import { type Command, defineCommand } from '../command.ts';
+import { exitCode } from '../exit-codes.ts';
+import { backendArguments, withAnyEmbedder } from '../model.ts';
+import { corpusProgress } from '../progress.ts';
+import { UsageError } from '../usage-error.ts';
+
+export const update: Command = defineCommand({
+  name: 'update',
+  summary: 'Add, replace and remove rows of a folder of vectors.',
+  args: {
+    directory: { type: 'positional', required: true, description: 'A folder that sentvec embed made, with --id.' },
+    'input…': {
+      type: 'positional',
+      required: false,
+      description:
+        'Files of new rows, with the fields of the others; - is standard input. A row replaces those of its id.',
+    },
+    remove: { type: 'string', valueHint: 'ID,ID', description: 'Ids of rows to remove.' },
+    'remove-from': { type: 'string', valueHint: 'FILE', description: 'A file of ids to remove, one a line.' },
+    'input-format': {
+      type: 'enum',
+      options: ['auto', 'jsonl', 'text', 'csv', 'tsv', 'parquet'],
+      description: 'Default: by the name of the file, else by its first bytes.',
+    },
+    overwrite: { type: 'boolean', description: 'Begin anew where an update of other files was interrupted.' },
+    model: {
+      type: 'string',
+      alias: 'm',
+      valueHint: 'MODEL',
+      description: 'Where the model is now. Default: where it was.',
+    },
+    ...backendArguments,
+  },
+  examples: [
+    { line: 'sentvec update vectors new.jsonl', does: 'Adds rows; those whose id is there already are replaced' },
+    { line: 'sentvec update vectors --remove 17,42', does: 'Removes two rows' },
+    { line: 'sentvec update vectors new.jsonl --remove-from deleted.txt', does: 'Both, in one step' },
+  ],
+  notes: [
+    'All changes appear at once: a search sees the rows of before or those of after. An update that is interrupted leaves the folder as it was; the same command continues it. A row that cannot be embedded is an error, and nothing changes.',
+    'Removed rows stay in the shards, where programs find them that read those without manifest.json. sentvec embed --overwrite makes the folder anew.',
+  ],
+  async run(context) {
+    const { args, positionals, signal } = context;
+    const [directory = '', ...inputs] = positionals;
+    const { readManifest, updateIndex } = await import('@sentvec/corpus');
+    const remove = await idsToRemove(args);
+    if (inputs.length === 0 && remove === undefined)
+      throw new UsageError('There is nothing to do: name files of new rows, --remove or --remove-from.');
+    const manifest = await readManifest(directory);
+    const options = { remove, signal };
+    try {
+      const changed =
+        inputs.length === 0 || manifest === undefined
+          ? await updateIndex(directory, options)
+          : await withAnyEmbedder(
+              {
+                ...args,
+                model: args.model ?? manifest.model,
+                revision: args.model === undefined ? (manifest.revision ?? undefined) : undefined,
+                route: manifest.options.route,
+                task: manifest.options.task,
+                as: manifest.options.as ?? 'document',
+              },
+              context,
+              async (embedder) => {
+                const progress = await corpusProgress();
+                const { overwrite, 'input-format': inputFormat } = args;
+                const given = { ...options, embedder, inputs, inputFormat, overwrite, onProgress: progress.update };
+                return updateIndex(directory, given).finally(progress.stop);
+              },
+            );
+      const { added, replaced, removed, unknown } = changed;
+      const { rows } = changed.manifest;
+      const text = `${directory}: ${added} added, ${replaced} replaced, ${removed} removed; ${rows.toLocaleString('en')} rows now.`;
+      if (unknown > 0) context.note(`Note: ${unknown} of the ids to remove are not there.`);
+      await context.print({ text, json: { output: directory, added, replaced, removed, unknown, rows } });
+      return exitCode.ok;
+    } catch (error) {
+      if (!SentvecError.is(error, 'aborted')) throw error;
+      context.note(`Stopped. ${directory} is as it was; the same command continues.`);
+      return exitCode.interrupted;
+    }
+  },
+});
+
+async function idsToRemove(args: {
+  readonly remove?: string | undefined;
+  readonly 'remove-from'?: string | undefined;
+}): Promise<string[] | undefined> {
+  const { remove, 'remove-from': file } = args;
+  if (remove === undefined && file === undefined) return undefined;
+  const named = remove?.split(',').map((id) => id.trim()) ?? [];
+  if (file === undefined) return named;
+  const { readFile } = await import('node:fs/promises');
+  const { guardIo } = await import('@sentvec/platform/node');
+  const lines = (await guardIo('Reading', file, () => readFile(file, 'utf8'))).split(/\r?\n/u);
+  return [...named, ...lines.filter((line) => line !== '')];
+}

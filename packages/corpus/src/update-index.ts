@@ -1,0 +1,306 @@
+// Adds, replaces and removes rows of a finished folder of vectors. New rows become shards of their own, in a folder
+// within; then the manifest is replaced, in one step, by one that lists them too and says what no longer counts in the
+// others. No shard is ever changed, so that whoever reads by the manifest of before goes on undisturbed.
+import { copyFile, link, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { SentvecError, throwIfAborted } from '@sentvec/core';
+import { checkOptionNames } from '@sentvec/platform';
+import { guardIo, withFileLock, writeFileAtomically } from '@sentvec/platform/node';
+import { embedCorpus } from './embed-corpus.ts';
+import { formatManifest, manifestFile, type Manifest, type RemovedRows, type ShardEntry } from './manifest.ts';
+import { readStoredShard, type StoredShard } from './open-embeddings.ts';
+import type { CorpusProgressEvent } from './progress.ts';
+import type { CorpusRequest } from './request.ts';
+import type { RowId } from './rows/row.ts';
+import { filesOf, shardName } from './run/finished-chunk.ts';
+import { checkFolderSpace, type CorpusEmbedder } from './run/space.ts';
+import { readFinishedManifest } from './verify-embeddings.ts';
+
+/** Options of {@link updateIndex}: at least one of `inputs`, `rows` and `remove`. */
+export interface UpdateIndexOptions {
+  /** The model that made the vectors. Needed for new rows. */
+  readonly embedder?: CorpusEmbedder | undefined;
+  /** Files of new rows, as of `embedCorpus`, with the same fields. A row replaces those of the same id. */
+  readonly inputs?: readonly string[] | undefined;
+  /** @default 'auto' */
+  readonly inputFormat?: CorpusRequest['inputFormat'];
+  /** New rows from memory, instead of files: objects with the fields of the corpus. */
+  readonly rows?: Iterable<Readonly<Record<string, unknown>>> | AsyncIterable<Readonly<Record<string, unknown>>>;
+  /** Ids of rows to remove. Ids that are not there are counted. */
+  readonly remove?: Iterable<RowId> | undefined;
+  /**
+   * Begins anew where an update of other files was interrupted. Otherwise the same files continue it, and others are an
+   * error.
+   * @default false
+   */
+  readonly overwrite?: boolean | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((event: CorpusProgressEvent) => void) | undefined;
+}
+
+/** What {@link updateIndex} has changed. Counts are of rows. */
+export interface IndexUpdate {
+  /** The new one. */
+  readonly manifest: Manifest;
+  readonly added: number;
+  /** Rows of before whose id new rows have. */
+  readonly replaced: number;
+  readonly removed: number;
+  /** Ids to remove that no row has. */
+  readonly unknown: number;
+}
+
+/** Where new rows are embedded, in the folder that they join. */
+const updateFolder = '.update';
+
+/**
+ * Adds, replaces and removes rows of a folder that `embedCorpus` made, of dense or sparse vectors, all in one step: a
+ * reader sees the rows of before or those of after. New rows are embedded as the others were, with the same model. An
+ * update that is interrupted leaves the folder as it was; the same update again goes on where it stopped. The last of
+ * several new rows with the same id counts. Removed rows stay in their files, where only readers of those see them, until
+ * the corpus is embedded anew.
+ *
+ * @throws SentvecError `space-mismatch` for another model; `invalid-corpus` for a row that cannot be embedded, and nothing
+ * changes; `invalid-output` for a folder that is not finished, an unfinished update of other rows, or new rows for a folder
+ * whose ids are row numbers; `invalid-argument`, `io-failed`, `aborted`
+ */
+export async function updateIndex(directory: string, options: UpdateIndexOptions): Promise<IndexUpdate> {
+  const names = { embedder: true, inputs: true, inputFormat: true, rows: true, remove: true, overwrite: true } as const;
+  checkOptionNames('updateIndex()', options, { ...names, signal: true, onProgress: true });
+  const { embedder, inputs, rows, remove, signal } = options;
+  const before = await readFinishedManifest(directory);
+  const hasRows = inputs !== undefined || rows !== undefined;
+  if (inputs !== undefined && rows !== undefined)
+    throw new SentvecError('invalid-argument', 'New rows come from `inputs` or from `rows`, not from both.');
+  if (!hasRows && remove === undefined)
+    throw new SentvecError('invalid-argument', 'There is nothing to do: name `inputs`, `rows` or ids to `remove`.');
+  if (!hasRows) return commit(directory, before, undefined, remove, signal);
+  if (embedder === undefined)
+    throw new SentvecError('invalid-argument', 'New rows need the `embedder` that made the others.');
+  if (before.options.idField === null) throw rowNumbersError(directory);
+  await checkFolderSpace(directory, before, embedder);
+  const update = await embedRows(directory, before, embedder, options);
+  const result = await commit(directory, before, update, remove, signal);
+  await guardIo('Removing the files of the update', directory, () =>
+    rm(join(directory, updateFolder), { recursive: true, force: true }),
+  );
+  return result;
+}
+
+function rowNumbersError(directory: string): SentvecError {
+  const message =
+    `The ids of ${directory} are row numbers, which new rows cannot have. ` +
+    'Embed the corpus again with an id of its own for each row (`idField`).';
+  return new SentvecError('invalid-output', message, { file: directory });
+}
+
+/** Embeds new rows as a folder of their own, in all that makes their shards fit into the other. */
+async function embedRows(
+  directory: string,
+  { options: corpus, precision, format, idType, calibration }: Manifest,
+  embedder: CorpusEmbedder,
+  { inputs, inputFormat, rows, overwrite = false, signal, onProgress }: UpdateIndexOptions,
+): Promise<Manifest> {
+  const { idField, prompt, truncateDim, inputFormat: _, ...others } = corpus;
+  const request: CorpusRequest = {
+    ...others,
+    inputs: inputs ?? ['-'],
+    inputFormat: rows === undefined ? inputFormat : 'jsonl',
+    output: join(directory, updateFolder),
+    idField: idField!,
+    ...(prompt !== 'default' && { prompt: prompt === 'none' ? null : prompt.name }),
+    ...(truncateDim !== null && { truncateDim }),
+    precision,
+    format,
+    strict: true,
+    // Rows from memory cannot be told from those of an earlier call before they are read.
+    ...(overwrite || rows !== undefined ? { overwrite: true } : { resume: true }),
+  };
+  const standardInput = rows && Readable.from(jsonLines(rows));
+  try {
+    return await embedCorpus(request, embedder, { signal, onProgress, standardInput, joins: { idType, calibration } });
+  } catch (error) {
+    if (!SentvecError.is(error, 'invalid-output')) throw error;
+    const remedy = 'Repeat the update that was interrupted, or replace it with `overwrite`.';
+    throw new SentvecError(error.code, `${error.message} ${remedy}`, error.details, { cause: error });
+  }
+}
+
+async function* jsonLines(rows: NonNullable<UpdateIndexOptions['rows']>): AsyncGenerator<string, void> {
+  for await (const row of rows) yield `${JSON.stringify(row)}\n`;
+}
+
+/** Replaces the manifest. One update does so at a time. */
+async function commit(
+  directory: string,
+  { fingerprint }: Manifest,
+  update: Manifest | undefined,
+  remove: Iterable<RowId> = [],
+  signal: AbortSignal | undefined,
+): Promise<IndexUpdate> {
+  return withFileLock(
+    join(directory, '.update.lock'),
+    async () => {
+      const manifest = await readFinishedManifest(directory);
+      if (manifest.fingerprint !== fingerprint) throw replacedError(directory);
+      const asked = new Set([...remove].map(String));
+      if (update !== undefined && isCommitted(manifest, update)) return committedBefore(manifest, update);
+      const fresh = update && (await readNewRows(directory, update, signal));
+      const gone = new Set([...asked, ...(fresh?.ids ?? [])]);
+      const { shards, rowsOfId } = await markRemoved(directory, manifest, gone, signal);
+      const others = [...rowsOfId].filter(([id]) => fresh?.ids.has(id) !== true);
+      const replaced = rowsOfId.size - others.length;
+      const next = joinManifests({ ...manifest, shards }, fresh && { ...update, shards: fresh.shards });
+      if (fresh) await linkShards(directory, fresh.shards, next.shards.slice(-fresh.shards.length));
+      throwIfAborted(signal);
+      await writeFileAtomically(join(directory, manifestFile), formatManifest(next));
+      return {
+        manifest: next,
+        added: (fresh?.ids.size ?? 0) - replaced,
+        replaced,
+        removed: others.reduce((sum, [, rows]) => sum + rows, 0),
+        unknown: [...asked].filter((id) => !rowsOfId.has(id)).length,
+      };
+    },
+    signal,
+  );
+}
+
+function replacedError(directory: string): SentvecError {
+  const message = `${directory} was embedded anew, in another space, while rows were prepared for it. Update it again.`;
+  return new SentvecError('space-mismatch', message, { file: directory });
+}
+
+/** Whether an update was committed, and killed before its own folder was removed. */
+function isCommitted({ shards }: Manifest, update: Manifest): boolean {
+  const last = shards.slice(shards.length - update.shards.length);
+  return (
+    update.shards.length > 0 &&
+    last.length === update.shards.length &&
+    last.every(({ sha256, content }, index) => {
+      const shard = update.shards[index]!;
+      return sha256 === shard.sha256 && content === shard.content;
+    })
+  );
+}
+
+function committedBefore(manifest: Manifest, { rows }: Manifest): IndexUpdate {
+  return { manifest, added: 0, replaced: rows, removed: 0, unknown: 0 };
+}
+
+/** The shards of an update, in which the last row of each id counts. */
+async function readNewRows(
+  directory: string,
+  update: Manifest,
+  signal: AbortSignal | undefined,
+): Promise<{ readonly ids: ReadonlySet<string>; readonly shards: readonly ShardEntry[] }> {
+  const last = new Map<string, { shard: number; vectors: readonly number[] }>();
+  const removed = update.shards.map((): { rows: number; vectors: number[] } => ({ rows: 0, vectors: [] }));
+  for (const [index, entry] of update.shards.entries()) {
+    throwIfAborted(signal);
+    const shard = await readStoredShard(join(directory, updateFolder), update, entry);
+    for (const { id, vectors } of rowsOf(shard)) {
+      const earlier = last.get(id);
+      if (earlier !== undefined) {
+        removed[earlier.shard]!.rows += 1;
+        removed[earlier.shard]!.vectors.push(...earlier.vectors);
+      }
+      last.set(id, { shard: index, vectors });
+    }
+  }
+  const shards = update.shards.map((entry, index) => withRemoved(entry, removed[index]!));
+  return { ids: new Set(last.keys()), shards };
+}
+
+/** The rows of a shard with the positions of their vectors. */
+function* rowsOf({ ids, pieces }: StoredShard): Generator<{ readonly id: string; readonly vectors: number[] }, void> {
+  let from = 0;
+  for (let end = 1; end <= ids.length; end += 1) {
+    if (end < ids.length && pieces !== undefined && pieces[end]!.piece !== 0) continue;
+    yield { id: String(ids[from]!), vectors: Array.from({ length: end - from }, (_, index) => from + index) };
+    from = end;
+  }
+}
+
+/** The shards of a manifest without the rows of some ids. Reads every shard. */
+async function markRemoved(
+  directory: string,
+  manifest: Manifest,
+  ids: ReadonlySet<string>,
+  signal: AbortSignal | undefined,
+): Promise<{ readonly shards: readonly ShardEntry[]; readonly rowsOfId: ReadonlyMap<string, number> }> {
+  const rowsOfId = new Map<string, number>();
+  const shards: ShardEntry[] = [];
+  for (const entry of manifest.shards) {
+    throwIfAborted(signal);
+    const before = new Set(entry.removed?.vectors);
+    const vectors: number[] = [];
+    let rows = 0;
+    if (ids.size > 0)
+      for (const row of rowsOf(await readStoredShard(directory, manifest, entry))) {
+        if (!ids.has(row.id) || before.has(row.vectors[0]!)) continue;
+        rowsOfId.set(row.id, (rowsOfId.get(row.id) ?? 0) + 1);
+        rows += 1;
+        vectors.push(...row.vectors);
+      }
+    shards.push(withRemoved(entry, { rows, vectors }));
+  }
+  return { shards, rowsOfId };
+}
+
+function withRemoved(entry: ShardEntry, { rows, vectors }: RemovedRows): ShardEntry {
+  if (rows === 0) return entry;
+  const before = entry.removed ?? { rows: 0, vectors: [] };
+  const all = [...before.vectors, ...vectors].sort((a, b) => a - b);
+  return { ...entry, removed: { rows: before.rows + rows, vectors: all } };
+}
+
+/** The manifest of all shards, those of an update under names that no shard has had. */
+function joinManifests(manifest: Manifest, update: Manifest | undefined): Manifest {
+  const own = manifest.shards.map((shard) => Number(/\d+/.exec(shard.file)![0]));
+  const firstName = Math.max(-1, ...own) + 1;
+  const firstRow = manifest.shards.reduce((sum, shard) => sum + shard.rows + shard.rejected, 0);
+  const added = (update?.shards ?? []).map((shard, index) => ({
+    ...shard,
+    ...renamed(shard, firstName + index),
+    ...(shard.companion && { companion: { ...shard.companion, ...renamed(shard.companion, firstName + index) } }),
+    input: manifest.inputs.length + shard.input,
+    firstRow: firstRow + shard.firstRow,
+  }));
+  const shards = [...manifest.shards, ...added];
+  const backends = [...new Set([...(manifest.backends ?? []), ...(update?.backends ?? [])])].sort();
+  const live = (count: (shard: ShardEntry) => number): number => shards.reduce((sum, shard) => sum + count(shard), 0);
+  return {
+    ...manifest,
+    rows: live(({ rows, removed }) => rows - (removed?.rows ?? 0)),
+    ...(manifest.pieces !== undefined && {
+      pieces: live(({ pieces = 0, removed }) => pieces - (removed?.vectors.length ?? 0)),
+    }),
+    truncated: live(({ truncated }) => truncated),
+    tokens: live(({ tokens }) => tokens),
+    ...(backends.length > 0 && { backends }),
+    inputs: [...manifest.inputs, ...(update?.inputs ?? [])],
+    ...(update?.calibration && { calibration: update.calibration }),
+    shards,
+  };
+}
+
+function renamed({ file }: { readonly file: string }, index: number): { readonly file: string } {
+  return { file: file.replace(/^shard-\d+/, shardName(index)) };
+}
+
+/** Gives the files of an update their names in the folder. No manifest has listed these names. */
+async function linkShards(directory: string, from: readonly ShardEntry[], to: readonly ShardEntry[]): Promise<void> {
+  await guardIo('Adding shards', directory, async () => {
+    for (const [index, shard] of from.entries()) {
+      const names = filesOf(to[index]!).map(({ file }) => join(directory, file));
+      for (const [position, { file }] of filesOf(shard).entries()) {
+        const source = join(directory, updateFolder, file);
+        const target = names[position]!;
+        await rm(target, { force: true }); // Left by an update that was killed before it was committed.
+        await link(source, target).catch(() => copyFile(source, target));
+      }
+    }
+  });
+}
