@@ -2,22 +2,17 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { configuredPositions, findShippedFile } from '@sentvec/architectures/onnx-files';
-import {
-  SentvecError,
-  throwIfAborted,
-  type Backend,
-  type Encoder,
-  type LoadOptions,
-  type ModelFiles,
-} from '@sentvec/core';
-import { warn } from '@sentvec/platform';
-import { availability, devicesToTry, presentDevices } from './devices.ts';
+import type { Backend, Encoder, LoadOptions, ModelFiles, TokenBatch } from '@sentvec/core';
+import { SentvecError, throwIfAborted, warn } from '@sentvec/platform';
+import { cachedReference, hashEarly } from './cached-reference.ts';
+import { availability, devicesToTry, loadingError, presentDevices } from './devices.ts';
 import { PooledEncoder } from './encoder.ts';
 import { checkOptions, type OnnxDevice, type OnnxOptions } from './options.ts';
+import { switchOffReports } from './onnx-runtime.ts';
 import { recordModel } from './recorded-model.ts';
 import { checkMemory, planSessions, type SessionPlan } from './session-plan.ts';
 import { SessionPool, type StartThread } from './session-pool.ts';
-import { startSessionThread } from './session-thread.ts';
+import { startEarlyThread, startSessionThread, type EarlyThread } from './session-thread.ts';
 import { findShippedModel, type ModelSource } from './shipped-model.ts';
 
 /**
@@ -31,7 +26,7 @@ export function onnx(options: OnnxOptions = {}): Backend {
     name: 'onnx',
     isAvailable: () => availability(devicesToTry(options.device)),
     load: (model, loadOptions) => load(model, options, loadOptions),
-    reference,
+    reference: (files, batch) => reference(files, batch, options.cacheDirectory),
   };
 }
 
@@ -39,15 +34,20 @@ export function onnx(options: OnnxOptions = {}): Backend {
  * Reference values from the model's safetensors. Where its ONNX file is used, they may not have been downloaded, and
  * are not for this.
  */
-const reference: NonNullable<Backend['reference']> = async (files, batch) => {
+async function reference(
+  files: ModelFiles,
+  batch: TokenBatch,
+  caches: string | undefined,
+): ReturnType<NonNullable<Backend['reference']>> {
   const shipped = findShippedFile(files.name, await files.list(), undefined);
   if (shipped === undefined || (await weightsAreHere(files))) {
-    return (await import('@sentvec/architectures')).plainReference(files, batch);
+    const compute = async () => (await import('@sentvec/architectures')).plainReference(files, batch);
+    return cachedReference(files, batch, compute, caches);
   }
   return {
     reason: `${files.name} has an ONNX file, whose values are not checked: its safetensors are not on this machine.`,
   };
-};
+}
 
 async function weightsAreHere({ directory, ...files }: ModelFiles): Promise<boolean> {
   const weights = (await files.list()).filter((path) => /^model[^/]*\.safetensors$/u.test(path));
@@ -63,19 +63,26 @@ async function load(
 ): Promise<Encoder> {
   throwIfAborted(signal);
   const devices = await presentDevices(devicesToTry(options.device), onWarning);
-  const shipped = await findShippedModel(files, options.variant);
-  const source = shipped ?? (await recordModel(files, { pairs, caches: options.cacheDirectory }));
-  throwIfAborted(signal);
-  const positions = await configuredPositions(files);
-  const open = (model: ModelSource): Promise<Encoder> =>
-    openOnFirst(devices, { ...model, pairs }, positions, options, onWarning);
-  const encoder = await open(source).catch(async (error: unknown) => {
-    if (source.makeAgain === undefined || !SentvecError.is(error, 'invalid-model')) throw error;
-    return open(await source.makeAgain());
-  });
-  if (signal?.aborted) await encoder.dispose();
-  throwIfAborted(signal);
-  return encoder;
+  await switchOffReports();
+  const early = startEarlyThread();
+  hashEarly(files).catch(() => {}); // Who needs the hash gets the error.
+  try {
+    const shipped = await findShippedModel(files, options.variant);
+    const source = shipped ?? (await recordModel(files, { pairs, caches: options.cacheDirectory }));
+    throwIfAborted(signal);
+    const positions = await configuredPositions(files);
+    const open = (model: ModelSource): Promise<Encoder> =>
+      openOnFirst(devices, { ...model, pairs }, early, positions, options, onWarning);
+    const encoder = await open(source).catch(async (error: unknown) => {
+      if (source.makeAgain === undefined || !SentvecError.is(error, 'invalid-model')) throw error;
+      return open(await source.makeAgain());
+    });
+    if (signal?.aborted) await encoder.dispose();
+    throwIfAborted(signal);
+    return encoder;
+  } finally {
+    await early.discard();
+  }
 }
 
 /** An ONNX model and what it is opened for. */
@@ -84,6 +91,7 @@ type OpenedModel = ModelSource & { readonly pairs: boolean };
 async function openOnFirst(
   devices: readonly OnnxDevice[],
   source: OpenedModel,
+  early: EarlyThread,
   positions: number,
   options: OnnxOptions,
   onWarning: (message: string) => void,
@@ -92,7 +100,7 @@ async function openOnFirst(
     const plan = planSessions(source.size, device, options);
     try {
       checkMemory(source, device, options);
-      const pool = await openPool(source, device, plan, onWarning);
+      const pool = await openPool(source, device, plan, onWarning, early);
       return new PooledEncoder(pool, source, plan, { positions, device });
     } catch (error) {
       const next = devices[index + 1];
@@ -108,12 +116,15 @@ function openPool(
   device: OnnxDevice,
   plan: Pick<SessionPlan, 'sessions' | 'threadsPerSession' | 'loneThreads'>,
   onWarning: (message: string) => void,
+  early?: EarlyThread,
 ): Promise<SessionPool> {
   const { model, externalData, pairs } = source;
   const startWith =
     (threads: number): StartThread =>
-    (listener) =>
-      startSessionThread({ model, externalData, pairs, device, threads }, listener);
+    (listener) => {
+      const specification = { model, externalData, pairs, device, threads };
+      return early?.open(specification, listener) ?? startSessionThread(specification, listener);
+    };
   const { sessions, threadsPerSession, loneThreads } = plan;
   const startWide = loneThreads === undefined ? undefined : startWith(loneThreads);
   return SessionPool.open({ start: startWith(threadsPerSession), startWide, sessions, onWarning });
@@ -128,6 +139,8 @@ async function explain(error: unknown, device: OnnxDevice, source: OpenedModel):
     }
   }
   if (SentvecError.is(error)) return error;
+  const unavailable = await loadingError();
+  if (unavailable !== undefined) return unavailable;
   const message = `onnxruntime cannot open ${source.file}: ${reasonOf(error)} ${source.remedy}`;
   return new SentvecError('invalid-model', message, { file: source.file }, { cause: error });
 }

@@ -1,7 +1,8 @@
 // Which devices onnxruntime-node has on this machine.
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { SentvecError, type Availability } from '@sentvec/core';
+import type { Availability } from '@sentvec/core';
+import { SentvecError } from '@sentvec/platform';
 import { resolveInstalled } from '@sentvec/platform/node';
 import { loadOnnxRuntime } from './onnx-runtime.ts';
 import type { OnnxDevice, OnnxOptions } from './options.ts';
@@ -33,6 +34,7 @@ export async function presentDevices(
   devices: readonly OnnxDevice[],
   onWarning: (message: string) => void,
 ): Promise<readonly OnnxDevice[]> {
+  if (devices.length === 1 && devices[0] === 'cpu') return devices; // In every build; loading one here takes a while.
   const here = await findDevices();
   if ('reason' in here) throw new SentvecError('backend-unavailable', here.reason);
   const present = devices.filter((name) => here.devices.includes(name));
@@ -41,6 +43,12 @@ export async function presentDevices(
   const absent = devices.filter((name) => !here.devices.includes(name));
   if (absent.length > 0) onWarning(`${missing(absent, here.devices)} Going on with ${present[0]}.`);
   return present;
+}
+
+/** Why onnxruntime-node cannot be loaded here; `undefined` when it can. */
+export async function loadingError(): Promise<SentvecError | undefined> {
+  const here = await findDevices();
+  return 'reason' in here ? new SentvecError('backend-unavailable', here.reason) : undefined;
 }
 
 async function findDevices(): Promise<

@@ -1,15 +1,14 @@
 // The encoder whose sessions are in a pool.
-import {
-  headOutputSize,
-  SentvecError,
-  type EncodeOptions,
-  type EncodePooledOptions,
-  type Encoder,
-  type Head,
-  type Matrix,
-  type TokenBatch,
-  type TokenEmbeddings,
+import type {
+  EncodeOptions,
+  EncodePooledOptions,
+  Encoder,
+  Head,
+  Matrix,
+  TokenBatch,
+  TokenEmbeddings,
 } from '@sentvec/core';
+import { SentvecError } from '@sentvec/platform';
 import type { OnnxDevice } from './options.ts';
 import type { SessionPlan } from './session-plan.ts';
 import type { SessionPool } from './session-pool.ts';
@@ -77,7 +76,7 @@ export class PooledEncoder implements Encoder {
     if (!isKnown || batch.rows * batch.cols === 0) return undefined;
     this.#checkLength(batch);
     const data = await this.#pool.run(batch, signal, { head, mask: poolingMask });
-    const cols = perToken === true ? headOutputSize(head, this.hiddenSize) : data.length / batch.rows;
+    const cols = perToken === true ? await sizeOf(head, this.hiddenSize) : data.length / batch.rows;
     return { data, rows: data.length / cols, cols };
   }
 
@@ -90,4 +89,9 @@ export class PooledEncoder implements Encoder {
   dispose(): Promise<void> {
     return this.#pool.dispose();
   }
+}
+
+/** Length of the vectors of a head. Few heads need it, and `@sentvec/core` takes long to load. */
+async function sizeOf(head: Head, hiddenSize: number): Promise<number> {
+  return (await import('@sentvec/core')).headOutputSize(head, hiddenSize);
 }

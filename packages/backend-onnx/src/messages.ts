@@ -27,7 +27,7 @@ export interface SessionFacts {
 
 /** See `ThreadProtocol` of `@sentvec/platform/node`. Batches are run in the order in which they came. */
 export interface SessionProtocol {
-  readonly data: SessionSpecification & {
+  readonly data: {
     /** See `run-state.ts`. */
     readonly state: Int32Array<SharedArrayBuffer>;
   };
@@ -40,7 +40,10 @@ export interface SessionProtocol {
     /** Gives the thread a head, for batches that follow. */
     addHead(head: ThreadHead): void;
   };
-  readonly programCalls: object;
+  readonly programCalls: {
+    /** What to open, once that is known: the thread starts meanwhile. */
+    specification(): SessionSpecification;
+  };
 }
 
 /** A batch, as the main thread sends it. */

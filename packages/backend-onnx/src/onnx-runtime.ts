@@ -10,13 +10,18 @@ export type OnnxRuntime = typeof import('onnxruntime-node');
  * `ORT_DISABLE_TELEMETRY=1` when its first session opens: this sets it. A value that is there already stays, so
  * `ORT_DISABLE_TELEMETRY=0` allows the reports.
  *
- * A thread that is started after this call may import onnxruntime-node itself.
+ * A thread that is started after this call, or {@link switchOffReports}, may import onnxruntime-node itself.
  * @throws Error when the native library does not load
  */
 export async function loadOnnxRuntime(): Promise<OnnxRuntime> {
+  await switchOffReports();
+  return import('onnxruntime-node'); // oxlint-disable-line no-restricted-imports -- the one place that may
+}
+
+/** Without loading it here: for a thread that will. */
+export async function switchOffReports(): Promise<void> {
   if (isMainThread) process.env[variable] ??= off;
   else await setInMainThread();
-  return import('onnxruntime-node'); // oxlint-disable-line no-restricted-imports -- the one place that may
 }
 
 const variable = 'ORT_DISABLE_TELEMETRY';

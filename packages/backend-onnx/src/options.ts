@@ -1,6 +1,5 @@
 // The options of the backend, and their check.
-import { SentvecError } from '@sentvec/core';
-import { checkOptionNames, type OptionNames } from '@sentvec/platform';
+import { checkOptionNames, SentvecError, type OptionNames } from '@sentvec/platform';
 
 /**
  * Where onnxruntime-node can compute: the CPU, NVIDIA's CUDA, Apple's CoreML, DirectML on Windows, WebGPU through

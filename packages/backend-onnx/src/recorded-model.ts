@@ -169,7 +169,7 @@ function describe({ name }: ModelFiles): Pick<ModelSource, 'file' | 'remedy'> {
 }
 
 /** A hash of all that decides what is recorded: configuration, weights, and the recording code. */
-async function recordingKey(files: ModelFiles, pairs: boolean): Promise<string> {
+export async function recordingKey(files: ModelFiles, pairs: boolean): Promise<string> {
   const inputs = (await files.list()).filter(
     (path) => /^(?:adapter_)?config\.json$/u.test(path) || /^[^/]+\.safetensors(\.index\.json)?$/u.test(path),
   );

@@ -1,7 +1,7 @@
 // How many sessions and threads a model gets on this machine.
 import { availableParallelism, totalmem } from 'node:os';
 import { readFileSync } from 'node:fs';
-import { SentvecError } from '@sentvec/core';
+import { SentvecError } from '@sentvec/platform';
 import type { OnnxOptions } from './options.ts';
 
 /** How many sessions share the machine, and how. */

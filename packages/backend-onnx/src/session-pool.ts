@@ -1,6 +1,6 @@
 // The sessions of a model, and the batches that wait for them.
-import { SentvecError, type TokenBatch } from '@sentvec/core';
-import { abortError, onAbort, throwIfAborted, warn } from '@sentvec/platform';
+import type { TokenBatch } from '@sentvec/core';
+import { abortError, onAbort, SentvecError, throwIfAborted, warn } from '@sentvec/platform';
 import { LoneBatches, type SessionWidth } from './lone-batches.ts';
 import type { SessionFacts } from './messages.ts';
 import type { Outcome, PooledHead, SessionThread, ThreadListener } from './session-thread.ts';

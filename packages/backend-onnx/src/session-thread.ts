@@ -1,8 +1,9 @@
 /*
  * The pool's end of a thread with a session in it.
  */
-import { SentvecError, type Head, type TokenBatch } from '@sentvec/core';
+import type { Head, TokenBatch } from '@sentvec/core';
 import { sharedProjection } from '@sentvec/core/node';
+import { SentvecError } from '@sentvec/platform';
 import { startThread, type Thread } from '@sentvec/platform/node';
 import type { SessionFacts, SessionProtocol, SessionSpecification } from './messages.ts';
 import { createRunState, forget, waitAtExit } from './run-state.ts';
@@ -55,10 +56,11 @@ const sessionWorker = {
 
 /**
  * Starts a worker thread and opens its session.
+ * @param specification what to open, or that on its way: the thread starts meanwhile. When it fails, so does this
  * @throws Error with onnxruntime's reason when the session cannot be opened
  */
 export async function startSessionThread(
-  specification: SessionSpecification,
+  specification: SessionSpecification | Promise<SessionSpecification>,
   listener: ThreadListener,
 ): Promise<GraphThread> {
   const state = createRunState();
@@ -66,7 +68,8 @@ export async function startSessionThread(
   let session: WorkerSessionThread | undefined;
   const thread = await startThread<SessionProtocol>(sessionWorker, {
     name: 'onnxruntime session',
-    data: { ...specification, state },
+    data: { state },
+    handlers: { specification: () => specification },
     // It makes little garbage, which V8 would let grow to 48 MB before it collects any.
     resourceLimits: { maxYoungGenerationSizeMb: 4 },
     onEnd: (reason) => {
@@ -76,6 +79,43 @@ export async function startSessionThread(
   });
   session = new WorkerSessionThread(thread, listener);
   return session;
+}
+
+/** A thread that starts before it is known what it is to open. */
+export interface EarlyThread {
+  /** As {@link startSessionThread}; `undefined` when it has been opened before. */
+  open(specification: SessionSpecification, listener: ThreadListener): Promise<GraphThread> | undefined;
+  /** Ends it; after `open` it does nothing. */
+  discard(): Promise<void>;
+}
+
+/** Starts a thread for a session, which opens a model later: starting takes as long as finding the model. */
+export function startEarlyThread(): EarlyThread {
+  let settle: [(specification: SessionSpecification) => void, (error: Error) => void] | undefined;
+  const specification = new Promise<SessionSpecification>((resolve, reject) => {
+    settle = [resolve, reject];
+  });
+  specification.catch(() => {});
+  let listener: ThreadListener | undefined;
+  const thread = startSessionThread(specification, {
+    onOutcome: (...outcome) => listener?.onOutcome(...outcome),
+    onDeath: (...death) => listener?.onDeath(...death),
+  });
+  thread.catch(() => {});
+  const [give, refuse] = settle!;
+  return {
+    open: (given, hearing) => {
+      if (listener !== undefined) return undefined;
+      listener = hearing;
+      give(given);
+      return thread;
+    },
+    discard: async () => {
+      if (listener !== undefined) return;
+      refuse(new Error('The model was not found.'));
+      await thread.catch(() => {});
+    },
+  };
 }
 
 class WorkerSessionThread implements GraphThread {

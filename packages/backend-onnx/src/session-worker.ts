@@ -3,10 +3,10 @@ import { applyProjections, createPooling, tokenPooling } from '@sentvec/core/hea
 import { serveThread, transferred } from '@sentvec/platform/node';
 import type { RunRequest, SessionProtocol, ThreadHead } from './messages.ts';
 import { enter, leave } from './run-state.ts';
-import { openSession } from './token-session.ts';
+import { importOnnxRuntime, openSession } from './token-session.ts';
 
 serveThread<SessionProtocol>(
-  async ({ state, ...specification }) => {
+  async ({ state }, program) => {
     /** Runs what calls onnxruntime; never settles when the process is about to exit. */
     const inside = async <T>(work: () => Promise<T>): Promise<T> => {
       if (!enter(state)) return new Promise(() => {});
@@ -16,6 +16,8 @@ serveThread<SessionProtocol>(
         leave(state);
       }
     };
+    await importOnnxRuntime();
+    const specification = await program.call('specification', undefined);
     const session = await inside(() => openSession(specification));
     const { hiddenSize, pooledOutput } = session;
     const heads: Embed[] = [];

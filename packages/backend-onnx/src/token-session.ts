@@ -24,8 +24,7 @@ export interface TokenSession extends SessionFacts {
 
 /** Opens the model and tries it with one token. @throws Error that says what does not fit */
 export async function openSession(specification: SessionSpecification): Promise<TokenSession> {
-  // oxlint-disable-next-line no-restricted-imports -- the thread that started this one has called `loadOnnxRuntime`
-  const runtime: OnnxRuntime = await import('onnxruntime-node');
+  const runtime = await importOnnxRuntime();
   const session = await createSession(runtime, specification);
   const textOutput = pooledOutput(session.outputMetadata, specification.pairs);
   const run = async (batch: TokenBatch, name: string): Promise<Tensor> =>
@@ -70,6 +69,12 @@ export async function openSession(specification: SessionSpecification): Promise<
     },
     release: () => session.release(),
   };
+}
+
+/** The thread that started this one has switched the reports of onnxruntime off. */
+export function importOnnxRuntime(): Promise<OnnxRuntime> {
+  // oxlint-disable-next-line no-restricted-imports -- see above
+  return import('onnxruntime-node');
 }
 
 /** In the place of the token embeddings of a file that gives none. */

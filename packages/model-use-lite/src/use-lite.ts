@@ -1,11 +1,17 @@
 // The default model as a folder in the cache.
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { type ModelFiles, SentvecError } from '@sentvec/core';
+import { readFile, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import type { ModelFiles } from '@sentvec/core';
 import { cacheDirectory, directoryModel } from '@sentvec/core/node';
-import { canonicalJson, checkOptionNames, sha256, throwIfAborted, type OptionNames } from '@sentvec/platform';
-import { writeFolderAtomically } from '@sentvec/platform/node';
-import { convertFolder } from './folder.ts';
+import {
+  canonicalJson,
+  checkOptionNames,
+  SentvecError,
+  sha256,
+  throwIfAborted,
+  type OptionNames,
+} from '@sentvec/platform';
+import { makeFolder, writeFileAtomically, writeFolderAtomically } from '@sentvec/platform/node';
 import { checkHash, folderHashes } from './hashes.ts';
 
 /** Options of {@link useLite}. */
@@ -34,8 +40,8 @@ export async function useLite(options: UseLiteOptions = {}): Promise<ModelFiles 
   throwIfAborted(signal);
   // Changes whenever the bytes of the folder do: versions of this package can share a cache.
   const folder = join(cache, 'models', `use-lite-${(await sha256(canonicalJson(folderHashes))).slice(0, 12)}`);
-  if (!(await isSound(folder))) {
-    const files = await convertFolder();
+  if (!(await isSound(folder, join(cache, 'checked', basename(folder))))) {
+    const files = await (await import('./folder.ts')).convertFolder();
     await checkConversion(files);
     await writeFolderAtomically(folder, files, {
       replace: true,
@@ -68,13 +74,32 @@ function withInt8<Model extends ModelFiles>(model: Model): Model {
   };
 }
 
-/** Whether the files of the folder are those with the known hashes. */
-async function isSound(folder: string): Promise<boolean> {
-  for (const [path, expected] of Object.entries(folderHashes)) {
+/**
+ * Whether the files of the folder are those with the known hashes. What was hashed once is not hashed again as long as
+ * the file system says that nothing has changed: 28 MB take longer than all else that loading takes.
+ * @param checked the file that says what was hashed
+ */
+async function isSound(folder: string, checked: string): Promise<boolean> {
+  const paths = Object.entries(folderHashes);
+  const states = await Promise.all(paths.map(([path]) => stateOf(join(folder, path)))).catch(() => undefined);
+  if (states === undefined) return false;
+  const state = states.join('\n');
+  if ((await readFile(checked, 'utf8').catch(() => undefined)) === state) return true;
+  for (const [path, expected] of paths) {
     const bytes = await readFile(join(folder, path)).catch(() => undefined);
     if (bytes === undefined || (await checkHash(bytes, expected)) !== undefined) return false;
   }
+  // Without it, they are hashed again the next time.
+  await makeFolder(dirname(checked))
+    .then(() => writeFileAtomically(checked, state))
+    .catch(() => {});
   return true;
+}
+
+/** Differs when a file was changed or replaced: nothing can set back the time of a change. */
+async function stateOf(file: string): Promise<string> {
+  const { ino, size, ctimeNs } = await stat(file, { bigint: true });
+  return `${ino} ${size} ${ctimeNs}`;
 }
 
 async function checkConversion(files: ReadonlyMap<string, Uint8Array>): Promise<void> {

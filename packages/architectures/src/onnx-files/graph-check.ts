@@ -1,6 +1,6 @@
 // An ONNX file of a stranger, looked at before a library opens it: a graph that never ends, or that grows without
 // bounds, is refused. Its weights are passed over, so that files of gigabytes are not read whole.
-import { SentvecError } from '@sentvec/core';
+import { SentvecError } from '@sentvec/platform';
 
 /** Bytes of a file, read in pieces. */
 export interface ByteSource {

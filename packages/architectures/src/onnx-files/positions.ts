@@ -1,4 +1,5 @@
-import { readJsonObject, type ModelFiles } from '@sentvec/core';
+import type { ModelFiles } from '@sentvec/core';
+import { readJsonObject } from '@sentvec/core/json';
 
 /** Architectures of transformers whose positions begin after the number of the padding token. */
 const countFromPadding = new Set([

@@ -1,6 +1,6 @@
 // The ONNX file that a model ships with, and the files that it keeps its weights in.
-import { SentvecError, type ModelFiles } from '@sentvec/core';
-import { externalDataLocations } from './graph-contents.ts';
+import type { ModelFiles } from '@sentvec/core';
+import { SentvecError } from '@sentvec/platform';
 
 /** The ONNX files of a model that are used without being asked for, best first. */
 const standardFiles = ['onnx/model.onnx', 'model.onnx'];
@@ -84,7 +84,7 @@ export async function findExternalFiles(files: ModelFiles, path: string): Promis
   const data = names.filter((name) => !otherFiles.test(name));
   const standard = data.filter((name) => name.startsWith(path.slice(folder.length)));
   const areAllStandard = data.every((name) => graphs.some((graph) => name.startsWith(graph)));
-  const locations = areAllStandard ? standard : locationsIn(await files.read(path), standard);
+  const locations = areAllStandard ? standard : await locationsIn(await files.read(path), standard);
   return locations.map((location) => {
     const file = folder + location.replace(/^(?:\.\/)+/u, '');
     if (paths.includes(file)) return { location, path: file };
@@ -96,7 +96,8 @@ export async function findExternalFiles(files: ModelFiles, path: string): Promis
   });
 }
 
-function locationsIn(graph: Uint8Array, standard: readonly string[]): readonly string[] {
+async function locationsIn(graph: Uint8Array, standard: readonly string[]): Promise<readonly string[]> {
+  const { externalDataLocations } = await import('./graph-contents.ts');
   try {
     return externalDataLocations(graph);
   } catch {

@@ -12,23 +12,11 @@ import {
   type LoadedModel,
   type LoadModelOptions,
 } from '../load-model.ts';
-import {
-  loadMultiVectorEmbedder as loadMultiVectorFiles,
-  loadMultiVectorOptionNames,
-  type LoadMultiVectorEmbedderOptions,
-} from '../multi-vector/load-multi-vector-embedder.ts';
+import type { LoadMultiVectorEmbedderOptions } from '../multi-vector/load-multi-vector-embedder.ts';
 import type { MultiVectorEmbedder } from '../multi-vector/multi-vector-types.ts';
-import {
-  loadReranker as loadRerankerFiles,
-  loadRerankerOptionNames,
-  type LoadRerankerOptions,
-} from '../reranker/load-reranker.ts';
+import type { LoadRerankerOptions } from '../reranker/load-reranker.ts';
 import type { Reranker } from '../reranker/reranker-types.ts';
-import {
-  loadSparseEmbedder as loadSparseFiles,
-  loadSparseOptionNames,
-  type LoadSparseEmbedderOptions,
-} from '../sparse/load-sparse-embedder.ts';
+import type { LoadSparseEmbedderOptions } from '../sparse/load-sparse-embedder.ts';
 import type { SparseEmbedder } from '../sparse/sparse-types.ts';
 import type { TokenizerLoader } from '../tokenizer/javascript-tokenizer.ts';
 import type { ModelFiles } from '../types.ts';
@@ -54,11 +42,12 @@ export function loadEmbedder(
  * {@link loadEmbedder}.
  * @throws SentvecError as there, and `model-not-found`, `model-access-denied`, `download-failed`
  */
-export function loadReranker(
+export async function loadReranker(
   model: string | ModelFiles,
   options: LoadRerankerOptions & OpenModelOptions = {},
 ): Promise<Reranker> {
-  return load({ call: 'loadReranker()', loadFiles: loadRerankerFiles, names: loadRerankerOptionNames }, model, options);
+  const { loadReranker: loadFiles, loadRerankerOptionNames: names } = await import('../reranker/load-reranker.ts');
+  return load({ call: 'loadReranker()', loadFiles, names }, model, options);
 }
 
 /**
@@ -78,12 +67,13 @@ export function loadModel(
  * the manner of {@link loadEmbedder}.
  * @throws SentvecError as there, and `model-not-found`, `model-access-denied`, `download-failed`
  */
-export function loadMultiVectorEmbedder(
+export async function loadMultiVectorEmbedder(
   model: string | ModelFiles,
   options: LoadMultiVectorEmbedderOptions & OpenModelOptions = {},
 ): Promise<MultiVectorEmbedder> {
-  const [call, names] = ['loadMultiVectorEmbedder()', loadMultiVectorOptionNames] as const;
-  return load({ call, loadFiles: loadMultiVectorFiles, names }, model, options);
+  const { loadMultiVectorEmbedder: loadFiles, loadMultiVectorOptionNames: names } =
+    await import('../multi-vector/load-multi-vector-embedder.ts');
+  return load({ call: 'loadMultiVectorEmbedder()', loadFiles, names }, model, options);
 }
 
 /**
@@ -91,12 +81,13 @@ export function loadMultiVectorEmbedder(
  * loadEmbedder}.
  * @throws SentvecError as there, and `model-not-found`, `model-access-denied`, `download-failed`
  */
-export function loadSparseEmbedder(
+export async function loadSparseEmbedder(
   model: string | ModelFiles,
   options: LoadSparseEmbedderOptions & OpenModelOptions = {},
 ): Promise<SparseEmbedder> {
-  const [call, names] = ['loadSparseEmbedder()', loadSparseOptionNames] as const;
-  return load({ call, loadFiles: loadSparseFiles, names }, model, options);
+  const { loadSparseEmbedder: loadFiles, loadSparseOptionNames: names } =
+    await import('../sparse/load-sparse-embedder.ts');
+  return load({ call: 'loadSparseEmbedder()', loadFiles, names }, model, options);
 }
 
 /** A loader of `@sentvec/core` and the names of its options. */

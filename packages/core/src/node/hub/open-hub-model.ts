@@ -1,0 +1,156 @@
+// Models from the Hugging Face hub in Node: decides on a version, with the hub or from the cache, and downloads its
+// files.
+import { makeFolder } from '@sentvec/platform/node';
+import { SentvecError, throwIfAborted } from '../../errors.ts';
+import { HubClient } from '../../hub/client.ts';
+import { checkEndpoint } from '../../hub/hub-url-model.ts';
+import {
+  checkRepositoryName,
+  checkRevision,
+  defaultRevision,
+  isCommit,
+  rolesOf,
+  type HubFile,
+} from '../../hub/repository.ts';
+import type { ModelFiles } from '../../types.ts';
+import { directoryModel } from '../directory-model.ts';
+import { guardCache, HubCache } from './cache.ts';
+import type { HubModelOptions } from './hub-model.ts';
+import { readHubEnvironment } from './environment.ts';
+import { VersionDownload } from './version-download.ts';
+import { fetchThroughRedirects } from './redirects.ts';
+
+/** See `hubModel`; its options have been checked. */
+export async function openHubModel(
+  name: string,
+  options: HubModelOptions,
+): Promise<ModelFiles & { readonly revision: string; readonly directory: string }> {
+  const { revision = defaultRevision, signal, retries = 4, onProgress } = options;
+  checkRepositoryName(name);
+  checkRevision(revision);
+  throwIfAborted(signal);
+  const environment = await readHubEnvironment();
+  const endpoint = checkEndpoint(options.endpoint ?? environment.endpoint);
+  const token = options.token ?? environment.token;
+  const client = new HubClient(name, { endpoint, token, retries, signal, fetch: fetchThroughRedirects });
+  const cache = new HubCache(options.cacheDir ?? environment.cacheDirectory, name);
+  return guardCache(cache.directory, async () => {
+    const offline = options.offline ?? environment.offline;
+    const { commit, files } = offline
+      ? await cachedVersion(cache, name, revision)
+      : await currentVersion(client, cache, revision);
+    const download = new VersionDownload(client, cache, commit, files, offline, onProgress);
+    await download.all(partsOf(files));
+    if (!offline && commit !== revision) await cache.rememberLoaded(revision, commit);
+    return downloadingModel(download, name, commit, (other) =>
+      openHubModel(other, { ...options, revision: undefined }),
+    );
+  });
+}
+
+interface Version {
+  readonly commit: string;
+  readonly files: readonly HubFile[];
+}
+
+/** What a revision is on the hub now; from the cache when it cannot have changed, or the hub cannot be reached. */
+async function currentVersion(client: HubClient, cache: HubCache, revision: string): Promise<Version> {
+  const cached = await findCached(cache, revision);
+  if (cached?.listed && isCommit(revision)) return cached;
+  try {
+    // When the cache has a version to fall back to, a hub that cannot be reached is not asked again and again.
+    const asking = cached === undefined ? client : new HubClient(client.model, { ...client.options, retries: 0 });
+    // Imported here, because a version in the cache does not need the library.
+    const { listingByLibrary } = await import('./listing-by-library.ts');
+    const commit = isCommit(revision) ? revision : await listingByLibrary.commitOf(asking, revision);
+    const files = (await cache.listing(commit)) ?? (await listingByLibrary.files(asking, commit));
+    await cache.rememberListing(commit, files);
+    if (commit !== revision) await cache.rememberCommit(revision, commit);
+    return { commit, files };
+  } catch (error) {
+    if (cached === undefined || !SentvecError.is(error, 'download-failed')) throw error;
+    return cached;
+  }
+}
+
+/** @throws SentvecError `model-not-found` */
+async function cachedVersion(cache: HubCache, name: string, revision: string): Promise<Version> {
+  const cached = await findCached(cache, revision);
+  if (cached) return cached;
+  const message = `The model ${name} (revision ${revision}) is not in the cache ${cache.directory}, and HF_HUB_OFFLINE forbids to download it. Load it once with a network.`;
+  throw new SentvecError('model-not-found', message, { model: name, revision });
+}
+
+/** A version that is in the cache. */
+interface CachedVersion extends Version {
+  /**
+   * Whether the hub listed its files: else another program downloaded it, which may have left out what it does not use.
+   */
+  readonly listed: boolean;
+  /** Whether all its parts are here. */
+  readonly complete: boolean;
+}
+
+/**
+ * The cached version of a revision that is best to use without the hub: complete ones before others, and of those the
+ * ones that the hub listed. A snapshot that another program downloaded may lack files that change what the model
+ * computes, such as `1_Pooling/config.json`.
+ */
+async function findCached(cache: HubCache, revision: string): Promise<CachedVersion | undefined> {
+  const commits = isCommit(revision) ? [revision] : await cache.commitsOf(revision);
+  const versions = (await Promise.all(commits.map((commit) => readVersion(cache, commit)))).flatMap(
+    (version) => version ?? [],
+  );
+  return (
+    versions.find(({ listed, complete }) => listed && complete) ??
+    versions.find(({ complete }) => complete) ??
+    versions[0]
+  );
+}
+
+async function readVersion(cache: HubCache, commit: string): Promise<CachedVersion | undefined> {
+  const present = await cache.present(commit);
+  const roles = rolesOf(present.map(({ path }) => path));
+  const isModel = present.some(({ path }) => path.endsWith('config.json') || path === 'modules.json');
+  if (!isModel || ![...roles.values()].includes('weights')) return undefined;
+  const listing = await cache.listing(commit);
+  const complete = partsOf(listing ?? present).every(({ path }) => roles.has(path));
+  return { commit, files: listing ?? present, listed: listing !== undefined, complete };
+}
+
+function partsOf(files: readonly HubFile[]): HubFile[] {
+  const roles = rolesOf(files.map(({ path }) => path));
+  return files.filter(({ path }) => roles.get(path) === 'part');
+}
+
+async function downloadingModel(
+  download: VersionDownload,
+  name: string,
+  commit: string,
+  related: (name: string) => Promise<ModelFiles>,
+): Promise<ModelFiles & { readonly revision: string; readonly directory: string }> {
+  const snapshot = download.cache.snapshot(commit);
+  await makeFolder(snapshot);
+  const local = await directoryModel(snapshot, { name, revision: commit, linksWithin: download.cache.directory });
+  return {
+    ...local,
+    revision: commit,
+    list: async () => [...download.files.keys()],
+    read: async (path) => {
+      await download.file(path);
+      return local.read(path);
+    },
+    related,
+    openFile: async (path) => {
+      await download.file(path);
+      return local.openFile!(path);
+    },
+    size: async (path) => download.find(path).size,
+    sha256: async (path) => {
+      const known = download.find(path).sha256;
+      if (known !== undefined) return known;
+      await download.file(path);
+      return local.sha256!(path);
+    },
+  };
+}
