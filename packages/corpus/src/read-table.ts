@@ -1,5 +1,4 @@
 /** Reads files of examples (texts by column, with a label) from JSON lines, CSV, TSV and Parquet. */
-import { createReadStream } from 'node:fs';
 import { SentvecError, throwIfAborted } from '@sentvec/core';
 import { checkOptionNames } from '@sentvec/platform';
 import type { ByteFormat } from './request.ts';
@@ -11,7 +10,7 @@ import { streamRows } from './rows/stream-rows.ts';
 import { findFile } from './inputs/find-inputs.ts';
 import { headBytes, missingHeaderError } from './inputs/inspect-input.ts';
 import { recogniseFormat, refuseUnreadable } from './inputs/input-format.ts';
-import { peek, unpackedBlocks, unpackError } from './inputs/unpack-input.ts';
+import { peek, streamFile, unpackedBlocks, unpackError } from './inputs/unpack-input.ts';
 
 /** A column by its name, or by its number, counted from 0. JSON lines have no numbered columns. */
 export type ColumnName = string | number;
@@ -129,8 +128,9 @@ interface RowsRequest extends TableRequest {
  */
 export async function* readRows(request: RowsRequest, plainText = false): AsyncGenerator<TableRow, void> {
   const { file } = request;
-  const { path } = await findFile(file);
-  const stream = createReadStream(path);
+  const found = await findFile(file);
+  const { path } = found;
+  const stream = streamFile(found);
   try {
     const { first, all } = await peek(await unpackedBlocks(stream), headBytes);
     refuseUnreadable(file, first);

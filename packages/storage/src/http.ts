@@ -5,6 +5,8 @@
 import type { Readable } from 'node:stream';
 import { retryAfter, retryDelay, SentvecError, sleep, throwIfAborted } from '@sentvec/platform';
 import type { Dispatcher } from 'undici';
+import { changedError, checkRange } from './errors.ts';
+import type { FileVersion, ReadOptions } from './storage.ts';
 
 /** A request as it is sent. */
 export interface HttpRequest {
@@ -62,6 +64,12 @@ export async function readText({ body }: HttpAnswer, limit: number = 1 << 16): P
     if (bytes >= limit) break;
   }
   return Buffer.concat(blocks).toString('utf8');
+}
+
+/** Stops an answer. Its connection is closed, unless it has ended. */
+export function cancel({ body }: HttpAnswer): void {
+  body.on('error', () => {}); // Nobody reads it any longer.
+  body.destroy();
 }
 
 /** Reads an answer to its end and forgets it, so that its connection can be used again. */
@@ -132,8 +140,68 @@ export async function withRetries<T>(options: RetryOptions, work: (failures: num
   }
 }
 
+/** Options of {@link readRange}. */
+export interface RangeOptions extends ReadOptions {
+  /** For messages. */
+  readonly file: string;
+  readonly attempts: number;
+}
+
+/**
+ * The bytes of a range, all of one version: every answer must be of the version of the first, and what it sends must be
+ * what it was asked for.
+ *
+ * @param get sends a GET with these headers; it may answer 412 and 416
+ * @throws SentvecError `io-failed` with `details.changed` when another version is there, or the file is not so long
+ */
+export async function* readRange(
+  get: (headers: Readonly<Record<string, string>>) => Promise<HttpAnswer>,
+  versionOf: (answer: HttpAnswer) => FileVersion,
+  { start = 0, end, version, file, attempts, signal }: RangeOptions,
+): AsyncGenerator<Uint8Array> {
+  checkRange(file, start, end);
+  throwIfAborted(signal);
+  if (end === start) return;
+  let expected = version;
+  const open = async (position: number): Promise<OpenedRange> => {
+    const isWhole = position === 0 && end === undefined;
+    // No weak ETag, and no time, is equal to another for a server.
+    const match = expected?.startsWith('"') ? { 'if-match': expected } : {};
+    const range = isWhole ? {} : { range: `bytes=${position}-${end === undefined ? '' : end - 1}` };
+    const answer = await get({ ...range, ...match });
+    if (answer.status === 412 || answer.status === 416) {
+      await discard(answer);
+      // There is no byte at the end of a file to begin at.
+      const size = /^bytes \*\/(\d+)$/u.exec(answer.headers.get('content-range') ?? '')?.[1];
+      if (answer.status === 416 && end === undefined && Number(size) === position) return { end: position };
+      throw changedError(file);
+    }
+    const sent = sentRange(answer, isWhole);
+    if (sent?.start !== position) {
+      await discard(answer);
+      throw new PassingFailure('it sent other bytes than were asked for');
+    }
+    expected ??= versionOf(answer).version;
+    if (versionOf(answer).version === expected && (end === undefined || sent.end === end))
+      return { answer, end: sent.end };
+    cancel(answer);
+    throw changedError(file);
+  };
+  yield* streamAnswers(start, open, { file, attempts, signal });
+}
+
+/** Which bytes an answer says that it sends. */
+function sentRange(
+  { status, headers }: HttpAnswer,
+  isWhole: boolean,
+): { readonly start: number; readonly end: number } | undefined {
+  if (isWhole && status === 200) return { start: 0, end: Number(headers.get('content-length')) };
+  const range = /^bytes (\d+)-(\d+)\//u.exec(headers.get('content-range') ?? '');
+  return status === 206 && range ? { start: Number(range[1]), end: Number(range[2]) + 1 } : undefined;
+}
+
 /** What the bytes from a position on come from, and behind which byte they end. No answer: there are none. */
-export interface OpenedRange {
+interface OpenedRange {
   readonly answer?: HttpAnswer | undefined;
   readonly end: number;
 }
@@ -142,7 +210,7 @@ export interface OpenedRange {
  * The bytes of a range, from answers that may break anywhere: the next one goes on at the byte that was reached. Only
  * failures in a row without a further byte count.
  */
-export async function* streamRange(
+async function* streamAnswers(
   start: number,
   open: (position: number) => Promise<OpenedRange>,
   options: RetryOptions,
@@ -166,8 +234,15 @@ export async function* streamRange(
       failures += 1;
       await waitToRetry(error, failures, options);
     } finally {
-      answer?.body.on('error', () => {});
-      answer?.body.destroy();
+      if (answer) cancel(answer);
     }
   }
+}
+
+/** A name in the path of a URL, as S3 signs it: everything is escaped but letters, digits and `-._~`. */
+export function encodeName(name: string): string {
+  return encodeURIComponent(name).replaceAll(
+    /[!'()*]/gu,
+    (sign) => `%${sign.charCodeAt(0).toString(16).toUpperCase()}`,
+  );
 }

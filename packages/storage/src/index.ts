@@ -1,4 +1,5 @@
 export { folderStorage } from './folder-storage.ts';
+export { isStorageUri, joinLocation, locateFile, openStorage, type StoredFile } from './open-storage.ts';
 export { s3Storage, type S3StorageOptions } from './s3/s3-storage.ts';
 export type {
   FileVersion,
@@ -9,3 +10,4 @@ export type {
   StorageOptions,
   WriteOptions,
 } from './storage.ts';
+export { webStorage, type WebStorageOptions } from './web-storage.ts';

@@ -59,7 +59,7 @@ export {
 } from './workflow.ts';
 export { checkSchema, maxInputBytes, maxValueBytes, toJsonValue } from './values.ts';
 export { workflowVersion } from './workflow-version.ts';
-export { isBucketUri, restrictAccess, unrestrictedAccess, type Access, type AccessLimits } from './corpus/access.ts';
+export { restrictAccess, unrestrictedAccess, type Access, type AccessLimits } from './corpus/access.ts';
 export { embedCorpusWorkflow, type EmbedCorpusResources, type EmbedderOf } from './corpus/embed-corpus-workflow.ts';
 export type {
   CommittedCorpus,

@@ -24,12 +24,13 @@ export const queueSubmit: Command = defineCorpusCommand({
   ],
   notes: [
     'Prints the id of the run. The same request is one run while that is alive and its files have not changed; what an ended run left unfinished in the folder is continued. Only one run writes to a folder at a time.',
-    'The workers must reach inputs and output under the same absolute paths, and allow them (sentvec worker --root) and the model (--model).',
+    'The workers must reach inputs and output under the same absolute paths, and allow them (sentvec worker --root, --bucket) and the model (--model).',
   ],
   async run(request, { args, print, note }) {
     const { embedCorpusWorkflow } = await import('@sentvec/workflow');
     const priority = wholeNumber(args.priority, '--priority');
-    const input = { model: absoluteModel(args.model), request: absolutePaths(request) };
+    const { isStorageUri } = await import('@sentvec/storage');
+    const input = { model: absoluteModel(args.model), request: absolutePaths(request, isStorageUri) };
     await withQueue(args, async (runtime) => {
       const run = await runtime.start(embedCorpusWorkflow(), input, { id: args['run-id'], priority });
       const status = await run.status();
@@ -41,10 +42,11 @@ export const queueSubmit: Command = defineCorpusCommand({
 });
 
 /** Workers have another working folder. */
-function absolutePaths(request: CorpusRequest): CorpusRequest {
+function absolutePaths(request: CorpusRequest, isUri: (text: string) => boolean): CorpusRequest {
   if (request.inputs.includes('-'))
     throw new UsageError('Workers cannot read the standard input of this command: write it to a file.');
-  return { ...request, inputs: request.inputs.map((input) => resolve(input)), output: resolve(request.output) };
+  const locate = (location: string): string => (isUri(location) ? location : resolve(location));
+  return { ...request, inputs: request.inputs.map(locate), output: locate(request.output) };
 }
 
 function absoluteModel(model: string): string {

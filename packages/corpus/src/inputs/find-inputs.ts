@@ -1,16 +1,17 @@
-/** Finds the files that a request names: paths, globs, standard input. */
+/** Finds the files that a request names: paths, addresses of files in stores, globs of both, standard input. */
 import type { Stats } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { isAbsolute, resolve } from 'node:path';
 import { SentvecError } from '@sentvec/core';
 import { ioError, isSystemError } from '@sentvec/platform/node';
-import { fileStateOf, type FileState } from './input-file.ts';
+import { isStorageUri, locateFile } from '@sentvec/storage';
+import { fileStateOf, missingFileError, storedState, type FileState } from './input-file.ts';
 
 /** An input as it was found on the disk, before anything was read from it. JSON. */
 export interface FoundInput extends FileState {
   /** As the user named it, or as a glob found it. `-` is standard input. */
   readonly name: string;
-  /** Absolute; empty for standard input. */
+  /** Absolute, or the address of a file in a store; empty for standard input. */
   readonly path: string;
   /** `stream`: standard input, a pipe or a device, which can be read only once. */
   readonly kind: 'file' | 'stream';
@@ -31,29 +32,63 @@ export async function findInputs(inputs: readonly string[]): Promise<FoundInput[
 }
 
 async function findInput(input: string): Promise<FoundInput[]> {
+  if (isStorageUri(input)) return findStored(input);
   if (input === '-') return [{ name: '-', path: '', kind: 'stream', ...streamState }];
   const stats = await statFile(input);
   if (stats) return [describe(input, stats)];
   const { glob, isDynamicPattern } = await import('tinyglobby');
   if (!isDynamicPattern(input)) throw missingFileError(input);
   const names = (await glob(input, { onlyFiles: true, expandDirectories: false, absolute: isAbsolute(input) })).sort();
-  if (names.length === 0)
-    throw new SentvecError('invalid-corpus', `No file matches ${input}. Check the pattern.`, {
-      file: input,
-      missing: true,
-    });
+  if (names.length === 0) throw noMatchError(input);
   return Promise.all(names.map(async (name) => describe(name, await stat(name))));
 }
 
 /** One file, which must exist. @throws SentvecError `invalid-corpus` when it is not there or is a folder, `io-failed` */
 export async function findFile(file: string): Promise<FoundInput> {
+  if (isStorageUri(file)) {
+    const { storage, key } = locateFile(file);
+    const state = await storage.stat(key);
+    if (state) return { name: file, path: file, kind: 'file', ...storedState(state) };
+    throw missingFileError(file);
+  }
   const stats = await statFile(file);
   if (stats) return describe(file, stats);
   throw missingFileError(file);
 }
 
-function missingFileError(file: string): SentvecError {
-  return new SentvecError('invalid-corpus', `There is no file ${file}. Check the path.`, { file, missing: true });
+/** A file of a store, or all whose keys match a glob. A key that is the glob itself is taken for what it is. */
+async function findStored(input: string): Promise<FoundInput[]> {
+  const { storage, key } = locateFile(input);
+  const state = key === '' || key.endsWith('/') ? undefined : await storage.stat(key);
+  if (state) return [{ name: input, path: input, kind: 'file', ...storedState(state) }];
+  const { default: picomatch } = await import('picomatch');
+  const { base, isGlob } = picomatch.scan(key);
+  if (key === '' || key.endsWith('/')) throw folderError(input);
+  if (!isGlob) throw missingFileError(input);
+  const matches = picomatch(key);
+  const found: FoundInput[] = [];
+  // The text before the first sign of a pattern, which may stand in the middle of a name.
+  const prefix = key.slice(0, key.slice(base.length).search(/[*?[\]{}()!@+\\]/u) + base.length);
+  for await (const file of storage.list(prefix)) {
+    const name = `${storage.uri}/${file.key}`;
+    if (matches(file.key)) found.push({ name, path: name, kind: 'file', ...storedState(file) });
+  }
+  if (found.length === 0) throw noMatchError(input);
+  return found.sort((one, other) => (one.name < other.name ? -1 : 1));
+}
+
+function noMatchError(input: string): SentvecError {
+  return new SentvecError('invalid-corpus', `No file matches ${input}. Check the pattern.`, {
+    file: input,
+    missing: true,
+  });
+}
+
+function folderError(name: string): SentvecError {
+  const glob = `${name.replace(/\/+$/u, '')}/*.jsonl`;
+  return new SentvecError('invalid-corpus', `${name} is a folder. Name its files, by a glob in quotes: "${glob}".`, {
+    file: name,
+  });
 }
 
 async function statFile(path: string): Promise<Stats | undefined> {
@@ -66,11 +101,7 @@ async function statFile(path: string): Promise<Stats | undefined> {
 }
 
 function describe(name: string, stats: Stats): FoundInput {
-  if (stats.isDirectory()) {
-    const glob = `${name.replace(/\/+$/, '')}/*.jsonl`;
-    const message = `${name} is a folder. Name its files, by a glob in quotes: "${glob}".`;
-    throw new SentvecError('invalid-corpus', message, { file: name });
-  }
+  if (stats.isDirectory()) throw folderError(name);
   const path = resolve(name);
   return stats.isFile()
     ? { name, path, kind: 'file', ...fileStateOf(stats) }

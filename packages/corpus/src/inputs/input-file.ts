@@ -3,6 +3,7 @@ import { constants, type Stats } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 import { SentvecError } from '@sentvec/core';
 import { guardIo } from '@sentvec/platform/node';
+import { isStorageUri, locateFile, type FileVersion, type StoredFile } from '@sentvec/storage';
 import * as v from 'valibot';
 import { jsonSchemas } from '../json-file.ts';
 
@@ -16,15 +17,30 @@ export interface FileState {
   readonly changed: number;
   /** Its number in the file system. 0 for streams. */
   readonly inode: number;
+  /** Of a file in a store: what tells it from itself after a change, an ETag mostly. Times and number are 0 then. */
+  readonly version?: string | undefined;
 }
 
 /** The entries of {@link FileState} in a schema. */
-export const fileStateEntries: { readonly [Name in keyof FileState]: v.GenericSchema<number> } = {
+export const fileStateEntries: {
+  readonly [Name in keyof FileState]-?: v.GenericSchema<FileState[Name]>;
+} = {
   bytes: jsonSchemas.count,
   modified: v.number(),
   changed: v.number(),
   inode: v.number(),
+  version: v.optional(v.pipe(v.string(), v.maxLength(1024))),
 };
+
+/** What a store says of a file. */
+export function storedState({ bytes, version }: FileVersion): FileState {
+  return { bytes, modified: 0, changed: 0, inode: 0, version };
+}
+
+/** The parts of a state, of something that has more. */
+export function stateOf({ bytes, modified, changed, inode, version }: FileState): FileState {
+  return { bytes, modified, changed, inode, ...(version !== undefined && { version }) };
+}
 
 /** What a file system says of a file. */
 export function fileStateOf({ size, mtimeMs, ctimeMs, ino }: Stats): FileState {
@@ -36,6 +52,7 @@ export function fileStateOf({ size, mtimeMs, ctimeMs, ino }: Stats): FileState {
  * some network file systems that means nothing, so only the content can tell.
  */
 export function compareFileStates(before: FileState, now: FileState): 'same' | 'changed' | 'unknown' {
+  if (before.version !== now.version) return 'changed';
   if (before.bytes !== now.bytes || !isSameTime(before.modified, now.modified)) return 'changed';
   return before.inode === now.inode && before.changed === now.changed ? 'same' : 'unknown';
 }
@@ -55,15 +72,54 @@ export function changedInputError(file: string): SentvecError {
 /** Opening does not wait for the other end of a pipe. Windows has no such flag. */
 const openFlags = constants.O_RDONLY | (process.platform === 'win32' ? 0 : constants.O_NONBLOCK);
 
-/** Bytes that are read at once. */
+/** Bytes of a local file that are read at once. */
 const blockBytes = 1 << 20;
 
-/** A regular file that is open for reading. */
-export class InputFile {
+/** A file that is open for reading. Opened by {@link openInput}. */
+export interface InputFile {
+  /** Where it is: a path, or an address. */
+  readonly path: string;
+  /** What it was when it was opened, or before. */
+  readonly state: FileState;
+
+  /** @throws SentvecError `invalid-corpus` when the file has changed since it was opened, `io-failed` */
+  check(): Promise<void>;
+
+  /** The bytes from `start` to `end`. @throws SentvecError `invalid-corpus` when the file has become shorter, `io-failed` */
+  read(start: number, end: number): Promise<Buffer>;
+
+  /**
+   * The bytes from `start` to `end`, in blocks. A block is overwritten by the next one.
+   *
+   * @throws SentvecError `invalid-corpus` when the file has become shorter, `io-failed`
+   */
+  blocks(start: number, end: number): AsyncGenerator<Buffer, void>;
+
+  close(): Promise<void>;
+}
+
+/** Options of {@link openInput}. */
+export interface OpenInputOptions {
+  /** What the file was before; it must be that still. @default whatever it is */
+  readonly state?: FileState | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Opens a file of this machine, or of a store. A pipe or a device that has taken its place is not waited for.
+ *
+ * @param name as the user named it, for messages
+ * @throws SentvecError `invalid-corpus` when it has changed or is not a file, `io-failed`
+ */
+export async function openInput(name: string, path: string, options: OpenInputOptions = {}): Promise<InputFile> {
+  return isStorageUri(path) ? StoredInput.open(name, path, options) : LocalInput.open(name, path, options.state);
+}
+
+/** A regular file of this machine. */
+class LocalInput implements InputFile {
   readonly #name: string;
   readonly path: string;
   readonly #handle: FileHandle;
-  /** What it was when it was opened, or before. */
   readonly state: FileState;
 
   private constructor(name: string, path: string, handle: FileHandle, state: FileState) {
@@ -73,19 +129,12 @@ export class InputFile {
     this.state = state;
   }
 
-  /**
-   * Opens a file. A pipe or a device that has taken its place is not waited for.
-   *
-   * @param name as the user named it, for messages
-   * @param state what the file was before; it must be that still
-   * @throws SentvecError `invalid-corpus` when it has changed or is not a file, `io-failed`
-   */
   static async open(name: string, path: string, state?: FileState): Promise<InputFile> {
     const handle = await guardIo('Reading', path, () => open(path, openFlags));
     try {
       const stats = await guardIo('Reading', path, () => handle.stat());
       if (!stats.isFile()) throw notFileError(name);
-      const file = new InputFile(name, path, handle, state ?? fileStateOf(stats));
+      const file = new LocalInput(name, path, handle, state ?? fileStateOf(stats));
       file.#compare(stats);
       return file;
     } catch (error) {
@@ -94,30 +143,14 @@ export class InputFile {
     }
   }
 
-  /** @throws SentvecError `invalid-corpus` when the file has changed since it was opened, `io-failed` */
   async check(): Promise<void> {
     this.#compare(await guardIo('Reading', this.path, () => this.#handle.stat()));
   }
 
-  /**
-   * The bytes from `start` to `end`. @throws SentvecError `invalid-corpus` when the file has become shorter,
-   * `io-failed`
-   */
-  async read(start: number, end: number): Promise<Buffer> {
-    const bytes = Buffer.allocUnsafe(end - start);
-    let filled = 0;
-    for await (const block of this.blocks(start, end)) {
-      block.copy(bytes, filled);
-      filled += block.byteLength;
-    }
-    return bytes;
+  read(start: number, end: number): Promise<Buffer> {
+    return joinBlocks(this.blocks(start, end), end - start);
   }
 
-  /**
-   * The bytes from `start` to `end`, in blocks of 1 MiB. A block is overwritten by the next one.
-   *
-   * @throws SentvecError `invalid-corpus` when the file has become shorter, `io-failed`
-   */
   async *blocks(start: number, end: number): AsyncGenerator<Buffer, void> {
     const buffer = Buffer.allocUnsafe(Math.min(blockBytes, Math.max(end - start, 1)));
     for (let position = start; position < end;) {
@@ -136,6 +169,94 @@ export class InputFile {
   #compare(stats: Stats): void {
     if (compareFileStates(this.state, fileStateOf(stats)) === 'changed') throw changedInputError(this.#name);
   }
+}
+
+/** The most bytes of what was streamed last that a file of a store keeps: more than any chunk of several rows. */
+const recentBytes = 16 << 20;
+
+/** A file of a store. Each read asks for the version that was there when it was opened. */
+class StoredInput implements InputFile {
+  readonly #name: string;
+  readonly path: string;
+  readonly state: FileState;
+  readonly #file: StoredFile;
+  readonly #signal: AbortSignal | undefined;
+  /** What was streamed last: who has split it reads its pieces. */
+  #recent: { readonly start: number; readonly bytes: Buffer }[] = [];
+
+  private constructor(name: string, path: string, file: StoredFile, state: FileState, signal: AbortSignal | undefined) {
+    this.#name = name;
+    this.path = path;
+    this.#file = file;
+    this.state = state;
+    this.#signal = signal;
+  }
+
+  static async open(name: string, path: string, { state, signal }: OpenInputOptions): Promise<InputFile> {
+    const file = locateFile(path);
+    if (state !== undefined) return new StoredInput(name, path, file, state, signal);
+    const version = await file.storage.stat(file.key, { signal });
+    if (version === undefined) throw missingFileError(name);
+    return new StoredInput(name, path, file, storedState(version), signal);
+  }
+
+  /** Everything that was read is of one version already. */
+  async check(): Promise<void> {}
+
+  async read(start: number, end: number): Promise<Buffer> {
+    const first = this.#recent[0];
+    const last = this.#recent.at(-1);
+    if (first && last && start >= first.start && end <= last.start + last.bytes.byteLength) {
+      const parts = this.#recent.map((block) =>
+        block.bytes.subarray(Math.max(0, start - block.start), Math.max(0, end - block.start)),
+      );
+      return Buffer.concat(parts, end - start);
+    }
+    return joinBlocks(this.#stream(start, end), end - start);
+  }
+
+  async *blocks(start: number, end: number): AsyncGenerator<Buffer, void> {
+    this.#recent = [];
+    let kept = 0;
+    let position = start;
+    for await (const bytes of this.#stream(start, end)) {
+      this.#recent.push({ start: position, bytes });
+      position += bytes.byteLength;
+      kept += bytes.byteLength;
+      while (kept - this.#recent[0]!.bytes.byteLength > recentBytes) kept -= this.#recent.shift()!.bytes.byteLength;
+      yield bytes;
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#recent = [];
+  }
+
+  async *#stream(start: number, end: number): AsyncGenerator<Buffer, void> {
+    const { storage, key } = this.#file;
+    try {
+      for await (const block of storage.stream(key, { start, end, version: this.state.version, signal: this.#signal }))
+        yield Buffer.from(block.buffer, block.byteOffset, block.byteLength);
+    } catch (error) {
+      const isOther = SentvecError.is(error, 'io-failed') && (error.details['changed'] || error.details.missing);
+      throw isOther ? changedInputError(this.#name) : error;
+    }
+  }
+}
+
+async function joinBlocks(blocks: AsyncIterable<Buffer>, size: number): Promise<Buffer> {
+  const bytes = Buffer.allocUnsafe(size);
+  let filled = 0;
+  for await (const block of blocks) {
+    block.copy(bytes, filled);
+    filled += block.byteLength;
+  }
+  return bytes;
+}
+
+/** The error of a file that is not there. */
+export function missingFileError(file: string): SentvecError {
+  return new SentvecError('invalid-corpus', `There is no file ${file}. Check the path.`, { file, missing: true });
 }
 
 function notFileError(name: string): SentvecError {

@@ -12,7 +12,7 @@ import {
   type LineEnd,
 } from '../rows/row-scanner.ts';
 import { byteOrderMark, isParquet, recogniseFormat, refuseUnreadable } from './input-format.ts';
-import { InputFile, type FileState } from './input-file.ts';
+import { openInput, stateOf, type FileState, type InputFile } from './input-file.ts';
 
 /** An input that can be read from any position. Plain data: it is stored as JSON. */
 export interface InspectedInput extends FileState {
@@ -47,11 +47,10 @@ export async function inspectInput(
   inputFormat: CorpusOptions['inputFormat'],
   signal?: AbortSignal,
 ): Promise<InspectedInput> {
-  const file = await InputFile.open(name, path, state);
+  const file = await openInput(name, path, { state, signal });
   try {
-    const { bytes, modified, changed, inode } = state;
-    const layout = await inspectFile(file, name, bytes, inputFormat, signal);
-    return { name, path, bytes, modified, changed, inode, ...layout };
+    const layout = await inspectFile(file, name, state.bytes, inputFormat, signal);
+    return { name, path, ...stateOf(state), ...layout };
   } finally {
     await file.close();
   }

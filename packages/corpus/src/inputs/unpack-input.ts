@@ -4,9 +4,10 @@ import { join } from 'node:path';
 import { addAbortSignal, pipeline, Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { SentvecError, throwIfAborted } from '@sentvec/core';
+import { isStorageUri, locateFile } from '@sentvec/storage';
 import { createTemporaryFile, guardIo, ioError, makeFolder } from '@sentvec/platform/node';
 import type { FoundInput } from './find-inputs.ts';
-import { InputFile, type FileState } from './input-file.ts';
+import { openInput, type FileState } from './input-file.ts';
 import { isGzip } from './input-format.ts';
 
 /** Where {@link unpackInput} reads standard input, and where it puts copies. */
@@ -39,13 +40,13 @@ export async function unpackInput(
   });
   const path = join(options.folder, String(index).padStart(5, '0'));
   await copyUnpacked(input, path, options);
-  const copy = await InputFile.open(input.name, path);
+  const copy = await openInput(input.name, path);
   await copy.close();
   return { path, state: copy.state };
 }
 
 async function isGzipFile(input: FoundInput): Promise<boolean> {
-  const file = await InputFile.open(input.name, input.path, input);
+  const file = await openInput(input.name, input.path, { state: input });
   try {
     const head = await file.read(0, Math.min(2, input.bytes));
     if (isGzip(head)) return true;
@@ -67,7 +68,7 @@ function damagedGzipError(file: string): SentvecError {
 }
 
 async function copyUnpacked(input: FoundInput, path: string, options: UnpackOptions): Promise<void> {
-  const stream = input.name === '-' ? options.standardInput : createReadStream(input.path);
+  const stream = input.name === '-' ? options.standardInput : streamFile(input, options.signal);
   const file = await createTemporaryFile(path, { temporaryFolder: options.temporary });
   let total = 0;
   try {
@@ -84,6 +85,13 @@ async function copyUnpacked(input: FoundInput, path: string, options: UnpackOpti
   } finally {
     stream.destroy();
   }
+}
+
+/** The bytes of a file of this machine or of a store, from its beginning to its end. */
+export function streamFile({ path, version }: FoundInput, signal?: AbortSignal): Readable {
+  if (!isStorageUri(path)) return createReadStream(path);
+  const { storage, key } = locateFile(path);
+  return Readable.from(storage.stream(key, { version, signal }), { objectMode: false });
 }
 
 /** The bytes of a stream, decompressed when they are gzip. */

@@ -1,5 +1,5 @@
 /** Reads Parquet files in a thread of their own. */
-import { stat } from 'node:fs/promises';
+import { findFile } from '../inputs/find-inputs.ts';
 import { SentvecError, throwIfAborted } from '@sentvec/core';
 import { onAbort } from '@sentvec/platform';
 import { startThread, type Thread } from '@sentvec/platform/node';
@@ -49,8 +49,8 @@ function forget(thread: Promise<ParquetThread>): void {
  * What takes longer is a file that leads the library astray, into a loop mostly.
  */
 async function longestRead({ path }: ParquetFile): Promise<number> {
-  const bytes = await stat(path).then(
-    ({ size }) => size,
+  const bytes = await findFile(path).then(
+    (found) => found.bytes,
     () => 0, // The thread tells what is wrong with the file.
   );
   return Math.min(15 * 60_000, 60_000 + bytes / 1000);

@@ -2,6 +2,8 @@
 import { createHash } from 'node:crypto';
 import { open, type FileHandle } from 'node:fs/promises';
 import { SentvecError } from '@sentvec/core';
+import { isStorageUri, locateFile } from '@sentvec/storage';
+import { changedInputError, missingFileError } from '../inputs/input-file.ts';
 import { isSystemError, ioError, serveThread } from '@sentvec/platform/node';
 import { parquetRead, parquetSchema, type AsyncBuffer, type FileMetaData, type SchemaTree } from 'hyparquet';
 import { compressors } from 'hyparquet-compressors';
@@ -28,26 +30,75 @@ interface Footer {
 
 let latest: Footer | undefined;
 
-async function reading<T>({ name, path }: ParquetFile, work: (file: OpenFile) => Promise<T>): Promise<T> {
+async function reading<T>(file: ParquetFile, work: (file: OpenFile) => Promise<T>): Promise<T> {
+  return isStorageUri(file.path) ? readingStored(file, work) : readingLocal(file, work);
+}
+
+async function readingStored<T>({ name, path }: ParquetFile, work: (file: OpenFile) => Promise<T>): Promise<T> {
+  const { storage, key } = locateFile(path);
+  const state = await storage.stat(key);
+  if (state === undefined) throw missingFileError(name);
+  try {
+    const read = checkedRead(
+      state.bytes,
+      cachedRead((start, end) => storage.read(key, { start, end, version: state.version }), state.bytes),
+    );
+    return await work({ bytes: state.bytes, read, footer: await readFooter(read, state.bytes) });
+  } catch (cause) {
+    if (SentvecError.is(cause, 'io-failed') && cause.details['changed']) throw changedInputError(name);
+    throw SentvecError.is(cause) ? cause : brokenError(name, cause);
+  }
+}
+
+/** Bytes that are asked of a store at once: headers of pages are small, and near each other. */
+const blockBytes = 1 << 20;
+const mostBlocks = 8;
+
+/** Small ranges come from blocks that were read before; large ones are read for themselves. */
+function cachedRead(read: (start: number, end: number) => Promise<Uint8Array>, size: number): ReadRange {
+  const blocks = new Map<number, Promise<Uint8Array>>();
+  return async (start, end) => {
+    const index = Math.floor(start / blockBytes);
+    if (end > (index + 1) * blockBytes) return Buffer.from(await read(start, end));
+    const from = index * blockBytes;
+    const block = blocks.get(index) ?? read(from, Math.min(size, from + blockBytes));
+    blocks.delete(index);
+    blocks.set(index, block);
+    block.catch(() => blocks.delete(index));
+    if (blocks.size > mostBlocks) blocks.delete(blocks.keys().next().value!);
+    return Buffer.from((await block).subarray(start - from, end - from));
+  };
+}
+
+async function readingLocal<T>({ name, path }: ParquetFile, work: (file: OpenFile) => Promise<T>): Promise<T> {
   let handle: FileHandle | undefined;
   try {
     handle = await open(path, 'r');
     const { size } = await handle.stat();
-    const read = readerOf(handle, size);
+    const read = checkedRead(size, readerOf(handle));
     return await work({ bytes: size, read, footer: await readFooter(read, size) });
   } catch (cause) {
     if (isSystemError(cause)) throw ioError(cause, 'Reading', name);
-    const message = `${name} is a broken Parquet file: ${cause instanceof Error ? cause.message : String(cause)}. Fetch or write it again.`;
-    throw new SentvecError('invalid-corpus', message, { file: name }, { cause });
+    throw brokenError(name, cause);
   } finally {
     await handle?.close();
   }
 }
 
-function readerOf(handle: FileHandle, size: number): ReadRange {
+function brokenError(name: string, cause: unknown): SentvecError {
+  const message = `${name} is a broken Parquet file: ${cause instanceof Error ? cause.message : String(cause)}. Fetch or write it again.`;
+  return new SentvecError('invalid-corpus', message, { file: name }, { cause });
+}
+
+function checkedRead(size: number, read: ReadRange): ReadRange {
   return async (start, end) => {
-    if (!(start >= 0 && end >= start && end <= size))
-      throw new Error('it says that something lies outside of the file');
+    if (start >= 0 && end >= start && end <= size) return read(start, end);
+    throw new Error('it says that something lies outside of the file');
+  };
+}
+
+function readerOf(handle: FileHandle): ReadRange {
+  return async (start, end) => {
     const bytes = Buffer.alloc(end - start);
     const { bytesRead } = await handle.read(bytes, 0, bytes.length, start);
     if (bytesRead < bytes.length) throw new Error('it has become shorter');

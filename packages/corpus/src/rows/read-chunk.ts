@@ -1,6 +1,6 @@
 /** Reads the rows of a chunk. */
 import type { ByteChunk, CorpusChunk } from '../chunk.ts';
-import { changedInputError, InputFile } from '../inputs/input-file.ts';
+import { changedInputError, openInput, type InputFile } from '../inputs/input-file.ts';
 import { inspectFile } from '../inputs/inspect-input.ts';
 import type { CorpusOptions } from '../request.ts';
 import { hashContent, maxRowBytes } from './content-hash.ts';
@@ -34,7 +34,7 @@ export async function readChunk(
   signal?: AbortSignal,
 ): Promise<ChunkRows> {
   const { format } = chunk;
-  const file = await InputFile.open(chunk.input, chunk.path, chunk.file);
+  const file = await openInput(chunk.input, chunk.path, { state: chunk.file, signal });
   try {
     const read =
       format === 'parquet'

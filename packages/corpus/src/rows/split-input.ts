@@ -2,7 +2,7 @@
 import type { ChunkLimits, CorpusChunk, InputSplit } from '../chunk.ts';
 import type { InspectedInput } from '../inputs/inspect-input.ts';
 import type { ByteFormat, CorpusOptions } from '../request.ts';
-import { InputFile } from '../inputs/input-file.ts';
+import { openInput, stateOf, type InputFile } from '../inputs/input-file.ts';
 import { contentHash } from './content-hash.ts';
 import { readParquetSummary } from '../parquet/parquet-reader.ts';
 import { createRowScanner, unclosedQuoteError } from './row-scanner.ts';
@@ -21,7 +21,7 @@ export async function* splitInput(
   signal?: AbortSignal,
 ): AsyncGenerator<InputSplit, void> {
   const { name, path, format } = input;
-  const file = await InputFile.open(name, path, input);
+  const file = await openInput(name, path, { state: input, signal });
   try {
     const splits =
       format === 'parquet'
@@ -40,10 +40,10 @@ export async function* splitInput(
 /** A piece of an input as a chunk of the corpus. */
 export function toChunk(
   split: InputSplit,
-  { name, path, format, bytes, modified, changed, inode }: InspectedInput,
+  { name, path, format, ...state }: InspectedInput,
   position: Pick<CorpusChunk, 'index' | 'firstRow'>,
 ): CorpusChunk {
-  return { ...position, input: name, path, file: { bytes, modified, changed, inode }, format, ...split };
+  return { ...position, input: name, path, file: stateOf(state), format, ...split };
 }
 
 /** All fields that are read from a row, each once. */

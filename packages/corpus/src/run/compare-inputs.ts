@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { SentvecError } from '@sentvec/core';
 import type { CorpusChunk } from '../chunk.ts';
-import { InputFile } from '../inputs/input-file.ts';
+import { openInput } from '../inputs/input-file.ts';
 import type { InspectedInput } from '../inputs/inspect-input.ts';
 import type { Manifest } from '../manifest.ts';
 import type { CorpusOptions } from '../request.ts';
@@ -38,7 +38,7 @@ export async function checkStreams(
 }
 
 async function hashInput({ name, path, bytes }: InspectedInput): Promise<string> {
-  const file = await InputFile.open(name, path);
+  const file = await openInput(name, path);
   try {
     const hash = createHash('sha256');
     for await (const block of file.blocks(0, bytes)) hash.update(block);

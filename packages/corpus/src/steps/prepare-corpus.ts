@@ -1,7 +1,8 @@
 /** Makes everything ready for the chunks of a corpus: checks the request and its inputs, and claims the output folder. */
 import { basename, dirname, join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
-import { throwIfAborted } from '@sentvec/core';
+import { SentvecError, throwIfAborted } from '@sentvec/core';
+import { isStorageUri } from '@sentvec/storage';
 import { findInputs, type FoundInput } from '../inputs/find-inputs.ts';
 import { inspectInput, type InspectedInput } from '../inputs/inspect-input.ts';
 import { unpackInput } from '../inputs/unpack-input.ts';
@@ -69,6 +70,7 @@ export async function prepareCorpus(
     request,
     embedder.kind === 'sparse' ? embedder.batchTokens : embedder.encoder.batchTokens,
   );
+  if (isStorageUri(request.output)) throw storedOutputError(request.output);
   const output = resolve(request.output);
   const inputs = options.found ?? (await findInputs(request.inputs));
   const { exists } = await inspectOutput(output);
@@ -80,6 +82,11 @@ export async function prepareCorpus(
   } finally {
     await removePreparation(output, preparation.key, !exists);
   }
+}
+
+function storedOutputError(output: string): SentvecError {
+  const message = `${output} is an address, and vectors are written to folders of this machine only. Name a folder; copy it to the bucket when the run is finished.`;
+  return new SentvecError('invalid-argument', message, { file: output });
 }
 
 /** The preparation of a run. What it writes before it claims the output folder is in a folder of its own. */

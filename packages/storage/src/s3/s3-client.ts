@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { SentvecError } from '@sentvec/platform';
 import { AwsV4Signer } from 'aws4fetch';
 import { missingError } from '../errors.ts';
-import { PassingFailure, readText, sendRequest, withRetries, type HttpAnswer } from '../http.ts';
+import { encodeName, PassingFailure, readText, sendRequest, withRetries, type HttpAnswer } from '../http.ts';
 import { CredentialChain, readProfile, type Environment } from './credentials.ts';
 import { textOfElement } from './xml.ts';
 
@@ -183,12 +183,4 @@ export class S3Client {
     const reason = message === undefined ? '' : `: ${message.replace(/\.$/u, '')}`;
     return new SentvecError('io-failed', `S3 refused a request for ${file} (${says}${reason}).`, details);
   }
-}
-
-/** As S3 wants it: everything but letters, digits and `-._~`. */
-function encodeName(name: string): string {
-  return encodeURIComponent(name).replaceAll(
-    /[!'()*]/gu,
-    (sign) => `%${sign.charCodeAt(0).toString(16).toUpperCase()}`,
-  );
 }

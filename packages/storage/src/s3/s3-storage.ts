@@ -1,8 +1,8 @@
 /** Files in a bucket of S3, or of a store that speaks its language: MinIO, R2, Ceph and others. */
 import { randomUUID } from 'node:crypto';
 import { SentvecError, throwIfAborted } from '@sentvec/platform';
-import { changedError, checkRange, invalidKeyError, locationOf } from '../errors.ts';
-import { discard, PassingFailure, readText, streamRange, type OpenedRange } from '../http.ts';
+import { invalidKeyError, locationOf } from '../errors.ts';
+import { discard, readRange, readText } from '../http.ts';
 import type { FileVersion, ListedFile, ReadOptions, Storage, StorageContent, WriteOptions } from '../storage.ts';
 import type { Environment } from './credentials.ts';
 import { S3Client, type S3Answer } from './s3-client.ts';
@@ -82,41 +82,12 @@ class S3Storage implements Storage {
     return blocks.length === 1 ? blocks[0]! : Buffer.concat(blocks);
   }
 
-  async *stream(key: string, { start = 0, end, version, signal }: ReadOptions = {}): AsyncGenerator<Uint8Array> {
-    const file = locationOf(this.uri, key);
-    checkRange(file, start, end);
-    throwIfAborted(signal);
-    if (end === start) return;
-    let expected = version;
-    // Every answer must be of the version of the first.
-    const open = async (position: number): Promise<OpenedRange> => {
-      const isWhole = position === 0 && end === undefined;
-      const headers = {
-        ...(!isWhole && { range: `bytes=${position}-${end === undefined ? '' : end - 1}` }),
-        ...(expected !== undefined && { 'if-match': expected }),
-      };
-      const answer = await this.#client.send({
-        method: 'GET',
-        key: this.#keyOf(key),
-        headers,
-        signal,
-        accept: [412, 416],
-      });
-      if (answer.status === 412 || answer.status === 416) {
-        await discard(answer);
-        // There is no byte at the end of a file to begin at.
-        const size = /^bytes \*\/(\d+)$/u.exec(answer.headers.get('content-range') ?? '')?.[1];
-        if (end === undefined && Number(size) === position) return { end: position };
-        throw changedError(file);
-      }
-      const sent = rangeOf(answer, isWhole);
-      if (sent === undefined || sent.start !== position)
-        throw new PassingFailure('it sent other bytes than were asked for');
-      expected ??= versionOf(answer).version;
-      if (versionOf(answer).version !== expected || (end !== undefined && sent.end !== end)) throw changedError(file);
-      return { answer, end: sent.end };
-    };
-    yield* streamRange(start, open, { file, attempts: this.#attempts, signal });
+  async *stream(key: string, options: ReadOptions = {}): AsyncGenerator<Uint8Array> {
+    const { signal } = options;
+    const object = this.#keyOf(key);
+    const get = (headers: Readonly<Record<string, string>>): Promise<S3Answer> =>
+      this.#client.send({ method: 'GET', key: object, headers, signal, accept: [412, 416] });
+    yield* readRange(get, versionOf, { ...options, file: locationOf(this.uri, key), attempts: this.#attempts });
   }
 
   async write(key: string, content: StorageContent, options: WriteOptions = {}): Promise<FileVersion | undefined> {
@@ -331,16 +302,6 @@ class S3Storage implements Storage {
 function versionOf({ headers }: Pick<S3Answer, 'headers'>): FileVersion {
   const total = /\/(\d+)$/u.exec(headers.get('content-range') ?? '')?.[1] ?? headers.get('content-length');
   return { bytes: Number(total), version: headers.get('etag') ?? '' };
-}
-
-/** Which bytes an answer says that it sends. */
-function rangeOf(
-  { status, headers }: S3Answer,
-  isWhole: boolean,
-): { readonly start: number; readonly end: number } | undefined {
-  if (isWhole && status === 200) return { start: 0, end: Number(headers.get('content-length')) };
-  const range = /^bytes (\d+)-(\d+)\//u.exec(headers.get('content-range') ?? '');
-  return status === 206 && range ? { start: Number(range[1]), end: Number(range[2]) + 1 } : undefined;
 }
 
 function conditionOf(replaces: string | null | undefined): Readonly<Record<string, string>> {

@@ -2,12 +2,13 @@
 import { lstat, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join, resolve, sep } from 'node:path';
 import { SentvecError } from '@sentvec/core';
+import { isStorageUri } from '@sentvec/storage';
 
 /** What a workflow may touch. Each check throws SentvecError `job-refused`. */
 export interface Access {
-  /** A regular file or a folder to read. @returns its real path */
+  /** A regular file or a folder to read, or an address such as `s3://bucket/key`. @returns its real path, or the address */
   checkRead(path: string): Promise<string>;
-  /** A regular file or a folder to write, which need not exist. @returns its real path */
+  /** A regular file or a folder to write, which need not exist, or an address. @returns its real path, or the address */
   checkWrite(path: string): Promise<string>;
   /** A URI such as `s3://bucket/key`. */
   checkBucket(uri: string): void;
@@ -47,7 +48,18 @@ export function restrictAccess({ roots, buckets = [], models }: AccessLimits): A
     if (realRoots.some((root) => real === root || real.startsWith(root.endsWith(sep) ? root : root + sep))) return real;
     throw refusedJobError(`The path ${show(path)} is outside the folders that this worker may touch.`, path);
   };
+  const checkBucket = (uri: string): void => {
+    const allowed = buckets.some(
+      (bucket) => uri === bucket || uri.startsWith(bucket.endsWith('/') ? bucket : `${bucket}/`),
+    );
+    if (!allowed || uri.split('/').includes('..'))
+      throw refusedJobError(`The bucket of ${show(uri)} is not among those that this worker may touch.`, uri);
+  };
   const checkFile = async (path: string): Promise<string> => {
+    if (isStorageUri(path)) {
+      checkBucket(path);
+      return path;
+    }
     const real = await check(path);
     const stats = await stat(real).catch(() => undefined);
     // A FIFO or a device may never answer whoever opens it, and would hold a worker for ever.
@@ -58,13 +70,7 @@ export function restrictAccess({ roots, buckets = [], models }: AccessLimits): A
   return {
     checkRead: checkFile,
     checkWrite: checkFile,
-    checkBucket: (uri) => {
-      const allowed = buckets.some(
-        (bucket) => uri === bucket || uri.startsWith(bucket.endsWith('/') ? bucket : `${bucket}/`),
-      );
-      if (!allowed || uri.includes('..'))
-        throw refusedJobError(`The bucket of ${show(uri)} is not among those that this worker may touch.`, uri);
-    },
+    checkBucket,
     checkModel: (model) => {
       if (models.includes(model)) return;
       throw refusedJobError(
@@ -73,11 +79,6 @@ export function restrictAccess({ roots, buckets = [], models }: AccessLimits): A
       );
     },
   };
-}
-
-/** Whether a text is the URI of something in a bucket rather than a path. */
-export function isBucketUri(text: string): boolean {
-  return /^[a-z][a-z0-9+.-]*:\/\//i.test(text);
 }
 
 /** Where a path really leads, also when its end does not exist yet. */

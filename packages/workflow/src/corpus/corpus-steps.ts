@@ -21,7 +21,8 @@ import {
 import type { RequestIdentity } from '../request.ts';
 import type { StepContext } from '../step.ts';
 import type { ForEachResult } from '../workflow.ts';
-import { isBucketUri, type Access } from './access.ts';
+import { isStorageUri } from '@sentvec/storage';
+import type { Access } from './access.ts';
 import type { EmbedderOf } from './embed-corpus-workflow.ts';
 import type {
   CommittedCorpus,
@@ -39,17 +40,18 @@ export interface CorpusResources {
 }
 
 /**
- * Two requests are the same while the files that they name are: by path, size, time and inode. A request that
- * overwrites is never the same as another, and neither is one whose files this process cannot see.
+ * Two requests are the same while the files that they name are: by path, size, time and inode, or by their version in a
+ * store. A request that overwrites is never the same as another, and neither is one whose files this process cannot see.
  */
 export async function identifyCorpusRequest({ request }: EmbedCorpusInput): Promise<RequestIdentity> {
-  const writes = [`folder:${resolve(request.output)}`];
+  const writes = [`folder:${isStorageUri(request.output) ? request.output : resolve(request.output)}`];
   const alwaysNew = request.overwrite;
   try {
     const found = await findInputs(request.inputs);
     if (found.some(({ kind }) => kind === 'stream')) return { writes };
     const content = await Promise.all(
-      found.map(async ({ path }) => {
+      found.map(async ({ path, bytes, version }) => {
+        if (version !== undefined) return [path, bytes, version].map(String);
         const { size, mtimeNs, ino } = await stat(path, { bigint: true });
         return [path, size, mtimeNs, ino].map(String);
       }),
@@ -84,7 +86,7 @@ export async function prepareRequest(
 /** Checks the names, and the files that they lead to: a glob may find links that lead elsewhere. */
 async function findAllowedInputs(inputs: readonly string[], access: Access): Promise<readonly FoundInput[]> {
   for (const input of inputs) {
-    if (isBucketUri(input)) access.checkBucket(input);
+    if (isStorageUri(input)) access.checkBucket(input);
     else await access.checkRead(searchedFolder(input));
   }
   const found = await findInputs(inputs);

@@ -1,0 +1,152 @@
+// Inputs in a bucket give the same vectors as those of this machine, whatever the store does meanwhile.
+import { gzipSync } from 'node:zlib';
+import { readFile } from 'node:fs/promises';
+import { SentvecError } from '@sentvec/core';
+import { embedCorpus, findInputs, openEmbeddings, readTable, type CorpusRequest } from '@sentvec/corpus';
+import { startS3, type S3Fault, type S3Server } from '@sentvec/testing';
+import { parquetWriteBuffer } from 'hyparquet-writer';
+import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import { fakeEmbedder } from './fake-embedder.ts';
+import { contents, workspace } from './workspace.ts';
+
+const files = workspace();
+let server: S3Server;
+
+beforeAll(async () => {
+  server = await startS3();
+  Object.assign(process.env, server.environment);
+});
+beforeEach(() => {
+  server.setFault(undefined);
+  server.objects().clear();
+});
+afterAll(() => server.close());
+
+const texts = Array.from({ length: 3000 }, (_, row) => `row ${row}, ${'word '.repeat(row % 40)}`);
+const jsonLines = texts.map((text, id) => `${JSON.stringify({ id: `k${id}`, text })}\n`).join('');
+const parquet = new Uint8Array(
+  parquetWriteBuffer({
+    columnData: [
+      { name: 'id', data: texts.map((_, row) => `k${row}`) },
+      { name: 'text', data: texts },
+    ],
+    rowGroupSize: 700,
+  }),
+);
+const corpora: Readonly<Record<string, Uint8Array>> = {
+  'a.jsonl': Buffer.from(jsonLines),
+  'b.csv': Buffer.from(`id,text\r\n${texts.map((text, row) => `k${row},"${text}\n"\r\n`).join('')}`),
+  'c.txt': Buffer.from(texts.join('\n')),
+  'd.parquet': parquet,
+  'e.jsonl.gz': gzipSync(jsonLines),
+};
+
+/** Fails some calls, in an order that is the same each time. */
+function troubled(): void {
+  let call = 0;
+  const faults: readonly S3Fault[] = [
+    'lose-request',
+    { cut: 100 },
+    { instead: { status: 503, headers: { 'retry-after': '0' } } },
+  ];
+  server.setFault(() => {
+    call += 1;
+    return call % 5 === 0 ? faults[(call / 5) % faults.length] : undefined;
+  });
+}
+
+async function embed(
+  inputs: readonly string[],
+  output: string,
+  options: Partial<CorpusRequest> = {},
+): Promise<Record<string, string>> {
+  await embedCorpus({ inputs, output, chunkRows: 500, ...options }, fakeEmbedder());
+  return contents(output);
+}
+
+it.each(Object.keys(corpora))('%s: the same shards as from a path', async (name) => {
+  const path = await files.write(name, corpora[name]!);
+  const expected = await embed([path], files.path('local'));
+  server.put(`corpus/${name}`, corpora[name]!);
+  troubled();
+  const stored = await embed([`s3://bucket/corpus/${name}`], files.path('stored'));
+  expect(Object.keys(stored)).toEqual(Object.keys(expected));
+  const { 'manifest.json': manifest, ...shards } = stored;
+  const { 'manifest.json': local, ...localShards } = expected;
+  expect(shards).toEqual(localShards);
+  expect(manifest!.replace(`s3://bucket/corpus/${name}`, path)).toBe(local);
+  // Nothing left to do, and nothing read but sizes and rows.
+  await embed([`s3://bucket/corpus/${name}`], files.path('stored'), { resume: true });
+});
+
+it('a glob finds keys by their names, in order', async () => {
+  for (const key of ['x/2.jsonl', 'x/10.jsonl', 'x/1.csv', 'x/y/3.jsonl', 'xy.jsonl', 'x/[1].jsonl', 'x/a+b c.jsonl'])
+    server.put(key, '{}');
+  const named = async (glob: string): Promise<string[]> =>
+    (await findInputs([`s3://bucket/${glob}`])).map(({ name }) => name.slice(12));
+  expect(await named('x/*.jsonl')).toEqual(['x/10.jsonl', 'x/2.jsonl', 'x/[1].jsonl', 'x/a+b c.jsonl']);
+  expect(await named('x/**/*.jsonl')).toContain('x/y/3.jsonl');
+  expect(await named('x*.jsonl')).toEqual(['xy.jsonl']);
+  expect(await named('x/[1].jsonl')).toEqual(['x/[1].jsonl']);
+  expect(await named('{x/2,xy}.jsonl')).toEqual(['x/2.jsonl', 'xy.jsonl']);
+});
+
+it.each([
+  ['s3://bucket/none.jsonl', /There is no file s3:\/\/bucket\/none\.jsonl/u],
+  ['s3://bucket/none/*.jsonl', /No file matches s3:\/\/bucket\/none\/\*\.jsonl/u],
+  [
+    's3://bucket/x/',
+    /s3:\/\/bucket\/x\/ is a folder\. Name its files, by a glob in quotes: "s3:\/\/bucket\/x\/\*\.jsonl"/u,
+  ],
+  ['s3://none/x.jsonl', /There is no bucket none/u],
+])('says what is wrong with %s', async (input, expected) => {
+  await expect(embedCorpus({ inputs: [input], output: files.path('out') }, fakeEmbedder())).rejects.toThrow(expected);
+});
+
+it('an object that changes during the run stops it, and resume embeds what differs', async () => {
+  server.put('in.jsonl', jsonLines);
+  const request = { inputs: ['s3://bucket/in.jsonl'], output: files.path('out'), chunkRows: 500 };
+  let batches = 0;
+  const onEmbed = (): void => {
+    batches += 1;
+    if (batches === 3) server.put('in.jsonl', jsonLines.replace('row 2999', 'ROW 2999'));
+  };
+  await expect(embedCorpus(request, fakeEmbedder({ onEmbed }))).rejects.toMatchObject({
+    code: 'invalid-corpus',
+    message: expect.stringContaining('s3://bucket/in.jsonl has changed while its run was going on') as string,
+  });
+  await embedCorpus({ ...request, resume: true }, fakeEmbedder());
+  server.put('other.jsonl', jsonLines.replace('row 2999', 'ROW 2999'));
+  const embeddings = await openEmbeddings(request.output);
+  const all: string[] = [];
+  for await (const { texts: some } of embeddings.batches()) all.push(...some!);
+  expect(all.at(-1)).toMatch(/^ROW 2999/u);
+});
+
+it('an output in a bucket is refused by name, not written to a folder of that name', async () => {
+  server.put('in.jsonl', jsonLines);
+  const request = { inputs: ['s3://bucket/in.jsonl'], output: 's3://bucket/out' };
+  await expect(embedCorpus(request, fakeEmbedder())).rejects.toThrow(/s3:\/\/bucket\/out is an address/u);
+});
+
+it('tables of examples are read from there, too', async () => {
+  for (const name of ['a.jsonl', 'b.csv', 'd.parquet', 'e.jsonl.gz']) server.put(name, corpora[name]!);
+  for (const name of ['a.jsonl', 'b.csv', 'd.parquet', 'e.jsonl.gz']) {
+    const { columns } = await readTable({ file: `s3://bucket/${name}`, columns: ['text'] });
+    expect(columns[0]!.map((text) => text.trim())).toEqual(texts.map((text) => text.trim()));
+  }
+});
+
+it('credentials are in no file of the output', async () => {
+  server.put('in.jsonl', jsonLines);
+  let batches = 0;
+  const onEmbed = (): void => {
+    batches += 1;
+    if (batches === 3) throw new SentvecError('aborted', 'Stopped by the test.');
+  };
+  const request = { inputs: ['s3://bucket/in.jsonl'], output: files.path('out'), chunkRows: 500 };
+  await expect(embedCorpus(request, fakeEmbedder({ onEmbed }))).rejects.toThrow(/Stopped/u);
+  for (const [, text] of Object.entries(await contents(files.path('out'))))
+    expect(text).not.toMatch(/\bsecret\b|AWS4/u);
+  expect(await readFile(`${files.path('out')}/manifest.json`, 'utf8')).toContain('s3://bucket/in.jsonl');
+});

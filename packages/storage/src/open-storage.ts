@@ -1,0 +1,95 @@
+/** From the address of a file or a folder, as a person writes it, to the store that has it. */
+import { SentvecError } from '@sentvec/platform';
+import { folderStorage } from './folder-storage.ts';
+import { s3Storage } from './s3/s3-storage.ts';
+import type { Storage } from './storage.ts';
+import { webStorage } from './web-storage.ts';
+
+/** A file in its store. */
+export interface StoredFile {
+  readonly storage: Storage;
+  readonly key: string;
+}
+
+/** What comes before the path in the address of a file in a store. */
+const scheme = /^[a-z][a-z0-9+.-]+:\/\//iu;
+
+/** Whether a text is an address (`s3://bucket/key`, `https://host/file`) rather than a path of this machine. */
+export function isStorageUri(text: string): boolean {
+  return scheme.test(text);
+}
+
+/** Address and name joined; unlike `join` of Node, which takes `//` for `/`. */
+export function joinLocation(folder: string, name: string): string {
+  return `${folder.replace(/(?<!\/)\/+$/u, '')}/${name}`;
+}
+
+/**
+ * Opens a folder: a path, or `s3://bucket/folder`. Nothing is asked of the store yet. Credentials come from the environment
+ * of this process, never from an address.
+ *
+ * @throws SentvecError `invalid-argument` for an address that sentvec does not know, or that holds a secret
+ */
+export function openStorage(folder: string): Storage {
+  if (!isStorageUri(folder)) return folderStorage(folder);
+  const { storage, key } = split(folder);
+  return key === '' ? rootOf(storage) : rootOf(storage, key);
+}
+
+/**
+ * Finds the store of a file: `s3://bucket/key`, `https://host/file`. Nothing is asked of it yet.
+ *
+ * @throws SentvecError `invalid-argument` for a path, an address that sentvec does not know, or that holds a secret
+ */
+export function locateFile(uri: string): StoredFile {
+  const { storage, key } = split(uri);
+  return { storage: rootOf(storage), key };
+}
+
+/** The root of a store (`s3://bucket`, `https://host`), and the key in it. */
+function split(uri: string): { readonly storage: string; readonly key: string } {
+  const [, kind = '', authority = '', key = ''] = /^([a-z][a-z0-9+.-]+):\/\/([^/]*)\/?(.*)$/isu.exec(uri) ?? [];
+  const name = kind.toLowerCase();
+  if (name === 's3') {
+    if (!/^[a-z0-9][a-z0-9._-]{0,254}$/iu.test(authority))
+      throw addressError(uri, `"${authority}" is no name of a bucket`);
+    return { storage: `s3://${authority}`, key };
+  }
+  if (name !== 'https' && name !== 'http') throw addressError(uri, `sentvec does not know ${name}://`);
+  if (authority.includes('@') || /[?#]/u.test(key))
+    throw addressError(
+      uri.replace(/\/\/[^/]*@/u, '//…@').replace(/[?#].*$/su, '?…'),
+      'it holds a password or a query, which may be a secret and would be stored in the manifest',
+    );
+  return { storage: `${name}://${authority}`, key: key.split('/').map(decodeName).join('/') };
+}
+
+function decodeName(name: string): string {
+  try {
+    return decodeURIComponent(name);
+  } catch {
+    return name;
+  }
+}
+
+/** Each store once: they share credentials and what they have learned. */
+const roots = new Map<string, Storage>();
+
+function rootOf(root: string, prefix = ''): Storage {
+  const uri = joinLocation(root, prefix);
+  const open = roots.get(uri) ?? newStorage(root, prefix);
+  if (roots.size > 64) roots.clear();
+  roots.set(uri, open);
+  return open;
+}
+
+function newStorage(root: string, prefix: string): Storage {
+  return root.startsWith('s3://')
+    ? s3Storage(root.slice('s3://'.length), prefix)
+    : webStorage(joinLocation(root, prefix));
+}
+
+function addressError(uri: string, problem: string): SentvecError {
+  const remedy = 'Name a path, s3://bucket/key, or https://host/file without a query.';
+  return new SentvecError('invalid-argument', `${uri} cannot be used: ${problem}. ${remedy}`, { file: uri });
+}

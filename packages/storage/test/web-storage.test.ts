@@ -1,0 +1,123 @@
+// Files of web servers, and addresses of files.
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { isStorageUri, joinLocation, locateFile, openStorage, webStorage, type FileVersion } from '@sentvec/storage';
+import { storageContract } from '@sentvec/testing';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+
+const files = new Map<string, Buffer>();
+let server: Server;
+let origin = '';
+let broken = 0;
+
+beforeAll(async () => {
+  server = createServer((request, response) => answer(request, response));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+});
+
+function answer(request: IncomingMessage, response: ServerResponse): unknown {
+  const path = decodeURIComponent(new URL(request.url!, origin).pathname);
+  if (path === '/moved') return response.writeHead(302, { location: '/there' }).end();
+  if (path === '/circle') return response.writeHead(302, { location: '/circle' }).end();
+  if (path === '/secret') return response.writeHead(403).end();
+  if (broken > 0) {
+    broken -= 1;
+    return response.writeHead(503, { 'retry-after': '0' }).end();
+  }
+  const bytes = files.get(path);
+  if (bytes === undefined) return response.writeHead(404).end('not here');
+  const etag = `"${bytes.length}-${bytes.subarray(0, 8).toString('hex')}"`;
+  const [, first = '', last = ''] = /^bytes=(\d+)-(\d*)$/u.exec(request.headers.range ?? '') ?? [];
+  if (request.headers['if-match'] !== undefined && request.headers['if-match'] !== etag)
+    return response.writeHead(412).end();
+  if (first === '' || path === '/whole')
+    return response
+      .writeHead(200, { etag, 'content-length': bytes.length })
+      .end(request.method === 'HEAD' ? '' : bytes);
+  const end = last === '' ? bytes.length : Math.min(bytes.length, Number(last) + 1);
+  if (Number(first) >= end) return response.writeHead(416, { 'content-range': `bytes */${bytes.length}` }).end();
+  const range = `bytes ${first}-${end - 1}/${bytes.length}`;
+  response.writeHead(206, { etag, 'content-range': range, 'content-length': end - Number(first) });
+  return response.end(bytes.subarray(Number(first), end));
+}
+
+afterAll(() => {
+  server.closeAllConnections();
+  server.close();
+});
+
+let stores = 0;
+storageContract('a web server', async () => webStorage(`${origin}/${(stores += 1)}`), {
+  readOnly: 'web servers have no way to write or to list',
+  writer: (storage) => ({
+    async write(key, content): Promise<FileVersion | undefined> {
+      await storage.stat(key); // Refuses keys that cannot be.
+      const blocks: Uint8Array[] = [];
+      for await (const block of typeof content === 'string'
+        ? [Buffer.from(content)]
+        : content instanceof Uint8Array
+          ? [content]
+          : content)
+        blocks.push(block);
+      const bytes = Buffer.concat(blocks);
+      files.set(`${storage.uri.slice(origin.length)}/${key}`, bytes);
+      return { bytes: bytes.length, version: '' };
+    },
+  }),
+});
+
+it('follows redirects, waits for servers that are busy, and says what it does not get', async () => {
+  const storage = webStorage(origin);
+  files.set('/there', Buffer.from('content'));
+  files.set('/whole', Buffer.from('content'));
+  broken = 2;
+  expect(Buffer.from(await storage.read('moved', { start: 3 })).toString()).toBe('tent');
+  await expect(storage.read('circle')).rejects.toThrow(/more than 10 times/u);
+  await expect(storage.read('secret')).rejects.toThrow(/does not give .*\/secret \(403\)\. Download it/u);
+  await expect(storage.read('whole', { start: 3 })).rejects.toThrow(
+    /does not answer ranges of bytes\. Download the file/u,
+  );
+  await expect(storage.write('new', 'x')).rejects.toThrow(/only reads there/u);
+  await expect(storage.list('')[Symbol.asyncIterator]().next()).rejects.toThrow(/cannot be listed/u);
+});
+
+it('finds the store of an address, and the key in it as it is', () => {
+  const found = (uri: string): string[] => {
+    const { storage, key } = locateFile(uri);
+    return [storage.uri, key];
+  };
+  expect(found('s3://bucket/a b/ä%20+?#.jsonl')).toEqual(['s3://bucket', 'a b/ä%20+?#.jsonl']);
+  expect(found('https://host:8443/a%20b/c.jsonl')).toEqual(['https://host:8443', 'a b/c.jsonl']);
+  expect(['s3://b/k', 'HTTPS://h', 'C:\\data', '/data', 'data://', 'a/b:c'].map(isStorageUri)).toEqual([
+    true,
+    true,
+    false,
+    false,
+    true,
+    false,
+  ]);
+  expect([joinLocation('s3://b', 'k'), joinLocation('s3://b/p/', 'k'), joinLocation('/data', 'k')]).toEqual([
+    's3://b/k',
+    's3://b/p/k',
+    '/data/k',
+  ]);
+  expect([openStorage('s3://b/p/').uri, openStorage('s3://b').uri, openStorage('/data/x').uri]).toEqual([
+    's3://b/p',
+    's3://b',
+    '/data/x',
+  ]);
+});
+
+it.each([
+  ['ftp://host/file', /sentvec does not know ftp:\/\//u],
+  ['s3:///key', /"" is no name of a bucket/u],
+  ['https://me:secret@host/file', /^https:\/\/…@host\/file cannot be used: it holds a password or a query/u],
+  [
+    'https://host/file?X-Amz-Signature=secret',
+    /^https:\/\/host\/file\?… cannot be used: it holds a password or a query/u,
+  ],
+])('refuses %s, and repeats no secret', (uri, expected) => {
+  expect(() => locateFile(uri)).toThrow(expected);
+  expect(() => locateFile(uri)).not.toThrow(/secret@|=secret/u);
+});
