@@ -1,7 +1,6 @@
-import { readFile } from 'node:fs/promises';
 import { SentvecError } from '@sentvec/core';
-import { ioError, isSystemError } from '@sentvec/platform/node';
 import * as v from 'valibot';
+import { readLocation } from './location.ts';
 
 /**
  * Reads a JSON file that sentvec wrote into an output folder. `undefined` when it is not there.
@@ -14,13 +13,9 @@ export async function readJsonFile<T>(
   schema: v.GenericSchema<unknown, T>,
   remedy: string,
 ): Promise<T | undefined> {
-  let text: string;
-  try {
-    text = await readFile(path, 'utf8');
-  } catch (error) {
-    if (isSystemError(error, 'ENOENT') || isSystemError(error, 'ENOTDIR')) return undefined;
-    throw ioError(error, 'Reading', path);
-  }
+  const bytes = await readLocation(path);
+  if (bytes === undefined) return undefined;
+  const text = Buffer.from(bytes).toString('utf8');
   const invalid = (problem: string, cause?: unknown): SentvecError => {
     const message = `${path} is not as sentvec writes it: ${problem}. ${remedy}`;
     return new SentvecError('invalid-output', message, { file: path }, { cause });

@@ -1,8 +1,8 @@
 /** `manifest.json` of an output folder: its types, how it is read, and its bytes. */
-import { join } from 'node:path';
 import { similarityFunctions, type Fingerprint, type SimilarityFunction } from '@sentvec/core';
 import * as v from 'valibot';
 import { jsonSchemas, readJsonFile } from './json-file.ts';
+import { locationIn } from './location.ts';
 import { choiceSchemas, type CorpusOptions, type InputFormat } from './request.ts';
 import type { IdType } from './rows/row.ts';
 
@@ -92,6 +92,8 @@ export interface Manifest extends Space {
   readonly sentvec: 1;
   /** False until every chunk is there: then the shards of an unfinished run are not listed. */
   readonly complete: boolean;
+  /** In a store, while it is not complete: the run that makes it. */
+  readonly run?: string | undefined;
   readonly precision: CorpusOptions['precision'];
   readonly format: CorpusOptions['format'];
   readonly idType: IdType;
@@ -131,7 +133,7 @@ export const rejectedFile = 'rejected.jsonl';
  */
 export async function readManifest(output: string): Promise<Manifest | undefined> {
   const remedy = 'Choose another folder. If a newer sentvec wrote it, read it with that one.';
-  return readJsonFile(join(output, manifestFile), manifestSchema, remedy);
+  return readJsonFile(locationIn(output, manifestFile), manifestSchema, remedy);
 }
 
 /** The bytes of `manifest.json`. */
@@ -235,6 +237,7 @@ export const manifestSchemas: {
 const manifestEntries: v.GenericSchema<Manifest> = v.object({
   sentvec: v.literal(1),
   complete: v.boolean(),
+  run: v.optional(v.string()),
   ...spaceEntries,
   precision: choiceSchemas.precision,
   format: choiceSchemas.format,

@@ -1,9 +1,7 @@
 /** Reads the output folder of a finished run: its manifest, and its vectors a shard at a time. */
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { SentvecError, type Matrix, type QuantizedMatrix, type SparseVector } from '@sentvec/core';
-import { ioError } from '@sentvec/platform/node';
 import { sha256 } from '@sentvec/platform';
+import { locationIn, readLocation } from './location.ts';
 import { vectorsIn, type Manifest, type ShardEntry, type ShardFile } from './manifest.ts';
 import { filesOf, stateOfFile } from './run/finished-chunk.ts';
 import type { RowId } from './rows/row.ts';
@@ -186,13 +184,8 @@ async function decode(directory: string, entry: ShardEntry, work: () => Promise<
 }
 
 async function readChecked(directory: string, file: ShardFile): Promise<Uint8Array> {
-  const path = join(directory, file.file);
-  let bytes: Buffer;
-  try {
-    bytes = await readFile(path);
-  } catch (error) {
-    throw ioError(error, 'Reading', path);
-  }
+  const bytes = await readLocation(locationIn(directory, file.file));
+  if (bytes === undefined) throw shardError(directory, file, 'is missing');
   if ((await sha256(bytes)) !== file.sha256) throw damagedShardError(directory, file);
   return bytes;
 }
@@ -208,7 +201,7 @@ function damagedShardError(directory: string, file: ShardFile, cause?: unknown):
 }
 
 function shardError(directory: string, { file }: ShardFile, problem: string, cause?: unknown): SentvecError {
-  const path = join(directory, file);
+  const path = locationIn(directory, file);
   const remedy = 'Fetch the folder again, or embed again with `resume` and `verify`, which makes it again.';
   return new SentvecError('invalid-output', `${path} ${problem}. ${remedy}`, { file: path }, { cause });
 }

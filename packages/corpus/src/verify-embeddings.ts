@@ -1,8 +1,8 @@
 /** Checks the files of an output folder against its manifest. */
-import { createReadStream } from 'node:fs';
-import { join } from 'node:path';
 import { SentvecError, throwIfAborted } from '@sentvec/core';
-import { ioError, isSystemError } from '@sentvec/platform/node';
+import { ioError } from '@sentvec/platform/node';
+import { streamFile } from './inputs/unpack-input.ts';
+import { isMissing, locationIn } from './location.ts';
 import { manifestFile, readManifest, rejectedFile, type Manifest } from './manifest.ts';
 import { filesOf, stateOfFile } from './run/finished-chunk.ts';
 
@@ -87,7 +87,7 @@ export async function* checkOutputFiles(
     const state = await stateOfFile(output, file, verify);
     yield { file: file.file, bytes: file.bytes, problem: state === 'intact' ? undefined : state };
   }
-  const lines = await countLines(join(output, rejectedFile));
+  const lines = await countLines(locationIn(output, rejectedFile));
   const problem = lines === undefined ? 'missing' : lines === rejected ? undefined : 'damaged';
   yield { file: rejectedFile, bytes: 0, problem };
 }
@@ -95,12 +95,12 @@ export async function* checkOutputFiles(
 async function countLines(path: string): Promise<number | undefined> {
   let lines = 0;
   try {
-    for await (const block of createReadStream(path) as AsyncIterable<Buffer>) {
+    for await (const block of streamFile({ path }) as AsyncIterable<Buffer>) {
       for (let at = block.indexOf(10); at !== -1; at = block.indexOf(10, at + 1)) lines += 1;
     }
     return lines;
   } catch (error) {
-    if (isSystemError(error, 'ENOENT')) return undefined;
+    if (isMissing(error)) return undefined;
     throw ioError(error, 'Reading', path);
   }
 }

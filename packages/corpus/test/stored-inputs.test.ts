@@ -123,12 +123,6 @@ it('an object that changes during the run stops it, and resume embeds what diffe
   expect(all.at(-1)).toMatch(/^ROW 2999/u);
 });
 
-it('an output in a bucket is refused by name, not written to a folder of that name', async () => {
-  server.put('in.jsonl', jsonLines);
-  const request = { inputs: ['s3://bucket/in.jsonl'], output: 's3://bucket/out' };
-  await expect(embedCorpus(request, fakeEmbedder())).rejects.toThrow(/s3:\/\/bucket\/out is an address/u);
-});
-
 it('tables of examples are read from there, too', async () => {
   for (const name of ['a.jsonl', 'b.csv', 'd.parquet', 'e.jsonl.gz']) server.put(name, corpora[name]!);
   for (const name of ['a.jsonl', 'b.csv', 'd.parquet', 'e.jsonl.gz']) {

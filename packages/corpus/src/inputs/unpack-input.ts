@@ -1,6 +1,5 @@
 /** Makes inputs readable from any position: compressed files and streams are copied first. */
 import { createReadStream } from 'node:fs';
-import { join } from 'node:path';
 import { addAbortSignal, pipeline, Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { SentvecError, throwIfAborted } from '@sentvec/core';
@@ -9,6 +8,7 @@ import { createTemporaryFile, guardIo, ioError, makeFolder } from '@sentvec/plat
 import type { FoundInput } from './find-inputs.ts';
 import { openInput, type FileState } from './input-file.ts';
 import { isGzip } from './input-format.ts';
+import { locationIn } from '../location.ts';
 
 /** Where {@link unpackInput} reads standard input, and where it puts copies. */
 export interface UnpackOptions {
@@ -34,12 +34,14 @@ export async function unpackInput(
   options: UnpackOptions,
 ): Promise<{ readonly path: string; readonly state: FileState }> {
   if (input.kind === 'file' && !(await isGzipFile(input))) return { path: input.path, state: input };
-  await guardIo('Making the output folder', options.folder, async () => {
-    await makeFolder(options.folder);
-    await makeFolder(options.temporary);
-  });
-  const path = join(options.folder, String(index).padStart(5, '0'));
-  await copyUnpacked(input, path, options);
+  const isStored = isStorageUri(options.folder);
+  if (!isStored)
+    await guardIo('Making the output folder', options.folder, async () => {
+      await makeFolder(options.folder);
+      await makeFolder(options.temporary);
+    });
+  const path = locationIn(options.folder, String(index).padStart(5, '0'));
+  await (isStored ? copyToStore(input, path, options) : copyUnpacked(input, path, options));
   const copy = await openInput(input.name, path);
   await copy.close();
   return { path, state: copy.state };
@@ -87,8 +89,31 @@ async function copyUnpacked(input: FoundInput, path: string, options: UnpackOpti
   }
 }
 
+/** The copy of an input in the store of the output, written in parts. */
+async function copyToStore(input: FoundInput, path: string, options: UnpackOptions): Promise<void> {
+  const { signal, onProgress } = options;
+  const stream = input.name === '-' ? options.standardInput : streamFile(input, signal);
+  const { storage, key } = locateFile(path);
+  let total = 0;
+  async function* blocks(): AsyncGenerator<Buffer, void> {
+    for await (const block of await unpackedBlocks(stream, signal)) {
+      yield block;
+      total += block.byteLength;
+      onProgress?.(total);
+    }
+  }
+  try {
+    await storage.write(key, blocks(), { signal });
+  } catch (error) {
+    throwIfAborted(signal);
+    throw unpackError(error, input.name);
+  } finally {
+    stream.destroy();
+  }
+}
+
 /** The bytes of a file of this machine or of a store, from its beginning to its end. */
-export function streamFile({ path, version }: FoundInput, signal?: AbortSignal): Readable {
+export function streamFile({ path, version }: Pick<FoundInput, 'path' | 'version'>, signal?: AbortSignal): Readable {
   if (!isStorageUri(path)) return createReadStream(path);
   const { storage, key } = locateFile(path);
   return Readable.from(storage.stream(key, { version, signal }), { objectMode: false });

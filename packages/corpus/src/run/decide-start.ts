@@ -5,7 +5,7 @@ import type { CorpusOptions, CorpusRequest } from '../request.ts';
 import type { FoundInput } from '../inputs/find-inputs.ts';
 import { compareFileStates } from '../inputs/input-file.ts';
 import { findRun, readRunInputs, type CorpusRun } from './corpus-run.ts';
-import type { OutputState } from './output-folder.ts';
+import type { OutputState } from './run-folder.ts';
 import { differingParts, spaceMismatchError } from './space.ts';
 
 /** A request with everything that decides its output. */

@@ -1,15 +1,15 @@
 /** What is stored about a finished chunk until the run is committed: its shard, and its rejected rows. */
-import { readFile, stat } from 'node:fs/promises';
-import { join } from 'node:path';
 import { sha256 } from '@sentvec/platform';
-import { ioError, isSystemError } from '@sentvec/platform/node';
+import { isStorageUri } from '@sentvec/storage';
 import * as v from 'valibot';
 import type { CorpusChunk } from '../chunk.ts';
+import { locationIn, readLocation, sizeOfLocation } from '../location.ts';
 import { jsonSchemas } from '../json-file.ts';
 import { manifestSchemas, type ShardEntry, type ShardFile } from '../manifest.ts';
 import type { RejectedRow, RejectedRowCode } from '../rows/rejected-row.ts';
 import type { CorpusRun } from './corpus-run.ts';
 import { readRunFile, runFolder, writeRunFile } from './run-folder.ts';
+import { checkStoredRun } from './stored-output.ts';
 
 /** A finished chunk, as it is stored in JSON. */
 export interface FinishedChunk {
@@ -54,15 +54,13 @@ export async function stateOfFile(
   { file, bytes, sha256: expected }: ShardFile,
   verify: boolean,
 ): Promise<'intact' | 'missing' | 'damaged'> {
-  const path = join(output, file);
-  try {
-    const stats = await stat(path);
-    if (!stats.isFile() || stats.size !== bytes) return 'damaged';
-    return !verify || (await sha256(await readFile(path))) === expected ? 'intact' : 'damaged';
-  } catch (error) {
-    if (isSystemError(error, 'ENOENT')) return 'missing';
-    throw ioError(error, 'Reading', path);
-  }
+  const path = locationIn(output, file);
+  const size = await sizeOfLocation(path);
+  if (size !== bytes) return size === undefined ? 'missing' : 'damaged';
+  if (!verify) return 'intact';
+  const content = await readLocation(path);
+  if (content === undefined) return 'missing';
+  return (await sha256(content)) === expected ? 'intact' : 'damaged';
 }
 
 /** What is stored about a chunk. @throws SentvecError `invalid-output` for a damaged file, `io-failed` */
@@ -93,11 +91,13 @@ export function isPlannedContent({ shard }: FinishedChunk, { format, content }: 
  * @throws SentvecError `invalid-output` when the run is no longer open, `io-failed`
  */
 export async function writeFinishedChunk(run: CorpusRun, index: number, finished: FinishedChunk): Promise<void> {
-  await writeRunFile(runFolder(run), chunkPath(run, index), JSON.stringify(finished));
+  const path = chunkPath(run, index);
+  await writeRunFile(runFolder(run), path, JSON.stringify(finished));
+  if (isStorageUri(run.output)) await checkStoredRun(run, path, finished.shard);
 }
 
 function chunkPath(run: CorpusRun, index: number): string {
-  return join(runFolder(run).chunks, chunkFile(index));
+  return locationIn(runFolder(run).chunks, chunkFile(index));
 }
 
 /** Name of the file of a finished chunk in the folder of chunks of a run. */

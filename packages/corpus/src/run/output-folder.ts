@@ -4,6 +4,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { SentvecError } from '@sentvec/core';
 import { guardIo, ioError, isSystemError, makeFolder, moveIntoPlace } from '@sentvec/platform/node';
+import { isStorageUri } from '@sentvec/storage';
 import * as v from 'valibot';
 import { formatManifest, manifestFile, readManifest, type Manifest } from '../manifest.ts';
 import {
@@ -18,18 +19,9 @@ import {
   unfinishedFolder,
   unfinishedRuns,
   writeRunFile,
+  type OutputState,
 } from './run-folder.ts';
-
-/** What is in an output folder before a run begins. */
-export interface OutputState {
-  /** Whether the folder was there. */
-  readonly exists: boolean;
-  readonly manifest: Manifest | undefined;
-  /** Tells the file of the manifest from another with the same content. */
-  readonly manifestId: string;
-  /** Keys of runs that are not committed: none, or one. */
-  readonly unfinished: readonly string[];
-}
+import { claimStored, clearStoredChunks, inspectStored, removeStoredPreparation } from './stored-output.ts';
 
 /**
  * Looks at an output folder.
@@ -37,6 +29,7 @@ export interface OutputState {
  * @throws SentvecError `invalid-output` when it holds something that sentvec did not write, `io-failed`
  */
 export async function inspectOutput(output: string): Promise<OutputState> {
+  if (isStorageUri(output)) return inspectStored(output);
   const names = await listFolder(output);
   if (names === undefined) return { exists: false, manifest: undefined, manifestId: '', unfinished: [] };
   const manifestId = await identifyManifest(output);
@@ -57,6 +50,7 @@ async function identifyManifest(output: string): Promise<string> {
 
 /** Makes the folder in which a run is prepared. @throws SentvecError `io-failed` */
 export async function makePreparationFolder(output: string, key: string): Promise<void> {
+  if (isStorageUri(output)) return clearStoredChunks(output, key);
   const { unpacked, chunks, temporary, owner } = preparationFolder(output, key);
   await guardIo('Making the output folder', output, async () => {
     await removeTree(chunks); // An earlier attempt of the same preparation may have taken over others.
@@ -86,6 +80,7 @@ function isAlive(pid: number): boolean {
 
 /** Removes the folder in which a run was prepared, and the output folder too when it is empty and the run had made it. */
 export async function removePreparation(output: string, key: string, madeOutput: boolean): Promise<void> {
+  if (isStorageUri(output)) return removeStoredPreparation(output, key);
   await removeTree(preparationRoot(output, key));
   if (madeOutput) await rmdir(output).catch(() => {});
 }
@@ -95,10 +90,17 @@ export async function removePreparation(output: string, key: string, madeOutput:
  * one run can have the folder: of several that try at the same moment, one succeeds.
  *
  * @param state what was in the folder when it was decided to begin
+ * @param makeManifest that of the run, which is not complete
  * @returns false when another run has begun or was committed since: the run is then a preparation still
  * @throws SentvecError `io-failed`
  */
-export async function claimOutput(output: string, key: string, state: OutputState): Promise<boolean> {
+export async function claimOutput(
+  output: string,
+  key: string,
+  state: OutputState,
+  makeManifest: () => Promise<Manifest>,
+): Promise<boolean> {
+  if (isStorageUri(output)) return claimStored(output, await makeManifest(), state);
   return guardIo('Claiming the output folder', output, async () => {
     for (const replaced of state.unfinished) await discardRun(output, replaced);
     const unfinished = join(output, unfinishedFolder);
@@ -152,6 +154,7 @@ async function removeTree(path: string): Promise<void> {
  * @throws SentvecError `invalid-output` when the run is no longer open, `io-failed`
  */
 export async function markUnfinished(output: string, key: string, manifest: Manifest): Promise<void> {
+  if (isStorageUri(output)) return; // The claim was that.
   const content = formatManifest(manifest);
   const there = await readManifest(output);
   if (there !== undefined && formatManifest(there) === content) return;

@@ -1,13 +1,26 @@
 /** Where a run stores what it needs until it is committed, and how those files are read and written. */
 import { readdir } from 'node:fs/promises';
-import { join } from 'node:path';
 import { SentvecError } from '@sentvec/core';
 import { writeFileAtomically } from '@sentvec/platform/node';
 import type * as v from 'valibot';
+import { isStorageUri } from '@sentvec/storage';
 import { readJsonFile } from '../json-file.ts';
+import { locationIn, writeStored } from '../location.ts';
+import type { Manifest } from '../manifest.ts';
 
 /** The entry of an output folder that holds the run that is not committed, in a folder that has its key as name. */
 export const unfinishedFolder = '.unfinished';
+
+/** What is in an output folder before a run begins. */
+export interface OutputState {
+  /** Whether the folder was there. */
+  readonly exists: boolean;
+  readonly manifest: Manifest | undefined;
+  /** Tells the file of the manifest from another with the same content. */
+  readonly manifestId: string;
+  /** Keys of runs that are not committed: none, or one. */
+  readonly unfinished: readonly string[];
+}
 
 /** The paths of a run that is not committed, or is being prepared: a folder within the output folder. */
 export interface RunFolder {
@@ -35,22 +48,23 @@ export interface RunFolder {
  * run was committed or replaced finds the folder missing, and can neither write nor remove anything.
  */
 export function runFolder({ output, key }: { readonly output: string; readonly key: string }): RunFolder {
-  return folderAt(output, join(output, unfinishedFolder, key));
+  return folderAt(output, locationIn(locationIn(output, unfinishedFolder), key));
 }
 
 /** Where the files of a run are until it is prepared. Nobody but its preparation touches them. */
 export function preparationFolder(output: string, key: string): RunFolder {
-  return folderAt(output, join(preparationRoot(output, key), key));
+  if (isStorageUri(output)) return runFolder({ output, key }); // It becomes that of the run without being moved.
+  return folderAt(output, locationIn(preparationRoot(output, key), key));
 }
 
 /** What becomes {@link unfinishedFolder} when the preparation is done. */
 export function preparationRoot(output: string, key: string): string {
-  return join(output, `${preparingPrefix}${key}`);
+  return locationIn(output, `${preparingPrefix}${key}`);
 }
 
 /** Where the folder of a run goes that is committed or replaced, until it is removed. Nobody needs it. */
 export function discardedRoot(output: string, key: string): string {
-  return join(output, `${discardedPrefix}${key}`);
+  return locationIn(output, `${discardedPrefix}${key}`);
 }
 
 const preparingPrefix = '.preparing-';
@@ -60,20 +74,20 @@ function folderAt(output: string, root: string): RunFolder {
   return {
     output,
     root,
-    run: join(root, 'run.json'),
-    inputs: join(root, 'inputs.json'),
-    calibration: join(root, 'calibration.json'),
-    plan: join(root, 'plan.json'),
-    unpacked: join(root, 'unpacked'),
-    chunks: join(root, 'chunks'),
-    owner: join(root, 'owner.json'),
-    temporary: join(root, 'temporary'),
+    run: locationIn(root, 'run.json'),
+    inputs: locationIn(root, 'inputs.json'),
+    calibration: locationIn(root, 'calibration.json'),
+    plan: locationIn(root, 'plan.json'),
+    unpacked: locationIn(root, 'unpacked'),
+    chunks: locationIn(root, 'chunks'),
+    owner: locationIn(root, 'owner.json'),
+    temporary: locationIn(root, 'temporary'),
   };
 }
 
 /** Keys of the runs in an output folder that are not committed: none, or one. */
 export async function unfinishedRuns(output: string): Promise<string[]> {
-  return readdir(join(output, unfinishedFolder)).catch(() => []);
+  return readdir(locationIn(output, unfinishedFolder)).catch(() => []);
 }
 
 /** Keys of the runs in an output folder that are being prepared, or whose preparation was killed. */
@@ -111,6 +125,7 @@ export async function writeRunFile(
   path: string,
   content: Uint8Array | string,
 ): Promise<void> {
+  if (isStorageUri(path)) return writeStored(path, content);
   try {
     await writeFileAtomically(path, content, { temporaryFolder, advice: 'Then continue with `resume`.' });
   } catch (error) {

@@ -1,12 +1,14 @@
 /** Reuses the finished chunks of an earlier run in the same folder, if their shards are still there. */
-import { createReadStream } from 'node:fs';
 import { readdir } from 'node:fs/promises';
-import { join } from 'node:path';
-import { ioError, isSystemError } from '@sentvec/platform/node';
+import { basename } from 'node:path';
+import { ioError } from '@sentvec/platform/node';
+import { isStorageUri, locateFile } from '@sentvec/storage';
 import * as v from 'valibot';
 import { rejectedFile, type Manifest } from '../manifest.ts';
 import type { RejectedRow } from '../rows/rejected-row.ts';
 import { streamRows } from '../rows/stream-rows.ts';
+import { streamFile } from '../inputs/unpack-input.ts';
+import { isMissing, locationIn } from '../location.ts';
 import type { CorpusRun } from './corpus-run.ts';
 import {
   chunkFile,
@@ -40,7 +42,7 @@ export async function takeOver(
 ): Promise<void> {
   const take = async ({ index, finished }: EarlierChunk): Promise<void> => {
     if (await findDamagedFile(folder.output, finished.shard, verify)) return;
-    await writeRunFile(folder, join(folder.chunks, chunkFile(index)), JSON.stringify(finished));
+    await writeRunFile(folder, locationIn(folder.chunks, chunkFile(index)), JSON.stringify(finished));
   };
   let pending: Promise<void>[] = [];
   for await (const chunk of earlier) {
@@ -54,12 +56,20 @@ export async function takeOver(
 
 /** The finished chunks of a run that is not committed. */
 export async function* chunksOfRun(run: CorpusRun): AsyncGenerator<EarlierChunk, void> {
-  const names = await readdir(runFolder(run).chunks).catch(() => []);
-  for (const name of names) {
+  for await (const name of namesIn(runFolder(run).chunks)) {
     const index = Number.parseInt(name, 10);
     const finished = name === chunkFile(index) ? await readFinishedChunk(run, index) : undefined;
     if (finished) yield { index, finished };
   }
+}
+
+async function* namesIn(folder: string): AsyncGenerator<string, void> {
+  if (!isStorageUri(folder)) {
+    yield* await readdir(folder).catch(() => []);
+    return;
+  }
+  const { storage, key } = locateFile(folder);
+  for await (const file of storage.list(`${key}/`)) yield basename(file.key);
 }
 
 /**
@@ -100,8 +110,8 @@ export async function* chunksOfManifest(
 
 /** The lines of `rejected.jsonl`, up to the first that sentvec did not write. */
 async function* readRejectedRows(output: string): AsyncGenerator<RejectedRow, void> {
-  const path = join(output, rejectedFile);
-  const stream = createReadStream(path);
+  const path = locationIn(output, rejectedFile);
+  const stream = streamFile({ path });
   try {
     for await (const lines of streamRows(path, 'jsonl', 'lf', stream)) {
       for (const { bytes } of lines) {
@@ -111,7 +121,7 @@ async function* readRejectedRows(output: string): AsyncGenerator<RejectedRow, vo
       }
     }
   } catch (error) {
-    if (!isSystemError(error, 'ENOENT')) throw ioError(error, 'Reading', path);
+    if (!isMissing(error)) throw ioError(error, 'Reading', path);
   } finally {
     stream.destroy();
   }

@@ -196,5 +196,5 @@ function readFooter(file: Buffer): FileMetaData {
 
 function toArrayBuffer(bytes: Uint8Array): ArrayBuffer {
   if (bytes.buffer instanceof ArrayBuffer && bytes.byteLength === bytes.buffer.byteLength) return bytes.buffer;
-  return bytes.slice().buffer;
+  return new Uint8Array(bytes).buffer; // A Buffer's own slice would be a view, too.
 }

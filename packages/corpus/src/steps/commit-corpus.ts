@@ -3,6 +3,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SentvecError, throwIfAborted } from '@sentvec/core';
 import { canonicalJson } from '@sentvec/platform';
+import { isStorageUri } from '@sentvec/storage';
 import { createTemporaryFile, guardIo, isSystemError, moveIntoPlace } from '@sentvec/platform/node';
 import {
   formatManifest,
@@ -13,6 +14,7 @@ import {
   type ShardEntry,
 } from '../manifest.ts';
 import { findFile } from '../inputs/find-inputs.ts';
+import { locationIn } from '../location.ts';
 import { changedInputError, compareFileStates } from '../inputs/input-file.ts';
 import { contentOf } from '../run/compare-inputs.ts';
 import { readRunInputs, type CorpusRun, type RunInputs } from '../run/corpus-run.ts';
@@ -20,7 +22,8 @@ import { filesOf, findDamagedFile, readFinishedChunk, type FinishedChunk } from 
 import { discardRun } from '../run/output-folder.ts';
 import { readRunFile, runFolder, runNotOpenError, writeRunFile, type RunFolder } from '../run/run-folder.ts';
 import { createManifest } from './create-manifest.ts';
-import { corpusSizeSchema, planChunks } from './plan-corpus.ts';
+import { corpusSizeSchema, planChunks, type CorpusSize } from './plan-corpus.ts';
+import { commitStored } from '../run/stored-output.ts';
 
 /**
  * Finishes a run: writes `rejected.jsonl` and, last of all, the complete manifest, and removes what the run needed in
@@ -39,6 +42,7 @@ export async function commitCorpus(
   const runInputs = await readRunInputs(run);
   await checkInputs(run, runInputs, options.signal);
   const inputs = new Map(runInputs.inspected.map(({ name }, index) => [name, index]));
+  if (isStorageUri(run.output)) return commitToStore(run, size, inputs, options.signal);
   const shards: ShardEntry[] = [];
   const rejected = await createTemporaryFile(join(run.output, rejectedFile), { temporaryFolder: folder.temporary });
   try {
@@ -59,6 +63,33 @@ export async function commitCorpus(
   await removeOtherShards(folder, shards);
   await writeRunFile(folder, join(run.output, manifestFile), formatManifest(manifest));
   await guardIo('Removing the files of the finished run', run.output, () => discardRun(run.output, run.key));
+  return manifest;
+}
+
+/** The chunks are read twice: first for the manifest, then for the rejected rows, which need not fit into memory. */
+async function commitToStore(
+  run: CorpusRun,
+  { chunks }: CorpusSize,
+  inputs: ReadonlyMap<string, number>,
+  signal: AbortSignal | undefined,
+): Promise<Manifest> {
+  const shards: ShardEntry[] = [];
+  let firstRow = 0;
+  for (let index = 0; index < chunks; index += 1) {
+    throwIfAborted(signal);
+    const { chunk, shard } = await readCompleteChunk(run, index, firstRow);
+    firstRow += chunk.rows;
+    shards.push({ ...shard, input: inputs.get(chunk.input) ?? 0 });
+  }
+  async function* lines(): AsyncGenerator<Buffer, void> {
+    for (const [index, { rejected }] of shards.entries()) {
+      if (rejected === 0) continue;
+      const { rejectedRows = [] } = (await readFinishedChunk(run, index)) ?? {};
+      yield Buffer.from(rejectedRows.map((row) => `${JSON.stringify(row)}\n`).join(''));
+    }
+  }
+  const manifest = await createManifest(run, shards);
+  await commitStored(run.output, run.key, manifest, { key: rejectedFile, lines: lines() });
   return manifest;
 }
 
@@ -111,7 +142,7 @@ async function readCompleteChunk(run: CorpusRun, index: number, firstRow: number
   if (incomplete === undefined) return finished;
   const { file, state } = incomplete;
   const problem = `${file} in ${run.output} is ${state}.`;
-  throw incompleteRunError(`${problem} \`resume\` writes it again.`, { file: join(run.output, file) });
+  throw incompleteRunError(`${problem} \`resume\` writes it again.`, { file: locationIn(run.output, file) });
 }
 
 /** The manifest, when this very run was committed already: its folder is removed then. */

@@ -1,3 +1,4 @@
+import { isStorageUri } from '@sentvec/storage';
 import { hasPieceRows } from '../request.ts';
 import { vectorsIn, type Manifest, type ShardEntry } from '../manifest.ts';
 import { readCalibration } from '../run/calibration.ts';
@@ -19,6 +20,7 @@ export async function createManifest(run: CorpusRun, shards?: readonly ShardEntr
   return {
     sentvec: 1,
     complete: shards !== undefined,
+    ...(shards === undefined && isStorageUri(run.output) && { run: run.key }),
     ...run.space,
     precision,
     format,

@@ -1,8 +1,9 @@
 /** Embeds one chunk into its shard. */
-import { join } from 'node:path';
 import { SentvecError, throwIfAborted } from '@sentvec/core';
-import { sha256 } from '@sentvec/platform';
+import { canonicalJson, sha256 } from '@sentvec/platform';
+import { isStorageUri } from '@sentvec/storage';
 import type { CorpusChunk } from '../chunk.ts';
+import { locationIn } from '../location.ts';
 import type { ShardFile } from '../manifest.ts';
 import { readChunk } from '../rows/read-chunk.ts';
 import { rejectRowByError, type RejectedRow } from '../rows/rejected-row.ts';
@@ -138,11 +139,14 @@ async function writeShard(chunk: CorpusChunk, run: CorpusRun, shard: Shard): Pro
   const sink = await loadSink(run.options.format);
   const contents = await sink.encode(shard, layoutOf(run));
   const folder = runFolder(run);
+  const hashes = await Promise.all(contents.map((bytes) => sha256(bytes)));
+  // In a store, the name says what is in the file: a late or doubled write changes nothing.
+  const content = isStorageUri(run.output) ? `.${(await sha256(canonicalJson(hashes))).slice(0, 16)}` : '';
   const files: ShardFile[] = [];
   for (const [index, bytes] of contents.entries()) {
-    const file = shardName(chunk.index) + sink.endings[index]!;
-    await writeRunFile(folder, join(run.output, file), bytes);
-    files.push({ file, bytes: bytes.byteLength, sha256: await sha256(bytes) });
+    const file = shardName(chunk.index) + content + sink.endings[index]!;
+    await writeRunFile(folder, locationIn(run.output, file), bytes);
+    files.push({ file, bytes: bytes.byteLength, sha256: hashes[index]! });
   }
   return files;
 }

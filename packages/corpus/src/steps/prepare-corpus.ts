@@ -1,7 +1,7 @@
 /** Makes everything ready for the chunks of a corpus: checks the request and its inputs, and claims the output folder. */
 import { basename, dirname, join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
-import { SentvecError, throwIfAborted } from '@sentvec/core';
+import { throwIfAborted } from '@sentvec/core';
 import { isStorageUri } from '@sentvec/storage';
 import { findInputs, type FoundInput } from '../inputs/find-inputs.ts';
 import { inspectInput, type InspectedInput } from '../inputs/inspect-input.ts';
@@ -70,8 +70,7 @@ export async function prepareCorpus(
     request,
     embedder.kind === 'sparse' ? embedder.batchTokens : embedder.encoder.batchTokens,
   );
-  if (isStorageUri(request.output)) throw storedOutputError(request.output);
-  const output = resolve(request.output);
+  const output = isStorageUri(request.output) ? request.output.replace(/\/+$/u, '') : resolve(request.output);
   const inputs = options.found ?? (await findInputs(request.inputs));
   const { exists } = await inspectOutput(output);
   const space = await describeSpace(embedder, resolved, options.signal);
@@ -82,11 +81,6 @@ export async function prepareCorpus(
   } finally {
     await removePreparation(output, preparation.key, !exists);
   }
-}
-
-function storedOutputError(output: string): SentvecError {
-  const message = `${output} is an address, and vectors are written to folders of this machine only. Name a folder; copy it to the bucket when the run is finished.`;
-  return new SentvecError('invalid-argument', message, { file: output });
 }
 
 /** The preparation of a run. What it writes before it claims the output folder is in a folder of its own. */
@@ -115,7 +109,8 @@ class Preparation {
       if (start.kind === 'continue') return this.#continue(start.run);
       const prepared = await this.#begin(start.earlier);
       if (prepared.finished) return prepared;
-      if (await claimOutput(output, this.key, state)) return this.#continue(prepared.run);
+      const makeManifest = (): Promise<Manifest> => createManifest(prepared.run);
+      if (await claimOutput(output, this.key, state, makeManifest)) return this.#continue(prepared.run);
       // Somebody else was first. What that means for this request is decided anew, but a run that has just begun is
       // not replaced.
       if (this.#request.overwrite || attempt === maxAttempts) throw unfinishedError(output);
@@ -178,7 +173,9 @@ class Preparation {
     // Copies move with the folder of the run.
     const { unpacked } = runFolder(run);
     const moved = inspected.map((input) =>
-      dirname(input.path) === folder.unpacked ? { ...input, path: join(unpacked, basename(input.path)) } : input,
+      dirname(input.path) === folder.unpacked && folder.unpacked !== unpacked
+        ? { ...input, path: join(unpacked, basename(input.path)) }
+        : input,
     );
     await write(folder.inputs, { found, inspected: moved });
     const { output: _, ...portable } = run;

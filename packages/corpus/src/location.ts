@@ -1,0 +1,53 @@
+/** Paths and addresses of files, read and written alike. */
+import type { Stats } from 'node:fs';
+import { readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { SentvecError } from '@sentvec/core';
+import { ioError, isSystemError } from '@sentvec/platform/node';
+import { isStorageUri, joinLocation, locateFile } from '@sentvec/storage';
+
+/** The location of a file in a folder: of this machine, or in a store. */
+export function locationIn(folder: string, name: string): string {
+  return isStorageUri(folder) ? joinLocation(folder, name) : join(folder, name);
+}
+
+/** The bytes of a file; `undefined` when there is none. @throws SentvecError `io-failed` */
+export async function readLocation(location: string): Promise<Uint8Array | undefined> {
+  try {
+    if (!isStorageUri(location)) return await readFile(location);
+    const { storage, key } = locateFile(location);
+    return await storage.read(key);
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw ioError(error, 'Reading', location);
+  }
+}
+
+/** Size of a file; `undefined` when nothing is there, -1 for what is not a file. @throws SentvecError `io-failed` */
+export async function sizeOfLocation(location: string): Promise<number | undefined> {
+  if (isStorageUri(location)) {
+    const { storage, key } = locateFile(location);
+    return (await storage.stat(key))?.bytes;
+  }
+  let stats: Stats;
+  try {
+    stats = await stat(location);
+  } catch (error) {
+    if (isSystemError(error, 'ENOENT')) return undefined;
+    throw ioError(error, 'Reading', location);
+  }
+  return stats.isFile() ? stats.size : -1;
+}
+
+/** Writes a file of a store. @throws SentvecError `io-failed` */
+export async function writeStored(address: string, content: Uint8Array | string): Promise<void> {
+  const { storage, key } = locateFile(address);
+  await storage.write(key, content);
+}
+
+/** Whether an error says that a file is not there. */
+export function isMissing(error: unknown): boolean {
+  if (isSystemError(error, 'ENOENT') || isSystemError(error, 'ENOTDIR')) return true;
+  const isGone = SentvecError.is(error, 'io-failed') && error.details.missing === true;
+  return isGone && error.details['code'] !== 'NoSuchBucket';
+}

@@ -1,0 +1,218 @@
+// Outputs in a bucket: the shards are those of a local run, and the promises hold without renaming.
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { SentvecError } from '@sentvec/core';
+import {
+  embedChunk,
+  embedCorpus,
+  openEmbeddings,
+  planCorpus,
+  prepareCorpus,
+  verifyEmbeddings,
+  type CorpusChunk,
+  type CorpusRequest,
+  type Manifest,
+} from '@sentvec/corpus';
+import { startS3, type S3Fault, type S3Server } from '@sentvec/testing';
+import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import { fakeEmbedder } from './fake-embedder.ts';
+import { workspace } from './workspace.ts';
+
+const files = workspace();
+const output = 's3://bucket/out';
+let server: S3Server;
+
+beforeAll(async () => {
+  server = await startS3();
+  Object.assign(process.env, server.environment);
+});
+beforeEach(() => {
+  server.setFault(undefined);
+  server.objects().clear();
+  server.put('in.jsonl', lines());
+});
+afterAll(() => server.close());
+
+function lines(change: (row: number) => unknown = (row) => `row ${row}`, rows = 900): string {
+  return Array.from({ length: rows }, (_, row) => `${JSON.stringify({ id: row, text: change(row) })}\n`).join('');
+}
+
+const request: CorpusRequest = { inputs: ['s3://bucket/in.jsonl'], output, chunkRows: 100 };
+
+/** What a shard is made of, by its number and ending; and the manifest without names. */
+interface Content {
+  readonly shards: Readonly<Record<string, string>>;
+  readonly manifest: unknown;
+  readonly rejected: string;
+}
+
+function contentOf(manifest: string, read: (file: string) => string): Content {
+  const parsed = JSON.parse(manifest) as Manifest;
+  const plain = (file: string): string => file.replace(/^(shard-\d+)\.[0-9a-f]{16}\./u, '$1.');
+  const named = parsed.shards.flatMap(({ file, companion }) => (companion ? [file, companion.file] : [file]));
+  return {
+    shards: Object.fromEntries(named.map((file) => [plain(file), read(file)])),
+    manifest: JSON.parse(manifest, (key, value: unknown) =>
+      key === 'file' && typeof value === 'string' ? plain(value) : value,
+    ),
+    rejected: read('rejected.jsonl'),
+  };
+}
+
+function stored(): Content {
+  const read = (file: string): string => server.objects().get(`out/${file}`)!.bytes.toString('latin1');
+  return contentOf(read('manifest.json'), read);
+}
+
+async function local(options: Partial<CorpusRequest> = {}): Promise<Content> {
+  const folder = files.path(`local-${Math.random()}`);
+  const manifest = await embedCorpus({ ...request, output: folder, ...options }, fakeEmbedder());
+  const names = manifest.shards.flatMap(({ file, companion }) => (companion ? [file, companion.file] : [file]));
+  const read = new Map<string, string>();
+  for (const name of [...names, 'rejected.jsonl', 'manifest.json'])
+    read.set(name, await readFile(join(folder, name), 'latin1'));
+  return contentOf(read.get('manifest.json')!, (file) => read.get(file)!);
+}
+
+/** Everything in the output is in its manifest, and no upload is open. */
+function expectNothingElse(): void {
+  const { shards } = JSON.parse(server.objects().get('out/manifest.json')!.bytes.toString()) as Manifest;
+  const listed = shards.flatMap(({ file, companion }) => (companion ? [file, companion.file] : [file]));
+  const expected = [...listed, 'manifest.json', 'rejected.jsonl'].map((name) => `out/${name}`);
+  expect([...server.objects().keys()].filter((key) => key.startsWith('out/')).toSorted()).toEqual(expected.toSorted());
+  expect(server.uploads()).toEqual([]);
+}
+
+/** Fails 5 % of the calls and loses 1 % of the answers, in an order that is the same each time. */
+function troubled(): void {
+  let call = 0;
+  const busy: S3Fault = { instead: { status: 503, headers: { 'retry-after': '0' } } };
+  server.setFault(() => {
+    call += 1;
+    if (call % 97 === 50) return 'lose-answer';
+    return call % 20 === 7 ? busy : undefined;
+  });
+}
+
+it.each([
+  ['parquet', {}],
+  ['npy with int8', { format: 'npy', precision: 'int8' }],
+  ['a gzip', { inputs: ['s3://bucket/in.jsonl.gz'] }],
+] as const)('%s: the same shards as in a folder, from a store that fails', async (_, options) => {
+  server.put('in.jsonl.gz', gzipSync(lines()));
+  server.put(
+    'in.jsonl',
+    lines((row) => (row % 300 === 7 ? 7 : `row ${row}`)),
+  );
+  const expected = await local(options);
+  troubled();
+  await embedCorpus({ ...request, ...options }, fakeEmbedder());
+  expect(stored()).toEqual(expected);
+  expectNothingElse();
+});
+
+it('is continued after it was stopped, computes nothing twice, and can be read', async () => {
+  const expected = await local();
+  let batches = 0;
+  const onEmbed = (): void => {
+    batches += 1;
+    if (batches === 5) throw new SentvecError('aborted', 'Stopped by the test.');
+  };
+  await expect(embedCorpus(request, fakeEmbedder({ onEmbed }))).rejects.toThrow(/Stopped/u);
+  await expect(openEmbeddings(output)).rejects.toThrow(/not complete/u);
+  await expect(embedCorpus(request, fakeEmbedder())).rejects.toMatchObject({ details: { unfinished: true } });
+  let rows = 0;
+  await embedCorpus({ ...request, resume: true }, fakeEmbedder({ onEmbed: (texts) => void (rows += texts.length) }));
+  expect(rows).toBeLessThan(900);
+  expect(stored()).toEqual(expected);
+  expectNothingElse();
+  const ids: unknown[] = [];
+  for await (const batch of (await openEmbeddings(output)).batches()) ids.push(...batch.ids);
+  expect(ids).toEqual(Array.from({ length: 900 }, (_, row) => row));
+  expect((await verifyEmbeddings(output)).damaged).toEqual([]);
+  await expect(embedCorpus(request, fakeEmbedder())).rejects.toThrow(/holds finished embeddings/u);
+  rows = 0;
+  await embedCorpus(
+    { ...request, resume: true, verify: true },
+    fakeEmbedder({ onEmbed: (texts) => void (rows += texts.length) }),
+  );
+  expect(rows).toBeLessThan(2); // The one by which the space is told.
+});
+
+it('damaged and lost shards are made again', async () => {
+  await embedCorpus(request, fakeEmbedder());
+  const expected = stored();
+  const keys = [...server.objects().keys()].filter((key) => key.includes('/shard-'));
+  server.objects().delete(keys[2]!);
+  const { bytes } = server.objects().get(keys[4]!)!;
+  server.put(keys[4]!, Buffer.alloc(bytes.length));
+  expect((await verifyEmbeddings(output)).damaged).toHaveLength(2);
+  await expect(openEmbeddings(output)).rejects.toThrow(/is missing/u);
+  await embedCorpus({ ...request, resume: true, verify: true }, fakeEmbedder());
+  expect(stored()).toEqual(expected);
+  expectNothingElse();
+});
+
+it('of several runs that begin at once, one has the output', async () => {
+  const results = await Promise.allSettled(Array.from({ length: 5 }, () => embedCorpus(request, fakeEmbedder())));
+  expect(results.filter(({ status }) => status === 'fulfilled').length).toBeGreaterThanOrEqual(1);
+  const reasons = results.flatMap((result) => (result.status === 'rejected' ? [result.reason as SentvecError] : []));
+  expect(reasons.filter(({ code }) => code !== 'invalid-output')).toEqual([]);
+  expect(stored()).toEqual(await local());
+  expectNothingElse();
+});
+
+it('a worker that wakes up after its run was replaced changes nothing', async () => {
+  const first = await prepareCorpus(request, fakeEmbedder());
+  if (first.finished) throw new Error('There was nothing to finish.');
+  const { run } = first;
+  const chunks: CorpusChunk[] = [];
+  for await (const chunk of planCorpus(run)) chunks.push(chunk);
+  await embedChunk(chunks[0]!, run, fakeEmbedder());
+  let wake = (): void => {};
+  const asleep = new Promise<void>((resolve) => (wake = resolve));
+  let late: Promise<unknown> | undefined;
+  await new Promise<void>((begun) => {
+    const onEmbed = (): Promise<void> => {
+      begun();
+      return asleep;
+    };
+    late = embedChunk(chunks[1]!, run, fakeEmbedder({ onEmbed }));
+  });
+  server.put(
+    'in.jsonl',
+    lines((row) => `other ${row}`),
+  );
+  await embedCorpus({ ...request, overwrite: true }, fakeEmbedder());
+  const expected = stored();
+  wake();
+  await expect(late).rejects.toThrow(/no longer open/u);
+  expect(stored()).toEqual(expected);
+  expectNothingElse();
+});
+
+it('other files are in the way, and a finished folder of another space', async () => {
+  server.put('out/notes.txt', 'mine');
+  await expect(embedCorpus(request, fakeEmbedder())).rejects.toThrow(
+    /s3:\/\/bucket\/out holds other files \(notes\.txt\)/u,
+  );
+  expect([...server.objects().keys()]).toEqual(['in.jsonl', 'out/notes.txt']);
+  server.objects().delete('out/notes.txt');
+  await embedCorpus(request, fakeEmbedder());
+  const error = embedCorpus({ ...request, resume: true }, fakeEmbedder({ dimension: 4 }));
+  await expect(error).rejects.toMatchObject({ code: 'space-mismatch' });
+  expectNothingElse();
+});
+
+it('a store without rights is an error, and what was prepared is gone', async () => {
+  server.setFault(({ method, key }) =>
+    method === 'PUT' && key.endsWith('manifest.json')
+      ? { instead: { status: 403, body: '<Error><Code>AccessDenied</Code></Error>' } }
+      : undefined,
+  );
+  await expect(embedCorpus(request, fakeEmbedder())).rejects.toThrow(
+    /S3 gives no access to s3:\/\/bucket\/out\/manifest\.json/u,
+  );
+  expect([...server.objects().keys()]).toEqual(['in.jsonl']);
+});
