@@ -2,7 +2,7 @@
 // again, and starts workers that cannot do the work, or do another. Compares the output with that of an undisturbed run,
 // byte for byte. Then damages what runs read and write: each must end with the right output or say what is wrong. The same
 // seed chooses the same disasters at the same moments of progress.
-import { cp, mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -13,6 +13,7 @@ import { loadEmbedder } from '@sentvec/core/node';
 import { connectRedis, QueueOverview, queueRuntime } from '@sentvec/queue';
 import { goldenPath, startRedis } from '@sentvec/testing';
 import { embedCorpusWorkflow, hasEnded, inProcessRuntime } from '@sentvec/workflow';
+import { mustEqualFolder, startBucket } from './bucket.mjs';
 import { hashes, writeCorpus } from './corpus.mjs';
 import { damageFolders } from './damage.mjs';
 import { Disasters } from './disasters.mjs';
@@ -39,6 +40,8 @@ const { values } = parseArgs({
     'chunk-rows': { type: 'string', default: '250' },
     // Chunks in so many seconds: slow enough that all disasters find a run to disturb, on a fast machine too.
     rate: { type: 'string', default: '2/1' },
+    // `s3`: the workers have nothing in common but Redis and a bucket, in a store that fails.
+    storage: { type: 'string', default: 'folder' },
   },
 });
 const counts = Object.fromEntries(Object.entries(values).map(([name, value]) => [name, Number(value)]));
@@ -46,11 +49,15 @@ const say = (line) => process.stdout.write(`${line}\n`);
 const seconds = (milliseconds) => `${(milliseconds / 1000).toFixed(1)} s`;
 
 const root = await mkdtemp(join(tmpdir(), 'sentvec-chaos-'));
+const inBucket = values.storage === 's3';
 const redis = await startRedis();
+const bucket = inBucket ? await startBucket(seededRandom(counts.seed)) : undefined;
+Object.assign(process.env, bucket?.environment);
 const model = join(root, 'model');
 const disk = join(root, 'disk');
 await cp(goldenPath('models/tiny-bert'), model, { recursive: true });
 const canMount = mountSmallDisk(disk, 64);
+if (inBucket) Object.assign(counts, { 'full-disks': 0, damages: 0 });
 const workers = [];
 const wrongWorkers = new Map();
 let failure;
@@ -61,6 +68,7 @@ try {
 } finally {
   killWorkers();
   await redis.stop();
+  await bucket?.close();
   if (canMount) unmount(disk);
   await rm(root, { recursive: true, force: true });
 }
@@ -81,8 +89,7 @@ async function main() {
   const begun = performance.now();
   await undisturbed(request('undisturbed'));
   say(`undisturbed, in one process: ${seconds(performance.now() - begun)}`);
-  await disturbed(request('disturbed'));
-  const files = await mustBeIdentical(join(disk, 'disturbed'), join(disk, 'undisturbed'));
+  const files = inBucket ? await disturbedInBucket(corpus, request) : await disturbedInFolder(request);
   say(`all ${files} files are identical to those of the undisturbed run, byte for byte`);
   if (counts.damages > 0)
     await damageFolders({
@@ -95,6 +102,22 @@ async function main() {
       mustBeIdentical,
       say,
     });
+}
+
+/** @returns how many files there are */
+async function disturbedInFolder(request) {
+  await disturbed(request('disturbed'));
+  return mustBeIdentical(join(disk, 'disturbed'), join(disk, 'undisturbed'));
+}
+
+/** @returns how many files there are */
+async function disturbedInBucket(corpus, request) {
+  const stored = 's3://bucket/corpus.jsonl';
+  bucket.put('corpus.jsonl', await readFile(corpus));
+  await disturbed({ ...request('disturbed'), inputs: [stored], output: 's3://bucket/disturbed' });
+  const { calls, failed, lost } = bucket.counts;
+  say(`${calls} calls of the store, of which ${failed} failed; ${lost} answers were lost`);
+  return mustEqualFolder(bucket, 'disturbed', join(disk, 'undisturbed'), [corpus, stored]);
 }
 
 /** @returns how many files there are */
@@ -119,7 +142,7 @@ async function undisturbed(request) {
 async function disturbed(request) {
   const settings = {
     SENTVEC_REDIS_URL: redis.url,
-    SENTVEC_ROOTS: root,
+    ...(inBucket ? { SENTVEC_BUCKETS: 's3://bucket' } : { SENTVEC_ROOTS: root }),
     SENTVEC_MODELS: model,
     SENTVEC_PORT: '0',
     SENTVEC_THREADS: '1',
@@ -213,7 +236,7 @@ async function startWrong(settings) {
   const otherWeights = goldenPath('models/tiny-mpnet');
   const wrong = {
     'another list of models': [{ SENTVEC_MODELS: 'use-lite' }],
-    'no access to the corpus': [{ SENTVEC_ROOTS: elsewhere }],
+    'no access to the corpus': [inBucket ? { SENTVEC_BUCKETS: 's3://other' } : { SENTVEC_ROOTS: elsewhere }],
     'a changed workflow': [{ SENTVEC_PLUGINS: fileURLToPath(new URL('changed-workflow.mjs', import.meta.url)) }],
     ...(canMount && { 'other weights': [{}, [otherWeights, model]] }),
   };

@@ -1,0 +1,61 @@
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { startS3 } from '@sentvec/testing';
+import { hashes } from './corpus.mjs';
+
+/**
+ * Starts a store that fails 5 % of its calls and loses 1 % of its answers. Nobody shares anything but it and Redis.
+ *
+ * @param random numbers from 0 to 1
+ */
+export async function startBucket(random) {
+  const counts = { calls: 0, failed: 0, lost: 0 };
+  const server = await startS3();
+  server.setFault(() => {
+    counts.calls += 1;
+    const chance = random();
+    if (chance < 0.01) {
+      counts.lost += 1;
+      return 'lose-answer';
+    }
+    if (chance > 0.06) return undefined;
+    counts.failed += 1;
+    return { instead: { status: 503, headers: { 'retry-after': '0' }, body: '<Error><Code>SlowDown</Code></Error>' } };
+  });
+  return { ...server, counts };
+}
+
+/**
+ * Compares an output in the bucket with a folder: every shard byte for byte, the manifest but for the names of shards and
+ * inputs, and that nothing else is there.
+ *
+ * @returns how many files there are
+ */
+export async function mustEqualFolder(bucket, prefix, folder, inputs) {
+  const expected = await hashes(folder);
+  const objects = new Map([...bucket.objects()].filter(([key]) => key.startsWith(`${prefix}/`)));
+  const different = [];
+  for (const [key, { bytes }] of objects) {
+    const name = plainName(key.slice(prefix.length + 1));
+    if (name === 'manifest.json') {
+      const [local, stored] = [await readFile(join(folder, name), 'utf8'), bytes.toString()];
+      if (plainManifest(local, inputs) !== plainManifest(stored, inputs)) different.push(name);
+    } else if (expected[name] !== createHash('sha256').update(bytes).digest('hex')) different.push(key);
+    delete expected[name];
+  }
+  different.push(...Object.keys(expected));
+  if (different.length > 0) throw new Error(`These files differ from the undisturbed run: ${different.join(', ')}.`);
+  if (bucket.uploads().length > 0) throw new Error('Uploads in parts were left.');
+  return objects.size;
+}
+
+/** The name of a shard in a store says what is in it. */
+function plainName(name) {
+  return name.replace(/^(shard-\d+)\.[0-9a-f]{16}\./, '$1.');
+}
+
+function plainManifest(text, inputs) {
+  const plain = (value) => (inputs.includes(value) ? 'the corpus' : plainName(value));
+  return JSON.stringify(JSON.parse(text, (key, value) => (key === 'file' ? plain(value) : value)));
+}

@@ -1,0 +1,53 @@
+// The workflow over a bucket: nothing of this machine may be touched, and of the store only what is allowed.
+import { onnx } from '@sentvec/backend-onnx';
+import type { Embedder } from '@sentvec/core';
+import { loadEmbedder } from '@sentvec/core/node';
+import { openEmbeddings } from '@sentvec/corpus';
+import { goldenModel, startS3, type S3Server } from '@sentvec/testing';
+import { embedCorpusWorkflow, inProcessRuntime, restrictAccess } from '@sentvec/workflow';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+
+let embedder: Embedder;
+let server: S3Server;
+const runtime = inProcessRuntime();
+
+beforeAll(async () => {
+  server = await startS3();
+  Object.assign(process.env, server.environment);
+  embedder = await loadEmbedder(goldenModel('tiny-bert'), { backend: onnx({ sessions: 1 }) });
+  const text = Array.from({ length: 200 }, (_, row) => `${JSON.stringify({ text: `Row ${row} says hello.` })}\n`).join(
+    '',
+  );
+  for (const key of ['ours/in.jsonl', 'theirs/in.jsonl']) server.put(key, text);
+});
+afterAll(async () => {
+  await embedder.dispose();
+  await runtime.close();
+  await server.close();
+});
+
+const access = restrictAccess({ roots: [], buckets: ['s3://bucket/ours'], models: ['tiny'] });
+const workflow = embedCorpusWorkflow({ embedder: async () => embedder, access });
+
+it('embeds a corpus of a bucket into the bucket, and says so when it is asked again', async () => {
+  const request = { inputs: ['s3://bucket/ours/*.jsonl'], output: 's3://bucket/ours/vectors', chunkRows: 64 };
+  const result = await (await runtime.start(workflow, { model: 'tiny', request })).result();
+  expect(result).toMatchObject({ output: request.output, rows: 200, rejected: 0, shards: 4 });
+  expect((await openEmbeddings(request.output)).manifest.complete).toBe(true);
+  const again = await runtime.start(workflow, { model: 'tiny', request: { ...request, resume: true } });
+  expect(await again.result()).toMatchObject({ rows: 200, shards: 4 });
+  expect([...server.objects().keys()].filter((key) => key.includes('.unfinished'))).toEqual([]);
+});
+
+it.each([
+  ['an input', { inputs: ['s3://bucket/theirs/in.jsonl'], output: 's3://bucket/ours/x' }],
+  ['a glob', { inputs: ['s3://bucket/*/in.jsonl'], output: 's3://bucket/ours/x' }],
+  ['an output', { inputs: ['s3://bucket/ours/in.jsonl'], output: 's3://bucket/theirs/x' }],
+  ['a way out', { inputs: ['s3://bucket/ours/../theirs/in.jsonl'], output: 's3://bucket/ours/x' }],
+  ['a folder', { inputs: ['s3://bucket/ours/in.jsonl'], output: '/tmp/x' }],
+])('refuses %s elsewhere', async (_, request) => {
+  const before = [...server.objects().keys()];
+  const run = await runtime.start(workflow, { model: 'tiny', request });
+  await expect(run.result()).rejects.toMatchObject({ code: 'job-refused' });
+  expect([...server.objects().keys()]).toEqual(before);
+});
