@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { plainBackend, readEncoder } from '@sentvec/architectures';
 import { goldenModel, goldenPath } from '@sentvec/testing';
 import { describe, expect, it } from 'vitest';
-import { loadEmbedder, memoryModel, readWeights, type ModelFiles } from '../src/index.ts';
+import { loadEmbedder, memoryModel, readWeights, writeSafetensors, type ModelFiles } from '../src/index.ts';
 
 const base = goldenModel('tiny-qwen3-bidirectional');
 
@@ -54,6 +54,19 @@ describe.each(['rank-stabilized', 'token-table'])('the LoRA adapter %s', (adapte
     const model = { ...memoryModel('adapted', await adapterFiles(adapter)), related };
     expect(await differenceOf(model, adapter)).toBeLessThan(6e-5);
     expect(new Set(names)).toEqual(new Set(['sentvec/tiny-qwen3-bidirectional']));
+  });
+
+  it('is merged into a model whose names have more in front, or less', async () => {
+    const files = await withBase(await adapterFiles(adapter));
+    const renamed = async (path: string, name: (own: string) => string): Promise<ModelFiles> => {
+      const weights = await readWeights(memoryModel('own', { 'model.safetensors': files[path]! }));
+      const tensors = weights.names().map((own) => [name(own), weights.tensor(own)] as const);
+      return memoryModel('adapted', { ...files, [path]: writeSafetensors(Object.fromEntries(tensors)) });
+    };
+    const more = await renamed('model.safetensors', (own) => `model.${own}`);
+    expect(await differenceOf(more, adapter)).toBeLessThan(6e-5);
+    const less = await renamed('adapter_model.safetensors', (own) => own.replace('.model.', '.model.model.'));
+    expect(await differenceOf(less, adapter)).toBeLessThan(6e-5);
   });
 
   it('is merged into the model beside it', async () => {

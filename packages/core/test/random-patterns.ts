@@ -15,7 +15,8 @@ export function splittingTokenizer(pattern: string, behavior: string): string {
   });
 }
 
-const atoms = [
+/** Parts that stand for characters. */
+export const atoms = [
   'a',
   'b',
   '1',
@@ -47,7 +48,23 @@ const atoms = [
   '\\p{M}',
   '\\x{e9}',
 ];
-const repetitions = ['*', '+', '?', '*?', '+?', '??', '*+', '++', '{2}', '{1,2}', '{2,}', '{,2}', '{2}?', '{1,2}+'];
+/** What may follow such a part. */
+export const repetitions = [
+  '*',
+  '+',
+  '?',
+  '*?',
+  '+?',
+  '??',
+  '*+',
+  '++',
+  '{2}',
+  '{1,2}',
+  '{2,}',
+  '{,2}',
+  '{2}?',
+  '{1,2}+',
+];
 
 /** A regular expression of random parts. */
 export function randomPattern(random: Random, depth: number): string {

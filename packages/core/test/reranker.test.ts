@@ -123,6 +123,20 @@ describe('the input of a pair is that of sentence-transformers: ids, token types
   });
 });
 
+it('keeps the ends of the texts of a pair with truncation_side left', async () => {
+  const { backend, batches } = spyingBackend();
+  const files = await changed('rerank-bert-1-label', { 'tokenizer_config.json': { truncation_side: 'left' } });
+  const [first, second] = ['a query', 'the capital of france is a city and the man plays a guitar'];
+  const idsOf = async (maxLength: number): Promise<number[]> => {
+    await withReranker(files, (each) => each.score([[first, second]]), { backend, maxLength, selfCheck: false });
+    return [...batches.at(-1)!.ids];
+  };
+  const whole = await idsOf(48);
+  const start = whole.indexOf(whole.at(-1)!) + 1;
+  const room = whole.length - start - 5;
+  expect(await idsOf(whole.length - 5)).toEqual([...whole.slice(0, start), ...whole.slice(-room)]);
+});
+
 describe('rank()', () => {
   const query = 'what is the capital of France?';
   const documents = golden('rerank-bert-1-label').rank!.documents;

@@ -3,8 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { goldenModel } from '@sentvec/testing';
 import { directoryModel } from '@sentvec/core/node';
-import { readWeights, SentvecError, writeSafetensors, type ModelFiles } from '@sentvec/core';
+import { createPooling, readWeights, SentvecError, writeSafetensors, type ModelFiles } from '@sentvec/core';
 import { describe, expect, it } from 'vitest';
+import { unsoundWeights } from '../src/weights/unsound-weights.ts';
 
 function inMemory(files: Record<string, Uint8Array | string>): ModelFiles {
   return {
@@ -104,12 +105,17 @@ describe('reading', () => {
     const brain = new Uint16Array([0x3f80, 0xc049, 0x7f80, 0x0001]);
     const double = new Float64Array([Math.PI, -1e300, 2 ** -149]);
     const numbers = new Uint8Array([...bytesOf(half), ...bytesOf(brain), ...bytesOf(double)]);
-    const weights = await weightsOf(
-      safetensors(
-        { half: entry('F16', [9], 0, 18), brain: entry('BF16', [2, 2], 18, 26), double: entry('F64', [3], 26, 50) },
-        numbers,
-      ),
-    );
+    const header = {
+      half: entry('F16', [9], 0, 18),
+      brain: entry('BF16', [2, 2], 18, 26),
+      double: entry('F64', [3], 26, 50),
+    };
+    const weights = await weightsOf(safetensors(header, numbers));
+    for (let spaces = 1; spaces < 8; spaces += 1) {
+      // Wherever they stand in memory.
+      const moved = await weightsOf(safetensors(JSON.stringify(header) + ' '.repeat(spaces), numbers));
+      for (const name of weights.names()) expect(moved.tensor(name).data).toEqual(weights.tensor(name).data);
+    }
     expect([...weights.tensor('half').data]).toEqual([
       1,
       -2,
@@ -314,6 +320,22 @@ describe('hostile and broken files', () => {
       /memory\/model.safetensors is missing/u,
     );
   });
+});
+
+it('names the tensor, or the module of the head, whose numbers give no vectors', async () => {
+  const unsound = async (tensor: number, weight: number): Promise<string | undefined> => {
+    const tensors = {
+      a: { shape: [2], data: Float32Array.of(1, -1e8) },
+      b: { shape: [1], data: Float32Array.of(tensor) },
+    };
+    const matrix = { data: Float32Array.of(3, weight), rows: 1, cols: 2 };
+    const dense = { kind: 'dense', weight: matrix, activation: 'Identity' } as const;
+    const head = { pooling: createPooling('mean'), projections: [{ kind: 'normalize' } as const, dense] };
+    return (await unsoundWeights(inMemory({ 'model.safetensors': writeSafetensors(tensors) }), head))?.message;
+  };
+  expect(await unsound(0, 4)).toBeUndefined();
+  expect(await unsound(NaN, 4)).toContain('The tensor "b" of memory/model.safetensors holds NaN');
+  expect(await unsound(0, -Infinity)).toContain('Module 2 after the pooling of memory holds -Infinity');
 });
 
 it('refuses to write a tensor whose shape does not fit', () => {

@@ -116,6 +116,9 @@ test('the files of the encoder are told apart by their content', async () => {
   const adapted = await withTask(files, 'text-matching');
   expect(await adapted.list()).toEqual(await files.list());
   expect(adapted.directory).toBeUndefined();
+  const others = ['onnx/model.onnx', 'onnx/model.onnx_data', 'model.onnx.data', 'self-check.json', 'a/self-check.json'];
+  const beside = await withTask({ ...files, list: async () => [...(await files.list()), ...others] }, 'text-matching');
+  expect(await beside.list()).toEqual(await files.list());
   const config = await adapted.read('config.json');
   expect(await adapted.sha256!('config.json')).toBe(createHash('sha256').update(config).digest('hex'));
   expect(await adapted.sha256!('config.json')).not.toBe(await files.sha256!('config.json'));

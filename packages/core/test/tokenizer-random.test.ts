@@ -17,7 +17,7 @@ import { expect, test } from 'vitest';
 import { nativeTokenizer } from '../src/node/native-tokenizer.ts';
 import { charsmap } from './charsmap.ts';
 import { mutate } from './mutations.ts';
-import { randomPattern, randomPatternText, splittingTokenizer } from './random-patterns.ts';
+import { atoms, randomPattern, randomPatternText, repetitions, splittingTokenizer } from './random-patterns.ts';
 import { Random, randomText, randomTokenizer } from './random-tokenizers.ts';
 
 const count = Number(process.env['SENTVEC_FUZZ_TOKENIZERS'] ?? 50);
@@ -119,6 +119,54 @@ test('damaged tables of SentencePiece', { timeout }, async () => {
     });
     const texts = random.list(10, 10, () => randomText(random));
     expect({ seed, disagreement: await disagreement(json, texts) }).toEqual({ seed, disagreement: undefined });
+  }
+});
+
+test('each part of a pattern by itself', { timeout }, async () => {
+  const texts = ["aab b1 12AB\n\r\néÉ中😀's_.e\u0301ſ", 'ab', 'abb aabbb', '', 'a\nb', 'a{,x}'];
+  const patterns = [
+    ...atoms,
+    ...repetitions.flatMap((repetition) => [`a${repetition}b`, `(?:a|b${repetition})`]),
+    ...['^', '$', '\\b', '\\B', '\\A', '\\z', '\\Z'].flatMap((anchor) => [`${anchor}a`, `b${anchor}`]),
+    '(a)',
+    '(?:a)',
+    '(?>a|ab)',
+    '(?i:A)',
+    '(?i)a|B',
+    '(?m:a.b)',
+    '(?m)a.b',
+    '(?x: a b # c\n)',
+    '(?#c)a',
+    '(?i-i:A)',
+    'a(?=b)',
+    'a(?!b)',
+    '(?<=a)b',
+    '(?<!a)b',
+    '(?<=(a))b',
+    '(?<!(a))b',
+    '(?<=a|bb)1',
+    '(?<!a|bb)1',
+    '[[:^alpha:]1]',
+    '[[:space:]]',
+    '[[:digit:]_]',
+    '\\p{Han}',
+    '\\p{old_italic}',
+    '\\p{Uppercase Letter}',
+    '\\p{^L}',
+    '\\x41',
+    '\\x{1F600}',
+    '\\u00e9',
+    '\\x{110000}',
+    '[\\x{61}-b]',
+    'b{,1}a',
+    'x{,2}b',
+    'a{,x}',
+    'a{2,1}',
+    'ab{0}',
+  ];
+  for (const pattern of patterns) {
+    const json = splittingTokenizer(pattern, 'Isolated');
+    expect({ pattern, disagreement: await disagreement(json, texts) }).toEqual({ pattern, disagreement: undefined });
   }
 });
 
