@@ -198,16 +198,16 @@ describe('Parquet', () => {
       `select * from (values
         ('a', 18446744073709551615::ubigint, 12345678901234567890.123456::decimal(38,6), 0.5::decimal(9,2), timestamp '2020-01-02 03:04:05.123456', timestamp_ns '1969-12-31 23:59:59.123456789', date '0044-03-15', {'n': 9007199254740993::bigint, 'd': [1.10::decimal(18,2)]}),
         ('b', 7::ubigint, -0.000001::decimal(38,6), -12.30::decimal(9,2), timestamp '1970-01-01 00:00:00', timestamp_ns '2020-01-01 00:00:00.5', date '2020-02-29', {'n': 1::bigint, 'd': []}),
-        ('c', null, null, null, null, null, null, null)) v(text, u, big, small, t, ns, d, s)`,
+        ('c', null, null, null, timestamp '294247-01-10 04:00:54.775806', null, date '5881580-07-10', null)) v(text, u, big, small, t, ns, d, s)`,
     );
     const { columns } = await embedded(input, { format: 'jsonl', columns: ['u', 'big', 'small', 't', 'ns', 'd', 's'] });
     expect(columns).toEqual({
       u: ['18446744073709551615', 7, null],
       big: ['12345678901234567890.123456', -0.000001, null],
       small: [0.5, -12.3, null],
-      t: ['2020-01-02T03:04:05.123456Z', '1970-01-01T00:00:00.000Z', null],
+      t: ['2020-01-02T03:04:05.123456Z', '1970-01-01T00:00:00.000Z', '9223372036854775806'],
       ns: ['1969-12-31T23:59:59.123456789Z', '2020-01-01T00:00:00.500Z', null],
-      d: ['0044-03-15T00:00:00.000Z', '2020-02-29T00:00:00.000Z', null],
+      d: ['0044-03-15T00:00:00.000Z', '2020-02-29T00:00:00.000Z', '2147483646'], // Days: JavaScript has no such year.
       s: [{ n: '9007199254740993', d: [1.1] }, { n: 1, d: [] }, null],
     });
   });

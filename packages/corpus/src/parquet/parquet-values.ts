@@ -20,16 +20,16 @@ export const parsers = {
   timestampFromMilliseconds: (value: bigint): string => isoTime(value, 1000n),
   timestampFromMicroseconds: (value: bigint): string => isoTime(value, 1_000_000n),
   timestampFromNanoseconds: (value: bigint): string => isoTime(value, 1_000_000_000n),
-  dateFromDays: (value: number): string => isoTime(BigInt(value) * 86_400n, 1n),
+  dateFromDays: (value: number): string => isoTime(BigInt(value) * 86_400n, 1n, value),
   stringFromBytes: (bytes: Uint8Array): string | typeof invalidText => decodeStrictly(bytes),
   jsonFromBytes: (bytes: Uint8Array): unknown => parseJsonColumn(decodeStrictly(bytes)),
 };
 
-/** ISO 8601 with as many digits as the value has, three at least; digits alone for a time that it cannot write. */
-function isoTime(value: bigint, unitsPerSecond: bigint): string {
+/** ISO 8601 with as many digits as the value has, three at least; the stored number for a time that it cannot write. */
+function isoTime(value: bigint, unitsPerSecond: bigint, stored: bigint | number = value): string {
   const fraction = ((value % unitsPerSecond) + unitsPerSecond) % unitsPerSecond;
   const date = new Date(Number((value - fraction) / unitsPerSecond) * 1000);
-  if (Number.isNaN(date.getTime())) return String(value);
+  if (Number.isNaN(date.getTime())) return String(stored);
   const places = String(unitsPerSecond).length - 1;
   const digits = places === 0 ? '' : String(fraction).padStart(places, '0');
   return date.toISOString().replace('000Z', `${digits.replace(/(?:000)+$/, '').padEnd(3, '0')}Z`);
