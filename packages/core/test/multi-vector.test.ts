@@ -215,7 +215,8 @@ describe('refuses', () => {
     const strategy = { 'sentence_bert_config.json': { query_expansion: { strategy: 'max', length: 8 } } };
     expect(await refusal(scripted(await changed('late-bert', strategy)))).toMatch(/^unsupported-model.*"max"/u);
     const left = { 'tokenizer_config.json': { padding_side: 'left' } };
-    expect(await refusal(scripted(await changed('late-bert', left)))).toMatch(/^unsupported-model.*"padding_side"/u);
+    for (const name of ['late-bert', 'late-pylate', 'late-stanford'])
+      expect(await refusal(scripted(await changed(name, left)))).toMatch(/^unsupported-model.*"padding_side"/u);
     const token = {
       'sentence_bert_config.json': { query_expansion: { strategy: 'fixed', length: 8, token: 'nowhere' } },
     };

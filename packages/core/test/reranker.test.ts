@@ -216,6 +216,11 @@ describe('the activation', () => {
     expect(await withReranker(both, async ({ activation }) => activation)).toBe('Identity');
     const newer = await plain({ sentence_transformers: { activation_fn: 'torch.nn.modules.activation.Tanh' } });
     expect(await withReranker(newer, async ({ activation }) => activation)).toBe('Tanh');
+    // As sentence-transformers 6.1: that file speaks of the modules, and there are none.
+    const withoutModules = await changed('rerank-xlm-roberta-plain', {
+      'config_sentence_transformers.json': { activation_fn: 'torch.nn.modules.activation.Tanh' },
+    });
+    expect(await withReranker(withoutModules, async ({ activation }) => activation)).toBe('Sigmoid');
     const foreign = await plain({ sentence_transformers: { activation_fn: 'my.code.Swirl' } });
     const notes: string[] = [];
     const options = { onWarning: (note: string) => void notes.push(note) };

@@ -49,7 +49,7 @@ export async function readRerankerFolder(files: ModelFiles, findScores: FindGrap
   const scores = await findScores(encoder);
   const head = scores === undefined ? await readOwnHead() : { pooling: graphPooling(scores), projections: [] };
   const labels = labelsOf(files, named, head, encoder.hiddenSize ?? 0);
-  const { activation, notes } = await readActivation(files, encoder.encoderFiles);
+  const { activation, notes } = await readActivation(modules && files, encoder.encoderFiles);
   return {
     ...settings,
     ...encoder,
@@ -248,14 +248,15 @@ function labelsOf(
 
 /**
  * The activation, wherever the versions of sentence-transformers have written it: 6 and 5 in
- * `config_sentence_transformers.json`, 4 in `config.json` as `sentence_transformers.activation_fn`, before that as
+ * `config_sentence_transformers.json`, which counts beside `modules.json` only, 4 in `config.json` as `sentence_transformers.activation_fn`, before that as
  * `sbert_ce_default_activation_function`. A class that is not PyTorch's cannot be run, here as there.
+ * @param files the folder, if it has modules
  */
 async function readActivation(
-  files: ModelFiles,
+  files: ModelFiles | undefined,
   encoderFiles: ModelFiles,
 ): Promise<{ readonly activation: Activation | undefined; readonly notes: readonly string[] }> {
-  const settings = await readConfigFile(files, 'config_sentence_transformers.json');
+  const settings = files && (await readConfigFile(files, 'config_sentence_transformers.json'));
   const config = await readConfigFile(encoderFiles, 'config.json');
   const notes: string[] = [];
   const older = config?.object('sentence_transformers');

@@ -58,7 +58,6 @@ export async function readMultiVectorFolder(model: ModelFiles): Promise<MultiVec
     module !== undefined && Object.hasOwn(module.values, 'query_expansion') ? readExpansion(module) : legacy?.expansion;
   // Tokens that nothing attends to count where a mask says so; without one they might as well not be there.
   const expansion = legacy === undefined && listedMask === undefined && asked?.attend === false ? undefined : asked;
-  if (expansion !== undefined) await refuseLeftPadding(encoder.encoderFiles);
   const settings: LateSettings = {
     lengths: {
       query: module?.size('query_length') ?? legacy?.lengths.query ?? encoder.maxLength,
@@ -110,7 +109,7 @@ async function readStanfordFolder(files: ModelFiles): Promise<MultiVectorFolder>
   return folderOf(encoder, projections, settings, { prompts: {}, similarity: 'max', notes });
 }
 
-function folderOf(
+async function folderOf(
   encoder: Omit<ModelFolder, keyof ModelFolderRest>,
   projections: readonly Projection[],
   { lengths, expansion, mask, prefixes }: LateSettings,
@@ -120,7 +119,8 @@ function folderOf(
     readonly pooling?: MultiVectorFolder['tokenPooling'];
     readonly notes?: readonly string[];
   },
-): MultiVectorFolder {
+): Promise<MultiVectorFolder> {
+  if (expansion !== undefined) await refuseLeftPadding(encoder.encoderFiles);
   const prompts = { ...rest.prompts };
   for (const [role, prefix] of Object.entries(prefixes)) prompts[role] ||= prefix;
   return {
