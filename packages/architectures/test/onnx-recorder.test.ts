@@ -21,6 +21,23 @@ import { type Config, randomModel, randomWeights, tinyConfigs } from './models.t
 import { runOnnx } from './onnx-session.ts';
 
 describe('the ONNX recorder', () => {
+  it('writes last what gives the first gradients, with which onnxruntime begins', () => {
+    const recorder = new OnnxRecorder();
+    const tape = new Tape(recorder.operations);
+    const x = tape.parameter(recorder.input('x', 'float', ['rows', 4]));
+    const weights = ['first', 'second', 'third'].map((name) => tape.parameter(recorder.input(name, 'float', [4, 4])));
+    const ops = tape.operations;
+    const result = weights.reduce((rows, weight) => ops.tanh(ops.linear(rows, weight)), x);
+    const found = tape.gradients(result, [...weights, x]);
+    for (const [index, name] of ['first', 'second', 'third', 'x'].entries()) recorder.output(name + "'", found[index]!);
+    const { node } = fromBinary(ModelProtoSchema, recorder.encode()).graph!;
+    const outputs = new Map(node.slice(-4).map(({ input, output }) => [output[0], input[0]]));
+    const writtenAt = ["first'", "x'", "second'", "third'"].map((name) =>
+      node.findIndex(({ output }) => output[0] === outputs.get(name)),
+    );
+    expect(writtenAt).toEqual([4, 3, 2, 1].map((place) => node.length - 4 - place));
+  });
+
   it('computes dynamic sizes from the shapes of its inputs', async () => {
     const recorder = new OnnxRecorder();
     const { operations: ops } = recorder;

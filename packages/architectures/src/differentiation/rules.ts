@@ -152,12 +152,13 @@ export function reluRule<T>(ops: Operations<T>, y: T): Pullback<T> {
 }
 
 /**
- * Φ(x) + x · φ(x), of the standard normal distribution: with u = x / √2, (1 + erf(u) + u · 2/√π · exp(-u²)) / 2. Begins
- * like the function itself, so that a recorder shares the steps.
+ * Φ(x) + x · φ(x), of the standard normal distribution: with u = x / √2, (1 + erf(u) + u · 2/√π · exp(-u²)) / 2. u is
+ * multiplied, not divided as in the function itself: a runtime that found the same step in both would keep it from one
+ * pass to the other, and could not compute the function by one kernel.
  */
 export function geluRule<T>(ops: Operations<T>, x: T): Pullback<T> {
   return (d) => {
-    const u = ops.divide(x, Math.SQRT2);
+    const u = ops.multiply(x, Math.SQRT1_2);
     const cumulative = ops.add(ops.erf(u), 1);
     const density = ops.exp(ops.subtract(Math.log(2 / Math.sqrt(Math.PI)), ops.multiply(u, u)));
     return ops.multiply(d, ops.multiply(ops.add(cumulative, ops.multiply(u, density)), 0.5));

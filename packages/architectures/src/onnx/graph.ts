@@ -130,7 +130,7 @@ export class OnnxGraph {
     const widenings = this.#widenings.filter(({ outputs: [wide] }) => needed.has(wide!));
     for (const { inputs } of widenings) needed.add(inputs[0]!);
     return {
-      nodes: [...widenings, ...nodes],
+      nodes: [...widenings, ...resultsLast(nodes, new Set(this.#outputs.map(({ name }) => name)))],
       initializers: this.#initializers.filter(({ name }) => needed.has(name)),
       inputs: this.#inputs,
       outputs: this.#outputs,
@@ -167,6 +167,33 @@ function neededNodes(nodes: readonly Node[], needed: Set<string>): Node[] {
     });
   }
   return kept.toReversed();
+}
+
+/**
+ * The same nodes with those whose values are nothing but outputs at the end, the first of them last. onnxruntime begins
+ * with what the last node needs, then with what the one before it needs, and so on: the gradient of a weight is computed as
+ * soon as it can be, and what it is computed from is freed before the next layer's.
+ */
+function resultsLast(nodes: readonly Node[], outputs: ReadonlySet<string>): Node[] {
+  const isOutput = (node: Node): boolean => node.outputs.some((name) => outputs.has(name));
+  const readElsewhere = new Set(nodes.filter((node) => !isOutput(node)).flatMap(readsOf));
+  const isRead = (name: string): boolean => readElsewhere.has(name);
+  const groups: [Node[], Node[], Node[], Node[]] = [[], [], [], []];
+  for (const node of nodes) {
+    // onnxruntime leaves out the node of an output, unless its value is read elsewhere.
+    if (isOutput(node)) groups[node.inputs.some(isRead) ? 1 : 3].push(node);
+    else groups[node.outputs.some(isRead) ? 0 : 2].push(node);
+  }
+  const [others, shared, results, names] = groups;
+  return [...others, ...shared.toReversed(), ...results.toReversed(), ...names.toReversed()];
+}
+
+/** The values that a node reads, those of graphs within it included. */
+function readsOf({ inputs, attributes }: Node): string[] {
+  const within = Object.values(attributes).flatMap((value) =>
+    typeof value === 'object' && 'graph' in value ? value.graph.nodes.flatMap(readsOf) : [],
+  );
+  return [...inputs, ...within];
 }
 
 /** Unneeded outputs at the end are left out; the others must stay, as operators need not have them optional. */

@@ -9,7 +9,9 @@ import type { EngineProtocol } from './onnx-engine.ts';
 serveThread<EngineProtocol>(
   async ({ graphs, device, threads, name }) => {
     // Spinning threads would take the core that the main thread, or the next operator, needs.
+    // A plan of the memory for each shape of a batch is one block, beside all that the first run has taken: twice as much.
     const session = {
+      enableMemPattern: false,
       executionProviders: device === 'cpu' ? ['cpu'] : [device, 'cpu'],
       intraOpNumThreads: threads,
       interOpNumThreads: 1,
