@@ -1,6 +1,6 @@
 // The process that embeds texts which may end it. See IsolatedEmbedding.
 import { writeFile } from 'node:fs/promises';
-import { SentvecError } from '@sentvec/core';
+import { SentvecError, type Embedder } from '@sentvec/core';
 import { IncomingCalls, type ChannelMessage, type Handlers } from '@sentvec/platform/node';
 import { restrictAccess, silentLogger } from '@sentvec/workflow';
 import { importBackend } from './backend-module.ts';
@@ -17,9 +17,17 @@ writeFile('/proc/self/oom_score_adj', '1000').catch(() => {});
 
 async function serve(data: EmbeddingProcessData): Promise<void> {
   const loading = load(data);
+  const dense = async (): Promise<Embedder> => (await loading).getDense(data.model);
   const handlers: Handlers<EmbeddingCalls> = {
-    embed: async ({ texts, options }, { signal }) => (await loading).embed(texts, { ...options, signal }),
-    embedPieces: async ({ texts, options }, { signal }) => (await loading).embedPieces(texts, { ...options, signal }),
+    embed: async ({ texts, options }, { signal }) => (await dense()).embed(texts, { ...options, signal }),
+    embedPieces: async ({ texts, options }, { signal }) => (await dense()).embedPieces(texts, { ...options, signal }),
+    embedSparse: async ({ texts, options: { as, ...options } }, { signal }) => {
+      const model = await (await loading).get(data.model);
+      if (model.kind !== 'sparse') throw new SentvecError('invalid-argument', `${data.model} is no sparse model.`);
+      return as === 'query'
+        ? model.embedQuery(texts, { ...options, signal })
+        : model.embedDocuments(texts, { ...options, signal });
+    },
   };
   const incoming = new IncomingCalls((message) => void process.send?.(message), handlers);
   process.on('message', (message: ChannelMessage) => {
@@ -28,11 +36,14 @@ async function serve(data: EmbeddingProcessData): Promise<void> {
   await loading.catch(() => {});
 }
 
-async function load({ model, backend, selfCheck, configuration }: EmbeddingProcessData) {
+/** The models of this process, the one that it is for loaded. */
+async function load({ model, backend, selfCheck, configuration }: EmbeddingProcessData): Promise<ModelRegistry> {
   const embedder = async (): Promise<never> => {
     throw new SentvecError('invalid-argument', 'This process embeds; it executes no workflow.');
   };
   const tools = { embedder, access: restrictAccess(configuration), logger: silentLogger };
   const { poolings } = await loadPlugins(configuration.plugins, tools);
-  return new ModelRegistry({ backend: await importBackend(backend), poolings, selfCheck }).get(model);
+  const registry = new ModelRegistry({ backend: await importBackend(backend), poolings, selfCheck });
+  await registry.get(model);
+  return registry;
 }

@@ -1,5 +1,5 @@
-import type { Embedder } from '@sentvec/core';
 import { withDeadline } from '@sentvec/platform';
+import type { WorkerModel } from './model-registry.ts';
 
 /** Whether a worker can embed. */
 export interface Health {
@@ -18,10 +18,10 @@ const timeout = 15_000;
 /** Checks whether a model works, by embedding a text with it. Checks at the same time share one embedding. */
 export class HealthCheck {
   readonly #model: string;
-  readonly #embedder: (model: string) => Promise<Embedder>;
+  readonly #embedder: (model: string) => Promise<WorkerModel>;
   #running: Promise<Health> | undefined;
 
-  constructor(model: string, embedder: (model: string) => Promise<Embedder>) {
+  constructor(model: string, embedder: (model: string) => Promise<WorkerModel>) {
     this.#model = model;
     this.#embedder = embedder;
   }
@@ -44,9 +44,11 @@ export class HealthCheck {
   /** What is wrong; `undefined` when nothing is. */
   async #embed(signal: AbortSignal): Promise<string | undefined> {
     const embedder = await this.#embedder(this.#model);
-    const { vectors } = await embedder.embed([probeText], { signal });
-    const isSound =
-      vectors.data.length > 0 && vectors.data.every(Number.isFinite) && vectors.data.some((entry) => entry !== 0);
+    const entries =
+      embedder.kind === 'sparse'
+        ? (await embedder.embedDocuments(probeText, { signal })).vector.values
+        : (await embedder.embed([probeText], { signal })).vectors.data;
+    const isSound = entries.length > 0 && entries.every(Number.isFinite) && entries.some((entry) => entry !== 0);
     return isSound ? undefined : 'the vector is empty, zero or not finite';
   }
 }

@@ -11,6 +11,11 @@ import {
   type Embedder,
   type EmbedOptions,
   type EmbedPiecesOptions,
+  type EmbeddedSparse,
+  type EmbeddedSparseText,
+  type EmbedSparseOptions,
+  type SparseEmbedder,
+  type SparseRole,
 } from '@sentvec/core';
 import { OutgoingCalls, type ChannelMessage } from '@sentvec/platform/node';
 import type { BackendModule } from './backend-module.ts';
@@ -28,6 +33,7 @@ export interface EmbeddingProcessData {
 export interface EmbeddingCalls {
   embed(request: EmbedRequest<EmbedOptions>): Promise<Embedded>;
   embedPieces(request: EmbedRequest<EmbedPiecesOptions>): Promise<EmbeddedPieces>;
+  embedSparse(request: EmbedRequest<EmbedSparseOptions & { readonly as: SparseRole }>): Promise<EmbeddedSparse>;
 }
 
 /** Texts, and the options that can be sent to another process. */
@@ -89,7 +95,39 @@ export class IsolatedEmbedding {
     };
   }
 
-  #checked<Result extends Embedded>(embedded: Result, hash: string, onProgress: EmbedOptions['onProgress']): Result {
+  /** The sparse embedder, with its `embedQuery` and `embedDocuments` in the other process. */
+  isolateSparse(embedder: SparseEmbedder): SparseEmbedder {
+    const embedAs = (as: SparseRole) => {
+      const embed = async (
+        texts: string | readonly string[],
+        { signal, onProgress, ...options }: EmbedSparseOptions = {},
+      ): Promise<EmbeddedSparse | EmbeddedSparseText> => {
+        const list = typeof texts === 'string' ? [texts] : texts;
+        const ask: Ask<EmbeddedSparse> = async (calls) =>
+          calls.call('embedSparse', { texts: list, options: { ...options, as } }, { signal });
+        const [embedded, { hash }] = await Promise.all([this.#ask(list, signal, ask), embedder.fingerprint()]);
+        const { vectors, receipt } = this.#checked(embedded, hash, onProgress);
+        return typeof texts === 'string' ? { vector: vectors[0]!, receipt } : { vectors, receipt };
+      };
+      return embed as SparseEmbedder['embedDocuments'];
+    };
+    return {
+      ...embedder,
+      embedQuery: embedAs('query'),
+      embedDocuments: embedAs('document'),
+      embedStream: (texts, options) => embedder.embedStream(texts, options),
+      decode: (vector, topK) => embedder.decode(vector, topK),
+      fingerprint: () => embedder.fingerprint(),
+      dispose: () => embedder.dispose(),
+      [Symbol.asyncDispose]: () => embedder.dispose(),
+    };
+  }
+
+  #checked<Result extends Pick<Embedded, 'receipt'>>(
+    embedded: Result,
+    hash: string,
+    onProgress: EmbedOptions['onProgress'],
+  ): Result {
     const { fingerprint, rows, tokens } = embedded.receipt;
     onProgress?.({ rows, tokens });
     if (fingerprint === hash) return embedded;

@@ -1,6 +1,14 @@
 // The models of a worker, each loaded at its first use.
-import { SentvecError, type Backend, type Embedder, type PoolingPlugin, type Receipt } from '@sentvec/core';
-import { loadEmbedder, openModel } from '@sentvec/core/node';
+import {
+  readModelKind,
+  SentvecError,
+  type Backend,
+  type Embedder,
+  type PoolingPlugin,
+  type Receipt,
+  type SparseEmbedder,
+} from '@sentvec/core';
+import { loadEmbedder, loadSparseEmbedder, openModel } from '@sentvec/core/node';
 import { useLite } from '@sentvec/model-use-lite';
 
 /** Options of {@link ModelRegistry}. */
@@ -14,10 +22,13 @@ export interface ModelRegistryOptions {
   readonly onWarning?: ((message: string) => void) | undefined;
 }
 
+/** A model that embeds a corpus. */
+export type WorkerModel = Embedder | SparseEmbedder;
+
 /** The models of a worker. Each is loaded at its first use, and stays loaded. */
 export class ModelRegistry {
   readonly #options: ModelRegistryOptions;
-  readonly #models = new Map<string, Promise<Embedder>>();
+  readonly #models = new Map<string, Promise<WorkerModel>>();
   readonly #closing = new AbortController();
 
   constructor(options: ModelRegistryOptions) {
@@ -25,7 +36,7 @@ export class ModelRegistry {
   }
 
   /** @throws SentvecError what loading throws; the next call loads again */
-  readonly get = async (model: string): Promise<Embedder> => {
+  readonly get = async (model: string): Promise<WorkerModel> => {
     if (this.#closing.signal.aborted) throw new SentvecError('disposed', 'The worker is stopping.');
     const loading = this.#models.get(model) ?? this.#load(model);
     this.#models.set(model, loading);
@@ -37,15 +48,25 @@ export class ModelRegistry {
     }
   };
 
+  /** @throws SentvecError as {@link get}; `unsupported-model` for a sparse model */
+  readonly getDense = async (model: string): Promise<Embedder> => {
+    const loaded = await this.get(model);
+    if (loaded.kind !== 'sparse') return loaded;
+    const message = `${model} is a sparse model; this needs one that gives a dense vector for each text.`;
+    throw new SentvecError('unsupported-model', message, { kind: 'sparse' });
+  };
+
   async close(): Promise<void> {
     this.#closing.abort();
     const loaded = await Promise.allSettled(this.#models.values());
     await Promise.all(loaded.map(async (model) => model.status === 'fulfilled' && model.value.dispose()));
   }
 
-  async #load(model: string): Promise<Embedder> {
+  async #load(model: string): Promise<WorkerModel> {
     const { signal } = this.#closing;
     const files = model === 'use-lite' ? await useLite({ signal }) : await openModel(model, { signal });
-    return loadEmbedder(files, { ...this.#options, signal });
+    if ((await readModelKind(files)) !== 'sparse') return loadEmbedder(files, { ...this.#options, signal });
+    const { poolings: _, ...options } = this.#options;
+    return loadSparseEmbedder(files, { ...options, signal });
   }
 }

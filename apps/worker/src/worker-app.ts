@@ -1,5 +1,5 @@
 // Puts a worker together: models, plugins, HTTP server, metrics and traces around the queue's worker.
-import type { Backend, PoolingPlugin } from '@sentvec/core';
+import type { Backend, Embedder, PoolingPlugin } from '@sentvec/core';
 import {
   connectRedis,
   isDurable,
@@ -114,9 +114,13 @@ async function start(
     if (!isolated || !isBackendModule(backend)) return loaded;
     const isolating = isolation.get(model) ?? new IsolatedEmbedding({ model, backend, selfCheck, configuration });
     isolation.set(model, isolating);
-    return isolating.isolate(loaded);
+    return loaded.kind === 'sparse' ? isolating.isolateSparse(loaded) : isolating.isolate(loaded);
   };
-  const plugins = await loadPlugins(configuration.plugins, { embedder, access, logger });
+  const dense = async (model: string): Promise<Embedder> => {
+    access.checkModel(model);
+    return registry.getDense(model);
+  };
+  const plugins = await loadPlugins(configuration.plugins, { embedder: dense, access, logger });
   poolings.push(...plugins.poolings);
 
   let worker: QueueWorker | undefined;

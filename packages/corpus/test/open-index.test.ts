@@ -1,3 +1,5 @@
+import { readdir, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { similarity, type Embedder } from '@sentvec/core';
 import { embedCorpus, openIndex, type CorpusIndex } from '@sentvec/corpus';
 import { beforeEach, describe, expect, it } from 'vitest';
@@ -113,7 +115,39 @@ it('searches quantized vectors', async () => {
   expect(place).toBeLessThan(2);
 });
 
+it('keeps what fits in memory, and finds the same', async () => {
+  const directories = [await folder('one', 0, 3), await folder('two', 3, 7)];
+  const { size } = await stat(join(directories[0]!, 'shard-00000.parquet'));
+  const kept = await openIndex(directories, { embedder: fakeEmbedder(), memory: size + 1 });
+  const first = await kept.search('late delivery', { by: 'both', topK: 7 });
+  expect(await kept.search('late delivery', { by: 'both', topK: 7 })).toEqual(first);
+  const unkept = await openIndex(directories, { embedder: fakeEmbedder(), memory: 0 });
+  expect(await unkept.search('late delivery', { by: 'both', topK: 7 })).toEqual(first);
+  const all = await openIndex(directories, { embedder: fakeEmbedder() });
+  expect(await all.search('late delivery', { by: 'both', topK: 7 })).toEqual(first);
+  // The shard that was kept is not asked for again; others are.
+  for (const directory of directories)
+    for (const name of (await readdir(directory)).filter((each) => each.startsWith('shard-')))
+      await rm(join(directory, name));
+  expect(await all.search('late delivery', { by: 'both', topK: 7 })).toEqual(first);
+  await expect(kept.search('late')).rejects.toMatchObject({ code: 'io-failed' });
+});
+
 describe('refuses', () => {
+  it.each([
+    ['a score that is not a number', [{ row: 0, score: NaN }]],
+    ['a row that it did not get', [{ row: 99, score: 1 }]],
+  ])('of a reranker %s', async (_, ranked) => {
+    const reranker = { rank: async () => ranked };
+    const index = await openIndex(await folder('one', 0, 3), { embedder: fakeEmbedder(), reranker });
+    await expect(index.search('late')).rejects.toMatchObject({ code: 'backend-failed' });
+  });
+
+  it('memory that is no number of bytes', async () => {
+    const options = { embedder: fakeEmbedder(), memory: -1 };
+    await expect(openIndex(await folder('one', 0, 3), options)).rejects.toMatchObject({ code: 'invalid-argument' });
+  });
+
   it('a folder of another space, by its name', async () => {
     const directories = [await folder('one', 0, 3)];
     const embedder: Embedder = fakeEmbedder({ model: 'other' });

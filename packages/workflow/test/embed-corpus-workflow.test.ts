@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onnx } from '@sentvec/backend-onnx';
 import { SentvecError, type Embedded, type Embedder, type EmbedOptions } from '@sentvec/core';
-import { loadEmbedder } from '@sentvec/core/node';
+import { loadEmbedder, loadSparseEmbedder } from '@sentvec/core/node';
 import { embedCorpus as embedDirectly } from '@sentvec/corpus';
 import { goldenModel } from '@sentvec/testing';
 import { embedCorpusWorkflow, inProcessRuntime, restrictAccess, type CorpusTotal } from '@sentvec/workflow';
@@ -66,6 +66,28 @@ describe('embedCorpusWorkflow in this process', () => {
     const status = await run.status();
     expect(status.items).toEqual({ done: 5, planned: 5, expected: 5 });
     expect(status.total as CorpusTotal).toMatchObject({ rows, rejected: 0, tokens: result.tokens, reusedRows: 0 });
+  });
+
+  it('does so with sparse vectors, also after an attempt that failed', async () => {
+    await using sparse = await loadSparseEmbedder(goldenModel('splade-inference-free'), {
+      backend: onnx({ sessions: 1 }),
+    });
+    const ask = (output: string) => ({ ...request(output), maxActiveDims: 20 });
+    let failed = false;
+    const embedDocuments = (async (texts: readonly string[], options) => {
+      if (!failed && texts.some((text) => text.includes('Row 200 '))) {
+        failed = true;
+        throw new Error('It stopped.');
+      }
+      return sparse.embedDocuments(texts, options);
+    }) as typeof sparse.embedDocuments;
+    const failing = { ...sparse, fingerprint: () => sparse.fingerprint(), embedDocuments };
+    const workflow = embedCorpusWorkflow({ embedder: async () => failing });
+    const run = await runtime.start(workflow, { model: 'sparse', request: ask('workflow') });
+    expect(await run.result()).toMatchObject({ rows, rejected: 0, shards: 5 });
+    expect(failed).toBe(true);
+    expect(await embedDirectly(ask('direct'), sparse)).toMatchObject({ kind: 'sparse' });
+    expect(await contents(join(folder, 'workflow'))).toEqual(await contents(join(folder, 'direct')));
   });
 
   it('does so with rows in pieces, and counts rows', async () => {

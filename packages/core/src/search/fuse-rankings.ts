@@ -39,6 +39,7 @@ export function fuseRankings(rankings: readonly (readonly SearchHit[])[], option
     throw argumentError(`Weights are numbers of at least 0, not ${weights.join(', ')}.`);
   const fused = new Map<number, number>();
   for (const [index, ranking] of rankings.entries()) {
+    checkRanking(ranking, index);
     const share = by === 'ranks' ? (_: SearchHit, rank: number) => 1 / (k + rank) : shareOfRange(ranking);
     for (const [place, hit] of ranking.entries())
       fused.set(hit.row, (fused.get(hit.row) ?? 0) + weights[index]! * share(hit, place + 1));
@@ -47,6 +48,15 @@ export function fuseRankings(rankings: readonly (readonly SearchHit[])[], option
     .map(([row, score]) => ({ row, score }))
     .sort((a, b) => b.score - a.score || a.row - b.row)
     .slice(0, topK);
+}
+
+function checkRanking(ranking: readonly SearchHit[], index: number): void {
+  const seen = new Set<number>();
+  for (const { row, score } of ranking) {
+    if (Number.isNaN(score)) throw argumentError(`Ranking ${index} gives row ${row} a score that is not a number.`);
+    if (seen.has(row)) throw argumentError(`Ranking ${index} has row ${row} twice.`);
+    seen.add(row);
+  }
 }
 
 /** Where a score stands between the worst, 0, and the best of a ranking, 1. */

@@ -5,7 +5,7 @@ import { chunkSizes, scanScores, type Chunks, type ScanOptions, type ScoredBlock
 import { similarityFunctions } from './similarity.ts';
 import { TopRows, type SearchHit } from './top-rows.ts';
 import type { Matrix, SimilarityFunction } from '../types.ts';
-import { checkChoice, checkCount, checkMatrix, checkSameLength } from './vector-checks.ts';
+import { checkChoice, checkCount, checkMatrix, checkNumbers, checkSameLength } from './vector-checks.ts';
 import { VectorScorer } from './vector-scorer.ts';
 
 /** Options of {@link semanticSearch}. */
@@ -49,7 +49,8 @@ const optionNames: OptionNames<SemanticSearchOptions> = {
  * @param queries a row for each query
  * @param corpus rows of the same length as the queries
  * @returns for each query its hits, best first
- * @throws SentvecError `invalid-argument` (vectors of different lengths, no rows, topK below 1), `aborted`
+ * @throws SentvecError `invalid-argument` (vectors of different lengths, no rows, topK below 1, a query with entries that
+ * are no numbers), `aborted`
  */
 export async function semanticSearch(
   queries: Matrix,
@@ -59,6 +60,7 @@ export async function semanticSearch(
   checkOptionNames('semanticSearch()', options, optionNames);
   const { topK = 10, similarity = 'cosine', documents } = options;
   checkMatrix(queries, 'The queries');
+  checkNumbers(queries, 'The queries');
   checkCount(topK, 'topK');
   checkChoice(similarity, similarityFunctions, 'similarity');
   const tops = Array.from({ length: queries.rows }, () => new TopRows(topK, documents));

@@ -1,3 +1,4 @@
+// What every search checks of the vectors, counts and choices that it is given.
 import { SentvecError } from '../errors.ts';
 import type { Matrix } from '../types.ts';
 
@@ -21,6 +22,18 @@ export function checkMatrix(matrix: Matrix, name: string, leastRows = 1): void {
       `${name}: a matrix of ${rows} × ${cols} needs ${rows * cols} numbers, not ${data.length}.`,
     );
   }
+}
+
+/** @throws SentvecError `invalid-argument` when an entry is not a number, or infinite (details.row) */
+export function checkNumbers({ data, cols }: Matrix, name: string): void {
+  const at = data.findIndex((entry) => !Number.isFinite(entry));
+  if (at === -1) return;
+  const row = Math.floor(at / cols);
+  throw new SentvecError(
+    'invalid-argument',
+    `${name}: entry ${at % cols} of row ${row} is ${data[at]}, with which nothing can be compared. Embed the text again.`,
+    { row },
+  );
 }
 
 /** @throws SentvecError `invalid-argument` when vectors of two kinds have different lengths */

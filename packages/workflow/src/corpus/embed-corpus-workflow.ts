@@ -1,5 +1,5 @@
 /** The workflow that embeds a corpus. */
-import type { Embedder } from '@sentvec/core';
+import type { CorpusEmbedder } from '@sentvec/corpus';
 import type { RetryPolicy } from '../retry.ts';
 import { defineStep } from '../step.ts';
 import { defineWorkflow, type Workflow } from '../workflow.ts';
@@ -13,7 +13,10 @@ import { addChunk, emptyTotal, schemas, type CommittedCorpus, type EmbedCorpusIn
  * With `isolated` it may give one that embeds in a process of its own: a text of the chunk may have ended the processes
  * that embedded it. Then `embed` rejects with `backend-failed` when that process ends.
  */
-export type EmbedderOf = (model: string, options?: { readonly isolated?: boolean | undefined }) => Promise<Embedder>;
+export type EmbedderOf = (
+  model: string,
+  options?: { readonly isolated?: boolean | undefined },
+) => Promise<CorpusEmbedder>;
 
 /**
  * What {@link embedCorpusWorkflow} works with, in the process that executes its steps. A process that only starts runs

@@ -1,0 +1,101 @@
+/** What no search, loader or ranking may take silently, each with what it says. */
+import { plainBackend } from '@sentvec/architectures';
+import {
+  createBm25Index,
+  createSparseIndex,
+  fuseRankings,
+  informationRetrieval,
+  joinMatrices,
+  loadEmbedder,
+  loadMultiVectorEmbedder,
+  loadReranker,
+  loadSparseEmbedder,
+  maxSimilarityScores,
+  quantize,
+  searchByMaxSimilarity,
+  searchQuantized,
+  semanticSearch,
+  type ModelFiles,
+} from '@sentvec/core';
+import { goldenModel } from '@sentvec/testing';
+import { expect, it } from 'vitest';
+
+const backend = plainBackend();
+const folders = {
+  embedder: 'tiny-bert',
+  reranker: 'rerank-bert-1-label',
+  sparse: 'splade-bert-max',
+  late: 'late-bert',
+};
+const loaders: Record<string, (model: ModelFiles) => Promise<unknown>> = {
+  embedder: (model) => loadEmbedder(model, { backend }),
+  reranker: (model) => loadReranker(model, { backend }),
+  sparse: (model) => loadSparseEmbedder(model, { backend }),
+  late: (model) => loadMultiVectorEmbedder(model, { backend }),
+};
+const wrongKinds = Object.keys(loaders).flatMap((loader) =>
+  Object.entries(folders).flatMap(([kind, folder]) => (kind === loader ? [] : [[loader, kind, folder] as const])),
+);
+
+it.each(wrongKinds)('the loader of %s refuses %s, and names the right loader', async (loader, kind, folder) => {
+  const right = kind === 'embedder' ? 'loadEmbedder()' : kind === 'late' ? 'loadMultiVectorEmbedder()' : `load${kind}`;
+  await expect(loaders[loader]!(goldenModel(folder))).rejects.toMatchObject({
+    code: 'unsupported-model',
+    message: expect.stringMatching(new RegExp(`Load it with ${right.replace('()', '')}`, 'i')),
+  });
+});
+
+const matrix = (...data: number[]) => ({ data: Float32Array.from(data), rows: data.length / 2, cols: 2 });
+const [nan, sound] = [matrix(NaN, 1), matrix(1, 0, 0, 1)];
+const task = { queries: nan, queryIds: ['q'], corpus: sound, corpusIds: ['a', 'b'], relevant: { q: ['a'] } };
+const sparse = (index: number, value: number) => ({ indices: Int32Array.of(index), values: Float32Array.of(value) });
+const cases: [title: string, work: () => unknown, message: RegExp][] = [
+  ['a query of NaN', () => semanticSearch(nan, sound), /entry 0 of row 0 is NaN/],
+  ['a query of Infinity', () => semanticSearch(matrix(0, 1, 1, Infinity), sound), /entry 1 of row 1 is Infinity/],
+  ['an evaluation of NaN', () => informationRetrieval(task), /entry 0 of row 0 is NaN/],
+  ['a quantized search for NaN', () => searchQuantized(nan, quantize(sound, 'int8')), /not a number/],
+  ['MaxSim of NaN', () => searchByMaxSimilarity(nan, joinMatrices([sound])), /not a number/],
+  ['vectors of another length', () => semanticSearch(matrix(1, 0), { ...sound, rows: 1, cols: 4 }), /2 and 4 entries/],
+  [
+    'MaxSim of another length',
+    () => maxSimilarityScores({ ...sound, rows: 1, cols: 4 }, joinMatrices([sound])),
+    /4 and 2/,
+  ],
+  ['a sparse document of NaN', () => createSparseIndex([sparse(1, NaN)]), /Document 0 .* NaN/],
+  [
+    'a sparse query of NaN',
+    async () => (await createSparseIndex([sparse(1, 2)])).search(sparse(1, NaN)),
+    /The query .* NaN/,
+  ],
+  ['no text for BM25', async () => (await createBm25Index(['a'])).search(7 as unknown as string), /not a text/],
+  ['a ranking with NaN', () => fuseRankings([[{ row: 3, score: NaN }]]), /Ranking 0 gives row 3/],
+  [
+    'a ranking with a row twice',
+    () =>
+      fuseRankings([
+        [
+          { row: 3, score: 2 },
+          { row: 3, score: 1 },
+        ],
+      ]),
+    /row 3 twice/,
+  ],
+];
+it.each(cases)('refuses %s', async (_, work, message) => {
+  await expect((async () => work())()).rejects.toMatchObject({
+    code: expect.stringMatching(/^invalid-(?:argument|text)$/),
+    message: expect.stringMatching(message),
+  });
+});
+
+it('an empty query ranks nothing, and a pair beyond the length is cut and reported, or refused', async () => {
+  await using reranker = await loadReranker(goldenModel(folders.reranker), { backend });
+  await using late = await loadMultiVectorEmbedder(goldenModel(folders.late), { backend });
+  for (const query of ['', '  ']) {
+    await expect(reranker.rank(query, ['the city'])).rejects.toMatchObject({ code: 'invalid-text' });
+    await expect(late.rank(query, ['the city'])).rejects.toMatchObject({ code: 'invalid-text' });
+  }
+  const pair = [['the '.repeat(600), 'a']] as const;
+  expect((await reranker.score(pair)).receipt.truncated).toMatchObject([{ row: 0 }]);
+  await expect(reranker.score(pair, { truncate: false })).rejects.toMatchObject({ code: 'invalid-text' });
+});
