@@ -195,7 +195,8 @@ export async function withSearchModel<T>(
   return disposing(await loadModel(choice, context, ['embedder', 'sparse', 'multi-vector']), work);
 }
 
-async function disposing<Model extends { dispose(): Promise<void> }, T>(
+/** Works with a model, and disposes it whatever happens. */
+export async function disposing<Model extends { dispose(): Promise<void> }, T>(
   model: Model,
   work: (model: Model) => Promise<T>,
 ): Promise<T> {

@@ -98,6 +98,24 @@ it('mine-negatives: near texts that are not the positive, as rows for training',
   expect(mined[1]).toMatchObject({ negative_1: cats[2] });
 });
 
+it('mine-negatives: the scores of a reranker decide, and are written as labels', async () => {
+  const pairs = [
+    { anchor: 'What is my cat doing?', positive: cats[0] },
+    { anchor: 'Did the interest rates change?', positive: banks[0] },
+    { anchor: 'Who lies on the sofa?', positive: cats[2] },
+  ];
+  await place.writeRows('scored-pairs.jsonl', pairs);
+  const reranker = goldenPath('models/rerank-bert-1-label');
+  const options = ['--negatives', '2', '--range-max', '5', '--rerank', reranker, '--scores'];
+  await place.succeed(['mine-negatives', 'scored-pairs.jsonl', '--output', 'scored.jsonl', ...options]);
+  const mined = await place.readLines<{ negative_1: string; scores: number[] }>('scored.jsonl');
+  expect(mined).toHaveLength(3);
+  for (const { scores } of mined) {
+    expect(scores).toHaveLength(3);
+    expect(scores[1]).toBeGreaterThanOrEqual(scores[2]!);
+  }
+});
+
 it('a column that is not there is named, with those that are', async () => {
   const { code, stderr } = await place.run(['evaluate', 'triplet', 'triplets.jsonl', '--columns', 'a,b,c']);
   expect(code).toBe(1);

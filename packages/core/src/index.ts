@@ -79,6 +79,7 @@ export {
 } from './embedder/text-pieces.ts';
 export type * from './multi-vector/multi-vector-types.ts';
 export {
+  lateReading,
   loadMultiVectorEmbedder,
   type LoadMultiVectorEmbedderOptions,
 } from './multi-vector/load-multi-vector-embedder.ts';
@@ -93,6 +94,8 @@ export {
   type MaxSimilaritySearchOptions,
 } from './multi-vector/max-similarity.ts';
 export { joinMatrices, matrixOfText } from './multi-vector/multi-vectors.ts';
+export { readMultiVectorFolder } from './multi-vector/read-multi-vector-folder.ts';
+export { roleTokenizer } from './multi-vector/role-tokenizer.ts';
 export { createMultiVectorEmbedder } from './multi-vector/multi-vector-embedder.ts';
 export {
   quantizeTokens,
@@ -103,6 +106,7 @@ export {
 export { poolTokens } from './multi-vector/token-pooling.ts';
 export { truncateEmbeddings, type TruncateOptions } from './search/truncation.ts';
 export { readModelKind, type ModelKind } from './model-folder/model-kind.ts';
+export { readSparseFolder, type SparseFolder, type SparseRoute } from './sparse/read-sparse-folder.ts';
 export { loadSparseEmbedder, type LoadSparseEmbedderOptions } from './sparse/load-sparse-embedder.ts';
 export type {
   EmbeddedSparse,

@@ -1,5 +1,6 @@
 // Vectors of texts and scores of pairs by the weights of an engine: what evaluators are given.
 import {
+  maxSimilarity,
   planBatches,
   rowOf,
   throwIfAborted,
@@ -46,20 +47,22 @@ const batchTokens = 2048;
  * @param runSignal ends it when a call has no signal of its own
  */
 export function embedWith(engine: TrainingEngine, reader: TextReader, runSignal?: AbortSignal): EmbedTexts {
-  return async (texts, { prompt = '', signal = runSignal } = {}) => {
-    const { texts: tokenized, unpooledTokens } = await tokenizeColumn(reader, texts, prompt, signal);
+  return async (texts, { prompt, as, signal = runSignal } = {}) => {
+    const { texts: tokenized, unpooledTokens } = await tokenizeColumn(reader, texts, prompt, signal, as);
     return rowsOf(engine, tokenized, unpooledTokens, signal);
   };
 }
 
 /**
- * Scores pairs of texts by a reranker as it is now: a row for each pair, a column for each label, the model's numbers
- * without an activation.
+ * Scores pairs of texts by the model as it is now, where it does not have one vector for each text: a row for each pair. A
+ * reranker has a column for each label, with its numbers without an activation. Late interaction has one, the MaxSim of
+ * the first text as a query.
  */
 export type ScorePairs = (pairs: readonly TextPair[]) => Promise<Matrix>;
 
 /** Scoring with the weights of an engine, pairs of alike length together. */
 export function scoreWith(engine: TrainingEngine, reader: TextReader, signal?: AbortSignal): ScorePairs {
+  if (reader.pooling.perToken === true) return (pairs) => lateScores(engine, reader, pairs, signal);
   return async (pairs) => rowsOf(engine, await tokenizePairs(reader, pairs, undefined, signal), 0, signal);
 }
 
@@ -83,4 +86,53 @@ async function rowsOf(
     for (const [index, row] of rows.entries()) vectors.set(rowOf(part, index), row * cols);
   }
   return { data: vectors, rows: tokenized.length, cols };
+}
+
+/** Pairs whose token vectors are held at once. */
+const pairsAtOnce = 256;
+
+async function lateScores(
+  engine: TrainingEngine,
+  reader: TextReader,
+  pairs: readonly TextPair[],
+  signal: AbortSignal | undefined,
+): Promise<Matrix> {
+  const scores = new Float32Array(pairs.length);
+  for (let start = 0; start < pairs.length; start += pairsAtOnce) {
+    const some = pairs.slice(start, start + pairsAtOnce);
+    const matrices = async (column: 0 | 1): Promise<Matrix[]> => {
+      const texts = some.map((pair) => pair[column]);
+      const role = column === 0 ? 'query' : 'document';
+      const { texts: tokenized } = await tokenizeColumn(reader, texts, undefined, signal, role);
+      return tokenMatrices(engine, tokenized, signal);
+    };
+    const [queries, documents] = [await matrices(0), await matrices(1)];
+    for (const [index, query] of queries.entries()) scores[start + index] = maxSimilarity(query, documents[index]!);
+  }
+  return { data: scores, rows: pairs.length, cols: 1 };
+}
+
+/** The vectors of the tokens that count, of each text. */
+async function tokenMatrices(
+  engine: TrainingEngine,
+  tokenized: readonly TokenizedText[],
+  signal: AbortSignal | undefined,
+): Promise<Matrix[]> {
+  const matrices: Matrix[] = [];
+  const lengths = tokenized.map(({ ids }) => ids.length);
+  for (const rows of planBatches(lengths, batchTokens)) {
+    throwIfAborted(signal);
+    const batch = makeBatch([{ texts: rows.map((row) => tokenized[row]!) }]);
+    const vectors = await engine.embed(batch);
+    for (const [index, row] of rows.entries()) {
+      const first = index * batch.length;
+      const counted = Array.from({ length: batch.length }, (_, at) => first + at).filter(
+        (position) => batch.poolingMask[position] !== 0,
+      );
+      const data = new Float32Array(counted.length * vectors.cols);
+      for (const [at, position] of counted.entries()) data.set(rowOf(vectors, position), at * vectors.cols);
+      matrices[row] = { data, rows: counted.length, cols: vectors.cols };
+    }
+  }
+  return matrices;
 }

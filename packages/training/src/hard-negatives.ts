@@ -1,10 +1,18 @@
 // Hard negatives: texts that are near to an anchor though they are not its positive.
-import { pairwiseSimilarity, semanticSearch, SentvecError, type Matrix, type SimilarityFunction } from '@sentvec/core';
+import {
+  pairwiseSimilarity,
+  semanticSearch,
+  SentvecError,
+  throwIfAborted,
+  type Matrix,
+  type SearchHit,
+  type SimilarityFunction,
+} from '@sentvec/core';
 import { checkOptionNames } from '@sentvec/platform';
 import { Random } from './random.ts';
 import { checkCount } from './training-options.ts';
 
-/** Options of {@link mineHardNegatives}. Scores are similarities of the anchor. */
+/** Options of {@link mineHardNegatives}. Scores are similarities of the anchor, or what `rescore` gives. */
 export interface HardNegativeOptions {
   /** Negatives for each anchor. @default 3 */
   readonly negatives?: number | undefined;
@@ -30,14 +38,25 @@ export interface HardNegativeOptions {
   readonly seed?: number | undefined;
   /** @default 'cosine' */
   readonly similarity?: SimilarityFunction | undefined;
+  /**
+   * Scores an anchor's positive and its `rangeMax` nearest candidates anew, with a reranker for example. These scores then
+   * decide on order, limits and margins in place of similarities.
+   * @default similarities decide
+   */
+  readonly rescore?: Rescore | undefined;
   readonly signal?: AbortSignal | undefined;
 }
+
+/** Scores for an anchor, by its row and those of candidates: of its positive, then of each candidate. */
+export type Rescore = (anchor: number, candidates: readonly number[]) => Promise<ArrayLike<number>>;
 
 /** An anchor's hard negatives: rows of the candidates. */
 export interface MinedNegatives {
   /** Row of the anchor and of its positive. */
   readonly row: number;
   readonly negatives: readonly number[];
+  /** Of the positive, then of each negative: labels for a loss that learns from a teacher's scores. */
+  readonly scores: readonly number[];
 }
 
 /**
@@ -67,6 +86,7 @@ export async function mineHardNegatives(
     sampling: true,
     seed: true,
     similarity: true,
+    rescore: true,
     signal: true,
   });
   const {
@@ -76,6 +96,7 @@ export async function mineHardNegatives(
     sampling = 'top',
     seed = 42,
     similarity = 'cosine',
+    rescore,
     signal,
   } = options;
   checkOptions({ ...options, negatives, rangeMin, rangeMax });
@@ -88,12 +109,33 @@ export async function mineHardNegatives(
     signal,
   });
   const random = new Random(seed);
-  return hits.flatMap((found, row) => {
-    const others = found.filter((hit) => !isPositive(row, hit.row)).slice(rangeMin, rangeMax);
-    const fitting = others.filter(({ score }) => fits(score, right[row]!, options)).map((hit) => hit.row);
+  const mined: MinedNegatives[] = [];
+  for (const [row, found] of hits.entries()) {
+    throwIfAborted(signal);
+    const nearest = found.filter((hit) => !isPositive(row, hit.row)).slice(0, rangeMax);
+    const { positive, others } = rescore
+      ? await rescored(row, nearest, rescore)
+      : { positive: right[row]!, others: nearest };
+    const fitting = others.slice(rangeMin).filter(({ score }) => fits(score, positive, options));
     const chosen = (sampling === 'random' ? random.shuffle(fitting) : fitting).slice(0, negatives);
-    return chosen.length === negatives ? [{ row, negatives: chosen }] : [];
-  });
+    if (chosen.length < negatives) continue;
+    const scores = [positive, ...chosen.map(({ score }) => score)];
+    mined.push({ row, negatives: chosen.map((hit) => hit.row), scores });
+  }
+  return mined;
+}
+
+async function rescored(
+  anchor: number,
+  nearest: readonly SearchHit[],
+  rescore: Rescore,
+): Promise<{ readonly positive: number; readonly others: readonly SearchHit[] }> {
+  const scores = await rescore(
+    anchor,
+    nearest.map(({ row }) => row),
+  );
+  const others = nearest.map(({ row }, index) => ({ row, score: scores[index + 1]! }));
+  return { positive: scores[0]!, others: others.sort((a, b) => b.score - a.score) };
 }
 
 function checkOptions({

@@ -1,5 +1,5 @@
 // @sentvec/training: what runs in a page as in Node. Files and threads stand behind `/node`, TensorFlow.js behind `/tfjs`.
-export { mineHardNegatives, type HardNegativeOptions, type MinedNegatives } from './hard-negatives.ts';
+export { mineHardNegatives, type HardNegativeOptions, type MinedNegatives, type Rescore } from './hard-negatives.ts';
 export {
   checkedParameter,
   labelsOf,
@@ -120,7 +120,13 @@ export {
   type TrainedWeights,
 } from './trained-model.ts';
 export { trainedAdapterFiles } from './trained-adapter.ts';
-export { withFreshScores, type FreshScoresOptions } from './from-scratch/fresh-head.ts';
+export {
+  withFreshScores,
+  withTermWeights,
+  withTokenVectors,
+  type FreshScoresOptions,
+  type TokenVectorOptions,
+} from './from-scratch/fresh-head.ts';
 export { distillStatic, type DistillStaticOptions } from './from-scratch/distill-static.ts';
 export { fromScratch, type FromScratchOptions } from './from-scratch/from-scratch.ts';
 export { trainWordPiece, type WordPieceOptions } from './from-scratch/word-piece-trainer.ts';

@@ -102,6 +102,7 @@ const carriedFiles: readonly RegExp[] = [
   /^(modules|config|config_sentence_transformers|sentence_\w+_config|router_config)\.json$/,
   ...tokenizerFiles,
   /^(modeling|configuration|tokenization|custom)_\w+\.py$/,
+  /^artifact\.metadata$/,
   /^(LICEN[CS]E|NOTICE)/,
 ];
 

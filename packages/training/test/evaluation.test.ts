@@ -109,8 +109,10 @@ test('hard negatives by rank, score and margin', async () => {
   const positives = await embed(['10', '100']);
   const candidates = await embed(numbered([10, 20, 40, 70, 100]));
   const isPositive = (anchor: number, candidate: number) => (anchor === 0 ? candidate === 0 : candidate === 4);
-  const mine = (options: object) =>
-    mineHardNegatives(anchors, positives, { candidates, isPositive }, { negatives: 1, ...options });
+  const mine = async (options: object) => {
+    const mined = await mineHardNegatives(anchors, positives, { candidates, isPositive }, { negatives: 1, ...options });
+    return mined.map(({ row, negatives }) => ({ row, negatives }));
+  };
   expect(await mine({})).toEqual([
     { row: 0, negatives: [1] },
     { row: 1, negatives: [3] },
@@ -136,11 +138,35 @@ test("a relative margin of hard negatives is a share of the positive's score, no
     const [anchors, positives] = [await embed(['0']), await embed([String(positive)])];
     const candidates = await embed(numbered([70, 80, 110, 130, 150]));
     const noneIsPositive = { candidates, isPositive: () => false };
-    return mineHardNegatives(anchors, positives, noneIsPositive, { negatives: 1, relativeMargin });
+    const mined = await mineHardNegatives(anchors, positives, noneIsPositive, { negatives: 1, relativeMargin });
+    return mined.map(({ row, negatives }) => ({ row, negatives }));
   };
   // The positive is at cos 60° = 0.5; the candidates at 0.342, 0.174, -0.342, -0.643 and -0.866.
   expect(await mine(60, 0.5)).toEqual([{ row: 0, negatives: [1] }]);
   expect(await mine(60, 0.9)).toEqual([{ row: 0, negatives: [0] }]);
   // Below a positive at cos 120° = -0.5 by half of its size: at most -0.75.
   expect(await mine(120, 0.5)).toEqual([{ row: 0, negatives: [4] }]);
+});
+
+test('hard negatives by the scores of a reranker: its order, its margins, and its scores as labels', async () => {
+  const [anchors, positives] = [await embed(['0']), await embed(['10'])];
+  const candidates = await embed(numbered([20, 40, 70, 100]));
+  const asked: (readonly number[])[] = [];
+  // It finds the third candidate better than the positive, and the farthest is not among the nearest three.
+  const rescore = async (_: number, rows: readonly number[]) => {
+    asked.push(rows);
+    return [0.9, ...rows.map((row) => [0.2, 0.6, 0.95, 0.8][row]!)];
+  };
+  const pool = { candidates, isPositive: () => false };
+  const options = { negatives: 2, rangeMax: 3, rescore };
+  expect(await mineHardNegatives(anchors, positives, pool, options)).toEqual([
+    { row: 0, negatives: [2, 1], scores: [0.9, 0.95, 0.6] },
+  ]);
+  expect(await mineHardNegatives(anchors, positives, pool, { ...options, margin: 0 })).toEqual([
+    { row: 0, negatives: [1, 0], scores: [0.9, 0.6, 0.2] },
+  ]);
+  expect(asked).toEqual([
+    [0, 1, 2],
+    [0, 1, 2],
+  ]);
 });

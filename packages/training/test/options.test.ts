@@ -22,7 +22,7 @@ const calls: Readonly<Record<string, () => unknown>> = {
   'evaluateClustering()': () => training.evaluateClustering(embed, texts, wrong),
   'evaluateClassification()': () => training.evaluateClassification(embed, texts, texts, wrong),
   'evaluateReranking()': () => training.evaluateReranking(embed, [], 'cosine', 10, wrong),
-  'informationRetrieval() by evaluateRetrieval': () =>
+  'evaluateSearch() by evaluateRetrieval': () =>
     training.evaluateRetrieval(embed, { queries: {}, corpus: {}, relevant: {} }, 'cosine', wrong),
   'mineHardNegatives()': () =>
     training.mineHardNegatives(vectors, vectors, { candidates: vectors, isPositive: () => false }, wrong),

@@ -94,14 +94,12 @@ test('a reranker learns from lists of different lengths', async () => {
   });
   await place.write('lists.jsonl', jsonLines(rows));
   const list = { file: 'lists.jsonl', columns: ['query', 'document'], label: 'relevance' };
-  const evaluation = { ...pairs, type: 'sts' };
-  for (const loss of ['LambdaLoss', 'ListNetLoss']) {
-    const config = { kind: 'reranker', data: [{ ...list, loss }], evaluation, epochs: 4, learningRate: 3e-3 };
-    const { outcome } = await place.run(place.config(loss, config));
-    const losses = outcome.history.steps.map((step) => step.loss);
-    const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
-    expect(mean(losses.slice(-5))).toBeLessThan(mean(losses.slice(0, 5)));
-  }
+  const data = [{ ...list, loss: 'LambdaLoss' }];
+  const config = { kind: 'reranker', data, evaluation: undefined, epochs: 3, learningRate: 3e-3 };
+  const { outcome } = await place.run(place.config('lists', config));
+  const losses = outcome.history.steps.map((step) => step.loss);
+  const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
+  expect(mean(losses.slice(-5))).toBeLessThan(mean(losses.slice(0, 5)));
 });
 
 test.each(['rerank-albert', 'rerank-deberta-v3-3', 'rerank-pooled-dense'])(

@@ -2,7 +2,8 @@
 import { writeFileAtomically } from '@sentvec/platform/node';
 import { type Command, defineCommand } from '../command.ts';
 import { embedWithProgress } from '../embed-with-progress.ts';
-import { backendArguments, modelArguments, withModel } from '../model.ts';
+import type { MinedNegatives } from '@sentvec/training';
+import { backendArguments, disposing, loadRerankerOf, modelArguments, withModel } from '../model.ts';
 import { UsageError } from '../usage-error.ts';
 
 export const mineNegatives: Command = defineCommand({
@@ -51,12 +52,26 @@ export const mineNegatives: Command = defineCommand({
       valueHint: 'X',
       description: 'A negative is at least so much less similar to the anchor than the positive is.',
     },
+    rerank: {
+      type: 'string',
+      valueHint: 'MODEL',
+      description: 'A reranker, whose scores of the nearest texts decide in place of similarities.',
+    },
+    scores: {
+      type: 'boolean',
+      description:
+        'Also write scores, of the positive and each negative: labels for MarginMSELoss and DistillKLDivLoss.',
+    },
     random: { type: 'boolean', description: 'Take any of the fitting candidates instead of the nearest.' },
   },
   examples: [
     {
       line: 'sentvec mine-negatives pairs.jsonl --output triplets.jsonl --negatives 1 --margin 0.1',
       does: 'Triplets for TripletLoss or MultipleNegativesRankingLoss',
+    },
+    {
+      line: 'sentvec mine-negatives pairs.jsonl --output scored.jsonl --rerank ./my-reranker --scores',
+      does: 'Negatives that a reranker finds hard, with its scores, for an embedder to learn from',
     },
   ],
   async run(context) {
@@ -87,13 +102,27 @@ export const mineNegatives: Command = defineCommand({
       const isPositive = (anchor: number, candidate: number) =>
         right.get(anchors[anchor]!)!.has(candidates[candidate]!);
       const pool = { candidates: await embed(candidates), isPositive };
-      const mined = await mineHardNegatives(await embed(anchors), await embed(positives), pool, {
-        ...options,
-        similarity: embedder.similarityFunction,
-      });
-      const lines = mined.map(({ row, negatives }) => {
+      const vectors = [await embed(anchors), await embed(positives)] as const;
+      const reranker =
+        args.rerank === undefined ? undefined : await loadRerankerOf({ ...args, model: args.rerank }, context);
+      const rescore = async (anchor: number, rows: readonly number[]): Promise<Float32Array> => {
+        const scored = [positives[anchor]!, ...rows.map((row) => candidates[row]!)];
+        const { scores } = await reranker!.score(
+          scored.map((text) => [anchors[anchor]!, text]),
+          { signal },
+        );
+        return scores.data;
+      };
+      const mine = (): Promise<readonly MinedNegatives[]> =>
+        mineHardNegatives(...vectors, pool, {
+          ...options,
+          similarity: embedder.similarityFunction,
+          rescore: reranker && rescore,
+        });
+      const mined = await (reranker ? disposing(reranker, mine) : mine());
+      const lines = mined.map(({ row, negatives, scores }) => {
         const named = negatives.map((candidate, index) => [`negative_${index + 1}`, candidates[candidate]]);
-        return `${JSON.stringify({ anchor: anchors[row], positive: positives[row], ...Object.fromEntries(named) })}\n`;
+        return `${JSON.stringify({ anchor: anchors[row], positive: positives[row], ...Object.fromEntries(named), ...(args.scores && { scores }) })}\n`;
       });
       await writeFileAtomically(args.output, lines.join(''), { doing: 'Writing the mined pairs' });
       await context.print({

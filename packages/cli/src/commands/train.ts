@@ -27,7 +27,7 @@ const example = `{
 
 export const trainModel: Command = defineCommand({
   name: 'train',
-  summary: 'Fine-tune an embedder or a reranker on pairs, triplets, lists or labelled texts.',
+  summary: 'Fine-tune a model of any kind on pairs, triplets, lists or labelled texts.',
   args: {
     config: {
       type: 'positional',
@@ -84,6 +84,9 @@ export const trainModel: Command = defineCommand({
     '"kind": "reranker" trains a model that reads two texts together, made of an encoder or an embedder if it is none yet: BinaryCrossEntropyLoss ' +
       '(0 to 1), CrossEntropyLoss (the name of a label; labels sets their order), MultipleNegativesRankingLoss (no label), MSELoss, MarginMSELoss ' +
       "(a teacher's scores); over the rows with one query LambdaLoss, RankNetLoss, ListNetLoss, ListMLELoss, PListMLELoss, ADRMSELoss (a number).",
+    '"kind": "sparse" trains a SPLADE model, of a model that predicts masked tokens if it is none yet: SpladeLoss around SparseMultipleNegativesRankingLoss, ' +
+      'SparseMarginMSELoss or SparseDistillKLDivLoss. "kind": "multi-vector" trains late interaction: MultiVectorMultipleNegativesRankingLoss, ' +
+      'MultiVectorDistillKLDivLoss, MultiVectorMarginMSELoss.',
     'However a run ends, Ctrl-C and a full disk included, what is trained is in a checkpoint beside the output, or in the output. The result is a ' +
       'sentence-transformers folder with onnx/model.onnx, a model card, report.html with the curves, and history.jsonl with a line for each step.',
   ],

@@ -9,7 +9,13 @@ import type { Encoder } from '../backend.ts';
 import type { ModelFiles } from '../types.ts';
 import { createMultiVectorEmbedder } from './multi-vector-embedder.ts';
 import type { TextRole } from '../embedder/embedder-types.ts';
-import type { MultiVectorEmbedder, MultiVectorFolder, MultiVectorParts, QueryExpansion } from './multi-vector-types.ts';
+import type {
+  LateReading,
+  MultiVectorEmbedder,
+  MultiVectorFolder,
+  MultiVectorParts,
+  QueryExpansion,
+} from './multi-vector-types.ts';
 import { readMultiVectorFolder } from './read-multi-vector-folder.ts';
 
 /** Options of {@link loadMultiVectorEmbedder}. */
@@ -48,18 +54,10 @@ export async function loadMultiVectorEmbedder(
   const { queryLength, documentLength, ...others } = options;
   const { folder, definition, parts } = await loadModelParts(model, others, (files) => readMultiVectorFolder(files));
   try {
-    const expansion = folder.expansion && {
-      ...folder.expansion,
-      length: queryLength ?? folder.expansion.length,
-      id: expansionId(folder, definition),
-    };
-    const wanted = { query: queryLength, document: documentLength };
+    const { maxPositions } = parts.encoder;
     return createMultiVectorEmbedder({
       ...parts,
-      lengths: lengthsOf(folder, parts.encoder, expansion, wanted),
-      expansion,
-      skippedIds: { query: skipped(folder, definition, 'query'), document: skipped(folder, definition, 'document') },
-      onlyIds: folder.mask.onlyIds && new Set(folder.mask.onlyIds),
+      ...lateReading(folder, definition, { maxPositions, queryLength, documentLength }),
       tokenPooling: folder.tokenPooling,
       similarity: folder.similarity,
     });
@@ -67,6 +65,31 @@ export async function loadMultiVectorEmbedder(
     await Promise.all([parts.tokenizer.dispose(), parts.encoder.dispose()]);
     throw error;
   }
+}
+
+/**
+ * How a model of late interaction reads queries and documents, as its folder says.
+ * @param options.queryLength, documentLength as of {@link LoadMultiVectorEmbedderOptions}
+ * @throws SentvecError `invalid-model`, `invalid-argument` for lengths beyond the positions
+ */
+export function lateReading(
+  folder: MultiVectorFolder,
+  definition: TokenizerDefinition,
+  options: Pick<LoadMultiVectorEmbedderOptions, 'queryLength' | 'documentLength'> & Pick<Encoder, 'maxPositions'>,
+): LateReading & { readonly lengths: Readonly<Record<TextRole, number>> } {
+  const { queryLength, documentLength, maxPositions } = options;
+  const expansion = folder.expansion && {
+    ...folder.expansion,
+    length: queryLength ?? folder.expansion.length,
+    id: expansionId(folder, definition),
+  };
+  const wanted = { query: queryLength, document: documentLength };
+  return {
+    lengths: lengthsOf(folder, maxPositions, expansion, wanted),
+    expansion,
+    skippedIds: { query: skipped(folder, definition, 'query'), document: skipped(folder, definition, 'document') },
+    onlyIds: folder.mask.onlyIds && new Set(folder.mask.onlyIds),
+  };
 }
 
 /** The ids of words that the vocabulary has as one token. Other words are not tokens, so they are in no text. */
@@ -85,7 +108,7 @@ function expansionId({ encoderFiles, expansion }: MultiVectorFolder, definition:
 
 function lengthsOf(
   { lengths, encoderFiles }: MultiVectorFolder,
-  { maxPositions }: Encoder,
+  maxPositions: number,
   expansion: MultiVectorParts['expansion'],
   wanted: Readonly<Record<TextRole, number | undefined>>,
 ): Readonly<Record<TextRole, number>> {

@@ -154,6 +154,9 @@ export interface EmbeddedTokensOfText extends EmbeddedTokens {
   readonly matrix: Matrix;
 }
 
+/** How a model of late interaction reads queries and documents. */
+export type LateReading = Pick<MultiVectorParts, 'lengths' | 'expansion' | 'skippedIds' | 'onlyIds'>;
+
 /** What a {@link MultiVectorEmbedder} is put together from. The pooling of its head is `tokenPooling()`. */
 export interface MultiVectorParts extends Omit<EmbedderParts, 'defaultPrompt' | 'truncateDim' | 'similarityFunction'> {
   /**

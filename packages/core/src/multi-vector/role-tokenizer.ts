@@ -1,13 +1,13 @@
 import type { TokenizedText, Tokenizer } from '../types.ts';
 import type { TextRole } from '../embedder/embedder-types.ts';
-import type { MultiVectorParts } from './multi-vector-types.ts';
+import type { LateReading, MultiVectorParts } from './multi-vector-types.ts';
 
 /**
  * The tokenizer of a model of late interaction, as it reads queries or documents: queries are lengthened, and the tokens
  * that give no vectors are marked. Follows `preprocess` in `sentence_transformers/base/modules/transformer.py` and
  * `multi_vector_mask.py` there.
  */
-export function roleTokenizer(parts: MultiVectorParts, role: TextRole): Tokenizer {
+export function roleTokenizer(parts: Pick<MultiVectorParts, 'tokenizer'> & LateReading, role: TextRole): Tokenizer {
   const { tokenizer, expansion, skippedIds, onlyIds } = parts;
   const skipped = skippedIds?.[role];
   const finish = (text: TokenizedText): TokenizedText => {

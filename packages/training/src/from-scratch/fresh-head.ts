@@ -14,7 +14,9 @@ import {
   type ModelFiles,
   type WritableTensor,
 } from '@sentvec/core';
+import { checkOptionNames } from '@sentvec/platform';
 import { Random } from '../random.ts';
+import { checkCount } from '../training-options.ts';
 import { json, type FolderFiles } from './static-folder.ts';
 
 /** How transformers calls the class of a reranker, and what stands before the names of its encoder's weights. */
@@ -67,6 +69,7 @@ export interface FreshScoresOptions {
  * @throws SentvecError `unsupported-model` for an architecture without such a head
  */
 export async function withFreshScores(files: ModelFiles, options: FreshScoresOptions = {}): Promise<ModelFiles> {
+  checkOptionNames('withFreshScores()', options, { labels: true, seed: true });
   const { labels = ['LABEL_0'], seed = 42 } = options;
   const { encoderFiles, definition, config } = await readBase(files);
   const modelType = definition.modelType;
@@ -121,6 +124,139 @@ export async function withFreshScores(files: ModelFiles, options: FreshScoresOpt
       prompts: {},
     }),
   });
+}
+
+/**
+ * A sparse embedder of a model that predicts masked tokens: its scores of terms, of which the largest over the tokens of a
+ * text counts (SPLADE: Formal et al., 2021). No weight is new.
+ * @param files a plain folder of transformers (`…ForMaskedLM`)
+ * @throws SentvecError `invalid-model` for an encoder without the head that predicts tokens
+ */
+export async function withTermWeights(files: ModelFiles): Promise<ModelFiles> {
+  const { encoderFiles, config, definition } = await readBase(files);
+  const sparse = await readEncoder(
+    withConfig(encoderFiles, { ...config, term_weights: { pooling_strategy: 'max', activation_function: 'relu' } }),
+  ).catch((cause: unknown) => {
+    if (!SentvecError.is(cause, 'invalid-model')) throw cause;
+    throw new SentvecError(
+      'invalid-model',
+      `${files.name} has no head that predicts masked tokens, which a sparse embedder is made of. Take a model of a class …ForMaskedLM, bert-base-uncased say. ${cause.message}`,
+      { file: files.name },
+      { cause },
+    );
+  });
+  const tensors: Record<string, WritableTensor> = {};
+  for (const [name, shape] of sparse.weights)
+    for (const storedName of sparse.storedNames(name)) tensors[storedName] = { shape, data: sparse.weight(name) };
+  return memoryModel(files.name, {
+    ...(await tokenizerOf(encoderFiles)),
+    'config.json': await configLike(encoderFiles, floatConfig(config)),
+    'model.safetensors': writeSafetensors(tensors, { format: 'pt' }),
+    'modules.json': modules(
+      ['', 'base.modules.transformer.Transformer'],
+      ['1_SpladePooling', 'sparse_encoder.modules.splade_pooling.SpladePooling'],
+    ),
+    'sentence_bert_config.json': json({
+      transformer_task: 'fill-mask',
+      modality_config: { text: { method: 'forward', method_output_name: 'logits' } },
+      module_output_name: 'token_embeddings',
+    }),
+    '1_SpladePooling/config.json': json({
+      pooling_strategy: 'max',
+      activation_function: 'relu',
+      embedding_dimension: definition.vocabularySize,
+    }),
+    'config_sentence_transformers.json': settingsOf('SparseEncoder', 'dot'),
+  });
+}
+
+/** Options of {@link withTokenVectors}. */
+export interface TokenVectorOptions {
+  /** Entries of a token's vector. @default 128 */
+  readonly dimension?: number | undefined;
+  /** The most tokens of a query. @default 32 */
+  readonly queryLength?: number | undefined;
+  /** The most tokens of a document. @default 180 */
+  readonly documentLength?: number | undefined;
+  /** Of the random weights. @default 42 */
+  readonly seed?: number | undefined;
+}
+
+/**
+ * A model of late interaction of an encoder's weights and a layer of random ones, which makes the vector of each token
+ * shorter (ColBERT: Khattab and Zaharia, 2020). Punctuation of documents gives no vectors.
+ * @param files an embedder, or a plain folder of an encoder
+ * @throws SentvecError `unsupported-model`, `invalid-argument`
+ */
+export async function withTokenVectors(files: ModelFiles, options: TokenVectorOptions = {}): Promise<ModelFiles> {
+  checkOptionNames('withTokenVectors()', options, {
+    dimension: true,
+    queryLength: true,
+    documentLength: true,
+    seed: true,
+  });
+  const { dimension = 128, queryLength = 32, documentLength = 180, seed = 42 } = options;
+  for (const [name, value] of Object.entries({ dimension, queryLength, documentLength })) checkCount(name, value);
+  const { encoderFiles, definition, config } = await readBase(files);
+  const { hiddenSize, maxPositions } = definition;
+  const random = new Random(seed);
+  const bound = 1 / Math.sqrt(hiddenSize);
+  const data = Float32Array.from({ length: dimension * hiddenSize }, () => (2 * random.uniform() - 1) * bound);
+  const ofTokens = { module_input_name: 'token_embeddings', module_output_name: 'token_embeddings' };
+  return memoryModel(files.name, {
+    ...(await tokenizerOf(encoderFiles)),
+    'config.json': await configLike(encoderFiles, floatConfig(config)),
+    'model.safetensors': writeSafetensors(encoderTensors(definition, ''), { format: 'pt' }),
+    'modules.json': modules(
+      ['', 'base.modules.transformer.Transformer'],
+      ['1_Dense', 'base.modules.dense.Dense'],
+      ['2_MultiVectorMask', 'multi_vector_encoder.modules.multi_vector_mask.MultiVectorMask'],
+      ['3_Normalize', 'base.modules.normalize.Normalize'],
+    ),
+    'sentence_bert_config.json': json({
+      transformer_task: 'feature-extraction',
+      modality_config: { text: { method: 'forward', method_output_name: 'last_hidden_state' } },
+      module_output_name: 'token_embeddings',
+      query_length: Math.min(queryLength, maxPositions),
+      document_length: Math.min(documentLength, maxPositions),
+    }),
+    '1_Dense/config.json': json({
+      in_features: hiddenSize,
+      out_features: dimension,
+      bias: false,
+      activation_function: 'torch.nn.modules.linear.Identity',
+      ...ofTokens,
+    }),
+    '1_Dense/model.safetensors': writeSafetensors(
+      { 'linear.weight': { shape: [dimension, hiddenSize], data } },
+      { format: 'pt' },
+    ),
+    '2_MultiVectorMask/config.json': json({
+      skiplist_words: Array.from(punctuation),
+      skiplist_tasks: ['document'],
+      keep_only_token_ids: null,
+    }),
+    '3_Normalize/config.json': json(ofTokens),
+    'config_sentence_transformers.json': settingsOf('MultiVectorEncoder', 'maxsim'),
+  });
+}
+
+/** `string.punctuation` of Python. */
+const punctuation = '!"#$%&\'()*+,-./:;<=>?@[\\]^_`{|}~';
+
+function settingsOf(modelType: string, similarity: string): string {
+  const prompts = { query: '', document: '' };
+  return json({ model_type: modelType, similarity_fn_name: similarity, default_prompt_name: null, prompts });
+}
+
+/** The same files with another `config.json`. */
+function withConfig(files: ModelFiles, config: unknown): ModelFiles {
+  const content = new TextEncoder().encode(json(config));
+  return {
+    name: files.name,
+    list: () => files.list(),
+    read: async (path) => (path === 'config.json' ? content : files.read(path)),
+  };
 }
 
 /** Whether a layer of a head has a bias: ModernBERT's say so in the configuration. */

@@ -73,7 +73,7 @@ export async function readEvaluation(
   const { similarityFunction: similarity } = folder;
   const data = { columns, labels, classes, known, similarity, searchPrompts, modelLabels };
   const tables = training ? [table, training] : [table];
-  const ofPairs = kind === 'reranker' ? pairEvaluators[config.type] : undefined;
+  const ofPairs = kind === 'reranker' || kind === 'multi-vector' ? pairEvaluators[config.type] : undefined;
   if (ofPairs !== undefined) {
     const evaluatePairs = ofPairs(data);
     return { evaluate: (_, score) => evaluatePairs(score), data: tables };

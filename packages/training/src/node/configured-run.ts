@@ -272,7 +272,7 @@ async function comparePairs(
   if (second === undefined) return [];
   const shown = Math.min(8, first.length);
   const rows = Array.from({ length: shown }, (_, i) => Math.floor((i * first.length) / shown));
-  if (kind === 'reranker') {
+  if (kind === 'reranker' || kind === 'multi-vector') {
     const pairs = rows.map((row) => [first[row]!, second[row]!] as const);
     const { data, cols } = await scoreWith(engine, reader)(pairs);
     return pairs.map(([a, b], index) => ({ first: a, second: b, similarity: data[index * cols]! }));

@@ -92,6 +92,7 @@ const shapes: Readonly<Record<EvaluationType, { readonly columns: readonly strin
 /** What can judge models of a kind. @default all */
 const typesOfKinds: Readonly<Partial<Record<ModelKind, readonly EvaluationType[]>>> = {
   reranker: ['sts', 'triplet', 'binary', 'reranking', 'classification'],
+  'multi-vector': ['sts', 'triplet', 'binary', 'reranking'],
 };
 
 /** What a classification of a reranker is. */
@@ -112,8 +113,13 @@ export function checkEvaluationConfig(
     throw configError(`${type} cannot judge a model of the kind ${kind}. These can: ${possible.join(', ')}.`);
   const { columns: wanted, label: wantedLabel } =
     kind === 'reranker' && type === 'classification' ? classifiedPairs : shapes[type];
-  if (kind === 'reranker' && (prompt ?? queryPrompt ?? corpusPrompt ?? known) !== undefined)
-    throw configError('a reranker has its own prompt and no other; leave out the prompts and "known".');
+  if (
+    (kind === 'reranker' || kind === 'multi-vector') &&
+    (prompt ?? queryPrompt ?? corpusPrompt ?? known) !== undefined
+  )
+    throw configError(
+      `a model of the kind ${kind} has prompts of its own and no others; leave out the prompts and "known".`,
+    );
   if (columns.length !== wanted.length)
     throw configError(`${type} needs ${wanted.length} columns (${wanted.join(', ')}), not ${columns.length}.`);
   if (wantedLabel !== undefined && label === undefined)

@@ -2,16 +2,22 @@
 import { readEncoder, type EncoderDefinition } from '@sentvec/architectures';
 import {
   classificationHeadLayers,
+  lateReading,
   memoryModel,
   pairTokenizerOf,
+  promptNameFor,
   headOutputSize,
   readJson,
   readModelFolder,
   readModelKind,
+  readMultiVectorFolder,
   readRerankerFolder,
+  readSparseFolder,
+  roleTokenizer,
   readTokenizerDefinition,
   refuseTokensWithoutWeights,
   SentvecError,
+  subfolder,
   withTask,
   writeSafetensors,
   type Encoder,
@@ -19,12 +25,13 @@ import {
   type ModelFolder,
   type ModelKind,
   type RerankerFolder,
+  type TextRole,
   type Tokenizer,
 } from '@sentvec/core';
 import { nodeTokenizer } from '@sentvec/core/node';
-import { withFreshScores } from '../from-scratch/fresh-head.ts';
+import { withFreshScores, withTermWeights, withTokenVectors } from '../from-scratch/fresh-head.ts';
 import type { TrainableModel } from '../step/siamese.ts';
-import type { TextReader } from '../data/tokenized-sets.ts';
+import type { RoleReader, TextReader } from '../data/tokenized-sets.ts';
 
 /** A model folder opened for training. */
 export interface LoadedTrainable {
@@ -72,8 +79,17 @@ export async function loadTrainable(model: ModelFiles, options: LoadTrainableOpt
       `${files.name} is a model of the kind ${found}; what is to be trained is of the kind ${kind}. Set "kind": "${found}" in the configuration, or take another model.`,
       { file: files.name, kind: found },
     );
-  return kind === 'reranker' ? loadRerankerForTraining(files, found, options) : loadEmbedderForTraining(files, options);
+  return loaders[kind](files, found, options);
 }
+
+type Loader = (files: ModelFiles, found: ModelKind, options: LoadTrainableOptions) => Promise<LoadedTrainable>;
+
+const loaders: Readonly<Record<ModelKind, Loader>> = {
+  embedder: (files, _, options) => loadEmbedderForTraining(files, options),
+  reranker: loadRerankerForTraining,
+  sparse: loadSparseForTraining,
+  'multi-vector': loadMultiVectorForTraining,
+};
 
 async function loadEmbedderForTraining(files: ModelFiles, options: LoadTrainableOptions): Promise<LoadedTrainable> {
   const folder = await readModelFolder(files);
@@ -102,7 +118,8 @@ async function loadRerankerForTraining(
   found: ModelKind,
   options: LoadTrainableOptions,
 ): Promise<LoadedTrainable> {
-  const files = found === 'reranker' ? model : await withFreshScores(model, options);
+  const { labels: wanted, seed } = options;
+  const files = found === 'reranker' ? model : await withFreshScores(model, { labels: wanted, seed });
   const folder = await readRerankerFolder(files, async () => undefined);
   if (folder.chat !== undefined)
     throw new SentvecError(
@@ -127,6 +144,75 @@ async function loadRerankerForTraining(
     dimension: labels.length,
     labels,
     headTensors: await headTensorsOf(files, folder),
+    tokenizerHash: tokenization.hash,
+  };
+}
+
+async function loadSparseForTraining(
+  model: ModelFiles,
+  found: ModelKind,
+  options: LoadTrainableOptions,
+): Promise<LoadedTrainable> {
+  const files = found === 'sparse' ? model : await withTermWeights(model);
+  const { routes, prompts, defaultPrompt, similarityFunction } = await readSparseFolder(files);
+  const { query, document } = routes;
+  if (query.kind === 'table' || document.kind === 'table' || query.path !== document.path)
+    throw new SentvecError(
+      'unsupported-model',
+      `${files.name} reads queries in another way than documents, of which training would change one only. Train a model with one encoder for both.`,
+      { file: files.name },
+    );
+  const plain = await readModelFolder(document.files);
+  const encoder = { encoderPath: document.path, encoderFiles: subfolder(files, document.path) };
+  const folder = { ...plain, ...encoder, prompts, defaultPrompt, similarityFunction };
+  const definition = await readEncoder(document.files);
+  const { tokenizer, tokenization } = await tokenizerOf(files, folder, definition);
+  const reader = readerOf(folder, definition, tokenizer, options);
+  const roleOf = (role: TextRole): RoleReader => {
+    const name = promptNameFor(role, prompts, defaultPrompt);
+    return { tokenizer, maxLength: reader.maxLength, prompt: name === undefined ? '' : (prompts[name] ?? '') };
+  };
+  return {
+    kind: 'sparse',
+    files,
+    folder,
+    model: { definition, head: folder.head },
+    reader: { ...reader, roles: { query: roleOf('query'), document: roleOf('document') } },
+    dimension: document.dimension,
+    tokenizerHash: tokenization.hash,
+  };
+}
+
+async function loadMultiVectorForTraining(
+  model: ModelFiles,
+  found: ModelKind,
+  options: LoadTrainableOptions,
+): Promise<LoadedTrainable> {
+  const files = found === 'multi-vector' ? model : await withTokenVectors(model, { seed: options.seed });
+  const folder = await readMultiVectorFolder(files);
+  const definition = await readEncoder(folder.encoderFiles);
+  const { tokenizer, tokenization } = await tokenizerOf(files, folder, definition);
+  const { maxPositions, hiddenSize } = definition;
+  const late = lateReading(folder, tokenization, { maxPositions });
+  const { prompts, head } = folder;
+  const roleOf = (role: TextRole): RoleReader => ({
+    tokenizer: roleTokenizer({ tokenizer, ...late }, role),
+    maxLength: Math.min(late.lengths[role], options.maxLength ?? Infinity),
+    prompt: prompts[role] ?? '',
+  });
+  const isModular = (await files.list()).includes('modules.json');
+  return {
+    kind: 'multi-vector',
+    files,
+    folder,
+    model: { definition, head },
+    reader: {
+      ...readerOf(folder, definition, tokenizer, options),
+      roles: { query: roleOf('query'), document: roleOf('document') },
+    },
+    dimension: headOutputSize(head, hiddenSize),
+    // Stanford's has its projection among the weights of the encoder.
+    headTensors: isModular ? undefined : new Map([['projection.0.weight', 'linear.weight']]),
     tokenizerHash: tokenization.hash,
   };
 }
