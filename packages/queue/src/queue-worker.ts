@@ -157,7 +157,7 @@ export class QueueWorker {
       window: () => Math.max(window, 2 * this.#fleet.reduce((sum, worker) => sum + worker.concurrency, 0)),
     };
     this.#runs = new RunProcessor(this.#parts, () => this.#pauseFor(runsWorker, 2 * declineDelay));
-    this.#steps = new StepProcessor(this.#parts);
+    this.#steps = new StepProcessor(this.#parts, () => this.#pauseFor(this.#stepsWorker, 2 * declineDelay));
     const batches = new BatchProcessor(this.#parts);
     const base = { ...settings, telemetry: options.telemetry };
     // A coordinator may be lost with its worker any number of times: it executes nothing that could be the cause.
@@ -243,7 +243,7 @@ export class QueueWorker {
   /** Takes no steps for a while after a few in a row that another worker must do. */
   #declined(reason: string): void {
     this.#declines += 1;
-    if (this.#declines < maxDeclines || this.#setAside || this.#stopping) return;
+    if (this.#declines < maxDeclines || this.#stepsWorker.isPaused() || this.#stopping) return;
     const time = Math.min(setAsideTime.max, setAsideTime.min * 2 ** (this.#declines - maxDeclines));
     this.#parts.logger.error({ reason, milliseconds: time }, 'this worker cannot do its steps and is set aside');
     this.#setAside = reason;

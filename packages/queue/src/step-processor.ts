@@ -59,11 +59,14 @@ export class StepProcessor {
   readonly active: ActiveJobs = new ActiveJobs();
   readonly #parts: WorkerParts;
   readonly #declined: DeclinedJobs;
+  readonly #holdBack: () => void;
   /** The steps that are executed now, by key: when they began, and their progress. */
   readonly #begun = new Map<string, { readonly at: number; progress: unknown }>();
 
-  constructor(parts: WorkerParts) {
+  /** @param holdBack called when a step comes back to this worker that another must do: takes no steps for a while */
+  constructor(parts: WorkerParts, holdBack: () => void) {
     this.#parts = parts;
+    this.#holdBack = holdBack;
     this.#declined = new DeclinedJobs(parts, queueNames.steps);
   }
 
@@ -249,8 +252,11 @@ export class StepProcessor {
       await this.#declined.decline(job, data, run, error);
     } catch (failure) {
       if (!SentvecError.is(failure)) throw failure;
+      // What no worker can do says nothing against this one.
+      this.#parts.stepDone();
       return this.#fail(data, toRunError(failure, `${data.run}/${data.stage}#${data.index}`));
     }
+    if (!error) this.#holdBack();
     return this.#parts.parked.park(job, token, data, declineDelay);
   }
 

@@ -47,7 +47,7 @@ export interface WorkerParts {
   readonly versions: Readonly<Record<string, string>>;
   /** Called when the worker declines a step that another may do, with the reason. */
   readonly setAside: (reason: string) => void;
-  /** Called when the worker has done a step. */
+  /** Called when the worker has done a step, or when nobody could have done the one it declined. */
   readonly stepDone: () => void;
   /** See {@link RecoverySettings}. */
   readonly declineTimeout: number;
