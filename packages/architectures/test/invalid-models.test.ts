@@ -160,6 +160,7 @@ const tables: readonly (readonly [what: string, files: ModelFiles, code: ErrorCo
     [/feed_forward_type "swiglu"/, /"reglu"/],
   ],
   ['an epsilon that is out of range', withConfig({ layer_norm_eps: 2 }), 'invalid-model', [/"layer_norm_eps"/]],
+  ['an epsilon of 0', withConfig({ layer_norm_eps: 0 }), 'invalid-model', [/"layer_norm_eps".*greater than 0/]],
   [
     'no positions after the padding',
     withConfig({ model_type: 'roberta', pad_token_id: 8 }),

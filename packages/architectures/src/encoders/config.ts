@@ -153,9 +153,16 @@ export class ConfigReader {
   }
 
   /**
-   * A number from 0 to less than 1: a rate, or the epsilon of a layer normalization. @throws SentvecError
-   * `invalid-model`
+   * The epsilon of a normalization, less than 1. It is greater than 0: a token whose numbers are all equal, such as
+   * padding, would be divided by zero. @throws SentvecError `invalid-model`
    */
+  epsilon(key: string, fallback: number): number {
+    const { name, value = fallback } = this.#find(key);
+    if (typeof value === 'number' && value > 0 && value < 1) return value;
+    throw this.#wrong(name, 'a number greater than 0 and less than 1', value);
+  }
+
+  /** A rate, from 0 to less than 1. @throws SentvecError `invalid-model` */
   fraction(key: string, fallback: number): number {
     const { name, value = fallback } = this.#find(key);
     if (typeof value === 'number' && value >= 0 && value < 1) return value;

@@ -211,7 +211,7 @@ type Sizes = ReturnType<typeof readSizes>;
 function readSizes(config: ConfigReader) {
   const sizes = {
     ...readBertSizes(config, { tokenTypes: 0 }),
-    epsilon: config.fraction('layer_norm_eps', 1e-7),
+    epsilon: config.epsilon('layer_norm_eps', 1e-7),
   };
   const { hiddenSize, attention } = sizes;
   config.onlySupports('attention_head_size', attention.headSize);

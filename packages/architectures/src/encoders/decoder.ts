@@ -154,7 +154,7 @@ function decoder(variant: Variant): Architecture {
     const { hiddenSize, headSize } = sizes;
     const causal = sizes.causal && variant.bidirectional !== true;
     const biases = variant.biases(config);
-    const epsilon = config.fraction('rms_norm_eps', variant.epsilon ?? 1e-6);
+    const epsilon = config.epsilon('rms_norm_eps', variant.epsilon ?? 1e-6);
     const norm: Norm = (layers, name, x) => layers.rmsNorm(name, x, epsilon);
     const attention: DecoderAttention = {
       ...sizes,

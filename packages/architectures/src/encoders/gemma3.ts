@@ -50,7 +50,7 @@ export const gemma3: Architecture = (config) => {
 function readGemma(config: ConfigReader) {
   for (const key of ['attn_logit_softcapping', 'final_logit_softcapping']) config.onlySupports(key, null);
   const sizes = readDecoderSizes(config, { keyHeads: 4, headSize: 256 });
-  const epsilon = config.fraction('rms_norm_eps', 1e-6);
+  const epsilon = config.epsilon('rms_norm_eps', 1e-6);
   const norm: Norm = (layers, name, x) => layers.rmsNorm(name, x, epsilon, { lessOne: true });
   const bias = config.flag('attention_bias', false);
   const attention: DecoderAttention = {

@@ -16,7 +16,7 @@ export const jinaEmbeddingsV3: Architecture = (config) => {
   const own = published ? config.withKeys({ rope_theta: 'rotary_emb_base' }) : config;
   const sizes = {
     ...readBertSizes(config, { tokenTypes: 1, positions: ['rotary'] }),
-    epsilon: config.fraction('layer_norm_eps', 1e-5),
+    epsilon: config.epsilon('layer_norm_eps', 1e-5),
   };
   const { hiddenSize, attention } = sizes;
   const rotary = readRotary(own, attention.headSize, { theta: published ? 10_000 : 20_000 });

@@ -18,7 +18,7 @@ import { readRotary, rotationOf } from './rotary.ts';
  */
 export const lfm2: Architecture = (config) => {
   const sizes = readDecoderSizes(config, { keyHeads: 8 });
-  const epsilon = config.fraction('norm_eps', 1e-5);
+  const epsilon = config.epsilon('norm_eps', 1e-5);
   const norm: Norm = (layers, name, x) => layers.rmsNorm(name, x, epsilon);
   const attention: DecoderAttention = {
     ...sizes,

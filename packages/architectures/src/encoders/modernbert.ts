@@ -97,7 +97,7 @@ function readSizes(config: ConfigReader) {
       sliding_attention: readRotary(config, headSize, { layerType: 'sliding_attention', theta: localTheta }),
     },
     activation: config.activation('hidden_activation', 'gelu'),
-    epsilon: config.fraction('norm_eps', 1e-5),
+    epsilon: config.epsilon('norm_eps', 1e-5),
     normBias: config.flag('norm_bias', false),
     attentionBias: config.flag('attention_bias', false),
     feedForwardBias: config.flag('mlp_bias', false),

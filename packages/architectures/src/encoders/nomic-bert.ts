@@ -139,7 +139,7 @@ function readTransformers(config: ConfigReader): Sizes {
     gated: true,
     inputBias: false,
     outputBias: false,
-    epsilon: config.fraction('layer_norm_eps', 1e-12),
+    epsilon: config.epsilon('layer_norm_eps', 1e-12),
     dropout: config.fraction('hidden_dropout_prob', 0),
   };
 }
@@ -187,7 +187,7 @@ function readPublished(config: ConfigReader): Sizes {
     inputBias: config.flag('mlp_fc1_bias', true),
     outputBias: config.flag('mlp_fc2_bias', true),
     experts,
-    epsilon: config.fraction('layer_norm_epsilon', 1e-5),
+    epsilon: config.epsilon('layer_norm_epsilon', 1e-5),
     dropout: config.fraction('resid_pdrop', 0.1),
   };
 }

@@ -66,7 +66,7 @@ export function readBertSizes(
       dropout: config.fraction('attention_probs_dropout_prob', 0.1),
     },
     activation: config.activation('hidden_act', 'gelu'),
-    epsilon: config.fraction('layer_norm_eps', 1e-12),
+    epsilon: config.epsilon('layer_norm_eps', 1e-12),
     dropout: config.fraction('hidden_dropout_prob', 0.1),
     vocabularySize: config.integer('vocab_size'),
     positions: config.integer('max_position_embeddings'),

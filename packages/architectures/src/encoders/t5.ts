@@ -96,7 +96,7 @@ function readSizes(config: ConfigReader, { feedForward }: Variant) {
       dropout,
     },
     buckets: readRelativeBuckets(config),
-    epsilon: config.fraction('layer_norm_epsilon', 1e-6),
+    epsilon: config.epsilon('layer_norm_epsilon', 1e-6),
     feedForward: readFeedForward(config, feedForward),
     dropout,
   };

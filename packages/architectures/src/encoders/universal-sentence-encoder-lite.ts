@@ -112,7 +112,7 @@ function readSizes(config: ConfigReader) {
     vocabularySize: config.integer('vocab_size'),
     maxPositions: config.integer('max_position_embeddings', { largest: mostPositions }),
     activation: config.activation('hidden_act', 'relu'),
-    epsilon: config.fraction('layer_norm_eps', 1e-6),
+    epsilon: config.epsilon('layer_norm_eps', 1e-6),
     dropout: config.fraction('hidden_dropout_prob', 0),
     attentionDropout: config.fraction('attention_probs_dropout_prob', 0),
   };

@@ -17,7 +17,7 @@ const names = {
 export const xlmRobertaXl: Architecture = (config) => {
   const sizes = {
     ...readBertSizes(config, { tokenTypes: 1 }),
-    epsilon: config.fraction('layer_norm_eps', 1e-5),
+    epsilon: config.epsilon('layer_norm_eps', 1e-5),
     outputDropout: 0,
   };
   const paddingId = config.integer('pad_token_id', { fallback: 1, smallest: 0 });
