@@ -1,4 +1,6 @@
 export * from './node/cache-directory.ts';
+export { cachedEmbedder } from './node/cached-embedder.ts';
+export { openVectorCache, type VectorCache, type VectorCacheOptions } from './node/vector-cache.ts';
 export { directoryModel, type DirectoryModelOptions } from './node/directory-model.ts';
 export {
   loadEmbedder,

@@ -1,5 +1,5 @@
 // `sentvec embed`.
-import { SentvecError } from '@sentvec/core';
+import { SentvecError, type Embedder, type SparseEmbedder } from '@sentvec/core';
 import type { Manifest } from '@sentvec/corpus';
 import type { Command } from '../command.ts';
 import { defineCorpusCommand } from '../corpus-arguments.ts';
@@ -7,11 +7,22 @@ import { exitCode } from '../exit-codes.ts';
 import { backendArguments, modelArguments, withAnyEmbedder } from '../model.ts';
 import { corpusProgress } from '../progress.ts';
 import { shellWords } from '../parse-arguments.ts';
+import { UsageError } from '../usage-error.ts';
 
 export const embed: Command = defineCorpusCommand({
   name: 'embed',
   summary: 'Texts in, a folder of vectors out.',
-  args: { model: modelArguments.model, revision: modelArguments.revision, ...backendArguments },
+  args: {
+    model: modelArguments.model,
+    revision: modelArguments.revision,
+    cache: {
+      type: 'string',
+      valueHint: 'DIR',
+      description:
+        'A folder that keeps vectors by text and model: texts that are in it are not embedded again. The output is the same to the last bit.',
+    },
+    ...backendArguments,
+  },
   examples: [
     { line: 'sentvec embed quotes.txt --output vectors', does: 'A text on each line, as Parquet' },
     {
@@ -28,6 +39,10 @@ export const embed: Command = defineCorpusCommand({
       does: 'Long texts, in pieces of 256 tokens that overlap',
     },
     {
+      line: 'sentvec embed reviews.jsonl --text body -o vectors --overwrite --cache ~/.cache/my-vectors',
+      does: 'Again after some rows have changed: only those are embedded',
+    },
+    {
       line: 'sentvec embed reviews.jsonl --text body --id review_id -o vectors --resume',
       does: 'Continue after an interruption',
     },
@@ -39,6 +54,8 @@ export const embed: Command = defineCorpusCommand({
   ],
   async run(request, context) {
     const { args, signal, note } = context;
+    if (args.cache !== undefined && request.pieces !== undefined)
+      throw new UsageError('--cache keeps the vectors of whole rows: leave out --chunk, or --cache.');
     try {
       const { embedCorpus, findInputs } = await import('@sentvec/corpus');
       // Before the model is downloaded and loaded: the name of an input may be misspelled.
@@ -47,7 +64,12 @@ export const embed: Command = defineCorpusCommand({
       const manifest = await withAnyEmbedder({ ...args, as, route, task }, context, async (embedder) => {
         const progress = await corpusProgress();
         try {
-          return await embedCorpus(request, embedder, { found, signal, onProgress: progress.update });
+          const used = args.cache === undefined ? embedder : await withCache(embedder, args.cache);
+          try {
+            return await embedCorpus(request, used, { found, signal, onProgress: progress.update });
+          } finally {
+            await used.dispose(); // Which writes the cache, also after Ctrl-C.
+          }
         } finally {
           progress.stop();
         }
@@ -70,6 +92,13 @@ export const embed: Command = defineCorpusCommand({
     }
   },
 });
+
+async function withCache(embedder: Embedder | SparseEmbedder, folder: string): Promise<Embedder> {
+  if (embedder.kind === 'sparse')
+    throw new UsageError('--cache keeps dense vectors, and the model gives sparse ones: leave it out.');
+  const { cachedEmbedder, openVectorCache } = await import('@sentvec/core/node');
+  return cachedEmbedder(embedder, await openVectorCache(folder));
+}
 
 function resumeWords(words: readonly string[]): string[] {
   const replaced = words.filter((word) => !['--resume', '--overwrite'].includes(word));

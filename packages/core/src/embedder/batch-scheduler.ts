@@ -3,7 +3,7 @@ import { abortError, nextTask, onAbort, throwIfAborted, yieldToEventLoop } from 
 import type { Encoder } from '../backend.ts';
 import { SentvecError } from '../errors.ts';
 import type { Head, Matrix, TokenizedText } from '../types.ts';
-import { countVectors, planBatches } from './batching.ts';
+import { countVectors, paddedLength, planBatches } from './batching.ts';
 import { encodeBatch } from './encode-batch.ts';
 
 /** What a batch is computed with. Texts with the same may be in one batch. */
@@ -23,8 +23,8 @@ export interface BatchRequest {
   readonly texts: readonly TokenizedText[];
   readonly settings: BatchSettings;
   /**
-   * Whether the texts may be in a batch with those of other requests. Their vectors then depend on their batch-mates, by
-   * rounding; without, the batches depend on the texts alone.
+   * Whether the texts may be in a batch with those of other requests, and with such of other lengths. Their vectors then
+   * depend on their batch-mates, by rounding; without, each depends on its text alone, as far as the backend allows.
    */
   readonly shared: boolean;
   readonly signal: AbortSignal;
@@ -137,8 +137,8 @@ export class BatchScheduler {
   /** What fills batches waits by itself; the rest waits with that of others. */
   #enqueue(pending: PendingRequest): void {
     const { texts, settings, shared } = pending.request;
-    const lengths = texts.map((text) => text.ids.length);
-    const batches = planBatches(lengths, settings.batchTokens);
+    const lengths = texts.map((text) => this.#lengthOf(text, shared));
+    const batches = planBatches(lengths, settings.batchTokens, shared ? undefined : 0);
     const isSmall = batches.length <= this.#encoder.concurrency;
     const isOpen = (batch: readonly number[]): boolean =>
       shared && (isSmall || batch.length * lengths[batch[0]!]! <= settings.batchTokens / 2);
@@ -146,6 +146,16 @@ export class BatchScheduler {
     if (own.length > 0) this.#waiting.push(new OwnBatches(pending, own));
     const open = batches.filter(isOpen).flat();
     if (open.length > 0) this.#textsWith(settings).add(open.map((index) => ({ request: pending, index })));
+  }
+
+  /** Tokens of a text, with the padding that it has whatever its batch-mates are. */
+  #lengthOf({ ids }: TokenizedText, shared: boolean): number {
+    return shared ? ids.length : paddedLength(ids.length, this.#encoder.maxPositions);
+  }
+
+  #columnsOf({ texts: [longest] }: Batch): number {
+    const { request, index } = longest!;
+    return this.#lengthOf(request.textAt(index), request.request.shared);
   }
 
   #textsWith(settings: BatchSettings): SharedTexts {
@@ -205,10 +215,16 @@ export class BatchScheduler {
     this.#scheduleTurn();
   }
 
-  async #vectorsOf({ texts, settings }: Batch, signal: AbortSignal): Promise<Matrix> {
+  async #vectorsOf(batch: Batch, signal: AbortSignal): Promise<Matrix> {
+    const { texts, settings } = batch;
     const { dimension, ...others } = settings;
     const tokenized = texts.map(({ request, index }) => request.textAt(index));
-    const matrix = await encodeBatch(this.#encoder, { ...others, texts: tokenized, signal });
+    const matrix = await encodeBatch(this.#encoder, {
+      ...others,
+      texts: tokenized,
+      columns: this.#columnsOf(batch),
+      signal,
+    });
     const expected = tokenized.reduce((sum, text) => sum + countVectors(text, settings.head.pooling), 0);
     if (matrix.rows === expected && matrix.cols === dimension) return matrix;
     throw new SentvecError(
@@ -219,8 +235,7 @@ export class BatchScheduler {
 
   #deliver(parts: readonly PendingPart[], matrix: Matrix, batch: Batch): void {
     const vectors = splitByTexts(matrix, batch);
-    const [longest] = batch.texts;
-    const columns = longest!.request.textAt(longest!.index).ids.length;
+    const columns = this.#columnsOf(batch);
     for (const { request, indices, rows } of parts) {
       if (request.isEnded) continue;
       try {

@@ -24,9 +24,14 @@ const paddingAllowance = 64;
  * × longest) each, with little padding. A text longer than `batchTokens` has a batch of its own. The cut depends on the
  * lengths and the budget alone, so the same texts are batched alike by whoever embeds them.
  * @param lengths token count of each text
+ * @param allowance positions of padding that a batch may have
  * @returns for each batch the indices of its texts in `lengths`, longest first
  */
-export function planBatches(lengths: readonly number[], batchTokens: number): number[][] {
+export function planBatches(
+  lengths: readonly number[],
+  batchTokens: number,
+  allowance: number = paddingAllowance,
+): number[][] {
   const order = lengths.map((_, index) => index).sort((a, b) => lengths[b]! - lengths[a]! || a - b);
   const batches: number[][] = [];
   let batch: number[] = [];
@@ -34,7 +39,7 @@ export function planBatches(lengths: readonly number[], batchTokens: number): nu
   let padding = 0;
   for (const index of order) {
     const length = lengths[index]!;
-    const fits = (batch.length + 1) * longest <= batchTokens && padding + longest - length <= paddingAllowance;
+    const fits = (batch.length + 1) * longest <= batchTokens && padding + longest - length <= allowance;
     if (batch.length === 0 || !fits) {
       batch = [];
       batches.push(batch);
@@ -47,10 +52,27 @@ export function planBatches(lengths: readonly number[], batchTokens: number): nu
   return batches;
 }
 
-/** Token ids of the texts, padded on the right to the length of the longest. Without texts: no rows and no columns. */
-export function padBatch(texts: readonly TokenizedText[], paddingId: number): TokenBatch {
+/**
+ * The length to which a text is padded whose vector must not depend on its batch-mates, to the last bit: a number that is
+ * made of more columns is added up in another order. Up to 63 tokens its own, then the next of 32 steps of a doubling: see
+ * docs/adr/0016-batches.md.
+ * @param most positions of the model
+ */
+export function paddedLength(length: number, most: number): number {
+  const step = 2 ** Math.max(0, Math.floor(Math.log2(length)) - 5);
+  return Math.max(length, Math.min(Math.ceil(length / step) * step, most));
+}
+
+/**
+ * Token ids of the texts, padded on the right. Without texts: no rows and no columns.
+ * @param cols the length to which they are padded; default that of the longest
+ */
+export function padBatch(
+  texts: readonly TokenizedText[],
+  paddingId: number,
+  cols: number = texts.reduce((longest, { ids }) => Math.max(longest, ids.length), 0),
+): TokenBatch {
   const rows = texts.length;
-  const cols = texts.reduce((longest, { ids }) => Math.max(longest, ids.length), 0);
   const ids = new Int32Array(rows * cols).fill(paddingId);
   const mask = new Int32Array(rows * cols);
   const typeIds = texts.some((text) => text.typeIds !== undefined) ? new Int32Array(rows * cols) : undefined;

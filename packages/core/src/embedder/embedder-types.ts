@@ -135,8 +135,9 @@ export interface EmbedOptions extends SpaceOptions {
   readonly batchTokens?: number | undefined;
   /**
    * Whether the texts of a small call may be in a batch with those of other calls that run at the same time, which is
-   * several times as fast for many callers. A vector differs by rounding, some 1e-7, with its batch-mates. `false`: the
-   * same texts always give the same bytes.
+   * several times as fast for many callers. A vector differs by rounding, some 1e-7, with its batch-mates. `false`: a
+   * text always gives the same bytes, whatever it is embedded with, by backends that compute each row of a batch alike, as
+   * onnxruntime does on a CPU.
    * @default true
    */
   readonly shareBatches?: boolean | undefined;
@@ -227,6 +228,8 @@ export interface StreamedVector {
   readonly vector: Float32Array;
   readonly tokens: number;
   readonly truncated: boolean;
+  /** Tokens of the whole text, where it was cut. */
+  readonly length?: number | undefined;
 }
 
 /** What an embedding cost, and how far it can be trusted. */

@@ -163,9 +163,9 @@ class SentenceEmbedder implements Embedder {
       const pipeline = new Pipeline(this.#parts, settings, call, this.#scheduler, output);
       for await (const { firstRow, texts: window, tokenized, vectors } of pipeline.windows(windows)) {
         for (const [index, text] of window.entries()) {
-          const { ids, truncated } = tokenized[index]!;
+          const { ids, truncated, length } = tokenized[index]!;
           const vector = rowOf(vectors, index).slice();
-          yield { row: firstRow + index, text, vector, tokens: ids.length, truncated };
+          yield { row: firstRow + index, text, vector, tokens: ids.length, truncated, ...(truncated && { length }) };
         }
       }
     } finally {

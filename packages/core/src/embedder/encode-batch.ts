@@ -8,6 +8,8 @@ import { applyHead } from '../projection/head.ts';
 export interface BatchJob {
   /** Longest first. */
   readonly texts: readonly TokenizedText[];
+  /** Tokens to which they are padded. */
+  readonly columns: number;
   readonly paddingId: number;
   readonly head: Head;
   /** Leading tokens that pooling leaves out. */
@@ -17,7 +19,7 @@ export interface BatchJob {
 
 /** Vectors of a batch: on the backend's device when it offers that for this head, else pooled here. */
 export async function encodeBatch(encoder: Encoder, job: BatchJob): Promise<Matrix> {
-  const batch = padBatch(job.texts, job.paddingId);
+  const batch = padBatch(job.texts, job.paddingId, job.columns);
   const mask = job.unpooledTokens === 0 ? pooledTokens(job.texts, batch) : maskForPooling(batch, job.unpooledTokens);
   const options = { signal: job.signal };
   const pooled = await encoder.encodePooled?.(batch, job.head, mask ? { ...options, poolingMask: mask } : options);

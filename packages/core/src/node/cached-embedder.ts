@@ -1,0 +1,168 @@
+/**
+ * An embedder that finds vectors in a cache. A vector's bits must not depend on whether it was there: texts are embedded with
+ * `shareBatches: false`, where those of a batch are padded alike, and a backend whose vectors still depend on their batch is refused.
+ */
+import { canonicalJson, warn } from '@sentvec/platform';
+import type {
+  Embedded,
+  EmbeddedText,
+  Embedder,
+  EmbedOptions,
+  Receipt,
+  RoleEmbedOptions,
+} from '../embedder/embedder-types.ts';
+import { SentvecError } from '../errors.ts';
+import { rowOf } from '../search/matrix-rows.ts';
+import type { CachedSpace, CachedVector, VectorCache } from './vector-cache.ts';
+
+/** Vectors of the cache that are computed again, once for each space, to see whether they still come out alike. */
+const compared = 3;
+
+/** A space of the embedder, and its part of the cache. */
+interface OpenSpace {
+  readonly vectors: CachedSpace;
+  /** What the receipts of all calls have in common. */
+  readonly receipt: Receipt;
+  isCompared: boolean;
+}
+
+/**
+ * The embedder with a cache: `embed`, `embedQuery` and `embedDocuments` compute only the vectors that the cache does not
+ * have. They are the same, to the last bit, with and without it. Pieces and streams are computed as ever. Its `dispose`
+ * writes the cache, then disposes of the embedder.
+ * @throws SentvecError, in its calls, as the embedder, and `backend-unavailable` where the vectors of the backend depend
+ * on the batch that they were in
+ */
+export function cachedEmbedder(embedder: Embedder, cache: VectorCache): Embedder {
+  const spaces = new Map<string, Promise<OpenSpace>>();
+  const spaceFor = ({ as, prompt, promptText, route, task, truncateDim, normalize }: EmbedOptions) => {
+    const chosen = { as, prompt, promptText, route, task, truncateDim, normalize };
+    const key = canonicalJson(Object.fromEntries(Object.entries(chosen).filter(([, value]) => value !== undefined)));
+    const space = spaces.get(key) ?? openSpace(embedder, cache, chosen);
+    spaces.set(key, space);
+    space.catch(() => spaces.delete(key));
+    return space;
+  };
+  async function embed(text: string, options?: EmbedOptions): Promise<EmbeddedText>;
+  async function embed(texts: string | readonly string[], options?: EmbedOptions): Promise<Embedded>;
+  async function embed(texts: string | readonly string[], options: EmbedOptions = {}): Promise<Embedded> {
+    const list: readonly unknown[] =
+      typeof texts === 'string' ? [texts] : Array.isArray(texts) ? texts.slice() : [null];
+    if (!list.every((text): text is string => typeof text === 'string')) return embedder.embed(texts, options);
+    const embedded = await embedTexts(embedder, await spaceFor(options), list, options);
+    if (typeof texts !== 'string') return embedded;
+    const one: EmbeddedText = { ...embedded, vector: rowOf(embedded.vectors, 0) };
+    return one;
+  }
+  const embedAs =
+    (as: 'query' | 'document') =>
+    (texts: string | readonly string[], options: RoleEmbedOptions = {}): Promise<EmbeddedText> =>
+      embed(texts as string, { ...options, as });
+  const dispose = async (): Promise<void> => {
+    for (const space of await Promise.allSettled(spaces.values()))
+      if (space.status === 'fulfilled') await space.value.vectors.write();
+    await embedder.dispose();
+  };
+  return {
+    ...embedder,
+    embed,
+    embedQuery: embedAs('query'),
+    embedDocuments: embedAs('document'),
+    embedPieces: (texts, options) => embedder.embedPieces(texts, options),
+    embedStream: (texts, options) => embedder.embedStream(texts, options),
+    fingerprint: (options) => embedder.fingerprint(options),
+    dispose,
+    [Symbol.asyncDispose]: dispose,
+  };
+}
+
+async function openSpace(embedder: Embedder, cache: VectorCache, chosen: EmbedOptions): Promise<OpenSpace> {
+  const options = { ...chosen, shareBatches: false };
+  const [together, alone] = [await embedder.embed(['a', 'b', 'c'], options), await embedder.embed(['b'], options)];
+  if (!areSame(rowOf(together.vectors, 1), alone.vectors.data)) {
+    throw new SentvecError(
+      'backend-unavailable',
+      `Vectors of the backend ${embedder.backend ?? 'of this embedder'} depend on the batch that they are in, so that a cache would change them. Leave out the cache, or choose the backend onnx on a CPU.`,
+    );
+  }
+  const { receipt, vectors } = alone;
+  const vectorsOfSpace = await cache.space(receipt.fingerprint, embedder.backend, vectors.cols);
+  return { vectors: vectorsOfSpace, receipt, isCompared: false };
+}
+
+async function embedTexts(
+  embedder: Embedder,
+  space: OpenSpace,
+  texts: readonly string[],
+  options: EmbedOptions,
+): Promise<Embedded> {
+  const started = performance.now();
+  const known = new Map<string, CachedVector>();
+  for (const [index, vector] of (await space.vectors.find(texts)).entries())
+    if (vector !== undefined) known.set(texts[index]!, vector);
+  const again = space.isCompared ? [] : [...known.keys()].slice(0, compared);
+  const missing = [...new Set(texts.filter((text) => !known.has(text)))];
+  const hits = texts.length - missing.length;
+  const onProgress: EmbedOptions['onProgress'] = ({ rows, tokens }) =>
+    options.onProgress?.({ rows: Math.min(texts.length, hits + rows), tokens });
+  let computed: Map<string, CachedVector>;
+  try {
+    computed = await compute(embedder, [...again, ...missing], { ...options, onProgress });
+  } catch (error) {
+    if (SentvecError.is(error, 'aborted')) throw error;
+    return embedder.embed(texts, { ...options, shareBatches: false }); // Its error says which row it is.
+  }
+  if (again.some((text) => !areSame(computed.get(text)!.vector, known.get(text)!.vector))) {
+    warn('What computes the vectors has changed since they were put into the cache: it begins anew.');
+    await space.vectors.clear();
+    space.isCompared = true;
+    return embedTexts(embedder, space, texts, options);
+  }
+  space.isCompared ||= again.length > 0;
+  await space.vectors.add(
+    missing,
+    missing.map((text) => computed.get(text)!),
+  );
+  return assemble(texts, (text) => computed.get(text) ?? known.get(text)!, space, started);
+}
+
+async function compute(
+  embedder: Embedder,
+  texts: readonly string[],
+  options: EmbedOptions,
+): Promise<Map<string, CachedVector>> {
+  const computed = new Map<string, CachedVector>();
+  if (texts.length === 0) return computed;
+  for await (const each of embedder.embedStream(texts, { ...options, shareBatches: false })) {
+    const { text, vector, tokens, length = 0 } = each;
+    computed.set(text, { vector, tokens, cutFrom: length });
+  }
+  return computed;
+}
+
+function assemble(
+  texts: readonly string[],
+  find: (text: string) => CachedVector,
+  { receipt }: OpenSpace,
+  started: number,
+): Embedded {
+  const found = texts.map(find);
+  const cols = found[0]?.vector.length ?? 0;
+  const data = new Float32Array(texts.length * cols);
+  for (const [row, { vector }] of found.entries()) data.set(vector, row * cols);
+  return {
+    vectors: { data, rows: texts.length, cols },
+    receipt: {
+      ...receipt,
+      rows: texts.length,
+      tokens: found.reduce((sum, { tokens }) => sum + tokens, 0),
+      truncated: found.flatMap(({ cutFrom }, row) => (cutFrom > 0 ? [{ row, length: cutFrom }] : [])),
+      paddingWaste: 0,
+      milliseconds: performance.now() - started,
+    },
+  };
+}
+
+function areSame(one: Float32Array, other: Float32Array): boolean {
+  return one.length === other.length && one.every((value, index) => Object.is(value, other[index]));
+}

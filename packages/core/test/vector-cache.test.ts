@@ -1,0 +1,140 @@
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createEmbedder, type Encoder } from '@sentvec/core';
+import { cachedEmbedder, openVectorCache } from '@sentvec/core/node';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { paddedLength, planBatches } from '../src/embedder/batching.ts';
+import { fakeEncoder, fakeParts } from './fake-parts.ts';
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'sentvec-vectors-'));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+/** An embedder that counts the texts that it computes. `changed`: another version of what computes. */
+function countingEmbedder({ changed = 0, dependsOnBatch = false } = {}) {
+  const inner = fakeEncoder();
+  let rows = 0;
+  const encoder: Encoder = {
+    ...inner,
+    encode: async (batch, options) => {
+      rows += batch.rows;
+      const tokens = await inner.encode(batch, options);
+      const added = changed + (dependsOnBatch ? batch.rows : 0);
+      return { ...tokens, data: tokens.data.map((value) => value + added) };
+    },
+  };
+  return { embedder: createEmbedder(fakeParts({ encoder })), computed: () => rows };
+}
+
+const texts = Array.from({ length: 300 }, (_, index) => `text ${index} ${'x'.repeat(index % 50)}`);
+/** Texts that are computed when a space is opened. */
+const probes = 4;
+
+describe('a cache of vectors', () => {
+  it('computes what is new, and gives the bits and the receipt of an embedder without it', async () => {
+    const directory = join(folder, 'plain');
+    const long = [...texts, 'y'.repeat(200), texts[3]!];
+    const expected = await countingEmbedder().embedder.embed(long, { shareBatches: false });
+    const use = async (asked: readonly string[]) => {
+      const { embedder, computed } = countingEmbedder();
+      const cached = cachedEmbedder(embedder, await openVectorCache(directory));
+      const result = await cached.embed(asked);
+      await cached.dispose();
+      return { result, computed: computed() - probes };
+    };
+    const first = await use(long);
+    expect(first.computed).toBe(301);
+    const second = await use(long);
+    expect(second.computed).toBe(3); // Compared with what was stored.
+    for (const { vectors, receipt } of [first.result, second.result]) {
+      expect(vectors).toEqual(expected.vectors);
+      const { milliseconds: _, paddingWaste: __, ...counted } = expected.receipt;
+      expect(receipt).toMatchObject(counted);
+    }
+    expect(second.result.receipt.truncated).toEqual([{ row: 300, length: 202 }]);
+    const changed = long.map((text, row) => (row % 100 === 7 ? `new ${row}` : text));
+    const third = await use(changed);
+    expect(third.computed).toBe(3 + 3);
+    expect(third.result.vectors).toEqual((await countingEmbedder().embedder.embed(changed)).vectors);
+  });
+
+  it('tells spaces apart, leaves out what is damaged, and begins anew when what computes has changed', async () => {
+    const directory = join(folder, 'damaged');
+    const use = async (options = {}, changed = 0) => {
+      const { embedder, computed } = countingEmbedder({ changed });
+      const cached = cachedEmbedder(embedder, await openVectorCache(directory));
+      const { vectors } = await cached.embed(texts, options);
+      await cached.dispose();
+      return { data: vectors.data, computed: computed() - probes };
+    };
+    const { data } = await use();
+    expect((await use({ promptText: 'query: ' })).computed).toBe(300);
+    for (const name of await readdir(directory, { recursive: true })) {
+      if (!name.endsWith('.vectors')) continue;
+      const bytes = await readFile(join(directory, name));
+      bytes[bytes.length - 1]! ^= 1;
+      await writeFile(join(directory, name), bytes);
+    }
+    expect(await use()).toEqual({ data, computed: 1 + 3 });
+    const anew = await use({}, 0.5);
+    expect(anew.computed).toBe(3 + 300);
+    expect(anew.data).not.toEqual(data);
+    expect(await use({}, 0.5)).toEqual({ data: anew.data, computed: 3 });
+  });
+
+  it('stays within its bytes, and serves several at once', async () => {
+    const directory = join(folder, 'bounded');
+    const entry = 16 + 8 + 8 + 4 * 4;
+    for (let part = 0; part < 3; part += 1) {
+      const cached = cachedEmbedder(
+        countingEmbedder().embedder,
+        await openVectorCache(directory, { maxBytes: 250 * entry }),
+      );
+      await cached.embed(texts.slice(part * 100, part * 100 + 100));
+      await cached.dispose();
+    }
+    const names = (await readdir(directory, { recursive: true })).filter((name) => name.endsWith('.vectors'));
+    expect(names).toHaveLength(2);
+    const shared = join(folder, 'shared');
+    const expected = (await countingEmbedder().embedder.embed(texts)).vectors;
+    const results = await Promise.all(
+      [0, 1, 2].map(async () => {
+        const cached = cachedEmbedder(countingEmbedder().embedder, await openVectorCache(shared));
+        const { vectors } = await cached.embed(texts);
+        await cached.dispose();
+        return vectors;
+      }),
+    );
+    for (const vectors of results) expect(vectors).toEqual(expected);
+  });
+
+  it('refuses a backend whose vectors depend on their batch, and what is no text as ever', async () => {
+    const cache = await openVectorCache(join(folder, 'refused'));
+    const dependent = cachedEmbedder(countingEmbedder({ dependsOnBatch: true }).embedder, cache);
+    await expect(dependent.embed(['a text'])).rejects.toMatchObject({ code: 'backend-unavailable' });
+    const cached = cachedEmbedder(countingEmbedder().embedder, cache);
+    await expect(cached.embed(['a', 5 as unknown as string])).rejects.toMatchObject({
+      code: 'invalid-text',
+      details: { row: 1 },
+    });
+    expect((await cached.embed('a')).vector).toHaveLength(4);
+    await expect(openVectorCache(folder, { maxBytes: 0 })).rejects.toMatchObject({ code: 'invalid-argument' });
+  });
+});
+
+it('a text that must not depend on its batch-mates is padded by little, and at most to the positions of the model', () => {
+  expect([1, 2, 63, 64, 65, 127, 129, 500].map((length) => paddedLength(length, 512))).toEqual([
+    1, 2, 63, 64, 66, 128, 132, 504,
+  ]);
+  expect([paddedLength(509, 510), paddedLength(511, 510)]).toEqual([510, 511]);
+  const lengths = [65, 70, 66, 3, 65, 3];
+  const batches = planBatches(
+    lengths.map((length) => paddedLength(length, 512)),
+    512,
+    0,
+  );
+  expect(batches).toEqual([[1], [0, 2, 4], [3, 5]]);
+});
