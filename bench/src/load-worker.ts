@@ -1,5 +1,5 @@
-// The process that `pnpm bench load` starts: embeds one text with the default model (`onnx`, `tfjs`), or fits a linear
-// probe on made-up rows (`probe`), and prints the milliseconds of the self-check or of the fit.
+// The process that `pnpm bench load` starts: embeds one text with the default model or a folder (`onnx`, `tfjs`), or
+// fits a linear probe on made-up rows (`probe`), and prints the milliseconds of the self-check or of the fit.
 import { loadEmbedder } from '@sentvec/core/node';
 import { useLite } from '@sentvec/model-use-lite';
 import { randomNumbers, uniform } from './random-numbers.ts';
@@ -14,7 +14,7 @@ const rows = 10_000;
 const cols = 384;
 const classes = 10;
 
-const [task, unchecked] = process.argv.slice(2);
+const [task, option] = process.argv.slice(2);
 if (task === 'probe') await fitProbe();
 else await embedOne();
 
@@ -27,7 +27,8 @@ async function embedOne(): Promise<void> {
     task === 'tfjs'
       ? (await import('@sentvec/backend-tfjs')).tfjs({ device: 'wasm' })
       : (await import('@sentvec/backend-onnx')).onnx();
-  const embedder = await loadEmbedder(await useLite(), { backend, selfCheck: unchecked === undefined });
+  const model = option === undefined || option === 'unchecked' ? await useLite() : option;
+  const embedder = await loadEmbedder(model, { backend, selfCheck: option !== 'unchecked' });
   await embedder.embed(['The first text.']);
   print({ milliseconds: embedder.selfCheck?.state === 'passed' ? embedder.selfCheck.milliseconds : 0 });
   await embedder.dispose();

@@ -1,9 +1,12 @@
 // Measures what a user waits for when a process starts: the first vector, the help of the command, the self-check of a
 // backend, and the fit of a linear probe. Each figure comes from its own processes (load-worker.ts).
 import { spawn } from 'node:child_process';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { cacheDirectory } from '@sentvec/core/node';
 import type { LoadReport } from './load-worker.ts';
+import { models } from './models/index.ts';
 import { describeMachine, markdownTable } from './report.ts';
 import { median, timeInTurns, type Timed, roundsOf } from './rounds.ts';
 
@@ -29,9 +32,12 @@ if (values.help) process.stdout.write(usage);
 else await main(roundsOf(values.rounds));
 
 async function main(rounds: number): Promise<void> {
+  const miniLm = await models.find(({ name }) => name.includes('MiniLM'))!.prepare(join(cacheDirectory(), 'bench'));
   const entries: Timed[] = [
     { name: 'start to first vector, onnxruntime', run: () => firstVector('onnx') },
     { name: 'the same without self-check', run: () => firstVector('onnx', 'unchecked') },
+    { name: 'the same, MiniLM-L6 size', run: () => firstVector('onnx', miniLm) },
+    { name: 'sentvec similarity', run: async () => (await start(cli, 'similarity', 'A cat.', 'A dog.')).spoke },
     { name: 'self-check, onnxruntime', run: () => ownTime('onnx') },
     { name: 'self-check, TensorFlow.js on WebAssembly', run: () => ownTime('tfjs') },
     { name: 'sentvec --help', run: async () => (await start(cli, '--help')).ended },

@@ -81,6 +81,22 @@ describe('a text has the same vector alone, in any batch, in any order, at any n
   });
 });
 
+it.each(['tiny-bert', 'tiny-mpnet'] as const)(
+  'a vector of %s that shares no batch depends on its text alone',
+  async (name) => {
+    const model = goldenModel(name);
+    const [alone, together] = await Promise.all([
+      using(model, settings[0]!, async (embedder) => {
+        const vectors: number[][] = [];
+        for (const text of sentences) vectors.push([...(await embedder.embed(text, { shareBatches: false })).vector]);
+        return vectors.flat();
+      }),
+      using(model, settings[2]!, async (embedder) => embedder.embed(sentences, { shareBatches: false })),
+    ]);
+    expect([...together.vectors.data]).toEqual(alone);
+  },
+);
+
 it('the event loop goes on while 10,000 texts are embedded', async () => {
   const texts = Array.from({ length: 10_000 }, (_, index) => sentences[index % sentences.length]!.slice(0, 90));
   await using(goldenModel('tiny-bert'), {}, async (embedder) => {
