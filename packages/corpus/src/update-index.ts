@@ -7,6 +7,7 @@ import { Readable } from 'node:stream';
 import { SentvecError, throwIfAborted } from '@sentvec/core';
 import { checkOptionNames } from '@sentvec/platform';
 import { guardIo, withFileLock, writeFileAtomically } from '@sentvec/platform/node';
+import { isStorageUri } from '@sentvec/storage';
 import { embedCorpus } from './embed-corpus.ts';
 import { formatManifest, manifestFile, type Manifest, type RemovedRows, type ShardEntry } from './manifest.ts';
 import { readStoredShard, type StoredShard } from './open-embeddings.ts';
@@ -69,6 +70,7 @@ export async function updateIndex(directory: string, options: UpdateIndexOptions
   const names = { embedder: true, inputs: true, inputFormat: true, rows: true, remove: true, overwrite: true } as const;
   checkOptionNames('updateIndex()', options, { ...names, signal: true, onProgress: true });
   const { embedder, inputs, rows, remove, signal } = options;
+  if (isStorageUri(directory)) throw storedFolderError(directory);
   const before = await readFinishedManifest(directory);
   const hasRows = inputs !== undefined || rows !== undefined;
   if (inputs !== undefined && rows !== undefined)
@@ -86,6 +88,13 @@ export async function updateIndex(directory: string, options: UpdateIndexOptions
     rm(join(directory, updateFolder), { recursive: true, force: true }),
   );
   return result;
+}
+
+function storedFolderError(directory: string): SentvecError {
+  const message =
+    `${directory} is in a store, where single rows cannot be changed. ` +
+    'Change a copy in a folder of this machine, or embed the corpus again with `overwrite`.';
+  return new SentvecError('invalid-argument', message, { file: directory });
 }
 
 function rowNumbersError(directory: string): SentvecError {

@@ -9,6 +9,7 @@ import {
   openEmbeddings,
   planCorpus,
   prepareCorpus,
+  updateIndex,
   verifyEmbeddings,
   type CorpusChunk,
   type CorpusRequest,
@@ -202,6 +203,12 @@ it('other files are in the way, and a finished folder of another space', async (
   await embedCorpus(request, fakeEmbedder());
   const error = embedCorpus({ ...request, resume: true }, fakeEmbedder({ dimension: 4 }));
   await expect(error).rejects.toMatchObject({ code: 'space-mismatch' });
+  expectNothingElse();
+});
+
+it('single rows are not changed there: that is refused by name', async () => {
+  await embedCorpus(request, fakeEmbedder());
+  await expect(updateIndex(output, { remove: [1] })).rejects.toThrow(/s3:\/\/bucket\/out is in a store/u);
   expectNothingElse();
 });
 
