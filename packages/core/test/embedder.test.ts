@@ -400,7 +400,8 @@ test('progress counts rows and tokens up to the end', async () => {
 });
 
 test('arguments that cannot work are refused', async () => {
-  expect(() => createEmbedder(fakeParts({ maxLength: 65 }))).toThrow(SentvecError);
+  for (const maxLength of [65, 10.5, Number.NaN])
+    expect(() => createEmbedder(fakeParts({ maxLength }))).toThrow(SentvecError);
   await expect(createEmbedder(fakeParts()).embed(['a'], { batchTokens: 0 })).rejects.toMatchObject({
     code: 'invalid-argument',
   });

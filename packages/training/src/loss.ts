@@ -136,3 +136,13 @@ export function checkedParameter(
   const expected = sign === 'positive' ? 'a number above 0' : 'a number of at least 0';
   throw new SentvecError('invalid-argument', `${loss}: "${name}" must be ${expected}, not ${value}.`);
 }
+
+/**
+ * A parameter of a loss that is one of some names.
+ * @throws SentvecError `invalid-argument` for another name
+ */
+export function checkedChoice<T extends string>(loss: string, name: string, value: T, choices: readonly T[]): T {
+  if (choices.includes(value)) return value;
+  const found = JSON.stringify(value);
+  throw new SentvecError('invalid-argument', `${loss}: "${name}" must be one of ${choices.join(', ')}, not ${found}.`);
+}

@@ -1,7 +1,23 @@
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { describe, expect, test } from 'vitest';
 import { gradients, OnnxRecorder, plainOperations, plainTensor } from '@sentvec/architectures';
-import { lossFromName, lossNames, Random } from '@sentvec/training';
+import {
+  batchHardTripletLoss,
+  contrastiveLoss,
+  cosentLoss,
+  distillKlDivLoss,
+  embedDistillLoss,
+  gistEmbedLoss,
+  globalOrthogonalRegularizationLoss,
+  lossFromName,
+  lossNames,
+  marginMseLoss,
+  multipleNegativesRankingLoss,
+  multipleNegativesSymmetricRankingLoss,
+  onlineContrastiveLoss,
+  Random,
+  tripletLoss,
+} from '@sentvec/training';
 import { goldenLosses } from './golden-losses.ts';
 import { references } from './loss-reference.ts';
 
@@ -195,4 +211,25 @@ describe.each([
       expect(all.filter((entry) => !Number.isFinite(entry))).toEqual([]);
     },
   );
+});
+
+// Without the check, each of these would silently train with another distance.
+test.each<[string, (options: object) => unknown, object, string]>([
+  ['tripletLoss', tripletLoss, { distance: 'cos' }, '"distance" must be one of cosine, euclidean, manhattan'],
+  ['batchHardTripletLoss', batchHardTripletLoss, { distance: 'manhattan' }, '"distance" must be one of cosine'],
+  ['contrastiveLoss', contrastiveLoss, { distance: 'dot' }, '"distance"'],
+  ['onlineContrastiveLoss', onlineContrastiveLoss, { distance: 'dot' }, '"distance"'],
+  ['cosentLoss', cosentLoss, { similarity: 'Cosine' }, '"similarity"'],
+  ['marginMseLoss', marginMseLoss, { similarity: 'cos' }, '"similarity"'],
+  ['distillKlDivLoss', distillKlDivLoss, { similarity: 'cos' }, '"similarity"'],
+  ['embedDistillLoss', embedDistillLoss, { distance: 'euclidean' }, '"distance" must be one of cosine, mse, l2'],
+  ['multipleNegativesRankingLoss', multipleNegativesRankingLoss, { similarity: 'cos' }, '"similarity"'],
+  ['multipleNegativesRankingLoss', multipleNegativesRankingLoss, { partition: 'separate' }, '"partition_mode"'],
+  ['multipleNegativesSymmetricRankingLoss', multipleNegativesSymmetricRankingLoss, { similarity: 'cos' }, 'similarity'],
+  ['gistEmbedLoss', gistEmbedLoss, { marginStrategy: 'percent' }, '"margin_strategy"'],
+  ['globalOrthogonalRegularizationLoss', globalOrthogonalRegularizationLoss, { similarity: 'l2' }, '"similarity"'],
+  ['globalOrthogonalRegularizationLoss', globalOrthogonalRegularizationLoss, { aggregation: 'max' }, '"aggregation"'],
+])('%s refuses an unknown choice: %#', (_, make, options, message) => {
+  const refusal = { code: 'invalid-argument', message: expect.stringContaining(message) as string };
+  expect(() => make(options)).toThrow(expect.objectContaining(refusal));
 });

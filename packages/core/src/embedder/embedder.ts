@@ -67,10 +67,12 @@ class SentenceEmbedder implements Embedder {
   readonly #calls = new Calls('embedder');
 
   constructor(parts: EmbedderParts) {
-    if (!(parts.maxLength >= 1 && parts.maxLength <= parts.encoder.maxPositions)) {
+    const { maxLength, encoder } = parts;
+    const isLength = Number.isInteger(maxLength) || maxLength === Infinity;
+    if (!(isLength && maxLength >= 1 && maxLength <= encoder.maxPositions)) {
       throw new SentvecError(
         'invalid-argument',
-        `maxLength is ${parts.maxLength}; the encoder of ${parts.model.name} has positions for 1 to ${parts.encoder.maxPositions} tokens.`,
+        `maxLength is ${maxLength}; it must be a whole number from 1 to ${encoder.maxPositions}, the positions of the encoder of ${parts.model.name}.`,
       );
     }
     this.model = parts.model;

@@ -165,7 +165,7 @@ export class ModelEmbedder implements Embedder {
     options: Options,
     signal: AbortSignal | undefined,
   ): Promise<{ readonly embedder: Embedder; readonly rest: Options }> {
-    // Who was disposed says so.
+    // After disposal the default embedder is disposed too, and fails with `disposed`.
     if (choosesNothing(options) || this.#disposal) return { embedder: this.#default.embedder, rest: options };
     const { as, route, task, ...rest } = options;
     if (as !== undefined) checkRole(as);

@@ -3,8 +3,8 @@
 import type { Operations } from '@sentvec/architectures';
 import { SentvecError } from '@sentvec/core';
 import { checkOptionNames } from '@sentvec/platform';
-import { checkedParameter, labelsOf, pairOf, type Loss } from '../loss.ts';
-import { identity, meanOf, pairwiseCosine, similarityMatrix } from './distance.ts';
+import { checkedChoice, checkedParameter, labelsOf, pairOf, type Loss } from '../loss.ts';
+import { identity, matrixSimilarities, meanOf, pairwiseCosine, similarityMatrix } from './distance.ts';
 
 /** Options of {@link megaBatchMarginLoss}. */
 export interface MegaBatchMarginOptions {
@@ -74,6 +74,7 @@ export function gistEmbedLoss(options: GistEmbedOptions = {}): Loss {
   const { contrastAnchors = true, contrastPositives = true } = options;
   checkedParameter('GISTEmbedLoss', 'temperature', temperature, 'positive');
   checkedParameter('GISTEmbedLoss', 'margin', margin);
+  checkedChoice('GISTEmbedLoss', 'margin_strategy', marginStrategy, ['absolute', 'relative']);
   return {
     name: 'GISTEmbedLoss',
     columns: { least: 2, most: 3 },
@@ -147,6 +148,8 @@ export function globalOrthogonalRegularizationLoss(options: GlobalOrthogonalRegu
   checkOptionNames('globalOrthogonalRegularizationLoss()', options, names);
   const { similarity = 'cosine', meanWeight = 1, secondMomentWeight = 1, aggregation = 'mean' } = options;
   const name = 'GlobalOrthogonalRegularizationLoss';
+  checkedChoice(name, 'similarity', similarity, matrixSimilarities);
+  checkedChoice(name, 'aggregation', aggregation, ['mean', 'sum']);
   checkedParameter(name, 'mean_weight', meanWeight);
   checkedParameter(name, 'second_moment_weight', secondMomentWeight);
   if (meanWeight + secondMomentWeight === 0)

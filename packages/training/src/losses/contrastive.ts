@@ -1,8 +1,8 @@
 // Losses over pairs of which each is similar or not.
 import type { Operations } from '@sentvec/architectures';
 import { checkOptionNames } from '@sentvec/platform';
-import { checkedParameter, labelsOf, pairOf, type Loss } from '../loss.ts';
-import { meanOf, pairwiseDistance, type Distance } from './distance.ts';
+import { checkedChoice, checkedParameter, labelsOf, pairOf, type Loss } from '../loss.ts';
+import { meanOf, pairDistances, pairwiseDistance, type Distance } from './distance.ts';
 
 /** Options of {@link contrastiveLoss} and {@link onlineContrastiveLoss}. */
 export interface ContrastiveOptions {
@@ -21,6 +21,7 @@ export function contrastiveLoss(
 ): Loss {
   checkOptionNames('contrastiveLoss()', options, { distance: true, margin: true, sizeAverage: true });
   const { distance = 'cosine', margin = 0.5, sizeAverage = true } = options;
+  checkedChoice('ContrastiveLoss', 'distance', distance, pairDistances);
   checkedParameter('ContrastiveLoss', 'margin', margin);
   return {
     name: 'ContrastiveLoss',
@@ -45,6 +46,7 @@ export function contrastiveLoss(
 export function onlineContrastiveLoss(options: ContrastiveOptions = {}): Loss {
   checkOptionNames('onlineContrastiveLoss()', options, { distance: true, margin: true });
   const { distance = 'cosine', margin = 0.5 } = options;
+  checkedChoice('OnlineContrastiveLoss', 'distance', distance, pairDistances);
   checkedParameter('OnlineContrastiveLoss', 'margin', margin);
   return {
     name: 'OnlineContrastiveLoss',

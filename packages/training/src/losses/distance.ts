@@ -4,6 +4,12 @@ import { absolute, mean, normalizeRows, type Dimension, type Operations } from '
 /** How far apart two embeddings are, 0 for equal ones. `cosine` is 1 - cosine similarity. */
 export type Distance = 'cosine' | 'euclidean' | 'manhattan';
 
+/** All distances of pairs. */
+export const pairDistances: readonly Distance[] = ['cosine', 'euclidean', 'manhattan'];
+
+/** The distances that {@link distanceMatrix} computes. */
+export const matrixDistances = ['cosine', 'euclidean'] as const;
+
 /** The mean of all entries, shape `[]`. */
 export function meanOf<Tensor>(ops: Operations<Tensor>, x: Tensor): Tensor {
   const axes = ops.shape(x).map((_, axis) => axis);
@@ -24,6 +30,12 @@ export function pairwiseCosine<Tensor>(ops: Operations<Tensor>, a: Tensor, b: Te
  * How two embeddings are compared where larger is nearer: the names of `SimilarityFunction`, distances are negative.
  */
 export type PairSimilarity = 'cosine' | 'dot' | 'euclidean' | 'manhattan';
+
+/** All similarities of pairs. */
+export const pairSimilarities: readonly PairSimilarity[] = ['cosine', 'dot', 'euclidean', 'manhattan'];
+
+/** The similarities that {@link similarityMatrix} computes. */
+export const matrixSimilarities = ['cosine', 'dot'] as const;
 
 /** Similarity of row i of `a` and row i of `b`: `[rows]`. */
 export function pairwiseSimilarityOf<Tensor>(

@@ -1,8 +1,8 @@
 // Losses by which a student learns from a teacher's vectors or scores.
 import { logSoftmax, type Operations } from '@sentvec/architectures';
 import { checkOptionNames } from '@sentvec/platform';
-import { checkedParameter, firstOf, labelsOf, type Loss } from '../loss.ts';
-import { meanOf, pairwiseCosine, pairwiseSimilarityOf, type PairSimilarity } from './distance.ts';
+import { checkedChoice, checkedParameter, firstOf, labelsOf, type Loss } from '../loss.ts';
+import { meanOf, pairSimilarities, pairwiseCosine, pairwiseSimilarityOf, type PairSimilarity } from './distance.ts';
 
 /**
  * Mean squared difference between embeddings and target vectors, over all entries and columns: a student learns a
@@ -37,6 +37,7 @@ export function mseLoss(): Loss {
 export function marginMseLoss(options: { readonly similarity?: PairSimilarity | undefined } = {}): Loss {
   checkOptionNames('marginMseLoss()', options, { similarity: true });
   const { similarity = 'dot' } = options;
+  checkedChoice('MarginMSELoss', 'similarity', similarity, pairSimilarities);
   return {
     name: 'MarginMSELoss',
     columns: { least: 3, most: Infinity },
@@ -93,6 +94,7 @@ export interface DistillKlDivOptions {
 export function distillKlDivLoss(options: DistillKlDivOptions = {}): Loss {
   checkOptionNames('distillKlDivLoss()', options, { similarity: true, temperature: true });
   const { similarity = 'dot', temperature = 1 } = options;
+  checkedChoice('DistillKLDivLoss', 'similarity', similarity, pairSimilarities);
   checkedParameter('DistillKLDivLoss', 'temperature', temperature, 'positive');
   return {
     name: 'DistillKLDivLoss',
@@ -126,6 +128,7 @@ export function divergenceFrom<Tensor>(
 export function embedDistillLoss(options: { readonly distance?: 'cosine' | 'mse' | 'l2' | undefined } = {}): Loss {
   checkOptionNames('embedDistillLoss()', options, { distance: true });
   const { distance = 'cosine' } = options;
+  checkedChoice('EmbedDistillLoss', 'distance', distance, ['cosine', 'mse', 'l2']);
   return {
     name: 'EmbedDistillLoss',
     columns: { least: 1, most: Infinity },

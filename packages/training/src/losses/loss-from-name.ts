@@ -2,7 +2,7 @@
 import { SentvecError, type ModelKind } from '@sentvec/core';
 import type { Loss, TrainingLoss } from '../loss.ts';
 import { contrastiveLoss, onlineContrastiveLoss } from './contrastive.ts';
-import type { Distance, PairSimilarity } from './distance.ts';
+import { matrixDistances, matrixSimilarities, pairDistances, pairSimilarities } from './distance.ts';
 import { gistEmbedLoss, globalOrthogonalRegularizationLoss, megaBatchMarginLoss } from './batch-losses.ts';
 import { distillKlDivLoss, embedDistillLoss, marginMseLoss, mseLoss } from './distillation.ts';
 import {
@@ -143,16 +143,13 @@ class ParameterReader {
   }
 }
 
-const distances: readonly Distance[] = ['cosine', 'euclidean', 'manhattan'];
-const similarities: readonly PairSimilarity[] = ['cosine', 'dot', 'euclidean', 'manhattan'];
-
 type Makers<Made> = Readonly<Record<string, (read: ParameterReader) => Made>>;
 
 /** Losses over one vector for each text. */
 const ofVectors: Makers<Loss> = {
   CosineSimilarityLoss: () => cosineSimilarityLoss(),
   TripletLoss: (read) =>
-    tripletLoss({ distance: read.choice('distance', distances, 'euclidean'), margin: read.number('margin', 5) }),
+    tripletLoss({ distance: read.choice('distance', pairDistances, 'euclidean'), margin: read.number('margin', 5) }),
   ContrastiveLoss: (read) => contrastiveLoss({ ...contrastive(read), sizeAverage: read.boolean('size_average', true) }),
   OnlineContrastiveLoss: (read) => onlineContrastiveLoss(contrastive(read)),
   MultipleNegativesRankingLoss: (read) =>
@@ -163,10 +160,10 @@ const ofVectors: Makers<Loss> = {
     }),
   MultipleNegativesSymmetricRankingLoss: (read) => multipleNegativesSymmetricRankingLoss(ranking(read)),
   CoSENTLoss: (read) =>
-    cosentLoss({ scale: read.number('scale', 20), similarity: read.choice('similarity', similarities, 'cosine') }),
+    cosentLoss({ scale: read.number('scale', 20), similarity: read.choice('similarity', pairSimilarities, 'cosine') }),
   AnglELoss: (read) => angleLoss({ scale: read.number('scale', 20) }),
   MSELoss: () => mseLoss(),
-  MarginMSELoss: (read) => marginMseLoss({ similarity: read.choice('similarity', similarities, 'dot') }),
+  MarginMSELoss: (read) => marginMseLoss({ similarity: read.choice('similarity', pairSimilarities, 'dot') }),
   DistillKLDivLoss: (read) => distillKlDivLoss(distillKlDiv(read)),
   EmbedDistillLoss: (read) =>
     embedDistillLoss({ distance: read.choice('distance', ['cosine', 'mse', 'l2'], 'cosine') }),
@@ -185,14 +182,14 @@ const ofVectors: Makers<Loss> = {
     }),
   GlobalOrthogonalRegularizationLoss: (read) =>
     globalOrthogonalRegularizationLoss({
-      similarity: read.choice('similarity', ['cosine', 'dot'], 'cosine'),
+      similarity: read.choice('similarity', matrixSimilarities, 'cosine'),
       meanWeight: read.weight('mean_weight', 1),
       secondMomentWeight: read.weight('second_moment_weight', 1),
       aggregation: read.choice('aggregation', ['mean', 'sum'], 'mean'),
     }),
   BatchHardTripletLoss: (read) => batchHardTripletLoss(batchTriplet(read)),
   BatchHardSoftMarginTripletLoss: (read) =>
-    batchHardSoftMarginTripletLoss({ distance: read.choice('distance', ['cosine', 'euclidean'], 'euclidean') }),
+    batchHardSoftMarginTripletLoss({ distance: read.choice('distance', matrixDistances, 'euclidean') }),
   BatchSemiHardTripletLoss: (read) => batchSemiHardTripletLoss(batchTriplet(read)),
   BatchAllTripletLoss: (read) => batchAllTripletLoss(batchTriplet(read)),
   MatryoshkaLoss: (read) => matryoshka(read),
@@ -204,11 +201,11 @@ const ofTerms: Makers<Loss> = {
       'SparseMultipleNegativesRankingLoss',
       multipleNegativesRankingLoss({
         scale: read.number('scale', 1),
-        similarity: read.choice('similarity', ['cosine', 'dot'], 'dot'),
+        similarity: read.choice('similarity', matrixSimilarities, 'dot'),
       }),
     ),
   SparseMarginMSELoss: (read) =>
-    named('SparseMarginMSELoss', marginMseLoss({ similarity: read.choice('similarity', similarities, 'dot') })),
+    named('SparseMarginMSELoss', marginMseLoss({ similarity: read.choice('similarity', pairSimilarities, 'dot') })),
   SparseDistillKLDivLoss: (read) => named('SparseDistillKLDivLoss', distillKlDivLoss(distillKlDiv(read))),
   SpladeLoss: (read) =>
     spladeLoss(vectorLossFromName(read.text('loss'), read.nested('loss_params')), {
@@ -276,20 +273,20 @@ const rankNet = (read: ParameterReader) => ({
 /** The losses of sparse encoders are those of dense ones, with defaults of their own. */
 const named = (name: string, loss: Loss): Loss => ({ ...loss, name });
 const distillKlDiv = (read: ParameterReader) => ({
-  similarity: read.choice('similarity', similarities, 'dot'),
+  similarity: read.choice('similarity', pairSimilarities, 'dot'),
   temperature: read.number('temperature', 1),
 });
 
 const contrastive = (read: ParameterReader) => ({
-  distance: read.choice('distance', distances, 'cosine'),
+  distance: read.choice('distance', pairDistances, 'cosine'),
   margin: read.number('margin', 0.5),
 });
 const ranking = (read: ParameterReader) => ({
   scale: read.number('scale', 20),
-  similarity: read.choice('similarity', ['cosine', 'dot'], 'cosine'),
+  similarity: read.choice('similarity', matrixSimilarities, 'cosine'),
 });
 const batchTriplet = (read: ParameterReader) => ({
-  distance: read.choice('distance', ['cosine', 'euclidean'], 'euclidean'),
+  distance: read.choice('distance', matrixDistances, 'euclidean'),
   margin: read.number('margin', 5),
 });
 

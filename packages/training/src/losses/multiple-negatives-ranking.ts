@@ -2,8 +2,8 @@
 import { normalizeRows, type Operations } from '@sentvec/architectures';
 import { SentvecError } from '@sentvec/core';
 import { checkOptionNames } from '@sentvec/platform';
-import { checkedParameter, pairOf, type Loss } from '../loss.ts';
-import { identity, meanOf, pairwiseDot } from './distance.ts';
+import { checkedChoice, checkedParameter, pairOf, type Loss } from '../loss.ts';
+import { identity, matrixSimilarities, meanOf, pairwiseDot } from './distance.ts';
 
 /** Options of {@link multipleNegativesRankingLoss}. */
 export interface RankingOptions {
@@ -51,6 +51,8 @@ export function multipleNegativesRankingLoss(options: DirectedRankingOptions = {
   checkOptionNames('multipleNegativesRankingLoss()', options, names);
   const { scale = 20, similarity = 'cosine', directions = ['query_to_doc'], partition = 'joint' } = options;
   checkedParameter('MultipleNegativesRankingLoss', 'scale', scale, 'positive');
+  checkedChoice('MultipleNegativesRankingLoss', 'similarity', similarity, matrixSimilarities);
+  checkedChoice('MultipleNegativesRankingLoss', 'partition_mode', partition, ['joint', 'per_direction']);
   checkDirections(directions, partition);
   const isDefault = directions.length === 1;
   return {
@@ -110,6 +112,7 @@ export function multipleNegativesSymmetricRankingLoss(options: RankingOptions = 
   checkOptionNames('multipleNegativesSymmetricRankingLoss()', options, { scale: true, similarity: true });
   const { scale = 20, similarity = 'cosine' } = options;
   checkedParameter('MultipleNegativesSymmetricRankingLoss', 'scale', scale, 'positive');
+  checkedChoice('MultipleNegativesSymmetricRankingLoss', 'similarity', similarity, matrixSimilarities);
   return {
     name: 'MultipleNegativesSymmetricRankingLoss',
     columns: { least: 2, most: Infinity },

@@ -1,8 +1,8 @@
 // Losses over pairs of texts with a score of how similar they are.
 import { absolute, productOf, type Operations, type Shape } from '@sentvec/architectures';
 import { checkOptionNames } from '@sentvec/platform';
-import { checkedParameter, labelsOf, pairOf, type Loss } from '../loss.ts';
-import { meanOf, pairwiseCosine, pairwiseSimilarityOf, type PairSimilarity } from './distance.ts';
+import { checkedChoice, checkedParameter, labelsOf, pairOf, type Loss } from '../loss.ts';
+import { meanOf, pairSimilarities, pairwiseCosine, pairwiseSimilarityOf, type PairSimilarity } from './distance.ts';
 
 /**
  * Mean squared difference between the cosine of two texts and their score. The regression objective of Sentence-BERT
@@ -36,6 +36,7 @@ export interface CosentOptions {
 export function cosentLoss(options: CosentOptions = {}): Loss {
   checkOptionNames('cosentLoss()', options, { scale: true, similarity: true });
   const { scale = 20, similarity = 'cosine' } = options;
+  checkedChoice('CoSENTLoss', 'similarity', similarity, pairSimilarities);
   return orderingLoss('CoSENTLoss', { scale, similarity }, (ops, a, b) => pairwiseSimilarityOf(ops, a, b, similarity));
 }
 

@@ -1,8 +1,16 @@
 // Losses over triplets: anchors that should be nearer to their positives than to their negatives.
 import type { Operations } from '@sentvec/architectures';
 import { checkOptionNames } from '@sentvec/platform';
-import { checkedParameter, firstOf, labelsOf, pairOf, type Loss } from '../loss.ts';
-import { distanceMatrix, identity, meanOf, pairwiseDistance, type Distance } from './distance.ts';
+import { checkedChoice, checkedParameter, firstOf, labelsOf, pairOf, type Loss } from '../loss.ts';
+import {
+  distanceMatrix,
+  identity,
+  matrixDistances,
+  meanOf,
+  pairDistances,
+  pairwiseDistance,
+  type Distance,
+} from './distance.ts';
 
 /** Options of {@link tripletLoss}. */
 export interface TripletOptions {
@@ -20,6 +28,7 @@ export interface TripletOptions {
 export function tripletLoss(options: TripletOptions = {}): Loss {
   checkOptionNames('tripletLoss()', options, { distance: true, margin: true });
   const { distance = 'euclidean', margin = 5 } = options;
+  checkedChoice('TripletLoss', 'distance', distance, pairDistances);
   checkedParameter('TripletLoss', 'margin', margin);
   return {
     name: 'TripletLoss',
@@ -135,6 +144,7 @@ function batchLoss(
   parameters: { readonly distance: 'cosine' | 'euclidean'; readonly margin?: number },
   cost: <Tensor>(ops: Operations<Tensor>, distances: Tensor, masks: ClassMasks<Tensor>) => Tensor,
 ): Loss {
+  checkedChoice(name, 'distance', parameters.distance, matrixDistances);
   if (parameters.margin !== undefined) checkedParameter(name, 'margin', parameters.margin);
   return {
     name,
