@@ -1,5 +1,5 @@
-// The process that `pnpm bench long-texts` and `large-models` start for a model: loads its encoder, computes batches of given shapes, and
-// prints what each took.
+// The process that `pnpm bench long-texts` and `large-models` start for a model: loads its encoder, computes batches of
+// given shapes, and prints what each took.
 import { readFile, writeFile } from 'node:fs/promises';
 import { onnx } from '@sentvec/backend-onnx';
 import { directoryModel } from '@sentvec/core/node';
@@ -41,7 +41,7 @@ await encoder.encode(text(16));
 const openMegabytes = await memory('VmRSS');
 const measured: EncoderReport['lengths'][number][] = [];
 for (const tokens of lengths) {
-  await writeFile('/proc/self/clear_refs', '5'); // The peak begins anew.
+  await writeFile('/proc/self/clear_refs', '5'); // Resets the peak.
   let seconds = Infinity;
   for (let round = 0; round < rounds; round += 1) {
     const started = performance.now();

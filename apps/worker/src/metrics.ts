@@ -67,7 +67,7 @@ export class Metrics implements WorkerObserver {
       registers: [],
       async collect() {
         this.reset();
-        // While Redis is away the depth is unknown; the worker's own numbers are reported all the same.
+        // While Redis is away the depth is unknown; the worker's own numbers are still reported.
         const counts = await overview.counts().catch(() => ({}));
         for (const [state, count] of Object.entries(counts)) this.set({ state }, count);
       },

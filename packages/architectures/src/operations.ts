@@ -24,7 +24,7 @@ export interface Normalized<Tensor> {
 /** A promise about a list of rows that lets an interpreter copy where it would have to add. */
 export interface RowsOptions {
   /**
-   * No row occurs twice in `indices`. When one does all the same, the numbers are wrong.
+   * No row occurs twice in `indices`. When one does anyway, the numbers are wrong.
    * @default false
    */
   readonly distinct?: boolean | undefined;
@@ -227,9 +227,9 @@ export interface BlockSizes {
 /** What depends on a size, or is computed block by block: how long inputs are computed in little memory. */
 export interface ControlOperations<Tensor> {
   /**
-   * Floats that can be computed in two ways: by `long` where `size` is above `limit`, else by `short`. Both give the same
-   * shape. Without `long`, nothing is computed for a larger size, and the result must not be used then. The gradient is
-   * that of `short`, for every size.
+   * Floats that can be computed in two ways: by `long` where `size` is above `limit`, else by `short`. Both give the
+   * same shape. Without `long`, nothing is computed for a larger size, and the result must not be used then. The
+   * gradient is that of `short`, for every size.
    */
   ifLonger(size: Dimension, limit: number, long: (() => Tensor) | undefined, short: () => Tensor): Tensor;
   /**

@@ -62,7 +62,7 @@ describe('checkMemory', () => {
     );
   });
 
-  it('lets a model pass that fits, that is told to fit, or that goes to a GPU', () => {
+  it('accepts a model that fits, one for which memoryBudget says so, and one on a GPU', () => {
     expect(() => {
       checkMemory(model, 'cpu', {}, 9100 * mebibyte);
       checkMemory(model, 'cpu', { memoryBudget: 9100 * mebibyte }, 4096 * mebibyte);

@@ -248,7 +248,7 @@ describe('graphs that would harm', () => {
     }
   });
 
-  it('are told from those that do no harm', async () => {
+  it('are refused, and harmless ones are not', async () => {
     const model = withFunctions(onnxModel(), 3, 'Identity');
     expect(await embed(memoryModel('m', { 'model.onnx': model }))).toEqual([3, 9, 4, 0]);
     const split = splitOnnxModel('model.onnx_data');

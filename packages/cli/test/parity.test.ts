@@ -42,7 +42,7 @@ describe('parity', () => {
 });
 
 describe('a folder whose self-check the backend does not reproduce', () => {
-  it('is refused with the size of the difference, and used all the same with --no-self-check', async () => {
+  it('is refused with the size of the difference, and used anyway with --no-self-check', async () => {
     await place.succeed(['export', goldenPath('models/tiny-bert'), '--output', 'exported']);
     const file = place.path('exported/self-check.json');
     const selfCheck = JSON.parse(await readFile(file, 'utf8')) as { token_embeddings: string };

@@ -42,7 +42,7 @@ test('a batch holds exactly its budget, and exactly 64 positions of padding', ()
   expect(planBatches([10, 10, 10], 19)).toEqual([[0], [1], [2]]);
   expect(planBatches([100, 36], 8192)).toEqual([[0, 1]]);
   expect(planBatches([100, 35], 8192)).toEqual([[0], [1]]);
-  // The padding is counted anew in each batch.
+  // The padding is counted again in each batch.
   expect(planBatches([300, 250, 100, 36], 8192)).toEqual([
     [0, 1],
     [2, 3],

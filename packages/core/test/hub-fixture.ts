@@ -11,7 +11,7 @@ export const name = 'sentvec/tiny-bert';
 export const commit = '0123456789abcdef0123456789abcdef01234567';
 export const weights = 'model.safetensors';
 
-/** What a test has to work with, anew for each. */
+/** What a test has to work with, a new one for each. */
 export interface HubWorld {
   hub: FakeHub;
   /** `HF_HOME`. */

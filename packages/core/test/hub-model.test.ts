@@ -88,7 +88,7 @@ describe('a version that is in the cache', () => {
     expect(world.hub.seen).toEqual([]);
   });
 
-  it('is asked for anew when the revision is a branch, and only new content is downloaded', async () => {
+  it('is asked for again when the revision is a branch, and only new content is downloaded', async () => {
     await expectContent(world, await hubModel(name));
     const next = 'fedcba9876543210fedcba9876543210fedcba98';
     world.content = { ...world.content, 'config.json': new TextEncoder().encode('{"changed": true}') };

@@ -11,7 +11,7 @@ function clustered(rows: number, cols: number, clusters: number, spread: number)
   return { data, rows, cols };
 }
 
-/** Candidates in a list that is sorted anew for each: slow, and as plain as the rule. */
+/** Candidates in a list that is sorted again for each: slow, and as plain as the rule. */
 function mineByHand(embeddings: Matrix, topK: number, maxPairs: number): Omit<ParaphrasePair, 'score'>[] {
   const { rows } = embeddings;
   const scores = similarity(embeddings, embeddings);

@@ -171,7 +171,7 @@ describe('reads queries and documents as the folder says', () => {
     expect((await embedder.embedQuery('hello')).receipt.notes.join()).toContain('artifact.metadata');
   });
 
-  it('keeps the only tokens that give vectors, and skips words of queries where it is told', async () => {
+  it('keeps the only tokens that give vectors, and skips words of queries where its settings say so', async () => {
     const only = await changed('late-bert', {
       '2_MultiVectorMask/config.json': { keep_only_token_ids: [4], skiplist_tasks: ['query', 'document'] },
     });

@@ -213,7 +213,7 @@ describe('the steps', () => {
     ['chunks/00003.json', (run: CorpusRun) => commitCorpus(run)],
     ['chunks/00003.json', async (run: CorpusRun) => embedChunk((await planned(run))[3]!, run, fakeEmbedder())],
     ['calibration.json', (run: CorpusRun) => commitCorpus(run)],
-  ] as const)('refuse a damaged %s by its name, and overwrite starts anew', async (file, step) => {
+  ] as const)('refuse a damaged %s by its name, and overwrite starts over', async (file, step) => {
     const wanted = request(await corpus(), { precision: 'int8' });
     const run = await prepared(wanted);
     for (const chunk of await planned(run)) await embedChunk(chunk, run, fakeEmbedder());
@@ -355,7 +355,7 @@ describe('an output folder that is in the way', () => {
     expect(await contents(space.path('out'))).toEqual(before);
   });
 
-  it('is begun anew by resume when the run within is gone, or was never ready', async () => {
+  it('is started over by resume when the run within is gone, or was never ready', async () => {
     const input = await corpus();
     await embedCorpus(request(input), fakeEmbedder());
     const whole = await contents(space.path('out'));

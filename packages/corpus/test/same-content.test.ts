@@ -321,7 +321,7 @@ describe('several runs for one folder', () => {
   });
 
   it.each([
-    ['is told', {}, 'after', 'invalid-output'],
+    ['is refused', {}, 'after', 'invalid-output'],
     ['does not overwrite', { overwrite: true }, 'after', 'invalid-output'],
     ['finds everything done', { resume: true }, 'after', 'finished: true'],
     ['joins the run that is going on', { resume: true }, 'during', 'finished: false'],

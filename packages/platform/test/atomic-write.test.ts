@@ -208,7 +208,7 @@ describe('a folder', () => {
     expect(await contents()).toEqual({ 'model/theirs.txt': 'theirs' });
   });
 
-  test('with replace gets each of its files anew, and keeps others', async () => {
+  test('with replace gets new versions of the given files, and keeps others', async () => {
     await mkdir(join(root, 'model'));
     await writeFile(join(root, 'model/config.json'), 'damaged');
     await writeFile(join(root, 'model/notes.txt'), 'mine');

@@ -230,7 +230,7 @@ describe('a store that says no', () => {
     }
   });
 
-  it('no longer takes credentials that it took before: they are read anew', async () => {
+  it('no longer takes credentials that it took before: they are read again', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'sentvec-profile-'));
     const other = await startS3({ keys: { first: 'one' } });
     try {

@@ -20,7 +20,10 @@ export type EmbedTexts = (texts: readonly string[], options?: EmbedTextsOptions)
 export interface EmbedTextsOptions {
   /** Put before each text. */
   readonly prompt?: string | undefined;
-  /** What the texts are in a search, for models that embed queries and documents differently. `prompt` goes before it. */
+  /**
+   * What the texts are in a search, for models that embed queries and documents differently. `prompt` takes precedence
+   * over it.
+   */
   readonly as?: TextRole | undefined;
   readonly signal?: AbortSignal | undefined;
 }

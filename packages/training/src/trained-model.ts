@@ -46,7 +46,7 @@ export interface TrainedFilesOptions {
 
 /**
  * The files of a model with trained weights: the encoder's `model.safetensors`, the weights of dense and layer-norm
- * modules, and for embedders `onnx/model.onnx`, recorded anew. Adapters are merged into the weights. Configuration,
+ * modules, and for embedders `onnx/model.onnx`, recorded again. Adapters are merged into the weights. Configuration,
  * tokenizer, modules, custom code and licence are carried over. Nothing else is, because it may speak of the old
  * weights: other forms and quantizations of them, a self-check, results of evaluations, the model card.
  */

@@ -44,7 +44,7 @@ const flags = defineArguments({
   rerank: {
     type: 'string',
     valueHint: 'MODEL',
-    description: 'A reranker, or a model of late interaction, that orders the best documents anew.',
+    description: 'A reranker, or a model of late interaction, that reorders the best documents.',
   },
   candidates: {
     type: 'string',

@@ -12,7 +12,7 @@ export const queueReplay: Command = control(
   'replay',
   'Run an ended run again: its dead letters, or what it did not get to.',
   [
-    'Of a completed run, the chunks with dead letters are embedded again, and the manifest is written anew. Correct the inputs first.',
+    'Of a completed run, the chunks with dead letters are embedded again, and the manifest is written again. Correct the inputs first.',
   ],
 );
 

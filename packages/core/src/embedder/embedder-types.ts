@@ -90,7 +90,7 @@ export type TextRole = 'query' | 'document';
 export interface SpaceOptions {
   /**
    * What the texts are. It chooses the prompt, the route and the task that the model has for such texts; each of the
-   * options of that name goes before it.
+   * options of that name takes precedence over it.
    * @default neither: the model's default prompt, and the route and task that it was loaded with
    */
   readonly as?: TextRole | undefined;

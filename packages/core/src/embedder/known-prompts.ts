@@ -1,6 +1,6 @@
 /*
- * The prompts of models whose folders do not hold them: their cards say in prose what to put before a query and before a
- * document. A file of its own, imported when it is needed, so that pages do not load it.
+ * The prompts of models whose folders do not hold them: their cards say in prose what to put before a query and before
+ * a document. A file of its own, imported when it is needed, so that pages do not load it.
  */
 import { SentvecError } from '../errors.ts';
 import { readJsonObject } from '../model-folder/json.ts';
@@ -41,7 +41,7 @@ function forPassages(query: string): RolePrompts {
   return { query, document: '' };
 }
 
-/** Models that are told in words what to look for; this is what their cards say for a search of the web. */
+/** Models whose prompt is an instruction; this is the one that their cards give for a web search. */
 function webSearch(end: string): RolePrompts {
   return forPassages(`Instruct: Given a web search query, retrieve relevant passages that answer the query${end}`);
 }
@@ -81,7 +81,7 @@ export async function findKnownPrompts(files: ModelFiles): Promise<KnownPrompts>
   return { prompts: undefined, note: card === undefined ? note : undefined };
 }
 
-/** A card that was never downloaded is missing without a network; the model works all the same. */
+/** A card that was never downloaded is missing without a network; the model works anyway. */
 function unreadable(error: unknown): ModelCard | undefined {
   if (SentvecError.is(error) && error.code !== 'aborted') return undefined;
   throw error;

@@ -42,7 +42,7 @@ export function hasRolePrompts(prompts: Readonly<Record<string, string>>, task: 
 /**
  * Name of the prompt for texts of a role, as `encode_query` and `encode_document` of sentence-transformers 6.1 choose
  * it: the first of its names that the model has, be it empty. Without one, the model's default, unless that is for the
- * other role. With the adapter of a task, the prompt that is called like the task goes before.
+ * other role. With the adapter of a task, the prompt with the name of the task takes precedence.
  */
 export function promptNameFor(
   role: TextRole,

@@ -1,4 +1,4 @@
-/** Requests to the hub: whom to ask for what, with which credentials, and how often. */
+/** Requests to the hub: addresses, credentials, redirects, and retries. */
 import { SentvecError } from '../errors.ts';
 import { failureOf, PassingFailure, type HubExchange } from './errors.ts';
 import { waitToRetry, type RetryOptions } from './retry.ts';
@@ -40,7 +40,7 @@ export class HubClient {
   }
 
   /**
-   * Asks once for the content of a file, from a byte on: the answer may begin at the first byte all the same (status
+   * Asks once for the content of a file, from a byte on: the answer may begin at the first byte anyway (status
    * 200 instead of 206).
    * @param signal ends the request and the reading of its answer
    */

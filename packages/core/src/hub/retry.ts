@@ -13,8 +13,8 @@ const firstWait = 500;
 const longestWait = 8000;
 
 /**
- * Waits before something is tried again; or throws, when its failure will not pass or there have been too many. All
- * failures pass but SentvecErrors: what a broken network makes of `fetch` has no class of its own.
+ * Waits before something is tried again; or throws, when the failure is permanent or there have been too many. Every
+ * failure except a SentvecError counts as temporary, because `fetch` has no error class for a broken network.
  * @param failures how many there have been in a row, this one included
  * @param what the thing that fails, for the message
  * @throws SentvecError `aborted`, `download-failed`, or the failure itself

@@ -17,7 +17,7 @@ export interface CachedModelOptions {
    */
   readonly cacheName?: string | undefined;
   /**
-   * Called with one sentence when a file cannot be stored, for lack of space say; the model works all the same.
+   * Called with one sentence when a file cannot be stored, for lack of space say; the model works anyway.
    * @default `console.warn`
    */
   readonly onWarning?: ((message: string) => void) | undefined;
@@ -39,10 +39,10 @@ interface Cache {
 }
 
 /**
- * A model whose list of files, and whose files when they are read, are stored in the browser's Cache storage under name,
- * version and path: they are downloaded once. Later visits ask the server nothing, and work without a network. What is
- * stored is whole: the browser stores a file or nothing. A model without a version is refused, since a file that changed
- * on the server would never be noticed.
+ * A model whose list of files, and whose files when they are read, are stored in the browser's Cache storage under
+ * name, version and path: they are downloaded once. Later visits ask the server nothing, and work without a network.
+ * What is stored is whole: the browser stores a file or nothing. A model without a version is refused, since a file
+ * that changed on the server would never be noticed.
  * @throws SentvecError `invalid-argument` without a version; `backend-unavailable` where there is no Cache storage: it
  * takes https or localhost
  */

@@ -78,7 +78,7 @@ async function createNativeTokenizer(binding: Binding, definition: TokenizerDefi
     // What a text's ids do not depend on is not given to it either.
     return binding.Tokenizer.fromString(JSON.stringify({ ...definition.json, post_processor: null }));
   } catch (error) {
-    // What is wrong for both is told by the other, in words of ours.
+    // A definition that is invalid for both is reported by the JavaScript tokenizer, with a clearer message.
     await javaScriptTokenizer(definition);
     throw new SentvecError(
       'unsupported-model',

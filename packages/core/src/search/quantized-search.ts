@@ -18,7 +18,7 @@ export interface QuantizedSearchOptions extends ScanOptions {
    */
   readonly topK?: number | undefined;
   /**
-   * Whether the best candidates are ordered anew by the queries as they are.
+   * Whether the best candidates are reordered by the queries as they are.
    * @default true
    */
   readonly rescore?: boolean | undefined;
@@ -61,7 +61,7 @@ const optionNames: OptionNames<QuantizedSearchOptions> = {
  * The rows of a quantized corpus that are nearest to each query: all rows are compared, in whole numbers. The queries
  * are quantized like the corpus, then compared by dot product (`int8`, `uint8`) or by the number of bits that differ,
  * as a negative number (`binary`, `ubinary`). With `rescore`, `topK` times `rescoreMultiplier` candidates are found so,
- * and ordered anew by the dot product of the query in full precision with the candidate: with its row of `rescoreWith`,
+ * and reordered by the dot product of the query in full precision with the candidate: with its row of `rescoreWith`,
  * else with its whole numbers, or its bits as 0 and 1. As `semantic_search_faiss` and `semantic_search_usearch` in
  * `sentence_transformers/util/quantization.py`. Otherwise as {@link semanticSearch}.
  * @param queries in full precision

@@ -37,8 +37,8 @@ const defaultError = 5e-5;
 const variantError = 0.5;
 
 /**
- * A variant that has values of its own gives them but for activations that rounding puts on the next byte: up to 0.016 of
- * a token's vector was measured between two kinds of CPU. Sums that a CPU cuts off at 16 bits change more.
+ * A variant that has values of its own gives them but for activations that rounding puts on the next byte: up to 0.016
+ * of a token's vector was measured between two kinds of CPU. Sums that a CPU cuts off at 16 bits change more.
  */
 const ownVariantError = 0.03;
 
@@ -109,7 +109,10 @@ async function checkNumbers(subject: SelfCheckSubject, ids: readonly number[]): 
   if (data.some((value) => !Number.isFinite(value))) throw wrong(subject, Infinity, Infinity);
 }
 
-/** A file that gives nothing but scores cannot be compared: they are at least numbers. @throws SentvecError `backend-wrong` */
+/**
+ * A file that gives nothing but scores cannot be compared: they are at least numbers. @throws SentvecError
+ * `backend-wrong`
+ */
 async function checkScores(subject: SelfCheckSubject): Promise<SelfCheckResult> {
   const { encoder, head, files, tokenizer, signal } = subject;
   const ids = await selfCheckIds(tokenizer, { maxPositions: encoder.maxPositions });
@@ -179,7 +182,7 @@ async function measure(
 ): Promise<{ readonly difference: number; readonly pooled: boolean }> {
   const { batch, known, others } = selfCheckBatch(ids, tokenizer.paddingId, encoder.maxPositions, typed);
   const batches = [batch, ...others.map(({ alone }) => alone)];
-  // What the model's own file makes of a whole text, no reference knows: then the tokens are compared.
+  // There is no reference for vectors that the model's own file pools: there the token embeddings are compared.
   const pools = encoder.encodePooled !== undefined && head.pooling.graphOutput === undefined;
   const pooling = pools ? inTurn(batches, (each) => encoder.encodePooled!(each, head, { signal })) : undefined;
   // While the backend computes.
@@ -242,7 +245,7 @@ function wrong({ backend, encoder, files }: SelfCheckSubject, difference: number
   return new SentvecError(
     'backend-wrong',
     `The backend ${backend.name} does not compute what ${what} says: the vectors of a known text differ ${size}. ${advice} ` +
-      'With `selfCheck: false` it is used all the same.',
+      'With `selfCheck: false` it is used anyway.',
     {
       backend: backend.name,
       model: files.name,

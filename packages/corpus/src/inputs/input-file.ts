@@ -1,4 +1,4 @@
-/** A file of the corpus that is open for reading, and how it is told from another, or from itself after a change. */
+/** A file of the corpus that is open for reading, and the checks that it is still the same file, unchanged. */
 import { constants, type Stats } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 import { SentvecError } from '@sentvec/core';

@@ -32,7 +32,7 @@ export async function checkStreams(
     throw otherContentError(
       run.output,
       input,
-      `${sizes} Pipe in the same data again, or start anew with \`overwrite\`.`,
+      `${sizes} Pipe in the same data again, or start over with \`overwrite\`.`,
     );
   }
 }
@@ -73,7 +73,7 @@ export async function isUpToDate(
   const changed = await findChangedInput(manifest, { inspected, options, signal });
   if (changed !== undefined) {
     if (retryRejected) return false;
-    const remedy = '`retryRejected` embeds the rows that differ; `overwrite` starts anew with the file as it is now.';
+    const remedy = '`retryRejected` embeds the rows that differ; `overwrite` starts over with the file as it is now.';
     throw otherContentError(output, changed, remedy);
   }
   for await (const { problem } of checkOutputFiles(output, manifest, { verify, signal })) if (problem) return false;

@@ -126,7 +126,7 @@ export function otherContentError(output: string, input: string, remedy: string)
 
 /** The error of a request that finds an unfinished run, which may be going on in another process. */
 export function unfinishedError(output: string): SentvecError {
-  const remedy = '`resume` continues it, `overwrite` starts anew; or choose another folder.';
+  const remedy = '`resume` continues it, `overwrite` starts over; or choose another folder.';
   const message = `${output} holds an unfinished run: ${remedy}`;
   return new SentvecError('invalid-output', message, { file: output, unfinished: true });
 }

@@ -112,7 +112,7 @@ export function isRunEntry(name: string): boolean {
  * @throws SentvecError `invalid-output` when it is damaged or was written by another version, `io-failed`
  */
 export async function readRunFile<T>(path: string, schema: v.GenericSchema<unknown, T>): Promise<T | undefined> {
-  return readJsonFile(path, schema, 'Start the run anew with `overwrite`.');
+  return readJsonFile(path, schema, 'Start the run over with `overwrite`.');
 }
 
 /**

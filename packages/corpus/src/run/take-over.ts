@@ -30,7 +30,7 @@ const writesAtOnce = 16;
 
 /**
  * Takes over finished chunks into the folder of a run that is being prepared, where their shards are as they were
- * written. A chunk is computed again all the same unless its rows turn out to be the same.
+ * written. A chunk is still computed again unless its rows turn out to be the same.
  *
  * @param verify whether the hash of every shard is checked, or only its size
  * @throws SentvecError `io-failed`

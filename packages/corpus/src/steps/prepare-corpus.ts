@@ -1,4 +1,6 @@
-/** Makes everything ready for the chunks of a corpus: checks the request and its inputs, and claims the output folder. */
+/**
+ * Makes everything ready for the chunks of a corpus: checks the request and its inputs, and claims the output folder.
+ */
 import { basename, dirname, join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import { throwIfAborted } from '@sentvec/core';
@@ -53,9 +55,9 @@ export type PreparedCorpus =
   | { readonly finished: true; readonly manifest: Manifest };
 
 /**
- * Checks a request and makes everything ready for its chunks: copies inputs that cannot be read from any position, checks that
- * they have the fields, takes the ranges for int8 and uint8, and claims the output folder. When it fails, the output
- * folder is as it was.
+ * Checks a request and makes everything ready for its chunks: copies inputs that cannot be read from any position,
+ * checks that they have the fields, takes the ranges for int8 and uint8, and claims the output folder. When it fails,
+ * the output folder is as it was.
  *
  * @throws SentvecError `invalid-argument`; `invalid-corpus` for inputs that are not there or not what they seem;
  * `space-mismatch` and `invalid-output` for an output folder that holds something else, or that another run has claimed
@@ -111,7 +113,7 @@ class Preparation {
       if (prepared.finished) return prepared;
       const makeManifest = (): Promise<Manifest> => createManifest(prepared.run);
       if (await claimOutput(output, this.key, state, makeManifest)) return this.#continue(prepared.run);
-      // Somebody else was first. What that means for this request is decided anew, but a run that has just begun is
+      // Somebody else was first. What that means for this request is decided again, but a run that has just begun is
       // not replaced.
       if (this.#request.overwrite || attempt === maxAttempts) throw unfinishedError(output);
     }
@@ -183,7 +185,7 @@ class Preparation {
   }
 }
 
-/** How often a request is decided anew when another is faster. */
+/** How often a request is decided again when another is faster. */
 const maxAttempts = 3;
 
 function earlierChunks(earlier: EarlierRun, output: string): AsyncGenerator<EarlierChunk, void> {

@@ -25,13 +25,13 @@ export interface Credentials {
 /** What the files of a profile say. */
 export type Profile = Readonly<Record<string, string>>;
 
-/** Milliseconds before their end at which credentials are fetched anew. */
+/** Milliseconds before they expire at which credentials are fetched again. */
 const margin = 5 * 60_000;
 
 /** Milliseconds in which a metadata service answers; where there is none, nobody does. */
 const metadataTimeout = 2000;
 
-/** Finds credentials, and finds them anew before they end. One for all stores that share an environment. */
+/** Finds credentials, and fetches them again before they expire. One for all stores that share an environment. */
 export class CredentialChain {
   readonly #environment: Environment;
   #found: Promise<Credentials> | undefined;

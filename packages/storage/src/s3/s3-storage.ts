@@ -28,15 +28,15 @@ export interface S3StorageOptions {
   readonly partBytes?: number | undefined;
 }
 
-/** The header in which a write says which it is: by it, its own object is told from that of another. */
+/** The header with the number of a write, by which it recognizes its own object. */
 const writeHeader = 'x-amz-meta-sentvec-write';
 const mostParts = 10_000;
 
 /**
  * The objects of a bucket whose keys begin with a prefix.
  *
- * Conditional writes are those of S3 (`If-None-Match`, `If-Match`). An answer that was lost is looked up before the write
- * is sent again.
+ * Conditional writes are those of S3 (`If-None-Match`, `If-Match`). An answer that was lost is looked up before the
+ * write is sent again.
  *
  * @param prefix keys are taken below it; with or without a slash at its end
  */

@@ -190,7 +190,7 @@ export interface EvaluateSearchOptions extends RetrievalMetricOptions {
    * @default false
    */
   readonly hybrid?: boolean | undefined;
-  /** Orders the best documents anew: a reranker, or a model of late interaction. Its metrics are called `reranked`. */
+  /** Reorders the best documents: a reranker, or a model of late interaction. Its metrics are called `reranked`. */
   readonly reranker?:
     | {
         rank(
@@ -217,12 +217,12 @@ export interface EvaluateSearchOptions extends RetrievalMetricOptions {
 
 /**
  * Searches a corpus for each query in several stages, and measures each: `retrievalMetrics` by the names of the first
- * stages, `cosine_ndcg@10` say, then of `hybrid`, then of `reranked`. `score` is NDCG at 10 of the last stage. Equal scores
- * are ranked by id, ascending as strings, as in `InformationRetrievalEvaluator` of sentence-transformers. Holds the texts,
- * and the vectors of 4,096 documents.
+ * stages, `cosine_ndcg@10` say, then of `hybrid`, then of `reranked`. `score` is NDCG at 10 of the last stage. Equal
+ * scores are ranked by id, ascending as strings, as in `InformationRetrievalEvaluator` of sentence-transformers. Holds
+ * the texts, and the vectors of 4,096 documents.
  * @param stages at least one; the reranker gets what `hybrid` found, else the first
- * @throws SentvecError `invalid-argument` when no query has a relevant document, and for names that two stages have; what
- * the models throw, `aborted`
+ * @throws SentvecError `invalid-argument` when no query has a relevant document, and for names that two stages have;
+ * what the models throw, `aborted`
  */
 export async function evaluateSearch(
   task: RetrievalTask,
@@ -315,8 +315,8 @@ function sortById(
 }
 
 /**
- * Search for each query by vectors, embedded as such: the metrics of `retrievalMetrics` by the names of the similarities;
- * `score` is NDCG at 10 of the model's own similarity.
+ * Search for each query by vectors, embedded as such: the metrics of `retrievalMetrics` by the names of the
+ * similarities; `score` is NDCG at 10 of the model's own similarity.
  */
 export function evaluateRetrieval(
   embed: EmbedTexts,

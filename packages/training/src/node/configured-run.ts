@@ -1,4 +1,5 @@
-// A run of training by a configuration whose model and data are read: from its checkpoint, or the beginning, to its folder.
+// A run of training by a configuration whose model and data are read: from its checkpoint, or the beginning, to its
+// folder.
 import { realpath, rm } from 'node:fs/promises';
 import { selfCheckContent } from '@sentvec/architectures';
 import {
@@ -42,7 +43,7 @@ export interface TrainFromConfigOptions extends Pick<
   /** Relative paths of the configuration are relative to this folder. @default '.' */
   readonly directory?: string | undefined;
   /**
-   * Goes on from the checkpoint, or begins anew, with a warning, when there is none. Without it a checkpoint in the way
+   * Goes on from the checkpoint, or starts over, with a warning, when there is none. Without it a checkpoint in the way
    * is an error.
    * @default false
    */
