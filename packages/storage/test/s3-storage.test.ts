@@ -57,6 +57,23 @@ describe('a store that fails', () => {
     expect(Buffer.from(await storage.read('file')).toString()).toBe('content');
   });
 
+  it('closes the source of a stream, whether the upload or one of its parts fails', async () => {
+    const denied: S3Fault = { instead: { status: 403, body: '<Error><Code>AccessDenied</Code></Error>' } };
+    for (const served of [0, 1, 2]) {
+      let closed = 0;
+      const source = async function* (): AsyncGenerator<Uint8Array> {
+        try {
+          for (;;) yield new Uint8Array(partBytes);
+        } finally {
+          closed += 1;
+        }
+      };
+      fail(...Array.from({ length: served }, () => undefined), denied);
+      expect(await failure(open().write('file', source()))).toMatchObject({ code: 'io-failed' });
+      expect(closed).toBe(1);
+    }
+  });
+
   it('is given up after so many failures in a row, with what it said', async () => {
     fail(slowDown, slowDown, slowDown);
     const error = await failure(open({ attempts: 3 }).stat('file'));

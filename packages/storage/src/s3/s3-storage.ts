@@ -95,11 +95,16 @@ class S3Storage implements Storage {
     if (typeof content === 'string') return this.#put(key, Buffer.from(content), options);
     if (content instanceof Uint8Array) return this.#put(key, content, options);
     const parts = partsOf(content, this.#partBytes);
-    const first = await parts.next();
-    if (first.done === true) return this.#put(key, new Uint8Array(), options);
-    const second = await parts.next();
-    if (second.done === true) return this.#put(key, first.value, options);
-    return this.#putParts(key, prepend([first.value, second.value], parts), options);
+    try {
+      const first = await parts.next();
+      if (first.done === true) return await this.#put(key, new Uint8Array(), options);
+      const second = await parts.next();
+      if (second.done === true) return await this.#put(key, first.value, options);
+      return await this.#putParts(key, prepend([first.value, second.value], parts), options);
+    } finally {
+      // Closes the source when the write failed before all of it was read.
+      await parts.return(undefined).catch(() => {});
+    }
   }
 
   async *list(
