@@ -94,7 +94,7 @@ it('lets one of twenty writers win', async () => {
 
 it('joins parts, unless one is too small, unknown, or an object is in the way', async () => {
   const begin = async (): Promise<string> =>
-    /<UploadId>(.*?)</u.exec((await send('POST', 'bucket/parts?uploads')).text)![1];
+    /<UploadId>(.*?)</u.exec((await send('POST', 'bucket/parts?uploads')).text)![1]!;
   const upload = async (id: string, number: number, body: string): Promise<string> => {
     const { headers } = await put(`bucket/parts?partNumber=${number}&uploadId=${id}`, body);
     return `<Part><PartNumber>${number}</PartNumber><ETag>${headers.get('etag')}</ETag></Part>`;
@@ -122,9 +122,9 @@ it('lists by prefix, in pages, with folders, and odd keys', async () => {
   const odd = 'l/ä b+c=%&.bin';
   for (const key of ['l/1', 'l/2', 'l/sub/1', 'l/sub/2', 'm']) server.put(key, key);
   server.put(odd, 'odd');
-  const keysOf = ({ text }: Answer): string[] => Array.from(text.matchAll(/<Key>(.*?)<\/Key>/gu), ([, key]) => key);
+  const keysOf = ({ text }: Answer): string[] => Array.from(text.matchAll(/<Key>(.*?)<\/Key>/gu), ([, key]) => key!);
   const first = await send('GET', 'bucket/?list-type=2&prefix=l%2F&max-keys=2');
-  const token = /<NextContinuationToken>(.*?)</u.exec(first.text)![1];
+  const token = /<NextContinuationToken>(.*?)</u.exec(first.text)![1]!;
   const rest = await send(
     'GET',
     `bucket/?list-type=2&prefix=l%2F&encoding-type=url&continuation-token=${encodeURIComponent(token)}`,
