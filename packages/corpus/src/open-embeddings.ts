@@ -184,8 +184,12 @@ async function decode(directory: string, entry: ShardEntry, work: () => Promise<
 }
 
 async function readChecked(directory: string, file: ShardFile): Promise<Uint8Array> {
-  const bytes = await readLocation(locationIn(directory, file.file));
-  if (bytes === undefined) throw shardError(directory, file, 'is missing');
+  const path = locationIn(directory, file.file);
+  const bytes = await readLocation(path);
+  if (bytes === undefined) {
+    const message = `Reading failed: ${path} is no longer there. Fetch the folder again.`;
+    throw new SentvecError('io-failed', message, { file: path, missing: true });
+  }
   if ((await sha256(bytes)) !== file.sha256) throw damagedShardError(directory, file);
   return bytes;
 }
