@@ -57,6 +57,16 @@ describe('a store that fails', () => {
     expect(Buffer.from(await storage.read('file')).toString()).toBe('content');
   });
 
+  it('may give the keys of a list as they are, where it does not know encoding-type', async () => {
+    const key = `test/${stores + 1}/100% of a+b`;
+    const contents = `<Contents><Key>${key}</Key><Size>3</Size><ETag>"e"</ETag></Contents>`;
+    const storage = open();
+    fail({ instead: { status: 200, body: `<ListBucketResult>${contents}</ListBucketResult>` } });
+    const found: string[] = [];
+    for await (const file of storage.list('')) found.push(file.key);
+    expect(found).toEqual(['100% of a+b']);
+  });
+
   it('closes the source of a stream, whether the upload or one of its parts fails', async () => {
     const denied: S3Fault = { instead: { status: 403, body: '<Error><Code>AccessDenied</Code></Error>' } };
     for (const served of [0, 1, 2]) {

@@ -306,7 +306,7 @@ class ObjectStore {
     const list = found.map(
       ([id, { key }]) => `<Upload>${element('Key', keyText(key, query))}${element('UploadId', id)}</Upload>`,
     );
-    return document('ListMultipartUploadsResult', `${element('IsTruncated', false)}${list.join('')}`);
+    return document('ListMultipartUploadsResult', [element('IsTruncated', false), encodingOf(query), ...list].join(''));
   }
 
   #write(call: S3Call, objects: Map<string, S3Object>): S3Reply {
@@ -421,7 +421,13 @@ function listObjects(query: URLSearchParams, objects: Map<string, S3Object>): S3
     (each) => `<CommonPrefixes>${element('Prefix', keyText(each, query))}</CommonPrefixes>`,
   );
   const next = isTruncated ? element('NextContinuationToken', page.at(-1)!) : '';
-  return document('ListBucketResult', [element('IsTruncated', isTruncated), next, ...contents, ...prefixes].join(''));
+  const head = [element('IsTruncated', isTruncated), encodingOf(query), next];
+  return document('ListBucketResult', [...head, ...contents, ...prefixes].join(''));
+}
+
+/** Says that the keys of a list are percent-encoded, where that was asked for. */
+function encodingOf(query: URLSearchParams): string {
+  return query.get('encoding-type') === 'url' ? element('EncodingType', 'url') : '';
 }
 
 function keyText(key: string, query: URLSearchParams): string {

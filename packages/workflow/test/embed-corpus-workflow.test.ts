@@ -1,3 +1,4 @@
+import { symlinkSync, unlinkSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -205,5 +206,28 @@ describe('restricted access', () => {
     expect(await (await runtime.start(workflow, { model: 'tiny', request: good })).result()).toMatchObject({ rows: 1 });
     expect(() => access.checkBucket('s3://ours/data/part.parquet')).not.toThrow();
     expect(() => access.checkBucket('s3://ours/database/part.parquet')).toThrow(/bucket/);
+  });
+
+  it('looks again at the file of each chunk, since a link may lead elsewhere by then', async () => {
+    const inside = join(folder, 'within');
+    await mkdir(inside);
+    const secret = join(folder, 'hidden.jsonl');
+    for (const path of [secret, join(inside, 'good.jsonl')]) await writeFile(path, lines([{ text: 'good' }]));
+    const link = join(inside, 'corpus.jsonl');
+    await symlink(join(inside, 'good.jsonl'), link);
+    const restricted = restrictAccess({ roots: [inside], models: ['tiny'] });
+    let looks = 0;
+    const checkModel = (model: string): void => {
+      restricted.checkModel(model);
+      looks += 1;
+      if (looks !== 2) return;
+      unlinkSync(link);
+      symlinkSync(secret, link);
+    };
+    const workflow = embedCorpusWorkflow({ embedder: async () => embedder, access: { ...restricted, checkModel } });
+    const request = { inputs: [link], output: join(inside, 'out') };
+    const run = await runtime.start(workflow, { model: 'tiny', request });
+    await expect(run.result()).rejects.toMatchObject({ code: 'job-refused', message: expect.stringContaining(link) });
+    expect(looks).toBe(2);
   });
 });

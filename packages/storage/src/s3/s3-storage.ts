@@ -121,7 +121,7 @@ class S3Storage implements Storage {
       };
       const page = await this.#readXml(await this.#client.send({ method: 'GET', key: '', query, signal }));
       for (const entry of elements(page, 'Contents')) {
-        const key = decodeKey(textOfElement(entry, 'Key') ?? '');
+        const key = keyOf(entry, page);
         // Consoles write an empty object for a folder.
         if (!key.startsWith(this.#prefix) || key.endsWith('/')) continue;
         const bytes = Number(textOfElement(entry, 'Size'));
@@ -144,7 +144,7 @@ class S3Storage implements Storage {
       const page = await this.#readXml(await this.#client.send({ method: 'GET', key: '', query, signal }));
       const uploads = elements(page, 'Upload');
       for (const upload of uploads) {
-        const key = decodeKey(textOfElement(upload, 'Key') ?? '');
+        const key = keyOf(upload, page);
         await this.#abort(key, textOfElement(upload, 'UploadId') ?? '', signal);
       }
       if (uploads.length === 0 || textOfElement(page, 'IsTruncated') !== 'true') return;
@@ -314,8 +314,10 @@ function conditionOf(replaces: string | null | undefined): Readonly<Record<strin
   return replaces === null ? { 'if-none-match': '*' } : { 'if-match': replaces };
 }
 
-function decodeKey(text: string): string {
-  return decodeURIComponent(text.replaceAll('+', ' '));
+/** The key of an entry of a list. A server that does not know `encoding-type` gives keys as they are. */
+function keyOf(entry: string, page: string): string {
+  const key = textOfElement(entry, 'Key') ?? '';
+  return textOfElement(page, 'EncodingType') === 'url' ? decodeURIComponent(key.replaceAll('+', ' ')) : key;
 }
 
 /** Blocks joined and split into parts of one size; the last may be smaller. */
