@@ -15,7 +15,8 @@ describe('a worker thread that ends', () => {
     const { encoder, workers } = await loadAndCatchWorkers();
     expect(workers.length).toBe(2);
     for (const worker of workers.slice()) await worker.terminate();
-    for (let call = 0; call < 8; call += 1) expect((await encoder.encode(batch)).rows).toBe(2);
+    // Fewer than open a session of several threads for lone batches.
+    for (let call = 0; call < 4; call += 1) expect((await encoder.encode(batch)).rows).toBe(2);
     await encoder.dispose();
     expect(workers.length).toBe(4);
   });

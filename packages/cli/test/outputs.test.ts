@@ -216,3 +216,23 @@ function readNpy(bytes: Buffer): number[][] {
     Array.from({ length: cols }, (__, column) => bytes.readFloatLE(start + (row * cols + column) * 4)),
   );
 }
+
+describe('a cache of vectors', () => {
+  const rows = Array.from({ length: 60 }, (_, row) => ({
+    text: `${'word '.repeat(1 + ((row * 7) % 23))}number ${row}`,
+  }));
+  const words = ['embed', 'many.jsonl', '--model', model, '--shard-rows', '16', '--output'];
+  const hashesOf = async (folder: string, ...flags: string[]): Promise<object> => {
+    await place.succeed([...words, folder, ...flags]);
+    return place.hashes(folder);
+  };
+
+  it('changes no byte of the shards, whether it is empty, full, or of a corpus with other rows', async () => {
+    await place.writeRows('many.jsonl', rows);
+    const expected = await hashesOf('many');
+    expect(await hashesOf('many-empty', '--cache', place.path('vectors'))).toEqual(expected);
+    expect(await hashesOf('many-full', '--cache', place.path('vectors'))).toEqual(expected);
+    await place.writeRows('many.jsonl', [{ text: 'a new first row' }, ...rows.with(40, { text: 'another text' })]);
+    expect(await hashesOf('changed-cached', '--cache', place.path('vectors'))).toEqual(await hashesOf('changed'));
+  });
+});
