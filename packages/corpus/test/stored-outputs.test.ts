@@ -7,6 +7,7 @@ import {
   embedChunk,
   embedCorpus,
   openEmbeddings,
+  openIndex,
   planCorpus,
   prepareCorpus,
   updateIndex,
@@ -204,6 +205,21 @@ it('other files are in the way, and a finished folder of another space', async (
   const error = embedCorpus({ ...request, resume: true }, fakeEmbedder({ dimension: 4 }));
   await expect(error).rejects.toMatchObject({ code: 'space-mismatch' });
   expectNothingElse();
+});
+
+it('is searched like the folder of a local run, by meaning and by words', async () => {
+  const input = await files.write('in.jsonl', lines());
+  const local = { ...request, inputs: [input], output: files.path('searched'), columns: ['text'] };
+  await embedCorpus(local, fakeEmbedder());
+  await embedCorpus({ ...request, columns: ['text'] }, fakeEmbedder());
+  const search = async (directory: string): Promise<unknown[]> => {
+    const index = await openIndex(directory, { embedder: fakeEmbedder() });
+    const hits = await index.search('row 512', { by: 'both', topK: 5, filter: ({ text }) => text !== 'row 7' });
+    return hits.map(({ directory: _, ...hit }) => hit);
+  };
+  const found = await search(output);
+  expect(found).toHaveLength(5);
+  expect(found).toEqual(await search(local.output));
 });
 
 it('single rows are not changed there: that is refused by name', async () => {
