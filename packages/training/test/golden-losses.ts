@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { goldenPath } from '@sentvec/testing';
+import { lossFromName, type Loss } from '@sentvec/training';
 
 /** A loss of PyTorch's on given embeddings, with its gradients by them. */
 export interface GoldenLoss {
@@ -16,6 +17,10 @@ export interface GoldenLoss {
 export const goldenLosses: readonly (readonly [string, GoldenLoss])[] = (
   JSON.parse(readFileSync(goldenPath('losses.json'), 'utf8')) as { cases: GoldenLoss[] }
 ).cases.map((golden) => [`${golden.loss} ${JSON.stringify(golden.params)}`, golden]);
+
+/** The loss itself; those of sparse vectors are for models of that kind. */
+export const lossOf = ({ loss, params }: GoldenLoss): Loss =>
+  lossFromName(loss, params, /^(?:Sparse|Splade)/u.test(loss) ? 'sparse' : 'embedder');
 
 /** A matrix, or a list, row after row. */
 export const flat = (matrix: readonly (number | readonly number[])[]): Float32Array => Float32Array.from(matrix.flat());

@@ -1,11 +1,10 @@
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { describe, expect, test } from 'vitest';
 import { gradients, OnnxRecorder, plainOperations, plainTensor } from '@sentvec/architectures';
-import { lossFromName } from '@sentvec/training';
-import { difference, flat, goldenLosses } from './golden-losses.ts';
+import { difference, flat, goldenLosses, lossOf } from './golden-losses.ts';
 
 describe.each(goldenLosses)('%s', (_, golden) => {
-  const loss = lossFromName(golden.loss, golden.params);
+  const loss = lossOf(golden);
   const shape = [golden.embeddings[0]!.length, golden.embeddings[0]![0]!.length];
   const labelShape = golden.labels && [
     golden.labels.length,

@@ -1,8 +1,7 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import '@tensorflow/tfjs';
 import { openRuntime, type Runtime, tfjsOperations, type TfTensor } from '@sentvec/backend-tfjs';
-import { lossFromName } from '@sentvec/training';
-import { difference, flat, goldenLosses } from './golden-losses.ts';
+import { difference, flat, goldenLosses, lossOf } from './golden-losses.ts';
 
 describe('losses on TensorFlow.js, with its own gradients', () => {
   let runtime: Runtime;
@@ -14,7 +13,7 @@ describe('losses on TensorFlow.js, with its own gradients', () => {
   test.each(goldenLosses)('%s', (_, golden) => {
     const { tf } = runtime;
     const ops = tfjsOperations(tf);
-    const loss = lossFromName(golden.loss, golden.params);
+    const loss = lossOf(golden);
     const width = golden.embeddings[0]![0]!.length;
     tf.engine().startScope();
     const columns = golden.embeddings.map((matrix) => tf.tensor2d(flat(matrix), [matrix.length, width]) as TfTensor);
