@@ -17,8 +17,9 @@ describe('a worker thread that ends', () => {
     for (const worker of workers.slice()) await worker.terminate();
     // Fewer than open a session of several threads for lone batches.
     for (let call = 0; call < 4; call += 1) expect((await encoder.encode(batch)).rows).toBe(2);
+    // They are started one after another.
+    await expect.poll(() => workers.length).toBe(4);
     await encoder.dispose();
-    expect(workers.length).toBe(4);
   });
 
   it('again and again, is given up with an error instead of a hang', async () => {

@@ -1,7 +1,7 @@
 // onnxruntime-node reports usage to Microsoft by default: it leaves a device id and a database in the home folder and a
 // log file in /tmp. sentvec switches that off wherever it loads the library.
 import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { mkdir, readdir } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { goldenPath } from '@sentvec/testing';
@@ -18,6 +18,7 @@ let homes = 0;
 async function filesLeftBy(words: readonly string[], more: Readonly<Record<string, string>> = {}): Promise<string[]> {
   const home = place.path(`home-${homes++}`);
   await mkdir(home);
+  const start = Date.now();
   const child = spawn(process.execPath, words, {
     cwd: place.directory,
     env: { PATH: process.env['PATH'], HOME: home, SENTVEC_CACHE: place.path('cache'), ...more },
@@ -25,7 +26,9 @@ async function filesLeftBy(words: readonly string[], more: Readonly<Record<strin
   const result = await finished(child);
   expect(result).toMatchObject({ code: 0, stderr: expect.not.stringContaining('Microsoft') });
   const log = `/tmp/mat-debug-${child.pid}.log`;
-  return [...(await readdir(home, { recursive: true })), ...(existsSync(log) ? [log] : [])];
+  // An older one is of another process, which had the same number.
+  const written = statSync(log, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+  return [...(await readdir(home, { recursive: true })), ...(written >= start - 1000 ? [log] : [])];
 }
 
 const windows = process.platform === 'win32';
