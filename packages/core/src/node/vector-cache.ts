@@ -96,9 +96,9 @@ export class CachedSpace {
     return keyBytes + hashBytes + 8 + 4 * this.#dimension;
   }
 
-  /** Finds out what the files hold. One that is not whole is left out. */
+  /** Finds out what the files hold. One that is not whole is left out. Of a vector in several files, the last one counts. */
   async readIndex(): Promise<void> {
-    for (const name of await readdir(this.#folder)) {
+    for (const name of (await readdir(this.#folder)).sort()) {
       if (!name.endsWith(ending)) continue;
       const file = join(this.#folder, name);
       const bytes = await readFile(file).catch(() => Buffer.alloc(0)); // Another process has removed it.
@@ -153,7 +153,8 @@ export class CachedSpace {
     for (const file of this.#used) await utimes(file, now, now).catch(() => {});
     this.#used.clear();
     if (entries.length === 0) return;
-    const file = join(this.#folder, randomUUID() + ending);
+    // Names in the order of time: a vector that was damaged, and is computed again, stands in a later file.
+    const file = join(this.#folder, `${Date.now()}-${randomUUID()}${ending}`);
     const bytes = Buffer.concat(entries.map(([key, vector]) => this.#encode(key, vector)));
     try {
       await writeFileAtomically(file, bytes);
