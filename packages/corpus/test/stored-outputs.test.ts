@@ -209,17 +209,17 @@ it('other files are in the way, and a finished folder of another space', async (
 
 it('is searched like the folder of a local run, by meaning and by words', async () => {
   const input = await files.write('in.jsonl', lines());
-  const local = { ...request, inputs: [input], output: files.path('searched'), columns: ['text'] };
-  await embedCorpus(local, fakeEmbedder());
+  const folder = files.path('searched');
+  await embedCorpus({ ...request, inputs: [input], output: folder, columns: ['text'] }, fakeEmbedder());
   await embedCorpus({ ...request, columns: ['text'] }, fakeEmbedder());
   const search = async (directory: string): Promise<unknown[]> => {
     const index = await openIndex(directory, { embedder: fakeEmbedder() });
     const hits = await index.search('row 512', { by: 'both', topK: 5, filter: ({ text }) => text !== 'row 7' });
-    return hits.map(({ directory: _, ...hit }) => hit);
+    return hits.map(({ row, score, scores, id, text }) => ({ row, score, scores, id, text }));
   };
   const found = await search(output);
   expect(found).toHaveLength(5);
-  expect(found).toEqual(await search(local.output));
+  expect(found).toEqual(await search(folder));
 });
 
 it('single rows are not changed there: that is refused by name', async () => {

@@ -225,8 +225,8 @@ describe('restricted access', () => {
       symlinkSync(secret, link);
     };
     const workflow = embedCorpusWorkflow({ embedder: async () => embedder, access: { ...restricted, checkModel } });
-    const request = { inputs: [link], output: join(inside, 'out') };
-    const run = await runtime.start(workflow, { model: 'tiny', request });
+    const linked = { inputs: [link], output: join(inside, 'out') };
+    const run = await runtime.start(workflow, { model: 'tiny', request: linked });
     await expect(run.result()).rejects.toMatchObject({ code: 'job-refused', message: expect.stringContaining(link) });
     expect(looks).toBe(2);
   });
