@@ -39,11 +39,13 @@ describe('a worker thread that ends', () => {
     const ready: Promise<unknown>[] = [];
     process.on('worker', (worker) => {
       workers.push(worker);
-      ready.push(once(worker, 'message'));
+      // It asks for its specification, then it is ready.
+      ready.push(once(worker, 'message').then(() => once(worker, 'message')));
     });
     const encoder = await onnx({ sessions: 2 }).load(memoryModel('m', { 'model.onnx': onnxModel() }));
     await Promise.all([encoder.encode(batch), encoder.encode(batch)]);
     await Promise.all(ready);
+    await pause(10); // The pool has taken them.
     return { encoder, workers };
   }
 });
