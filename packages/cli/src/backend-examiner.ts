@@ -1,5 +1,6 @@
 // The process that `sentvec doctor` tries a backend in. Its argument is the name of the backend; it sends a report.
-import { type Embedder, SentvecError } from '@sentvec/core';
+import type { Embedder } from '@sentvec/core';
+import { SentvecError } from '@sentvec/platform';
 import { createBackend } from './backends.ts';
 import type { BackendReport } from './examine-backend.ts';
 import { defaultModel, withModel } from './model.ts';

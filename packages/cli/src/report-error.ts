@@ -16,7 +16,7 @@ export interface ReportOptions {
 /** Tells a person (or with `json` a program) on standard error what went wrong. @returns the exit code */
 export async function reportError(error: unknown, { command, json, debug }: ReportOptions): Promise<number> {
   // Loaded only now: most commands end well, and some need no more than help.
-  const { SentvecError } = await import('@sentvec/core');
+  const { SentvecError } = await import('@sentvec/platform');
   const ours = SentvecError.is(error) ? error : undefined;
   const message = ours ? withFlags(ours.message) : error instanceof Error ? error.message : String(error);
   if (json) process.stderr.write(`${JSON.stringify({ error: plainError(error, ours, message) })}\n`);

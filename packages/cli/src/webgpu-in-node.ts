@@ -1,4 +1,5 @@
-import { type Backend, SentvecError } from '@sentvec/core';
+import type { Backend } from '@sentvec/core';
+import { SentvecError } from '@sentvec/platform';
 
 /**
  * WebGPU in Node: the provider of onnxruntime-node, which is Dawn. Browsers have another backend for it,

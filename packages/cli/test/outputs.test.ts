@@ -1,4 +1,7 @@
+import { execFile } from 'node:child_process';
 import { readdir, readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import { DuckDBInstance } from '@duckdb/node-api';
 import type { Manifest } from '@sentvec/corpus';
@@ -236,3 +239,14 @@ describe('a cache of vectors', () => {
     expect(await hashesOf('changed-cached', '--cache', place.path('vectors'))).toEqual(await hashesOf('changed'));
   });
 });
+
+it.skipIf(process.platform === 'win32')(
+  'where a process may have 64 files open, the bytes are the same (Windows has no such limit)',
+  async () => {
+    const program = fileURLToPath(new URL('../bin/sentvec.mjs', import.meta.url));
+    const words = ['embed', 'texts.jsonl', '--model', model, '--id', 'key', '--shard-rows', '2', '--format', 'jsonl'];
+    const limited = ['-c', 'ulimit -n 64; exec "$@"', 'sh', process.execPath, program, ...words, '--output', 'limited'];
+    await promisify(execFile)('sh', limited, { cwd: place.directory });
+    expect(await place.hashes('limited')).toEqual(await place.hashes('jsonl'));
+  },
+);

@@ -1,7 +1,8 @@
 import { SentvecError } from '@sentvec/core';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { failureOf, PassingFailure } from '../src/hub/errors.ts';
-import { waitToRetry } from '../src/hub/retry.ts';
+import { PassingFailure } from '@sentvec/platform';
+import { failureOf } from '../src/hub/errors.ts';
+import { waitForHub } from '../src/hub/retry.ts';
 
 beforeEach(() => {
   vi.useFakeTimers({ now: Date.parse('2026-11-28T12:00:00Z') });
@@ -16,7 +17,7 @@ async function waitAfter(failures: number, luck: number, failure: unknown = new 
   vi.spyOn(Math, 'random').mockReturnValue(luck);
   const start = Date.now();
   const measure = async (): Promise<number> => {
-    await waitToRetry(failure, failures, 'The download', { retries: 100 });
+    await waitForHub(failure, failures, 'The download', { retries: 100 });
     return Date.now() - start;
   };
   const waited = measure();
@@ -43,8 +44,8 @@ describe('the wait before an attempt is repeated', () => {
 
   it('does not happen when the failure is permanent, or there have been too many', async () => {
     const refused = new SentvecError('model-not-found', 'none');
-    await expect(waitToRetry(refused, 1, 'It', { retries: 4 })).rejects.toBe(refused);
-    await expect(waitToRetry(new Error('reset'), 5, 'It', { retries: 4 })).rejects.toMatchObject({
+    await expect(waitForHub(refused, 1, 'It', { retries: 4 })).rejects.toBe(refused);
+    await expect(waitForHub(new Error('reset'), 5, 'It', { retries: 4 })).rejects.toMatchObject({
       code: 'download-failed',
       message: expect.stringContaining('It failed, 5 times in a row: reset.'),
     });

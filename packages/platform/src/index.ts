@@ -4,6 +4,13 @@ export { canonicalJson } from './canonical-json.ts';
 export { SentvecError, type ErrorCode, type ErrorDetails } from './errors.ts';
 export { nextTask, shouldYield, yieldToEventLoop } from './event-loop.ts';
 export { checkOptionNames, type OptionNames } from './options.ts';
-export { retryAfter, retryDelay, type RetryDelayOptions } from './retry-delay.ts';
+export {
+  PassingFailure,
+  retryAfter,
+  retryDelay,
+  waitToRetry,
+  type RetryDelayOptions,
+  type WaitToRetryOptions,
+} from './retry.ts';
 export { sha256 } from './sha256.ts';
 export { warn } from './warnings.ts';

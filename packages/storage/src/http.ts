@@ -3,7 +3,7 @@
  * failure may pass.
  */
 import type { Readable } from 'node:stream';
-import { retryAfter, retryDelay, SentvecError, sleep, throwIfAborted } from '@sentvec/platform';
+import { PassingFailure, SentvecError, throwIfAborted, waitToRetry } from '@sentvec/platform';
 import type { Dispatcher } from 'undici';
 import { changedError, checkRange } from './errors.ts';
 import type { FileVersion, ReadOptions } from './storage.ts';
@@ -78,17 +78,6 @@ export async function discard({ body }: HttpAnswer): Promise<void> {
   for await (const _ of body as AsyncIterable<Buffer>);
 }
 
-/** A failure that may be over when the request is made again. */
-export class PassingFailure extends Error {
-  /** Milliseconds that the server asks to wait. */
-  readonly wait: number;
-
-  constructor(message: string, headers?: Headers) {
-    super(message);
-    this.wait = headers ? retryAfter(headers) : 0;
-  }
-}
-
 /** How failures that may pass are dealt with. */
 export interface RetryOptions {
   /** The file, for messages. */
@@ -98,36 +87,17 @@ export interface RetryOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Milliseconds before the first repetition; doubled for each further one, up to the longest. */
-const firstWait = 100;
-const longestWait = 20_000;
-
-/**
- * Waits before something is tried again; or throws, when its failure will not pass or there have been too many. All
- * failures pass but SentvecErrors: what a broken connection throws has no class of its own.
- * @param failures how many there have been in a row, this one included
- * @throws SentvecError `aborted`, `io-failed`, or the failure itself
- */
-export async function waitToRetry(failure: unknown, failures: number, options: RetryOptions): Promise<void> {
+/** Waits before the store is asked again. @throws SentvecError `aborted`, `io-failed`, or the failure itself */
+export function waitForStore(failure: unknown, failures: number, options: RetryOptions): Promise<void> {
   const { file, attempts, signal } = options;
-  throwIfAborted(signal);
-  if (SentvecError.is(failure)) throw failure;
-  if (failures >= attempts) {
-    const message = `${file}: the store failed ${failures} times in a row: ${describe(failure)}. Check the network and the store, then try again.`;
-    throw new SentvecError('io-failed', message, { file }, { cause: failure });
-  }
-  const demanded = failure instanceof PassingFailure ? failure.wait : 0;
-  await sleep(retryDelay(failures, { first: firstWait, longest: longestWait, demanded }), signal);
+  const failed = (reason: string): SentvecError => {
+    const message = `${file}: the store failed ${failures} times in a row: ${reason}. Check the network and the store, then try again.`;
+    return new SentvecError('io-failed', message, { file }, { cause: failure });
+  };
+  return waitToRetry(failure, failures, { first: 100, longest: 20_000, attempts, failed, signal });
 }
 
-/** The message with those of its causes, which say what really happened. */
-function describe(failure: unknown): string {
-  if (!(failure instanceof Error)) return String(failure);
-  const cause = failure.cause === undefined ? '' : ` (${describe(failure.cause)})`;
-  return `${failure.message || failure.name}${cause}`;
-}
-
-/** Calls `work` until it succeeds, waiting between failures. @throws see {@link waitToRetry} */
+/** Calls `work` until it succeeds, waiting between failures. @throws see {@link waitForStore} */
 export async function withRetries<T>(options: RetryOptions, work: (failures: number) => Promise<T>): Promise<T> {
   for (let failures = 0; ;) {
     throwIfAborted(options.signal);
@@ -135,7 +105,7 @@ export async function withRetries<T>(options: RetryOptions, work: (failures: num
       return await work(failures);
     } catch (error) {
       failures += 1;
-      await waitToRetry(error, failures, options);
+      await waitForStore(error, failures, options);
     }
   }
 }
@@ -232,7 +202,7 @@ async function* streamAnswers(
       throw new PassingFailure(`the answer ended at byte ${position}, before byte ${opened.end}`);
     } catch (error) {
       failures += 1;
-      await waitToRetry(error, failures, options);
+      await waitForStore(error, failures, options);
     } finally {
       if (answer) cancel(answer);
     }

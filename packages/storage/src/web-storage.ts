@@ -1,16 +1,7 @@
 /** Files of a web server, by ranges. They can only be read. */
-import { SentvecError, throwIfAborted } from '@sentvec/platform';
+import { PassingFailure, retryAfter, SentvecError, throwIfAborted } from '@sentvec/platform';
 import { checkRange, invalidKeyError, locationOf, missingError } from './errors.ts';
-import {
-  cancel,
-  discard,
-  encodeName,
-  PassingFailure,
-  readRange,
-  sendRequest,
-  withRetries,
-  type HttpAnswer,
-} from './http.ts';
+import { cancel, discard, encodeName, readRange, sendRequest, withRetries, type HttpAnswer } from './http.ts';
 import type { FileVersion, ReadOptions, Storage } from './storage.ts';
 
 /** Options of {@link webStorage}. */
@@ -47,7 +38,7 @@ export function webStorage(address: string, { attempts = 10 }: WebStorageOptions
       if ((status >= 200 && status < 300) || status === 404 || status === 412 || status === 416) return answer;
       await discard(answer);
       if (status === 408 || status === 429 || status >= 500)
-        throw new PassingFailure(`it answered ${status}`, answer.headers);
+        throw new PassingFailure(`it answered ${status}`, retryAfter(answer.headers));
       const remedy = status === 401 || status === 403 ? ' Download it with a program that can log in.' : '';
       throw new SentvecError('io-failed', `The server does not give ${file} (${status}).${remedy}`, { file, status });
     });

@@ -1,5 +1,6 @@
 // `sentvec embed`.
-import { SentvecError, type Embedder, type SparseEmbedder } from '@sentvec/core';
+import type { Embedder, SparseEmbedder } from '@sentvec/core';
+import { SentvecError } from '@sentvec/platform';
 import type { Manifest } from '@sentvec/corpus';
 import type { Command } from '../command.ts';
 import { defineCorpusCommand } from '../corpus-arguments.ts';

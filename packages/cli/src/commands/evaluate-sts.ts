@@ -1,5 +1,6 @@
 // `sentvec evaluate sts`: two texts and the score that people gave them.
-import { SentvecError, type Matrix } from '@sentvec/core';
+import type { Matrix } from '@sentvec/core';
+import { SentvecError } from '@sentvec/platform';
 import type { ColumnName } from '@sentvec/corpus';
 import { type Command, defineCommand } from '../command.ts';
 import { embedWithProgress } from '../embed-with-progress.ts';

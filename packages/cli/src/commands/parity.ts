@@ -92,7 +92,7 @@ async function embedOn(
   choice: Omit<ModelChoice, 'backend'>,
   context: LoadContext,
 ): Promise<BackendRun | { readonly backend: string; readonly reason: string }> {
-  const { SentvecError } = await import('@sentvec/core');
+  const { SentvecError } = await import('@sentvec/platform');
   try {
     // Without the self-check: a wrong backend is measured here, not refused.
     return await withModel(

@@ -1,5 +1,5 @@
 // `sentvec search`: compares a query with every vector of a folder.
-import { SentvecError } from '@sentvec/core';
+import { SentvecError } from '@sentvec/platform';
 import type { IndexHit } from '@sentvec/corpus';
 import { type Command, defineCommand } from '../command.ts';
 import { backendArguments, loadRanker, modelArguments, withModel } from '../model.ts';

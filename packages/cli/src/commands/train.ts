@@ -2,7 +2,7 @@
 // schema.
 import { dirname } from 'node:path';
 import { readFile } from 'node:fs/promises';
-import { SentvecError } from '@sentvec/core';
+import { SentvecError } from '@sentvec/platform';
 import { type Command, defineCommand } from '../command.ts';
 import { exitCode } from '../exit-codes.ts';
 import { findModel } from '../model.ts';

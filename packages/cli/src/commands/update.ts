@@ -1,5 +1,5 @@
 // `sentvec update`: adds, replaces and removes rows of a folder of vectors.
-import { SentvecError } from '@sentvec/core';
+import { SentvecError } from '@sentvec/platform';
 import { type Command, defineCommand } from '../command.ts';
 import { exitCode } from '../exit-codes.ts';
 import { backendArguments, withAnyEmbedder } from '../model.ts';

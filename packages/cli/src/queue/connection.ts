@@ -1,5 +1,5 @@
 // What the commands that talk to a queue share: flags, the connection, and the run that a command line names.
-import { SentvecError } from '@sentvec/core';
+import { SentvecError } from '@sentvec/platform';
 import type { QueueRuntime } from '@sentvec/queue/producer';
 import type { RunHandle, Runtime } from '@sentvec/workflow';
 import { UsageError } from '../usage-error.ts';

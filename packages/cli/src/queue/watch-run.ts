@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { SentvecError } from '@sentvec/core';
+import { SentvecError } from '@sentvec/platform';
 import { hasEnded, type RunHandle, type RunStatus } from '@sentvec/workflow';
 import { embeddingProgress } from '../progress.ts';
 import { totalOf } from './describe-run.ts';

@@ -1,7 +1,8 @@
 /** Requests to the hub: addresses, credentials, redirects, and retries. */
+import { PassingFailure } from '@sentvec/platform';
 import { SentvecError } from '../errors.ts';
-import { failureOf, PassingFailure, type HubExchange } from './errors.ts';
-import { waitToRetry, type RetryOptions } from './retry.ts';
+import { failureOf, type HubExchange } from './errors.ts';
+import { waitForHub, type RetryOptions } from './retry.ts';
 
 /** An answer, from where redirects led. */
 export interface HubAnswer {
@@ -72,7 +73,7 @@ export class HubClient {
         // Without an answer at all, the network is off more often than the hub: someone is waiting to hear so.
         const { retries, signal } = this.options;
         const allowed = error instanceof PassingFailure ? retries : Math.min(retries, 2);
-        await waitToRetry(error, failures, `Asking ${new URL(url).origin} about the model ${this.model}`, {
+        await waitForHub(error, failures, `Asking ${new URL(url).origin} about the model ${this.model}`, {
           retries: allowed,
           signal,
         });

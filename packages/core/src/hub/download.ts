@@ -1,9 +1,9 @@
 /** The download of a file: taken up again where it broke, and never longer than announced. */
+import { PassingFailure } from '@sentvec/platform';
 import { SentvecError, throwIfAborted } from '../errors.ts';
 import { longestSilence, type HubAnswer, type HubClient } from './client.ts';
-import { PassingFailure } from './errors.ts';
 import type { HubFile } from './repository.ts';
-import { waitToRetry } from './retry.ts';
+import { waitForHub } from './retry.ts';
 
 /** Where the bytes of a file go. */
 export interface DownloadTarget {
@@ -52,7 +52,7 @@ export async function downloadFile(
     } catch (error) {
       failures = target.received > farthest ? 1 : failures + 1;
       farthest = Math.max(farthest, target.received);
-      await waitToRetry(error, failures, `The download of ${file.path} of the model ${client.model}`, client.options);
+      await waitForHub(error, failures, `The download of ${file.path} of the model ${client.model}`, client.options);
     }
   }
   const sha256 = [file.sha256, etag].filter((hash) => hash !== undefined && /^[0-9a-f]{64}$/u.test(hash)) as string[];

@@ -1,17 +1,6 @@
 // The errors of the hub: which requests are worth another attempt, and what the user can do about the others.
-import { retryAfter } from '@sentvec/platform';
+import { PassingFailure, retryAfter } from '@sentvec/platform';
 import { SentvecError } from '../errors.ts';
-
-/** A failure that may be over when the request is made again. */
-export class PassingFailure extends Error {
-  /** Milliseconds that the server asks to wait. */
-  readonly wait: number;
-
-  constructor(message: string, wait = 0) {
-    super(message);
-    this.wait = wait;
-  }
-}
 
 /** What a request was for, and who answered. */
 export interface HubExchange {

@@ -1,9 +1,9 @@
 /** Signed requests to a bucket of S3, or of a store that speaks its language, tried again as the store asks for. */
 import { createHash } from 'node:crypto';
-import { SentvecError } from '@sentvec/platform';
+import { PassingFailure, retryAfter, SentvecError } from '@sentvec/platform';
 import { AwsV4Signer } from 'aws4fetch';
 import { missingError } from '../errors.ts';
-import { encodeName, PassingFailure, readText, sendRequest, withRetries, type HttpAnswer } from '../http.ts';
+import { encodeName, readText, sendRequest, withRetries, type HttpAnswer } from '../http.ts';
 import { CredentialChain, readProfile, type Environment } from './credentials.ts';
 import { textOfElement } from './xml.ts';
 
@@ -82,7 +82,8 @@ export class S3Client {
       uncertain ||= status >= 500 && code !== 'SlowDown';
       const says = `${status}${code && ` ${code}`}`;
       if (await this.#canAdapt(status, code, text, headers, failures)) throw new PassingFailure(says);
-      if (passing.has(status) || passingCodes.has(code)) throw new PassingFailure(`it answered ${says}`, headers);
+      if (passing.has(status) || passingCodes.has(code))
+        throw new PassingFailure(`it answered ${says}`, retryAfter(headers));
       throw this.#failure(file, status, code, textOfElement(text, 'Message'));
     });
   }
