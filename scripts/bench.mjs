@@ -3,7 +3,7 @@
 // WebAssembly, `pnpm bench queue` embeds through Redis, `pnpm bench load` starts processes, `pnpm bench
 // late-interaction` ranks by token vectors, `pnpm bench rerank` with a cross-encoder, `pnpm bench sparse-index`
 // searches sparse vectors, `pnpm bench long-texts` encodes long texts, `pnpm bench large-models` loads large models,
-// `pnpm bench latency` times one query, `pnpm bench callers` many at once, `pnpm bench int8` quantizes, `pnpm bench
+// `pnpm bench retrieval` evaluates a search by stages, `pnpm bench latency` times one query, `pnpm bench callers` many at once, `pnpm bench int8` quantizes, `pnpm bench
 // memory` and `pnpm bench event-loop` watch what they name; options are passed on, `--help` names them.
 import { pnpm, run } from './pnpm.mjs';
 import { setUp } from './setup.mjs';
@@ -24,6 +24,7 @@ const others = {
   'late-interaction': 'late-interaction.js',
   'sparse-index': 'sparse-index.js',
   rerank: 'rerank.js',
+  retrieval: 'retrieval.js',
   'long-texts': 'long-texts.js',
   'large-models': 'large-models.js',
 };

@@ -1,0 +1,54 @@
+// What each stage of a search is worth on BANKING77: meaning, words, and both fused. See README.md.
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { onnx } from '@sentvec/backend-onnx';
+import { loadEmbedder } from '@sentvec/core/node';
+import { readTable } from '@sentvec/corpus';
+import { useLite } from '@sentvec/model-use-lite';
+import { bm25Stage, denseStage, evaluateSearch, type RetrievalTask } from '@sentvec/training';
+import { describeMachine, markdownTable } from './report.ts';
+
+const file = fileURLToPath(new URL('../../../shared/data/banking77/train.csv', import.meta.url));
+if (!existsSync(file)) {
+  console.log('Skipped: BANKING77, which is not distributed with the project, is not at ../shared/data.');
+  process.exit(0);
+}
+
+/** Of each category the first questions ask, and the next ones, of the same category, answer. */
+const asking = 5;
+const answering = 40;
+
+const { columns, classes = [] } = await readTable({ file, columns: ['text'], label: 'category', labelKind: 'class' });
+const questionsOf = new Map<string, string[]>(classes.map((category) => [category, []]));
+for (const [row, text] of columns[0]!.entries()) questionsOf.get(classes[row]!)!.push(text);
+const task = taskOf([...questionsOf.values()]);
+const embedder = await loadEmbedder(await useLite(), { backend: onnx() });
+const dense = denseStage(async (each, { as } = {}) => (await embedder.embed(each, { as })).vectors);
+const { metrics } = await evaluateSearch(task, [dense, bm25Stage()], { hybrid: true });
+await embedder.dispose();
+
+console.log(
+  `${describeMachine()}; ${Object.keys(task.queries).length} queries, ${Object.keys(task.corpus).length} documents\n`,
+);
+const rows = ['cosine', 'bm25', 'hybrid'].map((stage) => [
+  stage,
+  ...['ndcg@10', 'mrr@10', 'recall@10'].map((name) => metrics[`${stage}_${name}`]!.toFixed(4)),
+]);
+console.log(markdownTable(['by', 'NDCG@10', 'MRR@10', 'recall@10'], rows));
+
+function taskOf(categories: readonly (readonly string[])[]): RetrievalTask {
+  const queries: Record<string, string> = {};
+  const corpus: Record<string, string> = {};
+  const relevant: Record<string, string[]> = {};
+  for (const [category, questions] of categories.entries()) {
+    const documents = questions
+      .slice(asking, asking + answering)
+      .map((text, row) => [`d${category}-${row}`, text] as const);
+    Object.assign(corpus, Object.fromEntries(documents));
+    for (const [row, text] of questions.slice(0, asking).entries()) {
+      queries[`q${category}-${row}`] = text;
+      relevant[`q${category}-${row}`] = documents.map(([id]) => id);
+    }
+  }
+  return { queries, corpus, relevant };
+}
