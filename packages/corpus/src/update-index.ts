@@ -1,11 +1,11 @@
 // Adds, replaces and removes rows of a finished folder of vectors. New rows become shards of their own, in a folder
 // within; then the manifest is replaced, in one step, by one that lists them too and says what no longer counts in the
 // others. No shard is ever changed, so that whoever reads by the manifest of before goes on undisturbed.
-import { copyFile, link, rm } from 'node:fs/promises';
+import { copyFile, link, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { SentvecError, throwIfAborted } from '@sentvec/core';
-import { checkOptionNames } from '@sentvec/platform';
+import { canonicalJson, checkOptionNames, sha256 } from '@sentvec/platform';
 import { guardIo, withFileLock, writeFileAtomically } from '@sentvec/platform/node';
 import { isStorageUri } from '@sentvec/storage';
 import { embedCorpus } from './embed-corpus.ts';
@@ -52,42 +52,63 @@ export interface IndexUpdate {
   readonly unknown: number;
 }
 
-/** Where new rows are embedded, in the folder that they join. */
-const updateFolder = '.update';
+/** What the names of folders begin with where new rows are embedded, in the folder that they join. */
+const updatePrefix = '.update-';
 
 /**
  * Adds, replaces and removes rows of a folder that `embedCorpus` made, of dense or sparse vectors, all in one step: a
  * reader sees the rows of before or those of after. New rows are embedded as the others were, with the same model. An
  * update that is interrupted leaves the folder as it was; the same update again goes on where it stopped. The last of
  * several new rows with the same id counts. Removed rows stay in their files, where only readers of those see them, until
- * the corpus is embedded anew.
+ * the corpus is embedded again. Updates of one folder wait for each other.
  *
  * @throws SentvecError `space-mismatch` for another model; `invalid-corpus` for a row that cannot be embedded, and nothing
- * changes; `invalid-output` for a folder that is not finished, an unfinished update of other rows, or new rows for a folder
- * whose ids are row numbers; `invalid-argument`, `io-failed`, `aborted`
+ * changes; `invalid-output` for a folder that is not finished, one that was embedded again meanwhile, an unfinished update
+ * of other rows, or new rows for a folder whose ids are row numbers; `invalid-argument`, `io-failed`, `aborted`
  */
 export async function updateIndex(directory: string, options: UpdateIndexOptions): Promise<IndexUpdate> {
   const names = { embedder: true, inputs: true, inputFormat: true, rows: true, remove: true, overwrite: true } as const;
   checkOptionNames('updateIndex()', options, { ...names, signal: true, onProgress: true });
   const { embedder, inputs, rows, remove, signal } = options;
   if (isStorageUri(directory)) throw storedFolderError(directory);
-  const before = await readFinishedManifest(directory);
-  const hasRows = inputs !== undefined || rows !== undefined;
+  await readFinishedManifest(directory);
   if (inputs !== undefined && rows !== undefined)
     throw new SentvecError('invalid-argument', 'New rows come from `inputs` or from `rows`, not from both.');
+  const hasRows = inputs !== undefined || rows !== undefined;
   if (!hasRows && remove === undefined)
     throw new SentvecError('invalid-argument', 'There is nothing to do: name `inputs`, `rows` or ids to `remove`.');
-  if (!hasRows) return commit(directory, before, undefined, remove, signal);
-  if (embedder === undefined)
+  if (hasRows && embedder === undefined)
     throw new SentvecError('invalid-argument', 'New rows need the `embedder` that made the others.');
-  if (before.options.idField === null) throw rowNumbersError(directory);
-  await checkFolderSpace(directory, before, embedder);
-  const update = await embedRows(directory, before, embedder, options);
-  const result = await commit(directory, before, update, remove, signal);
-  await guardIo('Removing the files of the update', directory, () =>
-    rm(join(directory, updateFolder), { recursive: true, force: true }),
+  return withFileLock(
+    join(directory, '.update.lock'),
+    async () => {
+      const before = await readFinishedManifest(directory);
+      if (!hasRows) return commit(directory, before, undefined, remove, signal);
+      if (before.options.idField === null) throw rowNumbersError(directory);
+      await checkFolderSpace(directory, before, embedder!);
+      const output = join(directory, updatePrefix + (await baseOf(before)));
+      const manifest = await embedRows(output, before, embedder!, options);
+      const result = await commit(directory, before, { output, manifest }, remove, signal);
+      await guardIo('Removing the files of the update', directory, () => removeUpdates(directory));
+      return result;
+    },
+    signal,
   );
-  return result;
+}
+
+/**
+ * By what new rows are told from those that another state of the folder needs: how they are embedded, quantized and
+ * written. An update that was interrupted is continued only for the same.
+ */
+async function baseOf(manifest: Manifest): Promise<string> {
+  const { fingerprint, options, precision, format, idType, calibration } = manifest;
+  return (await sha256(canonicalJson({ fingerprint, options, precision, format, idType, calibration }))).slice(0, 16);
+}
+
+/** Removes what updates have left, also those that were interrupted before the folder was embedded again. */
+async function removeUpdates(directory: string): Promise<void> {
+  for (const name of await readdir(directory))
+    if (name.startsWith(updatePrefix)) await rm(join(directory, name), { recursive: true, force: true });
 }
 
 function storedFolderError(directory: string): SentvecError {
@@ -106,7 +127,7 @@ function rowNumbersError(directory: string): SentvecError {
 
 /** Embeds new rows as a folder of their own, in all that makes their shards fit into the other. */
 async function embedRows(
-  directory: string,
+  output: string,
   { options: corpus, precision, format, idType, calibration }: Manifest,
   embedder: CorpusEmbedder,
   { inputs, inputFormat, rows, overwrite = false, signal, onProgress }: UpdateIndexOptions,
@@ -116,7 +137,7 @@ async function embedRows(
     ...others,
     inputs: inputs ?? ['-'],
     inputFormat: rows === undefined ? inputFormat : 'jsonl',
-    output: join(directory, updateFolder),
+    output,
     idField: idField!,
     ...(prompt !== 'default' && { prompt: prompt === 'none' ? null : prompt.name }),
     ...(truncateDim !== null && { truncateDim }),
@@ -140,75 +161,57 @@ async function* jsonLines(rows: NonNullable<UpdateIndexOptions['rows']>): AsyncG
   for await (const row of rows) yield `${JSON.stringify(row)}\n`;
 }
 
-/** Replaces the manifest. One update does so at a time. */
+/** New rows that were embedded, in a folder of their own. */
+interface Update {
+  readonly output: string;
+  readonly manifest: Manifest;
+}
+
+/** Replaces the manifest. */
 async function commit(
   directory: string,
-  { fingerprint }: Manifest,
-  update: Manifest | undefined,
+  manifest: Manifest,
+  update: Update | undefined,
   remove: Iterable<RowId> = [],
   signal: AbortSignal | undefined,
 ): Promise<IndexUpdate> {
-  return withFileLock(
-    join(directory, '.update.lock'),
-    async () => {
-      const manifest = await readFinishedManifest(directory);
-      if (manifest.fingerprint !== fingerprint) throw replacedError(directory);
-      const asked = new Set([...remove].map(String));
-      if (update !== undefined && isCommitted(manifest, update)) return committedBefore(manifest, update);
-      const fresh = update && (await readNewRows(directory, update, signal));
-      const gone = new Set([...asked, ...(fresh?.ids ?? [])]);
-      const { shards, rowsOfId } = await markRemoved(directory, manifest, gone, signal);
-      const others = [...rowsOfId].filter(([id]) => fresh?.ids.has(id) !== true);
-      const replaced = rowsOfId.size - others.length;
-      const next = joinManifests({ ...manifest, shards }, fresh && { ...update, shards: fresh.shards });
-      if (fresh) await linkShards(directory, fresh.shards, next.shards.slice(-fresh.shards.length));
-      throwIfAborted(signal);
-      await writeFileAtomically(join(directory, manifestFile), formatManifest(next));
-      return {
-        manifest: next,
-        added: (fresh?.ids.size ?? 0) - replaced,
-        replaced,
-        removed: others.reduce((sum, [, rows]) => sum + rows, 0),
-        unknown: [...asked].filter((id) => !rowsOfId.has(id)).length,
-      };
-    },
-    signal,
-  );
+  const asked = new Set([...remove].map(String));
+  const fresh = update && (await readNewRows(update, signal));
+  const gone = new Set([...asked, ...(fresh?.ids ?? [])]);
+  const { shards, rowsOfId } = await markRemoved(directory, manifest, gone, signal);
+  const others = [...rowsOfId].filter(([id]) => fresh?.ids.has(id) !== true);
+  const replaced = rowsOfId.size - others.length;
+  const next = joinManifests({ ...manifest, shards }, fresh && { ...update!.manifest, shards: fresh.shards });
+  if (fresh) await linkShards(update!.output, fresh.shards, directory, next.shards.slice(-fresh.shards.length));
+  throwIfAborted(signal);
+  // Whoever embeds the corpus again does not wait for updates.
+  if (formatManifest(await readFinishedManifest(directory)) !== formatManifest(manifest))
+    throw replacedError(directory);
+  await writeFileAtomically(join(directory, manifestFile), formatManifest(next));
+  return {
+    manifest: next,
+    added: (fresh?.ids.size ?? 0) - replaced,
+    replaced,
+    removed: others.reduce((sum, [, rows]) => sum + rows, 0),
+    unknown: [...asked].filter((id) => !rowsOfId.has(id)).length,
+  };
 }
 
 function replacedError(directory: string): SentvecError {
-  const message = `${directory} was embedded anew, in another space, while rows were prepared for it. Update it again.`;
-  return new SentvecError('space-mismatch', message, { file: directory });
-}
-
-/** Whether an update was committed, and killed before its own folder was removed. */
-function isCommitted({ shards }: Manifest, update: Manifest): boolean {
-  const last = shards.slice(shards.length - update.shards.length);
-  return (
-    update.shards.length > 0 &&
-    last.length === update.shards.length &&
-    last.every(({ sha256, content }, index) => {
-      const shard = update.shards[index]!;
-      return sha256 === shard.sha256 && content === shard.content;
-    })
-  );
-}
-
-function committedBefore(manifest: Manifest, { rows }: Manifest): IndexUpdate {
-  return { manifest, added: 0, replaced: rows, removed: 0, unknown: 0 };
+  const message = `${directory} was changed while rows were prepared for it. Update it again.`;
+  return new SentvecError('invalid-output', message, { file: directory });
 }
 
 /** The shards of an update, in which the last row of each id counts. */
 async function readNewRows(
-  directory: string,
-  update: Manifest,
+  { output, manifest: update }: Update,
   signal: AbortSignal | undefined,
 ): Promise<{ readonly ids: ReadonlySet<string>; readonly shards: readonly ShardEntry[] }> {
   const last = new Map<string, { shard: number; vectors: readonly number[] }>();
   const removed = update.shards.map((): { rows: number; vectors: number[] } => ({ rows: 0, vectors: [] }));
   for (const [index, entry] of update.shards.entries()) {
     throwIfAborted(signal);
-    const shard = await readStoredShard(join(directory, updateFolder), update, entry);
+    const shard = await readStoredShard(output, update, entry);
     for (const { id, vectors } of rowsOf(shard)) {
       const earlier = last.get(id);
       if (earlier !== undefined) {
@@ -290,7 +293,8 @@ function joinManifests(manifest: Manifest, update: Manifest | undefined): Manife
     tokens: live(({ tokens }) => tokens),
     ...(backends.length > 0 && { backends }),
     inputs: [...manifest.inputs, ...(update?.inputs ?? [])],
-    ...(update?.calibration && { calibration: update.calibration }),
+    // That of the folder counts for all. A folder that had no vectors had none.
+    ...(manifest.calibration === undefined && update?.calibration && { calibration: update.calibration }),
     shards,
   };
 }
@@ -300,12 +304,17 @@ function renamed({ file }: { readonly file: string }, index: number): { readonly
 }
 
 /** Gives the files of an update their names in the folder. No manifest has listed these names. */
-async function linkShards(directory: string, from: readonly ShardEntry[], to: readonly ShardEntry[]): Promise<void> {
+async function linkShards(
+  output: string,
+  from: readonly ShardEntry[],
+  directory: string,
+  to: readonly ShardEntry[],
+): Promise<void> {
   await guardIo('Adding shards', directory, async () => {
     for (const [index, shard] of from.entries()) {
       const names = filesOf(to[index]!).map(({ file }) => join(directory, file));
       for (const [position, { file }] of filesOf(shard).entries()) {
-        const source = join(directory, updateFolder, file);
+        const source = join(output, file);
         const target = names[position]!;
         await rm(target, { force: true }); // Left by an update that was killed before it was committed.
         await link(source, target).catch(() => copyFile(source, target));

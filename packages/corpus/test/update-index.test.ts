@@ -114,6 +114,39 @@ it('an update of files that is interrupted changes nothing, and continues', asyn
   expect(await updateIndex(directory, { embedder, inputs: files })).toMatchObject({ added: 0, replaced: 5 });
 });
 
+it('rows that were removed can be added again, and the same rows again count with what is removed beside them', async () => {
+  const directory = await folder([1, 2, 3]);
+  const files = [await space.write('new.jsonl', jsonl([row(5), row(6)]))];
+  await updateIndex(directory, { embedder, inputs: files });
+  await updateIndex(directory, { remove: [5] });
+  expect(await updateIndex(directory, { embedder, inputs: files })).toMatchObject({ added: 1, replaced: 1 });
+  expect(await read(directory)).toMatchObject({ 5: 'text of 5', 6: 'text of 6' });
+  const update = await updateIndex(directory, { embedder, inputs: files, remove: [2, 99] });
+  expect(update).toMatchObject({ added: 0, replaced: 2, removed: 1, unknown: 1 });
+  expect(Object.keys(await read(directory))).toEqual(['1', '3', '5', '6']);
+});
+
+it('what an interrupted update has left does not join a folder that was embedded again', async () => {
+  const directory = await folder([1, 2, 3], { precision: 'int8' });
+  const files = [await space.write('new.jsonl', jsonl([row(5), row(6, 'poison')]))];
+  const stopped = fakeEmbedder({ poison: (text) => text === 'poison' });
+  await expect(updateIndex(directory, { embedder: stopped, inputs: files })).rejects.toMatchObject({ code: 'invalid-corpus' });
+  const others = [await space.write('others.jsonl', jsonl([row(7, 'other'), row(8, 'texts'), row(9, 'altogether')]))];
+  const request = { inputs: others, output: directory, chunkRows: 2, idField: 'id', columns: ['text', 'kind'] };
+  const manifest = await embedCorpus({ ...request, precision: 'int8', overwrite: true }, embedder);
+  const after = await updateIndex(directory, { embedder, inputs: files });
+  expect(after.manifest.calibration).toEqual(manifest.calibration);
+  expect(Object.keys(await read(directory))).toEqual(['5', '6', '7', '8', '9']);
+  expect((await readdir(directory)).filter((name) => name.startsWith('.'))).toEqual([]);
+});
+
+it('of two updates with new rows, both count', async () => {
+  const directory = await folder([1]);
+  await Promise.all([5, 6, 7].map((id) => updateIndex(directory, { embedder, rows: [row(id)] })));
+  expect(Object.keys(await read(directory))).toEqual(['1', '5', '6', '7']);
+  expect((await verifyEmbeddings(directory)).damaged).toEqual([]);
+});
+
 it('two updates at once both count', async () => {
   const directory = await folder([1, 2, 3, 4]);
   await Promise.all([2, 3, 4].map((id) => updateIndex(directory, { remove: [id] })));
