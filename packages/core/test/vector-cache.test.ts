@@ -80,9 +80,34 @@ describe('a cache of vectors', () => {
     }
     expect(await use()).toEqual({ data, computed: 1 + 3 });
     const anew = await use({}, 0.5);
-    expect(anew.computed).toBe(3 + 300);
+    expect(anew.computed).toBe(3 + 1 + 300); // Three of the first file, and the only one of the second.
     expect(anew.data).not.toEqual(data);
     expect(await use({}, 0.5)).toEqual({ data: anew.data, computed: 3 });
+  });
+
+  it('does not take what an earlier version wrote for its own, although its own comes out alike', async () => {
+    const directory = join(folder, 'versions');
+    const use = async (asked: readonly string[], changed: number) => {
+      const cached = cachedEmbedder(countingEmbedder({ changed }).embedder, await openVectorCache(directory));
+      const { vectors } = await cached.embed(asked);
+      await cached.dispose();
+      return vectors;
+    };
+    await use(texts.slice(0, 50), 0);
+    await use(texts.slice(50, 100), 0.5);
+    const both = [...texts.slice(50, 100), ...texts.slice(0, 50)];
+    expect(await use(both, 0.5)).toEqual((await countingEmbedder({ changed: 0.5 }).embedder.embed(both)).vectors);
+  });
+
+  it('refuses, without texts to compute, what the embedder refuses; no texts have its dimension', async () => {
+    const { embedder } = countingEmbedder();
+    const cached = cachedEmbedder(embedder, await openVectorCache(join(folder, 'refusals')));
+    await cached.embed(texts);
+    expect((await cached.embed([])).vectors).toMatchObject({ rows: 0, cols: embedder.dimension });
+    await expect(cached.embed(texts, { trucateDim: 2 } as object)).rejects.toMatchObject({ code: 'invalid-argument' });
+    await expect(cached.embed(texts, { signal: AbortSignal.abort() })).rejects.toMatchObject({ code: 'aborted' });
+    await cached.dispose();
+    await expect(cached.embed(texts)).rejects.toMatchObject({ code: 'disposed' });
   });
 
   it('stays within its bytes, and serves several at once', async () => {

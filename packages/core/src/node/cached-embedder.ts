@@ -2,7 +2,7 @@
  * An embedder that finds vectors in a cache. A vector's bits must not depend on whether it was there: texts are embedded with
  * `shareBatches: false`, where those of a batch are padded alike, and a backend whose vectors still depend on their batch is refused.
  */
-import { canonicalJson, warn } from '@sentvec/platform';
+import { canonicalJson, checkOptionNames, warn } from '@sentvec/platform';
 import type {
   Embedded,
   EmbeddedText,
@@ -11,11 +11,12 @@ import type {
   Receipt,
   RoleEmbedOptions,
 } from '../embedder/embedder-types.ts';
-import { SentvecError } from '../errors.ts';
+import { embedOptionNames } from '../embedder/settings.ts';
+import { SentvecError, throwIfAborted } from '../errors.ts';
 import { rowOf } from '../search/matrix-rows.ts';
 import type { CachedSpace, CachedVector, VectorCache } from './vector-cache.ts';
 
-/** Vectors of the cache that are computed again, once for each space, to see whether they still come out alike. */
+/** Vectors that are computed again, once for each file of the cache, to see whether they still come out alike. */
 const compared = 3;
 
 /** A space of the embedder, and its part of the cache. */
@@ -23,7 +24,7 @@ interface OpenSpace {
   readonly vectors: CachedSpace;
   /** What the receipts of all calls have in common. */
   readonly receipt: Receipt;
-  isCompared: boolean;
+  readonly dimension: number;
 }
 
 /**
@@ -35,6 +36,7 @@ interface OpenSpace {
  */
 export function cachedEmbedder(embedder: Embedder, cache: VectorCache): Embedder {
   const spaces = new Map<string, Promise<OpenSpace>>();
+  let isDisposed = false;
   const spaceFor = ({ as, prompt, promptText, route, task, truncateDim, normalize }: EmbedOptions) => {
     const chosen = { as, prompt, promptText, route, task, truncateDim, normalize };
     const key = canonicalJson(Object.fromEntries(Object.entries(chosen).filter(([, value]) => value !== undefined)));
@@ -46,6 +48,9 @@ export function cachedEmbedder(embedder: Embedder, cache: VectorCache): Embedder
   async function embed(text: string, options?: EmbedOptions): Promise<EmbeddedText>;
   async function embed(texts: string | readonly string[], options?: EmbedOptions): Promise<Embedded>;
   async function embed(texts: string | readonly string[], options: EmbedOptions = {}): Promise<Embedded> {
+    if (isDisposed) return embedder.embed(texts, options); // Its error says so.
+    checkOptionNames('embed()', options, embedOptionNames);
+    throwIfAborted(options.signal);
     const list: readonly unknown[] =
       typeof texts === 'string' ? [texts] : Array.isArray(texts) ? texts.slice() : [null];
     if (!list.every((text): text is string => typeof text === 'string')) return embedder.embed(texts, options);
@@ -59,6 +64,7 @@ export function cachedEmbedder(embedder: Embedder, cache: VectorCache): Embedder
     (texts: string | readonly string[], options: RoleEmbedOptions = {}): Promise<EmbeddedText> =>
       embed(texts as string, { ...options, as });
   const dispose = async (): Promise<void> => {
+    isDisposed = true;
     for (const space of await Promise.allSettled(spaces.values()))
       if (space.status === 'fulfilled') await space.value.vectors.write();
     await embedder.dispose();
@@ -87,7 +93,7 @@ async function openSpace(embedder: Embedder, cache: VectorCache, chosen: EmbedOp
   }
   const { receipt, vectors } = alone;
   const vectorsOfSpace = await cache.space(receipt.fingerprint, embedder.backend, vectors.cols);
-  return { vectors: vectorsOfSpace, receipt, isCompared: false };
+  return { vectors: vectorsOfSpace, receipt, dimension: vectors.cols };
 }
 
 async function embedTexts(
@@ -100,7 +106,14 @@ async function embedTexts(
   const known = new Map<string, CachedVector>();
   for (const [index, vector] of (await space.vectors.find(texts)).entries())
     if (vector !== undefined) known.set(texts[index]!, vector);
-  const again = space.isCompared ? [] : [...known.keys()].slice(0, compared);
+  // What wrote a file may have been another version of what computes, file by file.
+  const unproven = new Map<string, string[]>();
+  for (const [text, { file }] of known) {
+    if (file === undefined || space.vectors.isProven(file)) continue;
+    const ofFile = unproven.get(file) ?? [];
+    if (ofFile.length < compared) unproven.set(file, [...ofFile, text]);
+  }
+  const again = [...unproven.values()].flat();
   const missing = [...new Set(texts.filter((text) => !known.has(text)))];
   const hits = texts.length - missing.length;
   const onProgress: EmbedOptions['onProgress'] = ({ rows, tokens }) =>
@@ -115,10 +128,9 @@ async function embedTexts(
   if (again.some((text) => !areSame(computed.get(text)!.vector, known.get(text)!.vector))) {
     warn('What computes the vectors has changed since they were put into the cache: it begins anew.');
     await space.vectors.clear();
-    space.isCompared = true;
     return embedTexts(embedder, space, texts, options);
   }
-  space.isCompared ||= again.length > 0;
+  space.vectors.prove(unproven.keys());
   await space.vectors.add(
     missing,
     missing.map((text) => computed.get(text)!),
@@ -143,11 +155,10 @@ async function compute(
 function assemble(
   texts: readonly string[],
   find: (text: string) => CachedVector,
-  { receipt }: OpenSpace,
+  { receipt, dimension: cols }: OpenSpace,
   started: number,
 ): Embedded {
   const found = texts.map(find);
-  const cols = found[0]?.vector.length ?? 0;
   const data = new Float32Array(texts.length * cols);
   for (const [row, { vector }] of found.entries()) data.set(vector, row * cols);
   return {

@@ -26,6 +26,8 @@ export interface CachedVector {
   readonly tokens: number;
   /** Tokens of the whole text where it was cut, else 0. */
   readonly cutFrom: number;
+  /** The file that it was read from; `undefined` where this process computed it. */
+  readonly file?: string | undefined;
 }
 
 /** A cache of vectors in a folder; see {@link openVectorCache}. */
@@ -84,6 +86,8 @@ export class CachedSpace {
   readonly #trim: () => Promise<void>;
   readonly #index = new Map<string, Location>();
   readonly #used = new Set<string>();
+  /** Files whose vectors come out alike here. */
+  readonly #proven = new Set<string>();
   #unwritten = new Map<string, CachedVector>();
 
   constructor(folder: string, dimension: number, trimCache: () => Promise<void>) {
@@ -127,9 +131,19 @@ export class CachedSpace {
       const last = Math.max(...entries.map(({ index }) => index));
       const bytes = await this.#read(file, first, last + 1);
       for (const { position, key, index } of entries)
-        found[position] = bytes && this.#decode(bytes, index - first, key);
+        found[position] = bytes && this.#decode(bytes, index - first, key, file);
     }
     return found;
+  }
+
+  /** Whether vectors of a file were compared with computed ones, or are of this process. */
+  isProven(file: string): boolean {
+    return this.#proven.has(file);
+  }
+
+  /** Notes that vectors of these files come out alike. */
+  prove(files: Iterable<string>): void {
+    for (const file of files) this.#proven.add(file);
   }
 
   /** Remembers vectors, and writes them when there are many. */
@@ -161,6 +175,7 @@ export class CachedSpace {
     } catch (error) {
       return warn(`The cache of vectors cannot be written: ${error instanceof Error ? error.message : String(error)}`);
     }
+    this.#proven.add(file);
     for (const [index, [key]] of entries.entries()) this.#index.set(key, { file, index });
     await this.#trim();
   }
@@ -191,7 +206,7 @@ export class CachedSpace {
     return entry;
   }
 
-  #decode(bytes: Buffer, index: number, key: string): CachedVector | undefined {
+  #decode(bytes: Buffer, index: number, key: string, file: string): CachedVector | undefined {
     const entry = bytes.subarray(index * this.#entryBytes, (index + 1) * this.#entryBytes);
     const isSound = hashOf(entry).equals(entry.subarray(keyBytes, keyBytes + hashBytes));
     if (!isSound || entry.toString('latin1', 0, keyBytes) !== key) return undefined;
@@ -200,6 +215,7 @@ export class CachedSpace {
       vector: new Float32Array(numbers.buffer),
       tokens: entry.readUInt32LE(keyBytes + hashBytes),
       cutFrom: entry.readUInt32LE(keyBytes + hashBytes + 4),
+      file,
     };
   }
 }
