@@ -130,7 +130,9 @@ it('what an interrupted update has left does not join a folder that was embedded
   const directory = await folder([1, 2, 3], { precision: 'int8' });
   const files = [await space.write('new.jsonl', jsonl([row(5), row(6, 'poison')]))];
   const stopped = fakeEmbedder({ poison: (text) => text === 'poison' });
-  await expect(updateIndex(directory, { embedder: stopped, inputs: files })).rejects.toMatchObject({ code: 'invalid-corpus' });
+  await expect(updateIndex(directory, { embedder: stopped, inputs: files })).rejects.toMatchObject({
+    code: 'invalid-corpus',
+  });
   const others = [await space.write('others.jsonl', jsonl([row(7, 'other'), row(8, 'texts'), row(9, 'altogether')]))];
   const request = { inputs: others, output: directory, chunkRows: 2, idField: 'id', columns: ['text', 'kind'] };
   const manifest = await embedCorpus({ ...request, precision: 'int8', overwrite: true }, embedder);

@@ -27,6 +27,9 @@ export interface HttpAnswer {
 /** Milliseconds without a byte of the answer. */
 const longestSilence = 60_000;
 
+/** Bytes that at least a millisecond sends: the time until an answer begins includes that of the request's body. */
+const slowestUpload = 64;
+
 const proxies = new Map<string, Dispatcher>();
 
 /** Sends a request. @throws errors of the connection */
@@ -39,7 +42,7 @@ export async function sendRequest({ method, url, headers, body, signal }: HttpRe
     headers,
     body: body ?? null,
     signal: signal ?? null,
-    headersTimeout: longestSilence,
+    headersTimeout: longestSilence + Math.ceil((body?.byteLength ?? 0) / slowestUpload),
     bodyTimeout: longestSilence,
     ...(proxy !== '' && { dispatcher: proxies.get(proxy)! }),
   });
@@ -146,6 +149,10 @@ export async function* readRange(
       if (answer.status === 416 && end === undefined && Number(size) === position) return { end: position };
       throw changedError(file);
     }
+    if (answer.status === 200 && !answer.headers.has('content-length')) {
+      cancel(answer);
+      throw unknownSizeError(file);
+    }
     const sent = sentRange(answer, isWhole);
     if (sent?.start !== position) {
       await discard(answer);
@@ -158,6 +165,11 @@ export async function* readRange(
     throw changedError(file);
   };
   yield* streamAnswers(start, open, { file, attempts, signal });
+}
+
+function unknownSizeError(file: string): SentvecError {
+  const message = `The server does not say how long ${file} is, so that it could break off unnoticed. Download it first.`;
+  return new SentvecError('io-failed', message, { file });
 }
 
 /** Which bytes an answer says that it sends. */

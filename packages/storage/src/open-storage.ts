@@ -52,13 +52,13 @@ function split(uri: string): { readonly storage: string; readonly key: string } 
   const name = kind.toLowerCase();
   if (name === 's3') {
     if (!/^[a-z0-9][a-z0-9._-]{0,254}$/iu.test(authority))
-      throw addressError(uri, `"${authority}" is no name of a bucket`);
+      throw addressError(uri, 'what follows "s3://" is not the name of a bucket');
     return { storage: `s3://${authority}`, key };
   }
   if (name !== 'https' && name !== 'http') throw addressError(uri, `sentvec does not know ${name}://`);
   if (authority.includes('@') || /[?#]/u.test(key))
     throw addressError(
-      uri.replace(/\/\/[^/]*@/u, '//…@').replace(/[?#].*$/su, '?…'),
+      uri.replace(/[?#].*$/su, '?…'),
       'it holds a password or a query, which may be a secret and would be stored in the manifest',
     );
   return { storage: `${name}://${authority}`, key: key.split('/').map(decodeName).join('/') };
@@ -91,5 +91,6 @@ function newStorage(root: string, prefix: string): Storage {
 
 function addressError(uri: string, problem: string): SentvecError {
   const remedy = 'Name a path, s3://bucket/key, or https://host/file without a query.';
-  return new SentvecError('invalid-argument', `${uri} cannot be used: ${problem}. ${remedy}`, { file: uri });
+  const file = uri.replace(/\/\/[^/]*@/u, '//…@'); // A password must not get into a message.
+  return new SentvecError('invalid-argument', `${file} cannot be used: ${problem}. ${remedy}`, { file });
 }

@@ -74,7 +74,13 @@ export function webStorage(address: string, { attempts = 10 }: WebStorageOptions
       throwIfAborted(signal);
       const answer = await send('HEAD', key, {}, signal);
       await discard(answer);
-      return answer.status < 300 ? webVersionOf(answer) : undefined;
+      if (answer.status >= 300) return undefined;
+      if (answer.headers.has('content-length')) return webVersionOf(answer);
+      // A server that makes its answer while it sends it knows the size where it knows ranges.
+      const first = await send('GET', key, { range: 'bytes=0-0' }, signal);
+      cancel(first);
+      if (!/\/\d+$/u.test(first.headers.get('content-range') ?? '')) throw noRangesError(locationOf(uri, key));
+      return webVersionOf(first);
     },
     read: async (key, options) => {
       const blocks: Uint8Array[] = [];

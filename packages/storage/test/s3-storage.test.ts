@@ -201,6 +201,10 @@ describe('a store that fails', () => {
     for await (const { key } of storage.list('many/')) keys.push(key);
     expect(keys).toHaveLength(2500);
     expect(calls).toHaveLength(3);
+    fail({ cut: 500 }, undefined, { cut: 0 });
+    for await (const { key } of storage.list('many/')) keys.push(key);
+    expect(keys.slice(2500)).toEqual(keys.slice(0, 2500));
+    expect(calls).toHaveLength(5);
   });
 
   it('has parts of a writer that was killed: they are found and removed', async () => {
@@ -244,6 +248,15 @@ describe('a store that says no', () => {
     expect(calls[1]!.headers['authorization']).toContain('/eu-west-3/s3/');
   });
 
+  it('is in another region, which two requests learn at the same time', async () => {
+    const storage = open();
+    const elsewhere: S3Fault = { instead: { status: 301, headers: { 'x-amz-bucket-region': 'eu-west-3' } } };
+    fail(elsewhere, elsewhere);
+    await Promise.all([storage.write('one', '1'), storage.write('two', '2')]);
+    expect(calls).toHaveLength(4);
+    for (const call of calls.slice(2)) expect(call.headers['authorization']).toContain('/eu-west-3/s3/');
+  });
+
   it('has a clock of its own', async () => {
     const other = await startS3({ clock: 3_600_000 });
     try {
@@ -275,6 +288,10 @@ describe('a store that says no', () => {
       other.setKeys({ second: 'two' });
       await writeFile(file, profile('second', 'two'));
       expect(Buffer.from(await storage.read('file')).toString()).toBe('x');
+      // An answer to HEAD has no body that would say what is wrong.
+      other.setKeys({ third: 'three' });
+      await writeFile(file, profile('third', 'three'));
+      expect(await storage.stat('file')).toMatchObject({ bytes: 1 });
     } finally {
       await other.close();
       await rm(folder, { recursive: true });

@@ -31,9 +31,10 @@ function answer(request: IncomingMessage, response: ServerResponse): unknown {
   const [, first = '', last = ''] = /^bytes=(\d+)-(\d*)$/u.exec(request.headers.range ?? '') ?? [];
   if (request.headers['if-match'] !== undefined && request.headers['if-match'] !== etag)
     return response.writeHead(412).end();
-  if (first === '' || path === '/whole')
+  const isStreamed = path === '/streamed' || path === '/streamed-whole';
+  if (first === '' || path === '/whole' || path === '/streamed-whole')
     return response
-      .writeHead(200, { etag, 'content-length': bytes.length })
+      .writeHead(200, { etag, ...(!isStreamed && { 'content-length': bytes.length }) })
       .end(request.method === 'HEAD' ? '' : bytes);
   const end = last === '' ? bytes.length : Math.min(bytes.length, Number(last) + 1);
   if (Number(first) >= end) return response.writeHead(416, { 'content-range': `bytes */${bytes.length}` }).end();
@@ -82,6 +83,15 @@ it('follows redirects, waits for servers that are busy, and says what it does no
   await expect(storage.list('')[Symbol.asyncIterator]().next()).rejects.toThrow(/cannot be listed/u);
 });
 
+it('asks a server for a range where it does not say how long a file is', async () => {
+  const storage = webStorage(origin);
+  files.set('/streamed', Buffer.from('content'));
+  files.set('/streamed-whole', Buffer.from('content'));
+  expect(await storage.stat('streamed')).toMatchObject({ bytes: 7 });
+  await expect(storage.stat('streamed-whole')).rejects.toThrow(/does not answer ranges of bytes/u);
+  await expect(storage.read('streamed-whole')).rejects.toThrow(/does not say how long .*\/streamed-whole is/u);
+});
+
 it('finds the store of an address, and the key in it as it is', () => {
   const found = (uri: string): string[] => {
     const { storage, key } = locateFile(uri);
@@ -111,7 +121,9 @@ it('finds the store of an address, and the key in it as it is', () => {
 
 it.each([
   ['ftp://host/file', /sentvec does not know ftp:\/\//u],
-  ['s3:///key', /"" is no name of a bucket/u],
+  ['ftp://me:secret@host/file', /^ftp:\/\/…@host\/file cannot be used: sentvec does not know ftp:\/\//u],
+  ['s3:///key', /what follows "s3:\/\/" is not the name of a bucket/u],
+  ['s3://AKIA:secret@bucket/key', /^s3:\/\/…@bucket\/key cannot be used: what follows "s3:\/\/" is not the name/u],
   ['https://me:secret@host/file', /^https:\/\/…@host\/file cannot be used: it holds a password or a query/u],
   [
     'https://host/file?X-Amz-Signature=secret',

@@ -29,7 +29,8 @@ export const queueSubmit: Command = defineCorpusCommand({
   async run(request, { args, print, note }) {
     const { embedCorpusWorkflow } = await import('@sentvec/workflow');
     const priority = wholeNumber(args.priority, '--priority');
-    const { isStorageUri } = await import('@sentvec/storage');
+    const { isStorageUri, locateFile } = await import('@sentvec/storage');
+    for (const input of [...request.inputs, request.output]) if (isStorageUri(input)) locateFile(input);
     const input = { model: absoluteModel(args.model), request: absolutePaths(request, isStorageUri) };
     await withQueue(args, async (runtime) => {
       const run = await runtime.start(embedCorpusWorkflow(), input, { id: args['run-id'], priority });

@@ -103,6 +103,8 @@ async function copyToStore(input: FoundInput, path: string, options: UnpackOptio
     }
   }
   try {
+    // By this a later commit finds the run, if it ends while the parts of the copy are on their way.
+    await storage.write(`${key}.begun`, new Uint8Array(0), { signal });
     await storage.write(key, blocks(), { signal });
   } catch (error) {
     throwIfAborted(signal);

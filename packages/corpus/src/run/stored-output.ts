@@ -122,7 +122,9 @@ export async function commitStored(
     if (there === undefined || formatManifest(there) !== content) throw runNotOpenError(output);
   }
   for (const key of runs) if ((await readManifest(output))?.run !== key) await removeRun(storage, key);
-  if ((await readManifest(output))?.complete) await removeAll(storage, 'shard-', namesOf(manifest));
+  if (!(await readManifest(output))?.complete) return;
+  await removeAll(storage, 'shard-', namesOf(manifest));
+  await storage.removeUnfinished(rejected.key);
 }
 
 function namesOf({ shards }: Pick<Manifest, 'shards'>): Set<string> {

@@ -85,6 +85,8 @@ async function commitToStore(
     for (const [index, { rejected }] of shards.entries()) {
       if (rejected === 0) continue;
       const { rejectedRows = [] } = (await readFinishedChunk(run, index)) ?? {};
+      // Another process has committed or replaced this run meanwhile, and removed what it was made of.
+      if (rejectedRows.length !== rejected) throw runNotOpenError(run.output);
       yield Buffer.from(rejectedRows.map((row) => `${JSON.stringify(row)}\n`).join(''));
     }
   }

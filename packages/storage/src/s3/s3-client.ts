@@ -26,12 +26,29 @@ export interface S3Request {
   readonly signal?: AbortSignal | undefined;
   /** Statuses other than success that the caller handles itself. @default none */
   readonly accept?: readonly number[] | undefined;
+  /** Whether the answer is text, which is read here: one that breaks off is asked for again. @default false */
+  readonly readsText?: boolean | undefined;
 }
 
 /** An answer, and whether an earlier attempt may have been carried out although its answer was lost. */
 export interface S3Answer extends HttpAnswer {
   readonly uncertain: boolean;
+  /** With `readsText`; else empty. */
+  readonly text: string;
 }
+
+/** What a request was signed with, as far as an answer may correct it. */
+interface Signed {
+  readonly request: Parameters<typeof sendRequest>[0];
+  readonly region: string;
+  readonly clock: number;
+}
+
+/** How often an answer may change what the next attempt is signed with. */
+const mostCorrections = 3;
+
+/** The most bytes of a text; a page of a list has a thousand keys. */
+const longestText = 1 << 24;
 
 /** Answers after which the same request may succeed. 409: another conditional write was going on. */
 const passing: ReadonlySet<number> = new Set([408, 409, 429, 500, 502, 503, 504]);
@@ -67,37 +84,41 @@ export class S3Client {
     const { bucket, attempts } = this.#options;
     const file = `s3://${bucket}/${request.key}`;
     let uncertain = false;
-    return withRetries({ file, attempts, signal: request.signal }, async (failures) => {
+    let corrections = 0;
+    return withRetries({ file, attempts, signal: request.signal }, async () => {
       let answer: HttpAnswer;
+      const before = uncertain;
+      const signed = await this.#sign(request);
+      let text = '';
       try {
-        answer = await sendRequest(await this.#sign(request));
+        answer = await sendRequest(signed.request);
+        const isWanted = answer.status < 300 || request.accept?.includes(answer.status);
+        if (isWanted && !request.readsText) return { ...answer, uncertain, text };
+        text = await readText(answer, isWanted ? longestText : undefined);
+        if (isWanted) return { ...answer, uncertain, text };
       } catch (error) {
         uncertain ||= !SentvecError.is(error);
         throw error;
       }
       const { status, headers } = answer;
-      if ((status >= 200 && status < 300) || request.accept?.includes(status)) return { ...answer, uncertain };
-      const text = await readText(answer);
       const code = textOfElement(text, 'Code') ?? '';
-      uncertain ||= status >= 500 && code !== 'SlowDown';
+      uncertain = before || (status >= 500 && code !== 'SlowDown');
       const says = `${status}${code && ` ${code}`}`;
-      if (await this.#canAdapt(status, code, text, headers, failures)) throw new PassingFailure(says);
+      if (corrections < mostCorrections && (await this.#isCorrected(request, signed, answer, text))) {
+        corrections += 1;
+        throw new PassingFailure(says);
+      }
       if (passing.has(status) || passingCodes.has(code))
         throw new PassingFailure(`it answered ${says}`, retryAfter(headers));
       throw this.#failure(file, status, code, textOfElement(text, 'Message'));
     });
   }
 
-  async #sign({
-    method,
-    key,
-    query = {},
-    headers = {},
-    body,
-    signal,
-  }: S3Request): Promise<Parameters<typeof sendRequest>[0]> {
+  async #sign({ method, key, query = {}, headers = {}, body, signal }: S3Request): Promise<Signed> {
     const [target, credentials] = await Promise.all([this.#findTarget(), this.#credentials.get()]);
     const url = new URL(this.#urlOf(target, key));
+    const { region } = target;
+    const clock = this.#clock;
     for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value);
     // Stores differ in what a "+" in a query means.
     url.search = url.search.replaceAll('+', '%20');
@@ -112,13 +133,13 @@ export class S3Client {
       secretAccessKey: credentials.secretAccessKey,
       ...(credentials.sessionToken && { sessionToken: credentials.sessionToken }),
       service: 's3',
-      region: target.region,
+      region,
       cache: this.#keys,
-      datetime: new Date(Date.now() + this.#clock).toISOString().replaceAll(/[:-]|\.\d{3}/gu, ''),
+      datetime: new Date(Date.now() + clock).toISOString().replaceAll(/[:-]|\.\d{3}/gu, ''),
     });
     const signed = await signer.sign();
     const all = Object.fromEntries(signed.headers);
-    return { method, url: signed.url.href, headers: all, body, signal };
+    return { request: { method, url: signed.url.href, headers: all, body, signal }, region, clock };
   }
 
   async #findTarget(): Promise<Target> {
@@ -146,24 +167,33 @@ export class S3Client {
     return bucket.includes('.') ? `https://${host}/${bucket}/${path}` : `https://${bucket}.${host}/${path}`;
   }
 
-  /** Whether the answer says how the next attempt must differ: another region, other credentials, another time. */
-  async #canAdapt(status: number, code: string, text: string, headers: Headers, failures: number): Promise<boolean> {
-    if (failures >= 2) return false;
+  /**
+   * Whether the next attempt is signed in another way than this one was, since the answer or that to another request says
+   * so: for another region, with other credentials, at another time.
+   */
+  async #isCorrected(
+    { method }: S3Request,
+    signed: Signed,
+    { status, headers }: HttpAnswer,
+    text: string,
+  ): Promise<boolean> {
+    const code = textOfElement(text, 'Code') ?? '';
     const target = await this.#findTarget();
     const region = headers.get('x-amz-bucket-region') ?? textOfElement(text, 'Region');
-    if ([301, 307, 400].includes(status) && region && region !== target.region) {
+    if ([301, 307, 400].includes(status) && region && region !== signed.region) {
       target.region = region;
       return true;
     }
-    if (expiredCodes.has(code)) {
-      this.#credentials.renew();
+    // The body of an answer to HEAD, which would say what is wrong, does not come.
+    const isSilent = method === 'HEAD' && code === '' && (status === 400 || status === 403);
+    const time = Date.parse(headers.get('date') ?? '');
+    const isSkewed = Math.abs(time - Date.now() - signed.clock) > 60_000;
+    if ((code === 'RequestTimeTooSkewed' || isSilent) && isSkewed) {
+      this.#clock = time - Date.now();
       return true;
     }
-    const time = Date.parse(headers.get('date') ?? '');
-    // The body of an answer to HEAD, which would say so, does not come.
-    const isSkewed = code === 'RequestTimeTooSkewed' || (code === '' && status === 403);
-    if (!isSkewed || !(Math.abs(time - Date.now() - this.#clock) > 60_000)) return false;
-    this.#clock = time - Date.now();
+    if (!expiredCodes.has(code) && !isSilent) return false;
+    this.#credentials.renew();
     return true;
   }
 

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { SentvecError, throwIfAborted } from '@sentvec/platform';
 import { invalidKeyError, locationOf } from '../errors.ts';
-import { discard, readRange, readText } from '../http.ts';
+import { discard, readRange } from '../http.ts';
 import type { FileVersion, ListedFile, ReadOptions, Storage, StorageContent, WriteOptions } from '../storage.ts';
 import type { Environment } from './credentials.ts';
 import { S3Client, type S3Answer } from './s3-client.ts';
@@ -119,7 +119,7 @@ class S3Storage implements Storage {
         prefix: this.#prefix + prefix,
         ...(token !== undefined && { 'continuation-token': token }),
       };
-      const page = await this.#readXml(await this.#client.send({ method: 'GET', key: '', query, signal }));
+      const { text: page } = await this.#client.send({ method: 'GET', key: '', query, signal, readsText: true });
       for (const entry of elements(page, 'Contents')) {
         const key = keyOf(entry, page);
         // Consoles write an empty object for a folder.
@@ -141,7 +141,7 @@ class S3Storage implements Storage {
   ): Promise<void> {
     for (;;) {
       const query = { uploads: '', 'encoding-type': 'url', prefix: this.#prefix + prefix };
-      const page = await this.#readXml(await this.#client.send({ method: 'GET', key: '', query, signal }));
+      const { text: page } = await this.#client.send({ method: 'GET', key: '', query, signal, readsText: true });
       const uploads = elements(page, 'Upload');
       for (const upload of uploads) {
         const key = keyOf(upload, page);
@@ -202,10 +202,8 @@ class S3Storage implements Storage {
     const token = randomUUID();
     const object = this.#keyOf(key);
     const headers = { [writeHeader]: token };
-    const begun = await this.#readXml(
-      await this.#client.send({ method: 'POST', key: object, query: { uploads: '' }, headers, signal }),
-    );
-    const uploadId = textOfElement(begun, 'UploadId') ?? '';
+    const begin = { method: 'POST', key: object, query: { uploads: '' }, headers, signal, readsText: true } as const;
+    const uploadId = textOfElement((await this.#client.send(begin)).text, 'UploadId') ?? '';
     try {
       const { tags, bytes } = await this.#sendParts(object, uploadId, parts, signal);
       return await this.#complete(key, { uploadId, tags, bytes, token }, options);
@@ -266,8 +264,9 @@ class S3Storage implements Storage {
       body: Buffer.from(`<CompleteMultipartUpload>${list.join('')}</CompleteMultipartUpload>`),
       signal,
       accept: [404, 412],
+      readsText: true,
     });
-    const text = await readText(answer);
+    const { text } = answer;
     // It may answer 200 before it knows whether it succeeds.
     const failed = answer.status >= 300 || textOfElement(text, 'Error') !== undefined;
     if (!failed) return { bytes, version: textOfElement(text, 'ETag') ?? '' };
@@ -290,10 +289,6 @@ class S3Storage implements Storage {
     await discard(
       await this.#client.send({ method: 'DELETE', key: object, query: { uploadId }, signal, accept: [404] }),
     );
-  }
-
-  async #readXml(answer: S3Answer): Promise<string> {
-    return readText(answer, 1 << 24);
   }
 
   #tooLargeError(object: string): SentvecError {

@@ -57,7 +57,9 @@ export async function identifyCorpusRequest({ request }: EmbedCorpusInput): Prom
       }),
     );
     return { content, alwaysNew, writes };
-  } catch {
+  } catch (error) {
+    // Such as an address with a password, which is stored nowhere. A file that is not here may be where the workers are.
+    if (SentvecError.is(error, 'invalid-argument')) throw error;
     return { writes };
   }
 }
