@@ -181,8 +181,8 @@ async function commit(
   const { shards, rowsOfId } = await markRemoved(directory, manifest, gone, signal);
   const others = [...rowsOfId].filter(([id]) => fresh?.ids.has(id) !== true);
   const replaced = rowsOfId.size - others.length;
-  const next = joinManifests({ ...manifest, shards }, fresh && { ...update!.manifest, shards: fresh.shards });
-  if (fresh) await linkShards(update!.output, fresh.shards, directory, next.shards.slice(-fresh.shards.length));
+  const next = joinManifests({ ...manifest, shards }, fresh && { ...update.manifest, shards: fresh.shards });
+  if (fresh) await linkShards(update.output, fresh.shards, directory, next.shards.slice(-fresh.shards.length));
   throwIfAborted(signal);
   // Whoever embeds the corpus again does not wait for updates.
   if (formatManifest(await readFinishedManifest(directory)) !== formatManifest(manifest))
