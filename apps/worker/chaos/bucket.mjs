@@ -5,7 +5,7 @@ import { startS3 } from '@sentvec/testing';
 import { hashes } from './corpus.mjs';
 
 /**
- * Starts a store that fails 5 % of its calls and loses 1 % of its answers. Nobody shares anything but it and Redis.
+ * Starts a store that fails 5 % of its calls and loses 1 % of its answers. The workers share nothing but it and Redis.
  *
  * @param random numbers from 0 to 1
  */
@@ -27,8 +27,8 @@ export async function startBucket(random) {
 }
 
 /**
- * Compares an output in the bucket with a folder: every shard byte for byte, the manifest but for the names of shards and
- * inputs, and that nothing else is there.
+ * Compares an output in the bucket with a folder: every shard byte for byte, the manifest but for the names of shards
+ * and inputs, and that nothing else is there.
  *
  * @returns how many files there are
  */

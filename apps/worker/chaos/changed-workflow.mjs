@@ -1,4 +1,5 @@
-// A plugin with a workflow of the name and the output of the worker's own, and another version: every chunk twice.
+// A plugin with a workflow that has the name and the output of the worker's own, but another version: every chunk
+// twice.
 import { defineStep, defineWorkflow, embedCorpusWorkflow } from '@sentvec/workflow';
 
 export default ({ embedder, access }) => {

@@ -1,7 +1,7 @@
-// Embeds a corpus with a fleet of workers while it kills and freezes them, and Redis too, fills the disk, pauses, submits
-// again, and starts workers that cannot do the work, or do another. Compares the output with that of an undisturbed run,
-// byte for byte. Then damages what runs read and write: each must end with the right output or say what is wrong. The same
-// seed chooses the same disasters at the same moments of progress.
+// Embeds a corpus with a fleet of workers while it kills and freezes them, and Redis too, fills the disk, pauses,
+// submits again, and starts workers that cannot do the work, or serve another workflow. Compares the output with that
+// of an undisturbed run, byte for byte. Then damages what runs read and write: each must end with the right output or
+// say what is wrong. The same seed chooses the same disasters at the same moments of progress.
 import { cp, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -186,7 +186,7 @@ async function disturbed(request) {
     happened.push(disaster);
     say(`  at the beginning: ${disaster.what} (process ${disaster.pid})`);
   }
-  // Whoever prepares a run decides with which weights it is made: that must be a right worker.
+  // The worker that prepares a run decides its weights, so that must be one with the right weights.
   while (counts.wrong > 0 && (await look()).done < 1 && !position.ended) await sleep(50);
   if (counts.wrong > 0) say(`  at the beginning: workers started with ${(await startWrong(settings)).join(', ')}`);
   for (const { kind, at } of plan(random)) {
@@ -245,7 +245,7 @@ async function startWrong(settings) {
   return Object.keys(wrong);
 }
 
-/** Each wrong worker has refused what it could not do, by its name. */
+/** Checks that each wrong worker has refused the jobs that it could not do, with the reason. */
 async function checkWrong(overview) {
   const refused = await overview.refusedJobs(1000);
   for (const [name, { pid }] of wrongWorkers) {

@@ -11,7 +11,7 @@ const freeze = 12_000;
 const takeoverTimeout = 120_000;
 
 /**
- * What can happen to a fleet. Each method says at once what it did, and gives a promise of the milliseconds after which
+ * The faults of a fleet. Each method returns at once what it did, and gives a promise of the milliseconds after which
  * another worker had, or had done, every step of the victim. The next disaster may happen before that.
  */
 export class Disasters {
@@ -44,7 +44,9 @@ export class Disasters {
     return this.#freeze(await this.#victim(), 'worker frozen');
   }
 
-  /** Freezes the worker that prepares the output folder. It wakes in the middle of the run that another has prepared. */
+  /**
+   * Freezes the worker that prepares the output folder. It wakes in the middle of the run that another has prepared.
+   */
   async freezeDuringPreparation() {
     const { workers, steps } = this.#context;
     for (const begun = performance.now(); performance.now() - begun < takeoverTimeout;) {

@@ -9,10 +9,10 @@ import { ModelRegistry } from './model-registry.ts';
 import { loadPlugins } from './plugins.ts';
 
 process.on('disconnect', () => process.exit());
-// Its worker stops it, also when Ctrl-C or the end of a container is meant for both.
+// Its worker stops it, even when Ctrl-C or the end of a container sends the signal to both.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => {});
 process.once('message', (data: EmbeddingProcessData) => void serve(data));
-// Where memory runs out, this process is to end, not the worker.
+// When memory runs out, the system should kill this process and not the worker.
 writeFile('/proc/self/oom_score_adj', '1000').catch(() => {});
 
 async function serve(data: EmbeddingProcessData): Promise<void> {

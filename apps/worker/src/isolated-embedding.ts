@@ -1,4 +1,5 @@
-// Embedding in a process of its own, for texts that may end the process which embeds them. Both sides' protocol.
+// Embedding in a process of its own, for texts that may end the process which embeds them, and the protocol of both
+// sides.
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import {
@@ -145,7 +146,7 @@ export class IsolatedEmbedding {
     await ended;
   }
 
-  /** One call at a time, so that the end of the process is the fault of that call, if of any. */
+  /** One call at a time, so that the end of the process can only be caused by that call. */
   async #ask<Result>(texts: readonly string[], signal: AbortSignal | undefined, ask: Ask<Result>): Promise<Result> {
     const turn = this.#last.then(async () => this.#askAlone(texts, signal, ask));
     this.#last = turn.catch(() => {});

@@ -15,7 +15,7 @@ import { useLite } from '@sentvec/model-use-lite';
 export interface ModelRegistryOptions {
   readonly backend: Backend;
   readonly poolings: readonly PoolingPlugin[];
-  /** Whether a model is refused when the backend does not compute what the model says. */
+  /** Whether a model is refused when the results of the backend do not match its self-check. */
   readonly selfCheck: boolean | undefined;
   /** Called with the receipt of every `embed`. */
   readonly onReceipt?: ((receipt: Receipt) => void) | undefined;

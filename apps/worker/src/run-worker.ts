@@ -16,7 +16,7 @@ export interface RunWorkerOptions extends Pick<WorkerAppOptions, 'backend' | 'se
  * Serves a queue until the signal fires, then stops gracefully. Logs one JSON object a line to standard error: first
  * the configuration, without secrets, and the URL of its HTTP server.
  *
- * The process ends within the stop timeout after the signal, whatever hangs: a step that does not heed its signal, the
+ * The process ends within the stop timeout after the signal, whatever hangs: a step that ignores its signal, the
  * opening of a FIFO, a mount that is away, a blocked event loop. It is killed if it must be.
  *
  * @throws SentvecError see {@link startWorkerApp}

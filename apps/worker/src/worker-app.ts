@@ -1,4 +1,4 @@
-// Puts a worker together: models, plugins, HTTP server, metrics and traces around the queue's worker.
+// Assembles a worker: models, plugins, HTTP server, metrics and traces around the queue's worker.
 import type { Backend, Embedder, PoolingPlugin } from '@sentvec/core';
 import {
   connectRedis,
@@ -30,7 +30,7 @@ export interface WorkerAppOptions {
    */
   readonly backend?: Backend | BackendModule | undefined;
   /**
-   * Whether a model is refused when the backend does not compute what the model says.
+   * Whether a model is refused when the results of the backend do not match its self-check.
    *
    * @default true
    */

@@ -20,7 +20,7 @@ it('a fleet that is killed and frozen, and whose Redis is killed, writes the byt
   expect(output).toContain('identical to those of the undisturbed run, byte for byte');
 }, 300_000);
 
-it('a fleet that is paused, misled and joined by workers that cannot do the work writes them, too', async () => {
+it('a fleet that is paused, gets the same request again, and is joined by workers that cannot do the work writes the same bytes', async () => {
   const disasters = [...none('kills', 'redis-kills', 'freezes', 'damages'), '--seconds', '3'];
   const output = await check('chaos.mjs', '--seed', '1', '--rows', '4000', '--rate', '1/1', ...disasters);
   const [, commands] = /run paused for 3 s: (\d+) Redis commands a second/.exec(output) ?? [];

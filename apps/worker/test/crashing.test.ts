@@ -15,7 +15,7 @@ it('a text that ends its process is narrowed down to its row, and the others are
     const embedder = await loadEmbedder(tinyModel, { backend: onnx({ sessions: 1, threadsPerSession: 1 }) });
     const [fatal] = await embedder.tokenizer.encode(['Ω'], { maxLength: 8, addSpecialTokens: false });
     await embedder.dispose();
-    // Two chunks at a time: the one that is no fault of its workers' end is lost with the other, and embedded beside it.
+    // Two chunks at a time: the harmless one is lost together with the other, and embedded again.
     const environment = { FATAL_IDS: JSON.stringify([...fatal!.ids]), SENTVEC_CONCURRENCY: '2' };
     const backend = new URL('crashing-backend.mjs', import.meta.url).href;
     const rows = texts(200);

@@ -53,7 +53,9 @@ async function statusOf(
   });
 }
 
-/** The answer to bytes that are sent as they are. Sends `more` again and again until the server has had enough. */
+/**
+ * The answer to bytes that are sent as they are. Sends `more` again and again until the server closes the connection.
+ */
 async function answerTo(app: WorkerApp, head: string, more = ''): Promise<{ status: number; sent: number }> {
   const socket = connect(Number(new URL(app.url).port), '127.0.0.1');
   let [answer, sent] = ['', 0];
@@ -70,7 +72,7 @@ async function answerTo(app: WorkerApp, head: string, more = ''): Promise<{ stat
 }
 
 describe('health', () => {
-  it('embeds a text, and turns bad when the model breaks', async () => {
+  it('embeds a text, and answers 503 when the model breaks', async () => {
     const health = async () => {
       const response = await fetch(`${here(open)}/healthz`);
       return { status: response.status, ...((await response.json()) as object) };
@@ -82,7 +84,7 @@ describe('health', () => {
     expect(await health()).toMatchObject({ status: 200, healthy: true });
   });
 
-  it('is bad with a backend that fails the self-check, unless that is off', async () => {
+  it('answers 503 with a backend that fails the self-check, unless that is off', async () => {
     const sound = onnx({ sessions: 1, threadsPerSession: 1 });
     const wrong: Backend = {
       ...sound,
@@ -177,7 +179,7 @@ describe('access', () => {
     '/queues/api/queues',
   ];
 
-  it('with a token is for clients that send it', async () => {
+  it('with a token serves only clients that send it', async () => {
     for (const path of paths) {
       expect(await statusOf(guarded, path, {})).toBe(401);
       expect(await statusOf(guarded, path, { Authorization: 'Bearer guess' })).toBe(401);
@@ -209,7 +211,7 @@ describe('access', () => {
     expect(await statusOf(guarded, `/api/runs/x/cancel?token=${encodeURIComponent(token)}`, {}, 'POST')).toBe(401);
   });
 
-  it('without a token is for this machine, by its own host names', async () => {
+  it('without a token serves only this machine, by its own host names', async () => {
     expect(await statusOf(open, '/', {})).toBe(200);
     expect(await statusOf(open, '/', { Host: 'localhost:1' })).toBe(200);
     expect(await statusOf(open, '/', { Host: 'evil.example' })).toBe(421);

@@ -78,6 +78,6 @@ it('a trace goes from the producer through the worker', async () => {
   );
 });
 
-it('nothing is traced when nobody asks for it', async () => {
+it('nothing is traced unless the environment asks for it', async () => {
   expect(await startTracing('quiet', {})).toBeUndefined();
 });

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import module from 'node:module';
 
-// Where Node has it, what was compiled once is not compiled again.
+// Uses the compile cache of Node, where this version has one.
 module.enableCompileCache?.();
 const { main } = await import('../dist/main.js');
 

@@ -41,14 +41,14 @@ export async function createBackend(name: string, options: BackendOptions): Prom
 
 /**
  * The backend for `--backend`: the one that is named, or with `auto` the first that can work here.
- * @throws UsageError for an unknown name; `backend-unavailable` is left to the backend, which knows the reason
+ * @throws UsageError for an unknown name; `backend-unavailable` is left to the backend, which reports the reason
  */
 export async function chooseBackend(name: string, options: BackendOptions): Promise<Backend> {
   if (name !== 'auto') return createBackend(name, options);
   const first = await createBackend(backendNames[0]!, options);
   if ((await first.isAvailable()).available) return first;
   for (const candidate of backendNames.slice(1)) {
-    if (options.variant !== undefined) break; // The first says why it cannot work.
+    if (options.variant !== undefined) break; // The first backend reports why it cannot work.
     const backend = await createBackend(candidate, { threads: undefined });
     if ((await backend.isAvailable()).available) return backend;
   }

@@ -4,7 +4,7 @@ import { commonArguments } from './command.ts';
 import { commandNames, findCommand } from './commands.ts';
 import { flagSpellings, valuesOf } from './parse-arguments.ts';
 
-/** A word that could stand next, and what it means. */
+/** A candidate for the next word, and its description. */
 export interface Candidate {
   readonly word: string;
   readonly description?: string | undefined;

@@ -58,7 +58,7 @@ function description(definition: ArgDef): string {
   return [definition.description ?? '', ...preset, ...required].join(' ');
 }
 
-/** Such a flag is of use only as `--no-NAME`. */
+/** A flag that is on by default is useful only as `--no-NAME`. */
 function isOnByDefault(definition: ArgDef): definition is Extract<ArgDef, { type?: 'boolean' }> {
   return definition.type === 'boolean' && definition.default === true;
 }

@@ -40,8 +40,8 @@ async function runCommand(command: Command, words: readonly string[]): Promise<n
   const flags = end < 0 ? words : words.slice(0, end);
   if (flags.includes('--help') || flags.includes('-h')) return await show(commandHelp(command));
   const { args, positionals } = parseArguments(words, { ...command.args, ...commonArguments });
-  // Node opens all modules of an entry at once that are not loaded yet. In this order they are never more files than a
-  // process may have open that is allowed 64.
+  // Node opens all modules of an entry that are not loaded yet at once. In this order there are few enough at a time
+  // for a process that may have 64 files open.
   await import('@sentvec/core/node');
   await import('@sentvec/core');
   const code = await command.run({

@@ -20,7 +20,12 @@ export const defaultModel = 'use-lite';
 /** Flags that say how a model is computed. */
 export const backendArguments = {
   // oxlint-disable-next-line typescript/no-unnecessary-type-assertion -- isolatedDeclarations wants the type written down
-  backend: { type: 'enum', options: backendChoices as string[], default: 'auto', description: 'What computes.' },
+  backend: {
+    type: 'enum',
+    options: backendChoices as string[],
+    default: 'auto',
+    description: 'The library that computes.',
+  },
   threads: { type: 'string', valueHint: 'N', description: 'CPU threads. Default: one for each core.' },
   variant: {
     type: 'string',
@@ -31,8 +36,8 @@ export const backendArguments = {
   'self-check': {
     type: 'boolean',
     default: true,
-    description: 'Check what the backend computes when the model is loaded.',
-    negativeDescription: 'Use the backend even when it computes something else than the model says.',
+    description: 'Check the results of the backend when the model is loaded.',
+    negativeDescription: 'Use the backend even when its results do not match the self-check of the model.',
   },
 } as const;
 
@@ -81,7 +86,7 @@ export interface ModelChoice {
   readonly revision?: string | undefined;
   readonly task?: string | undefined;
   readonly route?: string | undefined;
-  /** What most texts will be: the parts for them are loaded at first. */
+  /** The role of most texts: the parts of the model for it are loaded first. */
   readonly as?: TextRole | undefined;
   readonly backend: string;
   readonly threads?: string | undefined;
@@ -97,7 +102,7 @@ export interface LoadContext {
 
 /**
  * The files of a model by its name on the command line. Those of the hub are downloaded when they are first read, which
- * may be later: `onProgress` hears of it.
+ * may be later: `onProgress` is called then.
  */
 export async function findModel(
   { model, revision }: Pick<ModelChoice, 'model' | 'revision'>,

@@ -1,14 +1,14 @@
 // The bar on standard error: what is done, how fast, and the time left, on one line of the terminal.
 import type { CorpusProgressEvent } from '@sentvec/corpus';
 
-/** A bar on standard error, for a person who looks; nothing at all otherwise. */
+/** A bar on standard error, when that is a terminal; nothing otherwise. */
 export interface Progress<State> {
   readonly update: (state: State) => void;
   /** Removes the bar. May be called twice. */
   readonly stop: () => void;
 }
 
-/** How far an embedding is. */
+/** The progress of an embedding. */
 export interface EmbeddingState {
   readonly rows: number;
   readonly tokens: number;
@@ -16,9 +16,9 @@ export interface EmbeddingState {
   readonly fraction?: number | undefined;
 }
 
-/** How far a download is. */
+/** The progress of a download. */
 export interface DownloadState {
-  /** The file that is on its way. */
+  /** The file that is being downloaded. */
   readonly file: string;
   readonly loadedBytes: number;
   readonly totalBytes?: number | undefined;
@@ -57,7 +57,7 @@ export function embeddingProgress(): Promise<Progress<EmbeddingState>> {
   });
 }
 
-/** A bar with the bytes of the file that is on its way. */
+/** A bar with the bytes of the file that is being downloaded. */
 export function downloadProgress(model: string): Promise<Progress<DownloadState>> {
   return createProgress<DownloadState>(({ file, loadedBytes, totalBytes }) => {
     const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
@@ -82,7 +82,7 @@ export function statusProgress(): Promise<Progress<string>> {
   return createProgress<string>((text) => text);
 }
 
-/** How far training is. */
+/** The progress of a training. */
 export interface TrainingState {
   readonly step: number;
   readonly totalSteps: number;
@@ -121,7 +121,7 @@ export async function trainingProgress(): Promise<
   };
 }
 
-/** The bars that can be seen now. */
+/** The bars that are visible now. */
 const shown = new Set<{ stop(): void }>();
 let removed = false;
 
@@ -167,7 +167,7 @@ const longestBar = 24;
 const shortestBar = 8;
 
 /**
- * The bar and what is said beside it, on one line of the terminal. Where that is narrow, the bar gets shorter, then the
+ * The bar and the text beside it, on one line of the terminal. Where that is narrow, the bar gets shorter, then the
  * last but one of `parts` is left out, and so on: the last, the time left, stays.
  */
 function renderLine(fraction: number | undefined, parts: readonly string[]): string {

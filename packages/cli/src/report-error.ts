@@ -1,4 +1,4 @@
-/** Tells what went wrong, in the words of the command line. */
+/** Reports errors in terms of the command line: flags instead of options. */
 import { inspect } from 'node:util';
 import { escapeControlCharacters } from '@sentvec/platform';
 import type { SentvecError } from '@sentvec/core';
@@ -13,7 +13,7 @@ export interface ReportOptions {
   readonly debug: boolean;
 }
 
-/** Tells a person (or with `json` a program) on standard error what went wrong. @returns the exit code */
+/** Reports an error on standard error, for a person, or with `json` for a program. @returns the exit code */
 export async function reportError(error: unknown, { command, json, debug }: ReportOptions): Promise<number> {
   // Loaded only now: most commands end well, and some need no more than help.
   const { SentvecError } = await import('@sentvec/platform');
@@ -27,7 +27,7 @@ export async function reportError(error: unknown, { command, json, debug }: Repo
     return exitCode.usage;
   }
   if (ours) return codeOf(ours);
-  if (!debug && !json) process.stderr.write('This was not foreseen. Add --debug to see where it happened.\n');
+  if (!debug && !json) process.stderr.write('This error was not expected. Add --debug to see where it happened.\n');
   return exitCode.failure;
 }
 

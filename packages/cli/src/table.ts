@@ -1,4 +1,4 @@
-/** How a column of a table is set. */
+/** How a column of a table is aligned. */
 export interface Column {
   readonly title: string;
   /**

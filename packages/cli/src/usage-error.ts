@@ -3,7 +3,7 @@ export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
 
-/** ` Did you mean …?` when one of the known names is close enough to be a slip of the finger, else nothing. */
+/** ` Did you mean …?` when one of the known names is close enough for a typing error, else nothing. */
 export function suggestion(typed: string, known: readonly string[]): string {
   const nearest = known
     .map((name) => ({ name, distance: editDistance(typed, name) }))

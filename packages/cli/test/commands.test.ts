@@ -233,7 +233,7 @@ describe('info', () => {
     }
   });
 
-  it('says what a model of late interaction makes of queries and documents', async () => {
+  it('says how a model of late interaction reads queries and documents', async () => {
     const facts = JSON.parse(await place.succeed(['info', goldenPath('models/late-pylate'), '--json']));
     expect(facts).toMatchObject({
       kind: 'multi-vector',
@@ -244,7 +244,7 @@ describe('info', () => {
     });
   });
 
-  it('tells a program the prompts and dimension of a folder', async () => {
+  it('prints the prompts and dimension of a folder as JSON', async () => {
     const facts = JSON.parse(await place.succeed(['info', goldenPath('models/tiny-mpnet'), '--json']));
     const { dimension, similarity_fn_name: similarity, max_seq_length: maxLength } = goldenExpectation('tiny-mpnet');
     expect(facts).toMatchObject({

@@ -1,4 +1,5 @@
-// What `sentvec export` makes of every golden model, read by transformers.js and compared with the values of PyTorch.
+// The folders that `sentvec export` writes for every golden model, read by transformers.js and compared with the values
+// of PyTorch.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -16,7 +16,7 @@ interface Parity {
   }[];
 }
 
-/** The pair that every machine has: whether there is WebGPU depends on it. */
+/** The pair that every machine has: whether there is WebGPU depends on the machine. */
 const pairOf = ({ pairs }: Parity) => pairs.find(({ backends }) => backends.join() === 'onnx,tfjs')!;
 
 describe('parity', () => {

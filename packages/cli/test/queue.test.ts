@@ -118,7 +118,7 @@ describe('sentvec queue', () => {
     expect(await submit('other')).toMatchObject({ code: 2, stderr: expect.stringContaining('another input') });
   });
 
-  it('lets one of two runs write to a folder, and tells the other', async () => {
+  it('lets one of two runs write to a folder, and refuses the other', async () => {
     await place.writeRows(
       'wide.jsonl',
       Array.from({ length: 2000 }, (_, row) => ({ text: `Row ${row}.` })),

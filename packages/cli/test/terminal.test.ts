@@ -1,4 +1,4 @@
-// What a person sees in a terminal of 60 columns.
+// The output in a terminal of 60 columns.
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { stripVTControlCharacters } from 'node:util';
@@ -38,7 +38,7 @@ function screenAfter(output: string): string[] {
 
 /** The states of the bar, in order. */
 function barsIn(output: string): string[] {
-  // The terminal writes ^C wherever the cursor stands.
+  // The terminal writes ^C wherever the cursor is.
   const written = output.replaceAll('^C', '').replaceAll(`${escape}[`, `\n${escape}[`);
   return [...stripVTControlCharacters(written).matchAll(/[█░·].*/gu)].map(([bar]) => bar);
 }

@@ -56,7 +56,7 @@ export interface ShardEntry extends ShardFile {
   readonly content: string;
   /** Rows of the chunk that were embedded, those that were removed since included. */
   readonly rows: number;
-  /** Vectors in it, alike, where rows were embedded in pieces. Absent: one for each row. */
+  /** Vectors of these rows, where rows were embedded in pieces. Absent: one for each row. */
   readonly pieces?: number | undefined;
   /** Rows of the chunk that have no vector. */
   readonly rejected: number;
@@ -67,18 +67,18 @@ export interface ShardEntry extends ShardFile {
   readonly backend?: string | undefined;
   /** Ids and kept columns, where the format holds them in a file of their own. */
   readonly companion?: ShardFile | undefined;
-  /** What was removed or replaced since: it is in the file, and no reader gives it. */
+  /** What was removed or replaced since: it is still in the file, but no reader returns it. */
   readonly removed?: RemovedRows | undefined;
 }
 
-/** What does not count any more in a shard. */
+/** The vectors of a shard that were removed or replaced. */
 export interface RemovedRows {
   readonly rows: number;
-  /** Which vectors of the shard, counted from 0, in ascending order. */
+  /** Their indices in the shard, from 0, ascending. */
   readonly vectors: readonly number[];
 }
 
-/** Vectors of a shard that count. */
+/** How many vectors of a shard were not removed. */
 export function vectorsIn({ pieces, rows, removed }: Pick<ShardEntry, 'pieces' | 'rows' | 'removed'>): number {
   return (pieces ?? rows) - (removed?.vectors.length ?? 0);
 }
@@ -106,8 +106,8 @@ export interface Manifest extends Space {
   readonly truncated: number;
   readonly tokens: number;
   /**
-   * Names of the backends that computed the shards, sorted. More than one when workers with different backends shared the
-   * work: their vectors differ by rounding, and the bytes depend on who computed what.
+   * Names of the backends that computed the shards, sorted. More than one when workers with different backends shared
+   * the work: their vectors differ by rounding, and the bytes depend on who computed what.
    */
   readonly backends?: readonly string[] | undefined;
   readonly inputs: readonly { readonly file: string; readonly format: InputFormat; readonly bytes: number }[];
@@ -254,7 +254,7 @@ const manifestEntries: v.GenericSchema<Manifest> = v.object({
   shards: v.array(v.object({ ...shardEntries, input: count })),
 });
 
-/** The shards follow each other, and hold what the manifest counts. */
+/** The shards follow each other without gaps, and their sums are the counts of the manifest. */
 function addsUp({ shards, inputs, rows, rejected }: Manifest): boolean {
   let next = 0;
   const total = { rows: 0, rejected: 0 };

@@ -29,8 +29,8 @@ export interface EmbeddingBatch<Vectors = Matrix | QuantizedMatrix> {
   readonly firstRow: number;
   readonly ids: readonly RowId[];
   /**
-   * Where rows were embedded in pieces: the number of each vector's piece in its row, and where it stands in the row's text,
-   * in UTF-16 units. The pieces of a row follow each other, the first is 0.
+   * Where rows were embedded in pieces: the number of each vector's piece in its row, and where it stands in the row's
+   * text, in UTF-16 units. The pieces of a row follow each other, the first is 0.
    */
   readonly pieces?: readonly { readonly piece: number; readonly start: number; readonly end: number }[] | undefined;
   /** Present when the texts were kept: where rows were embedded in pieces, those of the pieces. */
@@ -121,7 +121,7 @@ async function* readBatches<Vectors>(
   }
 }
 
-/** A shard as its file has it, with all that was removed since, and the positions of pieces. */
+/** A shard as stored, with the rows that were removed since, and the positions of pieces. */
 export interface StoredShard extends Shard {
   readonly pieces?: EmbeddingBatch['pieces'];
 }
@@ -142,7 +142,7 @@ export async function readStoredShard(directory: string, manifest: Manifest, ent
   return hasPieceRows(options) ? { ...shard, pieces: positionsOf(positions) } : shard;
 }
 
-/** What counts of a shard. */
+/** A shard without the rows that were removed. */
 function withoutRemoved({ removed }: ShardEntry, shard: StoredShard): StoredShard {
   if (removed === undefined) return shard;
   const gone = new Set(removed.vectors);

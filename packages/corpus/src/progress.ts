@@ -2,10 +2,11 @@
 import type { CorpusChunk } from './chunk.ts';
 import type { ChunkResult } from './steps/embed-chunk.ts';
 
-/** How far a run is. */
+/** The progress of a run. */
 export interface CorpusProgressEvent {
   /**
-   * `unpack`: inputs that cannot be read from any position are copied, and only `bytes` counts. `embed`: everything else.
+   * `unpack`: inputs that cannot be read from any position are copied, and only `bytes` counts. `embed`: everything
+   * else.
    */
   readonly phase: 'unpack' | 'embed';
   /** Rows with a vector. */

@@ -28,8 +28,8 @@ export interface TableRequest {
    */
   readonly labelKind?: 'number' | 'class' | undefined;
   /**
-   * Whether the first row of CSV names the columns. `auto`: it does unless its label is a number, which takes a
-   * numbered label. Other formats know their columns.
+   * Whether the first row of CSV names the columns. `auto`: it does, unless the label in it is a number; the label
+   * column must then be given by its number. Other formats name their columns.
    * @default true
    */
   readonly header?: boolean | 'auto' | undefined;
@@ -97,7 +97,7 @@ export async function sampleTexts(request: TextSampleRequest): Promise<string[]>
     if (seen % stride === 0) texts.push(text);
     seen += 1;
     if (texts.length < 2 * count) continue;
-    // Every second one goes, and from here on of twice as many rows one is taken.
+    // Drops every second text; from here on, one row out of twice as many is taken.
     texts = texts.filter((_, index) => index % 2 === 0);
     stride *= 2;
   }

@@ -14,7 +14,7 @@ export type OutputFormat = 'parquet' | 'npy' | 'arrow' | 'jsonl';
 /** How an entry of a vector is stored. `binary` and `ubinary` pack eight entries into a byte. */
 export type Precision = 'float32' | QuantizedPrecision;
 
-/** How rows are embedded that may be longer than the model reads: see `embedPieces` of an embedder. */
+/** How to embed rows that may be longer than the model reads: see `embedPieces` of an embedder. */
 export interface CorpusPieces {
   /** The most tokens of a piece, special tokens and prompt included. */
   readonly maxTokens: number;
@@ -132,19 +132,20 @@ export interface CorpusRequest {
   readonly chunkRows?: number | undefined;
   /**
    * Embeds each row in pieces. The output has a vector for each piece, with the id and the columns of its row, its own
-   * text, and the columns `piece` (its number in the row), `start` and `end` (in UTF-16 units of the row's text). A row of
-   * which a piece cannot be embedded is rejected as a whole.
-   * @default none: what a row has more than the model reads is cut
+   * text, and the columns `piece` (its number in the row), `start` and `end` (in UTF-16 units of the row's text). A row
+   * of which a piece cannot be embedded is rejected as a whole.
+   * @default none: a row that is longer than the model reads is truncated
    */
   readonly pieces?: CorpusPieces | undefined;
   /**
-   * Makes a row that cannot be embedded an error. Otherwise it becomes a line of `rejected.jsonl`, and the work goes on.
+   * Makes a row that cannot be embedded an error. Otherwise it becomes a line of `rejected.jsonl`, and the work goes
+   * on.
    * @default false
    */
   readonly strict?: boolean | undefined;
   /**
-   * Continues an unfinished run, and makes the shards again that a finished one has lost. Otherwise both are errors. Rows
-   * of an unfinished run that have changed since are embedded again; those of a finished one are an error.
+   * Continues an unfinished run, and makes the shards again that a finished one has lost. Otherwise both are errors.
+   * Rows of an unfinished run that have changed since are embedded again; those of a finished one are an error.
    * @default false
    */
   readonly resume?: boolean | undefined;
@@ -160,8 +161,8 @@ export interface CorpusRequest {
    */
   readonly retryRejected?: boolean | undefined;
   /**
-   * With `resume` or `retryRejected`: reads every shard that is kept and compares its hash; a damaged one is made again.
-   * Otherwise its size is compared.
+   * With `resume` or `retryRejected`: reads every shard that is kept and compares its hash; a damaged one is made
+   * again. Otherwise its size is compared.
    * @default false
    */
   readonly verify?: boolean | undefined;
@@ -175,9 +176,9 @@ export interface CorpusOptions {
   readonly idField: string | null;
   readonly format: OutputFormat;
   readonly columns: readonly string[];
-  /** Absent in what sentvec wrote before it knew roles: the texts got the model's default prompt and default route. */
+  /** Absent in outputs from before roles existed: their texts got the model's default prompt and default route. */
   readonly as?: TextRole | undefined;
-  /** `default` stands for the prompt that `as` chooses. */
+  /** `default` is the prompt that `as` chooses. */
   readonly prompt: { readonly name: string } | 'default' | 'none';
   /** Absent: the one that `as` chooses. */
   readonly route?: string | undefined;
@@ -284,8 +285,8 @@ export const corpusRequestSchema: v.GenericSchema<CorpusRequest> = v.strictObjec
 /**
  * Checks a request and fills in the defaults.
  *
- * @param preferredBatchTokens the backend's preference. It becomes a part of the options, so that every worker makes the
- * same batches.
+ * @param preferredBatchTokens the backend's preference. It becomes a part of the options, so that every worker makes
+ * the same batches.
  * @throws SentvecError `invalid-argument`
  */
 export function resolveOptions(request: CorpusRequest, preferredBatchTokens: number): CorpusOptions {

@@ -1,6 +1,6 @@
 // Adds, replaces and removes rows of a finished folder of vectors. New rows become shards of their own, in a folder
 // within; then the manifest is replaced, in one step, by one that lists them too and says what no longer counts in the
-// others. No shard is ever changed, so that whoever reads by the manifest of before goes on undisturbed.
+// others. No shard is ever changed, so that a reader of the previous manifest is not disturbed.
 import { copyFile, link, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -31,7 +31,7 @@ export interface UpdateIndexOptions {
   /** Ids of rows to remove. Ids that are not there are counted. */
   readonly remove?: Iterable<RowId> | undefined;
   /**
-   * Begins anew where an update of other files was interrupted. Otherwise the same files continue it, and others are an
+   * Starts over where an update of other files was interrupted. Otherwise the same files continue it, and others are an
    * error.
    * @default false
    */
@@ -45,26 +45,27 @@ export interface IndexUpdate {
   /** The new one. */
   readonly manifest: Manifest;
   readonly added: number;
-  /** Rows of before whose id new rows have. */
+  /** Earlier rows whose id a new row has. */
   readonly replaced: number;
   readonly removed: number;
   /** Ids to remove that no row has. */
   readonly unknown: number;
 }
 
-/** What the names of folders begin with where new rows are embedded, in the folder that they join. */
+/** The prefix of the folders in which new rows are embedded, within the folder that they join. */
 const updatePrefix = '.update-';
 
 /**
  * Adds, replaces and removes rows of a folder that `embedCorpus` made, of dense or sparse vectors, all in one step: a
- * reader sees the rows of before or those of after. New rows are embedded as the others were, with the same model. An
- * update that is interrupted leaves the folder as it was; the same update again goes on where it stopped. The last of
- * several new rows with the same id counts. Removed rows stay in their files, where only readers of those see them, until
- * the corpus is embedded again. Updates of one folder wait for each other.
+ * reader sees the rows before the update or those after it. New rows are embedded as the others were, with the same
+ * model. An update that is interrupted leaves the folder as it was; repeating it continues where it stopped. The last
+ * of several new rows with the same id counts. Removed rows stay in the shard files, where only programs that read
+ * these without the manifest see them, until the corpus is embedded again. Updates of one folder wait for each other.
  *
- * @throws SentvecError `space-mismatch` for another model; `invalid-corpus` for a row that cannot be embedded, and nothing
- * changes; `invalid-output` for a folder that is not finished, one that was embedded again meanwhile, an unfinished update
- * of other rows, or new rows for a folder whose ids are row numbers; `invalid-argument`, `io-failed`, `aborted`
+ * @throws SentvecError `space-mismatch` for another model; `invalid-corpus` for a row that cannot be embedded, and
+ * nothing changes; `invalid-output` for a folder that is not finished, one that was embedded again meanwhile, an
+ * unfinished update of other rows, or new rows for a folder whose ids are row numbers; `invalid-argument`, `io-failed`,
+ * `aborted`
  */
 export async function updateIndex(directory: string, options: UpdateIndexOptions): Promise<IndexUpdate> {
   const names = { embedder: true, inputs: true, inputFormat: true, rows: true, remove: true, overwrite: true } as const;
@@ -97,15 +98,17 @@ export async function updateIndex(directory: string, options: UpdateIndexOptions
 }
 
 /**
- * By what new rows are told from those that another state of the folder needs: how they are embedded, quantized and
- * written. An update that was interrupted is continued only for the same.
+ * Identifies the state of the folder that new rows are embedded for: how rows are embedded, quantized and written. An
+ * update that was interrupted is continued only for the same.
  */
 async function baseOf(manifest: Manifest): Promise<string> {
   const { fingerprint, options, precision, format, idType, calibration } = manifest;
   return (await sha256(canonicalJson({ fingerprint, options, precision, format, idType, calibration }))).slice(0, 16);
 }
 
-/** Removes what updates have left, also those that were interrupted before the folder was embedded again. */
+/**
+ * Removes what earlier updates have left, including those that were interrupted before the folder was embedded again.
+ */
 async function removeUpdates(directory: string): Promise<void> {
   for (const name of await readdir(directory))
     if (name.startsWith(updatePrefix)) await rm(join(directory, name), { recursive: true, force: true });
@@ -125,7 +128,7 @@ function rowNumbersError(directory: string): SentvecError {
   return new SentvecError('invalid-output', message, { file: directory });
 }
 
-/** Embeds new rows as a folder of their own, in all that makes their shards fit into the other. */
+/** Embeds new rows as a folder of their own, with the settings of the folder that their shards will join. */
 async function embedRows(
   output: string,
   { options: corpus, precision, format, idType, calibration }: Manifest,
@@ -144,7 +147,7 @@ async function embedRows(
     precision,
     format,
     strict: true,
-    // Rows from memory cannot be told from those of an earlier call before they are read.
+    // Only their content shows whether rows from memory are those of an earlier call.
     ...(overwrite || rows !== undefined ? { overwrite: true } : { resume: true }),
   };
   const standardInput = rows && Readable.from(jsonLines(rows));
@@ -184,7 +187,7 @@ async function commit(
   const next = joinManifests({ ...manifest, shards }, fresh && { ...update.manifest, shards: fresh.shards });
   if (fresh) await linkShards(update.output, fresh.shards, directory, next.shards.slice(-fresh.shards.length));
   throwIfAborted(signal);
-  // Whoever embeds the corpus again does not wait for updates.
+  // Embedding the corpus again does not wait for updates.
   if (formatManifest(await readFinishedManifest(directory)) !== formatManifest(manifest))
     throw replacedError(directory);
   await writeFileAtomically(join(directory, manifestFile), formatManifest(next));
@@ -293,7 +296,7 @@ function joinManifests(manifest: Manifest, update: Manifest | undefined): Manife
     tokens: live(({ tokens }) => tokens),
     ...(backends.length > 0 && { backends }),
     inputs: [...manifest.inputs, ...(update?.inputs ?? [])],
-    // That of the folder counts for all. A folder that had no vectors had none.
+    // The calibration of the folder holds for all shards. A folder without vectors had none.
     ...(manifest.calibration === undefined && update?.calibration && { calibration: update.calibration }),
     shards,
   };

@@ -1,4 +1,4 @@
-/** What goes in comes out with all its digits and letters, or its row is rejected; and no row is lost. */
+/** Values come out with all their digits and characters, or their row is rejected; no row is lost. */
 import { DuckDBInstance } from '@duckdb/node-api';
 import { embedCorpus, openEmbeddings, readTable, type CorpusRequest, type OutputFormat } from '@sentvec/corpus';
 import { parquetMetadata, type FileMetaData } from 'hyparquet';
@@ -132,7 +132,7 @@ describe('CSV', () => {
     expect((await embedded(json)).columns['text']).toEqual(['a', 'b']);
   });
 
-  it('may have a header of more than a megabyte, and messages stay short', async () => {
+  it('accepts a header of more than a megabyte, and messages stay short', async () => {
     const columns = Array.from({ length: 150_000 }, (_, index) => `column${index}`);
     const input = await space.write(
       'wide.csv',
@@ -302,7 +302,7 @@ describe('Parquet', () => {
     });
   });
 
-  it('that is being read is left at once by a signal, and others go on', async () => {
+  it('that is being read can be aborted at once, and reads of others go on', async () => {
     const path = await lying(() => {});
     const file = { name: path, path };
     const range = { ...file, start: 0, end: 20, columns: ['text'], texts: ['text'] };

@@ -39,7 +39,7 @@ async function failing(request: CorpusRequest, shell: string): Promise<{ code: s
   return JSON.parse(stderr) as { code: string; message: string };
 }
 
-describe('a disk that does not take more', () => {
+describe('a full disk', () => {
   it.skipIf(tmpfsAbsence !== undefined)(
     `is an error that says what to do, and the run goes on when there is room (${tmpfsAbsence ?? 'full disk'})`,
     async () => {

@@ -1,4 +1,4 @@
-/** Rows in = vectors + rejected rows, with the right text, id and kept value each, for files that a seed decides. */
+/** Rows in = vectors + rejected rows, with the right text, id and kept value each, for files generated from a seed. */
 import { rm, stat } from 'node:fs/promises';
 import { SentvecError } from '@sentvec/core';
 import { embedCorpus, openEmbeddings } from '@sentvec/corpus';
@@ -14,7 +14,7 @@ const count = Number(process.env['SENTVEC_FUZZ_CORPORA'] ?? 200);
 const first = Number(process.env['SENTVEC_FUZZ_SEED'] ?? 0);
 const perTest = 100;
 
-/** What is wrong with how a file was met; nothing, mostly. */
+/** What is wrong with the output for a file; `undefined` when it is right. */
 async function faultOf(corpus: GeneratedCorpus): Promise<string | undefined> {
   const input = await space.write(corpus.name, corpus.bytes);
   const output = space.path('out');

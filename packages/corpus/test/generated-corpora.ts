@@ -1,4 +1,4 @@
-/** Files of texts that a seed decides, with what is in them. */
+/** Files of texts generated from a seed, with what is in them. */
 import { gzipSync } from 'node:zlib';
 import type { CorpusRequest, OutputFormat, Precision } from '@sentvec/corpus';
 import { Random, withDamage } from './random.ts';

@@ -1,4 +1,4 @@
-/** Parquet files that a seed decides, most of them with a fault. */
+/** Parquet files generated from a seed, most of them with a fault. */
 import { parquetMetadata, type FileMetaData } from 'hyparquet';
 import { ByteWriter, parquetWriteBuffer } from 'hyparquet-writer';
 import { writeMetadata } from 'hyparquet-writer/src/metadata.js';

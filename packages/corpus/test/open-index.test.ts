@@ -25,7 +25,7 @@ async function folder(name: string, from: number, to: number, options: object = 
   return output;
 }
 
-/** Rows by what a query's vector and theirs say, compared one by one. */
+/** Rows ranked by the similarity of the query's vector and theirs, compared one by one. */
 function byMeaning(query: string, among = texts.map((_, row) => row)): number[] {
   const cosine = (text: string): number => {
     const [a, b] = [fakeVector(`query${query}`), fakeVector(text)].map((vector) => ({

@@ -1,4 +1,4 @@
-/** Numbers that a seed decides, for tests on generated files. */
+/** Seeded random numbers, for tests on generated files. */
 export class Random {
   #state: number;
 

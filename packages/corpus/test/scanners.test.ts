@@ -107,7 +107,7 @@ describe('lines of rows', () => {
     ]);
   });
 
-  it('tell where a quote was opened that nothing closes', () => {
+  it('give the line of an opening quote that is never closed', () => {
     expect(scan(scanners['CSV']!, [Buffer.from('a,b\n1,"x"\n2,"y\nz\n')])).toEqual({
       rows: [
         ['a,b\n', 1],

@@ -139,7 +139,7 @@ it('is continued after it was stopped, computes nothing twice, and can be read',
     { ...request, resume: true, verify: true },
     fakeEmbedder({ onEmbed: (texts) => void (rows += texts.length) }),
   );
-  expect(rows).toBeLessThan(2); // The one by which the space is told.
+  expect(rows).toBeLessThan(2); // The probe for the dimension.
 });
 
 it('damaged and lost shards are made again', async () => {

@@ -4,7 +4,7 @@ import { AbortScope } from '@sentvec/platform';
 /** The worker stops; it lost the job's lock; another coordinator owns the run. */
 export type InterruptionReason = 'stopping' | 'lock lost' | 'superseded';
 
-/** Ends work that did nothing wrong: its job goes back into the queue, or another worker has it already. */
+/** Ends work that has not failed: its job goes back into the queue, or another worker has it already. */
 export class Interruption extends Error {
   override readonly name = 'Interruption';
   readonly reason: InterruptionReason;

@@ -26,7 +26,9 @@ export class BatchProcessor {
     }
   };
 
-  /** Removes a completed batch when no coordinator will: the attempt is over, or the checkpoint has its results. */
+  /**
+   * Removes a completed batch that no coordinator will remove: the attempt is over, or the checkpoint has its results.
+   */
   async completed(job: Job): Promise<void> {
     try {
       if (await this.#isLeftOver(job.data as BatchJob)) await job.remove();

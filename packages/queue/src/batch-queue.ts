@@ -1,4 +1,4 @@
-// The BullMQ flows behind a stage: adds its items in batches, reads their results, and removes them.
+// The BullMQ flows of a stage: adds its items in batches, reads their results, and removes them.
 import { SentvecError } from '@sentvec/core';
 import { FlowProducer, Job, Queue, type Telemetry } from 'bullmq';
 import type { RedisConnection } from './connection.ts';
@@ -116,7 +116,7 @@ export class BatchQueue {
     const item = await Job.fromId(this.steps, id);
     const step = `${run}/${stage}${item ? `#${indexOfJob(id)}` : ''}`;
     const message = /stalled/.test(item?.failedReason ?? reason)
-      ? `Step "${step}" could not be finished: every worker that executed it ended or froze. Look at what the system said when they did: out of memory, say.`
+      ? `Step "${step}" could not be finished: every worker that executed it ended or froze. Look for the cause in the log of the system: out of memory, say.`
       : `Step "${step}" could not be finished: ${item?.failedReason ?? reason}.`;
     return new SentvecError('step-failed', message, { step });
   }

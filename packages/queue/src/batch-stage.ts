@@ -4,7 +4,7 @@ import type { BatchOptions, BatchQueue, BatchScope, JobBatch } from './batch-que
 import { ItemReader } from './item-reader.ts';
 import { Signal } from './signal.ts';
 
-/** How far a stage is: everything that another coordinator needs to go on. JSON, of bounded size. */
+/** The checkpoint of a stage: everything that another coordinator needs to continue. JSON, of bounded size. */
 export interface StageCheckpoint {
   /** How many items, from the first, are folded into `total` and removed. */
   readonly items: number;
@@ -43,7 +43,7 @@ export interface BatchStageOptions {
 /** Milliseconds between two polls of the results, when no event comes first. */
 const pollInterval = 500;
 
-/** The same while the run is paused: then only what had begun can end. */
+/** The same while the run is paused: then only items that had begun can end. */
 const pausedPollInterval = 5000;
 
 /** The most milliseconds that a batch waits for more items after its first. */

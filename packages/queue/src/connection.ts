@@ -8,7 +8,7 @@ export type RedisConnection = Redis | Cluster;
 
 /** How a connection behaves when Redis is away. */
 export type ConnectionRole =
-  /** Fails within two seconds, because somebody waits for the answer. */
+  /** Fails within two seconds, because a caller waits for the answer. */
   | 'producer'
   /** Waits for as long as it takes, and goes on when Redis is back. */
   | 'worker'
@@ -33,7 +33,7 @@ const workerTimeout = 15_000;
 const oldestVersion = [6, 2] as const;
 
 /**
- * Opens a connection and checks that the server is one that jobs are safe with.
+ * Opens a connection and checks that the server does not lose jobs.
  *
  * @param url `redis://[user:password@]host[:port][/database]`; `rediss://` for TLS; `redis+cluster://` or
  * `rediss+cluster://` for a Redis Cluster, with further hosts separated by commas
@@ -72,7 +72,7 @@ export function redactUrl(url: string): string {
   const at = rest.lastIndexOf('@');
   const credentials = rest.slice(0, Math.max(at, 0));
   const [hosts] = hostsAndDatabase.exec(rest.slice(at + 1)) ?? [];
-  // The @ of `?password=a@b` separates nothing.
+  // The @ of `?password=a@b` is not a separator.
   if (hosts === undefined || /\?.*=/s.test(credentials)) return `${scheme}***`;
   if (at === -1) return scheme + hosts;
   const [, user = ''] = /^([\w.%-]*):./s.exec(credentials) ?? [];
@@ -86,7 +86,7 @@ async function serverInfo(connection: RedisConnection, role: ConnectionRole): Pr
   return connection.info();
 }
 
-/** Connects with as many attempts as it takes, unless the server denies access. */
+/** Connects, with any number of attempts, unless the server denies access. */
 async function untilReady(connection: RedisConnection): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     connection.once('ready', resolve);

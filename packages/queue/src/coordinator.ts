@@ -42,7 +42,7 @@ export interface CoordinatorParts {
   readonly signal: AbortSignal;
   readonly logger: Logger;
   readonly priority: number;
-  /** How far an earlier coordinator has brought the attempt. */
+  /** The checkpoints of an earlier coordinator of the attempt. */
   readonly progress: Partial<RunProgress>;
   /** The most unfinished items of a stage in the queue, for the fleet as it is. */
   readonly window: () => number;
@@ -54,7 +54,7 @@ interface StageItems extends Omit<BatchStageOptions, 'checkpoint'> {
 }
 
 /**
- * Takes one attempt of a run through its stages. It executes no step: it adds items to the queue and folds their
+ * Executes one attempt of a run stage by stage. It executes no step: it adds items to the queue and folds their
  * results. When its worker dies, another coordinator goes on from the checkpoints. Of two, only the owner of the run
  * can write.
  */

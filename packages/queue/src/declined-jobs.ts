@@ -1,4 +1,4 @@
-// Jobs that this worker cannot do, for want of the model, the mount or the version: leaves them to another worker.
+// Jobs that this worker cannot do, because it lacks the model, the mount or the version: leaves them to another worker.
 import { SentvecError, type ErrorCode } from '@sentvec/core';
 import type { Job } from 'bullmq';
 import type { Declined, RunJob } from './jobs.ts';
@@ -30,8 +30,8 @@ export class DeclinedJobs {
    * Records that this worker declines a job. The caller then puts the job back into the queue.
    *
    * @param error why; without it, the worker has declined the job before
-   * @throws SentvecError why no worker can do the job. It is thrown only once a worker that just starts would have had
-   *   time to take the job.
+   * @throws SentvecError why no worker can do the job. It is thrown only after a worker that is starting would have had
+   * time to take the job.
    */
   async decline(
     job: Job,
@@ -46,7 +46,7 @@ export class DeclinedJobs {
       const reason = { code: error.code, message: error.message.slice(0, maxReasonLength) };
       declined = { ...declined, workers: { ...declined.workers, [id]: reason } };
       await job.updateData({ ...data, declined });
-      // First in line, so that the others soon say whether they can do it.
+      // First in line, so that the other workers soon take it or decline it.
       await job.changePriority({ priority: 1 });
       await refuseJob(this.#parts, this.#queue, job.id ?? '', error);
     }

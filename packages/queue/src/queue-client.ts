@@ -61,7 +61,7 @@ export class QueueClient {
   /** Adds an attempt of a run to the queue; adding it twice adds it once. @throws SentvecError `queue-unavailable` */
   async enqueue(job: RunJob): Promise<void> {
     const priority = await this.withStore((store) => store.readPriority(job.run));
-    // A job that has ended is not kept: its id would stand in the way of a later run of the same id.
+    // A job that has ended is not kept: its id would block a later run with the same id.
     const options = { jobId: jobIds.run(job), priority, removeOnComplete: true, removeOnFail: true };
     // A coordinator fails only when Redis does, so its job is always tried again.
     const retries = { attempts: 1000, backoff: { type: 'fixed', delay: 1000 } };
@@ -73,7 +73,7 @@ export class QueueClient {
     return (await this.#inTime(() => this.#registry.read())).workers;
   }
 
-  /** The statuses with the reasons why nobody works on them. @throws SentvecError `queue-unavailable` */
+  /** The statuses, with the reasons why no worker works on them. @throws SentvecError `queue-unavailable` */
   async withNotices(statuses: readonly RunStatus[]): Promise<readonly RunStatus[]> {
     if (statuses.every(({ state }) => hasEnded(state))) return statuses;
     const workers = await this.workers();

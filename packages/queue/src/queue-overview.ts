@@ -1,4 +1,4 @@
-// What an operator sees of a queue and can limit: jobs, workers, refused jobs, concurrency, rate.
+// An operator's view of a queue, and its limits: jobs, workers, refused jobs, concurrency, rate.
 import { Queue } from 'bullmq';
 import type { RedisConnection } from './connection.ts';
 import { namesOf, queueNames, type QueueNames } from './names.ts';

@@ -42,8 +42,8 @@ export interface QueueRuntimeOptions {
    */
   readonly retentionSeconds?: number | undefined;
   /**
-   * Milliseconds within which Redis must be reached. Someone who waits for the answer wants it soon; a service that starts
-   * with the rest of its machine may give it longer.
+   * Milliseconds within which Redis must be reached. Short, for a person who waits for the answer; a service that
+   * starts together with Redis may give it longer.
    *
    * @default 800
    */
@@ -75,7 +75,7 @@ export const defaultRetentionSeconds: number = 7 * 24 * 3600;
 /**
  * Runs workflows on the workers of a queue. Nothing is executed in this process: see {@link startQueueWorker} for that.
  *
- * @throws SentvecError `queue-unavailable` within `connectTimeout`, when there is no Redis that jobs are safe with;
+ * @throws SentvecError `queue-unavailable` within `connectTimeout`, when there is no Redis that keeps jobs safe;
  * `invalid-argument`
  */
 export async function queueRuntime(options: QueueRuntimeOptions = {}): Promise<QueueRuntime> {

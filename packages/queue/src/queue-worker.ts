@@ -220,7 +220,7 @@ export class QueueWorker {
     return this.#stopping;
   }
 
-  /** Tells the queue what this worker is and does, and reads who else is there. */
+  /** Sends a heartbeat with the state of this worker, and reads the list of the workers. */
   async #heartbeat(): Promise<void> {
     const { registry, versions } = this.#parts;
     const { concurrency = 2, counts = () => ({}) } = this.#options;
@@ -236,7 +236,7 @@ export class QueueWorker {
       });
       this.#fleet = (await registry.read()).workers;
     } catch {
-      // While Redis is away a heartbeat is lost; the next one says it all.
+      // While Redis is away a heartbeat is lost; the next one has everything.
     }
   }
 

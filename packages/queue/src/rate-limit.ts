@@ -10,8 +10,8 @@ export interface RateLimitSetting {
 }
 
 /**
- * The rate limit of a queue. It stands in Redis and holds for all workers. Only steps that really begin count, so a job
- * that is parked or given back takes nothing from others: BullMQ's own limiter counts every job that it hands out.
+ * The rate limit of a queue. It is stored in Redis and holds for all workers. Only steps that begin count, so a job
+ * that is parked or given back does not use up the limit: BullMQ's own limiter counts every job that it hands out.
  */
 export class RateLimit {
   readonly #redis: RedisConnection;

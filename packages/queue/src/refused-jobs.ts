@@ -19,7 +19,7 @@ export interface RefusedJob {
 const keptRefusedJobs = 1000;
 const maxReasonLength = 500;
 
-/** The list of refused jobs in Redis, for whoever watches the queue. */
+/** The list of refused jobs in Redis, for operators of the queue. */
 export class RefusedJobs {
   readonly #redis: RedisConnection;
   readonly #names: QueueNames;

@@ -1,7 +1,7 @@
-// The fields of a run in Redis that are read together, and what is made of them.
+// The fields of a run in Redis that are read together, and their parsing.
 import type { RunError, RunItems, RunState, RunStatus } from '@sentvec/workflow';
 
-/** What workers poll of a run. */
+/** The fields of a run that workers poll. */
 export interface RunPosition extends Pick<RunStatus, 'state' | 'attempt' | 'workflow'> {
   /** The version of the workflow that the attempt was begun with; `undefined` before it has begun. */
   readonly version: string | undefined;
@@ -30,7 +30,7 @@ export function isCircuitOpen(faults: number): boolean {
   return faults >= maxFaults;
 }
 
-/** How far a run is. */
+/** The progress of a run. */
 export interface RunProgress {
   readonly stage: string;
   readonly items?: RunItems | undefined;

@@ -32,7 +32,9 @@ export class RunProcessor {
   readonly #holdBack: () => void;
   readonly #coordinators = new Map<string, Coordinator>();
 
-  /** @param holdBack called when a run comes back to this worker that another must coordinate: takes no runs for a while */
+  /**
+   * @param holdBack called when this worker gets a run again that it has declined: it then takes no runs for a while
+   */
   constructor(parts: WorkerParts, holdBack: () => void) {
     this.#parts = parts;
     this.#holdBack = holdBack;

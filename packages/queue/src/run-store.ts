@@ -50,7 +50,7 @@ export interface NewRun {
   readonly request: Request;
 }
 
-/** What became of a new run. */
+/** The reply to the creation of a run. */
 export type Created =
   | { readonly reply: 'created' | 'exists' }
   /** A live run does the same. */
@@ -209,7 +209,7 @@ export class RunStore {
     return this.#ownedWrite(id, owner, this.#names.checkpoints(id), { [stage]: value });
   }
 
-  /** Writes how far the run is. `false` when another coordinator owns the run. */
+  /** Writes the progress of the run. `false` when another coordinator owns the run. */
   async saveProgress(id: string, owner: string, progress: Partial<RunProgress>): Promise<boolean> {
     return this.#ownedWrite(id, owner, this.#names.run(id), { progress: JSON.stringify(progress) });
   }

@@ -8,7 +8,7 @@ import { Signal } from './signal.ts';
 /** Milliseconds between two polls. */
 const pollInterval = 500;
 
-/** Tells everything in this process that works on a run when the run is paused, resumed or over. */
+/** Notifies everything in this process that works on a run when the run is paused, resumed or over. */
 export class RunWatcher {
   readonly #store: RunStore;
   readonly #watched = new Map<string, Set<RunAttempt>>();
@@ -32,7 +32,7 @@ export class RunWatcher {
   /** Reads the states of all watched runs now. */
   async poll(): Promise<void> {
     const ids = [...this.#watched.keys()];
-    // While Redis is away nothing is known, and nothing changes.
+    // While Redis is away, the last known states stay.
     const positions = await Promise.all(ids.map((id) => this.#store.readPosition(id).catch(() => undefined)));
     ids.forEach((id, index) => {
       const position = positions[index];
@@ -105,7 +105,7 @@ export class RunAttempt {
   }
 
   update({ state, attempt, faults, probe }: RunPosition): void {
-    // Read before the replay that began this attempt, and come late: it says nothing about this attempt.
+    // A late reply to a read before the replay that began this attempt: it does not concern this attempt.
     if (attempt < this.attempt) return;
     this.#faults = faults;
     this.#probe = probe;

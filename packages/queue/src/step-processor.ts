@@ -1,4 +1,4 @@
-// Executes the steps whose jobs this worker has taken, and decides what becomes of each job.
+// Executes the steps whose jobs this worker has taken, and completes, retries, parks or fails each job.
 import { SentvecError } from '@sentvec/core';
 import { sleep } from '@sentvec/platform';
 import {
@@ -35,7 +35,9 @@ const maxRateWait = 1000;
 /** Milliseconds for which a failed step keeps its lock while the failure is written. */
 const lockExtension = 5000;
 
-/** In place of a result: the step has not begun, because its run is paused or the circuit breaker of the run is open. */
+/**
+ * In place of a result: the step has not begun, because its run is paused or the circuit breaker of the run is open.
+ */
 const notBegun = Symbol('not begun');
 
 /** A job that this worker holds, of an attempt that is not over. */
@@ -63,7 +65,9 @@ export class StepProcessor {
   /** The steps that are executed now, by key: when they began, and their progress. */
   readonly #begun = new Map<string, { readonly at: number; progress: unknown }>();
 
-  /** @param holdBack called when a step comes back to this worker that another must do: takes no steps for a while */
+  /**
+   * @param holdBack called when this worker gets a step again that it has declined: it then takes no steps for a while
+   */
   constructor(parts: WorkerParts, holdBack: () => void) {
     this.#parts = parts;
     this.#holdBack = holdBack;
@@ -80,7 +84,7 @@ export class StepProcessor {
     const run = await this.#parts.watcher.watch(data.run, data.attempt);
     try {
       if (!run) return await this.#refuse(job, new SentvecError('job-refused', `There is no run ${data.run}.`));
-      // Added by a coordinator or an attempt that has been replaced: nobody waits for the result.
+      // Added by a coordinator or an attempt that has been replaced: no coordinator waits for the result.
       if (run.signal.aborted || (await this.#isFolded(data))) return null;
       return await this.#process({ job, token, data, run });
     } finally {
@@ -164,7 +168,7 @@ export class StepProcessor {
     return result;
   }
 
-  /** Tells the observer how an attempt ended, once, if it began. */
+  /** Reports to the observer how an attempt ended, once, if it began. */
   #report(
     { key, data, run }: StepWork,
     outcome: StepReport['outcome'],
@@ -195,7 +199,7 @@ export class StepProcessor {
       logger,
       // For a `forEach` within the item of a nested workflow.
       concurrency: 2,
-      // A pause is heeded before a step begins, in `#mayBegin`.
+      // A pause takes effect before a step begins, in `#mayBegin`.
       untilResumed: async () => {},
       emit,
     };
@@ -207,7 +211,7 @@ export class StepProcessor {
     }
   }
 
-  /** Decides what becomes of a step that gave no result. */
+  /** Retries, parks, declines or fails a step that gave no result. */
   async #settle(work: StepWork, error: unknown): Promise<never> {
     const { job, token, run } = work;
     if (run.signal.aborted || error instanceof Interruption) {
@@ -252,7 +256,7 @@ export class StepProcessor {
       await this.#declined.decline(job, data, run, error);
     } catch (failure) {
       if (!SentvecError.is(failure)) throw failure;
-      // What no worker can do says nothing against this one.
+      // A step that no worker can do does not count against this one.
       this.#parts.stepDone();
       return this.#fail(data, toRunError(failure, `${data.run}/${data.stage}#${data.index}`));
     }

@@ -38,7 +38,10 @@ export interface Fleet {
 /** Milliseconds without a heartbeat after which a worker is no longer listed. */
 const heartbeatTimeout = 30_000;
 
-/** Registers worker ARGV[1] with its facts ARGV[2] for ARGV[3] milliseconds, and removes those that fell silent. */
+/**
+ * Registers worker ARGV[1] with its facts ARGV[2] for ARGV[3] milliseconds, and removes those whose heartbeats have
+ * stopped.
+ */
 const heartbeatScript = `
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -91,7 +94,7 @@ export function serves({ workflows }: WorkerFacts, { workflow, version }: Requir
   return workflow in workflows && (version === undefined || workflows[workflow] === version);
 }
 
-/** Why nobody works on a run, in a sentence; `undefined` when somebody does. */
+/** Why no worker works on a run, in a sentence; `undefined` when one does. */
 export function idleReason(workers: readonly WorkerFacts[], required: RequiredWorkflow): string | undefined {
   const { workflow } = required;
   if (workers.length === 0) return 'No worker serves this queue.';

@@ -151,7 +151,7 @@ describe('a worker without its Redis', () => {
   });
 });
 
-describe('a Redis that jobs are not safe with', () => {
+describe('a Redis that may lose jobs', () => {
   it('is refused when it evicts keys', async () => {
     const { url } = await redis('--maxmemory-policy', 'allkeys-lru');
     await expect(queueRuntime({ url })).rejects.toMatchObject({
@@ -172,7 +172,7 @@ describe('a Redis that jobs are not safe with', () => {
   it('is refused by producers and workers that meet one', async () => {
     const info = '# Server\r\nredis_version:6.0.16\r\nmaxmemory_policy:noeviction\r\n';
     const old = createServer((socket) => {
-      // Gives its INFO to whatever it is asked.
+      // Answers every command with its INFO.
       socket.on('data', (data: Buffer) => {
         const commands = data.toString().match(/^\*\d+\r$/gm) ?? [];
         socket.write(`$${info.length}\r\n${info}\r\n`.repeat(commands.length));
@@ -187,7 +187,7 @@ describe('a Redis that jobs are not safe with', () => {
     old.close();
   });
 
-  it('is told apart from a durable one', async () => {
+  it('is distinguished from a durable one', async () => {
     const connection = await connectRedis((await redis()).url, 'producer');
     expect(await isDurable(connection)).toBe(true);
     connection.disconnect();

@@ -1,4 +1,4 @@
-// Faults that pass: how long they are waited out, what that costs meanwhile, and what the run says.
+// Temporary faults: how long steps are retried, what that costs meanwhile, and what the status of the run says.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SentvecError } from '@sentvec/core';
 import { defineStep, defineWorkflow, type AnyWorkflow, type RetryPolicy } from '@sentvec/workflow';

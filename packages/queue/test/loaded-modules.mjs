@@ -1,5 +1,5 @@
 // Says how a producer fails, and whether it has loaded BullMQ for that. One of BullMQ's dependencies, a CommonJS
-// module, tells.
+// module, shows it.
 import { createRequire } from 'node:module';
 import { queueRuntime } from '@sentvec/queue/producer';
 

@@ -17,8 +17,8 @@ const openFlags = constants.O_RDONLY | (process.platform === 'win32' ? 0 : const
 /**
  * The files of a folder, and of the folders in it. The folder is made by the first write.
  *
- * A write is synced to the disk and renamed. `replaces: null` holds on every file system that has hard links; a version,
- * as long as everybody writes through sentvec.
+ * A write is synced to the disk and renamed. `replaces: null` holds on every file system that has hard links; a
+ * version, as long as everybody writes through sentvec.
  */
 export function folderStorage(path: string): Storage {
   const root = resolve(path);
@@ -154,7 +154,7 @@ async function writeWhole(
   return versionAt(file);
 }
 
-/** A hard link fails where a file is, in one step. */
+/** Making a hard link fails atomically when the file exists. */
 async function writeIfAbsent(
   file: string,
   content: StorageContent,
@@ -170,7 +170,7 @@ async function writeIfAbsent(
     if (isSystemError(error, 'EEXIST')) return undefined;
     throw ioError(error, 'Writing', file);
   } finally {
-    await rm(written, { force: true }).catch(() => {}); // What went wrong before is what matters.
+    await rm(written, { force: true }).catch(() => {}); // The earlier error is the one that is thrown.
   }
 }
 
@@ -204,7 +204,7 @@ async function* listFolder(
   }
 }
 
-/** In the order of whole keys: a folder stands where its name with a slash does. */
+/** In the order of whole keys: a folder is sorted as its name with a slash. */
 async function* listBelow(
   root: string,
   folder: string,

@@ -1,6 +1,6 @@
 /**
- * Requests over HTTP: raw bytes, no redirects followed, through the proxy of the environment, tried again while a
- * failure may pass.
+ * Requests over HTTP: raw bytes, no redirects followed, through the proxy of the environment, tried again after
+ * temporary failures.
  */
 import type { Readable } from 'node:stream';
 import { PassingFailure, SentvecError, throwIfAborted, waitToRetry } from '@sentvec/platform';
@@ -27,7 +27,9 @@ export interface HttpAnswer {
 /** Milliseconds without a byte of the answer. */
 const longestSilence = 60_000;
 
-/** Bytes that at least a millisecond sends: the time until an answer begins includes that of the request's body. */
+/**
+ * Bytes that are sent in a millisecond, at least: the time until an answer begins includes sending the request's body.
+ */
 const slowestUpload = 64;
 
 const proxies = new Map<string, Dispatcher>();
@@ -81,7 +83,7 @@ export async function discard({ body }: HttpAnswer): Promise<void> {
   for await (const _ of body as AsyncIterable<Buffer>);
 }
 
-/** How failures that may pass are dealt with. */
+/** How temporary failures are retried. */
 export interface RetryOptions {
   /** The file, for messages. */
   readonly file: string;
@@ -138,13 +140,13 @@ export async function* readRange(
   let expected = version;
   const open = async (position: number): Promise<OpenedRange> => {
     const isWhole = position === 0 && end === undefined;
-    // No weak ETag, and no time, is equal to another for a server.
+    // Servers never take a weak ETag or a time as equal in `If-Match`.
     const match = expected?.startsWith('"') ? { 'if-match': expected } : {};
     const range = isWhole ? {} : { range: `bytes=${position}-${end === undefined ? '' : end - 1}` };
     const answer = await get({ ...range, ...match });
     if (answer.status === 412 || answer.status === 416) {
       await discard(answer);
-      // There is no byte at the end of a file to begin at.
+      // A range cannot begin at the end of a file.
       const size = /^bytes \*\/(\d+)$/u.exec(answer.headers.get('content-range') ?? '')?.[1];
       if (answer.status === 416 && end === undefined && Number(size) === position) return { end: position };
       throw changedError(file);
@@ -168,7 +170,7 @@ export async function* readRange(
 }
 
 function unknownSizeError(file: string): SentvecError {
-  const message = `The server does not say how long ${file} is, so that it could break off unnoticed. Download it first.`;
+  const message = `The server does not say how long ${file} is, so an answer that breaks off would go unnoticed. Download it first.`;
   return new SentvecError('io-failed', message, { file });
 }
 
@@ -182,7 +184,7 @@ function sentRange(
   return status === 206 && range ? { start: Number(range[1]), end: Number(range[2]) + 1 } : undefined;
 }
 
-/** What the bytes from a position on come from, and behind which byte they end. No answer: there are none. */
+/** An answer with the bytes from a position on, and the byte before which they end. No answer: there are no bytes. */
 interface OpenedRange {
   readonly answer?: HttpAnswer | undefined;
   readonly end: number;

@@ -5,8 +5,8 @@ export interface FileVersion {
   /** Size. */
   readonly bytes: number;
   /**
-   * Another one whenever the content is another: the ETag of an object store; size, time and inode of a file system. Only
-   * compared, and only with versions of the same file.
+   * Another one whenever the content is another: the ETag of an object store; size, time and inode of a file system.
+   * Only compared, and only with versions of the same file.
    */
   readonly version: string;
 }
@@ -25,7 +25,7 @@ export interface StorageOptions {
 export interface ReadOptions extends StorageOptions {
   /** First byte. @default 0 */
   readonly start?: number | undefined;
-  /** Behind the last byte. The file must have so many. @default the end of the file */
+  /** One more than the last byte. The file must have that many. @default the end of the file */
   readonly end?: number | undefined;
   /** Reads only this version. @default whatever is there when reading begins */
   readonly version?: string | undefined;
@@ -34,7 +34,7 @@ export interface ReadOptions extends StorageOptions {
 /** Options of {@link Storage.write}. */
 export interface WriteOptions extends StorageOptions {
   /**
-   * What the file may take the place of: `null` nothing, or the file of this version.
+   * What the write may replace: `null` for nothing, or the file of this version.
    * @default whatever is there
    */
   readonly replaces?: string | null | undefined;
@@ -47,13 +47,14 @@ export type StorageContent = Uint8Array | string | AsyncIterable<Uint8Array>;
  * Files by their keys: texts such as `run/shard-00000.parquet`, with `/` between names. Every implementation passes
  * `storageContract` of `@sentvec/testing`.
  *
- * Methods retry what may pass by itself. They throw SentvecError `io-failed`, with `details.file` and the remedy in the
- * message; `details.missing` says that the file is not there, `details.changed` that it is another version or has another
- * size than was asked for. `aborted` when the signal fires. `invalid-argument` for keys that the store cannot have.
+ * Methods retry temporary failures. They throw SentvecError `io-failed`, with `details.file` and the remedy in the
+ * message; `details.missing` says that the file is not there, `details.changed` that it is another version or has
+ * another size than was asked for. `aborted` when the signal fires. `invalid-argument` for keys that the store cannot
+ * have.
  */
 export interface Storage {
   readonly specificationVersion: 1;
-  /** How a person names the place: `s3://bucket/folder`, or a path. A key follows after a slash. */
+  /** The address of the store, for messages: `s3://bucket/folder`, or a path. A key follows after a slash. */
   readonly uri: string;
 
   /** Size and version of a file; `undefined` when there is none. */
@@ -66,8 +67,8 @@ export interface Storage {
   stream(key: string, options?: ReadOptions): AsyncIterable<Uint8Array>;
 
   /**
-   * Writes a file: it appears whole or not at all, in place of an earlier one. With `replaces`, of several that write at
-   * once one succeeds.
+   * Writes a file: it appears whole or not at all, in place of an earlier one. With `replaces`, of several that write
+   * at once one succeeds.
    * @returns what was written, or `undefined` when another file is there than `replaces` says: then nothing has changed
    */
   write(key: string, content: StorageContent, options?: WriteOptions): Promise<FileVersion | undefined>;
@@ -79,7 +80,7 @@ export interface Storage {
   remove(key: string, options?: StorageOptions): Promise<void>;
 
   /**
-   * Removes what writes below `prefix` have left that were killed before their end, and that nobody sees: parts of objects,
+   * Removes what writes below `prefix` left when they were killed, which no other method shows: parts of objects,
    * temporary files. Writes that are going on there fail.
    */
   removeUnfinished(prefix: string, options?: StorageOptions): Promise<void>;

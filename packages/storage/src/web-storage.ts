@@ -10,7 +10,7 @@ export interface WebStorageOptions {
   readonly attempts?: number | undefined;
 }
 
-/** Servers that pass a request on more often are going in circles. */
+/** The most redirects of a request: more are a loop. */
 const mostRedirects = 10;
 
 /**
@@ -76,7 +76,7 @@ export function webStorage(address: string, { attempts = 10 }: WebStorageOptions
       await discard(answer);
       if (answer.status >= 300) return undefined;
       if (answer.headers.has('content-length')) return webVersionOf(answer);
-      // A server that makes its answer while it sends it knows the size where it knows ranges.
+      // A server that streams its answer says the size only in its answer to a range.
       const first = await send('GET', key, { range: 'bytes=0-0' }, signal);
       cancel(first);
       if (!/\/\d+$/u.test(first.headers.get('content-range') ?? '')) throw noRangesError(locationOf(uri, key));

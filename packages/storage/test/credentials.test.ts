@@ -1,4 +1,4 @@
-// Where the credentials of S3 come from. A server stands for the services that give them.
+// Where the credentials of S3 come from. A test server takes the place of the services that give them.
 import { createServer, type IncomingMessage } from 'node:http';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';

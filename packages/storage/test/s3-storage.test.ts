@@ -1,4 +1,4 @@
-// S3: the contract of stores, what a store does wrong, and what it says no to.
+// S3: the contract of stores, faults of a store, and requests that a store refuses.
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -224,7 +224,7 @@ describe('a store that fails', () => {
   });
 });
 
-describe('a store that says no', () => {
+describe('a store that refuses a request', () => {
   it('has no such bucket', async () => {
     const storage = s3Storage('none', '', { environment: server.environment });
     for (const call of [() => storage.stat('file'), () => storage.read('file'), () => storage.write('file', 'x')]) {
@@ -257,7 +257,7 @@ describe('a store that says no', () => {
     for (const call of calls.slice(2)) expect(call.headers['authorization']).toContain('/eu-west-3/s3/');
   });
 
-  it('has a clock of its own', async () => {
+  it('has a clock that differs from ours', async () => {
     const other = await startS3({ clock: 3_600_000 });
     try {
       const storage = s3Storage('bucket', '', { environment: other.environment });

@@ -46,7 +46,7 @@ export function withPrompt(embed: EmbedTexts, prompt: string | undefined): Embed
 const batchTokens = 2048;
 
 /**
- * Embedding with the weights of an engine, texts of alike length together.
+ * Embedding with the weights of an engine, texts of similar length together.
  * @param runSignal ends it when a call has no signal of its own
  */
 export function embedWith(engine: TrainingEngine, reader: TextReader, runSignal?: AbortSignal): EmbedTexts {
@@ -57,13 +57,13 @@ export function embedWith(engine: TrainingEngine, reader: TextReader, runSignal?
 }
 
 /**
- * Scores pairs of texts by the model as it is now, where it does not have one vector for each text: a row for each pair. A
- * reranker has a column for each label, with its numbers without an activation. Late interaction has one, the MaxSim of
- * the first text as a query.
+ * Scores pairs of texts by the model as it is now, where it does not have one vector for each text: a row for each
+ * pair. A reranker has a column for each label, with its numbers without an activation. Late interaction has one, the
+ * MaxSim of the first text as a query.
  */
 export type ScorePairs = (pairs: readonly TextPair[]) => Promise<Matrix>;
 
-/** Scoring with the weights of an engine, pairs of alike length together. */
+/** Scoring with the weights of an engine, pairs of similar length together. */
 export function scoreWith(engine: TrainingEngine, reader: TextReader, signal?: AbortSignal): ScorePairs {
   if (reader.pooling.perToken === true) return (pairs) => lateScores(engine, reader, pairs, signal);
   return async (pairs) => rowsOf(engine, await tokenizePairs(reader, pairs, undefined, signal), 0, signal);

@@ -20,7 +20,7 @@ export interface StepOrder {
 }
 
 /**
- * Everything that a step changes. Restoring it and repeating the same orders repeats the same numbers, to the bit, on
+ * Everything that a step changes. Restoring it and repeating the same steps gives the same numbers, to the bit, on
  * the same machine.
  */
 export interface TrainingState {

@@ -24,7 +24,9 @@ export interface HardNegativeOptions {
   readonly maxScore?: number | undefined;
   /** Candidates with a lower score are skipped. @default no limit */
   readonly minScore?: number | undefined;
-  /** The score of a candidate must be at least this much below that of the anchor's positive. At least 0. @default none */
+  /**
+   * The score of a candidate must be at least this much below that of the anchor's positive. At least 0. @default none
+   */
   readonly margin?: number | undefined;
   /**
    * A candidate must score at most this share of the positive's score, from 0 to 1: 0.95 here is a `relative_margin` of
@@ -39,8 +41,8 @@ export interface HardNegativeOptions {
   /** @default 'cosine' */
   readonly similarity?: SimilarityFunction | undefined;
   /**
-   * Scores an anchor's positive and its `rangeMax` nearest candidates anew, with a reranker for example. These scores then
-   * decide on order, limits and margins in place of similarities.
+   * Scores an anchor's positive and its `rangeMax` nearest candidates again, with a reranker for example. These scores
+   * then decide on order, limits and margins in place of similarities.
    * @default similarities decide
    */
   readonly rescore?: Rescore | undefined;

@@ -1,4 +1,5 @@
-// @sentvec/training: what runs in a page as in Node. Files and threads stand behind `/node`, TensorFlow.js behind `/tfjs`.
+// @sentvec/training: the part that runs both in a page and in Node. Files and threads are in `/node`, TensorFlow.js in
+// `/tfjs`.
 export { mineHardNegatives, type HardNegativeOptions, type MinedNegatives, type Rescore } from './hard-negatives.ts';
 export {
   checkedParameter,

@@ -32,7 +32,7 @@ export type LabelKind =
   | 'index'
   | 'lists';
 
-/** What a loss says of itself, whatever it is computed from. */
+/** The description of a loss, whatever it is computed from. */
 export interface LossDescription {
   /** Of the built-in ones, the class name in sentence-transformers. */
   readonly name: string;

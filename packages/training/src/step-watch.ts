@@ -9,7 +9,7 @@ const explosion = 10;
 
 /**
  * What can go wrong while every number is still finite. `exploded`: the loss runs away and the gradient is many times
- * larger than at the beginning: nothing will bring the run back.
+ * larger than at the beginning: the run will not recover.
  */
 export type Divergence = 'runaway' | 'collapse' | 'exploded';
 

@@ -5,10 +5,11 @@ import { filesAroundEncoder, type FileContents, type TrainedWeights } from './tr
 
 /**
  * The files of a model whose trained adapters stay apart from its weights: `adapter_config.json` and
- * `adapter_model.safetensors` of PEFT, and what `trainedModelFiles` gives besides the encoder. The encoder's weights are
- * not among them: who loads the folder has the model that was adapted as well.
+ * `adapter_model.safetensors` of PEFT, and what `trainedModelFiles` gives besides the encoder. The encoder's weights
+ * are not among them: loading the folder needs the model that was adapted as well.
  * @param base how the model that was adapted is found: its name on the hub, or the absolute path of its folder
- * @throws SentvecError `invalid-argument` for a model that is itself an adapter, or whose encoder is in a folder of its own
+ * @throws SentvecError `invalid-argument` for a model that is itself an adapter, or whose encoder is in a folder of its
+ * own
  */
 export async function trainedAdapterFiles(
   files: ModelFiles,

@@ -34,7 +34,7 @@ export function trainedWeights(
   return new Map(slots.map(({ name, offset, size }) => [name, weights.subarray(offset, offset + size)]));
 }
 
-/** Options of {@link trainedModelFiles}, for models that are no embedders. */
+/** Options of {@link trainedModelFiles}, for models that are not embedders. */
 export interface TrainedFilesOptions {
   /** @default 'embedder' */
   readonly kind?: ModelKind | undefined;
@@ -47,7 +47,7 @@ export interface TrainedFilesOptions {
 /**
  * The files of a model with trained weights: the encoder's `model.safetensors`, the weights of dense and layer-norm
  * modules, and for embedders `onnx/model.onnx`, recorded again. Adapters are merged into the weights. Configuration,
- * tokenizer, modules, custom code and licence are carried over. Nothing else is, because it may speak of the old
+ * tokenizer, modules, custom code and licence are carried over. Nothing else is, because it may describe the old
  * weights: other forms and quantizations of them, a self-check, results of evaluations, the model card.
  */
 export async function trainedModelFiles(

@@ -70,7 +70,7 @@ class TrainingRun {
   readonly #steps: readonly PlannedStep[];
   readonly #history: { steps: HistoryStep[]; evaluations: HistoryEvaluation[] } = { steps: [], evaluations: [] };
   readonly #watch = new StepWatch();
-  /** What was warned of, to do it once. */
+  /** Warnings that were given, to give each once. */
   readonly #warnings = new Set<string>();
   #best: TrainingCheckpoint['best'];
   /** Steps whose update the engine has applied. */
@@ -162,7 +162,7 @@ class TrainingRun {
     if (isAtItsBest && this.#done - (this.#good?.step ?? 0) >= horizon) this.#candidate = await this.#snapshot();
   }
 
-  /** Whether it is of use to remember where all was well. */
+  /** Whether snapshots of good states are needed. */
   get #keepsGood(): boolean {
     return this.#options.watchDivergence && this.#request.onCheckpoint !== undefined;
   }
@@ -242,7 +242,7 @@ class TrainingRun {
     return { step: this.#done, state: await this.#request.engine.state(), best: this.#best };
   }
 
-  /** The present, or, when the engine is lost, what was good last. */
+  /** The present state, or, when the engine is lost, the last good one. */
   async #lastSnapshot(): Promise<Snapshot | undefined> {
     try {
       return await this.#snapshot();
@@ -266,8 +266,8 @@ class TrainingRun {
 
   /**
    * The error with the step whose weights are kept, after a last attempt to keep those of the present step; the last
-   * good ones when the engine is lost, or when the loss ran away and the run failed: then they replace a checkpoint that
-   * was written since.
+   * good ones when the engine is lost, or when the loss ran away and the run failed: then they replace a checkpoint
+   * that was written since.
    */
   async #withCheckpointStep(error: unknown): Promise<unknown> {
     try {
@@ -278,7 +278,7 @@ class TrainingRun {
         : last && last.step > (this.#checkpointStep ?? 0);
       if (last && isMissing) await this.#keep(last);
     } catch {
-      // What ended the run is what the caller must know.
+      // The caller gets the error that ended the run, not that of the checkpoint.
     }
     if (!SentvecError.is(error) || this.#checkpointStep === undefined) return error;
     return new SentvecError(

@@ -12,15 +12,15 @@ export interface TrainingRequest {
   readonly sets: readonly TrainingSet[];
   readonly options?: TrainingOptions | undefined;
   /**
-   * Judges the model as it is, by the vectors of texts, or by the scores of pairs: a reranker gives those alone. Without it
-   * the last weights are kept.
+   * Evaluates the model as it is, by the vectors of texts, or by the scores of pairs: a reranker gives only scores.
+   * Without it the last weights are kept.
    */
   readonly evaluate?: ((embed: EmbedTexts, score: ScorePairs) => Promise<Evaluation>) | undefined;
   readonly resumeFrom?: TrainingCheckpoint | undefined;
   /** Ends at once, with the best weights of `resumeFrom`, without a further step. @default false */
   readonly finish?: boolean | undefined;
   /**
-   * Ends the run after the step, or the texts of the evaluation, that it is at; `onCheckpoint` gets what is trained.
+   * Ends the run after the present step, or the present batch of an evaluation; `onCheckpoint` gets what is trained.
    */
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: TrainingProgress) => void) | undefined;

@@ -28,7 +28,7 @@ test.each([
   ['classification', { columns: ['a'], label: 'class' }, 'knn_accuracy'],
   ['classification', { columns: ['a'], label: 'class', known: 'judged.jsonl' }, 'linear_accuracy'],
   ['clustering', { columns: ['a'], label: 'class' }, 'v_measure'],
-])('%s judges a training: %j', async (type, columns, metric) => {
+])('%s evaluates a training: %j', async (type, columns, metric) => {
   await place.write('judged.jsonl', jsonLines(rows));
   const evaluation = { type, file: 'judged.jsonl', ...columns };
   const { outcome } = await place.run(place.config(`judged-by-${metric}`, { evaluation, maxSteps: 2 }));

@@ -1,4 +1,5 @@
-// The devices that a training runs on: the losses of the CPU on each that is here, and a clear word for each that is not.
+// The devices that a training runs on: each that this machine has gives the losses of the CPU, the others a clear
+// error.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';

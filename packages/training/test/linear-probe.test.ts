@@ -51,7 +51,7 @@ function clouds(rows: number, cols: number, count: number) {
   return { vectors: { data, rows, cols }, classes };
 }
 
-/** How often other tasks had their turn while something was computed. */
+/** How often the event loop ran other tasks while something was computed. */
 async function turnsDuring(work: Promise<unknown>): Promise<number> {
   let turns = 0;
   let isDone = false;
@@ -75,7 +75,7 @@ test('thousands of vectors are fitted and clustered while the event loop goes on
   const clustering = kMeans(vectors, 20, { restarts: 2 }).then((found) => (clusters = found));
   expect(await turnsDuring(clustering)).toBeGreaterThan(10);
   const pairs = new Set(classes.map((own, row) => `${own} ${clusters[row]}`));
-  // Clouds this far apart are found, or two of them share a cluster.
+  // K-means finds clouds this far apart, or puts two of them into one cluster.
   expect(pairs.size).toBeLessThan(24);
 });
 

@@ -1,4 +1,5 @@
-// A folder as published ones are: weights in every form, and the self-check of them, all of which training makes old.
+// A folder as published ones are: weights in every form, and the self-check of them, all of which are outdated after
+// training.
 import { existsSync } from 'node:fs';
 import { cp, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';

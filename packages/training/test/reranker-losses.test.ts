@@ -46,7 +46,7 @@ describe.each(cases.map((golden) => [golden.name, golden] as const))('%s', (_nam
   const all = golden.scores.map((row) => flatten([row]));
   const expected = golden.gradients[0].map((row) => flatten([row]));
   const width = all[0]!.length;
-  // The right document of a query stands on the diagonal there, and first here.
+  // The right document of a query is on the diagonal there, and first here.
   const place = (row: number, column: number): number =>
     golden.loss === 'MultipleNegativesRankingLoss' ? (row + column) % width : column;
   const columnOf = (rows: readonly (readonly number[])[], column: number) =>

@@ -25,7 +25,7 @@ async function correlationOf(folder: string | ModelFiles, backend = onnx()): Pro
   );
 }
 
-test('an encoder becomes a reranker, whose folder scores what training said', async () => {
+test('an encoder becomes a reranker, whose folder gives the scores that training reported', async () => {
   const data = [{ ...pairs, loss: 'BinaryCrossEntropyLoss' }];
   const config = place.config('reranker', { kind: 'reranker', data, epochs: 4, learningRate: 3e-3 });
   const { output, outcome } = await place.run(config);
@@ -103,7 +103,7 @@ test('a reranker learns from lists of different lengths', async () => {
 });
 
 test.each(['rerank-albert', 'rerank-deberta-v3-3', 'rerank-pooled-dense'])(
-  '%s is trained further: head and encoder change, and its folder scores what training said',
+  '%s is trained further: head and encoder change, and its folder gives the scores that training reported',
   async (name) => {
     const labels = (await loadReranker(golden(name), { backend: plainBackend() })).labels.length;
     const score = (row: number) => examples[row]!.score;
@@ -159,7 +159,7 @@ test('what cannot be trained as a reranker is refused by name', async () => {
   expect(await message({ ...bce, model: golden('tiny-t5') })).toContain('the head of the model type "t5"');
   expect(
     await message({ ...bce, evaluation: { type: 'clustering', file: 'pairs.jsonl', columns: ['a'], label: 'score' } }),
-  ).toContain('clustering cannot judge a model of the kind reranker');
+  ).toContain('clustering cannot evaluate a model of the kind reranker');
   await place.write(
     'too-large.jsonl',
     jsonLines([

@@ -37,7 +37,7 @@ test('no text is twice in a batch, and no example is lost', () => {
   for (const batch of batches) expect(new Set([...batch].map((row) => few.columns[0]![row])).size).toBe(batch.length);
 });
 
-test('a text that stands in every example takes no longer than others: no batch has it twice', () => {
+test('a text that occurs in every example takes no longer than others: no batch has it twice', () => {
   const count = 200_000;
   const columns = [Array.from({ length: count }, () => 'always'), Array.from({ length: count }, (_, i) => `${i}`)];
   const batches = noDuplicates({ columns }, request);
@@ -60,7 +60,7 @@ test('every example of a batch has another of its class', () => {
     for (const row of batch)
       expect([...batch].filter((other) => table.labels[other] === table.labels[row]).length).toBeGreaterThan(1);
   }
-  // 103 examples in 7 classes: five classes have 15, two have 14, so five examples sit out.
+  // 103 examples in 7 classes: five classes have 15, two have 14, so five examples are left out.
   expect(sorted(batches)).toHaveLength(98);
 });
 

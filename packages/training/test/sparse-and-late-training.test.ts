@@ -51,7 +51,7 @@ const splade = {
 };
 
 test.each(['splade-bert-max', 'splade-modernbert', 'splade-distilbert'])(
-  '%s is trained further, whose folder weighs terms as training said',
+  '%s is trained further, whose folder gives the term weights that training reported',
   async (name) => {
     const config = { kind: 'sparse', model: golden(name), data: [splade], maxSteps: 10, learningRate: 5e-4 };
     const { output, outcome } = await place.run(
@@ -99,7 +99,7 @@ test('cached gradients of a sparse model are those of the whole batch', async ()
 });
 
 test.each(['late-bert', 'late-modernbert-expanded', 'late-pylate', 'late-stanford'])(
-  '%s is trained further, whose folder compares as training said',
+  '%s is trained further, whose folder gives the scores that training reported',
   async (name) => {
     const data = [{ ...ranked, loss: 'MultiVectorMultipleNegativesRankingLoss' }];
     const config = { kind: 'multi-vector', model: golden(name), data, maxSteps: 10, learningRate: 3e-3 };
@@ -125,7 +125,7 @@ test('what cannot be trained so is refused by name', async () => {
   const late = { kind: 'multi-vector', data: [{ ...ranked, loss: 'MultiVectorMultipleNegativesRankingLoss' }] };
   expect(await message({ ...late, cachedExamples: 4 })).toContain('cannot cache gradients');
   const judged = { type: 'clustering', file: 'pairs.jsonl', columns: ['a'], label: 'score' };
-  expect(await message({ ...late, evaluation: judged })).toContain('cannot judge a model of the kind multi-vector');
+  expect(await message({ ...late, evaluation: judged })).toContain('cannot evaluate a model of the kind multi-vector');
   const sparse = { kind: 'sparse', data: [splade] };
   expect(await message({ ...sparse, model: golden('tiny-mpnet') })).toContain('no head that predicts masked tokens');
   expect(await message({ ...sparse, model: golden('splade-inference-free') })).toContain(

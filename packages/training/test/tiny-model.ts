@@ -3,7 +3,7 @@ import { readModelFolder } from '@sentvec/core';
 import { goldenExpectation, goldenModel } from '@sentvec/testing';
 import { trainableTensors } from '@sentvec/training';
 
-/** A tiny model that can be trained, what PyTorch makes of its texts, and the names of all its weights. */
+/** A tiny model that can be trained, what PyTorch computes for its texts, and the names of all its weights. */
 export async function tiny(name: string) {
   const folder = await readModelFolder(goldenModel(name));
   const model = { definition: await readEncoder(folder.encoderFiles), head: folder.head };

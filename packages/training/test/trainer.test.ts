@@ -46,7 +46,7 @@ async function trainScripted(
   });
 }
 
-test('evaluates every n steps, keeps the best weights, and stops when patience is at an end', async () => {
+test('evaluates every n steps, keeps the best weights, and stops when patience is exhausted', async () => {
   const engine = scriptedEngine(() => ({}));
   const outcome = await trainScripted(
     [0.1, 0.5, 0.7, 0.6, 0.65, 0.9],

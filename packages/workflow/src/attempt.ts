@@ -37,7 +37,7 @@ export async function* attemptSource(
   const checked = await checkInputOf(step, input);
   const items = step.run(checked as never, { ...attempt, expect: attempt.expect ?? (() => {}) });
   if (!isAsyncIterable(items)) {
-    const message = `Step "${step.id}" stands before forEach, so its run must be an async generator.`;
+    const message = `Step "${step.id}" is followed by forEach, so its run must be an async generator.`;
     throw new SentvecError('invalid-argument', message);
   }
   const iterator = items[Symbol.asyncIterator]();

@@ -39,7 +39,7 @@ export class OrderedProgress {
     return this.#total;
   }
 
-  /** How many items lie between the first unfinished one and the last planned one. */
+  /** How many items there are from the first unfinished one to the last planned one. */
   get ahead(): number {
     return this.#planned - this.#folded;
   }

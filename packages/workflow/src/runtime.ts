@@ -3,7 +3,7 @@ import type { ErrorCode, ErrorDetails } from '@sentvec/core';
 import type { DeadLetter } from './step.ts';
 import type { Workflow } from './workflow.ts';
 
-/** Where a run stands. The last three are final, until it is replayed. */
+/** The state of a run. The last three are final, until it is replayed. */
 export type RunState = 'queued' | 'running' | 'paused' | 'completed' | 'failed' | 'cancelled';
 
 /** Whether a run of this state has ended. */
@@ -33,7 +33,7 @@ export interface RunStatus {
   /** The fold of the latest `forEach` so far. */
   readonly total: unknown;
   readonly error: RunError | undefined;
-  /** Why nobody works on the run just now, in a sentence for people: no worker serves its workflow, say. */
+  /** Why no worker works on the run just now, in a sentence for people: no worker serves its workflow, say. */
   readonly notice: string | undefined;
 }
 
@@ -86,7 +86,7 @@ export interface RunHandle<Output = unknown> {
   /**
    * The attempt of the run that this handle controls: the latest when it was obtained, or the one that `replay` began.
    * `pause`, `resume`, `cancel` and `replay` throw `invalid-argument` when the run has been replayed elsewhere since,
-   * so that what was meant for one attempt never changes the next.
+   * so that a call meant for one attempt never changes the next.
    */
   readonly attempt: number;
   /** @throws SentvecError `run-not-found`, `queue-unavailable` */

@@ -11,7 +11,7 @@ export interface Logger {
   error(facts: object, message: string): void;
 }
 
-/** What a step gets to know about its attempt, and how it reports. */
+/** The context of a step: what it can read about its attempt, and how it reports. */
 export interface StepContext {
   /** Id of the run. */
   readonly run: string;
@@ -23,7 +23,7 @@ export interface StepContext {
   readonly runAttempt: number;
   /**
    * How many processes were lost while they executed this step: they ended or froze. Such losses do not count as
-   * attempts. A step that may be the cause does well to take more care from the second loss on.
+   * attempts. A step that may be the cause should take more care from the second loss on.
    */
   readonly losses: number;
   /**
@@ -32,7 +32,7 @@ export interface StepContext {
    */
   readonly signal: AbortSignal;
   readonly logger: Logger;
-  /** Reports to watchers of the run how far this piece of work is. A small JSON value. */
+  /** Reports the progress of this piece of work to watchers of the run. A small JSON value. */
   readonly progress: (value: unknown) => void;
   /**
    * Records a piece of data that could not be processed, and that does not make the step fail. A second letter with the
@@ -69,9 +69,10 @@ export interface StepDefinition<Input extends StandardSchemaV1, Output extends S
    */
   readonly timeout?: number | undefined;
   /**
-   * Does the work. Idempotent: executed twice with the same input, it has the effect of once. Takes and returns small
-   * JSON values; data goes to files. As an async generator it yields the items of the `forEach` that follows: always
-   * the same items in the same order, because it is read again from its start when the process that reads it dies.
+   * Does the work. Idempotent: executed twice with the same input, it has the same effect as once. Takes and returns
+   * small JSON values; data goes to files. As an async generator it yields the items of the `forEach` that follows:
+   * always the same items in the same order, because it is read again from its start when the process that reads it
+   * dies.
    */
   readonly run: (input: StandardSchemaV1.InferOutput<Input>, context: StepContext) => Result;
 }

@@ -37,7 +37,7 @@ function stringify(value: unknown, what: string): string {
  * Checks a value with any Standard Schema library (valibot, zod, arktype …).
  *
  * @param what names the value in messages: `The input of step "embed"`
- * @returns what the schema makes of the value
+ * @returns the output of the schema
  * @throws SentvecError `invalid-argument` with every issue and its path; `details.issues` has them for programs
  */
 export async function checkSchema<Schema extends StandardSchemaV1>(

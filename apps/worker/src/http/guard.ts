@@ -45,7 +45,7 @@ export function guard(token: string | undefined): MiddlewareHandler {
 export const limitBody: MiddlewareHandler = bodyLimit({
   maxSize: 64 * 1024,
   onError: (context) => {
-    // What is still to come is not read.
+    // The rest of the body is not read.
     context.header('Connection', 'close');
     return context.text('The body of the request is too large.\n', 413);
   },
@@ -55,7 +55,7 @@ function hostnameOf(host: string): string {
   return URL.canParse(`http://${host}`) ? new URL(`http://${host}`).hostname : '';
 }
 
-/** Whether the browser came by TLS: to this server or, as a proxy before it says, to that. */
+/** Whether the browser connected by TLS: to this server or, by the header of a proxy, to the proxy. */
 function isSecure(context: Context): boolean {
   const forwarded =
     context.req.header('X-Forwarded-Proto') ?? /proto="?(\w+)/i.exec(context.req.header('Forwarded') ?? '')?.[1];
@@ -73,7 +73,9 @@ function isSafe(method: string): boolean {
   return method === 'GET' || method === 'HEAD';
 }
 
-/** Browsers send the origin of a request that changes something. Other programs send none, and run no foreign page. */
+/**
+ * Browsers send the origin of a request that changes something. Other programs send none, and run no pages of others.
+ */
 function isSameOrigin(origin: string | undefined, host: string): boolean {
   return origin === undefined || (URL.canParse(origin) && new URL(origin).host === host);
 }

@@ -11,7 +11,7 @@ import { statusProgress } from '../progress.ts';
 import { outputWidth } from '../table.ts';
 import { wrapText } from '../wrap-text.ts';
 
-/** What was looked at: works, does not (and sentvec with it), or is missing without harm. */
+/** What was checked: it works, is broken (and sentvec with it), or is missing, which does no harm. */
 interface Finding {
   readonly about: string;
   readonly state: 'ok' | 'missing' | 'broken';
@@ -114,7 +114,7 @@ function cuda(): Finding[] {
   return [{ about: 'cuda', state: 'missing', says }];
 }
 
-/** The whole way from text to vector, judged by whether meaning comes out. */
+/** Embeds with the default model, and checks that texts alike in meaning get similar vectors. */
 async function defaultModelWorks(context: LoadContext): Promise<Finding[]> {
   const about = 'default model';
   try {
@@ -153,7 +153,10 @@ function hub(): Finding {
   return { about: 'hub', state: isOffline ? 'missing' : 'ok', says };
 }
 
-/** What onnxruntime-node tells Microsoft. sentvec sets the variable, unless it is set, when it loads the library. */
+/**
+ * Whether onnxruntime-node reports usage to Microsoft. sentvec sets the variable, unless it is set, when it loads the
+ * library.
+ */
 function usageReports(): Finding {
   const { ORT_DISABLE_TELEMETRY: disabled = '1' } = process.env;
   const says = /^(?:1|true|yes|y|on)$/iu.test(disabled)

@@ -53,7 +53,7 @@ export const info: Command = defineCommand({
   },
 });
 
-/** What a model of late interaction makes of queries and documents. */
+/** How a model of late interaction reads queries and documents. */
 async function describeMultiVector(files: ModelFiles, choice: ModelChoice, { signal, note }: LoadContext) {
   const { loadMultiVectorEmbedder } = await import('@sentvec/core/node');
   const threads = wholeNumber(choice.threads, '--threads');
@@ -277,7 +277,7 @@ function renderFacts({
   return renderTable([{ title: '' }, { title: '' }], rows).trimStart();
 }
 
-/** What a person is told of {@link Embedder.headSource}: nothing where the model itself says. */
+/** How {@link Embedder.headSource} is printed: not at all where the model itself says. */
 const sourceOfPooling: Readonly<Record<HeadSource, string>> = {
   modules: '',
   caller: '',

@@ -14,7 +14,7 @@ const paragraph =
   'The harbour was quiet when the first boats came in. Nets were dried, fish were counted, and somebody laughed at a story that ' +
   'nobody else had heard. By noon the market had sold everything but the eels. ';
 
-/** What backends are compared on: short and long, of several scripts, of nearly nothing. */
+/** The texts that backends are compared on: short and long, in several scripts, nearly empty. */
 const parityTexts: readonly string[] = [
   'A cat sleeps in the sun.',
   'How do I reset my password?',

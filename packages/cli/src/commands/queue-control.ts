@@ -3,14 +3,14 @@ import { namedRun, queueArguments, withQueue } from '../queue/connection.ts';
 
 type Action = 'pause' | 'resume' | 'cancel' | 'replay';
 
-export const queuePause: Command = control('pause', 'Let a run finish what it has begun, and begin nothing more.');
+export const queuePause: Command = control('pause', 'Let a run finish the steps that have begun, and begin no others.');
 export const queueResume: Command = control('resume', 'Let a paused run go on.');
 export const queueCancel: Command = control('cancel', 'Stop a run, in the middle of a chunk.', [
   'The finished chunks stay in the output folder: submitting the same request again, or sentvec queue replay, goes on from them.',
 ]);
 export const queueReplay: Command = control(
   'replay',
-  'Run an ended run again: its dead letters, or what it did not get to.',
+  'Run an ended run again: its dead letters, or the chunks that are left.',
   [
     'Of a completed run, the chunks with dead letters are embedded again, and the manifest is written again. Correct the inputs first.',
   ],

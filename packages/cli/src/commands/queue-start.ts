@@ -41,7 +41,7 @@ export const queueStart: Command = defineCommand({
       throw new UsageError('Name one workflow, and its input as one word: put JSON into single quotes.');
     const { defineWorkflow } = await import('@sentvec/workflow');
     const input = parseInput(await readInput(given));
-    // What the workflow reads is not known here, so no request is taken for another.
+    // Which files the workflow reads is not known here, so two equal requests may differ.
     const workflow = defineWorkflow({ id, input: anyInput, identify: async () => ({}) });
     const priority = wholeNumber(args.priority, '--priority');
     await withQueue(args, async (runtime) => {

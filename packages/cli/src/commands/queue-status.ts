@@ -31,7 +31,7 @@ export const queueWatch: Command = defineCommand({
   args: { run: { type: 'positional', required: true, description: 'The id of a run.' }, ...queueArguments },
   examples: [{ line: 'sentvec queue watch r1f0c…', does: 'A bar with rows/s, tokens/s and the time left' }],
   notes: [
-    'Ends with 0 when the run is completed, else with 1. Ctrl-C stops the watching, not the run. It waits when Redis is away for a while.',
+    'Ends with 0 when the run is completed, else with 1. Ctrl-C stops the watching, not the run. While Redis cannot be reached, it waits.',
   ],
   async run({ args, positionals, print, signal, note }) {
     return withQueue(args, async (runtime) => {

@@ -23,7 +23,7 @@ export const queueSubmit: Command = defineCorpusCommand({
     { line: 'sentvec queue watch "$(sentvec queue submit /data/*.jsonl -o /data/vectors)"', does: 'And watch it' },
   ],
   notes: [
-    'Prints the id of the run. The same request is one run while that is alive and its files have not changed; what an ended run left unfinished in the folder is continued. Only one run writes to a folder at a time.',
+    'Prints the id of the run. The same request again joins the run that is going on, unless its files have changed; a run that ended unfinished is continued. Only one run writes to a folder at a time.',
     'The workers must reach inputs and output under the same absolute paths, and allow them (sentvec worker --root, --bucket) and the model (--model).',
   ],
   async run(request, { args, print, note }) {

@@ -15,7 +15,7 @@ export const queueWorkers: Command = defineCommand({
     },
   ],
   notes: [
-    'A worker that could not do its last few steps, while another could, takes none for a while. The table shows the reason; sentvec worker logs it.',
+    'A worker whose last few steps had to be done by another one takes no steps for a while. The table shows the reason; sentvec worker logs it.',
   ],
   async run({ args, print }) {
     const workers = await withQueue(args, (runtime) => runtime.workers());

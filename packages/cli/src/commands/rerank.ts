@@ -21,7 +21,7 @@ export const rerank: Command = defineCommand({
       alias: 'q',
       required: true,
       valueHint: 'TEXT',
-      description: 'What the documents are for.',
+      description: 'The query that the documents should answer.',
     },
     column: { type: 'string', default: 'text', valueHint: 'NAME', description: 'The column with the documents.' },
     'top-k': { type: 'string', alias: 'k', default: '10', valueHint: 'N', description: 'How many documents to print.' },

@@ -11,7 +11,7 @@ import { UsageError } from '../usage-error.ts';
 interface Hit {
   readonly rank: number;
   readonly score: number;
-  /** What each stage gave it, where there are several. */
+  /** The score of each stage, where there are several. */
   readonly scores?: IndexHit['scores'] | undefined;
   readonly id: unknown;
   readonly text: string | undefined;
@@ -36,13 +36,13 @@ export const search: Command = defineCommand({
       type: 'string',
       valueHint: 'MODEL',
       description:
-        'A reranker, which reads the query with each of the best fifty rows, and puts them in its order; or a model of late interaction.',
+        'A reranker, which reads the query with each of the best fifty rows, and sorts them by its scores; or a model of late interaction.',
     },
     model: {
       type: 'string',
       alias: 'm',
       valueHint: 'MODEL',
-      description: 'Where the model is now. Default: where it was.',
+      description: 'The model, if it has moved. Default: as recorded in the folder.',
     },
     prompt: {
       type: 'string',

@@ -37,11 +37,11 @@ export const trainModel: Command = defineCommand({
     resume: { type: 'boolean', description: 'Go on from the last checkpoint of the same model, data and settings.' },
     finish: {
       type: 'boolean',
-      description: 'Make a model of the best weights of the last checkpoint, without training on.',
+      description: 'Make a model from the best weights of the last checkpoint, without further training.',
     },
     device: {
       type: 'string',
-      description: 'What computes, instead of what the configuration says: cpu, webgpu, cuda, tfjs-node-gpu …',
+      description: 'The device, instead of the one in the configuration: cpu, webgpu, cuda, tfjs-node-gpu …',
     },
     schema: {
       type: 'boolean',

@@ -15,7 +15,7 @@ export const update: Command = defineCommand({
       type: 'positional',
       required: false,
       description:
-        'Files of new rows, with the fields of the others; - is standard input. A row replaces those of its id.',
+        'Files of new rows, with the fields of the others; - is standard input. A row replaces those with the same id.',
     },
     remove: { type: 'string', valueHint: 'ID,ID', description: 'Ids of rows to remove.' },
     'remove-from': { type: 'string', valueHint: 'FILE', description: 'A file of ids to remove, one a line.' },
@@ -24,12 +24,12 @@ export const update: Command = defineCommand({
       options: ['auto', 'jsonl', 'text', 'csv', 'tsv', 'parquet'],
       description: 'Default: by the name of the file, else by its first bytes.',
     },
-    overwrite: { type: 'boolean', description: 'Begin anew where an update of other files was interrupted.' },
+    overwrite: { type: 'boolean', description: 'Start over where an update of other files was interrupted.' },
     model: {
       type: 'string',
       alias: 'm',
       valueHint: 'MODEL',
-      description: 'Where the model is now. Default: where it was.',
+      description: 'The model, if it has moved. Default: as recorded in the folder.',
     },
     ...backendArguments,
   },
@@ -39,8 +39,8 @@ export const update: Command = defineCommand({
     { line: 'sentvec update vectors new.jsonl --remove-from deleted.txt', does: 'Both, in one step' },
   ],
   notes: [
-    'All changes appear at once: a search sees the rows of before or those of after. An update that is interrupted leaves the folder as it was; the same command continues it. A row that cannot be embedded is an error, and nothing changes.',
-    'Removed rows stay in the shards, where programs find them that read those without manifest.json. sentvec embed --overwrite makes the folder anew.',
+    'All changes appear at once: a search sees either the old rows or the new ones. An update that is interrupted leaves the folder as it was; the same command continues it. A row that cannot be embedded is an error, and nothing changes.',
+    'Removed rows stay in the shards, where programs that read these without manifest.json still find them. sentvec embed --overwrite rewrites the folder without them.',
   ],
   async run(context) {
     const { args, positionals, signal } = context;

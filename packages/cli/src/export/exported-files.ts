@@ -55,7 +55,7 @@ export async function exportedFiles(model: ModelFiles, maxLength: number): Promi
   return [...files].sort(([a], [b]) => (a < b ? -1 : 1));
 }
 
-/** An adapter, and weights that lack it. */
+/** The files of an adapter, and of weights without it. */
 const adapted = /^(adapter_(config\.json|model\..+)|model.*\.safetensors.*)$/;
 
 /** Weights with the adapter of the folder merged in, and the configuration of the model that it adapts. */

@@ -14,7 +14,7 @@ export interface OnnxFiles {
   readonly split: boolean;
 }
 
-/** Protocol buffers end at 2 GiB; the graph itself needs some of it. */
+/** A protocol buffer holds at most 2 GiB; the graph itself needs some of it. */
 const largestSingleFile = 2 ** 31 - 2 ** 26;
 
 /**

@@ -44,7 +44,7 @@ async function tokenizerJson(files: ModelFiles, definition: TokenizerDefinition)
   return jsonFile('tokenizer.json', json)[1];
 }
 
-/** transformers.js knows a token that is written as an object only by this mark. */
+/** transformers.js recognizes a token that is written as an object only by this mark. */
 function marked(token: unknown): unknown {
   return typeof token === 'object' && token !== null ? { ...token, __type: 'AddedToken' } : token;
 }

@@ -14,7 +14,7 @@ export interface WatchContext {
 
 /**
  * Shows a live bar until the run ends; waits when Redis cannot be reached. Gives its last status.
- * @throws SentvecError `aborted` when the person has seen enough; the run goes on
+ * @throws SentvecError `aborted` when the signal fires; the run goes on
  */
 export async function watchRun(run: RunHandle, { signal, note }: WatchContext): Promise<RunStatus> {
   let status = await run.status();

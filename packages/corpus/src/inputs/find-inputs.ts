@@ -43,7 +43,9 @@ async function findInput(input: string): Promise<FoundInput[]> {
   return Promise.all(names.map(async (name) => describe(name, await stat(name))));
 }
 
-/** One file, which must exist. @throws SentvecError `invalid-corpus` when it is not there or is a folder, `io-failed` */
+/**
+ * One file, which must exist. @throws SentvecError `invalid-corpus` when it is not there or is a folder, `io-failed`
+ */
 export async function findFile(file: string): Promise<FoundInput> {
   if (isStorageUri(file)) {
     const { storage, key } = locateFile(file);
@@ -56,7 +58,7 @@ export async function findFile(file: string): Promise<FoundInput> {
   throw missingFileError(file);
 }
 
-/** A file of a store, or all whose keys match a glob. A key that is the glob itself is taken for what it is. */
+/** A file of a store, or all whose keys match a glob. A key that is spelled exactly like the glob is that file. */
 async function findStored(input: string): Promise<FoundInput[]> {
   const { storage, key } = locateFile(input);
   const state = key === '' || key.endsWith('/') ? undefined : await storage.stat(key);
@@ -67,7 +69,7 @@ async function findStored(input: string): Promise<FoundInput[]> {
   if (!isGlob) throw missingFileError(input);
   const matches = picomatch(key);
   const found: FoundInput[] = [];
-  // The text before the first sign of a pattern, which may stand in the middle of a name.
+  // The text before the first wildcard, which may be in the middle of a name.
   const prefix = key.slice(0, key.slice(base.length).search(/[*?[\]{}()!@+\\]/u) + base.length);
   for await (const file of storage.list(prefix)) {
     const name = `${storage.uri}/${file.key}`;

@@ -15,9 +15,9 @@ export interface FileState {
   readonly modified: number;
   /** Time of the last change of its content, name or rights, in milliseconds. Nobody can set it back. 0 for streams. */
   readonly changed: number;
-  /** Its number in the file system. 0 for streams. */
+  /** Its inode number in the file system. 0 for streams. */
   readonly inode: number;
-  /** Of a file in a store: what tells it from itself after a change, an ETag mostly. Times and number are 0 then. */
+  /** For a file in a store: its version, usually an ETag. Times and number are 0 then. */
   readonly version?: string | undefined;
 }
 
@@ -37,7 +37,7 @@ export function storedState({ bytes, version }: FileVersion): FileState {
   return { bytes, modified: 0, changed: 0, inode: 0, version };
 }
 
-/** The parts of a state, of something that has more. */
+/** The fields of {@link FileState} alone, from an object that has others too. */
 export function stateOf({ bytes, modified, changed, inode, version }: FileState): FileState {
   return { bytes, modified, changed, inode, ...(version !== undefined && { version }) };
 }
@@ -85,7 +85,10 @@ export interface InputFile {
   /** @throws SentvecError `invalid-corpus` when the file has changed since it was opened, `io-failed` */
   check(): Promise<void>;
 
-  /** The bytes from `start` to `end`. @throws SentvecError `invalid-corpus` when the file has become shorter, `io-failed` */
+  /**
+   * The bytes from `start` to `end`. @throws SentvecError `invalid-corpus` when the file has become shorter,
+   * `io-failed`
+   */
   read(start: number, end: number): Promise<Buffer>;
 
   /**
@@ -106,7 +109,7 @@ export interface OpenInputOptions {
 }
 
 /**
- * Opens a file of this machine, or of a store. A pipe or a device that has taken its place is not waited for.
+ * Opens a file of this machine, or of a store. Does not block when a pipe or a device has taken the place of the file.
  *
  * @param name as the user named it, for messages
  * @throws SentvecError `invalid-corpus` when it has changed or is not a file, `io-failed`
@@ -181,7 +184,7 @@ class StoredInput implements InputFile {
   readonly state: FileState;
   readonly #file: StoredFile;
   readonly #signal: AbortSignal | undefined;
-  /** What was streamed last: who has split it reads its pieces. */
+  /** What was streamed last: after a file was split, its pieces are read. */
   #recent: { readonly start: number; readonly bytes: Buffer }[] = [];
 
   private constructor(name: string, path: string, file: StoredFile, state: FileState, signal: AbortSignal | undefined) {
@@ -200,7 +203,7 @@ class StoredInput implements InputFile {
     return new StoredInput(name, path, file, storedState(version), signal);
   }
 
-  /** Everything that was read is of one version already. */
+  /** All reads so far were of one version. */
   async check(): Promise<void> {}
 
   async read(start: number, end: number): Promise<Buffer> {

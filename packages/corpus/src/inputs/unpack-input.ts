@@ -23,8 +23,8 @@ export interface UnpackOptions {
 }
 
 /**
- * The path at which an input can be read from any position: its own, or that of a copy when it is compressed with gzip or
- * can be read only once. Constant memory.
+ * The path at which an input can be read from any position: its own, or that of a copy when it is compressed with gzip
+ * or can be read only once. Constant memory.
  *
  * @throws SentvecError `invalid-corpus` for a broken gzip, `io-failed`, `aborted`
  */
@@ -52,7 +52,8 @@ async function isGzipFile(input: FoundInput): Promise<boolean> {
   try {
     const head = await file.read(0, Math.min(2, input.bytes));
     if (isGzip(head)) return true;
-    // The name may have outlived the compression, but nothing else begins with half of its mark or is that short.
+    // A file may still be called .gz after it was decompressed. It is damaged if it has half of the magic number, or is
+    // too short.
     const isDamaged = head[0] === 0x1f || head[1] === 0x8b || input.bytes < leastGzipBytes;
     if (isDamaged && /\.gz$/i.test(input.name)) throw damagedGzipError(input.name);
     return false;
@@ -103,7 +104,7 @@ async function copyToStore(input: FoundInput, path: string, options: UnpackOptio
     }
   }
   try {
-    // By this a later commit finds the run, if it ends while the parts of the copy are on their way.
+    // A later commit finds the run by this file, if the run dies while the parts of the copy are being uploaded.
     await storage.write(`${key}.begun`, new Uint8Array(0), { signal });
     await storage.write(key, blocks(), { signal });
   } catch (error) {
@@ -123,7 +124,7 @@ export function streamFile({ path, version }: Pick<FoundInput, 'path' | 'version
 
 /** The bytes of a stream, decompressed when they are gzip. */
 export async function unpackedBlocks(stream: Readable, signal?: AbortSignal): Promise<AsyncIterable<Buffer>> {
-  // The first byte may never come. Reading begins at once, so that the stream's error is heard.
+  // The first byte may never come. Reading begins at once, so that an error of the stream is not lost.
   if (signal) addAbortSignal(signal, stream);
   const { first, all } = await peek(stream, 2);
   if (!isGzip(first)) return all;

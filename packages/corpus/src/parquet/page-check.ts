@@ -1,4 +1,4 @@
-/** Walks the headers of the pages of a column, so that what the footer says of it can be believed. */
+/** Compares the page headers of a column with what the footer says about it. */
 import { parquetHeader } from 'hyparquet/src/column.js';
 import { readOffsetIndex } from 'hyparquet/src/indexes.js';
 import type { FileMetaData } from 'hyparquet';

@@ -1,4 +1,4 @@
-/** What the program and its thread that reads Parquet files say to each other. */
+/** The messages between a program and its thread that reads Parquet files. */
 import type { ThreadProtocol } from '@sentvec/platform/node';
 
 /** A Parquet file. */
@@ -26,7 +26,7 @@ export interface ParquetRange extends ParquetFile {
   readonly start: number;
   readonly end: number;
   readonly columns: readonly string[];
-  /** Of the columns, those that must hold texts, also where the file does not mark their bytes as text. */
+  /** Those of the columns that must hold texts, even where the file does not mark their bytes as text. */
   readonly texts: readonly string[];
 }
 
@@ -42,7 +42,7 @@ export interface ParquetRows {
   readonly footer: string;
 }
 
-/** The thread reads what is asked for, and nothing else. */
+/** The calls that the thread answers. */
 export interface ParquetProtocol extends ThreadProtocol {
   readonly data: undefined;
   readonly ready: undefined;

@@ -11,8 +11,8 @@ export async function readParquetSummary(file: ParquetFile, signal?: AbortSignal
 }
 
 /**
- * Rows of a Parquet file, of some columns, as JSON values: numbers while they are exact, else strings of digits; times in
- * ISO 8601; bytes in base64.
+ * Rows of a Parquet file, of some columns, as JSON values: numbers while they are exact, else strings of digits; times
+ * in ISO 8601; bytes in base64.
  *
  * @throws SentvecError `invalid-corpus` for a broken file, `io-failed`, `aborted`
  */
@@ -45,20 +45,20 @@ function forget(thread: Promise<ParquetThread>): void {
 }
 
 /**
- * In milliseconds: a minute, and one for each thousand bytes of the file, but no more than a row group of any size takes.
- * What takes longer is a file that leads the library astray, into a loop mostly.
+ * In milliseconds: a minute, and one for each thousand bytes of the file, but no more than a row group of any size
+ * takes. A file that takes longer has usually sent the library into an endless loop.
  */
 async function longestRead({ path }: ParquetFile): Promise<number> {
   const bytes = await findFile(path).then(
     (found) => found.bytes,
-    () => 0, // The thread tells what is wrong with the file.
+    () => 0, // The thread reports what is wrong with the file.
   );
   return Math.min(15 * 60_000, 60_000 + bytes / 1000);
 }
 
 /**
- * Asks the thread. What is aborted ends it, since a computation hears nothing; what others have asked it for goes to the
- * next one.
+ * Calls the thread. An abort ends the thread, because a running computation cannot be interrupted; the calls of others
+ * are repeated on the next one.
  */
 async function callThread<T>(
   file: ParquetFile,
@@ -74,7 +74,7 @@ async function callThread<T>(
       forget(started);
       void started.then(
         (thread) => thread.terminate(),
-        () => {}, // Whoever waits for it hears that.
+        () => {}, // The caller that awaits it gets this error.
       );
     };
     const timer = setTimeout(() => {
@@ -87,7 +87,7 @@ async function callThread<T>(
     } catch (error) {
       throwIfAborted(signal);
       if (overdue)
-        throw unreadableError(file.name, `it is not read after ${Math.round(longest / 1000)} seconds`, error);
+        throw unreadableError(file.name, `reading it took more than ${Math.round(longest / 1000)} seconds`, error);
       const isDead = SentvecError.is(error, 'disposed') || SentvecError.is(error, 'backend-failed');
       if (!isDead) throw error;
       forget(started);

@@ -1,9 +1,9 @@
-/** Makes JSON values of what is in a Parquet file, with all digits and letters. */
+/** Converts the values of a Parquet file to JSON, without losing digits or characters. */
 import type { SchemaElement, SchemaTree } from 'hyparquet';
 import { isListLike, isMapLike } from 'hyparquet/src/schema.js';
 import { exactNumber, parseJson } from '../rows/parse-json.ts';
 
-/** Stands for a text that is not valid UTF-8. */
+/** Marks a text that is not valid UTF-8. */
 const invalidText: unique symbol = Symbol('invalid text');
 const strictDecoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
@@ -70,7 +70,8 @@ function isUnsigned64({ converted_type: converted, logical_type: logical }: Sche
 }
 
 /**
- * A value of a column as JSON: numbers while they are exact, else strings of digits; times in ISO 8601; bytes in base64.
+ * A value of a column as JSON: numbers while they are exact, else strings of digits; times in ISO 8601; bytes in
+ * base64.
  *
  * @param node the column in the schema of the file, or a part of it
  * @param onInvalidText called for a text that is not valid UTF-8; it becomes null

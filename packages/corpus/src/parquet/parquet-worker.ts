@@ -1,4 +1,4 @@
-// The thread in which Parquet files are read. Whatever a file makes the library do, it can be ended.
+// The thread in which Parquet files are read. It can be ended when a damaged file makes the library hang.
 import { createHash } from 'node:crypto';
 import { open, type FileHandle } from 'node:fs/promises';
 import { SentvecError } from '@sentvec/core';
@@ -19,7 +19,7 @@ interface OpenFile {
   readonly footer: Footer;
 }
 
-/** A footer that was read. The next chunk is mostly of the same file. */
+/** The footer that was read last: the next chunk is usually of the same file. */
 interface Footer {
   readonly hash: string;
   readonly metadata: FileMetaData;
@@ -50,7 +50,7 @@ async function readingStored<T>({ name, path }: ParquetFile, work: (file: OpenFi
   }
 }
 
-/** Bytes that are asked of a store at once: headers of pages are small, and near each other. */
+/** Bytes that are requested from a store at once: headers of pages are small, and near each other. */
 const blockBytes = 1 << 20;
 const mostBlocks = 8;
 
@@ -217,7 +217,7 @@ async function readColumns(
     rowStart: start,
     rowEnd: end,
     compressors,
-    // Of lists, the index cannot be checked.
+    // The page index of lists cannot be checked.
     useOffsetIndex: nodes.every(isFlat),
     utf8: false,
     parsers,
@@ -238,7 +238,7 @@ async function readColumns(
   const wrong = excess ?? lacking;
   if (wrong !== undefined) throw new Error(`its column "${wrong}" does not have as many rows as its footer says`);
   for (const [index, name] of columns.entries()) {
-    // A value that is not null, and is not there.
+    // `undefined`, unlike null, is a value that the library did not find.
     const hole = isFlat(nodes[index]!) && values.get(name)!.includes(undefined);
     if (hole) throw new Error(`its column "${name}" points to values that it does not have`);
   }

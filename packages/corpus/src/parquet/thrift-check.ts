@@ -1,6 +1,7 @@
 /**
- * Walks a structure in Thrift's compact protocol, in which Parquet writes its footer and the headers of pages, so that a
- * library can read it afterwards: lengths lead nowhere outside, nothing is deeper or larger than the bytes that are there.
+ * Walks a structure in Thrift's compact protocol, in which Parquet writes its footer and the headers of pages, so that
+ * a library can read it afterwards: no length points beyond the bytes, and nothing is nested deeper or larger than they
+ * can hold.
  *
  * Source: https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md
  */

@@ -1,4 +1,4 @@
-/** Makes records of the bytes of rows: of JSON lines, plain text, CSV and TSV. */
+/** Decodes the bytes of rows into records: JSON lines, plain text, CSV and TSV. */
 import { isUtf8 } from 'node:buffer';
 import { SentvecError } from '@sentvec/core';
 import { parse } from 'csv-parse/sync';
@@ -19,11 +19,13 @@ export interface RowEncoding {
   /** The only field of a row of plain text. */
   readonly textField: string;
   readonly lineEnd: LineEnd;
-  /** The columns of CSV. Without them the fields of a record are called 0, 1, 2 and so on, and their number may differ. */
+  /**
+   * The columns of CSV. Without them the fields of a record are called 0, 1, 2 and so on, and their number may differ.
+   */
   readonly columns?: readonly string[] | undefined;
 }
 
-/** Makes a record of each row. The bytes of a row are those between line terminators. */
+/** Decodes each row into a record. The bytes of a row are those between line terminators. */
 export function decodeRows(rows: readonly Buffer[], encoding: RowEncoding): Decoded[] {
   const { format, split, textField, lineEnd, columns } = encoding;
   const csv = format === 'csv' || format === 'tsv' ? parseCsv(rows, delimiters[format]) : [];

@@ -3,12 +3,12 @@
 /** Whether a text may hold such a number: 16 digits or more, or an exponent of three digits. */
 const suspicious = /[\d.]{16}|\d[eE][+-]?\d{3}/;
 
-/** The strings and the numbers of a text that is JSON: digits stand nowhere else. */
+/** The strings and the numbers of a text that is JSON: digits occur nowhere else. */
 const tokens = /"[^"\\]*(?:\\.[^"\\]*)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
 
 /**
- * The value of a JSON text. Numbers are numbers while those are exact, else strings of their digits: whole numbers beyond
- * 2^53, `1e400`, more decimals than a double has.
+ * The value of a JSON text. Numbers are numbers while those are exact, else strings of their digits: whole numbers
+ * beyond 2^53, `1e400`, more decimals than a double has.
  *
  * @throws SyntaxError
  */

@@ -1,7 +1,7 @@
 import { SentvecError, type ErrorCode } from '@sentvec/core';
 import type { RowPosition } from './row.ts';
 
-/** Why a row has no vector. The codes of errors stand for a text that the model could not embed. */
+/** Why a row has no vector. An error code means that the model could not embed its text. */
 export type RejectedRowCode =
   | 'invalid-utf8'
   | 'too-long'
@@ -35,7 +35,9 @@ export function rejectRow(
   return { file, row: inputRow, ...(line !== undefined && { line }), code, reason };
 }
 
-/** A row whose text the model could not embed. An error that is not sentvec's own counts as a failure of the backend. */
+/**
+ * A row whose text the model could not embed. An error that is not sentvec's own counts as a failure of the backend.
+ */
 export function rejectRowByError(
   position: Pick<RowPosition, 'file' | 'inputRow' | 'line'>,
   error: unknown,

@@ -16,7 +16,7 @@ export interface RowScanner {
   push(block: Buffer): void;
   /**
    * The stream has ended.
-   * @returns the line on which a quote was opened that nothing closes
+   * @returns the line of an opening quote that is never closed
    */
   end(): number | undefined;
 }
@@ -59,7 +59,7 @@ function createLineFeedScanner(
   return split === 'line' ? lineScanner(start, onRow, { skipBlank: false }) : paragraphScanner(start, onRow);
 }
 
-/** The error for a quote of CSV that nothing closes. */
+/** The error for a quote of CSV that is never closed. */
 export function unclosedQuoteError(file: string, line: number): SentvecError {
   const message = `${file}: the quote that opens a field on line ${line} is never closed. Close it, or double it if it is part of the text.`;
   return new SentvecError('invalid-corpus', message, { file, line });
@@ -159,11 +159,11 @@ function withCarriageReturns(scanner: RowScanner): RowScanner {
   };
 }
 
-/** Where in a record of CSV a byte stands. */
+/** Where in a record of CSV a byte is. */
 const fieldStart = 0;
 const unquoted = 1;
 const quoted = 2;
-/** Behind a quote within a quoted field: either it ends the field, or a second quote follows and both mean one. */
+/** After a quote within a quoted field: either it ends the field, or a second quote follows and both mean one. */
 const quoteInQuoted = 3;
 
 /**

@@ -1,7 +1,7 @@
 /** A row of a corpus: what is taken from a record, and what can be wrong with it. */
 import { rejectRow, type RejectedRow } from './rejected-row.ts';
 
-/** A row's name in the output; numbers are whole and exact. */
+/** A row's id in the output; numbers are whole and exact. */
 export type RowId = number | string;
 
 /** How ids are stored. Row numbers are `int64`, ids of the corpus too when the first of them are whole numbers. */
@@ -27,7 +27,7 @@ export interface RowFields {
   readonly columns: readonly string[];
 }
 
-/** Where a row stands. */
+/** The position of a row. */
 export interface RowPosition {
   readonly file: string;
   readonly inputRow: number;

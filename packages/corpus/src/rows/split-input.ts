@@ -8,11 +8,11 @@ import { readParquetSummary } from '../parquet/parquet-reader.ts';
 import { createRowScanner, unclosedQuoteError } from './row-scanner.ts';
 
 /**
- * Splits an input into pieces within the limits, lazily, by a rule that depends on the input, the options and the limits
- * alone.
+ * Splits an input into pieces within the limits, lazily, by a rule that depends on the input, the options and the
+ * limits alone.
  *
- * @throws SentvecError `invalid-corpus` for a broken file, a quote that nothing closes, and a file that has changed since
- * it was inspected; `io-failed`
+ * @throws SentvecError `invalid-corpus` for a broken file, a quote that is never closed, and a file that has changed
+ * since it was inspected; `io-failed`
  */
 export async function* splitInput(
   input: InspectedInput,
@@ -76,7 +76,7 @@ async function* splitBytes(
     rows += 1;
   });
   const withContent = async (piece: ByteSplit): Promise<InputSplit> => {
-    // What has just been scanned is still in the memory of the system.
+    // What has just been scanned is still in the page cache.
     const content = await contentHash(file, piece, input.columns);
     return { ...piece, content };
   };

@@ -15,7 +15,7 @@ export interface StreamedRow {
  * The rows of a stream in order, as many at a time as a block of it completes, at least one. Memory: one row and one
  * block.
  *
- * @throws SentvecError `invalid-corpus` for a quote that nothing closes, and for a row that is too long to be read
+ * @throws SentvecError `invalid-corpus` for a quote that is never closed, and for a row that is too long to be read
  */
 export async function* streamRows(
   file: string,

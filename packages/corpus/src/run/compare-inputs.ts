@@ -48,7 +48,7 @@ async function hashInput({ name, path, bytes }: InspectedInput): Promise<string>
   }
 }
 
-/** What a request wants of a finished run. */
+/** What a request asks of a finished run. */
 export interface UpToDateOptions {
   readonly output: string;
   readonly options: CorpusOptions;
@@ -99,7 +99,7 @@ async function findChangedInput(
       if (!isSame) return chunk.input;
     }
   } catch (error) {
-    // An input that can no longer be read as what it was has changed, too.
+    // An input that can no longer be read in the recorded way has changed, too.
     if (SentvecError.is(error, 'invalid-corpus') && typeof error.details.file === 'string') return error.details.file;
     throw error;
   }

@@ -1,4 +1,4 @@
-/** Decides what a request means for what is in its output folder already. */
+/** Decides how a request starts, given what is in its output folder already. */
 import { SentvecError } from '@sentvec/core';
 import type { Manifest, Space } from '../manifest.ts';
 import type { CorpusOptions, CorpusRequest } from '../request.ts';
@@ -18,12 +18,12 @@ export interface WantedRun {
 
 /** How a run starts. */
 export type Start =
-  /** The unfinished run that is there is gone on with. */
+  /** The unfinished run in the folder is continued. */
   | { readonly kind: 'continue'; readonly run: CorpusRun }
-  /** A new run begins, which may take over what an unfinished or a finished run has made of the same rows. */
+  /** A new run begins, which may reuse the shards that an unfinished or a finished run made from the same rows. */
   | { readonly kind: 'begin'; readonly earlier?: EarlierRun | undefined };
 
-/** What is in the folder and may be taken over. */
+/** The run in the folder whose shards may be reused. */
 export type EarlierRun =
   | { readonly kind: 'unfinished'; readonly run: CorpusRun; readonly found: readonly FoundInput[] }
   | {
@@ -133,8 +133,8 @@ export function unfinishedError(output: string): SentvecError {
 
 /** The error of a request that would bring back rows that were removed. */
 export function updatedError(output: string): SentvecError {
-  const problem = `Rows of ${output} were removed or replaced since it was made, and its inputs do not know of that`;
-  return outputConflictError(output, `${problem}: embed the whole corpus anew with \`overwrite\`.`);
+  const problem = `Rows of ${output} were removed or replaced since it was made, which its inputs do not say`;
+  return outputConflictError(output, `${problem}: embed the whole corpus again with \`overwrite\`.`);
 }
 
 /** The error for an output folder that holds something else than the request wants. */

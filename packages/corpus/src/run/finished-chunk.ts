@@ -13,7 +13,10 @@ import { checkStoredRun } from './stored-output.ts';
 
 /** A finished chunk, as it is stored in JSON. */
 export interface FinishedChunk {
-  /** The place of its rows; `shard.content` is the hash of what they are. Without `firstLine` when an earlier run made the shard. */
+  /**
+   * Where its rows are; `shard.content` is the hash of what they are. Without `firstLine` when an earlier run made the
+   * shard.
+   */
   readonly chunk: Pick<CorpusChunk, 'input' | 'firstRow' | 'firstInputRow' | 'rows'> & {
     readonly firstLine?: number | undefined;
   };
@@ -80,7 +83,9 @@ export async function findFinishedChunk(run: CorpusRun, chunk: CorpusChunk): Pro
   return (await findDamagedFile(run.output, finished.shard)) ? undefined : finished;
 }
 
-/** Whether a finished chunk was made from the content that was planned. Of Parquet files the plan knows only the footer. */
+/**
+ * Whether a finished chunk was made from the content that was planned. Of Parquet files the plan knows only the footer.
+ */
 export function isPlannedContent({ shard }: FinishedChunk, { format, content }: CorpusChunk): boolean {
   return format !== 'parquet' && shard.content === content;
 }

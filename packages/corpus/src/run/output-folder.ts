@@ -78,7 +78,9 @@ function isAlive(pid: number): boolean {
   }
 }
 
-/** Removes the folder in which a run was prepared, and the output folder too when it is empty and the run had made it. */
+/**
+ * Removes the folder in which a run was prepared, and the output folder too when it is empty and the run had made it.
+ */
 export async function removePreparation(output: string, key: string, madeOutput: boolean): Promise<void> {
   if (isStorageUri(output)) return removeStoredPreparation(output, key);
   await removeTree(preparationRoot(output, key));
@@ -86,12 +88,12 @@ export async function removePreparation(output: string, key: string, madeOutput:
 }
 
 /**
- * Makes the output folder that of a run whose preparation is done, in place of the runs that its decision knew of. Only
- * one run can have the folder: of several that try at the same moment, one succeeds.
+ * Makes a prepared run the owner of the output folder, in place of the runs that were there when it was decided to
+ * begin. Only one run can have the folder: of several that try at the same moment, one succeeds.
  *
  * @param state what was in the folder when it was decided to begin
  * @param makeManifest that of the run, which is not complete
- * @returns false when another run has begun or was committed since: the run is then a preparation still
+ * @returns false when another run has begun or was committed since: this run then remains a preparation
  * @throws SentvecError `io-failed`
  */
 export async function claimOutput(
@@ -111,7 +113,7 @@ export async function claimOutput(
       if ((await unfinishedRuns(output)).length > 0) return false;
       throw error;
     }
-    // Another run may have been committed just before: then this one was decided for what is no longer there.
+    // Another run may have been committed just before: then this one was decided on a state that no longer holds.
     const claimed = (await identifyManifest(output)) === state.manifestId;
     if (claimed) await removeAbandoned(output);
     else await giveBack(output, key);
@@ -119,7 +121,7 @@ export async function claimOutput(
   });
 }
 
-/** Makes a run a preparation again. */
+/** Turns a claimed run back into a preparation. */
 async function giveBack(output: string, key: string): Promise<void> {
   await makeFolder(preparationRoot(output, key));
   await moveIntoPlace(runFolder({ output, key }).root, preparationFolder(output, key).root);
@@ -127,7 +129,7 @@ async function giveBack(output: string, key: string): Promise<void> {
 }
 
 /**
- * Removes the folder of a run that is committed or replaced. Whoever still works at it finds the folder missing.
+ * Removes the folder of a run that is committed or replaced. A process that still works on it finds the folder missing.
  *
  * @throws a system error
  */
@@ -139,7 +141,7 @@ export async function discardRun(output: string, key: string): Promise<void> {
     if (!isSystemError(error, 'ENOENT')) throw error; // Somebody else has removed it.
   }
   await rmdir(join(output, unfinishedFolder)).catch(() => {}); // Another run may have begun.
-  // What was left when a process was killed here belongs to nobody.
+  // What a process left when it was killed here has no owner.
   for (const name of (await readdir(output)).filter(isDiscarded)) await removeTree(join(output, name));
 }
 
@@ -154,7 +156,7 @@ async function removeTree(path: string): Promise<void> {
  * @throws SentvecError `invalid-output` when the run is no longer open, `io-failed`
  */
 export async function markUnfinished(output: string, key: string, manifest: Manifest): Promise<void> {
-  if (isStorageUri(output)) return; // The claim was that.
+  if (isStorageUri(output)) return; // Claiming the output has written it.
   const content = formatManifest(manifest);
   const there = await readManifest(output);
   if (there !== undefined && formatManifest(there) === content) return;

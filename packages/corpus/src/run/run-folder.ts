@@ -16,7 +16,7 @@ export interface OutputState {
   /** Whether the folder was there. */
   readonly exists: boolean;
   readonly manifest: Manifest | undefined;
-  /** Tells the file of the manifest from another with the same content. */
+  /** Distinguishes the file of the manifest from another with the same content. */
   readonly manifestId: string;
   /** Keys of runs that are not committed: none, or one. */
   readonly unfinished: readonly string[];
@@ -57,12 +57,12 @@ export function preparationFolder(output: string, key: string): RunFolder {
   return folderAt(output, locationIn(preparationRoot(output, key), key));
 }
 
-/** What becomes {@link unfinishedFolder} when the preparation is done. */
+/** The folder that becomes {@link unfinishedFolder} when the preparation is done. */
 export function preparationRoot(output: string, key: string): string {
   return locationIn(output, `${preparingPrefix}${key}`);
 }
 
-/** Where the folder of a run goes that is committed or replaced, until it is removed. Nobody needs it. */
+/** Where the folder of a committed or replaced run is moved before it is removed. */
 export function discardedRoot(output: string, key: string): string {
   return locationIn(output, `${discardedPrefix}${key}`);
 }

@@ -15,7 +15,7 @@ import type { CorpusOptions } from '../request.ts';
 import type { Manifest, Space } from '../manifest.ts';
 import type { CorpusRun } from './corpus-run.ts';
 
-/** What embeds a corpus. */
+/** An embedder that can embed a corpus. */
 export type CorpusEmbedder = Embedder | SparseEmbedder;
 
 /** Vectors of texts, in their order. */
@@ -98,8 +98,8 @@ export function embedOptions({
 }
 
 /**
- * The space that an embedder makes with these options. Embeds one short text, which tells the dimension and that the
- * model works at all.
+ * The space that an embedder makes with these options. Embeds one short text, which gives the dimension and shows that
+ * the model works.
  *
  * @throws SentvecError `invalid-argument` for a prompt or dimension that the model does not have, `backend-failed`
  */

@@ -1,7 +1,7 @@
 /**
- * An output folder in an object store, which knows neither folders nor renaming. Its manifest decides: a run begins when it
- * writes itself into it in place of the version that it has seen, and ends the same way. The name of a shard says what is
- * in it, so a late or doubled write changes nothing.
+ * An output folder in an object store, which has neither folders nor renaming. Its manifest decides: a run begins when
+ * it writes itself into it in place of the version that it has seen, and ends the same way. The name of a shard says
+ * what is in it, so a late or doubled write changes nothing.
  */
 import { SentvecError } from '@sentvec/core';
 import { openStorage, type Storage } from '@sentvec/storage';
@@ -30,7 +30,7 @@ export async function inspectStored(output: string): Promise<OutputState> {
   throw new SentvecError('invalid-output', message, { file: output });
 }
 
-/** The manifest, and which version of it that is. */
+/** The manifest, and its version in the store. */
 async function readVersion(
   storage: Storage,
   output: string,
@@ -44,8 +44,8 @@ async function readVersion(
 }
 
 /**
- * Writes a run that is prepared into the manifest, in place of what its decision knew of. Of several that try, one
- * succeeds.
+ * Writes a prepared run into the manifest, in place of the version that was there when it was decided to begin. Of
+ * several that try, one succeeds.
  *
  * @returns false when another run has begun or was committed since
  */
@@ -57,7 +57,7 @@ export async function claimStored(output: string, manifest: Manifest, state: Out
   return true;
 }
 
-/** Removes what a run was prepared with, unless it has the output. */
+/** Removes the files of a preparation, unless its run owns the output. */
 export async function removeStoredPreparation(output: string, key: string): Promise<void> {
   const manifest = await readManifest(output);
   if (manifest?.run !== key) await removeRun(openStorage(output), key);
@@ -68,7 +68,9 @@ export async function clearStoredChunks(output: string, key: string): Promise<vo
   await removeAll(openStorage(output), `${unfinishedFolder}/${key}/chunks/`);
 }
 
-/** The file that says that a run is open goes first: whoever writes for it later looks for that, and cleans up. */
+/**
+ * The file that marks a run as open is removed first: a process that writes for the run later checks it, and cleans up.
+ */
 async function removeRun(storage: Storage, key: string): Promise<void> {
   const prefix = `${unfinishedFolder}/${key}/`;
   await storage.remove(`${prefix}run.json`);
@@ -98,8 +100,9 @@ interface NamedLines {
 }
 
 /**
- * Writes the rejected rows, then the complete manifest in place of the one with which the run began, and removes whatever
- * is not in it: shards of earlier runs and of dead attempts, the files of this run and of others that were given up.
+ * Writes the rejected rows, then the complete manifest in place of the one with which the run began, and removes
+ * whatever is not in it: shards of earlier runs and of dead attempts, the files of this run and of others that were
+ * given up.
  *
  * @throws SentvecError `invalid-output` when the run was replaced by another
  */
@@ -153,7 +156,7 @@ export async function checkStoredRun(
   if (await storage.stat(`${unfinishedFolder}/${run.key}/run.json`)) return;
   await storage.remove(record.slice(storage.uri.length + 1));
   const manifest = await readManifest(run.output);
-  // What an open run does not need, its commit finds.
+  // The commit of an open run removes what it does not need.
   if (manifest?.complete) {
     const listed = namesOf(manifest);
     for (const file of namesOf({ shards: [{ ...shard, input: 0 }] })) if (!listed.has(file)) await storage.remove(file);

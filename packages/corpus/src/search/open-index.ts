@@ -19,7 +19,7 @@ import { filesOf } from '../run/finished-chunk.ts';
 import { checkFolderSpace, embedOptions } from '../run/space.ts';
 import { pickRows } from '../sinks/sink.ts';
 
-/** What puts documents in an order for a query: a reranker, or a multi-vector embedder. */
+/** A model that ranks documents for a query: a reranker, or a multi-vector embedder. */
 export interface Ranker {
   rank(
     query: string,
@@ -32,11 +32,12 @@ export interface Ranker {
 export interface OpenIndexOptions {
   /** The model that made the vectors. A model of another space is refused. */
   readonly embedder: Embedder;
-  /** Puts the best rows in its own order. */
+  /** Reranks the best rows. */
   readonly reranker?: Ranker | undefined;
   /**
-   * Bytes of shards that are kept in memory once they were read: a search is then more than ten times faster. What folders have
-   * beyond that is read from the disk at each search. 0 keeps nothing. Decoded, they take up to three times as much.
+   * Bytes of shards that are kept in memory once they were read: a search is then more than ten times faster. What
+   * folders have beyond that is read from the disk at each search. 0 keeps nothing. Decoded, they take up to three
+   * times as much.
    * @default 268,435,456
    */
   readonly memory?: number | undefined;
@@ -47,7 +48,7 @@ export interface OpenIndexOptions {
 export interface IndexHit {
   /** The folder that holds it. */
   readonly directory: string;
-  /** Which vector of all folders it is, from 0. */
+  /** Index of its vector among those of all folders. */
   readonly row: number;
   readonly id: RowId;
   /** When the texts were kept. */
@@ -59,7 +60,7 @@ export interface IndexHit {
   readonly piece?: NonNullable<EmbeddingBatch['pieces']>[number] | undefined;
   /** The columns that were kept. */
   readonly columns: Readonly<Record<string, unknown>>;
-  /** What the order goes by, larger is better. */
+  /** What rows are sorted by, larger is better. */
   readonly score: number;
   /** What each stage gave it: a similarity, a score of BM25, a score of the reranker. */
   readonly scores: { readonly meaning?: number; readonly words?: number; readonly reranker?: number };
@@ -70,8 +71,8 @@ export interface IndexSearchOptions {
   /** Rows of the answer. @default 10 */
   readonly topK?: number | undefined;
   /**
-   * `meaning`: similarity of vectors, of all of them. `words`: BM25. `both`: the two rankings fused by reciprocal ranks.
-   * Words need folders that kept the texts.
+   * `meaning`: similarity of vectors, of all of them. `words`: BM25. `both`: the two rankings fused by reciprocal
+   * ranks. Words need folders that kept the texts.
    * @default 'meaning'
    */
   readonly by?: 'meaning' | 'words' | 'both' | undefined;
@@ -86,14 +87,15 @@ export interface IndexSearchOptions {
    */
   readonly eachPiece?: boolean | undefined;
   /**
-   * Which rows may be in the answer, by the columns that were kept. Parquet, Arrow and npy keep what is no text as its JSON:
-   * a number comes as its digits, `Number(stars) >= 4`.
+   * Which rows may be in the answer, by the columns that were kept. Parquet, Arrow and npy keep what is no text as its
+   * JSON: a number comes as its digits, `Number(stars) >= 4`.
    * @default all
    */
   readonly filter?: ((columns: Readonly<Record<string, unknown>>, id: RowId) => boolean) | undefined;
   /**
-   * How the query is embedded, instead of what the folders' own settings call for: a prompt of its own, say. What the
-   * corpus was told to use instead of what is for documents, the query gets too, unless the model has one for queries.
+   * How the query is embedded: another prompt, say. By default it gets the model's prompt, route and task for queries.
+   * Where the model has no prompt for queries, or the corpus was embedded for a task that is not one of documents, it
+   * gets those of the corpus.
    */
   readonly query?: Pick<EmbedOptions, 'prompt' | 'route' | 'task'> | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -112,9 +114,9 @@ export interface CorpusIndex {
 }
 
 /**
- * Opens folders of vectors as one corpus, as they are now: what is added or removed later is seen by the next that opens
- * them. Shards are read by the first search that needs them, and kept in memory as far as `memory` allows; the index of
- * words is built in memory by the first search that needs it.
+ * Opens folders of vectors as one corpus, as they are now: what is added or removed later is seen only when they are
+ * opened again. Shards are read by the first search that needs them, and kept in memory as far as `memory` allows; the
+ * index of words is built in memory by the first search that needs it.
  * @throws SentvecError `space-mismatch` for a folder whose vectors the model would not make; `invalid-output`,
  * `invalid-argument`, `io-failed`, `aborted`
  */
@@ -171,7 +173,7 @@ function keepInMemory(embeddings: Embeddings, kept: ReadonlySet<ShardEntry>): Em
   };
 }
 
-/** A folder, and where its vectors stand among those of all. */
+/** A folder, and the index of its first vector among those of all. */
 interface Part {
   readonly directory: string;
   readonly embeddings: Embeddings;
@@ -236,7 +238,7 @@ class Index implements CorpusIndex {
     if (wrong !== undefined)
       throw new SentvecError(
         'backend-failed',
-        `The reranker gave document ${wrong.row} of ${hits.length} the score ${wrong.score}. Its rows are places in the list that it got, its scores numbers.`,
+        `The reranker gave document ${wrong.row} of ${hits.length} the score ${wrong.score}. Its rows must be indices into the list that it got, its scores numbers.`,
       );
     return ranked.map(({ row, score }) => ({
       ...hits[row]!,
@@ -298,7 +300,9 @@ class Index implements CorpusIndex {
     }
   }
 
-  /** For each vector the first one of its row; -1 for what a filter does not want. One pass, a number for each vector. */
+  /**
+   * For each vector the first one of its row; -1 for rows that the filter excludes. One pass, a number for each vector.
+   */
   async #documents(
     filter: IndexSearchOptions['filter'],
     eachPiece: boolean,
@@ -313,7 +317,7 @@ class Index implements CorpusIndex {
     return found;
   }
 
-  /** Built once, for whoever waits for it: it hears of no search's signal. */
+  /** Built once for all searches that wait for it, so that the signal of one search does not abort it. */
   #wordIndex(): Promise<Bm25Index> {
     const texts = async function* (batches: AsyncIterable<PlacedBatch>): AsyncGenerator<string, void> {
       for await (const { batch, directory } of batches) yield* batch.texts ?? refuseWithoutTexts(directory);
@@ -355,7 +359,7 @@ interface DocumentHit extends SearchHit {
   readonly document: number;
 }
 
-/** For each vector of a batch the place of the first one of its row: itself, unless rows were embedded in pieces. */
+/** For each vector of a batch the index of the first one of its row: itself, unless rows were embedded in pieces. */
 function documentsOf({ ids, pieces }: EmbeddingBatch, eachPiece: boolean): number[] {
   return ids.map((_, place) => place - (eachPiece ? 0 : (pieces?.[place]!.piece ?? 0)));
 }
@@ -388,7 +392,7 @@ function describe({ ids, pieces, texts, columns }: EmbeddingBatch, place: number
   return { id: ids[place]!, text: texts?.[place], ...(piece && { piece }), columns: Object.fromEntries(kept) };
 }
 
-/** The places in a batch that a filter lets through. */
+/** The indices of the rows of a batch that a filter accepts. */
 function chosenRows(batch: EmbeddingBatch, filter: IndexSearchOptions['filter']): number[] {
   const places = batch.ids.map((_, place) => place);
   return filter === undefined

@@ -23,7 +23,7 @@ import { hasPieceRows, pieceColumns } from '../request.ts';
 import { columnsOfOutput, joinSparse, loadSink, storedCols, type Shard, type ShardLayout } from '../sinks/sink.ts';
 import { embedTexts } from './embed-texts.ts';
 
-/** What became of a chunk. */
+/** The result of embedding a chunk. */
 export interface ChunkResult {
   readonly index: number;
   readonly rows: number;
@@ -41,7 +41,7 @@ export interface ChunkResult {
 /** Options of {@link embedChunk}. */
 export interface EmbedChunkOptions {
   readonly signal?: AbortSignal | undefined;
-  /** Called now and then with how much of this chunk is embedded. */
+  /** Called from time to time with how much of this chunk is embedded. */
   readonly onProgress?: ((progress: { readonly rows: number; readonly tokens: number }) => void) | undefined;
 }
 

@@ -17,7 +17,7 @@ export interface EmbeddedTexts<Embedded> {
 
 type Embed<Embedded> = (texts: readonly string[]) => Promise<Embedded>;
 
-/** Shows whether the model works at all, when a text fails alone. */
+/** The probe text: it shows whether the model works at all, when a text fails alone. */
 const probeText = 'a';
 
 /** How often all texts are tried together when none of them fails alone. */
@@ -52,7 +52,7 @@ export async function embedTexts<Embedded>(
   }
 }
 
-/** Whether leaving out a text may help. */
+/** Whether leaving out a text may avoid the error. */
 function isFaultOfText(error: unknown): boolean {
   return SentvecError.is(error) ? error.code === 'invalid-text' || error.code === 'backend-failed' : true;
 }

@@ -113,8 +113,7 @@ class Preparation {
       if (prepared.finished) return prepared;
       const makeManifest = (): Promise<Manifest> => createManifest(prepared.run);
       if (await claimOutput(output, this.key, state, makeManifest)) return this.#continue(prepared.run);
-      // Somebody else was first. What that means for this request is decided again, but a run that has just begun is
-      // not replaced.
+      // Another run was first. How this request starts is decided again, but a run that has just begun is not replaced.
       if (this.#request.overwrite || attempt === maxAttempts) throw unfinishedError(output);
     }
   }
@@ -185,7 +184,7 @@ class Preparation {
   }
 }
 
-/** How often a request is decided again when another is faster. */
+/** How often it is decided again how a request starts, when another run was first. */
 const maxAttempts = 3;
 
 function earlierChunks(earlier: EarlierRun, output: string): AsyncGenerator<EarlierChunk, void> {

@@ -18,7 +18,7 @@ export interface Credentials {
   readonly accessKeyId: string;
   readonly secretAccessKey: string;
   readonly sessionToken?: string | undefined;
-  /** When they end, in milliseconds. `undefined`: never. */
+  /** When they expire, in milliseconds. `undefined`: never. */
   readonly expires?: number | undefined;
 }
 
@@ -28,7 +28,7 @@ export type Profile = Readonly<Record<string, string>>;
 /** Milliseconds before they expire at which credentials are fetched again. */
 const margin = 5 * 60_000;
 
-/** Milliseconds in which a metadata service answers; where there is none, nobody does. */
+/** Milliseconds to wait for a metadata service; where there is none, nothing answers. */
 const metadataTimeout = 2000;
 
 /** Finds credentials, and fetches them again before they expire. One for all stores that share an environment. */
@@ -189,8 +189,8 @@ function temporaryCredentials(answer: unknown, source: string, token: 'SessionTo
 }
 
 /**
- * What `~/.aws/config` and `~/.aws/credentials` say of a profile: `AWS_PROFILE`, else `default`. Empty when they do not
- * know it.
+ * What `~/.aws/config` and `~/.aws/credentials` say of a profile: `AWS_PROFILE`, else `default`. Empty when it is in
+ * neither.
  */
 export async function readProfile(environment: Environment): Promise<Profile> {
   const name = environment['AWS_PROFILE'] || 'default';
@@ -231,5 +231,5 @@ async function ask(url: URL, init: RequestInit, timeout: number): Promise<Respon
 }
 
 function sourceError(source: string, problem: string): SentvecError {
-  return new SentvecError('io-failed', `The credentials for S3 cannot be had from ${source}: ${problem}.`);
+  return new SentvecError('io-failed', `There are no credentials for S3 from ${source}: ${problem}.`);
 }

@@ -1,4 +1,4 @@
-/** Signed requests to a bucket of S3, or of a store that speaks its language, tried again as the store asks for. */
+/** Signed requests to a bucket of S3, or of a store with the same protocol, tried again as the store asks for. */
 import { createHash } from 'node:crypto';
 import { PassingFailure, retryAfter, SentvecError } from '@sentvec/platform';
 import { AwsV4Signer } from 'aws4fetch';
@@ -55,7 +55,7 @@ const passing: ReadonlySet<number> = new Set([408, 409, 429, 500, 502, 503, 504]
 const passingCodes: ReadonlySet<string> = new Set(['RequestTimeout', 'SlowDown', 'InternalError', 'OperationAborted']);
 const expiredCodes: ReadonlySet<string> = new Set(['ExpiredToken', 'ExpiredTokenException', 'TokenRefreshRequired']);
 
-/** What is the same for all requests of a bucket, found out at the first one. */
+/** What all requests of a bucket have in common: region and credentials, found out at the first one. */
 interface Target {
   readonly endpoint: string | undefined;
   region: string;
@@ -168,8 +168,8 @@ export class S3Client {
   }
 
   /**
-   * Whether the next attempt is signed in another way than this one was, since the answer or that to another request says
-   * so: for another region, with other credentials, at another time.
+   * Whether the next attempt is signed in another way than this one was, since the answer or that to another request
+   * says so: for another region, with other credentials, at another time.
    */
   async #isCorrected(
     { method }: S3Request,
@@ -184,7 +184,7 @@ export class S3Client {
       target.region = region;
       return true;
     }
-    // The body of an answer to HEAD, which would say what is wrong, does not come.
+    // An answer to HEAD has no body, which would say what is wrong.
     const isSilent = method === 'HEAD' && code === '' && (status === 400 || status === 403);
     const time = Date.parse(headers.get('date') ?? '');
     const isSkewed = Math.abs(time - Date.now() - signed.clock) > 60_000;

@@ -1,4 +1,4 @@
-/** Files in a bucket of S3, or of a store that speaks its language: MinIO, R2, Ceph and others. */
+/** Files in a bucket of S3, or of a store with the same protocol: MinIO, R2, Ceph and others. */
 import { randomUUID } from 'node:crypto';
 import { SentvecError, throwIfAborted } from '@sentvec/platform';
 import { invalidKeyError, locationOf } from '../errors.ts';
@@ -28,7 +28,7 @@ export interface S3StorageOptions {
   readonly partBytes?: number | undefined;
 }
 
-/** The header with the number of a write, by which it recognizes its own object. */
+/** The header with the random number of a write, by which the write recognizes its own object. */
 const writeHeader = 'x-amz-meta-sentvec-write';
 const mostParts = 10_000;
 
@@ -208,7 +208,7 @@ class S3Storage implements Storage {
       const { tags, bytes } = await this.#sendParts(object, uploadId, parts, signal);
       return await this.#complete(key, { uploadId, tags, bytes, token }, options);
     } catch (error) {
-      await this.#abort(object, uploadId).catch(() => {}); // What went wrong before is what matters.
+      await this.#abort(object, uploadId).catch(() => {}); // The earlier error is the one that is thrown.
       throw error;
     }
   }

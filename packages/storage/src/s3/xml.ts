@@ -6,7 +6,7 @@ export function textOfElement(xml: string, name: string): string | undefined {
   return inner === undefined ? undefined : unescape(inner);
 }
 
-/** What stands between the tags of each element of this name. */
+/** The content between the tags of each element of this name. */
 export function elements(xml: string, name: string): string[] {
   const pattern = new RegExp(`<${name}(?:\\s[^>]*)?(?:/>|>([\\s\\S]*?)</${name}>)`, 'gu');
   return Array.from(xml.matchAll(pattern), ([, inner = '']) => inner);
@@ -21,7 +21,7 @@ function unescape(text: string): string {
   });
 }
 
-/** A text as it stands in an element. */
+/** A text as it is written in an element. */
 export function escapeXml(text: string): string {
   return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
 }

@@ -77,7 +77,7 @@ function textsFrom(batch: TrainingBatch, first: number, examples: number): Train
   return { columns: 1, examples, length: longest, ...part, typeIds: types };
 }
 
-/** Which positions of a batch hold a token, counted through all of it: also those that none attends to. */
+/** The positions of a batch that hold a token, as indices into all of it, including tokens that no other attends to. */
 export function positionsOfTokens({ mask, poolingMask }: Pick<TrainingBatch, 'mask' | 'poolingMask'>): Int32Array {
   const positions = new Int32Array(mask.length);
   let count = 0;

@@ -1,5 +1,5 @@
-// Pairs and triplets out of texts with classes, for losses over pairs: with in-batch negatives they teach more than losses
-// over the classes themselves.
+// Pairs and triplets out of texts with classes, for losses over pairs: with in-batch negatives they teach more than
+// losses over the classes themselves.
 import { SentvecError } from '@sentvec/core';
 import { checkOptionNames } from '@sentvec/platform';
 import { Random } from '../random.ts';
@@ -10,17 +10,18 @@ import type { ExampleTable } from './samplers.ts';
 export interface ExamplesOfClassesOptions {
   /** `pairs`: a text and another of its class. `triplets`: and one of another class. @default 'pairs' */
   readonly make?: 'pairs' | 'triplets' | undefined;
-  /** Examples that begin with the same text, as far as its class has so many others. @default 4 */
+  /** Examples with the same first text; fewer where its class has fewer other texts. @default 4 */
   readonly perText?: number | undefined;
   /** @default 42 */
   readonly seed?: number | undefined;
 }
 
 /**
- * Pairs or triplets of texts with classes. With the sampler `noDuplicates` no class stands in two examples of a batch, so
- * that no in-batch negative is a false one; a batch then has at most as many examples as there are classes.
+ * Pairs or triplets of texts with classes. With the sampler `noDuplicates` no class occurs in two examples of a batch,
+ * so that no in-batch negative is a false one; a batch then has at most as many examples as there are classes.
  * @param classes the class of each text
- * @throws SentvecError `invalid-argument`; `invalid-corpus` when there are fewer than two classes, or none has two texts
+ * @throws SentvecError `invalid-argument`; `invalid-corpus` when there are fewer than two classes, or none has two
+ * texts
  */
 export function examplesOfClasses(
   texts: readonly string[],

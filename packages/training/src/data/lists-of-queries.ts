@@ -1,11 +1,12 @@
-// Lists of documents with how good each is, for losses over lists.
+// Lists of documents with the relevance of each, for losses over lists.
 import { SentvecError } from '@sentvec/core';
 import { absentDocument } from '../losses/listwise.ts';
 import type { ExampleTable } from './samplers.ts';
 
 /**
- * An example for each query. Of two columns, the rows with one query are a list: they may stand anywhere, and lists may
- * have different lengths. Of more columns, each row is a list; without labels its first document is the right one.
+ * An example for each query. Of two columns, the rows with one query are a list: they need not follow each other, and
+ * lists may have different lengths. Of more columns, each row is a list; without labels its first document is the right
+ * one.
  * @throws SentvecError `invalid-corpus` when no query has two documents, or rows with a query have no labels
  */
 export function listsOfQueries(examples: ExampleTable, file: string): ExampleTable {

@@ -5,8 +5,8 @@ import { Random } from '../random.ts';
 export interface ExampleTable {
   readonly columns: readonly (readonly string[])[];
   /**
-   * `labelWidth` numbers for each example. For losses over classes: the name of its class, a text or a number. Names are
-   * compared as they are.
+   * `labelWidth` numbers for each example. For losses over classes: the name of its class, a text or a number. Names
+   * are compared as they are.
    */
   readonly labels?: ArrayLike<number | string> | undefined;
   /** @default 1 */
@@ -42,7 +42,7 @@ export const inOrder: Sampler = (examples, { batchSize }) =>
 /**
  * Every example once, in random order, and no text twice in a batch: with in-batch negatives a repeated text would be a
  * false negative. An example goes into the first batch with room after the last one that has a text of it, in a time
- * that does not depend on how often texts repeat. Of a text that repeats often the last batches are small.
+ * that does not depend on how often texts repeat. When a text repeats often, the last batches are small.
  */
 export const noDuplicates: Sampler = (examples, { batchSize, seed, epoch }) => {
   const batches: number[][] = [];

@@ -1,4 +1,4 @@
-// Texts as token ids, each different one tokenized once, and the batches that are made of them.
+// Texts as token ids, each distinct text tokenized once, and the batches that are made of them.
 import {
   countUnpooledTokens,
   SentvecError,
@@ -91,8 +91,7 @@ export async function tokenizePairs(
 }
 
 /**
- * The texts of all sets as token ids. Pairs of texts, of which there are more than texts, become token ids with their
- * batch.
+ * The texts of all sets as token ids. There are more pairs than texts, so pairs are tokenized batch by batch.
  */
 export class TokenizedSets {
   readonly #sets: readonly TrainingSet[];
@@ -129,7 +128,7 @@ export class TokenizedSets {
         if (row >= 0)
           throw new SentvecError(
             'invalid-corpus',
-            `${name}: row ${row} has nothing in column ${index + 1} of its texts that the model reads. Leave out empty texts.`,
+            `${name}: row ${row} has a text without any token in column ${index + 1}. Leave out empty texts.`,
             { file: name, row },
           );
         columns.push(column);
@@ -189,7 +188,9 @@ function foreignDocuments(own: readonly (readonly string[])[], count: number, ra
   return columns;
 }
 
-/** Labels as a loss takes them. Classes are numbered within the batch, so that float32 holds any name of one exactly. */
+/**
+ * Labels as a loss takes them. Classes are numbered within the batch, so that float32 holds any name of one exactly.
+ */
 function labelsOfRows({ labels, labelWidth = 1 }: ExampleTable, rows: Int32Array, areClasses: boolean): Float32Array {
   const chosen = new Float32Array(rows.length * labelWidth);
   const numbers = new Map<string | number, number>();

@@ -85,7 +85,7 @@ function isNumber(label: string | number): boolean {
   return typeof label === 'number' || (label.trim() !== '' && !Number.isNaN(Number(label)));
 }
 
-/** Names may be any, but where all are numbers and some are fractions, it is scores that were taken for classes. */
+/** Any name is allowed, but where all are numbers and some are fractions, they are probably scores and not classes. */
 function classError(loss: TrainingLoss, label: string | number, areNumbers: boolean): string | undefined {
   if (areNumbers && !Number.isInteger(Number(label)))
     return `but ${loss.name} wants the whole number or the name of a class`;

@@ -50,11 +50,11 @@ export class BlockedVectors {
 
   /**
    * Multiplies all vectors with the others.
-   * @param others row-major, as many as were announced
+   * @param others row-major, as many as the constructor was given
    * @param bias added to the products with each of the others
    * @param visit gets the products of a block, `[rows, others]`, a view, and the number of its first vector
-   * @param sums to this `[others, cols]`, for each of the others, all vectors are added, each times what `visit` has
-   * left in place of its product
+   * @param sums to this `[others, cols]`, for each of the others, all vectors are added, each multiplied by what
+   * `visit` has written in place of its product
    */
   async multiply(
     others: ArrayLike<number>,

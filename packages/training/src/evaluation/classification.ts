@@ -22,9 +22,9 @@ export interface ClassificationOptions {
 }
 
 /**
- * How far vectors tell classes apart, with no training of the encoder: the accuracy of the vote of the nearest
+ * How well vectors separate classes, with no training of the encoder: the accuracy of the vote of the nearest
  * neighbours, and of a linear probe (multinomial logistic regression on the vectors), which is the `score`.
- * @param train what neighbours and probe know @param test what they are judged by
+ * @param train texts that neighbours and probe learn from @param test texts that they are tested on
  */
 export async function evaluateClassification(
   embed: EmbedTexts,
@@ -47,7 +47,7 @@ export async function evaluateClassification(
   return { score: linear, metrics: { knn_accuracy: knn, linear_accuracy: linear } };
 }
 
-/** The class of most neighbours; of equally many, that of the nearest. */
+/** The class of most neighbours; in a tie, that of the nearest. */
 async function voteOfNeighbours(
   known: Matrix,
   classes: readonly number[],

@@ -1,4 +1,4 @@
-// A linear classifier on vectors: how far they tell classes apart, with no training of the encoder.
+// A linear classifier on vectors: how well they separate classes, with no training of the encoder.
 import { throwIfAborted, type Matrix } from '@sentvec/core';
 import { checkOptionNames } from '@sentvec/platform';
 import { BlockedVectors } from './blocked-vectors.ts';
@@ -22,9 +22,9 @@ export interface LinearProbe {
 }
 
 /**
- * Multinomial logistic regression with an L2 penalty, fitted by L-BFGS: the minimum of Σ log-loss + ½ Σ weights², which is
- * what `LogisticRegression` of scikit-learn finds with its defaults (C = 1; the bias is not penalized). Deterministic. It
- * yields to the event loop every few milliseconds.
+ * Multinomial logistic regression with an L2 penalty, fitted by L-BFGS: the minimum of Σ log-loss + ½ Σ weights², which
+ * is what `LogisticRegression` of scikit-learn finds with its defaults (C = 1; the bias is not penalized).
+ * Deterministic. It yields to the event loop every few milliseconds.
  * @param classes the number of the class of each row, 0 to `count - 1`
  * @throws SentvecError `aborted`
  */
@@ -74,7 +74,7 @@ export async function fitLinearProbe(
   return { weights, bias, predict: async (unknown) => predict(unknown, weights, bias) };
 }
 
-/** Puts probability less truth in the place of each score. @returns the log-loss */
+/** Replaces each score by the predicted probability minus the true one. @returns the log-loss */
 function errorsInPlace(scores: Float32Array, right: number): number {
   const largest = scores.reduce((most, score) => Math.max(most, score), -Infinity);
   const own = scores[right]! - largest;

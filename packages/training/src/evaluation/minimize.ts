@@ -10,7 +10,7 @@ export interface FunctionValue {
 const memory = 10;
 
 /**
- * Goes down from `start` until no entry of the gradient is larger than `tolerance`, the value falls no more, or
+ * Descends from `start` until no entry of the gradient is larger than `tolerance`, the value falls no more, or
  * `iterations` are used up.
  */
 export async function minimize(

@@ -31,7 +31,7 @@ export interface RetrievalTask {
 }
 
 /**
- * The task of finding, for each query, the documents that stand in a row with it. The documents of all rows are the
+ * The task of finding, for each query, the documents that share a row with it. The documents of all rows are the
  * corpus; row i of both belongs together.
  */
 export function retrievalTask(queries: readonly string[], documents: readonly string[]): RetrievalTask {
@@ -52,9 +52,9 @@ function byId(ids: ReadonlyMap<string, string>): Record<string, string> {
   return Object.fromEntries([...ids].map(([text, id]) => [id, text]));
 }
 
-/** A way to find documents. What it finds has one ranking for each name that it gives. */
+/** A way to find documents. It gives one ranking for each of its names. */
 export interface FirstStage {
-  /** `cosine`, `dot`, `maxsim`, `bm25`: what its metrics are called by. */
+  /** `cosine`, `dot`, `maxsim`, `bm25`: the prefixes of the names of its metrics. */
   readonly names: readonly string[];
   /**
    * @returns for each name and each query the best rows of the corpus, best first, of equal scores the lower row first
@@ -170,7 +170,7 @@ async function bestOfBlocks(
     for (const [name, ofQueries] of (await search(documents)).entries())
       for (const [query, hits] of ofQueries.entries()) {
         const later = hits.map(({ row, score }) => ({ row: firstRow + row, score }));
-        // Rows rise from block to block, and sorting keeps the order of equal scores.
+        // Row numbers increase from block to block, and sorting is stable.
         best[name]![query] = [...best[name]![query]!, ...later].sort((a, b) => b.score - a.score).slice(0, topK);
       }
     firstRow += documents.length;
@@ -261,7 +261,7 @@ export async function evaluateSearch(
       metrics[`${name}_${metric}`] = value;
     last = name;
   };
-  if (queries.length === 0) retrievalMetrics([], metricOptions); // Says that there is nothing to measure.
+  if (queries.length === 0) retrievalMetrics([], metricOptions); // Throws, since there is nothing to measure.
   const corpus: CorpusBlocks = {
     topK: hybrid || reranker ? Math.max(depth, candidates) : depth,
     signal,

@@ -77,7 +77,7 @@ export interface ParaphraseTask {
   readonly duplicates: readonly (readonly [number, number])[];
 }
 
-/** The task of finding, among all different texts of both columns, the pairs that stand in a row. */
+/** The task of finding, among all different texts of both columns, the pairs that share a row. */
 export function paraphraseTask(first: readonly string[], second: readonly string[]): ParaphraseTask {
   const texts = [...new Set([...first, ...second])];
   const rowOf = new Map(texts.map((text, row) => [text, row]));

@@ -19,8 +19,8 @@ const bert = {
 };
 
 /**
- * A `config.json` without `vocab_size`, with the keys of transformers and a position for each of `maxLength` tokens. Of
- * an architecture that is not known here, only what all have: reading it will say what is missing.
+ * A `config.json` without `vocab_size`, with the keys of transformers and a position for each of `maxLength` tokens.
+ * For an unknown architecture, only the keys that all have: reading the folder reports what is missing.
  */
 export function defaultConfig(modelType: string, maxLength: number): Readonly<Record<string, unknown>> {
   const own = defaults.get(modelType)?.(maxLength) ?? {};

@@ -1,6 +1,6 @@
 /**
- * Folders of rerankers, sparse models and models of late interaction that are made of an encoder: its weights, and a head
- * that is to be trained. In the layout of sentence-transformers 6, in memory.
+ * Folders of rerankers, sparse models and models of late interaction that are made of an encoder: its weights, and a
+ * head that is to be trained. In the layout of sentence-transformers 6, in memory.
  */
 import { readEncoder, type EncoderDefinition } from '@sentvec/architectures';
 import {
@@ -19,7 +19,7 @@ import { Random } from '../random.ts';
 import { checkCount } from '../training-options.ts';
 import { json, type FolderFiles } from './static-folder.ts';
 
-/** How transformers calls the class of a reranker, and what stands before the names of its encoder's weights. */
+/** The class name of a reranker in transformers, and the prefix of the names of its encoder's weights. */
 interface ClassificationClass {
   readonly name: string;
   readonly prefix: string;
@@ -63,8 +63,8 @@ export interface FreshScoresOptions {
 }
 
 /**
- * A reranker of an encoder's weights and a head of random ones, as transformers begins with: normal with deviation 0.02.
- * Layers of the head that the encoder's file has already, BERT's pooler for example, keep their weights.
+ * A reranker of an encoder's weights and a head of random ones, as transformers begins with: normal with deviation
+ * 0.02. Layers of the head that the encoder's file has already, BERT's pooler for example, keep their weights.
  * @param files an embedder, or a plain folder of an encoder
  * @throws SentvecError `unsupported-model` for an architecture without such a head
  */
@@ -127,8 +127,8 @@ export async function withFreshScores(files: ModelFiles, options: FreshScoresOpt
 }
 
 /**
- * A sparse embedder of a model that predicts masked tokens: its scores of terms, of which the largest over the tokens of a
- * text counts (SPLADE: Formal et al., 2021). No weight is new.
+ * A sparse embedder of a model that predicts masked tokens: its scores of terms, of which the largest over the tokens
+ * of a text counts (SPLADE: Formal et al., 2021). No weight is new.
  * @param files a plain folder of transformers (`…ForMaskedLM`)
  * @throws SentvecError `invalid-model` for an encoder without the head that predicts tokens
  */

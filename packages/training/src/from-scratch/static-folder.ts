@@ -27,9 +27,9 @@ export function moduleEntry(idx: number, path: string, kind: string): Readonly<R
 }
 
 /**
- * As the files of a folder are written.
- * @param source another file with the same keys: numbers that have a point there, 2.0 say, get it here too. Python tells
- * them from whole numbers, and transformers refuses a configuration with the other kind
+ * JSON as in the files of a model folder.
+ * @param source another file with the same keys: numbers that have a point there, 2.0 say, get it here too. Python
+ * tells them from whole numbers, and transformers refuses a configuration with the other kind
  */
 export function json(value: unknown, source = ''): string {
   const floats = new Map(

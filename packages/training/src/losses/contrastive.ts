@@ -41,7 +41,7 @@ export function contrastiveLoss(
 /**
  * Contrastive loss over the hard pairs of a batch only, summed: dissimilar pairs nearer than the farthest similar one,
  * similar pairs farther apart than the nearest dissimilar one. With at most one similar pair the mean of the dissimilar
- * distances stands in for it, and the other way round. Follows `OnlineContrastiveLoss` of sentence-transformers.
+ * distances is used instead, and vice versa. Follows `OnlineContrastiveLoss` of sentence-transformers.
  */
 export function onlineContrastiveLoss(options: ContrastiveOptions = {}): Loss {
   checkOptionNames('onlineContrastiveLoss()', options, { distance: true, margin: true });

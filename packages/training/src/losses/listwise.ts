@@ -1,7 +1,7 @@
 /**
- * Losses of rerankers over lists: a query with several documents, each with a number for how well it answers. Lists of a
- * batch may have different lengths. Those of `sentence_transformers.cross_encoder.losses`, which sort; here the place of
- * a document is counted instead, from comparisons, so that no operation but those of all losses is needed.
+ * Losses of rerankers over lists: a query with several documents, each with a number for how well it answers. Lists of
+ * a batch may have different lengths. Those of `sentence_transformers.cross_encoder.losses`, which sort; here the rank
+ * of a document is counted from comparisons instead, which needs only the operations of the other losses.
  */
 import { absolute, logSoftmax, softplus, type Operations } from '@sentvec/architectures';
 import { checkOptionNames } from '@sentvec/platform';
@@ -9,7 +9,7 @@ import { checkedParameter, labelsOf, type Loss } from '../loss.ts';
 import { meanOf } from './distance.ts';
 import { activated, type ScoreActivation, type ScoreOptionsOfLoss } from './pair-scores.ts';
 
-/** In the labels of a list, the place of a document that is not there: lists of a batch have one width. */
+/** The label of an absent document: all lists of a batch are padded to one width. */
 export const absentDocument: number = -Infinity;
 
 /** The documents of each query: matrices `[lists, documents]`. */
@@ -72,8 +72,8 @@ export function listMleLoss(options: ListMleOptions = {}): Loss {
 }
 
 /**
- * {@link listMleLoss} where the first places count more: a place counts 2 to the power of the documents that are left,
- * less 1, as a share of all (Lan et al., 2014).
+ * {@link listMleLoss} where the first ranks weigh more: the weight of a rank is 2 to the power of the documents that
+ * are left, less 1, as a share of the sum (Lan et al., 2014).
  */
 export function positionListMleLoss(options: ListMleOptions = {}): Loss {
   return listMle('PListMLELoss', options, true);
@@ -85,14 +85,14 @@ function listMle(name: string, options: ListMleOptions, isWeighted: boolean): Lo
   const parameters = { respect_input_order: respectInputOrder };
   return listwise(name, activation, parameters, (ops, { scores, labels, present }) => {
     const key = ops.where(present, respectInputOrder ? ops.multiply(labels, 0) : labels, never);
-    const places = placesOf(ops, key);
-    const [own, other] = pairs(ops, places);
+    const ranks = ranksOf(ops, key);
+    const [own, other] = pairs(ops, ranks);
     const isLeft = ops.subtract(1, ops.greater(own, other));
     const left = ops.logSumExp(ops.where(isLeft, pairs(ops, scores)[1], never), [2]);
     const likelihoods = ops.where(present, ops.subtract(scores, left), 0);
     if (!isWeighted) return meanOf(ops, ops.multiply(ops.sum(likelihoods, [1]), -1));
     const count = ops.sum(present, [1], true);
-    const power = ops.exp(ops.multiply(ops.subtract(ops.add(count, 1), places), Math.LN2));
+    const power = ops.exp(ops.multiply(ops.subtract(ops.add(count, 1), ranks), Math.LN2));
     const weights = ops.multiply(ops.subtract(power, 1), present);
     const shares = ops.divide(weights, ops.add(ops.sum(weights, [1], true), 1e-10));
     return meanOf(ops, ops.multiply(ops.sum(ops.multiply(likelihoods, shares), [1]), -1));
@@ -134,12 +134,14 @@ export function lambdaLoss(options: LambdaOptions = {}): Loss {
   return pairwise('LambdaLoss', weighting, others, { weighting_scheme: weighting });
 }
 
-/** {@link lambdaLoss} in which all pairs weigh the same (Burges et al., 2005). @throws SentvecError `invalid-argument` */
+/**
+ * {@link lambdaLoss} in which all pairs weigh the same (Burges et al., 2005). @throws SentvecError `invalid-argument`
+ */
 export function rankNetLoss(options: RankNetOptions = {}): Loss {
   return pairwise('RankNetLoss', 'NoWeightingScheme', options, {});
 }
 
-/** Below this no probability goes. */
+/** The smallest probability: smaller ones count as this. */
 const smallest = 1e-10;
 
 function pairwise(
@@ -155,16 +157,16 @@ function pairwise(
   const described = { ...parameters, k: k ?? null, sigma, reduction_log: logarithm };
   return listwise(name, activation, described, (ops, lists) => {
     const { scores, labels, present } = lists;
-    const places = placesOf(ops, scores);
+    const ranks = ranksOf(ops, scores);
     const [better, worse] = pairs(ops, labels);
-    const isThere = k === undefined ? present : ops.multiply(present, ops.greater(k + 0.5, places));
+    const isThere = k === undefined ? present : ops.multiply(present, ops.greater(k + 0.5, ranks));
     const [first, second] = pairs(ops, isThere);
     const both = ops.multiply(first, second);
     const counted = weighting === 'NDCGLoss1Scheme' ? both : ops.multiply(both, ops.greater(better, worse));
     const [a, b] = pairs(ops, ops.where(present, scores, 0));
     const likelihood = ops.multiply(softplus(ops, ops.multiply(ops.subtract(a, b), -sigma)), -1);
     const bounded = ops.maximum(likelihood, Math.log(smallest));
-    const weights = weightsOf(ops, weighting, { ...lists, places }, k);
+    const weights = weightsOf(ops, weighting, { ...lists, ranks }, k);
     const costs = ops.maximum(weights === undefined ? bounded : ops.multiply(bounded, weights), Math.log(smallest));
     const total = ops.sum(ops.multiply(costs, counted), [0, 1, 2]);
     const base = logarithm === 'binary' ? Math.LN2 : 1;
@@ -176,47 +178,47 @@ function pairwise(
 function weightsOf<Tensor>(
   ops: Operations<Tensor>,
   weighting: NonNullable<LambdaOptions['weighting']>,
-  { labels, present, places }: Lists<Tensor> & { readonly places: Tensor },
+  { labels, present, ranks }: Lists<Tensor> & { readonly ranks: Tensor },
   k: number | undefined,
 ): Tensor | undefined {
   if (weighting === 'NoWeightingScheme') return undefined;
   const worth = ops.multiply(ops.subtract(ops.exp(ops.multiply(ops.relu(labels), Math.LN2)), 1), present);
-  const best = placesOf(ops, ops.where(present, labels, never));
+  const best = ranksOf(ops, ops.where(present, labels, never));
   const gains = ops.divide(worth, discount(ops, best));
   const counted = k === undefined ? gains : ops.multiply(gains, ops.greater(k + 0.5, best));
   const gain = ops.divide(worth, ops.maximum(ops.sum(counted, [1], true), smallest));
-  if (weighting === 'NDCGLoss1Scheme') return pairs(ops, ops.divide(gain, discount(ops, places)))[0];
+  if (weighting === 'NDCGLoss1Scheme') return pairs(ops, ops.divide(gain, discount(ops, ranks)))[0];
   const [own, other] = pairs(ops, gain);
   const difference = absolute(ops, ops.subtract(own, other));
-  const [place, otherPlace] = pairs(ops, places);
+  const [ownRank, otherRank] = pairs(ops, ranks);
   const inverse = (x: Tensor): Tensor => ops.divide(1, discount(ops, x));
-  const rank = absolute(ops, ops.subtract(inverse(place), inverse(otherPlace)));
-  const apart = absolute(ops, ops.subtract(place, otherPlace));
+  const lambdaRank = absolute(ops, ops.subtract(inverse(ownRank), inverse(otherRank)));
+  const apart = absolute(ops, ops.subtract(ownRank, otherRank));
   const near = ops.maximum(apart, 1);
   const step = ops.where(apart, ops.subtract(inverse(near), inverse(ops.add(near, 1))), 0);
-  const ofPlaces =
+  const ofRanks =
     weighting === 'LambdaRankScheme'
-      ? rank
+      ? lambdaRank
       : weighting === 'NDCGLoss2Scheme'
         ? step
-        : ops.add(ops.multiply(step, 10), rank);
-  return ops.multiply(ofPlaces, difference);
+        : ops.add(ops.multiply(step, 10), lambdaRank);
+  return ops.multiply(ofRanks, difference);
 }
 
-/** log2(1 + place): what a gain at a place is divided by. */
-function discount<Tensor>(ops: Operations<Tensor>, places: Tensor): Tensor {
-  return ops.divide(ops.log(ops.add(places, 1)), Math.LN2);
+/** log2(1 + rank): what the gain at a rank is divided by. */
+function discount<Tensor>(ops: Operations<Tensor>, ranks: Tensor): Tensor {
+  return ops.divide(ops.log(ops.add(ranks, 1)), Math.LN2);
 }
 
 /** Options of {@link approximateRankMseLoss}. */
 export interface ApproximateRankOptions extends ScoreOptionsOfLoss {
-  /** How steeply a difference of scores decides who comes first. Above 0. @default 1 */
+  /** How steeply a difference of scores decides which document comes first. Above 0. @default 1 */
   readonly alpha?: number | undefined;
 }
 
 /**
- * Squared difference between a document's place by its label and its place by the scores, approximated by sigmoids, over
- * log2 of the place by its label (ADR-MSE: Schlatt et al., 2025). Documents with equal labels share their mean place.
+ * Squared difference between a document's rank by its label and its rank by the scores, approximated by sigmoids, over
+ * log2 of the rank by its label (ADR-MSE: Schlatt et al., 2025). Documents with equal labels share their mean rank.
  * @throws SentvecError `invalid-argument`
  */
 export function approximateRankMseLoss(options: ApproximateRankOptions = {}): Loss {
@@ -237,8 +239,8 @@ export function approximateRankMseLoss(options: ApproximateRankOptions = {}): Lo
   });
 }
 
-/** The place of each entry in its row, counted from 1, the largest first; of equal ones the earlier one comes first. */
-function placesOf<Tensor>(ops: Operations<Tensor>, rows: Tensor): Tensor {
+/** The rank of each entry in its row, from 1 for the largest; of equal entries the earlier one comes first. */
+function ranksOf<Tensor>(ops: Operations<Tensor>, rows: Tensor): Tensor {
   const count = ops.shape(rows)[1]!;
   const [own, other] = pairs(ops, rows);
   const numbers = ops.toFloat(ops.range(count));

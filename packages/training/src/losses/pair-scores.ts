@@ -1,6 +1,6 @@
 /**
- * Losses of rerankers, over the scores of pairs of texts: a query with one document, or with several of which the better
- * ones should come first. Those of `sentence_transformers.cross_encoder.losses`.
+ * Losses of rerankers, over the scores of pairs of texts: a query with one document, or with several of which the
+ * better ones should come first. Those of `sentence_transformers.cross_encoder.losses`.
  */
 import { logSoftmax, softplus, type Operations } from '@sentvec/architectures';
 import { SentvecError } from '@sentvec/core';
@@ -9,7 +9,7 @@ import { checkedParameter, firstOf, labelsOf, type Loss } from '../loss.ts';
 import { marginError } from './distillation.ts';
 import { meanOf } from './distance.ts';
 
-/** What a loss makes of the model's numbers before it compares them. */
+/** The activation that a loss applies to the model's scores. */
 export type ScoreActivation = 'Identity' | 'Sigmoid';
 
 /** An option that most losses of rerankers have. */
@@ -93,9 +93,9 @@ export function scoreMseLoss(options: ScoreOptionsOfLoss = {}): Loss {
 }
 
 /**
- * Mean squared difference between the margins of scores, of the positive to each negative, and a teacher's (Hofstätter et
- * al., 2020). Columns: query, positive, negatives. A label has a margin for each negative, or the teacher's scores of the
- * positive and of each negative.
+ * Mean squared difference between the margins of scores, of the positive to each negative, and a teacher's (Hofstätter
+ * et al., 2020). Columns: query, positive, negatives. A label has a margin for each negative, or the teacher's scores
+ * of the positive and of each negative.
  */
 export function scoreMarginMseLoss(options: ScoreOptionsOfLoss = {}): Loss {
   checkOptionNames('scoreMarginMseLoss()', options, { activation: true });

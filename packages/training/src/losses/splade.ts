@@ -1,4 +1,4 @@
-// The loss of sparse encoders: another loss over the weights of terms, and a price for each term.
+// The loss of sparse encoders: another loss over the weights of terms, and a regularizer that makes them sparse.
 import { mean, type Operations } from '@sentvec/architectures';
 import { SentvecError } from '@sentvec/core';
 import { checkOptionNames } from '@sentvec/platform';
@@ -6,17 +6,17 @@ import { checkedParameter, firstOf, type Loss } from '../loss.ts';
 
 /** Options of {@link spladeLoss}. */
 export interface SpladeOptions {
-  /** Price of the terms of documents: of all columns but the first. At least 0. */
+  /** Weight of the regularizer on documents: on all columns but the first. At least 0. */
   readonly documentWeight: number;
-  /** Price of the terms of queries, the first column. At least 0. @default 0 */
+  /** Weight of the regularizer on queries, the first column. At least 0. @default 0 */
   readonly queryWeight?: number | undefined;
-  /** Whether the first column holds documents as well, at their price. @default false */
+  /** Whether the first column holds documents as well, with their weight. @default false */
   readonly documentsOnly?: boolean | undefined;
 }
 
 /**
- * Another loss, and the FLOPS regularizer: the sum over all terms of the squared mean weight in a batch, which is what a
- * search through an inverted index costs (Paria et al., 2020; SPLADE: Formal et al., 2022).
+ * Another loss, and the FLOPS regularizer: the sum over all terms of the squared mean weight in a batch, which is what
+ * a search through an inverted index costs (Paria et al., 2020; SPLADE: Formal et al., 2022).
  * @param loss usually {@link multipleNegativesRankingLoss} or {@link marginMseLoss} by dot products
  * @throws SentvecError `invalid-argument`
  */

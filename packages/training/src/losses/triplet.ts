@@ -67,8 +67,8 @@ export function batchHardTripletLoss(options: BatchTripletOptions = {}): Loss {
 }
 
 /**
- * For each text of a class, log(1 + exp(farthest of its class - nearest of another)); their mean. No margin is to be
- * chosen, and what is apart already still counts a little (Hermans et al., 2017).
+ * For each text of a class, log(1 + exp(farthest of its class - nearest of another)); their mean. There is no margin to
+ * choose, and texts that are apart already still count a little (Hermans et al., 2017).
  * @param options.distance default `euclidean`
  */
 export function batchHardSoftMarginTripletLoss(options: Pick<BatchTripletOptions, 'distance'> = {}): Loss {
@@ -107,7 +107,7 @@ const far = 1e30;
 
 /** Of each text, how far the farthest of its class and the nearest of another are: `[rows]` each. */
 function hardest<Tensor>(ops: Operations<Tensor>, distances: Tensor, { positive, different }: ClassMasks<Tensor>) {
-  // What is not another class is moved beyond the farthest row, so that it is never the nearest.
+  // Rows of the same class are moved beyond the farthest row, so that they are never the nearest.
   const beyond = ops.add(distances, ops.multiply(ops.max(distances, [1], true), ops.subtract(1, different)));
   return {
     farthest: ops.max(ops.multiply(positive, distances), [1]),

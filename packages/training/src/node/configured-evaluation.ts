@@ -20,7 +20,7 @@ import { promptText } from './configured-data.ts';
 import type { EvaluationConfig, EvaluationType } from './evaluation-config.ts';
 import type { LoadedTrainable } from './load-trainable.ts';
 
-/** Evaluates the model as it is at the moment, by what it gives: `Given` is how that is asked for. */
+/** Evaluates the model as it is at the moment, through `Given`: a function that embeds texts or scores pairs. */
 type EvaluateBy<Given> = (given: Given) => Promise<Evaluation>;
 
 /** What an evaluation must know of the model. */

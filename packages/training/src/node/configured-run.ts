@@ -43,12 +43,12 @@ export interface TrainFromConfigOptions extends Pick<
   /** Relative paths of the configuration are relative to this folder. @default '.' */
   readonly directory?: string | undefined;
   /**
-   * Goes on from the checkpoint, or starts over, with a warning, when there is none. Without it a checkpoint in the way
+   * Goes on from the checkpoint, or starts over, with a warning, when there is none. Without it, an existing checkpoint
    * is an error.
    * @default false
    */
   readonly resume?: boolean | undefined;
-  /** Makes the model of the best weights of the checkpoint, without training on. @default false */
+  /** Makes the model from the best weights of the checkpoint, without further training. @default false */
   readonly finish?: boolean | undefined;
 }
 
@@ -185,7 +185,7 @@ export class ConfiguredRun {
   }
 }
 
-/** By what an adapter finds its model again: a folder by its place on this disk, any other by its name. */
+/** How an adapter refers to its base model: a folder by its path on this disk, any other by its name. */
 async function baseName({ name, directory }: ModelFiles): Promise<string> {
   const place = await realpath(name).catch(() => undefined);
   return place !== undefined && place === directory ? place : name;
@@ -218,7 +218,7 @@ async function loadTensorFlow(): Promise<typeof import('../tfjs/index.ts')> {
   } catch (cause) {
     throw new SentvecError(
       'missing-dependency',
-      'Training on TensorFlow.js needs two packages more: npm install @sentvec/backend-tfjs @tensorflow/tfjs@4.22.0',
+      'Training on TensorFlow.js needs two more packages: npm install @sentvec/backend-tfjs @tensorflow/tfjs@4.22.0',
       { package: '@sentvec/backend-tfjs' },
       { cause },
     );

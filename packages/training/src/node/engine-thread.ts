@@ -1,4 +1,4 @@
-// The thread that trains: onnxruntime blocks it while it computes, and nobody else.
+// The thread that trains: onnxruntime blocks it while it computes, and no other thread.
 import type { OnnxDevice } from '@sentvec/backend-onnx';
 import { loadOnnxRuntime } from '@sentvec/backend-onnx/onnx-runtime';
 import { SentvecError } from '@sentvec/platform';
@@ -9,7 +9,7 @@ import type { EngineProtocol } from './onnx-engine.ts';
 serveThread<EngineProtocol>(
   async ({ graphs, device, threads, name }) => {
     // Spinning threads would take the core that the main thread, or the next operator, needs.
-    // A plan of the memory for each shape of a batch is one block, beside all that the first run has taken: twice as much.
+    // A memory plan allocates a block for each batch shape, beside what the first run has allocated: twice the memory.
     const session = {
       enableMemPattern: false,
       executionProviders: device === 'cpu' ? ['cpu'] : [device, 'cpu'],
@@ -18,7 +18,7 @@ serveThread<EngineProtocol>(
       executionMode: 'sequential' as const,
       logSeverityLevel: 3 as const,
     };
-    // What lies on another device is copied into arrays after a run.
+    // Outputs on another device are copied into arrays after a run.
     const options = { name, session, writesInPlace: device === 'cpu' };
     const engine = await guarded(async () => {
       const runtime = await loadOnnxRuntime();

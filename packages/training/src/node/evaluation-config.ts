@@ -1,4 +1,4 @@
-// The part of a training configuration that says what the model is judged by.
+// The part of a training configuration that says how the model is evaluated.
 import * as v from 'valibot';
 import { SentvecError, type ModelKind } from '@sentvec/core';
 import type { ColumnName } from '@sentvec/corpus';
@@ -11,7 +11,7 @@ export const column: v.GenericSchema<ColumnName> = v.union([
   v.pipe(v.number(), v.integer(), v.minValue(0)),
 ]);
 
-/** How a model may be judged while it trains: the evaluators by their names. */
+/** How a model may be evaluated while it trains: the evaluators by their names. */
 export const evaluationTypes = [
   'sts',
   'triplet',
@@ -26,7 +26,7 @@ export const evaluationTypes = [
 /** The name of an evaluator. */
 export type EvaluationType = (typeof evaluationTypes)[number];
 
-/** What a model is judged by while it trains. */
+/** How a model is evaluated while it trains. */
 export interface EvaluationConfig {
   /**
    * What the columns of the file are, and what the score is:
@@ -47,7 +47,7 @@ export interface EvaluationConfig {
   readonly header: boolean;
   /**
    * For `classification`: the file that the classifier learns from, with the same columns.
-   * @default every fifth row of `file` judges, the others teach
+   * @default every fifth row of `file` is tested, the classifier learns from the others
    */
   readonly known?: string | undefined;
   /** Name of one of the model's prompts, put before each text. */
@@ -64,7 +64,7 @@ export interface EvaluationConfig {
   readonly corpusPrompt?: string | undefined;
 }
 
-/** The part of a configuration that says what judges. */
+/** The schema of {@link EvaluationConfig}. */
 export const evaluationSchema: v.GenericSchema<unknown, EvaluationConfig> = v.strictObject({
   type: v.picklist(evaluationTypes),
   file: v.string(),
@@ -89,7 +89,7 @@ const shapes: Readonly<Record<EvaluationType, { readonly columns: readonly strin
   clustering: { columns: ['text'], label: 'its class' },
 };
 
-/** What can judge models of a kind. @default all */
+/** The evaluators for each kind of model. @default all */
 const typesOfKinds: Readonly<Partial<Record<ModelKind, readonly EvaluationType[]>>> = {
   reranker: ['sts', 'triplet', 'binary', 'reranking', 'classification'],
   'multi-vector': ['sts', 'triplet', 'binary', 'reranking'],
@@ -110,7 +110,7 @@ export function checkEvaluationConfig(
     new SentvecError('invalid-argument', `${name}: evaluation: ${problem}`, { file: name });
   const possible = typesOfKinds[kind] ?? evaluationTypes;
   if (!possible.includes(type))
-    throw configError(`${type} cannot judge a model of the kind ${kind}. These can: ${possible.join(', ')}.`);
+    throw configError(`${type} cannot evaluate a model of the kind ${kind}. These can: ${possible.join(', ')}.`);
   const { columns: wanted, label: wantedLabel } =
     kind === 'reranker' && type === 'classification' ? classifiedPairs : shapes[type];
   if (

@@ -46,7 +46,7 @@ export interface LoadedTrainable {
   readonly labels?: readonly string[] | undefined;
   /** Tensors of the head that stand among the encoder's, by their names in training. */
   readonly headTensors?: ReadonlyMap<string, string> | undefined;
-  /** Hash of all that decides how the tokenizer cuts a text. */
+  /** Hash of everything that decides how the tokenizer splits a text. */
   readonly tokenizerHash: string;
 }
 

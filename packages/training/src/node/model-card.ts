@@ -6,7 +6,7 @@ import type { TrainingOutcome } from '../training-request.ts';
 import type { TrainingConfig } from './config.ts';
 import type { LoadedTrainable } from './load-trainable.ts';
 
-/** What a model card and a report tell of a run. */
+/** What a model card and a report say about a run. */
 export interface RunDescription {
   readonly config: TrainingConfig;
   readonly outcome: TrainingOutcome;
@@ -67,7 +67,7 @@ function isInPython({ model }: LoadedTrainable): boolean {
   return model.definition.modelType !== 'universal-sentence-encoder-lite';
 }
 
-/** A sentence or two on what a model makes of texts. */
+/** A sentence or two on what a model computes. */
 function whatItIs({ kind, dimension, reader, labels = [] }: LoadedTrainable, begun: string): string {
   const { maxLength } = reader;
   const several = labels.length > 1 ? `scores for ${labels.join(', ')}` : 'a score';

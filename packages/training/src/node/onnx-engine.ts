@@ -38,7 +38,7 @@ export function onnxEngine(graphs: EngineGraphs, options: OnnxEngineOptions = {}
     data: { graphs, device, threads, name },
     remedy: 'Start the training again, or resume it from its last checkpoint.',
   });
-  thread.catch(() => {}); // Each call tells.
+  thread.catch(() => {}); // Each call reports the error.
   const call: Thread<EngineProtocol>['call'] = async (method, argument) => (await thread).call(method, argument);
   return {
     name,

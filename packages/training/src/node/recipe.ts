@@ -7,7 +7,7 @@ import type { TrainingConfig } from './config.ts';
 import type { LoadedTrainable } from './load-trainable.ts';
 
 /**
- * The parts of a run, by what a person would call them, each with a hash of its content or its value. Files count by
+ * The parts of a run under readable names, each with a hash of its content or its value. Files count by
  * what was read of them, models by their weights and tokenizer; their names do not matter, nor where the result goes,
  * how often it is saved, and whether divergence is watched for.
  */

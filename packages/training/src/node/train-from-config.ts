@@ -14,8 +14,8 @@ import { loadTrainable, type LoadedTrainable } from './load-trainable.ts';
 
 /**
  * Trains a model as a configuration says, and writes it as a sentence-transformers folder with `onnx/model.onnx`, a
- * model card (`README.md`), `report.html` and `history.jsonl`. While it trains, its checkpoint lies beside the output,
- * in `OUTPUT.checkpoint.safetensors`. However a run ends, its last good weights are in the one or the other, and the
+ * model card (`README.md`), `report.html` and `history.jsonl`. While it trains, its checkpoint is beside the output, in
+ * `OUTPUT.checkpoint.safetensors`. However a run ends, its last good weights are in the one or the other, and the
  * message of an error says in which.
  * @throws SentvecError as `train`, and `invalid-output` when the output folder or a checkpoint is in the way
  */

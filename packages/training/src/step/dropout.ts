@@ -103,7 +103,10 @@ function modulo<Tensor>(ops: Operations<Tensor>, x: Tensor): Tensor {
   return ops.subtract(x, ops.multiply(quotient(ops, x), prime));
 }
 
-/** How often the prime is contained. Exact, since a quotient of whole numbers below 2^24 never rounds up to the next. */
+/**
+ * How often the prime is contained. Exact, since a quotient of whole numbers below 2^24 never rounds up to the next
+ * whole number.
+ */
 function quotient<Tensor>(ops: Operations<Tensor>, x: Tensor): Tensor {
   return ops.toFloat(ops.toIndex(ops.divide(x, prime)));
 }

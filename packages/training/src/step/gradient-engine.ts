@@ -130,8 +130,8 @@ export class GradientEngine implements TrainingEngine {
 
   /**
    * Gradient caching (Gao et al., 2021): embeds the texts a few at a time, finds the loss of all vectors and its
-   * gradient by each of them, then goes a second time over the texts to bring that back to the weights. Memory is that
-   * of a few texts. Each part has masks of its own, the same in both passes.
+   * gradient by each of them, then goes over the texts a second time to propagate that gradient to the weights. It
+   * needs memory for a few texts only. Each part has masks of its own, the same in both passes.
    */
   async #cachedGradients(
     parts: readonly TrainingBatch[],

@@ -89,7 +89,7 @@ function invalid(message: string): SentvecError {
  * rows with a matrix as it is stored.
  */
 function linearModules({ network, weights }: EncoderDefinition): string[] {
-  // A recording that nobody encodes tells what the network computes, without any numbers.
+  // Recording the network shows what it computes, without any numbers; the recording is not encoded.
   const recorder = new OnnxRecorder();
   const tensors = new Map<string, OnnxTensor>();
   const names = new Map<OnnxTensor, string>();

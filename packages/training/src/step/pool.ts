@@ -1,7 +1,7 @@
 import type { Operations } from '@sentvec/architectures';
 import { SentvecError, type Pooling, type PoolingMode } from '@sentvec/core';
 
-/** Added to what must not be the largest of a row. */
+/** Added to entries that must not be the largest of a row. */
 const never = -1e30;
 
 /**

@@ -1,4 +1,4 @@
-// An engine on TensorFlow.js: opens it with its gradients, and computes with them what the engine of all runtimes asks.
+// An engine on TensorFlow.js: opens it with its gradients, from which the engine of all runtimes computes its steps.
 import {
   absence,
   automaticDevices,

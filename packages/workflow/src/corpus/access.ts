@@ -1,4 +1,4 @@
-/** What a workflow may read and write on behalf of whoever asked for a run. */
+/** What a workflow may read and write on behalf of the requester of a run. */
 import { lstat, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join, resolve, sep } from 'node:path';
 import { SentvecError } from '@sentvec/core';
@@ -6,9 +6,13 @@ import { isStorageUri } from '@sentvec/storage';
 
 /** What a workflow may touch. Each check throws SentvecError `job-refused`. */
 export interface Access {
-  /** A regular file or a folder to read, or an address such as `s3://bucket/key`. @returns its real path, or the address */
+  /**
+   * A regular file or a folder to read, or an address such as `s3://bucket/key`. @returns its real path, or the address
+   */
   checkRead(path: string): Promise<string>;
-  /** A regular file or a folder to write, which need not exist, or an address. @returns its real path, or the address */
+  /**
+   * A regular file or a folder to write, which need not exist, or an address. @returns its real path, or the address
+   */
   checkWrite(path: string): Promise<string>;
   /** A URI such as `s3://bucket/key`. */
   checkBucket(uri: string): void;
@@ -38,7 +42,7 @@ export interface AccessLimits {
   readonly models: readonly string[];
 }
 
-/** Allows what a worker's settings allow, and nothing else: a job comes from whoever can reach Redis. */
+/** Allows what a worker's settings allow, and nothing else: anybody who can reach Redis can add a job. */
 export function restrictAccess({ roots, buckets = [], models }: AccessLimits): Access {
   const check = async (path: string): Promise<string> => {
     if (!isAbsolute(path)) throw refusedJobError(`The path ${show(path)} is not absolute.`, path);
@@ -62,7 +66,7 @@ export function restrictAccess({ roots, buckets = [], models }: AccessLimits): A
     }
     const real = await check(path);
     const stats = await stat(real).catch(() => undefined);
-    // A FIFO or a device may never answer whoever opens it, and would hold a worker for ever.
+    // Opening a FIFO or a device may never return, and would block a worker for ever.
     if (stats && !stats.isFile() && !stats.isDirectory())
       throw refusedJobError(`The path ${show(path)} is not a regular file.`, path);
     return real;
@@ -81,7 +85,7 @@ export function restrictAccess({ roots, buckets = [], models }: AccessLimits): A
   };
 }
 
-/** Where a path really leads, also when its end does not exist yet. */
+/** The real path of a path, even when its end does not exist yet. */
 async function realPathOf(path: string): Promise<string> {
   try {
     return await realpath(path);

@@ -41,7 +41,8 @@ export interface CorpusResources {
 
 /**
  * Two requests are the same while the files that they name are: by path, size, time and inode, or by their version in a
- * store. A request that overwrites is never the same as another, and neither is one whose files this process cannot see.
+ * store. A request that overwrites is never the same as another, and neither is one whose files this process cannot
+ * see.
  */
 export async function identifyCorpusRequest({ request }: EmbedCorpusInput): Promise<RequestIdentity> {
   const writes = [`folder:${isStorageUri(request.output) ? request.output : resolve(request.output)}`];
@@ -58,7 +59,8 @@ export async function identifyCorpusRequest({ request }: EmbedCorpusInput): Prom
     );
     return { content, alwaysNew, writes };
   } catch (error) {
-    // Such as an address with a password, which is stored nowhere. A file that is not here may be where the workers are.
+    // An address with a password, for example, which is not stored. A file that is missing here may exist where the
+    // workers are.
     if (SentvecError.is(error, 'invalid-argument')) throw error;
     return { writes };
   }
@@ -153,7 +155,7 @@ export async function* planPrepared(
   }
 }
 
-/** After so many lost processes that were embedding the same chunk, the chunk itself may be the cause. */
+/** When so many processes were lost while they embedded the same chunk, the chunk itself may be the cause. */
 const suspiciousLosses = 2;
 
 /**

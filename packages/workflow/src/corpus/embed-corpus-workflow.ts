@@ -39,12 +39,12 @@ export interface EmbedCorpusResources {
 /**
  * The workflow that embeds a corpus: prepare the output folder → plan (splits the inputs into chunks, lazily) → embed
  * each chunk → commit the manifest. It adapts the steps of `@sentvec/corpus` to runtimes. In one process, `embedCorpus`
- * of that package takes the same steps by itself.
+ * of that package executes the same steps by itself.
  *
- * What goes from step to step are references; texts and vectors stay in files that every worker can reach under the same
- * path. The bytes of the output do not depend on who computes them. Rows that cannot be embedded become dead letters,
- * and lines of `rejected.jsonl`; a replay embeds the chunks that have any once more. A request whose output folder holds
- * an unfinished run of the same request continues it, unless `request.resume` is false.
+ * Steps pass references to each other; texts and vectors stay in files that every worker can reach under the same path.
+ * The bytes of the output do not depend on who computes them. Rows that cannot be embedded become dead letters, and
+ * lines of `rejected.jsonl`; a replay embeds the chunks that have any once more. A request whose output folder holds an
+ * unfinished run of the same request continues it, unless `request.resume` is false.
  */
 export function embedCorpusWorkflow(resources: EmbedCorpusResources = {}): Workflow<EmbedCorpusInput, CommittedCorpus> {
   const { access = unrestrictedAccess, embedder = noEmbedder, retry } = resources;
