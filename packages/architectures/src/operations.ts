@@ -111,7 +111,7 @@ export interface MovementOperations<Tensor> {
   scatterAdd(rows: Tensor, indices: Tensor, size: Dimension, options?: RowsOptions): Tensor;
 }
 
-/** What is applied entry by entry: to two operands, of which at least one is a tensor, or to one. */
+/** Functions that are applied entry by entry: to one operand, or to two, at least one of which is a tensor. */
 export interface ElementwiseOperations<Tensor> {
   add(a: Operand<Tensor>, b: Operand<Tensor>): Tensor;
   subtract(a: Operand<Tensor>, b: Operand<Tensor>): Tensor;

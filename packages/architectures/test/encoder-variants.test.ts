@@ -174,7 +174,7 @@ describe('facts that follow from the definitions', () => {
     );
   });
 
-  it('a weight may stand in the file under two names, and is known by both', async () => {
+  it('a weight may be in the file under two names, and is found by either', async () => {
     const weights = await randomWeights(bert);
     const norm = weights.get('embeddings.LayerNorm.weight')!;
     weights.set('embeddings.LayerNorm.gamma', norm);

@@ -65,7 +65,7 @@ async function load(
   const devices = await presentDevices(devicesToTry(options.device), onWarning);
   await switchOffReports();
   const early = startEarlyThread();
-  hashEarly(files).catch(() => {}); // Who needs the hash gets the error.
+  hashEarly(files).catch(() => {}); // Whatever awaits the hash gets the error.
   try {
     const shipped = await findShippedModel(files, options.variant);
     const source = shipped ?? (await recordModel(files, { pairs, caches: options.cacheDirectory }));

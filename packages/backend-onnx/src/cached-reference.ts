@@ -1,4 +1,4 @@
-// The values that the slow reference computed of a model's weights, in the cache: it takes half a second for 90 MB.
+// The values that the slow reference computed from a model's weights, in the cache: it takes half a second for 90 MB.
 import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { ModelFiles, TokenBatch, TokenEmbeddings } from '@sentvec/core';
@@ -13,8 +13,8 @@ type Reference = TokenEmbeddings | { readonly reason: string };
 const largestHashed = 2 ** 28;
 
 /**
- * The reference of a batch: from the cache when the same code computed it of the same weights, which their content
- * tells, else computed and stored.
+ * The reference of a batch: from the cache when the same code computed it from the same weights, by the hash of
+ * their content, else computed and stored.
  * @param caches the folder for all caches; default `cacheDirectory()`
  */
 export async function cachedReference(

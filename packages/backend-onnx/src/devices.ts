@@ -14,8 +14,8 @@ export function devicesToTry(device: OnnxOptions['device'] = 'auto'): readonly O
 }
 
 /**
- * Whether onnxruntime has one of the devices here, and which comes first. What a driver says when a session opens is
- * not foreseen.
+ * Whether onnxruntime has one of the devices here, and which comes first. A driver may still refuse when a session
+ * opens.
  */
 export async function availability(devices: readonly OnnxDevice[]): Promise<Availability> {
   const here = await findDevices();

@@ -1,9 +1,9 @@
-// Which session computes a batch that is alone: one of one thread, or the one of several. Decided by what both took.
+// Chooses the session for a lone batch: one with one thread, or the one with several, by the times that both took.
 
 /** A session of one thread, or the one whose threads are all the cores'. */
 export type SessionWidth = 'narrow' | 'wide';
 
-/** Lone batches after which the wide session is opened: who sends so many sends more. */
+/** Lone batches after which the wide session is opened: a caller that sends so many sends more. */
 const batchesBeforeWide = 8;
 
 /** Milliseconds below which a batch is not worth several threads: waking them takes a tenth of that. */
@@ -27,7 +27,7 @@ const batchesBeforeChange = 64;
 /** How many times as long, or as short, counts as a change. */
 const change = 1.5;
 
-/** What the wide session must take less than, in times of the narrow one: it takes more of the machine. */
+/** The wide session must take less than this share of the time of the narrow one: it uses more of the machine. */
 const advantage = 0.9;
 
 /** What a batch costs besides its positions, in positions; see docs/adr/0016-batches.md. */
@@ -88,7 +88,7 @@ function otherThan(width: SessionWidth): SessionWidth {
   return width === 'narrow' ? 'wide' : 'narrow';
 }
 
-/** Medians of the last batches: one that another program held up says nothing. */
+/** Medians of the last batches: a single one may have been held up by another program. */
 class RecentCosts {
   count = 0;
   readonly #milliseconds: number[] = [];

@@ -33,7 +33,7 @@ export interface SessionProtocol {
   };
   readonly ready: SessionFacts;
   readonly calls: {
-    /** Token embeddings of the batch, or what the head makes of them, row-major. */
+    /** Token embeddings of the batch, or the vectors that the head computes from them, row-major. */
     run(request: RunRequest): Float32Array;
     /** All outputs of the model that are floats, by name. */
     outputs(batch: TokenBatch): Readonly<Record<string, Float32Array>>;
@@ -48,11 +48,14 @@ export interface SessionProtocol {
 
 /** A batch, as the main thread sends it. */
 export interface RunRequest extends TokenBatch {
-  /** What to make of the token embeddings; `undefined` when they are the result themselves. */
+  /** How to pool and project the token embeddings; `undefined` when they are themselves the result. */
   readonly pooled: { readonly head: number; readonly mask: Int32Array } | undefined;
 }
 
-/** What a thread makes of a batch. A batch names it by its number, in the order in which the thread got its heads. */
+/**
+ * How a thread pools and projects token embeddings. A batch names it by its number, in the order in which the thread
+ * got its heads.
+ */
 export interface ThreadHead {
   /** A built-in pooling; `tokens`: none; `undefined`: the vectors of texts that the model's own file gives. */
   readonly modes: readonly PoolingMode[] | 'tokens' | undefined;

@@ -100,7 +100,7 @@ export class SessionPool implements ThreadListener {
   }
 
   /**
-   * Token embeddings of a batch, or what a head makes of them, row-major.
+   * Token embeddings of a batch, or the vectors that a head computes from them, row-major.
    * @throws SentvecError `disposed`, `aborted`, `backend-failed`
    */
   run(batch: TokenBatch, signal?: AbortSignal, pooled?: PooledHead): Promise<Float32Array> {
@@ -147,7 +147,7 @@ export class SessionPool implements ThreadListener {
   }
 
   #mayGoWide(): boolean {
-    // A batch that nobody wants any more may still be computed there; what it ends with dispatches what waits.
+    // The thread may still compute a batch that was aborted. When that ends, the next waiting batch is sent.
     return this.#wide?.inFlight.size === 0 && this.#sent.size === 0 && this.#queue.length === 1;
   }
 

@@ -8,7 +8,7 @@ import { startThread, type Thread } from '@sentvec/platform/node';
 import type { SessionFacts, SessionProtocol, SessionSpecification } from './messages.ts';
 import { createRunState, forget, waitAtExit } from './run-state.ts';
 
-/** What becomes of a batch that was sent to a thread. */
+/** The outcome of a batch that was sent to a thread. */
 export interface Outcome {
   readonly id: number;
   /** The token embeddings, or the vectors that the head made of them; or why there are none. */
@@ -21,7 +21,10 @@ export interface SessionThread extends SessionFacts {
   readonly inFlight: ReadonlySet<number>;
   /** Sends a batch, and the head that the thread applies to it. The arrays are copied: they stay the caller's. */
   run(id: number, batch: TokenBatch, pooled?: PooledHead): void;
-  /** Cancels a batch. The outcome is `cancelled` when the thread has not begun it, otherwise as if it had not been cancelled. */
+  /**
+   * Cancels a batch. The outcome is `cancelled` when the thread has not started it, otherwise as if it had not been
+   * cancelled.
+   */
   cancel(id: number): void;
   /** Releases the session and ends the thread, after the batch that it is computing. May be called again. */
   close(): Promise<void>;
@@ -41,7 +44,7 @@ export interface PooledHead {
   readonly mask: Int32Array;
 }
 
-/** What hears of the outcomes of a thread. */
+/** Callbacks for the outcomes of a thread. */
 export interface ThreadListener {
   onOutcome(thread: SessionThread, outcome: Outcome): void;
   /** The thread ended without being asked to. */
@@ -56,7 +59,7 @@ const sessionWorker = {
 
 /**
  * Starts a worker thread and opens its session.
- * @param specification what to open, or that on its way: the thread starts meanwhile. When it fails, so does this
+ * @param specification what to open, or a promise of it: the thread starts meanwhile. When it fails, so does this
  * @throws Error with onnxruntime's reason when the session cannot be opened
  */
 export async function startSessionThread(
@@ -81,7 +84,7 @@ export async function startSessionThread(
   return session;
 }
 
-/** A thread that starts before it is known what it is to open. */
+/** A thread that starts before the model to open is known. */
 export interface EarlyThread {
   /** As {@link startSessionThread}; `undefined` when it has been opened before. */
   open(specification: SessionSpecification, listener: ThreadListener): Promise<GraphThread> | undefined;

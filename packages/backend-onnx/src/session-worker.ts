@@ -21,7 +21,7 @@ serveThread<SessionProtocol>(
     const session = await inside(() => openSession(specification));
     const { hiddenSize, pooledOutput } = session;
     const heads: Embed[] = [];
-    /** Makes of a batch what the pipeline would make of its token embeddings, by the same functions. */
+    /** Pools and projects a batch by the functions that the pipeline uses. */
     const embedWith = ({ modes, projections }: ThreadHead): Embed => {
       if (modes === undefined) {
         return async (batch) => {

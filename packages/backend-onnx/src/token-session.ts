@@ -129,8 +129,8 @@ function sessionOptions({
     enableCpuMemArena: true,
     // A memory pattern would be stored for every combination of rows and length ever seen.
     enableMemPattern: false,
-    // Between two products of a batch, threads wait for the next one without sleeping. By default they go on after the last
-    // one, which takes the time of those who want its result.
+    // Between two products of a batch, threads wait for the next one without sleeping. By default they also
+    // spin after the last one, which takes CPU time from the code that uses the result.
     ...(threads > 1 && { extra: { session: { force_spinning_stop: '1' } } }),
     // Errors are thrown; onnxruntime need not print them as well.
     logSeverityLevel: 4,

@@ -58,7 +58,7 @@ function refusal(error: unknown, codes: readonly ErrorCode[]): SentvecError {
   throw new Error(what, { cause: error });
 }
 
-/** What is wrong with how a folder was met; nothing, mostly. */
+/** How the outcomes of two backends disagree; `undefined` when they agree. */
 async function faultOf(mutant: Mutant): Promise<string | undefined> {
   try {
     const [expected, actual] = [await outcomeWith(backends[0]!, mutant), await outcomeWith(backends[1]!, mutant)];

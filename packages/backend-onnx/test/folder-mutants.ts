@@ -129,7 +129,7 @@ interface Spot {
   readonly path: string;
 }
 
-/** What stands in a nested value; of large objects some, and nothing in the depth. */
+/** The places in a nested value: some of those in large objects, none beyond 20 levels. */
 function spotsIn(value: unknown, path = ''): Spot[] {
   if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value) || path.split('/').length > 20)
     return [];

@@ -70,7 +70,7 @@ const codeOf = (work: Promise<unknown>): Promise<unknown> =>
   );
 const settle = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
 
-describe('the queue', () => {
+describe('the queue of a session pool', () => {
   it('gives every thread one batch, then the next one, and holds the rest back', async () => {
     const { pool, threads } = await openPool(2);
     const calls = Array.from({ length: 6 }, () => pool.run(batch));
@@ -95,7 +95,7 @@ describe('the queue', () => {
   });
 });
 
-describe('abort', () => {
+describe('the abort of a batch', () => {
   it('refuses at once, and sends nothing to a thread', async () => {
     const { pool, threads } = await openPool(1);
     expect(await codeOf(pool.run(batch, AbortSignal.abort()))).toBe('aborted');
@@ -317,7 +317,7 @@ describe('batches that come one at a time', () => {
   });
 });
 
-describe('opening and disposal', () => {
+describe('opening and disposal of a session pool', () => {
   it('starts one thread, and the others when there is work for them', async () => {
     const { pool, threads } = await openPool(3);
     for (let call = 0; call < 2; call += 1) {

@@ -22,7 +22,7 @@ describe('a worker thread that ends', () => {
     await encoder.dispose();
   });
 
-  it('again and again, is given up with an error instead of a hang', async () => {
+  it('again and again is not replaced any more, and its batches fail instead of hanging', async () => {
     const { encoder, workers } = await loadAndCatchWorkers();
     for (let repetition = 0; repetition < 12; repetition += 1) {
       await Promise.all(workers.splice(0).map((worker) => worker.terminate()));

@@ -51,7 +51,7 @@ export function checkOptions(options: TfjsOptions): void {
   }
 }
 
-/** Whether a device is a native library, of which a process can hold only one copy. */
+/** Whether a device is a native library: a process can load only one copy of it. */
 export function isNative(device: TfjsDevice): boolean {
   return device === 'tfjs-node-gpu' || device === 'tfjs-node';
 }

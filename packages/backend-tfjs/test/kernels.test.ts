@@ -17,8 +17,8 @@ beforeAll(async () => {
 const tolerance = 2e-6;
 
 /**
- * The largest difference of what both backends make of it, relative to the largest entry. `Infinity` when a tensor is
- * left behind.
+ * The largest difference between the results of both backends, relative to the largest entry. `Infinity` when a tensor
+ * is left behind.
  */
 function differenceFromCpu(compute: (tf: Runtime['tf']) => readonly TfTensor[]): number {
   const [found, expected] = [wasm, cpu].map((runtime) =>

@@ -1,4 +1,4 @@
-/** What Vite makes of an import that ends with `?url`. */
+/** The type that Vite gives to an import that ends with `?url`. */
 declare module '*?url' {
   const address: string;
   export default address;

@@ -27,7 +27,7 @@ interface TrainPairs {
   ) => Promise<TrainingOutcome>;
 }
 
-/** Two layers, four poolings and a dense layer, all of which are trained. */
+/** Two layers, four poolings and a dense layer, all trained. */
 const model = 'tiny-bert-multipool';
 
 let folder: string;

@@ -41,7 +41,7 @@ export interface LoadOptions {
    * @default false: batches without `typeIds`
    */
   readonly pairs?: boolean | undefined;
-  /** Ends the loading. */
+  /** Cancels the loading. */
   readonly signal?: AbortSignal | undefined;
   /**
    * Called with one sentence when something works differently than asked (a provider that is missing, say).
@@ -56,20 +56,22 @@ export interface Encoder {
   readonly hiddenSize: number;
   /** The longest text, in tokens, that the encoder has positions for. `Infinity` when it has no limit. */
   readonly maxPositions: number;
-  /** Number of token ids that it has weights for, where it knows. */
+  /** Number of token ids that it has weights for; `undefined` when that is not known. */
   readonly vocabularySize?: number | undefined;
-  /** How many batches it computes at once. The pipeline has twice as many in flight, so that none waits for the next. */
+  /**
+   * How many batches it computes at once. The pipeline has twice as many in flight, so that none waits for the next.
+   */
   readonly concurrency: number;
   /** The tokens (rows × cols) of a batch at which it works best. The caller's choice wins. */
   readonly batchTokens: number;
   /**
-   * The file of the model that it took its weights from, when that is not the standard one (a quantized variant, say): it
-   * then stands for the weights in the fingerprint, instead of `model.safetensors` or `onnx/model.onnx`.
+   * The file of the model that its weights come from, when that is not the standard one (a quantized variant, say). The
+   * fingerprint then hashes this file instead of `model.safetensors` or `onnx/model.onnx`.
    */
   readonly weightsFile?: string | undefined;
   /**
-   * The largest difference of a token's vector from the exact one, in lengths of that vector, that rounding explains on
-   * its device: the self-check refuses more.
+   * How far rounding on its device may take a token's vector from the exact one, as a share of that vector's length.
+   * The self-check refuses a larger difference.
    * @default 5e-5, for float32 on a CPU
    */
   readonly roundingError?: number | undefined;
@@ -81,14 +83,16 @@ export interface Encoder {
   readonly pooledOutput?: { readonly name: string; readonly size: number } | undefined;
   /**
    * Token embeddings of a batch: row `r * batch.cols + c` of the result belongs to position c of text r. Positions with
-   * mask 0 are computed like all others, but no token attends to them: so queries are expanded. A text's embeddings do not depend on its batch-mates beyond rounding. May be called
-   * concurrently. A batch without rows gives no rows. The batch's arrays are neither changed nor transferred.
+   * mask 0 are computed like all others, but no token attends to them: the expanded queries of ColBERT use such
+   * positions. A text's embeddings do not depend on its batch-mates beyond rounding. May be called concurrently. A
+   * batch without rows gives no rows. The batch's arrays are neither changed nor transferred.
    * @throws SentvecError `disposed`, `aborted`, `backend-failed`
    */
   encode(batch: TokenBatch, options?: EncodeOptions): Promise<TokenEmbeddings>;
   /**
    * The final vectors in one go, for a backend that pools on its own device: the same numbers as `encode` with the head
-   * applied, which with a pooling that is `perToken` are a row for each token that takes part. `undefined` when it cannot do this head: the pipeline then calls `encode` and applies the head itself.
+   * applied, which with a pooling that is `perToken` are a row for each token that takes part. `undefined` when it
+   * cannot do this head: the pipeline then calls `encode` and applies the head itself.
    * @throws SentvecError as {@link Encoder.encode}
    */
   encodePooled?(batch: TokenBatch, head: Head, options?: EncodePooledOptions): Promise<Matrix | undefined>;
@@ -105,7 +109,7 @@ export interface EncodeOptions {
 /** Options of {@link Encoder.encodePooled}. */
 export interface EncodePooledOptions extends EncodeOptions {
   /**
-   * Which tokens take part in pooling, in the shape of `batch.mask`; also such to which no token attends.
+   * Which tokens take part in pooling, in the shape of `batch.mask`. It may include tokens to which no token attends.
    * @default `batch.mask`
    */
   readonly poolingMask?: Int32Array | undefined;

@@ -1,4 +1,4 @@
-// @sentvec/core: what runs in a page as in Node. Folders, the hub's cache and threads stand behind `/node`.
+// @sentvec/core: what runs in a page as in Node. Folders, the hub's cache and threads are in `@sentvec/core/node`.
 export * from './errors.ts';
 export type * from './types.ts';
 export type * from './backend.ts';

@@ -18,7 +18,7 @@ export type LoadModelOptions = Pick<
   'backend' | 'tokenizer' | 'maxLength' | 'selfCheck' | 'signal' | 'onWarning'
 >;
 
-/** The options of {@link loadModel}, by which others tell them from their own. */
+/** Names of the options of {@link loadModel}, for callers that have to tell them from options of their own. */
 export const loadModelOptionNames: OptionNames<LoadModelOptions> = {
   backend: true,
   tokenizer: true,
@@ -29,8 +29,8 @@ export const loadModelOptionNames: OptionNames<LoadModelOptions> = {
 };
 
 /**
- * Loads a model folder of any kind that sentvec has. Who knows the kind takes its loader, which has more options.
- * @throws SentvecError `unsupported-model` for a kind that nobody knows; else as the loader of the kind
+ * Loads a model folder of any kind that sentvec has. If you know the kind, use its own loader, which has more options.
+ * @throws SentvecError `unsupported-model` for an unknown kind; else as the loader of the kind
  */
 export async function loadModel(model: ModelFiles, options: LoadModelOptions = {}): Promise<LoadedModel> {
   checkOptionNames('loadModel()', options, loadModelOptionNames);

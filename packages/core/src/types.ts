@@ -137,7 +137,7 @@ export interface ModelFiles {
   readonly related?: ((name: string) => Promise<ModelFiles>) | undefined;
 }
 
-/** A file of which parts are read. */
+/** A file that is read in parts. */
 export interface FileParts {
   /** Bytes of the file. */
   readonly size: number;

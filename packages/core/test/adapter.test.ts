@@ -91,7 +91,7 @@ describe('an adapter', () => {
     expect(new Set(hashes).size).toBe(3);
   });
 
-  it('that lies alone says what to do when its model is not at hand', async () => {
+  it('alone in its folder says what to do when its model cannot be found', async () => {
     const model = memoryModel('adapted', await adapterFiles('rank-stabilized'));
     await expect(loadEmbedder(model, { backend: plainBackend() })).rejects.toMatchObject({
       code: 'invalid-model',

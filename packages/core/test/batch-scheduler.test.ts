@@ -71,7 +71,7 @@ test('texts that come while batches are computed go together, when their turn co
   await Promise.all(calls);
 });
 
-test('texts of other settings, and those that want batches of their own, are not put together', async () => {
+test('texts with other settings, and those that ask for batches of their own, do not share a batch', async () => {
   const { encoder, finish } = heldEncoder({ concurrency: 1 });
   const embedder = createEmbedder(fakeParts({ encoder }));
   const busy = embedder.embed(words(200));

@@ -45,7 +45,7 @@ describe('correlation', () => {
     expect(() => spearmanCorrelation(x, y)).toThrow(expect.objectContaining({ code: 'invalid-argument' }));
   });
 
-  it('of embeddings wants a score for each pair', () => {
+  it('of embeddings needs a score for each pair', () => {
     const vectors = randomMatrix(3, 4, 1);
     expect(() => embeddingSimilarity(vectors, vectors, [1, 2])).toThrow(
       expect.objectContaining({ code: 'invalid-argument' }),

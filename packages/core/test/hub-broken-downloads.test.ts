@@ -90,7 +90,7 @@ describe('a broken download', () => {
     await expectContent(world, await hubModel(name));
   });
 
-  it('is begun again when what an earlier attempt left was damaged', async () => {
+  it('starts again when what an earlier attempt left is damaged', async () => {
     world.hub.cuts.set(weights, [900, 0]);
     world.hub.damages.set(weights, 1);
     await expect((await hubModel(name, { retries: 0 })).read(weights)).rejects.toMatchObject({

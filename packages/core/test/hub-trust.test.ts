@@ -92,7 +92,7 @@ describe('a model that was loaded online', () => {
   it('is loaded offline, whatever another program has left in the cache since', async () => {
     await expectContent(world, await hubModel(name));
     await world.hub.stop();
-    // A newer commit, of which a program has what it needs: no modules.json, but weights.
+    // A newer commit, from which another program downloaded what it needs: no modules.json, but weights.
     const newer = 'fedcba9876543210fedcba9876543210fedcba98';
     const snapshot = join(repositoryFolder(world), 'snapshots', newer);
     await mkdir(snapshot, { recursive: true });

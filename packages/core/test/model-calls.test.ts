@@ -21,7 +21,7 @@ describe.each(goldenCallNames)('%s', (name) => {
 
   it('gives the vectors of every call, loaded once', async () => {
     await using embedder = await loadEmbedder(goldenModel(name), { backend: plainBackend(), onWarning: () => {} });
-    // A text of which nothing is read has zeros there, and is refused here.
+    // A text without tokens gets zeros there, and is refused here.
     const isRead = ({ embedding }: GoldenCallCase): boolean => embedding.some((entry) => entry !== 0);
     for (const [call, role] of Object.entries(roles)) {
       const own = cases.filter((each) => each.call === call && isRead(each));

@@ -31,7 +31,7 @@ describe('JSON of a model folder', () => {
     await expect(readJson(model, 'broken.json')).rejects.toThrow('a-model/broken.json is not JSON');
   });
 
-  it('may be nested 128 levels deep, whatever stands in its texts', () => {
+  it('may be nested 128 levels deep, whatever its strings contain', () => {
     expect(() => parseJson(utf8(nested(128)), 'x.json')).not.toThrow();
     expect(() => parseJson(utf8(nested(129)), 'x.json')).toThrow(
       'x.json nests arrays and objects more than 128 levels',

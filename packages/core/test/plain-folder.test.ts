@@ -157,7 +157,7 @@ describe('a folder that does not say how to pool', () => {
           .join('\n')}`,
       ),
     ],
-    ['a base that was trained further, whose own card is not at hand', card('base_model: org/nowhere')],
+    ['a base that was trained further, whose own card cannot be read', card('base_model: org/nowhere')],
   ])('gets the mean when it is an encoder: %s', async (_, readme) => {
     const files = { 'model.safetensors': new Uint8Array(8), ...(readme !== undefined && { 'README.md': readme }) };
     const read = await readModelFolder(plain(files));

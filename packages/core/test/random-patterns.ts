@@ -15,7 +15,7 @@ export function splittingTokenizer(pattern: string, behavior: string): string {
   });
 }
 
-/** Parts that stand for characters. */
+/** Parts that match characters. */
 export const atoms = [
   'a',
   'b',

@@ -216,7 +216,7 @@ describe('the activation', () => {
     expect(await withReranker(both, async ({ activation }) => activation)).toBe('Identity');
     const newer = await plain({ sentence_transformers: { activation_fn: 'torch.nn.modules.activation.Tanh' } });
     expect(await withReranker(newer, async ({ activation }) => activation)).toBe('Tanh');
-    // As sentence-transformers 6.1: that file speaks of the modules, and there are none.
+    // As sentence-transformers 6.1: that file describes the modules, and there are none.
     const withoutModules = await changed('rerank-xlm-roberta-plain', {
       'config_sentence_transformers.json': { activation_fn: 'torch.nn.modules.activation.Tanh' },
     });

@@ -12,7 +12,7 @@ import { characterTokenizer } from './fake-parts.ts';
 
 const textsOf = (pieces: readonly TextPiece[]): string[] => pieces.map(({ text }) => text);
 
-/** That pieces stand in the text where they say, and leave out nothing but white space. */
+/** Checks that pieces are where they say in the text, and leave out nothing but white space. */
 function expectToCover(text: string, pieces: readonly TextPiece[]): void {
   let covered = 0;
   for (const { text: piece, start, end } of pieces) {

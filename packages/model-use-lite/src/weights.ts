@@ -82,8 +82,8 @@ export function denseWeights(tensors: Source['tensors']): Uint8Array {
 }
 
 /**
- * Finds a tensor by the end of its name. The source's hashes are pinned, so that what is not found is a mistake in this
- * file.
+ * Finds a tensor by the end of its name. The source's hashes are pinned, so a tensor that is not found is a mistake in
+ * this file.
  */
 function finder(tensors: Source['tensors']): (ending: string) => SourceTensor {
   return (ending) => {

@@ -89,7 +89,7 @@ export async function sleep(milliseconds: number, signal?: AbortSignal): Promise
   }
 }
 
-/** One for all: an error takes longer to make than all else that an end takes, and nearly all work ends so. */
+/** One error for all scopes: creating it takes longer than the rest of `close`, with which nearly all work ends. */
 let notWanted: SentvecError | undefined;
 
 /**

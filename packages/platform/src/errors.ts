@@ -9,7 +9,7 @@ export type ErrorCode =
   | 'invalid-argument'
   /** No model folder, hub repository or file of that name. */
   | 'model-not-found'
-  /** The hub refused the credentials, or wants some. */
+  /** The hub refused the credentials, or needs some. */
   | 'model-access-denied'
   /** The network or the hub failed, after retries. */
   | 'download-failed'
@@ -38,7 +38,7 @@ export type ErrorCode =
   | 'invalid-corpus'
   /** Two embedding spaces would be mixed; the message says which part differs. */
   | 'space-mismatch'
-  /** An output folder is in the way, incomplete, or corrupt. */
+  /** An output folder exists already, is incomplete, or corrupt. */
   | 'invalid-output'
   /** Reading or writing a file failed (full disk, permissions). */
   | 'io-failed'

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { backendChecks, type BackendCheckOptions } from './backend-checks.ts';
 import type { GoldenSource } from './golden-expectation.ts';
 
-/** What the contract has to know of a backend. */
+/** What the contract has to know about a backend. */
 export interface BackendContractOptions extends BackendCheckOptions {
   /** Checks that cannot be made here: from the name of the check, or a part of it, to the reason, which is printed. */
   readonly skip?: Readonly<Record<string, string>> | undefined;

@@ -48,7 +48,7 @@ export interface GoldenExpectation {
 /** The tiny models with known outputs with which everything is tried. */
 export const goldenModelNames: readonly string[] = ['tiny-bert', 'tiny-roberta', 'tiny-mpnet', 'tiny-bert-multipool'];
 
-/** The tiny models of further architectures and layouts of folders, of which ids and vectors are compared. */
+/** The tiny models of further architectures and layouts of folders, whose ids and vectors are compared. */
 export const goldenArchitectureNames: readonly string[] = [
   'tiny-modernbert-cls',
   'tiny-modernbert-mean',
@@ -92,7 +92,7 @@ export const goldenArchitectureNames: readonly string[] = [
   'st6-xlmr',
 ];
 
-/** One text with the vector that sentence-transformers gives it as a query, as a document, or as it is. */
+/** One text with the vector that sentence-transformers gives it as a query, as a document, or without a role. */
 export interface GoldenCallCase {
   readonly call: 'encode' | 'encode_query' | 'encode_document';
   readonly text: string;

@@ -79,7 +79,7 @@ export function poolingContract(pooling: Pooling, options: PoolingContractOption
       },
     );
 
-    it('gives zeros for a text of which no token takes part, and leaves the others alone', () => {
+    it('gives zeros for a text when none of its tokens takes part, and leaves the other texts alone', () => {
       const { tokens, batch } = padRight(texts, size);
       const expected = pool({ tokens, batch });
       const mask = batch.mask.slice();

@@ -216,13 +216,13 @@ export function runtimeControlContract({ connect }: RuntimeFixture): void {
 
   it('begins nothing while a run is paused, and goes on when it is resumed', async () => {
     const gates = Array.from({ length: 8 }, () => new Gate());
-    const begun: number[] = [];
+    const started: number[] = [];
     const hold = defineStep({
       id: 'hold',
       input: v.number(),
       output: v.null(),
       run: async (index) => {
-        begun.push(index);
+        started.push(index);
         await gates[index]!.opened;
         return null;
       },
@@ -232,16 +232,16 @@ export function runtimeControlContract({ connect }: RuntimeFixture): void {
       .forEach(hold, { concurrency: 2 });
     const { runtime, elsewhere } = await connect(workflow);
     const run = await runtime.start(workflow, 8);
-    await expect.poll(() => begun.length, { timeout: 20_000 }).toBe(2);
+    await expect.poll(() => started.length, { timeout: 20_000 }).toBe(2);
     const remote = (await (await elsewhere()).find(run.id))!;
     await remote.pause();
     expect((await run.status()).state).toBe('paused');
     for (const gate of gates) gate.open();
     await new Promise((resolve) => setTimeout(resolve, 300));
-    expect(begun.length).toBe(2);
+    expect(started.length).toBe(2);
     await remote.resume();
     expect(await run.result()).toMatchObject({ count: 8 });
-    expect(begun.toSorted((a, b) => a - b)).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+    expect(started.toSorted((a, b) => a - b)).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
     const states = (await allEvents(run)).flatMap((event) => (event.type === 'state' ? [event.state] : []));
     expect(states.slice(-4)).toEqual(['running', 'paused', 'running', 'completed']);
   });
@@ -249,13 +249,13 @@ export function runtimeControlContract({ connect }: RuntimeFixture): void {
   it('cancels in the middle of a step', async () => {
     const reached = new Gate();
     let reason: unknown;
-    let begun = 0;
+    let started = 0;
     const stuck = defineStep({
       id: 'stuck',
       input: v.number(),
       output: v.null(),
       run: (_, { signal }) => {
-        begun += 1;
+        started += 1;
         reached.open();
         return new Promise<null>((_resolve, reject) => {
           signal.addEventListener('abort', () => {
@@ -275,7 +275,7 @@ export function runtimeControlContract({ connect }: RuntimeFixture): void {
     await expect(run.result()).rejects.toMatchObject({ code: 'aborted' });
     await reaches(run, 'cancelled');
     await expect.poll(() => reason, { timeout: 20_000 }).toMatchObject({ code: 'aborted' });
-    expect(begun).toBe(1);
+    expect(started).toBe(1);
     await run.cancel();
     await run.pause();
     expect((await run.status()).state).toBe('cancelled');

@@ -136,7 +136,7 @@ export function runtimeFailureContract({ connect }: RuntimeFixture): void {
   });
 
   it('fails the run when an item fails for good, and begins no further items', async () => {
-    let begun = 0;
+    let started = 0;
     const source = defineStep({
       id: 'source',
       input: v.null(),
@@ -150,7 +150,7 @@ export function runtimeFailureContract({ connect }: RuntimeFixture): void {
       input: v.number(),
       output: v.null(),
       run: async (value) => {
-        begun += 1;
+        started += 1;
         if (value === 3) throw new SentvecError('invalid-corpus', 'Row 3 is bad.', { row: 3 });
         await new Promise((resolve) => setTimeout(resolve, 2));
         return null;
@@ -163,7 +163,7 @@ export function runtimeFailureContract({ connect }: RuntimeFixture): void {
       code: 'invalid-corpus',
       details: { row: 3, step: `${run.id}/some#3` },
     });
-    expect(begun).toBeLessThan(1000);
+    expect(started).toBeLessThan(1000);
   });
 
   it('reads a source that fails in the middle again, and gives no item twice', async () => {

@@ -33,7 +33,7 @@ export function runtimeOrderContract({ connect, readsAhead }: RuntimeFixture): v
     expect(await (await runtime.start(workflow, 21)).result()).toBe('<42>');
   });
 
-  it('gives steps what their schemas make of a value, and passes on what JSON makes of a result', async () => {
+  it('gives steps the values that their schemas return, and passes results on as JSON', async () => {
     const trimmed = v.pipe(v.string(), v.trim());
     const when = v.pipe(
       v.string(),

@@ -270,7 +270,7 @@ async function failure(work: () => Promise<unknown>): Promise<SentvecError> {
   throw new Error('It did not fail.');
 }
 
-/** Bytes of which no two ranges are alike. */
+/** Bytes in which no two ranges are alike. */
 function pattern(length: number): Buffer {
   const words = new Uint32Array(Math.ceil(length / 4));
   for (let at = 0; at < words.length; at += 1) words[at] = Math.imul(at + 1, 0x9e3779b1);

@@ -33,7 +33,7 @@ export function findShippedFile(
   );
 }
 
-/** Whether an ONNX file stands for the default weights of a model: others have a fingerprint of their own. */
+/** Whether an ONNX file holds the default weights of a model: others have a fingerprint of their own. */
 export function isUsualFile(path: string): boolean {
   return standardFiles.includes(path);
 }

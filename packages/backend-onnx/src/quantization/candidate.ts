@@ -1,4 +1,4 @@
-// A model with a quantized encoder, before it is written anywhere: what it makes of texts.
+// A model with a quantized encoder, before it is written anywhere, and its vectors.
 import { SentvecError, type Embedder, type Matrix, type ModelFiles } from '@sentvec/core';
 import { loadEmbedder } from '@sentvec/core/node';
 import { onnx } from '../backend.ts';
@@ -13,7 +13,7 @@ export interface Candidate {
   readonly bytes: Uint8Array;
 }
 
-/** Loads a candidate. Nothing is checked: it is not there yet what it would be checked by. */
+/** Loads a candidate. It is not checked: its self-check is made later, from the candidate that is chosen. */
 export function loadCandidate(candidate: Candidate, signal: AbortSignal | undefined): Promise<Embedder> {
   const { model, encoderPath, variant, bytes } = candidate;
   const file = `${encoderPath === '' ? '' : `${encoderPath}/`}onnx/${variant}.onnx`;

@@ -45,7 +45,7 @@ export async function observeEncoder(
     }
   };
   const { hiddenSize, maxPositions, vocabularySize } = definition;
-  // An encoder whose vectors nobody looks at: so texts come here as the embedder tokenizes and cuts them.
+  // A stub encoder that only records its input: the texts as the embedder tokenizes and cuts them.
   const observer: Backend = {
     specificationVersion: 1,
     name: 'observer',
@@ -57,7 +57,7 @@ export async function observeEncoder(
       concurrency: 1,
       batchTokens,
       async encode(batch) {
-        // One batch after the other: in another order, sums would be others by a rounding.
+        // One batch after the other: another order would change the sums by rounding.
         observed = observed.then(() => observe(batch));
         await observed;
         const rows = batch.rows * batch.cols;

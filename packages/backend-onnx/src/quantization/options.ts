@@ -9,7 +9,7 @@ import { defaultBar, type QualityBar } from './quality.ts';
  */
 export type ModelPrecision = 'int8' | 'int8-weights' | 'float16';
 
-/** What {@link QuantizeModelOptions.onProgress} hears of. */
+/** What {@link QuantizeModelOptions.onProgress} is called with. */
 export interface QuantizationProgress {
   /** What is being done, for people: "Measuring activation ranges". */
   readonly step: string;

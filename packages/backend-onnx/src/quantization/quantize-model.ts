@@ -1,4 +1,4 @@
-// Makes a quantized encoder of a model, and keeps at it until its vectors are near enough to those in float32.
+// Makes a quantized encoder of a model, and refines it until its vectors are near enough to those in float32.
 import {
   readEncoder,
   recordCompactEncoder,
@@ -51,7 +51,7 @@ export interface QuantizedModel {
   readonly bytes: Uint8Array;
   /** For `onnx/VARIANT.self-check.json`, by which backends are checked when they load the file. */
   readonly selfCheck: string | undefined;
-  /** How the linear layers of `int8` are quantized: `recordQuantizedEncoder` makes the file of it again. */
+  /** How the linear layers of `int8` are quantized: `recordQuantizedEncoder` makes the same file from it. */
   readonly plan: QuantizationPlan | undefined;
   readonly report: QuantizationReport;
 }
@@ -241,7 +241,7 @@ class Quantization {
     return best;
   }
 
-  /** The inputs, that first whose stay in float32 helps most. */
+  /** The inputs, first the one that helps most when it stays in float32. */
   async #byHarm(chosen: ReadonlyMap<string, Remedy>): Promise<string[]> {
     const found: { readonly name: string; readonly cosine: number }[] = [];
     for (const name of chosen.keys()) {

@@ -1,4 +1,4 @@
-// A sample of English texts of many kinds, short and long, for who has no texts at hand.
+// A sample of English texts of many kinds, short and long, for callers that give no texts of their own.
 
 const sentences = [
   'How do I reset my password?',

@@ -15,7 +15,7 @@ export interface KernelSizes {
   readonly length: number;
   /** Entries of an input vector. */
   readonly width: number;
-  /** Entries of an output vector, of which it computes those from `offset` on. */
+  /** Entries of an output vector. The kernel computes those from `offset` on. */
   readonly stride: number;
   readonly offset: number;
 }

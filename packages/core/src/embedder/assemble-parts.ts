@@ -124,7 +124,7 @@ async function taskNotes({ encoderFiles }: ModelFolder, task: string | undefined
   ];
 }
 
-/** The tasks that a model has adapters for. Nearly all have none, and need not know more of them. */
+/** The tasks that a model has adapters for. Nearly all models have none. */
 export async function tasksWithAdapters(files: ModelFiles): Promise<readonly string[]> {
   const inFolders = (await files.list()).some((path) => path.endsWith('/adapter_config.json'));
   const config = await readConfigFile(files, 'config.json');
@@ -133,7 +133,7 @@ export async function tasksWithAdapters(files: ModelFiles): Promise<readonly str
   return tasksOf(files);
 }
 
-/** Encoders and tokenizers on their way: they start in threads of their own, which takes a while. Routes share them. */
+/** Encoders and tokenizers, loaded or still loading: they start in threads of their own. Routes share them. */
 export class LoadingParts {
   readonly model: ModelFiles;
   readonly #options: LoadPartsOptions;
@@ -172,14 +172,14 @@ export class LoadingParts {
     return loadOnce(this.#tokenizers, definition.hash, async () => load(definition));
   }
 
-  /** Disposes what was loaded, also what is still on its way. */
+  /** Disposes what was loaded, also what is still loading. */
   async dispose(): Promise<void> {
     const loaded = await Promise.allSettled([...this.#encoders.values(), ...this.#tokenizers.values()]);
     await Promise.all(loaded.map(async (part) => part.status === 'fulfilled' && part.value.dispose()));
   }
 }
 
-/** What is loaded, or on its way; what failed is loaded again. */
+/** Loads each key once, and tries again after a failure. */
 function loadOnce<T>(loaded: Map<string, Promise<T>>, key: string, load: () => Promise<T>): Promise<T> {
   const known = loaded.get(key);
   if (known !== undefined) return known;
@@ -258,7 +258,7 @@ function chooseMaxLength(
   if (maxLength <= around) {
     throw new SentvecError(
       wanted === undefined ? 'invalid-model' : 'invalid-argument',
-      `${model.name} reads texts of at most ${maxLength} tokens, of which its special tokens take ${around}: nothing of a text is left.`,
+      `${model.name} reads at most ${maxLength} tokens, and its special tokens take ${around}: there is no room for a text.`,
     );
   }
   if (wanted !== undefined || said <= encoder.maxPositions || said === Infinity) return { maxLength, notes: [] };

@@ -23,8 +23,8 @@ export interface BatchRequest {
   readonly texts: readonly TokenizedText[];
   readonly settings: BatchSettings;
   /**
-   * Whether the texts may be in a batch with those of other requests, and with such of other lengths. Their vectors then
-   * depend on their batch-mates, by rounding; without, each depends on its text alone, as far as the backend allows.
+   * Whether the texts may be in a batch with those of other requests, and with texts of other lengths. Their vectors
+   * then depend on their batch-mates by rounding. If not, each depends on its text alone, as far as the backend allows.
    */
   readonly shared: boolean;
   readonly signal: AbortSignal;
@@ -55,11 +55,11 @@ interface Batch {
   /** Longest first. */
   readonly texts: readonly WaitingText[];
   readonly settings: BatchSettings;
-  /** Whether it is of texts that wait to be put together. */
+  /** Whether it combines texts of small requests. */
   readonly shared: boolean;
 }
 
-/** One that waits for its turn. */
+/** A source of batches in the queue: a large request, or the texts of small ones. */
 interface Waiting {
   readonly isEmpty: boolean;
   /** The next batch; `undefined` when it is better to wait for more texts. */
@@ -67,16 +67,16 @@ interface Waiting {
   remove(request: PendingRequest): void;
 }
 
-/** What is being computed. */
+/** How busy the encoder is. */
 interface Load {
   /** Batches that the encoder computes at once. */
   readonly concurrency: number;
   readonly inFlight: number;
-  /** Those of them that are of texts that were put together. */
+  /** How many of the batches in flight combine texts of small requests. */
   readonly sharedInFlight: number;
 }
 
-/** Texts that are looked at when some of them are put together: sorting more takes longer than it gains. */
+/** How many waiting texts are sorted by length to fill one batch: sorting more takes longer than it saves. */
 const mostCompared = 512;
 
 /**
@@ -110,7 +110,7 @@ export class BatchScheduler {
     this.#encoder = encoder;
   }
 
-  /** The one of an encoder: whatever else uses it takes turns. */
+  /** The one scheduler of an encoder: everything that uses the encoder shares it. */
   static of(encoder: Encoder): BatchScheduler {
     const known = schedulers.get(encoder);
     if (known !== undefined) return known;
@@ -134,7 +134,7 @@ export class BatchScheduler {
     await pending.finished.finally(stopListening);
   }
 
-  /** What fills batches waits by itself; the rest waits with that of others. */
+  /** Texts that fill batches wait on their own; the rest waits together with the rest of other requests. */
   #enqueue(pending: PendingRequest): void {
     const { texts, settings, shared } = pending.request;
     const lengths = texts.map((text) => this.#lengthOf(text, shared));
@@ -166,7 +166,7 @@ export class BatchScheduler {
     return texts;
   }
 
-  /** What comes in the same turn of the event loop is put together. */
+  /** Texts that come in the same turn of the event loop are batched together. */
   #scheduleTurn(): void {
     if (this.#hasTurn) return;
     this.#hasTurn = true;
@@ -207,7 +207,7 @@ export class BatchScheduler {
     } finally {
       lifetime.release();
     }
-    // Callers that get their vectors and come again at once, come within this turn.
+    // A caller that gets its vectors and calls again at once does so within this turn of the event loop.
     await yieldToEventLoop();
     this.#inFlight -= 1;
     if (batch.shared) this.#sharedInFlight -= 1;

@@ -15,7 +15,7 @@ export const windowCharacters: number = 2 ** 22;
 
 /**
  * Padded positions that a batch may have before it is closed. A batch costs about as much as 32 positions to call,
- * whatever its size, so that a little more padding than that is cheaper than one more batch.
+ * whatever its size, so a little more padding than that is cheaper than one more batch.
  */
 const paddingAllowance = 64;
 
@@ -53,9 +53,9 @@ export function planBatches(
 }
 
 /**
- * The length to which a text is padded whose vector must not depend on its batch-mates, to the last bit: a number that is
- * made of more columns is added up in another order. Up to 63 tokens its own, then the next of 32 steps of a doubling: see
- * docs/adr/0016-batches.md.
+ * The length to which a text is padded when its vector must not depend, to the last bit, on its batch-mates: with more
+ * columns a sum is added up in another order. Texts of up to 63 tokens keep their length, longer ones get the next of
+ * 32 steps for each doubling: see docs/adr/0016-batches.md.
  * @param most positions of the model
  */
 export function paddedLength(length: number, most: number): number {

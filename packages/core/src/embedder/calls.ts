@@ -7,7 +7,7 @@ export class Calls {
   readonly #running = new Set<AbortScope>();
   #disposal: Promise<void> | undefined;
 
-  /** @param kind what the model is, for the error of who calls it later */
+  /** @param kind what the model is, for the error of later calls */
   constructor(kind: 'embedder' | 'reranker') {
     this.#kind = kind;
   }

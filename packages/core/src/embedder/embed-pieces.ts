@@ -84,7 +84,7 @@ function checkMaxTokens(
 function checkWords(counts: readonly number[]): void {
   const rows = counts.flatMap((count, row) => (count === 0 ? [row] : []));
   if (rows.length === 0) return;
-  const message = `Row ${rows[0]} has no words, so that there is no piece of it to embed. Leave out empty texts.`;
+  const message = `Row ${rows[0]} has no words, so there is nothing to embed. Leave out empty texts.`;
   throw new SentvecError('invalid-text', message, { row: rows[0], rows });
 }
 

@@ -43,7 +43,7 @@ export interface Embedder extends AsyncDisposable {
   /**
    * As {@link Embedder.embed}, of what is searched for: with the prompt, the route and the task that the model has for
    * queries, as far as it has them. The receipt says which. As `encode_query` of sentence-transformers.
-   * @throws SentvecError as {@link Embedder.embed}; `invalid-argument` for a model with routes of which none is for
+   * @throws SentvecError as {@link Embedder.embed}; `invalid-argument` for a model with routes, none of which is for
    * queries
    */
   embedQuery(text: string, options?: RoleEmbedOptions): Promise<EmbeddedText>;
@@ -136,8 +136,8 @@ export interface EmbedOptions extends SpaceOptions {
   /**
    * Whether the texts of a small call may be in a batch with those of other calls that run at the same time, which is
    * several times as fast for many callers. A vector differs by rounding, some 1e-7, with its batch-mates. `false`: a
-   * text always gives the same bytes, whatever it is embedded with, by backends that compute each row of a batch alike, as
-   * onnxruntime does on a CPU.
+   * text always gives the same bytes, whatever it is embedded with, by backends that compute each row of a batch alike,
+   * as onnxruntime does on a CPU.
    * @default true
    */
   readonly shareBatches?: boolean | undefined;
@@ -169,9 +169,9 @@ export interface PieceOptions {
   readonly splitBy?: SplitBy | undefined;
   /**
    * Late chunking: the encoder reads the whole text, and the vectors of its tokens are pooled piece by piece, so that a
-   * piece knows what is around it (Günther et al. 2024, arXiv 2409.04701). For models that pool over all tokens and
-   * were trained on long texts. A text that is longer than the model reads goes through it in windows, each of which
-   * begins a quarter of its length before its first piece.
+   * piece's vector depends on the text around it, too (Günther et al. 2024, arXiv 2409.04701). For models that pool
+   * over all tokens and were trained on long texts. A text that is longer than the model reads goes through it in
+   * windows, each of which begins a quarter of its length before its first piece.
    * @default false
    */
   readonly lateChunking?: boolean | undefined;

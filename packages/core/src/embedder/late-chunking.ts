@@ -27,7 +27,7 @@ interface LateWindow {
 const contextShare = 1 / 4;
 
 const windowsNote =
-  'Texts that are longer than the model reads were embedded in windows: their pieces know what is around them only within a window.';
+  'Texts that are longer than the model reads were embedded in windows: the vector of a piece depends on the text around it only within its window.';
 
 /**
  * The vectors of pieces by late chunking (Günther et al. 2024, arXiv 2409.04701, algorithm 1). Special tokens and the
@@ -230,7 +230,10 @@ async function segmentsOf(
   });
 }
 
-/** Segments from `begin` to before `end`, and the pieces that are pooled there, in tokens from the begin of the window. */
+/**
+ * Segments from `begin` to before `end`, and the pieces that are pooled there, in tokens from the beginning of the
+ * window.
+ */
 interface SegmentWindow {
   readonly begin: number;
   readonly end: number;

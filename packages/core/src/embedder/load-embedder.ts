@@ -49,7 +49,7 @@ export interface LoadEmbedderOptions extends ModelFolderOptions, Omit<LoadOption
   readonly selfCheck?: boolean | undefined;
 }
 
-/** The options of {@link loadEmbedder}, by which others tell them from their own. */
+/** Names of the options of {@link loadEmbedder}, for callers that have to tell them from options of their own. */
 export const loadOptionNames: OptionNames<LoadEmbedderOptions> = {
   backend: true,
   tokenizer: true,
@@ -113,7 +113,7 @@ class LoadingVariants implements ModelVariants {
     return parts;
   }
 
-  /** Later than the model: its signal has nothing to say any more. */
+  /** For variants that are loaded at their first use: the signal of the first load does not cancel them. */
   readonly load = async (choice: VariantChoice): Promise<EmbedderParts> => {
     const parts = await this.#assemble(choice, { ...this.#options, signal: undefined });
     const dimension = outputSize(parts.head, parts.encoder.hiddenSize);

@@ -45,7 +45,7 @@ interface LaunchedWindow {
 
 /**
  * From texts to vectors, window by window, in order. While one window is computed the next is read and tokenized, so
- * the encoder never waits, and none is read beyond that until the consumer has come for it.
+ * the encoder never waits. No further window is read until the consumer asks for it.
  */
 export class Pipeline {
   readonly #parts: PipelineParts;

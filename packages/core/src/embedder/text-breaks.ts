@@ -21,8 +21,8 @@ export interface WordSpan {
 }
 
 /**
- * The words of a text: what stands between white space; in scripts that are written without, words as Unicode segments
- * them, with the punctuation that follows. Those before which there is a break begin with it.
+ * The words of a text: what is between white space; in scripts that are written without it, words as Unicode segments
+ * them, with the punctuation that follows. A word that a break falls into is cut there.
  * @param breaks in ascending order
  */
 export function wordsOf(text: string, breaks: readonly TextBreak[] = []): WordSpan[] {

@@ -159,7 +159,7 @@ class TextSplitter {
     return new TextSplitter(model, by, options, tokens!);
   }
 
-  /** Whether a text is worth to be counted whole, before it is looked at word by word. */
+  /** Whether it pays to count the tokens of the whole text before it is looked at word by word. */
   mayFit(text: string): boolean {
     return text.length <= 16 * this.budget;
   }

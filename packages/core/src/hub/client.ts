@@ -48,7 +48,7 @@ export class HubClient {
   async open(commit: string, file: string, from: number, signal: AbortSignal): Promise<HubAnswer> {
     const path = file.split('/').map(encodeURIComponent).join('/');
     const url = `${this.options.endpoint}/${this.model}/resolve/${encodeURIComponent(commit)}/${path}`;
-    // Compressed, the bytes would not be those that the range and the size speak of.
+    // The range and the size count the uncompressed bytes.
     const headers = { 'accept-encoding': 'identity', ...(from > 0 && { range: `bytes=${from}-` }) };
     const answer = await this.#request(url, headers, signal);
     if (answer.response.ok || answer.response.status === 416) return answer;
@@ -70,7 +70,7 @@ export class HubClient {
         // Read here, so that a connection that breaks in the middle is tried again.
         return new Response(await this.#read(answer.response), { headers: answer.response.headers });
       } catch (error) {
-        // Without an answer at all, the network is off more often than the hub: someone is waiting to hear so.
+        // No answer at all usually means that the network is off, not the hub: report that after few attempts.
         const { retries, signal } = this.options;
         const allowed = error instanceof PassingFailure ? retries : Math.min(retries, 2);
         await waitForHub(error, failures, `Asking ${new URL(url).origin} about the model ${this.model}`, {
@@ -81,7 +81,7 @@ export class HubClient {
     }
   }
 
-  /** An answer's content, which is not kept beyond a bound: a server may send without end. */
+  /** An answer's content, up to a limit: a server may send without end. */
   async #read(response: Response): Promise<string> {
     const decoder = new TextDecoder();
     let text = '';

@@ -94,6 +94,6 @@ export function cachedModel<Model extends ModelFiles>(model: Model, options: Cac
     if (known !== undefined) return (await known.blob()).size;
     return model.size?.(path) ?? (await read(path)).byteLength;
   };
-  // Whoever wants a hash gets it of the bytes that are stored.
+  // Hashes are computed from the stored bytes.
   return { ...model, ...withChanges(model, { list, read, size }), sha256: undefined, openFile: undefined };
 }

@@ -22,8 +22,8 @@ const longestHeader = 2 ** 16;
 const largestCard = 2 ** 24;
 
 /**
- * Reads the fields at the beginning of a model card, as far as they can be made sense of: a card is no part that a
- * model needs.
+ * Reads the fields at the beginning of a model card, as far as they can be parsed: a model works without its
+ * card.
  * @throws SentvecError `invalid-model` for a file that is too large for a card
  */
 export async function readModelCard(files: ModelFiles): Promise<ModelCard> {

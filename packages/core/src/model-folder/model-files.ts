@@ -57,7 +57,7 @@ export function withChanges(
     read: (path) => files.read(path),
     ...(files.sha256 && { sha256: (path: string) => files.sha256!(path) }),
     ...(files.size && { size: (path: string) => files.size!(path) }),
-    // Who reads other files would not read parts of these.
+    // A changed `read` may give other contents, which `openFile` would not.
     ...(files.openFile && changes.read === undefined && { openFile: (path: string) => files.openFile!(path) }),
     ...(files.related && { related: (name: string) => files.related!(name) }),
     ...changes,
@@ -67,7 +67,7 @@ export function withChanges(
 /**
  * The same model with only some of its files, and some of those with other contents.
  * @param paths those that stay as they are, unless they are among the contents
- * @param contents bytes, or the path of the file that stands in for it
+ * @param contents bytes, or the path of the file that replaces it
  */
 export function withReplacedFiles(
   files: ModelFiles,

@@ -21,7 +21,7 @@ export interface EncoderPart {
   readonly lowerCase: boolean;
   /** Whether texts get the special tokens of the model: not those of static embeddings. */
   readonly addSpecialTokens: boolean;
-  /** Pieces of texts that are one token each, if the vocabulary has them, whatever the tokenizer makes of them. */
+  /** Pieces of texts that are one token each, if the vocabulary has them, however the tokenizer would split them. */
   readonly markers?: readonly string[] | undefined;
 }
 

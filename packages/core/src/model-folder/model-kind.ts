@@ -5,8 +5,8 @@ import { readConfigFile, type ConfigFile } from './config-file.ts';
 import { filePath, lastSegment, readModules, type ModelModule } from './modules.ts';
 
 /**
- * What a model makes of its inputs. `embedder`: one vector for each text. `reranker`: a score for each pair of texts.
- * `sparse`: weights for the terms of its vocabulary. `multi-vector`: a vector for each token of a text.
+ * What a model computes from its inputs. `embedder`: one vector for each text. `reranker`: a score for each pair of
+ * texts. `sparse`: weights for the terms of its vocabulary. `multi-vector`: a vector for each token of a text.
  */
 export type ModelKind = 'embedder' | 'reranker' | 'sparse' | 'multi-vector';
 

@@ -106,14 +106,14 @@ function refuseOtherTasks(config: ConfigFile): void {
   );
 }
 
-/** The base model that the card names; else why it is not at hand, `undefined` when the card names none. */
+/** The base model that the card names; else why it could not be read, `undefined` when the card names none. */
 async function findBaseModel(
   files: ModelFiles,
   { baseModel }: ModelCard,
   readBaseModel: ReadBaseModel,
 ): Promise<ModelFolder | string | undefined> {
   if (baseModel === undefined || baseModel === files.name) return undefined;
-  if (files.related === undefined) return `its base model ${baseModel} is not at hand`;
+  if (files.related === undefined) return `its base model ${baseModel} is not available here`;
   try {
     return await readBaseModel(await files.related(baseModel));
   } catch (error) {

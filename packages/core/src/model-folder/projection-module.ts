@@ -12,8 +12,8 @@ const layerNormEpsilon = 1e-5;
 type Reader = (files: ModelFiles, module: ModelModule, feature: Feature) => Promise<Projection | undefined>;
 
 /**
- * What a projection is applied to: the pooled vector, or each token's. `scores`: the pooled vector, of which the last
- * projection makes the scores of a reranker.
+ * What a projection is applied to: the pooled vector, or each token's. `scores`: the pooled vector, and the last
+ * projection gives the scores of a reranker.
  */
 export type Feature = 'sentence_embedding' | 'token_embeddings' | 'scores';
 
@@ -101,7 +101,7 @@ function readActivation(config: ConfigFile): Activation {
   );
 }
 
-/** Modules may be told what to work on, and what to make of it. */
+/** The config of a module may name its input and its output. */
 function checkFeatures(config: ConfigFile, wanted: Feature): void {
   const applied = wanted === 'scores' ? 'sentence_embedding' : wanted;
   for (const key of ['module_input_name', 'module_output_name']) {

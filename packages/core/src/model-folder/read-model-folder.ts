@@ -24,7 +24,7 @@ export function readModelFolder(files: ModelFiles, options: ModelFolderOptions =
   return readFolder(files, options, async () => undefined);
 }
 
-/** As {@link readModelFolder}, for who can look into an ONNX file. */
+/** As {@link readModelFolder}, for callers that can look into an ONNX file. */
 export async function readFolder(
   files: ModelFiles,
   options: ModelFolderOptions,
@@ -47,7 +47,7 @@ export async function readFolder(
   return { ...settings, ...(await readPlainFolder(listed, options, findGraphOutput, readBaseModel)) };
 }
 
-/** Loaded when a folder wants it: most have modules, and an encoder. */
+/** Loaded when a folder needs it: most have modules, and an encoder. */
 const loadPlainFolders = () => import('./plain-folder.ts');
 
 /** Models that were each made of the next. */

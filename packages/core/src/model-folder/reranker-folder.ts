@@ -23,7 +23,7 @@ import { readTransformerConfig, readTransformerModule } from './transformer-modu
 export interface RerankerFolder extends ModelFolder {
   /** What it gives a score for, in order. */
   readonly labels: readonly string[];
-  /** What makes scores of the head's numbers. */
+  /** The activation that turns the head's numbers into scores. */
   readonly activation: Activation;
   /** A token that is not scored where it stands at the end of a pair. */
   readonly tokenBeyondLast?: number | undefined;
@@ -95,7 +95,7 @@ async function readParts(
   return { ...parts, tokenBeyondLast: tokenBeyondLast(config) };
 }
 
-/** A Transformer, a Pooling, and layers of which the last gives the scores. */
+/** A Transformer, a Pooling, and layers, the last of which gives the scores. */
 async function readModularReranker(files: ModelFiles, modules: readonly ModelModule[]): Promise<RerankerParts> {
   const roles = assignRoles(`${files.name}/modules.json`, modules, []);
   const encoder = await readTransformerModule(files, roles.encoder.path);
@@ -130,7 +130,7 @@ async function readLanguageModel(
   };
 }
 
-/** What a template of chats does not get, but the library that calls it: sentvec does none of it. */
+/** Options for the library that renders a chat template, not for the template. sentvec supports none of them. */
 const otherThanVariables = [
   'chat_template',
   'continue_final_message',

@@ -61,7 +61,7 @@ export async function readTransformerModule(
 /** What the caller can do besides token vectors of a text. */
 export interface TransformerSupport {
   /**
-   * What the caller makes of the module.
+   * What the caller uses the module for.
    * @default 'feature-extraction': token vectors of a text
    */
   readonly task?: TransformerTask | undefined;
@@ -83,7 +83,7 @@ function tokenSize(config: ConfigFile): number | undefined {
   return config.size('hidden_size') ?? config.size('dim') ?? config.size('d_model');
 }
 
-/** A folder that holds only an adapter, with the model that it adapts; any other as it is. */
+/** A folder that holds only an adapter, with the model that it adapts; any other folder unchanged. */
 export async function completeAdapter(files: ModelFiles, related: ModelFiles['related']): Promise<ModelFiles> {
   if (!(await files.list()).includes('adapter_config.json')) return files;
   const { withBaseModel } = await import('../weights/adapter.ts');

@@ -29,7 +29,7 @@ export type LoadMultiVectorEmbedderOptions = Pick<
   readonly documentLength?: number | undefined;
 };
 
-/** The options of {@link loadMultiVectorEmbedder}, by which others tell them from their own. */
+/** Names of the options of {@link loadMultiVectorEmbedder}, for callers that have to tell them from their own. */
 export const loadMultiVectorOptionNames: OptionNames<LoadMultiVectorEmbedderOptions> = {
   backend: loadOptionNames.backend,
   tokenizer: true,

@@ -79,7 +79,7 @@ const scoreOptionNames: OptionNames<MaxSimilarityOptions> = { candidates: true, 
 /**
  * The scores of documents for a query, in single precision, or as exact as quantized documents allow: those of the
  * candidates in their order, or of all documents.
- * Runs on the caller's thread, lets the event loop have its turn every few milliseconds, and holds a block of the
+ * Runs on the caller's thread, yields to the event loop every few milliseconds, and holds a block of the
  * documents beside the scores.
  * @throws SentvecError `invalid-argument` (vectors of different lengths, entries that are not finite), `aborted`
  */

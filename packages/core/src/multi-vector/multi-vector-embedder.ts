@@ -208,7 +208,7 @@ class TokenEmbedder implements MultiVectorEmbedder {
   }
 }
 
-/** Both prompts stand for the space: its vectors are compared across them. */
+/** Both prompts count for the fingerprint: vectors of queries are compared with vectors of documents. */
 function canonicalPrompts({ query = '', document = '' }: Readonly<Record<string, string>>): string {
   return JSON.stringify([query, document]);
 }

@@ -1,4 +1,4 @@
-/** Models of late interaction: a matrix of token vectors for each text, and what they are asked and answer. */
+/** Models of late interaction: a matrix of token vectors for each text, and the options and results of their calls. */
 /// <reference lib="esnext.disposable" preserve="true" />
 import type { Encoder } from '../backend.ts';
 import type { EmbedderParts, Fingerprint, Receipt, TextRole } from '../embedder/embedder-types.ts';

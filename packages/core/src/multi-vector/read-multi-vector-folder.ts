@@ -56,7 +56,7 @@ export async function readMultiVectorFolder(model: ModelFiles): Promise<MultiVec
   const pooling = used.find(({ kind }) => kind === 'HierarchicalTokenPooling');
   const asked =
     module !== undefined && Object.hasOwn(module.values, 'query_expansion') ? readExpansion(module) : legacy?.expansion;
-  // Tokens that nothing attends to count where a mask says so; without one they might as well not be there.
+  // Expansion tokens that no token attends to give vectors only with a MultiVectorMask; otherwise they have no effect.
   const expansion = legacy === undefined && listedMask === undefined && asked?.attend === false ? undefined : asked;
   const settings: LateSettings = {
     lengths: {

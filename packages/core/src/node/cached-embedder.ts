@@ -1,6 +1,7 @@
 /**
- * An embedder that finds vectors in a cache. A vector's bits must not depend on whether it was there: texts are embedded with
- * `shareBatches: false`, where those of a batch are padded alike, and a backend whose vectors still depend on their batch is refused.
+ * An embedder that finds vectors in a cache. A vector's bits must not depend on whether it was there: texts are
+ * embedded with `shareBatches: false`, where those of a batch are padded alike, and a backend whose vectors still
+ * depend on their batch is refused.
  */
 import { canonicalJson, checkOptionNames, warn } from '@sentvec/platform';
 import type {
@@ -28,11 +29,11 @@ interface OpenSpace {
 }
 
 /**
- * The embedder with a cache: `embed`, `embedQuery` and `embedDocuments` compute only the vectors that the cache does not
- * have. They are the same, to the last bit, with and without it. Pieces and streams are computed as ever. Its `dispose`
- * writes the cache, then disposes of the embedder.
- * @throws SentvecError, in its calls, as the embedder, and `backend-unavailable` where the vectors of the backend depend
- * on the batch that they were in
+ * The embedder with a cache: `embed`, `embedQuery` and `embedDocuments` compute only the vectors that the cache does
+ * not have. They are the same, to the last bit, with and without it. Pieces and streams are computed as ever. Its
+ * `dispose` writes the cache, then disposes of the embedder.
+ * @throws SentvecError, in its calls, as the embedder, and `backend-unavailable` where the vectors of the backend
+ * depend on the batch that they were in
  */
 export function cachedEmbedder(embedder: Embedder, cache: VectorCache): Embedder {
   const spaces = new Map<string, Promise<OpenSpace>>();
@@ -88,7 +89,7 @@ async function openSpace(embedder: Embedder, cache: VectorCache, chosen: EmbedOp
   if (!areSame(rowOf(together.vectors, 1), alone.vectors.data)) {
     throw new SentvecError(
       'backend-unavailable',
-      `Vectors of the backend ${embedder.backend ?? 'of this embedder'} depend on the batch that they are in, so that a cache would change them. Leave out the cache, or choose the backend onnx on a CPU.`,
+      `Vectors of the backend ${embedder.backend ?? 'of this embedder'} depend on the batch that they are in, so a cache would change them. Leave out the cache, or choose the backend onnx on a CPU.`,
     );
   }
   const { receipt, vectors } = alone;
@@ -106,7 +107,7 @@ async function embedTexts(
   const known = new Map<string, CachedVector>();
   for (const [index, vector] of (await space.vectors.find(texts)).entries())
     if (vector !== undefined) known.set(texts[index]!, vector);
-  // What wrote a file may have been another version of what computes, file by file.
+  // Each file of the cache may have been written with another version of the backend.
   const unproven = new Map<string, string[]>();
   for (const [text, { file }] of known) {
     if (file === undefined || space.vectors.isProven(file)) continue;
@@ -126,7 +127,9 @@ async function embedTexts(
     return embedder.embed(texts, { ...options, shareBatches: false }); // Its error says which row it is.
   }
   if (again.some((text) => !areSame(computed.get(text)!.vector, known.get(text)!.vector))) {
-    warn('What computes the vectors has changed since they were put into the cache: it begins anew.');
+    warn(
+      'The cached vectors differ from those that this machine computes now, so the cache was emptied. Was a library updated?',
+    );
     await space.vectors.clear();
     return embedTexts(embedder, space, texts, options);
   }

@@ -142,7 +142,7 @@ function allocate(size: number, file: string): Uint8Array {
   }
 }
 
-/** A file of which parts are read; it is opened again for each. @throws the errors of the system */
+/** A file that is read in parts; it is opened again for each. @throws the errors of the system */
 export async function openParts(file: string): Promise<FileParts> {
   const { size, mtimeMs } = await stat(file);
   return { size, read: (begin, end) => readPart(file, begin, end, mtimeMs) };

@@ -14,7 +14,7 @@ import type { TokenizerJson } from '../tokenizer/tokenizer-json.ts';
 /** The longest text for the native tokenizer, in UTF-16 code units: its time may grow with the square of the length. */
 export const longestNativeText: number = 2 ** 13;
 
-/** Oniguruma gives up after 10,000,000 steps back, and the process ends. A way of matching takes a few. */
+/** Oniguruma gives up after backtracking 10,000,000 times, and the process ends. A way of matching takes a few. */
 const mostWays = 2 ** 17;
 
 /** WordPiece looks up all parts of a word. Those in use allow 100 characters. */

@@ -13,7 +13,9 @@ import type { TokenizedText, TokenizeOptions, Tokenizer } from '../types.ts';
 import { reasonAgainstNative } from './native-limits.ts';
 import { unpackTexts, type TokenizerLibrary, type TokenizerProtocol } from './tokenizer-messages.ts';
 
-/** Texts of a request. Results are unpacked on the calling thread: those of each request in a turn of the event loop. */
+/**
+ * Texts of a request. Results are unpacked on the calling thread: those of each request in a turn of the event loop.
+ */
 const requestTexts = 512;
 
 /**
@@ -23,8 +25,8 @@ const requestTexts = 512;
 const shortCharacters = 2048;
 
 /**
- * The largest vocabulary of which the calling thread has a tokenizer of its own. One of this size is made in some 50 ms
- * of its time; one of 250,000 pieces would hold the event loop up for half a second.
+ * The largest vocabulary for which the calling thread has a tokenizer of its own. One of this size is made in some 50
+ * ms of its time; one of 250,000 pieces would hold the event loop up for half a second.
  */
 const smallVocabulary = 2 ** 16;
 
@@ -35,12 +37,13 @@ const tokenizerWorker = {
 };
 
 /**
- * The tokenizer for Node. Many or long texts are tokenized in a thread of its own, so that they leave the caller's event
- * loop alone; it starts when they first come. Short ones, a query say, are tokenized on the calling thread by the
+ * The tokenizer for Node. Many or long texts are tokenized in a thread of its own, so that they leave the caller's
+ * event loop alone; it starts when they first come. Short ones, a query say, are tokenized on the calling thread by the
  * tokenizer in JavaScript, unless the vocabulary is very large or the library is `native`.
- * @param library `auto` (default): the native one when the package `tokenizers` is installed and can be trusted with the
- * model, else the one in JavaScript; their ids are identical
- * @returns the loader; it throws SentvecError `invalid-model`, `unsupported-model`, and `missing-dependency` with `native`
+ * @param library `auto` (default): the native one when the package `tokenizers` is installed and can be trusted with
+ * the model, else the one in JavaScript; their ids are identical
+ * @returns the loader; it throws SentvecError `invalid-model`, `unsupported-model`, and `missing-dependency` with
+ * `native`
  */
 export function nodeTokenizer(library: TokenizerLibrary = 'auto'): TokenizerLoader {
   return async (definition) => {

@@ -62,7 +62,7 @@ async function openBareName(name: string, options: OpenModelOptions): Promise<Mo
   try {
     return await hubModel(inOrganization, options);
   } catch (error) {
-    // The hub says of what is not there that it needs a login.
+    // For a model that does not exist, the hub answers that it needs a login.
     if (!SentvecError.is(error, 'model-not-found') && !SentvecError.is(error, 'model-access-denied')) throw error;
   }
   try {

@@ -159,7 +159,7 @@ export class CachedSpace {
     for (const name of await readdir(this.#folder)) await rm(join(this.#folder, name), { force: true });
   }
 
-  /** Writes what is not written. Where nothing can be written, it is computed again the next time. */
+  /** Writes the vectors that are not written yet. If that fails, they are computed again the next time. */
   async write(): Promise<void> {
     const entries = [...this.#unwritten];
     this.#unwritten = new Map();

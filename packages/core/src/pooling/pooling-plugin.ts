@@ -22,7 +22,7 @@ export interface PoolingFunctions {
  * at once.
  */
 export interface PoolingPlugin {
-  /** The last segment of the class path in `modules.json`, or the `pooling_mode`, that it stands for. */
+  /** The last segment of the class path in `modules.json`, or the `pooling_mode`, that names this pooling. */
   readonly name: string;
   /** Makes the pooling, from the `config.json` of its module (`{}` when there is none). */
   create(config: Readonly<Record<string, unknown>>): Pooling;

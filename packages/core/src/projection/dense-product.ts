@@ -5,7 +5,8 @@ import type { Matrix } from '../types.ts';
 const rowsOfBlock = 32;
 
 /**
- * By the numbers of the weights: a kernel keeps a copy of them in its own memory, which takes longer than one product.
+ * Keyed by the array of the weights: a kernel keeps a copy of them in its own memory, which takes longer than one
+ * product.
  */
 const kernels = new WeakMap<Float32Array, ScoreKernel>();
 

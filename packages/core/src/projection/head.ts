@@ -8,7 +8,7 @@ import type { Head, Matrix, Projection, TokenBatch, TokenEmbeddings } from '../t
 const stepCost = 2 ** 20;
 
 /**
- * Pools a batch and projects the result, some rows at a time, so that the event loop gets its turns. Rows do not depend
+ * Pools a batch and projects the result, some rows at a time, yielding to the event loop in between. Rows do not depend
  * on each other, so the numbers are those of one go.
  */
 export async function applyHead(head: Head, tokens: TokenEmbeddings, batch: TokenBatch): Promise<Matrix> {

@@ -17,7 +17,7 @@ export type LoadRerankerOptions = Pick<
   readonly onReceipt?: ((receipt: RerankReceipt) => void) | undefined;
 };
 
-/** The options of {@link loadReranker}, by which others tell them from their own. */
+/** Names of the options of {@link loadReranker}, for callers that have to tell them from options of their own. */
 export const loadRerankerOptionNames: OptionNames<LoadRerankerOptions> = {
   backend: true,
   tokenizer: true,

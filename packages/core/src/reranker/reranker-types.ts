@@ -19,7 +19,7 @@ export interface Reranker extends AsyncDisposable {
   readonly model: ModelFiles;
   /** What it gives a score for, in order: one for nearly all rerankers; `entailment` and others for inference. */
   readonly labels: readonly string[];
-  /** What makes scores of the model's numbers when a call does not say. */
+  /** The activation that turns the model's numbers into scores when a call does not name one. */
   readonly activation: Activation;
   /** The most tokens of a pair that are read, special tokens included; of a longer pair the longer text is cut. */
   readonly maxLength: number;
@@ -50,8 +50,8 @@ export interface Reranker extends AsyncDisposable {
 /** Options of {@link Reranker.score}. */
 export interface ScoreOptions {
   /**
-   * What makes scores of the model's numbers: `Identity` leaves them raw, `Sigmoid` gives 0 to 1, `Softmax` shares 1
-   * among several labels (of one label it would always be 1, and is refused).
+   * The activation that turns the model's numbers into scores: `Identity` leaves them raw, `Sigmoid` gives 0 to 1,
+   * `Softmax` shares 1 among several labels (of one label it would always be 1, and is refused).
    * @default the model's own
    */
   readonly activation?: Activation | undefined;
@@ -85,7 +85,7 @@ export interface RankOptions extends ScoreOptions {
    */
   readonly topK?: number | undefined;
   /**
-   * By the score of which label to rank, for a model that has several.
+   * The label whose score ranks the documents, for a model that has several.
    * @default the only one
    */
   readonly label?: string | undefined;
@@ -119,7 +119,7 @@ export interface RerankerParts {
   readonly notes: readonly string[];
 }
 
-/** Makes the input of a model of each pair. */
+/** Makes the model's input from each pair. */
 export type PairTokenizer = (
   pairs: readonly TextPair[],
   options: { readonly maxLength: number; readonly prompt: string; readonly signal: AbortSignal },

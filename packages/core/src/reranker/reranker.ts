@@ -101,7 +101,7 @@ class PairReranker implements Reranker {
     return this.dispose();
   }
 
-  /** The model's numbers for each pair, and the scores that the activation makes of them. */
+  /** The model's numbers for each pair, and the scores after the activation. */
   async #score(pairs: readonly TextPair[], options: ScoreOptions): Promise<Scores & { readonly raw: Matrix }> {
     const counter = new ReceiptCounter();
     const activation = this.#activationOf(options.activation);

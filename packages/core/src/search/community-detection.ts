@@ -166,7 +166,7 @@ class RemainingRows {
     this.count -= rows.length;
   }
 
-  /** Lets go of taken rows when they are the larger part: they would be compared in vain. */
+  /** Drops the taken rows when they are the larger part: comparing them is wasted work. */
   compact(): void {
     if (this.count * 2 > this.rows.length || this.count === 0) return;
     const kept: number[] = [];

@@ -68,7 +68,7 @@ const metrics: Readonly<Record<string, Metric>> = {
   map: (hits, relevantCount, k) => precisionSum(hits, k) / Math.min(k, relevantCount),
 };
 
-/** The options of {@link retrievalMetrics}, by which others tell them from their own. */
+/** Names of the options of {@link retrievalMetrics}, for callers that have to tell them from options of their own. */
 export const retrievalMetricNames: OptionNames<RetrievalMetricOptions> = {
   accuracyAtK: true,
   precisionRecallAtK: true,
@@ -155,7 +155,7 @@ function countsOfMetrics(options: RetrievalMetricOptions): Record<string, readon
 }
 
 function nothingRelevantError(): SentvecError {
-  return new SentvecError('invalid-argument', 'No query has a relevant document, so that there is nothing to measure.');
+  return new SentvecError('invalid-argument', 'No query has a relevant document, so there is nothing to measure.');
 }
 
 function judgedQueries(task: InformationRetrievalTask): {

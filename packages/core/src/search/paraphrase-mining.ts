@@ -104,7 +104,7 @@ class BestPairs {
   }
 }
 
-/** Half a million pairs are long in sorting: the event loop has its turns. */
+/** Sorting half a million pairs takes long, so it yields to the event loop. */
 async function bestFirst(
   { heap }: BestPairs,
   rows: number,

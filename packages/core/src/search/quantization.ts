@@ -36,7 +36,7 @@ export interface QuantizeOptions {
   readonly ranges?: Matrix | undefined;
   /**
    * Vectors whose least and largest entries are the ranges.
-   * @default the embeddings themselves, which wants at least a hundred of them
+   * @default the embeddings themselves, which should be at least a hundred
    */
   readonly calibration?: Matrix | undefined;
 }

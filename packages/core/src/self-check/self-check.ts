@@ -12,7 +12,7 @@ export interface SelfCheckSubject {
   readonly encoder: Encoder;
   /** Those of the encoder. */
   readonly files: ModelFiles;
-  /** What `readStoredSelfCheck` reads of them, begun while the encoder was loaded. */
+  /** The result of `readStoredSelfCheck`, which reads them while the encoder is loaded. */
   readonly stored: Promise<SelfCheckValues | undefined>;
   readonly head: Head;
   readonly tokenizer: Tokenizer;
@@ -130,7 +130,7 @@ const smallWeights = 2 ** 25;
 /** Bytes of weights with which a reference takes seconds for each token. */
 const largeWeights = 2 ** 29;
 
-/** How much of the text a reference is asked for that has to compute it. */
+/** How many tokens of the text a reference computes: fewer for large weights, which take longer. */
 async function referenceLength(files: ModelFiles): Promise<number> {
   if (files.size === undefined || !(await files.list()).includes('model.safetensors')) return shortText;
   const size = await files.size('model.safetensors');

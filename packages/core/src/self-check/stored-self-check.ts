@@ -9,7 +9,7 @@ export interface SelfCheckValues {
   readonly embeddings: TokenEmbeddings;
 }
 
-/** Where a model folder keeps its selfCheck: beside the weights of the encoder. */
+/** Where a model folder keeps its self-check: beside the weights of the encoder. */
 export const selfCheckFile = 'self-check.json';
 
 /**

@@ -28,7 +28,7 @@ export interface LoadSparseEmbedderOptions extends Pick<
   readonly onReceipt?: ((receipt: Receipt) => void) | undefined;
 }
 
-/** The options of {@link loadSparseEmbedder}, by which others tell them from their own. */
+/** Names of the options of {@link loadSparseEmbedder}, for callers that have to tell them from their own. */
 export const loadSparseOptionNames: OptionNames<LoadSparseEmbedderOptions> = {
   backend: true,
   tokenizer: true,

@@ -1,4 +1,4 @@
-/** Sparse embedders: what they are asked, and what they answer. */
+/** Sparse embedders: their interface, and the options and results of its calls. */
 /// <reference lib="esnext.disposable" preserve="true" />
 import type { EmbedOptions, EmbedStreamOptions, Fingerprint, Receipt, TextStream } from '../embedder/embedder-types.ts';
 import type { ModelFiles, SelfCheckResult, SimilarityFunction } from '../types.ts';

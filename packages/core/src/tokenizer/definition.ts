@@ -85,7 +85,7 @@ function withMarkers(json: TokenizerJson, markers: readonly string[]): Tokenizer
     if (content === undefined || content === '') continue;
     const known = json.added_tokens.find((added) => added.content === content);
     if (known?.normalized === false) continue;
-    // A plain word of the vocabulary is one piece as it is, and may begin other words.
+    // A plain word of the vocabulary is one token anyway, and as an added token would be cut out of longer words.
     if (known === undefined && /^\p{Ll}+$/u.test(content)) continue;
     const flags = { special: true, normalized: false, single_word: false, lstrip: false, rstrip: false };
     tokens.push({ id: tokenId(json, content)!, content, ...flags });

@@ -143,7 +143,7 @@ function splitAtTokens(piece: Piece, tokens: AddedTokens, ids: number[], encode:
 }
 
 /**
- * How an added token stands in a normalized text.
+ * How an added token is spelled in a normalized text.
  * @throws SentvecError `unsupported-model` when it cannot be normalized
  */
 export function normalizedText({ normalize }: Splitting, text: string): string {

@@ -3,8 +3,8 @@ export interface Piece {
   text: string;
   /**
    * How many of its UTF-16 code units come from the first character of the whole text: Metaspace asks whether a piece
-   * begins where the text began. (The alignments of NormalizedString in the Rust tokenizers, of which nothing else
-   * matters here.)
+   * begins where the text began. (Nothing else is needed from the alignments of NormalizedString in the Rust
+   * tokenizers.)
    */
   lead: number;
 }

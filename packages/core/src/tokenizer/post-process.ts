@@ -4,7 +4,7 @@ import type { TokenizerDefinition } from './definition.ts';
 
 /**
  * What is done to a text before a tokenizer library sees it. Lone surrogates become U+FFFD: they have no UTF-8 form,
- * and the libraries would differ in what they make of them.
+ * and the libraries would treat them differently.
  */
 export function prepareText(text: string): string {
   return text.replaceAll(/\p{Surrogate}/gu, '\uFFFD');

@@ -119,7 +119,7 @@ export function givesTokenTypes(className: string | undefined, config: Json): bo
   return Array.isArray(names) ? names.includes('token_type_ids') : typedClasses.has(className ?? '');
 }
 
-/** Whether a tokenizer is BERT's, of which only the vocabulary counts. */
+/** Whether a tokenizer is BERT's: then only its vocabulary is used. */
 export function isBertClass(className: string | undefined, { model }: TokenizerJson): boolean {
   const isNamed = model.type === 'WordPiece' || (model.type === undefined && 'max_input_chars_per_word' in model);
   return bertClasses.has(className ?? '') && isNamed && !Array.isArray(model.vocab);
@@ -183,7 +183,7 @@ export function asBert(json: TokenizerJson, config: Json, file: string): Tokeniz
 }
 
 /**
- * What a class makes of its `tokenizer.json`, for classes that are not BERT's.
+ * The `tokenizer.json` as its class changes it, for classes that are not BERT's.
  * @throws SentvecError `invalid-model`
  */
 export async function asClass(

@@ -11,14 +11,14 @@ export const adapterConfigFile = 'adapter_config.json';
 /** The weights of the adapter. */
 export const adapterWeightsFile = 'adapter_model.safetensors';
 
-/** What an adapter needs of the model that it adapts, when that lies elsewhere. */
+/** Files that an adapter needs from the model that it adapts, when that is in another folder. */
 const baseFile = /^(?:config\.json|model(?:-\d+-of-\d+)?\.safetensors|model\.safetensors\.index\.json)$/u;
 
 /**
  * A folder that holds an adapter and no model, completed by the model that the adapter was trained for; any other folder
- * as it is.
+ * unchanged.
  * @param related finds that model by its name
- * @throws SentvecError `invalid-model` when it is not at hand
+ * @throws SentvecError `invalid-model` when that model cannot be found
  */
 export async function withBaseModel(files: ModelFiles, related: ModelFiles['related']): Promise<ModelFiles> {
   const own = await files.list();
@@ -50,8 +50,8 @@ async function findBase(config: ConfigFile, related: ModelFiles['related']): Pro
       { cause },
     );
   const revision = config.string('revision');
-  if (revision !== undefined && revision !== 'main') throw refuse(`it wants in the revision "${revision}"`);
-  if (related === undefined) throw refuse('is not at hand');
+  if (revision !== undefined && revision !== 'main') throw refuse(`it needs in the revision "${revision}"`);
+  if (related === undefined) throw refuse('is not available here');
   try {
     return await related(name);
   } catch (error) {
@@ -69,9 +69,9 @@ interface LowRank {
   readonly transposed: boolean;
 }
 
-/** What the adapter changes of one tensor. */
+/** How the adapter changes one tensor. */
 interface Change {
-  /** What stands in its place, by its name in the adapter's file. */
+  /** The tensor that replaces it, by its name in the adapter's file. */
   readonly replacement?: string | undefined;
   readonly added?: LowRank | undefined;
 }

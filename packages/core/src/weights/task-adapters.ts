@@ -31,8 +31,8 @@ type Changes = ReadonlyMap<string, Uint8Array | string>;
 
 /**
  * The same model with the adapter of a task. Where adapters are among the weights, the task becomes `default_task` of
- * `config.json`; where they are in folders, that of the task stands beside the weights. ONNX files and values of a
- * self-check, which know nothing of it, are left out.
+ * `config.json`; where they are in folders, that of the task is put beside the weights. ONNX files and values of
+ * a self-check, which were made without the adapter, are left out.
  * @throws SentvecError `invalid-argument` when the model has no adapter for that task
  */
 export async function withTask(files: ModelFiles, task: string): Promise<ModelFiles> {
@@ -169,7 +169,7 @@ class TaskWeights implements Weights {
     return this.#stored.integers(name);
   }
 
-  /** Whether the adapter of a task changes a weight: its numbers stand in no file then. */
+  /** Whether the adapter of a task changes a weight: then no file holds its numbers. */
   #isMerged(name: string): boolean {
     return this.#task !== undefined && this.#adapted.has(name);
   }

@@ -83,7 +83,7 @@ export async function moveIntoPlace(temporary: string, path: string): Promise<vo
   await syncFolder(dirname(path));
 }
 
-/** What a file of a folder holds: text, bytes, or the pieces of which its bytes consist. */
+/** What a file of a folder holds: text, bytes, or its bytes in several pieces. */
 export type FileContent = string | Uint8Array | readonly Uint8Array[];
 
 /** A file of a new folder: its path with `/`, and its content, or a function that makes it when it is written. */

@@ -1,6 +1,6 @@
 /*
- * Calls between two threads or processes: requests and their answers by id, the abort of a call, errors that keep what they say.
- * Each has one end; how messages travel between the ends is not the channel's business.
+ * Calls between two threads or processes: requests and their answers by id, the abort of a call, errors that keep their
+ * code, details and cause. Each has one end; how messages travel between the ends is up to the code that connects them.
  */
 import { abortError, onAbort } from '../abort.ts';
 import { SentvecError } from '../errors.ts';
@@ -59,7 +59,9 @@ export interface CallOptions {
 
 /** What calls the other end of a channel. */
 export interface Caller<Calls> {
-  /** @throws SentvecError `aborted`, `disposed`, `backend-failed` when the other end has gone; what its handler throws */
+  /**
+   * @throws SentvecError `aborted`, `disposed`, `backend-failed` when the other end has gone; what its handler throws
+   */
   call<Name extends keyof Calls & string>(
     name: Name,
     argument: ArgumentOf<Calls, Name>,

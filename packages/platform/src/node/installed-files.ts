@@ -1,6 +1,7 @@
 /*
  * Where the files of packages are, found while the program runs. Bundlers rewrite `new URL('./file', import.meta.url)`,
- * `import.meta.resolve` and an imported `createRequire`, each in its own way; they do not see what stands here.
+ * `import.meta.resolve` and an imported `createRequire`, each in its own way; they do not recognize the calls in this
+ * file.
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';

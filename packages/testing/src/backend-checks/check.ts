@@ -71,7 +71,7 @@ export async function expectError(
     error = thrown;
   }
   if (error === undefined) fail(`${what} succeeded, where an error ${codes.join(' or ')} was due.`);
-  if (!SentvecError.is(error)) fail(`${what} failed with what is not a SentvecError: ${describe(error)}`);
+  if (!SentvecError.is(error)) fail(`${what} failed with something other than a SentvecError: ${describe(error)}`);
   if (!codes.includes(error.code))
     fail(`${what} failed with ${error.code}, where ${codes.join(' or ')} was due: ${error.message}`);
   return error;

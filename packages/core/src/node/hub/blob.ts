@@ -74,7 +74,7 @@ async function downloadPartial(
   return damage;
 }
 
-/** Another process took the file over, believing this one dead: then it will be, or is, finished by that one. */
+/** Another process took the file over, as if this one had died: that process finishes the download. */
 async function unlessExists(blob: string, error: unknown): Promise<void> {
   if (!(await exists(blob))) throw error;
 }

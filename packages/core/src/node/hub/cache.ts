@@ -9,8 +9,8 @@ import { rolesOf, type HubFile } from '../../hub/repository.ts';
 /**
  * A model in the cache of the hub, in the layout that `huggingface_hub` and `@huggingface/hub` share: `refs/<revision>`
  * holds a commit, `snapshots/<commit>/` the files as links to `blobs/`, where they are named by their hash. Beside them
- * this class keeps the list of a commit's files, in `.sentvec/`, so that a commit that was listed once needs the hub no
- * more.
+ * this class keeps the list of a commit's files, in `.sentvec/`: a commit that was listed once no longer needs
+ * the hub.
  */
 export class HubCache {
   /** The folder of the model. */
@@ -30,8 +30,8 @@ export class HubCache {
   }
 
   /**
-   * The commits that a revision may be, best first: the one that any program was told last, and the one that was last
-   * loaded here, of which all is at hand.
+   * The commits that a revision may be, best first: the one that the hub last gave to any program, and the one that was
+   * last loaded here, whose files are all present.
    */
   async commitsOf(revision: string): Promise<string[]> {
     const contents = await Promise.all(
@@ -40,7 +40,7 @@ export class HubCache {
     return contents.flatMap((content) => /^[0-9a-zA-Z]{1,64}$/u.exec(content.trim()) ?? []);
   }
 
-  /** Remembers what a revision is, by the hub. */
+  /** Stores the commit that the hub gave for a revision. */
   async rememberCommit(revision: string, commit: string): Promise<void> {
     await writeFile(this.#ref(revision), commit);
   }

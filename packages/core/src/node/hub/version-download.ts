@@ -36,7 +36,7 @@ export class VersionDownload {
     this.#onProgress = onProgress;
   }
 
-  /** All of some files; after a failure no further one is begun. */
+  /** Downloads all of some files; after a failure no further download starts. */
   async all(files: readonly HubFile[]): Promise<void> {
     const waiting = [...files];
     let failed = false;

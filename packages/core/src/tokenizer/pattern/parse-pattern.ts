@@ -269,7 +269,7 @@ class PatternParser {
     return this.#withoutCase(negated ? complement(property) : property);
   }
 
-  /** Oniguruma leaves the case of letters alone in a property by itself, not in a class: none may depend on it. */
+  /** Oniguruma ignores `(?i)` for a property alone but not for one in a class, so none may depend on case. */
   #withoutCase(test: CharacterTest): CharacterTest {
     if (this.#flags.ignoreCase && dependsOnCase(test))
       throw this.#unsupported('a class of capital or small letters without case');

@@ -148,8 +148,8 @@ class Compiler {
 }
 
 /**
- * What is still to be tried, three numbers each: a step, a place, and a kind, which for a run of characters is the place
- * down to which it may go back. Shared by all searches, of which one runs at a time.
+ * What is still to be tried, three numbers each: a step, a place, and a kind, which for a run of characters is the
+ * place down to which it may go back. Shared by all searches: only one runs at a time.
  */
 let stack = new Int32Array(3 * 1024);
 const alternative = -1;
@@ -355,7 +355,8 @@ export class Pattern {
       }
       this.#backAt = at;
       if (kind === alternative) return index;
-      // A run that gave back a character, and may give back more: down to the place that stands for the kind.
+      // A run that gave back a character, and may give back more: down to the place that is stored in place of the
+      // kind.
       if (at > kind) this.#push(index, before(this.#text, at), kind);
       return this.#steps[index]!.next;
     }
