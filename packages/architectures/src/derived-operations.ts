@@ -1,4 +1,4 @@
-// Operations that are put together from the closed set: mean, minimum, softplus, log-softmax, attention in blocks.
+// Operations that are composed from the closed set: mean, minimum, softplus, log-softmax, attention in blocks.
 import { productOf } from './dimensions.ts';
 import type { Operand, Operations } from './operations.ts';
 import { resolveAxes } from './shapes.ts';

@@ -3,7 +3,7 @@
  * The size of one axis. A number, or, while a graph is recorded whose sizes are not known yet, an expression over named
  * sizes in the canonical form that `dimensions.ts` makes: `batch`, `batch*length`, `2*pairs`, `negatives+pairs`. Two
  * axes have the same size exactly when their dimensions are `===`. Interpreters that compute at once only ever see
- * numbers. Never put such a string together by hand: use `productOf` and `sumOf`.
+ * numbers. Never build such a string by hand: use `productOf` and `sumOf`.
  */
 export type Dimension = number | string;
 
@@ -42,7 +42,7 @@ export interface MatrixProductOptions {
  * The closed set of tensor operations over which encoders, heads and losses are written, each once, generic over the
  * tensor type. An interpreter decides what a tensor is: numbers in memory (`plainOperations`), a value in an ONNX graph
  * (`OnnxRecorder`), a TensorFlow.js tensor; `Tape` wraps any of them and differentiates. Everything else, such as mean,
- * minimum, cosine or log-softmax, is put together from these (`derived-operations.ts`).
+ * minimum, cosine or log-softmax, is composed from these (`derived-operations.ts`).
  *
  * Rules that hold throughout:
  * - There are two kinds of tensor. **Floats** (float32) are what everything computes with. **Indices** (integers) only

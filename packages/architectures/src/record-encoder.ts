@@ -40,7 +40,7 @@ export function recordSplitEncoder(
 
 /**
  * The same with the large weights where they are: in the model's own files, which belong next to the ONNX model under
- * their own paths. Weights in half precision stay so; each is widened when it is needed, and forgotten.
+ * their own paths. Weights in half precision stay so; each is widened when it is needed, and the wide copy is freed.
  * @param location of the file for numbers that are in none of the model's files
  * @param options.smallest bytes of a weight from which on it stays where it is; default 64 KiB
  */

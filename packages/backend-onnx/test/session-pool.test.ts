@@ -271,7 +271,7 @@ describe('batches that come one at a time', () => {
     expect(wide()).toBeUndefined();
   });
 
-  it('keep it for themselves: several at once go to the sessions of one thread, others wait until it is free', async () => {
+  it('use it alone: several at once go to the sessions of one thread, others wait until it is free', async () => {
     const { pool, threads, runAlone, wide } = await openWithWide({ narrow: 4, wide: 2 });
     await runAlone(20);
     const together = [pool.run(batch), pool.run(batch), pool.run(batch)];

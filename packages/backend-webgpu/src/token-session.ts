@@ -69,7 +69,7 @@ export class TokenSession {
   }
 
   /**
-   * Computes an output and lets `read` make something of it before it is freed.
+   * Computes an output and passes it to `read` before it is freed.
    * @param output token embeddings, `[rows, cols, hiddenSize]`, or the vectors of the texts, `[rows, size]`
    * @param before called when the session is free; it may throw
    */

@@ -44,8 +44,8 @@ export interface TokenizedText {
   /** See {@link TokenizeOptions.wordLimit}. */
   readonly lengthAtLimit?: number | undefined;
   /**
-   * How many of the leading ids the others attend to. Those after them, the expansion of a query, get a vector all the
-   * same.
+   * How many of the leading ids the others attend to. Those after them, the expansion of a query, get a vector
+   * nevertheless.
    * @default all
    */
   readonly attended?: number | undefined;
@@ -92,7 +92,7 @@ export interface Tokenizer {
   dispose(): Promise<void>;
 }
 
-/** What became of the selfCheck: the check, when a model is loaded, of what the backend computes. */
+/** The outcome of the self-check: whether the backend computes the right values, tested when a model is loaded. */
 export type SelfCheckResult =
   | {
       readonly state: 'passed';
@@ -167,7 +167,7 @@ export interface Pooling {
   /** Set when the vectors are an output of the model's own file: its name. Only a backend can give them. */
   readonly graphOutput?: string | undefined;
   /**
-   * Set when no tokens are put together: `pool` gives a row for each token that takes part, text by text, instead of one
+   * Set when tokens are not pooled: `pool` gives a row for each token that takes part, text by text, instead of one
    * for each text. So do the models of late interaction.
    */
   readonly perToken?: boolean | undefined;

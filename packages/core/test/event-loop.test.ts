@@ -42,7 +42,7 @@ async function turnsDuring(work: () => Promise<unknown>): Promise<{ turns: numbe
 }
 
 test.each(['in a thread', 'on the same thread'])(
-  'embedding 10,000 texts lets the event loop turn all the while, tokenizer %s',
+  'embedding 10,000 texts keeps the event loop running, tokenizer %s',
   async (place) => {
     const definition = await readTokenizerDefinition(goldenModel('tiny-bert'));
     const tokenizer = await (place === 'in a thread' ? nodeTokenizer('javascript') : javaScriptTokenizer)(definition);

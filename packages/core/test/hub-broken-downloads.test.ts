@@ -37,7 +37,7 @@ describe('a broken download', () => {
     expect(rangesAskedFor(world)).toEqual([undefined, 'bytes=1000-']);
   });
 
-  it('is taken up by a later attempt after it was given up', async () => {
+  it('is continued by a later attempt after it failed', async () => {
     world.hub.cuts.set(weights, [700, 0]);
     const model = await hubModel(name, { retries: 0 });
     await expect(model.read(weights)).rejects.toMatchObject({

@@ -173,7 +173,7 @@ describe('a proxy of the environment', () => {
 });
 
 describe('a name without an organization', () => {
-  it('is looked for among the models of sentence-transformers, then as it is', async () => {
+  it('is looked for among the models of sentence-transformers, then without an organization', async () => {
     world.hub.repositories.set('sentence-transformers/tiny', world.hub.repositories.get(name)!);
     world.hub.repositories.set('bert', world.hub.repositories.get(name)!);
     expect((await openModel('tiny')).name).toBe('sentence-transformers/tiny');

@@ -51,7 +51,7 @@ describe('the kind of a model', () => {
     for (const model of embedders) expect(await readModelKind(model)).toBe('embedder');
   });
 
-  it('of a type that nobody knows is refused', async () => {
+  it('of an unknown type is refused', async () => {
     await expect(readModelKind(typed('Oracle'))).rejects.toMatchObject({
       code: 'unsupported-model',
       message: expect.stringMatching(/describes a Oracle; .*CrossEncoder/),
@@ -71,7 +71,7 @@ describe('the kind of a model', () => {
   });
 
   it.each(['tiny-bert', 'late-bert', 'rerank-bert-1-label', 'splade-bert-max'])(
-    'whichever it is, the model has the result of its self-check, and lets go of the signals of its calls: %s',
+    'whichever it is, the model has the result of its self-check, and stops listening to the signals of its calls: %s',
     async (name) => {
       await using model = await loadModel(goldenModel(name), { backend: plainBackend() });
       expect(model.selfCheck?.state).toBe('skipped'); // The plain backend has nothing to compare with.

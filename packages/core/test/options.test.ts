@@ -7,7 +7,7 @@ import { fakeParts } from './fake-parts.ts';
 
 const vectors: core.Matrix = { data: Float32Array.of(1, 0, 0, 1), rows: 2, cols: 2 };
 const embedder = core.createEmbedder(fakeParts());
-// A misspelt option, as a program in JavaScript may have one.
+// A misspelt option, which TypeScript would refuse and JavaScript lets through.
 const wrong = { topk: 3 } as object;
 
 const calls: Readonly<Record<string, () => unknown>> = {

@@ -40,7 +40,7 @@ function scaled<M extends Matrix>(matrix: M, factor: number): M {
   return { ...matrix, data: matrix.data.map((value, index) => (index % 2 === 0 ? value * factor : value)) };
 }
 
-/** Zeros for the tokens at which `isWrong` says so. */
+/** Replaces the vectors of the tokens for which `isWrong` is true by zeros. */
 function wrongTokens(
   isWrong: (row: number, column: number, batch: TokenBatch) => boolean,
 ): (encoder: Encoder) => Partial<Encoder> {
@@ -224,7 +224,7 @@ describe('a backend that is right', () => {
 });
 
 describe('the values of the folder', () => {
-  it('are not believed when the weights contradict them: the folder may have been trained since', async () => {
+  it('do not count when the weights contradict them: the folder may have been trained since', async () => {
     const warnings: string[] = [];
     const files = await copyWith({ 'self-check.json': await selfCheckOf('tiny-bert-multipool') });
     const { selfCheck } = await loadEmbedder(files, {
@@ -264,13 +264,13 @@ describe('values that cannot be those of the model are a fault of the folder', (
   });
 });
 
-describe('nothing is checked', () => {
+describe('the self-check is skipped', () => {
   it('when it is turned off', async () => {
     const { selfCheck } = await loadEmbedder(goldenModel('tiny-bert'), { backend: perturbed(1e-3), selfCheck: false });
     expect(selfCheck).toBeUndefined();
   });
 
-  it('when there is nothing to compare with, and this is said', async () => {
+  it('when there is nothing to compare with, and gives that as the reason', async () => {
     const { selfCheck } = await loadEmbedder(goldenModel('tiny-bert'), { backend: plainBackend() });
     expect(selfCheck).toEqual({ state: 'skipped', reason: expect.stringMatching(/tiny-bert has no self-check\.json/) });
     const chosen = await loadEmbedder(goldenModel('tiny-bert'), { backend: firstAvailable([plainBackend()]) });

@@ -103,7 +103,7 @@ describe('semanticSearch', () => {
     ]);
   });
 
-  it('lets the event loop have its turns', async () => {
+  it('yields to the event loop', async () => {
     const [queries, corpus] = [randomMatrix(64, 64, 6), randomMatrix(20_000, 64, 7)];
     let turns = 0;
     const count = (): void => {

@@ -223,7 +223,7 @@ describe('refuses', () => {
     await expect(encoder.encodePooled?.(one, meanHead)).rejects.toThrow(message);
   });
 
-  it('work after its end, or that nobody wants', async () => {
+  it('a batch after dispose(), or whose signal has fired', async () => {
     const encoder = await load({ 'embedding.weight': embedding });
     const signal = AbortSignal.abort();
     await expect(encoder.encode(batch, { signal })).rejects.toSatisfy((error) => SentvecError.is(error, 'aborted'));
@@ -239,7 +239,7 @@ describe('refuses', () => {
   });
 });
 
-it('lets the event loop have its turn in the middle of a large batch', async () => {
+it('yields to the event loop in the middle of a large batch', async () => {
   const encoder = await load({ 'embedding.weight': { shape: [2, 512], data: new Float32Array(1024) } });
   const large = { ids: new Int32Array(200_000), mask: new Int32Array(200_000).fill(1), rows: 2, cols: 100_000 };
   let turns = 0;

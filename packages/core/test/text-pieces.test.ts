@@ -95,7 +95,7 @@ describe.each(['tiny-bert', 'tiny-roberta', 'tiny-mpnet'])('pieces of a text for
       const found = await splitBySentences(chapters, { tokenizer, maxLength }, { overlapTokens: 3 });
       expectToCover(chapters, found);
       expect(Math.max(...(await lengths(textsOf(found))))).toBeLessThanOrEqual(maxLength);
-      // No heading is left behind by what it heads.
+      // No piece ends with a heading whose text is in the next piece.
       for (const { text } of found) expect(text).not.toMatch(/(?:^|\n)#.*$/);
     },
   );

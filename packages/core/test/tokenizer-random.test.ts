@@ -25,7 +25,7 @@ const firstSeed = Number(process.env['SENTVEC_FUZZ_SEED'] ?? 1);
 const seeds = Array.from({ length: count }, (_, index) => firstSeed + index);
 const timeout = 60_000 + 1000 * count;
 
-/** What becomes of texts: ids, or the code of an error, which is a SentvecError always. */
+/** The outcome for texts: their ids, or the code of an error, which is always a SentvecError. */
 type Outcome = readonly string[];
 
 /** What only the tokenizer in JavaScript may be given: the native one would hang, or end the process. */

@@ -13,7 +13,10 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-/** An embedder that counts the texts that it computes. `changed`: another version of what computes. */
+/**
+ * An embedder that counts the texts that it computes. `changed`: how far the vectors of another version of the backend
+ * differ.
+ */
 function countingEmbedder({ changed = 0, dependsOnBatch = false } = {}) {
   const inner = fakeEncoder();
   let rows = 0;
@@ -136,7 +139,7 @@ describe('a cache of vectors', () => {
     for (const vectors of results) expect(vectors).toEqual(expected);
   });
 
-  it('refuses a backend whose vectors depend on their batch, and what is no text as ever', async () => {
+  it('refuses a backend whose vectors depend on their batch, and a value that is not a text', async () => {
     const cache = await openVectorCache(join(folder, 'refused'));
     const dependent = cachedEmbedder(countingEmbedder({ dependsOnBatch: true }).embedder, cache);
     await expect(dependent.embed(['a text'])).rejects.toMatchObject({ code: 'backend-unavailable' });

@@ -4,7 +4,7 @@ import { compileKernels, instantiateKernels, kernelMemory } from './instantiate.
 import { portableScores } from './portable-scores.ts';
 import type { ScoreFunctions, ScoreRuntime } from './score-functions.ts';
 
-/** WebAssembly with 128-bit SIMD, or `undefined` where it is not to be had. */
+/** WebAssembly with 128-bit SIMD, or `undefined` where the engine does not have it. */
 export function webAssemblyScores(): ScoreRuntime | undefined {
   try {
     const module = compileKernels(scores);

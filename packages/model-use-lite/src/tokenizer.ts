@@ -1,7 +1,7 @@
 import type { Source } from './source.ts';
 
 /**
- * Ids below this are reserved for the graph: they stand for no text, and no text may become one (id 0 is the unknown
+ * Ids below this are reserved for the graph: no text may be tokenized to one of them (id 0 is the unknown
  * piece).
  */
 const reservedIds = 6;

@@ -97,7 +97,7 @@ test('sleep waits, and leaves no listener', async () => {
   expect(getEventListeners(signal, 'abort')).toEqual([]);
 });
 
-test('the first of the caller and the parts ends a scope, and a closed scope lets go of the caller', () => {
+test('the first of the caller and the parts ends a scope, and a closed scope stops listening to the caller', () => {
   const controller = new AbortController();
   const scope = new AbortScope(controller.signal);
   const failure = new Error('a part failed');

@@ -195,7 +195,7 @@ describe('a folder', () => {
     await mustBeFree(join(root, 'new'));
   });
 
-  test('that another process made meanwhile stays as that one made it', async () => {
+  test('that another process made meanwhile is not changed', async () => {
     const slow: FolderFile = [
       'late.txt',
       async () => {
@@ -229,7 +229,7 @@ describe('a folder', () => {
     expect(await readdir(root)).toEqual([]);
   });
 
-  test('that cannot be there is an error that says why', async () => {
+  test('whose path leads through a file is refused with the reason', async () => {
     await writeFile(join(root, 'file'), '');
     const path = join(root, 'file/model');
     await expect(writeFolderAtomically(path, files)).rejects.toMatchObject({

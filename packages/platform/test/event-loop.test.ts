@@ -53,7 +53,7 @@ test('computations at the same time share one slice', async () => {
   await Promise.all([compute('first'), compute('second')]);
   computing = false;
   expect(turns.length).toBe(8);
-  // 24 ms of work in slices of 6: a slice for each of them would be one of 12 ms.
+  // 24 ms of work in slices of 6 ms: with a slice for each computation, the loop would be held for 12 ms.
   expect(idle).toBeGreaterThanOrEqual(3);
 });
 

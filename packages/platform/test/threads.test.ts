@@ -20,7 +20,7 @@ interface Protocol {
     add(numbers: { left: number; right: number }): number;
     refuse(nothing: undefined): void;
     double(numbers: Float32Array<ArrayBuffer>): Float32Array<ArrayBuffer>;
-    /** @returns how many calls of `wait` have begun */
+    /** @returns how many calls of `wait` have started */
     wait(milliseconds: number): number;
     spin(nothing: undefined): void;
     fail(how: string): void;
@@ -124,7 +124,7 @@ describe('a call that is aborted', () => {
     });
   });
 
-  test('and waits for its turn never begins', async () => {
+  test('while it waits for another call never starts', async () => {
     const thread = await start({ serial: true });
     const controller = new AbortController();
     const first = thread.call('wait', 50);

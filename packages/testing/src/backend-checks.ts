@@ -1,4 +1,4 @@
-// All checks of a backend, put together from those in `backend-checks/`.
+// All checks of a backend, collected from `backend-checks/`.
 import { readModelFolder, type Backend, type Encoder, type Head, type ModelFiles } from '@sentvec/core';
 import { batchingChecks } from './backend-checks/batching.ts';
 import { architectureCheck, goldenChecks } from './backend-checks/goldens.ts';

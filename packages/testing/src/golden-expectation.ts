@@ -1,7 +1,7 @@
 // The golden models: their names, and the form of the values that are expected from them.
 import type { ModelFiles, SimilarityFunction } from '@sentvec/core';
 
-/** One text with what PyTorch made of it. */
+/** One text with its ids and vectors, as PyTorch computed them. */
 export interface GoldenCase {
   readonly text: string;
   readonly ids: readonly number[];
@@ -107,7 +107,7 @@ export const goldenCallNames: readonly string[] = [
   'st6-static',
 ];
 
-/** A query or document with what a model of late interaction made of it. */
+/** A query or document with the token vectors that a model of late interaction gives. */
 export interface GoldenTokenCase {
   readonly kind: 'query' | 'document';
   readonly text: string;
@@ -176,7 +176,7 @@ export const goldenSparseNames: readonly string[] = [
   'splade-roberta',
 ];
 
-/** A pair of texts with what a reranker made of it. */
+/** A pair of texts with the scores that a reranker gives. */
 export interface GoldenPair {
   readonly query: string;
   readonly document: string;

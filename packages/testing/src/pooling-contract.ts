@@ -27,7 +27,7 @@ export interface PoolingContractOptions {
 
 /**
  * A vitest suite that every pooling must pass, built in or not; call it at the top level of a test file. A text's
- * vector must be a function of its unmasked tokens alone: not of what stands at padding, of the other rows, or of the
+ * vector must be a function of its unmasked tokens alone: not of the values at padding, of the other rows, or of the
  * side of the padding.
  */
 export function poolingContract(pooling: Pooling, options: PoolingContractOptions = {}): void {

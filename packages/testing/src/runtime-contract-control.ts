@@ -15,7 +15,7 @@ const numbers = defineStep({
 
 /** Adds the tests of handles to the contract. */
 export function runtimeControlContract({ connect }: RuntimeFixture): void {
-  it('takes the same request twice as one run, while that is alive', async () => {
+  it('starts one run for two equal requests, as long as that run is alive', async () => {
     const gate = new Gate();
     let calls = 0;
     const input = v.object({ a: v.number(), b: v.optional(v.number(), 2) });
@@ -47,7 +47,7 @@ export function runtimeControlContract({ connect }: RuntimeFixture): void {
     expect(await later.result()).toBe(3);
   });
 
-  it('takes a request that a replayed run is at work on as that run', async () => {
+  it('starts no second run for a request whose run is being replayed', async () => {
     const gate = new Gate();
     const wait = defineStep({
       id: 'wait',
@@ -67,7 +67,7 @@ export function runtimeControlContract({ connect }: RuntimeFixture): void {
     expect(await again.result()).toBe(1);
   });
 
-  it('takes requests apart by what the workflow says of them, and lets only one write the same', async () => {
+  it('tells requests apart by the identity that the workflow gives them, and lets only one run write to a place', async () => {
     const gate = new Gate();
     const wait = defineStep({
       id: 'wait',
@@ -108,7 +108,7 @@ export function runtimeControlContract({ connect }: RuntimeFixture): void {
     await next.result();
   });
 
-  it('does not replay a run while another writes the same', async () => {
+  it('does not replay a run while another writes to the same place', async () => {
     const gates = [new Gate(), new Gate()];
     const wait = defineStep({
       id: 'wait',
@@ -214,7 +214,7 @@ export function runtimeControlContract({ connect }: RuntimeFixture): void {
     expect(await collect(run.events({ signal: controller.signal }))).toEqual([]);
   });
 
-  it('begins nothing while a run is paused, and goes on when it is resumed', async () => {
+  it('starts no item while a run is paused, and goes on when it is resumed', async () => {
     const gates = Array.from({ length: 8 }, () => new Gate());
     const started: number[] = [];
     const hold = defineStep({
@@ -327,7 +327,7 @@ export function runtimeControlContract({ connect }: RuntimeFixture): void {
     expect(await run.status()).toMatchObject({ state: 'completed', attempt: 2, error: undefined });
   });
 
-  it('never changes one attempt by a handle of another', async () => {
+  it('never changes an attempt through the handle of another attempt', async () => {
     const gate = new Gate();
     let calls = 0;
     const wait = defineStep({

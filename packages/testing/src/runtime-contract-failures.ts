@@ -9,7 +9,7 @@ const quickly = { delay: 1, jitter: 0 };
 
 /** What a runtime does when something is wrong. */
 export function runtimeFailureContract({ connect }: RuntimeFixture): void {
-  it('refuses an input that does not fit, before anything runs', async () => {
+  it('refuses an input that does not fit its schema, before anything runs', async () => {
     const never = defineStep({ id: 'never', input: v.any(), output: v.any(), run: () => expect.unreachable() });
     const workflow = defineWorkflow({ id: 'picky', input: v.object({ size: v.number() }) }).step(never);
     const { runtime } = await connect(workflow);
@@ -135,7 +135,7 @@ export function runtimeFailureContract({ connect }: RuntimeFixture): void {
     expect(fired).toBe(2);
   });
 
-  it('fails the run when an item fails for good, and begins no further items', async () => {
+  it('fails the run when an item fails for good, and starts no further items', async () => {
     let started = 0;
     const source = defineStep({
       id: 'source',

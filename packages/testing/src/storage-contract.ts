@@ -46,7 +46,7 @@ export function storageContract(
   const { readOnly, streamBytes = 3 << 20, writer = (storage: Storage) => storage } = options;
 
   describe(`storage contract of ${name}${readOnly === undefined ? '' : ` (only reads: ${readOnly})`}`, () => {
-    it('reads the whole, and ranges of bytes', async () => {
+    it('reads whole files, and ranges of bytes', async () => {
       const storage = await open();
       await writer(storage).write('a/digits', '0123456789');
       const text = async (range: { readonly start?: number; readonly end?: number }): Promise<string> =>
@@ -159,7 +159,7 @@ export function storageContract(
       }
     });
 
-    it.skipIf(readOnly !== undefined)('writes in place of what is there, whole', async () => {
+    it.skipIf(readOnly !== undefined)('replaces an earlier file as a whole', async () => {
       const storage = await open();
       await storage.write('file', pattern(100_000));
       const written = await storage.write('file', 'shorter');
@@ -202,7 +202,7 @@ export function storageContract(
       expect(await storage.write('file', blocksOf(pattern(streamBytes), 65_521), { replaces: null })).toBeUndefined();
     });
 
-    it.skipIf(readOnly !== undefined)('lets one of many win that write at once', async () => {
+    it.skipIf(readOnly !== undefined)('lets exactly one of many concurrent conditional writes succeed', async () => {
       const storage = await open();
       const race = async (replaces: string | null, writers: number): Promise<void> => {
         const results = await Promise.all(

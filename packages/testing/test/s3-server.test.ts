@@ -38,7 +38,7 @@ function codeOf({ text }: Answer): string | undefined {
   return /<Code>(.*?)<\/Code>/u.exec(text)?.[1];
 }
 
-it('keeps objects, their types and what they say of themselves', async () => {
+it('keeps objects, their types and their metadata', async () => {
   const written = await put('bucket/kept', 'content', { 'content-type': 'text/plain', 'x-amz-meta-by': 'me' });
   const { status, text, headers } = await send('GET', 'bucket/kept');
   expect([status, text, headers.get('etag')]).toEqual([200, 'content', written.headers.get('etag')]);

@@ -3,9 +3,9 @@ import type { Operations } from '../operations.ts';
 import { type TapeStep, type Tracked, trackedOperations, type TrackedOperand } from './tracked-operations.ts';
 
 /**
- * Reverse-mode differentiation of anything that is written over the operations. Its `operations` do what those it wraps
- * do, and remember how; `gradients` then walks back. The gradients are computed by the wrapped operations: at once if
- * these compute at once, as part of the graph if these record.
+ * Reverse-mode differentiation of anything that is written over the operations. Its `operations` compute what those it
+ * wraps compute, and record the steps; `gradients` then walks them back. The gradients are computed by the wrapped
+ * operations: at once if these compute at once, as part of the graph if these record.
  *
  * ```ts
  * const tape = new Tape(plainOperations);

@@ -1,4 +1,4 @@
-// The operations on tensors that remember how they came about, which is what a tape walks back along.
+// The operations on tensors that record how they were computed, for the tape to walk back along.
 import { sumOf } from '../dimensions.ts';
 import { immediateControl } from '../immediate-control.ts';
 import type {

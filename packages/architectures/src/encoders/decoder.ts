@@ -1,4 +1,4 @@
-// Decoders as encoders: one block, configured as Qwen3, Qwen2, Llama, Mistral or EuroBERT.
+// Decoders used as encoders: one block, configured as Qwen3, Qwen2, Llama, Mistral or EuroBERT.
 import { SentvecError } from '@sentvec/core';
 import type { ActivationFunction } from '../activations.ts';
 import type { Architecture } from './architecture.ts';

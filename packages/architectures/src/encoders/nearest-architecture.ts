@@ -1,7 +1,7 @@
 // Finds the known architecture that is most similar to an unknown one, as the place to begin when adding it.
 import type { ConfigReader } from './config.ts';
 
-/** Words that say nothing of a family. */
+/** Parts of names that do not tell the family of a model. */
 const common: ReadonlySet<string> = new Set(['embedding', 'embeddings', 'encoder', 'model', 'text', 'for']);
 
 /** Names with a shorter common beginning do not count as related. */
@@ -9,7 +9,7 @@ const shortestKinship = 4;
 
 /**
  * The nearest `model_type`: one of the same family by its name (`qwen3_moe` is near to `qwen3`), else one whose
- * configuration has the same fields. A guess for a person, from which nothing is computed.
+ * configuration has the same fields. A hint for the reader of the message; nothing else depends on it.
  */
 export function nearestArchitecture(modelType: string, config: ConfigReader, known: readonly string[]): string {
   let nearest: string | undefined;

@@ -1,5 +1,5 @@
-// The sparse vector of a text: a weight for each term of the vocabulary, by the head with which an encoder was trained to
-// predict masked tokens (SPLADE: Formal et al., 2021).
+// The sparse vector of a text: a weight for each term of the vocabulary, by the head with which an encoder was trained
+// to predict masked tokens (SPLADE: Formal et al., 2021).
 import type { ActivationFunction } from '../activations.ts';
 import type { Operations } from '../operations.ts';
 import type { ConfigReader } from './config.ts';
@@ -46,7 +46,9 @@ export function maskedLanguageHead(config: ConfigReader, parts: HeadParts): Mask
   };
 }
 
-/** Names of a bias stand in the order of a tied head. One that is not tied adds that of its decoder, the last one. */
+/**
+ * The names of a bias are listed for a tied head. A head that is not tied has the bias of its decoder, the last name.
+ */
 function ofDecoder(bias: WeightName | undefined): WeightName | undefined {
   if (bias === undefined || typeof bias === 'string') return bias;
   const [first, ...others] = bias.toReversed();
@@ -61,8 +63,8 @@ export interface TermPooling {
 }
 
 /**
- * What `config.json` says of term weights; `undefined` when nothing: then the model is an encoder alone. Core writes the
- * section into the configuration of a sparse model, by the config of its SpladePooling.
+ * What `config.json` says of term weights; `undefined` when nothing: then the model is an encoder alone. Core writes
+ * the section into the configuration of a sparse model, by the config of its SpladePooling.
  * @throws SentvecError `unsupported-model`
  */
 export function readTermPooling(config: ConfigReader): TermPooling | undefined {
@@ -85,8 +87,8 @@ interface Vocabulary<T> {
 }
 
 /**
- * Terms that are scored at once. Scores of all terms at all tokens of a batch, 60 MB for 512 tokens, never exist: a block
- * of 1 MB is pooled before the next is computed.
+ * Terms that are scored at once. Scores of all terms at all tokens of a batch, 60 MB for 512 tokens, never exist: a
+ * block of 1 MB is pooled before the next is computed.
  */
 const usualTermsAtOnce = 512;
 

@@ -68,7 +68,7 @@ interface Field {
   readonly end: number;
 }
 
-/** The nodes of a graph or function: how many, and which others they may stand for. */
+/** The nodes of a graph or function: how many, and their operators, which may be functions of the model. */
 interface Nodes {
   count: number;
   readonly calls: string[];

@@ -1,5 +1,5 @@
-// Graphs that tell what goes into the linear layers of an encoder, and by how much each way to quantize that changes
-// what comes out.
+// Graphs that measure the inputs of an encoder's linear layers, and how much each way to quantize an input changes the
+// outputs.
 import { productOf } from '../dimensions.ts';
 import type { EncoderDefinition } from '../encoders/definition.ts';
 import type { SplitModel } from '../onnx/model.ts';

@@ -1,2 +1,2 @@
-/** A page has no thread for it: it computes in the calling one. */
+/** In a page, the reference is computed in the calling thread. */
 export { computeReference as computeLargeReference } from './compute-reference.ts';

@@ -53,7 +53,7 @@ export async function plainReference(
  * at load, and also serves where only the ONNX file is read.
  * @param files those of the encoder
  * @param options.maxPositions the longest text that the encoder takes, in tokens
- * @returns `undefined` for a model without safetensors, whose values nothing here can tell apart from a backend's, and
+ * @returns `undefined` for a model without safetensors, from which nothing could be computed without a backend, and
  * for a tokenizer that knows none of the text
  * @throws SentvecError `invalid-model`, `unsupported-model`
  */

@@ -18,7 +18,7 @@ export interface BatchSettings {
   readonly paddingId: number;
 }
 
-/** Texts to encode, and what becomes of their vectors. */
+/** Texts to encode, and where their vectors go. */
 export interface BatchRequest {
   readonly texts: readonly TokenizedText[];
   readonly settings: BatchSettings;

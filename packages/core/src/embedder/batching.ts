@@ -22,7 +22,7 @@ const paddingAllowance = 64;
 /**
  * Cuts texts into batches of alike length: sorted by token count, longest first, at most `batchTokens` positions (rows
  * × longest) each, with little padding. A text longer than `batchTokens` has a batch of its own. The cut depends on the
- * lengths and the budget alone, so the same texts are batched alike by whoever embeds them.
+ * lengths and the budget alone, so any process batches the same texts alike.
  * @param lengths token count of each text
  * @param allowance positions of padding that a batch may have
  * @returns for each batch the indices of its texts in `lengths`, longest first

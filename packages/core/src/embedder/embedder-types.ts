@@ -149,7 +149,7 @@ export interface EmbedOptions extends SpaceOptions {
 /** Options of {@link Embedder.embedQuery} and {@link Embedder.embedDocuments}. */
 export type RoleEmbedOptions = Omit<EmbedOptions, 'as'>;
 
-/** How texts are split into pieces, and what becomes of these. */
+/** How texts are split into pieces, and how the pieces are embedded. */
 export interface PieceOptions {
   /**
    * The most tokens of a piece, special tokens and prompt included.
@@ -263,7 +263,7 @@ export interface Fingerprint {
   >;
 }
 
-/** What an embedder is put together from; see {@link createEmbedder}. */
+/** The parts of an embedder; see {@link createEmbedder}. */
 export interface EmbedderParts {
   readonly model: ModelFiles;
   readonly tokenizer: Tokenizer;

@@ -77,7 +77,7 @@ export async function findKnownPrompts(files: ModelFiles): Promise<KnownPrompts>
     const found = promptsOf(name);
     if (found) return noted(name, found, source);
   }
-  const note = `The card of ${files.name} could not be read, so nobody knows whether the model was trained with prompts for queries and documents; they get none.`;
+  const note = `The card of ${files.name} could not be read, so it is not known whether the model was trained with prompts for queries and documents; they get none.`;
   return { prompts: undefined, note: card === undefined ? note : undefined };
 }
 

@@ -18,7 +18,7 @@ export interface EmbeddedWindow extends TextWindow {
   readonly positions: number;
 }
 
-/** What becomes of the vectors. */
+/** Where the vectors go. */
 export interface PipelineOutput {
   /**
    * Space for the vectors of a window, rows × dimension: a row for each text, or for each token that takes part where

@@ -41,7 +41,7 @@ export async function readRerankerFolder(files: ModelFiles, findScores: FindGrap
   const modules = await readModules(files);
   const config = await readConfigFile(files, 'config.json');
   const isCausal = modules === undefined && config !== undefined && architectureOf(config)?.endsWith('ForCausalLM');
-  // A plain language model may be either: whoever loads it as a reranker says which.
+  // A plain language model may be either; the caller decides by loading it as a reranker.
   if (!isCausal) await checkModelKind(files, 'reranker');
   const settings = await readModelSettings(files);
   const parts = await readParts(files, modules, isCausal === true);

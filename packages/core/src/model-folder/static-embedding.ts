@@ -21,7 +21,7 @@ interface TokenTable {
   readonly vocabularySize: number;
 }
 
-/** What is computed between two looks at the clock: at most a few milliseconds' work. */
+/** Numbers that are added before the clock is read again: at most a few milliseconds' work. */
 const tokensOfStep = 1024;
 const rowsOfStep = 16;
 

@@ -43,7 +43,7 @@ export interface MaskSettings {
   readonly onlyIds: readonly number[] | undefined;
 }
 
-/** How the token vectors of a document are put together by clustering; see {@link poolTokens}. */
+/** How the token vectors of a document are merged by clustering; see {@link poolTokens}. */
 export interface TokenPoolingOptions {
   /** A document keeps about one vector of so many. 1 keeps all, 2 loses almost nothing, 4 little. */
   readonly factor: number;
@@ -128,7 +128,7 @@ export interface EmbedTokensOptions {
 /** Options of {@link MultiVectorEmbedder.embedDocuments}. */
 export interface EmbedDocumentsOptions extends EmbedTokensOptions {
   /**
-   * Puts token vectors together by clustering, beyond what the model itself does.
+   * Merges token vectors by clustering, beyond what the model itself does.
    * @default none
    */
   readonly pooling?: TokenPoolingOptions | undefined;
@@ -157,7 +157,7 @@ export interface EmbeddedTokensOfText extends EmbeddedTokens {
 /** How a model of late interaction reads queries and documents. */
 export type LateReading = Pick<MultiVectorParts, 'lengths' | 'expansion' | 'skippedIds' | 'onlyIds'>;
 
-/** What a {@link MultiVectorEmbedder} is put together from. The pooling of its head is `tokenPooling()`. */
+/** The parts of a {@link MultiVectorEmbedder}. The pooling of its head is `tokenPooling()`. */
 export interface MultiVectorParts extends Omit<EmbedderParts, 'defaultPrompt' | 'truncateDim' | 'similarityFunction'> {
   /**
    * The most tokens of a query and of a document.

@@ -1,5 +1,5 @@
 /**
- * Fewer token vectors for a document: those that are alike are put together by hierarchical clustering (Clavié, Chaffin
+ * Fewer token vectors for a document: similar ones are merged by hierarchical clustering (Clavié, Chaffin
  * and Adams 2024, "Reducing the Footprint of Multi-Vector Retrieval with Minimal Performance Impact via Token Pooling").
  */
 import { checkOptionNames, type OptionNames } from '@sentvec/platform';
@@ -56,7 +56,7 @@ function cosineDistances({ data, rows, cols }: Matrix): Float64Array {
   return distances;
 }
 
-/** Two clusters that were put together; clusters are named by a member. */
+/** Two clusters that were merged; clusters are named by a member. */
 interface Merge {
   readonly a: number;
   readonly b: number;

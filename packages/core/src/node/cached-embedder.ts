@@ -30,7 +30,7 @@ interface OpenSpace {
 
 /**
  * The embedder with a cache: `embed`, `embedQuery` and `embedDocuments` compute only the vectors that the cache does
- * not have. They are the same, to the last bit, with and without it. Pieces and streams are computed as ever. Its
+ * not have. They are the same, to the last bit, with and without it. Pieces and streams do not use the cache. Its
  * `dispose` writes the cache, then disposes of the embedder.
  * @throws SentvecError, in its calls, as the embedder, and `backend-unavailable` where the vectors of the backend
  * depend on the batch that they were in

@@ -101,7 +101,7 @@ export interface Scores {
 /** What scoring cost, and how far it can be trusted. `truncated` has the pairs that were cut. */
 export type RerankReceipt = Omit<Receipt, 'fingerprint'>;
 
-/** What a reranker is put together from. */
+/** The parts of a reranker. */
 export interface RerankerParts {
   readonly model: ModelFiles;
   readonly tokenizer: Tokenizer;

@@ -129,7 +129,7 @@ class CandidateRows {
     this.#corpus = corpus;
   }
 
-  /** Copies the rows of a piece that are candidates, and lets go of rows that no longer are. */
+  /** Copies the rows of a piece that are candidates, and drops the copies of rows that no longer are. */
   hold(tops: readonly TopRows[], chunk: QuantizedMatrix, firstRow: number): void {
     if (this.#corpus) return;
     const held = new Map<number, Vector>();

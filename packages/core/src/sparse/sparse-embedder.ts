@@ -36,7 +36,7 @@ import type { StaticQueries } from './static-queries.ts';
 /** What makes vectors of the texts of a role: an embedder of term weights, or a table. */
 export type SparseRunner = Embedder | StaticQueries;
 
-/** What a sparse embedder is put together from. */
+/** The parts of a sparse embedder. */
 export interface SparseParts {
   readonly model: ModelFiles;
   readonly runners: Readonly<Record<SparseRole, SparseRunner>>;

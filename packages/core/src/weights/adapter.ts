@@ -109,7 +109,7 @@ const understood = new Set(
   ).split(' '),
 );
 
-/** Ways in which an adapter may have begun that leave the model's own weights alone. */
+/** Initializations of an adapter (`init_lora_weights`) that leave the weights of the model unchanged. */
 const plainBeginnings: ReadonlySet<unknown> = new Set([undefined, null, true, false, 'gaussian', 'orthogonal', 'eva']);
 
 function checkVariant(config: ConfigFile): void {

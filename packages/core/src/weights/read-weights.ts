@@ -16,7 +16,7 @@ export interface Weights {
   shape(name: string): readonly number[];
   /** The type in which the numbers are stored. @throws SentvecError `invalid-model` when there is no such tensor */
   type(name: string): TensorType;
-  /** Where the numbers stand in a file of the model, as they are; `undefined` when they stand in none so. */
+  /** Where a file of the model holds these very numbers; `undefined` when they are computed, as with an adapter. */
   location(name: string): WeightLocation | undefined;
   /**
    * The numbers, row-major. F32 may be a view of the file's memory (do not write to it); F16, BF16 and F64 are

@@ -26,7 +26,9 @@ export async function tasksOf(files: ModelFiles): Promise<readonly string[]> {
   return [...adaptedTasks({ values }), ...folders];
 }
 
-/** What a model with another adapter has in another way: the contents of files, or where they stand. */
+/**
+ * The files that differ in a model with another adapter: their contents, or the paths of the files that replace them.
+ */
 type Changes = ReadonlyMap<string, Uint8Array | string>;
 
 /**
@@ -70,12 +72,12 @@ function unknownTask(model: string, task: string, known: readonly string[]): Sen
   );
 }
 
-/** What stands before the parts of a weight that has adapters. */
+/** The prefix of the names of an adapted weight's parts. */
 const original = '.parametrizations.weight.original';
 
 /**
- * The weights of a model with the adapter of its `default_task` merged in: W + alpha / rank · B · A; without a task, those
- * that all tasks share.
+ * The weights of a model with the adapter of its `default_task` merged in: W + alpha / rank · B · A; without a task,
+ * those that all tasks share.
  * @throws SentvecError `invalid-model` when the adapters are missing or do not fit
  */
 export function mergeTask(stored: Weights, config: ConfigFile): Weights {

@@ -6,7 +6,7 @@ import { readWeights } from './read-weights.ts';
 /** Beyond this, products of weights leave float32. Those of a model that was trained stay below some hundreds. */
 const largestSound = 1e9;
 
-/** Numbers that are looked at between two looks at the clock. */
+/** Numbers that are checked before the clock is read again. */
 const numbersOfStep = 2 ** 16;
 
 /**

@@ -143,7 +143,7 @@ class WorkerThread<Protocol extends ThreadProtocol> implements Thread<Protocol> 
 
   #end(stop: () => void): Promise<void> {
     this.#closing = true;
-    // Until it has ended: whoever waits for that must not see the process end before.
+    // Keeps the process alive until the thread has ended, so that `await close()` can resolve.
     this.#worker.ref();
     this.#calls.end(this.#disposed());
     stop();

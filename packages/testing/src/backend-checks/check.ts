@@ -11,9 +11,9 @@ export interface BackendCheck {
 
 /** How much a check tries; what it checks is the same. */
 export interface Effort {
-  /** Of the golden texts, batching and calls at once take every so many. */
+  /** The checks of batching and of concurrent calls take one of this many golden texts. */
   readonly textStep: number;
-  /** Texts are tried with one token, two … up to so many. */
+  /** Texts are tried with one token, two, and so on up to this many. */
   readonly lengths: number;
   readonly callsAtOnce: number;
   /** Models that are tried with a long text. */
