@@ -1,5 +1,6 @@
 // Draws the packages, the folders in them, and which package imports which, as the sources say. Prints an SVG file:
-// `node scripts/draw-architecture.mjs > docs/architecture.svg`. A test of the workspace checks that the file is current.
+// `node scripts/draw-architecture.mjs > docs/architecture.svg`. A test of the workspace checks that the file is
+// current.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import ts from 'typescript';
@@ -36,7 +37,7 @@ function importedPackages(source) {
   return [...found].sort((a, b) => (a < b ? -1 : 1));
 }
 
-/** The packages in rows: each stands above all that it imports. The lowest row comes first. @throws on a circle */
+/** The packages in rows: each is above all that it imports. The lowest row comes first. @throws on a cycle */
 function layersOf(packages) {
   const layers = [];
   let rest = packages;
@@ -44,7 +45,7 @@ function layersOf(packages) {
   while (rest.length > 0) {
     const layer = rest.filter(({ imports }) => imports.every((name) => placed.has(name)));
     if (layer.length === 0)
-      throw new Error(`These packages import each other in a circle: ${rest.map(({ name }) => name).join(', ')}.`);
+      throw new Error(`These packages import each other in a cycle: ${rest.map(({ name }) => name).join(', ')}.`);
     for (const { name } of layer) placed.add(name);
     rest = rest.filter(({ name }) => !placed.has(name));
     layers.push(layer);
@@ -71,8 +72,8 @@ function linesOf(folders) {
 }
 
 /**
- * Rows of nodes, the lowest first: the packages, and a lane wherever an arrow passes through a row. `below` are the nodes
- * to which arrows lead. Each node stands near the middle of those, so that few arrows cross.
+ * Rows of nodes, the lowest first: the packages, and a lane wherever an arrow passes through a row. `below` are the
+ * nodes to which arrows lead. Each node is placed near the middle of those, so that few arrows cross.
  */
 function rowsOf(packages) {
   const byName = new Map(packages.map((entry) => [entry.name, entry]));

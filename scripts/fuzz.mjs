@@ -1,5 +1,5 @@
-// Runs the tests on generated inputs with the whole number of them, where `npm test` runs some. `npm run fuzz -- --help`
-// tells more.
+// Runs the tests on generated inputs with the whole number of them, where `npm test` runs some. `npm run fuzz --
+// --help` says more.
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
@@ -88,7 +88,7 @@ async function runGenerator(name, seed, count) {
   if (tests.length === 0) return `no test reads ${variable}`;
   const number = count ?? whole;
   console.error(`\n── ${name}: ${number} ${what}, from seed ${seed}`);
-  // What tests that are stopped leave behind goes with it.
+  // The tests' temporary files are in this folder, which is removed with all that stopped tests leave behind.
   const folder = mkdtempSync(join(tmpdir(), 'sentvec-fuzz-'));
   const settings = { SENTVEC_FUZZ_SEED: String(seed), [variable]: String(number), TMPDIR: folder };
   const colors = { FORCE_COLOR: process.stdout.isTTY ? '1' : '0' };
@@ -109,10 +109,7 @@ function watch(child) {
       reason ??= why;
       process.kill(-child.pid, 'SIGKILL');
     };
-    const timer = setTimeout(
-      () => stop(`nothing was heard for ${longestSilence / 60_000} minutes: it hangs`),
-      longestSilence,
-    );
+    const timer = setTimeout(() => stop(`no output for ${longestSilence / 60_000} minutes: it hangs`), longestSilence);
     const onInterrupt = () => stop('stopped');
     for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, onInterrupt);
     for (const stream of ['stdout', 'stderr'])

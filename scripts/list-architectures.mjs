@@ -1,6 +1,6 @@
-// Lists the architectures that have a line in the registry, the models that are known to use them, and what is shown for
-// each by golden models. Prints a page: `node scripts/list-architectures.mjs > docs/architectures.md`, after a build. A
-// test of the workspace checks that the page is current.
+// Lists the architectures that have a line in the registry, the models that are known to use them, and what is shown
+// for each by golden models. Prints a page: `node scripts/list-architectures.mjs > docs/architectures.md`, after a
+// build. A test of the workspace checks that the page is current.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { modelTypes } from '../packages/architectures/dist/index.js';
@@ -122,9 +122,9 @@ ${table(['`model_type`', 'architecture', 'models that use it', 'from weights', '
 
 ## What is not there
 
-- EmbeddingGemma 2 (\`embedding_gemma2\`), Gemma 2, Phi, GPT-2, GPT-NeoX, BLOOM, Longformer, BigBird, XLNet, XLM, Funnel, Nyströmformer, and the text towers of CLIP and SigLIP: refused by their \`model_type\`, with what is nearest. With \`onnx/model.onnx\` in the folder they are embedded all the same.
+- EmbeddingGemma 2 (\`embedding_gemma2\`), Gemma 2, Phi, GPT-2, GPT-NeoX, BLOOM, Longformer, BigBird, XLNet, XLM, Funnel, Nyströmformer, and the text towers of CLIP and SigLIP: refused by their \`model_type\`, with what is nearest. With \`onnx/model.onnx\` in the folder they are embedded anyway.
 - Models of images, sound and video.
-- Folders with code of their own (\`trust_remote_code\`): code of a model is never run. Those whose architecture stands above are read without it.
+- Folders with code of their own (\`trust_remote_code\`): code of a model is never run. Those whose architecture is listed above are read without it.
 - \`pytorch_model.bin\`: refused with the command that converts it.
 
 One more architecture is a file and a line; the repository's \`CONTRIBUTING.md\` says how.`);

@@ -1,6 +1,6 @@
-// Runs the suites that everything rests on with other versions of Node, each from npm: the least that is supported, and
-// those after it; and a program with Deno, which must print the value that Node prints and end by itself.
-// `node scripts/node-versions.mjs 24 --project core` runs some.
+// Runs the suites of the most important packages with other versions of Node, each from npm: the least that is
+// supported, and those after it; and a program with Deno, which must print the value that Node prints and end by
+// itself. `node scripts/node-versions.mjs 24 --project core` runs some.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

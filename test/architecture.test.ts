@@ -32,7 +32,7 @@ it('each file that the architecture lists exists, and has the functions that are
 
 it('each package has a line in the architecture, and each path in it exists', async () => {
   const page = await read('docs/architecture.md');
-  const described = page.slice(page.indexOf('## Packages'), page.indexOf('## The way of `embed(texts)`'));
+  const described = page.slice(page.indexOf('## Packages'), page.indexOf('## How `embed(texts)` works'));
   const names = [...(await readdir(join(root, 'packages'))), 'worker'];
   for (const name of names) expect(described).toContain(`\`${name}\``);
   for (const [, path] of page.matchAll(/`((?:packages|apps)\/[^`]+)`/gu))

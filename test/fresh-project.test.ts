@@ -66,7 +66,7 @@ describe('every packed package', () => {
     expect(faults.flat()).toEqual([]);
   });
 
-  it('says where it lives, as soon as the root does', async () => {
+  it('has homepage and repository, as soon as the root package.json has them', async () => {
     const copy = await temporaryFolder();
     try {
       for (const file of ['.pnpmfile.cjs', 'pnpm-workspace.yaml']) await cp(join(root, file), join(copy.path, file));

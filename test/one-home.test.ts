@@ -1,5 +1,5 @@
-// Some things have one home in the packages, and everything else goes through it. Lint rules hold this for threads, renaming
-// and onnxruntime-node; for the rest, this test finds every line that does the thing itself.
+// Some things have one home in the packages, and everything else goes through it. Lint rules hold this for threads,
+// renaming and onnxruntime-node; for the rest, this test finds every line that does the thing itself.
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { glob } from 'tinyglobby';
@@ -10,7 +10,7 @@ interface Home {
   readonly thing: string;
   /** What only the home writes. */
   readonly written: RegExp;
-  /** All files in which it may stand. The first is the home; the others have a reason of their own. */
+  /** All files in which it may occur. The first is the home; the others have a reason of their own. */
   readonly files: readonly string[];
 }
 
@@ -52,7 +52,7 @@ const homes: readonly Home[] = [
     files: ['packages/core/src/embedder/batching.ts'],
   },
   {
-    thing: 'batches of like length',
+    thing: 'batches of similar length',
     written: /function planBatches/u,
     files: ['packages/core/src/embedder/batching.ts'],
   },
@@ -132,7 +132,7 @@ it('libraries speak of options: no message or comment of theirs names a flag of 
   expect(named).toEqual([]);
 });
 
-it('what an option is by default stands in a tag of its docstring, which tools show', () => {
+it('the default of an option is in a tag of its docstring, which tools show', () => {
   const prose = sources
     .filter(([path]) => !path.startsWith('packages/cli/'))
     .flatMap(([path, lines]) =>

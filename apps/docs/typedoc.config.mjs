@@ -57,7 +57,7 @@ export default {
   router: 'entry',
   entryFileName: 'index',
   excludeScopesInPaths: true,
-  useHTMLAnchors: true, // VitePress numbers ids that stand twice in another way than typedoc does in its links.
+  useHTMLAnchors: true, // VitePress numbers duplicate ids in another way than typedoc does in its links.
   hidePageHeader: true,
   hideBreadcrumbs: true,
   readme: 'none',

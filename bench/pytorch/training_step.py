@@ -89,14 +89,14 @@ def prepare(folder):
 
 def main():
     for line in sys.stdin:
-        order = json.loads(line)
-        torch.set_num_threads(order["threads"])
-        embed, parameters = prepare(order["folder"])
+        request = json.loads(line)
+        torch.set_num_threads(request["threads"])
+        embed, parameters = prepare(request["folder"])
         matrices = [p for p in parameters if p.dim() > 1]
         vectors = [p for p in parameters if p.dim() == 1]
         optimizer = torch.optim.AdamW([{"params": matrices, "weight_decay": 0.01}, {"params": vectors, "weight_decay": 0.0}], lr=1e-5)
         losses, milliseconds = [], []
-        for batch in order["batches"]:
+        for batch in request["batches"]:
             start = time.perf_counter()
             optimizer.zero_grad()
             count = len(batch["a"])

@@ -26,7 +26,7 @@ export interface BareProducts {
 
 /** See `ThreadProtocol` of `@sentvec/platform/node`. */
 export interface BareProtocol {
-  /** What a thread does the products of. */
+  /** The products that a thread computes. */
   readonly data: { readonly model: Uint8Array; readonly sizes: TransformerSizes };
   readonly ready: undefined;
   readonly calls: {

@@ -106,7 +106,7 @@ export async function benchEncoders({ models, lengths: usual, usage }: EncoderBe
 function whole(option: string, text: string): number {
   const number = Number(text);
   if (Number.isSafeInteger(number) && number > 0) return number;
-  throw new Error(`--${option} wants whole numbers above 0, not "${text}".`);
+  throw new Error(`--${option} must be whole numbers above 0, not "${text}".`);
 }
 
 function tableOf(results: readonly { model: string; candidate: string; report: EncoderReport }[]): string {

@@ -8,11 +8,11 @@ import { passages, sentences } from './moby-dick.ts';
 import { shuffled } from './random-numbers.ts';
 import { describeMachine } from './report.ts';
 
-/** What lay between turns of the event loop that a timer asked for. Milliseconds, each list ascending. */
+/** Measurements of the event loop by a chain of timers. Milliseconds, each list ascending. */
 interface Gaps {
-  /** How late the timers were: what somebody's request would have waited. The machine's own pauses are in it. */
+  /** How late the timers were: a request would have waited as long. Includes the pauses of the machine. */
   readonly late: readonly number[];
-  /** Time that this thread computed between two turns: what the program itself is to blame for. */
+  /** Time that this thread computed between two turns: the part that the program itself causes. */
   readonly computed: readonly number[];
 }
 

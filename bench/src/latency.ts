@@ -1,4 +1,5 @@
-// What one query takes: sentvec beside bare onnxruntime with one and with all threads, and beside transformers.js, in turns.
+// What one query takes: sentvec beside bare onnxruntime with one and with all threads, and beside transformers.js, in
+// turns.
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -19,7 +20,7 @@ Embeds one short text after the other, in turns with others on the same ONNX fil
 `;
 
 const query = 'How do I reset the password of my account?';
-/** Queries of a turn. The first are not counted: they find the caches of the one before. */
+/** Queries of a turn. The first are not counted: they find the caches filled by the candidate before. */
 const queriesOfTurn = 40;
 const uncounted = 8;
 
@@ -79,7 +80,7 @@ async function measure(model: string, directory: string, rounds: number): Promis
     const open = await candidate.open(directory);
     entries.push({ name: candidate.name, run: () => open.embed([query]), close: () => open.close() });
   }
-  // A server has been running for a while.
+  // Warm-up: a server has been running for a while.
   for (const { run } of entries) for (let call = 0; call < 50; call += 1) await run();
   const turns = new Map<Entry, number[][]>(entries.map((entry) => [entry, []]));
   for (let round = 0; round < rounds; round += 1)
@@ -108,7 +109,7 @@ async function turn({ run }: Entry): Promise<number[]> {
   return times;
 }
 
-/** onnxruntime on the tokens of the query, on this thread: no tokenizing, no pooling, and the event loop stands still. */
+/** onnxruntime on the tokens of the query, on this thread: no tokenizing, no pooling, and the event loop is blocked. */
 async function openBare(directory: string, threads: number): Promise<Entry> {
   const tokenizer = await nodeTokenizer()(await readTokenizerDefinition(await directoryModel(directory)));
   const [tokenized] = await tokenizer.encode([query], { maxLength: 512 });

@@ -33,7 +33,7 @@ if (values.help) {
 } else {
   const rounds = Number(values.rounds);
   if (!Number.isSafeInteger(rounds) || rounds < 1)
-    throw new Error(`--rounds wants a whole number above 0, not ${values.rounds}.`);
+    throw new Error(`--rounds must be a whole number above 0, not ${values.rounds}.`);
   const chosen = candidates.filter(({ name }, place) => place === 0 || name.includes(values.candidate));
   const measurements: Measurement[] = [];
   for (const model of models.filter(({ name }) => name.includes(values.model))) {

@@ -71,7 +71,7 @@ async function watch(input: string, output: string, model: string): Promise<numb
   return [...measured, last];
 }
 
-/** Chunks that a run has finished: the notes that it keeps of them. */
+/** How many chunks a run has finished, by their records in its folder. */
 async function finishedChunks(output: string): Promise<number> {
   const unfinished = join(output, '.unfinished');
   const [run] = await readdir(unfinished).catch(() => []);

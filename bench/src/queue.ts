@@ -58,9 +58,9 @@ async function main(rounds: number, rows: number): Promise<void> {
     report(rows, timesHere, timesThrough);
 
     async function time(runtime: Runtime, name: string): Promise<number> {
-      const begun = performance.now();
+      const startedAt = performance.now();
       await (await runtime.start(workflow, { model, request: request(name) })).result();
-      return (performance.now() - begun) / 1000;
+      return (performance.now() - startedAt) / 1000;
     }
   } finally {
     await through.close();

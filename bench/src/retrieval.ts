@@ -1,4 +1,4 @@
-// What each stage of a search is worth on BANKING77: meaning, words, and both fused. See README.md.
+// The quality of each stage of a search on BANKING77: meaning, words, and both fused. See README.md.
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { onnx } from '@sentvec/backend-onnx';
@@ -14,7 +14,7 @@ if (!existsSync(file)) {
   process.exit(0);
 }
 
-/** Of each category the first questions ask, and the next ones, of the same category, answer. */
+/** The first questions of each category are the queries, and the next ones of the same category are their answers. */
 const asking = 5;
 const answering = 40;
 

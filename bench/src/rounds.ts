@@ -11,7 +11,7 @@ export type Timings = ReadonlyMap<string, readonly number[]>;
 export function roundsOf(text: string): number {
   const rounds = Number(text);
   if (Number.isInteger(rounds) && rounds >= 1) return rounds;
-  throw new Error(`--rounds is ${text}: a number from 1 on.`);
+  throw new Error(`--rounds is ${text}; it must be a whole number of at least 1.`);
 }
 
 /**

@@ -19,10 +19,10 @@ const usage = `npm run soak -- [--cycles N] [--batches N] [--calls N] [--seed N]
 Fails when memory grows, a thread or an open file is left, or a vector is not the one that the model gives. Linux only.
 `;
 
-/** Looks at the process in each part; the first quarter of them is for caches to fill. */
+/** How often the process is measured in each part; caches may fill during the first quarter. */
 const looks = 20;
 
-/** What a process may grow by between the first quarter and the end, as the allocator moves: a share, and bytes. */
+/** How much a process may grow between the first quarter and the end because of its allocator: a share, and bytes. */
 const tolerance = { share: 0.1, bytes: 20e6 };
 
 interface Look {

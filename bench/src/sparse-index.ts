@@ -41,10 +41,10 @@ try {
   const times: number[] = [];
   for (let query = 0; query < 2 * queries; query += 1) {
     const vector = randomVector(entriesOfQuery);
-    const begun = performance.now();
+    const startedAt = performance.now();
     await index.search(vector, { topK: 10 });
     // The first half reads the files for the first time.
-    if (query >= queries) times.push(performance.now() - begun);
+    if (query >= queries) times.push(performance.now() - startedAt);
   }
   times.sort((a, b) => a - b);
   const at = (share: number): string => times[Math.floor(share * (times.length - 1))]!.toFixed(1);

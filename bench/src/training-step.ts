@@ -1,12 +1,12 @@
-// The training steps of training.ts on onnxruntime, in a process of its own: reads an order as a line of JSON, and writes
-// an answer as one. training_step.py does the same in PyTorch.
+// The training steps of training.ts on onnxruntime, in a process of its own: reads a request as a line of JSON, and
+// writes an answer as one. training_step.py does the same in PyTorch.
 import { createInterface } from 'node:readline';
 import { directoryModel } from '@sentvec/core/node';
 import { lossFromName, makeBatch, recordGraphs, trainableTensors } from '@sentvec/training';
 import { loadTrainable, onnxEngine } from '@sentvec/training/node';
 
 /** What to time. Labelled batches are for CosineSimilarityLoss, others for MultipleNegativesRankingLoss. */
-export interface Order {
+export interface StepRequest {
   readonly folder: string;
   readonly threads: number;
   readonly batches: readonly { readonly a: number[][]; readonly b: number[][]; readonly labels: number[] | null }[];
@@ -19,11 +19,11 @@ export interface Answer {
 }
 
 for await (const line of createInterface({ input: process.stdin })) {
-  console.log(JSON.stringify(await answer(JSON.parse(line) as Order)));
+  console.log(JSON.stringify(await answer(JSON.parse(line) as StepRequest)));
   break;
 }
 
-async function answer({ folder, threads, batches }: Order): Promise<Answer> {
+async function answer({ folder, threads, batches }: StepRequest): Promise<Answer> {
   const { model, dimension, reader } = await loadTrainable(await directoryModel(folder));
   const loss = lossFromName(batches[0]?.labels ? 'CosineSimilarityLoss' : 'MultipleNegativesRankingLoss');
   const trained = new Set(trainableTensors(model).map(({ name }) => name));

@@ -9,7 +9,7 @@ import { useLite } from '@sentvec/model-use-lite';
 import { Random } from '@sentvec/training';
 import { miniLm } from './models/mini-lm.ts';
 import { describeMachine } from './report.ts';
-import type { Answer, Order } from './training-step.ts';
+import type { Answer, StepRequest } from './training-step.ts';
 
 /** A training step to time: `pairs` pairs of texts of `length` tokens. */
 interface TrainingCase {
@@ -77,12 +77,14 @@ const steps = 8;
 const warmUp = 2;
 const threads = availableParallelism();
 
-/** The same steps in a process of its own, which reads the order and writes its answer; and the peak of its memory. */
-async function inProcess(command: string, script: string, order: Order): Promise<Measured> {
+/**
+ * The same steps in a process of its own, which reads the request and writes its answer; and the peak of its memory.
+ */
+async function inProcess(command: string, script: string, request: StepRequest): Promise<Measured> {
   const child = spawn(command, [script], { stdio: ['pipe', 'pipe', 'inherit'] });
   let peak = 0;
   const watch = setInterval(() => (peak = Math.max(peak, residentMegabytes(child.pid!))), 100);
-  child.stdin.write(`${JSON.stringify(order)}\n`);
+  child.stdin.write(`${JSON.stringify(request)}\n`);
   try {
     for await (const line of createInterface({ input: child.stdout })) return { ...(JSON.parse(line) as Answer), peak };
     throw new Error(`${script} gave no answer.`);
@@ -92,14 +94,14 @@ async function inProcess(command: string, script: string, order: Order): Promise
   }
 }
 
-const bySentvec = (order: Order): Promise<Measured> =>
-  inProcess(process.execPath, fileFrom('./training-step.js'), order);
+const bySentvec = (request: StepRequest): Promise<Measured> =>
+  inProcess(process.execPath, fileFrom('./training-step.js'), request);
 
 /** `undefined` where PyTorch is not installed. */
-async function byPyTorch(order: Order): Promise<Measured | undefined> {
+async function byPyTorch(request: StepRequest): Promise<Measured | undefined> {
   const names = chosen.python === undefined ? ['/usr/bin/python3', 'python3'] : [chosen.python];
   const python = names.find((name) => spawnSync(name, ['-c', 'import torch']).status === 0);
-  return python === undefined ? undefined : inProcess(python, fileFrom('../pytorch/training_step.py'), order);
+  return python === undefined ? undefined : inProcess(python, fileFrom('../pytorch/training_step.py'), request);
 }
 
 function fileFrom(path: string): string {
@@ -111,7 +113,7 @@ function residentMegabytes(pid: number): number {
   return Math.round(Number(stdout) / 1024);
 }
 
-function makeOrder(one: TrainingCase, folder: string): Order {
+function makeRequest(one: TrainingCase, folder: string): StepRequest {
   const random = new Random(1);
   const texts = () =>
     Array.from({ length: one.pairs }, () => Array.from({ length: one.length(random) }, () => 10 + random.below(7900)));
@@ -130,9 +132,9 @@ function median(values: readonly number[]): number {
 
 console.log(`${describeMachine()}; ${threads} threads; medians of ${steps - warmUp} steps`);
 for (const one of cases) {
-  const order = makeOrder(one, await one.model());
-  const ours = await bySentvec(order);
-  const theirs = await byPyTorch(order);
+  const request = makeRequest(one, await one.model());
+  const ours = await bySentvec(request);
+  const theirs = await byPyTorch(request);
   const lines = [`\n${one.name}`, `  sentvec  ${median(ours.milliseconds).toFixed(0)} ms a step, ${ours.peak} MB`];
   if (theirs === undefined)
     lines.push(

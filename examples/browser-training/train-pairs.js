@@ -4,8 +4,8 @@ import { cosineSimilarityLoss, inOrder, recordGraphs, train, trainableTensors } 
 import { pairs } from './pairs.js';
 
 /**
- * Opens a model folder with whatever makes an engine of its step graphs, and trains it for 20 steps. Runs in pages and
- * in Node.
+ * Opens a model folder, makes an engine of its step graphs by the function that is given, and trains for 20 steps.
+ * Runs in pages and in Node.
  */
 export async function trainPairs(files, openEngine, onProgress) {
   const { encoderFiles, head, lowerCase, maxLength, addSpecialTokens } = await readModelFolder(files);
@@ -31,7 +31,7 @@ export async function trainPairs(files, openEngine, onProgress) {
 
   const columns = [0, 1].map((column) => pairs.map((pair) => pair[column]));
   const examples = { columns, labels: Float32Array.from(pairs, ([, , label]) => label) };
-  // In the same batches each time: a GPU compiles its kernels anew for each number of tokens.
+  // In the same batches each time: a GPU compiles its kernels again for each number of tokens.
   const set = { name: 'pairs', examples, loss, sampler: inOrder };
   const options = { epochs: 5, maxSteps: 20, batchSize: 4, learningRate: 2e-4 };
   try {

@@ -1,6 +1,6 @@
 import { ancestry, readSynsets } from '@sentvec/example-wordnet';
 
-/** What belongs to medicine, as WordNet has it. */
+/** The synset of WordNet for medicine, to which its terms belong. */
 const topics = new Set([
   'ill health',
   'symptom',

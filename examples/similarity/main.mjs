@@ -13,7 +13,7 @@ const { PAIRS: count = '6000', BATCH_SIZE: batchSize = '32' } = process.env;
 console.log('Reading WordNet …');
 const synsets = await readSynsets(['noun']);
 const pairs = scoredDefinitions(synsets, Math.round(Number(count) * 1.2), new Random(7));
-// A definition that is trained on is not judged by.
+// No definition is used both for training and for evaluation.
 const judged = pairs.slice(Number(count));
 const seen = new Set(judged.flatMap(({ first, second }) => [first, second]));
 const trained = pairs.slice(0, Number(count)).filter(({ first, second }) => !seen.has(first) && !seen.has(second));
@@ -21,7 +21,7 @@ await mkdir(folder, { recursive: true });
 const jsonLines = (rows) => rows.map((row) => `${JSON.stringify(row)}\n`).join('');
 await writeFile(join(folder, 'train.jsonl'), jsonLines(trained));
 await writeFile(join(folder, 'dev.jsonl'), jsonLines(judged));
-console.log(`${trained.length} pairs to train on, ${judged.length} to judge by: ${folder}/*.jsonl`);
+console.log(`${trained.length} pairs to train on, ${judged.length} to evaluate with: ${folder}/*.jsonl`);
 
 const columns = { columns: ['first', 'second'], label: 'score' };
 const config = {

@@ -28,7 +28,7 @@ const scored = scoredDefinitions(synsets, Number(judged) * 2, random).filter(
 await mkdir(folder, { recursive: true });
 await writeFile(join(folder, 'train.jsonl'), seen.map((pair) => `${JSON.stringify(pair)}\n`).join(''));
 console.log(
-  `${seen.length} pairs of words and their definition to train on; ${unseen.length} others and ${scored.length} scored pairs to judge by`,
+  `${seen.length} pairs of words and their definition to train on; ${unseen.length} others and ${scored.length} scored pairs to evaluate with`,
 );
 
 const sts = {
@@ -87,7 +87,7 @@ async function compareModel(name, what, model) {
   await embedder.dispose();
 }
 
-/** In-batch negatives: each definition is to be told from those of the other words in its batch. */
+/** In-batch negatives: each definition is to be distinguished from those of the other words in its batch. */
 async function trainOnPairs(output, model, learningRate) {
   console.log(`Training: ${output} …`);
   const data = [{ file: 'train.jsonl', columns: ['words', 'definition'], loss: 'MultipleNegativesRankingLoss' }];

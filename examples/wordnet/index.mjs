@@ -53,7 +53,7 @@ export function ancestry(synsets) {
   const pathOf = (id) => {
     const found = known.get(id);
     if (found) return found;
-    known.set(id, [id]); // A circle, should there be one, ends here.
+    known.set(id, [id]); // Ends a cycle, should there be one.
     const parent = byId.get(id)?.parents.find((each) => byId.has(each));
     const path = parent === undefined ? [id] : [...pathOf(parent), id];
     known.set(id, path);

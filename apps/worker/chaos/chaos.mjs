@@ -86,9 +86,9 @@ async function main() {
   await writeCorpus(corpus, rows);
   const request = (output) => ({ inputs: [corpus], output: join(disk, output), chunkRows: counts['chunk-rows'] });
 
-  const begun = performance.now();
+  const startedAt = performance.now();
   await undisturbed(request('undisturbed'));
-  say(`undisturbed, in one process: ${seconds(performance.now() - begun)}`);
+  say(`undisturbed, in one process: ${seconds(performance.now() - startedAt)}`);
   const files = inBucket ? await disturbedInBucket(corpus, request) : await disturbedInFolder(request);
   say(`all ${files} files are identical to those of the undisturbed run, byte for byte`);
   if (counts.damages > 0)
@@ -153,7 +153,7 @@ async function disturbed(request) {
   const connection = await connectRedis(redis.url, 'worker');
   connection.on('error', () => {});
   const overview = new QueueOverview(connection, 'sentvec');
-  const begun = performance.now();
+  const startedAt = performance.now();
   const run = await runtime.start(embedCorpusWorkflow(), { model, request });
   let position = { done: 0, ended: false };
   const look = async () => {
@@ -203,7 +203,7 @@ async function disturbed(request) {
     say(`  at chunk ${position.done}: ${what}${more}`);
   }
   const result = await run.result();
-  const milliseconds = performance.now() - begun;
+  const milliseconds = performance.now() - startedAt;
   await report(happened, milliseconds);
   if (counts.wrong > 0) await checkWrong(overview);
   await check(run, result, connection);

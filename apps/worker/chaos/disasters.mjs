@@ -49,12 +49,12 @@ export class Disasters {
    */
   async freezeDuringPreparation() {
     const { workers, steps } = this.#context;
-    for (const begun = performance.now(); performance.now() - begun < takeoverTimeout;) {
+    for (const startedAt = performance.now(); performance.now() - startedAt < takeoverTimeout;) {
       const preparing = (await steps.getActive()).find(({ name }) => name === 'prepare');
       const victim = workers.find((worker) => isHeldBy(preparing, worker));
       if (victim) return this.#freeze(victim, 'worker frozen during the preparation');
     }
-    throw new Error('Nobody prepared the run.');
+    throw new Error('No worker prepared the run.');
   }
 
   /** Pauses the run. */
@@ -63,9 +63,9 @@ export class Disasters {
     await this.#mustGoOn('pause', () => run.pause(), 'paused');
     // What has begun may finish.
     await sleep(3000);
-    const [before, begun] = [await commands(), performance.now()];
+    const [before, startedAt] = [await commands(), performance.now()];
     await sleep(seconds * 1000);
-    const perSecond = ((await commands()) - before) / ((performance.now() - begun) / 1000);
+    const perSecond = ((await commands()) - before) / ((performance.now() - startedAt) / 1000);
     await this.#mustGoOn('resume', () => run.resume(), 'running');
     const what = `run paused for ${seconds} s: ${perSecond.toFixed(0)} Redis commands a second`;
     return { what, recovered: Promise.resolve([]) };
@@ -123,21 +123,21 @@ export class Disasters {
     await redis.kill();
     await sleep(500 + random() * 2500);
     await redis.restart();
-    const begun = performance.now();
+    const startedAt = performance.now();
     for (let now = before; now.done <= before.done && !now.ended; now = await position()) await sleep(100);
-    return { what: 'Redis killed', recovered: Promise.resolve([]), progressAfter: performance.now() - begun };
+    return { what: 'Redis killed', recovered: Promise.resolve([]), progressAfter: performance.now() - startedAt };
   }
 
   /** A worker at random, in the middle of a chunk: there is little to see when an idle one dies. */
   async #victim() {
     const { random, workers, steps } = this.#context;
-    const begun = performance.now();
+    const startedAt = performance.now();
     for (;;) {
       const active = await steps.getActive();
       const awake = workers.filter((worker) => !this.#frozen.has(worker));
       const busy = awake.filter((worker) => active.some((job) => isHeldBy(job, worker)));
       if (busy.length > 0) return pick(random, busy);
-      if (performance.now() - begun > takeoverTimeout) return pick(random, awake);
+      if (performance.now() - startedAt > takeoverTimeout) return pick(random, awake);
       await sleep(5);
     }
   }
@@ -151,7 +151,7 @@ export class Disasters {
   /** How long it takes until other workers have, or have done, every step of a worker that has stopped. */
   async #recoveries(victim, stopped) {
     const { steps } = this.#context;
-    const begun = performance.now();
+    const startedAt = performance.now();
     await stopped;
     const waiting = new Set((await steps.getActive()).filter((job) => isHeldBy(job, victim)).map((job) => job.id));
     const times = [];
@@ -159,9 +159,10 @@ export class Disasters {
       for (const id of waiting) {
         if (isHeldBy(await steps.getJob(id), victim)) continue;
         waiting.delete(id);
-        times.push(performance.now() - begun);
+        times.push(performance.now() - startedAt);
       }
-      if (performance.now() - begun > takeoverTimeout) throw new Error(`Nobody took over ${[...waiting].join(', ')}.`);
+      if (performance.now() - startedAt > takeoverTimeout)
+        throw new Error(`No worker took over ${[...waiting].join(', ')}.`);
       await sleep(100);
     }
     return times;

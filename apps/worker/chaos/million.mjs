@@ -49,7 +49,7 @@ async function main() {
   const start = await used();
   workers.push(await startWorker(settings), await startWorker(settings));
   const runtime = await queueRuntime({ url: redis.url });
-  const begun = performance.now();
+  const startedAt = performance.now();
   const run = await runtime.start(embedCorpusWorkflow(), {
     model,
     request: { inputs: [join(root, 'corpus.jsonl')], output: join(root, 'out') },
@@ -71,7 +71,7 @@ async function main() {
   }
   const result = await run.result();
   say(
-    `${result.rows} rows in ${((performance.now() - begun) / 1000).toFixed(0)} s; Redis held at most ${megabytes(most)} MB over its start`,
+    `${result.rows} rows in ${((performance.now() - startedAt) / 1000).toFixed(0)} s; Redis held at most ${megabytes(most)} MB over its start`,
   );
   const [first, last] = [samples[0], samples.at(-1)];
   const growth = first.map((memory, index) => last[index] / memory);

@@ -32,12 +32,12 @@ export class HealthCheck {
   }
 
   async #run(): Promise<Health> {
-    const begun = performance.now();
+    const startedAt = performance.now();
     const error = () => new Error(`no vector within ${timeout / 1000} s`);
     const reason = await withDeadline((signal) => this.#embed(signal), { milliseconds: timeout, error }).catch(
       messageOf,
     );
-    const facts = { model: this.#model, milliseconds: Math.round(performance.now() - begun) };
+    const facts = { model: this.#model, milliseconds: Math.round(performance.now() - startedAt) };
     return reason === undefined ? { healthy: true, ...facts } : { healthy: false, reason, ...facts };
   }
 

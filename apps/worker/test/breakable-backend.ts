@@ -32,7 +32,7 @@ export function breakable(backend: Backend): BreakableBackend {
           if (made.delay > 0) await sleep(made.delay);
           if (made.broken) throw new SentvecError('backend-failed', 'The backend is broken.');
           if (made.poison !== undefined && batch.ids.includes(made.poison)) {
-            throw new SentvecError('backend-failed', 'The backend cannot stand one of these texts.');
+            throw new SentvecError('backend-failed', 'The backend fails on one of these texts.');
           }
           return encoder.encode(batch, encodeOptions);
         },

@@ -1,4 +1,4 @@
-// A plugin whose steps do not end: they wait for a FIFO that nobody writes to, or block the event loop when they are told
+// A plugin whose steps do not end: they wait for a FIFO that has no writer, or block the event loop when they are asked
 // to stop.
 import { open } from 'node:fs/promises';
 import { defineStep, defineWorkflow } from '@sentvec/workflow';

@@ -118,7 +118,7 @@ describe('health', () => {
     expect([response.status, await response.json()]).toEqual([200, { ready: true }]);
   });
 
-  it('counts for Prometheus', async () => {
+  it('has counters for Prometheus', async () => {
     const runtime = await queueRuntime({ url: fleet.redis.url, queue: 'open' });
     await writeFile(
       fleet.path('root/counted.jsonl'),

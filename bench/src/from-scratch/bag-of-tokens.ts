@@ -19,8 +19,8 @@ function tokensOf(text: string, punctuation: boolean): string[] {
 }
 
 /**
- * What needs no model: cosine of bags of tokens, each token weighted by its inverse document frequency in a corpus.
- * Spearman's correlation with people's scores.
+ * The baseline without a model: cosine of bags of tokens, each token weighted by its inverse document frequency in a
+ * corpus. Spearman's correlation with people's scores.
  */
 export function scoreOfBags(
   { first, second, scores }: ScoredPairs,

@@ -14,7 +14,7 @@ function setOf(name: string, rows: readonly (readonly string[])[]): TrainingSet 
   };
 }
 
-/** Sentences of WordNet as they stand there: definitions and examples. */
+/** Sentences of WordNet as they are: definitions and examples. */
 export async function wordNetSentences(): Promise<string[]> {
   return (await readSynsets()).flatMap(({ definition, examples }) => [definition, ...examples]);
 }
@@ -59,7 +59,7 @@ function reworded(
   return [[example, example.slice(0, at) + other + example.slice(at + found.length)]];
 }
 
-/** Premise, entailment, contradiction of SNLI. None where the file is not there. */
+/** Premise, entailment, contradiction of SNLI. None where the file is missing. */
 export function snliTriplets(file: string): TrainingSet[] {
   if (!existsSync(file)) return [];
   const premises = new Map<string, { entailment: string[]; contradiction: string[] }>();

@@ -1,4 +1,5 @@
-// `next start` needs none of this. It is for the output that stands alone, which holds only what can be seen in imports.
+// `next start` needs none of this. It is for `output: 'standalone'`, which holds only files that Next.js finds in
+// imports.
 export default {
   output: 'standalone',
   serverExternalPackages: ['@sentvec/core', '@sentvec/backend-onnx', '@sentvec/model-use-lite'],

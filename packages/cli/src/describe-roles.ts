@@ -19,7 +19,7 @@ export interface RoleFacts {
   readonly truncateDim: number | null;
 }
 
-/** @param route of which the other facts speak, where the model has several */
+/** @param route that the other facts describe, where the model has several */
 export async function describeRoles(model: ModelFiles, route: string | undefined): Promise<RoleFacts> {
   const { describeRole, readModelFolder } = await import('@sentvec/core');
   const [queries, documents] = await Promise.all([describeRole(model, 'query'), describeRole(model, 'document')]);

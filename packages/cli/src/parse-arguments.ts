@@ -17,7 +17,7 @@ export function parseArguments<Args extends ArgsDef>(
     const parsed = parseArgs<Args>([...words], args);
     return { args: parsed, positionals: parsed._ };
   } catch (error) {
-    // citty's messages are colored, even where nobody can see it, and some have no full stop.
+    // citty's messages are colored, even without a terminal, and some have no full stop.
     const message = stripVTControlCharacters((error as Error).message);
     throw new UsageError(message.endsWith('.') ? message : `${message}.`);
   }
@@ -55,7 +55,7 @@ function checkFlags(words: readonly string[], args: ArgsDef): void {
   }
 }
 
-/** A flag that is on unless told otherwise is turned off by `--no-NAME`. */
+/** A flag that is on by default is turned off by `--no-NAME`. */
 export function flagSpellings(name: string, definition: ArgDef): readonly string[] {
   return definition.type === 'boolean' && definition.default === true ? [name, `no-${name}`] : [name];
 }

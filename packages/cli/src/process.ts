@@ -24,8 +24,8 @@ export function abortOnInterrupt(): AbortSignal {
 }
 
 /**
- * Writes to standard output, waiting while the reader is slow. When the reader has gone (`| head`) nobody wants the
- * rest: the process ends, successfully.
+ * Writes to standard output, waiting while the reader is slow. When the reader has gone (`| head`) the rest is not
+ * needed: the process ends, successfully.
  */
 export function writeResult(text: string): Promise<void> {
   return new Promise((resolve, reject) => {

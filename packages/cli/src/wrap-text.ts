@@ -1,7 +1,7 @@
 // Text for a terminal of some width: lines are broken between words.
 
 /**
- * Breaks a paragraph into lines of at most `width` characters, between words; a longer word stands on a line of its own.
+ * Breaks a paragraph into lines of at most `width` characters, between words; a longer word gets a line of its own.
  * @param indent spaces before each line but the first; `width` includes them
  */
 export function wrapText(text: string, width: number, indent = 0): string {

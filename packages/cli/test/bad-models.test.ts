@@ -33,7 +33,7 @@ async function editHeader(
   await writeFile(join(folder, weights), Buffer.concat([length, text, bytes.subarray(8 + size)]));
 }
 
-/** Changes a JSON file, of which the caller knows what it holds. */
+/** Changes a JSON file whose content the caller knows. */
 function editJson<Value>(path: string, edit: (value: Value) => Value | object): Damage['damage'] {
   return async (folder) => {
     const file = join(folder, path);

@@ -172,7 +172,7 @@ describe('sentvec queue', () => {
     expect([notJson.code, notJson.stderr]).toEqual([2, expect.stringContaining('not JSON')]);
   });
 
-  it('says that nobody serves a run', async () => {
+  it('says that no worker serves a run', async () => {
     const nobody = ['--queue', 'nobody'];
     const submitted = await place.run([
       'queue',

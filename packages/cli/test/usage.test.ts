@@ -98,7 +98,7 @@ describe('errors', () => {
   });
 });
 
-it('ends quietly when nobody reads its output any more', async () => {
+it('ends quietly when the reader of its output has gone', async () => {
   const child = place.start(['--help']);
   child.stdout.destroy();
   const { code, stderr } = await finished(child);

@@ -198,7 +198,7 @@ const optionEntries = {
   ),
 };
 
-/** The file of a shard is a plain name, so that a manifest from elsewhere cannot lead out of its folder. */
+/** The file of a shard is a plain name, so that an untrusted manifest cannot name files outside of its folder. */
 const shardFileEntries = {
   file: v.pipe(v.string(), v.regex(/^shard-\d+[\w.]*$/, 'It is not the name of a shard.')),
   bytes: count,

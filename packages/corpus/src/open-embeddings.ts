@@ -29,7 +29,7 @@ export interface EmbeddingBatch<Vectors = Matrix | QuantizedMatrix> {
   readonly firstRow: number;
   readonly ids: readonly RowId[];
   /**
-   * Where rows were embedded in pieces: the number of each vector's piece in its row, and where it stands in the row's
+   * Where rows were embedded in pieces: the number of each vector's piece in its row, and its position in the row's
    * text, in UTF-16 units. The pieces of a row follow each other, the first is 0.
    */
   readonly pieces?: readonly { readonly piece: number; readonly start: number; readonly end: number }[] | undefined;

@@ -202,7 +202,7 @@ export interface CorpusOptions {
     | undefined;
 }
 
-/** Names of the columns that say where a piece stands in the text of its row. */
+/** Names of the columns with the position of a piece in the text of its row. */
 export const pieceColumns = ['piece', 'start', 'end'] as const;
 
 /** Whether the output has a vector for each piece of a row. */

@@ -4,7 +4,7 @@ import { embedTexts } from '../src/steps/embed-texts.ts';
 
 const texts = Array.from({ length: 1000 }, (_, index) => `text ${index}`);
 
-/** Gives each text its length, after a check that may fail. Counts the texts that it got. */
+/** Embeds each text as its length, after a check that may fail. Counts the texts that it got. */
 function embedder(check: (some: readonly string[]) => void): {
   embed: (some: readonly string[]) => Promise<Embedded>;
   received: () => number;

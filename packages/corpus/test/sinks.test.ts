@@ -130,7 +130,7 @@ function vectorsOf(precision: ShardLayout['precision'], rows: number, cols: numb
 }
 
 describe('float32 as text', () => {
-  it('has as few digits as tell it from its neighbours, and gives it back to the bit', () => {
+  it('has the fewest digits that distinguish it from its neighbours, and gives it back to the bit', () => {
     const bits = new Uint32Array(1);
     const float = new Float32Array(bits.buffer);
     const wrong: string[] = [];

@@ -34,7 +34,7 @@ export class ParkedJobs {
    * Parks a job that this worker holds.
    *
    * @param milliseconds until it may be released
-   * @returns never: rejects with what tells BullMQ that the job has left the worker
+   * @returns never: rejects with the error by which BullMQ learns that the job has left the worker
    */
   async park(job: Job, token: string | undefined, { run, attempt }: RunJob, milliseconds = 0): Promise<never> {
     // Recorded first: a job that is recorded and not parked is only released in vain.

@@ -3,7 +3,7 @@ import type { RunError, RunItems, RunState, RunStatus } from '@sentvec/workflow'
 
 /** The fields of a run that workers poll. */
 export interface RunPosition extends Pick<RunStatus, 'state' | 'attempt' | 'workflow'> {
-  /** The version of the workflow that the attempt was begun with; `undefined` before it has begun. */
+  /** The version of the workflow that the attempt began with; `undefined` before it has begun. */
   readonly version: string | undefined;
   /** How many attempts at steps have failed since the last step that was done. */
   readonly faults: number;

@@ -15,7 +15,10 @@ local function hasEnded(state)
   return state == 'completed' or state == 'failed' or state == 'cancelled'
 end`;
 
-/** The first of some claims that a live run other than `id` holds, with that run. `keys` is what keys of runs begin with. */
+/**
+ * The first of some claims that a live run other than `id` holds, with that run. `keys` is what keys of runs begin
+ * with.
+ */
 const claims = `${ending}
 local function holderOf(claim, keys, id)
   local holder = redis.call('HGET', CLAIMS, claim)
@@ -55,7 +58,7 @@ return { 'created' }`;
 
 /**
  * Makes a coordinator the owner of an attempt, whoever owned it before. ARGV: owner, attempt, event, version of the
- * workflow. Gives `ok`, `missing`, `superseded` by another attempt, `changed` when the attempt was begun with another
+ * workflow. Gives `ok`, `missing`, `superseded` by another attempt, `changed` when the attempt began with another
  * version, or the state of a run that has ended.
  */
 export const beginScript: string = `${publishing}${ending}
@@ -73,7 +76,7 @@ end
 return 'ok'`;
 
 /**
- * Moves an attempt from one of some states to another, when the caller owns it (an empty owner stands for anybody). When
+ * Moves an attempt from one of some states to another, when the caller owns it (an empty owner matches any). When
  * the run ends, it loses its claims in KEYS[3], and all other KEYS expire. ARGV: owner, attempt, states, state, event,
  * seconds until it expires, further fields. Gives `ok`, `superseded`, `missing`, or the run's state when it is none of
  * those.
@@ -101,8 +104,8 @@ return 'ok'`;
 
 /**
  * Begins the attempt after ARGV[1], once, of a run that has ended. KEYS[3] are the claims; deletes KEYS[4] and all that
- * follow. ARGV[2]: the event; ARGV[3]: what keys of runs begin with. Gives `ok`, `superseded`, `missing`, the state that
- * forbids it, or `busy` with the live run that holds a claim and the claim.
+ * follow. ARGV[2]: the event; ARGV[3]: what keys of runs begin with. Gives `ok`, `superseded`, `missing`, the state
+ * that forbids it, or `busy` with the live run that holds a claim and the claim.
  */
 export const replayScript: string = `${publishing}
 local CLAIMS = KEYS[3]${claims}
@@ -148,8 +151,8 @@ redis.call('HSET', KEYS[2], ARGV[3], ARGV[4])
 return 1`;
 
 /**
- * Counts a failed attempt at a step of attempt ARGV[1], since the last step that was done. ARGV[2]: the reason. Gives the
- * time, and when the first of them failed.
+ * Counts a failed attempt at a step of attempt ARGV[1], since the last step that was done. ARGV[2]: the reason. Gives
+ * the time, and when the first of them failed.
  */
 export const faultScript: string = `${clock}
 if redis.call('HGET', KEYS[1], 'attempt') ~= ARGV[1] then return { now, now } end
@@ -172,7 +175,10 @@ export const dueScript: string = `${clock}
 if redis.call('HGET', KEYS[2], 'state') == 'paused' then return {} end
 return redis.call('ZRANGEBYSCORE', KEYS[1], 0, now, 'LIMIT', 0, ARGV[1])`;
 
-/** Gives one job in KEYS[1] that is due, and makes it the probe of attempt ARGV[1] of run KEYS[2], unless that is paused. */
+/**
+ * Gives one job in KEYS[1] that is due, and makes it the probe of attempt ARGV[1] of run KEYS[2], unless that is
+ * paused.
+ */
 export const probeScript: string = `${clock}
 local state, attempt = unpack(redis.call('HMGET', KEYS[2], 'state', 'attempt'))
 if state == 'paused' or attempt ~= ARGV[1] then return {} end

@@ -64,7 +64,7 @@ export interface Transition {
   readonly to: RunState;
   /** The attempt that is meant. */
   readonly attempt: number;
-  /** Only while this coordinator owns the run. Without it, whoever owns the run. */
+  /** Only while this coordinator owns the run. Without it, any owner. */
   readonly owner?: string | undefined;
   readonly error?: RunError | undefined;
   readonly fields?: Readonly<Record<string, string>> | undefined;
@@ -72,7 +72,7 @@ export interface Transition {
 
 /**
  * Why a change was not made: the state of the run, or `superseded` by another attempt or coordinator, or `missing`, or
- * `changed`: the attempt was begun with another version of the workflow.
+ * `changed`: the attempt began with another version of the workflow.
  */
 export type Rejected = 'superseded' | 'missing' | 'changed' | RunState;
 

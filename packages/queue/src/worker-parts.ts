@@ -47,7 +47,7 @@ export interface WorkerParts {
   readonly versions: Readonly<Record<string, string>>;
   /** Called when the worker declines a step that another may do, with the reason. */
   readonly setAside: (reason: string) => void;
-  /** Called when the worker has done a step, or when nobody could have done the one it declined. */
+  /** Called when the worker has done a step, or when no worker could have done the one it declined. */
   readonly stepDone: () => void;
   /** See {@link RecoverySettings}. */
   readonly declineTimeout: number;
@@ -70,7 +70,7 @@ export function workflowOf(parts: WorkerParts, { workflow: id, version }: Requir
   throw changedError(id);
 }
 
-/** The error of a worker whose version of a workflow is not the one that the run was begun with. */
+/** The error of a worker whose version of a workflow is not the one that the run began with. */
 export function changedError(workflow: string): SentvecError {
   return new SentvecError(
     'job-refused',

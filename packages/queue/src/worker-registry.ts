@@ -6,7 +6,7 @@ import type { QueueNames } from './names.ts';
 export interface ActiveStep {
   /** Run, stage and index: `r1f0c/embed#7`. */
   readonly key: string;
-  /** What the step last said of its progress. The embedding of a chunk says `{ rows, tokens }`. */
+  /** The last progress that the step reported. The embedding of a chunk says `{ rows, tokens }`. */
   readonly progress: unknown;
 }
 
@@ -83,7 +83,7 @@ export class WorkerRegistry {
   }
 }
 
-/** A workflow, in the version that a run was begun with; a run that has not begun has none yet. */
+/** A workflow, in the version that a run began with; a run that has not begun has none yet. */
 export interface RequiredWorkflow {
   readonly workflow: string;
   readonly version: string | undefined;

@@ -168,7 +168,7 @@ describe('a workflow that changes under a run', () => {
   });
 });
 
-describe('a run that nobody works on', () => {
+describe('a run that no worker works on', () => {
   it('says so', async () => {
     const run = await queue.runtime.start(doubling().workflow, null);
     expect((await run.status()).notice).toBe('No worker serves this queue.');

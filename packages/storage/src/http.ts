@@ -73,7 +73,7 @@ export async function readText({ body }: HttpAnswer, limit: number = 1 << 16): P
 
 /** Stops an answer. Its connection is closed, unless it has ended. */
 export function cancel({ body }: HttpAnswer): void {
-  body.on('error', () => {}); // Nobody reads it any longer.
+  body.on('error', () => {}); // It is no longer read.
   body.destroy();
 }
 

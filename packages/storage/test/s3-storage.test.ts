@@ -95,11 +95,11 @@ describe('a store that fails', () => {
   it('waits as long as it is told to', async () => {
     const asked = { ...slowDown, instead: { status: 503, headers: { 'retry-after': '1' } } };
     fail(asked);
-    const begun = performance.now();
+    const startedAt = performance.now();
     await open()
       .stat('file')
       .catch(() => {});
-    expect(performance.now() - begun).toBeGreaterThan(990);
+    expect(performance.now() - startedAt).toBeGreaterThan(990);
   });
 
   it.each([

@@ -4,7 +4,7 @@ import { SentvecError } from '@sentvec/core';
 import type { MultiVectorLoss } from './losses/multi-vector.ts';
 
 /**
- * What a loss wants to know about each example besides its texts.
+ * The label that a loss needs for each example.
  * - `none`: nothing, the columns say it all
  * - `score`: a number, higher for more similar, usually 0 to 1
  * - `binary`: 1 for similar, 0 for dissimilar

@@ -40,7 +40,7 @@ export interface TrainedFilesOptions {
   readonly kind?: ModelKind | undefined;
   /** Where the encoder is. @default what the folder of an embedder says */
   readonly folder?: EncoderPart | undefined;
-  /** Tensors of the head that stand among the encoder's, by their names in training. @default none */
+  /** Tensors of the head that are stored among the encoder's, by their names in training. @default none */
   readonly headTensors?: ReadonlyMap<string, string> | undefined;
 }
 

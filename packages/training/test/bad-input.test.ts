@@ -66,7 +66,7 @@ test.each([
     'invalid-corpus',
     'not a list of 2',
   ],
-  ['a number where a vector belongs', { data: [{ ...pairs, loss: 'MSELoss' }] }, 'invalid-corpus', 'wants a vector'],
+  ['a number where a vector belongs', { data: [{ ...pairs, loss: 'MSELoss' }] }, 'invalid-corpus', 'needs a vector'],
   [
     'a target vector of another length',
     { data: [{ file: 'classes.jsonl', columns: ['text'], label: 'list', loss: 'MSELoss' }] },
@@ -77,7 +77,7 @@ test.each([
     'margins for other negatives',
     { data: [{ ...pairs, columns: ['a', 'b', 'a', 'b', 'a'], loss: 'MarginMSELoss' }] },
     'invalid-corpus',
-    'wants 3 numbers',
+    'needs 3 numbers',
   ],
   [
     'a Matryoshka size beyond the vectors',
@@ -182,7 +182,7 @@ test.each([
   expect(error.message).toContain(words);
 });
 
-test('a learning rate that lets the model collapse is warned of, and the weights from before are kept', async () => {
+test('a learning rate that lets the model collapse gives a warning, and the weights from before are kept', async () => {
   const config = place.config('collapsed', {
     learningRate: 1,
     epochs: 3,

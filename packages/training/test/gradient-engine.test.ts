@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import type { Matrix } from '@sentvec/core';
 import { GradientEngine, Parameters, type BatchGradients, type TrainingBatch } from '@sentvec/training';
 
-/** A batch of one column, that can be told from others by its first token. */
+/** A batch of one column, that can be identified by its first token. */
 function batchOf(token: number, examples = 1): TrainingBatch {
   const ids = new Int32Array(examples).fill(token);
   const mask = new Int32Array(examples).fill(1);

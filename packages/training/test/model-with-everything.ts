@@ -8,7 +8,7 @@ import { encodeSelfCheck, selfCheckFile, selfCheckText } from '@sentvec/core';
 import { directoryModel } from '@sentvec/core/node';
 import { goldenExpectation, goldenPath } from '@sentvec/testing';
 
-/** Files that published folders have beside the weights, all of which speak of the weights before the training. */
+/** Files that published folders have beside the weights, all of which describe the weights before the training. */
 const oldFiles = [
   'onnx/model.onnx_data',
   'onnx/model_quantized.onnx',

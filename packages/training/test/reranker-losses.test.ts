@@ -17,7 +17,7 @@ interface GoldenScoreLoss {
   /** By example: its scores. */
   readonly scores: Nested;
   readonly labels: readonly (number | readonly number[])[] | null;
-  /** Documents of each list; the scores behind them are none. */
+  /** Documents of each list; the scores after them are padding. */
   readonly lists?: readonly number[];
   readonly value: number;
   readonly gradients: readonly [Nested];

@@ -216,7 +216,7 @@ async function trainDiverging(
   return { messages, run };
 }
 
-test('a loss that runs away is warned of once; the run goes on', async () => {
+test('a loss that runs away gives one warning; the run continues', async () => {
   const { messages, run } = await trainDiverging({ loss: 4 });
   expect((await run).steps).toBe(100);
   expect(messages).toEqual([
@@ -226,7 +226,7 @@ test('a loss that runs away is warned of once; the run goes on', async () => {
   ]);
 });
 
-test('gradients that vanish with a loss no better than at the beginning are warned of', async () => {
+test('gradients that vanish with a loss no better than at the beginning give a warning', async () => {
   const { messages, run } = await trainDiverging({ loss: 0.4, gradientNorm: 1e-7 });
   expect((await run).steps).toBe(100);
   expect(messages).toEqual([expect.stringMatching(/^The model may have collapsed: /)]);
@@ -343,7 +343,7 @@ test('patience without an evaluation is refused', async () => {
   expect(error).toMatchObject({ code: 'invalid-argument', message: expect.stringContaining('patience') as string });
 });
 
-test('examples that fit into no batch are warned of, and counted', async () => {
+test('examples that fit into no batch give a warning, and are counted', async () => {
   const messages: string[] = [];
   const texts = Array.from({ length: 12 }, (_, i) => `anchor ${i < 8 ? 0 : i}`);
   const set = {
@@ -376,7 +376,7 @@ test('a warning says which examples round-robin mixing leaves out', async () => 
   ]);
 });
 
-test('classes are told apart by their names, whatever numbers they are', async () => {
+test('classes are distinguished by their names, whatever numbers they are', async () => {
   const seen: Float32Array[] = [];
   const scripted = scriptedEngine(() => ({}));
   const engine: TrainingEngine = {

@@ -7,7 +7,7 @@ import type { AnyWorkflow } from './workflow.ts';
 /** What a workflow knows about a request beyond its input. See `identify` of `defineWorkflow`. */
 export interface RequestIdentity {
   /**
-   * JSON that tells two requests with equal input apart: size and time of the files that they name, say. `undefined`
+   * JSON that distinguishes two requests with equal input: size and time of the files that they name, say. `undefined`
    * when that cannot be known: the request is then never merged with another.
    */
   readonly content?: unknown;

@@ -4,7 +4,7 @@ import type { AnyWorkflow, Stage } from './workflow.ts';
 
 /**
  * Names what a workflow does: a hash of its `version`, of its stages in their order, and of the source text of their
- * functions. A run that was begun with one is not continued with another. The hash cannot see what those functions call:
+ * functions. A run that began with one is not continued with another. The hash cannot see what those functions call:
  * raise the `version` when that changes.
  *
  * @returns 16 hexadecimal digits

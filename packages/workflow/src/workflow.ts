@@ -86,15 +86,15 @@ export function defineWorkflow<Input extends StandardSchemaV1>(definition: {
   /** Letters, digits and `-`. Workers find the workflow by it. */
   readonly id: string;
   /**
-   * Any string. Raise it when a change makes other items or other results of the same input: a run that was begun with
+   * Any string. Raise it when a change makes other items or other results of the same input: a run that began with
    * another version is never continued with this one. See {@link workflowVersion}.
    */
   readonly version?: string | undefined;
   /** Any Standard Schema. */
   readonly input: Input;
   /**
-   * Called where a run is started: what tells the request from another with the same input, and what only one run may
-   * write at a time.
+   * Called where a run is started: what distinguishes the request from another with the same input, and what only one
+   * run may write at a time.
    * @default requests with equal input are the same while a run of them is alive, and nothing is written exclusively
    */
   readonly identify?: ((input: StandardSchemaV1.InferOutput<Input>) => Promise<RequestIdentity>) | undefined;

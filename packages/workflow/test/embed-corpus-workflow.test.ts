@@ -48,7 +48,7 @@ async function contents(output: string): Promise<Map<string, string>> {
 function poisonedBy(word: string): Embedder {
   const embed = async (texts: string | readonly string[], options?: EmbedOptions): Promise<Embedded> => {
     if ([texts].flat().some((text) => text.includes(word)))
-      throw new SentvecError('backend-failed', `The backend cannot stand "${word}".`);
+      throw new SentvecError('backend-failed', `The backend fails on "${word}".`);
     return embedder.embed(texts, options);
   };
   return { ...embedder, fingerprint: (options) => embedder.fingerprint(options), embed: embed as Embedder['embed'] };

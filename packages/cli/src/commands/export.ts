@@ -17,8 +17,8 @@ export const exportModel: Command = defineCommand({
     { line: 'sentvec export use-lite -o use-lite', does: 'The default model' },
   ],
   notes: [
-    "transformers.js loads the folder with pipeline('feature-extraction', folder, { dtype: 'fp32' }). It pools by itself, by its option pooling, and knows no dense layers; sentvec applies what the folder says.",
-    'For t5 and mt5 its pipeline wants a decoder: load their encoder with PreTrainedModel.from_pretrained and AutoTokenizer.',
+    "transformers.js loads the folder with pipeline('feature-extraction', folder, { dtype: 'fp32' }). It pools by itself, by its option pooling, and has no dense layers; sentvec applies what the folder says.",
+    'For t5 and mt5 its pipeline expects a decoder: load their encoder with PreTrainedModel.from_pretrained and AutoTokenizer.',
   ],
   async run(context) {
     const { args, positionals, signal } = context;

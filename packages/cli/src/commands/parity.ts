@@ -109,7 +109,10 @@ async function embedOn(
   }
 }
 
-/** Without the texts that have no tokens, and so no vector: some tokenizers do not know blanks, or some scripts. */
+/**
+ * Without the texts that have no tokens, and so no vector: some tokenizers have no tokens for blanks, or for some
+ * scripts.
+ */
 async function readableTexts({ tokenizer, maxLength }: Embedder): Promise<readonly string[]> {
   const tokenized = await tokenizer.encode(parityTexts, {
     maxLength: Math.min(maxLength, 512),

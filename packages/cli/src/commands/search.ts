@@ -15,7 +15,7 @@ interface Hit {
   readonly scores?: IndexHit['scores'] | undefined;
   readonly id: unknown;
   readonly text: string | undefined;
-  /** Where the text stands in its row, when rows were embedded in pieces: in UTF-16 units. */
+  /** Where the text is in its row, when rows were embedded in pieces: in UTF-16 units. */
   readonly piece?: IndexHit['piece'];
   readonly columns: Readonly<Record<string, unknown>>;
 }

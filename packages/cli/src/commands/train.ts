@@ -74,7 +74,7 @@ export const trainModel: Command = defineCommand({
     'lora: { rank, alpha, targets (ends of names of linear layers, or "all-linear"), dropout, save ("merged", "apart") } trains LoRA adapters and the head ' +
       'instead of all weights, in little memory. "lora": {} takes the defaults of PEFT.',
     'Evaluation types: sts, triplet, binary (1 or 0), retrieval (query, document), reranking (query, document, 1 or 0), paraphrases, ' +
-      'classification and clustering (a text, its class). --schema says what each wants. prompt names one of the ' +
+      'classification and clustering (a text, its class). --schema says what each needs. prompt names one of the ' +
       "model's prompts for all texts; for retrieval and reranking queryPrompt and corpusPrompt name one each, by default those that the model has for queries and documents.",
     'No pretrained model for the domain? "model": { "fromScratch": { "config": { "model_type": "static-embedding", "hidden_size": 512 }, ' +
       '"vocabularySize": 16000 } } makes one with random weights and a tokenizer learnt from the data; config holds the keys of transformers.',

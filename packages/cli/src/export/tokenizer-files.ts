@@ -58,7 +58,7 @@ function paddingToken({ json, paddingId }: TokenizerDefinition): string | undefi
   return Object.entries(vocab).find(([, id]) => id === paddingId)?.[0];
 }
 
-/** `Array.isArray` that knows lists which must not be written to. */
+/** `Array.isArray` that recognizes readonly arrays, too. */
 function isList<Entry>(value: readonly Entry[] | object): value is readonly Entry[] {
   return Array.isArray(value);
 }

@@ -13,7 +13,7 @@ export interface FileState {
   readonly bytes: number;
   /** Time of the last change of its content, in milliseconds. 0 for streams. */
   readonly modified: number;
-  /** Time of the last change of its content, name or rights, in milliseconds. Nobody can set it back. 0 for streams. */
+  /** Time of the last change of its content, name or rights, in milliseconds. It cannot be set back. 0 for streams. */
   readonly changed: number;
   /** Its inode number in the file system. 0 for streams. */
   readonly inode: number;

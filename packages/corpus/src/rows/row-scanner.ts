@@ -223,7 +223,7 @@ export function withoutTerminator(bytes: Buffer): Buffer {
 }
 
 /**
- * What ends the lines of a file that begins with these bytes. A carriage return alone may also stand within a text, so
+ * What ends the lines of a file that begins with these bytes. A carriage return alone may also occur within a text, so
  * it needs evidence: no line feed, and in JSON lines objects before and after it, in plain text several of them.
  */
 export function recogniseLineEnd(format: ByteFormat, head: Buffer): LineEnd {

@@ -21,8 +21,8 @@ export function isCalibrated(precision: Precision): boolean {
 }
 
 /**
- * The ranges of the entries of vectors, from the first texts of the corpus: by them every chunk is quantized alike,
- * whoever computes it. `undefined` when the corpus has no text that can be embedded.
+ * The ranges of the entries of vectors, from the first texts of the corpus: every chunk is quantized by them, whichever
+ * worker computes it. `undefined` when the corpus has no text that can be embedded.
  *
  * @throws SentvecError `invalid-corpus`, `backend-failed`, `io-failed`, `aborted`
  */

@@ -138,7 +138,7 @@ export async function discardRun(output: string, key: string): Promise<void> {
   try {
     await moveIntoPlace(runFolder({ output, key }).root, discarded);
   } catch (error) {
-    if (!isSystemError(error, 'ENOENT')) throw error; // Somebody else has removed it.
+    if (!isSystemError(error, 'ENOENT')) throw error; // Another process has removed it.
   }
   await rmdir(join(output, unfinishedFolder)).catch(() => {}); // Another run may have begun.
   // What a process left when it was killed here has no owner.

@@ -129,7 +129,7 @@ export async function writeRunFile(
   try {
     await writeFileAtomically(path, content, { temporaryFolder, advice: 'Then continue with `resume`.' });
   } catch (error) {
-    // The folder of the run is missing when somebody else has committed or replaced it meanwhile.
+    // The folder of the run is missing when another process has committed or replaced it meanwhile.
     const folderIsMissing = SentvecError.is(error, 'io-failed') && error.details['errno'] === 'ENOENT';
     throw folderIsMissing ? runNotOpenError(output) : error;
   }

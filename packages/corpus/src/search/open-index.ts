@@ -54,7 +54,7 @@ export interface IndexHit {
   /** When the texts were kept. */
   readonly text: string | undefined;
   /**
-   * Where rows were embedded in pieces: the piece that answers best, its number in the row, and where it stands in the
+   * Where rows were embedded in pieces: the piece that answers best, its number in the row, and its position in the
    * row's text, in UTF-16 units. `text` is its text.
    */
   readonly piece?: NonNullable<EmbeddingBatch['pieces']>[number] | undefined;
@@ -211,7 +211,7 @@ class Index implements CorpusIndex {
     const count = isFinal ? topK : Math.max(candidates, topK);
     const meaning = by === 'words' ? [] : await this.#byMeaning(query, count, options);
     const byWords = by === 'meaning' ? [] : await this.#byWords(query, count, options);
-    // The best piece of a row by words may be another than that by meaning: the row is one all the same.
+    // The best piece of a row by words may be another than that by meaning, but it is the same row.
     const rowOfDocument = new Map(meaning.map(({ document, row }) => [document, row]));
     const words = byWords.map(({ document, row, score }) => ({ row: rowOfDocument.get(document) ?? row, score }));
     const order =
@@ -262,17 +262,17 @@ class Index implements CorpusIndex {
       const all = chosen.length === batch.vectors.rows;
       const candidates = all ? batch.vectors : pickRows(batch.vectors, chosen);
       const documents = documentsOf(batch, eachPiece);
-      const search = { topK, signal, documents: chosen.map((place) => documents[place]!) };
+      const search = { topK, signal, documents: chosen.map((index) => documents[index]!) };
       const [hits] =
         'precision' in candidates
           ? await searchQuantized(vectors, candidates, search)
           : await semanticSearch(vectors, candidates, { ...search, similarity: manifest.similarityFunction });
       const offset = firstRow + batch.offset;
-      const placed = hits!.map(({ row, score }) => {
-        const place = chosen[row]!;
-        return { row: offset + place, score, document: offset + documents[place]! };
+      const scored = hits!.map(({ row, score }) => {
+        const index = chosen[row]!;
+        return { row: offset + index, score, document: offset + documents[index]! };
       });
-      best = [...best, ...placed].sort((a, b) => b.score - a.score || a.row - b.row).slice(0, topK);
+      best = [...best, ...scored].sort((a, b) => b.score - a.score || a.row - b.row).slice(0, topK);
     }
     return best;
   }
@@ -312,7 +312,7 @@ class Index implements CorpusIndex {
     for await (const { batch, firstRow } of this.#batches(signal)) {
       const documents = documentsOf(batch, eachPiece);
       const offset = firstRow + batch.offset;
-      for (const place of chosenRows(batch, filter)) found[offset + place] = offset + documents[place]!;
+      for (const index of chosenRows(batch, filter)) found[offset + index] = offset + documents[index]!;
     }
     return found;
   }
@@ -345,9 +345,9 @@ class Index implements CorpusIndex {
       const own = wanted.filter((row) => row >= firstRow && row < end).map((row) => row - firstRow);
       for await (const batch of embeddings.batches({ rows: own }))
         for (const row of own) {
-          const place = row - batch.offset;
-          if (place >= 0 && place < batch.ids.length)
-            found.set(firstRow + row, { directory, row: firstRow + row, ...describe(batch, place) });
+          const index = row - batch.offset;
+          if (index >= 0 && index < batch.ids.length)
+            found.set(firstRow + row, { directory, row: firstRow + row, ...describe(batch, index) });
         }
     }
     return wanted.map((row) => found.get(row)!);
@@ -361,7 +361,7 @@ interface DocumentHit extends SearchHit {
 
 /** For each vector of a batch the index of the first one of its row: itself, unless rows were embedded in pieces. */
 function documentsOf({ ids, pieces }: EmbeddingBatch, eachPiece: boolean): number[] {
-  return ids.map((_, place) => place - (eachPiece ? 0 : (pieces?.[place]!.piece ?? 0)));
+  return ids.map((_, index) => index - (eachPiece ? 0 : (pieces?.[index]!.piece ?? 0)));
 }
 
 interface PlacedBatch {
@@ -386,18 +386,18 @@ function queryOptions(
   };
 }
 
-function describe({ ids, pieces, texts, columns }: EmbeddingBatch, place: number): Omit<Row, 'directory' | 'row'> {
-  const kept = Object.entries(columns).map(([name, values]) => [name, values[place]]);
-  const piece = pieces?.[place];
-  return { id: ids[place]!, text: texts?.[place], ...(piece && { piece }), columns: Object.fromEntries(kept) };
+function describe({ ids, pieces, texts, columns }: EmbeddingBatch, index: number): Omit<Row, 'directory' | 'row'> {
+  const kept = Object.entries(columns).map(([name, values]) => [name, values[index]]);
+  const piece = pieces?.[index];
+  return { id: ids[index]!, text: texts?.[index], ...(piece && { piece }), columns: Object.fromEntries(kept) };
 }
 
 /** The indices of the rows of a batch that a filter accepts. */
 function chosenRows(batch: EmbeddingBatch, filter: IndexSearchOptions['filter']): number[] {
-  const places = batch.ids.map((_, place) => place);
+  const indices = batch.ids.map((_, index) => index);
   return filter === undefined
-    ? places
-    : places.filter((place) => filter(describe(batch, place).columns, batch.ids[place]!));
+    ? indices
+    : indices.filter((index) => filter(describe(batch, index).columns, batch.ids[index]!));
 }
 
 function refuseWithoutTexts(directory: string): never {

@@ -80,7 +80,7 @@ export async function loadSink(format: OutputFormat): Promise<Sink> {
   return loaders[format]();
 }
 
-/** The columns beside ids and vectors: those that are kept, then those that say where pieces stand. */
+/** The columns beside ids and vectors: those that are kept, then those with the positions of pieces. */
 export function columnsOfOutput(
   options: Pick<CorpusOptions, 'columns' | 'pieces'>,
 ): Pick<ShardLayout, 'columnNames' | 'integerColumns'> {

@@ -4,7 +4,7 @@ import type { TrainingLoss } from '../loss.ts';
 import { absentDocument } from '../losses/listwise.ts';
 import type { ExampleTable, Sampler } from './samplers.ts';
 
-/** Examples, and what is to be learnt from them. */
+/** Examples, and the loss to train with them. */
 export interface TrainingSet {
   /** For messages and the model card: the file, usually. */
   readonly name: string;
@@ -60,25 +60,25 @@ export function checkTrainingSet({ name, examples, loss }: TrainingSet, batchSiz
   if (loss.labels === 'class' || loss.labels === 'binary') checkClasses(labels, loss, corpusError);
 }
 
-/** Lists of numbers, or single ones, where the loss wants the other. */
+/** Lists of numbers, or single ones, where the loss needs the other. */
 function labelWidthError(loss: TrainingLoss, { columns, labelWidth }: ExampleTable): string | undefined {
   const width = labelWidth ?? 1;
   if (loss.labels === 'vector' || loss.labels === 'vectors')
-    return labelWidth === undefined ? `${loss.name} wants a vector, a list of numbers, for each example` : undefined;
+    return labelWidth === undefined ? `${loss.name} needs a vector, a list of numbers, for each example` : undefined;
   if (loss.labels === 'guide')
     return labelWidth !== undefined && width % columns.length === 0
       ? undefined
-      : `${loss.name} wants the guide's vectors of the ${columns.length} texts of an example in one list, not ${width} numbers.`;
+      : `${loss.name} needs the guide's vectors of the ${columns.length} texts of an example in one list, not ${width} numbers.`;
   if (loss.labels === 'targets') return undefined;
   if (loss.labels === 'scores' || loss.labels === 'lists')
     return width === columns.length - 1
       ? undefined
-      : `${loss.name} wants ${columns.length - 1} numbers for each example, ${loss.labels === 'lists' ? 'one for each document' : 'one for the positive and one for each negative'}, not ${width}.`;
+      : `${loss.name} needs ${columns.length - 1} numbers for each example, ${loss.labels === 'lists' ? 'one for each document' : 'one for the positive and one for each negative'}, not ${width}.`;
   if (loss.labels !== 'margin')
-    return width === 1 ? undefined : `${loss.name} wants one number for each example, not a list of ${width}.`;
+    return width === 1 ? undefined : `${loss.name} needs one number for each example, not a list of ${width}.`;
   const negatives = columns.length - 2;
   if (width === negatives || width === negatives + 1) return undefined;
-  return `${loss.name} wants ${negatives} numbers for each example, one for each negative (or ${negatives + 1}: first one for the positive), not ${width}.`;
+  return `${loss.name} needs ${negatives} numbers for each example, one for each negative (or ${negatives + 1}: first one for the positive), not ${width}.`;
 }
 
 function isNumber(label: string | number): boolean {
@@ -88,7 +88,7 @@ function isNumber(label: string | number): boolean {
 /** Any name is allowed, but where all are numbers and some are fractions, they are probably scores and not classes. */
 function classError(loss: TrainingLoss, label: string | number, areNumbers: boolean): string | undefined {
   if (areNumbers && !Number.isInteger(Number(label)))
-    return `but ${loss.name} wants the whole number or the name of a class`;
+    return `but ${loss.name} needs the whole number or the name of a class`;
   return undefined;
 }
 
@@ -98,11 +98,11 @@ function labelError(loss: TrainingLoss, label: string | number): string | undefi
   if (loss.labels === 'index' && typeof label === 'string') return undefined;
   if (typeof label === 'string' || !Number.isFinite(label)) return 'which is not a finite number';
   if (loss.labels === 'binary' && label !== 0 && label !== 1)
-    return `but ${loss.name} wants 1 for similar and 0 for dissimilar`;
+    return `but ${loss.name} needs 1 for similar and 0 for dissimilar`;
   if (loss.labels === 'targets' && (label < 0 || label > 1))
-    return `but ${loss.name} wants 1 for what holds, 0 for what does not, or a share between: divide larger scores by the largest (labelScale)`;
+    return `but ${loss.name} needs 1 for what holds, 0 for what does not, or a share between: divide larger scores by the largest (labelScale)`;
   if (loss.labels === 'index' && !(Number.isInteger(label) && label >= 0))
-    return `but ${loss.name} wants the name of a label of the model, or its number, counted from 0`;
+    return `but ${loss.name} needs the name of a label of the model, or its number, counted from 0`;
   if (loss.name === 'CosineSimilarityLoss' && (label < -1 || label > 1)) {
     return `but a cosine lies between -1 and 1: divide the scores by their largest value (labelScale)`;
   }

@@ -31,7 +31,7 @@ export async function evaluatePairTriplets(
 }
 
 /**
- * Whether a threshold on the score tells pairs that match (1) from others (0): average precision is `score`; best
+ * Whether a threshold on the score separates pairs that match (1) from others (0): average precision is `score`; best
  * accuracy, best F1. As `CrossEncoderClassificationEvaluator` of sentence-transformers for one label.
  */
 export async function evaluatePairBinary(

@@ -63,7 +63,7 @@ export interface LabelledPairs {
 }
 
 /**
- * Whether a threshold on the similarity tells matches from others: best accuracy, best F1 with its precision and
+ * Whether a threshold on the similarity separates matches from others: best accuracy, best F1 with its precision and
  * recall, average precision, for all four similarities; `score` is the average precision of the model's own. As
  * `BinaryClassificationEvaluator` of sentence-transformers.
  */

@@ -59,7 +59,7 @@ export function listNetLoss(options: ScoreOptionsOfLoss = {}): Loss {
 /** Options of {@link listMleLoss} and {@link positionListMleLoss}. */
 export interface ListMleOptions extends ScoreOptionsOfLoss {
   /**
-   * Whether documents stand in their right order in the data, best first, whatever their labels. sentence-transformers
+   * Whether documents are in their right order in the data, best first, whatever their labels. sentence-transformers
    * takes that for granted; otherwise the labels say the order, equal ones as in the data.
    * @default false
    */

@@ -23,7 +23,7 @@ export interface DataConfig {
   /** JSON lines, CSV, TSV or Parquet, plain or gzip. */
   readonly file: string;
   /**
-   * The columns of texts, in the order the loss wants them: names, or numbers counted from 0 for a file without a
+   * The columns of texts, in the order of the loss: names, or numbers counted from 0 for a file without a
    * header.
    */
   readonly columns: readonly ColumnName[];
@@ -62,8 +62,8 @@ export interface TrainingConfig {
    */
   readonly model: string | { readonly fromScratch: ScratchConfig };
   /**
-   * What is trained: an `embedder`, a `reranker`, a `sparse` embedder or a `multi-vector` one. An encoder without such a
-   * head gets a new one. @default 'embedder'
+   * What is trained: an `embedder`, a `reranker`, a `sparse` embedder or a `multi-vector` one. An encoder without such
+   * a head gets a new one. @default 'embedder'
    */
   readonly kind: ModelKind;
   /**

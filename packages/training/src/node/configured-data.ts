@@ -26,7 +26,7 @@ const samplers: Readonly<Record<NonNullable<DataConfig['sampler']>, Sampler>> = 
   byLength,
 };
 
-/** Examples of a configuration as they stand in their file. */
+/** Examples of a configuration as they are in their file. */
 export type ConfiguredExamples = Omit<TrainingSet, 'prompts'>;
 
 /** Reads the examples of a data set. @throws SentvecError `invalid-corpus` */
@@ -55,8 +55,8 @@ function examplesOf(table: Table, data: DataConfig, loss: TrainingLoss): Example
 
 /**
  * Puts the texts of the model's prompts to the examples, and the numbers of its labels in place of their names.
- * @throws SentvecError `invalid-argument` for a prompt that the model does not have, `invalid-corpus` for a label that it
- * does not have, and for labels that are of another number than the model's
+ * @throws SentvecError `invalid-argument` for a prompt that the model does not have, `invalid-corpus` for a label that
+ * it does not have, and for labels that are of another number than the model's
  */
 export function forModel(set: ConfiguredExamples, { prompts }: DataConfig, loaded: LoadedTrainable): TrainingSet {
   checkLabelCount(set, loaded);

@@ -23,7 +23,7 @@ import type { LoadedTrainable } from './load-trainable.ts';
 /** Evaluates the model as it is at the moment, through `Given`: a function that embeds texts or scores pairs. */
 type EvaluateBy<Given> = (given: Given) => Promise<Evaluation>;
 
-/** What an evaluation must know of the model. */
+/** The facts about the model that an evaluation needs. */
 interface EvaluatedModel {
   readonly kind: LoadedTrainable['kind'];
   readonly folder: Pick<LoadedTrainable['folder'], 'prompts' | 'similarityFunction'>;

@@ -22,7 +22,7 @@ serveThread<EngineProtocol>(
     const options = { name, session, writesInPlace: device === 'cpu' };
     const engine = await guarded(async () => {
       const runtime = await loadOnnxRuntime();
-      // onnxruntime goes on without a device that it does not have.
+      // onnxruntime continues without a device that it does not have.
       if (device !== 'cpu') await (await import('@sentvec/backend-onnx')).presentDevices([device], () => {});
       return graphEngine(runtime, graphs, options);
     }, device);

@@ -44,7 +44,7 @@ export interface LoadedTrainable {
   readonly dimension: number;
   /** Of a reranker: the names of what it gives a score for, in order. */
   readonly labels?: readonly string[] | undefined;
-  /** Tensors of the head that stand among the encoder's, by their names in training. */
+  /** Tensors of the head that are stored among the encoder's, by their names in training. */
   readonly headTensors?: ReadonlyMap<string, string> | undefined;
   /** Hash of everything that decides how the tokenizer splits a text. */
   readonly tokenizerHash: string;

@@ -68,14 +68,14 @@ function isInPython({ model }: LoadedTrainable): boolean {
 }
 
 /** A sentence or two on what a model computes. */
-function whatItIs({ kind, dimension, reader, labels = [] }: LoadedTrainable, begun: string): string {
+function whatItIs({ kind, dimension, reader, labels = [] }: LoadedTrainable, origin: string): string {
   const { maxLength } = reader;
   const several = labels.length > 1 ? `scores for ${labels.join(', ')}` : 'a score';
   return {
-    embedder: `A sentence transformer, ${begun} with sentvec. It maps texts of up to ${maxLength} tokens to\nvectors of ${dimension} numbers.`,
-    reranker: `A reranker (cross-encoder), ${begun} with sentvec. It gives pairs of texts of up to ${maxLength} tokens\n${several}.`,
-    sparse: `A sparse embedder (SPLADE), ${begun} with sentvec. It gives texts of up to ${maxLength} tokens a weight for\neach of ${dimension} terms, most of them 0.`,
-    'multi-vector': `A model of late interaction (ColBERT), ${begun} with sentvec. It gives texts a vector of ${dimension}\nnumbers for each token.`,
+    embedder: `A sentence transformer, ${origin} with sentvec. It maps texts of up to ${maxLength} tokens to\nvectors of ${dimension} numbers.`,
+    reranker: `A reranker (cross-encoder), ${origin} with sentvec. It gives pairs of texts of up to ${maxLength} tokens\n${several}.`,
+    sparse: `A sparse embedder (SPLADE), ${origin} with sentvec. It gives texts of up to ${maxLength} tokens a weight for\neach of ${dimension} terms, most of them 0.`,
+    'multi-vector': `A model of late interaction (ColBERT), ${origin} with sentvec. It gives texts a vector of ${dimension}\nnumbers for each token.`,
   }[kind];
 }
 

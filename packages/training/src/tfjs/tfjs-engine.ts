@@ -29,9 +29,8 @@ export interface TfjsEngineOptions extends RecordOptions {
 }
 
 /**
- * An engine on TensorFlow.js, with the gradients of TensorFlow.js. It works on the calling thread, whose event loop
- * stands still during a step. Its state is that of the other engines: a run may go on with another one, within
- * rounding.
+ * An engine on TensorFlow.js, with the gradients of TensorFlow.js. It works on the calling thread, whose event loop is
+ * blocked during a step. Its state is that of the other engines: a run may go on with another one, within rounding.
  * @throws SentvecError `missing-dependency` without `@tensorflow/tfjs`, `backend-unavailable`, `invalid-argument` for
  * dropout of a model that has none
  */
