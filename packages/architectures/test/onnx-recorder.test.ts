@@ -129,7 +129,7 @@ describe('a recorded encoder', () => {
     expect(irVersion).toBe(8n);
   });
 
-  it('has the same weights when they lie in a file of their own', async () => {
+  it('has the same weights when they are in a file of their own', async () => {
     const definition = await readEncoder(await randomModel({ ...tinyConfigs['bert'], vocab_size: 400 }));
     const { model, data } = recordSplitEncoder(definition, 'weights.bin');
     const file = Buffer.concat(data);

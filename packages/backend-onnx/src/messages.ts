@@ -5,7 +5,7 @@ import type { Encoder, PoolingMode, Projection, TokenBatch } from '@sentvec/core
 export interface SessionModel {
   /** The path of the file, or its bytes in shared memory. */
   readonly model: string | SharedArrayBuffer;
-  /** Weights that lie beside a model given as bytes. A model given by path finds its own. */
+  /** Weights in separate files, for a model given as bytes. A model given by path finds its own. */
   readonly externalData: readonly { readonly path: string; readonly data: SharedArrayBuffer }[];
 }
 

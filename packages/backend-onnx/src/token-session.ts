@@ -11,7 +11,7 @@ export interface TokenSession extends SessionFacts {
   /** Token embeddings, row-major, rows × cols × hiddenSize. */
   encode(batch: TokenBatch): Promise<Float32Array>;
   /**
-   * The same in space of the session, good until the next call: no garbage, which a thread without memory pressure
+   * The same in a buffer of the session, valid until the next call: no garbage, which a thread without memory pressure
    * would collect late.
    */
   encodeInPlace(batch: TokenBatch): Promise<Float32Array>;

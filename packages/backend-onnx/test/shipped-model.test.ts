@@ -169,7 +169,7 @@ describe('which file', () => {
   });
 
   it.each(['with space', 'a#b', '100%25', 'q?x', 'Zoë 文', "it's", 'a&b;c', '...'])(
-    'lies in a folder of any name, with its weights beside it: %s',
+    'may be in a folder of any name, with its weights beside it: %s',
     async (name) => {
       const { model, data } = splitOnnxModel('model.onnx_data');
       const directory = join(root, name, 'model');

@@ -109,7 +109,7 @@ describe('the route', () => {
     expect(await kinds('doc')).toEqual(['normalize']);
   });
 
-  it('that was chosen for the user is said', async () => {
+  it('that was chosen for the user is in the notes', async () => {
     const { route, notes } = await readModelFolder(routed({ default_route: 'document' }));
     expect(route).toBe('document');
     expect(notes).toEqual([expect.stringMatching(/route "document".*also has "query"/)]);

@@ -178,7 +178,7 @@ describe('projections', () => {
 });
 
 describe('the encoder', () => {
-  it('may lie in a folder of its own, with its configs and tokenizer', async () => {
+  it('may be in a folder of its own, with its configs and tokenizer', async () => {
     const read = await readModelFolder(
       folder({
         'modules.json': modules({ type: 'sentence_transformers.models.Transformer', path: '0_Transformer' }, 'Pooling'),
@@ -211,7 +211,7 @@ describe('the encoder', () => {
       { 'tokenizer_config.json': '{"model_max_length": 1000000000000000019884624838656}' },
       undefined,
     ],
-    ['nothing when nothing is said', {}, undefined],
+    ['nothing when no file states it', {}, undefined],
   ])('takes the length from %s', async (_, files, maxLength) => {
     expect((await readModelFolder(folder(files))).maxLength).toBe(maxLength);
   });

@@ -55,7 +55,7 @@ async function scripted(
   return { embedder: await loadMultiVectorEmbedder(model, { backend, selfCheck: false, ...options }), batches };
 }
 
-/** A golden folder with some of its JSON files changed, left out, or added; an array stands for all that was there. */
+/** A golden folder with some of its JSON files changed, left out, or added; an array replaces the whole content. */
 async function changed(name: string, changes: Record<string, object | undefined>): Promise<ModelFiles> {
   const model = goldenModel(name);
   const listed = await model.list();

@@ -329,7 +329,7 @@ describe('tokens beyond the weights', () => {
     const processor = { type: 'BertProcessing', cls: ['[CLS]', 70_000], sep: ['[SEP]', 3] };
     const framed = await tokenizerWith(
       (tokenizer) => ({ ...tokenizer, post_processor: processor }),
-      // Another class would say itself what stands around a text.
+      // Another class would decide itself which tokens are put around a text.
       'PreTrainedTokenizerFast',
     );
     await expect(loadEmbedder(framed, { backend: plainBackend() })).rejects.toMatchObject({ code: 'invalid-model' });

@@ -203,7 +203,7 @@ test('a vocabulary alone is BERT’s, with the tokens of the other files', async
   );
 });
 
-describe('a space before the text, and what stands around it, are decided by the class', () => {
+describe('a space before the text, and the special tokens around it, are decided by the class', () => {
   const bytes = { type: 'ByteLevel', add_prefix_space: true, trim_offsets: true, use_regex: true };
   const vocab = { a: 0, Ġ: 1, Ġa: 2, '<s>': 3, '</s>': 4 };
   const json = { pre_tokenizer: bytes, model: { type: 'BPE', vocab, merges: [['Ġ', 'a']] } };
@@ -235,7 +235,7 @@ describe('a space before the text, and what stands around it, are decided by the
   });
 });
 
-describe('what stands around a text of Unigram is decided by the class', () => {
+describe('the special tokens around a text of Unigram are decided by the class', () => {
   const scored = {
     type: 'Unigram',
     unk_id: 4,

@@ -16,8 +16,8 @@ const names: PostNormNames = {
 
 /**
  * ALBERT (Lan et al., 2020), as `AlbertModel` of transformers (models/albert/modeling_albert.py), without its pooler:
- * BERT with narrower embeddings, whose successive layers share their weights in groups. Weights are named as
- * there.
+ * BERT with narrower embeddings, whose successive layers share their weights in groups. Weights have the same
+ * names.
  */
 export const albert: Architecture = (config) => {
   const sizes = {

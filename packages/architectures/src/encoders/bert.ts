@@ -4,7 +4,7 @@ import { maskedLanguageHead } from './term-weights.ts';
 
 /**
  * BERT (Devlin et al., 2018), as `BertModel` of transformers (models/bert/modeling_bert.py), without its pooler. Weights
- * are named as there. All tokens have type 0; positions count from 0.
+ * have the same names. All tokens have type 0; positions count from 0.
  */
 export const bert: Architecture = (config) => {
   const sizes = readBertSizes(config, { tokenTypes: 2 });

@@ -27,7 +27,7 @@ const productNames = ['c2p', 'p2c'] as const;
 
 /**
  * DeBERTa of versions 2 and 3 (He et al., 2021), as `DebertaV2Model` of transformers
- * (models/deberta_v2/modeling_deberta_v2.py). Weights are named as there.
+ * (models/deberta_v2/modeling_deberta_v2.py). Weights have the same names.
  */
 export const debertaV2: Architecture = (config) => {
   const sizes = readSizes(config);

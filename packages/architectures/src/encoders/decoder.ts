@@ -252,8 +252,8 @@ const qwen3Variant: Variant = {
 };
 
 /**
- * Qwen3 (Yang et al., 2025), as `Qwen3Model` of transformers (models/qwen3/modeling_qwen3.py). Weights are named as
- * there.
+ * Qwen3 (Yang et al., 2025), as `Qwen3Model` of transformers (models/qwen3/modeling_qwen3.py). Weights have the same
+ * names.
  */
 export const qwen3: Architecture = decoder(qwen3Variant);
 

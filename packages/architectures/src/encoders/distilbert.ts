@@ -27,7 +27,7 @@ const names: PostNormNames = {
 
 /**
  * DistilBERT (Sanh et al., 2019), as `DistilBertModel` of transformers (models/distilbert/modeling_distilbert.py): BERT
- * without token types. Weights are named as there; sinusoidal positions are stored like learned ones.
+ * without token types. Weights have the same names; sinusoidal positions are stored like learned ones.
  */
 export const distilbert: Architecture = (config) => {
   const sizes = { ...readBertSizes(config.withKeys(keys)), epsilon: 1e-12 };

@@ -3,7 +3,7 @@ import { bertTokenTable, postNormEncoder, readBertSizes } from './post-norm.ts';
 
 /**
  * ELECTRA (Clark et al., 2020), as `ElectraModel` of transformers (models/electra/modeling_electra.py): BERT whose
- * embeddings may be narrower than its layers. Weights are named as there.
+ * embeddings may be narrower than its layers. Weights have the same names.
  */
 export const electra: Architecture = (config) => {
   const sizes = {

@@ -15,7 +15,7 @@ import { readRotary, rotationOf } from './rotary.ts';
 
 /**
  * The text model of Gemma 3 (Gemma Team, 2025), and of EmbeddingGemma, which is bidirectional, as `Gemma3TextModel` of
- * transformers (models/gemma3/modeling_gemma3.py). Weights are named as there.
+ * transformers (models/gemma3/modeling_gemma3.py). Weights have the same names.
  */
 export const gemma3: Architecture = (config) => {
   const { sizes, attention, feedForward, layerTypes, window, rotary, norm } = readGemma(config);

@@ -8,7 +8,7 @@ import { readRotary, rotationOf } from './rotary.ts';
 
 /**
  * GTE (Zhang et al., 2024), as the published code of Alibaba-NLP/new-impl: BERT with rotary positions and gated
- * feed-forward layers. Weights are named as there.
+ * feed-forward layers. Weights have the same names.
  */
 export const gte: Architecture = (config) => {
   const sizes = readSizes(config);

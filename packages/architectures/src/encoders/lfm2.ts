@@ -14,7 +14,7 @@ import type { TransformerLayers } from './layers.ts';
 import { readRotary, rotationOf } from './rotary.ts';
 
 /**
- * LFM2 (Liquid AI, 2025), as `Lfm2Model` of transformers (models/lfm2/modeling_lfm2.py). Weights are named as there.
+ * LFM2 (Liquid AI, 2025), as `Lfm2Model` of transformers (models/lfm2/modeling_lfm2.py). Weights have the same names.
  */
 export const lfm2: Architecture = (config) => {
   const sizes = readDecoderSizes(config, { keyHeads: 8 });

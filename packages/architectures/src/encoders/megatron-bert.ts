@@ -7,7 +7,7 @@ const names = { attentionNorm: 'attention.ln', intermediateNorm: 'ln', finalNorm
 /**
  * The BERT of Megatron-LM (Shoeybi et al., 2019), as `MegatronBertModel` of transformers
  * (models/megatron_bert/modeling_megatron_bert.py), without its pooler: pre-norm BERT.
- * Weights are named as there.
+ * Weights have the same names.
  */
 export const megatronBert: Architecture = (config) => {
   const sizes = readBertSizes(config, { tokenTypes: 2 });

@@ -14,8 +14,8 @@ const tokenTable = 'embeddings.tok_embeddings.weight';
 
 /**
  * ModernBERT (Warner et al., 2024), as `ModernBertModel` of transformers (models/modernbert/modeling_modernbert.py):
- * normalizes before attention, except in the first layer, and before the feed-forward layers. Weights are named as
- * there.
+ * normalizes before attention, except in the first layer, and before the feed-forward layers. Weights have the same
+ * names.
  */
 export const modernBert: Architecture = (config) => {
   const sizes = readSizes(config);

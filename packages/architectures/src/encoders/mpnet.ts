@@ -22,8 +22,8 @@ const farthest = 128;
 
 /**
  * MPNet (Song et al., 2020), as `MPNetModel` of transformers (models/mpnet/modeling_mpnet.py), without its pooler: BERT
- * without token types, with RoBERTa's positions and one relative position bias for all layers. Weights are named as
- * there.
+ * without token types, with RoBERTa's positions and one relative position bias for all layers. Weights have the same
+ * names.
  */
 export const mpnet: Architecture = (config) => {
   const sizes = readBertSizes(config);

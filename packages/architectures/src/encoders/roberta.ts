@@ -30,7 +30,7 @@ export function robertaHead(config: ConfigReader, epsilon: number): MaskedLangua
 
 /**
  * RoBERTa (Liu et al., 2019), XLM-RoBERTa and CamemBERT, as `RobertaModel` of transformers
- * (models/roberta/modeling_roberta.py), without its pooler: BERT with other positions. Weights are named as there.
+ * (models/roberta/modeling_roberta.py), without its pooler: BERT with other positions. Weights have the same names.
  */
 export const roberta: Architecture = (config) => {
   const sizes = readBertSizes(config, { tokenTypes: 2 });

@@ -5,7 +5,7 @@ import { bertTokenTable, type BertSizes, postNormEncoder, readBertSizes } from '
 
 /**
  * RoFormer (Su et al., 2021), as `RoFormerModel` of transformers (models/roformer/modeling_roformer.py): BERT without a
- * table of positions. Weights are named as there; the sines and cosines of the angles are one of them.
+ * table of positions. Weights have the same names; the sines and cosines of the angles are one of them.
  */
 export const roformer: Architecture = (config) => {
   const read = readBertSizes(config, { tokenTypes: 2 });

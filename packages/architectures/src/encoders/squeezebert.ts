@@ -7,7 +7,7 @@ import { bertTokenTable, type BertSizes, embed, postNorm, readBertSizes } from '
 
 /**
  * SqueezeBERT (Iandola et al., 2020), as `SqueezeBertModel` of transformers
- * (models/squeezebert/modeling_squeezebert.py), without its pooler. Weights are named as there, and stored as those of
+ * (models/squeezebert/modeling_squeezebert.py), without its pooler. Weights have the same names, and stored as those of
  * convolutions over one position.
  */
 export const squeezeBert: Architecture = (config) => {

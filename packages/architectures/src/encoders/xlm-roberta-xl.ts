@@ -11,8 +11,8 @@ const names = {
 
 /**
  * XLM-RoBERTa-XL and -XXL (Goyal et al., 2021), as `XLMRobertaXLModel` of transformers
- * (models/xlm_roberta_xl/modeling_xlm_roberta_xl.py), without its pooler: pre-norm RoBERTa. Weights are
- * named as there.
+ * (models/xlm_roberta_xl/modeling_xlm_roberta_xl.py), without its pooler: pre-norm RoBERTa. Weights have
+ * the same names.
  */
 export const xlmRobertaXl: Architecture = (config) => {
   const sizes = {

@@ -5,7 +5,7 @@ import { SentvecError } from '@sentvec/platform';
 /** Bytes of a file, read in pieces. */
 export interface ByteSource {
   readonly size: number;
-  /** The bytes from `start` to before `end`, both inside the file. They are good until the next call. */
+  /** The bytes from `start` to before `end`, both inside the file. They are valid until the next call. */
   read(start: number, end: number): Uint8Array;
 }
 

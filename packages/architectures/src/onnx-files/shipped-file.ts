@@ -9,8 +9,8 @@ const standardFiles = ['onnx/model.onnx', 'model.onnx'];
  * The ONNX file that a model ships with.
  * @param model how a person would name the model, for the message
  * @param paths all files of the model
- * @param variant name of the file without its ending, `model_quantized` say; `undefined` for the standard one, or, in a folder
- * without other weights, the only one
+ * @param variant name of the file without its ending, `model_quantized` say; `undefined` for the standard one, or, in a
+ * folder without other weights, the only one
  * @returns its path; `undefined` when there is none
  * @throws SentvecError `invalid-argument` when there is no such variant, or there are several and no other weights
  */
@@ -64,13 +64,13 @@ export interface ExternalFile {
   readonly path: string;
 }
 
-/** Files that lie beside an ONNX file and are none of its weights. */
+/** Files beside an ONNX file that are not its weights. */
 const otherFiles =
   /^(?:pytorch_model.*|tf_model\.h5|flax_model\.msgpack|rust_model\.ot|\..*|.*\.(?:onnx|json|txt|md|py|model|safetensors|png|jpe?g|svg))$/u;
 
 /**
- * The files in which an ONNX file keeps weights. Mostly their names begin with its own; where other files lie beside it,
- * it is read for the names, which may be any.
+ * The files in which an ONNX file keeps weights. Mostly their names begin with its own; where other files are beside
+ * it, it is read for the names, which may be any.
  * @param path of the ONNX file in the model
  * @throws SentvecError `invalid-model` when a file that it names is missing
  */

@@ -38,7 +38,7 @@ export interface Node {
   readonly attributes: Readonly<Record<string, Attribute>>;
 }
 
-/** Numbers in another file, which lies in the folder of the model or below. */
+/** Numbers in another file, in the folder of the model or below. */
 export interface ExternalNumbers {
   readonly type: 'float' | 'float16' | 'bfloat16';
   /** Path of the file, relative to the model. */
@@ -118,7 +118,7 @@ const pageSize = 4096;
 /**
  * As `encodeModel`, with the large constants apart ("external data"): a model may then have more than the 2 GiB of a
  * protobuf message.
- * @param location name of the data file, which lies beside the model
+ * @param location name of the data file, which is beside the model
  */
 export function encodeSplitModel(parts: GraphParts, location: string): SplitModel {
   const data: Uint8Array[] = [];

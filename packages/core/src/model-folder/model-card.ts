@@ -15,7 +15,7 @@ export interface ModelCard {
   readonly isConversion: boolean;
 }
 
-/** Cards are pages; the fields stand at the beginning. */
+/** Cards are long pages; the fields are at the beginning. */
 const longestHeader = 2 ** 16;
 
 /** Bytes of the largest card that is read. */

@@ -25,7 +25,7 @@ export interface RerankerFolder extends ModelFolder {
   readonly labels: readonly string[];
   /** The activation that turns the head's numbers into scores. */
   readonly activation: Activation;
-  /** A token that is not scored where it stands at the end of a pair. */
+  /** A token that is not scored when a pair ends with it. */
   readonly tokenBeyondLast?: number | undefined;
   /** Set for a model whose pairs are the messages of a chat: what its template gets besides them. */
   readonly chat: Readonly<Record<string, unknown>> | undefined;
@@ -184,7 +184,10 @@ async function defaultAnswers(files: ModelFiles): Promise<Answers> {
   );
 }
 
-/** The number of an answer is its row of the vocabulary's matrix times the last token's vector; of two, the difference counts. */
+/**
+ * The number of an answer is its row of the vocabulary's matrix times the last token's vector; of two, the difference
+ * counts.
+ */
 async function readAnswerHead(files: ModelFiles, config: ConfigFile, { yes, no }: Answers): Promise<Head> {
   const weights = await readWeights(files);
   const tied = config.boolean('tie_word_embeddings') ?? false;
@@ -248,8 +251,9 @@ function labelsOf(
 
 /**
  * The activation, wherever the versions of sentence-transformers have written it: 6 and 5 in
- * `config_sentence_transformers.json`, which counts beside `modules.json` only, 4 in `config.json` as `sentence_transformers.activation_fn`, before that as
- * `sbert_ce_default_activation_function`. A class that is not PyTorch's cannot be run, here as there.
+ * `config_sentence_transformers.json`, which counts beside `modules.json` only, 4 in `config.json` as
+ * `sentence_transformers.activation_fn`, before that as `sbert_ce_default_activation_function`. A class that is not
+ * PyTorch's is never run; sentence-transformers does not run it either.
  * @param files the folder, if it has modules
  */
 async function readActivation(

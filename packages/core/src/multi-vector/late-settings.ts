@@ -21,7 +21,7 @@ export interface LateSettings {
 /** `string.punctuation` of Python. */
 const punctuation: readonly string[] = '!"#$%&\'()*+,-./:;<=>?@[\\]^_`{|}~'.split('');
 
-/** Queries of ColBERT have this many tokens where nothing is said. */
+/** The length of ColBERT queries in tokens, when no file states it. */
 const defaultQueryLength = 32;
 
 /** Keys by which PyLate's `config_sentence_transformers.json` is known. */

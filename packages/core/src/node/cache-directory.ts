@@ -4,7 +4,7 @@ import { join } from 'node:path';
 /**
  * The folder for files that can be made again (converted models, recorded graphs): `SENTVEC_CACHE` when set, else the
  * platform's place for caches (`$XDG_CACHE_HOME`, `~/Library/Caches`, `%LOCALAPPDATA%`). It need not exist yet.
- * Downloads from the hub lie elsewhere, in the hub's own cache (`HF_HOME`).
+ * Downloads from the hub are elsewhere, in the hub's own cache (`HF_HOME`).
  */
 export function cacheDirectory(environment: Readonly<Record<string, string | undefined>> = process.env): string {
   const chosen = environment['SENTVEC_CACHE'];

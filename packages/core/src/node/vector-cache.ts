@@ -1,6 +1,6 @@
 /**
- * A cache of vectors by content: the vector of a text is found by the text, the space, and what computes it. It lies in a folder, in
- * files that are written whole and never changed, so that any number of processes can share it.
+ * A cache of vectors by content: the vector of a text is found by the text, the space, and the backend. It is a folder
+ * of files that are written whole and never changed, so that any number of processes can share it.
  */
 import { createHash, randomUUID } from 'node:crypto';
 import { open, readdir, readFile, rm, stat, utimes } from 'node:fs/promises';
@@ -36,7 +36,8 @@ export interface VectorCache {
   /**
    * The vectors of a space.
    * @param fingerprint see `Embedder.fingerprint`
-   * @param backend what computes them; bits differ between backends, and between kinds of CPU, which the cache tells apart
+   * @param backend what computes them; bits differ between backends, and between kinds of CPU, which the cache tells
+   * apart
    */
   space(fingerprint: string, backend: string | undefined, dimension: number): Promise<CachedSpace>;
 }
@@ -100,7 +101,10 @@ export class CachedSpace {
     return keyBytes + hashBytes + 8 + 4 * this.#dimension;
   }
 
-  /** Finds out what the files hold. One that is not whole is left out. Of a vector in several files, the last one counts. */
+  /**
+   * Finds out what the files hold. One that is not whole is left out. Of a vector in several files, the last one
+   * counts.
+   */
   async readIndex(): Promise<void> {
     for (const name of (await readdir(this.#folder)).sort()) {
       if (!name.endsWith(ending)) continue;
@@ -167,7 +171,7 @@ export class CachedSpace {
     for (const file of this.#used) await utimes(file, now, now).catch(() => {});
     this.#used.clear();
     if (entries.length === 0) return;
-    // Names in the order of time: a vector that was damaged, and is computed again, stands in a later file.
+    // Names in the order of time: a vector that was damaged, and is computed again, is in a later file.
     const file = join(this.#folder, `${Date.now()}-${randomUUID()}${ending}`);
     const bytes = Buffer.concat(entries.map(([key, vector]) => this.#encode(key, vector)));
     try {

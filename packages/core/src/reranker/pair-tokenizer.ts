@@ -31,7 +31,7 @@ export async function pairTokenizerOf(
 const bare = { maxLength: Infinity, addSpecialTokens: false } as const;
 
 /**
- * Pairs by the template of the tokenizer. A prompt stands before the first text. Of pairs that follow one another with
+ * Pairs by the template of the tokenizer. A prompt is put before the first text. Of pairs that follow one another with
  * the same first text, it is tokenized once.
  * @throws SentvecError `unsupported-model` for a tokenizer without a template for pairs
  */

@@ -64,7 +64,7 @@ export interface ScoreOptions {
   readonly promptText?: string | undefined;
   /**
    * Whether pairs of more than `maxLength` tokens are cut. `false` refuses them.
-   * @default true; the receipt tells which
+   * @default true; `receipt.truncated` lists those that were cut
    */
   readonly truncate?: boolean | undefined;
   /**

@@ -3,9 +3,9 @@ import { SentvecError } from '../errors.ts';
 
 /** A vector by its entries that are not zero. */
 export interface SparseVector {
-  /** Where they stand: ascending, each once. Of a sparse model, ids of tokens. */
+  /** Their indices: ascending, each once. Of a sparse model, ids of tokens. */
   readonly indices: Int32Array;
-  /** What they are: `values[i]` stands at `indices[i]`. */
+  /** The entries: `values[i]` is at index `indices[i]`. */
   readonly values: Float32Array;
 }
 

@@ -1,4 +1,4 @@
-// Reads which special tokens stand around a text, from any kind of post-processor.
+// Reads which special tokens are put around a text, from any kind of post-processor.
 import { SentvecError } from '../errors.ts';
 import { isObject } from '../model-folder/json.ts';
 import type { TokenizerComponent, TokenizerJson } from './tokenizer-json.ts';

@@ -60,7 +60,7 @@ export function shorthandClass(letter: string, inClass: boolean): CharacterTest 
   }
 }
 
-/** A property that the engine has, as far as the character was there in Unicode 16. */
+/** A property that the engine knows, limited to the characters of Unicode 16. */
 function engineProperty(name: string): CharacterTest | undefined {
   let expression: RegExp;
   try {
