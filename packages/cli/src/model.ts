@@ -19,9 +19,9 @@ export const defaultModel = 'use-lite';
 
 /** Flags that say how a model is computed. */
 export const backendArguments = {
-  // oxlint-disable-next-line typescript/no-unnecessary-type-assertion -- isolatedDeclarations wants the type written down
   backend: {
     type: 'enum',
+    // oxlint-disable-next-line typescript/no-unnecessary-type-assertion -- isolatedDeclarations wants the type written down
     options: backendChoices as string[],
     default: 'auto',
     description: 'The library that computes.',

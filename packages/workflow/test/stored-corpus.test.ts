@@ -43,11 +43,19 @@ it.each([
   ['an input', { inputs: ['s3://bucket/theirs/in.jsonl'], output: 's3://bucket/ours/x' }],
   ['a glob', { inputs: ['s3://bucket/*/in.jsonl'], output: 's3://bucket/ours/x' }],
   ['an output', { inputs: ['s3://bucket/ours/in.jsonl'], output: 's3://bucket/theirs/x' }],
-  ['a way out', { inputs: ['s3://bucket/ours/../theirs/in.jsonl'], output: 's3://bucket/ours/x' }],
   ['a folder', { inputs: ['s3://bucket/ours/in.jsonl'], output: '/tmp/x' }],
 ])('refuses %s elsewhere', async (_, request) => {
   const before = [...server.objects().keys()];
   const run = await runtime.start(workflow, { model: 'tiny', request });
   await expect(run.result()).rejects.toMatchObject({ code: 'job-refused' });
   expect([...server.objects().keys()]).toEqual(before);
+});
+
+it.each([
+  ['a key that leads out of its folder', 's3://bucket/ours/../theirs/in.jsonl'],
+  ['an address with a password', 'https://me:secret@host/in.jsonl'],
+])('refuses %s before a run is stored', async (_, input) => {
+  const request = { inputs: [input], output: 's3://bucket/ours/x' };
+  const started = runtime.start(workflow, { model: 'tiny', request });
+  await expect(started).rejects.toMatchObject({ code: 'invalid-argument' });
 });
