@@ -3,23 +3,23 @@ import type { Backend, Encoder } from '@sentvec/core';
 import { loadEmbedder } from '@sentvec/core/node';
 import type { BatchShape } from './bare-products.ts';
 
-/** The batches into which sentvec cuts texts, and the tokens in them. */
-export interface CutTexts {
+/** The batches into which sentvec splits texts, and the tokens in them. */
+export interface RecordedBatches {
   readonly batches: readonly BatchShape[];
   /** Padding not counted. */
   readonly tokens: number;
 }
 
-/** Embeds the texts and notes the batches that reach the encoder. */
-export async function cutTexts(directory: string, texts: readonly string[]): Promise<CutTexts> {
+/** Embeds the texts and records the batches that reach the encoder. */
+export async function recordBatches(directory: string, texts: readonly string[]): Promise<RecordedBatches> {
   const batches: BatchShape[] = [];
-  const embedder = await loadEmbedder(directory, { backend: noting(onnx(), batches), selfCheck: false });
+  const embedder = await loadEmbedder(directory, { backend: recording(onnx(), batches), selfCheck: false });
   const { receipt } = await embedder.embed(texts);
   await embedder.dispose();
   return { batches, tokens: receipt.tokens };
 }
 
-function noting(backend: Backend, batches: BatchShape[]): Backend {
+function recording(backend: Backend, batches: BatchShape[]): Backend {
   return {
     specificationVersion: 1,
     name: backend.name,

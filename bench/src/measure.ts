@@ -1,5 +1,5 @@
 import { openBareProducts, operationsOf } from './bare-products.ts';
-import { cutTexts } from './batch-shapes.ts';
+import { recordBatches } from './batch-shapes.ts';
 import type { BenchModel } from './bench-model.ts';
 import type { Candidate, OpenCandidate } from './candidate.ts';
 import { median, medianRatio, timeInTurns, type Timed } from './rounds.ts';
@@ -46,7 +46,7 @@ export async function measure(
   rounds: number,
 ): Promise<Measurement> {
   const texts = await workload.texts();
-  const { batches, tokens } = await cutTexts(directory, texts);
+  const { batches, tokens } = await recordBatches(directory, texts);
   const open: { readonly name: string; readonly candidate: OpenCandidate }[] = [];
   for (const candidate of candidates) open.push({ name: candidate.name, candidate: await candidate.open(directory) });
   const bare = model.sizes && (await openBareProducts(model.sizes));

@@ -40,7 +40,7 @@ export async function loadPlugins(modules: readonly string[], tools: PluginTools
     for (const part of await partsOf(module, tools)) {
       if (isWorkflow(part)) workflows.push(part);
       else if (isPooling(part)) poolings.push(part);
-      else throw notAPlugin(module);
+      else throw pluginError(module);
     }
   }
   return { poolings, workflows };
@@ -65,11 +65,11 @@ async function importDefault(module: string): Promise<unknown> {
       { cause },
     );
   }
-  if (exports.default === undefined) throw notAPlugin(module);
+  if (exports.default === undefined) throw pluginError(module);
   return exports.default;
 }
 
-function notAPlugin(module: string): SentvecError {
+function pluginError(module: string): SentvecError {
   const message = `The plugin ${module} must export a pooling (definePooling), a workflow (defineWorkflow), or a list of those, as its default.`;
   return new SentvecError('invalid-argument', message, { file: module });
 }

@@ -96,7 +96,7 @@ export const settings: Readonly<Record<SettingName, Setting>> = {
     variable: 'SENTVEC_RATE_LIMIT',
     hint: 'N/SECONDS',
     description:
-      'How many steps all workers of the queue begin in so many seconds; 0 lifts the limit. Default: leaves it as it is.',
+      'How many steps all workers of the queue begin in a number of seconds; 0 lifts the limit. Default: leaves it as it is.',
   },
   retryTime: {
     flag: 'retry-time',

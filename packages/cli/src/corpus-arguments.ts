@@ -58,7 +58,8 @@ const corpusArguments = defineArguments({
   chunk: {
     type: 'string',
     valueHint: 'TOKENS',
-    description: 'Embed each row in pieces of at most so many tokens, a vector for each. Default: longer rows are cut.',
+    description:
+      'Embed each row in pieces of at most this many tokens, a vector for each. Default: longer rows are cut.',
   },
   overlap: {
     type: 'string',

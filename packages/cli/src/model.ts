@@ -179,7 +179,7 @@ export async function withModel<T>(
   context: LoadContext,
   work: (embedder: Embedder) => Promise<T>,
 ): Promise<T> {
-  return disposing(await loadModel(choice, context, ['embedder']), work);
+  return withDisposal(await loadModel(choice, context, ['embedder']), work);
 }
 
 /** The same for a command that embeds with sparse models as well. */
@@ -188,7 +188,7 @@ export async function withAnyEmbedder<T>(
   context: LoadContext,
   work: (embedder: Embedder | SparseEmbedder) => Promise<T>,
 ): Promise<T> {
-  return disposing(await loadModel(choice, context, ['embedder', 'sparse']), work);
+  return withDisposal(await loadModel(choice, context, ['embedder', 'sparse']), work);
 }
 
 /** The same for a command that searches with models of all kinds that find documents. */
@@ -197,11 +197,11 @@ export async function withSearchModel<T>(
   context: LoadContext,
   work: (model: Embedder | SparseEmbedder | MultiVectorEmbedder) => Promise<T>,
 ): Promise<T> {
-  return disposing(await loadModel(choice, context, ['embedder', 'sparse', 'multi-vector']), work);
+  return withDisposal(await loadModel(choice, context, ['embedder', 'sparse', 'multi-vector']), work);
 }
 
 /** Works with a model, and disposes it whatever happens. */
-export async function disposing<Model extends { dispose(): Promise<void> }, T>(
+export async function withDisposal<Model extends { dispose(): Promise<void> }, T>(
   model: Model,
   work: (model: Model) => Promise<T>,
 ): Promise<T> {

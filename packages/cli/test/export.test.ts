@@ -51,7 +51,7 @@ describe.each(['tiny-bert-multipool', 'use-lite'])('the exported folder of %s', 
     await Promise.all([original.dispose(), exported.dispose()]);
   });
 
-  it('needs nothing else', async () => {
+  it('is self-contained', async () => {
     const needed = [
       'config.json',
       'tokenizer.json',

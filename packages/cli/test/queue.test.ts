@@ -196,7 +196,7 @@ describe('sentvec queue', () => {
     expect((await end).stderr).toContain('No worker serves this queue.');
   });
 
-  it('says what is wrong', async () => {
+  it('refuses wrong arguments, and says what is wrong', async () => {
     const failure = async (words: string[]) => {
       const { code, stderr } = await place.run(words);
       return [code, stderr.split('\n')[0]];

@@ -255,7 +255,7 @@ const manifestEntries: v.GenericSchema<Manifest> = v.object({
 });
 
 /** The shards follow each other without gaps, and their sums are the counts of the manifest. */
-function addsUp({ shards, inputs, rows, rejected }: Manifest): boolean {
+function isConsistent({ shards, inputs, rows, rejected }: Manifest): boolean {
   let next = 0;
   const total = { rows: 0, rejected: 0 };
   for (const shard of shards) {
@@ -269,5 +269,5 @@ function addsUp({ shards, inputs, rows, rejected }: Manifest): boolean {
 
 const manifestSchema: v.GenericSchema<Manifest> = v.pipe(
   manifestEntries,
-  v.check(addsUp, 'Its shards do not add up to its rows.'),
+  v.check(isConsistent, 'Its shards do not add up to its rows.'),
 );

@@ -106,7 +106,7 @@ export interface CorpusRequest {
    */
   readonly truncateDim?: number | undefined;
   /**
-   * Of a sparse model: keeps the largest entries of each vector, at most so many.
+   * For a sparse model: keeps the largest entries of each vector, at most this many.
    * @default all
    */
   readonly maxActiveDims?: number | undefined;

@@ -14,7 +14,7 @@ async function corpus(rows: number): Promise<string> {
   );
 }
 
-describe('reading back', () => {
+describe('openEmbeddings', () => {
   it.each(['parquet', 'npy', 'arrow', 'jsonl'] as const)(
     'gives ids, texts and vectors in order: %s',
     async (format) => {

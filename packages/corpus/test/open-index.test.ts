@@ -133,7 +133,7 @@ it('keeps what fits in memory, and finds the same', async () => {
   await expect(kept.search('late')).rejects.toMatchObject({ code: 'io-failed' });
 });
 
-describe('refuses', () => {
+describe('an index refuses', () => {
   it.each([
     ['a score that is not a number', [{ row: 0, score: NaN }]],
     ['a row that it did not get', [{ row: 99, score: 1 }]],
@@ -143,7 +143,7 @@ describe('refuses', () => {
     await expect(index.search('late')).rejects.toMatchObject({ code: 'backend-failed' });
   });
 
-  it('memory that is no number of bytes', async () => {
+  it('a `memory` that is not a number of bytes', async () => {
     const options = { embedder: fakeEmbedder(), memory: -1 };
     await expect(openIndex(await folder('one', 0, 3), options)).rejects.toMatchObject({ code: 'invalid-argument' });
   });

@@ -200,7 +200,7 @@ describe.each(formats)('a finished run of %s', (format) => {
     expect(await contents(space.path('out'))).toEqual(await undisturbed(request(input)));
   });
 
-  it('stays as it is when nothing has happened', async () => {
+  it('is left unchanged by a resume when its inputs are the same', async () => {
     const input = await writeTexts(format, texts);
     await embed(request(input));
     const before = await contents(space.path('out'));

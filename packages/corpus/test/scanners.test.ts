@@ -92,7 +92,7 @@ describe.each(Object.entries(scanners))('the scanner of %s', (_name, make) => {
   });
 });
 
-describe('lines of rows', () => {
+describe('line numbers of rows', () => {
   it('are those of the file', () => {
     const file = Buffer.from('\na\n\n"b\nc",d\ne\n\n  \nf "g"\n');
     expect(scan(scanners['lines']!, [file]).rows.map(([, line]) => line)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9]);

@@ -187,6 +187,6 @@ it.each<[title: string, request: Partial<CorpusRequest>, options: UpdateIndexOpt
   expect((await verifyEmbeddings(directory)).damaged).toEqual([]);
 });
 
-it('refuses a folder that is none, by its name', async () => {
+it('refuses a folder without vectors', async () => {
   await expect(updateIndex(space.path('none'), { remove: [1] })).rejects.toMatchObject({ code: 'invalid-output' });
 });

@@ -54,7 +54,7 @@ export async function connectRedis(
   } catch (error) {
     connection.disconnect();
     if (SentvecError.is(error)) throw error;
-    throw unreachable(url, lastError ?? error);
+    throw unreachableError(url, lastError ?? error);
   }
   return connection;
 }
@@ -175,7 +175,7 @@ export async function isDurable(connection: RedisConnection): Promise<boolean> {
   return /^aof_enabled:1/m.test(await connection.info('persistence'));
 }
 
-function unreachable(url: string, cause: unknown): SentvecError {
+function unreachableError(url: string, cause: unknown): SentvecError {
   const reason =
     cause instanceof Error ? cause.message || String((cause as NodeJS.ErrnoException).code) : String(cause);
   const hint = /AUTH|WRONGPASS/.test(reason)
@@ -184,7 +184,7 @@ function unreachable(url: string, cause: unknown): SentvecError {
   return new SentvecError('queue-unavailable', `No Redis at ${redactUrl(url)}: ${reason}. ${hint}`, {}, { cause });
 }
 
-/** The promise, or a rejection after so many milliseconds. */
+/** The promise, or a rejection after this many milliseconds. */
 export function within<T>(promise: Promise<T>, milliseconds: number): Promise<T> {
   const error = () => new Error(`no answer within ${milliseconds} ms`);
   return withDeadline(() => promise, { milliseconds, error });

@@ -57,11 +57,11 @@ export class DeclinedJobs {
     }
     const youngest = Math.max(0, ...workers.map(({ startedAt }) => startedAt));
     if (now - Math.min(declined.since, youngest) < declineTimeout) return;
-    throw error && Object.keys(declined.workers).length === 1 ? error : nobodyError(job, declined);
+    throw error && Object.keys(declined.workers).length === 1 ? error : noWorkerError(job, declined);
   }
 }
 
-function nobodyError(job: Job, { workers }: Declined): SentvecError {
+function noWorkerError(job: Job, { workers }: Declined): SentvecError {
   const entries = Object.entries(workers);
   const [, last] = entries.at(-1) ?? [];
   const reasons = entries.map(([id, { message }]) => `${id}: ${message}`);

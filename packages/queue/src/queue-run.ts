@@ -29,7 +29,7 @@ export class QueueRun implements RunHandle {
 
   async status(): Promise<RunStatus> {
     const status = await this.#client.withStore((store) => store.readStatus(this.id));
-    if (!status) throw notFound(this.id);
+    if (!status) throw runNotFoundError(this.id);
     const [noticed] = await this.#client.withNotices([status]);
     return noticed!;
   }
@@ -90,7 +90,7 @@ export class QueueRun implements RunHandle {
 
   /** @throws SentvecError `run-not-found`; `invalid-argument` when the run was replayed since this handle was made */
   #checkAttempt(reply: 'ok' | Rejected): void {
-    if (reply === 'missing') throw notFound(this.id);
+    if (reply === 'missing') throw runNotFoundError(this.id);
     if (reply !== 'superseded') return;
     throw new SentvecError(
       'invalid-argument',
@@ -110,7 +110,7 @@ export class QueueRun implements RunHandle {
   }
 }
 
-function notFound(id: string): SentvecError {
+function runNotFoundError(id: string): SentvecError {
   return new SentvecError(
     'run-not-found',
     `There is no run ${id} in this queue. Runs that ended are forgotten after a while.`,

@@ -86,7 +86,7 @@ const optionNames: OptionNames<QueueWorkerOptions> = {
 /** Milliseconds between two heartbeats. */
 const heartbeatInterval = 2000;
 
-/** After so many steps in a row that a worker could not do, it takes none for a while. */
+/** A worker that could not do this many steps in a row takes none for a while. */
 const maxDeclines = 3;
 
 /** The shortest and the longest of these whiles, in milliseconds. */

@@ -22,7 +22,9 @@ export function parsePosition(values: readonly (string | null)[]): RunPosition |
   return { ...known, version: version ?? undefined, faults: Number(faults ?? 0), probe: probe ?? undefined };
 }
 
-/** After so many failed attempts in a row the circuit breaker opens: one step at a time is tried, until one is done. */
+/**
+ * After this many failed attempts in a row the circuit breaker opens: one step at a time is tried, until one is done.
+ */
 const maxFaults = 5;
 
 /** Whether the circuit breaker of a run is open. */

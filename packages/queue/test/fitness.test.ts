@@ -169,7 +169,7 @@ describe('a workflow that changes under a run', () => {
 });
 
 describe('a run that no worker works on', () => {
-  it('says so', async () => {
+  it('has a status that says why', async () => {
     const run = await queue.runtime.start(doubling().workflow, null);
     expect((await run.status()).notice).toBe('No worker serves this queue.');
     await serve(defineWorkflow({ id: 'other', input: v.null() }));
@@ -183,7 +183,7 @@ describe('a run that no worker works on', () => {
 });
 
 describe('a window that is smaller than the concurrency of the fleet', () => {
-  it('is raised, so that every slot has work', async () => {
+  it('is raised until every slot has work', async () => {
     let open = () => {};
     const gate = new Promise<void>((resolve) => (open = resolve));
     const { workflow } = doubling({ gate, items: 64 });

@@ -128,15 +128,15 @@ async function writeFile(
   } catch (error) {
     throw ioError(error, 'Writing', file);
   }
-  if (replaces === undefined) return writeWhole(file, content, signal);
+  if (replaces === undefined) return writeAtomically(file, content, signal);
   if (replaces === null) return writeIfAbsent(file, content, signal);
   const lock = join(dirname(file), `.${basename(file)}${lockEnding}`);
   const replace = async (): Promise<FileVersion | undefined> =>
-    (await versionAt(file))?.version === replaces ? writeWhole(file, content, signal) : undefined;
+    (await versionAt(file))?.version === replaces ? writeAtomically(file, content, signal) : undefined;
   return withFileLock(lock, replace, signal);
 }
 
-async function writeWhole(
+async function writeAtomically(
   file: string,
   content: StorageContent,
   signal: AbortSignal | undefined,
@@ -163,7 +163,7 @@ async function writeIfAbsent(
   if (await versionAt(file)) return undefined;
   const written = join(dirname(file), `${basename(file).slice(0, 64)}.${randomUUID()}.tmp`);
   try {
-    await writeWhole(written, content, signal);
+    await writeAtomically(written, content, signal);
     await link(written, file);
     return await versionAt(file);
   } catch (error) {

@@ -59,7 +59,7 @@ function toHeaderText(value: string): string {
   return /^[\t\u0020-\u007E\u0080-\u00FF]*$/u.test(value) ? value : '';
 }
 
-/** Reads an answer to its end, at most so many bytes of it. */
+/** Reads an answer to its end, at most this many bytes of it. */
 export async function readText({ body }: HttpAnswer, limit: number = 1 << 16): Promise<string> {
   const blocks: Buffer[] = [];
   let bytes = 0;

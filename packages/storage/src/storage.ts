@@ -60,7 +60,7 @@ export interface Storage {
   /** Size and version of a file; `undefined` when there is none. */
   stat(key: string, options?: StorageOptions): Promise<FileVersion | undefined>;
 
-  /** The bytes from `start` to `end`, exactly so many, all of one version. */
+  /** The bytes from `start` to `end`, exactly that many, all of one version. */
   read(key: string, options?: ReadOptions): Promise<Uint8Array>;
 
   /** Like {@link Storage.read}, in blocks, in constant memory. Each block is the caller's. */

@@ -96,7 +96,7 @@ export interface Loss extends LossDescription {
 /** A loss of any kind of model: over vectors, over scores of pairs, or over the vectors of tokens. */
 export type TrainingLoss = Loss | MultiVectorLoss;
 
-/** What a batch has for an example with so many texts: the texts themselves, or their pairs. */
+/** What a batch has for an example with this many texts: the texts themselves, or their pairs. */
 export function columnsOfBatch(loss: TrainingLoss, texts: number): number {
   return loss.over === 'scores' ? texts - 1 + (loss.inBatchNegatives ?? 0) : texts;
 }

@@ -2,7 +2,9 @@
 import { SentvecError } from '@sentvec/core';
 import type { OptionNames } from '@sentvec/platform';
 
-/** How the learning rate goes on after the warm-up: down to 0 in a straight line or along half a cosine, or constant. */
+/**
+ * How the learning rate goes on after the warm-up: down to 0 in a straight line or along half a cosine, or constant.
+ */
 export type ScheduleKind = 'linear' | 'cosine' | 'constant';
 
 /**
@@ -16,7 +18,7 @@ export interface TrainingOptions {
   /** @default 1 */
   readonly epochs?: number | undefined;
   /**
-   * Ends after so many optimizer steps, even within an epoch.
+   * Ends after this many optimizer steps, even within an epoch.
    * @default no limit
    */
   readonly maxSteps?: number | undefined;
@@ -34,15 +36,17 @@ export interface TrainingOptions {
   readonly mixing?: Mixing | undefined;
   /** Of samplers and dropout. @default 42 */
   readonly seed?: number | undefined;
-  /** Evaluates after so many steps, or after each epoch. The end is always evaluated. @default 'epoch' */
+  /**
+   * Evaluates each time this many steps are done, or after each epoch. The end is always evaluated. @default 'epoch'
+   */
   readonly evaluateEvery?: number | 'epoch' | undefined;
   /**
-   * Stops after so many evaluations in a row that were no better than the best.
+   * Stops after this many evaluations in a row that were no better than the best.
    * @default never
    */
   readonly patience?: number | undefined;
   /**
-   * Calls `onCheckpoint` after so many steps.
+   * Calls `onCheckpoint` each time this many steps are done.
    * @default only when the run ends before its last step
    */
   readonly checkpointEvery?: number | undefined;

@@ -119,7 +119,7 @@ test('an encoder becomes a model of late interaction', async () => {
   expect(await readFile(join(output, 'README.md'), 'utf8')).toContain('MultiVectorEncoder');
 });
 
-test('what cannot be trained so is refused by name', async () => {
+test('what cannot be trained as sparse or late interaction is refused by name', async () => {
   const message = async (changes: object) =>
     (await errorOf(async () => place.run(place.config('refused', changes)))).message;
   const late = { kind: 'multi-vector', data: [{ ...ranked, loss: 'MultiVectorMultipleNegativesRankingLoss' }] };

@@ -69,7 +69,7 @@ describe('embedCorpusWorkflow in this process', () => {
     expect(status.total as CorpusTotal).toMatchObject({ rows, rejected: 0, tokens: result.tokens, reusedRows: 0 });
   });
 
-  it('does so with sparse vectors, also after an attempt that failed', async () => {
+  it('writes the same bytes with sparse vectors, also after an attempt that failed', async () => {
     await using sparse = await loadSparseEmbedder(goldenModel('splade-inference-free'), {
       backend: onnx({ sessions: 1 }),
     });
@@ -91,7 +91,7 @@ describe('embedCorpusWorkflow in this process', () => {
     expect(await contents(join(folder, 'workflow'))).toEqual(await contents(join(folder, 'direct')));
   });
 
-  it('does so with rows in pieces, and counts rows', async () => {
+  it('writes the same bytes with rows in pieces, and counts rows', async () => {
     const inPieces = (output: string) => ({ ...request(output), pieces: { maxTokens: 12, overlapTokens: 1 } });
     const workflow = embedCorpusWorkflow({ embedder: async () => embedder });
     const run = await runtime.start(workflow, { model: 'tiny', request: inPieces('workflow') });

@@ -69,7 +69,7 @@ export const embed: Command = defineCorpusCommand({
           try {
             return await embedCorpus(request, used, { found, signal, onProgress: progress.update });
           } finally {
-            await used.dispose(); // Which writes the cache, also after Ctrl-C.
+            await used.dispose(); // Writes the cache, also after Ctrl-C.
           }
         } finally {
           progress.stop();

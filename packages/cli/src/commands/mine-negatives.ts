@@ -3,7 +3,7 @@ import { writeFileAtomically } from '@sentvec/platform/node';
 import { type Command, defineCommand } from '../command.ts';
 import { embedWithProgress } from '../embed-with-progress.ts';
 import type { MinedNegatives } from '@sentvec/training';
-import { backendArguments, disposing, loadRerankerOf, modelArguments, withModel } from '../model.ts';
+import { backendArguments, withDisposal, loadRerankerOf, modelArguments, withModel } from '../model.ts';
 import { UsageError } from '../usage-error.ts';
 
 export const mineNegatives: Command = defineCommand({
@@ -119,7 +119,7 @@ export const mineNegatives: Command = defineCommand({
           similarity: embedder.similarityFunction,
           rescore: reranker && rescore,
         });
-      const mined = await (reranker ? disposing(reranker, mine) : mine());
+      const mined = await (reranker ? withDisposal(reranker, mine) : mine());
       const lines = mined.map(({ row, negatives, scores }) => {
         const named = negatives.map((candidate, index) => [`negative_${index + 1}`, candidates[candidate]]);
         return `${JSON.stringify({ anchor: anchors[row], positive: positives[row], ...Object.fromEntries(named), ...(args.scores && { scores }) })}\n`;

@@ -131,7 +131,7 @@ export async function unpackedBlocks(stream: Readable, signal?: AbortSignal): Pr
   return pipeline(Readable.from(all, { objectMode: false }), createGunzip(), () => stream.destroy());
 }
 
-/** Reads at least so many bytes of a stream, unless it is shorter. @returns them, and all bytes of the stream */
+/** Reads at least this many bytes of a stream, unless it is shorter. @returns them, and all bytes of the stream */
 export async function peek(
   stream: AsyncIterable<Buffer | string>,
   least: number,

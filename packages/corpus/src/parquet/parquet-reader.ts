@@ -30,7 +30,7 @@ type ParquetThread = Thread<ParquetProtocol>;
 
 let running: Promise<ParquetThread> | undefined;
 
-function theThread(): Promise<ParquetThread> {
+function sharedThread(): Promise<ParquetThread> {
   running ??= startThread<ParquetProtocol>(parquetWorker, {
     name: 'Parquet reader',
     data: undefined,
@@ -68,7 +68,7 @@ async function callThread<T>(
   const longest = await longestRead(file);
   for (;;) {
     throwIfAborted(signal);
-    const started = theThread();
+    const started = sharedThread();
     let overdue = false;
     const end = (): void => {
       forget(started);

@@ -116,13 +116,13 @@ export async function claimOutput(
     // Another run may have been committed just before: then this one was decided on a state that no longer holds.
     const claimed = (await identifyManifest(output)) === state.manifestId;
     if (claimed) await removeAbandoned(output);
-    else await giveBack(output, key);
+    else await releaseClaim(output, key);
     return claimed;
   });
 }
 
 /** Turns a claimed run back into a preparation. */
-async function giveBack(output: string, key: string): Promise<void> {
+async function releaseClaim(output: string, key: string): Promise<void> {
   await makeFolder(preparationRoot(output, key));
   await moveIntoPlace(runFolder({ output, key }).root, preparationFolder(output, key).root);
   await rmdir(join(output, unfinishedFolder)).catch(() => {});

@@ -88,7 +88,7 @@ export function columnsOfOutput(
   return { columnNames: [...options.columns, ...pieceColumns], integerColumns: pieceColumns };
 }
 
-/** An array for so many entries of a precision. */
+/** An array for this many entries of a precision. */
 export function allocateEntries(precision: Precision, length: number): ShardVectors['data'] {
   if (precision === 'float32') return new Float32Array(length);
   return precision === 'int8' || precision === 'binary' ? new Int8Array(length) : new Uint8Array(length);

@@ -58,7 +58,7 @@ export function planEpoch(
       .map((rows) => ({ set: index, rows }));
   });
   if (bySet.length === 1) return bySet[0]!;
-  return mixing === 'round-robin' ? inTurn(bySet) : atRandom(bySet, new Random(seed, 1_000_003 + epoch));
+  return mixing === 'round-robin' ? roundRobin(bySet) : proportional(bySet, new Random(seed, 1_000_003 + epoch));
 }
 
 function defaultSampler({ loss }: TrainingSet): Sampler {
@@ -66,12 +66,12 @@ function defaultSampler({ loss }: TrainingSet): Sampler {
   return loss.labels === 'none' && (loss.smallestBatch ?? 1) >= 2 ? noDuplicates : shuffled;
 }
 
-function inTurn(bySet: readonly PlannedBatch[][]): PlannedBatch[] {
+function roundRobin(bySet: readonly PlannedBatch[][]): PlannedBatch[] {
   const shortest = Math.min(...bySet.map((batches) => batches.length));
   return Array.from({ length: shortest }, (_, index) => bySet.map((batches) => batches[index]!)).flat();
 }
 
-function atRandom(bySet: readonly PlannedBatch[][], random: Random): PlannedBatch[] {
+function proportional(bySet: readonly PlannedBatch[][], random: Random): PlannedBatch[] {
   const order = random.shuffle(bySet.flatMap((batches, set) => batches.map(() => set)));
   const next = bySet.map(() => 0);
   return order.map((set) => bySet[set]![next[set]!++]!);

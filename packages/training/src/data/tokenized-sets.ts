@@ -160,7 +160,7 @@ export class TokenizedSets {
     const [queries, ...documents] = examples.columns as [readonly string[], ...(readonly string[])[]];
     const own = documents.map((column) => Array.from(rows, (row) => column[row]!));
     const count = columnsOfBatch(loss, examples.columns.length);
-    const others = foreignDocuments(own, count - own.length, new Random(seed, 5));
+    const others = documentsOfOthers(own, count - own.length, new Random(seed, 5));
     const texts = [...own, ...others];
     const pairs = texts.flatMap((column) => column.map((text, index) => [queries[rows[index]!]!, text] as const));
     const tokenized = await tokenizePairs(this.#reader, pairs, prompts?.[0], this.#signal);
@@ -177,7 +177,7 @@ export class TokenizedSets {
 const noTokens: TokenizedText = { ids: new Int32Array(0), length: 0, truncated: false };
 
 /** For each example some documents of the others, drawn at random and each at most once: a column for each. */
-function foreignDocuments(own: readonly (readonly string[])[], count: number, random: Random): string[][] {
+function documentsOfOthers(own: readonly (readonly string[])[], count: number, random: Random): string[][] {
   const columns = Array.from({ length: count }, (): string[] => []);
   if (count === 0) return columns;
   const examples = own[0]!.length;

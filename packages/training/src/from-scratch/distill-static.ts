@@ -1,5 +1,5 @@
-// A static model out of any other: the vector of each token alone, made small by principal components and weighted by how
-// rare the token is. Hundreds of times faster than the model it is made of, and a start for contrastive tuning.
+// A static model out of any other: the vector of each token alone, made small by principal components and weighted by
+// how rare the token is. Hundreds of times faster than the model it is made of, and a start for contrastive tuning.
 import {
   createEmbedder,
   memoryModel,
@@ -38,9 +38,10 @@ export interface DistillStaticOptions {
 }
 
 /**
- * Distils a model into a StaticEmbedding, as model2vec does (Tulkens and van Dongen, 2024): each token of the vocabulary
- * goes through the model alone, between its special tokens; principal components make the vectors small; frequent tokens
- * get small weights. The folder, in memory, is one of sentence-transformers, and can be trained further.
+ * Distils a model into a StaticEmbedding, as model2vec does (Tulkens and van Dongen, 2024): each token of the
+ * vocabulary goes through the model alone, between its special tokens; principal components make the vectors small;
+ * frequent tokens get small weights. The folder, in memory, is one of sentence-transformers, and can be trained
+ * further.
  * @returns a folder with one StaticEmbedding and a Normalize
  * @throws SentvecError `invalid-argument`, `aborted`, and what the embedder throws
  */
@@ -105,7 +106,7 @@ async function tokenVectors(
   return vectors;
 }
 
-/** The probability of the n-th of so many things, when it is in proportion to 1 / n. */
+/** Zipf's law: the probability of the n-th of `count` things, n from 1, in proportion to 1 / (n + 1). */
 function zipf(count: number): Float64Array {
   const shares = Float64Array.from({ length: count }, (_, rank) => 1 / (rank + 2));
   const total = shares.reduce((sum, share) => sum + share, 0);

@@ -119,7 +119,7 @@ export function gistEmbedLoss(options: GistEmbedOptions = {}): Loss {
   };
 }
 
-/** `[rows, columns × width]` as so many matrices. */
+/** `[rows, columns × width]` as a list of `[rows, width]`. */
 function columnsOf<Tensor>(ops: Operations<Tensor>, labels: Tensor, columns: number): Tensor[] {
   const width = Number(ops.shape(labels)[1]) / columns;
   return Array.from({ length: columns }, (_, index) => ops.slice(labels, 1, index * width, width));

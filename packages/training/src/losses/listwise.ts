@@ -110,7 +110,7 @@ export const weightingSchemes = [
 
 /** Options of {@link rankNetLoss}. */
 export interface RankNetOptions extends ScoreOptionsOfLoss {
-  /** Only the first so many documents by score count. @default all */
+  /** Only this many documents count, the best by score. @default all */
   readonly k?: number | undefined;
   /** Multiplies the differences of scores. Above 0. @default 1 */
   readonly sigma?: number | undefined;

@@ -323,14 +323,14 @@ export function lossFromName(
   parameters: LossParameters = {},
   kind: ModelKind = 'embedder',
 ): TrainingLoss {
-  return made(makers[kind], name, parameters, kind);
+  return createLoss(makers[kind], name, parameters, kind);
 }
 
 function vectorLossFromName(name: string, parameters: LossParameters): Loss {
-  return made({ ...ofTerms, ...ofVectors }, name, parameters, 'sparse');
+  return createLoss({ ...ofTerms, ...ofVectors }, name, parameters, 'sparse');
 }
 
-function made<Made>(from: Makers<Made>, name: string, parameters: LossParameters, kind: ModelKind): Made {
+function createLoss<Made>(from: Makers<Made>, name: string, parameters: LossParameters, kind: ModelKind): Made {
   const maker = Object.hasOwn(from, name) ? from[name] : undefined;
   if (maker === undefined) {
     const owner = (Object.keys(makers) as ModelKind[]).find((each) => Object.hasOwn(makers[each], name));

@@ -36,7 +36,7 @@ export function matryoshkaLoss(
     compute(ops, columns, labels) {
       const terms = dims.map((size, index) => {
         const cut = (vectors: (typeof columns)[number]) => normalizeRows(ops, ops.slice(vectors, 1, 0, size));
-        const targets = labels !== undefined && hasTargets ? cutTargets(ops, labels, columns, cut) : labels;
+        const targets = labels !== undefined && hasTargets ? truncateTargets(ops, labels, columns, cut) : labels;
         return ops.multiply(loss.compute(ops, columns.map(cut), targets), weights[index]!);
       });
       return terms.reduce((sum, term) => ops.add(sum, term));
@@ -45,7 +45,7 @@ export function matryoshkaLoss(
 }
 
 /** Target vectors, cut as the embeddings are: one for all columns, or one for each column in a row. */
-function cutTargets<Tensor>(
+function truncateTargets<Tensor>(
   ops: Operations<Tensor>,
   labels: Tensor,
   columns: readonly Tensor[],

@@ -88,7 +88,7 @@ export class ConfiguredRun {
     const judge = evaluation && (await readEvaluation(evaluation, loaded, directory));
     const recipe = await recipeOf(this.#config, loaded, sets, judge?.data);
     const resumeFrom = await this.#readCheckpoint((path) => readCheckpoint(path, recipe));
-    const trained = notFrozen(loaded, this.#config);
+    const trained = unfrozenNames(loaded, this.#config);
     const engine = await engineFor(this.#config, loaded, sets, trained);
     const keep = async (state: TrainingOutcome['checkpoint']): Promise<void> => {
       await writeCheckpoint(checkpoint, recipe, state);
@@ -225,7 +225,7 @@ async function loadTensorFlow(): Promise<typeof import('../tfjs/index.ts')> {
   }
 }
 
-function notFrozen({ model }: LoadedTrainable, { freeze }: TrainingConfig): ReadonlySet<string> {
+function unfrozenNames({ model }: LoadedTrainable, { freeze }: TrainingConfig): ReadonlySet<string> {
   const names = [...trainedNames(model)];
   for (const start of freeze) {
     if (names.some((name) => name.startsWith(start))) continue;

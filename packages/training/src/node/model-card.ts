@@ -37,7 +37,7 @@ ${tag}${kindTags[kind].map((each) => `  - ${each}\n`).join('')}${origin.metadata
 
 # ${name}
 
-${whatItIs(loaded, origin.words)}
+${describeModel(loaded, origin.words)}
 
 ## Use
 
@@ -68,7 +68,7 @@ function isInPython({ model }: LoadedTrainable): boolean {
 }
 
 /** A sentence or two on what a model computes. */
-function whatItIs({ kind, dimension, reader, labels = [] }: LoadedTrainable, origin: string): string {
+function describeModel({ kind, dimension, reader, labels = [] }: LoadedTrainable, origin: string): string {
   const { maxLength } = reader;
   const several = labels.length > 1 ? `scores for ${labels.join(', ')}` : 'a score';
   return {

@@ -41,7 +41,7 @@ export function drawCurve({ points }: Curve): string {
   const high = points.reduce((most, [, value]) => Math.max(most, value), -Infinity);
   const x = (step: number) => left + ((step - firstStep) / (lastStep - firstStep || 1)) * (chartWidth - left - 8);
   const y = (value: number) => 8 + ((high - value) / (high - low || 1)) * (chartHeight - bottom - 16);
-  const line = thinned(points).map(([step, value]) => `${x(step).toFixed(1)},${y(value).toFixed(1)}`);
+  const line = downsampled(points).map(([step, value]) => `${x(step).toFixed(1)},${y(value).toFixed(1)}`);
   return `<line x1="${left}" y1="${chartHeight - bottom}" x2="${chartWidth - 8}" y2="${chartHeight - bottom}"/><line x1="${left}" y1="8" x2="${left}" y2="${chartHeight - bottom}"/>
 <text x="${left - 4}" y="14" text-anchor="end">${numberText(high)}</text><text x="${left - 4}" y="${chartHeight - bottom}" text-anchor="end">${numberText(low)}</text>
 <text x="${left}" y="${chartHeight - 6}">${firstStep}</text><text x="${chartWidth - 8}" y="${chartHeight - 6}" text-anchor="end">step ${lastStep}</text>
@@ -78,7 +78,7 @@ function numberText(value: number): string {
 }
 
 /** At most about a thousand points: more cannot be seen. */
-function thinned<Point>(points: readonly Point[]): readonly Point[] {
+function downsampled<Point>(points: readonly Point[]): readonly Point[] {
   const stride = Math.ceil(points.length / 1000);
   return points.filter((_, index) => index % stride === 0 || index === points.length - 1);
 }

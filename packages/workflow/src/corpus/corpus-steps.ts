@@ -155,7 +155,7 @@ export async function* planPrepared(
   }
 }
 
-/** When so many processes were lost while they embedded the same chunk, the chunk itself may be the cause. */
+/** When this many processes were lost while they embedded the same chunk, the chunk itself may be the cause. */
 const suspiciousLosses = 2;
 
 /**
