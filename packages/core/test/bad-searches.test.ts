@@ -54,6 +54,10 @@ const cases: [title: string, work: () => unknown, message: RegExp][] = [
   ['a query of Infinity', () => semanticSearch(matrix(0, 1, 1, Infinity), sound), /entry 1 of row 1 is Infinity/],
   ['an evaluation of NaN', () => informationRetrieval(task), /entry 0 of row 0 is NaN/],
   ['a quantized search for NaN', () => searchQuantized(nan, quantize(sound, 'int8')), /not a number/],
+  ['bits of NaN', () => quantize(matrix(1, 0, 1, NaN), 'ubinary'), /Entry 1 of row 1/],
+  ['steps of Infinity', () => quantize(matrix(1, 0, 1, Infinity), 'int8'), /entry 1 of row 1 is Infinity/],
+  ['a calibration with NaN', () => quantize(sound, 'int8', { calibration: matrix(1, 0, NaN, 1) }), /row 1 is NaN/],
+  ['ranges without an end', () => quantize(sound, 'int8', { ranges: matrix(0, 0, 1, Infinity) }), /row 1 is Infinity/],
   ['MaxSim of NaN', () => searchByMaxSimilarity(nan, joinMatrices([sound])), /not a number/],
   ['vectors of another length', () => semanticSearch(matrix(1, 0), { ...sound, rows: 1, cols: 4 }), /2 and 4 entries/],
   [

@@ -330,6 +330,9 @@ describe('token pooling', () => {
     // Merges of equal height are one to scipy.
     const same = { data: Float32Array.from({ length: 32 }, (_, i) => (i % 8 === 0 ? 1 : 0)), rows: 4, cols: 8 };
     expect(poolTokens(same, { factor: 2, protectedTokens: 0 }).rows).toBe(1);
+    const broken = { ...matrix, data: matrix.data.slice() };
+    broken.data[3 * matrix.cols + 1] = NaN;
+    expect(() => poolTokens(broken, { factor: 2 })).toThrow('entry 1 of row 3 is NaN');
     expect(() => poolTokens(matrix, { factor: 0.5 })).toThrow('factor must be a whole number');
   });
 });

@@ -43,6 +43,14 @@ test.each(Object.keys(calls))('%s refuses an option that it does not have', asyn
   });
 });
 
+test('maxWait belongs to streams', async () => {
+  const options = { maxWait: 5 } as object;
+  const refused = { code: 'invalid-argument', message: expect.stringContaining('no option "maxWait"') };
+  await expect(embedder.embed('a', options)).rejects.toMatchObject(refused);
+  await expect(embedder.embedPieces(['a'], { maxTokens: 8, ...options })).rejects.toMatchObject(refused);
+  for await (const { row } of embedder.embedStream(['a'], options)) expect(row).toBe(0);
+});
+
 test('options that are undefined are left out', async () => {
   expect((await embedder.embed('a', { ...({ topk: undefined } as object), prompt: undefined })).vectors.rows).toBe(1);
 });

@@ -174,6 +174,22 @@ describe('queries without an encoder', () => {
 });
 
 describe('loadSparseEmbedder', () => {
+  it('takes maxLength in the place of what the folder says, for queries by a table as for documents', async () => {
+    const own = 'query_0_SparseStaticEmbedding/tokenizer_config.json';
+    const said = await json('splade-inference-free', own);
+    const model = await changed('splade-inference-free', { [own]: { ...said, model_max_length: 8 } });
+    await using embedder = await loadSparseEmbedder(model, { backend });
+    expect(embedder.maxLength.query).toBe(8);
+    await using longer = await loadSparseEmbedder(model, { backend, maxLength: 20 });
+    expect(longer.maxLength).toEqual({ query: 20, document: 20 });
+    expect((await longer.embedQuery('the sea')).receipt.truncated).toEqual([]);
+    expect((await longer.embedQuery(long)).receipt.truncated).toMatchObject([{ row: 0 }]);
+    for (const maxLength of [0, -1, 1.5, NaN])
+      await expect(loadSparseEmbedder(model, { backend, maxLength })).rejects.toMatchObject({
+        code: 'invalid-argument',
+      });
+  });
+
   it('takes a plain folder that predicts masked tokens, and says what it assumed', async () => {
     const plain = { 'modules.json': undefined, 'config_sentence_transformers.json': undefined };
     const notes: string[] = [];

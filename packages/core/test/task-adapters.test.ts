@@ -1,7 +1,15 @@
 // Models with adapters for tasks: the vectors of each task, and what is refused.
 import { createHash } from 'node:crypto';
 import { plainBackend } from '@sentvec/architectures';
-import { type LoadEmbedderOptions, memoryModel, type ModelFiles, readWeights, writeSafetensors } from '@sentvec/core';
+import {
+  type Backend,
+  type Encoder,
+  type LoadEmbedderOptions,
+  memoryModel,
+  type ModelFiles,
+  readWeights,
+  writeSafetensors,
+} from '@sentvec/core';
 import { directoryModel, loadEmbedder } from '@sentvec/core/node';
 import { goldenExpectation, goldenModel } from '@sentvec/testing';
 import { expect, test } from 'vitest';
@@ -161,4 +169,32 @@ test('a task whose adapters are not among the weights, or do not fit, is refused
   });
   const weights = await readWeights(memoryModel('misfit', { 'config.json': config, 'model.safetensors': misfit }));
   expect(() => weights.tensor('embeddings.word_embeddings.weight')).toThrow(/do not fit its shape \[683, 32\]/u);
+});
+
+test('an embedder that is disposed while it loads a task loads nothing more, and keeps nothing', async () => {
+  const plain = plainBackend();
+  let loads = 0;
+  const alive = new Set<Encoder>();
+  const backend: Backend = {
+    ...plain,
+    load: async (files, options) => {
+      const encoder = await plain.load(files, options);
+      loads += 1;
+      alive.add(encoder);
+      const { hiddenSize, maxPositions, concurrency, batchTokens } = encoder;
+      const encode: Encoder['encode'] = (batch, head) => encoder.encode(batch, head);
+      const dispose = async (): Promise<void> => {
+        alive.delete(encoder);
+        await encoder.dispose();
+      };
+      return { hiddenSize, maxPositions, concurrency, batchTokens, encode, dispose };
+    },
+  };
+  const embedder = await load(goldenModel(name), { backend, selfCheck: false });
+  const calls = ['retrieval.query', 'text-matching'].map((task) => embedder.embed('a', { task, prompt: null }));
+  const byRole = embedder.embed('a', { as: 'document' });
+  const ended = Promise.allSettled([...calls, byRole]);
+  await embedder.dispose();
+  for (const call of await ended) expect(call).toMatchObject({ status: 'rejected', reason: { code: 'disposed' } });
+  expect([loads, alive.size]).toEqual([1, 0]);
 });

@@ -142,6 +142,7 @@ export class LoadingParts {
   readonly #files = new Map<string, ModelFiles>();
   /** By the hash of their definition. */
   readonly #tokenizers = new Map<string, Promise<Tokenizer>>();
+  #disposed = false;
 
   constructor(model: ModelFiles, options: LoadPartsOptions) {
     this.model = model;
@@ -162,6 +163,7 @@ export class LoadingParts {
         'invalid-argument',
         `The model ${encoderFiles.name} needs a backend to run its encoder; pass one, for example onnx() of @sentvec/backend-onnx.`,
       );
+    this.#checkAlive();
     return loadOnce(this.#encoders, encoderFiles.name, async () =>
       backend.load(this.filesOf(encoderFiles), { pairs, signal, onWarning }),
     );
@@ -169,18 +171,29 @@ export class LoadingParts {
 
   loadTokenizer(definition: TokenizerDefinition): Promise<Tokenizer> {
     const { tokenizer: load = javaScriptTokenizer } = this.#options;
+    this.#checkAlive();
     return loadOnce(this.#tokenizers, definition.hash, async () => load(definition));
   }
 
-  /** Disposes what was loaded, also what is still loading. */
+  /** Nobody would dispose what is loaded after the disposal. @throws SentvecError `disposed` */
+  #checkAlive(): void {
+    if (this.#disposed)
+      throw new SentvecError(
+        'disposed',
+        `${this.model.name} was disposed while it was loaded. Load it again to go on.`,
+      );
+  }
+
+  /** Disposes what was loaded, also what is still loading; nothing is loaded any more. */
   async dispose(): Promise<void> {
+    this.#disposed = true;
     const loaded = await Promise.allSettled([...this.#encoders.values(), ...this.#tokenizers.values()]);
     await Promise.all(loaded.map(async (part) => part.status === 'fulfilled' && part.value.dispose()));
   }
 }
 
 /** Loads each key once, and tries again after a failure. */
-function loadOnce<T>(loaded: Map<string, Promise<T>>, key: string, load: () => Promise<T>): Promise<T> {
+export function loadOnce<K, T>(loaded: Map<K, Promise<T>>, key: K, load: () => Promise<T>): Promise<T> {
   const known = loaded.get(key);
   if (known !== undefined) return known;
   const loading = load();

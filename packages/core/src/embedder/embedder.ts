@@ -1,11 +1,11 @@
 /** The embedder: the four parts of a model in a row, and the calls that are under way. */
-import type { AbortScope } from '@sentvec/platform';
+import type { AbortScope, OptionNames } from '@sentvec/platform';
 import { BatchScheduler } from './batch-scheduler.ts';
 import { Calls } from './calls.ts';
 import { createFingerprinter, type Fingerprinter } from './fingerprint.ts';
 import { Pipeline } from './pipeline.ts';
 import { ReceiptCounter } from './receipt.ts';
-import { resolveSettings, type EmbedSettings } from './settings.ts';
+import { embedOptionNames, resolveSettings, streamOptionNames, type EmbedSettings } from './settings.ts';
 import { checkedTexts, StreamWindows, windowsOf } from './windows.ts';
 import { SentvecError } from '../errors.ts';
 import { outputSize } from '../projection/head.ts';
@@ -156,7 +156,7 @@ class SentenceEmbedder implements Embedder {
     texts: TextStream,
     options: EmbedStreamOptions = {},
   ): AsyncGenerator<StreamedVector, void, undefined> {
-    const { call, settings } = this.#begin(options, 'embedStream()');
+    const { call, settings } = this.#begin(options, 'embedStream()', streamOptionNames);
     let windows: StreamWindows | undefined;
     try {
       windows = new StreamWindows(texts, options.maxWait);
@@ -178,7 +178,7 @@ class SentenceEmbedder implements Embedder {
 
   async fingerprint(options: SpaceOptions = {}): Promise<Fingerprint> {
     this.#calls.checkAlive();
-    return this.#fingerprinter(resolveSettings(this.#parts, options, 'fingerprint()'));
+    return this.#fingerprinter(resolveSettings(this.#parts, options, 'fingerprint()', streamOptionNames));
   }
 
   dispose(): Promise<void> {
@@ -189,9 +189,13 @@ class SentenceEmbedder implements Embedder {
     return this.dispose();
   }
 
-  #begin(options: EmbedOptions, name: string): { readonly call: AbortScope; readonly settings: EmbedSettings } {
+  #begin(
+    options: EmbedOptions,
+    name: string,
+    names: OptionNames<EmbedOptions> = embedOptionNames,
+  ): { readonly call: AbortScope; readonly settings: EmbedSettings } {
     this.#calls.checkAlive();
-    const settings = resolveSettings(this.#parts, options, name);
+    const settings = resolveSettings(this.#parts, options, name, names);
     return { call: this.#calls.begin(options.signal), settings };
   }
 }

@@ -10,7 +10,7 @@ import { readFolder, type ModelFolderOptions } from '../model-folder/read-model-
 import { outputSize } from '../projection/head.ts';
 import type { TokenizerLoader } from '../tokenizer/javascript-tokenizer.ts';
 import type { ModelFiles } from '../types.ts';
-import { assembleParts, checkLoading, LoadingParts, tasksWithAdapters } from './assemble-parts.ts';
+import { assembleParts, checkLoading, LoadingParts, loadOnce, tasksWithAdapters } from './assemble-parts.ts';
 import type { Embedder, EmbedderParts, Receipt, TextRole } from './embedder-types.ts';
 import { checkRole, taskFor } from './text-role.ts';
 import { hasRouter } from '../model-folder/router-module.ts';
@@ -89,7 +89,7 @@ class LoadingVariants implements ModelVariants {
   readonly #model: ModelFiles;
   readonly #options: LoadEmbedderOptions;
   /** By task: each has weights of its own. */
-  readonly #parts = new Map<string | undefined, LoadingParts>();
+  readonly #parts = new Map<string | undefined, Promise<LoadingParts>>();
   #dimension: number | undefined;
 
   constructor(model: ModelFiles, options: LoadEmbedderOptions) {
@@ -130,18 +130,26 @@ class LoadingVariants implements ModelVariants {
   };
 
   readonly dispose = async (): Promise<void> => {
-    await Promise.all([...this.#parts.values()].map((parts) => parts.dispose()));
+    await Promise.allSettled([...this.#parts.values()].map(async (parts) => (await parts).dispose()));
   };
 
   async #assemble({ route, task }: VariantChoice, options: LoadEmbedderOptions): Promise<EmbedderParts> {
-    const parts = this.#parts.get(task) ?? new LoadingParts(await chooseTask(this.#model, task), this.#options);
-    this.#parts.set(task, parts);
+    const parts = await this.#partsOf(task);
     const folder = await readFolder(
       parts.model,
       { ...options, route },
       async ({ encoderFiles }) => (await parts.loadEncoder(encoderFiles, options.signal)).pooledOutput,
     );
     return (await assembleParts(folder, parts, { ...options, task })).parts;
+  }
+
+  /** Two calls at the same time share what they load. */
+  #partsOf(task: string | undefined): Promise<LoadingParts> {
+    return loadOnce(
+      this.#parts,
+      task,
+      async () => new LoadingParts(await chooseTask(this.#model, task), this.#options),
+    );
   }
 }
 

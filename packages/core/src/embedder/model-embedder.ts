@@ -151,8 +151,8 @@ export class ModelEmbedder implements Embedder {
   }
 
   async #disposeVariants(): Promise<void> {
-    await Promise.all([...this.#embedders].map((embedder) => embedder.dispose()));
-    await this.#variants.dispose();
+    // At the same time, so that no further encoder is loaded meanwhile.
+    await Promise.all([...this.#embedders, this.#variants].map((each) => each.dispose()));
   }
 
   #own(embedder: Embedder): Embedder {
@@ -189,7 +189,8 @@ export class ModelEmbedder implements Embedder {
     const { defaultVariant, load } = this.#variants;
     const isDefault =
       choice.task === defaultVariant.task && (choice.route === defaultVariant.route || choice.route === this.route);
-    if (isDefault) return this.#default;
+    // After disposal the default embedder is disposed too, and fails with `disposed`.
+    if (isDefault || this.#disposal) return this.#default;
     const key = JSON.stringify([choice.route, choice.task]);
     const loading = this.#loaded.get(key) ?? load(choice).then(async (parts) => this.#variantOf(parts));
     this.#loaded.set(key, loading);
@@ -199,9 +200,14 @@ export class ModelEmbedder implements Embedder {
   }
 
   async #variantOf(parts: EmbedderParts): Promise<Variant> {
-    const embedder = this.#own(createEmbedder(parts));
+    return { parts, embedder: await this.#ownUnlessDisposed(createEmbedder(parts)) };
+  }
+
+  /** What became ready after the disposal is disposed too: its calls fail with `disposed`. */
+  async #ownUnlessDisposed(embedder: Embedder): Promise<Embedder> {
+    this.#own(embedder);
     if (this.#disposal) await embedder.dispose();
-    return { parts, embedder };
+    return embedder;
   }
 
   /** The variant with prompts for queries and documents, its own or those that it is known for. */
@@ -222,7 +228,7 @@ export class ModelEmbedder implements Embedder {
     const { prompts, note } = await findKnownPrompts(parts.model);
     if (note === undefined) return embedder;
     const filled = { ...parts, prompts: { ...parts.prompts, ...prompts }, notes: [...(parts.notes ?? []), note] };
-    return this.#own(createEmbedder(filled));
+    return this.#ownUnlessDisposed(createEmbedder(filled));
   }
 }
 

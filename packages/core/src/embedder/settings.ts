@@ -16,8 +16,8 @@ export interface EmbedSettings {
   readonly shareBatches: boolean;
 }
 
-/** Names of the options of `embed` and `embedStream`. */
-export const embedOptionNames: OptionNames<EmbedStreamOptions> = {
+/** Names of the options of `embed`. */
+export const embedOptionNames: OptionNames<EmbedOptions> = {
   as: true,
   prompt: true,
   promptText: true,
@@ -27,17 +27,25 @@ export const embedOptionNames: OptionNames<EmbedStreamOptions> = {
   normalize: true,
   batchTokens: true,
   shareBatches: true,
-  maxWait: true,
   signal: true,
   onProgress: true,
 };
 
+/** Names of the options of `embedStream`. */
+export const streamOptionNames: OptionNames<EmbedStreamOptions> = { ...embedOptionNames, maxWait: true };
+
 /**
  * @param call the function that was given the options, for messages
+ * @param names the options that it has
  * @throws SentvecError `invalid-argument`
  */
-export function resolveSettings(parts: EmbedderParts, options: EmbedOptions, call: string): EmbedSettings {
-  checkOptionNames(call, options, embedOptionNames);
+export function resolveSettings(
+  parts: EmbedderParts,
+  options: EmbedOptions,
+  call: string,
+  names: OptionNames<EmbedOptions> = embedOptionNames,
+): EmbedSettings {
+  checkOptionNames(call, options, names);
   if (options.as !== undefined) checkRole(options.as);
   for (const name of ['route', 'task'] as const)
     if (options[name] !== parts[name]) refuseChoice(parts, name, options[name]);

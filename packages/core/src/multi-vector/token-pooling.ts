@@ -3,7 +3,7 @@
  * and Adams 2024, "Reducing the Footprint of Multi-Vector Retrieval with Minimal Performance Impact via Token Pooling").
  */
 import { checkOptionNames, type OptionNames } from '@sentvec/platform';
-import { checkCount, checkMatrix } from '../search/vector-checks.ts';
+import { checkCount, checkMatrix, checkNumbers } from '../search/vector-checks.ts';
 import { rowOf } from '../search/matrix-rows.ts';
 import type { Matrix } from '../types.ts';
 import type { TokenPoolingOptions } from './multi-vector-types.ts';
@@ -27,6 +27,7 @@ export function poolTokens(matrix: Matrix, options: TokenPoolingOptions): Matrix
   checkCount(factor, 'factor');
   checkCount(protectedTokens, 'protectedTokens', 0);
   checkMatrix(matrix, 'The token vectors', 0);
+  checkNumbers(matrix, 'The token vectors');
   const { rows, cols } = matrix;
   const kept = Math.min(protectedTokens, rows);
   const count = rows - kept;

@@ -2,7 +2,7 @@
 import { checkOptionNames, type OptionNames } from '@sentvec/platform';
 import { SentvecError } from '../errors.ts';
 import type { Matrix } from '../types.ts';
-import { checkChoice, checkMatrix, checkSameLength } from './vector-checks.ts';
+import { checkChoice, checkMatrix, checkNumbers, checkSameLength } from './vector-checks.ts';
 
 /**
  * How an entry of a quantized vector is stored: in 8 bits, as a step of its dimension's range, or in one bit, whether
@@ -71,6 +71,7 @@ export function quantize(
 
 function checkRanges(ranges: Matrix, embeddings: Matrix): void {
   checkMatrix(ranges, 'The ranges');
+  checkNumbers(ranges, 'The ranges');
   if (ranges.rows !== 2)
     throw new SentvecError('invalid-argument', `ranges must have 2 rows (lower, upper), not ${ranges.rows}.`);
   checkSameLength(embeddings.cols, 'embeddings', ranges.cols, 'ranges');
@@ -87,10 +88,11 @@ function checkRanges(ranges: Matrix, embeddings: Matrix): void {
 /**
  * The least and the largest entry of each dimension, for {@link QuantizeOptions.ranges}: two rows.
  * @param embeddings a sample of the vectors that will be quantized
- * @throws SentvecError `invalid-argument` when there are none
+ * @throws SentvecError `invalid-argument` when there are none, or an entry is infinite or not a number
  */
 export function quantizationRanges(embeddings: Matrix): Matrix {
   checkMatrix(embeddings, 'The vectors that ranges are taken from');
+  checkNumbers(embeddings, 'The vectors that ranges are taken from');
   const { data, rows, cols } = embeddings;
   const ranges = new Float32Array(2 * cols);
   ranges.set(data.subarray(0, cols), 0);
@@ -135,6 +137,7 @@ function quantizeToBits(embeddings: Matrix, precision: 'binary' | 'ubinary'): Qu
   const bits = new Uint8Array(rows * cols);
   for (let row = 0, at = 0; row < rows; row++) {
     for (let i = 0; i < dimension; i++, at++) {
+      if (Number.isNaN(entries[at]!)) throw notANumber(row, i);
       if (entries[at]! > 0) bits[row * cols + (i >> 3)]! |= 0x80 >> (i & 7);
     }
   }

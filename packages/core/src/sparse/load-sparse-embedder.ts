@@ -92,7 +92,8 @@ async function loadRunners(
 async function loadRunner(route: SparseRoute, options: LoadSparseEmbedderOptions): Promise<SparseRunner> {
   const { backend, tokenizer, maxLength, selfCheck, signal, onWarning } = options;
   if (route.kind === 'table') {
-    const limits = { ...route, maxLength: Math.min(maxLength ?? Infinity, route.maxLength) };
+    if (maxLength !== undefined && maxLength !== Infinity) checkCount(maxLength, 'maxLength');
+    const limits = { ...route, maxLength: maxLength ?? route.maxLength };
     const hash = async (files: ModelFiles, path: string): Promise<string> =>
       files.sha256 === undefined ? sha256(await files.read(path)) : files.sha256(path);
     return StaticQueries.load(route.files, limits, tokenizer ?? javaScriptTokenizer, hash);
