@@ -35,7 +35,7 @@ export function recordSplitEncoder(
   location: string,
   options?: RecordOptions,
 ): SplitModel {
-  return record(definition, options, new OnnxRecorder(options)).encodeSplit(location);
+  return record(definition, options).encodeSplit(location);
 }
 
 /**
@@ -84,15 +84,15 @@ function linkedWeight(
 /** Records an encoder; a caller may replace its weights, or the operations that it is recorded with. */
 export function record(
   definition: EncoderDefinition,
-  { pairs = false }: RecordOptions = {},
-  recorder: OnnxRecorder = new OnnxRecorder(),
+  options: RecordOptions = {},
+  recorder: OnnxRecorder = new OnnxRecorder(options),
   weights: WeightLookup<OnnxTensor> = constantWeights(recorder.operations, definition),
   operations: Operations<OnnxTensor> = recorder.operations,
 ): OnnxRecorder {
   const ids = recorder.input('input_ids', 'index', ['batch', 'length']);
   const mask = recorder.input('attention_mask', 'index', ['batch', 'length']);
   const { network } = definition;
-  const typed = pairs && network.tokenTypes > 1;
+  const typed = options.pairs === true && network.tokenTypes > 1;
   const types = typed ? recorder.input('token_type_ids', 'index', ['batch', 'length']) : undefined;
   const tokens = network.encode(operations, weights, { ids, mask, types });
   recorder.output('last_hidden_state', tokens);

@@ -110,6 +110,14 @@ describe('the ONNX recorder', () => {
 });
 
 describe('a recorded encoder', () => {
+  it('has the operators of onnxruntime alone only when they are asked for', async () => {
+    const definition = await readEncoder(await randomModel(tinyConfigs['bert']!));
+    // In the branch for long texts.
+    const isFused = (options?: Parameters<typeof recordEncoder>[1]) =>
+      Buffer.from(recordEncoder(definition, options)).includes('MultiHeadAttention');
+    expect([isFused(), isFused({ operators: 'onnxruntime' })]).toEqual([false, true]);
+  });
+
   it('has the inputs and the output that every runtime expects', async () => {
     const { graph, opsetImport, irVersion } = fromBinary(
       ModelProtoSchema,

@@ -63,10 +63,18 @@ export function embedWith(engine: TrainingEngine, reader: TextReader, runSignal?
  */
 export type ScorePairs = (pairs: readonly TextPair[]) => Promise<Matrix>;
 
-/** Scoring with the weights of an engine, pairs of similar length together. */
-export function scoreWith(engine: TrainingEngine, reader: TextReader, signal?: AbortSignal): ScorePairs {
-  if (reader.pooling.perToken === true) return (pairs) => lateScores(engine, reader, pairs, signal);
-  return async (pairs) => rowsOf(engine, await tokenizePairs(reader, pairs, undefined, signal), 0, signal);
+/**
+ * Scoring with the weights of an engine, pairs of similar length together.
+ * @param prompts before the texts of each column, a reranker's before the pair; default those of the model
+ */
+export function scoreWith(
+  engine: TrainingEngine,
+  reader: TextReader,
+  signal?: AbortSignal,
+  prompts?: readonly string[],
+): ScorePairs {
+  if (reader.pooling.perToken === true) return (pairs) => lateScores(engine, reader, pairs, signal, prompts);
+  return async (pairs) => rowsOf(engine, await tokenizePairs(reader, pairs, prompts?.[0], signal), 0, signal);
 }
 
 /** What an engine gives for each of the inputs. */
@@ -99,6 +107,7 @@ async function lateScores(
   reader: TextReader,
   pairs: readonly TextPair[],
   signal: AbortSignal | undefined,
+  prompts: readonly string[] | undefined,
 ): Promise<Matrix> {
   const scores = new Float32Array(pairs.length);
   for (let start = 0; start < pairs.length; start += pairsAtOnce) {
@@ -106,7 +115,7 @@ async function lateScores(
     const matrices = async (column: 0 | 1): Promise<Matrix[]> => {
       const texts = some.map((pair) => pair[column]);
       const role = column === 0 ? 'query' : 'document';
-      const { texts: tokenized } = await tokenizeColumn(reader, texts, undefined, signal, role);
+      const { texts: tokenized } = await tokenizeColumn(reader, texts, prompts?.[column], signal, role);
       return tokenMatrices(engine, tokenized, signal);
     };
     const [queries, documents] = [await matrices(0), await matrices(1)];

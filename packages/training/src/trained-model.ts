@@ -15,7 +15,7 @@ import {
   type WritableTensor,
 } from '@sentvec/core';
 import type { TrainingState } from './engine.ts';
-import { configLike, tokenizerFiles } from './from-scratch/fresh-head.ts';
+import { configLike, licenceFiles, tokenizerFiles } from './from-scratch/fresh-head.ts';
 import type { ParameterSlot } from './optimizer/parameters.ts';
 import { mergedWeights } from './step/lora.ts';
 import type { TrainableModel } from './step/siamese.ts';
@@ -103,7 +103,7 @@ const carriedFiles: readonly RegExp[] = [
   ...tokenizerFiles,
   /^(modeling|configuration|tokenization|custom)_\w+\.py$/,
   /^artifact\.metadata$/,
-  /^(LICEN[CS]E|NOTICE)/,
+  licenceFiles,
 ];
 
 /**

@@ -6,7 +6,15 @@ import { onnx } from '@sentvec/backend-onnx';
 import { spearmanCorrelation, type ModelFiles } from '@sentvec/core';
 import { directoryModel, loadReranker } from '@sentvec/core/node';
 import { goldenPath } from '@sentvec/testing';
-import { withFreshScores } from '@sentvec/training';
+import {
+  binaryCrossEntropyLoss,
+  checkTrainingSet,
+  withFreshScores,
+  withTermWeights,
+  withTokenVectors,
+} from '@sentvec/training';
+import { evaluatePairClassification, evaluatePairReranking } from '../src/evaluation/scored-pairs.ts';
+import { readEvaluation } from '../src/node/configured-evaluation.ts';
 import { jsonLines, samplePairs } from './sample-pairs.ts';
 import { errorOf, pairs, TrainingFolder } from './training-folder.ts';
 
@@ -95,7 +103,8 @@ test('a reranker learns from lists of different lengths', async () => {
   await place.write('lists.jsonl', jsonLines(rows));
   const list = { file: 'lists.jsonl', columns: ['query', 'document'], label: 'relevance' };
   const data = [{ ...list, loss: 'LambdaLoss' }];
-  const config = { kind: 'reranker', data, evaluation: undefined, epochs: 3, learningRate: 3e-3 };
+  // Longer than the encoder's usual texts: what makes documents of a list differ stands at their end.
+  const config = { kind: 'reranker', data, evaluation: undefined, epochs: 3, learningRate: 3e-3, maxLength: 40 };
   const { outcome } = await place.run(place.config('lists', config));
   const losses = outcome.history.steps.map((step) => step.loss);
   const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
@@ -143,6 +152,94 @@ test.each([
   await reranker.dispose();
 });
 
+test.each([
+  ['scores', withFreshScores, 'tiny-bert-multipool', {}],
+  ['term weights', withTermWeights, 'splade-bert-max', {}],
+  ['token vectors', withTokenVectors, 'tiny-bert-multipool', { query_length: 20, document_length: 20 }],
+])(
+  'a model with new %s keeps the licence, the longest text and the lower case of its base',
+  async (_, make, name, lengths) => {
+    const base = await directoryModel(golden(name));
+    const added = { 'LICENSE.txt': 'terms', NOTICE: 'names' };
+    const reading = { max_seq_length: 20, do_lower_case: true };
+    const module = { idx: 0, name: '0', path: '', type: 'sentence_transformers.models.Transformer' };
+    const changed: Record<string, string> = {
+      ...added,
+      'modules.json': JSON.stringify([
+        module,
+        { ...module, idx: 1, path: '1_Pooling', type: module.type.replace('Transformer', 'Pooling') },
+      ]),
+      '1_Pooling/config.json': JSON.stringify({ word_embedding_dimension: 32, pooling_mode_mean_tokens: true }),
+      'config_sentence_transformers.json': '{}',
+      'sentence_bert_config.json': JSON.stringify(reading),
+    };
+    const files: ModelFiles = {
+      name: base.name,
+      list: async () => [...new Set([...(await base.list()), ...Object.keys(changed)])],
+      read: async (path) => (path in changed ? new TextEncoder().encode(changed[path]) : base.read(path)),
+    };
+    const made = await make(files);
+    const text = async (path: string) => new TextDecoder().decode(await made.read(path));
+    for (const [path, content] of Object.entries(added)) expect(await text(path)).toBe(content);
+    const written = JSON.parse(await text('sentence_bert_config.json')) as Record<string, unknown>;
+    expect(written).toMatchObject({ ...reading, ...lengths });
+  },
+);
+
+// Numbers of CrossEncoderClassificationEvaluator, CrossEncoderRerankingEvaluator and CrossEncoderCorrelationEvaluator of
+// sentence-transformers 6.1 for a model that gives these scores.
+test('pairs are evaluated as the evaluators of CrossEncoder do', async () => {
+  const given = (numbers: readonly number[], cols: number) => async () => ({
+    data: Float32Array.from(numbers),
+    rows: numbers.length / cols,
+    cols,
+  });
+  const three = given([3, 1, 0, 2, 0, 1, 0, 2, 1, 5, 4, 1], 3);
+  const first = ['a', 'b', 'c', 'd'];
+  const classified = await evaluatePairClassification(three, { first, second: first, classes: [0, 1, 1, 0] });
+  expect(classified.metrics?.['f1_macro']).toBeCloseTo(0.7333333333333334, 7);
+  const scored: Record<string, number> = { a: 0.9, b: 0.5, c: 0.7, d: 0.2, e: 0.4, f: 0.6 };
+  const ranked = await evaluatePairReranking(
+    async (asked) => ({ data: Float32Array.from(asked, ([, text]) => scored[text]!), rows: asked.length, cols: 1 }),
+    [
+      { query: 'x', positive: ['b'], negative: ['a', 'd'] },
+      { query: 'y', positive: [], negative: ['c'] },
+      { query: 'z', positive: ['e', 'f'], negative: [] },
+    ],
+  );
+  expect(ranked.metrics?.['map']).toBeCloseTo(0.5, 7);
+  expect(ranked.metrics?.['mrr@10']).toBeCloseTo(0.5, 7);
+  expect(ranked.metrics?.['ndcg@10']).toBeCloseTo(0.5436432511904858, 7);
+  const rows = [0, 0.2, 0.7, 1].map((score, row) => ({ a: first[row], b: 'x', score }));
+  await place.write('four.jsonl', jsonLines(rows));
+  const evaluation = { ...pairs, type: 'sts', file: 'four.jsonl', header: true } as const;
+  const model = {
+    kind: 'reranker',
+    folder: { prompts: {}, similarityFunction: 'cosine' },
+    labels: ['LABEL_0'],
+  } as const;
+  const { evaluate } = await readEvaluation(evaluation, { ...model, activation: 'Sigmoid' }, place.path);
+  const { metrics } = await evaluate(() => expect.unreachable(), given([-4, -1, 1, 6], 1));
+  expect(metrics?.['pearson']).toBeCloseTo(0.9983337969795747, 6);
+});
+
+test('documents that a list does not have may be cached in a part of their own', async () => {
+  const rows = examples.slice(0, 16).flatMap(({ a, b, score }, row) =>
+    Array.from({ length: row % 4 === 0 ? 6 : 2 }, (_, at) => ({
+      query: a,
+      document: `${b} ${at}`,
+      score: at ? 0 : score,
+    })),
+  );
+  await place.write('uneven.jsonl', jsonLines(rows));
+  const data = [{ file: 'uneven.jsonl', columns: ['query', 'document'], label: 'score', loss: 'ListNetLoss' }];
+  const config = { kind: 'reranker', data, evaluation: undefined, epochs: 1, maxSteps: 2 };
+  const losses = async (output: string, changes: object) =>
+    (await place.run(place.config(output, { ...config, ...changes }))).outcome.history.steps.map(({ loss }) => loss);
+  const cached = await losses('in-parts', { cachedExamples: 1 });
+  for (const [step, loss] of (await losses('at-once', {})).entries()) expect(cached[step]).toBeCloseTo(loss, 4);
+});
+
 test('what cannot be trained as a reranker is refused by name', async () => {
   const message = async (changes: object) =>
     (await errorOf(async () => place.run(place.config('refused', { kind: 'reranker', ...changes })))).message;
@@ -156,6 +253,16 @@ test('what cannot be trained as a reranker is refused by name', async () => {
   expect(await message({ ...bce, model: golden('st6-static') })).toContain('static embedding');
   expect(await message({ ...bce, model: golden('rerank-qwen3-lm') })).toContain('scores pairs as a chat');
   expect(await message({ ...bce, model: golden('splade-bert-max') })).toContain('Set "kind": "sparse"');
+  const set = { name: 'pairs', examples: { columns: [['a'], ['b']], labels: [1] }, loss: binaryCrossEntropyLoss() };
+  expect(
+    (await errorOf(async () => checkTrainingSet({ ...set, prompts: ['query: ', 'text: '] }, 8))).message,
+  ).toContain('column 2 has the prompt "text: "');
+  checkTrainingSet({ ...set, prompts: ['query: ', ''] }, 8);
+  expect(
+    await message({ ...bce, kind: 'embedder', labels: ['x'], data: [{ ...pairs, loss: 'CoSENTLoss' }] }),
+  ).toContain('"labels" are those of a reranker');
+  const swapped = { model: golden('rerank-albert'), labels: ['another'] };
+  expect(await message({ ...bce, ...swapped })).toContain('is a reranker already, whose labels are LABEL_0');
   expect(await message({ ...bce, model: golden('tiny-t5') })).toContain('the head of the model type "t5"');
   expect(
     await message({ ...bce, evaluation: { type: 'clustering', file: 'pairs.jsonl', columns: ['a'], label: 'score' } }),

@@ -95,3 +95,10 @@ test('random numbers are uniform and normal, and streams are independent', () =>
   const other = draws(new Random(1, 1), 'uniform');
   expect(mean(uniform.map((value, i) => (value - 0.5) * (other[i]! - 0.5)))).toBeCloseTo(0, 2);
 });
+
+test('documents that a list does not have are no duplicates of each other', () => {
+  const queries = Array.from({ length: 16 }, (_, i) => `query ${i}`);
+  const columns = [queries, queries.map((text) => `${text} first`), queries.map(() => '')];
+  const labels = queries.flatMap(() => [1, -Infinity]);
+  expect(noDuplicates({ columns, labels, labelWidth: 2 }, request)).toHaveLength(2);
+});

@@ -14,7 +14,7 @@ import {
 } from '@sentvec/core';
 import { directoryModel, loadMultiVectorEmbedder, loadSparseEmbedder } from '@sentvec/core/node';
 import { goldenPath } from '@sentvec/testing';
-import { withTermWeights } from '@sentvec/training';
+import { lossFromName, withTermWeights } from '@sentvec/training';
 import { samplePairs } from './sample-pairs.ts';
 import { errorOf, pairs, TrainingFolder } from './training-folder.ts';
 
@@ -115,7 +115,8 @@ test('an encoder becomes a model of late interaction', async () => {
   const data = [{ ...ranked, loss: 'MultiVectorMultipleNegativesRankingLoss' }];
   const { output, outcome } = await place.run(place.config('late', { kind: 'multi-vector', data, maxSteps: 10 }));
   const kept = outcome.history.evaluations.find(({ step }) => step === outcome.bestStep)!;
-  expect(await lateCorrelation(output)).toBeCloseTo(kept.score, 3);
+  // The base reads 24 tokens, so many texts score almost alike: rounding decides their order, on each backend another.
+  expect(await lateCorrelation(output)).toBeCloseTo(kept.score, 2);
   expect(await readFile(join(output, 'README.md'), 'utf8')).toContain('MultiVectorEncoder');
 });
 
@@ -133,4 +134,9 @@ test('what cannot be trained as sparse or late interaction is refused by name', 
   );
   expect(await message({ data: [splade] })).toContain('trains models of the kind sparse');
   expect(await message({ ...sparse, data: [{ ...pairs, loss: 'BinaryCrossEntropyLoss' }] })).toContain('kind reranker');
+});
+
+test('the distillation of a sparse embedder has the temperature 2 unless another is given, a dense one 1', () => {
+  expect(lossFromName('SparseDistillKLDivLoss', {}, 'sparse').parameters).toMatchObject({ temperature: 2 });
+  expect(lossFromName('DistillKLDivLoss', {}, 'sparse').parameters).toMatchObject({ temperature: 1 });
 });

@@ -1,4 +1,5 @@
 // How the examples of an epoch are put into batches.
+import { absentDocument } from '../losses/listwise.ts';
 import { Random } from '../random.ts';
 
 /** What a sampler may look at: texts by column, and labels where there are some. Row i of each belongs to example i. */
@@ -43,6 +44,7 @@ export const inOrder: Sampler = (examples, { batchSize }) =>
  * Every example once, in random order, and no text twice in a batch: with in-batch negatives a repeated text would be a
  * false negative. An example goes into the first batch with room after the last one that has a text of it, in a time
  * that does not depend on how often texts repeat. When a text repeats often, the last batches are small.
+ * Documents that a list does not have are no texts.
  */
 export const noDuplicates: Sampler = (examples, { batchSize, seed, epoch }) => {
   const batches: number[][] = [];
@@ -50,7 +52,7 @@ export const noDuplicates: Sampler = (examples, { batchSize, seed, epoch }) => {
   const free = [new Map<string, number>(), new Map<string, number>()];
   const roomFrom = new FirstWithRoom();
   for (const row of shuffledOrder(examples, seed, epoch)) {
-    const keys = [examples.columns.map((column) => column[row]!), examples.distinct?.[row] ?? []];
+    const keys = [textsOf(examples, row), examples.distinct?.[row] ?? []];
     const first = keys.flatMap((own, kind) => own.map((key) => free[kind]!.get(key) ?? 0));
     const index = roomFrom.find(Math.max(...first));
     const batch = (batches[index] ??= []);
@@ -60,6 +62,12 @@ export const noDuplicates: Sampler = (examples, { batchSize, seed, epoch }) => {
   }
   return batches.map((batch) => Int32Array.from(batch));
 };
+
+function textsOf({ columns, labels, labelWidth }: ExampleTable, row: number): string[] {
+  const texts = columns.map((column) => column[row]!);
+  if (labelWidth === undefined || labelWidth !== columns.length - 1) return texts;
+  return texts.filter((_, column) => column === 0 || labels?.[row * labelWidth + column - 1] !== absentDocument);
+}
 
 /** The first batch with room at or after another. Batches that are full are skipped together (path compression). */
 class FirstWithRoom {

@@ -25,9 +25,9 @@ export interface TrainingSet {
 /**
  * Checks that a set has what its loss needs.
  * @throws SentvecError `invalid-corpus` when it is empty, lacks columns or labels, or has labels that the loss cannot
- * use; names the row
+ * use; names the row. `invalid-argument` for a prompt of a reranker's second text
  */
-export function checkTrainingSet({ name, examples, loss }: TrainingSet, batchSize: number): void {
+export function checkTrainingSet({ name, examples, loss, prompts }: TrainingSet, batchSize: number): void {
   const { columns, labels, labelWidth = 1 } = examples;
   const rows = columns[0]?.length ?? 0;
   const { least, most } = loss.columns;
@@ -38,6 +38,13 @@ export function checkTrainingSet({ name, examples, loss }: TrainingSet, batchSiz
     const wanted = least === most ? `${least}` : most === Infinity ? `at least ${least}` : `${least} to ${most}`;
     throw corpusError(`${loss.name} needs ${wanted} columns of texts, not ${columns.length}.`);
   }
+  const second = loss.over === 'scores' ? (prompts ?? []).findIndex((prompt, at) => at > 0 && prompt !== '') : -1;
+  if (second > 0)
+    throw new SentvecError(
+      'invalid-argument',
+      `${name}: column ${second + 1} has the prompt ${JSON.stringify(prompts![second])}, but a reranker reads a pair as one input with one prompt, that of the first column. Give the other columns none (null in a configuration).`,
+      { file: name },
+    );
   const smallest = loss.smallestBatch ?? 1;
   if (Math.min(rows, batchSize) < smallest) {
     throw corpusError(

@@ -8,7 +8,7 @@ import type { LabelledPairs, ScoredPairs, Triplets } from './similarity.ts';
 
 /**
  * Correlation of the scores of pairs with people's: Spearman's is `score`. As `CrossEncoderCorrelationEvaluator` of
- * sentence-transformers.
+ * sentence-transformers, when the scores are those after the model's activation: Pearson's depends on it.
  */
 export async function evaluatePairCorrelation(
   score: ScorePairs,
@@ -46,7 +46,8 @@ export async function evaluatePairBinary(
 
 /**
  * Orders the documents of each query: mean average precision (`score`), MRR and NDCG at 10. As
- * `CrossEncoderRerankingEvaluator` of sentence-transformers.
+ * `CrossEncoderRerankingEvaluator` of sentence-transformers: a query without an answer counts 0, and one with answers
+ * alone counts too.
  */
 export function evaluatePairReranking(score: ScorePairs, samples: readonly RerankingSample[]): Promise<Evaluation> {
   return meanOfRankings(samples, async (query, documents) =>
@@ -55,7 +56,8 @@ export function evaluatePairReranking(score: ScorePairs, samples: readonly Reran
 }
 
 /**
- * How often the label with the highest score is the right one: accuracy (`score`), and the mean F1 of the labels. As
+ * How often the label with the highest score is the right one: accuracy (`score`), and the mean F1 of the labels
+ * that occur, as the right one or a chosen one. As
  * `CrossEncoderClassificationEvaluator` of sentence-transformers.
  * @param classes the number of the right label of each pair
  */
@@ -66,11 +68,12 @@ export async function evaluatePairClassification(
   const found = await score(pairsOf(first, second));
   const chosen = first.map((_, row) => largestAt(rowOf(found, row)));
   const right = chosen.filter((label, row) => label === classes[row]).length / first.length;
-  const f1s = Array.from({ length: found.cols }, (_, label) => {
+  const occurring = [...new Set([...chosen, ...Array.from(classes)])];
+  const f1s = occurring.map((label) => {
     const both = chosen.filter((each, row) => each === label && classes[row] === label).length;
     const either =
       chosen.filter((each) => each === label).length + Array.from(classes).filter((each) => each === label).length;
-    return either === 0 ? 0 : (2 * both) / either;
+    return (2 * both) / either;
   });
   const macro = f1s.reduce((sum, f1) => sum + f1, 0) / f1s.length;
   return { score: right, metrics: { accuracy: right, f1_macro: macro } };

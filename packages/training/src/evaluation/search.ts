@@ -45,18 +45,23 @@ export async function evaluateReranking(
     const asked = await embedQuery([query], { as: 'query' });
     return similarityMatrix(asked, await embedDocuments(documents, { as: 'document' }), similarity).data;
   };
-  return meanOfRankings(samples, scoresOf, k);
+  return meanOfRankings(withBoth(samples), scoresOf, k);
 }
 
-/** The same by any scores of a query's documents: mean over the queries that have an answer and another document. */
+/** The samples with an answer and another document: those that `RerankingEvaluator` of sentence-transformers counts. */
+export function withBoth(samples: readonly RerankingSample[]): RerankingSample[] {
+  return samples.filter(({ positive, negative }) => positive.length > 0 && negative.length > 0);
+}
+
+/** The same by any scores of a query's documents: the mean over all queries. One without an answer counts 0. */
 export async function meanOfRankings(
   samples: readonly RerankingSample[],
   scoresOf: (query: string, documents: readonly string[]) => Promise<ArrayLike<number>>,
   k = 10,
 ): Promise<Evaluation> {
-  const usable = samples.filter(({ positive, negative }) => positive.length > 0 && negative.length > 0);
   const totals = { map: 0, [`mrr@${k}`]: 0, [`ndcg@${k}`]: 0 };
-  for (const { query, positive, negative } of usable) {
+  for (const { query, positive, negative } of samples) {
+    if (positive.length === 0) continue;
     const documents = [...positive, ...negative];
     const scores = await scoresOf(query, documents);
     const ranked = rankLabels(
@@ -64,9 +69,9 @@ export async function meanOfRankings(
       Array.from(documents, (_, i) => Number(i < positive.length)),
     );
     const first = ranked.labels.indexOf(1);
-    totals.map += averagePrecision(ranked) / usable.length;
-    totals[`mrr@${k}`]! += (first < k ? 1 / (first + 1) : 0) / usable.length;
-    totals[`ndcg@${k}`]! += discountedGain(ranked.labels, k) / usable.length;
+    totals.map += averagePrecision(ranked) / samples.length;
+    totals[`mrr@${k}`]! += (first < k ? 1 / (first + 1) : 0) / samples.length;
+    totals[`ndcg@${k}`]! += discountedGain(ranked.labels, k) / samples.length;
   }
   return { score: totals.map, metrics: totals };
 }

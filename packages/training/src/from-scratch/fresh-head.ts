@@ -54,6 +54,9 @@ export const tokenizerFiles: readonly RegExp[] = [
   /^(vocab\.txt|merges\.txt|chat_template\.jinja|.+\.model)$/,
 ];
 
+/** The terms of the base model, which hold for what is made of it. */
+export const licenceFiles: RegExp = /^(LICEN[CS]E|NOTICE|COPYING)/iu;
+
 /** Options of {@link withFreshScores}. */
 export interface FreshScoresOptions {
   /** Names of what the model gives a score for. @default ['LABEL_0'] */
@@ -71,7 +74,7 @@ export interface FreshScoresOptions {
 export async function withFreshScores(files: ModelFiles, options: FreshScoresOptions = {}): Promise<ModelFiles> {
   checkOptionNames('withFreshScores()', options, { labels: true, seed: true });
   const { labels = ['LABEL_0'], seed = 42 } = options;
-  const { encoderFiles, definition, config } = await readBase(files);
+  const { encoderFiles, definition, config, carried, reading } = await readBase(files);
   const modelType = definition.modelType;
   // Refuses an architecture without a head, with the names of those that have one.
   const layers = await classificationHeadLayers(encoderFiles);
@@ -103,7 +106,7 @@ export async function withFreshScores(files: ModelFiles, options: FreshScoresOpt
   }
   const numbered = labels.map((label, id) => [String(id), label] as const);
   return memoryModel(files.name, {
-    ...(await tokenizerOf(encoderFiles)),
+    ...carried,
     'config.json': await configLike(encoderFiles, {
       ...floatConfig(config),
       architectures: [`${ofClass.name}ForSequenceClassification`],
@@ -113,6 +116,7 @@ export async function withFreshScores(files: ModelFiles, options: FreshScoresOpt
     'model.safetensors': writeSafetensors(tensors, { format: 'pt' }),
     'modules.json': modules(['', 'base.modules.transformer.Transformer']),
     'sentence_bert_config.json': json({
+      ...reading,
       transformer_task: 'sequence-classification',
       modality_config: { text: { method: 'forward', method_output_name: 'logits' } },
       module_output_name: 'scores',
@@ -133,7 +137,7 @@ export async function withFreshScores(files: ModelFiles, options: FreshScoresOpt
  * @throws SentvecError `invalid-model` for an encoder without the head that predicts tokens
  */
 export async function withTermWeights(files: ModelFiles): Promise<ModelFiles> {
-  const { encoderFiles, config, definition } = await readBase(files);
+  const { encoderFiles, config, definition, carried, reading } = await readBase(files);
   const sparse = await readEncoder(
     withConfig(encoderFiles, { ...config, term_weights: { pooling_strategy: 'max', activation_function: 'relu' } }),
   ).catch((cause: unknown) => {
@@ -149,7 +153,7 @@ export async function withTermWeights(files: ModelFiles): Promise<ModelFiles> {
   for (const [name, shape] of sparse.weights)
     for (const storedName of sparse.storedNames(name)) tensors[storedName] = { shape, data: sparse.weight(name) };
   return memoryModel(files.name, {
-    ...(await tokenizerOf(encoderFiles)),
+    ...carried,
     'config.json': await configLike(encoderFiles, floatConfig(config)),
     'model.safetensors': writeSafetensors(tensors, { format: 'pt' }),
     'modules.json': modules(
@@ -157,6 +161,7 @@ export async function withTermWeights(files: ModelFiles): Promise<ModelFiles> {
       ['1_SpladePooling', 'sparse_encoder.modules.splade_pooling.SpladePooling'],
     ),
     'sentence_bert_config.json': json({
+      ...reading,
       transformer_task: 'fill-mask',
       modality_config: { text: { method: 'forward', method_output_name: 'logits' } },
       module_output_name: 'token_embeddings',
@@ -197,14 +202,15 @@ export async function withTokenVectors(files: ModelFiles, options: TokenVectorOp
   });
   const { dimension = 128, queryLength = 32, documentLength = 180, seed = 42 } = options;
   for (const [name, value] of Object.entries({ dimension, queryLength, documentLength })) checkCount(name, value);
-  const { encoderFiles, definition, config } = await readBase(files);
-  const { hiddenSize, maxPositions } = definition;
+  const { encoderFiles, definition, config, carried, reading } = await readBase(files);
+  const { hiddenSize } = definition;
+  const longest = Math.min(definition.maxPositions, reading.max_seq_length ?? Infinity);
   const random = new Random(seed);
   const bound = 1 / Math.sqrt(hiddenSize);
   const data = Float32Array.from({ length: dimension * hiddenSize }, () => (2 * random.uniform() - 1) * bound);
   const ofTokens = { module_input_name: 'token_embeddings', module_output_name: 'token_embeddings' };
   return memoryModel(files.name, {
-    ...(await tokenizerOf(encoderFiles)),
+    ...carried,
     'config.json': await configLike(encoderFiles, floatConfig(config)),
     'model.safetensors': writeSafetensors(encoderTensors(definition, ''), { format: 'pt' }),
     'modules.json': modules(
@@ -214,11 +220,12 @@ export async function withTokenVectors(files: ModelFiles, options: TokenVectorOp
       ['3_Normalize', 'base.modules.normalize.Normalize'],
     ),
     'sentence_bert_config.json': json({
+      ...reading,
       transformer_task: 'feature-extraction',
       modality_config: { text: { method: 'forward', method_output_name: 'last_hidden_state' } },
       module_output_name: 'token_embeddings',
-      query_length: Math.min(queryLength, maxPositions),
-      document_length: Math.min(documentLength, maxPositions),
+      query_length: Math.min(queryLength, longest),
+      document_length: Math.min(documentLength, longest),
     }),
     '1_Dense/config.json': json({
       in_features: hiddenSize,
@@ -275,11 +282,15 @@ interface BaseEncoder {
   readonly encoderFiles: ModelFiles;
   readonly definition: EncoderDefinition;
   readonly config: Readonly<Record<string, unknown>>;
+  /** Files that stay as they are: those of the tokenizer, and the licence. */
+  readonly carried: FolderFiles;
+  /** How texts are read before the tokenizer, as `sentence_bert_config.json` says it. */
+  readonly reading: { readonly max_seq_length?: number; readonly do_lower_case?: true };
 }
 
 /** @throws SentvecError `unsupported-model` for a static model, `invalid-model` */
 async function readBase(files: ModelFiles): Promise<BaseEncoder> {
-  const { encoder, encoderFiles } = await readModelFolder(files);
+  const { encoder, encoderFiles, maxLength, lowerCase } = await readModelFolder(files);
   if (encoder === 'static')
     throw new SentvecError(
       'unsupported-model',
@@ -287,7 +298,15 @@ async function readBase(files: ModelFiles): Promise<BaseEncoder> {
       { file: files.name },
     );
   const definition = await readEncoder(encoderFiles);
-  return { encoderFiles, definition, config: (await readJsonObject(encoderFiles, 'config.json'))! };
+  const reading = {
+    ...(maxLength === undefined ? {} : { max_seq_length: maxLength }),
+    ...(lowerCase ? { do_lower_case: true as const } : {}),
+  };
+  const carried = {
+    ...(await filesNamed(encoderFiles, [...tokenizerFiles, licenceFiles])),
+    ...(await filesNamed(files, [licenceFiles])),
+  };
+  return { encoderFiles, definition, config: (await readJsonObject(encoderFiles, 'config.json'))!, carried, reading };
 }
 
 function encoderTensors(definition: EncoderDefinition, prefix: string): Record<string, WritableTensor> {
@@ -298,8 +317,8 @@ function encoderTensors(definition: EncoderDefinition, prefix: string): Record<s
   return Object.fromEntries(named);
 }
 
-async function tokenizerOf(files: ModelFiles): Promise<FolderFiles> {
-  const names = (await files.list()).filter((name) => tokenizerFiles.some((each) => each.test(name)));
+async function filesNamed(files: ModelFiles, patterns: readonly RegExp[]): Promise<FolderFiles> {
+  const names = (await files.list()).filter((name) => !name.includes('/') && patterns.some((each) => each.test(name)));
   return Object.fromEntries(await Promise.all(names.map(async (name) => [name, await files.read(name)] as const)));
 }
 

@@ -164,7 +164,7 @@ const ofVectors: Makers<Loss> = {
   AnglELoss: (read) => angleLoss({ scale: read.number('scale', 20) }),
   MSELoss: () => mseLoss(),
   MarginMSELoss: (read) => marginMseLoss({ similarity: read.choice('similarity', pairSimilarities, 'dot') }),
-  DistillKLDivLoss: (read) => distillKlDivLoss(distillKlDiv(read)),
+  DistillKLDivLoss: (read) => distillKlDivLoss(distillKlDiv(read, 1)),
   EmbedDistillLoss: (read) =>
     embedDistillLoss({ distance: read.choice('distance', ['cosine', 'mse', 'l2'], 'cosine') }),
   GISTEmbedLoss: (read) =>
@@ -206,7 +206,7 @@ const ofTerms: Makers<Loss> = {
     ),
   SparseMarginMSELoss: (read) =>
     named('SparseMarginMSELoss', marginMseLoss({ similarity: read.choice('similarity', pairSimilarities, 'dot') })),
-  SparseDistillKLDivLoss: (read) => named('SparseDistillKLDivLoss', distillKlDivLoss(distillKlDiv(read))),
+  SparseDistillKLDivLoss: (read) => named('SparseDistillKLDivLoss', distillKlDivLoss(distillKlDiv(read, 2))),
   SpladeLoss: (read) =>
     spladeLoss(vectorLossFromName(read.text('loss'), read.nested('loss_params')), {
       documentWeight: read.required('document_regularizer_weight'),
@@ -272,9 +272,9 @@ const rankNet = (read: ParameterReader) => ({
 
 /** The losses of sparse encoders are those of dense ones, with defaults of their own. */
 const named = (name: string, loss: Loss): Loss => ({ ...loss, name });
-const distillKlDiv = (read: ParameterReader) => ({
+const distillKlDiv = (read: ParameterReader, usualTemperature: number) => ({
   similarity: read.choice('similarity', pairSimilarities, 'dot'),
-  temperature: read.number('temperature', 1),
+  temperature: read.number('temperature', usualTemperature),
 });
 
 const contrastive = (read: ParameterReader) => ({

@@ -41,7 +41,10 @@ export interface DataConfig {
   readonly loss: string;
   readonly lossParameters: Readonly<Record<string, unknown>>;
   readonly sampler?: 'shuffled' | 'inOrder' | 'noDuplicates' | 'groupedByLabel' | 'byLength' | undefined;
-  /** Names of prompts of the model, one for each column; null for none. */
+  /**
+   * Names of prompts of the model, one for each column; null for none. A reranker reads a pair as one input, which has
+   * one prompt: the first; the others are null.
+   */
   readonly prompts?: readonly (string | null)[] | undefined;
 }
 
@@ -67,7 +70,8 @@ export interface TrainingConfig {
    */
   readonly kind: ModelKind;
   /**
-   * For a reranker that gets a new head: the names of its labels, in order.
+   * For a reranker that gets a new head: the names of its labels, in order. Of a model that is a reranker already, they
+   * must be its own.
    * @default those of the data for a loss over labels, else one
    */
   readonly labels?: readonly string[] | undefined;
@@ -244,7 +248,17 @@ export function parseTrainingConfig(value: unknown, name: string): TrainingConfi
     }
     lossOf(data, result.output.kind);
   }
-  const { device, threads, evaluation } = result.output;
+  const { device, threads, evaluation, kind, labels } = result.output;
+  if (labels !== undefined && kind !== 'reranker')
+    throw new SentvecError(
+      'invalid-argument',
+      `${name}: "labels" are those of a reranker; a model of the kind ${kind} has none. Leave them out.`,
+      { file: name },
+    );
+  if (labels !== undefined && new Set(labels).size < labels.length)
+    throw new SentvecError('invalid-argument', `${name}: "labels" has a name twice: ${labels.join(', ')}.`, {
+      file: name,
+    });
   if (threads !== undefined && device !== 'cpu')
     throw new SentvecError(
       'invalid-argument',

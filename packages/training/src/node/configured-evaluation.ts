@@ -1,6 +1,13 @@
 // Makes the evaluator of a training run from its configuration.
 import { resolve } from 'node:path';
-import { promptNameFor, SentvecError, type SimilarityFunction, type TextRole } from '@sentvec/core';
+import {
+  applyActivation,
+  promptNameFor,
+  SentvecError,
+  type Activation,
+  type SimilarityFunction,
+  type TextRole,
+} from '@sentvec/core';
 import { readTable, type Table } from '@sentvec/corpus';
 import { withPrompt, type EmbedTexts, type ScorePairs, type SearchPrompts } from '../embed-texts.ts';
 import { evaluateClassification, type ClassifiedTexts } from '../evaluation/classification.ts';
@@ -13,7 +20,13 @@ import {
   evaluatePairReranking,
   evaluatePairTriplets,
 } from '../evaluation/scored-pairs.ts';
-import { evaluateParaphrases, evaluateReranking, paraphraseTask, rerankingSamples } from '../evaluation/search.ts';
+import {
+  evaluateParaphrases,
+  evaluateReranking,
+  paraphraseTask,
+  rerankingSamples,
+  withBoth,
+} from '../evaluation/search.ts';
 import { evaluateBinaryClassification, evaluateSts, evaluateTriplets } from '../evaluation/similarity.ts';
 import type { Evaluation, TrainingRequest } from '../training-request.ts';
 import { promptText } from './configured-data.ts';
@@ -28,6 +41,7 @@ interface EvaluatedModel {
   readonly kind: LoadedTrainable['kind'];
   readonly folder: Pick<LoadedTrainable['folder'], 'prompts' | 'similarityFunction'>;
   readonly labels?: readonly string[] | undefined;
+  readonly activation?: Activation | undefined;
 }
 
 /** What an evaluator is made of: texts by column, labels, and the classified texts that a classifier learns from. */
@@ -38,8 +52,11 @@ interface EvaluationData {
   readonly known: ClassifiedTexts | undefined;
   readonly similarity: SimilarityFunction;
   readonly searchPrompts: SearchPrompts;
+  readonly kind: LoadedTrainable['kind'];
   /** Of the model, for a reranker. */
   readonly modelLabels: readonly string[];
+  /** What turns the model's numbers into scores. */
+  readonly activation: Activation;
 }
 
 /**
@@ -49,7 +66,7 @@ interface EvaluationData {
  */
 export async function readEvaluation(
   config: EvaluationConfig,
-  { kind, folder, labels: modelLabels = [] }: EvaluatedModel,
+  { kind, folder, labels: modelLabels = [], activation = 'Identity' }: EvaluatedModel,
   directory: string,
 ): Promise<{ readonly evaluate: NonNullable<TrainingRequest['evaluate']>; readonly data: readonly Table[] }> {
   const textOf = (name: string | undefined) => (name === undefined ? undefined : promptText(name, folder.prompts));
@@ -71,7 +88,7 @@ export async function readEvaluation(
   const training = config.known === undefined ? undefined : await read(config.known);
   const known = training && { texts: training.columns[0]!, classes: training.classes! };
   const { similarityFunction: similarity } = folder;
-  const data = { columns, labels, classes, known, similarity, searchPrompts, modelLabels };
+  const data = { columns, labels, classes, known, similarity, searchPrompts, kind, modelLabels, activation };
   const tables = training ? [table, training] : [table];
   const ofPairs = kind === 'reranker' || kind === 'multi-vector' ? pairEvaluators[config.type] : undefined;
   if (ofPairs !== undefined) {
@@ -84,9 +101,9 @@ export async function readEvaluation(
 
 /** Of models that score pairs. */
 const pairEvaluators: Readonly<Partial<Record<EvaluationType, (data: EvaluationData) => EvaluateBy<ScorePairs>>>> = {
-  sts: ({ columns, labels: scores }) => {
+  sts: ({ columns, labels: scores, activation }) => {
     const pairs = { first: columns[0]!, second: columns[1]!, scores };
-    return (score) => evaluatePairCorrelation(score, pairs);
+    return (score) => evaluatePairCorrelation(activated(score, activation), pairs);
   },
   triplet: ({ columns }) => {
     const triplets = { anchors: columns[0]!, positives: columns[1]!, negatives: columns[2]! };
@@ -96,8 +113,10 @@ const pairEvaluators: Readonly<Partial<Record<EvaluationType, (data: EvaluationD
     const pairs = { first: columns[0]!, second: columns[1]!, labels };
     return (score) => evaluatePairBinary(score, pairs);
   },
-  reranking: ({ columns, labels }) => {
-    const samples = rerankingSamples(columns[0]!, columns[1]!, labels);
+  reranking: ({ columns, labels, kind }) => {
+    const all = rerankingSamples(columns[0]!, columns[1]!, labels);
+    // As `MultiVectorRerankingEvaluator`, which leaves out queries that `CrossEncoderRerankingEvaluator` counts.
+    const samples = kind === 'reranker' ? all : withBoth(all);
     return (score) => evaluatePairReranking(score, samples);
   },
   classification: ({ columns, classes, modelLabels }) => {
@@ -149,6 +168,16 @@ const evaluators: Readonly<Record<EvaluationType, (data: EvaluationData) => Eval
     return (embed) => evaluateClustering(embed, all);
   },
 };
+
+/** The scores after the activation of the model, as it is served. */
+function activated(score: ScorePairs, activation: Activation): ScorePairs {
+  return async (pairs) => {
+    const { data, rows, cols } = await score(pairs);
+    const scores = Float32Array.from(data);
+    applyActivation(activation, scores, cols);
+    return { data: scores, rows, cols };
+  };
+}
 
 /** Every fifth row, or all the others. */
 function everyFifth({ texts, classes }: ClassifiedTexts, chosen: boolean): ClassifiedTexts {

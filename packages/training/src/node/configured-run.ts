@@ -262,7 +262,7 @@ interface ComparedPair {
 
 /**
  * Cosines of a few examples of the first two columns, or the first number that a reranker gives for them, to show what
- * training changed.
+ * training changed. Texts have the prompts that they have in training.
  */
 async function comparePairs(
   engine: TrainingEngine,
@@ -275,18 +275,18 @@ async function comparePairs(
   const rows = Array.from({ length: shown }, (_, i) => Math.floor((i * first.length) / shown));
   if (kind === 'reranker' || kind === 'multi-vector') {
     const pairs = rows.map((row) => [first[row]!, second[row]!] as const);
-    const { data, cols } = await scoreWith(engine, reader)(pairs);
+    const { data, cols } = await scoreWith(engine, reader, undefined, prompts)(pairs);
     return pairs.map(([a, b], index) => ({ first: a, second: b, similarity: data[index * cols]! }));
   }
   const embed = embedWith(engine, reader);
   const [a, b] = [
     await embed(
       rows.map((row) => first[row]!),
-      { prompt: prompts?.[0] },
+      { prompt: prompts?.[0], as: 'query' },
     ),
     await embed(
       rows.map((row) => second[row]!),
-      { prompt: prompts?.[1] },
+      { prompt: prompts?.[1], as: 'document' },
     ),
   ];
   const similarities = pairwiseSimilarity(a, b, 'cosine');

@@ -20,6 +20,7 @@ import {
   subfolder,
   withTask,
   writeSafetensors,
+  type Activation,
   type Encoder,
   type ModelFiles,
   type ModelFolder,
@@ -44,6 +45,8 @@ export interface LoadedTrainable {
   readonly dimension: number;
   /** Of a reranker: the names of what it gives a score for, in order. */
   readonly labels?: readonly string[] | undefined;
+  /** Of a reranker: what turns its numbers into scores when it is served. */
+  readonly activation?: Activation | undefined;
   /** Tensors of the head that are stored among the encoder's, by their names in training. */
   readonly headTensors?: ReadonlyMap<string, string> | undefined;
   /** Hash of everything that decides how the tokenizer splits a text. */
@@ -143,6 +146,7 @@ async function loadRerankerForTraining(
     },
     dimension: labels.length,
     labels,
+    activation: folder.activation,
     headTensors: await headTensorsOf(files, folder),
     tokenizerHash: tokenization.hash,
   };

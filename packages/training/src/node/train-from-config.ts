@@ -43,6 +43,7 @@ export async function trainFromConfig(config: TrainingConfig, options: TrainFrom
   const model = await modelOf(config, examples, options);
   const base = await loadTrainable(model, { kind, maxLength, task, seed, labels });
   try {
+    checkLabels(base, config);
     const loaded = await withAdapters(base, config);
     const sets = config.data.map((data, index) => forModel(examples[index]!, data, loaded));
     for (const set of sets) checkTargetVectors(set, loaded.dimension);
@@ -50,6 +51,16 @@ export async function trainFromConfig(config: TrainingConfig, options: TrainFrom
   } finally {
     await base.reader.tokenizer.dispose();
   }
+}
+
+/** A head that is there already keeps its labels, whose order its weights have. */
+function checkLabels({ labels = [], files }: LoadedTrainable, config: TrainingConfig): void {
+  if (config.labels === undefined || config.labels.join('\n') === labels.join('\n')) return;
+  throw new SentvecError(
+    'invalid-argument',
+    `labels: ${files.name} is a reranker already, whose labels are ${labels.join(', ')}, in this order, not ${config.labels.join(', ')}. Leave "labels" out.`,
+    { file: files.name },
+  );
 }
 
 /** The model with the adapters that a configuration asks for. */
