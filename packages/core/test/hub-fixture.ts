@@ -41,7 +41,11 @@ export function useHubFixture(): HubWorld {
   beforeEach(async () => {
     world.home = await mkdtemp(join(tmpdir(), 'sentvec-hub-'));
     world.hub = await new FakeHub().start();
-    world.content = await goldenContent();
+    world.content = {
+      ...(await goldenContent()),
+      'artifact.metadata': new TextEncoder().encode('{}'),
+      'chat_template.jinja': new TextEncoder().encode('{{ messages[0].content }}'),
+    };
     const foreign = {
       'pytorch_model.bin': new Uint8Array(10),
       'notes.md': new Uint8Array(5),

@@ -61,6 +61,14 @@ const foreignFolders = /^(?:openvino|coreml|\.|checkpoint-)/u;
 const foreignFiles =
   /^(?:pytorch_model.*|training_args\.bin|tf_model\.h5|flax_model\.msgpack|rust_model\.ot|\..*|.*\.(?:gguf|h5|md|msgpack|onnx|ot|pt|pth|py|safetensors|tflite|txt|gif|jpe?g|png|svg))$/u;
 
+/** Parts that are not JSON by their name. Without one of them the same weights are another model. */
+const otherParts: ReadonlySet<string> = new Set([
+  'artifact.metadata',
+  'chat_template.jinja',
+  'merges.txt',
+  'vocab.txt',
+]);
+
 /**
  * What sentvec uses of a repository: configurations, vocabularies and tokenizers, safetensors, ONNX files with their
  * external data, whatever that is called, and the card. Weights of PyTorch, TensorFlow, Flax, OpenVINO and others it
@@ -84,7 +92,7 @@ function roleOf(path: string, isBesideGraph: boolean): HubFileRole | undefined {
   if (folders.some((folder) => foreignFolders.test(folder))) return undefined;
   if (path === 'README.md') return 'other';
   if (/^(?:adapter_)?model(?:-\d+-of-\d+)?\.safetensors$/u.test(name) || name.endsWith('.onnx')) return 'weights';
-  const isPart = name.endsWith('.json') || name === 'vocab.txt' || name === 'merges.txt';
+  const isPart = name.endsWith('.json') || otherParts.has(name);
   if (isPart) return folders.includes('onnx') ? undefined : 'part';
   return isBesideGraph && !foreignFiles.test(name) ? 'weights' : undefined;
 }

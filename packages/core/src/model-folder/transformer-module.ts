@@ -7,7 +7,7 @@ import type { EncoderPart } from './model-folder.ts';
 import { subfolder } from './model-files.ts';
 
 /** The names that sentence-transformers has given the module's config over time. */
-const configNames: readonly string[] = [
+export const configNames: readonly string[] = [
   'sentence_bert_config.json',
   'sentence_roberta_config.json',
   'sentence_distilbert_config.json',

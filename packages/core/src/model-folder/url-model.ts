@@ -6,6 +6,7 @@ import { largestJson, parseJson } from './json.ts';
 import { checkFilePath, noSuchFile } from './model-files.ts';
 import type { DownloadProgress } from '../hub/download.ts';
 import type { ModelFiles } from '../types.ts';
+import { configNames } from './transformer-module.ts';
 
 /** Options of {@link urlModel}. */
 export interface UrlModelOptions {
@@ -30,6 +31,10 @@ export interface UrlModelOptions {
 /** Files that the folder of an encoder, a tokenizer or another module may have. */
 const folderFiles: readonly string[] = [
   selfCheckFile,
+  ...configNames,
+  'added_tokens.json',
+  'artifact.metadata',
+  'chat_template.jinja',
   'config.json',
   'config_sentence_transformers.json',
   'model.onnx',
@@ -41,7 +46,6 @@ const folderFiles: readonly string[] = [
   'onnx/model.onnx_data',
   'onnx/model_int8.onnx',
   'onnx/model_int8.self-check.json',
-  'sentence_bert_config.json',
   'special_tokens_map.json',
   'tokenizer.json',
   'tokenizer_config.json',

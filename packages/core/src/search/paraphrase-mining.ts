@@ -5,7 +5,7 @@ import { ScoreHeap } from './score-heap.ts';
 import { semanticSearch } from './semantic-search.ts';
 import { similarityFunctions } from './similarity.ts';
 import type { Matrix, SimilarityFunction } from '../types.ts';
-import { checkChoice, checkCount, checkMatrix } from './vector-checks.ts';
+import { checkChoice, checkCount, checkMatrix, checkNumbers } from './vector-checks.ts';
 
 /** Options of {@link paraphraseMining}. */
 export interface ParaphraseMiningOptions {
@@ -57,6 +57,7 @@ export async function paraphraseMining(
   checkOptionNames('paraphraseMining()', options, optionNames);
   const { topK = 100, maxPairs = 500_000, similarity = 'cosine', signal, onProgress } = options;
   checkMatrix(embeddings, 'The embeddings');
+  checkNumbers(embeddings, 'The embeddings');
   checkCount(topK, 'topK');
   checkCount(maxPairs, 'maxPairs');
   checkChoice(similarity, similarityFunctions, 'similarity');

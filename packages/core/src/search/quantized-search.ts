@@ -8,7 +8,7 @@ import { chunkSizes, scanScores, type Chunks, type ScanOptions } from './score-s
 import { checkDocuments, checkNotEmpty, keepBest, sortEach } from './semantic-search.ts';
 import { byScoreThenRow, TopRows, type SearchHit } from './top-rows.ts';
 import type { Matrix } from '../types.ts';
-import { checkCount, checkMatrix, checkSameLength } from './vector-checks.ts';
+import { checkCount, checkMatrix, checkNumbers, checkSameLength } from './vector-checks.ts';
 
 /** Options of {@link searchQuantized}. */
 export interface QuantizedSearchOptions extends ScanOptions {
@@ -77,9 +77,13 @@ export async function searchQuantized(
   checkOptionNames('searchQuantized()', options, optionNames);
   const { topK = 10, rescore = true, rescoreMultiplier = 2, rescoreWith, documents } = options;
   checkMatrix(queries, 'The queries');
+  checkNumbers(queries, 'The queries');
   checkCount(topK, 'topK');
   checkCount(rescoreMultiplier, 'rescoreMultiplier');
-  if (rescoreWith) checkSameLength(queries.cols, 'queries', rescoreWith.cols, 'rescoreWith');
+  if (rescoreWith) {
+    checkMatrix(rescoreWith, 'rescoreWith');
+    checkSameLength(queries.cols, 'queries', rescoreWith.cols, 'rescoreWith');
+  }
   const capacity = rescore ? topK * rescoreMultiplier : topK;
   const tops = Array.from({ length: queries.rows }, () => new TopRows(capacity, documents));
   const scorer = new QuantizedScorer(queries, chunkSizes(options).queryChunkSize, options.ranges);
