@@ -54,7 +54,7 @@ export default defineConfig({
     },
   },
   vite: {
-    // onnxruntime-web then leaves its WebAssembly to the page, which hands both files over as `wasmPaths`.
+    // With this condition onnxruntime-web does not bundle its .wasm and .mjs: the page passes both as `wasmPaths`.
     resolve: { conditions: ['onnxruntime-web-use-extern-wasm'] },
     build: { assetsInlineLimit: 0, target: 'es2022' },
     server: { headers: isolation },

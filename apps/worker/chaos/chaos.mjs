@@ -34,11 +34,11 @@ const { values } = parseArgs({
     submits: { type: 'string', default: '2' },
     wrong: { type: 'string', default: '1' },
     damages: { type: 'string', default: '1' },
-    // Of a pause, and of a full disk.
+    // How long a pause and a full disk last.
     seconds: { type: 'string', default: '60' },
     workers: { type: 'string', default: '3' },
     'chunk-rows': { type: 'string', default: '250' },
-    // Chunks in so many seconds: slow enough that all disasters find a run to disturb, on a fast machine too.
+    // The rate limit, as chunks/seconds: slow enough that the run lasts through all disasters, on a fast machine too.
     rate: { type: 'string', default: '2/1' },
     // `s3`: the workers have nothing in common but Redis and a bucket, in a store that fails.
     storage: { type: 'string', default: 'folder' },
@@ -186,7 +186,7 @@ async function disturbed(request) {
     happened.push(disaster);
     say(`  at the beginning: ${disaster.what} (process ${disaster.pid})`);
   }
-  // The worker that prepares a run decides its weights, so that must be one with the right weights.
+  // The worker that prepares a run records the fingerprint of its weights in it: wrong workers start after that.
   while (counts.wrong > 0 && (await look()).done < 1 && !position.ended) await sleep(50);
   if (counts.wrong > 0) say(`  at the beginning: workers started with ${(await startWrong(settings)).join(', ')}`);
   for (const { kind, at } of plan(random)) {
@@ -205,14 +205,14 @@ async function disturbed(request) {
   const result = await run.result();
   const milliseconds = performance.now() - startedAt;
   await report(happened, milliseconds);
-  if (counts.wrong > 0) await checkWrong(overview);
+  if (counts.wrong > 0) await reportWrong(overview);
   await check(run, result, connection);
   await overview.close();
   connection.disconnect();
   await runtime.close();
 }
 
-/** Disasters in random order, at random chunks between the first and the last tenth. */
+/** Disasters in random order, in the first three quarters of the run. */
 function plan(random) {
   const chunks = Math.ceil(counts.rows / counts['chunk-rows']);
   const kinds = [
@@ -245,8 +245,8 @@ async function startWrong(settings) {
   return Object.keys(wrong);
 }
 
-/** Checks that each wrong worker has refused the jobs that it could not do, with the reason. */
-async function checkWrong(overview) {
+/** Reports how many jobs each wrong worker refused, and the first reason. */
+async function reportWrong(overview) {
   const refused = await overview.refusedJobs(1000);
   for (const [name, { pid }] of wrongWorkers) {
     const reasons = refused.filter(({ worker }) => worker.includes(`-${pid}-`)).map(({ reason }) => reason);

@@ -2,7 +2,7 @@
 import { writeSync } from 'node:fs';
 import { serveThread } from '@sentvec/platform/node';
 
-/** What {@link startThread} of this file takes. */
+/** The protocol of this thread: what its starter passes. */
 export interface DeadlineProtocol {
   readonly data: {
     readonly milliseconds: number;

@@ -34,7 +34,7 @@ let inNode: number;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'sentvec-example-pages-'));
-  // The contract tests the default model in a page. Here the pages are tested, with a smaller one.
+  // The backend contract runs the default model in a page. These tests are about the pages: a smaller model will do.
   model = goldenPath('models/tiny-bert');
   const embedder = await loadEmbedder(await directoryModel(model), { backend: onnx({ sessions: 1 }) });
   const { vectors } = await embedder.embed(sentences);
@@ -55,7 +55,7 @@ it.each(Object.keys(builders))(
     const built = join(folder, name);
     await builders[name]!(built);
     const server = await startStaticServer({ '/': built, '/models/use-lite/': model });
-    // One page compiles shaders as users' browsers do. The other would wait as long for the same kernels.
+    // Compiling shaders as users' browsers do is slow: one page shows that it works, the other compiles them faster.
     const browser = await startBrowser({ shadersAsShipped: name === 'browser-vite' });
     try {
       const page = await browser.newPage();

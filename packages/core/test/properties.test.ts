@@ -16,7 +16,7 @@ const runs = { numRuns: 300 };
 
 const weightsOf = (file: Uint8Array) => readWeights(memoryModel('made up', { 'model.safetensors': file }));
 
-/** A file with the header as given, true or not, and so many bytes of numbers. */
+/** A file with this header, valid or not, and `dataBytes` bytes of data. */
 function safetensors(header: string, dataBytes: number): Uint8Array {
   const json = new TextEncoder().encode(header);
   const file = new Uint8Array(8 + json.length + dataBytes);
@@ -86,7 +86,7 @@ describe('safetensors', () => {
     );
   });
 
-  it('with any header are refused by the name of the file, or hold tensors that fill it without a gap', async () => {
+  it('with any header are refused with an error that names the file, or their tensors cover the data without a gap', async () => {
     const size = fc.oneof(fc.nat(16), fc.constantFrom(-1, 0.5, 2 ** 31, 2 ** 53, 1e300));
     const entry = fc.record(
       {
@@ -265,7 +265,7 @@ function detailsOf(error: unknown, code: ErrorCode): SentvecError['details'] {
   throw error;
 }
 
-/** How many tensors a header lists, when they fill the numbers of its file. */
+/** How many tensors a header lists, if they cover the data of its file without a gap; else `undefined`. */
 function contentsOf(header: unknown, dataBytes: number): unknown {
   if (typeof header !== 'object' || header === null) return undefined;
   const sizes = Object.entries(header)

@@ -1,7 +1,7 @@
 /**
  * How the linear layers of the int8 form are quantized: the range of each input, and the mean of its channels as
  * little-endian float32 in base64, over the built-in texts of `quantizeModel` of `@sentvec/backend-onnx/quantization`,
- * with 7 bits. Inputs that are not here stay in float32: with them, the bar is not reached.
+ * with 7 bits. Layers whose inputs are not listed stay in float32: quantized, they would cost more quality than allowed.
  */
 export const int8Inputs: readonly {
   readonly name: string;

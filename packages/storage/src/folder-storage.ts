@@ -17,8 +17,8 @@ const openFlags = constants.O_RDONLY | (process.platform === 'win32' ? 0 : const
 /**
  * The files of a folder, and of the folders in it. The folder is made by the first write.
  *
- * A write is synced to the disk and renamed. `replaces: null` holds on every file system that has hard links; a
- * version, as long as everybody writes through sentvec.
+ * A write is synced to the disk and renamed. `replaces: null`, to write only where no file is, is atomic on any file
+ * system with hard links. `replaces` with a version is atomic as long as every writer uses sentvec, since it takes a lock.
  */
 export function folderStorage(path: string): Storage {
   const root = resolve(path);

@@ -51,9 +51,9 @@ export interface TrainingOptions {
    */
   readonly checkpointEvery?: number | undefined;
   /**
-   * Whether to warn when the loss runs away or the model collapses, and to stop when the gradient explodes too: with
-   * the weights of before. For that a run with `onCheckpoint` holds a copy of the engine's state, taken about every 25
-   * steps while all is well.
+   * Whether to warn when the loss diverges or the embeddings collapse, and to stop if the gradient explodes as well, with
+   * the last weights from before. For these, a run with `onCheckpoint` keeps a copy of the engine's state, renewed about
+   * every 25 steps that are healthy.
    * @default true
    */
   readonly watchDivergence?: boolean | undefined;
@@ -140,7 +140,7 @@ export interface Schedule {
   readonly warmupSteps: number;
 }
 
-/** The learning rate of a step, counted from 0. The first step already learns and the last one still does. */
+/** The learning rate of a step, counted from 0. It is above 0 at the first and at the last step. */
 export function learningRateAt({ kind, peak, totalSteps, warmupSteps }: Schedule, step: number): number {
   if (step < warmupSteps) return (peak * (step + 1)) / warmupSteps;
   if (kind === 'constant') return peak;

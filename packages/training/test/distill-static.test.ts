@@ -40,11 +40,12 @@ it('keeps the differences between token vectors, scaled by the weight of each to
   const [rows, width] = shape as [number, number];
   expect([rows, width]).toEqual([teacher.tokenizer.vocabularySize, teacher.dimension]);
   const total = Array.from({ length: rows }, (_, rank) => 1 / (rank + 2)).reduce((sum, share) => sum + share, 0);
+  // Weights of smooth inverse frequency, with a frequency by Zipf's law for each rank.
   const found = tokens.map((id) => {
     const weight = 0.5 / (0.5 + 1 / (id + 2) / total);
     return [...data.subarray(id * width, (id + 1) * width)].map((value) => value / weight);
   });
-  // The teacher normalizes: differences of its vectors are what a rotation about the mean keeps.
+  // The teacher normalizes. The principal components are a rotation about the mean, which keeps products of differences.
   const unit = (await teacherVectors(tokens)).map((vector) => vector.map((value) => value / Math.hypot(...vector)));
   for (const [i, a] of unit.entries())
     for (const [j, b] of unit.entries())

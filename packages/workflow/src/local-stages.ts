@@ -73,7 +73,7 @@ export async function runItem(
   scope: LocalScope,
 ): Promise<unknown> {
   if (body.kind === 'step') return attemptWithRetries(body, item, key, scope);
-  // Stages and items within an item are not those of the run: watchers get only what carries a key.
+  // Watchers would take the stages and items of a nested workflow for those of the run. Events of steps have a key.
   const emit = (payload: RunEventPayload) => {
     if ('key' in payload) scope.emit(payload);
   };

@@ -1,15 +1,15 @@
 import type { TensorFlow, TfTensor } from '../tensor-flow.ts';
 
-/** A result, what its gradient needs, and that gradient: from the result's to those of the inputs. */
+/** The result of an operation, and its backward pass: from the gradient of the result to the gradients of the inputs. */
 export interface Differentiable {
   readonly value: TfTensor;
-  /** Tensors that are stored until the gradient is computed. */
+  /** Tensors that the backward pass needs, stored until then. */
   readonly saved: readonly TfTensor[];
   readonly gradients: (gradient: TfTensor, saved: readonly TfTensor[]) => TfTensor[];
 }
 
 /**
- * An operation whose gradient is not the one that TensorFlow.js would put together: because that one is wrong (a sum
+ * An operation whose gradient is not the one that TensorFlow.js would derive: because that one is wrong (a sum
  * along an inner axis, ties of a maximum), missing, or far slower (a broadcast).
  */
 export function differentiable(tf: TensorFlow, inputs: readonly TfTensor[], compute: () => Differentiable): TfTensor {

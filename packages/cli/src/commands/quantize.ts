@@ -52,7 +52,7 @@ export const quantize: Command = defineCommand({
     'max-rank-loss': {
       type: 'string',
       valueHint: 'X',
-      description: 'The most by which the rank correlation of similarities may be less than 1. Default: 0.002.',
+      description: 'The largest loss of rank correlation of similarities (1 minus the correlation). Default: 0.002.',
     },
     revision: modelArguments.revision,
     task: modelArguments.task,
@@ -69,8 +69,8 @@ export const quantize: Command = defineCommand({
     },
   ],
   notes: [
-    'The quality is measured on every fourth text, which no range is measured on. Where it is not enough, remedies for channels that are far larger than the others are tried, then the layers that hurt most stay in float32.',
-    'The other commands take the file with --variant model_int8; where it is the only one, without. Its vectors are in a space of their own: do not mix them with those in float32.',
+    'The ranges of the activations are measured on three of four texts, the quality on the fourth. If the quality is not enough, channels that are far larger than the others are corrected, then the layers that harm most stay in float32.',
+    'Pass --variant model_int8 to the other commands, unless it is the only ONNX file of the folder. Its vectors are in a space of their own: do not mix them with those in float32.',
   ],
   async run(context) {
     const { args, positionals, signal } = context;

@@ -120,7 +120,7 @@ async function findFiles(
 
 async function exists(url: URL, signal: AbortSignal | undefined): Promise<boolean> {
   const response = await request(url, { method: 'HEAD' }, signal);
-  // A server that is overloaded does not say that the file is absent; a folder read without it is another model.
+  // 429 and 5xx do not mean that the file is absent. Taken so, another model would be loaded silently.
   if (response.status === 429 || response.status >= 500) throw unanswered(url, response);
   return response.ok && !isPage(response);
 }

@@ -119,8 +119,8 @@ export async function openBm25Index(folder: string, options: Bm25Settings = {}):
     throw new SentvecError(
       'invalid-argument',
       words === undefined
-        ? `The texts in ${folder} were cut by a function of their own: pass it as "words".`
-        : `The texts in ${folder} were cut by unicodeWords: leave out "words".`,
+        ? `The index in ${folder} was built with a "words" function: pass the same function.`
+        : `The index in ${folder} was built with unicodeWords: leave out "words".`,
       { file: folder },
     );
   const file = join(folder, wordsFile);

@@ -32,7 +32,7 @@ const rowsPerTile = 2;
 export class ScoreKernel {
   readonly #memory: ScoreMemory;
   readonly #stride: number;
-  /** Addresses. At 0 are four vectors of zeros. */
+  /** Addresses in bytes. At 0 are four vectors of zeros, the queries of {@link ScoreKernel.squaredLengths}. */
   readonly #queries: number;
   readonly #rows: number;
   readonly #scores: number;
@@ -70,8 +70,7 @@ export class ScoreKernel {
   }
 
   /**
-   * The squared length of each loaded row, of float32 entries: its squared distance from zero. Overwritten by the next
-   * call.
+   * The squared length of each loaded row (float32 only): its squared distance from zero. Overwritten by the next call.
    */
   squaredLengths(): Float32Array | Int32Array {
     return this.#compute('squared-distance', 0, queriesPerTile).values;

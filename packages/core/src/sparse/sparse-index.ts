@@ -61,7 +61,10 @@ export async function createSparseIndex(
   return new InvertedIndex(segments);
 }
 
-/** A segment is built with a few numbers for each term up to its largest. Vocabularies of models are far smaller. */
+/**
+ * The limit of term ids. Building a segment allocates a few numbers for every id up to the largest one, so an id of 2^31
+ * would exhaust the memory. Vocabularies of models are far below this limit.
+ */
 const mostTerms = 2 ** 24;
 
 /** Bytes in memory, to read parts of. */
@@ -156,10 +159,10 @@ export class InvertedIndex implements SparseIndex {
 
 /** What a term adds to the scores of the documents that have it. */
 export interface TermScoring {
-  /** No document of the segment gets more from the term at this place, for a weight of 1 in the query. */
-  bound(segment: Segment, place: number): number;
-  /** Adds what each document gets from a term. `number` is that of the segment. */
-  add(scores: Float64Array, postings: Postings, weight: number, number: number): void;
+  /** The most that the term at this index adds to any document of the segment, for a weight of 1 in the query. */
+  bound(segment: Segment, index: number): number;
+  /** Adds to each document's score what a term gives it. */
+  add(scores: Float64Array, postings: Postings, weight: number, segmentNumber: number): void;
 }
 
 function addProducts(scores: Float64Array, { documents, values }: Postings, weight: number): void {

@@ -53,7 +53,7 @@ export async function makePreparationFolder(output: string, key: string): Promis
   if (isStorageUri(output)) return clearStoredChunks(output, key);
   const { unpacked, chunks, temporary, owner } = preparationFolder(output, key);
   await guardIo('Making the output folder', output, async () => {
-    await removeTree(chunks); // An earlier attempt of the same preparation may have taken over others.
+    await removeTree(chunks); // An earlier attempt may have linked finished chunks that this one does not.
     for (const path of [unpacked, chunks, temporary]) await makeFolder(path);
     await writeFile(owner, JSON.stringify({ host: hostname(), pid: process.pid }));
   });
@@ -141,7 +141,7 @@ export async function discardRun(output: string, key: string): Promise<void> {
     if (!isSystemError(error, 'ENOENT')) throw error; // Another process has removed it.
   }
   await rmdir(join(output, unfinishedFolder)).catch(() => {}); // Another run may have begun.
-  // What a process left when it was killed here has no owner.
+  // A process that was killed between these two steps left a folder that no other process removes.
   for (const name of (await readdir(output)).filter(isDiscarded)) await removeTree(join(output, name));
 }
 

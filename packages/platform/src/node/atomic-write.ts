@@ -92,7 +92,7 @@ export type FolderFile = readonly [path: string, content: FileContent | (() => F
 /** Options of {@link writeFolderAtomically}. */
 export interface FolderOptions {
   /**
-   * What to do when the folder is there and not empty: refuse, or replace each of its files that is written.
+   * Whether a folder that is not empty may be written into: files of the same names are replaced, others are kept.
    * @default false
    */
   readonly replace?: boolean | undefined;
@@ -174,7 +174,7 @@ async function replaceFolder(temporary: string, folder: string, paths: readonly 
   } catch (error) {
     if (!['ENOTEMPTY', 'EEXIST', 'EPERM'].some((code) => isSystemError(error, code))) throw error;
   }
-  // Another process may be reading the files that are there: one by one, none is missing for a moment.
+  // Another process may be reading these files: each is replaced by a rename, so none is ever missing.
   for (const path of paths) {
     await makeFolder(dirname(join(folder, path)));
     await moveIntoPlace(join(temporary, path), join(folder, path));
@@ -192,7 +192,7 @@ export async function mustBeFree(path: string, remedy = 'Choose another folder, 
   } catch (error) {
     if (isSystemError(error, 'ENOENT')) return;
     if (!isSystemError(error, 'ENOTDIR')) throw ioError(error, 'Reading', path);
-    await guardIo('Reading', path, () => lstat(path)); // Fails when the file is not the path but a folder of it.
+    await guardIo('Reading', path, () => lstat(path)); // Throws if a parent of the path is a file.
   }
   throw new SentvecError('invalid-output', `${path} is there already. ${remedy}`, { file: path });
 }

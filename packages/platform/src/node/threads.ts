@@ -44,7 +44,7 @@ export interface ThreadOptions<Protocol extends ThreadProtocol> {
   readonly onEnd?: ((reason: SentvecError) => void) | undefined;
 }
 
-/** A thread, as the program sees it. It keeps the process alive while a call is pending or it ends, and only then. */
+/** A thread, as the program sees it. It keeps the process alive only while a call is pending or it shuts down. */
 export interface Thread<Protocol extends ThreadProtocol> extends Caller<Protocol['calls']> {
   readonly ready: Protocol['ready'];
   /** Fails what is pending with `disposed`; ends the thread once the calls that run in it have stopped. */
@@ -185,7 +185,7 @@ class WorkerThread<Protocol extends ThreadProtocol> implements Thread<Protocol> 
 export interface ThreadService<Protocol extends ThreadProtocol> {
   readonly ready: Protocol['ready'];
   readonly handlers: Handlers<Protocol['calls']>;
-  /** Frees what the thread holds, before it ends. No handler runs then. */
+  /** Frees what the thread holds, before it ends. Called when no handler is running any more. */
   readonly dispose?: (() => Promise<void> | void) | undefined;
 }
 

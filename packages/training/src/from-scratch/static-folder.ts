@@ -28,8 +28,8 @@ export function moduleEntry(idx: number, path: string, kind: string): Readonly<R
 
 /**
  * JSON as in the files of a model folder.
- * @param source another file with the same keys: numbers that have a point there, 2.0 say, get it here too. Python
- * tells them from whole numbers, and transformers refuses a configuration with the other kind
+ * @param source another file with the same keys: numbers that are written as floats there, such as 2.0, are written as
+ * floats here too, since transformers refuses an int where it expects a float
  */
 export function json(value: unknown, source = ''): string {
   const floats = new Map(

@@ -54,7 +54,7 @@ function examplesOf(table: Table, data: DataConfig, loss: TrainingLoss): Example
 }
 
 /**
- * Puts the texts of the model's prompts to the examples, and the numbers of its labels in place of their names.
+ * Adds the texts of the model's prompts to the examples, and replaces the names of labels by the model's ids of them.
  * @throws SentvecError `invalid-argument` for a prompt that the model does not have, `invalid-corpus` for a label that
  * it does not have, and for labels that are of another number than the model's
  */
@@ -67,7 +67,7 @@ export function forModel(set: ConfiguredExamples, { prompts }: DataConfig, loade
   };
 }
 
-/** The names of the labels that a new head needs for the examples; `undefined` when one is enough. */
+/** The names of the labels that a new head needs for the examples; `undefined` if a head with one output is enough. */
 export function labelNames(sets: readonly ConfiguredExamples[]): readonly string[] | undefined {
   const numbered = (count: number) => Array.from({ length: count }, (_, id) => `LABEL_${id}`);
   const widest = Math.max(
@@ -128,7 +128,7 @@ function flatLabels(
 }
 
 /**
- * The text of a prompt; of none, nothing. @throws SentvecError `invalid-argument` for a prompt that the model does not
+ * The text of a prompt; '' for `null`. @throws SentvecError `invalid-argument` for a prompt that the model does not
  * have
  */
 export function promptText(name: string | null, prompts: Readonly<Record<string, string>>): string {

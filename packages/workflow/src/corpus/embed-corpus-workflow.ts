@@ -10,8 +10,8 @@ import { addChunk, emptyTotal, schemas, type CommittedCorpus, type EmbedCorpusIn
 /**
  * Gives the embedder of a model, ready. It is called for every chunk, so it should cache embedders.
  *
- * With `isolated` it may give one that embeds in a process of its own: a text of the chunk may have ended the processes
- * that embedded it. Then `embed` rejects with `backend-failed` when that process ends.
+ * `isolated` is set when a text of the chunk may have crashed the processes that embedded it. The function may then return
+ * an embedder that runs in a process of its own, whose `embed` rejects with `backend-failed` when that process ends.
  */
 export type EmbedderOf = (
   model: string,
