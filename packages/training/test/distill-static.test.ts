@@ -7,7 +7,13 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 
 let teacher: Embedder;
 beforeAll(async () => {
-  teacher = await loadEmbedder(await directoryModel(goldenPath('models/tiny-bert')), { backend: plainBackend() });
+  const base = await directoryModel(goldenPath('models/tiny-bert'));
+  const licensed: ModelFiles = {
+    name: base.name,
+    list: async () => [...(await base.list()), 'LICENSE'],
+    read: async (path) => (path === 'LICENSE' ? new TextEncoder().encode('terms') : base.read(path)),
+  };
+  teacher = await loadEmbedder(licensed, { backend: plainBackend() });
 });
 afterAll(() => teacher.dispose());
 
@@ -33,6 +39,11 @@ async function teacherVectors(ids: readonly number[]): Promise<number[][]> {
 const minus = (a: readonly number[], b: readonly number[]): number[] => a.map((value, index) => value - b[index]!);
 const dot = (a: readonly number[], b: readonly number[]): number =>
   a.reduce((sum, value, index) => sum + value * b[index]!, 0);
+
+it('keeps the licence of the teacher', async () => {
+  const model = await distillStatic(teacher, { dimension: 4 });
+  expect(new TextDecoder().decode(await model.read('LICENSE'))).toBe('terms');
+});
 
 it('keeps the differences between token vectors, scaled by the weight of each token', async () => {
   const model = await distillStatic(teacher, { dimension: 1000, smoothing: 0.5 });

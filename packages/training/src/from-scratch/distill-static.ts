@@ -14,6 +14,7 @@ import { checkOptionNames, shouldYield, throwIfAborted, yieldToEventLoop } from 
 import { EigenvalueDecomposition, Matrix as SquareMatrix } from 'ml-matrix';
 import { checkCount } from '../training-options.ts';
 import { checkedParameter } from '../loss.ts';
+import { licenceOf } from './fresh-head.ts';
 import { staticFolder } from './static-folder.ts';
 import { tokenFrequencies } from './initial-weights.ts';
 
@@ -63,15 +64,15 @@ export async function distillStatic(embedder: Embedder, options: DistillStaticOp
     for (let i = row * table.cols; i < (row + 1) * table.cols; i += 1) table.data[i]! *= weight;
   }
   const name = `static ${embedder.model.name}`;
-  return memoryModel(
-    name,
-    staticFolder(definition.json, {
+  return memoryModel(name, {
+    ...(await licenceOf(embedder.model, folder.encoderFiles)),
+    ...staticFolder(definition.json, {
       'model.safetensors': writeSafetensors(
         { 'embedding.weight': { shape: [table.rows, table.cols], data: table.data } },
         { format: 'pt' },
       ),
     }),
-  );
+  });
 }
 
 /** The model's vector of each token id, as if it were all of a text. */

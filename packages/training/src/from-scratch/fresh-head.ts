@@ -303,8 +303,8 @@ async function readBase(files: ModelFiles): Promise<BaseEncoder> {
     ...(lowerCase ? { do_lower_case: true as const } : {}),
   };
   const carried = {
-    ...(await filesNamed(encoderFiles, [...tokenizerFiles, licenceFiles])),
-    ...(await filesNamed(files, [licenceFiles])),
+    ...(await filesNamed(encoderFiles, tokenizerFiles)),
+    ...(await licenceOf(files, encoderFiles)),
   };
   return { encoderFiles, definition, config: (await readJsonObject(encoderFiles, 'config.json'))!, carried, reading };
 }
@@ -315,6 +315,11 @@ function encoderTensors(definition: EncoderDefinition, prefix: string): Record<s
     { shape, data: definition.weight(name) },
   ]);
   return Object.fromEntries(named);
+}
+
+/** The terms of a base model, from the root of its folder and from that of its encoder. */
+export async function licenceOf(files: ModelFiles, encoderFiles: ModelFiles): Promise<FolderFiles> {
+  return { ...(await filesNamed(encoderFiles, [licenceFiles])), ...(await filesNamed(files, [licenceFiles])) };
 }
 
 async function filesNamed(files: ModelFiles, patterns: readonly RegExp[]): Promise<FolderFiles> {
