@@ -166,23 +166,33 @@ export const clearFaultsScript = `
 if redis.call('HGET', KEYS[1], 'attempt') ~= ARGV[1] then return 0 end
 return redis.call('HDEL', KEYS[1], 'faults', 'faultsSince', 'fault', 'probe')`;
 
-/** Parks job ARGV[2] in KEYS[1] for ARGV[1] milliseconds from now. */
+/**
+ * Parks job ARGV[2] in KEYS[1] for ARGV[1] milliseconds from now, at least one: a record that was due, and the one of a
+ * job that has been parked again since, differ in their times.
+ */
 export const parkScript: string = `${clock}
-redis.call('ZADD', KEYS[1], now + ARGV[1], ARGV[2])`;
+redis.call('ZADD', KEYS[1], now + math.max(1, tonumber(ARGV[1])), ARGV[2])`;
 
-/** Gives the jobs in KEYS[1] that have been parked long enough, at most ARGV[1], unless run KEYS[2] is paused. */
-export const dueScript: string = `${clock}
-if redis.call('HGET', KEYS[2], 'state') == 'paused' then return {} end
-return redis.call('ZRANGEBYSCORE', KEYS[1], 0, now, 'LIMIT', 0, ARGV[1])`;
+/** Removes the record of job ARGV[1] in KEYS[1], unless the job has been parked again: for another time than ARGV[2]. */
+export const unparkScript = `
+if redis.call('ZSCORE', KEYS[1], ARGV[1]) == ARGV[2] then redis.call('ZREM', KEYS[1], ARGV[1]) end`;
 
 /**
- * Gives one job in KEYS[1] that is due, and makes it the probe of attempt ARGV[1] of run KEYS[2], unless that is
- * paused.
+ * Gives the jobs in KEYS[1] that have been parked long enough, each followed by its time, at most ARGV[1] jobs, unless
+ * run KEYS[2] is paused.
+ */
+export const dueScript: string = `${clock}
+if redis.call('HGET', KEYS[2], 'state') == 'paused' then return {} end
+return redis.call('ZRANGEBYSCORE', KEYS[1], 0, now, 'WITHSCORES', 'LIMIT', 0, ARGV[1])`;
+
+/**
+ * Gives one job in KEYS[1] that is due, followed by its time, and makes it the probe of attempt ARGV[1] of run KEYS[2],
+ * unless that is paused.
  */
 export const probeScript: string = `${clock}
 local state, attempt = unpack(redis.call('HMGET', KEYS[2], 'state', 'attempt'))
 if state == 'paused' or attempt ~= ARGV[1] then return {} end
-local jobs = redis.call('ZRANGEBYSCORE', KEYS[1], 0, now, 'LIMIT', 0, 1)
+local jobs = redis.call('ZRANGEBYSCORE', KEYS[1], 0, now, 'WITHSCORES', 'LIMIT', 0, 1)
 if jobs[1] then redis.call('HSET', KEYS[2], 'probe', jobs[1]) end
 return jobs`;
 
