@@ -174,6 +174,8 @@ describe('restricted access', () => {
     const secret = join(folder, 'secret.jsonl');
     await mkdir(inside);
     await writeFile(secret, lines([{ text: 'secret' }]));
+    await mkdir(`${inside}-too`);
+    await writeFile(join(`${inside}-too`, 'corpus.jsonl'), lines([{ text: 'secret' }]));
     await writeFile(join(inside, 'good.jsonl'), lines([{ text: 'good' }]));
     await symlink(secret, join(inside, 'link.jsonl'));
     await symlink(join(folder, 'not-yet'), join(inside, 'dangling'));
@@ -185,6 +187,10 @@ describe('restricted access', () => {
       ['climbing path', { model: 'tiny', request: { ...good, inputs: [`${inside}/../../../../../etc/passwd`] } }],
       ['relative path', { model: 'tiny', request: { ...good, inputs: ['../../etc/passwd'] } }],
       ['path outside', { model: 'tiny', request: { ...good, inputs: [secret] } }],
+      [
+        'folder whose name only begins alike',
+        { model: 'tiny', request: { ...good, inputs: [`${inside}-too/corpus.jsonl`] } },
+      ],
       ['link', { model: 'tiny', request: { ...good, inputs: [join(inside, 'link.jsonl')] } }],
       ['link found by a glob', { model: 'tiny', request: { ...good, inputs: [join(inside, '*.jsonl')] } }],
       ['glob that climbs', { model: 'tiny', request: { ...good, inputs: [`${inside}/{.,..}/*.jsonl`] } }],
@@ -204,6 +210,8 @@ describe('restricted access', () => {
     }
     expect((await readdir(inside)).sort()).toEqual(['dangling', 'good.jsonl', 'link.jsonl']);
     expect(await (await runtime.start(workflow, { model: 'tiny', request: good })).result()).toMatchObject({ rows: 1 });
+    const everywhere = restrictAccess({ roots: ['/'], models: [] });
+    expect(await everywhere.checkRead('/etc/passwd')).toBe('/etc/passwd');
     expect(() => access.checkBucket('s3://ours/data/part.parquet')).not.toThrow();
     expect(() => access.checkBucket('s3://ours/database/part.parquet')).toThrow(/bucket/);
   });
