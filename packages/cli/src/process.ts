@@ -37,14 +37,18 @@ export function writeResult(text: string): Promise<void> {
   });
 }
 
-/** Ends the process quietly when standard output or standard error is closed by its reader. */
+/**
+ * Ends the process quietly when the reader of standard output has gone. Without a reader of standard error, the work goes
+ * on, and its exit code is the only thing that tells how it ended.
+ */
 export function handleClosedPipes(): void {
-  for (const stream of [process.stdout, process.stderr]) {
-    stream.on('error', (error) => {
-      if (isClosedPipe(error)) process.exit(0);
-      throw error;
-    });
-  }
+  process.stdout.on('error', (error) => {
+    if (isClosedPipe(error)) process.exit(0);
+    throw error;
+  });
+  process.stderr.on('error', (error) => {
+    if (!isClosedPipe(error)) throw error;
+  });
 }
 
 function isClosedPipe(error: NodeJS.ErrnoException): boolean {

@@ -105,3 +105,10 @@ it('ends quietly when the reader of its output has gone', async () => {
   expect(stderr).toBe('');
   expect(code).toBe(0);
 });
+
+it('tells by its exit code that it failed, when the reader of its errors has gone', async () => {
+  const child = place.start(['info', './no-such-model']);
+  child.stderr.destroy();
+  const { code } = await finished(child);
+  expect(code).toBe(1);
+});

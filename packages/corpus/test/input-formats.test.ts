@@ -359,6 +359,29 @@ describe('several inputs', () => {
     }
   });
 
+  it('reads all members of a gzip file, with zeros after each', async () => {
+    const [one, two] = [gzipSync('{"text":"one"}\n'), gzipSync('{"text":"two"}\n')];
+    const damaged = Buffer.concat([Buffer.of(0), two.subarray(1)]);
+    // A member that ends where a block of reading ends, by a field of its header.
+    const field = 65_536 - one.length - 2;
+    const header = Buffer.from([...one.subarray(0, 3), 4, ...one.subarray(4, 10), field & 255, field >> 8]);
+    const block = Buffer.concat([header, Buffer.alloc(field), one.subarray(10)]);
+    for (const first of [one, block]) {
+      for (const zeros of [0, 1, 512, 200_000]) {
+        const input = await space.write(
+          'padded.jsonl.gz',
+          Buffer.concat([first, Buffer.alloc(zeros), two, Buffer.alloc(zeros)]),
+        );
+        await embed([input], { overwrite: true });
+        expect(await texts()).toEqual(['one', 'two']);
+      }
+      const input = await space.write('damaged.jsonl.gz', Buffer.concat([first, damaged]));
+      await expect(embed([input], { overwrite: true })).rejects.toThrow(
+        /broken gzip file \(what follows its padding is not/u,
+      );
+    }
+  });
+
   it('refuses what it cannot read, and says why', async () => {
     const cases: [string, string | Uint8Array, RegExp][] = [
       ['cut.jsonl.gz', gzipSync('{"text":"one"}\n'.repeat(1000)).subarray(0, 60), /broken gzip/],

@@ -40,7 +40,11 @@ afterEach(async () => {
   await steps.obliterate({ force: true });
 });
 
-const take = async () => (await worker.getNextJob('token', { block: false }))!;
+async function take(): Promise<Job> {
+  const job = await worker.getNextJob('token', { block: false });
+  if (job === undefined) throw new Error('There is no job.');
+  return job;
+}
 
 async function park(): Promise<void> {
   await expect(parked.park(await take(), 'token', data)).rejects.toThrow('movedToDelayed');
@@ -55,14 +59,15 @@ const isReleased = () =>
 
 it('a job that another worker takes and parks again while it is released is released again', async () => {
   await park();
-  const promote = Job.prototype.promote;
-  vi.spyOn(Job.prototype, 'promote').mockImplementationOnce(async function again(this: Job) {
-    await promote.call(this);
+  const job = (await steps.getJob('step'))!;
+  const promote = job.promote.bind(job);
+  const attempts = vi.spyOn(Job.prototype, 'promote').mockImplementationOnce(async () => {
+    await promote();
     await park();
   });
   await vi.waitFor(async () => {
     await parked.release(run);
-    expect(Job.prototype.promote).toHaveBeenCalled();
+    expect(attempts).toHaveBeenCalled();
   });
   await isReleased();
 });

@@ -127,8 +127,55 @@ export async function unpackedBlocks(stream: Readable, signal?: AbortSignal): Pr
   // The first byte may never come. Reading begins at once, so that an error of the stream is not lost.
   if (signal) addAbortSignal(signal, stream);
   const { first, all } = await peek(stream, 2);
-  if (!isGzip(first)) return all;
-  return pipeline(Readable.from(all, { objectMode: false }), createGunzip(), () => stream.destroy());
+  return isGzip(first) ? gunzip(all) : all;
+}
+
+/**
+ * The content of a gzip file. Zeros may follow each of its members, as tapes and some writers pad with them: Node stops
+ * at the first zero and ignores what comes after it, which may be more members.
+ */
+async function* gunzip(compressed: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void> {
+  const blocks = compressed[Symbol.asyncIterator]();
+  const member = createGunzip();
+  /** What the decompressor has been given and has not taken yet, and where in the file that ends. */
+  let pending: { readonly block: Buffer; readonly end: number }[] = [];
+  async function* feed(): AsyncGenerator<Buffer, void> {
+    for (let next = await blocks.next(); next.done !== true; next = await blocks.next()) {
+      const end = (pending.at(-1)?.end ?? member.bytesWritten) + next.value.length;
+      pending = [...pending.filter((each) => each.end > member.bytesWritten), { block: next.value, end }];
+      yield next.value;
+    }
+  }
+  const source = feed();
+  try {
+    yield* pipeline(Readable.from(source, { objectMode: false }), member, () => {});
+    await source.return();
+    const end = pending.at(-1)?.end ?? 0;
+    const given = Buffer.concat(pending.map(({ block }) => block));
+    async function* rest(): AsyncGenerator<Buffer, void> {
+      yield given.subarray(given.length - Math.max(0, end - member.bytesWritten));
+      for (let next = await blocks.next(); next.done !== true; next = await blocks.next()) yield next.value;
+    }
+    const { first, all } = await peek(withoutPadding(rest()), 2);
+    if (first.length === 0) return;
+    if (!isGzip(first))
+      throw Object.assign(new Error('what follows its padding is not gzip'), { code: 'Z_DATA_ERROR' });
+    yield* gunzip(all);
+  } finally {
+    member.destroy();
+    await blocks.return?.();
+  }
+}
+
+/** Leaves out the zeros at the beginning. */
+async function* withoutPadding(blocks: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void> {
+  let isPadding = true;
+  for await (const block of blocks) {
+    const start = isPadding ? block.findIndex((byte) => byte !== 0) : 0;
+    if (start === -1) continue;
+    isPadding = false;
+    yield block.subarray(start);
+  }
 }
 
 /** Reads at least this many bytes of a stream, unless it is shorter. @returns them, and all bytes of the stream */
