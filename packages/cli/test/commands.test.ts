@@ -45,6 +45,22 @@ describe('rerank', () => {
     expect(lines[1]).toContain(documents[results[0]!.corpus_id]!.slice(0, 30));
   });
 
+  it('reads plain text as the other commands do, and names file and row', async () => {
+    await place.write('one.txt', `\uFEFF${documents[0]}\n\n\n${documents[1]}\n`);
+    await place.write('two.txt', `\n${documents[2]}\n`);
+    const words = ['rerank', reranker, 'one.txt', 'two.txt', '--query', query];
+    const { hits } = JSON.parse(await place.succeed([...words, '--json'])) as { hits: { document: string }[] };
+    expect(hits.sort((a, b) => documents.indexOf(a.document) - documents.indexOf(b.document))).toMatchObject([
+      { file: 'one.txt', row: 0, document: documents[0] },
+      { file: 'one.txt', row: 3, document: documents[1] },
+      { file: 'two.txt', row: 1, document: documents[2] },
+    ]);
+    await place.write('latin.txt', Buffer.from('first\ns\u00e9cond\n', 'latin1'));
+    const { code, stderr } = await place.run(['rerank', reranker, 'latin.txt', '--query', query]);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/latin\.txt, row 1 \(line 2\).*UTF-8/u);
+  });
+
   it('is described by sentvec info, with labels and activation', async () => {
     const facts = JSON.parse(await place.succeed(['info', reranker, '--json']));
     expect(facts).toMatchObject({ kind: 'reranker', labels: ['LABEL_0'], activation: 'Sigmoid', modelType: 'bert' });

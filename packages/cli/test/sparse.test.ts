@@ -93,6 +93,12 @@ it('adds, replaces and removes rows', async () => {
   expect(found.get(1)!.indices).toEqual(expected[2]!.indices);
   expect(await place.succeed(['verify', 'updated'])).toContain('updated is whole');
   expect((await place.run(['update', 'updated'])).code).toBe(2);
+
+  await place.write('gone.txt', '\uFEFF2\r\n\r\n9\n');
+  const removed = await place.succeed(['update', 'updated', '--remove-from', 'gone.txt']);
+  expect(removed).toBe('updated: 0 added, 0 replaced, 2 removed; 2 rows now.\n');
+  const empty = await place.run(['update', 'updated', '--remove', '3,,1']);
+  expect([empty.code, empty.stderr]).toEqual([2, expect.stringContaining('has an empty id')]);
 });
 
 it('refuses what dense vectors have, and dense models what sparse ones have', async () => {

@@ -33,6 +33,11 @@ export interface TableRequest {
    * @default true
    */
   readonly header?: boolean | 'auto' | undefined;
+  /**
+   * Whether plain text is read too: each line is a row, with the one column that is asked for.
+   * @default false
+   */
+  readonly plainText?: boolean | undefined;
 }
 
 /** Texts by column, and labels. */
@@ -90,7 +95,7 @@ export async function sampleTexts(request: TextSampleRequest): Promise<string[]>
   let texts: string[] = [];
   let stride = 1;
   let seen = 0;
-  for await (const row of readRows({ file, columns: [column] }, true)) {
+  for await (const row of readRows({ file, columns: [column], plainText: true })) {
     throwIfAborted(signal);
     const text = textOf(row, column);
     if (text.trim() === '') continue;
@@ -122,12 +127,9 @@ interface RowsRequest extends TableRequest {
   readonly optional?: readonly string[] | undefined;
 }
 
-/**
- * The rows of a file, one after the other.
- * @param plainText whether the lines of plain text are rows too, with the one column that is asked for
- */
-export async function* readRows(request: RowsRequest, plainText = false): AsyncGenerator<TableRow, void> {
-  const { file } = request;
+/** The rows of a file, one after the other. */
+export async function* readRows(request: RowsRequest): AsyncGenerator<TableRow, void> {
+  const { file, plainText = false } = request;
   const found = await findFile(file);
   const { path } = found;
   const stream = streamFile(found);

@@ -382,6 +382,18 @@ describe('several inputs', () => {
     }
   });
 
+  it('refuses inputs that are in the output folder, and leaves it as it is', async () => {
+    await space.write('rows.jsonl', '{"text":"one"}\n');
+    await embed([space.path('*.jsonl')]);
+    const before = await contents(space.path('out'));
+    for (const request of [{ overwrite: true }, { resume: true }])
+      await expect(embed([space.path('**/*.jsonl')], request)).rejects.toMatchObject({
+        code: 'invalid-argument',
+        message: expect.stringMatching(/The input .*out\/.*\.jsonl is in the output folder/u) as string,
+      });
+    expect(await contents(space.path('out'))).toEqual(before);
+  });
+
   it('refuses what it cannot read, and says why', async () => {
     const cases: [string, string | Uint8Array, RegExp][] = [
       ['cut.jsonl.gz', gzipSync('{"text":"one"}\n'.repeat(1000)).subarray(0, 60), /broken gzip/],

@@ -15,7 +15,11 @@ export const rerank: Command = defineCommand({
       required: true,
       description: 'A reranker: a folder, or a name on the hub such as cross-encoder/ms-marco-MiniLM-L6-v2.',
     },
-    'file…': { type: 'positional', required: true, description: 'JSON lines, CSV, TSV or Parquet; .txt: a line each.' },
+    'file…': {
+      type: 'positional',
+      required: true,
+      description: 'JSON lines, CSV, TSV or Parquet; or plain text, a document a line.',
+    },
     query: {
       type: 'string',
       alias: 'q',
@@ -44,15 +48,24 @@ export const rerank: Command = defineCommand({
     if (files.length === 0) throw new UsageError('Name a file with the documents after the model.');
     const topK = wholeNumber(args['top-k'], '--top-k');
     const documents = (await Promise.all(files.map((file) => readDocuments(file, args.column)))).flat();
+    const texts = documents.map(({ document }) => document);
     const reranker: Reranker = await loadRerankerOf(args, context);
     try {
       const { query, label, prompt, raw } = args;
       const activation = raw === true ? 'Identity' : undefined;
-      const hits = await reranker.rank(query, documents, { topK, label, prompt, activation, signal });
+      const ranked = await reranker.rank(query, texts, { topK, label, prompt, activation, signal });
+      const hits = ranked.map(({ row, score }) => ({ score, ...documents[row]! }));
+      const isOneFile = files.length === 1;
       const width = Math.max(20, outputWidth() - 24);
-      const rows = hits.map(({ row, score, document }) => [score.toFixed(4), String(row), excerpt(document, width)]);
+      const rows = hits.map(({ file, row, score, document }) => [
+        score.toFixed(4),
+        ...(isOneFile ? [] : [file]),
+        String(row),
+        excerpt(document, width),
+      ]);
       const columns = [
         { title: 'score', align: 'right' },
+        ...(isOneFile ? [] : [{ title: 'file' }]),
         { title: 'row', align: 'right' },
         { title: 'document' },
       ] as const;
@@ -63,15 +76,17 @@ export const rerank: Command = defineCommand({
   },
 });
 
-async function readDocuments(file: string, column: string): Promise<readonly string[]> {
-  if (file.endsWith('.txt')) {
-    const [{ readFile }, { guardIo }] = await Promise.all([
-      import('node:fs/promises'),
-      import('@sentvec/platform/node'),
-    ]);
-    const text = await guardIo('Reading', file, () => readFile(file, 'utf8'));
-    return text.split(/\r?\n/u).filter((line) => line.trim() !== '');
-  }
+/** A document, and where it comes from. Rows of a file are counted from 0. */
+interface Document {
+  readonly file: string;
+  readonly row: number;
+  readonly document: string;
+}
+
+/** The documents of a file. Blank lines of plain text are not documents. */
+async function readDocuments(file: string, column: string): Promise<Document[]> {
   const { readTable } = await import('@sentvec/corpus');
-  return (await readTable({ file, columns: [column] })).columns[0]!;
+  const { columns } = await readTable({ file, columns: [column], plainText: true });
+  const documents = columns[0]!.map((document, row) => ({ file, row, document }));
+  return /\.txt(?:\.gz)?$/iu.test(file) ? documents.filter(({ document }) => document.trim() !== '') : documents;
 }

@@ -18,7 +18,11 @@ export const update: Command = defineCommand({
         'Files of new rows, with the fields of the others; - is standard input. A row replaces those with the same id.',
     },
     remove: { type: 'string', valueHint: 'ID,ID', description: 'Ids of rows to remove.' },
-    'remove-from': { type: 'string', valueHint: 'FILE', description: 'A file of ids to remove, one a line.' },
+    'remove-from': {
+      type: 'string',
+      valueHint: 'FILE',
+      description: 'A file of ids to remove, one a line.',
+    },
     'input-format': {
       type: 'enum',
       options: ['auto', 'jsonl', 'text', 'csv', 'tsv', 'parquet'],
@@ -93,9 +97,9 @@ async function idsToRemove(args: {
   const { remove, 'remove-from': file } = args;
   if (remove === undefined && file === undefined) return undefined;
   const named = remove?.split(',').map((id) => id.trim()) ?? [];
+  if (named.includes('')) throw new UsageError(`--remove ${remove} has an empty id.`);
   if (file === undefined) return named;
-  const { readFile } = await import('node:fs/promises');
-  const { guardIo } = await import('@sentvec/platform/node');
-  const lines = (await guardIo('Reading', file, () => readFile(file, 'utf8'))).split(/\r?\n/u);
-  return [...named, ...lines.filter((line) => line !== '')];
+  const { readTable } = await import('@sentvec/corpus');
+  const { columns } = await readTable({ file, columns: ['id'], plainText: true });
+  return [...named, ...columns[0]!.filter((id) => id !== '')];
 }

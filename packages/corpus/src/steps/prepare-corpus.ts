@@ -1,9 +1,9 @@
 /**
  * Makes everything ready for the chunks of a corpus: checks the request and its inputs, and claims the output folder.
  */
-import { basename, dirname, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve, sep } from 'node:path';
 import type { Readable } from 'node:stream';
-import { throwIfAborted } from '@sentvec/core';
+import { SentvecError, throwIfAborted } from '@sentvec/core';
 import { isStorageUri } from '@sentvec/storage';
 import { findInputs, type FoundInput } from '../inputs/find-inputs.ts';
 import { inspectInput, type InspectedInput } from '../inputs/inspect-input.ts';
@@ -75,6 +75,7 @@ export async function prepareCorpus(
   const output = isStorageUri(request.output) ? request.output.replace(/\/+$/u, '') : resolve(request.output);
   const inputs = options.found ?? (await findInputs(request.inputs));
   const { exists } = await inspectOutput(output);
+  refuseInputsOfOutput(inputs, output);
   const space = await describeSpace(embedder, resolved, options.signal);
   const wanted = { output, space, options: resolved, inputs };
   const preparation = new Preparation(request, wanted, embedder, options);
@@ -83,6 +84,14 @@ export async function prepareCorpus(
   } finally {
     await removePreparation(output, preparation.key, !exists);
   }
+}
+
+/** A glob may match the files that an earlier run wrote, which this run would replace. */
+function refuseInputsOfOutput(inputs: readonly FoundInput[], output: string): void {
+  const inside = inputs.find(({ path }) => path.startsWith(`${output}/`) || path.startsWith(`${output}${sep}`));
+  if (inside === undefined) return;
+  const message = `The input ${inside.name} is in the output folder ${output}, whose files the run would replace. Choose an output folder elsewhere, or name the inputs without it.`;
+  throw new SentvecError('invalid-argument', message, { file: inside.name });
 }
 
 /** The preparation of a run. What it writes before it claims the output folder is in a folder of its own. */
