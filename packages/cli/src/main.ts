@@ -7,7 +7,7 @@ import { exitCode } from './exit-codes.ts';
 import { commandHelp, overview } from './help.ts';
 import { parseArguments } from './parse-arguments.ts';
 import { reportError, type ReportOptions } from './report-error.ts';
-import { abortOnInterrupt, handleClosedPipes, writeResult } from './process.ts';
+import { abortOnInterrupt, handleOutputErrors, writeResult } from './process.ts';
 import { suggestion, UsageError } from './usage-error.ts';
 
 /**
@@ -15,7 +15,7 @@ import { suggestion, UsageError } from './usage-error.ts';
  * @returns the exit code, when everything that was asked for is done or has failed
  */
 export async function main(words: readonly string[]): Promise<number> {
-  handleClosedPipes();
+  handleOutputErrors();
   let name: string | undefined;
   try {
     const [first] = words;

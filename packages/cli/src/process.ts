@@ -1,5 +1,5 @@
 // Handles Ctrl-C, and the end of the program that reads the output of the command.
-import { endProcess } from '@sentvec/platform/node';
+import { endProcess, ioError } from '@sentvec/platform/node';
 import { exitCode } from './exit-codes.ts';
 import { removeProgress } from './progress.ts';
 
@@ -32,23 +32,21 @@ export function writeResult(text: string): Promise<void> {
     process.stdout.write(text.endsWith('\n') ? text : `${text}\n`, (error) => {
       if (error === undefined || error === null) resolve();
       else if (isClosedPipe(error)) process.exit(0);
-      else reject(error);
+      else reject(ioError(error, 'Writing', 'standard output'));
     });
   });
 }
 
 /**
- * Ends the process quietly when the reader of standard output has gone. Without a reader of standard error, the work goes
- * on, and its exit code is the only thing that tells how it ended.
+ * Ends the process quietly when the reader of standard output has gone. What else fails there, such as a full disk, is
+ * the error of the {@link writeResult} that it happens to. Where standard error cannot be written, the work goes on, and
+ * its exit code is the only thing that tells how it ended.
  */
-export function handleClosedPipes(): void {
+export function handleOutputErrors(): void {
   process.stdout.on('error', (error) => {
     if (isClosedPipe(error)) process.exit(0);
-    throw error;
   });
-  process.stderr.on('error', (error) => {
-    if (!isClosedPipe(error)) throw error;
-  });
+  process.stderr.on('error', () => {});
 }
 
 function isClosedPipe(error: NodeJS.ErrnoException): boolean {

@@ -9,7 +9,8 @@ import { afterAll, beforeAll, vi } from 'vitest';
 // Each command starts a process of its own, which takes its time on a busy machine: no test here is about speed.
 vi.setConfig({ testTimeout: 600_000, hookTimeout: 600_000 });
 
-const program = fileURLToPath(new URL('../bin/sentvec.mjs', import.meta.url));
+/** The built command. */
+export const program: string = fileURLToPath(new URL('../bin/sentvec.mjs', import.meta.url));
 
 /** What a command printed, and how it ended. */
 export interface Result {

@@ -1,13 +1,11 @@
 // The output in a terminal of 60 columns.
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
 import { stripVTControlCharacters } from 'node:util';
 import { goldenPath } from '@sentvec/testing';
 import { describe, expect, it } from 'vitest';
-import { finished, Workplace } from './sentvec.ts';
+import { finished, program, Workplace } from './sentvec.ts';
 
 const place = new Workplace();
-const program = fileURLToPath(new URL('../bin/sentvec.mjs', import.meta.url));
 const columns = 60;
 
 /** Starts the command in a pseudo-terminal, which `script` of util-linux makes. */

@@ -1,8 +1,10 @@
+import { spawnSync, type StdioOptions } from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
 import { stripVTControlCharacters } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { commandSummaries } from '../src/command-summaries.ts';
 import { commandNames, findCommand, summaryOf } from '../src/commands.ts';
-import { finished, Workplace } from './sentvec.ts';
+import { finished, program, Workplace } from './sentvec.ts';
 
 const place = new Workplace();
 
@@ -105,6 +107,25 @@ it('ends quietly when the reader of its output has gone', async () => {
   expect(stderr).toBe('');
   expect(code).toBe(0);
 });
+
+it.skipIf(process.platform !== 'linux')(
+  'says in a sentence that its output could not be written (Linux has /dev/full)',
+  () => {
+    const full = openSync('/dev/full', 'w');
+    try {
+      const toFull = (words: readonly string[], stdio: StdioOptions) =>
+        spawnSync(process.execPath, [program, ...words], { stdio, encoding: 'utf8' });
+      const { status, stderr } = toFull(['--help'], ['ignore', full, 'pipe']);
+      expect([status, stderr]).toEqual([
+        1,
+        'sentvec: Writing failed: standard output (ENOSPC). The disk is full. Free some space.\n',
+      ]);
+      expect(toFull(['nosuch'], ['ignore', 'pipe', full]).status).toBe(2);
+    } finally {
+      closeSync(full);
+    }
+  },
+);
 
 it('tells by its exit code that it failed, when the reader of its errors has gone', async () => {
   const child = place.start(['info', './no-such-model']);

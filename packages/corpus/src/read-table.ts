@@ -168,8 +168,9 @@ async function* readTextTable(
       }
     }
     first = false;
-    const textField = String(request.columns[0]);
-    const encoding = { format, split: 'line', textField, lineEnd, columns } as const;
+    const { columns: texts, label = [], optional = [] } = request;
+    const fields = [texts, label, optional].flat().map(String);
+    const encoding = { format, split: 'line', fields, lineEnd, columns } as const;
     const decoded = decodeRows(
       rows.map(({ bytes }) => bytes),
       encoding,

@@ -83,6 +83,32 @@ describe('JSON lines', () => {
   });
 });
 
+describe('a key that stands twice', () => {
+  it('has its row rejected where it is read: JSON.parse would take the last one, and lose a text', async () => {
+    const lines = [
+      '{"text":"a","text":"b"}',
+      '{"te\\u0078t":"a","text":"b"}',
+      '{"text":"c","meta":{"a":1,"b":{"a":2},"a":1}}',
+      '{"text":"text","meta":[{"a":"\\"a\\":1"},{"a":2}],"other":{"a":1,"a":2},"x":1,"x":2}',
+      '{"meta" : {"text":1,"meta":{"text":2}} , "text" : "\\"text\\":\\"\\u00e9 {"}',
+      '{"text":"d","meta":null,"a/b":1,"a\\/b":2}',
+    ];
+    const input = await space.write('twice.jsonl', `${lines.join('\n')}\n`);
+    const { columns, rejected } = await embedded(input, { format: 'jsonl', columns: ['text', 'meta', 'a/b'] });
+    expect(rejected).toEqual(['0: invalid-json', '1: invalid-json', '2: invalid-json', '5: invalid-json']);
+    expect(columns['text']).toEqual(['text', '"text":"é {']);
+    expect(columns['meta']).toEqual([[{ a: '"a":1' }, { a: 2 }], { text: 1, meta: { text: 2 } }]);
+    expect((await embedded(input, { columns: ['text'] })).columns['text']).toEqual(['c', 'text', '"text":"é {', 'd']);
+    await expect(readTable({ file: input, columns: ['text'] })).rejects.toThrow(
+      /twice\.jsonl, row 0 \(line 1\): The key "text" stands twice/u,
+    );
+    const scores = await space.write('scores.jsonl', '{"text":"a","score":1,"score":0}\n');
+    await expect(readTable({ file: scores, columns: ['text'], label: 'score' })).rejects.toThrow(
+      /"score" stands twice/u,
+    );
+  });
+});
+
 describe('a U+FEFF at the beginning of a text', () => {
   const values = ['\uFEFFa', '\uFEFF', 'a\uFEFF', '\uFEFF\uFEFFb', 'plain'];
 
@@ -191,6 +217,17 @@ describe('Parquet', () => {
       code: 'invalid-corpus',
       message: expect.stringMatching(/row 1: The field "text" is not valid UTF-8/) as string,
     });
+  });
+
+  it('rejects rows whose id is NaN, by which pandas marks a missing one, and keeps NaN in other columns', async () => {
+    const rows = "(7::double, 'a', 'nan'::float), ('nan', 'b', 1), ('inf', 'c', 'inf'), (8, 'd', 0.5)";
+    const input = await writeByDuckdb(`select * from (values ${rows}) v(key, text, score)`);
+    const { ids, columns, rejected } = await embedded(input, { idField: 'key', columns: ['score'] });
+    expect([ids, rejected]).toEqual([
+      [7, 8],
+      ['1: invalid-id', '2: invalid-id'],
+    ]);
+    expect(columns['score']).toEqual(['NaN', '0.5']);
   });
 
   it('keeps all digits of numbers and times', async () => {

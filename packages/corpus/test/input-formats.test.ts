@@ -1,6 +1,6 @@
 import { gzipSync } from 'node:zlib';
 import { Readable } from 'node:stream';
-import { readFile } from 'node:fs/promises';
+import { link, readFile, symlink } from 'node:fs/promises';
 import { DuckDBInstance } from '@duckdb/node-api';
 import { embedCorpus, type CorpusRequest, type Manifest } from '@sentvec/corpus';
 import { describe, expect, it } from 'vitest';
@@ -343,6 +343,23 @@ describe('several inputs', () => {
     ]);
   });
 
+  it('reads a file once that links and other spellings name again; a hard link is a file of its own', async () => {
+    const input = await space.write('data/b.jsonl', '{"text":"b"}\n');
+    await link(input, space.path('data/hard.jsonl'));
+    await symlink('b.jsonl', space.path('data/a.jsonl'));
+    await symlink('data', space.path('other'));
+    const manifest = await embed([
+      space.path('data/*.jsonl'),
+      space.path('other/b.jsonl'),
+      `${space.path('data')}/./b.jsonl`,
+    ]);
+    expect(manifest.inputs.map(({ file }) => file)).toEqual([
+      space.path('data/a.jsonl'),
+      space.path('data/hard.jsonl'),
+    ]);
+    expect(await texts()).toEqual(['b', 'b']);
+  });
+
   it('reads standard input, packed or not, of a format that it recognises', async () => {
     const lines = '{"text":"one"}\n{"text":"two"}\n';
     for (const [content, expected] of [
@@ -391,6 +408,15 @@ describe('several inputs', () => {
         code: 'invalid-argument',
         message: expect.stringMatching(/The input .*out\/.*\.jsonl is in the output folder/u) as string,
       });
+    await symlink('out/shard-00000.jsonl', space.path('linked.jsonl'));
+    await symlink('out', space.path('also-out'));
+    for (const [input, output] of [
+      ['linked.jsonl', 'out'],
+      ['out/shard-00000.jsonl', 'also-out'],
+    ] as const)
+      await expect(embed([space.path(input)], { overwrite: true, output: space.path(output) })).rejects.toThrow(
+        /is in the output folder/u,
+      );
     expect(await contents(space.path('out'))).toEqual(before);
   });
 

@@ -1,9 +1,9 @@
 /** Finds the files that a request names: paths, addresses of files in stores, globs of both, standard input. */
 import type { Stats } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { realpath, stat } from 'node:fs/promises';
 import { isAbsolute, resolve } from 'node:path';
 import { SentvecError } from '@sentvec/core';
-import { ioError, isSystemError } from '@sentvec/platform/node';
+import { guardIo, ioError, isSystemError } from '@sentvec/platform/node';
 import { isStorageUri, locateFile } from '@sentvec/storage';
 import { fileStateOf, missingFileError, storedState, type FileState } from './input-file.ts';
 
@@ -19,16 +19,27 @@ export interface FoundInput extends FileState {
 
 /**
  * The inputs of a request, in its order; the files of a glob are sorted by name. A file that is named twice is read
- * once.
+ * once, by its first name: also when two patterns find it, and through symbolic links. A hard link cannot be told from
+ * a copy, so it is a file of its own.
  *
  * @throws SentvecError `invalid-corpus` when there is no such file, `io-failed`
  */
 export async function findInputs(inputs: readonly string[]): Promise<FoundInput[]> {
   const found = new Map<string, FoundInput>();
   for (const input of inputs) {
-    for (const each of await findInput(input)) if (!found.has(each.path)) found.set(each.path, each);
+    for (const each of await findInput(input)) {
+      const path = await realPath(each);
+      if (!found.has(path)) found.set(path, each);
+    }
   }
   return [...found.values()];
+}
+
+/**
+ * The path of a file without symbolic links; any other path as it is. @throws SentvecError `io-failed`
+ */
+export async function realPath({ path, kind }: Pick<FoundInput, 'path' | 'kind'>): Promise<string> {
+  return kind === 'stream' || isStorageUri(path) ? path : guardIo('Reading', path, () => realpath(path));
 }
 
 async function findInput(input: string): Promise<FoundInput[]> {

@@ -131,7 +131,11 @@ function anyToJson(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([name, entry]) => [name, anyToJson(entry)]));
 }
 
-/** A value of a column of texts whose bytes the file does not mark as text. */
+/**
+ * A value of a column of texts or ids: of bytes that the file does not mark as text, the text. NaN, by which pandas marks
+ * a missing id, is null: as the text "NaN" it would be an id, the same for all rows without one. So is infinity.
+ */
 export function textOf(value: unknown): unknown {
+  if (typeof value === 'number' && !Number.isFinite(value)) return null;
   return value instanceof Uint8Array ? decodeStrictly(value) : value;
 }

@@ -4,7 +4,7 @@ import { SentvecError } from '@sentvec/core';
 import { parse } from 'csv-parse/sync';
 import type { RejectedRowCode } from './rejected-row.ts';
 import type { ByteFormat, CorpusOptions } from '../request.ts';
-import { parseJson } from './parse-json.ts';
+import { parseJson, repeatedKey } from './parse-json.ts';
 import { delimiters, type LineEnd } from './row-scanner.ts';
 
 /** A record, or what is wrong with its bytes. */
@@ -16,8 +16,8 @@ export type Decoded =
 export interface RowEncoding {
   readonly format: ByteFormat;
   readonly split: CorpusOptions['split'];
-  /** The only field of a row of plain text. */
-  readonly textField: string;
+  /** The fields that are read of a row. Plain text has only the first one. */
+  readonly fields: readonly string[];
   readonly lineEnd: LineEnd;
   /**
    * The columns of CSV. Without them the fields of a record are called 0, 1, 2 and so on, and their number may differ.
@@ -27,13 +27,13 @@ export interface RowEncoding {
 
 /** Decodes each row into a record. The bytes of a row are those between line terminators. */
 export function decodeRows(rows: readonly Buffer[], encoding: RowEncoding): Decoded[] {
-  const { format, split, textField, lineEnd, columns } = encoding;
+  const { format, split, fields, lineEnd, columns } = encoding;
   const csv = format === 'csv' || format === 'tsv' ? parseCsv(rows, delimiters[format]) : [];
   return rows.map((bytes, index) => {
     if (!isUtf8(bytes))
       return { code: 'invalid-utf8', reason: 'The row is not valid UTF-8. Convert the file to UTF-8.' };
-    if (format === 'jsonl') return decodeJson(bytes.toString('utf8'));
-    if (format === 'text') return { record: { [textField]: plainText(bytes.toString('utf8'), split, lineEnd) } };
+    if (format === 'jsonl') return decodeJson(bytes.toString('utf8'), fields);
+    if (format === 'text') return { record: { [fields[0]!]: plainText(bytes.toString('utf8'), split, lineEnd) } };
     return decodeCsv(csv[index]!, columns);
   });
 }
@@ -46,7 +46,7 @@ function plainText(text: string, split: CorpusOptions['split'], lineEnd: LineEnd
     .join(' ');
 }
 
-function decodeJson(text: string): Decoded {
+function decodeJson(text: string, fields: readonly string[]): Decoded {
   let value: unknown;
   try {
     value = parseJson(text);
@@ -56,9 +56,13 @@ function decodeJson(text: string): Decoded {
       reason: `The line is not valid JSON: ${error instanceof Error ? error.message : String(error)}.`,
     };
   }
-  if (typeof value === 'object' && value !== null && !Array.isArray(value))
-    return { record: value as Record<string, unknown> };
-  return { code: 'invalid-json', reason: 'The line is not a JSON object.' };
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    return { code: 'invalid-json', reason: 'The line is not a JSON object.' };
+  const record = value as Record<string, unknown>;
+  const repeated = repeatedKey(text, record, fields);
+  if (repeated === undefined) return { record };
+  const reason = `The key ${JSON.stringify(repeated.slice(0, 60))} stands twice in an object. Keep the one that is meant.`;
+  return { code: 'invalid-json', reason };
 }
 
 function decodeCsv(cells: readonly string[] | Error, columns: readonly string[] | undefined): Decoded {

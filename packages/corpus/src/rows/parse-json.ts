@@ -1,4 +1,7 @@
-/** Parses JSON without losing digits: a number that JavaScript cannot hold becomes the text of its digits. */
+/**
+ * Parses JSON without losing anything: a number that JavaScript cannot hold becomes the text of its digits, and a key that
+ * stands twice in an object is found.
+ */
 
 /** Whether a text may hold such a number: 16 digits or more, or an exponent of three digits. */
 const suspicious = /[\d.]{16}|\d[eE][+-]?\d{3}/;
@@ -17,6 +20,45 @@ export function parseJson(text: string): unknown {
   if (!suspicious.test(text)) return value;
   const quoted = text.replaceAll(tokens, (token) => (token.startsWith('"') || isExact(token) ? token : `"${token}"`));
   return quoted === text ? value : JSON.parse(quoted);
+}
+
+/** The keys of a text that is JSON, its other strings, and where objects and lists begin and end. */
+const structure = /("[^"\\]*(?:\\.[^"\\]*)*")(\s*:)?|[{}[\]]/g;
+
+/**
+ * A key that stands twice in an object, within the fields of a record that are read; `JSON.parse` would take the last one
+ * and lose the others.
+ * @param text JSON of the record
+ */
+export function repeatedKey(
+  text: string,
+  record: Readonly<Record<string, unknown>>,
+  fields: readonly string[],
+): string | undefined {
+  if (!mayRepeat(text, record, fields)) return undefined;
+  const open: Set<string>[] = [];
+  let isRead = false;
+  for (const [token, quoted, colon] of text.matchAll(structure)) {
+    if (token === '{' || token === '[') open.push(new Set());
+    else if (token === '}' || token === ']') open.pop();
+    else if (colon !== undefined) {
+      const key = JSON.parse(quoted!) as string;
+      const keys = open.at(-1)!;
+      if (open.length === 1) isRead = fields.includes(key);
+      if (isRead && keys.has(key)) return key;
+      keys.add(key);
+    }
+  }
+  return undefined;
+}
+
+/** Whether a closer look is worth its time: rows are many, and hardly one has a key twice. */
+function mayRepeat(text: string, record: Readonly<Record<string, unknown>>, fields: readonly string[]): boolean {
+  if (text.includes('\\u') || text.includes('\\/')) return true; // A key may be spelled in another way.
+  return fields.some((field) => {
+    const quoted = JSON.stringify(field);
+    return typeof record[field] === 'object' || text.indexOf(quoted) !== text.lastIndexOf(quoted);
+  });
 }
 
 /** A number in decimal digits as a number while it is exact, else as the digits. */

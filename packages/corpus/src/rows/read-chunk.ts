@@ -99,7 +99,7 @@ async function readByteChunk(
   const bytes = await file.read(start, end);
   const found = findRows(bytes, chunk, split, lineEnd);
   if (found.length !== chunk.rows || (await hashContent(bytes, columns)) !== content) throw changedInputError(input);
-  const encoding = { format, split, textField: fields.textField, lineEnd, columns };
+  const encoding = { format, split, fields: fieldsOf(fields), lineEnd, columns };
   const decoded = decodeRows(
     found.map((row) => row.bytes),
     encoding,

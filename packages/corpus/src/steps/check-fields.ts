@@ -62,12 +62,17 @@ async function sampleIds(
     throw wrongFieldError(problem, { file, row, line }, textField, options);
   }
   if (idField === null) return [];
-  const ids = rows.map(({ values }) => values[0]).filter((id) => id !== null);
+  const ids = rows.map(({ values }) => values[0]).filter((id) => id !== null && !isMissingNumber(id, input));
   if (rows.length > 0 && ids.length === 0) {
     const problem = `No row at the beginning of ${input.name} has an id in "${idField}".`;
     throw wrongFieldError(problem, { file: input.name }, idField, options);
   }
   return ids;
+}
+
+/** Whether an id is NaN or infinite, in a column of numbers or in one of texts: see `textOf` of the Parquet reader. */
+function isMissingNumber(id: unknown, { format }: InspectedInput): boolean {
+  return format === 'parquet' && (id === 'NaN' || id === 'Infinity' || id === '-Infinity');
 }
 
 /** The first rows, with the id field as their only kept column. */

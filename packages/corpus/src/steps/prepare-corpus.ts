@@ -5,7 +5,7 @@ import { basename, dirname, join, resolve, sep } from 'node:path';
 import type { Readable } from 'node:stream';
 import { SentvecError, throwIfAborted } from '@sentvec/core';
 import { isStorageUri } from '@sentvec/storage';
-import { findInputs, type FoundInput } from '../inputs/find-inputs.ts';
+import { findInputs, realPath, type FoundInput } from '../inputs/find-inputs.ts';
 import { inspectInput, type InspectedInput } from '../inputs/inspect-input.ts';
 import { unpackInput } from '../inputs/unpack-input.ts';
 import type { Manifest } from '../manifest.ts';
@@ -75,7 +75,7 @@ export async function prepareCorpus(
   const output = isStorageUri(request.output) ? request.output.replace(/\/+$/u, '') : resolve(request.output);
   const inputs = options.found ?? (await findInputs(request.inputs));
   const { exists } = await inspectOutput(output);
-  refuseInputsOfOutput(inputs, output);
+  if (exists) await refuseInputsOfOutput(inputs, output);
   const space = await describeSpace(embedder, resolved, options.signal);
   const wanted = { output, space, options: resolved, inputs };
   const preparation = new Preparation(request, wanted, embedder, options);
@@ -86,12 +86,15 @@ export async function prepareCorpus(
   }
 }
 
-/** A glob may match the files that an earlier run wrote, which this run would replace. */
-function refuseInputsOfOutput(inputs: readonly FoundInput[], output: string): void {
-  const inside = inputs.find(({ path }) => path.startsWith(`${output}/`) || path.startsWith(`${output}${sep}`));
-  if (inside === undefined) return;
-  const message = `The input ${inside.name} is in the output folder ${output}, whose files the run would replace. Choose an output folder elsewhere, or name the inputs without it.`;
-  throw new SentvecError('invalid-argument', message, { file: inside.name });
+/** A glob may match the files that an earlier run wrote, or links to them, which this run would replace. */
+async function refuseInputsOfOutput(inputs: readonly FoundInput[], output: string): Promise<void> {
+  const folder = await realPath({ path: output, kind: 'file' });
+  for (const input of inputs) {
+    const path = await realPath(input);
+    if (!path.startsWith(`${folder}/`) && !path.startsWith(`${folder}${sep}`)) continue;
+    const message = `The input ${input.name} is in the output folder ${output}, whose files the run would replace. Choose an output folder elsewhere, or name the inputs without it.`;
+    throw new SentvecError('invalid-argument', message, { file: input.name });
+  }
 }
 
 /** The preparation of a run. What it writes before it claims the output folder is in a folder of its own. */
