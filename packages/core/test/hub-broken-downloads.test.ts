@@ -6,7 +6,6 @@ import { promisify } from 'node:util';
 import type { DownloadProgress } from '@sentvec/core';
 import { hubModel } from '@sentvec/core/node';
 import { describe, expect, it } from 'vitest';
-import { sha256 } from './fake-hub.ts';
 import {
   expectContent,
   expectFile,
@@ -15,6 +14,7 @@ import {
   name,
   rangesAskedFor,
   repositoryFolder,
+  sha256,
   weights,
   useHubFixture,
 } from './hub-fixture.ts';

@@ -1,19 +1,19 @@
+import { createHash } from 'node:crypto';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ModelFiles } from '@sentvec/core';
-import { goldenModel } from '@sentvec/testing';
+import { goldenModel, startHub, type HubServer } from '@sentvec/testing';
 import { afterEach, beforeEach, expect } from 'vitest';
-import { FakeHub, sha256 } from './fake-hub.ts';
 
-/** The model that the fake hub has, and its commit. */
+/** The model that the hub has, and its commit. */
 export const name = 'sentvec/tiny-bert';
 export const commit = '0123456789abcdef0123456789abcdef01234567';
 export const weights = 'model.safetensors';
 
 /** What a test has to work with, a new one for each. */
 export interface HubWorld {
-  hub: FakeHub;
+  hub: HubServer;
   /** `HF_HOME`. */
   home: string;
   /** The files of the model, without those that sentvec has no use for. */
@@ -32,7 +32,7 @@ const variables = [
 ];
 
 /**
- * Gives each test of a file a fake hub with the model tiny-bert and an empty cache, and an environment that points at
+ * Gives each test of a file a hub of its own with the model tiny-bert and an empty cache, and an environment that points at
  * them.
  */
 export function useHubFixture(): HubWorld {
@@ -40,7 +40,7 @@ export function useHubFixture(): HubWorld {
   const before = new Map(variables.map((variable) => [variable, process.env[variable]]));
   beforeEach(async () => {
     world.home = await mkdtemp(join(tmpdir(), 'sentvec-hub-'));
-    world.hub = await new FakeHub().start();
+    world.hub = await startHub();
     world.content = {
       ...(await goldenContent()),
       'artifact.metadata': new TextEncoder().encode('{}'),
@@ -92,6 +92,10 @@ export function filesAskedFor({ hub }: HubWorld): string[] {
 /** The ranges that the storage was asked for, in order; all of the weights. */
 export function rangesAskedFor({ hub }: HubWorld): (string | undefined)[] {
   return hub.seen.filter(({ server }) => server === 'storage').map(({ range }) => range);
+}
+
+export function sha256(content: Uint8Array): string {
+  return createHash('sha256').update(content).digest('hex');
 }
 
 /** By hash: comparing large arrays entry by entry takes seconds. */

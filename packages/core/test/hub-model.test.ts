@@ -2,9 +2,9 @@ import { mkdir, readdir, readFile, readlink, rm, writeFile } from 'node:fs/promi
 import { join } from 'node:path';
 import type { DownloadProgress } from '@sentvec/core';
 import { hubModel } from '@sentvec/core/node';
+import { gitId } from '@sentvec/testing';
 import { describe, expect, it } from 'vitest';
-import { gitId, sha256 } from './fake-hub.ts';
-import { commit, expectContent, filesAskedFor, name, repositoryFolder, useHubFixture } from './hub-fixture.ts';
+import { commit, expectContent, filesAskedFor, name, repositoryFolder, sha256, useHubFixture } from './hub-fixture.ts';
 
 const world = useHubFixture();
 

@@ -1,6 +1,6 @@
 import { hubUrlModel, type DownloadProgress } from '@sentvec/core';
+import { gitId } from '@sentvec/testing';
 import { describe, expect, it } from 'vitest';
-import { gitId } from './fake-hub.ts';
 import { commit, expectContent, expectFile, name, weights, useHubFixture } from './hub-fixture.ts';
 
 const world = useHubFixture();

@@ -43,9 +43,9 @@ export interface CorpusPieces {
 /** What to embed, and how. */
 export interface CorpusRequest {
   /**
-   * Files, globs, or `-` for standard input; plain or gzip. Also `s3://bucket/key`, with globs of keys, and
-   * `https://host/file` of a server that answers ranges. Read in this order, files of a glob sorted; a file is read
-   * once, however often it is named.
+   * Files, globs, or `-` for standard input; plain or gzip. Also `s3://bucket/key` and `hf://datasets/owner/name/file`,
+   * with globs, and `https://host/file` of a server that answers ranges. Read in this order, files of a glob sorted; a
+   * file is read once, however often it is named.
    */
   readonly inputs: readonly string[];
   /** The folder that gets the shards and the manifest. Made when it does not exist. */

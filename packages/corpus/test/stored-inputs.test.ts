@@ -3,7 +3,7 @@ import { gzipSync } from 'node:zlib';
 import { readFile } from 'node:fs/promises';
 import { SentvecError } from '@sentvec/core';
 import { embedCorpus, findInputs, openEmbeddings, readTable, type CorpusRequest } from '@sentvec/corpus';
-import { startS3, type S3Fault, type S3Server } from '@sentvec/testing';
+import { startHub, startS3, type HubServer, type S3Fault, type S3Server } from '@sentvec/testing';
 import { parquetWriteBuffer } from 'hyparquet-writer';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { fakeEmbedder } from './fake-embedder.ts';
@@ -11,16 +11,19 @@ import { contents, workspace } from './workspace.ts';
 
 const files = workspace();
 let server: S3Server;
+let hub: HubServer;
 
 beforeAll(async () => {
   server = await startS3();
-  Object.assign(process.env, server.environment);
+  hub = await startHub();
+  // Threads, which read Parquet, take the environment as it is when they start.
+  Object.assign(process.env, server.environment, { HF_ENDPOINT: hub.endpoint });
 });
 beforeEach(() => {
   server.setFault(undefined);
   server.objects().clear();
 });
-afterAll(() => server.close());
+afterAll(() => Promise.all([server.close(), hub.stop()]));
 
 const texts = Array.from({ length: 3000 }, (_, row) => `row ${row}, ${'word '.repeat(row % 40)}`);
 const jsonLines = texts.map((text, id) => `${JSON.stringify({ id: `k${id}`, text })}\n`).join('');
@@ -143,4 +146,36 @@ it('credentials are in no file of the output', async () => {
   for (const [, text] of Object.entries(await contents(files.path('out'))))
     expect(text).not.toMatch(/\bsecret\b|AWS4/u);
   expect(await readFile(`${files.path('out')}/manifest.json`, 'utf8')).toContain('s3://bucket/in.jsonl');
+});
+
+it('a data set is read at the commit that its branch has when the run begins, also when the run is resumed', async () => {
+  const first = { commit: 'a'.repeat(40), files: { 'data/a.jsonl': Buffer.from(jsonLines), 'd.parquet': parquet } };
+  const other = { 'data/a.jsonl': Buffer.from(jsonLines.replaceAll('row', 'other')), 'd.parquet': new Uint8Array(9) };
+  hub.repositories.set('datasets/owner/name', first);
+  await files.write('data/a.jsonl', jsonLines);
+  await files.write('d.parquet', parquet);
+  const local = await embed([files.path('data/a.jsonl'), files.path('d.parquet')], files.path('local'));
+  const request = {
+    inputs: ['hf://datasets/owner/name/**/*.jsonl', 'hf://datasets/owner/name/d.parquet'],
+    output: files.path('out'),
+    chunkRows: 500,
+  };
+  let batches = 0;
+  const onEmbed = (): void => {
+    batches += 1;
+    if (batches === 3)
+      hub.repositories.set('datasets/owner/name', {
+        ...first,
+        commit: 'b'.repeat(40),
+        files: other,
+        earlier: [first],
+      });
+    if (batches === 5) throw new SentvecError('aborted', 'Stopped by the test.');
+  };
+  await expect(embedCorpus(request, fakeEmbedder({ onEmbed }))).rejects.toThrow(/Stopped/u);
+  hub.repositories.set('datasets/owner/name', { ...first, commit: 'c'.repeat(40), earlier: [first] });
+  const { 'manifest.json': manifest, ...shards } = await embed(request.inputs, request.output, { resume: true });
+  const { 'manifest.json': _, ...localShards } = local;
+  expect(shards).toEqual(localShards);
+  expect(manifest).toContain('"hf://datasets/owner/name/data/a.jsonl"');
 });

@@ -2,6 +2,7 @@ export { abortable, abortError, AbortScope, onAbort, sleep, throwIfAborted, with
 export { escapeControlCharacters } from './control-characters.ts';
 export { canonicalJson } from './canonical-json.ts';
 export { SentvecError, type ErrorCode, type ErrorDetails } from './errors.ts';
+export { checkHubEndpoint, huggingFaceEndpoint } from './hub-endpoint.ts';
 export { nextTask, shouldYield, yieldToEventLoop } from './event-loop.ts';
 export { checkOptionNames, type OptionNames } from './options.ts';
 export {

@@ -1,6 +1,7 @@
 export { locatePackageFile, resolveInstalled, type PackageFile } from './node/installed-files.ts';
 export { endProcess } from './node/end-process.ts';
 export { withFileLock } from './node/file-lock.ts';
+export { readHubEnvironment, type Environment, type HubEnvironment } from './node/hub-environment.ts';
 export { makeFolder } from './node/make-folder.ts';
 export { guardIo, ioError, isSystemError } from './node/system-errors.ts';
 export {

@@ -25,9 +25,13 @@ export function retryDelay(failures: number, { first, longest, demanded = 0 }: R
   return Math.max(wait, demanded * (1 + Math.random() / 4));
 }
 
-/** `Retry-After` of an answer in milliseconds, at most a minute: a number of seconds, or a date. 0 without one. */
+/**
+ * What an answer asks to wait, in milliseconds, at most a minute: `Retry-After` (a number of seconds, or a date), or
+ * `RateLimit` with nothing remaining (`"api";r=0;t=55`, as the Hugging Face hub sends it). 0 without one.
+ */
 export function retryAfter(headers: Headers): number {
-  const value = headers.get('retry-after') ?? '';
+  const reset = /;\s*r=0\s*;\s*t=(\d+)/u.exec(headers.get('ratelimit') ?? '')?.[1];
+  const value = headers.get('retry-after') ?? reset ?? '';
   const wait = /^\s*\d+\s*$/u.test(value) ? Number(value) * 1000 : Date.parse(value) - Date.now();
   return wait > 0 ? Math.min(wait, longestDemand) : 0;
 }

@@ -83,6 +83,56 @@ export async function discard({ body }: HttpAnswer): Promise<void> {
   for await (const _ of body as AsyncIterable<Buffer>);
 }
 
+/** The most redirects of a request: more are a loop. */
+const mostRedirects = 10;
+
+/** What only the server may see that it was meant for. */
+const secretHeaders: ReadonlySet<string> = new Set(['authorization', 'cookie']);
+
+/** An answer, from where redirects led. */
+export interface FollowedAnswer extends HttpAnswer {
+  /** Who gave it. */
+  readonly url: string;
+  /** The headers of the redirects that led there. */
+  readonly redirects: readonly Headers[];
+}
+
+/**
+ * Sends a request and follows redirects. Another server gets neither `authorization` nor `cookie`, and a request that
+ * began encrypted stays so.
+ *
+ * @param stop whether a redirect is the answer, by its headers. Without it, none is
+ * @throws SentvecError `io-failed`, and errors of the connection
+ */
+export async function followRedirects(
+  request: HttpRequest,
+  stop: (headers: Headers) => boolean = () => false,
+): Promise<FollowedAnswer> {
+  const redirects: Headers[] = [];
+  let { url, headers } = request;
+  while (redirects.length <= mostRedirects) {
+    const answer = await sendRequest({ ...request, url, headers });
+    const location = answer.headers.get('location');
+    const isRedirect = answer.status >= 300 && answer.status <= 399 && location !== null;
+    if (!isRedirect || stop(answer.headers)) return { ...answer, url, redirects };
+    await discard(answer);
+    redirects.push(answer.headers);
+    const next = new URL(location, url);
+    if (!/^https?:$/u.test(next.protocol) || (url.startsWith('https:') && next.protocol === 'http:')) {
+      const message = `${request.url} leads to ${next.origin}, which is not encrypted.`;
+      throw new SentvecError('io-failed', message, { file: request.url });
+    }
+    if (next.origin !== new URL(url).origin) headers = withoutSecrets(headers);
+    url = next.href;
+  }
+  const message = `${request.url} leads from one address to another more than ${mostRedirects} times.`;
+  throw new SentvecError('io-failed', message, { file: request.url });
+}
+
+function withoutSecrets(headers: HttpRequest['headers']): HttpRequest['headers'] {
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => !secretHeaders.has(name.toLowerCase())));
+}
+
 /** How temporary failures are retried. */
 export interface RetryOptions {
   /** The file, for messages. */
@@ -223,8 +273,13 @@ async function* streamAnswers(
   }
 }
 
-/** A name in the path of a URL, as S3 signs it: everything is escaped but letters, digits and `-._~`. */
-export function encodeName(name: string): string {
+/** A key in the path of a URL: its names are escaped, as S3 signs them, its slashes are not. */
+export function encodeKey(key: string): string {
+  return key.split('/').map(encodeName).join('/');
+}
+
+/** Everything is escaped but letters, digits and `-._~`. */
+function encodeName(name: string): string {
   return encodeURIComponent(name).replaceAll(
     /[!'()*]/gu,
     (sign) => `%${sign.charCodeAt(0).toString(16).toUpperCase()}`,

@@ -1,5 +1,14 @@
 export { folderStorage } from './folder-storage.ts';
-export { isStorageUri, joinLocation, locateFile, openStorage, type StoredFile } from './open-storage.ts';
+export { hubStorage, type HubStorageOptions } from './hub-storage.ts';
+export {
+  isStorageUri,
+  joinLocation,
+  locateFile,
+  openStorage,
+  pinAddresses,
+  withoutRevision,
+  type StoredFile,
+} from './open-storage.ts';
 export { s3Storage, type S3StorageOptions } from './s3/s3-storage.ts';
 export type {
   FileVersion,

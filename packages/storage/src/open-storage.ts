@@ -1,8 +1,9 @@
 /** From the address of a file or a folder, as a person writes it, to the store that has it. */
 import { SentvecError } from '@sentvec/platform';
 import { folderStorage } from './folder-storage.ts';
+import { datasetAddress, findCommit, hubStorage, isCommit, parseDatasetAddress } from './hub-storage.ts';
 import { s3Storage } from './s3/s3-storage.ts';
-import type { Storage } from './storage.ts';
+import type { Storage, StorageOptions } from './storage.ts';
 import { webStorage } from './web-storage.ts';
 
 /** A file in its store. */
@@ -37,7 +38,7 @@ export function openStorage(folder: string): Storage {
 }
 
 /**
- * Finds the store of a file: `s3://bucket/key`, `https://host/file`. Nothing is asked of it yet.
+ * Finds the store of a file: `s3://bucket/key`, `https://host/file`, `hf://datasets/owner/name/file`. Nothing is asked of it yet.
  *
  * @throws SentvecError `invalid-argument` for a path, an address that sentvec does not know, or that holds a secret
  */
@@ -46,10 +47,43 @@ export function locateFile(uri: string): StoredFile {
   return { storage: rootOf(storage), key };
 }
 
+/**
+ * The same addresses, with a commit in the place of a branch or tag of the hub: what is read by them is of one state,
+ * however long that takes. A branch that occurs several times is the same commit each time. Paths, and addresses of other
+ * stores, stay as they are.
+ *
+ * @throws SentvecError `io-failed`, `aborted`
+ */
+export async function pinAddresses(addresses: readonly string[], options: StorageOptions = {}): Promise<string[]> {
+  const commits = new Map<string, Promise<string>>();
+  return Promise.all(
+    addresses.map(async (address) => {
+      const dataset = parseDatasetAddress(address);
+      if (dataset === undefined || isCommit(dataset.revision)) return address;
+      const { name, revision } = dataset;
+      const root = datasetAddress({ name, revision, key: '' });
+      const commit = commits.get(root) ?? findCommit(name, { revision, ...options });
+      commits.set(root, commit);
+      return datasetAddress({ ...dataset, revision: await commit });
+    }),
+  );
+}
+
+/** The address without the revision of a data set: what allows to read a data set allows all its revisions. */
+export function withoutRevision(address: string): string {
+  const dataset = parseDatasetAddress(address);
+  return dataset === undefined ? address : datasetAddress({ ...dataset, revision: 'main' });
+}
+
 /** The root of a store (`s3://bucket`, `https://host`), and the key in it. */
 function split(uri: string): { readonly storage: string; readonly key: string } {
   const [, kind = '', authority = '', key = ''] = /^([a-z][a-z0-9+.-]+):\/\/([^/]*)\/?(.*)$/isu.exec(uri) ?? [];
   const name = kind.toLowerCase();
+  if (name === 'hf') {
+    const dataset = parseDatasetAddress(uri);
+    if (dataset) return { storage: datasetAddress({ ...dataset, key: '' }), key: dataset.key };
+    throw addressError(uri, 'it is not of the form hf://datasets/OWNER/NAME[@REVISION]/PATH');
+  }
   if (name === 's3') {
     if (!/^[a-z0-9][a-z0-9._-]{0,254}$/iu.test(authority))
       throw addressError(uri, 'what follows "s3://" is not the name of a bucket');
@@ -84,13 +118,14 @@ function rootOf(root: string, prefix = ''): Storage {
 }
 
 function newStorage(root: string, prefix: string): Storage {
-  return root.startsWith('s3://')
-    ? s3Storage(root.slice('s3://'.length), prefix)
-    : webStorage(joinLocation(root, prefix));
+  if (root.startsWith('s3://')) return s3Storage(root.slice('s3://'.length), prefix);
+  const dataset = parseDatasetAddress(root);
+  if (dataset) return hubStorage(dataset.name, { revision: dataset.revision, folder: prefix });
+  return webStorage(joinLocation(root, prefix));
 }
 
 function addressError(uri: string, problem: string): SentvecError {
-  const remedy = 'Name a path, s3://bucket/key, or https://host/file without a query.';
+  const remedy = 'Name a path, s3://bucket/key, hf://datasets/owner/name/file, or https://host/file without a query.';
   const file = uri.replace(/\/\/[^/]*@/u, '//…@'); // A password must not get into a message.
   return new SentvecError('invalid-argument', `${file} cannot be used: ${problem}. ${remedy}`, { file });
 }

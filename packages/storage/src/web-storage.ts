@@ -1,7 +1,7 @@
 /** Files of a web server, by ranges. They can only be read. */
 import { PassingFailure, retryAfter, SentvecError, throwIfAborted } from '@sentvec/platform';
 import { checkRange, invalidKeyError, locationOf, missingError } from './errors.ts';
-import { cancel, discard, encodeName, readRange, sendRequest, withRetries, type HttpAnswer } from './http.ts';
+import { cancel, discard, encodeKey, followRedirects, readRange, withRetries, type HttpAnswer } from './http.ts';
 import type { FileVersion, ReadOptions, Storage } from './storage.ts';
 
 /** Options of {@link webStorage}. */
@@ -10,30 +10,17 @@ export interface WebStorageOptions {
   readonly attempts?: number | undefined;
 }
 
-/** The most redirects of a request: more are a loop. */
-const mostRedirects = 10;
-
 /**
  * The files of a web server below an address. The server must answer ranges, and say by an ETag or a time when a file
  * has changed. It cannot be listed.
  */
 export function webStorage(address: string, { attempts = 10 }: WebStorageOptions = {}): Storage {
   const uri = address.replace(/\/$/u, '');
-  const urlOf = (key: string): string => {
-    if (key === '' || key.split('/').some((name) => name === '.' || name === '..'))
-      throw invalidKeyError(locationOf(uri, key), 'it is empty, or has a name "." or ".."');
-    return `${uri}/${key.split('/').map(encodeName).join('/')}`;
-  };
-  const send = (
-    method: 'GET' | 'HEAD',
-    key: string,
-    headers: Readonly<Record<string, string>>,
-    signal: AbortSignal | undefined,
-  ): Promise<HttpAnswer> => {
-    const url = urlOf(key);
+  const send: ServedFiles['send'] = (method, key, headers, signal) => {
+    const url = `${uri}/${encodeKey(key)}`;
     const file = locationOf(uri, key);
     return withRetries({ file, attempts, signal }, async () => {
-      const answer = await followRedirects(method, url, headers, signal);
+      const answer = await followRedirects({ method, url, headers, signal });
       const { status } = answer;
       if ((status >= 200 && status < 300) || status === 404 || status === 412 || status === 416) return answer;
       await discard(answer);
@@ -43,7 +30,47 @@ export function webStorage(address: string, { attempts = 10 }: WebStorageOptions
       throw new SentvecError('io-failed', `The server does not give ${file} (${status}).${remedy}`, { file, status });
     });
   };
+  return servedStorage({
+    uri,
+    what: 'a web server',
+    attempts,
+    send,
+    versionOf: webVersionOf,
+    // oxlint-disable-next-line require-yield -- there is nothing to list
+    async *list() {
+      throw new SentvecError(
+        'invalid-argument',
+        `${uri} is a web server, whose files cannot be listed. Name each file.`,
+      );
+    },
+  });
+}
+
+/** Files that a server answers requests for, and that cannot be written. */
+export interface ServedFiles extends Pick<Storage, 'list'> {
+  readonly uri: string;
+  /** What the store is, for messages: `a web server`. */
+  readonly what: string;
+  readonly attempts: number;
+  /** Sends a request until it succeeds. Its answer may also be 404, 412 or 416. */
+  readonly send: (
+    method: 'GET' | 'HEAD',
+    key: string,
+    headers: Readonly<Record<string, string>>,
+    signal: AbortSignal | undefined,
+  ) => Promise<HttpAnswer>;
+  /** Version and size of the file of an answer; the size is `NaN` where the answer does not say it. */
+  readonly versionOf: (answer: HttpAnswer, expected?: string) => FileVersion;
+}
+
+/** A store of files that can only be read. */
+export function servedStorage({ uri, what, attempts, send, versionOf, list }: ServedFiles): Storage {
+  const checkKey = (key: string): void => {
+    if (key !== '' && !key.split('/').some((name) => name === '.' || name === '..')) return;
+    throw invalidKeyError(locationOf(uri, key), 'it is empty, or has a name "." or ".."');
+  };
   async function* stream(key: string, options: ReadOptions = {}): AsyncGenerator<Uint8Array> {
+    checkKey(key);
     const file = locationOf(uri, key);
     checkRange(file, options.start ?? 0, options.end);
     throwIfAborted(options.signal);
@@ -59,28 +86,27 @@ export function webStorage(address: string, { attempts = 10 }: WebStorageOptions
       }
       return answer;
     };
-    yield* readRange(get, webVersionOf, { ...options, file, attempts });
+    yield* readRange(get, (answer) => versionOf(answer, options.version), { ...options, file, attempts });
   }
   const readOnly = async (): Promise<never> => {
-    throw new SentvecError(
-      'invalid-argument',
-      `${uri} is a web server: sentvec only reads there. Name a folder or s3://….`,
-    );
+    throw new SentvecError('invalid-argument', `${uri} is ${what}: sentvec only reads there. Name a folder or s3://….`);
   };
   return {
     specificationVersion: 1,
     uri,
     stat: async (key, { signal } = {}) => {
+      checkKey(key);
       throwIfAborted(signal);
       const answer = await send('HEAD', key, {}, signal);
       await discard(answer);
-      if (answer.status >= 300) return undefined;
-      if (answer.headers.has('content-length')) return webVersionOf(answer);
+      if (answer.status === 404) return undefined;
+      const version = versionOf(answer);
+      if (Number.isSafeInteger(version.bytes)) return version;
       // A server that streams its answer says the size only in its answer to a range.
       const first = await send('GET', key, { range: 'bytes=0-0' }, signal);
       cancel(first);
       if (!/\/\d+$/u.test(first.headers.get('content-range') ?? '')) throw noRangesError(locationOf(uri, key));
-      return webVersionOf(first);
+      return versionOf(first);
     },
     read: async (key, options) => {
       const blocks: Uint8Array[] = [];
@@ -91,41 +117,20 @@ export function webStorage(address: string, { attempts = 10 }: WebStorageOptions
     write: readOnly,
     remove: readOnly,
     removeUnfinished: readOnly,
-    // oxlint-disable-next-line require-yield -- there is nothing to list
-    async *list() {
-      throw new SentvecError(
-        'invalid-argument',
-        `${uri} is a web server, whose files cannot be listed. Name each file.`,
-      );
-    },
+    list,
   };
 }
 
-function webVersionOf({ headers }: Pick<HttpAnswer, 'headers'>): FileVersion {
+/** Size of the file of an answer: `NaN` when it does not say it. */
+export function totalBytesOf({ headers }: Pick<HttpAnswer, 'headers'>): number {
   const total = /\/(\d+)$/u.exec(headers.get('content-range') ?? '')?.[1] ?? headers.get('content-length');
-  return { bytes: Number(total), version: headers.get('etag') ?? headers.get('last-modified') ?? `${total}` };
+  return total === null ? Number.NaN : Number(total);
 }
 
-async function followRedirects(
-  method: 'GET' | 'HEAD',
-  url: string,
-  headers: Readonly<Record<string, string>>,
-  signal: AbortSignal | undefined,
-): Promise<HttpAnswer> {
-  let at = url;
-  for (let redirects = 0; redirects <= mostRedirects; redirects += 1) {
-    const answer = await sendRequest({ method, url: at, headers, signal });
-    const location = answer.headers.get('location');
-    if (answer.status < 300 || answer.status > 399 || location === null) return answer;
-    await discard(answer);
-    const next = new URL(location, at);
-    if (!/^https?:$/u.test(next.protocol) || (at.startsWith('https:') && next.protocol === 'http:'))
-      throw new SentvecError('io-failed', `${url} leads to ${next.origin}, which is not encrypted.`, { file: url });
-    at = next.href;
-  }
-  throw new SentvecError('io-failed', `${url} leads from one address to another more than ${mostRedirects} times.`, {
-    file: url,
-  });
+function webVersionOf(answer: Pick<HttpAnswer, 'headers'>): FileVersion {
+  const { headers } = answer;
+  const bytes = totalBytesOf(answer);
+  return { bytes, version: headers.get('etag') ?? headers.get('last-modified') ?? `${bytes}` };
 }
 
 function noRangesError(file: string): SentvecError {

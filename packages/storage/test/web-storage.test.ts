@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { isStorageUri, joinLocation, locateFile, openStorage, webStorage, type FileVersion } from '@sentvec/storage';
 import { storageContract } from '@sentvec/testing';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { discard, followRedirects } from '../src/http.ts';
 
 const files = new Map<string, Buffer>();
 let server: Server;
@@ -50,7 +51,8 @@ afterAll(() => {
 
 let stores = 0;
 storageContract('a web server', async () => webStorage(`${origin}/${(stores += 1)}`), {
-  readOnly: 'web servers have no way to write or to list',
+  readOnly: 'web servers have no way to write',
+  unlistable: 'nor to list',
   writer: (storage) => ({
     async write(key, content): Promise<FileVersion | undefined> {
       await storage.stat(key); // Refuses keys that cannot be.
@@ -81,6 +83,37 @@ it('follows redirects, waits for servers that are busy, and says what it does no
   );
   await expect(storage.write('new', 'x')).rejects.toThrow(/only reads there/u);
   await expect(storage.list('')[Symbol.asyncIterator]().next()).rejects.toThrow(/cannot be listed/u);
+});
+
+it('shows secrets to the server that they are meant for, and to no other', async () => {
+  const seen: (readonly unknown[])[] = [];
+  const serve = async (reply: (response: ServerResponse) => void): Promise<Server> => {
+    const each = createServer(({ headers, url }, response) => {
+      seen.push([url, headers.authorization, headers.cookie, headers.range]);
+      reply(response);
+    });
+    await new Promise<void>((resolve) => each.listen(0, '127.0.0.1', resolve));
+    return each;
+  };
+  const portOf = (each: Server): number => (each.address() as AddressInfo).port;
+  const other = await serve((response) => response.end());
+  const first = await serve((response) => {
+    const location = seen.length === 1 ? '/2' : `http://127.0.0.1:${portOf(other)}/3`;
+    response.writeHead(302, { location }).end();
+  });
+  try {
+    const headers = { Authorization: 'Bearer secret', Cookie: 'a=secret', Range: 'bytes=0-1' };
+    await discard(await followRedirects({ method: 'GET', url: `http://127.0.0.1:${portOf(first)}/1`, headers }));
+    expect(seen).toEqual([
+      ['/1', 'Bearer secret', 'a=secret', 'bytes=0-1'],
+      ['/2', 'Bearer secret', 'a=secret', 'bytes=0-1'],
+      ['/3', undefined, undefined, 'bytes=0-1'],
+    ]);
+  } finally {
+    for (const each of [first, other]) each.closeAllConnections();
+    first.close();
+    other.close();
+  }
 });
 
 it('asks a server for a range where it does not say how long a file is', async () => {

@@ -7,6 +7,7 @@ export { runtimeContract, type RuntimeContractOptions } from './runtime-contract
 export type { ConnectedRuntime } from './runtime-contract-fixture.ts';
 export { sinkContract, type ReadShard, type SinkContractOptions } from './sink-contract.ts';
 export { freePort, startRedis, type RedisServer, type RedisServerOptions } from './redis-server.ts';
+export { gitId, HubServer, startHub, type HubCall, type HubRepository } from './hub-server.ts';
 export { storageContract, type StorageContractOptions } from './storage-contract.ts';
 export {
   startS3,

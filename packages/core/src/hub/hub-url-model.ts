@@ -1,16 +1,12 @@
 // Models from the Hugging Face hub in a browser: lists the files of a commit, reads them into memory, checks their
 // hashes.
-import { checkOptionNames, sha256, type OptionNames } from '@sentvec/platform';
-import { SentvecError } from '../errors.ts';
+import { checkHubEndpoint, checkOptionNames, huggingFaceEndpoint, sha256, type OptionNames } from '@sentvec/platform';
 import { checkFilePath, noSuchFile } from '../model-folder/model-files.ts';
 import type { ModelFiles } from '../types.ts';
 import { HubClient } from './client.ts';
 import { downloadFile, wrongHash, type DownloadProgress, type DownloadTarget } from './download.ts';
 import { listingByFetch } from './listing.ts';
 import { checkRepositoryName, checkRevision, defaultRevision, isCommit, type HubFile } from './repository.ts';
-
-/** Address of the Hugging Face hub. */
-export const huggingFaceEndpoint = 'https://huggingface.co';
 
 /** Options of {@link hubUrlModel}. */
 export interface HubUrlModelOptions {
@@ -63,7 +59,7 @@ export async function hubUrlModel(
   checkRepositoryName(name);
   checkRevision(revision);
   const client = new HubClient(name, {
-    endpoint: checkEndpoint(options.endpoint ?? huggingFaceEndpoint),
+    endpoint: checkHubEndpoint(options.endpoint ?? huggingFaceEndpoint),
     token,
     retries,
     signal,
@@ -94,15 +90,6 @@ export async function hubUrlModel(
 
 async function readListing(client: HubClient, commit: string): Promise<ReadonlyMap<string, HubFile>> {
   return new Map((await listingByFetch.files(client, commit)).map((file) => [file.path, file]));
-}
-
-/** @throws SentvecError `invalid-argument` when it is not an address of a server */
-export function checkEndpoint(endpoint: string): string {
-  if (URL.canParse(endpoint) && /^https?:$/u.test(new URL(endpoint).protocol)) return endpoint.replace(/\/+$/u, '');
-  throw new SentvecError(
-    'invalid-argument',
-    `${JSON.stringify(endpoint)} is not an address of a hub, as ${huggingFaceEndpoint} is one.`,
-  );
 }
 
 async function readChecked(

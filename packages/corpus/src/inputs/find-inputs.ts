@@ -4,7 +4,7 @@ import { realpath, stat } from 'node:fs/promises';
 import { isAbsolute, resolve } from 'node:path';
 import { SentvecError } from '@sentvec/core';
 import { guardIo, ioError, isSystemError } from '@sentvec/platform/node';
-import { isStorageUri, locateFile } from '@sentvec/storage';
+import { isStorageUri, locateFile, pinAddresses } from '@sentvec/storage';
 import { fileStateOf, missingFileError, storedState, type FileState } from './input-file.ts';
 
 /** An input as it was found on the disk, before anything was read from it. JSON. */
@@ -20,14 +20,15 @@ export interface FoundInput extends FileState {
 /**
  * The inputs of a request, in its order; the files of a glob are sorted by name. A file that is named twice is read
  * once, by its first name: also when two patterns find it, and through symbolic links. A hard link cannot be told from
- * a copy, so it is a file of its own.
+ * a copy, so it is a file of its own. A branch of the hub is pinned to its commit now: the paths that are found name it.
  *
  * @throws SentvecError `invalid-corpus` when there is no such file, `io-failed`
  */
 export async function findInputs(inputs: readonly string[]): Promise<FoundInput[]> {
   const found = new Map<string, FoundInput>();
-  for (const input of inputs) {
-    for (const each of await findInput(input)) {
+  const pinned = await pinAddresses(inputs);
+  for (const [index, input] of inputs.entries()) {
+    for (const each of await findInput(input, pinned[index]!)) {
       const path = await realPath(each);
       if (!found.has(path)) found.set(path, each);
     }
@@ -42,8 +43,8 @@ export async function realPath({ path, kind }: Pick<FoundInput, 'path' | 'kind'>
   return kind === 'stream' || isStorageUri(path) ? path : guardIo('Reading', path, () => realpath(path));
 }
 
-async function findInput(input: string): Promise<FoundInput[]> {
-  if (isStorageUri(input)) return findStored(input);
+async function findInput(input: string, pinned: string): Promise<FoundInput[]> {
+  if (isStorageUri(input)) return findStored(input, pinned);
   if (input === '-') return [{ name: '-', path: '', kind: 'stream', ...streamState }];
   const stats = await statFile(input);
   if (stats) return [describe(input, stats)];
@@ -59,9 +60,10 @@ async function findInput(input: string): Promise<FoundInput[]> {
  */
 export async function findFile(file: string): Promise<FoundInput> {
   if (isStorageUri(file)) {
-    const { storage, key } = locateFile(file);
+    const [path = file] = await pinAddresses([file]);
+    const { storage, key } = locateFile(path);
     const state = await storage.stat(key);
-    if (state) return { name: file, path: file, kind: 'file', ...storedState(state) };
+    if (state) return { name: file, path, kind: 'file', ...storedState(state) };
     throw missingFileError(file);
   }
   const stats = await statFile(file);
@@ -70,10 +72,11 @@ export async function findFile(file: string): Promise<FoundInput> {
 }
 
 /** A file of a store, or all whose keys match a glob. A key that is spelled exactly like the glob is that file. */
-async function findStored(input: string): Promise<FoundInput[]> {
-  const { storage, key } = locateFile(input);
+async function findStored(input: string, pinned: string): Promise<FoundInput[]> {
+  const { storage, key } = locateFile(pinned);
+  const named = locateFile(input).storage.uri;
   const state = key === '' || key.endsWith('/') ? undefined : await storage.stat(key);
-  if (state) return [{ name: input, path: input, kind: 'file', ...storedState(state) }];
+  if (state) return [{ name: input, path: pinned, kind: 'file', ...storedState(state) }];
   const { default: picomatch } = await import('picomatch');
   const { base, isGlob } = picomatch.scan(key);
   if (key === '' || key.endsWith('/')) throw folderError(input);
@@ -83,8 +86,8 @@ async function findStored(input: string): Promise<FoundInput[]> {
   // The text before the first wildcard, which may be in the middle of a name.
   const prefix = key.slice(0, key.slice(base.length).search(/[*?[\]{}()!@+\\]/u) + base.length);
   for await (const file of storage.list(prefix)) {
-    const name = `${storage.uri}/${file.key}`;
-    if (matches(file.key)) found.push({ name, path: name, kind: 'file', ...storedState(file) });
+    const [name, path] = [`${named}/${file.key}`, `${storage.uri}/${file.key}`];
+    if (matches(file.key)) found.push({ name, path, kind: 'file', ...storedState(file) });
   }
   if (found.length === 0) throw noMatchError(input);
   return found.sort((one, other) => (one.name < other.name ? -1 : 1));

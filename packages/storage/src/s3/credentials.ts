@@ -8,10 +8,8 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { SentvecError } from '@sentvec/platform';
+import type { Environment } from '@sentvec/platform/node';
 import { textOfElement } from './xml.ts';
-
-/** The variables of an environment. */
-export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** What requests are signed with. */
 export interface Credentials {

@@ -1,10 +1,11 @@
 /** Signed requests to a bucket of S3, or of a store with the same protocol, tried again as the store asks for. */
 import { createHash } from 'node:crypto';
 import { PassingFailure, retryAfter, SentvecError } from '@sentvec/platform';
+import type { Environment } from '@sentvec/platform/node';
 import { AwsV4Signer } from 'aws4fetch';
 import { missingError } from '../errors.ts';
-import { encodeName, readText, sendRequest, withRetries, type HttpAnswer } from '../http.ts';
-import { CredentialChain, readProfile, type Environment } from './credentials.ts';
+import { encodeKey, readText, sendRequest, withRetries, type HttpAnswer } from '../http.ts';
+import { CredentialChain, readProfile } from './credentials.ts';
 import { textOfElement } from './xml.ts';
 
 /** Where the requests for a bucket go. */
@@ -160,7 +161,7 @@ export class S3Client {
    */
   #urlOf({ endpoint, region }: Target, key: string): string {
     const { bucket } = this.#options;
-    const path = key.split('/').map(encodeName).join('/');
+    const path = encodeKey(key);
     if (endpoint !== undefined) return `${endpoint}/${bucket}/${path}`.replace(/\/$/u, key === '' ? '' : '/');
     const domain = region.startsWith('cn-') ? 'amazonaws.com.cn' : 'amazonaws.com';
     const host = `s3.${region}.${domain}`;

@@ -1,10 +1,10 @@
 /** Files in a bucket of S3, or of a store with the same protocol: MinIO, R2, Ceph and others. */
 import { randomUUID } from 'node:crypto';
 import { SentvecError, throwIfAborted } from '@sentvec/platform';
+import type { Environment } from '@sentvec/platform/node';
 import { invalidKeyError, locationOf } from '../errors.ts';
 import { discard, readRange } from '../http.ts';
 import type { FileVersion, ListedFile, ReadOptions, Storage, StorageContent, WriteOptions } from '../storage.ts';
-import type { Environment } from './credentials.ts';
 import { S3Client, type S3Answer } from './s3-client.ts';
 import { elements, escapeXml, textOfElement } from './xml.ts';
 

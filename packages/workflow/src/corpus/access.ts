@@ -2,7 +2,7 @@
 import { lstat, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join, resolve, sep } from 'node:path';
 import { SentvecError } from '@sentvec/core';
-import { isStorageUri } from '@sentvec/storage';
+import { isStorageUri, withoutRevision } from '@sentvec/storage';
 
 /** What a workflow may touch. Each check throws SentvecError `job-refused`. */
 export interface Access {
@@ -34,7 +34,8 @@ export interface AccessLimits {
    */
   readonly roots: readonly string[];
   /**
-   * URIs such as `s3://bucket/folder`. What begins with one of them is allowed.
+   * URIs such as `s3://bucket/folder`, or `hf://datasets/owner/name`, whose revisions are all allowed. What begins with
+   * one of them is allowed.
    * @default none
    */
   readonly buckets?: readonly string[] | undefined;
@@ -53,9 +54,10 @@ export function restrictAccess({ roots, buckets = [], models }: AccessLimits): A
     throw refusedJobError(`The path ${show(path)} is outside the folders that this worker may touch.`, path);
   };
   const checkBucket = (uri: string): void => {
-    const allowed = buckets.some(
-      (bucket) => uri === bucket || uri.startsWith(bucket.endsWith('/') ? bucket : `${bucket}/`),
-    );
+    const wanted = withoutRevision(uri);
+    const allowed = buckets
+      .map(withoutRevision)
+      .some((bucket) => wanted === bucket || wanted.startsWith(bucket.endsWith('/') ? bucket : `${bucket}/`));
     if (!allowed || uri.split('/').includes('..'))
       throw refusedJobError(`The bucket of ${show(uri)} is not among those that this worker may touch.`, uri);
   };

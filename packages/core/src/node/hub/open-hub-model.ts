@@ -1,9 +1,9 @@
 // Models from the Hugging Face hub in Node: decides on a version, with the hub or from the cache, and downloads its
 // files.
-import { makeFolder } from '@sentvec/platform/node';
+import { checkHubEndpoint } from '@sentvec/platform';
+import { makeFolder, readHubEnvironment } from '@sentvec/platform/node';
 import { SentvecError, throwIfAborted } from '../../errors.ts';
 import { HubClient } from '../../hub/client.ts';
-import { checkEndpoint } from '../../hub/hub-url-model.ts';
 import {
   checkRepositoryName,
   checkRevision,
@@ -16,7 +16,6 @@ import type { ModelFiles } from '../../types.ts';
 import { directoryModel } from '../directory-model.ts';
 import { guardCache, HubCache } from './cache.ts';
 import type { HubModelOptions } from './hub-model.ts';
-import { readHubEnvironment } from './environment.ts';
 import { VersionDownload } from './version-download.ts';
 import { fetchThroughRedirects } from './redirects.ts';
 
@@ -30,7 +29,7 @@ export async function openHubModel(
   checkRevision(revision);
   throwIfAborted(signal);
   const environment = await readHubEnvironment();
-  const endpoint = checkEndpoint(options.endpoint ?? environment.endpoint);
+  const endpoint = checkHubEndpoint(options.endpoint ?? environment.endpoint);
   const token = options.token ?? environment.token;
   const client = new HubClient(name, { endpoint, token, retries, signal, fetch: fetchThroughRedirects });
   const cache = new HubCache(options.cacheDir ?? environment.cacheDirectory, name);

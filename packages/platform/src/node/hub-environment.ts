@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { huggingFaceEndpoint } from '../../hub/hub-url-model.ts';
+import { huggingFaceEndpoint } from '../hub-endpoint.ts';
 
 /** The variables of an environment. */
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -20,6 +20,7 @@ export interface HubEnvironment {
   readonly token: string | undefined;
 }
 
+/** Reads the variables, and the token from its file when no variable has it. */
 export async function readHubEnvironment(environment: Environment = process.env): Promise<HubEnvironment> {
   const home =
     environment['HF_HOME'] || join(environment['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'huggingface');
