@@ -3,12 +3,14 @@
 export { mineHardNegatives, type HardNegativeOptions, type MinedNegatives, type Rescore } from './hard-negatives.ts';
 export {
   checkedParameter,
+  inputsOf,
   labelsOf,
   firstOf,
   pairOf,
   type LabelKind,
   type Loss,
   type LossDescription,
+  type LossInputs,
   type TrainingLoss,
 } from './loss.ts';
 export * from './losses/batch-losses.ts';
@@ -21,7 +23,7 @@ export {
   mseLoss,
   type DistillKlDivOptions,
 } from './losses/distillation.ts';
-export { lossFromName, lossNames, type LossParameters } from './losses/loss-from-name.ts';
+export { lossFromName, lossNames, type LossDefaults, type LossParameters } from './losses/loss-from-name.ts';
 export * from './losses/listwise.ts';
 export * from './losses/matryoshka.ts';
 export * from './losses/multi-vector.ts';
@@ -38,6 +40,7 @@ export {
   type ScoreRankingOptions,
 } from './losses/pair-scores.ts';
 export * from './losses/scored-pairs.ts';
+export * from './losses/softmax.ts';
 export * from './losses/splade.ts';
 export * from './losses/triplet.ts';
 export * from './optimizer/adamw.ts';

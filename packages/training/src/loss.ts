@@ -2,6 +2,7 @@
 import type { Operations } from '@sentvec/architectures';
 import { SentvecError } from '@sentvec/core';
 import type { MultiVectorLoss } from './losses/multi-vector.ts';
+import type { InitialParameter } from './optimizer/parameters.ts';
 
 /**
  * The label that a loss needs for each example.
@@ -15,7 +16,7 @@ import type { MultiVectorLoss } from './losses/multi-vector.ts';
  * - `margin`: for each negative, how much better the positive is; or how good the positive and each negative are
  * - `scores`: how good the positive and each negative are
  * - `targets`: 0 to 1, how far each label of a reranker holds
- * - `index`: the label of a reranker that holds: its name, or its number
+ * - `index`: the label that holds, of a reranker or of a loss that classifies: its name, or its number
  * - `lists`: how good each document of a query is
  */
 export type LabelKind =
@@ -41,8 +42,23 @@ export interface LossDescription {
   readonly labels: LabelKind;
   /** The fewest examples that make sense in a batch. In-batch negatives need 2. @default 1 */
   readonly smallestBatch?: number | undefined;
+  /** Of a loss over labels of its own: how many there are. @default they are those of the model, or none */
+  readonly labelCount?: number | undefined;
   /** Parameters, for model cards and fingerprints. */
   readonly parameters?: Readonly<Record<string, unknown>> | undefined;
+  /**
+   * Tensors of the loss that are trained with the model and are no part of it: those of a classifier. Training drops
+   * them at its end. `compute` gets them by these names.
+   * @param dimension length of a vector
+   * @default none
+   */
+  weights?(dimension: number): readonly InitialParameter[];
+}
+
+/** What a loss is given besides vectors and labels. */
+export interface LossInputs<Tensor> {
+  /** Finds a tensor of {@link LossDescription.weights} by its name. */
+  weight(name: string): Tensor;
 }
 
 /**
@@ -88,9 +104,15 @@ export interface Loss extends LossDescription {
    * dimension]`; for `vectors` that or `[examples, columns × dimension]`; for `guide` `[examples, columns × n]`; for
    * `margin` `[examples, negatives]` or `[examples, 1 + negatives]`; for `scores` `[examples, 1 + negatives]`; for
    * `class` numbers that are equal within the batch where the names are; absent for `none`
+   * @param inputs only for a loss that has `weights`
    * @returns a single number, shape `[]`
    */
-  compute<Tensor>(ops: Operations<Tensor>, columns: readonly Tensor[], labels: Tensor | undefined): Tensor;
+  compute<Tensor>(
+    ops: Operations<Tensor>,
+    columns: readonly Tensor[],
+    labels: Tensor | undefined,
+    inputs?: LossInputs<Tensor>,
+  ): Tensor;
 }
 
 /** A loss of any kind of model: over vectors, over scores of pairs, or over the vectors of tokens. */
@@ -120,6 +142,12 @@ export function firstOf<Tensor>(columns: readonly Tensor[]): Tensor {
 export function labelsOf<Tensor>(labels: Tensor | undefined): Tensor {
   if (labels === undefined) throw new Error('A loss over labels was given none.');
   return labels;
+}
+
+/** The inputs of a loss that has weights. */
+export function inputsOf<Tensor>(inputs: LossInputs<Tensor> | undefined): LossInputs<Tensor> {
+  if (inputs === undefined) throw new Error('A loss with weights was given none.');
+  return inputs;
 }
 
 /**

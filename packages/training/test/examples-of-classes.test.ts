@@ -76,8 +76,8 @@ describe('a configuration', () => {
 
   it('makes pairs of a column of texts and one of classes', async () => {
     const loss = 'MultipleNegativesRankingLoss';
-    const { data } = config({ columns: ['text'], label: 'intent', loss, fromClasses: { perText: 2 } });
-    const { examples } = await readExamples(data[0]!, folder, 'embedder');
+    const parsed = config({ columns: ['text'], label: 'intent', loss, fromClasses: { perText: 2 } });
+    const { examples } = await readExamples(parsed.data[0]!, folder, parsed);
     expect(examples).toEqual(examplesOfClasses(texts, classes, { perText: 2 }));
   });
 

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { goldenPath } from '@sentvec/testing';
+import type { Operations } from '@sentvec/architectures';
 import { lossFromName, type Loss } from '@sentvec/training';
 
 /** A loss of PyTorch's on given embeddings, with its gradients by them. */
@@ -9,6 +10,8 @@ export interface GoldenLoss {
   readonly columns: readonly string[];
   readonly embeddings: readonly (readonly (readonly number[])[])[];
   readonly labels: readonly (number | readonly number[])[] | null;
+  /** Tensors of the loss itself; their gradients follow those of the columns. */
+  readonly weights?: Readonly<Record<string, readonly (number | readonly number[])[]>>;
   readonly value: number;
   readonly gradients: readonly (readonly (readonly number[])[])[];
 }
@@ -21,6 +24,31 @@ export const goldenLosses: readonly (readonly [string, GoldenLoss])[] = (
 /** The loss itself; those of sparse vectors are for models of that kind. */
 export const lossOf = ({ loss, params }: GoldenLoss): Loss =>
   lossFromName(loss, params, /^(?:Sparse|Splade)/u.test(loss) ? 'sparse' : 'embedder');
+
+/** What a loss has gradients by: its columns, then its weights. */
+export function tensorsOf({ columns, embeddings, weights = {} }: GoldenLoss) {
+  const named = [...columns.map((name, i) => [name, embeddings[i]!] as const), ...Object.entries(weights)];
+  return named.map(([name, rows], index) => ({
+    name,
+    shape: [rows.length, ...(Array.isArray(rows[0]) ? [rows[0].length] : [])],
+    data: flat(rows),
+    /** Of the columns the number of examples may vary. */
+    isColumn: index < columns.length,
+  }));
+}
+
+/** The loss from the tensors that {@link tensorsOf} describes. */
+export function computeLoss<Tensor>(
+  golden: GoldenLoss,
+  ops: Operations<Tensor>,
+  tensors: readonly Tensor[],
+  labels: Tensor | undefined,
+): Tensor {
+  const columns = golden.columns.length;
+  const names = Object.keys(golden.weights ?? {});
+  const weight = (name: string) => tensors[columns + names.indexOf(name)]!;
+  return lossOf(golden).compute(ops, tensors.slice(0, columns), labels, { weight });
+}
 
 /** A matrix, or a list, row after row. */
 export const flat = (matrix: readonly (number | readonly number[])[]): Float32Array => Float32Array.from(matrix.flat());

@@ -1,23 +1,21 @@
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { describe, expect, test } from 'vitest';
 import { gradients, OnnxRecorder, plainOperations, plainTensor } from '@sentvec/architectures';
-import { difference, flat, goldenLosses, lossOf } from './golden-losses.ts';
+import { computeLoss, difference, flat, goldenLosses, tensorsOf } from './golden-losses.ts';
 
 describe.each(goldenLosses)('%s', (_, golden) => {
-  const loss = lossOf(golden);
-  const shape = [golden.embeddings[0]!.length, golden.embeddings[0]![0]!.length];
+  const tensors = tensorsOf(golden);
   const labelShape = golden.labels && [
     golden.labels.length,
     ...(Array.isArray(golden.labels[0]) ? [golden.labels[0].length] : []),
   ];
 
   test('value and gradients, plain', () => {
-    const columns = golden.embeddings.map((matrix) => plainTensor(flat(matrix), shape));
     const labels = golden.labels && plainTensor(flat(golden.labels), labelShape!);
     const result = gradients(
       plainOperations,
-      (ops, tracked, fixed) => loss.compute(ops, tracked, labels ? fixed(labels) : undefined),
-      columns,
+      (ops, tracked, fixed) => computeLoss(golden, ops, tracked, labels ? fixed(labels) : undefined),
+      tensors.map(({ data, shape }) => plainTensor(data, shape)),
     );
     expect(difference(result.value.data, Float32Array.of(golden.value))).toBeLessThan(1e-4);
     for (const [i, gradient] of result.gradients.entries())
@@ -26,24 +24,24 @@ describe.each(goldenLosses)('%s', (_, golden) => {
 
   test('value and gradients, recorded and run by onnxruntime', async () => {
     const recorder = new OnnxRecorder();
-    const columns = golden.columns.map((name) => recorder.input(name, 'float', ['examples', shape[1]!]));
+    const inputs = tensors.map(({ name, shape, isColumn }) =>
+      recorder.input(name, 'float', isColumn ? ['examples', shape[1]!] : shape),
+    );
     const labels = labelShape ? recorder.input('labels', 'float', ['examples', ...labelShape.slice(1)]) : undefined;
     const recorded = gradients(
       recorder.operations,
-      (ops, tracked, fixed) => loss.compute(ops, tracked, labels ? fixed(labels) : undefined),
-      columns,
+      (ops, tracked, fixed) => computeLoss(golden, ops, tracked, labels ? fixed(labels) : undefined),
+      inputs,
     );
     recorder.output('loss', recorded.value);
-    for (const [i, gradient] of recorded.gradients.entries())
-      recorder.output(`gradient ${golden.columns[i]}`, gradient);
+    for (const [i, gradient] of recorded.gradients.entries()) recorder.output(`gradient ${tensors[i]!.name}`, gradient);
     const session = await InferenceSession.create(recorder.encode());
     const feeds: Record<string, Tensor> = {};
-    for (const [i, name] of golden.columns.entries())
-      feeds[name] = new Tensor('float32', flat(golden.embeddings[i]!), shape);
+    for (const { name, data, shape } of tensors) feeds[name] = new Tensor('float32', data, shape);
     if (golden.labels) feeds['labels'] = new Tensor('float32', flat(golden.labels), labelShape!);
     const results = await session.run(feeds);
     expect(difference(results['loss']!.data as Float32Array, Float32Array.of(golden.value))).toBeLessThan(1e-4);
-    for (const [i, name] of golden.columns.entries())
+    for (const [i, { name }] of tensors.entries())
       expect(difference(results[`gradient ${name}`]!.data as Float32Array, flat(golden.gradients[i]!))).toBeLessThan(
         1e-4,
       );

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import '@tensorflow/tfjs';
 import { openRuntime, type Runtime, tfjsOperations, type TfTensor } from '@sentvec/backend-tfjs';
-import { difference, flat, goldenLosses, lossOf } from './golden-losses.ts';
+import { computeLoss, difference, flat, goldenLosses, tensorsOf } from './golden-losses.ts';
 
 describe('losses on TensorFlow.js, with its own gradients', () => {
   let runtime: Runtime;
@@ -13,16 +13,14 @@ describe('losses on TensorFlow.js, with its own gradients', () => {
   test.each(goldenLosses)('%s', (_, golden) => {
     const { tf } = runtime;
     const ops = tfjsOperations(tf);
-    const loss = lossOf(golden);
-    const width = golden.embeddings[0]![0]!.length;
     tf.engine().startScope();
-    const columns = golden.embeddings.map((matrix) => tf.tensor2d(flat(matrix), [matrix.length, width]) as TfTensor);
+    const tensors = tensorsOf(golden).map(({ data, shape }) => tf.tensor(data, shape)) as TfTensor[];
     const labelShape = golden.labels && [
       golden.labels.length,
       ...(Array.isArray(golden.labels[0]) ? [golden.labels[0].length] : []),
     ];
     const labels = golden.labels ? tf.tensor(flat(golden.labels), labelShape!) : undefined;
-    const { value, grads } = tf.engine().gradients(() => loss.compute(ops, columns, labels), columns);
+    const { value, grads } = tf.engine().gradients(() => computeLoss(golden, ops, tensors, labels), tensors);
     const found = { value: value.dataSync(), gradients: grads.map((gradient) => gradient.dataSync()) };
     tf.engine().endScope();
     expect(difference(found.value, Float32Array.of(golden.value))).toBeLessThan(1e-4);

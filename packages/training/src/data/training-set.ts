@@ -64,7 +64,8 @@ export function checkTrainingSet({ name, examples, loss, prompts }: TrainingSet,
     const row = Math.floor(i / labelWidth);
     if (problem) throw corpusError(`row ${row} has the label ${labels[i]}, ${problem}.`, row);
   }
-  if (loss.labels === 'class' || loss.labels === 'binary') checkClasses(labels, loss, corpusError);
+  if (loss.labels === 'class' || loss.labels === 'binary' || loss.labelCount !== undefined)
+    checkClasses(labels, loss, corpusError);
 }
 
 /** Lists of numbers, or single ones, where the loss needs the other. */
@@ -109,7 +110,9 @@ function labelError(loss: TrainingLoss, label: string | number): string | undefi
   if (loss.labels === 'targets' && (label < 0 || label > 1))
     return `but ${loss.name} needs 1 for what holds, 0 for what does not, or a share between: divide larger scores by the largest (labelScale)`;
   if (loss.labels === 'index' && !(Number.isInteger(label) && label >= 0))
-    return `but ${loss.name} needs the name of a label of the model, or its number, counted from 0`;
+    return `but ${loss.name} needs the name of a label, or its number, counted from 0`;
+  if (loss.labelCount !== undefined && label >= loss.labelCount)
+    return `but ${loss.name} has ${loss.labelCount} labels, counted from 0: give num_labels`;
   if (loss.name === 'CosineSimilarityLoss' && (label < -1 || label > 1)) {
     return `but a cosine lies between -1 and 1: divide the scores by their largest value (labelScale)`;
   }

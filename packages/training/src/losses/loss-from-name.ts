@@ -34,6 +34,7 @@ import {
   type ScoreActivation,
 } from './pair-scores.ts';
 import { angleLoss, cosentLoss, cosineSimilarityLoss } from './scored-pairs.ts';
+import { softmaxLoss } from './softmax.ts';
 import { spladeLoss } from './splade.ts';
 import {
   batchAllTripletLoss,
@@ -46,15 +47,25 @@ import {
 /** Parameters of a loss as a configuration file holds them: the names of sentence-transformers. */
 export type LossParameters = Readonly<Record<string, unknown>>;
 
+/** What a loss takes from the run, unless its parameters say it. */
+export interface LossDefaults {
+  /** How many labels the data has, for a loss that classifies. @default 2 */
+  readonly labels?: number | undefined;
+  /** Of the random numbers that weights of the loss begin with. @default 42 */
+  readonly seed?: number | undefined;
+}
+
 /** Reads the parameters of one loss; every one that is read is known, any other is an error. */
 class ParameterReader {
+  readonly defaults: LossDefaults;
   readonly #loss: string;
   readonly #parameters: LossParameters;
   readonly #known = new Set<string>();
 
-  constructor(loss: string, parameters: LossParameters) {
+  constructor(loss: string, parameters: LossParameters, defaults: LossDefaults) {
     this.#loss = loss;
     this.#parameters = parameters;
+    this.defaults = defaults;
   }
 
   number(name: string, fallback: number): number {
@@ -192,6 +203,14 @@ const ofVectors: Makers<Loss> = {
     batchHardSoftMarginTripletLoss({ distance: read.choice('distance', matrixDistances, 'euclidean') }),
   BatchSemiHardTripletLoss: (read) => batchSemiHardTripletLoss(batchTriplet(read)),
   BatchAllTripletLoss: (read) => batchAllTripletLoss(batchTriplet(read)),
+  SoftmaxLoss: (read) =>
+    softmaxLoss({
+      labels: read.optional('num_labels') ?? read.defaults.labels ?? 2,
+      embeddings: read.boolean('concatenation_sent_rep', true),
+      difference: read.boolean('concatenation_sent_difference', true),
+      product: read.boolean('concatenation_sent_multiplication', false),
+      seed: read.defaults.seed,
+    }),
   MatryoshkaLoss: (read) => matryoshka(read),
 };
 
@@ -208,7 +227,7 @@ const ofTerms: Makers<Loss> = {
     named('SparseMarginMSELoss', marginMseLoss({ similarity: read.choice('similarity', pairSimilarities, 'dot') })),
   SparseDistillKLDivLoss: (read) => named('SparseDistillKLDivLoss', distillKlDivLoss(distillKlDiv(read, 2))),
   SpladeLoss: (read) =>
-    spladeLoss(vectorLossFromName(read.text('loss'), read.nested('loss_params')), {
+    spladeLoss(innerLoss(read), {
       documentWeight: read.required('document_regularizer_weight'),
       queryWeight: read.weight('query_regularizer_weight', 0),
       documentsOnly: read.boolean('use_document_regularizer_only', false),
@@ -291,7 +310,7 @@ const batchTriplet = (read: ParameterReader) => ({
 });
 
 function matryoshka(read: ParameterReader): Loss {
-  const inner = vectorLossFromName(read.text('loss'), read.nested('loss_params'));
+  const inner = innerLoss(read);
   const dims = read.numbers('dims');
   const weights = read.numbers('weights');
   if (dims === undefined)
@@ -310,27 +329,48 @@ export function lossNames(kind: ModelKind = 'embedder'): readonly string[] {
 /**
  * A loss by its class name in sentence-transformers, with parameters by their names there.
  * @param kind what is trained: several kinds have losses of the same name; default `embedder`
+ * @param defaults what the run knows
  * @throws SentvecError `invalid-argument` for an unknown loss, an unknown parameter, or a value of the wrong kind
  */
 export function lossFromName(
   name: string,
   parameters?: LossParameters,
   kind?: 'embedder' | 'reranker' | 'sparse',
+  defaults?: LossDefaults,
 ): Loss;
-export function lossFromName(name: string, parameters: LossParameters | undefined, kind: ModelKind): TrainingLoss;
+export function lossFromName(
+  name: string,
+  parameters: LossParameters | undefined,
+  kind: ModelKind,
+  defaults?: LossDefaults,
+): TrainingLoss;
 export function lossFromName(
   name: string,
   parameters: LossParameters = {},
   kind: ModelKind = 'embedder',
+  defaults: LossDefaults = {},
 ): TrainingLoss {
-  return createLoss(makers[kind], name, parameters, kind);
+  return createLoss(makers[kind], name, parameters, kind, defaults);
 }
 
-function vectorLossFromName(name: string, parameters: LossParameters): Loss {
-  return createLoss({ ...ofTerms, ...ofVectors }, name, parameters, 'sparse');
+/** The loss inside of another. */
+function innerLoss(read: ParameterReader): Loss {
+  return createLoss(
+    { ...ofTerms, ...ofVectors },
+    read.text('loss'),
+    read.nested('loss_params'),
+    'sparse',
+    read.defaults,
+  );
 }
 
-function createLoss<Made>(from: Makers<Made>, name: string, parameters: LossParameters, kind: ModelKind): Made {
+function createLoss<Made>(
+  from: Makers<Made>,
+  name: string,
+  parameters: LossParameters,
+  kind: ModelKind,
+  defaults: LossDefaults,
+): Made {
   const maker = Object.hasOwn(from, name) ? from[name] : undefined;
   if (maker === undefined) {
     const owner = (Object.keys(makers) as ModelKind[]).find((each) => Object.hasOwn(makers[each], name));
@@ -341,7 +381,7 @@ function createLoss<Made>(from: Makers<Made>, name: string, parameters: LossPara
         : `The loss "${name}" trains models of the kind ${owner}, not ${kind}. For ${kind} there are: ${Object.keys(from).join(', ')}.`,
     );
   }
-  const read = new ParameterReader(name, parameters);
+  const read = new ParameterReader(name, parameters, defaults);
   const loss = maker(read);
   read.finish();
   return loss;

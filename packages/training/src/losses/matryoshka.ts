@@ -23,6 +23,11 @@ export function matryoshkaLoss(
   if (weights.length !== dims.length)
     throw new SentvecError('invalid-argument', 'MatryoshkaLoss needs as many "weights" as "dims".');
   for (const weight of weights) checkedParameter('MatryoshkaLoss', 'weights', weight);
+  if (loss.weights !== undefined)
+    throw new SentvecError(
+      'invalid-argument',
+      `MatryoshkaLoss cannot be around ${loss.name}, whose weights fit vectors of one length.`,
+    );
   const hasTargets = loss.labels === 'vector' || loss.labels === 'vectors';
   return {
     ...loss,

@@ -4,7 +4,7 @@ import * as v from 'valibot';
 import { poolingModes, SentvecError, type ModelKind } from '@sentvec/core';
 import type { OnnxDevice } from '@sentvec/backend-onnx';
 import type { ColumnName } from '@sentvec/corpus';
-import { lossFromName } from '../losses/loss-from-name.ts';
+import { lossFromName, type LossDefaults } from '../losses/loss-from-name.ts';
 import type { ExamplesOfClassesOptions } from '../data/examples-of-classes.ts';
 import type { TrainingLoss } from '../loss.ts';
 import type { LoraOptions } from '../step/lora.ts';
@@ -274,8 +274,8 @@ export function parseTrainingConfig(value: unknown, name: string): TrainingConfi
 }
 
 /** The loss of a data set, for a kind of model. @throws SentvecError `invalid-argument` */
-export function lossOf({ loss, lossParameters }: DataConfig, kind: ModelKind): TrainingLoss {
-  return lossFromName(loss, lossParameters, kind);
+export function lossOf({ loss, lossParameters }: DataConfig, kind: ModelKind, defaults?: LossDefaults): TrainingLoss {
+  return lossFromName(loss, lossParameters, kind, defaults);
 }
 
 /** A line for each problem. Where one of several forms was almost met, what is wrong with that form. */

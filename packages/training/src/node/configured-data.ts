@@ -1,6 +1,6 @@
 // The examples of a configuration, read from their files.
 import { resolve } from 'node:path';
-import { SentvecError, type ModelKind } from '@sentvec/core';
+import { SentvecError } from '@sentvec/core';
 import { readTable, type Table } from '@sentvec/corpus';
 import { examplesOfClasses } from '../data/examples-of-classes.ts';
 import { listsOfQueries } from '../data/lists-of-queries.ts';
@@ -15,7 +15,7 @@ import {
 } from '../data/samplers.ts';
 import type { TrainingSet } from '../data/training-set.ts';
 import type { TrainingLoss } from '../loss.ts';
-import { lossOf, type DataConfig } from './config.ts';
+import { lossOf, type DataConfig, type TrainingConfig } from './config.ts';
 import type { LoadedTrainable } from './load-trainable.ts';
 
 const samplers: Readonly<Record<NonNullable<DataConfig['sampler']>, Sampler>> = {
@@ -30,16 +30,27 @@ const samplers: Readonly<Record<NonNullable<DataConfig['sampler']>, Sampler>> = 
 export type ConfiguredExamples = Omit<TrainingSet, 'prompts'>;
 
 /** Reads the examples of a data set. @throws SentvecError `invalid-corpus` */
-export async function readExamples(data: DataConfig, directory: string, kind: ModelKind): Promise<ConfiguredExamples> {
+export async function readExamples(
+  data: DataConfig,
+  directory: string,
+  { kind, seed }: Pick<TrainingConfig, 'kind' | 'seed'>,
+): Promise<ConfiguredExamples> {
   const loss = lossOf(data, kind);
   const areNames = loss.labels === 'class' || loss.labels === 'index' || data.fromClasses !== undefined;
   const labelKind = areNames ? 'class' : 'number';
   const table = await readTable({ ...data, labelKind, file: resolve(directory, data.file) });
-  return {
+  const set = {
     name: data.file,
     examples: examplesOf(table, data, loss),
     loss,
     sampler: data.sampler && samplers[data.sampler],
+  };
+  if (loss.labelCount === undefined) return set;
+  const labels = namesOfLabels([set]);
+  return {
+    ...set,
+    examples: withLabelNumbers(set, labels),
+    loss: lossOf(data, kind, { labels: Math.max(2, labels.length), seed }),
   };
 }
 
@@ -62,35 +73,42 @@ export function forModel(set: ConfiguredExamples, { prompts }: DataConfig, loade
   checkLabelCount(set, loaded);
   return {
     ...set,
-    examples: set.loss.labels === 'index' ? withLabelNumbers(set, loaded) : set.examples,
+    examples: hasLabelsOfModel(set) ? withLabelNumbers(set, loaded.labels) : set.examples,
     prompts: prompts?.map((name) => promptText(name, loaded.folder.prompts)),
   };
 }
 
+function hasLabelsOfModel({ loss }: ConfiguredExamples): boolean {
+  return loss.labels === 'index' && loss.labelCount === undefined;
+}
+
 /** The names of the labels that a new head needs for the examples; `undefined` if a head with one output is enough. */
 export function labelNames(sets: readonly ConfiguredExamples[]): readonly string[] | undefined {
-  const numbered = (count: number) => Array.from({ length: count }, (_, id) => `LABEL_${id}`);
   const widest = Math.max(
     0,
     ...sets.map(({ loss, examples }) => (loss.labels === 'targets' ? (examples.labelWidth ?? 1) : 0)),
   );
   if (widest > 1) return numbered(widest);
-  const found = new Set(
-    sets.flatMap(({ loss, examples }) => (loss.labels === 'index' ? Array.from(examples.labels ?? [], String) : [])),
-  );
-  if (found.size === 0) return undefined;
-  const names = [...found].sort();
-  return names.every((name) => wholeNumber.test(name)) ? numbered(1 + Math.max(...names.map(Number))) : names;
+  const names = namesOfLabels(sets.filter(hasLabelsOfModel));
+  return names.length === 0 ? undefined : names;
 }
+
+/** The names of all labels in order. Where all are numbers: a name for each, from 0 to the largest. */
+function namesOfLabels(sets: readonly ConfiguredExamples[]): readonly string[] {
+  const found = new Set(sets.flatMap(({ examples }) => Array.from(examples.labels ?? [], String)));
+  const names = [...found].sort();
+  const areNumbers = names.length > 0 && names.every((name) => wholeNumber.test(name));
+  return areNumbers ? numbered(1 + Math.max(...names.map(Number))) : names;
+}
+
+const numbered = (count: number): string[] => Array.from({ length: count }, (_, id) => `LABEL_${id}`);
 
 const wholeNumber = /^\d{1,4}$/u;
 
-function withLabelNumbers(
-  { name: file, examples }: ConfiguredExamples,
-  { labels = [] }: LoadedTrainable,
-): ExampleTable {
+function withLabelNumbers({ name: file, examples }: ConfiguredExamples, labels: readonly string[] = []): ExampleTable {
+  if (examples.labels === undefined) return examples;
   const numberOf = new Map(labels.map((label, id) => [label, id]));
-  const numbers = Array.from(examples.labels!, (label, row) => {
+  const numbers = Array.from(examples.labels, (label, row) => {
     const text = String(label);
     const id = numberOf.get(text) ?? (wholeNumber.test(text) ? Number(text) : -1);
     if (id >= 0 && id < labels.length) return id;

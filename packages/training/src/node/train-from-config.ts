@@ -37,7 +37,7 @@ export async function trainFromConfig(config: TrainingConfig, options: TrainFrom
   if (!options.resume && !options.finish)
     await mustBeFree(checkpoint, 'Go on from it with `resume`, make a model of it with `finish`, or remove it.');
   const examples: ConfiguredExamples[] = [];
-  for (const data of config.data) examples.push(await readExamples(data, directory, config.kind));
+  for (const data of config.data) examples.push(await readExamples(data, directory, config));
   for (const set of examples) checkTrainingSet(set, config.batchSize);
   const { kind, maxLength, task, seed, labels = labelNames(examples) } = config;
   const model = await modelOf(config, examples, options);

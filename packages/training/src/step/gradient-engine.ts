@@ -11,7 +11,7 @@ import { dropoutKey } from './dropout.ts';
 /**
  * What a runtime computes for training, with the weights of its {@link Parameters} as they are at the moment. All that
  * {@link GradientEngine} needs of a runtime. Gradients are written into `into`, which is laid out as the parameters;
- * padding between tensors is left as it is.
+ * padding between tensors is left as it is, and a tensor that takes no part gets zeros.
  *
  * `dropout` is the key of the masks (see `dropoutKey`); without it nothing is dropped.
  */
@@ -20,11 +20,15 @@ export interface BatchGradients {
   embed(batch: TrainingBatch, dropout?: Float32Array): Promise<Matrix>;
   /** The loss of a batch, and its gradients. */
   lossGradients(batch: TrainingBatch, objective: number, into: Float32Array, dropout?: Float32Array): Promise<number>;
-  /** The loss of the vectors of a batch, and its gradients by them, in their shape. */
+  /**
+   * The loss of the vectors of a batch, and its gradients by them, in their shape. Those by the weights of the loss go
+   * into `into`.
+   */
   vectorGradients(
     vectors: Matrix,
     batch: TrainingBatch,
     objective: number,
+    into: Float32Array,
   ): Promise<{ readonly loss: number; readonly gradients: Float32Array }>;
   /** The gradients of Σ vectors · incoming, by the weights. `incoming` has the shape of the vectors of the batch. */
   pullback(batch: TrainingBatch, incoming: Matrix, into: Float32Array, dropout?: Float32Array): Promise<void>;
@@ -142,8 +146,7 @@ export class GradientEngine implements TrainingEngine {
   ): Promise<number> {
     const embedded: Matrix[] = [];
     for (const [index, part] of parts.entries()) embedded.push(await this.#runtime.embed(part, dropout(index)));
-    const { loss, gradients } = await this.#runtime.vectorGradients(stacked(embedded), batch, objective);
-    into.fill(0);
+    const { loss, gradients } = await this.#runtime.vectorGradients(stacked(embedded), batch, objective, into);
     const found = (this.#further.part ??= new Float32Array(this.#parameters.length));
     let start = 0;
     for (const [index, part] of parts.entries()) {

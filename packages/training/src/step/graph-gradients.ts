@@ -1,5 +1,5 @@
 // Training on onnxruntime: recorded graphs that give the gradients of a batch, and an engine around them.
-import type { InferenceSession, Tensor } from 'onnxruntime-common';
+import type { Tensor } from 'onnxruntime-common';
 import type { Matrix } from '@sentvec/core';
 import { checkOptionNames } from '@sentvec/platform';
 import type { TrainingBatch } from '../data/batch.ts';
@@ -54,8 +54,7 @@ export async function graphEngine(
   for (const step of graphs.steps) sessions.steps.push(await open(step));
   if (cached) {
     sessions.cached = { embedding: await open(cached.embedding), pullback: await open(cached.pullback) };
-    for (const loss of cached.losses)
-      sessions.losses.push(await runtime.InferenceSession.create(loss, options.session));
+    for (const loss of cached.losses) sessions.losses.push(await open(loss));
   }
   const gradients = new GraphGradients(runtime, objectives, sessions);
   const engine = { name, objectives: objectives.length, dropout, optimizer, cachedExamples: cached?.examples };
@@ -66,7 +65,7 @@ interface Sessions {
   readonly embedding: GraphRunner;
   readonly steps: GraphRunner[];
   cached?: { readonly embedding: GraphRunner; readonly pullback: GraphRunner };
-  readonly losses: InferenceSession[];
+  readonly losses: GraphRunner[];
 }
 
 class GraphGradients implements BatchGradients {
@@ -100,11 +99,11 @@ class GraphGradients implements BatchGradients {
     { data, cols }: Matrix,
     batch: TrainingBatch,
     objective: number,
+    into: Float32Array,
   ): Promise<{ readonly loss: number; readonly gradients: Float32Array }> {
-    const results = await this.#sessions.losses[objective]!.run({
-      vectors: new this.#runtime.Tensor('float32', data, [batch.columns, batch.examples, cols]),
-      ...this.#labelInput(batch, objective),
-    });
+    const vectors = new this.#runtime.Tensor('float32', data, [batch.columns, batch.examples, cols]);
+    const more = { vectors, ...this.#labelInput(batch, objective) };
+    const results = await this.#sessions.losses[objective]!.run(batch, { gradients: into, more });
     return { loss: numberOf(results['loss']!), gradients: results['vectorGradients']!.data as Float32Array };
   }
 
@@ -121,8 +120,8 @@ class GraphGradients implements BatchGradients {
 
   async dispose(): Promise<void> {
     const { embedding, steps, cached, losses } = this.#sessions;
-    const runners = [embedding, ...steps, ...(cached ? [cached.embedding, cached.pullback] : [])];
-    await Promise.all([...runners.map((runner) => runner.dispose()), ...losses.map((loss) => loss.release())]);
+    const runners = [embedding, ...steps, ...(cached ? [cached.embedding, cached.pullback] : []), ...losses];
+    await Promise.all(runners.map((runner) => runner.dispose()));
   }
 
   #labelInput({ labels, examples }: TrainingBatch, objective: number): Record<string, Tensor> {

@@ -102,8 +102,9 @@ export class GraphRunner {
       readonly more?: Readonly<Record<string, Tensor>> | undefined;
     } = {},
   ): Promise<Record<string, OnnxValue>> {
-    const positions = positionsOfTokens(batch);
+    const positions = this.#takes('ids') ? positionsOfTokens(batch) : new Int32Array(0);
     const feeds: Readonly<Record<string, Tensor>> = { ...this.#weights, ...this.#feeds(batch, positions), ...more };
+    if (gradients) this.#clearOthers(gradients);
     const inPlace = gradients && this.#writesInPlace ? this.#gradientTensors(gradients) : {};
     const results = await this.#session.run(
       Object.fromEntries(this.#session.inputNames.map((name) => [name, feeds[name]!])),
@@ -120,20 +121,25 @@ export class GraphRunner {
     await this.#session.release();
   }
 
+  #takes(name: string): boolean {
+    return this.#session.inputNames.includes(name);
+  }
+
+  /** The graph of a loss alone takes no tokens. */
   #feeds(batch: TrainingBatch, positions: Int32Array): Record<string, Tensor> {
+    if (!this.#takes('ids')) return {};
     const { Tensor } = this.#runtime;
     const { width } = this.#table;
     const shape = [batch.columns, batch.examples, batch.length];
-    const takes = (name: string): boolean => this.#session.inputNames.includes(name);
     return {
       ids: new Tensor('int64', BigInt64Array.from(batch.ids, BigInt), shape),
       mask: new Tensor('int64', BigInt64Array.from(batch.mask, BigInt), shape),
       poolingMask: new Tensor('float32', batch.poolingMask, shape),
       rows: new Tensor('int64', BigInt64Array.from(positions, BigInt), [positions.length]),
-      ...(takes('tokenRows') && {
+      ...(this.#takes('tokenRows') && {
         tokenRows: new Tensor('float32', this.#lookUp(batch, positions), [positions.length, width]),
       }),
-      ...(takes('types') && {
+      ...(this.#takes('types') && {
         types: new Tensor(
           'int64',
           BigInt64Array.from(batch.typeIds ?? new Int32Array(batch.ids.length), BigInt),
@@ -163,6 +169,13 @@ export class GraphRunner {
       const to = id * width;
       for (let i = 0; i < width; i++) table[to + i] = table[to + i]! + found[token * width + i]!;
     }
+  }
+
+  /** Zeros for the tensors that take no part in this graph: those of other losses, say. */
+  #clearOthers(gradients: Float32Array): void {
+    const given = new Set(this.#session.outputNames);
+    for (const slot of this.#parameters.slots)
+      if (!given.has(`gradient.${slot.name}`)) this.#parameters.view(gradients, slot).fill(0);
   }
 
   #copyGradients(results: Readonly<Record<string, OnnxValue>>, gradients: Float32Array): void {

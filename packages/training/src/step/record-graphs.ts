@@ -5,6 +5,7 @@ import type { AdamWOptions } from '../optimizer/adamw.ts';
 import type { EngineGraphs } from './graph-gradients.ts';
 import {
   dropsAnything,
+  lossTensors,
   recordEmbedding,
   recordLoss,
   recordPullback,
@@ -57,22 +58,25 @@ export function recordGraphs(model: TrainableModel, dimension: number, options: 
   return {
     tokenTable: model.definition.tokenTable,
     paddingId: model.definition.network.paddingId,
-    tensors: trainableTensors(model).map(({ name, shape, data }) => ({
-      name,
-      shape,
-      data,
-      trained: options.trained.has(name),
-    })),
+    tensors: [
+      ...trainableTensors(model).map(({ name, shape, data }) => ({
+        name,
+        shape,
+        data,
+        trained: options.trained.has(name),
+      })),
+      ...lossTensors(objectives, dimension).map((tensor) => ({ ...tensor, trained: true })),
+    ],
     objectives: objectives.map(({ labelWidth }) => ({ labelWidth })),
     embedding: recordEmbedding(model),
-    steps: whole ? objectives.map((objective) => recordStep(model, options, objective)) : [],
+    steps: whole ? objectives.map((objective, index) => recordStep(model, options, objective, index)) : [],
     cached: whole
       ? undefined
       : {
           examples: cachedExamples,
           embedding: recordEmbedding(model, options),
           pullback: recordPullback(model, options),
-          losses: objectives.map((objective) => recordLoss(objective, dimension)),
+          losses: objectives.map((objective, index) => recordLoss(objective, dimension, index)),
         },
     optimizer,
     dropout: dropsAnything(model, options),

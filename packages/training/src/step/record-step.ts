@@ -10,10 +10,10 @@ import {
   type Tracked,
 } from '@sentvec/architectures';
 import { SentvecError } from '@sentvec/core';
-import { columnsOfBatch, type TrainingLoss } from '../loss.ts';
+import { columnsOfBatch, type LossInputs, type TrainingLoss } from '../loss.ts';
 import { dropoutKeySize, keyedDropout } from './dropout.ts';
 import { projectionWeights } from './project.ts';
-import { embedTexts, hasTypes, looksUpRows, lossOf, type TrainableModel } from './siamese.ts';
+import { dimensionOf, embedTexts, hasTypes, looksUpRows, lossOf, type TrainableModel } from './siamese.ts';
 
 /** A tensor that a step may change, with its first numbers. */
 export interface TrainableTensor {
@@ -56,6 +56,18 @@ function encoderTensors(definition: EncoderDefinition, { fixed }: { readonly fix
     .map(([name, shape]) => ({ name, shape, data: definition.weight(name) }));
 }
 
+/** The tensors that the losses of objectives have of their own: all are trained, and none is a part of the model. */
+export function lossTensors(objectives: readonly Objective[], dimension: number): TrainableTensor[] {
+  return objectives.flatMap(({ loss }, index) =>
+    (loss.weights?.(dimension) ?? []).map((tensor) => ({ ...tensor, name: lossTensorName(index, tensor.name) })),
+  );
+}
+
+/** The name of a loss's tensor among all of a step. */
+export function lossTensorName(objective: number, name: string): string {
+  return `loss.${objective}.${name}`;
+}
+
 /** What a model is trained for: a loss, and what examples look like. */
 export interface Objective {
   readonly loss: TrainingLoss;
@@ -88,12 +100,15 @@ export function dropsAnything({ adapters }: TrainableModel, { dropout }: Pick<Tr
  * Inputs: `ids`, `mask`, and `types` where pairs have them (int64 `[columns, examples, length]`), `rows` (int64 `[tokens]`, the positions that hold a
  * token), `poolingMask` (float `[columns, examples, length]`), `tokenRows` (float `[tokens, width]`, the token table's
  * rows; of a sparse model instead the whole table by its name), `labels` where the loss has some, `dropoutKey` (float `[4]`, see `dropoutKey`) with dropout, and each weight but the token table
- * by its name. Outputs: `loss` (`[]`), and `gradient.NAME` for each trained tensor.
+ * by its name, those of the loss by `lossTensorName`. Outputs: `loss` (`[]`), and `gradient.NAME` for each trained
+ * tensor.
+ * @param index number of the objective among those of the engine; default 0
  */
 export function recordStep(
   model: TrainableModel,
   parts: TrainableParts,
   { loss, columns: texts, labelWidth }: Objective,
+  index = 0,
 ): Uint8Array<ArrayBuffer> {
   const columns = columnsOfBatch(loss, texts);
   const graph = new TrainingGraph(model, parts, columns);
@@ -103,7 +118,8 @@ export function recordStep(
       ? undefined
       : graph.input('labels', labelWidth === undefined ? [examples] : [examples, labelWidth]);
   const { vectors, poolingMask } = graph;
-  const value = lossOf(graph.tape.operations, loss, { vectors, poolingMask, columns, examples, labels });
+  const inputs = lossInputs(graph, loss, index, dimensionOf(model));
+  const value = lossOf(graph.tape.operations, loss, { vectors, poolingMask, columns, examples, labels, inputs });
   graph.recorder.output('loss', value.value);
   return graph.withGradients(value);
 }
@@ -120,25 +136,49 @@ export function recordPullback(model: TrainableModel, parts: TrainableParts): Ui
 }
 
 /**
- * A loss alone: inputs `vectors` (float `[columns, examples, dimension]`) and `labels`, outputs `loss` and
- * `vectorGradients`, in the shape of `vectors`.
+ * A loss alone: inputs `vectors` (float `[columns, examples, dimension]`), `labels` and the weights of the loss, outputs
+ * `loss` and `vectorGradients`, in the shape of `vectors`, and `gradient.NAME` for each weight of the loss.
+ * @param index as of {@link recordStep}
  */
 export function recordLoss(
   { loss, columns: texts, labelWidth }: Objective,
   dimension: number,
+  index = 0,
 ): Uint8Array<ArrayBuffer> {
   const columns = columnsOfBatch(loss, texts);
   const recorder = new OnnxRecorder();
   const tape = new Tape(recorder.operations);
+  const parameters = new Map<string, Tracked<OnnxTensor>>();
   const examples = namedDimension('examples');
   const vectors = tape.parameter(recorder.input('vectors', 'float', [columns, examples, dimension]));
   const labelShape: Shape = labelWidth === undefined ? [examples] : [examples, labelWidth];
   const labels = loss.labels === 'none' ? undefined : tape.fixed(recorder.input('labels', 'float', labelShape));
   const stacked = tape.operations.reshape(vectors, [productOf([columns, examples]), dimension]);
-  const value = lossOf(tape.operations, loss, { vectors: stacked, columns, examples, labels });
+  const inputs = lossInputs({ recorder, tape, parameters }, loss, index, dimension);
+  const value = lossOf(tape.operations, loss, { vectors: stacked, columns, examples, labels, inputs });
   recorder.output('loss', value.value);
-  recorder.output('vectorGradients', tape.gradients(value, [vectors])[0]!);
+  const [vectorGradients, ...found] = tape.gradients(value, [vectors, ...parameters.values()]);
+  recorder.output('vectorGradients', vectorGradients!);
+  for (const [at, name] of [...parameters.keys()].entries()) recorder.output(`gradient.${name}`, found[at]!);
   return recorder.encode();
+}
+
+/** The weights of a loss as inputs of a graph, among its trained ones. */
+function lossInputs(
+  {
+    recorder,
+    tape,
+    parameters,
+  }: Pick<TrainingGraph, 'recorder' | 'tape'> & { readonly parameters: Map<string, Tracked<OnnxTensor>> },
+  loss: TrainingLoss,
+  index: number,
+  dimension: number,
+): LossInputs<Tracked<OnnxTensor>> {
+  for (const { name, shape } of loss.weights?.(dimension) ?? []) {
+    const full = lossTensorName(index, name);
+    parameters.set(full, tape.parameter(recorder.input(full, 'float', shape)));
+  }
+  return { weight: (name) => parameters.get(lossTensorName(index, name))! };
 }
 
 /**
@@ -170,7 +210,8 @@ class TrainingGraph {
   readonly vectors: Tracked<OnnxTensor>;
   /** `[batch, length]` */
   readonly poolingMask: Tracked<OnnxTensor>;
-  readonly #parameters: ReadonlyMap<string, Tracked<OnnxTensor>>;
+  /** All that is trained, by the names of the gradients. */
+  readonly parameters: Map<string, Tracked<OnnxTensor>>;
 
   /** @param parts `undefined`: nothing is trained, and nothing dropped */
   constructor(model: TrainableModel, parts: TrainableParts | undefined, columns: number) {
@@ -222,7 +263,7 @@ class TrainingGraph {
         'invalid-argument',
         'Dropout is asked for, but this model drops nothing: the rates of its configuration are 0, or its architecture has none. Leave out dropout, or raise the rates in its config.json.',
       );
-    this.#parameters = new Map(
+    this.parameters = new Map(
       [...weights, ...(tokenRows ? [['tokenRows', tokenRows] as const] : [])].filter(
         ([, { step }]) => step !== undefined,
       ),
@@ -235,8 +276,8 @@ class TrainingGraph {
 
   /** Adds the gradient of every trained tensor to the outputs and ends the recording. */
   withGradients(result: Tracked<OnnxTensor>): Uint8Array<ArrayBuffer> {
-    const found = this.tape.gradients(result, [...this.#parameters.values()]);
-    for (const [index, name] of [...this.#parameters.keys()].entries())
+    const found = this.tape.gradients(result, [...this.parameters.values()]);
+    for (const [index, name] of [...this.parameters.keys()].entries())
       this.recorder.output(`gradient.${name}`, found[index]!);
     return this.recorder.encode();
   }

@@ -8,8 +8,8 @@ import {
   type Operations,
   type WeightLookup,
 } from '@sentvec/architectures';
-import type { Head } from '@sentvec/core';
-import type { TrainingLoss } from '../loss.ts';
+import { headOutputSize, type Head } from '@sentvec/core';
+import type { LossInputs, TrainingLoss } from '../loss.ts';
 import { withAdapters, type LoraAdapters } from './lora.ts';
 import { poolTokens } from './pool.ts';
 import { project } from './project.ts';
@@ -36,6 +36,12 @@ export interface TrainableModel {
 /** Whether the steps of a model look up rows of the token table only, and get a gradient for these alone. */
 export function looksUpRows({ definition }: TrainableModel): boolean {
   return definition.network.termWeights === undefined;
+}
+
+/** Length of the vectors that a model gives: of its texts, of tokens, or how many labels or terms it has. */
+export function dimensionOf({ definition, head }: TrainableModel): number {
+  const { network, vocabularySize, hiddenSize } = definition;
+  return network.termWeights === undefined ? headOutputSize(head, hiddenSize) : vocabularySize;
 }
 
 /** Whether batches of a model have the types of tokens. */
@@ -84,24 +90,25 @@ export function embedTexts<Tensor>(
 }
 
 /** What a loss is computed from: `columns` of vectors and masks, stacked. */
-export interface LossInputs<Tensor> {
+export interface VectorsOfBatch<Tensor> {
   readonly vectors: Tensor;
   /** As of {@link SiameseInputs}; only a loss over tokens needs it. */
   readonly poolingMask?: Tensor | undefined;
   readonly columns: number;
   readonly examples: Dimension;
   readonly labels: Tensor | undefined;
+  readonly inputs?: LossInputs<Tensor> | undefined;
 }
 
 /** The loss of a batch from the vectors of all its texts: shape `[]`. */
 export function lossOf<Tensor>(
   ops: Operations<Tensor>,
   loss: TrainingLoss,
-  { vectors, poolingMask, columns, examples, labels }: LossInputs<Tensor>,
+  { vectors, poolingMask, columns, examples, labels, inputs }: VectorsOfBatch<Tensor>,
 ): Tensor {
   const parts = (stacked: Tensor): Tensor[] =>
     Array.from({ length: columns }, (_, column) => ops.slice(stacked, 0, productOf([column, examples]), examples));
-  if (loss.over !== 'tokens') return loss.compute(ops, parts(vectors), labels);
+  if (loss.over !== 'tokens') return loss.compute(ops, parts(vectors), labels, inputs);
   const masks = parts(poolingMask!);
   const tokens = parts(vectors).map((each, column) => ({ vectors: each, mask: masks[column]! }));
   return loss.compute(ops, tokens, labels);

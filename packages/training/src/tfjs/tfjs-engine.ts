@@ -13,8 +13,8 @@ import type { TrainingEngine } from '../engine.ts';
 import { Parameters } from '../optimizer/parameters.ts';
 import { GradientEngine } from '../step/gradient-engine.ts';
 import { recordOptionNames, type RecordOptions } from '../step/record-graphs.ts';
-import { dropsAnything, fixedTensors, recordEmbedding, trainableTensors } from '../step/record-step.ts';
-import type { TrainableModel } from '../step/siamese.ts';
+import { dropsAnything, fixedTensors, lossTensors, recordEmbedding, trainableTensors } from '../step/record-step.ts';
+import { dimensionOf, type TrainableModel } from '../step/siamese.ts';
 import { TfjsGradients } from './tfjs-gradients.ts';
 
 /** Options of {@link tfjsEngine}: what is trained, as `recordGraphs` takes it, and where. */
@@ -40,7 +40,10 @@ export async function tfjsEngine(model: TrainableModel, options: TfjsEngineOptio
   if (dropout) recordEmbedding(model, options); // Refuses dropout of a model that has none.
   const runtime = await openDifferentiable(device, wasmPaths);
   const tensors = trainableTensors(model);
-  const parameters = new Parameters(tensors.filter(({ name }) => trained.has(name)));
+  const parameters = new Parameters([
+    ...tensors.filter(({ name }) => trained.has(name)),
+    ...lossTensors(objectives, dimensionOf(model)),
+  ]);
   const frozen = [...tensors.filter(({ name }) => !trained.has(name)), ...fixedTensors(model)];
   const gradients = new TfjsGradients(runtime, { model, parameters, frozen, objectives, dropout });
   const engine = { objectives: objectives.length, dropout: dropsAnything(model, options), cachedExamples, optimizer };

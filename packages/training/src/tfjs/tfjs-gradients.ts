@@ -7,7 +7,7 @@ import { positionsOfTokens, type TrainingBatch } from '../data/batch.ts';
 import type { InitialParameter, Parameters } from '../optimizer/parameters.ts';
 import { keyedDropout } from '../step/dropout.ts';
 import type { BatchGradients } from '../step/gradient-engine.ts';
-import type { Objective } from '../step/record-step.ts';
+import { lossTensorName, type Objective } from '../step/record-step.ts';
 import { embedTexts, hasTypes, lossOf, type TrainableModel } from '../step/siamese.ts';
 
 /** What {@link TfjsGradients} trains: tensors in the flat buffers, others as they are, and the losses. */
@@ -47,19 +47,25 @@ export class TfjsGradients implements BatchGradients {
   }
 
   lossGradients(batch: TrainingBatch, objective: number, into: Float32Array, dropout?: Float32Array): Promise<number> {
-    return this.#gradients((weight) => this.#loss(this.#vectors(batch, weight, dropout), batch, objective), into);
+    return this.#gradients(
+      (weight) => this.#loss(this.#vectors(batch, weight, dropout), weight, batch, objective),
+      into,
+    );
   }
 
   vectorGradients(
     { data, rows, cols }: Matrix,
     batch: TrainingBatch,
     objective: number,
+    into: Float32Array,
   ): Promise<{ readonly loss: number; readonly gradients: Float32Array }> {
     return this.#scoped(() => {
       const vectors = this.#ops.constant(data, [rows, cols]);
+      const { weight, trained } = this.#weights();
       const { value, grads } = this.#runtime.tf
         .engine()
-        .gradients(() => this.#loss(vectors, batch, objective), [vectors]);
+        .gradients(() => this.#loss(vectors, weight, batch, objective), [vectors, ...trained], undefined, true);
+      this.#take(grads.slice(1), into);
       return { loss: value.dataSync()[0]!, gradients: grads[0]!.dataSync<'float32'>() };
     });
   }
@@ -80,19 +86,23 @@ export class TfjsGradients implements BatchGradients {
   async dispose(): Promise<void> {}
 
   #gradients(compute: (weight: Weights) => TfTensor, into: Float32Array): Promise<number> {
-    const { parameters } = this.#training;
     return this.#scoped(() => {
       const { weight, trained } = this.#weights();
-      // A weight may take no part in the loss: its gradient is zero.
       const { value, grads } = this.#runtime.tf.engine().gradients(() => compute(weight), trained, undefined, true);
-      for (const [index, slot] of parameters.slots.entries()) {
-        const own = parameters.view(into, slot);
-        const gradient = grads[index] as TfTensor | null | undefined;
-        if (gradient) own.set(gradient.dataSync<'float32'>());
-        else own.fill(0);
-      }
+      this.#take(grads, into);
       return value.dataSync()[0]!;
     });
+  }
+
+  /** A weight may take no part in the loss: its gradient is zero. */
+  #take(gradients: readonly (TfTensor | null | undefined)[], into: Float32Array): void {
+    const { parameters } = this.#training;
+    for (const [index, slot] of parameters.slots.entries()) {
+      const own = parameters.view(into, slot);
+      const gradient = gradients[index];
+      if (gradient) own.set(gradient.dataSync<'float32'>());
+      else own.fill(0);
+    }
   }
 
   #weights(): { readonly weight: Weights; readonly trained: TfTensor[] } {
@@ -121,13 +131,14 @@ export class TfjsGradients implements BatchGradients {
     });
   }
 
-  #loss(vectors: TfTensor, batch: TrainingBatch, objective: number): TfTensor {
+  #loss(vectors: TfTensor, weight: Weights, batch: TrainingBatch, objective: number): TfTensor {
     const { columns, examples, length, labels } = batch;
     const { loss, labelWidth } = this.#training.objectives[objective]!;
     const shape = labelWidth === undefined ? [examples] : [examples, labelWidth];
     const given = loss.labels === 'none' ? undefined : this.#ops.constant(labels!, shape);
     const poolingMask = this.#ops.constant(batch.poolingMask, [columns * examples, length]);
-    return lossOf(this.#ops, loss, { vectors, poolingMask, columns, examples, labels: given });
+    const inputs = { weight: (name: string) => weight(lossTensorName(objective, name)) };
+    return lossOf(this.#ops, loss, { vectors, poolingMask, columns, examples, labels: given, inputs });
   }
 
   /** Not `tf.tidy`, which would look for tensors in every entry of an array that is returned. */
