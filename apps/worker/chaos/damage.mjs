@@ -113,6 +113,7 @@ async function flip(path, position) {
   const { buffer } = await file.read(Buffer.alloc(200), 0, 200, position);
   // A letter between two others: what is read stays JSON.
   const offset = buffer.toString('latin1').search(/(?<=[a-z])[a-z](?=[a-z]* [a-z])/);
+  if (offset === -1) throw new Error(`${path} has no letter to change in the 200 bytes from ${position} on.`);
   await file.write(buffer[offset] === 0x6e ? 'm' : 'n', position + offset);
   await file.close();
 }

@@ -1,6 +1,6 @@
 import { memoryModel, SentvecError } from '@sentvec/core';
 import { expect, it } from 'vitest';
-import { configuredPositions } from '@sentvec/architectures';
+import { configuredPositions, findExternalFiles } from '@sentvec/architectures';
 
 const positionsOf = (config: unknown): Promise<number> =>
   configuredPositions(memoryModel('model', { 'config.json': JSON.stringify(config) }));
@@ -21,4 +21,13 @@ it('refuses a configuration that is not JSON', async () => {
   await expect(broken).rejects.toSatisfy(
     (error) => SentvecError.is(error, 'invalid-model') && error.message.includes('a-model/config.json'),
   );
+});
+
+it('an ONNX file is not read for the names of its weights when nothing beside it can be weights', async () => {
+  const names = ['LICENSE', 'spiece.model', 'sentencepiece.bpe.model', 'vocab.txt', 'model.onnx_data'];
+  const files = memoryModel('model', Object.fromEntries(names.map((name) => [name, 'x'])));
+  const listed = { ...files, list: async () => [...names, 'model.onnx'] };
+  expect(await findExternalFiles(listed, 'model.onnx')).toEqual([
+    { location: 'model.onnx_data', path: 'model.onnx_data' },
+  ]);
 });

@@ -47,6 +47,7 @@ const batch: TokenBatch = { ids: Int32Array.of(1), mask: Int32Array.of(1), rows:
 async function openPool(
   sessions: number,
   refuse: (count: number) => boolean = () => false,
+  onWarning: (message: string) => void = () => {},
 ): Promise<{ pool: SessionPool; threads: ScriptedThread[]; warnings: string[] }> {
   const threads: ScriptedThread[] = [];
   const warnings: string[] = [];
@@ -58,8 +59,11 @@ async function openPool(
     threads.push(thread);
     return thread;
   };
-  const onWarning = (message: string) => void warnings.push(message);
-  return { pool: await SessionPool.open({ start, sessions, onWarning }), threads, warnings };
+  const warned = (message: string): void => {
+    warnings.push(message);
+    onWarning(message);
+  };
+  return { pool: await SessionPool.open({ start, sessions, onWarning: warned }), threads, warnings };
 }
 
 const sizes = (threads: readonly ScriptedThread[]): number[] => threads.map((thread) => thread.inFlight.size);
@@ -102,7 +106,7 @@ describe('the abort of a batch', () => {
     expect(sizes(threads)).toEqual([0]);
   });
 
-  it('ends its calls, whether computed, next or waiting, and no others', async () => {
+  it('ends its calls, whether being computed, next in line or waiting, and no others', async () => {
     const { pool, threads } = await openPool(1);
     const controller = new AbortController();
     const ended = Array.from({ length: 3 }, () => codeOf(pool.run(batch, controller.signal)));
@@ -131,7 +135,7 @@ it('a call that is aborted while it waits takes no other out of the queue', asyn
   expect(await Promise.all([...before, ...after])).toEqual(Array.from({ length: 5 }, () => 'done'));
 });
 
-it('when the restart of a thread fails, the other sessions compute its batches, even if onWarning throws', async () => {
+it('when the restart of a thread fails, the other sessions compute its batches', async () => {
   const { pool, threads } = await openPool(2, (count) => count > 2);
   const calls = Array.from({ length: 4 }, () => codeOf(pool.run(batch)));
   await settle();
@@ -339,8 +343,11 @@ describe('opening and disposal of a session pool', () => {
     await expect(openPool(3, (count) => count === 1)).rejects.toThrow('no such device');
   });
 
-  it('goes on with the threads that start when others do not, and says so', async () => {
-    const { pool, threads, warnings } = await openPool(3, (count) => count === 2);
+  it('goes on with the threads that start when others do not, and says so, even if onWarning throws', async () => {
+    const throwing = (): void => {
+      throw new Error('the log is closed');
+    };
+    const { pool, threads, warnings } = await openPool(3, (count) => count === 2, throwing);
     const calls = Array.from({ length: 4 }, () => pool.run(batch));
     await settle();
     expect(sizes(threads)).toEqual([2, 2]);

@@ -1,7 +1,7 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { plainBackend } from '@sentvec/architectures';
+import { plainBackend, readEncoder, recordSplitEncoder } from '@sentvec/architectures';
 import { onnx } from '@sentvec/backend-onnx';
 import { loadEmbedder, memoryModel, type ModelFiles, writeSafetensors } from '@sentvec/core';
 import { loadEmbedder as loadInNode } from '@sentvec/core/node';
@@ -28,8 +28,8 @@ function parse(
   return JSON.parse(typeof content === 'string' ? content : new TextDecoder().decode(content));
 }
 
-async function exported(model: ModelFiles, maxLength = 64): Promise<Files> {
-  const files = await exportedFiles(model, maxLength);
+async function exported(model: ModelFiles, options: Parameters<typeof exportedFiles>[2] = {}): Promise<Files> {
+  const files = await exportedFiles(model, 64, options);
   return Object.fromEntries(
     await Promise.all(
       files.map(async ([path, content]) => {
@@ -55,6 +55,13 @@ async function exportUnchanged(files: Files): Promise<Files> {
   expect(largestDifference(two.data, one.data)).toBe(0);
   return result;
 }
+
+let directory: string;
+
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'sentvec-export-'));
+});
+afterAll(() => rm(directory, { recursive: true, force: true }));
 
 describe('exportedFiles', () => {
   it('merges an adapter into the weights, of which it is then no longer part', async () => {
@@ -154,6 +161,50 @@ describe('exportedFiles', () => {
     });
   });
 
+  it('records one from the safetensors instead when it is told to, and leaves out the shipped one with its weights', async () => {
+    const config = { 'transformers.js_config': { use_external_data_format: { 'model.onnx': 1 } } };
+    const golden = await filesOf('tiny-bert');
+    const shipped = {
+      ...golden,
+      'config.json': JSON.stringify({ ...parse(golden['config.json']), ...config }),
+      'model.onnx': 'the graph',
+      'model_int8.onnx': 'another graph',
+      'weights.bin': 'the numbers',
+      'spiece.model': 'the tokenizer',
+      LICENSE: 'the licence',
+    };
+    const result = await exported(memoryModel('shipped', shipped), { record: true });
+    const recorded = await exported(memoryModel('without', golden));
+    expect(result['onnx/model.onnx']).toEqual(recorded['onnx/model.onnx']);
+    const added = Object.keys(result).filter((path) => !(path in recorded));
+    expect(added).toEqual(['LICENSE', 'spiece.model']);
+    expect(parse(result['config.json'])).toEqual(parse(golden['config.json']));
+  });
+
+  it('copies the only ONNX file of a folder without safetensors, whatever its name and those of its weights are', async () => {
+    const definition = await readEncoder(goldenModel('tiny-bert'));
+    const { model, data } = recordSplitEncoder(definition, 'weights.bin');
+    const { 'model.safetensors': _, ...files } = await filesOf('tiny-bert');
+    const shipped = { ...files, 'encoder.onnx': model, 'weights.bin': Buffer.concat(data), 'not-weights.bin': 'x' };
+    const result = await exported(memoryModel('shipped', shipped));
+    expect(result['onnx/model.onnx']).toEqual(model);
+    expect(Buffer.compare(result['onnx/weights.bin'] as Uint8Array, Buffer.concat(data))).toBe(0);
+    const added = Object.keys(result).filter((path) => !(path in files));
+    expect(added).toEqual(['onnx/model.onnx', 'onnx/weights.bin']);
+    expect(result['config.json']).toEqual(files['config.json']);
+    const { 'weights.bin': _1, ...missing } = shipped;
+    await expect(exported(memoryModel('shipped', missing))).rejects.toMatchObject({
+      code: 'invalid-model',
+      message: expect.stringContaining('weights.bin'),
+    });
+    const folder = join(directory, 'shipped');
+    await writeFolderAtomically(folder, Object.entries(result));
+    await using embedder = await loadInNode(folder, { backend: onnx({ sessions: 1 }) });
+    const { cases } = goldenExpectation('tiny-bert');
+    const { vectors } = await embedder.embed([cases[2]!.text]);
+    expect(largestDifference(vectors.data, cases[2]!.embedding)).toBeLessThan(5e-5);
+  });
+
   it('refuses static embeddings, which have no encoder', async () => {
     const { 'tokenizer.json': tokenizer } = await filesOf('tiny-bert');
     const size = Object.keys(parse(tokenizer).model.vocab).length;
@@ -168,17 +219,10 @@ describe('exportedFiles', () => {
 });
 
 describe('weights beyond what one file may hold', () => {
-  let directory: string;
-
-  beforeAll(async () => {
-    directory = await mkdtemp(join(tmpdir(), 'sentvec-export-'));
-  });
-  afterAll(() => rm(directory, { recursive: true, force: true }));
-
   it('are in a file beside the model, and give the same vectors', async () => {
     const golden = goldenModel('tiny-bert');
-    const { files, split } = await onnxFiles(golden, 1000);
-    expect(split).toBe(true);
+    const { files, externalData } = await onnxFiles(golden, { largest: 1000 });
+    expect(externalData).toEqual(['model.onnx_data']);
     expect(files.map(([path]) => path)).toEqual(['onnx/model.onnx', 'onnx/model.onnx_data']);
     const own = Object.entries(await filesOf('tiny-bert')).map(
       ([path, content]) => [path, async () => content as Uint8Array] as const,

@@ -34,6 +34,7 @@ export {
   type SelfCheckValues,
 } from './self-check/stored-self-check.ts';
 export { cachedModel, type CachedModelOptions } from './model-folder/cached-model.ts';
+export { cannotBeExternalData } from './model-folder/external-data.ts';
 export { firstAvailable } from './embedder/first-available.ts';
 export { loadEmbedder, type LoadEmbedderOptions } from './embedder/load-embedder.ts';
 export { loadReranker, type LoadRerankerOptions } from './reranker/load-reranker.ts';

@@ -1,10 +1,17 @@
 import { readFileSync } from 'node:fs';
 import { plainBackend } from '@sentvec/architectures';
-import { createEmbedder, createPooling, rowOf, type EmbedPiecesOptions } from '@sentvec/core';
+import {
+  createEmbedder,
+  createPooling,
+  rowOf,
+  SentvecError,
+  type EmbedPiecesOptions,
+  type Tokenizer,
+} from '@sentvec/core';
 import { loadEmbedder } from '@sentvec/core/node';
 import { goldenModel, goldenPath } from '@sentvec/testing';
 import { describe, expect, it, test } from 'vitest';
-import { expectedMean, fakeEncoder, fakeParts, tokenVectors } from './fake-parts.ts';
+import { characterTokenizer, expectedMean, fakeEncoder, fakeParts, tokenVectors } from './fake-parts.ts';
 
 /** Made by the real libraries: see pieces.py beside it. */
 interface Golden {
@@ -112,6 +119,32 @@ describe('pieces of texts', () => {
       code: 'invalid-text',
       details: { row: 1, rows: [1, 3] },
     });
+  });
+
+  it('name each of their texts in an error about several', async () => {
+    const tokenizer = characterTokenizer();
+    const encode: Tokenizer['encode'] = async (texts, options) => {
+      if (options.addSpecialTokens === false) return tokenizer.encode(texts, options); // It counts.
+      const rows = texts.flatMap((text, row) => (text.includes('!') ? [row] : []));
+      throw new SentvecError('invalid-text', `Row ${rows[0]} and row ${rows.at(-1)}: row 99.`, { row: rows[0], rows });
+    };
+    const embedder = createEmbedder(fakeParts({ tokenizer: { ...tokenizer, encode } }));
+    const call = embedder.embedPieces(['aaa', 'bb! cc!', 'ddd', 'ee!'], { maxTokens: 5, splitBy: 'tokens' });
+    await expect(call).rejects.toMatchObject({
+      message: 'Row 1 and row 3: row 99.',
+      details: { row: 1, rows: [1, 3] },
+    });
+  });
+
+  it('that were cut are in the receipt by their text, once, with its length', async () => {
+    const tokenizer = characterTokenizer();
+    // A character of 80 tokens, for which no piece of 64 has room.
+    const wide = (text: string): string => text.replaceAll('€', '€'.repeat(80));
+    const encode: Tokenizer['encode'] = (texts, options) => tokenizer.encode(texts.map(wide), options);
+    const embedder = createEmbedder(fakeParts({ tokenizer: { ...tokenizer, encode } }));
+    const { pieces, receipt } = await embedder.embedPieces(['aaa', `€ € ${words}`, 'b']);
+    expect(pieces.filter(({ row }) => row === 1).length).toBeGreaterThan(2);
+    expect(receipt.truncated).toEqual([{ row: 1, length: 2 + 80 + 1 + 80 + 1 + words.length }]);
   });
 
   it('are refused when the model cannot read them, and so are unknown options', async () => {

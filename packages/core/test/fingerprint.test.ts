@@ -152,6 +152,10 @@ test('the weights are those that the encoder says it used', async () => {
   expect(await weightsOf(undefined, graphOnly)).toBe(hashes[1]);
   const hashOf = (files: Record<string, string>): Promise<string> => weightsOf(undefined, memoryModel('other', files));
   expect(await hashOf({ 'onnx/model.onnx': 'a', 'onnx/model.onnx_data': 'B' })).not.toBe(hashes[1]);
+  const graph = { 'model.onnx': 'a', 'weights.bin': 'b', 'model_int8.onnx': 'c', 'model_int8.onnx_data': 'd' };
+  const ofGraph = await hashOf(graph);
+  expect(await hashOf({ ...graph, 'weights.bin': 'B' })).not.toBe(ofGraph);
+  expect(await hashOf({ ...graph, 'model_int8.onnx_data': 'D', LICENSE: 'l', 'spiece.model': 's' })).toBe(ofGraph);
   const whole = { 'model.safetensors': 'd' };
   const shards = { 'model-00001-of-00002.safetensors': 'x', 'model-00002-of-00002.safetensors': 'y' };
   for (const weights of [whole, shards]) {

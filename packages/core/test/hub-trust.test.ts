@@ -81,6 +81,23 @@ describe('files that are read when they are asked for', () => {
     expect(Buffer.from(await model.read('onnx/Constant_7_attr__value')).toString()).toBe('numbers');
   });
 
+  it('are not the tokenizer and the licence beside an ONNX file at the top', async () => {
+    const files = {
+      'model.onnx': text('graph'),
+      'weights.bin': text('numbers'),
+      LICENSE: text('x'),
+      'NOTICE.txt': text('x'),
+      'spiece.model': text('x'),
+      'sentencepiece.bpe.model': text('x'),
+      'bpe.codes': text('x'),
+    };
+    world.hub.repositories.set(name, { commit, files: { ...world.content, ...files } });
+    expect((await (await hubModel(name)).list()).filter((path) => path in files)).toEqual([
+      'model.onnx',
+      'weights.bin',
+    ]);
+  });
+
   it('come from another model of the hub when its card is followed', async () => {
     world.hub.repositories.set('sentvec/base', { commit: 'f'.repeat(40), files: { 'config.json': text('{"a":1}') } });
     const base = await (await hubModel(name)).related!('sentvec/base');

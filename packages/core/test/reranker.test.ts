@@ -6,6 +6,7 @@ import {
   loadModel,
   loadReranker,
   memoryModel,
+  readRerankerFolder,
   readWeights,
   SentvecError,
   writeSafetensors,
@@ -334,7 +335,7 @@ describe('is refused', () => {
       'labels that are not counted from 0',
       'rerank-bert-3-labels',
       { 'config.json': { id2label: { 0: 'a', 2: 'b', 3: 'c' } } },
-      'the ids from 0 on',
+      'must have the ids 0 to 2, one for each of its 3 labels',
     ],
     [
       'a pooling that sentvec does not have',
@@ -396,6 +397,19 @@ describe('is refused', () => {
     const error = await refusal(load(await changed(name, changes)));
     expect(['unsupported-model', 'invalid-model']).toContain(error.code);
     expect(error.message).toContain(words);
+  });
+
+  it('a language model without the matrix of its vocabulary, whichever files its weights are in', async () => {
+    const weights = writeSafetensors({ other: { shape: [1], data: Float32Array.of(1) } });
+    const shard = 'model-00001-of-00001.safetensors';
+    const model = await changed('rerank-qwen3-lm', {
+      'model.safetensors': undefined,
+      [shard]: weights,
+      'model.safetensors.index.json': { weight_map: { other: shard } },
+    });
+    const error = await refusal(readRerankerFolder(model, async () => undefined));
+    expect(error.message).toMatch(/^The weights of rerank-qwen3-lm have no tensor "\w+\.weight"/);
+    expect(error).toMatchObject({ code: 'invalid-model', details: { file: 'rerank-qwen3-lm' } });
   });
 
   it('a plain language model only when it cannot score: with its template and answers it is loaded', async () => {

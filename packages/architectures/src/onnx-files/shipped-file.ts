@@ -1,5 +1,5 @@
 // The ONNX file that a model ships with, and the files that it keeps its weights in.
-import type { ModelFiles } from '@sentvec/core';
+import { cannotBeExternalData, type ModelFiles } from '@sentvec/core';
 import { SentvecError } from '@sentvec/platform';
 
 /** The ONNX files of a model that are used without being asked for, best first. */
@@ -64,10 +64,6 @@ export interface ExternalFile {
   readonly path: string;
 }
 
-/** Files beside an ONNX file that are not its weights. */
-const otherFiles =
-  /^(?:pytorch_model.*|tf_model\.h5|flax_model\.msgpack|rust_model\.ot|\..*|.*\.(?:onnx|json|txt|md|py|model|safetensors|png|jpe?g|svg))$/u;
-
 /**
  * The files in which an ONNX file keeps weights. Mostly their names begin with its own; where other files are beside
  * it, it is read for the names, which may be any.
@@ -81,7 +77,7 @@ export async function findExternalFiles(files: ModelFiles, path: string): Promis
     .filter((other) => other.startsWith(folder) && !other.slice(folder.length).includes('/'))
     .map((other) => other.slice(folder.length));
   const graphs = names.filter((name) => name.endsWith('.onnx'));
-  const data = names.filter((name) => !otherFiles.test(name));
+  const data = names.filter((name) => !cannotBeExternalData(name));
   const standard = data.filter((name) => name.startsWith(path.slice(folder.length)));
   const areAllStandard = data.every((name) => graphs.some((graph) => name.startsWith(graph)));
   const locations = areAllStandard ? standard : await locationsIn(await files.read(path), standard);

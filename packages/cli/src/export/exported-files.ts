@@ -1,6 +1,7 @@
 // The files that `sentvec export` writes.
 import { selfCheckContent } from '@sentvec/architectures';
 import {
+  cannotBeExternalData,
   type Embedder,
   type ModelFiles,
   readJson,
@@ -13,12 +14,12 @@ import {
   writeSafetensors,
 } from '@sentvec/core';
 import type { FolderFile } from '@sentvec/platform/node';
-import { onnxFiles } from './onnx-files.ts';
+import { onnxFiles, type OnnxFilesOptions } from './onnx-files.ts';
 import { jsonFile, tokenizerFiles } from './tokenizer-files.ts';
 
-/** Weights for other frameworks, and what version control and the hub put into a folder. */
+/** Weights for other frameworks, ONNX files, and what version control and the hub put into a folder. */
 const leftOut =
-  /^(onnx|openvino)\/|(^|\/)\.|^(pytorch_model.*\.bin.*|tf_model\.h5|flax_model\.msgpack|rust_model\.ot|model\.onnx.*)$/;
+  /^(onnx|openvino)\/|(^|\/)\.|^(pytorch_model.*\.bin.*|tf_model\.h5|flax_model\.msgpack|rust_model\.ot|[^/]*\.onnx)$/;
 
 /**
  * The files of a self-contained folder of a model, for sentence-transformers, transformers.js and sentvec alike: its
@@ -26,7 +27,11 @@ const leftOut =
  * @param maxLength the most tokens of a text that the model reads
  * @throws SentvecError `unsupported-model` for static embeddings, which have no encoder; `invalid-model`
  */
-export async function exportedFiles(model: ModelFiles, maxLength: number): Promise<FolderFile[]> {
+export async function exportedFiles(
+  model: ModelFiles,
+  maxLength: number,
+  options: Pick<OnnxFilesOptions, 'record'> = {},
+): Promise<FolderFile[]> {
   const folder = await readModelFolder(model);
   if (folder.encoder === 'static') {
     const message = `${model.name} has static embeddings, which no ONNX model is needed for. Copy the folder as it is.`;
@@ -36,19 +41,21 @@ export async function exportedFiles(model: ModelFiles, maxLength: number): Promi
     const message = `${model.name} has several routes, and an export has one encoder. Export the folder of a route, ${folder.encoderPath} say.`;
     throw new SentvecError('unsupported-model', message, { file: model.name });
   }
-  const onnx = await onnxFiles(folder.encoderFiles);
+  const onnx = await onnxFiles(folder.encoderFiles, options);
   const merged = await mergedFiles(folder.encoderFiles);
   const files = new Map<string, FolderFile[1]>();
-  for (const path of await model.list()) {
-    const target = moveToTop(path, folder.encoderPath);
+  const targets = (await model.list()).map((path) => [path, moveToTop(path, folder.encoderPath)] as const);
+  const isGraphAtTop = targets.some(([, target]) => /^[^/]+\.onnx$/.test(target));
+  for (const [path, target] of targets) {
     if (leftOut.test(target) || (merged.length > 0 && adapted.test(target))) continue;
+    if (isGraphAtTop && !target.includes('/') && !cannotBeExternalData(target)) continue;
     files.set(target, () => model.read(path));
   }
   const replacements = [
     ...merged,
     ...(await moduleFiles(model, folder)),
     ...(await tokenizerFiles(folder, maxLength)),
-    ...(onnx.split ? [await splitConfig(folder.encoderFiles)] : []),
+    ...(await configFiles(folder.encoderFiles, onnx.externalData)),
     ...onnx.files,
   ];
   for (const [path, bytes] of replacements) files.set(path, bytes);
@@ -119,13 +126,21 @@ function moduleEntry(idx: number, path: string, type: string): ModuleEntry {
   return { idx, name: String(idx), path, type: `sentence_transformers.models.${type}` };
 }
 
-/** Tells transformers.js that the weights are beside the model. */
-async function splitConfig(encoderFiles: ModelFiles): Promise<FolderFile> {
-  const config = await readJsonObject(encoderFiles, 'config.json');
-  return jsonFile('config.json', {
-    ...config,
-    'transformers.js_config': { use_external_data_format: { 'model.onnx': 1 } },
-  });
+/**
+ * `config.json`, where it has to tell transformers.js something else than before: how many files beside `model.onnx`
+ * it must fetch. It knows `model.onnx_data`, `model.onnx_data_1` and so on; in Node, onnxruntime finds those of any name.
+ */
+async function configFiles(encoderFiles: ModelFiles, externalData: readonly string[]): Promise<FolderFile[]> {
+  const { 'transformers.js_config': former, ...config } = (await readJsonObject(encoderFiles, 'config.json')) ?? {};
+  const count = externalData.filter((name) => /^model\.onnx_data(_\d+)?$/.test(name)).length;
+  if (count > 0)
+    return [
+      jsonFile('config.json', {
+        ...config,
+        'transformers.js_config': { use_external_data_format: { 'model.onnx': count } },
+      }),
+    ];
+  return former === undefined ? [] : [jsonFile('config.json', config)];
 }
 
 /** `self-check.json` of a model, where it can have one; see `selfCheckContent`. */

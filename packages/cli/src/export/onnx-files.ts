@@ -1,5 +1,7 @@
+// The ONNX file of an export, and the files that it keeps weights in: shipped with the model, or recorded.
 import {
   type EncoderDefinition,
+  findExternalFiles,
   findShippedFile,
   readEncoder,
   recordEncoder,
@@ -8,44 +10,65 @@ import {
 import type { ModelFiles } from '@sentvec/core';
 import type { FolderFile } from '@sentvec/platform/node';
 
-/** The encoder as ONNX, and whether its weights are in a file of their own. */
+/** The encoder as ONNX. */
 export interface OnnxFiles {
   readonly files: readonly FolderFile[];
-  readonly split: boolean;
+  /** Names of the files beside `model.onnx` that hold its weights; none where it holds them itself. */
+  readonly externalData: readonly string[];
+}
+
+/** Where the ONNX file comes from. */
+export interface OnnxFilesOptions {
+  /**
+   * Record it from the safetensors even if the model ships one.
+   * @default false
+   */
+  readonly record?: boolean | undefined;
+  /**
+   * Bytes of weights up to which a recorded file holds them itself.
+   * @default as many as a protocol buffer has room for
+   */
+  readonly largest?: number | undefined;
 }
 
 /** A protocol buffer holds at most 2 GiB; the graph itself needs some of it. */
 const largestSingleFile = 2 ** 31 - 2 ** 26;
 
+/** Where transformers.js looks for weights beside `model.onnx`. */
+const recordedData = 'model.onnx_data';
+
 /**
- * `onnx/model.onnx`: the one that the model ships, else one recorded from its safetensors.
- * @param largest bytes of weights up to which they stay in the same file
- * @throws SentvecError `invalid-model`, `unsupported-model`; see `readEncoder`
+ * `onnx/model.onnx` and the files that it keeps weights in: those that the model ships, else recorded from its
+ * safetensors.
+ * @throws SentvecError `invalid-model`, `unsupported-model`; see `readEncoder` and `findExternalFiles`
  */
-export async function onnxFiles(encoder: ModelFiles, largest: number = largestSingleFile): Promise<OnnxFiles> {
-  const shipped = await shippedFiles(encoder);
-  if (shipped.length > 0) return { files: shipped, split: shipped.length > 1 };
+export async function onnxFiles(encoder: ModelFiles, options: OnnxFilesOptions = {}): Promise<OnnxFiles> {
+  const { record = false, largest = largestSingleFile } = options;
+  const shipped = record ? undefined : findShippedFile(encoder.name, await encoder.list(), undefined);
+  if (shipped !== undefined) return shippedFiles(encoder, shipped);
   const definition = await readEncoder(encoder);
   if (weightBytes(definition) <= largest)
-    return { files: [['onnx/model.onnx', async () => recordEncoder(definition)]], split: false };
-  const { model, data } = recordSplitEncoder(definition, 'model.onnx_data');
+    return { files: [['onnx/model.onnx', async () => recordEncoder(definition)]], externalData: [] };
+  const { model, data } = recordSplitEncoder(definition, recordedData);
   return {
     files: [
       ['onnx/model.onnx', async () => model],
-      ['onnx/model.onnx_data', async () => data],
+      [`onnx/${recordedData}`, async () => data],
     ],
-    split: true,
+    externalData: [recordedData],
   };
 }
 
-async function shippedFiles(encoder: ModelFiles): Promise<FolderFile[]> {
-  const paths = await encoder.list();
-  const shipped = findShippedFile(encoder.name, paths, undefined);
-  if (shipped === undefined) return [];
+/** The weights keep their names, by which the ONNX file finds them; its own it never mentions. */
+async function shippedFiles(encoder: ModelFiles, shipped: string): Promise<OnnxFiles> {
+  const external = await findExternalFiles(encoder, shipped);
   const folder = shipped.slice(0, shipped.lastIndexOf('/') + 1);
-  return paths
-    .filter((path) => path.startsWith(`${folder}model.onnx`))
-    .map((path): FolderFile => [`onnx/${path.slice(folder.length)}`, () => encoder.read(path)]);
+  const copy = (path: string, name: string): FolderFile => [`onnx/${name}`, () => encoder.read(path)];
+  const externalData = external.map(({ path }) => path.slice(folder.length));
+  return {
+    files: [copy(shipped, 'model.onnx'), ...external.map(({ path }, index) => copy(path, externalData[index]!))],
+    externalData,
+  };
 }
 
 function weightBytes({ weights }: EncoderDefinition): number {

@@ -20,14 +20,14 @@ export class Calls {
   /** @throws SentvecError `disposed` */
   begin(signal: AbortSignal | undefined): AbortScope {
     this.checkAlive();
-    const call = new AbortScope(signal);
-    this.#running.add(call);
-    return call;
+    const scope = new AbortScope(signal);
+    this.#running.add(scope);
+    return scope;
   }
 
-  end(call: AbortScope): void {
-    this.#running.delete(call);
-    call.close();
+  end(scope: AbortScope): void {
+    this.#running.delete(scope);
+    scope.close();
   }
 
   /** Ends what runs, and disposes of the parts, once. */
@@ -37,7 +37,7 @@ export class Calls {
   }
 
   async #disposeAll(parts: readonly { dispose(): Promise<void> }[]): Promise<void> {
-    for (const call of this.#running) call.abort(this.#disposedError());
+    for (const scope of this.#running) scope.abort(this.#disposedError());
     await Promise.all(parts.map((part) => part.dispose()));
   }
 

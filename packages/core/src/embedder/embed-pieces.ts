@@ -1,5 +1,6 @@
 // Embeds texts in pieces: a vector for each piece, or the mean of the vectors of each text.
 import { checkOptionNames, type AbortScope, type OptionNames } from '@sentvec/platform';
+import { withRows } from '../error-rows.ts';
 import { SentvecError } from '../errors.ts';
 import { endsNormalized } from '../projection/head.ts';
 import { applyProjections } from '../projection/projection.ts';
@@ -14,6 +15,7 @@ import type {
   Fingerprint,
   PieceOfText,
   PieceOptions,
+  Receipt,
 } from './embedder-types.ts';
 import { embedOptionNames, type EmbedSettings } from './settings.ts';
 import { splitTexts, type SplitBy } from './text-pieces.ts';
@@ -23,7 +25,7 @@ import { checkedTexts } from './windows.ts';
 export interface PiecesCall {
   readonly parts: EmbedderParts;
   readonly settings: EmbedSettings;
-  readonly call: AbortScope;
+  readonly scope: AbortScope;
   readonly fingerprint: Promise<Fingerprint>;
   readonly embed: (texts: readonly string[], options: EmbedOptions) => Promise<Embedded>;
 }
@@ -51,19 +53,19 @@ export async function embedPieces(
   texts: readonly string[],
   options: EmbedPiecesOptions,
 ): Promise<EmbeddedPieces> {
-  const { parts, settings, call } = pieceCall;
+  const { parts, settings, scope } = pieceCall;
   const { maxTokens, overlapTokens, splitBy = 'sentences', lateChunking = false, mean = false } = options;
   checkChoice(splitBy, splitters, 'splitBy');
   checkMaxTokens(parts, maxTokens, lateChunking);
   const checked = await checkedTexts(texts, 'embedPieces()');
   const promptText = settings.prompt;
-  const splitting = { maxTokens, overlapTokens, promptText, signal: call.signal };
+  const splitting = { maxTokens, overlapTokens, promptText, signal: scope.signal };
   const found = await splitTexts(checked, parts, splitBy, splitting);
   checkWords(found.map(({ length }) => length));
   const pieces = found.flatMap((ofText, row) => ofText.map((piece, index) => ({ ...piece, row, piece: index })));
   const embedded = lateChunking
     ? await (await import('./late-chunking.ts')).embedLate(pieceCall, checked, pieces, options.onProgress)
-    : await embedEach(pieceCall, checked.length, pieces, options);
+    : await embedEach(pieceCall, checked, pieces, options);
   return { ...embedded, pieces, vectors: mean ? meanOfPieces(embedded.vectors, pieces, settings) : embedded.vectors };
 }
 
@@ -73,7 +75,8 @@ function checkMaxTokens(
   lateChunking: boolean,
 ): void {
   if (lateChunking && maxTokens === undefined) {
-    const message = 'lateChunking needs maxTokens, the most tokens of a piece: the text as a whole is read anyway.';
+    const message =
+      'lateChunking needs maxTokens, the most tokens of a piece: the whole text is read at once, so the limit of the model does not say how long a piece is.';
     throw new SentvecError('invalid-argument', message);
   }
   if (maxTokens === undefined || maxTokens <= maxLength) return;
@@ -90,38 +93,43 @@ function checkWords(counts: readonly number[]): void {
 
 /** Each piece as a text of its own. */
 async function embedEach(
-  { call, embed }: PiecesCall,
-  texts: number,
+  { parts, settings, scope, embed }: PiecesCall,
+  texts: readonly string[],
   pieces: readonly PieceOfText[],
   options: EmbedPiecesOptions,
 ): Promise<Embedded> {
   const { onProgress } = options;
   const report: EmbedOptions['onProgress'] = ({ rows, tokens }) =>
-    onProgress?.({ rows: textsDone(rows, pieces.length, texts), tokens });
+    onProgress?.({ rows: textsDone(rows, pieces.length, texts.length), tokens });
   try {
     const each = pieces.map(({ text }) => text);
-    const given = { ...withoutPieceOptions(options), signal: call.signal, onProgress: report };
+    const given = { ...withoutPieceOptions(options), signal: scope.signal, onProgress: report };
     const { vectors, receipt } = await embed(each, given);
-    const truncated = receipt.truncated.map(({ row, length }) => ({ row: pieces[row]!.row, length }));
-    return { vectors, receipt: { ...receipt, rows: texts, truncated } };
+    const cut = [...new Set(receipt.truncated.map(({ row }) => pieces[row]!.row))];
+    const truncated = await lengthsOf(parts, settings, texts, cut, scope.signal);
+    return { vectors, receipt: { ...receipt, rows: texts.length, truncated } };
   } catch (error) {
-    throw withTextRows(error, pieces);
+    throw withRows(error, (piece) => pieces[piece]!.row);
   }
 }
 
-/** Estimates how many texts are embedded from how many pieces are: pieces finish in no particular order. */
-export function textsDone(piecesDone: number, pieces: number, texts: number): number {
-  return Math.floor((piecesDone / pieces) * texts);
+/** Texts of which a piece was cut, with their full length: a character may have more tokens than the model reads. */
+async function lengthsOf(
+  { tokenizer, maxLength, addSpecialTokens }: EmbedderParts,
+  { prompt = '' }: EmbedSettings,
+  texts: readonly string[],
+  rows: readonly number[],
+  signal: AbortSignal,
+): Promise<Receipt['truncated']> {
+  if (rows.length === 0) return [];
+  const whole = rows.map((row) => prompt + texts[row]!);
+  const tokenized = await tokenizer.encode(whole, { maxLength, addSpecialTokens, signal });
+  return tokenized.map(({ length }, index) => ({ row: rows[index]!, length }));
 }
 
-/** An error that names pieces names their texts instead. */
-function withTextRows(error: unknown, pieces: readonly PieceOfText[]): unknown {
-  if (!SentvecError.is(error) || typeof error.details.row !== 'number') return error;
-  const { row, rows = [row] } = error.details;
-  const rowOf = (piece: unknown): number | undefined => pieces[piece as number]?.row;
-  const details = { ...error.details, row: rowOf(row), rows: [...new Set((rows as unknown[]).map(rowOf))] };
-  const message = error.message.replaceAll(/\b([Rr]ow) \d+/g, `$1 ${details.row}`);
-  return new SentvecError(error.code, message, details, { cause: error });
+/** Estimates the number of finished texts from the number of finished pieces, which finish in no particular order. */
+export function textsDone(piecesDone: number, pieces: number, texts: number): number {
+  return Math.floor((piecesDone / pieces) * texts);
 }
 
 /** The mean of the pieces of each text, weighted by their token counts; of length 1 if the model's vectors are. */

@@ -98,7 +98,7 @@ class SentenceEmbedder implements Embedder {
   embed(texts: string | readonly string[], options?: EmbedOptions): Promise<Embedded>;
   async embed(texts: string | readonly string[], options: EmbedOptions = {}): Promise<Embedded | EmbeddedText> {
     const counter = new ReceiptCounter();
-    const { call, settings } = this.#begin(options, 'embed()');
+    const { scope, settings } = this.#begin(options, 'embed()');
     try {
       const checked = await checkedTexts(typeof texts === 'string' ? [texts] : texts, 'embed()');
       const fingerprint = this.#fingerprinter(settings);
@@ -108,7 +108,7 @@ class SentenceEmbedder implements Embedder {
       const allocate = (firstRow: number, rows: number) =>
         vectors.data.subarray(firstRow * dimension, (firstRow + rows) * dimension);
       const output = { allocate, onProgress: options.onProgress };
-      const pipeline = new Pipeline(this.#parts, settings, call, this.#scheduler, output);
+      const pipeline = new Pipeline(this.#parts, settings, scope, this.#scheduler, output);
       for await (const window of pipeline.windows(windowsOf(checked))) counter.add(window);
       const receipt: Receipt = {
         ...counter.receipt(this.#parts.notes ?? []),
@@ -120,7 +120,7 @@ class SentenceEmbedder implements Embedder {
       this.#parts.onReceipt?.(receipt);
       return typeof texts === 'string' ? { vector: rowOf(vectors, 0), vectors, receipt } : { vectors, receipt };
     } finally {
-      this.#calls.end(call);
+      this.#calls.end(scope);
     }
   }
 
@@ -140,15 +140,15 @@ class SentenceEmbedder implements Embedder {
     // A copy, made at once: the caller's array may change meanwhile.
     const copy = Array.isArray(texts) ? (texts.slice() as readonly string[]) : texts;
     const { embedPieces, withoutPieceOptions } = await import('./embed-pieces.ts');
-    const { call, settings } = this.#begin(withoutPieceOptions(options), 'embedPieces()');
+    const { scope, settings } = this.#begin(withoutPieceOptions(options), 'embedPieces()');
     try {
       const fingerprint = this.#fingerprinter(settings);
       fingerprint.catch(() => {});
       const parts = this.#parts;
       const embed = (pieces: readonly string[], given: EmbedOptions) => this.embed(pieces, given);
-      return await embedPieces({ parts, settings, call, fingerprint, embed }, copy, options);
+      return await embedPieces({ parts, settings, scope, fingerprint, embed }, copy, options);
     } finally {
-      this.#calls.end(call);
+      this.#calls.end(scope);
     }
   }
 
@@ -156,13 +156,13 @@ class SentenceEmbedder implements Embedder {
     texts: TextStream,
     options: EmbedStreamOptions = {},
   ): AsyncGenerator<StreamedVector, void, undefined> {
-    const { call, settings } = this.#begin(options, 'embedStream()', streamOptionNames);
+    const { scope, settings } = this.#begin(options, 'embedStream()', streamOptionNames);
     let windows: StreamWindows | undefined;
     try {
       windows = new StreamWindows(texts, options.maxWait);
       const allocate = (_firstRow: number, rows: number) => new Float32Array(rows * settings.dimension);
       const output = { allocate, onProgress: options.onProgress };
-      const pipeline = new Pipeline(this.#parts, settings, call, this.#scheduler, output);
+      const pipeline = new Pipeline(this.#parts, settings, scope, this.#scheduler, output);
       for await (const { firstRow, texts: window, tokenized, vectors } of pipeline.windows(windows)) {
         for (const [index, text] of window.entries()) {
           const { ids, truncated, length } = tokenized[index]!;
@@ -171,7 +171,7 @@ class SentenceEmbedder implements Embedder {
         }
       }
     } finally {
-      this.#calls.end(call);
+      this.#calls.end(scope);
       await windows?.close();
     }
   }
@@ -193,9 +193,9 @@ class SentenceEmbedder implements Embedder {
     options: EmbedOptions,
     name: string,
     names: OptionNames<EmbedOptions> = embedOptionNames,
-  ): { readonly call: AbortScope; readonly settings: EmbedSettings } {
+  ): { readonly scope: AbortScope; readonly settings: EmbedSettings } {
     this.#calls.checkAlive();
     const settings = resolveSettings(this.#parts, options, name, names);
-    return { call: this.#calls.begin(options.signal), settings };
+    return { scope: this.#calls.begin(options.signal), settings };
   }
 }

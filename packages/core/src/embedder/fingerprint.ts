@@ -1,5 +1,6 @@
 /** Fingerprints of spaces: what a vector depends on, hashed part by part. */
 import { canonicalJson, sha256 } from '@sentvec/platform';
+import { cannotBeExternalData } from '../model-folder/external-data.ts';
 import { readJsonObject } from '../model-folder/json.ts';
 import type { EmbedderParts, Fingerprint } from './embedder-types.ts';
 import type { EmbedSettings } from './settings.ts';
@@ -86,18 +87,25 @@ async function hashWeights({ model, encoder, encoderFiles = model }: EmbedderPar
  * its shards, with the adapter that is merged into them, else the ONNX file; an ONNX file with its external data.
  */
 function weightFiles(files: readonly string[], used: string | undefined): string[] {
-  if (used !== undefined) return files.filter((file) => isPartOf(file, used));
+  if (used !== undefined) return graphFiles(files, used);
   const adapter = files.filter((file) => /^adapter_(?:config\.json|model\.safetensors)$/u.test(file));
   if (files.includes('model.safetensors')) return ['model.safetensors', ...adapter];
   const shards = files.filter((file) => /^model-\d+-of-\d+\.safetensors$/u.test(file));
   if (shards.length > 0) return [...shards.sort(), ...adapter];
   const graph = ['onnx/model.onnx', 'model.onnx'].find((file) => files.includes(file));
-  return graph === undefined ? [] : files.filter((file) => isPartOf(file, graph));
+  return graph === undefined ? [] : graphFiles(files, graph);
 }
 
-/** `model.onnx` keeps large weights in `model.onnx_data` or `model.onnx.data` beside it. */
-function isPartOf(file: string, graph: string): boolean {
-  return file === graph || (file.startsWith(graph) && /^[._]data/u.test(file.slice(graph.length)));
+/** An ONNX file, and all beside it that may be its external data: `model.onnx_data`, `weights.bin`, any name. */
+function graphFiles(files: readonly string[], graph: string): string[] {
+  const folder = graph.slice(0, graph.lastIndexOf('/') + 1);
+  const beside = files.filter((file) => file.startsWith(folder) && !file.slice(folder.length).includes('/'));
+  const otherGraphs = beside.filter((file) => file.endsWith('.onnx') && file !== graph);
+  return beside.filter(
+    (file) =>
+      file === graph ||
+      (!cannotBeExternalData(file.slice(folder.length)) && !otherGraphs.some((other) => file.startsWith(other))),
+  );
 }
 
 async function hashFile(model: ModelFiles, path: string): Promise<string> {

@@ -35,7 +35,7 @@ const windowsNote =
  * @param pieces of all texts, in order
  */
 export async function embedLate(
-  { parts, settings, call, fingerprint }: PiecesCall,
+  { parts, settings, scope, fingerprint }: PiecesCall,
   texts: readonly string[],
   pieces: readonly PieceOfText[],
   onProgress: EmbedOptions['onProgress'],
@@ -43,12 +43,12 @@ export async function embedLate(
   const started = performance.now();
   const { head, dimension, batchTokens } = settings;
   checkPooling(parts.model.name, head);
-  const windows = await findWindows(parts, settings.prompt ?? '', texts, pieces, call.signal);
+  const windows = await findWindows(parts, settings.prompt ?? '', texts, pieces, scope.signal);
   const vectors = { data: new Float32Array(pieces.length * dimension), rows: pieces.length, cols: dimension };
   const done = { pieces: 0, tokens: 0 };
   const embedWindows = async (batch: readonly LateWindow[]): Promise<void> => {
     const padded = padBatch(batch.map(tokenizedOf), parts.tokenizer.paddingId);
-    const tokens = await encodeTokens(parts.encoder, padded, call.signal);
+    const tokens = await encodeTokens(parts.encoder, padded, scope.signal);
     for (const [row, { ids, spans }] of batch.entries()) {
       const ofRow = tokens.data.subarray(row * padded.cols * tokens.cols, (row + 1) * padded.cols * tokens.cols);
       const pooled = await poolSpans(head, { data: ofRow, rows: padded.cols, cols: tokens.cols }, ids, spans);
@@ -57,14 +57,14 @@ export async function embedLate(
       done.tokens += ids.length;
     }
     const progress = { rows: textsDone(done.pieces, pieces.length, texts.length), tokens: done.tokens };
-    if (!call.signal.aborted) onProgress?.(progress);
+    if (!scope.signal.aborted) onProgress?.(progress);
   };
   const lengths = windows.map(({ ids }) => ids.length);
   const batches = planBatches(lengths, batchTokens);
   let next = 0;
   const embedNext = async (): Promise<void> => {
     while (next < batches.length) {
-      throwIfAborted(call.signal);
+      throwIfAborted(scope.signal);
       const indices = batches[next]!;
       next += 1;
       await embedWindows(indices.map((index) => windows[index]!));
@@ -73,10 +73,10 @@ export async function embedLate(
   // Each batch that is computed has its next one in line.
   const runners = Array.from({ length: 2 * parts.encoder.concurrency }, async () => embedNext());
   const finished = Promise.all(runners).catch((error: unknown) => {
-    call.abort(error);
+    scope.abort(error);
     throw error;
   });
-  await abortable(finished, call.signal);
+  await abortable(finished, scope.signal);
   const positions = batches.reduce((sum, indices) => sum + indices.length * lengths[indices[0]!]!, 0);
   const notes = [...(parts.notes ?? []), ...(windows.length > texts.length ? [windowsNote] : [])];
   const receipt = {

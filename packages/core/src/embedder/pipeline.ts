@@ -2,9 +2,9 @@
 import { abortable, yieldToEventLoop, type AbortScope } from '@sentvec/platform';
 import type { BatchPart, BatchRequest, BatchScheduler } from './batch-scheduler.ts';
 import { countUnpooledTokens, countVectors } from './batching.ts';
+import { withRows } from '../error-rows.ts';
 import { SentvecError } from '../errors.ts';
 import type { EmbedderParts, EmbedOptions } from './embedder-types.ts';
-import { withRowFrom } from '../tokenizer/unreadable-text.ts';
 import type { Matrix, TokenizedText } from '../types.ts';
 import { isFinite } from './encode-batch.ts';
 import type { EmbedSettings } from './settings.ts';
@@ -50,7 +50,7 @@ interface LaunchedWindow {
 export class Pipeline {
   readonly #parts: PipelineParts;
   readonly #settings: EmbedSettings;
-  readonly #call: AbortScope;
+  readonly #scope: AbortScope;
   readonly #scheduler: BatchScheduler;
   readonly #output: PipelineOutput;
   readonly #done = { rows: 0, tokens: 0 };
@@ -58,13 +58,13 @@ export class Pipeline {
   constructor(
     parts: PipelineParts,
     settings: EmbedSettings,
-    call: AbortScope,
+    scope: AbortScope,
     scheduler: BatchScheduler,
     output: PipelineOutput,
   ) {
     this.#parts = parts;
     this.#settings = settings;
-    this.#call = call;
+    this.#scope = scope;
     this.#scheduler = scheduler;
     this.#output = output;
   }
@@ -72,7 +72,7 @@ export class Pipeline {
   async *windows(source: WindowSource): AsyncGenerator<EmbeddedWindow, void, undefined> {
     const { prompt, head } = this.#settings;
     const counted = countUnpooledTokens(prompt, head.pooling, this.#parts.tokenizer, this.#tokenizeOptions());
-    const unpooledTokens = await abortable(counted, this.#call.signal);
+    const unpooledTokens = await abortable(counted, this.#scope.signal);
     let launched = await this.#launchNext(source, unpooledTokens);
     while (launched) {
       const following = this.#launchNext(source, unpooledTokens);
@@ -83,9 +83,9 @@ export class Pipeline {
   }
 
   async #launchNext(source: WindowSource, unpooledTokens: number): Promise<LaunchedWindow | undefined> {
-    const window = await abortable(source.read(), this.#call.signal);
+    const window = await abortable(source.read(), this.#scope.signal);
     if (window === undefined) return undefined;
-    const tokenized = await abortable(this.#tokenize(window), this.#call.signal);
+    const tokenized = await abortable(this.#tokenize(window), this.#scope.signal);
     await yieldToEventLoop();
     const finished = this.#embed(window, tokenized, unpooledTokens);
     finished.catch(() => {});
@@ -98,7 +98,7 @@ export class Pipeline {
     const texts = prompt === '' ? window.texts : window.texts.map((text) => prompt + text);
     const encoded = tokenize === undefined ? tokenizer.encode(texts, this.#tokenizeOptions()) : tokenize(window);
     const tokenized = await encoded.catch((error: unknown) => {
-      throw withRowFrom(window.firstRow, error);
+      throw withRows(error, (row) => window.firstRow + row);
     });
     const empty = tokenized.flatMap((text, index) => (text.ids.length === 0 ? [window.firstRow + index] : []));
     if (empty.length === 0) return tokenized;
@@ -125,7 +125,7 @@ export class Pipeline {
       texts: tokenized,
       settings: { head, dimension, batchTokens, unpooledTokens, paddingId: this.#parts.tokenizer.paddingId },
       shared: shareBatches,
-      signal: this.#call.signal,
+      signal: this.#scope.signal,
       deliver: (part) => {
         computedPositions += part.positions;
         this.#deliver(part, { ...window, tokenized }, { vectors, firstRows });
@@ -133,7 +133,7 @@ export class Pipeline {
       describeFailure: (error, indices) => describeFailure(error, window, indices),
     };
     await this.#scheduler.encode(request).catch((error: unknown) => {
-      this.#call.abort(error); // Batches that are computed need not be finished.
+      this.#scope.abort(error); // Batches that are computed need not be finished.
       throw error;
     });
     return {
@@ -164,12 +164,12 @@ export class Pipeline {
       this.#done.rows += 1;
       this.#done.tokens += window.tokenized[index]!.ids.length;
     }
-    if (!this.#call.signal.aborted) this.#output.onProgress?.({ ...this.#done });
+    if (!this.#scope.signal.aborted) this.#output.onProgress?.({ ...this.#done });
   }
 
   #tokenizeOptions(): { maxLength: number; addSpecialTokens: boolean; signal: AbortSignal } {
     const { maxLength, addSpecialTokens = true } = this.#parts;
-    return { maxLength, addSpecialTokens, signal: this.#call.signal };
+    return { maxLength, addSpecialTokens, signal: this.#scope.signal };
   }
 }
 

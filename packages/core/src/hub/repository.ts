@@ -1,5 +1,6 @@
 /** A repository of the hub: its name, its revisions, and what its files are to sentvec. */
 import { SentvecError } from '../errors.ts';
+import { cannotBeExternalData } from '../model-folder/external-data.ts';
 
 /** A file of a repository at one commit. */
 export interface HubFile {
@@ -54,14 +55,10 @@ export function isCommit(revision: string): boolean {
 /** What a file is to sentvec: a part to read the model by, weights, or something that is read when it is asked for. */
 export type HubFileRole = 'part' | 'weights' | 'other';
 
-/** Folders of weights for other runtimes, and of the training. */
+/** Folders with weights for other runtimes, training checkpoints, hidden folders. */
 const foreignFolders = /^(?:openvino|coreml|\.|checkpoint-)/u;
 
-/** Weights in formats that are never read, programs, pictures. */
-const foreignFiles =
-  /^(?:pytorch_model.*|training_args\.bin|tf_model\.h5|flax_model\.msgpack|rust_model\.ot|\..*|.*\.(?:gguf|h5|md|msgpack|onnx|ot|pt|pth|py|safetensors|tflite|txt|gif|jpe?g|png|svg))$/u;
-
-/** Parts that are not JSON by their name. Without one of them the same weights are another model. */
+/** Parts whose names do not end in `.json`. If one were missing, the same weights would give other vectors. */
 const otherParts: ReadonlySet<string> = new Set([
   'artifact.metadata',
   'chat_template.jinja',
@@ -94,7 +91,7 @@ function roleOf(path: string, isBesideGraph: boolean): HubFileRole | undefined {
   if (/^(?:adapter_)?model(?:-\d+-of-\d+)?\.safetensors$/u.test(name) || name.endsWith('.onnx')) return 'weights';
   const isPart = name.endsWith('.json') || otherParts.has(name);
   if (isPart) return folders.includes('onnx') ? undefined : 'part';
-  return isBesideGraph && !foreignFiles.test(name) ? 'weights' : undefined;
+  return isBesideGraph && !cannotBeExternalData(name) ? 'weights' : undefined;
 }
 
 function folderOf(path: string): string {

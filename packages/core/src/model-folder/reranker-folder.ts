@@ -195,18 +195,19 @@ async function readAnswerHead(files: ModelFiles, config: ConfigFile, { yes, no }
   const found = names.flatMap((name) =>
     weights.names().filter((each) => each === name || each.endsWith(`.${name}`)),
   )[0];
-  const file = `${files.name}/model.safetensors`;
   if (found === undefined)
-    throw new SentvecError('invalid-model', `${file} has no tensor "${names[0]}", by which a language model scores.`, {
-      file,
-    });
+    throw new SentvecError(
+      'invalid-model',
+      `The weights of ${files.name} have no tensor "${names[0]}", by which a language model scores.`,
+      { file: files.name },
+    );
   const [rows = 0, cols = 0] = weights.shape(found);
   const unknown = [yes, no].find((id) => id !== undefined && !(Number.isInteger(id) && id >= 0 && id < rows));
   if (unknown !== undefined)
     throw new SentvecError(
       'invalid-model',
       `The reranker ${files.name} scores by the token ${unknown}, but its vocabulary has ${rows}.`,
-      { file },
+      { file: files.name },
     );
   const data = weights.rows(found, [yes]).slice();
   if (no !== undefined) for (const [index, value] of weights.rows(found, [no]).entries()) data[index]! -= value;
@@ -224,7 +225,7 @@ function readLabels(config: ConfigFile): readonly string[] | undefined {
   if (ids.every((id, index) => id === index)) return ids.map((id) => labels.string(String(id)) ?? `LABEL_${id}`);
   throw new SentvecError(
     'invalid-model',
-    `"id2label" in ${config.file} must have the ids from 0 on, each with a name.`,
+    `"id2label" in ${config.file} must have the ids 0 to ${ids.length - 1}, one for each of its ${ids.length} labels.`,
     { file: config.file },
   );
 }

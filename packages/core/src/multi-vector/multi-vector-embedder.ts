@@ -156,7 +156,7 @@ class TokenEmbedder implements MultiVectorEmbedder {
     this.#calls.checkAlive();
     const counter = new ReceiptCounter();
     const settings = this.#settings(role, options, this.prompts[role]);
-    const call = this.#calls.begin(options.signal);
+    const scope = this.#calls.begin(options.signal);
     try {
       const checked = await checkedTexts(
         typeof texts === 'string' ? [texts] : texts,
@@ -165,7 +165,7 @@ class TokenEmbedder implements MultiVectorEmbedder {
       const matrices: Matrix[] = [];
       const allocate = (_firstRow: number, rows: number) => new Float32Array(rows * settings.dimension);
       const output = { allocate, onProgress: options.onProgress };
-      const pipeline = new Pipeline(this.#ofRole[role], settings, call, this.#scheduler, output);
+      const pipeline = new Pipeline(this.#ofRole[role], settings, scope, this.#scheduler, output);
       for await (const window of pipeline.windows(windowsOf(checked))) {
         counter.add(window);
         let begin = 0;
@@ -187,7 +187,7 @@ class TokenEmbedder implements MultiVectorEmbedder {
       const vectors = matrices.length === 0 ? { ...joinMatrices([]), cols: this.dimension } : joinMatrices(matrices);
       return typeof texts === 'string' ? { matrix: matrixOfText(vectors, 0), vectors, receipt } : { vectors, receipt };
     } finally {
-      this.#calls.end(call);
+      this.#calls.end(scope);
     }
   }
 

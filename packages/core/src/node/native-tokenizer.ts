@@ -1,5 +1,6 @@
 // The binding to the Rust tokenizer: loads the optional package, and gives it only models and texts that it can take.
 import { shouldYield, yieldToEventLoop } from '@sentvec/platform';
+import { withRows } from '../error-rows.ts';
 import { SentvecError, throwIfAborted } from '../errors.ts';
 import type { TokenizerDefinition } from '../tokenizer/definition.ts';
 import { checkTokenizeOptions, truncateAndAddSpecialTokens, prepareText } from '../tokenizer/post-process.ts';
@@ -8,7 +9,6 @@ import {
   tokenizerDisposedError,
   type TokenizerLoader,
 } from '../tokenizer/javascript-tokenizer.ts';
-import { withRowFrom } from '../tokenizer/unreadable-text.ts';
 import type { TokenizedText, TokenizeOptions, Tokenizer } from '../types.ts';
 import { longestNativeText, reasonAgainstNative } from './native-limits.ts';
 
@@ -111,7 +111,7 @@ async function encodeInGroups(
         }
       } else results.push(...(await encodeOtherwise(group, options)));
     } catch (error) {
-      throw withRowFrom(first, error);
+      throw withRows(error, (row) => first + row);
     }
   }
   return results;

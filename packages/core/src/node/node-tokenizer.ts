@@ -1,6 +1,7 @@
 // The tokenizer for Node: short texts are tokenized at once, on the calling thread; more go in requests to a thread.
 import { throwIfAborted } from '@sentvec/platform';
 import { resolveInstalled, startThread, type Thread } from '@sentvec/platform/node';
+import { withRows } from '../error-rows.ts';
 import type { TokenizerDefinition } from '../tokenizer/definition.ts';
 import {
   javaScriptTokenizer,
@@ -8,7 +9,6 @@ import {
   type TokenizerLoader,
 } from '../tokenizer/javascript-tokenizer.ts';
 import { checkTokenizeOptions } from '../tokenizer/post-process.ts';
-import { withRowFrom } from '../tokenizer/unreadable-text.ts';
 import type { TokenizedText, TokenizeOptions, Tokenizer } from '../types.ts';
 import { reasonAgainstNative } from './native-limits.ts';
 import { unpackTexts, type TokenizerLibrary, type TokenizerProtocol } from './tokenizer-messages.ts';
@@ -127,7 +127,7 @@ class TokenizerThread implements Pick<Tokenizer, 'encode' | 'dispose'> {
     try {
       return unpackTexts(await thread.call('encode', { texts, maxLength, addSpecialTokens, wordLimit }, { signal }));
     } catch (error) {
-      throw withRowFrom(first, error);
+      throw withRows(error, (row) => first + row);
     }
   }
 

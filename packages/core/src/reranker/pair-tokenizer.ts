@@ -1,11 +1,11 @@
 // From two texts to the input of a reranker: by the tokenizer's template for pairs, or by the template of a chat.
+import { withRows } from '../error-rows.ts';
 import { SentvecError } from '../errors.ts';
 import { readJsonObject } from '../model-folder/json.ts';
 import type { RerankerFolder } from '../model-folder/reranker-folder.ts';
 import type { TokenizerDefinition } from '../tokenizer/definition.ts';
 import { joinPair } from '../tokenizer/pair-template.ts';
 import { tokenContent } from '../tokenizer/special-tokens.ts';
-import { textError } from '../tokenizer/unreadable-text.ts';
 import type { ModelFiles, TokenizedText, Tokenizer } from '../types.ts';
 import type { PairTokenizer, TextPair } from './reranker-types.ts';
 
@@ -56,7 +56,7 @@ export function templatePairTokenizer(
           options,
         )
         .catch((error: unknown) => {
-          throw withRowOf(error, (row) => pairs.findIndex(([first]) => first === firstTexts[row]));
+          throw withRows(error, (row) => pairs.findIndex(([first]) => first === firstTexts[row]));
         }),
       tokenizer.encode(
         pairs.map(([, second]) => second),
@@ -68,13 +68,6 @@ export function templatePairTokenizer(
       joinPair(pairTemplate, tokenizedOf.get(first)!, seconds[index]!, { maxLength, truncationSide }),
     );
   };
-}
-
-/** The error of one of several texts, as that of the pair that it belongs to. */
-function withRowOf(error: unknown, pairOf: (row: number) => number): unknown {
-  if (!SentvecError.is(error, 'invalid-text')) return error;
-  const { row, reason } = error.details;
-  return typeof row === 'number' && typeof reason === 'string' ? textError(pairOf(row), reason) : error;
 }
 
 /** A message of a chat. */

@@ -110,17 +110,17 @@ class PairReranker implements Reranker {
     if (!(batchTokens >= 1))
       throw new SentvecError('invalid-argument', `batchTokens is ${batchTokens}; it must be at least 1.`);
     const dimension = this.labels.length;
-    const call = this.#calls.begin(options.signal);
+    const scope = this.#calls.begin(options.signal);
     try {
       const raw = { data: new Float32Array(pairs.length * dimension), rows: pairs.length, cols: dimension };
       const allocate = (firstRow: number, rows: number): Float32Array =>
         raw.data.subarray(firstRow * dimension, (firstRow + rows) * dimension);
       const parts = {
         ...this.#parts,
-        tokenize: this.#tokenizerOf(pairs, prompt ?? '', options.truncate ?? true, call),
+        tokenize: this.#tokenizerOf(pairs, prompt ?? '', options.truncate ?? true, scope),
       };
       const settings = { prompt, head: this.head, dimension, batchTokens, shareBatches: true };
-      const pipeline = new Pipeline(parts, settings, call, this.#scheduler, {
+      const pipeline = new Pipeline(parts, settings, scope, this.#scheduler, {
         allocate,
         onProgress: options.onProgress,
       });
@@ -131,7 +131,7 @@ class PairReranker implements Reranker {
       this.#parts.onReceipt?.(receipt);
       return { raw, scores, receipt };
     } finally {
-      this.#calls.end(call);
+      this.#calls.end(scope);
     }
   }
 

@@ -16,7 +16,7 @@ import type { Embedder, Fingerprint, Receipt, TextStream } from '../embedder/emb
 import { once } from '../embedder/fingerprint.ts';
 import { promptNameFor } from '../embedder/text-role.ts';
 import { checkedTexts, StreamWindows, windowsOf, type TextWindow, type WindowSource } from '../embedder/windows.ts';
-import { SentvecError } from '../errors.ts';
+import { withRows } from '../error-rows.ts';
 import { rowOf } from '../search/matrix-rows.ts';
 import { checkChoice, checkCount } from '../search/vector-checks.ts';
 import type { ModelFiles, SelfCheckResult, SimilarityFunction } from '../types.ts';
@@ -208,29 +208,29 @@ export class TermEmbedder implements SparseEmbedder {
     if (maxActiveDims !== undefined) checkCount(maxActiveDims, 'maxActiveDims');
     const cut = (vector: SparseVector): SparseVector =>
       maxActiveDims === undefined ? vector : largestEntries(vector, maxActiveDims);
-    const call = this.#calls.begin(options.signal);
+    const scope = this.#calls.begin(options.signal);
     let done = { rows: 0, tokens: 0 };
     const progress = (rows: number, tokens: number): void => {
       done = { rows: done.rows + rows, tokens: done.tokens + tokens };
-      if (!call.signal.aborted) options.onProgress?.(done);
+      if (!scope.signal.aborted) options.onProgress?.(done);
     };
     try {
-      const read = (): Promise<TextWindow | undefined> => abortable(source.read(), call.signal);
+      const read = (): Promise<TextWindow | undefined> => abortable(source.read(), scope.signal);
       for (let window = await read(); window !== undefined; window = await read())
-        yield await this.#embedWindow(role, window, { call, cut, progress, options });
+        yield await this.#embedWindow(role, window, { scope, cut, progress, options });
     } finally {
-      this.#calls.end(call);
+      this.#calls.end(scope);
     }
   }
 
   async #embedWindow(role: SparseRole, window: TextWindow, work: WindowWork): Promise<SparseWindow> {
-    throwIfAborted(work.call.signal);
+    throwIfAborted(work.scope.signal);
     const runner = this.#parts.runners[role];
     const promptText = this.#promptOf(role);
     if (!isTable(runner)) return embedByEncoder(runner, promptText, window, work);
     const texts = promptText === undefined ? window.texts : window.texts.map((text) => promptText + text);
-    const { vectors, tokenized } = await runner.embed(texts, work.call.signal).catch((error: unknown) => {
-      throw withRow(error, (row) => window.firstRow + row);
+    const { vectors, tokenized } = await runner.embed(texts, work.scope.signal).catch((error: unknown) => {
+      throw withRows(error, (row) => window.firstRow + row);
     });
     const tokens = tokenized.reduce((sum, { ids }) => sum + ids.length, 0);
     work.progress(window.texts.length, tokens);
@@ -269,7 +269,7 @@ export class TermEmbedder implements SparseEmbedder {
 
 /** What all windows of a call share. */
 interface WindowWork {
-  readonly call: AbortScope;
+  readonly scope: AbortScope;
   readonly cut: (vector: SparseVector) => SparseVector;
   readonly progress: (rows: number, tokens: number) => void;
   readonly options: EmbedSparseOptions;
@@ -280,7 +280,7 @@ async function embedByEncoder(
   embedder: Embedder,
   promptText: string | undefined,
   { firstRow, texts }: TextWindow,
-  { call, cut, progress, options: { batchTokens, shareBatches } }: WindowWork,
+  { scope, cut, progress, options: { batchTokens, shareBatches } }: WindowWork,
 ): Promise<SparseWindow> {
   const order = texts.map((_, index) => index).sort((a, b) => texts[b]!.length - texts[a]!.length || a - b);
   const size = Math.max(1, Math.floor(weightsOfBatch / embedder.dimension));
@@ -288,17 +288,17 @@ async function embedByEncoder(
   const costs: WindowCost[] = [];
   let next = 0;
   const work = async (): Promise<void> => {
-    while (next < order.length && !call.signal.aborted) {
+    while (next < order.length && !scope.signal.aborted) {
       const rows = order.slice(next, next + size);
       next += rows.length;
       const options = { ...(promptText === undefined ? { prompt: null } : { promptText }), batchTokens, shareBatches };
       const embedded = await embedder
         .embed(
           rows.map((row) => texts[row]!),
-          { ...options, signal: call.signal },
+          { ...options, signal: scope.signal },
         )
         .catch((error: unknown) => {
-          throw withRow(error, (row) => firstRow + rows[row]!);
+          throw withRows(error, (row) => firstRow + rows[row]!);
         });
       for (const [index, row] of rows.entries()) vectors[row] = cut(sparseVector(rowOf(embedded.vectors, index)));
       const { tokens, paddingWaste, truncated, notes } = embedded.receipt;
@@ -309,10 +309,10 @@ async function embedByEncoder(
   };
   const workers = Array.from({ length: embedder.encoder.concurrency + 1 }, work);
   await Promise.all(workers).catch((error: unknown) => {
-    call.abort(error); // The other texts need not be finished.
+    scope.abort(error); // The other texts need not be finished.
     throw error;
   });
-  throwIfAborted(call.signal);
+  throwIfAborted(scope.signal);
   return {
     firstRow,
     texts,
@@ -326,14 +326,4 @@ async function embedByEncoder(
 
 function isTable(runner: SparseRunner): runner is StaticQueries {
   return 'hashes' in runner;
-}
-
-/** An error of one text with its row counted among all texts. */
-function withRow(error: unknown, rowOfAll: (row: number) => number): unknown {
-  if (!SentvecError.is(error) || typeof error.details.row !== 'number') return error;
-  const { rows } = error.details;
-  const row = rowOfAll(error.details.row);
-  const message = error.message.replace(new RegExp(`\\b([Rr]ow) ${error.details.row}\\b`, 'u'), `$1 ${row}`);
-  const ofAll = Array.isArray(rows) ? { row, rows: rows.map((each: number) => rowOfAll(each)) } : { row };
-  return new SentvecError(error.code, message, { ...error.details, ...ofAll }, { cause: error });
 }

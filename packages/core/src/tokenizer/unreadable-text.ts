@@ -10,10 +10,3 @@ export class UnreadableText extends Error {}
 export function textError(row: number, reason: string): SentvecError {
   return new SentvecError('invalid-text', `Row ${row} ${reason}`, { row, reason });
 }
-
-/** An error with its row counted among all texts, where row 0 of the failed part is row `firstRow` of all. */
-export function withRowFrom(firstRow: number, error: unknown): unknown {
-  if (!SentvecError.is(error, 'invalid-text')) return error;
-  const { row, reason } = error.details;
-  return typeof row === 'number' && typeof reason === 'string' ? textError(firstRow + row, reason) : error;
-}
