@@ -273,6 +273,12 @@ async function* streamAnswers(
   }
 }
 
+/** Size of the file of an answer: `NaN` when it does not say it. */
+export function totalBytesOf({ headers }: Pick<HttpAnswer, 'headers'>): number {
+  const total = /\/(\d+)$/u.exec(headers.get('content-range') ?? '')?.[1] ?? headers.get('content-length');
+  return total === null ? Number.NaN : Number(total);
+}
+
 /** A key in the path of a URL: its names are escaped, as S3 signs them, its slashes are not. */
 export function encodeKey(key: string): string {
   return key.split('/').map(encodeName).join('/');

@@ -9,9 +9,9 @@ import {
 } from '@sentvec/platform';
 import { readHubEnvironment, type Environment } from '@sentvec/platform/node';
 import { locationOf } from './errors.ts';
-import { discard, encodeKey, followRedirects, readText, withRetries, type HttpAnswer } from './http.ts';
+import { discard, encodeKey, followRedirects, readText, totalBytesOf, withRetries, type HttpAnswer } from './http.ts';
 import type { FileVersion, ListedFile, Storage, StorageOptions } from './storage.ts';
-import { servedStorage, totalBytesOf } from './web-storage.ts';
+import { servedStorage } from './web-storage.ts';
 
 /** Options of {@link hubStorage}. */
 export interface HubStorageOptions {

@@ -1,7 +1,16 @@
 /** Files of a web server, by ranges. They can only be read. */
 import { PassingFailure, retryAfter, SentvecError, throwIfAborted } from '@sentvec/platform';
 import { checkRange, invalidKeyError, locationOf, missingError } from './errors.ts';
-import { cancel, discard, encodeKey, followRedirects, readRange, withRetries, type HttpAnswer } from './http.ts';
+import {
+  cancel,
+  discard,
+  encodeKey,
+  followRedirects,
+  readRange,
+  totalBytesOf,
+  withRetries,
+  type HttpAnswer,
+} from './http.ts';
 import type { FileVersion, ReadOptions, Storage } from './storage.ts';
 
 /** Options of {@link webStorage}. */
@@ -119,12 +128,6 @@ export function servedStorage({ uri, what, attempts, send, versionOf, list }: Se
     removeUnfinished: readOnly,
     list,
   };
-}
-
-/** Size of the file of an answer: `NaN` when it does not say it. */
-export function totalBytesOf({ headers }: Pick<HttpAnswer, 'headers'>): number {
-  const total = /\/(\d+)$/u.exec(headers.get('content-range') ?? '')?.[1] ?? headers.get('content-length');
-  return total === null ? Number.NaN : Number(total);
 }
 
 function webVersionOf(answer: Pick<HttpAnswer, 'headers'>): FileVersion {

@@ -9,57 +9,28 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { SentvecError } from '@sentvec/platform';
 import type { Environment } from '@sentvec/platform/node';
-import { textOfElement } from './xml.ts';
+import {
+  askForCredentials,
+  credentialError,
+  metadataTimeout,
+  readSecret,
+  serviceTimeout,
+  type Expiring,
+} from '../objects/credential-cache.ts';
+import { textOfElement } from '../objects/xml.ts';
 
 /** What requests are signed with. */
-export interface Credentials {
+export interface Credentials extends Expiring {
   readonly accessKeyId: string;
   readonly secretAccessKey: string;
   readonly sessionToken?: string | undefined;
-  /** When they expire, in milliseconds. `undefined`: never. */
-  readonly expires?: number | undefined;
 }
 
 /** What the files of a profile say. */
 export type Profile = Readonly<Record<string, string>>;
 
-/** Milliseconds before they expire at which credentials are fetched again. */
-const margin = 5 * 60_000;
-
-/** Milliseconds to wait for a metadata service; where there is none, nothing answers. */
-const metadataTimeout = 2000;
-
-/** Finds credentials, and fetches them again before they expire. One for all stores that share an environment. */
-export class CredentialChain {
-  readonly #environment: Environment;
-  #found: Promise<Credentials> | undefined;
-
-  constructor(environment: Environment) {
-    this.#environment = environment;
-  }
-
-  /** @throws SentvecError `io-failed` when there are none */
-  async get(): Promise<Credentials> {
-    const found = (this.#found ??= findCredentials(this.#environment));
-    try {
-      const credentials = await found;
-      if (credentials.expires === undefined || credentials.expires - margin > Date.now()) return credentials;
-    } catch (error) {
-      this.renew(found);
-      throw error;
-    }
-    this.renew(found);
-    this.#found ??= findCredentials(this.#environment);
-    return this.#found;
-  }
-
-  /** Forgets credentials that a server has refused as expired. */
-  renew(found: Promise<Credentials> | undefined = this.#found): void {
-    if (this.#found === found) this.#found = undefined;
-  }
-}
-
-async function findCredentials(environment: Environment): Promise<Credentials> {
+/** Finds the credentials of an environment. @throws SentvecError `io-failed` when there are none */
+export async function findCredentials(environment: Environment): Promise<Credentials> {
   for (const source of [fromEnvironment, fromWebIdentity, fromProfile, fromContainer, fromMachine]) {
     const credentials = await source(environment);
     if (credentials) return credentials;
@@ -81,7 +52,7 @@ async function fromWebIdentity(environment: Environment): Promise<Credentials | 
   const file = environment['AWS_WEB_IDENTITY_TOKEN_FILE'];
   const role = environment['AWS_ROLE_ARN'];
   if (!file || !role) return undefined;
-  const token = (await readSecret(file)).trim();
+  const token = (await readSecret('S3', file)).trim();
   const region = environment['AWS_REGION'] || environment['AWS_DEFAULT_REGION'];
   const url = new URL(
     environment['AWS_ENDPOINT_URL_STS'] ||
@@ -94,7 +65,7 @@ async function fromWebIdentity(environment: Environment): Promise<Credentials | 
     RoleSessionName: environment['AWS_ROLE_SESSION_NAME'] || 'sentvec',
     WebIdentityToken: token,
   });
-  const answer = await ask(url, { method: 'POST', body }, 30_000);
+  const answer = await askForCredentials(url, { method: 'POST', body }, serviceTimeout);
   if (!answer.ok) throw sourceError(`the role ${role}`, `${url.host} answered ${answer.status}`);
   const text = await answer.text();
   const part = (name: string): string => {
@@ -147,8 +118,12 @@ async function fromContainer(environment: Environment): Promise<Credentials | un
   const address = relative ? `http://169.254.170.2${relative}` : environment['AWS_CONTAINER_CREDENTIALS_FULL_URI'];
   if (!address) return undefined;
   const file = environment['AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE'];
-  const token = file ? (await readSecret(file)).trim() : environment['AWS_CONTAINER_AUTHORIZATION_TOKEN'];
-  const answer = await ask(new URL(address), { headers: token ? { authorization: token } : {} }, metadataTimeout);
+  const token = file ? (await readSecret('S3', file)).trim() : environment['AWS_CONTAINER_AUTHORIZATION_TOKEN'];
+  const answer = await askForCredentials(
+    new URL(address),
+    { headers: token ? { authorization: token } : {} },
+    metadataTimeout,
+  );
   if (!answer.ok) throw sourceError('the container', `its metadata service answered ${answer.status}`);
   return temporaryCredentials(await answer.json(), 'the container', 'Token');
 }
@@ -159,15 +134,19 @@ async function fromMachine(environment: Environment): Promise<Credentials | unde
   const endpoint = environment['AWS_EC2_METADATA_SERVICE_ENDPOINT'] || 'http://169.254.169.254';
   const at = (path: string): URL => new URL(`/latest/${path}`, endpoint);
   const lifetime = { 'x-aws-ec2-metadata-token-ttl-seconds': '21600' };
-  const opened = await ask(at('api/token'), { method: 'PUT', headers: lifetime }, metadataTimeout).catch(
+  const opened = await askForCredentials(at('api/token'), { method: 'PUT', headers: lifetime }, metadataTimeout).catch(
     () => undefined,
   );
   if (!opened?.ok) return undefined;
   const headers = { 'x-aws-ec2-metadata-token': await opened.text() };
-  const roles = await ask(at('meta-data/iam/security-credentials/'), { headers }, metadataTimeout);
+  const roles = await askForCredentials(at('meta-data/iam/security-credentials/'), { headers }, metadataTimeout);
   const [role] = roles.ok ? (await roles.text()).trim().split('\n') : [];
   if (!role) return undefined;
-  const answer = await ask(at(`meta-data/iam/security-credentials/${role}`), { headers }, metadataTimeout);
+  const answer = await askForCredentials(
+    at(`meta-data/iam/security-credentials/${role}`),
+    { headers },
+    metadataTimeout,
+  );
   if (!answer.ok)
     throw sourceError(`the role ${role} of this machine`, `its metadata service answered ${answer.status}`);
   return temporaryCredentials(await answer.json(), `the role ${role} of this machine`, 'Token');
@@ -216,18 +195,6 @@ function sectionOf(text: string, section: string): Profile {
   return entries;
 }
 
-async function readSecret(file: string): Promise<string> {
-  try {
-    return await readFile(file, 'utf8');
-  } catch {
-    throw sourceError(`the file ${file}`, 'it cannot be read');
-  }
-}
-
-async function ask(url: URL, init: RequestInit, timeout: number): Promise<Response> {
-  return fetch(url, { ...init, redirect: 'error', signal: AbortSignal.timeout(timeout) });
-}
-
 function sourceError(source: string, problem: string): SentvecError {
-  return new SentvecError('io-failed', `There are no credentials for S3 from ${source}: ${problem}.`);
+  return credentialError('S3', source, problem);
 }

@@ -1,12 +1,13 @@
-/** Signed requests to a bucket of S3, or of a store with the same protocol, tried again as the store asks for. */
+/** Signed requests to a bucket of S3, or of a store with the same protocol. */
 import { createHash } from 'node:crypto';
-import { PassingFailure, retryAfter, SentvecError } from '@sentvec/platform';
+import { SentvecError } from '@sentvec/platform';
 import type { Environment } from '@sentvec/platform/node';
 import { AwsV4Signer } from 'aws4fetch';
-import { missingError } from '../errors.ts';
-import { encodeKey, readText, sendRequest, withRetries, type HttpAnswer } from '../http.ts';
-import { CredentialChain, readProfile } from './credentials.ts';
-import { textOfElement } from './xml.ts';
+import { encodeKey, type HttpRequest } from '../http.ts';
+import { CredentialCache } from '../objects/credential-cache.ts';
+import { findSkew, type ObjectProtocol, type ObjectRequest, type Refusal } from '../objects/object-requests.ts';
+import { textOfElement } from '../objects/xml.ts';
+import { findCredentials, readProfile, type Credentials } from './credentials.ts';
 
 /** Where the requests for a bucket go. */
 export interface BucketOptions {
@@ -17,39 +18,12 @@ export interface BucketOptions {
   readonly attempts: number;
 }
 
-/** A request for an object, or with an empty key for the bucket. */
-export interface S3Request {
-  readonly method: 'GET' | 'HEAD' | 'PUT' | 'POST' | 'DELETE';
-  readonly key: string;
-  readonly query?: Readonly<Record<string, string>> | undefined;
-  readonly headers?: Readonly<Record<string, string>> | undefined;
-  readonly body?: Uint8Array | undefined;
-  readonly signal?: AbortSignal | undefined;
-  /** Statuses other than success that the caller handles itself. @default none */
-  readonly accept?: readonly number[] | undefined;
-  /** Whether the answer is text, which is read here: one that breaks off is asked for again. @default false */
-  readonly readsText?: boolean | undefined;
-}
-
-/** An answer, and whether an earlier attempt may have been carried out although its answer was lost. */
-export interface S3Answer extends HttpAnswer {
-  readonly uncertain: boolean;
-  /** With `readsText`; else empty. */
-  readonly text: string;
-}
-
 /** What a request was signed with, as far as an answer may correct it. */
 interface Signed {
-  readonly request: Parameters<typeof sendRequest>[0];
+  readonly request: HttpRequest;
   readonly region: string;
   readonly clock: number;
 }
-
-/** How often an answer may change what the next attempt is signed with. */
-const mostCorrections = 3;
-
-/** The most bytes of a text; a page of a list has a thousand keys. */
-const longestText = 1 << 24;
 
 /** Answers after which the same request may succeed. 409: another conditional write was going on. */
 const passing: ReadonlySet<number> = new Set([408, 409, 429, 500, 502, 503, 504]);
@@ -62,11 +36,17 @@ interface Target {
   region: string;
 }
 
-const chains = new WeakMap<Environment, CredentialChain>();
+/** One for all stores that share an environment. */
+const caches = new WeakMap<Environment, CredentialCache<Credentials>>();
 
-export class S3Client {
+/** How S3 is talked to. */
+export class S3Protocol implements ObjectProtocol<Signed> {
+  readonly name = 'S3';
+  readonly rights = 's3:GetObject, s3:PutObject, s3:DeleteObject, s3:ListBucket';
+  readonly root: string;
+  readonly attempts: number;
   readonly #options: BucketOptions;
-  readonly #credentials: CredentialChain;
+  readonly #credentials: CredentialCache<Credentials>;
   /** Keys that signatures are made with, by their date. */
   readonly #keys = new Map<string, ArrayBuffer>();
   #target: Promise<Target> | undefined;
@@ -74,48 +54,15 @@ export class S3Client {
   #clock = 0;
 
   constructor(options: BucketOptions) {
+    const { bucket, environment, attempts } = options;
+    this.root = `s3://${bucket}`;
+    this.attempts = attempts;
     this.#options = options;
-    const { environment } = options;
-    this.#credentials = chains.get(environment) ?? new CredentialChain(environment);
-    chains.set(environment, this.#credentials);
+    this.#credentials = caches.get(environment) ?? new CredentialCache(() => findCredentials(environment));
+    caches.set(environment, this.#credentials);
   }
 
-  /** @throws SentvecError `io-failed` for any answer that is neither of success nor accepted; `aborted` */
-  async send(request: S3Request): Promise<S3Answer> {
-    const { bucket, attempts } = this.#options;
-    const file = `s3://${bucket}/${request.key}`;
-    let uncertain = false;
-    let corrections = 0;
-    return withRetries({ file, attempts, signal: request.signal }, async () => {
-      let answer: HttpAnswer;
-      const before = uncertain;
-      const signed = await this.#sign(request);
-      let text = '';
-      try {
-        answer = await sendRequest(signed.request);
-        const isWanted = answer.status < 300 || request.accept?.includes(answer.status);
-        if (isWanted && !request.readsText) return { ...answer, uncertain, text };
-        text = await readText(answer, isWanted ? longestText : undefined);
-        if (isWanted) return { ...answer, uncertain, text };
-      } catch (error) {
-        uncertain ||= !SentvecError.is(error);
-        throw error;
-      }
-      const { status, headers } = answer;
-      const code = textOfElement(text, 'Code') ?? '';
-      uncertain = before || (status >= 500 && code !== 'SlowDown');
-      const says = `${status}${code && ` ${code}`}`;
-      if (corrections < mostCorrections && (await this.#isCorrected(request, signed, answer, text))) {
-        corrections += 1;
-        throw new PassingFailure(says);
-      }
-      if (passing.has(status) || passingCodes.has(code))
-        throw new PassingFailure(`it answered ${says}`, retryAfter(headers));
-      throw this.#failure(file, status, code, textOfElement(text, 'Message'));
-    });
-  }
-
-  async #sign({ method, key, query = {}, headers = {}, body, signal }: S3Request): Promise<Signed> {
+  async sign({ method, key, query = {}, headers = {}, body, signal }: ObjectRequest): Promise<Signed> {
     const [target, credentials] = await Promise.all([this.#findTarget(), this.#credentials.get()]);
     const url = new URL(this.#urlOf(target, key));
     const { region } = target;
@@ -168,17 +115,12 @@ export class S3Client {
     return bucket.includes('.') ? `https://${host}/${bucket}/${path}` : `https://${bucket}.${host}/${path}`;
   }
 
-  /**
-   * Whether the next attempt is signed in another way than this one was, since the answer or that to another request
-   * says so: for another region, with other credentials, at another time.
-   */
-  async #isCorrected(
-    { method }: S3Request,
-    signed: Signed,
-    { status, headers }: HttpAnswer,
-    text: string,
-  ): Promise<boolean> {
-    const code = textOfElement(text, 'Code') ?? '';
+  isPassing({ status, code }: Refusal): boolean {
+    return passing.has(status) || passingCodes.has(code);
+  }
+
+  async isCorrected({ method }: ObjectRequest, signed: Signed, refusal: Refusal): Promise<boolean> {
+    const { status, headers, code, text } = refusal;
     const target = await this.#findTarget();
     const region = headers.get('x-amz-bucket-region') ?? textOfElement(text, 'Region');
     if ([301, 307, 400].includes(status) && region && region !== signed.region) {
@@ -187,10 +129,9 @@ export class S3Client {
     }
     // An answer to HEAD has no body, which would say what is wrong.
     const isSilent = method === 'HEAD' && code === '' && (status === 400 || status === 403);
-    const time = Date.parse(headers.get('date') ?? '');
-    const isSkewed = Math.abs(time - Date.now() - signed.clock) > 60_000;
-    if ((code === 'RequestTimeTooSkewed' || isSilent) && isSkewed) {
-      this.#clock = time - Date.now();
+    const skew = findSkew(refusal, signed.clock);
+    if ((code === 'RequestTimeTooSkewed' || isSilent) && skew !== undefined) {
+      this.#clock = skew;
       return true;
     }
     if (!expiredCodes.has(code) && !isSilent) return false;
@@ -198,21 +139,11 @@ export class S3Client {
     return true;
   }
 
-  #failure(file: string, status: number, code: string, message: string | undefined): SentvecError {
+  missingBucket({ status, code }: Refusal): SentvecError | undefined {
+    if (code !== 'NoSuchBucket') return undefined;
     const { bucket } = this.#options;
-    const details = { file, status, ...(code && { code }) };
-    const says = `${status}${code && ` ${code}`}`;
-    if (code === 'NoSuchBucket') {
-      const remedy = 'Check the name, and AWS_ENDPOINT_URL if the store is not that of AWS.';
-      return new SentvecError('io-failed', `There is no bucket ${bucket}. ${remedy}`, { ...details, missing: true });
-    }
-    if (status === 404) return missingError(file);
-    if (status === 401 || status === 403) {
-      const remedy =
-        'Check the credentials and their rights: s3:GetObject, s3:PutObject, s3:DeleteObject, s3:ListBucket. Without the right to list, a file that is missing looks the same.';
-      return new SentvecError('io-failed', `S3 gives no access to ${file} (${says}). ${remedy}`, details);
-    }
-    const reason = message === undefined ? '' : `: ${message.replace(/\.$/u, '')}`;
-    return new SentvecError('io-failed', `S3 refused a request for ${file} (${says}${reason}).`, details);
+    const details = { file: this.root, status, code, missing: true };
+    const remedy = 'Check the name, and AWS_ENDPOINT_URL if the store is not that of AWS.';
+    return new SentvecError('io-failed', `There is no bucket ${bucket}. ${remedy}`, details);
   }
 }
