@@ -85,6 +85,10 @@ const corpusArguments = defineArguments({
   },
   'shard-rows': { type: 'string', valueHint: 'N', description: 'The most rows of a shard. Default: 2048.' },
   resume: { type: 'boolean', description: 'Continue an interrupted run; make lost shards of a finished one again.' },
+  update: {
+    type: 'boolean',
+    description: 'Embed what has changed since an earlier run, remove what is gone, and keep the rest.',
+  },
   overwrite: { type: 'boolean', description: 'Replace what an earlier run left in the folder.' },
   'retry-rejected': {
     type: 'boolean',
@@ -119,7 +123,7 @@ export function defineCorpusCommand<const Args extends ArgsDef>(command: CorpusC
 function readRequest(args: CorpusFlags, positionals: readonly string[]): CorpusRequest {
   if (args.prompt !== undefined && args['without-prompt'])
     throw new UsageError('--prompt and --without-prompt exclude each other.');
-  const exclusive = (['resume', 'overwrite', 'retry-rejected'] as const).filter((flag) => args[flag]);
+  const exclusive = (['resume', 'update', 'overwrite', 'retry-rejected'] as const).filter((flag) => args[flag]);
   if (exclusive.length > 1) throw new UsageError(`--${exclusive.join(' and --')} exclude each other.`);
   return {
     inputs: positionals,
@@ -142,6 +146,7 @@ function readRequest(args: CorpusFlags, positionals: readonly string[]): CorpusR
     batchTokens: wholeNumber(args['batch-tokens'], '--batch-tokens'),
     chunkRows: wholeNumber(args['shard-rows'], '--shard-rows'),
     resume: args.resume,
+    update: args.update,
     overwrite: args.overwrite,
     retryRejected: args['retry-rejected'],
     verify: args.verify,

@@ -68,6 +68,7 @@ const flags: Readonly<Record<string, string>> = {
   strict: '--strict',
   task: '--task',
   textField: '--text',
+  update: '--update',
   truncateDim: '--truncate-dim',
   verify: '--verify',
 };

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import type { Manifest, RejectedRow } from '@sentvec/corpus';
 import { goldenPath } from '@sentvec/testing';
 import { describe, expect, it } from 'vitest';
@@ -30,9 +30,10 @@ describe('rows that cannot be embedded', () => {
   it('are listed with file, row, and reason; all others have a vector', async () => {
     await place.write('rows.jsonl', content);
     const { code, stderr } = await place.run(['embed', 'rows.jsonl', ...flags, '--output', 'rows']);
-    expect(stderr).toContain('4 rows were rejected: rows/rejected.jsonl');
+    const list = await place.listedName('rows', 'rejected', '.jsonl');
+    expect(stderr).toContain(`4 rows were rejected: ${list}`);
     expect(code).toBe(0);
-    const rejectedRows = await place.readLines<RejectedRow>('rows/rejected.jsonl');
+    const rejectedRows = await place.readLines<RejectedRow>(list);
     const expected = lines.map(([, why], row) => ({ row, why })).filter(({ why }) => why !== undefined);
     expect(rejectedRows.map(({ row, code: why }) => ({ row, why }))).toEqual(expected);
     for (const { file, row, line, reason } of rejectedRows) {
@@ -65,7 +66,7 @@ describe('rows that cannot be embedded', () => {
 it('a line of 10 MB has a vector, or is rejected by name', async () => {
   await place.write('long.jsonl', `{"text": "${'word '.repeat(2_000_000)}"}\n{"text": "short"}\n`);
   await place.succeed(['embed', 'long.jsonl', ...flags, '--output', 'long']);
-  const rejected = await place.readLines<RejectedRow>('long/rejected.jsonl');
+  const rejected = await place.readLines<RejectedRow>(await place.listedName('long', 'rejected', '.jsonl'));
   const vectors = await place.readVectors('long');
   expect(vectors.length + rejected.length).toBe(2);
   for (const { file, row, code } of rejected) {
@@ -77,7 +78,7 @@ it('a line of 10 MB has a vector, or is rejected by name', async () => {
 it('texts without any token are rejected by the default model, which has no special tokens', async () => {
   await place.writeRows('empty.jsonl', [{ text: 'something' }, { text: '' }]);
   await place.succeed(['embed', 'empty.jsonl', '--format', 'jsonl', '--output', 'empty']);
-  expect(await place.readLines<RejectedRow>('empty/rejected.jsonl')).toMatchObject([
+  expect(await place.readLines<RejectedRow>(await place.listedName('empty', 'rejected', '.jsonl'))).toMatchObject([
     { file: 'empty.jsonl', row: 1, code: 'invalid-text' },
   ]);
 });
@@ -144,7 +145,7 @@ it('a file that may not grow, as on a full disk: the message names the file and 
   const words = ['embed', 'many.jsonl', ...flags, '--output', 'full'];
   await place.succeed(['info', model]); // So that the recorded model is in the cache already.
   const { code, stdout, stderr } = await finished(place.startLimited(words, 64));
-  expect(stderr).toMatch(/^sentvec: Writing failed: .*full\/shard-00000\.jsonl \(EFBIG\)\. \S/);
+  expect(stderr).toMatch(/^sentvec: Writing failed: .*full\/shard-00000\.\w+\.jsonl \(EFBIG\)\. \S/);
   expect(code).toBe(1);
   expect(stdout).toBe('');
   expect(await looksFinished('full')).toBe(false);
@@ -155,7 +156,7 @@ it('a file that may not grow, as on a full disk: the message names the file and 
 async function looksFinished(output: string): Promise<boolean> {
   if (!existsSync(place.path(`${output}/manifest.json`))) return false;
   const manifest: Manifest = JSON.parse(await readFile(place.path(`${output}/manifest.json`), 'utf8'));
-  const listed = manifest.shards.length > 0 || (await readdir(place.path(output))).includes('rejected.jsonl');
+  const listed = manifest.shards.length > 0 || manifest.rejectedRows !== undefined;
   return manifest.complete && listed;
 }
 
@@ -178,14 +179,16 @@ it('sentvec verify names what is missing or damaged, and --resume --verify makes
   ];
   await place.succeed(words);
   const whole = await place.hashes('twelve');
-  expect(await place.succeed(['verify', 'twelve'])).toMatch(/^twelve is whole: 7 files, .* 12 vectors\./);
-  const flipped = await readFile(place.path('twelve/shard-00001.npy'));
+  expect(await place.succeed(['verify', 'twelve'])).toMatch(/^twelve is whole: 6 files, .* 12 vectors\./);
+  const damaged = await place.listedName('twelve', 'shard-00001', '.npy');
+  const missing = await place.listedName('twelve', 'shard-00002', '.ids.jsonl');
+  const flipped = await readFile(place.path(damaged));
   flipped[flipped.length - 1]! ^= 1;
-  await writeFile(place.path('twelve/shard-00001.npy'), flipped);
-  await rm(place.path('twelve/shard-00002.ids.jsonl'));
+  await writeFile(place.path(damaged), flipped);
+  await rm(place.path(missing));
   const { code, stdout } = await place.run(['verify', 'twelve']);
   expect(code).toBe(1);
-  expect(stdout).toMatch(/^twelve\/shard-00001\.npy is damaged\.\ntwelve\/shard-00002\.ids\.jsonl is missing\.\n/);
+  expect(stdout.startsWith(`${damaged} is damaged.\n${missing} is missing.\n`)).toBe(true);
   await place.succeed([...words, '--resume', '--verify']);
   expect(await place.hashes('twelve')).toEqual(whole);
   expect(await place.run(['verify', 'nothing-there'])).toMatchObject({ code: 1 });

@@ -96,6 +96,14 @@ export class Workplace {
     ).flat();
   }
 
+  /** The name of a file of an output folder, by what is before and after the part that says what is in it. */
+  async listedName(folder: string, begin: string, ending: string): Promise<string> {
+    const names = await readdir(this.path(folder));
+    const name = names.find((each) => each.startsWith(`${begin}.`) && each.endsWith(ending));
+    if (name === undefined) throw new Error(`${folder} has ${names.join(', ')}, and no ${begin}${ending}.`);
+    return `${folder}/${name}`;
+  }
+
   /** SHA-256 of every file in a folder, by name. */
   async hashes(folder: string): Promise<Record<string, string>> {
     const names = (await readdir(this.path(folder))).sort();

@@ -44,8 +44,8 @@ it.each(['parquet', 'arrow', 'jsonl'] as const)('writes %s, and reads it back', 
 });
 
 it('writes JSON lines as vector databases take them, and queries by their table', async () => {
-  await embedCorpus({ ...request('queries'), format: 'jsonl', as: 'query' }, embedder);
-  const [first] = (await readFile(join(folder, 'queries/shard-00000.jsonl'), 'utf8')).split('\n');
+  const { shards } = await embedCorpus({ ...request('queries'), format: 'jsonl', as: 'query' }, embedder);
+  const [first] = (await readFile(join(folder, 'queries', shards[0]!.file), 'utf8')).split('\n');
   const { vector } = await embedder.embedQuery('the city', { maxActiveDims: 40 });
   const { embedding } = JSON.parse(first!) as { embedding: { indices: number[]; values: number[] } };
   expect(embedding.indices).toEqual([...vector.indices]);
@@ -57,7 +57,8 @@ it('embeds by the command, and the command says what the model is', async () => 
   const model = ['--model', goldenModel('splade-inference-free').directory, '--backend', 'onnx'];
   const flags = ['--max-active-dims', '40', '--format', 'jsonl', '--output', 'out'];
   expect(await place.succeed(['embed', 'texts.txt', ...model, ...flags])).toContain('4 vectors of 641 terms');
-  const rows = await place.readLines<{ id: number; embedding: { indices: number[] } }>('out/shard-00000.jsonl');
+  const shard = await place.listedName('out', 'shard-00000', '.jsonl');
+  const rows = await place.readLines<{ id: number; embedding: { indices: number[] } }>(shard);
   expect(rows.map(({ id }) => id)).toEqual([0, 1, 2, 3]);
   expect(rows[0]!.embedding.indices).toEqual([...expected[0]!.indices]);
   const told = await place.succeed(['info', model[1]!, '--backend', 'onnx']);

@@ -5,7 +5,7 @@ export { findInputs, type FoundInput } from './inputs/find-inputs.ts';
 export {
   manifestFile,
   readManifest,
-  rejectedFile,
+  rejectedFileOf,
   type Calibration,
   type Manifest,
   type RemovedRows,
@@ -44,6 +44,7 @@ export {
 } from './request.ts';
 export type { RejectedRow, RejectedRowCode } from './rows/rejected-row.ts';
 export type { IdType, RowId } from './rows/row.ts';
+export { readCommitted } from './run/output-folder.ts';
 export { openRun, type CorpusRun } from './run/corpus-run.ts';
 export { differingParts, embedOptions, type CorpusEmbedder } from './run/space.ts';
 export {

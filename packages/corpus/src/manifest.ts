@@ -71,6 +71,11 @@ export interface ShardEntry extends ShardFile {
   readonly removed?: RemovedRows | undefined;
 }
 
+/** The files of a shard. */
+export function filesOf(shard: Omit<ShardEntry, 'input'>): readonly ShardFile[] {
+  return shard.companion ? [shard, shard.companion] : [shard];
+}
+
 /** The vectors of a shard that were removed or replaced. */
 export interface RemovedRows {
   readonly rows: number;
@@ -92,7 +97,7 @@ export interface Manifest extends Space {
   readonly sentvec: 1;
   /** False until every chunk is there: then the shards of an unfinished run are not listed. */
   readonly complete: boolean;
-  /** In a store, while it is not complete: the run that makes it. */
+  /** In a store: the run that will replace it. */
   readonly run?: string | undefined;
   readonly precision: CorpusOptions['precision'];
   readonly format: CorpusOptions['format'];
@@ -101,8 +106,13 @@ export interface Manifest extends Space {
   readonly rows: number;
   /** Their vectors in all shards, where rows were embedded in pieces. Absent: one for each row. */
   readonly pieces?: number | undefined;
-  /** Lines of `rejected.jsonl`. */
+  /** Rows without a vector. */
   readonly rejected: number;
+  /**
+   * The file that lists them, a {@link RejectedRow} a line. Absent when there are none, and in manifests of earlier
+   * versions, which wrote `rejected.jsonl`.
+   */
+  readonly rejectedRows?: ShardFile | undefined;
   readonly truncated: number;
   readonly tokens: number;
   /**
@@ -121,10 +131,35 @@ export interface Manifest extends Space {
 export const manifestFile = 'manifest.json';
 
 /**
- * Name of the list of rejected rows in an output folder: a {@link RejectedRow} a line. Written when the run is
- * committed, empty when no row was rejected.
+ * Name of the file in an output folder that lists the rejected rows: a {@link RejectedRow} a line. `undefined` when no
+ * row was rejected.
  */
-export const rejectedFile = 'rejected.jsonl';
+export function rejectedFileOf({ rejected, rejectedRows }: Manifest): string | undefined {
+  return rejectedRows?.file ?? (rejected === 0 ? undefined : 'rejected.jsonl');
+}
+
+/** Names of the files that a manifest lists. */
+export function listedFiles(manifest: Manifest): string[] {
+  const shards = manifest.shards.flatMap(filesOf).map(({ file }) => file);
+  const rejected = rejectedFileOf(manifest);
+  return rejected === undefined ? shards : [...shards, rejected];
+}
+
+/** What is in a file of an output folder, as a part of its name: files that differ have different names. */
+export function nameOfContent(sha256: string): string {
+  return sha256.slice(0, 16);
+}
+
+/** Whether a name is one that sentvec gives to files that a manifest lists. */
+export function isListedName(name: string): boolean {
+  return /^(shard-\d{5,}|rejected)\.[0-9a-f]{16}\.[\w.]+$/u.test(name);
+}
+
+/** Whether two manifests are of the same output, whichever run is about to replace it. */
+export function isSameOutput(one: Manifest, other: Manifest | undefined): boolean {
+  const plain = (manifest: Manifest): string => formatManifest({ ...manifest, run: undefined });
+  return other !== undefined && plain(one) === plain(other);
+}
 
 /**
  * The manifest of an output folder, or `undefined` when it has none.
@@ -198,12 +233,14 @@ const optionEntries = {
   ),
 };
 
-/** The file of a shard is a plain name, so that an untrusted manifest cannot name files outside of its folder. */
-const shardFileEntries = {
-  file: v.pipe(v.string(), v.regex(/^shard-\d+[\w.]*$/, 'It is not the name of a shard.')),
+/** A file is a plain name, so that an untrusted manifest cannot name files outside of its folder. */
+const fileEntries = (name: RegExp, message: string) => ({
+  file: v.pipe(v.string(), v.regex(name, message)),
   bytes: count,
   sha256: v.string(),
-};
+});
+
+const shardFileEntries = fileEntries(/^shard-\d+[\w.]*$/, 'It is not the name of a shard.');
 
 const shardEntries = {
   ...shardFileEntries,
@@ -245,6 +282,7 @@ const manifestEntries: v.GenericSchema<Manifest> = v.object({
   rows: count,
   pieces: v.optional(count),
   rejected: count,
+  rejectedRows: v.optional(v.object(fileEntries(/^rejected\.[\w.]+$/, 'It is not the name of such a list.'))),
   truncated: count,
   tokens: count,
   backends: v.optional(strings),

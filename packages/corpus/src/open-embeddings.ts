@@ -2,8 +2,16 @@
 import { SentvecError, type Matrix, type QuantizedMatrix, type SparseVector } from '@sentvec/core';
 import { sha256 } from '@sentvec/platform';
 import { locationIn, readLocation } from './location.ts';
-import { vectorsIn, type Manifest, type ShardEntry, type ShardFile } from './manifest.ts';
-import { filesOf, stateOfFile } from './run/finished-chunk.ts';
+import {
+  filesOf,
+  isSameOutput,
+  readManifest,
+  vectorsIn,
+  type Manifest,
+  type ShardEntry,
+  type ShardFile,
+} from './manifest.ts';
+import { stateOfFile } from './run/finished-chunk.ts';
 import type { RowId } from './rows/row.ts';
 import { rangesOf } from './run/calibration.ts';
 import { readFinishedManifest } from './verify-embeddings.ts';
@@ -47,7 +55,8 @@ export interface Embeddings<Vectors = Matrix | QuantizedMatrix> {
   /**
    * All vectors in order, a shard at a time, in constant memory. Each shard's hash is checked.
    * @param options.rows only shards that hold one of these vectors, counted from 0
-   * @throws SentvecError `invalid-output` for a shard that is damaged, `io-failed`
+   * @throws SentvecError `invalid-output` for a shard that is damaged, and with `details.replaced` when the corpus was
+   * embedded again meanwhile, so that the folder must be opened again; `io-failed`
    */
   batches(options?: { readonly rows?: readonly number[] | undefined }): AsyncGenerator<EmbeddingBatch<Vectors>, void>;
 }
@@ -85,8 +94,18 @@ export async function openSparseEmbeddings(directory: string): Promise<Embedding
 
 async function openFolder(directory: string): Promise<Manifest> {
   const manifest = await readFinishedManifest(directory);
-  for (const shard of manifest.shards) for (const file of filesOf(shard)) await checkSize(directory, file);
-  return manifest;
+  try {
+    for (const shard of manifest.shards) for (const file of filesOf(shard)) await checkSize(directory, file);
+    return manifest;
+  } catch (error) {
+    if (await isReplaced(directory, manifest)) return openFolder(directory);
+    throw error;
+  }
+}
+
+/** Whether the corpus was embedded again since its manifest was read, so that the shards that it names may be gone. */
+async function isReplaced(directory: string, manifest: Manifest): Promise<boolean> {
+  return !isSameOutput(manifest, await readManifest(directory));
 }
 
 function otherVectorsError(directory: string, kind: string, remedy: string): SentvecError {
@@ -163,12 +182,12 @@ function positionsOf([pieces, starts, ends]: readonly (readonly number[])[]): No
 async function readShard(
   directory: string,
   entry: ShardEntry,
-  { format }: Manifest,
+  manifest: Manifest,
   layout: ShardLayout,
 ): Promise<Shard> {
   const contents: Uint8Array[] = [];
-  for (const file of filesOf(entry)) contents.push(await readChecked(directory, file));
-  const sink = await loadSink(format);
+  for (const file of filesOf(entry)) contents.push(await readUnlessReplaced(directory, file, manifest));
+  const sink = await loadSink(manifest.format);
   const shard = await decode(directory, entry, () => sink.decode(contents, layout));
   const vectors = entry.pieces ?? entry.rows;
   if (shard.ids.length !== vectors || shard.vectors.rows !== vectors) throw damagedShardError(directory, entry);
@@ -180,6 +199,16 @@ async function decode(directory: string, entry: ShardEntry, work: () => Promise<
     return await work();
   } catch (cause) {
     throw damagedShardError(directory, entry, cause);
+  }
+}
+
+async function readUnlessReplaced(directory: string, file: ShardFile, manifest: Manifest): Promise<Uint8Array> {
+  try {
+    return await readChecked(directory, file);
+  } catch (error) {
+    if (!(await isReplaced(directory, manifest))) throw error;
+    const message = `The corpus in ${directory} was embedded again while it was read. Open it again.`;
+    throw new SentvecError('invalid-output', message, { file: directory, replaced: true }, { cause: error });
   }
 }
 

@@ -138,8 +138,8 @@ export interface CorpusRequest {
    */
   readonly pieces?: CorpusPieces | undefined;
   /**
-   * Makes a row that cannot be embedded an error. Otherwise it becomes a line of `rejected.jsonl`, and the work goes
-   * on.
+   * Makes a row that cannot be embedded an error. Otherwise it becomes a line of the list of rejected rows, and the work
+   * goes on.
    * @default false
    */
   readonly strict?: boolean | undefined;
@@ -150,7 +150,14 @@ export interface CorpusRequest {
    */
   readonly resume?: boolean | undefined;
   /**
-   * Replaces what an earlier run left in the output folder.
+   * Makes the output what embedding anew would make it, but embeds only chunks whose rows have changed: rows and inputs
+   * that are new are added, those that are gone are removed. Begins from nothing in an empty folder, and continues an
+   * unfinished run. Readers have the earlier output until the new one is complete.
+   * @default false
+   */
+  readonly update?: boolean | undefined;
+  /**
+   * Replaces what an earlier run left in the output folder. Readers have that until the new output is complete.
    * @default false
    */
   readonly overwrite?: boolean | undefined;
@@ -161,7 +168,7 @@ export interface CorpusRequest {
    */
   readonly retryRejected?: boolean | undefined;
   /**
-   * With `resume` or `retryRejected`: reads every shard that is kept and compares its hash; a damaged one is made
+   * With `resume`, `update` or `retryRejected`: reads every shard that is kept and compares its hash; a damaged one is made
    * again. Otherwise its size is compared.
    * @default false
    */
@@ -277,6 +284,7 @@ export const corpusRequestSchema: v.GenericSchema<CorpusRequest> = v.strictObjec
   pieces: v.optional(pieces),
   strict: v.optional(v.boolean()),
   resume: v.optional(v.boolean()),
+  update: v.optional(v.boolean()),
   overwrite: v.optional(v.boolean()),
   retryRejected: v.optional(v.boolean()),
   verify: v.optional(v.boolean()),
@@ -292,7 +300,7 @@ export const corpusRequestSchema: v.GenericSchema<CorpusRequest> = v.strictObjec
 export function resolveOptions(request: CorpusRequest, preferredBatchTokens: number): CorpusOptions {
   checkForm(request);
   const { textField = 'text', format = 'parquet' } = request;
-  const exclusive = (['resume', 'overwrite', 'retryRejected'] as const).filter((option) => request[option]);
+  const exclusive = (['resume', 'update', 'overwrite', 'retryRejected'] as const).filter((option) => request[option]);
   if (exclusive.length > 1) {
     const names = exclusive.map((option) => `\`${option}\``).join(' and ');
     throw new SentvecError('invalid-argument', `${names} exclude each other. Choose one.`);

@@ -9,12 +9,21 @@ import { canonicalJson, checkOptionNames, sha256 } from '@sentvec/platform';
 import { guardIo, withFileLock, writeFileAtomically } from '@sentvec/platform/node';
 import { isStorageUri } from '@sentvec/storage';
 import { embedCorpus } from './embed-corpus.ts';
-import { formatManifest, manifestFile, type Manifest, type RemovedRows, type ShardEntry } from './manifest.ts';
+import {
+  filesOf,
+  formatManifest,
+  isSameOutput,
+  manifestFile,
+  type Manifest,
+  type RemovedRows,
+  type ShardEntry,
+} from './manifest.ts';
 import { readStoredShard, type StoredShard } from './open-embeddings.ts';
 import type { CorpusProgressEvent } from './progress.ts';
 import type { CorpusRequest } from './request.ts';
 import type { RowId } from './rows/row.ts';
-import { filesOf, shardName } from './run/finished-chunk.ts';
+import { shardName } from './run/finished-chunk.ts';
+import { unfinishedRuns } from './run/run-folder.ts';
 import { checkFolderSpace, type CorpusEmbedder } from './run/space.ts';
 import { readFinishedManifest } from './verify-embeddings.ts';
 
@@ -72,7 +81,7 @@ export async function updateIndex(directory: string, options: UpdateIndexOptions
   checkOptionNames('updateIndex()', options, { ...names, signal: true, onProgress: true });
   const { embedder, inputs, rows, remove, signal } = options;
   if (isStorageUri(directory)) throw storedFolderError(directory);
-  await readFinishedManifest(directory);
+  await readOpenManifest(directory);
   if (inputs !== undefined && rows !== undefined)
     throw new SentvecError('invalid-argument', 'New rows come from `inputs` or from `rows`, not from both.');
   const hasRows = inputs !== undefined || rows !== undefined;
@@ -83,7 +92,7 @@ export async function updateIndex(directory: string, options: UpdateIndexOptions
   return withFileLock(
     join(directory, '.update.lock'),
     async () => {
-      const before = await readFinishedManifest(directory);
+      const before = await readOpenManifest(directory);
       if (!hasRows) return commit(directory, before, undefined, remove, signal);
       if (before.options.idField === null) throw rowNumbersError(directory);
       await checkFolderSpace(directory, before, embedder!);
@@ -188,9 +197,10 @@ async function commit(
   if (fresh) await linkShards(update.output, fresh.shards, directory, next.shards.slice(-fresh.shards.length));
   throwIfAborted(signal);
   // Embedding the corpus again does not wait for updates.
-  if (formatManifest(await readFinishedManifest(directory)) !== formatManifest(manifest))
-    throw replacedError(directory);
+  if (!isSameOutput(manifest, await readOpenManifest(directory))) throw replacedError(directory);
   await writeFileAtomically(join(directory, manifestFile), formatManifest(next));
+  // A run that has begun meanwhile may not have seen this update. One that begins later sees it.
+  await readOpenManifest(directory);
   return {
     manifest: next,
     added: (fresh?.ids.size ?? 0) - replaced,
@@ -198,6 +208,20 @@ async function commit(
     removed: others.reduce((sum, [, rows]) => sum + rows, 0),
     unknown: [...asked].filter((id) => !rowsOfId.has(id)).length,
   };
+}
+
+/**
+ * The manifest of a finished folder, unless a run is about to replace it.
+ *
+ * @throws SentvecError `invalid-output`, `io-failed`
+ */
+async function readOpenManifest(directory: string): Promise<Manifest> {
+  const manifest = await readFinishedManifest(directory);
+  if ((await unfinishedRuns(directory)).length === 0) return manifest;
+  const message =
+    `The corpus in ${directory} is being embedded again, which would undo the update. ` +
+    'Update it when that is done; an interrupted run is continued by embedding again with `resume`.';
+  throw new SentvecError('invalid-output', message, { file: directory, unfinished: true });
 }
 
 function replacedError(directory: string): SentvecError {

@@ -3,14 +3,14 @@ import { SentvecError, throwIfAborted } from '@sentvec/core';
 import { ioError } from '@sentvec/platform/node';
 import { streamFile } from './inputs/unpack-input.ts';
 import { isMissing, locationIn } from './location.ts';
-import { manifestFile, readManifest, rejectedFile, type Manifest } from './manifest.ts';
-import { filesOf, stateOfFile } from './run/finished-chunk.ts';
+import { filesOf, isSameOutput, manifestFile, readManifest, rejectedFileOf, type Manifest } from './manifest.ts';
+import { stateOfFile } from './run/finished-chunk.ts';
 
 /** A file of an output folder that is not what the manifest says. */
 export interface DamagedFile {
   /** Its name in the folder. */
   readonly file: string;
-  /** `damaged`: it has another size or hash, or for `rejected.jsonl` another number of lines. */
+  /** `damaged`: it has another size or hash. */
   readonly problem: 'missing' | 'damaged';
 }
 
@@ -32,13 +32,14 @@ export interface VerifyOptions {
 
 /**
  * Reads every file of a finished output folder and compares its size and hash with the manifest. Changes nothing: `resume`
- * with `verify` makes damaged shards again.
+ * with `verify` makes damaged shards again. When the output is replaced meanwhile, the new one is read.
  *
  * @throws SentvecError `invalid-output` when there is no manifest, or it is not complete; `io-failed`, `aborted`
  */
 export async function verifyEmbeddings(directory: string, options: VerifyOptions = {}): Promise<Verification> {
   const manifest = await readFinishedManifest(directory);
-  const totalBytes = manifest.shards.flatMap(filesOf).reduce((sum, { bytes }) => sum + bytes, 0);
+  const { shards, rejectedRows } = manifest;
+  const totalBytes = shards.flatMap(filesOf).reduce((sum, { bytes }) => sum + bytes, rejectedRows?.bytes ?? 0);
   const damaged: DamagedFile[] = [];
   let files = 0;
   let checked = 0;
@@ -48,6 +49,8 @@ export async function verifyEmbeddings(directory: string, options: VerifyOptions
     checked += bytes;
     options.onProgress?.({ bytes: checked, totalBytes });
   }
+  if (damaged.length > 0 && !isSameOutput(manifest, await readManifest(directory)))
+    return verifyEmbeddings(directory, options);
   return { manifest, files, bytes: totalBytes, damaged };
 }
 
@@ -79,17 +82,21 @@ interface CheckedFile {
  */
 export async function* checkOutputFiles(
   output: string,
-  { shards, rejected }: Manifest,
+  manifest: Manifest,
   { verify, signal }: { readonly verify: boolean; readonly signal?: AbortSignal | undefined },
 ): AsyncGenerator<CheckedFile, void> {
-  for (const file of shards.flatMap(filesOf)) {
+  const { shards, rejected, rejectedRows } = manifest;
+  for (const file of [...shards.flatMap(filesOf), ...(rejectedRows ? [rejectedRows] : [])]) {
     throwIfAborted(signal);
     const state = await stateOfFile(output, file, verify);
     yield { file: file.file, bytes: file.bytes, problem: state === 'intact' ? undefined : state };
   }
-  const lines = await countLines(locationIn(output, rejectedFile));
+  const earlier = rejectedRows ? undefined : rejectedFileOf(manifest);
+  if (earlier === undefined) return;
+  // Earlier versions did not store its hash.
+  const lines = await countLines(locationIn(output, earlier));
   const problem = lines === undefined ? 'missing' : lines === rejected ? undefined : 'damaged';
-  yield { file: rejectedFile, bytes: 0, problem };
+  yield { file: earlier, bytes: 0, problem };
 }
 
 async function countLines(path: string): Promise<number | undefined> {

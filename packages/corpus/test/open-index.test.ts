@@ -4,7 +4,7 @@ import { similarity, type Embedder } from '@sentvec/core';
 import { embedCorpus, openIndex, type CorpusIndex } from '@sentvec/corpus';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { fakeEmbedder, fakeVector } from './fake-embedder.ts';
-import { workspace } from './workspace.ts';
+import { listedFile, workspace } from './workspace.ts';
 
 const space = workspace();
 const texts = [
@@ -117,7 +117,7 @@ it('searches quantized vectors', async () => {
 
 it('keeps what fits in memory, and finds the same', async () => {
   const directories = [await folder('one', 0, 3), await folder('two', 3, 7)];
-  const { size } = await stat(join(directories[0]!, 'shard-00000.parquet'));
+  const { size } = await stat(await listedFile(directories[0]!, 'shard-00000.parquet'));
   const kept = await openIndex(directories, { embedder: fakeEmbedder(), memory: size + 1 });
   const first = await kept.search('late delivery', { by: 'both', topK: 7 });
   expect(await kept.search('late delivery', { by: 'both', topK: 7 })).toEqual(first);

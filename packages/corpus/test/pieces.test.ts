@@ -1,9 +1,7 @@
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { embedCorpus, openEmbeddings, type CorpusRequest, type EmbeddingBatch } from '@sentvec/corpus';
 import { describe, expect, it } from 'vitest';
 import { fakeEmbedder, fakeVector } from './fake-embedder.ts';
-import { workspace } from './workspace.ts';
+import { contents, readRejected, workspace } from './workspace.ts';
 
 const space = workspace();
 
@@ -49,8 +47,7 @@ describe('rows in pieces', () => {
     expect(Object.keys(batches[0]!.columns)).toEqual(['text', 'page']);
     const vectors = batches.flatMap(({ vectors: { data } }) => [...data]);
     expect(vectors).toEqual(found.flatMap(([, text]) => fakeVector(text as string)));
-    const rejected = (await readFile(join(wanted.output, 'rejected.jsonl'), 'utf8')).trim().split('\n');
-    expect(rejected.map((line) => (JSON.parse(line) as { row: number; code: string }).row)).toEqual([1, 2, 4]);
+    expect((await readRejected(wanted.output)).map(({ row }) => row)).toEqual([1, 2, 4]);
   });
 
   it('have one vector each as their mean', async () => {
@@ -82,8 +79,7 @@ describe('rows in pieces', () => {
       code: 'invalid-output',
     });
     await embedCorpus({ ...wanted, resume: true }, fakeEmbedder({ poison }));
-    for (const file of ['manifest.json', 'rejected.jsonl', 'shard-00000.parquet', 'shard-00001.parquet'])
-      expect(await readFile(join(wanted.output, file))).toEqual(await readFile(join(whole.output, file)));
+    expect(await contents(wanted.output)).toEqual(await contents(whole.output));
     // A finished folder of pieces opens again, for its rejected rows alone.
     const again = await embedCorpus({ ...wanted, retryRejected: true }, fakeEmbedder());
     expect(again).toMatchObject({ rows: 5, pieces: 10, rejected: 1 });

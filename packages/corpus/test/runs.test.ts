@@ -15,7 +15,7 @@ import {
 } from '@sentvec/corpus';
 import { describe, expect, it } from 'vitest';
 import { fakeEmbedder, type FakeOptions } from './fake-embedder.ts';
-import { contents, readRejected, readRows, workspace } from './workspace.ts';
+import { contents, listedFile, readRejected, readRows, workspace } from './workspace.ts';
 import { findFinishedChunk } from '../src/run/finished-chunk.ts';
 
 const space = workspace();
@@ -142,7 +142,7 @@ describe('the steps', () => {
     expect(await contents(wanted.output)).toEqual(await contents(space.path('out')));
     expect(await commitCorpus(run)).toEqual(manifest);
     await expect(openRun(run.output, run.key)).rejects.toMatchObject({ code: 'invalid-output' });
-    await rm(space.path('steps/shard-00003.parquet'));
+    await rm(await listedFile(space.path('steps'), 'shard-00003.parquet'));
     await expect(embedChunk(chunks[3]!, run, fakeEmbedder())).rejects.toMatchObject({
       code: 'invalid-output',
       message: expect.stringContaining('no longer open') as string,
@@ -179,11 +179,11 @@ describe('the steps', () => {
       message: expect.stringContaining('Chunk 0') as string,
     });
     for (const chunk of chunks) await embedChunk(chunk, run, fakeEmbedder());
-    await rm(space.path('out/shard-00002.parquet'));
-    await writeFile(space.path('out/shard-00004.parquet'), 'cut off');
+    await rm(await listedFile(space.path('out'), 'shard-00002.parquet'));
+    await writeFile(await listedFile(space.path('out'), 'shard-00004.parquet'), 'cut off');
     await expect(commitCorpus(run)).rejects.toMatchObject({
       code: 'invalid-output',
-      message: expect.stringMatching(/shard-00002\.parquet .*missing/) as string,
+      message: expect.stringMatching(/shard-00002\.\w+\.parquet .*missing/) as string,
     });
     const results = [];
     for (const chunk of chunks) results.push(await embedChunk(chunk, run, fakeEmbedder()));

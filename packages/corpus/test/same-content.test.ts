@@ -1,6 +1,6 @@
 /** What is taken over from an earlier run is the same content, whatever its name, size or time. */
 import { cp, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { gzipSync } from 'node:zlib';
 import {
@@ -19,7 +19,7 @@ import {
 import { parquetWriteBuffer } from 'hyparquet-writer';
 import { describe, expect, it } from 'vitest';
 import { fakeEmbedder, type FakeOptions } from './fake-embedder.ts';
-import { contents, readRejected, workspace } from './workspace.ts';
+import { contents, listedFile, plainName, readRejected, workspace } from './workspace.ts';
 
 const space = workspace();
 
@@ -148,15 +148,15 @@ describe.each(formats)('a finished run of %s', (format) => {
     const wanted = request(input, { format: 'npy' });
     await embed(wanted);
     const whole = await contents(space.path('out'));
-    const damage: Readonly<Record<string, () => Promise<void>>> = {
-      'shard-00002.npy': () => rm(space.path('out/shard-00002.npy')),
-      'shard-00001.npy': () => writeFile(space.path('out/shard-00001.npy'), 'cut'),
-      'shard-00003.ids.jsonl': () => rm(space.path('out/shard-00003.ids.jsonl')),
-      'rejected.jsonl': () => rm(space.path('out/rejected.jsonl')),
+    const damage: Readonly<Record<string, (path: string) => Promise<void>>> = {
+      'shard-00002.npy': rm,
+      'shard-00001.npy': (path) => writeFile(path, 'cut'),
+      'shard-00003.ids.jsonl': rm,
+      'rejected.jsonl': rm,
     };
     for (const [file, spoil] of Object.entries(damage)) {
-      await spoil();
-      expect((await verifyEmbeddings(space.path('out'))).damaged.map((each) => each.file)).toEqual([file]);
+      await spoil(await listedFile(space.path('out'), file));
+      expect((await verifyEmbeddings(space.path('out'))).damaged.map((each) => plainName(each.file))).toEqual([file]);
       const { manifest, computed } = await embed({ ...wanted, resume: true });
       expect(manifest.complete).toBe(true);
       expect(computed.length).toBeLessThanOrEqual(4);
@@ -168,12 +168,13 @@ describe.each(formats)('a finished run of %s', (format) => {
     const wanted = request(await writeTexts(format, replaced(5, undefined)), { format: 'npy' });
     await embed(wanted);
     const whole = await contents(space.path('out'));
-    const flipped = await readFile(space.path('out/shard-00003.npy'));
+    const path = await listedFile(space.path('out'), 'shard-00003.npy');
+    const flipped = await readFile(path);
     flipped[flipped.length - 1]! ^= 1;
-    await writeFile(space.path('out/shard-00003.npy'), flipped);
+    await writeFile(path, flipped);
     expect(await verifyEmbeddings(space.path('out'))).toMatchObject({
       files: 11,
-      damaged: [{ file: 'shard-00003.npy', problem: 'damaged' }],
+      damaged: [{ file: basename(path), problem: 'damaged' }],
     });
     const { computed } = await embed({ ...wanted, resume: true, verify: true });
     expect(computed).toEqual(texts.slice(12, 16));
@@ -190,7 +191,7 @@ describe.each(formats)('a finished run of %s', (format) => {
     await utimes(input, atime, mtime);
     await expect(embed(request(input, { resume: true }))).rejects.toMatchObject({
       code: 'invalid-output',
-      message: expect.stringMatching(/has changed since .* was started\. `retryRejected` .*`overwrite`/) as string,
+      message: expect.stringMatching(/has changed since .* was started\. `update` .*`overwrite`/) as string,
       details: { file: input },
     });
     expect(await contents(space.path('out'))).toEqual(before);

@@ -42,24 +42,21 @@ function lines(change: (row: number) => unknown = (row) => `row ${row}`, rows = 
 
 const request: CorpusRequest = { inputs: ['s3://bucket/in.jsonl'], output, chunkRows: 100 };
 
-/** What a shard is made of, by its number and ending; and the manifest without names. */
+/** The files that a manifest lists, by name, and the manifest. */
 interface Content {
-  readonly shards: Readonly<Record<string, string>>;
-  readonly manifest: unknown;
-  readonly rejected: string;
+  readonly files: Readonly<Record<string, string>>;
+  readonly manifest: string;
 }
 
 function contentOf(manifest: string, read: (file: string) => string): Content {
   const parsed = JSON.parse(manifest) as Manifest;
-  const plain = (file: string): string => file.replace(/^(shard-\d+)\.[0-9a-f]{16}\./u, '$1.');
-  const named = parsed.shards.flatMap(({ file, companion }) => (companion ? [file, companion.file] : [file]));
-  return {
-    shards: Object.fromEntries(named.map((file) => [plain(file), read(file)])),
-    manifest: JSON.parse(manifest, (key, value: unknown) =>
-      key === 'file' && typeof value === 'string' ? plain(value) : value,
-    ),
-    rejected: read('rejected.jsonl'),
-  };
+  return { files: Object.fromEntries(listedIn(parsed).map((file) => [file, read(file)])), manifest };
+}
+
+/** Names of the files that a manifest lists. */
+function listedIn({ shards, rejectedRows }: Manifest): string[] {
+  const named = shards.flatMap((shard) => (shard.companion ? [shard, shard.companion] : [shard]));
+  return [...named, ...(rejectedRows ? [rejectedRows] : [])].map(({ file }) => file);
 }
 
 function stored(): Content {
@@ -70,18 +67,16 @@ function stored(): Content {
 async function local(options: Partial<CorpusRequest> = {}): Promise<Content> {
   const folder = files.path(`local-${Math.random()}`);
   const manifest = await embedCorpus({ ...request, output: folder, ...options }, fakeEmbedder());
-  const names = manifest.shards.flatMap(({ file, companion }) => (companion ? [file, companion.file] : [file]));
   const read = new Map<string, string>();
-  for (const name of [...names, 'rejected.jsonl', 'manifest.json'])
+  for (const name of [...listedIn(manifest), 'manifest.json'])
     read.set(name, await readFile(join(folder, name), 'latin1'));
   return contentOf(read.get('manifest.json')!, (file) => read.get(file)!);
 }
 
 /** Everything in the output is in its manifest, and no upload is open. */
 function expectNothingElse(): void {
-  const { shards } = JSON.parse(server.objects().get('out/manifest.json')!.bytes.toString()) as Manifest;
-  const listed = shards.flatMap(({ file, companion }) => (companion ? [file, companion.file] : [file]));
-  const expected = [...listed, 'manifest.json', 'rejected.jsonl'].map((name) => `out/${name}`);
+  const manifest = JSON.parse(server.objects().get('out/manifest.json')!.bytes.toString()) as Manifest;
+  const expected = [...listedIn(manifest), 'manifest.json'].map((name) => `out/${name}`);
   expect([...server.objects().keys()].filter((key) => key.startsWith('out/')).toSorted()).toEqual(expected.toSorted());
   expect(server.uploads()).toEqual([]);
 }

@@ -55,6 +55,19 @@ export async function readRows(
 }
 
 /** The rejected rows of an output. */
-export function readRejected(output: string): Promise<RejectedRow[]> {
-  return readLines<RejectedRow>(join(output, 'rejected.jsonl'));
+export async function readRejected(output: string): Promise<RejectedRow[]> {
+  const name = (await readdir(output)).find((each) => each.startsWith('rejected.'));
+  return name === undefined ? [] : readLines<RejectedRow>(join(output, name));
+}
+
+/** The path of a file of an output, by its name without what says what is in it: `shard-00002.npy`. */
+export async function listedFile(output: string, plain: string): Promise<string> {
+  const name = (await readdir(output)).find((each) => plainName(each) === plain);
+  if (name === undefined) throw new Error(`${output} has no ${plain}.`);
+  return join(output, name);
+}
+
+/** The name of a listed file without what says what is in it. */
+export function plainName(file: string): string {
+  return file.replace(/^(shard-\d+|rejected)\.[0-9a-f]{16}\./u, '$1.');
 }

@@ -40,7 +40,7 @@ export const embed: Command = defineCorpusCommand({
       does: 'Long texts, in pieces of 256 tokens that overlap',
     },
     {
-      line: 'sentvec embed reviews.jsonl --text body -o vectors --overwrite --cache ~/.cache/my-vectors',
+      line: 'sentvec embed reviews.jsonl --text body --id review_id -o vectors --update --cache ~/.cache/my-vectors',
       does: 'Again after some rows have changed: only those are embedded',
     },
     {
@@ -49,8 +49,9 @@ export const embed: Command = defineCorpusCommand({
     },
   ],
   notes: [
-    'The folder holds shards of vectors, manifest.json (model, fingerprint of the space, a hash of each shard), and rejected.jsonl: the rows that could not be embedded, with file, row and reason. The same command writes the same bytes.',
+    'The folder holds shards of vectors, manifest.json (model, fingerprint of the space, a hash of each shard), and, when rows could not be embedded, a list of them (rejected.*.jsonl) with file, row and reason. The same command writes the same bytes.',
     'Texts are embedded as documents: with the prompt that the model has for those, whether in its files or on its card. sentvec search embeds its query as a query.',
+    'With --update and --overwrite, readers of the folder have the earlier vectors until the new ones are complete, and then all of them at once.',
     'Ctrl-C stops the run so that it can be continued. --resume continues it, and ends with the same bytes as a run that was never stopped.',
   ],
   async run(request, context) {
@@ -58,7 +59,7 @@ export const embed: Command = defineCorpusCommand({
     if (args.cache !== undefined && request.pieces !== undefined)
       throw new UsageError('--cache keeps the vectors of whole rows: leave out --chunk, or --cache.');
     try {
-      const { embedCorpus, findInputs } = await import('@sentvec/corpus');
+      const { embedCorpus, findInputs, rejectedFileOf } = await import('@sentvec/corpus');
       // Before the model is downloaded and loaded: the name of an input may be misspelled.
       const found = await findInputs(request.inputs);
       const { as = 'document', route, task } = request;
@@ -75,7 +76,7 @@ export const embed: Command = defineCorpusCommand({
           progress.stop();
         }
       });
-      remark(manifest, request.output, note);
+      remark(manifest, rejectedFileOf(manifest), request.output, note);
       await context.print({ text: summarize(manifest, request.output), json: { output: request.output, ...manifest } });
       return exitCode.ok;
     } catch (error) {
@@ -102,13 +103,15 @@ async function withCache(embedder: Embedder | SparseEmbedder, folder: string): P
 }
 
 function resumeWords(words: readonly string[]): string[] {
+  if (words.includes('--update')) return [...words];
   const replaced = words.filter((word) => !['--resume', '--overwrite'].includes(word));
   return [...replaced, '--resume'];
 }
 
-function remark({ rejected, truncated }: Manifest, output: string, note: (text: string) => void): void {
-  if (rejected > 0)
-    note(`${count(rejected, 'row was', 'rows were')} rejected: ${output}/rejected.jsonl says which and why.`);
+function remark(manifest: Manifest, file: string | undefined, output: string, note: (text: string) => void): void {
+  const { rejected, truncated } = manifest;
+  if (file !== undefined)
+    note(`${count(rejected, 'row was', 'rows were')} rejected: ${output}/${file} says which and why.`);
   if (truncated > 0)
     note(
       `${count(truncated, 'text was', 'texts were')} longer than the model reads, and cut: --chunk embeds all of it.`,

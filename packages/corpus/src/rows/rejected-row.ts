@@ -13,7 +13,7 @@ export type RejectedRowCode =
   | 'invalid-value'
   | ErrorCode;
 
-/** A row without a vector: a line of `rejected.jsonl`. */
+/** A row without a vector: a line of the list of rejected rows. */
 export interface RejectedRow {
   /** The input, as it was named. */
   readonly file: string;

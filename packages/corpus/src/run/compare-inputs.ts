@@ -1,12 +1,15 @@
 /** Whether inputs are still what an earlier run has read. */
 import { createHash } from 'node:crypto';
 import { SentvecError } from '@sentvec/core';
+import { canonicalJson } from '@sentvec/platform';
 import type { CorpusChunk } from '../chunk.ts';
+import type { FoundInput } from '../inputs/find-inputs.ts';
 import { openInput } from '../inputs/input-file.ts';
 import type { InspectedInput } from '../inputs/inspect-input.ts';
 import type { Manifest } from '../manifest.ts';
 import type { CorpusOptions } from '../request.ts';
 import { readChunk } from '../rows/read-chunk.ts';
+import { describeInputs } from '../steps/create-manifest.ts';
 import { planChunks } from '../steps/plan-corpus.ts';
 import { checkOutputFiles } from '../verify-embeddings.ts';
 import { readRunInputs } from './corpus-run.ts';
@@ -52,6 +55,7 @@ async function hashInput({ name, path, bytes }: InspectedInput): Promise<string>
 export interface UpToDateOptions {
   readonly output: string;
   readonly options: CorpusOptions;
+  readonly found: readonly FoundInput[];
   readonly inspected: readonly InspectedInput[];
   /** Whether the hash of every file is checked, or only its size. */
   readonly verify: boolean;
@@ -62,18 +66,20 @@ export interface UpToDateOptions {
  * Whether a finished run has nothing left to do: its inputs hold the rows that it was made of, and its files are there.
  * Reads the inputs once.
  *
- * @throws SentvecError `invalid-output` for inputs that have changed, unless `retryRejected` embeds changed rows again;
+ * @throws SentvecError `invalid-output` for inputs that have changed, unless the request embeds changed rows again;
  * `io-failed`, `aborted`
  */
 export async function isUpToDate(
-  { manifest, retryRejected }: Extract<EarlierRun, { kind: 'finished' }>,
-  { output, options, inspected, verify, signal }: UpToDateOptions,
+  { manifest, again }: Extract<EarlierRun, { kind: 'finished' }>,
+  { output, options, found, inspected, verify, signal }: UpToDateOptions,
 ): Promise<boolean> {
-  if (retryRejected && manifest.rejected > 0) return false;
+  if (again && manifest.rejected > 0) return false;
+  const inputs = describeInputs({ found, inspected });
+  if (again && canonicalJson(inputs) !== canonicalJson(manifest.inputs)) return false;
   const changed = await findChangedInput(manifest, { inspected, options, signal });
   if (changed !== undefined) {
-    if (retryRejected) return false;
-    const remedy = '`retryRejected` embeds the rows that differ; `overwrite` starts over with the file as it is now.';
+    if (again) return false;
+    const remedy = '`update` embeds the rows that differ; `overwrite` starts over with the file as it is now.';
     throw otherContentError(output, changed, remedy);
   }
   for await (const { problem } of checkOutputFiles(output, manifest, { verify, signal })) if (problem) return false;

@@ -25,12 +25,18 @@ export type Start =
 
 /** The run in the folder whose shards may be reused. */
 export type EarlierRun =
-  | { readonly kind: 'unfinished'; readonly run: CorpusRun; readonly found: readonly FoundInput[] }
+  | {
+      readonly kind: 'unfinished';
+      readonly run: CorpusRun;
+      readonly found: readonly FoundInput[];
+      /** The output that the run was about to update, whose shards may be reused, too. */
+      readonly manifest?: Manifest | undefined;
+    }
   | {
       readonly kind: 'finished';
       readonly manifest: Manifest;
-      /** Whether chunks with rejected rows are embedded again. */
-      readonly retryRejected: boolean;
+      /** Whether chunks with rejected rows are embedded again, and rows that have changed. */
+      readonly again: boolean;
     };
 
 /**
@@ -41,51 +47,60 @@ export type EarlierRun =
  */
 export async function decideStart(request: CorpusRequest, wanted: WantedRun, state: OutputState): Promise<Start> {
   const { manifest, unfinished } = state;
-  if (request.overwrite) return { kind: 'begin' };
+  const { overwrite, resume, update } = request;
+  if (overwrite) return { kind: 'begin' };
   const [key] = unfinished;
   const run = key === undefined ? undefined : await findRun(wanted.output, key);
-  if (run) return startFromUnfinished(request, wanted, run);
+  if (run) return startFromUnfinished(request, wanted, run, manifest);
   if (manifest) checkSameSpace(manifest, wanted);
   if (manifest?.complete) return startFromFinished(request, wanted, manifest);
-  if (manifest && !request.resume) throw unfinishedError(wanted.output);
+  if (manifest && !resume && !update) throw unfinishedError(wanted.output);
   return { kind: 'begin' };
 }
 
-function startFromFinished({ resume, retryRejected }: CorpusRequest, wanted: WantedRun, manifest: Manifest): Start {
+function startFromFinished(
+  { resume, retryRejected, update }: CorpusRequest,
+  wanted: WantedRun,
+  manifest: Manifest,
+): Start {
   const { output, options, inputs } = wanted;
   const { precision, format } = manifest;
-  if (!resume && !retryRejected) {
-    const remedy = '`resume` leaves them as they are, `overwrite` replaces them; or choose another folder.';
+  if (!resume && !retryRejected && !update) {
+    const remedy =
+      '`resume` leaves them as they are, `update` embeds what has changed, `overwrite` replaces them; or choose another folder.';
     const problem = `${output} holds finished embeddings of ${manifest.rows} rows`;
     throw outputConflictError(output, `${problem}: ${remedy}`);
   }
   checkSameOptions(output, { ...manifest.options, precision, format }, options);
-  checkSameNames(
-    output,
-    manifest.inputs.map(({ file }) => file),
-    inputs,
-  );
-  return { kind: 'begin', earlier: { kind: 'finished', manifest, retryRejected: retryRejected === true } };
+  const names = manifest.inputs.map(({ file }) => file);
+  if (!update && !haveNames(inputs, names)) throw otherInputsError(output);
+  return { kind: 'begin', earlier: { kind: 'finished', manifest, again: retryRejected === true || update === true } };
 }
 
 /** An input that can be read only once is always read again: it may give something else. */
-async function startFromUnfinished(request: CorpusRequest, wanted: WantedRun, run: CorpusRun): Promise<Start> {
-  const { output, inputs } = wanted;
+async function startFromUnfinished(
+  { resume, update, verify }: CorpusRequest,
+  wanted: WantedRun,
+  run: CorpusRun,
+  manifest: Manifest | undefined,
+): Promise<Start> {
+  const { output, inputs, options } = wanted;
   checkSameSpace({ ...run.space, precision: run.options.precision }, wanted);
-  if (!request.resume) throw unfinishedError(output);
+  if (!resume && !update) throw unfinishedError(output);
   checkSameOptions(output, run.options, wanted.options);
   const { found } = await readRunInputs(run);
-  checkSameNames(
-    output,
-    found.map(({ name }) => name),
+  const sameNames = haveNames(
     inputs,
+    found.map(({ name }) => name),
   );
-  const same = found.every((before, index) => {
+  if (!update && !sameNames) throw otherInputsError(output);
+  const isSame = (before: FoundInput, index: number): boolean => {
     const now = inputs[index]!;
     return now.kind === 'file' && compareFileStates(before, now) === 'same';
-  });
-  if (same && !request.verify) return { kind: 'continue', run };
-  return { kind: 'begin', earlier: { kind: 'unfinished', run, found } };
+  };
+  if (sameNames && found.every(isSame) && !verify) return { kind: 'continue', run };
+  const reuse = update && manifest?.complete && fits(manifest, wanted.space, options) ? manifest : undefined;
+  return { kind: 'begin', earlier: { kind: 'unfinished', run, found, manifest: reuse } };
 }
 
 function checkSameSpace(
@@ -101,12 +116,21 @@ function checkSameSpace(
 /** The options whose effect is in the fingerprint of the space, which was compared before. */
 const optionsOfSpace: ReadonlySet<keyof CorpusOptions> = new Set(['as', 'prompt', 'route', 'task']);
 
-function checkSameOptions(output: string, there: CorpusOptions, here: CorpusOptions): void {
+function differingOptions(there: CorpusOptions, here: CorpusOptions): string[] {
   const names = Object.keys({ ...here, ...there }) as (keyof CorpusOptions)[];
-  const differences = names
+  return names
     .filter((name) => !optionsOfSpace.has(name))
     .filter((name) => JSON.stringify(there[name]) !== JSON.stringify(here[name]))
     .map((name) => `${name} was ${JSON.stringify(there[name])} and is ${JSON.stringify(here[name])}`);
+}
+
+/** Whether an output is of a space, and was made with these options. */
+function fits({ fingerprint, options, precision, format }: Manifest, space: Space, here: CorpusOptions): boolean {
+  return fingerprint === space.fingerprint && differingOptions({ ...options, precision, format }, here).length === 0;
+}
+
+function checkSameOptions(output: string, there: CorpusOptions, here: CorpusOptions): void {
+  const differences = differingOptions(there, here);
   if (differences.length === 0) return;
   throw outputConflictError(
     output,
@@ -114,9 +138,13 @@ function checkSameOptions(output: string, there: CorpusOptions, here: CorpusOpti
   );
 }
 
-function checkSameNames(output: string, there: readonly string[], here: readonly FoundInput[]): void {
-  if (there.join('\n') === here.map(({ name }) => name).join('\n')) return;
-  throw outputConflictError(output, `${output} was started with other inputs. Use the same ones, or \`overwrite\`.`);
+function haveNames(inputs: readonly FoundInput[], names: readonly string[]): boolean {
+  return names.join('\n') === inputs.map(({ name }) => name).join('\n');
+}
+
+function otherInputsError(output: string): SentvecError {
+  const remedy = 'Use the same ones, `update` to embed what is new, or `overwrite`.';
+  return outputConflictError(output, `${output} was started with other inputs. ${remedy}`);
 }
 
 /** The error of an input that must be what it was, and is not. */

@@ -1,11 +1,11 @@
 /** What is stored about a finished chunk until the run is committed: its shard, and its rejected rows. */
-import { sha256 } from '@sentvec/platform';
+import { canonicalJson, sha256 } from '@sentvec/platform';
 import { isStorageUri } from '@sentvec/storage';
 import * as v from 'valibot';
 import type { CorpusChunk } from '../chunk.ts';
 import { locationIn, readLocation, sizeOfLocation } from '../location.ts';
 import { jsonSchemas } from '../json-file.ts';
-import { manifestSchemas, type ShardEntry, type ShardFile } from '../manifest.ts';
+import { filesOf, manifestSchemas, nameOfContent, type ShardEntry, type ShardFile } from '../manifest.ts';
 import type { RejectedRow, RejectedRowCode } from '../rows/rejected-row.ts';
 import type { CorpusRun } from './corpus-run.ts';
 import { readRunFile, runFolder, writeRunFile } from './run-folder.ts';
@@ -24,14 +24,25 @@ export interface FinishedChunk {
   readonly rejectedRows: readonly RejectedRow[];
 }
 
-/** Name of a chunk's shard, without the ending. */
+/** Name of a chunk's shard, up to what says what is in it. */
 export function shardName(index: number): string {
   return `shard-${fiveDigits(index)}`;
 }
 
-/** The files of a shard. */
-export function filesOf(shard: Omit<ShardEntry, 'input'>): readonly ShardFile[] {
-  return shard.companion ? [shard, shard.companion] : [shard];
+/**
+ * Names of the files of a chunk's shard. They say what is in it: a late or doubled write changes nothing, and a shard
+ * never takes the place of another one that readers of an earlier manifest may need.
+ *
+ * @param hashes of the files, hexadecimal
+ * @param endings of their names, as `.parquet`
+ */
+export async function shardFiles(
+  index: number,
+  hashes: readonly string[],
+  endings: readonly string[],
+): Promise<string[]> {
+  const content = nameOfContent(await sha256(canonicalJson(hashes)));
+  return endings.map((ending) => `${shardName(index)}.${content}${ending}`);
 }
 
 /**
@@ -84,13 +95,6 @@ export async function findFinishedChunk(run: CorpusRun, chunk: CorpusChunk): Pro
 }
 
 /**
- * Whether a finished chunk was made from the content that was planned. Of Parquet files the plan knows only the footer.
- */
-export function isPlannedContent({ shard }: FinishedChunk, { format, content }: CorpusChunk): boolean {
-  return format !== 'parquet' && shard.content === content;
-}
-
-/**
  * Marks a chunk as finished: its shard must be in place already.
  *
  * @throws SentvecError `invalid-output` when the run is no longer open, `io-failed`
@@ -114,8 +118,8 @@ function fiveDigits(index: number): string {
   return String(index).padStart(5, '0');
 }
 
-/** The line matters to rejected rows only, which name it. */
-function isInSamePlace({ chunk: finished, rejectedRows }: FinishedChunk, chunk: CorpusChunk): boolean {
+/** Whether rows are in the same place. The line matters to rejected rows only, which name it. */
+export function isInSamePlace({ chunk: finished, rejectedRows }: FinishedChunk, chunk: CorpusChunk): boolean {
   return (
     finished.input === chunk.input &&
     finished.firstRow === chunk.firstRow &&
@@ -136,7 +140,8 @@ export const rejectedRowSchema: v.GenericSchema<RejectedRow> = v.object({
   reason: v.string(),
 });
 
-const finishedChunkSchema: v.GenericSchema<FinishedChunk> = v.object({
+/** The form of a finished chunk. */
+export const finishedChunkSchema: v.GenericSchema<FinishedChunk> = v.object({
   chunk: v.object({
     input: v.string(),
     firstRow: count,

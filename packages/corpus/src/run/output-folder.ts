@@ -21,7 +21,7 @@ import {
   writeRunFile,
   type OutputState,
 } from './run-folder.ts';
-import { claimStored, clearStoredChunks, inspectStored, removeStoredPreparation } from './stored-output.ts';
+import { claimStored, clearStoredEarlier, inspectStored, removeStoredPreparation } from './stored-output.ts';
 
 /**
  * Looks at an output folder.
@@ -50,11 +50,11 @@ async function identifyManifest(output: string): Promise<string> {
 
 /** Makes the folder in which a run is prepared. @throws SentvecError `io-failed` */
 export async function makePreparationFolder(output: string, key: string): Promise<void> {
-  if (isStorageUri(output)) return clearStoredChunks(output, key);
-  const { unpacked, chunks, temporary, owner } = preparationFolder(output, key);
+  if (isStorageUri(output)) return clearStoredEarlier(output, key);
+  const { unpacked, chunks, earlier, temporary, owner } = preparationFolder(output, key);
   await guardIo('Making the output folder', output, async () => {
-    await removeTree(chunks); // An earlier attempt may have linked finished chunks that this one does not.
-    for (const path of [unpacked, chunks, temporary]) await makeFolder(path);
+    await removeTree(earlier); // An earlier attempt may have found finished chunks that this one does not.
+    for (const path of [unpacked, chunks, earlier, temporary]) await makeFolder(path);
     await writeFile(owner, JSON.stringify({ host: hostname(), pid: process.pid }));
   });
 }
@@ -102,7 +102,7 @@ export async function claimOutput(
   state: OutputState,
   makeManifest: () => Promise<Manifest>,
 ): Promise<boolean> {
-  if (isStorageUri(output)) return claimStored(output, await makeManifest(), state);
+  if (isStorageUri(output)) return claimStored(output, key, await makeManifest(), state);
   return guardIo('Claiming the output folder', output, async () => {
     for (const replaced of state.unfinished) await discardRun(output, replaced);
     const unfinished = join(output, unfinishedFolder);
@@ -151,7 +151,8 @@ async function removeTree(path: string): Promise<void> {
 }
 
 /**
- * Writes that the run with this key is not complete, unless the manifest says so already.
+ * Writes that the run with this key is not complete, unless the manifest says so already. A finished output stays
+ * readable until the run replaces it.
  *
  * @throws SentvecError `invalid-output` when the run is no longer open, `io-failed`
  */
@@ -159,8 +160,19 @@ export async function markUnfinished(output: string, key: string, manifest: Mani
   if (isStorageUri(output)) return; // Claiming the output has written it.
   const content = formatManifest(manifest);
   const there = await readManifest(output);
-  if (there !== undefined && formatManifest(there) === content) return;
+  if (there !== undefined && (there.complete || formatManifest(there) === content)) return;
   await writeRunFile(runFolder({ output, key }), join(output, manifestFile), content);
+}
+
+/**
+ * The manifest of an output that is finished, while no run is about to replace it.
+ *
+ * @throws SentvecError `invalid-output` for a damaged manifest, `io-failed`
+ */
+export async function readCommitted(output: string): Promise<Manifest | undefined> {
+  const manifest = await readManifest(output);
+  if (!manifest?.complete || manifest.run !== undefined) return undefined;
+  return isStorageUri(output) || (await unfinishedRuns(output)).length === 0 ? manifest : undefined;
 }
 
 async function listFolder(output: string): Promise<string[] | undefined> {

@@ -37,6 +37,8 @@ export interface RunFolder {
   readonly unpacked: string;
   /** A {@link FinishedChunk} for each finished chunk. */
   readonly chunks: string;
+  /** A {@link FinishedChunk} for each chunk of an earlier run that may be taken over, by what it was made of. */
+  readonly earlier: string;
   /** Which process prepares it. */
   readonly owner: string;
   /** Files that are being written, and files that are being removed. */
@@ -80,6 +82,7 @@ function folderAt(output: string, root: string): RunFolder {
     plan: locationIn(root, 'plan.json'),
     unpacked: locationIn(root, 'unpacked'),
     chunks: locationIn(root, 'chunks'),
+    earlier: locationIn(root, 'earlier'),
     owner: locationIn(root, 'owner.json'),
     temporary: locationIn(root, 'temporary'),
   };

@@ -1,11 +1,20 @@
 /**
  * An output folder in an object store, which has neither folders nor renaming. Its manifest decides: a run begins when
- * it writes itself into it in place of the version that it has seen, and ends the same way. The name of a shard says
- * what is in it, so a late or doubled write changes nothing.
+ * it writes its key into it in place of the version that it has seen, and ends when it writes its own manifest the same
+ * way. Until then the manifest is that of the earlier output. The name of a file says what is in it, so a late or
+ * doubled write changes nothing.
  */
 import { SentvecError } from '@sentvec/core';
 import { openStorage, type Storage } from '@sentvec/storage';
-import { formatManifest, manifestFile, readManifest, type Manifest, type ShardEntry } from '../manifest.ts';
+import {
+  filesOf,
+  formatManifest,
+  listedFiles,
+  manifestFile,
+  readManifest,
+  type Manifest,
+  type ShardEntry,
+} from '../manifest.ts';
 import { runNotOpenError, unfinishedFolder, type OutputState } from './run-folder.ts';
 
 /** Keys of other files that a message names. */
@@ -16,7 +25,7 @@ export async function inspectStored(output: string): Promise<OutputState> {
   const storage = openStorage(output);
   const { manifest, version } = await readVersion(storage, output);
   if (manifest) {
-    const unfinished = manifest.complete || manifest.run === undefined ? [] : [manifest.run];
+    const unfinished = manifest.run === undefined ? [] : [manifest.run];
     return { exists: true, manifest, manifestId: version, unfinished };
   }
   const foreign: string[] = [];
@@ -45,15 +54,22 @@ async function readVersion(
 
 /**
  * Writes a prepared run into the manifest, in place of the version that was there when it was decided to begin. Of
- * several that try, one succeeds.
+ * several that try, one succeeds. A finished output stays readable.
  *
+ * @param manifest that of the run, which is not complete
  * @returns false when another run has begun or was committed since
  */
-export async function claimStored(output: string, manifest: Manifest, state: OutputState): Promise<boolean> {
+export async function claimStored(
+  output: string,
+  key: string,
+  manifest: Manifest,
+  state: OutputState,
+): Promise<boolean> {
   const storage = openStorage(output);
   const replaces = state.manifestId === '' ? null : state.manifestId;
-  if (!(await storage.write(manifestFile, formatManifest(manifest), { replaces }))) return false;
-  for (const key of state.unfinished) await removeRun(storage, key);
+  const claim = formatManifest(state.manifest?.complete ? { ...state.manifest, run: key } : manifest);
+  if (!(await storage.write(manifestFile, claim, { replaces }))) return false;
+  for (const replaced of state.unfinished) await removeRun(storage, replaced);
   return true;
 }
 
@@ -63,9 +79,9 @@ export async function removeStoredPreparation(output: string, key: string): Prom
   if (manifest?.run !== key) await removeRun(openStorage(output), key);
 }
 
-/** Removes the chunks that an earlier attempt of the same preparation has taken over. */
-export async function clearStoredChunks(output: string, key: string): Promise<void> {
-  await removeAll(openStorage(output), `${unfinishedFolder}/${key}/chunks/`);
+/** Removes the earlier chunks that a previous attempt of the same preparation has found. */
+export async function clearStoredEarlier(output: string, key: string): Promise<void> {
+  await removeAll(openStorage(output), `${unfinishedFolder}/${key}/earlier/`);
 }
 
 /**
@@ -93,45 +109,35 @@ async function removeAll(storage: Storage, prefix: string, keep: ReadonlySet<str
   await Promise.all(pending);
 }
 
-/** A file with its content. */
-interface NamedLines {
-  readonly key: string;
-  readonly lines: AsyncIterable<Uint8Array>;
-}
-
 /**
- * Writes the rejected rows, then the complete manifest in place of the one with which the run began, and removes
- * whatever is not in it: shards of earlier runs and of dead attempts, the files of this run and of others that were
- * given up.
+ * Writes the complete manifest in place of the one with which the run began, and removes whatever is not in it: shards
+ * of earlier runs and of dead attempts, the files of this run and of others that were given up.
  *
  * @throws SentvecError `invalid-output` when the run was replaced by another
  */
-export async function commitStored(
-  output: string,
-  run: string,
-  manifest: Manifest,
-  rejected: NamedLines,
-): Promise<void> {
+export async function commitStored(output: string, run: string, manifest: Manifest): Promise<void> {
   const storage = openStorage(output);
   const begun = await readVersion(storage, output);
-  const before = (await storage.stat(rejected.key))?.version ?? null;
   if (begun.manifest?.run !== run) throw runNotOpenError(output);
   const runs = await runsIn(storage);
-  const written = await storage.write(rejected.key, rejected.lines, { replaces: before });
   const content = formatManifest(manifest);
-  if (!written || !(await storage.write(manifestFile, content, { replaces: begun.version }))) {
+  if (!(await storage.write(manifestFile, content, { replaces: begun.version }))) {
     // Another process may commit this run, too; it writes the same.
     const there = await readManifest(output);
     if (there === undefined || formatManifest(there) !== content) throw runNotOpenError(output);
   }
   for (const key of runs) if ((await readManifest(output))?.run !== key) await removeRun(storage, key);
-  if (!(await readManifest(output))?.complete) return;
-  await removeAll(storage, 'shard-', namesOf(manifest));
-  await storage.removeUnfinished(rejected.key);
+  if (!(await isClosed(output))) return;
+  for (const prefix of ['shard-', 'rejected.']) {
+    await removeAll(storage, prefix, new Set(listedFiles(manifest)));
+    await storage.removeUnfinished(prefix);
+  }
 }
 
-function namesOf({ shards }: Pick<Manifest, 'shards'>): Set<string> {
-  return new Set(shards.flatMap(({ file, companion }) => (companion ? [file, companion.file] : [file])));
+/** Whether an output is finished, and no run is about to replace it. */
+async function isClosed(output: string): Promise<boolean> {
+  const manifest = await readManifest(output);
+  return manifest?.complete === true && manifest.run === undefined;
 }
 
 async function runsIn(storage: Storage): Promise<Set<string>> {
@@ -155,11 +161,10 @@ export async function checkStoredRun(
   const storage = openStorage(run.output);
   if (await storage.stat(`${unfinishedFolder}/${run.key}/run.json`)) return;
   await storage.remove(record.slice(storage.uri.length + 1));
-  const manifest = await readManifest(run.output);
   // The commit of an open run removes what it does not need.
-  if (manifest?.complete) {
-    const listed = namesOf(manifest);
-    for (const file of namesOf({ shards: [{ ...shard, input: 0 }] })) if (!listed.has(file)) await storage.remove(file);
+  if (await isClosed(run.output)) {
+    const listed = new Set(listedFiles((await readManifest(run.output))!));
+    for (const { file } of filesOf(shard)) if (!listed.has(file)) await storage.remove(file);
   }
   throw runNotOpenError(run.output);
 }

@@ -1,52 +1,59 @@
-/** Reuses the finished chunks of an earlier run in the same folder, if their shards are still there. */
-import { readdir } from 'node:fs/promises';
-import { basename } from 'node:path';
-import { ioError } from '@sentvec/platform/node';
+/**
+ * Reuses the finished chunks of an earlier run of the same output, if their shards are still there. They are known by
+ * what they were made of: rows may have moved to other places, or to other files.
+ */
+import { randomUUID } from 'node:crypto';
+import { copyFile, link, readdir } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { canonicalJson, sha256 } from '@sentvec/platform';
+import { ioError, isSystemError, moveIntoPlace } from '@sentvec/platform/node';
 import { isStorageUri, locateFile } from '@sentvec/storage';
 import * as v from 'valibot';
-import { rejectedFile, type Manifest } from '../manifest.ts';
+import type { CorpusChunk } from '../chunk.ts';
+import { streamFile } from '../inputs/unpack-input.ts';
+import { isMissing, locationIn, readLocation } from '../location.ts';
+import { filesOf, rejectedFileOf, type Manifest, type ShardFile } from '../manifest.ts';
+import type { CorpusOptions } from '../request.ts';
 import type { RejectedRow } from '../rows/rejected-row.ts';
 import { streamRows } from '../rows/stream-rows.ts';
-import { streamFile } from '../inputs/unpack-input.ts';
-import { isMissing, locationIn } from '../location.ts';
 import type { CorpusRun } from './corpus-run.ts';
 import {
   chunkFile,
   findDamagedFile,
+  finishedChunkSchema,
+  isInSamePlace,
   readFinishedChunk,
   rejectedRowSchema,
+  shardFiles,
+  writeFinishedChunk,
   type FinishedChunk,
 } from './finished-chunk.ts';
-import { runFolder, writeRunFile, type RunFolder } from './run-folder.ts';
-
-/** A finished chunk of an earlier run, and its number. */
-export interface EarlierChunk {
-  readonly index: number;
-  readonly finished: FinishedChunk;
-}
+import { readRunFile, runFolder, runNotOpenError, writeRunFile, type RunFolder } from './run-folder.ts';
 
 /** Files that are written at once: each waits for the disk. */
 const writesAtOnce = 16;
 
 /**
- * Takes over finished chunks into the folder of a run that is being prepared, where their shards are as they were
- * written. A chunk is still computed again unless its rows turn out to be the same.
+ * Notes finished chunks in the folder of a run that is being prepared, where their shards are as they were written.
+ * {@link takeOverChunk} finds them.
  *
  * @param verify whether the hash of every shard is checked, or only its size
  * @throws SentvecError `io-failed`
  */
-export async function takeOver(
+export async function noteEarlierChunks(
   folder: RunFolder,
-  earlier: AsyncIterable<EarlierChunk>,
+  options: CorpusOptions,
+  earlier: AsyncIterable<FinishedChunk>,
   verify: boolean,
 ): Promise<void> {
-  const take = async ({ index, finished }: EarlierChunk): Promise<void> => {
+  const note = async (finished: FinishedChunk): Promise<void> => {
     if (await findDamagedFile(folder.output, finished.shard, verify)) return;
-    await writeRunFile(folder, locationIn(folder.chunks, chunkFile(index)), JSON.stringify(finished));
+    const { firstRow, content } = finished.shard;
+    await writeRunFile(folder, await earlierPath(folder, options, firstRow, content), JSON.stringify(finished));
   };
   let pending: Promise<void>[] = [];
   for await (const chunk of earlier) {
-    pending.push(take(chunk));
+    pending.push(note(chunk));
     if (pending.length < writesAtOnce) continue;
     await Promise.all(pending);
     pending = [];
@@ -54,12 +61,75 @@ export async function takeOver(
   await Promise.all(pending);
 }
 
+/** Where an earlier chunk is noted. The shards of rows without ids of their own hold the numbers of the rows. */
+async function earlierPath(
+  { earlier }: RunFolder,
+  { idField }: CorpusOptions,
+  firstRow: number,
+  content: string,
+): Promise<string> {
+  return locationIn(earlier, `${await sha256(canonicalJson([content, idField === null ? firstRow : null]))}.json`);
+}
+
+/**
+ * Makes a chunk of an earlier run that was made of the same rows a finished chunk of this run: its shard gets the name
+ * that it would have if it were computed.
+ *
+ * @param chunk with the hash of its rows as `content`
+ * @returns `undefined` when there is none
+ * @throws SentvecError `invalid-output` when the run is no longer open, or for a damaged file; `io-failed`
+ */
+export async function takeOverChunk(run: CorpusRun, chunk: CorpusChunk): Promise<FinishedChunk | undefined> {
+  const folder = runFolder(run);
+  const path = await earlierPath(folder, run.options, chunk.firstRow, chunk.content);
+  const earlier = await readRunFile(path, finishedChunkSchema);
+  if (earlier === undefined || earlier.chunk.rows !== chunk.rows) return undefined;
+  if (earlier.rejectedRows.length > 0 && !isInSamePlace(earlier, chunk)) return undefined;
+  if (await findDamagedFile(run.output, earlier.shard)) return undefined;
+  const { companion, ...shard } = earlier.shard;
+  const files = filesOf(earlier.shard);
+  const hashes = files.map((file) => file.sha256);
+  const endings = files.map(({ file }) => file.replace(/^shard-\d+(\.[0-9a-f]{16}(?=\.))?/u, ''));
+  const names = await shardFiles(chunk.index, hashes, endings);
+  for (const [index, file] of files.entries()) await giveName(folder, file, names[index]!);
+  const { input, firstRow, firstInputRow, rows, firstLine } = chunk;
+  const finished: FinishedChunk = {
+    chunk: { input, firstRow, firstInputRow, rows, firstLine },
+    shard: { ...shard, file: names[0]!, firstRow, ...(companion && { companion: { ...companion, file: names[1]! } }) },
+    rejectedRows: earlier.rejectedRows,
+  };
+  await writeFinishedChunk(run, chunk.index, finished);
+  return finished;
+}
+
+/** Gives a file of a shard another name; the earlier manifest has it under the first one. */
+async function giveName(folder: RunFolder, { file }: ShardFile, name: string): Promise<void> {
+  if (file === name) return;
+  const [source, target] = [locationIn(folder.output, file), locationIn(folder.output, name)];
+  if (isStorageUri(target)) {
+    const bytes = await readLocation(source);
+    if (bytes) await writeRunFile(folder, target, bytes);
+    return;
+  }
+  const temporary = join(folder.temporary, `${randomUUID()}-${name}`);
+  try {
+    await link(source, temporary).catch((error: unknown) => {
+      if (isSystemError(error, 'ENOENT')) throw error;
+      return copyFile(source, temporary); // A file system without hard links.
+    });
+    await moveIntoPlace(temporary, target);
+  } catch (error) {
+    if (isSystemError(error, 'ENOENT')) throw runNotOpenError(folder.output);
+    throw ioError(error, 'Writing', target);
+  }
+}
+
 /** The finished chunks of a run that is not committed. */
-export async function* chunksOfRun(run: CorpusRun): AsyncGenerator<EarlierChunk, void> {
+export async function* chunksOfRun(run: CorpusRun): AsyncGenerator<FinishedChunk, void> {
   for await (const name of namesIn(runFolder(run).chunks)) {
     const index = Number.parseInt(name, 10);
     const finished = name === chunkFile(index) ? await readFinishedChunk(run, index) : undefined;
-    if (finished) yield { index, finished };
+    if (finished) yield finished;
   }
 }
 
@@ -73,22 +143,24 @@ async function* namesIn(folder: string): AsyncGenerator<string, void> {
 }
 
 /**
- * The finished chunks of a committed run, with those of their rows that were rejected, as far as `rejected.jsonl` says
- * which they are.
+ * The finished chunks of a committed run, with those of their rows that were rejected, as far as the list says which
+ * they are. Without chunks of which rows were removed since.
  *
  * @param rejectedToo whether chunks with rejected rows are wanted
  * @throws SentvecError `io-failed`
  */
 export async function* chunksOfManifest(
   output: string,
-  { inputs, shards }: Manifest,
+  manifest: Manifest,
   rejectedToo: boolean,
-): AsyncGenerator<EarlierChunk, void> {
-  const rejected = rejectedToo ? readRejectedRows(output) : undefined;
+): AsyncGenerator<FinishedChunk, void> {
+  const { inputs, shards } = manifest;
+  const list = rejectedFileOf(manifest);
+  const rejected = rejectedToo && list !== undefined ? readRejectedRows(locationIn(output, list)) : undefined;
   let next = await rejected?.next();
   let input = -1;
   let inputStart = 0;
-  for (const [index, { input: shardInput, ...shard }] of shards.entries()) {
+  for (const { input: shardInput, ...shard } of shards) {
     if (shardInput !== input) inputStart = shard.firstRow;
     input = shardInput;
     const file = inputs[input]?.file;
@@ -100,17 +172,13 @@ export async function* chunksOfManifest(
       rejectedRows.push(next.value);
       next = await rejected?.next();
     }
-    if (rejectedRows.length !== shard.rejected) continue;
-    yield {
-      index,
-      finished: { chunk: { input: file, firstRow: shard.firstRow, firstInputRow, rows }, shard, rejectedRows },
-    };
+    if (rejectedRows.length !== shard.rejected || shard.removed) continue;
+    yield { chunk: { input: file, firstRow: shard.firstRow, firstInputRow, rows }, shard, rejectedRows };
   }
 }
 
-/** The lines of `rejected.jsonl`, up to the first that sentvec did not write. */
-async function* readRejectedRows(output: string): AsyncGenerator<RejectedRow, void> {
-  const path = locationIn(output, rejectedFile);
+/** The lines of a list of rejected rows, up to the first that sentvec did not write. */
+async function* readRejectedRows(path: string): AsyncGenerator<RejectedRow, void> {
   const stream = streamFile({ path });
   try {
     for await (const lines of streamRows(path, 'jsonl', 'lf', stream)) {

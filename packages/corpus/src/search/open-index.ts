@@ -12,10 +12,9 @@ import {
   type SearchHit,
 } from '@sentvec/core';
 import { abortable, checkOptionNames, throwIfAborted } from '@sentvec/platform';
-import { vectorsIn, type Manifest, type ShardEntry } from '../manifest.ts';
+import { filesOf, vectorsIn, type Manifest, type ShardEntry } from '../manifest.ts';
 import { openEmbeddings, type EmbeddingBatch, type Embeddings } from '../open-embeddings.ts';
 import type { RowId } from '../rows/row.ts';
-import { filesOf } from '../run/finished-chunk.ts';
 import { checkFolderSpace, embedOptions } from '../run/space.ts';
 import { pickRows } from '../sinks/sink.ts';
 

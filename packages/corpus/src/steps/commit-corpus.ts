@@ -1,33 +1,38 @@
 /** Finishes a run. */
+import { createHash } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SentvecError, throwIfAborted } from '@sentvec/core';
 import { canonicalJson } from '@sentvec/platform';
-import { isStorageUri } from '@sentvec/storage';
+import { isStorageUri, locateFile } from '@sentvec/storage';
 import { createTemporaryFile, guardIo, isSystemError, moveIntoPlace } from '@sentvec/platform/node';
 import {
   formatManifest,
+  isListedName,
+  listedFiles,
   manifestFile,
+  nameOfContent,
   readManifest,
-  rejectedFile,
   type Manifest,
   type ShardEntry,
+  type ShardFile,
 } from '../manifest.ts';
 import { findFile } from '../inputs/find-inputs.ts';
 import { locationIn } from '../location.ts';
 import { changedInputError, compareFileStates } from '../inputs/input-file.ts';
 import { contentOf } from '../run/compare-inputs.ts';
-import { readRunInputs, type CorpusRun, type RunInputs } from '../run/corpus-run.ts';
-import { filesOf, findDamagedFile, readFinishedChunk, type FinishedChunk } from '../run/finished-chunk.ts';
-import { discardRun } from '../run/output-folder.ts';
+import { findRun, readRunInputs, type CorpusRun, type RunInputs } from '../run/corpus-run.ts';
+import { findDamagedFile, readFinishedChunk, type FinishedChunk } from '../run/finished-chunk.ts';
+import { discardRun, readCommitted } from '../run/output-folder.ts';
+import type { RejectedRow } from '../rows/rejected-row.ts';
 import { readRunFile, runFolder, runNotOpenError, writeRunFile, type RunFolder } from '../run/run-folder.ts';
 import { createManifest } from './create-manifest.ts';
-import { corpusSizeSchema, planChunks, type CorpusSize } from './plan-corpus.ts';
+import { corpusSizeSchema, planChunks } from './plan-corpus.ts';
 import { commitStored } from '../run/stored-output.ts';
 
 /**
- * Finishes a run: writes `rejected.jsonl` and, last of all, the complete manifest, and removes what the run needed in
- * between. May be called again.
+ * Finishes a run: writes the list of rejected rows and then, in one step, the complete manifest in place of the one that
+ * is there. Last of all it removes what the manifest does not list, and what the run needed. May be called again.
  *
  * @throws SentvecError `invalid-output` when a chunk is missing, or the run was replaced by another; `io-failed`,
  * `aborted`
@@ -42,57 +47,66 @@ export async function commitCorpus(
   const runInputs = await readRunInputs(run);
   await checkInputs(run, runInputs, options.signal);
   const inputs = new Map(runInputs.inspected.map(({ name }, index) => [name, index]));
-  if (isStorageUri(run.output)) return commitToStore(run, size, inputs, options.signal);
   const shards: ShardEntry[] = [];
-  const rejected = await createTemporaryFile(join(run.output, rejectedFile), { temporaryFolder: folder.temporary });
-  try {
-    let firstRow = 0;
-    for (let index = 0; index < size.chunks; index += 1) {
-      throwIfAborted(options.signal);
-      const { chunk, shard, rejectedRows } = await readCompleteChunk(run, index, firstRow);
-      firstRow += chunk.rows;
-      shards.push({ ...shard, input: inputs.get(chunk.input) ?? 0 });
-      if (rejectedRows.length > 0)
-        await rejected.write(Buffer.from(rejectedRows.map((row) => `${JSON.stringify(row)}\n`).join('')));
-    }
-    await rejected.commit();
-  } finally {
-    await rejected.abort();
+  const hash = createHash('sha256');
+  let rejectedBytes = 0;
+  let firstRow = 0;
+  for (let index = 0; index < size.chunks; index += 1) {
+    throwIfAborted(options.signal);
+    const { chunk, shard, rejectedRows } = await readCompleteChunk(run, index, firstRow);
+    firstRow += chunk.rows;
+    shards.push({ ...shard, input: inputs.get(chunk.input) ?? 0 });
+    const lines = rejectedLines(rejectedRows);
+    hash.update(lines);
+    rejectedBytes += lines.length;
   }
-  const manifest = await createManifest(run, shards);
-  await removeOtherShards(folder, shards);
-  await writeRunFile(folder, join(run.output, manifestFile), formatManifest(manifest));
-  await guardIo('Removing the files of the finished run', run.output, () => discardRun(run.output, run.key));
+  const sha256 = hash.digest('hex');
+  const file = `rejected.${nameOfContent(sha256)}.jsonl`;
+  const rejected = rejectedBytes === 0 ? undefined : { file, bytes: rejectedBytes, sha256 };
+  if (rejected) await writeRejectedRows(run, rejected, shards);
+  const manifest = await createManifest(run, shards, rejected);
+  if (isStorageUri(run.output)) await commitStored(run.output, run.key, manifest);
+  else await commitLocally(run, manifest);
   return manifest;
 }
 
-/** The chunks are read twice: first for the manifest, then for the rejected rows, which need not fit into memory. */
-async function commitToStore(
-  run: CorpusRun,
-  { chunks }: CorpusSize,
-  inputs: ReadonlyMap<string, number>,
-  signal: AbortSignal | undefined,
-): Promise<Manifest> {
-  const shards: ShardEntry[] = [];
-  let firstRow = 0;
-  for (let index = 0; index < chunks; index += 1) {
-    throwIfAborted(signal);
-    const { chunk, shard } = await readCompleteChunk(run, index, firstRow);
-    firstRow += chunk.rows;
-    shards.push({ ...shard, input: inputs.get(chunk.input) ?? 0 });
-  }
+function rejectedLines(rows: readonly RejectedRow[]): Buffer {
+  return Buffer.from(rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
+}
+
+/** The chunks are read again: rejected rows need not fit into memory. */
+async function writeRejectedRows(run: CorpusRun, { file }: ShardFile, shards: readonly ShardEntry[]): Promise<void> {
   async function* lines(): AsyncGenerator<Buffer, void> {
     for (const [index, { rejected }] of shards.entries()) {
       if (rejected === 0) continue;
       const { rejectedRows = [] } = (await readFinishedChunk(run, index)) ?? {};
       // Another process has committed or replaced this run meanwhile, and removed what it was made of.
       if (rejectedRows.length !== rejected) throw runNotOpenError(run.output);
-      yield Buffer.from(rejectedRows.map((row) => `${JSON.stringify(row)}\n`).join(''));
+      yield rejectedLines(rejectedRows);
     }
   }
-  const manifest = await createManifest(run, shards);
-  await commitStored(run.output, run.key, manifest, { key: rejectedFile, lines: lines() });
-  return manifest;
+  const location = locationIn(run.output, file);
+  if (isStorageUri(location)) {
+    const { storage, key } = locateFile(location);
+    await storage.write(key, lines());
+    return;
+  }
+  const temporary = await createTemporaryFile(location, { temporaryFolder: runFolder(run).temporary });
+  try {
+    for await (const block of lines()) await temporary.write(block);
+    await temporary.commit();
+  } finally {
+    await temporary.abort();
+  }
+}
+
+/** Until the manifest is replaced, readers have the earlier output. */
+async function commitLocally(run: CorpusRun, manifest: Manifest): Promise<void> {
+  const folder = runFolder(run);
+  const replaced = await readManifest(run.output);
+  await writeRunFile(folder, join(run.output, manifestFile), formatManifest(manifest));
+  await removeReplacedFiles(folder, manifest, replaced);
+  await guardIo('Removing the files of the finished run', run.output, () => discardRun(run.output, run.key));
 }
 
 /**
@@ -121,11 +135,21 @@ async function checkInputs(
   }
 }
 
-/** Removes shards that an earlier run has left: they move into the folder of the run, and are removed with it. */
-async function removeOtherShards({ output, temporary }: RunFolder, shards: readonly ShardEntry[]): Promise<void> {
-  const own = new Set(shards.flatMap(filesOf).map(({ file }) => file));
+/**
+ * Removes what the replaced manifest listed, and what dead attempts have left under names of their own: it moves into
+ * the folder of the run, and is removed with it.
+ */
+async function removeReplacedFiles(
+  { output, temporary }: RunFolder,
+  manifest: Manifest,
+  replaced: Manifest | undefined,
+): Promise<void> {
+  const own = new Set(listedFiles(manifest));
+  const earlier = new Set(replaced && listedFiles(replaced));
   await guardIo('Clearing the output folder', output, async () => {
-    const others = (await readdir(output)).filter((name) => /^shard-\d+\./.test(name) && !own.has(name));
+    const others = (await readdir(output)).filter(
+      (name) => !own.has(name) && (earlier.has(name) || isListedName(name)),
+    );
     for (const name of others) {
       await moveIntoPlace(join(output, name), join(temporary, name)).catch((error: unknown) => {
         if (!isSystemError(error, 'ENOENT')) throw error; // Another process commits this run, too, or has done so.
@@ -149,9 +173,11 @@ async function readCompleteChunk(run: CorpusRun, index: number, firstRow: number
 
 /** The manifest, when this very run was committed already: its folder is removed then. */
 async function committedBefore(run: CorpusRun): Promise<Manifest> {
-  const manifest = await readManifest(run.output);
-  if (manifest?.complete && isOfRun(manifest, run)) return manifest;
-  if (manifest?.complete) throw runNotOpenError(run.output);
+  if ((await findRun(run.output, run.key)) === undefined) {
+    const manifest = await readCommitted(run.output);
+    if (manifest && isOfRun(manifest, run)) return manifest;
+    throw runNotOpenError(run.output);
+  }
   const problem = `The plan of the run in ${run.output} has not reached its end.`;
   throw incompleteRunError(`${problem} \`resume\` continues it.`, { file: run.output });
 }

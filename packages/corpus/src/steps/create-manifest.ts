@@ -1,16 +1,21 @@
 import { isStorageUri } from '@sentvec/storage';
 import { hasPieceRows } from '../request.ts';
-import { vectorsIn, type Manifest, type ShardEntry } from '../manifest.ts';
+import { vectorsIn, type Manifest, type ShardEntry, type ShardFile } from '../manifest.ts';
 import { readCalibration } from '../run/calibration.ts';
-import { readRunInputs, type CorpusRun } from '../run/corpus-run.ts';
+import { readRunInputs, type CorpusRun, type RunInputs } from '../run/corpus-run.ts';
 
 /**
  * The manifest of a run: complete with all its shards, or not complete without any.
  *
+ * @param rejectedRows the file that lists the rejected rows, if there are any
  * @throws SentvecError `invalid-output`, `io-failed`
  */
-export async function createManifest(run: CorpusRun, shards?: readonly ShardEntry[]): Promise<Manifest> {
-  const { found, inspected } = await readRunInputs(run);
+export async function createManifest(
+  run: CorpusRun,
+  shards?: readonly ShardEntry[],
+  rejectedRows?: ShardFile,
+): Promise<Manifest> {
+  const inputs = await readRunInputs(run);
   const calibration = await readCalibration(run);
   const { precision, format, ...options } = run.options;
   const total = (count: 'rows' | 'rejected' | 'truncated' | 'tokens'): number =>
@@ -28,15 +33,21 @@ export async function createManifest(run: CorpusRun, shards?: readonly ShardEntr
     rows: total('rows') - removed.reduce((sum, { rows }) => sum + rows, 0),
     ...(hasPieceRows(run.options) && { pieces: (shards ?? []).reduce((sum, shard) => sum + vectorsIn(shard), 0) }),
     rejected: total('rejected'),
+    ...(rejectedRows && { rejectedRows }),
     truncated: total('truncated'),
     tokens: total('tokens'),
     ...(backends.length > 0 && { backends }),
-    inputs: inspected.map(({ name, format: inputFormat, bytes }, index) => {
-      const { kind, bytes: size } = found[index]!;
-      return { file: name, format: inputFormat, bytes: kind === 'file' ? size : bytes };
-    }),
+    inputs: describeInputs(inputs),
     options,
     ...(calibration && { calibration }),
     shards: shards ?? [],
   };
+}
+
+/** What the manifest says about the inputs of a run. */
+export function describeInputs({ found, inspected }: RunInputs): Manifest['inputs'] {
+  return inspected.map(({ name, format, bytes }, index) => {
+    const { kind, bytes: size } = found[index]!;
+    return { file: name, format, bytes: kind === 'file' ? size : bytes };
+  });
 }

@@ -1,7 +1,6 @@
 /** Embeds one chunk into its shard. */
 import { SentvecError, throwIfAborted } from '@sentvec/core';
-import { canonicalJson, sha256 } from '@sentvec/platform';
-import { isStorageUri } from '@sentvec/storage';
+import { sha256 } from '@sentvec/platform';
 import type { CorpusChunk } from '../chunk.ts';
 import { locationIn } from '../location.ts';
 import type { ShardFile } from '../manifest.ts';
@@ -10,14 +9,9 @@ import { rejectRowByError, type RejectedRow } from '../rows/rejected-row.ts';
 import type { Row } from '../rows/row.ts';
 import { quantizeVectors, readCalibration } from '../run/calibration.ts';
 import type { CorpusRun } from '../run/corpus-run.ts';
-import {
-  findFinishedChunk,
-  isPlannedContent,
-  shardName,
-  writeFinishedChunk,
-  type FinishedChunk,
-} from '../run/finished-chunk.ts';
+import { findFinishedChunk, shardFiles, writeFinishedChunk, type FinishedChunk } from '../run/finished-chunk.ts';
 import { runFolder, writeRunFile } from '../run/run-folder.ts';
+import { takeOverChunk } from '../run/take-over.ts';
 import { checkSpace, embedTextsOf, type CorpusEmbedder, type EmbeddedTexts } from '../run/space.ts';
 import { hasPieceRows, pieceColumns } from '../request.ts';
 import { columnsOfOutput, joinSparse, loadSink, storedCols, type Shard, type ShardLayout } from '../sinks/sink.ts';
@@ -61,13 +55,16 @@ export async function embedChunk(
   options: EmbedChunkOptions = {},
 ): Promise<ChunkResult> {
   throwIfAborted(options.signal);
-  const finished = await findFinishedChunk(run, chunk);
-  if (finished && isPlannedContent(finished, chunk)) return resultOf(finished, chunk, true);
+  // Of Parquet files the plan knows only the footer.
+  const isPlanned = chunk.format !== 'parquet';
+  const planned = isPlanned ? await findSameContent(run, chunk, chunk.content) : undefined;
+  if (planned) return resultOf(planned, chunk, true);
   await checkSpace(run, embedder);
   const { textField, idField, columns, split } = run.options;
   const fields = { textField, idField, columns, idType: run.idType };
   const { rows, rejectedRows, content } = await readChunk(chunk, split, fields, options.signal);
-  if (finished?.shard.content === content) return resultOf(finished, chunk, true);
+  const finished = isPlanned ? undefined : await findSameContent(run, chunk, content);
+  if (finished) return resultOf(finished, chunk, true);
   throwIfRejected(run, rejectedRows);
   const texts = rows.map(({ text }) => text);
   const { embedded, indices, failures } = await embedTexts(texts, (some) => embedSome(some, run, embedder, options));
@@ -82,6 +79,16 @@ export async function embedChunk(
   const done = finishedChunk({ ...chunk, content }, files, receipt, all, embedder.backend);
   await writeFinishedChunk(run, chunk.index, done);
   return resultOf(done, chunk, false);
+}
+
+/** The finished chunk that was made of the same rows, by this run or an earlier one. */
+async function findSameContent(
+  run: CorpusRun,
+  chunk: CorpusChunk,
+  content: string,
+): Promise<FinishedChunk | undefined> {
+  const finished = await findFinishedChunk(run, chunk);
+  return finished?.shard.content === content ? finished : takeOverChunk(run, { ...chunk, content });
 }
 
 async function embedSome(
@@ -103,7 +110,7 @@ function throwIfRejected({ strict }: CorpusRun, [first]: readonly RejectedRow[])
   if (!strict || !first) return;
   const { file, row, line, code, reason } = first;
   const position = line === undefined ? `row ${row}` : `row ${row} (line ${line})`;
-  const remedy = 'Correct it, or leave out `strict` to have such rows listed in rejected.jsonl.';
+  const remedy = 'Correct it, or leave out `strict` to have such rows listed in the output folder.';
   const details = { file, row, line, rejectedRow: code };
   throw new SentvecError('invalid-corpus', `${file}, ${position} has no vector. ${reason} ${remedy}`, details);
 }
@@ -140,11 +147,11 @@ async function writeShard(chunk: CorpusChunk, run: CorpusRun, shard: Shard): Pro
   const contents = await sink.encode(shard, layoutOf(run));
   const folder = runFolder(run);
   const hashes = await Promise.all(contents.map((bytes) => sha256(bytes)));
-  // In a store, the name says what is in the file: a late or doubled write changes nothing.
-  const content = isStorageUri(run.output) ? `.${(await sha256(canonicalJson(hashes))).slice(0, 16)}` : '';
+  const endings = contents.map((_, index) => sink.endings[index]!);
+  const names = await shardFiles(chunk.index, hashes, endings);
   const files: ShardFile[] = [];
   for (const [index, bytes] of contents.entries()) {
-    const file = shardName(chunk.index) + content + sink.endings[index]!;
+    const file = names[index]!;
     await writeRunFile(folder, locationIn(run.output, file), bytes);
     files.push({ file, bytes: bytes.byteLength, sha256: hashes[index]! });
   }

@@ -4,13 +4,14 @@
 import { basename, dirname, join, resolve, sep } from 'node:path';
 import type { Readable } from 'node:stream';
 import { SentvecError, throwIfAborted } from '@sentvec/core';
+import { canonicalJson } from '@sentvec/platform';
 import { isStorageUri } from '@sentvec/storage';
 import { findInputs, realPath, type FoundInput } from '../inputs/find-inputs.ts';
 import { inspectInput, type InspectedInput } from '../inputs/inspect-input.ts';
 import { unpackInput } from '../inputs/unpack-input.ts';
-import type { Manifest } from '../manifest.ts';
+import type { Calibration, Manifest } from '../manifest.ts';
 import { resolveOptions, type CorpusRequest } from '../request.ts';
-import { calibrate, isCalibrated } from '../run/calibration.ts';
+import { calibrate, isCalibrated, readCalibration } from '../run/calibration.ts';
 import { checkStreams, isUpToDate } from '../run/compare-inputs.ts';
 import { newRunKey, openRun, type CorpusRun, type RunInputs } from '../run/corpus-run.ts';
 import { decideStart, unfinishedError, updatedError, type EarlierRun, type WantedRun } from '../run/decide-start.ts';
@@ -23,7 +24,8 @@ import {
 } from '../run/output-folder.ts';
 import { preparationFolder, runFolder, writeRunFile, type RunFolder } from '../run/run-folder.ts';
 import { describeSpace, type CorpusEmbedder } from '../run/space.ts';
-import { chunksOfManifest, chunksOfRun, takeOver, type EarlierChunk } from '../run/take-over.ts';
+import type { FinishedChunk } from '../run/finished-chunk.ts';
+import { chunksOfManifest, chunksOfRun, noteEarlierChunks } from '../run/take-over.ts';
 import { checkFields } from './check-fields.ts';
 import { createManifest } from './create-manifest.ts';
 
@@ -142,10 +144,10 @@ class Preparation {
     const { output, options, space, inputs } = this.#wanted;
     const inspected = (this.#inspected ??= await this.#readyInputs());
     const { signal } = this.#options;
-    const { verify = false, strict = false } = this.#request;
-    if (earlier?.kind === 'unfinished') await checkStreams(earlier, inspected);
+    const { verify = false, strict = false, update } = this.#request;
+    if (earlier?.kind === 'unfinished' && !update) await checkStreams(earlier, inspected);
     if (earlier?.kind === 'finished') {
-      const wanted = { output, options, inspected, verify, signal };
+      const wanted = { output, options, found: inputs, inspected, verify, signal };
       if (await isUpToDate(earlier, wanted)) return { finished: true, manifest: earlier.manifest };
       if (earlier.manifest.shards.some(({ removed }) => removed)) throw updatedError(output);
     }
@@ -154,8 +156,9 @@ class Preparation {
     const totalBytes = inspected.reduce((total, { bytes }) => total + bytes, 0);
     const run: CorpusRun = { key: this.key, output, space, options, idType, strict, totalBytes };
     await makePreparationFolder(output, this.key);
-    if (earlier) await takeOver(this.#folder, earlierChunks(earlier, output), verify);
-    await this.#write(run, { found: inputs, inspected });
+    const calibration = await this.#calibrate(inspected);
+    if (earlier) await noteEarlierChunks(this.#folder, options, earlierChunks(earlier, { run, calibration }), verify);
+    await this.#write(run, { found: inputs, inspected }, calibration);
     return { finished: false, run };
   }
 
@@ -175,14 +178,18 @@ class Preparation {
     return inspected;
   }
 
-  async #write(run: CorpusRun, { found, inspected }: RunInputs): Promise<void> {
+  /** The ranges of the run, for a precision that needs them. */
+  async #calibrate(inspected: readonly InspectedInput[]): Promise<Calibration | undefined> {
+    const { joins, signal } = this.#options;
+    const { options } = this.#wanted;
+    if (!isCalibrated(options.precision)) return undefined;
+    return joins?.calibration ?? (await calibrate(inspected, options, this.#embedder, signal));
+  }
+
+  async #write(run: CorpusRun, { found, inspected }: RunInputs, calibration: Calibration | undefined): Promise<void> {
     const folder = this.#folder;
     const write = (path: string, value: unknown): Promise<void> => writeRunFile(folder, path, JSON.stringify(value));
-    if (isCalibrated(run.options.precision)) {
-      const { joins, signal } = this.#options;
-      const calibration = joins?.calibration ?? (await calibrate(inspected, run.options, this.#embedder, signal));
-      if (calibration) await write(folder.calibration, calibration);
-    }
+    if (calibration) await write(folder.calibration, calibration);
     // Copies move with the folder of the run.
     const { unpacked } = runFolder(run);
     const moved = inspected.map((input) =>
@@ -199,8 +206,18 @@ class Preparation {
 /** How often it is decided again how a request starts, when another run was first. */
 const maxAttempts = 3;
 
-function earlierChunks(earlier: EarlierRun, output: string): AsyncGenerator<EarlierChunk, void> {
-  return earlier.kind === 'unfinished'
-    ? chunksOfRun(earlier.run)
-    : chunksOfManifest(output, earlier.manifest, !earlier.retryRejected);
+/** The chunks of an earlier run whose shards are written as those of the run that begins. */
+async function* earlierChunks(
+  earlier: EarlierRun,
+  begun: { readonly run: CorpusRun; readonly calibration: Calibration | undefined },
+): AsyncGenerator<FinishedChunk, void> {
+  const { output, idType } = begun.run;
+  const fits = (there: Pick<Manifest, 'idType' | 'calibration'>): boolean =>
+    there.idType === idType && canonicalJson(there.calibration ?? null) === canonicalJson(begun.calibration ?? null);
+  const { manifest } = earlier;
+  if (manifest && fits(manifest))
+    yield* chunksOfManifest(output, manifest, earlier.kind === 'finished' && !earlier.again);
+  if (earlier.kind !== 'unfinished') return;
+  const { run } = earlier;
+  if (fits({ idType: run.idType, calibration: await readCalibration(run) })) yield* chunksOfRun(run);
 }

@@ -12,6 +12,7 @@ import {
   openRun,
   planCorpus,
   prepareCorpus,
+  readCommitted,
   readManifest,
   type CorpusRequest,
   type FoundInput,
@@ -78,7 +79,8 @@ export async function prepareRequest(
   const loaded = await embedder(model);
   const prepare = (options: StartOptions): Promise<PreparedCorpus> =>
     prepareCorpus({ ...request, output, ...startAsIs, ...options }, loaded, { signal, found });
-  const prepared = runAttempt > 1 ? await replay(prepare) : await start(request, prepare);
+  const isReplay = runAttempt > 1 && !request.update; // An update goes on by itself, and retries what was rejected.
+  const prepared = isReplay ? await replay(prepare) : await start(request, prepare);
   if (prepared.finished) {
     const { fingerprint } = prepared.manifest;
     return { model, output, key: '00000000', fingerprint, totalBytes: 0, finished: true };
@@ -106,17 +108,17 @@ function searchedFolder(input: string): string {
   return input.slice(0, input.lastIndexOf('/', magic) + 1) || '.';
 }
 
-type StartOptions = Pick<CorpusRequest, 'resume' | 'overwrite' | 'retryRejected'>;
+type StartOptions = Pick<CorpusRequest, 'resume' | 'update' | 'overwrite' | 'retryRejected'>;
 
-const startAsIs: StartOptions = { resume: false, overwrite: false, retryRejected: false };
+const startAsIs: StartOptions = { resume: false, update: false, overwrite: false, retryRejected: false };
 
 /** Continues an unfinished run of the same request, unless the request says what to do. */
 async function start(
-  { resume, overwrite, retryRejected }: CorpusRequest,
+  { resume, update, overwrite, retryRejected }: CorpusRequest,
   prepare: (options: StartOptions) => Promise<PreparedCorpus>,
 ): Promise<PreparedCorpus> {
   try {
-    return await prepare({ resume, overwrite, retryRejected });
+    return await prepare({ resume, update, overwrite, retryRejected });
   } catch (error) {
     const isUnfinished = SentvecError.is(error, 'invalid-output') && error.details['unfinished'] === true;
     if (!isUnfinished || resume !== undefined || overwrite || retryRejected) throw error;
@@ -202,13 +204,9 @@ async function commit(
   signal: AbortSignal,
 ): Promise<Manifest> {
   const folder = await access.checkWrite(output);
-  const committed = async (): Promise<Manifest | undefined> => {
-    const manifest = await readManifest(folder);
-    return manifest?.complete && manifest.fingerprint === fingerprint ? manifest : undefined;
-  };
   if (finished) {
-    const manifest = await committed();
-    if (manifest) return manifest;
+    const manifest = await readManifest(folder);
+    if (manifest?.complete && manifest.fingerprint === fingerprint) return manifest;
     const message = `The manifest of ${output} was removed or replaced while the run was finishing.`;
     throw new SentvecError('invalid-output', message, { file: output });
   }
@@ -216,8 +214,9 @@ async function commit(
     return await commitCorpus(await openRun(folder, key), { signal });
   } catch (error) {
     // An earlier attempt may have committed, and died before it could say so.
-    const manifest = SentvecError.is(error, 'invalid-output') ? await committed() : undefined;
-    if (manifest) return manifest;
+    const isClosed = SentvecError.is(error, 'invalid-output') && error.details.missing === true;
+    const manifest = isClosed ? await readCommitted(folder) : undefined;
+    if (manifest?.fingerprint === fingerprint) return manifest;
     throw error;
   }
 }

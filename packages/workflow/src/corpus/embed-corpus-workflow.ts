@@ -43,7 +43,7 @@ export interface EmbedCorpusResources {
  *
  * Steps pass references to each other; texts and vectors stay in files that every worker can reach under the same path.
  * The bytes of the output do not depend on who computes them. Rows that cannot be embedded become dead letters, and
- * lines of `rejected.jsonl`; a replay embeds the chunks that have any once more. A request whose output folder holds an
+ * are listed in the output; a replay embeds the chunks that have any once more. A request whose output folder holds an
  * unfinished run of the same request continues it, unless `request.resume` is false.
  */
 export function embedCorpusWorkflow(resources: EmbedCorpusResources = {}): Workflow<EmbedCorpusInput, CommittedCorpus> {
@@ -84,7 +84,7 @@ export function embedCorpusWorkflow(resources: EmbedCorpusResources = {}): Workf
 }
 
 /** Raise it when a change makes other chunks, or other bytes of a shard. */
-const version = '2';
+const version = '3';
 
 async function noEmbedder(): Promise<never> {
   throw new TypeError('This process has no embedder: pass embedCorpusWorkflow({ embedder }).');
