@@ -8,11 +8,18 @@ import { cachedReference, hashEarly } from './cached-reference.ts';
 import { availability, devicesToTry, loadingError, presentDevices } from './devices.ts';
 import { PooledEncoder } from './encoder.ts';
 import { checkOptions, type OnnxDevice, type OnnxOptions } from './options.ts';
+import type { SessionSpecification } from './messages.ts';
 import { switchOffReports } from './onnx-runtime.ts';
 import { recordModel } from './recorded-model.ts';
 import { checkMemory, planSessions, type SessionPlan } from './session-plan.ts';
 import { SessionPool, type StartThread } from './session-pool.ts';
-import { startEarlyThread, startSessionThread, type EarlyThread } from './session-thread.ts';
+import {
+  startEarlyThread,
+  startSessionThread,
+  type EarlyThread,
+  type SessionThread,
+  type ThreadListener,
+} from './session-thread.ts';
 import { findShippedModel, type ModelSource } from './shipped-model.ts';
 
 /**
@@ -114,20 +121,29 @@ async function openOnFirst(
 function openPool(
   source: OpenedModel,
   device: OnnxDevice,
-  plan: Pick<SessionPlan, 'sessions' | 'threadsPerSession' | 'loneThreads'>,
+  plan: Omit<SessionPlan, 'batchTokens'>,
   onWarning: (message: string) => void,
   early?: EarlyThread,
 ): Promise<SessionPool> {
   const { model, externalData, pairs } = source;
+  const specification = (threads: number): SessionSpecification => ({ model, externalData, pairs, device, threads });
   const startWith =
     (threads: number): StartThread =>
-    (listener) => {
-      const specification = { model, externalData, pairs, device, threads };
-      return early?.open(specification, listener) ?? startSessionThread(specification, listener);
-    };
-  const { sessions, threadsPerSession, loneThreads } = plan;
-  const startWide = loneThreads === undefined ? undefined : startWith(loneThreads);
-  return SessionPool.open({ start: startWith(threadsPerSession), startWide, sessions, onWarning });
+    (listener) =>
+      early?.open(specification(threads), listener) ?? startSessionThread(specification(threads), listener);
+  const { sessions, threadsPerSession, loneThreads = 1, onCallingThread = false } = plan;
+  return SessionPool.open({
+    start: startWith(threadsPerSession),
+    startWide: loneThreads > 1 ? startWith(loneThreads) : undefined,
+    openHere: onCallingThread ? (listener) => openHere(specification(loneThreads), listener) : undefined,
+    sessions,
+    onWarning,
+  });
+}
+
+/** Loads onnxruntime into this thread, which most programs never need. */
+async function openHere(specification: SessionSpecification, listener: ThreadListener): Promise<SessionThread> {
+  return (await import('./calling-thread.ts')).openOnCallingThread(specification, listener);
 }
 
 /** When the CPU cannot open the model either, the error is about the model, else about the device. */

@@ -1,30 +1,32 @@
-// Chooses the session for a lone batch: one with one thread, or the one with several, by the times that both took.
+// Chooses the session for a lone batch, one that comes while no other is computed: a session of the pool, or one that
+// only lone batches have, by the times of both.
 
-/** A session of one thread, or the one whose threads are all the cores'. */
+/** A session of the pool, which has one thread, or one of lone batches, which has a thread for each core. */
 export type SessionWidth = 'narrow' | 'wide';
 
-/** Lone batches after which the wide session is opened: a caller that sends so many sends more. */
+/** Lone batches after which a wide session is opened: a caller that sends so many sends more. */
 const batchesBeforeWide = 8;
 
-/** Milliseconds below which a batch is not worth several threads: waking them takes a tenth of that. */
-const leastMilliseconds = 1;
+/** First batches of a wide session, before it is compared: the code of a new thread is compiled while they run. */
+const batchesOfWarmUp = 24;
 
-/** Lone batches by which the session that is not in use is judged. */
-const batchesOfTrial = 6;
-
-/** Those of the first one: the code of a new thread is compiled while it runs. */
-const batchesOfFirstTrial = 24;
-
-/** First batches of a trial that do not count: the memory of that session is new, or no longer in the caches. */
+/** First batches of each session in a trial that do not count: its memory is new, or no longer in the caches. */
 const coldBatches = 2;
 
-/** After so many lone batches there is a trial in any case. They are fewer than one of a hundred: see the p99. */
-const batchesBetweenTrials = 1024;
+/** Batches of each session in a trial that count. */
+const countedBatches = 3;
 
-/** After so many there is one when the session in use takes longer than it did, or less: the machine has changed. */
-const batchesBeforeChange = 64;
+/** The least and the most batches between two trials; the most keeps the slower session out of the 99th percentile. */
+const leastBetweenTrials = 64;
+const mostBetweenTrials = 1024;
 
-/** How many times as long, or as short, counts as a change. */
+/** How many times as many batches pass before the next trial when two ended alike. */
+const growth = 4;
+
+/** Batches after a trial when the caches have what they have from then on. */
+const batchesBeforeUsual = 32;
+
+/** How many times as long, or as short, a batch takes when the machine has changed. */
 const change = 1.5;
 
 /** The wide session must take less than this share of the time of the narrow one: it uses more of the machine. */
@@ -34,52 +36,75 @@ const advantage = 0.9;
 const positionsOfCall = 32;
 
 /**
- * Learns what lone batches take on one thread and on several. Several are faster on a quiet machine, and far slower
- * on one that has other work, so no constant could tell.
+ * Learns what lone batches take in a session of the pool and in a wide one. Several threads are faster on a quiet
+ * machine, and far slower on one that has other work, so no constant could tell. A trial sends batches to both in turns:
+ * what else the machine does meets both alike. While trials end alike, four times as many batches pass before the next.
  */
 export class LoneBatches {
   readonly #costs: Readonly<Record<SessionWidth, RecentCosts>> = { narrow: new RecentCosts(), wide: new RecentCosts() };
+  readonly #leastMilliseconds: number;
   #inUse: SessionWidth = 'narrow';
-  /** Batches of the trial that are still to come. */
-  #trial = batchesOfFirstTrial;
+  /** Batches of the warm-up, and of the trial, that are still to come. */
+  #warmUp = batchesOfWarmUp;
+  #trial = 0;
   #sinceTrial = 0;
-  /** What the session in use took after the last trial. */
+  /** The first trial, which may be of a new session with cold caches, is soon followed by another. */
+  #betweenTrials = leastBetweenTrials / growth;
+  /** What the session in use took some batches after the last trial, in which all were slower: they came in turns. */
   #usual = 0;
 
-  /** Whether enough lone batches have come, and take long enough, to open a session of several threads for them. */
+  /** @param leastMilliseconds what a batch must take on the narrow session to be worth a wide one */
+  constructor(leastMilliseconds: number) {
+    this.#leastMilliseconds = leastMilliseconds;
+  }
+
+  /** Whether enough lone batches have come, and take long enough, to open a wide session for them. */
   get deserveWide(): boolean {
     const { count, milliseconds } = this.#costs.narrow;
-    return count >= batchesBeforeWide && milliseconds >= leastMilliseconds;
+    return count >= batchesBeforeWide && milliseconds >= this.#leastMilliseconds;
   }
 
   /** The session for the next lone batch, when both are open. */
   choose(): SessionWidth {
-    return this.#trial > 0 ? otherThan(this.#inUse) : this.#inUse;
+    if (this.#warmUp > 0) return 'wide';
+    return this.#trial % 2 === 1 ? otherThan(this.#inUse) : this.#inUse;
   }
 
   /** A lone batch came back. */
   add(width: SessionWidth, positions: number, milliseconds: number): void {
-    this.#costs[width].add(positions + positionsOfCall, milliseconds);
-    if (width === this.#inUse) this.#watch();
-    else this.#endTrial();
+    this.#costs[width].add(positions, milliseconds);
+    if (this.#warmUp > 0) {
+      if (width === 'wide') this.#warmUp -= 1;
+      if (this.#warmUp === 0) this.#beginTrial();
+    } else if (this.#trial > 0) {
+      // The chosen session may have been busy with a batch that was aborted.
+      if (width === this.choose()) this.#trial -= 1;
+      if (this.#trial === 0) this.#endTrial();
+    } else this.#watch();
   }
 
   /** Begins a trial when it is time for one. */
   #watch(): void {
     this.#sinceTrial += 1;
-    if (this.#trial > 0 || this.#sinceTrial < batchesBeforeChange) return;
+    if (this.#sinceTrial === batchesBeforeUsual) this.#usual = this.#costs[this.#inUse].perPosition;
+    if (this.#sinceTrial < leastBetweenTrials) return;
     const ratio = this.#costs[this.#inUse].perPosition / this.#usual;
-    if (ratio < change && ratio > 1 / change && this.#sinceTrial < batchesBetweenTrials) return;
-    this.#trial = batchesOfTrial;
-    this.#costs[otherThan(this.#inUse)].clear();
+    const isAsUsual = ratio < change && ratio > 1 / change;
+    if (!isAsUsual || this.#sinceTrial >= this.#betweenTrials) this.#beginTrial();
+  }
+
+  #beginTrial(): void {
+    this.#trial = 2 * (coldBatches + countedBatches);
+    this.#costs.narrow.clear();
+    this.#costs.wide.clear();
   }
 
   #endTrial(): void {
-    this.#trial -= 1;
-    if (this.#trial > 0) return;
     const { narrow, wide } = this.#costs;
-    this.#inUse = wide.perPosition < advantage * narrow.perPosition ? 'wide' : 'narrow';
-    this.#usual = this.#costs[this.#inUse].perPosition;
+    const faster = wide.perPosition < advantage * narrow.perPosition ? 'wide' : 'narrow';
+    this.#betweenTrials =
+      faster === this.#inUse ? Math.min(growth * this.#betweenTrials, mostBetweenTrials) : leastBetweenTrials;
+    this.#inUse = faster;
     this.#sinceTrial = 0;
   }
 }
@@ -89,7 +114,7 @@ function otherThan(width: SessionWidth): SessionWidth {
 }
 
 /** Medians of the last batches: a single one may have been held up by another program. */
-class RecentCosts {
+export class RecentCosts {
   count = 0;
   readonly #milliseconds: number[] = [];
   readonly #perPosition: number[] = [];
@@ -98,7 +123,7 @@ class RecentCosts {
     this.count += 1;
     if (this.count <= coldBatches) return;
     this.#milliseconds.push(milliseconds);
-    this.#perPosition.push(milliseconds / positions);
+    this.#perPosition.push(milliseconds / (positions + positionsOfCall));
     if (this.#milliseconds.length <= 9) return;
     this.#milliseconds.shift();
     this.#perPosition.shift();
@@ -110,6 +135,11 @@ class RecentCosts {
 
   get perPosition(): number {
     return median(this.#perPosition);
+  }
+
+  /** What a batch is expected to take, milliseconds; 0 when nothing is known. */
+  expected(positions: number): number {
+    return this.perPosition * (positions + positionsOfCall);
   }
 
   clear(): void {

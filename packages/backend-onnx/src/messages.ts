@@ -1,5 +1,6 @@
 // The messages between the pool of sessions and its threads. All of them survive a structured clone.
-import type { Encoder, PoolingMode, Projection, TokenBatch } from '@sentvec/core';
+import type { Encoder, Head, PoolingMode, Projection, TokenBatch } from '@sentvec/core';
+import { sharedProjection } from '@sentvec/core/node';
 
 /** An ONNX model as a session opens it. */
 export interface SessionModel {
@@ -60,4 +61,12 @@ export interface ThreadHead {
   /** A built-in pooling; `tokens`: none; `undefined`: the vectors of texts that the model's own file gives. */
   readonly modes: readonly PoolingMode[] | 'tokens' | undefined;
   readonly projections: readonly Projection[];
+}
+
+/** A head as a thread gets it: the numbers of its projections are in shared memory. */
+export function threadHead({ pooling, projections }: Head): ThreadHead {
+  return {
+    modes: pooling.perToken === true ? 'tokens' : pooling.modes,
+    projections: projections.map((projection) => sharedProjection(projection)),
+  };
 }

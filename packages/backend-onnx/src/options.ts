@@ -22,8 +22,8 @@ export interface OnnxOptions {
   readonly variant?: string | undefined;
   /**
    * Sessions, each in a worker thread with its own weights.
-   * @default one for each core, as far as `memoryBudget` allows, and one whose threads are all the cores' for texts that
-   * come one at a time; one on a GPU
+   * @default one for each core, as far as `memoryBudget` allows, and up to two with a thread for each core, for texts
+   * that come one at a time: one in a worker thread, one on the calling thread for short texts; one on a GPU
    */
   readonly sessions?: number | undefined;
   /**

@@ -1,6 +1,7 @@
 // How many sessions and threads a model gets on this machine.
 import { availableParallelism, totalmem } from 'node:os';
 import { readFileSync } from 'node:fs';
+import { isMainThread } from 'node:worker_threads';
 import { SentvecError } from '@sentvec/platform';
 import type { OnnxOptions } from './options.ts';
 
@@ -11,10 +12,12 @@ export interface SessionPlan {
   /** Tokens of a batch that suit these sessions. */
   readonly batchTokens: number;
   /**
-   * Threads of a further session, for batches that come one at a time. `undefined`: there is none, because one would
-   * gain nothing, memory does not allow it, or the options decide about sessions.
+   * Threads of further sessions, for batches that come one at a time. `undefined`: there are none, because memory does
+   * not allow it, or the options decide about sessions.
    */
   readonly loneThreads?: number | undefined;
+  /** Whether there may be a session on the calling thread, for short batches that come one at a time. */
+  readonly onCallingThread?: boolean | undefined;
 }
 
 /**
@@ -28,6 +31,9 @@ const mostLoneThreads = 4;
 
 /** Bytes of a session besides its weights: onnxruntime, the thread's JavaScript, activations of a batch. */
 const sessionOverhead = 64 * 2 ** 20;
+
+/** Opening more weights than these would hold the calling thread up for too long. */
+const mostOnCallingThread = 2 ** 27;
 
 /** From here on weights are large: products with them keep several threads busy, and one session holds them. */
 const largeWeights = 2 ** 29;
@@ -49,11 +55,11 @@ export function planSessions(weightsSize: number, device: string, options: OnnxO
   const threadsPerSession = options.threadsPerSession ?? Math.max(1, Math.floor(cores / sessions));
   const batchTokens = options.batchTokens ?? tokensForEachThread * threadsPerSession;
   const isAutomatic = options.sessions === undefined && options.threadsPerSession === undefined;
-  const loneThreads =
-    isAutomatic && cores > 1 && threadsPerSession === 1 && affordable > sessions
-      ? Math.min(cores, mostLoneThreads)
-      : undefined;
-  return { sessions, threadsPerSession, batchTokens, loneThreads };
+  if (!isAutomatic || threadsPerSession > 1 || affordable < sessions + 2)
+    return { sessions, threadsPerSession, batchTokens };
+  // A worker thread that ends inside onnxruntime takes the process down: see docs/adr on the session pool.
+  const onCallingThread = isMainThread && weightsSize <= mostOnCallingThread;
+  return { sessions, threadsPerSession, batchTokens, loneThreads: Math.min(cores, mostLoneThreads), onCallingThread };
 }
 
 /**

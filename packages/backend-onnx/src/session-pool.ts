@@ -1,7 +1,7 @@
 // The sessions of a model, and the batches that wait for them.
 import type { TokenBatch } from '@sentvec/core';
 import { abortError, onAbort, SentvecError, throwIfAborted, warn } from '@sentvec/platform';
-import { LoneBatches, type SessionWidth } from './lone-batches.ts';
+import { LoneBatches, RecentCosts } from './lone-batches.ts';
 import type { SessionFacts } from './messages.ts';
 import type { Outcome, PooledHead, SessionThread, ThreadListener } from './session-thread.ts';
 
@@ -22,6 +22,8 @@ export interface PoolOptions {
   readonly start: StartThread;
   /** Starts the thread with the session for lone batches, whose threads are all the cores. */
   readonly startWide?: StartThread | undefined;
+  /** Opens the session for short lone batches on the calling thread, with the threads of all the cores. */
+  readonly openHere?: StartThread | undefined;
   /** Sessions that compute at the same time. */
   readonly sessions: number;
   /** Called when a further session cannot be opened; the pool goes on with those that are open. */
@@ -31,13 +33,34 @@ export interface PoolOptions {
 /** Batches in a thread at once: the one it computes, and the next, so that it need not wait for the main thread. */
 const depth = 2;
 
+/** A session for lone batches besides those of the pool, once it has been opened. */
+interface LoneSession {
+  readonly start: StartThread | undefined;
+  /** How a person would name it. */
+  readonly name: string;
+  readonly batches: LoneBatches;
+  thread?: SessionThread | undefined;
+  hasStarted?: boolean | undefined;
+}
+
 /** The only batch that is computed. */
 interface LoneBatch {
   readonly id: number;
-  readonly width: SessionWidth;
+  /** The session that it may have, and whether it is in that one. */
+  readonly session: LoneSession;
+  readonly isThere: boolean;
   readonly positions: number;
   readonly started: number;
 }
+
+/** Milliseconds below which a batch is not worth several threads: waking them takes a tenth of that. */
+const leastOfSeveralThreads = 1;
+
+/**
+ * Milliseconds on one thread. A batch that is expected to take longer does not hold up the calling thread; with two
+ * threads one of this length holds it up for some 5 ms, as long as anything else may.
+ */
+const mostOnCallingThread = 10;
 
 /** How many threads may die in a row, without a finished batch in between, before the pool gives up. */
 const deathsInARow = 3;
@@ -47,21 +70,23 @@ const deathsInARow = 3;
  * are opened when a second batch comes while the first is computed: a few texts neither wait for all sessions nor take
  * their memory.
  *
- * Batches that come one at a time, as those of a query do, may have a further session, whose threads are all the cores.
- * It computes nothing beside another batch, and is used as long as it is faster.
+ * Batches that come one at a time, as those of a query do, may have further sessions, whose threads are all the cores:
+ * one on the calling thread for short ones, one in a thread of its own for others. They compute nothing beside another
+ * batch, and are used as long as they are faster.
  */
 export class SessionPool implements ThreadListener {
   readonly #start: StartThread;
-  readonly #startWide: StartThread | undefined;
   readonly #onWarning: (message: string) => void;
   /** Sessions that are still to be opened. */
   #further: number;
   readonly #threads: SessionThread[] = [];
-  readonly #loneBatches = new LoneBatches();
+  /** The session of several threads, in a thread of its own. */
+  readonly #wide: LoneSession;
+  /** The one on the calling thread. */
+  readonly #here: LoneSession;
+  /** Of lone batches in the sessions of one thread. */
+  readonly #costs = new RecentCosts();
   #lone: LoneBatch | undefined;
-  /** The session of several threads. */
-  #wide: SessionThread | undefined;
-  #hasStartedWide = false;
   readonly #queue: Job[] = [];
   readonly #sent = new Map<number, Job>();
   #lastId = 0;
@@ -71,9 +96,11 @@ export class SessionPool implements ThreadListener {
   #failure: SentvecError | undefined;
   #disposal: Promise<void> | undefined;
 
-  private constructor({ start, startWide, sessions, onWarning }: PoolOptions) {
+  private constructor({ start, startWide, openHere, sessions, onWarning }: PoolOptions) {
     this.#start = start;
-    this.#startWide = startWide;
+    const batches = new LoneBatches(leastOfSeveralThreads);
+    this.#wide = { start: startWide, name: 'A session of several threads', batches };
+    this.#here = { start: openHere, name: 'A session on the calling thread', batches: new LoneBatches(0) };
     this.#further = sessions - 1;
     this.#onWarning = (message) => {
       try {
@@ -130,7 +157,7 @@ export class SessionPool implements ThreadListener {
   async #end(): Promise<void> {
     this.#fail(new SentvecError('disposed', 'The encoder was disposed of. Load the model again.'));
     await this.#starting;
-    await Promise.all([...this.#threads, this.#wide].map(async (thread) => thread?.close()));
+    await Promise.all(this.#all().map(async (thread) => thread.close()));
   }
 
   #fail(failure: SentvecError): void {
@@ -140,51 +167,68 @@ export class SessionPool implements ThreadListener {
     this.#sent.clear();
   }
 
+  /** All sessions that are open. */
+  #all(): SessionThread[] {
+    return [...this.#threads, this.#wide.thread, this.#here.thread].filter((thread) => thread !== undefined);
+  }
+
   #dispatch(): void {
     // A lone batch may be the first of several that come in this moment.
-    if (this.#mayGoWide()) queueMicrotask(() => this.#dispatchTo(this.#mayGoWide() ? this.#wide : undefined));
+    if (this.#freeLoneSession() !== undefined) queueMicrotask(() => this.#dispatchTo(this.#freeLoneSession()));
     else this.#dispatchTo(undefined);
   }
 
-  #mayGoWide(): boolean {
+  /** The session for the waiting batch, if it is alone and that session is open and free. */
+  #freeLoneSession(): LoneSession | undefined {
+    if (this.#sent.size > 0 || this.#queue.length !== 1) return undefined;
+    const session = this.#loneSessionFor(positionsOf(this.#queue[0]!.batch));
     // The thread may still compute a batch that was aborted. When that ends, the next waiting batch is sent.
-    return this.#wide?.inFlight.size === 0 && this.#sent.size === 0 && this.#queue.length === 1;
+    return session.thread?.inFlight.size === 0 ? session : undefined;
   }
 
-  /** @param wide the session for the only batch, unless one of one thread is faster */
-  #dispatchTo(wide: SessionThread | undefined): void {
-    if (wide !== undefined && this.#loneBatches.choose() === 'wide') this.#send(wide, 'wide');
-    while (this.#queue.length > 0 && this.#lone?.width !== 'wide') {
+  #loneSessionFor(positions: number): LoneSession {
+    if (this.#here.start === undefined) return this.#wide;
+    return this.#costs.expected(positions) <= mostOnCallingThread ? this.#here : this.#wide;
+  }
+
+  /** @param lone the session for the only batch, unless one of the pool is faster */
+  #dispatchTo(lone: LoneSession | undefined): void {
+    if (lone?.batches.choose() === 'wide') this.#send(lone.thread!, lone);
+    while (this.#queue.length > 0 && this.#lone?.isThere !== true) {
       const thread = leastBusy(this.#threads);
       if (thread !== undefined && thread.inFlight.size > 0) this.#grow();
       if (thread === undefined || thread.inFlight.size >= depth) return;
-      this.#send(thread, 'narrow');
+      this.#send(thread);
     }
   }
 
-  #send(thread: SessionThread, width: SessionWidth): void {
+  #send(thread: SessionThread, lone?: LoneSession): void {
     const job = this.#queue.shift()!;
-    const positions = job.batch.rows * job.batch.cols;
-    const isLone = this.#sent.size === 0 && this.#queue.length === 0;
-    this.#lone = isLone ? { id: job.id, width, positions, started: performance.now() } : undefined;
+    const positions = positionsOf(job.batch);
+    const session = lone ?? this.#loneSessionFor(positions);
+    const isAlone = this.#sent.size === 0 && this.#queue.length === 0;
+    const isThere = lone !== undefined;
+    this.#lone = isAlone ? { id: job.id, session, isThere, positions, started: performance.now() } : undefined;
     this.#sent.set(job.id, job);
     thread.run(job.id, job.batch, job.pooled);
   }
 
   /** A batch that was alone all the while came back. */
-  #learn(lone: LoneBatch): void {
-    this.#loneBatches.add(lone.width, lone.positions, performance.now() - lone.started);
-    if (this.#startWide === undefined || this.#hasStartedWide || !this.#loneBatches.deserveWide) return;
-    this.#hasStartedWide = true;
-    this.#starting = Promise.all([this.#starting, this.#openWide(this.#startWide)]);
+  #learn({ session, isThere, positions, started }: LoneBatch): void {
+    const milliseconds = performance.now() - started;
+    if (!isThere) this.#costs.add(positions, milliseconds);
+    session.batches.add(isThere ? 'wide' : 'narrow', positions, milliseconds);
+    if (session.start === undefined || session.hasStarted === true || !session.batches.deserveWide) return;
+    session.hasStarted = true;
+    this.#starting = Promise.all([this.#starting, this.#openLone(session, session.start)]);
   }
 
   /** Without it, all goes on as before. */
-  async #openWide(start: StartThread): Promise<void> {
+  async #openLone(session: LoneSession, start: StartThread): Promise<void> {
     try {
-      this.#wide = await start(this);
+      session.thread = await start(this);
     } catch (error) {
-      this.#onWarning(`A session of several threads for single texts cannot be opened. ${String(error)}`);
+      this.#onWarning(`${session.name} for single texts cannot be opened. ${String(error)}`);
     }
   }
 
@@ -211,8 +255,10 @@ export class SessionPool implements ThreadListener {
     const waiting = this.#queue.findIndex((job) => job.id === id);
     const job = waiting >= 0 ? this.#queue.splice(waiting, 1)[0] : this.#sent.get(id);
     this.#sent.delete(id);
-    [...this.#threads, this.#wide].find((thread) => thread?.inFlight.has(id))?.cancel(id);
-    if (this.#lone?.id === id && this.#lone.width === 'narrow') this.#lone = undefined;
+    this.#all()
+      .find((thread) => thread.inFlight.has(id))
+      ?.cancel(id);
+    if (this.#lone?.id === id && !this.#lone.isThere) this.#lone = undefined;
     job?.settle(error);
   }
 
@@ -240,8 +286,8 @@ export class SessionPool implements ThreadListener {
     this.#reject(computed, `A batch was lost. ${reason}`);
     for (const id of next.toReversed()) this.#requeue(id);
     if (this.#failure !== undefined) return;
-    if (thread === this.#wide) {
-      this.#wide = undefined; // Those of one thread do its work.
+    if (thread === this.#wide.thread) {
+      this.#wide.thread = undefined; // Those of one thread do its work.
       this.#dispatch();
     } else {
       this.#starting = this.#starting.then(() => this.#restart(reason));
@@ -276,6 +322,10 @@ export class SessionPool implements ThreadListener {
     this.#sent.delete(id);
     this.#queue.unshift(job);
   }
+}
+
+function positionsOf({ rows, cols }: TokenBatch): number {
+  return rows * cols;
 }
 
 function leastBusy(threads: readonly SessionThread[]): SessionThread | undefined {

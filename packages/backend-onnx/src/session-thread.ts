@@ -2,10 +2,9 @@
  * The pool's end of a thread with a session in it.
  */
 import type { Head, TokenBatch } from '@sentvec/core';
-import { sharedProjection } from '@sentvec/core/node';
 import { SentvecError } from '@sentvec/platform';
 import { startThread, type Thread } from '@sentvec/platform/node';
-import type { SessionFacts, SessionProtocol, SessionSpecification } from './messages.ts';
+import { threadHead, type SessionFacts, type SessionProtocol, type SessionSpecification } from './messages.ts';
 import { createRunState, forget, waitAtExit } from './run-state.ts';
 
 /** The outcome of a batch that was sent to a thread. */
@@ -159,10 +158,8 @@ class WorkerSessionThread implements GraphThread {
     if (known !== undefined) return known;
     const number = this.#heads.size;
     this.#heads.set(head, number);
-    const modes = head.pooling.perToken === true ? 'tokens' : head.pooling.modes;
-    const projections = head.projections.map((projection) => sharedProjection(projection));
     // When the thread has ended, the call for the batch fails as well, and that failure is reported.
-    this.#thread.call('addHead', { modes, projections }).catch(() => {});
+    this.#thread.call('addHead', threadHead(head)).catch(() => {});
     return number;
   }
 

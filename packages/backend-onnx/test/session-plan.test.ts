@@ -27,12 +27,18 @@ describe('planSessions', () => {
     expect(planSessions(1200 * mebibyte, 'cpu', { memoryBudget: 2 ** 40 }).sessions).toBe(1);
   });
 
-  it('has one of several threads for lone batches, unless memory or the options forbid it', () => {
-    const { sessions: cores, loneThreads } = planSessions(mebibyte, 'cpu', { memoryBudget: 2 ** 40 });
-    expect(loneThreads).toBe(cores === 1 ? undefined : Math.min(cores, 4));
-    const forAll = { memoryBudget: 65 * cores * mebibyte };
-    for (const options of [forAll, { sessions: cores }, { threadsPerSession: 1 }])
-      expect(planSessions(mebibyte, 'cpu', options)).toMatchObject({ sessions: cores, loneThreads: undefined });
+  it('has sessions of all cores for lone batches, unless memory or the options forbid it', () => {
+    const { sessions: cores, ...plan } = planSessions(mebibyte, 'cpu', { memoryBudget: 2 ** 40 });
+    expect(plan).toMatchObject({ loneThreads: Math.min(cores, 4), onCallingThread: true });
+    const forAll = { memoryBudget: 65 * (cores + 1) * mebibyte };
+    for (const options of [forAll, { sessions: cores }, { threadsPerSession: 1 }]) {
+      const { sessions, loneThreads, onCallingThread } = planSessions(mebibyte, 'cpu', options);
+      expect([sessions, loneThreads, onCallingThread]).toEqual([cores, undefined, undefined]);
+    }
+  });
+
+  it('does not open large weights on the calling thread', () => {
+    expect(planSessions(200 * mebibyte, 'cpu', { memoryBudget: 2 ** 40 }).onCallingThread).toBe(false);
   });
 
   it('follows the options', () => {

@@ -205,78 +205,106 @@ describe('a thread that dies', () => {
 });
 
 describe('batches that come one at a time', () => {
-  /** A pool of two sessions and a wide one, whose batches take what the test says. */
-  async function openWithWide(milliseconds: { narrow: number; wide: number }, refuseWide = false) {
+  /** A pool of two sessions and further ones, whose batches take what the test says. */
+  async function openWithFurther(
+    milliseconds: { narrow: number; wide: number; here?: number },
+    { refuseWide = false, cols = 1 } = {},
+  ) {
     const threads: ScriptedThread[] = [];
     const warnings: string[] = [];
     let wide: ScriptedThread | undefined;
+    let here: ScriptedThread | undefined;
     const pool = await SessionPool.open({
       start: async (listener) => threads[threads.push(new ScriptedThread(listener)) - 1]!,
       startWide: async (listener) => {
         if (refuseWide) throw new Error('no memory');
         return (wide = new ScriptedThread(listener));
       },
+      openHere: 'here' in milliseconds ? async (listener) => (here = new ScriptedThread(listener)) : undefined,
       sessions: 2,
       onWarning: (message) => void warnings.push(message),
     });
     let now = 0;
     vi.spyOn(performance, 'now').mockImplementation(() => now);
     const busy = (): ScriptedThread | undefined =>
-      [wide, ...threads].find((thread) => thread && thread.inFlight.size > 0);
-    /** Runs lone batches. @returns how many of them the wide session computed */
-    const runAlone = async (count: number): Promise<number> => {
-      let onWide = 0;
+      [wide, here, ...threads].find((thread) => thread && thread.inFlight.size > 0);
+    const ids = new Int32Array(cols);
+    /** Runs lone batches. @returns how many of them each further session computed */
+    const runAlone = async (count: number): Promise<{ wide: number; here: number }> => {
+      const computed = { wide: 0, here: 0 };
       for (let index = 0; index < count; index += 1) {
-        const done = pool.run(batch);
+        const done = pool.run({ ids, mask: ids, rows: 1, cols });
         await settle();
         const thread = busy()!;
-        if (thread === wide) onWide += 1;
-        now += thread === wide ? milliseconds.wide : milliseconds.narrow;
+        if (thread === wide) computed.wide += 1;
+        if (thread === here) computed.here += 1;
+        now += thread === wide ? milliseconds.wide : thread === here ? milliseconds.here! : milliseconds.narrow;
         thread.finish();
         await done;
       }
       await settle();
-      return onWide;
+      return computed;
     };
-    return { pool, threads, warnings, runAlone, wide: () => wide };
+    return { pool, threads, warnings, runAlone, wide: () => wide, here: () => here };
   }
+  /** Warm-up of a new session, and a trial, half of whose batches the slower session gets. */
+  const warmUp = 24;
+  const trial = 10;
   afterEach(() => void vi.restoreAllMocks());
 
-  it('have a session of several threads, once some have come, as long as it is faster', async () => {
-    const faster = await openWithWide({ narrow: 4, wide: 2 });
-    expect(await faster.runAlone(7)).toBe(0);
+  it('open a session of several threads after the eighth, and use it if it is faster', async () => {
+    const faster = await openWithFurther({ narrow: 4, wide: 2 });
+    expect(await faster.runAlone(7)).toEqual({ wide: 0, here: 0 });
     expect(faster.wide()).toBeUndefined();
     await faster.runAlone(1);
-    expect(await faster.runAlone(300)).toBe(300);
-    const slower = await openWithWide({ narrow: 4, wide: 5 });
-    expect(await slower.runAlone(8 + 24)).toBe(24);
-    expect(await slower.runAlone(300)).toBe(0);
+    expect(await faster.runAlone(warmUp + trial)).toEqual({ wide: warmUp + trial / 2, here: 0 });
+    expect((await faster.runAlone(60)).wide).toBe(60);
+    const slower = await openWithFurther({ narrow: 4, wide: 5 });
+    expect((await slower.runAlone(8 + warmUp + trial)).wide).toBe(warmUp + trial / 2);
+    expect((await slower.runAlone(60)).wide).toBe(0);
     await Promise.all([faster.pool.dispose(), slower.pool.dispose()]);
     expect(faster.wide()!.closed).toBe(1);
   });
 
-  it('compare the two again when the machine has changed, and now and then', async () => {
+  it('compare both sessions in turns when the machine has changed, and ever more rarely when it has not', async () => {
     const machine = { narrow: 8, wide: 30 };
-    const { pool, runAlone } = await openWithWide(machine);
-    await runAlone(8 + 24 + 100);
+    const { pool, runAlone } = await openWithFurther(machine);
+    await runAlone(8 + warmUp + trial);
     Object.assign(machine, { narrow: 4, wide: 2 }); // Its other work is done.
-    expect(await runAlone(64 + 6)).toBeGreaterThan(60);
-    expect(await runAlone(64)).toBe(64);
+    expect((await runAlone(64 + trial)).wide).toBe(trial / 2);
+    expect((await runAlone(60)).wide).toBe(60);
     Object.assign(machine, { narrow: 8, wide: 30 });
-    expect(await runAlone(64 + 6)).toBeLessThan(10);
-    Object.assign(machine, { wide: 2 });
-    expect(await runAlone(1024 + 64)).toBeGreaterThan(20);
+    await runAlone(4 + trial);
+    expect((await runAlone(60)).wide).toBe(0);
+    const trials: number[] = [];
+    for (let count = 0; count < 8 * 64; count += 1) if ((await runAlone(1)).wide === 1) trials.push(count);
+    expect(trials.length).toBe(trial); // After 64 and 256 batches; the next would come after 1024.
+    Object.assign(machine, { narrow: 4, wide: 2 });
+    expect((await runAlone(5 + trial)).wide).toBe(trial / 2);
+    expect((await runAlone(60)).wide).toBe(60);
     await pool.dispose();
   });
 
-  it('have none when they are short', async () => {
-    const { runAlone, wide } = await openWithWide({ narrow: 0.5, wide: 0.1 });
+  it('open no session of several threads when they are short', async () => {
+    const { runAlone, wide } = await openWithFurther({ narrow: 0.5, wide: 0.1 });
     await runAlone(30);
     expect(wide()).toBeUndefined();
   });
 
-  it('use it alone: several at once go to the sessions of one thread, others wait until it is free', async () => {
-    const { pool, threads, runAlone, wide } = await openWithWide({ narrow: 4, wide: 2 });
+  it('have a session on the calling thread when they are short, and one in a thread when they are long', async () => {
+    const short = await openWithFurther({ narrow: 0.5, wide: 0.1, here: 0.2 });
+    await short.runAlone(8 + warmUp + trial);
+    expect(await short.runAlone(60)).toEqual({ wide: 0, here: 60 });
+    const long = await openWithFurther({ narrow: 11, wide: 4, here: 4 }, { cols: 100 });
+    await long.runAlone(2 + 8 + warmUp + trial); // What a batch takes is known after two.
+    expect(await long.runAlone(60)).toEqual({ wide: 60, here: 0 });
+    expect(long.here()).toBeUndefined();
+    await Promise.all([short.pool.dispose(), long.pool.dispose()]);
+    expect(short.here()!.closed).toBe(1);
+  });
+
+  it('have it to themselves: several at once go to the sessions of one thread, and what comes meanwhile waits', async () => {
+    const { pool, threads, runAlone, wide } = await openWithFurther({ narrow: 4, wide: 2 });
     await runAlone(20);
     const together = [pool.run(batch), pool.run(batch), pool.run(batch)];
     await settle();
@@ -297,11 +325,11 @@ describe('batches that come one at a time', () => {
   });
 
   it('go on without it when it cannot be opened, dies, or a batch in it is aborted', async () => {
-    const refused = await openWithWide({ narrow: 4, wide: 2 }, true);
-    expect(await refused.runAlone(20)).toBe(0);
+    const refused = await openWithFurther({ narrow: 4, wide: 2 }, { refuseWide: true });
+    expect((await refused.runAlone(20)).wide).toBe(0);
     expect(refused.warnings).toEqual([expect.stringContaining('no memory')]);
     vi.restoreAllMocks();
-    const { pool, threads, runAlone, wide } = await openWithWide({ narrow: 4, wide: 2 });
+    const { pool, threads, runAlone, wide } = await openWithFurther({ narrow: 4, wide: 2 });
     await runAlone(20);
     const controller = new AbortController();
     const aborted = codeOf(pool.run(batch, controller.signal));
@@ -309,7 +337,7 @@ describe('batches that come one at a time', () => {
     controller.abort();
     expect(await aborted).toBe('aborted');
     wide()!.finish();
-    expect(await runAlone(5)).toBe(5);
+    expect((await runAlone(5)).wide).toBe(5);
     const lost = codeOf(pool.run(batch));
     await settle();
     const waiting = codeOf(pool.run(batch));
