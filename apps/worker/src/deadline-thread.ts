@@ -1,5 +1,6 @@
 /** The thread that kills a worker which does not end in time, also when the event loop of its main thread is blocked. */
 import { writeSync } from 'node:fs';
+import { startTimer } from '@sentvec/platform';
 import { serveThread } from '@sentvec/platform/node';
 
 /** The protocol of this thread: what its starter passes. */
@@ -15,9 +16,9 @@ export interface DeadlineProtocol {
 }
 
 serveThread<DeadlineProtocol>(({ milliseconds, lastWords }) => {
-  setTimeout(() => {
+  startTimer(milliseconds, () => {
     writeSync(2, lastWords);
     process.kill(process.pid, 'SIGKILL');
-  }, milliseconds);
+  });
   return { ready: null, handlers: {} };
 });

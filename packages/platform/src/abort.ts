@@ -76,16 +76,35 @@ export async function abortable<T>(promise: Promise<T>, signal: AbortSignal | un
   }
 }
 
+/** What `setTimeout` takes at most, 24 days: it calls back at once for more. */
+const longestTimeout = 2 ** 31 - 1;
+
+/**
+ * Calls back once, after any number of milliseconds; never for `Infinity`.
+ * @returns a function that stops waiting
+ */
+export function startTimer(milliseconds: number, callback: () => void): () => void {
+  const wait = (): void => {
+    const next = Math.min(left, longestTimeout);
+    left -= next;
+    timer = setTimeout(left > 0 ? wait : callback, next);
+  };
+  let left = milliseconds;
+  let timer: ReturnType<typeof setTimeout>;
+  wait();
+  return () => clearTimeout(timer);
+}
+
 /**
  * Waits.
  * @throws SentvecError `aborted` as soon as the signal fires
  */
 export async function sleep(milliseconds: number, signal?: AbortSignal): Promise<void> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
+  let stop = (): void => {};
   try {
-    await abortable(new Promise<void>((resolve) => (timer = setTimeout(resolve, milliseconds))), signal);
+    await abortable(new Promise<void>((resolve) => (stop = startTimer(milliseconds, resolve))), signal);
   } finally {
-    clearTimeout(timer);
+    stop();
   }
 }
 
@@ -157,7 +176,7 @@ export async function withDeadline<T>(
     stop(late, late);
   };
   const leave = onAbort(outer, () => stop(outer!.reason, abortError(outer!)));
-  const deadline = milliseconds === undefined ? undefined : setTimeout(onDeadline, milliseconds);
+  const stopTimer = milliseconds === undefined ? undefined : startTimer(milliseconds, onDeadline);
   let graceEnd: ReturnType<typeof setTimeout> | undefined;
   try {
     return await new Promise<T>((resolve, reject) => {
@@ -170,7 +189,7 @@ export async function withDeadline<T>(
     throw end ?? failure;
   } finally {
     leave();
-    clearTimeout(deadline);
+    stopTimer?.();
     clearTimeout(graceEnd);
   }
 }

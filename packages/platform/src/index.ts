@@ -1,4 +1,13 @@
-export { abortable, abortError, AbortScope, onAbort, sleep, throwIfAborted, withDeadline } from './abort.ts';
+export {
+  abortable,
+  abortError,
+  AbortScope,
+  onAbort,
+  sleep,
+  startTimer,
+  throwIfAborted,
+  withDeadline,
+} from './abort.ts';
 export { escapeControlCharacters } from './control-characters.ts';
 export { canonicalJson } from './canonical-json.ts';
 export { SentvecError, type ErrorCode, type ErrorDetails } from './errors.ts';

@@ -9,7 +9,7 @@ import {
   throwIfAborted,
   withDeadline,
 } from '@sentvec/platform';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 
 const reason = new Error('the reader left');
 
@@ -155,4 +155,24 @@ test('work that was aborted may clean up for the grace', async () => {
   controller.abort(reason);
   await expect(call).rejects.toMatchObject(abortShape);
   expect(cleanedUp).toBe(true);
+});
+
+test('a wait or deadline beyond what setTimeout takes does not end at once', async () => {
+  vi.useFakeTimers();
+  try {
+    const days = 24 * 3_600_000;
+    const ended: string[] = [];
+    void sleep(60 * days).then(() => ended.push('60 days'));
+    void sleep(Infinity).then(() => ended.push('never'));
+    const hanging = withDeadline(never, { milliseconds: 40 * days, error: late }).catch(() => ended.push('40 days'));
+    await vi.advanceTimersByTimeAsync(39 * days);
+    expect(ended).toEqual([]);
+    await vi.advanceTimersByTimeAsync(2 * days);
+    await hanging;
+    expect(ended).toEqual(['40 days']);
+    await vi.advanceTimersByTimeAsync(20 * days);
+    expect(ended).toEqual(['40 days', '60 days']);
+  } finally {
+    vi.useRealTimers();
+  }
 });

@@ -1,5 +1,12 @@
 // Brings the items of one stage through the queue in batches, in constant memory. See docs/adr/0011.
-import { addToTotal, initialTotal, OrderedProgress, type ForEachOptions, type RunItems } from '@sentvec/workflow';
+import {
+  addToTotal,
+  initialTotal,
+  OrderedProgress,
+  type ForEachOptions,
+  type ReadSourceOptions,
+  type RunItems,
+} from '@sentvec/workflow';
 import type { BatchOptions, BatchQueue, BatchScope, JobBatch } from './batch-queue.ts';
 import { ItemReader } from './item-reader.ts';
 import { Signal } from './signal.ts';
@@ -86,16 +93,14 @@ export class BatchStage {
     for (const batch of this.#checkpoint.batches) this.#plan(batch.count);
   }
 
-  /** Sets how many items there will be. */
-  readonly expect = (items: number): void => this.#progress.expect(items);
-
   /** Polls the results now, because a batch has changed. */
   readonly wake = (): void => this.#changed.notify();
 
-  /** @param read gives the items, without the first `skip` */
-  async run(read: (skip: number) => AsyncGenerator<unknown, void>): Promise<StageCheckpoint> {
-    if (this.#checkpoint.complete) return this.#checkpoint;
-    const reader = new ItemReader(read(this.#checkpoint.items));
+  async run(read: (options: ReadSourceOptions) => AsyncGenerator<unknown, void>): Promise<StageCheckpoint> {
+    const { items, batches, complete } = this.#checkpoint;
+    if (complete) return this.#checkpoint;
+    const least = batches.reduce((sum, { count }) => sum + count, items);
+    const reader = new ItemReader(read({ skip: items, least, expect: (count) => this.#progress.expect(count) }));
     try {
       const filling = this.#fill(reader).catch((error: unknown) => {
         this.#changed.notify();

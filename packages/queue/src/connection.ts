@@ -109,6 +109,8 @@ function createConnection(url: string, role: ConnectionRole, timeout: number): R
     enableOfflineQueue: role === 'worker',
     ...(role === 'watcher' && { commandTimeout: watcherTimeout }),
     retryStrategy: (times) => Math.min(times * 100, 1000),
+    // After a failover this connection may lead to a server that is now a replica, while the name leads to another.
+    reconnectOnError: ({ message }) => (message.includes('READONLY') ? 2 : false),
   };
   const scheme = /^(rediss?)(\+cluster)?:\/\//.exec(url);
   if (!scheme) {
@@ -160,6 +162,13 @@ export function checkServer(info: string, name: string): void {
       `The Redis at ${name} is version ${version}; the queue needs ${oldestVersion.join('.')} or newer.`,
     );
   }
+  // In a cluster, commands that write are sent to a primary whichever node answers here.
+  if (field('role') === 'slave' && field('slave_read_only') !== '0' && field('cluster_enabled') !== '1') {
+    throw new SentvecError(
+      'queue-unavailable',
+      `The Redis at ${name} is a read-only replica. Give the URL of its primary, ${field('master_host')}:${field('master_port')}.`,
+    );
+  }
   const policy = field('maxmemory_policy');
   if (policy !== undefined && policy !== 'noeviction') {
     throw new SentvecError(
@@ -178,9 +187,13 @@ export async function isDurable(connection: RedisConnection): Promise<boolean> {
 function unreachableError(url: string, cause: unknown): SentvecError {
   const reason =
     cause instanceof Error ? cause.message || String((cause as NodeJS.ErrnoException).code) : String(cause);
-  const hint = /AUTH|WRONGPASS/.test(reason)
-    ? 'Put the user and password into the URL.'
-    : 'Is it running, and is the URL right?';
+  const hint = reason.includes('NOPERM')
+    ? 'Allow the user INFO, TIME and scripts, and all commands on the keys of the queue: {NAME}:*.'
+    : /NOAUTH/.test(reason)
+      ? 'Put the user and password into the URL.'
+      : /AUTH|WRONGPASS/.test(reason)
+        ? 'Correct the user and password in the URL.'
+        : 'Is it running, and is the URL right?';
   return new SentvecError('queue-unavailable', `No Redis at ${redactUrl(url)}: ${reason}. ${hint}`, {}, { cause });
 }
 

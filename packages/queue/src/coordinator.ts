@@ -7,6 +7,7 @@ import {
   type ForEachResult,
   type ForEachStage,
   type Logger,
+  type ReadSourceOptions,
   type RunError,
   type RunEventPayload,
   type StageRunner,
@@ -50,7 +51,7 @@ export interface CoordinatorParts {
 
 /** The items of one stage. */
 interface StageItems extends Omit<BatchStageOptions, 'checkpoint'> {
-  readonly read: (skip: number, expect: (items: number) => void) => AsyncGenerator<unknown, void>;
+  readonly read: (options: ReadSourceOptions) => AsyncGenerator<unknown, void>;
 }
 
 /**
@@ -79,7 +80,7 @@ export class Coordinator implements StageRunner {
 
   async step(path: string, _step: AnyStep, value: unknown): Promise<unknown> {
     const fold = { initial: null, add: (_total: unknown, result: unknown) => result };
-    const read = async function* (skip: number) {
+    const read = async function* ({ skip }: ReadSourceOptions) {
       if (skip === 0) yield value;
     };
     return (await this.#run(path, { read, fold, window: () => 1 })).total;
@@ -97,8 +98,8 @@ export class Coordinator implements StageRunner {
       untilResumed: () => run.untilResumed(),
       emit: (payload: RunEventPayload) => this.#emit(payload),
     };
-    const read = (skip: number, expect: (items: number) => void) =>
-      readSource(stage.source, input, `${run.id}/${sourcePath(path, stage)}`, scope, { expect, skip });
+    const read = (options: ReadSourceOptions) =>
+      readSource(stage.source, input, `${run.id}/${sourcePath(path, stage)}`, scope, options);
     const items = { read, fold, window: () => Math.min(concurrency, window()) };
     const done = await this.#run(path, items, true);
     return { input, count: done.items, total: done.total };
@@ -129,7 +130,7 @@ export class Coordinator implements StageRunner {
     );
     this.#wakeStage = stage.wake;
     run.onChange = stage.wake;
-    return stage.run((skip) => read(skip, stage.expect));
+    return stage.run(read);
   }
 
   async #checkRun(): Promise<void> {

@@ -38,7 +38,8 @@ export class ParkedJobs {
    */
   async park(job: Job, token: string | undefined, { run, attempt }: RunJob, milliseconds = 0): Promise<never> {
     // Recorded first: a job that is recorded and not parked yet stays recorded when it is released.
-    await this.#redis.eval(parkScript, 1, this.#names.parked(run, attempt), milliseconds, job.id ?? '');
+    const keys = [this.#names.run(run), this.#names.parked(run, attempt)];
+    await this.#redis.eval(parkScript, keys.length, ...keys, milliseconds, job.id ?? '');
     await job.moveToDelayed(never, token);
     throw new DelayedError();
   }

@@ -2,11 +2,13 @@
 import { SentvecError } from '@sentvec/core';
 import {
   busyError,
+  checkCount,
   checkInput,
   checkRunId,
   identifyRequest,
   newRunId,
   otherRequestError,
+  plainInput,
   type Request,
   type RunHandle,
   type RunStatus,
@@ -88,6 +90,7 @@ export async function queueRuntime(options: QueueRuntimeOptions = {}): Promise<Q
     telemetry,
   } = options;
   checkQueueName(queue);
+  checkCount('retentionSeconds', retentionSeconds);
   const redis = await connectRedis(url, 'producer', connectTimeout);
   // BullMQ takes half a second to load. A missing Redis is reported before that.
   const { QueueClient } = await import('./queue-client.ts');
@@ -116,11 +119,12 @@ class BullMQRuntime implements QueueRuntime {
     input: Input,
     options: StartOptions = {},
   ): Promise<RunHandle<Output>> {
-    const checked = await checkInput(workflow, input);
+    const plain = plainInput(workflow, input);
+    const checked = await checkInput(workflow, plain);
     const request = await identifyRequest(workflow, checked);
     const priority = checkPriority(options.priority ?? 100);
     const id = checkRunId(options.id ?? newRunId());
-    const run = { id, workflow: workflow.id, input, priority, request };
+    const run = { id, workflow: workflow.id, input: plain, priority, request };
     const created = await this.#client.withStore((store) => store.create(run));
     if (created.reply === 'busy') throw busyError(created.run, created.written);
     return (await this.#obtain(created.reply === 'same' ? created.run : id, request)) as RunHandle<Output>;
@@ -148,6 +152,7 @@ class BullMQRuntime implements QueueRuntime {
   }
 
   async list({ limit = 100 }: { limit?: number } = {}): Promise<readonly RunStatus[]> {
+    checkCount('limit', limit);
     return this.#client.withNotices(await this.#client.withStore((store) => store.list(limit)));
   }
 

@@ -1,8 +1,9 @@
 // A worker: takes jobs from the three queues and hands them to their processors, until it is stopped.
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
+import { SentvecError } from '@sentvec/core';
 import { checkOptionNames, type OptionNames } from '@sentvec/platform';
-import { silentLogger, workflowVersion, type AnyWorkflow, type Logger } from '@sentvec/workflow';
+import { checkCount, silentLogger, workflowVersion, type AnyWorkflow, type Logger } from '@sentvec/workflow';
 import { QueueEvents, Worker, type Processor, type Telemetry } from 'bullmq';
 import { connectRedis, defaultRedisUrl, within, type RedisConnection } from './connection.ts';
 import { namesOf, queueNames, type QueueNames } from './names.ts';
@@ -10,7 +11,7 @@ import { checkQueueName, defaultQueue, defaultRetentionSeconds } from './queue-r
 import { declineDelay } from './declined-jobs.ts';
 import { defaultRecovery, lockRenewTime, type RecoverySettings } from './recovery-settings.ts';
 import { ParkedJobs } from './parked-jobs.ts';
-import { RateLimit, type RateLimitSetting } from './rate-limit.ts';
+import { checkRateLimit, RateLimit, type RateLimitSetting } from './rate-limit.ts';
 import { RefusedJobs } from './refused-jobs.ts';
 import { RunWatcher } from './run-watcher.ts';
 import { RunProcessor } from './run-processor.ts';
@@ -103,10 +104,30 @@ const runConcurrency = 32;
 export async function startQueueWorker(options: QueueWorkerOptions): Promise<QueueWorker> {
   checkOptionNames('startQueueWorker()', options, optionNames);
   checkQueueName(options.queue ?? defaultQueue);
+  checkWorkerOptions(options);
   const redis = await connectRedis(options.url ?? defaultRedisUrl, 'worker');
   const worker = new QueueWorker(redis, options);
-  await worker.ready();
+  try {
+    await worker.ready();
+  } catch (error) {
+    // It would take jobs, and nobody could stop it.
+    await worker.stop(1000);
+    throw error;
+  }
   return worker;
+}
+
+/** @throws SentvecError `invalid-argument` for numbers that make no sense, and for two workflows of one id */
+function checkWorkerOptions({ workflows, concurrency, window, retentionSeconds, rateLimit }: QueueWorkerOptions): void {
+  for (const [name, value] of Object.entries({ concurrency, window, retentionSeconds }))
+    if (value !== undefined) checkCount(name, value);
+  if (rateLimit) checkRateLimit(rateLimit);
+  const ids = workflows.map(({ id }) => id);
+  const twice = ids.find((id, index) => ids.indexOf(id) !== index);
+  if (twice === undefined) return;
+  throw new SentvecError('invalid-argument', `Two workflows of this worker have the id "${twice}".`, {
+    workflow: twice,
+  });
 }
 
 /** A worker of a queue. Made by {@link startQueueWorker}. */
@@ -127,6 +148,7 @@ export class QueueWorker {
   #heartbeats: NodeJS.Timeout | undefined;
   #declines = 0;
   #setAside: string | undefined;
+  #isListed = false;
   #stopping: Promise<void> | undefined;
 
   constructor(redis: RedisConnection, options: QueueWorkerOptions) {
@@ -190,11 +212,12 @@ export class QueueWorker {
     return this.#steps.active.size;
   }
 
-  /** Whether the worker takes jobs and Redis can be reached. */
+  /** Whether the worker takes jobs, and Redis can be reached and written. */
   get isServing(): boolean {
     return (
       this.#stopping === undefined &&
       this.redis.status === 'ready' &&
+      this.#isListed &&
       this.#workers.every((worker) => worker.isRunning())
     );
   }
@@ -235,8 +258,11 @@ export class QueueWorker {
         setAside: this.#setAside,
       });
       this.#fleet = (await registry.read()).workers;
-    } catch {
-      // While Redis is away a heartbeat is lost; the next one has everything.
+      this.#isListed = true;
+    } catch (error) {
+      // A heartbeat is lost; the next one has everything.
+      this.#parts.logger[this.#isListed ? 'warn' : 'debug']({ error }, 'a heartbeat was lost');
+      this.#isListed = false;
     }
   }
 
@@ -265,7 +291,8 @@ export class QueueWorker {
   async #stop(deadline: number): Promise<void> {
     clearInterval(this.#heartbeats);
     const { registry } = this.#parts;
-    const deregistered = this.redis.status === 'ready' && registry.deregister(this.id);
+    // One that cannot be deregistered is no longer listed after its last heartbeat.
+    const deregistered = this.redis.status === 'ready' && registry.deregister(this.id).catch(() => {});
     await Promise.all(this.#workers.map((worker) => worker.pause(true)));
     // A coordinator has nothing to finish: another worker goes on from its checkpoints at once.
     this.#runs.active.interrupt('stopping');

@@ -1,3 +1,4 @@
+import { checkCount } from '@sentvec/workflow';
 import type { RedisConnection } from './connection.ts';
 import type { QueueNames } from './names.ts';
 import { rateLimitScript } from './run-scripts.ts';
@@ -7,6 +8,12 @@ export interface RateLimitSetting {
   readonly max: number;
   /** Milliseconds. */
   readonly duration: number;
+}
+
+/** @throws SentvecError `invalid-argument` unless both are whole numbers of at least 1 */
+export function checkRateLimit({ max, duration }: RateLimitSetting): void {
+  checkCount('rateLimit.max', max);
+  checkCount('rateLimit.duration', duration);
 }
 
 /**
@@ -22,8 +29,9 @@ export class RateLimit {
     this.#names = names;
   }
 
-  /** Sets the limit for all workers; `undefined` lifts it. */
+  /** Sets the limit for all workers; `undefined` lifts it. @throws SentvecError `invalid-argument` */
   async set(limit: RateLimitSetting | undefined): Promise<void> {
+    if (limit) checkRateLimit(limit);
     const { rateLimit, rateCounter } = this.#names;
     if (limit) await this.#redis.hset(rateLimit, { max: limit.max, duration: limit.duration });
     else await this.#redis.del(rateLimit, rateCounter);

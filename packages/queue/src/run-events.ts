@@ -1,7 +1,8 @@
 // Follows the event stream of a run in Redis, also over lost connections.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { onAbort } from '@sentvec/platform';
-import { hasEnded, type RunEvent, type RunEventPayload } from '@sentvec/workflow';
+import { SentvecError } from '@sentvec/core';
+import { eventIdError, hasEnded, type RunEvent, type RunEventPayload } from '@sentvec/workflow';
 import type { RedisConnection } from './connection.ts';
 import type { QueueNames } from './names.ts';
 import type { RunStore } from './run-store.ts';
@@ -23,6 +24,7 @@ export async function* readEvents(
   names: QueueNames,
   { id, after = '0-0', signal }: ReadEventsOptions,
 ): AsyncGenerator<RunEvent, void> {
+  if (!/^\d+-\d+$/.test(after)) throw eventIdError(after);
   // A blocking read occupies its connection.
   const connection = redis.duplicate();
   connection.on('error', () => {});
@@ -61,7 +63,7 @@ async function hasRunEnded(store: RunStore, id: string): Promise<boolean | undef
   }
 }
 
-/** `undefined` when Redis does not answer. */
+/** `undefined` when Redis does not answer. @throws SentvecError `queue-unavailable` when the user may not read streams */
 async function nextEvents(
   connection: RedisConnection,
   key: string,
@@ -74,7 +76,10 @@ async function nextEvents(
       ? await connection.xread('COUNT', 500, 'BLOCK', blockTimeout, 'STREAMS', key, last)
       : await connection.xread('COUNT', 500, 'STREAMS', key, last);
     return (reply?.[0]?.[1] ?? []).map(([id, fields]) => parseEvent(id, fields));
-  } catch {
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    if (reason.includes('NOPERM'))
+      throw new SentvecError('queue-unavailable', `The events of a run cannot be read: ${reason}.`, {}, { cause });
     await sleep(300);
     return undefined;
   }

@@ -2,11 +2,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SentvecError } from '@sentvec/core';
 import { checkSchema, dependsOnWorker, hasEnded, runStages, toRunError, type RunError } from '@sentvec/workflow';
-import { DelayedError, UnrecoverableError, WaitingError, type Job } from 'bullmq';
+import { UnrecoverableError, WaitingError, type Job } from 'bullmq';
 import { ActiveJobs, Interruption } from './active-jobs.ts';
 import type { StageCheckpoint } from './batch-stage.ts';
 import { Coordinator, FailedStep } from './coordinator.ts';
-import { declineDelay, DeclinedJobs } from './declined-jobs.ts';
+import { DeclinedJobs } from './declined-jobs.ts';
 import { jobSchemas, runOfJob, type RunJob } from './jobs.ts';
 import { queueNames } from './names.ts';
 import { checkJobSize, jobRefusedError } from './refused-jobs.ts';
@@ -55,6 +55,7 @@ export class RunProcessor {
       await this.active.run(job.id ?? '', run.signal, (signal) => this.#coordinate(run, signal));
     } catch (error) {
       if (error instanceof UnfitWorker) return await this.#decline(job, token, data, run, error.error);
+      if (!(error instanceof Interruption)) await this.#endIfLast(job, run, error);
       if (!(error instanceof Interruption) || error.reason !== 'stopping') throw error;
       await job.moveToWait(token);
       throw new WaitingError();
@@ -120,6 +121,13 @@ export class RunProcessor {
     await this.#end(run, toRunError(error, run.id));
   }
 
+  /** Fails the run when its job is not tried again: nobody would coordinate it, and it would never end. */
+  async #endIfLast(job: Job, run: RunAttempt, error: unknown): Promise<void> {
+    const isLast = job.attemptsMade + 1 >= (job.opts.attempts ?? 1);
+    this.#parts.logger.warn({ run: run.id, attempt: run.attempt, error, isLast }, 'a run could not be coordinated');
+    if (isLast) await this.#end(run, toRunError(error, run.id));
+  }
+
   async #end({ id, attempt }: RunAttempt, error: RunError): Promise<void> {
     this.#parts.logger.error({ run: id, attempt, error }, 'a run has failed');
     const change = { from: ['queued', 'running', 'paused'], to: 'failed', attempt, error } as const;
@@ -141,9 +149,10 @@ export class RunProcessor {
       await this.#end(run, toRunError(failure, run.id));
       return this.#removeBatches(run);
     }
+    // Not for a time: the clocks of the worker that sets it and of the one that waits for it may differ.
     if (!error) this.#holdBack();
-    await job.moveToDelayed(Date.now() + declineDelay, token);
-    throw new DelayedError();
+    await job.moveToWait(token);
+    throw new WaitingError();
   }
 
   /** Removes the batches of an attempt that is over. Steps that workers still hold end within a moment. */

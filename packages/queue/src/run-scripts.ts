@@ -15,6 +15,13 @@ local function hasEnded(state)
   return state == 'completed' or state == 'failed' or state == 'cancelled'
 end`;
 
+/** A key that is written after its run KEYS[1] has ended expires with the run. */
+const expiring = `
+local function expireWithRun(key)
+  local left = redis.call('PTTL', KEYS[1])
+  if left > 0 then redis.call('PEXPIRE', key, left) end
+end`;
+
 /**
  * The first of some claims that a live run other than `id` holds, with that run. `keys` is what keys of runs begin
  * with.
@@ -38,7 +45,8 @@ end`;
 /**
  * Creates a run. KEYS[3] is the index of runs, KEYS[4] the claims. ARGV: the id, the event, the claim of the request or
  * nothing, the other claims as JSON, what keys of runs begin with, the run's fields. Gives `created`, `same` with the
- * live run of the same request, `busy` with the live run that holds a claim and the claim, or `exists`.
+ * live run of the same request, `busy` with the live run that holds a claim and the claim, or `exists`. Removes some
+ * runs from the index that have expired, so that it does not grow when nobody lists the runs.
  */
 export const createScript: string = `${publishing}
 local CLAIMS = KEYS[4]${claims}
@@ -53,6 +61,9 @@ if busy then return busy end
 if ARGV[3] ~= '' then redis.call('HSET', CLAIMS, ARGV[3], ARGV[1]) end
 redis.call('HSET', KEYS[1], 'createdAt', now, 'request', ARGV[3], 'claims', ARGV[4], unpack(ARGV, 6))
 redis.call('ZADD', KEYS[3], now, ARGV[1])
+for _, id in ipairs(redis.call('ZRANDMEMBER', KEYS[3], 10)) do
+  if redis.call('EXISTS', ARGV[5] .. id) == 0 then redis.call('ZREM', KEYS[3], id) end
+end
 publish(ARGV[2])
 return { 'created' }`;
 
@@ -133,9 +144,10 @@ export const eventScript: string = `${publishing}
 if redis.call('HGET', KEYS[1], 'attempt') == ARGV[1] then publish(ARGV[2]) end`;
 
 /** Writes fields of KEYS[2] when the caller still owns the run. Gives 1 or 0. */
-export const ownedWriteScript = `
+export const ownedWriteScript: string = `${expiring}
 if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[2], unpack(ARGV, 2))
+expireWithRun(KEYS[2])
 return 1`;
 
 /** Records the first item of attempt ARGV[1] that failed for good. */
@@ -144,10 +156,11 @@ if redis.call('HGET', KEYS[1], 'attempt') ~= ARGV[1] then return 0 end
 return redis.call('HSETNX', KEYS[1], 'failure', ARGV[2])`;
 
 /** Stores a dead letter of attempt ARGV[1] in KEYS[2] by its reference, unless there are too many. */
-export const deadLetterScript = `
+export const deadLetterScript: string = `${expiring}
 if redis.call('HGET', KEYS[1], 'attempt') ~= ARGV[1] then return 0 end
 if redis.call('HLEN', KEYS[2]) >= tonumber(ARGV[2]) and redis.call('HEXISTS', KEYS[2], ARGV[3]) == 0 then return 0 end
 redis.call('HSET', KEYS[2], ARGV[3], ARGV[4])
+expireWithRun(KEYS[2])
 return 1`;
 
 /**
@@ -167,11 +180,12 @@ if redis.call('HGET', KEYS[1], 'attempt') ~= ARGV[1] then return 0 end
 return redis.call('HDEL', KEYS[1], 'faults', 'faultsSince', 'fault', 'probe')`;
 
 /**
- * Parks job ARGV[2] in KEYS[1] for ARGV[1] milliseconds from now, at least one: a record that was due, and the one of a
- * job that has been parked again since, differ in their times.
+ * Parks job ARGV[2] of run KEYS[1] in KEYS[2] for ARGV[1] milliseconds from now, at least one: a record that was due,
+ * and the one of a job that has been parked again since, differ in their times.
  */
-export const parkScript: string = `${clock}
-redis.call('ZADD', KEYS[1], now + math.max(1, tonumber(ARGV[1])), ARGV[2])`;
+export const parkScript: string = `${clock}${expiring}
+redis.call('ZADD', KEYS[2], now + math.max(1, tonumber(ARGV[1])), ARGV[2])
+expireWithRun(KEYS[2])`;
 
 /** Removes the record of job ARGV[1] in KEYS[1], unless the job has been parked again: for another time than ARGV[2]. */
 export const unparkScript = `

@@ -36,7 +36,7 @@ import {
 /** What a coordinator needs of a run. */
 export interface StoredRun {
   readonly status: RunStatus;
-  /** As the producer gave it. Untrusted. */
+  /** As the producer gave it; `undefined` when it gave none. Untrusted. */
   readonly input: unknown;
   readonly priority: number;
 }
@@ -94,8 +94,13 @@ export class RunStore {
 
   /** Creates the run, unless there is one with its id, or a live one does the same or writes the same. */
   async create({ id, workflow, input, priority, request }: NewRun): Promise<Created> {
-    const fields = { id, workflow, state: 'queued', attempt: 1, priority, input: JSON.stringify(input) };
-    const all = { ...fields, inputHash: request.input, content: request.content ?? '' };
+    const fields = { id, workflow, state: 'queued', attempt: 1, priority };
+    const all = {
+      ...fields,
+      ...(input !== undefined && { input: JSON.stringify(input) }),
+      inputHash: request.input,
+      content: request.content ?? '',
+    };
     const keys = [this.#names.run(id), this.#names.events(id), this.#names.runs, this.#names.claims];
     const same = request.merges ? `request:${request.content}` : '';
     const values = [id, stateEvent('queued', 1), same, JSON.stringify(request.writes), this.#names.run('')];
@@ -122,7 +127,7 @@ export class RunStore {
       this.readStatus(id),
       this.#redis.hmget(this.#names.run(id), 'input', 'priority'),
     ]);
-    return status && { status, input: JSON.parse(input ?? 'null'), priority: Number(priority) };
+    return status && { status, input: input ? JSON.parse(input) : undefined, priority: Number(priority) };
   }
 
   async readStatus(id: string): Promise<RunStatus | undefined> {

@@ -239,8 +239,14 @@ export class StepProcessor {
     const fault = await store.recordFault(data.run, data.attempt, runError.message);
     const since = data.failed?.since ?? fault.now;
     const failures = { attempts: stepAttempt, milliseconds: fault.now - Math.min(since, fault.since) };
-    // The worker that has the item of a nested workflow retries the steps of that workflow itself.
-    const delay = body.kind === 'step' ? retryDelay(body.retry, error, failures) : undefined;
+    let delay: number | undefined;
+    try {
+      // The worker that has the item of a nested workflow retries the steps of that workflow itself.
+      if (body.kind === 'step') delay = retryDelay(body.retry, error, failures);
+    } catch (failure) {
+      this.#report(work, 'failed', { error: runError });
+      return this.#fail(data, toRunError(failure, key));
+    }
     this.#report(work, delay === undefined ? 'failed' : 'retried', { error: runError });
     logger.warn({ key, attempt: stepAttempt, delay, error: runError }, 'a step failed');
     if (delay === undefined) return this.#fail(data, finalError(runError, failures));

@@ -91,7 +91,7 @@ export interface RequiredWorkflow {
 
 /** Whether a worker serves a workflow in that version. */
 export function serves({ workflows }: WorkerFacts, { workflow, version }: RequiredWorkflow): boolean {
-  return workflow in workflows && (version === undefined || workflows[workflow] === version);
+  return Object.hasOwn(workflows, workflow) && (version === undefined || workflows[workflow] === version);
 }
 
 /** Why no worker works on a run, in a sentence; `undefined` when one does. */

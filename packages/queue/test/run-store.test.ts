@@ -1,6 +1,7 @@
 import { connectRedis, namesOf, type RedisConnection } from '@sentvec/queue';
 import { startRedis, type RedisServer } from '@sentvec/testing';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import { parkScript } from '../src/run-scripts.ts';
 import { RunStore } from '../src/run-store.ts';
 
 let redis: RedisServer;
@@ -110,4 +111,21 @@ it('listing runs does not read their inputs and outputs', async () => {
   expect((await store.list(10)).map(({ id }) => id)).toEqual(['large', 'run']);
   await store.readPosition('large');
   expect((await sent()) - before).toBeLessThan(50_000);
+});
+
+it('what is written after a run has ended expires with it, and the index forgets it', async () => {
+  await store.begin('run', 2, 'owner', 'v1');
+  await store.transition('run', { from: ['running'], to: 'cancelled', attempt: 2 });
+  await store.addDeadLetter('run', 2, { reference: 'row', reason: 'late' });
+  await store.saveCheckpoint('run', 'owner', 'stage', '{}');
+  const parked = names().parked('run', 2);
+  await connection.eval(parkScript, 2, names().run('run'), parked, 0, 'job');
+  const keys = await connection.keys(`${names().prefix}:*`);
+  expect(keys).toEqual(expect.arrayContaining([names().deadLetters('run'), names().checkpoints('run'), parked]));
+  const left = await Promise.all(keys.map((key) => connection.ttl(key)));
+  expect(keys.filter((_key, index) => left[index] === -1)).toEqual([names().runs]);
+  await connection.del(names().run('run'));
+  const request = { input: 'hash', content: undefined, merges: false, writes: [] };
+  await store.create({ id: 'next', workflow: 'work', input: null, priority: 1, request });
+  expect(await connection.zrange(names().runs, 0, -1)).toEqual(['next']);
 });

@@ -1,5 +1,5 @@
 // The part of the runtime contract on handles of runs: finding, watching, pausing, cancelling, replaying.
-import { defineStep, defineWorkflow } from '@sentvec/workflow';
+import { defineStep, defineWorkflow, type Workflow } from '@sentvec/workflow';
 import * as v from 'valibot';
 import { expect, it } from 'vitest';
 import { allEvents, collect, Gate, reaches, type RuntimeFixture } from './runtime-contract-fixture.ts';
@@ -164,6 +164,45 @@ export function runtimeControlContract({ connect }: RuntimeFixture): void {
       message: expect.stringContaining('changed since'),
     });
     expect(calls).toBe(3);
+  });
+
+  it('works on the input as it was at the start: none, or the JSON of it', async () => {
+    const seen: unknown[] = [];
+    const look = defineStep({ id: 'look', input: v.any(), output: v.any(), run: (value) => void seen.push(value) });
+    const workflow = defineWorkflow({ id: 'looking', input: v.any() }).step(look);
+    const dated = defineWorkflow({ id: 'dated', input: v.date(), identify: async () => ({ content: 7n }) }).step(look);
+    const sized = defineWorkflow({ id: 'sized', input: v.any(), identify: async () => ({ content: 7n }) }).step(look);
+    const { runtime } = await connect(workflow, dated, sized);
+    await (await runtime.start(workflow, undefined)).result();
+    const input = { file: 'one', __proto__: null };
+    const run = await runtime.start(workflow, input);
+    input.file = 'two';
+    await run.result();
+    await run.replay();
+    await run.result();
+    expect(seen).toEqual([null, { file: 'one' }, { file: 'one' }]);
+    const inputs = [
+      [workflow, 7n, 'cannot be written as JSON'],
+      [dated, new Date(), 'Expected Date'],
+      [sized, null, 'identifies a request to workflow "sized" cannot be written as JSON'],
+    ] as const;
+    for (const [asked, value, message] of inputs) {
+      const start = runtime.start(asked as Workflow<unknown, unknown>, value);
+      await expect(start).rejects.toMatchObject({
+        code: 'invalid-argument',
+        message: expect.stringContaining(message),
+      });
+    }
+  });
+
+  it('refuses numbers and ids of events that make no sense', async () => {
+    const workflow = defineWorkflow({ id: 'nothing', input: v.any() });
+    const { runtime } = await connect(workflow);
+    const run = await runtime.start(workflow, null);
+    for (const limit of [0, -1, NaN, 1.5])
+      await expect(runtime.list({ limit })).rejects.toMatchObject({ code: 'invalid-argument' });
+    for (const after of ['', 'last', '$', '1-2-3'])
+      await expect(allEvents(run, after)).rejects.toMatchObject({ code: 'invalid-argument' });
   });
 
   it('finds a run again by its id, from elsewhere, with its status, events and result', async () => {

@@ -1,11 +1,16 @@
 // The part of the runtime contract on what goes wrong: wrong values, retries, dead letters.
 import { SentvecError } from '@sentvec/core';
-import { defineStep, defineWorkflow } from '@sentvec/workflow';
+import { defineStep, defineWorkflow, type AnyWorkflow, type RetryPolicy, type Workflow } from '@sentvec/workflow';
 import * as v from 'valibot';
 import { expect, it } from 'vitest';
 import { allEvents, type RuntimeFixture } from './runtime-contract-fixture.ts';
 
 const quickly = { delay: 1, jitter: 0 };
+
+async function* twoItems(): AsyncGenerator<number, void> {
+  yield 1;
+  yield 2;
+}
 
 /** What a runtime does when something is wrong. */
 export function runtimeFailureContract({ connect }: RuntimeFixture): void {
@@ -44,6 +49,107 @@ export function runtimeFailureContract({ connect }: RuntimeFixture): void {
       });
       expect(calls).toBe(1);
     }
+  });
+
+  it('ends a run whose functions throw anything, or give what is not JSON, and says which it was', async () => {
+    const ring: Record<string, unknown> = {};
+    ring['ring'] = ring;
+    const refused = new Error('fetch failed', { cause: new AggregateError([], '', { cause: 'ECONNREFUSED' }) });
+    const thrown: readonly (readonly [unknown, RegExp])[] = [
+      [Object.create(null), /failed: \[Object: null prototype\] \{\}/],
+      [undefined, /failed: undefined/],
+      [{ status: 503 }, /failed: \{ status: 503 \}/],
+      [new SentvecError('step-failed', 'large', { bytes: 7n, ring }), /^large/],
+      [Object.assign(refused, { ring }), /failed: fetch failed: AggregateError/],
+      [new Error('x'.repeat(1_000_000)), /^.{1000,5000}$/],
+    ];
+    const any = v.any();
+    const once = { ...quickly, attempts: 1 };
+    const items = defineStep({ id: 'items', input: any, output: any, run: twoItems });
+    const item = defineStep({ id: 'item', input: any, output: any, run: (value: number) => value });
+    const define = (id: string) => defineWorkflow({ id, input: any });
+    const step = (id: string, run: Parameters<typeof defineStep>[0]['run'], retry: RetryPolicy = once) =>
+      define(id).step(defineStep({ id: 'only', input: any, output: any, retry, run: run as () => null }));
+    const fold = (id: string, initial: unknown, add: (total: Set<number>) => unknown) =>
+      define(id)
+        .step(items)
+        .forEach(item, { fold: { initial, add: (total) => add(total as Set<number>) } });
+    const asks = (): never => {
+      throw new TypeError('undecided');
+    };
+    const cases: readonly (readonly [AnyWorkflow, RegExp])[] = [
+      ...thrown.map(
+        ([value, message], index) => [step(`throws-${index}`, () => Promise.reject(value)), message] as const,
+      ),
+      [
+        step('when', () => Promise.reject(new Error('lost')), { ...quickly, when: asks }),
+        /retry\.when.*undecided.*lost/,
+      ],
+      [step('progress', async (_, { progress }) => progress(7n)), /progress of step .* cannot be written as JSON/],
+      [
+        step('letter', async (_, { deadLetter }) => deadLetter({ reference: 7 } as never)),
+        /dead letter .*both strings/,
+      ],
+      [fold('fold-value', 0, () => 7n), /total of a forEach cannot be written as JSON/],
+      [fold('fold-promise', 0, async () => 7), /not a promise/],
+      [fold('fold-throws', 0, (total) => total.add(1)), /fold of a forEach failed: .*not a function/],
+    ];
+    const { runtime } = await connect(...cases.map(([workflow]) => workflow));
+    await Promise.all(
+      cases.map(async ([workflow, message]) => {
+        const run = await runtime.start(workflow as Workflow<unknown, unknown>, null);
+        await expect(run.result()).rejects.toMatchObject({ message: expect.stringMatching(message) });
+        expect(JSON.stringify((await run.status()).error).length).toBeLessThan(20_000);
+      }),
+    );
+  });
+
+  it('never counts more items than it expects, whatever the source expects', async () => {
+    const items = defineStep({
+      id: 'items',
+      input: v.any(),
+      output: v.number(),
+      async *run(_: null, { expect: expectItems }) {
+        expectItems(NaN);
+        yield 1;
+        expectItems(1);
+        yield 2;
+        yield 3;
+      },
+    });
+    const item = defineStep({ id: 'item', input: v.number(), output: v.number(), run: (value) => value });
+    const workflow = defineWorkflow({ id: 'expecting', input: v.null() }).step(items).forEach(item);
+    const { runtime } = await connect(workflow);
+    const run = await runtime.start(workflow, null);
+    await run.result();
+    const shown = (await allEvents(run)).flatMap((event) => (event.type === 'items' ? [event.items] : []));
+    expect(shown.at(-1)).toEqual({ done: 3, planned: 3, expected: 3 });
+    for (const { planned, expected } of shown) expect(expected ?? Infinity).toBeGreaterThanOrEqual(planned);
+  });
+
+  it('fails a run whose source yields fewer items when it is read again', async () => {
+    let reads = 0;
+    const items = defineStep({
+      id: 'items',
+      input: v.any(),
+      output: v.number(),
+      retry: quickly,
+      async *run() {
+        reads += 1;
+        yield 1;
+        if (reads > 1) return;
+        yield 2;
+        throw new Error('The connection is lost.');
+      },
+    });
+    const item = defineStep({ id: 'item', input: v.number(), output: v.number(), run: (value) => value });
+    const workflow = defineWorkflow({ id: 'shrinking', input: v.null() }).step(items).forEach(item);
+    const { runtime } = await connect(workflow);
+    const run = await runtime.start(workflow, null);
+    await expect(run.result()).rejects.toMatchObject({
+      code: 'invalid-argument',
+      message: expect.stringContaining('yielded 1 items when it was read again, and at least 2 before'),
+    });
   });
 
   it('tries again what may succeed, and says which attempt it is', async () => {

@@ -1,9 +1,9 @@
 /** One attempt at a step. Every runtime executes steps through these functions. */
-import { SentvecError } from '@sentvec/core';
+import { SentvecError, type ErrorDetails } from '@sentvec/core';
 import { withDeadline } from '@sentvec/platform';
 import type { RunError } from './runtime.ts';
 import type { AnyStep, Logger, StepContext } from './step.ts';
-import { checkSchema, toJsonValue } from './values.ts';
+import { checkSchema, describeThrown, maxReasonLength, shorten, toJsonValue } from './values.ts';
 
 /** What a runtime knows about one attempt. The step's context is made from it. */
 export interface Attempt extends Omit<StepContext, 'expect'> {
@@ -27,12 +27,17 @@ export async function attemptStep(step: AnyStep, input: unknown, attempt: Attemp
   });
 }
 
-/** Like {@link attemptStep} for a step that yields items. Leaves out the first `skip` of them. */
+/**
+ * Like {@link attemptStep} for a step that yields items. Leaves out the first `skip` of them.
+ *
+ * @param least how many items there were when the source was read before
+ * @throws SentvecError as {@link attemptStep}; `invalid-argument` when there are fewer than `least` items
+ */
 export async function* attemptSource(
   step: AnyStep,
   input: unknown,
   attempt: Attempt,
-  skip: number,
+  { skip, least }: { readonly skip: number; readonly least: number },
 ): AsyncGenerator<unknown, void> {
   const checked = await checkInputOf(step, input);
   const items = step.run(checked as never, { ...attempt, expect: attempt.expect ?? (() => {}) });
@@ -44,13 +49,25 @@ export async function* attemptSource(
   try {
     for (let index = 0; ; index += 1) {
       const next = await withinTimeout(step, attempt.signal, () => iterator.next());
-      if (next.done === true) return;
+      if (next.done === true) {
+        if (index < least) throw shorterError(step, index, least);
+        return;
+      }
       if (index >= skip) yield await checkOutputOf(step, next.value);
     }
   } finally {
     // Not awaited: a generator that hangs in the middle would never return.
     void Promise.resolve(iterator.return?.()).catch(() => {});
   }
+}
+
+/** The error of a source that was read again, and yielded fewer items than before. */
+function shorterError({ id }: AnyStep, items: number, earlier: number): SentvecError {
+  return new SentvecError(
+    'invalid-argument',
+    `Step "${id}" yielded ${items} items when it was read again, and at least ${earlier} before. It must yield the same items in the same order each time.`,
+    { step: id },
+  );
 }
 
 function checkInputOf(step: AnyStep, input: unknown): Promise<unknown> {
@@ -78,13 +95,29 @@ function withinTimeout<T>(step: AnyStep, signal: AbortSignal, work: (signal: Abo
 }
 
 /**
- * Any thrown value as a SentvecError in plain form. What has no code of its own is `step-failed`. `details.step` says
- * where it happened.
+ * Any thrown value as a SentvecError in plain form: JSON, of bounded size. What has no code of its own is
+ * `step-failed`. `details.step` says where it happened. Never throws.
  */
 export function toRunError(error: unknown, step: string): RunError {
-  if (SentvecError.is(error)) return { code: error.code, message: error.message, details: { step, ...error.details } };
-  const message = error instanceof Error ? error.message : String(error);
-  return { code: 'step-failed', message: `Step "${step}" failed: ${message}`, details: { step } };
+  if (SentvecError.is(error)) {
+    const details = plainDetails({ step, ...error.details });
+    return { code: error.code, message: shorten(error.message, maxReasonLength), details };
+  }
+  return { code: 'step-failed', message: `Step "${step}" failed: ${describeThrown(error)}`, details: { step } };
+}
+
+/** The details with each fact that is large, or that JSON cannot hold, as a short text. */
+function plainDetails(details: ErrorDetails): ErrorDetails {
+  const facts = Object.entries(details).filter(([, fact]) => fact !== undefined);
+  return Object.fromEntries(facts.map(([name, fact]) => [name, plainFact(fact)]));
+}
+
+function plainFact(fact: unknown): unknown {
+  try {
+    return toJsonValue(fact, 'A detail', maxReasonLength);
+  } catch {
+    return describeThrown(fact);
+  }
 }
 
 /** A logger that writes nothing. */

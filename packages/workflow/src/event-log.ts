@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import type { RunEvent, RunEventPayload } from './runtime.ts';
+import { eventIdError, type RunEvent, type RunEventPayload } from './runtime.ts';
 
 /** The latest events that are stored, at least. */
 const storedEvents = 1000;
@@ -30,6 +30,7 @@ export class EventLog {
   }
 
   async *read(after: string | undefined, signal: AbortSignal | undefined): AsyncGenerator<RunEvent, void> {
+    if (after !== undefined && !/^\d+$/.test(after)) throw eventIdError(after);
     let last = Number(after ?? 0);
     for (;;) {
       if (signal?.aborted) return;

@@ -1,10 +1,12 @@
 /** The runtime of this process. */
+import { checkOptionNames, type OptionNames } from '@sentvec/platform';
 import { silentLogger } from './attempt.ts';
 import { LocalRun, LocalRunHandle, type LocalRunOptions } from './local-run.ts';
 import { busyError, checkRunId, identifyRequest, newRunId, otherRequestError, type Request } from './request.ts';
-import { checkInput } from './run-stages.ts';
+import { checkInput, plainInput } from './run-stages.ts';
 import { hasEnded, type RunHandle, type RunStatus, type Runtime, type StartOptions } from './runtime.ts';
 import type { Logger } from './step.ts';
+import { checkCount } from './values.ts';
 import type { AnyWorkflow, Workflow } from './workflow.ts';
 
 /** Options of {@link inProcessRuntime}. */
@@ -18,11 +20,20 @@ export interface InProcessOptions {
   readonly logger?: Logger | undefined;
 }
 
+const optionNames: OptionNames<InProcessOptions> = { concurrency: true, logger: true };
+
 /** The most runs that can be found. Ended runs beyond it are forgotten, the oldest first. */
 const maxRuns = 1000;
 
-/** Runs workflows in this process: no Redis, no other process. Runs live as long as the process. */
-export function inProcessRuntime({ concurrency = 2, logger = silentLogger }: InProcessOptions = {}): Runtime {
+/**
+ * Runs workflows in this process: no Redis, no other process. Runs live as long as the process.
+ *
+ * @throws SentvecError `invalid-argument`
+ */
+export function inProcessRuntime(options: InProcessOptions = {}): Runtime {
+  checkOptionNames('inProcessRuntime()', options, optionNames);
+  const { concurrency = 2, logger = silentLogger } = options;
+  checkCount('concurrency', concurrency);
   return new InProcessRuntime({ concurrency, logger });
 }
 
@@ -40,11 +51,12 @@ class InProcessRuntime implements Runtime {
     input: Input,
     options: StartOptions = {},
   ): Promise<RunHandle<Output>> {
-    const checked = await checkInput(workflow, input);
+    const plain = plainInput(workflow, input);
+    const checked = await checkInput(workflow, plain);
     const request = await identifyRequest(workflow, checked);
     // Nothing is awaited in between: two starts at the same moment are one run, too.
     const found = this.#findRun(request, options.id);
-    const run = found ?? this.#begin(workflow, input, request, options.id);
+    const run = found ?? this.#begin(workflow, plain, request, options.id);
     if (run.state === 'failed' || run.state === 'cancelled') await run.replay();
     return new LocalRunHandle(run) as RunHandle<Output>;
   }
@@ -83,6 +95,7 @@ class InProcessRuntime implements Runtime {
   }
 
   async list({ limit = 100 }: { limit?: number | undefined } = {}): Promise<readonly RunStatus[]> {
+    checkCount('limit', limit);
     const newest = [...this.#runs.values()].toReversed().slice(0, limit);
     return Promise.all(newest.map((run) => run.status()));
   }

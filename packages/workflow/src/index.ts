@@ -24,8 +24,17 @@ export {
   type Request,
   type RequestIdentity,
 } from './request.ts';
-export { checkInput, runStages, sourcePath, stageAt, type ForEachStage, type StageRunner } from './run-stages.ts';
 export {
+  checkInput,
+  plainInput,
+  runStages,
+  sourcePath,
+  stageAt,
+  type ForEachStage,
+  type StageRunner,
+} from './run-stages.ts';
+export {
+  eventIdError,
   hasEnded,
   type RunError,
   type RunEvent,
@@ -57,7 +66,7 @@ export {
   type Stage,
   type Workflow,
 } from './workflow.ts';
-export { checkSchema, maxInputBytes, maxValueBytes, toJsonValue } from './values.ts';
+export { checkCount, checkSchema, describeThrown, maxInputBytes, maxValueBytes, toJsonValue } from './values.ts';
 export { workflowVersion } from './workflow-version.ts';
 export { restrictAccess, unrestrictedAccess, type Access, type AccessLimits } from './corpus/access.ts';
 export { embedCorpusWorkflow, type EmbedCorpusResources, type EmbedderOf } from './corpus/embed-corpus-workflow.ts';

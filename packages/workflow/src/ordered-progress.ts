@@ -1,6 +1,8 @@
 /** Progress of a `forEach` whose items finish in any order. */
+import { isDeepStrictEqual } from 'node:util';
 import { SentvecError } from '@sentvec/core';
 import type { RunItems } from './runtime.ts';
+import { describeThrown, maxInputBytes, toJsonValue } from './values.ts';
 import type { ForEachOptions } from './workflow.ts';
 
 /**
@@ -55,9 +57,9 @@ export class OrderedProgress {
     return this.#planned - 1;
   }
 
-  /** Sets how many items there will be. */
+  /** Sets how many items there will be. A number that is not finite means that it is not known. */
   readonly expect = (items: number): void => {
-    this.#expected = items;
+    this.#expected = Number.isFinite(items) ? Math.round(items) : undefined;
   };
 
   /** An item is finished. */
@@ -80,21 +82,39 @@ export class OrderedProgress {
   }
 
   #items(): RunItems {
-    return { done: this.#done, planned: this.#planned, expected: this.#expected };
+    const expected = this.#expected === undefined ? undefined : Math.max(this.#expected, this.#planned);
+    return { done: this.#done, planned: this.#planned, expected };
   }
 }
 
-/** What a fold begins with: a copy, so that a fold that changes its total in place does not spoil the next run. */
+/**
+ * What a fold begins with: a copy, so that a fold that changes its total in place does not spoil the next run.
+ * @throws SentvecError `invalid-argument` for what JSON cannot hold, such as `-Infinity` or a `Set`: another process
+ * that goes on with the run would begin with something else
+ */
 export function initialTotal(fold: ForEachOptions['fold']): unknown {
-  return fold ? structuredClone(fold.initial) : null;
+  if (!fold) return null;
+  const what = 'The initial total of a forEach';
+  const total = toJsonValue(fold.initial, what, maxInputBytes);
+  if (isDeepStrictEqual(total, fold.initial)) return total;
+  const message = `${what} must be plain JSON, not ${describeThrown(fold.initial)}: JSON has ${JSON.stringify(total)} for it.`;
+  throw new SentvecError('invalid-argument', message);
 }
 
-/** @throws SentvecError `step-failed` when the workflow's own function throws */
+/**
+ * The next total, as JSON has it: the run may go on in another process at any item.
+ * @throws SentvecError `step-failed` when the workflow's own function throws; `invalid-argument` when its result is a
+ * promise, or not JSON, or too large for the input of the next step
+ */
 export function addToTotal(fold: ForEachOptions['fold'], total: unknown, result: unknown): unknown {
   if (!fold) return total;
+  let added: unknown;
   try {
-    return fold.add(total, result);
+    added = fold.add(total, result);
   } catch (cause) {
-    throw new SentvecError('step-failed', `The fold of a forEach failed: ${String(cause)}.`, {}, { cause });
+    throw new SentvecError('step-failed', `The fold of a forEach failed: ${describeThrown(cause)}`, {}, { cause });
   }
+  if (added instanceof Promise)
+    throw new SentvecError('invalid-argument', 'The fold of a forEach must return its total, not a promise of it.');
+  return toJsonValue(added, 'The total of a forEach', maxInputBytes);
 }

@@ -2,6 +2,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { SentvecError } from '@sentvec/core';
 import { canonicalJson } from '@sentvec/platform';
+import { toJsonValue } from './values.ts';
 import type { AnyWorkflow } from './workflow.ts';
 
 /** What a workflow knows about a request beyond its input. See `identify` of `defineWorkflow`. */
@@ -28,7 +29,10 @@ export interface Request {
   readonly writes: readonly string[];
 }
 
-/** @param input checked by the workflow's schema */
+/**
+ * @param input checked by the workflow's schema
+ * @throws SentvecError `invalid-argument` when `identify` gives what JSON cannot hold; whatever `identify` throws
+ */
 export async function identifyRequest(workflow: AnyWorkflow, input: unknown): Promise<Request> {
   const identity: RequestIdentity = (await workflow.identify?.(input as never)) ?? { content: null };
   const { content, alwaysNew = false, writes = [] } = identity;
@@ -37,8 +41,9 @@ export async function identifyRequest(workflow: AnyWorkflow, input: unknown): Pr
       .update(canonicalJson([workflow.id, input, ...parts]))
       .digest('hex')
       .slice(0, 32);
-  const known = content !== undefined;
-  return { input: hash(), content: known ? hash(content) : undefined, merges: known && !alwaysNew, writes };
+  if (content === undefined) return { input: hash(), content: undefined, merges: false, writes };
+  const plain = toJsonValue(content, `The content that identifies a request to workflow "${workflow.id}"`, Infinity);
+  return { input: hash(), content: hash(plain), merges: !alwaysNew, writes };
 }
 
 /** A new id: an `r` and 32 hexadecimal digits, which BullMQ accepts as a job id. */

@@ -1,6 +1,7 @@
 /** When a failed step is tried again, and after which delay. */
 import { SentvecError, type ErrorCode } from '@sentvec/core';
 import type { RunError } from './runtime.ts';
+import { describeThrown } from './values.ts';
 
 /** When and how often a failed step is tried again. */
 export interface RetryPolicy {
@@ -127,9 +128,13 @@ export function fullRetryPolicy(policy: RetryPolicy = {}): FullRetryPolicy {
     throw invalid(`retry.attempts must be a whole number of at least 1, not ${attempts}.`);
   for (const [name, value] of Object.entries({ delay, maxDelay, totalTime }))
     if (!(value >= 0)) throw invalid(`retry.${name} must be at least 0 milliseconds, not ${value}.`);
+  if (delay > longestDelay) throw invalid(`retry.delay must be at most ${longestDelay} milliseconds, not ${delay}.`);
   if (!(jitter >= 0 && jitter <= 1)) throw invalid(`retry.jitter must be between 0 and 1, not ${jitter}.`);
   return { attempts, delay, maxDelay, totalTime, jitter, when };
 }
+
+/** The most milliseconds of any delay: a week. */
+const longestDelay = 7 * 24 * 3_600_000;
 
 /** How often a step has failed, and for how long. */
 export interface Failures {
@@ -146,12 +151,22 @@ const defaultAttempts = 4;
  * Milliseconds until the next attempt: exponential, with a random share.
  *
  * @returns `undefined` when there is no next attempt
+ * @throws SentvecError `step-failed` when `retry.when` throws
  */
 export function retryDelay(policy: FullRetryPolicy, error: unknown, failures: Failures): number | undefined {
   const { attempts = isPassingFault(error) ? Infinity : defaultAttempts, delay, maxDelay, totalTime, jitter } = policy;
-  if (!policy.when(error) || failures.attempts >= attempts || failures.milliseconds >= totalTime) return undefined;
-  const longest = Math.min(delay * 2 ** (failures.attempts - 1), maxDelay);
+  if (failures.attempts >= attempts || failures.milliseconds >= totalTime || !mayRetry(policy, error)) return undefined;
+  const longest = Math.min(delay * 2 ** (failures.attempts - 1), maxDelay, longestDelay);
   return Math.round(longest * (1 - jitter * Math.random()));
+}
+
+function mayRetry({ when }: FullRetryPolicy, error: unknown): boolean {
+  try {
+    return when(error);
+  } catch (cause) {
+    const message = `retry.when failed: ${describeThrown(cause)}. It was asked about: ${describeThrown(error)}`;
+    throw new SentvecError('step-failed', message, {}, { cause: error });
+  }
 }
 
 /** The error of a step that is not tried again, with how often and how long it was tried. */

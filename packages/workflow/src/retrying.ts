@@ -4,7 +4,8 @@ import { sleep, throwIfAborted } from '@sentvec/platform';
 import { attemptSource, attemptStep, toRunError, type Attempt } from './attempt.ts';
 import { finalError, retryDelay } from './retry.ts';
 import type { RunEventPayload } from './runtime.ts';
-import type { AnyStep, Logger } from './step.ts';
+import type { AnyStep, DeadLetter, Logger } from './step.ts';
+import { maxReasonLength, shorten, toJsonValue } from './values.ts';
 
 /** What steps that are executed in this process know about their run. */
 export interface LocalScope {
@@ -51,6 +52,11 @@ export interface ReadSourceOptions {
    * @default 0
    */
   readonly skip?: number | undefined;
+  /**
+   * How many items the source has yielded when it was read before, in another process.
+   * @default `skip`
+   */
+  readonly least?: number | undefined;
 }
 
 /** The items of a source. A source that fails in the middle is read again, without the items that it yielded already. */
@@ -59,14 +65,15 @@ export async function* readSource(
   input: unknown,
   key: string,
   scope: LocalScope,
-  { expect, skip = 0 }: ReadSourceOptions,
+  { expect, skip = 0, least = skip }: ReadSourceOptions,
 ): AsyncGenerator<unknown, void> {
   const retries = new Retries(step, key, scope);
   let done = skip;
   for (let attempt = 1; ; attempt += 1) {
     try {
       await scope.untilResumed();
-      for await (const item of attemptSource(step, input, { ...createAttempt(key, attempt, scope), expect }, done)) {
+      const reading = { skip: done, least: Math.max(least, done) };
+      for await (const item of attemptSource(step, input, { ...createAttempt(key, attempt, scope), expect }, reading)) {
         done += 1;
         yield item;
       }
@@ -91,9 +98,17 @@ export function createAttempt(
     losses,
     signal,
     logger,
-    progress: (value) => emit({ type: 'progress', key, value }),
-    deadLetter: (letter) => emit({ type: 'dead-letter', key, letter }),
+    progress: (value) => emit({ type: 'progress', key, value: toJsonValue(value, `The progress of step "${key}"`) }),
+    deadLetter: (letter) => emit({ type: 'dead-letter', key, letter: checkLetter(letter, key) }),
   };
+}
+
+/** A letter as it is stored: a long reason is shortened. */
+function checkLetter({ reference, reason }: DeadLetter, key: string): DeadLetter {
+  if (typeof reference === 'string' && typeof reason === 'string' && reference.length <= maxReasonLength)
+    return { reference, reason: shorten(reason, maxReasonLength) };
+  const message = `A dead letter of step "${key}" must have a reference of up to ${maxReasonLength} characters and a reason, both strings.`;
+  throw new SentvecError('invalid-argument', message, { step: key });
 }
 
 /** The further attempts at one step. */

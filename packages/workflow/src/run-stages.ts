@@ -39,6 +39,16 @@ export async function checkInput(workflow: AnyWorkflow, input: unknown): Promise
   return toJsonValue(await checkSchema(workflow.input, input, what), what, maxInputBytes);
 }
 
+/**
+ * The input of a request as every process that works on the run gets it: written and parsed as JSON.
+ *
+ * @throws SentvecError `invalid-argument` for what JSON cannot hold, and for more than `maxInputBytes` of it
+ */
+export function plainInput(workflow: AnyWorkflow, input: unknown): unknown {
+  if (input === undefined) return undefined;
+  return toJsonValue(input, `The input of workflow "${workflow.id}"`, maxInputBytes);
+}
+
 /** The `forEach` stage or step at a path of the workflow. @throws SentvecError `job-refused` when there is none */
 export function stageAt(workflow: AnyWorkflow, path: string): Exclude<Stage, { kind: 'workflow' }> {
   const [id, ...rest] = path.split('/');

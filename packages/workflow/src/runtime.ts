@@ -1,6 +1,7 @@
 /** The interface of a runtime: it starts runs of workflows, and gives handles of them. */
-import type { ErrorCode, ErrorDetails } from '@sentvec/core';
+import { SentvecError, type ErrorCode, type ErrorDetails } from '@sentvec/core';
 import type { DeadLetter } from './step.ts';
+import { shorten } from './values.ts';
 import type { Workflow } from './workflow.ts';
 
 /** The state of a run. The last three are final, until it is replayed. */
@@ -60,6 +61,14 @@ export type RunEvent = {
   readonly at: number;
 } & RunEventPayload;
 
+/** The error of an `after` that is no id of an event. */
+export function eventIdError(after: string): SentvecError {
+  return new SentvecError(
+    'invalid-argument',
+    `${JSON.stringify(shorten(after, 100))} is not the id of an event of this runtime: \`after\` takes the \`id\` of an event that it gave.`,
+  );
+}
+
 /** What a {@link RunEvent} says, by its `type`. */
 export type RunEventPayload =
   /** The run came to this state. */
@@ -94,6 +103,7 @@ export interface RunHandle<Output = unknown> {
   /**
    * What happens in the run, from the beginning, or after the event of that id. Ends when the run ends. Old events of a
    * long run are forgotten; each `items` event has the whole progress.
+   * @throws SentvecError `invalid-argument`, at the first event, when `after` is no id of an event
    */
   events(options?: {
     readonly after?: string | undefined;

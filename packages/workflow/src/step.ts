@@ -32,16 +32,20 @@ export interface StepContext {
    */
   readonly signal: AbortSignal;
   readonly logger: Logger;
-  /** Reports the progress of this piece of work to watchers of the run. A small JSON value. */
+  /**
+   * Reports the progress of this piece of work to watchers of the run. A small JSON value.
+   * @throws SentvecError `invalid-argument` for anything else
+   */
   readonly progress: (value: unknown) => void;
   /**
    * Records a piece of data that could not be processed, and that does not make the step fail. A second letter with the
-   * same reference replaces the first.
+   * same reference replaces the first. A reason of more than 4000 characters is shortened.
+   * @throws SentvecError `invalid-argument` unless both parts are strings
    */
   readonly deadLetter: (letter: DeadLetter) => void;
   /**
    * In a step that yields items: how many there will be, as far as is known, so that watchers can estimate the time
-   * left.
+   * left. `NaN` when it is not known.
    */
   readonly expect: (items: number) => void;
 }

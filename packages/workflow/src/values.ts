@@ -1,4 +1,5 @@
 /** The values that pass between steps: checked by a schema, and small when written as JSON. */
+import { inspect } from 'node:util';
 import { SentvecError } from '@sentvec/core';
 import type { StandardSchemaV1 } from '@standard-schema/spec';
 
@@ -7,6 +8,9 @@ export const maxValueBytes: number = 16 * 1024;
 
 /** The most bytes of JSON of a run's input. It is stored once, and may name many files. */
 export const maxInputBytes: number = 1024 * 1024;
+
+/** The most characters of a reason that is stored with a run: an error may quote the data that it is about. */
+export const maxReasonLength = 4000;
 
 /**
  * The value after it was written and parsed as JSON, so that every runtime passes on the same: a `Date` becomes a
@@ -38,20 +42,73 @@ function stringify(value: unknown, what: string): string {
  *
  * @param what names the value in messages: `The input of step "embed"`
  * @returns the output of the schema
- * @throws SentvecError `invalid-argument` with every issue and its path; `details.issues` has them for programs
+ * @throws SentvecError `invalid-argument` with every issue and its path; `details.issues` has them for programs;
+ *   `step-failed` when the schema itself throws
  */
 export async function checkSchema<Schema extends StandardSchemaV1>(
   schema: Schema,
   value: unknown,
   what: string,
 ): Promise<StandardSchemaV1.InferOutput<Schema>> {
-  const result = await schema['~standard'].validate(value);
+  const result = await validate(schema, value, what);
   if (!result.issues) return result.value;
   const issues = result.issues.map(describeIssue);
   throw new SentvecError('invalid-argument', `${what} does not fit its schema: ${issues.join('; ')}.`, { issues });
 }
 
+async function validate<Schema extends StandardSchemaV1>(
+  schema: Schema,
+  value: unknown,
+  what: string,
+): Promise<StandardSchemaV1.Result<StandardSchemaV1.InferOutput<Schema>>> {
+  try {
+    return await schema['~standard'].validate(value);
+  } catch (cause) {
+    throw new SentvecError('step-failed', `${what} was not checked: ${describeThrown(cause)}`, {}, { cause });
+  }
+}
+
 function describeIssue({ message, path }: StandardSchemaV1.Issue): string {
   const keys = (path ?? []).map((segment) => String(typeof segment === 'object' ? segment.key : segment));
   return keys.length > 0 ? `${keys.join('.')}: ${message}` : message;
+}
+
+/** @throws SentvecError `invalid-argument` unless an option is a whole number of at least 1 */
+export function checkCount(name: string, value: number): void {
+  if (Number.isSafeInteger(value) && value >= 1) return;
+  throw new SentvecError('invalid-argument', `${name} must be a whole number of at least 1, not ${value}.`);
+}
+
+/** What a thrown value says about itself, with its causes: at most `maxReasonLength` characters. Never throws. */
+export function describeThrown(thrown: unknown): string {
+  try {
+    return shorten(messagesOf(thrown).join(': '), maxReasonLength);
+  } catch {
+    return 'What was thrown cannot be described.';
+  }
+}
+
+/** The messages of an error and of its causes, each that says something new. */
+function messagesOf(thrown: unknown): string[] {
+  if (typeof thrown === 'string') return [thrown];
+  if (!(thrown instanceof Error)) return [inspect(thrown, { breakLength: Infinity, customInspect: false })];
+  const messages: string[] = [];
+  let error: unknown = thrown;
+  while (error instanceof Error && messages.length < maxCauses) {
+    const { name, message } = error;
+    // An AggregateError of several addresses has a code and no message.
+    const text = message || ('code' in error ? String(error.code) : name);
+    if (!messages.some((earlier) => earlier.includes(text))) messages.push(text);
+    if (error.cause === undefined) break;
+    error = error.cause;
+  }
+  return messages;
+}
+
+/** The most errors of a chain of causes that are described: a chain may be a ring. */
+const maxCauses = 5;
+
+/** The beginning of a text, at most `length` characters. */
+export function shorten(text: string, length: number): string {
+  return text.length <= length ? text : `${text.slice(0, length - 1)}…`;
 }

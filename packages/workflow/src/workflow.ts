@@ -1,8 +1,10 @@
 /** Workflows: rows of stages, as data. A runtime executes them. */
 import { SentvecError } from '@sentvec/core';
 import type { StandardSchemaV1 } from '@standard-schema/spec';
+import { initialTotal } from './ordered-progress.ts';
 import type { RequestIdentity } from './request.ts';
 import { checkId, type AnyStep, type Source, type Step } from './step.ts';
+import { checkCount } from './values.ts';
 
 /** Options of `forEach`. */
 export interface ForEachOptions<Result = unknown, Total = unknown> {
@@ -12,7 +14,7 @@ export interface ForEachOptions<Result = unknown, Total = unknown> {
    */
   readonly concurrency?: number | undefined;
   /**
-   * Reduces all results to one small value, in the order of the items, as they arrive. Watchers of the run see it.
+   * Reduces all results to one small JSON value, in the order of the items, as they arrive. Watchers of the run see it.
    * @default the total is `null`
    */
   readonly fold?: { readonly initial: Total; readonly add: (total: Total, result: Result) => Total } | undefined;
@@ -139,13 +141,9 @@ class WorkflowBuilder implements AnyWorkflow {
         `In workflow "${this.id}", forEach must follow a step that yields items.`,
       );
     }
-    const { concurrency } = options;
-    if (concurrency !== undefined && !(Number.isInteger(concurrency) && concurrency >= 1)) {
-      throw new SentvecError(
-        'invalid-argument',
-        `concurrency must be a whole number of at least 1, not ${concurrency}.`,
-      );
-    }
+    const { concurrency, fold } = options;
+    initialTotal(fold);
+    if (concurrency !== undefined) checkCount('concurrency', concurrency);
     return this.#with({ kind: 'for-each', id: body.id, source: source.step, body, options }, this.stages.slice(0, -1));
   }
 

@@ -106,6 +106,15 @@ describe('definitions that cannot be used', () => {
     expect(() => defineStep({ ...definition, timeout: -1 })).toThrow(/timeout/);
     expect(() => text.step(length).step(length as never)).toThrow(/two stages with the id "length"/);
     expect(() => (text as never as { forEach: (step: unknown) => void }).forEach(length)).toThrow(/must follow a step/);
+    for (const delay of [NaN, -1, Infinity])
+      expect(() => defineStep({ ...definition, retry: { delay } })).toThrow(/retry\.delay/);
+    const words = text.step(
+      defineStep({ ...definition, id: 'words', run: async function* () {} }) as never,
+    ) as never as {
+      forEach: (step: unknown, options: { fold: object }) => void;
+    };
+    for (const initial of [-Infinity, 7n, new Set(), new Date(), undefined])
+      expect(() => words.forEach(length, { fold: { initial, add: Number } })).toThrow(/initial total of a forEach/);
     expect(() => checkRunId('1:2')).toThrow(/id of a run/);
   });
 });

@@ -1,6 +1,7 @@
 // The command `sentvec queue start`, which starts a run of any workflow that the workers of a queue serve.
 import { readFile } from 'node:fs/promises';
 import { text as readText } from 'node:stream/consumers';
+import { abortable } from '@sentvec/platform';
 import { guardIo } from '@sentvec/platform/node';
 import { type Command, defineCommand } from '../command.ts';
 import { wholeNumber } from '../parse-arguments.ts';
@@ -35,12 +36,12 @@ export const queueStart: Command = defineCommand({
     'The workers check the input: they have the workflow (sentvec worker --plugin), this command does not.',
     'Each start is a run of its own, unless --run-id names one. An embedding of a corpus starts with sentvec queue submit.',
   ],
-  async run({ args, positionals, print, note }) {
+  async run({ args, positionals, print, note, signal }) {
     const [id, given, ...more] = positionals;
     if (id === undefined || given === undefined || more.length > 0)
       throw new UsageError('Name one workflow, and its input as one word: put JSON into single quotes.');
     const { defineWorkflow } = await import('@sentvec/workflow');
-    const input = parseInput(await readInput(given));
+    const input = parseInput(await readInput(given, signal));
     // Which files the workflow reads is not known here, so two equal requests may differ.
     const workflow = defineWorkflow({ id, input: anyInput, identify: async () => ({}) });
     const priority = wholeNumber(args.priority, '--priority');
@@ -59,11 +60,20 @@ const anyInput = {
   '~standard': { version: 1 as const, vendor: 'sentvec', validate: (value: unknown) => ({ value }) },
 };
 
-async function readInput(given: string): Promise<string> {
-  if (given === '-') return readText(process.stdin);
+async function readInput(given: string, signal: AbortSignal): Promise<string> {
+  if (given === '-') return readStandardInput(signal);
   if (!given.startsWith('@')) return given;
   const file = given.slice(1);
   return guardIo('Reading the input', file, () => readFile(file, 'utf8'));
+}
+
+async function readStandardInput(signal: AbortSignal): Promise<string> {
+  try {
+    return await abortable(readText(process.stdin), signal);
+  } finally {
+    // One that is still open would keep the process alive.
+    process.stdin.destroy();
+  }
 }
 
 function parseInput(json: string): unknown {

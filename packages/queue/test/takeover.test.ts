@@ -1,0 +1,36 @@
+// What a coordinator does that finds the run of another in a state that cannot be: it fails the run, with the reason.
+import { defineStep, defineWorkflow, workflowVersion } from '@sentvec/workflow';
+import * as v from 'valibot';
+import { expect, it } from 'vitest';
+import { RunStore } from '../src/run-store.ts';
+import { queueForEachTest } from './queue-for-each-test.ts';
+import { count } from './workflows.mjs';
+
+const queue = queueForEachTest('takeover');
+const item = defineStep({ id: 'item', input: v.number(), output: v.number(), run: (value) => value });
+const workflow = defineWorkflow({ id: 'counting', input: v.number() }).step(count).forEach(item);
+
+it('a source that yields fewer items than the first coordinator has read fails the run', async () => {
+  const run = await queue.runtime.start(workflow, 3);
+  const store = new RunStore(queue.connection, queue.overview.names, 60);
+  await store.begin(run.id, 1, 'first', workflowVersion(workflow));
+  const batches = [{ number: 0, first: 0, count: 5 }];
+  const checkpoint = { items: 0, total: null, batches, next: 1, complete: false };
+  await store.saveCheckpoint(run.id, 'first', 'item', JSON.stringify(checkpoint));
+  await queue.serve({ workflows: [workflow] });
+  await expect(run.result()).rejects.toMatchObject({
+    code: 'invalid-argument',
+    message: expect.stringContaining('yielded 3 items when it was read again, and at least 5 before'),
+  });
+});
+
+it('a run that cannot be coordinated fails when its job is not tried again', async () => {
+  const run = await queue.runtime.start(workflow, 3);
+  await queue.connection.hset(queue.overview.names.run(run.id), 'input', '{');
+  const { runs } = queue.overview.queues;
+  const job = (await runs.getJob(`${run.id}.1`))!;
+  await job.remove();
+  await runs.add('run', job.data, { ...job.opts, attempts: 2, backoff: { type: 'fixed', delay: 10 } });
+  await queue.serve({ workflows: [workflow] });
+  await expect(run.result()).rejects.toMatchObject({ code: 'step-failed', message: expect.stringContaining('JSON') });
+});
