@@ -12,6 +12,8 @@ export interface WorkerConfiguration {
   readonly roots: readonly string[];
   readonly buckets: readonly string[];
   readonly models: readonly string[];
+  /** Absolute. `undefined`: vectors are not cached. */
+  readonly cache: string | undefined;
   readonly threads: number | undefined;
   readonly concurrency: number;
   readonly window: number;
@@ -62,6 +64,7 @@ export function readConfiguration(
     roots: list('roots').map((root) => resolve(root)),
     buckets: list('buckets'),
     models: list('models').map(absoluteModel),
+    cache: text('cache') === undefined ? undefined : resolve(text('cache')!),
     threads: count('threads', text('threads')),
     concurrency: count('concurrency', text('concurrency'))!,
     window: count('window', text('window'))!,

@@ -8,7 +8,7 @@ import {
   type Receipt,
   type SparseEmbedder,
 } from '@sentvec/core';
-import { loadEmbedder, loadSparseEmbedder, openModel } from '@sentvec/core/node';
+import { cachedEmbedder, loadEmbedder, loadSparseEmbedder, openModel, type VectorCache } from '@sentvec/core/node';
 import { useLite } from '@sentvec/model-use-lite';
 
 /** Options of {@link ModelRegistry}. */
@@ -68,5 +68,28 @@ export class ModelRegistry {
     if ((await readModelKind(files)) !== 'sparse') return loadEmbedder(files, { ...this.#options, signal });
     const { poolings: _, ...options } = this.#options;
     return loadSparseEmbedder(files, { ...options, signal });
+  }
+}
+
+/** Models whose vectors are cached. */
+export class CachedModels {
+  readonly #cache: VectorCache;
+  readonly #models = new Map<string, Embedder>();
+
+  constructor(cache: VectorCache) {
+    this.#cache = cache;
+  }
+
+  /** The model with the cache, which keeps dense vectors only. */
+  of(name: string, model: WorkerModel): WorkerModel {
+    if (model.kind === 'sparse') return model;
+    const cached = this.#models.get(name) ?? cachedEmbedder(model, this.#cache);
+    this.#models.set(name, cached);
+    return cached;
+  }
+
+  /** Writes the cache, and disposes of the models. */
+  async close(): Promise<void> {
+    for (const model of this.#models.values()) await model.dispose();
   }
 }

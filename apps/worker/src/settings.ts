@@ -16,6 +16,7 @@ export type SettingName =
   | 'roots'
   | 'buckets'
   | 'models'
+  | 'cache'
   | 'threads'
   | 'concurrency'
   | 'window'
@@ -63,6 +64,13 @@ export const settings: Readonly<Record<SettingName, Setting>> = {
     hint: 'MODEL,…',
     description: 'Models that jobs may use: folders, names on the hub, use-lite.',
     default: 'use-lite',
+  },
+  cache: {
+    flag: 'cache',
+    variable: 'SENTVEC_CACHE',
+    hint: 'DIR',
+    description:
+      'A folder that keeps vectors by text and model, which workers may share: texts that are in it are not embedded again. Default: none.',
   },
   threads: {
     flag: 'threads',

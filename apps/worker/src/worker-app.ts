@@ -8,6 +8,7 @@ import {
   startQueueWorker,
   type QueueWorker,
 } from '@sentvec/queue';
+import { openVectorCache } from '@sentvec/core/node';
 import { embedCorpusWorkflow, restrictAccess, type EmbedderOf, type Logger } from '@sentvec/workflow';
 import { importBackend, isBackendModule, type BackendModule } from './backend-module.ts';
 import type { WorkerConfiguration } from './configuration.ts';
@@ -15,7 +16,7 @@ import { HealthCheck } from './health.ts';
 import { listen, routes } from './http/server.ts';
 import { IsolatedEmbedding } from './isolated-embedding.ts';
 import { Metrics } from './metrics.ts';
-import { ModelRegistry } from './model-registry.ts';
+import { CachedModels, ModelRegistry } from './model-registry.ts';
 import { loadPlugins } from './plugins.ts';
 import { startTracing } from './tracing.ts';
 
@@ -82,7 +83,7 @@ async function start(
   { logger, backend = onnxModule(configuration), selfCheck }: WorkerAppOptions,
   cleanups: Cleanups,
 ): Promise<string> {
-  const { redis: url, queue, models, token } = configuration;
+  const { redis: url, queue, models, token, cache } = configuration;
   const tracing = await startTracing('sentvec-worker');
   if (tracing) cleanups.push(tracing.close);
   const telemetry = tracing && { telemetry: tracing.telemetry };
@@ -105,13 +106,15 @@ async function start(
     onWarning: (message) => logger.warn({}, message),
   });
   cleanups.push(() => registry.close());
+  const cached = cache === undefined ? undefined : new CachedModels(await openVectorCache(cache));
+  if (cached) cleanups.push(() => cached.close());
   const access = restrictAccess(configuration);
   const isolation = new Map<string, IsolatedEmbedding>();
   cleanups.push(async () => void (await Promise.all([...isolation.values()].map((each) => each.close()))));
   const embedder: EmbedderOf = async (model, { isolated = false } = {}) => {
     access.checkModel(model);
     const loaded = await registry.get(model);
-    if (!isolated || !isBackendModule(backend)) return loaded;
+    if (!isolated || !isBackendModule(backend)) return cached?.of(model, loaded) ?? loaded;
     const isolating = isolation.get(model) ?? new IsolatedEmbedding({ model, backend, selfCheck, configuration });
     isolation.set(model, isolating);
     return loaded.kind === 'sparse' ? isolating.isolateSparse(loaded) : isolating.isolate(loaded);

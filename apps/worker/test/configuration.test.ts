@@ -16,6 +16,7 @@ describe('the configuration of a worker', () => {
       roots: ['/data', '/more'],
       buckets: [],
       models: ['use-lite'],
+      cache: undefined,
       threads: undefined,
       concurrency: 5,
       window: 512,

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createEmbedder, type Encoder } from '@sentvec/core';
 import { cachedEmbedder, openVectorCache } from '@sentvec/core/node';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { paddedLength, planBatches } from '../src/embedder/batching.ts';
 import { fakeEncoder, fakeParts } from './fake-parts.ts';
 
@@ -100,6 +100,22 @@ describe('a cache of vectors', () => {
     await use(texts.slice(50, 100), 0.5);
     const both = [...texts.slice(50, 100), ...texts.slice(0, 50)];
     expect(await use(both, 0.5)).toEqual((await countingEmbedder({ changed: 0.5 }).embedder.embed(both)).vectors);
+  });
+
+  it('finds what another process has written meanwhile, when it looks again', async () => {
+    const directory = join(folder, 'fleet');
+    const [one, other] = [countingEmbedder(), countingEmbedder()];
+    const early = cachedEmbedder(one.embedder, await openVectorCache(directory));
+    await early.embed(texts.slice(0, 10));
+    const late = cachedEmbedder(other.embedder, await openVectorCache(directory));
+    await late.embed(texts.slice(10, 200));
+    await late.dispose();
+    const now = vi.spyOn(Date, 'now').mockReturnValue(Date.now() + 10_000);
+    const { vectors } = await early.embed(texts.slice(0, 200));
+    now.mockRestore();
+    expect(one.computed()).toBe(probes + 10 + 3); // Three are compared with what was stored.
+    expect(vectors).toEqual((await countingEmbedder().embedder.embed(texts.slice(0, 200))).vectors);
+    await early.dispose();
   });
 
   it('refuses, without texts to compute, what the embedder refuses; no texts have its dimension', async () => {

@@ -5,7 +5,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { open, readdir, readFile, rm, stat, utimes } from 'node:fs/promises';
 import { cpus } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { canonicalJson, checkOptionNames, sha256, warn, type OptionNames } from '@sentvec/platform';
 import { makeFolder, writeFileAtomically } from '@sentvec/platform/node';
 import { SentvecError } from '../errors.ts';
@@ -46,6 +46,8 @@ const optionNames: OptionNames<VectorCacheOptions> = { maxBytes: true };
 const defaultBytes = 2 ** 32;
 /** Vectors are written when so many bytes of them are there, and when an embedder is disposed of. */
 const bytesOfFile = 2 ** 22;
+/** Milliseconds after which it is looked again what other processes have written, when a text is not found. */
+const lookInterval = 10_000;
 const keyBytes = 16;
 const hashBytes = 8;
 const ending = '.vectors';
@@ -80,13 +82,19 @@ interface Location {
   readonly index: number;
 }
 
-/** The vectors of one space. Memory: some 100 bytes for each that the cache holds. */
+/**
+ * The vectors of one space. Memory: some 100 bytes for each that the cache holds. Those that other processes write
+ * meanwhile are found, too, a few seconds later.
+ */
 export class CachedSpace {
   readonly #folder: string;
   readonly #dimension: number;
   readonly #trim: () => Promise<void>;
   readonly #index = new Map<string, Location>();
   readonly #used = new Set<string>();
+  /** Names of the files whose vectors are in the index. */
+  readonly #indexed = new Set<string>();
+  #lookedAt = 0;
   /** Files whose vectors come out alike here. */
   readonly #proven = new Set<string>();
   #unwritten = new Map<string, CachedVector>();
@@ -102,12 +110,14 @@ export class CachedSpace {
   }
 
   /**
-   * Finds out what the files hold. One that is not whole is left out. Of a vector in several files, the last one
-   * counts.
+   * Finds out what the files hold that were not there before. One that is not whole is left out. Of a vector in several
+   * files, the last one counts.
    */
   async readIndex(): Promise<void> {
+    this.#lookedAt = Date.now();
     for (const name of (await readdir(this.#folder)).sort()) {
-      if (!name.endsWith(ending)) continue;
+      if (!name.endsWith(ending) || this.#indexed.has(name)) continue;
+      this.#indexed.add(name);
       const file = join(this.#folder, name);
       const bytes = await readFile(file).catch(() => Buffer.alloc(0)); // Another process has removed it.
       if (bytes.length % this.#entryBytes !== 0) continue;
@@ -120,10 +130,12 @@ export class CachedSpace {
 
   /** What is known of each text. An entry whose hash is wrong is unknown. */
   async find(texts: readonly string[]): Promise<(CachedVector | undefined)[]> {
-    const found = texts.map((text) => this.#unwritten.get(keyOf(text)));
+    const keys = texts.map(keyOf);
+    const isUnknown = (key: string): boolean => !this.#unwritten.has(key) && !this.#index.has(key);
+    if (Date.now() - this.#lookedAt >= lookInterval && keys.some(isUnknown)) await this.readIndex();
+    const found = keys.map((key) => this.#unwritten.get(key));
     const wanted = new Map<string, { readonly position: number; readonly key: string; readonly index: number }[]>();
-    for (const [position, text] of texts.entries()) {
-      const key = keyOf(text);
+    for (const [position, key] of keys.entries()) {
       const location = found[position] === undefined ? this.#index.get(key) : undefined;
       if (location === undefined) continue;
       const ofFile = wanted.get(location.file) ?? [];
@@ -180,6 +192,7 @@ export class CachedSpace {
       return warn(`The cache of vectors cannot be written: ${error instanceof Error ? error.message : String(error)}`);
     }
     this.#proven.add(file);
+    this.#indexed.add(basename(file));
     for (const [index, [key]] of entries.entries()) this.#index.set(key, { file, index });
     await this.#trim();
   }

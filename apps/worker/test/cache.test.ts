@@ -1,0 +1,45 @@
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { queueRuntime } from '@sentvec/queue';
+import { embedCorpusWorkflow } from '@sentvec/workflow';
+import { expect, it } from 'vitest';
+import { contents, embedHere, Fleet, texts, tinyModel } from './fleet.ts';
+
+/** Bytes of an entry of the cache: its key, its hash, two counts, and the 32 numbers of the tiny model. */
+const entryBytes = 16 + 8 + 8 + 4 * 32;
+
+/** How many vectors a cache holds. */
+async function cachedVectors(directory: string): Promise<number> {
+  const names = (await readdir(directory, { recursive: true })).filter((name) => name.endsWith('.vectors'));
+  const sizes = await Promise.all(names.map(async (name) => (await stat(join(directory, name))).size));
+  return sizes.reduce((sum, size) => sum + size, 0) / entryBytes;
+}
+
+it('workers share a cache: an update embeds only rows that have changed, with the bytes of this process', async () => {
+  const fleet = await Fleet.open();
+  const runtime = await queueRuntime({ url: fleet.redis.url });
+  try {
+    const environment = { SENTVEC_CACHE: fleet.path('cache') };
+    const rows = texts(600);
+    const inputs = [await fleet.corpus('corpus.jsonl', rows)];
+    const request = { inputs, output: fleet.path('vectors'), chunkRows: 100, update: true };
+    const embed = async (): Promise<unknown> =>
+      (await runtime.start(embedCorpusWorkflow(), { model: tinyModel, request })).result();
+    await Promise.all([fleet.start(environment), fleet.start(environment)]);
+    expect(await embed()).toMatchObject({ rows: 600, shards: 6 });
+    await fleet.stopWorkers(); // Each writes what it has computed.
+    expect(await cachedVectors(fleet.path('cache'))).toBe(600 + 1); // The text by which the space is described.
+
+    const changed = rows.map((row, index) => (index % 60 === 7 ? { text: `changed ${index}` } : row)).toSpliced(300, 1);
+    await fleet.corpus('corpus.jsonl', changed);
+    await Promise.all([fleet.start(environment), fleet.start(environment)]);
+    expect(await embed()).toMatchObject({ rows: 599, shards: 6 });
+    await fleet.stopWorkers();
+    expect(await cachedVectors(fleet.path('cache'))).toBe(610 + 1);
+    await embedHere(inputs[0]!, fleet.path('here'), 100);
+    expect(await contents(fleet.path('vectors'))).toEqual(await contents(fleet.path('here')));
+  } finally {
+    await runtime.close();
+    await fleet.close();
+  }
+}, 120_000);
