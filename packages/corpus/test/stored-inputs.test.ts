@@ -3,7 +3,7 @@ import { gzipSync } from 'node:zlib';
 import { readFile } from 'node:fs/promises';
 import { SentvecError } from '@sentvec/core';
 import { embedCorpus, findInputs, openEmbeddings, readTable, type CorpusRequest } from '@sentvec/corpus';
-import { startHub, startS3, type HubServer, type S3Fault, type S3Server } from '@sentvec/testing';
+import { startHub, startS3, type HubServer, type ObjectFault, type S3Server } from '@sentvec/testing';
 import { parquetWriteBuffer } from 'hyparquet-writer';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { fakeEmbedder } from './fake-embedder.ts';
@@ -47,7 +47,7 @@ const corpora: Readonly<Record<string, Uint8Array>> = {
 /** Fails some calls, in an order that is the same each time. */
 function troubled(): void {
   let call = 0;
-  const faults: readonly S3Fault[] = [
+  const faults: readonly ObjectFault[] = [
     'lose-request',
     { cut: 100 },
     { instead: { status: 503, headers: { 'retry-after': '0' } } },

@@ -16,7 +16,7 @@ import {
   type CorpusRequest,
   type Manifest,
 } from '@sentvec/corpus';
-import { startS3, type S3Fault, type S3Server } from '@sentvec/testing';
+import { startS3, type ObjectFault, type S3Server } from '@sentvec/testing';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { fakeEmbedder } from './fake-embedder.ts';
 import { workspace } from './workspace.ts';
@@ -84,7 +84,7 @@ function expectNothingElse(): void {
 /** Fails 5 % of the calls and loses 1 % of the answers, in an order that is the same each time. */
 function troubled(): void {
   let call = 0;
-  const busy: S3Fault = { instead: { status: 503, headers: { 'retry-after': '0' } } };
+  const busy: ObjectFault = { instead: { status: 503, headers: { 'retry-after': '0' } } };
   server.setFault(() => {
     call += 1;
     if (call % 97 === 50) return 'lose-answer';

@@ -11,6 +11,11 @@ export function missingError(file: string): SentvecError {
   return new SentvecError('io-failed', `There is no file ${file}. Check its name.`, { file, missing: true });
 }
 
+/** The error of a bucket that is not there, which is another thing than a file that is not there. */
+export function missingBucketError(uri: string, message: string, status: number): SentvecError {
+  return new SentvecError('io-failed', message, { file: uri, status, code: 'NoSuchBucket', missing: true });
+}
+
 /** The error of a file that is another version than was asked for, or shorter. */
 export function changedError(file: string): SentvecError {
   const message = `${file} has changed while it was read. Read it again once it stays as it is.`;

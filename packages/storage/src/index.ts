@@ -1,4 +1,6 @@
 export { folderStorage } from './folder-storage.ts';
+export { azStorage, type AzStorageOptions } from './az/az-storage.ts';
+export { gsStorage, type GsStorageOptions } from './gs/gs-storage.ts';
 export { hubStorage, type HubStorageOptions } from './hub-storage.ts';
 export {
   isStorageUri,

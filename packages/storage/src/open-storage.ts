@@ -1,6 +1,8 @@
 /** From the address of a file or a folder, as a person writes it, to the store that has it. */
 import { SentvecError } from '@sentvec/platform';
+import { azStorage } from './az/az-storage.ts';
 import { folderStorage } from './folder-storage.ts';
+import { gsStorage } from './gs/gs-storage.ts';
 import { datasetAddress, findCommit, hubStorage, isCommit, parseDatasetAddress } from './hub-storage.ts';
 import { s3Storage } from './s3/s3-storage.ts';
 import type { Storage, StorageOptions } from './storage.ts';
@@ -11,6 +13,13 @@ export interface StoredFile {
   readonly storage: Storage;
   readonly key: string;
 }
+
+/** Stores of objects, by the scheme of their addresses. */
+const bucketStorages: Readonly<Record<string, (bucket: string, prefix: string) => Storage>> = {
+  s3: s3Storage,
+  gs: gsStorage,
+  az: azStorage,
+};
 
 /** What comes before the path in the address of a file in a store. */
 const scheme = /^[a-z][a-z0-9+.-]+:\/\//iu;
@@ -26,7 +35,7 @@ export function joinLocation(folder: string, name: string): string {
 }
 
 /**
- * Opens a folder: a path, or `s3://bucket/folder`. Nothing is asked of the store yet. Credentials come from the environment
+ * Opens a folder: a path, `s3://bucket/folder`, `gs://bucket/folder` or `az://container/folder`. Nothing is asked of the store yet. Credentials come from the environment
  * of this process, never from an address.
  *
  * @throws SentvecError `invalid-argument` for an address that sentvec does not know, or that holds a secret
@@ -38,7 +47,7 @@ export function openStorage(folder: string): Storage {
 }
 
 /**
- * Finds the store of a file: `s3://bucket/key`, `https://host/file`, `hf://datasets/owner/name/file`. Nothing is asked of it yet.
+ * Finds the store of a file: `s3://bucket/key`, `gs://…`, `az://…`, `https://host/file`, `hf://datasets/owner/name/file`. Nothing is asked of it yet.
  *
  * @throws SentvecError `invalid-argument` for a path, an address that sentvec does not know, or that holds a secret
  */
@@ -84,10 +93,10 @@ function split(uri: string): { readonly storage: string; readonly key: string } 
     if (dataset) return { storage: datasetAddress({ ...dataset, key: '' }), key: dataset.key };
     throw addressError(uri, 'it is not of the form hf://datasets/OWNER/NAME[@REVISION]/PATH');
   }
-  if (name === 's3') {
-    if (!/^[a-z0-9][a-z0-9._-]{0,254}$/iu.test(authority))
-      throw addressError(uri, 'what follows "s3://" is not the name of a bucket');
-    return { storage: `s3://${authority}`, key };
+  if (Object.hasOwn(bucketStorages, name)) {
+    if (!/^(?:[a-z0-9][a-z0-9._-]{0,254}|\$(?:root|web|logs))$/iu.test(authority))
+      throw addressError(uri, `what follows "${name}://" is not the name of a bucket`);
+    return { storage: `${name}://${authority}`, key };
   }
   if (name !== 'https' && name !== 'http') throw addressError(uri, `sentvec does not know ${name}://`);
   if (authority.includes('@') || /[?#]/u.test(key))
@@ -118,14 +127,17 @@ function rootOf(root: string, prefix = ''): Storage {
 }
 
 function newStorage(root: string, prefix: string): Storage {
-  if (root.startsWith('s3://')) return s3Storage(root.slice('s3://'.length), prefix);
+  const [name = '', authority = ''] = root.split('://');
+  const open = bucketStorages[name];
+  if (open) return open(authority, prefix);
   const dataset = parseDatasetAddress(root);
   if (dataset) return hubStorage(dataset.name, { revision: dataset.revision, folder: prefix });
   return webStorage(joinLocation(root, prefix));
 }
 
 function addressError(uri: string, problem: string): SentvecError {
-  const remedy = 'Name a path, s3://bucket/key, hf://datasets/owner/name/file, or https://host/file without a query.';
+  const remedy =
+    'Name a path, s3://bucket/key, gs://bucket/key, az://container/key, hf://datasets/owner/name/file, or https://host/file without a query.';
   const file = uri.replace(/\/\/[^/]*@/u, '//…@'); // A password must not get into a message.
   return new SentvecError('invalid-argument', `${file} cannot be used: ${problem}. ${remedy}`, { file });
 }

@@ -4,12 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { SentvecError } from '@sentvec/platform';
 import { s3Storage, type Storage } from '@sentvec/storage';
-import { startS3, storageContract, type S3Call, type S3Fault, type S3Server } from '@sentvec/testing';
+import { startS3, storageContract, type ObjectCall, type ObjectFault, type S3Server } from '@sentvec/testing';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 
 const partBytes = 5 << 20;
 let server: S3Server;
-let calls: S3Call[] = [];
+let calls: ObjectCall[] = [];
 let stores = 0;
 
 beforeAll(async () => {
@@ -23,7 +23,7 @@ function open(options: { readonly attempts?: number } = {}): Storage {
 }
 
 /** Faults for the first calls, in order; the rest is served. */
-function fail(...faults: readonly (S3Fault | undefined)[]): void {
+function fail(...faults: readonly (ObjectFault | undefined)[]): void {
   const left = [...faults];
   calls = [];
   server.setFault((call) => {
@@ -44,7 +44,7 @@ async function failure(work: Promise<unknown>): Promise<SentvecError> {
 storageContract('S3', async () => open(), { streamBytes: 2 * partBytes + 1000 });
 
 describe('a store that fails', () => {
-  const slowDown: S3Fault = {
+  const slowDown: ObjectFault = {
     instead: { status: 503, headers: { 'retry-after': '0' }, body: '<Error><Code>SlowDown</Code></Error>' },
   };
 
@@ -68,7 +68,7 @@ describe('a store that fails', () => {
   });
 
   it('closes the source of a stream, whether the upload or one of its parts fails', async () => {
-    const denied: S3Fault = { instead: { status: 403, body: '<Error><Code>AccessDenied</Code></Error>' } };
+    const denied: ObjectFault = { instead: { status: 403, body: '<Error><Code>AccessDenied</Code></Error>' } };
     for (const served of [0, 1, 2]) {
       let closed = 0;
       const source = async function* (): AsyncGenerator<Uint8Array> {
@@ -165,7 +165,7 @@ describe('a store that fails', () => {
   it('sends other bytes than were asked for: less, more, from elsewhere', async () => {
     const storage = open();
     await storage.write('file', '0123456789');
-    const change = (body: string, headers: Record<string, string>): S3Fault => ({
+    const change = (body: string, headers: Record<string, string>): ObjectFault => ({
       change: (reply) => ({
         ...reply,
         body,
@@ -250,7 +250,7 @@ describe('a store that refuses a request', () => {
 
   it('is in another region, which two requests learn at the same time', async () => {
     const storage = open();
-    const elsewhere: S3Fault = { instead: { status: 301, headers: { 'x-amz-bucket-region': 'eu-west-3' } } };
+    const elsewhere: ObjectFault = { instead: { status: 301, headers: { 'x-amz-bucket-region': 'eu-west-3' } } };
     fail(elsewhere, elsewhere);
     await Promise.all([storage.write('one', '1'), storage.write('two', '2')]);
     expect(calls).toHaveLength(4);

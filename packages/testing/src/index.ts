@@ -9,12 +9,15 @@ export { sinkContract, type ReadShard, type SinkContractOptions } from './sink-c
 export { freePort, startRedis, type RedisServer, type RedisServerOptions } from './redis-server.ts';
 export { gitId, HubServer, startHub, type HubCall, type HubRepository } from './hub-server.ts';
 export { storageContract, type StorageContractOptions } from './storage-contract.ts';
-export {
-  startS3,
-  type S3Call,
-  type S3Fault,
-  type S3Object,
-  type S3Reply,
-  type S3Server,
-  type S3ServerOptions,
-} from './s3-server.ts';
+export { startAz, type AzServer, type AzServerOptions } from './az-server.ts';
+export { startGs, type GsServer, type GsServerOptions } from './gs-server.ts';
+export type {
+  FaultOf,
+  ObjectCall,
+  ObjectFault,
+  ObjectReply,
+  ObjectServer,
+  ObjectServerOptions,
+  StoredObject,
+} from './object-server.ts';
+export { startS3, type S3Server, type S3ServerOptions } from './s3-server.ts';

@@ -3,149 +3,65 @@
  * writes as S3 does them, and faults on demand.
  */
 import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
-
-/** A request as the server has understood it. */
-export interface S3Call {
-  readonly method: string;
-  readonly bucket: string;
-  /** Empty for requests for the bucket. */
-  readonly key: string;
-  readonly query: URLSearchParams;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly body: Buffer;
-}
-
-/** An answer. */
-export interface S3Reply {
-  readonly status: number;
-  readonly headers?: Readonly<Record<string, string>> | undefined;
-  readonly body?: Uint8Array | string | undefined;
-}
-
-/**
- * What goes wrong with a call: the connection breaks before it is carried out, or after it; another answer comes instead
- * of carrying it out; its answer is changed; its answer breaks after so many bytes of the body.
- */
-export type S3Fault =
-  | 'lose-request'
-  | 'lose-answer'
-  | { readonly instead: S3Reply }
-  | { readonly change: (reply: S3Reply) => S3Reply }
-  | { readonly cut: number };
+import {
+  document,
+  element,
+  failure,
+  keysInOrder,
+  listen,
+  locateInPath,
+  mostSkew,
+  readReply,
+  sha256,
+  type ObjectCall,
+  type ObjectReply,
+  type ObjectServer,
+  type ObjectServerOptions,
+  type StoredObject,
+} from './object-server.ts';
 
 /** Options of {@link startS3}. */
-export interface S3ServerOptions {
-  /** Buckets that are there. @default ['bucket'] */
-  readonly buckets?: readonly string[] | undefined;
-  /** Decides of each call what goes wrong with it. @default nothing does */
-  readonly fault?: ((call: S3Call) => S3Fault | undefined | Promise<S3Fault | undefined>) | undefined;
-  /** Milliseconds by which its clock is ahead. @default 0 */
-  readonly clock?: number | undefined;
+export interface S3ServerOptions extends ObjectServerOptions {
   /** Keys by which requests are signed, by their ids. @default { test: 'secret' } */
   readonly keys?: Readonly<Record<string, string>> | undefined;
-  /** Port to listen at. @default a free one */
-  readonly port?: number | undefined;
-}
-
-/** An object that is stored. */
-export interface S3Object {
-  readonly bytes: Buffer;
-  readonly etag: string;
-  readonly headers: Readonly<Record<string, string>>;
 }
 
 /** A server that is running. */
-export interface S3Server {
-  readonly endpoint: string;
-  /** Variables by which the tools of AWS, and sentvec, find it. */
-  readonly environment: Readonly<Record<string, string>>;
-  /** What is stored in a bucket, by key. A test may change it. */
-  objects(bucket?: string): Map<string, S3Object>;
-  /** Puts an object, as another program would. */
-  put(key: string, content: Uint8Array | string, bucket?: string): void;
+export interface S3Server extends ObjectServer {
   /** Uploads in parts that are neither completed nor aborted. */
   uploads(): readonly string[];
-  /** Changes {@link S3ServerOptions.fault}. */
-  setFault(fault: S3ServerOptions['fault']): void;
   /** Changes {@link S3ServerOptions.keys}: what is signed by others is refused as expired. */
   setKeys(keys: Readonly<Record<string, string>>): void;
-  close(): Promise<void>;
 }
 
 /** Starts a server at a free port of this machine. */
 export async function startS3(options: S3ServerOptions = {}): Promise<S3Server> {
-  const store = new ObjectStore(options.buckets ?? ['bucket']);
-  let { fault, keys = { test: 'secret' } } = options;
+  const store = new S3Store(options.buckets ?? ['bucket']);
+  let { keys = { test: 'secret' } } = options;
   const retired = new Set<string>();
-  const clock = (): number => Date.now() + (options.clock ?? 0);
-  const handle = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
-    const call = await receive(request);
-    const trouble = await fault?.(call);
-    if (trouble === 'lose-request') return void request.socket.destroy();
-    const isInstead = typeof trouble === 'object' && 'instead' in trouble;
-    const refused = isInstead ? trouble.instead : refusal(call, request.url!, keys, retired, clock());
-    let reply = refused ?? store.handle(call);
-    if (typeof trouble === 'object' && 'change' in trouble) reply = trouble.change(reply);
-    if (trouble === 'lose-answer') return void request.socket.destroy();
-    const body = Buffer.from(reply.body ?? '');
-    const headers = { date: new Date(clock()).toUTCString(), 'content-length': String(body.length), ...reply.headers };
-    response.writeHead(reply.status, headers);
-    if (call.method === 'HEAD') return void response.end();
-    if (typeof trouble !== 'object' || !('cut' in trouble)) return void response.end(body);
-    response.write(body.subarray(0, trouble.cut), () => request.socket.destroy());
-  };
-  const server = createServer((request, response) => {
-    handle(request, response).catch((error: unknown) => response.destroy(error as Error));
+  const server = await listen(options, {
+    locate: locateInPath,
+    decode: (headers, body) => (headers['x-amz-content-sha256']?.startsWith('STREAMING-') ? withoutChunks(body) : body),
+    refuse: (call, now) => refusal(call, keys, retired, now),
+    handle: (call) => store.handle(call),
   });
-  server.keepAliveTimeout = 60_000;
-  await new Promise<void>((resolve) => server.listen(options.port ?? 0, '127.0.0.1', resolve));
-  const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const [id, secret] = Object.entries(keys)[0]!;
   return {
-    endpoint,
+    ...server,
     environment: {
-      AWS_ENDPOINT_URL: endpoint,
+      AWS_ENDPOINT_URL: server.endpoint,
       AWS_ACCESS_KEY_ID: id,
       AWS_SECRET_ACCESS_KEY: secret,
       AWS_REGION: 'us-east-1',
       AWS_EC2_METADATA_DISABLED: 'true',
     },
     objects: (bucket = 'bucket') => store.bucket(bucket)!,
-    put: (key, content, bucket = 'bucket') => store.put(bucket, key, Buffer.from(content), {}),
+    put: (key, content, bucket = 'bucket') => void store.put(bucket, key, Buffer.from(content), {}),
     uploads: () => [...store.uploads.keys()],
-    setFault: (next) => (fault = next),
     setKeys: (next) => {
       for (const name of Object.keys(keys)) retired.add(name);
       keys = next;
     },
-    close: () => close(server),
-  };
-}
-
-async function close(server: Server): Promise<void> {
-  await new Promise<void>((resolve) => {
-    server.close(() => resolve());
-    server.closeAllConnections();
-  });
-}
-
-async function receive(request: IncomingMessage): Promise<S3Call> {
-  const blocks: Buffer[] = [];
-  for await (const block of request as AsyncIterable<Buffer>) blocks.push(block);
-  const headers = Object.fromEntries(Object.entries(request.headers).map(([name, value]) => [name, String(value)]));
-  const { pathname, searchParams } = new URL(request.url!, 'http://s3');
-  const [, bucket = '', ...key] = pathname.split('/');
-  const isChunked = headers['x-amz-content-sha256']?.startsWith('STREAMING-') ?? false;
-  const body = Buffer.concat(blocks);
-  return {
-    method: request.method!,
-    bucket,
-    key: decodeURIComponent(key.join('/')),
-    query: searchParams,
-    headers,
-    body: isChunked ? withoutChunks(body) : body,
   };
 }
 
@@ -162,18 +78,14 @@ function withoutChunks(body: Buffer): Buffer {
   return Buffer.concat(chunks);
 }
 
-/** Signatures older or younger than this are refused. */
-const mostSkew = 15 * 60_000;
-
 /** Why a call is not carried out: its signature, its time, its hash. */
 function refusal(
-  call: S3Call,
-  url: string,
+  call: ObjectCall,
   keys: Readonly<Record<string, string>>,
   retired: ReadonlySet<string>,
   now: number,
-): S3Reply | undefined {
-  const { headers, body } = call;
+): ObjectReply | undefined {
+  const { headers, body, url } = call;
   const pattern =
     /^AWS4-HMAC-SHA256 Credential=([^/]+)\/(\d+)\/([^/]+)\/s3\/aws4_request, ?SignedHeaders=([^,]+), ?Signature=([0-9a-f]+)$/u;
   const [, id, day, region, names, signature] = pattern.exec(headers['authorization'] ?? '') ?? [];
@@ -214,29 +126,6 @@ function refusal(
   return checksum !== undefined && sha256(body, 'base64') !== checksum ? failure(400, 'BadDigest') : undefined;
 }
 
-function sha256(content: Uint8Array | string, encoding: 'hex' | 'base64'): string {
-  return createHash('sha256').update(content).digest(encoding);
-}
-
-function failure(status: number, code: string, headers: Readonly<Record<string, string>> = {}): S3Reply {
-  const body = `<?xml version="1.0"?>\n<Error><Code>${code}</Code><Message>It says ${code}.</Message></Error>`;
-  return { status, headers: { 'content-type': 'application/xml', ...headers }, body };
-}
-
-function document(name: string, content: string): S3Reply {
-  const body = `<?xml version="1.0" encoding="UTF-8"?>\n<${name} xmlns="http://s3.amazonaws.com/doc/2006-03-01/">${content}</${name}>`;
-  return { status: 200, headers: { 'content-type': 'application/xml' }, body };
-}
-
-function element(name: string, text: string | number | boolean): string {
-  const escaped = String(text)
-    .replaceAll('&', '&amp;')
-    .replaceAll('<', '&lt;')
-    .replaceAll('>', '&gt;')
-    .replaceAll('"', '&quot;');
-  return `<${name}>${escaped}</${name}>`;
-}
-
 interface Upload {
   readonly bucket: string;
   readonly key: string;
@@ -248,15 +137,15 @@ interface Upload {
 const leastPart = 5 << 20;
 
 /** What is stored, and what each call does with it. */
-class ObjectStore {
+class S3Store {
   readonly uploads = new Map<string, Upload>();
-  readonly #buckets: Map<string, Map<string, S3Object>>;
+  readonly #buckets: Map<string, Map<string, StoredObject>>;
 
   constructor(buckets: readonly string[]) {
     this.#buckets = new Map(buckets.map((bucket) => [bucket, new Map()]));
   }
 
-  bucket(name: string): Map<string, S3Object> | undefined {
+  bucket(name: string): Map<string, StoredObject> | undefined {
     return this.#buckets.get(name);
   }
 
@@ -271,7 +160,7 @@ class ObjectStore {
     return etag;
   }
 
-  handle(call: S3Call): S3Reply {
+  handle(call: ObjectCall): ObjectReply {
     const { method, bucket, key, query } = call;
     const objects = this.#buckets.get(bucket);
     if (objects === undefined && method === 'PUT' && key === '') {
@@ -289,7 +178,7 @@ class ObjectStore {
     return readObject(call, objects.get(key));
   }
 
-  #handleBucket(call: S3Call, objects: Map<string, S3Object>): S3Reply {
+  #handleBucket(call: ObjectCall, objects: Map<string, StoredObject>): ObjectReply {
     const { method, query, body } = call;
     if (method === 'HEAD' || method === 'PUT') return { status: 200 };
     if (method === 'POST' && query.has('delete')) {
@@ -300,7 +189,7 @@ class ObjectStore {
     return query.has('uploads') ? this.#listUploads(call) : listObjects(query, objects);
   }
 
-  #listUploads({ bucket, query }: S3Call): S3Reply {
+  #listUploads({ bucket, query }: ObjectCall): ObjectReply {
     const prefix = query.get('prefix') ?? '';
     const found = [...this.uploads].filter(([, each]) => each.bucket === bucket && each.key.startsWith(prefix));
     const list = found.map(
@@ -309,7 +198,7 @@ class ObjectStore {
     return document('ListMultipartUploadsResult', [element('IsTruncated', false), encodingOf(query), ...list].join(''));
   }
 
-  #write(call: S3Call, objects: Map<string, S3Object>): S3Reply {
+  #write(call: ObjectCall, objects: Map<string, StoredObject>): ObjectReply {
     const { bucket, key, headers, body } = call;
     const conflict = conditionFailure(headers, objects.get(key));
     if (conflict) return conflict;
@@ -324,7 +213,10 @@ class ObjectStore {
     return { status: 200, headers: { etag, 'x-amz-checksum-sha256': sha256(body, 'base64') } };
   }
 
-  #handleUpload({ method, bucket, key, query, headers, body }: S3Call, objects: Map<string, S3Object>): S3Reply {
+  #handleUpload(
+    { method, bucket, key, query, headers, body }: ObjectCall,
+    objects: Map<string, StoredObject>,
+  ): ObjectReply {
     if (method === 'POST' && query.has('uploads')) {
       const id = randomBytes(16).toString('hex');
       this.uploads.set(id, { bucket, key, headers, parts: new Map() });
@@ -365,7 +257,7 @@ function etagOf(bytes: Buffer): string {
 }
 
 /** As S3 decides: 412 when another object is there, 404 when there is none that could match. */
-function conditionFailure(headers: S3Call['headers'], there: S3Object | undefined): S3Reply | undefined {
+function conditionFailure(headers: ObjectCall['headers'], there: StoredObject | undefined): ObjectReply | undefined {
   if (headers['if-none-match'] === '*' && there) return failure(412, 'PreconditionFailed');
   const match = headers['if-match'];
   if (match === undefined) return undefined;
@@ -373,7 +265,7 @@ function conditionFailure(headers: S3Call['headers'], there: S3Object | undefine
   return there.etag === match ? undefined : failure(412, 'PreconditionFailed');
 }
 
-function readObject({ headers }: S3Call, object: S3Object | undefined): S3Reply {
+function readObject({ headers }: ObjectCall, object: StoredObject | undefined): ObjectReply {
   if (object === undefined) return failure(404, 'NoSuchKey');
   const { bytes, etag } = object;
   const stored = Object.entries(object.headers).filter(
@@ -382,28 +274,15 @@ function readObject({ headers }: S3Call, object: S3Object | undefined): S3Reply 
   const own = { ...Object.fromEntries(stored), etag, 'accept-ranges': 'bytes' };
   if (headers['if-match'] !== undefined && headers['if-match'] !== etag) return failure(412, 'PreconditionFailed');
   if (headers['if-none-match'] === etag) return { status: 304, headers: { etag } };
-  const [, first = '', last = ''] = /^bytes=(\d*)-(\d*)$/u.exec(headers['range'] ?? '') ?? [];
-  if (first === '' && last === '')
-    return { status: 200, headers: { ...own, 'content-length': String(bytes.length) }, body: bytes };
-  const start = first === '' ? Math.max(0, bytes.length - Number(last)) : Number(first);
-  const end = first === '' || last === '' ? bytes.length : Math.min(bytes.length, Number(last) + 1);
-  if (start >= bytes.length || start >= end)
-    return failure(416, 'InvalidRange', { 'content-range': `bytes */${bytes.length}` });
-  const range = { 'content-range': `bytes ${start}-${end - 1}/${bytes.length}`, 'content-length': String(end - start) };
-  return { status: 206, headers: { ...own, ...range }, body: bytes.subarray(start, end) };
+  return readReply(headers['range'], bytes, own, (given) => failure(416, 'InvalidRange', given));
 }
 
-function listObjects(query: URLSearchParams, objects: Map<string, S3Object>): S3Reply {
+function listObjects(query: URLSearchParams, objects: Map<string, StoredObject>): ObjectReply {
   const prefix = query.get('prefix') ?? '';
   const delimiter = query.get('delimiter') ?? '';
   const after = query.get('continuation-token') ?? query.get('start-after') ?? '';
   const limit = Number(query.get('max-keys') ?? 1000);
-  const keys = [...objects.keys()]
-    .filter((key) => key.startsWith(prefix))
-    .map((key) => ({ key, order: Buffer.from(key) }))
-    .filter(({ order }) => order.compare(Buffer.from(after)) > 0)
-    .sort((a, b) => a.order.compare(b.order))
-    .map(({ key }) => key);
+  const keys = keysInOrder(objects.keys(), prefix, after);
   const folders = new Set<string>();
   const listed: string[] = [];
   for (const key of keys) {

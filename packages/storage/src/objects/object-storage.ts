@@ -1,6 +1,6 @@
 /** What all stores of objects have in common: whole and conditional writes, parts of streams, ranges, lists by pages. */
 import { randomUUID } from 'node:crypto';
-import { throwIfAborted } from '@sentvec/platform';
+import { throwIfAborted, type OptionNames } from '@sentvec/platform';
 import type { Environment } from '@sentvec/platform/node';
 import { invalidKeyError, locationOf } from '../errors.ts';
 import { discard, readRange } from '../http.ts';
@@ -33,6 +33,12 @@ export interface ObjectStorageOptions {
    */
   readonly partBytes?: number | undefined;
 }
+
+export const objectOptionNames: OptionNames<ObjectStorageOptions> = {
+  environment: true,
+  attempts: true,
+  partBytes: true,
+};
 
 /** A page of a list, with whole keys. */
 export interface ObjectPage {

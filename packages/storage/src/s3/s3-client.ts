@@ -1,8 +1,9 @@
 /** Signed requests to a bucket of S3, or of a store with the same protocol. */
 import { createHash } from 'node:crypto';
-import { SentvecError } from '@sentvec/platform';
+import type { SentvecError } from '@sentvec/platform';
 import type { Environment } from '@sentvec/platform/node';
 import { AwsV4Signer } from 'aws4fetch';
+import { missingBucketError } from '../errors.ts';
 import { encodeKey, type HttpRequest } from '../http.ts';
 import { CredentialCache } from '../objects/credential-cache.ts';
 import { findSkew, type ObjectProtocol, type ObjectRequest, type Refusal } from '../objects/object-requests.ts';
@@ -142,8 +143,7 @@ export class S3Protocol implements ObjectProtocol<Signed> {
   missingBucket({ status, code }: Refusal): SentvecError | undefined {
     if (code !== 'NoSuchBucket') return undefined;
     const { bucket } = this.#options;
-    const details = { file: this.root, status, code, missing: true };
     const remedy = 'Check the name, and AWS_ENDPOINT_URL if the store is not that of AWS.';
-    return new SentvecError('io-failed', `There is no bucket ${bucket}. ${remedy}`, details);
+    return missingBucketError(this.root, `There is no bucket ${bucket}. ${remedy}`, status);
   }
 }

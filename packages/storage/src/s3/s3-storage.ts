@@ -1,10 +1,11 @@
 /** Files in a bucket of S3, or of a store with the same protocol: MinIO, R2, Ceph and others. */
-import { SentvecError } from '@sentvec/platform';
+import { checkOptionNames, SentvecError } from '@sentvec/platform';
 import { discard, totalBytesOf } from '../http.ts';
 import { keyOf, listQuery, readPage } from '../objects/object-list.ts';
 import { sendObjectRequest, type ObjectAnswer, type ObjectRequest } from '../objects/object-requests.ts';
 import {
   ObjectStorage,
+  objectOptionNames,
   sendParts,
   type ObjectPage,
   type ObjectStorageOptions,
@@ -31,6 +32,7 @@ const mostParts = 10_000;
  * @param prefix keys are taken below it; with or without a slash at its end
  */
 export function s3Storage(bucket: string, prefix = '', options: S3StorageOptions = {}): Storage {
+  checkOptionNames('s3Storage()', options, objectOptionNames);
   return new S3Storage(bucket, prefix, options);
 }
 
