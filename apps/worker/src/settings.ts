@@ -56,7 +56,7 @@ export const settings: Readonly<Record<SettingName, Setting>> = {
     flag: 'bucket',
     variable: 'SENTVEC_BUCKETS',
     hint: 'URI,…',
-    description: 'Buckets that workflows of plugins may use: s3://name/folder.',
+    description: 'Stores that jobs may read and write: s3://bucket/folder, gs://…, az://…, hf://datasets/owner/name.',
   },
   models: {
     flag: 'model',

@@ -43,8 +43,8 @@ export interface CorpusPieces {
 /** What to embed, and how. */
 export interface CorpusRequest {
   /**
-   * Files, globs, or `-` for standard input; plain or gzip. Also `s3://bucket/key` and `hf://datasets/owner/name/file`,
-   * with globs, and `https://host/file` of a server that answers ranges. Read in this order, files of a glob sorted; a
+   * Files, globs, or `-` for standard input; plain or gzip. Also `s3://bucket/key`, `gs://…`, `az://…` and
+   * `hf://datasets/owner/name/file`, with globs, and `https://host/file` of a server that answers ranges. Read in this order, files of a glob sorted; a
    * file is read once, however often it is named.
    */
   readonly inputs: readonly string[];

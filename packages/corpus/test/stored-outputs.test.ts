@@ -16,7 +16,7 @@ import {
   type CorpusRequest,
   type Manifest,
 } from '@sentvec/corpus';
-import { startS3, type ObjectFault, type S3Server } from '@sentvec/testing';
+import { startAz, startGs, startS3, type ObjectFault, type ObjectServer, type S3Server } from '@sentvec/testing';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { fakeEmbedder } from './fake-embedder.ts';
 import { workspace } from './workspace.ts';
@@ -24,17 +24,19 @@ import { workspace } from './workspace.ts';
 const files = workspace();
 const output = 's3://bucket/out';
 let server: S3Server;
+let others: Readonly<Record<string, ObjectServer>>;
 
 beforeAll(async () => {
   server = await startS3();
-  Object.assign(process.env, server.environment);
+  others = { gs: await startGs(), az: await startAz() };
+  Object.assign(process.env, server.environment, others['gs']!.environment, others['az']!.environment);
 });
 beforeEach(() => {
   server.setFault(undefined);
   server.objects().clear();
   server.put('in.jsonl', lines());
 });
-afterAll(() => server.close());
+afterAll(() => Promise.all([server, ...Object.values(others)].map((each) => each.close())));
 
 function lines(change: (row: number) => unknown = (row) => `row ${row}`, rows = 900): string {
   return Array.from({ length: rows }, (_, row) => `${JSON.stringify({ id: row, text: change(row) })}\n`).join('');
@@ -59,8 +61,8 @@ function listedIn({ shards, rejectedRows }: Manifest): string[] {
   return [...named, ...(rejectedRows ? [rejectedRows] : [])].map(({ file }) => file);
 }
 
-function stored(): Content {
-  const read = (file: string): string => server.objects().get(`out/${file}`)!.bytes.toString('latin1');
+function stored(from: ObjectServer = server): Content {
+  const read = (file: string): string => from.objects().get(`out/${file}`)!.bytes.toString('latin1');
   return contentOf(read('manifest.json'), read);
 }
 
@@ -74,18 +76,18 @@ async function local(options: Partial<CorpusRequest> = {}): Promise<Content> {
 }
 
 /** Everything in the output is in its manifest, and no upload is open. */
-function expectNothingElse(): void {
-  const manifest = JSON.parse(server.objects().get('out/manifest.json')!.bytes.toString()) as Manifest;
+function expectNothingElse(of: ObjectServer = server): void {
+  const manifest = JSON.parse(of.objects().get('out/manifest.json')!.bytes.toString()) as Manifest;
   const expected = [...listedIn(manifest), 'manifest.json'].map((name) => `out/${name}`);
-  expect([...server.objects().keys()].filter((key) => key.startsWith('out/')).toSorted()).toEqual(expected.toSorted());
-  expect(server.uploads()).toEqual([]);
+  expect([...of.objects().keys()].filter((key) => key.startsWith('out/')).toSorted()).toEqual(expected.toSorted());
+  expect(of.uploads()).toEqual([]);
 }
 
 /** Fails 5 % of the calls and loses 1 % of the answers, in an order that is the same each time. */
-function troubled(): void {
+function troubled(of: ObjectServer = server): void {
   let call = 0;
   const busy: ObjectFault = { instead: { status: 503, headers: { 'retry-after': '0' } } };
-  server.setFault(() => {
+  of.setFault(() => {
     call += 1;
     if (call % 97 === 50) return 'lose-answer';
     return call % 20 === 7 ? busy : undefined;
@@ -107,6 +109,20 @@ it.each([
   await embedCorpus({ ...request, ...options }, fakeEmbedder());
   expect(stored()).toEqual(expected);
   expectNothingElse();
+});
+
+it.each(['gs', 'az'])('%s:// gets the same shards, and gives them back', async (scheme) => {
+  const other = others[scheme]!;
+  other.put('in.jsonl', lines());
+  const expected = await local({ inputs: [`${scheme}://bucket/in.jsonl`] });
+  troubled(other);
+  const there = { ...request, inputs: [`${scheme}://bucket/*.jsonl`], output: `${scheme}://bucket/out` };
+  await embedCorpus(there, fakeEmbedder());
+  expect(stored(other)).toEqual(expected);
+  const { damaged } = await verifyEmbeddings(there.output);
+  expect(damaged).toEqual([]);
+  expectNothingElse(other);
+  await expect(embedCorpus(there, fakeEmbedder())).rejects.toThrow(/holds finished embeddings/u);
 });
 
 it('is continued after it was stopped, computes nothing twice, and can be read', async () => {

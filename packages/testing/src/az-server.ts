@@ -34,8 +34,6 @@ export interface AzServerOptions extends ObjectServerOptions {
 export interface AzServer extends ObjectServer {
   /** Changes {@link AzServerOptions.tokens}. */
   setTokens(tokens: readonly string[]): void;
-  /** Keys with blocks that are not committed. */
-  uploads(): readonly string[];
 }
 
 /** Starts a server at a free port of this machine. */

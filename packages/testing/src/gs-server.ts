@@ -32,8 +32,6 @@ export interface GsServerOptions extends ObjectServerOptions {
 export interface GsServer extends ObjectServer {
   /** Changes {@link GsServerOptions.tokens}. */
   setTokens(tokens: readonly string[]): void;
-  /** Resumable uploads that are neither finished nor cancelled. */
-  uploads(): readonly string[];
 }
 
 interface Upload {
@@ -69,7 +67,8 @@ export async function startGs(options: GsServerOptions = {}): Promise<GsServer> 
     objects: (bucket = 'bucket') => store.buckets.get(bucket)!,
     put: (key, content, bucket = 'bucket') => void store.put(bucket, key, Buffer.from(content), {}),
     setTokens: (next) => (tokens = next),
-    uploads: () => [...store.uploads].filter(([, { generation }]) => generation === undefined).map(([upload]) => upload),
+    uploads: () =>
+      [...store.uploads].filter(([, { generation }]) => generation === undefined).map(([upload]) => upload),
   };
 }
 

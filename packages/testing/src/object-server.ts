@@ -66,6 +66,8 @@ export interface ObjectServer {
   objects(bucket?: string): Map<string, StoredObject>;
   /** Puts an object, as another program would. */
   put(key: string, content: Uint8Array | string, bucket?: string): void;
+  /** Writes in parts that are neither finished nor given up. */
+  uploads(): readonly string[];
   /** Changes what goes wrong. */
   setFault(fault: FaultOf | undefined): void;
   close(): Promise<void>;

@@ -28,8 +28,6 @@ export interface S3ServerOptions extends ObjectServerOptions {
 
 /** A server that is running. */
 export interface S3Server extends ObjectServer {
-  /** Uploads in parts that are neither completed nor aborted. */
-  uploads(): readonly string[];
   /** Changes {@link S3ServerOptions.keys}: what is signed by others is refused as expired. */
   setKeys(keys: Readonly<Record<string, string>>): void;
 }
