@@ -110,7 +110,7 @@ function buttons({ id, attempt, state }) {
       {
         type: 'button',
         onclick: async () => {
-          await fetch(`/api/runs/${encodeURIComponent(id)}/${action}?attempt=${attempt}`, { method: 'POST' });
+          shown('failed').textContent = await act(`/api/runs/${encodeURIComponent(id)}/${action}?attempt=${attempt}`);
           await refresh();
         },
       },
@@ -119,7 +119,19 @@ function buttons({ id, attempt, state }) {
   );
 }
 
+/** Asks the worker to do something. Gives the reason when it cannot, else nothing. */
+async function act(path) {
+  try {
+    const reply = await fetch(path, { method: 'POST' });
+    return reply.ok ? '' : (await reply.json()).error;
+  } catch (error) {
+    return `The worker did not answer: ${error.message}`;
+  }
+}
+
 function workerView({ id, startedAt, active, concurrency, counts, setAside }, now) {
+  // A worker that another program has started counts what that program likes.
+  const { rows = 0, tokens = 0, deadLetters = 0, failures = 0 } = counts;
   // On a narrow screen each cell is a line, with its title before it.
   const cell = (title, text) => element('td', { class: 'number', 'data-title': title }, text);
   return element(
@@ -132,11 +144,11 @@ function workerView({ id, startedAt, active, concurrency, counts, setAside }, no
       setAside && element('div', { class: 'error' }, `Set aside: ${setAside}`),
     ),
     cell('Steps', `${active.length} of ${concurrency}`),
-    cell('Rows', number(counts.rows)),
-    cell('Rows/s', number(rates.of(`${id} rows`, counts.rows, now))),
-    cell('Tokens/s', number(rates.of(`${id} tokens`, counts.tokens, now))),
-    cell('Dead letters', number(counts.deadLetters)),
-    cell('Failures', number(counts.failures)),
+    cell('Rows', number(rows)),
+    cell('Rows/s', number(rates.of(`${id} rows`, rows, now))),
+    cell('Tokens/s', number(rates.of(`${id} tokens`, tokens, now))),
+    cell('Dead letters', number(deadLetters)),
+    cell('Failures', number(failures)),
     cell('Up for', duration((now - startedAt) / 1000)),
   );
 }

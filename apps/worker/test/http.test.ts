@@ -230,6 +230,14 @@ describe('access', () => {
   });
 });
 
+it('the view of the queues changes nothing', async () => {
+  const paths = ['pause', 'steps/pause', 'steps/add', 'steps/obliterate', 'steps/concurrency', 'runs/x/retry', 'new'];
+  for (const path of paths)
+    for (const method of ['PUT', 'POST', 'PATCH', 'DELETE'])
+      expect(await statusOf(open, `/queues/api/queues/${path}`, {}, method)).toBe(405);
+  expect(await statusOf(open, '/queues/api/queues', {})).toBe(200);
+});
+
 describe('a body that is too large', () => {
   const large = 'x'.repeat(65_536);
 

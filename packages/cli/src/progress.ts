@@ -43,18 +43,29 @@ export async function corpusProgress(): Promise<Progress<CorpusProgressEvent>> {
   };
 }
 
-/** A bar with rows and tokens a second, and the time left. */
-export function embeddingProgress(): Promise<Progress<EmbeddingState>> {
-  return createProgress<EmbeddingState>(({ rows, tokens, fraction }, seconds) => {
-    const rate = (count: number): string => Math.round(count / Math.max(seconds, 0.001)).toLocaleString('en');
-    const left = fraction ? formatDuration((seconds * (1 - fraction)) / fraction) : undefined;
-    return renderLine(fraction, [
-      `${rows.toLocaleString('en')} rows`,
-      `${rate(rows)} rows/s`,
-      `${rate(tokens)} tokens/s`,
-      ...(left === undefined ? [] : [`${left} left`]),
-    ]);
-  });
+/**
+ * A bar with rows and tokens a second, and the time left.
+ *
+ * @param begun what was done when the bar was not there yet: it does not count for the speed @default nothing
+ */
+export function embeddingProgress(begun: EmbeddingState = { rows: 0, tokens: 0 }): Promise<Progress<EmbeddingState>> {
+  return createProgress<EmbeddingState>((state, seconds) =>
+    renderLine(state.fraction, embeddingFacts(begun, state, seconds)),
+  );
+}
+
+/** Rows, the speed and the time left, by what was done since `begun`, `seconds` ago. */
+export function embeddingFacts(begun: EmbeddingState, state: EmbeddingState, seconds: number): string[] {
+  const { rows, tokens, fraction = 0 } = state;
+  const rate = (count: number): string =>
+    Math.round(Math.max(0, count) / Math.max(seconds, 0.001)).toLocaleString('en');
+  const done = fraction - (begun.fraction ?? 0);
+  return [
+    `${rows.toLocaleString('en')} rows`,
+    `${rate(rows - begun.rows)} rows/s`,
+    `${rate(tokens - begun.tokens)} tokens/s`,
+    ...(done > 0 ? [`${formatDuration((seconds * (1 - fraction)) / done)} left`] : []),
+  ];
 }
 
 /** A bar with the bytes of the file that is being downloaded. */

@@ -151,6 +151,8 @@ describe('sentvec queue', () => {
     const watched = await place.run(['queue', 'watch', id, '--redis', redis.url]);
     expect(watched.code).toBe(1);
     expect(watched.stdout).toMatch(/state +cancelled/);
+    const resumed = await place.run(['queue', 'resume', id, '--redis', redis.url]);
+    expect([resumed.code, resumed.stderr]).toEqual([2, expect.stringContaining(`sentvec queue replay ${id}`)]);
   });
 
   it('starts a workflow by its id, and says who serves what', async () => {
@@ -168,6 +170,9 @@ describe('sentvec queue', () => {
     for (const more of starts) ids.push((await queue('start', 'pages', '{}', '--queue', 'nobody', ...more)).trim());
     expect(new Set(ids).size).toBe(3);
     expect(ids.slice(2)).toEqual(['pages-1', 'pages-1']);
+    const waiting = place.start(['queue', 'start', 'embed-corpus', '-', '--redis', redis.url]);
+    setTimeout(() => waiting.kill('SIGINT'), 3000);
+    expect((await finished(waiting)).code).toBe(130);
     const notJson = await place.run(['queue', 'start', 'embed-corpus', '{model}', '--redis', redis.url]);
     expect([notJson.code, notJson.stderr]).toEqual([2, expect.stringContaining('not JSON')]);
   });

@@ -95,8 +95,9 @@ async function untilReady(connection: RedisConnection): Promise<void> {
   });
 }
 
-function isDenial(reason: string): boolean {
-  return /AUTH|WRONGPASS|NOPERM|certificate/.test(reason);
+/** Whether an error says that the server does not let this user in, or not do this. */
+export function isDenial(reason: string): boolean {
+  return /AUTH|WRONGPASS|NOPERM|certificate|can't run this command/.test(reason);
 }
 
 function createConnection(url: string, role: ConnectionRole, timeout: number): RedisConnection {
@@ -184,9 +185,15 @@ export async function isDurable(connection: RedisConnection): Promise<boolean> {
   return /^aof_enabled:1/m.test(await connection.info('persistence'));
 }
 
-function unreachableError(url: string, cause: unknown): SentvecError {
+/** What an error of Redis says, without the name of the script in which it happened, and without a dot at the end. */
+export function reasonOf(error: unknown): string {
   const reason =
-    cause instanceof Error ? cause.message || String((cause as NodeJS.ErrnoException).code) : String(cause);
+    error instanceof Error ? error.message || String((error as NodeJS.ErrnoException).code) : String(error);
+  return reason.replace(/ script: \w{40}, on @user_script:\d+\.?$/, '').replace(/\.+$/, '');
+}
+
+function unreachableError(url: string, cause: unknown): SentvecError {
+  const reason = reasonOf(cause);
   const hint = reason.includes('NOPERM')
     ? 'Allow the user INFO, TIME and scripts, and all commands on the keys of the queue: {NAME}:*.'
     : /NOAUTH/.test(reason)
@@ -199,6 +206,6 @@ function unreachableError(url: string, cause: unknown): SentvecError {
 
 /** The promise, or a rejection after this many milliseconds. */
 export function within<T>(promise: Promise<T>, milliseconds: number): Promise<T> {
-  const error = () => new Error(`no answer within ${milliseconds} ms`);
+  const error = () => new DOMException(`no answer within ${milliseconds} ms`, 'TimeoutError');
   return withDeadline(() => promise, { milliseconds, error });
 }

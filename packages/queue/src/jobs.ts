@@ -1,5 +1,6 @@
 // The jobs of the three queues: what they hold, the schemas that check them, and their ids.
 import { maxInputBytes } from '@sentvec/workflow';
+import type { Queue } from 'bullmq';
 import * as v from 'valibot';
 
 /** The most bytes of JSON that a job may have. The first step of a run gets its input; all others are far smaller. */
@@ -78,6 +79,14 @@ export const jobIds = {
   step: (job: Omit<StepJob, 'value'>): string =>
     `${job.run}.${job.attempt}.${job.stage.replaceAll('/', '.')}.${job.index}`,
 };
+
+/** Adds the job of an attempt of a run; adding it twice adds it once. */
+export async function addRunJob(runs: Queue, job: RunJob, priority: number): Promise<void> {
+  // A job that has ended is not kept: its id would block a later run with the same id.
+  const options = { jobId: jobIds.run(job), priority, removeOnComplete: true, removeOnFail: true };
+  // A coordinator fails only when Redis does, so its job is tried again for a quarter of an hour.
+  await runs.add('run', job, { ...options, attempts: 1000, backoff: { type: 'fixed', delay: 1000 } });
+}
 
 /** The run that a job belongs to, by the id of the job. */
 export function runOfJob(jobId: string): string {

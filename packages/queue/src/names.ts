@@ -6,6 +6,11 @@ export interface QueueNames {
   readonly runs: string;
   /** Hash: the live run of each request, and the live run that writes each thing that only one may write. */
   readonly claims: string;
+  /**
+   * Sorted set: runs that have not begun, by the time from which a worker adds their job again. Their producer may have
+   * died, or lost Redis, before it added the job.
+   */
+  readonly pending: string;
   /** List of refused jobs, newest first. */
   readonly refused: string;
   /** Sorted set of worker ids, by the time of their last heartbeat. */
@@ -38,6 +43,7 @@ export function namesOf(queue: string): QueueNames {
     prefix,
     runs: `${prefix}:index`,
     claims: `${prefix}:claims`,
+    pending: `${prefix}:pending`,
     refused: `${prefix}:refused`,
     workers: `${prefix}:workers`,
     worker: (id) => `${prefix}:worker:${id}`,

@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { SentvecError } from '@sentvec/core';
 import { hasEnded, type RunEvent, type RunStatus } from '@sentvec/workflow';
 import { Queue, type Telemetry } from 'bullmq';
-import { redactUrl, within, type RedisConnection } from './connection.ts';
-import { jobIds, type RunJob } from './jobs.ts';
+import { reasonOf, redactUrl, within, type RedisConnection } from './connection.ts';
+import { addRunJob, type RunJob } from './jobs.ts';
 import { namesOf, queueNames, type QueueNames } from './names.ts';
 import { readEvents, type ReadEventsOptions } from './run-events.ts';
 import { RunStore } from './run-store.ts';
@@ -61,11 +61,7 @@ export class QueueClient {
   /** Adds an attempt of a run to the queue; adding it twice adds it once. @throws SentvecError `queue-unavailable` */
   async enqueue(job: RunJob): Promise<void> {
     const priority = await this.withStore((store) => store.readPriority(job.run));
-    // A job that has ended is not kept: its id would block a later run with the same id.
-    const options = { jobId: jobIds.run(job), priority, removeOnComplete: true, removeOnFail: true };
-    // A coordinator fails only when Redis does, so its job is always tried again.
-    const retries = { attempts: 1000, backoff: { type: 'fixed', delay: 1000 } };
-    await this.#inTime(() => this.#queue.add('run', job, { ...options, ...retries }));
+    await this.#inTime(() => addRunJob(this.#queue, job, priority));
   }
 
   /** @throws SentvecError `queue-unavailable` */
@@ -97,13 +93,11 @@ export class QueueClient {
       return await within(connected(this.#redis).then(work), actionTimeout);
     } catch (cause) {
       if (SentvecError.is(cause)) throw cause;
-      const reason = cause instanceof Error ? cause.message : String(cause);
-      throw new SentvecError(
-        'queue-unavailable',
-        `The Redis at ${redactUrl(this.#url)} failed: ${reason}.`,
-        {},
-        { cause },
-      );
+      const isLate = cause instanceof Error && cause.name === 'TimeoutError';
+      const what = isLate
+        ? `did not answer within ${actionTimeout} ms. It may still do what it was asked`
+        : `failed: ${reasonOf(cause)}`;
+      throw new SentvecError('queue-unavailable', `The Redis at ${redactUrl(this.#url)} ${what}.`, {}, { cause });
     }
   }
 }

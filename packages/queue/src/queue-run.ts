@@ -113,7 +113,7 @@ export class QueueRun implements RunHandle {
 function runNotFoundError(id: string): SentvecError {
   return new SentvecError(
     'run-not-found',
-    `There is no run ${id} in this queue. Runs that ended are forgotten after a while.`,
+    `There is no run ${id} in this queue. Runs that ended are forgotten after a while, and a Redis without appendonly yes forgets all runs when it restarts.`,
     { run: id },
   );
 }

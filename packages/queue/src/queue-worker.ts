@@ -4,11 +4,12 @@ import { hostname } from 'node:os';
 import { SentvecError } from '@sentvec/core';
 import { checkOptionNames, type OptionNames } from '@sentvec/platform';
 import { checkCount, silentLogger, workflowVersion, type AnyWorkflow, type Logger } from '@sentvec/workflow';
-import { QueueEvents, Worker, type Processor, type Telemetry } from 'bullmq';
-import { connectRedis, defaultRedisUrl, within, type RedisConnection } from './connection.ts';
+import { Queue, QueueEvents, Worker, type Processor, type Telemetry } from 'bullmq';
+import { connectRedis, defaultRedisUrl, isDenial, reasonOf, within, type RedisConnection } from './connection.ts';
 import { namesOf, queueNames, type QueueNames } from './names.ts';
 import { checkQueueName, defaultQueue, defaultRetentionSeconds } from './queue-runtime.ts';
 import { declineDelay } from './declined-jobs.ts';
+import { addRunJob } from './jobs.ts';
 import { defaultRecovery, lockRenewTime, type RecoverySettings } from './recovery-settings.ts';
 import { ParkedJobs } from './parked-jobs.ts';
 import { checkRateLimit, RateLimit, type RateLimitSetting } from './rate-limit.ts';
@@ -112,7 +113,9 @@ export async function startQueueWorker(options: QueueWorkerOptions): Promise<Que
   } catch (error) {
     // It would take jobs, and nobody could stop it.
     await worker.stop(1000);
-    throw error;
+    if (SentvecError.is(error)) throw error;
+    const message = `This worker cannot use its Redis: ${reasonOf(error)}.`;
+    throw new SentvecError('queue-unavailable', message, {}, { cause: error });
   }
   return worker;
 }
@@ -142,6 +145,7 @@ export class QueueWorker {
   readonly #stepsWorker: Worker;
   readonly #workers: readonly Worker[];
   readonly #events: QueueEvents;
+  readonly #runQueue: Queue;
   readonly #options: QueueWorkerOptions;
   #fleet: readonly WorkerFacts[] = [];
   #startedAt = 0;
@@ -149,6 +153,7 @@ export class QueueWorker {
   #declines = 0;
   #setAside: string | undefined;
   #isListed = false;
+  #deniedAt = -Infinity;
   #stopping: Promise<void> | undefined;
 
   constructor(redis: RedisConnection, options: QueueWorkerOptions) {
@@ -197,11 +202,10 @@ export class QueueWorker {
     runsWorker.on('lockRenewalFailed', (ids) => this.#runs.active.interrupt('lock lost', ids));
     this.#stepsWorker.on('lockRenewalFailed', (ids) => this.#steps.active.interrupt('lock lost', ids));
     this.#workers = [this.#stepsWorker, runsWorker, batchesWorker];
-    this.#events = new QueueEvents(queueNames.batches, {
-      connection: redis,
-      prefix: this.names.prefix,
-      skipVersionCheck: true,
-    });
+    const connected = { connection: redis, prefix: this.names.prefix, skipVersionCheck: true };
+    this.#runQueue = new Queue(queueNames.runs, connected);
+    this.#events = new QueueEvents(queueNames.batches, connected);
+    this.#runQueue.on('error', () => {});
     this.#events.on('error', () => {});
     this.#events.on('completed', ({ jobId }) => this.#runs.wake(jobId));
     this.#events.on('failed', ({ jobId }) => this.#runs.wake(jobId));
@@ -218,6 +222,7 @@ export class QueueWorker {
       this.#stopping === undefined &&
       this.redis.status === 'ready' &&
       this.#isListed &&
+      performance.now() - this.#deniedAt > 2 * setAsideTime.min &&
       this.#workers.every((worker) => worker.isRunning())
     );
   }
@@ -245,7 +250,7 @@ export class QueueWorker {
 
   /** Sends a heartbeat with the state of this worker, and reads the list of the workers. */
   async #heartbeat(): Promise<void> {
-    const { registry, versions } = this.#parts;
+    const { registry, store, versions } = this.#parts;
     const { concurrency = 2, counts = () => ({}) } = this.#options;
     try {
       await registry.heartbeat({
@@ -258,6 +263,7 @@ export class QueueWorker {
         setAside: this.#setAside,
       });
       this.#fleet = (await registry.read()).workers;
+      for (const { job, priority } of await store.pending()) await addRunJob(this.#runQueue, job, priority);
       this.#isListed = true;
     } catch (error) {
       // A heartbeat is lost; the next one has everything.
@@ -275,6 +281,23 @@ export class QueueWorker {
     this.#setAside = reason;
     this.#pauseFor(this.#stepsWorker, time, () => (this.#setAside = undefined));
     void this.#heartbeat();
+  }
+
+  /**
+   * Whether Redis denies this worker what it needs to take jobs. Then it takes none for a while, says why, and tries
+   * again: somebody may change the permissions, or the password back.
+   */
+  #denied(worker: Worker, error: Error): boolean {
+    // One that waits for its next try has said so. It may have asked several times at once.
+    if (!isDenial(error.message)) return false;
+    if (worker.isPaused() || this.#stopping) return true;
+    const reason = `Redis denies this worker what it needs: ${reasonOf(error)}.`;
+    this.#parts.logger.error({ reason, milliseconds: setAsideTime.min }, 'this worker cannot take jobs');
+    this.#setAside = reason;
+    this.#deniedAt = performance.now();
+    this.#pauseFor(worker, setAsideTime.min, () => (this.#setAside = undefined));
+    void this.#heartbeat();
+    return true;
   }
 
   #pauseFor(worker: Worker, milliseconds: number, resumed: () => void = () => {}): void {
@@ -307,7 +330,12 @@ export class QueueWorker {
       this.#parts.logger.warn({ error }, 'steps did not end before the deadline'),
     );
     this.#parts.watcher.close();
-    const rest = [this.#parts.queue.close(), this.#events.close(), isGraceful ? ended : this.#close(true)];
+    const rest = [
+      this.#parts.queue.close(),
+      this.#runQueue.close(),
+      this.#events.close(),
+      isGraceful ? ended : this.#close(true),
+    ];
     await within(Promise.allSettled([...rest, deregistered]), closeTimeout * 0.3).catch(() => {});
     this.redis.disconnect();
   }
@@ -328,7 +356,9 @@ export class QueueWorker {
       skipVersionCheck: true,
       runRetryDelay: 1000,
     });
-    worker.on('error', (error) => logger.warn({ queue: name, error: error.message }, 'BullMQ reports an error'));
+    worker.on('error', (error) => {
+      if (!this.#denied(worker, error)) logger.warn({ queue: name, error: error.message }, 'BullMQ reports an error');
+    });
     worker.on('stalled', (job) => {
       logger.warn({ queue: name, job }, 'recovered a job of a dead or frozen worker');
       observer.recovered?.(job);

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { onAbort } from '@sentvec/platform';
 import { SentvecError } from '@sentvec/core';
 import { eventIdError, hasEnded, type RunEvent, type RunEventPayload } from '@sentvec/workflow';
-import type { RedisConnection } from './connection.ts';
+import { reasonOf, type RedisConnection } from './connection.ts';
 import type { QueueNames } from './names.ts';
 import type { RunStore } from './run-store.ts';
 
@@ -77,7 +77,7 @@ async function nextEvents(
       : await connection.xread('COUNT', 500, 'STREAMS', key, last);
     return (reply?.[0]?.[1] ?? []).map(([id, fields]) => parseEvent(id, fields));
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = reasonOf(cause);
     if (reason.includes('NOPERM'))
       throw new SentvecError('queue-unavailable', `The events of a run cannot be read: ${reason}.`, {}, { cause });
     await sleep(300);

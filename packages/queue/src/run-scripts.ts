@@ -43,7 +43,30 @@ local function claim(names, keys, id)
 end`;
 
 /**
- * Creates a run. KEYS[3] is the index of runs, KEYS[4] the claims. ARGV: the id, the event, the claim of the request or
+ * Milliseconds after which a worker adds the job of a run that has not begun: its producer may have failed to. And those
+ * after which a worker adds it again, which changes nothing while the job is there.
+ */
+const pendingTime = { first: 10_000, next: 60_000 };
+
+/**
+ * Gives the runs of KEYS[1] whose jobs are due to be added, each followed by its attempt and priority. ARGV: how many,
+ * what keys of runs begin with.
+ */
+export const pendingScript: string = `${clock}${ending}
+local due = {}
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], 0, now, 'LIMIT', 0, ARGV[1])) do
+  local state, attempt, priority = unpack(redis.call('HMGET', ARGV[2] .. id, 'state', 'attempt', 'priority'))
+  if not state or hasEnded(state) then
+    redis.call('ZREM', KEYS[1], id)
+  else
+    redis.call('ZADD', KEYS[1], now + ${pendingTime.next}, id)
+    for _, value in ipairs({ id, attempt, priority }) do due[#due + 1] = value end
+  end
+end
+return due`;
+
+/**
+ * Creates a run. KEYS[3] is the index of runs, KEYS[4] the claims, KEYS[5] the pending runs. ARGV: the id, the event, the claim of the request or
  * nothing, the other claims as JSON, what keys of runs begin with, the run's fields. Gives `created`, `same` with the
  * live run of the same request, `busy` with the live run that holds a claim and the claim, or `exists`. Removes some
  * runs from the index that have expired, so that it does not grow when nobody lists the runs.
@@ -61,6 +84,7 @@ if busy then return busy end
 if ARGV[3] ~= '' then redis.call('HSET', CLAIMS, ARGV[3], ARGV[1]) end
 redis.call('HSET', KEYS[1], 'createdAt', now, 'request', ARGV[3], 'claims', ARGV[4], unpack(ARGV, 6))
 redis.call('ZADD', KEYS[3], now, ARGV[1])
+redis.call('ZADD', KEYS[5], now + ${pendingTime.first}, ARGV[1])
 for _, id in ipairs(redis.call('ZRANDMEMBER', KEYS[3], 10)) do
   if redis.call('EXISTS', ARGV[5] .. id) == 0 then redis.call('ZREM', KEYS[3], id) end
 end
@@ -68,7 +92,7 @@ publish(ARGV[2])
 return { 'created' }`;
 
 /**
- * Makes a coordinator the owner of an attempt, whoever owned it before. ARGV: owner, attempt, event, version of the
+ * Makes a coordinator the owner of an attempt, whoever owned it before. KEYS[3]: the pending runs. ARGV: owner, attempt, event, version of the
  * workflow. Gives `ok`, `missing`, `superseded` by another attempt, `changed` when the attempt began with another
  * version, or the state of a run that has ended.
  */
@@ -80,6 +104,7 @@ if hasEnded(state) then return state end
 if version and version ~= ARGV[4] then return 'changed' end
 redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'version', ARGV[4])
 redis.call('HSETNX', KEYS[1], 'startedAt', now)
+redis.call('ZREM', KEYS[3], redis.call('HGET', KEYS[1], 'id'))
 if state == 'queued' then
   redis.call('HSET', KEYS[1], 'state', 'running')
   publish(ARGV[3])
@@ -88,7 +113,7 @@ return 'ok'`;
 
 /**
  * Moves an attempt from one of some states to another, when the caller owns it (an empty owner matches any). When
- * the run ends, it loses its claims in KEYS[3], and all other KEYS expire. ARGV: owner, attempt, states, state, event,
+ * the run ends, it loses its claims in KEYS[3] and its place in KEYS[4], and all other KEYS expire. ARGV: owner, attempt, states, state, event,
  * seconds until it expires, further fields. Gives `ok`, `superseded`, `missing`, or the run's state when it is none of
  * those.
  */
@@ -107,15 +132,16 @@ if ARGV[6] ~= '0' then
   for _, name in ipairs(names) do
     if redis.call('HGET', KEYS[3], name) == id then redis.call('HDEL', KEYS[3], name) end
   end
+  redis.call('ZREM', KEYS[4], id)
   redis.call('EXPIRE', KEYS[1], ARGV[6])
   redis.call('EXPIRE', KEYS[2], ARGV[6])
-  for index = 4, #KEYS do redis.call('EXPIRE', KEYS[index], ARGV[6]) end
+  for index = 5, #KEYS do redis.call('EXPIRE', KEYS[index], ARGV[6]) end
 end
 return 'ok'`;
 
 /**
- * Begins the attempt after ARGV[1], once, of a run that has ended. KEYS[3] are the claims; deletes KEYS[4] and all that
- * follow. ARGV[2]: the event; ARGV[3]: what keys of runs begin with. Gives `ok`, `superseded`, `missing`, the state
+ * Begins the attempt after ARGV[1], once, of a run that has ended. KEYS[3] are the claims, KEYS[4] the pending runs;
+ * deletes KEYS[5] and all that follow. ARGV[2]: the event; ARGV[3]: what keys of runs begin with. Gives `ok`, `superseded`, `missing`, the state
  * that forbids it, or `busy` with the live run that holds a claim and the claim.
  */
 export const replayScript: string = `${publishing}
@@ -133,7 +159,8 @@ redis.call('HINCRBY', KEYS[1], 'attempt', 1)
 redis.call('HSET', KEYS[1], 'state', 'queued')
 redis.call('HDEL', KEYS[1], 'startedAt', 'finishedAt', 'error', 'failure', 'output', 'progress', 'owner', 'version',
   'faults', 'faultsSince', 'fault', 'probe')
-for index = 4, #KEYS do redis.call('DEL', KEYS[index]) end
+redis.call('ZADD', KEYS[4], now + ${pendingTime.first}, id)
+for index = 5, #KEYS do redis.call('DEL', KEYS[index]) end
 redis.call('PERSIST', KEYS[1])
 redis.call('PERSIST', KEYS[2])
 publish(ARGV[2])

@@ -11,6 +11,7 @@ import {
   type RunStatus,
 } from '@sentvec/workflow';
 import type { RedisConnection } from './connection.ts';
+import type { RunJob } from './jobs.ts';
 import type { QueueNames } from './names.ts';
 import {
   parsePosition,
@@ -29,6 +30,7 @@ import {
   failureScript,
   faultScript,
   ownedWriteScript,
+  pendingScript,
   replayScript,
   transitionScript,
 } from './run-scripts.ts';
@@ -76,6 +78,9 @@ export interface Transition {
  */
 export type Rejected = 'superseded' | 'missing' | 'changed' | RunState;
 
+/** The most pending runs that are read at once. */
+const maxPending = 20;
+
 /** The most dead letters of a run that are kept. */
 const maxDeadLetters = 1000;
 
@@ -101,7 +106,8 @@ export class RunStore {
       inputHash: request.input,
       content: request.content ?? '',
     };
-    const keys = [this.#names.run(id), this.#names.events(id), this.#names.runs, this.#names.claims];
+    const { runs, claims, pending } = this.#names;
+    const keys = [this.#names.run(id), this.#names.events(id), runs, claims, pending];
     const same = request.merges ? `request:${request.content}` : '';
     const values = [id, stateEvent('queued', 1), same, JSON.stringify(request.writes), this.#names.run('')];
     const [reply, run = '', written = ''] = (await this.#redis.eval(
@@ -159,7 +165,7 @@ export class RunStore {
 
   /** Makes a coordinator the owner of an attempt, whoever owned it before. */
   async begin(id: string, attempt: number, owner: string, version: string): Promise<'ok' | Rejected> {
-    const keys = [this.#names.run(id), this.#names.events(id)];
+    const keys = [this.#names.run(id), this.#names.events(id), this.#names.pending];
     const values = [owner, attempt, stateEvent('running', attempt), version];
     return (await this.#redis.eval(beginScript, keys.length, ...keys, ...values)) as 'ok' | Rejected;
   }
@@ -192,6 +198,16 @@ export class RunStore {
     if (typeof reply === 'string') return reply;
     const [, run = '', written = ''] = reply;
     throw busyError(run, written);
+  }
+
+  /** The jobs of runs that have not begun for a while, each with its priority: somebody must see that they are there. */
+  async pending(): Promise<readonly { readonly job: RunJob; readonly priority: number }[]> {
+    const values = [maxPending, this.#names.run('')];
+    const due = (await this.#redis.eval(pendingScript, 1, this.#names.pending, ...values)) as string[];
+    return Array.from({ length: due.length / 3 }, (_, index) => {
+      const [run = '', attempt, priority] = due.slice(3 * index);
+      return { job: { run, attempt: Number(attempt) }, priority: Number(priority) };
+    });
   }
 
   /** The first item that failed for good in this attempt. */
@@ -254,11 +270,11 @@ export class RunStore {
     await this.#redis.eval(eventScript, keys.length, ...keys, attempt, JSON.stringify(payload));
   }
 
-  /** Everything that belongs to a run: first the run itself, its events, and the claims of all runs. */
+  /** Everything that belongs to a run: first the run itself, its events, the claims and the pending of all runs. */
   #keys(id: string): string[] {
     const names = this.#names;
     const own = [names.checkpoints(id), names.deadLetters(id)];
-    return [names.run(id), names.events(id), names.claims, ...own];
+    return [names.run(id), names.events(id), names.claims, names.pending, ...own];
   }
 
   async #ownedWrite(id: string, owner: string, key: string, fields: Record<string, string>): Promise<boolean> {

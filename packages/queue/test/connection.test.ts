@@ -7,7 +7,7 @@ import { once } from 'node:events';
 import { inspect, promisify } from 'node:util';
 import { connectRedis, isDurable, queueRuntime, redactUrl, startQueueWorker } from '@sentvec/queue';
 import { freePort, startRedis, type RedisServer } from '@sentvec/testing';
-import { defineStep, defineWorkflow } from '@sentvec/workflow';
+import { defineStep, defineWorkflow, silentLogger } from '@sentvec/workflow';
 import { Redis } from 'ioredis';
 import { generate } from 'selfsigned';
 import * as v from 'valibot';
@@ -327,4 +327,63 @@ describe('URLs', () => {
     expect(keys.length).toBeGreaterThan(5);
     expect(keys.every((key) => key.startsWith('{sentvec}:'))).toBe(true);
   });
+});
+
+it('a replica is refused, with the address of its primary', async () => {
+  const primary = await redis();
+  const replica = await redis('--replicaof', '127.0.0.1', String(primary.port));
+  const refused = { code: 'queue-unavailable', message: expect.stringContaining(`primary, 127.0.0.1:${primary.port}`) };
+  await expect(queueRuntime({ url: replica.url })).rejects.toMatchObject(refused);
+  await expect(startQueueWorker({ url: replica.url, workflows: [workflow] })).rejects.toMatchObject(refused);
+});
+
+it('a worker goes on after a failover, and is not serving meanwhile', async () => {
+  const [first, second] = [await redis(), await redis()];
+  const admin = new Redis(first.url);
+  const worker = await startQueueWorker({ url: first.url, workflows: [workflow] });
+  expect(worker.isServing).toBe(true);
+  await admin.call('REPLICAOF', '127.0.0.1', String(second.port));
+  await expect.poll(() => worker.isServing, { timeout: 20_000 }).toBe(false);
+  await admin.call('REPLICAOF', 'NO', 'ONE');
+  await expect.poll(() => worker.isServing, { timeout: 20_000 }).toBe(true);
+  const runtime = await queueRuntime({ url: first.url });
+  expect(await (await runtime.start(workflow, 20)).result()).toMatchObject({ count: 20 });
+  await worker.stop(1000);
+  await runtime.close();
+  admin.disconnect();
+});
+
+it('a worker whose user may not do what it needs says so, and works once it may', async () => {
+  const server = await redis();
+  const admin = new Redis(server.url);
+  const allow = (...rules: string[]) =>
+    admin.call('ACL', 'SETUSER', 'user', 'reset', 'on', '>secret', '~*', '&*', ...rules);
+  await allow('+@all', '-evalsha');
+  const url = server.url.replace('//', '//user:secret@');
+  const logged: string[] = [];
+  const error = (facts: object, message: string) => void logged.push(`${message} ${JSON.stringify(facts)}`);
+  const logger = { ...silentLogger, warn: error, error };
+  const worker = await startQueueWorker({ url, workflows: [workflow], logger });
+  const runtime = await queueRuntime({ url: server.url });
+  const run = await runtime.start(workflow, 20);
+  await expect
+    .poll(async () => (await run.status()).notice, { timeout: 20_000 })
+    .toMatch(/denies .* 'evalsha' command/);
+  expect(worker.isServing).toBe(false);
+  expect(logged.length).toBeLessThan(10);
+  await allow('+@all');
+  expect(await run.result()).toMatchObject({ count: 20 });
+  for (const less of ['-info', '-time']) {
+    await allow('+@all', less);
+    await expect(startQueueWorker({ url, workflows: [workflow] })).rejects.toMatchObject({
+      code: 'queue-unavailable',
+      message: expect.stringContaining(less.slice(1)),
+    });
+  }
+  await allow('+@all', '-xread');
+  const watching = await queueRuntime({ url });
+  await expect((await watching.start(workflow, 20)).result()).rejects.toMatchObject({ code: 'queue-unavailable' });
+  await worker.stop(1000);
+  await Promise.all([runtime.close(), watching.close()]);
+  admin.disconnect();
 });

@@ -34,3 +34,20 @@ it('a run that cannot be coordinated fails when its job is not tried again', asy
   await queue.serve({ workflows: [workflow] });
   await expect(run.result()).rejects.toMatchObject({ code: 'step-failed', message: expect.stringContaining('JSON') });
 });
+
+it('a run whose producer has not added its job is executed all the same', async () => {
+  const { connection, overview, runtime } = queue;
+  await connection.call('CLIENT', 'PAUSE', '2000', 'ALL');
+  await expect(runtime.start(workflow, 3, { id: 'orphan' })).rejects.toMatchObject({
+    code: 'queue-unavailable',
+    message: expect.stringContaining('did not answer within 1500 ms. It may still do what it was asked.'),
+  });
+  await expect.poll(async () => (await runtime.find('orphan').catch(() => undefined))?.id).toBe('orphan');
+  expect(await overview.queues.runs.count()).toBe(0);
+  // Its time has come.
+  await connection.zadd(overview.names.pending, 0, 'orphan');
+  await queue.serve({ workflows: [workflow] });
+  const run = (await runtime.find('orphan'))!;
+  expect(await run.result()).toMatchObject({ count: 3 });
+  expect(await connection.exists(overview.names.pending)).toBe(0);
+});

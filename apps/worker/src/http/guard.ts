@@ -69,7 +69,8 @@ function isToken(given: string | undefined, token: string): given is string {
   return timingSafeEqual(digest(given), digest(token));
 }
 
-function isSafe(method: string): boolean {
+/** Whether requests of a method change nothing. */
+export function isSafe(method: string): boolean {
   return method === 'GET' || method === 'HEAD';
 }
 

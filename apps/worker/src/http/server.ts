@@ -14,7 +14,7 @@ import type { Logger, RunStatus, Runtime } from '@sentvec/workflow';
 import { Hono, type Context } from 'hono';
 import type { HealthCheck } from '../health.ts';
 import type { Metrics } from '../metrics.ts';
-import { guard, limitBody } from './guard.ts';
+import { guard, isSafe, limitBody } from './guard.ts';
 
 /** What the HTTP server works with. */
 export interface ServerParts {
@@ -95,8 +95,11 @@ export function routes(parts: ServerParts): Hono {
     });
   }
   app.use('/queues/*', async (context, next) => {
+    // bull-board refuses what it knows to change a queue, and a later one may know more ways.
+    if (!isSafe(context.req.method))
+      return context.text('The queues are only shown here. Control runs from the dashboard.\n', 405);
     context.header('Content-Security-Policy', boardSecurity);
-    await next();
+    return next();
   });
   app.route('/queues', bullBoard(parts.overview, '/queues'));
   app.onError((error, context) => {

@@ -1,3 +1,5 @@
+import { SentvecError } from '@sentvec/platform';
+import { hasEnded } from '@sentvec/workflow';
 import { type Command, defineCommand } from '../command.ts';
 import { namedRun, queueArguments, withQueue } from '../queue/connection.ts';
 
@@ -28,7 +30,16 @@ function control(action: Action, summary: string, notes: readonly string[] = [])
         const run = await namedRun(runtime, positionals);
         await run[action]();
         const status = await run.status();
-        await print({ text: `Run ${run.id} is ${status.state}.`, json: status });
+        const { state } = status;
+        if (action === 'resume' && hasEnded(state)) {
+          const message = `Run ${run.id} is ${state}, so it cannot be resumed. Run it again: sentvec queue replay ${run.id}`;
+          throw new SentvecError('invalid-argument', message, { run: run.id, state });
+        }
+        const hadEnded = hasEnded(state) && state !== 'cancelled';
+        await print({
+          text: hadEnded ? `Run ${run.id} had ended: it is ${state}.` : `Run ${run.id} is ${state}.`,
+          json: status,
+        });
       });
     },
   });

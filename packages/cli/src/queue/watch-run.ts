@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SentvecError } from '@sentvec/platform';
 import { hasEnded, type RunHandle, type RunStatus } from '@sentvec/workflow';
-import { embeddingProgress } from '../progress.ts';
+import { embeddingProgress, type EmbeddingState } from '../progress.ts';
 import { totalOf } from './describe-run.ts';
 
 const period = 500;
@@ -19,20 +19,14 @@ export interface WatchContext {
 export async function watchRun(run: RunHandle, { signal, note }: WatchContext): Promise<RunStatus> {
   let status = await run.status();
   if (!hasEnded(status.state)) note(`Watching run ${run.id}. Ctrl-C ends the watching, not the run.`);
-  const progress = await embeddingProgress();
+  const progress = await embeddingProgress(stateOf(status));
   let connected = true;
   let notice: string | undefined;
   try {
     while (!hasEnded(status.state)) {
       if (status.notice && status.notice !== notice) note(status.notice);
       notice = status.notice;
-      const { rows = 0, reusedRows = 0, tokens = 0 } = totalOf(status) ?? {};
-      const { done, expected } = status.items ?? { done: 0, expected: undefined };
-      progress.update({
-        rows: rows - reusedRows,
-        tokens,
-        fraction: expected === undefined ? undefined : done / Math.max(1, expected),
-      });
+      progress.update(stateOf(status));
       await sleep(period, undefined, { signal }).catch(() => {
         throw new SentvecError('aborted', `You no longer watch run ${run.id}; it goes on.`);
       });
@@ -46,6 +40,14 @@ export async function watchRun(run: RunHandle, { signal, note }: WatchContext): 
     progress.stop();
   }
   return status;
+}
+
+/** What a bar shows of a run. */
+function stateOf(status: RunStatus): EmbeddingState {
+  const { rows = 0, reusedRows = 0, tokens = 0 } = totalOf(status) ?? {};
+  const { done, expected } = status.items ?? { done: 0, expected: undefined };
+  const fraction = expected === undefined ? undefined : done / Math.max(1, expected);
+  return { rows: rows - reusedRows, tokens, fraction };
 }
 
 async function statusOrNothing(run: RunHandle): Promise<RunStatus | undefined> {
