@@ -82,6 +82,8 @@ export interface CreationOperations<Tensor> {
   toFloat(indices: Tensor): Tensor;
   /** Floats that hold whole numbers, as indices. No gradient. */
   toIndex(x: Tensor): Tensor;
+  /** The same floats, through which no gradient flows: what a teacher gives. */
+  detach(x: Tensor): Tensor;
 }
 
 /** What moves entries without changing them. */

@@ -40,6 +40,7 @@ export const shapeOperations: Operations<Shape> = {
   range: (length) => [length],
   toFloat: same,
   toIndex: same,
+  detach: same,
 
   reshape(x, shape) {
     checkReshape(x, shape);

@@ -165,5 +165,6 @@ export const valueCases: readonly OperationCase[] = [
   of('range', [], (ops) => ops.toFloat(ops.range(5))),
   of('size of a shape', [a], (ops, [x]) => ops.multiply(ops.size(ops.shape(x!)[0]!), ops.size(ops.shape(x!)[1]!))),
   of('toIndex', [plainTensor([0, 3, 2], [3])], (ops, [x]) => ops.toIndex(x!)),
+  of('detach', [a], (ops, [x]) => ops.detach(x!)),
   of('maximum of equals', [withTies], (ops, [x]) => ops.maximum(x!, x!)),
 ];

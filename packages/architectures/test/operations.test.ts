@@ -77,6 +77,16 @@ describe('the gradient of', () => {
     ]);
   });
 
+  it('no gradient flows through what is detached', () => {
+    const x: PlainTensor = { data: Float64Array.of(2, 3), shape: [2] };
+    const { gradients: found } = gradients(
+      plainOperations,
+      (ops, [p]) => ops.sum(ops.multiply(ops.detach(p!), p!), [0]),
+      [x],
+    );
+    expect([...found[0]!.data]).toEqual([2, 3]);
+  });
+
   it('a largest entry is shared by all that are equal to it', () => {
     const x: PlainTensor = { data: Float64Array.of(2, 1, 2, 2), shape: [4] };
     const { value, gradients: found } = gradients(plainOperations, (ops, [p]) => ops.max(p!, [0]), [x]);

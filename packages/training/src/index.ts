@@ -13,6 +13,7 @@ export {
   type LossInputs,
   type TrainingLoss,
 } from './loss.ts';
+export * from './losses/adaptive-layer.ts';
 export * from './losses/batch-losses.ts';
 export * from './losses/contrastive.ts';
 export * from './losses/distance.ts';
@@ -103,6 +104,7 @@ export {
   type TrainableTensor,
 } from './step/record-step.ts';
 export { withLora, type LoraAdapters, type LoraOptions } from './step/lora.ts';
+export type { Draw } from './step/draws.ts';
 export type { TrainableModel } from './step/siamese.ts';
 export type { EmbedTexts, EmbedTextsOptions, ScorePairs, SearchPrompts } from './embed-texts.ts';
 export type { RoleReader, TextReader } from './data/tokenized-sets.ts';

@@ -2,7 +2,9 @@
 import type { Operations } from '@sentvec/architectures';
 import { SentvecError } from '@sentvec/core';
 import type { MultiVectorLoss } from './losses/multi-vector.ts';
+import type { LayerLoss } from './losses/adaptive-layer.ts';
 import type { InitialParameter } from './optimizer/parameters.ts';
+import type { Draw } from './step/draws.ts';
 
 /**
  * The label that a loss needs for each example.
@@ -53,12 +55,20 @@ export interface LossDescription {
    * @default none
    */
   weights?(dimension: number): readonly InitialParameter[];
+  /**
+   * What it draws at random in each step. `compute` gets the results by their number.
+   * @param layers how many layers the encoder has
+   * @default nothing
+   */
+  draws?(layers: number): readonly Draw[];
 }
 
 /** What a loss is given besides vectors and labels. */
 export interface LossInputs<Tensor> {
   /** Finds a tensor of {@link LossDescription.weights} by its name. */
   weight(name: string): Tensor;
+  /** The result of a draw of {@link LossDescription.draws}: floats `[from]`, 1 for what was drawn and 0 for the rest. */
+  drawn(index: number): Tensor;
 }
 
 /**
@@ -104,7 +114,7 @@ export interface Loss extends LossDescription {
    * dimension]`; for `vectors` that or `[examples, columns × dimension]`; for `guide` `[examples, columns × n]`; for
    * `margin` `[examples, negatives]` or `[examples, 1 + negatives]`; for `scores` `[examples, 1 + negatives]`; for
    * `class` numbers that are equal within the batch where the names are; absent for `none`
-   * @param inputs only for a loss that has `weights`
+   * @param inputs only for a loss that has `weights` or `draws`
    * @returns a single number, shape `[]`
    */
   compute<Tensor>(
@@ -115,8 +125,8 @@ export interface Loss extends LossDescription {
   ): Tensor;
 }
 
-/** A loss of any kind of model: over vectors, over scores of pairs, or over the vectors of tokens. */
-export type TrainingLoss = Loss | MultiVectorLoss;
+/** A loss of any kind of model: over vectors, those of each layer, scores of pairs, or the vectors of tokens. */
+export type TrainingLoss = Loss | LayerLoss | MultiVectorLoss;
 
 /** What a batch has for an example with this many texts: the texts themselves, or their pairs. */
 export function columnsOfBatch(loss: TrainingLoss, texts: number): number {
@@ -144,9 +154,9 @@ export function labelsOf<Tensor>(labels: Tensor | undefined): Tensor {
   return labels;
 }
 
-/** The inputs of a loss that has weights. */
+/** The inputs of a loss that has weights or draws. */
 export function inputsOf<Tensor>(inputs: LossInputs<Tensor> | undefined): LossInputs<Tensor> {
-  if (inputs === undefined) throw new Error('A loss with weights was given none.');
+  if (inputs === undefined) throw new Error('A loss with weights or draws was given none.');
   return inputs;
 }
 
@@ -163,6 +173,18 @@ export function checkedParameter(
   if (Number.isFinite(value) && (sign === 'positive' ? value > 0 : value >= 0)) return value;
   const expected = sign === 'positive' ? 'a number above 0' : 'a number of at least 0';
   throw new SentvecError('invalid-argument', `${loss}: "${name}" must be ${expected}, not ${value}.`);
+}
+
+/**
+ * How many of something take part in a step: a whole number of at least 1, or -1 for all.
+ * @throws SentvecError `invalid-argument` for another number
+ */
+export function checkedPerStep(loss: string, name: string, value: number): number {
+  if (value === -1 || (Number.isSafeInteger(value) && value >= 1)) return value;
+  throw new SentvecError(
+    'invalid-argument',
+    `${loss}: "${name}" must be a whole number of at least 1, or -1 for all, not ${value}.`,
+  );
 }
 
 /**

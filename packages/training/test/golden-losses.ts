@@ -47,7 +47,10 @@ export function computeLoss<Tensor>(
   const columns = golden.columns.length;
   const names = Object.keys(golden.weights ?? {});
   const weight = (name: string) => tensors[columns + names.indexOf(name)]!;
-  return lossOf(golden).compute(ops, tensors.slice(0, columns), labels, { weight });
+  const drawn = (): never => {
+    throw new Error('These losses draw nothing.');
+  };
+  return lossOf(golden).compute(ops, tensors.slice(0, columns), labels, { weight, drawn });
 }
 
 /** A matrix, or a list, row after row. */

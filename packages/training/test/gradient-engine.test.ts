@@ -18,7 +18,7 @@ function scripted() {
       note('embed', dropout);
       return { data: Float32Array.from(ids), rows: examples, cols: 1 };
     },
-    lossGradients: async ({ ids }, _, into, dropout) => {
+    lossGradients: async ({ ids }, _, into, { dropout } = {}) => {
       note('loss', dropout);
       into.set([ids[0]!, 2 * ids[0]!, 3 * ids[0]!]);
       return 10 * ids[0]!;
@@ -38,7 +38,7 @@ function engineOn(runtime: BatchGradients, options: { cachedExamples?: number; d
   const optimizer = { clipNorm: Infinity };
   return new GradientEngine(runtime, parameters, {
     name: 'scripted',
-    objectives: 1,
+    objectives: [{}],
     dropout: false,
     optimizer,
     ...options,

@@ -32,7 +32,7 @@ const calls: Readonly<Record<string, () => unknown>> = {
   GradientEngine: () =>
     new training.GradientEngine({} as training.BatchGradients, parameters, {
       name: 'engine',
-      objectives: 1,
+      objectives: [{}],
       dropout: false,
       ...wrong,
     }),

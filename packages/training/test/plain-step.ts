@@ -1,5 +1,5 @@
 import { gradients, plainIndices, plainOperations, plainTensor } from '@sentvec/architectures';
-import { trainableTensors, type Loss, type TrainableModel, type TrainingBatch } from '@sentvec/training';
+import { trainableTensors, type TrainableModel, type TrainingBatch, type TrainingLoss } from '@sentvec/training';
 import { fixedTensors } from '../src/step/record-step.ts';
 import { embedTexts, lossOf } from '../src/step/siamese.ts';
 
@@ -7,7 +7,7 @@ import { embedTexts, lossOf } from '../src/step/siamese.ts';
 export function plainStep(
   model: TrainableModel,
   batch: TrainingBatch,
-  loss: Loss,
+  loss: TrainingLoss,
 ): { readonly loss: number; readonly gradients: ReadonlyMap<string, ArrayLike<number>> } {
   const tensors = trainableTensors(model);
   const indices = new Map(tensors.map(({ name }, index) => [name, index]));
@@ -21,15 +21,17 @@ export function plainStep(
         const constant = constants.get(name);
         return constant ? fixed(constant) : tracked[indices.get(name)!]!;
       };
-      const vectors = embedTexts(ops, model, weight, {
+      const layers: (typeof tracked)[number][] = [];
+      const inputs = {
         ids: fixed(plainIndices(batch.ids, shape)),
         mask: fixed(plainIndices(batch.mask, shape)),
         poolingMask: fixed(plainTensor(batch.poolingMask, shape)),
         rows: fixed(plainIndices(positions, [positions.length])),
-      });
+      };
+      const vectors = embedTexts(ops, model, weight, inputs, (layer) => void layers.push(layer));
       const labels = batch.labels && fixed(plainTensor(batch.labels, [batch.examples]));
       const { columns, examples } = batch;
-      return lossOf(ops, loss, { vectors, columns, examples, labels });
+      return lossOf(ops, loss, { vectors, layers, columns, examples, labels });
     },
     tensors.map(({ data, shape: sizes }) => plainTensor(data, sizes)),
   );

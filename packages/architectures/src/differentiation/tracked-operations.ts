@@ -65,6 +65,7 @@ function creation<T>(ops: Operations<T>): CreationOperations<Tracked<T>> {
     range: (length) => ({ value: ops.range(length) }),
     toFloat: (indices) => ({ value: ops.toFloat(indices.value) }),
     toIndex: (x) => ({ value: ops.toIndex(x.value) }),
+    detach: (x) => ({ value: ops.detach(x.value) }),
   };
 }
 

@@ -38,6 +38,7 @@ export const albert: Architecture = (config) => {
       const embeddings = embed(layers, layers.rowPositions(), sizes);
       let x = layers.linear('encoder.embedding_hidden_mapping_in', embeddings, sizes.hiddenSize);
       for (let step = 0; step < sizes.layers; step += 1) {
+        layers.beginLayer(x);
         const group = `${names.layer}.${Math.floor(step / (sizes.layers / groups))}`;
         for (let layer = 0; layer < layersOfGroup; layer += 1) {
           x = postNormLayer(layers, `${group}.albert_layers.${layer}`, x, { ...sizes, attention }, names);

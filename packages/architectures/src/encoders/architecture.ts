@@ -58,10 +58,11 @@ export function makeNetwork(
     return shape;
   };
   const positions = [namedDimension('batch'), namedDimension('length')];
+  const layerInputs: Shape[] = [];
   const traced = new TransformerLayers({
     ...table,
     ops: shapeOperations,
-    inputs: { ids: positions, mask: positions },
+    inputs: { ids: positions, mask: positions, onLayer: (input) => layerInputs.push(input) },
     weight: declare,
     constant: (_, shape) => shape,
   });
@@ -75,8 +76,10 @@ export function makeNetwork(
     declare(sparse.head.vocabulary, [vocabularySize, hiddenSize], false);
     if (sparse.head.bias !== undefined) declare(sparse.head.bias, [vocabularySize], false);
   }
+  const hasWidth = (shape: Shape): boolean => shape.at(-1) === hiddenSize;
   return {
     hiddenSize,
+    layers: layerInputs.filter(hasWidth).length,
     maxPositions,
     vocabularySize,
     tokenTable: nameOf(tokenTable),
@@ -84,10 +87,14 @@ export function makeNetwork(
     paddingId: program.paddingId,
     weights,
     encode(ops, weight, inputs) {
+      const { onLayer } = inputs;
       const layers = new TransformerLayers({
         ...table,
         ops,
-        inputs,
+        inputs: {
+          ...inputs,
+          onLayer: onLayer && ((input) => hasWidth(ops.shape(input)) && onLayer(layers.result(input))),
+        },
         weight: (names) => weight(nameOf(names)),
         constant(name, shape, compute) {
           const numbers = constants.get(name) ?? compute();

@@ -40,6 +40,7 @@ export const debertaV2: Architecture = (config) => {
       const rows = sizes.relative && relativeRows(layers, sizes.relative);
       let x = embeddings;
       for (let layer = 0; layer < sizes.layers; layer += 1) {
+        layers.beginLayer(x);
         x = postNormLayer(layers, `${names.layer}.${layer}`, x, sizes, names, (name, input) =>
           attend(layers, name, input, sizes, rows),
         );

@@ -186,6 +186,7 @@ function decoder(variant: Variant): Architecture {
         const rotation = rotationOf(layers, rotary);
         let x = layers.tokenRows(hiddenSize);
         for (const [index, tokens] of windows.entries()) {
+          layers.beginLayer(x);
           const layer = `layers.${index}`;
           const window = tokens === undefined ? undefined : farthest(tokens, causal);
           const input = norm(layers, `${layer}.input_layernorm`, x);

@@ -32,6 +32,7 @@ export const gemma3: Architecture = (config) => {
       };
       let x = ops.multiply(layers.tokenRows(sizes.hiddenSize), Math.fround(Math.sqrt(sizes.hiddenSize)));
       for (const [index, type] of layerTypes.entries()) {
+        layers.beginLayer(x);
         const layer = `layers.${index}`;
         const normalized = (name: string, rows: typeof x): typeof x => norm(layers, `${layer}.${name}`, rows);
         const attended = decoderAttention(layers, `${layer}.self_attn`, normalized('input_layernorm', x), attention, {

@@ -22,6 +22,7 @@ export const gte: Architecture = (config) => {
       const positions = rotary ? undefined : layers.rowPositions();
       let x = embed(layers, positions, sizes);
       for (let index = 0; index < sizes.layers; index += 1) {
+        layers.beginLayer(x);
         const layer = `encoder.layer.${index}`;
         x = postNorm(layers, x, sizes, {
           attend: (input) => attend(layers, `${layer}.attention`, input, sizes, rotation),

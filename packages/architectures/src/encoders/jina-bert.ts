@@ -27,8 +27,10 @@ export const jinaBert: Architecture = (config, stored) => {
     encode(layers) {
       const distanceBias = biasByDistance(layers, sizes.attention.heads);
       let x = embed(layers, undefined, sizes);
-      for (let layer = 0; layer < sizes.layers; layer += 1)
+      for (let layer = 0; layer < sizes.layers; layer += 1) {
+        layers.beginLayer(x);
         x = variant(layers, `encoder.layer.${layer}`, x, sizes, { distanceBias });
+      }
       return x;
     },
   };

@@ -28,6 +28,7 @@ export const jinaEmbeddingsV3: Architecture = (config) => {
       const rotation = rotationOf(layers, rotary);
       let x = embed(layers, undefined, sizes, 'emb_ln');
       for (let index = 0; index < sizes.layers; index += 1) {
+        layers.beginLayer(x);
         const layer = `encoder.layers.${index}`;
         x = postNorm(layers, x, sizes, {
           attend(input) {

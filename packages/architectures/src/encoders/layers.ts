@@ -170,6 +170,11 @@ export class TransformerLayers<T> {
     return this.ops.transpose(this.ops.reshape(positions, [this.batch, this.length, heads, headSize]), [0, 2, 1, 3]);
   }
 
+  /** Tells who listens that a layer begins, and what it reads. An architecture calls it before each of its layers. */
+  beginLayer(input: T): void {
+    this.#sources.inputs.onLayer?.(input);
+  }
+
   /** Rows in the shape that `EncoderNetwork.encode` returns. */
   result(rows: T): T {
     return this.#sources.inputs.rows === undefined

@@ -52,6 +52,7 @@ export const lfm2: Architecture = (config) => {
       const rotation = rotationOf(layers, rotary);
       let x = layers.tokenRows(sizes.hiddenSize);
       for (const [index, type] of layerTypes.entries()) {
+        layers.beginLayer(x);
         const layer = `layers.${index}`;
         const input = norm(layers, `${layer}.operator_norm`, x);
         const mixed =

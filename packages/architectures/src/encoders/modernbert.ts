@@ -43,6 +43,7 @@ export const modernBert: Architecture = (config) => {
       };
       let x = layers.dropout(norm('embeddings.norm', layers.tokenRows(sizes.hiddenSize)), sizes.embeddingDropout);
       for (const [index, type] of sizes.layerTypes.entries()) {
+        layers.beginLayer(x);
         const layer = `layers.${index}`;
         const input = index === 0 ? x : norm(`${layer}.attn_norm`, x);
         x = layers.ops.add(x, attend(layers, `${layer}.attn`, input, sizes, type, rotations[type]));

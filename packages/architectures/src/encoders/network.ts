@@ -29,6 +29,12 @@ export interface EncoderInputs<Tensor> {
    * @default none, as outside of training
    */
   readonly dropout?: ((x: Tensor, rate: number) => Tensor) | undefined;
+  /**
+   * Gets what each layer reads, in order and in the shape of the result: first the embeddings. These are the
+   * `hidden_states` of transformers without the last. What is narrower than the result is left out.
+   * @default nothing listens
+   */
+  readonly onLayer?: ((input: Tensor) => void) | undefined;
 }
 
 /** Finds the tensor of a weight by its name. */
@@ -61,6 +67,8 @@ export interface EncoderNetwork {
    * @default none
    */
   readonly paddingId?: number | undefined;
+  /** How often `encode` calls `onLayer`: its layers. */
+  readonly layers: number;
   /** All weights that `encode` looks up, by name, in the order of their use. */
   readonly weights: ReadonlyMap<string, WeightDeclaration>;
   /**

@@ -23,6 +23,7 @@ export const nomicBert: Architecture = (config) => {
       const rotation = rotationOf(layers, sizes.rotary);
       let x = embed(layers, undefined, sizes, 'emb_ln');
       for (let index = 0; index < sizes.layers; index += 1) {
+        layers.beginLayer(x);
         const layer = `encoder.layers.${index}`;
         x = postNorm(layers, x, sizes, {
           attend: (input) => attend(layers, `${layer}.attn`, input, sizes, rotation),

@@ -178,6 +178,7 @@ export function postNormLayers<T>(
 ): T {
   let x = embeddings;
   for (let layer = 0; layer < sizes.layers; layer += 1) {
+    layers.beginLayer(x);
     x = postNormLayer(layers, `${names.layer}.${layer}`, x, sizes, names, attendIn);
   }
   return x;

@@ -25,6 +25,7 @@ export function preNormEncoder<T>(
 ): T {
   let x = layers.dropout(sumOfEmbeddings(layers, positions, sizes), sizes.dropout);
   for (let layer = 0; layer < sizes.layers; layer += 1) {
+    layers.beginLayer(x);
     x = preNormLayer(layers, `encoder.layer.${layer}`, x, sizes, names);
   }
   return layers.layerNorm(names.finalNorm, x, sizes.epsilon);

@@ -20,8 +20,10 @@ export const squeezeBert: Architecture = (config) => {
     tokenTable: bertTokenTable,
     encode(layers) {
       let x = embed(layers, layers.rowPositions(), sizes);
-      for (let layer = 0; layer < sizes.layers; layer += 1)
+      for (let layer = 0; layer < sizes.layers; layer += 1) {
+        layers.beginLayer(x);
         x = encodeLayer(layers, `encoder.layers.${layer}`, x, sizes, groups);
+      }
       return x;
     },
   };

@@ -47,6 +47,7 @@ function encoder(config: ConfigReader, variant: Variant): ReturnType<Architectur
       const first = biasOf(0);
       let x = layers.dropout(layers.tokenRows(sizes.hiddenSize), sizes.dropout);
       for (let layer = 0; layer < sizes.layers; layer += 1) {
+        layers.beginLayer(x);
         const [attention, feedForward] = [0, 1].map((part) => `encoder.block.${layer}.layer.${part}`) as [
           string,
           string,

@@ -68,6 +68,7 @@ export const universalSentenceEncoderLite: Architecture = (config) => {
       const positions = ops.gather(signal, layers.rowPositions());
       let x = layers.dropout(ops.add(tokens, positions), dropout);
       for (let layer = 0; layer < sizes.layers; layer += 1) {
+        layers.beginLayer(x);
         const width = layer === 0 ? embeddingSize : sizes.hiddenSize;
         x = encodeLayer(layers, `encoder.layer.${layer}`, x, width, sizes);
       }

@@ -117,6 +117,7 @@ function creation(graph: GraphBuilder): CreationOperations<OnnxTensor> {
     },
 
     toFloat: (indices) => graph.float('Cast', [indices.name], indices.shape, { to: elementTypes.float }),
+    detach: (x) => x,
     toIndex: (x) => ({
       name: graph.value('Cast', [x.name], { to: elementTypes.int64 }),
       kind: 'index',

@@ -31,4 +31,5 @@ export const plainOperations: Operations<PlainTensor> = {
   range: (length) => ({ data: Int32Array.from({ length: Number(length) }, (_, i) => i), shape: [Number(length)] }),
   toFloat: ({ data, shape }) => ({ data: Float64Array.from(data), shape }),
   toIndex: ({ data, shape }) => ({ data: Int32Array.from(data), shape }),
+  detach: (x) => x,
 };

@@ -30,6 +30,7 @@ export function tfjsOperations(tf: TensorFlow): Operations<TfTensor> {
     range: (length) => tf.range(0, Number(length), 1, 'int32'),
     toFloat: (indices) => tf.cast(indices, 'float32'),
     toIndex: (x) => tf.cast(detached(tf, x), 'int32'),
+    detach: (x) => detached(tf, x),
   };
   return operations;
 }

@@ -80,7 +80,7 @@ export const trainModel: Command = defineCommand({
       '"vocabularySize": 16000 } } makes one with random weights and a tokenizer learnt from the data; config holds the keys of transformers.',
     'Losses by their names in sentence-transformers: CosineSimilarityLoss, CoSENTLoss, AnglELoss (a score); MultipleNegativesRankingLoss, ' +
       'MultipleNegativesSymmetricRankingLoss, TripletLoss (no label); ContrastiveLoss, OnlineContrastiveLoss (1 or 0); BatchHardTripletLoss, ' +
-      'BatchAllTripletLoss (a class); SoftmaxLoss (the name of a label); MSELoss, MarginMSELoss (a list of numbers); MatryoshkaLoss around most of them.',
+      'BatchAllTripletLoss (a class); SoftmaxLoss (the name of a label); MSELoss, MarginMSELoss (a list of numbers); MatryoshkaLoss, AdaptiveLayerLoss, Matryoshka2dLoss around most of them.',
     '"kind": "reranker" trains a model that reads two texts together, made of an encoder or an embedder if it is none yet: BinaryCrossEntropyLoss ' +
       '(0 to 1), CrossEntropyLoss (the name of a label; labels sets their order), MultipleNegativesRankingLoss (no label), MSELoss, MarginMSELoss ' +
       "(a teacher's scores); over the rows with one query LambdaLoss, RankNetLoss, ListNetLoss, ListMLELoss, PListMLELoss, ADRMSELoss (a number).",

@@ -1,6 +1,7 @@
 // Losses by their class names in sentence-transformers, with parameters as a configuration file holds them.
 import { SentvecError, type ModelKind } from '@sentvec/core';
 import type { Loss, TrainingLoss } from '../loss.ts';
+import { adaptiveLayerLoss, layerWeightings, matryoshka2dLoss, type LayerLoss } from './adaptive-layer.ts';
 import { contrastiveLoss, onlineContrastiveLoss } from './contrastive.ts';
 import { matrixDistances, matrixSimilarities, pairDistances, pairSimilarities } from './distance.ts';
 import { gistEmbedLoss, globalOrthogonalRegularizationLoss, megaBatchMarginLoss } from './batch-losses.ts';
@@ -214,6 +215,16 @@ const ofVectors: Makers<Loss> = {
   MatryoshkaLoss: (read) => matryoshka(read),
 };
 
+/** Losses over the vectors of each layer. */
+const ofLayers: Makers<LayerLoss> = {
+  AdaptiveLayerLoss: (read) => adaptiveLayerLoss(innerLoss(read), adaptiveLayer(read)),
+  Matryoshka2dLoss: (read) => {
+    const { dims, weights } = matryoshkaSizes(read, 'Matryoshka2dLoss');
+    const options = { ...adaptiveLayer(read), weights, dimsPerStep: read.number('n_dims_per_step', 1) };
+    return matryoshka2dLoss(innerLoss(read), dims, options);
+  },
+};
+
 const ofTerms: Makers<Loss> = {
   SparseMultipleNegativesRankingLoss: (read) =>
     named(
@@ -269,7 +280,7 @@ const ofTokens: Makers<TrainingLoss> = {
 
 /** The losses by the kind of model that they train. A sparse embedder gives vectors too, only longer ones. */
 const makers: Readonly<Record<ModelKind, Makers<TrainingLoss>>> = {
-  embedder: ofVectors,
+  embedder: { ...ofVectors, ...ofLayers },
   reranker: ofScores,
   sparse: { ...ofTerms, ...ofVectors },
   'multi-vector': ofTokens,
@@ -309,16 +320,30 @@ const batchTriplet = (read: ParameterReader) => ({
   margin: read.number('margin', 5),
 });
 
+const adaptiveLayer = (read: ParameterReader) => ({
+  layersPerStep: read.number('n_layers_per_step', 1),
+  lastLayerWeight: read.number('last_layer_weight', 1),
+  priorLayersWeight: read.number('prior_layers_weight', 1),
+  divergenceWeight: read.number('kl_div_weight', 1),
+  temperature: read.number('kl_temperature', 0.3),
+  weighting: read.choice('layer_weighting', layerWeightings, 'uniform'),
+});
+
 function matryoshka(read: ParameterReader): Loss {
-  const inner = innerLoss(read);
-  const dims = read.numbers('dims');
-  const weights = read.numbers('weights');
-  if (dims === undefined)
+  const { dims, weights } = matryoshkaSizes(read, 'MatryoshkaLoss');
+  return matryoshkaLoss(innerLoss(read), dims, weights, { dimsPerStep: read.number('n_dims_per_step', -1) });
+}
+
+function matryoshkaSizes(read: ParameterReader, loss: string) {
+  const [dims, short] = [read.numbers('matryoshka_dims'), read.numbers('dims')];
+  const [weights, shortWeights] = [read.numbers('matryoshka_weights'), read.numbers('weights')];
+  const found = dims ?? short;
+  if (found === undefined)
     throw new SentvecError(
       'invalid-argument',
-      'MatryoshkaLoss needs "dims", the sizes to train, such as [512, 256, 128].',
+      `${loss} needs "matryoshka_dims", the sizes to train, such as [512, 256, 128].`,
     );
-  return matryoshkaLoss(inner, dims, weights);
+  return { dims: found, weights: weights ?? shortWeights };
 }
 
 /** The losses that {@link lossFromName} knows for a kind of model. */

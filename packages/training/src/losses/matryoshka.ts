@@ -1,6 +1,8 @@
+// Another loss on the first entries of each embedding: vectors that can be cut short.
 import { normalizeRows, type Operations } from '@sentvec/architectures';
 import { SentvecError } from '@sentvec/core';
-import { checkedParameter, firstOf, type Loss } from '../loss.ts';
+import { checkOptionNames } from '@sentvec/platform';
+import { checkedParameter, checkedPerStep, firstOf, inputsOf, type Loss } from '../loss.ts';
 
 /**
  * Another loss on the first entries of each embedding, normalized, summed over several sizes: vectors that can be cut
@@ -8,13 +10,18 @@ import { checkedParameter, firstOf, type Loss } from '../loss.ts';
  *
  * @param dims how many entries to keep, each at most the dimension
  * @param weights of each size, at least 0, default 1
+ * @param options.dimsPerStep how many sizes take part in a step, drawn at random; default -1, all
  * @throws SentvecError `invalid-argument`
  */
 export function matryoshkaLoss(
   loss: Loss,
   dims: readonly number[],
   weights: readonly number[] = dims.map(() => 1),
+  options: { readonly dimsPerStep?: number | undefined } = {},
 ): Loss {
+  checkOptionNames('matryoshkaLoss()', options, { dimsPerStep: true });
+  const { dimsPerStep = -1 } = options;
+  checkedPerStep('MatryoshkaLoss', 'n_dims_per_step', dimsPerStep);
   if (dims.length === 0 || !dims.every((size) => Number.isInteger(size) && size >= 1))
     throw new SentvecError(
       'invalid-argument',
@@ -23,26 +30,36 @@ export function matryoshkaLoss(
   if (weights.length !== dims.length)
     throw new SentvecError('invalid-argument', 'MatryoshkaLoss needs as many "weights" as "dims".');
   for (const weight of weights) checkedParameter('MatryoshkaLoss', 'weights', weight);
-  if (loss.weights !== undefined)
+  if (loss.weights !== undefined || loss.draws !== undefined)
     throw new SentvecError(
       'invalid-argument',
-      `MatryoshkaLoss cannot be around ${loss.name}, whose weights fit vectors of one length.`,
+      `MatryoshkaLoss cannot be around ${loss.name}, ${loss.weights ? 'whose weights fit vectors of one length' : 'which cuts vectors itself'}.`,
     );
+  const isDrawn = dimsPerStep > 0 && dimsPerStep < dims.length;
   const hasTargets = loss.labels === 'vector' || loss.labels === 'vectors';
   return {
     ...loss,
     name: 'MatryoshkaLoss',
-    parameters: { dims, weights, loss: loss.name, loss_params: loss.parameters ?? {} },
+    parameters: {
+      matryoshka_dims: dims,
+      matryoshka_weights: weights,
+      n_dims_per_step: dimsPerStep,
+      loss: loss.name,
+      loss_params: loss.parameters ?? {},
+    },
+    draws: () => (isDrawn ? [{ from: dims.length, take: dimsPerStep }] : []),
     dimensionError(dimension) {
       const largest = Math.max(...dims);
       if (largest > dimension) return `"dims" has ${largest}, but the vectors have ${dimension} entries`;
       return dims.map((size) => loss.dimensionError?.(size)).find((problem) => problem !== undefined);
     },
-    compute(ops, columns, labels) {
+    compute(ops, columns, labels, inputs) {
+      const takesPart = isDrawn ? inputsOf(inputs).drawn(0) : undefined;
       const terms = dims.map((size, index) => {
         const cut = (vectors: (typeof columns)[number]) => normalizeRows(ops, ops.slice(vectors, 1, 0, size));
         const targets = labels !== undefined && hasTargets ? truncateTargets(ops, labels, columns, cut) : labels;
-        return ops.multiply(loss.compute(ops, columns.map(cut), targets), weights[index]!);
+        const term = ops.multiply(loss.compute(ops, columns.map(cut), targets), weights[index]!);
+        return takesPart ? ops.multiply(term, ops.reshape(ops.slice(takesPart, 0, index, 1), [])) : term;
       });
       return terms.reduce((sum, term) => ops.add(sum, term));
     },

@@ -6,7 +6,17 @@ import type { StepOrder, StepResult, TrainingEngine, TrainingState } from '../en
 import { AdamW, type AdamWOptions } from '../optimizer/adamw.ts';
 import type { Parameters } from '../optimizer/parameters.ts';
 import { checkCount } from '../training-options.ts';
+import { Random } from '../random.ts';
+import { drawn, type Draw } from './draws.ts';
 import { dropoutKey } from './dropout.ts';
+
+/** The random numbers of a part of a step. */
+export interface Chance {
+  /** The key of the masks, see `dropoutKey`. @default nothing is dropped */
+  readonly dropout?: Float32Array | undefined;
+  /** What the loss has drawn, see `drawn`. @default it draws nothing */
+  readonly draws?: Float32Array | undefined;
+}
 
 /**
  * What a runtime computes for training, with the weights of its {@link Parameters} as they are at the moment. All that
@@ -19,7 +29,7 @@ export interface BatchGradients {
   /** The final vectors of all texts of a batch: `[columns · examples, dimension]`. */
   embed(batch: TrainingBatch, dropout?: Float32Array): Promise<Matrix>;
   /** The loss of a batch, and its gradients. */
-  lossGradients(batch: TrainingBatch, objective: number, into: Float32Array, dropout?: Float32Array): Promise<number>;
+  lossGradients(batch: TrainingBatch, objective: number, into: Float32Array, chance?: Chance): Promise<number>;
   /**
    * The loss of the vectors of a batch, and its gradients by them, in their shape. Those by the weights of the loss go
    * into `into`.
@@ -29,6 +39,7 @@ export interface BatchGradients {
     batch: TrainingBatch,
     objective: number,
     into: Float32Array,
+    chance?: Chance,
   ): Promise<{ readonly loss: number; readonly gradients: Float32Array }>;
   /** The gradients of Σ vectors · incoming, by the weights. `incoming` has the shape of the vectors of the batch. */
   pullback(batch: TrainingBatch, incoming: Matrix, into: Float32Array, dropout?: Float32Array): Promise<void>;
@@ -38,8 +49,8 @@ export interface BatchGradients {
 /** What a {@link GradientEngine} is made of, besides its runtime. */
 export interface GradientEngineOptions {
   readonly name: string;
-  /** How many objectives there are. */
-  readonly objectives: number;
+  /** What the loss of each objective draws in a step. */
+  readonly objectives: readonly { readonly draws?: readonly Draw[] | undefined }[];
   /**
    * Texts that go through the model at once when gradients are cached.
    * @default all, without caching
@@ -77,13 +88,14 @@ export class GradientEngine implements TrainingEngine {
   }
 
   async step({ batches, objective = 0, learningRate, seed = 0 }: StepOrder): Promise<StepResult> {
-    if (objective >= this.#options.objectives) throw new RangeError(`There is no objective ${objective}.`);
+    if (objective >= this.#options.objectives.length) throw new RangeError(`There is no objective ${objective}.`);
     const { gradients, length } = this.#parameters;
     let loss = 0;
     for (const [index, batch] of batches.entries()) {
       const into = index === 0 ? gradients : (this.#further.batch ??= new Float32Array(length));
       const dropout = (part: number) => (this.#options.dropout ? dropoutKey(seed, index, part) : undefined);
-      loss += await this.#gradients(batch, objective, into, dropout);
+      const draws = this.#draws(objective, seed, index);
+      loss += await this.#gradients(batch, objective, into, dropout, draws);
       if (index > 0) add(gradients, into);
     }
     const share = 1 / batches.length;
@@ -125,11 +137,23 @@ export class GradientEngine implements TrainingEngine {
     return this.#runtime.dispose();
   }
 
-  #gradients(batch: TrainingBatch, objective: number, into: Float32Array, dropout: DropoutKeys): Promise<number> {
+  /** What the loss draws for a batch of a step; `undefined` for nothing. */
+  #draws(objective: number, seed: number, batch: number): Float32Array | undefined {
+    const { draws = [] } = this.#options.objectives[objective]!;
+    return draws.length === 0 ? undefined : drawn(draws, new Random(seed, batch).integer());
+  }
+
+  #gradients(
+    batch: TrainingBatch,
+    objective: number,
+    into: Float32Array,
+    dropout: DropoutKeys,
+    draws: Float32Array | undefined,
+  ): Promise<number> {
     const { cachedExamples } = this.#options;
     return cachedExamples === undefined
-      ? this.#runtime.lossGradients(batch, objective, into, dropout(0))
-      : this.#cachedGradients(textsInParts(batch, cachedExamples), batch, objective, into, dropout);
+      ? this.#runtime.lossGradients(batch, objective, into, { dropout: dropout(0), draws })
+      : this.#cachedGradients(textsInParts(batch, cachedExamples), batch, objective, into, dropout, draws);
   }
 
   /**
@@ -143,10 +167,13 @@ export class GradientEngine implements TrainingEngine {
     objective: number,
     into: Float32Array,
     dropout: DropoutKeys,
+    draws: Float32Array | undefined,
   ): Promise<number> {
     const embedded: Matrix[] = [];
     for (const [index, part] of parts.entries()) embedded.push(await this.#runtime.embed(part, dropout(index)));
-    const { loss, gradients } = await this.#runtime.vectorGradients(stacked(embedded), batch, objective, into);
+    const { loss, gradients } = await this.#runtime.vectorGradients(stacked(embedded), batch, objective, into, {
+      draws,
+    });
     const found = (this.#further.part ??= new Float32Array(this.#parameters.length));
     let start = 0;
     for (const [index, part] of parts.entries()) {

@@ -6,7 +6,8 @@ import type { TrainingBatch } from '../data/batch.ts';
 import type { TrainingEngine } from '../engine.ts';
 import type { AdamWOptions } from '../optimizer/adamw.ts';
 import { Parameters, type InitialParameter } from '../optimizer/parameters.ts';
-import { GradientEngine, type BatchGradients } from './gradient-engine.ts';
+import type { Draw } from './draws.ts';
+import { GradientEngine, type BatchGradients, type Chance } from './gradient-engine.ts';
 import { GraphRunner, matrixOf, numberOf, type OnnxRuntime, type RunnerOptions } from './graph-runner.ts';
 
 /** What {@link graphEngine} executes; see `recordGraphs`. Graphs are the bytes of ONNX models. */
@@ -15,8 +16,12 @@ export interface EngineGraphs {
   /** See `EncoderNetwork.paddingId`. */
   readonly paddingId?: number | undefined;
   readonly tensors: readonly (InitialParameter & { readonly trained: boolean })[];
-  /** For losses with several numbers in a label: how many. */
-  readonly objectives: readonly { readonly labelWidth?: number | undefined }[];
+  readonly objectives: readonly {
+    /** For losses with several numbers in a label: how many. */
+    readonly labelWidth?: number | undefined;
+    /** What the loss draws in each step. */
+    readonly draws: readonly Draw[];
+  }[];
   readonly embedding: Uint8Array;
   /** A step graph for each objective. Empty when gradients are cached. */
   readonly steps: readonly Uint8Array[];
@@ -57,7 +62,7 @@ export async function graphEngine(
     for (const loss of cached.losses) sessions.losses.push(await open(loss));
   }
   const gradients = new GraphGradients(runtime, objectives, sessions);
-  const engine = { name, objectives: objectives.length, dropout, optimizer, cachedExamples: cached?.examples };
+  const engine = { name, objectives, dropout, optimizer, cachedExamples: cached?.examples };
   return new GradientEngine(gradients, parameters, engine);
 }
 
@@ -89,9 +94,13 @@ class GraphGradients implements BatchGradients {
     batch: TrainingBatch,
     objective: number,
     into: Float32Array,
-    dropout?: Float32Array,
+    { dropout, draws }: Chance = {},
   ): Promise<number> {
-    const more = { ...this.#labelInput(batch, objective), ...this.#dropoutInput(dropout) };
+    const more = {
+      ...this.#labelInput(batch, objective),
+      ...this.#dropoutInput(dropout),
+      ...this.#drawsInput(draws),
+    };
     return numberOf((await this.#sessions.steps[objective]!.run(batch, { gradients: into, more }))['loss']!);
   }
 
@@ -100,9 +109,10 @@ class GraphGradients implements BatchGradients {
     batch: TrainingBatch,
     objective: number,
     into: Float32Array,
+    { draws }: Chance = {},
   ): Promise<{ readonly loss: number; readonly gradients: Float32Array }> {
     const vectors = new this.#runtime.Tensor('float32', data, [batch.columns, batch.examples, cols]);
-    const more = { vectors, ...this.#labelInput(batch, objective) };
+    const more = { vectors, ...this.#labelInput(batch, objective), ...this.#drawsInput(draws) };
     const results = await this.#sessions.losses[objective]!.run(batch, { gradients: into, more });
     return { loss: numberOf(results['loss']!), gradients: results['vectorGradients']!.data as Float32Array };
   }
@@ -129,6 +139,10 @@ class GraphGradients implements BatchGradients {
     const { labelWidth } = this.#objectives[objective]!;
     const shape = labelWidth === undefined ? [examples] : [examples, labelWidth];
     return { labels: new this.#runtime.Tensor('float32', labels, shape) };
+  }
+
+  #drawsInput(draws: Float32Array | undefined): Record<string, Tensor> {
+    return draws === undefined ? {} : { draws: new this.#runtime.Tensor('float32', draws, [draws.length]) };
   }
 
   #dropoutInput(key: Float32Array | undefined): Record<string, Tensor> {

@@ -14,7 +14,7 @@ import {
   type Objective,
   type TrainableParts,
 } from './record-step.ts';
-import type { TrainableModel } from './siamese.ts';
+import { drawsOf, type TrainableModel } from './siamese.ts';
 
 /** What {@link recordGraphs} records. */
 export interface RecordOptions extends TrainableParts {
@@ -44,16 +44,7 @@ export const recordOptionNames: OptionNames<RecordOptions> = {
 export function recordGraphs(model: TrainableModel, dimension: number, options: RecordOptions): EngineGraphs {
   checkOptionNames('recordGraphs()', options, recordOptionNames);
   const { objectives, cachedExamples, optimizer = {} } = options;
-  for (const { loss } of objectives) {
-    if (loss.over === 'tokens' && cachedExamples !== undefined)
-      throw new SentvecError(
-        'invalid-argument',
-        `${loss.name} cannot cache gradients: texts have different numbers of vectors. Leave out cachedExamples, and take a smaller batchSize.`,
-      );
-    const problem = loss.over === 'tokens' ? undefined : loss.dimensionError?.(dimension);
-    if (problem !== undefined)
-      throw new SentvecError('invalid-argument', `${loss.name} cannot train this model: ${problem}.`);
-  }
+  checkObjectives(model, dimension, options);
   const whole = cachedExamples === undefined;
   return {
     tokenTable: model.definition.tokenTable,
@@ -67,7 +58,7 @@ export function recordGraphs(model: TrainableModel, dimension: number, options: 
       })),
       ...lossTensors(objectives, dimension).map((tensor) => ({ ...tensor, trained: true })),
     ],
-    objectives: objectives.map(({ labelWidth }) => ({ labelWidth })),
+    objectives: objectives.map(({ labelWidth, loss }) => ({ labelWidth, draws: drawsOf(loss, model) })),
     embedding: recordEmbedding(model),
     steps: whole ? objectives.map((objective, index) => recordStep(model, options, objective, index)) : [],
     cached: whole
@@ -81,4 +72,27 @@ export function recordGraphs(model: TrainableModel, dimension: number, options: 
     optimizer,
     dropout: dropsAnything(model, options),
   };
+}
+
+/** @throws SentvecError `invalid-argument` for a loss that cannot train the model, or not with cached gradients */
+export function checkObjectives(
+  { definition }: TrainableModel,
+  dimension: number,
+  { objectives, cachedExamples }: Pick<RecordOptions, 'objectives' | 'cachedExamples'>,
+): void {
+  const refusal = (message: string) => new SentvecError('invalid-argument', message);
+  for (const { loss } of objectives) {
+    if ((loss.over === 'tokens' || loss.over === 'layers') && cachedExamples !== undefined)
+      throw refusal(
+        `${loss.name} cannot cache gradients: ${loss.over === 'tokens' ? 'texts have different numbers of vectors' : 'it needs the vectors of all layers'}. Leave out cachedExamples, and take a smaller batchSize.`,
+      );
+    const { layers } = definition.network;
+    const hasTerms = definition.network.termWeights !== undefined;
+    if (loss.over === 'layers' && (layers === 0 || hasTerms))
+      throw refusal(
+        `${loss.name} cannot train this model: ${layers === 0 ? 'it has no layers that give vectors of its length' : 'its vectors are terms, which only the last layer gives'}.`,
+      );
+    const problem = loss.over === 'tokens' ? undefined : loss.dimensionError?.(dimension);
+    if (problem !== undefined) throw refusal(`${loss.name} cannot train this model: ${problem}.`);
+  }
 }

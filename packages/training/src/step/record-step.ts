@@ -11,9 +11,10 @@ import {
 } from '@sentvec/architectures';
 import { SentvecError } from '@sentvec/core';
 import { columnsOfBatch, type LossInputs, type TrainingLoss } from '../loss.ts';
+import { numbersOfDraw, sizeOfDraws, type Draw } from './draws.ts';
 import { dropoutKeySize, keyedDropout } from './dropout.ts';
 import { projectionWeights } from './project.ts';
-import { dimensionOf, embedTexts, hasTypes, looksUpRows, lossOf, type TrainableModel } from './siamese.ts';
+import { dimensionOf, drawsOf, embedTexts, hasTypes, looksUpRows, lossOf, type TrainableModel } from './siamese.ts';
 
 /** A tensor that a step may change, with its first numbers. */
 export interface TrainableTensor {
@@ -99,7 +100,7 @@ export function dropsAnything({ adapters }: TrainableModel, { dropout }: Pick<Tr
  *
  * Inputs: `ids`, `mask`, and `types` where pairs have them (int64 `[columns, examples, length]`), `rows` (int64 `[tokens]`, the positions that hold a
  * token), `poolingMask` (float `[columns, examples, length]`), `tokenRows` (float `[tokens, width]`, the token table's
- * rows; of a sparse model instead the whole table by its name), `labels` where the loss has some, `dropoutKey` (float `[4]`, see `dropoutKey`) with dropout, and each weight but the token table
+ * rows; of a sparse model instead the whole table by its name), `labels` where the loss has some, `dropoutKey` (float `[4]`, see `dropoutKey`) with dropout, `draws` (float) where the loss draws something, and each weight but the token table
  * by its name, those of the loss by `lossTensorName`. Outputs: `loss` (`[]`), and `gradient.NAME` for each trained
  * tensor.
  * @param index number of the objective among those of the engine; default 0
@@ -111,15 +112,23 @@ export function recordStep(
   index = 0,
 ): Uint8Array<ArrayBuffer> {
   const columns = columnsOfBatch(loss, texts);
-  const graph = new TrainingGraph(model, parts, columns);
+  const graph = new TrainingGraph(model, parts, columns, loss.over === 'layers');
   const examples = namedDimension('examples');
   const labels =
     loss.labels === 'none'
       ? undefined
       : graph.input('labels', labelWidth === undefined ? [examples] : [examples, labelWidth]);
-  const { vectors, poolingMask } = graph;
-  const inputs = lossInputs(graph, loss, index, dimensionOf(model));
-  const value = lossOf(graph.tape.operations, loss, { vectors, poolingMask, columns, examples, labels, inputs });
+  const { vectors, layers, poolingMask } = graph;
+  const inputs = lossInputs(graph, loss, index, dimensionOf(model), drawsOf(loss, model));
+  const value = lossOf(graph.tape.operations, loss, {
+    vectors,
+    layers,
+    poolingMask,
+    columns,
+    examples,
+    labels,
+    inputs,
+  });
   graph.recorder.output('loss', value.value);
   return graph.withGradients(value);
 }
@@ -154,7 +163,7 @@ export function recordLoss(
   const labelShape: Shape = labelWidth === undefined ? [examples] : [examples, labelWidth];
   const labels = loss.labels === 'none' ? undefined : tape.fixed(recorder.input('labels', 'float', labelShape));
   const stacked = tape.operations.reshape(vectors, [productOf([columns, examples]), dimension]);
-  const inputs = lossInputs({ recorder, tape, parameters }, loss, index, dimension);
+  const inputs = lossInputs({ recorder, tape, parameters }, loss, index, dimension, loss.draws?.(0) ?? []);
   const value = lossOf(tape.operations, loss, { vectors: stacked, columns, examples, labels, inputs });
   recorder.output('loss', value.value);
   const [vectorGradients, ...found] = tape.gradients(value, [vectors, ...parameters.values()]);
@@ -173,12 +182,17 @@ function lossInputs(
   loss: TrainingLoss,
   index: number,
   dimension: number,
+  draws: readonly Draw[],
 ): LossInputs<Tracked<OnnxTensor>> {
   for (const { name, shape } of loss.weights?.(dimension) ?? []) {
     const full = lossTensorName(index, name);
     parameters.set(full, tape.parameter(recorder.input(full, 'float', shape)));
   }
-  return { weight: (name) => parameters.get(lossTensorName(index, name))! };
+  const all = draws.length === 0 ? undefined : tape.fixed(recorder.input('draws', 'float', [sizeOfDraws(draws)]));
+  return {
+    weight: (name) => parameters.get(lossTensorName(index, name))!,
+    drawn: (draw) => numbersOfDraw(tape.operations, all!, draws, draw),
+  };
 }
 
 /**
@@ -208,13 +222,15 @@ class TrainingGraph {
   readonly tape = new Tape(this.recorder.operations);
   /** As of {@link embedTexts}. */
   readonly vectors: Tracked<OnnxTensor>;
+  /** What `onLayer` of {@link embedTexts} gets, where it is asked for. */
+  readonly layers: Tracked<OnnxTensor>[] = [];
   /** `[batch, length]` */
   readonly poolingMask: Tracked<OnnxTensor>;
   /** All that is trained, by the names of the gradients. */
   readonly parameters: Map<string, Tracked<OnnxTensor>>;
 
   /** @param parts `undefined`: nothing is trained, and nothing dropped */
-  constructor(model: TrainableModel, parts: TrainableParts | undefined, columns: number) {
+  constructor(model: TrainableModel, parts: TrainableParts | undefined, columns: number, withLayers = false) {
     const { trained = new Set(), dropout = false } = parts ?? {};
     const { tape, recorder } = this;
     const { definition } = model;
@@ -248,16 +264,21 @@ class TrainingGraph {
     const key = parts && dropsAnything(model, parts) ? this.input('dropoutKey', [dropoutKeySize]) : undefined;
     const drop = key && keyedDropout(tape.operations, key);
     let isDropped = false;
-    this.vectors = embedTexts(tape.operations, model, (name) => weights.get(name)!, {
+    const texts = {
       ids,
       mask,
       types,
       poolingMask,
       rows,
       tokenRows,
-      ...(drop && dropout && { dropout: (x, rate) => ((isDropped = true), drop(x, rate)) }),
+      ...(drop &&
+        dropout && {
+          dropout: (x: Tracked<OnnxTensor>, rate: number) => ((isDropped = true), drop(x, rate)),
+        }),
       adapterDropout: drop,
-    });
+    };
+    const onLayer = withLayers ? (layer: Tracked<OnnxTensor>) => void this.layers.push(layer) : undefined;
+    this.vectors = embedTexts(tape.operations, model, (name) => weights.get(name)!, texts, onLayer);
     if (dropout && !isDropped)
       throw new SentvecError(
         'invalid-argument',

@@ -10,6 +10,7 @@ import {
 } from '@sentvec/architectures';
 import { headOutputSize, type Head } from '@sentvec/core';
 import type { LossInputs, TrainingLoss } from '../loss.ts';
+import type { Draw } from './draws.ts';
 import { withAdapters, type LoraAdapters } from './lora.ts';
 import { poolTokens } from './pool.ts';
 import { project } from './project.ts';
@@ -62,22 +63,31 @@ export interface SiameseInputs<Tensor> extends EncoderInputs<Tensor> {
   readonly adapterDropout?: ((x: Tensor, rate: number) => Tensor) | undefined;
 }
 
-/** The final vectors of all texts: `[batch, dimension]`; of late interaction `[batch, length, dimension]`. */
+/**
+ * The final vectors of all texts: `[batch, dimension]`; of late interaction `[batch, length, dimension]`.
+ * @param onLayer gets the vectors that the texts would have if the encoder ended before each of its layers, in order
+ */
 export function embedTexts<Tensor>(
   ops: Operations<Tensor>,
   model: TrainableModel,
   weight: WeightLookup<Tensor>,
   inputs: SiameseInputs<Tensor>,
+  onLayer?: (vectors: Tensor) => void,
 ): Tensor {
   const [batch, length] = ops.shape(inputs.ids) as [Dimension, Dimension];
   const { definition, head } = model;
   const { adapterDropout, ...encoderInputs } = inputs;
   const encoder = model.adapters ? withAdapters(ops, weight, model.adapters, adapterDropout) : { ops, weight };
-  const packed = encode(encoder.ops, definition, encoder.weight, encoderInputs);
   const unpack = (rows: Tensor): Tensor => {
     const positions = ops.scatterAdd(rows, inputs.rows, productOf([batch, length]), { distinct: true });
     return ops.reshape(positions, [batch, length, ops.shape(rows)[1]!]);
   };
+  const vectorsOf = (rows: Tensor): Tensor =>
+    project(ops, head.projections, weight, poolTokens(ops, head.pooling, unpack(rows), inputs.poolingMask));
+  const packed = encode(encoder.ops, definition, encoder.weight, {
+    ...encoderInputs,
+    onLayer: onLayer && ((rows) => onLayer(vectorsOf(rows))),
+  });
   if (definition.network.termWeights !== undefined)
     return definition.network.termWeights(ops, weight, {
       tokens: unpack(packed),
@@ -86,12 +96,19 @@ export function embedTexts<Tensor>(
       termsAtOnce: definition.vocabularySize,
     });
   if (head.pooling.perToken === true) return unpack(project(ops, head.projections, weight, packed));
-  return project(ops, head.projections, weight, poolTokens(ops, head.pooling, unpack(packed), inputs.poolingMask));
+  return vectorsOf(packed);
+}
+
+/** The draws of a loss for a model. */
+export function drawsOf(loss: TrainingLoss, { definition }: TrainableModel): readonly Draw[] {
+  return loss.draws?.(definition.network.layers) ?? [];
 }
 
 /** What a loss is computed from: `columns` of vectors and masks, stacked. */
 export interface VectorsOfBatch<Tensor> {
   readonly vectors: Tensor;
+  /** Only for a loss over layers: what `onLayer` of {@link embedTexts} gets. */
+  readonly layers?: readonly Tensor[] | undefined;
   /** As of {@link SiameseInputs}; only a loss over tokens needs it. */
   readonly poolingMask?: Tensor | undefined;
   readonly columns: number;
@@ -104,10 +121,11 @@ export interface VectorsOfBatch<Tensor> {
 export function lossOf<Tensor>(
   ops: Operations<Tensor>,
   loss: TrainingLoss,
-  { vectors, poolingMask, columns, examples, labels, inputs }: VectorsOfBatch<Tensor>,
+  { vectors, layers = [], poolingMask, columns, examples, labels, inputs }: VectorsOfBatch<Tensor>,
 ): Tensor {
   const parts = (stacked: Tensor): Tensor[] =>
     Array.from({ length: columns }, (_, column) => ops.slice(stacked, 0, productOf([column, examples]), examples));
+  if (loss.over === 'layers') return loss.compute(ops, [...layers, vectors].map(parts), labels, inputs);
   if (loss.over !== 'tokens') return loss.compute(ops, parts(vectors), labels, inputs);
   const masks = parts(poolingMask!);
   const tokens = parts(vectors).map((each, column) => ({ vectors: each, mask: masks[column]! }));

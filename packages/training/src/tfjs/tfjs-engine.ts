@@ -12,9 +12,9 @@ import { checkOptionNames } from '@sentvec/platform';
 import type { TrainingEngine } from '../engine.ts';
 import { Parameters } from '../optimizer/parameters.ts';
 import { GradientEngine } from '../step/gradient-engine.ts';
-import { recordOptionNames, type RecordOptions } from '../step/record-graphs.ts';
+import { checkObjectives, recordOptionNames, type RecordOptions } from '../step/record-graphs.ts';
 import { dropsAnything, fixedTensors, lossTensors, recordEmbedding, trainableTensors } from '../step/record-step.ts';
-import { dimensionOf, type TrainableModel } from '../step/siamese.ts';
+import { dimensionOf, drawsOf, type TrainableModel } from '../step/siamese.ts';
 import { TfjsGradients } from './tfjs-gradients.ts';
 
 /** Options of {@link tfjsEngine}: what is trained, as `recordGraphs` takes it, and where. */
@@ -37,6 +37,7 @@ export interface TfjsEngineOptions extends RecordOptions {
 export async function tfjsEngine(model: TrainableModel, options: TfjsEngineOptions): Promise<TrainingEngine> {
   checkOptionNames('tfjsEngine()', options, { ...recordOptionNames, device: true, wasmPaths: true });
   const { objectives, trained, dropout, cachedExamples, optimizer, device = 'auto', wasmPaths } = options;
+  checkObjectives(model, dimensionOf(model), options);
   if (dropout) recordEmbedding(model, options); // Refuses dropout of a model that has none.
   const runtime = await openDifferentiable(device, wasmPaths);
   const tensors = trainableTensors(model);
@@ -46,7 +47,12 @@ export async function tfjsEngine(model: TrainableModel, options: TfjsEngineOptio
   ]);
   const frozen = [...tensors.filter(({ name }) => !trained.has(name)), ...fixedTensors(model)];
   const gradients = new TfjsGradients(runtime, { model, parameters, frozen, objectives, dropout });
-  const engine = { objectives: objectives.length, dropout: dropsAnything(model, options), cachedExamples, optimizer };
+  const engine = {
+    objectives: objectives.map(({ loss }) => ({ draws: drawsOf(loss, model) })),
+    dropout: dropsAnything(model, options),
+    cachedExamples,
+    optimizer,
+  };
   return new GradientEngine(gradients, parameters, { name: runtime.description, ...engine });
 }
 

@@ -6,9 +6,10 @@ import { yieldToEventLoop } from '@sentvec/platform';
 import { positionsOfTokens, type TrainingBatch } from '../data/batch.ts';
 import type { InitialParameter, Parameters } from '../optimizer/parameters.ts';
 import { keyedDropout } from '../step/dropout.ts';
-import type { BatchGradients } from '../step/gradient-engine.ts';
+import { numbersOfDraw } from '../step/draws.ts';
+import type { BatchGradients, Chance } from '../step/gradient-engine.ts';
 import { lossTensorName, type Objective } from '../step/record-step.ts';
-import { embedTexts, hasTypes, lossOf, type TrainableModel } from '../step/siamese.ts';
+import { drawsOf, embedTexts, hasTypes, lossOf, type TrainableModel } from '../step/siamese.ts';
 
 /** What {@link TfjsGradients} trains: tensors in the flat buffers, others as they are, and the losses. */
 export interface TfjsTraining {
@@ -46,11 +47,19 @@ export class TfjsGradients implements BatchGradients {
     });
   }
 
-  lossGradients(batch: TrainingBatch, objective: number, into: Float32Array, dropout?: Float32Array): Promise<number> {
-    return this.#gradients(
-      (weight) => this.#loss(this.#vectors(batch, weight, dropout), weight, batch, objective),
-      into,
-    );
+  lossGradients(
+    batch: TrainingBatch,
+    objective: number,
+    into: Float32Array,
+    { dropout, draws }: Chance = {},
+  ): Promise<number> {
+    const isOverLayers = this.#training.objectives[objective]!.loss.over === 'layers';
+    return this.#gradients((weight) => {
+      const layers: TfTensor[] = [];
+      const onLayer = isOverLayers ? (layer: TfTensor) => void layers.push(layer) : undefined;
+      const vectors = this.#vectors(batch, weight, dropout, onLayer);
+      return this.#loss({ vectors, layers, weight, draws }, batch, objective);
+    }, into);
   }
 
   vectorGradients(
@@ -58,13 +67,19 @@ export class TfjsGradients implements BatchGradients {
     batch: TrainingBatch,
     objective: number,
     into: Float32Array,
+    { draws }: Chance = {},
   ): Promise<{ readonly loss: number; readonly gradients: Float32Array }> {
     return this.#scoped(() => {
       const vectors = this.#ops.constant(data, [rows, cols]);
       const { weight, trained } = this.#weights();
       const { value, grads } = this.#runtime.tf
         .engine()
-        .gradients(() => this.#loss(vectors, weight, batch, objective), [vectors, ...trained], undefined, true);
+        .gradients(
+          () => this.#loss({ vectors, weight, draws }, batch, objective),
+          [vectors, ...trained],
+          undefined,
+          true,
+        );
       this.#take(grads.slice(1), into);
       return { loss: value.dataSync()[0]!, gradients: grads[0]!.dataSync<'float32'>() };
     });
@@ -114,13 +129,18 @@ export class TfjsGradients implements BatchGradients {
     return { weight: (name) => all.get(name)!, trained };
   }
 
-  #vectors(batch: TrainingBatch, weight: Weights, dropout: Float32Array | undefined): TfTensor {
+  #vectors(
+    batch: TrainingBatch,
+    weight: Weights,
+    dropout: Float32Array | undefined,
+    onLayer?: (vectors: TfTensor) => void,
+  ): TfTensor {
     const ops = this.#ops;
     const shape = [batch.columns * batch.examples, batch.length];
     const positions = positionsOfTokens(batch);
     const drop = dropout && keyedDropout(ops, ops.constant(dropout, [dropout.length]));
     const { model } = this.#training;
-    return embedTexts(ops, model, weight, {
+    const inputs = {
       ids: ops.constant(batch.ids, shape),
       mask: ops.constant(batch.mask, shape),
       poolingMask: ops.constant(batch.poolingMask, shape),
@@ -128,17 +148,36 @@ export class TfjsGradients implements BatchGradients {
       ...(hasTypes(model) && { types: ops.constant(batch.typeIds ?? new Int32Array(batch.ids.length), shape) }),
       ...(this.#training.dropout && drop && { dropout: drop }),
       adapterDropout: drop,
-    });
+    };
+    return embedTexts(ops, model, weight, inputs, onLayer);
   }
 
-  #loss(vectors: TfTensor, weight: Weights, batch: TrainingBatch, objective: number): TfTensor {
+  #loss(
+    {
+      weight,
+      draws,
+      ...found
+    }: {
+      readonly vectors: TfTensor;
+      readonly layers?: readonly TfTensor[];
+      readonly weight: Weights;
+      readonly draws: Float32Array | undefined;
+    },
+    batch: TrainingBatch,
+    objective: number,
+  ): TfTensor {
     const { columns, examples, length, labels } = batch;
     const { loss, labelWidth } = this.#training.objectives[objective]!;
     const shape = labelWidth === undefined ? [examples] : [examples, labelWidth];
     const given = loss.labels === 'none' ? undefined : this.#ops.constant(labels!, shape);
     const poolingMask = this.#ops.constant(batch.poolingMask, [columns * examples, length]);
-    const inputs = { weight: (name: string) => weight(lossTensorName(objective, name)) };
-    return lossOf(this.#ops, loss, { vectors, poolingMask, columns, examples, labels: given, inputs });
+    const drawsOfLoss = drawsOf(loss, this.#training.model);
+    const inputs = {
+      weight: (name: string) => weight(lossTensorName(objective, name)),
+      drawn: (index: number) =>
+        numbersOfDraw(this.#ops, this.#ops.constant(draws!, [draws!.length]), drawsOfLoss, index),
+    };
+    return lossOf(this.#ops, loss, { ...found, poolingMask, columns, examples, labels: given, inputs });
   }
 
   /** Not `tf.tidy`, which would look for tensors in every entry of an array that is returned. */
