@@ -51,4 +51,9 @@ describe('a configuration', () => {
   ])('refuses %s with the file and the whole key', (_, read, says) => {
     expect(read).toThrow(says);
   });
+
+  it('shows no more than the beginning of a long value', () => {
+    const long = new ConfigReader({ hidden_size: Array.from({ length: 1000 }, () => 7) }, 'long/config.json');
+    expect(() => long.integer('hidden_size')).toThrow(/^.{1,200}$/su);
+  });
 });

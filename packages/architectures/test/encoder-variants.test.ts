@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { memoryModel, writeSafetensors } from '@sentvec/core';
-import { hiddenActivations, readEncoder } from '@sentvec/architectures';
+import { hiddenActivations, type PlainTensor, readEncoder } from '@sentvec/architectures';
 import { relativeRow } from '../src/encoders/deberta-v2.ts';
 import { bucketStarts } from '../src/encoders/relative-bias.ts';
 import { batchOf, encodeOnnx, encodePlain, largestGap, tokensOf } from './encoding.ts';
@@ -205,6 +205,40 @@ describe('facts that follow from the definitions', () => {
       );
       expect(largestGap(tokensOf(projected, row, text.length), expected)).toBeLessThan(1e-5);
     }
+  });
+
+  it.each<[Config, boolean]>([
+    [{}, true],
+    [{ is_causal: true }, true],
+    [{ is_causal: false }, false],
+    [{ use_bidirectional_attention: false }, true],
+    [{ use_bidirectional_attention: true }, false],
+    [{ is_causal: true, use_bidirectional_attention: true }, false],
+    [{ is_causal: false, use_bidirectional_attention: false }, false],
+  ])('tokens of a Llama with %j see only the tokens before them: %s', async (flags, isCausal) => {
+    const { is_causal: _, ...llama } = tinyConfigs['llama']!;
+    const files = await randomModel({ ...llama, ...flags });
+    const [first, second] = [
+      [2, 7, 5, 3],
+      [2, 7, 5, 9],
+    ].map(async (text) => encodePlain(files, batchOf([text], 1)));
+    const gap = largestGap(tokensOf(await first!, 0, 3), tokensOf(await second!, 0, 3));
+    expect(gap === 0).toBe(isCausal);
+  });
+
+  it('without layer_types, every sixth layer of Gemma 3 sees the whole text, or every so many as its pattern says', async () => {
+    const { layer_types: _, ...gemma }: Config = { ...tinyConfigs['gemma3_text'], num_hidden_layers: 7 };
+    const encoded = async (more: Config): Promise<PlainTensor> =>
+      encodePlain(await randomModel({ ...gemma, ...more }), batch);
+    const typed = (whole: readonly number[]): Promise<PlainTensor> =>
+      encoded({
+        layer_types: Array.from({ length: 7 }, (__, i) =>
+          whole.includes(i + 1) ? 'full_attention' : 'sliding_attention',
+        ),
+      });
+    expect(largestDifference(await encoded({}), await typed([6]))).toBe(0);
+    expect(largestDifference(await encoded({ sliding_window_pattern: 3 }), await typed([3, 6]))).toBe(0);
+    expect(largestDifference(await typed([6]), await typed([5]))).toBeGreaterThan(1e-3);
   });
 
   it('a static embedding is the rows of its table', async () => {

@@ -29,7 +29,7 @@ const kinds: Readonly<Record<string, Config>> = {
     ...tinyConfigs['llama'],
     is_causal: false,
   },
-  'tokens before (Llama)': tinyConfigs['llama']!,
+  'tokens before (Llama)': { ...tinyConfigs['llama'], is_causal: true },
   'a window of tokens before (Qwen3)': tinyConfigs['qwen3']!,
   'a window larger than a block (Gemma 3)': { ...tinyConfigs['gemma3_text'], sliding_window: 300 },
   'a bias by bucket of distance (MPNet)': tinyConfigs['mpnet']!,

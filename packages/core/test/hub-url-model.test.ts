@@ -1,6 +1,6 @@
 import { hubUrlModel, type DownloadProgress } from '@sentvec/core';
 import { gitId } from '@sentvec/testing';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { commit, expectContent, expectFile, name, weights, useHubFixture } from './hub-fixture.ts';
 
 const world = useHubFixture();
@@ -37,6 +37,34 @@ describe('hubUrlModel', () => {
       details: { file: 'config.json', expected: gitId(world.content['config.json']!) },
     });
     await expectFile(world, model, 'config.json');
+  });
+
+  it('takes pieces of any size, and answers about a model of up to 16 MiB', async () => {
+    world.content[weights] = Uint8Array.from({ length: 3.5 * 2 ** 20 }, (_, index) => index ^ (index >> 8));
+    world.hub.repositories.set(name, { commit, files: world.content });
+    const ask = fetch;
+    let longer = 0;
+    // In one piece, and an answer about the revision with spaces after it.
+    vi.stubGlobal('fetch', async (...request: Parameters<typeof fetch>) => {
+      const answer = await ask(...request);
+      let content = new Uint8Array(await answer.arrayBuffer());
+      if (answer.url.includes('/revision/') && longer > 0)
+        content = Uint8Array.from({ length: longer }, (_, index) => content[index] ?? 32);
+      return new Response(content, { status: answer.status, headers: answer.headers });
+    });
+    try {
+      const model = await hubUrlModel(name, { endpoint: world.hub.endpoint });
+      await expectFile(world, model, weights);
+      longer = 2 ** 24;
+      expect(await hubUrlModel(name, { endpoint: world.hub.endpoint })).toMatchObject({ revision: commit });
+      longer += 1;
+      await expect(hubUrlModel(name, { endpoint: world.hub.endpoint })).rejects.toMatchObject({
+        code: 'download-failed',
+        message: expect.stringContaining('more than 16777216 bytes'),
+      });
+    } finally {
+      vi.unstubAllGlobals();
+    }
   });
 
   it('refuses files and models that do not exist', async () => {

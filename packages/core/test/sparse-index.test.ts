@@ -1,5 +1,5 @@
 /** Inverted indexes against brute force: of sparse vectors and of words, in memory and in folders. */
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -127,6 +127,8 @@ describe('an inverted index of sparse vectors', () => {
     await expect(writeSparseIndex(path, [])).rejects.toMatchObject({ code: 'invalid-output' });
     const segment = join(path, 'segment-00000.bin');
     const bytes = await readFile(segment);
+    // A header of four words, three words for each term, and six bytes for each posting, rounded up to whole words.
+    expect(bytes.length).toBe(4 * 4 + 2 * 3 * 4 + 2 * 8);
     const attempt = async (changed: Uint8Array): Promise<unknown> => {
       await writeFile(segment, changed);
       return (await openSparseIndex(path)).search(
@@ -146,6 +148,24 @@ describe('an inverted index of sparse vectors', () => {
     await writeFile(join(path, 'index.json'), '{"format":"other"}');
     await expect(openSparseIndex(path)).rejects.toMatchObject({ code: 'invalid-output' });
   });
+});
+
+it('an index of words is refused when a segment has words that its list lacks, or no lengths of documents', async () => {
+  const [path, other, sparse] = [freshFolder(), freshFolder(), freshFolder()];
+  await writeBm25Index(path, ['one two three']);
+  await writeBm25Index(other, ['one']);
+  await writeSparseIndex(sparse, [byIndex([[0, 1]])]);
+  const list = join(path, 'index.json');
+  const description = JSON.parse(await readFile(list, 'utf8')) as Record<string, unknown>;
+  await writeFile(list, JSON.stringify({ ...description, segments: ['segment-00000.bin', 'segment-00001.bin'] }));
+  const second = join(path, 'segment-00001.bin');
+  await cp(join(other, 'segment-00000.bin'), second);
+  expect(await openBm25Index(path)).toMatchObject({ documents: 2, words: 3 });
+  await cp(join(sparse, 'segment-00000.bin'), second);
+  await expect(openBm25Index(path)).rejects.toMatchObject({ code: 'invalid-output' });
+  await cp(join(other, 'segment-00000.bin'), second);
+  await writeFile(join(path, 'words.txt'), '"one"\n"two"\n');
+  await expect(openBm25Index(path)).rejects.toMatchObject({ code: 'invalid-output' });
 });
 
 describe('largestEntries', () => {

@@ -217,6 +217,7 @@ describe('sentences and headings', () => {
 
   it('go with paragraphs and headings where those fit', async () => {
     expect(await split('Aa. Bb.\n\nCc. Dd.\n\nEe. Ff.', 10)).toEqual(['Aa. Bb.\n\nCc. Dd.', 'Ee. Ff.']);
+    expect(await split('Aa. Bb.\n \t\nCc. Dd.\n\u00a0\nEe. Ff.', 10)).toEqual(['Aa. Bb.\n \t\nCc. Dd.', 'Ee. Ff.']);
     const markdown = 'Intro.\n\n# One\nAaaa. Bbbb.\n\nTwo\n===\n\n## Three\nCccc. Dddd.';
     expect(await split(markdown, 16)).toEqual(['Intro.\n\n# One\nAaaa. Bbbb.', 'Two\n===\n\n## Three\nCccc. Dddd.']);
     expect(await split(markdown, 12)).toEqual(['Intro.', '# One\nAaaa. Bbbb.', 'Two\n===\n\n## Three\nCccc.', 'Dddd.']);

@@ -184,6 +184,29 @@ test('special tokens around the text are those of tokenizer_config.json for clas
   expect(await idsOf({ 'tokenizer.json': json, 'tokenizer_config.json': other }, 'a')).toEqual(around(id('a')));
 });
 
+test('a post-processor that does what BERT’s does is kept, so that the hash of the folder stays', async () => {
+  const special_tokens = Object.fromEntries(
+    ['[CLS]', '[SEP]'].map((content) => [content, { id: content, ids: [id(content)], tokens: [content] }]),
+  );
+  const token = (content: string, type_id = 0): Json => ({ SpecialToken: { id: content, type_id } });
+  const text = (name: string, type_id = 0): Json => ({ Sequence: { id: name, type_id } });
+  const template = {
+    type: 'TemplateProcessing',
+    single: [token('[CLS]'), text('A'), token('[SEP]')],
+    pair: [token('[CLS]'), text('A'), token('[SEP]'), text('B', 1), token('[SEP]', 1)],
+    special_tokens,
+  };
+  const processorOf = async (config: Json): Promise<unknown> => {
+    const files = { 'tokenizer.json': tokenizerJson({ post_processor: template }), 'tokenizer_config.json': config };
+    const contents = Object.entries(files).map(([path, content]) => [path, JSON.stringify(content)]);
+    return (await readTokenizerDefinition(memoryModel('folder', Object.fromEntries(contents)))).json.post_processor;
+  };
+  const config = { tokenizer_class: 'BertTokenizer' };
+  expect(await processorOf(config)).toEqual(template);
+  const otherwise = { type: 'BertProcessing', sep: ['[SEP]', 3], cls: ['[MASK]', 4] };
+  expect(await processorOf({ ...config, cls_token: '[MASK]' })).toEqual(otherwise);
+});
+
 test('add_bos_token and add_eos_token do not count beside a tokenizer.json', async () => {
   const flags = { add_bos_token: true, add_eos_token: true, bos_token: '[MASK]', eos_token: '[PAD]' };
   for (const name of ['BertTokenizer', 'PreTrainedTokenizerFast']) {

@@ -3,7 +3,11 @@
  */
 import { javaScriptTokenizer, memoryModel, readTokenizerDefinition, type Tokenizer } from '@sentvec/core';
 import { nodeTokenizer } from '@sentvec/core/node';
-import { describe, expect, test } from 'vitest';
+import { Tokenizer as NativeTokenizer } from 'tokenizers';
+import { describe, expect, test, vi } from 'vitest';
+import { reasonAgainstNative } from '../src/node/native-limits.ts';
+import { nativeTokenizer } from '../src/node/native-tokenizer.ts';
+import { packTexts, unpackTexts } from '../src/node/tokenizer-messages.ts';
 
 type Json = Record<string, unknown>;
 
@@ -224,6 +228,79 @@ test('the row of a text counts from the first of all texts', async () => {
   const texts = Array.from({ length: 2000 }, (_, row) => (row === 1700 ? 'b' : 'a'));
   await expect(tokenizer.encode(texts, { maxLength: 9 })).rejects.toMatchObject({ details: { row: 1700 } });
   await tokenizer.dispose();
+});
+
+test('tokenized texts that cross threads are the same on the other side', () => {
+  const texts = [
+    { ids: Int32Array.of(5, 6), length: 2, truncated: false },
+    { ids: Int32Array.of(), length: 0, truncated: false },
+    { ids: Int32Array.of(7), length: 9, truncated: true, lengthAtLimit: 4 },
+    { ids: Int32Array.of(1, 2, 3), length: 3, truncated: false, lengthAtLimit: 1 },
+  ];
+  expect(unpackTexts(packTexts(texts))).toStrictEqual(texts);
+});
+
+test('a tokenizer whose thread has not started names the library that the thread will use', async () => {
+  const names = async (parts: Json, library: 'auto' | 'javascript'): Promise<string> => {
+    const tokenizer = await open(parts, nodeTokenizer(library));
+    await tokenizer.dispose();
+    return tokenizer.name;
+  };
+  expect(await names({}, 'auto')).toBe('huggingface-rust');
+  expect(await names({}, 'javascript')).toBe('javascript');
+  expect(await names({ pre_tokenizer: split('(a+)+$') }, 'auto')).toBe('javascript');
+});
+
+test('normalizers count as long as they may make a text: 18 times by NFKC, 6 times by that of BERT', async () => {
+  const bert = {
+    type: 'BertNormalizer',
+    clean_text: true,
+    handle_chinese_chars: true,
+    strip_accents: null,
+    lowercase: true,
+  };
+  const growing = (least: number): Json => ({ type: 'Replace', pattern: { String: 'a' }, content: 'a'.repeat(least) });
+  const isTrusted = async (...normalizers: Json[]): Promise<boolean> => {
+    const json = {
+      added_tokens: [],
+      normalizer: { type: 'Sequence', normalizers },
+      pre_tokenizer: null,
+      post_processor: null,
+      model,
+    };
+    return (await reasonAgainstNative(json as never)) === undefined;
+  };
+  // All together at most 256 times.
+  expect(await isTrusted(growing(256))).toBe(true);
+  expect(await isTrusted(growing(257))).toBe(false);
+  expect(await isTrusted(bert, growing(42))).toBe(true);
+  expect(await isTrusted(bert, growing(43))).toBe(false);
+  expect(await isTrusted({ type: 'NFKC' }, growing(14))).toBe(true);
+  expect(await isTrusted({ type: 'NFKC' }, growing(15))).toBe(false);
+  // The longest that one character becomes, of all.
+  let [longest, longestOfBert] = [0, 0];
+  for (let code = 0; code < 0x30000; code += 1) {
+    if (code >= 0xd800 && code < 0xe000) continue;
+    const character = String.fromCodePoint(code);
+    longest = Math.max(longest, character.normalize('NFKC').length / character.length);
+    longestOfBert = Math.max(longestOfBert, ` ${character.normalize('NFD').toLowerCase()} `.length / character.length);
+  }
+  expect(longest).toBe(18);
+  expect(longestOfBert).toBeLessThanOrEqual(6);
+});
+
+test('a long text is never given to the native tokenizer, wherever it stands among short ones', async () => {
+  const given: number[] = [];
+  const spy = vi.spyOn(NativeTokenizer.prototype, 'encodeBatch').mockImplementation(async (texts) => {
+    given.push(...texts.map(({ length }) => length));
+    throw new Error('not now');
+  });
+  const tokenizer = await open({}, nativeTokenizer);
+  const texts = ['ab', 'a'.repeat(2 ** 13), 'a'.repeat(2 ** 13 + 1), 'b', 'a'.repeat(9000)];
+  const tokenized = await tokenizer.encode(texts, { maxLength: Infinity });
+  expect(tokenized.map(({ length }) => length)).toEqual(texts.map(({ length }) => length));
+  expect(Math.max(...given)).toBe(2 ** 13);
+  spy.mockRestore();
 });
 
 test('a text that is too long for the native tokenizer has the same ids', async () => {

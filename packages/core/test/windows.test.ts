@@ -131,4 +131,5 @@ test('a window of an array ends after 2,048 texts, or with the text that brings 
   expect(await rowsOf(Array.from({ length: 5000 }, String))).toEqual([2048, 2048, 904]);
   const half = 'x'.repeat(2 ** 21);
   expect(await rowsOf([half, half, 'a', half, half.slice(1), 'b', 'c'])).toEqual([2, 3, 2]);
+  expect(await rowsOf([half, half.slice(1), 'b'])).toEqual([3]);
 });

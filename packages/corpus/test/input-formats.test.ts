@@ -2,7 +2,7 @@ import { gzipSync } from 'node:zlib';
 import { Readable } from 'node:stream';
 import { link, readFile, symlink } from 'node:fs/promises';
 import { DuckDBInstance } from '@duckdb/node-api';
-import { embedCorpus, type CorpusRequest, type Manifest } from '@sentvec/corpus';
+import { embedCorpus, type CorpusProgressEvent, type CorpusRequest, type Manifest } from '@sentvec/corpus';
 import { describe, expect, it } from 'vitest';
 import { fakeEmbedder, fakeVector } from './fake-embedder.ts';
 import { contents, plainName, readRejected, readRows, workspace } from './workspace.ts';
@@ -376,6 +376,19 @@ describe('several inputs', () => {
     }
   });
 
+  it('says how far it has unpacked its inputs', async () => {
+    const line = '{"text":"one"}\n';
+    const input = await space.write('packed.jsonl.gz', gzipSync(line.repeat(20_000)));
+    const events: CorpusProgressEvent[] = [];
+    const request = { inputs: [input], output: space.path('out'), columns: [] };
+    await embedCorpus(request, fakeEmbedder(), { onProgress: (event) => void events.push(event) });
+    const unpacked = events.filter(({ phase }) => phase === 'unpack').map(({ bytes }) => bytes);
+    expect(unpacked.length).toBeGreaterThan(1);
+    expect(unpacked).toEqual(unpacked.toSorted((a, b) => a - b));
+    expect(unpacked.at(-1)).toBe(20_000 * line.length);
+    expect(events.at(-1)).toMatchObject({ phase: 'embed', rows: 20_000, bytes: 20_000 * line.length });
+  });
+
   it('reads all members of a gzip file, with zeros after each', async () => {
     const [one, two] = [gzipSync('{"text":"one"}\n'), gzipSync('{"text":"two"}\n')];
     const damaged = Buffer.concat([Buffer.of(0), two.subarray(1)]);
@@ -424,7 +437,10 @@ describe('several inputs', () => {
     const cases: [string, string | Uint8Array, RegExp][] = [
       ['cut.jsonl.gz', gzipSync('{"text":"one"}\n'.repeat(1000)).subarray(0, 60), /broken gzip/],
       ['a.jsonl.zst', Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0, 0]), /zstd\. Decompress it first/],
+      ['a.jsonl.bz2', Buffer.from('BZh91AY'), /bzip2\. Decompress it first/],
+      ['a.jsonl.xz', Buffer.from([0xfd, 0x37, 0x7a, 0x58, 0x5a, 0]), /xz\. Decompress it first/],
       ['a.zip', 'PK\u0003\u0004', /zip archive/],
+      ['utf16be.txt', Buffer.from([0xfe, 0xff, 0, 0x74]), /UTF-16\. Convert it to UTF-8/],
       ['utf16.txt', Buffer.from('\uFEFFtext', 'utf16le'), /UTF-16\. Convert it to UTF-8/],
       ['array.json', ' [{"text":"one"}]', /one JSON array.*jq/],
     ];

@@ -44,6 +44,23 @@ async function readInChunks(file: string, chunkRows: number): Promise<{ texts: s
   return { texts, rejected };
 }
 
+it('a chunk whose bytes, columns or number of rows are other than planned is refused', async () => {
+  const file = await space.write('planned.csv', 'text,id\none,1\ntwo,2\n');
+  const input = await inspectInput(file, file, await findFile(file), 'auto');
+  const { split, ...options } = resolveOptions({ inputs: [file], output: 'out', columns: [] }, 512);
+  const fields = { ...options, idType: 'int64' } as const;
+  const pieces = [];
+  for await (const piece of splitInput(input, { split, ...options }, { rows: 9, bytes: 999 })) pieces.push(piece);
+  const chunk = toChunk(pieces[0]!, input, { index: 0, firstRow: 0 });
+  expect((await readChunk(chunk, split, fields)).rows.map(({ text: each }) => each)).toEqual(['one', 'two']);
+  const changes = [{ rows: 1 }, { rows: 3 }, { content: `${chunk.content.slice(1)}0` }, { end: chunk.end - 1 }];
+  for (const change of changes)
+    await expect(readChunk({ ...chunk, ...change }, split, fields)).rejects.toMatchObject({
+      code: 'invalid-corpus',
+      message: expect.stringContaining('planned.csv has changed') as string,
+    });
+});
+
 describe('CSV and TSV', () => {
   const rows = fc.array(fc.tuple(text, text), { minLength: 1, maxLength: 12 });
 

@@ -156,11 +156,14 @@ export class RunStore {
 
   /** The statuses of runs, newest first. */
   async list(limit: number): Promise<readonly RunStatus[]> {
-    const ids = await this.#redis.zrevrange(this.#names.runs, 0, limit - 1);
-    const runs = await Promise.all(ids.map((id) => this.readStatus(id)));
-    const expired = ids.filter((_id, index) => !runs[index]);
-    if (expired.length > 0) await this.#redis.zrem(this.#names.runs, ...expired);
-    return runs.filter((run) => run !== undefined);
+    for (;;) {
+      const ids = await this.#redis.zrevrange(this.#names.runs, 0, limit - 1);
+      const runs = await Promise.all(ids.map((id) => this.readStatus(id)));
+      const expired = ids.filter((_id, index) => !runs[index]);
+      if (expired.length === 0) return runs.filter((run) => run !== undefined);
+      // They may have hidden older runs, which ended later or have not ended.
+      await this.#redis.zrem(this.#names.runs, ...expired);
+    }
   }
 
   /** Makes a coordinator the owner of an attempt, whoever owned it before. */

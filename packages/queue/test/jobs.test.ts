@@ -49,6 +49,8 @@ describe('an invalid job', () => {
     await refusedFor(/batch/);
     await runs.add('x', 'what?');
     await refusedFor(/Object/);
+    const reasons = (await queue.overview.refusedJobs(2)).map(({ reason }) => reason);
+    expect(reasons).toEqual([expect.stringMatching(/Object/), expect.stringMatching(/batch/)]);
     expect(seen).toEqual([]);
   });
 

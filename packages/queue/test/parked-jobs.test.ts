@@ -103,3 +103,14 @@ it('the record of a job that is done is removed', async () => {
     expect(await connection.zcard(names.parked('run', 1))).toBe(0);
   });
 });
+
+it('when an attempt is over, all its parked jobs are removed with their records, and no other job', async () => {
+  await steps.addBulk(['second', 'third'].map((jobId) => ({ name: 'step', data, opts: { jobId } })));
+  for (let jobs = 1; jobs <= 2; jobs += 1) {
+    await expect(parked.park(await take(), 'token', data)).rejects.toThrow('movedToDelayed');
+    await vi.waitFor(async () => expect(await steps.getDelayedCount()).toBe(jobs));
+  }
+  await parked.clear(run);
+  expect([await steps.getDelayedCount(), await steps.getWaitingCount()]).toEqual([0, 1]);
+  expect(await connection.exists(names.parked('run', 1))).toBe(0);
+});

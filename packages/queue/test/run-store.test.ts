@@ -129,3 +129,13 @@ it('what is written after a run has ended expires with it, and the index forgets
   await store.create({ id: 'next', workflow: 'work', input: null, priority: 1, request });
   expect(await connection.zrange(names().runs, 0, -1)).toEqual(['next']);
 });
+
+it('a list of runs leaves out those that have expired, and forgets them', async () => {
+  const request = { input: 'hash', content: undefined, merges: false, writes: [] };
+  for (const id of ['second', 'third', 'fourth'])
+    await store.create({ id, workflow: 'work', input: null, priority: 1, request });
+  // As if their retention had passed: 'run', which is older, ended later.
+  await connection.del(names().run('third'), names().run('fourth'));
+  expect((await store.list(2)).map(({ id }) => id)).toEqual(['second', 'run']);
+  expect(await connection.zrevrange(names().runs, 0, -1)).toEqual(['second', 'run']);
+});

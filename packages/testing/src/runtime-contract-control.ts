@@ -234,6 +234,9 @@ export function runtimeControlContract({ connect }: RuntimeFixture): void {
       stage: 'wait',
     });
     expect(await there.list()).toMatchObject([{ id: 'by-this-name', state: 'completed' }]);
+    await (await runtime.start(workflow, 'them', { id: 'later' })).result();
+    expect((await there.list()).map(({ id }) => id)).toEqual(['later', 'by-this-name']);
+    expect((await there.list({ limit: 1 })).map(({ id }) => id)).toEqual(['later']);
   });
 
   it('gives its events in order, to each reader from the beginning or from any event on', async () => {

@@ -165,7 +165,7 @@ export interface Runtime {
   ): Promise<RunHandle<Output>>;
   /** The run of that id, from whatever process it was started. */
   find(id: string): Promise<RunHandle | undefined>;
-  /** Runs, newest first. */
+  /** Runs, newest first: the newest 100, or `limit` of them. @throws SentvecError `invalid-argument` */
   list(options?: { readonly limit?: number | undefined }): Promise<readonly RunStatus[]>;
   /** Frees connections. In this process it also cancels what runs. */
   close(): Promise<void>;

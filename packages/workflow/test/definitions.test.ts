@@ -6,6 +6,7 @@ import {
   inProcessRuntime,
   retryDelay,
   fullRetryPolicy,
+  isPassingFault,
   identifyRequest,
   type ForEachResult,
   type Workflow,
@@ -167,5 +168,8 @@ describe('retry delays', () => {
     expect(retryDelay(policy, unknown, { attempts: 4, milliseconds: 0 })).toBeUndefined();
     const absent = new SentvecError('io-failed', 'Not there.', { errno: 'ENOENT' });
     expect(retryDelay(policy, absent, { attempts: 1, milliseconds: 0 })).toBeUndefined();
+    const withCode = (code: string, cause?: unknown) => Object.assign(new Error('it failed', { cause }), { code });
+    const faults = [withCode('ENOSPC'), withCode('ENOENT'), withCode('ENOENT', withCode('EIO')), new Error('what?')];
+    expect(faults.map((fault) => isPassingFault(fault))).toEqual([true, false, true, false]);
   });
 });

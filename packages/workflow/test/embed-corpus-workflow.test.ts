@@ -210,6 +210,10 @@ describe('restricted access', () => {
     }
     expect((await readdir(inside)).sort()).toEqual(['dangling', 'good.jsonl', 'link.jsonl']);
     expect(await (await runtime.start(workflow, { model: 'tiny', request: good })).result()).toMatchObject({ rows: 1 });
+    const byGlob = { inputs: [join(inside, 'g*.jsonl')], output: join(inside, 'by-glob') };
+    expect(await (await runtime.start(workflow, { model: 'tiny', request: byGlob })).result()).toMatchObject({
+      rows: 1,
+    });
     const everywhere = restrictAccess({ roots: ['/'], models: [] });
     expect(await everywhere.checkRead('/etc/passwd')).toBe('/etc/passwd');
     expect(() => access.checkBucket('s3://ours/data/part.parquet')).not.toThrow();
