@@ -62,7 +62,7 @@ export const settings: Readonly<Record<SettingName, Setting>> = {
     flag: 'model',
     variable: 'SENTVEC_MODELS',
     hint: 'MODEL,…',
-    description: 'Models that jobs may use: folders, names on the hub, use-lite.',
+    description: 'Models that jobs may use: folders, also in buckets, names on the hub, use-lite.',
     default: 'use-lite',
   },
   cache: {

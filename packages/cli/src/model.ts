@@ -49,7 +49,7 @@ export const modelArguments = {
     default: 'use-lite',
     valueHint: 'MODEL',
     description:
-      'A folder, a name on the Hugging Face hub such as sentence-transformers/all-MiniLM-L6-v2, or use-lite.',
+      'A folder, s3://bucket/folder (gs://, az://), a name on the Hugging Face hub such as sentence-transformers/all-MiniLM-L6-v2, or use-lite.',
   },
   revision: { type: 'string', valueHint: 'COMMIT', description: 'Branch, tag or commit of a model on the hub.' },
   task: {

@@ -3,6 +3,7 @@ export { azStorage, type AzStorageOptions } from './az/az-storage.ts';
 export { gsStorage, type GsStorageOptions } from './gs/gs-storage.ts';
 export { hubStorage, type HubStorageOptions } from './hub-storage.ts';
 export {
+  isBucketUri,
   isStorageUri,
   joinLocation,
   locateFile,

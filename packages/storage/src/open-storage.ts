@@ -29,6 +29,11 @@ export function isStorageUri(text: string): boolean {
   return scheme.test(text);
 }
 
+/** Whether an address is one of a store of objects, which can be listed and written. */
+export function isBucketUri(text: string): boolean {
+  return Object.hasOwn(bucketStorages, text.split('://')[0]!.toLowerCase());
+}
+
 /** Address and name joined; unlike `join` of Node, which takes `//` for `/`. */
 export function joinLocation(folder: string, name: string): string {
   return `${folder.replace(/(?<!\/)\/+$/u, '')}/${name}`;

@@ -1,4 +1,4 @@
-// From a model's name to its files: in the package of the default model, in a local folder, or on the hub.
+// From a model's name to its files: in the package of the default model, in a local folder, in a bucket, or on the hub.
 import { stat } from 'node:fs/promises';
 import { isAbsolute } from 'node:path';
 import { SentvecError } from '../errors.ts';
@@ -18,14 +18,15 @@ const defaultModelPackage: string = '@sentvec/model-use-lite';
 const defaultOrganization = 'sentence-transformers';
 
 /**
- * Finds a model by what a person calls it: `use-lite`, a folder that exists, else a repository of the Hugging Face hub,
- * from its cache or downloaded: `org/name`, or a bare name, which is looked for among those of sentence-transformers
- * first.
+ * Finds a model by what a person calls it: `use-lite`, a folder that exists, a folder in a store (`s3://bucket/model`,
+ * `gs://…`, `az://…`), else a repository of the Hugging Face hub, from its cache or downloaded: `org/name`, or a bare name,
+ * which is looked for among those of sentence-transformers first.
  * @throws SentvecError `model-not-found`, `missing-dependency` for `use-lite` without `@sentvec/model-use-lite`, and
  * those of `hubModel`
  */
 export async function openModel(name: string, options: OpenModelOptions = {}): Promise<ModelFiles> {
   if (name === defaultModel) return openDefaultModel(options);
+  if (/^[a-z][a-z0-9+.-]+:\/\//iu.test(name)) return openAddress(name, options);
   const stats = await stat(name).catch(() => undefined);
   if (stats) return { ...(await directoryModel(name)), related: (other) => baseOfFolder(other, options) };
   if (looksLikePath(name))
@@ -44,6 +45,25 @@ export async function openModel(name: string, options: OpenModelOptions = {}): P
 function baseOfFolder(name: string, options: OpenModelOptions): Promise<ModelFiles> {
   if (name === defaultModel || isAbsolute(name)) return openModel(name, options);
   return hubModel(name, { ...options, offline: true });
+}
+
+/** A model folder in a store. Its base model, if it names one, is looked for on this disk, as for a local folder. */
+async function openAddress(address: string, options: OpenModelOptions): Promise<ModelFiles> {
+  const [{ isBucketUri, locateFile }, { storedModel }] = await Promise.all([
+    import('@sentvec/storage'),
+    import('./stored-model.ts'),
+  ]);
+  locateFile(address); // Refuses what no store has, and what holds a secret, before it is repeated in a message.
+  const refused = (problem: string): SentvecError =>
+    new SentvecError('invalid-argument', `${address} ${problem}`, { file: address });
+  if (!isBucketUri(address)) {
+    const remedy =
+      'Name a folder of this machine, s3://bucket/folder, gs://…, az://…, or "organization/name" on the hub.';
+    throw refused(`cannot be a model: it is in no store of objects. ${remedy}`);
+  }
+  if (options.revision !== undefined) throw refused('has no revisions: leave out the revision.');
+  if (options.offline) throw refused('must be reached to be loaded: leave out `offline`, or copy the folder here.');
+  return storedModel(address, options, (other) => hubModel(other, { ...options, offline: true }));
 }
 
 async function openDefaultModel({ signal }: OpenModelOptions): Promise<ModelFiles> {

@@ -13,7 +13,7 @@ import {
   type HubFile,
 } from '../../hub/repository.ts';
 import type { ModelFiles } from '../../types.ts';
-import { directoryModel } from '../directory-model.ts';
+import { downloadedModel } from '../downloaded-model.ts';
 import { guardCache, HubCache } from './cache.ts';
 import type { HubModelOptions } from './hub-model.ts';
 import { VersionDownload } from './version-download.ts';
@@ -41,9 +41,14 @@ export async function openHubModel(
     const download = new VersionDownload(client, cache, commit, files, offline, onProgress);
     await download.all(partsOf(files));
     if (!offline && commit !== revision) await cache.rememberLoaded(revision, commit);
-    return downloadingModel(download, name, commit, (other) =>
-      openHubModel(other, { ...options, revision: undefined }),
-    );
+    const snapshot = cache.snapshot(commit);
+    await makeFolder(snapshot);
+    return downloadedModel(download, snapshot, {
+      name,
+      revision: commit,
+      linksWithin: cache.directory,
+      related: (other) => openHubModel(other, { ...options, revision: undefined }),
+    });
   });
 }
 
@@ -120,36 +125,4 @@ async function readVersion(cache: HubCache, commit: string): Promise<CachedVersi
 function partsOf(files: readonly HubFile[]): HubFile[] {
   const roles = rolesOf(files.map(({ path }) => path));
   return files.filter(({ path }) => roles.get(path) === 'part');
-}
-
-async function downloadingModel(
-  download: VersionDownload,
-  name: string,
-  commit: string,
-  related: (name: string) => Promise<ModelFiles>,
-): Promise<ModelFiles & { readonly revision: string; readonly directory: string }> {
-  const snapshot = download.cache.snapshot(commit);
-  await makeFolder(snapshot);
-  const local = await directoryModel(snapshot, { name, revision: commit, linksWithin: download.cache.directory });
-  return {
-    ...local,
-    revision: commit,
-    list: async () => [...download.files.keys()],
-    read: async (path) => {
-      await download.file(path);
-      return local.read(path);
-    },
-    related,
-    openFile: async (path) => {
-      await download.file(path);
-      return local.openFile!(path);
-    },
-    size: async (path) => download.find(path).size,
-    sha256: async (path) => {
-      const known = download.find(path).sha256;
-      if (known !== undefined) return known;
-      await download.file(path);
-      return local.sha256!(path);
-    },
-  };
 }

@@ -4,6 +4,7 @@ import type { HubClient } from '../../hub/client.ts';
 import type { DownloadProgress } from '../../hub/download.ts';
 import type { HubFile } from '../../hub/repository.ts';
 import { checkFilePath, noSuchFile } from '../../model-folder/model-files.ts';
+import type { ModelDownload } from '../downloaded-model.ts';
 import { downloadBlob } from './blob.ts';
 import { guardCache, type HubCache } from './cache.ts';
 
@@ -11,7 +12,7 @@ import { guardCache, type HubCache } from './cache.ts';
 const concurrency = 4;
 
 /** Brings files of one version into the cache. */
-export class VersionDownload {
+export class VersionDownload implements ModelDownload {
   readonly cache: HubCache;
   readonly commit: string;
   readonly files: ReadonlyMap<string, HubFile>;
