@@ -114,3 +114,40 @@ it('an empty query ranks nothing, and a pair beyond the length is cut and report
   expect((await reranker.score(pair)).receipt.truncated).toMatchObject([{ row: 0 }]);
   await expect(reranker.score(pair, { truncate: false })).rejects.toMatchObject({ code: 'invalid-text' });
 });
+
+it('topK of Infinity is all, in every search and ranking; what is no whole number is refused', async () => {
+  const late = await loadMultiVectorEmbedder(goldenModel('late-bert'), { backend, selfCheck: false });
+  const reranker = await loadReranker(goldenModel('rerank-bert-1-label'), { backend, selfCheck: false });
+  const corpus = matrix(1, 0, 0, 1, 1, 1);
+  const hits = [
+    { row: 0, score: 1 },
+    { row: 1, score: 0.5 },
+    { row: 2, score: 0.25 },
+  ];
+  const bm25 = await createBm25Index(['sea', 'the sea', 'a sea']);
+  const index = await createSparseIndex([sparse(0, 1), sparse(0, 2), sparse(0, 3)]);
+  const tokens = joinMatrices([matrix(1, 0), matrix(0, 1), matrix(1, 1)]);
+  const searches: Record<string, (topK: number) => Promise<readonly unknown[]>> = {
+    semanticSearch: async (topK) => (await semanticSearch(matrix(1, 0), corpus, { topK }))[0]!,
+    searchQuantized: async (topK) => (await searchQuantized(matrix(1, 0), quantize(corpus, 'int8'), { topK }))[0]!,
+    fuseRankings: async (topK) => fuseRankings([hits], { topK }),
+    bm25: (topK) => bm25.search('sea', { topK }),
+    sparse: (topK) => index.search(sparse(0, 1), { topK }),
+    searchByMaxSimilarity: (topK) => searchByMaxSimilarity(matrix(1, 0), tokens, { topK }),
+    'late rank': (topK) => late.rank('sea', ['sea', 'the sea', 'a sea'], { topK }),
+    'reranker rank': (topK) => reranker.rank('sea', ['sea', 'the sea', 'a sea'], { topK }),
+  };
+  for (const [name, search] of Object.entries(searches)) {
+    expect([name, (await search(Infinity)).length, (await search(2)).length]).toEqual([name, 3, 2]);
+    for (const topK of [0, -1, 1.5, NaN])
+      await expect((async () => search(topK))()).rejects.toThrow(/^topK must be a whole number of at least 1, not /u);
+  }
+  await Promise.all([late.dispose(), reranker.dispose()]);
+});
+
+it('a row whose score is not a number is never a hit, also when it is rescored', async () => {
+  const corpus = matrix(1, 0, 0, 1, 1, 1);
+  const quantized = quantize(corpus, 'int8');
+  const rescoreWith = matrix(NaN, 0, 0.5, 1, 1, NaN);
+  expect(await searchQuantized(matrix(1, 0), quantized, { rescoreWith })).toEqual([[{ row: 1, score: 0.5 }]]);
+});

@@ -6,8 +6,9 @@ import type { AddressInfo } from 'node:net';
 import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { memoryModel, readJson, urlModel } from '@sentvec/core';
+import { memoryModel, readJson, urlModel, type ModelFiles } from '@sentvec/core';
 import { directoryModel, openModel } from '@sentvec/core/node';
+import { goldenModel, goldenPath } from '@sentvec/testing';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 
 let root = '';
@@ -104,6 +105,53 @@ test('a server that fails is told apart from one that does not have a file, and 
     expect(await model.list()).toEqual(there.toSorted());
     expect(text(await model.read('config.json'))).toBe('{}');
     await expect(model.read('modules.json')).rejects.toMatchObject({ code: 'invalid-model' });
+  } finally {
+    server.closeAllConnections();
+    server.close();
+  }
+});
+
+const layouts =
+  /^(?:st6-(?:bert|layernorm|router|router-static|static)|late-\w+|splade-(?:bert-max|inference-free)|rerank-(?:pooled-dense|qwen3-lm)|tiny-(?:bert|gemma3|jina3-tasks))$/u;
+
+test('a folder of every kind has the same files behind a URL as on the disk', async () => {
+  // No model needs these: what tests expect, and how a language model writes texts.
+  const asked = (path: string): boolean => !/^(?:expected|tokens|generation_config)\.json$/u.test(path);
+  const folders = new Map<string, ModelFiles>(
+    fs
+      .readdirSync(goldenPath('models'))
+      .filter((name) => layouts.test(name))
+      .map((name) => [name, goldenModel(name)]),
+  );
+  const bert = folders.get('tiny-bert')!;
+  folders.set(
+    'adapter',
+    memoryModel('adapter', {
+      'config.json': await bert.read('config.json'),
+      'model.safetensors': '',
+      'adapter_config.json': '{}',
+      'adapter_model.safetensors': '',
+      'idf.json': '{}',
+    }),
+  );
+  const server = createServer((request, response) => {
+    void (async () => {
+      const [, name = '', ...path] = request.url!.split('/');
+      const content = await folders
+        .get(name)!
+        .read(path.join('/'))
+        .catch(() => undefined);
+      response.writeHead(content === undefined ? 404 : 200).end(content);
+    })();
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  try {
+    await Promise.all(
+      [...folders].map(async ([name, folder]) => {
+        const model = urlModel(`http://127.0.0.1:${(server.address() as AddressInfo).port}/${name}/`);
+        expect([name, await model.list()]).toEqual([name, (await folder.list()).filter(asked).toSorted()]);
+      }),
+    );
   } finally {
     server.closeAllConnections();
     server.close();

@@ -188,6 +188,13 @@ describe('reads queries and documents as the folder says', () => {
     expect(await refusal(scripted(goldenModel('late-bert'), { documentLength: 300 }))).toMatch(
       /^invalid-argument: A document would have 300 tokens, but the encoder of late-bert has positions for 256/u,
     );
+    for (const length of [0, -1, 1.5, NaN, Infinity, 2])
+      for (const name of ['queryLength', 'documentLength'])
+        expect(await refusal(scripted(goldenModel('late-bert'), { [name]: length }))).toMatch(
+          length === 2
+            ? /^invalid-argument: A (?:query|document) would have 2 tokens.*no room/u
+            : /^invalid-argument: \w+Length must be a/u,
+        );
   });
 
   it('has a fingerprint that changes with what decides the vectors', async () => {

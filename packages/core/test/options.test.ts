@@ -54,3 +54,12 @@ test('maxWait belongs to streams', async () => {
 test('options that are undefined are left out', async () => {
   expect((await embedder.embed('a', { ...({ topk: undefined } as object), prompt: undefined })).vectors.rows).toBe(1);
 });
+
+test.each([NaN, -1, 0.5, Infinity, '3'])('retries cannot be %s', async (retries) => {
+  const wrongCount = { retries } as { retries: number };
+  for (const model of [core.hubUrlModel('a/b', wrongCount), node.hubModel('a/b', wrongCount)])
+    await expect(model).rejects.toMatchObject({
+      code: 'invalid-argument',
+      message: /^retries must be a whole number/u,
+    });
+});

@@ -364,6 +364,15 @@ describe('is refused', () => {
       { 'chat_template.jinja': undefined },
       'no chat template',
     ],
+    [
+      'a list of chat templates of which none is the usual one',
+      'rerank-qwen3-lm',
+      {
+        'chat_template.jinja': undefined,
+        'tokenizer_config.json': { chat_template: [{ name: 'tools', template: 'x' }] },
+      },
+      'of its chat templates, "tools", none is called "default"',
+    ],
     ['a chat template that is broken', 'rerank-qwen3-lm', { 'chat_template.jinja': '{% for %}' }, 'cannot be used'],
     [
       'a setting of the call that is not a variable of the template',
@@ -415,6 +424,23 @@ describe('is refused', () => {
   it('a plain language model only when it cannot score: with its template and answers it is loaded', async () => {
     const layout = { 'modules.json': undefined, 'config_sentence_transformers.json': undefined };
     const model = await changed('rerank-qwen3-lm', layout);
+    await withReranker(model, async (reranker) => {
+      const { query, document, logits } = golden('rerank-qwen3-lm').cases[0]!;
+      const { scores } = await reranker.score([[query, document]], { activation: 'Identity' });
+      expect(scores.data[0]).toBeCloseTo(logits[0]!, 4);
+    });
+  });
+
+  it('nothing for several chat templates in tokenizer_config.json: the one called "default" is used', async () => {
+    const template = new TextDecoder().decode(await goldenModel('rerank-qwen3-lm').read('chat_template.jinja'));
+    const named = [
+      { name: 'tool_use', template: 'x' },
+      { name: 'default', template },
+    ];
+    const model = await changed('rerank-qwen3-lm', {
+      'chat_template.jinja': undefined,
+      'tokenizer_config.json': { chat_template: named },
+    });
     await withReranker(model, async (reranker) => {
       const { query, document, logits } = golden('rerank-qwen3-lm').cases[0]!;
       const { scores } = await reranker.score([[query, document]], { activation: 'Identity' });

@@ -160,7 +160,7 @@ describe('queries without an encoder', () => {
     const table = (count: number, value: number): Uint8Array =>
       writeSafetensors({ weight: { shape: [count], data: new Float32Array(count).fill(value) } });
     for (const [weights, said] of [
-      [table(640, 1), '641 tokens'],
+      [table(640, 1), 'ids up to 640'],
       [table(641, NaN), 'NaN'],
       [table(700, 1), '700 terms and documents 641'],
     ] as const) {
@@ -170,6 +170,52 @@ describe('queries without an encoder', () => {
         message: expect.stringContaining(said),
       });
     }
+  });
+
+  it('refuse a text with an added token beyond the table, not the model', async () => {
+    const path = 'query_0_SparseStaticEmbedding/tokenizer.json';
+    const tokenizer = await json('splade-inference-free', path);
+    const image = {
+      id: 641,
+      content: '<image>',
+      special: true,
+      single_word: false,
+      lstrip: false,
+      rstrip: false,
+      normalized: false,
+    };
+    const added = { ...tokenizer, added_tokens: [...(tokenizer['added_tokens'] as object[]), image] };
+    await using embedder = await loadSparseEmbedder(await changed('splade-inference-free', { [path]: added }), {
+      backend,
+    });
+    await using golden = await loadSparseEmbedder(goldenModel('splade-inference-free'), { backend });
+    expect((await embedder.embedQuery('the sea')).vector).toEqual((await golden.embedQuery('the sea')).vector);
+    await expect(embedder.embedQuery(['the sea', 'an <image> of it'])).rejects.toMatchObject({
+      code: 'invalid-text',
+      message: expect.stringMatching(/^Row 1 has the token "<image>", for which the model has no weights/u),
+    });
+  });
+
+  it('are refused when their weights are in an idf.json', async () => {
+    const config = 'query_0_SparseStaticEmbedding/config.json';
+    const idf = new TextEncoder().encode('{"the":1}');
+    const plain = { 'modules.json': undefined, 'config_sentence_transformers.json': undefined, 'idf.json': idf };
+    for (const [name, changes, message] of [
+      [
+        'splade-inference-free',
+        { [config]: { frozen: true, path: 'org/model/idf.json' } },
+        /config\.json says that the weights are in "org\/model\/idf\.json"/u,
+      ],
+      [
+        'splade-bert-max',
+        { ...plain, 'sentence_bert_config.json': undefined },
+        /splade-bert-max weighs queries by its idf\.json/u,
+      ],
+    ] as const)
+      await expect(loadSparseEmbedder(await changed(name, changes), { backend })).rejects.toMatchObject({
+        code: 'unsupported-model',
+        message: expect.stringMatching(message),
+      });
   });
 });
 

@@ -13,7 +13,7 @@ export { canonicalJson } from './canonical-json.ts';
 export { SentvecError, type ErrorCode, type ErrorDetails } from './errors.ts';
 export { checkHubEndpoint, huggingFaceEndpoint } from './hub-endpoint.ts';
 export { nextTask, shouldYield, yieldToEventLoop } from './event-loop.ts';
-export { checkOptionNames, type OptionNames } from './options.ts';
+export { checkCount, checkOptionNames, type OptionNames } from './options.ts';
 export {
   PassingFailure,
   retryAfter,

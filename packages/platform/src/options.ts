@@ -1,5 +1,12 @@
 import { SentvecError } from './errors.ts';
 
+/** @throws SentvecError `invalid-argument` when a count that a caller gave is not a whole number of at least `least` */
+export function checkCount(count: number, name: string, least = 1): void {
+  if (Number.isSafeInteger(count) && count >= least) return;
+  const message = `${name} must be a whole number of at least ${least}, not ${String(count)}.`;
+  throw new SentvecError('invalid-argument', message);
+}
+
 /** The names of all options of a function; the compiler sees to it that none is missing. */
 export type OptionNames<Options> = Readonly<Record<keyof Options, true>>;
 

@@ -1,6 +1,7 @@
 /** Data sets of the Hugging Face hub: files at one commit of a repository. They can be listed and read. */
 import {
   checkHubEndpoint,
+  checkCount,
   checkOptionNames,
   PassingFailure,
   retryAfter,
@@ -115,6 +116,7 @@ class HubDataset {
     this.#name = name;
     this.#revision = revision;
     this.#environment = environment;
+    checkCount(attempts, 'attempts');
     this.attempts = attempts;
     const key = folder.replace(/\/$/u, '');
     this.#prefix = key === '' ? '' : `${key}/`;

@@ -1,5 +1,12 @@
 /** Files of a web server, by ranges. They can only be read. */
-import { PassingFailure, retryAfter, SentvecError, throwIfAborted } from '@sentvec/platform';
+import {
+  checkCount,
+  checkOptionNames,
+  PassingFailure,
+  retryAfter,
+  SentvecError,
+  throwIfAborted,
+} from '@sentvec/platform';
 import { checkRange, invalidKeyError, locationOf, missingError } from './errors.ts';
 import {
   cancel,
@@ -22,8 +29,13 @@ export interface WebStorageOptions {
 /**
  * The files of a web server below an address. The server must answer ranges, and say by an ETag or a time when a file
  * has changed. It cannot be listed.
+ *
+ * @throws SentvecError `invalid-argument` for options that cannot be used
  */
-export function webStorage(address: string, { attempts = 10 }: WebStorageOptions = {}): Storage {
+export function webStorage(address: string, options: WebStorageOptions = {}): Storage {
+  checkOptionNames('webStorage()', options, { attempts: true });
+  const { attempts = 10 } = options;
+  checkCount(attempts, 'attempts');
   const uri = address.replace(/\/$/u, '');
   const send: ServedFiles['send'] = (method, key, headers, signal) => {
     const url = `${uri}/${encodeKey(key)}`;

@@ -1,7 +1,16 @@
 // Files of web servers, and addresses of files.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { isStorageUri, joinLocation, locateFile, openStorage, webStorage, type FileVersion } from '@sentvec/storage';
+import {
+  hubStorage,
+  isStorageUri,
+  joinLocation,
+  locateFile,
+  openStorage,
+  s3Storage,
+  webStorage,
+  type FileVersion,
+} from '@sentvec/storage';
 import { storageContract } from '@sentvec/testing';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { discard, followRedirects } from '../src/http.ts';
@@ -165,4 +174,14 @@ it.each([
 ])('refuses %s, and repeats no secret', (uri, expected) => {
   expect(() => locateFile(uri)).toThrow(expected);
   expect(() => locateFile(uri)).not.toThrow(/secret@|=secret/u);
+});
+
+it('refuses counts with which it would try for ever, or never, and options that it does not have', () => {
+  for (const count of [0, NaN, Infinity, 1.5]) {
+    expect(() => webStorage('http://localhost', { attempts: count })).toThrow(/^attempts must be a whole number/u);
+    expect(() => s3Storage('bucket', '', { attempts: count })).toThrow(/^attempts must be a whole number/u);
+    expect(() => hubStorage('a/b', { attempts: count })).toThrow(/^attempts must be a whole number/u);
+    expect(() => s3Storage('bucket', '', { partBytes: count })).toThrow(/^partBytes must be a whole number/u);
+  }
+  expect(() => webStorage('http://localhost', { retries: 2 } as object)).toThrow(/has no option "retries"/u);
 });

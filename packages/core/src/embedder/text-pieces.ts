@@ -1,8 +1,7 @@
 // Splits a text that is longer than the model reads, and counts tokens with the model's own tokenizer to do so.
-import { checkOptionNames, shouldYield, yieldToEventLoop, type OptionNames } from '@sentvec/platform';
+import { checkCount, checkOptionNames, shouldYield, yieldToEventLoop, type OptionNames } from '@sentvec/platform';
 import { SentvecError, throwIfAborted } from '../errors.ts';
 import type { Embedder } from './embedder-types.ts';
-import { checkCount } from '../search/vector-checks.ts';
 import { breakStrength, partsOf, sentenceBreaks, wordsOf, type WordSpan } from './text-breaks.ts';
 
 /** A piece of a text, and where it stands: `text.slice(start, end)` of the whole is `text`. */

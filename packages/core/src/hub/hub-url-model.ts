@@ -1,6 +1,13 @@
 // Models from the Hugging Face hub in a browser: lists the files of a commit, reads them into memory, checks their
 // hashes.
-import { checkHubEndpoint, checkOptionNames, huggingFaceEndpoint, sha256, type OptionNames } from '@sentvec/platform';
+import {
+  checkCount,
+  checkHubEndpoint,
+  checkOptionNames,
+  huggingFaceEndpoint,
+  sha256,
+  type OptionNames,
+} from '@sentvec/platform';
 import { checkFilePath, noSuchFile } from '../model-folder/model-files.ts';
 import type { ModelFiles } from '../types.ts';
 import { HubClient } from './client.ts';
@@ -58,6 +65,7 @@ export async function hubUrlModel(
   const { revision = defaultRevision, token, retries = 4, signal, onProgress } = options;
   checkRepositoryName(name);
   checkRevision(revision);
+  checkCount(retries, 'retries', 0);
   const client = new HubClient(name, {
     endpoint: checkHubEndpoint(options.endpoint ?? huggingFaceEndpoint),
     token,

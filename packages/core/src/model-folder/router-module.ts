@@ -51,7 +51,8 @@ export async function followRoute(
   };
 }
 
-function isRouter({ kind }: ModelModule): boolean {
+/** Whether a module chooses among routes. */
+export function isRouter({ kind }: Pick<ModelModule, 'kind'>): boolean {
   return kind === 'Router' || kind === 'Asym';
 }
 

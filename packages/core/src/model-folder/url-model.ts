@@ -2,10 +2,12 @@
 import { checkOptionNames, type OptionNames } from '@sentvec/platform';
 import { selfCheckFile } from '../self-check/stored-self-check.ts';
 import { SentvecError, throwIfAborted } from '../errors.ts';
-import { largestJson, parseJson } from './json.ts';
+import { isObject, largestJson, parseJson } from './json.ts';
 import { checkFilePath, noSuchFile } from './model-files.ts';
 import type { DownloadProgress } from '../hub/download.ts';
 import type { ModelFiles } from '../types.ts';
+import { filePath, lastSegment, type ModelModule } from './modules.ts';
+import { isRouter } from './router-module.ts';
 import { configNames } from './transformer-module.ts';
 
 /** Options of {@link urlModel}. */
@@ -32,20 +34,26 @@ export interface UrlModelOptions {
 const folderFiles: readonly string[] = [
   selfCheckFile,
   ...configNames,
+  'adapter_config.json',
+  'adapter_model.safetensors',
   'added_tokens.json',
   'artifact.metadata',
   'chat_template.jinja',
   'config.json',
   'config_sentence_transformers.json',
+  'idf.json',
   'model.onnx',
+  'model.onnx.data',
   'model.onnx_data',
   'model.safetensors',
   'model.safetensors.index.json',
   'modules.json',
   'onnx/model.onnx',
+  'onnx/model.onnx.data',
   'onnx/model.onnx_data',
   'onnx/model_int8.onnx',
   'onnx/model_int8.self-check.json',
+  'router_config.json',
   'special_tokens_map.json',
   'tokenizer.json',
   'tokenizer_config.json',
@@ -96,7 +104,10 @@ function folderAddress(url: string): URL {
   return folder;
 }
 
-/** Asks for what may be there: in the folder, in the folders of its modules, and for the shards of its weights. */
+/**
+ * Asks for what may be there: in the folder, in the folders of its modules and of their routes, and for the shards of its
+ * weights.
+ */
 async function findFiles(
   folder: URL,
   read: (path: string) => Promise<Uint8Array>,
@@ -108,11 +119,17 @@ async function findFiles(
     );
     return found.flat();
   };
-  const top = await present(folderFiles);
-  const isSentenceModel = top.includes('modules.json');
-  const below = isSentenceModel ? moduleFolders(await read('modules.json')) : [];
-  const others = [...below.flatMap((path) => folderFiles.map((file) => `${path}/${file}`)), 'README.md'];
-  const files = [...top, ...(await present(others))];
+  const presentIn = (folders: readonly string[]): Promise<string[]> =>
+    present(folders.flatMap((path) => folderFiles.map((file) => `${path}/${file}`)));
+  const files = await present([...folderFiles, 'README.md']);
+  const modules = files.includes('modules.json') ? modulesIn(await read('modules.json')) : [];
+  files.push(...(await presentIn(modules.map(({ path }) => path).filter(isFilePath))));
+  for (const { path } of modules.filter(isRouter)) {
+    const config = ['router_config.json', 'config.json']
+      .map((name) => filePath(path, name))
+      .find((each) => files.includes(each));
+    if (config !== undefined) files.push(...(await presentIn(routeFolders(path, config, await read(config)))));
+  }
   const indices = files.filter((path) => path.endsWith('.safetensors.index.json'));
   const shards = await Promise.all(indices.map(async (path) => shardPaths(path, await read(path))));
   return [...new Set([...files, ...shards.flat()])].sort();
@@ -131,10 +148,22 @@ function isPage(response: Response): boolean {
 }
 
 /** What cannot be read is left to those who read the file for its contents: they say what is wrong. */
-function moduleFolders(modules: Uint8Array): string[] {
-  const entries = parseOrNothing(modules, 'modules.json');
-  const paths = Array.isArray(entries) ? entries.map((entry: { path?: unknown } | null) => entry?.path) : [];
-  return paths.filter((path): path is string => typeof path === 'string' && isFilePath(path));
+function modulesIn(bytes: Uint8Array): Pick<ModelModule, 'kind' | 'path'>[] {
+  const entries = parseOrNothing(bytes, 'modules.json');
+  return (Array.isArray(entries) ? entries : []).flatMap((entry: unknown) => {
+    const { type, path } = isObject(entry) ? entry : {};
+    return typeof type === 'string' && typeof path === 'string' ? [{ kind: lastSegment(type), path }] : [];
+  });
+}
+
+/** The folders of the modules among which a Router chooses. */
+function routeFolders(path: string, config: string, bytes: Uint8Array): string[] {
+  const types = (parseOrNothing(bytes, config) as { types?: unknown } | null)?.types;
+  return isObject(types)
+    ? Object.keys(types)
+        .map((name) => filePath(path, name))
+        .filter(isFilePath)
+    : [];
 }
 
 function shardPaths(index: string, bytes: Uint8Array): string[] {

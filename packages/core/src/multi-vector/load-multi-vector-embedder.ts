@@ -1,5 +1,5 @@
 // From the folder of a model of late interaction to its embedder.
-import { checkOptionNames, type OptionNames } from '@sentvec/platform';
+import { checkCount, checkOptionNames, type OptionNames } from '@sentvec/platform';
 import { loadModelParts } from '../embedder/assemble-parts.ts';
 import { loadOptionNames, type LoadEmbedderOptions } from '../embedder/load-embedder.ts';
 import { SentvecError } from '../errors.ts';
@@ -52,6 +52,8 @@ export async function loadMultiVectorEmbedder(
 ): Promise<MultiVectorEmbedder> {
   checkOptionNames('loadMultiVectorEmbedder()', options, loadMultiVectorOptionNames);
   const { queryLength, documentLength, ...others } = options;
+  for (const [name, length] of Object.entries({ queryLength, documentLength }))
+    if (length !== undefined) checkCount(length, name);
   const { folder, definition, parts } = await loadModelParts(model, others, (files) => readMultiVectorFolder(files));
   try {
     const { maxPositions } = parts.encoder;
@@ -70,7 +72,7 @@ export async function loadMultiVectorEmbedder(
 /**
  * How a model of late interaction reads queries and documents, as its folder says.
  * @param options.queryLength, documentLength as of {@link LoadMultiVectorEmbedderOptions}
- * @throws SentvecError `invalid-model`, `invalid-argument` for lengths beyond the positions
+ * @throws SentvecError `invalid-model`, `invalid-argument` for lengths beyond the positions, or without room for a text
  */
 export function lateReading(
   folder: MultiVectorFolder,
@@ -85,7 +87,7 @@ export function lateReading(
   };
   const wanted = { query: queryLength, document: documentLength };
   return {
-    lengths: lengthsOf(folder, maxPositions, expansion, wanted),
+    lengths: lengthsOf(folder, definition, maxPositions, expansion, wanted),
     expansion,
     skippedIds: { query: skipped(folder, definition, 'query'), document: skipped(folder, definition, 'document') },
     onlyIds: folder.mask.onlyIds && new Set(folder.mask.onlyIds),
@@ -108,6 +110,7 @@ function expansionId({ encoderFiles, expansion }: MultiVectorFolder, definition:
 
 function lengthsOf(
   { lengths, encoderFiles }: MultiVectorFolder,
+  { specialTokens: { prefix, suffix } }: TokenizerDefinition,
   maxPositions: number,
   expansion: MultiVectorParts['expansion'],
   wanted: Readonly<Record<TextRole, number | undefined>>,
@@ -116,9 +119,16 @@ function lengthsOf(
   for (const role of ['query', 'document'] as const) {
     const said = wanted[role] ?? Math.min(lengths[role] ?? Infinity, maxPositions);
     chosen[role] = role === 'document' || expansion === undefined ? said : lengthened(said, expansion);
+    const code = wanted[role] === undefined ? 'invalid-model' : 'invalid-argument';
+    const around = prefix.length + suffix.length;
+    if (chosen[role] <= around)
+      throw new SentvecError(
+        code,
+        `A ${role} would have ${chosen[role]} tokens, and the special tokens of ${encoderFiles.name} take ${around}: there is no room for a text.`,
+      );
     if (chosen[role] <= maxPositions) continue;
     throw new SentvecError(
-      wanted[role] === undefined ? 'invalid-model' : 'invalid-argument',
+      code,
       `A ${role} would have ${chosen[role]} tokens, but the encoder of ${encoderFiles.name} has positions for ${maxPositions}.`,
     );
   }

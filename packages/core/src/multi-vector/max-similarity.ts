@@ -7,7 +7,7 @@ import type { ScoreRuntime, Scoring } from '@sentvec/kernels';
 import { SentvecError, throwIfAborted } from '../errors.ts';
 import { ScoreKernel } from '../search/score-kernel.ts';
 import { TopRows, type SearchHit } from '../search/top-rows.ts';
-import { checkCount, checkMatrix, checkSameLength } from '../search/vector-checks.ts';
+import { checkMatrix, checkSameLength, checkTopK } from '../search/vector-checks.ts';
 import type { Matrix } from '../types.ts';
 import type { LateSimilarity, MultiVectors } from './multi-vector-types.ts';
 import { checkMultiVectors } from './multi-vectors.ts';
@@ -127,7 +127,7 @@ export async function searchByMaxSimilarity(
   documents: DocumentVectors | StoredMultiVectors,
   { topK = 10, ...options }: MaxSimilaritySearchOptions = {},
 ): Promise<SearchHit[]> {
-  checkCount(topK, 'topK');
+  checkTopK(topK);
   const scores = await maxSimilarityScores(query, documents, options);
   return bestOf(scores, topK, options.candidates);
 }

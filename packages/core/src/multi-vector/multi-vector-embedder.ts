@@ -11,7 +11,7 @@ import { checkedTexts, checkIsArray, checkRankQuery, windowsOf } from '../embedd
 import { SentvecError } from '../errors.ts';
 import { outputSize } from '../projection/head.ts';
 import type { RankedDocument } from '../search/top-rows.ts';
-import { checkCount } from '../search/vector-checks.ts';
+import { checkTopK } from '../search/vector-checks.ts';
 import { tokenPooling } from '../pooling/pooling.ts';
 import type { Head, Matrix } from '../types.ts';
 import { bestOf, maxSimilarityScores } from './max-similarity.ts';
@@ -124,8 +124,8 @@ class TokenEmbedder implements MultiVectorEmbedder {
     checkOptionNames('rank()', options, rankOptionNames);
     checkRankQuery(query);
     checkIsArray('rank()', documents, 'documents');
-    const { topK = Math.max(1, documents.length), ...others } = options;
-    checkCount(topK, 'topK');
+    const { topK = Infinity, ...others } = options;
+    checkTopK(topK);
     const copy = documents.slice();
     const { batchTokens, signal } = others;
     const { matrix } = await this.embedQuery(query, { batchTokens, signal });

@@ -2,8 +2,8 @@
  * Fewer token vectors for a document: similar ones are merged by hierarchical clustering (Clavié, Chaffin
  * and Adams 2024, "Reducing the Footprint of Multi-Vector Retrieval with Minimal Performance Impact via Token Pooling").
  */
-import { checkOptionNames, type OptionNames } from '@sentvec/platform';
-import { checkCount, checkMatrix, checkNumbers } from '../search/vector-checks.ts';
+import { checkCount, checkOptionNames, type OptionNames } from '@sentvec/platform';
+import { checkMatrix, checkNumbers } from '../search/vector-checks.ts';
 import { rowOf } from '../search/matrix-rows.ts';
 import type { Matrix } from '../types.ts';
 import type { TokenPoolingOptions } from './multi-vector-types.ts';

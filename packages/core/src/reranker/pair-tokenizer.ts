@@ -1,7 +1,7 @@
 // From two texts to the input of a reranker: by the tokenizer's template for pairs, or by the template of a chat.
 import { withRows } from '../error-rows.ts';
 import { SentvecError } from '../errors.ts';
-import { readJsonObject } from '../model-folder/json.ts';
+import { isObject, readJsonObject } from '../model-folder/json.ts';
 import type { RerankerFolder } from '../model-folder/reranker-folder.ts';
 import type { TokenizerDefinition } from '../tokenizer/definition.ts';
 import { joinPair } from '../tokenizer/pair-template.ts';
@@ -182,7 +182,13 @@ async function readSource(files: ModelFiles, config: Readonly<Record<string, unk
   if ((await files.list()).includes('chat_template.jinja'))
     return new TextDecoder().decode(await files.read('chat_template.jinja'));
   const template = config['chat_template'];
-  return typeof template === 'string' ? template : undefined;
+  if (!Array.isArray(template)) return typeof template === 'string' ? template : undefined;
+  // Several templates by name: transformers takes the one called "default", unless there are tools.
+  const named = template.filter(isObject);
+  const source = named.find(({ name }) => name === 'default')?.['template'];
+  if (typeof source === 'string') return source;
+  const names = named.map(({ name }) => JSON.stringify(name)).join(', ');
+  throw noPlace(files, `of its chat templates, ${names.slice(0, 200)}, none is called "default"`);
 }
 
 /** A template that passes over a text would score something else than the pair. */

@@ -11,6 +11,7 @@ import { SentvecError } from '../errors.ts';
 import { applyActivation, isActivation } from '../projection/activation.ts';
 import type { Activation, Head, Matrix, ModelFiles, SelfCheckResult, Tokenizer } from '../types.ts';
 import type { RankedDocument } from '../search/top-rows.ts';
+import { checkTopK } from '../search/vector-checks.ts';
 import type { RankOptions, Reranker, RerankerParts, ScoreOptions, Scores, TextPair } from './reranker-types.ts';
 
 const scoreOptionNames: OptionNames<ScoreOptions> = {
@@ -69,8 +70,7 @@ class PairReranker implements Reranker {
   async rank(query: string, documents: readonly string[], options: RankOptions = {}): Promise<RankedDocument[]> {
     checkOptionNames('rank()', options, rankOptionNames);
     const { topK = Infinity, label, ...scoring } = options;
-    if (!(topK >= 1 && (Number.isInteger(topK) || topK === Infinity)))
-      throw new SentvecError('invalid-argument', `topK is ${topK}; it must be a whole number of at least 1.`);
+    checkTopK(topK);
     checkRankQuery(query);
     checkIsArray('rank()', documents, 'documents');
     const column = this.#columnOf(label);

@@ -1,11 +1,11 @@
 // Clustering by communities: first counts the neighbours of each row, then takes the largest neighbourhoods.
-import { checkOptionNames, shouldYield, yieldToEventLoop, type OptionNames } from '@sentvec/platform';
+import { checkCount, checkOptionNames, shouldYield, yieldToEventLoop, type OptionNames } from '@sentvec/platform';
 import { SentvecError } from '../errors.ts';
 import { gatherRows } from './matrix-rows.ts';
 import { chunkSizes, scanScores, type ScanOptions } from './score-scan.ts';
 import { byScoreThenRow, type SearchHit } from './top-rows.ts';
 import type { Matrix } from '../types.ts';
-import { checkCount, checkMatrix } from './vector-checks.ts';
+import { checkMatrix } from './vector-checks.ts';
 import { VectorScorer } from './vector-scorer.ts';
 
 /** Options of {@link communityDetection}. */

@@ -2,7 +2,7 @@
 import { checkOptionNames } from '@sentvec/platform';
 import { SentvecError } from '../errors.ts';
 import type { SearchHit } from './top-rows.ts';
-import { checkChoice, checkCount } from './vector-checks.ts';
+import { checkChoice, checkTopK } from './vector-checks.ts';
 
 /** Options of {@link fuseRankings}. */
 export interface FuseOptions {
@@ -29,9 +29,9 @@ export interface FuseOptions {
  */
 export function fuseRankings(rankings: readonly (readonly SearchHit[])[], options: FuseOptions = {}): SearchHit[] {
   checkOptionNames('fuseRankings()', options, { by: true, k: true, weights: true, topK: true });
-  const { by = 'ranks', k = 60, weights = rankings.map(() => 1), topK } = options;
+  const { by = 'ranks', k = 60, weights = rankings.map(() => 1), topK = Infinity } = options;
   checkChoice(by, ['ranks', 'scores'], 'by');
-  if (topK !== undefined) checkCount(topK, 'topK');
+  checkTopK(topK);
   if (!(k > 0 && Number.isFinite(k))) throw argumentError(`k is ${k}; it must be a number above 0.`);
   if (weights.length !== rankings.length)
     throw argumentError(`There are ${weights.length} weights for ${rankings.length} rankings.`);

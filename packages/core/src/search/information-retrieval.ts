@@ -1,10 +1,10 @@
 // Evaluates a search against known relevant documents: each retrieval metric, of any rankings and of a search by vectors.
-import { checkOptionNames, type OptionNames } from '@sentvec/platform';
+import { checkCount, checkOptionNames, type OptionNames } from '@sentvec/platform';
 import { SentvecError } from '../errors.ts';
 import { gatherRows } from './matrix-rows.ts';
 import { semanticSearch } from './semantic-search.ts';
 import type { Matrix, SimilarityFunction } from '../types.ts';
-import { checkCount, checkMatrix, checkSameCount } from './vector-checks.ts';
+import { checkMatrix, checkSameCount } from './vector-checks.ts';
 
 /** A retrieval task: which documents of a corpus answer which queries. */
 export interface InformationRetrievalTask {

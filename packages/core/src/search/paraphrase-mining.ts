@@ -1,11 +1,11 @@
 // Finds the most alike pairs in a corpus: searches the corpus for each of its rows, and keeps the best pairs.
-import { checkOptionNames, shouldYield, yieldToEventLoop, type OptionNames } from '@sentvec/platform';
+import { checkCount, checkOptionNames, shouldYield, yieldToEventLoop, type OptionNames } from '@sentvec/platform';
 import { throwIfAborted } from '../errors.ts';
 import { ScoreHeap } from './score-heap.ts';
 import { semanticSearch } from './semantic-search.ts';
 import { similarityFunctions } from './similarity.ts';
 import type { Matrix, SimilarityFunction } from '../types.ts';
-import { checkChoice, checkCount, checkMatrix, checkNumbers } from './vector-checks.ts';
+import { checkChoice, checkMatrix, checkNumbers, checkTopK } from './vector-checks.ts';
 
 /** Options of {@link paraphraseMining}. */
 export interface ParaphraseMiningOptions {
@@ -58,7 +58,7 @@ export async function paraphraseMining(
   const { topK = 100, maxPairs = 500_000, similarity = 'cosine', signal, onProgress } = options;
   checkMatrix(embeddings, 'The embeddings');
   checkNumbers(embeddings, 'The embeddings');
-  checkCount(topK, 'topK');
+  checkTopK(topK);
   checkCount(maxPairs, 'maxPairs');
   checkChoice(similarity, similarityFunctions, 'similarity');
   const { data, rows, cols } = embeddings;

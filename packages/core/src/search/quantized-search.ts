@@ -1,5 +1,5 @@
 // Search in a quantized corpus: collects candidates by cheap scores, then rescores them with the full queries.
-import { checkOptionNames, shouldYield, yieldToEventLoop, type OptionNames } from '@sentvec/platform';
+import { checkCount, checkOptionNames, shouldYield, yieldToEventLoop, type OptionNames } from '@sentvec/platform';
 import { SentvecError } from '../errors.ts';
 import { rowOf } from './matrix-rows.ts';
 import { QuantizedScorer } from './quantized-scorer.ts';
@@ -8,7 +8,7 @@ import { chunkSizes, scanScores, type Chunks, type ScanOptions } from './score-s
 import { checkDocuments, checkNotEmpty, keepBest, sortEach } from './semantic-search.ts';
 import { byScoreThenRow, TopRows, type SearchHit } from './top-rows.ts';
 import type { Matrix } from '../types.ts';
-import { checkCount, checkMatrix, checkNumbers, checkSameLength } from './vector-checks.ts';
+import { checkMatrix, checkNumbers, checkSameLength, checkTopK } from './vector-checks.ts';
 
 /** Options of {@link searchQuantized}. */
 export interface QuantizedSearchOptions extends ScanOptions {
@@ -78,7 +78,7 @@ export async function searchQuantized(
   const { topK = 10, rescore = true, rescoreMultiplier = 2, rescoreWith, documents } = options;
   checkMatrix(queries, 'The queries');
   checkNumbers(queries, 'The queries');
-  checkCount(topK, 'topK');
+  checkTopK(topK);
   checkCount(rescoreMultiplier, 'rescoreMultiplier');
   if (rescoreWith) {
     checkMatrix(rescoreWith, 'rescoreWith');
@@ -118,7 +118,8 @@ async function rescoreEach(
   for (const [query, top] of tops.entries()) {
     const vector = rowOf(queries, query);
     const rescored = top.rows().map((row) => ({ row, score: dot(vector, vectorOf(row)) }));
-    hits.push(rescored.sort(byScoreThenRow).slice(0, topK));
+    const hitsOfQuery = rescored.filter(({ score }) => !Number.isNaN(score));
+    hits.push(hitsOfQuery.sort(byScoreThenRow).slice(0, topK));
     if (shouldYield()) await yieldToEventLoop();
   }
   return hits;

@@ -1,8 +1,7 @@
 // The loop under everything that compares all queries with all rows: blocks, progress, abort, and turns of the event
 // loop.
-import { shouldYield, yieldToEventLoop } from '@sentvec/platform';
+import { checkCount, shouldYield, yieldToEventLoop } from '@sentvec/platform';
 import { throwIfAborted } from '../errors.ts';
-import { checkCount } from './vector-checks.ts';
 
 /** Options of everything that compares queries with a corpus in blocks. */
 export interface ScanOptions {

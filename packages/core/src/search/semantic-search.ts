@@ -5,7 +5,7 @@ import { chunkSizes, scanScores, type Chunks, type ScanOptions, type ScoredBlock
 import { similarityFunctions } from './similarity.ts';
 import { TopRows, type SearchHit } from './top-rows.ts';
 import type { Matrix, SimilarityFunction } from '../types.ts';
-import { checkChoice, checkCount, checkMatrix, checkNumbers, checkSameLength } from './vector-checks.ts';
+import { checkChoice, checkMatrix, checkNumbers, checkSameLength, checkTopK } from './vector-checks.ts';
 import { VectorScorer } from './vector-scorer.ts';
 
 /** Options of {@link semanticSearch}. */
@@ -61,7 +61,7 @@ export async function semanticSearch(
   const { topK = 10, similarity = 'cosine', documents } = options;
   checkMatrix(queries, 'The queries');
   checkNumbers(queries, 'The queries');
-  checkCount(topK, 'topK');
+  checkTopK(topK);
   checkChoice(similarity, similarityFunctions, 'similarity');
   const tops = Array.from({ length: queries.rows }, () => new TopRows(topK, documents));
   const scorer = new VectorScorer(queries, similarity, chunkSizes(options).queryChunkSize);

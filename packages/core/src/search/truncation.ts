@@ -1,8 +1,8 @@
-import { checkOptionNames, type OptionNames } from '@sentvec/platform';
+import { checkCount, checkOptionNames, type OptionNames } from '@sentvec/platform';
 import { SentvecError } from '../errors.ts';
 import { leastLength } from './similarity.ts';
 import type { Matrix } from '../types.ts';
-import { checkCount, checkMatrix } from './vector-checks.ts';
+import { checkMatrix } from './vector-checks.ts';
 
 /** Options of {@link truncateEmbeddings}. */
 export interface TruncateOptions {

@@ -1,4 +1,5 @@
 // What every search checks of the vectors, counts and choices that it is given.
+import { checkCount } from '@sentvec/platform';
 import { SentvecError } from '../errors.ts';
 import type { Matrix } from '../types.ts';
 
@@ -54,10 +55,12 @@ export function checkSameCount(count: number, name: string, otherCount: number, 
   );
 }
 
-/** @throws SentvecError `invalid-argument` when a count that a caller gave is not a whole number of at least `least` */
-export function checkCount(count: number, name: string, least = 1): void {
-  if (Number.isSafeInteger(count) && count >= least) return;
-  throw new SentvecError('invalid-argument', `${name} must be a whole number of at least ${least}, not ${count}.`);
+/**
+ * Checks how many of the best a caller wants. Infinity is all.
+ * @throws SentvecError `invalid-argument`
+ */
+export function checkTopK(topK: number): void {
+  if (topK !== Infinity) checkCount(topK, 'topK');
 }
 
 /** @throws SentvecError `invalid-argument` when a value is not one of the choices */

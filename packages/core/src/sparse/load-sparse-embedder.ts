@@ -1,10 +1,9 @@
 // From the folder of a sparse model to its embedder.
-import { checkOptionNames, sha256, warn, type OptionNames } from '@sentvec/platform';
+import { checkCount, checkOptionNames, sha256, warn, type OptionNames } from '@sentvec/platform';
 import type { Embedder, Receipt } from '../embedder/embedder-types.ts';
 import { loadEmbedder, type LoadEmbedderOptions } from '../embedder/load-embedder.ts';
 import { SentvecError } from '../errors.ts';
 import { graphPooling, termWeightsOutput } from '../pooling/pooling.ts';
-import { checkCount } from '../search/vector-checks.ts';
 import { readTokenizerDefinition } from '../tokenizer/definition.ts';
 import { javaScriptTokenizer } from '../tokenizer/javascript-tokenizer.ts';
 import { tokensById } from '../tokenizer/vocabulary.ts';

@@ -53,6 +53,8 @@ export async function readSparseFolder(model: ModelFiles): Promise<SparseFolder>
   const similarityFunction = stated?.string('similarity_fn_name') === undefined ? 'dot' : stored;
   const settings = { prompts, defaultPrompt, similarityFunction } as const;
   if (modules === undefined) {
+    if ((await files.list()).includes('idf.json'))
+      throw weightsElsewhereError(files.name, 'weighs queries by its idf.json, and has no modules.json that says so');
     const route = await encoderRoute(files, '', { pooling_strategy: 'max', activation_function: 'relu' });
     const notes = [
       `${files.name} has no modules.json, so the largest score of each term was taken, with one logarithm, as sentence-transformers does.`,
@@ -71,6 +73,11 @@ const transformers: ReadonlySet<string> = new Set(['Transformer', 'MLMTransforme
 async function readRoute(files: ModelFiles, modules: readonly ModelModule[]): Promise<SparseRoute> {
   const [first, second, ...rest] = modules;
   if (first?.kind === 'SparseStaticEmbedding' && second === undefined) {
+    const config = await readConfigFile(files, filePath(first.path, 'config.json'));
+    const path = config?.string('path');
+    // sentence-transformers looks for such a file where it is started, or in another repository of the hub.
+    if (path?.endsWith('.json'))
+      throw weightsElsewhereError(config!.file, `says that the weights are in ${JSON.stringify(path)}`);
     const { encoderFiles, maxLength = Infinity, lowerCase } = await readTransformerModule(files, first.path);
     return { kind: 'table', files: encoderFiles, maxLength, lowerCase };
   }
@@ -90,6 +97,12 @@ async function readRoute(files: ModelFiles, modules: readonly ModelModule[]): Pr
     `${file} lists ${modules.map(({ kind }) => kind).join(', ')}. A sparse model that sentvec can run is a Transformer and a SpladePooling, or a SparseStaticEmbedding.`,
     { file },
   );
+}
+
+/** @param how a sentence whose subject is `file`, without its full stop */
+function weightsElsewhereError(file: string, how: string): SentvecError {
+  const message = `${file} ${how}. sentvec reads the weights of queries from the safetensors of a SparseStaticEmbedding. Make them once: in Python with SparseStaticEmbedding.from_json(…) in a Router, and save_pretrained(…).`;
+  return new SentvecError('unsupported-model', message, { file });
 }
 
 function checkKnown(file: string, key: string, value: string, known: readonly string[]): void {

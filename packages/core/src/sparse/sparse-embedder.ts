@@ -3,6 +3,7 @@
  * length; of a few texts at a time, since nearly all of those weights are zero, and only the others are kept.
  */
 import {
+  checkCount,
   abortable,
   canonicalJson,
   checkOptionNames,
@@ -18,7 +19,7 @@ import { promptNameFor } from '../embedder/text-role.ts';
 import { checkedTexts, StreamWindows, windowsOf, type TextWindow, type WindowSource } from '../embedder/windows.ts';
 import { withRows } from '../error-rows.ts';
 import { rowOf } from '../search/matrix-rows.ts';
-import { checkChoice, checkCount } from '../search/vector-checks.ts';
+import { checkChoice, checkTopK } from '../search/vector-checks.ts';
 import type { ModelFiles, SelfCheckResult, SimilarityFunction } from '../types.ts';
 import { checkSparseVector, entriesByValue, largestEntries, sparseVector, type SparseVector } from './sparse-vector.ts';
 import type {
@@ -147,7 +148,7 @@ export class TermEmbedder implements SparseEmbedder {
   async decode(vector: SparseVector, topK: number = Infinity): Promise<TermWeight[]> {
     this.#calls.checkAlive();
     checkSparseVector(vector, 'The vector');
-    if (topK !== Infinity) checkCount(topK, 'topK');
+    checkTopK(topK);
     const terms = await this.#terms();
     return entriesByValue(vector)
       .slice(0, topK)

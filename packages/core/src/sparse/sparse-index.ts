@@ -3,7 +3,7 @@
 import { checkOptionNames, shouldYield, throwIfAborted, yieldToEventLoop, type OptionNames } from '@sentvec/platform';
 import { SentvecError } from '../errors.ts';
 import { TopRows, type SearchHit } from '../search/top-rows.ts';
-import { checkCount } from '../search/vector-checks.ts';
+import { checkTopK } from '../search/vector-checks.ts';
 import type { FileParts } from '../types.ts';
 import { Segment, SegmentBuilder, segmentDocuments, type Postings } from './index-segment.ts';
 import { checkSparseVector, type SparseVector } from './sparse-vector.ts';
@@ -180,7 +180,7 @@ export async function searchSegments(
   { topK = 10, signal }: SparseSearchOptions,
   scoring: TermScoring,
 ): Promise<SearchHit[]> {
-  checkCount(topK, 'topK');
+  checkTopK(topK);
   const top = new TopRows(topK);
   const scores = new Float64Array(segmentDocuments);
   let firstRow = 0;

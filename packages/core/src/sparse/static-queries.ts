@@ -3,6 +3,7 @@ import { shouldYield, throwIfAborted, yieldToEventLoop } from '@sentvec/platform
 import { SentvecError } from '../errors.ts';
 import { readTokenizerDefinition } from '../tokenizer/definition.ts';
 import type { TokenizerLoader } from '../tokenizer/javascript-tokenizer.ts';
+import { checkVocabulary, refuseTokensWithoutWeights } from '../tokenizer/tokens-without-weights.ts';
 import type { ModelFiles, Tokenizer, TokenizedText } from '../types.ts';
 import { readWeights } from '../weights/read-weights.ts';
 import type { SparseVector } from './sparse-vector.ts';
@@ -48,15 +49,12 @@ export class StaticQueries {
         { file },
       );
     const definition = await readTokenizerDefinition(files, { lowercase: lowerCase });
-    if (definition.vocabularySize > data.length)
-      throw new SentvecError(
-        'invalid-model',
-        `The tokenizer of ${files.name} has ${definition.vocabularySize} tokens, but there are weights for ${data.length} only.`,
-        { file },
-      );
+    const size = data.length;
+    checkVocabulary(definition, size, files.name);
     const hashes = { weights: await hash(files, 'model.safetensors'), tokenizer: definition.hash };
     // A copy: the numbers may be a view of a whole file.
-    return new StaticQueries(await loadTokenizer(definition), data.slice(), maxLength, hashes);
+    const tokenizer = refuseTokensWithoutWeights(await loadTokenizer(definition), definition, size, files.name);
+    return new StaticQueries(tokenizer, data.slice(), maxLength, hashes);
   }
 
   /** The vectors of texts, and how they were cut into tokens. @throws SentvecError `invalid-text`, `aborted` */

@@ -1,6 +1,6 @@
 /** What all stores of objects have in common: whole and conditional writes, parts of streams, ranges, lists by pages. */
 import { randomUUID } from 'node:crypto';
-import { throwIfAborted, type OptionNames } from '@sentvec/platform';
+import { checkCount, throwIfAborted, type OptionNames } from '@sentvec/platform';
 import type { Environment } from '@sentvec/platform/node';
 import { invalidKeyError, locationOf } from '../errors.ts';
 import { discard, readRange } from '../http.ts';
@@ -69,6 +69,8 @@ export abstract class ObjectStorage implements Storage {
     const folder = prefix.replace(/\/$/u, '');
     this.uri = locationOf(root, folder);
     this.#prefix = folder === '' ? '' : `${folder}/`;
+    checkCount(attempts, 'attempts');
+    checkCount(partBytes, 'partBytes');
     this.attempts = attempts;
     this.partBytes = partBytes;
   }

@@ -1,6 +1,6 @@
 // Models from the Hugging Face hub in Node: decides on a version, with the hub or from the cache, and downloads its
 // files.
-import { checkHubEndpoint } from '@sentvec/platform';
+import { checkCount, checkHubEndpoint } from '@sentvec/platform';
 import { makeFolder, readHubEnvironment } from '@sentvec/platform/node';
 import { SentvecError, throwIfAborted } from '../../errors.ts';
 import { HubClient } from '../../hub/client.ts';
@@ -27,6 +27,7 @@ export async function openHubModel(
   const { revision = defaultRevision, signal, retries = 4, onProgress } = options;
   checkRepositoryName(name);
   checkRevision(revision);
+  checkCount(retries, 'retries', 0);
   throwIfAborted(signal);
   const environment = await readHubEnvironment();
   const endpoint = checkHubEndpoint(options.endpoint ?? environment.endpoint);
