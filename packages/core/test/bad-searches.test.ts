@@ -1,6 +1,7 @@
 /** What no search, loader or ranking may take silently, each with what it says. */
 import { plainBackend } from '@sentvec/architectures';
 import {
+  communityDetection,
   createBm25Index,
   createSparseIndex,
   fuseRankings,
@@ -13,6 +14,7 @@ import {
   maxSimilarityScores,
   paraphraseMining,
   quantize,
+  retrievalMetrics,
   searchByMaxSimilarity,
   searchQuantized,
   semanticSearch,
@@ -84,6 +86,17 @@ const cases: [title: string, work: () => unknown, message: RegExp][] = [
   ],
   ['no text for BM25', async () => (await createBm25Index(['a'])).search(7 as unknown as string), /not a text/],
   ['a ranking with NaN', () => fuseRankings([[{ row: 3, score: NaN }]]), /Ranking 0 gives row 3/],
+  ['communities of NaN', () => communityDetection(matrix(1, 0, NaN, 1)), /entry 0 of row 1 is NaN/],
+  [
+    'an evaluation over a corpus with NaN, whose rows are never found',
+    () => informationRetrieval({ ...task, queries: matrix(1, 0), corpus: matrix(1, 0, NaN, 1) }),
+    /The corpus: entry 0 of row 1 is NaN/,
+  ],
+  [
+    'an evaluation of a ranking with a document twice, whose recall would be 2',
+    () => retrievalMetrics([{ found: ['a', 'a'], relevant: new Set(['a']) }]),
+    /Ranking 0 has a document twice/,
+  ],
   [
     'a ranking with a row twice',
     () =>

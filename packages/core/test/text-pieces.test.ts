@@ -107,6 +107,21 @@ describe.each(['tiny-bert', 'tiny-roberta', 'tiny-mpnet'])('pieces of a text for
     expect(Math.max(...(await lengths(textsOf(found).map((piece) => `to find: ${piece}`))))).toBe(20);
   });
 
+  it.each(['query: ', 'un', ' ', 'title:\n'])(
+    'lose no text to the prompt %j, whatever tokens they share',
+    async (promptText) => {
+      for (const text of ['a', 'able', '"', '. \n\n# Storms\n\n a', `${sentence}" ${sentence}`])
+        for (const split of [splitByTokens, splitBySentences]) {
+          const found = await split(text, { tokenizer, maxLength: 24 }, { promptText });
+          expectToCover(text, found);
+          expect(Math.min(...found.map(({ tokens }) => tokens))).toBeGreaterThan(0);
+        }
+      const [piece] = await splitByTokens('sea', { tokenizer, maxLength: 24 }, { promptText: 'query: ' });
+      const [both, prompt] = await lengths(['query: sea', 'query:']);
+      expect(piece!.tokens).toBe(both! - prompt!);
+    },
+  );
+
   it('are none for a text without words', async () => {
     expect(await splitByTokens(' \n\t ', { tokenizer, maxLength: 16 })).toEqual([]);
   });

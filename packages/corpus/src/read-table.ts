@@ -1,6 +1,6 @@
 /** Reads files of examples (texts by column, with a label) from JSON lines, CSV, TSV and Parquet. */
 import { SentvecError, throwIfAborted } from '@sentvec/core';
-import { checkOptionNames } from '@sentvec/platform';
+import { checkCount, checkOptionNames } from '@sentvec/platform';
 import type { ByteFormat } from './request.ts';
 import { decodeRows, parseHeader } from './rows/decode.ts';
 import { readParquetRows, readParquetSummary } from './parquet/parquet-reader.ts';
@@ -74,7 +74,7 @@ export async function readTable(request: TableRequest): Promise<Table> {
 export interface TextSampleRequest {
   /** Plain text, a text a line; or JSON lines, CSV, TSV or Parquet. Plain or gzip. */
   readonly file: string;
-  /** The most texts. */
+  /** The most texts; Infinity is all. */
   readonly count: number;
   /**
    * The field or column that holds the text. Plain text has only this column.
@@ -92,6 +92,7 @@ export interface TextSampleRequest {
 export async function sampleTexts(request: TextSampleRequest): Promise<string[]> {
   checkOptionNames('sampleTexts()', request, { file: true, count: true, column: true, signal: true });
   const { file, count, column = 'text', signal } = request;
+  if (count !== Infinity) checkCount(count, 'count');
   let texts: string[] = [];
   let stride = 1;
   let seen = 0;

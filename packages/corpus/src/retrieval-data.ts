@@ -19,6 +19,8 @@ export interface RetrievalData {
   readonly relevant: Readonly<Record<string, readonly string[]>>;
   /** Judged documents that are not in the corpus. */
   readonly missing: number;
+  /** Judged queries that are left out, since they are not among the queries or have no text. */
+  readonly missingQueries: number;
 }
 
 /** Options of {@link readRetrievalData}. */
@@ -239,5 +241,6 @@ function joinParts(
     corpus: Object.fromEntries(corpus),
     relevant: Object.fromEntries(relevant),
     missing,
+    missingQueries: read.relevant.size - queries.size,
   };
 }

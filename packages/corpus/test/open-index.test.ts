@@ -89,6 +89,33 @@ describe('an index of several folders', () => {
     expect(byWords.map(({ row }) => row)).toEqual([2]);
   });
 
+  it('gives all rows for a topK of Infinity, and refuses what it cannot search for', async () => {
+    for (const by of ['meaning', 'both'] as const)
+      expect(await index.search('late', { by, topK: Infinity })).toHaveLength(texts.length);
+    for (const [query, options, message] of [
+      ['late', { topK: 0 }, /^topK must be a whole number of at least 1, not 0/u],
+      ['late', { candidates: NaN }, /^candidates must be a whole number/u],
+      ['late', { filter: 'stars' }, /^filter is a function/u],
+      [7, {}, /^The query is of type number/u],
+    ] as const)
+      await expect(index.search(query as string, options as object)).rejects.toThrow(message);
+  });
+
+  it('refuses a filter by a column that was not kept, with which it would find nothing', async () => {
+    for (const by of ['meaning', 'words'] as const)
+      await expect(index.search('late', { by, filter: ({ starz }) => Number(starz) > 1 })).rejects.toMatchObject({
+        code: 'invalid-argument',
+        message: expect.stringMatching(
+          /^The filter asks for the column "starz", which was not kept\. Kept were: .*stars/u,
+        ) as string,
+      });
+    const filter = (columns: Readonly<Record<string, unknown>>): boolean =>
+      !('starz' in columns) &&
+      Object.keys(columns).includes('stars') &&
+      JSON.stringify(columns).includes('"stars":"2"');
+    expect((await index.search('late', { filter })).map(({ row }) => row)).toEqual(byMeaning('late', [2, 5]));
+  });
+
   it('gives the candidates to a reranker, whose order counts', async () => {
     const asked: string[][] = [];
     const reranker = {

@@ -112,3 +112,13 @@ it('refuses a folder that is not there', async () => {
   await cp(beir, space.path('copy'), { recursive: true });
   expect(await isRetrievalData(space.path('none'))).toBe(false);
 });
+
+it('counts judged queries that are not there or have no text, and documents that are not there', async () => {
+  const files = {
+    'corpus.jsonl': corpus,
+    'queries.jsonl': `${queries}{"_id": "e", "text": " "}\n`,
+    'qrels/test.tsv': 'query-id\tcorpus-id\tscore\nq\tb\t1\nq\tnowhere\t1\nx\tb\t1\ne\tb\t1\nz\tb\t0\n',
+  };
+  const [found] = await readRetrievalData(await task('unknown', files));
+  expect(found).toMatchObject({ missing: 1, missingQueries: 2, relevant: { q: ['b', 'nowhere'] } });
+});

@@ -139,9 +139,12 @@ async function readTasks(
     if (args.columns !== undefined) throw new UsageError(`--columns is for files; ${name} is a folder.`);
     const splits = args.split?.split(',').map((split) => split.trim());
     const tasks = await readRetrievalData(name, { splits, signal });
-    for (const { name: split, missing } of tasks)
+    for (const { name: split, missing, missingQueries } of tasks) {
       if (missing > 0)
         note(`Note: ${missing} judged documents of ${split} are not in the corpus; they count as not found.`);
+      if (missingQueries > 0)
+        note(`Note: ${missingQueries} judged queries of ${split} are not there, or have no text; they are left out.`);
+    }
     return tasks;
   }
   if (args.split !== undefined) throw new UsageError(`--split is for folders; ${name} is a file.`);

@@ -49,7 +49,8 @@ export type SplitBy = 'tokens' | 'sentences';
 
 /**
  * A long text in pieces that a model reads whole: each as many words as fit, from word to word as they stand in the
- * text. Only white space is in no piece, and without overlap nothing is in two. A word that does not fit alone is cut
+ * text. Only white space, and what the tokenizer makes no token of, is in no piece, and without overlap nothing is in
+ * two. A word that does not fit alone is cut
  * between characters.
  * @param model whose tokenizer counts
  * @returns no pieces for a text without words
@@ -154,7 +155,9 @@ class TextSplitter {
 
   static async create(model: SplittingModel, by: SplitBy, options: SplitOptions): Promise<TextSplitter> {
     const { promptText = '', signal } = options;
-    const [tokens] = promptText === '' ? [0] : await countTokens(model, [promptText], signal);
+    // White space at the end of a prompt goes to the first word in most tokenizers: alone it would count as one more.
+    const words = promptText.trimEnd();
+    const [tokens] = words === '' ? [0] : await countTokens(model, [words], signal);
     return new TextSplitter(model, by, options, tokens!);
   }
 
@@ -165,9 +168,14 @@ class TextSplitter {
 
   /** Tokens of each text, special ones and the prompt aside. */
   async count(texts: readonly string[]): Promise<number[]> {
-    const prompted = this.#prompt === '' ? texts : texts.map((text) => this.#prompt + text);
+    if (this.#prompt === '') return countTokens(this.#model, texts, this.#signal);
+    const prompted = texts.map((text) => this.#prompt + text);
     const counts = await countTokens(this.#model, prompted, this.#signal);
-    return counts.map((tokens) => Math.max(0, tokens - this.#promptTokens));
+    const beyond = counts.map((tokens) => tokens - this.#promptTokens);
+    // A text that makes one token with the end of the prompt is there all the same.
+    const merged = texts.filter((_, index) => beyond[index]! <= 0);
+    const own = (await countTokens(this.#model, merged, this.#signal)).values();
+    return beyond.map((tokens) => (tokens > 0 ? tokens : Math.min(1, own.next().value!)));
   }
 
   async split(text: string): Promise<TextPiece[]> {

@@ -5,7 +5,7 @@ import { gatherRows } from './matrix-rows.ts';
 import { chunkSizes, scanScores, type ScanOptions } from './score-scan.ts';
 import { byScoreThenRow, type SearchHit } from './top-rows.ts';
 import type { Matrix } from '../types.ts';
-import { checkMatrix } from './vector-checks.ts';
+import { checkMatrix, checkNumbers } from './vector-checks.ts';
 import { VectorScorer } from './vector-scorer.ts';
 
 /** Options of {@link communityDetection}. */
@@ -52,6 +52,7 @@ export async function communityDetection(
   checkOptionNames('communityDetection()', options, optionNames);
   const { threshold = 0.75, minCommunitySize = 10, signal, onProgress } = options;
   checkMatrix(embeddings, 'The embeddings');
+  checkNumbers(embeddings, 'The embeddings');
   checkCount(minCommunitySize, 'minCommunitySize');
   if (!Number.isFinite(threshold))
     throw new SentvecError('invalid-argument', `threshold must be a number, not ${threshold}.`);

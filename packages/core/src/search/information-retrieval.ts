@@ -4,7 +4,7 @@ import { SentvecError } from '../errors.ts';
 import { gatherRows } from './matrix-rows.ts';
 import { semanticSearch } from './semantic-search.ts';
 import type { Matrix, SimilarityFunction } from '../types.ts';
-import { checkMatrix, checkSameCount } from './vector-checks.ts';
+import { checkMatrix, checkNumbers, checkSameCount } from './vector-checks.ts';
 
 /** A retrieval task: which documents of a corpus answer which queries. */
 export interface InformationRetrievalTask {
@@ -83,7 +83,8 @@ export const retrievalMetricNames: OptionNames<RetrievalMetricOptions> = {
  * relevant or not; grades do not count. As `InformationRetrievalEvaluator` of sentence-transformers.
  * @param rankings of each query as many documents as {@link deepestRank} says, or all that were found
  * @returns means over the queries, named `<metric>@<k>`, as `ndcg@10`
- * @throws SentvecError `invalid-argument`, also for a query without a relevant document
+ * @throws SentvecError `invalid-argument`, also for a query without a relevant document, and for a document that a ranking
+ * has twice
  */
 export function retrievalMetrics(
   rankings: readonly JudgedRanking[],
@@ -92,6 +93,8 @@ export function retrievalMetrics(
   checkOptionNames('retrievalMetrics()', options, retrievalMetricNames);
   const atK = countsOfMetrics(options);
   if (rankings.length === 0 || rankings.some(({ relevant }) => relevant.size === 0)) throw nothingRelevantError();
+  const double = rankings.findIndex(({ found }) => new Set(found).size < found.length);
+  if (double !== -1) throw new SentvecError('invalid-argument', `Ranking ${double} has a document twice.`);
   const hits = rankings.map(({ found, relevant }) => found.map((id) => relevant.has(id)));
   const results: Record<string, number> = {};
   for (const [name, counts] of Object.entries(atK)) {
@@ -181,6 +184,8 @@ function judgedQueries(task: InformationRetrievalTask): {
 function sortedById(task: InformationRetrievalTask): { readonly ids: readonly string[]; blocks(): Iterable<Matrix> } {
   const { corpus, corpusIds } = task;
   checkMatrix(corpus, 'The corpus');
+  // A search passes over such rows; an evaluation would only find the model worse.
+  checkNumbers(corpus, 'The corpus');
   checkSameCount(corpus.rows, 'corpus', corpusIds.length, 'corpusIds');
   const order = corpusIds.map((_, row) => row).sort((a, b) => (corpusIds[a]! < corpusIds[b]! ? -1 : 1));
   const ids = order.map((row) => corpusIds[row]!);

@@ -57,7 +57,7 @@ function mayRepeat(text: string, record: Readonly<Record<string, unknown>>, fiel
   if (text.includes('\\u') || text.includes('\\/')) return true; // A key may be spelled in another way.
   return fields.some((field) => {
     const quoted = JSON.stringify(field);
-    return typeof record[field] === 'object' || text.indexOf(quoted) !== text.lastIndexOf(quoted);
+    return typeof record[field] === 'object' || text.includes(quoted, text.indexOf(quoted) + 1);
   });
 }
 

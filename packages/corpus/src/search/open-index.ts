@@ -11,7 +11,7 @@ import {
   type EmbedOptions,
   type SearchHit,
 } from '@sentvec/core';
-import { abortable, checkOptionNames, throwIfAborted } from '@sentvec/platform';
+import { abortable, checkCount, checkOptionNames, throwIfAborted } from '@sentvec/platform';
 import { filesOf, vectorsIn, type Manifest, type ShardEntry } from '../manifest.ts';
 import { openEmbeddings, type EmbeddingBatch, type Embeddings } from '../open-embeddings.ts';
 import type { RowId } from '../rows/row.ts';
@@ -67,7 +67,7 @@ export interface IndexHit {
 
 /** Options of {@link CorpusIndex.search}. */
 export interface IndexSearchOptions {
-  /** Rows of the answer. @default 10 */
+  /** Rows of the answer; Infinity is all. @default 10 */
   readonly topK?: number | undefined;
   /**
    * `meaning`: similarity of vectors, of all of them. `words`: BM25. `both`: the two rankings fused by reciprocal
@@ -86,7 +86,8 @@ export interface IndexSearchOptions {
    */
   readonly eachPiece?: boolean | undefined;
   /**
-   * Which rows may be in the answer, by the columns that were kept. Parquet, Arrow and npy keep what is no text as its
+   * Which rows may be in the answer, by the columns that were kept. A column that no folder kept is an error; one that
+   * only others kept is `undefined`. Parquet, Arrow and npy keep what is no text as its
    * JSON: a number comes as its digits, `Number(stars) >= 4`.
    * @default all
    */
@@ -106,7 +107,8 @@ export interface CorpusIndex {
   readonly rows: number;
   /**
    * The rows that answer a query best. Exact: every vector is compared.
-   * @throws SentvecError `invalid-argument`, `invalid-text` for a query without a word in it, `invalid-output` for a
+   * @throws SentvecError `invalid-argument`, also for a filter that asks for a column that no folder kept;
+   * `invalid-text` for a query without a word in it, `invalid-output` for a
    * damaged shard, `aborted`
    */
   search(query: string, options?: IndexSearchOptions): Promise<IndexHit[]>;
@@ -186,6 +188,8 @@ class Index implements CorpusIndex {
   readonly #parts: readonly Part[];
   readonly #embedder: Embedder;
   readonly #reranker: Ranker | undefined;
+  /** The prototype of the columns that a filter gets. */
+  readonly #unknownColumns: object;
   #words: Promise<Bm25Index> | undefined;
 
   constructor(parts: readonly Part[], rows: number, { embedder, reranker }: OpenIndexOptions) {
@@ -193,18 +197,21 @@ class Index implements CorpusIndex {
     this.#parts = parts;
     this.#embedder = embedder;
     this.#reranker = reranker;
+    this.#unknownColumns = refuseUnknownColumns(parts.flatMap((part) => part.embeddings.manifest.options.columns));
   }
 
   async search(query: string, options: IndexSearchOptions = {}): Promise<IndexHit[]> {
     const names = { topK: true, by: true, candidates: true, weights: true, filter: true, query: true } as const;
     checkOptionNames('search()', options, { ...names, eachPiece: true, signal: true });
     const { topK = 10, by = 'meaning', weights = { meaning: 1, words: 1 } } = options;
-    const { candidates = Math.max(50, 10 * topK), signal } = options;
-    for (const [name, value] of Object.entries({ topK, candidates }))
-      if (!(Number.isInteger(value) && value >= 1))
-        throw new SentvecError('invalid-argument', `${name} is ${value}; it must be a whole number above 0.`);
+    const { candidates = Math.max(50, 10 * topK), filter, signal } = options;
+    for (const [name, value] of Object.entries({ topK, candidates })) if (value !== Infinity) checkCount(value, name);
     if (!['meaning', 'words', 'both'].includes(by))
       throw new SentvecError('invalid-argument', `by is ${JSON.stringify(by)}; it is one of meaning, words, both.`);
+    if (filter !== undefined && typeof filter !== 'function')
+      throw new SentvecError('invalid-argument', `filter is a function of columns and id, not a ${typeof filter}.`);
+    if (typeof query !== 'string')
+      throw new SentvecError('invalid-text', `The query is of type ${typeof query}, not a text.`);
     if (query.trim() === '') throw new SentvecError('invalid-text', 'The query is empty.');
     const isFinal = by !== 'both' && this.#reranker === undefined;
     const count = isFinal ? topK : Math.max(candidates, topK);
@@ -256,7 +263,7 @@ class Index implements CorpusIndex {
     const { vectors } = await this.#embedder.embed([query], { ...options, signal });
     let best: DocumentHit[] = [];
     for await (const { batch, firstRow, manifest } of this.#batches(signal)) {
-      const chosen = chosenRows(batch, filter);
+      const chosen = this.#chosenRows(batch, filter);
       if (chosen.length === 0) continue;
       const all = chosen.length === batch.vectors.rows;
       const candidates = all ? batch.vectors : pickRows(batch.vectors, chosen);
@@ -311,9 +318,19 @@ class Index implements CorpusIndex {
     for await (const { batch, firstRow } of this.#batches(signal)) {
       const documents = documentsOf(batch, eachPiece);
       const offset = firstRow + batch.offset;
-      for (const index of chosenRows(batch, filter)) found[offset + index] = offset + documents[index]!;
+      for (const index of this.#chosenRows(batch, filter)) found[offset + index] = offset + documents[index]!;
     }
     return found;
+  }
+
+  /** The indices of the rows of a batch that a filter accepts. */
+  #chosenRows(batch: EmbeddingBatch, filter: IndexSearchOptions['filter']): number[] {
+    const indices = batch.ids.map((_, index) => index);
+    if (filter === undefined) return indices;
+    return indices.filter((index) => {
+      const columns = Object.assign(Object.create(this.#unknownColumns), describe(batch, index).columns);
+      return filter(columns as Readonly<Record<string, unknown>>, batch.ids[index]!);
+    });
   }
 
   /** Built once for all searches that wait for it, so that the signal of one search does not abort it. */
@@ -391,12 +408,16 @@ function describe({ ids, pieces, texts, columns }: EmbeddingBatch, index: number
   return { id: ids[index]!, text: texts?.[index], ...(piece && { piece }), columns: Object.fromEntries(kept) };
 }
 
-/** The indices of the rows of a batch that a filter accepts. */
-function chosenRows(batch: EmbeddingBatch, filter: IndexSearchOptions['filter']): number[] {
-  const indices = batch.ids.map((_, index) => index);
-  return filter === undefined
-    ? indices
-    : indices.filter((index) => filter(describe(batch, index).columns, batch.ids[index]!));
+/** An object without properties that refuses to be asked for any but these, and for those that every object has. */
+function refuseUnknownColumns(known: readonly string[]): object {
+  return new Proxy(Object.prototype, {
+    get: (target, name, receiver): unknown => {
+      if (typeof name === 'symbol' || name in target || name === 'toJSON' || known.includes(name))
+        return Reflect.get(target, name, receiver);
+      const message = `The filter asks for the column ${JSON.stringify(name)}, which was not kept. Kept were: ${[...new Set(known)].join(', ') || 'none'}. Embed the corpus again with it in \`columns\`.`;
+      throw new SentvecError('invalid-argument', message, { column: name });
+    },
+  });
 }
 
 function refuseWithoutTexts(directory: string): never {
