@@ -134,6 +134,11 @@ test('a folder of every kind has the same files behind a URL as on the disk', as
       'idf.json': '{}',
     }),
   );
+  const parts = ['retrieval_query', 'retrieval'].flatMap((task) => [
+    `${task}/adapter_config.json`,
+    `${task}/adapter_model.safetensors`,
+  ]);
+  folders.set('tasks', memoryModel('tasks', Object.fromEntries(['config.json', ...parts].map((path) => [path, '{}']))));
   const server = createServer((request, response) => {
     void (async () => {
       const [, name = '', ...path] = request.url!.split('/');

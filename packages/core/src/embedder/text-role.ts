@@ -14,6 +14,11 @@ const taskNames: Readonly<Record<TextRole, readonly string[]>> = {
   document: ['retrieval.passage', 'retrieval.document', 'retrieval'],
 };
 
+/** Folders of the adapters for the tasks of all roles; the names of folders have no dots. */
+export const folderNamesOfTasks: readonly string[] = [
+  ...new Set(Object.values(taskNames).flatMap((names) => names.map((name) => name.replaceAll('.', '_')))),
+];
+
 /** Of the tasks that a model has adapters for, the one for texts of a role; `undefined` when there is none. */
 export function taskFor(role: TextRole, tasks: readonly string[]): string | undefined {
   const plain = (task: string): string => task.replaceAll(/[_-]/gu, '.');

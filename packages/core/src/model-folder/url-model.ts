@@ -1,5 +1,6 @@
 // Model folders on a web server: finds out which files are there, and downloads them into memory.
 import { checkOptionNames, type OptionNames } from '@sentvec/platform';
+import { folderNamesOfTasks } from '../embedder/text-role.ts';
 import { selfCheckFile } from '../self-check/stored-self-check.ts';
 import { SentvecError, throwIfAborted } from '../errors.ts';
 import { isObject, largestJson, parseJson } from './json.ts';
@@ -105,8 +106,9 @@ function folderAddress(url: string): URL {
 }
 
 /**
- * Asks for what may be there: in the folder, in the folders of its modules and of their routes, and for the shards of its
- * weights.
+ * Asks for what may be there: in the folder, in the folders of its modules and of their routes, for the shards of its
+ * weights, and for the adapters that the role of a text chooses. Adapters for other tasks have any names: without
+ * `files`, asking for one is an error.
  */
 async function findFiles(
   folder: URL,
@@ -121,7 +123,12 @@ async function findFiles(
   };
   const presentIn = (folders: readonly string[]): Promise<string[]> =>
     present(folders.flatMap((path) => folderFiles.map((file) => `${path}/${file}`)));
-  const files = await present([...folderFiles, 'README.md']);
+  const adapters = folderNamesOfTasks.map((path) => `${path}/adapter_config.json`);
+  const files = await present([...folderFiles, ...adapters, 'README.md']);
+  const weights = files
+    .filter((path) => adapters.includes(path))
+    .map((path) => path.replace('_config.json', '_model.safetensors'));
+  files.push(...(await present(weights)));
   const modules = files.includes('modules.json') ? modulesIn(await read('modules.json')) : [];
   files.push(...(await presentIn(modules.map(({ path }) => path).filter(isFilePath))));
   for (const { path } of modules.filter(isRouter)) {
