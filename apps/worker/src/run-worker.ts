@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { onAbort } from '@sentvec/platform';
+import { onAbort, SentvecError } from '@sentvec/platform';
 import { endProcess, startThread } from '@sentvec/platform/node';
 import { pino, type Logger } from 'pino';
 import { describeConfiguration, type WorkerConfiguration } from './configuration.ts';
@@ -33,14 +33,26 @@ export async function runWorker(
   const logger = pino(options, pino.destination({ fd: 2, sync: true }));
   logger.info({ configuration: describeConfiguration(configuration) }, 'starting');
   onAbort(signal, () => startDeadline(configuration.stopTimeout, logger));
-  const app = await startWorkerApp(configuration, { logger, ...computing });
-  logger.info({ url: app.url, pid: process.pid }, 'serving');
-  if (!signal.aborted) await once(signal, 'abort');
-  logger.info({ milliseconds: configuration.stopTimeout }, 'stopping');
-  await app.stop();
+  const app = await startUntil(signal, () => startWorkerApp(configuration, { logger, signal, ...computing }));
+  if (app) {
+    logger.info({ url: app.url, pid: process.pid }, 'serving');
+    if (!signal.aborted) await once(signal, 'abort');
+    logger.info({ milliseconds: configuration.stopTimeout }, 'stopping');
+    await app.stop();
+  }
   logger.info({}, 'stopped');
   // What cannot be closed, such as a connection to a Redis that is away, must not keep the process alive.
   setTimeout(() => void endProcess(), 500).unref();
+}
+
+/** What starts, or `undefined` when the signal fires before. */
+async function startUntil<T>(signal: AbortSignal, start: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await start();
+  } catch (error) {
+    if (signal.aborted && SentvecError.is(error, 'aborted')) return undefined;
+    throw error;
+  }
 }
 
 function startDeadline(milliseconds: number, logger: Logger): void {

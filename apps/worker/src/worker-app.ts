@@ -1,5 +1,6 @@
 // Assembles a worker: models, plugins, HTTP server, metrics and traces around the queue's worker.
 import type { Backend, Embedder, PoolingPlugin } from '@sentvec/core';
+import { throwIfAborted } from '@sentvec/platform';
 import {
   connectRedis,
   isDurable,
@@ -36,6 +37,8 @@ export interface WorkerAppOptions {
    * @default true
    */
   readonly selfCheck?: boolean | undefined;
+  /** Ends the start: the worker then takes no job. A worker that has started is ended by its `stop`. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** A running worker. */
@@ -58,7 +61,7 @@ type Cleanups = (() => Promise<unknown>)[];
 /**
  * Starts a worker with everything around it: models, plugins, HTTP server, metrics, traces.
  *
- * @throws SentvecError `queue-unavailable`, `invalid-argument` for a plugin, `io-failed` for a taken port
+ * @throws SentvecError `queue-unavailable`, `invalid-argument` for a plugin, `io-failed` for a taken port, `aborted`
  */
 export async function startWorkerApp(
   configuration: WorkerConfiguration,
@@ -80,14 +83,14 @@ export async function startWorkerApp(
 
 async function start(
   configuration: WorkerConfiguration,
-  { logger, backend = onnxModule(configuration), selfCheck }: WorkerAppOptions,
+  { logger, backend = onnxModule(configuration), selfCheck, signal }: WorkerAppOptions,
   cleanups: Cleanups,
 ): Promise<string> {
   const { redis: url, queue, models, token, cache } = configuration;
   const tracing = await startTracing('sentvec-worker');
   if (tracing) cleanups.push(tracing.close);
   const telemetry = tracing && { telemetry: tracing.telemetry };
-  const redis = await connectRedis(url, 'watcher');
+  const redis = await connectRedis(url, 'watcher', connectTimeout, signal);
   cleanups.push(async () => redis.disconnect());
   if (!(await isDurable(redis)))
     logger.warn({}, 'this Redis has no append-only file, so it loses runs when it crashes: set appendonly yes');
@@ -123,6 +126,7 @@ async function start(
     access.checkModel(model);
     return registry.getDense(model);
   };
+  throwIfAborted(signal);
   const plugins = await loadPlugins(configuration.plugins, { embedder: dense, access, logger });
   poolings.push(...plugins.poolings);
 
@@ -139,6 +143,7 @@ async function start(
   if (rateLimit !== undefined) await overview.limitRate(rateLimit ?? undefined);
   if (globalConcurrency !== undefined)
     await overview.limitConcurrency(globalConcurrency === 0 ? undefined : globalConcurrency);
+  throwIfAborted(signal);
   worker = await startQueueWorker({
     url,
     queue,

@@ -2,7 +2,8 @@
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { queueRuntime, type QueueRuntime } from '@sentvec/queue';
-import { embedCorpusWorkflow } from '@sentvec/workflow';
+import { embedCorpusWorkflow, silentLogger } from '@sentvec/workflow';
+import { readConfiguration, startWorkerApp } from '@sentvec/worker';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { Fleet, texts, tinyModel } from './fleet.ts';
 import hanging from './hanging-workflow.mjs';
@@ -48,4 +49,14 @@ it('a FIFO is refused as an input', async () => {
   const corpus = await fleet.corpus('corpus.jsonl', texts(10));
   const good = { inputs: [corpus], output: fleet.path('vectors') };
   await (await runtime.start(embedCorpusWorkflow(), { model: tinyModel, request: good })).result();
+});
+
+it('a worker that waits for its Redis stops when it is told to', async () => {
+  await fleet.redis.kill();
+  const stopping = new AbortController();
+  const configuration = readConfiguration({ redis: fleet.redis.url, model: tinyModel, port: '0' }, {});
+  const starting = startWorkerApp(configuration, { logger: silentLogger, signal: stopping.signal });
+  setTimeout(() => stopping.abort(), 500);
+  // Without the signal it would say that there is no Redis.
+  await expect(starting).rejects.toMatchObject({ code: 'aborted' });
 });

@@ -38,18 +38,20 @@ const oldestVersion = [6, 2] as const;
  * @param url `redis://[user:password@]host[:port][/database]`; `rediss://` for TLS; `redis+cluster://` or
  * `rediss+cluster://` for a Redis Cluster, with further hosts separated by commas
  * @param timeout milliseconds for the connection and the check of the server @default 800 for a producer, else 15,000
- * @throws SentvecError `invalid-argument` for a URL that cannot be used; `queue-unavailable` with what to do
+ * @param signal ends the attempt to connect
+ * @throws SentvecError `invalid-argument` for a URL that cannot be used; `queue-unavailable` with what to do; `aborted`
  */
 export async function connectRedis(
   url: string,
   role: ConnectionRole,
   timeout: number = role === 'producer' ? producerTimeout : workerTimeout,
+  signal?: AbortSignal,
 ): Promise<RedisConnection> {
   const connection = createConnection(url, role, timeout);
   let lastError: Error | undefined;
   connection.on('error', (error: Error) => (lastError = error));
   try {
-    const info = await within(serverInfo(connection, role), timeout);
+    const info = await within(serverInfo(connection, role), timeout, signal);
     checkServer(info, redactUrl(url));
   } catch (error) {
     connection.disconnect();
@@ -204,8 +206,8 @@ function unreachableError(url: string, cause: unknown): SentvecError {
   return new SentvecError('queue-unavailable', `No Redis at ${redactUrl(url)}: ${reason}. ${hint}`, {}, { cause });
 }
 
-/** The promise, or a rejection after this many milliseconds. */
-export function within<T>(promise: Promise<T>, milliseconds: number): Promise<T> {
+/** The promise, or a rejection after this many milliseconds or when the signal fires. */
+export function within<T>(promise: Promise<T>, milliseconds: number, signal?: AbortSignal): Promise<T> {
   const error = () => new DOMException(`no answer within ${milliseconds} ms`, 'TimeoutError');
-  return withDeadline(() => promise, { milliseconds, error });
+  return withDeadline(() => promise, { milliseconds, error, signal });
 }

@@ -2,7 +2,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { SentvecError } from '@sentvec/core';
 import { canonicalJson } from '@sentvec/platform';
-import { toJsonValue } from './values.ts';
+import { shorten, toJsonValue } from './values.ts';
 import type { AnyWorkflow } from './workflow.ts';
 
 /** What a workflow knows about a request beyond its input. See `identify` of `defineWorkflow`. */
@@ -61,7 +61,7 @@ export function checkRunId(id: string): string {
   if (/^[A-Za-z][A-Za-z0-9_-]{0,63}$/.test(id)) return id;
   throw new SentvecError(
     'invalid-argument',
-    `"${id}" cannot be the id of a run: use up to 64 letters, digits, "-" and "_", beginning with a letter.`,
+    `"${shorten(id, 100)}" cannot be the id of a run: use up to 64 letters, digits, "-" and "_", beginning with a letter.`,
   );
 }
 

@@ -117,6 +117,7 @@ describe('definitions that cannot be used', () => {
     for (const initial of [-Infinity, 7n, new Set(), new Date(), undefined])
       expect(() => words.forEach(length, { fold: { initial, add: Number } })).toThrow(/initial total of a forEach/);
     expect(() => checkRunId('1:2')).toThrow(/id of a run/);
+    expect(() => checkRunId('x'.repeat(100_000))).toThrow(/^.{100,400}$/);
   });
 });
 

@@ -158,6 +158,6 @@ function bullBoard({ queues }: QueueOverview, path: string): Hono {
 async function runOf(context: Context, { runtime }: ServerParts) {
   const id = context.req.param('id') ?? '';
   const run = await runtime.find(id);
-  if (!run) throw new SentvecError('run-not-found', `There is no run ${id}.`);
+  if (!run) throw new SentvecError('run-not-found', `There is no run ${id.slice(0, 100)}.`);
   return run;
 }

@@ -62,5 +62,9 @@ export async function namedRun(runtime: Runtime, positionals: readonly string[])
     throw new UsageError('Name one run, by its id: sentvec queue list shows them.');
   const run = await runtime.find(id);
   if (run) return run;
-  throw new SentvecError('run-not-found', `There is no run ${id} in this queue. See: sentvec queue list`, { run: id });
+  throw new SentvecError(
+    'run-not-found',
+    `There is no run ${id.slice(0, 100)} in this queue. See: sentvec queue list`,
+    { run: id },
+  );
 }
