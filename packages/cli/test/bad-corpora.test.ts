@@ -145,7 +145,7 @@ it('a file that may not grow, as on a full disk: the message names the file and 
   const words = ['embed', 'many.jsonl', ...flags, '--output', 'full'];
   await place.succeed(['info', model]); // So that the recorded model is in the cache already.
   const { code, stdout, stderr } = await finished(place.startLimited(words, 64));
-  expect(stderr).toMatch(/^sentvec: Writing failed: .*full\/shard-00000\.\w+\.jsonl \(EFBIG\)\. \S/);
+  expect(stderr).toMatch(/^sentvec: Writing failed: .*full\/shard-00000\.jsonl \(EFBIG\)\. \S/);
   expect(code).toBe(1);
   expect(stdout).toBe('');
   expect(await looksFinished('full')).toBe(false);
@@ -179,7 +179,7 @@ it('sentvec verify names what is missing or damaged, and --resume --verify makes
   ];
   await place.succeed(words);
   const whole = await place.hashes('twelve');
-  expect(await place.succeed(['verify', 'twelve'])).toMatch(/^twelve is whole: 6 files, .* 12 vectors\./);
+  expect(await place.succeed(['verify', 'twelve'])).toMatch(/^twelve is whole: 7 files, .* 12 vectors\./);
   const damaged = await place.listedName('twelve', 'shard-00001', '.npy');
   const missing = await place.listedName('twelve', 'shard-00002', '.ids.jsonl');
   const flipped = await readFile(place.path(damaged));

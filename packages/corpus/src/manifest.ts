@@ -109,8 +109,8 @@ export interface Manifest extends Space {
   /** Rows without a vector. */
   readonly rejected: number;
   /**
-   * The file that lists them, a {@link RejectedRow} a line. Absent when there are none, and in manifests of earlier
-   * versions, which wrote `rejected.jsonl`.
+   * The file that lists them, a {@link RejectedRow} a line: `rejected.jsonl`, unless the output that it replaced had
+   * another one of this name. Absent in manifests of earlier versions.
    */
   readonly rejectedRows?: ShardFile | undefined;
   readonly truncated: number;
@@ -145,14 +145,9 @@ export function listedFiles(manifest: Manifest): string[] {
   return rejected === undefined ? shards : [...shards, rejected];
 }
 
-/** What is in a file of an output folder, as a part of its name: files that differ have different names. */
-export function nameOfContent(sha256: string): string {
-  return sha256.slice(0, 16);
-}
-
 /** Whether a name is one that sentvec gives to files that a manifest lists. */
 export function isListedName(name: string): boolean {
-  return /^(shard-\d{5,}|rejected)\.[0-9a-f]{16}\.[\w.]+$/u.test(name);
+  return /^(shard-\d{5,}\.[\w.]+|rejected(\.[0-9a-f]{16})?\.jsonl)$/u.test(name);
 }
 
 /** Whether two manifests are of the same output, whichever run is about to replace it. */

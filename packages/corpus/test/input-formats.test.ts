@@ -5,7 +5,7 @@ import { DuckDBInstance } from '@duckdb/node-api';
 import { embedCorpus, type CorpusProgressEvent, type CorpusRequest, type Manifest } from '@sentvec/corpus';
 import { describe, expect, it } from 'vitest';
 import { fakeEmbedder, fakeVector } from './fake-embedder.ts';
-import { contents, plainName, readRejected, readRows, workspace } from './workspace.ts';
+import { contents, plainNames, readRejected, readRows, workspace } from './workspace.ts';
 
 const space = workspace();
 
@@ -334,7 +334,7 @@ describe('several inputs', () => {
       space.path('data/a.jsonl'),
       space.path('data/b.jsonl'),
     ]);
-    expect(Object.keys(await contents(space.path('out'))).map(plainName)).toEqual([
+    expect(Object.keys(await contents(space.path('out'))).map(plainNames)).toEqual([
       'manifest.json',
       'rejected.jsonl',
       'shard-00000.jsonl',

@@ -3,7 +3,7 @@ import { readFile, rm, writeFile } from 'node:fs/promises';
 import { embedCorpus, openEmbeddings } from '@sentvec/corpus';
 import { describe, expect, it } from 'vitest';
 import { fakeEmbedder, fakeVector } from './fake-embedder.ts';
-import { listedFile, plainName, workspace } from './workspace.ts';
+import { listedFile, plainNames, workspace } from './workspace.ts';
 
 const space = workspace();
 
@@ -69,7 +69,7 @@ describe('openEmbeddings', () => {
       fakeEmbedder(),
     );
     const files = manifest.shards.flatMap((shard) => [shard, shard.companion!]);
-    expect(files.map(({ file }) => plainName(file))).toEqual(
+    expect(files.map(({ file }) => plainNames(file))).toEqual(
       ['0', '1', '2'].flatMap((n) => [`shard-0000${n}.npy`, `shard-0000${n}.ids.jsonl`]),
     );
     for (const { file, bytes, sha256 } of files) {
@@ -88,17 +88,17 @@ describe('openEmbeddings', () => {
     await writeFile(shard, content);
     await expect(drain()).rejects.toMatchObject({
       code: 'invalid-output',
-      message: expect.stringMatching(/shard-00001\.\w+\.npy is damaged/) as string,
+      message: expect.stringMatching(/shard-00001\.npy is damaged/) as string,
     });
     await writeFile(shard, content.subarray(1));
     await expect(openEmbeddings(output)).rejects.toMatchObject({
       code: 'invalid-output',
-      message: expect.stringMatching(/shard-00001\.\w+\.npy is damaged/) as string,
+      message: expect.stringMatching(/shard-00001\.npy is damaged/) as string,
     });
     await rm(shard);
     await expect(openEmbeddings(output)).rejects.toMatchObject({
       code: 'invalid-output',
-      message: expect.stringMatching(/shard-00001\.\w+\.npy is missing/) as string,
+      message: expect.stringMatching(/shard-00001\.npy is missing/) as string,
     });
   });
 
@@ -114,7 +114,7 @@ describe('openEmbeddings', () => {
       '{',
       '[]',
       '{}',
-      manifest.replace(/shard-00000\.\w+\.parquet/, '../corpus.jsonl'),
+      manifest.replace(/shard-00000\.parquet/, '../corpus.jsonl'),
       manifest.replace('"sentvec": 1', '"sentvec": 2'),
     ]) {
       await writeFile(`${output}/manifest.json`, broken);

@@ -22,7 +22,7 @@ import {
 import { startS3, type S3Server } from '@sentvec/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { fakeEmbedder } from './fake-embedder.ts';
-import { contents, workspace } from './workspace.ts';
+import { contents, plainContents, plainNames, workspace } from './workspace.ts';
 
 const space = workspace();
 let server: S3Server;
@@ -144,7 +144,7 @@ it('a process that is killed leaves the old vectors, and the next one goes on an
   await expect(embedCorpus(wanted, fakeEmbedder({ dimension: 64 }))).rejects.toMatchObject({ code: 'space-mismatch' });
   await embed({ ...wanted, update: true });
   await embed({ ...wanted, output: space.path('anew') });
-  expect(await contents(wanted.output)).toEqual(await contents(space.path('anew')));
+  expect(await plainContents(wanted.output)).toEqual(await plainContents(space.path('anew')));
 });
 
 async function prepared(wanted: CorpusRequest): Promise<CorpusRun> {
@@ -198,7 +198,7 @@ describe('an update', () => {
     const output = space.path('anew');
     await rm(output, { recursive: true, force: true });
     await embedCorpus({ ...wanted, output }, fakeEmbedder());
-    return contents(output);
+    return plainContents(output);
   }
 
   const old = rowsOf('text');
@@ -220,10 +220,10 @@ describe('an update', () => {
       await rm(space.path('out'), { recursive: true, force: true });
       const wanted = request([await space.write('a.jsonl', jsonl(old)), other], more);
       await update(wanted); // Begins from nothing.
-      expect(await contents(space.path('out'))).toEqual(await anew(wanted));
+      expect(await plainContents(space.path('out'))).toEqual(await anew(wanted));
       await space.write('a.jsonl', jsonl(rows));
       const { computed } = await update(wanted);
-      expect(await contents(space.path('out'))).toEqual(await anew(wanted));
+      expect(await plainContents(space.path('out'))).toEqual(await anew(wanted));
       if ('precision' in more) continue; // Calibration embeds the first rows again.
       // The other file has moved, but its rows are the same.
       const moved = computed.filter((text) => text.startsWith('other'));
@@ -245,7 +245,7 @@ describe('an update', () => {
       [[await space.write('e.jsonl', ''), b!], 0],
     ] as const) {
       expect((await update(request(inputs))).computed).toHaveLength(computed);
-      expect(await contents(space.path('out'))).toEqual(await anew(request(inputs)));
+      expect(await plainContents(space.path('out'))).toEqual(await anew(request(inputs)));
     }
   });
 
@@ -257,7 +257,7 @@ describe('an update', () => {
     expect(await contents(space.path('out'))).toEqual(before);
     await space.write('in.jsonl', jsonl(old));
     expect((await update(request([input]))).manifest.idType).toBe('string');
-    expect(await contents(space.path('out'))).toEqual(await anew(request([input])));
+    expect(await plainContents(space.path('out'))).toEqual(await anew(request([input])));
   });
 
   it('that was interrupted is continued by the next one, also when rows have changed again', async () => {
@@ -278,7 +278,7 @@ describe('an update', () => {
     expect(computed).not.toContain('new 5');
     expect(computed).not.toContain('text 35');
     expect(computed).toEqual(expect.arrayContaining(['new 25', 'late']));
-    expect(await contents(space.path('out'))).toEqual(await anew(request([input])));
+    expect(await plainContents(space.path('out'))).toEqual(await anew(request([input])));
   });
 
   it('in a store is identical, too, and leaves no other object', async () => {
@@ -288,8 +288,9 @@ describe('an update', () => {
     await space.write('in.jsonl', jsonl([{ id: 'new', text: 'new' }, ...old.toSpliced(33, 1)]));
     await update(wanted);
     const stored = [...server.objects()].filter(([key]) => key.startsWith('updated/'));
-    const files = stored.map(([key, { bytes }]) => [key.slice('updated/'.length), bytes.toString('latin1')]);
-    expect(Object.fromEntries(files)).toEqual(await anew(wanted));
+    const files = stored.map(([key]) => plainNames(key.slice('updated/'.length)));
+    expect(files.sort()).toEqual(Object.keys(await anew(wanted)).sort());
+    expect(await textsOf(wanted.output)).toEqual(await textsOf(space.path('anew')));
     expect((await readManifest(wanted.output))?.run).toBeUndefined();
   });
 
@@ -304,4 +305,30 @@ describe('an update', () => {
     await space.write('in.jsonl', jsonl(old.toSpliced(5, 1)));
     await expect(update(request([input]))).rejects.toThrow(/were removed or replaced since/);
   });
+});
+
+it('names are plain, and say what is in a file only where they replace another one', async () => {
+  const input = await space.write('in.jsonl', jsonl([...rowsOf('old', 0, 25), { id: 'x' }]));
+  const names = async (): Promise<string[]> =>
+    (await readdir(space.path('out'))).map((name) => name.replace(/\.[0-9a-f]{16}\./u, '.#.')).sort();
+  await embedCorpus(request([input]), fakeEmbedder());
+  const plain = [
+    'manifest.json',
+    'rejected.jsonl',
+    'shard-00000.parquet',
+    'shard-00001.parquet',
+    'shard-00002.parquet',
+  ];
+  expect(await names()).toEqual(plain);
+  await rm(space.path('out/shard-00001.parquet'));
+  await embedCorpus(request([input], { resume: true }), fakeEmbedder());
+  expect(await names()).toEqual(plain);
+  await space.write('in.jsonl', jsonl([...rowsOf('old', 0, 20), ...rowsOf('new', 20, 35)]));
+  await embedCorpus(request([input], { overwrite: true }), fakeEmbedder());
+  const replaced = ['rejected.#.jsonl', 'shard-00002.#.parquet', 'shard-00003.parquet'];
+  expect(await names()).toEqual(['manifest.json', replaced[0], plain[2], plain[3], ...replaced.slice(1)]);
+  await space.write('in.jsonl', jsonl(rowsOf('other', 0, 25)));
+  await embedCorpus(request([input], { overwrite: true }), fakeEmbedder());
+  const again = ['rejected.jsonl', 'shard-00000.#.parquet', 'shard-00001.#.parquet', 'shard-00002.parquet'];
+  expect(await names()).toEqual(['manifest.json', ...again]);
 });

@@ -15,7 +15,7 @@ import {
 } from '@sentvec/corpus';
 import { describe, expect, it } from 'vitest';
 import { fakeEmbedder, type FakeOptions } from './fake-embedder.ts';
-import { contents, listedFile, readRejected, readRows, workspace } from './workspace.ts';
+import { contents, listedFile, plainContents, readRejected, readRows, workspace } from './workspace.ts';
 import { findFinishedChunk } from '../src/run/finished-chunk.ts';
 
 const space = workspace();
@@ -183,7 +183,7 @@ describe('the steps', () => {
     await writeFile(await listedFile(space.path('out'), 'shard-00004.parquet'), 'cut off');
     await expect(commitCorpus(run)).rejects.toMatchObject({
       code: 'invalid-output',
-      message: expect.stringMatching(/shard-00002\.\w+\.parquet .*missing/) as string,
+      message: expect.stringMatching(/shard-00002\.parquet .*missing/) as string,
     });
     const results = [];
     for (const chunk of chunks) results.push(await embedChunk(chunk, run, fakeEmbedder()));
@@ -418,7 +418,7 @@ describe('texts that the model cannot embed', () => {
     expect(embedded.length).toBe(1001);
     const output = space.path('undisturbed');
     await embedCorpus(request(input, { output }), fakeEmbedder());
-    expect(await contents(space.path('out'))).toEqual(await contents(output));
+    expect(await plainContents(space.path('out'))).toEqual(await plainContents(output));
     expect(await embedCorpus(request(input, { retryRejected: true }), fakeEmbedder())).toEqual(manifest);
   });
 

@@ -19,7 +19,7 @@ import {
 import { parquetWriteBuffer } from 'hyparquet-writer';
 import { describe, expect, it } from 'vitest';
 import { fakeEmbedder, type FakeOptions } from './fake-embedder.ts';
-import { contents, listedFile, plainName, readRejected, workspace } from './workspace.ts';
+import { contents, plainContents, listedFile, plainNames, readRejected, workspace } from './workspace.ts';
 
 const space = workspace();
 
@@ -70,7 +70,7 @@ async function undisturbed(wanted: CorpusRequest): Promise<Record<string, string
   const output = space.path('undisturbed');
   await rm(output, { recursive: true, force: true });
   await embedCorpus({ ...wanted, output, resume: false, retryRejected: false, verify: false }, fakeEmbedder());
-  return contents(output);
+  return plainContents(output);
 }
 
 async function interrupted(wanted: CorpusRequest, batches: number): Promise<void> {
@@ -112,7 +112,7 @@ describe.each(formats)('a retry of rejected rows of %s', (format) => {
       await embed(request(await writeTexts(format, first)));
       const input = await writeTexts(format, second);
       const { computed } = await embed(request(input, { retryRejected: true }));
-      expect(await contents(space.path('out'))).toEqual(await undisturbed(request(input)));
+      expect(await plainContents(space.path('out'))).toEqual(await undisturbed(request(input)));
       const kept = second.slice(0, 4).join() === first.slice(0, 4).join();
       expect(computed.includes(texts[0]!)).toBe(!kept);
     }
@@ -126,7 +126,7 @@ describe.each(formats)('an unfinished run of %s', (format) => {
       await interrupted(request(await writeTexts(format, texts)), 4);
       const input = await writeTexts(format, second);
       await embed(request(input, { resume: true }));
-      expect(await contents(space.path('out'))).toEqual(await undisturbed(request(input)));
+      expect(await plainContents(space.path('out'))).toEqual(await undisturbed(request(input)));
     }
   });
 
@@ -138,7 +138,7 @@ describe.each(formats)('an unfinished run of %s', (format) => {
     await utimes(input, new Date(0), new Date(0));
     const { computed } = await embed(request(input, { resume: true }));
     expect(computed.length).toBeLessThan(texts.length);
-    expect(await contents(space.path('out'))).toEqual(await undisturbed(request(input)));
+    expect(await plainContents(space.path('out'))).toEqual(await undisturbed(request(input)));
   });
 });
 
@@ -147,7 +147,7 @@ describe.each(formats)('a finished run of %s', (format) => {
     const input = await writeTexts(format, replaced(5, undefined));
     const wanted = request(input, { format: 'npy' });
     await embed(wanted);
-    const whole = await contents(space.path('out'));
+    const whole = await plainContents(space.path('out'));
     const damage: Readonly<Record<string, (path: string) => Promise<void>>> = {
       'shard-00002.npy': rm,
       'shard-00001.npy': (path) => writeFile(path, 'cut'),
@@ -156,18 +156,18 @@ describe.each(formats)('a finished run of %s', (format) => {
     };
     for (const [file, spoil] of Object.entries(damage)) {
       await spoil(await listedFile(space.path('out'), file));
-      expect((await verifyEmbeddings(space.path('out'))).damaged.map((each) => plainName(each.file))).toEqual([file]);
+      expect((await verifyEmbeddings(space.path('out'))).damaged.map((each) => plainNames(each.file))).toEqual([file]);
       const { manifest, computed } = await embed({ ...wanted, resume: true });
       expect(manifest.complete).toBe(true);
       expect(computed.length).toBeLessThanOrEqual(4);
-      expect(await contents(space.path('out'))).toEqual(whole);
+      expect(await plainContents(space.path('out'))).toEqual(whole);
     }
   });
 
   it('is compared by hashes on request', async () => {
     const wanted = request(await writeTexts(format, replaced(5, undefined)), { format: 'npy' });
     await embed(wanted);
-    const whole = await contents(space.path('out'));
+    const whole = await plainContents(space.path('out'));
     const path = await listedFile(space.path('out'), 'shard-00003.npy');
     const flipped = await readFile(path);
     flipped[flipped.length - 1]! ^= 1;
@@ -178,7 +178,7 @@ describe.each(formats)('a finished run of %s', (format) => {
     });
     const { computed } = await embed({ ...wanted, resume: true, verify: true });
     expect(computed).toEqual(texts.slice(12, 16));
-    expect(await contents(space.path('out'))).toEqual(whole);
+    expect(await plainContents(space.path('out'))).toEqual(whole);
     expect((await verifyEmbeddings(space.path('out'))).damaged).toEqual([]);
   });
 
@@ -198,7 +198,7 @@ describe.each(formats)('a finished run of %s', (format) => {
     const { computed } = await embed(request(input, { retryRejected: true }));
     expect(computed).toContain('texx 09');
     expect(computed.length).toBe(4);
-    expect(await contents(space.path('out'))).toEqual(await undisturbed(request(input)));
+    expect(await plainContents(space.path('out'))).toEqual(await undisturbed(request(input)));
   });
 
   it('is left unchanged by a resume when its inputs are the same', async () => {
@@ -267,7 +267,7 @@ describe.each(formats)('an input of %s that changes during a run', (format) => {
       });
       expect(JSON.parse(await readFile(space.path('out/manifest.json'), 'utf8'))).toMatchObject({ complete: false });
       await embed(request(input, { resume: true }));
-      expect(await contents(space.path('out'))).toEqual(await undisturbed(request(input)));
+      expect(await plainContents(space.path('out'))).toEqual(await undisturbed(request(input)));
     }
   });
 
@@ -346,10 +346,10 @@ describe('several runs for one folder', () => {
     for (const chunk of chunks) await embedChunk(chunk, run, fakeEmbedder());
     await commitCorpus(run);
     const whole = await undisturbed(wanted);
-    expect(await contents(space.path('out'))).toMatchObject(whole);
+    expect(await plainContents(space.path('out'))).toMatchObject(whole);
     wake();
     expect([during, await late]).toEqual([wakes === 'during' ? end : 'asleep', end]);
-    expect(await contents(space.path('out'))).toEqual(whole);
+    expect(await plainContents(space.path('out'))).toEqual(whole);
   });
 
   it('what a killed preparation has left is removed by the next run of the machine, and only that', async () => {

@@ -19,7 +19,7 @@ import {
 import { startAz, startGs, startS3, type ObjectFault, type ObjectServer, type S3Server } from '@sentvec/testing';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { fakeEmbedder } from './fake-embedder.ts';
-import { workspace } from './workspace.ts';
+import { workspace, plainNames } from './workspace.ts';
 
 const files = workspace();
 const output = 's3://bucket/out';
@@ -44,7 +44,7 @@ function lines(change: (row: number) => unknown = (row) => `row ${row}`, rows = 
 
 const request: CorpusRequest = { inputs: ['s3://bucket/in.jsonl'], output, chunkRows: 100 };
 
-/** The files that a manifest lists, by name, and the manifest. */
+/** The files that a manifest lists, by their plain names, and the manifest with these: names in a store say more. */
 interface Content {
   readonly files: Readonly<Record<string, string>>;
   readonly manifest: string;
@@ -52,7 +52,10 @@ interface Content {
 
 function contentOf(manifest: string, read: (file: string) => string): Content {
   const parsed = JSON.parse(manifest) as Manifest;
-  return { files: Object.fromEntries(listedIn(parsed).map((file) => [file, read(file)])), manifest };
+  return {
+    files: Object.fromEntries(listedIn(parsed).map((file) => [plainNames(file), read(file)])),
+    manifest: plainNames(manifest),
+  };
 }
 
 /** Names of the files that a manifest lists. */

@@ -36,6 +36,14 @@ export async function contents(folder: string): Promise<Record<string, string>> 
   return Object.fromEntries(files.sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
+/** All files of an output, under their plain names: where one replaced another, its name says what is in it. */
+export async function plainContents(output: string): Promise<Record<string, string>> {
+  const found = Object.entries(await contents(output));
+  return Object.fromEntries(
+    found.map(([name, content]) => [plainNames(name), name === 'manifest.json' ? plainNames(content) : content]),
+  );
+}
+
 /** The lines of a file of JSON lines. */
 export async function readLines<T = Record<string, unknown>>(path: string): Promise<T[]> {
   return (await readFile(path, 'utf8'))
@@ -60,14 +68,14 @@ export async function readRejected(output: string): Promise<RejectedRow[]> {
   return name === undefined ? [] : readLines<RejectedRow>(join(output, name));
 }
 
-/** The path of a file of an output, by its name without what says what is in it: `shard-00002.npy`. */
+/** The path of a file of an output, by its name without the part that says what is in it, if it has one: `shard-00002.npy`. */
 export async function listedFile(output: string, plain: string): Promise<string> {
-  const name = (await readdir(output)).find((each) => plainName(each) === plain);
+  const name = (await readdir(output)).find((each) => plainNames(each) === plain);
   if (name === undefined) throw new Error(`${output} has no ${plain}.`);
   return join(output, name);
 }
 
-/** The name of a listed file without what says what is in it. */
-export function plainName(file: string): string {
-  return file.replace(/^(shard-\d+|rejected)\.[0-9a-f]{16}\./u, '$1.');
+/** A name, or a text with names, without the part of them that says what is in a file. */
+export function plainNames(text: string): string {
+  return text.replaceAll(/\b(shard-\d+|rejected)\.[0-9a-f]{16}\./gu, '$1.');
 }

@@ -49,7 +49,7 @@ export const embed: Command = defineCorpusCommand({
     },
   ],
   notes: [
-    'The folder holds shards of vectors, manifest.json (model, fingerprint of the space, a hash of each shard), and, when rows could not be embedded, a list of them (rejected.*.jsonl) with file, row and reason. The same command writes the same bytes.',
+    'The folder holds shards of vectors, manifest.json (model, fingerprint of the space, a hash of each shard), and rejected.jsonl: the rows that could not be embedded, with file, row and reason. The same command writes the same bytes.',
     'Texts are embedded as documents: with the prompt that the model has for those, whether in its files or on its card. sentvec search embeds its query as a query.',
     'With --update and --overwrite, readers of the folder have the earlier vectors until the new ones are complete, and then all of them at once.',
     'Ctrl-C stops the run so that it can be continued. --resume continues it, and ends with the same bytes as a run that was never stopped.',
@@ -110,8 +110,7 @@ function resumeWords(words: readonly string[]): string[] {
 
 function remark(manifest: Manifest, file: string | undefined, output: string, note: (text: string) => void): void {
   const { rejected, truncated } = manifest;
-  if (file !== undefined)
-    note(`${count(rejected, 'row was', 'rows were')} rejected: ${output}/${file} says which and why.`);
+  if (rejected > 0) note(`${count(rejected, 'row was', 'rows were')} rejected: ${output}/${file} says which and why.`);
   if (truncated > 0)
     note(
       `${count(truncated, 'text was', 'texts were')} longer than the model reads, and cut: --chunk embeds all of it.`,

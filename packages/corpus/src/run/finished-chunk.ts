@@ -1,11 +1,11 @@
 /** What is stored about a finished chunk until the run is committed: its shard, and its rejected rows. */
-import { canonicalJson, sha256 } from '@sentvec/platform';
+import { sha256 } from '@sentvec/platform';
 import { isStorageUri } from '@sentvec/storage';
 import * as v from 'valibot';
 import type { CorpusChunk } from '../chunk.ts';
 import { locationIn, readLocation, sizeOfLocation } from '../location.ts';
 import { jsonSchemas } from '../json-file.ts';
-import { filesOf, manifestSchemas, nameOfContent, type ShardEntry, type ShardFile } from '../manifest.ts';
+import { filesOf, manifestSchemas, type ShardEntry, type ShardFile } from '../manifest.ts';
 import type { RejectedRow, RejectedRowCode } from '../rows/rejected-row.ts';
 import type { CorpusRun } from './corpus-run.ts';
 import { readRunFile, runFolder, writeRunFile } from './run-folder.ts';
@@ -24,25 +24,9 @@ export interface FinishedChunk {
   readonly rejectedRows: readonly RejectedRow[];
 }
 
-/** Name of a chunk's shard, up to what says what is in it. */
+/** Name of a chunk's shard, without the ending. */
 export function shardName(index: number): string {
   return `shard-${fiveDigits(index)}`;
-}
-
-/**
- * Names of the files of a chunk's shard. They say what is in it: a late or doubled write changes nothing, and a shard
- * never takes the place of another one that readers of an earlier manifest may need.
- *
- * @param hashes of the files, hexadecimal
- * @param endings of their names, as `.parquet`
- */
-export async function shardFiles(
-  index: number,
-  hashes: readonly string[],
-  endings: readonly string[],
-): Promise<string[]> {
-  const content = nameOfContent(await sha256(canonicalJson(hashes)));
-  return endings.map((ending) => `${shardName(index)}.${content}${ending}`);
 }
 
 /**

@@ -24,10 +24,11 @@ import {
   isInSamePlace,
   readFinishedChunk,
   rejectedRowSchema,
-  shardFiles,
+  shardName,
   writeFinishedChunk,
   type FinishedChunk,
 } from './finished-chunk.ts';
+import { namesOfFiles, plainName } from './file-names.ts';
 import { readRunFile, runFolder, runNotOpenError, writeRunFile, type RunFolder } from './run-folder.ts';
 
 /** Files that are written at once: each waits for the disk. */
@@ -89,8 +90,8 @@ export async function takeOverChunk(run: CorpusRun, chunk: CorpusChunk): Promise
   const { companion, ...shard } = earlier.shard;
   const files = filesOf(earlier.shard);
   const hashes = files.map((file) => file.sha256);
-  const endings = files.map(({ file }) => file.replace(/^shard-\d+(\.[0-9a-f]{16}(?=\.))?/u, ''));
-  const names = await shardFiles(chunk.index, hashes, endings);
+  const plain = files.map(({ file }) => plainName(file).replace(/^shard-\d+/u, shardName(chunk.index)));
+  const names = await namesOfFiles(run, plain, hashes);
   for (const [index, file] of files.entries()) await giveName(folder, file, names[index]!);
   const { input, firstRow, firstInputRow, rows, firstLine } = chunk;
   const finished: FinishedChunk = {

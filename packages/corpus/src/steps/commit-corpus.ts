@@ -11,7 +11,6 @@ import {
   isListedName,
   listedFiles,
   manifestFile,
-  nameOfContent,
   readManifest,
   type Manifest,
   type ShardEntry,
@@ -23,6 +22,7 @@ import { changedInputError, compareFileStates } from '../inputs/input-file.ts';
 import { contentOf } from '../run/compare-inputs.ts';
 import { findRun, readRunInputs, type CorpusRun, type RunInputs } from '../run/corpus-run.ts';
 import { findDamagedFile, readFinishedChunk, type FinishedChunk } from '../run/finished-chunk.ts';
+import { namesOfFiles } from '../run/file-names.ts';
 import { discardRun, readCommitted } from '../run/output-folder.ts';
 import type { RejectedRow } from '../rows/rejected-row.ts';
 import { readRunFile, runFolder, runNotOpenError, writeRunFile, type RunFolder } from '../run/run-folder.ts';
@@ -61,9 +61,9 @@ export async function commitCorpus(
     rejectedBytes += lines.length;
   }
   const sha256 = hash.digest('hex');
-  const file = `rejected.${nameOfContent(sha256)}.jsonl`;
-  const rejected = rejectedBytes === 0 ? undefined : { file, bytes: rejectedBytes, sha256 };
-  if (rejected) await writeRejectedRows(run, rejected, shards);
+  const [file] = await namesOfFiles(run, ['rejected.jsonl'], [sha256]);
+  const rejected = { file: file!, bytes: rejectedBytes, sha256 };
+  await writeRejectedRows(run, rejected, shards);
   const manifest = await createManifest(run, shards, rejected);
   if (isStorageUri(run.output)) await commitStored(run.output, run.key, manifest);
   else await commitLocally(run, manifest);

@@ -7,7 +7,7 @@ import { readRunInputs, type CorpusRun, type RunInputs } from '../run/corpus-run
 /**
  * The manifest of a run: complete with all its shards, or not complete without any.
  *
- * @param rejectedRows the file that lists the rejected rows, if there are any
+ * @param rejectedRows the file that lists the rejected rows, for a complete manifest
  * @throws SentvecError `invalid-output`, `io-failed`
  */
 export async function createManifest(

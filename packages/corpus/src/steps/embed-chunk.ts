@@ -9,7 +9,8 @@ import { rejectRowByError, type RejectedRow } from '../rows/rejected-row.ts';
 import type { Row } from '../rows/row.ts';
 import { quantizeVectors, readCalibration } from '../run/calibration.ts';
 import type { CorpusRun } from '../run/corpus-run.ts';
-import { findFinishedChunk, shardFiles, writeFinishedChunk, type FinishedChunk } from '../run/finished-chunk.ts';
+import { namesOfFiles } from '../run/file-names.ts';
+import { findFinishedChunk, shardName, writeFinishedChunk, type FinishedChunk } from '../run/finished-chunk.ts';
 import { runFolder, writeRunFile } from '../run/run-folder.ts';
 import { takeOverChunk } from '../run/take-over.ts';
 import { checkSpace, embedTextsOf, type CorpusEmbedder, type EmbeddedTexts } from '../run/space.ts';
@@ -147,8 +148,8 @@ async function writeShard(chunk: CorpusChunk, run: CorpusRun, shard: Shard): Pro
   const contents = await sink.encode(shard, layoutOf(run));
   const folder = runFolder(run);
   const hashes = await Promise.all(contents.map((bytes) => sha256(bytes)));
-  const endings = contents.map((_, index) => sink.endings[index]!);
-  const names = await shardFiles(chunk.index, hashes, endings);
+  const plain = contents.map((_, index) => `${shardName(chunk.index)}${sink.endings[index]!}`);
+  const names = await namesOfFiles(run, plain, hashes);
   const files: ShardFile[] = [];
   for (const [index, bytes] of contents.entries()) {
     const file = names[index]!;
