@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { defineConfig } from 'vitest/config';
 
-// Tests that compare with onnxruntime-node by hand do not report usage to Microsoft either.
+// Tests that call onnxruntime-node directly do not report usage to Microsoft either.
 process.env['ORT_DISABLE_TELEMETRY'] ??= '1';
 
 /**
@@ -9,8 +9,8 @@ process.env['ORT_DISABLE_TELEMETRY'] ??= '1';
  * shipped: from `dist`, by their name.
  */
 const projects = ['packages', 'apps']
-  .filter((room) => existsSync(room))
-  .flatMap((room) => readdirSync(room).map((name) => ({ name, root: `${room}/${name}` })))
+  .filter((parent) => existsSync(parent))
+  .flatMap((parent) => readdirSync(parent).map((name) => ({ name, root: `${parent}/${name}` })))
   .filter(({ root }) => existsSync(`${root}/test`))
   .concat({ name: 'workspace', root: '.' })
   .map(({ name, root }) => ({

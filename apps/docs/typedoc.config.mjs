@@ -36,7 +36,10 @@ function nameByImport(application) {
   });
 }
 
-/** Only modules have addresses. Else the interface `Head` of @sentvec/core would take that of @sentvec/core/head. */
+/**
+ * Only modules get a page: the page of the interface `Head` in @sentvec/core would collide with that of the module
+ * @sentvec/core/head.
+ */
 class EntryRouter extends ModuleRouter {
   shouldWritePage(reflection) {
     return reflection.kindOf(ReflectionKind.Module);

@@ -1,5 +1,5 @@
-// Runs whose inputs change and whose shards are deleted, cut and flipped, while they run and afterwards. Each ends with the
-// output of an undisturbed run of what it read, or fails and names the file.
+// Runs whose inputs change, and whose shards are deleted and cut, while they run and afterwards. Each ends with the same
+// output as an undisturbed run over the inputs it had read, or fails and names the file.
 import { copyFile, open, readdir, rm, stat, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -11,7 +11,7 @@ import { pick } from './random.mjs';
 const rows = 5000;
 const chunkRows = 250;
 
-/** @param context `{ model, root, disk, redis, random, undisturbed, mustBeIdentical, say }` of the chaos */
+/** @param context `{ model, root, disk, redis, random, undisturbed, mustBeIdentical, say }`: what the chaos test hands to each scenario */
 export async function damageFolders({ model, root, disk, redis, random, undisturbed, mustBeIdentical, say }) {
   const runtime = await queueRuntime({ url: redis.url });
   const corpus = join(root, 'damaged.jsonl');

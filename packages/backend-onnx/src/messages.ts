@@ -58,7 +58,9 @@ export interface RunRequest extends TokenBatch {
  * got its heads.
  */
 export interface ThreadHead {
-  /** A built-in pooling; `tokens`: none; `undefined`: the vectors of texts that the model's own file gives. */
+  /**
+   * The poolings to apply. `tokens`: projects every token, without pooling. `undefined`: the model's file pools itself.
+   */
   readonly modes: readonly PoolingMode[] | 'tokens' | undefined;
   readonly projections: readonly Projection[];
 }

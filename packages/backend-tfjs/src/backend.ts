@@ -9,7 +9,7 @@ import {
   SentvecError,
   throwIfAborted,
 } from '@sentvec/core';
-import { absence, openHost } from '#host';
+import { reasonUnavailable, openHost } from '#host';
 import { warn } from '@sentvec/platform';
 import { TfjsEncoder } from './encoder.ts';
 import { automaticDevices, checkOptions, isNative, type TfjsDevice, type TfjsOptions } from './options.ts';
@@ -40,7 +40,7 @@ interface Choice {
 async function choose({ device = 'auto', wasmPaths }: TfjsOptions): Promise<Choice> {
   const skipped: { reason: string; installed: boolean }[] = [];
   for (const candidate of device === 'auto' ? automaticDevices : [device]) {
-    const missing = absence(candidate);
+    const missing = reasonUnavailable(candidate);
     if (missing !== undefined) {
       skipped.push({ reason: missing, installed: false });
       continue;

@@ -1,4 +1,4 @@
-export { absence } from '#host';
+export { reasonUnavailable } from '#host';
 export { tfjs } from './backend.ts';
 export type { WasmPaths } from './kernels/wasm-backend.ts';
 export { tfjsOperations } from './operations/operations.ts';

@@ -5,7 +5,7 @@ import type { OpenHost, Host, HostedEncoder } from './host.ts';
 import { openRuntime } from './runtime.ts';
 
 /** Why a device cannot be used here. */
-export function absence(device: TfjsDevice): string | undefined {
+export function reasonUnavailable(device: TfjsDevice): string | undefined {
   return isNative(device) ? `@tensorflow/${device} is for Node` : undefined;
 }
 

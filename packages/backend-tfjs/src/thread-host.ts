@@ -7,7 +7,7 @@ import type { OpenHost, Host, HostedEncoder } from './host.ts';
 import type { TensorFlowProtocol } from './messages.ts';
 
 /** Why a device cannot be used here, as far as that is known without loading it. */
-export function absence(device: TfjsDevice): string | undefined {
+export function reasonUnavailable(device: TfjsDevice): string | undefined {
   if (!isNative(device)) return undefined;
   const installed = resolveInstalled(`@tensorflow/${device}/package.json`, import.meta.url);
   return installed === undefined ? `@tensorflow/${device} is not installed` : undefined;

@@ -13,7 +13,7 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const require = createRequire(import.meta.url);
 
 /** Why the library cannot be loaded on this machine; `undefined` where it can. */
-export const nativeAbsence: string | undefined =
+export const reasonWithoutNative: string | undefined =
   process.platform === 'linux' && process.arch === 'x64'
     ? undefined
     : 'the libtensorflow that npm has is for linux-x64';

@@ -1,13 +1,13 @@
 import { rm } from 'node:fs/promises';
 import { afterAll, describe, expect, it } from 'vitest';
 import { backendContract } from '@sentvec/testing';
-import { makeNativeProject, nativeAbsence } from './native-project.ts';
+import { makeNativeProject, reasonWithoutNative } from './native-project.ts';
 
-describe.skipIf(nativeAbsence !== undefined)(
-  `tfjs-node-gpu${nativeAbsence === undefined ? '' : ` (skipped: ${nativeAbsence})`}`,
+describe.skipIf(reasonWithoutNative !== undefined)(
+  `tfjs-node-gpu${reasonWithoutNative === undefined ? '' : ` (skipped: ${reasonWithoutNative})`}`,
   async () => {
-    if (nativeAbsence !== undefined) {
-      console.warn(`Skipped for tfjs-node-gpu: ${nativeAbsence}`);
+    if (reasonWithoutNative !== undefined) {
+      console.warn(`Skipped for tfjs-node-gpu: ${reasonWithoutNative}`);
       return;
     }
     const { folder, entry } = await makeNativeProject();

@@ -26,7 +26,7 @@ export interface WebGpuOptions {
    */
   readonly threads?: number | undefined;
   /**
-   * A file under `onnx/`, without its ending: `model_fp16`, say. A `urlModel` has to list it in its option `files`.
+   * A file under `onnx/`, without its ending, such as `model_fp16`. A `urlModel` has to list it in its option `files`.
    * @default `onnx/model.onnx` or `model.onnx` when the model has one, else one is recorded from its safetensors
    */
   readonly variant?: string | undefined;

@@ -60,7 +60,7 @@ export const modelArguments = {
   route: {
     type: 'string',
     valueHint: 'ROUTE',
-    description: 'For a model with several routes (a Router): which way texts go, query or document say.',
+    description: 'For a model with several routes (a Router): which way texts go, such as query or document.',
   },
 } as const;
 

@@ -44,7 +44,7 @@ export interface LoadOptions {
   /** Cancels the loading. */
   readonly signal?: AbortSignal | undefined;
   /**
-   * Called with one sentence when something works differently than asked (a provider that is missing, say).
+   * Called with one sentence when something works differently than asked (for example, when a provider is missing).
    * @default `process.emitWarning` or `console.warn`
    */
   readonly onWarning?: ((message: string) => void) | undefined;
@@ -65,7 +65,7 @@ export interface Encoder {
   /** The tokens (rows × cols) of a batch at which it works best. The caller's choice wins. */
   readonly batchTokens: number;
   /**
-   * The file of the model that its weights come from, when that is not the standard one (a quantized variant, say). The
+   * The file of the model that its weights come from, when that is not the standard one (such as a quantized variant). The
    * fingerprint then hashes this file instead of `model.safetensors` or `onnx/model.onnx`.
    */
   readonly weightsFile?: string | undefined;

@@ -10,7 +10,7 @@ import {
   expectContent,
   expectFile,
   filesAskedFor,
-  filesBelow,
+  fileNamesBelow,
   name,
   rangesAskedFor,
   repositoryFolder,
@@ -44,14 +44,14 @@ describe('a broken download', () => {
       code: 'download-failed',
       message: expect.stringContaining(weights),
     });
-    expect(await filesBelow(join(repositoryFolder(world), 'snapshots'))).not.toContain(weights);
+    expect(await fileNamesBelow(join(repositoryFolder(world), 'snapshots'))).not.toContain(weights);
     expect(await readdir(join(repositoryFolder(world), 'blobs'))).not.toContain(sha256(world.content[weights]!));
     world.hub.cuts.clear();
     world.hub.seen.length = 0;
     await expectFile(world, await hubModel(name), weights);
     expect(rangesAskedFor(world)).toEqual(['bytes=700-']);
     expect(
-      (await filesBelow(repositoryFolder(world))).filter((file) => /incomplete|lock|temporary/u.test(file)),
+      (await fileNamesBelow(repositoryFolder(world))).filter((file) => /incomplete|lock|temporary/u.test(file)),
     ).toEqual([]);
   });
 
@@ -75,7 +75,7 @@ describe('a broken download', () => {
       details: { file: weights, expected: sha256(world.content[weights]!) },
     });
     expect(rangesAskedFor(world)).toHaveLength(1);
-    const left = await filesBelow(repositoryFolder(world));
+    const left = await fileNamesBelow(repositoryFolder(world));
     expect(left.filter((file) => file.startsWith(sha256(world.content[weights]!)) || file === weights)).toEqual([]);
     world.hub.damages.clear();
     await expectFile(world, model, weights);
@@ -124,9 +124,9 @@ describe('a broken download', () => {
     await utimes(`${blob}.lock`, new Date(0), new Date(0));
     await expectFile(world, model, weights);
     expect(rangesAskedFor(world)).toEqual(['bytes=600-']);
-    expect((await filesBelow(repositoryFolder(world))).filter((file) => /incomplete|lock|stale/u.test(file))).toEqual(
-      [],
-    );
+    expect(
+      (await fileNamesBelow(repositoryFolder(world))).filter((file) => /incomplete|lock|stale/u.test(file)),
+    ).toEqual([]);
   });
 
   it('happens once when several processes ask at the same time', async () => {

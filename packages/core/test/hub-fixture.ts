@@ -79,7 +79,8 @@ export function repositoryFolder({ home }: HubWorld): string {
   return join(home, 'hub', 'models--sentvec--tiny-bert');
 }
 
-export async function filesBelow(folder: string): Promise<string[]> {
+/** The names of the files in a folder and below it, without their folders. */
+export async function fileNamesBelow(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });
   return entries.filter((entry) => !entry.isDirectory()).map((entry) => entry.name);
 }
@@ -89,7 +90,7 @@ export function filesAskedFor({ hub }: HubWorld): string[] {
   return hub.seen.filter(({ path }) => path.includes('/resolve/')).map(({ path }) => path.split(`/${commit}/`)[1]!);
 }
 
-/** The ranges that the storage was asked for, in order; all of the weights. */
+/** The ranges that the storage was asked for, in order (only weights are in the storage). */
 export function rangesAskedFor({ hub }: HubWorld): (string | undefined)[] {
   return hub.seen.filter(({ server }) => server === 'storage').map(({ range }) => range);
 }

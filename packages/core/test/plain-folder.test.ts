@@ -250,7 +250,7 @@ describe('loadEmbedder', () => {
     expect(disposed).toBe(1);
   });
 
-  it('refuses token vectors of another length than the configuration says: logits, say', async () => {
+  it('refuses token vectors of another length than the configuration says, such as logits', async () => {
     const backend = changedEncoder(() => ({ hiddenSize: 959 }));
     for (const model of [await bare(), goldenModel('tiny-bert')]) {
       await expect(loadEmbedder(model, { backend, selfCheck: false, onWarning: () => {} })).rejects.toMatchObject({

@@ -5,8 +5,8 @@ import type { ChunkResult } from './steps/embed-chunk.ts';
 /** The progress of a run. */
 export interface CorpusProgressEvent {
   /**
-   * `unpack`: inputs that cannot be read from any position are copied, and only `bytes` counts. `embed`: everything
-   * else.
+   * `unpack`: inputs without random access (such as compressed ones) are unpacked to a copy, and only `bytes` counts.
+   * `embed`: everything else.
    */
   readonly phase: 'unpack' | 'embed';
   /** Rows with a vector. */
@@ -15,11 +15,9 @@ export interface CorpusProgressEvent {
   readonly reusedRows: number;
   readonly rejected: number;
   readonly tokens: number;
-  /**
-   * Bytes of the unpacked inputs that are done, finished chunks of an earlier run included, and how many of them that
-   * run had done.
-   */
+  /** Bytes of the unpacked inputs that are done, finished chunks of an earlier run included. */
   readonly bytes: number;
+  /** Of `bytes`, those of chunks that an earlier run had finished. */
   readonly reusedBytes: number;
   /** Bytes of all unpacked inputs; 0 while they are unpacked. */
   readonly totalBytes: number;

@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 import { embedCorpus, openEmbeddings, type CorpusRequest } from '@sentvec/corpus';
 import { describe, expect, it } from 'vitest';
 import { fakeEmbedder } from './fake-embedder.ts';
-import { tmpfsAbsence } from './tmpfs.ts';
+import { reasonWithoutTmpfs } from './tmpfs.ts';
 import { contents, workspace } from './workspace.ts';
 
 const space = workspace();
@@ -19,8 +19,8 @@ async function corpus(rows: number): Promise<string> {
   );
 }
 
-/** What an output holds of the kind that a reader would take for finished. */
-async function complete(output: string): Promise<boolean> {
+/** Whether the manifest calls the output complete. */
+async function isComplete(output: string): Promise<boolean> {
   return (JSON.parse(await readFile(`${output}/manifest.json`, 'utf8')) as { complete: boolean }).complete;
 }
 
@@ -39,9 +39,9 @@ async function failing(request: CorpusRequest, shell: string): Promise<{ code: s
   return JSON.parse(stderr) as { code: string; message: string };
 }
 
-describe('a full disk', () => {
-  it.skipIf(tmpfsAbsence !== undefined)(
-    `is an error that says what to do, and the run goes on when there is room (${tmpfsAbsence ?? 'full disk'})`,
+describe('an output folder', () => {
+  it.skipIf(reasonWithoutTmpfs !== undefined)(
+    `on a full disk is an error that says what to do, and the run goes on when there is room (${reasonWithoutTmpfs ?? 'full disk'})`,
     async () => {
       const input = await corpus(20_000);
       await mkdir(space.path('small'));
@@ -77,7 +77,7 @@ describe('a full disk', () => {
       const files = Object.keys(await contents(output));
       expect(files.filter((name) => name.startsWith('shard-')).length).toBeGreaterThan(2);
       expect(files.filter((name) => name.includes('/temporary/'))).toEqual([]);
-      expect(await complete(output)).toBe(false);
+      expect(await isComplete(output)).toBe(false);
       await run(process.execPath, [
         script('embed-process.mjs'),
         JSON.stringify({ ...request, output, resume: true }),
@@ -106,7 +106,7 @@ describe('a full disk', () => {
       expect(
         Object.keys(await contents(output)).filter((name) => name.startsWith('shard-') || name.includes('/temporary/')),
       ).toEqual([]);
-      expect(await complete(output)).toBe(false);
+      expect(await isComplete(output)).toBe(false);
       await expect(openEmbeddings(output)).rejects.toMatchObject({
         code: 'invalid-output',
         message: expect.stringContaining('not complete') as string,
@@ -157,7 +157,7 @@ describe('a process that is killed', () => {
     ]);
     for (const rowsBefore of [0, 400, 2500, 5000]) {
       await killAfter(rowsBefore, { ...request, resume: true });
-      expect(await complete(request.output)).toBe(false);
+      expect(await isComplete(request.output)).toBe(false);
     }
     await run(process.execPath, [script('embed-process.mjs'), JSON.stringify({ ...request, resume: true }), '0']);
     expect(await contents(request.output)).toEqual(await contents(space.path('undisturbed')));

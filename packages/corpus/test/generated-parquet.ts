@@ -41,13 +41,14 @@ export function parquetOf(seed: number): GeneratedParquet {
 }
 
 function damage(file: Buffer, kind: 'sound' | 'bytes' | 'footer' | 'numbers' | 'cut', random: Random): Buffer {
-  const likely = [0, 1, 2, 0x15, 0x19, 0x1c, 0x7f, 0x80, 0xff];
+  // Bytes that are common in a Thrift footer: field headers, list headers, limits of varints.
+  const common = [0, 1, 2, 0x15, 0x19, 0x1c, 0x7f, 0x80, 0xff];
   const end = file.length - 8;
   const start = end - file.readUInt32LE(end);
   if (kind === 'sound') return file;
-  if (kind === 'bytes') return withDamage(file, random, likely);
+  if (kind === 'bytes') return withDamage(file, random, common);
   if (kind === 'cut') return file.subarray(0, random.below(file.length));
-  const footer = kind === 'footer' ? withDamage(file.subarray(start, end), random, likely) : withNumbers(file, random);
+  const footer = kind === 'footer' ? withDamage(file.subarray(start, end), random, common) : withNumbers(file, random);
   const tail = Buffer.alloc(4);
   tail.writeUInt32LE(footer.length);
   return Buffer.concat([file.subarray(0, start), footer, tail, Buffer.from('PAR1')]);
@@ -60,7 +61,7 @@ function withNumbers(file: Buffer, random: Random): Buffer {
   const writer = new ByteWriter();
   writeMetadata(writer, metadata);
   const written = Buffer.from(writer.getBytes());
-  return written.subarray(0, written.length - 4);
+  return written.subarray(0, written.length - 4); // Without the length, which writeMetadata appends.
 }
 
 function changeNumber(metadata: FileMetaData, random: Random): void {

@@ -29,13 +29,16 @@ export class Random {
   }
 }
 
-/** Changes some bytes: replaces, inserts or deletes some, or cuts off the rest. */
-export function withDamage(bytes: Buffer, random: Random, likely: readonly number[]): Buffer {
+/**
+ * Changes some bytes: replaces, inserts or deletes some, or cuts off the rest.
+ * @param common bytes from which most new ones are taken
+ */
+export function withDamage(bytes: Buffer, random: Random, common: readonly number[]): Buffer {
   let damaged = Buffer.from(bytes);
   const changes = random.pick([1, 1, 2, 5]);
   for (let change = 0; change < changes && damaged.length > 0; change += 1) {
     const at = random.below(damaged.length);
-    const byte = Buffer.of(random.chance(0.7) ? random.pick(likely) : random.below(256));
+    const byte = Buffer.of(random.chance(0.7) ? random.pick(common) : random.below(256));
     const kind = random.next();
     if (kind < 0.4) damaged[at] = byte[0]!;
     else if (kind < 0.7) damaged = Buffer.concat([damaged.subarray(0, at), byte, damaged.subarray(at)]);

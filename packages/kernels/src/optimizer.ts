@@ -12,7 +12,10 @@ export interface OptimizerKernels {
    * One AdamW update in place of `count` weights with their first and second moments. A gradient is multiplied by
    * `scale` as it is read.
    *
-   *     m ← b1·m + (1-b1)·g    v ← b2·v + (1-b2)·g²    w ← w·keep - step · m / (√v · correction + epsilon)
+   *     m ← beta1·m + (1-beta1)·g    v ← beta2·v + (1-beta2)·g²    w ← w·keep - step · m / (√v · correction + epsilon)
+   *
+   * In step t: `keep` is 1 - learning rate · weight decay, `step` is learning rate / (1 - beta1^t), and `correction` is
+   * 1 / √(1 - beta2^t).
    */
   update(
     weights: number,

@@ -46,7 +46,7 @@ export async function useLite(options: UseLiteOptions = {}): Promise<ModelFiles 
     await writeFolderAtomically(folder, files, {
       replace: true,
       doing: 'Writing the default model',
-      advice: 'Or name another folder in SENTVEC_CACHE.',
+      advice: 'You can also name another folder in SENTVEC_CACHE.',
       signal,
     });
   }

@@ -21,7 +21,7 @@ const references: ReferenceVector[] = JSON.parse(
   readFileSync(new URL('reference-vectors.json', import.meta.url), 'utf8'),
 );
 const data = new URL('../../../../shared/data/', import.meta.url);
-const absence = existsSync(data)
+const reasonSkipped = existsSync(data)
   ? undefined
   : 'the evaluation data may not be copied into this repository, and ../shared/data is not here';
 
@@ -95,8 +95,8 @@ describe('vectors of the default model', () => {
   });
 });
 
-describe.skipIf(absence !== undefined)(
-  `against data beside the repository${absence === undefined ? '' : ` (skipped: ${absence})`}`,
+describe.skipIf(reasonSkipped !== undefined)(
+  `against data beside the repository${reasonSkipped === undefined ? '' : ` (skipped: ${reasonSkipped})`}`,
   () => {
     it('tokenizer.json is the one in the common format', async () => {
       const made = JSON.parse(new TextDecoder().decode(await embedder.model.read('tokenizer.json')));

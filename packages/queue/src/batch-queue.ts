@@ -116,7 +116,7 @@ export class BatchQueue {
     const item = await Job.fromId(this.steps, id);
     const step = `${run}/${stage}${item ? `#${indexOfJob(id)}` : ''}`;
     const message = /stalled/.test(item?.failedReason ?? reason)
-      ? `Step "${step}" could not be finished: every worker that executed it ended or froze. Look for the cause in the log of the system: out of memory, say.`
+      ? `Step "${step}" could not be finished: every worker that executed it ended or froze. Look for the cause in the log of the system: for example, that it ran out of memory.`
       : `Step "${step}" could not be finished: ${item?.failedReason ?? reason}.`;
     return new SentvecError('step-failed', message, { step });
   }

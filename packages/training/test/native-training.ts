@@ -4,7 +4,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import type * as TfjsTraining from '@sentvec/training/tfjs';
 import { makeNativeProject } from '../../backend-tfjs/test/native-project.ts';
 
-export { nativeAbsence } from '../../backend-tfjs/test/native-project.ts';
+export { reasonWithoutNative } from '../../backend-tfjs/test/native-project.ts';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 

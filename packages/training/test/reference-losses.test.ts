@@ -15,7 +15,7 @@ import {
 } from '@sentvec/training';
 import { loadTrainable, onnxEngine } from '@sentvec/training/node';
 import { tfjsEngine } from '@sentvec/training/tfjs';
-import { makeNativeTraining, nativeAbsence } from './native-training.ts';
+import { makeNativeTraining, reasonWithoutNative } from './native-training.ts';
 
 interface GoldenRun {
   readonly lr: number;
@@ -128,7 +128,7 @@ test.skipIf(absent)(
   },
 );
 
-const noNative = absent || nativeAbsence;
+const noNative = absent || reasonWithoutNative;
 test.skipIf(noNative)(
   `ten steps of the default model have PyTorch's losses on TensorFlow.js, native${noNative ? `: ${noNative}` : ''}`,
   options,

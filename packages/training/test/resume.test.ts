@@ -10,7 +10,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { goldenModel, goldenPath } from '@sentvec/testing';
 import { trainableTensors } from '@sentvec/training';
 import { loadTrainable } from '@sentvec/training/node';
-import { tmpfsAbsence } from '../../corpus/test/tmpfs.ts';
+import { reasonWithoutTmpfs } from '../../corpus/test/tmpfs.ts';
 import { jsonLines, samplePairs } from './sample-pairs.ts';
 
 let folder: string;
@@ -87,8 +87,8 @@ test('killed in the middle of epochs and resumed, the weights are those of an un
   expect((await readdir(folder)).filter((name) => name.includes('checkpoint') || name.includes('.tmp'))).toEqual([]);
 });
 
-test.skipIf(tmpfsAbsence !== undefined)(
-  `a disk that is full at the second checkpoint keeps the first, says so, and the run goes on from it (${tmpfsAbsence ?? 'full disk'})`,
+test.skipIf(reasonWithoutTmpfs !== undefined)(
+  `a disk that is full at the second checkpoint keeps the first, says so, and the run goes on from it (${reasonWithoutTmpfs ?? 'full disk'})`,
   async () => {
     const { model } = await loadTrainable(goldenModel('tiny-bert'));
     const bytes = trainableTensors(model).reduce((sum, { data }) => sum + 3 * data.byteLength, 0);
@@ -111,8 +111,8 @@ test.skipIf(tmpfsAbsence !== undefined)(
   },
 );
 
-test.skipIf(tmpfsAbsence !== undefined)(
-  `a disk that is too small for the model keeps what was trained in a checkpoint, and says so (${tmpfsAbsence ?? 'full disk'})`,
+test.skipIf(reasonWithoutTmpfs !== undefined)(
+  `a disk that is too small for the model keeps what was trained in a checkpoint, and says so (${reasonWithoutTmpfs ?? 'full disk'})`,
   async () => {
     const { model } = await loadTrainable(goldenModel('tiny-bert'));
     const bytes = trainableTensors(model).reduce((sum, { data }) => sum + data.byteLength, 0);

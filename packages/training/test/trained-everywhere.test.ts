@@ -8,7 +8,7 @@ import { tfjs } from '@sentvec/backend-tfjs';
 import { applyProjections, selfCheckFile, type Backend } from '@sentvec/core';
 import { directoryModel, loadEmbedder } from '@sentvec/core/node';
 import { goldenPath } from '@sentvec/testing';
-import { makeNativeProject, nativeAbsence } from '../../backend-tfjs/test/native-project.ts';
+import { makeNativeProject, reasonWithoutNative } from '../../backend-tfjs/test/native-project.ts';
 import { carriedFiles, writeModelWithEverything } from './model-with-everything.ts';
 import { samplePairs } from './sample-pairs.ts';
 import { TrainingFolder } from './training-folder.ts';
@@ -71,8 +71,8 @@ test('a trained folder gives the same vectors on TensorFlow.js, WebAssembly', as
   expect(worst(await vectorsOf(tfjs({ device: 'wasm' })))).toBeLessThan(1e-5);
 });
 
-test.skipIf(nativeAbsence)(
-  `a trained folder gives the same vectors on TensorFlow.js, native${nativeAbsence ? `: ${nativeAbsence}` : ''}`,
+test.skipIf(reasonWithoutNative)(
+  `a trained folder gives the same vectors on TensorFlow.js, native${reasonWithoutNative ? `: ${reasonWithoutNative}` : ''}`,
   async () => {
     const { folder, entry } = await makeNativeProject();
     try {

@@ -8,13 +8,13 @@ import type { AnyWorkflow } from './workflow.ts';
 /** What a workflow knows about a request beyond its input. See `identify` of `defineWorkflow`. */
 export interface RequestIdentity {
   /**
-   * JSON that distinguishes two requests with equal input: size and time of the files that they name, say. `undefined`
+   * JSON that distinguishes two requests with equal input, such as size and time of the files that they name. `undefined`
    * when that cannot be known: the request is then never merged with another.
    */
   readonly content?: unknown;
   /** Whether a request must always be done, and is never merged with another that is the same. @default false */
   readonly alwaysNew?: boolean | undefined;
-  /** What only one live run may write, by names that all processes use: `folder:/data/vectors`, say. */
+  /** What only one live run may write, by names that all processes use, such as `folder:/data/vectors`. */
   readonly writes?: readonly string[] | undefined;
 }
 

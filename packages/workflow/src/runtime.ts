@@ -34,7 +34,7 @@ export interface RunStatus {
   /** The fold of the latest `forEach` so far. */
   readonly total: unknown;
   readonly error: RunError | undefined;
-  /** Why no worker works on the run just now, in a sentence for people: no worker serves its workflow, say. */
+  /** Why no worker works on the run just now, in a sentence for people, such as that no worker serves its workflow. */
   readonly notice: string | undefined;
 }
 
@@ -144,7 +144,7 @@ export interface StartOptions {
 
 /** Runs workflows. See `runtimeContract` in `@sentvec/testing`. */
 export interface Runtime {
-  /** `in-process` or `bullmq`, say. */
+  /** Such as `in-process` or `bullmq`. */
   readonly name: string;
   /**
    * Begins a run and returns at once.

@@ -122,15 +122,15 @@ export async function listen(
 ): Promise<{ url: string; close: () => Promise<void> }> {
   const server: ServerType = createAdaptorServer({ fetch: app.fetch });
   server.listen(port, host);
-  await guardIo('Listening', `${host}:${port}`, () => once(server, 'listening'), 'Or choose another `port`.');
-  const { address, port: taken, family } = server.address() as AddressInfo;
+  await guardIo('Listening', `${host}:${port}`, () => once(server, 'listening'), 'You can also choose another `port`.');
+  const { address, port: boundPort, family } = server.address() as AddressInfo;
   const close = async () => {
     const closed = once(server, 'close');
     server.close();
     if ('closeAllConnections' in server) server.closeAllConnections();
     await closed;
   };
-  return { url: `http://${family === 'IPv6' ? `[${address}]` : address}:${taken}`, close };
+  return { url: `http://${family === 'IPv6' ? `[${address}]` : address}:${boundPort}`, close };
 }
 
 async function readOverview({ queue, runtime, overview }: ServerParts): Promise<DashboardOverview> {

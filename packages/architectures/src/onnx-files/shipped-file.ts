@@ -9,7 +9,7 @@ const standardFiles = ['onnx/model.onnx', 'model.onnx'];
  * The ONNX file that a model ships with.
  * @param model how a person would name the model, for the message
  * @param paths all files of the model
- * @param variant name of the file without its ending, `model_quantized` say; `undefined` for the standard one, or, in a
+ * @param variant name of the file without its ending, such as `model_quantized`; `undefined` for the standard one, or, in a
  * folder without other weights, the only one
  * @returns its path; `undefined` when there is none
  * @throws SentvecError `invalid-argument` when there is no such variant, or there are several and no other weights

@@ -12,7 +12,7 @@ import type { Remedy } from './plan.ts';
 
 /** Something that one or more linear layers of an encoder read. */
 export interface LinearInput {
-  /** Of the first layer that reads it: `encoder.layer.0.attention.self.query`, say. */
+  /** Of the first layer that reads it, such as `encoder.layer.0.attention.self.query`. */
   readonly name: string;
   /** The weights of all layers that read it. */
   readonly weights: readonly string[];

@@ -64,13 +64,13 @@ export function elementwise(tf: TensorFlow): ElementwiseOperations<TfTensor> {
     relu: (x) => tf.relu(x),
 
     gelu(x) {
-      const cumulative = (at: TfTensor): TfTensor => tf.mul(tf.add(tf.erf(tf.mul(at, Math.SQRT1_2)), 1), 0.5);
+      const cumulative = (input: TfTensor): TfTensor => tf.mul(tf.add(tf.erf(tf.mul(input, Math.SQRT1_2)), 1), 0.5);
       return differentiable(tf, [x], () => ({
         value: hasKernel(tf, geluKernel) ? tf.engine().runKernel(geluKernel, { x }) : tf.mul(x, cumulative(x)),
         saved: [x],
-        gradients: (d, [at]) => {
-          const density = tf.mul(tf.exp(tf.mul(tf.square(at!), -0.5)), 1 / Math.sqrt(2 * Math.PI));
-          return [tf.mul(d, tf.add(cumulative(at!), tf.mul(at!, density)))];
+        gradients: (d, [input]) => {
+          const density = tf.mul(tf.exp(tf.mul(tf.square(input!), -0.5)), 1 / Math.sqrt(2 * Math.PI));
+          return [tf.mul(d, tf.add(cumulative(input!), tf.mul(input!, density)))];
         },
       }));
     },

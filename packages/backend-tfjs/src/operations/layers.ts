@@ -20,16 +20,16 @@ export function layers(tf: TensorFlow): Omit<LayerOperations<TfTensor>, 'attenti
     layerNorm: (x, weight, bias, epsilon) => new LayerNorm(tf, x, weight, bias, epsilon),
 
     rmsNorm(x, weight, epsilon) {
-      const inverseOf = (at: TfTensor): TfTensor => tf.rsqrt(tf.add(tf.mean(tf.square(at), -1, true), epsilon));
+      const inverseOf = (input: TfTensor): TfTensor => tf.rsqrt(tf.add(tf.mean(tf.square(input), -1, true), epsilon));
       return differentiable(tf, [x, weight], () => ({
         value: tf.mul(tf.mul(x, inverseOf(x)), weight),
         saved: [x, weight],
-        gradients: (d, [at, by]) => {
-          const inverse = inverseOf(at!);
-          const scaled = tf.mul(at!, inverse);
-          const direct = tf.mul(d, by!);
+        gradients: (d, [input, factor]) => {
+          const inverse = inverseOf(input!);
+          const scaled = tf.mul(input!, inverse);
+          const direct = tf.mul(d, factor!);
           const throughScale = tf.mul(scaled, tf.mean(tf.mul(direct, scaled), -1, true));
-          return [tf.mul(inverse, tf.sub(direct, throughScale)), sumTo(tf, tf.mul(d, scaled), by!.shape)];
+          return [tf.mul(inverse, tf.sub(direct, throughScale)), sumTo(tf, tf.mul(d, scaled), factor!.shape)];
         },
       }));
     },
@@ -69,14 +69,14 @@ class LayerNorm implements Normalized<TfTensor> {
         ? tf.engine().runKernel(layerNormKernel, { x, weight, bias: bias ?? tf.zerosLike(weight) }, { epsilon })
         : tf.add(tf.mul(standardize(tf, x, epsilon).standardized, weight), bias ?? 0),
       saved: [x, weight],
-      gradients: (d, [at, by]) => {
-        const { standardized, inverseDeviation } = standardize(tf, at!, epsilon);
-        const direct = tf.mul(d, by!);
+      gradients: (d, [input, factor]) => {
+        const { standardized, inverseDeviation } = standardize(tf, input!, epsilon);
+        const direct = tf.mul(d, factor!);
         const throughMean = tf.mean(direct, -1, true);
         const throughDeviation = tf.mul(standardized, tf.mean(tf.mul(direct, standardized), -1, true));
         const towardsInput = tf.mul(inverseDeviation, tf.sub(tf.sub(direct, throughMean), throughDeviation));
-        const towardsWeight = sumTo(tf, tf.mul(d, standardized), by!.shape);
-        return [towardsInput, towardsWeight, ...(bias ? [sumTo(tf, d, by!.shape)] : [])];
+        const towardsWeight = sumTo(tf, tf.mul(d, standardized), factor!.shape);
+        return [towardsInput, towardsWeight, ...(bias ? [sumTo(tf, d, factor!.shape)] : [])];
       },
     }));
   }

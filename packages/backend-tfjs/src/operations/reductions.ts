@@ -3,7 +3,7 @@ import type { TensorFlow, TfTensor } from '../tensor-flow.ts';
 import { differentiable } from './differentiable.ts';
 
 export function reductions(tf: TensorFlow): ReductionOperations<TfTensor> {
-  /** A reduced tensor with the axes that the reduction removed, as 1. */
+  /** Reshapes a reduced tensor: gives it back the removed axes with size 1. */
   const restore = (reduced: TfTensor, shape: readonly number[], axes: readonly number[]): TfTensor => {
     const removed = new Set(axes.map((axis) => (axis < 0 ? axis + shape.length : axis)));
     return tf.reshape(
@@ -21,9 +21,9 @@ export function reductions(tf: TensorFlow): ReductionOperations<TfTensor> {
         return {
           value,
           saved: [x, value],
-          gradients: (d, [at, largest]) => {
-            const winners = tf.cast(tf.equal(at!, restore(largest!, at!.shape, axes)), 'float32');
-            return [tf.mul(winners, tf.div(restore(d, at!.shape, axes), tf.sum(winners, [...axes], true)))];
+          gradients: (d, [input, largest]) => {
+            const winners = tf.cast(tf.equal(input!, restore(largest!, input!.shape, axes)), 'float32');
+            return [tf.mul(winners, tf.div(restore(d, input!.shape, axes), tf.sum(winners, [...axes], true)))];
           },
         };
       }),
@@ -34,8 +34,8 @@ export function reductions(tf: TensorFlow): ReductionOperations<TfTensor> {
         return {
           value,
           saved: [x, value],
-          gradients: (d, [at, result]) => [
-            tf.mul(restore(d, at!.shape, axes), tf.exp(tf.sub(at!, restore(result!, at!.shape, axes)))),
+          gradients: (d, [input, result]) => [
+            tf.mul(restore(d, input!.shape, axes), tf.exp(tf.sub(input!, restore(result!, input!.shape, axes)))),
           ],
         };
       }),

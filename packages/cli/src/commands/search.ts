@@ -55,7 +55,8 @@ export const search: Command = defineCommand({
     },
     task: {
       ...modelArguments.task,
-      description: 'For a model with adapters for tasks: that of the query. Default: retrieval.query, say.',
+      description:
+        'For a model with adapters for tasks: that of the query. Default: the one for queries, such as retrieval.query.',
     },
     pieces: {
       type: 'boolean',

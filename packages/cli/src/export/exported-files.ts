@@ -38,7 +38,7 @@ export async function exportedFiles(
     throw new SentvecError('unsupported-model', message, { file: model.name });
   }
   if (folder.route !== undefined) {
-    const message = `${model.name} has several routes, and an export has one encoder. Export the folder of a route, ${folder.encoderPath} say.`;
+    const message = `${model.name} has several routes, and an export has one encoder. Export the folder of a route, such as ${folder.encoderPath}.`;
     throw new SentvecError('unsupported-model', message, { file: model.name });
   }
   const onnx = await onnxFiles(folder.encoderFiles, options);

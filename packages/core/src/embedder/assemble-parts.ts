@@ -241,7 +241,7 @@ function checkSizes(model: ModelFiles, { hiddenSize, head, truncateDim }: ModelF
   if (hiddenSize !== undefined && encoder.hiddenSize !== hiddenSize) {
     throw new SentvecError(
       'invalid-model',
-      `The encoder of ${model.name} gives ${encoder.hiddenSize} numbers for a token, where config.json says ${hiddenSize}. A file that was exported with a head, for masked words say, is not an embedder: export it for feature extraction.`,
+      `The encoder of ${model.name} gives ${encoder.hiddenSize} numbers for a token, where config.json says ${hiddenSize}. A file that was exported with a head, such as one for masked words, is not an embedder: export it for feature extraction.`,
       { file: 'config.json' },
     );
   }

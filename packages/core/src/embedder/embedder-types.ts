@@ -250,7 +250,7 @@ export interface Receipt {
   readonly route?: string | undefined;
   /** The task whose adapter was in the weights, in a model with adapters for tasks. */
   readonly task?: string | undefined;
-  /** Anything assumed on the user's behalf, in sentences: mean pooling for a folder that names none, say. */
+  /** Anything assumed on the user's behalf, in sentences, such as mean pooling for a folder that names none. */
   readonly notes: readonly string[];
 }
 

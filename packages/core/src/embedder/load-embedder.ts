@@ -26,7 +26,7 @@ export interface LoadEmbedderOptions extends ModelFolderOptions, Omit<LoadOption
    */
   readonly tokenizer?: TokenizerLoader | undefined;
   /**
-   * For a model with adapters for tasks, such as jina-embeddings-v3: the task, `retrieval.query` say, whose adapter is
+   * For a model with adapters for tasks, such as jina-embeddings-v3: the task, such as `retrieval.query`, whose adapter is
    * merged into the weights for the calls that choose none, neither by `task` nor by `as`.
    * @default no adapter: the weights that all tasks share
    */

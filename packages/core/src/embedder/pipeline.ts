@@ -32,7 +32,7 @@ export interface PipelineOutput {
 /** What the pipeline uses of a model. */
 export interface PipelineParts extends Pick<EmbedderParts, 'tokenizer' | 'encoder' | 'maxLength' | 'addSpecialTokens'> {
   /**
-   * What the model reads of the texts of a window, where that is not the prompt and the text: a pair, say.
+   * What the model reads of the texts of a window, where that is not the prompt and the text, such as a pair.
    * @default `tokenizer`
    */
   readonly tokenize?: ((window: TextWindow) => Promise<TokenizedText[]>) | undefined;

@@ -25,7 +25,7 @@ export function taskFor(role: TextRole, tasks: readonly string[]): string | unde
   return taskNames[role].map((name) => tasks.find((task) => plain(task) === name)).find((task) => task !== undefined);
 }
 
-/** Whether a task, `retrieval.passage` say, is one for documents, so that queries may have another. */
+/** Whether a task, such as `retrieval.passage`, is one for documents, so that queries may have another. */
 export function isDocumentTask(task: string): boolean {
   return taskFor('document', [task]) !== undefined;
 }

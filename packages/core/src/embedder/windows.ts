@@ -188,7 +188,8 @@ class Deadline {
   }
 
   /**
-   * Whether the moment comes first. After it, an answer has one turn of the event loop: what is ready counts as there.
+   * Whether the moment comes first. Once it has passed, an answer still wins if it arrives within one turn of the event
+   * loop.
    */
   async passesBefore(answer: PromiseLike<unknown>): Promise<boolean> {
     const end = this.#passed ? nextTask() : this.#passing;

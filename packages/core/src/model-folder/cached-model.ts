@@ -17,7 +17,7 @@ export interface CachedModelOptions {
    */
   readonly cacheName?: string | undefined;
   /**
-   * Called with one sentence when a file cannot be stored, for lack of space say; the model works anyway.
+   * Called with one sentence when a file cannot be stored, for example for lack of space; the model works anyway.
    * @default `console.warn`
    */
   readonly onWarning?: ((message: string) => void) | undefined;

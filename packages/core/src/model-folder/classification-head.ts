@@ -47,7 +47,7 @@ const lastToken: Planner = () => ({ pooling: 'lasttoken', steps: [dense('score')
  * The token that pads, for a model that is scored by its last token: that is the last one of another id, wherever the mask
  * ends (`transformers/modeling_layers.py`). `undefined` for all others.
  */
-export function tokenBeyondLast(config: ConfigFile): number | undefined {
+export function paddingAfterLast(config: ConfigFile): number | undefined {
   return planners[config.string('model_type') ?? ''] === lastToken ? config.number('pad_token_id') : undefined;
 }
 

@@ -1,6 +1,7 @@
 /**
  * Which files beside an ONNX file may hold its weights (its external data). Mostly their names begin with its own; older
- * exporters name them after tensors, `Constant_7_attr__value` say, so that only names which weights never have tell.
+ * exporters name them after tensors, such as `Constant_7_attr__value`, so all that a name can tell is that it is none of
+ * theirs.
  */
 
 /** Names that external data never has: weights in other formats, tokenizers, configurations, programs, texts, pictures. */

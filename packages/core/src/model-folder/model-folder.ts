@@ -7,7 +7,7 @@ import type { Head, ModelFiles, SimilarityFunction } from '../types.ts';
 export interface EncoderPart {
   /** `transformer`: a backend loads the encoder from `encoderFiles`. `static`: it is `staticEncoder`. */
   readonly encoder: 'transformer' | 'static';
-  /** Folder of encoder and tokenizer inside the model: `''`, or `0_Transformer`, say. */
+  /** Folder of encoder and tokenizer inside the model: `''`, or one such as `0_Transformer`. */
   readonly encoderPath: string;
   /** The files in that folder. */
   readonly encoderFiles: ModelFiles;

@@ -157,7 +157,7 @@ async function refuseSentenceModel(files: ModelFiles, card: ModelCard, why: stri
   throw new SentvecError(
     'unsupported-model',
     `${files.name} has no modules.json, which says how token vectors become the vector of a text, and its card calls it ${kind}${why === undefined ? '' : `; ${why}`}. ` +
-      `Load ${base} instead, or pass the pooling that its card names: { pooling: 'mean' } or { pooling: 'cls' }, say.`,
+      `Load ${base} instead, or pass the pooling that its card names, such as { pooling: 'mean' } or { pooling: 'cls' }.`,
     { file: files.name, baseModel: card.baseModel },
   );
 }

@@ -9,7 +9,7 @@ import { isActivation } from '../projection/activation.ts';
 import { outputSize } from '../projection/head.ts';
 import type { Activation, Head, ModelFiles } from '../types.ts';
 import { readWeights } from '../weights/read-weights.ts';
-import { checkClassificationHead, readClassificationHead, tokenBeyondLast } from './classification-head.ts';
+import { checkClassificationHead, readClassificationHead, paddingAfterLast } from './classification-head.ts';
 import { readConfigFile, requireConfigFile, type ConfigFile } from './config-file.ts';
 import type { EncoderPart, FindGraphOutput, ModelFolder } from './model-folder.ts';
 import { architectureOf, checkModelKind } from './model-kind.ts';
@@ -25,15 +25,15 @@ export interface RerankerFolder extends ModelFolder {
   readonly labels: readonly string[];
   /** The activation that turns the head's numbers into scores. */
   readonly activation: Activation;
-  /** A token that is not scored when a pair ends with it. */
-  readonly tokenBeyondLast?: number | undefined;
-  /** Set for a model whose pairs are the messages of a chat: what its template gets besides them. */
+  /** The padding token, for a model scored by its last token: trailing ones are skipped. */
+  readonly paddingAfterLast?: number | undefined;
+  /** Variables for the chat template besides the messages; only for models that take pairs as chat messages. */
   readonly chat: Readonly<Record<string, unknown>> | undefined;
 }
 
 /**
  * Reads the folder of a reranker.
- * @param findScores tells the scores that the model's ONNX file gives, if it gives any: then the head is not read
+ * @param findScores finds the output with which the ONNX file gives scores itself; then the head is not read
  * @throws SentvecError `unsupported-model` for another kind of model, and for what sentvec does not have, by its name;
  * `invalid-model`
  */
@@ -41,7 +41,7 @@ export async function readRerankerFolder(files: ModelFiles, findScores: FindGrap
   const modules = await readModules(files);
   const config = await readConfigFile(files, 'config.json');
   const isCausal = modules === undefined && config !== undefined && architectureOf(config)?.endsWith('ForCausalLM');
-  // A plain language model may be either; the caller decides by loading it as a reranker.
+  // A plain language model may be an embedder or a reranker; the caller decides by loading it as a reranker.
   if (!isCausal) await checkModelKind(files, 'reranker');
   const settings = await readModelSettings(files);
   const parts = await readParts(files, modules, isCausal === true);
@@ -61,7 +61,7 @@ export async function readRerankerFolder(files: ModelFiles, findScores: FindGrap
     labels,
     activation: activation ?? (labels.length === 1 ? 'Sigmoid' : 'Identity'),
     chat,
-    tokenBeyondLast: parts.tokenBeyondLast,
+    paddingAfterLast: parts.paddingAfterLast,
     notes,
   };
 }
@@ -72,7 +72,7 @@ interface RerankerParts {
   /** Names of the labels that its configuration gives; `undefined` when it gives none. */
   readonly labels: readonly string[] | undefined;
   readonly chat: RerankerFolder['chat'];
-  readonly tokenBeyondLast?: number | undefined;
+  readonly paddingAfterLast?: number | undefined;
   /** Pooling and layers that give a number for each label. Reads weights. */
   readonly readHead: () => Promise<Head>;
 }
@@ -92,7 +92,7 @@ async function readParts(
   const readOwnHead = (): Promise<Head> => readClassificationHead(encoder.encoderFiles);
   const chat = await chatOf(encoder.encoderFiles, false);
   const parts = { encoder, labels: readLabels(config), chat, readHead: readOwnHead };
-  return { ...parts, tokenBeyondLast: tokenBeyondLast(config) };
+  return { ...parts, paddingAfterLast: paddingAfterLast(config) };
 }
 
 /** A Transformer, a Pooling, and layers, the last of which gives the scores. */
@@ -107,7 +107,7 @@ async function readModularReranker(files: ModelFiles, modules: readonly ModelMod
   };
 }
 
-/** A causal language model: how much likelier it is to go on with one token, yes say, than with another. */
+/** A causal language model: how much likelier it is to go on with one token (such as "yes") than with another. */
 async function readLanguageModel(
   files: ModelFiles,
   encoderPath: string,
@@ -131,7 +131,7 @@ async function readLanguageModel(
 }
 
 /** Options for the library that renders a chat template, not for the template. sentvec supports none of them. */
-const otherThanVariables = [
+const rendererOptions = [
   'chat_template',
   'continue_final_message',
   'max_length',
@@ -145,13 +145,13 @@ const otherThanVariables = [
  * What the template of chats gets, for a model whose pairs are messages: where its module says that it takes messages,
  * and where it says nothing, by its task. (`sentence_transformers/base/modules/transformer.py`)
  */
-async function chatOf(encoderFiles: ModelFiles, otherwise: boolean): Promise<RerankerFolder['chat']> {
+async function chatOf(encoderFiles: ModelFiles, isChatByDefault: boolean): Promise<RerankerFolder['chat']> {
   const module = await readTransformerConfig(encoderFiles);
   const modalities = module?.object('modality_config');
-  const isChat = modalities === undefined ? otherwise : modalities.object('message') !== undefined;
+  const isChat = modalities === undefined ? isChatByDefault : modalities.object('message') !== undefined;
   if (!isChat || module === undefined) return isChat ? {} : undefined;
   const variables = module.object('processing_kwargs')?.object('chat_template')?.values ?? {};
-  const other = otherThanVariables.find((name) => Object.hasOwn(variables, name));
+  const other = rendererOptions.find((name) => Object.hasOwn(variables, name));
   if (other !== undefined)
     throw unsupported(module, `sets "${other}" in "processing_kwargs.chat_template", which sentvec does not do`);
   return variables;
@@ -185,8 +185,8 @@ async function defaultAnswers(files: ModelFiles): Promise<Answers> {
 }
 
 /**
- * The number of an answer is its row of the vocabulary's matrix times the last token's vector; of two, the difference
- * counts.
+ * The logit of an answer token is its row of the vocabulary's matrix times the last token's vector. With both yes and
+ * no, the score is the difference of their logits.
  */
 async function readAnswerHead(files: ModelFiles, config: ConfigFile, { yes, no }: Answers): Promise<Head> {
   const weights = await readWeights(files);

@@ -14,15 +14,18 @@ import type { TokenizerJson } from '../tokenizer/tokenizer-json.ts';
 /** The longest text for the native tokenizer, in UTF-16 code units: its time may grow with the square of the length. */
 export const longestNativeText: number = 2 ** 13;
 
-/** Oniguruma gives up after backtracking 10,000,000 times, and the process ends. A way of matching takes a few. */
+/**
+ * Oniguruma gives up after backtracking 10,000,000 times, and the process ends. Each way of matching takes a few
+ * backtracks.
+ */
 const mostWays = 2 ** 17;
 
-/** WordPiece looks up all parts of a word. Those in use allow 100 characters. */
+/** WordPiece looks up all parts of a word. Published models allow 100 characters. */
 const longestWord = 1000;
 
 /**
  * Why a tokenizer is not for the native library; `undefined` when it is.
- * @throws SentvecError `invalid-model`, `unsupported-model` when it is for none
+ * @throws SentvecError `invalid-model`, `unsupported-model` when no tokenizer of sentvec can run it
  */
 export async function reasonAgainstNative(json: TokenizerJson): Promise<string | undefined> {
   const parts = [
@@ -78,7 +81,11 @@ async function growthBy(part: Component): Promise<number> {
   }
 }
 
-/** By how much parts make a text longer that do so once, however often they stand. */
+/**
+ * The growth by parts that lengthen a text only the first time they are applied, in UTF-16 units: 18 by NFKC (U+FDFA),
+ * 4 by NFD (U+1F82), 2 by lower case (U+0130), 3 by the spaces around a Chinese character; `BertNormalizer` does the
+ * last two.
+ */
 function greatestOnce(parts: readonly Component[]): number {
   const types = new Set(parts.map(({ type }) => type));
   const decomposed = types.has('NFKC') || types.has('NFKD') ? 18 : types.has('NFC') || types.has('NFD') ? 4 : 1;
@@ -87,6 +94,7 @@ function greatestOnce(parts: readonly Component[]): number {
 
 function reasonAgainstModel({ model }: TokenizerJson): string | undefined {
   const fields = modelFields(model);
+  // Throws for merges that are invalid.
   if (fields.type === 'BPE') readMerges(fields, model.vocab as Readonly<Record<string, number>>, model['merges']);
   if (fields.type === 'WordPiece' && fields.wholeNumber('max_input_chars_per_word', 0) > longestWord)
     return `its words may have more than ${longestWord} characters`;
@@ -105,5 +113,7 @@ async function reasonAgainstAddedTokens({
   if (new Set(normalized).size < normalized.length) return 'two added tokens are normalized to the same text';
   const isBlank = (text: string): boolean => !/\P{White_Space}/u.test(text);
   const blank = tokens.some((token) => token.lstrip && (isBlank(token.content) || normalized.some(isBlank)));
-  return blank && tokens.some((token) => token.rstrip) ? 'an added token is whitespace of two tokens' : undefined;
+  return blank && tokens.some((token) => token.rstrip)
+    ? 'an added token is blank, so it can count as the whitespace beside two others'
+    : undefined;
 }

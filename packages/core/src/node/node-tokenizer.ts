@@ -38,7 +38,7 @@ const tokenizerWorker = {
 
 /**
  * The tokenizer for Node. Many or long texts are tokenized in a thread of its own, so that they leave the caller's
- * event loop alone; it starts when they first come. Short ones, a query say, are tokenized on the calling thread by the
+ * event loop alone; it starts when they first come. Short ones, such as a query, are tokenized on the calling thread by the
  * tokenizer in JavaScript, unless the vocabulary is very large or the library is `native`.
  * @param library `auto` (default): the native one when the package `tokenizers` is installed and can be trusted with
  * the model, else the one in JavaScript; their ids are identical

@@ -15,7 +15,7 @@ import type { PairTokenizer, TextPair } from './reranker-types.ts';
  * @throws SentvecError `unsupported-model`, `invalid-model`
  */
 export async function pairTokenizerOf(
-  { chat, encoderFiles, tokenBeyondLast }: Pick<RerankerFolder, 'chat' | 'encoderFiles' | 'tokenBeyondLast'>,
+  { chat, encoderFiles, paddingAfterLast }: Pick<RerankerFolder, 'chat' | 'encoderFiles' | 'paddingAfterLast'>,
   tokenizer: Tokenizer,
   definition: TokenizerDefinition,
   model: string,
@@ -24,7 +24,7 @@ export async function pairTokenizerOf(
     chat === undefined
       ? templatePairTokenizer(tokenizer, definition, model)
       : await chatPairTokenizer(tokenizer, definition, encoderFiles, chat);
-  return tokenBeyondLast === undefined ? tokenize : upToLast(tokenize, tokenBeyondLast);
+  return paddingAfterLast === undefined ? tokenize : upToLast(tokenize, paddingAfterLast);
 }
 
 /** Asks for the ids of texts as they are: cuts and special tokens come later, for both texts together. */

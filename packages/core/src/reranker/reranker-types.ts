@@ -5,7 +5,7 @@ import type { Receipt } from '../embedder/embedder-types.ts';
 import type { RankedDocument } from '../search/top-rows.ts';
 import type { Activation, Head, Matrix, ModelFiles, SelfCheckResult, TokenizedText, Tokenizer } from '../types.ts';
 
-/** Two texts that a reranker compares: a query and a document, say. */
+/** Two texts that a reranker compares, such as a query and a document. */
 export type TextPair = readonly [first: string, second: string];
 
 /**

@@ -1,4 +1,4 @@
-// One ranking out of several: of meaning and of words, say.
+// One ranking out of several, such as those by meaning and by words.
 import { checkOptionNames } from '@sentvec/platform';
 import { SentvecError } from '../errors.ts';
 import type { SearchHit } from './top-rows.ts';

@@ -83,7 +83,7 @@ export async function checkEncoder(subject: SelfCheckSubject): Promise<SelfCheck
     return await passed({ ids, embeddings: reference }, stored === undefined ? 'computed' : 'stored');
   } catch (error) {
     if (stored === undefined || own !== undefined || !SentvecError.is(error, 'backend-wrong')) throw error;
-    // The folder may hold the self-check of other weights: of those before a training, say.
+    // The folder may hold the self-check of other weights, such as those before a training.
     const computed = await computeReference(subject, ids);
     if ('reason' in computed) throw error;
     const result = await passed({ ids, embeddings: computed }, 'computed');

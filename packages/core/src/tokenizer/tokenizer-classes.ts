@@ -241,18 +241,18 @@ function withPrefixSpaceOfClass(json: TokenizerJson, className: string, config: 
   const byDefault = prefixSpaceByDefault.get(className);
   const addsSpace = config['add_prefix_space'] ?? byDefault;
   if (byDefault === undefined || typeof addsSpace !== 'boolean' || json.pre_tokenizer === null) return json;
-  const otherwise = className === 'DebertaV2Tokenizer' ? 'first' : 'never';
-  return { ...json, pre_tokenizer: withPrefixSpace(json.pre_tokenizer, addsSpace, otherwise) };
+  const schemeWithoutSpace = className === 'DebertaV2Tokenizer' ? 'first' : 'never';
+  return { ...json, pre_tokenizer: withPrefixSpace(json.pre_tokenizer, addsSpace, schemeWithoutSpace) };
 }
 
-function withPrefixSpace(part: TokenizerComponent, adds: boolean, otherwise: string): TokenizerComponent {
+function withPrefixSpace(part: TokenizerComponent, adds: boolean, schemeWithoutSpace: string): TokenizerComponent {
   if (part.type === 'ByteLevel') return { ...part, add_prefix_space: adds };
   if (part.type === 'Metaspace')
-    return { ...part, add_prefix_space: null, prepend_scheme: adds ? 'always' : otherwise };
+    return { ...part, add_prefix_space: null, prepend_scheme: adds ? 'always' : schemeWithoutSpace };
   const parts = part['pretokenizers'];
   if (part.type !== 'Sequence' || !Array.isArray(parts)) return part;
   const withSpace = (inner: unknown): unknown =>
-    isObject(inner) ? withPrefixSpace(inner as unknown as TokenizerComponent, adds, otherwise) : inner;
+    isObject(inner) ? withPrefixSpace(inner as unknown as TokenizerComponent, adds, schemeWithoutSpace) : inner;
   return { ...part, pretokenizers: parts.map(withSpace) };
 }
 

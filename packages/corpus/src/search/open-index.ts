@@ -93,7 +93,7 @@ export interface IndexSearchOptions {
    */
   readonly filter?: ((columns: Readonly<Record<string, unknown>>, id: RowId) => boolean) | undefined;
   /**
-   * How the query is embedded: another prompt, say. By default it gets the model's prompt, route and task for queries.
+   * How the query is embedded, for example with another prompt. By default it gets the model's prompt, route and task for queries.
    * Where the model has no prompt for queries, or the corpus was embedded for a task that is not one of documents, it
    * gets those of the corpus.
    */

@@ -27,7 +27,7 @@ const remedies: Readonly<Record<string, string>> = {
   EXDEV: 'The path is on another file system than its temporary file. Choose a path within one file system.',
 };
 
-/** Whether an error comes from the operating system, and with `code`, whether it has that error code (`ENOENT`, say). */
+/** Whether an error comes from the operating system, and with `code`, whether it has that error code (such as `ENOENT`). */
 export function isSystemError(error: unknown, code?: string): error is NodeJS.ErrnoException & { code: string } {
   if (!(error instanceof Error) || !('syscall' in error)) return false;
   if (!('code' in error) || typeof error.code !== 'string') return false;

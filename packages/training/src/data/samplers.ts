@@ -12,7 +12,7 @@ export interface ExampleTable {
   readonly labels?: ArrayLike<number | string> | undefined;
   /** @default 1 */
   readonly labelWidth?: number | undefined;
-  /** What no two examples of a batch may share under `noDuplicates`, besides texts: the classes of texts, say. */
+  /** What no two examples of a batch may share under `noDuplicates`, besides texts, such as the classes of texts. */
   readonly distinct?: readonly (readonly string[])[] | undefined;
 }
 

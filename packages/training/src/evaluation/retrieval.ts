@@ -218,7 +218,7 @@ export interface EvaluateSearchOptions extends RetrievalMetricOptions {
 
 /**
  * Searches a corpus for each query in several stages, and measures each: `retrievalMetrics` by the names of the first
- * stages, `cosine_ndcg@10` say, then of `hybrid`, then of `reranked`. `score` is NDCG at 10 of the last stage. Equal
+ * stages, such as `cosine_ndcg@10`, then of `hybrid`, then of `reranked`. `score` is NDCG at 10 of the last stage. Equal
  * scores are ranked by id, ascending as strings, as in `InformationRetrievalEvaluator` of sentence-transformers. Holds
  * the texts, and the vectors of 4,096 documents.
  * @param stages at least one; the reranker gets what `hybrid` found, else the first

@@ -144,7 +144,7 @@ export async function withTermWeights(files: ModelFiles): Promise<ModelFiles> {
     if (!SentvecError.is(cause, 'invalid-model')) throw cause;
     throw new SentvecError(
       'invalid-model',
-      `${files.name} has no head that predicts masked tokens, which a sparse embedder is made of. Take a model of a class …ForMaskedLM, bert-base-uncased say. ${cause.message}`,
+      `${files.name} has no head that predicts masked tokens, which a sparse embedder is made of. Take a model of a class …ForMaskedLM, such as bert-base-uncased. ${cause.message}`,
       { file: files.name },
       { cause },
     );

@@ -97,7 +97,7 @@ const loaders: Readonly<Record<ModelKind, Loader>> = {
 async function loadEmbedderForTraining(files: ModelFiles, options: LoadTrainableOptions): Promise<LoadedTrainable> {
   const folder = await readModelFolder(files);
   if (folder.route !== undefined) {
-    const message = `${files.name} has several routes, of which training would change one only. Train the folder of a route, ${folder.encoderPath} say.`;
+    const message = `${files.name} has several routes, of which training would change one only. Train the folder of a route, such as ${folder.encoderPath}.`;
     throw new SentvecError('unsupported-model', message, { file: files.name });
   }
   const definition = folder.staticEncoder

@@ -171,7 +171,7 @@ export class GraphRunner {
     }
   }
 
-  /** Zeros for the tensors that take no part in this graph: those of other losses, say. */
+  /** Zeros for the tensors that take no part in this graph, such as those of other losses. */
   #clearOthers(gradients: Float32Array): void {
     const given = new Set(this.#session.outputNames);
     for (const slot of this.#parameters.slots)

@@ -1,6 +1,6 @@
 // An engine on TensorFlow.js: opens it with its gradients, from which the engine of all runtimes computes its steps.
 import {
-  absence,
+  reasonUnavailable,
   automaticDevices,
   openRuntime,
   type Runtime,
@@ -65,7 +65,7 @@ async function openDifferentiable(device: 'auto' | TfjsDevice, wasmPaths: WasmPa
   await registerGradients();
   const reasons: string[] = [];
   for (const candidate of device === 'auto' ? automaticDevices : [device]) {
-    const missing = absence(candidate);
+    const missing = reasonUnavailable(candidate);
     if (missing !== undefined) {
       reasons.push(missing);
       continue;

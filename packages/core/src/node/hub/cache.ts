@@ -118,7 +118,7 @@ export class HubCache {
  * @throws SentvecError `io-failed`; what the work throws
  */
 export function guardCache<T>(directory: string, work: () => Promise<T>): Promise<T> {
-  return guardIo('Writing the cache of the hub', directory, work, 'Or choose another place with HF_HOME.');
+  return guardIo('Writing the cache of the hub', directory, work, 'You can also choose another folder with HF_HOME.');
 }
 
 async function writeFile(path: string, content: string): Promise<void> {

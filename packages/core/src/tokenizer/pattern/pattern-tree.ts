@@ -90,7 +90,7 @@ function united(nodes: readonly PatternNode[]): Uint8Array | undefined {
 }
 
 /**
- * How many ways of matching a backtracking matcher may try from one place, in texts of up to `length` characters, before
+ * How many ways of matching a backtracking matcher may try from one position, in texts of up to `length` characters, before
  * it knows that none leads on.
  * @param isLast whether what follows cannot fail, so that the first way will do
  */

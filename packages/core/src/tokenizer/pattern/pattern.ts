@@ -20,24 +20,26 @@ const mark = 6;
 const again = 7;
 const end = 8;
 
-/** A step of a compiled pattern. Steps refer to one another by their places in the program. */
+/** A step of a compiled pattern. Steps refer to one another by their indices in the program. */
 interface Step {
   readonly kind: number;
   /** The step that follows. */
   next: number;
   /** Of a fork: where to go on when `next` fails. Of a look or an atomic group: where its own steps begin. */
   readonly other: number;
-  /**
-   * Of a character or a run of characters: which of ASCII are in the class, and whether another is. Of a fork: which of
-   * ASCII `next` may begin with.
-   */
+  /** Of a character or a run of characters: which of ASCII are in the class. Of a fork: which `next` may begin with. */
   readonly ascii: Uint8Array;
+  /** Of a character or a run of characters: whether one beyond ASCII is in the class. */
   readonly test: CharacterTest;
   /** How many characters a run has, or a look behind goes back. */
   readonly least: number;
   readonly most: number;
-  /** A run that gives nothing back, or a look that must not match. */
-  readonly strict: boolean;
+  /** Of the end of a loop's iteration: the step that marked its begin. */
+  readonly mark: number;
+  /** A run that gives nothing back. */
+  readonly possessive: boolean;
+  /** A look that must not match. */
+  readonly negative: boolean;
   /** A look behind. */
   readonly behind: boolean;
   readonly anchor: Anchor;
@@ -52,7 +54,9 @@ const blankStep: Step = {
   test: () => false,
   least: 0,
   most: 0,
-  strict: false,
+  mark: -1,
+  possessive: false,
+  negative: false,
   behind: false,
   anchor: 'A',
 };
@@ -66,7 +70,7 @@ const longestStack = 2 ** 25;
 /** Bits for what failed: 32 MB. */
 const longestMemory = 2 ** 28;
 
-/** UTF-16 code units of the character at a place, 1 at the end. */
+/** UTF-16 code units of the character at a position, 1 at the end. */
 function widthAt(text: string, at: number): number {
   const unit = text.charCodeAt(at);
   return unit >= 0xd800 && unit < 0xdc00 && at + 1 < text.length ? 2 : 1;
@@ -79,7 +83,7 @@ class Compiler {
     return this.steps.push({ ...blankStep, ...step }) - 1;
   }
 
-  /** Adds the steps of a node, which lead to the step `next`. Returns the place of the first. */
+  /** Adds the steps of a node, which lead to the step `next`. Returns the index of the first. */
   add(node: PatternNode, next: number): number {
     if (this.steps.length > mostSteps) return next;
     switch (node.kind) {
@@ -106,7 +110,7 @@ class Compiler {
           kind: look,
           other: this.#separate(node.node),
           behind: node.behind,
-          strict: node.negative,
+          negative: node.negative,
           ...lengthOf(node.node),
           next,
         });
@@ -128,7 +132,7 @@ class Compiler {
         ascii: startsOf(node)!,
         least,
         most,
-        strict: mode === 'possessive',
+        possessive: mode === 'possessive',
         next,
       });
     if (mode === 'possessive') return this.add({ kind: 'atomic', node: { ...repeat, mode: 'greedy' } }, next);
@@ -136,11 +140,11 @@ class Compiler {
       this.step(mode === 'lazy' ? { kind: fork, next, other: inside } : { kind: fork, next: inside, other: next });
     let first = next;
     if (most === Infinity) {
-      // `again` leaves the loop when a round has matched nothing: `least` holds the place of its mark.
-      const place = this.step({ kind: again, other: next });
-      const marked = this.step({ kind: mark, next: this.add(node, place) });
+      // `again` leaves the loop when an iteration has matched nothing: it ends where its mark says that it began.
+      const last = this.step({ kind: again, other: next });
+      const marked = this.step({ kind: mark, next: this.add(node, last) });
       first = either(marked);
-      this.steps[place] = { ...this.steps[place]!, next: first, least: marked };
+      this.steps[last] = { ...this.steps[last]!, next: first, mark: marked };
     } else for (let count = least; count < most; count += 1) first = either(this.add(node, first));
     for (let count = 0; count < least; count += 1) first = this.add(node, first);
     return first;
@@ -148,8 +152,8 @@ class Compiler {
 }
 
 /**
- * What is still to be tried, three numbers each: a step, a place, and a kind, which for a run of characters is the
- * place down to which it may go back. Shared by all searches: only one runs at a time.
+ * What is still to be tried, three numbers each: a step, a position, and a kind, which for a run of characters is the
+ * position down to which it may go back. Shared by all searches: only one runs at a time.
  */
 let stack = new Int32Array(3 * 1024);
 const alternative = -1;
@@ -164,10 +168,10 @@ export class Pattern {
   readonly #first: number;
   /** Which characters of ASCII a match may start with. */
   readonly #starts: Uint8Array;
-  /** Where the loops that go on began their round. */
+  /** For each loop in progress: where its current iteration began. */
   readonly #marks: Int32Array;
   #text = '';
-  /** Bit by bit, which steps failed at which place: place × number of steps + step. */
+  /** Bit by bit, which steps failed at which position: position × number of steps + step. */
   #failed: Uint8Array | undefined;
   #stop = 0;
   #size = 0;
@@ -235,23 +239,23 @@ export class Pattern {
     return this.#stop === -1 ? -1 : length;
   }
 
-  /** The end of a match that starts at a place; -1 for none. */
-  #matchAt(place: number): number {
+  /** The end of a match that starts at a position; -1 for none. */
+  #matchAt(position: number): number {
     this.#size = 0;
-    const stop = this.#run(this.#first, place, -1, false);
+    const stop = this.#run(this.#first, position, -1, false);
     if (stop !== -1 && this.#failed) this.#forget(stop);
     return stop;
   }
 
-  /** Clears the failures at a place: steps that led to a match did not fail, and the next search begins at its end. */
-  #forget(place: number): void {
-    const first = place * this.#steps.length;
+  /** Clears the failures at a position: steps that led to a match did not fail, and the next search begins at its end. */
+  #forget(position: number): void {
+    const first = position * this.#steps.length;
     for (let bit = first; bit < first + this.#steps.length; bit += 1) this.#failed![bit >> 3]! &= ~(1 << (bit & 7));
   }
 
-  /** Whether a step was tried at a place before, without success; from now on it was. */
-  #seen(memory: Uint8Array, step: number, place: number): boolean {
-    const bit = place * this.#steps.length + step;
+  /** Whether a step was tried at a position before, without success; from now on it was. */
+  #seen(memory: Uint8Array, step: number, position: number): boolean {
+    const bit = position * this.#steps.length + step;
     const seen = (memory[bit >> 3]! & (1 << (bit & 7))) !== 0;
     memory[bit >> 3]! |= 1 << (bit & 7);
     return seen;
@@ -265,7 +269,7 @@ export class Pattern {
     this.#workToNextCheck = most;
   }
 
-  /** A bit for each step at each place; `undefined` where that would be too many. */
+  /** A bit for each step at each position; `undefined` where that would be too many. */
   #newMemory(): Uint8Array | undefined {
     const bits = (this.#text.length + 1) * this.#steps.length;
     if (bits > longestMemory) return undefined;
@@ -274,19 +278,19 @@ export class Pattern {
   }
 
   /**
-   * Follows the steps from a place as far as they match, then goes back to what is still to be tried.
+   * Follows the steps from a position as far as they match, then goes back to what is still to be tried.
    * @param target where the match must end; -1 for anywhere
-   * @param isInner whether this is a look-around or an atomic group: its match ends no search, so what failed in it is
-   * forgotten
+   * @param isInner whether this is a look-around or an atomic group: a match inside does not end the search; it gets a memory
+   * of its own, dropped at the end
    * @returns the end of the match; -1 for none
    */
-  #run(first: number, place: number, target: number, isInner: boolean): number {
+  #run(first: number, position: number, target: number, isInner: boolean): number {
     const steps = this.#steps;
     const bottom = this.#size;
     const memoryFrom = this.#work + this.#workBeforeMemory;
     let memory = isInner ? undefined : this.#failed;
     let index = first;
-    let at = place;
+    let at = position;
     for (;;) {
       const step = steps[index]!;
       this.#work += 1;
@@ -314,7 +318,7 @@ export class Pattern {
           if (!isAt(step.anchor, this.#text, at)) at = -1;
           break;
         case look:
-          if (this.#looks(step, at) === step.strict) at = -1;
+          if (this.#looks(step, at) === step.negative) at = -1;
           break;
         case atomic:
           at = this.#run(step.other, at, -1, true);
@@ -333,7 +337,7 @@ export class Pattern {
         default:
       }
       if (at !== -1) {
-        index = step.kind === again && this.#marks[step.least] === from ? step.other : step.next;
+        index = step.kind === again && this.#marks[step.mark] === from ? step.other : step.next;
         continue;
       }
       index = this.#back(bottom);
@@ -342,7 +346,7 @@ export class Pattern {
     }
   }
 
-  /** Takes the last thing that is still to be tried: its step, and its place in `#backAt`. -1 when there is none. */
+  /** Takes the last thing that is still to be tried: its step, and its position in `#backAt`. -1 when there is none. */
   #back(bottom: number): number {
     while (this.#size > bottom) {
       this.#size -= 3;
@@ -355,7 +359,7 @@ export class Pattern {
       }
       this.#backAt = at;
       if (kind === alternative) return index;
-      // A run that gave back a character, and may give back more: down to the place that is stored in place of the
+      // A run that gave back a character, and may give back more: down to the position that is stored instead of the
       // kind.
       if (at > kind) this.#push(index, before(this.#text, at), kind);
       return this.#steps[index]!.next;
@@ -381,7 +385,7 @@ export class Pattern {
     return !(unit < 128) || ascii[unit] === 1;
   }
 
-  /** UTF-16 code units of the character at a place when it is in the class of a step, else 0. */
+  /** UTF-16 code units of the character at a position when it is in the class of a step, else 0. */
   #width(step: Step, at: number): number {
     const unit = this.#text.charCodeAt(at);
     if (unit < 128) return step.ascii[unit]!;
@@ -393,7 +397,7 @@ export class Pattern {
   /** As many characters of a class as there are; what may be given back is noted. Returns the end, or -1. */
   #runOfCharacters(index: number, at: number, target: number, memory: Uint8Array | undefined): number {
     const step = this.#steps[index]!;
-    const { least, most, strict } = step;
+    const { least, most, possessive } = step;
     const remembering = memory !== undefined && most === Infinity;
     let stop = at;
     let floor = at;
@@ -412,10 +416,10 @@ export class Pattern {
     this.#work += stop - at;
     if (seen) {
       // Everything from here on was tried before.
-      if (strict || stop === floor) return -1;
+      if (possessive || stop === floor) return -1;
       stop = before(this.#text, stop);
     }
-    if (!strict && stop > floor && (target !== -1 || this.#steps[step.next]!.kind !== end))
+    if (!possessive && stop > floor && (target !== -1 || this.#steps[step.next]!.kind !== end))
       this.#push(index, before(this.#text, stop), floor);
     return stop;
   }
@@ -436,7 +440,7 @@ function tooLong(): UnreadableText {
   return new UnreadableText('takes too long to search for a pattern of the tokenizer. Cut it into parts.');
 }
 
-/** The place of the character before a place. */
+/** The position of the character before a position. */
 function before(text: string, at: number): number {
   const unit = text.charCodeAt(at - 1);
   return at > 1 && unit >= 0xdc00 && unit < 0xe000 ? at - 2 : at - 1;
