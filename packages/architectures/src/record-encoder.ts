@@ -74,10 +74,10 @@ function linkedWeight(
   name: string,
   smallest: number,
 ): OnnxTensor | undefined {
-  const place = definition.location(name);
-  const type = place && linkedTypes.get(place.type);
-  if (type === undefined || place!.end - place!.begin < smallest) return undefined;
-  const { path, begin, end } = place!;
+  const location = definition.location(name);
+  const type = location && linkedTypes.get(location.type);
+  if (type === undefined || location!.end - location!.begin < smallest) return undefined;
+  const { path, begin, end } = location!;
   return recorder.weight({ type, location: path, offset: begin, length: end - begin }, definition.weights.get(name)!);
 }
 

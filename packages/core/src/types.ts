@@ -86,7 +86,7 @@ export interface Tokenizer {
   readonly specialTokens: { readonly prefix: readonly number[]; readonly suffix: readonly number[] };
   /**
    * Never blocks the event loop for long, whatever the number and size of texts.
-   * @throws SentvecError `invalid-text` when a text cannot be tokenized; `details.row` is its place among the texts
+   * @throws SentvecError `invalid-text` when a text cannot be tokenized; `details.row` is its index among the texts
    */
   encode(texts: readonly string[], options: TokenizeOptions): Promise<TokenizedText[]>;
   dispose(): Promise<void>;

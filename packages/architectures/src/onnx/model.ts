@@ -225,14 +225,14 @@ function inlineChunks({ name, shape }: Pick<Initializer, 'name' | 'shape'>, data
 /** The bytes that refer to a constant in another file. */
 function externalChunks(
   { name, shape }: Pick<Initializer, 'name' | 'shape'>,
-  { type, ...place }: Omit<ExternalNumbers, 'type'> & { readonly type: ElementType },
+  { type, ...location }: Omit<ExternalNumbers, 'type'> & { readonly type: ElementType },
 ): Uint8Array[] {
   const proto = create(TensorProtoSchema, {
     name,
     dataType: elementTypes[type],
     dims: shape.map(BigInt),
     dataLocation: TensorProto_DataLocation.EXTERNAL,
-    externalData: Object.entries(place).map(([key, value]) => ({ key, value: String(value) })),
+    externalData: Object.entries(location).map(([key, value]) => ({ key, value: String(value) })),
   });
   const tensor = toBinary(TensorProtoSchema, proto);
   return [fieldHeader(fields.graph.initializer, tensor.length), tensor];

@@ -30,7 +30,7 @@ export interface CalibrationGraph {
 
 /**
  * A graph with the smallest, largest and mean value of each channel of each input: outputs `minimum N`, `maximum N` and
- * `mean N` (`[width]`), where N is the place of the input in `inputs`. Positions of padding count like others: give it batches
+ * `mean N` (`[width]`), where N is the index of the input in `inputs`. Positions of padding count like others: give it batches
  * without padding.
  * @param location of the weights, which belong next to the model
  */

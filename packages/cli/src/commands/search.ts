@@ -112,8 +112,8 @@ export const search: Command = defineCommand({
         : error;
     });
     const isStaged = args.hybrid === true || args.rerank !== undefined;
-    const hits = found.map(({ score, scores, id, text, piece, columns }, place) => ({
-      rank: place + 1,
+    const hits = found.map(({ score, scores, id, text, piece, columns }, index) => ({
+      rank: index + 1,
       score,
       ...(isStaged ? { scores } : {}),
       id,

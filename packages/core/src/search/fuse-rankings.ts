@@ -41,8 +41,8 @@ export function fuseRankings(rankings: readonly (readonly SearchHit[])[], option
   for (const [index, ranking] of rankings.entries()) {
     checkRanking(ranking, index);
     const share = by === 'ranks' ? (_: SearchHit, rank: number) => 1 / (k + rank) : shareOfRange(ranking);
-    for (const [place, hit] of ranking.entries())
-      fused.set(hit.row, (fused.get(hit.row) ?? 0) + weights[index]! * share(hit, place + 1));
+    for (const [position, hit] of ranking.entries())
+      fused.set(hit.row, (fused.get(hit.row) ?? 0) + weights[index]! * share(hit, position + 1));
   }
   return [...fused]
     .map(([row, score]) => ({ row, score }))

@@ -9,7 +9,7 @@ export interface SearchHit {
   readonly score: number;
 }
 
-/** A document with its place and score; larger is better. */
+/** A document with its row and score; larger is better. */
 export interface RankedDocument extends SearchHit {
   readonly document: string;
 }

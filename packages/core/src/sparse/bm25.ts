@@ -166,7 +166,7 @@ export class WordIndex implements Bm25Index {
     this.#frequencies = new Uint32Array(vocabulary.size);
     let length = 0;
     for (const { terms, counts, lengths } of segments) {
-      for (const [place, term] of terms.entries()) this.#frequencies[term]! += counts[place]!;
+      for (const [position, term] of terms.entries()) this.#frequencies[term]! += counts[position]!;
       for (const each of lengths!) length += each;
     }
     this.#scoring = saturation(segments, k1, b, length / Math.max(1, this.documents));

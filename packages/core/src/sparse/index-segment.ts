@@ -82,19 +82,19 @@ export class SegmentBuilder {
     /** Where the next value, and the next document, of each term goes. */
     const nextValue = new Float64Array(this.#largestTerm + 1);
     const nextDocument = new Float64Array(this.#largestTerm + 1);
-    const placeOf = new Uint32Array(this.#largestTerm + 1);
-    for (const [place, term] of terms.entries()) {
-      placeOf[term] = place;
-      nextValue[term] = layout.starts[place]! / 4;
-      nextDocument[term] = layout.starts[place]! / 2 + 2 * layout.countOf[place]!;
+    const positionOf = new Uint32Array(this.#largestTerm + 1);
+    for (const [position, term] of terms.entries()) {
+      positionOf[term] = position;
+      nextValue[term] = layout.starts[position]! / 4;
+      nextDocument[term] = layout.starts[position]! / 2 + 2 * layout.countOf[position]!;
     }
     for (let i = 0; i < this.#postings; i += 1) {
       const term = this.#terms[i]!;
       const value = this.#values[i]!;
       floats[nextValue[term]!++] = value;
       shorts[nextDocument[term]!++] = this.#documents[i]!;
-      const place = placeOf[term]!;
-      if (value > maxima[place]!) maxima[place] = value;
+      const position = positionOf[term]!;
+      if (value > maxima[position]!) maxima[position] = value;
     }
   }
 
@@ -137,7 +137,8 @@ function layoutOf(countOf: Uint32Array, documents: number, hasLengths: boolean):
   const [counts, maxima, lengths] = [terms + 4 * count, terms + 8 * count, terms + 12 * count];
   const starts = new Float64Array(count + 1);
   starts[0] = lengths + (hasLengths ? 4 * documents : 0);
-  for (let place = 0; place < count; place += 1) starts[place + 1] = starts[place]! + postingsBytes(countOf[place]!);
+  for (let position = 0; position < count; position += 1)
+    starts[position + 1] = starts[position]! + postingsBytes(countOf[position]!);
   return { terms, counts, maxima, lengths, countOf, starts, size: starts[count]! };
 }
 
@@ -173,7 +174,7 @@ export class Segment {
     this.maxima = new Float32Array(part(empty.maxima, empty.lengths));
     this.lengths = hasLengths === 1 ? new Float32Array(part(empty.lengths, empty.starts[0]!)) : undefined;
     const layout = layoutOf(this.counts, documents!, hasLengths === 1);
-    const isAscending = this.terms.every((term, place) => term > (place === 0 ? -1 : this.terms[place - 1]!));
+    const isAscending = this.terms.every((term, position) => term > (position === 0 ? -1 : this.terms[position - 1]!));
     if (layout.size !== size || !isAscending) fail();
     this.#starts = layout.starts;
     this.#read = read;
@@ -187,8 +188,8 @@ export class Segment {
     );
   }
 
-  /** The place of a term among `terms`; -1 when no document has it. */
-  placeOf(term: number): number {
+  /** The position of a term among `terms`; -1 when no document has it. */
+  positionOf(term: number): number {
     const { terms } = this;
     let [low, high] = [0, terms.length];
     while (low < high) {
@@ -199,10 +200,10 @@ export class Segment {
     return terms[low] === term ? low : -1;
   }
 
-  /** The postings of the term at a place. Blocks the thread while a disk reads. @throws SentvecError `io-failed` */
-  postings(place: number): Postings {
-    const count = this.counts[place]!;
-    const bytes = this.#read(this.#starts[place]!, this.#starts[place + 1]!);
+  /** The postings of the term at a position. Blocks the thread while a disk reads. @throws SentvecError `io-failed` */
+  postings(position: number): Postings {
+    const count = this.counts[position]!;
+    const bytes = this.#read(this.#starts[position]!, this.#starts[position + 1]!);
     const { buffer, byteOffset } = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
     const documents = new Uint16Array(buffer, byteOffset + 4 * count, count);
     if (documents[count - 1]! >= this.documents) this.#fail();

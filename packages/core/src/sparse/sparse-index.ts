@@ -151,7 +151,7 @@ export class InvertedIndex implements SparseIndex {
     checkOptionNames('search()', options, searchOptionNames);
     checkSparseVector(query, 'The query');
     return searchSegments(this.#segments, query, options, {
-      bound: (segment, place) => segment.maxima[place]!,
+      bound: (segment, position) => segment.maxima[position]!,
       add: addProducts,
     });
   }
@@ -189,11 +189,11 @@ export async function searchSegments(
     throwIfAborted(signal);
     const terms = termsIn(segment, query);
     const bound = terms.reduce(
-      (sum, { place, weight }) => sum + Math.max(0, weight) * scoring.bound(segment, place),
+      (sum, { position, weight }) => sum + Math.max(0, weight) * scoring.bound(segment, position),
       0,
     );
     if (terms.length > 0 && bound > top.threshold) {
-      for (const { place, weight } of terms) scoring.add(scores, segment.postings(place), weight, number);
+      for (const { position, weight } of terms) scoring.add(scores, segment.postings(position), weight, number);
       keepBest(top, scores, firstRow, segment.documents);
     }
     firstRow += segment.documents;
@@ -201,11 +201,11 @@ export async function searchSegments(
   return top.sorted();
 }
 
-function termsIn(segment: Segment, { indices, values }: SparseVector): { place: number; weight: number }[] {
-  const terms: { place: number; weight: number }[] = [];
+function termsIn(segment: Segment, { indices, values }: SparseVector): { position: number; weight: number }[] {
+  const terms: { position: number; weight: number }[] = [];
   for (let i = 0; i < indices.length; i += 1) {
-    const place = segment.placeOf(indices[i]!);
-    if (place !== -1) terms.push({ place, weight: values[i]! });
+    const position = segment.positionOf(indices[i]!);
+    if (position !== -1) terms.push({ position, weight: values[i]! });
   }
   return terms;
 }

@@ -60,7 +60,7 @@ export function largestEntries(vector: SparseVector, count: number): SparseVecto
   return { indices: Int32Array.from(kept, (i) => indices[i]!), values: Float32Array.from(kept, (i) => values[i]!) };
 }
 
-/** The places of a vector's entries, largest value first, equal ones in the order of their indices. */
+/** The positions of a vector's entries, largest value first, equal ones in the order of their indices. */
 export function entriesByValue({ values }: SparseVector): number[] {
   return Array.from(values, (_, i) => i).sort((a, b) => values[b]! - values[a]! || a - b);
 }

@@ -160,7 +160,7 @@ function replace(pattern: string | Pattern, content: string): Normalizer {
     const { text } = piece;
     const matches = typeof pattern === 'string' ? literalMatches(text, pattern) : pattern.matches(text);
     if (text === '' || matches.length === 0) return;
-    const removed = matches.reduce((sum, place, index) => (index % 2 === 0 ? sum - place : sum + place), 0);
+    const removed = matches.reduce((sum, position, index) => (index % 2 === 0 ? sum - position : sum + position), 0);
     checkLength(text.length - removed + (matches.length / 2) * content.length, longest);
     piece.lead = leadAfterReplace(piece.lead, matches, content.length);
     const parts: string[] = [];

@@ -9,7 +9,7 @@ export interface Piece {
   lead: number;
 }
 
-/** The part of a piece from one place to another. */
+/** The part of a piece from one position to another. */
 export function slice({ text, lead }: Piece, start: number, end: number): Piece {
   return { text: text.slice(start, end), lead: lead === 0 ? 0 : Math.max(0, Math.min(lead, end) - start) };
 }

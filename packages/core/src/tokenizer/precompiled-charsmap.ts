@@ -156,8 +156,8 @@ function checkTrie(trie: Uint32Array, replacements: Uint8Array): void {
     const block = (index ^ offsetOf(unit)) >>> 0;
     if ((block | 0xff) >= trie.length) throw invalid('leads outside of its trie');
     if (!hasLeaf(unit)) continue;
-    const place = valueOf(trie[block]!);
-    if (place > replacements.length || (replacements[place]! & 0xc0) === 0x80)
+    const position = valueOf(trie[block]!);
+    if (position > replacements.length || (replacements[position]! & 0xc0) === 0x80)
       throw invalid('leads outside of its replacements');
   }
 }

@@ -20,7 +20,7 @@ interface Merges {
 }
 
 /** More than the positions in a word. */
-const mostPlaces = 2 ** 31;
+const mostPositions = 2 ** 31;
 
 class BytePairEncoding {
   readonly #ids: ReadonlyMap<string, number>;
@@ -31,7 +31,7 @@ class BytePairEncoding {
   readonly #fusesUnknown: boolean;
   readonly #fallsBackToBytes: boolean;
   readonly #ignoresMerges: boolean;
-  /** Merges that wait: rank × 2^31 + place, so that the lowest rank comes first, of equal ones the leftmost. */
+  /** Merges that wait: rank × 2^31 + position, so that the lowest rank comes first, of equal ones the leftmost. */
   readonly #queue = new PriorityQueue();
 
   constructor(fields: Component, vocabulary: Vocabulary, merges: Merges) {
@@ -98,38 +98,38 @@ class BytePairEncoding {
     return ids;
   }
 
-  /** Symbols are a linked list over their places, so that a merge costs the same wherever it is. */
+  /** Symbols are a linked list over their positions, so that a merge costs the same wherever it is. */
   #merge(symbols: number[]): number[] {
     const { length } = symbols;
     if (length < 2) return symbols;
     const { merged } = this.#merges;
     const queue = this.#queue;
-    const next = Array.from(symbols, (_, place) => place + 1);
-    const previous = Array.from(symbols, (_, place) => place - 1);
-    for (let place = 0; place < length - 1; place += 1) this.#offer(symbols, place, place + 1);
+    const next = Array.from(symbols, (_, position) => position + 1);
+    const previous = Array.from(symbols, (_, position) => position - 1);
+    for (let position = 0; position < length - 1; position += 1) this.#offer(symbols, position, position + 1);
     while (queue.size > 0) {
       const key = queue.pop();
-      const place = key % mostPlaces;
-      const right = next[place]!;
-      if (symbols[place] === -1 || right === length) continue;
+      const position = key % mostPositions;
+      const right = next[position]!;
+      if (symbols[position] === -1 || right === length) continue;
       // Either of the two may have been merged since this pair was queued.
-      const rank = this.#merges.ranks.get(symbols[place]!, symbols[right]!);
-      if (rank === -1 || merged[rank] !== merged[Math.trunc(key / mostPlaces)]) continue;
-      symbols[place] = merged[rank]!;
+      const rank = this.#merges.ranks.get(symbols[position]!, symbols[right]!);
+      if (rank === -1 || merged[rank] !== merged[Math.trunc(key / mostPositions)]) continue;
+      symbols[position] = merged[rank]!;
       symbols[right] = -1;
       const following = next[right]!;
-      next[place] = following;
-      if (following < length) previous[following] = place;
-      const before = previous[place]!;
-      if (before !== -1) this.#offer(symbols, before, place);
-      if (following < length) this.#offer(symbols, place, following);
+      next[position] = following;
+      if (following < length) previous[following] = position;
+      const before = previous[position]!;
+      if (before !== -1) this.#offer(symbols, before, position);
+      if (following < length) this.#offer(symbols, position, following);
     }
     return symbols.filter((symbol) => symbol !== -1);
   }
 
-  #offer(symbols: readonly number[], place: number, right: number): void {
-    const rank = this.#merges.ranks.get(symbols[place]!, symbols[right]!);
-    if (rank !== -1) this.#queue.push(rank * mostPlaces + place);
+  #offer(symbols: readonly number[], position: number, right: number): void {
+    const rank = this.#merges.ranks.get(symbols[position]!, symbols[right]!);
+    if (rank !== -1) this.#queue.push(rank * mostPositions + position);
   }
 }
 

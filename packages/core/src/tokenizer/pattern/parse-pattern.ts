@@ -115,7 +115,7 @@ class PatternParser {
     return { least, most, isInterval: true };
   }
 
-  /** `{2}`, `{2,}`, `{,3}` or `{2,3}` at this place; a brace that is none of these stands for itself. */
+  /** `{2}`, `{2,}`, `{,3}` or `{2,3}` at this position; a brace that is none of these stands for itself. */
   #interval(): { readonly least: number; readonly most: number; readonly length: number } | undefined {
     if (this.#peek() !== '{') return undefined;
     const match = /^\{(?:(\d+)(,?)(\d*)|,(\d+))\}/u.exec(this.#characters.slice(this.#at, this.#at + 20).join(''));
