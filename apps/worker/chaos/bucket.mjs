@@ -1,17 +1,23 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { startS3 } from '@sentvec/testing';
+import { startAz, startGs, startS3 } from '@sentvec/testing';
 import { hashes } from './corpus.mjs';
+
+const stores = { s3: startS3, gs: startGs, az: startAz };
+
+/** The schemes of {@link startBucket}. */
+export const schemes = Object.keys(stores);
 
 /**
  * Starts a store that fails 5 % of its calls and loses 1 % of its answers. The workers share nothing but it and Redis.
  *
+ * @param scheme `s3`, `gs` or `az`
  * @param random numbers from 0 to 1
  */
-export async function startBucket(random) {
+export async function startBucket(scheme, random) {
   const counts = { calls: 0, failed: 0, lost: 0 };
-  const server = await startS3();
+  const server = await stores[scheme]();
   server.setFault(() => {
     counts.calls += 1;
     const chance = random();

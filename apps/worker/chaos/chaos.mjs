@@ -13,7 +13,7 @@ import { loadEmbedder } from '@sentvec/core/node';
 import { connectRedis, QueueOverview, queueRuntime } from '@sentvec/queue';
 import { goldenPath, startRedis } from '@sentvec/testing';
 import { embedCorpusWorkflow, hasEnded, inProcessRuntime } from '@sentvec/workflow';
-import { mustEqualFolder, startBucket } from './bucket.mjs';
+import { mustEqualFolder, schemes, startBucket } from './bucket.mjs';
 import { hashes, writeCorpus } from './corpus.mjs';
 import { damageFolders } from './damage.mjs';
 import { Disasters } from './disasters.mjs';
@@ -40,7 +40,7 @@ const { values } = parseArgs({
     'chunk-rows': { type: 'string', default: '250' },
     // The rate limit, as chunks/seconds: slow enough that the run lasts through all disasters, on a fast machine too.
     rate: { type: 'string', default: '2/1' },
-    // `s3`: the workers have nothing in common but Redis and a bucket, in a store that fails.
+    // `s3`, `gs`, `az`: the workers have nothing in common but Redis and a bucket, in a store that fails.
     storage: { type: 'string', default: 'folder' },
   },
 });
@@ -49,9 +49,12 @@ const say = (line) => process.stdout.write(`${line}\n`);
 const seconds = (milliseconds) => `${(milliseconds / 1000).toFixed(1)} s`;
 
 const root = await mkdtemp(join(tmpdir(), 'sentvec-chaos-'));
-const inBucket = values.storage === 's3';
+const scheme = values.storage;
+if (scheme !== 'folder' && !schemes.includes(scheme))
+  throw new Error(`There is no storage ${scheme}: folder, ${schemes.join(', ')}.`);
+const inBucket = scheme !== 'folder';
 const redis = await startRedis();
-const bucket = inBucket ? await startBucket(seededRandom(counts.seed)) : undefined;
+const bucket = inBucket ? await startBucket(scheme, seededRandom(counts.seed)) : undefined;
 Object.assign(process.env, bucket?.environment);
 const model = join(root, 'model');
 const disk = join(root, 'disk');
@@ -112,9 +115,9 @@ async function disturbedInFolder(request) {
 
 /** @returns how many files there are */
 async function disturbedInBucket(corpus, request) {
-  const stored = 's3://bucket/corpus.jsonl';
+  const stored = `${scheme}://bucket/corpus.jsonl`;
   bucket.put('corpus.jsonl', await readFile(corpus));
-  await disturbed({ ...request('disturbed'), inputs: [stored], output: 's3://bucket/disturbed' });
+  await disturbed({ ...request('disturbed'), inputs: [stored], output: `${scheme}://bucket/disturbed` });
   const { calls, failed, lost } = bucket.counts;
   say(`${calls} calls of the store, of which ${failed} failed; ${lost} answers were lost`);
   return mustEqualFolder(bucket, 'disturbed', join(disk, 'undisturbed'), [corpus, stored]);
@@ -142,7 +145,7 @@ async function undisturbed(request) {
 async function disturbed(request) {
   const settings = {
     SENTVEC_REDIS_URL: redis.url,
-    ...(inBucket ? { SENTVEC_BUCKETS: 's3://bucket' } : { SENTVEC_ROOTS: root }),
+    ...(inBucket ? { SENTVEC_BUCKETS: `${scheme}://bucket` } : { SENTVEC_ROOTS: root }),
     SENTVEC_MODELS: model,
     SENTVEC_PORT: '0',
     SENTVEC_THREADS: '1',
@@ -236,7 +239,7 @@ async function startWrong(settings) {
   const otherWeights = goldenPath('models/tiny-mpnet');
   const wrong = {
     'another list of models': [{ SENTVEC_MODELS: 'use-lite' }],
-    'no access to the corpus': [inBucket ? { SENTVEC_BUCKETS: 's3://other' } : { SENTVEC_ROOTS: elsewhere }],
+    'no access to the corpus': [inBucket ? { SENTVEC_BUCKETS: `${scheme}://other` } : { SENTVEC_ROOTS: elsewhere }],
     'a changed workflow': [{ SENTVEC_PLUGINS: fileURLToPath(new URL('changed-workflow.mjs', import.meta.url)) }],
     ...(canMount && { 'other weights': [{}, [otherWeights, model]] }),
   };

@@ -22,6 +22,16 @@ import {
 const world = useHubFixture();
 
 describe('a broken download', () => {
+  it('is reported without the signature of the address of the storage', async () => {
+    world.hub.statuses.set(`storage:${weights}`, [503, 404]);
+    const model = await hubModel(name, { retries: 0 });
+    for (const code of ['download-failed', 'model-not-found']) {
+      const error: unknown = await model.read(weights).catch((failure: unknown) => failure);
+      expect(error).toMatchObject({ code });
+      expect(JSON.stringify([error, String(error), String((error as Error).cause)])).not.toContain('signed');
+    }
+  });
+
   it('goes on where the connection was dropped', async () => {
     world.hub.cuts.set(weights, [1000, 500]);
     const model = await hubModel(name, { retries: 1 });

@@ -101,6 +101,11 @@ function split(uri: string): { readonly storage: string; readonly key: string } 
   if (Object.hasOwn(bucketStorages, name)) {
     if (!/^(?:[a-z0-9][a-z0-9._-]{0,254}|\$(?:root|web|logs))$/iu.test(authority))
       throw addressError(uri, `what follows "${name}://" is not the name of a bucket`);
+    if (/[?&](?:sig|x-(?:amz|goog)-signature)=/iu.test(key))
+      throw addressError(
+        uri.replace(/[?#].*$/su, '?…'),
+        'it holds a signature, which is a secret and would be stored in the manifest',
+      );
     return { storage: `${name}://${authority}`, key };
   }
   if (name !== 'https' && name !== 'http') throw addressError(uri, `sentvec does not know ${name}://`);

@@ -140,6 +140,8 @@ it('finds the store of an address, and the key in it as it is', () => {
     return [storage.uri, key];
   };
   expect(found('s3://bucket/a b/ä%20+?#.jsonl')).toEqual(['s3://bucket', 'a b/ä%20+?#.jsonl']);
+  expect(found('gs://bucket/a?b')).toEqual(['gs://bucket', 'a?b']);
+  expect(found('az://$web/key')).toEqual(['az://$web', 'key']);
   expect(found('https://host:8443/a%20b/c.jsonl')).toEqual(['https://host:8443', 'a b/c.jsonl']);
   expect(['s3://b/k', 'HTTPS://h', 'C:\\data', '/data', 'data://', 'a/b:c'].map(isStorageUri)).toEqual([
     true,
@@ -166,6 +168,8 @@ it.each([
   ['ftp://me:secret@host/file', /^ftp:\/\/…@host\/file cannot be used: sentvec does not know ftp:\/\//u],
   ['s3:///key', /what follows "s3:\/\/" is not the name of a bucket/u],
   ['s3://AKIA:secret@bucket/key', /^s3:\/\/…@bucket\/key cannot be used: what follows "s3:\/\/" is not the name/u],
+  ['gs://me:secret@bucket/key', /^gs:\/\/…@bucket\/key cannot be used: what follows "gs:\/\/" is not the name/u],
+  ['az://container/key?sv=2021&sig=secret', /^az:\/\/container\/key\?… cannot be used: it holds a signature/u],
   ['https://me:secret@host/file', /^https:\/\/…@host\/file cannot be used: it holds a password or a query/u],
   [
     'https://host/file?X-Amz-Signature=secret',

@@ -162,7 +162,7 @@ export class HubServer {
       });
     const { port } = this.#storage.address() as AddressInfo;
     response.writeHead(302, {
-      location: `http://localhost:${port}/files/${repository.commit}/${encodeURIComponent(file)}`,
+      location: `http://localhost:${port}/files/${repository.commit}/${encodeURIComponent(file)}?X-Amz-Signature=signed`,
       'x-linked-etag': `"${sha256(content)}"`,
       'x-linked-size': String(content.length),
     });

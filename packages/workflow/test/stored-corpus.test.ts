@@ -3,17 +3,19 @@ import { onnx } from '@sentvec/backend-onnx';
 import type { Embedder } from '@sentvec/core';
 import { loadEmbedder } from '@sentvec/core/node';
 import { openEmbeddings } from '@sentvec/corpus';
-import { goldenModel, startS3, type S3Server } from '@sentvec/testing';
+import { goldenModel, startHub, startS3, type HubServer, type S3Server } from '@sentvec/testing';
 import { embedCorpusWorkflow, inProcessRuntime, restrictAccess } from '@sentvec/workflow';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 
 let embedder: Embedder;
 let server: S3Server;
+let hub: HubServer;
 const runtime = inProcessRuntime();
 
 beforeAll(async () => {
   server = await startS3();
-  Object.assign(process.env, server.environment);
+  hub = await startHub();
+  Object.assign(process.env, server.environment, { HF_ENDPOINT: hub.endpoint });
   embedder = await loadEmbedder(goldenModel('tiny-bert'), { backend: onnx({ sessions: 1 }) });
   const text = Array.from({ length: 200 }, (_, row) => `${JSON.stringify({ text: `Row ${row} says hello.` })}\n`).join(
     '',
@@ -24,9 +26,10 @@ afterAll(async () => {
   await embedder.dispose();
   await runtime.close();
   await server.close();
+  await hub.stop();
 });
 
-const access = restrictAccess({ roots: [], buckets: ['s3://bucket/ours'], models: ['tiny'] });
+const access = restrictAccess({ roots: [], buckets: ['s3://bucket/ours', 'hf://datasets/us/data'], models: ['tiny'] });
 const workflow = embedCorpusWorkflow({ embedder: async () => embedder, access });
 
 it('embeds a corpus of a bucket into the bucket, and says so when it is asked again', async () => {
@@ -39,7 +42,18 @@ it('embeds a corpus of a bucket into the bucket, and says so when it is asked ag
   expect([...server.objects().keys()].filter((key) => key.includes('.unfinished'))).toEqual([]);
 });
 
+it('reads a data set that is allowed, whatever its revision', async () => {
+  const files = { 'a.jsonl': Buffer.from('{"text":"one"}\n'), 'b.jsonl': Buffer.from('{"text":"two"}\n') };
+  hub.repositories.set('datasets/us/data', { commit: 'a'.repeat(40), files, branches: ['main', 'v1'] });
+  const inputs = ['hf://datasets/us/data/a.jsonl', 'hf://datasets/us/data@v1/b*.jsonl'];
+  const request = { inputs, output: 's3://bucket/ours/from-the-hub' };
+  const run = await runtime.start(workflow, { model: 'tiny', request });
+  expect(await run.result()).toMatchObject({ rows: 2 });
+});
+
 it.each([
+  ['a data set', { inputs: ['hf://datasets/them/data/a.jsonl'], output: 's3://bucket/ours/x' }],
+  ['a data set whose name begins so', { inputs: ['hf://datasets/us/data-2/a.jsonl'], output: 's3://bucket/ours/x' }],
   ['an input', { inputs: ['s3://bucket/theirs/in.jsonl'], output: 's3://bucket/ours/x' }],
   ['a glob', { inputs: ['s3://bucket/*/in.jsonl'], output: 's3://bucket/ours/x' }],
   ['an output', { inputs: ['s3://bucket/ours/in.jsonl'], output: 's3://bucket/theirs/x' }],

@@ -18,7 +18,9 @@ export interface HubExchange {
 
 /** The error for an answer that is not the one that was asked for. Reads nothing of it: pages of errors can be long. */
 export async function failureOf(response: Response, exchange: HubExchange): Promise<Error> {
-  const { model, file, url, answeredBy } = exchange;
+  const { model, file, url } = exchange;
+  // The address of a storage server is signed by its query.
+  const answeredBy = exchange.answeredBy.replace(/\?.*$/su, '');
   const { status, headers } = response;
   await response.body?.cancel().catch(() => {});
   const message = headers.get('x-error-message')?.slice(0, 300);

@@ -27,7 +27,7 @@ export async function fetchThroughRedirects(
     await response.body?.cancel();
     const next = new URL(location, at);
     if (!/^https?:$/u.test(next.protocol) || (at.startsWith('https:') && next.protocol === 'http:')) {
-      throw new Error(`${at} leads to ${next.href}, which is not encrypted`);
+      throw new Error(`${new URL(at).origin} leads to ${next.origin}, which is not encrypted`);
     }
     if (next.origin !== new URL(at).origin) sent = withoutToken(sent);
     at = next.href;
