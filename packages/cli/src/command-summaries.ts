@@ -20,6 +20,7 @@ export const commandSummaries: Readonly<Record<string, string>> = {
   distill: 'Make a static model of any other: a vector for each token, hundreds of times faster, less exact.',
   quantize: 'A model folder with an int8 file: faster and a quarter of the size, its quality measured on your texts.',
   'mine-negatives': 'Find hard negatives for pairs: texts that are near to the anchor but not its positive.',
+  label: 'Write what a better model gives for texts, vectors or scores, as labels for a smaller one to learn from.',
   train: 'Fine-tune a model of any kind on pairs, triplets, lists or labelled texts.',
   'queue submit': 'Have the workers of a queue embed a corpus.',
   'queue start': 'Have the workers of a queue run a workflow of a plugin.',

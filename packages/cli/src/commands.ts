@@ -20,6 +20,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   distill: async () => (await import('./commands/distill.ts')).distill,
   quantize: async () => (await import('./commands/quantize.ts')).quantize,
   'mine-negatives': async () => (await import('./commands/mine-negatives.ts')).mineNegatives,
+  label: async () => (await import('./commands/label.ts')).label,
   train: async () => (await import('./commands/train.ts')).trainModel,
   'queue submit': async () => (await import('./commands/queue-submit.ts')).queueSubmit,
   'queue start': async () => (await import('./commands/queue-start.ts')).queueStart,

@@ -182,6 +182,15 @@ export async function withModel<T>(
   return withDisposal(await loadModel(choice, context, ['embedder']), work);
 }
 
+/** The same for a command whose model is a teacher: what it gives are labels for another. */
+export async function withTeacher<T>(
+  choice: ModelChoice,
+  context: LoadContext,
+  work: (teacher: Embedder | Reranker) => Promise<T>,
+): Promise<T> {
+  return withDisposal(await loadModel(choice, context, ['embedder', 'reranker']), work);
+}
+
 /** The same for a command that embeds with sparse models as well. */
 export async function withAnyEmbedder<T>(
   choice: ModelChoice,

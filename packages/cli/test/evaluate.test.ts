@@ -1,4 +1,5 @@
-import { goldenModel, goldenPath } from '@sentvec/testing';
+import { readFileSync } from 'node:fs';
+import { goldenExpectation, goldenModel, goldenPath } from '@sentvec/testing';
 import { expect, it } from 'vitest';
 import { Workplace } from './sentvec.ts';
 
@@ -113,6 +114,59 @@ it('mine-negatives: the scores of a reranker decide, and are written as labels',
   for (const { scores } of mined) {
     expect(scores).toHaveLength(3);
     expect(scores[1]).toBeGreaterThanOrEqual(scores[2]!);
+  }
+});
+
+it('label: the vectors of a teacher, of the first text or of all', async () => {
+  const { cases } = goldenExpectation('st6-bert');
+  const rows = [0, 1, 2].map((row) => ({ text: cases[row]!.text, other: cases[row + 1]!.text, id: row }));
+  await place.writeRows('texts.jsonl', rows);
+  const teacher = ['--model', goldenPath('models/st6-bert'), '--columns', 'text,other'];
+  await place.succeed(['label', 'texts.jsonl', ...teacher, '--output', 'first.jsonl']);
+  await place.succeed(['label', 'texts.jsonl', ...teacher, '--vectors', 'all', '--label', 'guide', '-o', 'all.jsonl']);
+  const first = await place.readLines<{ text: string; other: string; label: number[] }>('first.jsonl');
+  const all = await place.readLines<{ guide: number[] }>('all.jsonl');
+  expect(first.map(({ text, other }) => ({ text, other }))).toEqual(rows.map(({ text, other }) => ({ text, other })));
+  for (const [row, { label }] of first.entries()) {
+    const gap = Math.max(...cases[row]!.embedding.map((entry, i) => Math.abs(entry - label[i]!)));
+    expect(gap).toBeLessThan(5e-5);
+    expect(all[row]!.guide.slice(0, label.length)).toEqual(label);
+    expect(all[row]!.guide).toHaveLength(2 * label.length);
+  }
+});
+
+it('label: the scores of a reranker, and the similarities of an embedder', async () => {
+  const { cases } = JSON.parse(readFileSync(goldenPath('models/rerank-bert-1-label/expected.json'), 'utf8')) as {
+    readonly cases: readonly {
+      readonly query: string;
+      readonly document: string;
+      readonly logits: readonly number[];
+    }[];
+  };
+  const rows = cases.slice(0, 3).map(({ query, document }) => ({ query, document, other: cats[0]! }));
+  await place.writeRows('judged.jsonl', rows);
+  const reranker = ['--model', goldenPath('models/rerank-bert-1-label'), '--raw'];
+  await place.succeed(['label', 'judged.jsonl', ...reranker, '--columns', 'query,document', '-o', 'one.jsonl']);
+  await place.succeed(['label', 'judged.jsonl', ...reranker, '--columns', 'query,document,other', '-o', 'two.jsonl']);
+  const one = await place.readLines<{ label: number }>('one.jsonl');
+  const two = await place.readLines<{ label: number[] }>('two.jsonl');
+  for (const [row, { label }] of one.entries()) {
+    expect(label).toBeCloseTo([cases[row]!.logits].flat()[0]!, 4);
+    expect(two[row]!.label).toHaveLength(2);
+    expect(two[row]!.label[0]).toBeCloseTo(label, 4);
+  }
+  const embedder = ['--model', goldenPath('models/st6-bert'), '--scores', '--columns', 'query,document'];
+  await place.succeed(['label', 'judged.jsonl', ...embedder, '-o', 'alike.jsonl']);
+  const alike = await place.readLines<{ label: number }>('alike.jsonl');
+  expect(alike.every(({ label }) => label >= -1 && label <= 1)).toBe(true);
+  for (const [more, message] of [
+    [[...reranker, '--columns', 'query'], 'a score is that of the first text with another'],
+    [[...embedder, '--raw'], 'Leave out --raw'],
+    [[...embedder, '--label', 'query'], 'Give the label another name'],
+  ] as const) {
+    const { code, stderr } = await place.run(['label', 'judged.jsonl', ...more, '-o', 'refused.jsonl']);
+    expect(code).toBe(2);
+    expect(stderr).toContain(message);
   }
 });
 

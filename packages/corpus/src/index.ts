@@ -1,6 +1,7 @@
 // @sentvec/corpus: corpora on the disk, from texts to folders of vectors, and the search in those.
 export { chunkBytes, type CorpusChunk } from './chunk.ts';
 export { embedCorpus, type EmbedCorpusOptions } from './embed-corpus.ts';
+export { float32Text } from './sinks/float32-text.ts';
 export { findInputs, type FoundInput } from './inputs/find-inputs.ts';
 export {
   manifestFile,
