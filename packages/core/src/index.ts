@@ -107,6 +107,8 @@ export {
 export { poolTokens } from './multi-vector/token-pooling.ts';
 export { truncateEmbeddings, type TruncateOptions } from './search/truncation.ts';
 export { readModelKind, type ModelKind } from './model-folder/model-kind.ts';
+export { readModules, type ModelModule } from './model-folder/modules.ts';
+export { readRoutes } from './model-folder/router-module.ts';
 export { readSparseFolder, type SparseFolder, type SparseRoute } from './sparse/read-sparse-folder.ts';
 export { loadSparseEmbedder, type LoadSparseEmbedderOptions } from './sparse/load-sparse-embedder.ts';
 export type {

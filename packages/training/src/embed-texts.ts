@@ -11,7 +11,7 @@ import {
 } from '@sentvec/core';
 import { makeBatch } from './data/batch.ts';
 import type { TrainingEngine } from './engine.ts';
-import { tokenizeColumn, tokenizePairs, type TextReader } from './data/tokenized-sets.ts';
+import { tokenizeColumn, tokenizePairs, type TextReader, type TokenizedColumn } from './data/tokenized-sets.ts';
 
 /** Turns texts into the vectors of the model as it is now, row i for text i. What evaluators are given. */
 export type EmbedTexts = (texts: readonly string[], options?: EmbedTextsOptions) => Promise<Matrix>;
@@ -25,6 +25,8 @@ export interface EmbedTextsOptions {
    * over it.
    */
   readonly as?: TextRole | undefined;
+  /** For a model with a Router: the route of the texts. It takes precedence over `as`. @default that of `as` */
+  readonly route?: string | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -50,9 +52,9 @@ const batchTokens = 2048;
  * @param runSignal ends it when a call has no signal of its own
  */
 export function embedWith(engine: TrainingEngine, reader: TextReader, runSignal?: AbortSignal): EmbedTexts {
-  return async (texts, { prompt, as, signal = runSignal } = {}) => {
-    const { texts: tokenized, unpooledTokens } = await tokenizeColumn(reader, texts, prompt, signal, as);
-    return rowsOf(engine, tokenized, unpooledTokens, signal);
+  return async (texts, { prompt, as, route: asked = as, signal = runSignal } = {}) => {
+    const column = await tokenizeColumn(reader, texts, { prompt, signal, role: as, task: asked });
+    return rowsOf(engine, column, signal);
   };
 }
 
@@ -74,14 +76,16 @@ export function scoreWith(
   prompts?: readonly string[],
 ): ScorePairs {
   if (reader.pooling.perToken === true) return (pairs) => lateScores(engine, reader, pairs, signal, prompts);
-  return async (pairs) => rowsOf(engine, await tokenizePairs(reader, pairs, prompts?.[0], signal), 0, signal);
+  return async (pairs) => {
+    const texts = await tokenizePairs(reader, pairs, prompts?.[0], signal);
+    return rowsOf(engine, { texts, unpooledTokens: 0, route: undefined }, signal);
+  };
 }
 
 /** What an engine gives for each of the inputs. */
 async function rowsOf(
   engine: TrainingEngine,
-  tokenized: readonly TokenizedText[],
-  unpooledTokens: number,
+  { texts: tokenized, unpooledTokens, route }: TokenizedColumn,
   signal: AbortSignal | undefined,
 ): Promise<Matrix> {
   const lengths = tokenized.map(({ ids }) => ids.length);
@@ -89,7 +93,7 @@ async function rowsOf(
   let cols = 0;
   for (const rows of planBatches(lengths, batchTokens)) {
     throwIfAborted(signal);
-    const part = await engine.embed(makeBatch([{ texts: rows.map((row) => tokenized[row]!), unpooledTokens }]));
+    const part = await engine.embed(makeBatch([{ texts: rows.map((row) => tokenized[row]!), unpooledTokens, route }]));
     if (cols === 0) {
       cols = part.cols;
       vectors = new Float32Array(tokenized.length * cols);
@@ -115,7 +119,7 @@ async function lateScores(
     const matrices = async (column: 0 | 1): Promise<Matrix[]> => {
       const texts = some.map((pair) => pair[column]);
       const role = column === 0 ? 'query' : 'document';
-      const { texts: tokenized } = await tokenizeColumn(reader, texts, prompts?.[column], signal, role);
+      const { texts: tokenized } = await tokenizeColumn(reader, texts, { prompt: prompts?.[column], signal, role });
       return tokenMatrices(engine, tokenized, signal);
     };
     const [queries, documents] = [await matrices(0), await matrices(1)];

@@ -89,7 +89,7 @@ export {
 } from './evaluation/similarity.ts';
 export { fitLinearProbe, type LinearProbe, type LinearProbeOptions } from './evaluation/linear-probe.ts';
 export { GradientEngine, type BatchGradients, type GradientEngineOptions } from './step/gradient-engine.ts';
-export { graphEngine, type EngineGraphs, type GraphEngineOptions } from './step/graph-gradients.ts';
+export { graphEngine, type EngineGraphs, type GraphEngineOptions, type RouteGraphs } from './step/graph-gradients.ts';
 export type { OnnxRuntime } from './step/graph-runner.ts';
 export { recordGraphs, type RecordOptions } from './step/record-graphs.ts';
 export {
@@ -105,9 +105,9 @@ export {
 } from './step/record-step.ts';
 export { withLora, type LoraAdapters, type LoraOptions } from './step/lora.ts';
 export type { Draw } from './step/draws.ts';
-export type { TrainableModel } from './step/siamese.ts';
+export type { TrainableModel, TrainableRoute } from './step/siamese.ts';
 export type { EmbedTexts, EmbedTextsOptions, ScorePairs, SearchPrompts } from './embed-texts.ts';
-export type { RoleReader, TextReader } from './data/tokenized-sets.ts';
+export type { RoleReader, RouteReaders, TextReader } from './data/tokenized-sets.ts';
 export { train } from './trainer.ts';
 export type * from './training-request.ts';
 export {

@@ -2,9 +2,10 @@
 import { readEncoder, recordEncoder } from '@sentvec/architectures';
 import {
   memoryModel,
-  readJson,
   readJsonObject,
   readModelFolder,
+  readModules,
+  readRoutes,
   readWeights,
   SentvecError,
   subfolder,
@@ -12,13 +13,14 @@ import {
   type EncoderPart,
   type ModelFiles,
   type ModelKind,
+  type ModelModule,
   type WritableTensor,
 } from '@sentvec/core';
 import type { TrainingState } from './engine.ts';
 import { configLike, licenceFiles, tokenizerFiles } from './from-scratch/fresh-head.ts';
 import type { ParameterSlot } from './optimizer/parameters.ts';
 import { mergedWeights } from './step/lora.ts';
-import type { TrainableModel } from './step/siamese.ts';
+import type { TrainableModel, TrainableRoute } from './step/siamese.ts';
 
 /** Files by their path in the model. */
 export type FileContents = Readonly<Record<string, Uint8Array>>;
@@ -45,7 +47,7 @@ export interface TrainedFilesOptions {
 }
 
 /**
- * The files of a model with trained weights: the encoder's `model.safetensors`, the weights of dense and layer-norm
+ * The files of a model with trained weights, those of each of its routes: the encoder's `model.safetensors`, the weights of dense and layer-norm
  * modules, and for embedders `onnx/model.onnx`, recorded again. Adapters are merged into the weights. Configuration,
  * tokenizer, modules, custom code and licence are carried over. Nothing else is, because it may describe the old
  * weights: other forms and quantizations of them, a self-check, results of evaluations, the model card.
@@ -56,9 +58,55 @@ export async function trainedModelFiles(
   trained: TrainedWeights,
   options: TrainedFilesOptions = {},
 ): Promise<FileContents> {
-  const folder = options.folder ?? (await readModelFolder(files));
-  const prefix = folder.encoderPath === '' ? '' : `${folder.encoderPath}/`;
   const contents = await filesAroundEncoder(files, trained);
+  if (model.routes === undefined) {
+    const folder = options.folder ?? (await readModelFolder(files));
+    await addEncoder(contents, files, model, trained, { ...options, folder });
+    return contents;
+  }
+  for (const [route, { model: ofRoute, names }] of Object.entries(model.routes)) {
+    const folder = await readModelFolder(files, { route });
+    await addEncoder(contents, files, ofRoute, weightsOfRoute(names, trained), { folder });
+  }
+  await addOtherRoutes(contents, files, model.routes);
+  return contents;
+}
+
+/** The trained weights of a route, by their names within it. */
+function weightsOfRoute(names: TrainableRoute['names'], trained: TrainedWeights): TrainedWeights {
+  return new Map(
+    [...names].flatMap(([name, all]) => {
+      const numbers = trained.get(all);
+      return numbers === undefined ? [] : [[name, numbers] as const];
+    }),
+  );
+}
+
+/** The modules that only routes have which are not among those that are trained: all their files. */
+async function addOtherRoutes(
+  contents: Record<string, Uint8Array>,
+  files: ModelFiles,
+  routes: NonNullable<TrainableModel['routes']>,
+): Promise<void> {
+  const all = (await readRoutes(files)) ?? {};
+  const known = new Set(
+    Object.entries(all).flatMap(([name, modules]) => (name in routes ? modules.map(({ path }) => path) : [])),
+  );
+  const others = Object.values(all).flatMap((modules) => modules.filter(({ path }) => !known.has(path)));
+  for (const path of await files.list())
+    if (others.some((module) => path.startsWith(`${module.path}/`))) contents[path] ??= await files.read(path);
+}
+
+/** Adds the encoder with its trained weights. */
+async function addEncoder(
+  contents: Record<string, Uint8Array>,
+  files: ModelFiles,
+  model: TrainableModel,
+  trained: TrainedWeights,
+  options: TrainedFilesOptions & { readonly folder: EncoderPart },
+): Promise<void> {
+  const { folder } = options;
+  const prefix = folder.encoderPath === '' ? '' : `${folder.encoderPath}/`;
   const config = await floatConfig(folder.encoderFiles);
   if (config !== undefined) contents[`${prefix}config.json`] = config;
   else if (folder.encoder === 'transformer')
@@ -75,7 +123,6 @@ export async function trainedModelFiles(
     const definition = await readEncoder(subfolder(memoryModel(files.name, contents), folder.encoderPath));
     contents[`${prefix}onnx/model.onnx`] = recordEncoder(definition);
   }
-  return contents;
 }
 
 /** All files of a model's folder except the encoder's weights, with the trained weights of its other modules. */
@@ -83,7 +130,8 @@ export async function filesAroundEncoder(
   files: ModelFiles,
   trained: TrainedWeights,
 ): Promise<Record<string, Uint8Array>> {
-  const modules = await readModules(files);
+  const routes = await readRoutes(files);
+  const modules = routes === undefined ? ((await readModules(files)) ?? []) : Object.values(routes).flat();
   const folders = new Set(['', ...modules.map(({ path }) => path)]);
   const contents: Record<string, Uint8Array> = {};
   for (const path of await files.list()) {
@@ -92,8 +140,10 @@ export async function filesAroundEncoder(
     if (folders.has(path.slice(0, Math.max(0, slash))) && carriedFiles.some((names) => names.test(name)))
       contents[path] = await files.read(path);
   }
-  for (const [path, index] of projectionModules(modules))
-    contents[`${path}/model.safetensors`] = await moduleWeights(subfolder(files, path), index, trained);
+  for (const { path, name } of projectionModules(modules)) {
+    const ofModule = routes === undefined ? name : path;
+    contents[`${path}/model.safetensors`] = await moduleWeights(subfolder(files, path), ofModule, trained);
+  }
   return contents;
 }
 
@@ -160,22 +210,14 @@ function isFloat(type: string): boolean {
   return type.startsWith('F') || type === 'BF16';
 }
 
-/** A part of the model, as `modules.json` lists it. */
-interface ModuleEntry {
-  readonly type: string;
-  readonly path: string;
-}
-
-async function readModules(files: ModelFiles): Promise<readonly ModuleEntry[]> {
-  return ((await readJson(files, 'modules.json')) ?? []) as readonly ModuleEntry[];
-}
-
-/** The folders of modules that are projections with weights, with their number among all projections. */
-function projectionModules(modules: readonly ModuleEntry[]): [path: string, index: number][] {
-  const projections = modules.filter(({ type }) => /\.(Dense|LayerNorm|Normalize)$/.test(type));
-  return projections.flatMap(({ type, path }, index) =>
-    type.endsWith('.Normalize') ? [] : [[path, index] as [string, number]],
-  );
+/**
+ * The folders of modules that are projections with weights, and what the names of these begin with in training. In a
+ * model with a Router they begin with the folder, as shared modules are in several routes.
+ */
+export function projectionModules(modules: readonly ModelModule[]): { readonly path: string; readonly name: string }[] {
+  return modules
+    .filter(({ kind }) => /^(Dense|LayerNorm|Normalize)$/.test(kind))
+    .flatMap(({ kind, path }, index) => (kind === 'Normalize' ? [] : [{ path, name: `projection.${index}` }]));
 }
 
 /** How sentence-transformers calls the tensors of a projection. */
@@ -187,7 +229,7 @@ const storedNames = new Map([
   ['norm.bias', 'bias'],
 ]);
 
-async function moduleWeights(files: ModelFiles, index: number, trained: TrainedWeights): Promise<Uint8Array> {
+async function moduleWeights(files: ModelFiles, module: string, trained: TrainedWeights): Promise<Uint8Array> {
   const stored = await readWeights(files);
   const tensors = stored.names().map((name): [string, WritableTensor] => {
     const part = storedNames.get(name);
@@ -196,7 +238,7 @@ async function moduleWeights(files: ModelFiles, index: number, trained: TrainedW
         file: files.name,
       });
     const { shape, data } = stored.tensor(name);
-    return [name, { shape, data: trained.get(`projection.${index}.${part}`) ?? data }];
+    return [name, { shape, data: trained.get(`${module}.${part}`) ?? data }];
   });
   return writeSafetensors(Object.fromEntries(tensors), { format: 'pt' });
 }

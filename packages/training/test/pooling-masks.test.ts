@@ -62,7 +62,7 @@ async function served(tokenizer: Tokenizer, includePrompt: boolean, addSpecialTo
 /** The same as a batch is trained. */
 async function trained(tokenizer: Tokenizer, includePrompt: boolean, addSpecialTokens: boolean, promptText?: string) {
   const reader = { tokenizer, maxLength: 32, addSpecialTokens, pooling: createPooling('mean', { includePrompt }) };
-  const column = await tokenizeColumn(reader, texts, promptText);
+  const column = await tokenizeColumn(reader, texts, { prompt: promptText });
   return column.texts.map((text) => [...makeBatch([{ ...column, texts: [text] }]).poolingMask]);
 }
 

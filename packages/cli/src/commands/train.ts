@@ -67,7 +67,8 @@ export const trainModel: Command = defineCommand({
     `A configuration:\n\n${example}`,
     'Also: maxSteps, gradientAccumulation, cachedExamples, schedule (linear, cosine, constant), warmup, weightDecay, clipNorm, dropout, ' +
       'freeze (beginnings of tensor names), mixing (proportional, round-robin), evaluateEvery, patience, checkpointEvery, ' +
-      'watchDivergence, maxLength, threads, task (of a model with adapters for tasks: the one that is trained); ' +
+      'watchDivergence, maxLength, threads, task (of a model with adapters for tasks: the one that is trained), ' +
+      'routerMapping (of a model with a Router: { "question": "query", "answer": "document" }, the route of each column); ' +
       'in data: sampler (shuffled, inOrder, noDuplicates, groupedByLabel, byLength), prompts, lossParameters.',
     'device: cpu (onnxruntime, the default), webgpu, cuda, coreml, dml (onnxruntime where it has them); tfjs-node-gpu, tfjs-node, wasm (TensorFlow.js, whose ' +
       'packages you install: npm install @tensorflow/tfjs @tensorflow/tfjs-node-gpu).',

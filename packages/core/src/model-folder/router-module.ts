@@ -27,27 +27,54 @@ export async function followRoute(
   modules: readonly ModelModule[],
   task: string | undefined,
 ): Promise<RoutedModules> {
-  const at = modules.findIndex(isRouter);
-  const router = modules[at];
+  const router = await readRouter(files, modules);
   if (router === undefined) {
     checkNoRoute(files, task);
     return { modules, route: undefined, routes: [], notes: [] };
   }
-  const config =
-    (await readConfigFile(files, filePath(router.path, 'router_config.json'))) ??
-    (await requireConfigFile(files, filePath(router.path, 'config.json')));
-  const structure = config.required('structure', config.object('structure'));
-  const routes = Object.keys(structure.values);
+  const { config, routes } = router;
   const route = chooseRoute(files.name, config, routes, task);
   const others = routes.filter((each) => each !== route);
   return {
-    modules: [...modules.slice(0, at), ...modulesOf(config, structure, route, router), ...modules.slice(at + 1)],
+    modules: router.modulesOf(route),
     route,
     routes,
     notes:
       task === undefined && others.length > 0
         ? [`Texts take the route "${route}" of the model, which also has ${quoted(others)}: "as" or "route" chooses.`]
         : [],
+  };
+}
+
+/**
+ * The modules that texts pass through on each route of a model, in order, by the name of the route.
+ * @returns `undefined` for a model without routes
+ * @throws SentvecError `invalid-model`
+ */
+export async function readRoutes(
+  files: ModelFiles,
+): Promise<Readonly<Record<string, readonly ModelModule[]>> | undefined> {
+  const router = await readRouter(files, (await readModules(files)) ?? []);
+  return router && Object.fromEntries(router.routes.map((route) => [route, router.modulesOf(route)]));
+}
+
+/** The configuration of a Router, the names of its routes, and all modules of a route. */
+async function readRouter(files: ModelFiles, modules: readonly ModelModule[]) {
+  const at = modules.findIndex(isRouter);
+  const router = modules[at];
+  if (router === undefined) return undefined;
+  const config =
+    (await readConfigFile(files, filePath(router.path, 'router_config.json'))) ??
+    (await requireConfigFile(files, filePath(router.path, 'config.json')));
+  const structure = config.required('structure', config.object('structure'));
+  return {
+    config,
+    routes: Object.keys(structure.values),
+    modulesOf: (route: string): ModelModule[] => [
+      ...modules.slice(0, at),
+      ...modulesOf(config, structure, route, router),
+      ...modules.slice(at + 1),
+    ],
   };
 }
 

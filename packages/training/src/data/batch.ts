@@ -18,6 +18,8 @@ export interface TrainingBatch {
    * @default all 0
    */
   readonly typeIds?: Int32Array | undefined;
+  /** Of a model with a Router: the route of each column. @default the model has none */
+  readonly routes?: readonly string[] | undefined;
   /** A row for each example, where the loss has labels. */
   readonly labels?: Float32Array | undefined;
 }
@@ -27,6 +29,8 @@ export interface BatchColumn {
   readonly texts: readonly TokenizedText[];
   /** Leading tokens that take no part in pooling, as `countUnpooledTokens` gives them. @default 0 */
   readonly unpooledTokens?: number | undefined;
+  /** Of a model with a Router: the route that the texts take. Either all columns have one, or none. */
+  readonly route?: string | undefined;
 }
 
 /** Puts tokenized texts, one list for each column and all of one length, into a batch. */
@@ -42,20 +46,29 @@ export function makeBatch(columns: readonly BatchColumn[], labels?: Float32Array
     mask: batch.mask,
     poolingMask: Float32Array.from(pooledTokens(all, batch) ?? maskForPooling(batch, unpooled)),
     typeIds: batch.typeIds,
+    routes: columns[0]?.route === undefined ? undefined : columns.map(({ route }) => route!),
     labels,
   };
 }
 
 /**
  * The texts of all columns in order, a few at a time, as batches of one column without labels. Each is as long as its
- * longest text.
+ * longest text. Those of a model with a Router take one route each.
  */
 export function textsInParts(batch: TrainingBatch, most: number): TrainingBatch[] {
-  const texts = batch.columns * batch.examples;
-  return Array.from({ length: Math.ceil(texts / most) }, (_, index) => {
-    const first = index * most;
-    return textsFrom(batch, first, Math.min(most, texts - first));
-  });
+  const { columns, examples, routes } = batch;
+  if (routes === undefined) return parts(batch, 0, columns * examples, most);
+  return routes.flatMap((route, column) =>
+    parts(batch, column * examples, examples, most).map((part) => ({ ...part, routes: [route] })),
+  );
+}
+
+/** Some texts, beginning with number `first`, at most `most` at a time. */
+function parts(batch: TrainingBatch, first: number, count: number, most: number): TrainingBatch[] {
+  const size = Math.min(most, count);
+  return Array.from({ length: Math.ceil(count / size) }, (_, index) =>
+    textsFrom(batch, first + index * size, Math.min(size, count - index * size)),
+  );
 }
 
 function textsFrom(batch: TrainingBatch, first: number, examples: number): TrainingBatch {

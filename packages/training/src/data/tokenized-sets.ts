@@ -29,6 +29,19 @@ export interface TextReader {
   readonly pairs?: { readonly tokenize: PairTokenizer; readonly prompt: string } | undefined;
   /** Of late interaction: how queries, the first texts of examples, and documents are read. */
   readonly roles?: Readonly<Record<TextRole, RoleReader>> | undefined;
+  /** Of a model with a Router: how the texts of each route are read. */
+  readonly router?: RouteReaders | undefined;
+}
+
+/** How the texts of a model with a Router are read. */
+export interface RouteReaders {
+  /** By the name of a route. */
+  readonly readers: Readonly<Record<string, TextReader>>;
+  /**
+   * The route of a task, such as `query` and `document`, by name; of `undefined` the default route.
+   * @throws SentvecError `invalid-argument` when there is none
+   */
+  routeOf(task: string | undefined): string;
 }
 
 /** How the texts of a role are read. */
@@ -44,19 +57,29 @@ export interface TokenizedColumn {
   readonly texts: readonly TokenizedText[];
   /** Leading tokens that take no part in pooling. */
   readonly unpooledTokens: number;
+  /** Of a model with a Router: the route that the texts take. */
+  readonly route: string | undefined;
 }
 
-/**
- * Texts as token ids, each after the prompt. Each different text is tokenized once.
- * @param role what the texts are to a model that reads queries and documents differently; default `document`
- */
+/** What {@link tokenizeColumn} is told of a column. */
+export interface ColumnOptions {
+  /** Put before each text. @default that of the role, if it has one */
+  readonly prompt?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** What the texts are to a model that reads queries and documents differently. @default 'document' */
+  readonly role?: TextRole | undefined;
+  /** For a model with a Router: the task, or the route, of the texts. @default its default route */
+  readonly task?: string | undefined;
+}
+
+/** Texts as token ids, each after the prompt. Each different text is tokenized once. */
 export async function tokenizeColumn(
-  reader: TextReader,
+  whole: TextReader,
   texts: readonly string[],
-  given?: string,
-  signal?: AbortSignal,
-  role: TextRole = 'document',
+  { prompt: given, signal, role = 'document', task }: ColumnOptions = {},
 ): Promise<TokenizedColumn> {
+  const route = whole.router?.routeOf(task);
+  const reader = route === undefined ? whole : whole.router!.readers[route]!;
   const { pooling, addSpecialTokens } = reader;
   const ofRole = reader.roles?.[role];
   const { tokenizer, maxLength } = ofRole ?? reader;
@@ -71,6 +94,7 @@ export async function tokenizeColumn(
   return {
     texts: texts.map((text) => byText.get(text)!),
     unpooledTokens: await countUnpooledTokens(prompt, pooling, tokenizer, options),
+    route,
   };
 }
 
@@ -119,11 +143,16 @@ export class TokenizedSets {
     signal: AbortSignal | undefined,
   ): Promise<TokenizedSets> {
     const all: TokenizedColumn[][] = [];
-    for (const { name, examples, prompts, loss } of sets) {
+    for (const { name, examples, prompts, loss, routes } of sets) {
       const columns: TokenizedColumn[] = [];
       for (const [index, texts] of loss.over === 'scores' ? [] : examples.columns.entries()) {
         const role = index === 0 ? 'query' : 'document';
-        const column = await tokenizeColumn(reader, texts, prompts?.[index], signal, role);
+        const column = await tokenizeColumn(reader, texts, {
+          prompt: prompts?.[index],
+          signal,
+          role,
+          task: routes?.[index],
+        });
         const row = column.texts.findIndex(({ ids }) => ids.length === 0);
         if (row >= 0)
           throw new SentvecError(
@@ -144,8 +173,9 @@ export class TokenizedSets {
     const columns =
       loss.over === 'scores'
         ? await this.#pairColumns(set, rows, seed)
-        : this.#columns[set]!.map(({ texts, unpooledTokens }) => ({
+        : this.#columns[set]!.map(({ texts, unpooledTokens, route }) => ({
             unpooledTokens,
+            route,
             texts: Array.from(rows, (row) => texts[row]!),
           }));
     return makeBatch(

@@ -20,6 +20,12 @@ export interface TrainingSet {
    * @default none
    */
   readonly prompts?: readonly string[] | undefined;
+  /**
+   * For a model with a Router: the route of each column, or a task that the Router maps to one, such as `query` and
+   * `document`.
+   * @default the default route of the model
+   */
+  readonly routes?: readonly (string | undefined)[] | undefined;
 }
 
 /**

@@ -46,7 +46,12 @@ export interface DataConfig {
    * one prompt: the first; the others are null.
    */
   readonly prompts?: readonly (string | null)[] | undefined;
+  /** As of {@link TrainingConfig.routerMapping}, for this data set. @default that of the configuration */
+  readonly routerMapping?: RouterMapping | undefined;
 }
+
+/** The route of a Router, or a task that it maps to one, such as `query` and `document`, by the name of a column. */
+export type RouterMapping = Readonly<Record<string, string>>;
 
 /** LoRA adapters of a configuration, see `withLora`; the seed of their first numbers is that of the run. */
 export interface LoraConfig extends Omit<LoraOptions, 'seed'> {
@@ -81,6 +86,11 @@ export interface TrainingConfig {
    * @default none
    */
   readonly task?: string | undefined;
+  /**
+   * For a model with a Router: which column takes which route (`router_mapping` of sentence-transformers). A column that
+   * is not named takes the default route.
+   */
+  readonly routerMapping?: RouterMapping | undefined;
   /** The folder that gets the trained model. */
   readonly output: string;
   readonly data: readonly DataConfig[];
@@ -160,6 +170,7 @@ const dataSchema = v.strictObject({
   lossParameters: v.optional(v.record(v.string(), v.unknown()), {}),
   sampler: v.optional(v.picklist(['shuffled', 'inOrder', 'noDuplicates', 'groupedByLabel', 'byLength'])),
   prompts: v.optional(v.array(v.nullable(v.string()))),
+  routerMapping: v.optional(v.record(v.string(), v.string())),
 });
 
 const scratchSchema = v.strictObject({
@@ -186,6 +197,7 @@ const configSchema: v.GenericSchema<unknown, TrainingConfig & { readonly $schema
     kind: v.optional(v.picklist(['embedder', 'reranker', 'sparse', 'multi-vector']), 'embedder'),
     labels: v.optional(v.pipe(v.array(v.string()), v.minLength(1))),
     task: v.optional(v.string()),
+    routerMapping: v.optional(v.record(v.string(), v.string())),
     output: v.string(),
     data: v.pipe(v.array(dataSchema), v.minLength(1)),
     evaluation: v.optional(evaluationSchema),
@@ -249,6 +261,7 @@ export function parseTrainingConfig(value: unknown, name: string): TrainingConfi
     lossOf(data, result.output.kind);
   }
   const { device, threads, evaluation, kind, labels } = result.output;
+  checkRouterMappings(result.output, name);
   if (labels !== undefined && kind !== 'reranker')
     throw new SentvecError(
       'invalid-argument',
@@ -271,6 +284,23 @@ export function parseTrainingConfig(value: unknown, name: string): TrainingConfi
   resolveTrainingOptions(result.output, evaluation !== undefined);
   const { $schema: _, ...config } = result.output;
   return config;
+}
+
+/** @throws SentvecError `invalid-argument` for a column that no data set has */
+function checkRouterMappings({ data, routerMapping = {} }: TrainingConfig, name: string): void {
+  const all = new Set(data.flatMap(({ columns }) => columns.map(String)));
+  const unknown = [
+    ...Object.keys(routerMapping).filter((key) => !all.has(key)),
+    ...data.flatMap(({ columns, routerMapping: own = {} }) =>
+      Object.keys(own).filter((key) => !columns.map(String).includes(key)),
+    ),
+  ];
+  if (unknown.length === 0) return;
+  throw new SentvecError(
+    'invalid-argument',
+    `${name}: routerMapping names the column "${unknown[0]}", which is not among the columns of the data: ${[...all].join(', ')}.`,
+    { file: name },
+  );
 }
 
 /** The loss of a data set, for a kind of model. @throws SentvecError `invalid-argument` */

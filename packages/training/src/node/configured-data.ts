@@ -15,7 +15,7 @@ import {
 } from '../data/samplers.ts';
 import type { TrainingSet } from '../data/training-set.ts';
 import type { TrainingLoss } from '../loss.ts';
-import { lossOf, type DataConfig, type TrainingConfig } from './config.ts';
+import { lossOf, type DataConfig, type RouterMapping, type TrainingConfig } from './config.ts';
 import type { LoadedTrainable } from './load-trainable.ts';
 
 const samplers: Readonly<Record<NonNullable<DataConfig['sampler']>, Sampler>> = {
@@ -27,7 +27,7 @@ const samplers: Readonly<Record<NonNullable<DataConfig['sampler']>, Sampler>> = 
 };
 
 /** Examples of a configuration as they are in their file. */
-export type ConfiguredExamples = Omit<TrainingSet, 'prompts'>;
+export type ConfiguredExamples = Omit<TrainingSet, 'prompts' | 'routes'>;
 
 /** Reads the examples of a data set. @throws SentvecError `invalid-corpus` */
 export async function readExamples(
@@ -69,13 +69,43 @@ function examplesOf(table: Table, data: DataConfig, loss: TrainingLoss): Example
  * @throws SentvecError `invalid-argument` for a prompt that the model does not have, `invalid-corpus` for a label that
  * it does not have, and for labels that are of another number than the model's
  */
-export function forModel(set: ConfiguredExamples, { prompts }: DataConfig, loaded: LoadedTrainable): TrainingSet {
+export function forModel(
+  set: ConfiguredExamples,
+  data: DataConfig,
+  loaded: LoadedTrainable,
+  routerMapping?: RouterMapping,
+): TrainingSet {
+  const { prompts } = data;
   checkLabelCount(set, loaded);
   return {
     ...set,
     examples: hasLabelsOfModel(set) ? withLabelNumbers(set, loaded.labels) : set.examples,
     prompts: prompts?.map((name) => promptText(name, loaded.folder.prompts)),
+    routes: routesOfColumns(set, data, loaded, data.routerMapping ?? routerMapping),
   };
+}
+
+/** @throws SentvecError `invalid-argument` for a model with a Router without a mapping, and for a mapping without one */
+function routesOfColumns(
+  { examples }: ConfiguredExamples,
+  { columns }: DataConfig,
+  { files, reader: { router } }: LoadedTrainable,
+  mapping: RouterMapping = {},
+): TrainingSet['routes'] {
+  const isMapped = Object.keys(mapping).length > 0;
+  if (router === undefined && !isMapped) return undefined;
+  if (router === undefined)
+    throw new SentvecError('invalid-argument', `routerMapping: ${files.name} has no routes. Leave it out.`);
+  if (!isMapped)
+    throw new SentvecError(
+      'invalid-argument',
+      `${files.name} has the routes ${Object.keys(router.readers).join(', ')}: say by "routerMapping" which column takes which, such as { ${JSON.stringify(String(columns[0]))}: "query" }.`,
+      { file: files.name },
+    );
+  // Pairs and triplets that are made from classes have the texts of one column.
+  const routes = examples.columns.map((_, index) => mapping[String(columns[index] ?? columns[0])]);
+  for (const task of routes) router.routeOf(task);
+  return routes;
 }
 
 function hasLabelsOfModel({ loss }: ConfiguredExamples): boolean {

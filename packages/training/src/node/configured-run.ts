@@ -9,15 +9,18 @@ import {
   SentvecError,
   subfolder,
   type ModelFiles,
+  type ModelFolder,
 } from '@sentvec/core';
 import { warn } from '@sentvec/platform';
 import { writeFolderAtomically } from '@sentvec/platform/node';
+import type { TextReader } from '../data/tokenized-sets.ts';
 import type { TrainingSet } from '../data/training-set.ts';
 import { embedWith, scoreWith } from '../embed-texts.ts';
 import type { TrainingEngine } from '../engine.ts';
 import { slotsOf } from '../optimizer/parameters.ts';
 import { recordGraphs } from '../step/record-graphs.ts';
 import { trainableTensors, trainedNames } from '../step/record-step.ts';
+import { routesOf, type TrainableModel } from '../step/siamese.ts';
 import { trainedAdapterFiles } from '../trained-adapter.ts';
 import { trainedModelFiles, trainedWeights, type FileContents } from '../trained-model.ts';
 import { train } from '../trainer.ts';
@@ -88,7 +91,7 @@ export class ConfiguredRun {
     const judge = evaluation && (await readEvaluation(evaluation, loaded, directory));
     const recipe = await recipeOf(this.#config, loaded, sets, judge?.data);
     const resumeFrom = await this.#readCheckpoint((path) => readCheckpoint(path, recipe));
-    const trained = unfrozenNames(loaded, this.#config);
+    const trained = unfrozenNames(loaded, this.#config, sets);
     const engine = await engineFor(this.#config, loaded, sets, trained);
     const keep = async (state: TrainingOutcome['checkpoint']): Promise<void> => {
       await writeCheckpoint(checkpoint, recipe, state);
@@ -165,7 +168,7 @@ export class ConfiguredRun {
     const model = await trainedModelFiles(loaded.files, loaded.model, weights, loaded);
     const files = {
       ...(isApart ? await trainedAdapterFiles(loaded.files, adapters, weights, await baseName(loaded.files)) : model),
-      ...(await selfCheckOf(model, loaded)),
+      ...(await selfChecksOf(model, loaded)),
       'README.md': modelCard(described),
       'curves.svg': curvesImage(outcome.history),
       'history.jsonl': historyLines(outcome.history),
@@ -225,8 +228,21 @@ async function loadTensorFlow(): Promise<typeof import('../tfjs/index.ts')> {
   }
 }
 
-function unfrozenNames({ model }: LoadedTrainable, { freeze }: TrainingConfig): ReadonlySet<string> {
-  const names = [...trainedNames(model)];
+function unfrozenNames(
+  { model, reader }: LoadedTrainable,
+  { freeze }: TrainingConfig,
+  sets: readonly TrainingSet[],
+): ReadonlySet<string> {
+  const routes = new Set(sets.flatMap((set) => (set.routes ?? []).map((task) => reader.router?.routeOf(task))));
+  const taken = Object.entries(model.routes ?? {}).filter(([route]) => routes.has(route));
+  // What no column goes through stays as it is.
+  const names = model.routes
+    ? [
+        ...new Set(
+          taken.flatMap(([, route]) => trainableTensors(route.model).map(({ name }) => route.names.get(name)!)),
+        ),
+      ]
+    : [...trainedNames(model)];
   for (const start of freeze) {
     if (names.some((name) => name.startsWith(start))) continue;
     throw new SentvecError(
@@ -239,12 +255,23 @@ function unfrozenNames({ model }: LoadedTrainable, { freeze }: TrainingConfig): 
   return new Set(trained);
 }
 
-/** The self-check of the trained weights, by which backends are checked when they load the model. */
+/** The self-check of the trained weights of each route, by which backends are checked when they load the model. */
+async function selfChecksOf(model: FileContents, loaded: LoadedTrainable): Promise<Readonly<Record<string, string>>> {
+  if (loaded.kind !== 'embedder') return {};
+  const { folder, reader, routes = { '': folder } } = loaded;
+  const found: Record<string, string> = {};
+  for (const [route, { model: ofRoute }] of Object.entries(routesOf(loaded.model)))
+    Object.assign(found, await selfCheckOf(model, routes[route]!, reader.router?.readers[route] ?? reader, ofRoute));
+  return found;
+}
+
 async function selfCheckOf(
   model: FileContents,
-  { kind, folder, reader, model: { definition } }: LoadedTrainable,
+  folder: ModelFolder,
+  reader: TextReader,
+  { definition }: TrainableModel,
 ): Promise<Readonly<Record<string, string>>> {
-  if (folder.encoder !== 'transformer' || kind !== 'embedder') return {};
+  if (folder.encoder !== 'transformer') return {};
   const { encoderPath, addSpecialTokens } = folder;
   const files = subfolder(memoryModel('the trained model', model), encoderPath);
   const { maxPositions } = definition;
@@ -267,7 +294,7 @@ interface ComparedPair {
 async function comparePairs(
   engine: TrainingEngine,
   { kind, reader }: LoadedTrainable,
-  { examples, prompts }: TrainingSet,
+  { examples, prompts, routes }: TrainingSet,
 ): Promise<ComparedPair[]> {
   const [first = [], second] = examples.columns;
   if (second === undefined) return [];
@@ -282,11 +309,11 @@ async function comparePairs(
   const [a, b] = [
     await embed(
       rows.map((row) => first[row]!),
-      { prompt: prompts?.[0], as: 'query' },
+      { prompt: prompts?.[0], as: 'query', route: routes?.[0] },
     ),
     await embed(
       rows.map((row) => second[row]!),
-      { prompt: prompts?.[1], as: 'document' },
+      { prompt: prompts?.[1], as: 'document', route: routes?.[1] },
     ),
   ];
   const similarities = pairwiseSimilarity(a, b, 'cosine');

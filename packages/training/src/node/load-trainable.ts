@@ -11,6 +11,7 @@ import {
   readModelFolder,
   readModelKind,
   readMultiVectorFolder,
+  readRoutes,
   readRerankerFolder,
   readSparseFolder,
   roleTokenizer,
@@ -25,13 +26,16 @@ import {
   type ModelFiles,
   type ModelFolder,
   type ModelKind,
+  type ModelModule,
   type RerankerFolder,
   type TextRole,
   type Tokenizer,
 } from '@sentvec/core';
 import { nodeTokenizer } from '@sentvec/core/node';
 import { withFreshScores, withTermWeights, withTokenVectors } from '../from-scratch/fresh-head.ts';
-import type { TrainableModel } from '../step/siamese.ts';
+import { fixedTensors, trainableTensors } from '../step/record-step.ts';
+import type { TrainableModel, TrainableRoute } from '../step/siamese.ts';
+import { projectionModules } from '../trained-model.ts';
 import type { RoleReader, TextReader } from '../data/tokenized-sets.ts';
 
 /** A model folder opened for training. */
@@ -51,6 +55,8 @@ export interface LoadedTrainable {
   readonly headTensors?: ReadonlyMap<string, string> | undefined;
   /** Hash of everything that decides how the tokenizer splits a text. */
   readonly tokenizerHash: string;
+  /** Of a model with a Router: what the folder says of each route, by its name. */
+  readonly routes?: Readonly<Record<string, ModelFolder>> | undefined;
 }
 
 /** Options of {@link loadTrainable}. */
@@ -95,11 +101,91 @@ const loaders: Readonly<Record<ModelKind, Loader>> = {
 };
 
 async function loadEmbedderForTraining(files: ModelFiles, options: LoadTrainableOptions): Promise<LoadedTrainable> {
-  const folder = await readModelFolder(files);
-  if (folder.route !== undefined) {
-    const message = `${files.name} has several routes, of which training would change one only. Train the folder of a route, such as ${folder.encoderPath}.`;
-    throw new SentvecError('unsupported-model', message, { file: files.name });
+  const routes = await readRoutes(files);
+  if (routes !== undefined) return loadRouterForTraining(files, routes, options);
+  return loadRouteForTraining(files, await readModelFolder(files), options);
+}
+
+/** The routes of a model with a Router, each as a model of its own; modules behind the Router are one for all. */
+async function loadRouterForTraining(
+  files: ModelFiles,
+  modules: Readonly<Record<string, readonly ModelModule[]>>,
+  options: LoadTrainableOptions,
+): Promise<LoadedTrainable> {
+  const tasks = new Map<string | undefined, ModelFolder>();
+  const problems = new Map<string | undefined, unknown>();
+  for (const task of [undefined, 'query', 'document', ...Object.keys(modules)]) {
+    try {
+      tasks.set(task, await readModelFolder(files, { route: task }));
+    } catch (error) {
+      if (!SentvecError.is(error) || error.code !== 'invalid-argument') throw error;
+      problems.set(task, error);
+    }
   }
+  const folders = new Map([...tasks.values()].map((folder) => [folder.route!, folder]));
+  const loaded = new Map<string, LoadedTrainable>();
+  for (const [route, folder] of folders) loaded.set(route, await loadRouteForTraining(files, folder, options));
+  const [first] = loaded.values();
+  checkDimensions(files, loaded);
+  const routeOf = (task: string | undefined): string => {
+    const found = tasks.get(task)?.route;
+    if (found !== undefined) return found;
+    throw (
+      problems.get(task) ??
+      new SentvecError(
+        'invalid-argument',
+        `${files.name} has no route for "${task}": it has ${Object.keys(modules).join(', ')}.`,
+      )
+    );
+  };
+  const { model, reader, dimension, folder } = loaded.get(tasks.get(undefined)?.route ?? '') ?? first!;
+  const readers = Object.fromEntries([...loaded].map(([route, each]) => [route, each.reader]));
+  const trainable = [...loaded].map(([route, each]): [string, TrainableRoute] => [
+    route,
+    { model: each.model, names: namesInModel(each, modules[route]!) },
+  ]);
+  return {
+    kind: 'embedder',
+    files,
+    folder,
+    model: { ...model, routes: Object.fromEntries(trainable) },
+    reader: { ...reader, router: { readers, routeOf } },
+    dimension,
+    tokenizerHash: [...loaded.values()].map(({ tokenizerHash }) => tokenizerHash).join(),
+    routes: Object.fromEntries(folders),
+  };
+}
+
+function checkDimensions({ name }: ModelFiles, loaded: ReadonlyMap<string, LoadedTrainable>): void {
+  const dimensions = new Set([...loaded.values()].map(({ dimension }) => dimension));
+  if (dimensions.size < 2) return;
+  const each = [...loaded].map(([route, { dimension }]) => `${route} ${dimension}`).join(', ');
+  throw new SentvecError(
+    'unsupported-model',
+    `The routes of ${name} give vectors of different lengths, which no loss can compare: ${each}.`,
+    { file: name },
+  );
+}
+
+/** The names of a route's tensors in the whole model: they begin with the folder of their module. */
+function namesInModel(
+  { model, folder: { encoderPath } }: LoadedTrainable,
+  modules: readonly ModelModule[],
+): ReadonlyMap<string, string> {
+  const projections = projectionModules(modules);
+  const nameOf = (name: string): string => {
+    const module = projections.find((each) => name.startsWith(`${each.name}.`));
+    if (module !== undefined) return module.path + name.slice(module.name.length);
+    return encoderPath === '' ? name : `${encoderPath}/${name}`;
+  };
+  return new Map([...trainableTensors(model), ...fixedTensors(model)].map(({ name }) => [name, nameOf(name)]));
+}
+
+async function loadRouteForTraining(
+  files: ModelFiles,
+  folder: ModelFolder,
+  options: LoadTrainableOptions,
+): Promise<LoadedTrainable> {
   const definition = folder.staticEncoder
     ? await staticDefinition(folder.staticEncoder)
     : await readEncoder(folder.encoderFiles);

@@ -43,7 +43,18 @@ export function differingParts(a: Recipe, b: Recipe): string[] {
 }
 
 /** Of weights, tokenizer, and whatever else of the folder decides what they compute. */
-async function modelHash({ model, folder, tokenizerHash }: LoadedTrainable): Promise<string> {
+async function modelHash({
+  model,
+  folder,
+  tokenizerHash,
+  routes,
+}: Pick<LoadedTrainable, 'model' | 'folder' | 'tokenizerHash' | 'routes'>): Promise<string> {
+  if (routes !== undefined) {
+    const hashes: string[] = [];
+    for (const [route, ofRoute] of Object.entries(routes))
+      hashes.push(route, await modelHash({ model: model.routes![route]!.model, folder: ofRoute, tokenizerHash }));
+    return hashOf(hashes);
+  }
   const hash = createHash('sha256');
   for (const { name, shape, data } of [...trainableTensors(model), ...fixedTensors(model)])
     hash.update(JSON.stringify([name, shape])).update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));

@@ -45,7 +45,7 @@ export async function trainFromConfig(config: TrainingConfig, options: TrainFrom
   try {
     checkLabels(base, config);
     const loaded = await withAdapters(base, config);
-    const sets = config.data.map((data, index) => forModel(examples[index]!, data, loaded));
+    const sets = config.data.map((data, index) => forModel(examples[index]!, data, loaded, config.routerMapping));
     for (const set of sets) checkTargetVectors(set, loaded.dimension);
     return await new ConfiguredRun(config, options, { output, checkpoint, directory, loaded, sets }).run();
   } finally {
@@ -66,6 +66,12 @@ function checkLabels({ labels = [], files }: LoadedTrainable, config: TrainingCo
 /** The model with the adapters that a configuration asks for. */
 async function withAdapters(loaded: LoadedTrainable, config: TrainingConfig): Promise<LoadedTrainable> {
   if (config.lora === undefined) return loaded;
+  if (loaded.routes !== undefined)
+    throw new SentvecError(
+      'unsupported-model',
+      `lora: ${loaded.files.name} has several routes, and adapters belong to one encoder. Leave lora out, or freeze a route by the folder of its encoder: "freeze": ["${loaded.folder.encoderPath}/"].`,
+      { file: loaded.files.name },
+    );
   const { save, ...options } = config.lora;
   if (save === 'apart') {
     if (config.kind !== 'embedder')

@@ -151,9 +151,10 @@ export class GradientEngine implements TrainingEngine {
     draws: Float32Array | undefined,
   ): Promise<number> {
     const { cachedExamples } = this.#options;
-    return cachedExamples === undefined
+    // Columns that take different routes go through different encoders.
+    return cachedExamples === undefined && batch.routes === undefined
       ? this.#runtime.lossGradients(batch, objective, into, { dropout: dropout(0), draws })
-      : this.#cachedGradients(textsInParts(batch, cachedExamples), batch, objective, into, dropout, draws);
+      : this.#cachedGradients(textsInParts(batch, cachedExamples ?? Infinity), batch, objective, into, dropout, draws);
   }
 
   /**

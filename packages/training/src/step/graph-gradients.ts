@@ -12,9 +12,6 @@ import { GraphRunner, matrixOf, numberOf, type OnnxRuntime, type RunnerOptions }
 
 /** What {@link graphEngine} executes; see `recordGraphs`. Graphs are the bytes of ONNX models. */
 export interface EngineGraphs {
-  readonly tokenTable: string;
-  /** See `EncoderNetwork.paddingId`. */
-  readonly paddingId?: number | undefined;
   readonly tensors: readonly (InitialParameter & { readonly trained: boolean })[];
   readonly objectives: readonly {
     /** For losses with several numbers in a label: how many. */
@@ -22,20 +19,33 @@ export interface EngineGraphs {
     /** What the loss draws in each step. */
     readonly draws: readonly Draw[];
   }[];
-  readonly embedding: Uint8Array;
-  /** A step graph for each objective. Empty when gradients are cached. */
+  /** By the name of the route; a model without a Router has one, ''. */
+  readonly routes: Readonly<Record<string, RouteGraphs>>;
+  /** A step graph for each objective. Empty when gradients are cached, as they are for a model with a Router. */
   readonly steps: readonly Uint8Array[];
-  readonly cached?:
-    | {
-        readonly examples: number;
-        readonly embedding: Uint8Array;
-        readonly pullback: Uint8Array;
-        /** One for each objective. */
-        readonly losses: readonly Uint8Array[];
-      }
-    | undefined;
+  /** A graph of the loss alone for each objective, when gradients are cached. */
+  readonly losses: readonly Uint8Array[];
+  readonly cachedExamples?: number | undefined;
   readonly optimizer: AdamWOptions;
   readonly dropout: boolean;
+}
+
+/** The graphs of a route. */
+export interface RouteGraphs {
+  /** What they call a tensor. @default as it is called */
+  readonly names?: Readonly<Record<string, string>> | undefined;
+  readonly tokenTable: string;
+  /** See `EncoderNetwork.paddingId`. */
+  readonly paddingId?: number | undefined;
+  readonly embedding: Uint8Array;
+  /** When gradients are cached. */
+  readonly cached?:
+    | {
+        readonly embedding: Uint8Array;
+        /** @default nothing of the route is trained */
+        readonly pullback: Uint8Array | undefined;
+      }
+    | undefined;
 }
 
 /** How {@link graphEngine} runs. */
@@ -51,26 +61,39 @@ export async function graphEngine(
 ): Promise<TrainingEngine> {
   checkOptionNames('graphEngine()', options, { name: true, session: true, writesInPlace: true });
   const { name, ...running } = options;
-  const { tensors, tokenTable, paddingId, cached, dropout, objectives, optimizer } = graphs;
+  const { tensors, routes, cachedExamples, dropout, objectives, optimizer } = graphs;
   const parameters = new Parameters(tensors.filter(({ trained }) => trained));
-  const weights = { parameters, frozen: tensors.filter(({ trained }) => !trained), tokenTable, paddingId };
-  const open = (graph: Uint8Array) => GraphRunner.create(runtime, graph, weights, running);
-  const sessions: Sessions = { embedding: await open(graphs.embedding), steps: [], losses: [] };
-  for (const step of graphs.steps) sessions.steps.push(await open(step));
-  if (cached) {
-    sessions.cached = { embedding: await open(cached.embedding), pullback: await open(cached.pullback) };
-    for (const loss of cached.losses) sessions.losses.push(await open(loss));
+  const frozen = tensors.filter(({ trained }) => !trained);
+  const open = (graph: Uint8Array, { names, tokenTable, paddingId }: RouteGraphs) =>
+    GraphRunner.create(runtime, graph, { parameters, frozen, names, tokenTable, paddingId }, running);
+  const sessions: Sessions = { routes: new Map(), steps: [], losses: [] };
+  for (const [routeName, route] of Object.entries(routes)) {
+    const { embedding, cached } = route;
+    sessions.routes.set(routeName, {
+      embedding: await open(embedding, route),
+      cached: cached && {
+        embedding: await open(cached.embedding, route),
+        pullback: cached.pullback && (await open(cached.pullback, route)),
+      },
+    });
   }
+  const [first] = Object.values(routes);
+  for (const step of graphs.steps) sessions.steps.push(await open(step, first!));
+  for (const loss of graphs.losses) sessions.losses.push(await open(loss, first!));
   const gradients = new GraphGradients(runtime, objectives, sessions);
-  const engine = { name, objectives, dropout, optimizer, cachedExamples: cached?.examples };
+  const engine = { name, objectives, dropout, optimizer, cachedExamples };
   return new GradientEngine(gradients, parameters, engine);
 }
 
 interface Sessions {
-  readonly embedding: GraphRunner;
+  readonly routes: Map<string, RouteSessions>;
   readonly steps: GraphRunner[];
-  cached?: { readonly embedding: GraphRunner; readonly pullback: GraphRunner };
   readonly losses: GraphRunner[];
+}
+
+interface RouteSessions {
+  readonly embedding: GraphRunner;
+  readonly cached: { readonly embedding: GraphRunner; readonly pullback: GraphRunner | undefined } | undefined;
 }
 
 class GraphGradients implements BatchGradients {
@@ -85,7 +108,7 @@ class GraphGradients implements BatchGradients {
   }
 
   async embed(batch: TrainingBatch, dropout?: Float32Array): Promise<Matrix> {
-    const { embedding, cached } = this.#sessions;
+    const { embedding, cached } = this.#route(batch);
     const graph = dropout === undefined ? embedding : cached!.embedding;
     return matrixOf((await graph.run(batch, { more: this.#dropoutInput(dropout) }))['vectors']!);
   }
@@ -123,15 +146,26 @@ class GraphGradients implements BatchGradients {
     into: Float32Array,
     dropout?: Float32Array,
   ): Promise<void> {
+    const { pullback } = this.#route(batch).cached!;
+    if (pullback === undefined) return void into.fill(0);
     const vectorGradients = new this.#runtime.Tensor('float32', data, [rows, cols]);
     const more = { vectorGradients, ...this.#dropoutInput(dropout) };
-    await this.#sessions.cached!.pullback.run(batch, { gradients: into, more });
+    await pullback.run(batch, { gradients: into, more });
   }
 
   async dispose(): Promise<void> {
-    const { embedding, steps, cached, losses } = this.#sessions;
-    const runners = [embedding, ...steps, ...(cached ? [cached.embedding, cached.pullback] : []), ...losses];
-    await Promise.all(runners.map((runner) => runner.dispose()));
+    const { routes, steps, losses } = this.#sessions;
+    const ofRoutes = [...routes.values()].flatMap(({ embedding, cached }) => [
+      embedding,
+      cached?.embedding,
+      cached?.pullback,
+    ]);
+    await Promise.all([...ofRoutes, ...steps, ...losses].map(async (runner) => runner?.dispose()));
+  }
+
+  /** The sessions of the route that the texts of a batch of one column take. */
+  #route({ routes: [name] = [''] }: TrainingBatch): RouteSessions {
+    return this.#sessions.routes.get(name!)!;
   }
 
   #labelInput({ labels, examples }: TrainingBatch, objective: number): Record<string, Tensor> {

@@ -8,7 +8,7 @@ import type {
 } from 'onnxruntime-common';
 import type { Matrix } from '@sentvec/core';
 import { positionsOfTokens, type TrainingBatch } from '../data/batch.ts';
-import type { InitialParameter, Parameters } from '../optimizer/parameters.ts';
+import type { InitialParameter, Parameters, ParameterSlot } from '../optimizer/parameters.ts';
 
 /** What is used of onnxruntime-node or onnxruntime-web. */
 export interface OnnxRuntime {
@@ -31,7 +31,9 @@ export interface RunnerOptions {
 export interface ModelWeights {
   readonly parameters: Parameters;
   readonly frozen: readonly InitialParameter[];
-  /** The name of the token table, which is among either. */
+  /** What graphs call a weight. @default as it is called here */
+  readonly names?: Readonly<Record<string, string>> | undefined;
+  /** What graphs call the token table, which is among either. */
   readonly tokenTable: string;
   /** The token whose row gets no gradient. */
   readonly paddingId?: number | undefined;
@@ -54,6 +56,8 @@ export class GraphRunner {
   readonly #runtime: OnnxRuntime;
   readonly #session: InferenceSession;
   readonly #parameters: Parameters;
+  /** With the names that the graph has. */
+  readonly #slots: readonly ParameterSlot[];
   readonly #table: TokenTable;
   readonly #tableName: string;
   readonly #paddingId: number | undefined;
@@ -61,13 +65,18 @@ export class GraphRunner {
   readonly #writesInPlace: boolean;
 
   private constructor(runtime: OnnxRuntime, session: InferenceSession, weights: ModelWeights, writesInPlace: boolean) {
-    const { parameters, frozen, tokenTable } = weights;
+    const { parameters, frozen, tokenTable, names = {} } = weights;
+    const named = <Named extends { readonly name: string }>(each: Named): Named => ({
+      ...each,
+      name: names[each.name] ?? each.name,
+    });
     this.#runtime = runtime;
     this.#writesInPlace = writesInPlace;
     this.#session = session;
     this.#parameters = parameters;
-    const trained = parameters.slots.map((slot) => ({ ...slot, data: parameters.view(parameters.weights, slot) }));
-    const all = [...trained, ...frozen];
+    this.#slots = parameters.slots.map(named);
+    const trained = this.#slots.map((slot) => ({ ...slot, data: parameters.view(parameters.weights, slot) }));
+    const all = [...trained, ...frozen.map(named)];
     const table = all.find(({ name }) => name === tokenTable);
     if (table === undefined) throw new Error(`There is no weight "${tokenTable}".`);
     this.#table = { weights: table.data, width: table.shape[1]! };
@@ -161,7 +170,7 @@ export class GraphRunner {
 
   #addTokenGradients(batch: TrainingBatch, positions: Int32Array, found: Float32Array, gradients: Float32Array): void {
     const { width } = this.#table;
-    const slot = this.#parameters.slots.find(({ name }) => name === this.#tableName)!;
+    const slot = this.#slots.find(({ name }) => name === this.#tableName)!;
     const table = this.#parameters.view(gradients, slot).fill(0);
     for (let token = 0; token < positions.length; token++) {
       const id = batch.ids[positions[token]!]!;
@@ -174,12 +183,12 @@ export class GraphRunner {
   /** Zeros for the tensors that take no part in this graph, such as those of other losses. */
   #clearOthers(gradients: Float32Array): void {
     const given = new Set(this.#session.outputNames);
-    for (const slot of this.#parameters.slots)
+    for (const slot of this.#slots)
       if (!given.has(`gradient.${slot.name}`)) this.#parameters.view(gradients, slot).fill(0);
   }
 
   #copyGradients(results: Readonly<Record<string, OnnxValue>>, gradients: Float32Array): void {
-    for (const slot of this.#parameters.slots) {
+    for (const slot of this.#slots) {
       const found = results[`gradient.${slot.name}`];
       if (found) this.#parameters.view(gradients, slot).set(found.data as Float32Array);
     }
@@ -187,7 +196,7 @@ export class GraphRunner {
 
   #gradientTensors(gradients: Float32Array): Record<string, Tensor> {
     return Object.fromEntries(
-      this.#parameters.slots.map((slot) => [
+      this.#slots.map((slot) => [
         `gradient.${slot.name}`,
         new this.#runtime.Tensor('float32', this.#parameters.view(gradients, slot), slot.shape),
       ]),

@@ -2,7 +2,7 @@
 import { SentvecError } from '@sentvec/core';
 import { checkOptionNames, type OptionNames } from '@sentvec/platform';
 import type { AdamWOptions } from '../optimizer/adamw.ts';
-import type { EngineGraphs } from './graph-gradients.ts';
+import type { EngineGraphs, RouteGraphs } from './graph-gradients.ts';
 import {
   dropsAnything,
   lossTensors,
@@ -14,7 +14,7 @@ import {
   type Objective,
   type TrainableParts,
 } from './record-step.ts';
-import { drawsOf, type TrainableModel } from './siamese.ts';
+import { drawsOf, routesOf, type TrainableModel } from './siamese.ts';
 
 /** What {@link recordGraphs} records. */
 export interface RecordOptions extends TrainableParts {
@@ -45,10 +45,8 @@ export function recordGraphs(model: TrainableModel, dimension: number, options: 
   checkOptionNames('recordGraphs()', options, recordOptionNames);
   const { objectives, cachedExamples, optimizer = {} } = options;
   checkObjectives(model, dimension, options);
-  const whole = cachedExamples === undefined;
+  const whole = cachedExamples === undefined && model.routes === undefined;
   return {
-    tokenTable: model.definition.tokenTable,
-    paddingId: model.definition.network.paddingId,
     tensors: [
       ...trainableTensors(model).map(({ name, shape, data }) => ({
         name,
@@ -59,29 +57,51 @@ export function recordGraphs(model: TrainableModel, dimension: number, options: 
       ...lossTensors(objectives, dimension).map((tensor) => ({ ...tensor, trained: true })),
     ],
     objectives: objectives.map(({ labelWidth, loss }) => ({ labelWidth, draws: drawsOf(loss, model) })),
-    embedding: recordEmbedding(model),
+    routes: Object.fromEntries(
+      Object.entries(routesOf(model)).map(([name, route]) => [name, recordRoute(route, { ...options, whole })]),
+    ),
     steps: whole ? objectives.map((objective, index) => recordStep(model, options, objective, index)) : [],
-    cached: whole
-      ? undefined
-      : {
-          examples: cachedExamples,
-          embedding: recordEmbedding(model, options),
-          pullback: recordPullback(model, options),
-          losses: objectives.map((objective, index) => recordLoss(objective, dimension, index)),
-        },
+    losses: whole ? [] : objectives.map((objective, index) => recordLoss(objective, dimension, index)),
+    cachedExamples,
     optimizer,
     dropout: dropsAnything(model, options),
   };
 }
 
+/** @param parts.whole whether whole steps are recorded, and no parts of steps */
+function recordRoute(
+  { model, names }: ReturnType<typeof routesOf>[string],
+  { trained, dropout, whole }: TrainableParts & { readonly whole: boolean },
+): RouteGraphs {
+  const { tokenTable, network } = model.definition;
+  const own =
+    names === undefined ? trained : new Set([...names].flatMap(([name, all]) => (trained.has(all) ? [name] : [])));
+  // A static table drops nothing, beside a route that does.
+  const parts = { trained: own, dropout: dropout && (names === undefined || network.layers > 0) };
+  return {
+    names: names && Object.fromEntries([...names].map(([name, all]) => [all, name])),
+    tokenTable,
+    paddingId: network.paddingId,
+    embedding: recordEmbedding(model),
+    cached: whole
+      ? undefined
+      : {
+          embedding: recordEmbedding(model, parts),
+          pullback: own.size === 0 ? undefined : recordPullback(model, parts),
+        },
+  };
+}
+
 /** @throws SentvecError `invalid-argument` for a loss that cannot train the model, or not with cached gradients */
 export function checkObjectives(
-  { definition }: TrainableModel,
+  { definition, routes }: TrainableModel,
   dimension: number,
   { objectives, cachedExamples }: Pick<RecordOptions, 'objectives' | 'cachedExamples'>,
 ): void {
   const refusal = (message: string) => new SentvecError('invalid-argument', message);
   for (const { loss } of objectives) {
+    if (loss.over === 'layers' && routes !== undefined)
+      throw refusal(`${loss.name} cannot train a model with several routes, whose encoders have layers of their own.`);
     if ((loss.over === 'tokens' || loss.over === 'layers') && cachedExamples !== undefined)
       throw refusal(
         `${loss.name} cannot cache gradients: ${loss.over === 'tokens' ? 'texts have different numbers of vectors' : 'it needs the vectors of all layers'}. Leave out cachedExamples, and take a smaller batchSize.`,

@@ -14,7 +14,16 @@ import { columnsOfBatch, type LossInputs, type TrainingLoss } from '../loss.ts';
 import { numbersOfDraw, sizeOfDraws, type Draw } from './draws.ts';
 import { dropoutKeySize, keyedDropout } from './dropout.ts';
 import { projectionWeights } from './project.ts';
-import { dimensionOf, drawsOf, embedTexts, hasTypes, looksUpRows, lossOf, type TrainableModel } from './siamese.ts';
+import {
+  dimensionOf,
+  drawsOf,
+  embedTexts,
+  hasTypes,
+  looksUpRows,
+  lossOf,
+  type TrainableModel,
+  type TrainableRoute,
+} from './siamese.ts';
 
 /** A tensor that a step may change, with its first numbers. */
 export interface TrainableTensor {
@@ -26,9 +35,11 @@ export interface TrainableTensor {
 
 /**
  * The tensors of a model that can be trained: the encoder's by their names in its network, those of its adapters, then
- * the projections'. The token table comes first.
+ * the projections'. The token table comes first. Those of a model with routes: route by route, shared ones once.
  */
-export function trainableTensors({ definition, head, adapters }: TrainableModel): TrainableTensor[] {
+export function trainableTensors(model: TrainableModel): TrainableTensor[] {
+  if (model.routes !== undefined) return tensorsOfRoutes(model.routes, trainableTensors);
+  const { definition, head, adapters } = model;
   const encoder = encoderTensors(definition, { fixed: false }).sort(
     (a, b) => Number(b.name === definition.tokenTable) - Number(a.name === definition.tokenTable),
   );
@@ -47,8 +58,25 @@ export function trainedNames(model: TrainableModel): Set<string> {
 }
 
 /** The tensors that training leaves as they are, whatever is asked for: tables that are computed, not learned. */
-export function fixedTensors({ definition }: TrainableModel): TrainableTensor[] {
-  return encoderTensors(definition, { fixed: true });
+export function fixedTensors({ definition, routes }: TrainableModel): TrainableTensor[] {
+  return routes === undefined
+    ? encoderTensors(definition, { fixed: true })
+    : tensorsOfRoutes(routes, (route) => fixedTensors(route));
+}
+
+/** The tensors of all routes by their names in the whole model, each once. */
+function tensorsOfRoutes(
+  routes: Readonly<Record<string, TrainableRoute>>,
+  tensorsOf: (model: TrainableModel) => readonly TrainableTensor[],
+): TrainableTensor[] {
+  const found = new Map<string, TrainableTensor>();
+  for (const { model, names } of Object.values(routes)) {
+    for (const tensor of tensorsOf(model)) {
+      const name = names.get(tensor.name)!;
+      if (!found.has(name)) found.set(name, { ...tensor, name });
+    }
+  }
+  return [...found.values()];
 }
 
 function encoderTensors(definition: EncoderDefinition, { fixed }: { readonly fixed: boolean }): TrainableTensor[] {

@@ -32,6 +32,25 @@ export interface TrainableModel {
    * @default false
    */
   readonly pairs?: boolean | undefined;
+  /**
+   * Of a model with a Router: its routes by name. `definition` and `head` are then those of one of them.
+   * @default texts take one way
+   */
+  readonly routes?: Readonly<Record<string, TrainableRoute>> | undefined;
+}
+
+/** A route of a model, with encoder and head of its own. Modules behind the Router are shared by all routes. */
+export interface TrainableRoute {
+  readonly model: TrainableModel;
+  /** The names of its tensors among all of the model, by their names within the route. A shared tensor has one. */
+  readonly names: ReadonlyMap<string, string>;
+}
+
+/** The routes of a model; of one without a Router itself, under the name ''. */
+export function routesOf(
+  model: TrainableModel,
+): Readonly<Record<string, Omit<TrainableRoute, 'names'> & Partial<TrainableRoute>>> {
+  return model.routes ?? { '': { model } };
 }
 
 /** Whether the steps of a model look up rows of the token table only, and get a gradient for these alone. */

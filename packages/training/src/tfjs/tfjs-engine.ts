@@ -14,7 +14,7 @@ import { Parameters } from '../optimizer/parameters.ts';
 import { GradientEngine } from '../step/gradient-engine.ts';
 import { checkObjectives, recordOptionNames, type RecordOptions } from '../step/record-graphs.ts';
 import { dropsAnything, fixedTensors, lossTensors, recordEmbedding, trainableTensors } from '../step/record-step.ts';
-import { dimensionOf, drawsOf, type TrainableModel } from '../step/siamese.ts';
+import { dimensionOf, drawsOf, routesOf, type TrainableModel } from '../step/siamese.ts';
 import { TfjsGradients } from './tfjs-gradients.ts';
 
 /** Options of {@link tfjsEngine}: what is trained, as `recordGraphs` takes it, and where. */
@@ -38,7 +38,10 @@ export async function tfjsEngine(model: TrainableModel, options: TfjsEngineOptio
   checkOptionNames('tfjsEngine()', options, { ...recordOptionNames, device: true, wasmPaths: true });
   const { objectives, trained, dropout, cachedExamples, optimizer, device = 'auto', wasmPaths } = options;
   checkObjectives(model, dimensionOf(model), options);
-  if (dropout) recordEmbedding(model, options); // Refuses dropout of a model that has none.
+  // Refuses dropout of a model that has none.
+  for (const route of Object.values(routesOf(model)))
+    if (dropout && (model.routes === undefined || route.model.definition.network.layers > 0))
+      recordEmbedding(route.model, options);
   const runtime = await openDifferentiable(device, wasmPaths);
   const tensors = trainableTensors(model);
   const parameters = new Parameters([

@@ -139,7 +139,8 @@ export class TfjsGradients implements BatchGradients {
     const shape = [batch.columns * batch.examples, batch.length];
     const positions = positionsOfTokens(batch);
     const drop = dropout && keyedDropout(ops, ops.constant(dropout, [dropout.length]));
-    const { model } = this.#training;
+    const route = this.#training.model.routes?.[batch.routes?.[0] ?? ''];
+    const model = route?.model ?? this.#training.model;
     const inputs = {
       ids: ops.constant(batch.ids, shape),
       mask: ops.constant(batch.mask, shape),
@@ -149,7 +150,8 @@ export class TfjsGradients implements BatchGradients {
       ...(this.#training.dropout && drop && { dropout: drop }),
       adapterDropout: drop,
     };
-    return embedTexts(ops, model, weight, inputs, onLayer);
+    const weightOfRoute: Weights = route === undefined ? weight : (name) => weight(route.names.get(name)!);
+    return embedTexts(ops, model, weightOfRoute, inputs, onLayer);
   }
 
   #loss(
