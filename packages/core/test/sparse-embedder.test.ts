@@ -126,10 +126,26 @@ describe('a sparse embedder', () => {
         return [name, { shape, data: data.slice() }];
       }),
     );
-    tensors['cls.predictions.bias']!.data[7] = NaN;
+    // Only texts of more than six tokens have the seventh position.
+    const positions = tensors['bert.embeddings.position_embeddings.weight']!;
+    positions.data[6 * positions.shape[1]!] = NaN;
     const model = await changed('splade-bert-max', { 'model.safetensors': writeSafetensors(tensors) });
     await using broken = await loadSparseEmbedder(model, { backend, selfCheck: false });
-    await expect(broken.embedDocuments(['a', 'the sea'])).rejects.toMatchObject({ code: 'backend-failed' });
+    expect((await broken.embedDocuments(['a', 'the'])).vectors).toHaveLength(2);
+    // In the second window of texts, and by its row among all.
+    async function* texts(): AsyncGenerator<string> {
+      yield 'a';
+      await new Promise((resolve) => void setTimeout(resolve, 50));
+      yield long;
+    }
+    const reading = async (): Promise<void> => {
+      for await (const { row } of broken.embedStream(texts(), { as: 'document', maxWait: 0 })) expect(row).toBe(0);
+    };
+    await expect(reading()).rejects.toMatchObject({
+      code: 'backend-failed',
+      message: expect.stringContaining('row 1 '),
+      details: { row: 1 },
+    });
   });
 
   it('puts the prompt of its role before a text', async () => {

@@ -136,6 +136,7 @@ it('a list of runs leaves out those that have expired, and forgets them', async 
     await store.create({ id, workflow: 'work', input: null, priority: 1, request });
   // As if their retention had passed: 'run', which is older, ended later.
   await connection.del(names().run('third'), names().run('fourth'));
+  expect((await store.list(1)).map(({ id }) => id)).toEqual(['second']);
   expect((await store.list(2)).map(({ id }) => id)).toEqual(['second', 'run']);
   expect(await connection.zrevrange(names().runs, 0, -1)).toEqual(['second', 'run']);
 });
