@@ -42,8 +42,8 @@ function runVitest() {
   const projects = (names) => names.flatMap((name) => ['--project', name]);
   const vitest = (report, ...options) =>
     pnpm('exec', 'vitest', 'run', ...options, '--reporter=default', '--reporter=json', `--outputFile.json=${report}`);
-  // These mostly wait, for processes, pages and servers: three at a time keep two cores busy.
-  vitest(reports[1], '--maxWorkers=3', ...projects(tested.filter((name) => !counted.includes(name))));
+  // These mostly wait, for processes, pages and servers: four at a time keep two cores busy.
+  vitest(reports[1], '--maxWorkers=4', ...projects(tested.filter((name) => !counted.includes(name))));
   vitest(reports[0], '--coverage', ...projects(counted));
 }
 
