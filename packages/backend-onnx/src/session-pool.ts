@@ -302,7 +302,13 @@ export class SessionPool implements ThreadListener {
       this.#threads.push(await this.#start(this));
       this.#dispatch();
     } catch (error) {
-      if (this.#threads.length > 0 && this.#deaths < deathsInARow) return;
+      const left = this.#threads.length;
+      if (left > 0 && this.#deaths < deathsInARow) {
+        this.#onWarning(
+          `A session of onnxruntime ended and cannot be opened again; going on with ${left}. ${String(error)}`,
+        );
+        return;
+      }
       this.#fail(
         new SentvecError('backend-failed', `The worker threads of onnxruntime die again and again: ${String(error)}`),
       );

@@ -135,8 +135,8 @@ it('a call that is aborted while it waits takes no other out of the queue', asyn
   expect(await Promise.all([...before, ...after])).toEqual(Array.from({ length: 5 }, () => 'done'));
 });
 
-it('when the restart of a thread fails, the other sessions compute its batches', async () => {
-  const { pool, threads } = await openPool(2, (count) => count > 2);
+it('when the restart of a thread fails, the other sessions compute its batches, and a warning says so', async () => {
+  const { pool, threads, warnings } = await openPool(2, (count) => count > 2);
   const calls = Array.from({ length: 4 }, () => codeOf(pool.run(batch)));
   await settle();
   threads[1]!.finish();
@@ -146,6 +146,7 @@ it('when the restart of a thread fails, the other sessions compute its batches',
   expect(threads[1]!.inFlight.size).toBe(1);
   threads[1]!.finish();
   expect(await Promise.all(calls)).toEqual(expect.arrayContaining(['backend-failed', 'done', 'done', 'done']));
+  expect(warnings).toEqual([expect.stringMatching(/cannot be opened again; going on with 1\. .*no such device/u)]);
   await pool.dispose();
 });
 
