@@ -2,7 +2,7 @@
 import { pathToFileURL } from 'node:url';
 import { isAbsolute } from 'node:path';
 import { SentvecError, type Embedder, type PoolingPlugin } from '@sentvec/core';
-import type { Access, AnyWorkflow, Logger } from '@sentvec/workflow';
+import { describeThrown, type Access, type AnyWorkflow, type Logger } from '@sentvec/workflow';
 
 /** What a plugin may use of its worker. */
 export interface PluginTools {
@@ -18,9 +18,11 @@ export type PluginPart = PoolingPlugin | AnyWorkflow;
 
 /**
  * What a plugin module exports as its default: a pooling (`definePooling`), a workflow (`defineWorkflow`), a list of
- * those, or a function from {@link PluginTools} to them.
+ * those, or a function from {@link PluginTools} to them, which may be asynchronous.
  */
-export type Plugin = PluginPart | readonly PluginPart[] | ((tools: PluginTools) => PluginPart | readonly PluginPart[]);
+export type Plugin = OneOrMoreParts | ((tools: PluginTools) => OneOrMoreParts | Promise<OneOrMoreParts>);
+
+type OneOrMoreParts = PluginPart | readonly PluginPart[];
 
 /** The parts of all plugins of a worker. */
 export interface PluginParts {
@@ -48,25 +50,31 @@ export async function loadPlugins(modules: readonly string[], tools: PluginTools
 
 async function partsOf(module: string, tools: PluginTools): Promise<readonly unknown[]> {
   const plugin = await importDefault(module);
-  const parts: unknown = typeof plugin === 'function' ? plugin(tools) : plugin;
+  const parts = await loading(module, async (): Promise<unknown> =>
+    typeof plugin === 'function' ? plugin(tools) : plugin,
+  );
   return Array.isArray(parts) ? parts : [parts];
 }
 
 async function importDefault(module: string): Promise<unknown> {
-  let exports: { readonly default?: unknown };
-  try {
-    exports = (await import(isAbsolute(module) ? pathToFileURL(module).href : module)) as typeof exports;
-  } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new SentvecError(
-      'invalid-argument',
-      `The plugin ${module} cannot be loaded: ${reason}.`,
-      { file: module },
-      { cause },
-    );
-  }
+  const exports = await loading(
+    module,
+    async () =>
+      (await import(isAbsolute(module) ? pathToFileURL(module).href : module)) as { readonly default?: unknown },
+  );
   if (exports.default === undefined) throw pluginError(module);
   return exports.default;
+}
+
+/** What the code of a plugin gives. @throws SentvecError `invalid-argument` when it throws anything else */
+async function loading<T>(module: string, load: () => Promise<T>): Promise<T> {
+  try {
+    return await load();
+  } catch (cause) {
+    if (SentvecError.is(cause)) throw cause;
+    const message = `The plugin ${module} cannot be loaded: ${describeThrown(cause)}.`;
+    throw new SentvecError('invalid-argument', message, { file: module }, { cause });
+  }
 }
 
 function pluginError(module: string): SentvecError {

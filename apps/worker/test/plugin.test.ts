@@ -4,8 +4,9 @@ import { onnx } from '@sentvec/backend-onnx';
 import { loadEmbedder } from '@sentvec/core/node';
 import { queueRuntime } from '@sentvec/queue';
 import { embedCorpusWorkflow, inProcessRuntime, silentLogger } from '@sentvec/workflow';
-import { readConfiguration, startWorkerApp } from '@sentvec/worker';
+import { readConfiguration, startWorkerApp, type PluginTools } from '@sentvec/worker';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { loadPlugins } from '../src/plugins.ts';
 import firstAndLast from './first-and-last.mjs';
 import { contents, Fleet, texts, tinyModel } from './fleet.ts';
 
@@ -87,11 +88,20 @@ describe('plugins', () => {
     await app.stop();
   });
 
+  it('may need a while to load', async () => {
+    const workflow = `{ kind: 'workflow', id: 'later', stages: [] }`;
+    await writeFile(fleet.path('slow.mjs'), `export default async () => [${workflow}];`);
+    const { workflows } = await loadPlugins([fleet.path('slow.mjs')], {} as PluginTools);
+    expect(workflows).toMatchObject([{ id: 'later' }]);
+  });
+
   it('that export nothing usable are refused at the start', async () => {
     await writeFile(fleet.path('empty.mjs'), 'export const nothing = 1;');
     await writeFile(fleet.path('wrong.mjs'), 'export default { name: "x" };');
     await writeFile(fleet.path('broken.mjs'), 'export default (;');
-    for (const name of ['empty.mjs', 'wrong.mjs', 'broken.mjs', 'absent.mjs']) {
+    await writeFile(fleet.path('throws.mjs'), 'export default () => { throw new Error("no key"); };');
+    await writeFile(fleet.path('later.mjs'), 'export default async () => { throw { code: 7 }; };');
+    for (const name of ['empty.mjs', 'wrong.mjs', 'broken.mjs', 'absent.mjs', 'throws.mjs', 'later.mjs']) {
       const configuration = readConfiguration({ redis: fleet.redis.url, port: '0', plugin: fleet.path(name) }, {});
       await expect(startWorkerApp(configuration, { logger: silentLogger })).rejects.toMatchObject({
         code: 'invalid-argument',
