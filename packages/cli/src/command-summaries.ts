@@ -24,6 +24,8 @@ export const commandSummaries: Readonly<Record<string, string>> = {
   train: 'Fine-tune a model of any kind on pairs, triplets, lists or labelled texts.',
   'queue submit': 'Have the workers of a queue embed a corpus.',
   'queue start': 'Have the workers of a queue run a workflow of a plugin.',
+  'queue schedules': 'What the workers of a queue embed again and again, and when next.',
+  'queue unschedule': 'End a schedule. A run that it has started goes on.',
   'queue status': 'How far is a run, and what could it not process?',
   'queue watch': 'Watch a run until it ends.',
   'queue list': 'The runs of a queue, newest first.',

@@ -24,6 +24,8 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   train: async () => (await import('./commands/train.ts')).trainModel,
   'queue submit': async () => (await import('./commands/queue-submit.ts')).queueSubmit,
   'queue start': async () => (await import('./commands/queue-start.ts')).queueStart,
+  'queue schedules': async () => (await import('./commands/queue-schedules.ts')).queueSchedules,
+  'queue unschedule': async () => (await import('./commands/queue-schedules.ts')).queueUnschedule,
   'queue status': async () => (await import('./commands/queue-status.ts')).queueStatus,
   'queue watch': async () => (await import('./commands/queue-status.ts')).queueWatch,
   'queue list': async () => (await import('./commands/queue-list.ts')).queueList,

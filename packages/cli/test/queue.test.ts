@@ -73,6 +73,47 @@ describe('sentvec queue', () => {
     });
   });
 
+  it('embeds again and again what has changed, and shows and ends the schedule', async () => {
+    const rows = [
+      { id: 'a', text: 'first' },
+      { id: 'b', text: 'second' },
+    ];
+    await place.writeRows('nightly.jsonl', rows);
+    const flags = ['--id', 'id', '--model', model];
+    const submit = ['submit', 'nightly.jsonl', '--output', 'nightly', ...flags];
+    const when = ['--every', '*/2 * * * * *', '--time-zone', 'UTC'];
+    expect((await queue(...submit, '--name', 'nightly', ...when)).trim()).toBe('nightly');
+    interface Listed {
+      readonly name: string;
+      readonly last?: { readonly run: string };
+    }
+    const latest = async () => (JSON.parse(await queue('schedules', '--json')) as Listed[])[0]?.last?.run;
+    const whole = async () => {
+      await place.succeed(['embed', place.path('nightly.jsonl'), '--output', 'anew', ...flags, '--overwrite']);
+      return place.hashes('anew');
+    };
+    await expect.poll(latest, { timeout: 20_000 }).toMatch(/^nightly-\d{8}T\d{6}Z$/);
+    expect(await json('watch', (await latest())!)).toMatchObject({ state: 'completed' });
+    const first = await whole();
+    await expect.poll(() => place.hashes('nightly'), { timeout: 20_000 }).toEqual(first);
+    await place.writeRows('nightly.jsonl', [...rows.slice(1), { id: 'c', text: 'third' }]);
+    const expected = await whole();
+    await expect.poll(() => place.hashes('nightly'), { timeout: 30_000 }).toEqual(expected);
+    expect(await queue('schedules')).toMatch(/nightly +\*\/2 \* \* \* \* \* +UTC +\S/);
+    const last = (await latest())!;
+    expect(await queue('status', last)).toMatch(/next run +\S.*of the schedule nightly|ended/);
+    expect(await queue('unschedule', 'nightly')).toContain('The schedule nightly has ended.');
+    expect((await queue('schedules')).trim()).toBe('No schedules.');
+    for (const [words, problem] of [
+      [['unschedule', 'nightly'], /There is no schedule nightly/],
+      [[...submit, '--every', '0 3 * * *'], /--every needs --name/],
+      [[...submit, '--name', 'x'], /--name needs --every/],
+      [[...submit, '--name', 'x', '--every', 'daily'], /"daily" is no time that comes again\. --every is/],
+      [[...submit, '--name', 'x', '--every', '0 3 * * *', '--resume'], /each run is an update/],
+    ] as const)
+      expect((await place.run(['queue', ...words, '--redis', redis.url])).stderr).toMatch(problem);
+  }, 120_000);
+
   it('never answers a request with an older result', async () => {
     const rows = [{ text: 'first' }, { text: 'second' }];
     await place.writeRows('again.jsonl', rows);

@@ -12,6 +12,7 @@ export { QueueWorker, startQueueWorker, type QueueWorkerOptions } from './queue-
 export type { RateLimitSetting } from './rate-limit.ts';
 export type { RecoverySettings } from './recovery-settings.ts';
 export type { RefusedJob } from './refused-jobs.ts';
+export type { Schedule, ScheduleOptions } from './schedules.ts';
 export type { StepReport, WorkerObserver } from './worker-parts.ts';
 export { QueueOverview, type StepCounts } from './queue-overview.ts';
 export type { ActiveStep, WorkerFacts } from './worker-registry.ts';

@@ -33,6 +33,19 @@ export interface RunJob {
   readonly declined?: Declined | undefined;
 }
 
+/** A job in the queue of runs that BullMQ adds when it is time: starts a run of a schedule. */
+export interface ScheduleJob {
+  /** Its name. */
+  readonly schedule: string;
+  readonly workflow: string;
+  readonly input: unknown;
+  readonly priority: number;
+  /** Identifies workflow and input; see `Request` of `@sentvec/workflow`. */
+  readonly inputHash: string;
+  /** What only one live run may write. */
+  readonly writes: readonly string[];
+}
+
 /** A job in the queue of batches: the parent of some items. */
 export interface BatchJob extends Omit<RunJob, 'declined'> {
   readonly stage: string;
@@ -56,10 +69,19 @@ const declined: v.GenericSchema<Declined> = v.strictObject({
 /** What jobs must look like. They come from Redis, where others may have written too. */
 export const jobSchemas: {
   readonly run: v.GenericSchema<unknown, RunJob>;
+  readonly schedule: v.GenericSchema<unknown, ScheduleJob>;
   readonly batch: v.GenericSchema<unknown, BatchJob>;
   readonly step: v.GenericSchema<unknown, StepJob>;
 } = {
   run: v.strictObject({ run: runId, attempt, declined: v.optional(declined) }),
+  schedule: v.strictObject({
+    schedule: v.pipe(v.string(), v.regex(/^[A-Za-z][A-Za-z0-9_-]{0,39}$/)),
+    workflow: v.pipe(v.string(), v.maxLength(512)),
+    input: v.unknown(),
+    priority: v.pipe(count, v.minValue(1), v.maxValue(1000)),
+    inputHash: v.pipe(v.string(), v.maxLength(64)),
+    writes: v.pipe(v.array(v.pipe(v.string(), v.maxLength(8192))), v.maxLength(64)),
+  }),
   batch: v.strictObject({ run: runId, attempt, stage, batch: count }),
   step: v.strictObject({
     run: runId,

@@ -11,6 +11,8 @@ export interface QueueNames {
    * died, or lost Redis, before it added the job.
    */
   readonly pending: string;
+  /** Hash: what is known about each schedule, by name. */
+  readonly schedules: string;
   /** List of refused jobs, newest first. */
   readonly refused: string;
   /** Sorted set of worker ids, by the time of their last heartbeat. */
@@ -44,6 +46,7 @@ export function namesOf(queue: string): QueueNames {
     runs: `${prefix}:index`,
     claims: `${prefix}:claims`,
     pending: `${prefix}:pending`,
+    schedules: `${prefix}:schedules`,
     refused: `${prefix}:refused`,
     workers: `${prefix}:workers`,
     worker: (id) => `${prefix}:worker:${id}`,

@@ -2,19 +2,18 @@
 import { once } from 'node:events';
 import { SentvecError } from '@sentvec/core';
 import { hasEnded, type RunEvent, type RunStatus } from '@sentvec/workflow';
-import { Queue, type Telemetry } from 'bullmq';
+import type { Queue, Telemetry } from 'bullmq';
 import { reasonOf, redactUrl, within, type RedisConnection } from './connection.ts';
 import { addRunJob, type RunJob } from './jobs.ts';
-import { namesOf, queueNames, type QueueNames } from './names.ts';
+import { namesOf, type QueueNames } from './names.ts';
 import { readEvents, type ReadEventsOptions } from './run-events.ts';
+import { openRunQueue } from './run-queue.ts';
 import { RunStore } from './run-store.ts';
+import { Schedules } from './schedules.ts';
 import { idleReason, WorkerRegistry, type WorkerFacts } from './worker-registry.ts';
 
 /** The most milliseconds that an action of a producer may take. */
 export const actionTimeout: number = 1500;
-
-/** About how many of BullMQ's own events Redis keeps for each queue. */
-const keptQueueEvents = 1000;
 
 /** How {@link QueueClient} connects. */
 export interface QueueClientOptions {
@@ -31,6 +30,7 @@ export class QueueClient {
   readonly #store: RunStore;
   readonly #registry: WorkerRegistry;
   readonly #queue: Queue;
+  readonly #schedules: Schedules;
   readonly #url: string;
 
   constructor(redis: RedisConnection, { url, queue, retentionSeconds, telemetry }: QueueClientOptions) {
@@ -39,16 +39,8 @@ export class QueueClient {
     this.#url = url;
     this.#store = new RunStore(redis, this.names, retentionSeconds);
     this.#registry = new WorkerRegistry(redis, this.names);
-    const streams = { events: { maxLen: keptQueueEvents } };
-    const options = {
-      connection: redis,
-      prefix: this.names.prefix,
-      skipVersionCheck: true,
-      skipWaitingForReady: true,
-      streams,
-    };
-    this.#queue = new Queue(queueNames.runs, { ...options, ...(telemetry && { telemetry }) });
-    this.#queue.on('error', () => {});
+    this.#queue = openRunQueue(redis, this.names.prefix, telemetry);
+    this.#schedules = new Schedules(redis, this.names, this.#queue, this.#store);
   }
 
   /**
@@ -62,6 +54,11 @@ export class QueueClient {
   async enqueue(job: RunJob): Promise<void> {
     const priority = await this.withStore((store) => store.readPriority(job.run));
     await this.#inTime(() => addRunJob(this.#queue, job, priority));
+  }
+
+  /** Reads or changes the schedules. @throws SentvecError `queue-unavailable` when Redis does not answer in time */
+  async withSchedules<T>(action: (schedules: Schedules) => Promise<T>): Promise<T> {
+    return this.#inTime(() => action(this.#schedules));
   }
 
   /** @throws SentvecError `queue-unavailable` */

@@ -21,6 +21,7 @@ import type { Telemetry } from 'bullmq';
 import { connectRedis, defaultRedisUrl } from './connection.ts';
 import type { QueueClient } from './queue-client.ts';
 import { QueueRun } from './queue-run.ts';
+import type { Schedule, ScheduleOptions } from './schedules.ts';
 import type { WorkerFacts } from './worker-registry.ts';
 
 /** Options of {@link queueRuntime}. */
@@ -66,6 +67,23 @@ const optionNames: OptionNames<QueueRuntimeOptions> = {
 export interface QueueRuntime extends Runtime {
   /** The workers that send heartbeats. @throws SentvecError `queue-unavailable` */
   workers(): Promise<readonly WorkerFacts[]>;
+  /**
+   * Has the workers run a workflow again and again, each time as a run of its own, whose id is the name of the schedule
+   * with the time in UTC. While the run before has not ended, or another one writes the same, none is started.
+   *
+   * @throws SentvecError `invalid-argument` when the input does not fit the workflow's schema, or for a time that does
+   * not come; `queue-unavailable`
+   */
+  schedule<Input, Output>(workflow: Workflow<Input, Output>, input: Input, options: ScheduleOptions): Promise<Schedule>;
+  /** All schedules, by name. @throws SentvecError `queue-unavailable` */
+  schedules(): Promise<readonly Schedule[]>;
+  /**
+   * Ends a schedule. A run that it has started goes on.
+   *
+   * @returns whether there was one of that name
+   * @throws SentvecError `queue-unavailable`
+   */
+  unschedule(name: string): Promise<boolean>;
 }
 
 /** Name of the queue where none is given. */
@@ -158,6 +176,35 @@ class BullMQRuntime implements QueueRuntime {
 
   async workers(): Promise<readonly WorkerFacts[]> {
     return this.#client.workers();
+  }
+
+  async schedule<Input, Output>(
+    workflow: Workflow<Input, Output>,
+    input: Input,
+    options: ScheduleOptions,
+  ): Promise<Schedule> {
+    // BullMQ takes half a second to load, and knows cron expressions.
+    const { checkSchedule } = await import('./schedules.ts');
+    const times = checkSchedule(options);
+    const priority = checkPriority(options.priority ?? 100);
+    const plain = plainInput(workflow, input);
+    const { input: inputHash, writes } = await identifyRequest(workflow, await checkInput(workflow, plain));
+    const job = { schedule: options.name, workflow: workflow.id, input: plain, priority, inputHash, writes };
+    return this.#client.withSchedules(async (schedules) => {
+      await schedules.set(job, times);
+      const found = (await schedules.list()).find(({ name }) => name === options.name);
+      if (found) return found;
+      const message = `The schedule ${options.name} was removed at this moment.`;
+      throw new SentvecError('invalid-argument', message, { schedule: options.name });
+    });
+  }
+
+  async schedules(): Promise<readonly Schedule[]> {
+    return this.#client.withSchedules((schedules) => schedules.list());
+  }
+
+  async unschedule(name: string): Promise<boolean> {
+    return this.#client.withSchedules((schedules) => schedules.remove(name));
   }
 
   async close(): Promise<void> {

@@ -4,7 +4,7 @@ import { hostname } from 'node:os';
 import { SentvecError } from '@sentvec/core';
 import { checkOptionNames, type OptionNames } from '@sentvec/platform';
 import { checkCount, silentLogger, workflowVersion, type AnyWorkflow, type Logger } from '@sentvec/workflow';
-import { Queue, QueueEvents, Worker, type Processor, type Telemetry } from 'bullmq';
+import { QueueEvents, Worker, type Processor, type Queue, type Telemetry } from 'bullmq';
 import { connectRedis, defaultRedisUrl, isDenial, reasonOf, within, type RedisConnection } from './connection.ts';
 import { namesOf, queueNames, type QueueNames } from './names.ts';
 import { checkQueueName, defaultQueue, defaultRetentionSeconds } from './queue-runtime.ts';
@@ -16,7 +16,9 @@ import { checkRateLimit, RateLimit, type RateLimitSetting } from './rate-limit.t
 import { RefusedJobs } from './refused-jobs.ts';
 import { RunWatcher } from './run-watcher.ts';
 import { RunProcessor } from './run-processor.ts';
+import { openRunQueue } from './run-queue.ts';
 import { RunStore } from './run-store.ts';
+import { Schedules } from './schedules.ts';
 import { StepProcessor } from './step-processor.ts';
 import { BatchProcessor } from './batch-processor.ts';
 import { BatchQueue } from './batch-queue.ts';
@@ -164,11 +166,13 @@ export class QueueWorker {
     this.names = namesOf(options.queue ?? defaultQueue);
     this.#options = options;
     const store = new RunStore(redis, this.names, retentionSeconds);
+    this.#runQueue = openRunQueue(redis, this.names.prefix, options.telemetry);
     const queue = new BatchQueue(redis, this.names.prefix, options.telemetry);
     this.#parts = {
       id: this.id,
       store,
       queue,
+      schedules: new Schedules(redis, this.names, this.#runQueue, store),
       parked: new ParkedJobs(redis, this.names, queue.steps),
       rateLimit: new RateLimit(redis, this.names),
       watcher: new RunWatcher(store),
@@ -203,9 +207,7 @@ export class QueueWorker {
     this.#stepsWorker.on('lockRenewalFailed', (ids) => this.#steps.active.interrupt('lock lost', ids));
     this.#workers = [this.#stepsWorker, runsWorker, batchesWorker];
     const connected = { connection: redis, prefix: this.names.prefix, skipVersionCheck: true };
-    this.#runQueue = new Queue(queueNames.runs, connected);
     this.#events = new QueueEvents(queueNames.batches, connected);
-    this.#runQueue.on('error', () => {});
     this.#events.on('error', () => {});
     this.#events.on('completed', ({ jobId }) => this.#runs.wake(jobId));
     this.#events.on('failed', ({ jobId }) => this.#runs.wake(jobId));

@@ -12,6 +12,8 @@ import { queueNames } from './names.ts';
 import { checkJobSize, jobRefusedError } from './refused-jobs.ts';
 import type { StoredRun } from './run-store.ts';
 import type { RunAttempt } from './run-watcher.ts';
+import { isScheduleJob } from './schedules.ts';
+import type { GenericSchema } from 'valibot';
 import { changedError, refuseJob, workflowOf, type WorkerParts } from './worker-parts.ts';
 
 /** The coordinator cannot do its part in this worker. */
@@ -47,7 +49,8 @@ export class RunProcessor {
   }
 
   readonly process = async (job: Job, token?: string): Promise<void> => {
-    const data = await this.#check(job);
+    if (isScheduleJob(job)) return this.#startScheduled(job);
+    const data = await this.#check(job, jobSchemas.run);
     const run = await this.#parts.watcher.watch(data.run, data.attempt);
     if (!run) return;
     try {
@@ -64,10 +67,16 @@ export class RunProcessor {
     }
   };
 
-  async #check(job: Job): Promise<RunJob> {
+  async #startScheduled(job: Job): Promise<void> {
+    const { schedule } = await this.#check(job, jobSchemas.schedule);
+    const reason = await this.#parts.schedules.start(job);
+    if (reason !== undefined) this.#parts.logger.warn({ schedule, reason }, 'a scheduled run is skipped');
+  }
+
+  async #check<Data>(job: Job, schema: GenericSchema<unknown, Data>): Promise<Data> {
     try {
       checkJobSize(job.data);
-      return await checkSchema(jobSchemas.run, job.data, 'The job');
+      return await checkSchema(schema, job.data, 'The job');
     } catch (error) {
       await refuseJob(this.#parts, queueNames.runs, job.id ?? '', jobRefusedError(error));
       await job.updateData({ refused: true });

@@ -8,6 +8,7 @@ import type { RefusedJobs } from './refused-jobs.ts';
 import type { RunStore } from './run-store.ts';
 import type { RequiredWorkflow, WorkerRegistry } from './worker-registry.ts';
 import type { RunWatcher } from './run-watcher.ts';
+import type { Schedules } from './schedules.ts';
 
 /** How an attempt at a step ended, for metrics. */
 export interface StepReport {
@@ -37,6 +38,7 @@ export interface WorkerParts {
   readonly id: string;
   readonly store: RunStore;
   readonly queue: BatchQueue;
+  readonly schedules: Schedules;
   readonly parked: ParkedJobs;
   readonly rateLimit: RateLimit;
   readonly watcher: RunWatcher;

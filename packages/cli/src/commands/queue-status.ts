@@ -19,8 +19,13 @@ export const queueStatus: Command = defineCommand({
   async run({ args, positionals, print }) {
     await withQueue(args, async (runtime) => {
       const run = await namedRun(runtime, positionals);
-      const [status, deadLetters] = await Promise.all([run.status(), run.deadLetters()]);
-      await print({ text: describeRun(status, deadLetters), json: { ...status, deadLetters } });
+      const [status, deadLetters, schedules] = await Promise.all([
+        run.status(),
+        run.deadLetters(),
+        runtime.schedules(),
+      ]);
+      const schedule = schedules.find(({ last }) => last?.run === run.id);
+      await print({ text: describeRun(status, deadLetters, schedule), json: { ...status, deadLetters, schedule } });
     });
   },
 });

@@ -1,10 +1,11 @@
 import type { CorpusTotal, DeadLetter, RunStatus } from '@sentvec/workflow';
+import type { Schedule } from '@sentvec/queue/producer';
 import { withFlags } from '../report-error.ts';
 
 const shownLetters = 10;
 
-/** A run's status as lines for a person. */
-export function describeRun(status: RunStatus, letters: readonly DeadLetter[]): string {
+/** A run's status as lines for a person. `schedule`: the one that has started it as its latest. */
+export function describeRun(status: RunStatus, letters: readonly DeadLetter[], schedule?: Schedule): string {
   const { id, workflow, state, attempt, stage, items, error, notice, createdAt, startedAt, finishedAt } = status;
   const total = totalOf(status);
   const facts: readonly (readonly [string, string | undefined])[] = [
@@ -24,6 +25,7 @@ export function describeRun(status: RunStatus, letters: readonly DeadLetter[]): 
     ['submitted', new Date(createdAt).toLocaleString()],
     ['started', startedAt === undefined ? undefined : new Date(startedAt).toLocaleString()],
     ['ended', finishedAt === undefined ? undefined : new Date(finishedAt).toLocaleString()],
+    ['next run', schedule && `${describeNext(schedule)}, of the schedule ${schedule.name} (${schedule.every})`],
     ['note', notice],
     ['error', error && withFlags(error.message)],
   ];
@@ -31,6 +33,11 @@ export function describeRun(status: RunStatus, letters: readonly DeadLetter[]): 
   const some = letters.slice(0, shownLetters).map(({ reference, reason }) => `  ${reference}: ${reason}`);
   const more = letters.length > shownLetters ? [`  … and ${count(letters.length - shownLetters)} more`] : [];
   return [...lines, ...some, ...more].join('\n');
+}
+
+/** When a schedule starts its next run. */
+export function describeNext({ next }: Schedule): string {
+  return next === undefined ? 'never' : new Date(next).toLocaleString();
 }
 
 /** What an `embed-corpus` run has done so far; `undefined` for other workflows. */

@@ -1,0 +1,179 @@
+// Schedules: workflows that run again and again. BullMQ's job schedulers add a job to the queue of runs each time, and
+// the worker that takes it creates a run of its own, unless the one before has not ended.
+import { SentvecError } from '@sentvec/core';
+import { canonicalJson, checkOptionNames, type OptionNames } from '@sentvec/platform';
+import { hasEnded } from '@sentvec/workflow';
+import { getNextMillis, type Job, type Queue } from 'bullmq';
+import type { RedisConnection } from './connection.ts';
+import { addRunJob, type ScheduleJob } from './jobs.ts';
+import type { QueueNames } from './names.ts';
+import type { RunStore } from './run-store.ts';
+
+/** When a schedule starts runs. */
+export interface ScheduleOptions {
+  /** At most 40 letters, digits, `-` and `_`, beginning with a letter. A schedule of that name is replaced. */
+  readonly name: string;
+  /** A cron expression: minute, hour, day of the month, month, day of the week; before them seconds, if there are six. */
+  readonly every: string;
+  /**
+   * The time zone of `every`, such as `Europe/Berlin`.
+   * @default that of this process
+   */
+  readonly timeZone?: string | undefined;
+  /**
+   * Of its runs: 1 (first) to 1000.
+   * @default 100
+   */
+  readonly priority?: number | undefined;
+}
+
+/** A workflow that runs again and again. JSON. */
+export interface Schedule {
+  readonly name: string;
+  readonly workflow: string;
+  readonly input: unknown;
+  readonly every: string;
+  readonly timeZone: string;
+  /** When it starts the next run. Milliseconds since 1970, as `at`. */
+  readonly next: number | undefined;
+  /** The latest run, and the time that it was started for. */
+  readonly last?: { readonly run: string; readonly at: number } | undefined;
+  /** The latest time for which no run was started, if that was after the latest run, and why: a sentence. */
+  readonly skipped?: { readonly at: number; readonly reason: string } | undefined;
+}
+
+/** What is stored about a schedule besides BullMQ's job scheduler. */
+type ScheduleRecord = Pick<Schedule, 'last' | 'skipped'>;
+
+const optionNames: OptionNames<ScheduleOptions> = { name: true, every: true, timeZone: true, priority: true };
+
+/** Jobs of schedules that have ended are not kept: the run says what happened. */
+const jobOptions = {
+  removeOnComplete: true,
+  removeOnFail: true,
+  attempts: 1000,
+  backoff: { type: 'fixed', delay: 1000 },
+} as const;
+
+/**
+ * Checks when a schedule starts runs.
+ *
+ * @throws SentvecError `invalid-argument` that names what is wrong
+ */
+export function checkSchedule(options: ScheduleOptions): { readonly every: string; readonly timeZone: string } {
+  checkOptionNames('schedule()', options, optionNames);
+  const { name, every, timeZone = Intl.DateTimeFormat().resolvedOptions().timeZone } = options;
+  if (!/^[A-Za-z][A-Za-z0-9_-]{0,39}$/u.test(name))
+    throw new SentvecError(
+      'invalid-argument',
+      `"${name}" cannot be the name of a schedule: use up to 40 letters, digits, "-" and "_", beginning with a letter.`,
+    );
+  try {
+    Intl.DateTimeFormat('en', { timeZone });
+  } catch {
+    const message = `"${timeZone}" is no time zone. Name one such as Europe/Berlin or UTC (\`timeZone\`).`;
+    throw new SentvecError('invalid-argument', message);
+  }
+  if (nextTime(every, timeZone) === undefined)
+    throw new SentvecError(
+      'invalid-argument',
+      `"${every}" is no time that comes again. \`every\` is a cron expression: "0 3 * * *" is at 3:00 each day, "*/15 * * * *" each quarter of an hour.`,
+    );
+  return { every, timeZone };
+}
+
+function nextTime(pattern: string, tz: string): number | undefined {
+  if (pattern.trim().split(/\s+/u).length < 5) return undefined;
+  try {
+    return getNextMillis(Date.now(), { pattern, tz }) ?? undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The schedules of a queue. */
+export class Schedules {
+  readonly #redis: RedisConnection;
+  readonly #names: QueueNames;
+  readonly #runs: Queue;
+  readonly #store: RunStore;
+
+  /** @param runs the queue of runs */
+  constructor(redis: RedisConnection, names: QueueNames, runs: Queue, store: RunStore) {
+    this.#redis = redis;
+    this.#names = names;
+    this.#runs = runs;
+    this.#store = store;
+  }
+
+  /** Sets a schedule, in place of an earlier one of its name. */
+  async set(
+    job: ScheduleJob,
+    { every, timeZone }: { readonly every: string; readonly timeZone: string },
+  ): Promise<void> {
+    const template = { name: 'schedule', data: job, opts: jobOptions };
+    await this.#runs.upsertJobScheduler(job.schedule, { pattern: every, tz: timeZone }, template);
+  }
+
+  /** Sorted by name. */
+  async list(): Promise<readonly Schedule[]> {
+    const [schedulers, records] = await Promise.all([
+      this.#runs.getJobSchedulers(0, -1, true),
+      this.#redis.hgetall(this.#names.schedules),
+    ]);
+    const schedules = schedulers.map(({ key, pattern = '', tz = '', next, template }): Schedule => {
+      const { workflow = '', input = null } = (template?.data ?? {}) as Partial<ScheduleJob>;
+      return { name: key, workflow, input, every: pattern, timeZone: tz, next, ...parseRecord(records[key]) };
+    });
+    return schedules.toSorted((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  /** @returns whether there was one of that name */
+  async remove(name: string): Promise<boolean> {
+    const removed = await this.#runs.removeJobScheduler(name);
+    await this.#redis.hdel(this.#names.schedules, name);
+    return removed;
+  }
+
+  /**
+   * Starts the run of a job of a schedule. Starting it twice starts it once.
+   *
+   * @returns why no run was started: a sentence
+   */
+  async start({ data, opts, timestamp }: Pick<Job, 'data' | 'opts' | 'timestamp'>): Promise<string | undefined> {
+    const { schedule, workflow, input, priority, inputHash, writes } = data as ScheduleJob;
+    const at = opts.prevMillis ?? timestamp;
+    const id = `${schedule}-${new Date(at).toISOString().replaceAll(/[-:]|\.\d+/gu, '')}`;
+    const { last } = parseRecord((await this.#redis.hget(this.#names.schedules, schedule)) ?? undefined);
+    const before = last === undefined || last.run === id ? undefined : await this.#store.readPosition(last.run);
+    if (before && !hasEnded(before.state))
+      return this.#skip(schedule, { last, skipped: { at, reason: `Run ${last!.run} was still ${before.state}.` } });
+    const request = { input: inputHash, content: undefined, merges: false, writes };
+    const created = await this.#store.create({ id, workflow, input, priority, request });
+    if (created.reply === 'busy') {
+      const written = created.written.slice(created.written.indexOf(':') + 1);
+      return this.#skip(schedule, { last, skipped: { at, reason: `Run ${created.run} was writing to ${written}.` } });
+    }
+    await this.#write(schedule, { last: { run: id, at } });
+    await addRunJob(this.#runs, { run: id, attempt: 1 }, priority);
+    return undefined;
+  }
+
+  async #skip(schedule: string, record: Required<ScheduleRecord>): Promise<string> {
+    await this.#write(schedule, record);
+    return record.skipped!.reason;
+  }
+
+  async #write(schedule: string, record: ScheduleRecord): Promise<void> {
+    await this.#redis.hset(this.#names.schedules, schedule, canonicalJson(record));
+  }
+}
+
+function parseRecord(json: string | undefined): ScheduleRecord {
+  return json === undefined ? {} : (JSON.parse(json) as ScheduleRecord);
+}
+
+/** Whether a job of the queue of runs is one of a schedule. */
+export function isScheduleJob({ repeatJobKey }: Pick<Job, 'repeatJobKey'>): boolean {
+  return repeatJobKey !== undefined;
+}
