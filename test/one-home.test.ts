@@ -102,7 +102,12 @@ const homes: readonly Home[] = [
     written: /@huggingface\/(?:tokenizers|transformers)/u,
     files: [],
   },
-  { thing: 'object that only looks like another', written: /new Proxy\(/u, files: [] },
+  // A filter that asks for a column which is not there can be told in no other way.
+  {
+    thing: 'object that only looks like another',
+    written: /new Proxy\(/u,
+    files: ['packages/corpus/src/search/open-index.ts'],
+  },
   { thing: 'method that makes an object look like a promise', written: /^ +(?:async )?then\(/u, files: [] },
 ];
 

@@ -1,3 +1,4 @@
+// The process of a worker: it starts, serves until it is asked to stop, and ends by its deadline.
 import { once } from 'node:events';
 import { onAbort, SentvecError } from '@sentvec/platform';
 import { endProcess, startThread } from '@sentvec/platform/node';

@@ -1,3 +1,4 @@
+// The names of the queues, keys and jobs of a queue of runs in Redis.
 /** The Redis keys of a queue. All of them lie in one hash slot of a cluster. */
 export interface QueueNames {
   /** What all keys begin with: `{name}`. */
