@@ -138,7 +138,9 @@ async function start(
   cleanups.push(server.close);
 
   const retry = { totalTime: configuration.retryTime };
-  const workflows = [embedCorpusWorkflow({ embedder, access, retry }), ...plugins.workflows];
+  const own = embedCorpusWorkflow({ embedder, access, retry });
+  const isReplaced = plugins.workflows.some(({ id }) => id === own.id);
+  const workflows = isReplaced ? plugins.workflows : [own, ...plugins.workflows];
   const { concurrency, window, rateLimit, globalConcurrency, stopTimeout } = configuration;
   if (rateLimit !== undefined) await overview.limitRate(rateLimit ?? undefined);
   if (globalConcurrency !== undefined)
