@@ -104,7 +104,7 @@ const shardDamages = {
 
 async function someShard(output, random) {
   const names = await readdir(output, { recursive: true });
-  return join(output, pick(random, names.filter((name) => /^shard-\d+\.\w+\.[a-z]+$/.test(name)).sort()));
+  return join(output, pick(random, names.filter((name) => /^shard-\d+\.[\w.]+$/.test(name)).sort()));
 }
 
 /** Changes one letter. */
