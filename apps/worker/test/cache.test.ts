@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { queueRuntime } from '@sentvec/queue';
 import { embedCorpusWorkflow } from '@sentvec/workflow';
 import { expect, it } from 'vitest';
-import { contents, embedHere, Fleet, texts, tinyModel } from './fleet.ts';
+import { embedHere, Fleet, plainContents, texts, tinyModel } from './fleet.ts';
 
 /** Bytes of an entry of the cache: its key, its hash, two counts, and the 32 numbers of the tiny model. */
 const entryBytes = 16 + 8 + 8 + 4 * 32;
@@ -37,7 +37,7 @@ it('workers share a cache: an update embeds only rows that have changed, with th
     await fleet.stopWorkers();
     expect(await cachedVectors(fleet.path('cache'))).toBe(610 + 1);
     await embedHere(inputs[0]!, fleet.path('here'), 100);
-    expect(await contents(fleet.path('vectors'))).toEqual(await contents(fleet.path('here')));
+    expect(await plainContents(fleet.path('vectors'))).toEqual(await plainContents(fleet.path('here')));
   } finally {
     await runtime.close();
     await fleet.close();

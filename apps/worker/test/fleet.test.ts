@@ -30,7 +30,7 @@ describe('one, two and four workers', () => {
     const corpus = await fleet.corpus('corpus.jsonl', texts(3000));
     await embedHere(corpus, fleet.path('here'), 100);
     const expected = await contents(fleet.path('here'));
-    expect(expected.size).toBe(30 + 1);
+    expect(expected.size).toBe(30 + 2);
     for (const count of [1, 2, 4]) {
       while (fleet.workers.length < count) await fleet.start();
       const output = fleet.path(`fleet-${count}`);

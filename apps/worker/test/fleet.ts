@@ -138,3 +138,13 @@ export async function contents(folder: string): Promise<Map<string, string>> {
     await Promise.all(names.map(async (name) => [name, await readFile(join(folder, name), 'base64')] as const)),
   );
 }
+
+/** The same with plain names: where a file replaced another, its name says what is in it. */
+export async function plainContents(output: string): Promise<Map<string, string>> {
+  const plain = (text: string): string => text.replaceAll(/\b(shard-\d+|rejected)\.[0-9a-f]{16}\./gu, '$1.');
+  const found = [...(await contents(output))].map(([name, content]) => [
+    plain(name),
+    name === 'manifest.json' ? plain(Buffer.from(content, 'base64').toString()) : content,
+  ]);
+  return new Map(found as [string, string][]);
+}

@@ -7,7 +7,7 @@ import { embedCorpusWorkflow, inProcessRuntime, silentLogger } from '@sentvec/wo
 import { readConfiguration, startWorkerApp } from '@sentvec/worker';
 import { expect, it } from 'vitest';
 import { breakable } from './breakable-backend.ts';
-import { contents, Fleet, texts } from './fleet.ts';
+import { Fleet, plainContents, texts } from './fleet.ts';
 
 /**
  * Twenty rows that cannot be embedded, by their numbers: of wrong types, unreadable, empty to the tokenizer, and one
@@ -58,7 +58,7 @@ it('twenty poison rows become dead letters, and a replay after they are correcte
     const here = inProcessRuntime();
     const healthy = { model: 'use-lite', request: { ...request, output: fleet.path('healthy') } };
     await (await here.start(embedCorpusWorkflow({ embedder: async () => embedder }), healthy)).result();
-    expect(await contents(fleet.path('vectors'))).toEqual(await contents(fleet.path('healthy')));
+    expect(await plainContents(fleet.path('vectors'))).toEqual(await plainContents(fleet.path('healthy')));
   } finally {
     await runtime.close();
     await app.stop();
