@@ -1,5 +1,5 @@
 // An operator's view of a queue, and its limits: jobs, workers, refused jobs, concurrency, rate.
-import { checkCount } from '@sentvec/workflow';
+import { checkCount } from '@sentvec/platform';
 import { Queue } from 'bullmq';
 import type { RedisConnection } from './connection.ts';
 import { namesOf, queueNames, type QueueNames } from './names.ts';
@@ -46,7 +46,7 @@ export class QueueOverview {
 
   /** Limits how many steps are active at once in all workers together; `undefined` lifts the limit. */
   async limitConcurrency(max: number | undefined): Promise<void> {
-    if (max !== undefined) checkCount('max', max);
+    if (max !== undefined) checkCount(max, 'max');
     if (max === undefined) await this.queues.steps.removeGlobalConcurrency();
     else await this.queues.steps.setGlobalConcurrency(max);
   }

@@ -2,7 +2,6 @@
 import { SentvecError } from '@sentvec/core';
 import {
   busyError,
-  checkCount,
   checkInput,
   checkRunId,
   identifyRequest,
@@ -16,7 +15,7 @@ import {
   type StartOptions,
   type Workflow,
 } from '@sentvec/workflow';
-import { checkOptionNames, type OptionNames } from '@sentvec/platform';
+import { checkCount, checkOptionNames, type OptionNames } from '@sentvec/platform';
 import type { Telemetry } from 'bullmq';
 import { connectRedis, defaultRedisUrl } from './connection.ts';
 import type { QueueClient } from './queue-client.ts';
@@ -108,7 +107,7 @@ export async function queueRuntime(options: QueueRuntimeOptions = {}): Promise<Q
     telemetry,
   } = options;
   checkQueueName(queue);
-  checkCount('retentionSeconds', retentionSeconds);
+  checkCount(retentionSeconds, 'retentionSeconds');
   const redis = await connectRedis(url, 'producer', connectTimeout);
   // BullMQ takes half a second to load. A missing Redis is reported before that.
   const { QueueClient } = await import('./queue-client.ts');
@@ -170,7 +169,7 @@ class BullMQRuntime implements QueueRuntime {
   }
 
   async list({ limit = 100 }: { limit?: number } = {}): Promise<readonly RunStatus[]> {
-    checkCount('limit', limit);
+    checkCount(limit, 'limit');
     return this.#client.withNotices(await this.#client.withStore((store) => store.list(limit)));
   }
 

@@ -2,8 +2,8 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { SentvecError } from '@sentvec/core';
-import { checkOptionNames, type OptionNames } from '@sentvec/platform';
-import { checkCount, silentLogger, workflowVersion, type AnyWorkflow, type Logger } from '@sentvec/workflow';
+import { checkCount, checkOptionNames, type OptionNames } from '@sentvec/platform';
+import { silentLogger, workflowVersion, type AnyWorkflow, type Logger } from '@sentvec/workflow';
 import { QueueEvents, Worker, type Processor, type Queue, type Telemetry } from 'bullmq';
 import { connectRedis, defaultRedisUrl, isDenial, reasonOf, within, type RedisConnection } from './connection.ts';
 import { namesOf, queueNames, type QueueNames } from './names.ts';
@@ -125,7 +125,7 @@ export async function startQueueWorker(options: QueueWorkerOptions): Promise<Que
 /** @throws SentvecError `invalid-argument` for numbers that make no sense, and for two workflows of one id */
 function checkWorkerOptions({ workflows, concurrency, window, retentionSeconds, rateLimit }: QueueWorkerOptions): void {
   for (const [name, value] of Object.entries({ concurrency, window, retentionSeconds }))
-    if (value !== undefined) checkCount(name, value);
+    if (value !== undefined) checkCount(value, name);
   if (rateLimit) checkRateLimit(rateLimit);
   const ids = workflows.map(({ id }) => id);
   const twice = ids.find((id, index) => ids.indexOf(id) !== index);

@@ -1,4 +1,4 @@
-import { checkCount } from '@sentvec/workflow';
+import { checkCount } from '@sentvec/platform';
 import type { RedisConnection } from './connection.ts';
 import type { QueueNames } from './names.ts';
 import { rateLimitScript } from './run-scripts.ts';
@@ -12,8 +12,8 @@ export interface RateLimitSetting {
 
 /** @throws SentvecError `invalid-argument` unless both are whole numbers of at least 1 */
 export function checkRateLimit({ max, duration }: RateLimitSetting): void {
-  checkCount('rateLimit.max', max);
-  checkCount('rateLimit.duration', duration);
+  checkCount(max, 'rateLimit.max');
+  checkCount(duration, 'rateLimit.duration');
 }
 
 /**

@@ -4,17 +4,17 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { SentvecError } from '@sentvec/platform';
 import { azStorage, type Storage } from '@sentvec/storage';
-import { startAz, storageContract, type AzServer, type ObjectCall, type ObjectFault } from '@sentvec/testing';
+import { startAz, storageContract, type AzServer, type ObjectFault } from '@sentvec/testing';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { textToSign } from '../src/az/az-client.ts';
+import { failure, scriptFaults } from './scripted-faults.ts';
 
 const partBytes = 64 << 10;
 const sas = 'sv=2021-12-02&sig=signature%3D';
 let server: AzServer;
+const { calls, fail } = scriptFaults(() => server);
 let folder: string;
-let calls: ObjectCall[] = [];
 let stores = 0;
 
 beforeAll(async () => {
@@ -26,25 +26,6 @@ afterAll(() => Promise.all([server.close(), rm(folder, { recursive: true })]));
 
 function open(environment: Readonly<Record<string, string>> = server.environment): Storage {
   return azStorage('bucket', `test/${(stores += 1)}`, { environment, partBytes });
-}
-
-/** Faults for the first calls, in order; the rest is served. */
-function fail(...faults: readonly (ObjectFault | undefined)[]): void {
-  const left = [...faults];
-  calls = [];
-  server.setFault((call) => {
-    calls.push(call);
-    return left.shift();
-  });
-}
-
-async function failure(work: Promise<unknown>): Promise<SentvecError> {
-  return work.then(
-    () => {
-      throw new Error('It did not fail.');
-    },
-    (error: SentvecError) => error,
-  );
 }
 
 storageContract('Azure Blob Storage', async () => open(), { streamBytes: 3 * partBytes + 1000 });

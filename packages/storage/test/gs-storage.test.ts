@@ -5,16 +5,16 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { SentvecError } from '@sentvec/platform';
 import { gsStorage, type Storage } from '@sentvec/storage';
-import { startGs, storageContract, type GsServer, type ObjectCall, type ObjectFault } from '@sentvec/testing';
+import { startGs, storageContract, type GsServer, type ObjectFault } from '@sentvec/testing';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { signGoog4 } from '../src/gs/gs-client.ts';
+import { failure, scriptFaults } from './scripted-faults.ts';
 
 const partBytes = 256 << 10;
 let server: GsServer;
+const { calls, fail } = scriptFaults(() => server);
 let folder: string;
-let calls: ObjectCall[] = [];
 let stores = 0;
 
 beforeAll(async () => {
@@ -26,25 +26,6 @@ afterAll(() => Promise.all([server.close(), rm(folder, { recursive: true })]));
 
 function open(environment: Readonly<Record<string, string>> = server.environment): Storage {
   return gsStorage('bucket', `test/${(stores += 1)}`, { environment, partBytes });
-}
-
-/** Faults for the first calls, in order; the rest is served. */
-function fail(...faults: readonly (ObjectFault | undefined)[]): void {
-  const left = [...faults];
-  calls = [];
-  server.setFault((call) => {
-    calls.push(call);
-    return left.shift();
-  });
-}
-
-async function failure(work: Promise<unknown>): Promise<SentvecError> {
-  return work.then(
-    () => {
-      throw new Error('It did not fail.');
-    },
-    (error: SentvecError) => error,
-  );
 }
 
 storageContract('Google Cloud Storage', async () => open(), { streamBytes: 3 * partBytes + 1000 });
@@ -65,7 +46,7 @@ it.each([
     '28a981c32acff334738b9ea1a0f82c28c9a1ccff5b6dc8fb92a2e6622c8db73f',
   ],
 ])('signs %s %s as other clients do', (method, url, given, names, signature) => {
-  // Recorded from the C++ signer of another database, which is used against the service.
+  // Recorded by ClickHouse in the test of its signer (GOOG4Signer), which it uses against the service.
   const headers: Record<string, string> = { ...given, 'x-goog-content-sha256': 'UNSIGNED-PAYLOAD' };
   const date = new Date('2026-07-03T00:00:00Z');
   const key = { id: 'GOOGTESTACCESSKEY', secret: 'testsecretkey' };

@@ -2,14 +2,14 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { SentvecError } from '@sentvec/platform';
 import { s3Storage, type Storage } from '@sentvec/storage';
-import { startS3, storageContract, type ObjectCall, type ObjectFault, type S3Server } from '@sentvec/testing';
+import { startS3, storageContract, type ObjectFault, type S3Server } from '@sentvec/testing';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { failure, scriptFaults } from './scripted-faults.ts';
 
 const partBytes = 5 << 20;
 let server: S3Server;
-let calls: ObjectCall[] = [];
+const { calls, fail } = scriptFaults(() => server);
 let stores = 0;
 
 beforeAll(async () => {
@@ -20,25 +20,6 @@ afterAll(() => server.close());
 
 function open(options: { readonly attempts?: number } = {}): Storage {
   return s3Storage('bucket', `test/${(stores += 1)}`, { environment: server.environment, partBytes, ...options });
-}
-
-/** Faults for the first calls, in order; the rest is served. */
-function fail(...faults: readonly (ObjectFault | undefined)[]): void {
-  const left = [...faults];
-  calls = [];
-  server.setFault((call) => {
-    calls.push(call);
-    return left.shift();
-  });
-}
-
-async function failure(work: Promise<unknown>): Promise<SentvecError> {
-  return work.then(
-    () => {
-      throw new Error('It did not fail.');
-    },
-    (error: SentvecError) => error,
-  );
 }
 
 storageContract('S3', async () => open(), { streamBytes: 2 * partBytes + 1000 });

@@ -8,9 +8,8 @@ import {
   type SearchHit,
   type SimilarityFunction,
 } from '@sentvec/core';
-import { checkOptionNames } from '@sentvec/platform';
+import { checkCount, checkOptionNames } from '@sentvec/platform';
 import { Random } from './random.ts';
-import { checkCount } from './training-options.ts';
 
 /** Options of {@link mineHardNegatives}. Scores are similarities of the anchor, or what `rescore` gives. */
 export interface HardNegativeOptions {
@@ -148,7 +147,7 @@ function checkOptions({
   relativeMargin = 1,
 }: HardNegativeOptions & { readonly negatives: number; readonly rangeMin: number; readonly rangeMax: number }): void {
   const optionError = (problem: string) => new SentvecError('invalid-argument', problem);
-  checkCount('negatives', negatives);
+  checkCount(negatives, 'negatives');
   if (!(Number.isSafeInteger(rangeMin) && rangeMin >= 0))
     throw optionError(`rangeMin is ${rangeMin}; it must be a whole number of at least 0.`);
   if (!(rangeMax - rangeMin >= negatives))

@@ -1,4 +1,5 @@
 // How to train: the options of a run with their defaults and limits, and the learning rate that they give each step.
+import { checkCount } from '@sentvec/platform';
 import { SentvecError } from '@sentvec/core';
 import type { OptionNames } from '@sentvec/platform';
 
@@ -104,8 +105,12 @@ export function resolveTrainingOptions(options: TrainingOptions = {}, isEvaluate
     watchDivergence: options.watchDivergence ?? true,
   };
   const counts = ['epochs', 'maxSteps', 'batchSize', 'gradientAccumulation', 'patience', 'checkpointEvery'] as const;
-  for (const name of counts) checkCount(name, resolved[name]);
-  if (resolved.evaluateEvery !== 'epoch') checkCount('evaluateEvery', resolved.evaluateEvery);
+  for (const name of counts) {
+    const count = resolved[name];
+    if (count !== undefined) checkCount(count, name);
+  }
+  if (resolved.evaluateEvery !== 'epoch' && resolved.evaluateEvery !== undefined)
+    checkCount(resolved.evaluateEvery, 'evaluateEvery');
   const { learningRate, warmup, seed, patience } = resolved;
   if (!(learningRate > 0 && learningRate <= 1))
     throw optionError('learningRate', learningRate, 'a number above 0, at most 1');
@@ -117,12 +122,6 @@ export function resolveTrainingOptions(options: TrainingOptions = {}, isEvaluate
       'patience counts evaluations that are no better, but there is no evaluation. Add one, or leave out patience.',
     );
   return resolved;
-}
-
-/** @throws SentvecError `invalid-argument` unless the value is a whole number of at least 1, or left out */
-export function checkCount(name: string, value: number | undefined): void {
-  if (value !== undefined && !(Number.isSafeInteger(value) && value >= 1))
-    throw optionError(name, value, 'a whole number of at least 1');
 }
 
 function optionError(name: string, value: unknown, expected: string): SentvecError {

@@ -128,7 +128,7 @@ test('adapters begin as those of PEFT, and the model as it was; options are chec
   expect(plainStep(withLora(model), batch, loss).loss).toBe(plainStep(model, batch, loss).loss);
   for (const [options, message] of [
     [{ targets: ['q_proj'] }, /no linear layer is called "q_proj".*query, key, value/],
-    [{ rank: 0 }, /rank of LoRA is 0/],
+    [{ rank: 0 }, /rank of LoRA must be a whole number of at least 1, not 0/],
     [{ alpha: -1 }, /alpha of LoRA/],
     [{ dropout: 1 }, /dropout of LoRA/],
     [{ ranks: 3 }, /ranks/],

@@ -1,12 +1,11 @@
 /** The runtime of this process. */
-import { checkOptionNames, type OptionNames } from '@sentvec/platform';
+import { checkCount, checkOptionNames, type OptionNames } from '@sentvec/platform';
 import { silentLogger } from './attempt.ts';
 import { LocalRun, LocalRunHandle, type LocalRunOptions } from './local-run.ts';
 import { busyError, checkRunId, identifyRequest, newRunId, otherRequestError, type Request } from './request.ts';
 import { checkInput, plainInput } from './run-stages.ts';
 import { hasEnded, type RunHandle, type RunStatus, type Runtime, type StartOptions } from './runtime.ts';
 import type { Logger } from './step.ts';
-import { checkCount } from './values.ts';
 import type { AnyWorkflow, Workflow } from './workflow.ts';
 
 /** Options of {@link inProcessRuntime}. */
@@ -33,7 +32,7 @@ const maxRuns = 1000;
 export function inProcessRuntime(options: InProcessOptions = {}): Runtime {
   checkOptionNames('inProcessRuntime()', options, optionNames);
   const { concurrency = 2, logger = silentLogger } = options;
-  checkCount('concurrency', concurrency);
+  checkCount(concurrency, 'concurrency');
   return new InProcessRuntime({ concurrency, logger });
 }
 
@@ -95,7 +94,7 @@ class InProcessRuntime implements Runtime {
   }
 
   async list({ limit = 100 }: { limit?: number | undefined } = {}): Promise<readonly RunStatus[]> {
-    checkCount('limit', limit);
+    checkCount(limit, 'limit');
     const newest = [...this.#runs.values()].toReversed().slice(0, limit);
     return Promise.all(newest.map((run) => run.status()));
   }

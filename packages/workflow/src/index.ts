@@ -66,7 +66,7 @@ export {
   type Stage,
   type Workflow,
 } from './workflow.ts';
-export { checkCount, checkSchema, describeThrown, maxInputBytes, maxValueBytes, toJsonValue } from './values.ts';
+export { checkSchema, describeThrown, maxInputBytes, maxValueBytes, toJsonValue } from './values.ts';
 export { workflowVersion } from './workflow-version.ts';
 export { restrictAccess, unrestrictedAccess, type Access, type AccessLimits } from './corpus/access.ts';
 export { embedCorpusWorkflow, type EmbedCorpusResources, type EmbedderOf } from './corpus/embed-corpus-workflow.ts';

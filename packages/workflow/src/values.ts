@@ -73,12 +73,6 @@ function describeIssue({ message, path }: StandardSchemaV1.Issue): string {
   return keys.length > 0 ? `${keys.join('.')}: ${message}` : message;
 }
 
-/** @throws SentvecError `invalid-argument` unless an option is a whole number of at least 1 */
-export function checkCount(name: string, value: number): void {
-  if (Number.isSafeInteger(value) && value >= 1) return;
-  throw new SentvecError('invalid-argument', `${name} must be a whole number of at least 1, not ${value}.`);
-}
-
 /** What a thrown value says about itself, with its causes: at most `maxReasonLength` characters. Never throws. */
 export function describeThrown(thrown: unknown): string {
   try {

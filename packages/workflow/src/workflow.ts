@@ -1,10 +1,10 @@
 /** Workflows: rows of stages, as data. A runtime executes them. */
+import { checkCount } from '@sentvec/platform';
 import { SentvecError } from '@sentvec/core';
 import type { StandardSchemaV1 } from '@standard-schema/spec';
 import { initialTotal } from './ordered-progress.ts';
 import type { RequestIdentity } from './request.ts';
 import { checkId, type AnyStep, type Source, type Step } from './step.ts';
-import { checkCount } from './values.ts';
 
 /** Options of `forEach`. */
 export interface ForEachOptions<Result = unknown, Total = unknown> {
@@ -143,7 +143,7 @@ class WorkflowBuilder implements AnyWorkflow {
     }
     const { concurrency, fold } = options;
     initialTotal(fold);
-    if (concurrency !== undefined) checkCount('concurrency', concurrency);
+    if (concurrency !== undefined) checkCount(concurrency, 'concurrency');
     return this.#with({ kind: 'for-each', id: body.id, source: source.step, body, options }, this.stages.slice(0, -1));
   }
 

@@ -21,9 +21,6 @@ const version = '2021-12-02';
 /** Answers after which the same request may succeed. */
 const passing: ReadonlySet<number> = new Set([408, 429, 500, 502, 503, 504]);
 
-/** One for all stores that share an environment. */
-const caches = new WeakMap<Environment, CredentialCache<AzureCredentials>>();
-
 /** How Azure Blob Storage is talked to. */
 export class AzProtocol implements ObjectProtocol<Signed> {
   readonly name = 'Azure Blob Storage';
@@ -39,8 +36,7 @@ export class AzProtocol implements ObjectProtocol<Signed> {
     this.root = `az://${container}`;
     this.attempts = attempts;
     this.#container = container;
-    this.#credentials = caches.get(environment) ?? new CredentialCache(() => findAzureCredentials(environment));
-    caches.set(environment, this.#credentials);
+    this.#credentials = CredentialCache.of(environment, findAzureCredentials);
   }
 
   async sign({ method, key, query = {}, headers = {}, body, signal }: ObjectRequest): Promise<Signed> {

@@ -18,9 +18,6 @@ interface Signed {
 /** Answers after which the same request may succeed. 429: an object is written once a second at most. */
 const passing: ReadonlySet<number> = new Set([408, 409, 429, 500, 502, 503, 504]);
 
-/** One for all stores that share an environment. */
-const caches = new WeakMap<Environment, CredentialCache<GoogleCredentials>>();
-
 /** How Google Cloud Storage is talked to. */
 export class GsProtocol implements ObjectProtocol<Signed> {
   readonly name = 'Google Cloud Storage';
@@ -38,8 +35,7 @@ export class GsProtocol implements ObjectProtocol<Signed> {
     this.attempts = attempts;
     this.#bucket = bucket;
     this.#environment = environment;
-    this.#credentials = caches.get(environment) ?? new CredentialCache(() => findGoogleCredentials(environment));
-    caches.set(environment, this.#credentials);
+    this.#credentials = CredentialCache.of(environment, findGoogleCredentials);
   }
 
   async sign({ method, key, query = {}, headers = {}, body, signal }: ObjectRequest): Promise<Signed> {

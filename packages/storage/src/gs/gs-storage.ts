@@ -1,7 +1,7 @@
 /** Files in a bucket of Google Cloud Storage. */
 import { checkOptionNames, PassingFailure, retryAfter, SentvecError } from '@sentvec/platform';
 import { discard, sendRequest, totalBytesOf, withRetries } from '../http.ts';
-import { listQuery, readPage } from '../objects/object-list.ts';
+import { readPage } from '../objects/object-list.ts';
 import { sendObjectRequest, type ObjectAnswer, type ObjectRequest } from '../objects/object-requests.ts';
 import {
   ObjectStorage,
@@ -87,14 +87,8 @@ class GsStorage extends ObjectStorage {
     await discard(await this.send({ method: 'GET', key: '', query, signal, accept }));
   }
 
-  protected async listPage(
-    prefix: string,
-    next: string | undefined,
-    signal: AbortSignal | undefined,
-  ): Promise<ObjectPage> {
-    const query = listQuery(prefix, next);
-    const { text } = await this.send({ method: 'GET', key: '', query, signal, readsText: true });
-    return readPage(text, 'Generation');
+  protected listPage(prefix: string, next: string | undefined, signal: AbortSignal | undefined): Promise<ObjectPage> {
+    return readPage((request) => this.send(request), { prefix, next, signal }, 'Generation');
   }
 
   /** Nobody sees or pays for them. */

@@ -1,6 +1,7 @@
 /** Credentials that expire: found once, kept in memory only, and found again before they end. */
 import { readFile } from 'node:fs/promises';
 import { SentvecError } from '@sentvec/platform';
+import type { Environment } from '@sentvec/platform/node';
 
 /** Credentials, and when they expire, in milliseconds. `undefined`: never. */
 export interface Expiring {
@@ -16,13 +17,28 @@ export const metadataTimeout = 2000;
 /** Milliseconds to wait for a service that gives credentials. */
 export const serviceTimeout = 30_000;
 
+/** By environment, and by the function that finds them. */
+const caches = new WeakMap<Environment, Map<unknown, CredentialCache<Expiring>>>();
+
 /** Finds credentials at the first request, and again before they expire. */
 export class CredentialCache<Credentials extends Expiring> {
   readonly #find: () => Promise<Credentials>;
   #found: Promise<Credentials> | undefined;
 
-  constructor(find: () => Promise<Credentials>) {
+  private constructor(find: () => Promise<Credentials>) {
     this.#find = find;
+  }
+
+  /** The one of all stores that share an environment and find their credentials in the same way. */
+  static of<Credentials extends Expiring>(
+    environment: Environment,
+    find: (environment: Environment) => Promise<Credentials>,
+  ): CredentialCache<Credentials> {
+    const ofEnvironment = caches.get(environment) ?? new Map<unknown, CredentialCache<Expiring>>();
+    caches.set(environment, ofEnvironment);
+    const cache = ofEnvironment.get(find) ?? new CredentialCache(() => find(environment));
+    ofEnvironment.set(find, cache);
+    return cache as CredentialCache<Credentials>;
   }
 
   /** @throws SentvecError `io-failed` when there are none */

@@ -1,15 +1,24 @@
 /** The pages of a list in the form of S3, which Google's stores answer in, too. */
+import type { ObjectAnswer, ObjectRequest } from './object-requests.ts';
 import type { ObjectPage } from './object-storage.ts';
 import { elements, textOfElement } from './xml.ts';
 
-/** The query of a page. */
-export function listQuery(prefix: string, next: string | undefined): Readonly<Record<string, string>> {
-  const page = { 'list-type': '2', 'encoding-type': 'url', prefix };
-  return next === undefined ? page : { ...page, 'continuation-token': next };
+/** A page of a list, and where it begins. */
+export interface PageRequest {
+  readonly prefix: string;
+  readonly next?: string | undefined;
+  readonly signal: AbortSignal | undefined;
 }
 
 /** @param version the element with the version of an object */
-export function readPage(page: string, version: 'ETag' | 'Generation'): ObjectPage {
+export async function readPage(
+  send: (request: ObjectRequest) => Promise<ObjectAnswer>,
+  { prefix, next, signal }: PageRequest,
+  version: 'ETag' | 'Generation',
+): Promise<ObjectPage> {
+  const first = { 'list-type': '2', 'encoding-type': 'url', prefix };
+  const query = next === undefined ? first : { ...first, 'continuation-token': next };
+  const { text: page } = await send({ method: 'GET', key: '', query, signal, readsText: true });
   const files = elements(page, 'Contents').map((entry) => ({
     key: keyOf(entry, page),
     bytes: Number(textOfElement(entry, 'Size')),

@@ -37,9 +37,6 @@ interface Target {
   region: string;
 }
 
-/** One for all stores that share an environment. */
-const caches = new WeakMap<Environment, CredentialCache<Credentials>>();
-
 /** How S3 is talked to. */
 export class S3Protocol implements ObjectProtocol<Signed> {
   readonly name = 'S3';
@@ -59,8 +56,7 @@ export class S3Protocol implements ObjectProtocol<Signed> {
     this.root = `s3://${bucket}`;
     this.attempts = attempts;
     this.#options = options;
-    this.#credentials = caches.get(environment) ?? new CredentialCache(() => findCredentials(environment));
-    caches.set(environment, this.#credentials);
+    this.#credentials = CredentialCache.of(environment, findCredentials);
   }
 
   async sign({ method, key, query = {}, headers = {}, body, signal }: ObjectRequest): Promise<Signed> {

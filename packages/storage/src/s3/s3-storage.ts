@@ -1,7 +1,7 @@
 /** Files in a bucket of S3, or of a store with the same protocol: MinIO, R2, Ceph and others. */
 import { checkOptionNames, SentvecError } from '@sentvec/platform';
 import { discard, totalBytesOf } from '../http.ts';
-import { keyOf, listQuery, readPage } from '../objects/object-list.ts';
+import { keyOf, readPage } from '../objects/object-list.ts';
 import { sendObjectRequest, type ObjectAnswer, type ObjectRequest } from '../objects/object-requests.ts';
 import {
   ObjectStorage,
@@ -73,14 +73,8 @@ class S3Storage extends ObjectStorage {
     await discard(await this.send({ method: 'GET', key: '', query, signal, accept }));
   }
 
-  protected async listPage(
-    prefix: string,
-    next: string | undefined,
-    signal: AbortSignal | undefined,
-  ): Promise<ObjectPage> {
-    const query = listQuery(prefix, next);
-    const { text } = await this.send({ method: 'GET', key: '', query, signal, readsText: true });
-    return readPage(text, 'ETag');
+  protected listPage(prefix: string, next: string | undefined, signal: AbortSignal | undefined): Promise<ObjectPage> {
+    return readPage((request) => this.send(request), { prefix, next, signal }, 'ETag');
   }
 
   protected async removeUploads(prefix: string, signal: AbortSignal | undefined): Promise<void> {

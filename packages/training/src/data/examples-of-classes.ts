@@ -1,9 +1,8 @@
 // Pairs and triplets out of texts with classes, for losses over pairs: with in-batch negatives they teach more than
 // losses over the classes themselves.
 import { SentvecError } from '@sentvec/core';
-import { checkOptionNames } from '@sentvec/platform';
+import { checkCount, checkOptionNames } from '@sentvec/platform';
 import { Random } from '../random.ts';
-import { checkCount } from '../training-options.ts';
 import type { ExampleTable } from './samplers.ts';
 
 /** Options of {@link examplesOfClasses}. */
@@ -30,7 +29,7 @@ export function examplesOfClasses(
 ): ExampleTable {
   checkOptionNames('examplesOfClasses()', options, { make: true, perText: true, seed: true });
   const { make = 'pairs', perText = 4, seed = 42 } = options;
-  checkCount('perText', perText);
+  checkCount(perText, 'perText');
   if (classes.length !== texts.length)
     throw new SentvecError('invalid-argument', `There are ${classes.length} classes for ${texts.length} texts.`);
   const members = membersOf(texts, classes);

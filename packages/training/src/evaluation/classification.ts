@@ -1,9 +1,8 @@
 // Evaluates how well vectors separate classes: by a vote of neighbours, and by a linear classifier.
 import { semanticSearch, type Matrix, type SimilarityFunction } from '@sentvec/core';
-import { checkOptionNames } from '@sentvec/platform';
+import { checkCount, checkOptionNames } from '@sentvec/platform';
 import type { EmbedTexts } from '../embed-texts.ts';
 import type { Evaluation } from '../training-request.ts';
-import { checkCount } from '../training-options.ts';
 import { fitLinearProbe } from './linear-probe.ts';
 
 /** Texts with the name of their class. */
@@ -34,7 +33,7 @@ export async function evaluateClassification(
 ): Promise<Evaluation> {
   checkOptionNames('evaluateClassification()', options, { neighbours: true, similarity: true, signal: true });
   const { neighbours = 5, similarity = 'cosine', signal } = options;
-  checkCount('neighbours', neighbours);
+  checkCount(neighbours, 'neighbours');
   const names = [...new Set(train.classes)].sort();
   const numberOf = new Map(names.map((name, number) => [name, number]));
   const numbers = train.classes.map((name) => numberOf.get(name)!);

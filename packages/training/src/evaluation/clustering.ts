@@ -1,10 +1,9 @@
 // Clusters of vectors by k-means, and how well they agree with classes.
 import { rowOf, throwIfAborted, type Matrix } from '@sentvec/core';
-import { checkOptionNames, yieldToEventLoop, type OptionNames } from '@sentvec/platform';
+import { checkCount, checkOptionNames, yieldToEventLoop, type OptionNames } from '@sentvec/platform';
 import type { EmbedTexts } from '../embed-texts.ts';
 import { Random } from '../random.ts';
 import type { Evaluation } from '../training-request.ts';
-import { checkCount } from '../training-options.ts';
 import { BlockedVectors } from './blocked-vectors.ts';
 import type { ClassifiedTexts } from './classification.ts';
 
@@ -70,7 +69,7 @@ function entropy(values: readonly unknown[]): number {
 export async function kMeans(vectors: Matrix, count: number, options: ClusteringOptions = {}): Promise<number[]> {
   checkOptionNames('kMeans()', options, clusteringOptionNames);
   const { seed = 42, restarts = 3, signal } = options;
-  checkCount('restarts', restarts);
+  checkCount(restarts, 'restarts');
   let best: Clustering | undefined;
   if (vectors.rows === 0) return [];
   const clusterer = new Clusterer(vectors, count, signal);

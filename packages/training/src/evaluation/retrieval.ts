@@ -18,9 +18,8 @@ import {
   type SimilarityFunction,
   type SparseEmbedder,
 } from '@sentvec/core';
-import { checkOptionNames } from '@sentvec/platform';
+import { checkCount, checkOptionNames } from '@sentvec/platform';
 import { withPrompt, type EmbedTexts, type SearchPrompts } from '../embed-texts.ts';
-import { checkCount } from '../training-options.ts';
 import type { Evaluation } from '../training-request.ts';
 
 /** Texts by id, and which of the corpus answer which query. */
@@ -241,7 +240,7 @@ export async function evaluateSearch(
     onProgress,
     ...metricOptions
   } = options;
-  if (candidates !== Infinity) checkCount('candidates', candidates);
+  if (candidates !== Infinity) checkCount(candidates, 'candidates');
   const names = stages.flatMap((stage) => stage.names);
   if (names.length === 0 || new Set(names).size < names.length)
     throw new SentvecError('invalid-argument', `The first stages are called ${names.join(', ')}: name each once.`);

@@ -10,9 +10,8 @@ import {
   type Matrix,
   type ModelFiles,
 } from '@sentvec/core';
-import { checkOptionNames, shouldYield, throwIfAborted, yieldToEventLoop } from '@sentvec/platform';
+import { checkCount, checkOptionNames, shouldYield, throwIfAborted, yieldToEventLoop } from '@sentvec/platform';
 import { EigenvalueDecomposition, Matrix as SquareMatrix } from 'ml-matrix';
-import { checkCount } from '../training-options.ts';
 import { checkedParameter } from '../loss.ts';
 import { licenceOf } from './fresh-head.ts';
 import { staticFolder } from './static-folder.ts';
@@ -50,7 +49,7 @@ export async function distillStatic(embedder: Embedder, options: DistillStaticOp
   const names = { dimension: true, texts: true, smoothing: true, signal: true, onProgress: true } as const;
   checkOptionNames('distillStatic()', options, names);
   const { dimension = 256, smoothing = 1e-3, signal, texts, onProgress } = options;
-  checkCount('dimension', dimension);
+  checkCount(dimension, 'dimension');
   checkedParameter('distillStatic()', 'smoothing', smoothing, 'positive');
   const folder = await readModelFolder(embedder.model);
   const definition = await readTokenizerDefinition(folder.encoderFiles, { lowercase: folder.lowerCase });

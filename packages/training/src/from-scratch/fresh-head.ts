@@ -14,9 +14,8 @@ import {
   type ModelFiles,
   type WritableTensor,
 } from '@sentvec/core';
-import { checkOptionNames } from '@sentvec/platform';
+import { checkCount, checkOptionNames } from '@sentvec/platform';
 import { Random } from '../random.ts';
-import { checkCount } from '../training-options.ts';
 import { json, type FolderFiles } from './static-folder.ts';
 
 /** The class name of a reranker in transformers, and the prefix of the names of its encoder's weights. */
@@ -201,7 +200,8 @@ export async function withTokenVectors(files: ModelFiles, options: TokenVectorOp
     seed: true,
   });
   const { dimension = 128, queryLength = 32, documentLength = 180, seed = 42 } = options;
-  for (const [name, value] of Object.entries({ dimension, queryLength, documentLength })) checkCount(name, value);
+  for (const [name, value] of Object.entries({ dimension, queryLength, documentLength }))
+    if (value !== undefined) checkCount(value, name);
   const { encoderFiles, definition, config, carried, reading } = await readBase(files);
   const { hiddenSize } = definition;
   const longest = Math.min(definition.maxPositions, reading.max_seq_length ?? Infinity);

@@ -7,8 +7,7 @@ import {
   type ModelFiles,
   type PoolingMode,
 } from '@sentvec/core';
-import { checkOptionNames } from '@sentvec/platform';
-import { checkCount } from '../training-options.ts';
+import { checkCount, checkOptionNames } from '@sentvec/platform';
 import { defaultConfig } from './default-config.ts';
 import { inverseDocumentFrequencies, randomWeights, scaleRows } from './initial-weights.ts';
 import { json, moduleEntry, settings, staticFolder } from './static-folder.ts';
@@ -60,7 +59,7 @@ export async function fromScratch(
     seed: true,
   });
   const { pooling = 'mean', maxLength = 128, seed = 42, vocabularySize } = options;
-  checkCount('maxLength', maxLength);
+  checkCount(maxLength, 'maxLength');
   const corpus = [...texts];
   const asked = options.config?.['model_type'];
   const modelType = typeof asked === 'string' ? asked : 'bert';

@@ -1,8 +1,7 @@
 // Learns the vocabulary of a WordPiece tokenizer from texts.
 import TinyQueue from 'tinyqueue';
 import { SentvecError } from '@sentvec/core';
-import { checkOptionNames } from '@sentvec/platform';
-import { checkCount } from '../training-options.ts';
+import { checkCount, checkOptionNames } from '@sentvec/platform';
 
 /** The special tokens of BERT, at the ids they have there by convention: the first ones. */
 const specialTokens = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'];
@@ -28,7 +27,7 @@ export interface WordPieceOptions {
 export function trainWordPiece(texts: Iterable<string>, options: WordPieceOptions = {}): string[] {
   checkOptionNames('trainWordPiece()', options, { size: true, minFrequency: true });
   const { size = 8000, minFrequency = 2 } = options;
-  checkCount('vocabularySize', size);
+  checkCount(size, 'vocabularySize');
   const words = [...countWords(texts)].map(([word, count]) => ({ pieces: piecesOf(word), count }));
   const alphabet = [...new Set(words.flatMap(({ pieces }) => pieces))].sort();
   const vocabulary = [...specialTokens, ...alphabet];

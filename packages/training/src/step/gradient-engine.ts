@@ -1,11 +1,10 @@
 // The engine of all runtimes: gradients of a batch, at once or cached, averaged over the batches of a step, then AdamW.
 import { SentvecError, type Matrix } from '@sentvec/core';
-import { checkOptionNames } from '@sentvec/platform';
+import { checkCount, checkOptionNames } from '@sentvec/platform';
 import { textsInParts, type TrainingBatch } from '../data/batch.ts';
 import type { StepOrder, StepResult, TrainingEngine, TrainingState } from '../engine.ts';
 import { AdamW, type AdamWOptions } from '../optimizer/adamw.ts';
 import type { Parameters } from '../optimizer/parameters.ts';
-import { checkCount } from '../training-options.ts';
 import { Random } from '../random.ts';
 import { drawn, type Draw } from './draws.ts';
 import { dropoutKey } from './dropout.ts';
@@ -79,7 +78,7 @@ export class GradientEngine implements TrainingEngine {
       dropout: true,
       optimizer: true,
     });
-    checkCount('cachedExamples', options.cachedExamples);
+    if (options.cachedExamples !== undefined) checkCount(options.cachedExamples, 'cachedExamples');
     this.name = options.name;
     this.#runtime = runtime;
     this.#parameters = parameters;

@@ -10,9 +10,8 @@ import {
   type WeightLookup,
 } from '@sentvec/architectures';
 import { SentvecError } from '@sentvec/core';
-import { checkOptionNames, type OptionNames } from '@sentvec/platform';
+import { checkCount, checkOptionNames, type OptionNames } from '@sentvec/platform';
 import { Random } from '../random.ts';
-import { checkCount } from '../training-options.ts';
 import type { TrainableTensor } from './record-step.ts';
 import type { TrainableModel } from './siamese.ts';
 
@@ -62,7 +61,7 @@ export interface LoraAdapters {
 export function withLora(model: TrainableModel, options: LoraOptions = {}): TrainableModel {
   checkOptionNames('withLora()', options, loraOptionNames);
   const { rank = 8, alpha = 8, targets = 'all-linear', dropout = 0, seed = 42 } = options;
-  checkCount('rank of LoRA', rank);
+  checkCount(rank, 'rank of LoRA');
   if (!(alpha > 0 && alpha < Infinity)) throw invalid(`alpha of LoRA is ${alpha}; it must be above 0.`);
   if (!(dropout >= 0 && dropout < 1)) throw invalid(`dropout of LoRA is ${dropout}; it must be from 0 to below 1.`);
   const { definition } = model;
