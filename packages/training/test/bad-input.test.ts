@@ -161,6 +161,7 @@ test.each([
   ['BatchAllTripletLoss', { margin: -1 }, 'margin'],
   ['MatryoshkaLoss', { loss: 'CoSENTLoss', dims: [8], weights: [-1] }, 'weights'],
   ['MatryoshkaLoss', { loss: 'CoSENTLoss', dims: [8, 0] }, 'dims'],
+  ['MatryoshkaLoss', { loss: 'CoSENTLoss', dims: [8], matryoshka_dims: [4] }, 'dims'],
 ])('%s with %j is a clear error', async (loss, lossParameters, name) => {
   const error = await errorOf(async () =>
     place.run(place.config('broken', { data: [{ ...pairs, loss, lossParameters }] })),

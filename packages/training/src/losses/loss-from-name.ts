@@ -337,6 +337,11 @@ function matryoshka(read: ParameterReader): Loss {
 function matryoshkaSizes(read: ParameterReader, loss: string) {
   const [dims, short] = [read.numbers('matryoshka_dims'), read.numbers('dims')];
   const [weights, shortWeights] = [read.numbers('matryoshka_weights'), read.numbers('weights')];
+  if ((dims && short) || (weights && shortWeights))
+    throw new SentvecError(
+      'invalid-argument',
+      `${loss}: "dims" and "weights" are the earlier names of "matryoshka_dims" and "matryoshka_weights". Leave them out.`,
+    );
   const found = dims ?? short;
   if (found === undefined)
     throw new SentvecError(
